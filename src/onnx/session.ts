@@ -1,0 +1,102 @@
+/** A loaded ONNX graph that runs. Owns the native session and its options; knows nothing of networks or models. */
+
+import { Tensor } from 'onnxruntime-common';
+import { invalidArgument } from '../spec/errors.ts';
+import { type NativeSession, type NativeTensorMap, nativeBinding } from './native.ts';
+
+export { Tensor };
+
+/** Named tensors in, named tensors out. */
+export type TensorMap = Record<string, Tensor>;
+
+export type SessionOptions = {
+  /** Threads inside one operator; 1 runs everything on the calling thread. */
+  readonly threadCount: number;
+  /** Busy-wait between operators: faster back-to-back runs, a core burnt while idle. Off in servers. */
+  readonly spinning?: boolean;
+};
+
+export type TensorInfo = {
+  readonly name: string;
+  readonly dtype: 'float32' | 'int32' | 'int64' | 'bool';
+  /** Sizes; a string is a symbolic dimension. */
+  readonly shape: readonly (number | string)[];
+};
+
+export type Session = {
+  readonly inputs: readonly TensorInfo[];
+  readonly outputs: readonly TensorInfo[];
+  /**
+   * Computes every output, synchronously on the calling thread.
+   * @param feeds one tensor per input
+   * @param fetches outputs to write in place; the others are allocated
+   * @throws Error for a missing input or a shape that the graph does not take, with the runtime's text
+   */
+  run(feeds: TensorMap, fetches?: TensorMap): TensorMap;
+  /** Frees the native memory; the session must not be used after. */
+  dispose(): void;
+};
+
+const dtypeByCode: Record<number, TensorInfo['dtype']> = { 1: 'float32', 6: 'int32', 7: 'int64', 9: 'bool' };
+
+/**
+ * Loads an encoded ONNX model.
+ * @param model the bytes of an .onnx file
+ * @param name used in error messages
+ * @throws HyperpolicyError invalid_argument where the bytes are not a model that the runtime takes
+ */
+export function openSession(model: Uint8Array, options: SessionOptions, name = 'model'): Session {
+  const { InferenceSession } = nativeBinding();
+  const native = new InferenceSession();
+  try {
+    native.loadModel(model.buffer, model.byteOffset, model.byteLength, {
+      executionProviders: ['cpu'],
+      intraOpNumThreads: options.threadCount,
+      interOpNumThreads: 1,
+      executionMode: 'sequential',
+      graphOptimizationLevel: 'all',
+      logSeverityLevel: 3,
+      extra: { session: { intra_op: { allow_spinning: options.spinning === true ? '1' : '0' } } },
+    });
+  } catch (cause) {
+    throw invalidArgument({ where: name, expected: 'an ONNX model', actual: (cause as Error).message, cause });
+  }
+  return wrap(native);
+}
+
+function wrap(native: NativeSession): Session {
+  const inputs = native.inputMetadata.map(tensorInfo);
+  const outputs = native.outputMetadata.map(tensorInfo);
+  const unfetched: NativeTensorMap = Object.fromEntries(outputs.map(({ name }) => [name, null]));
+  return {
+    inputs,
+    outputs,
+    run(feeds, fetches) {
+      return native.run(feeds, fetches === undefined ? unfetched : { ...unfetched, ...fetches }, {});
+    },
+    dispose() {
+      native.dispose();
+    },
+  };
+}
+
+function tensorInfo(metadata: NativeSession['inputMetadata'][number]): TensorInfo {
+  const dtype = dtypeByCode[metadata.type];
+  if (!metadata.isTensor || dtype === undefined) {
+    throw invalidArgument({
+      where: `graph value "${metadata.name}"`,
+      expected: 'a tensor of float32, int32, int64 or bool',
+      actual: `element type code ${metadata.type}`,
+    });
+  }
+  const shape = metadata.shape.map((size, i) => (size === -1 ? metadata.symbolicDimensions[i]! : size));
+  return { name: metadata.name, dtype, shape };
+}
+
+/** A float32 tensor over `data`, without a copy. `data` must not lie in shared memory: the runtime refuses that. */
+export const floatTensor = (data: Float32Array, shape: readonly number[]): Tensor =>
+  new Tensor('float32', data, [...shape]);
+
+/** An int64 tensor of row indices. */
+export const indexTensor = (indices: readonly number[] | Int32Array): Tensor =>
+  new Tensor('int64', BigInt64Array.from(indices as ArrayLike<number> as number[], BigInt), [indices.length]);

@@ -1,0 +1,57 @@
+/** The one error hierarchy. Each error says where, what was expected, what came, and what to do; `kind` maps to a gRPC code in the server's status table. */
+
+export type ErrorKind =
+  | 'invalid_argument'
+  | 'not_found'
+  | 'failed_precondition'
+  | 'resource_exhausted'
+  | 'deadline_exceeded'
+  | 'unauthenticated'
+  | 'permission_denied'
+  | 'unavailable';
+
+export type ErrorFields = {
+  readonly kind: ErrorKind;
+  /** The operation or file that refuses, e.g. `Act` or `manifest.json`. */
+  readonly where: string;
+  /** What is accepted, as a noun phrase: `17 values per row`. */
+  readonly expected: string;
+  /** What came, as a noun phrase: `16`. */
+  readonly actual: string;
+  /** One sentence that says what to do about it, without its full stop. */
+  readonly remedy?: string | undefined;
+  readonly cause?: unknown;
+};
+
+/**
+ * An error that its reader can act on. Anything else that is thrown is an internal fault.
+ *
+ * The message is `where: expected X, got Y. Remedy.`
+ */
+export class HyperpolicyError extends Error {
+  readonly kind: ErrorKind;
+  readonly where: string;
+  readonly expected: string;
+  readonly actual: string;
+  readonly remedy: string | undefined;
+
+  constructor({ kind, where, expected, actual, remedy, cause }: ErrorFields) {
+    const advice = remedy === undefined ? '' : `. ${remedy}`;
+    super(`${where}: expected ${expected}, got ${actual}${advice}`, cause === undefined ? undefined : { cause });
+    this.name = 'HyperpolicyError';
+    this.kind = kind;
+    this.where = where;
+    this.expected = expected;
+    this.actual = actual;
+    this.remedy = remedy;
+  }
+}
+
+type Fields = Omit<ErrorFields, 'kind'>;
+
+export const invalidArgument = (fields: Fields) => new HyperpolicyError({ kind: 'invalid_argument', ...fields });
+export const notFound = (fields: Fields) => new HyperpolicyError({ kind: 'not_found', ...fields });
+export const failedPrecondition = (fields: Fields) => new HyperpolicyError({ kind: 'failed_precondition', ...fields });
+export const resourceExhausted = (fields: Fields) => new HyperpolicyError({ kind: 'resource_exhausted', ...fields });
+export const deadlineExceeded = (fields: Fields) => new HyperpolicyError({ kind: 'deadline_exceeded', ...fields });
+export const unavailable = (fields: Fields) => new HyperpolicyError({ kind: 'unavailable', ...fields });
