@@ -1,0 +1,70 @@
+/** Elementwise operators: arithmetic, comparison, selection, activations, cast. All broadcast as NumPy does. */
+
+import { type Builder, fill } from '../builder.ts';
+import type { Dtype, Value } from '../graph.ts';
+import { broadcastShapes } from './shape-rules.ts';
+
+/** One float tensor to another of the same shape. */
+export type UnaryOp =
+  | 'Abs'
+  | 'Ceil'
+  | 'Cos'
+  | 'Elu'
+  | 'Erf'
+  | 'Exp'
+  | 'Floor'
+  | 'Log'
+  | 'Neg'
+  | 'Reciprocal'
+  | 'Relu'
+  | 'Round'
+  | 'Sigmoid'
+  | 'Sign'
+  | 'Sin'
+  | 'Softplus'
+  | 'Sqrt'
+  | 'Tanh';
+
+export const unary = (g: Builder, op: UnaryOp, x: Value): Value => g.emit(op, [x], x);
+
+/** Two tensors of one type to a third of that type. */
+export type ArithmeticOp = 'Add' | 'Div' | 'Max' | 'Min' | 'Mul' | 'Pow' | 'Sub';
+
+export function arithmetic(g: Builder, op: ArithmeticOp, a: Value, b: Value): Value {
+  requireSameDtype(op, a, b);
+  return g.emit(op, [a, b], { dtype: a.dtype, shape: broadcastShapes(op, a.shape, b.shape) });
+}
+
+export const add = (g: Builder, a: Value, b: Value): Value => arithmetic(g, 'Add', a, b);
+export const sub = (g: Builder, a: Value, b: Value): Value => arithmetic(g, 'Sub', a, b);
+export const mul = (g: Builder, a: Value, b: Value): Value => arithmetic(g, 'Mul', a, b);
+
+/** Two tensors to a bool tensor. */
+export type ComparisonOp = 'And' | 'Equal' | 'Greater' | 'GreaterOrEqual' | 'Less' | 'LessOrEqual' | 'Or';
+
+export function comparison(g: Builder, op: ComparisonOp, a: Value, b: Value): Value {
+  requireSameDtype(op, a, b);
+  return g.emit(op, [a, b], { dtype: 'bool', shape: broadcastShapes(op, a.shape, b.shape) });
+}
+
+export const not = (g: Builder, x: Value): Value => g.emit('Not', [x], { dtype: 'bool', shape: x.shape });
+
+/** `condition ? a : b`, elementwise. */
+export function where(g: Builder, condition: Value, a: Value, b: Value): Value {
+  requireSameDtype('Where', a, b);
+  const shape = broadcastShapes('Where', condition.shape, broadcastShapes('Where', a.shape, b.shape));
+  return g.emit('Where', [condition, a, b], { dtype: a.dtype, shape });
+}
+
+/** Limits x to [low, high]. */
+export const clip = (g: Builder, x: Value, low: number, high: number): Value =>
+  g.emit('Clip', [x, fill(low, x.dtype, []), fill(high, x.dtype, [])], x);
+
+const dtypeCodes: Record<Dtype, number> = { float32: 1, int32: 6, int64: 7, bool: 9 };
+
+export const cast = (g: Builder, x: Value, dtype: Dtype): Value =>
+  x.dtype === dtype ? x : g.emit('Cast', [x], { dtype, shape: x.shape }, { to: { int: dtypeCodes[dtype] } });
+
+function requireSameDtype(op: string, a: Value, b: Value): void {
+  if (a.dtype !== b.dtype) throw new Error(`${op}: expected operands of one type, got ${a.dtype} and ${b.dtype}`);
+}

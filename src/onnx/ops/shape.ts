@@ -1,0 +1,90 @@
+/** Operators that move elements without computing: reshape, transpose, expand, concat, slice, pad, tile. */
+
+import { type Builder, fill, integers } from '../builder.ts';
+import { isSymbolic, type Shape, sameShape, sizeOf, type Value } from '../graph.ts';
+import { positiveAxes } from './shape-rules.ts';
+
+/** The same elements, row-major, in another shape. One symbolic size is inferred by the runtime. */
+export function reshape(g: Builder, x: Value, shape: Shape): Value {
+  if (sizeOf(x.shape) !== sizeOf(shape)) {
+    throw new Error(`Reshape: expected ${sizeOf(x.shape)} elements as in [${x.shape}], got [${shape}]`);
+  }
+  if (sameShape(x.shape, shape)) return x;
+  const symbolicCount = shape.filter((size) => isSymbolic(size, g.symbols)).length;
+  const target =
+    symbolicCount === 1
+      ? integers(shape.map((size) => (isSymbolic(size, g.symbols) ? -1 : size)))
+      : g.shapeTensor(shape);
+  // allowzero: a size of 0 means 0, not "copy from the input".
+  return g.emit('Reshape', [x, target], { dtype: x.dtype, shape }, { allowzero: { int: shape.includes(0) ? 1 : 0 } });
+}
+
+export function transpose(g: Builder, x: Value, permutation: readonly number[]): Value {
+  if (permutation.every((axis, i) => axis === i)) return x;
+  const shape = permutation.map((axis) => x.shape[axis]!);
+  return g.emit('Transpose', [x], { dtype: x.dtype, shape }, { perm: { ints: permutation } });
+}
+
+/** Repeats along dimensions of size 1 and new leading ones. */
+export function expand(g: Builder, x: Value, shape: Shape): Value {
+  if (sameShape(x.shape, shape)) return x;
+  return g.emit('Expand', [x, g.shapeTensor(shape)], { dtype: x.dtype, shape });
+}
+
+export function concat(g: Builder, values: readonly Value[], axis: number): Value {
+  const first = values[0]!;
+  if (values.length === 1) return first;
+  const [positive] = positiveAxes([axis], first.shape.length) as [number];
+  const total = values.reduce((sum, { shape }) => sum + shape[positive]!, 0);
+  const shape = first.shape.map((size, i) => (i === positive ? total : size));
+  return g.emit('Concat', values, { dtype: first.dtype, shape }, { axis: { int: positive } });
+}
+
+/** Elements [begin, begin + size) of each dimension. */
+export function slice(g: Builder, x: Value, begin: readonly number[], size: Shape): Value {
+  const axes = size.flatMap((length, i) => (length === x.shape[i] ? [] : [i]));
+  if (axes.length === 0) return x;
+  const starts = axes.map((axis) => begin[axis]!);
+  const ends = axes.map((axis) => begin[axis]! + size[axis]!);
+  for (const axis of axes) refuseSymbolic(g, 'Slice', x.shape[axis]!);
+  return g.emit('Slice', [x, integers(starts), integers(ends), integers(axes)], { dtype: x.dtype, shape: size });
+}
+
+/** Every `stride`-th element from `begin` towards `end` (exclusive); strides may be negative. */
+export function stridedSlice(
+  g: Builder,
+  x: Value,
+  { begin, end, strides }: { begin: readonly number[]; end: readonly number[]; strides: readonly number[] },
+  shape: Shape,
+): Value {
+  // A negative stride that runs through element 0 ends before it: ONNX writes that as a very negative end.
+  const ends = end.map((stop, i) => (strides[i]! < 0 && stop < 0 ? -(2 ** 31) : stop));
+  const axes = begin.map((_, i) => i);
+  return g.emit('Slice', [x, integers(begin), integers(ends), integers(axes), integers(strides)], {
+    dtype: x.dtype,
+    shape,
+  });
+}
+
+/** Surrounds x with `value`: [before, after] per dimension. */
+export function pad(g: Builder, x: Value, paddings: readonly (readonly [number, number])[], value: number): Value {
+  const shape = x.shape.map((size, i) => size + paddings[i]![0] + paddings[i]![1]);
+  paddings.forEach(([before, after], i) => {
+    if (before + after > 0) refuseSymbolic(g, 'Pad', x.shape[i]!);
+  });
+  const amounts = [...paddings.map(([before]) => before), ...paddings.map(([, after]) => after)];
+  return g.emit('Pad', [x, integers(amounts), fill(value, x.dtype, [])], { dtype: x.dtype, shape });
+}
+
+/** Repeats the whole tensor along each dimension. */
+export function tile(g: Builder, x: Value, repeats: readonly number[]): Value {
+  if (repeats.every((count) => count === 1)) return x;
+  const shape = x.shape.map((size, i) => size * repeats[i]!);
+  return g.emit('Tile', [x, g.shapeTensor(repeats)], { dtype: x.dtype, shape });
+}
+
+function refuseSymbolic(g: Builder, op: string, size: number): void {
+  if (isSymbolic(size, g.symbols)) {
+    throw new Error(`${op}: expected to cut only dimensions of a fixed size, got a symbolic one (${size})`);
+  }
+}
