@@ -1,0 +1,79 @@
+/** Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019) over one flat array of parameters, as a single fused pass. */
+
+import type { Arena } from './arena.ts';
+import { checkNumber, checkSameLength } from './checks.ts';
+
+export type AdamOptions = {
+  /** The arena that holds parameters and gradients; the two moments are cut from it, each as long as the parameters. */
+  readonly arena: Arena;
+  readonly parameters: Float32Array;
+  /** Read by every step; written by whoever differentiates. Padding must be zero in both, and then stays so. */
+  readonly gradients: Float32Array;
+  /** At least 0. */
+  readonly learningRate: number;
+  /** In [0, 1); 0.9 unless given. */
+  readonly beta1?: number;
+  /** In [0, 1); 0.999 unless given. */
+  readonly beta2?: number;
+  /** Above 0; 1e-8 unless given. */
+  readonly epsilon?: number;
+  /** AdamW: parameters shrink by learningRate x weightDecay each step, apart from the gradient. At least 0; 0 unless given. */
+  readonly weightDecay?: number;
+};
+
+export type Adam = {
+  /** One update in place from the present gradients. */
+  step(): void;
+  /** Steps taken, which the bias correction depends on. To restore, assign it and set both moments. */
+  stepCount: number;
+  /** May be changed between steps. */
+  learningRate: number;
+  /** Running mean of the gradient. */
+  readonly moment1: Float32Array;
+  /** Running mean of the squared gradient, not negative. */
+  readonly moment2: Float32Array;
+};
+
+/**
+ * Creates the optimiser with zero moments. Each step t, with the hats for bias correction:
+ * m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, p = (1 - lr decay) p - lr m^ / (sqrt(v^) + epsilon),
+ * m^ = m / (1 - b1^t), v^ = v / (1 - b2^t). Epsilon is added after the correction, as PyTorch does.
+ * @throws RangeError for a number out of its range or different lengths; TypeError for arrays of another memory
+ */
+export function createAdam(options: AdamOptions): Adam {
+  const { arena, parameters, gradients, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 } = options;
+  checkNumber('createAdam: learningRate', options.learningRate, { min: 0 });
+  checkNumber('createAdam: beta1', beta1, { min: 0, below: 1 });
+  checkNumber('createAdam: beta2', beta2, { min: 0, below: 1 });
+  checkNumber('createAdam: epsilon', epsilon, { above: 0 });
+  checkNumber('createAdam: weightDecay', weightDecay, { min: 0 });
+  checkSameLength('createAdam: gradients', gradients, parameters);
+  const parametersAt = arena.addressOf(parameters, 'createAdam: parameters');
+  const gradientsAt = arena.addressOf(gradients, 'createAdam: gradients');
+  const moment1 = arena.allocate(parameters.length);
+  const moment2 = arena.allocate(parameters.length);
+  const { kernels } = arena;
+  return {
+    step() {
+      this.stepCount += 1;
+      kernels.adam(
+        parametersAt,
+        gradientsAt,
+        moment1.byteOffset,
+        moment2.byteOffset,
+        parameters.length,
+        1 - beta1,
+        beta2,
+        1 - beta2,
+        this.learningRate / (1 - beta1 ** this.stepCount),
+        1 / Math.sqrt(1 - beta2 ** this.stepCount),
+        epsilon,
+        1 - this.learningRate * weightDecay,
+      );
+    },
+    stepCount: 0,
+    learningRate: options.learningRate,
+    moment1,
+    moment2,
+  };
+}

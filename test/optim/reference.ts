@@ -1,0 +1,39 @@
+/** Plain float32 programs that the kernels must equal bit for bit: each operation rounded once, in the kernels' order. */
+
+const f = Math.fround;
+
+export function fill(array: Float32Array, draw: () => number): void {
+  for (let i = 0; i < array.length; i++) array[i] = draw();
+}
+
+export type AdamReference = {
+  parameters: Float32Array;
+  gradients: Float32Array;
+  moment1: Float32Array;
+  moment2: Float32Array;
+};
+
+export function adamReference(
+  { parameters: p, gradients, moment1: m, moment2: v }: AdamReference,
+  stepCount: number,
+  { learningRate = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 } = {},
+): void {
+  const blend1 = f(1 - beta1);
+  const blend2 = f(1 - beta2);
+  const stepSize = f(learningRate / (1 - beta1 ** stepCount));
+  const rescale2 = f(1 / Math.sqrt(1 - beta2 ** stepCount));
+  const decay = f(1 - learningRate * weightDecay);
+  for (let i = 0; i < p.length; i++) {
+    const g = gradients[i]!;
+    m[i] = f(m[i]! + f(blend1 * f(g - m[i]!)));
+    v[i] = f(f(f(beta2) * v[i]!) + f(f(blend2 * g) * g));
+    const scale = f(f(f(Math.sqrt(v[i]!)) * rescale2) + f(epsilon));
+    p[i] = f(f(decay * p[i]!) - f(f(stepSize * m[i]!) / scale));
+  }
+}
+
+export function polyakReference(target: Float32Array, source: Float32Array, tau: number): void {
+  for (let i = 0; i < target.length; i++) {
+    target[i] = f(target[i]! + f(f(tau) * f(source[i]! - target[i]!)));
+  }
+}
