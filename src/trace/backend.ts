@@ -1,0 +1,114 @@
+/**
+ * The tfjs backend named `trace`: it executes nothing. Each kernel call appends nodes to the graph that is being built, and
+ * a tensor's data is a graph value.
+ */
+
+import * as tf from '@tensorflow/tfjs-core';
+import type { Builder } from '../onnx/builder.ts';
+import { dense, fill } from '../onnx/builder.ts';
+import type { Data, Dtype, Value } from '../onnx/graph.ts';
+
+export const traceBackendName = 'trace';
+
+type DataId = tf.TensorInfo['dataId'];
+
+export class TraceBackend extends tf.KernelBackend {
+  /** The graph under construction; undefined outside a trace. */
+  builder: Builder | undefined;
+  /** The kernel that ran last, for the error of a read. */
+  lastKernel = 'none';
+  #values = new WeakMap<DataId, Value>();
+
+  /** The builder, or an error where a traced tensor is used after its trace. */
+  get graph(): Builder {
+    if (this.builder === undefined)
+      throw new Error('trace: expected to be inside trace(), got a kernel call outside it');
+    return this.builder;
+  }
+
+  graphValue({ dataId }: { dataId: DataId }): Value {
+    const value = this.#values.get(dataId);
+    if (value === undefined) throw new Error('trace: expected a tensor of this trace, got one of another backend');
+    return value;
+  }
+
+  /** A tensor handle for a graph value. tfjs has no int64: such values look like int32 to it. */
+  tensorInfo(value: Value): tf.TensorInfo {
+    const dataId = {};
+    this.#values.set(dataId, value);
+    return { dataId, shape: [...value.shape], dtype: value.dtype === 'int64' ? 'int32' : value.dtype };
+  }
+
+  override write(values: tf.BackendValues | null, shape: number[], dtype: tf.DataType): DataId {
+    const dataId = {};
+    this.#values.set(dataId, constant(values, shape, dtype));
+    return dataId;
+  }
+
+  override move(): void {
+    throw new Error(
+      'trace: expected tensors made inside the traced function or passed to it, got one of another backend',
+    );
+  }
+
+  override readSync(): never {
+    throw new Error(
+      `trace: expected a function that does not read tensor data, got a read after kernel "${this.lastKernel}". ` +
+        'Keep values as tensors, or compute them outside and pass them as inputs',
+    );
+  }
+
+  override async read(): Promise<never> {
+    return this.readSync();
+  }
+
+  override numDataIds(): number {
+    return 0;
+  }
+
+  override disposeData(): boolean {
+    return true;
+  }
+
+  override incRef(): void {}
+
+  override refCount(): number {
+    return 1;
+  }
+
+  override memory(): { unreliable: boolean } {
+    return { unreliable: true };
+  }
+
+  override timerAvailable(): boolean {
+    return false;
+  }
+
+  override floatPrecision(): 32 {
+    return 32;
+  }
+
+  override epsilon(): number {
+    return 1e-7;
+  }
+
+  override dispose(): void {}
+}
+
+function constant(values: tf.BackendValues | null, shape: number[], dtype: tf.DataType): Value {
+  const type = dtypeOf(dtype);
+  const numbers = values as ArrayLike<number> | null;
+  if (numbers === null) return fill(0, type, shape);
+  const first = Number(numbers[0] ?? 0);
+  let equal = true;
+  for (let i = 1; equal && i < numbers.length; i++) equal = Object.is(Number(numbers[i]), first);
+  if (equal) return fill(first, type, shape);
+  const arrays = { float32: Float32Array, int32: Int32Array, bool: Uint8Array };
+  return dense(arrays[type].from(numbers) as Data, type, shape);
+}
+
+/** The graph type of a tfjs type. */
+export function dtypeOf(dtype: tf.DataType): Exclude<Dtype, 'int64'> {
+  if (dtype === 'float32' || dtype === 'int32' || dtype === 'bool') return dtype;
+  throw new Error(`trace: expected float32, int32 or bool, got ${dtype}`);
+}

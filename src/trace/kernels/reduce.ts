@@ -1,0 +1,48 @@
+/** Reductions, running sums and the softmax family. */
+
+import * as tf from '@tensorflow/tfjs-core';
+import type { Value } from '../../onnx/graph.ts';
+import { cast } from '../../onnx/ops/elementwise.ts';
+import * as ops from '../../onnx/ops/reduce.ts';
+import type { Kernel, KernelAttributes, KernelTable } from './kernel.ts';
+
+/** tfjs gives an axis, several, or none for all; some kernels call them `reductionIndices`. */
+function axesOf({ axis, reductionIndices }: KernelAttributes, { shape }: Value): number[] {
+  const axes = (axis ?? reductionIndices) as number | number[] | null | undefined;
+  if (axes === null || axes === undefined) return [...shape.keys()];
+  return typeof axes === 'number' ? [axes] : axes;
+}
+
+const reduce =
+  (op: ops.ReduceOp): Kernel =>
+  (g, { x }, attributes) =>
+    ops.reduce(g, op, x!, { axes: axesOf(attributes, x!), keepDims: attributes.keepDims === true });
+
+/** Reductions of bool: by way of int32, as ONNX reduces only numbers. */
+const reduceBool =
+  (op: ops.ReduceOp): Kernel =>
+  (g, { x }, attributes) => {
+    const options = { axes: axesOf(attributes, x!), keepDims: attributes.keepDims === true };
+    return cast(g, ops.reduce(g, op, cast(g, x!, 'int32'), options), 'bool');
+  };
+
+const softmax =
+  (op: 'LogSoftmax' | 'Softmax', key: string): Kernel =>
+  (g, { logits }, attributes) =>
+    g.emit(op, [logits!], logits!, { axis: { int: attributes[key] as number } });
+
+export const reduceKernels: KernelTable = {
+  [tf.Sum]: reduce('ReduceSum'),
+  [tf.Mean]: reduce('ReduceMean'),
+  [tf.Max]: reduce('ReduceMax'),
+  [tf.Min]: reduce('ReduceMin'),
+  [tf.Prod]: reduce('ReduceProd'),
+  [tf.All]: reduceBool('ReduceMin'),
+  [tf.Any]: reduceBool('ReduceMax'),
+  [tf.ArgMax]: (g, { x }, { axis }) => ops.argReduce(g, 'ArgMax', x!, axis as number),
+  [tf.ArgMin]: (g, { x }, { axis }) => ops.argReduce(g, 'ArgMin', x!, axis as number),
+  [tf.Cumsum]: (g, { x }, { axis, exclusive, reverse }) =>
+    ops.cumulativeSum(g, x!, { axis: axis as number, exclusive: exclusive === true, reverse: reverse === true }),
+  [tf.Softmax]: softmax('Softmax', 'dim'),
+  [tf.LogSoftmax]: softmax('LogSoftmax', 'axis'),
+};
