@@ -1,0 +1,37 @@
+/** A batch of transitions as learners take them: one flat array per field, row-major, refilled in place. */
+
+import { invalidArgument } from '../../src/spec/errors.ts';
+
+export type Batch = {
+  /** B: rows. */
+  readonly size: number;
+  readonly observation: Float32Array; // [B, O]
+  readonly action: Float32Array; // [B, A], environment units
+  readonly reward: Float32Array; // [B]
+  readonly nextObservation: Float32Array; // [B, O]
+  /** 1 where the task ended, else 0 (a time limit included). */
+  readonly terminated: Float32Array; // [B]
+};
+
+/** A zeroed batch to sample into. */
+export function createBatch({
+  size,
+  observationSize,
+  actionSize,
+}: {
+  size: number;
+  observationSize: number;
+  actionSize: number;
+}): Batch {
+  if (!Number.isSafeInteger(size) || size < 1) {
+    throw invalidArgument({ where: 'batch size', expected: 'a positive integer', actual: `${size}` });
+  }
+  return {
+    size,
+    observation: new Float32Array(size * observationSize),
+    action: new Float32Array(size * actionSize),
+    reward: new Float32Array(size),
+    nextObservation: new Float32Array(size * observationSize),
+    terminated: new Float32Array(size),
+  };
+}
