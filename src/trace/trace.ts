@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { createBuilder } from '../onnx/builder.ts';
 import type { Dtype, Graph, NamedValue, Shape, Symbols } from '../onnx/graph.ts';
 import { TraceBackend, traceBackendName } from './backend.ts';
-import { registerGradients } from './gradients/index.ts';
+import './differentiate.ts';
 import { registerTraceKernels } from './kernels/index.ts';
 
 /** Sizes are numbers or the names of symbolic dimensions. */
@@ -57,7 +57,6 @@ function register(): void {
   registered = true;
   tf.registerBackend(traceBackendName, () => backend, 0);
   registerTraceKernels();
-  registerGradients();
 }
 
 /** tfjs types this as asynchronous, but a backend with a synchronous factory is set before the call returns. */

@@ -1,0 +1,24 @@
+/** A multilayer perceptron with ReLU between layers and nothing after the last. */
+
+import * as tf from '@tensorflow/tfjs-core';
+import { defaultLinear } from './initialisers.ts';
+import { linear, linearSpecs } from './linear.ts';
+import { type ParameterSpecs, type Parameters, withPrefix } from './parameters.ts';
+
+/** Layers `layer0 ... layerN` between consecutive `sizes`, initialised as PyTorch does by default. */
+export const mlpSpecs = (sizes: readonly number[]): ParameterSpecs =>
+  Object.assign(
+    {},
+    ...sizes.slice(1).map((size, i) => withPrefix(`layer${i}`, linearSpecs(sizes[i]!, size, defaultLinear(sizes[i]!)))),
+  );
+
+/** [B, sizes[0]] -> [B, sizes[N]]. */
+export function mlp(parameters: Parameters, x: tf.Tensor2D): tf.Tensor2D {
+  const layerCount = Object.keys(parameters).length / 2;
+  let h = x;
+  for (let i = 0; i < layerCount; i++) {
+    h = linear(parameters, `layer${i}`, h);
+    if (i < layerCount - 1) h = tf.relu(h);
+  }
+  return h;
+}
