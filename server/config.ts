@@ -1,0 +1,66 @@
+/** Every setting of the server in one validated object: names, defaults and bounds. Where settings come from is main.ts and the CLI. */
+
+import { z } from 'zod';
+import { invalidArgument } from '../src/spec/errors.ts';
+
+const mebibyte = 1024 * 1024;
+const port = z.number().int().min(0).max(65535);
+const count = z.number().int().positive();
+const bytes = z.number().int().nonnegative();
+const milliseconds = z.number().int().nonnegative();
+
+const serverConfigSchema = z.strictObject({
+  /** Directory of published models: `<store>/<model>/<version>/`. */
+  store: z.string().min(1).default('.hyperpolicy/store'),
+  /** Address that every port listens on. Loopback unless told otherwise. */
+  host: z.string().min(1).default('127.0.0.1'),
+  /** gRPC; 0 picks a free port. */
+  port: port.default(50051),
+  /** HTTP `/metrics`, `/healthz` and `/readyz`; 0 picks a free port. */
+  metricsPort: port.default(9464),
+  /** How often the store is looked through for new versions; 0 is only at start. */
+  watchMs: milliseconds.default(2000),
+  /** Versions of a model that are kept ready, newest first. */
+  versionCountMax: count.default(2),
+  /** Threads of one run of a graph. */
+  threadCount: count.default(1),
+  /** Rows of one request. */
+  rowCountMax: count.default(4096),
+  /** Bytes of one message, either way. */
+  messageBytesMax: count.default(4 * mebibyte),
+  /** Requests that are being answered at once, over all connections. */
+  requestCountMax: count.default(1024),
+  /** Streams (calls) open at once on one connection. */
+  connectionStreamCountMax: count.default(1024),
+  /** Generated policy weights kept, by context. */
+  contextCacheBytesMax: bytes.default(256 * mebibyte),
+  /** Generated critic weights kept, by observation. */
+  criticCacheBytesMax: bytes.default(256 * mebibyte),
+  /** Clients whose last action is kept for the `hold` fallback. */
+  heldActionCountMax: count.default(4096),
+  /** On SIGTERM: time for requests in flight before connections are cut. */
+  drainMs: milliseconds.default(10_000),
+  logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+});
+
+export type ServerConfig = Readonly<z.infer<typeof serverConfigSchema>>;
+/** What a caller gives: any subset; the rest are defaults. */
+export type ServerSettings = z.input<typeof serverConfigSchema>;
+
+/**
+ * Checks settings and fills in defaults.
+ * @throws HyperpolicyError invalid_argument naming the first setting that is wrong
+ */
+export function parseServerConfig(settings: ServerSettings): ServerConfig {
+  const parsed = serverConfigSchema.safeParse(settings);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  const name = issue.path.join('.') || 'settings';
+  throw invalidArgument({
+    where: 'server settings',
+    expected: `a valid ${name}`,
+    actual: `${JSON.stringify((settings as Record<string, unknown>)[name])} (${issue.message})`,
+  });
+}
+
+export const serverDefaults: ServerConfig = serverConfigSchema.parse({});

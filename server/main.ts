@@ -1,0 +1,133 @@
+/** The server as a whole: opens the store, wires the methods, listens, and stops in order. */
+
+import pino, { type Logger } from 'pino';
+import { Health as HealthService } from '../src/gen/grpc/health/v1/health_pb.ts';
+import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { createActHandler } from './act.ts';
+import { createInlinePool } from './compute-pool.ts';
+import { parseServerConfig, type ServerConfig, type ServerSettings } from './config.ts';
+import { createContextCache } from './context-cache.ts';
+import { measureEventLoopDelay } from './event-loop-delay.ts';
+import { type GrpcMethod, listenGrpc, type MethodDeps, serverStreamMethod, unaryMethod } from './grpc.ts';
+import { createHealth, type Health } from './health.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
+import { listenMetrics } from './metrics-http.ts';
+import { type ModelStore, openModelStore } from './model-store.ts';
+import { createGetModelHandler, createListModelsHandler } from './models.ts';
+import { createQGradHandler } from './q-grad.ts';
+
+export type RunningServer = {
+  readonly config: ServerConfig;
+  /** The ports that were bound, where the settings say 0. */
+  readonly port: number;
+  readonly metricsPort: number;
+  readonly models: ModelStore;
+  /** Not ready from now on; answers what is in flight, for at most `drainMs`; frees everything. The second call waits for the first. */
+  stop(): Promise<void>;
+};
+
+/**
+ * Starts a server in this process.
+ * @param log by default JSON lines on standard output
+ * @throws HyperpolicyError: a setting that is wrong; a port that cannot be had
+ */
+export async function startServer(settings: ServerSettings, log?: Logger): Promise<RunningServer> {
+  const config = parseServerConfig(settings);
+  const logger = log ?? pino({ level: config.logLevel });
+  const contextCache = createContextCache({ bytesMax: config.contextCacheBytesMax });
+  const criticCache = createContextCache({ bytesMax: config.criticCacheBytesMax });
+  const delay = measureEventLoopDelay();
+  const gate = { count: 0 };
+  let models: ModelStore | undefined;
+  const metrics = createMetrics({
+    caches: { policy: contextCache, critic: criticCache },
+    eventLoopDelayUs: delay.meanUs,
+    requestCount: () => gate.count,
+    versions: () => models?.list().flatMap(({ versions }) => versions) ?? [],
+  });
+  const inlinePool = createInlinePool({ threadCount: config.threadCount });
+  const health = createHealth([PolicyService.typeName]);
+  let draining = false;
+
+  // The metrics port comes first: a server that loads large models is alive, and not ready.
+  const metricsListener = await listenMetrics({
+    host: config.host,
+    port: config.metricsPort,
+    registry: metrics.registry,
+    notReady: () =>
+      draining
+        ? 'draining'
+        : models === undefined
+          ? 'loading'
+          : models.list().length === 0
+            ? 'no model is ready'
+            : undefined,
+  });
+  try {
+    models = await openModelStore({
+      config,
+      pool: inlinePool,
+      inlinePool,
+      contextCache,
+      criticCache,
+      log: logger,
+      onLoad: (result, model) => {
+        metrics.loadResult(result, model);
+        if (!draining && models !== undefined) health.set(models.list().length > 0);
+      },
+    });
+    const deps = { config, metrics, log: logger, gate };
+    const listener = await listenGrpc(methodsOf(models, health, deps, delay.meanUs), config);
+    health.set(models.list().length > 0);
+    const ready = models;
+    logger.info({ address: `${config.host}:${listener.port}`, metricsPort: metricsListener.port }, 'serving');
+
+    let stopped: Promise<void> | undefined;
+    const stop = async () => {
+      draining = true;
+      health.set(false);
+      logger.info({ requestCount: gate.count, drainMs: config.drainMs }, 'draining');
+      await listener.drain(config.drainMs);
+      await ready.close();
+      await metricsListener.close();
+      delay.stop();
+      logger.info('stopped');
+    };
+    return {
+      config,
+      port: listener.port,
+      metricsPort: metricsListener.port,
+      models: ready,
+      stop: () => {
+        stopped ??= stop();
+        return stopped;
+      },
+    };
+  } catch (error) {
+    await models?.close();
+    await metricsListener.close();
+    delay.stop();
+    throw error;
+  }
+}
+
+function methodsOf(models: ModelStore, health: Health, deps: MethodDeps, eventLoopDelayUs: () => number): GrpcMethod[] {
+  const { config, metrics } = deps;
+  const { act, qGrad, listModels, getModel } = PolicyService.method;
+  const { check, list, watch } = HealthService.method;
+  const rowsOf = (metrics: Metrics, method: string) => ({
+    models,
+    config,
+    eventLoopDelayUs,
+    onRows: metrics.rows(method),
+  });
+  return [
+    unaryMethod(act, createActHandler(rowsOf(metrics, 'Act')), deps),
+    unaryMethod(qGrad, createQGradHandler(rowsOf(metrics, 'QGrad')), deps),
+    unaryMethod(listModels, createListModelsHandler(models), deps),
+    unaryMethod(getModel, createGetModelHandler(models), deps),
+    unaryMethod(check, ({ service }) => ({ status: health.check(service) }), deps),
+    unaryMethod(list, () => ({ statuses: health.list() }), deps),
+    serverStreamMethod(watch, ({ service }, tell) => health.watch(service, (status) => tell({ status })), deps),
+  ];
+}

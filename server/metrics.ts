@@ -1,0 +1,218 @@
+/**
+ * What the server counts, in Prometheus' form. No label holds a context, a client or a request.
+ *
+ * What happens at every request is counted in plain numbers and copied out when a scraper asks.
+ */
+
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { CacheCounts, ContextCache } from './context-cache.ts';
+import { type StatusName, statusCodes } from './status.ts';
+
+/** Suited to a control loop: seconds, fine below 10 ms. */
+const secondBuckets = [
+  0.0001, 0.0003, 0.0006, 0.001, 0.002, 0.003, 0.005, 0.008, 0.013, 0.02, 0.03, 0.05, 0.1, 0.25, 1,
+];
+const rowBuckets = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
+
+export type GrpcType = 'unary' | 'server_stream' | 'bidi_stream';
+
+/** Counts of one method. */
+export type MethodMetrics = {
+  started(): void;
+  received(): void;
+  sent(): void;
+  handled(status: StatusName, seconds: number): void;
+};
+
+export type Metrics = {
+  readonly registry: Registry;
+  method(name: { readonly type: GrpcType; readonly service: string; readonly method: string }): MethodMetrics;
+  /** Rows of each request that passed validation. */
+  rows(method: string): (rowCount: number) => void;
+  loadResult(result: 'loaded' | 'refused', model: string): void;
+};
+
+export type MetricsSources = {
+  readonly caches: Readonly<Record<string, ContextCache>>;
+  readonly eventLoopDelayUs: () => number;
+  readonly requestCount: () => number;
+  /** Every version that is ready. */
+  readonly versions: () => readonly {
+    readonly model: string;
+    readonly version: number;
+    readonly publishedAtMs: number;
+  }[];
+};
+
+export function createMetrics(sources: MetricsSources): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  registerSources(sources, registers);
+
+  const callLabels = ['grpc_type', 'grpc_service', 'grpc_method'] as const;
+  const started = new Tally(registry, 'grpc_server_started_total', 'Calls started', callLabels);
+  const received = new Tally(registry, 'grpc_server_msg_received_total', 'Messages received', callLabels);
+  const sent = new Tally(registry, 'grpc_server_msg_sent_total', 'Messages sent', callLabels);
+  const handled = new Tally(registry, 'grpc_server_handled_total', 'Calls answered, by status code', [
+    ...callLabels,
+    'grpc_code',
+  ]);
+  const handling = new Histogram({
+    name: 'grpc_server_handling_seconds',
+    help: 'From when the server had the message to the answer',
+    labelNames: callLabels,
+    buckets: secondBuckets,
+    registers,
+  });
+  const rows = new Histogram({
+    name: 'hyperpolicy_rows',
+    help: 'Rows of a request',
+    labelNames: ['method'],
+    buckets: rowBuckets,
+    registers,
+  });
+  const loads = new Counter({
+    name: 'hyperpolicy_model_loads_total',
+    help: 'Model versions loaded or refused',
+    labelNames: ['model', 'result'],
+    registers,
+  });
+
+  return {
+    registry,
+    method({ type, service, method }) {
+      const labels = { grpc_type: type, grpc_service: service, grpc_method: method };
+      const countStarted = started.slot(labels);
+      const countReceived = received.slot(labels);
+      const countSent = sent.slot(labels);
+      const byStatus = Object.fromEntries(
+        Object.keys(statusCodes).map((name) => [name, handled.slot({ ...labels, grpc_code: name })]),
+      ) as Record<StatusName, Slot>;
+      const seconds = handling.labels(labels);
+      return {
+        started: () => {
+          countStarted.count++;
+        },
+        received: () => {
+          countReceived.count++;
+        },
+        sent: () => {
+          countSent.count++;
+        },
+        handled(status, elapsed) {
+          byStatus[status].count++;
+          seconds.observe(elapsed);
+        },
+      };
+    },
+    rows(method) {
+      const histogram = rows.labels({ method });
+      return (rowCount) => histogram.observe(rowCount);
+    },
+    loadResult: (result, model) => loads.inc({ model, result }),
+  };
+}
+
+type Slot = { count: number; readonly labels: Record<string, string> };
+
+/** A counter whose slots are plain numbers. */
+class Tally {
+  readonly #slots: Slot[] = [];
+
+  constructor(registry: Registry, name: string, help: string, labelNames: readonly string[]) {
+    const slots = this.#slots;
+    new Counter({
+      name,
+      help,
+      labelNames: [...labelNames],
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const { labels, count } of slots) this.inc(labels, count);
+      },
+    });
+  }
+
+  slot(labels: Record<string, string>): Slot {
+    const slot = { count: 0, labels };
+    this.#slots.push(slot);
+    return slot;
+  }
+}
+
+function registerSources(sources: MetricsSources, registers: Registry[]): void {
+  const { caches, eventLoopDelayUs, requestCount, versions } = sources;
+  const perCache = (name: string, help: string, read: (cache: ContextCache) => number) =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ['cache'],
+      registers,
+      collect() {
+        for (const [cache, source] of Object.entries(caches)) this.set({ cache }, read(source));
+      },
+    });
+  const perCacheTotal = (name: string, help: string, field: keyof CacheCounts) =>
+    new Counter({
+      name,
+      help,
+      labelNames: ['cache'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [cache, { counts }] of Object.entries(caches)) this.inc({ cache }, counts[field]);
+      },
+    });
+  perCacheTotal('hyperpolicy_context_cache_hits_total', 'Contexts whose weights were known', 'hitCount');
+  perCacheTotal('hyperpolicy_context_cache_misses_total', 'Contexts whose weights were not known', 'missCount');
+  perCacheTotal('hyperpolicy_context_cache_evictions_total', 'Entries that made room for others', 'evictionCount');
+  perCache('hyperpolicy_context_cache_entries', 'Contexts whose weights are kept', (cache) => cache.entryCount);
+  perCache('hyperpolicy_context_cache_bytes', 'Bytes of weights that are kept', (cache) => cache.bytes);
+  perCache(
+    'hyperpolicy_generations_in_flight',
+    'Contexts whose weights are being made',
+    (cache) => cache.inFlightCount,
+  );
+
+  new Gauge({
+    name: 'hyperpolicy_requests_in_flight',
+    help: 'Requests being answered',
+    registers,
+    collect() {
+      this.set(requestCount());
+    },
+  });
+  new Gauge({
+    name: 'hyperpolicy_event_loop_delay_seconds',
+    help: 'How late the event loop runs, mean over the last second',
+    registers,
+    collect() {
+      this.set(eventLoopDelayUs() / 1e6);
+    },
+  });
+  new Gauge({
+    name: 'hyperpolicy_model_version_info',
+    help: '1 for each version that is ready',
+    labelNames: ['model', 'version'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { model, version } of versions()) this.set({ model, version: String(version) }, 1);
+    },
+  });
+  new Gauge({
+    name: 'hyperpolicy_weight_age_seconds',
+    help: 'Time since the newest ready version of a model was published',
+    labelNames: ['model'],
+    registers,
+    collect() {
+      this.reset();
+      const newest = new Map<string, number>();
+      for (const { model, publishedAtMs } of versions()) {
+        newest.set(model, Math.max(publishedAtMs, newest.get(model) ?? publishedAtMs));
+      }
+      for (const [model, publishedAtMs] of newest) this.set({ model }, (Date.now() - publishedAtMs) / 1000);
+    },
+  });
+}

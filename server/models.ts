@@ -1,0 +1,63 @@
+/** ListModels and GetModel: what is served, and what a client must know to use it. */
+
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type {
+  GetModelRequest,
+  GetModelResponseSchema,
+  ListModelsRequest,
+  ListModelsResponseSchema,
+} from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import type { TensorSpec } from '../src/spec/tensor-spec.ts';
+import type { ModelStore } from './model-store.ts';
+import type { UnaryHandler } from './rpc.ts';
+import type { ServedVersion } from './served-version.ts';
+
+export type ListModelsResponseInit = MessageInitShape<typeof ListModelsResponseSchema>;
+export type GetModelResponseInit = MessageInitShape<typeof GetModelResponseSchema>;
+
+export function createListModelsHandler(models: ModelStore): UnaryHandler<ListModelsRequest, ListModelsResponseInit> {
+  return () => ({
+    models: models.list().map(({ model, versions }) => ({
+      model,
+      versions: versions.map(({ version }) => version),
+      environment: versions[0]!.manifest.environment,
+      algorithm: versions[0]!.manifest.algorithm,
+    })),
+  });
+}
+
+export function createGetModelHandler(models: ModelStore): UnaryHandler<GetModelRequest, GetModelResponseInit> {
+  return (request) => describeVersion(models.resolve('GetModel', request));
+}
+
+function describeVersion({ manifest, publishedAtMs, safeAction }: ServedVersion): GetModelResponseInit {
+  const { policy, critic, context, training } = manifest;
+  return {
+    model: manifest.model,
+    version: manifest.version,
+    algorithm: manifest.algorithm,
+    environment: manifest.environment,
+    fingerprint: manifest.fingerprint,
+    observation: tensorSpecFields(manifest.observation),
+    action: tensorSpecFields(manifest.action),
+    safeAction: [...safeAction],
+    ...(context && { context: { spec: tensorSpecFields(context), source: context.source } }),
+    ...(policy && {
+      policy: { architecture: policy.architecture, hyper: policy.kind === 'hyper', stochastic: policy.stochastic },
+    }),
+    ...(critic && {
+      critic: { architecture: critic.architecture, hyper: critic.kind === 'hyper', ensembleSize: critic.ensembleSize },
+    }),
+    rewardScale: manifest.rewardScale,
+    publishedAt: new Date(publishedAtMs).toISOString(),
+    trainingSteps: BigInt(training.steps),
+    evaluations: training.evaluations.map((evaluation) => ({ ...evaluation, step: BigInt(evaluation.step) })),
+  };
+}
+
+const tensorSpecFields = ({ names, low, high, units }: TensorSpec) => ({
+  names,
+  low: low.map((value) => value ?? Number.NEGATIVE_INFINITY),
+  high: high.map((value) => value ?? Number.POSITIVE_INFINITY),
+  units,
+});

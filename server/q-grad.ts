@@ -1,0 +1,117 @@
+/**
+ * QGrad: observations [B, O] and actions [B, A] to values [B] and action-gradients [B, A] of one or both value functions.
+ *
+ * Errors: as Act; FAILED_PRECONDITION where the model has no critic. Codes and metrics are applied in grpc.ts.
+ */
+
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { type QGradRequest, type QGradResponseSchema, Reduction } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { failedPrecondition, invalidArgument } from '../src/spec/errors.ts';
+import type { ServerConfig } from './config.ts';
+import type { ModelStore } from './model-store.ts';
+import { checkClientId, checkDeadline, checkFingerprint } from './request-checks.ts';
+import type { UnaryHandler } from './rpc.ts';
+import { type CriticInputs, type CriticOutputs, type ReductionName, reduceEnsemble } from './served-critic.ts';
+import { whenHeld } from './served-version.ts';
+import { decodeRows, distinctRows, encodeTensor, repeatRow } from './tensors.ts';
+import { createTimer } from './timing.ts';
+
+export type QGradResponseInit = MessageInitShape<typeof QGradResponseSchema>;
+
+export type QGradDeps = {
+  readonly models: ModelStore;
+  readonly config: ServerConfig;
+  /** Smoothed lateness of the event loop, microseconds. */
+  readonly eventLoopDelayUs: () => number;
+  /** Told the rows of each request that passed validation. */
+  readonly onRows: (rowCount: number) => void;
+};
+
+const reductions: Readonly<Record<number, ReductionName>> = {
+  [Reduction.UNSPECIFIED]: 'min',
+  [Reduction.Q1]: 'q1',
+  [Reduction.MIN]: 'min',
+  [Reduction.MEAN]: 'mean',
+};
+
+export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, QGradResponseInit> {
+  const { models, config, eventLoopDelayUs, onRows } = deps;
+  return (request, call) => {
+    const served = models.resolve('QGrad', request);
+    checkFingerprint('QGrad', served, request.fingerprint);
+    checkClientId('QGrad', request.clientId);
+    const { critic, model, observationSize, actionSize } = served;
+    if (critic === null) {
+      throw failedPrecondition({
+        where: 'QGrad model',
+        expected: 'a model with a critic',
+        actual: `"${model}", which has none`,
+      });
+    }
+    const reduction = reductionOf(request.reduction);
+    const limits = { rowCountMax: config.rowCountMax, model };
+    const action = decodeRows(request.action, { where: 'QGrad action', columnCount: actionSize, ...limits });
+    const observation = decodeRows(request.observation, {
+      where: 'QGrad observation',
+      columnCount: observationSize,
+      ...limits,
+    });
+    const { rowCount } = action;
+    if (observation.rowCount !== 1 && observation.rowCount !== rowCount) {
+      throw invalidArgument({
+        where: 'QGrad observation',
+        expected: `one row, or one per action (${rowCount})`,
+        actual: `${observation.rowCount} rows`,
+      });
+    }
+    onRows(rowCount);
+    checkDeadline('QGrad', call);
+
+    const timer = createTimer(call, eventLoopDelayUs);
+    const run = (inputs: Partial<CriticInputs>) =>
+      timer.network(() => critic.run({ ...inputs, rowCount, action: action.values }));
+    const respond = (outputs: CriticOutputs): QGradResponseInit => {
+      const reduced = reduceEnsemble(outputs, { reduction, rowCount, ensembleSize: critic.ensembleSize, actionSize });
+      checkFinite(reduced.q, `model "${model}" version ${served.version}: q`);
+      checkFinite(reduced.dqDa, `model "${model}" version ${served.version}: dq_da`);
+      return {
+        q: encodeTensor(reduced.q, [rowCount]),
+        dqDa: encodeTensor(reduced.dqDa, [rowCount, actionSize]),
+        version: served.version,
+        weightAgeMs: Date.now() - served.publishedAtMs,
+        sequence: request.sequence,
+        timing: timer.timing(),
+      };
+    };
+    const finish = (inputs: Partial<CriticInputs>) => {
+      const outputs = run(inputs);
+      return outputs instanceof Promise ? whenHeld(served, async () => respond(await outputs)) : respond(outputs);
+    };
+
+    if (critic.weights === undefined) {
+      return finish({
+        observation: observation.rowCount === 1 ? repeatRow(observation.values, rowCount) : observation.values,
+      });
+    }
+    const distinct = distinctRows(observation, observationSize);
+    const startMs = performance.now();
+    const weights = critic.weights.feedsFor(distinct);
+    if (!(weights instanceof Promise)) return finish({ weights, index: distinct.index });
+    return whenHeld(served, async () => {
+      const feeds = await timer.primary(startMs, weights);
+      checkDeadline('QGrad', call);
+      return finish({ weights: feeds, index: distinct.index });
+    });
+  };
+}
+
+function reductionOf(reduction: number): ReductionName {
+  const name = reductions[reduction];
+  if (name !== undefined) return name;
+  throw invalidArgument({ where: 'QGrad reduction', expected: 'q1, min or mean (1, 2 or 3)', actual: `${reduction}` });
+}
+
+/** @throws Error: a fault of the model, not of the client */
+function checkFinite(values: Float32Array, where: string): void {
+  for (const value of values) if (value - value !== 0) throw new Error(`${where} is ${value}`);
+}

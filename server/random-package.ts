@@ -1,0 +1,156 @@
+/** Publishes a package with random parameters, of any kind that the manifest allows: to test and load a server without a trainer. */
+
+import { floatTensor, indexTensor, openSession, type TensorMap } from '../src/onnx/session.ts';
+import type { Graph, Probe, ProbeTensor } from '../src/spec/manifest.ts';
+import { type ManifestDraft, type PublishedPackage, publishPackage } from '../src/spec/package.ts';
+import { createRandom } from '../src/spec/random.ts';
+import { plainSpec } from '../src/spec/tensor-spec.ts';
+import {
+  type BuiltGraph,
+  hyperCriticGraphs,
+  hyperPolicyGraphs,
+  type NetworkSizes,
+  plainCriticGraph,
+  plainPolicyGraph,
+} from './random-graphs.ts';
+
+export type NetworkKind = 'plain' | 'hyper' | 'none';
+
+export type RandomPackageOptions = Partial<NetworkSizes> & {
+  readonly store: string;
+  readonly model: string;
+  readonly policy: NetworkKind;
+  readonly critic: NetworkKind;
+  /** The policy can be sampled. */
+  readonly stochastic?: boolean;
+  readonly contextSource?: 'oracle' | 'latent';
+  /** Named in the manifest. */
+  readonly environment?: string;
+  readonly seed?: number;
+};
+
+/** HalfCheetah's sizes and a small trunk; a hyper policy gets a context of two values. */
+const defaultSizes: NetworkSizes = {
+  observationSize: 17,
+  actionSize: 6,
+  contextSize: 0,
+  hiddenSize: 64,
+  trunkSizes: [64],
+};
+
+type Network = { readonly kind: 'plain' | 'hyper'; readonly graphs: readonly BuiltGraph[] };
+
+/** @throws HyperpolicyError as publishPackage */
+export async function publishRandomPackage(options: RandomPackageOptions): Promise<PublishedPackage> {
+  const { store, model, policy: policyKind, critic: criticKind, stochastic = false, seed = 1 } = options;
+  const given = { ...defaultSizes, ...options };
+  const sizes = { ...given, contextSize: given.contextSize || (policyKind === 'hyper' ? 2 : 0) };
+  const policy = randomPolicy(policyKind, sizes, { seed, stochastic });
+  const critic = randomCritic(criticKind, sizes, seed + 1);
+  const built = [...(policy?.graphs ?? []), ...(critic?.graphs ?? [])];
+  const { observationSize, actionSize, contextSize } = sizes;
+  const probes = [
+    ...(policy === null ? [] : [probePolicy(policy, sizes, { seed, stochastic })]),
+    ...(critic === null ? [] : [probeCritic(critic, sizes, seed)]),
+  ];
+  const manifest: ManifestDraft = {
+    algorithm: 'random',
+    environment: options.environment ?? 'none',
+    observation: plainSpec('observation', observationSize),
+    action: plainSpec('action', actionSize, { low: -1, high: 1 }),
+    context:
+      contextSize === 0 ? null : { ...plainSpec('context', contextSize), source: options.contextSource ?? 'oracle' },
+    rewardScale: 1,
+    normalisation: {},
+    policy: policy && { ...asNetwork(policy), architecture: policy.kind === 'plain' ? 'mlp' : 'hyper', stochastic },
+    critic: critic && {
+      ...asNetwork(critic),
+      architecture: critic.kind === 'plain' ? 'mlp-small' : 'sa-hyper',
+      ensembleSize: 2,
+    },
+    encoder: null,
+    adapt: null,
+    probes,
+    training: { config: {}, seed, steps: 0, evaluations: [], sourceRevision: 'random' },
+  };
+  const files = new Map(built.map(({ graph, bytes }) => [graph.file, bytes]));
+  return publishPackage({ store, model, manifest, files });
+}
+
+function randomPolicy(
+  kind: NetworkKind,
+  sizes: NetworkSizes,
+  options: { seed: number; stochastic: boolean },
+): Network | null {
+  if (kind === 'none') return null;
+  if (kind === 'plain') return { kind, graphs: [plainPolicyGraph(sizes, options)] };
+  const { primary, dynamic } = hyperPolicyGraphs(sizes, options);
+  return { kind, graphs: [primary, dynamic] };
+}
+
+function randomCritic(kind: NetworkKind, sizes: NetworkSizes, seed: number): Network | null {
+  if (kind === 'none') return null;
+  if (kind === 'plain') return { kind, graphs: [plainCriticGraph(sizes, seed)] };
+  const { primary, dynamic } = hyperCriticGraphs(sizes, seed);
+  return { kind, graphs: [primary, dynamic] };
+}
+
+/** The manifest's fields of a network. */
+function asNetwork({ kind, graphs }: Network) {
+  const [first, second] = graphs.map(({ graph }) => graph) as [Graph, Graph];
+  return kind === 'plain' ? { kind, graph: first } : { kind, primary: first, dynamic: second };
+}
+
+const probeRowCount = 3;
+
+function normals(seed: number, stream: number, shape: [number, number]): ProbeTensor {
+  const random = createRandom(seed, stream);
+  return { shape, values: Array.from({ length: shape[0] * shape[1] }, () => Math.fround(random.normal())) };
+}
+
+function probePolicy(
+  policy: Network,
+  { observationSize, actionSize, contextSize }: NetworkSizes,
+  { seed, stochastic }: { seed: number; stochastic: boolean },
+): Probe {
+  const inputs: Record<string, ProbeTensor> = { observation: normals(seed, 1, [probeRowCount, observationSize]) };
+  if (contextSize > 0) inputs.context = normals(seed, 2, [probeRowCount, contextSize]);
+  if (stochastic) inputs.noise = normals(seed, 3, [probeRowCount, actionSize]);
+  return { target: 'policy', inputs, outputs: evaluate(policy, inputs, 'context'), tolerance: 1e-4 };
+}
+
+function probeCritic(critic: Network, { observationSize, actionSize }: NetworkSizes, seed: number): Probe {
+  const inputs = {
+    observation: normals(seed, 4, [probeRowCount, observationSize]),
+    action: normals(seed, 5, [probeRowCount, actionSize]),
+  };
+  return { target: 'critic', inputs, outputs: evaluate(critic, inputs, 'observation'), tolerance: 1e-4 };
+}
+
+/** Runs a network's graphs over the inputs, without the server's code. */
+function evaluate({ kind, graphs }: Network, inputs: Record<string, ProbeTensor>, meta: string): Probe['outputs'] {
+  const run = ({ graph, bytes }: BuiltGraph, feeds: TensorMap) => {
+    const session = openSession(bytes, { threadCount: 1 }, graph.file);
+    const result = session.run(feeds);
+    session.dispose();
+    return result;
+  };
+  const feeds = Object.fromEntries(
+    Object.entries(inputs).map(([name, { shape, values }]) => [name, floatTensor(Float32Array.from(values), shape)]),
+  );
+  let result: TensorMap;
+  if (kind === 'plain') {
+    result = run(graphs[0]!, feeds);
+  } else {
+    const { [meta]: metaFeed, ...base } = feeds;
+    const weights = run(graphs[0]!, { [meta]: metaFeed! });
+    const index = indexTensor(Int32Array.from({ length: probeRowCount }, (_, row) => row));
+    result = run(graphs[1]!, { ...base, ...weights, index });
+  }
+  return Object.fromEntries(
+    Object.entries(result).map(([name, { dims, data }]) => [
+      name,
+      { shape: [...dims], values: Array.from(data as Float32Array) },
+    ]),
+  );
+}

@@ -1,0 +1,42 @@
+/** Checks that several methods make before they compute. */
+
+import { deadlineExceeded, failedPrecondition, invalidArgument } from '../src/spec/errors.ts';
+import type { Call } from './rpc.ts';
+import type { ServedVersion } from './served-version.ts';
+
+const clientIdBytesMax = 256;
+
+/** @throws HyperpolicyError failed_precondition where the client's specs are not the model's; an empty one is not checked */
+export function checkFingerprint(method: string, { model, manifest }: ServedVersion, fingerprint: string): void {
+  if (fingerprint === '' || fingerprint === manifest.fingerprint) return;
+  throw failedPrecondition({
+    where: `${method} fingerprint`,
+    expected: `${manifest.fingerprint} of model "${model}"`,
+    actual: JSON.stringify(fingerprint.slice(0, 100)),
+    remedy: 'The specs differ: read them again with GetModel',
+  });
+}
+
+/** @throws HyperpolicyError invalid_argument */
+export function checkClientId(method: string, clientId: string): void {
+  // Characters first: a short text needs no count of its bytes.
+  if (clientId.length * 3 <= clientIdBytesMax || Buffer.byteLength(clientId) <= clientIdBytesMax) return;
+  throw invalidArgument({
+    where: `${method} client_id`,
+    expected: `at most ${clientIdBytesMax} bytes`,
+    actual: `${Buffer.byteLength(clientId)}`,
+  });
+}
+
+/** @throws HyperpolicyError deadline_exceeded where the client no longer waits */
+export function checkDeadline(method: string, { deadlineMs }: Call): void {
+  if (deadlineMs === Number.POSITIVE_INFINITY) return;
+  const lateMs = Date.now() - deadlineMs;
+  if (lateMs <= 0) return;
+  throw deadlineExceeded({
+    where: method,
+    expected: 'a deadline that has not passed',
+    actual: `one that passed ${lateMs} ms ago`,
+    remedy: 'Nothing was computed',
+  });
+}

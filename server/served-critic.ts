@@ -1,0 +1,137 @@
+/** A critic that is loaded: observations and actions in, values and action-gradients of its ensemble out. */
+
+import { floatTensor, type TensorMap } from '../src/onnx/session.ts';
+import { weightLayout } from './generated-weights.ts';
+import { checkGraph, sizesOf, type TensorRule } from './graph-contract.ts';
+import { rowIndexTensor } from './row-index.ts';
+import { type OpenNetworkOptions, weightRule } from './served-policy.ts';
+import { createWeightSource, type WeightSource } from './weight-source.ts';
+
+export type CriticInputs = {
+  readonly rowCount: number;
+  readonly action: Float32Array; // [B, A]
+  /** Plain critics. */
+  readonly observation?: Float32Array | undefined; // [B, O]
+  /** Hyper critics: feeds of K observations, and row -> observation (undefined: all rows have the first). */
+  readonly weights?: TensorMap | undefined;
+  readonly index?: Int32Array | undefined; // [B]
+};
+
+/** Q value functions. */
+export type CriticOutputs = {
+  readonly q: Float32Array; // [B, Q]
+  readonly dqDa: Float32Array; // [B, Q, A]
+};
+
+export type ServedCritic = {
+  readonly ensembleSize: number;
+  /** Generates weights from observations; undefined for plain critics. */
+  readonly weights: WeightSource | undefined;
+  run(inputs: CriticInputs): CriticOutputs | Promise<CriticOutputs>;
+  dispose(): void;
+};
+
+/** Opens the critic of a package; null where it has none. The caller disposes it. */
+export function openCritic(options: OpenNetworkOptions): ServedCritic | null {
+  const { manifest, files, pool, inlinePool, cache, keyPrefix } = options;
+  const { critic } = manifest;
+  if (critic === null) return null;
+  const { observationSize, actionSize } = sizesOf(manifest);
+  const { ensembleSize } = critic;
+  const observation: TensorRule = { name: 'observation', sizes: [observationSize] };
+  const action: TensorRule = { name: 'action', sizes: [actionSize] };
+  const outputs: TensorRule[] = [
+    { name: 'q', sizes: [ensembleSize] },
+    { name: 'dq_da', sizes: [ensembleSize, actionSize] },
+  ];
+
+  const toOutputs = (result: TensorMap): CriticOutputs => ({
+    q: result.q!.data as Float32Array,
+    dqDa: result.dq_da!.data as Float32Array,
+  });
+
+  if (critic.kind === 'plain') {
+    const network = pool.open(files.get(critic.graph.file)!, critic.graph.file);
+    checkGraph(critic.graph, network, { inputs: [observation, action], outputs });
+    return {
+      ensembleSize,
+      weights: undefined,
+      run({ rowCount, observation: rows, action: actions }) {
+        const result = network.run({
+          observation: floatTensor(rows!, [rowCount, observationSize]),
+          action: floatTensor(actions, [rowCount, actionSize]),
+        });
+        return result instanceof Promise ? result.then(toOutputs) : toOutputs(result);
+      },
+      dispose: () => network.dispose(),
+    };
+  }
+
+  const primary = pool.open(files.get(critic.primary.file)!, critic.primary.file);
+  const network = inlinePool.open(files.get(critic.dynamic.file)!, critic.dynamic.file);
+  const layout = weightLayout(critic.primary);
+  checkGraph(critic.primary, primary, { inputs: [observation], outputs: layout.parts.map(weightRule) });
+  checkGraph(critic.dynamic, network, {
+    inputs: [action, { name: 'index', sizes: [] }, ...layout.parts.map(weightRule)],
+    outputs,
+  });
+  return {
+    ensembleSize,
+    weights: createWeightSource({
+      primary,
+      layout,
+      inputName: 'observation',
+      inputSize: observationSize,
+      cache,
+      keyPrefix,
+    }),
+    run({ rowCount, action: actions, weights, index }) {
+      const feeds = {
+        ...weights,
+        action: floatTensor(actions, [rowCount, actionSize]),
+        index: rowIndexTensor(index, rowCount),
+      };
+      return toOutputs(network.run(feeds) as TensorMap);
+    },
+    dispose() {
+      network.dispose();
+      primary.dispose();
+    },
+  };
+}
+
+export type ReductionName = 'q1' | 'min' | 'mean';
+
+/** Reduces an ensemble to one value per row, with its gradient. */
+export function reduceEnsemble(
+  { q, dqDa }: CriticOutputs,
+  { reduction, rowCount, ensembleSize, actionSize }: ReductionOptions,
+): { q: Float32Array; dqDa: Float32Array } {
+  if (ensembleSize === 1) return { q, dqDa };
+  const values = new Float32Array(rowCount);
+  const gradients = new Float32Array(rowCount * actionSize);
+  for (let row = 0; row < rowCount; row++) {
+    const q1 = q[2 * row]!;
+    const q2 = q[2 * row + 1]!;
+    const from = 2 * row * actionSize;
+    const to = row * actionSize;
+    if (reduction === 'mean') {
+      values[row] = (q1 + q2) / 2;
+      for (let a = 0; a < actionSize; a++) {
+        gradients[to + a] = (dqDa[from + a]! + dqDa[from + actionSize + a]!) / 2;
+      }
+      continue;
+    }
+    const second = reduction === 'min' && q2 < q1;
+    values[row] = second ? q2 : q1;
+    for (let a = 0; a < actionSize; a++) gradients[to + a] = dqDa[from + (second ? actionSize : 0) + a]!;
+  }
+  return { q: values, dqDa: gradients };
+}
+
+export type ReductionOptions = {
+  readonly reduction: ReductionName;
+  readonly rowCount: number;
+  readonly ensembleSize: number;
+  readonly actionSize: number;
+};

@@ -1,0 +1,169 @@
+/** One version of a model, loaded and proven by its probes. Owns its networks until it is retired and idle. */
+
+import { failedPrecondition } from '../src/spec/errors.ts';
+import type { Manifest, Probe, ProbeTensor } from '../src/spec/manifest.ts';
+import type { ModelPackage } from '../src/spec/package.ts';
+import type { ComputePool } from './compute-pool.ts';
+import type { ContextCache } from './context-cache.ts';
+import { sizesOf } from './graph-contract.ts';
+import { openCritic, type ServedCritic } from './served-critic.ts';
+import { openPolicy, type ServedPolicy } from './served-policy.ts';
+import { distinctRows } from './tensors.ts';
+import type { WeightSource } from './weight-source.ts';
+
+export type ServedVersion = {
+  readonly manifest: Manifest;
+  readonly model: string;
+  readonly version: number;
+  readonly publishedAtMs: number;
+  readonly observationSize: number;
+  readonly actionSize: number;
+  /** 0 where the model takes no context. */
+  readonly contextSize: number;
+  readonly policy: ServedPolicy | null;
+  readonly critic: ServedCritic | null;
+  /** Bounds of each action value; infinite where there are none. */
+  readonly actionLow: Float32Array;
+  readonly actionHigh: Float32Array;
+  /** The action of the `safe` fallback. */
+  readonly safeAction: Float32Array;
+  /** Keeps the networks while a request waits; every hold is released once. */
+  hold(): void;
+  release(): void;
+  /** Frees the networks as soon as no request holds them. */
+  retire(): void;
+};
+
+export type OpenVersionOptions = {
+  readonly pool: ComputePool;
+  readonly inlinePool: ComputePool;
+  readonly contextCache: ContextCache;
+  readonly criticCache: ContextCache;
+  /** Distinguishes this version in the caches from every other that this process loads. */
+  readonly keyPrefix: string;
+};
+
+/**
+ * Opens the graphs of a package, checks them against the contract and replays its probes.
+ * @throws HyperpolicyError: a graph that does not load or breaks the contract; a probe whose outputs differ
+ */
+export async function openVersion(
+  { manifest, files }: ModelPackage,
+  { pool, inlinePool, contextCache, criticCache, keyPrefix }: OpenVersionOptions,
+): Promise<ServedVersion> {
+  const shared = { manifest, files, pool, inlinePool, keyPrefix };
+  const policy = openPolicy({ ...shared, cache: contextCache });
+  const critic = openCritic({ ...shared, cache: criticCache });
+  let holdCount = 0;
+  let retired = false;
+  const disposeIfIdle = () => {
+    if (!retired || holdCount > 0) return;
+    policy?.dispose();
+    critic?.dispose();
+    contextCache.dropVersion(keyPrefix);
+    criticCache.dropVersion(keyPrefix);
+  };
+  const { low, high, safe } = manifest.action;
+  const actionLow = Float32Array.from(low, (value) => value ?? Number.NEGATIVE_INFINITY);
+  const actionHigh = Float32Array.from(high, (value) => value ?? Number.POSITIVE_INFINITY);
+  const served: ServedVersion = {
+    manifest,
+    model: manifest.model,
+    version: manifest.version,
+    publishedAtMs: Date.parse(manifest.training.publishedAt),
+    ...sizesOf(manifest),
+    policy,
+    critic,
+    actionLow,
+    actionHigh,
+    safeAction: actionLow.map((bound, i) => Math.min(Math.max(safe?.[i] ?? 0, bound), actionHigh[i]!)),
+    hold: () => {
+      holdCount++;
+    },
+    release: () => {
+      holdCount--;
+      disposeIfIdle();
+    },
+    retire: () => {
+      retired = true;
+      disposeIfIdle();
+    },
+  };
+  try {
+    for (const probe of manifest.probes) await replayProbe(served, probe);
+  } catch (error) {
+    served.retire();
+    throw error;
+  }
+  return served;
+}
+
+/** Keeps the version's networks while `answer` is under way. */
+export async function whenHeld<T>(served: ServedVersion, answer: () => Promise<T>): Promise<T> {
+  served.hold();
+  try {
+    return await answer();
+  } finally {
+    served.release();
+  }
+}
+
+/** Runs a probe's inputs through the loaded networks. Probes of graphs that are not served are left out. */
+async function replayProbe(served: ServedVersion, probe: Probe): Promise<void> {
+  const input = (name: string): Float32Array | undefined => {
+    const tensor = probe.inputs[name];
+    return tensor && Float32Array.from(tensor.values);
+  };
+  const where = `${served.model} version ${served.version}, ${probe.target} probe`;
+  const rowCount = Object.values(probe.inputs)[0]?.shape[0] ?? 0;
+  const observation = input('observation') ?? new Float32Array(0);
+  const generated = async (source: WeightSource, values: Float32Array = new Float32Array(0), size: number) => {
+    const contexts = distinctRows({ values, rowCount }, size);
+    return { weights: await source.generate(contexts), index: contexts.index };
+  };
+  const compare = (name: string, actual: Float32Array | undefined) => {
+    const expected = probe.outputs[name];
+    if (expected !== undefined) compareOutput(`${where} output "${name}"`, expected, actual, probe.tolerance);
+  };
+
+  if (probe.target === 'policy' && served.policy !== null) {
+    const context = input('context');
+    const { weights } = served.policy;
+    const { action, logProb } = served.policy.run({
+      rowCount,
+      observation,
+      noise: input('noise'),
+      ...(weights === undefined ? { context } : await generated(weights, context, served.contextSize)),
+    });
+    compare('action', action);
+    compare('log_prob', logProb);
+  }
+  if (probe.target === 'critic' && served.critic !== null) {
+    const { weights } = served.critic;
+    const { q, dqDa } = await served.critic.run({
+      rowCount,
+      action: input('action') ?? new Float32Array(0),
+      ...(weights === undefined ? { observation } : await generated(weights, observation, served.observationSize)),
+    });
+    compare('q', q);
+    compare('dq_da', dqDa);
+  }
+}
+
+function compareOutput(
+  where: string,
+  expected: ProbeTensor,
+  actual: Float32Array | undefined,
+  tolerance: number,
+): void {
+  const refuse = (wanted: string, got: string) =>
+    failedPrecondition({ where, expected: wanted, actual: got, remedy: 'The version is not served' });
+  if (actual?.length !== expected.values.length) {
+    throw refuse(`${expected.values.length} values`, `${actual?.length ?? 'none'}`);
+  }
+  expected.values.forEach((value, i) => {
+    const difference = Math.abs(actual[i]! - value) / (1 + Math.abs(value));
+    // Written so that NaN is refused too.
+    if (!(difference <= tolerance)) throw refuse(`${value} at ${i} within ${tolerance}`, `${actual[i]}`);
+  });
+}
