@@ -92,10 +92,12 @@ export function normalRow(seed: number, row: number, size: number, out: Float32A
 
 /** A sequence of draws with a restorable position. Streams of one seed are independent of each other. */
 export type Random = {
-  /** Uniform in (0, 1), 53 bits are not claimed: 32 random bits. */
+  /** Uniform in (0, 1), of 32 random bits. */
   uniform(): number;
   /** Standard normal. */
   normal(): number;
+  /** Standard normals into the whole of `out`; cheaper than one at a time, four to a draw. */
+  fillNormal(out: Float32Array): void;
   /** Uniform integer in [0, limit), limit at most 2^32. */
   integer(limit: number): number;
   /** Index of the next draw; assign to continue from a saved one. */
@@ -103,14 +105,15 @@ export type Random = {
 };
 
 /**
- * A generator over (seed, stream). Every draw of any kind advances `position` by one, so a saved position resumes exactly.
+ * A generator over (seed, stream). Every draw advances `position` by one (`fillNormal`: by one per four values), so a saved
+ * position resumes exactly.
  * @param seed integer in [0, 2^53)
  * @param stream integer in [0, 2^32): one per use (exploration, sampling, resets, ...)
  */
 export function createRandom(seed: number, stream = 0): Random {
   const key = seedKey(seed);
   const words = new Uint32Array(4);
-  const normals = new Float64Array(2);
+  const normals = new Float64Array(4);
   // Word 3 of the counter is 1 so that sequences never share a block with `normalRow`, whose word 3 is 0.
   const draw = (position: number) =>
     philox([position >>> 0, Math.floor(position / 0x1_0000_0000) >>> 0, stream >>> 0, 1], key, words);
@@ -124,6 +127,17 @@ export function createRandom(seed: number, stream = 0): Random {
       draw(this.position++);
       boxMuller(words[0]!, words[1]!, normals, 0);
       return normals[0]!;
+    },
+    fillNormal(out) {
+      for (let i = 0; i < out.length; i++) {
+        const lane = i & 3;
+        if (lane === 0) {
+          draw(this.position++);
+          boxMuller(words[0]!, words[1]!, normals, 0);
+          boxMuller(words[2]!, words[3]!, normals, 2);
+        }
+        out[i] = normals[lane]!;
+      }
     },
     integer(limit) {
       draw(this.position++);

@@ -1,0 +1,62 @@
+/** One network's flat parameters with all that trains them: gradients, Adam and, where wanted, a target copy. One arena each. */
+
+import { type Adam, createAdam } from './adam.ts';
+import { aligned, createArena } from './arena.ts';
+import { createLayout, type Layout, viewsOf } from './layout.ts';
+import { polyak } from './polyak.ts';
+
+export type Views = Readonly<Record<string, Float32Array>>;
+
+export type TrainableOptions = {
+  /** Name -> shape of each parameter. */
+  readonly shapes: Readonly<Record<string, readonly number[]>>;
+  readonly learningRate: number;
+  /** Whether to keep a target copy for {@link Trainable.followTarget}. */
+  readonly target: boolean;
+};
+
+export type Trainable = {
+  readonly layout: Layout;
+  /** All parameters in one array, and by name. */
+  readonly flat: Float32Array;
+  readonly parameters: Views;
+  /** Where a computation writes gradients, by name. */
+  readonly gradients: Views;
+  /** The target copy by name; empty without one. */
+  readonly target: Views;
+  readonly adam: Adam;
+  /** target = parameters. */
+  copyToTarget(): void;
+  /** target += tau (parameters - target). */
+  followTarget(tau: number): void;
+  /** Everything that a resumed run needs, as views. */
+  arrays(): Record<string, Float32Array>;
+};
+
+export function createTrainable({ shapes, learningRate, target }: TrainableOptions): Trainable {
+  const layout = createLayout(shapes);
+  const arrayCount = target ? 5 : 4;
+  const arena = createArena(arrayCount * aligned(layout.length));
+  const flat = arena.allocate(layout.length);
+  const gradients = arena.allocate(layout.length);
+  const adam = createAdam({ arena, parameters: flat, gradients, learningRate });
+  const copy = target ? arena.allocate(layout.length) : undefined;
+  return {
+    layout,
+    flat,
+    parameters: viewsOf(layout, flat),
+    gradients: viewsOf(layout, gradients),
+    target: copy === undefined ? {} : viewsOf(layout, copy),
+    adam,
+    copyToTarget() {
+      copy?.set(flat);
+    },
+    followTarget(tau) {
+      if (copy !== undefined) polyak({ arena, target: copy, source: flat, tau });
+    },
+    arrays() {
+      const own = { parameters: flat, moment1: adam.moment1, moment2: adam.moment2 };
+      return copy === undefined ? own : { ...own, target: copy };
+    },
+  };
+}

@@ -1,0 +1,31 @@
+/** TD3's networks: one actor and twin critics, as descriptions without parameters. */
+
+import type * as tf from '@tensorflow/tfjs-core';
+import { type ActionScaling, actionScaling } from '../../../src/nn/action-scaling.ts';
+import type { Critic } from '../../../src/nn/critics/critic.ts';
+import { createCritic } from '../../../src/nn/critics/registry.ts';
+import type { ParameterSpecs, Parameters } from '../../../src/nn/parameters.ts';
+import { deterministicPolicy, deterministicPolicySpecs } from '../../../src/nn/policies/deterministic.ts';
+import { type PolicySpecs, specSize } from '../../../src/spec/tensor-spec.ts';
+import type { Td3Config } from './config.ts';
+
+export type Td3Networks = {
+  readonly actorSpecs: ParameterSpecs;
+  /** Observation [B, O] to normalised action [B, A]. */
+  readonly actor: (parameters: Parameters, observation: tf.Tensor2D) => tf.Tensor2D;
+  readonly critic: Critic;
+  readonly scaling: ActionScaling;
+  readonly observationSize: number;
+  readonly actionSize: number;
+};
+
+export function createTd3Networks(config: Td3Config, { observation, action }: PolicySpecs): Td3Networks {
+  const sizes = { observationSize: specSize(observation), actionSize: specSize(action) };
+  return {
+    actorSpecs: deterministicPolicySpecs({ ...sizes, hiddenSizes: config.actorHiddenSizes }),
+    actor: deterministicPolicy,
+    critic: createCritic(config.critic, { ...sizes, ensembleSize: 2 }),
+    scaling: actionScaling(action),
+    ...sizes,
+  };
+}

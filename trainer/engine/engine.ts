@@ -1,0 +1,44 @@
+/** How training computations run: the same tfjs functions, traced to ONNX or eagerly on a tfjs backend. */
+
+import type { TracedFunction } from '../../src/trace/trace.ts';
+
+export type BoundInput = { readonly shape: readonly number[]; readonly data: Float32Array };
+
+/**
+ * A computation over arrays that stay where they are: inputs are read from and outputs written to the same memory on
+ * every run, so a run allocates nothing and parameters are never copied.
+ */
+export type ComputationDefinition = {
+  readonly name: string;
+  readonly inputs: Readonly<Record<string, BoundInput>>;
+  /** Receives each output of `fn`, row-major; the sizes must agree. */
+  readonly outputs: Readonly<Record<string, Float32Array>>;
+  readonly fn: TracedFunction;
+};
+
+export type Computation = {
+  run(): void;
+  dispose(): void;
+};
+
+export type Engine = {
+  readonly name: string;
+  compile(definition: ComputationDefinition): Computation;
+};
+
+/** Inputs for a network's parameters under `prefix.`. */
+export const boundParameters = (
+  prefix: string,
+  views: Readonly<Record<string, Float32Array>>,
+  shapes: Readonly<Record<string, readonly number[]>>,
+): Record<string, BoundInput> =>
+  Object.fromEntries(
+    Object.entries(views).map(([name, data]) => [`${prefix}.${name}`, { data, shape: shapes[name]! }]),
+  );
+
+/** Outputs for a network's gradients under `prefix.`. */
+export const boundGradients = (
+  prefix: string,
+  views: Readonly<Record<string, Float32Array>>,
+): Record<string, Float32Array> =>
+  Object.fromEntries(Object.entries(views).map(([name, data]) => [`${prefix}.${name}`, data]));

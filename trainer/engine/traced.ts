@@ -1,0 +1,49 @@
+/** The default engine: a computation is traced once, and each run is one native call. */
+
+import { compile } from '../../src/onnx/compile.ts';
+import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
+import { trace } from '../../src/trace/trace.ts';
+import type { ComputationDefinition, Engine } from './engine.ts';
+
+/** @param threadCount threads inside one operator; they spin between operators, so no more than free cores */
+export const createTracedEngine = ({ threadCount }: { threadCount: number }): Engine => ({
+  name: 'traced',
+  compile(definition) {
+    const { name, inputs, outputs, fn } = definition;
+    const specs = Object.fromEntries(Object.entries(inputs).map(([input, { shape }]) => [input, { shape }]));
+    const session = compile(trace(name, specs, fn), { threadCount, spinning: threadCount > 1 });
+    const feeds: TensorMap = Object.fromEntries(
+      session.inputs.map((input) => {
+        const { data, shape } = inputs[input.name]!;
+        return [input.name, floatTensor(data, shape)];
+      }),
+    );
+    const fetches: TensorMap = Object.fromEntries(
+      session.outputs.map((output) => [
+        output.name,
+        floatTensor(target(definition, output.name), output.shape as readonly number[]),
+      ]),
+    );
+    refuseUnknownOutputs(outputs, fetches, name);
+    return {
+      run() {
+        session.run(feeds, fetches);
+      },
+      dispose() {
+        session.dispose();
+      },
+    };
+  },
+});
+
+function target({ outputs, name }: ComputationDefinition, output: string): Float32Array {
+  const data = outputs[output];
+  if (data === undefined) throw new Error(`${name}: expected an array for output "${output}", got none`);
+  return data;
+}
+
+function refuseUnknownOutputs(outputs: object, fetches: object, name: string): void {
+  for (const output of Object.keys(outputs)) {
+    if (!(output in fetches)) throw new Error(`${name}: expected an output "${output}" of the function, got none`);
+  }
+}
