@@ -1,0 +1,34 @@
+/** Publishes what a TD3 learner has learnt as a model package. */
+
+import { shapesOf } from '../../../src/nn/parameters.ts';
+import type { PublishedPackage } from '../../../src/spec/package.ts';
+import { type ActorCriticPackage, publishActorCritic } from '../../export/package.ts';
+import type { Td3Learner } from './learner.ts';
+
+export type Td3Package = Omit<ActorCriticPackage, 'algorithm' | 'rewardScale' | 'policy' | 'critic'> & {
+  readonly learner: Td3Learner;
+};
+
+/** Errors: those of publishPackage. */
+export function publishTd3({ learner, ...options }: Td3Package): Promise<PublishedPackage> {
+  const { networks, actor, critic } = learner;
+  const { scaling, observationSize, actionSize } = networks;
+  return publishActorCritic({
+    ...options,
+    algorithm: 'td3',
+    rewardScale: 1,
+    policy: {
+      actor: networks.actor,
+      parameters: { views: actor.parameters, shapes: shapesOf(networks.actorSpecs) },
+      scaling,
+      observationSize,
+    },
+    critic: {
+      critic: networks.critic,
+      parameters: { views: critic.parameters, shapes: shapesOf(networks.critic.specs) },
+      scaling,
+      observationSize,
+      actionSize,
+    },
+  });
+}
