@@ -1,0 +1,187 @@
+/**
+ * The MuJoCo adapter: compiles a model, steps it, and shows the simulator's memory as typed arrays made once. One WASM
+ * module per thread; simulators of the same model share its compiled form. Knows nothing of tasks.
+ *
+ * Trap: WASM memory that grows detaches every array made before. It grows only when a model or its data is created, so
+ * `refresh` once at the start of a call is enough.
+ */
+
+import loadMujoco, { type MainModule, type MjData, type MjModel } from 'mujoco-js';
+import { invalidArgument } from '../spec/errors.ts';
+
+/** Per-thread module with what it last warned of. */
+type Mujoco = { readonly module: MainModule; warning: string | undefined };
+
+let loading: Promise<Mujoco> | undefined;
+
+/** Compiled models by their text, with the number of simulators that use them. */
+const compiled = new Map<string, { readonly model: MjModel; userCount: number }>();
+
+function mujoco(): Promise<Mujoco> {
+  loading ??= (async () => {
+    const state: { warning: string | undefined } = { warning: undefined };
+    const note = (line: string) => {
+      if (line !== '') state.warning = line;
+    };
+    const module = await loadMujoco({ print: note, printErr: note });
+    return Object.assign(state, { module });
+  })();
+  return loading;
+}
+
+/** Compiles a model and allocates its state, at the model's reference pose. */
+export async function openSimulator(mjcf: string): Promise<Simulator> {
+  const instance = await mujoco();
+  let shared = compiled.get(mjcf);
+  if (shared === undefined) {
+    shared = { model: compile(instance, mjcf), userCount: 0 };
+    compiled.set(mjcf, shared);
+  }
+  shared.userCount++;
+  return new Simulator(instance, shared.model, () => {
+    if (--shared.userCount > 0) return;
+    compiled.delete(mjcf);
+    shared.model.delete();
+  });
+}
+
+function compile(instance: Mujoco, mjcf: string): MjModel {
+  const { FS, MjModel: models } = instance.module;
+  const path = '/model.xml';
+  FS.writeFile(path, mjcf, {});
+  instance.warning = undefined;
+  try {
+    const model = models.loadFromXML(path);
+    if (model === null) throw new Error('no model');
+    return model;
+  } catch (cause) {
+    throw invalidArgument({
+      where: 'MuJoCo model',
+      expected: 'MJCF that compiles',
+      actual: instance.warning ?? String((cause as Error).message ?? cause),
+      cause,
+    });
+  } finally {
+    FS.unlink(path);
+  }
+}
+
+/** One simulated world. Its arrays are views into simulator memory; call `refresh` before using them in a new turn. */
+export class Simulator {
+  /** Generalised positions, [nq]. */
+  qpos!: Float64Array;
+  /** Generalised velocities, [nv]. */
+  qvel!: Float64Array;
+  /** Actuator activations, [na]. */
+  act!: Float64Array;
+  /** Accelerations that the constraint solver starts from, [nv]. */
+  qaccWarmstart!: Float64Array;
+  /** Controls, [nu]. */
+  ctrl!: Float64Array;
+  /** Positions of the body frames, [nbody * 3], metres. As of the last physics step's start. */
+  xpos!: Float64Array;
+  /** External contact force and torque on each body, [nbody * 6]; computed by `computeContactForces`. */
+  cfrcExt!: Float64Array;
+  readonly model: MjModel;
+  readonly #instance: Mujoco;
+  readonly #data: MjData;
+  readonly #release: () => void;
+
+  constructor(instance: Mujoco, model: MjModel, release: () => void) {
+    this.#instance = instance;
+    this.model = model;
+    this.#data = new instance.module.MjData(model);
+    this.#release = release;
+    this.#makeViews();
+  }
+
+  /** Makes the arrays anew if memory has grown. */
+  refresh(): void {
+    if (this.qpos.byteLength === 0) this.#makeViews();
+  }
+
+  #makeViews(): void {
+    const data = this.#data;
+    this.qpos = data.qpos;
+    this.qvel = data.qvel;
+    this.act = data.act;
+    this.qaccWarmstart = data.qacc_warmstart;
+    this.ctrl = data.ctrl;
+    this.xpos = data.xpos;
+    this.cfrcExt = data.cfrc_ext;
+  }
+
+  /** Simulated time since the start of the episode, seconds. */
+  get time(): number {
+    return this.#data.time;
+  }
+
+  set time(seconds: number) {
+    this.#data.time = seconds;
+  }
+
+  /** The simulator's own record of the current state, for readers that need more than the views. Not for the step path. */
+  get data(): MjData {
+    return this.#data;
+  }
+
+  /** Everything to the reference pose, at rest, time 0. */
+  rewind(): void {
+    this.#instance.module.mj_resetData(this.model, this.#data);
+  }
+
+  /** Computes all that follows from positions and velocities, without a step. */
+  forward(): void {
+    this.#instance.module.mj_forward(this.model, this.#data);
+  }
+
+  /**
+   * Physics steps under the current controls.
+   * @returns false where the state became unstable (MuJoCo then resets itself)
+   */
+  advance(physicsStepCount: number): boolean {
+    const instance = this.#instance;
+    const { module } = instance;
+    const { model } = this;
+    const data = this.#data;
+    instance.warning = undefined;
+    for (let i = 0; i < physicsStepCount; i++) module.mj_step(model, data);
+    return instance.warning === undefined;
+  }
+
+  /** Computes `cfrcExt` for the last physics step. */
+  computeContactForces(): void {
+    this.#instance.module.mj_rnePostConstraint(this.model, this.#data);
+  }
+
+  dispose(): void {
+    this.#data.delete();
+    this.#release();
+  }
+}
+
+/** The arrays that decide a simulator's future, copied. */
+export function captureSimulator(simulator: Simulator): Record<string, Float64Array> {
+  simulator.refresh();
+  return {
+    time: Float64Array.of(simulator.time),
+    qpos: simulator.qpos.slice(),
+    qvel: simulator.qvel.slice(),
+    act: simulator.act.slice(),
+    qaccWarmstart: simulator.qaccWarmstart.slice(),
+    // Lags qpos by one physics step, and Ant's velocity is measured from it.
+    xpos: simulator.xpos.slice(),
+  };
+}
+
+/** Takes back what `captureSimulator` gave. */
+export function reinstateSimulator(simulator: Simulator, arrays: Readonly<Record<string, Float64Array>>): void {
+  simulator.refresh();
+  simulator.rewind();
+  simulator.time = arrays.time![0]!;
+  simulator.qpos.set(arrays.qpos!);
+  simulator.qvel.set(arrays.qvel!);
+  simulator.act.set(arrays.act!);
+  simulator.qaccWarmstart.set(arrays.qaccWarmstart!);
+  simulator.xpos.set(arrays.xpos!);
+}

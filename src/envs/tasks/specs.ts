@@ -1,0 +1,23 @@
+/** Specs of tasks: short ways to write names, bounds and units. */
+
+import type { TensorSpec } from '../../spec/tensor-spec.ts';
+
+/** Unbounded values, each a [name, unit]. */
+export function observationSpec(values: readonly (readonly [name: string, unit: string])[]): TensorSpec {
+  return {
+    names: values.map(([name]) => name),
+    low: values.map(() => null),
+    high: values.map(() => null),
+    units: values.map(([, unit]) => unit),
+  };
+}
+
+/** One motor per joint, as a fraction of its strength in [-limit, limit]. */
+export function motorSpec(joints: readonly string[], limit = 1): TensorSpec {
+  return {
+    names: joints.map((joint) => `${joint}.torque`),
+    low: joints.map(() => -limit),
+    high: joints.map(() => limit),
+    units: joints.map(() => '1'),
+  };
+}

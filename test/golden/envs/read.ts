@@ -1,0 +1,44 @@
+/** Reads the recordings of Gymnasium's environments that generate.py wrote. */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+
+export type Recording = {
+  readonly environment: string;
+  readonly seed: number;
+  readonly episodeStepCountMax: number;
+  readonly rowCount: number;
+  /** Rows that start an episode. */
+  readonly episodeStarts: readonly number[];
+  /** Fields of the compiled model, flat; `opt.` and `stat.` fields with their prefix. */
+  readonly model: Readonly<Record<string, readonly number[]>>;
+  readonly columnNames: readonly string[];
+  /** The values of a column in a row. */
+  at(row: number, column: string): Float64Array;
+};
+
+type Header = Omit<Recording, 'at' | 'columnNames'> & { readonly columns: readonly (readonly [string, number])[] };
+
+/** Reads `<name>.json` and `<name>.f64.gz` of a folder, this one unless given. */
+export function readRecording(name: string, folder = import.meta.dirname): Recording {
+  const header = JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8')) as Header;
+  const bytes = gunzipSync(readFileSync(join(folder, `${name}.f64.gz`)));
+  const values = new Float64Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+  const offsets = new Map<string, readonly [number, number]>();
+  let width = 0;
+  for (const [column, size] of header.columns) {
+    offsets.set(column, [width, size]);
+    width += size;
+  }
+  return {
+    ...header,
+    columnNames: [...offsets.keys()],
+    at(row, column) {
+      const place = offsets.get(column);
+      if (place === undefined) throw new Error(`${name}: no column ${column}`);
+      const [offset, size] = place;
+      return values.subarray(row * width + offset, row * width + offset + size);
+    },
+  };
+}
