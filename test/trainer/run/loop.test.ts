@@ -1,0 +1,169 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Env } from '../../../src/envs/env.ts';
+import { createEnvironment } from '../../../src/envs/registry.ts';
+import { specSize } from '../../../src/spec/tensor-spec.ts';
+import { checkpointSteps, loadNewestCheckpoint } from '../../../trainer/run/checkpoint.ts';
+import type { OffPolicyLearner } from '../../../trainer/run/learner.ts';
+import { type OffPolicyConfig, type RunOptions, trainOffPolicy } from '../../../trainer/run/loop.ts';
+import { type MetricRecord, readMetrics } from '../../../trainer/run/metrics.ts';
+import { createTinyLearner } from './tiny-learner.ts';
+
+let scratch: string;
+let env: Env;
+let evaluationEnv: Env;
+let runCount = 0;
+let runDirectory: string;
+
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'loop-test-'));
+  env = await createEnvironment('HalfCheetah-v5');
+  evaluationEnv = await createEnvironment('HalfCheetah-v5');
+});
+afterAll(async () => {
+  env.dispose();
+  evaluationEnv.dispose();
+  await rm(scratch, { recursive: true });
+});
+beforeEach(() => {
+  runDirectory = join(scratch, String(runCount++));
+});
+
+const config: OffPolicyConfig = {
+  stepCount: 2600,
+  warmUpStepCount: 700,
+  batchSize: 4,
+  evaluationInterval: 1000,
+  evaluationEpisodeCount: 1,
+  replayCapacity: 900,
+  seed: 5,
+  checkpointInterval: 800,
+};
+
+const newLearner = (): OffPolicyLearner =>
+  createTinyLearner(specSize(env.specs.observation), specSize(env.specs.action));
+
+const train = (options: Partial<RunOptions> = {}) =>
+  trainOffPolicy({ env, evaluationEnv, learner: newLearner(), config, runDirectory, ...options });
+
+/** A signal that aborts when the run reports a step. */
+function abortAt(step: number) {
+  const controller = new AbortController();
+  const reporter: RunOptions['reporter'] = {
+    report: (reported) => {
+      if (reported === step) controller.abort();
+    },
+    print: () => {},
+  };
+  return { signal: controller.signal, reporter };
+}
+
+/** A clock that has a turn of the event loop after every 25 steps, so that an abort is seen soon. */
+function quickClock(): () => number {
+  let time = 0;
+  return () => {
+    time += 2;
+    return time;
+  };
+}
+
+const withoutSeconds = (records: readonly MetricRecord[]) => records.map(({ seconds: _, ...rest }) => rest);
+
+describe('trainOffPolicy', () => {
+  test('records episodes, updates and evaluations, and leaves a checkpoint and a curve', async () => {
+    const result = await train();
+    expect(result).toMatchObject({ step: 2600, aborted: false, checkpoint: join(runDirectory, 'checkpoints', '2600') });
+    expect(result.evaluations.map(({ step }) => step)).toEqual([0, 1000, 2000, 2600]);
+    const records = readMetrics(runDirectory);
+    const stepsWith = (name: string) => records.flatMap((record) => (name in record ? [record.step] : []));
+    expect(stepsWith('evaluationReturn')).toEqual([0, 1000, 2000, 2600]);
+    expect(stepsWith('episodeReturn')).toEqual([1000, 2000]); // HalfCheetah episodes last 1000 steps
+    expect(stepsWith('weight').slice(0, 2)).toEqual([750, 800]); // every 50th update, the first at step 701
+    expect(await checkpointSteps(join(runDirectory, 'checkpoints'))).toEqual([2400, 2600]);
+    expect(await readFile(join(runDirectory, 'learning-curve.svg'), 'utf8')).toContain('HalfCheetah-v5');
+  });
+
+  test('a seed decides the run, and another seed another run', async () => {
+    const short = { ...config, stepCount: 1200 };
+    const first = await train({ config: short });
+    runDirectory = join(scratch, 'again');
+    const again = await train({ config: short });
+    runDirectory = join(scratch, 'other');
+    const other = await train({ config: { ...short, seed: 6 } });
+    expect(again.evaluations).toEqual(first.evaluations);
+    expect(other.evaluations).not.toEqual(first.evaluations);
+  });
+
+  test.each([
+    ['in the warm-up', 333],
+    ['while learning, with a full replay buffer', 1715],
+    ['at a step that is evaluated and saved anyway', 2000],
+  ])('stopped %s and resumed, it equals the uninterrupted run bit for bit', async (_, stopAt) => {
+    await train();
+    const whole = {
+      records: readMetrics(runDirectory),
+      checkpoint: await loadNewestCheckpoint(join(runDirectory, 'checkpoints')),
+    };
+    runDirectory = join(scratch, `stopped-${stopAt}`);
+    const stopped = await train({ ...abortAt(stopAt), now: quickClock() });
+    expect(stopped.aborted).toBe(true);
+    expect(stopped.step).toBeGreaterThanOrEqual(stopAt);
+    expect(stopped.step).toBeLessThan(stopAt + 50);
+
+    const resumed = await train({ resume: true });
+    expect(resumed).toMatchObject({ step: 2600, aborted: false });
+    expect(withoutSeconds(readMetrics(runDirectory))).toEqual(withoutSeconds(whole.records));
+    const checkpoint = await loadNewestCheckpoint(join(runDirectory, 'checkpoints'));
+    expect(checkpoint?.arrays).toEqual(whole.checkpoint?.arrays);
+    expect(Object.keys(checkpoint!.arrays)).toEqual(expect.arrayContaining(['learner/weights', 'replay/rows']));
+  });
+
+  test('a run that died after its last checkpoint resumes from there', async () => {
+    await train();
+    const whole = withoutSeconds(readMetrics(runDirectory));
+    runDirectory = join(scratch, 'died');
+    const learner = newLearner();
+    let updates = 0;
+    const dying: OffPolicyLearner = {
+      ...learner,
+      learn: (batch, random) => {
+        updates += 1;
+        if (updates === 1000) throw new Error('power cut');
+        return learner.learn(batch, random);
+      },
+    };
+    await expect(train({ learner: dying })).rejects.toThrow('power cut'); // at step 1700
+    expect(await checkpointSteps(join(runDirectory, 'checkpoints'))).toEqual([800, 1600]);
+    await train({ resume: true });
+    expect(withoutSeconds(readMetrics(runDirectory))).toEqual(whole);
+  });
+
+  test('a finished run resumed with more steps goes on', async () => {
+    await train({ config: { ...config, stepCount: 1000 } });
+    const result = await train({ resume: true, config: { ...config, stepCount: 1500 } });
+    expect(result.evaluations.map(({ step }) => step)).toEqual([0, 1000, 1500]);
+  });
+
+  test('refuses a directory that has a run, one that has none, and another config', async () => {
+    const short = { ...config, stepCount: 100, evaluationInterval: 100 };
+    await train({ config: short });
+    await expect(train({ config: short })).rejects.toThrow(
+      `${join(runDirectory, 'metrics.jsonl')}: expected a run directory without records, got records of an earlier run. Resume that run or choose another directory`,
+    );
+    await expect(train({ config: { ...short, batchSize: 8 }, resume: true })).rejects.toThrow(
+      'resume: batchSize: expected 4, as the run began, got 8',
+    );
+    await expect(train({ config: { ...short, seed: 1 }, resume: true })).rejects.toThrow('resume: seed: expected 5');
+    await expect(train({ config: { ...config, stepCount: 0 } })).rejects.toThrow(
+      'train: stepCount: expected an integer of at least 1, got 0',
+    );
+    const missing = join(scratch, 'missing');
+    await expect(train({ runDirectory: missing, resume: true })).rejects.toThrow(
+      `resume: ${join(missing, 'checkpoints')}: expected a checkpoint, got none. Start the run without resuming`,
+    );
+    expect(existsSync(missing)).toBe(false);
+  });
+});

@@ -1,0 +1,88 @@
+import { appendFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type MetricRecord, openMetricFiles, readMetrics } from '../../../trainer/run/metrics.ts';
+
+let directory: string;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'metrics-test-'));
+});
+afterEach(() => rm(directory, { recursive: true }));
+
+const lines = () => readFileSync(join(directory, 'metrics.jsonl'), 'utf8');
+const table = () => readFileSync(join(directory, 'metrics.csv'), 'utf8');
+
+function write(records: readonly MetricRecord[], resumeStep?: number) {
+  const files = openMetricFiles({ directory, resumeStep });
+  for (const record of records) files.write(record);
+  files.flush();
+  files.close();
+}
+
+const three: readonly MetricRecord[] = [
+  { step: 1000, seconds: 0.5, episodeReturn: -12.5 },
+  { step: 1100, seconds: 0.6, criticLoss: 2e-7 },
+  { step: 2000, seconds: 0.9, episodeReturn: 3 },
+];
+
+describe('metric files', () => {
+  test('both files hold every record; a new metric becomes a new column', () => {
+    write(three);
+    expect(lines()).toBe(
+      '{"step":1000,"seconds":0.5,"episodeReturn":-12.5}\n' +
+        '{"step":1100,"seconds":0.6,"criticLoss":2e-7}\n' +
+        '{"step":2000,"seconds":0.9,"episodeReturn":3}\n',
+    );
+    expect(table()).toBe('step,seconds,episodeReturn,criticLoss\n1000,0.5,-12.5,\n1100,0.6,,2e-7\n2000,0.9,3,\n');
+    expect(readMetrics(directory)).toEqual(three);
+  });
+
+  test('a record is in both files as soon as it is written', () => {
+    const files = openMetricFiles({ directory });
+    files.write(three[0]!);
+    expect(readMetrics(directory)).toEqual([three[0]]);
+    expect(table()).toContain('-12.5');
+    files.close();
+  });
+
+  test('resuming keeps the records up to the step, and goes on behind them', () => {
+    write(three);
+    write([{ step: 1500, seconds: 0.7, episodeReturn: 8 }], 1100);
+    expect(readMetrics(directory).map(({ step }) => step)).toEqual([1000, 1100, 1500]);
+    expect(
+      table()
+        .split('\n')
+        .map((row) => row.split(',')[0]),
+    ).toEqual(['step', '1000', '1100', '1500', '']);
+  });
+
+  test('a last line torn by a kill is dropped', () => {
+    write(three);
+    truncateSync(join(directory, 'metrics.jsonl'), lines().length - 5);
+    expect(readMetrics(directory)).toEqual(three.slice(0, 2));
+    write([three[2]!], 1999);
+    expect(readMetrics(directory)).toEqual(three);
+  });
+
+  test('what is not finite shows as null in the lines and NaN in the table', () => {
+    write([{ step: 1, seconds: 0, criticLoss: Number.NaN, actorLoss: Number.POSITIVE_INFINITY }]);
+    expect(lines()).toBe('{"step":1,"seconds":0,"criticLoss":null,"actorLoss":null}\n');
+    expect(table()).toContain('1,0,NaN,NaN');
+    expect(readMetrics(directory)[0]!.criticLoss).toBeNaN();
+  });
+
+  test('refuses to mix two runs, and names a line that is not a record', () => {
+    write(three);
+    expect(() => openMetricFiles({ directory })).toThrow(
+      `${directory}/metrics.jsonl: expected a run directory without records, got records of an earlier run. Resume that run or choose another directory`,
+    );
+    appendFileSync(join(directory, 'metrics.jsonl'), 'not a record\n');
+    expect(() => openMetricFiles({ directory, resumeStep: 5 })).toThrow(
+      `${directory}/metrics.jsonl:4: expected an object of numbers with step and seconds, got not a record`,
+    );
+    writeFileSync(join(directory, 'metrics.jsonl'), '{"step":1,"seconds":"x"}\n');
+    expect(() => readMetrics(directory)).toThrow('metrics.jsonl:1: expected an object of numbers');
+  });
+});

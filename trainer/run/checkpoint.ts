@@ -1,0 +1,182 @@
+/**
+ * Checkpoints of a run: `<directory>/<step>/` with `arrays.bin`, every array one after the other as it lies in memory
+ * (little-endian), and `checkpoint.json`, the JSON state with name, type, place and SHA-256 of each array. Written aside,
+ * flushed and renamed, so a kill or a full disk at any moment leaves the previous checkpoint usable.
+ */
+
+import { createHash } from 'node:crypto';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { asidePath, revealDirectory, withDirectoryAside, writeDurably } from '../../src/spec/durable-files.ts';
+import { failedPrecondition, HyperpolicyError, invalidArgument } from '../../src/spec/errors.ts';
+import type { JsonValue, SavedState, StateArray } from './learner.ts';
+
+const format = 1;
+const keepCount = 2;
+const stateFile = 'checkpoint.json';
+const arraysFile = 'arrays.bin';
+const asidePurpose = 'checkpoint';
+
+const arrayTypes = { Float32Array, Float64Array, Int32Array, Uint32Array, Uint8Array } as const;
+
+const schema = z.object({
+  format: z.literal(format),
+  step: z.number().int().nonnegative(),
+  arrays: z.array(
+    z.object({
+      name: z.string(),
+      type: z.enum(['Float32Array', 'Float64Array', 'Int32Array', 'Uint32Array', 'Uint8Array']),
+      length: z.number().int().nonnegative(),
+      sha256: z.string(),
+    }),
+  ),
+  state: z.json(),
+});
+
+export type Checkpoint = SavedState & { readonly step: number };
+
+/**
+ * Writes a checkpoint and then removes all but the newest two. Arrays are written without a copy, so they must not
+ * change before it resolves.
+ * @param directory holds the checkpoints of one run; created where missing
+ * @returns the new checkpoint's directory
+ * @throws HyperpolicyError failed_precondition: the directory cannot be written; earlier checkpoints stand
+ */
+export async function saveCheckpoint(directory: string, { step, arrays, state }: Checkpoint): Promise<string> {
+  try {
+    await mkdir(directory, { recursive: true });
+    await removeAside(directory);
+    const target = join(directory, String(step));
+    const aside = asidePath(directory, asidePurpose, String(step));
+    await withDirectoryAside(aside, async () => {
+      const listed = await writeArrays(join(aside, arraysFile), arrays);
+      await writeDurably(join(aside, stateFile), JSON.stringify({ format, step, arrays: listed, state }));
+      if (await revealDirectory(aside, target)) return;
+      // The same step again. The old one leaves by a rename too, so there is at most an instant without either.
+      const replaced = asidePath(directory, asidePurpose, 'replaced');
+      await rename(target, replaced);
+      await revealDirectory(aside, target);
+      await rm(replaced, { recursive: true });
+    });
+    const older = (await checkpointSteps(directory)).slice(0, -keepCount);
+    for (const old of older) await rm(join(directory, String(old)), { recursive: true });
+    return target;
+  } catch (cause) {
+    if (cause instanceof HyperpolicyError) throw cause;
+    throw failedPrecondition({
+      where: directory,
+      expected: 'a directory that takes a checkpoint',
+      actual: (cause as Error).message,
+      remedy: 'Earlier checkpoints are untouched',
+      cause,
+    });
+  }
+}
+
+/** Steps of the checkpoints in a directory, ascending; none where the directory is missing. */
+export async function checkpointSteps(directory: string): Promise<number[]> {
+  let names: string[];
+  try {
+    names = await readdir(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+  return names
+    .filter((name) => /^(0|[1-9]\d{0,14})$/.test(name))
+    .map(Number)
+    .sort((a, b) => a - b);
+}
+
+/**
+ * Loads the newest checkpoint of a directory, or null where it has none.
+ * @throws HyperpolicyError invalid_argument: it is damaged; the error says how to go on from the one before
+ */
+export async function loadNewestCheckpoint(directory: string): Promise<Checkpoint | null> {
+  const step = (await checkpointSteps(directory)).at(-1);
+  return step === undefined ? null : loadCheckpoint(join(directory, String(step)));
+}
+
+/**
+ * Loads one checkpoint and verifies it.
+ * @throws HyperpolicyError invalid_argument: it is missing a file or damaged
+ */
+export async function loadCheckpoint(path: string): Promise<Checkpoint> {
+  const { step, arrays: listed, state } = await readState(join(path, stateFile));
+  const file = join(path, arraysFile);
+  const bytes = listed.reduce((sum, { type, length }) => sum + length * arrayTypes[type].BYTES_PER_ELEMENT, 0);
+  const arrays: Record<string, StateArray> = {};
+  let handle: FileHandle | undefined;
+  try {
+    const { size } = await stat(file);
+    if (size !== bytes) throw damaged(file, `${bytes} bytes`, `${size}`);
+    handle = await open(file, 'r');
+    for (const { name, type, length, sha256 } of listed) {
+      const array = new arrayTypes[type](length);
+      await readFully(handle, bytesOf(array));
+      const actual = sha256Of(array);
+      if (actual !== sha256) throw damaged(file, `SHA-256 ${sha256} of "${name}"`, actual);
+      arrays[name] = array;
+    }
+  } catch (cause) {
+    if (cause instanceof HyperpolicyError) throw cause;
+    throw damaged(file, 'a file that can be read', (cause as Error).message, cause);
+  } finally {
+    await handle?.close();
+  }
+  return { step, arrays, state: state as JsonValue };
+}
+
+async function writeArrays(path: string, arrays: Checkpoint['arrays']): Promise<z.infer<typeof schema>['arrays']> {
+  const file = await open(path, 'wx');
+  try {
+    const listed = [];
+    for (const [name, array] of Object.entries(arrays)) {
+      await file.writeFile(bytesOf(array));
+      listed.push({ name, type: typeOf(array), length: array.length, sha256: sha256Of(array) });
+    }
+    await file.sync();
+    return listed;
+  } finally {
+    await file.close();
+  }
+}
+
+async function readState(path: string): Promise<z.infer<typeof schema>> {
+  try {
+    return schema.parse(JSON.parse(await readFile(path, 'utf8')));
+  } catch (cause) {
+    throw damaged(path, `a checkpoint of format ${format}`, (cause as Error).message.split('\n')[0]!, cause);
+  }
+}
+
+async function readFully(handle: FileHandle, into: Uint8Array): Promise<void> {
+  for (let at = 0; at < into.length; ) {
+    const { bytesRead } = await handle.read(into, at, into.length - at);
+    if (bytesRead === 0) throw new Error(`the file ends ${into.length - at} bytes early`);
+    at += bytesRead;
+  }
+}
+
+/** What a killed writer left behind. A directory belongs to one run at a time. */
+async function removeAside(directory: string): Promise<void> {
+  const names = (await readdir(directory)).filter((name) => name.startsWith(`.${asidePurpose}-`));
+  for (const name of names) await rm(join(directory, name), { recursive: true });
+}
+
+function typeOf(array: StateArray): keyof typeof arrayTypes {
+  return (Object.keys(arrayTypes) as (keyof typeof arrayTypes)[]).find((type) => array instanceof arrayTypes[type])!;
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: StateArray) => new Uint8Array(buffer, byteOffset, byteLength);
+const sha256Of = (array: StateArray): string => createHash('sha256').update(bytesOf(array)).digest('hex');
+
+const damaged = (where: string, expected: string, actual: string, cause?: unknown) =>
+  invalidArgument({
+    where,
+    expected,
+    actual,
+    remedy: 'The checkpoint is damaged; remove its directory to go on from the one before',
+    cause,
+  });

@@ -1,0 +1,77 @@
+/** How good a policy is: whole episodes with deterministic actions, on an environment that training does not touch. */
+
+import { setImmediate as turn } from 'node:timers/promises';
+import type { Env } from '../../src/envs/env.ts';
+import { invalidArgument } from '../../src/spec/errors.ts';
+import { createRandom } from '../../src/spec/random.ts';
+import { specSize } from '../../src/spec/tensor-spec.ts';
+
+/** Stream of the start seeds, apart from training's. */
+const startStream = 6;
+
+export type EvaluationOptions = {
+  /** Reset and stepped; its episode in progress is lost. */
+  readonly env: Env;
+  /** Observation [O] to action [A], environment units, into `out`. */
+  readonly act: (observation: Float64Array, out: Float32Array) => void;
+  readonly episodeCount: number;
+  /** Decides every start state: the same seed gives the same starts. */
+  readonly seed: number;
+  /** Stops between episodes. */
+  readonly signal?: AbortSignal | undefined;
+};
+
+export type EvaluationResult = {
+  /** Mean of the undiscounted returns, environment reward. */
+  readonly meanReturn: number;
+  /** Of the returns: sqrt(mean (r - mean)^2). */
+  readonly standardDeviation: number;
+  readonly returns: readonly number[];
+  /** Steps of each episode. */
+  readonly lengths: readonly number[];
+};
+
+/**
+ * Runs the episodes one after the other; the event loop gets a turn between them.
+ * @throws HyperpolicyError invalid_argument: an episode count that is not a positive integer, an action that is not finite
+ * @throws the signal's reason where it is aborted
+ */
+export async function evaluate({ env, act, episodeCount, seed, signal }: EvaluationOptions): Promise<EvaluationResult> {
+  if (!Number.isSafeInteger(episodeCount) || episodeCount < 1) {
+    throw invalidArgument({
+      where: 'evaluate: episodeCount',
+      expected: 'a positive integer',
+      actual: `${episodeCount}`,
+    });
+  }
+  const random = createRandom(seed, startStream);
+  const action = new Float32Array(specSize(env.specs.action));
+  const returns: number[] = [];
+  const lengths: number[] = [];
+  for (let episode = 0; episode < episodeCount; episode++) {
+    signal?.throwIfAborted();
+    const { sum, length } = runEpisode(env, act, random.integer(2 ** 32), action);
+    returns.push(sum);
+    lengths.push(length);
+    await turn();
+  }
+  return { ...moments(returns), returns, lengths };
+}
+
+function runEpisode(env: Env, act: EvaluationOptions['act'], seed: number, action: Float32Array) {
+  let { observation } = env.reset(seed);
+  let sum = 0;
+  for (let length = 1; ; length++) {
+    act(observation, action);
+    const result = env.step(action);
+    sum += result.reward;
+    observation = result.observation;
+    if (result.terminated || result.truncated) return { sum, length };
+  }
+}
+
+function moments(values: readonly number[]): { meanReturn: number; standardDeviation: number } {
+  const meanReturn = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const variance = values.reduce((sum, value) => sum + (value - meanReturn) ** 2, 0) / values.length;
+  return { meanReturn, standardDeviation: Math.sqrt(variance) };
+}

@@ -1,0 +1,37 @@
+/** Structured logs of a run: everything as JSON lines in `train.log` of the run directory, warnings also to the person. */
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import pino, { type Logger } from 'pino';
+
+export type RunLogger = Logger;
+
+/**
+ * Opens the log, appending to an earlier one. Lines are written at once: a run logs few, and a kill must not lose them.
+ * @param warn shows one line of text to the person, e.g. `Progress.print`
+ */
+export function openRunLog({ directory, warn }: { directory: string; warn: (line: string) => void }): RunLogger {
+  mkdirSync(directory, { recursive: true });
+  const file = pino.destination({ dest: join(directory, 'train.log'), sync: true });
+  const person = { write: (line: string) => warn(warningText(line)) };
+  return pino(
+    { base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.multistream([
+      { level: 'info', stream: file },
+      { level: 'warn', stream: person },
+    ]),
+  );
+}
+
+/** `warning: message (field value, ...)` from a log line. */
+function warningText(line: string): string {
+  const { level, time: _, msg, ...fields } = JSON.parse(line) as Record<string, unknown>;
+  const details = Object.entries(fields).map(([name, value]) => `${name} ${plain(value)}`);
+  const suffix = details.length === 0 ? '' : ` (${details.join(', ')})`;
+  return `${level === pino.levels.values.warn ? 'warning' : 'error'}: ${msg}${suffix}`;
+}
+
+function plain(value: unknown): string {
+  if (typeof value === 'object' && value !== null && 'message' in value) return String(value.message);
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}

@@ -1,0 +1,109 @@
+/** Live progress of a run: a bar that redraws in place on a terminal, a plain line every few seconds elsewhere. */
+
+const drawIntervalMs = 100;
+const lineIntervalMs = 5_000;
+/** The rate is that of the last ten seconds: warm-up steps are far faster than learning ones. */
+const rateWindowMs = 10_000;
+const barWidth = 24;
+const clearLine = '\r\x1b[2K';
+
+export type ProgressStream = { readonly isTTY?: boolean; readonly columns?: number; write(text: string): unknown };
+
+export type ProgressOptions = {
+  /** Usually `process.stderr`, so that standard output stays clean. */
+  readonly stream: ProgressStream;
+  /** What runs, e.g. `halfcheetah-v5`. */
+  readonly label: string;
+  readonly stepCount: number;
+  /** Milliseconds; only differences matter. */
+  readonly now: () => number;
+};
+
+export type Progress = {
+  /**
+   * Tells the position; draws when the last drawing is old enough, so it may be called every step.
+   * @param latestReturn of the newest episode or evaluation, where there is one
+   */
+  report(step: number, latestReturn?: number | undefined): void;
+  /** Writes a line of text above the bar. */
+  print(line: string): void;
+  /** Draws the last state and leaves it standing. */
+  finish(): void;
+};
+
+/** Starts a display at the step of the first `report`. */
+export function createProgress({ stream, label, stepCount, now }: ProgressOptions): Progress {
+  const live = stream.isTTY === true;
+  const interval = live ? drawIntervalMs : lineIntervalMs;
+  const marks: { readonly at: number; readonly step: number }[] = [];
+  let drawnAt = Number.NEGATIVE_INFINITY;
+  let drawnStep = -1;
+  let step = 0;
+  let latestReturn: number | undefined;
+
+  const draw = () => {
+    const at = now();
+    marks.push({ at, step });
+    while (marks.length > 2 && at - marks[1]!.at > rateWindowMs) marks.shift();
+    const first = marks[0]!;
+    const stepsPerSecond = at > first.at ? ((step - first.step) / (at - first.at)) * 1000 : Number.NaN;
+    const text = progressLine({ label, step, stepCount, stepsPerSecond, latestReturn, bar: live });
+    stream.write(live ? `${clearLine}${text.slice(0, (stream.columns ?? 120) - 1)}` : `${text}\n`);
+    drawnAt = at;
+    drawnStep = step;
+  };
+
+  return {
+    report(position, value) {
+      step = position;
+      latestReturn = value ?? latestReturn;
+      if (now() - drawnAt >= interval) draw();
+    },
+    print(line) {
+      stream.write(live ? `${clearLine}${line}\n` : `${line}\n`);
+      if (live && drawnStep >= 0) draw();
+    },
+    finish() {
+      if (step !== drawnStep) draw();
+      if (live && drawnStep >= 0) stream.write('\n');
+    },
+  };
+}
+
+export type ProgressState = {
+  readonly label: string;
+  readonly step: number;
+  readonly stepCount: number;
+  /** NaN while unknown. */
+  readonly stepsPerSecond: number;
+  readonly latestReturn: number | undefined;
+  /** Whether to draw a bar. */
+  readonly bar: boolean;
+};
+
+/** One state as text: `label [####----] 1,234/5,000 24% · 321 steps/s · return 1234.5 · 0:12 left`. */
+export function progressLine({ label, step, stepCount, stepsPerSecond, latestReturn, bar }: ProgressState): string {
+  const share = Math.min(1, step / stepCount);
+  const filled = Math.round(share * barWidth);
+  const picture = bar ? `[${'#'.repeat(filled)}${'-'.repeat(barWidth - filled)}] ` : '';
+  const left = (stepCount - step) / stepsPerSecond;
+  return [
+    `${label} ${picture}${grouped(step)}/${grouped(stepCount)} ${Math.floor(share * 100)}%`,
+    Number.isFinite(stepsPerSecond) ? `${grouped(Math.round(stepsPerSecond))} steps/s` : [],
+    latestReturn === undefined ? [] : `return ${latestReturn.toFixed(1)}`,
+    Number.isFinite(left) ? `${duration(left)} left` : [],
+  ]
+    .flat()
+    .join(' · ');
+}
+
+const grouped = (count: number): string => count.toLocaleString('en-US');
+
+/** Seconds as `m:ss` or `h:mm:ss`. */
+function duration(seconds: number): string {
+  const whole = Math.round(seconds);
+  const two = (value: number) => String(value).padStart(2, '0');
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor(whole / 60) % 60;
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
+}
