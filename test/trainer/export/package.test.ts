@@ -105,33 +105,34 @@ describe.each(Object.entries(criticConfigs))('package with critic %s', (name, cr
     });
     session.dispose();
   });
+});
 
-  test.runIf(critic.architecture === 'sa-hyper')(
-    'rows of one context equal rows that each name their own',
-    async () => {
-      const { files } = await publish(learner, name);
-      const [primary, dynamic] = ['critic.primary.onnx', 'critic.dynamic.onnx'].map((file) =>
-        openSession(files.get(file)!, { threadCount: 1 }),
-      ) as [ReturnType<typeof openSession>, ReturnType<typeof openSession>];
-      const batch = randomBatch(1, 4);
-      const state = batch.observation.subarray(0, 5);
-      const repeated = Float32Array.from({ length: 20 }, (_, i) => state[i % 5]!);
-      const action = floatTensor(batch.action, [4, 3]);
-      const shared = dynamic.run({
-        ...primary.run({ observation: floatTensor(state.slice(), [1, 5]) }),
-        index: indexTensor([0, 0, 0, 0]),
-        action,
-      });
-      const own = dynamic.run({
-        ...primary.run({ observation: floatTensor(repeated, [4, 5]) }),
-        index: indexTensor([0, 1, 2, 3]),
-        action,
-      });
-      data(shared, 'q').forEach((value, i) => {
-        expect(Math.abs(value - data(own, 'q')[i]!)).toBeLessThan(1e-5);
-      });
-      primary.dispose();
-      dynamic.dispose();
-    },
-  );
+describe('package with a hypernetwork critic', () => {
+  const learner = smallLearner(criticConfigs['sa-hyper']!);
+
+  test('rows of one context equal rows that each name their own', async () => {
+    const { files } = await publish(learner, 'contexts');
+    const [primary, dynamic] = ['critic.primary.onnx', 'critic.dynamic.onnx'].map((file) =>
+      openSession(files.get(file)!, { threadCount: 1 }),
+    ) as [ReturnType<typeof openSession>, ReturnType<typeof openSession>];
+    const batch = randomBatch(1, 4);
+    const state = batch.observation.subarray(0, 5);
+    const repeated = Float32Array.from({ length: 20 }, (_, i) => state[i % 5]!);
+    const action = floatTensor(batch.action, [4, 3]);
+    const shared = dynamic.run({
+      ...primary.run({ observation: floatTensor(state.slice(), [1, 5]) }),
+      index: indexTensor([0, 0, 0, 0]),
+      action,
+    });
+    const own = dynamic.run({
+      ...primary.run({ observation: floatTensor(repeated, [4, 5]) }),
+      index: indexTensor([0, 1, 2, 3]),
+      action,
+    });
+    data(shared, 'q').forEach((value, i) => {
+      expect(Math.abs(value - data(own, 'q')[i]!)).toBeLessThan(1e-5);
+    });
+    primary.dispose();
+    dynamic.dispose();
+  });
 });
