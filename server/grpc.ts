@@ -134,10 +134,14 @@ function definitionOf(service: string, name: string, type: GrpcType): grpc.Metho
     responseStream: type !== 'unary',
     requestSerialize: (bytes) => bytes,
     requestDeserialize: (bytes) => bytes,
-    responseSerialize: (bytes) => bytes as Buffer,
+    responseSerialize: asBuffer,
     responseDeserialize: (bytes) => bytes,
   };
 }
+
+/** grpc-js frames messages with methods of Buffer. */
+const asBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
+  Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
 
 function createCall(call: { getDeadline(): grpc.Deadline }, receivedAtMs: number): Call {
   const deadline = call.getDeadline();
@@ -218,6 +222,8 @@ export const channelOptions = (
  * @throws HyperpolicyError failed_precondition where the port cannot be had
  */
 export async function listenGrpc(methods: readonly GrpcMethod[], config: ServerConfig): Promise<GrpcListener> {
+  // The library writes to standard error by itself; what matters is in the errors that it gives.
+  grpc.setLogVerbosity(grpc.logVerbosity.NONE);
   const server = new grpc.Server(channelOptions(config));
   for (const service of new Set(methods.map((method) => method.service))) {
     const own = methods.filter((method) => method.service === service);

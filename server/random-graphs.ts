@@ -10,7 +10,7 @@ import { add, cast, comparison, mul, sub, unary } from '../src/onnx/ops/elementw
 import { gather } from '../src/onnx/ops/indexing.ts';
 import { matMul } from '../src/onnx/ops/matmul.ts';
 import { reduce } from '../src/onnx/ops/reduce.ts';
-import { reshape } from '../src/onnx/ops/shape.ts';
+import { concat, reshape } from '../src/onnx/ops/shape.ts';
 import { optimise } from '../src/onnx/passes/index.ts';
 import type { Graph } from '../src/spec/manifest.ts';
 import { createRandom, type Random } from '../src/spec/random.ts';
@@ -129,48 +129,56 @@ export function plainCriticGraph(sizes: NetworkSizes, seed: number): BuiltGraph 
       gradient: matMul(g, sensitivity, weight, { transposeB: true }), // [B, A]
     };
   });
-  const stack = (values: Value[], shape: number[]) =>
-    g.emit('Concat', values, { dtype: 'float32', shape }, { axis: { int: 1 } });
   const gradients = twins.map(({ gradient }) => reshape(g, gradient, [rows, 1, actionSize]));
+  const values = twins.map(({ q }) => q);
   return finish(g, 'critic.onnx', [
-    {
-      name: 'q',
-      value: stack(
-        twins.map(({ q }) => q),
-        [rows, 2],
-      ),
-    },
-    { name: 'dq_da', value: stack(gradients, [rows, 2, actionSize]) },
+    { name: 'q', value: concat(g, values, 1) },
+    { name: 'dq_da', value: concat(g, gradients, 1) },
   ]);
 }
 
 type Layer = { readonly inputSize: number; readonly outputSize: number };
 
-/** A primary that generates the weights of `layers`, for `ensemble` networks where that is given. */
+/** A primary that generates the weights of `layers`; with an ensemble, one such network for each member. */
 function primaryGraph(
   { trunkSizes }: NetworkSizes,
   { file, inputName, inputSize, layers, ensembleSize, seed }: PrimaryOptions,
 ): BuiltGraph {
   const random = createRandom(seed);
   const g = createBuilder(symbols);
-  const ensemble = ensembleSize === undefined ? [] : [ensembleSize];
-  const count = ensembleSize ?? 1;
-  let trunk = g.input(inputName, 'float32', [contexts, inputSize]);
+  const meta = g.input(inputName, 'float32', [contexts, inputSize]);
+  const members = Array.from({ length: ensembleSize ?? 1 }, () => generator(g, random, { meta, trunkSizes, layers }));
+  const outputs = members[0]!.map(({ name, value }, i): NamedValue => {
+    if (ensembleSize === undefined) return { name, value };
+    const stacked = members.map((member) => reshape(g, member[i]!.value, [contexts, 1, ...value.shape.slice(1)]));
+    return { name, value: concat(g, stacked, 1) };
+  });
+  return finish(g, file, outputs);
+}
+
+type GeneratorOptions = {
+  readonly meta: Value; // [K, inputSize]
+  readonly trunkSizes: readonly number[];
+  readonly layers: readonly Layer[];
+};
+
+/** One trunk with its heads: `w0 g0 b0 w1 ...`, each [K, ...]. */
+function generator(g: Builder, random: Random, { meta, trunkSizes, layers }: GeneratorOptions): NamedValue[] {
+  let trunk = meta;
   for (const size of trunkSizes) {
     trunk = linear(g, random, trunk, size);
     trunk = residualBlock(g, random, residualBlock(g, random, trunk));
   }
-  const outputs = layers.flatMap(({ inputSize: from, outputSize: to }, i): NamedValue[] => {
-    const head = (size: number, bound: number) => linear(g, random, trunk, count * size, bound);
-    const shaped = (value: Value, sizes: number[]) => reshape(g, value, [contexts, ...ensemble, ...sizes]);
+  return layers.flatMap(({ inputSize, outputSize }, i): NamedValue[] => {
     const bound = (i === 0 ? 1 : 0.3) / Math.sqrt(trunk.shape[1]!);
+    const head = (sizes: [number, number]) =>
+      reshape(g, linear(g, random, trunk, sizes[0] * sizes[1], bound), [contexts, ...sizes]);
     return [
-      { name: `w${i}`, value: shaped(head(from * to, bound), [from, to]) },
-      { name: `g${i}`, value: shaped(add(g, head(to, bound), fill(1, 'float32', [])), [1, to]) },
-      { name: `b${i}`, value: shaped(head(to, bound), [1, to]) },
+      { name: `w${i}`, value: head([inputSize, outputSize]) },
+      { name: `g${i}`, value: add(g, head([1, outputSize]), fill(1, 'float32', [])) },
+      { name: `b${i}`, value: head([1, outputSize]) },
     ];
   });
-  return finish(g, file, outputs);
 }
 
 type PrimaryOptions = {

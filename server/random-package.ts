@@ -4,7 +4,7 @@ import { floatTensor, indexTensor, openSession, type TensorMap } from '../src/on
 import type { Graph, Probe, ProbeTensor } from '../src/spec/manifest.ts';
 import { type ManifestDraft, type PublishedPackage, publishPackage } from '../src/spec/package.ts';
 import { createRandom } from '../src/spec/random.ts';
-import { plainSpec } from '../src/spec/tensor-spec.ts';
+import { type PolicySpecs, plainSpec, specSize } from '../src/spec/tensor-spec.ts';
 import {
   type BuiltGraph,
   hyperCriticGraphs,
@@ -24,8 +24,8 @@ export type RandomPackageOptions = Partial<NetworkSizes> & {
   /** The policy can be sampled. */
   readonly stochastic?: boolean;
   readonly contextSource?: 'oracle' | 'latent';
-  /** Named in the manifest. */
-  readonly environment?: string;
+  /** Named in the manifest; its specs give the sizes. */
+  readonly environment?: PolicySpecs & { readonly name: string };
   readonly seed?: number;
 };
 
@@ -38,12 +38,19 @@ const defaultSizes: NetworkSizes = {
   trunkSizes: [64],
 };
 
+const specSizes = ({ observation, action, context }: PolicySpecs) => ({
+  observationSize: specSize(observation),
+  actionSize: specSize(action),
+  contextSize: context === null ? 0 : specSize(context),
+});
+
 type Network = { readonly kind: 'plain' | 'hyper'; readonly graphs: readonly BuiltGraph[] };
 
 /** @throws HyperpolicyError as publishPackage */
 export async function publishRandomPackage(options: RandomPackageOptions): Promise<PublishedPackage> {
   const { store, model, policy: policyKind, critic: criticKind, stochastic = false, seed = 1 } = options;
-  const given = { ...defaultSizes, ...options };
+  const { environment } = options;
+  const given = { ...defaultSizes, ...options, ...(environment && specSizes(environment)) };
   const sizes = { ...given, contextSize: given.contextSize || (policyKind === 'hyper' ? 2 : 0) };
   const policy = randomPolicy(policyKind, sizes, { seed, stochastic });
   const critic = randomCritic(criticKind, sizes, seed + 1);
@@ -55,11 +62,12 @@ export async function publishRandomPackage(options: RandomPackageOptions): Promi
   ];
   const manifest: ManifestDraft = {
     algorithm: 'random',
-    environment: options.environment ?? 'none',
-    observation: plainSpec('observation', observationSize),
-    action: plainSpec('action', actionSize, { low: -1, high: 1 }),
+    environment: environment?.name ?? 'none',
+    observation: environment?.observation ?? plainSpec('observation', observationSize),
+    action: environment?.action ?? plainSpec('action', actionSize, { low: -1, high: 1 }),
     context:
-      contextSize === 0 ? null : { ...plainSpec('context', contextSize), source: options.contextSource ?? 'oracle' },
+      environment?.context ??
+      (contextSize === 0 ? null : { ...plainSpec('context', contextSize), source: options.contextSource ?? 'oracle' }),
     rewardScale: 1,
     normalisation: {},
     policy: policy && { ...asNetwork(policy), architecture: policy.kind === 'plain' ? 'mlp' : 'hyper', stochastic },

@@ -1,0 +1,61 @@
+/** `hyperpolicy act`: actions for observations, from a server, as one line of JSON. */
+
+import { Command, Option } from 'commander';
+import {
+  integerIn,
+  type ModelOptions,
+  parseRows,
+  printJson,
+  rowsOf,
+  type ServerOptions,
+  selectionOf,
+  withClient,
+  withModelOptions,
+  withServerOptions,
+} from './options.ts';
+
+type ActCommandOptions = ServerOptions &
+  ModelOptions & {
+    readonly observation: number[][];
+    readonly context?: number[][];
+    readonly sample?: boolean;
+    readonly seed?: number;
+    readonly logProb?: boolean;
+  };
+
+export function createCommand(name: string): Command {
+  const command = new Command(name).description('Ask a server for actions. Prints one line of JSON.');
+  return withModelOptions(withServerOptions(command))
+    .addOption(
+      new Option('--observation <rows>', 'numbers: 1,2,3 or [[1,2,3],[4,5,6]]')
+        .argParser(parseRows)
+        .makeOptionMandatory(),
+    )
+    .addOption(new Option('--context <rows>', 'one context, or one per row').argParser(parseRows))
+    .option('--sample', 'a sample instead of the deterministic action')
+    .addOption(new Option('--seed <number>', 'of the sample').argParser(integerIn(0, Number.MAX_SAFE_INTEGER)))
+    .option('--log-prob', 'also log-probabilities')
+    .action(act);
+}
+
+async function act(options: ActCommandOptions): Promise<void> {
+  const { observation, context, sample = false, seed, logProb = false } = options;
+  await withClient(options, async (client) => {
+    const result = await client.act({
+      ...selectionOf(options),
+      observation,
+      ...(context !== undefined && { context }),
+      sample,
+      ...(seed !== undefined && { seed }),
+      logProb,
+    });
+    printJson({
+      action: rowsOf(result.action),
+      ...(result.logProb && { logProb: rowsOf(result.logProb) }),
+      ...(result.seed !== undefined && { seed: result.seed }),
+      version: result.version,
+      weightAgeMs: Math.round(result.weightAgeMs),
+      timing: result.timing,
+    });
+  });
+}

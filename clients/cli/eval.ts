@@ -1,0 +1,129 @@
+/** `hyperpolicy eval`: drives the environment that a model names through a server and prints the returns. */
+
+import { Command, Option } from 'commander';
+import type { Env } from '../../src/envs/env.ts';
+import { failedPrecondition } from '../../src/spec/errors.ts';
+import { fingerprint } from '../../src/spec/tensor-spec.ts';
+import type { PolicyClient } from '../typescript/client.ts';
+import {
+  integerIn,
+  type ModelOptions,
+  printJson,
+  type ServerOptions,
+  selectionOf,
+  withClient,
+  withModelOptions,
+  withServerOptions,
+} from './options.ts';
+
+type EvalOptions = ServerOptions & ModelOptions & { readonly episodes: number; readonly seed: number };
+
+export function createCommand(name: string): Command {
+  const command = new Command(name).description(
+    'Drive the environment that a model was trained in through a server, and print the return of each episode and their mean.',
+  );
+  return withModelOptions(withServerOptions(command))
+    .addOption(new Option('--episodes <count>', 'how many').argParser(integerIn(1, 1_000_000)).default(1))
+    .addOption(
+      new Option('--seed <number>', 'of the first episode; the next ones count up')
+        .argParser(integerIn(0, Number.MAX_SAFE_INTEGER - 1_000_000))
+        .default(0),
+    )
+    .action(evaluate);
+}
+
+async function evaluate(options: EvalOptions): Promise<void> {
+  await withClient(options, async (client) => {
+    const described = await client.getModel(selectionOf(options));
+    const { createEnvironment } = await import('../../src/envs/registry.ts');
+    const environment = await createEnvironment(described.environment);
+    try {
+      refuseOtherSpecs(environment, described);
+      const returns: number[] = [];
+      for (let episode = 0; episode < options.episodes; episode++) {
+        const result = await driveEpisode(client, environment, {
+          // The version that was described, even if a newer one comes meanwhile.
+          model: described.model,
+          version: described.version,
+          fingerprint: described.fingerprint,
+          seed: options.seed + episode,
+        });
+        returns.push(result.return);
+        printJson({ episode, seed: options.seed + episode, ...result });
+      }
+      printJson(summary(described, returns));
+    } finally {
+      environment.dispose();
+    }
+  });
+}
+
+function refuseOtherSpecs(
+  { name, specs }: Env,
+  { model, fingerprint: served }: { model: string; fingerprint: string },
+): void {
+  const own = fingerprint(specs);
+  if (own === served) return;
+  throw failedPrecondition({
+    where: `eval ${name}`,
+    expected: `a model with the environment's specs (${own})`,
+    actual: `"${model}" with ${served}`,
+  });
+}
+
+export type EpisodeOptions = {
+  readonly model: string;
+  readonly version: number;
+  readonly fingerprint: string;
+  /** Of the environment's reset. */
+  readonly seed: number;
+};
+
+export type EpisodeResult = {
+  readonly return: number;
+  readonly steps: number;
+  /** Time of the slowest and of the middle call, milliseconds. */
+  readonly actP50Ms: number;
+  readonly actMaxMs: number;
+};
+
+/** One episode with every action from the server, deterministic. */
+export async function driveEpisode(
+  client: PolicyClient,
+  environment: Env,
+  { model, version, fingerprint: specs, seed }: EpisodeOptions,
+): Promise<EpisodeResult> {
+  let { observation } = environment.reset(seed);
+  let total = 0;
+  const timesMs: number[] = [];
+  for (let ended = false; !ended; ) {
+    const startMs = performance.now();
+    const { action } = await client.act({
+      model,
+      version,
+      fingerprint: specs,
+      observation: Float32Array.from(observation),
+      ...(environment.context !== null && { context: Float32Array.from(environment.context) }),
+      sequence: BigInt(timesMs.length),
+    });
+    timesMs.push(performance.now() - startMs);
+    const step = environment.step(action.values);
+    total += step.reward;
+    observation = step.observation;
+    ended = step.terminated || step.truncated;
+  }
+  const sorted = [...timesMs].sort((a, b) => a - b);
+  const rounded = (value: number) => Math.round(value * 1000) / 1000;
+  return {
+    return: total,
+    steps: timesMs.length,
+    actP50Ms: rounded(sorted[Math.floor(sorted.length / 2)]!),
+    actMaxMs: rounded(sorted.at(-1)!),
+  };
+}
+
+function summary({ model, version }: { model: string; version: number }, returns: readonly number[]) {
+  const mean = returns.reduce((sum, value) => sum + value, 0) / returns.length;
+  const variance = returns.reduce((sum, value) => sum + (value - mean) ** 2, 0) / returns.length;
+  return { model, version, episodes: returns.length, meanReturn: mean, standardDeviation: Math.sqrt(variance) };
+}

@@ -1,0 +1,59 @@
+#!/usr/bin/env node
+/** The `hyperpolicy` command: finds the subcommand, loads only that one, and turns every error into one line and an exit code. */
+
+import { Command, CommanderError } from 'commander';
+import { exitCodes, failureText } from './failure.ts';
+
+type Subcommand = {
+  readonly summary: string;
+  readonly load: () => Promise<{ readonly createCommand: (name: string) => Command }>;
+};
+
+/** One line per subcommand; each is a file that exports `createCommand`. */
+const subcommands: Readonly<Record<string, Subcommand>> = {
+  serve: { summary: 'serve the models of a store over gRPC', load: () => import('./serve.ts') },
+  models: { summary: 'list and show models; make random ones', load: () => import('./models.ts') },
+  act: { summary: 'ask a server for actions', load: () => import('./act.ts') },
+  qgrad: { summary: 'ask a server for values and action-gradients', load: () => import('./qgrad.ts') },
+  eval: { summary: "drive a model's environment through a server", load: () => import('./eval.ts') },
+};
+
+async function createProgram(asked: string | undefined): Promise<Command> {
+  const program = new Command('hyperpolicy')
+    .description('Train hypernetwork policies and critics, and serve them over gRPC.')
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({ outputError: () => {} });
+  for (const [name, { summary, load }] of Object.entries(subcommands)) {
+    const command = name === asked ? (await load()).createCommand(name) : new Command(name).description(summary);
+    inherit(command, program);
+    program.addCommand(command);
+  }
+  return program;
+}
+
+/** Settings that commander does not hand down to commands that are added. */
+function inherit(command: Command, parent: Command): void {
+  command.copyInheritedSettings(parent).summary(subcommands[command.name()]?.summary ?? command.summary());
+  for (const child of command.commands) inherit(child, command);
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  try {
+    const program = await createProgram(argv[0]);
+    if (argv.length === 0) {
+      program.outputHelp();
+      return exitCodes.ok;
+    }
+    await program.parseAsync([...argv], { from: 'user' });
+    return exitCodes.ok;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.ok;
+    const { text, exitCode } = failureText(error);
+    process.stderr.write(`hyperpolicy: ${text}\n`);
+    return exitCode;
+  }
+}
+
+// Set and not called: what is still being written to standard output is not cut off.
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,101 @@
+/** `hyperpolicy models`: what a server has; and packages with random parameters, to try and load a server without training. */
+
+import { Command, Option } from 'commander';
+import { serverDefaults } from '../../server/config.ts';
+import type { NetworkKind } from '../../server/random-package.ts';
+import {
+  integerIn,
+  type ModelOptions,
+  printJson,
+  type ServerOptions,
+  selectionOf,
+  withClient,
+  withModelOptions,
+  withServerOptions,
+} from './options.ts';
+
+export function createCommand(name: string): Command {
+  const models = new Command(name).description('List and show the models of a server; make random ones.');
+  models.addCommand(
+    withServerOptions(new Command('list').description('Models that are ready, one line of JSON each.')).action(list),
+  );
+  models.addCommand(
+    withModelOptions(
+      withServerOptions(new Command('show').description('Specs and provenance of a model, as JSON.')),
+    ).action(show),
+  );
+  models.addCommand(makeRandomCommand());
+  return models;
+}
+
+async function list(options: ServerOptions): Promise<void> {
+  await withClient(options, async (client) => {
+    for (const model of await client.listModels()) printJson(model);
+  });
+}
+
+async function show(options: ServerOptions & ModelOptions): Promise<void> {
+  await withClient(options, async (client) => printJson(await client.getModel(selectionOf(options))));
+}
+
+type MakeRandomOptions = {
+  readonly store: string;
+  readonly model: string;
+  readonly policy: NetworkKind;
+  readonly critic: NetworkKind;
+  readonly stochastic?: boolean;
+  readonly observationSize: number;
+  readonly actionSize: number;
+  readonly contextSize: number;
+  readonly hidden: number;
+  readonly trunk: number[];
+  readonly latent?: boolean;
+  readonly environment?: string;
+  readonly seed: number;
+};
+
+function makeRandomCommand(): Command {
+  const kinds = ['plain', 'hyper', 'none'];
+  const size = (flags: string, description: string, low: number, fallback: number) =>
+    new Option(flags, description).argParser(integerIn(low, 100_000)).default(fallback);
+  return new Command('make-random')
+    .description('Publish a package with random parameters: it controls nothing, and serves like a trained one.')
+    .option('--store <directory>', 'where to publish', serverDefaults.store)
+    .requiredOption('--model <name>', 'name of the model')
+    .addOption(new Option('--policy <kind>', 'kind of policy').choices(kinds).default('hyper'))
+    .addOption(new Option('--critic <kind>', 'kind of critic').choices(kinds).default('hyper'))
+    .option('--stochastic', 'the policy can be sampled')
+    .addOption(size('--observation-size <count>', 'values of an observation', 1, 17))
+    .addOption(size('--action-size <count>', 'values of an action', 1, 6))
+    .addOption(size('--context-size <count>', 'values of a context; a hyper policy has at least 2', 0, 0))
+    .addOption(size('--hidden <count>', 'width of plain and dynamic networks', 1, 256))
+    .addOption(
+      new Option('--trunk <widths>', "widths of the primary's trunk")
+        .argParser((text) => text.split(',').map(integerIn(1, 100_000)))
+        .default([256, 512, 1024], '256,512,1024'),
+    )
+    .option('--latent', 'the context is inferred, not known to the client')
+    .option('--environment <name>', 'an environment, whose specs then give the sizes')
+    .addOption(size('--seed <number>', 'of the parameters', 0, 1))
+    .action(makeRandom);
+}
+
+async function makeRandom(options: MakeRandomOptions): Promise<void> {
+  const { publishRandomPackage } = await import('../../server/random-package.ts');
+  const { environment: environmentName, ...given } = options;
+  const { directory, version } = await publishRandomPackage({
+    ...given,
+    ...(environmentName !== undefined && { environment: await environmentSpecs(environmentName) }),
+    hiddenSize: options.hidden,
+    trunkSizes: options.trunk,
+    contextSource: options.latent === true ? 'latent' : 'oracle',
+  });
+  printJson({ model: options.model, version, directory });
+}
+
+async function environmentSpecs(name: string) {
+  const { createEnvironment } = await import('../../src/envs/registry.ts');
+  const environment = await createEnvironment(name);
+  environment.dispose();
+  return { name, ...environment.specs };
+}

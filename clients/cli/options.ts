@@ -1,0 +1,92 @@
+/** Option values and how they are read; shared by the subcommands so that the same option is the same everywhere. */
+
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
+
+/** A parser of integers in [low, high]. */
+export function integerIn(low: number, high: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^-?\d+$/.test(text.trim()) && Number.isSafeInteger(value) && value >= low && value <= high) return value;
+    throw new InvalidArgumentError(`Expected an integer from ${low} to ${high}`);
+  };
+}
+
+/** Rows of numbers: `1,2,3`, or JSON `[1,2,3]` or `[[1,2,3],[4,5,6]]`. */
+export function parseRows(text: string): number[][] {
+  const refuse = () => new InvalidArgumentError('Expected numbers: 1,2,3 or [1,2,3] or [[1,2,3],[4,5,6]]');
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text.trimStart().startsWith('[') ? text : `[${text}]`);
+  } catch {
+    throw refuse();
+  }
+  const list = parsed as unknown[];
+  const rows = Array.isArray(list[0]) ? (list as unknown[][]) : [list];
+  const good = rows.every((row) => Array.isArray(row) && row.every((value) => typeof value === 'number'));
+  if (!good || rows[0]!.length === 0) throw refuse();
+  return rows as number[][];
+}
+
+export type ServerOptions = { readonly server: string; readonly timeoutMs: number };
+
+/** `--server` and `--timeout-ms`. */
+export const withServerOptions = (command: Command): Command =>
+  command
+    .option('--server <host:port>', 'address of the server', '127.0.0.1:50051')
+    .addOption(
+      new Option('--timeout-ms <ms>', 'time to wait for each answer').argParser(integerIn(1, 3_600_000)).default(5000),
+    );
+
+/** `--model` and which version of it. */
+export const withModelOptions = (command: Command): Command =>
+  command
+    .requiredOption('--model <name>', 'name of the model')
+    .addOption(
+      new Option('--model-version <number>', 'a version; the newest unless given')
+        .argParser(integerIn(1, 2 ** 32 - 1))
+        .conflicts('label'),
+    )
+    .option('--label <label>', 'the version that a label names');
+
+export type ModelOptions = { readonly model: string; readonly modelVersion?: number; readonly label?: string };
+
+export const selectionOf = ({ model, modelVersion, label }: ModelOptions) => ({
+  model,
+  ...(modelVersion !== undefined && { version: modelVersion }),
+  ...(label !== undefined && { label }),
+});
+
+/** A client for the length of `use`. */
+export async function withClient<T>(
+  { server, timeoutMs }: ServerOptions,
+  use: (client: PolicyClient) => Promise<T>,
+): Promise<T> {
+  const client = createPolicyClient({ address: server, timeoutMs });
+  try {
+    return await use(client);
+  } finally {
+    client.close();
+  }
+}
+
+/** One JSON value per call, on a line of its own. BigInts become numbers or, where too large, strings. */
+export function printJson(value: unknown): void {
+  const text = JSON.stringify(value, (key, field: unknown) => {
+    if (key === '$typeName' || key === '$unknown') return undefined;
+    if (typeof field === 'bigint') return Number.isSafeInteger(Number(field)) ? Number(field) : String(field);
+    // JSON has no infinity; a bound that is not there is null.
+    if (typeof field === 'number' && !Number.isFinite(field)) return null;
+    return field;
+  });
+  process.stdout.write(`${text}\n`);
+}
+
+/** Rows of a tensor, as JSON shows them. */
+export function rowsOf({ shape, values }: { readonly shape: readonly number[]; readonly values: Float32Array }) {
+  if (shape.length < 2) return [...values];
+  const columnCount = shape[1]!;
+  return Array.from({ length: shape[0]! }, (_, row) => [
+    ...values.subarray(row * columnCount, (row + 1) * columnCount),
+  ]);
+}

@@ -1,0 +1,53 @@
+/** `hyperpolicy qgrad`: values and action-gradients of a critic, from a server, as one line of JSON. */
+
+import { Command, Option } from 'commander';
+import {
+  type ModelOptions,
+  parseRows,
+  printJson,
+  rowsOf,
+  type ServerOptions,
+  selectionOf,
+  withClient,
+  withModelOptions,
+  withServerOptions,
+} from './options.ts';
+
+type QGradCommandOptions = ServerOptions &
+  ModelOptions & {
+    readonly observation: number[][];
+    readonly action: number[][];
+    readonly reduction: 'q1' | 'min' | 'mean';
+  };
+
+export function createCommand(name: string): Command {
+  const rows = 'numbers: 1,2,3 or [[1,2,3],[4,5,6]]';
+  const command = new Command(name).description(
+    "Ask a server for a critic's values and their gradients with respect to the action. Prints one line of JSON.",
+  );
+  return withModelOptions(withServerOptions(command))
+    .addOption(
+      new Option('--observation <rows>', `one for all actions, or one per action; ${rows}`)
+        .argParser(parseRows)
+        .makeOptionMandatory(),
+    )
+    .addOption(new Option('--action <rows>', rows).argParser(parseRows).makeOptionMandatory())
+    .addOption(
+      new Option('--reduction <rule>', 'how twins become one value').choices(['q1', 'min', 'mean']).default('min'),
+    )
+    .action(qGrad);
+}
+
+async function qGrad(options: QGradCommandOptions): Promise<void> {
+  const { observation, action, reduction } = options;
+  await withClient(options, async (client) => {
+    const result = await client.qGrad({ ...selectionOf(options), observation, action, reduction });
+    printJson({
+      q: rowsOf(result.q),
+      dqDa: rowsOf(result.dqDa),
+      version: result.version,
+      weightAgeMs: Math.round(result.weightAgeMs),
+      timing: result.timing,
+    });
+  });
+}

@@ -1,0 +1,57 @@
+/** From gRPC statuses to the one error hierarchy: a client sees the kinds of error that the server threw. */
+
+import type { ServiceError } from '@grpc/grpc-js';
+import { type ErrorKind, HyperpolicyError } from '../../src/spec/errors.ts';
+
+/** By status code. The other codes are faults, and become a plain Error. */
+const kinds: Readonly<Record<number, ErrorKind>> = {
+  3: 'invalid_argument',
+  4: 'deadline_exceeded',
+  5: 'not_found',
+  7: 'permission_denied',
+  8: 'resource_exhausted',
+  9: 'failed_precondition',
+  14: 'unavailable',
+  16: 'unauthenticated',
+};
+
+const unavailable = 14;
+const deadlineExceeded = 4;
+
+export type FailedCall = {
+  readonly address: string;
+  readonly method: string;
+  readonly timeoutMs: number;
+};
+
+/** The error of a failed call. The server's own text is kept as it is. */
+export function toClientError({ code, details }: ServiceError, { address, method, timeoutMs }: FailedCall): Error {
+  const kind = kinds[code];
+  if (kind === undefined) return new Error(`${method}: ${details}`);
+  const parts = /^(.*?): expected (.*?), got (.*?)(?:\. ([A-Z].*))?$/s.exec(details);
+  if (parts !== null) {
+    const [, where, expected, actual, remedy] = parts as unknown as [string, string, string, string, string?];
+    const error = new HyperpolicyError({ kind, where, expected, actual, remedy });
+    error.message = details;
+    return error;
+  }
+  // No text of the server: the transport failed.
+  if (code === unavailable) {
+    return new HyperpolicyError({
+      kind,
+      where: method,
+      expected: `a server at ${address}`,
+      actual: /ECONNREFUSED/.test(details) ? 'a refused connection' : details,
+      remedy: 'Start one with "hyperpolicy serve", or name another address',
+    });
+  }
+  if (code === deadlineExceeded) {
+    return new HyperpolicyError({
+      kind,
+      where: method,
+      expected: `an answer of ${address} within ${timeoutMs} ms`,
+      actual: 'none',
+    });
+  }
+  return new HyperpolicyError({ kind, where: method, expected: 'an answer', actual: details });
+}
