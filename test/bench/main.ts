@@ -14,7 +14,6 @@ type Bench = { run(options: BenchOptions): Promise<void> };
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   engine: () => import('./engine.ts'),
   serve: () => import('./serve.ts'),
-  envs: () => import('./envs.ts'),
 };
 
 const { values, positionals } = parseArgs({
