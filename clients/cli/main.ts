@@ -13,6 +13,7 @@ type Subcommand = {
 const subcommands: Readonly<Record<string, Subcommand>> = {
   serve: { summary: 'serve the models of a store over gRPC', load: () => import('./serve.ts') },
   models: { summary: 'list and show models; make random ones', load: () => import('./models.ts') },
+  train: { summary: 'train a policy and publish it', load: () => import('./train.ts') },
   act: { summary: 'ask a server for actions', load: () => import('./act.ts') },
   qgrad: { summary: 'ask a server for values and action-gradients', load: () => import('./qgrad.ts') },
   eval: { summary: "drive a model's environment through a server", load: () => import('./eval.ts') },

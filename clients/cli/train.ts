@@ -1,0 +1,182 @@
+/** `hyperpolicy train ALGORITHM`: trains in this process, with progress on standard error, and publishes the model. */
+
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { serverDefaults } from '../../server/config.ts';
+import type { Td3RunConfig, TrainTd3Result } from '../../trainer/train-td3.ts';
+import { integerIn, printJson } from './options.ts';
+
+export function createCommand(name: string): Command {
+  return new Command(name)
+    .description('Train a policy and a critic. Ctrl-C leaves a checkpoint that --resume continues.')
+    .addCommand(td3Command());
+}
+
+type Td3Options = {
+  readonly env: string;
+  readonly critic: string;
+  readonly trunk?: number[];
+  readonly dynamicHidden?: number[];
+  readonly steps?: number;
+  readonly warmUp?: number;
+  readonly batchSize?: number;
+  readonly actorLr?: number;
+  readonly criticLr?: number;
+  readonly seed?: number;
+  readonly evalEvery?: number;
+  readonly evalEpisodes?: number;
+  readonly checkpointEvery?: number;
+  readonly replayCapacity?: number;
+  readonly threads?: number;
+  readonly run?: string;
+  readonly store: string;
+  readonly model?: string;
+  readonly publish: boolean;
+  readonly resume?: boolean;
+};
+
+/** Options that a resumed run takes from its own config instead. */
+const runOptions = [
+  'env critic trunk dynamicHidden warmUp batchSize actorLr criticLr seed evalEvery evalEpisodes checkpointEvery',
+  'replayCapacity threads',
+]
+  .join(' ')
+  .split(' ');
+
+function td3Command(): Command {
+  const large = 2 ** 31 - 1;
+  const integer = (flags: string, description: string, low: number, high = large) =>
+    new Option(flags, description).argParser(integerIn(low, high));
+  return new Command('td3')
+    .description('TD3 with an MLP actor and twin critics. Defaults are those of the paper.')
+    .option('--env <name>', 'environment', 'HalfCheetah-v5')
+    .option('--critic <architecture>', 'critic architecture, e.g. sa-hyper or mlp-standard', 'sa-hyper')
+    .addOption(new Option('--trunk <widths>', 'primary trunk, e.g. 256,512,1024').argParser(parseWidths))
+    .addOption(new Option('--dynamic-hidden <widths>', 'hidden layers of the dynamic network').argParser(parseWidths))
+    .addOption(integer('--steps <count>', 'environment steps; 1000000 unless given', 1))
+    .addOption(integer('--warm-up <count>', 'steps with random actions before the first update', 0))
+    .addOption(integer('--batch-size <rows>', 'transitions of one update', 1))
+    .addOption(new Option('--actor-lr <rate>', 'learning rate of the actor').argParser(parseRate))
+    .addOption(new Option('--critic-lr <rate>', 'learning rate of the critics').argParser(parseRate))
+    .addOption(integer('--seed <number>', 'of everything random', 0, Number.MAX_SAFE_INTEGER - 1_000_000))
+    .addOption(integer('--eval-every <steps>', 'steps between evaluations', 1))
+    .addOption(integer('--eval-episodes <count>', 'episodes of one evaluation', 1))
+    .addOption(integer('--checkpoint-every <steps>', 'steps between checkpoints', 1))
+    .addOption(integer('--replay-capacity <count>', 'transitions kept', 1))
+    .addOption(integer('--threads <count>', 'threads of one update; one per core unless given', 1, 256))
+    .option('--run <directory>', 'run directory: metrics, log, plot, checkpoints; runs/MODEL unless given')
+    .option('--store <directory>', 'where the model is published', serverDefaults.store)
+    .option('--model <name>', 'name of the published model; ENV-td3-CRITIC in lower case unless given')
+    .option('--no-publish', 'train only')
+    .option('--resume', 'go on from the newest checkpoint of the run directory, with its settings')
+    .action(train);
+}
+
+async function train(options: Td3Options, command: Command): Promise<void> {
+  const model = options.model ?? `${options.env}-td3-${options.critic}`.toLowerCase();
+  const runDirectory = options.run ?? join('runs', model);
+  const { trainTd3 } = await import('../../trainer/train-td3.ts');
+  const config = await configOf(options, command, runDirectory);
+  const result = await untilInterrupted((signal) =>
+    trainTd3({
+      config,
+      runDirectory,
+      resume: options.resume,
+      publish: options.publish ? { store: options.store, model } : undefined,
+      signal,
+      stream: process.stderr,
+    }),
+  );
+  printResult(result, runDirectory, model);
+}
+
+async function configOf(options: Td3Options, command: Command, runDirectory: string): Promise<Td3RunConfig> {
+  const { offPolicyDefaults, readRunConfig } = await import('../../trainer/train-td3.ts');
+  const { td3Defaults } = await import('../../trainer/algorithms/td3/config.ts');
+  if (options.resume === true) {
+    const given = runOptions.find((name) => command.getOptionValueSource(name) === 'cli');
+    if (given !== undefined) {
+      command.error(`error: expected --resume without settings of the run, got --${kebab(given)}. See --help`, {
+        exitCode: 2,
+      });
+    }
+    const config = readRunConfig(runDirectory);
+    return { ...config, loop: { ...config.loop, ...defined({ stepCount: options.steps }) } };
+  }
+  const critic = {
+    architecture: options.critic,
+    ...defined({ trunkSizes: options.trunk, dynamicHiddenSizes: options.dynamicHidden }),
+  };
+  return {
+    environment: options.env,
+    algorithm: {
+      ...td3Defaults(critic),
+      ...defined({
+        batchSize: options.batchSize,
+        actorLearningRate: options.actorLr,
+        criticLearningRate: options.criticLr,
+      }),
+    },
+    loop: {
+      ...offPolicyDefaults,
+      ...defined({
+        stepCount: options.steps,
+        warmUpStepCount: options.warmUp,
+        seed: options.seed,
+        evaluationInterval: options.evalEvery,
+        evaluationEpisodeCount: options.evalEpisodes,
+        checkpointInterval: options.checkpointEvery,
+        replayCapacity: options.replayCapacity,
+      }),
+    },
+    threadCount: options.threads ?? cpus().length,
+  };
+}
+
+/** Runs with a signal that the first Ctrl-C or SIGTERM aborts; the second ends the process as usual. */
+export async function untilInterrupted<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const abort = () => controller.abort();
+  process.once('SIGINT', abort);
+  process.once('SIGTERM', abort);
+  try {
+    return await run(controller.signal);
+  } finally {
+    process.off('SIGINT', abort);
+    process.off('SIGTERM', abort);
+  }
+}
+
+function printResult({ run, published }: TrainTd3Result, runDirectory: string, model: string): void {
+  const last = run.evaluations.at(-1);
+  printJson({
+    runDirectory,
+    step: run.step,
+    evaluationReturn: last?.meanReturn,
+    checkpoint: run.checkpoint,
+    ...(published !== undefined && { model, version: published.version, directory: published.directory }),
+  });
+  if (run.aborted) {
+    process.stderr.write(`Interrupted at step ${run.step}. Continue with: --run ${runDirectory} --resume\n`);
+  }
+}
+
+function parseWidths(text: string): number[] {
+  const widths = text.split(',').map(Number);
+  if (widths.every((width) => Number.isSafeInteger(width) && width > 0 && width <= 65_536)) return widths;
+  throw new InvalidArgumentError('Expected widths of 1 to 65536 with commas between: 256,512,1024');
+}
+
+function parseRate(text: string): number {
+  const rate = Number(text);
+  if (Number.isFinite(rate) && rate > 0 && rate <= 1) return rate;
+  throw new InvalidArgumentError('Expected a number above 0 and at most 1');
+}
+
+const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** The fields that are set. */
+function defined<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
+}
