@@ -18,6 +18,19 @@ export type Kernels = {
     decay: number,
   ): void;
   polyak(target: number, source: number, count: number, tau: number): void;
+  sgd(
+    parameters: number,
+    gradients: number,
+    buffer: number,
+    count: number,
+    learningRate: number,
+    momentum: number,
+    weightDecay: number,
+    shareOfGradient: number,
+    shareOfBuffer: number,
+  ): void;
+  sumOfSquares(values: number, count: number): number;
+  scale(values: number, count: number, factor: number): void;
 };
 
 let compiled: WebAssembly.Module | undefined;

@@ -37,3 +37,31 @@ export function polyakReference(target: Float32Array, source: Float32Array, tau:
     target[i] = f(target[i]! + f(f(tau) * f(source[i]! - target[i]!)));
   }
 }
+
+export function sgdReference(
+  { parameters: p, gradients, buffer }: { parameters: Float32Array; gradients: Float32Array; buffer: Float32Array },
+  {
+    learningRate,
+    momentum,
+    nesterov,
+    weightDecay,
+  }: { learningRate: number; momentum: number; nesterov: boolean; weightDecay: number },
+): void {
+  for (let i = 0; i < p.length; i++) {
+    const d = f(gradients[i]! + f(f(weightDecay) * p[i]!));
+    const b = f(f(f(momentum) * buffer[i]!) + d);
+    buffer[i] = b;
+    const step = nesterov ? f(d + f(f(momentum) * b)) : b;
+    p[i] = f(p[i]! - f(f(learningRate) * step));
+  }
+}
+
+/** Float64 throughout, in the kernel's order: four running sums, then the remainder. */
+export function sumOfSquaresReference(values: Float32Array): number {
+  const sums = [0, 0, 0, 0];
+  const vectorEnd = values.length - (values.length % 4);
+  for (let i = 0; i < vectorEnd; i++) sums[i % 4]! += values[i]! * values[i]!;
+  let sum = sums[0]! + sums[1]! + (sums[2]! + sums[3]!);
+  for (let i = vectorEnd; i < values.length; i++) sum += values[i]! * values[i]!;
+  return sum;
+}
