@@ -11,6 +11,10 @@ type Subcommand = {
 
 /** One line per subcommand; each is a file that exports `createCommand`. */
 const subcommands: Readonly<Record<string, Subcommand>> = {
+  quickstart: {
+    summary: 'train, publish, serve and drive an episode, in a few minutes',
+    load: () => import('./quickstart.ts'),
+  },
   serve: { summary: 'serve the models of a store over gRPC', load: () => import('./serve.ts') },
   models: { summary: 'list and show models; make random ones', load: () => import('./models.ts') },
   train: { summary: 'train a policy and publish it', load: () => import('./train.ts') },

@@ -1,0 +1,226 @@
+/** `hyperpolicy quickstart`: the whole chain once. Trains if need be, serves, drives an episode through the server, compares. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { Command, Option } from 'commander';
+import { serverDefaults } from '../../server/config.ts';
+import type { Env } from '../../src/envs/env.ts';
+import { failedPrecondition } from '../../src/spec/errors.ts';
+import { createRandom } from '../../src/spec/random.ts';
+import { specSize } from '../../src/spec/tensor-spec.ts';
+import type { Td3RunConfig } from '../../trainer/train-td3.ts';
+import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
+import { integerIn } from './options.ts';
+import { untilInterrupted } from './train.ts';
+
+const environmentName = 'HalfCheetah-v5';
+const model = 'halfcheetah-quickstart';
+/** Threads of every run, in training and serving alike: results do not depend on the number of cores. */
+const threadCount = 1;
+
+type QuickstartOptions = {
+  readonly store: string;
+  readonly runs: string;
+  readonly port: number;
+  readonly metricsPort: number;
+  readonly seed: number;
+  readonly steps: number;
+  readonly exit?: boolean;
+};
+
+export function createCommand(name: string): Command {
+  const port = (flags: string, description: string, fallback: number) =>
+    new Option(flags, description).argParser(integerIn(0, 65535)).default(fallback);
+  return new Command(name)
+    .description(
+      'Train TD3 with a hypernetwork critic on HalfCheetah for two to three minutes, publish the model, serve it, and ' +
+        'drive one episode through the server. A model that is published already is not trained again.',
+    )
+    .option('--exit', 'stop the server and exit after the episode')
+    .option('--store <directory>', 'where the model is published', serverDefaults.store)
+    .option('--runs <directory>', 'where the run keeps metrics, plot and checkpoints', 'runs')
+    .addOption(port('--port <port>', 'gRPC; 0 picks a free one', serverDefaults.port))
+    .addOption(port('--metrics-port <port>', 'HTTP metrics and health; 0 picks a free one', serverDefaults.metricsPort))
+    .addOption(new Option('--seed <number>', 'of the training run').argParser(integerIn(0, 2 ** 31)).default(0))
+    .addOption(new Option('--steps <count>', 'environment steps').argParser(integerIn(1, 2 ** 31)).default(32_000))
+    .action(quickstart);
+}
+
+async function quickstart(options: QuickstartOptions): Promise<void> {
+  if (!(await ensureModel(options))) return;
+  const { createEnvironment } = await import('../../src/envs/registry.ts');
+  const environment = await createEnvironment(environmentName);
+  const server = await startServer(options);
+  try {
+    const client = createPolicyClient({ address: server.address });
+    await demonstrate(client, environment, options);
+    client.close();
+  } catch (error) {
+    server.process.kill('SIGTERM');
+    throw error;
+  } finally {
+    environment.dispose();
+  }
+  if (options.exit === true) {
+    server.process.kill('SIGTERM');
+  } else {
+    say('');
+    say(`Serving until Ctrl-C.  gRPC ${server.address}   metrics http://${server.metricsAddress}/metrics`);
+    say(`Try: npx hyperpolicy eval --server ${server.address} --model ${model} --episodes 3`);
+  }
+  await server.stopped;
+}
+
+const say = (line: string): void => {
+  process.stdout.write(`${line}\n`);
+};
+
+/** @returns whether there is a model; false where training was interrupted */
+async function ensureModel({ store, runs, seed, steps }: QuickstartOptions): Promise<boolean> {
+  const { listModels } = await import('../../src/spec/package.ts');
+  const published = existsSync(store) ? await listModels(store) : [];
+  if (published.some((entry) => entry.model === model)) {
+    say(`Model "${model}" is published in ${store}: training is skipped.`);
+    return true;
+  }
+  const { readRunConfig, trainTd3 } = await import('../../trainer/train-td3.ts');
+  const runDirectory = join(runs, `${model}-seed${seed}`);
+  const resume = existsSync(join(runDirectory, 'checkpoints'));
+  const config = resume ? readRunConfig(runDirectory) : await quickConfig(seed, steps);
+  say(
+    `${resume ? 'Resuming' : 'Training'} TD3 with an SA-Hyper critic on ${environmentName}: ${config.loop.stepCount} steps.`,
+  );
+  const { run, published: result } = await untilInterrupted((signal) =>
+    trainTd3({ config, runDirectory, publish: { store, model }, resume, signal, stream: process.stderr }),
+  );
+  if (result === undefined) {
+    say(`Interrupted at step ${run.step}; the checkpoint is kept. npm start goes on from there.`);
+    return false;
+  }
+  const last = run.evaluations.at(-1)!;
+  say(`Trained: mean return ${last.meanReturn.toFixed(1)} over ${last.episodeCount} evaluation episodes.`);
+  say(`Published ${result.directory}. Learning curve: ${join(runDirectory, 'learning-curve.svg')}`);
+  return true;
+}
+
+/** A narrow trunk and a faster critic than the paper's, so that a few minutes suffice. */
+async function quickConfig(seed: number, stepCount: number): Promise<Td3RunConfig> {
+  const { td3Defaults } = await import('../../trainer/algorithms/td3/config.ts');
+  const { offPolicyDefaults } = await import('../../trainer/train-td3.ts');
+  const critic = { architecture: 'sa-hyper', trunkSizes: [64], dynamicHiddenSizes: [128] };
+  return {
+    environment: environmentName,
+    algorithm: { ...td3Defaults(critic), criticLearningRate: 3e-4 },
+    loop: {
+      ...offPolicyDefaults,
+      stepCount,
+      seed,
+      evaluationInterval: 8_000,
+      checkpointInterval: 8_000,
+      replayCapacity: 100_000,
+    },
+    threadCount,
+  };
+}
+
+type ServerProcess = {
+  readonly process: ChildProcess;
+  readonly address: string;
+  readonly metricsAddress: string;
+  readonly stopped: Promise<void>;
+};
+
+/** Starts `hyperpolicy serve` as a process of its own and waits until it serves. */
+async function startServer({ store, port, metricsPort }: QuickstartOptions): Promise<ServerProcess> {
+  const main = join(import.meta.dirname, 'main.js');
+  const flags = { store, port, 'metrics-port': metricsPort, threads: threadCount };
+  const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const child = spawn(process.execPath, [main, 'serve', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const stopped = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  // Ctrl-C reaches the server too, as it is in the same process group; a signal to this process alone is passed on.
+  process.on('SIGINT', () => {});
+  process.on('SIGTERM', () => child.kill('SIGTERM'));
+  return new Promise((resolve, reject) => {
+    child.once('exit', (code) => {
+      const actual = `exit code ${code} (its message is above)`;
+      reject(failedPrecondition({ where: 'quickstart: server', expected: 'to serve', actual }));
+    });
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const entry = JSON.parse(line) as { msg: string; address: string; metricsPort: number };
+      if (entry.msg !== 'serving') return;
+      const metricsAddress = `${entry.address.slice(0, entry.address.lastIndexOf(':'))}:${entry.metricsPort}`;
+      resolve({ process: child, address: entry.address, metricsAddress, stopped });
+    });
+  });
+}
+
+/** The episode through the server and in process, a random policy's, and a QGrad sample. */
+async function demonstrate(client: PolicyClient, environment: Env, { store, seed }: QuickstartOptions): Promise<void> {
+  const { version, fingerprint } = await client.getModel({ model });
+  const selection = { model, version, fingerprint };
+  const episodeSeed = seed + 1000;
+  const served = await recordEpisode(environment, episodeSeed, async (observation) => {
+    const { action } = await client.act({ ...selection, observation });
+    return action.values;
+  });
+  const local = await recordEpisode(environment, episodeSeed, await localPolicy(store, version));
+  const equal = served.actions.every((action, i) => action === local.actions[i]) && served.return === local.return;
+  const uniform = createRandom(episodeSeed, 1);
+  const random: number[] = [];
+  for (let episode = 0; episode < 10; episode++) {
+    const size = specSize(environment.specs.action);
+    const draw = () => Float32Array.from({ length: size }, () => 2 * uniform.uniform() - 1);
+    random.push((await recordEpisode(environment, episodeSeed + episode, draw)).return);
+  }
+  say('');
+  say(`Return of an episode through the server (gRPC)  ${served.return.toFixed(3)}  (${served.stepCount} steps)`);
+  say(
+    `Return of the same policy in this process       ${local.return.toFixed(3)}  (${equal ? 'every action bit-equal' : 'DIFFERENT'})`,
+  );
+  say(`Mean return of a random policy, 10 episodes     ${mean(random).toFixed(3)}`);
+  const { observation } = environment.reset(episodeSeed);
+  const first = Float32Array.from(observation);
+  const { action } = await client.act({ ...selection, observation: first });
+  const { q, dqDa } = await client.qGrad({ ...selection, observation: first, action, reduction: 'min' });
+  say(
+    `QGrad at the first observation: q ${q.values[0]!.toFixed(3)}, dq/da [${[...dqDa.values].map((g) => g.toFixed(3)).join(', ')}]`,
+  );
+  if (!equal) {
+    throw failedPrecondition({
+      where: 'quickstart',
+      expected: 'every served action to equal the in-process one bit by bit',
+      actual: `returns ${served.return} and ${local.return}`,
+    });
+  }
+}
+
+type Act = (observation: Float32Array) => Float32Array | Promise<Float32Array>;
+
+/** One episode with what it was made of: its return and every action value in order. */
+async function recordEpisode(environment: Env, seed: number, act: Act) {
+  let { observation } = environment.reset(seed);
+  const actions: number[] = [];
+  let total = 0;
+  for (let stepCount = 1; ; stepCount++) {
+    const action = await act(Float32Array.from(observation));
+    actions.push(...action);
+    const step = environment.step(action);
+    total += step.reward;
+    observation = step.observation;
+    if (step.terminated || step.truncated) return { return: total, stepCount, actions };
+  }
+}
+
+/** The published policy in this process, with the server's provider and thread count. */
+async function localPolicy(store: string, version: number): Promise<Act> {
+  const { readPackage } = await import('../../src/spec/package.ts');
+  const { floatTensor, openSession } = await import('../../src/onnx/session.ts');
+  const { files } = await readPackage(join(store, model, String(version)));
+  const session = openSession(files.get('policy.onnx')!, { threadCount });
+  return (observation) =>
+    session.run({ observation: floatTensor(observation, [1, observation.length]) }).action!.data as Float32Array;
+}
+
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
