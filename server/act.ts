@@ -44,7 +44,7 @@ export function createActHandler(deps: ActDeps): UnaryHandler<ActRequest, ActRes
       rowCountMax: config.rowCountMax,
       model: served.model,
     });
-    const contexts = contextRows(served, request, observation.rowCount);
+    const contexts = contextRows(served, request, { rowCount: observation.rowCount, rowCountMax: config.rowCountMax });
     const draw = drawNoise(request, observation.rowCount, served.actionSize);
     onRows(observation.rowCount);
     checkDeadline('Act', call);
@@ -109,7 +109,11 @@ function policyFor(served: ServedVersion, request: ActRequest): ServedPolicy {
 }
 
 /** The contexts of a request: one row, or as many as there are observations; undefined where the model has none. */
-function contextRows(served: ServedVersion, { contextSource }: ActRequest, rowCount: number): Rows | undefined {
+function contextRows(
+  served: ServedVersion,
+  { contextSource }: ActRequest,
+  { rowCount, rowCountMax }: { readonly rowCount: number; readonly rowCountMax: number },
+): Rows | undefined {
   const { model, contextSize } = served;
   if (contextSource.case === 'contextHandle') {
     throw notFound({
@@ -125,7 +129,7 @@ function contextRows(served: ServedVersion, { contextSource }: ActRequest, rowCo
   const rows = decodeRows(contextSource.value, {
     where: 'Act context',
     columnCount: contextSize,
-    rowCountMax: rowCount,
+    rowCountMax,
     model,
   });
   if (rows.rowCount === 1 || rows.rowCount === rowCount) return rows;
