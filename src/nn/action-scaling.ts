@@ -3,8 +3,14 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { TensorSpec } from '../spec/tensor-spec.ts';
 
-/** environment = centre + half x normalised, per value. Unbounded values pass unchanged. */
-export type ActionScaling = { readonly centre: Float32Array; readonly half: Float32Array };
+/** environment = centre + half x normalised, clipped to [low, high], per value. Unbounded values pass unchanged. */
+export type ActionScaling = {
+  readonly centre: Float32Array;
+  readonly half: Float32Array;
+  /** -Infinity and Infinity where unbounded. */
+  readonly low: Float32Array;
+  readonly high: Float32Array;
+};
 
 export function actionScaling({ low, high }: TensorSpec): ActionScaling {
   const bounds = low.map((lowest, i) => [lowest, high[i] ?? null] as const);
@@ -12,12 +18,20 @@ export function actionScaling({ low, high }: TensorSpec): ActionScaling {
     Float32Array.from(bounds, ([lowest, highest]) =>
       lowest === null || highest === null ? unbounded : f(lowest, highest),
     );
-  return { centre: scale((a, b) => (a + b) / 2, 0), half: scale((a, b) => (b - a) / 2, 1) };
+  return {
+    centre: scale((a, b) => (a + b) / 2, 0),
+    half: scale((a, b) => (b - a) / 2, 1),
+    low: Float32Array.from(low, (bound) => bound ?? Number.NEGATIVE_INFINITY),
+    high: Float32Array.from(high, (bound) => bound ?? Number.POSITIVE_INFINITY),
+  };
 }
 
-/** Normalised [B, A] to environment units. */
-export const toEnvironment = ({ centre, half }: ActionScaling, action: tf.Tensor): tf.Tensor =>
-  tf.add(tf.mul(action, tf.tensor1d(half)), tf.tensor1d(centre));
+/** Normalised [B, A] to environment units. The clip matters: a runtime's tanh may pass 1 by a rounding error. */
+export function toEnvironment({ centre, half, low, high }: ActionScaling, action: tf.Tensor): tf.Tensor {
+  const scaled = tf.add(tf.mul(action, tf.tensor1d(half)), tf.tensor1d(centre));
+  if (!low.some(Number.isFinite) && !high.some(Number.isFinite)) return scaled;
+  return tf.minimum(tf.maximum(scaled, tf.tensor1d(low)), tf.tensor1d(high));
+}
 
 /** Environment units [B, A] to normalised. */
 export const toNormalised = ({ centre, half }: ActionScaling, action: tf.Tensor): tf.Tensor =>
