@@ -5,13 +5,14 @@
  */
 
 import type { PolicySpecs } from '../spec/tensor-spec.ts';
+import type { TaskDistribution } from './task-distribution.ts';
 
 /** Numbers that explain a step, e.g. each term of the reward. Every step of an environment has the same keys. */
 export type StepInfo = Readonly<Record<string, number>>;
 
 /** What `reset` takes beside the seed. Unknown keys are refused. */
 export type ResetOptions = {
-  /** The task to pose, C values; only where the environment's specs have a context. Drawn from the seed where absent. */
+  /** The task to pose, C values; only where the environment's specs have a context. A training task drawn from the seed where absent. */
   readonly context?: ArrayLike<number>;
 };
 
@@ -54,6 +55,8 @@ export type Env = {
   readonly stepDurationS: number;
   /** The current episode's task, [C]; null where the specs have no context. A view, changed by the next `reset`. */
   readonly context: Float64Array | null;
+  /** The family of tasks that contexts tell apart; null where the specs have no context. */
+  readonly tasks: TaskDistribution | null;
   /**
    * Starts an episode: a pure function of the seed and the options.
    * @param seed integer in [0, 2^53)
@@ -62,7 +65,7 @@ export type Env = {
   reset(seed: number, options?: ResetOptions): ResetResult;
   /**
    * One control step. The result is one object that the next call changes; allocates nothing.
-   * @param action [A]; outside its bounds it acts as the bound, but costs count it as given
+   * @param action [A]; outside its bounds it acts as the bound (MuJoCo tasks count its cost as given, as Gymnasium does)
    * @throws HyperpolicyError invalid_argument: wrong size or a value that is not finite (the episode goes on);
    *   failed_precondition: before the first reset or after the end
    */

@@ -7,6 +7,7 @@ import { failedPrecondition, invalidArgument } from '../spec/errors.ts';
 import { createRandom, type Random } from '../spec/random.ts';
 import { type PolicySpecs, specSize } from '../spec/tensor-spec.ts';
 import type { Env, EnvState, ResetOptions, ResetResult, StepInfo, StepResult } from './env.ts';
+import type { TaskDistribution } from './task-distribution.ts';
 
 /** What a task reports of one step. */
 export type Outcome = { reward: number; terminated: boolean };
@@ -19,8 +20,8 @@ export type Task = {
   readonly stepDurationS: number;
   /** Written by `begin` and `advance`; its keys never change. */
   readonly info: StepInfo;
-  /** Draws a context into `context`; only for tasks whose specs have one. */
-  drawContext?(random: Random, context: Float64Array): void;
+  /** The family that contexts are drawn from; null where the specs have no context. */
+  readonly tasks: TaskDistribution | null;
   /** Sets the start state. */
   begin(random: Random, context: Float64Array | null): void;
   /**
@@ -102,6 +103,7 @@ export function createEnv(task: Task): Env {
     episodeStepCountMax: task.episodeStepCountMax,
     stepDurationS: task.stepDurationS,
     context,
+    tasks: task.tasks,
 
     reset(seed: number, options: ResetOptions = {}): ResetResult {
       checkSeed(`${name}.reset`, seed);
@@ -199,7 +201,7 @@ function takeContext(task: Task, seed: number, context: Float64Array | null, opt
     });
   }
   if (given === undefined) {
-    task.drawContext!(createRandom(seed, contextStream), context);
+    task.tasks!.draw(createRandom(seed, contextStream), context, 'train');
     return;
   }
   const bad = Array.from(given).findIndex((value) => !Number.isFinite(value));

@@ -3,9 +3,37 @@
 import { notFound } from '../spec/errors.ts';
 import type { Env } from './env.ts';
 
+type Factories = Readonly<Record<string, () => Promise<Env>>>;
+
+const halfCheetah = () => import('./tasks/half-cheetah.ts');
+const hopper = () => import('./tasks/hopper.ts');
+const walker2d = () => import('./tasks/walker2d.ts');
+const ant = () => import('./tasks/ant.ts');
+const pointRobot = () => import('./tasks/point-robot.ts');
+
 /** Each loads its own file, so that a task costs nothing until it is asked for. */
-const factories: Readonly<Record<string, () => Promise<Env>>> = {
-  'HalfCheetah-v5': async () => (await import('./tasks/half-cheetah.ts')).createHalfCheetah(),
+const factories: Factories = {
+  'HalfCheetah-v5': async () => (await halfCheetah()).createHalfCheetah('HalfCheetah-v5'),
+  'HalfCheetah-v4': async () => (await halfCheetah()).createHalfCheetah('HalfCheetah-v4'),
+  'Hopper-v5': async () => (await hopper()).createHopper('Hopper-v5'),
+  'Hopper-v4': async () => (await hopper()).createHopper('Hopper-v4'),
+  'Walker2d-v5': async () => (await walker2d()).createWalker2d('Walker2d-v5'),
+  'Walker2d-v4': async () => (await walker2d()).createWalker2d('Walker2d-v4'),
+  'Ant-v5': async () => (await ant()).createAnt(),
+  'Ant-v4': async () => (await ant()).createAntV4(),
+  'ant-hyperl': async () => (await ant()).createAntHyperl(),
+  'InvertedPendulum-v5': async () => (await import('./tasks/inverted-pendulum.ts')).createInvertedPendulum(),
+  'Pendulum-v1': async () => (await import('./tasks/pendulum.ts')).createPendulum(),
+  'HalfCheetah-Fwd-Back': async () => (await halfCheetah()).createHalfCheetahFwdBack(),
+  'HalfCheetah-Vel': async () => (await halfCheetah()).createHalfCheetahVel(),
+  'HalfCheetah-Vel-Medium': async () => (await halfCheetah()).createHalfCheetahVelMedium(),
+  'Ant-Fwd-Back': async () => (await ant()).createAntFwdBack(),
+  'ant-fwd-back-hyperl': async () => (await ant()).createAntFwdBackHyperl(),
+  'Ant-Vel': async () => (await ant()).createAntVel(),
+  'Hopper-Rand-Params': async () => (await hopper()).createHopperRandParams(),
+  'Walker2d-Rand-Params': async () => (await walker2d()).createWalker2dRandParams(),
+  'Point-Robot': async () => (await pointRobot()).createPointRobot('Point-Robot'),
+  'Point-Robot-Sparse': async () => (await pointRobot()).createPointRobot('Point-Robot-Sparse'),
 };
 
 /** Every name that `createEnvironment` takes, sorted. */

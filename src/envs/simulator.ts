@@ -29,9 +29,17 @@ function mujoco(): Promise<Mujoco> {
   return loading;
 }
 
-/** Compiles a model and allocates its state, at the model's reference pose. */
-export async function openSimulator(mjcf: string): Promise<Simulator> {
+/**
+ * Compiles a model and allocates its state, at the model's reference pose.
+ * @param options.ownModel a compiled model of its own, whose fields may be changed
+ * @throws HyperpolicyError invalid_argument where the model does not compile
+ */
+export async function openSimulator(mjcf: string, { ownModel = false } = {}): Promise<Simulator> {
   const instance = await mujoco();
+  if (ownModel) {
+    const model = compile(instance, mjcf);
+    return new Simulator(instance, model, () => model.delete());
+  }
   let shared = compiled.get(mjcf);
   if (shared === undefined) {
     shared = { model: compile(instance, mjcf), userCount: 0 };
@@ -147,6 +155,11 @@ export class Simulator {
     instance.warning = undefined;
     for (let i = 0; i < physicsStepCount; i++) module.mj_step(model, data);
     return instance.warning === undefined;
+  }
+
+  /** Recomputes what the model's masses, inertias and sizes imply, after a change of its fields. Resets the state. */
+  refreshModel(): void {
+    this.#instance.module.mj_setConst(this.model, this.#data);
   }
 
   /** Computes `cfrcExt` for the last physics step. */

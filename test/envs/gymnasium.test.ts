@@ -1,102 +1,91 @@
-/** Our environments against recordings of Gymnasium with native MuJoCo: compiled models, free runs and single transitions. */
+/** Our environments against recordings of Gymnasium with native MuJoCo: compiled models, free runs, transitions, resets. */
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Env, EnvState } from '../../src/envs/env.ts';
+import type { Env } from '../../src/envs/env.ts';
+import { antModel } from '../../src/envs/models/ant.ts';
 import { halfCheetahModel } from '../../src/envs/models/half-cheetah.ts';
+import { invertedPendulumModel } from '../../src/envs/models/inverted-pendulum.ts';
+import { hopperModel, walker2dModel } from '../../src/envs/models/planar-walkers.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
 import { openSimulator } from '../../src/envs/simulator.ts';
-import { type Recording, readRecording } from '../golden/envs/read.ts';
+import { readRecording } from '../golden/envs/read.ts';
+import { compareFreeRun, compareModel, compareTransitions, type Gaps, resetMoments } from './parity.ts';
 
-const cases: readonly { readonly name: string; readonly model: () => string }[] = [
-  { name: 'HalfCheetah-v5', model: halfCheetahModel },
-];
-
-/** Gymnasium's word for a reward term, as ours. */
-const termNames: Readonly<Record<string, string>> = {
-  'info.reward_forward': 'rewardForward',
-  'info.reward_ctrl': 'rewardControl',
-  'info.reward_survive': 'rewardSurvive',
-  'info.reward_contact': 'rewardContact',
-  'info.x_velocity': 'xVelocity',
-  'info.x_position': 'xPosition',
+type Case = {
+  readonly name: string;
+  /** Our model, where the recording has the reference's. */
+  readonly model?: () => string;
+  /** The recording that has the reference pose. */
+  readonly pose?: string;
 };
 
-/** Largest |a - b| / (1 + |b|). */
-function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  expect(a.length).toBe(b.length);
-  let largest = 0;
-  for (let i = 0; i < b.length; i++) {
-    const gap = Math.abs(a[i]! - b[i]!) / (1 + Math.abs(b[i]!));
-    if (!(gap <= largest)) largest = gap;
-  }
-  return largest;
-}
+const cases: readonly Case[] = [
+  { name: 'HalfCheetah-v5', model: halfCheetahModel },
+  { name: 'Hopper-v5', model: hopperModel },
+  { name: 'Hopper-v4', model: hopperModel },
+  { name: 'Walker2d-v5', model: () => walker2dModel({ rightFootFriction: 1.9 }) },
+  { name: 'Walker2d-v4', model: () => walker2dModel({ rightFootFriction: 0.9 }) },
+  { name: 'Ant-v5', model: antModel },
+  { name: 'Ant-v4', model: antModel },
+  { name: 'InvertedPendulum-v5', model: invertedPendulumModel },
+  { name: 'Pendulum-v1' },
+  { name: 'HalfCheetah-Fwd-Back', pose: 'HalfCheetah-v5' },
+  { name: 'HalfCheetah-Vel', pose: 'HalfCheetah-v5' },
+  { name: 'HalfCheetah-Vel-Medium', pose: 'HalfCheetah-v5' },
+  { name: 'Ant-Fwd-Back', pose: 'Ant-v5' },
+  { name: 'ant-fwd-back-hyperl', pose: 'Ant-v5' },
+  { name: 'Ant-Vel', pose: 'Ant-v5' },
+  { name: 'ant-hyperl', pose: 'Ant-v5' },
+  { name: 'Hopper-Rand-Params', pose: 'Hopper-v5' },
+  { name: 'Walker2d-Rand-Params', pose: 'Walker2d-v5' },
+];
 
-/** The environment's state before a recorded row. */
-function stateAt(env: Env, recording: Recording, row: number): EnvState {
-  const like = env.save();
-  const recorded = Object.fromEntries(
-    Object.keys(like.arrays)
-      .filter((key) => recording.columnNames.includes(key) && key !== 'observation')
-      .map((key) => [key, recording.at(row, key)]),
-  );
-  return { env: env.name, stepCount: 0, ended: false, arrays: { ...like.arrays, ...recorded } };
-}
+/** Entries over a limit; none is right. */
+const over = (gaps: Gaps, limit: number) => Object.entries(gaps).filter(([, gap]) => !(gap <= limit));
 
-describe.each(cases)('$name', ({ name, model }) => {
+describe('our model', () => {
+  const models = cases.flatMap(({ name, model }) => (model === undefined ? [] : [{ name, model }]));
+
+  it.each(models)('of $name compiles to the reference, field by field, within 1e-12', async ({ name, model }) => {
+    const simulator = await openSimulator(model());
+    const gaps = compareModel(simulator.model, readRecording(name));
+    expect(Object.keys(gaps).length).toBeGreaterThan(70);
+    expect(over(gaps, 1e-12)).toEqual([]);
+    simulator.dispose();
+  });
+});
+
+describe.each(cases)('$name', ({ name, pose }) => {
   const recording = readRecording(name);
   let env: Env;
 
   beforeAll(async () => {
     env = await createEnvironment(name);
-    env.reset(0);
   });
   afterAll(() => env.dispose());
 
-  it('compiles to the reference model, field by field, within 1e-12', async () => {
-    const simulator = await openSimulator(model());
-    const read = (field: string): ArrayLike<number> => {
-      const [group, key] = field.includes('.') ? (field.split('.') as [string, string]) : ['', field];
-      const holder = group === '' ? simulator.model : simulator.model[group as 'opt' | 'stat'];
-      const value = (holder as unknown as Record<string, number | ArrayLike<number>>)[key]!;
-      return typeof value === 'number' ? [value] : value;
-    };
-    const gaps = Object.entries(recording.model).map(
-      ([field, expected]) => [field, difference(read(field), expected)] as const,
-    );
-    expect(gaps.filter(([, gap]) => !(gap <= 1e-12))).toEqual([]);
-    simulator.dispose();
-  });
-
   it('runs freely for 10 steps as the reference does, within 1e-9', () => {
-    env.restore(stateAt(env, recording, 0));
-    const end = Math.min(10, recording.episodeStarts[1] ?? 10);
-    for (let row = 0; row < end; row++) {
-      const result = env.step(recording.at(row, 'action'));
-      expect(difference(result.observation, recording.at(row, 'observation'))).toBeLessThan(1e-9);
-      expect(difference([result.reward], recording.at(row, 'reward'))).toBeLessThan(1e-9);
-    }
+    expect(over(compareFreeRun(env, recording, 10), 1e-9)).toEqual([]);
   });
 
   it('makes each of 200 recorded transitions, within 1e-9', () => {
     expect(recording.rowCount).toBe(200);
-    const terms = Object.entries(termNames).filter(([term]) => recording.columnNames.includes(term));
-    const gaps: Record<string, number> = {};
-    const note = (what: string, actual: ArrayLike<number>, expected: ArrayLike<number>) => {
-      gaps[what] = Math.max(gaps[what] ?? 0, difference(actual, expected));
-    };
-    for (let row = 0; row < recording.rowCount; row++) {
-      env.restore(stateAt(env, recording, row));
-      const result = env.step(recording.at(row, 'action'));
-      note('observation', result.observation, recording.at(row, 'observation'));
-      note('reward', [result.reward], recording.at(row, 'reward'));
-      note('terminated', [Number(result.terminated)], recording.at(row, 'terminated'));
-      for (const [term, ours] of terms) note(ours, [result.info[ours]!], recording.at(row, term));
-    }
-    expect(Object.entries(gaps).filter(([, gap]) => !(gap < 1e-9))).toEqual([]);
+    expect(over(compareTransitions(env, recording), 1e-9)).toEqual([]);
   });
 
   it('has the reference time limit', () => {
     expect(env.episodeStepCountMax).toBe(recording.episodeStepCountMax);
+  });
+
+  it('resets with the reference noise, by its moments', () => {
+    const { model } = pose === undefined ? recording : readRecording(pose);
+    const ours = resetMoments(env, { ...recording, model }, 500);
+    for (const kind of ['position', 'velocity'] as const) {
+      const [actual, expected] = [ours[kind], recording.resets[kind]];
+      // At least 500 values a side: five standard errors of a mean, a deviation and a kurtosis.
+      expect(Math.abs(actual.mean - expected.mean)).toBeLessThan(0.3 * expected.deviation);
+      expect(Math.abs(actual.deviation / expected.deviation - 1)).toBeLessThan(0.15);
+      expect(Math.abs(actual.kurtosis - expected.kurtosis)).toBeLessThan(0.5);
+    }
   });
 });

@@ -1,85 +1,59 @@
-/** HalfCheetah-v5: run forward. Gymnasium's semantics, see the constants. */
+/** HalfCheetah: run forward, or at a given velocity or in a given direction. Never terminates. */
 
-import type { TensorSpec } from '../../spec/tensor-spec.ts';
 import type { Env } from '../env.ts';
-import { createEnv } from '../episode.ts';
 import { halfCheetahModel } from '../models/half-cheetah.ts';
-import { captureSimulator, openSimulator, reinstateSimulator } from '../simulator.ts';
-import { motorSpec, observationSpec } from './specs.ts';
-
-const physicsStepCount = 5;
-const stepDurationS = physicsStepCount * 0.01;
-const controlCostWeight = 0.1;
-const resetNoise = 0.1;
+import { directionTasks, type TaskDistribution, uniformTasks } from '../task-distribution.ts';
+import { createPlanarRunner, normalNoise, type PlanarRunner, uniformNoise } from './planar-runner.ts';
+import { directionContext, velocityContext } from './specs.ts';
 
 const joints = ['back-thigh', 'back-shin', 'back-foot', 'front-thigh', 'front-shin', 'front-foot'];
 
-/** Torques as a fraction of each motor's strength. */
-export const halfCheetahAction: TensorSpec = motorSpec(joints);
+const runner = (name: string): PlanarRunner => ({
+  name,
+  model: halfCheetahModel(),
+  joints,
+  physicsStepS: 0.01,
+  physicsStepCount: 5,
+  episodeStepCountMax: 1000,
+  controlCostWeight: 0.1,
+  noise: { position: uniformNoise(0.1), velocity: normalNoise(0.1) },
+});
 
-/** All coordinates but x, then all velocities. */
-const observation = observationSpec([
-  ['torso.z', 'm'],
-  ['torso.pitch', 'rad'],
-  ...joints.map((joint) => [`${joint}.angle`, 'rad'] as const),
-  ['torso.x-velocity', 'm/s'],
-  ['torso.z-velocity', 'm/s'],
-  ['torso.pitch-velocity', 'rad/s'],
-  ...joints.map((joint) => [`${joint}.velocity`, 'rad/s'] as const),
-]);
+/** reward = v_x - 0.1 |a|^2; 1000 steps of 0.05 s. Gymnasium's v4 and v5 are the same task. */
+export const createHalfCheetah = (name: string): Promise<Env> => createPlanarRunner(runner(name));
 
-/** reward = v_x - 0.1 |a|^2; never terminates; 1000 steps of 0.05 s. */
-export async function createHalfCheetah(): Promise<Env> {
-  const simulator = await openSimulator(halfCheetahModel());
-  const info = { xPosition: 0, xVelocity: 0, rewardForward: 0, rewardControl: 0 };
-  return createEnv({
-    name: 'HalfCheetah-v5',
-    specs: { observation, action: halfCheetahAction, context: null },
-    episodeStepCountMax: 1000,
-    stepDurationS,
-    info,
-
-    begin(random) {
-      simulator.refresh();
-      simulator.rewind();
-      const { qpos, qvel } = simulator;
-      for (let i = 0; i < qpos.length; i++) qpos[i]! += resetNoise * (2 * random.uniform() - 1);
-      for (let i = 0; i < qvel.length; i++) qvel[i]! += resetNoise * random.normal();
-      simulator.forward();
-      info.xPosition = qpos[0]!;
-      info.xVelocity = info.rewardForward = info.rewardControl = 0;
-    },
-
-    advance(action, outcome) {
-      simulator.refresh();
-      const { qpos, ctrl } = simulator;
-      const xBefore = qpos[0]!;
-      let squares = 0;
-      for (let i = 0; i < action.length; i++) {
-        const value = action[i]!;
-        ctrl[i] = value;
-        squares += value * value;
-      }
-      if (!simulator.advance(physicsStepCount)) return false;
-      const x = qpos[0]!;
-      info.xPosition = x;
-      info.xVelocity = (x - xBefore) / stepDurationS;
-      info.rewardForward = info.xVelocity;
-      info.rewardControl = -controlCostWeight * squares;
-      outcome.reward = info.rewardForward + info.rewardControl;
-      outcome.terminated = false;
-      return true;
-    },
-
-    observe(out) {
-      const { qpos, qvel } = simulator;
-      const positionCount = qpos.length - 1;
-      for (let i = 0; i < positionCount; i++) out[i] = qpos[i + 1]!;
-      for (let i = 0; i < qvel.length; i++) out[positionCount + i] = qvel[i]!;
-    },
-
-    capture: () => captureSimulator(simulator),
-    reinstate: (arrays) => reinstateSimulator(simulator, arrays),
-    dispose: () => simulator.dispose(),
+/**
+ * A meta-RL runner: 20 observations, control cost 0.05 |a|^2, 200 steps.
+ * Reference: the observation contains the absolute x (HypeRL, half_cheetah.py); kept, so that results compare.
+ */
+const metaRunner = (
+  name: string,
+  tasks: TaskDistribution,
+  forwardReward: NonNullable<PlanarRunner['forwardReward']>,
+): Promise<Env> =>
+  createPlanarRunner({
+    ...runner(name),
+    episodeStepCountMax: 200,
+    controlCostWeight: 0.05,
+    observesTorso: true,
+    tasks,
+    forwardReward,
   });
-}
+
+/** reward = d v_x - 0.05 |a|^2, direction d = +-1. */
+export const createHalfCheetahFwdBack = (): Promise<Env> =>
+  metaRunner('HalfCheetah-Fwd-Back', directionTasks(directionContext), (velocity, task) => task[0]! * velocity);
+
+const velocityReward = (velocity: number, task: Float64Array) => -Math.abs(velocity - task[0]!);
+
+/** reward = -|v_x - v*| - 0.05 |a|^2, v* in [0, 3] m/s. */
+export const createHalfCheetahVel = (): Promise<Env> =>
+  metaRunner('HalfCheetah-Vel', uniformTasks({ spec: velocityContext, train: [[0, 3]] }), velocityReward);
+
+/** As HalfCheetah-Vel, with training tasks in [0, 2.5] and test tasks beyond, in [2.5, 3] m/s. */
+export const createHalfCheetahVelMedium = (): Promise<Env> =>
+  metaRunner(
+    'HalfCheetah-Vel-Medium',
+    uniformTasks({ spec: velocityContext, train: [[0, 2.5]], test: [[2.5, 3]] }),
+    velocityReward,
+  );

@@ -1,6 +1,6 @@
 /** Specs of tasks: short ways to write names, bounds and units. */
 
-import type { TensorSpec } from '../../spec/tensor-spec.ts';
+import type { ContextSpec, TensorSpec } from '../../spec/tensor-spec.ts';
 
 /** Unbounded values, each a [name, unit]. */
 export function observationSpec(values: readonly (readonly [name: string, unit: string])[]): TensorSpec {
@@ -21,3 +21,21 @@ export function motorSpec(joints: readonly string[], limit = 1): TensorSpec {
     units: joints.map(() => '1'),
   };
 }
+
+/** A goal velocity along x, m/s. */
+export const velocityContext: ContextSpec = {
+  names: ['goal.x-velocity'],
+  low: [0],
+  high: [3],
+  units: ['m/s'],
+  source: 'oracle',
+};
+
+/** Forward (+1) or backward (-1). */
+export const directionContext: ContextSpec = {
+  names: ['goal.direction'],
+  low: [-1],
+  high: [1],
+  units: ['1'],
+  source: 'oracle',
+};

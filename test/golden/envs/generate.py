@@ -1,4 +1,4 @@
-"""Records Gymnasium's environments for the tests: compiled model fields and one trajectory of 200 steps each.
+"""Records Gymnasium's environments for the tests: compiled model fields, reset moments and one trajectory of 200 steps each.
 
     python -m venv v && v/bin/pip install mujoco==3.3.7 'gymnasium[mujoco]==1.2.3'
     v/bin/python generate.py                 # all environments into this folder
@@ -13,12 +13,16 @@ import argparse
 import gzip
 import json
 import pathlib
+import warnings
 
 import gymnasium
 import mujoco
 import numpy as np
 
+import reference
+
 STEP_COUNT = 200
+RESET_COUNT = 500
 
 MODEL_FIELDS = """
 qpos0 qpos_spring
@@ -36,13 +40,6 @@ timestep impratio tolerance ls_tolerance noslip_tolerance ccd_tolerance gravity 
 cone jacobian solver iterations ls_iterations noslip_iterations ccd_iterations disableflags enableflags
 """.split()
 
-ENVIRONMENTS = """
-HalfCheetah-v5 Hopper-v5 Walker2d-v5 Ant-v5 InvertedPendulum-v5 Hopper-v4 Walker2d-v4 Ant-v4
-""".split()
-
-# Only Ant's step reads body positions of the state before it.
-XPOS_ENVIRONMENTS = ("Ant-v5", "Ant-v4")
-
 
 def plain(value):
     return np.asarray(value).astype(float).ravel().tolist()
@@ -55,53 +52,77 @@ def model_fields(model):
     return fields
 
 
+def moments(values):
+    """Of the pooled reset noise: mean, standard deviation, kurtosis (3 for a normal, 1.8 for a uniform) and extremes."""
+    values = np.concatenate(values)
+    mean, deviation = values.mean(), values.std()
+    return {
+        "mean": float(mean),
+        "deviation": float(deviation),
+        "kurtosis": float((((values - mean) / deviation) ** 4).mean()),
+        "lowest": float(values.min()),
+        "highest": float(values.max()),
+    }
+
+
+def reset_moments(env, seed):
+    positions, velocities = [], []
+    for i in range(RESET_COUNT):
+        env.reset(seed + i)
+        position, velocity = env.noise()
+        positions.append(position.copy())
+        velocities.append(velocity.copy())
+    return {"position": moments(positions), "velocity": moments(velocities)}
+
+
 def record(name, seed):
-    env = gymnasium.make(name).unwrapped
-    limit = gymnasium.spec(name).max_episode_steps
+    env = reference.make(name)
     draw = np.random.default_rng(seed)
-    low, high = env.action_space.low.astype(float), env.action_space.high.astype(float)
     rows, columns, starts = [], None, []
     episode = 0
-    env.reset(seed=seed)
+    env.reset(seed)
     starts.append(0)
     for step in range(STEP_COUNT):
-        data = env.data
-        action = draw.uniform(1.2 * low, 1.2 * high)
-        row = {"time": data.time, "qpos": data.qpos, "qvel": data.qvel, "qaccWarmstart": data.qacc_warmstart}
-        if name in XPOS_ENVIRONMENTS:
-            row["xpos"] = data.xpos
-        row = {key: plain(value) for key, value in row.items()}
-        observation, reward, terminated, _, info = env.step(action)
+        row = {key: plain(value) for key, value in env.state().items()}
+        if len(env.context) > 0:
+            row["context"] = plain(env.context)
+        action = draw.uniform(1.2 * env.low, 1.2 * env.high)
+        observation, reward, terminated, info = env.step(action)
         row.update({"action": plain(action), "observation": plain(observation), "reward": plain(reward)})
         row["terminated"] = plain(terminated)
-        for key in sorted(info):
-            row[f"info.{key}"] = plain(info[key])
+        for key, value in info.items():
+            row[f"info.{key}"] = plain(value)
         columns = columns or [[key, len(value)] for key, value in row.items()]
         rows.append([x for values in row.values() for x in values])
-        if terminated:
+        # Meta tasks change task four times, so that one recording holds several contexts.
+        if terminated or (len(env.context) > 0 and (step + 1) % (STEP_COUNT // 4) == 0):
             episode += 1
-            env.reset(seed=seed + 1000 * episode)
+            env.reset(seed + 1000 * episode)
             starts.append(step + 1)
     header = {
         "environment": name,
         "seed": seed,
         "versions": {"gymnasium": gymnasium.__version__, "mujoco": mujoco.__version__, "numpy": np.__version__},
-        "episodeStepCountMax": limit,
+        "episodeStepCountMax": env.limit,
         "rowCount": len(rows),
         "episodeStarts": [start for start in starts if start < len(rows)],
         "columns": columns,
-        "model": model_fields(env.model),
+        "resets": reset_moments(env, seed),
+        # Recorded once, with the environment that the model is of.
+        "model": model_fields(env.model) if name in reference.SINGLE and env.model is not None else None,
     }
     return header, np.array(rows, dtype="<f8")
 
 
 def main():
+    warnings.simplefilter("ignore")
+    gymnasium.logger.min_level = gymnasium.logger.ERROR
     parser = argparse.ArgumentParser()
-    parser.add_argument("--env", action="append")
+    parser.add_argument("--env", action="append", choices=reference.NAMES)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).parent)
     options = parser.parse_args()
-    for name in options.env or ENVIRONMENTS:
+    for name in options.env or reference.NAMES:
         header, rows = record(name, options.seed)
         (options.out / f"{name}.json").write_text(json.dumps(header, indent=None, separators=(",", ":")) + "\n")
         (options.out / f"{name}.f64.gz").write_bytes(gzip.compress(rows.tobytes(), 9, mtime=0))

@@ -1,8 +1,17 @@
-/** Reads the recordings of Gymnasium's environments that generate.py wrote. */
+/** Reads the recordings of the reference environments that generate.py wrote. */
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+
+export type Moments = {
+  readonly mean: number;
+  readonly deviation: number;
+  /** 3 for a normal distribution, 1.8 for a uniform one. */
+  readonly kurtosis: number;
+  readonly lowest: number;
+  readonly highest: number;
+};
 
 export type Recording = {
   readonly environment: string;
@@ -11,8 +20,11 @@ export type Recording = {
   readonly rowCount: number;
   /** Rows that start an episode. */
   readonly episodeStarts: readonly number[];
-  /** Fields of the compiled model, flat; `opt.` and `stat.` fields with their prefix. */
-  readonly model: Readonly<Record<string, readonly number[]>>;
+  readonly versions: Readonly<Record<string, string>>;
+  /** Of the noise that a reset adds to positions and velocities, pooled over coordinates. */
+  readonly resets: { readonly position: Moments; readonly velocity: Moments };
+  /** Fields of the compiled model, flat; `opt.` and `stat.` fields with their prefix. Null where another recording has them. */
+  readonly model: Readonly<Record<string, readonly number[]>> | null;
   readonly columnNames: readonly string[];
   /** The values of a column in a row. */
   at(row: number, column: string): Float64Array;

@@ -1,0 +1,151 @@
+/**
+ * What the planar runners share (HalfCheetah, Hopper, Walker2d and their meta-RL variants): coordinates rootx, rootz, rooty
+ * and one hinge per motor. Reward = forward reward + healthy reward - control cost; Gymnasium's semantics unless a runner
+ * says otherwise.
+ */
+
+import type { Random } from '../../spec/random.ts';
+import type { Env } from '../env.ts';
+import { createEnv } from '../episode.ts';
+import { captureSimulator, openSimulator, reinstateSimulator, type Simulator } from '../simulator.ts';
+import type { TaskDistribution } from '../task-distribution.ts';
+import { motorSpec, observationSpec } from './specs.ts';
+
+export type PlanarRunner = {
+  readonly name: string;
+  /** MJCF. */
+  readonly model: string;
+  /** Hinges, in the order of coordinates and motors. */
+  readonly joints: readonly string[];
+  readonly physicsStepS: number;
+  readonly physicsStepCount: number;
+  readonly episodeStepCountMax: number;
+  readonly controlCostWeight: number;
+  /** One draw of reset noise on a position and on a velocity. */
+  readonly noise: { position(random: Random): number; velocity(random: Random): number };
+  /** Observed velocities are clipped to +-this. */
+  readonly velocityLimit?: number;
+  /** Ends the episode where false; pays 1 per step where given. */
+  readonly healthy?: (qpos: Float64Array, qvel: Float64Array) => boolean;
+  /** Pays the healthy reward in the last step too (Gymnasium v4). */
+  readonly paysUnhealthyStep?: boolean;
+  /** The family of tasks, for meta-RL. */
+  readonly tasks?: TaskDistribution;
+  /** In place of the forward velocity in m/s. */
+  readonly forwardReward?: (xVelocity: number, context: Float64Array) => number;
+  /** Appends the torso's position, [3], in m. It is that at the last physics step's start. */
+  readonly observesTorso?: boolean;
+  /** Changes the simulator's model at reset; it then has a model of its own. */
+  readonly applyContext?: (simulator: Simulator, context: Float64Array) => void;
+};
+
+/** Uniform in [-scale, scale]. */
+export const uniformNoise =
+  (scale: number) =>
+  (random: Random): number =>
+    scale * (2 * random.uniform() - 1);
+
+/** Normal with standard deviation `scale`. */
+export const normalNoise =
+  (scale: number) =>
+  (random: Random): number =>
+    scale * random.normal();
+
+/** All coordinates but x, all velocities, and the torso where asked for. */
+function observationOf({ joints, velocityLimit, observesTorso = false }: PlanarRunner) {
+  const spec = observationSpec([
+    ['torso.z', 'm'],
+    ['torso.pitch', 'rad'],
+    ...joints.map((joint) => [`${joint}.angle`, 'rad'] as const),
+    ['torso.x-velocity', 'm/s'],
+    ['torso.z-velocity', 'm/s'],
+    ['torso.pitch-velocity', 'rad/s'],
+    ...joints.map((joint) => [`${joint}.velocity`, 'rad/s'] as const),
+    ...(observesTorso ? ['x', 'y', 'z'].map((axis) => [`torso.position-${axis}`, 'm'] as const) : []),
+  ]);
+  if (velocityLimit === undefined) return spec;
+  const first = 2 + joints.length;
+  const bound = (sign: number) => spec.names.map((_, i) => (i < first ? null : sign * velocityLimit));
+  return { ...spec, low: bound(-1), high: bound(1) };
+}
+
+/** Creates the environment of a runner. */
+export async function createPlanarRunner(runner: PlanarRunner): Promise<Env> {
+  const { physicsStepCount, controlCostWeight, velocityLimit = Infinity, healthy, forwardReward, noise } = runner;
+  const stepDurationS = physicsStepCount * runner.physicsStepS;
+  const simulator = await openSimulator(runner.model, { ownModel: runner.applyContext !== undefined });
+  const info = { xPosition: 0, xVelocity: 0, rewardForward: 0, rewardControl: 0, rewardSurvive: 0 };
+  let task: Float64Array | null = null;
+
+  return createEnv({
+    name: runner.name,
+    specs: {
+      observation: observationOf(runner),
+      action: motorSpec(runner.joints),
+      context: runner.tasks?.spec ?? null,
+    },
+    tasks: runner.tasks ?? null,
+    episodeStepCountMax: runner.episodeStepCountMax,
+    stepDurationS,
+    info,
+
+    begin(random, context) {
+      simulator.refresh();
+      task = context;
+      runner.applyContext?.(simulator, context!);
+      simulator.rewind();
+      const { qpos, qvel } = simulator;
+      for (let i = 0; i < qpos.length; i++) qpos[i]! += noise.position(random);
+      for (let i = 0; i < qvel.length; i++) qvel[i]! += noise.velocity(random);
+      simulator.forward();
+      info.xPosition = qpos[0]!;
+      info.xVelocity = info.rewardForward = info.rewardControl = info.rewardSurvive = 0;
+    },
+
+    advance(action, outcome) {
+      simulator.refresh();
+      const { qpos, qvel, ctrl } = simulator;
+      const xBefore = qpos[0]!;
+      let squares = 0;
+      for (let i = 0; i < action.length; i++) {
+        const value = action[i]!;
+        ctrl[i] = value;
+        squares += value * value;
+      }
+      if (!simulator.advance(physicsStepCount)) return false;
+      const x = qpos[0]!;
+      const xVelocity = (x - xBefore) / stepDurationS;
+      const alive = healthy === undefined || healthy(qpos, qvel);
+      info.xPosition = x;
+      info.xVelocity = xVelocity;
+      info.rewardForward = forwardReward === undefined ? xVelocity : forwardReward(xVelocity, task!);
+      info.rewardControl = -controlCostWeight * squares;
+      info.rewardSurvive = healthy !== undefined && (alive || runner.paysUnhealthyStep === true) ? 1 : 0;
+      outcome.reward = info.rewardForward + info.rewardSurvive + info.rewardControl;
+      outcome.terminated = !alive;
+      return true;
+    },
+
+    observe(out) {
+      const { qpos, qvel, xpos } = simulator;
+      let at = 0;
+      for (let i = 1; i < qpos.length; i++) out[at++] = qpos[i]!;
+      for (let i = 0; i < qvel.length; i++) {
+        out[at++] = Math.min(Math.max(qvel[i]!, -velocityLimit), velocityLimit);
+      }
+      // Body 0 is the world, body 1 the torso.
+      for (let i = 3; at < out.length; i++) out[at++] = xpos[i]!;
+    },
+
+    capture: () => captureSimulator(simulator),
+    reinstate(arrays) {
+      const context = arrays.context;
+      if (context !== undefined) {
+        task = context.slice();
+        runner.applyContext?.(simulator, task);
+      }
+      reinstateSimulator(simulator, arrays);
+    },
+    dispose: () => simulator.dispose(),
+  });
+}
