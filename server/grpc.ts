@@ -88,10 +88,12 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
   };
 }
 
-/** Starts telling; returns what stops it. */
-export type StreamStarter<Request, Response> = (request: Request, tell: (response: Response) => void) => () => void;
+export type ResponseStream<Response> = { send(response: Response): void; end(): void };
 
-/** A method that answers one request with responses until the client leaves. */
+/** Starts sending; returns what is called when the client has left. */
+export type StreamStarter<Request, Response> = (request: Request, stream: ResponseStream<Response>) => () => void;
+
+/** A method that answers one request with responses until either side ends it. */
 export function serverStreamMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethodServerStreaming<I, O>,
   start: StreamStarter<MessageShape<I>, MessageInitShape<O>>,
@@ -104,17 +106,22 @@ export function serverStreamMethod<I extends DescMessage, O extends DescMessage>
     const receivedAtMs = performance.now();
     counts.started();
     counts.received();
-    let stop = () => {};
-    const end = () => {
-      stop();
-      counts.handled('CANCELLED', (performance.now() - receivedAtMs) / 1000);
-    };
+    const handled = (status: 'OK' | 'CANCELLED') => counts.handled(status, (performance.now() - receivedAtMs) / 1000);
     try {
-      stop = start(decode(name, input, call.request), (response) => {
-        counts.sent();
-        call.write(toBinary(output, create(output, response)));
+      const stop = start(decode(name, input, call.request), {
+        send(response) {
+          counts.sent();
+          call.write(toBinary(output, create(output, response)));
+        },
+        end() {
+          handled('OK');
+          call.end();
+        },
       });
-      call.once('cancelled', end);
+      call.once('cancelled', () => {
+        stop();
+        handled('CANCELLED');
+      });
     } catch (error) {
       call.emit('error', refusal(error, { method: name, context: createCall(call, receivedAtMs), counts, log }));
     }
@@ -233,24 +240,31 @@ export async function listenGrpc(methods: readonly GrpcMethod[], config: ServerC
     );
   }
   const port = await bind(server, config.host, config.port);
-  return {
-    port,
-    drain: (drainMs) =>
-      new Promise((resolve) => {
-        const timer = setTimeout(() => {
-          server.forceShutdown();
-          resolve();
-        }, drainMs);
-        server.tryShutdown(() => {
-          clearTimeout(timer);
-          resolve();
-        });
-      }),
-  };
+  return { port, drain: (drainMs) => drain(server, addressOf(config.host, port), drainMs) };
+}
+
+const addressOf = (host: string, port: number): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+
+/**
+ * Connections are told to leave at once, and cut after `drainMs`.
+ *
+ * Not `forceShutdown`: without channelz the library loses track of its connections, and that call cuts none of them.
+ */
+function drain(server: grpc.Server, address: string, drainMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    // In this order: a connection that is closing already would escape the cut.
+    server.drain(address, drainMs);
+    const timer = setTimeout(resolve, drainMs + 1000);
+    server.tryShutdown(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }
 
 function bind(server: grpc.Server, host: string, port: number): Promise<number> {
-  const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  const address = addressOf(host, port);
   return new Promise((resolve, reject) => {
     server.bindAsync(address, grpc.ServerCredentials.createInsecure(), (error, bound) => {
       if (error === null) resolve(bound);

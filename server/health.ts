@@ -15,21 +15,25 @@ export type Health = {
   /** @throws HyperpolicyError not_found */
   check(service: string): ServingStatus;
   list(): Record<string, { status: ServingStatus }>;
-  /** Tells the status now and at each change, until the returned function is called. */
-  watch(service: string, tell: (status: ServingStatus) => void): () => void;
+  /** Tells the status now and at each change, until the returned function is called or the server ends it. */
+  watch(service: string, watcher: HealthWatcher): () => void;
+  /** Ends every watch: nothing will change any more. */
+  close(): void;
 };
+
+export type HealthWatcher = { tell(status: ServingStatus): void; end(): void };
 
 /** @param services full names; the empty name, the server as a whole, is added */
 export function createHealth(services: readonly string[]): Health {
   const names = new Set(['', ...services]);
-  const watchers = new Set<() => void>();
+  const watchers = new Set<HealthWatcher>();
   let serving = false;
   const status = () => (serving ? Status.SERVING : Status.NOT_SERVING);
   return {
     set(next) {
       if (next === serving) return;
       serving = next;
-      for (const tell of watchers) tell();
+      for (const { tell } of watchers) tell(status());
     },
     get serving() {
       return serving;
@@ -43,16 +47,19 @@ export function createHealth(services: readonly string[]): Health {
       });
     },
     list: () => Object.fromEntries([...names].map((name) => [name, { status: status() }])),
-    watch(service, tell) {
+    watch(service, watcher) {
       const known = names.has(service);
-      const tellNow = () => tell(known ? status() : Status.SERVICE_UNKNOWN);
-      tellNow();
-      // A service that is unknown now stays unknown: services are fixed at start.
-      if (!known) return () => {};
-      watchers.add(tellNow);
+      watcher.tell(known ? status() : Status.SERVICE_UNKNOWN);
+      // What is unknown stays unknown: services are fixed at start. It is watched all the same, so that it can be ended.
+      const watched = known ? watcher : { ...watcher, tell: () => {} };
+      watchers.add(watched);
       return () => {
-        watchers.delete(tellNow);
+        watchers.delete(watched);
       };
+    },
+    close() {
+      for (const { end } of watchers) end();
+      watchers.clear();
     },
   };
 }

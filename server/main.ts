@@ -48,6 +48,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
   const inlinePool = createInlinePool({ threadCount: config.threadCount });
   const health = createHealth([PolicyService.typeName]);
   let draining = false;
+  let listening = false;
 
   // The metrics port comes first: a server that loads large models is alive, and not ready.
   const metricsListener = await listenMetrics({
@@ -71,13 +72,12 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
       contextCache,
       criticCache,
       log: logger,
-      onLoad: (result, model) => {
-        metrics.loadResult(result, model);
-        if (!draining && models !== undefined) health.set(models.list().length > 0);
-      },
+      onLoad: metrics.loadResult,
+      onChange: (modelCount) => health.set(modelCount > 0 && listening && !draining),
     });
     const deps = { config, metrics, log: logger, gate };
     const listener = await listenGrpc(methodsOf(models, health, deps, delay.meanUs), config);
+    listening = true;
     health.set(models.list().length > 0);
     const ready = models;
     logger.info({ address: `${config.host}:${listener.port}`, metricsPort: metricsListener.port }, 'serving');
@@ -86,6 +86,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
     const stop = async () => {
       draining = true;
       health.set(false);
+      health.close();
       logger.info({ requestCount: gate.count, drainMs: config.drainMs }, 'draining');
       await listener.drain(config.drainMs);
       await ready.close();
@@ -128,6 +129,10 @@ function methodsOf(models: ModelStore, health: Health, deps: MethodDeps, eventLo
     unaryMethod(getModel, createGetModelHandler(models), deps),
     unaryMethod(check, ({ service }) => ({ status: health.check(service) }), deps),
     unaryMethod(list, () => ({ statuses: health.list() }), deps),
-    serverStreamMethod(watch, ({ service }, tell) => health.watch(service, (status) => tell({ status })), deps),
+    serverStreamMethod(
+      watch,
+      ({ service }, { send, end }) => health.watch(service, { tell: (status) => send({ status }), end }),
+      deps,
+    ),
   ];
 }

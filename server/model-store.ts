@@ -46,11 +46,13 @@ export type ModelStoreOptions = {
   readonly criticCache: ContextCache;
   readonly log: Logger;
   readonly onLoad: LoadListener;
+  /** Called after each look through the store. */
+  readonly onChange: (modelCount: number) => void;
 };
 
 /** Loads every model of the store and keeps watching it where the settings say so. */
 export async function openModelStore(options: ModelStoreOptions): Promise<ModelStore> {
-  const { config, log, onLoad } = options;
+  const { config, log, onLoad, onChange } = options;
   const models = new Map<string, ServedVersion[]>();
   /** Packages that were refused: not tried again until they change place. */
   const refused = new Set<string>();
@@ -116,6 +118,7 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
       .catch((error: unknown) => log.error({ err: error }, 'looking through the store failed'))
       .finally(() => {
         running = undefined;
+        onChange(models.size);
       });
     return running;
   };

@@ -16,7 +16,10 @@ export function failureText(error: unknown): { readonly text: string; readonly e
     if (error.code === 'commander.help') {
       return { text: 'expected a subcommand. See --help', exitCode: exitCodes.usage };
     }
-    const text = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
+    const text = error.message
+      .replace(/^error: /, '')
+      .replace(/\s*\n\s*/g, ' ')
+      .replace(/\.$/, '');
     return { text: `${text}${/See --help|Did you mean/.test(text) ? '' : '. See --help'}`, exitCode: exitCodes.usage };
   }
   const text = error instanceof Error ? error.message : String(error);

@@ -1,0 +1,155 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startTestServer } from '../server/fixtures.ts';
+
+const command = fileURLToPath(new URL('../../dist/clients/cli/main.js', import.meta.url));
+
+type Ended = { readonly code: number; readonly out: string; readonly error: string };
+
+const run = (...args: string[]): Promise<Ended> =>
+  new Promise((resolve) => {
+    execFile(process.execPath, [command, ...args], (failure, out, error) => {
+      resolve({ code: typeof failure?.code === 'number' ? failure.code : 0, out, error });
+    });
+  });
+
+describe('hyperpolicy without a server', () => {
+  test.each([
+    [['bogus'], "hyperpolicy: unknown command 'bogus'. See --help\n"],
+    [['serve', '--bogus'], "hyperpolicy: unknown option '--bogus'. See --help\n"],
+    [
+      ['serve', '--port', '70000'],
+      "hyperpolicy: option '--port <port>' argument '70000' is invalid. Expected an integer from 0 to 65535. See --help\n",
+    ],
+    [['act'], "hyperpolicy: required option '--model <name>' not specified. See --help\n"],
+    [
+      ['act', '--model', 'm', '--observation', '1,x'],
+      "hyperpolicy: option '--observation <rows>' argument '1,x' is invalid. Expected numbers: 1,2,3 or [1,2,3] or [[1,2,3],[4,5,6]]. See --help\n",
+    ],
+    [
+      ['qgrad', '--model', 'm', '--observation', '1', '--action', '1', '--reduction', 'max'],
+      "hyperpolicy: option '--reduction <rule>' argument 'max' is invalid. Allowed choices are q1, min, mean. See --help\n",
+    ],
+    [
+      ['eval', '--model', 'm', 'extra'],
+      "hyperpolicy: too many arguments for 'eval'. Expected 0 arguments but got 1. See --help\n",
+    ],
+  ])('%j is a usage error: one line, exit code 2', async (args, error) => {
+    expect(await run(...args)).toEqual({ code: 2, out: '', error });
+  });
+
+  test('models alone shows its subcommands', async () => {
+    const { code, error } = await run('models');
+    expect(code).toBe(2);
+    expect(error).toContain('hyperpolicy: expected a subcommand. See --help');
+  });
+
+  test.each(['serve', 'models', 'act', 'qgrad', 'eval'])('%s has help', async (name) => {
+    const { code, out } = await run(name, '--help');
+    expect(code).toBe(0);
+    expect(out).toContain(`Usage: hyperpolicy ${name}`);
+  });
+
+  test('no arguments shows every subcommand', async () => {
+    const { code, out } = await run();
+    expect(code).toBe(0);
+    for (const name of ['serve', 'models', 'act', 'qgrad', 'eval']) expect(out).toContain(`  ${name} `);
+  });
+
+  test('no server is one line, exit code 1', async () => {
+    expect(await run('models', 'list', '--server', '127.0.0.1:1')).toEqual({
+      code: 1,
+      out: '',
+      error:
+        'hyperpolicy: ListModels: expected a server at 127.0.0.1:1, got a refused connection. Start one with "hyperpolicy serve", or name another address\n',
+    });
+  });
+
+  test('an unknown environment names those that exist', async () => {
+    expect(await run('models', 'make-random', '--model', 'm', '--environment', 'Nope-v0')).toMatchObject({
+      code: 1,
+      error: expect.stringMatching(/^hyperpolicy: environment: expected one of .*HalfCheetah-v5.*, got "Nope-v0"\n$/),
+    });
+  });
+});
+
+describe('hyperpolicy with a server', () => {
+  let server: string[];
+  beforeAll(async () => {
+    const { createEnvironment } = await import('../../src/envs/registry.ts');
+    const environment = await createEnvironment('HalfCheetah-v5');
+    const { address } = await startTestServer(
+      [
+        { model: 'small', policy: 'plain', critic: 'plain', observationSize: 2, actionSize: 1, hiddenSize: 8 },
+        {
+          model: 'cheetah',
+          policy: 'plain',
+          critic: 'none',
+          environment: { name: 'HalfCheetah-v5', ...environment.specs },
+        },
+      ],
+      {},
+      afterAll,
+    );
+    environment.dispose();
+    server = ['--server', address];
+  });
+
+  test('act prints an action per row', async () => {
+    const { code, out } = await run('act', ...server, '--model', 'small', '--observation', '[[1,2],[3,4]]');
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ action: [[expect.any(Number)], [expect.any(Number)]], version: 1 });
+  });
+
+  test('qgrad prints a value and a gradient', async () => {
+    const { out } = await run('qgrad', ...server, '--model', 'small', '--observation', '1,2', '--action', '0.5');
+    expect(JSON.parse(out)).toMatchObject({ q: [expect.any(Number)], dqDa: [[expect.any(Number)]] });
+  });
+
+  test('models list and show', async () => {
+    const { out } = await run('models', 'list', ...server);
+    expect(
+      out
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line).model),
+    ).toEqual(['cheetah', 'small']);
+    const shown = JSON.parse((await run('models', 'show', ...server, '--model', 'small')).out);
+    expect(shown).toMatchObject({
+      model: 'small',
+      observation: { low: [null, null] },
+      action: { low: [-1], high: [1] },
+    });
+  });
+
+  test("the server's refusals are one line, exit code 1", async () => {
+    expect(await run('act', ...server, '--model', 'nope', '--observation', '1')).toEqual({
+      code: 1,
+      out: '',
+      error: 'hyperpolicy: Act model: expected one of "cheetah", "small", got "nope"\n',
+    });
+    expect(await run('eval', ...server, '--model', 'small')).toMatchObject({
+      code: 1,
+      error: expect.stringContaining('environment: expected one of'),
+    });
+  });
+
+  test('eval drives the real environment through the server, reproducibly', async () => {
+    const args = ['eval', ...server, '--model', 'cheetah', '--episodes', '2', '--seed', '3'];
+    const { code, out } = await run(...args);
+    expect(code).toBe(0);
+    const lines = out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines).toMatchObject([
+      { episode: 0, seed: 3, steps: 1000 },
+      { episode: 1, seed: 4, steps: 1000 },
+      { model: 'cheetah', version: 1, episodes: 2 },
+    ]);
+    expect(lines[2].meanReturn).toBeCloseTo((lines[0].return + lines[1].return) / 2, 6);
+    const again = await run('eval', ...server, '--model', 'cheetah', '--seed', '4');
+    expect(JSON.parse(again.out.split('\n')[0]!).return).toBe(lines[1].return);
+  });
+});

@@ -1,0 +1,33 @@
+/** The README's first command, shortened: train, publish, serve, drive; and what it does the second time. */
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { runCommand, startCommand } from './command.ts';
+
+const directory = await mkdtemp(join(tmpdir(), 'hyperpolicy-quickstart-'));
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+const ports = ['--port', '0', '--metrics-port', '0'];
+
+test('trains, serves, and drives an episode whose every action equals the in-process one', async () => {
+  const { code, stdout, stderr } = await runCommand(['quickstart', '--exit', '--steps', '1200', ...ports], directory);
+  expect(stderr).toContain('step 1200: evaluation return');
+  expect(stdout).toMatch(/Published .*halfcheetah-quickstart\/1/);
+  expect(stdout).toMatch(/Return of an episode through the server \(gRPC\) +-?[\d.]+ +\(1000 steps\)/);
+  expect(stdout).toMatch(/Return of the same policy in this process +-?[\d.]+ +\(every action bit-equal\)/);
+  expect(stdout).toMatch(/Mean return of a random policy, 10 episodes +-[\d.]+/);
+  expect(stdout).toMatch(/QGrad at the first observation: q -?[\d.]+, dq\/da \[/);
+  expect(code).toBe(0);
+});
+
+test('skips training where the model is published, and serves until it is told to stop', async () => {
+  const running = startCommand(['quickstart', ...ports], directory);
+  await running.until(/Serving until Ctrl-C/);
+  running.process.kill('SIGTERM');
+  const { code, stdout } = await running.finished;
+  expect(stdout).toContain('training is skipped');
+  expect(stdout).toContain('every action bit-equal');
+  expect(code).toBe(0);
+});

@@ -1,0 +1,84 @@
+/** `hyperpolicy train` as a process: it publishes, it survives Ctrl-C, it resumes, and it refuses what makes no sense. */
+
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { readPackage } from '../../src/spec/package.ts';
+import { runCommand, startCommand } from './command.ts';
+
+const directory = await mkdtemp(join(tmpdir(), 'hyperpolicy-train-'));
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+const small = '--trunk 16 --dynamic-hidden 16 --batch-size 16 --threads 1 --eval-episodes 1 --warm-up 100'.split(' ');
+const train = (...args: string[]) => ['train', 'td3', ...small, ...args];
+
+describe('train td3', () => {
+  test('leaves metrics, a plot, a log and a published model', async () => {
+    const run = ['--steps', '300', '--eval-every', '200', '--run', 'whole', '--seed', '5'];
+    const { code, stdout, stderr } = await runCommand(train(...run), directory);
+    expect(stderr).toContain('step 200: evaluation return');
+    expect(code).toBe(0);
+    const result = JSON.parse(stdout) as { directory: string; model: string; step: number };
+    expect(result).toMatchObject({ model: 'halfcheetah-v5-td3-sa-hyper', version: 1, step: 300 });
+    const { manifest } = await readPackage(result.directory);
+    expect(manifest.training).toMatchObject({ seed: 5, steps: 300 });
+    expect(manifest.training.evaluations.map(({ step }) => step)).toEqual([0, 200, 300]);
+    expect((await readdir(join(directory, 'whole'))).sort()).toEqual(
+      ['checkpoints', 'config.json', 'learning-curve.svg', 'metrics.csv', 'metrics.jsonl', 'train.log'].sort(),
+    );
+  });
+
+  test('equal seeds give equal runs', async () => {
+    const metrics = async (name: string) => {
+      await runCommand(train('--steps', '250', '--run', name, '--no-publish', '--seed', '9'), directory);
+      const lines = (await readFile(join(directory, name, 'metrics.jsonl'), 'utf8')).trim().split('\n');
+      return lines.map((line) => ({ ...(JSON.parse(line) as object), seconds: 0 }));
+    };
+    const first = await metrics('seed-a');
+    expect(first.length).toBeGreaterThan(1);
+    expect(await metrics('seed-b')).toEqual(first);
+  });
+
+  test('Ctrl-C leaves a checkpoint that --resume continues', async () => {
+    const running = startCommand(train('--steps', '100000', '--eval-every', '500', '--run', 'stopped'), directory);
+    await running.until(/step 500: evaluation/);
+    running.process.kill('SIGINT');
+    const stopped = await running.finished;
+    expect(stopped.code).toBe(0);
+    expect(stopped.stderr).toContain('Continue with: --run stopped --resume');
+    const { step } = JSON.parse(stopped.stdout) as { step: number };
+    expect(step).toBeGreaterThanOrEqual(500);
+    const resume = ['train', 'td3', '--run', 'stopped', '--resume', '--steps', `${step + 50}`, '--no-publish'];
+    const resumed = await runCommand(resume, directory);
+    expect(resumed.code).toBe(0);
+    expect(JSON.parse(resumed.stdout)).toMatchObject({ step: step + 50 });
+  });
+
+  test.each([
+    [['--critic', 'sa'], 'critic: expected one of ', 1],
+    [['--env', 'Cheetah'], 'environment: expected one of ', 1],
+    [
+      ['--steps', 'many'],
+      "option '--steps <count>' argument 'many' is invalid. Expected an integer from 1 to 2147483647",
+      2,
+    ],
+    [['--widths', '3'], "unknown option '--widths'", 2],
+    [['--trunk', '0'], 'Expected widths of 1 to 65536 with commas between: 256,512,1024', 2],
+  ])('refuses %j in one line', async (args, message, code) => {
+    const result = await runCommand(['train', 'td3', '--run', 'refused', ...args], directory);
+    expect(result.stderr).toContain(message);
+    expect(result.stderr.trim().split('\n')).toHaveLength(1);
+    expect(result.code).toBe(code);
+  });
+
+  test('refuses to resume a run that is not there, to begin one twice, and to change one that is resumed', async () => {
+    const none = await runCommand(['train', 'td3', '--run', 'nowhere', '--resume'], directory);
+    expect(none.stderr).toContain('resume: nowhere/config.json: expected the config of a run, got no file');
+    const twice = await runCommand(train('--steps', '10', '--run', 'whole'), directory);
+    expect(twice.stderr).toContain('Resume that run with --resume, or name another directory');
+    const changed = await runCommand(['train', 'td3', '--run', 'whole', '--resume', '--batch-size', '7'], directory);
+    expect(changed.stderr).toContain('expected --resume without settings of the run, got --batch-size');
+    expect(changed.code).toBe(2);
+  });
+});

@@ -1,0 +1,133 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { createPolicyClient } from '../../clients/typescript/client.ts';
+import { temporaryStore } from './fixtures.ts';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const command = join(root, 'dist/clients/cli/main.js');
+const plain = {
+  model: 'plain',
+  policy: 'plain',
+  critic: 'none',
+  observationSize: 3,
+  actionSize: 2,
+  hiddenSize: 8,
+} as const;
+
+type Line = { readonly msg: string; readonly address?: string };
+
+/** The real server as a process, once it serves. */
+async function spawnServer(args: readonly string[]): Promise<{ child: ChildProcess; address: string; lines: Line[] }> {
+  const child = spawn(process.execPath, [command, 'serve', '--port', '0', '--metrics-port', '0', ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  onTestFinished(() => {
+    child.kill('SIGKILL');
+  });
+  const lines: Line[] = [];
+  const address = await new Promise<string>((resolve, reject) => {
+    child.once('exit', (code) => reject(new Error(`exit ${code} before serving`)));
+    createInterface({ input: child.stdout! }).on('line', (text) => {
+      const line = JSON.parse(text) as Line;
+      lines.push(line);
+      if (line.msg === 'serving') resolve(line.address!);
+    });
+  });
+  return { child, address, lines };
+}
+
+async function runToEnd(args: readonly string[]): Promise<{ code: number | null; error: string }> {
+  const child = spawn(process.execPath, [command, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  let error = '';
+  child.stderr.on('data', (text) => {
+    error += text;
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, error };
+}
+
+describe('the server process', () => {
+  test('answers, and on SIGTERM under load ends with code 0 and no failed call', async () => {
+    const store = await temporaryStore([plain]);
+    const { child, address, lines } = await spawnServer(['--store', store, '--drain-ms', '5000']);
+    const client = createPolicyClient({ address });
+    onTestFinished(() => client.close());
+    let answered = 0;
+    let terminated = false;
+    const failures: unknown[] = [];
+    const caller = async () => {
+      for (;;) {
+        try {
+          await client.act({ model: 'plain', observation: [1, 2, 3] });
+          answered++;
+        } catch (error) {
+          // Once it is gone there is nobody to connect to: that call never began.
+          if (!terminated || !/refused connection|Connection dropped/.test(String(error))) failures.push(error);
+          return;
+        }
+        if (answered === 200) {
+          child.kill('SIGTERM');
+          terminated = true;
+        }
+      }
+    };
+    const exit = once(child, 'exit');
+    await Promise.all(Array.from({ length: 8 }, caller));
+    expect(await exit).toEqual([0, null]);
+    expect(failures).toEqual([]);
+    expect(answered).toBeGreaterThanOrEqual(200);
+    expect(lines.map(({ msg }) => msg)).toEqual(expect.arrayContaining(['draining', 'stopped']));
+  });
+
+  test('a port in use is one line and exit code 1', async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => {
+      taken.close();
+    });
+    const { port } = taken.address() as { port: number };
+    const store = await temporaryStore();
+    expect(await runToEnd(['serve', '--store', store, '--metrics-port', '0', '--port', String(port)])).toEqual({
+      code: 1,
+      error: `hyperpolicy: listening on 127.0.0.1:${port}: expected a free port, got one that is in use. Choose another port\n`,
+    });
+    expect(await runToEnd(['serve', '--store', store, '--port', '0', '--metrics-port', String(port)])).toEqual({
+      code: 1,
+      error: `hyperpolicy: listening on 127.0.0.1:${port}: expected a free port, got one that is in use. Choose another metrics port\n`,
+    });
+  });
+});
+
+describe("the server's code", () => {
+  /** Every module that a file reaches by static and lazy imports. */
+  function reach(file: string, seen = new Set<string>()): Set<string> {
+    if (seen.has(file)) return seen;
+    seen.add(file);
+    for (const [, specifier] of readFileSync(file, 'utf8').matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)) {
+      if (specifier!.startsWith('.')) reach(join(file, '..', specifier!), seen);
+      else seen.add(specifier!);
+    }
+    return seen;
+  }
+
+  test('never loads tfjs, MuJoCo or the trainer', () => {
+    const files = readdirSync(join(root, 'server')).filter((name) => name.endsWith('.ts'));
+    const reached = files.flatMap((name) => [...reach(join(root, 'server', name))]);
+    expect(reached).toContain('@grpc/grpc-js');
+    expect(reached.filter((name) => /tensorflow|mujoco|\/trainer\/|\/src\/(nn|trace|envs|optim)\//.test(name))).toEqual(
+      [],
+    );
+  });
+
+  test('only grpc.ts touches the gRPC library', () => {
+    const files = readdirSync(join(root, 'server')).filter((name) => name.endsWith('.ts'));
+    const touching = files.filter((name) => /from '@grpc\//.test(readFileSync(join(root, 'server', name), 'utf8')));
+    expect(touching).toEqual(['grpc.ts']);
+  });
+});
