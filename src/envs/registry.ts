@@ -2,6 +2,7 @@
 
 import { notFound } from '../spec/errors.ts';
 import type { Env } from './env.ts';
+import { isEnvFile, loadEnvFile } from './env-file.ts';
 
 type Factories = Readonly<Record<string, () => Promise<Env>>>;
 
@@ -41,12 +42,18 @@ export const environmentNames: readonly string[] = Object.keys(factories).sort()
 
 /**
  * Creates an environment; `dispose` it when done. It needs a reset before its first step.
- * @throws HyperpolicyError not_found: an unknown name
+ * @param name one of `environmentNames`, or the path of a user's own (`./my-env.js`, see env-file.ts)
+ * @throws HyperpolicyError not_found: an unknown name or file; invalid_argument: a file that gives no environment
  */
 export async function createEnvironment(name: string): Promise<Env> {
+  if (isEnvFile(name)) return loadEnvFile(name);
   const factory = Object.hasOwn(factories, name) ? factories[name] : undefined;
   if (factory === undefined) {
-    throw notFound({ where: 'environment', expected: `one of ${environmentNames.join(', ')}`, actual: `"${name}"` });
+    throw notFound({
+      where: 'environment',
+      expected: `one of ${environmentNames.join(', ')}, or a path such as ./my-env.js`,
+      actual: `"${name}"`,
+    });
   }
   return factory();
 }

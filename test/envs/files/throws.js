@@ -1,0 +1,2 @@
+export default 'cart';
+throw new Error('at load');
