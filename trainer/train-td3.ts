@@ -11,7 +11,7 @@ import { createTd3Learner } from './algorithms/td3/learner.ts';
 import { publishTd3 } from './algorithms/td3/publish.ts';
 import { createTracedEngine } from './engine/traced.ts';
 import { openRunLog } from './run/logging.ts';
-import { type OffPolicyConfig, type RunResult, trainOffPolicy } from './run/loop.ts';
+import { loadBestLearner, type OffPolicyConfig, type RunResult, trainOffPolicy } from './run/loop.ts';
 import { createProgress, type ProgressStream } from './run/progress.ts';
 
 /** All that decides a run's results, besides the machine; kept as `config.json` in the run directory. */
@@ -23,11 +23,18 @@ export type Td3RunConfig = {
   readonly threadCount: number;
 };
 
+export type PublishOptions = {
+  readonly store: string;
+  readonly model: string;
+  /** The learner of the best evaluation after the warm-up, or that of the last step. */
+  readonly which: 'best' | 'last';
+};
+
 export type TrainTd3Options = {
   readonly config: Td3RunConfig;
   readonly runDirectory: string;
   /** Where to publish at the end; nothing is published without it. */
-  readonly publish?: { readonly store: string; readonly model: string } | undefined;
+  readonly publish?: PublishOptions | undefined;
   /** Go on from the run directory's newest checkpoint. */
   readonly resume?: boolean | undefined;
   /** Aborting leaves a checkpoint and publishes nothing. */
@@ -86,8 +93,11 @@ export async function trainTd3(options: TrainTd3Options): Promise<TrainTd3Result
     });
     progress.finish();
     if (run.aborted || options.publish === undefined) return { run, published: undefined };
+    const { store, model, which } = options.publish;
+    if (which === 'best' && run.best !== undefined) learner.restore(await loadBestLearner(runDirectory, run.best));
     const published = await publishTd3({
-      ...options.publish,
+      store,
+      model,
       learner,
       environment,
       specs: env.specs,
@@ -95,7 +105,7 @@ export async function trainTd3(options: TrainTd3Options): Promise<TrainTd3Result
       training: {
         config: config as unknown as Record<string, unknown>,
         seed: loop.seed,
-        steps: run.step,
+        steps: which === 'best' && run.best !== undefined ? run.best.step : run.step,
         evaluations: [...run.evaluations],
         sourceRevision: sourceRevision(),
       },

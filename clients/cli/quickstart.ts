@@ -93,14 +93,25 @@ async function ensureModel({ store, runs, seed, steps }: QuickstartOptions): Pro
     `${resume ? 'Resuming' : 'Training'} TD3 with an SA-Hyper critic on ${environmentName}: ${config.loop.stepCount} steps.`,
   );
   const { run, published: result } = await untilInterrupted((signal) =>
-    trainTd3({ config, runDirectory, publish: { store, model }, resume, signal, stream: process.stderr }),
+    trainTd3({
+      config,
+      runDirectory,
+      publish: { store, model, which: 'best' },
+      resume,
+      signal,
+      stream: process.stderr,
+    }),
   );
   if (result === undefined) {
     say(`Interrupted at step ${run.step}; the checkpoint is kept. npm start goes on from there.`);
     return false;
   }
-  const last = run.evaluations.at(-1)!;
-  say(`Trained: mean return ${last.meanReturn.toFixed(1)} over ${last.episodeCount} evaluation episodes.`);
+  const { best } = run;
+  if (best !== undefined) {
+    say(
+      `Best evaluation: mean return ${best.meanReturn.toFixed(1)} over ${best.episodeCount} episodes, at step ${best.step}.`,
+    );
+  }
   say(`Published ${result.directory}. Learning curve: ${join(runDirectory, 'learning-curve.svg')}`);
   return true;
 }

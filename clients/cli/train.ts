@@ -32,7 +32,7 @@ type Td3Options = {
   readonly run?: string;
   readonly store: string;
   readonly model?: string;
-  readonly publish: boolean;
+  readonly publish: 'best' | 'last' | 'none';
   readonly resume?: boolean;
 };
 
@@ -68,7 +68,11 @@ function td3Command(): Command {
     .option('--run <directory>', 'run directory: metrics, log, plot, checkpoints; runs/MODEL unless given')
     .option('--store <directory>', 'where the model is published', serverDefaults.store)
     .option('--model <name>', 'name of the published model; ENV-td3-CRITIC in lower case unless given')
-    .option('--no-publish', 'train only')
+    .addOption(
+      new Option('--publish <which>', 'the policy of the best evaluation, of the last step, or none')
+        .choices(['best', 'last', 'none'])
+        .default('best'),
+    )
     .option('--resume', 'go on from the newest checkpoint of the run directory, with its settings')
     .action(train);
 }
@@ -83,7 +87,7 @@ async function train(options: Td3Options, command: Command): Promise<void> {
       config,
       runDirectory,
       resume: options.resume,
-      publish: options.publish ? { store: options.store, model } : undefined,
+      publish: options.publish === 'none' ? undefined : { store: options.store, model, which: options.publish },
       signal,
       stream: process.stderr,
     }),

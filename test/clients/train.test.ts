@@ -25,13 +25,13 @@ describe('train td3', () => {
     expect(manifest.training).toMatchObject({ seed: 5, steps: 300 });
     expect(manifest.training.evaluations.map(({ step }) => step)).toEqual([0, 200, 300]);
     expect((await readdir(join(directory, 'whole'))).sort()).toEqual(
-      ['checkpoints', 'config.json', 'learning-curve.svg', 'metrics.csv', 'metrics.jsonl', 'train.log'].sort(),
+      ['best', 'checkpoints', 'config.json', 'learning-curve.svg', 'metrics.csv', 'metrics.jsonl', 'train.log'].sort(),
     );
   });
 
   test('equal seeds give equal runs', async () => {
     const metrics = async (name: string) => {
-      await runCommand(train('--steps', '250', '--run', name, '--no-publish', '--seed', '9'), directory);
+      await runCommand(train('--steps', '250', '--run', name, '--publish', 'none', '--seed', '9'), directory);
       const lines = (await readFile(join(directory, name, 'metrics.jsonl'), 'utf8')).trim().split('\n');
       return lines.map((line) => ({ ...(JSON.parse(line) as object), seconds: 0 }));
     };
@@ -49,7 +49,7 @@ describe('train td3', () => {
     expect(stopped.stderr).toContain('Continue with: --run stopped --resume');
     const { step } = JSON.parse(stopped.stdout) as { step: number };
     expect(step).toBeGreaterThanOrEqual(500);
-    const resume = ['train', 'td3', '--run', 'stopped', '--resume', '--steps', `${step + 50}`, '--no-publish'];
+    const resume = ['train', 'td3', '--run', 'stopped', '--resume', '--steps', `${step + 50}`, '--publish', 'none'];
     const resumed = await runCommand(resume, directory);
     expect(resumed.code).toBe(0);
     expect(JSON.parse(resumed.stdout)).toMatchObject({ step: step + 50 });

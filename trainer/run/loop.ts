@@ -2,7 +2,8 @@
  * The off-policy loop: one environment step, then one update, with evaluations, metrics and checkpoints between. It knows
  * no algorithm (learner.ts) and does nothing asynchronous inside a step; the event loop gets a turn every 50 ms.
  *
- * A run directory holds `metrics.jsonl`, `metrics.csv`, `learning-curve.svg` and `checkpoints/`.
+ * A run directory holds `metrics.jsonl`, `metrics.csv`, `learning-curve.svg`, `checkpoints/`, and `best/`: the learner at
+ * its best evaluation.
  */
 
 import { writeFileSync } from 'node:fs';
@@ -15,7 +16,7 @@ import { createRandom } from '../../src/spec/random.ts';
 import { specSize } from '../../src/spec/tensor-spec.ts';
 import { createBatch } from '../replay/batch.ts';
 import { createReplayBuffer, type ReplayState } from '../replay/replay-buffer.ts';
-import { type Checkpoint, loadNewestCheckpoint, saveCheckpoint } from './checkpoint.ts';
+import { type Checkpoint, loadCheckpoint, loadNewestCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { createCollector } from './collector.ts';
 import { evaluate } from './evaluation.ts';
 import type { OffPolicyLearner, SavedState } from './learner.ts';
@@ -70,7 +71,18 @@ export type RunResult = {
   readonly evaluations: readonly Evaluation[];
   /** The newest checkpoint's directory. */
   readonly checkpoint: string;
+  /** The best evaluation after the warm-up, if there was one; {@link loadBestLearner} has the learner of that step. */
+  readonly best: Evaluation | undefined;
 };
+
+const bestDirectory = (runDirectory: string) => join(runDirectory, 'best');
+
+/**
+ * The learner's state at the run's best evaluation.
+ * @throws HyperpolicyError invalid_argument: it is missing or damaged
+ */
+export const loadBestLearner = (runDirectory: string, best: Evaluation): Promise<SavedState> =>
+  loadCheckpoint(join(bestDirectory(runDirectory), String(best.step)));
 
 const streams = { sampling: 4, learning: 5 };
 const turnIntervalMs = 50;
@@ -135,6 +147,15 @@ function createLoop(
   const seconds = () => Math.round(secondsBefore * 1000 + now() - startedAt) / 1000;
   const record = (metrics: Readonly<Record<string, number>>) => files.write({ step, seconds: seconds(), ...metrics });
 
+  /** The best evaluation of a policy that has learnt something. */
+  const bestEvaluation = (): Evaluation | undefined =>
+    evaluations
+      .filter((evaluation) => evaluation.step > config.warmUpStepCount)
+      .reduce<Evaluation | undefined>(
+        (best, next) => (best === undefined || next.meanReturn >= best.meanReturn ? next : best),
+        undefined,
+      );
+
   async function evaluateHere(): Promise<void> {
     const { evaluationEpisodeCount: episodeCount, seed } = config;
     const act = learner.act.bind(learner);
@@ -146,6 +167,10 @@ function createLoop(
     record({ evaluationReturn: meanReturn, evaluationStandardDeviation: standardDeviation, evaluationLength });
     writeFileSync(join(runDirectory, 'learning-curve.svg'), learningCurve(evaluations, env.name));
     log?.info({ step, meanReturn, standardDeviation, returns: result.returns }, 'evaluation');
+    // The latest of equals, so that the state on disk is the one that is named.
+    if (bestEvaluation()?.step === step) {
+      await saveCheckpoint(bestDirectory(runDirectory), { step, ...learner.save() });
+    }
     reporter?.print(
       `step ${step}: evaluation return ${meanReturn.toFixed(1)} +- ${standardDeviation.toFixed(1)} over ${episodeCount} episodes`,
     );
@@ -198,7 +223,7 @@ function createLoop(
         await turn();
       }
       const checkpoint = await checkpointHere();
-      return { step, aborted: step < config.stepCount, evaluations, checkpoint };
+      return { step, aborted: step < config.stepCount, evaluations, checkpoint, best: bestEvaluation() };
     },
   };
 }

@@ -7,8 +7,9 @@ import type { Env } from '../../../src/envs/env.ts';
 import { createEnvironment } from '../../../src/envs/registry.ts';
 import { specSize } from '../../../src/spec/tensor-spec.ts';
 import { checkpointSteps, loadNewestCheckpoint } from '../../../trainer/run/checkpoint.ts';
+import { evaluate } from '../../../trainer/run/evaluation.ts';
 import type { OffPolicyLearner } from '../../../trainer/run/learner.ts';
-import { type OffPolicyConfig, type RunOptions, trainOffPolicy } from '../../../trainer/run/loop.ts';
+import { loadBestLearner, type OffPolicyConfig, type RunOptions, trainOffPolicy } from '../../../trainer/run/loop.ts';
 import { type MetricRecord, readMetrics } from '../../../trainer/run/metrics.ts';
 import { createTinyLearner } from './tiny-learner.ts';
 
@@ -71,6 +72,30 @@ function quickClock(): () => number {
 }
 
 const withoutSeconds = (records: readonly MetricRecord[]) => records.map(({ seconds: _, ...rest }) => rest);
+
+describe('the best learner', () => {
+  test('is that of the best evaluation after the warm-up, and gives its return again', async () => {
+    const seed = 11;
+    const run = await train({ config: { ...config, seed, evaluationInterval: 500 } });
+    const learnt = run.evaluations.filter(({ step }) => step > config.warmUpStepCount);
+    expect(learnt.length).toBeGreaterThan(2);
+    expect(run.best?.meanReturn).toBe(Math.max(...learnt.map(({ meanReturn }) => meanReturn)));
+    const learner = newLearner();
+    learner.restore(await loadBestLearner(runDirectory, run.best!));
+    const again = await evaluate({
+      env: evaluationEnv,
+      act: learner.act.bind(learner),
+      episodeCount: 1,
+      seed: seed + 100,
+    });
+    expect(again.meanReturn).toBe(run.best!.meanReturn);
+  });
+
+  test('is none where nothing was learnt', async () => {
+    const { best } = await train({ config: { ...config, stepCount: 300 } });
+    expect(best).toBeUndefined();
+  });
+});
 
 describe('trainOffPolicy', () => {
   test('records episodes, updates and evaluations, and leaves a checkpoint and a curve', async () => {

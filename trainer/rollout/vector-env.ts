@@ -1,0 +1,344 @@
+/**
+ * N environments stepped together on T threads, one of which is the caller's own: one batch of actions in, one of
+ * observations out. An environment's results depend on the seed, its row and the actions, never on the threads.
+ */
+
+import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import { createEnvironment } from '../../src/envs/registry.ts';
+import type { TaskDistribution } from '../../src/envs/task-distribution.ts';
+import { failedPrecondition, HyperpolicyError, invalidArgument } from '../../src/spec/errors.ts';
+import type { PolicySpecs } from '../../src/spec/tensor-spec.ts';
+import { createShard, type RowState, type Shard, type ShardOptions } from './shard.ts';
+import { batchSizes, controlSlot, type Order, orders, type SharedBatch, shareBatch } from './shared-batch.ts';
+import { waitWhile } from './wait.ts';
+import type { WorkerData, WorkerFailure } from './worker.ts';
+import { workerFile } from './worker-file.ts';
+
+export type VectorEnvOptions = {
+  /** A registry name or a path, as `createEnvironment` takes. */
+  readonly env: string;
+  readonly environmentCount: number;
+  /** Integer in [0, 2^53); each environment and episode derives its own seed from it. */
+  readonly seed: number;
+  /** Threads that step, the caller's included; one per core unless given, and never more than environments. */
+  readonly threadCount?: number;
+  /** One task per environment instead of tasks drawn per episode; `setContexts` changes them. */
+  readonly contexts?: readonly ArrayLike<number>[];
+  /** How long a waiting thread stays awake. 0 spares the cores and costs tens of microseconds a step. */
+  readonly spinMs?: number;
+};
+
+/** What a step gave, by row. Views over shared memory, which the next call changes; ONNX tensors need a copy of them. */
+export type BatchView = Omit<SharedBatch, 'sizes' | 'memory' | 'control' | 'actions' | 'nextContexts'>;
+
+export type VectorEnv = {
+  readonly name: string;
+  readonly specs: PolicySpecs;
+  readonly tasks: TaskDistribution | null;
+  readonly environmentCount: number;
+  readonly threadCount: number;
+  readonly episodeStepCountMax: number;
+  readonly batch: BatchView;
+  /** Begins a new episode in every environment: the first ones, or those after the ones in progress. */
+  reset(): void;
+  /**
+   * One step of every environment. Where an episode ends, `finals`, `returns` and `lengths` have its last observation, return
+   * and length, and `observations` already has the next episode's first one.
+   * @param actions [N, A], environment units
+   * @throws HyperpolicyError invalid_argument: wrong size, or a value that is not finite; nothing was stepped
+   */
+  step(actions: ArrayLike<number>): void;
+  /** The first half of `step`: the other threads start. Compute something meanwhile, then `finish`. */
+  begin(actions: ArrayLike<number>): void;
+  /** The second half of `step`: the caller's share, then waits for the others. */
+  finish(): void;
+  /** The tasks of the next episodes, one [C] per environment. Only where `contexts` was given. */
+  setContexts(contexts: readonly ArrayLike<number>[]): void;
+  /** Copies of all environments' states, in row order. */
+  save(): RowState[];
+  restore(states: readonly RowState[]): void;
+  /** Ends the threads. */
+  dispose(): Promise<void>;
+};
+
+/** A worker that does not answer for this long is taken for dead. */
+const answerTimeoutMs = 120_000;
+const defaultSpinMs = 0.2;
+
+/** Creates the environments and their threads; `reset` before the first step. */
+export async function createVectorEnv(options: VectorEnvOptions): Promise<VectorEnv> {
+  const { env, environmentCount, seed, spinMs = defaultSpinMs } = options;
+  requireCount('environmentCount', environmentCount);
+  const threadCount = Math.min(options.threadCount ?? availableParallelism(), environmentCount);
+  requireCount('threadCount', threadCount);
+  if (!Number.isSafeInteger(seed) || seed < 0) {
+    throw invalidArgument({
+      where: 'createVectorEnv: seed',
+      expected: 'an integer in [0, 2^53)',
+      actual: String(seed),
+    });
+  }
+  const probe = await createEnvironment(env);
+  const { name, specs, tasks, episodeStepCountMax } = probe;
+  probe.dispose();
+
+  const batch = shareBatch(batchSizes(specs, { environmentCount, threadCount }));
+  const bound = (thread: number) => Math.floor((thread * environmentCount) / threadCount);
+  const shardOptions = (thread: number): ShardOptions => ({
+    env,
+    seed,
+    from: bound(thread),
+    to: bound(thread + 1),
+    givenContexts: options.contexts !== undefined,
+  });
+  const setContexts = (contexts: readonly ArrayLike<number>[]) => writeContexts(batch, name, specs, contexts);
+  if (options.contexts !== undefined) setContexts(options.contexts);
+
+  const team = await createTeam(batch, { threadCount, spinMs, shardOptions });
+  let state: 'new' | 'idle' | 'stepping' | 'failed' = 'new';
+  const failure = () =>
+    failedPrecondition({
+      where: name,
+      expected: 'environments in step with each other',
+      actual: 'a batch that failed',
+      remedy: 'Dispose it and create another',
+    });
+  const require = (wanted: 'idle' | 'stepping', where: string, remedy: string) => {
+    if (state === wanted) return;
+    if (state === 'failed') throw failure();
+    const actual = { new: 'no episodes yet', idle: 'none', stepping: 'one in progress' }[state];
+    const expected = wanted === 'idle' ? 'episodes in progress and no step' : 'a step in progress';
+    throw failedPrecondition({ where: `${name}: ${where}`, expected, actual, remedy });
+  };
+  /** Until it is over without an error, the threads may disagree. */
+  const attempt = <T>(next: typeof state, body: () => T): T => {
+    state = 'failed';
+    const result = body();
+    state = next;
+    return result;
+  };
+
+  const begin = (actions: ArrayLike<number>) => {
+    require('idle', 'step', state === 'new' ? 'Call reset first' : 'Finish the step in progress first');
+    takeActions(batch, name, specs, actions);
+    attempt('stepping', () => team.order(orders.step));
+  };
+  const finish = () => {
+    require('stepping', 'finish', 'Call begin first');
+    attempt('idle', () => team.complete((shard) => shard.step()));
+  };
+
+  return {
+    name,
+    specs,
+    tasks,
+    environmentCount,
+    threadCount,
+    episodeStepCountMax,
+    batch,
+    reset() {
+      if (state === 'stepping') finish();
+      if (state === 'failed') throw failure();
+      attempt('idle', () => {
+        team.order(orders.reset);
+        team.complete((shard) => shard.reset());
+      });
+    },
+    step(actions) {
+      begin(actions);
+      finish();
+    },
+    begin,
+    finish,
+    setContexts(contexts) {
+      if (options.contexts === undefined) {
+        throw failedPrecondition({
+          where: `${name}: setContexts`,
+          expected: 'a batch with given contexts',
+          actual: 'one whose tasks are drawn',
+          remedy: 'Pass contexts to createVectorEnv',
+        });
+      }
+      setContexts(contexts);
+    },
+    save() {
+      require('idle', 'save', 'Call reset first, and finish the step in progress');
+      return attempt('idle', () => {
+        team.order(orders.save);
+        const own = team.complete((shard) => shard.save());
+        return [...own, ...team.received<RowState[]>().flat()];
+      });
+    },
+    restore(states) {
+      if (states.length !== environmentCount) {
+        throw invalidArgument({
+          where: `${name}: restore`,
+          expected: `${environmentCount} states`,
+          actual: String(states.length),
+        });
+      }
+      const part = (thread: number) => states.slice(bound(thread), bound(thread + 1));
+      attempt('idle', () => {
+        team.order(orders.restore, (worker) => part(worker + 1));
+        team.complete((shard) => shard.restore(part(0)));
+      });
+    },
+    dispose: () => team.dispose(),
+  };
+}
+
+type Team = {
+  /** Starts the workers on an order. */
+  order(kind: Order, message?: (worker: number) => unknown): void;
+  /** Does the caller's share, then waits for the workers. */
+  complete<T>(own: (shard: Shard) => T): T;
+  /** One message from each worker. */
+  received<T>(): T[];
+  dispose(): Promise<void>;
+};
+
+/** The caller's shard, thread 0, and one worker for each further thread. */
+async function createTeam(
+  batch: SharedBatch,
+  {
+    threadCount,
+    spinMs,
+    shardOptions,
+  }: { threadCount: number; spinMs: number; shardOptions: (thread: number) => ShardOptions },
+): Promise<Team> {
+  const { control, sizes, memory } = batch;
+  const workers = Array.from({ length: threadCount - 1 }, (_, worker) => {
+    const { port1, port2 } = new MessageChannel();
+    const workerData: WorkerData = { worker, sizes, memory, shard: shardOptions(worker + 1), spinMs, port: port2 };
+    const thread = new Worker(workerFile(import.meta.url, 'worker'), { workerData, transferList: [port2] });
+    return { thread, port: port1 };
+  });
+  const end = async () => {
+    for (const { thread, port } of workers) {
+      port.close();
+      await thread.terminate();
+    }
+  };
+  let shard: Shard;
+  try {
+    shard = await createShard(batch, shardOptions(0));
+    for (const worker of workers) {
+      const message = await firstMessage(worker);
+      if (message !== 'ready') throw asError(message);
+    }
+  } catch (error) {
+    await end();
+    throw error;
+  }
+  for (const { thread, port } of workers) {
+    thread.unref();
+    port.unref();
+  }
+  let number = 0;
+
+  return {
+    order(kind, message) {
+      if (message !== undefined) {
+        workers.forEach(({ port }, i) => {
+          port.postMessage(message(i));
+        });
+      }
+      Atomics.store(control, controlSlot.kind, kind);
+      number = (number + 1) | 0;
+      Atomics.store(control, controlSlot.order, number);
+      Atomics.notify(control, controlSlot.order);
+    },
+    complete(own) {
+      const result = own(shard);
+      workers.forEach(({ port }, i) => {
+        const done = controlSlot.done(i);
+        while (Atomics.load(control, done) !== number) {
+          const before = (number - 1) | 0;
+          if (waitWhile(control, done, before, { spinMs, timeoutMs: answerTimeoutMs }) === before) {
+            throw new Error(`rollout worker ${i}: expected an answer within ${answerTimeoutMs} ms, got none`);
+          }
+        }
+        if (Atomics.load(control, controlSlot.failed(i)) === 1) throw asError(receive<WorkerFailure>(port));
+      });
+      return result;
+    },
+    received: <T>() => workers.map(({ port }) => receive<T>(port)),
+    async dispose() {
+      shard.dispose();
+      await end();
+    },
+  };
+}
+
+/** Copies a batch of actions to the shared memory, all or none. */
+function takeActions(batch: SharedBatch, name: string, specs: PolicySpecs, actions: ArrayLike<number>): void {
+  const { environmentCount, actionSize } = batch.sizes;
+  if (actions.length !== batch.actions.length) {
+    throw invalidArgument({
+      where: `${name}: step`,
+      expected: `${environmentCount} x ${actionSize} action values`,
+      actual: String(actions.length),
+    });
+  }
+  for (let i = 0; i < actions.length; i++) {
+    const value = actions[i]!;
+    if (value - value === 0) continue;
+    const [row, dim] = [Math.floor(i / actionSize), i % actionSize];
+    throw invalidArgument({
+      where: `${name}: step`,
+      expected: `a finite action value ${dim} (${specs.action.names[dim]}) in row ${row}`,
+      actual: String(value),
+    });
+  }
+  batch.actions.set(actions);
+}
+
+function writeContexts(
+  batch: SharedBatch,
+  name: string,
+  specs: PolicySpecs,
+  contexts: readonly ArrayLike<number>[],
+): void {
+  const { environmentCount, contextSize } = batch.sizes;
+  const refuse = (expected: string, actual: string) =>
+    invalidArgument({ where: `${name}: contexts`, expected, actual });
+  if (specs.context === null) throw refuse('none, as the environment poses one task only', `${contexts.length}`);
+  if (contexts.length !== environmentCount) throw refuse(`${environmentCount}, one a row`, `${contexts.length}`);
+  contexts.forEach((context, row) => {
+    if (context.length !== contextSize || !Array.from(context).every(Number.isFinite)) {
+      throw refuse(`${contextSize} finite values in row ${row}`, Array.from(context).join(', '));
+    }
+  });
+  contexts.forEach((context, row) => {
+    batch.nextContexts.set(context, row * contextSize);
+  });
+}
+
+type TeamWorker = { readonly thread: Worker; readonly port: MessagePort };
+
+/** The first message of a worker, or its end. */
+async function firstMessage({ thread, port }: TeamWorker): Promise<'ready' | WorkerFailure> {
+  const ended = once(thread, 'exit').then(([code]) => ({ message: `ended with code ${code}`, fields: null }));
+  const message = once(port, 'message').then(([value]) => value as 'ready' | WorkerFailure);
+  return Promise.race([message, ended]);
+}
+
+function receive<T>(port: MessagePort): T {
+  const received = receiveMessageOnPort(port);
+  if (received === undefined) throw new Error('rollout worker: expected a message, got none');
+  return received.message as T;
+}
+
+const asError = ({ message, fields }: WorkerFailure): Error =>
+  fields === null ? new Error(`rollout worker: ${message}`) : new HyperpolicyError(fields);
+
+function requireCount(what: string, count: number): void {
+  if (Number.isSafeInteger(count) && count >= 1) return;
+  throw invalidArgument({
+    where: `createVectorEnv: ${what}`,
+    expected: 'a positive integer',
+    actual: String(count),
+  });
+}

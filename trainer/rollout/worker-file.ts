@@ -1,0 +1,25 @@
+/** Where the compiled form of a worker thread's file is. */
+
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { failedPrecondition } from '../../src/spec/errors.ts';
+
+/**
+ * The file that a worker thread runs, beside the module that asks. Sources that a test runner executes uncompiled ask for the
+ * built file, as a thread of their own has no such runner.
+ * @param moduleUrl the asker's `import.meta.url`
+ * @param name without an ending
+ */
+export function workerFile(moduleUrl: string, name: string): URL {
+  if (!moduleUrl.endsWith('.ts')) return new URL(`./${name}.js`, moduleUrl);
+  let root = new URL('.', moduleUrl);
+  while (!existsSync(new URL('package.json', root)) && root.pathname !== '/') root = new URL('..', root);
+  const built = new URL(`dist/${new URL('.', moduleUrl).href.slice(root.href.length)}${name}.js`, root);
+  if (existsSync(built)) return built;
+  throw failedPrecondition({
+    where: 'worker thread',
+    expected: `a built file at ${fileURLToPath(built)}`,
+    actual: 'none',
+    remedy: 'Run npm run build',
+  });
+}
