@@ -3,6 +3,7 @@
 import { Tensor } from 'onnxruntime-common';
 import { invalidArgument } from '../spec/errors.ts';
 import { type NativeSession, type NativeTensorMap, nativeBinding } from './native.ts';
+import { candidates, type Device, type DeviceName, isInstalled, missingDevice } from './providers.ts';
 
 export { Tensor };
 
@@ -14,6 +15,8 @@ export type SessionOptions = {
   readonly threadCount: number;
   /** Busy-wait between operators: faster back-to-back runs, a core burnt while idle. Off in servers. */
   readonly spinning?: boolean;
+  /** Where the graph runs; `cpu` unless given. Feeds and outputs are in host memory on every device. */
+  readonly device?: DeviceName;
 };
 
 export type TensorInfo = {
@@ -24,6 +27,8 @@ export type TensorInfo = {
 };
 
 export type Session = {
+  /** The device that was taken. */
+  readonly device: Device;
   readonly inputs: readonly TensorInfo[];
   readonly outputs: readonly TensorInfo[];
   /**
@@ -43,14 +48,29 @@ const dtypeByCode: Record<number, TensorInfo['dtype']> = { 1: 'float32', 6: 'int
  * Loads an encoded ONNX model.
  * @param model the bytes of an .onnx file
  * @param name used in error messages
- * @throws HyperpolicyError invalid_argument where the bytes are not a model that the runtime takes
+ * @throws HyperpolicyError invalid_argument where the bytes are not a model that the runtime takes; failed_precondition where
+ *   the named device is missing
  */
 export function openSession(model: Uint8Array, options: SessionOptions, name = 'model'): Session {
+  const devices = candidates(options.device ?? 'cpu');
+  for (const device of devices.slice(0, -1)) {
+    try {
+      return openOn(device, model, options, name);
+    } catch {
+      // The next one is tried; the last one's error is thrown.
+    }
+  }
+  return openOn(devices.at(-1)!, model, options, name);
+}
+
+function openOn(device: Device, model: Uint8Array, options: SessionOptions, name: string): Session {
+  if (!isInstalled(device)) throw missingDevice(name, device, 'no provider of that name');
   const { InferenceSession } = nativeBinding();
   const native = new InferenceSession();
   try {
     native.loadModel(model.buffer, model.byteOffset, model.byteLength, {
-      executionProviders: ['cpu'],
+      // Operators that a device's provider lacks run on the CPU.
+      executionProviders: [device],
       intraOpNumThreads: options.threadCount,
       interOpNumThreads: 1,
       executionMode: 'sequential',
@@ -59,16 +79,29 @@ export function openSession(model: Uint8Array, options: SessionOptions, name = '
       extra: { session: { intra_op: { allow_spinning: options.spinning === true ? '1' : '0' } } },
     });
   } catch (cause) {
-    throw invalidArgument({ where: name, expected: 'an ONNX model', actual: (cause as Error).message, cause });
+    const text = (cause as Error).message;
+    if (device !== 'cpu' && lacksDevice(text)) throw missingDevice(name, device, firstLine(text), cause);
+    throw invalidArgument({ where: name, expected: 'an ONNX model', actual: text, cause });
   }
-  return wrap(native);
+  return wrap(native, device);
 }
 
-function wrap(native: NativeSession): Session {
+/** Whether the runtime's text is about a missing library, driver or adapter and not about the model. */
+const lacksDevice = (text: string): boolean => /adapter|shared library|driver|CUDA failure|cuda/i.test(text);
+
+/** The last clause of the runtime's first line, which begins with its own source paths. */
+const firstLine = (text: string): string =>
+  text
+    .split('\n')[0]!
+    .replace(/^.*was false\. /, '')
+    .replace(/[. ]+$/, '');
+
+function wrap(native: NativeSession, device: Device): Session {
   const inputs = native.inputMetadata.map(tensorInfo);
   const outputs = native.outputMetadata.map(tensorInfo);
   const unfetched: NativeTensorMap = Object.fromEntries(outputs.map(({ name }) => [name, null]));
   return {
+    device,
     inputs,
     outputs,
     run(feeds, fetches) {

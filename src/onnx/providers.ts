@@ -1,0 +1,55 @@
+/** Where a graph runs: one `device` option in front of ONNX Runtime's execution providers, with errors that say what is missing. */
+
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { failedPrecondition, type HyperpolicyError } from '../spec/errors.ts';
+import { nativeBinding } from './native.ts';
+
+/** What a session can be asked for; `auto` is `cuda` where its provider loads, else `cpu`. */
+export const deviceNames = ['auto', 'cpu', 'webgpu', 'cuda'] as const;
+export type DeviceName = (typeof deviceNames)[number];
+
+/** What a session runs on. */
+export type Device = Exclude<DeviceName, 'auto'>;
+
+/** What to do where a device is missing. */
+const remedies: Record<Device, string> = {
+  cpu: 'Install the pinned onnxruntime-node with npm ci',
+  webgpu:
+    'It needs the Vulkan loader (libvulkan.so.1) and a driver; without a GPU, name a software driver in VK_ICD_FILENAMES',
+  cuda: 'Fetch the provider with deploy/cuda/install.sh, and set LD_LIBRARY_PATH as it prints',
+};
+
+/**
+ * The devices to try, in order; the first that loads is taken. `webgpu` is taken by name only: a software Vulkan driver, far
+ * slower than the CPU provider, cannot be told from a GPU.
+ */
+export function candidates(device: DeviceName): readonly Device[] {
+  if (device !== 'auto') return [device];
+  return isInstalled('cuda') ? ['cuda', 'cpu'] : ['cpu'];
+}
+
+/**
+ * Whether the files of a device's provider are there; its driver may still be missing, which loading a graph tells.
+ */
+export function isInstalled(device: Device): boolean {
+  const backend = nativeBinding()
+    .listSupportedBackends()
+    .find(({ name }) => name === device);
+  return backend !== undefined && (backend.bundled || existsSync(join(libraryFolder(), providerFile(device))));
+}
+
+/** The error where a device was asked for and is not there. */
+export const missingDevice = (where: string, device: Device, actual: string, cause?: unknown): HyperpolicyError =>
+  failedPrecondition({ where, expected: `the ${device} device`, actual, remedy: remedies[device], cause });
+
+/** The folder of onnxruntime-node's libraries, where fetched providers belong. */
+export function libraryFolder(): string {
+  const require = createRequire(import.meta.url);
+  const root = dirname(require.resolve('onnxruntime-node/package.json'));
+  return join(root, 'bin', 'napi-v6', process.platform, process.arch);
+}
+
+const providerFile = (device: Device): string =>
+  process.platform === 'win32' ? `onnxruntime_providers_${device}.dll` : `libonnxruntime_providers_${device}.so`;

@@ -1,0 +1,55 @@
+/** What the pool and its worker threads say to each other, and how an error crosses between them. */
+
+import { type ErrorKind, HyperpolicyError } from '../spec/errors.ts';
+import type { Device } from './providers.ts';
+import type { SessionOptions, TensorInfo } from './session.ts';
+import type { TensorPlace } from './shared-tensors.ts';
+
+export type Request =
+  | { kind: 'open'; session: number; model: SharedArrayBuffer; options: SessionOptions; name: string }
+  /** `block` holds the inputs; sent when it changes, like the reply's. */
+  | { kind: 'run'; session: number; places: TensorPlace[]; block?: SharedArrayBuffer }
+  | { kind: 'close'; session: number }
+  /** Disposes every session and ends the thread. */
+  | { kind: 'end' };
+
+export type Opened = {
+  readonly device: Device;
+  readonly inputs: readonly TensorInfo[];
+  readonly outputs: readonly TensorInfo[];
+};
+
+/** One per request but `end`, in the order of the requests. */
+export type Reply =
+  | ({ kind: 'opened' } & Opened)
+  | { kind: 'ran'; places: TensorPlace[]; block?: SharedArrayBuffer }
+  | { kind: 'closed' }
+  | { kind: 'failed'; error: CarriedError };
+
+/** An error as plain data. */
+export type CarriedError = {
+  readonly message: string;
+  readonly stack: string | undefined;
+  /** Of a {@link HyperpolicyError}. */
+  readonly fields?: {
+    readonly kind: ErrorKind;
+    readonly where: string;
+    readonly expected: string;
+    readonly actual: string;
+    readonly remedy: string | undefined;
+  };
+};
+
+export function carry(error: unknown): CarriedError {
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  if (!(error instanceof HyperpolicyError)) return { message, stack };
+  const { kind, where, expected, actual, remedy } = error;
+  return { message, stack, fields: { kind, where, expected, actual, remedy } };
+}
+
+/** The error with the thread's stack as its own. */
+export function uncarry({ message, stack, fields }: CarriedError): Error {
+  const error = fields === undefined ? new Error(message) : new HyperpolicyError(fields);
+  if (stack !== undefined) error.stack = stack;
+  return error;
+}

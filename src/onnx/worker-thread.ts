@@ -1,0 +1,89 @@
+/** One worker thread as the pool sees it: requests out, replies back in the same order. */
+
+import { existsSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { failedPrecondition, unavailable } from '../spec/errors.ts';
+import { type Reply, type Request, uncarry } from './worker-messages.ts';
+
+type ReplyOf<K extends Reply['kind']> = Extract<Reply, { kind: K }>;
+
+export type Thread = {
+  /** False once the thread has ended, told or not. */
+  readonly isAlive: boolean;
+  /** Shared memory for the tensors of a run, in and out; replaced by larger ones as needed. */
+  inputBlock: SharedArrayBuffer;
+  outputBlock: SharedArrayBuffer;
+  /** @throws the thread's error; HyperpolicyError unavailable where the thread ends before it answers */
+  ask<K extends Reply['kind']>(request: Request, expected: K): Promise<ReplyOf<K>>;
+  /** Tells the thread to end, and waits for it. */
+  end(): Promise<void>;
+};
+
+type Waiting = { readonly resolve: (reply: Reply) => void; readonly reject: (error: Error) => void };
+
+export function createThread(): Thread {
+  const worker = new Worker(workerFile());
+  const waiting: Waiting[] = [];
+  let isAlive = true;
+  let crash: Error | undefined;
+  worker.on('message', (reply: Reply) => {
+    const { resolve, reject } = waiting.shift()!;
+    if (reply.kind === 'failed') reject(uncarry(reply.error));
+    else resolve(reply);
+  });
+  worker.on('error', (error) => {
+    crash = error;
+  });
+  const exited = new Promise<void>((resolve) => {
+    worker.on('exit', (code) => {
+      isAlive = false;
+      for (const { reject } of waiting.splice(0)) reject(ended(code, crash));
+      resolve();
+    });
+  });
+  return {
+    get isAlive() {
+      return isAlive;
+    },
+    inputBlock: new SharedArrayBuffer(0),
+    outputBlock: new SharedArrayBuffer(0),
+    ask(request, _expected) {
+      if (!isAlive) return Promise.reject(ended(undefined, crash));
+      return new Promise((resolve, reject) => {
+        waiting.push({ resolve: resolve as (reply: Reply) => void, reject });
+        worker.postMessage(request);
+      });
+    },
+    end() {
+      if (isAlive) worker.postMessage({ kind: 'end' } satisfies Request);
+      return exited;
+    },
+  };
+}
+
+/**
+ * The thread's program: beside this file where it is compiled or Node strips types; else (TypeScript run by a bundler, as tests are)
+ * the compiled one of the last build.
+ */
+function workerFile(): URL {
+  if (import.meta.url.endsWith('.js')) return new URL('./worker.js', import.meta.url);
+  if ('typescript' in process.features && process.features.typescript !== false) {
+    return new URL('./worker.ts', import.meta.url);
+  }
+  const built = new URL('../../dist/src/onnx/worker.js', import.meta.url);
+  if (existsSync(built)) return built;
+  throw failedPrecondition({
+    where: 'worker pool',
+    expected: `the compiled ${built.pathname}`,
+    actual: 'no file',
+    remedy: 'Build it with npm run build',
+  });
+}
+
+const ended = (code: number | undefined, cause: Error | undefined) =>
+  unavailable({
+    where: 'worker pool',
+    expected: 'a live thread',
+    actual: cause === undefined ? `one that ended with code ${code}` : `one that ended: ${cause.message}`,
+    cause,
+  });

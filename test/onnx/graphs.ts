@@ -1,0 +1,41 @@
+/** Small graphs as model bytes, for the tests of sessions and workers. */
+
+import { createBuilder, dense, fill } from '../../src/onnx/builder.ts';
+import { encode } from '../../src/onnx/encode.ts';
+import { add, mul, unary } from '../../src/onnx/ops/elementwise.ts';
+import { matMul } from '../../src/onnx/ops/matmul.ts';
+
+/** y [B, 2] = exp(x) * scale, with B symbolic. */
+export function exponential(scale: number): Uint8Array {
+  const g = createBuilder(new Map([[10007, 'B']]));
+  const x = g.input('x', 'float32', [10007, 2]);
+  const y = mul(g, unary(g, 'Exp', x), fill(scale, 'float32', []));
+  return encode(g.finish('exponential', [{ name: 'y', value: y }]));
+}
+
+/** y [1, size] = x W + W's first row, with `size` squared weights inside the model. */
+export function product(size: number): Uint8Array {
+  const g = createBuilder();
+  const x = g.input('x', 'float32', [1, size]);
+  const weights = Float32Array.from({ length: size * size }, (_, i) => (i % 7) - 3);
+  const w = dense(weights, 'float32', [size, size]);
+  const row = dense(weights.subarray(0, size), 'float32', [size]);
+  return encode(g.finish('product', [{ name: 'y', value: add(g, matMul(g, x, w), row) }]));
+}
+
+/** Two outputs of different types: the index of the largest value of each row, and the row sums twice over. */
+export function mixed(): Uint8Array {
+  const g = createBuilder();
+  const x = g.input('x', 'float32', [2, 3]);
+  const rows = g.input('rows', 'int64', [3]);
+  const best = g.emit('ArgMax', [x], { dtype: 'int64', shape: [2, 1] }, { axis: { int: 1 } });
+  const picked = g.emit('Gather', [x, rows], { dtype: 'float32', shape: [3, 3] }, { axis: { int: 0 } });
+  const positive = g.emit('Greater', [picked, fill(0, 'float32', [])], { dtype: 'bool', shape: [3, 3] });
+  const outputs = { best, picked, positive };
+  return encode(
+    g.finish(
+      'mixed',
+      Object.entries(outputs).map(([name, value]) => ({ name, value })),
+    ),
+  );
+}
