@@ -3,18 +3,14 @@
  * observations out. An environment's results depend on the seed, its row and the actions, never on the threads.
  */
 
-import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
-import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { createEnvironment } from '../../src/envs/registry.ts';
 import type { TaskDistribution } from '../../src/envs/task-distribution.ts';
-import { failedPrecondition, HyperpolicyError, invalidArgument } from '../../src/spec/errors.ts';
+import { failedPrecondition, invalidArgument } from '../../src/spec/errors.ts';
 import type { PolicySpecs } from '../../src/spec/tensor-spec.ts';
-import { createShard, type RowState, type Shard, type ShardOptions } from './shard.ts';
-import { batchSizes, controlSlot, type Order, orders, type SharedBatch, shareBatch } from './shared-batch.ts';
-import { waitWhile } from './wait.ts';
-import type { WorkerData, WorkerFailure } from './worker.ts';
-import { workerFile } from './worker-file.ts';
+import type { RowState, ShardOptions } from './shard.ts';
+import { batchSizes, orders, type SharedBatch, shareBatch } from './shared-batch.ts';
+import { createTeam } from './team.ts';
 
 export type VectorEnvOptions = {
   /** A registry name or a path, as `createEnvironment` takes. */
@@ -63,8 +59,6 @@ export type VectorEnv = {
   dispose(): Promise<void>;
 };
 
-/** A worker that does not answer for this long is taken for dead. */
-const answerTimeoutMs = 120_000;
 const defaultSpinMs = 0.2;
 
 /** Creates the environments and their threads; `reset` before the first step. */
@@ -137,7 +131,7 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
     environmentCount,
     threadCount,
     episodeStepCountMax,
-    batch,
+    batch: viewOf(batch),
     reset() {
       if (state === 'stepping') finish();
       if (state === 'failed') throw failure();
@@ -189,88 +183,28 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
   };
 }
 
-type Team = {
-  /** Starts the workers on an order. */
-  order(kind: Order, message?: (worker: number) => unknown): void;
-  /** Does the caller's share, then waits for the workers. */
-  complete<T>(own: (shard: Shard) => T): T;
-  /** One message from each worker. */
-  received<T>(): T[];
-  dispose(): Promise<void>;
-};
-
-/** The caller's shard, thread 0, and one worker for each further thread. */
-async function createTeam(
-  batch: SharedBatch,
-  {
-    threadCount,
-    spinMs,
-    shardOptions,
-  }: { threadCount: number; spinMs: number; shardOptions: (thread: number) => ShardOptions },
-): Promise<Team> {
-  const { control, sizes, memory } = batch;
-  const workers = Array.from({ length: threadCount - 1 }, (_, worker) => {
-    const { port1, port2 } = new MessageChannel();
-    const workerData: WorkerData = { worker, sizes, memory, shard: shardOptions(worker + 1), spinMs, port: port2 };
-    const thread = new Worker(workerFile(import.meta.url, 'worker'), { workerData, transferList: [port2] });
-    return { thread, port: port1 };
-  });
-  const end = async () => {
-    for (const { thread, port } of workers) {
-      port.close();
-      await thread.terminate();
-    }
-  };
-  let shard: Shard;
-  try {
-    shard = await createShard(batch, shardOptions(0));
-    for (const worker of workers) {
-      const message = await firstMessage(worker);
-      if (message !== 'ready') throw asError(message);
-    }
-  } catch (error) {
-    await end();
-    throw error;
-  }
-  for (const { thread, port } of workers) {
-    thread.unref();
-    port.unref();
-  }
-  let number = 0;
-
-  return {
-    order(kind, message) {
-      if (message !== undefined) {
-        workers.forEach(({ port }, i) => {
-          port.postMessage(message(i));
-        });
-      }
-      Atomics.store(control, controlSlot.kind, kind);
-      number = (number + 1) | 0;
-      Atomics.store(control, controlSlot.order, number);
-      Atomics.notify(control, controlSlot.order);
-    },
-    complete(own) {
-      const result = own(shard);
-      workers.forEach(({ port }, i) => {
-        const done = controlSlot.done(i);
-        while (Atomics.load(control, done) !== number) {
-          const before = (number - 1) | 0;
-          if (waitWhile(control, done, before, { spinMs, timeoutMs: answerTimeoutMs }) === before) {
-            throw new Error(`rollout worker ${i}: expected an answer within ${answerTimeoutMs} ms, got none`);
-          }
-        }
-        if (Atomics.load(control, controlSlot.failed(i)) === 1) throw asError(receive<WorkerFailure>(port));
-      });
-      return result;
-    },
-    received: <T>() => workers.map(({ port }) => receive<T>(port)),
-    async dispose() {
-      shard.dispose();
-      await end();
-    },
-  };
-}
+/** What the caller may read. */
+const viewOf = ({
+  observations,
+  finals,
+  rewards,
+  contexts,
+  returns,
+  lengths,
+  terminated,
+  truncated,
+  diverged,
+}: SharedBatch): BatchView => ({
+  observations,
+  finals,
+  rewards,
+  contexts,
+  returns,
+  lengths,
+  terminated,
+  truncated,
+  diverged,
+});
 
 /** Copies a batch of actions to the shared memory, all or none. */
 function takeActions(batch: SharedBatch, name: string, specs: PolicySpecs, actions: ArrayLike<number>): void {
@@ -315,24 +249,6 @@ function writeContexts(
     batch.nextContexts.set(context, row * contextSize);
   });
 }
-
-type TeamWorker = { readonly thread: Worker; readonly port: MessagePort };
-
-/** The first message of a worker, or its end. */
-async function firstMessage({ thread, port }: TeamWorker): Promise<'ready' | WorkerFailure> {
-  const ended = once(thread, 'exit').then(([code]) => ({ message: `ended with code ${code}`, fields: null }));
-  const message = once(port, 'message').then(([value]) => value as 'ready' | WorkerFailure);
-  return Promise.race([message, ended]);
-}
-
-function receive<T>(port: MessagePort): T {
-  const received = receiveMessageOnPort(port);
-  if (received === undefined) throw new Error('rollout worker: expected a message, got none');
-  return received.message as T;
-}
-
-const asError = ({ message, fields }: WorkerFailure): Error =>
-  fields === null ? new Error(`rollout worker: ${message}`) : new HyperpolicyError(fields);
 
 function requireCount(what: string, count: number): void {
   if (Number.isSafeInteger(count) && count >= 1) return;

@@ -1,6 +1,6 @@
 /** A worker thread of a vectorised environment: waits for orders in shared memory and carries them out on its shard. */
 
-import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { HyperpolicyError } from '../../src/spec/errors.ts';
 import { createShard, type RowState, type Shard, type ShardOptions } from './shard.ts';
 import { type BatchSizes, controlSlot, orders, shareBatch } from './shared-batch.ts';
@@ -12,7 +12,7 @@ export type WorkerData = {
   readonly memory: SharedArrayBuffer;
   readonly shard: ShardOptions;
   readonly spinMs: number;
-  /** To and from the caller, who reads it without a turn of the event loop. */
+  /** To and from the caller, who never listens but looks after an answer, without a turn of the event loop. */
   readonly port: MessagePort;
 };
 
@@ -35,10 +35,10 @@ async function main({ worker, sizes, memory, shard: options, spinMs, port }: Wor
   try {
     shard = await createShard(batch, options);
   } catch (error) {
-    port.postMessage(describeFailure(error));
+    parentPort!.postMessage(describeFailure(error));
     return;
   }
-  port.postMessage('ready');
+  parentPort!.postMessage('ready');
   for (let done = 0; ; ) {
     const order = waitWhile(control, controlSlot.order, done, { spinMs });
     const kind = Atomics.load(control, controlSlot.kind);
