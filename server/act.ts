@@ -14,7 +14,7 @@ import type { ServerConfig } from './config.ts';
 import type { ModelStore } from './model-store.ts';
 import { checkClientId, checkDeadline, checkFingerprint } from './request-checks.ts';
 import type { UnaryHandler } from './rpc.ts';
-import type { PolicyInputs, ServedPolicy } from './served-policy.ts';
+import type { PolicyInputs, PolicyOutputs, ServedPolicy } from './served-policy.ts';
 import { type ServedVersion, whenHeld } from './served-version.ts';
 import { decodeRows, distinctRows, encodeTensor, type Rows, repeatRow } from './tensors.ts';
 import { createTimer, type RequestTimer } from './timing.ts';
@@ -50,29 +50,27 @@ export function createActHandler(deps: ActDeps): UnaryHandler<ActRequest, ActRes
     checkDeadline('Act', call);
 
     const timer = createTimer(call, deps.eventLoopDelayUs);
-    const finish = (inputs: Partial<PolicyInputs>) =>
-      respond({
-        served,
-        policy,
-        request,
-        draw,
-        timer,
-        inputs: { ...inputs, ...observation, observation: observation.values, noise: draw.noise },
-      });
+    const finish = (contextInputs: Partial<PolicyInputs>) => {
+      const { rowCount, values } = observation;
+      const outputs = timer.network(() =>
+        policy.run({ rowCount, observation: values, noise: draw.noise, ...contextInputs }),
+      );
+      const answer = (done: PolicyOutputs) => respond({ served, request, draw, timer, rowCount, outputs: done });
+      return outputs instanceof Promise ? whenHeld(served, async () => answer(await outputs)) : answer(outputs);
+    };
     if (contexts === undefined) return finish({});
     if (policy.weights === undefined) {
-      return finish({
-        context: contexts.rowCount === 1 ? repeatRow(contexts.values, observation.rowCount) : contexts.values,
-      });
+      const { rowCount, values } = contexts;
+      return finish({ context: rowCount === 1 ? repeatRow(values, observation.rowCount) : values });
     }
     const distinct = distinctRows(contexts, served.contextSize);
     const startMs = performance.now();
-    const weights = policy.weights.feedsFor(distinct);
+    const weights = policy.weights.weightsFor(distinct, call.deadlineMs);
     if (!(weights instanceof Promise)) return finish({ weights, index: distinct.index });
     return whenHeld(served, async () => {
-      const feeds = await timer.primary(startMs, weights);
+      const generated = await timer.primary(startMs, weights);
       checkDeadline('Act', call);
-      return finish({ weights: feeds, index: distinct.index });
+      return finish({ weights: generated, index: distinct.index });
     });
   };
 }
@@ -161,16 +159,15 @@ function drawNoise({ sample, seed }: ActRequest, rowCount: number, actionSize: n
 
 type Answer = {
   readonly served: ServedVersion;
-  readonly policy: ServedPolicy;
   readonly request: ActRequest;
   readonly draw: Draw;
   readonly timer: RequestTimer;
-  readonly inputs: PolicyInputs;
+  readonly rowCount: number;
+  readonly outputs: PolicyOutputs;
 };
 
-function respond({ served, policy, request, draw, timer, inputs }: Answer): ActResponseInit {
-  const { rowCount } = inputs;
-  const { action, logProb } = timer.network(() => policy.run(inputs));
+function respond({ served, request, draw, timer, rowCount, outputs }: Answer): ActResponseInit {
+  const { action, logProb } = outputs;
   clipActions(action, served);
   const response: ActResponseInit = {
     action: encodeTensor(action, [rowCount, served.actionSize]),

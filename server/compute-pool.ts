@@ -1,36 +1,166 @@
 /**
- * Where heavy graphs run: primaries, plain critics. Callers hand over feeds and take the outputs, at once or later; which
- * thread computes is decided here. Small dynamic networks do not come here: they run where the request is.
+ * Where heavy graphs run: primaries and plain critics. Each graph has a queue; whenever an executor is idle it gets a batch of the
+ * most urgent graph that has one. What waits while a run is under way goes into the next one together. Small dynamic networks and
+ * policies do not come here: they run where the request is.
  */
 
-import { openSession, type TensorMap } from '../src/onnx/session.ts';
+import { openSession, type Session, type TensorMap } from '../src/onnx/session.ts';
+import { type BatchQueue, createBatchQueue, type Job } from './batcher.ts';
+
+/** Lower runs first. */
+export type Priority = 'act' | 'q-grad';
 
 /** A heavy graph that is ready to run. */
 export type HeavyGraph = {
   /** Input and output names of the loaded graph. */
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
-  run(feeds: TensorMap): TensorMap | Promise<TensorMap>;
+  /**
+   * Queues a job; its outputs are its own rows.
+   * @throws HyperpolicyError resource_exhausted: the queue is full; deadline_exceeded: the job became late while it waited
+   */
+  run(job: Job): Promise<TensorMap>;
   /** Call when no run is in flight. */
   dispose(): void;
 };
 
-export type ComputePool = {
+export type OpenGraphOptions = { readonly name: string; readonly priority: Priority };
+
+/** Runs loaded graphs, one at a time. */
+export type Executor = {
   /** @throws HyperpolicyError invalid_argument where the bytes are not a graph that the runtime takes */
-  open(model: Uint8Array, name: string): HeavyGraph;
+  open(model: Uint8Array, name: string): ExecutorGraph;
 };
 
-/** Runs every graph on the calling thread. */
-export function createInlinePool({ threadCount }: { readonly threadCount: number }): ComputePool {
-  return {
-    open(model, name) {
-      const session = openSession(model, { threadCount }, name);
-      return {
-        inputNames: session.inputs.map((input) => input.name),
-        outputNames: session.outputs.map((output) => output.name),
-        run: (feeds) => session.run(feeds),
-        dispose: () => session.dispose(),
+export type ExecutorGraph = Omit<HeavyGraph, 'run'> & { run(feeds: TensorMap): TensorMap | Promise<TensorMap> };
+
+export type ComputePool = {
+  open(model: Uint8Array, options: OpenGraphOptions): HeavyGraph;
+  /** Rows that wait, over all graphs. */
+  readonly queueRowCount: number;
+};
+
+export type ComputePoolOptions = {
+  readonly executor: Executor;
+  /** Runs at once. */
+  readonly executorCount: number;
+  readonly batchRowCountMax: number;
+  readonly queueRowCountMax: number;
+  /** Runs a dispatch soon, so that jobs of one turn are one batch; `setImmediate` unless a test dispatches by hand. */
+  readonly schedule?: (dispatch: () => void) => void;
+  /** Told of each run. */
+  readonly onRun?: (run: { readonly name: string; readonly rowCount: number; readonly seconds: number }) => void;
+};
+
+type Entry = {
+  readonly queue: BatchQueue;
+  readonly graph: ExecutorGraph;
+  readonly name: string;
+  readonly priority: Priority;
+};
+
+const urgency: readonly Priority[] = ['act', 'q-grad'];
+
+export function createComputePool(options: ComputePoolOptions): ComputePool {
+  const { executor, executorCount, batchRowCountMax, queueRowCountMax, onRun } = options;
+  const schedule = options.schedule ?? ((dispatch) => void setImmediate(dispatch));
+  const entries = new Set<Entry>();
+  let runningCount = 0;
+  let scheduled = false;
+
+  /** Of graphs that are equally urgent the one that was served longest ago comes first: a Set keeps that order. */
+  function nextBatch() {
+    for (const priority of urgency) {
+      for (const entry of entries) {
+        if (entry.priority !== priority || entry.queue.rowCount === 0) continue;
+        const batch = entry.queue.take(Date.now());
+        if (batch === undefined) continue;
+        entries.delete(entry);
+        entries.add(entry);
+        return { entry, batch };
+      }
+    }
+    return undefined;
+  }
+
+  function dispatch(): void {
+    scheduled = false;
+    while (runningCount < executorCount) {
+      const next = nextBatch();
+      if (next === undefined) return;
+      const { entry, batch } = next;
+      const startMs = performance.now();
+      const finish = (outputs: TensorMap) => {
+        onRun?.({ name: entry.name, rowCount: batch.rowCount, seconds: (performance.now() - startMs) / 1000 });
+        batch.resolve(outputs);
       };
+      try {
+        const outputs = entry.graph.run(batch.feeds);
+        if (!(outputs instanceof Promise)) {
+          finish(outputs);
+          continue;
+        }
+        runningCount++;
+        outputs.then(finish, batch.reject).finally(() => {
+          runningCount--;
+          dispatch();
+        });
+      } catch (error) {
+        batch.reject(error);
+      }
+    }
+  }
+
+  return {
+    open(model, { name, priority }) {
+      const graph = executor.open(model, name);
+      const entry: Entry = {
+        queue: createBatchQueue({ name, batchRowCountMax, queueRowCountMax }),
+        graph,
+        name,
+        priority,
+      };
+      entries.add(entry);
+      return {
+        inputNames: graph.inputNames,
+        outputNames: graph.outputNames,
+        run(job) {
+          const outputs = entry.queue.add(job);
+          if (!scheduled) {
+            scheduled = true;
+            schedule(dispatch);
+          }
+          return outputs;
+        },
+        dispose() {
+          entries.delete(entry);
+          graph.dispose();
+        },
+      };
+    },
+    get queueRowCount() {
+      let sum = 0;
+      for (const { queue } of entries) sum += queue.rowCount;
+      return sum;
     },
   };
 }
+
+/** Runs graphs on the calling thread. */
+export const createInlineExecutor = (options: InlineOptions): Executor => ({
+  open(model, name) {
+    const session = openInline(model, name, options);
+    return {
+      inputNames: session.inputs.map((input) => input.name),
+      outputNames: session.outputs.map((output) => output.name),
+      run: (feeds) => session.run(feeds),
+      dispose: () => session.dispose(),
+    };
+  },
+});
+
+export type InlineOptions = { readonly threadCount: number };
+
+/** A session for graphs that run where the request is. */
+export const openInline = (model: Uint8Array, name: string, { threadCount }: InlineOptions): Session =>
+  openSession(model, { threadCount }, name);

@@ -26,6 +26,10 @@ const serverConfigSchema = z.strictObject({
   threadCount: count.default(1),
   /** Rows of one request. */
   rowCountMax: count.default(4096),
+  /** Rows of one run of a heavy graph: what requests that wait together may share. */
+  batchRowCountMax: count.default(1024),
+  /** Rows that may wait for one heavy graph. */
+  queueRowCountMax: count.default(16_384),
   /** Bytes of one message, either way. */
   messageBytesMax: count.default(4 * mebibyte),
   /** Requests that are being answered at once, over all connections. */

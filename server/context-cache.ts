@@ -5,6 +5,7 @@
  * An entry that is larger than the whole budget is handed out and not kept.
  */
 
+import type { Deadline } from './batcher.ts';
 import type { GeneratedWeights } from './generated-weights.ts';
 
 export type CacheCounts = {
@@ -13,15 +14,22 @@ export type CacheCounts = {
   evictionCount: number;
 };
 
+/** A generation that is under way. */
+export type Generation = {
+  readonly weights: Promise<GeneratedWeights>;
+  /** Of the run; those who wait for it put it off to their own. */
+  readonly deadline: Deadline;
+};
+
 export type ContextCache = {
   /** The weights of a key, now used most recently; undefined where they must be generated. */
   get(key: string): GeneratedWeights | undefined;
   /** The generation of a key that is under way. */
-  inFlight(key: string): Promise<GeneratedWeights> | undefined;
+  inFlight(key: string): Generation | undefined;
   /** Keeps what was generated for each key. */
   insert(keys: readonly string[], weights: readonly GeneratedWeights[]): void;
   /** Announces one generation of several keys, and inserts its result; others who miss them wait for it. */
-  fill(keys: readonly string[], generation: Promise<readonly GeneratedWeights[]>): void;
+  fill(keys: readonly string[], generation: Promise<readonly GeneratedWeights[]>, deadline: Deadline): void;
   /** Drops every entry of a version. */
   dropVersion(prefix: string): void;
   readonly counts: Readonly<CacheCounts>;
@@ -34,7 +42,7 @@ export type ContextCache = {
 export function createContextCache({ bytesMax }: { readonly bytesMax: number }): ContextCache {
   // A Map iterates in order of insertion: the first entry is the one used longest ago.
   const entries = new Map<string, GeneratedWeights>();
-  const generations = new Map<string, Promise<GeneratedWeights>>();
+  const generations = new Map<string, Generation>();
   const counts: CacheCounts = { hitCount: 0, missCount: 0, evictionCount: 0 };
   let bytes = 0;
 
@@ -73,7 +81,7 @@ export function createContextCache({ bytesMax }: { readonly bytesMax: number }):
     },
     inFlight: (key) => generations.get(key),
     insert,
-    fill(keys, generation) {
+    fill(keys, generation, deadline) {
       const settled = generation.then(
         (weights) => {
           for (const key of keys) generations.delete(key);
@@ -89,7 +97,7 @@ export function createContextCache({ bytesMax }: { readonly bytesMax: number }):
         const one = settled.then((weights) => weights[i]!);
         // Whoever waits sees the error; nobody waiting is no unhandled rejection.
         one.catch(() => {});
-        generations.set(key, one);
+        generations.set(key, { weights: one, deadline });
       });
     },
     dropVersion(prefix) {

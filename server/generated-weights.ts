@@ -48,6 +48,13 @@ export function weightLayout(primary: Graph): WeightLayout {
   return { parts, size: offset };
 }
 
+/** The weights of K contexts, in order. */
+export type WeightBatch = {
+  readonly entries: readonly GeneratedWeights[];
+  /** The same as feeds, where they are at hand: the outputs of the primary run that made them all. */
+  readonly feeds?: TensorMap;
+};
+
 /** Fixed cost of one entry beside its values: objects, views and the key. */
 const entryOverheadBytes = 512;
 
@@ -64,9 +71,10 @@ export function splitWeights(layout: WeightLayout, outputs: TensorMap, count: nu
 }
 
 /** Feeds of a dynamic network for these contexts, in order: each part as [K, ...]. Without a copy where there is one. */
-export function joinWeights(layout: WeightLayout, weights: readonly GeneratedWeights[]): TensorMap {
-  const first = weights[0]!;
-  if (weights.length === 1) {
+export function joinWeights(layout: WeightLayout, { entries, feeds: made }: WeightBatch): TensorMap {
+  if (made !== undefined) return made;
+  const first = entries[0]!;
+  if (entries.length === 1) {
     first.feeds ??= Object.fromEntries(
       layout.parts.map(({ name, shape, size, offset }) => [
         name,
@@ -77,11 +85,11 @@ export function joinWeights(layout: WeightLayout, weights: readonly GeneratedWei
   }
   const feeds: TensorMap = {};
   for (const { name, shape, size, offset } of layout.parts) {
-    const joined = new Float32Array(weights.length * size);
-    weights.forEach(({ block }, k) => {
+    const joined = new Float32Array(entries.length * size);
+    entries.forEach(({ block }, k) => {
       joined.set(block.subarray(offset, offset + size), k * size);
     });
-    feeds[name] = floatTensor(joined, [weights.length, ...shape]);
+    feeds[name] = floatTensor(joined, [entries.length, ...shape]);
   }
   return feeds;
 }

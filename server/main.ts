@@ -4,7 +4,7 @@ import pino, { type Logger } from 'pino';
 import { Health as HealthService } from '../src/gen/grpc/health/v1/health_pb.ts';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { createActHandler } from './act.ts';
-import { createInlinePool } from './compute-pool.ts';
+import { createComputePool, createInlineExecutor } from './compute-pool.ts';
 import { parseServerConfig, type ServerConfig, type ServerSettings } from './config.ts';
 import { createContextCache } from './context-cache.ts';
 import { measureEventLoopDelay } from './event-loop-delay.ts';
@@ -45,7 +45,13 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
     requestCount: () => gate.count,
     versions: () => models?.list().flatMap(({ versions }) => versions) ?? [],
   });
-  const inlinePool = createInlinePool({ threadCount: config.threadCount });
+  const inline = { threadCount: config.threadCount };
+  const pool = createComputePool({
+    executor: createInlineExecutor(inline),
+    executorCount: 1,
+    batchRowCountMax: config.batchRowCountMax,
+    queueRowCountMax: config.queueRowCountMax,
+  });
   const health = createHealth([PolicyService.typeName]);
   let draining = false;
   let listening = false;
@@ -67,10 +73,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
   try {
     models = await openModelStore({
       config,
-      pool: inlinePool,
-      inlinePool,
-      contextCache,
-      criticCache,
+      networks: { pool, inline, expectsMore: () => gate.count > 1, contextCache, criticCache },
       log: logger,
       onLoad: metrics.loadResult,
       onChange: (modelCount) => health.set(modelCount > 0 && listening && !draining),

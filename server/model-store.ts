@@ -7,10 +7,8 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { HyperpolicyError, notFound, unavailable } from '../src/spec/errors.ts';
 import { listModels, readPackage } from '../src/spec/package.ts';
-import type { ComputePool } from './compute-pool.ts';
 import type { ServerConfig } from './config.ts';
-import type { ContextCache } from './context-cache.ts';
-import { openVersion, type ServedVersion } from './served-version.ts';
+import { type OpenVersionOptions, openVersion, type ServedVersion } from './served-version.ts';
 
 /** Which version a request asks for. */
 export type Selection = {
@@ -40,10 +38,8 @@ export type LoadListener = (result: 'loaded' | 'refused', model: string) => void
 
 export type ModelStoreOptions = {
   readonly config: ServerConfig;
-  readonly pool: ComputePool;
-  readonly inlinePool: ComputePool;
-  readonly contextCache: ContextCache;
-  readonly criticCache: ContextCache;
+  /** What every version is opened with. */
+  readonly networks: Omit<OpenVersionOptions, 'keyPrefix'>;
   readonly log: Logger;
   readonly onLoad: LoadListener;
   /** Called after each look through the store. */
@@ -64,7 +60,7 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
     if (refused.has(directory)) return undefined;
     try {
       const modelPackage = await readPackage(directory);
-      const served = await openVersion(modelPackage, { ...options, keyPrefix: `${loadCount++}/` });
+      const served = await openVersion(modelPackage, { ...options.networks, keyPrefix: `${loadCount++}/` });
       log.info({ model, version, directory }, 'model version ready');
       onLoad('loaded', model);
       return served;

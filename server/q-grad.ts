@@ -69,7 +69,7 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
 
     const timer = createTimer(call, eventLoopDelayUs);
     const run = (inputs: Partial<CriticInputs>) =>
-      timer.network(() => critic.run({ ...inputs, rowCount, action: action.values }));
+      timer.network(() => critic.run({ ...inputs, rowCount, action: action.values, deadlineMs: call.deadlineMs }));
     const respond = (outputs: CriticOutputs): QGradResponseInit => {
       const reduced = reduceEnsemble(outputs, { reduction, rowCount, ensembleSize: critic.ensembleSize, actionSize });
       checkFinite(reduced.q, `model "${model}" version ${served.version}: q`);
@@ -95,12 +95,12 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
     }
     const distinct = distinctRows(observation, observationSize);
     const startMs = performance.now();
-    const weights = critic.weights.feedsFor(distinct);
+    const weights = critic.weights.weightsFor(distinct, call.deadlineMs);
     if (!(weights instanceof Promise)) return finish({ weights, index: distinct.index });
     return whenHeld(served, async () => {
-      const feeds = await timer.primary(startMs, weights);
+      const generated = await timer.primary(startMs, weights);
       checkDeadline('QGrad', call);
-      return finish({ weights: feeds, index: distinct.index });
+      return finish({ weights: generated, index: distinct.index });
     });
   };
 }

@@ -1,10 +1,11 @@
 /** A critic that is loaded: observations and actions in, values and action-gradients of its ensemble out. */
 
 import { floatTensor, type TensorMap } from '../src/onnx/session.ts';
-import { weightLayout } from './generated-weights.ts';
+import { openInline } from './compute-pool.ts';
+import { joinWeights, type WeightBatch, weightLayout } from './generated-weights.ts';
 import { checkGraph, sizesOf, type TensorRule } from './graph-contract.ts';
 import { rowIndexTensor } from './row-index.ts';
-import { type OpenNetworkOptions, weightRule } from './served-policy.ts';
+import { namesOf, type OpenNetworkOptions, weightRule } from './served-policy.ts';
 import { createWeightSource, type WeightSource } from './weight-source.ts';
 
 export type CriticInputs = {
@@ -12,9 +13,11 @@ export type CriticInputs = {
   readonly action: Float32Array; // [B, A]
   /** Plain critics. */
   readonly observation?: Float32Array | undefined; // [B, O]
-  /** Hyper critics: feeds of K observations, and row -> observation (undefined: all rows have the first). */
-  readonly weights?: TensorMap | undefined;
+  /** Hyper critics: weights of K observations, and row -> observation (undefined: all rows have the first). */
+  readonly weights?: WeightBatch | undefined;
   readonly index?: Int32Array | undefined; // [B]
+  /** On the clock of `Date.now()`; late work is dropped. */
+  readonly deadlineMs: number;
 };
 
 /** Q value functions. */
@@ -33,7 +36,7 @@ export type ServedCritic = {
 
 /** Opens the critic of a package; null where it has none. The caller disposes it. */
 export function openCritic(options: OpenNetworkOptions): ServedCritic | null {
-  const { manifest, files, pool, inlinePool, cache, keyPrefix } = options;
+  const { manifest, files, pool, inline, cache, keyPrefix } = options;
   const { critic } = manifest;
   if (critic === null) return null;
   const { observationSize, actionSize } = sizesOf(manifest);
@@ -51,27 +54,27 @@ export function openCritic(options: OpenNetworkOptions): ServedCritic | null {
   });
 
   if (critic.kind === 'plain') {
-    const network = pool.open(files.get(critic.graph.file)!, critic.graph.file);
+    const network = pool.open(files.get(critic.graph.file)!, { name: critic.graph.file, priority: 'q-grad' });
     checkGraph(critic.graph, network, { inputs: [observation, action], outputs });
     return {
       ensembleSize,
       weights: undefined,
-      run({ rowCount, observation: rows, action: actions }) {
-        const result = network.run({
+      async run({ rowCount, observation: rows, action: actions, deadlineMs }) {
+        const feeds = {
           observation: floatTensor(rows!, [rowCount, observationSize]),
           action: floatTensor(actions, [rowCount, actionSize]),
-        });
-        return result instanceof Promise ? result.then(toOutputs) : toOutputs(result);
+        };
+        return toOutputs(await network.run({ feeds, rowCount, deadline: { atMs: deadlineMs } }));
       },
       dispose: () => network.dispose(),
     };
   }
 
-  const primary = pool.open(files.get(critic.primary.file)!, critic.primary.file);
-  const network = inlinePool.open(files.get(critic.dynamic.file)!, critic.dynamic.file);
+  const primary = pool.open(files.get(critic.primary.file)!, { name: critic.primary.file, priority: 'q-grad' });
+  const network = openInline(files.get(critic.dynamic.file)!, critic.dynamic.file, inline);
   const layout = weightLayout(critic.primary);
   checkGraph(critic.primary, primary, { inputs: [observation], outputs: layout.parts.map(weightRule) });
-  checkGraph(critic.dynamic, network, {
+  checkGraph(critic.dynamic, namesOf(network), {
     inputs: [action, { name: 'index', sizes: [] }, ...layout.parts.map(weightRule)],
     outputs,
   });
@@ -87,11 +90,11 @@ export function openCritic(options: OpenNetworkOptions): ServedCritic | null {
     }),
     run({ rowCount, action: actions, weights, index }) {
       const feeds = {
-        ...weights,
+        ...joinWeights(layout, weights!),
         action: floatTensor(actions, [rowCount, actionSize]),
         index: rowIndexTensor(index, rowCount),
       };
-      return toOutputs(network.run(feeds) as TensorMap);
+      return toOutputs(network.run(feeds));
     },
     dispose() {
       network.dispose();

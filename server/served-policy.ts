@@ -1,11 +1,12 @@
 /** A policy that is loaded: observations, contexts and noise in, bounded actions out. Knows nothing of requests. */
 
-import { floatTensor, type Tensor, type TensorMap } from '../src/onnx/session.ts';
+import { floatTensor, type Session, type Tensor, type TensorMap } from '../src/onnx/session.ts';
 import type { Manifest } from '../src/spec/manifest.ts';
-import type { ComputePool } from './compute-pool.ts';
+import { type ComputePool, type InlineOptions, openInline } from './compute-pool.ts';
 import type { ContextCache } from './context-cache.ts';
-import { weightLayout } from './generated-weights.ts';
+import { joinWeights, type WeightBatch, weightLayout } from './generated-weights.ts';
 import { checkGraph, sizesOf, type TensorRule } from './graph-contract.ts';
+import { createPolicyBatcher } from './policy-batcher.ts';
 import { rowIndexTensor } from './row-index.ts';
 import { createWeightSource, type WeightSource } from './weight-source.ts';
 
@@ -16,8 +17,8 @@ export type PolicyInputs = {
   readonly context?: Float32Array | undefined; // [B, C]
   /** Standard normal; absent is the deterministic action. */
   readonly noise?: Float32Array | undefined; // [B, A]
-  /** Hyper policies: feeds of K contexts, and row -> context (undefined: all rows have the first). */
-  readonly weights?: TensorMap | undefined;
+  /** Hyper policies: weights of K contexts, and row -> context (undefined: all rows have the first). */
+  readonly weights?: WeightBatch | undefined;
   readonly index?: Int32Array | undefined; // [B]
 };
 
@@ -31,8 +32,8 @@ export type ServedPolicy = {
   readonly stochastic: boolean;
   /** Generates weights from contexts; undefined for plain policies. */
   readonly weights: WeightSource | undefined;
-  /** The plain policy, or the dynamic network; on the calling thread. */
-  run(inputs: PolicyInputs): PolicyOutputs;
+  /** The plain policy, or the dynamic network; on the calling thread, together with other requests of this turn if there are. */
+  run(inputs: PolicyInputs): PolicyOutputs | Promise<PolicyOutputs>;
   dispose(): void;
 };
 
@@ -42,7 +43,9 @@ export type OpenNetworkOptions = {
   /** Heavy graphs. */
   readonly pool: ComputePool;
   /** Graphs that run where the request is. */
-  readonly inlinePool: ComputePool;
+  readonly inline: InlineOptions;
+  /** Whether another request may come in this turn of the event loop. */
+  readonly expectsMore: () => boolean;
   readonly cache: ContextCache;
   /** Of this version alone. */
   readonly keyPrefix: string;
@@ -50,28 +53,29 @@ export type OpenNetworkOptions = {
 
 /** Opens the policy of a package; null where it has none. The caller disposes it. */
 export function openPolicy(options: OpenNetworkOptions): ServedPolicy | null {
-  const { manifest, files, pool, inlinePool, cache, keyPrefix } = options;
+  const { manifest, files, pool, inline, expectsMore, cache, keyPrefix } = options;
   const { policy } = manifest;
   if (policy === null) return null;
+  const { stochastic } = policy;
   const { observationSize, actionSize, contextSize } = sizesOf(manifest);
   const context: TensorRule[] = contextSize > 0 ? [{ name: 'context', sizes: [contextSize] }] : [];
   const base: TensorRule[] = [{ name: 'observation', sizes: [observationSize] }];
-  if (policy.stochastic) base.push({ name: 'noise', sizes: [actionSize] });
+  if (stochastic) base.push({ name: 'noise', sizes: [actionSize] });
   const outputs: TensorRule[] = [{ name: 'action', sizes: [actionSize] }];
-  if (policy.stochastic) outputs.push({ name: 'log_prob', sizes: [], optional: true });
+  if (stochastic) outputs.push({ name: 'log_prob', sizes: [], optional: true });
 
   const graph = policy.kind === 'plain' ? policy.graph : policy.dynamic;
-  const network = inlinePool.open(files.get(graph.file)!, graph.file);
+  const network = openInline(files.get(graph.file)!, graph.file, inline);
   let weights: WeightSource | undefined;
   let disposePrimary = () => {};
   if (policy.kind === 'plain') {
-    checkGraph(graph, network, { inputs: [...base, ...context], outputs });
+    checkGraph(graph, namesOf(network), { inputs: [...base, ...context], outputs });
   } else {
-    const primary = pool.open(files.get(policy.primary.file)!, policy.primary.file);
+    const primary = pool.open(files.get(policy.primary.file)!, { name: policy.primary.file, priority: 'act' });
     disposePrimary = () => primary.dispose();
     const layout = weightLayout(policy.primary);
     checkGraph(policy.primary, primary, { inputs: context, outputs: layout.parts.map(weightRule) });
-    checkGraph(graph, network, {
+    checkGraph(graph, namesOf(network), {
       inputs: [...base, { name: 'index', sizes: [] }, ...layout.parts.map(weightRule)],
       outputs,
     });
@@ -79,23 +83,25 @@ export function openPolicy(options: OpenNetworkOptions): ServedPolicy | null {
   }
   const takesIndex = policy.kind === 'hyper';
 
+  function runOnce(inputs: PolicyInputs): PolicyOutputs {
+    const { rowCount } = inputs;
+    const feeds: TensorMap = {
+      ...(inputs.weights && joinWeights(weights!.layout, inputs.weights)),
+      observation: floatTensor(inputs.observation, [rowCount, observationSize]),
+    };
+    if (inputs.context !== undefined) feeds.context = floatTensor(inputs.context, [rowCount, contextSize]);
+    if (stochastic) {
+      feeds.noise = floatTensor(inputs.noise ?? new Float32Array(rowCount * actionSize), [rowCount, actionSize]);
+    }
+    if (takesIndex) feeds.index = rowIndexTensor(inputs.index, rowCount);
+    const result = network.run(feeds);
+    return { action: floats(result.action!), logProb: result.log_prob && floats(result.log_prob) };
+  }
+
   return {
-    stochastic: policy.stochastic,
+    stochastic,
     weights,
-    run(inputs) {
-      const { rowCount } = inputs;
-      const feeds: TensorMap = {
-        ...inputs.weights,
-        observation: floatTensor(inputs.observation, [rowCount, observationSize]),
-      };
-      if (inputs.context !== undefined) feeds.context = floatTensor(inputs.context, [rowCount, contextSize]);
-      if (policy.stochastic) {
-        feeds.noise = floatTensor(inputs.noise ?? new Float32Array(rowCount * actionSize), [rowCount, actionSize]);
-      }
-      if (takesIndex) feeds.index = rowIndexTensor(inputs.index, rowCount);
-      const result = network.run(feeds) as TensorMap;
-      return { action: floats(result.action!), logProb: result.log_prob && floats(result.log_prob) };
-    },
+    run: createPolicyBatcher({ runOnce, actionSize, expectsMore }).run,
     dispose() {
       network.dispose();
       disposePrimary();
@@ -106,6 +112,11 @@ export function openPolicy(options: OpenNetworkOptions): ServedPolicy | null {
 export const weightRule = ({ name, shape }: { name: string; shape: readonly number[] }): TensorRule => ({
   name,
   sizes: shape,
+});
+
+export const namesOf = ({ inputs, outputs }: Session) => ({
+  inputNames: inputs.map(({ name }) => name),
+  outputNames: outputs.map(({ name }) => name),
 });
 
 const floats = (tensor: Tensor): Float32Array => tensor.data as Float32Array;

@@ -3,7 +3,7 @@
 import { failedPrecondition } from '../src/spec/errors.ts';
 import type { Manifest, Probe, ProbeTensor } from '../src/spec/manifest.ts';
 import type { ModelPackage } from '../src/spec/package.ts';
-import type { ComputePool } from './compute-pool.ts';
+import type { ComputePool, InlineOptions } from './compute-pool.ts';
 import type { ContextCache } from './context-cache.ts';
 import { sizesOf } from './graph-contract.ts';
 import { openCritic, type ServedCritic } from './served-critic.ts';
@@ -36,7 +36,8 @@ export type ServedVersion = {
 
 export type OpenVersionOptions = {
   readonly pool: ComputePool;
-  readonly inlinePool: ComputePool;
+  readonly inline: InlineOptions;
+  readonly expectsMore: () => boolean;
   readonly contextCache: ContextCache;
   readonly criticCache: ContextCache;
   /** Distinguishes this version in the caches from every other that this process loads. */
@@ -49,9 +50,9 @@ export type OpenVersionOptions = {
  */
 export async function openVersion(
   { manifest, files }: ModelPackage,
-  { pool, inlinePool, contextCache, criticCache, keyPrefix }: OpenVersionOptions,
+  { pool, inline, expectsMore, contextCache, criticCache, keyPrefix }: OpenVersionOptions,
 ): Promise<ServedVersion> {
-  const shared = { manifest, files, pool, inlinePool, keyPrefix };
+  const shared = { manifest, files, pool, inline, expectsMore, keyPrefix };
   const policy = openPolicy({ ...shared, cache: contextCache });
   const critic = openCritic({ ...shared, cache: criticCache });
   let holdCount = 0;
@@ -129,7 +130,7 @@ async function replayProbe(served: ServedVersion, probe: Probe): Promise<void> {
   if (probe.target === 'policy' && served.policy !== null) {
     const context = input('context');
     const { weights } = served.policy;
-    const { action, logProb } = served.policy.run({
+    const { action, logProb } = await served.policy.run({
       rowCount,
       observation,
       noise: input('noise'),
@@ -143,6 +144,7 @@ async function replayProbe(served: ServedVersion, probe: Probe): Promise<void> {
     const { q, dqDa } = await served.critic.run({
       rowCount,
       action: input('action') ?? new Float32Array(0),
+      deadlineMs: Number.POSITIVE_INFINITY,
       ...(weights === undefined ? { observation } : await generated(weights, observation, served.observationSize)),
     });
     compare('q', q);

@@ -1,19 +1,24 @@
 /**
- * Feeds of a dynamic network for the contexts of a request: cached weights where they are known, one primary run for those
- * that are not. The one place that knows primary, cache and layout together.
+ * The weights for the contexts of a request: cached ones where they are known, one primary run for those that are not. The one
+ * place that knows primary, cache and layout together.
  */
 
 import { floatTensor, type TensorMap } from '../src/onnx/session.ts';
+import type { Deadline } from './batcher.ts';
 import type { HeavyGraph } from './compute-pool.ts';
 import type { ContextCache } from './context-cache.ts';
-import { type GeneratedWeights, joinWeights, splitWeights, type WeightLayout } from './generated-weights.ts';
+import { type GeneratedWeights, splitWeights, type WeightBatch, type WeightLayout } from './generated-weights.ts';
 import type { DistinctRows } from './tensors.ts';
 
 export type WeightSource = {
-  /** Feeds with leading K for these contexts, in order; a promise where some must be generated. */
-  feedsFor(contexts: DistinctRows): TensorMap | Promise<TensorMap>;
+  readonly layout: WeightLayout;
+  /**
+   * The weights of these contexts, in order; a promise where some must be generated.
+   * @param deadlineMs on the clock of `Date.now()`; what is late while it waits is not generated
+   */
+  weightsFor(contexts: DistinctRows, deadlineMs: number): WeightBatch | Promise<WeightBatch>;
   /** The same without the cache: neither read nor filled. For probes. */
-  generate(contexts: DistinctRows): TensorMap | Promise<TensorMap>;
+  generate(contexts: DistinctRows): Promise<WeightBatch>;
 };
 
 export type WeightSourceOptions = {
@@ -30,66 +35,66 @@ export type WeightSourceOptions = {
 export function createWeightSource(options: WeightSourceOptions): WeightSource {
   const { primary, layout, inputName, inputSize, cache, keyPrefix } = options;
 
-  const generate = (values: Float32Array, count: number) =>
-    primary.run({ [inputName]: floatTensor(values, [count, inputSize]) });
+  const runPrimary = (values: Float32Array, count: number, deadline: Deadline) =>
+    primary.run({ feeds: { [inputName]: floatTensor(values, [count, inputSize]) }, rowCount: count, deadline });
 
-  function feedsFor({ values, keys: rowKeys }: DistinctRows): TensorMap | Promise<TensorMap> {
+  function weightsFor({ values, keys: rowKeys }: DistinctRows, deadlineMs: number): WeightBatch | Promise<WeightBatch> {
     const keys = rowKeys.map((key) => keyPrefix + key);
-    const known = keys.map((key) => cache.get(key));
+    const entries = keys.map((key) => cache.get(key));
+    if (entries.every((entry) => entry !== undefined)) return { entries };
+    return completeEntries({ values, keys, entries, deadlineMs });
+  }
+
+  async function completeEntries({ values, keys, entries, deadlineMs }: Lookup): Promise<WeightBatch> {
     const missing: number[] = [];
-    known.forEach((weights, k) => {
-      if (weights === undefined && cache.inFlight(keys[k]!) === undefined) missing.push(k);
-    });
-    if (missing.length === 0 && known.every((weights) => weights !== undefined)) return joinWeights(layout, known);
-    return generateMissing({ values, keys, known, missing });
-  }
-
-  async function generateMissing({ values, keys, known, missing }: Misses): Promise<TensorMap> {
-    // Taken before the own generation is announced: what others generate is waited for, not made again.
-    const others = new Map(
-      keys.flatMap((key, k) => {
-        const generation = known[k] === undefined ? cache.inFlight(key) : undefined;
-        return generation === undefined ? [] : [[k, generation] as const];
-      }),
-    );
-    const all = [...known];
-    if (missing.length > 0) {
-      const run = generate(pickRows(values, missing, inputSize), missing.length);
-      const missingKeys = missing.map((k) => keys[k]!);
-      let made: GeneratedWeights[];
-      let outputs: TensorMap;
-      if (run instanceof Promise) {
-        const generation = run.then((result) => ({ result, weights: splitWeights(layout, result, missing.length) }));
-        cache.fill(
-          missingKeys,
-          generation.then(({ weights }) => weights),
-        );
-        const { result, weights } = await generation;
-        outputs = result;
-        made = weights;
-      } else {
-        outputs = run;
-        made = splitWeights(layout, run, missing.length);
-        cache.insert(missingKeys, made);
+    const waits: { readonly k: number; readonly weights: Promise<GeneratedWeights> }[] = [];
+    entries.forEach((entry, k) => {
+      if (entry !== undefined) return;
+      const generation = cache.inFlight(keys[k]!);
+      if (generation === undefined) {
+        missing.push(k);
+        return;
       }
-      // Every context is new: the primary's outputs are the feeds as they are.
-      if (missing.length === keys.length) return outputs;
+      generation.deadline.atMs = Math.max(generation.deadline.atMs, deadlineMs);
+      waits.push({ k, weights: generation.weights });
+    });
+    const all = [...entries];
+    let feeds: TensorMap | undefined;
+    if (missing.length > 0) {
+      const deadline = { atMs: deadlineMs };
+      const outputs = runPrimary(pickRows(values, missing, inputSize), missing.length, deadline);
+      const made = outputs.then((result) => splitWeights(layout, result, missing.length));
+      cache.fill(
+        missing.map((k) => keys[k]!),
+        made,
+        deadline,
+      );
+      const own = await made;
       missing.forEach((k, i) => {
-        all[k] = made[i];
+        all[k] = own[i];
       });
+      // Every context is new: the primary's outputs are the feeds as they are.
+      if (missing.length === keys.length) feeds = await outputs;
     }
-    for (const [k, generation] of others) all[k] = await generation;
-    return joinWeights(layout, all as GeneratedWeights[]);
+    for (const { k, weights } of waits) all[k] = await weights;
+    return { entries: all as GeneratedWeights[], ...(feeds !== undefined && { feeds }) };
   }
 
-  return { feedsFor, generate: ({ values, keys }) => generate(values, keys.length) };
+  return {
+    layout,
+    weightsFor,
+    async generate({ values, keys }) {
+      const outputs = await runPrimary(values, keys.length, { atMs: Number.POSITIVE_INFINITY });
+      return { entries: splitWeights(layout, outputs, keys.length) };
+    },
+  };
 }
 
-type Misses = {
+type Lookup = {
   readonly values: Float32Array;
   readonly keys: readonly string[];
-  readonly known: readonly (GeneratedWeights | undefined)[];
-  readonly missing: readonly number[];
+  readonly entries: readonly (GeneratedWeights | undefined)[];
+  readonly deadlineMs: number;
 };
 
 function pickRows(values: Float32Array, rows: readonly number[], size: number): Float32Array {

@@ -54,11 +54,11 @@ describe('the context cache', () => {
     const cache = createContextCache({ bytesMax: 100 });
     const made = [weights(1), weights(2)];
     const { promise, resolve } = deferred();
-    cache.fill(['a', 'b'], promise);
+    cache.fill(['a', 'b'], promise, { atMs: 5 });
     expect(cache.inFlightCount).toBe(2);
     const waiting = cache.inFlight('b');
     resolve(made);
-    expect(await waiting).toBe(made[1]);
+    expect(await waiting!.weights).toBe(made[1]);
     expect(cache.inFlight('b')).toBeUndefined();
     expect(cache.get('b')).toBe(made[1]);
   });
@@ -66,10 +66,10 @@ describe('the context cache', () => {
   test('a generation that fails fails its waiters and leaves nothing behind', async () => {
     const cache = createContextCache({ bytesMax: 100 });
     const { promise, reject } = deferred();
-    cache.fill(['a'], promise);
+    cache.fill(['a'], promise, { atMs: 5 });
     const waiting = cache.inFlight('a');
     reject(new Error('no memory'));
-    await expect(waiting).rejects.toThrow('no memory');
+    await expect(waiting!.weights).rejects.toThrow('no memory');
     expect([cache.inFlight('a'), cache.get('a'), cache.bytes]).toEqual([undefined, undefined, 0]);
   });
 

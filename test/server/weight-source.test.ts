@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { HeavyGraph } from '../../server/compute-pool.ts';
 import { createContextCache } from '../../server/context-cache.ts';
-import { weightLayout } from '../../server/generated-weights.ts';
+import { joinWeights, type WeightBatch, weightLayout } from '../../server/generated-weights.ts';
 import { distinctRows } from '../../server/tensors.ts';
 import { createWeightSource } from '../../server/weight-source.ts';
 import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
@@ -15,89 +15,101 @@ const layout = weightLayout({
   ],
 });
 
-/** A primary whose weights are known: w0 = (10 c, 20 c), b0 = 30 c. Runs are dispatched by hand where asked. */
-function createPrimary({ byHand = false } = {}) {
-  const runs: number[][] = [];
-  const waiting: { settle(error?: Error): void }[] = [];
+/** A primary whose weights are known: w0 = (10 c, 20 c), b0 = 30 c. Runs are dispatched by hand. */
+function createPrimary({ bytesMax = 1_000_000 } = {}) {
+  const jobs: { readonly contexts: number[]; readonly deadline: { atMs: number }; settle(error?: Error): void }[] = [];
   const primary: HeavyGraph = {
     inputNames: ['context'],
     outputNames: ['w0', 'b0'],
-    run({ context }) {
-      const values = [...(context!.data as Float32Array)];
-      runs.push(values);
+    run({ feeds, deadline }) {
+      const contexts = [...(feeds.context!.data as Float32Array)];
+      const count = contexts.length;
       const result: TensorMap = {
-        w0: floatTensor(Float32Array.from(values.flatMap((c) => [10 * c, 20 * c])), [values.length, 2, 1]),
-        b0: floatTensor(Float32Array.from(values.map((c) => 30 * c)), [values.length, 1]),
+        w0: floatTensor(Float32Array.from(contexts.flatMap((c) => [10 * c, 20 * c])), [count, 2, 1]),
+        b0: floatTensor(Float32Array.from(contexts.map((c) => 30 * c)), [count, 1]),
       };
-      if (!byHand) return result;
       return new Promise<TensorMap>((resolve, reject) => {
-        waiting.push({ settle: (error) => (error === undefined ? resolve(result) : reject(error)) });
+        jobs.push({ contexts, deadline, settle: (error) => (error === undefined ? resolve(result) : reject(error)) });
       });
     },
     dispose: () => {},
   };
-  const cache = createContextCache({ bytesMax: 1_000_000 });
-  const source = createWeightSource({
-    primary,
-    layout,
-    inputName: 'context',
-    inputSize: 1,
-    cache,
-    keyPrefix: '0/',
-  });
-  const feedsFor = (...contexts: number[]) =>
-    source.feedsFor(distinctRows({ values: Float32Array.from(contexts), rowCount: contexts.length }, 1));
-  return { feedsFor, runs, waiting, cache };
+  const cache = createContextCache({ bytesMax });
+  const source = createWeightSource({ primary, layout, inputName: 'context', inputSize: 1, cache, keyPrefix: '0/' });
+  const ask = (contexts: number[], deadlineMs = Number.POSITIVE_INFINITY) =>
+    source.weightsFor(distinctRows({ values: Float32Array.from(contexts), rowCount: contexts.length }, 1), deadlineMs);
+  /** Asks, runs what is missing at once, and reads the feeds. */
+  const settled = async (...contexts: number[]) => {
+    const asked = ask(contexts);
+    for (const job of jobs) job.settle();
+    return values(await asked);
+  };
+  return { ask, settled, jobs, cache, runs: () => jobs.map(({ contexts }) => contexts) };
 }
 
-const values = (feeds: TensorMap) => ({
-  w0: [...(feeds.w0!.data as Float32Array)],
-  b0: [...(feeds.b0!.data as Float32Array)],
-});
+const values = (batch: WeightBatch) => {
+  const feeds = joinWeights(layout, batch);
+  return { w0: [...(feeds.w0!.data as Float32Array)], b0: [...(feeds.b0!.data as Float32Array)] };
+};
 
 describe('the weight source', () => {
   test('generates only what is not known, and joins in the order of the request', async () => {
-    const { feedsFor, runs } = createPrimary();
-    await feedsFor(1, 2);
-    expect(values(await feedsFor(2, 3, 1))).toEqual({ w0: [20, 40, 30, 60, 10, 20], b0: [60, 90, 30] });
-    expect(runs).toEqual([[1, 2], [3]]);
+    const { settled, runs } = createPrimary();
+    await settled(1, 2);
+    expect(await settled(2, 3, 1)).toEqual({ w0: [20, 40, 30, 60, 10, 20], b0: [60, 90, 30] });
+    expect(runs()).toEqual([[1, 2], [3]]);
   });
 
   test('answers at once where everything is known', async () => {
-    const { feedsFor, runs } = createPrimary();
-    await feedsFor(1, 2);
-    const feeds = feedsFor(2);
-    expect(feeds).not.toBeInstanceOf(Promise);
-    expect((feeds as TensorMap).w0!.dims).toEqual([1, 2, 1]);
-    expect(values(feeds as TensorMap)).toEqual({ w0: [20, 40], b0: [60] });
-    expect(runs).toHaveLength(1);
+    const { ask, settled, jobs } = createPrimary();
+    await settled(1, 2);
+    const batch = ask([2]);
+    expect(batch).not.toBeInstanceOf(Promise);
+    expect(joinWeights(layout, batch as WeightBatch).w0!.dims).toEqual([1, 2, 1]);
+    expect(values(batch as WeightBatch)).toEqual({ w0: [20, 40], b0: [60] });
+    expect(jobs).toHaveLength(1);
+  });
+
+  test('serves what does not fit the cache', async () => {
+    const { settled, runs } = createPrimary({ bytesMax: 0 });
+    expect(await settled(1)).toEqual({ w0: [10, 20], b0: [30] });
+    expect(await settled(1, 2)).toEqual({ w0: [10, 20, 20, 40], b0: [30, 60] });
+    expect(runs()).toEqual([[1], [1, 2]]);
   });
 
   test('a context that is being generated is waited for, not generated again', async () => {
-    const { feedsFor, runs, waiting } = createPrimary({ byHand: true });
-    const first = feedsFor(1, 2) as Promise<TensorMap>;
-    const second = feedsFor(2, 3) as Promise<TensorMap>;
-    const third = feedsFor(2) as Promise<TensorMap>;
-    expect(runs).toEqual([[1, 2], [3]]);
+    const { ask, jobs, runs } = createPrimary();
+    const first = ask([1, 2]) as Promise<WeightBatch>;
+    const second = ask([2, 3]) as Promise<WeightBatch>;
+    const third = ask([2]) as Promise<WeightBatch>;
+    expect(runs()).toEqual([[1, 2], [3]]);
     // The other way round: who waits for both must not depend on their order.
-    waiting[1]!.settle();
-    waiting[0]!.settle();
+    jobs[1]!.settle();
+    jobs[0]!.settle();
     expect(values(await first)).toEqual({ w0: [10, 20, 20, 40], b0: [30, 60] });
     expect(values(await second)).toEqual({ w0: [20, 40, 30, 60], b0: [60, 90] });
     expect(values(await third)).toEqual({ w0: [20, 40], b0: [60] });
   });
 
+  test('who waits for a generation puts off its deadline to the own', () => {
+    const { ask, jobs } = createPrimary();
+    void ask([1], 100);
+    void ask([1], 300);
+    void ask([1], 200);
+    expect(jobs.map(({ deadline }) => deadline.atMs)).toEqual([300]);
+  });
+
   test('a failed generation fails those who need it, is not kept, and the next request tries again', async () => {
-    const { feedsFor, runs, waiting, cache } = createPrimary({ byHand: true });
-    const first = feedsFor(1) as Promise<TensorMap>;
-    const second = feedsFor(1) as Promise<TensorMap>;
-    waiting[0]!.settle(new Error('worker lost'));
+    const { ask, jobs, cache, runs } = createPrimary();
+    const first = ask([1]) as Promise<WeightBatch>;
+    const second = ask([1]) as Promise<WeightBatch>;
+    jobs[0]!.settle(new Error('worker lost'));
     await expect(first).rejects.toThrow('worker lost');
     await expect(second).rejects.toThrow('worker lost');
     expect(cache.inFlightCount).toBe(0);
-    const again = feedsFor(1) as Promise<TensorMap>;
-    waiting[1]!.settle();
+    const again = ask([1]) as Promise<WeightBatch>;
+    jobs[1]!.settle();
     expect(values(await again)).toEqual({ w0: [10, 20], b0: [30] });
-    expect(runs).toEqual([[1], [1]]);
+    expect(runs()).toEqual([[1], [1]]);
   });
 });

@@ -1,0 +1,160 @@
+import { describe, expect, test } from 'vitest';
+import { createComputePool, type Executor } from '../../server/compute-pool.ts';
+import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
+
+/** Graphs that double x; runs end by hand, and dispatches come by hand. */
+function createDoubling({ executorCount = 1, batchRowCountMax = 4, queueRowCountMax = 8 } = {}) {
+  const runs: { readonly name: string; readonly rows: number[]; end(error?: Error): void }[] = [];
+  const executor: Executor = {
+    open: (_, name) => ({
+      inputNames: ['x'],
+      outputNames: ['y'],
+      run({ x }) {
+        const rows = [...(x!.data as Float32Array)];
+        const y = floatTensor(Float32Array.from(rows.map((value) => 2 * value)), [rows.length, 1]);
+        return new Promise<TensorMap>((resolve, reject) => {
+          runs.push({ name, rows, end: (error) => (error === undefined ? resolve({ y }) : reject(error)) });
+        });
+      },
+      dispose: () => {},
+    }),
+  };
+  const dispatches: (() => void)[] = [];
+  const pool = createComputePool({
+    executor,
+    executorCount,
+    batchRowCountMax,
+    queueRowCountMax,
+    schedule: (dispatch) => dispatches.push(dispatch),
+  });
+  const open = (name: string, priority: 'act' | 'q-grad' = 'act') => {
+    const graph = pool.open(new Uint8Array(0), { name, priority });
+    return (rows: number[], atMs = Number.POSITIVE_INFINITY) =>
+      graph
+        .run({
+          feeds: { x: floatTensor(Float32Array.from(rows), [rows.length, 1]) },
+          rowCount: rows.length,
+          deadline: { atMs },
+        })
+        .then(({ y }) => [...(y!.data as Float32Array)]);
+  };
+  const turn = () => {
+    for (const dispatch of dispatches.splice(0)) dispatch();
+  };
+  /** Ends the newest run and lets what depends on it happen. */
+  const endLast = async (error?: Error) => {
+    runs.at(-1)!.end(error);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { open, turn, runs, endLast, pool, started: () => runs.map(({ name, rows }) => `${name} ${rows}`) };
+}
+
+describe('the compute pool', () => {
+  test('jobs of one turn are one run, and each gets its own rows', async () => {
+    const { open, turn, endLast, started } = createDoubling();
+    const run = open('p');
+    const jobs = [run([1]), run([2, 3]), run([4])];
+    expect(started()).toEqual([]);
+    turn();
+    expect(started()).toEqual(['p 1,2,3,4']);
+    await endLast();
+    expect(await Promise.all(jobs)).toEqual([[2], [4, 6], [8]]);
+  });
+
+  test('what waits while a run is under way goes into the next, up to the limit', async () => {
+    const { open, turn, endLast, started, pool } = createDoubling();
+    const run = open('p');
+    const jobs = [run([1])];
+    turn();
+    for (const value of [2, 3, 4, 5, 6]) jobs.push(run([value]));
+    turn();
+    expect(started()).toEqual(['p 1']);
+    expect(pool.queueRowCount).toBe(5);
+    await endLast();
+    expect(started()).toEqual(['p 1', 'p 2,3,4,5']);
+    await endLast();
+    await endLast();
+    expect((await Promise.all(jobs)).flat()).toEqual([2, 4, 6, 8, 10, 12]);
+    expect(pool.queueRowCount).toBe(0);
+  });
+
+  test('acting goes before gradients, equals take turns', async () => {
+    const { open, turn, endLast, started } = createDoubling();
+    const [critic, actorA, actorB] = [open('c', 'q-grad'), open('a'), open('b')];
+    const jobs = [critic([9]), actorA([1]), actorB([2])];
+    turn();
+    jobs.push(actorA([3, 3, 3, 3]), critic([8]));
+    await endLast();
+    await endLast();
+    await endLast();
+    await endLast();
+    expect(started()).toEqual(['a 1', 'b 2', 'a 3,3,3,3', 'c 9,8']);
+    await endLast();
+    await Promise.all(jobs);
+  });
+
+  test('runs as many at once as there are executors', async () => {
+    const { open, turn, started, runs } = createDoubling({ executorCount: 2, batchRowCountMax: 1 });
+    const run = open('p');
+    const jobs = [run([1]), run([2]), run([3])];
+    turn();
+    expect(started()).toEqual(['p 1', 'p 2']);
+    for (const one of runs) one.end();
+    await Promise.all(jobs.slice(0, 2));
+    await new Promise((resolve) => setImmediate(resolve));
+    runs[2]!.end();
+    expect(await jobs[2]).toEqual([6]);
+  });
+
+  test('a job larger than a batch runs alone', async () => {
+    const { open, turn, endLast, started } = createDoubling();
+    const run = open('p');
+    const jobs = [run([1]), run([2, 2, 2, 2, 2, 2])];
+    turn();
+    await endLast();
+    await endLast();
+    expect(started()).toEqual(['p 1', 'p 2,2,2,2,2,2']);
+    await Promise.all(jobs);
+  });
+
+  test('a full queue refuses and names its bound; what waits is not harmed', async () => {
+    const { open, turn, endLast } = createDoubling();
+    const run = open('p.onnx');
+    const waiting = run([1, 2, 3, 4]);
+    expect(() => run([1, 2, 3, 4, 5])).toThrow(
+      'queue of p.onnx: expected at most 8 rows waiting, got 9. Retry with backoff',
+    );
+    turn();
+    await endLast();
+    expect(await waiting).toEqual([2, 4, 6, 8]);
+  });
+
+  test('late jobs are dropped before anything is computed', async () => {
+    const { open, turn, endLast, started, pool } = createDoubling();
+    const run = open('p');
+    const late = run([1], Date.now() - 50);
+    const good = run([2]);
+    turn();
+    await expect(late).rejects.toMatchObject({
+      kind: 'deadline_exceeded',
+      message: expect.stringMatching(
+        /^queue of p: expected a deadline that has not passed, got one that passed \d+ ms ago. Nothing was computed$/,
+      ),
+    });
+    await endLast();
+    expect(await good).toEqual([4]);
+    expect(started()).toEqual(['p 2']);
+    expect(pool.queueRowCount).toBe(0);
+  });
+
+  test('a failed run fails its jobs and no others', async () => {
+    const { open, turn, endLast } = createDoubling({ batchRowCountMax: 2 });
+    const run = open('p');
+    const jobs = [run([1]), run([2]), run([3])];
+    const outcome = Promise.allSettled(jobs);
+    turn();
+    await endLast(new Error('lost'));
+    await endLast();
+    expect((await outcome).map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled']);
+  });
+});
