@@ -13,6 +13,7 @@ type Bench = { run(options: BenchOptions): Promise<void> };
 
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   engine: () => import('./engine.ts'),
+  envs: () => import('./envs.ts'),
   serve: () => import('./serve.ts'),
 };
 
