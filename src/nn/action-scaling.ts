@@ -26,6 +26,12 @@ export function actionScaling({ low, high }: TensorSpec): ActionScaling {
   };
 }
 
+/** For networks that work in environment units already: actions are clipped and not scaled. */
+export function identityScaling(spec: TensorSpec): ActionScaling {
+  const { low, high } = actionScaling(spec);
+  return { centre: new Float32Array(low.length), half: new Float32Array(low.length).fill(1), low, high };
+}
+
 /** Normalised [B, A] to environment units. The clip matters: a runtime's tanh may pass 1 by a rounding error. */
 export function toEnvironment({ centre, half, low, high }: ActionScaling, action: tf.Tensor): tf.Tensor {
   const scaled = tf.add(tf.mul(action, tf.tensor1d(half)), tf.tensor1d(centre));
@@ -33,6 +39,9 @@ export function toEnvironment({ centre, half, low, high }: ActionScaling, action
   return tf.minimum(tf.maximum(scaled, tf.tensor1d(low)), tf.tensor1d(high));
 }
 
-/** Environment units [B, A] to normalised. */
+/** Environment units [..., A] to normalised. */
 export const toNormalised = ({ centre, half }: ActionScaling, action: tf.Tensor): tf.Tensor =>
   tf.div(tf.sub(action, tf.tensor1d(centre)), tf.tensor1d(half));
+
+/** log |d environment / d normalised|: what a log-density of normalised actions loses in environment units. */
+export const logVolume = ({ half }: ActionScaling): number => half.reduce((sum, value) => sum + Math.log(value), 0);

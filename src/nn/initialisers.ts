@@ -1,4 +1,4 @@
-/** First values of parameters. Fan-in is the number of inputs of a linear layer. */
+/** First values of single parameters. Fan-in is the number of inputs of a linear layer. */
 
 import type { Initialiser } from './parameters.ts';
 
@@ -9,17 +9,30 @@ export const uniform =
     for (let i = 0; i < out.length; i++) out[i] = (2 * random.uniform() - 1) * bound;
   };
 
-export const zeros: Initialiser = (out) => {
-  out.fill(0);
-};
+/** Every value the same. */
+export const constant =
+  (value: number): Initialiser =>
+  (out) => {
+    out.fill(value);
+  };
+
+export const zeros: Initialiser = constant(0);
+export const ones: Initialiser = constant(1);
 
 export type LinearInitialisers = { readonly weight: Initialiser; readonly bias: Initialiser };
 
-/** PyTorch's default for linear layers: Kaiming-uniform with a = sqrt 5, that is U(+-1/sqrt(fan_in)) for weights and biases. */
+/** The framework's default for linear layers: Kaiming-uniform with a = sqrt 5, that is U(+-1/sqrt(fan_in)) for weights and biases. */
 export const defaultLinear = (fanIn: number): LinearInitialisers => ({
   weight: uniform(1 / Math.sqrt(fanIn)),
   bias: uniform(1 / Math.sqrt(fanIn)),
 });
+
+/**
+ * Kaiming-uniform for ReLU: U(+-sqrt(6 / fan_in)), variance 2 / fan_in.
+ *
+ * Source: He et al. 2015, equation 10.
+ */
+export const kaimingUniform = (fanIn: number): Initialiser => uniform(Math.sqrt(6 / fanIn));
 
 /**
  * A primary trunk's linear layer in the `hyperl` scheme: weights U(+-1/(2 sqrt(fan_in))), biases U(+-1/sqrt(fan_in)).
@@ -30,10 +43,3 @@ export const hyperlTrunk = (fanIn: number): LinearInitialisers => ({
   weight: uniform(1 / (2 * Math.sqrt(fanIn))),
   bias: uniform(1 / Math.sqrt(fanIn)),
 });
-
-/**
- * A head in the `hyperl` scheme: weights U(+-bound) with bound 0.05 for the first dynamic layer and 0.008 for the last; biases 0.
- *
- * Source: Sarafian et al. 2021, released code.
- */
-export const hyperlHead = (bound: number): LinearInitialisers => ({ weight: uniform(bound), bias: zeros });

@@ -3,36 +3,58 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import type { Random } from '../spec/random.ts';
 
+/** The values of a parameter that was drawn earlier, by its name from where the specs were written. */
+export type Drawn = (name: string) => Float32Array;
+
 /** Fills a parameter's first values; `out` has the parameter's size, row-major. */
-export type Initialiser = (out: Float32Array, random: Random) => void;
+export type Initialiser = (out: Float32Array, random: Random, drawn: Drawn) => void;
 
 export type ParameterSpec = { readonly shape: readonly number[]; readonly initialise: Initialiser };
 
-/** Name -> spec, in the order in which parameters are stored. */
+/** Name -> spec, in the order in which parameters are stored and drawn. */
 export type ParameterSpecs = Readonly<Record<string, ParameterSpec>>;
 
 /** Name -> tensor, during a computation. */
 export type Parameters = Readonly<Record<string, tf.Tensor>>;
 
+/** Name -> values, row-major. */
+export type ParameterViews = Readonly<Record<string, Float32Array>>;
+
 /** The same specs under `prefix.`. */
 export const withPrefix = (prefix: string, specs: ParameterSpecs): ParameterSpecs =>
-  Object.fromEntries(Object.entries(specs).map(([name, spec]) => [`${prefix}.${name}`, spec]));
+  Object.fromEntries(
+    Object.entries(specs).map(([name, { shape, initialise }]) => [
+      `${prefix}.${name}`,
+      { shape, initialise: (out, random, drawn) => initialise(out, random, (other) => drawn(`${prefix}.${other}`)) },
+    ]),
+  );
 
 /** The parameters under `prefix.`, without it. */
-export const under = (prefix: string, parameters: Parameters): Parameters =>
+export const under = <T>(prefix: string, parameters: Readonly<Record<string, T>>): Record<string, T> =>
   Object.fromEntries(
-    Object.entries(parameters).flatMap(([name, tensor]) =>
-      name.startsWith(`${prefix}.`) ? [[name.slice(prefix.length + 1), tensor]] : [],
+    Object.entries(parameters).flatMap(([name, value]) =>
+      name.startsWith(`${prefix}.`) ? [[name.slice(prefix.length + 1), value]] : [],
     ),
   );
 
 export const shapesOf = (specs: ParameterSpecs): Record<string, readonly number[]> =>
   Object.fromEntries(Object.entries(specs).map(([name, { shape }]) => [name, shape]));
 
+export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
+
 export const parameterCount = (specs: ParameterSpecs): number =>
-  Object.values(specs).reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
+  Object.values(specs).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 
 /** Draws every parameter into its view, in order, from one generator. */
-export function initialise(specs: ParameterSpecs, views: Readonly<Record<string, Float32Array>>, random: Random): void {
-  for (const [name, spec] of Object.entries(specs)) spec.initialise(views[name]!, random);
+export function initialise(specs: ParameterSpecs, views: ParameterViews, random: Random): void {
+  for (const [name, spec] of Object.entries(specs)) spec.initialise(views[name]!, random, (other) => views[other]!);
+}
+
+/** Freshly drawn parameters in arrays of their own. */
+export function drawParameters(specs: ParameterSpecs, random: Random): Record<string, Float32Array> {
+  const views = Object.fromEntries(
+    Object.entries(specs).map(([name, { shape }]) => [name, new Float32Array(sizeOf(shape))]),
+  );
+  initialise(specs, views, random);
+  return views;
 }

@@ -2,17 +2,29 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import type { LinearInitialisers } from './initialisers.ts';
+import { layerNorm, layerNormSpecs } from './layer-norm.ts';
 import { linear, linearSpecs } from './linear.ts';
 import { type ParameterSpecs, type Parameters, withPrefix } from './parameters.ts';
 
-/** Layers `first` and `second`. */
-export const resblockSpecs = (size: number, initialisers: LinearInitialisers): ParameterSpecs => ({
+export type ResblockOptions = {
+  readonly initialisers: LinearInitialisers;
+  /** Normalise what enters the branch: x + Lin(ReLU(Lin(ReLU(LN x)))). Source: Lee et al. 2024 (SimBa). */
+  readonly layerNorm?: boolean | undefined;
+};
+
+/** Layers `first` and `second`, and `norm` where there is one. */
+export const resblockSpecs = (
+  size: number,
+  { initialisers, layerNorm: normalised }: ResblockOptions,
+): ParameterSpecs => ({
+  ...(normalised === true && withPrefix('norm', layerNormSpecs(size))),
   ...withPrefix('first', linearSpecs(size, size, initialisers)),
   ...withPrefix('second', linearSpecs(size, size, initialisers)),
 });
 
 /** [B, N] -> [B, N]. */
 export function resblock(parameters: Parameters, name: string, x: tf.Tensor2D): tf.Tensor2D {
-  const hidden = linear(parameters, `${name}.first`, tf.relu(x));
+  const normalised = `${name}.norm.scale` in parameters ? layerNorm(parameters, `${name}.norm`, x) : x;
+  const hidden = linear(parameters, `${name}.first`, tf.relu(normalised));
   return tf.add(x, linear(parameters, `${name}.second`, tf.relu(hidden)));
 }

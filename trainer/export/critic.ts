@@ -1,85 +1,139 @@
 /** Exports a critic as the graph contract asks: q and its gradient with respect to the action, environment units. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { type ActionScaling, toNormalised } from '../../src/nn/action-scaling.ts';
-import { type Critic, memberQ } from '../../src/nn/critics/critic.ts';
+import { toNormalised } from '../../src/nn/action-scaling.ts';
+import { type Critic, type CriticSplit, memberParameters, memberQ } from '../../src/nn/critics/critic.ts';
 import type { GeneratedLayer } from '../../src/nn/hyper/head.ts';
-import { under } from '../../src/nn/parameters.ts';
+import { normalise } from '../../src/nn/normalisation.ts';
+import type { Parameters } from '../../src/nn/parameters.ts';
 import { type InputSpec, trace } from '../../src/trace/trace.ts';
-import { asConstants, type GraphFile, graphFile, type NetworkParameters } from './graphs.ts';
+import {
+  asConstants,
+  evaluateParameters,
+  type GraphFile,
+  graphFile,
+  layersFrom,
+  type NetworkFiles,
+  type NetworkParameters,
+  namedLayers,
+  type Units,
+} from './graphs.ts';
 
-export type CriticExport = {
-  readonly critic: Critic;
-  readonly parameters: NetworkParameters;
-  readonly scaling: ActionScaling;
-  readonly observationSize: number;
-  readonly actionSize: number;
+export type CriticExport = Units & { readonly critic: Critic; readonly parameters: NetworkParameters };
+
+/**
+ * Split into primary and dynamic where a primary generates the dynamic network from the observation alone; else plain. A
+ * critic whose generated weights are the same for every input is plain, with those weights in place of its primary.
+ */
+export function exportCritic(options: CriticExport): NetworkFiles {
+  const { split } = options.critic.member;
+  if (split === undefined) return exportPlain(options, wholeMembers(options));
+  if (split.meta === 'constant') return exportPlain(options, foldedMembers(options, split));
+  return { kind: 'hyper', ...exportSplit(options, split) };
+}
+
+type Inputs = {
+  readonly observation: tf.Tensor2D;
+  readonly action: tf.Tensor2D;
+  readonly context?: tf.Tensor2D | undefined;
 };
 
-export type CriticFiles =
-  | { readonly kind: 'plain'; readonly graph: GraphFile }
-  | { readonly kind: 'hyper'; readonly primary: GraphFile; readonly dynamic: GraphFile };
+/** q [B] of each member, of normalised inputs; made inside a trace. */
+type Members = () => ((inputs: Inputs) => tf.Tensor)[];
 
-/** Split into primary and dynamic where a primary generates the dynamic network from the observation alone; else plain. */
-export const exportCritic = (options: CriticExport): CriticFiles =>
-  options.critic.member.split === undefined
-    ? { kind: 'plain', graph: exportPlain(options) }
-    : { kind: 'hyper', ...exportSplit(options, options.critic.member.split) };
+const eachMember = <T>({ ensembleSize }: Critic, f: (i: number) => T): T[] =>
+  Array.from({ length: ensembleSize }, (_, i) => f(i));
 
-/** `critic.onnx`: observation [B, O], action [B, A] -> q [B, Q], dq_da [B, Q, A]. */
-function exportPlain({ critic, parameters, scaling, observationSize, actionSize }: CriticExport): GraphFile {
-  const inputs = { observation: { shape: ['B', observationSize] }, action: { shape: ['B', actionSize] } };
-  const graph = trace('critic', inputs, ({ observation, action }) => {
+const wholeMembers =
+  ({ critic, parameters }: CriticExport): Members =>
+  () => {
     const constants = asConstants(parameters);
-    const members = Array.from({ length: critic.ensembleSize }, (_, i) => {
+    return eachMember(
+      critic,
+      (i) =>
+        ({ observation, action, context }) =>
+          memberQ(critic, i, constants, observation, action, context),
+    );
+  };
+
+/** Generates the weights once, now; the graph holds them and no primary. */
+function foldedMembers({ critic, parameters }: CriticExport, split: CriticSplit): Members {
+  const generated = eachMember(critic, (i) =>
+    evaluateParameters('critic-fold', parameters, (tensors) =>
+      namedLayers(split.generate(memberParameters(i, tensors), undefined)),
+    ),
+  );
+  return () => {
+    const constants = asConstants(parameters);
+    return eachMember(critic, (i) => (inputs) => {
+      const layers = layersFrom(generated[i]!, ({ data, shape }) => tf.tensor(data, [...shape]));
+      return split.evaluate(memberParameters(i, constants), layers, inputs);
+    });
+  };
+}
+
+function contextInput({ contextSize = 0 }: Critic['sizes']): Record<string, InputSpec> {
+  return contextSize > 0 ? { context: { shape: ['B', contextSize] } } : {};
+}
+
+/** `critic.onnx`: observation [B, O], action [B, A], context [B, C] where it has one -> q [B, Q], dq_da [B, Q, A]. */
+function exportPlain(options: CriticExport, members: Members): NetworkFiles {
+  const { sizes } = options.critic;
+  const inputs: Record<string, InputSpec> = {
+    observation: { shape: ['B', sizes.observationSize] },
+    action: { shape: ['B', sizes.actionSize] },
+    ...contextInput(sizes),
+  };
+  const graph = trace('critic', inputs, ({ observation, action, context }) => {
+    const states = normalise(options.observation, observation as tf.Tensor2D);
+    const contexts = context && normalise(options.context, context as tf.Tensor2D);
+    const each = members().map((member) => {
       const q = (a: tf.Tensor) =>
-        memberQ(critic, i, constants, observation as tf.Tensor2D, toNormalised(scaling, a) as tf.Tensor2D);
+        member({ observation: states, action: toNormalised(options.scaling, a) as tf.Tensor2D, context: contexts });
       return { q: q(action!), gradient: tf.grad((a: tf.Tensor) => tf.sum(q(a)))(action!) };
     });
-    return {
-      q: tf.stack(
-        members.map(({ q }) => q),
-        1,
-      ),
-      dq_da: tf.stack(
-        members.map(({ gradient }) => gradient),
-        1,
-      ),
-    };
+    const stack = (tensors: tf.Tensor[]) => tf.stack(tensors, 1);
+    return { q: stack(each.map(({ q }) => q)), dq_da: stack(each.map(({ gradient }) => gradient)) };
   });
-  return graphFile('critic.onnx', graph);
+  return { kind: 'plain', graph: graphFile('critic.onnx', graph) };
 }
 
 /**
  * `critic.primary.onnx`: observation [K, O] -> w0 [K, Q, I, O] g0 b0 [K, Q, 1, O] w1 ...
- * `critic.dynamic.onnx`: these, index [B] and action [B, A] -> q [B, Q], dq_da [B, Q, A]; only the dynamic part is differentiated.
+ * `critic.dynamic.onnx`: these, index [B], action [B, A] and context [B, C] where it has one -> q [B, Q], dq_da [B, Q, A]; only
+ * the dynamic part is differentiated.
  */
-function exportSplit(
-  { critic, parameters, scaling, observationSize, actionSize }: CriticExport,
-  split: NonNullable<Critic['member']['split']>,
-): { primary: GraphFile; dynamic: GraphFile } {
+function exportSplit(options: CriticExport, split: CriticSplit): { primary: GraphFile; dynamic: GraphFile } {
+  const { critic, parameters, scaling } = options;
+  const { observationSize, actionSize } = critic.sizes;
   const primary = graphFile(
     'critic.primary.onnx',
     trace('critic-primary', { observation: { shape: ['K', observationSize] } }, ({ observation }) => {
       const constants = asConstants(parameters);
-      const members = Array.from({ length: critic.ensembleSize }, (_, i) =>
-        split.generate(under(`q${i}`, constants), observation as tf.Tensor2D),
+      const states = normalise(options.observation, observation as tf.Tensor2D);
+      return namedLayers(
+        stackMembers(eachMember(critic, (i) => split.generate(memberParameters(i, constants), states))),
       );
-      return namedLayers(stackMembers(members));
     }),
   );
-  const weights = Object.fromEntries(
-    primary.graph.outputs.map(({ name, shape }): [string, InputSpec] => [name, { shape }]),
-  );
-  const inputs = { ...weights, index: { shape: ['B'], dtype: 'int64' as const }, action: { shape: ['B', actionSize] } };
+  const inputs: Record<string, InputSpec> = {
+    ...Object.fromEntries(primary.graph.outputs.map(({ name, shape }) => [name, { shape }])),
+    index: { shape: ['B'], dtype: 'int64' },
+    action: { shape: ['B', actionSize] },
+    ...contextInput(critic.sizes),
+  };
   const dynamic = graphFile(
     'critic.dynamic.onnx',
-    trace('critic-dynamic', inputs, ({ index, action, ...tensors }) => {
+    trace('critic-dynamic', inputs, ({ index, action, context, ...tensors }) => {
       const layers = layersFrom(tensors, (tensor) => tf.gather(tensor, index as tf.Tensor1D));
-      const q = (a: tf.Tensor) => split.evaluate(layers, toNormalised(scaling, a)); // [B, Q, A] -> [B, Q]
       const rows = action!.shape[0]!;
-      const perMember = tf.broadcastTo(tf.expandDims(action!, 1), [rows, critic.ensembleSize, actionSize]);
-      return { q: q(perMember), dq_da: tf.grad((a: tf.Tensor) => tf.sum(q(a)))(perMember) };
+      const perMember = (x: tf.Tensor) => tf.broadcastTo(tf.expandDims(x, 1), [rows, critic.ensembleSize, x.shape[1]!]);
+      const contexts = context && perMember(normalise(options.context, context));
+      const shared = stackedFactors(critic, parameters);
+      const q = (a: tf.Tensor) =>
+        split.evaluate(shared, layers, { action: toNormalised(scaling, a), context: contexts }); // [B, Q]
+      const actions = perMember(action!);
+      return { q: q(actions), dq_da: tf.grad((a: tf.Tensor) => tf.sum(q(a)))(actions) };
     }),
   );
   return { primary, dynamic };
@@ -88,7 +142,7 @@ function exportSplit(
 /** The members' layers side by side behind the context: [K, ...] each to [K, Q, ...]. */
 const stackMembers = (members: readonly GeneratedLayer[][]): GeneratedLayer[] =>
   members[0]!.map((_, i) => {
-    const stack = (part: keyof GeneratedLayer) =>
+    const stack = (part: 'weight' | 'gain' | 'bias') =>
       tf.stack(
         members.map((layers) => layers[i]![part]),
         1,
@@ -96,24 +150,17 @@ const stackMembers = (members: readonly GeneratedLayer[][]): GeneratedLayer[] =>
     return { weight: stack('weight'), gain: stack('gain'), bias: stack('bias') };
   });
 
-/** w0 g0 b0 w1 g1 b1 ... */
-const namedLayers = (layers: readonly GeneratedLayer[]): Record<string, tf.Tensor> =>
-  Object.fromEntries(
-    layers.flatMap(({ weight, gain, bias }, i) => [
-      [`w${i}`, weight],
-      [`g${i}`, gain],
-      [`b${i}`, bias],
+/** What a dynamic network reads besides generated layers: the members' low-rank factors, [Q, ...]. */
+function stackedFactors(critic: Critic, { views, shapes }: NetworkParameters): Parameters {
+  const members = eachMember(critic, (i) => ({
+    views: memberParameters(i, views),
+    shapes: memberParameters(i, shapes),
+  }));
+  const names = Object.keys(members[0]!.views).filter((name) => /^head\d+\.(base|left|right)$/.test(name));
+  return Object.fromEntries(
+    names.map((name) => [
+      name,
+      tf.stack(members.map((member) => tf.tensor(member.views[name]!.slice(), [...member.shapes[name]!]))),
     ]),
   );
-
-function layersFrom(
-  tensors: Readonly<Record<string, tf.Tensor>>,
-  pick: (tensor: tf.Tensor) => tf.Tensor,
-): GeneratedLayer[] {
-  const layerCount = Object.keys(tensors).length / 3;
-  return Array.from({ length: layerCount }, (_, i) => ({
-    weight: pick(tensors[`w${i}`]!),
-    gain: pick(tensors[`g${i}`]!),
-    bias: pick(tensors[`b${i}`]!),
-  }));
 }

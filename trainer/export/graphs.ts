@@ -1,19 +1,38 @@
-/** Shared by the exports: parameters as constants, and a graph as file and manifest entry. */
+/** Shared by the exports: parameters as constants, generated layers by name, and a graph as file and manifest entry. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import type { ActionScaling } from '../../src/nn/action-scaling.ts';
+import type { GeneratedLayer } from '../../src/nn/hyper/head.ts';
+import type { Normalisation } from '../../src/nn/normalisation.ts';
+import type { ParameterViews } from '../../src/nn/parameters.ts';
+import { compile } from '../../src/onnx/compile.ts';
 import { encode } from '../../src/onnx/encode.ts';
 import type { NamedValue, Graph as OnnxGraph } from '../../src/onnx/graph.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
+import { floatTensor } from '../../src/onnx/session.ts';
 import type { Graph } from '../../src/spec/manifest.ts';
+import { type TracedFunction, trace } from '../../src/trace/trace.ts';
 
 /** Parameters with their shapes, as a trained network holds them. */
 export type NetworkParameters = {
-  readonly views: Readonly<Record<string, Float32Array>>;
+  readonly views: ParameterViews;
   readonly shapes: Readonly<Record<string, readonly number[]>>;
+};
+
+/** What lies between a network and its clients' units. */
+export type Units = {
+  readonly scaling: ActionScaling;
+  readonly observation?: Normalisation | undefined;
+  readonly context?: Normalisation | undefined;
 };
 
 /** An encoded graph with its manifest entry. */
 export type GraphFile = { readonly bytes: Uint8Array; readonly graph: Graph };
+
+/** One graph, or a primary and a dynamic one. */
+export type NetworkFiles =
+  | { readonly kind: 'plain'; readonly graph: GraphFile }
+  | { readonly kind: 'hyper'; readonly primary: GraphFile; readonly dynamic: GraphFile };
 
 /** The parameters as tensors, inside a trace: they become the graph's initialisers. Copied, so training may go on. */
 export const asConstants = ({ views, shapes }: NetworkParameters): Record<string, tf.Tensor> =>
@@ -31,4 +50,42 @@ export function graphFile(file: string, traced: OnnxGraph): GraphFile {
     bytes: encode(optimised),
     graph: { file, inputs: traced.inputs.map(tensor), outputs: traced.outputs.map(tensor) },
   };
+}
+
+/** Values of a function of parameters alone, computed once. */
+export function evaluateParameters(
+  name: string,
+  { views, shapes }: NetworkParameters,
+  fn: TracedFunction,
+): Record<string, { readonly data: Float32Array; readonly shape: readonly number[] }> {
+  const inputs = Object.fromEntries(Object.entries(shapes).map(([parameter, shape]) => [parameter, { shape }]));
+  const session = compile(trace(name, inputs, fn), { threadCount: 1 });
+  const feeds = Object.fromEntries(
+    session.inputs.map((input) => [input.name, floatTensor(views[input.name]!, shapes[input.name]!)]),
+  );
+  const values = Object.entries(session.run(feeds)).map(
+    ([output, { data, dims }]) => [output, { data: (data as Float32Array).slice(), shape: dims }] as const,
+  );
+  session.dispose();
+  return Object.fromEntries(values);
+}
+
+/** w0 g0 b0 w1 g1 b1 ... */
+export const namedLayers = (layers: readonly GeneratedLayer[]): Record<string, tf.Tensor> =>
+  Object.fromEntries(
+    layers.flatMap(({ weight, gain, bias }, i) => [
+      [`w${i}`, weight],
+      [`g${i}`, gain],
+      [`b${i}`, bias],
+    ]),
+  );
+
+/** The layers of tensors w0 g0 b0 w1 ..., each passed through `pick`. */
+export function layersFrom<T>(tensors: Readonly<Record<string, T>>, pick: (tensor: T) => tf.Tensor): GeneratedLayer[] {
+  const layerCount = Object.keys(tensors).filter((name) => /^w\d+$/.test(name)).length;
+  return Array.from({ length: layerCount }, (_, i) => ({
+    weight: pick(tensors[`w${i}`]!),
+    gain: pick(tensors[`g${i}`]!),
+    bias: pick(tensors[`b${i}`]!),
+  }));
 }

@@ -1,29 +1,92 @@
-/** Exports a deterministic policy as the graph contract asks: observation in, action out, environment units. */
+/** Exports a policy as the graph contract asks: observation, and context and noise where it takes them, to actions in environment units. */
 
-import type * as tf from '@tensorflow/tfjs-core';
-import { type ActionScaling, toEnvironment } from '../../src/nn/action-scaling.ts';
-import type { Parameters } from '../../src/nn/parameters.ts';
-import { trace } from '../../src/trace/trace.ts';
-import { asConstants, type GraphFile, graphFile, type NetworkParameters } from './graphs.ts';
+import * as tf from '@tensorflow/tfjs-core';
+import { logVolume, toEnvironment } from '../../src/nn/action-scaling.ts';
+import { normalise } from '../../src/nn/normalisation.ts';
+import { actionOf, type Policy, type PolicyOutput, policyOutput, sampleOf } from '../../src/nn/policies/policy.ts';
+import { type InputSpec, trace } from '../../src/trace/trace.ts';
+import {
+  asConstants,
+  graphFile,
+  layersFrom,
+  type NetworkFiles,
+  type NetworkParameters,
+  namedLayers,
+  type Units,
+} from './graphs.ts';
 
-export type DeterministicPolicyExport = {
-  /** Observation [B, O] to normalised action [B, A]. */
-  readonly actor: (parameters: Parameters, observation: tf.Tensor2D) => tf.Tensor2D;
-  readonly parameters: NetworkParameters;
-  readonly scaling: ActionScaling;
-  readonly observationSize: number;
-};
+export type PolicyExport = Units & { readonly policy: Policy; readonly parameters: NetworkParameters };
 
-/** `policy.onnx`: observation [B, O] -> action [B, A]. */
-export const exportDeterministicPolicy = ({
-  actor,
-  parameters,
-  scaling,
-  observationSize,
-}: DeterministicPolicyExport): GraphFile =>
-  graphFile(
-    'policy.onnx',
-    trace('policy', { observation: { shape: ['B', observationSize] } }, ({ observation }) => ({
-      action: toEnvironment(scaling, actor(asConstants(parameters), observation as tf.Tensor2D)),
-    })),
+/** Split into primary and dynamic where a primary generates the policy from the context; else plain. */
+export const exportPolicy = (options: PolicyExport): NetworkFiles =>
+  options.policy.split === undefined ? exportPlain(options) : exportSplit(options, options.policy.split);
+
+/**
+ * What a policy's graph gives: `action` [B, A] in environment units and, where the policy is stochastic, `log_prob` [B], the
+ * log-density of the unclipped sample in environment units.
+ * @param noise standard normal, [B, A]; zeros give the deterministic action
+ */
+export function policyResults(
+  { policy, scaling }: Pick<PolicyExport, 'policy' | 'scaling'>,
+  output: PolicyOutput,
+  noise: tf.Tensor | undefined,
+): Record<string, tf.Tensor> {
+  if (noise === undefined) return { action: toEnvironment(scaling, actionOf(policy, output)) };
+  const { action, logProb } = sampleOf(policy, output, noise);
+  return { action: toEnvironment(scaling, action), log_prob: tf.sub(logProb, logVolume(scaling)) };
+}
+
+function noiseInput({ distribution, sizes }: Policy): Record<string, InputSpec> {
+  return distribution === 'deterministic' ? {} : { noise: { shape: ['B', sizes.actionSize] } };
+}
+
+/** `policy.onnx`: observation [B, O], context [B, C], noise [B, A] -> action [B, A], log_prob [B]. */
+function exportPlain(options: PolicyExport): NetworkFiles {
+  const { policy, parameters } = options;
+  const { observationSize, contextSize = 0 } = policy.sizes;
+  const inputs: Record<string, InputSpec> = {
+    observation: { shape: ['B', observationSize] },
+    ...(contextSize > 0 && { context: { shape: ['B', contextSize] } }),
+    ...noiseInput(policy),
+  };
+  const graph = trace('policy', inputs, ({ observation, context, noise }) => {
+    const output = policyOutput(
+      policy,
+      asConstants(parameters),
+      normalise(options.observation, observation as tf.Tensor2D),
+      context && normalise(options.context, context as tf.Tensor2D),
+    );
+    return policyResults(options, output, noise);
+  });
+  return { kind: 'plain', graph: graphFile('policy.onnx', graph) };
+}
+
+/**
+ * `policy.primary.onnx`: context [K, C] -> w0 [K, I, O] g0 b0 [K, 1, O] w1 ...; a log-std head's layer comes last.
+ * `policy.dynamic.onnx`: these, index [B], observation [B, O], noise [B, A] -> action [B, A], log_prob [B].
+ */
+function exportSplit(options: PolicyExport, split: NonNullable<Policy['split']>): NetworkFiles {
+  const { policy, parameters } = options;
+  const { observationSize, contextSize = 0 } = policy.sizes;
+  const primary = graphFile(
+    'policy.primary.onnx',
+    trace('policy-primary', { context: { shape: ['K', contextSize] } }, ({ context }) =>
+      namedLayers(split.generate(asConstants(parameters), normalise(options.context, context as tf.Tensor2D))),
+    ),
   );
+  const inputs: Record<string, InputSpec> = {
+    ...Object.fromEntries(primary.graph.outputs.map(({ name, shape }) => [name, { shape }])),
+    index: { shape: ['B'], dtype: 'int64' },
+    observation: { shape: ['B', observationSize] },
+    ...noiseInput(policy),
+  };
+  const dynamic = graphFile(
+    'policy.dynamic.onnx',
+    trace('policy-dynamic', inputs, ({ index, observation, noise, ...tensors }) => {
+      const layers = layersFrom(tensors, (tensor) => tf.gather(tensor, index as tf.Tensor1D));
+      const base = normalise(options.observation, observation!);
+      return policyResults(options, split.evaluate(asConstants(parameters), layers, base), noise);
+    }),
+  );
+  return { kind: 'hyper', primary, dynamic };
+}

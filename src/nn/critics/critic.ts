@@ -1,45 +1,86 @@
-/** What every critic is: an ensemble of Q functions of observation and action. */
+/** What every critic is: an ensemble of Q functions of observation and action, and of a context where it has one. */
 
 import * as tf from '@tensorflow/tfjs-core';
 import type { GeneratedLayer } from '../hyper/head.ts';
+import type { Hypernetwork } from '../hyper/hypernetwork.ts';
 import { type ParameterSpecs, type Parameters, under, withPrefix } from '../parameters.ts';
+import { checkInputs } from '../shapes.ts';
 
-/** One Q function. B rows, O observation values, A action values. */
+export type CriticSizes = {
+  readonly observationSize: number;
+  readonly actionSize: number;
+  /** Values of a context, e.g. PEARL's z; 0 where absent. */
+  readonly contextSize?: number | undefined;
+};
+
+/** What a dynamic network may read: one [..., size] each. */
+export type CriticInputs = {
+  readonly observation?: tf.Tensor | undefined;
+  readonly action: tf.Tensor;
+  readonly context?: tf.Tensor | undefined;
+};
+
+/** One Q function. B rows, O observation values, A action values, C context values. */
 export type QFunction = {
   /** Name in the registry, e.g. `sa-hyper`. */
   readonly architecture: string;
   readonly specs: ParameterSpecs;
-  /** Observation [B, O] and action [B, A] to q [B]. */
-  q(parameters: Parameters, observation: tf.Tensor2D, action: tf.Tensor2D): tf.Tensor1D;
-  /** Present where a primary generates a dynamic network from the observation alone. */
-  readonly split?: {
-    /** Observation [K, O] to layers with leading K. */
-    generate(parameters: Parameters, observation: tf.Tensor2D): GeneratedLayer[];
-    /** Layers with leading dimensions (...) and action [..., A] to q [...]. */
-    evaluate(layers: readonly GeneratedLayer[], action: tf.Tensor): tf.Tensor;
-  };
+  /** Parameters that all members of an ensemble share; the member sees them under `shared.`. */
+  readonly sharedSpecs?: ParameterSpecs | undefined;
+  /** Observation [B, O], action [B, A] and, with a context, [B, C] to q [B]. */
+  q(parameters: Parameters, observation: tf.Tensor2D, action: tf.Tensor2D, context?: tf.Tensor2D): tf.Tensor1D;
+  /** Present in hypernetworks. */
+  readonly hypernetwork?: Hypernetwork | undefined;
+  /** Present where the dynamic network can be evaluated without the primary. */
+  readonly split?: CriticSplit | undefined;
 };
 
-/** Q independent Q functions of one architecture; member i's parameters are under `q<i>.`. */
+export type CriticSplit = {
+  /** Whether the weights are generated per observation, or are the same for every input. */
+  readonly meta: 'observation' | 'constant';
+  /** Observation [K, O] to layers with leading K; K = 1 and no observation where the weights are constant. */
+  generate(parameters: Parameters, observation: tf.Tensor2D | undefined): GeneratedLayer[];
+  /** Layers with leading dimensions (...) and inputs [..., size] to q [...]. The observation is read only where the weights are constant. */
+  evaluate(parameters: Parameters, layers: readonly GeneratedLayer[], inputs: CriticInputs): tf.Tensor;
+};
+
+/** Q independent Q functions of one architecture; member i's parameters are under `q<i>.`, common ones under `shared.`. */
 export type Critic = {
   readonly member: QFunction;
   readonly ensembleSize: number;
+  readonly sizes: CriticSizes;
   readonly specs: ParameterSpecs;
 };
 
-export function createEnsemble(member: QFunction, ensembleSize: number): Critic {
+export function createEnsemble(member: QFunction, sizes: CriticSizes, ensembleSize: number): Critic {
   const specs = Array.from({ length: ensembleSize }, (_, i) => withPrefix(`q${i}`, member.specs));
-  return { member, ensembleSize, specs: Object.assign({}, ...specs) };
+  const shared = member.sharedSpecs === undefined ? {} : withPrefix('shared', member.sharedSpecs);
+  return { member, ensembleSize, sizes, specs: Object.assign({}, ...specs, shared) };
 }
 
-/** The i-th member's q, [B]. */
-export const memberQ = (
-  { member }: Critic,
+/** What member i reads of a critic's parameters: its own, and the shared ones under `shared.`. */
+export const memberParameters = <T>(i: number, parameters: Readonly<Record<string, T>>): Record<string, T> => ({
+  ...under(`q${i}`, parameters),
+  ...Object.fromEntries(Object.entries(parameters).filter(([name]) => name.startsWith('shared.'))),
+});
+
+/**
+ * The i-th member's q, [B].
+ * @throws HyperpolicyError invalid_argument naming expected and actual shapes
+ */
+export function memberQ(
+  { member, sizes }: Critic,
   i: number,
   parameters: Parameters,
   observation: tf.Tensor2D,
   action: tf.Tensor2D,
-): tf.Tensor1D => member.q(under(`q${i}`, parameters), observation, action);
+  context?: tf.Tensor2D,
+): tf.Tensor1D {
+  const { observationSize, actionSize, contextSize = 0 } = sizes;
+  const columns = { observation: observationSize, action: actionSize, context: contextSize };
+  checkInputs(`critic ${member.architecture}`, columns, { observation, action, context });
+  return member.q(memberParameters(i, parameters), observation, action, context);
+}
 
 /** Every member's q, [B, Q]. */
 export const ensembleQ = (
@@ -47,8 +88,15 @@ export const ensembleQ = (
   parameters: Parameters,
   observation: tf.Tensor2D,
   action: tf.Tensor2D,
+  context?: tf.Tensor2D,
 ): tf.Tensor2D =>
   tf.stack(
-    Array.from({ length: critic.ensembleSize }, (_, i) => memberQ(critic, i, parameters, observation, action)),
+    Array.from({ length: critic.ensembleSize }, (_, i) => memberQ(critic, i, parameters, observation, action, context)),
     1,
   ) as tf.Tensor2D;
+
+/** Those of the inputs that are there, side by side: [..., sum of their sizes]. */
+export function concatInputs(...inputs: (tf.Tensor | undefined)[]): tf.Tensor {
+  const present = inputs.filter((input) => input !== undefined);
+  return present.length === 1 ? present[0]! : tf.concat(present, -1);
+}

@@ -1,35 +1,53 @@
 /** Critic architectures by name. */
 
 import { invalidArgument } from '../../spec/errors.ts';
+import type { HyperOptions } from '../hyper/hypernetwork.ts';
 import { paperTrunk } from '../hyper/primary.ts';
-import { type Critic, createEnsemble, type QFunction } from './critic.ts';
-import { mlpQ } from './mlp.ts';
-import { saHyperQ } from './sa-hyper.ts';
+import { type Critic, type CriticSizes, createEnsemble, type QFunction } from './critic.ts';
+import { hyperQ } from './hyper.ts';
+import { d2rlQ, mlpQ } from './mlp.ts';
+import { resnet35Q, resnetFeaturesQ } from './residual.ts';
+import { bronetQ, simbaV2Q } from './simba.ts';
 
-export type CriticConfig = {
+/** The hypernetwork's options hold for hypernetworks (`trunkSizes` also for `resnet-features`). */
+export type CriticConfig = HyperOptions & {
   /** A name in {@link criticNames}. */
   readonly architecture: string;
-  /** Widths of the primary's stages, for hypernetworks; the paper's where absent. */
-  readonly trunkSizes?: readonly number[] | undefined;
-  /** Widths of the dynamic network's hidden layers, for hypernetworks; 256 where absent. */
-  readonly dynamicHiddenSizes?: readonly number[] | undefined;
+  /** Widths of an MLP's hidden layers; the named architecture's where absent. */
+  readonly hiddenSizes?: readonly number[] | undefined;
 };
 
-type Sizes = { readonly observationSize: number; readonly actionSize: number };
+type Builder = (config: CriticConfig, sizes: CriticSizes) => QFunction;
 
-const builders: Readonly<Record<string, (config: CriticConfig, sizes: Sizes) => QFunction>> = {
-  'mlp-standard': (_config, sizes) => mlpQ('mlp-standard', { ...sizes, hiddenSizes: [256, 256] }),
-  'sa-hyper': ({ trunkSizes = paperTrunk, dynamicHiddenSizes = [256] }, sizes) =>
-    saHyperQ({ ...sizes, trunkSizes, dynamicHiddenSizes }),
+const mlpOf =
+  (architecture: string, hiddenSizes: readonly number[]): Builder =>
+  (config, sizes) =>
+    mlpQ(architecture, sizes, config.hiddenSizes ?? hiddenSizes);
+
+const builders: Readonly<Record<string, Builder>> = {
+  'mlp-standard': mlpOf('mlp-standard', [256, 256]),
+  'mlp-small': mlpOf('mlp-small', [256]),
+  'mlp-large': mlpOf('mlp-large', [2900, 2900]),
+  'resnet-features': ({ trunkSizes = paperTrunk }, sizes) => resnetFeaturesQ(sizes, trunkSizes),
+  resnet35: (_config, sizes) => resnet35Q(sizes),
+  'q-d2rl': (_config, sizes) => d2rlQ(sizes),
+  'sa-hyper': (config, sizes) => hyperQ('sa-hyper', sizes, config),
+  'as-hyper': (config, sizes) => hyperQ('as-hyper', sizes, config),
+  'emb-hyper': (config, sizes) => hyperQ('emb-hyper', sizes, config),
+  bronet: (_config, sizes) => bronetQ(sizes),
+  'simba-v2': (_config, sizes) => simbaV2Q(sizes),
 };
 
+/** The nine of the paper, then those from later work. */
 export const criticNames: readonly string[] = Object.keys(builders);
 
 /**
  * A critic of `ensembleSize` independent Q functions.
- * @throws HyperpolicyError invalid_argument for an unknown architecture
+ *
+ * A state value V(s, z) is a critic whose action is z: `actionSize` = the context's size, no context.
+ * @throws HyperpolicyError invalid_argument for an unknown architecture or options that do not fit
  */
-export function createCritic(config: CriticConfig, sizes: Sizes & { readonly ensembleSize: number }): Critic {
+export function createCritic(config: CriticConfig, sizes: CriticSizes & { readonly ensembleSize: number }): Critic {
   const build = builders[config.architecture];
   if (build === undefined) {
     throw invalidArgument({
@@ -38,5 +56,5 @@ export function createCritic(config: CriticConfig, sizes: Sizes & { readonly ens
       actual: `"${config.architecture}"`,
     });
   }
-  return createEnsemble(build(config, sizes), sizes.ensembleSize);
+  return createEnsemble(build(config, sizes), sizes, sizes.ensembleSize);
 }

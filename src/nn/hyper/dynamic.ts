@@ -3,21 +3,46 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { GeneratedLayer } from './head.ts';
 
+export type DynamicOptions = {
+  /** Concatenate x to the input of every layer after the first. Source: Sinha et al. 2020 (D2RL); not in the paper. */
+  readonly dense?: boolean | undefined;
+};
+
 /**
  * y = ReLU(g * (x W) + b) per layer, without ReLU after the last; the gain does not scale the bias.
  *
- * Leading dimensions (...) broadcast: [B] rows with a layer each, or [B, Q] for an ensemble.
+ * Leading dimensions (...) broadcast: [B] rows with a layer each, or [B, Q] for an ensemble. Layers without leading
+ * dimensions ({@link sharedLayers}) serve all rows with one product.
  *
  * Source: Sarafian et al. 2021, section 3 and appendix.
- * @param layers weight [..., I, O], gain and bias [..., 1, O]
+ * @param layers weight [..., I, O], gain and bias [..., 1, O]; or weight [I, O], gain and bias [1, O]
  * @param x [..., I]
  * @returns [..., O of the last layer]
  */
-export function dynamic(layers: readonly GeneratedLayer[], x: tf.Tensor): tf.Tensor {
-  let h = tf.expandDims(x, -2); // [..., 1, I]
-  layers.forEach(({ weight, gain, bias }, i) => {
-    h = tf.add(tf.mul(gain, tf.matMul(h, weight)), bias); // [..., 1, O]
+export function dynamic(layers: readonly GeneratedLayer[], x: tf.Tensor, { dense }: DynamicOptions = {}): tf.Tensor {
+  const isShared = layers[0]!.weight.rank === 2;
+  const input = isShared ? x : tf.expandDims(x, -2); // [..., 1, I]
+  let h = input;
+  layers.forEach((layer, i) => {
+    if (i > 0 && dense === true) h = tf.concat([h, input], -1);
+    h = tf.add(tf.mul(layer.gain, product(h, layer)), layer.bias); // [..., 1, O]
     if (i < layers.length - 1) h = tf.relu(h);
   });
-  return tf.squeeze(h, [-2]);
+  return isShared ? h : tf.squeeze(h, [-2]);
 }
+
+/** h W; a low-rank W = base + left diag(weight) right is never formed. */
+function product(h: tf.Tensor, { weight, factors }: GeneratedLayer): tf.Tensor {
+  if (factors === undefined) return tf.matMul(h, weight);
+  const { base, left, right } = factors;
+  return tf.add(tf.matMul(h, base), tf.matMul(tf.mul(tf.matMul(h, left), weight), right));
+}
+
+/** The layers of the only context, [1, ...], as layers for all rows. */
+export const sharedLayers = (layers: readonly GeneratedLayer[]): GeneratedLayer[] =>
+  layers.map(({ weight, gain, bias, factors }) => ({
+    weight: tf.squeeze(weight, [0]),
+    gain: tf.squeeze(gain, [0]),
+    bias: tf.squeeze(bias, [0]),
+    factors,
+  }));

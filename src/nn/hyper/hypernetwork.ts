@@ -1,39 +1,136 @@
 /** A whole hypernetwork: trunk and heads that generate a dynamic network from a meta variable. */
 
 import type * as tf from '@tensorflow/tfjs-core';
+import { invalidArgument } from '../../spec/errors.ts';
 import { type ParameterSpecs, type Parameters, under, withPrefix } from '../parameters.ts';
-import { type GeneratedLayer, head, headSpecs, hyperlHeadBounds } from './head.ts';
-import { primary, primarySpecs } from './primary.ts';
+import { dynamic, sharedLayers } from './dynamic.ts';
+import { factorsOf, type GeneratedLayer, head, headSpecs } from './head.ts';
+import {
+  type HyperInitialisation,
+  headInitialisers,
+  hyperInitialisations,
+  type LayerRole,
+  trunkInitialisers,
+  withEmbeddingPower,
+} from './initialisation.ts';
+import { paperTrunk, primary, primarySpecs } from './primary.ts';
 
-export type HypernetworkConfig = {
+/** Everything about a hypernetwork but its sizes of input and output; the paper's where absent. */
+export type HyperOptions = {
+  /** Widths of the primary's stages; the last is the embedding's. */
+  readonly trunkSizes?: readonly number[] | undefined;
+  /** Widths of the dynamic network's hidden layers; 256 in the paper. */
+  readonly dynamicHiddenSizes?: readonly number[] | undefined;
+  readonly initialisation?: HyperInitialisation | undefined;
+  /** Layer normalisation in the trunk's residual blocks; not in the paper. */
+  readonly trunkLayerNorm?: boolean | undefined;
+  /** A D2RL dynamic network; not in the paper. */
+  readonly dynamicDense?: boolean | undefined;
+  /** Rank of low-rank weight heads; full heads, as in the paper, where absent. */
+  readonly headRank?: number | undefined;
+};
+
+export type HypernetworkConfig = HyperOptions & {
   readonly metaSize: number;
   readonly baseSize: number;
   readonly outputSize: number;
-  /** Widths of the primary's stages; the last is the embedding's. */
-  readonly trunkSizes: readonly number[];
-  /** Widths of the dynamic network's hidden layers; 256 in the paper. */
-  readonly hiddenSizes: readonly number[];
+  /** A second output layer of the same size, for a log standard deviation. */
+  readonly logStdHead?: boolean | undefined;
 };
 
-/** Input and output size of each dynamic layer. */
-export const dynamicSizes = ({ baseSize, hiddenSizes, outputSize }: HypernetworkConfig): [number, number][] => {
-  const sizes = [baseSize, ...hiddenSizes, outputSize];
-  return sizes.slice(1).map((size, i) => [sizes[i]!, size]);
+export type Hypernetwork = {
+  readonly specs: ParameterSpecs;
+  /** Values that one context's generated layers have. */
+  readonly generatedCount: number;
+  /** Multiply-adds of the dynamic network for one row, beyond those of shared factors. */
+  readonly generatedProducts: number;
+  /** Meta variable [K, meta size] -> dynamic layers with leading K. */
+  generate(parameters: Parameters, meta: tf.Tensor2D): GeneratedLayer[];
+  /**
+   * The dynamic network's outputs, each [..., output size]: one, or with a log-std head two.
+   * @param layers of {@link generate}: leading (...) as x, or [1] for all rows of x [B, base size]
+   */
+  evaluate(parameters: Parameters, layers: readonly GeneratedLayer[], x: tf.Tensor): tf.Tensor[];
 };
 
-/** `primary.*` and `head0.* ... headN.*`, in the `hyperl` initialisation. */
-export function hypernetworkSpecs(config: HypernetworkConfig): ParameterSpecs {
-  const layers = dynamicSizes(config);
-  const embeddingSize = config.trunkSizes.at(-1)!;
-  const heads = layers.map(([inputSize, outputSize], i) => {
-    const bound = i === layers.length - 1 ? hyperlHeadBounds.last : hyperlHeadBounds.first;
-    return withPrefix(`head${i}`, headSpecs(embeddingSize, { inputSize, outputSize, bound }));
-  });
-  return Object.assign(withPrefix('primary', primarySpecs(config.metaSize, config.trunkSizes)), ...heads);
+/**
+ * `primary.*` and `head0.* ... headN.*`; a log-std head is the last of them.
+ *
+ * Source: Sarafian et al. 2021, section 3 and appendix.
+ * @throws HyperpolicyError invalid_argument: options that do not fit each other
+ */
+export function createHypernetwork(config: HypernetworkConfig): Hypernetwork {
+  const { trunkSizes = paperTrunk, logStdHead = false, dynamicDense: dense, headRank } = config;
+  checkOptions(config);
+  const layers = dynamicLayers(config);
+  const hiddenCount = layers.filter(({ role }) => role === 'first').length;
+  const generatedCount = layers.reduce((sum, { weightSize, outputSize }) => sum + weightSize + 2 * outputSize, 0);
+  return {
+    specs: hypernetworkSpecs(config, layers),
+    generatedCount,
+    generatedProducts: headRank === undefined ? layers.reduce((sum, { weightSize }) => sum + weightSize, 0) : 0,
+    generate(parameters, meta) {
+      const embedding = primary(under('primary', parameters), trunkSizes.length, meta);
+      return layers.map(({ inputSize }, i) => head(under(`head${i}`, parameters), embedding, inputSize));
+    },
+    evaluate(parameters, generated, x) {
+      const whole = generated.map((layer, i) => ({ ...layer, factors: factorsOf(under(`head${i}`, parameters)) }));
+      const isShared = x.rank === 2 && whole[0]!.gain.shape[0] === 1 && x.shape[0] !== 1;
+      const ready = isShared ? sharedLayers(whole) : whole;
+      const hidden = ready.slice(0, hiddenCount);
+      // The hidden layers appear once in a traced graph, however many outputs read them.
+      const output = (i: number) => dynamic([...hidden, ready[i]!], x, { dense });
+      return logStdHead ? [output(hiddenCount), output(hiddenCount + 1)] : [output(hiddenCount)];
+    },
+  };
 }
 
-/** Meta variable [K, meta size] -> dynamic layers with leading K. */
-export function generate(parameters: Parameters, config: HypernetworkConfig, meta: tf.Tensor2D): GeneratedLayer[] {
-  const embedding = primary(under('primary', parameters), config.trunkSizes, meta);
-  return dynamicSizes(config).map(([inputSize], i) => head(under(`head${i}`, parameters), embedding, inputSize));
+type DynamicLayer = {
+  readonly inputSize: number;
+  readonly outputSize: number;
+  /** Generated values of the weight. */
+  readonly weightSize: number;
+  readonly role: LayerRole;
+};
+
+function dynamicLayers(config: HypernetworkConfig): DynamicLayer[] {
+  const { baseSize, outputSize, dynamicHiddenSizes = [256], dynamicDense, headRank, logStdHead } = config;
+  const layer = (index: number, size: number, role: LayerRole): DynamicLayer => {
+    const previous = index === 0 ? baseSize : dynamicHiddenSizes[index - 1]! + (dynamicDense === true ? baseSize : 0);
+    return { inputSize: previous, outputSize: size, weightSize: headRank ?? previous * size, role };
+  };
+  const depth = dynamicHiddenSizes.length;
+  return [
+    ...dynamicHiddenSizes.map((size, i) => layer(i, size, 'first')),
+    layer(depth, outputSize, 'last'),
+    ...(logStdHead === true ? [layer(depth, outputSize, 'log-std')] : []),
+  ];
+}
+
+function hypernetworkSpecs(config: HypernetworkConfig, layers: readonly DynamicLayer[]): ParameterSpecs {
+  const { metaSize, trunkSizes = paperTrunk, initialisation = 'hyperl', trunkLayerNorm, headRank } = config;
+  const embeddingSize = trunkSizes.at(-1)!;
+  const trunk = primarySpecs(metaSize, {
+    trunkSizes,
+    initialisers: trunkInitialisers(initialisation),
+    layerNorm: trunkLayerNorm,
+  });
+  const heads = layers.map(({ inputSize, outputSize, role }, i) => {
+    const initialisers = headInitialisers(initialisation, { embeddingSize, inputSize, role });
+    return withPrefix(`head${i}`, headSpecs({ embeddingSize, inputSize, outputSize, rank: headRank, initialisers }));
+  });
+  const specs: ParameterSpecs = Object.assign(withPrefix('primary', trunk), ...heads);
+  return initialisation === 'hfi' ? withEmbeddingPower(specs, metaSize, trunkSizes.length) : specs;
+}
+
+function checkOptions({ trunkSizes, initialisation = 'hyperl', headRank }: HypernetworkConfig): void {
+  const refuse = (expected: string, actual: string) => invalidArgument({ where: 'hypernetwork', expected, actual });
+  if (trunkSizes?.length === 0) throw refuse('at least one trunk width', 'none');
+  if (!hyperInitialisations.includes(initialisation)) {
+    throw refuse(`an initialisation of ${hyperInitialisations.join(', ')}`, `"${initialisation}"`);
+  }
+  // The other schemes say what a whole generated weight is at the start; a low-rank one starts from its base.
+  if (headRank !== undefined && initialisation !== 'hyperl' && initialisation !== 'default') {
+    throw refuse('initialisation hyperl or default with low-rank heads', `"${initialisation}"`);
+  }
 }

@@ -1,7 +1,7 @@
 /** The primary network's trunk: meta variable z to the embedding that the heads read. */
 
 import type * as tf from '@tensorflow/tfjs-core';
-import { hyperlTrunk } from '../initialisers.ts';
+import type { LinearInitialisers } from '../initialisers.ts';
 import { linear, linearSpecs } from '../linear.ts';
 import { type ParameterSpecs, type Parameters, withPrefix } from '../parameters.ts';
 import { resblock, resblockSpecs } from '../resblock.ts';
@@ -11,19 +11,30 @@ export const paperTrunk: readonly number[] = [256, 512, 1024];
 
 const blocksPerStage = 2;
 
+export type PrimaryOptions = {
+  /** Widths of the stages. */
+  readonly trunkSizes: readonly number[];
+  /** Of a linear layer with that many inputs. */
+  readonly initialisers: (fanIn: number) => LinearInitialisers;
+  /** Layer normalisation in the residual blocks; not in the paper. */
+  readonly layerNorm?: boolean | undefined;
+};
+
 /**
  * One stage per width: a linear layer to it, then two residual blocks. Nothing between the last block and the heads.
  *
  * Source: Sarafian et al. 2021, appendix, table of the primary network.
  */
-export function primarySpecs(metaSize: number, widths: readonly number[]): ParameterSpecs {
-  const stages = widths.map((width, i) => {
-    const inputSize = i === 0 ? metaSize : widths[i - 1]!;
-    const blocks = Array.from({ length: blocksPerStage }, (_, j) =>
-      withPrefix(`stage${i}.block${j}`, resblockSpecs(width, hyperlTrunk(width))),
-    );
+export function primarySpecs(
+  metaSize: number,
+  { trunkSizes, initialisers, layerNorm }: PrimaryOptions,
+): ParameterSpecs {
+  const stages = trunkSizes.map((width, i) => {
+    const inputSize = i === 0 ? metaSize : trunkSizes[i - 1]!;
+    const block = resblockSpecs(width, { initialisers: initialisers(width), layerNorm });
+    const blocks = Array.from({ length: blocksPerStage }, (_, j) => withPrefix(`stage${i}.block${j}`, block));
     return Object.assign(
-      withPrefix(`stage${i}.input`, linearSpecs(inputSize, width, hyperlTrunk(inputSize))),
+      withPrefix(`stage${i}.input`, linearSpecs(inputSize, width, initialisers(inputSize))),
       ...blocks,
     );
   });
@@ -31,9 +42,9 @@ export function primarySpecs(metaSize: number, widths: readonly number[]): Param
 }
 
 /** [K, meta size] -> [K, last width]. */
-export function primary(parameters: Parameters, widths: readonly number[], meta: tf.Tensor2D): tf.Tensor2D {
+export function primary(parameters: Parameters, stageCount: number, meta: tf.Tensor2D): tf.Tensor2D {
   let h = meta;
-  for (let i = 0; i < widths.length; i++) {
+  for (let i = 0; i < stageCount; i++) {
     h = linear(parameters, `stage${i}.input`, h);
     for (let j = 0; j < blocksPerStage; j++) h = resblock(parameters, `stage${i}.block${j}`, h);
   }

@@ -207,9 +207,9 @@ function compileSteps({
 const prefixed = <T>(prefix: string, record: Readonly<Record<string, T>>): Record<string, T> =>
   Object.fromEntries(Object.entries(record).map(([name, value]) => [`${prefix}.${name}`, value]));
 
-/** The actor's loss reads Q1 alone. */
+/** The actor's loss reads Q1 alone, with what the twins share. */
 const firstMember = (views: Readonly<Record<string, Float32Array>>): Record<string, Float32Array> =>
-  Object.fromEntries(Object.entries(views).filter(([name]) => name.startsWith('q0.')));
+  Object.fromEntries(Object.entries(views).filter(([name]) => !name.startsWith('q1.')));
 
 function copyBatch(from: Batch, to: Batch): void {
   to.observation.set(from.observation);

@@ -5,11 +5,13 @@ import { type ActionScaling, actionScaling } from '../../../src/nn/action-scalin
 import type { Critic } from '../../../src/nn/critics/critic.ts';
 import { createCritic } from '../../../src/nn/critics/registry.ts';
 import type { ParameterSpecs, Parameters } from '../../../src/nn/parameters.ts';
-import { deterministicPolicy, deterministicPolicySpecs } from '../../../src/nn/policies/deterministic.ts';
+import { actionOf, type Policy, policyOutput } from '../../../src/nn/policies/policy.ts';
+import { createPolicy } from '../../../src/nn/policies/registry.ts';
 import { type PolicySpecs, specSize } from '../../../src/spec/tensor-spec.ts';
 import type { Td3Config } from './config.ts';
 
 export type Td3Networks = {
+  readonly policy: Policy;
   readonly actorSpecs: ParameterSpecs;
   /** Observation [B, O] to normalised action [B, A]. */
   readonly actor: (parameters: Parameters, observation: tf.Tensor2D) => tf.Tensor2D;
@@ -21,9 +23,11 @@ export type Td3Networks = {
 
 export function createTd3Networks(config: Td3Config, { observation, action }: PolicySpecs): Td3Networks {
   const sizes = { observationSize: specSize(observation), actionSize: specSize(action) };
+  const policy = createPolicy({ architecture: 'td3-policy', hiddenSizes: config.actorHiddenSizes }, sizes);
   return {
-    actorSpecs: deterministicPolicySpecs({ ...sizes, hiddenSizes: config.actorHiddenSizes }),
-    actor: deterministicPolicy,
+    policy,
+    actorSpecs: policy.specs,
+    actor: (parameters, state) => actionOf(policy, policyOutput(policy, parameters, state)) as tf.Tensor2D,
     critic: createCritic(config.critic, { ...sizes, ensembleSize: 2 }),
     scaling: actionScaling(action),
     ...sizes,

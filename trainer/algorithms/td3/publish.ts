@@ -2,33 +2,30 @@
 
 import { shapesOf } from '../../../src/nn/parameters.ts';
 import type { PublishedPackage } from '../../../src/spec/package.ts';
-import { type ActorCriticPackage, publishActorCritic } from '../../export/package.ts';
+import { type ModelToPublish, publishModel } from '../../export/package.ts';
 import type { Td3Learner } from './learner.ts';
 
-export type Td3Package = Omit<ActorCriticPackage, 'algorithm' | 'rewardScale' | 'policy' | 'critic'> & {
+export type Td3Package = Omit<ModelToPublish, 'algorithm' | 'rewardScale' | 'policy' | 'critic'> & {
   readonly learner: Td3Learner;
 };
 
 /** Errors: those of publishPackage. */
 export function publishTd3({ learner, ...options }: Td3Package): Promise<PublishedPackage> {
   const { networks, actor, critic } = learner;
-  const { scaling, observationSize, actionSize } = networks;
-  return publishActorCritic({
+  const { scaling } = networks;
+  return publishModel({
     ...options,
     algorithm: 'td3',
     rewardScale: 1,
     policy: {
-      actor: networks.actor,
+      policy: networks.policy,
       parameters: { views: actor.parameters, shapes: shapesOf(networks.actorSpecs) },
       scaling,
-      observationSize,
     },
     critic: {
       critic: networks.critic,
       parameters: { views: critic.parameters, shapes: shapesOf(networks.critic.specs) },
       scaling,
-      observationSize,
-      actionSize,
     },
   });
 }
