@@ -2,49 +2,17 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Env } from '../../src/envs/env.ts';
-import { antModel } from '../../src/envs/models/ant.ts';
-import { halfCheetahModel } from '../../src/envs/models/half-cheetah.ts';
-import { invertedPendulumModel } from '../../src/envs/models/inverted-pendulum.ts';
-import { hopperModel, walker2dModel } from '../../src/envs/models/planar-walkers.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
 import { openSimulator } from '../../src/envs/simulator.ts';
 import { readRecording } from '../golden/envs/read.ts';
 import { compareFreeRun, compareModel, compareTransitions, type Gaps, resetMoments } from './parity.ts';
-
-type Case = {
-  readonly name: string;
-  /** Our model, where the recording has the reference's. */
-  readonly model?: () => string;
-  /** The recording that has the reference pose. */
-  readonly pose?: string;
-};
-
-const cases: readonly Case[] = [
-  { name: 'HalfCheetah-v5', model: halfCheetahModel },
-  { name: 'Hopper-v5', model: hopperModel },
-  { name: 'Hopper-v4', model: hopperModel },
-  { name: 'Walker2d-v5', model: () => walker2dModel({ rightFootFriction: 1.9 }) },
-  { name: 'Walker2d-v4', model: () => walker2dModel({ rightFootFriction: 0.9 }) },
-  { name: 'Ant-v5', model: antModel },
-  { name: 'Ant-v4', model: antModel },
-  { name: 'InvertedPendulum-v5', model: invertedPendulumModel },
-  { name: 'Pendulum-v1' },
-  { name: 'HalfCheetah-Fwd-Back', pose: 'HalfCheetah-v5' },
-  { name: 'HalfCheetah-Vel', pose: 'HalfCheetah-v5' },
-  { name: 'HalfCheetah-Vel-Medium', pose: 'HalfCheetah-v5' },
-  { name: 'Ant-Fwd-Back', pose: 'Ant-v5' },
-  { name: 'ant-fwd-back-hyperl', pose: 'Ant-v5' },
-  { name: 'Ant-Vel', pose: 'Ant-v5' },
-  { name: 'ant-hyperl', pose: 'Ant-v5' },
-  { name: 'Hopper-Rand-Params', pose: 'Hopper-v5' },
-  { name: 'Walker2d-Rand-Params', pose: 'Walker2d-v5' },
-];
+import { referenceCases } from './reference-cases.ts';
 
 /** Entries over a limit; none is right. */
 const over = (gaps: Gaps, limit: number) => Object.entries(gaps).filter(([, gap]) => !(gap <= limit));
 
 describe('our model', () => {
-  const models = cases.flatMap(({ name, model }) => (model === undefined ? [] : [{ name, model }]));
+  const models = referenceCases.flatMap(({ name, model }) => (model === undefined ? [] : [{ name, model }]));
 
   it.each(models)('of $name compiles to the reference, field by field, within 1e-12', async ({ name, model }) => {
     const simulator = await openSimulator(model());
@@ -55,7 +23,7 @@ describe('our model', () => {
   });
 });
 
-describe.each(cases)('$name', ({ name, pose }) => {
+describe.each(referenceCases)('$name', ({ name, pose }) => {
   const recording = readRecording(name);
   let env: Env;
 
