@@ -11,9 +11,8 @@ import type { ActRequest, ActResponseSchema } from '../src/gen/hyperpolicy/v1/po
 import { failedPrecondition, invalidArgument, notFound } from '../src/spec/errors.ts';
 import { normalRow } from '../src/spec/random.ts';
 import type { ServerConfig } from './config.ts';
-import type { ModelStore } from './model-store.ts';
 import { checkClientId, checkDeadline, checkFingerprint } from './request-checks.ts';
-import type { UnaryHandler } from './rpc.ts';
+import type { Call } from './rpc.ts';
 import type { PolicyInputs, PolicyOutputs, ServedPolicy } from './served-policy.ts';
 import { type ServedVersion, whenHeld } from './served-version.ts';
 import { decodeRows, distinctRows, encodeTensor, type Rows, repeatRow } from './tensors.ts';
@@ -22,7 +21,6 @@ import { createTimer, type RequestTimer } from './timing.ts';
 export type ActResponseInit = MessageInitShape<typeof ActResponseSchema>;
 
 export type ActDeps = {
-  readonly models: ModelStore;
   readonly config: ServerConfig;
   /** Smoothed lateness of the event loop, microseconds. */
   readonly eventLoopDelayUs: () => number;
@@ -33,10 +31,15 @@ export type ActDeps = {
 /** How an action is drawn: deterministic has neither field. */
 type Draw = { readonly seed: number | undefined; readonly noise: Float32Array | undefined };
 
-export function createActHandler(deps: ActDeps): UnaryHandler<ActRequest, ActResponseInit> {
-  const { models, config, onRows } = deps;
-  return (request, call) => {
-    const served = models.resolve('Act', request);
+/** Answers a request with a version that was resolved before. */
+export type ActAnswerer = (
+  served: ServedVersion,
+  request: ActRequest,
+  call: Call,
+) => ActResponseInit | Promise<ActResponseInit>;
+
+export function createActAnswerer({ config, onRows, eventLoopDelayUs }: ActDeps): ActAnswerer {
+  return (served, request, call) => {
     const policy = policyFor(served, request);
     const observation = decodeRows(request.observation, {
       where: 'Act observation',
@@ -49,7 +52,7 @@ export function createActHandler(deps: ActDeps): UnaryHandler<ActRequest, ActRes
     onRows(observation.rowCount);
     checkDeadline('Act', call);
 
-    const timer = createTimer(call, deps.eventLoopDelayUs);
+    const timer = createTimer(call, eventLoopDelayUs);
     const finish = (contextInputs: Partial<PolicyInputs>) => {
       const { rowCount, values } = observation;
       const outputs = timer.network(() =>

@@ -36,6 +36,8 @@ const serverConfigSchema = z.strictObject({
   requestCountMax: count.default(1024),
   /** Streams (calls) open at once on one connection. */
   connectionStreamCountMax: count.default(1024),
+  /** Requests of one ActStream that may be pending before it is slowed down. */
+  streamRequestCountMax: count.default(256),
   /** Generated policy weights kept, by context. */
   contextCacheBytesMax: bytes.default(256 * mebibyte),
   /** Generated critic weights kept, by observation. */

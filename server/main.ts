@@ -3,18 +3,23 @@
 import pino, { type Logger } from 'pino';
 import { Health as HealthService } from '../src/gen/grpc/health/v1/health_pb.ts';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { createActHandler } from './act.ts';
+import { createActAnswerer } from './act.ts';
+import { createActStreamHandler } from './act-stream.ts';
 import { createComputePool, createInlineExecutor } from './compute-pool.ts';
 import { parseServerConfig, type ServerConfig, type ServerSettings } from './config.ts';
 import { createContextCache } from './context-cache.ts';
 import { measureEventLoopDelay } from './event-loop-delay.ts';
-import { type GrpcMethod, listenGrpc, type MethodDeps, serverStreamMethod, unaryMethod } from './grpc.ts';
+import { listenGrpc } from './grpc.ts';
+import { describeStatus, type GrpcMethod, type MethodDeps } from './grpc-call.ts';
+import { bidiStreamMethod, type OpenStreams, serverStreamMethod } from './grpc-streams.ts';
+import { unaryMethod } from './grpc-unary.ts';
 import { createHealth, type Health } from './health.ts';
-import { createMetrics, type Metrics } from './metrics.ts';
+import { createMetrics } from './metrics.ts';
 import { listenMetrics } from './metrics-http.ts';
 import { type ModelStore, openModelStore } from './model-store.ts';
 import { createGetModelHandler, createListModelsHandler } from './models.ts';
 import { createQGradHandler } from './q-grad.ts';
+import type { Call } from './rpc.ts';
 
 export type RunningServer = {
   readonly config: ServerConfig;
@@ -79,7 +84,11 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
       onChange: (modelCount) => health.set(modelCount > 0 && listening && !draining),
     });
     const deps = { config, metrics, log: logger, gate };
-    const listener = await listenGrpc(methodsOf(models, health, deps, delay.meanUs), config);
+    const openStreams: OpenStreams = new Set();
+    const listener = await listenGrpc(
+      methodsOf({ models, health, deps, openStreams, eventLoopDelayUs: delay.meanUs }),
+      config,
+    );
     listening = true;
     health.set(models.list().length > 0);
     const ready = models;
@@ -91,7 +100,9 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
       health.set(false);
       health.close();
       logger.info({ requestCount: gate.count, drainMs: config.drainMs }, 'draining');
-      await listener.drain(config.drainMs);
+      const drained = listener.drain(config.drainMs);
+      for (const stream of openStreams) stream.drain();
+      await drained;
       await ready.close();
       await metricsListener.close();
       delay.stop();
@@ -115,19 +126,25 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
   }
 }
 
-function methodsOf(models: ModelStore, health: Health, deps: MethodDeps, eventLoopDelayUs: () => number): GrpcMethod[] {
-  const { config, metrics } = deps;
-  const { act, qGrad, listModels, getModel } = PolicyService.method;
+type MethodSources = {
+  readonly models: ModelStore;
+  readonly health: Health;
+  readonly deps: MethodDeps;
+  readonly openStreams: OpenStreams;
+  readonly eventLoopDelayUs: () => number;
+};
+
+function methodsOf({ models, health, deps, openStreams, eventLoopDelayUs }: MethodSources): GrpcMethod[] {
+  const { config, metrics, log } = deps;
+  const { act, actStream, qGrad, listModels, getModel } = PolicyService.method;
   const { check, list, watch } = HealthService.method;
-  const rowsOf = (metrics: Metrics, method: string) => ({
-    models,
-    config,
-    eventLoopDelayUs,
-    onRows: metrics.rows(method),
-  });
+  const common = { config, eventLoopDelayUs };
+  const answer = createActAnswerer({ ...common, onRows: metrics.rows('Act') });
+  const describe = (error: unknown, call: Call) => describeStatus(error, 'ActStream', call, log);
   return [
-    unaryMethod(act, createActHandler(rowsOf(metrics, 'Act')), deps),
-    unaryMethod(qGrad, createQGradHandler(rowsOf(metrics, 'QGrad')), deps),
+    unaryMethod(act, (request, call) => answer(models.resolve('Act', request), request, call), deps),
+    bidiStreamMethod(actStream, createActStreamHandler({ models, config, answer, describe }), { ...deps, openStreams }),
+    unaryMethod(qGrad, createQGradHandler({ ...common, models, onRows: metrics.rows('QGrad') }), deps),
     unaryMethod(listModels, createListModelsHandler(models), deps),
     unaryMethod(getModel, createGetModelHandler(models), deps),
     unaryMethod(check, ({ service }) => ({ status: health.check(service) }), deps),

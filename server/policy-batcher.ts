@@ -1,6 +1,6 @@
 /**
- * Joins the small runs of one policy. A run of a small network costs about as much for sixteen rows as for one, so when several
- * requests are in flight those of one turn of the event loop share a run. A request that is alone runs at once.
+ * Joins the small runs of one policy. A run of a small network costs about as much for sixteen rows as for one, so requests that
+ * come in one turn of the event loop share a run, except for the first: nobody knows yet that others follow.
  *
  * Failure rule: a joint run that fails is repeated one by one, so that no request suffers from another's.
  */
@@ -9,7 +9,7 @@ import type { GeneratedWeights } from './generated-weights.ts';
 import type { PolicyInputs, PolicyOutputs } from './served-policy.ts';
 
 export type PolicyBatcher = {
-  /** Outputs at once where the request is alone, else soon. */
+  /** Outputs at once where the request is the first of its turn, else soon. */
   run(inputs: PolicyInputs): PolicyOutputs | Promise<PolicyOutputs>;
 };
 
@@ -17,7 +17,7 @@ export type PolicyBatcherOptions = {
   /** One run. */
   readonly runOnce: (inputs: PolicyInputs) => PolicyOutputs;
   readonly actionSize: number;
-  /** Whether another request may come in this turn. */
+  /** Whether another request may come in this turn; where not, nothing is scheduled. */
   readonly expectsMore: () => boolean;
   /** `setImmediate` unless a test dispatches by hand. */
   readonly schedule?: (dispatch: () => void) => void;
@@ -38,6 +38,8 @@ export function createPolicyBatcher(options: PolicyBatcherOptions): PolicyBatche
   const schedule = options.schedule ?? ((dispatch) => void setImmediate(dispatch));
   let jobs: Job[] = [];
   let rowCount = 0;
+  /** Whether a request ran already in this turn. */
+  let turnBegan = false;
 
   function runAlone({ inputs, resolve, reject }: Job): void {
     try {
@@ -48,6 +50,11 @@ export function createPolicyBatcher(options: PolicyBatcherOptions): PolicyBatche
   }
 
   function dispatch(): void {
+    turnBegan = false;
+    runJobs();
+  }
+
+  function runJobs(): void {
     const batch = jobs;
     const batchRowCount = rowCount;
     jobs = [];
@@ -83,12 +90,18 @@ export function createPolicyBatcher(options: PolicyBatcherOptions): PolicyBatche
 
   return {
     run(inputs) {
-      if (inputs.rowCount > jobRowCountMax || (jobs.length === 0 && !expectsMore())) return runOnce(inputs);
-      if (rowCount + inputs.rowCount > batchRowCountMax) dispatch();
+      if (inputs.rowCount > jobRowCountMax) return runOnce(inputs);
+      if (!turnBegan) {
+        if (expectsMore()) {
+          turnBegan = true;
+          schedule(dispatch);
+        }
+        return runOnce(inputs);
+      }
+      if (rowCount + inputs.rowCount > batchRowCountMax) runJobs();
       return new Promise((resolve, reject) => {
         jobs.push({ inputs, resolve, reject });
         rowCount += inputs.rowCount;
-        if (jobs.length === 1) schedule(dispatch);
       });
     },
   };

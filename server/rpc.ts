@@ -12,3 +12,26 @@ export type Call = {
 
 /** Answers at once where nothing has to be waited for, so that the common case costs no turn of the event loop. */
 export type UnaryHandler<Request, Response> = (request: Request, call: Call) => Response | Promise<Response>;
+
+/** What a method with streams both ways sees of the other side. */
+export type ResponseSink<Response> = {
+  send(response: Response): void;
+  /** Takes no more requests for now; what has arrived may still come. */
+  pause(): void;
+  resume(): void;
+  /** Ends the stream: well, or with an error. */
+  end(error?: unknown): void;
+};
+
+/** One open stream of a method. */
+export type StreamSession<Request> = {
+  receive(request: Request, call: Call): void;
+  /** The client sends no more: answer what is pending, then end. */
+  finish(): void;
+  /** The client is gone: nothing can be sent any more. */
+  abandon(): void;
+  /** The server drains: answer what is pending, then end with UNAVAILABLE. */
+  drain(): void;
+};
+
+export type StreamHandler<Request, Response> = (sink: ResponseSink<Response>) => StreamSession<Request>;

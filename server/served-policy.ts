@@ -1,13 +1,13 @@
 /** A policy that is loaded: observations, contexts and noise in, bounded actions out. Knows nothing of requests. */
 
-import { floatTensor, type Session, type Tensor, type TensorMap } from '../src/onnx/session.ts';
+import type { Session } from '../src/onnx/session.ts';
 import type { Manifest } from '../src/spec/manifest.ts';
 import { type ComputePool, type InlineOptions, openInline } from './compute-pool.ts';
 import type { ContextCache } from './context-cache.ts';
 import { joinWeights, type WeightBatch, weightLayout } from './generated-weights.ts';
 import { checkGraph, sizesOf, type TensorRule } from './graph-contract.ts';
 import { createPolicyBatcher } from './policy-batcher.ts';
-import { rowIndexTensor } from './row-index.ts';
+import { createSmallNetwork } from './small-network.ts';
 import { createWeightSource, type WeightSource } from './weight-source.ts';
 
 export type PolicyInputs = {
@@ -81,21 +81,24 @@ export function openPolicy(options: OpenNetworkOptions): ServedPolicy | null {
     });
     weights = createWeightSource({ primary, layout, inputName: 'context', inputSize: contextSize, cache, keyPrefix });
   }
-  const takesIndex = policy.kind === 'hyper';
+  const small = createSmallNetwork({
+    session: network,
+    inputs: policy.kind === 'plain' ? [...base, ...context] : base,
+    outputs: outputs.filter(({ name }) => graph.outputs.some((output) => output.name === name)),
+    takesIndex: policy.kind === 'hyper',
+  });
 
-  function runOnce(inputs: PolicyInputs): PolicyOutputs {
-    const { rowCount } = inputs;
-    const feeds: TensorMap = {
-      ...(inputs.weights && joinWeights(weights!.layout, inputs.weights)),
-      observation: floatTensor(inputs.observation, [rowCount, observationSize]),
-    };
-    if (inputs.context !== undefined) feeds.context = floatTensor(inputs.context, [rowCount, contextSize]);
-    if (stochastic) {
-      feeds.noise = floatTensor(inputs.noise ?? new Float32Array(rowCount * actionSize), [rowCount, actionSize]);
-    }
-    if (takesIndex) feeds.index = rowIndexTensor(inputs.index, rowCount);
-    const result = network.run(feeds);
-    return { action: floats(result.action!), logProb: result.log_prob && floats(result.log_prob) };
+  function runOnce({
+    rowCount,
+    observation,
+    context: contexts,
+    noise,
+    weights: batch,
+    index,
+  }: PolicyInputs): PolicyOutputs {
+    const feeds = batch && joinWeights(weights!.layout, batch);
+    const result = small.run(rowCount, { observation, context: contexts, noise }, feeds, index);
+    return { action: result.action!, logProb: result.log_prob };
   }
 
   return {
@@ -118,5 +121,3 @@ export const namesOf = ({ inputs, outputs }: Session) => ({
   inputNames: inputs.map(({ name }) => name),
   outputNames: outputs.map(({ name }) => name),
 });
-
-const floats = (tensor: Tensor): Float32Array => tensor.data as Float32Array;

@@ -42,7 +42,7 @@ async function act(options: ActCommandOptions): Promise<void> {
   const { observation, context, sample = false, seed, logProb = false } = options;
   await withClient(options, async (client) => {
     const result = await client.act({
-      ...selectionOf(options),
+      ...(await selectionOf(client, options)),
       observation,
       ...(context !== undefined && { context }),
       sample,

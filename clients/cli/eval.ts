@@ -34,7 +34,7 @@ export function createCommand(name: string): Command {
 
 async function evaluate(options: EvalOptions): Promise<void> {
   await withClient(options, async (client) => {
-    const described = await client.getModel(selectionOf(options));
+    const described = await client.getModel(await selectionOf(client, options));
     const { createEnvironment } = await import('../../src/envs/registry.ts');
     const environment = await createEnvironment(described.environment);
     try {

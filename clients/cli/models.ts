@@ -35,7 +35,7 @@ async function list(options: ServerOptions): Promise<void> {
 }
 
 async function show(options: ServerOptions & ModelOptions): Promise<void> {
-  await withClient(options, async (client) => printJson(await client.getModel(selectionOf(options))));
+  await withClient(options, async (client) => printJson(await client.getModel(await selectionOf(client, options))));
 }
 
 type MakeRandomOptions = {

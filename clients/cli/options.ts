@@ -1,7 +1,8 @@
 /** Option values and how they are read; shared by the subcommands so that the same option is the same everywhere. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
+import { invalidArgument } from '../../src/spec/errors.ts';
+import { createPolicyClient, type ModelSelection, type PolicyClient } from '../typescript/client.ts';
 
 /** A parser of integers in [low, high]. */
 export function integerIn(low: number, high: number): (text: string) => number {
@@ -41,7 +42,7 @@ export const withServerOptions = (command: Command): Command =>
 /** `--model` and which version of it. */
 export const withModelOptions = (command: Command): Command =>
   command
-    .requiredOption('--model <name>', 'name of the model')
+    .option('--model <name>', 'name of the model; the only one of the server unless given')
     .addOption(
       new Option('--model-version <number>', 'a version; the newest unless given')
         .argParser(integerIn(1, 2 ** 32 - 1))
@@ -49,13 +50,32 @@ export const withModelOptions = (command: Command): Command =>
     )
     .option('--label <label>', 'the version that a label names');
 
-export type ModelOptions = { readonly model: string; readonly modelVersion?: number; readonly label?: string };
+export type ModelOptions = { readonly model?: string; readonly modelVersion?: number; readonly label?: string };
 
-export const selectionOf = ({ model, modelVersion, label }: ModelOptions) => ({
-  model,
-  ...(modelVersion !== undefined && { version: modelVersion }),
-  ...(label !== undefined && { label }),
-});
+/**
+ * The model and version that the options name.
+ * @throws HyperpolicyError invalid_argument: no `--model`, and the server has none or several
+ */
+export async function selectionOf(
+  client: PolicyClient,
+  { model, modelVersion, label }: ModelOptions,
+): Promise<ModelSelection> {
+  return {
+    model: model ?? (await onlyModel(client)),
+    ...(modelVersion !== undefined && { version: modelVersion }),
+    ...(label !== undefined && { label }),
+  };
+}
+
+async function onlyModel(client: PolicyClient): Promise<string> {
+  const names = (await client.listModels()).map(({ model }) => model);
+  if (names.length === 1) return names[0]!;
+  throw invalidArgument({
+    where: '--model',
+    expected: names.length === 0 ? 'a server with a model' : `one of ${names.join(', ')}`,
+    actual: names.length === 0 ? `${client.address}, which has none` : 'none',
+  });
+}
 
 /** A client for the length of `use`. */
 export async function withClient<T>(

@@ -41,7 +41,7 @@ export function createCommand(name: string): Command {
 async function qGrad(options: QGradCommandOptions): Promise<void> {
   const { observation, action, reduction } = options;
   await withClient(options, async (client) => {
-    const result = await client.qGrad({ ...selectionOf(options), observation, action, reduction });
+    const result = await client.qGrad({ ...(await selectionOf(client, options)), observation, action, reduction });
     printJson({
       q: rowsOf(result.q),
       dqDa: rowsOf(result.dqDa),

@@ -15,13 +15,24 @@ import {
 } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
 import {
-  type ActResponse,
   type GetModelResponse,
   type ListModelsResponse,
   PolicyService,
-  type QGradResponse,
   Reduction,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import {
+  type ActOptions,
+  type ActResult,
+  actFields,
+  actResult,
+  commonFields,
+  commonResult,
+  type ModelSelection,
+  type RequestCommon,
+  type ResponseCommon,
+  selectionFields,
+} from './act.ts';
+import { type ActStream, type ActStreamOptions, openActStream } from './act-stream.ts';
 import { toClientError } from './errors.ts';
 import { fromTensorMessage, type Tensor, type TensorLike, tensorFields, toTensor } from './tensor.ts';
 
@@ -33,48 +44,10 @@ export type PolicyClientOptions = {
   readonly messageBytesMax?: number;
 };
 
-/** Which model and version; the newest version that is ready where neither version nor label is given. */
-export type ModelSelection = {
-  readonly model: string;
-  readonly version?: number;
-  readonly label?: string;
-};
-
 export type CallOptions = {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
 };
-
-type RequestCommon = ModelSelection & {
-  /** Refused where it is not the model's. */
-  readonly fingerprint?: string;
-  readonly clientId?: string;
-  /** Any number; the response has it again. */
-  readonly sequence?: bigint;
-};
-
-export type ActOptions = RequestCommon & {
-  /** [B, O] or [O]. */
-  readonly observation: TensorLike;
-  /** One for all rows, [C] or [1, C], or one per row, [B, C]; required by models with a context. */
-  readonly context?: TensorLike;
-  /** A context that the server holds, instead of `context`. */
-  readonly contextHandle?: string;
-  /** A sample instead of the deterministic action. */
-  readonly sample?: boolean;
-  /** Of the sample, an integer in [0, 2^53); drawn by the server where absent. */
-  readonly seed?: number;
-  readonly logProb?: boolean;
-};
-
-export type ActResult = {
-  /** [B, A], within the bounds of the action spec. */
-  readonly action: Tensor;
-  /** [B]; present where asked for. */
-  readonly logProb: Tensor | undefined;
-  /** The seed used; present for samples. */
-  readonly seed: number | undefined;
-} & ResponseCommon;
 
 export type QGradOptions = RequestCommon & {
   /** [B, O], or one for all actions, [O] or [1, O]. */
@@ -90,19 +63,11 @@ export type QGradResult = {
   readonly dqDa: Tensor; // [B, A]
 } & ResponseCommon;
 
-type ResponseCommon = {
-  /** The version that answered. */
-  readonly version: number;
-  /** Time since it was published. */
-  readonly weightAgeMs: number;
-  readonly sequence: bigint;
-  /** Where the server spent the time, microseconds. */
-  readonly timing: NonNullable<ActResponse['timing']>;
-};
-
 export type PolicyClient = {
   readonly address: string;
   act(options: ActOptions, call?: CallOptions): Promise<ActResult>;
+  /** Opens a stream of requests to one model: the fastest way for a control loop. */
+  actStream(options: ActStreamOptions): ActStream;
   qGrad(options: QGradOptions, call?: CallOptions): Promise<QGradResult>;
   listModels(call?: CallOptions): Promise<ListModelsResponse['models']>;
   getModel(selection: ModelSelection, call?: CallOptions): Promise<GetModelResponse>;
@@ -137,30 +102,8 @@ export function createPolicyClient(options: PolicyClientOptions): PolicyClient {
 
   return {
     address,
-    async act(given, callOptions) {
-      const { observation, context, contextHandle, sample = false, seed, logProb = false } = given;
-      const response = await call(
-        act,
-        {
-          ...commonFields(given),
-          observation: tensorFields(toTensor('observation', observation)),
-          ...(context !== undefined && {
-            contextSource: { case: 'context', value: tensorFields(toTensor('context', context)) },
-          }),
-          ...(contextHandle !== undefined && { contextSource: { case: 'contextHandle', value: contextHandle } }),
-          sample,
-          ...(seed !== undefined && { seed: BigInt(seed) }),
-          logProb,
-        },
-        callOptions,
-      );
-      return {
-        action: fromTensorMessage(response.action),
-        logProb: response.logProb && fromTensorMessage(response.logProb),
-        seed: response.seed === undefined ? undefined : Number(response.seed),
-        ...commonResult(response),
-      };
-    },
+    act: async (given, callOptions) => actResult(await call(act, actFields(given), callOptions)),
+    actStream: (given) => openActStream(connection, address, given),
     async qGrad(given, callOptions) {
       const response = await call(
         qGrad,
@@ -179,35 +122,6 @@ export function createPolicyClient(options: PolicyClientOptions): PolicyClient {
     close: () => connection.close(),
   };
 }
-
-type Selected =
-  | { readonly case: 'version'; readonly value: number }
-  | { readonly case: 'label'; readonly value: string }
-  | { readonly case: undefined };
-
-function selectionFields({ model, version, label }: ModelSelection): { model: string; selection: Selected } {
-  const selection: Selected =
-    version !== undefined
-      ? { case: 'version', value: version }
-      : label !== undefined
-        ? { case: 'label', value: label }
-        : { case: undefined };
-  return { model, selection };
-}
-
-const commonFields = (given: RequestCommon) => ({
-  ...selectionFields(given),
-  fingerprint: given.fingerprint ?? '',
-  clientId: given.clientId ?? '',
-  sequence: given.sequence ?? 0n,
-});
-
-const commonResult = ({ version, weightAgeMs, sequence, timing }: ActResponse | QGradResponse): ResponseCommon => ({
-  version,
-  weightAgeMs,
-  sequence,
-  timing: timing!,
-});
 
 type Called = { readonly address: string; readonly timeoutMs: number; readonly signal?: AbortSignal };
 

@@ -28,13 +28,8 @@ export type FailedCall = {
 export function toClientError({ code, details }: ServiceError, { address, method, timeoutMs }: FailedCall): Error {
   const kind = kinds[code];
   if (kind === undefined) return new Error(`${method}: ${details}`);
-  const parts = /^(.*?): expected (.*?), got (.*?)(?:\. ([A-Z].*))?$/s.exec(details);
-  if (parts !== null) {
-    const [, where, expected, actual, remedy] = parts as unknown as [string, string, string, string, string?];
-    const error = new HyperpolicyError({ kind, where, expected, actual, remedy });
-    error.message = details;
-    return error;
-  }
+  const told = toldByServer(kind, details);
+  if (told !== undefined) return told;
   // No text of the server: the transport failed.
   if (code === unavailable) {
     return new HyperpolicyError({
@@ -54,4 +49,20 @@ export function toClientError({ code, details }: ServiceError, { address, method
     });
   }
   return new HyperpolicyError({ kind, where: method, expected: 'an answer', actual: details });
+}
+
+/** The error of a refused request of a stream, which goes on. @param status name of a gRPC status */
+export function toNamedError(status: string, text: string): Error {
+  const kind = Object.values(kinds).find((name) => name === status.toLowerCase());
+  return (kind && toldByServer(kind, text)) ?? new Error(text);
+}
+
+/** An error whose text the server wrote; undefined where it did not. */
+function toldByServer(kind: ErrorKind, text: string): HyperpolicyError | undefined {
+  const parts = /^(.*?): expected (.*?), got (.*?)(?:\. ([A-Z].*))?$/s.exec(text);
+  if (parts === null) return undefined;
+  const [, where, expected, actual, remedy] = parts as unknown as [string, string, string, string, string?];
+  const error = new HyperpolicyError({ kind, where, expected, actual, remedy });
+  error.message = text;
+  return error;
 }

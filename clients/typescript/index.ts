@@ -1,5 +1,7 @@
 /** What the TypeScript client exports. */
 
 export { HyperpolicyError } from '../../src/spec/errors.ts';
+export type { ActOptions, ActResult, ModelSelection } from './act.ts';
+export type { ActStream, ActStreamOptions, StreamedAct } from './act-stream.ts';
 export * from './client.ts';
 export { type Tensor, type TensorLike, toTensor } from './tensor.ts';

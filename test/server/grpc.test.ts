@@ -4,7 +4,8 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { parseServerConfig } from '../../server/config.ts';
-import { listenGrpc, unaryMethod } from '../../server/grpc.ts';
+import { listenGrpc } from '../../server/grpc.ts';
+import { unaryMethod } from '../../server/grpc-unary.ts';
 import { createMetrics } from '../../server/metrics.ts';
 import type { UnaryHandler } from '../../server/rpc.ts';
 import {

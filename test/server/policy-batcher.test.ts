@@ -23,10 +23,15 @@ function createTestBatcher({ expectsMore = true, fails = (_: PolicyInputs): bool
   });
   const run = (observation: number[], more: Partial<PolicyInputs> = {}) =>
     batcher.run({ rowCount: observation.length, observation: Float32Array.from(observation), ...more });
+  /** The first request of a turn runs at once; those after it may share. */
+  const beginTurn = () => {
+    expect(run([0])).not.toBeInstanceOf(Promise);
+    runs.pop();
+  };
   const turn = () => {
     for (const dispatch of dispatches.splice(0)) dispatch();
   };
-  return { run, turn, runs };
+  return { run, beginTurn, turn, runs };
 }
 
 describe('the policy batcher', () => {
@@ -37,7 +42,8 @@ describe('the policy batcher', () => {
   });
 
   test('requests of one turn share a run; contexts that they share are there once', async () => {
-    const { run, turn, runs } = createTestBatcher();
+    const { run, beginTurn, turn, runs } = createTestBatcher();
+    beginTurn();
     const [a, b] = [weights(10), weights(100)];
     const answers = [
       run([1, 2], { weights: { entries: [a] } }),
@@ -51,8 +57,17 @@ describe('the policy batcher', () => {
     expect([...runs[0]!.index!]).toEqual([0, 0, 1, 1, 0]);
   });
 
+  test('the first request of each turn runs at once', async () => {
+    const { run, beginTurn, turn } = createTestBatcher();
+    beginTurn();
+    expect(run([1])).toBeInstanceOf(Promise);
+    turn();
+    beginTurn();
+  });
+
   test('one shared context needs no index', async () => {
-    const { run, turn, runs } = createTestBatcher();
+    const { run, beginTurn, turn, runs } = createTestBatcher();
+    beginTurn();
     const a = weights(2);
     const answers = [run([1], { weights: { entries: [a] } }), run([2], { weights: { entries: [a] } })];
     turn();
@@ -61,7 +76,8 @@ describe('the policy batcher', () => {
   });
 
   test('a large request runs at once, and a batch is bounded', async () => {
-    const { run, turn, runs } = createTestBatcher();
+    const { run, beginTurn, turn, runs } = createTestBatcher();
+    beginTurn();
     expect(run(Array.from({ length: 17 }, () => 1))).not.toBeInstanceOf(Promise);
     const answers = Array.from({ length: 5 }, () => run(Array.from({ length: 16 }, () => 1)));
     turn();
@@ -70,7 +86,8 @@ describe('the policy batcher', () => {
   });
 
   test('a joint run that fails harms only who fails alone', async () => {
-    const { run, turn } = createTestBatcher({ fails: ({ observation }) => observation.includes(13) });
+    const { run, beginTurn, turn } = createTestBatcher({ fails: ({ observation }) => observation.includes(13) });
+    beginTurn();
     const answers = Promise.allSettled([run([1]), run([13]), run([2])]);
     turn();
     expect((await answers).map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);

@@ -28,7 +28,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file hyperpolicy/v1/policy_service.proto.
  */
 export const file_hyperpolicy_v1_policy_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNoeXBlcnBvbGljeS92MS9wb2xpY3lfc2VydmljZS5wcm90bxIOaHlwZXJwb2xpY3kudjEihwMKCkFjdFJlcXVlc3QSDQoFbW9kZWwYASABKAkSEQoHdmVyc2lvbhgCIAEoDUgAEg8KBWxhYmVsGAMgASgJSAASEwoLZmluZ2VycHJpbnQYBCABKAkSKwoLb2JzZXJ2YXRpb24YBSABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISKQoHY29udGV4dBgGIAEoCzIWLmh5cGVycG9saWN5LnYxLlRlbnNvckgBEhgKDmNvbnRleHRfaGFuZGxlGAcgASgJSAESDgoGc2FtcGxlGAggASgIEhEKBHNlZWQYCSABKARIAogBARIQCghsb2dfcHJvYhgKIAEoCBIRCglidWRnZXRfdXMYCyABKA0SKgoIZmFsbGJhY2sYDCABKA4yGC5oeXBlcnBvbGljeS52MS5GYWxsYmFjaxIRCgljbGllbnRfaWQYDSABKAkSEAoIc2VxdWVuY2UYDiABKARCCwoJc2VsZWN0aW9uQhAKDmNvbnRleHRfc291cmNlQgcKBV9zZWVkIr4CCgtBY3RSZXNwb25zZRImCgZhY3Rpb24YASABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISLQoIbG9nX3Byb2IYAiABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3JIAIgBARIRCgRzZWVkGAMgASgESAGIAQESDwoHdmVyc2lvbhgEIAEoDRIVCg13ZWlnaHRfYWdlX21zGAUgASgBEhAKCHNlcXVlbmNlGAYgASgEEiYKBnRpbWluZxgHIAEoCzIWLmh5cGVycG9saWN5LnYxLlRpbWluZxI6Cg5mYWxsYmFja190YWtlbhgIIAEoCzIdLmh5cGVycG9saWN5LnYxLkZhbGxiYWNrVGFrZW5IAogBAUILCglfbG9nX3Byb2JCBwoFX3NlZWRCEQoPX2ZhbGxiYWNrX3Rha2VuIlsKDUZhbGxiYWNrVGFrZW4SKgoIZmFsbGJhY2sYASABKA4yGC5oeXBlcnBvbGljeS52MS5GYWxsYmFjaxIOCgZyZWFzb24YAiABKAkSDgoGYWdlX21zGAMgASgBIl8KBlRpbWluZxIQCgh0b3RhbF91cxgBIAEoDRISCgpwcmltYXJ5X3VzGAIgASgNEhIKCm5ldHdvcmtfdXMYAyABKA0SGwoTZXZlbnRfbG9vcF9kZWxheV91cxgEIAEoDSKLAgoMUUdyYWRSZXF1ZXN0Eg0KBW1vZGVsGAEgASgJEhEKB3ZlcnNpb24YAiABKA1IABIPCgVsYWJlbBgDIAEoCUgAEhMKC2ZpbmdlcnByaW50GAQgASgJEisKC29ic2VydmF0aW9uGAUgASgLMhYuaHlwZXJwb2xpY3kudjEuVGVuc29yEiYKBmFjdGlvbhgGIAEoCzIWLmh5cGVycG9saWN5LnYxLlRlbnNvchIsCglyZWR1Y3Rpb24YByABKA4yGS5oeXBlcnBvbGljeS52MS5SZWR1Y3Rpb24SEQoJY2xpZW50X2lkGAggASgJEhAKCHNlcXVlbmNlGAkgASgEQgsKCXNlbGVjdGlvbiK7AQoNUUdyYWRSZXNwb25zZRIhCgFxGAEgASgLMhYuaHlwZXJwb2xpY3kudjEuVGVuc29yEiUKBWRxX2RhGAIgASgLMhYuaHlwZXJwb2xpY3kudjEuVGVuc29yEg8KB3ZlcnNpb24YAyABKA0SFQoNd2VpZ2h0X2FnZV9tcxgEIAEoARIQCghzZXF1ZW5jZRgFIAEoBBImCgZ0aW1pbmcYBiABKAsyFi5oeXBlcnBvbGljeS52MS5UaW1pbmciEwoRTGlzdE1vZGVsc1JlcXVlc3QiQgoSTGlzdE1vZGVsc1Jlc3BvbnNlEiwKBm1vZGVscxgBIAMoCzIcLmh5cGVycG9saWN5LnYxLk1vZGVsU3VtbWFyeSJXCgxNb2RlbFN1bW1hcnkSDQoFbW9kZWwYASABKAkSEAoIdmVyc2lvbnMYAiADKA0SEwoLZW52aXJvbm1lbnQYAyABKAkSEQoJYWxnb3JpdGhtGAQgASgJIlEKD0dldE1vZGVsUmVxdWVzdBINCgVtb2RlbBgBIAEoCRIRCgd2ZXJzaW9uGAIgASgNSAASDwoFbGFiZWwYAyABKAlIAEILCglzZWxlY3Rpb24ijQQKEEdldE1vZGVsUmVzcG9uc2USDQoFbW9kZWwYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIRCglhbGdvcml0aG0YAyABKAkSEwoLZW52aXJvbm1lbnQYBCABKAkSEwoLZmluZ2VycHJpbnQYBSABKAkSLwoLb2JzZXJ2YXRpb24YBiABKAsyGi5oeXBlcnBvbGljeS52MS5UZW5zb3JTcGVjEioKBmFjdGlvbhgHIAEoCzIaLmh5cGVycG9saWN5LnYxLlRlbnNvclNwZWMSEwoLc2FmZV9hY3Rpb24YCCADKAESMQoHY29udGV4dBgJIAEoCzIbLmh5cGVycG9saWN5LnYxLkNvbnRleHRTcGVjSACIAQESLwoGcG9saWN5GAogASgLMhouaHlwZXJwb2xpY3kudjEuUG9saWN5SW5mb0gBiAEBEi8KBmNyaXRpYxgLIAEoCzIaLmh5cGVycG9saWN5LnYxLkNyaXRpY0luZm9IAogBARIUCgxyZXdhcmRfc2NhbGUYDCABKAESFAoMcHVibGlzaGVkX2F0GA0gASgJEhYKDnRyYWluaW5nX3N0ZXBzGA4gASgEEi8KC2V2YWx1YXRpb25zGA8gAygLMhouaHlwZXJwb2xpY3kudjEuRXZhbHVhdGlvbkIKCghfY29udGV4dEIJCgdfcG9saWN5QgkKB19jcml0aWMiRwoLQ29udGV4dFNwZWMSKAoEc3BlYxgBIAEoCzIaLmh5cGVycG9saWN5LnYxLlRlbnNvclNwZWMSDgoGc291cmNlGAIgASgJIkUKClBvbGljeUluZm8SFAoMYXJjaGl0ZWN0dXJlGAEgASgJEg0KBWh5cGVyGAIgASgIEhIKCnN0b2NoYXN0aWMYAyABKAgiSAoKQ3JpdGljSW5mbxIUCgxhcmNoaXRlY3R1cmUYASABKAkSDQoFaHlwZXIYAiABKAgSFQoNZW5zZW1ibGVfc2l6ZRgDIAEoDSJiCgpFdmFsdWF0aW9uEgwKBHN0ZXAYASABKAQSEwoLbWVhbl9yZXR1cm4YAiABKAESGgoSc3RhbmRhcmRfZGV2aWF0aW9uGAMgASgBEhUKDWVwaXNvZGVfY291bnQYBCABKA0qXgoIRmFsbGJhY2sSGAoURkFMTEJBQ0tfVU5TUEVDSUZJRUQQABISCg5GQUxMQkFDS19FUlJPUhABEhEKDUZBTExCQUNLX1NBRkUQAhIRCg1GQUxMQkFDS19IT0xEEAMqXwoJUmVkdWN0aW9uEhkKFVJFRFVDVElPTl9VTlNQRUNJRklFRBAAEhAKDFJFRFVDVElPTl9RMRABEhEKDVJFRFVDVElPTl9NSU4QAhISCg5SRURVQ1RJT05fTUVBThADMrkCCg1Qb2xpY3lTZXJ2aWNlEj4KA0FjdBIaLmh5cGVycG9saWN5LnYxLkFjdFJlcXVlc3QaGy5oeXBlcnBvbGljeS52MS5BY3RSZXNwb25zZRJECgVRR3JhZBIcLmh5cGVycG9saWN5LnYxLlFHcmFkUmVxdWVzdBodLmh5cGVycG9saWN5LnYxLlFHcmFkUmVzcG9uc2USUwoKTGlzdE1vZGVscxIhLmh5cGVycG9saWN5LnYxLkxpc3RNb2RlbHNSZXF1ZXN0GiIuaHlwZXJwb2xpY3kudjEuTGlzdE1vZGVsc1Jlc3BvbnNlEk0KCEdldE1vZGVsEh8uaHlwZXJwb2xpY3kudjEuR2V0TW9kZWxSZXF1ZXN0GiAuaHlwZXJwb2xpY3kudjEuR2V0TW9kZWxSZXNwb25zZWIGcHJvdG8z", [file_hyperpolicy_v1_tensor]);
+  fileDesc("CiNoeXBlcnBvbGljeS92MS9wb2xpY3lfc2VydmljZS5wcm90bxIOaHlwZXJwb2xpY3kudjEihwMKCkFjdFJlcXVlc3QSDQoFbW9kZWwYASABKAkSEQoHdmVyc2lvbhgCIAEoDUgAEg8KBWxhYmVsGAMgASgJSAASEwoLZmluZ2VycHJpbnQYBCABKAkSKwoLb2JzZXJ2YXRpb24YBSABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISKQoHY29udGV4dBgGIAEoCzIWLmh5cGVycG9saWN5LnYxLlRlbnNvckgBEhgKDmNvbnRleHRfaGFuZGxlGAcgASgJSAESDgoGc2FtcGxlGAggASgIEhEKBHNlZWQYCSABKARIAogBARIQCghsb2dfcHJvYhgKIAEoCBIRCglidWRnZXRfdXMYCyABKA0SKgoIZmFsbGJhY2sYDCABKA4yGC5oeXBlcnBvbGljeS52MS5GYWxsYmFjaxIRCgljbGllbnRfaWQYDSABKAkSEAoIc2VxdWVuY2UYDiABKARCCwoJc2VsZWN0aW9uQhAKDmNvbnRleHRfc291cmNlQgcKBV9zZWVkIr4CCgtBY3RSZXNwb25zZRImCgZhY3Rpb24YASABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISLQoIbG9nX3Byb2IYAiABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3JIAIgBARIRCgRzZWVkGAMgASgESAGIAQESDwoHdmVyc2lvbhgEIAEoDRIVCg13ZWlnaHRfYWdlX21zGAUgASgBEhAKCHNlcXVlbmNlGAYgASgEEiYKBnRpbWluZxgHIAEoCzIWLmh5cGVycG9saWN5LnYxLlRpbWluZxI6Cg5mYWxsYmFja190YWtlbhgIIAEoCzIdLmh5cGVycG9saWN5LnYxLkZhbGxiYWNrVGFrZW5IAogBAUILCglfbG9nX3Byb2JCBwoFX3NlZWRCEQoPX2ZhbGxiYWNrX3Rha2VuImAKEEFjdFN0cmVhbVJlcXVlc3QSJwoDYWN0GAEgASgLMhouaHlwZXJwb2xpY3kudjEuQWN0UmVxdWVzdBIOCgZmb2xsb3cYAiABKAgSEwoLbmV3ZXN0X3dpbnMYAyABKAgilgEKEUFjdFN0cmVhbVJlc3BvbnNlEi8KCHJlc3BvbnNlGAEgASgLMhsuaHlwZXJwb2xpY3kudjEuQWN0UmVzcG9uc2VIABIsCgVlcnJvchgCIAEoCzIbLmh5cGVycG9saWN5LnYxLlN0cmVhbUVycm9ySAASGAoQc3VwZXJzZWRlZF9jb3VudBgDIAEoDUIICgZyZXN1bHQiPQoLU3RyZWFtRXJyb3ISDgoGc3RhdHVzGAEgASgJEgwKBHRleHQYAiABKAkSEAoIc2VxdWVuY2UYAyABKAQiWwoNRmFsbGJhY2tUYWtlbhIqCghmYWxsYmFjaxgBIAEoDjIYLmh5cGVycG9saWN5LnYxLkZhbGxiYWNrEg4KBnJlYXNvbhgCIAEoCRIOCgZhZ2VfbXMYAyABKAEiXwoGVGltaW5nEhAKCHRvdGFsX3VzGAEgASgNEhIKCnByaW1hcnlfdXMYAiABKA0SEgoKbmV0d29ya191cxgDIAEoDRIbChNldmVudF9sb29wX2RlbGF5X3VzGAQgASgNIosCCgxRR3JhZFJlcXVlc3QSDQoFbW9kZWwYASABKAkSEQoHdmVyc2lvbhgCIAEoDUgAEg8KBWxhYmVsGAMgASgJSAASEwoLZmluZ2VycHJpbnQYBCABKAkSKwoLb2JzZXJ2YXRpb24YBSABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISJgoGYWN0aW9uGAYgASgLMhYuaHlwZXJwb2xpY3kudjEuVGVuc29yEiwKCXJlZHVjdGlvbhgHIAEoDjIZLmh5cGVycG9saWN5LnYxLlJlZHVjdGlvbhIRCgljbGllbnRfaWQYCCABKAkSEAoIc2VxdWVuY2UYCSABKARCCwoJc2VsZWN0aW9uIrsBCg1RR3JhZFJlc3BvbnNlEiEKAXEYASABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISJQoFZHFfZGEYAiABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISDwoHdmVyc2lvbhgDIAEoDRIVCg13ZWlnaHRfYWdlX21zGAQgASgBEhAKCHNlcXVlbmNlGAUgASgEEiYKBnRpbWluZxgGIAEoCzIWLmh5cGVycG9saWN5LnYxLlRpbWluZyITChFMaXN0TW9kZWxzUmVxdWVzdCJCChJMaXN0TW9kZWxzUmVzcG9uc2USLAoGbW9kZWxzGAEgAygLMhwuaHlwZXJwb2xpY3kudjEuTW9kZWxTdW1tYXJ5IlcKDE1vZGVsU3VtbWFyeRINCgVtb2RlbBgBIAEoCRIQCgh2ZXJzaW9ucxgCIAMoDRITCgtlbnZpcm9ubWVudBgDIAEoCRIRCglhbGdvcml0aG0YBCABKAkiUQoPR2V0TW9kZWxSZXF1ZXN0Eg0KBW1vZGVsGAEgASgJEhEKB3ZlcnNpb24YAiABKA1IABIPCgVsYWJlbBgDIAEoCUgAQgsKCXNlbGVjdGlvbiKNBAoQR2V0TW9kZWxSZXNwb25zZRINCgVtb2RlbBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNEhEKCWFsZ29yaXRobRgDIAEoCRITCgtlbnZpcm9ubWVudBgEIAEoCRITCgtmaW5nZXJwcmludBgFIAEoCRIvCgtvYnNlcnZhdGlvbhgGIAEoCzIaLmh5cGVycG9saWN5LnYxLlRlbnNvclNwZWMSKgoGYWN0aW9uGAcgASgLMhouaHlwZXJwb2xpY3kudjEuVGVuc29yU3BlYxITCgtzYWZlX2FjdGlvbhgIIAMoARIxCgdjb250ZXh0GAkgASgLMhsuaHlwZXJwb2xpY3kudjEuQ29udGV4dFNwZWNIAIgBARIvCgZwb2xpY3kYCiABKAsyGi5oeXBlcnBvbGljeS52MS5Qb2xpY3lJbmZvSAGIAQESLwoGY3JpdGljGAsgASgLMhouaHlwZXJwb2xpY3kudjEuQ3JpdGljSW5mb0gCiAEBEhQKDHJld2FyZF9zY2FsZRgMIAEoARIUCgxwdWJsaXNoZWRfYXQYDSABKAkSFgoOdHJhaW5pbmdfc3RlcHMYDiABKAQSLwoLZXZhbHVhdGlvbnMYDyADKAsyGi5oeXBlcnBvbGljeS52MS5FdmFsdWF0aW9uQgoKCF9jb250ZXh0QgkKB19wb2xpY3lCCQoHX2NyaXRpYyJHCgtDb250ZXh0U3BlYxIoCgRzcGVjGAEgASgLMhouaHlwZXJwb2xpY3kudjEuVGVuc29yU3BlYxIOCgZzb3VyY2UYAiABKAkiRQoKUG9saWN5SW5mbxIUCgxhcmNoaXRlY3R1cmUYASABKAkSDQoFaHlwZXIYAiABKAgSEgoKc3RvY2hhc3RpYxgDIAEoCCJICgpDcml0aWNJbmZvEhQKDGFyY2hpdGVjdHVyZRgBIAEoCRINCgVoeXBlchgCIAEoCBIVCg1lbnNlbWJsZV9zaXplGAMgASgNImIKCkV2YWx1YXRpb24SDAoEc3RlcBgBIAEoBBITCgttZWFuX3JldHVybhgCIAEoARIaChJzdGFuZGFyZF9kZXZpYXRpb24YAyABKAESFQoNZXBpc29kZV9jb3VudBgEIAEoDSpeCghGYWxsYmFjaxIYChRGQUxMQkFDS19VTlNQRUNJRklFRBAAEhIKDkZBTExCQUNLX0VSUk9SEAESEQoNRkFMTEJBQ0tfU0FGRRACEhEKDUZBTExCQUNLX0hPTEQQAypfCglSZWR1Y3Rpb24SGQoVUkVEVUNUSU9OX1VOU1BFQ0lGSUVEEAASEAoMUkVEVUNUSU9OX1ExEAESEQoNUkVEVUNUSU9OX01JThACEhIKDlJFRFVDVElPTl9NRUFOEAMyjwMKDVBvbGljeVNlcnZpY2USPgoDQWN0EhouaHlwZXJwb2xpY3kudjEuQWN0UmVxdWVzdBobLmh5cGVycG9saWN5LnYxLkFjdFJlc3BvbnNlElQKCUFjdFN0cmVhbRIgLmh5cGVycG9saWN5LnYxLkFjdFN0cmVhbVJlcXVlc3QaIS5oeXBlcnBvbGljeS52MS5BY3RTdHJlYW1SZXNwb25zZSgBMAESRAoFUUdyYWQSHC5oeXBlcnBvbGljeS52MS5RR3JhZFJlcXVlc3QaHS5oeXBlcnBvbGljeS52MS5RR3JhZFJlc3BvbnNlElMKCkxpc3RNb2RlbHMSIS5oeXBlcnBvbGljeS52MS5MaXN0TW9kZWxzUmVxdWVzdBoiLmh5cGVycG9saWN5LnYxLkxpc3RNb2RlbHNSZXNwb25zZRJNCghHZXRNb2RlbBIfLmh5cGVycG9saWN5LnYxLkdldE1vZGVsUmVxdWVzdBogLmh5cGVycG9saWN5LnYxLkdldE1vZGVsUmVzcG9uc2ViBnByb3RvMw", [file_hyperpolicy_v1_tensor]);
 
 /**
  * @generated from message hyperpolicy.v1.ActRequest
@@ -232,6 +232,113 @@ export const ActResponseSchema: GenMessage<ActResponse> = /*@__PURE__*/
   messageDesc(file_hyperpolicy_v1_policy_service, 1);
 
 /**
+ * @generated from message hyperpolicy.v1.ActStreamRequest
+ */
+export type ActStreamRequest = Message<"hyperpolicy.v1.ActStreamRequest"> & {
+  /**
+   * The first request of a stream names the model, and may name a version or label and a fingerprint; they hold for the stream.
+   * Later ones leave them empty, or say the same.
+   *
+   * @generated from field: hyperpolicy.v1.ActRequest act = 1;
+   */
+  act?: ActRequest | undefined;
+
+  /**
+   * Read from the first request. False: the stream keeps the version it began with until it ends. True: each request is answered by
+   * the newest version (or the one that the label names) at that time.
+   *
+   * @generated from field: bool follow = 2;
+   */
+  follow: boolean;
+
+  /**
+   * Read from the first request. True: where several requests wait, only the newest is answered; the ones before it are dropped.
+   * False: all are answered, and a client that runs ahead is slowed down.
+   *
+   * @generated from field: bool newest_wins = 3;
+   */
+  newestWins: boolean;
+};
+
+/**
+ * Describes the message hyperpolicy.v1.ActStreamRequest.
+ * Use `create(ActStreamRequestSchema)` to create a new message.
+ */
+export const ActStreamRequestSchema: GenMessage<ActStreamRequest> = /*@__PURE__*/
+  messageDesc(file_hyperpolicy_v1_policy_service, 2);
+
+/**
+ * @generated from message hyperpolicy.v1.ActStreamResponse
+ */
+export type ActStreamResponse = Message<"hyperpolicy.v1.ActStreamResponse"> & {
+  /**
+   * @generated from oneof hyperpolicy.v1.ActStreamResponse.result
+   */
+  result: {
+    /**
+     * @generated from field: hyperpolicy.v1.ActResponse response = 1;
+     */
+    value: ActResponse;
+    case: "response";
+  } | {
+    /**
+     * @generated from field: hyperpolicy.v1.StreamError error = 2;
+     */
+    value: StreamError;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Requests of this stream that were dropped since the response before this one.
+   *
+   * @generated from field: uint32 superseded_count = 3;
+   */
+  supersededCount: number;
+};
+
+/**
+ * Describes the message hyperpolicy.v1.ActStreamResponse.
+ * Use `create(ActStreamResponseSchema)` to create a new message.
+ */
+export const ActStreamResponseSchema: GenMessage<ActStreamResponse> = /*@__PURE__*/
+  messageDesc(file_hyperpolicy_v1_policy_service, 3);
+
+/**
+ * A request of a stream that was refused.
+ *
+ * @generated from message hyperpolicy.v1.StreamError
+ */
+export type StreamError = Message<"hyperpolicy.v1.StreamError"> & {
+  /**
+   * Name of the gRPC status that the request would have had by itself, for example `INVALID_ARGUMENT`.
+   *
+   * @generated from field: string status = 1;
+   */
+  status: string;
+
+  /**
+   * `Method: expected X, got Y. Remedy.`
+   *
+   * @generated from field: string text = 2;
+   */
+  text: string;
+
+  /**
+   * The request's.
+   *
+   * @generated from field: uint64 sequence = 3;
+   */
+  sequence: bigint;
+};
+
+/**
+ * Describes the message hyperpolicy.v1.StreamError.
+ * Use `create(StreamErrorSchema)` to create a new message.
+ */
+export const StreamErrorSchema: GenMessage<StreamError> = /*@__PURE__*/
+  messageDesc(file_hyperpolicy_v1_policy_service, 4);
+
+/**
  * Why and how a fallback was served.
  *
  * @generated from message hyperpolicy.v1.FallbackTaken
@@ -264,7 +371,7 @@ export type FallbackTaken = Message<"hyperpolicy.v1.FallbackTaken"> & {
  * Use `create(FallbackTakenSchema)` to create a new message.
  */
 export const FallbackTakenSchema: GenMessage<FallbackTaken> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 2);
+  messageDesc(file_hyperpolicy_v1_policy_service, 5);
 
 /**
  * Where the time of a request went, microseconds.
@@ -306,7 +413,7 @@ export type Timing = Message<"hyperpolicy.v1.Timing"> & {
  * Use `create(TimingSchema)` to create a new message.
  */
 export const TimingSchema: GenMessage<Timing> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 3);
+  messageDesc(file_hyperpolicy_v1_policy_service, 6);
 
 /**
  * @generated from message hyperpolicy.v1.QGradRequest
@@ -388,7 +495,7 @@ export type QGradRequest = Message<"hyperpolicy.v1.QGradRequest"> & {
  * Use `create(QGradRequestSchema)` to create a new message.
  */
 export const QGradRequestSchema: GenMessage<QGradRequest> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 4);
+  messageDesc(file_hyperpolicy_v1_policy_service, 7);
 
 /**
  * @generated from message hyperpolicy.v1.QGradResponse
@@ -440,7 +547,7 @@ export type QGradResponse = Message<"hyperpolicy.v1.QGradResponse"> & {
  * Use `create(QGradResponseSchema)` to create a new message.
  */
 export const QGradResponseSchema: GenMessage<QGradResponse> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 5);
+  messageDesc(file_hyperpolicy_v1_policy_service, 8);
 
 /**
  * @generated from message hyperpolicy.v1.ListModelsRequest
@@ -453,7 +560,7 @@ export type ListModelsRequest = Message<"hyperpolicy.v1.ListModelsRequest"> & {
  * Use `create(ListModelsRequestSchema)` to create a new message.
  */
 export const ListModelsRequestSchema: GenMessage<ListModelsRequest> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 6);
+  messageDesc(file_hyperpolicy_v1_policy_service, 9);
 
 /**
  * @generated from message hyperpolicy.v1.ListModelsResponse
@@ -472,7 +579,7 @@ export type ListModelsResponse = Message<"hyperpolicy.v1.ListModelsResponse"> & 
  * Use `create(ListModelsResponseSchema)` to create a new message.
  */
 export const ListModelsResponseSchema: GenMessage<ListModelsResponse> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 7);
+  messageDesc(file_hyperpolicy_v1_policy_service, 10);
 
 /**
  * @generated from message hyperpolicy.v1.ModelSummary
@@ -506,7 +613,7 @@ export type ModelSummary = Message<"hyperpolicy.v1.ModelSummary"> & {
  * Use `create(ModelSummarySchema)` to create a new message.
  */
 export const ModelSummarySchema: GenMessage<ModelSummary> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 8);
+  messageDesc(file_hyperpolicy_v1_policy_service, 11);
 
 /**
  * @generated from message hyperpolicy.v1.GetModelRequest
@@ -548,7 +655,7 @@ export type GetModelRequest = Message<"hyperpolicy.v1.GetModelRequest"> & {
  * Use `create(GetModelRequestSchema)` to create a new message.
  */
 export const GetModelRequestSchema: GenMessage<GetModelRequest> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 9);
+  messageDesc(file_hyperpolicy_v1_policy_service, 12);
 
 /**
  * @generated from message hyperpolicy.v1.GetModelResponse
@@ -657,7 +764,7 @@ export type GetModelResponse = Message<"hyperpolicy.v1.GetModelResponse"> & {
  * Use `create(GetModelResponseSchema)` to create a new message.
  */
 export const GetModelResponseSchema: GenMessage<GetModelResponse> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 10);
+  messageDesc(file_hyperpolicy_v1_policy_service, 13);
 
 /**
  * @generated from message hyperpolicy.v1.ContextSpec
@@ -681,7 +788,7 @@ export type ContextSpec = Message<"hyperpolicy.v1.ContextSpec"> & {
  * Use `create(ContextSpecSchema)` to create a new message.
  */
 export const ContextSpecSchema: GenMessage<ContextSpec> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 11);
+  messageDesc(file_hyperpolicy_v1_policy_service, 14);
 
 /**
  * @generated from message hyperpolicy.v1.PolicyInfo
@@ -714,7 +821,7 @@ export type PolicyInfo = Message<"hyperpolicy.v1.PolicyInfo"> & {
  * Use `create(PolicyInfoSchema)` to create a new message.
  */
 export const PolicyInfoSchema: GenMessage<PolicyInfo> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 12);
+  messageDesc(file_hyperpolicy_v1_policy_service, 15);
 
 /**
  * @generated from message hyperpolicy.v1.CriticInfo
@@ -747,7 +854,7 @@ export type CriticInfo = Message<"hyperpolicy.v1.CriticInfo"> & {
  * Use `create(CriticInfoSchema)` to create a new message.
  */
 export const CriticInfoSchema: GenMessage<CriticInfo> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 13);
+  messageDesc(file_hyperpolicy_v1_policy_service, 16);
 
 /**
  * @generated from message hyperpolicy.v1.Evaluation
@@ -781,7 +888,7 @@ export type Evaluation = Message<"hyperpolicy.v1.Evaluation"> & {
  * Use `create(EvaluationSchema)` to create a new message.
  */
 export const EvaluationSchema: GenMessage<Evaluation> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 14);
+  messageDesc(file_hyperpolicy_v1_policy_service, 17);
 
 /**
  * What to answer when the budget does not suffice.
@@ -892,6 +999,19 @@ export const PolicyService: GenService<{
     methodKind: "unary";
     input: typeof ActRequestSchema;
     output: typeof ActResponseSchema;
+  },
+  /**
+   * Actions, message by message, over one stream: the fastest way for a control loop. Responses come in the order of requests.
+   *
+   * A request that is refused is answered in its place, and the stream goes on; only a message that does not parse ends it, with
+   * INVALID_ARGUMENT. A server that drains answers what it has and ends the stream with UNAVAILABLE.
+   *
+   * @generated from rpc hyperpolicy.v1.PolicyService.ActStream
+   */
+  actStream: {
+    methodKind: "bidi_streaming";
+    input: typeof ActStreamRequestSchema;
+    output: typeof ActStreamResponseSchema;
   },
   /**
    * Values of a critic and their gradients with respect to the action.

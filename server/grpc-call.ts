@@ -1,0 +1,106 @@
+/** What every kind of gRPC method shares: its definition, its decoding, its deadline, and errors as statuses. */
+
+import { randomBytes } from 'node:crypto';
+import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf';
+import grpc from '@grpc/grpc-js';
+import type { Logger } from 'pino';
+import { invalidArgument } from '../src/spec/errors.ts';
+import type { ServerConfig } from './config.ts';
+import type { GrpcType, MethodMetrics, Metrics } from './metrics.ts';
+import type { Call } from './rpc.ts';
+import { type Status, statusCodes, statusOf } from './status.ts';
+
+/** A method as grpc-js takes it. */
+export type GrpcMethod = {
+  readonly service: string;
+  readonly name: string;
+  readonly definition: grpc.MethodDefinition<Buffer, Uint8Array>;
+  readonly implementation: grpc.UntypedHandleCall;
+};
+
+export type MethodDeps = {
+  readonly config: ServerConfig;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  /** Requests being answered over all methods, against `requestCountMax`. */
+  readonly gate: RequestGate;
+};
+
+/** Counts requests in flight. */
+export type RequestGate = { count: number };
+
+export function definitionOf(service: string, name: string, type: GrpcType): grpc.MethodDefinition<Buffer, Uint8Array> {
+  return {
+    path: `/${service}/${name}`,
+    requestStream: type === 'bidi_stream',
+    responseStream: type !== 'unary',
+    requestSerialize: (bytes) => bytes,
+    requestDeserialize: (bytes) => bytes,
+    responseSerialize: asBuffer,
+    responseDeserialize: (bytes) => bytes,
+  };
+}
+
+/** grpc-js frames messages with methods of Buffer. */
+const asBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
+  Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
+
+export const createCall = (call: { getDeadline(): grpc.Deadline }, receivedAtMs: number): Call =>
+  callAt(receivedAtMs, deadlineOf(call));
+
+export function deadlineOf(call: { getDeadline(): grpc.Deadline }): number {
+  const deadline = call.getDeadline();
+  return typeof deadline === 'number' ? deadline : deadline.getTime();
+}
+
+export function callAt(receivedAtMs: number, deadlineMs: number): Call {
+  let id: string | undefined;
+  return {
+    receivedAtMs,
+    deadlineMs,
+    requestId: () => {
+      id ??= randomBytes(8).toString('hex');
+      return id;
+    },
+  };
+}
+
+export function decode<I extends DescMessage>(method: string, schema: I, bytes: Buffer): MessageShape<I> {
+  try {
+    return fromBinary(schema, bytes, { readUnknownFields: false });
+  } catch (cause) {
+    throw invalidArgument({
+      where: method,
+      expected: `a ${schema.typeName} message`,
+      actual: `${bytes.length} bytes that do not parse as one`,
+      cause,
+    });
+  }
+}
+
+type Refused = {
+  readonly method: string;
+  readonly context: Call;
+  readonly counts: MethodMetrics;
+  readonly log: Logger;
+};
+
+/** Counts an error, and makes of it what the client is told. */
+export function refusal(error: unknown, { method, context, counts, log }: Refused): grpc.ServiceError {
+  const { code, details, metadata, status } = describeError(error, method, context, log);
+  counts.handled(status, (performance.now() - context.receivedAtMs) / 1000);
+  return Object.assign(new Error(details), { code, details, metadata });
+}
+
+export function describeError(error: unknown, method: string, call: Call, log: Logger) {
+  const { name, text } = describeStatus(error, method, call, log);
+  return { status: name, code: statusCodes[name], details: text, metadata: new grpc.Metadata() };
+}
+
+/** What a client is told of an error; a fault goes to the log, where its request id finds it. */
+export function describeStatus(error: unknown, method: string, call: Call, log: Logger): Status {
+  const status = statusOf(error, call.requestId);
+  if (status.name === 'INTERNAL') log.error({ err: error, method, requestId: call.requestId() }, 'internal fault');
+  else log.debug({ method, status: status.name, reason: status.text }, 'request refused');
+  return status;
+}

@@ -1,0 +1,79 @@
+/**
+ * Unary methods over grpc-js.
+ *
+ * The codec is called here and not given to grpc-js, so that a message that does not parse is INVALID_ARGUMENT and the time of
+ * receipt is known before anything is decoded.
+ */
+
+import {
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from '@bufbuild/protobuf';
+import type grpc from '@grpc/grpc-js';
+import { resourceExhausted } from '../src/spec/errors.ts';
+import { createCall, decode, definitionOf, type GrpcMethod, type MethodDeps, refusal } from './grpc-call.ts';
+import type { UnaryHandler } from './rpc.ts';
+
+/** A method that answers one request with one response. */
+export function unaryMethod<I extends DescMessage, O extends DescMessage>(
+  method: DescMethodUnary<I, O>,
+  handler: UnaryHandler<MessageShape<I>, MessageInitShape<O>>,
+  { config, metrics, log, gate }: MethodDeps,
+): GrpcMethod {
+  const { parent, name, input, output } = method;
+  const counts = metrics.method({ type: 'unary', service: parent.typeName, method: name });
+
+  function answer(call: grpc.ServerUnaryCall<Buffer, Uint8Array>, callback: grpc.sendUnaryData<Uint8Array>): void {
+    const receivedAtMs = performance.now();
+    counts.started();
+    counts.received();
+    gate.count++;
+    const context = createCall(call, receivedAtMs);
+    const succeed = (response: MessageInitShape<O>) => {
+      const bytes = toBinary(output, create(output, response));
+      if (bytes.length > config.messageBytesMax) throw responseTooLarge(name, bytes.length, config.messageBytesMax);
+      gate.count--;
+      counts.sent();
+      counts.handled('OK', (performance.now() - receivedAtMs) / 1000);
+      callback(null, bytes);
+    };
+    const fail = (error: unknown) => {
+      gate.count--;
+      callback(refusal(error, { method: name, context, counts, log }));
+    };
+    try {
+      if (gate.count > config.requestCountMax) throw tooManyRequests(name, config.requestCountMax);
+      const response = handler(decode(name, input, call.request), context);
+      if (response instanceof Promise) response.then(succeed).catch(fail);
+      else succeed(response);
+    } catch (error) {
+      fail(error);
+    }
+  }
+  return {
+    service: parent.typeName,
+    name,
+    definition: definitionOf(parent.typeName, name, 'unary'),
+    implementation: answer as grpc.UntypedHandleCall,
+  };
+}
+
+const tooManyRequests = (method: string, limit: number) =>
+  resourceExhausted({
+    where: method,
+    expected: `at most ${limit} requests in flight`,
+    actual: 'one more',
+    remedy: 'Retry with backoff',
+  });
+
+const responseTooLarge = (method: string, bytes: number, limit: number) =>
+  resourceExhausted({
+    where: `${method} response`,
+    expected: `at most ${limit} bytes`,
+    actual: `${bytes}`,
+    remedy: 'Split the batch',
+  });
