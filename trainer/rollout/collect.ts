@@ -1,0 +1,107 @@
+/**
+ * Runs a policy in a vectorised environment and keeps what happened: one batched policy run per step. Memory: T steps of N
+ * environments, [T, N, ...], row-major, in ordinary arrays.
+ */
+
+import { invalidArgument } from '../../src/spec/errors.ts';
+import { specSize } from '../../src/spec/tensor-spec.ts';
+import type { BatchPolicy } from './policy.ts';
+import type { VectorEnv } from './vector-env.ts';
+
+export type FinishedEpisode = {
+  /** The environment's place in the batch. */
+  readonly row: number;
+  /** The step, of the T, that ended it. */
+  readonly step: number;
+  /** Undiscounted sum of rewards. */
+  readonly return: number;
+  readonly length: number;
+  readonly diverged: boolean;
+};
+
+export type Rollout = {
+  readonly stepCount: number;
+  readonly environmentCount: number;
+  /** Before the step, [T, N, O]. */
+  readonly observations: Float32Array;
+  /** [T, N, A] */
+  readonly actions: Float32Array;
+  /** [T, N] */
+  readonly rewards: Float64Array;
+  /** After the step, [T, N, O]: where an episode ended its last observation, not the next episode's first. */
+  readonly nextObservations: Float32Array;
+  /** The task of the step, [T, N, C]. */
+  readonly contexts: Float64Array;
+  /** [T, N]: no value beyond. */
+  readonly terminated: Uint8Array;
+  /** [T, N]: cut, with a value beyond. */
+  readonly truncated: Uint8Array;
+  /** [T, N]: the simulator became unstable; leave the transition out. */
+  readonly diverged: Uint8Array;
+  /** In order of their ends. */
+  readonly episodes: readonly FinishedEpisode[];
+};
+
+/**
+ * Goes on from where the environments are; `reset` them first for new episodes.
+ * @throws HyperpolicyError invalid_argument: a step count that is not a positive integer, an action that is not finite
+ */
+export function collectRollout({
+  env,
+  policy,
+  stepCount,
+}: {
+  readonly env: VectorEnv;
+  readonly policy: BatchPolicy;
+  readonly stepCount: number;
+}): Rollout {
+  if (!Number.isSafeInteger(stepCount) || stepCount < 1) {
+    throw invalidArgument({
+      where: 'collectRollout: stepCount',
+      expected: 'a positive integer',
+      actual: `${stepCount}`,
+    });
+  }
+  const { batch, environmentCount: n } = env;
+  const observationCount = n * specSize(env.specs.observation);
+  const actionCount = n * specSize(env.specs.action);
+  const contextCount = batch.contexts.length;
+  const episodes: FinishedEpisode[] = [];
+  const rollout = {
+    stepCount,
+    environmentCount: n,
+    observations: new Float32Array(stepCount * observationCount),
+    actions: new Float32Array(stepCount * actionCount),
+    rewards: new Float64Array(stepCount * n),
+    nextObservations: new Float32Array(stepCount * observationCount),
+    contexts: new Float64Array(stepCount * contextCount),
+    terminated: new Uint8Array(stepCount * n),
+    truncated: new Uint8Array(stepCount * n),
+    diverged: new Uint8Array(stepCount * n),
+    episodes,
+  };
+  for (let step = 0; step < stepCount; step++) {
+    const at = step * observationCount;
+    const actions = rollout.actions.subarray(step * actionCount, (step + 1) * actionCount);
+    rollout.observations.set(batch.observations, at);
+    rollout.contexts.set(batch.contexts, step * contextCount);
+    policy.act(batch.observations, batch.contexts, actions);
+    env.step(actions);
+    for (const key of ['rewards', 'terminated', 'truncated', 'diverged'] as const)
+      rollout[key].set(batch[key], step * n);
+    rollout.nextObservations.set(batch.observations, at);
+    for (let row = 0; row < n; row++) {
+      if (batch.terminated[row] === 0 && batch.truncated[row] === 0) continue;
+      const size = observationCount / n;
+      rollout.nextObservations.set(batch.finals.subarray(row * size, (row + 1) * size), at + row * size);
+      episodes.push({
+        row,
+        step,
+        return: batch.returns[row]!,
+        length: batch.lengths[row]!,
+        diverged: batch.diverged[row] === 1,
+      });
+    }
+  }
+  return rollout;
+}
