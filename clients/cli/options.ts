@@ -2,7 +2,8 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { invalidArgument } from '../../src/spec/errors.ts';
-import { createPolicyClient, type ModelSelection, type PolicyClient } from '../typescript/client.ts';
+import type { ModelSelection } from '../typescript/act.ts';
+import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
 
 /** A parser of integers in [low, high]. */
 export function integerIn(low: number, high: number): (text: string) => number {

@@ -22,7 +22,7 @@ describe('hyperpolicy without a server', () => {
       ['serve', '--port', '70000'],
       "hyperpolicy: option '--port <port>' argument '70000' is invalid. Expected an integer from 0 to 65535. See --help\n",
     ],
-    [['act'], "hyperpolicy: required option '--model <name>' not specified. See --help\n"],
+    [['act'], "hyperpolicy: required option '--observation <rows>' not specified. See --help\n"],
     [
       ['act', '--model', 'm', '--observation', '1,x'],
       "hyperpolicy: option '--observation <rows>' argument '1,x' is invalid. Expected numbers: 1,2,3 or [1,2,3] or [[1,2,3],[4,5,6]]. See --help\n",
@@ -129,10 +129,25 @@ describe('hyperpolicy with a server', () => {
       out: '',
       error: 'hyperpolicy: Act model: expected one of "cheetah", "small", got "nope"\n',
     });
+    expect(await run('eval', ...server)).toEqual({
+      code: 1,
+      out: '',
+      error: 'hyperpolicy: --model: expected one of cheetah, small, got none\n',
+    });
     expect(await run('eval', ...server, '--model', 'small')).toMatchObject({
       code: 1,
       error: expect.stringContaining('environment: expected one of'),
     });
+  });
+
+  test('no --model is the only model of the server', async () => {
+    const { address } = await startTestServer(
+      [{ model: 'alone', policy: 'plain', critic: 'none', observationSize: 2, actionSize: 1, hiddenSize: 8 }],
+      {},
+      afterAll,
+    );
+    const { out } = await run('models', 'show', '--server', address);
+    expect(JSON.parse(out)).toMatchObject({ model: 'alone' });
   });
 
   test('eval drives the real environment through the server, reproducibly', async () => {
