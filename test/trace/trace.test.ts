@@ -93,7 +93,6 @@ const functions: Record<string, F> = {
   rsqrt: (x) => tf.rsqrt(tf.add(tf.square(x), 0.5)),
   clip: (x) => tf.clipByValue(x, -0.7, 0.6),
   softmax: (x) => tf.softmax(x),
-  logSoftmax: (x) => tf.logSoftmax(x),
   logSumExp: (x) => tf.logSumExp(x, -1),
   mean: (x) => tf.mean(x, 0),
   max: (x) => tf.max(x, 1),
@@ -118,10 +117,94 @@ const functions: Record<string, F> = {
   pow: (x) => tf.pow(tf.add(tf.square(x), 0.1), 1.5),
 };
 
+const logTwoPi = Math.log(2 * Math.PI);
+
+/** What algorithms are made of, each as a function of one [3, 4] tensor. */
+const compositions: Record<string, F> = {
+  layerNorm: (x) => {
+    const { mean, variance } = tf.moments(x, 1, true);
+    return tf.div(tf.sub(x, mean), tf.sqrt(tf.add(variance, 1e-5)));
+  },
+  gru: (x) => {
+    const weights = tf.tensor2d(
+      [0.1, -0.4, 0.3, 0.2, 0.5, -0.2, 0.7, 0.1, -0.3, 0.6, 0.2, -0.5, 0.4, 0.3, -0.1, 0.2],
+      [4, 4],
+    );
+    let h: tf.Tensor = tf.zerosLike(x);
+    for (let step = 0; step < 3; step++) {
+      const gate = tf.sigmoid(tf.add(tf.matMul(x as tf.Tensor2D, weights), h));
+      const candidate = tf.tanh(tf.add(x, tf.mul(gate, tf.matMul(h as tf.Tensor2D, weights))));
+      h = tf.add(tf.mul(gate, h), tf.mul(tf.sub(1, gate), candidate));
+    }
+    return h;
+  },
+  gaussianLogProb: (x) => {
+    const [mean, logStd] = tf.split(x, 2, 1) as [tf.Tensor, tf.Tensor];
+    const z = tf.div(tf.sub(0.3, mean), tf.exp(logStd));
+    return tf.neg(tf.sum(tf.add(tf.mul(tf.square(z), 0.5), tf.add(logStd, logTwoPi / 2)), 1));
+  },
+  tanhGaussianLogProb: (x) => {
+    const [mean, logStd] = tf.split(x, 2, 1) as [tf.Tensor, tf.Tensor];
+    const u = tf.add(mean, tf.mul(tf.exp(logStd), 0.4));
+    // log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u))
+    const correction = tf.mul(2, tf.sub(tf.sub(Math.LN2, u), tf.softplus(tf.mul(u, -2))));
+    return tf.sub(tf.neg(tf.sum(logStd, 1)), tf.sum(correction, 1));
+  },
+  gaussianKl: (x) => {
+    const [mean, logStd] = tf.split(x, 2, 1) as [tf.Tensor, tf.Tensor];
+    const variance = tf.exp(tf.mul(logStd, 2));
+    return tf.sum(tf.sub(tf.mul(tf.add(variance, tf.square(mean)), 0.5), tf.add(logStd, 0.5)), 1);
+  },
+  productOfGaussians: (x) => {
+    const [mean, raw] = tf.split(x, 2, 1) as [tf.Tensor, tf.Tensor];
+    const precision = tf.reciprocal(tf.maximum(tf.softplus(raw), 1e-7));
+    const variance = tf.reciprocal(tf.sum(precision, 0));
+    return tf.mul(variance, tf.sum(tf.mul(mean, precision), 0));
+  },
+  generalisedAdvantage: (x) => {
+    // Discounted sums to the end of each row: a reversed running sum of discounted values.
+    const powers = tf.tensor1d([1, 0.95, 0.9025, 0.857375]);
+    return tf.div(tf.cumsum(tf.mul(x, powers), 1, false, true), powers);
+  },
+  surrogate: (x) => {
+    const ratio = tf.exp(tf.mean(x, 1));
+    return tf.minimum(tf.mul(ratio, 0.7), tf.mul(tf.clipByValue(ratio, 0.8, 1.2), 0.7));
+  },
+};
+
 describe('traced equals eager', () => {
+  for (const [name, f] of Object.entries(compositions)) {
+    test(`${name}: value, gradient, second gradient`, () => expectEqual(withGradients(f), { x: [3, 4] }));
+  }
+
   for (const [name, f] of Object.entries(functions)) {
     test(`${name}: value, gradient, second gradient`, () => expectEqual(withGradients(f), { x: [3, 4] }));
   }
+});
+
+describe('matrix products', () => {
+  // tfjs's cpu backend broadcasts one side only, so the reference is the product of operands repeated in full.
+  test('batches that broadcast both ways equal products of repeated operands, gradients included', () => {
+    const shapes = { a: [2, 1, 3, 4], b: [3, 4, 2] };
+    const fn = (product: (x: tf.Tensor, y: tf.Tensor) => tf.Tensor): TracedFunction => {
+      const loss = (x: tf.Tensor, y: tf.Tensor) => tf.sum(tf.square(tf.tanh(product(x, y))));
+      return (inputs) => {
+        const [x, y] = [inputs.a!, inputs.b!];
+        const [dx, dy] = tf.grads(loss)([x, y]);
+        return { value: product(x, y), dx: dx!, dy: dy! };
+      };
+    };
+    const data = randomInputs(shapes, 5);
+    const direct = runTraced(fn(tf.matMul), shapes, data);
+    const repeated = (x: tf.Tensor, y: tf.Tensor) =>
+      tf.matMul(tf.broadcastTo(x, [2, 3, 3, 4]), tf.broadcastTo(y, [2, 3, 4, 2]));
+    for (const [name, { shape, values }] of Object.entries(runTraced(fn(repeated), shapes, data))) {
+      expect(direct[name]!.shape, name).toEqual(shape);
+      values.forEach((value, i) => {
+        expect(direct[name]!.values[i], name).toBeCloseTo(value, 4);
+      });
+    }
+  });
 });
 
 describe('symbolic batch', () => {
@@ -166,14 +249,40 @@ describe('misuse', () => {
     );
   });
 
-  test('an unsupported kernel is named with its shapes', () => {
-    expect(() => trace('acos', specs, ({ x }) => ({ y: tf.acos(x!) }))).toThrow(
-      'trace: expected a kernel of src/trace/kernels, got "Acos" with x [2,3]',
+  test('an unsupported kernel is named with its shapes and where it was called', () => {
+    expect(() => trace('unsupported', specs, ({ x }) => ({ y: tf.atan2(x!, 2) }))).toThrow(
+      /^trace: expected a kernel of src\/trace\/kernels, got "Atan2" with a \[2,3\], b \[\], called at .*trace\.test\.ts:\d+:\d+\. /,
     );
   });
 
+  test('an error of a kernel is located too', () => {
+    expect(() => trace('located', specs, ({ x }) => ({ y: tf.gather(x!, [[0, 1]], 1, 1) }))).toThrow(
+      /^trace: "GatherV2" with x \[2,3\], indices \[1,2\], called at .*trace\.test\.ts:\d+:\d+: GatherV2: expected batchDims 0, got 1$/,
+    );
+  });
+
+  test('an operation without a gradient rule says so, in the first and in the second order', () => {
+    const message = 'got "LRN", which cannot be differentiated, once or twice';
+    const normalised = (v: tf.Tensor) =>
+      tf.sum(tf.localResponseNormalization(tf.reshape(v, [1, 1, 2, 3]) as tf.Tensor4D));
+    const x = tf.ones([2, 3]);
+    expect(() => tf.grad(normalised)(x)).toThrow(message);
+    expect(() => tf.grad((v: tf.Tensor) => tf.sum(tf.grad(normalised)(v)))(x)).toThrow(message);
+    x.dispose();
+  });
+
+  test('an operation with a custom gradient is refused in the second order only', () => {
+    const loss = (v: tf.Tensor) => tf.sum(tf.square(tf.logSoftmax(v)));
+    const x = tf.tensor2d([[0.1, 0.5, -1]]);
+    tf.grad(loss)(x).dispose();
+    expect(() => tf.grad((v: tf.Tensor) => tf.sum(tf.grad(loss)(v)))(x)).toThrow(
+      'trace: expected operations that can be differentiated twice, got one with a custom gradient',
+    );
+    x.dispose();
+  });
+
   test('the previous backend is back after a trace that fails', () => {
-    expect(() => trace('acos', specs, ({ x }) => ({ y: tf.acos(x!) }))).toThrow();
+    expect(() => trace('unsupported', specs, ({ x }) => ({ y: tf.atan2(x!, 2) }))).toThrow();
     expect(tf.getBackend()).toBe('cpu');
     expect(tf.add(1, 2).dataSync()[0]).toBe(3);
   });

@@ -7,8 +7,15 @@ import { broadcastShapes } from './shape-rules.ts';
 /** One float tensor to another of the same shape. */
 export type UnaryOp =
   | 'Abs'
+  | 'Acos'
+  | 'Acosh'
+  | 'Asin'
+  | 'Asinh'
+  | 'Atan'
+  | 'Atanh'
   | 'Ceil'
   | 'Cos'
+  | 'Cosh'
   | 'Elu'
   | 'Erf'
   | 'Exp'
@@ -21,8 +28,10 @@ export type UnaryOp =
   | 'Sigmoid'
   | 'Sign'
   | 'Sin'
+  | 'Sinh'
   | 'Softplus'
   | 'Sqrt'
+  | 'Tan'
   | 'Tanh';
 
 export const unary = (g: Builder, op: UnaryOp, x: Value): Value => g.emit(op, [x], x);
@@ -46,6 +55,10 @@ export function comparison(g: Builder, op: ComparisonOp, a: Value, b: Value): Va
   requireSameDtype(op, a, b);
   return g.emit(op, [a, b], { dtype: 'bool', shape: broadcastShapes(op, a.shape, b.shape) });
 }
+
+/** Whether each value is not a number, or infinite, as a bool tensor. */
+export const classify = (g: Builder, op: 'IsInf' | 'IsNaN', x: Value): Value =>
+  g.emit(op, [x], { dtype: 'bool', shape: x.shape });
 
 export const not = (g: Builder, x: Value): Value => g.emit('Not', [x], { dtype: 'bool', shape: x.shape });
 

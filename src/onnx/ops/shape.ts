@@ -76,9 +76,13 @@ export function pad(g: Builder, x: Value, paddings: readonly (readonly [number, 
   return g.emit('Pad', [x, integers(amounts), fill(value, x.dtype, [])], { dtype: x.dtype, shape });
 }
 
-/** Repeats the whole tensor along each dimension. */
+/** Repeats the whole tensor along each dimension; where all of those have size 1 that is a broadcast. */
 export function tile(g: Builder, x: Value, repeats: readonly number[]): Value {
   if (repeats.every((count) => count === 1)) return x;
+  if (repeats.every((count, i) => count === 1 || x.shape[i] === 1)) {
+    const shape = x.shape.map((size, i) => size * repeats[i]!);
+    return expand(g, x, shape);
+  }
   const shape = x.shape.map((size, i) => size * repeats[i]!);
   return g.emit('Tile', [x, g.shapeTensor(repeats)], { dtype: x.dtype, shape });
 }

@@ -1,63 +1,43 @@
-/** Gradients of elementwise kernels. */
+/** Gradients of elementwise arithmetic. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { type GradientTable, keepWhere, ofAB, ofX, sumTo } from './gradient.ts';
+import { type GradientRule, type GradientTable, keepWhere, ofAB, ofX, zero } from './gradient.ts';
 
-const zeros = (x: tf.Tensor): tf.Tensor => tf.zeros(x.shape);
-const zero = ofX((_dy, x) => zeros(x));
-/** Truth values do not change with their operands, except at jumps. */
-const zeroAB = ofAB(
-  (_dy, a) => zeros(a),
-  (_dy, _a, b) => zeros(b),
-);
+/** dy / sqrt(inside(x)): the inverse functions. */
+const overRoot = (inside: (x: tf.Tensor) => tf.Tensor, sign = 1): GradientRule =>
+  ofX((dy, x) => tf.mul(tf.mul(dy, sign), tf.rsqrt(inside(x))));
 
 export const elementwiseGradients: GradientTable = {
   [tf.Abs]: ofX((dy, x) => tf.mul(dy, tf.sign(x))),
-  [tf.Ceil]: zero,
-  [tf.Floor]: zero,
-  [tf.Round]: zero,
-  [tf.Sign]: zero,
-  [tf.Step]: zero,
-  // tfjs wants every gradient in float32; bool and int inputs never lead to a parameter.
-  [tf.Cast]: ofX((dy) => tf.cast(dy, 'float32')),
+  [tf.Acos]: overRoot((x) => tf.sub(1, tf.square(x)), -1),
+  [tf.Acosh]: overRoot((x) => tf.sub(tf.square(x), 1)),
+  [tf.Asin]: overRoot((x) => tf.sub(1, tf.square(x))),
+  [tf.Asinh]: overRoot((x) => tf.add(tf.square(x), 1)),
+  [tf.Atan]: ofX((dy, x) => tf.div(dy, tf.add(tf.square(x), 1))),
+  [tf.Atanh]: ofX((dy, x) => tf.div(dy, tf.sub(1, tf.square(x)))),
+  [tf.Cosh]: ofX((dy, x) => tf.mul(dy, tf.sinh(x))),
+  [tf.Sinh]: ofX((dy, x) => tf.mul(dy, tf.cosh(x))),
+  [tf.Tan]: ofX((dy, x) => tf.div(dy, tf.square(tf.cos(x)))),
+  [tf.Ceil]: zero('x'),
+  [tf.Floor]: zero('x'),
+  [tf.Round]: zero('x'),
+  [tf.Sign]: zero('x'),
+  [tf.FloorDiv]: zero('a', 'b'),
+  // Truncation to int or bool is flat between its jumps. tfjs wants every gradient in float32.
+  [tf.Cast]: ofX((dy, x, { dtype }) => (dtype === 'float32' ? tf.cast(dy, 'float32') : tf.zeros(x.shape))),
   [tf.Cos]: ofX((dy, x) => tf.neg(tf.mul(dy, tf.sin(x)))),
   [tf.Sin]: ofX((dy, x) => tf.mul(dy, tf.cos(x))),
-  [tf.Elu]: ofX((dy, x) => tf.where(tf.greater(x, 0), dy, tf.mul(dy, tf.exp(tf.minimum(x, 0))))),
   [tf.Erf]: ofX((dy, x) => tf.mul(dy, tf.mul(tf.exp(tf.neg(tf.square(x))), 2 / Math.sqrt(Math.PI)))),
   [tf.Exp]: ofX((dy, x) => tf.mul(dy, tf.exp(x))),
   [tf.Expm1]: ofX((dy, x) => tf.mul(dy, tf.exp(x))),
   [tf.Identity]: ofX((dy) => tf.cast(dy, 'float32')),
-  [tf.LeakyRelu]: ofX((dy, x, { alpha }) => tf.where(tf.greater(x, 0), dy, tf.mul(dy, alpha as number))),
   [tf.Log]: ofX((dy, x) => tf.div(dy, x)),
   [tf.Log1p]: ofX((dy, x) => tf.div(dy, tf.add(x, 1))),
   [tf.Neg]: ofX((dy) => tf.neg(dy)),
   [tf.Reciprocal]: ofX((dy, x) => tf.neg(tf.div(dy, tf.square(x)))),
-  [tf.Relu]: ofX((dy, x) => keepWhere(tf.greater(x, 0), dy)),
-  [tf.Relu6]: ofX((dy, x) => keepWhere(tf.logicalAnd(tf.greater(x, 0), tf.less(x, 6)), dy)),
   [tf.Rsqrt]: ofX((dy, x) => tf.mul(dy, tf.mul(tf.div(tf.rsqrt(x), x), -0.5))),
-  [tf.Sigmoid]: ofX((dy, x) => {
-    const y = tf.sigmoid(x);
-    return tf.mul(dy, tf.mul(y, tf.sub(1, y)));
-  }),
-  [tf.Softplus]: ofX((dy, x) => tf.mul(dy, tf.sigmoid(x))),
   [tf.Sqrt]: ofX((dy, x) => tf.div(tf.mul(dy, 0.5), tf.sqrt(x))),
   [tf.Square]: ofX((dy, x) => tf.mul(dy, tf.mul(x, 2))),
-  [tf.Tanh]: ofX((dy, x) => tf.mul(dy, tf.sub(1, tf.square(tf.tanh(x))))),
-  // Inside the bounds and on them, as PyTorch.
-  [tf.ClipByValue]: ofX((dy, x, { clipValueMin, clipValueMax }) =>
-    keepWhere(tf.logicalAnd(tf.greaterEqual(x, clipValueMin as number), tf.lessEqual(x, clipValueMax as number)), dy),
-  ),
-
-  [tf.Equal]: zeroAB,
-  [tf.Greater]: zeroAB,
-  [tf.GreaterEqual]: zeroAB,
-  [tf.Less]: zeroAB,
-  [tf.LessEqual]: zeroAB,
-  [tf.LogicalAnd]: zeroAB,
-  [tf.LogicalNot]: zero,
-  [tf.LogicalOr]: zeroAB,
-  [tf.NotEqual]: zeroAB,
-
   [tf.Add]: ofAB(
     (dy) => dy,
     (dy) => dy,
@@ -73,6 +53,10 @@ export const elementwiseGradients: GradientTable = {
   [tf.RealDiv]: ofAB(
     (dy, _a, b) => tf.div(dy, tf.cast(b, 'float32')),
     (dy, a, b) => tf.neg(tf.div(tf.mul(dy, a), tf.square(b))),
+  ),
+  [tf.Mod]: ofAB(
+    (dy) => dy,
+    (dy, a, b) => tf.neg(tf.mul(dy, tf.floor(tf.div(a, b)))),
   ),
   // A tie sends the whole gradient to the first.
   [tf.Maximum]: ofAB(
@@ -96,19 +80,4 @@ export const elementwiseGradients: GradientTable = {
       return tf.mul(dy, keepWhere(positive, tf.mul(tf.pow(safe, b), tf.log(safe))));
     },
   ),
-  [tf.Prelu]: {
-    inputs: ['x', 'alpha'],
-    gradient: (dy, [x, alpha]) => [
-      () => tf.where(tf.greater(x!, 0), dy, tf.mul(dy, alpha!)),
-      () => sumTo(tf.where(tf.greater(x!, 0), tf.zerosLike(dy), tf.mul(dy, x!)), alpha!.shape),
-    ],
-  },
-  [tf.Select]: {
-    inputs: ['condition', 't', 'e'],
-    gradient: (dy, [condition]) => [
-      () => zeros(condition!),
-      () => keepWhere(condition!, dy),
-      () => keepWhere(tf.logicalNot(condition!), dy),
-    ],
-  },
 };

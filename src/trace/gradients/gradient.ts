@@ -13,6 +13,8 @@ export type GradientRule = {
   /** Input names in the order in which `x` receives them. */
   readonly inputs: readonly string[];
   readonly gradient: (dy: tf.Tensor, x: readonly tf.Tensor[], attributes: Attributes) => readonly (() => tf.Tensor)[];
+  /** Set where the result does not change with its inputs, except at jumps: every gradient is zero. */
+  readonly isZero?: true;
 };
 
 export type GradientTable = Readonly<Record<string, GradientRule>>;
@@ -48,3 +50,10 @@ export function sumTo(gradient: tf.Tensor, shape: number[]): tf.Tensor {
 /** `condition ? value : 0`. */
 export const keepWhere = (condition: tf.Tensor, value: tf.Tensor): tf.Tensor =>
   tf.where(condition, value, tf.zerosLike(value));
+
+/** A rule for results that do not change with their inputs, except at jumps. */
+export const zero = (...inputs: string[]): GradientRule => ({
+  inputs,
+  gradient: (_dy, x) => x.map((input) => () => tf.zeros(input.shape)),
+  isZero: true,
+});

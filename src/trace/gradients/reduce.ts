@@ -1,7 +1,7 @@
-/** Gradients of reductions, running sums and the softmax family. */
+/** Gradients of reductions and running sums. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { type Attributes, type GradientTable, keepWhere, ofX } from './gradient.ts';
+import { type Attributes, type GradientTable, keepWhere, ofX, zero } from './gradient.ts';
 
 function axesOf({ axis, reductionIndices }: Attributes, x: tf.Tensor): number[] {
   const axes = (axis ?? reductionIndices) as number | number[] | null | undefined;
@@ -56,13 +56,8 @@ export const reduceGradients: GradientTable = {
   [tf.Cumsum]: ofX((dy, _x, { axis, exclusive, reverse }) =>
     tf.cumsum(dy, axis as number, exclusive as boolean, !(reverse as boolean)),
   ),
-  [tf.Softmax]: ofX((dy, logits, { dim }) => {
-    const y = tf.softmax(logits, dim as number);
-    const weighted = tf.mul(dy, y);
-    return tf.sub(weighted, tf.mul(tf.sum(weighted, dim as number, true), y));
-  }, 'logits'),
-  [tf.LogSoftmax]: ofX(
-    (dy, logits, { axis }) => tf.sub(dy, tf.mul(tf.sum(dy, axis as number, true), tf.softmax(logits, axis as number))),
-    'logits',
-  ),
+  [tf.All]: zero('x'),
+  [tf.Any]: zero('x'),
+  [tf.ArgMax]: zero('x'),
+  [tf.ArgMin]: zero('x'),
 };

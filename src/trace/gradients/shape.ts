@@ -1,10 +1,9 @@
-/** Gradients of kernels that move or pick elements. */
+/** Gradients of kernels that move elements without computing. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { type GradientRule, type GradientTable, ofX, sumTo } from './gradient.ts';
+import { type GradientRule, type GradientTable, ofX, zero } from './gradient.ts';
 
 const back = ofX((dy, x) => tf.reshape(dy, x.shape));
-const zero = ofX((_dy, x) => tf.zerosLike(x));
 
 const positive = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
 
@@ -13,6 +12,9 @@ function padBack(dy: tf.Tensor, x: tf.Tensor, begin: readonly number[]): tf.Tens
   const paddings = x.shape.map((size, i) => [begin[i]!, size - begin[i]! - dy.shape[i]!] as [number, number]);
   return tf.pad(dy, paddings);
 }
+
+/** The gradients of an operation's outputs; tfjs gives a single one without its list. */
+const listOf = (dy: tf.Tensor | tf.Tensor[]): tf.Tensor[] => (Array.isArray(dy) ? dy : [dy]);
 
 /** One gradient per element of an array input. */
 const ofList = (gradient: (dy: tf.Tensor, list: readonly tf.Tensor[], index: number, axis: number) => tf.Tensor) =>
@@ -34,8 +36,8 @@ function cut(dy: tf.Tensor, axis: number, offset: number, size: number): tf.Tens
 export const shapeGradients: GradientTable = {
   [tf.Reshape]: back,
   [tf.ExpandDims]: ofX((dy, x) => tf.reshape(dy, x.shape), 'input'),
-  [tf.ZerosLike]: zero,
-  [tf.OnesLike]: zero,
+  [tf.ZerosLike]: zero('x'),
+  [tf.OnesLike]: zero('x'),
   [tf.Transpose]: ofX((dy, _x, { perm }) => {
     const permutation = perm as number[];
     return tf.transpose(
@@ -43,7 +45,6 @@ export const shapeGradients: GradientTable = {
       permutation.map((_, i) => permutation.indexOf(i)),
     );
   }),
-  [tf.BroadcastTo]: ofX((dy, x) => sumTo(dy, x.shape)),
   [tf.Tile]: ofX((dy, x, { reps }) => {
     const repeats = reps as number[];
     const blocks = x.shape.flatMap((size, i) => [repeats[i]!, size]);
@@ -67,35 +68,22 @@ export const shapeGradients: GradientTable = {
   }),
   [tf.Pack]: ofList((dy, list, index, axis) => tf.reshape(cut(dy, axis, index, 1), list[index]!.shape)),
   [tf.AddN]: ofList((dy) => dy),
-  [tf.SplitV]: ofX((dy, x, { axis }) => tf.concat(dy as unknown as tf.Tensor[], positive(axis as number, x.rank))),
-  [tf.Unpack]: ofX(
-    (dy, x, { axis }) => tf.stack(dy as unknown as tf.Tensor[], positive(axis as number, x.rank)),
-    'value',
-  ),
-  // Rows picked more than once get the sum of their gradients.
-  [tf.GatherV2]: {
-    inputs: ['x', 'indices'],
-    gradient: (dy, [x, indices], { axis }) => [
-      () => {
-        const at = positive(axis as number, x!.rank);
-        const flat = tf.reshape(indices!, [indices!.size]);
-        const rest = x!.shape.toSpliced(at, 1);
-        // Bring the picked dimensions to the front, add rows up, and move the axis back.
-        const picked = [...Array(indices!.rank).keys()].map((i) => i + at);
-        const others = [...dy.shape.keys()].filter((i) => !picked.includes(i));
-        const rows = tf.reshape(tf.transpose(dy, [...picked, ...others]), [indices!.size, ...rest]);
-        const sums = tf.unsortedSegmentSum(rows, flat as tf.Tensor1D, x!.shape[at]!);
-        const order = [...rest.keys()].map((i) => i + 1);
-        return tf.transpose(sums, order.toSpliced(at, 0, 0));
-      },
-      () => tf.zeros(indices!.shape),
-    ],
-  },
-  [tf.UnsortedSegmentSum]: {
-    inputs: ['x', 'segmentIds'],
-    gradient: (dy, [, segmentIds]) => [
-      () => tf.gather(dy, segmentIds as tf.Tensor1D),
-      () => tf.zeros(segmentIds!.shape),
-    ],
-  },
+  [tf.SplitV]: ofX((dy, x, { axis }) => tf.concat(listOf(dy), positive(axis as number, x.rank))),
+  [tf.Unpack]: ofX((dy, x, { axis }) => tf.stack(listOf(dy), positive(axis as number, x.rank)), 'value'),
+  // The places in x that the slice read, found by slicing the numbers 0, 1, 2, ... in the same way.
+  [tf.StridedSlice]: ofX((dy, x, a) => {
+    const places = tf.stridedSlice(
+      tf.reshape(tf.range(0, x.size, 1, 'int32'), x.shape),
+      a.begin as number[],
+      a.end as number[],
+      a.strides as number[],
+      a.beginMask as number,
+      a.endMask as number,
+      a.ellipsisMask as number,
+      a.newAxisMask as number,
+      a.shrinkAxisMask as number,
+    );
+    const flat = tf.reshape(places, [dy.size]) as tf.Tensor1D;
+    return tf.reshape(tf.unsortedSegmentSum(tf.reshape(dy, [dy.size]), flat, x.size), x.shape);
+  }),
 };

@@ -1,4 +1,4 @@
-/** Reductions, running sums and the softmax family. */
+/** Reductions and running sums. */
 
 import * as tf from '@tensorflow/tfjs-core';
 import type { Value } from '../../onnx/graph.ts';
@@ -26,11 +26,6 @@ const reduceBool =
     return cast(g, ops.reduce(g, op, cast(g, x!, 'int32'), options), 'bool');
   };
 
-const softmax =
-  (op: 'LogSoftmax' | 'Softmax', key: string): Kernel =>
-  (g, { logits }, attributes) =>
-    g.emit(op, [logits!], logits!, { axis: { int: attributes[key] as number } });
-
 export const reduceKernels: KernelTable = {
   [tf.Sum]: reduce('ReduceSum'),
   [tf.Mean]: reduce('ReduceMean'),
@@ -43,6 +38,4 @@ export const reduceKernels: KernelTable = {
   [tf.ArgMin]: (g, { x }, { axis }) => ops.argReduce(g, 'ArgMin', x!, axis as number),
   [tf.Cumsum]: (g, { x }, { axis, exclusive, reverse }) =>
     ops.cumulativeSum(g, x!, { axis: axis as number, exclusive: exclusive === true, reverse: reverse === true }),
-  [tf.Softmax]: softmax('Softmax', 'dim'),
-  [tf.LogSoftmax]: softmax('LogSoftmax', 'axis'),
 };

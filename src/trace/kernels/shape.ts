@@ -1,24 +1,21 @@
-/** Kernels that move, pick or make elements. */
+/** Kernels that move elements without computing: shapes, order, parts, repeats. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { type Builder, dense, fill } from '../../onnx/builder.ts';
-import type { Value } from '../../onnx/graph.ts';
-import { cast, comparison, where } from '../../onnx/ops/elementwise.ts';
-import { gather } from '../../onnx/ops/indexing.ts';
+import type { Builder } from '../../onnx/builder.ts';
+import { sizeOf, type Value } from '../../onnx/graph.ts';
 import * as ops from '../../onnx/ops/shape.ts';
-import { dtypeOf } from '../backend.ts';
 import type { KernelTable } from './kernel.ts';
 
 const positive = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
 
 export const shapeKernels: KernelTable = {
-  [tf.Reshape]: (g, { x }, { shape }) => ops.reshape(g, x!, shape as number[]),
+  [tf.Reshape]: (g, { x }, { shape }) =>
+    ops.reshape(g, x!, tf.util.inferFromImplicitShape(shape as number[], sizeOf(x!.shape))),
   [tf.ExpandDims]: (g, { input }, { dim }) => {
     const axis = positive(dim as number, input!.shape.length + 1);
     return ops.reshape(g, input!, input!.shape.toSpliced(axis, 0, 1));
   },
   [tf.Transpose]: (g, { x }, { perm }) => ops.transpose(g, x!, perm as number[]),
-  [tf.BroadcastTo]: (g, { x }, { shape }) => ops.expand(g, x!, shape as number[]),
   [tf.Tile]: (g, { x }, { reps }) => ops.tile(g, x!, reps as number[]),
   [tf.PadV2]: (g, { x }, { paddings, constantValue }) =>
     ops.pad(g, x!, paddings as [number, number][], constantValue as number),
@@ -73,43 +70,6 @@ export const shapeKernels: KernelTable = {
     const sliced = ops.stridedSlice(g, x!, info, info.finalShapeSparse.length === 0 ? [] : sparseShape(info));
     return ops.reshape(g, sliced, info.finalShape);
   },
-
-  [tf.GatherV2]: (g, { x, indices }, { axis, batchDims }) => {
-    if (batchDims !== 0) throw new Error(`GatherV2: expected batchDims 0, got ${batchDims}`);
-    return gather(g, x!, indices!, axis as number);
-  },
-  [tf.UnsortedSegmentSum]: (g, { x, segmentIds }, { numSegments }) => {
-    const shape = [numSegments as number, ...x!.shape.slice(segmentIds!.shape.length)];
-    return scatterAdd(g, fill(0, x!.dtype, shape), segmentIds!, x!);
-  },
-  [tf.ScatterNd]: (g, { indices, updates }, { shape }) => {
-    const target = fill(0, updates!.dtype, shape as number[]);
-    return g.emit('ScatterND', [target, cast(g, indices!, 'int64'), updates!], target, {
-      reduction: { string: 'add' },
-    });
-  },
-  [tf.OneHot]: (g, { indices }, { depth, onValue, offValue, dtype }) => {
-    const classes = dense(
-      Int32Array.from({ length: depth as number }, (_, i) => i),
-      'int32',
-      [depth as number],
-    );
-    const column = ops.reshape(g, indices!, [...indices!.shape, 1]);
-    const hit = comparison(g, 'Equal', cast(g, column, 'int32'), classes);
-    const type = dtypeOf(dtype as tf.DataType);
-    return where(g, hit, fill(onValue as number, type, []), fill(offValue as number, type, []));
-  },
-
-  [tf.Fill]: (_g, _inputs, { value, shape, dtype }) =>
-    fill(value as number, dtypeOf((dtype as tf.DataType | undefined) ?? 'float32'), shape as number[]),
-  [tf.ZerosLike]: (_g, { x }) => fill(0, x!.dtype, x!.shape),
-  [tf.OnesLike]: (_g, { x }) => fill(1, x!.dtype, x!.shape),
-  [tf.Range]: (_g, _inputs, { start, stop, step, dtype }) => {
-    const type = dtypeOf(dtype as tf.DataType);
-    const length = Math.max(0, Math.ceil(((stop as number) - (start as number)) / (step as number)));
-    const numbers = Array.from({ length }, (_, i) => (start as number) + i * (step as number));
-    return dense(type === 'int32' ? Int32Array.from(numbers) : Float32Array.from(numbers), type, [length]);
-  },
 };
 
 function split(g: Builder, x: Value, sizes: readonly number[], axis: number): Value[] {
@@ -124,10 +84,4 @@ function split(g: Builder, x: Value, sizes: readonly number[], axis: number): Va
 /** The shape of a strided slice before axes are dropped or added. */
 function sparseShape({ begin, end, strides }: { begin: number[]; end: number[]; strides: number[] }): number[] {
   return begin.map((start, i) => Math.max(0, Math.ceil((end[i]! - start) / strides[i]!)));
-}
-
-/** Adds rows of `updates` to the rows of `target` that `indices` name. */
-function scatterAdd(g: Builder, target: Value, indices: Value, updates: Value): Value {
-  const column = ops.reshape(g, cast(g, indices, 'int64'), [...indices.shape, 1]);
-  return g.emit('ScatterND', [target, column, updates], target, { reduction: { string: 'add' } });
 }

@@ -1,0 +1,30 @@
+/** Gradients of activations, the softmax family among them. */
+
+import * as tf from '@tensorflow/tfjs-core';
+import { type GradientTable, keepWhere, ofX, sumTo, zero } from './gradient.ts';
+
+export const activationGradients: GradientTable = {
+  [tf.Elu]: ofX((dy, x) => tf.where(tf.greater(x, 0), dy, tf.mul(dy, tf.exp(tf.minimum(x, 0))))),
+  [tf.LeakyRelu]: ofX((dy, x, { alpha }) => tf.where(tf.greater(x, 0), dy, tf.mul(dy, alpha as number))),
+  [tf.Relu]: ofX((dy, x) => keepWhere(tf.greater(x, 0), dy)),
+  [tf.Relu6]: ofX((dy, x) => keepWhere(tf.logicalAnd(tf.greater(x, 0), tf.less(x, 6)), dy)),
+  [tf.Sigmoid]: ofX((dy, x) => {
+    const y = tf.sigmoid(x);
+    return tf.mul(dy, tf.mul(y, tf.sub(1, y)));
+  }),
+  [tf.Softplus]: ofX((dy, x) => tf.mul(dy, tf.sigmoid(x))),
+  [tf.Tanh]: ofX((dy, x) => tf.mul(dy, tf.sub(1, tf.square(tf.tanh(x))))),
+  [tf.Prelu]: {
+    inputs: ['x', 'alpha'],
+    gradient: (dy, [x, alpha]) => [
+      () => tf.where(tf.greater(x!, 0), dy, tf.mul(dy, alpha!)),
+      () => sumTo(tf.where(tf.greater(x!, 0), tf.zerosLike(dy), tf.mul(dy, x!)), alpha!.shape),
+    ],
+  },
+  [tf.Step]: zero('x'),
+  [tf.Softmax]: ofX((dy, logits, { dim }) => {
+    const y = tf.softmax(logits, dim as number);
+    const weighted = tf.mul(dy, y);
+    return tf.sub(weighted, tf.mul(tf.sum(weighted, dim as number, true), y));
+  }, 'logits'),
+};
