@@ -1,21 +1,66 @@
-/** The reference networks' parameters by formula, and how their names and layouts map to ours. */
+/** The reference networks' parameters and inputs by formula, and cases of figures that they computed. */
+
+import { readdirSync, readFileSync } from 'node:fs';
 
 export type ReferenceParameter = { readonly name: string; readonly shape: readonly number[]; readonly bound: number };
 
-export type Layout = {
-  readonly baseSize: number;
-  readonly hiddenSize: number;
-  readonly outputSize: number;
-  /** How a row of a weight head's output is reshaped: the reference's critics [out, in], its MAML policy [in, out]. */
-  readonly headLayout: 'out-in' | 'in-out';
+/** A file of test/golden/networks. `grads` has an entry per parameter: L2 norm and first four values of the loss gradient. */
+export type ReferenceCase = {
+  readonly case: string;
+  readonly state_dim: number;
+  readonly action_dim: number;
+  readonly context_dim?: number;
+  readonly params: readonly ReferenceParameter[];
+  readonly grads: readonly { readonly l2: number; readonly first: readonly number[] }[];
 };
 
-/** x[i] = sin(0.91 i + phase). */
-export const sine = (size: number, phase: number): Float32Array =>
-  Float32Array.from({ length: size }, (_, i) => Math.sin(0.91 * i + phase));
+/** loss: mean (q - y)^2. */
+export type CriticCase = ReferenceCase & {
+  readonly batch: number;
+  readonly q: readonly number[];
+  readonly dq_da: readonly number[];
+  readonly mse_loss: number;
+};
+
+/** loss: mean log_prob, of actions by formula. */
+export type PolicyCase = ReferenceCase & {
+  readonly states: number;
+  readonly mu: readonly number[];
+  /** One for all states (MAML), or per state (PEARL). */
+  readonly std?: readonly number[];
+  readonly log_std?: readonly number[];
+  readonly log_prob: readonly number[];
+};
+
+/** Our name of a case's architecture, as the importer takes it. */
+export const architectures: Readonly<Record<string, string>> = {
+  sa_hyper_critic: 'sa-hyper',
+  as_hyper_critic: 'as-hyper',
+  emb_hyper_critic: 'emb-hyper',
+  pearl_hyper_critic: 'pearl-hyper-critic',
+  mlp_standard_critic: 'mlp-standard',
+  q_d2rl_critic: 'q-d2rl',
+  resnet35_critic: 'resnet35',
+  resnet_features_critic: 'resnet-features',
+  maml_hyper_policy: 'hyper-maml',
+  pearl_hyper_policy: 'pearl-hyper-policy',
+};
+
+const folder = new URL('../golden/networks/', import.meta.url);
+
+/** Every case, by file name. */
+export const referenceCases: readonly (readonly [string, ReferenceCase])[] = readdirSync(folder)
+  .filter((file) => file.endsWith('.json'))
+  .map((file) => [file.replace('.json', ''), JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as ReferenceCase]);
+
+export const isCriticCase = (golden: ReferenceCase): golden is CriticCase => golden.case.endsWith('_critic');
+
+/** scale sin(0.91 i + phase). */
+export const sine = (size: number, phase: number, scale = 1): Float32Array =>
+  Float32Array.from({ length: size }, (_, i) => scale * Math.sin(0.91 * i + phase));
 
 /** Tensor k: bound * sin(0.37 (i + 1) + 1.7 (k + 1) + 0.013 (i^2 mod 997)), computed in float64. */
-function formula({ shape, bound }: ReferenceParameter, k: number): Float32Array {
+export function formula({ shape, bound }: ReferenceParameter, k: number): Float32Array {
   const size = shape.reduce((product, n) => product * n, 1);
   // i^2 mod 997 through i mod 997 stays exact.
   return Float32Array.from(
@@ -24,60 +69,40 @@ function formula({ shape, bound }: ReferenceParameter, k: number): Float32Array 
   );
 }
 
-/** Reference name -> our name. Trunk layer N of nine: linear at 0, 3, 6; blocks between. */
-function ourName(name: string): string {
-  const trunk = /^hyper\.hyper\.(\d)\.(?:fc\.(\d)\.)?(weight|bias)$/.exec(name);
-  if (trunk !== null) {
-    const [, index, fc, kind] = trunk as unknown as [string, string, string | undefined, string];
-    const stage = Math.floor(Number(index) / 3);
-    const place = Number(index) % 3;
-    const layer = place === 0 ? 'input' : `block${place - 1}.${fc === '1' ? 'first' : 'second'}`;
-    return `primary.stage${stage}.${layer}.${kind}`;
-  }
-  const head = /^(layer1|last_layer)\.([Wbs])1\.(weight|bias)$/.exec(name);
-  if (head === null) throw new Error(`unknown reference parameter ${name}`);
-  const [, layer, map, kind] = head as unknown as [string, string, 'W' | 'b' | 's', string];
-  return `head${layer === 'layer1' ? 0 : 1}.${{ W: 'weight', b: 'bias', s: 'gain' }[map]}.${kind}`;
-}
+/** The state dict of a case, by the reference's names. */
+export const stateDict = ({ params }: ReferenceCase): Map<string, Float32Array> =>
+  new Map(params.map((parameter, k) => [parameter.name, formula(parameter, k)]));
 
-/** For each element of the reference's tensor, its place in ours. */
-function placement({ name, shape }: ReferenceParameter, layout: Layout): (i: number) => number {
-  const [rows, columns] = shape.length === 2 ? (shape as [number, number]) : [shape[0]!, 1];
-  const rowPlace = headRowPlace(name, layout);
-  // Ours is [in, out] where the reference's is [out, in].
-  return (i) => (i % columns) * rows + rowPlace(Math.floor(i / columns));
-}
+export const shapesIn = ({ params }: ReferenceCase): Map<string, readonly number[]> =>
+  new Map(params.map(({ name, shape }) => [name, shape]));
 
-function headRowPlace(name: string, { baseSize, hiddenSize, outputSize, headLayout }: Layout): (row: number) => number {
-  if (!/\.W1\./.test(name) || headLayout === 'in-out') return (row) => row;
-  const [inputs, outputs] = name.startsWith('layer1') ? [baseSize, hiddenSize] : [hiddenSize, outputSize];
-  return (row) => (row % inputs) * outputs + Math.floor(row / inputs);
-}
+export const sizesIn = ({ state_dim, action_dim, context_dim = 0 }: ReferenceCase) => ({
+  observationSize: state_dim,
+  actionSize: action_dim,
+  contextSize: context_dim,
+});
 
-/** Our parameters, by name, for the reference's formula. */
-export function fromReference(parameters: readonly ReferenceParameter[], layout: Layout): Record<string, Float32Array> {
-  return Object.fromEntries(
-    parameters.map((parameter, k) => {
-      const theirs = formula(parameter, k);
-      const ours = new Float32Array(theirs.length);
-      const place = placement(parameter, layout);
-      theirs.forEach((value, i) => {
-        ours[place(i)] = value;
-      });
-      return [ourName(parameter.name), ours];
-    }),
-  );
-}
-
-/** Our tensors in the reference's order and layout. */
-export function toReference(
-  parameters: readonly ReferenceParameter[],
-  ours: Readonly<Record<string, Float32Array>>,
-  layout: Layout,
-): Float32Array[] {
-  return parameters.map((parameter) => {
-    const source = ours[ourName(parameter.name)]!;
-    const place = placement(parameter, layout);
-    return Float32Array.from({ length: source.length }, (_, i) => source[place(i)]!);
+/** The inputs of a case, [rows, size] each; a MAML policy has one context for all rows. */
+export function caseInputs(golden: ReferenceCase): Record<string, { data: Float32Array; shape: number[] }> {
+  const { state_dim, action_dim, context_dim = 0 } = golden;
+  const input = (rows: number, size: number, phase: number, scale?: number) => ({
+    data: sine(rows * size, phase, scale),
+    shape: [rows, size],
   });
+  if (isCriticCase(golden)) {
+    return {
+      observation: input(golden.batch, state_dim, 0.1),
+      action: input(golden.batch, action_dim, 0.7, 0.9),
+      ...(context_dim > 0 && { context: input(golden.batch, context_dim, 0.4) }),
+      target: { data: sine(golden.batch, 0.3), shape: [golden.batch] },
+    };
+  }
+  const { states } = golden as PolicyCase;
+  const isMaml = golden.case === 'maml_hyper_policy';
+  const action = input(states, action_dim, 0.9, isMaml ? 1 : 0.5);
+  return {
+    observation: input(states, state_dim, 0.2),
+    context: input(isMaml ? 1 : states, context_dim, 0.4),
+    action: isMaml ? action : { ...action, data: action.data.map(Math.tanh) },
+  };
 }
