@@ -5,11 +5,7 @@
 
 import { type Builder, createBuilder, fill } from '../builder.ts';
 import { type Graph, isSymbolic, sameShape, type Value } from '../graph.ts';
-import { rewrite } from './rewrite.ts';
-
-const broadcasting = new Set(
-  'Add And Div Equal Greater GreaterOrEqual Less LessOrEqual Max Min Mul Or Pow Sub Where'.split(' '),
-);
+import { broadcasting, rewrite } from './rewrite.ts';
 
 /** Makes equal-element constants scalars where another operand already has the output's shape. */
 export function shrinkFills(graph: Graph): Graph {

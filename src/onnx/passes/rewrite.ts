@@ -15,6 +15,11 @@ export type RewriteContext = {
 /** Returns the value that replaces the node's first output, or undefined to keep the node. */
 export type Rule = (node: Node, context: RewriteContext) => Value | undefined;
 
+/** Operators whose operands broadcast to one shape. */
+export const broadcasting: ReadonlySet<string> = new Set(
+  'Add And Div Equal Greater GreaterOrEqual Less LessOrEqual Max Min Mul Or Pow Sub Where'.split(' '),
+);
+
 /** Applies a rule to every node once, in order; a rule sees its inputs already rewritten. */
 export function rewrite(graph: Graph, rule: Rule): Graph {
   const g = createBuilder(graph.symbols, graph.inputs);

@@ -1,0 +1,291 @@
+/** Each pass on a small graph: what goes in, what comes out, and that both compute the same. */
+
+import { describe, expect, test } from 'vitest';
+import { type Builder, createBuilder, dense, fill } from '../../src/onnx/builder.ts';
+import { encode } from '../../src/onnx/encode.ts';
+import type { Graph, Shape, Value } from '../../src/onnx/graph.ts';
+import { add, mul, sub, unary } from '../../src/onnx/ops/elementwise.ts';
+import { matMul } from '../../src/onnx/ops/matmul.ts';
+import { reduce } from '../../src/onnx/ops/reduce.ts';
+import { expand, reshape, transpose } from '../../src/onnx/ops/shape.ts';
+import { mergeCommonSubexpressions } from '../../src/onnx/passes/common-subexpressions.ts';
+import { removeDeadCode } from '../../src/onnx/passes/dead-code.ts';
+import { dropExpands } from '../../src/onnx/passes/drop-expands.ts';
+import { materialiseFills, shrinkFills } from '../../src/onnx/passes/fills.ts';
+import { foldConstants } from '../../src/onnx/passes/fold-constants.ts';
+import { foldTransposes } from '../../src/onnx/passes/fold-transposes.ts';
+import { fuseGemmBias } from '../../src/onnx/passes/gemm-bias.ts';
+import { optimise } from '../../src/onnx/passes/index.ts';
+import { simplify } from '../../src/onnx/passes/simplify.ts';
+import { floatTensor, openSession } from '../../src/onnx/session.ts';
+
+type Build = (g: Builder, ...inputs: Value[]) => Value;
+
+/** A graph of inputs `a`, `b`, ... and the output `y`. */
+function graphOf(shapes: readonly Shape[], build: Build, symbols = new Map<number, string>()): Graph {
+  const g = createBuilder(symbols);
+  const inputs = shapes.map((shape, i) => g.input('abc'[i]!, 'float32', shape));
+  const y = build(g, ...inputs);
+  return g.finish('test', [{ name: 'y', value: y }]);
+}
+
+const ops = ({ nodes }: Graph): string[] => nodes.map(({ op }) => op);
+
+function run(graph: Graph): number[] {
+  const session = openSession(encode(graph), { threadCount: 1 });
+  const feeds = Object.fromEntries(
+    graph.inputs.map(({ name, value: { shape } }, k) => {
+      const size = shape.reduce((product, length) => product * length, 1);
+      return [
+        name,
+        floatTensor(
+          Float32Array.from({ length: size }, (_, i) => Math.sin(1 + i + 10 * k)),
+          shape,
+        ),
+      ];
+    }),
+  );
+  const values = [...(session.run(feeds).y!.data as Float32Array)];
+  session.dispose();
+  return values;
+}
+
+/** Applies a pass and dead code removal; checks the operators before and after, and that the values stay. */
+function check(graph: Graph, pass: (graph: Graph) => Graph, before: string[], after: string[]): Graph {
+  expect(ops(graph)).toEqual(before);
+  const result = removeDeadCode(pass(graph));
+  expect(ops(result)).toEqual(after);
+  const [expected, actual] = [run(graph), run(result)];
+  expect(actual).toHaveLength(expected.length);
+  actual.forEach((value, i) => {
+    expect(value).toBeCloseTo(expected[i]!, 6);
+  });
+  return result;
+}
+
+test('dead code goes', () => {
+  const graph = graphOf([[2]], (g, a) => {
+    unary(g, 'Exp', a);
+    return unary(g, 'Tanh', a);
+  });
+  check(graph, (same) => same, ['Exp', 'Tanh'], ['Tanh']);
+});
+
+describe('common subexpressions', () => {
+  test('that are equal become one', () => {
+    const graph = graphOf([[2]], (g, a) =>
+      add(g, unary(g, 'Exp', a), mul(g, unary(g, 'Exp', a), fill(2, 'float32', []))),
+    );
+    check(graph, mergeCommonSubexpressions, ['Exp', 'Exp', 'Mul', 'Add'], ['Exp', 'Mul', 'Add']);
+  });
+
+  test('with other attributes stay', () => {
+    const graph = graphOf([[2, 2]], (g, a) => add(g, matMul(g, a, a), matMul(g, a, a, { transposeA: true })));
+    check(graph, mergeCommonSubexpressions, ['Gemm', 'Gemm', 'Add'], ['Gemm', 'Gemm', 'Add']);
+  });
+});
+
+describe('constant folding', () => {
+  test('computes equal-element constants without their elements', () => {
+    const graph = graphOf([[3]], (g, a) => mul(g, a, add(g, fill(0.1, 'float32', [3]), fill(0.2, 'float32', [3]))));
+    const folded = check(graph, foldConstants, ['Add', 'Mul'], ['Mul']);
+    // float32: 0.1 + 0.2 rounded as the runtime rounds it.
+    const sum = Math.fround(Math.fround(0.1) + Math.fround(0.2));
+    expect(folded.nodes[0]!.inputs[1]!.constant).toEqual({ kind: 'fill', fill: sum });
+  });
+
+  test('broadcasts dense constants', () => {
+    const column = dense(Float32Array.of(1, 2), 'float32', [2, 1]);
+    const row = dense(Float32Array.of(10, 20, 30), 'float32', [3]);
+    const graph = graphOf([[2, 3]], (g, a) => mul(g, a, sub(g, row, column)));
+    const folded = check(graph, foldConstants, ['Sub', 'Mul'], ['Mul']);
+    expect(folded.nodes[0]!.inputs[1]!.constant).toEqual({
+      kind: 'dense',
+      data: Float32Array.of(9, 19, 29, 8, 18, 28),
+    });
+  });
+
+  test('leaves functions that runtimes round differently', () => {
+    const graph = graphOf([[1]], (g, a) => mul(g, a, unary(g, 'Exp', fill(0.3, 'float32', [1]))));
+    check(graph, foldConstants, ['Exp', 'Mul'], ['Exp', 'Mul']);
+  });
+});
+
+describe('transposes', () => {
+  test('of an operand become a flag', () => {
+    const graph = graphOf(
+      [
+        [3, 2],
+        [3, 4],
+      ],
+      (g, a, b) => matMul(g, transpose(g, a, [1, 0]), b),
+    );
+    const folded = check(graph, foldTransposes, ['Transpose', 'Gemm'], ['Gemm']);
+    expect(folded.nodes[0]!.attributes).toEqual({ transA: { int: 1 }, transB: { int: 0 } });
+  });
+
+  test('of an operand that was transposed already cancel', () => {
+    const graph = graphOf(
+      [
+        [2, 3],
+        [4, 3],
+      ],
+      (g, a, b) => matMul(g, a, transpose(g, transpose(g, b, [1, 0]), [1, 0]), { transposeB: true }),
+    );
+    check(graph, (g) => foldTransposes(simplify(g)), ['Transpose', 'Transpose', 'Gemm'], ['Gemm']);
+  });
+
+  test('of the product swap its operands', () => {
+    const graph = graphOf(
+      [
+        [2, 3],
+        [4, 3],
+      ],
+      (g, a, b) => transpose(g, matMul(g, a, b, { transposeB: true }), [1, 0]),
+    );
+    const folded = check(graph, foldTransposes, ['Gemm', 'Transpose'], ['Gemm']);
+    expect(folded.nodes[0]!.inputs.map((input) => input!.shape)).toEqual([
+      [4, 3],
+      [2, 3],
+    ]);
+    expect(folded.nodes[0]!.attributes).toEqual({ transA: { int: 0 }, transB: { int: 1 } });
+  });
+
+  test('of a product that is read untransposed as well stay', () => {
+    const graph = graphOf(
+      [
+        [2, 2],
+        [2, 2],
+      ],
+      (g, a, b) => {
+        const product = matMul(g, a, b);
+        return add(g, product, transpose(g, product, [1, 0]));
+      },
+    );
+    check(graph, foldTransposes, ['Gemm', 'Transpose', 'Add'], ['Gemm', 'Transpose', 'Add']);
+  });
+});
+
+describe('Gemm bias', () => {
+  test('is fused', () => {
+    const graph = graphOf([[2, 3], [3, 4], [4]], (g, a, b, c) => add(g, c, matMul(g, a, b)));
+    check(graph, fuseGemmBias, ['Gemm', 'Add'], ['Gemm']);
+  });
+
+  test('stays outside where the product has another reader', () => {
+    const graph = graphOf([[2, 3], [3, 4], [4]], (g, a, b, c) => {
+      const product = matMul(g, a, b);
+      return mul(g, product, add(g, product, c));
+    });
+    check(graph, fuseGemmBias, ['Gemm', 'Add', 'Mul'], ['Gemm', 'Add', 'Mul']);
+  });
+
+  test('of a higher rank stays outside', () => {
+    const graph = graphOf(
+      [
+        [2, 3],
+        [3, 4],
+        [5, 1, 4],
+      ],
+      (g, a, b, c) => add(g, matMul(g, a, b), c),
+    );
+    check(graph, fuseGemmBias, ['Gemm', 'Add'], ['Gemm', 'Add']);
+  });
+});
+
+describe('algebraic no-ops', () => {
+  test.each<[string, Build, string[]]>([
+    ['x + 0', (g, a) => add(g, a, fill(0, 'float32', [])), ['Add']],
+    ['1 x', (g, a) => mul(g, fill(1, 'float32', []), a), ['Mul']],
+    ['x - 0', (g, a) => sub(g, a, fill(0, 'float32', [2, 3])), ['Sub']],
+    ['reshapes back', (g, a) => reshape(g, reshape(g, a, [6]), [2, 3]), ['Reshape', 'Reshape']],
+    ['transposes back', (g, a) => transpose(g, transpose(g, a, [1, 0]), [1, 0]), ['Transpose', 'Transpose']],
+  ])('%s is x', (_name, build, before) => {
+    const graph = graphOf([[2, 3]], (g, a) => unary(g, 'Exp', build(g, a)));
+    check(graph, (g) => simplify(simplify(g)), [...before, 'Exp'], ['Exp']);
+  });
+
+  test('x 0 is 0', () => {
+    const graph = graphOf([[2]], (g, a) => add(g, a, mul(g, unary(g, 'Exp', a), fill(0, 'float32', []))));
+    check(graph, (g) => simplify(simplify(g)), ['Exp', 'Mul', 'Add'], []);
+  });
+
+  test('a transpose that moves only sizes of 1 and a sum over one element are reshapes', () => {
+    const graph = graphOf([[2, 1, 3]], (g, a) =>
+      reduce(g, 'ReduceSum', transpose(g, a, [0, 2, 1]), { axes: [2], keepDims: false }),
+    );
+    check(graph, (g) => simplify(simplify(g)), ['Transpose', 'ReduceSum'], ['Reshape']);
+  });
+});
+
+describe('equal-element constants', () => {
+  test('shrink to one element where another operand has the shape', () => {
+    const graph = graphOf([[2, 3]], (g, a) => mul(g, a, fill(2, 'float32', [2, 3])));
+    const shrunk = check(graph, shrinkFills, ['Mul'], ['Mul']);
+    expect(shrunk.nodes[0]!.inputs[1]!.shape).toEqual([]);
+  });
+
+  test('of a symbolic shape are made at run time', () => {
+    const graph = graphOf(
+      [[10007]],
+      (g, a) =>
+        g.emit('Concat', [a, fill(1, 'float32', [10007])], { dtype: 'float32', shape: [20014] }, { axis: { int: 0 } }),
+      new Map([[10007, 'B']]),
+    );
+    const made = materialiseFills(graph);
+    expect(ops(made)).toEqual(['Shape', 'Expand', 'Concat']);
+    const session = openSession(encode(made), { threadCount: 1 });
+    const { y } = session.run({ a: floatTensor(Float32Array.of(5, 6), [2]) });
+    expect(y!.data).toEqual(Float32Array.of(5, 6, 1, 1));
+    session.dispose();
+  });
+});
+
+describe('expands', () => {
+  test('go where the reader broadcasts', () => {
+    const graph = graphOf(
+      [
+        [1, 3],
+        [2, 3],
+      ],
+      (g, a, b) => mul(g, expand(g, a, [2, 3]), b),
+    );
+    check(graph, dropExpands, ['Expand', 'Mul'], ['Mul']);
+  });
+
+  test('stay where they alone make the shape', () => {
+    const graph = graphOf(
+      [
+        [1, 3],
+        [1, 3],
+      ],
+      (g, a, b) => mul(g, expand(g, a, [2, 3]), b),
+    );
+    check(graph, dropExpands, ['Expand', 'Mul'], ['Expand', 'Mul']);
+  });
+
+  test('of both operands leave one', () => {
+    const graph = graphOf(
+      [
+        [1, 3],
+        [1, 3],
+      ],
+      (g, a, b) => mul(g, expand(g, a, [2, 3]), expand(g, b, [2, 3])),
+    );
+    check(graph, dropExpands, ['Expand', 'Expand', 'Mul'], ['Expand', 'Mul']);
+  });
+
+  test('before readers that do not broadcast stay', () => {
+    const graph = graphOf([[1, 3]], (g, a) => unary(g, 'Exp', expand(g, a, [2, 3])));
+    check(graph, dropExpands, ['Expand', 'Exp'], ['Expand', 'Exp']);
+  });
+});
+
+test('passes together: a transposed product with a bias and a repeated gain is one product and one factor', () => {
+  const graph = graphOf([[3, 2], [3, 4], [4]], (g, a, b, c) => {
+    const product = matMul(g, transpose(g, a, [1, 0]), b);
+    const biased = add(g, product, mul(g, c, fill(1, 'float32', [])));
+    return mul(g, biased, expand(g, reshape(g, c, [1, 4]), [2, 4]));
+  });
+  check(graph, optimise, ['Transpose', 'Gemm', 'Mul', 'Add', 'Reshape', 'Expand', 'Mul'], ['Gemm', 'Reshape', 'Mul']);
+});
