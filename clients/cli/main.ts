@@ -20,6 +20,7 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   train: { summary: 'train a policy and publish it', load: () => import('./train.ts') },
   act: { summary: 'ask a server for actions', load: () => import('./act.ts') },
   qgrad: { summary: 'ask a server for values and action-gradients', load: () => import('./qgrad.ts') },
+  rollout: { summary: 'run an environment under a policy and draw it', load: () => import('./rollout.ts') },
   eval: { summary: "drive a model's environment through a server", load: () => import('./eval.ts') },
 };
 

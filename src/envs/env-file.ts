@@ -69,6 +69,7 @@ export async function loadEnvFile(path: string): Promise<Env> {
     observe: (observation) => task.observe(observation),
     capture: () => task.capture(),
     reinstate: (arrays) => task.reinstate(arrays),
+    ...(task.scene !== undefined && { scene: () => task.scene!() }),
     dispose: () => task.dispose?.(),
   });
 }

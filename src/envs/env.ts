@@ -5,6 +5,7 @@
  */
 
 import type { PolicySpecs } from '../spec/tensor-spec.ts';
+import type { Scene } from './scene.ts';
 import type { TaskDistribution } from './task-distribution.ts';
 
 /** Numbers that explain a step, e.g. each term of the reward. Every step of an environment has the same keys. */
@@ -78,6 +79,8 @@ export type Env = {
    * @throws HyperpolicyError invalid_argument: another environment's state, or arrays that do not fit
    */
   restore(state: EnvState): Float64Array;
+  /** What the current state looks like, where the environment can be drawn. */
+  scene?(): Scene;
   /** Frees native memory; the environment must not be used after. */
   dispose(): void;
 };

@@ -7,6 +7,7 @@ import { failedPrecondition, invalidArgument } from '../spec/errors.ts';
 import { createRandom, type Random } from '../spec/random.ts';
 import { type PolicySpecs, specSize } from '../spec/tensor-spec.ts';
 import type { Env, EnvState, ResetOptions, ResetResult, StepInfo, StepResult } from './env.ts';
+import type { Scene } from './scene.ts';
 import type { TaskDistribution } from './task-distribution.ts';
 
 /** What a task reports of one step. */
@@ -35,6 +36,8 @@ export type Task = {
   capture(): Record<string, Float64Array>;
   /** Takes back what `capture` gave; sizes were checked. */
   reinstate(arrays: Readonly<Record<string, Float64Array>>): void;
+  /** What the current state looks like. */
+  scene?(): Scene;
   dispose(): void;
 };
 
@@ -168,6 +171,8 @@ export function createEnv(task: Task): Env {
       state = saved.ended ? 'ended' : 'running';
       return current;
     },
+
+    ...(task.scene !== undefined && { scene: () => task.scene!() }),
 
     dispose: () => task.dispose(),
   };

@@ -74,6 +74,17 @@ function compile(instance: Mujoco, mjcf: string): MjModel {
   }
 }
 
+/** A geom of a model; `type` and `size` as MuJoCo has them. */
+export type Geom = {
+  readonly name: string;
+  readonly type: number;
+  readonly size: readonly number[];
+  readonly rgba: readonly number[];
+};
+
+/** MuJoCo's number for "geom" among its kinds of objects. */
+const geomObject = 5;
+
 /** One simulated world. Its arrays are views into simulator memory; call `refresh` before using them in a new turn. */
 export class Simulator {
   /** Generalised positions, [nq]. */
@@ -94,6 +105,7 @@ export class Simulator {
   readonly #instance: Mujoco;
   readonly #data: MjData;
   readonly #release: () => void;
+  #beside: MjData | undefined;
 
   constructor(instance: Mujoco, model: MjModel, release: () => void) {
     this.#instance = instance;
@@ -157,6 +169,28 @@ export class Simulator {
     return instance.warning === undefined;
   }
 
+  /** The geoms of the model. */
+  get geoms(): readonly Geom[] {
+    const { model } = this;
+    return Array.from({ length: model.ngeom }, (_, i) => ({
+      name: this.#instance.module.mj_id2name(model, geomObject, i),
+      type: model.geom_type[i] as number,
+      size: Array.from(model.geom_size.subarray(3 * i, 3 * i + 3) as Float64Array),
+      rgba: Array.from(model.geom_rgba.subarray(4 * i, 4 * i + 4) as Float32Array),
+    }));
+  }
+
+  /** Where the geoms are for the current coordinates. Computed beside the state, as the state's own positions lag. */
+  geomPoses(): { readonly positions: Float64Array; readonly matrices: Float64Array } {
+    const { module } = this.#instance;
+    this.#beside ??= new module.MjData(this.model);
+    this.refresh();
+    const beside = this.#beside;
+    (beside.qpos as Float64Array).set(this.qpos);
+    module.mj_kinematics(this.model, beside);
+    return { positions: beside.geom_xpos, matrices: beside.geom_xmat };
+  }
+
   /** Recomputes what the model's masses, inertias and sizes imply, after a change of its fields. Resets the state. */
   refreshModel(): void {
     this.#instance.module.mj_setConst(this.model, this.#data);
@@ -169,6 +203,7 @@ export class Simulator {
 
   dispose(): void {
     this.#data.delete();
+    this.#beside?.delete();
     this.#release();
   }
 }

@@ -4,6 +4,7 @@
  */
 
 import { element, type MjcfElement, renderMjcf } from '../mjcf.ts';
+import { bodyColour, farLegColour, floorColour, nearLegColour } from './colours.ts';
 
 type Leg = { readonly name: string; readonly x: 1 | -1; readonly y: 1 | -1 };
 
@@ -41,6 +42,7 @@ const segment = (name: string, { x, y }: Leg, length: number): MjcfElement =>
     name,
     type: 'capsule',
     size: 0.08,
+    rgba: x > 0 ? nearLegColour : farLegColour,
     fromto: [0, 0, 0, x * length, y * length, 0],
   });
 
@@ -66,9 +68,16 @@ function leg(figures: Leg): MjcfElement {
 
 /** The model as MJCF: nq 15 (free torso, 8 hinges), nv 14, nu 8. */
 export function antModel(): string {
-  const floor = element('geom', { ...contact, name: 'floor', type: 'plane', conaffinity: 1, size: [40, 40, 40] });
+  const floor = element('geom', {
+    ...contact,
+    name: 'floor',
+    type: 'plane',
+    rgba: floorColour,
+    conaffinity: 1,
+    size: [40, 40, 40],
+  });
   const torso = element('body', { name: 'torso', pos: [0, 0, 0.75] }, [
-    element('geom', { ...contact, conaffinity: 0, name: 'torso', type: 'sphere', size: 0.25 }),
+    element('geom', { ...contact, conaffinity: 0, name: 'torso', type: 'sphere', size: 0.25, rgba: bodyColour }),
     element('joint', { name: 'root', type: 'free', limited: false, margin: 0.01 }),
     ...legs.map(leg),
   ]);

@@ -4,6 +4,7 @@
  */
 
 import { element, type MjcfElement, renderMjcf } from '../mjcf.ts';
+import { bodyColour, farLegColour, floorColour, nearLegColour } from './colours.ts';
 
 type Limb = {
   readonly name: string;
@@ -85,20 +86,21 @@ const acrossAxis = [0, 1, 0];
 
 const inPlane = ([x, z]: readonly [number, number]) => [x, 0, z];
 
-const bone = (name: string, { at, angle, halfLength }: Limb['bone']): MjcfElement =>
+const bone = (name: string, rgba: readonly number[], { at, angle, halfLength }: Limb['bone']): MjcfElement =>
   element('geom', {
     name,
     type: 'capsule',
     pos: inPlane(at),
     axisangle: [...acrossAxis, angle],
     size: [boneRadius, halfLength],
+    rgba,
     contype: 1,
     conaffinity: 0,
     ...contact,
   });
 
 /** A chain of limbs, each hanging from the one before. */
-function leg([limb, ...rest]: readonly Limb[]): MjcfElement[] {
+function leg(rgba: readonly number[], [limb, ...rest]: readonly Limb[]): MjcfElement[] {
   if (limb === undefined) return [];
   const joint = element('joint', {
     name: limb.name,
@@ -112,7 +114,7 @@ function leg([limb, ...rest]: readonly Limb[]): MjcfElement[] {
     solimplimit: [0, 0.8, 0.03],
     solreflimit: [0.02, 1],
   });
-  const children = [joint, bone(limb.name, limb.bone), ...leg(rest)];
+  const children = [joint, bone(limb.name, rgba, limb.bone), ...leg(rgba, rest)];
   return [element('body', { name: limb.name, pos: inPlane(limb.at) }, children)];
 }
 
@@ -134,6 +136,7 @@ export function halfCheetahModel(): string {
     type: 'plane',
     size: [40, 40, 40],
     contype: 1,
+    rgba: floorColour,
     conaffinity: 1,
     ...contact,
   });
@@ -146,13 +149,14 @@ export function halfCheetahModel(): string {
       type: 'capsule',
       fromto: [-0.5, 0, 0, 0.5, 0, 0],
       size: boneRadius,
+      rgba: bodyColour,
       contype: 1,
       conaffinity: 0,
       ...contact,
     }),
-    bone('head', { at: [0.6, 0.1], angle: 0.87, halfLength: 0.15 }),
-    ...leg(backLeg),
-    ...leg(frontLeg),
+    bone('head', bodyColour, { at: [0.6, 0.1], angle: 0.87, halfLength: 0.15 }),
+    ...leg(farLegColour, backLeg),
+    ...leg(nearLegColour, frontLeg),
   ]);
   const motors = [...backLeg, ...frontLeg].map(({ name, gear }) =>
     element('motor', { name, joint: name, gear, ctrllimited: true, ctrlrange: [-1, 1] }),

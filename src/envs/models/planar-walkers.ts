@@ -4,6 +4,7 @@
  */
 
 import { element, type MjcfElement, renderMjcf } from '../mjcf.ts';
+import { bodyColour, farLegColour, floorColour, nearLegColour } from './colours.ts';
 
 type LegFigures = {
   /** Appended to the names of the second leg's parts. */
@@ -45,7 +46,7 @@ const capsule = (
   name: string,
   size: readonly [radius: number, halfLength: number],
   friction: number,
-  place: { readonly pos?: readonly number[]; readonly quat?: readonly number[] } = {},
+  place: { readonly rgba: readonly number[]; readonly pos?: readonly number[]; readonly quat?: readonly number[] },
 ): MjcfElement => element('geom', { ...geom, name, type: 'capsule', size, friction: [friction, ...spin], ...place });
 
 const hinge = ({ joint }: Materials, name: string, range: readonly number[], pos: readonly number[]): MjcfElement =>
@@ -56,22 +57,24 @@ const jointNames = (suffix: string) => ['thigh', 'leg', 'foot'].map((part) => `$
 /** Thigh, shin and foot, hanging from the torso's lower end. */
 function leg(materials: Materials, figures: LegFigures): MjcfElement {
   const { suffix, legFriction, footFriction, footReach, footCentre, footHalfLength } = figures;
+  const rgba = suffix === '' ? nearLegColour : farLegColour;
   const [thighJoint, shinJoint, footJoint] = jointNames(suffix) as [string, string, string];
   const foot = element('body', { name: `foot${suffix}`, pos: [footReach, 0, -0.35] }, [
     hinge(materials, footJoint, [-45, 45], [-footReach, 0, 0.1]),
     capsule(materials, `foot${suffix}`, [0.06, footHalfLength], footFriction, {
+      rgba,
       pos: [footCentre, 0, 0.1],
       quat: footAcross,
     }),
   ]);
   const shin = element('body', { name: `leg${suffix}`, pos: [0, 0, -0.7] }, [
     hinge(materials, shinJoint, [-150, 0], [0, 0, 0.25]),
-    capsule(materials, `leg${suffix}`, [0.04, 0.25], legFriction),
+    capsule(materials, `leg${suffix}`, [0.04, 0.25], legFriction, { rgba }),
     foot,
   ]);
   return element('body', { name: `thigh${suffix}`, pos: [0, 0, -torsoHalfLength] }, [
     hinge(materials, thighJoint, [-150, 0], [0, 0, 0]),
-    capsule(materials, `thigh${suffix}`, [0.05, 0.225], legFriction, { pos: [0, 0, -0.225] }),
+    capsule(materials, `thigh${suffix}`, [0.05, 0.225], legFriction, { rgba, pos: [0, 0, -0.225] }),
     shin,
   ]);
 }
@@ -86,7 +89,7 @@ function walker(
     planar('rootx', 'slide', [1, 0, 0]),
     planar('rootz', 'slide', [0, 0, 1]),
     planar('rooty', 'hinge', [0, 1, 0]),
-    capsule(materials, 'torso', [0.05, torsoHalfLength], 0.9),
+    capsule(materials, 'torso', [0.05, torsoHalfLength], 0.9, { rgba: bodyColour }),
     ...legs.map((figures) => leg(materials, figures)),
   ]);
   const motors = legs
@@ -97,7 +100,7 @@ function walker(
       element('compiler', { angle: 'degree', inertiafromgeom: true }),
       element('option', { integrator: 'RK4', timestep: 0.002 }),
       element('size', { memory: '1M' }),
-      element('worldbody', {}, [element('geom', { name: 'floor', type: 'plane', ...floor }), torso]),
+      element('worldbody', {}, [element('geom', { name: 'floor', type: 'plane', rgba: floorColour, ...floor }), torso]),
       element('actuator', {}, motors),
     ]),
   );

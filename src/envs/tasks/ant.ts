@@ -10,6 +10,7 @@ import type { TensorSpec } from '../../spec/tensor-spec.ts';
 import type { Env } from '../env.ts';
 import { createEnv } from '../episode.ts';
 import { antBodies, antJoints, antModel, antMotors } from '../models/ant.ts';
+import { simulatorScene } from '../scene.ts';
 import { captureSimulator, openSimulator, reinstateSimulator } from '../simulator.ts';
 import { directionTasks, type TaskDistribution, uniformTasks } from '../task-distribution.ts';
 import { directionContext, motorSpec, observationSpec, velocityContext } from './specs.ts';
@@ -160,6 +161,7 @@ async function createAntVariant(ant: Ant): Promise<Env> {
       task = arrays.context?.slice() ?? null;
       reinstateSimulator(simulator, arrays);
     },
+    scene: () => simulatorScene(simulator),
     dispose: () => simulator.dispose(),
   });
 }

@@ -62,6 +62,18 @@ export async function createPendulum(): Promise<Env> {
       angle = arrays.angle![0]!;
       speed = arrays.speed![0]!;
     },
+    scene: () => ({
+      view: 'side',
+      shapes: [
+        { name: 'rod', kind: 'capsule', size: [0.08, length / 2], colour: [0.8, 0.36, 0.28] },
+        { name: 'pivot', kind: 'sphere', size: [0.1], colour: [0.3, 0.3, 0.33] },
+      ],
+      pose(out) {
+        // Angle 0 is up; the rod turns about y through half the angle of its quaternion.
+        const centre = [(length / 2) * Math.sin(angle), 0, (length / 2) * Math.cos(angle)];
+        out.set([...centre, Math.cos(angle / 2), 0, Math.sin(angle / 2), 0, 0, 0, 0, 1, 0, 0, 0]);
+      },
+    }),
     dispose() {},
   });
 }

@@ -7,6 +7,7 @@
 import type { Random } from '../../spec/random.ts';
 import type { Env } from '../env.ts';
 import { createEnv } from '../episode.ts';
+import { simulatorScene } from '../scene.ts';
 import { captureSimulator, openSimulator, reinstateSimulator, type Simulator } from '../simulator.ts';
 import type { TaskDistribution } from '../task-distribution.ts';
 import { motorSpec, observationSpec } from './specs.ts';
@@ -146,6 +147,7 @@ export async function createPlanarRunner(runner: PlanarRunner): Promise<Env> {
       }
       reinstateSimulator(simulator, arrays);
     },
+    scene: () => simulatorScene(simulator),
     dispose: () => simulator.dispose(),
   });
 }

@@ -81,6 +81,19 @@ export async function createPointRobot(name: 'Point-Robot' | 'Point-Robot-Sparse
       position.set(arrays.position!);
       goal = arrays.context!.slice();
     },
+    scene: () => ({
+      view: 'above',
+      shapes: [
+        { name: 'floor', kind: 'plane', size: [], colour: [0.62, 0.68, 0.72] },
+        { name: 'point', kind: 'sphere', size: [0.06], colour: [0.8, 0.36, 0.28] },
+        { name: 'goal', kind: 'sphere', size: [0.04], colour: [0.3, 0.62, 0.38] },
+      ],
+      pose(out) {
+        const upright = [1, 0, 0, 0];
+        out.set([0, 0, 0, ...upright, position[0]!, position[1]!, 0.06, ...upright]);
+        out.set([goal[0]!, goal[1]!, 0.04, ...upright], 14);
+      },
+    }),
     dispose() {},
   });
 }

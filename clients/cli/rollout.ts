@@ -1,0 +1,122 @@
+/** `hyperpolicy rollout`: runs episodes of an environment under a policy, prints their returns, and draws one as a picture. */
+
+import { writeFileSync } from 'node:fs';
+import { extname } from 'node:path';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Env } from '../../src/envs/env.ts';
+import { failedPrecondition, invalidArgument } from '../../src/spec/errors.ts';
+import type { BatchPolicy } from '../../trainer/rollout/policy.ts';
+import { integerIn, parseRows, printJson } from './options.ts';
+
+type RolloutOptions = {
+  readonly env: string;
+  readonly policy: string;
+  readonly out?: string;
+  readonly episodes: number;
+  readonly seed: number;
+  readonly steps?: number;
+  readonly context?: readonly number[];
+  readonly width: number;
+  readonly height: number;
+};
+
+export function createCommand(name: string): Command {
+  const count = (flags: string, description: string, high: number) =>
+    new Option(flags, description).argParser(integerIn(1, high));
+  return new Command(name)
+    .description(
+      'Run episodes of an environment under a policy and print the return of each. With --out, the first episode is drawn: ' +
+        '.gif an animation in real time, .png six frames side by side, .json shapes and poses for a 3-D viewer.',
+    )
+    .requiredOption('--env <name>', "an environment's name, or a file such as ./my-env.js")
+    .option('--policy <policy>', '`random`, `zero`, or the directory of a published version', 'random')
+    .option('--out <file>', 'picture of the first episode: .gif, .png or .json')
+    .addOption(count('--episodes <count>', 'how many', 1_000_000).default(1))
+    .addOption(
+      new Option('--seed <number>', 'of the first episode; the next ones count up')
+        .argParser(integerIn(0, Number.MAX_SAFE_INTEGER - 1_000_000))
+        .default(0),
+    )
+    .addOption(count('--steps <count>', 'cut episodes after so many steps', 1_000_000_000))
+    .addOption(new Option('--context <values>', 'the task to pose: 1,2,3').argParser(parseContext))
+    .addOption(count('--width <pixels>', 'of a frame', 4096).default(320))
+    .addOption(count('--height <pixels>', 'of a frame', 4096).default(240))
+    .action(rollout);
+}
+
+function parseContext(text: string): number[] {
+  const [row, ...more] = parseRows(text);
+  if (more.length > 0) throw new InvalidArgumentError('Expected one row of numbers: 1,2,3');
+  return row!;
+}
+
+async function rollout(options: RolloutOptions): Promise<void> {
+  const { env: name, out, episodes, seed, width, height } = options;
+  const { encodeTrajectory, pictureFormats } = await import('../../trainer/rollout/pictures/trajectory.ts');
+  const format = out === undefined ? undefined : extname(out).slice(1).toLowerCase();
+  if (format !== undefined && !pictureFormats.some((known) => known === format)) {
+    throw invalidArgument({
+      where: '--out',
+      expected: `a file that ends in ${pictureFormats.map((known) => `.${known}`).join(', ')}`,
+      actual: `"${out}"`,
+    });
+  }
+  const { createEnvironment } = await import('../../src/envs/registry.ts');
+  const env = await createEnvironment(name);
+  let policy: BatchPolicy | undefined;
+  try {
+    policy = await openPolicy(options.policy, env, seed);
+    const returns: number[] = [];
+    for (let episode = 0; episode < episodes; episode++) {
+      const draws = episode === 0 && format !== undefined;
+      const result = await runEpisode(env, policy, { ...options, seed: seed + episode }, draws);
+      if (result.trajectory !== undefined && out !== undefined && format !== undefined) {
+        const content = encodeTrajectory(result.trajectory, format, { width, height });
+        writeOut(out, content);
+        printJson({ picture: out, bytes: content.byteLength });
+      }
+      printJson({ episode, seed: seed + episode, return: result.return, steps: result.stepCount });
+      returns.push(result.return);
+    }
+    const mean = returns.reduce((sum, value) => sum + value, 0) / returns.length;
+    printJson({ environment: env.name, policy: options.policy, episodes, meanReturn: mean });
+  } finally {
+    policy?.dispose();
+    env.dispose();
+  }
+}
+
+async function openPolicy(name: string, env: Env, seed: number): Promise<BatchPolicy> {
+  const policies = await import('../../trainer/rollout/policy.ts');
+  if (name === 'random') return policies.createRandomPolicy(env.specs, seed);
+  if (name === 'zero') return policies.createZeroPolicy();
+  const { readPackage } = await import('../../src/spec/package.ts');
+  return policies.createPackagePolicy(await readPackage(name), { specs: env.specs, threadCount: 1 });
+}
+
+async function runEpisode(env: Env, policy: BatchPolicy, options: RolloutOptions, draws: boolean) {
+  const { runEpisode: run, recordTrajectory } = await import('../../trainer/rollout/pictures/trajectory.ts');
+  const episode = {
+    env,
+    policy,
+    seed: options.seed,
+    ...(options.steps !== undefined && { stepCountMax: options.steps }),
+    ...(options.context !== undefined && { context: options.context }),
+  };
+  if (!draws) return { ...run(episode), trajectory: undefined };
+  const trajectory = recordTrajectory(episode);
+  return { return: trajectory.return, stepCount: trajectory.stepCount, trajectory };
+}
+
+function writeOut(path: string, content: Uint8Array): void {
+  try {
+    writeFileSync(path, content);
+  } catch (cause) {
+    throw failedPrecondition({
+      where: '--out',
+      expected: 'a file that can be written',
+      actual: (cause as Error).message,
+      cause,
+    });
+  }
+}

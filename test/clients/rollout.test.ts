@@ -1,0 +1,62 @@
+/** `hyperpolicy rollout`, as a process of its own. */
+
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { runCommand } from './command.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'hyperpolicy-rollout-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const rollout = (...args: string[]) => runCommand(['rollout', ...args], folder);
+const lines = (text: string) =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+
+describe('hyperpolicy rollout', () => {
+  it('prints a line per episode and draws the first, the same for the same seed', async () => {
+    const size = ['--width', '40', '--height', '30'];
+    const first = await rollout('--env', 'Hopper-v5', '--out', 'a.gif', '--episodes', '2', '--seed', '3', ...size);
+    expect(first).toMatchObject({ code: 0, stderr: '' });
+    expect(lines(first.stdout)).toMatchObject([
+      { picture: 'a.gif' },
+      { episode: 0, seed: 3 },
+      { episode: 1, seed: 4 },
+      { environment: 'Hopper-v5', policy: 'random', episodes: 2 },
+    ]);
+    await rollout('--env', 'Hopper-v5', '--out', 'b.gif', '--seed', '3', ...size);
+    expect(readFileSync(join(folder, 'a.gif')).subarray(0, 6).toString()).toBe('GIF89a');
+    expect(readFileSync(join(folder, 'b.gif'))).toEqual(readFileSync(join(folder, 'a.gif')));
+  });
+
+  it("runs a user's own environment for as many steps as asked", async () => {
+    const cart = resolve('test/envs/files/cart.js');
+    const { code, stdout } = await rollout('--env', cart, '--policy', 'zero', '--steps', '7');
+    expect(code).toBe(0);
+    expect(lines(stdout)[0]).toMatchObject({ steps: 7 });
+  });
+
+  it('poses a task', async () => {
+    const { stdout } = await rollout('--env', 'Point-Robot', '--policy', 'zero', '--context', '0.6,0.8');
+    // 20 steps at distance 1.
+    expect(lines(stdout)[0].return).toBeCloseTo(-20, 9);
+  });
+
+  it.each([
+    [['--env', 'Hopper-v5', '--out', 'a.mp4'], 1, '--out: expected a file that ends in .gif, .png, .json, got "a.mp4"'],
+    [['--env', 'Nowhere'], 1, 'environment: expected one of '],
+    [['--env', 'Pendulum-v1', '--context', '1'], 1, 'expected no context, as the environment poses one task only'],
+    [['--env', 'Pendulum-v1', '--policy', 'missing/1'], 1, 'expected a file that can be read'],
+    [['--env', 'Pendulum-v1', '--colour', 'red'], 2, "unknown option '--colour'"],
+    [['--env', 'Pendulum-v1', '--steps', '0'], 2, 'Expected an integer from 1 to'],
+    [[], 2, "required option '--env <name>' not specified"],
+  ])('refuses %j in one line', async (args, code, message) => {
+    const finished = await rollout(...args);
+    expect(finished.code).toBe(code);
+    expect(finished.stderr).toContain(message);
+    expect(finished.stderr.trim().split('\n')).toHaveLength(1);
+  });
+});
