@@ -105,7 +105,7 @@ function policyProbe({ specs, engine }: ModelToPublish, options: PolicyExport): 
   const stochastic = policy.distribution !== 'deterministic';
   const inputs = {
     observation: probeInput(random, specs.observation),
-    ...(specs.context !== null && { context: probeInput(random, specs.context) }),
+    ...((policy.sizes.contextSize ?? 0) > 0 && { context: probeInput(random, specs.context!) }),
     ...(stochastic && { noise: normals(random, specSize(specs.action)) }),
   };
   const outputs = { action: rows(specSize(specs.action)), ...(stochastic && { log_prob: rows() }) };

@@ -4,12 +4,9 @@
  */
 
 import { type ErrorFields, invalidArgument } from '../../spec/errors.ts';
-import { createCritic } from '../critics/registry.ts';
 import type { HyperOptions } from '../hyper/hypernetwork.ts';
-import type { Network } from '../network.ts';
-import { networkSpecs } from '../network.ts';
+import { createNetwork, type Network, type NetworkDescription, networkSpecs } from '../network.ts';
 import type { ParameterSpecs, ParameterViews } from '../parameters.ts';
-import { createPolicy } from '../policies/registry.ts';
 import { type HeadLayout, type HeadRows, type Placement, placement, toOurs } from './arrange.ts';
 import { namings, splitTwin } from './names.ts';
 
@@ -70,7 +67,7 @@ export function referenceNetwork(architecture: string, sizes: ReferenceSizes, sh
     const prefix = isPolicy || ours.startsWith('shared.') ? '' : `q${entry.twin ?? 0}.`;
     return { ...entry, inMember: ours, ours: `${prefix}${ours}` };
   });
-  const network = createNetwork(architecture, sizes, { ensembleSize, options: widthsOf(named) });
+  const network = createNetwork(describe(architecture, sizes, { ensembleSize, options: widthsOf(named) }));
   const specs = networkSpecs(network);
   const layout: HeadLayout = architecture === 'hyper-maml' ? 'in-out' : 'out-in';
   const tensors = new Map(
@@ -97,15 +94,14 @@ export const referenceParameters = (
 ): ParameterViews =>
   Object.fromEntries([...tensors].map(([theirs, { ours, place }]) => [ours, toOurs(values.get(theirs)!, place)]));
 
-function createNetwork(
+function describe(
   architecture: string,
-  { observationSize, actionSize, contextSize }: ReferenceSizes,
+  sizes: ReferenceSizes,
   { ensembleSize, options }: { readonly ensembleSize: 1 | 2; readonly options: HyperOptions },
-): Network {
-  const sizes = { observationSize, actionSize, contextSize };
-  if (policies.has(architecture)) return { kind: 'policy', policy: createPolicy({ ...options, architecture }, sizes) };
+): NetworkDescription {
+  if (policies.has(architecture)) return { kind: 'policy', config: { ...options, architecture }, sizes };
   const named = architecture === 'pearl-hyper-critic' ? 'sa-hyper' : architecture;
-  return { kind: 'critic', critic: createCritic({ ...options, architecture: named }, { ...sizes, ensembleSize }) };
+  return { kind: 'critic', config: { ...options, architecture: named }, sizes: { ...sizes, ensembleSize } };
 }
 
 /** The widths that the reference's tensors have, where there is a trunk or a head. */

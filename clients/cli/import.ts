@@ -1,0 +1,78 @@
+/** `hyperpolicy import FILE`: publishes a network from a safetensors file, so that a model trained elsewhere is served here. */
+
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { serverDefaults } from '../../server/config.ts';
+import { notFound } from '../../src/spec/errors.ts';
+import { integerIn, printJson } from './options.ts';
+
+type ImportCommandOptions = {
+  readonly architecture: string;
+  readonly observationSize: number;
+  readonly actionSize: number;
+  readonly contextSize: number;
+  readonly actionLow?: number[];
+  readonly actionHigh?: number[];
+  readonly model: string;
+  readonly store: string;
+};
+
+export function createCommand(name: string): Command {
+  const size = (flags: string, description: string, low: number) =>
+    new Option(flags, description).argParser(integerIn(low, 100_000));
+  return new Command(name)
+    .description(
+      'Publish a policy or a critic from a safetensors file: a PyTorch state dict of the code of Sarafian et al. 2021, or a ' +
+        'file of this project. Normalisations are the identity. Prints one line of JSON.',
+    )
+    .argument('<file>', 'a .safetensors file')
+    .requiredOption(
+      '--architecture <name>',
+      'one of the nine critics (see hyperpolicy architectures), hyper-maml, pearl-hyper-policy or pearl-hyper-critic',
+    )
+    .addOption(size('--observation-size <count>', 'values of an observation', 1).makeOptionMandatory())
+    .addOption(size('--action-size <count>', 'values of an action', 1).makeOptionMandatory())
+    .addOption(size('--context-size <count>', 'values of a context, for networks that have one', 0).default(0))
+    .addOption(
+      new Option('--action-low <values>', 'lower bounds: one, or one per action; unbounded unless given').argParser(
+        parseBounds,
+      ),
+    )
+    .addOption(new Option('--action-high <values>', 'upper bounds, alike').argParser(parseBounds))
+    .requiredOption('--model <name>', 'name of the model')
+    .option('--store <directory>', 'where to publish', serverDefaults.store)
+    .action(importFile);
+}
+
+async function importFile(path: string, options: ImportCommandOptions): Promise<void> {
+  const file = await contentOf(path);
+  const { importNetwork } = await import('../../trainer/export/import-network.ts');
+  const { observationSize, actionSize, contextSize, architecture, store, model } = options;
+  const { version, directory, manifest } = await importNetwork({
+    file,
+    fileName: basename(path),
+    architecture,
+    sizes: { observationSize, actionSize, contextSize },
+    actionLow: options.actionLow,
+    actionHigh: options.actionHigh,
+    store,
+    model,
+  });
+  printJson({ model, version, directory, files: Object.keys(manifest.files) });
+}
+
+async function contentOf(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    const actual = (cause as NodeJS.ErrnoException).code ?? (cause as Error).message;
+    throw notFound({ where: `import ${path}`, expected: 'a file that can be read', actual, cause });
+  }
+}
+
+function parseBounds(text: string): number[] {
+  const values = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  if (values.every(Number.isFinite)) return values;
+  throw new InvalidArgumentError('Expected numbers with commas between: -1 or -1,-0.5,-2');
+}

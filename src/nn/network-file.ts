@@ -1,0 +1,96 @@
+/**
+ * A network in a safetensors file: one float32 tensor per parameter, under its name and in its shape here, and the network's
+ * description as JSON text in the metadata. README.md lists the names.
+ */
+
+import { z } from 'zod';
+import { invalidArgument } from '../spec/errors.ts';
+import { type SafetensorsFile, writeSafetensors } from '../spec/safetensors.ts';
+import { hyperInitialisations } from './hyper/initialisation.ts';
+import { createNetwork, type Network, networkSpecs } from './network.ts';
+import type { ParameterViews } from './parameters.ts';
+
+const metadataKey = 'hyperpolicy.network';
+
+const size = z.number().int().positive();
+const config = z.object({
+  architecture: z.string(),
+  hiddenSizes: z.array(size).optional(),
+  trunkSizes: z.array(size).optional(),
+  dynamicHiddenSizes: z.array(size).optional(),
+  initialisation: z.enum(hyperInitialisations).optional(),
+  trunkLayerNorm: z.boolean().optional(),
+  dynamicDense: z.boolean().optional(),
+  headRank: size.optional(),
+});
+const sizes = z.object({
+  observationSize: size,
+  actionSize: size,
+  contextSize: z.number().int().nonnegative().optional(),
+});
+const descriptionSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('policy'), config, sizes }),
+  z.object({
+    kind: z.literal('critic'),
+    config,
+    sizes: sizes.extend({ ensembleSize: z.number().int().min(1).max(2) }),
+  }),
+]);
+
+/** The bytes of a network's file. */
+export function writeNetwork(network: Network, parameters: ParameterViews): Uint8Array {
+  const tensors = Object.entries(networkSpecs(network)).map(
+    ([name, { shape }]) => [name, { shape, data: parameters[name]! }] as const,
+  );
+  return writeSafetensors({
+    tensors: new Map(tensors),
+    metadata: { [metadataKey]: JSON.stringify(network.description) },
+  });
+}
+
+/** Whether a file says that it holds a network of ours. */
+export const holdsNetwork = ({ metadata }: SafetensorsFile): boolean => metadataKey in metadata;
+
+/**
+ * The network of a file that {@link writeNetwork} made.
+ * @param where names the file in errors
+ * @throws HyperpolicyError invalid_argument: a description that does not parse; a tensor that is missing, unknown or of another shape
+ */
+export function readNetwork(
+  { tensors, metadata }: SafetensorsFile,
+  where: string,
+): { readonly network: Network; readonly parameters: ParameterViews } {
+  const network = createNetwork(parseDescription(metadata[metadataKey] ?? '', where));
+  const specs = networkSpecs(network);
+  const unknown = [...tensors.keys()].find((name) => !(name in specs));
+  if (unknown !== undefined)
+    throw invalidArgument({ where, expected: "the network's tensors", actual: `"${unknown}"` });
+  const parameters = Object.entries(specs).map(([name, { shape }]) => {
+    const stored = tensors.get(name);
+    if (stored?.shape.join() !== shape.join()) {
+      throw invalidArgument({
+        where: `${where} tensor "${name}"`,
+        expected: `[${shape.join(', ')}]`,
+        actual: stored === undefined ? 'none' : `[${stored.shape.join(', ')}]`,
+      });
+    }
+    return [name, stored.data] as const;
+  });
+  return { network, parameters: Object.fromEntries(parameters) };
+}
+
+function parseDescription(text: string, where: string) {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    json = undefined;
+  }
+  const parsed = descriptionSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  throw invalidArgument({
+    where: `${where} metadata "${metadataKey}"`,
+    expected: 'the description of a network',
+    actual: parsed.error.issues[0]!.message,
+  });
+}
