@@ -2,34 +2,35 @@
  * Act: observations [B, O] to actions [B, A], float32, environment units.
  *
  * Errors: NOT_FOUND model, version, label or handle; INVALID_ARGUMENT a tensor; FAILED_PRECONDITION fingerprint, no policy,
- * sampling a deterministic policy; DEADLINE_EXCEEDED before anything was computed. Codes and metrics are applied in grpc.ts.
+ * sampling a deterministic policy; DEADLINE_EXCEEDED without an answer in time, where no fallback was asked for;
+ * RESOURCE_EXHAUSTED queue full, likewise. Codes and metrics are applied in the grpc files.
  */
 
-import { randomInt } from 'node:crypto';
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { ActRequest, ActResponseSchema } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { failedPrecondition, invalidArgument, notFound } from '../src/spec/errors.ts';
-import { normalRow } from '../src/spec/random.ts';
+import { type ActRequest, type ActResponseSchema, Fallback } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { HyperpolicyError } from '../src/spec/errors.ts';
+import { type ActPlan, type Draw, readActRequest } from './act-request.ts';
 import type { ServerConfig } from './config.ts';
-import { checkClientId, checkDeadline, checkFingerprint } from './request-checks.ts';
+import { answerByDue, type Due, isOver, lateError } from './due-time.ts';
+import { type FallbackReason, fallbackAnswer } from './fallback.ts';
+import type { HeldActions } from './held-actions.ts';
 import type { Call } from './rpc.ts';
-import type { PolicyInputs, PolicyOutputs, ServedPolicy } from './served-policy.ts';
+import type { PolicyInputs, PolicyOutputs } from './served-policy.ts';
 import { type ServedVersion, whenHeld } from './served-version.ts';
-import { decodeRows, distinctRows, encodeTensor, type Rows, repeatRow } from './tensors.ts';
+import { distinctRows, encodeTensor, repeatRow } from './tensors.ts';
 import { createTimer, type RequestTimer } from './timing.ts';
 
 export type ActResponseInit = MessageInitShape<typeof ActResponseSchema>;
 
 export type ActDeps = {
   readonly config: ServerConfig;
+  readonly held: HeldActions;
   /** Smoothed lateness of the event loop, microseconds. */
   readonly eventLoopDelayUs: () => number;
   /** Told the rows of each request that passed validation. */
   readonly onRows: (rowCount: number) => void;
+  readonly onFallback: (fallback: 'safe' | 'hold', reason: FallbackReason) => void;
 };
-
-/** How an action is drawn: deterministic has neither field. */
-type Draw = { readonly seed: number | undefined; readonly noise: Float32Array | undefined };
 
 /** Answers a request with a version that was resolved before. */
 export type ActAnswerer = (
@@ -38,150 +39,116 @@ export type ActAnswerer = (
   call: Call,
 ) => ActResponseInit | Promise<ActResponseInit>;
 
-export function createActAnswerer({ config, onRows, eventLoopDelayUs }: ActDeps): ActAnswerer {
-  return (served, request, call) => {
-    const policy = policyFor(served, request);
-    const observation = decodeRows(request.observation, {
-      where: 'Act observation',
-      columnCount: served.observationSize,
-      rowCountMax: config.rowCountMax,
-      model: served.model,
-    });
-    const contexts = contextRows(served, request, { rowCount: observation.rowCount, rowCountMax: config.rowCountMax });
-    const draw = drawNoise(request, observation.rowCount, served.actionSize);
-    onRows(observation.rowCount);
-    checkDeadline('Act', call);
+/** What an answer is made from. */
+type Task = {
+  readonly served: ServedVersion;
+  readonly request: ActRequest;
+  readonly call: Call;
+  readonly plan: ActPlan;
+  readonly timer: RequestTimer;
+};
 
-    const timer = createTimer(call, eventLoopDelayUs);
+/** A generation that nobody waits for any more still serves the next request: so long it may wait for its turn. */
+const abandonedGenerationMs = 1000;
+
+export function createActAnswerer({ config, held, onRows, eventLoopDelayUs, onFallback }: ActDeps): ActAnswerer {
+  /** The stand-in, or the error where none was asked for. */
+  function late({ served, request, plan, timer }: Task, due: Due, computed: string): ActResponseInit {
+    if (plan.fallback === 'error') throw lateError('Act', due, computed);
+    return standIn({ served, request, plan, timer }, plan.fallback, due.reason);
+  }
+
+  function standIn(
+    { served, request, plan, timer }: Omit<Task, 'call'>,
+    fallback: 'safe' | 'hold',
+    reason: FallbackReason,
+  ): ActResponseInit {
+    const { rowCount } = plan.observation;
+    const { action, taken } = fallbackAnswer(fallback, reason, { served, clientId: request.clientId, rowCount, held });
+    onFallback(taken.fallback === Fallback.HOLD ? 'hold' : 'safe', reason);
+    return {
+      ...head(served, request, timer),
+      action: encodeTensor(action, [rowCount, served.actionSize]),
+      fallbackTaken: taken,
+    };
+  }
+
+  function respond({ served, request, plan, timer }: Task, { action, logProb }: PolicyOutputs): ActResponseInit {
+    const { rowCount } = plan.observation;
+    clipActions(action, served);
+    if (request.clientId !== '') {
+      held.put(served.model, request.clientId, { action, rowCount, servedAtMs: performance.now() });
+    }
+    const response = {
+      ...head(served, request, timer),
+      action: encodeTensor(action, [rowCount, served.actionSize]),
+    } as ActResponseInit;
+    if (request.logProb && logProb !== undefined) response.logProb = encodeTensor(logProb, [rowCount]);
+    addSeed(response, plan.draw);
+    return response;
+  }
+
+  function compute(task: Task): ActResponseInit | Promise<ActResponseInit> {
+    const { served, call, plan, timer } = task;
+    const { policy, observation, contexts, draw, due } = plan;
+    const { rowCount, values } = observation;
     const finish = (contextInputs: Partial<PolicyInputs>) => {
-      const { rowCount, values } = observation;
       const outputs = timer.network(() =>
         policy.run({ rowCount, observation: values, noise: draw.noise, ...contextInputs }),
       );
-      const answer = (done: PolicyOutputs) => respond({ served, request, draw, timer, rowCount, outputs: done });
-      return outputs instanceof Promise ? whenHeld(served, async () => answer(await outputs)) : answer(outputs);
+      return outputs instanceof Promise
+        ? whenHeld(served, async () => respond(task, await outputs))
+        : respond(task, outputs);
     };
     if (contexts === undefined) return finish({});
     if (policy.weights === undefined) {
-      const { rowCount, values } = contexts;
-      return finish({ context: rowCount === 1 ? repeatRow(values, observation.rowCount) : values });
+      return finish({ context: contexts.rowCount === 1 ? repeatRow(contexts.values, rowCount) : contexts.values });
     }
     const distinct = distinctRows(contexts, served.contextSize);
     const startMs = performance.now();
-    const weights = policy.weights.weightsFor(distinct, call.deadlineMs);
+    const weights = policy.weights.weightsFor(distinct, generationDeadlineMs(call, plan));
     if (!(weights instanceof Promise)) return finish({ weights, index: distinct.index });
     return whenHeld(served, async () => {
       const generated = await timer.primary(startMs, weights);
-      checkDeadline('Act', call);
+      // Somebody else answered meanwhile.
+      if (due !== undefined && performance.now() >= due.atMs) throw lateError('Act', due, 'The weights are kept');
       return finish({ weights: generated, index: distinct.index });
     });
+  }
+
+  return (served, request, call) => {
+    const plan = readActRequest(served, request, call, config);
+    onRows(plan.observation.rowCount);
+    const task: Task = { served, request, call, plan, timer: createTimer(call, eventLoopDelayUs) };
+    const { due, fallback } = plan;
+    if (due !== undefined && isOver(due, call)) return late(task, due, 'Nothing was computed');
+    const answer = compute(task);
+    if (!(answer instanceof Promise)) return answer;
+    const inTime = answerByDue(answer, due, () => late(task, due!, 'The weights that it needs are being made'));
+    if (fallback === 'error') return inTime;
+    return inTime.catch((error: unknown) => {
+      if (!(error instanceof HyperpolicyError) || error.kind !== 'resource_exhausted') throw error;
+      return standIn(task, fallback, 'overload');
+    });
   };
 }
 
-/** The policy that a request may use as it asks. */
-function policyFor(served: ServedVersion, request: ActRequest): ServedPolicy {
-  checkFingerprint('Act', served, request.fingerprint);
-  checkClientId('Act', request.clientId);
-  const { policy, model } = served;
-  if (policy === null) {
-    throw failedPrecondition({
-      where: 'Act model',
-      expected: 'a model with a policy',
-      actual: `"${model}", which has none`,
-    });
-  }
-  if (!policy.stochastic && (request.sample || request.logProb)) {
-    const asked = request.sample ? 'sample' : 'log_prob';
-    throw failedPrecondition({
-      where: `Act ${asked}`,
-      expected: 'a stochastic policy',
-      actual: `model "${model}", whose policy is deterministic`,
-    });
-  }
-  if (request.budgetUs !== 0 || request.fallback !== 0) {
-    throw invalidArgument({
-      where: request.budgetUs !== 0 ? 'Act budget_us' : 'Act fallback',
-      expected: 'none',
-      actual: `${request.budgetUs !== 0 ? request.budgetUs : request.fallback}`,
-      remedy: 'This server does not serve budgets yet; use a gRPC deadline',
-    });
-  }
-  return policy;
+/** Until when the weights of a request are worth making, on the clock of `Date.now()`. */
+function generationDeadlineMs(call: Call, { due, fallback }: ActPlan): number {
+  if (fallback !== 'error') return Date.now() + abandonedGenerationMs;
+  if (due?.reason !== 'budget') return call.deadlineMs;
+  return Date.now() + due.atMs - performance.now();
 }
 
-/** The contexts of a request: one row, or as many as there are observations; undefined where the model has none. */
-function contextRows(
-  served: ServedVersion,
-  { contextSource }: ActRequest,
-  { rowCount, rowCountMax }: { readonly rowCount: number; readonly rowCountMax: number },
-): Rows | undefined {
-  const { model, contextSize } = served;
-  if (contextSource.case === 'contextHandle') {
-    throw notFound({
-      where: 'Act context_handle',
-      expected: 'a handle that this server holds',
-      actual: 'an unknown or expired one',
-    });
-  }
-  if (contextSize === 0) {
-    if (contextSource.case === undefined) return undefined;
-    throw invalidArgument({ where: 'Act context', expected: `none: model "${model}" takes no context`, actual: 'one' });
-  }
-  const rows = decodeRows(contextSource.value, {
-    where: 'Act context',
-    columnCount: contextSize,
-    rowCountMax,
-    model,
-  });
-  if (rows.rowCount === 1 || rows.rowCount === rowCount) return rows;
-  throw invalidArgument({
-    where: 'Act context',
-    expected: `one row, or one per observation (${rowCount})`,
-    actual: `${rows.rowCount} rows`,
-  });
-}
+const head = (served: ServedVersion, { sequence }: ActRequest, timer: RequestTimer) => ({
+  version: served.version,
+  weightAgeMs: Date.now() - served.publishedAtMs,
+  sequence,
+  timing: timer.timing(),
+});
 
-function drawNoise({ sample, seed }: ActRequest, rowCount: number, actionSize: number): Draw {
-  if (!sample) {
-    if (seed === undefined) return { seed: undefined, noise: undefined };
-    throw invalidArgument({
-      where: 'Act seed',
-      expected: 'none without sample',
-      actual: `${seed}`,
-      remedy: 'Set sample',
-    });
-  }
-  if (seed !== undefined && seed > BigInt(Number.MAX_SAFE_INTEGER)) {
-    throw invalidArgument({ where: 'Act seed', expected: 'an integer in [0, 2^53)', actual: `${seed}` });
-  }
-  const used = seed === undefined ? randomInt(2 ** 48 - 1) : Number(seed);
-  const noise = new Float32Array(rowCount * actionSize);
-  for (let row = 0; row < rowCount; row++) normalRow(used, row, actionSize, noise, row * actionSize);
-  return { seed: used, noise };
-}
-
-type Answer = {
-  readonly served: ServedVersion;
-  readonly request: ActRequest;
-  readonly draw: Draw;
-  readonly timer: RequestTimer;
-  readonly rowCount: number;
-  readonly outputs: PolicyOutputs;
-};
-
-function respond({ served, request, draw, timer, rowCount, outputs }: Answer): ActResponseInit {
-  const { action, logProb } = outputs;
-  clipActions(action, served);
-  const response: ActResponseInit = {
-    action: encodeTensor(action, [rowCount, served.actionSize]),
-    version: served.version,
-    weightAgeMs: Date.now() - served.publishedAtMs,
-    sequence: request.sequence,
-    timing: timer.timing(),
-  };
-  if (request.logProb && logProb !== undefined) response.logProb = encodeTensor(logProb, [rowCount]);
-  if (draw.seed !== undefined) response.seed = BigInt(draw.seed);
-  return response;
+function addSeed(response: ActResponseInit, { seed }: Draw): void {
+  if (seed !== undefined) response.seed = BigInt(seed);
 }
 
 /** Clips to the bounds of the spec, in place. @throws Error where the policy gives a value that is not finite */

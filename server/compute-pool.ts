@@ -1,10 +1,10 @@
 /**
- * Where heavy graphs run: primaries and plain critics. Each graph has a queue; whenever an executor is idle it gets a batch of the
- * most urgent graph that has one. What waits while a run is under way goes into the next one together. Small dynamic networks and
+ * Where heavy graphs run: primaries and plain critics. Each graph has a queue; whenever the executor can take a run it gets a batch of
+ * the most urgent graph that has one. What waits while a run is under way goes into the next one together. Small dynamic networks and
  * policies do not come here: they run where the request is.
  */
 
-import { openSession, type Session, type TensorMap } from '../src/onnx/session.ts';
+import type { TensorMap } from '../src/onnx/session.ts';
 import { type BatchQueue, createBatchQueue, type Job } from './batcher.ts';
 
 /** Lower runs first. */
@@ -28,22 +28,23 @@ export type OpenGraphOptions = { readonly name: string; readonly priority: Prior
 
 /** Runs loaded graphs, one at a time. */
 export type Executor = {
+  /** Runs at once. */
+  readonly runCountMax: number;
   /** @throws HyperpolicyError invalid_argument where the bytes are not a graph that the runtime takes */
-  open(model: Uint8Array, name: string): ExecutorGraph;
+  open(model: Uint8Array, name: string): Promise<ExecutorGraph>;
 };
 
 export type ExecutorGraph = Omit<HeavyGraph, 'run'> & { run(feeds: TensorMap): TensorMap | Promise<TensorMap> };
 
 export type ComputePool = {
-  open(model: Uint8Array, options: OpenGraphOptions): HeavyGraph;
+  /** @throws HyperpolicyError as the executor */
+  open(model: Uint8Array, options: OpenGraphOptions): Promise<HeavyGraph>;
   /** Rows that wait, over all graphs. */
   readonly queueRowCount: number;
 };
 
 export type ComputePoolOptions = {
   readonly executor: Executor;
-  /** Runs at once. */
-  readonly executorCount: number;
   readonly batchRowCountMax: number;
   readonly queueRowCountMax: number;
   /** Runs a dispatch soon, so that jobs of one turn are one batch; `setImmediate` unless a test dispatches by hand. */
@@ -62,7 +63,7 @@ type Entry = {
 const urgency: readonly Priority[] = ['act', 'q-grad'];
 
 export function createComputePool(options: ComputePoolOptions): ComputePool {
-  const { executor, executorCount, batchRowCountMax, queueRowCountMax, onRun } = options;
+  const { executor, batchRowCountMax, queueRowCountMax, onRun } = options;
   const schedule = options.schedule ?? ((dispatch) => void setImmediate(dispatch));
   const entries = new Set<Entry>();
   let runningCount = 0;
@@ -85,7 +86,7 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
 
   function dispatch(): void {
     scheduled = false;
-    while (runningCount < executorCount) {
+    while (runningCount < executor.runCountMax) {
       const next = nextBatch();
       if (next === undefined) return;
       const { entry, batch } = next;
@@ -112,8 +113,8 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
   }
 
   return {
-    open(model, { name, priority }) {
-      const graph = executor.open(model, name);
+    async open(model, { name, priority }) {
+      const graph = await executor.open(model, name);
       const entry: Entry = {
         queue: createBatchQueue({ name, batchRowCountMax, queueRowCountMax }),
         graph,
@@ -145,22 +146,3 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
     },
   };
 }
-
-/** Runs graphs on the calling thread. */
-export const createInlineExecutor = (options: InlineOptions): Executor => ({
-  open(model, name) {
-    const session = openInline(model, name, options);
-    return {
-      inputNames: session.inputs.map((input) => input.name),
-      outputNames: session.outputs.map((output) => output.name),
-      run: (feeds) => session.run(feeds),
-      dispose: () => session.dispose(),
-    };
-  },
-});
-
-export type InlineOptions = { readonly threadCount: number };
-
-/** A session for graphs that run where the request is. */
-export const openInline = (model: Uint8Array, name: string, { threadCount }: InlineOptions): Session =>
-  openSession(model, { threadCount }, name);

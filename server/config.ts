@@ -1,6 +1,8 @@
 /** Every setting of the server in one validated object: names, defaults and bounds. Where settings come from is main.ts and the CLI. */
 
+import { availableParallelism } from 'node:os';
 import { z } from 'zod';
+import { deviceNames } from '../src/onnx/providers.ts';
 import { invalidArgument } from '../src/spec/errors.ts';
 
 const mebibyte = 1024 * 1024;
@@ -8,6 +10,11 @@ const port = z.number().int().min(0).max(65535);
 const count = z.number().int().positive();
 const bytes = z.number().int().nonnegative();
 const milliseconds = z.number().int().nonnegative();
+
+/** One core is left to requests; more than four workers are asked for, as each holds every graph. */
+function defaultWorkerCount(): number {
+  return Math.max(1, Math.min(4, availableParallelism() - 1));
+}
 
 const serverConfigSchema = z.strictObject({
   /** Directory of published models: `<store>/<model>/<version>/`. */
@@ -22,8 +29,12 @@ const serverConfigSchema = z.strictObject({
   watchMs: milliseconds.default(2000),
   /** Versions of a model that are kept ready, newest first. */
   versionCountMax: count.default(2),
-  /** Threads of one run of a graph. */
+  /** Threads that run heavy graphs: primaries and plain critics. 0 runs them where the request is, which then all wait. */
+  workerCount: z.number().int().min(0).max(256).default(defaultWorkerCount()),
+  /** Threads inside one run of a heavy graph. */
   threadCount: count.default(1),
+  /** Where heavy graphs run; `auto` is a CUDA device where there is one, else the CPU. */
+  device: z.enum(deviceNames).default('auto'),
   /** Rows of one request. */
   rowCountMax: count.default(4096),
   /** Rows of one run of a heavy graph: what requests that wait together may share. */
@@ -44,6 +55,8 @@ const serverConfigSchema = z.strictObject({
   criticCacheBytesMax: bytes.default(256 * mebibyte),
   /** Clients whose last action is kept for the `hold` fallback. */
   heldActionCountMax: count.default(4096),
+  /** How long before a client's deadline an answer that is not there is given up, so that the refusal arrives in time. */
+  deadlineMarginMs: milliseconds.default(10),
   /** On SIGTERM: time for requests in flight before connections are cut. */
   drainMs: milliseconds.default(10_000),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),

@@ -5,15 +5,17 @@ import { Health as HealthService } from '../src/gen/grpc/health/v1/health_pb.ts'
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { createActAnswerer } from './act.ts';
 import { createActStreamHandler } from './act-stream.ts';
-import { createComputePool, createInlineExecutor } from './compute-pool.ts';
+import { type ComputePool, createComputePool } from './compute-pool.ts';
 import { parseServerConfig, type ServerConfig, type ServerSettings } from './config.ts';
 import { createContextCache } from './context-cache.ts';
 import { measureEventLoopDelay } from './event-loop-delay.ts';
+import { createExecutor } from './executors.ts';
 import { listenGrpc } from './grpc.ts';
 import { describeStatus, type GrpcMethod, type MethodDeps } from './grpc-call.ts';
 import { bidiStreamMethod, type OpenStreams, serverStreamMethod } from './grpc-streams.ts';
 import { unaryMethod } from './grpc-unary.ts';
 import { createHealth, type Health } from './health.ts';
+import { createHeldActions } from './held-actions.ts';
 import { createMetrics } from './metrics.ts';
 import { listenMetrics } from './metrics-http.ts';
 import { type ModelStore, openModelStore } from './model-store.ts';
@@ -44,18 +46,13 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
   const delay = measureEventLoopDelay();
   const gate = { count: 0 };
   let models: ModelStore | undefined;
+  let pool: ComputePool | undefined;
   const metrics = createMetrics({
     caches: { policy: contextCache, critic: criticCache },
     eventLoopDelayUs: delay.meanUs,
     requestCount: () => gate.count,
+    queueRowCount: () => pool?.queueRowCount ?? 0,
     versions: () => models?.list().flatMap(({ versions }) => versions) ?? [],
-  });
-  const inline = { threadCount: config.threadCount };
-  const pool = createComputePool({
-    executor: createInlineExecutor(inline),
-    executorCount: 1,
-    batchRowCountMax: config.batchRowCountMax,
-    queueRowCountMax: config.queueRowCountMax,
   });
   const health = createHealth([PolicyService.typeName]);
   let draining = false;
@@ -74,6 +71,17 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
           : models.list().length === 0
             ? 'no model is ready'
             : undefined,
+  });
+  const inline = { threadCount: 1 };
+  const executor = createExecutor({
+    workerCount: config.workerCount,
+    session: { threadCount: config.threadCount, device: config.device },
+  });
+  pool = createComputePool({
+    executor,
+    batchRowCountMax: config.batchRowCountMax,
+    queueRowCountMax: config.queueRowCountMax,
+    onRun: metrics.heavyRun,
   });
   try {
     models = await openModelStore({
@@ -104,6 +112,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
       for (const stream of openStreams) stream.drain();
       await drained;
       await ready.close();
+      await executor.dispose();
       await metricsListener.close();
       delay.stop();
       logger.info('stopped');
@@ -120,6 +129,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
     };
   } catch (error) {
     await models?.close();
+    await executor.dispose();
     await metricsListener.close();
     delay.stop();
     throw error;
@@ -139,7 +149,12 @@ function methodsOf({ models, health, deps, openStreams, eventLoopDelayUs }: Meth
   const { act, actStream, qGrad, listModels, getModel } = PolicyService.method;
   const { check, list, watch } = HealthService.method;
   const common = { config, eventLoopDelayUs };
-  const answer = createActAnswerer({ ...common, onRows: metrics.rows('Act') });
+  const answer = createActAnswerer({
+    ...common,
+    held: createHeldActions({ countMax: config.heldActionCountMax }),
+    onRows: metrics.rows('Act'),
+    onFallback: metrics.fallback,
+  });
   const describe = (error: unknown, call: Call) => describeStatus(error, 'ActStream', call, log);
   return [
     unaryMethod(act, (request, call) => answer(models.resolve('Act', request), request, call), deps),

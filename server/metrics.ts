@@ -30,12 +30,18 @@ export type Metrics = {
   /** Rows of each request that passed validation. */
   rows(method: string): (rowCount: number) => void;
   loadResult(result: 'loaded' | 'refused', model: string): void;
+  /** A fallback that was served. */
+  fallback(fallback: string, reason: string): void;
+  /** A run of a heavy graph, with what was joined for it. */
+  heavyRun(run: { readonly name: string; readonly rowCount: number; readonly seconds: number }): void;
 };
 
 export type MetricsSources = {
   readonly caches: Readonly<Record<string, ContextCache>>;
   readonly eventLoopDelayUs: () => number;
   readonly requestCount: () => number;
+  /** Rows that wait for heavy graphs. */
+  readonly queueRowCount: () => number;
   /** Every version that is ready. */
   readonly versions: () => readonly {
     readonly model: string;
@@ -78,6 +84,26 @@ export function createMetrics(sources: MetricsSources): Metrics {
     labelNames: ['model', 'result'],
     registers,
   });
+  const fallbacks = new Counter({
+    name: 'hyperpolicy_fallbacks_total',
+    help: 'Actions that stood in for one that was not there in time',
+    labelNames: ['fallback', 'reason'],
+    registers,
+  });
+  const heavySeconds = new Histogram({
+    name: 'hyperpolicy_heavy_run_seconds',
+    help: 'Runs of primaries and plain critics',
+    labelNames: ['graph'],
+    buckets: secondBuckets,
+    registers,
+  });
+  const batchRows = new Histogram({
+    name: 'hyperpolicy_batch_rows',
+    help: 'Rows joined into one run of a heavy graph',
+    labelNames: ['graph'],
+    buckets: rowBuckets,
+    registers,
+  });
 
   return {
     registry,
@@ -111,6 +137,11 @@ export function createMetrics(sources: MetricsSources): Metrics {
       return (rowCount) => histogram.observe(rowCount);
     },
     loadResult: (result, model) => loads.inc({ model, result }),
+    fallback: (fallback, reason) => fallbacks.inc({ fallback, reason }),
+    heavyRun({ name, rowCount, seconds }) {
+      heavySeconds.observe({ graph: name }, seconds);
+      batchRows.observe({ graph: name }, rowCount);
+    },
   };
 }
 
@@ -142,7 +173,7 @@ class Tally {
 }
 
 function registerSources(sources: MetricsSources, registers: Registry[]): void {
-  const { caches, eventLoopDelayUs, requestCount, versions } = sources;
+  const { caches, eventLoopDelayUs, requestCount, queueRowCount, versions } = sources;
   const perCache = (name: string, help: string, read: (cache: ContextCache) => number) =>
     new Gauge({
       name,
@@ -181,6 +212,14 @@ function registerSources(sources: MetricsSources, registers: Registry[]): void {
     registers,
     collect() {
       this.set(requestCount());
+    },
+  });
+  new Gauge({
+    name: 'hyperpolicy_queue_rows',
+    help: 'Rows that wait for heavy graphs',
+    registers,
+    collect() {
+      this.set(queueRowCount());
     },
   });
   new Gauge({

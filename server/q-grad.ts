@@ -8,6 +8,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type QGradRequest, type QGradResponseSchema, Reduction } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { failedPrecondition, invalidArgument } from '../src/spec/errors.ts';
 import type { ServerConfig } from './config.ts';
+import { answerByDue, dueOf, lateError } from './due-time.ts';
 import type { ModelStore } from './model-store.ts';
 import { checkClientId, checkDeadline, checkFingerprint } from './request-checks.ts';
 import type { UnaryHandler } from './rpc.ts';
@@ -66,6 +67,12 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
     }
     onRows(rowCount);
     checkDeadline('QGrad', call);
+    const due = dueOf(call, 0, config.deadlineMarginMs);
+    /** Waits no longer than the client does. */
+    const inTime = (answer: Promise<QGradResponseInit>) =>
+      answerByDue(answer, due, () => {
+        throw lateError('QGrad', due!, 'The batch is too large or the server too busy for this deadline');
+      });
 
     const timer = createTimer(call, eventLoopDelayUs);
     const run = (inputs: Partial<CriticInputs>) =>
@@ -85,7 +92,9 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
     };
     const finish = (inputs: Partial<CriticInputs>) => {
       const outputs = run(inputs);
-      return outputs instanceof Promise ? whenHeld(served, async () => respond(await outputs)) : respond(outputs);
+      return outputs instanceof Promise
+        ? inTime(whenHeld(served, async () => respond(await outputs)))
+        : respond(outputs);
     };
 
     if (critic.weights === undefined) {
@@ -97,11 +106,12 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
     const startMs = performance.now();
     const weights = critic.weights.weightsFor(distinct, call.deadlineMs);
     if (!(weights instanceof Promise)) return finish({ weights, index: distinct.index });
-    return whenHeld(served, async () => {
+    const generation = whenHeld(served, async () => {
       const generated = await timer.primary(startMs, weights);
       checkDeadline('QGrad', call);
       return finish({ weights: generated, index: distinct.index });
     });
+    return inTime(generation);
   };
 }
 

@@ -1,11 +1,11 @@
 /** A critic that is loaded: observations and actions in, values and action-gradients of its ensemble out. */
 
-import { floatTensor, type TensorMap } from '../src/onnx/session.ts';
-import { openInline } from './compute-pool.ts';
+import { floatTensor, openSession, type TensorMap } from '../src/onnx/session.ts';
+import { namesOf } from './executors.ts';
 import { joinWeights, type WeightBatch, weightLayout } from './generated-weights.ts';
 import { checkGraph, sizesOf, type TensorRule } from './graph-contract.ts';
 import { rowIndexTensor } from './row-index.ts';
-import { namesOf, type OpenNetworkOptions, weightRule } from './served-policy.ts';
+import { type OpenNetworkOptions, weightRule } from './served-policy.ts';
 import { createWeightSource, type WeightSource } from './weight-source.ts';
 
 export type CriticInputs = {
@@ -35,7 +35,7 @@ export type ServedCritic = {
 };
 
 /** Opens the critic of a package; null where it has none. The caller disposes it. */
-export function openCritic(options: OpenNetworkOptions): ServedCritic | null {
+export async function openCritic(options: OpenNetworkOptions): Promise<ServedCritic | null> {
   const { manifest, files, pool, inline, cache, keyPrefix } = options;
   const { critic } = manifest;
   if (critic === null) return null;
@@ -54,7 +54,7 @@ export function openCritic(options: OpenNetworkOptions): ServedCritic | null {
   });
 
   if (critic.kind === 'plain') {
-    const network = pool.open(files.get(critic.graph.file)!, { name: critic.graph.file, priority: 'q-grad' });
+    const network = await pool.open(files.get(critic.graph.file)!, { name: critic.graph.file, priority: 'q-grad' });
     checkGraph(critic.graph, network, { inputs: [observation, action], outputs });
     return {
       ensembleSize,
@@ -70,8 +70,8 @@ export function openCritic(options: OpenNetworkOptions): ServedCritic | null {
     };
   }
 
-  const primary = pool.open(files.get(critic.primary.file)!, { name: critic.primary.file, priority: 'q-grad' });
-  const network = openInline(files.get(critic.dynamic.file)!, critic.dynamic.file, inline);
+  const primary = await pool.open(files.get(critic.primary.file)!, { name: critic.primary.file, priority: 'q-grad' });
+  const network = openSession(files.get(critic.dynamic.file)!, inline, critic.dynamic.file);
   const layout = weightLayout(critic.primary);
   checkGraph(critic.primary, primary, { inputs: [observation], outputs: layout.parts.map(weightRule) });
   checkGraph(critic.dynamic, namesOf(network), {

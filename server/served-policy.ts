@@ -1,9 +1,10 @@
 /** A policy that is loaded: observations, contexts and noise in, bounded actions out. Knows nothing of requests. */
 
-import type { Session } from '../src/onnx/session.ts';
+import { openSession, type SessionOptions } from '../src/onnx/session.ts';
 import type { Manifest } from '../src/spec/manifest.ts';
-import { type ComputePool, type InlineOptions, openInline } from './compute-pool.ts';
+import type { ComputePool } from './compute-pool.ts';
 import type { ContextCache } from './context-cache.ts';
+import { namesOf } from './executors.ts';
 import { joinWeights, type WeightBatch, weightLayout } from './generated-weights.ts';
 import { checkGraph, sizesOf, type TensorRule } from './graph-contract.ts';
 import { createPolicyBatcher } from './policy-batcher.ts';
@@ -43,7 +44,7 @@ export type OpenNetworkOptions = {
   /** Heavy graphs. */
   readonly pool: ComputePool;
   /** Graphs that run where the request is. */
-  readonly inline: InlineOptions;
+  readonly inline: SessionOptions;
   /** Whether another request may come in this turn of the event loop. */
   readonly expectsMore: () => boolean;
   readonly cache: ContextCache;
@@ -52,7 +53,7 @@ export type OpenNetworkOptions = {
 };
 
 /** Opens the policy of a package; null where it has none. The caller disposes it. */
-export function openPolicy(options: OpenNetworkOptions): ServedPolicy | null {
+export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPolicy | null> {
   const { manifest, files, pool, inline, expectsMore, cache, keyPrefix } = options;
   const { policy } = manifest;
   if (policy === null) return null;
@@ -65,13 +66,13 @@ export function openPolicy(options: OpenNetworkOptions): ServedPolicy | null {
   if (stochastic) outputs.push({ name: 'log_prob', sizes: [], optional: true });
 
   const graph = policy.kind === 'plain' ? policy.graph : policy.dynamic;
-  const network = openInline(files.get(graph.file)!, graph.file, inline);
+  const network = openSession(files.get(graph.file)!, inline, graph.file);
   let weights: WeightSource | undefined;
   let disposePrimary = () => {};
   if (policy.kind === 'plain') {
     checkGraph(graph, namesOf(network), { inputs: [...base, ...context], outputs });
   } else {
-    const primary = pool.open(files.get(policy.primary.file)!, { name: policy.primary.file, priority: 'act' });
+    const primary = await pool.open(files.get(policy.primary.file)!, { name: policy.primary.file, priority: 'act' });
     disposePrimary = () => primary.dispose();
     const layout = weightLayout(policy.primary);
     checkGraph(policy.primary, primary, { inputs: context, outputs: layout.parts.map(weightRule) });
@@ -115,9 +116,4 @@ export function openPolicy(options: OpenNetworkOptions): ServedPolicy | null {
 export const weightRule = ({ name, shape }: { name: string; shape: readonly number[] }): TensorRule => ({
   name,
   sizes: shape,
-});
-
-export const namesOf = ({ inputs, outputs }: Session) => ({
-  inputNames: inputs.map(({ name }) => name),
-  outputNames: outputs.map(({ name }) => name),
 });

@@ -1,9 +1,10 @@
 /** One version of a model, loaded and proven by its probes. Owns its networks until it is retired and idle. */
 
+import type { SessionOptions } from '../src/onnx/session.ts';
 import { failedPrecondition } from '../src/spec/errors.ts';
 import type { Manifest, Probe, ProbeTensor } from '../src/spec/manifest.ts';
 import type { ModelPackage } from '../src/spec/package.ts';
-import type { ComputePool, InlineOptions } from './compute-pool.ts';
+import type { ComputePool } from './compute-pool.ts';
 import type { ContextCache } from './context-cache.ts';
 import { sizesOf } from './graph-contract.ts';
 import { openCritic, type ServedCritic } from './served-critic.ts';
@@ -36,7 +37,7 @@ export type ServedVersion = {
 
 export type OpenVersionOptions = {
   readonly pool: ComputePool;
-  readonly inline: InlineOptions;
+  readonly inline: SessionOptions;
   readonly expectsMore: () => boolean;
   readonly contextCache: ContextCache;
   readonly criticCache: ContextCache;
@@ -53,8 +54,11 @@ export async function openVersion(
   { pool, inline, expectsMore, contextCache, criticCache, keyPrefix }: OpenVersionOptions,
 ): Promise<ServedVersion> {
   const shared = { manifest, files, pool, inline, expectsMore, keyPrefix };
-  const policy = openPolicy({ ...shared, cache: contextCache });
-  const critic = openCritic({ ...shared, cache: criticCache });
+  const policy = await openPolicy({ ...shared, cache: contextCache });
+  const critic = await openCritic({ ...shared, cache: criticCache }).catch((error: unknown) => {
+    policy?.dispose();
+    throw error;
+  });
   let holdCount = 0;
   let retired = false;
   const disposeIfIdle = () => {

@@ -22,7 +22,13 @@ export function createCommand(name: string): Command {
     )
     .addOption(integer('--watch-ms <ms>', 'time between looks for new versions; 0 is never', 0, large, d.watchMs))
     .addOption(integer('--versions <count>', 'versions of a model kept ready', 1, 1000, d.versionCountMax))
-    .addOption(integer('--threads <count>', 'threads of one run of a graph', 1, 256, d.threadCount))
+    .addOption(integer('--workers <count>', 'threads that run heavy graphs; 0 is none', 0, 256, d.workerCount))
+    .addOption(integer('--threads <count>', 'threads inside one heavy run', 1, 256, d.threadCount))
+    .addOption(
+      new Option('--device <device>', 'where heavy graphs run')
+        .choices(['auto', 'cpu', 'webgpu', 'cuda'])
+        .default(d.device),
+    )
     .addOption(integer('--max-rows <count>', 'rows of one request', 1, large, d.rowCountMax))
     .addOption(integer('--max-message-bytes <bytes>', 'bytes of one message', 1024, large, d.messageBytesMax))
     .addOption(integer('--max-requests <count>', 'requests in flight', 1, large, d.requestCountMax))
@@ -34,6 +40,9 @@ export function createCommand(name: string): Command {
     )
     .addOption(
       integer('--critic-cache-mib <MiB>', 'generated critic weights', 0, 1_000_000, d.criticCacheBytesMax / mebibyte),
+    )
+    .addOption(
+      integer('--deadline-margin-ms <ms>', 'how long before a deadline to give up', 0, large, d.deadlineMarginMs),
     )
     .addOption(integer('--drain-ms <ms>', 'time for requests in flight on SIGTERM', 0, large, d.drainMs))
     .addOption(
@@ -51,13 +60,16 @@ type ServeOptions = {
   readonly metricsPort: number;
   readonly watchMs: number;
   readonly versions: number;
+  readonly workers: number;
   readonly threads: number;
+  readonly device: NonNullable<ServerSettings['device']>;
   readonly maxRows: number;
   readonly maxMessageBytes: number;
   readonly maxRequests: number;
   readonly maxStreams: number;
   readonly contextCacheMib: number;
   readonly criticCacheMib: number;
+  readonly deadlineMarginMs: number;
   readonly drainMs: number;
   readonly logLevel: NonNullable<ServerSettings['logLevel']>;
 };
@@ -71,13 +83,16 @@ async function serve(options: ServeOptions): Promise<void> {
     metricsPort: options.metricsPort,
     watchMs: options.watchMs,
     versionCountMax: options.versions,
+    workerCount: options.workers,
     threadCount: options.threads,
+    device: options.device,
     rowCountMax: options.maxRows,
     messageBytesMax: options.maxMessageBytes,
     requestCountMax: options.maxRequests,
     connectionStreamCountMax: options.maxStreams,
     contextCacheBytesMax: options.contextCacheMib * mebibyte,
     criticCacheBytesMax: options.criticCacheMib * mebibyte,
+    deadlineMarginMs: options.deadlineMarginMs,
     drainMs: options.drainMs,
     logLevel: options.logLevel,
   });

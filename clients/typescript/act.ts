@@ -1,7 +1,12 @@
 /** Requests and results of acting, to and from messages; shared by single calls and streams. */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { ActRequestSchema, ActResponse, QGradResponse } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import {
+  type ActRequestSchema,
+  type ActResponse,
+  Fallback,
+  type QGradResponse,
+} from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { fromTensorMessage, type Tensor, type TensorLike, tensorFields, toTensor } from './tensor.ts';
 
 /** Which model and version; the newest version that is ready where neither version nor label is given. */
@@ -31,6 +36,10 @@ export type ActOptions = RequestCommon & {
   /** Of the sample, an integer in [0, 2^53); drawn by the server where absent. */
   readonly seed?: number;
   readonly logProb?: boolean;
+  /** Time to answer in from when the server has the message, microseconds. */
+  readonly budgetUs?: number;
+  /** What to answer when the budget is over or the timeout would be: `error` unless given. `hold` needs `clientId`. */
+  readonly fallback?: 'error' | 'safe' | 'hold';
 };
 
 export type ActResult = {
@@ -40,6 +49,8 @@ export type ActResult = {
   readonly logProb: Tensor | undefined;
   /** The seed used; present for samples. */
   readonly seed: number | undefined;
+  /** Present where the action stands in for one that was not there in time. */
+  readonly fallback: { readonly kind: 'safe' | 'hold'; readonly reason: string; readonly ageMs: number } | undefined;
 } & ResponseCommon;
 
 export type ResponseCommon = {
@@ -52,9 +63,11 @@ export type ResponseCommon = {
   readonly timing: NonNullable<ActResponse['timing']>;
 };
 
+const fallbacks = { error: Fallback.ERROR, safe: Fallback.SAFE, hold: Fallback.HOLD } as const;
+
 /** The fields of a request's message. */
 export function actFields(given: ActOptions): MessageInitShape<typeof ActRequestSchema> {
-  const { observation, context, contextHandle, sample = false, seed, logProb = false } = given;
+  const { observation, context, contextHandle, sample = false, seed, logProb = false, budgetUs = 0, fallback } = given;
   return {
     ...commonFields(given),
     observation: tensorFields(toTensor('observation', observation)),
@@ -65,6 +78,8 @@ export function actFields(given: ActOptions): MessageInitShape<typeof ActRequest
     sample,
     ...(seed !== undefined && { seed: BigInt(seed) }),
     logProb,
+    budgetUs,
+    fallback: fallback === undefined ? Fallback.UNSPECIFIED : fallbacks[fallback],
   };
 }
 
@@ -72,6 +87,11 @@ export const actResult = (response: ActResponse): ActResult => ({
   action: fromTensorMessage(response.action),
   logProb: response.logProb && fromTensorMessage(response.logProb),
   seed: response.seed === undefined ? undefined : Number(response.seed),
+  fallback: response.fallbackTaken && {
+    kind: response.fallbackTaken.fallback === Fallback.HOLD ? 'hold' : 'safe',
+    reason: response.fallbackTaken.reason,
+    ageMs: response.fallbackTaken.ageMs,
+  },
   ...commonResult(response),
 });
 

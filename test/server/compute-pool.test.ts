@@ -6,7 +6,8 @@ import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
 function createDoubling({ executorCount = 1, batchRowCountMax = 4, queueRowCountMax = 8 } = {}) {
   const runs: { readonly name: string; readonly rows: number[]; end(error?: Error): void }[] = [];
   const executor: Executor = {
-    open: (_, name) => ({
+    runCountMax: executorCount,
+    open: async (_, name) => ({
       inputNames: ['x'],
       outputNames: ['y'],
       run({ x }) {
@@ -22,13 +23,12 @@ function createDoubling({ executorCount = 1, batchRowCountMax = 4, queueRowCount
   const dispatches: (() => void)[] = [];
   const pool = createComputePool({
     executor,
-    executorCount,
     batchRowCountMax,
     queueRowCountMax,
     schedule: (dispatch) => dispatches.push(dispatch),
   });
-  const open = (name: string, priority: 'act' | 'q-grad' = 'act') => {
-    const graph = pool.open(new Uint8Array(0), { name, priority });
+  const open = async (name: string, priority: 'act' | 'q-grad' = 'act') => {
+    const graph = await pool.open(new Uint8Array(0), { name, priority });
     return (rows: number[], atMs = Number.POSITIVE_INFINITY) =>
       graph
         .run({
@@ -52,7 +52,7 @@ function createDoubling({ executorCount = 1, batchRowCountMax = 4, queueRowCount
 describe('the compute pool', () => {
   test('jobs of one turn are one run, and each gets its own rows', async () => {
     const { open, turn, endLast, started } = createDoubling();
-    const run = open('p');
+    const run = await open('p');
     const jobs = [run([1]), run([2, 3]), run([4])];
     expect(started()).toEqual([]);
     turn();
@@ -63,7 +63,7 @@ describe('the compute pool', () => {
 
   test('what waits while a run is under way goes into the next, up to the limit', async () => {
     const { open, turn, endLast, started, pool } = createDoubling();
-    const run = open('p');
+    const run = await open('p');
     const jobs = [run([1])];
     turn();
     for (const value of [2, 3, 4, 5, 6]) jobs.push(run([value]));
@@ -80,7 +80,7 @@ describe('the compute pool', () => {
 
   test('acting goes before gradients, equals take turns', async () => {
     const { open, turn, endLast, started } = createDoubling();
-    const [critic, actorA, actorB] = [open('c', 'q-grad'), open('a'), open('b')];
+    const [critic, actorA, actorB] = [await open('c', 'q-grad'), await open('a'), await open('b')];
     const jobs = [critic([9]), actorA([1]), actorB([2])];
     turn();
     jobs.push(actorA([3, 3, 3, 3]), critic([8]));
@@ -95,7 +95,7 @@ describe('the compute pool', () => {
 
   test('runs as many at once as there are executors', async () => {
     const { open, turn, started, runs } = createDoubling({ executorCount: 2, batchRowCountMax: 1 });
-    const run = open('p');
+    const run = await open('p');
     const jobs = [run([1]), run([2]), run([3])];
     turn();
     expect(started()).toEqual(['p 1', 'p 2']);
@@ -108,7 +108,7 @@ describe('the compute pool', () => {
 
   test('a job larger than a batch runs alone', async () => {
     const { open, turn, endLast, started } = createDoubling();
-    const run = open('p');
+    const run = await open('p');
     const jobs = [run([1]), run([2, 2, 2, 2, 2, 2])];
     turn();
     await endLast();
@@ -119,7 +119,7 @@ describe('the compute pool', () => {
 
   test('a full queue refuses and names its bound; what waits is not harmed', async () => {
     const { open, turn, endLast } = createDoubling();
-    const run = open('p.onnx');
+    const run = await open('p.onnx');
     const waiting = run([1, 2, 3, 4]);
     expect(() => run([1, 2, 3, 4, 5])).toThrow(
       'queue of p.onnx: expected at most 8 rows waiting, got 9. Retry with backoff',
@@ -131,7 +131,7 @@ describe('the compute pool', () => {
 
   test('late jobs are dropped before anything is computed', async () => {
     const { open, turn, endLast, started, pool } = createDoubling();
-    const run = open('p');
+    const run = await open('p');
     const late = run([1], Date.now() - 50);
     const good = run([2]);
     turn();
@@ -149,7 +149,7 @@ describe('the compute pool', () => {
 
   test('a failed run fails its jobs and no others', async () => {
     const { open, turn, endLast } = createDoubling({ batchRowCountMax: 2 });
-    const run = open('p');
+    const run = await open('p');
     const jobs = [run([1]), run([2]), run([3])];
     const outcome = Promise.allSettled(jobs);
     turn();

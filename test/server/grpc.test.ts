@@ -111,7 +111,13 @@ describe('the gRPC listener', () => {
 async function listenWith(handler: UnaryHandler<ListModelsRequest, object>, settings: object = {}) {
   const config = parseServerConfig({ store: await temporaryStore(), port: 0, ...settings });
   const { log, lines } = recordingLog();
-  const metrics = createMetrics({ caches: {}, eventLoopDelayUs: () => 0, requestCount: () => 0, versions: () => [] });
+  const metrics = createMetrics({
+    caches: {},
+    eventLoopDelayUs: () => 0,
+    requestCount: () => 0,
+    queueRowCount: () => 0,
+    versions: () => [],
+  });
   const method = unaryMethod(PolicyService.method.listModels, handler, { config, metrics, log, gate: { count: 0 } });
   const listener = await listenGrpc([method], config);
   onTestFinished(() => listener.drain(0));

@@ -85,6 +85,27 @@ describe('the server process', () => {
     expect(lines.map(({ msg }) => msg)).toEqual(expect.arrayContaining(['draining', 'stopped']));
   });
 
+  test('a thousand calls that expire at once harm neither each other nor a bystander', async () => {
+    const store = await temporaryStore([
+      { model: 'slow', policy: 'hyper', critic: 'none', observationSize: 1, actionSize: 1, trunkSizes: [512, 1024] },
+    ]);
+    const { address } = await spawnServer(['--store', store, '--max-requests', '4000', '--deadline-margin-ms', '1000']);
+    const client = createPolicyClient({ address, timeoutMs: 60_000 });
+    onTestFinished(() => client.close());
+    const ask = (i: number) => ({ model: 'slow', observation: [i], context: [i, -i] });
+    const calls = Array.from({ length: 1000 }, (_, i) =>
+      client.act({ ...ask(i), fallback: 'safe' }, { timeoutMs: 2000 }),
+    );
+    const bystander = client.listModels();
+    const outcomes = await Promise.allSettled(calls);
+    // On a machine that is too busy some expire at the client all the same; a connection that was cut would be another kind.
+    const kinds = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason.kind] : []));
+    expect(kinds.filter((kind) => kind !== 'deadline_exceeded')).toEqual([]);
+    expect(kinds.length).toBeLessThan(1000);
+    expect(await bystander).toHaveLength(1);
+    expect((await client.act(ask(-1))).fallback).toBeUndefined();
+  });
+
   test('a port in use is one line and exit code 1', async () => {
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));

@@ -137,7 +137,7 @@ export type ActRequest = Message<"hyperpolicy.v1.ActRequest"> & {
   budgetUs: number;
 
   /**
-   * What to answer when the budget is over. Refused without `budget_us`.
+   * What to answer when the budget is over, or the call's deadline would be: the answer comes before it, in band. Refused without either.
    *
    * @generated from field: hyperpolicy.v1.Fallback fallback = 12;
    */
@@ -352,7 +352,7 @@ export type FallbackTaken = Message<"hyperpolicy.v1.FallbackTaken"> & {
   fallback: Fallback;
 
   /**
-   * `budget`: the budget was over. `deadline`: the call's deadline would have been.
+   * `budget`: the budget was over. `deadline`: the call's deadline would have been. `overload`: the queue was full.
    *
    * @generated from field: string reason = 2;
    */
@@ -891,7 +891,7 @@ export const EvaluationSchema: GenMessage<Evaluation> = /*@__PURE__*/
   messageDesc(file_hyperpolicy_v1_policy_service, 17);
 
 /**
- * What to answer when the budget does not suffice.
+ * What to answer when there is no answer in time, or the queue is full.
  *
  * @generated from enum hyperpolicy.v1.Fallback
  */
@@ -904,7 +904,7 @@ export const Fallback = {
   UNSPECIFIED: 0,
 
   /**
-   * DEADLINE_EXCEEDED.
+   * DEADLINE_EXCEEDED, or RESOURCE_EXHAUSTED.
    *
    * @generated from enum value: FALLBACK_ERROR = 1;
    */
@@ -918,7 +918,7 @@ export const Fallback = {
   SAFE: 2,
 
   /**
-   * The last action served to this `client_id` for as many rows; `safe` where there is none. Needs `client_id`.
+   * The last action served to this `client_id` by the model for as many rows (up to 64); `safe` where there is none. Needs `client_id`.
    *
    * @generated from enum value: FALLBACK_HOLD = 3;
    */
@@ -926,7 +926,7 @@ export const Fallback = {
 } as const;
 
 /**
- * What to answer when the budget does not suffice.
+ * What to answer when there is no answer in time, or the queue is full.
  *
  * @generated from enum hyperpolicy.v1.Fallback
  */

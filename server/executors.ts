@@ -1,0 +1,48 @@
+/** What runs heavy graphs: worker threads, or the calling thread where there are none. */
+
+import { openSession, type Session, type SessionOptions } from '../src/onnx/session.ts';
+import { createWorkerPool, type WorkerPool } from '../src/onnx/worker-pool.ts';
+import type { Executor } from './compute-pool.ts';
+
+export type OwnedExecutor = Executor & {
+  /** Ends the threads after the runs that were accepted. */
+  dispose(): Promise<void>;
+};
+
+export type ExecutorOptions = {
+  /** 0 runs on the calling thread: requests wait while a heavy graph runs. */
+  readonly workerCount: number;
+  readonly session: SessionOptions;
+};
+
+export const createExecutor = ({ workerCount, session }: ExecutorOptions): OwnedExecutor =>
+  workerCount === 0
+    ? createInlineExecutor(session)
+    : createWorkerExecutor(createWorkerPool({ workerCount, queueCountMax: workerCount, session }), workerCount);
+
+function createWorkerExecutor(pool: WorkerPool, workerCount: number): OwnedExecutor {
+  return {
+    runCountMax: workerCount,
+    async open(model, name) {
+      const session = await pool.open(model, name);
+      return { ...namesOf(session), run: session.run, dispose: () => void session.dispose() };
+    },
+    dispose: () => pool.dispose(),
+  };
+}
+
+function createInlineExecutor(options: SessionOptions): OwnedExecutor {
+  return {
+    runCountMax: 1,
+    async open(model, name) {
+      const session = openSession(model, options, name);
+      return { ...namesOf(session), run: (feeds) => session.run(feeds), dispose: () => session.dispose() };
+    },
+    dispose: async () => {},
+  };
+}
+
+export const namesOf = ({ inputs, outputs }: Pick<Session, 'inputs' | 'outputs'>) => ({
+  inputNames: inputs.map(({ name }) => name),
+  outputNames: outputs.map(({ name }) => name),
+});

@@ -1,0 +1,190 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { answerByDue, dueOf } from '../../server/due-time.ts';
+import { createHeldActions } from '../../server/held-actions.ts';
+import { createRandom } from '../../src/spec/random.ts';
+import { metricLines, startTestServer, temporaryStore } from './fixtures.ts';
+
+/** A primary that takes tens of milliseconds for 64 contexts. */
+const slow = {
+  model: 'slow',
+  policy: 'hyper',
+  critic: 'hyper',
+  observationSize: 3,
+  actionSize: 2,
+  contextSize: 2,
+  hiddenSize: 64,
+  trunkSizes: [512, 1024],
+} as const;
+
+let store: string;
+beforeAll(async () => {
+  store = await temporaryStore([slow], afterAll);
+});
+
+const random = createRandom(1);
+const rows = (rowCount: number, size: number) =>
+  Array.from({ length: rowCount }, () => Array.from({ length: size }, () => random.normal()));
+/** Contexts that no request had before. */
+const unseen = (rowCount = 64) => ({ model: 'slow', observation: rows(rowCount, 3), context: rows(rowCount, 2) });
+
+describe('answers in time', () => {
+  test('safe: when the budget is over the safe action comes in band, and the weights are kept', async () => {
+    const server = await startTestServer([], { store });
+    const request = unseen();
+    const late = await server.client.act({ ...request, budgetUs: 1000, fallback: 'safe' });
+    expect(late.fallback).toEqual({ kind: 'safe', reason: 'budget', ageMs: 0 });
+    expect(late.action).toEqual({ shape: [64, 2], values: new Float32Array(128) });
+    const full = await server.client.act(request);
+    expect(full.fallback).toBeUndefined();
+    const warm = await server.client.act({ ...request, budgetUs: 1_000_000, fallback: 'safe' });
+    expect([warm.fallback, warm.timing.primaryUs]).toEqual([undefined, 0]);
+    expect(warm.action).toEqual(full.action);
+    const counted = await metricLines(server, 'hyperpolicy_fallbacks_total');
+    expect(counted).toEqual({ 'hyperpolicy_fallbacks_total{fallback="safe",reason="budget"}': 1 });
+  });
+
+  test('hold: the last action of this client, with its age; of nobody else and no other size', async () => {
+    const { client } = await startTestServer([], { store });
+    const warm = unseen();
+    const last = await client.act({ ...warm, clientId: 'robot-1' });
+    const budget = { budgetUs: 1000, fallback: 'hold' } as const;
+    const held = await client.act({ ...unseen(), ...budget, clientId: 'robot-1' });
+    expect(held.fallback).toMatchObject({ kind: 'hold', reason: 'budget' });
+    expect(held.fallback!.ageMs).toBeGreaterThan(0);
+    expect(held.action).toEqual(last.action);
+    expect((await client.act({ ...unseen(), ...budget, clientId: 'robot-2' })).fallback).toMatchObject({
+      kind: 'safe',
+    });
+    const other = await client.act({ ...unseen(40), ...budget, clientId: 'robot-1' });
+    expect([other.fallback?.kind, other.action.shape]).toEqual(['safe', [40, 2]]);
+  });
+
+  test('error: DEADLINE_EXCEEDED within the budget', async () => {
+    const { client } = await startTestServer([], { store });
+    await expect(client.act({ ...unseen(), budgetUs: 1000 })).rejects.toMatchObject({
+      kind: 'deadline_exceeded',
+      message: expect.stringMatching(/^Act: expected an answer within the budget, got none yet\. The weights/),
+    });
+  });
+
+  test('a deadline is kept in band, with the fallback and without', async () => {
+    const { client } = await startTestServer([], { store, deadlineMarginMs: 1000 });
+    // Keeps the worker busy for longer than the others wait.
+    const busy = Promise.all(
+      Array.from({ length: 6 }, () => client.qGrad({ model: 'slow', observation: rows(256, 3), action: rows(256, 2) })),
+    );
+    // A round trip: the run has begun when its answer is here.
+    await client.listModels();
+    const safe = await client.act({ ...unseen(), fallback: 'safe' }, { timeoutMs: 100 });
+    expect(safe.fallback).toMatchObject({ kind: 'safe', reason: 'deadline' });
+    await expect(client.act(unseen(), { timeoutMs: 100 })).rejects.toMatchObject({
+      kind: 'deadline_exceeded',
+      message: expect.stringMatching(/^Act: expected an answer before the deadline, got none yet/),
+    });
+    await busy;
+  });
+
+  test('a full queue is a fallback too', async () => {
+    const { client } = await startTestServer([], { store, queueRowCountMax: 64 });
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, () => client.act({ ...unseen(), fallback: 'safe' }, { timeoutMs: 60_000 })),
+    );
+    const reasons = answers.map(({ fallback }) => fallback?.reason);
+    expect(reasons).toContain('overload');
+    expect(reasons).toContain(undefined);
+    await expect(
+      Promise.all(Array.from({ length: 8 }, () => client.act(unseen(), { timeoutMs: 60_000 }))),
+    ).rejects.toMatchObject({
+      kind: 'resource_exhausted',
+      message: expect.stringContaining('at most 64 rows waiting'),
+    });
+  });
+
+  test.each([
+    [{ fallback: 'safe' as const }, 'Act fallback: expected a budget_us or a deadline with it, got neither', false],
+    [
+      { fallback: 'hold' as const, budgetUs: 5 },
+      'Act fallback: expected a client_id with hold, got none. Name the client, or use safe',
+      true,
+    ],
+  ])('%j is refused', async (fields, message, viaClient) => {
+    const { client } = await startTestServer([], { store });
+    if (viaClient) {
+      await expect(client.act({ ...unseen(1), ...fields })).rejects.toMatchObject({
+        kind: 'invalid_argument',
+        message,
+      });
+    } else {
+      // The client always has a deadline; a stream has none.
+      await expect(client.actStream({ model: 'slow' }).act({ ...unseen(1), ...fields })).rejects.toThrow(message);
+    }
+  });
+});
+
+describe('heavy graphs', () => {
+  test('do not keep small ones waiting', async () => {
+    const { client } = await startTestServer([], { store, workerCount: 1 });
+    const known = unseen(1);
+    await client.act(known);
+    let busy = true;
+    const heavy = client.qGrad({ model: 'slow', observation: rows(512, 3), action: rows(512, 2) }).finally(() => {
+      busy = false;
+    });
+    let answered = 0;
+    while (busy) {
+      await client.act(known);
+      answered++;
+    }
+    await heavy;
+    expect(answered).toBeGreaterThan(5);
+  });
+});
+
+describe('dueOf', () => {
+  const call = (leftMs: number) => ({
+    receivedAtMs: performance.now(),
+    deadlineMs: Date.now() + leftMs,
+    requestId: () => '',
+  });
+
+  test('takes the margin, but never more than half of what is left', () => {
+    const due = (leftMs: number) => Math.round(dueOf(call(leftMs), 0, 10)!.atMs - performance.now());
+    expect(Math.abs(due(100) - 90)).toBeLessThanOrEqual(2);
+    expect(Math.abs(due(8) - 4)).toBeLessThanOrEqual(2);
+  });
+
+  test('is the sooner of budget and deadline', () => {
+    expect(dueOf(call(100), 5000, 10)!.reason).toBe('budget');
+    expect(dueOf(call(100), 500_000, 10)!.reason).toBe('deadline');
+    expect(dueOf({ ...call(0), deadlineMs: Number.POSITIVE_INFINITY }, 0, 10)).toBeUndefined();
+  });
+});
+
+describe('answerByDue', () => {
+  test('keeps a budget to a fraction of a millisecond', async () => {
+    const startMs = performance.now();
+    await answerByDue(new Promise(() => {}), { atMs: startMs + 5, reason: 'budget' }, () => undefined);
+    const tookMs = performance.now() - startMs;
+    expect(tookMs).toBeGreaterThanOrEqual(5);
+    expect(tookMs).toBeLessThan(25);
+  });
+
+  test('an answer in time is the answer, an error in time the error', async () => {
+    const due = { atMs: performance.now() + 60_000, reason: 'budget' } as const;
+    expect(await answerByDue(Promise.resolve(1), due, () => 2)).toBe(1);
+    await expect(answerByDue(Promise.reject(new Error('no')), due, () => 2)).rejects.toThrow('no');
+  });
+});
+
+describe('held actions', () => {
+  test('are bounded, and the client served longest ago goes first', () => {
+    const held = createHeldActions({ countMax: 2 });
+    const action = { action: Float32Array.of(1), rowCount: 1, servedAtMs: 0 };
+    held.put('m', 'a', action);
+    held.put('m', 'b', action);
+    held.put('m', 'a', action);
+    held.put('m', 'c', action);
+    expect(['a', 'b', 'c'].map((client) => held.get('m', client, 1) !== undefined)).toEqual([true, false, true]);
+    expect(held.get('other', 'a', 1)).toBeUndefined();
+  });
+});
