@@ -63,7 +63,10 @@ describe('answers in time', () => {
     const { client } = await startTestServer([], { store });
     await expect(client.act({ ...unseen(), budgetUs: 1000 })).rejects.toMatchObject({
       kind: 'deadline_exceeded',
-      message: expect.stringMatching(/^Act: expected an answer within the budget, got none yet\. The weights/),
+      // Given up, or dropped from the queue: whichever is first.
+      message: expect.stringMatching(
+        /^(Act: expected an answer within the budget, got none yet|queue of policy\.primary\.onnx: expected a deadline that has not passed)/,
+      ),
     });
   });
 

@@ -89,12 +89,13 @@ describe('the server process', () => {
     const store = await temporaryStore([
       { model: 'slow', policy: 'hyper', critic: 'none', observationSize: 1, actionSize: 1, trunkSizes: [512, 1024] },
     ]);
-    const { address } = await spawnServer(['--store', store, '--max-requests', '4000', '--deadline-margin-ms', '1000']);
+    const { address } = await spawnServer(['--store', store, '--max-requests', '4000', '--deadline-margin-ms', '3500']);
     const client = createPolicyClient({ address, timeoutMs: 60_000 });
     onTestFinished(() => client.close());
+    await client.listModels();
     const ask = (i: number) => ({ model: 'slow', observation: [i], context: [i, -i] });
     const calls = Array.from({ length: 1000 }, (_, i) =>
-      client.act({ ...ask(i), fallback: 'safe' }, { timeoutMs: 2000 }),
+      client.act({ ...ask(i), fallback: 'safe' }, { timeoutMs: 5000 }),
     );
     const bystander = client.listModels();
     const outcomes = await Promise.allSettled(calls);
