@@ -17,6 +17,7 @@ import { foldTransposes } from '../../src/onnx/passes/fold-transposes.ts';
 import { fuseGemmBias } from '../../src/onnx/passes/gemm-bias.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
 import { simplify } from '../../src/onnx/passes/simplify.ts';
+import { replaceThinProducts } from '../../src/onnx/passes/thin-products.ts';
 import { floatTensor, openSession } from '../../src/onnx/session.ts';
 
 type Build = (g: Builder, ...inputs: Value[]) => Value;
@@ -278,6 +279,41 @@ describe('expands', () => {
   test('before readers that do not broadcast stay', () => {
     const graph = graphOf([[1, 3]], (g, a) => unary(g, 'Exp', expand(g, a, [2, 3])));
     check(graph, dropExpands, ['Expand', 'Exp'], ['Expand', 'Exp']);
+  });
+});
+
+describe('batched products', () => {
+  test('of columns and rows are broadcast products', () => {
+    const graph = graphOf(
+      [
+        [2, 3, 1],
+        [2, 1, 4],
+      ],
+      (g, a, b) => matMul(g, a, b),
+    );
+    check(graph, replaceThinProducts, ['MatMul'], ['Mul']);
+  });
+
+  test('of rows and columns are sums of products', () => {
+    const graph = graphOf(
+      [
+        [2, 1, 3],
+        [1, 3, 1],
+      ],
+      (g, a, b) => matMul(g, a, b),
+    );
+    check(graph, replaceThinProducts, ['MatMul'], ['Reshape', 'Mul', 'ReduceSum']);
+  });
+
+  test('of matrices stay', () => {
+    const graph = graphOf(
+      [
+        [2, 1, 3],
+        [2, 3, 4],
+      ],
+      (g, a, b) => matMul(g, a, b),
+    );
+    check(graph, replaceThinProducts, ['MatMul'], ['MatMul']);
   });
 });
 

@@ -9,6 +9,7 @@ import { foldConstants } from './fold-constants.ts';
 import { foldTransposes } from './fold-transposes.ts';
 import { fuseGemmBias } from './gemm-bias.ts';
 import { simplify } from './simplify.ts';
+import { replaceThinProducts } from './thin-products.ts';
 
 /** Rounds of simplification; each exposes work for the next, and graphs settle in three or four. */
 const roundsMax = 8;
@@ -20,6 +21,7 @@ const round: readonly ((graph: Graph) => Graph)[] = [
   foldConstants,
   simplify,
   foldTransposes,
+  replaceThinProducts,
   mergeCommonSubexpressions,
   removeDeadCode,
 ];

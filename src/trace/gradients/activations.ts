@@ -6,7 +6,8 @@ import { type GradientTable, keepWhere, ofX, sumTo, zero } from './gradient.ts';
 export const activationGradients: GradientTable = {
   [tf.Elu]: ofX((dy, x) => tf.where(tf.greater(x, 0), dy, tf.mul(dy, tf.exp(tf.minimum(x, 0))))),
   [tf.LeakyRelu]: ofX((dy, x, { alpha }) => tf.where(tf.greater(x, 0), dy, tf.mul(dy, alpha as number))),
-  [tf.Relu]: ofX((dy, x) => keepWhere(tf.greater(x, 0), dy)),
+  // A product with the mask: cheaper than a selection, and the same for finite dy.
+  [tf.Relu]: ofX((dy, x) => tf.mul(dy, tf.cast(tf.greater(x, 0), 'float32'))),
   [tf.Relu6]: ofX((dy, x) => keepWhere(tf.logicalAnd(tf.greater(x, 0), tf.less(x, 6)), dy)),
   [tf.Sigmoid]: ofX((dy, x) => {
     const y = tf.sigmoid(x);
