@@ -25,6 +25,8 @@ const serverConfigSchema = z.strictObject({
   port: port.default(50051),
   /** HTTP `/metrics`, `/healthz` and `/readyz`; 0 picks a free port. */
   metricsPort: port.default(9464),
+  /** gRPC AdminService; null is off, 0 picks a free port. */
+  adminPort: port.nullable().default(null),
   /** How often the store is looked through for new versions; 0 is only at start. */
   watchMs: milliseconds.default(2000),
   /** Versions of a model that are kept ready, newest first. */

@@ -25,7 +25,11 @@ export const channelOptions = (
  * Listens with these methods.
  * @throws HyperpolicyError failed_precondition where the port cannot be had
  */
-export async function listenGrpc(methods: readonly GrpcMethod[], config: ServerConfig): Promise<GrpcListener> {
+export async function listenGrpc(
+  methods: readonly GrpcMethod[],
+  config: ServerConfig,
+  { port: wanted, setting }: ListenOptions = { port: config.port, setting: 'port' },
+): Promise<GrpcListener> {
   // The library writes to standard error by itself; what matters is in the errors that it gives.
   grpc.setLogVerbosity(grpc.logVerbosity.NONE);
   const server = new grpc.Server(channelOptions(config));
@@ -36,7 +40,7 @@ export async function listenGrpc(methods: readonly GrpcMethod[], config: ServerC
       Object.fromEntries(own.map(({ name, implementation }) => [name, implementation])),
     );
   }
-  const port = await bind(server, config.host, config.port);
+  const port = await bind(server, config.host, { port: wanted, setting });
   return { port, drain: (drainMs) => drain(server, addressOf(config.host, port), drainMs) };
 }
 
@@ -60,12 +64,18 @@ function drain(server: grpc.Server, address: string, drainMs: number): Promise<v
   });
 }
 
-function bind(server: grpc.Server, host: string, port: number): Promise<number> {
+export type ListenOptions = {
+  readonly port: number;
+  /** What names the port, for errors. */
+  readonly setting: string;
+};
+
+function bind(server: grpc.Server, host: string, { port, setting }: ListenOptions): Promise<number> {
   const address = addressOf(host, port);
   return new Promise((resolve, reject) => {
     server.bindAsync(address, grpc.ServerCredentials.createInsecure(), (error, bound) => {
       if (error === null) resolve(bound);
-      else reject(portInUse('port', address, error));
+      else reject(portInUse(setting, address, error));
     });
   });
 }

@@ -2,9 +2,11 @@
 
 import pino, { type Logger } from 'pino';
 import { Health as HealthService } from '../src/gen/grpc/health/v1/health_pb.ts';
+import { AdminService } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { createActAnswerer } from './act.ts';
 import { createActStreamHandler } from './act-stream.ts';
+import { type Admin, createAdmin, type ModelStatusInit } from './admin.ts';
 import { type ComputePool, createComputePool } from './compute-pool.ts';
 import { parseServerConfig, type ServerConfig, type ServerSettings } from './config.ts';
 import { createContextCache } from './context-cache.ts';
@@ -28,6 +30,8 @@ export type RunningServer = {
   /** The ports that were bound, where the settings say 0. */
   readonly port: number;
   readonly metricsPort: number;
+  /** Undefined where there is none. */
+  readonly adminPort: number | undefined;
   readonly models: ModelStore;
   /** Not ready from now on; answers what is in flight, for at most `drainMs`; frees everything. The second call waits for the first. */
   stop(): Promise<void>;
@@ -97,10 +101,23 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
       methodsOf({ models, health, deps, openStreams, eventLoopDelayUs: delay.meanUs }),
       config,
     );
+    const adminListener =
+      config.adminPort === null
+        ? undefined
+        : await listenGrpc(adminMethods(createAdmin(config.store, models), deps), config, {
+            port: config.adminPort,
+            setting: 'admin port',
+          }).catch(async (error: unknown) => {
+            await listener.drain(0);
+            throw error;
+          });
     listening = true;
     health.set(models.list().length > 0);
     const ready = models;
-    logger.info({ address: `${config.host}:${listener.port}`, metricsPort: metricsListener.port }, 'serving');
+    logger.info(
+      { address: `${config.host}:${listener.port}`, metricsPort: metricsListener.port, adminPort: adminListener?.port },
+      'serving',
+    );
 
     let stopped: Promise<void> | undefined;
     const stop = async () => {
@@ -111,6 +128,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
       const drained = listener.drain(config.drainMs);
       for (const stream of openStreams) stream.drain();
       await drained;
+      await adminListener?.drain(0);
       await ready.close();
       await executor.dispose();
       await metricsListener.close();
@@ -121,6 +139,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
       config,
       port: listener.port,
       metricsPort: metricsListener.port,
+      adminPort: adminListener?.port,
       models: ready,
       stop: () => {
         stopped ??= stop();
@@ -169,5 +188,17 @@ function methodsOf({ models, health, deps, openStreams, eventLoopDelayUs }: Meth
       ({ service }, { send, end }) => health.watch(service, { tell: (status) => send({ status }), end }),
       deps,
     ),
+  ];
+}
+
+function adminMethods(admin: Admin, deps: MethodDeps): GrpcMethod[] {
+  const { loadVersion, unloadVersion, setLabel, setTraffic, rollback } = AdminService.method;
+  const answered = async (status: Promise<ModelStatusInit>) => ({ status: await status });
+  return [
+    unaryMethod(loadVersion, (request) => answered(admin.loadVersion(request)), deps),
+    unaryMethod(unloadVersion, (request) => answered(admin.unloadVersion(request)), deps),
+    unaryMethod(setLabel, (request) => answered(admin.setLabel(request)), deps),
+    unaryMethod(setTraffic, (request) => answered(admin.setTraffic(request)), deps),
+    unaryMethod(rollback, (request) => answered(admin.rollback(request)), deps),
   ];
 }

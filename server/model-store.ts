@@ -3,20 +3,31 @@
  * in. A package that is refused leaves what is served as it is. Requests in flight finish on the version they started with.
  */
 
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { HyperpolicyError, notFound, unavailable } from '../src/spec/errors.ts';
 import { listModels, readPackage } from '../src/spec/package.ts';
 import type { ServerConfig } from './config.ts';
+import { emptyRouting, labelForClient, type Routing, readRouting } from './routing.ts';
 import { type OpenVersionOptions, openVersion, type ServedVersion } from './served-version.ts';
 
 /** Which version a request asks for. */
 export type Selection = {
   readonly model: string;
+  /** Keeps a client on one version while traffic is split. */
+  readonly clientId?: string;
   readonly selection:
     | { readonly case: 'version'; readonly value: number }
     | { readonly case: 'label'; readonly value: string }
     | { readonly case: undefined; readonly value?: undefined };
+};
+
+export type ServedModel = {
+  readonly model: string;
+  /** Ready, newest first; at least one. */
+  readonly versions: readonly ServedVersion[];
+  readonly routing: Routing;
 };
 
 export type ModelStore = {
@@ -27,7 +38,7 @@ export type ModelStore = {
    */
   resolve(method: string, selection: Selection): ServedVersion;
   /** Every model that has a version ready, by name; versions newest first. */
-  list(): readonly { readonly model: string; readonly versions: readonly ServedVersion[] }[];
+  list(): readonly ServedModel[];
   /** Looks through the store once: loads what is new, retires what is too old or gone. Never throws. */
   refresh(): Promise<void>;
   /** Stops watching and frees every version. */
@@ -49,23 +60,26 @@ export type ModelStoreOptions = {
 /** Loads every model of the store and keeps watching it where the settings say so. */
 export async function openModelStore(options: ModelStoreOptions): Promise<ModelStore> {
   const { config, log, onLoad, onChange } = options;
-  const models = new Map<string, ServedVersion[]>();
-  /** Packages that were refused: not tried again until they change place. */
+  const models = new Map<string, ServedModel>();
+  /** What each served version was loaded from. */
+  const identities = new WeakMap<ServedVersion, string>();
+  /** Packages that were refused: not tried again until they change. */
   const refused = new Set<string>();
   let loadCount = 0;
   let storeMissing = false;
 
-  async function load(model: string, version: number): Promise<ServedVersion | undefined> {
-    const directory = join(config.store, model, String(version));
-    if (refused.has(directory)) return undefined;
+  async function load(model: string, version: number, identity: string): Promise<ServedVersion | undefined> {
+    const directory = directoryOf(config.store, model, version);
+    if (refused.has(identity)) return undefined;
     try {
       const modelPackage = await readPackage(directory);
       const served = await openVersion(modelPackage, { ...options.networks, keyPrefix: `${loadCount++}/` });
+      identities.set(served, identity);
       log.info({ model, version, directory }, 'model version ready');
       onLoad('loaded', model);
       return served;
     } catch (error) {
-      refused.add(directory);
+      refused.add(identity);
       const reason = error instanceof Error ? error.message : String(error);
       log.error({ model, version, directory, reason }, 'model version refused');
       if (!(error instanceof HyperpolicyError)) log.error({ err: error }, 'cause of the refusal');
@@ -74,16 +88,34 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
     }
   }
 
-  /** The newest versions that load, at most as many as are kept. */
-  async function refreshModel(model: string, published: readonly number[]): Promise<void> {
-    const current = models.get(model) ?? [];
-    const next: ServedVersion[] = [];
-    for (const version of [...published].sort((a, b) => b - a)) {
-      if (next.length === config.versionCountMax) break;
-      const served = current.find((other) => other.version === version) ?? (await load(model, version));
-      if (served !== undefined) next.push(served);
+  /** A model's routing; where the file is damaged, what was read before. */
+  async function routingOf(model: string): Promise<Routing> {
+    try {
+      return await readRouting(config.store, model);
+    } catch (error) {
+      log.error({ model, reason: (error as Error).message }, 'labels refused');
+      return models.get(model)?.routing ?? emptyRouting;
     }
-    if (next.length > 0) models.set(model, next);
+  }
+
+  /** The newest versions that load, at most as many as are kept, and those that a label names. */
+  async function refreshModel(model: string, published: readonly number[]): Promise<void> {
+    const current = models.get(model)?.versions ?? [];
+    const routing = await routingOf(model);
+    const labelled = new Set(Object.values(routing.labels));
+    const next: ServedVersion[] = [];
+    let newestCount = 0;
+    for (const version of [...published].sort((a, b) => b - a)) {
+      if (routing.withheld.includes(version)) continue;
+      if (newestCount >= config.versionCountMax && !labelled.has(version)) continue;
+      const identity = await identityOf(directoryOf(config.store, model, version));
+      const loaded = current.find((other) => other.version === version && identities.get(other) === identity);
+      const served = loaded ?? (await load(model, version, identity));
+      if (served === undefined) continue;
+      next.push(served);
+      newestCount++;
+    }
+    if (next.length > 0) models.set(model, { model, versions: next, routing });
     else models.delete(model);
     for (const served of current) if (!next.includes(served)) served.retire();
   }
@@ -100,7 +132,7 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
       return;
     }
     for (const { model, versions } of published) await refreshModel(model, versions);
-    for (const [model, versions] of models) {
+    for (const [model, { versions }] of models) {
       if (published.some((other) => other.model === model)) continue;
       models.delete(model);
       for (const served of versions) served.retire();
@@ -125,46 +157,77 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
 
   return {
     resolve: (method, selection) => resolveVersion(models, method, selection),
-    list: () =>
-      [...models.entries()]
-        .map(([model, versions]) => ({ model, versions }))
-        .sort((a, b) => (a.model < b.model ? -1 : 1)),
-    refresh,
+    list: () => [...models.values()].sort((a, b) => (a.model < b.model ? -1 : 1)),
+    async refresh() {
+      // A look that is under way may have passed what has just changed.
+      await running;
+      await refresh();
+    },
     async close() {
       clearInterval(timer);
       await running;
-      for (const versions of models.values()) for (const served of versions) served.retire();
+      for (const { versions } of models.values()) for (const served of versions) served.retire();
       models.clear();
     },
   };
 }
 
+const directoryOf = (store: string, model: string, version: number): string => join(store, model, String(version));
+
+/** Changes when a package is published anew in the same place. */
+async function identityOf(directory: string): Promise<string> {
+  try {
+    const { ino, mtimeMs } = await stat(join(directory, 'manifest.json'));
+    return `${directory}:${ino}:${mtimeMs}`;
+  } catch {
+    return directory;
+  }
+}
+
 function resolveVersion(
-  models: ReadonlyMap<string, readonly ServedVersion[]>,
+  models: ReadonlyMap<string, ServedModel>,
   method: string,
-  { model, selection }: Selection,
+  { model, selection, clientId = '' }: Selection,
 ): ServedVersion {
-  const versions = models.get(model);
-  if (versions === undefined) {
+  const found = models.get(model);
+  if (found === undefined) {
     if (models.size === 0) {
       throw unavailable({ where: `${method} model`, expected: 'a store with a model that is ready', actual: 'none' });
     }
     throw notFound({ where: `${method} model`, expected: `one of ${listed(models.keys())}`, actual: quoted(model) });
   }
-  if (selection.case === undefined) return versions[0]!;
-  if (selection.case === 'label') {
-    throw notFound({
-      where: `${method} label`,
-      expected: `a label of model "${model}", which has none`,
-      actual: quoted(selection.value),
-    });
+  const { versions, routing } = found;
+  if (selection.case === undefined) {
+    const label = labelForClient(routing, clientId);
+    // A label whose version does not load sends its clients to the newest one that does.
+    return versions.find(({ version }) => label !== undefined && version === routing.labels[label]) ?? versions[0]!;
   }
+  if (selection.case === 'label') return labelled(found, method, selection.value);
   const served = versions.find(({ version }) => version === selection.value);
   if (served !== undefined) return served;
   throw notFound({
     where: `${method} version`,
     expected: `a version of model "${model}" that is ready (${versions.map(({ version }) => version).join(', ')})`,
     actual: `${selection.value}`,
+  });
+}
+
+function labelled({ model, versions, routing }: ServedModel, method: string, label: string): ServedVersion {
+  const version = Object.hasOwn(routing.labels, label) ? routing.labels[label] : undefined;
+  const served = versions.find((other) => other.version === version);
+  if (served !== undefined) return served;
+  if (version !== undefined) {
+    throw unavailable({
+      where: `${method} label`,
+      expected: `version ${version} of model "${model}"`,
+      actual: 'one that does not load',
+    });
+  }
+  const labels = Object.keys(routing.labels);
+  throw notFound({
+    where: `${method} label`,
+    expected: `a label of model "${model}"${labels.length === 0 ? ', which has none' : ` (${labels.sort().join(', ')})`}`,
+    actual: quoted(label),
   });
 }
 

@@ -17,11 +17,12 @@ export type GetModelResponseInit = MessageInitShape<typeof GetModelResponseSchem
 
 export function createListModelsHandler(models: ModelStore): UnaryHandler<ListModelsRequest, ListModelsResponseInit> {
   return () => ({
-    models: models.list().map(({ model, versions }) => ({
+    models: models.list().map(({ model, versions, routing }) => ({
       model,
       versions: versions.map(({ version }) => version),
       environment: versions[0]!.manifest.environment,
       algorithm: versions[0]!.manifest.algorithm,
+      labels: routing.labels,
     })),
   });
 }

@@ -1,12 +1,12 @@
 /**
- * QGrad: observations [B, O] and actions [B, A] to values [B] and action-gradients [B, A] of one or both value functions.
+ * QGrad: observations [B, O], actions [B, A] and, where the critic takes them, contexts [B, C] to values [B] and action-gradients [B, A] of one or both value functions.
  *
  * Errors: as Act; FAILED_PRECONDITION where the model has no critic. Codes and metrics are applied in grpc.ts.
  */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type QGradRequest, type QGradResponseSchema, Reduction } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { failedPrecondition, invalidArgument } from '../src/spec/errors.ts';
+import { failedPrecondition, invalidArgument, notFound } from '../src/spec/errors.ts';
 import type { ServerConfig } from './config.ts';
 import { answerByDue, dueOf, lateError } from './due-time.ts';
 import type { ModelStore } from './model-store.ts';
@@ -65,6 +65,7 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
         actual: `${observation.rowCount} rows`,
       });
     }
+    const context = contextRows(request, { model, contextSize: critic.contextSize, rowCount, ...limits });
     onRows(rowCount);
     checkDeadline('QGrad', call);
     const due = dueOf(call, 0, config.deadlineMarginMs);
@@ -76,7 +77,9 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
 
     const timer = createTimer(call, eventLoopDelayUs);
     const run = (inputs: Partial<CriticInputs>) =>
-      timer.network(() => critic.run({ ...inputs, rowCount, action: action.values, deadlineMs: call.deadlineMs }));
+      timer.network(() =>
+        critic.run({ ...inputs, rowCount, context, action: action.values, deadlineMs: call.deadlineMs }),
+      );
     const respond = (outputs: CriticOutputs): QGradResponseInit => {
       const reduced = reduceEnsemble(outputs, { reduction, rowCount, ensembleSize: critic.ensembleSize, actionSize });
       checkFinite(reduced.q, `model "${model}" version ${served.version}: q`);
@@ -113,6 +116,46 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
     });
     return inTime(generation);
   };
+}
+
+type ContextRule = {
+  readonly model: string;
+  /** Of the critic; 0 where it takes none. */
+  readonly contextSize: number;
+  readonly rowCount: number;
+  readonly rowCountMax: number;
+};
+
+/** The context of each row; undefined where the critic takes none. */
+function contextRows(
+  { contextSource }: QGradRequest,
+  { model, contextSize, rowCount, rowCountMax }: ContextRule,
+): Float32Array | undefined {
+  if (contextSource.case === 'contextHandle') {
+    throw notFound({
+      where: 'QGrad context_handle',
+      expected: 'a handle that this server holds',
+      actual: 'an unknown or expired one',
+    });
+  }
+  if (contextSize === 0) {
+    if (contextSource.case === undefined) return undefined;
+    const expected = `none: the critic of model "${model}" takes no context`;
+    throw invalidArgument({ where: 'QGrad context', expected, actual: 'one' });
+  }
+  const rows = decodeRows(contextSource.value, {
+    where: 'QGrad context',
+    columnCount: contextSize,
+    rowCountMax,
+    model,
+  });
+  if (rows.rowCount === rowCount) return rows.values;
+  if (rows.rowCount === 1) return repeatRow(rows.values, rowCount);
+  throw invalidArgument({
+    where: 'QGrad context',
+    expected: `one row, or one per action (${rowCount})`,
+    actual: `${rows.rowCount} rows`,
+  });
 }
 
 function reductionOf(reduction: number): ReductionName {

@@ -11,6 +11,8 @@ import { createWeightSource, type WeightSource } from './weight-source.ts';
 export type CriticInputs = {
   readonly rowCount: number;
   readonly action: Float32Array; // [B, A]
+  /** Critics with a context. */
+  readonly context?: Float32Array | undefined; // [B, C]
   /** Plain critics. */
   readonly observation?: Float32Array | undefined; // [B, O]
   /** Hyper critics: weights of K observations, and row -> observation (undefined: all rows have the first). */
@@ -28,6 +30,8 @@ export type CriticOutputs = {
 
 export type ServedCritic = {
   readonly ensembleSize: number;
+  /** Values of the context that it takes beside the action; 0 where it takes none, whatever the policy does. */
+  readonly contextSize: number;
   /** Generates weights from observations; undefined for plain critics. */
   readonly weights: WeightSource | undefined;
   run(inputs: CriticInputs): CriticOutputs | Promise<CriticOutputs>;
@@ -39,8 +43,13 @@ export async function openCritic(options: OpenNetworkOptions): Promise<ServedCri
   const { manifest, files, pool, inline, cache, keyPrefix } = options;
   const { critic } = manifest;
   if (critic === null) return null;
-  const { observationSize, actionSize } = sizesOf(manifest);
+  const { observationSize, actionSize, contextSize: modelContextSize } = sizesOf(manifest);
   const { ensembleSize } = critic;
+  const graph = critic.kind === 'plain' ? critic.graph : critic.dynamic;
+  const contextSize = graph.inputs.some(({ name }) => name === 'context') ? modelContextSize : 0;
+  const contexts: TensorRule[] = contextSize > 0 ? [{ name: 'context', sizes: [contextSize] }] : [];
+  const contextFeed = ({ context, rowCount }: CriticInputs): TensorMap =>
+    contextSize > 0 ? { context: floatTensor(context!, [rowCount, contextSize]) } : {};
   const observation: TensorRule = { name: 'observation', sizes: [observationSize] };
   const action: TensorRule = { name: 'action', sizes: [actionSize] };
   const outputs: TensorRule[] = [
@@ -55,12 +64,15 @@ export async function openCritic(options: OpenNetworkOptions): Promise<ServedCri
 
   if (critic.kind === 'plain') {
     const network = await pool.open(files.get(critic.graph.file)!, { name: critic.graph.file, priority: 'q-grad' });
-    checkGraph(critic.graph, network, { inputs: [observation, action], outputs });
+    checkGraph(critic.graph, network, { inputs: [observation, action, ...contexts], outputs });
     return {
       ensembleSize,
+      contextSize,
       weights: undefined,
-      async run({ rowCount, observation: rows, action: actions, deadlineMs }) {
+      async run(inputs) {
+        const { rowCount, observation: rows, action: actions, deadlineMs } = inputs;
         const feeds = {
+          ...contextFeed(inputs),
           observation: floatTensor(rows!, [rowCount, observationSize]),
           action: floatTensor(actions, [rowCount, actionSize]),
         };
@@ -75,11 +87,12 @@ export async function openCritic(options: OpenNetworkOptions): Promise<ServedCri
   const layout = weightLayout(critic.primary);
   checkGraph(critic.primary, primary, { inputs: [observation], outputs: layout.parts.map(weightRule) });
   checkGraph(critic.dynamic, namesOf(network), {
-    inputs: [action, { name: 'index', sizes: [] }, ...layout.parts.map(weightRule)],
+    inputs: [action, ...contexts, { name: 'index', sizes: [] }, ...layout.parts.map(weightRule)],
     outputs,
   });
   return {
     ensembleSize,
+    contextSize,
     weights: createWeightSource({
       primary,
       layout,
@@ -88,8 +101,10 @@ export async function openCritic(options: OpenNetworkOptions): Promise<ServedCri
       cache,
       keyPrefix,
     }),
-    run({ rowCount, action: actions, weights, index }) {
+    run(inputs) {
+      const { rowCount, action: actions, weights, index } = inputs;
       const feeds = {
+        ...contextFeed(inputs),
         ...joinWeights(layout, weights!),
         action: floatTensor(actions, [rowCount, actionSize]),
         index: rowIndexTensor(index, rowCount),

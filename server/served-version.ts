@@ -148,6 +148,7 @@ async function replayProbe(served: ServedVersion, probe: Probe): Promise<void> {
     const { q, dqDa } = await served.critic.run({
       rowCount,
       action: input('action') ?? new Float32Array(0),
+      context: input('context'),
       deadlineMs: Number.POSITIVE_INFINITY,
       ...(weights === undefined ? { observation } : await generated(weights, observation, served.observationSize)),
     });

@@ -3,6 +3,7 @@
 import { Command, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
 import type { NetworkKind } from '../../server/random-package.ts';
+import { adminCommands } from './models-admin.ts';
 import {
   integerIn,
   type ModelOptions,
@@ -25,6 +26,7 @@ export function createCommand(name: string): Command {
     ).action(show),
   );
   models.addCommand(makeRandomCommand());
+  for (const command of adminCommands()) models.addCommand(command);
   return models;
 }
 

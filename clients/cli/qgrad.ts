@@ -17,6 +17,7 @@ type QGradCommandOptions = ServerOptions &
   ModelOptions & {
     readonly observation: number[][];
     readonly action: number[][];
+    readonly context?: number[][];
     readonly reduction: 'q1' | 'min' | 'mean';
   };
 
@@ -32,6 +33,7 @@ export function createCommand(name: string): Command {
         .makeOptionMandatory(),
     )
     .addOption(new Option('--action <rows>', rows).argParser(parseRows).makeOptionMandatory())
+    .addOption(new Option('--context <rows>', 'one context, or one per action').argParser(parseRows))
     .addOption(
       new Option('--reduction <rule>', 'how twins become one value').choices(['q1', 'min', 'mean']).default('min'),
     )
@@ -39,9 +41,15 @@ export function createCommand(name: string): Command {
 }
 
 async function qGrad(options: QGradCommandOptions): Promise<void> {
-  const { observation, action, reduction } = options;
+  const { observation, action, context, reduction } = options;
   await withClient(options, async (client) => {
-    const result = await client.qGrad({ ...(await selectionOf(client, options)), observation, action, reduction });
+    const result = await client.qGrad({
+      ...(await selectionOf(client, options)),
+      observation,
+      action,
+      ...(context !== undefined && { context }),
+      reduction,
+    });
     printJson({
       q: rowsOf(result.q),
       dqDa: rowsOf(result.dqDa),

@@ -20,6 +20,7 @@ export function createCommand(name: string): Command {
     .addOption(
       integer('--metrics-port <port>', 'HTTP /metrics, /healthz, /readyz; 0 picks a free one', 0, 65535, d.metricsPort),
     )
+    .addOption(new Option('--admin-port <port>', 'gRPC AdminService; off unless given').argParser(integerIn(0, 65535)))
     .addOption(integer('--watch-ms <ms>', 'time between looks for new versions; 0 is never', 0, large, d.watchMs))
     .addOption(integer('--versions <count>', 'versions of a model kept ready', 1, 1000, d.versionCountMax))
     .addOption(integer('--workers <count>', 'threads that run heavy graphs; 0 is none', 0, 256, d.workerCount))
@@ -58,6 +59,7 @@ type ServeOptions = {
   readonly host: string;
   readonly port: number;
   readonly metricsPort: number;
+  readonly adminPort?: number;
   readonly watchMs: number;
   readonly versions: number;
   readonly workers: number;
@@ -81,6 +83,7 @@ async function serve(options: ServeOptions): Promise<void> {
     host: options.host,
     port: options.port,
     metricsPort: options.metricsPort,
+    adminPort: options.adminPort ?? null,
     watchMs: options.watchMs,
     versionCountMax: options.versions,
     workerCount: options.workers,

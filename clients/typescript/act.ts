@@ -65,16 +65,22 @@ export type ResponseCommon = {
 
 const fallbacks = { error: Fallback.ERROR, safe: Fallback.SAFE, hold: Fallback.HOLD } as const;
 
+type GivenContext = { readonly context?: TensorLike; readonly contextHandle?: string };
+
+/** The context of a request, or the handle in its place. */
+export function contextFields({ context, contextHandle }: GivenContext) {
+  if (contextHandle !== undefined) return { contextSource: { case: 'contextHandle' as const, value: contextHandle } };
+  if (context === undefined) return {};
+  return { contextSource: { case: 'context' as const, value: tensorFields(toTensor('context', context)) } };
+}
+
 /** The fields of a request's message. */
 export function actFields(given: ActOptions): MessageInitShape<typeof ActRequestSchema> {
-  const { observation, context, contextHandle, sample = false, seed, logProb = false, budgetUs = 0, fallback } = given;
+  const { observation, sample = false, seed, logProb = false, budgetUs = 0, fallback } = given;
   return {
     ...commonFields(given),
     observation: tensorFields(toTensor('observation', observation)),
-    ...(context !== undefined && {
-      contextSource: { case: 'context' as const, value: tensorFields(toTensor('context', context)) },
-    }),
-    ...(contextHandle !== undefined && { contextSource: { case: 'contextHandle' as const, value: contextHandle } }),
+    ...contextFields(given),
     sample,
     ...(seed !== undefined && { seed: BigInt(seed) }),
     logProb,

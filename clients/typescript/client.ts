@@ -4,15 +4,7 @@
  * Defaults are those of every client here: 5 s per call, messages up to 4 MiB, no transport security.
  */
 
-import {
-  create,
-  type DescMessage,
-  type DescMethodUnary,
-  fromBinary,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
-} from '@bufbuild/protobuf';
+import type { DescMessage, DescMethodUnary, MessageInitShape } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
 import {
   type GetModelResponse,
@@ -27,14 +19,15 @@ import {
   actResult,
   commonFields,
   commonResult,
+  contextFields,
   type ModelSelection,
   type RequestCommon,
   type ResponseCommon,
   selectionFields,
 } from './act.ts';
 import { type ActStream, type ActStreamOptions, openActStream } from './act-stream.ts';
-import { toClientError } from './errors.ts';
 import { fromTensorMessage, type Tensor, type TensorLike, tensorFields, toTensor } from './tensor.ts';
+import { type CallOptions, callUnary } from './unary.ts';
 
 export type PolicyClientOptions = {
   /** `host:port`. */
@@ -44,16 +37,15 @@ export type PolicyClientOptions = {
   readonly messageBytesMax?: number;
 };
 
-export type CallOptions = {
-  readonly timeoutMs?: number;
-  readonly signal?: AbortSignal;
-};
-
 export type QGradOptions = RequestCommon & {
   /** [B, O], or one for all actions, [O] or [1, O]. */
   readonly observation: TensorLike;
   /** [B, A] or [A]. */
   readonly action: TensorLike;
+  /** One for all rows, [C] or [1, C], or one per row, [B, C]; required where the critic takes a context. */
+  readonly context?: TensorLike;
+  /** A context that the server holds, instead of `context`. */
+  readonly contextHandle?: string;
   /** How twins become one value: `min` unless given. */
   readonly reduction?: 'q1' | 'min' | 'mean';
 };
@@ -111,6 +103,7 @@ export function createPolicyClient(options: PolicyClientOptions): PolicyClient {
           ...commonFields(given),
           observation: tensorFields(toTensor('observation', given.observation)),
           action: tensorFields(toTensor('action', given.action)),
+          ...contextFields(given),
           reduction: reductions[given.reduction ?? 'min'],
         },
         callOptions,
@@ -121,36 +114,4 @@ export function createPolicyClient(options: PolicyClientOptions): PolicyClient {
     getModel: (selection, callOptions) => call(getModel, selectionFields(selection), callOptions),
     close: () => connection.close(),
   };
-}
-
-type Called = { readonly address: string; readonly timeoutMs: number; readonly signal?: AbortSignal };
-
-function callUnary<I extends DescMessage, O extends DescMessage>(
-  connection: grpc.Client,
-  { parent, name, input, output }: DescMethodUnary<I, O>,
-  request: MessageInitShape<I>,
-  { address, timeoutMs, signal }: Called,
-): Promise<MessageShape<O>> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(signal.reason);
-    const abort = () => {
-      pending.cancel();
-      reject(signal?.reason);
-    };
-    const pending = connection.makeUnaryRequest(
-      `/${parent.typeName}/${name}`,
-      // grpc-js frames messages with methods of Buffer.
-      ({ buffer, byteOffset, byteLength }: Uint8Array) => Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength),
-      (bytes: Buffer) => bytes,
-      toBinary(input, create(input, request)),
-      new grpc.Metadata(),
-      { deadline: Date.now() + timeoutMs },
-      (error, bytes) => {
-        signal?.removeEventListener('abort', abort);
-        if (error !== null) reject(toClientError(error, { address, method: name, timeoutMs }));
-        else resolve(fromBinary(output, bytes!));
-      },
-    );
-    signal?.addEventListener('abort', abort, { once: true });
-  });
 }

@@ -3,5 +3,7 @@
 export { HyperpolicyError } from '../../src/spec/errors.ts';
 export type { ActOptions, ActResult, ModelSelection } from './act.ts';
 export type { ActStream, ActStreamOptions, StreamedAct } from './act-stream.ts';
+export * from './admin.ts';
 export * from './client.ts';
 export { type Tensor, type TensorLike, toTensor } from './tensor.ts';
+export type { CallOptions } from './unary.ts';

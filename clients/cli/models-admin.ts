@@ -1,0 +1,65 @@
+/** The subcommands of `hyperpolicy models` that change what a server serves, through its admin port. */
+
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { type AdminClient, createAdminClient } from '../typescript/admin.ts';
+import { integerIn, printJson } from './options.ts';
+
+type AdminOptions = { readonly admin: string; readonly model: string };
+
+export function adminCommands(): Command[] {
+  const version = () => new Option('--model-version <number>', 'the version').argParser(integerIn(1, 2 ** 32 - 1));
+  const label = () => new Option('--label <label>', 'the label').makeOptionMandatory();
+  return [
+    command<{ modelVersion: number }>(
+      'load',
+      'Serve a version that was withheld, or an old one.',
+      (admin, { model, modelVersion }) => admin.loadVersion(model, modelVersion),
+    ).addOption(version().makeOptionMandatory()),
+    command<{ modelVersion: number }>('unload', 'Serve a version no more.', (admin, { model, modelVersion }) =>
+      admin.unloadVersion(model, modelVersion),
+    ).addOption(version().makeOptionMandatory()),
+    command<{ label: string; modelVersion?: number }>(
+      'label',
+      'Point a label at a version; without one, remove it.',
+      (admin, options) => admin.setLabel(options.model, options.label, options.modelVersion),
+    )
+      .addOption(label())
+      .addOption(version()),
+    command<{ split: Record<string, number> }>(
+      'traffic',
+      'Split the clients that name no version between labels.',
+      (admin, { model, split }) => admin.setTraffic(model, split),
+    ).addOption(
+      new Option('--split <shares>', 'stable=90,canary=10; "" gives everybody the newest')
+        .argParser(parseShares)
+        .makeOptionMandatory(),
+    ),
+    command('rollback', 'Withdraw the newest version.', (admin, { model }) => admin.rollback(model)),
+  ];
+}
+
+function command<T>(
+  name: string,
+  description: string,
+  change: (admin: AdminClient, options: AdminOptions & T) => Promise<unknown>,
+): Command {
+  return new Command(name)
+    .description(description)
+    .requiredOption('--model <name>', 'name of the model')
+    .requiredOption('--admin <host:port>', "the server's admin port")
+    .action(async (options: AdminOptions & T) => {
+      const admin = createAdminClient({ address: options.admin });
+      try {
+        printJson(await change(admin, options));
+      } finally {
+        admin.close();
+      }
+    });
+}
+
+function parseShares(text: string): Record<string, number> {
+  if (text === '') return {};
+  const pairs = text.split(',').map((pair) => /^([^=]+)=(\d+(?:\.\d+)?)$/.exec(pair.trim()));
+  if (pairs.some((pair) => pair === null)) throw new InvalidArgumentError('Expected label=percentage,...');
+  return Object.fromEntries(pairs.map((pair) => [pair![1]!, Number(pair![2])]));
+}

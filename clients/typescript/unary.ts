@@ -1,0 +1,51 @@
+/** One call over a connection: encoding, deadline, abort, errors. Shared by every client here. */
+
+import {
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from '@bufbuild/protobuf';
+import grpc from '@grpc/grpc-js';
+import { toClientError } from './errors.ts';
+
+export type CallOptions = {
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+};
+
+type Called = { readonly address: string; readonly timeoutMs: number; readonly signal?: AbortSignal };
+
+/** Calls a method and waits for its response. */
+export function callUnary<I extends DescMessage, O extends DescMessage>(
+  connection: grpc.Client,
+  { parent, name, input, output }: DescMethodUnary<I, O>,
+  request: MessageInitShape<I>,
+  { address, timeoutMs, signal }: Called,
+): Promise<MessageShape<O>> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const abort = () => {
+      pending.cancel();
+      reject(signal?.reason);
+    };
+    const pending = connection.makeUnaryRequest(
+      `/${parent.typeName}/${name}`,
+      // grpc-js frames messages with methods of Buffer.
+      ({ buffer, byteOffset, byteLength }: Uint8Array) => Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength),
+      (bytes: Buffer) => bytes,
+      toBinary(input, create(input, request)),
+      new grpc.Metadata(),
+      { deadline: Date.now() + timeoutMs },
+      (error, bytes) => {
+        signal?.removeEventListener('abort', abort);
+        if (error !== null) reject(toClientError(error, { address, method: name, timeoutMs }));
+        else resolve(fromBinary(output, bytes!));
+      },
+    );
+    signal?.addEventListener('abort', abort, { once: true });
+  });
+}

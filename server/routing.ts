@@ -1,0 +1,121 @@
+/**
+ * Which version answers a request that names none: labels, percentages and versions that are withheld. They live in
+ * `<store>/<model>/labels.json`, which is replaced atomically, so that every process of a server sees the same and a restart forgets
+ * nothing.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { asidePath, syncDirectory, writeDurably } from '../src/spec/durable-files.ts';
+import { failedPrecondition, invalidArgument } from '../src/spec/errors.ts';
+
+const version = z.number().int().positive();
+const labelName = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/);
+
+const routingSchema = z
+  .strictObject({
+    /** Label -> version. */
+    labels: z.record(labelName, version).default({}),
+    /** Label -> percentage of clients, summing to 100; empty: everybody gets the newest version. */
+    percentages: z.record(labelName, z.number().min(0).max(100)).default({}),
+    /** Versions that are not served although they are in the store: unloaded, or rolled back. */
+    withheld: z.array(version).default([]),
+  })
+  .refine(({ labels, percentages }) => Object.keys(percentages).every((label) => label in labels), {
+    message: 'percentages name labels that are not among labels',
+  })
+  .refine(({ percentages }) => sumsTo100(Object.values(percentages)), { message: 'percentages must sum to 100' });
+
+const sumsTo100 = (shares: readonly number[]): boolean =>
+  shares.length === 0 || Math.abs(shares.reduce((sum, share) => sum + share, 0) - 100) < 1e-6;
+
+export type Routing = Readonly<z.infer<typeof routingSchema>>;
+
+export const emptyRouting: Routing = routingSchema.parse({});
+
+const fileOf = (store: string, model: string): string => join(store, model, 'labels.json');
+
+/**
+ * @returns the empty routing where the model has no file
+ * @throws HyperpolicyError invalid_argument: a file that is not what it should be
+ */
+export async function readRouting(store: string, model: string): Promise<Routing> {
+  let text: string;
+  try {
+    text = await readFile(fileOf(store, model), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return emptyRouting;
+    throw error;
+  }
+  try {
+    return routingSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    const reason = cause instanceof z.ZodError ? cause.issues[0]!.message : (cause as Error).message;
+    throw invalidArgument({
+      where: `${model}/labels.json`,
+      expected: 'labels, percentages and withheld',
+      actual: reason,
+      cause,
+    });
+  }
+}
+
+/**
+ * Replaces a model's routing.
+ * @throws HyperpolicyError invalid_argument: percentages that do not sum to 100 or name no label; failed_precondition: the store
+ *   cannot be written
+ */
+export async function writeRouting(store: string, model: string, routing: Routing): Promise<Routing> {
+  const parsed = routingSchema.safeParse(routing);
+  if (!parsed.success) {
+    throw invalidArgument({
+      where: 'routing',
+      expected: 'labels with percentages',
+      actual: parsed.error.issues[0]!.message,
+    });
+  }
+  const directory = join(store, model);
+  const aside = asidePath(directory, 'labels', randomUUID());
+  try {
+    await writeDurably(aside, `${JSON.stringify(parsed.data, null, 2)}\n`);
+    await rename(aside, fileOf(store, model));
+    await syncDirectory(directory);
+  } catch (cause) {
+    await rm(aside, { force: true });
+    const { code } = cause as NodeJS.ErrnoException;
+    throw failedPrecondition({
+      where: 'routing',
+      expected: 'a store that can be written',
+      actual: code ?? 'an error',
+      cause,
+    });
+  }
+  return parsed.data;
+}
+
+/** FNV-1a over UTF-16 units: stable for ever, so that a client keeps its version across restarts and machines. */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
+  // A last mix: FNV's high bits move little for texts that differ only at their end.
+  value = Math.imul(value ^ (value >>> 16), 0x45d9f3b);
+  return (value ^ (value >>> 16)) >>> 0;
+}
+
+/**
+ * The label whose share a client falls into: the same one as long as the percentages stay. Clients that do not say who they are
+ * get the label with the largest share. Undefined where there are no percentages.
+ */
+export function labelForClient({ percentages }: Routing, clientId: string): string | undefined {
+  const shares = Object.entries(percentages).sort(([a], [b]) => (a < b ? -1 : 1));
+  if (shares.length === 0) return undefined;
+  if (clientId === '') return shares.reduce((best, share) => (share[1] > best[1] ? share : best))[0];
+  let left = (hash(clientId) / 2 ** 32) * 100;
+  for (const [label, share] of shares) {
+    left -= share;
+    if (left < 0) return label;
+  }
+  return shares.at(-1)![0];
+}
