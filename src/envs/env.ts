@@ -45,6 +45,15 @@ export type EnvState = {
   readonly arrays: Readonly<Record<string, Float64Array>>;
 };
 
+/** A state as a row of numbers. Rows fit every instance of the environment. */
+export type StateRow = {
+  readonly size: number;
+  /** Copies the state into `out`, [size]. Only after a reset or a restore. */
+  write(out: Float64Array): void;
+  /** Continues exactly from a row that `write` filled. It is not checked. */
+  read(row: Float64Array): void;
+};
+
 /** One environment with one episode in progress. Not safe to share between threads. */
 export type Env = {
   /** As in the registry, e.g. `HalfCheetah-v5`. */
@@ -79,6 +88,11 @@ export type Env = {
    * @throws HyperpolicyError invalid_argument: another environment's state, or arrays that do not fit
    */
   restore(state: EnvState): Float64Array;
+  /**
+   * `save` and `restore` without allocations, as numbers in a row: for running many episodes on one instance. Where absent,
+   * state-row.ts makes it of `save` and `restore`.
+   */
+  readonly stateRow?: StateRow;
   /** What the current state looks like, where the environment can be drawn. */
   scene?(): Scene;
   /** Frees native memory; the environment must not be used after. */

@@ -6,12 +6,19 @@
 import { failedPrecondition, invalidArgument } from '../spec/errors.ts';
 import { createRandom, type Random } from '../spec/random.ts';
 import { type PolicySpecs, specSize } from '../spec/tensor-spec.ts';
-import type { Env, EnvState, ResetOptions, ResetResult, StepInfo, StepResult } from './env.ts';
+import type { Env, EnvState, ResetOptions, ResetResult, StateRow, StepInfo, StepResult } from './env.ts';
 import type { Scene } from './scene.ts';
 import type { TaskDistribution } from './task-distribution.ts';
 
 /** What a task reports of one step. */
 export type Outcome = { reward: number; terminated: boolean };
+
+/** A task's part of a state row: `size` numbers from place `at` on. */
+export type TaskStateRow = {
+  readonly size: number;
+  write(out: Float64Array, at: number): void;
+  read(row: Float64Array, at: number, context: Float64Array | null): void;
+};
 
 /** One task: physics, observation and reward. Called only in a valid order with checked values. */
 export type Task = {
@@ -36,6 +43,8 @@ export type Task = {
   capture(): Record<string, Float64Array>;
   /** Takes back what `capture` gave; sizes were checked. */
   reinstate(arrays: Readonly<Record<string, Float64Array>>): void;
+  /** What `capture` and `reinstate` copy, without allocations. */
+  readonly stateRow?: TaskStateRow;
   /** What the current state looks like. */
   scene?(): Scene;
   dispose(): void;
@@ -98,6 +107,30 @@ export function createEnv(task: Task): Env {
     if (sum !== 0) return false;
     [current, next] = [next, current];
     return true;
+  };
+
+  /** Step count and end, context and observation, then the task's own. */
+  const withEpisode = (own: TaskStateRow): StateRow => {
+    const contextAt = 2;
+    const observationAt = contextAt + (context?.length ?? 0);
+    const ownAt = observationAt + observationSize;
+    return {
+      size: ownAt + own.size,
+      write(out) {
+        out[0] = stepCount;
+        out[1] = Number(state === 'ended');
+        if (context !== null) out.set(context, contextAt);
+        out.set(current, observationAt);
+        own.write(out, ownAt);
+      },
+      read(row) {
+        stepCount = row[0]!;
+        state = row[1] === 1 ? 'ended' : 'running';
+        for (let i = contextAt; i < observationAt; i++) context![i - contextAt] = row[i]!;
+        for (let i = observationAt; i < ownAt; i++) current[i - observationAt] = row[i]!;
+        own.read(row, ownAt, context);
+      },
+    };
   };
 
   return {
@@ -172,6 +205,7 @@ export function createEnv(task: Task): Env {
       return current;
     },
 
+    ...(task.stateRow !== undefined && { stateRow: withEpisode(task.stateRow) }),
     ...(task.scene !== undefined && { scene: () => task.scene!() }),
 
     dispose: () => task.dispose(),

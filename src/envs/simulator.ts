@@ -222,6 +222,36 @@ export function captureSimulator(simulator: Simulator): Record<string, Float64Ar
   };
 }
 
+/** The same arrays one after the other, without allocations: a task's state row. */
+export function simulatorStateRow(simulator: Simulator): {
+  readonly size: number;
+  write(out: Float64Array, at: number): void;
+  read(row: Float64Array, at: number): void;
+} {
+  const parts = ['qpos', 'qvel', 'act', 'qaccWarmstart', 'xpos'] as const;
+  return {
+    size: parts.reduce((sum, part) => sum + simulator[part].length, 1),
+    write(out, at) {
+      simulator.refresh();
+      out[at] = simulator.time;
+      let next = at + 1;
+      for (let part = 0; part < parts.length; part++) {
+        const values = simulator[parts[part]!];
+        for (let i = 0; i < values.length; i++) out[next++] = values[i]!;
+      }
+    },
+    read(row, at) {
+      simulator.refresh();
+      simulator.time = row[at]!;
+      let next = at + 1;
+      for (let part = 0; part < parts.length; part++) {
+        const values = simulator[parts[part]!];
+        for (let i = 0; i < values.length; i++) values[i] = row[next++]!;
+      }
+    },
+  };
+}
+
 /** Takes back what `captureSimulator` gave. */
 export function reinstateSimulator(simulator: Simulator, arrays: Readonly<Record<string, Float64Array>>): void {
   simulator.refresh();

@@ -5,6 +5,7 @@
 
 import assert from 'node:assert/strict';
 import type { Env, StepResult } from '../../src/envs/env.ts';
+import { stateRowOf } from '../../src/envs/state-row.ts';
 import { HyperpolicyError } from '../../src/spec/errors.ts';
 import { createRandom } from '../../src/spec/random.ts';
 import { specSize } from '../../src/spec/tensor-spec.ts';
@@ -165,6 +166,34 @@ export const envCases: readonly EnvCase[] = [
       other.dispose();
     }
   }),
+
+  withEnv(
+    'continues exactly from a row of its state, also after other episodes and in another instance',
+    async (env, create) => {
+      env.reset(19);
+      roll(env, 19, 3);
+      const rows = stateRowOf(env);
+      const row = new Float64Array(rows.size);
+      rows.write(row);
+      const state = env.save();
+      if (state.ended) return;
+      const expected = roll(env, 20, 25);
+      env.reset(99);
+      roll(env, 99, 7);
+      rows.read(row);
+      assert.deepEqual(env.save(), state);
+      assert.deepEqual(roll(env, 20, 25), expected);
+      const other = await create();
+      try {
+        other.reset(98);
+        roll(other, 98, 2);
+        stateRowOf(other).read(row);
+        assert.deepEqual(roll(other, 20, 25), expected);
+      } finally {
+        other.dispose();
+      }
+    },
+  ),
 
   withEnv('saves a copy, which later steps do not change', (env) => {
     env.reset(12);

@@ -1,7 +1,8 @@
 /**
  * The memory that the threads of a vectorised environment share. One SharedArrayBuffer, N environments, row-major:
  *
- *   control        Int32   [2 + 2 * T]   see `controlSlot`
+ *   control        Int32   [3]           see `controlSlot`
+ *   claims         Int32   [N]           number of the last order that a thread took the row for
  *   actions        Float32 [N, A]        written by the caller
  *   nextContexts   Float64 [N, C]        written by the caller: the task of the next episode
  *   observations   Float32 [N, O]        after the step; of the new episode where one ended
@@ -11,6 +12,8 @@
  *   returns        Float64 [N]           of the episode that the step ended
  *   lengths        Int32   [N]           of the episode that the step ended
  *   terminated, truncated, diverged      Uint8 [N]
+ *   states         Float64 [N, S]        state of each environment, see `StateRow`
+ *   running        of the episode in progress: returns Float64 [N], lengths Int32 [N], and episodes Int32 [N], those begun
  *
  * Observations are float32 because their readers are networks and replay buffers.
  */
@@ -19,16 +22,17 @@ import { type PolicySpecs, specSize } from '../../src/spec/tensor-spec.ts';
 
 export type BatchSizes = {
   readonly environmentCount: number;
-  readonly threadCount: number;
   readonly observationSize: number;
   readonly actionSize: number;
   readonly contextSize: number;
+  readonly stateSize: number;
 };
 
 export type SharedBatch = {
   readonly sizes: BatchSizes;
   readonly memory: SharedArrayBuffer;
   readonly control: Int32Array;
+  readonly claims: Int32Array;
   readonly actions: Float32Array;
   readonly nextContexts: Float64Array;
   readonly observations: Float32Array;
@@ -40,27 +44,25 @@ export type SharedBatch = {
   readonly terminated: Uint8Array;
   readonly truncated: Uint8Array;
   readonly diverged: Uint8Array;
+  readonly states: Float64Array;
+  readonly running: { readonly returns: Float64Array; readonly lengths: Int32Array; readonly episodes: Int32Array };
 };
 
-/** Places in `control`. Each order has a number; a thread answers by writing the number to its place. */
+/** Places in `control`, a cache line apart, as threads write them while others look. */
 export const controlSlot = {
-  /** Number of the current order; threads sleep on it. */
+  /** Number of the current step; threads sleep on it. */
   order: 0,
-  /** What the order asks, one of `orders`. */
-  kind: 1,
-  /** Number of the last order that worker w has done. */
-  done: (worker: number): number => 2 + 2 * worker,
-  /** 1 where worker w failed and has sent a message that says how. */
-  failed: (worker: number): number => 3 + 2 * worker,
+  /** Rows that are done with the current step; the caller sleeps on it. */
+  done: 16,
+  /** Workers that failed and have sent a message that says how. */
+  failed: 32,
 } as const;
 
-export const orders = { step: 1, reset: 2, save: 3, restore: 4 } as const;
-
-export type Order = (typeof orders)[keyof typeof orders];
+const controlSize = 48;
 
 export const batchSizes = (
   specs: PolicySpecs,
-  counts: Pick<BatchSizes, 'environmentCount' | 'threadCount'>,
+  counts: Pick<BatchSizes, 'environmentCount' | 'stateSize'>,
 ): BatchSizes => ({
   ...counts,
   observationSize: specSize(specs.observation),
@@ -73,7 +75,7 @@ export const batchSizes = (
  * @param memory from another thread; allocated where absent
  */
 export function shareBatch(sizes: BatchSizes, memory?: SharedArrayBuffer): SharedBatch {
-  const { environmentCount: n, threadCount, observationSize, actionSize, contextSize } = sizes;
+  const { environmentCount: n, observationSize, actionSize, contextSize, stateSize } = sizes;
   let size = 0;
   /** Every array starts at a cache line of its own. */
   const place = (bytes: number): number => {
@@ -82,7 +84,8 @@ export function shareBatch(sizes: BatchSizes, memory?: SharedArrayBuffer): Share
     return offset;
   };
   const at = {
-    control: place(4 * (2 + 2 * threadCount)),
+    control: place(4 * controlSize),
+    claims: place(4 * n),
     actions: place(4 * n * actionSize),
     nextContexts: place(8 * n * contextSize),
     observations: place(4 * n * observationSize),
@@ -94,12 +97,17 @@ export function shareBatch(sizes: BatchSizes, memory?: SharedArrayBuffer): Share
     terminated: place(n),
     truncated: place(n),
     diverged: place(n),
+    states: place(8 * n * stateSize),
+    runningReturns: place(8 * n),
+    runningLengths: place(4 * n),
+    runningEpisodes: place(4 * n),
   };
   const buffer = memory ?? new SharedArrayBuffer(size);
   return {
     sizes,
     memory: buffer,
-    control: new Int32Array(buffer, at.control, 2 + 2 * threadCount),
+    control: new Int32Array(buffer, at.control, controlSize),
+    claims: new Int32Array(buffer, at.claims, n),
     actions: new Float32Array(buffer, at.actions, n * actionSize),
     nextContexts: new Float64Array(buffer, at.nextContexts, n * contextSize),
     observations: new Float32Array(buffer, at.observations, n * observationSize),
@@ -111,5 +119,11 @@ export function shareBatch(sizes: BatchSizes, memory?: SharedArrayBuffer): Share
     terminated: new Uint8Array(buffer, at.terminated, n),
     truncated: new Uint8Array(buffer, at.truncated, n),
     diverged: new Uint8Array(buffer, at.diverged, n),
+    states: new Float64Array(buffer, at.states, n * stateSize),
+    running: {
+      returns: new Float64Array(buffer, at.runningReturns, n),
+      lengths: new Int32Array(buffer, at.runningLengths, n),
+      episodes: new Int32Array(buffer, at.runningEpisodes, n),
+    },
   };
 }

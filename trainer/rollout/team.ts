@@ -1,43 +1,46 @@
 /**
- * The threads of a vectorised environment: gives them orders through shared memory, takes part itself, and waits for all.
- * Knows nothing of what an order does.
+ * The threads of a vectorised environment: starts them on a step through shared memory, takes part itself, and waits until
+ * every row is done.
  */
 
 import { once } from 'node:events';
-import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { HyperpolicyError } from '../../src/spec/errors.ts';
-import { createShard, type Shard, type ShardOptions } from './shard.ts';
-import { controlSlot, type Order, type SharedBatch } from './shared-batch.ts';
+import { openRows, type RowOptions, type Rows, stepRows } from './rows.ts';
+import { controlSlot, type SharedBatch } from './shared-batch.ts';
 import { waitWhile } from './wait.ts';
 import type { WorkerData, WorkerFailure } from './worker.ts';
 import { workerFile } from './worker-file.ts';
 
-/** A worker that does not answer for this long is taken for dead. */
+/** A worker that does not end its row for this long is taken for dead. */
 const answerTimeoutMs = 120_000;
 
 export type Team = {
-  /** Starts the workers on an order. */
-  order(kind: Order, message?: (worker: number) => unknown): void;
-  /** Does the caller's share, then waits for the workers. */
-  complete<T>(own: (shard: Shard) => T): T;
-  /** One message from each worker. */
-  received<T>(): T[];
+  /** The caller's own rows: every row can be read and changed through them while no step is in progress. */
+  readonly rows: Rows;
+  /** Starts the workers on a step of all rows. */
+  begin(): void;
+  /** Takes part, then waits until all rows are done. @throws the error of a row that failed */
+  finish(): void;
+  /** Ends the threads. */
   dispose(): Promise<void>;
 };
 
-/** The caller's shard, thread 0, and one worker for each further thread. */
+/** The caller, and one worker for each further thread. */
 export async function createTeam(
   batch: SharedBatch,
   {
     threadCount,
     spinMs,
-    shardOptions,
-  }: { threadCount: number; spinMs: number; shardOptions: (thread: number) => ShardOptions },
+    options,
+  }: { readonly threadCount: number; readonly spinMs: number; readonly options: RowOptions },
 ): Promise<Team> {
   const { control, sizes, memory } = batch;
+  const { environmentCount } = sizes;
   const workers = Array.from({ length: threadCount - 1 }, (_, worker) => {
     const { port1, port2 } = new MessageChannel();
-    const workerData: WorkerData = { worker, sizes, memory, shard: shardOptions(worker + 1), spinMs, port: port2 };
+    const first = Math.floor(((worker + 1) * environmentCount) / threadCount);
+    const workerData: WorkerData = { sizes, memory, rows: options, first, spinMs, port: port2 };
     const thread = new Worker(workerFile(import.meta.url, 'worker'), { workerData, transferList: [port2] });
     // Listens from the start, as a worker may be ready before this thread is.
     return { thread, port: port1, ready: firstMessage(thread) };
@@ -48,9 +51,9 @@ export async function createTeam(
       await thread.terminate();
     }
   };
-  let shard: Shard;
+  let rows: Rows;
   try {
-    shard = await createShard(batch, shardOptions(0));
+    rows = await openRows(batch, options);
     for (const worker of workers) {
       const message = await worker.ready;
       if (message !== 'ready') throw asError(message);
@@ -60,37 +63,34 @@ export async function createTeam(
     throw error;
   }
   for (const { thread } of workers) thread.unref();
-  let number = 0;
+  let order = 0;
 
   return {
-    order(kind, message) {
-      if (message !== undefined) {
-        workers.forEach(({ port }, i) => {
-          port.postMessage(message(i));
-        });
-      }
-      Atomics.store(control, controlSlot.kind, kind);
-      number = (number + 1) | 0;
-      Atomics.store(control, controlSlot.order, number);
+    rows,
+    begin() {
+      Atomics.store(control, controlSlot.done, 0);
+      order = (order + 1) | 0;
+      Atomics.store(control, controlSlot.order, order);
       Atomics.notify(control, controlSlot.order);
     },
-    complete(own) {
-      const result = own(shard);
-      workers.forEach(({ port }, i) => {
-        const done = controlSlot.done(i);
-        while (Atomics.load(control, done) !== number) {
-          const before = (number - 1) | 0;
-          if (waitWhile(control, done, before, { spinMs, timeoutMs: answerTimeoutMs }) === before) {
-            throw new Error(`rollout worker ${i}: expected an answer within ${answerTimeoutMs} ms, got none`);
-          }
+    finish() {
+      const failures: unknown[] = [];
+      stepRows(batch, rows, { first: 0, order, fail: (error) => failures.push(error) });
+      for (let done = 0; done < environmentCount; ) {
+        done = Atomics.load(control, controlSlot.done);
+        if (done === environmentCount) break;
+        if (waitWhile(control, controlSlot.done, done, { spinMs, timeoutMs: answerTimeoutMs }) === done) {
+          throw new Error(`rollout: expected ${environmentCount} rows within ${answerTimeoutMs} ms, got ${done}`);
         }
-        if (Atomics.load(control, controlSlot.failed(i)) === 1) throw asError(receive<WorkerFailure>(port));
-      });
-      return result;
+      }
+      if (Atomics.load(control, controlSlot.failed) > 0) {
+        const messages = workers.map(({ port }) => receiveMessageOnPort(port)?.message as WorkerFailure | undefined);
+        failures.push(...messages.filter((message) => message !== undefined).map(asError));
+      }
+      if (failures.length > 0) throw failures[0];
     },
-    received: <T>() => workers.map(({ port }) => receive<T>(port)),
     async dispose() {
-      shard.dispose();
+      rows.dispose();
       await end();
     },
   };
@@ -101,12 +101,6 @@ function firstMessage(thread: Worker): Promise<'ready' | WorkerFailure> {
   const ended = once(thread, 'exit').then(([code]) => ({ message: `ended with code ${code}`, fields: null }));
   const message = once(thread, 'message').then(([value]) => value as 'ready' | WorkerFailure);
   return Promise.race([message, ended]).catch((error) => ({ message: String(error), fields: null }));
-}
-
-function receive<T>(port: MessagePort): T {
-  const received = receiveMessageOnPort(port);
-  if (received === undefined) throw new Error('rollout worker: expected a message, got none');
-  return received.message as T;
 }
 
 const asError = ({ message, fields }: WorkerFailure): Error =>

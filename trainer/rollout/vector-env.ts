@@ -8,8 +8,8 @@ import { createEnvironment } from '../../src/envs/registry.ts';
 import type { TaskDistribution } from '../../src/envs/task-distribution.ts';
 import { failedPrecondition, invalidArgument } from '../../src/spec/errors.ts';
 import type { PolicySpecs } from '../../src/spec/tensor-spec.ts';
-import type { RowState, ShardOptions } from './shard.ts';
-import { batchSizes, orders, type SharedBatch, shareBatch } from './shared-batch.ts';
+import { type RowState, stateSizeOf } from './rows.ts';
+import { batchSizes, type SharedBatch, shareBatch } from './shared-batch.ts';
 import { createTeam } from './team.ts';
 
 export type VectorEnvOptions = {
@@ -27,7 +27,10 @@ export type VectorEnvOptions = {
 };
 
 /** What a step gave, by row. Views over shared memory, which the next call changes; ONNX tensors need a copy of them. */
-export type BatchView = Omit<SharedBatch, 'sizes' | 'memory' | 'control' | 'actions' | 'nextContexts'>;
+export type BatchView = Pick<
+  SharedBatch,
+  'observations' | 'finals' | 'rewards' | 'contexts' | 'returns' | 'lengths' | 'terminated' | 'truncated' | 'diverged'
+>;
 
 export type VectorEnv = {
   readonly name: string;
@@ -76,21 +79,19 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
   }
   const probe = await createEnvironment(env);
   const { name, specs, tasks, episodeStepCountMax } = probe;
+  const stateSize = stateSizeOf(probe);
   probe.dispose();
 
-  const batch = shareBatch(batchSizes(specs, { environmentCount, threadCount }));
-  const bound = (thread: number) => Math.floor((thread * environmentCount) / threadCount);
-  const shardOptions = (thread: number): ShardOptions => ({
-    env,
-    seed,
-    from: bound(thread),
-    to: bound(thread + 1),
-    givenContexts: options.contexts !== undefined,
-  });
+  const batch = shareBatch(batchSizes(specs, { environmentCount, stateSize }));
   const setContexts = (contexts: readonly ArrayLike<number>[]) => writeContexts(batch, name, specs, contexts);
   if (options.contexts !== undefined) setContexts(options.contexts);
 
-  const team = await createTeam(batch, { threadCount, spinMs, shardOptions });
+  const team = await createTeam(batch, {
+    threadCount,
+    spinMs,
+    options: { env, seed, givenContexts: options.contexts !== undefined },
+  });
+  const everyRow = Array.from({ length: environmentCount }, (_, row) => row);
   let state: 'new' | 'idle' | 'stepping' | 'failed' = 'new';
   const failure = () =>
     failedPrecondition({
@@ -117,11 +118,11 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
   const begin = (actions: ArrayLike<number>) => {
     require('idle', 'step', state === 'new' ? 'Call reset first' : 'Finish the step in progress first');
     takeActions(batch, name, specs, actions);
-    attempt('stepping', () => team.order(orders.step));
+    attempt('stepping', () => team.begin());
   };
   const finish = () => {
     require('stepping', 'finish', 'Call begin first');
-    attempt('idle', () => team.complete((shard) => shard.step()));
+    attempt('idle', () => team.finish());
   };
 
   return {
@@ -135,10 +136,7 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
     reset() {
       if (state === 'stepping') finish();
       if (state === 'failed') throw failure();
-      attempt('idle', () => {
-        team.order(orders.reset);
-        team.complete((shard) => shard.reset());
-      });
+      attempt('idle', () => everyRow.forEach(team.rows.begin));
     },
     step(actions) {
       begin(actions);
@@ -155,15 +153,12 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
           remedy: 'Pass contexts to createVectorEnv',
         });
       }
+      if (state === 'stepping') require('idle', 'setContexts', 'Finish the step in progress first');
       setContexts(contexts);
     },
     save() {
       require('idle', 'save', 'Call reset first, and finish the step in progress');
-      return attempt('idle', () => {
-        team.order(orders.save);
-        const own = team.complete((shard) => shard.save());
-        return [...own, ...team.received<RowState[]>().flat()];
-      });
+      return attempt('idle', () => everyRow.map(team.rows.save));
     },
     restore(states) {
       if (states.length !== environmentCount) {
@@ -173,10 +168,11 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
           actual: String(states.length),
         });
       }
-      const part = (thread: number) => states.slice(bound(thread), bound(thread + 1));
+      if (state !== 'new') require('idle', 'restore', 'Finish the step in progress first');
       attempt('idle', () => {
-        team.order(orders.restore, (worker) => part(worker + 1));
-        team.complete((shard) => shard.restore(part(0)));
+        states.forEach((rowState, row) => {
+          team.rows.restore(row, rowState);
+        });
       });
     },
     dispose: () => team.dispose(),

@@ -11,7 +11,7 @@ import type { Env } from '../env.ts';
 import { createEnv } from '../episode.ts';
 import { antBodies, antJoints, antModel, antMotors } from '../models/ant.ts';
 import { simulatorScene } from '../scene.ts';
-import { captureSimulator, openSimulator, reinstateSimulator } from '../simulator.ts';
+import { captureSimulator, openSimulator, reinstateSimulator, simulatorStateRow } from '../simulator.ts';
 import { directionTasks, type TaskDistribution, uniformTasks } from '../task-distribution.ts';
 import { directionContext, motorSpec, observationSpec, velocityContext } from './specs.ts';
 
@@ -80,6 +80,7 @@ async function createAntVariant(ant: Ant): Promise<Env> {
     rewardSurvive: 0,
   };
   let task: Float64Array | null = null;
+  const row = simulatorStateRow(simulator);
 
   const isHealthy = (qpos: Float64Array) => qpos[2]! >= 0.2 && qpos[2]! <= 1;
   const contactSquares = (): number => {
@@ -160,6 +161,13 @@ async function createAntVariant(ant: Ant): Promise<Env> {
     reinstate(arrays) {
       task = arrays.context?.slice() ?? null;
       reinstateSimulator(simulator, arrays);
+    },
+    stateRow: {
+      ...row,
+      read(values, at, context) {
+        task = context;
+        row.read(values, at);
+      },
     },
     scene: () => simulatorScene(simulator),
     dispose: () => simulator.dispose(),

@@ -4,7 +4,7 @@ import type { Env } from '../env.ts';
 import { createEnv } from '../episode.ts';
 import { invertedPendulumModel } from '../models/inverted-pendulum.ts';
 import { simulatorScene } from '../scene.ts';
-import { captureSimulator, openSimulator, reinstateSimulator } from '../simulator.ts';
+import { captureSimulator, openSimulator, reinstateSimulator, simulatorStateRow } from '../simulator.ts';
 import { motorSpec, observationSpec } from './specs.ts';
 
 const physicsStepCount = 2;
@@ -58,6 +58,7 @@ export async function createInvertedPendulum(): Promise<Env> {
 
     capture: () => captureSimulator(simulator),
     reinstate: (arrays) => reinstateSimulator(simulator, arrays),
+    stateRow: simulatorStateRow(simulator),
     scene: () => simulatorScene(simulator),
     dispose: () => simulator.dispose(),
   });

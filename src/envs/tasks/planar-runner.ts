@@ -8,7 +8,13 @@ import type { Random } from '../../spec/random.ts';
 import type { Env } from '../env.ts';
 import { createEnv } from '../episode.ts';
 import { simulatorScene } from '../scene.ts';
-import { captureSimulator, openSimulator, reinstateSimulator, type Simulator } from '../simulator.ts';
+import {
+  captureSimulator,
+  openSimulator,
+  reinstateSimulator,
+  type Simulator,
+  simulatorStateRow,
+} from '../simulator.ts';
 import type { TaskDistribution } from '../task-distribution.ts';
 import { motorSpec, observationSpec } from './specs.ts';
 
@@ -77,6 +83,15 @@ export async function createPlanarRunner(runner: PlanarRunner): Promise<Env> {
   const simulator = await openSimulator(runner.model, { ownModel: runner.applyContext !== undefined });
   const info = { xPosition: 0, xVelocity: 0, rewardForward: 0, rewardControl: 0, rewardSurvive: 0 };
   let task: Float64Array | null = null;
+  const row = simulatorStateRow(simulator);
+  /** The context that the model's fields are of. */
+  let applied: Float64Array | undefined;
+  const setTask = (context: Float64Array | null) => {
+    task = context;
+    if (runner.applyContext === undefined || applied?.every((value, i) => value === context![i])) return;
+    runner.applyContext(simulator, context!);
+    applied = context!.slice();
+  };
 
   return createEnv({
     name: runner.name,
@@ -92,8 +107,7 @@ export async function createPlanarRunner(runner: PlanarRunner): Promise<Env> {
 
     begin(random, context) {
       simulator.refresh();
-      task = context;
-      runner.applyContext?.(simulator, context!);
+      setTask(context);
       simulator.rewind();
       const { qpos, qvel } = simulator;
       for (let i = 0; i < qpos.length; i++) qpos[i]! += noise.position(random);
@@ -140,12 +154,15 @@ export async function createPlanarRunner(runner: PlanarRunner): Promise<Env> {
 
     capture: () => captureSimulator(simulator),
     reinstate(arrays) {
-      const context = arrays.context;
-      if (context !== undefined) {
-        task = context.slice();
-        runner.applyContext?.(simulator, task);
-      }
+      setTask(arrays.context?.slice() ?? null);
       reinstateSimulator(simulator, arrays);
+    },
+    stateRow: {
+      ...row,
+      read(values, at, context) {
+        setTask(context);
+        row.read(values, at);
+      },
     },
     scene: () => simulatorScene(simulator),
     dispose: () => simulator.dispose(),

@@ -3,7 +3,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { createEnvironment } from '../../../src/envs/registry.ts';
 import { createRandom } from '../../../src/spec/random.ts';
-import { episodeSeed } from '../../../trainer/rollout/shard.ts';
+import { episodeSeed } from '../../../trainer/rollout/rows.ts';
 import { createVectorEnv, type VectorEnv, type VectorEnvOptions } from '../../../trainer/rollout/vector-env.ts';
 
 const open: VectorEnv[] = [];
@@ -137,6 +137,18 @@ describe('results', () => {
   });
 });
 
+it('works for environments that have no fast state rows of their own, and with tasks that change the model', async () => {
+  for (const name of [`${import.meta.dirname}/../../envs/files/cart.js`, 'Hopper-Rand-Params', 'Pendulum-v1']) {
+    const results = [];
+    for (const threadCount of [1, 2]) {
+      const env = await create({ env: name, environmentCount: 3, seed: 3, threadCount });
+      env.reset();
+      results.push(roll(env, 45));
+    }
+    expect(results[1]).toEqual(results[0]);
+  }
+});
+
 describe('tasks', () => {
   it('are drawn per episode unless given, and shown', async () => {
     const env = await create({ env: 'Point-Robot', environmentCount: 2, seed: 1, threadCount: 2 });
@@ -198,11 +210,10 @@ describe('misuse', () => {
     await expect(createVectorEnv(options)).rejects.toThrow(message);
   });
 
-  it('in a worker names the cause, and the batch is not used again', async () => {
+  it('of one row leaves a batch that is not used again', async () => {
     const env = await create({ env: 'Pendulum-v1', environmentCount: 2, seed: 1, threadCount: 2 });
     env.reset();
     const saved = env.save();
-    // Row 1 is the worker's.
     const broken = [saved[0]!, { ...saved[1]!, env: { ...saved[1]!.env, env: 'Elsewhere' } }];
     expect(() => env.restore(broken)).toThrow(
       'Pendulum-v1.restore: expected a state of Pendulum-v1, got one of Elsewhere',
@@ -210,5 +221,18 @@ describe('misuse', () => {
     expect(() => env.step([0, 0])).toThrow(
       'Pendulum-v1: expected environments in step with each other, got a batch that failed. Dispose it and create another',
     );
+  });
+
+  it.each([1, 2])("by a user's environment that throws shows what it threw (%i threads)", async (threadCount) => {
+    const path = `${import.meta.dirname}/../../envs/files/fails.js`;
+    const env = await create({ env: path, environmentCount: 4, seed: 1, threadCount });
+    env.reset();
+    const actions = [0, 0, 0, 0];
+    // Eight steps in two rounds: one of two threads has made three. The file counts from its first use in a thread.
+    expect(() => {
+      env.step(actions);
+      env.step(actions);
+    }).toThrow('out of cheese');
+    expect(() => env.step(actions)).toThrow('got a batch that failed');
   });
 });

@@ -1,0 +1,152 @@
+/**
+ * Steps the rows of a vectorised environment. A row's whole state lies in shared memory between steps, so any thread can step
+ * any row, on the one environment that it has: threads claim rows, and none waits while there is work.
+ */
+
+import type { Env, EnvState } from '../../src/envs/env.ts';
+import { createEnvironment } from '../../src/envs/registry.ts';
+import { stateRowOf } from '../../src/envs/state-row.ts';
+import { createRandom } from '../../src/spec/random.ts';
+import { controlSlot, type SharedBatch } from './shared-batch.ts';
+
+/** One row in progress, as plain data. */
+export type RowState = {
+  readonly env: EnvState;
+  /** Episodes begun so far; decides the seed of the next one. */
+  readonly episodeCount: number;
+  readonly episodeReturn: number;
+  readonly episodeLength: number;
+};
+
+export type RowOptions = {
+  readonly env: string;
+  readonly seed: number;
+  /** Tasks come from the caller instead of from each episode's seed. */
+  readonly givenContexts: boolean;
+};
+
+export type Rows = {
+  /** Begins an episode in a row. */
+  begin(row: number): void;
+  /** One step of a row; begins the next episode where one ends. */
+  step(row: number): void;
+  save(row: number): RowState;
+  restore(row: number, state: RowState): void;
+  dispose(): void;
+};
+
+/** Streams of the run's seed from here on belong to the rows, one each. */
+const firstStream = 1000;
+
+/** The seed of a row's episode: a function of the run's seed, the row and the episode, so threads do not matter. */
+export function episodeSeed(seed: number, row: number, episode: number): number {
+  const random = createRandom(seed, firstStream + row);
+  random.position = 2 * episode;
+  return random.integer(2 ** 21) * 2 ** 32 + random.integer(2 ** 32);
+}
+
+/** Numbers of a row's state: those of the environment's `stateRow`. */
+export function stateSizeOf(env: Env): number {
+  env.reset(0);
+  return stateRowOf(env).size;
+}
+
+/** This thread's way to step rows. */
+export async function openRows(batch: SharedBatch, { env: name, seed, givenContexts }: RowOptions): Promise<Rows> {
+  const env = await createEnvironment(name);
+  env.reset(0);
+  const stateRow = stateRowOf(env);
+  const { environmentCount, observationSize, actionSize, contextSize, stateSize } = batch.sizes;
+  const split = <T extends Float32Array | Float64Array>(array: T, size: number) =>
+    Array.from({ length: environmentCount }, (_, row) => array.subarray(row * size, (row + 1) * size) as T);
+  const states = split(batch.states, stateSize);
+  const actions = split(batch.actions, actionSize);
+  const observations = split(batch.observations, observationSize);
+  const finals = split(batch.finals, observationSize);
+  const contexts = split(batch.contexts, contextSize);
+  const nextContexts = split(batch.nextContexts, contextSize);
+  const { running } = batch;
+
+  /** Begins an episode and leaves its state in the environment. */
+  const enter = (row: number) => {
+    const options = givenContexts ? { context: nextContexts[row]! } : {};
+    observations[row]!.set(env.reset(episodeSeed(seed, row, running.episodes[row]!), options).observation);
+    if (env.context !== null) contexts[row]!.set(env.context);
+    running.episodes[row]!++;
+    running.returns[row] = 0;
+    running.lengths[row] = 0;
+  };
+
+  return {
+    begin(row) {
+      enter(row);
+      stateRow.write(states[row]!);
+    },
+
+    step(row) {
+      stateRow.read(states[row]!);
+      const result = env.step(actions[row]!);
+      const { observation, reward, terminated, truncated } = result;
+      running.returns[row]! += reward;
+      running.lengths[row]!++;
+      batch.rewards[row] = reward;
+      batch.terminated[row] = Number(terminated);
+      batch.truncated[row] = Number(truncated);
+      batch.diverged[row] = Number(result.diverged);
+      if (!terminated && !truncated) {
+        observations[row]!.set(observation);
+      } else {
+        finals[row]!.set(observation);
+        batch.returns[row] = running.returns[row]!;
+        batch.lengths[row] = running.lengths[row]!;
+        enter(row);
+      }
+      stateRow.write(states[row]!);
+    },
+
+    save(row) {
+      stateRow.read(states[row]!);
+      return {
+        env: env.save(),
+        episodeCount: running.episodes[row]!,
+        episodeReturn: running.returns[row]!,
+        episodeLength: running.lengths[row]!,
+      };
+    },
+
+    restore(row, state) {
+      observations[row]!.set(env.restore(state.env));
+      if (env.context !== null) contexts[row]!.set(env.context);
+      running.episodes[row] = state.episodeCount;
+      running.returns[row] = state.episodeReturn;
+      running.lengths[row] = state.episodeLength;
+      stateRow.write(states[row]!);
+    },
+
+    dispose: () => env.dispose(),
+  };
+}
+
+/**
+ * Claims and steps rows until all are claimed, starting with this thread's own share.
+ * @param order number of the step; a row is claimed for it once
+ * @param fail told of a row whose step threw; it counts as done, so that nobody waits for it
+ */
+export function stepRows(
+  { control, claims, sizes }: SharedBatch,
+  rows: Rows,
+  { first, order, fail }: { readonly first: number; readonly order: number; readonly fail: (error: unknown) => void },
+): void {
+  const { environmentCount } = sizes;
+  const before = (order - 1) | 0;
+  for (let i = 0; i < environmentCount; i++) {
+    const row = (first + i) % environmentCount;
+    if (Atomics.compareExchange(claims, row, before, order) !== before) continue;
+    try {
+      rows.step(row);
+    } catch (error) {
+      fail(error);
+    }
+    if (Atomics.add(control, controlSlot.done, 1) === environmentCount - 1) Atomics.notify(control, controlSlot.done);
+  }
+}
