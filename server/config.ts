@@ -55,6 +55,10 @@ const serverConfigSchema = z.strictObject({
   contextCacheBytesMax: bytes.default(256 * mebibyte),
   /** Generated critic weights kept, by observation. */
   criticCacheBytesMax: bytes.default(256 * mebibyte),
+  /** How long generated weights are used after they were made; 0 is for ever. */
+  contextTimeToLiveMs: milliseconds.default(0),
+  /** Steps of one ascent. */
+  ascentStepCountMax: count.default(1000),
   /** Clients whose last action is kept for the `hold` fallback. */
   heldActionCountMax: count.default(4096),
   /** How long before a client's deadline an answer that is not there is given up, so that the refusal arrives in time. */

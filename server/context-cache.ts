@@ -2,9 +2,11 @@
  * Generated weights by (version, context): a least-recently-used map bounded in bytes, with one generation in flight per key.
  *
  * Failure rule: a generation that fails fails everyone who waits for it, and leaves nothing behind.
- * An entry that is larger than the whole budget is handed out and not kept.
+ * An entry that is larger than the whole budget is handed out and not kept. Pinned entries neither go nor expire; at most half of the
+ * budget may be pinned.
  */
 
+import { resourceExhausted } from '../src/spec/errors.ts';
 import type { Deadline } from './batcher.ts';
 import type { GeneratedWeights } from './generated-weights.ts';
 
@@ -30,54 +32,90 @@ export type ContextCache = {
   insert(keys: readonly string[], weights: readonly GeneratedWeights[]): void;
   /** Announces one generation of several keys, and inserts its result; others who miss them wait for it. */
   fill(keys: readonly string[], generation: Promise<readonly GeneratedWeights[]>, deadline: Deadline): void;
+  /**
+   * Keeps these whatever comes.
+   * @throws HyperpolicyError resource_exhausted, and nothing is pinned, where more than half of the budget would be
+   */
+  pin(keys: readonly string[], weights: readonly GeneratedWeights[]): void;
+  /** Makes these ordinary entries again. */
+  unpin(keys: readonly string[]): void;
   /** Drops every entry of a version. */
   dropVersion(prefix: string): void;
   readonly counts: Readonly<CacheCounts>;
+  /** Pinned ones included, likewise below. */
   readonly bytes: number;
   readonly entryCount: number;
   readonly inFlightCount: number;
 };
 
-/** @param bytesMax 0 keeps nothing */
-export function createContextCache({ bytesMax }: { readonly bytesMax: number }): ContextCache {
+export type ContextCacheOptions = {
+  /** 0 keeps nothing. */
+  readonly bytesMax: number;
+  /** How long an entry is used after it was made, milliseconds; 0 is for ever. */
+  readonly timeToLiveMs?: number;
+  /** Milliseconds, not going backwards; `performance.now` unless a test has its own. */
+  readonly clock?: () => number;
+};
+
+type Entry = { readonly weights: GeneratedWeights; readonly expiresAtMs: number };
+
+export function createContextCache({
+  bytesMax,
+  timeToLiveMs = 0,
+  clock = () => performance.now(),
+}: ContextCacheOptions): ContextCache {
   // A Map iterates in order of insertion: the first entry is the one used longest ago.
-  const entries = new Map<string, GeneratedWeights>();
+  const entries = new Map<string, Entry>();
+  const pinned = new Map<string, GeneratedWeights>();
   const generations = new Map<string, Generation>();
   const counts: CacheCounts = { hitCount: 0, missCount: 0, evictionCount: 0 };
   let bytes = 0;
+  let pinnedBytes = 0;
 
-  function drop(key: string, entry: GeneratedWeights): void {
+  function drop(key: string, entry: Entry): void {
     entries.delete(key);
-    bytes -= entry.bytes;
+    bytes -= entry.weights.bytes;
   }
 
-  function insert(keys: readonly string[], weights: readonly GeneratedWeights[]): void {
-    keys.forEach((key, i) => {
-      const entry = weights[i]!;
-      if (entry.bytes > bytesMax) return;
-      const former = entries.get(key);
-      if (former !== undefined) drop(key, former);
-      entries.set(key, entry);
-      bytes += entry.bytes;
-    });
+  function evict(): void {
     for (const [key, entry] of entries) {
-      if (bytes <= bytesMax) break;
+      if (bytes + pinnedBytes <= bytesMax) return;
       drop(key, entry);
       counts.evictionCount++;
     }
   }
 
+  function insert(keys: readonly string[], weights: readonly GeneratedWeights[]): void {
+    const expiresAtMs = timeToLiveMs === 0 ? Number.POSITIVE_INFINITY : clock() + timeToLiveMs;
+    keys.forEach((key, i) => {
+      const own = weights[i]!;
+      if (own.bytes > bytesMax || pinned.has(key)) return;
+      const former = entries.get(key);
+      if (former !== undefined) drop(key, former);
+      entries.set(key, { weights: own, expiresAtMs });
+      bytes += own.bytes;
+    });
+    evict();
+  }
+
+  function find(key: string): GeneratedWeights | undefined {
+    const entry = entries.get(key);
+    if (entry === undefined) return pinned.size === 0 ? undefined : pinned.get(key);
+    if (entry.expiresAtMs !== Number.POSITIVE_INFINITY && entry.expiresAtMs <= clock()) {
+      drop(key, entry);
+      return undefined;
+    }
+    entries.delete(key);
+    entries.set(key, entry);
+    return entry.weights;
+  }
+
   return {
     get(key) {
-      const entry = entries.get(key);
-      if (entry === undefined) {
-        counts.missCount++;
-        return undefined;
-      }
-      counts.hitCount++;
-      entries.delete(key);
-      entries.set(key, entry);
-      return entry;
+      const weights = find(key);
+      if (weights === undefined) counts.missCount++;
+      else counts.hitCount++;
+      return weights;
     },
     inFlight: (key) => generations.get(key),
     insert,
@@ -100,15 +138,48 @@ export function createContextCache({ bytesMax }: { readonly bytesMax: number }):
         generations.set(key, { weights: one, deadline });
       });
     },
+    pin(keys, weights) {
+      const wanted = keys.reduce((sum, key, i) => sum + (pinned.has(key) ? 0 : weights[i]!.bytes), pinnedBytes);
+      if (wanted > bytesMax / 2) {
+        throw resourceExhausted({
+          where: 'pinned weights',
+          expected: `at most ${Math.floor(bytesMax / 2)} bytes, half of the cache`,
+          actual: `${wanted}`,
+          remedy: 'Unpin others, or make the cache larger',
+        });
+      }
+      keys.forEach((key, i) => {
+        if (pinned.has(key)) return;
+        const entry = entries.get(key);
+        if (entry !== undefined) drop(key, entry);
+        pinned.set(key, weights[i]!);
+        pinnedBytes += weights[i]!.bytes;
+      });
+      evict();
+    },
+    unpin(keys) {
+      for (const key of keys) {
+        const weights = pinned.get(key);
+        if (weights === undefined) continue;
+        pinned.delete(key);
+        pinnedBytes -= weights.bytes;
+        insert([key], [weights]);
+      }
+    },
     dropVersion(prefix) {
       for (const [key, entry] of entries) if (key.startsWith(prefix)) drop(key, entry);
+      for (const [key, weights] of pinned) {
+        if (!key.startsWith(prefix)) continue;
+        pinned.delete(key);
+        pinnedBytes -= weights.bytes;
+      }
     },
     counts,
     get bytes() {
-      return bytes;
+      return bytes + pinnedBytes;
     },
     get entryCount() {
-      return entries.size;
+      return entries.size + pinned.size;
     },
     get inFlightCount() {
       return generations.size;

@@ -22,6 +22,7 @@ import { createMetrics } from './metrics.ts';
 import { listenMetrics } from './metrics-http.ts';
 import { type ModelStore, openModelStore } from './model-store.ts';
 import { createGetModelHandler, createListModelsHandler } from './models.ts';
+import { createPrepareHandler } from './prepare.ts';
 import { createQGradHandler } from './q-grad.ts';
 import type { Call } from './rpc.ts';
 
@@ -45,8 +46,9 @@ export type RunningServer = {
 export async function startServer(settings: ServerSettings, log?: Logger): Promise<RunningServer> {
   const config = parseServerConfig(settings);
   const logger = log ?? pino({ level: config.logLevel });
-  const contextCache = createContextCache({ bytesMax: config.contextCacheBytesMax });
-  const criticCache = createContextCache({ bytesMax: config.criticCacheBytesMax });
+  const timeToLiveMs = config.contextTimeToLiveMs;
+  const contextCache = createContextCache({ bytesMax: config.contextCacheBytesMax, timeToLiveMs });
+  const criticCache = createContextCache({ bytesMax: config.criticCacheBytesMax, timeToLiveMs });
   const delay = measureEventLoopDelay();
   const gate = { count: 0 };
   let models: ModelStore | undefined;
@@ -165,7 +167,7 @@ type MethodSources = {
 
 function methodsOf({ models, health, deps, openStreams, eventLoopDelayUs }: MethodSources): GrpcMethod[] {
   const { config, metrics, log } = deps;
-  const { act, actStream, qGrad, listModels, getModel } = PolicyService.method;
+  const { act, actStream, qGrad, prepare, listModels, getModel } = PolicyService.method;
   const { check, list, watch } = HealthService.method;
   const common = { config, eventLoopDelayUs };
   const answer = createActAnswerer({
@@ -179,6 +181,7 @@ function methodsOf({ models, health, deps, openStreams, eventLoopDelayUs }: Meth
     unaryMethod(act, (request, call) => answer(models.resolve('Act', request), request, call), deps),
     bidiStreamMethod(actStream, createActStreamHandler({ models, config, answer, describe }), { ...deps, openStreams }),
     unaryMethod(qGrad, createQGradHandler({ ...common, models, onRows: metrics.rows('QGrad') }), deps),
+    unaryMethod(prepare, createPrepareHandler({ models, config }), deps),
     unaryMethod(listModels, createListModelsHandler(models), deps),
     unaryMethod(getModel, createGetModelHandler(models), deps),
     unaryMethod(check, ({ service }) => ({ status: health.check(service) }), deps),

@@ -7,6 +7,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type QGradRequest, type QGradResponseSchema, Reduction } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { failedPrecondition, invalidArgument, notFound } from '../src/spec/errors.ts';
+import { checkAscent, climb } from './ascent.ts';
 import type { ServerConfig } from './config.ts';
 import { answerByDue, dueOf, lateError } from './due-time.ts';
 import type { ModelStore } from './model-store.ts';
@@ -50,6 +51,7 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
       });
     }
     const reduction = reductionOf(request.reduction);
+    const ascent = checkAscent(request.ascent, config.ascentStepCountMax);
     const limits = { rowCountMax: config.rowCountMax, model };
     const action = decodeRows(request.action, { where: 'QGrad action', columnCount: actionSize, ...limits });
     const observation = decodeRows(request.observation, {
@@ -65,7 +67,7 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
         actual: `${observation.rowCount} rows`,
       });
     }
-    const context = contextRows(request, { model, contextSize: critic.contextSize, rowCount, ...limits });
+    const context = contextRows(request, { ...limits, contextSize: critic.contextSize, rowCount });
     onRows(rowCount);
     checkDeadline('QGrad', call);
     const due = dueOf(call, 0, config.deadlineMarginMs);
@@ -80,11 +82,16 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
       timer.network(() =>
         critic.run({ ...inputs, rowCount, context, action: action.values, deadlineMs: call.deadlineMs }),
       );
-    const respond = (outputs: CriticOutputs): QGradResponseInit => {
+    const reduce = (outputs: CriticOutputs) => {
       const reduced = reduceEnsemble(outputs, { reduction, rowCount, ensembleSize: critic.ensembleSize, actionSize });
       checkFinite(reduced.q, `model "${model}" version ${served.version}: q`);
       checkFinite(reduced.dqDa, `model "${model}" version ${served.version}: dq_da`);
+      return reduced;
+    };
+    const respond = (outputs: CriticOutputs): QGradResponseInit => {
+      const reduced = reduce(outputs);
       return {
+        ...(ascent && { action: encodeTensor(action.values, [rowCount, actionSize]) }),
         q: encodeTensor(reduced.q, [rowCount]),
         dqDa: encodeTensor(reduced.dqDa, [rowCount, actionSize]),
         version: served.version,
@@ -94,6 +101,13 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
       };
     };
     const finish = (inputs: Partial<CriticInputs>) => {
+      if (ascent !== undefined) {
+        // Joined once, for all steps.
+        const joined = { ...inputs, weights: inputs.weights && critic.joined(inputs.weights) };
+        const gradients = async () => reduce(await run(joined)).dqDa;
+        const climbed = climb({ ascent, gradients, actions: action.values, served, call });
+        return inTime(whenHeld(served, async () => respond(await climbed.then(() => run(joined)))));
+      }
       const outputs = run(inputs);
       return outputs instanceof Promise
         ? inTime(whenHeld(served, async () => respond(await outputs)))

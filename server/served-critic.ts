@@ -35,6 +35,8 @@ export type ServedCritic = {
   /** Generates weights from observations; undefined for plain critics. */
   readonly weights: WeightSource | undefined;
   run(inputs: CriticInputs): CriticOutputs | Promise<CriticOutputs>;
+  /** The same weights, joined beforehand for several runs. */
+  joined(weights: WeightBatch): WeightBatch;
   dispose(): void;
 };
 
@@ -69,6 +71,7 @@ export async function openCritic(options: OpenNetworkOptions): Promise<ServedCri
       ensembleSize,
       contextSize,
       weights: undefined,
+      joined: (weights) => weights,
       async run(inputs) {
         const { rowCount, observation: rows, action: actions, deadlineMs } = inputs;
         const feeds = {
@@ -111,6 +114,7 @@ export async function openCritic(options: OpenNetworkOptions): Promise<ServedCri
       };
       return toOutputs(network.run(feeds));
     },
+    joined: (weights) => ({ ...weights, feeds: joinWeights(layout, weights) }),
     dispose() {
       network.dispose();
       primary.dispose();

@@ -17,6 +17,14 @@ export type WeightSource = {
    * @param deadlineMs on the clock of `Date.now()`; what is late while it waits is not generated
    */
   weightsFor(contexts: DistinctRows, deadlineMs: number): WeightBatch | Promise<WeightBatch>;
+  /** How many of these contexts must still be made. */
+  missingCount(contexts: DistinctRows): number;
+  /**
+   * Pins or unpins the weights of these contexts.
+   * @throws HyperpolicyError resource_exhausted as ContextCache.pin
+   */
+  pin(contexts: DistinctRows, batch: WeightBatch): void;
+  unpin(contexts: DistinctRows): void;
   /** The same without the cache: neither read nor filled. For probes. */
   generate(contexts: DistinctRows): Promise<WeightBatch>;
 };
@@ -38,8 +46,11 @@ export function createWeightSource(options: WeightSourceOptions): WeightSource {
   const runPrimary = (values: Float32Array, count: number, deadline: Deadline) =>
     primary.run({ feeds: { [inputName]: floatTensor(values, [count, inputSize]) }, rowCount: count, deadline });
 
-  function weightsFor({ values, keys: rowKeys }: DistinctRows, deadlineMs: number): WeightBatch | Promise<WeightBatch> {
-    const keys = rowKeys.map((key) => keyPrefix + key);
+  const keysOf = ({ keys }: DistinctRows) => keys.map((key) => keyPrefix + key);
+
+  function weightsFor(contexts: DistinctRows, deadlineMs: number): WeightBatch | Promise<WeightBatch> {
+    const { values } = contexts;
+    const keys = keysOf(contexts);
     const entries = keys.map((key) => cache.get(key));
     if (entries.every((entry) => entry !== undefined)) return { entries };
     return completeEntries({ values, keys, entries, deadlineMs });
@@ -83,6 +94,9 @@ export function createWeightSource(options: WeightSourceOptions): WeightSource {
   return {
     layout,
     weightsFor,
+    missingCount: (contexts) => keysOf(contexts).filter((key) => cache.get(key) === undefined).length,
+    pin: (contexts, { entries }) => cache.pin(keysOf(contexts), entries),
+    unpin: (contexts) => cache.unpin(keysOf(contexts)),
     async generate({ values, keys }) {
       const outputs = await runPrimary(values, keys.length, { atMs: Number.POSITIVE_INFINITY });
       return { entries: splitWeights(layout, outputs, keys.length) };

@@ -4,6 +4,7 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
+import type { EngineName } from '../../trainer/engine/choose.ts';
 import type { Td3RunConfig, TrainTd3Result } from '../../trainer/train-td3.ts';
 import { integerIn, printJson } from './options.ts';
 
@@ -29,6 +30,7 @@ type Td3Options = {
   readonly checkpointEvery?: number;
   readonly replayCapacity?: number;
   readonly threads?: number;
+  readonly engine?: EngineName;
   readonly run?: string;
   readonly store: string;
   readonly model?: string;
@@ -39,7 +41,7 @@ type Td3Options = {
 /** Options that a resumed run takes from its own config instead. */
 const runOptions = [
   'env critic trunk dynamicHidden warmUp batchSize actorLr criticLr seed evalEvery evalEpisodes checkpointEvery',
-  'replayCapacity threads',
+  'replayCapacity threads engine',
 ]
   .join(' ')
   .split(' ');
@@ -65,6 +67,13 @@ function td3Command(): Command {
     .addOption(integer('--checkpoint-every <steps>', 'steps between checkpoints', 1))
     .addOption(integer('--replay-capacity <count>', 'transitions kept', 1))
     .addOption(integer('--threads <count>', 'threads of one update; one per core unless given', 1, 256))
+    .addOption(
+      new Option('--engine <name>', 'what computes the updates; traced unless given').choices([
+        'traced',
+        'tensorflow',
+        'cpu',
+      ] satisfies EngineName[]),
+    )
     .option('--run <directory>', 'run directory: metrics, log, plot, checkpoints; runs/MODEL unless given')
     .option('--store <directory>', 'where the model is published', serverDefaults.store)
     .option('--model <name>', 'name of the published model; ENV-td3-CRITIC in lower case unless given')
@@ -135,6 +144,7 @@ async function configOf(options: Td3Options, command: Command, runDirectory: str
       }),
     },
     threadCount: options.threads ?? cpus().length,
+    ...defined({ engine: options.engine }),
   };
 }
 

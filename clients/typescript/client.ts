@@ -9,7 +9,9 @@ import grpc from '@grpc/grpc-js';
 import {
   type GetModelResponse,
   type ListModelsResponse,
+  Pinning,
   PolicyService,
+  type PrepareRequestSchema,
   Reduction,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import {
@@ -48,12 +50,29 @@ export type QGradOptions = RequestCommon & {
   readonly contextHandle?: string;
   /** How twins become one value: `min` unless given. */
   readonly reduction?: 'q1' | 'min' | 'mean';
+  /** Climb from the actions first: steps of action <- clip(action + stepSize dq/da). */
+  readonly ascent?: { readonly stepCount: number; readonly stepSize: number };
 };
 
 export type QGradResult = {
   readonly q: Tensor; // [B]
   readonly dqDa: Tensor; // [B, A]
+  /** Where the ascent ended, [B, A]; present where one was asked for. */
+  readonly action: Tensor | undefined;
 } & ResponseCommon;
+
+export type PrepareOptions = ModelSelection & {
+  readonly fingerprint?: string;
+  readonly clientId?: string;
+  /** Contexts of a hyper policy, [K, C] or [C]. */
+  readonly context?: TensorLike;
+  /** Observations of a hyper critic, [K, O] or [O]; instead of `context`. */
+  readonly observation?: TensorLike;
+  /** `pin` keeps the weights until they are unpinned or their version is gone. */
+  readonly pinning?: 'pin' | 'unpin';
+};
+
+export type PrepareResult = { readonly version: number; readonly count: number; readonly generatedCount: number };
 
 export type PolicyClient = {
   readonly address: string;
@@ -61,6 +80,8 @@ export type PolicyClient = {
   /** Opens a stream of requests to one model: the fastest way for a control loop. */
   actStream(options: ActStreamOptions): ActStream;
   qGrad(options: QGradOptions, call?: CallOptions): Promise<QGradResult>;
+  /** Makes weights ahead of the requests that will need them. */
+  prepare(options: PrepareOptions, call?: CallOptions): Promise<PrepareResult>;
   listModels(call?: CallOptions): Promise<ListModelsResponse['models']>;
   getModel(selection: ModelSelection, call?: CallOptions): Promise<GetModelResponse>;
   /** Ends the connection; calls in flight fail. */
@@ -90,7 +111,7 @@ export function createPolicyClient(options: PolicyClientOptions): PolicyClient {
     request: MessageInitShape<I>,
     callOptions: CallOptions = {},
   ) => callUnary(connection, method, request, { address, timeoutMs, ...callOptions });
-  const { act, qGrad, listModels, getModel } = PolicyService.method;
+  const { act, qGrad, prepare, listModels, getModel } = PolicyService.method;
 
   return {
     address,
@@ -105,13 +126,38 @@ export function createPolicyClient(options: PolicyClientOptions): PolicyClient {
           action: tensorFields(toTensor('action', given.action)),
           ...contextFields(given),
           reduction: reductions[given.reduction ?? 'min'],
+          ...(given.ascent && { ascent: given.ascent }),
         },
         callOptions,
       );
-      return { q: fromTensorMessage(response.q), dqDa: fromTensorMessage(response.dqDa), ...commonResult(response) };
+      return {
+        q: fromTensorMessage(response.q),
+        dqDa: fromTensorMessage(response.dqDa),
+        action: response.action && fromTensorMessage(response.action),
+        ...commonResult(response),
+      };
     },
+    prepare: (given, callOptions) => call(prepare, prepareFields(given), callOptions),
     listModels: async (callOptions) => (await call(listModels, {}, callOptions)).models,
     getModel: (selection, callOptions) => call(getModel, selectionFields(selection), callOptions),
     close: () => connection.close(),
+  };
+}
+
+const pinnings = { pin: Pinning.PIN, unpin: Pinning.UNPIN } as const;
+
+function prepareFields(given: PrepareOptions): MessageInitShape<typeof PrepareRequestSchema> {
+  const { context, observation, fingerprint = '', clientId = '', pinning } = given;
+  return {
+    ...selectionFields(given),
+    fingerprint,
+    clientId,
+    ...(context !== undefined && {
+      target: { case: 'context' as const, value: tensorFields(toTensor('context', context)) },
+    }),
+    ...(observation !== undefined && {
+      target: { case: 'observation' as const, value: tensorFields(toTensor('observation', observation)) },
+    }),
+    pinning: pinning === undefined ? Pinning.UNSPECIFIED : pinnings[pinning],
   };
 }

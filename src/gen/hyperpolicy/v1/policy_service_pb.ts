@@ -6,8 +6,8 @@
 //   INVALID_ARGUMENT    a message that does not parse; a wrong shape or byte length; NaN or infinity; an empty batch or
 //                       one over the server's limit; a context missing where the model needs one, or sent where it has none
 //   NOT_FOUND           no such model, version or label; an unknown or expired context handle
-//   FAILED_PRECONDITION the fingerprint differs; the model has no policy (Act) or no critic (QGrad); sampling or a log-
-//                       probability asked of a deterministic policy
+//   FAILED_PRECONDITION the fingerprint differs; the model has no policy (Act) or no critic (QGrad), or none that is
+//                       generated (Prepare); sampling or a log-probability asked of a deterministic policy
 //   RESOURCE_EXHAUSTED  too many requests in flight, or a message over the size limit; the text names the bound
 //   DEADLINE_EXCEEDED   the deadline or the budget was over before anything was computed
 //   UNAVAILABLE         the server is draining, or the model has no version that is ready
@@ -28,7 +28,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file hyperpolicy/v1/policy_service.proto.
  */
 export const file_hyperpolicy_v1_policy_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNoeXBlcnBvbGljeS92MS9wb2xpY3lfc2VydmljZS5wcm90bxIOaHlwZXJwb2xpY3kudjEihwMKCkFjdFJlcXVlc3QSDQoFbW9kZWwYASABKAkSEQoHdmVyc2lvbhgCIAEoDUgAEg8KBWxhYmVsGAMgASgJSAASEwoLZmluZ2VycHJpbnQYBCABKAkSKwoLb2JzZXJ2YXRpb24YBSABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISKQoHY29udGV4dBgGIAEoCzIWLmh5cGVycG9saWN5LnYxLlRlbnNvckgBEhgKDmNvbnRleHRfaGFuZGxlGAcgASgJSAESDgoGc2FtcGxlGAggASgIEhEKBHNlZWQYCSABKARIAogBARIQCghsb2dfcHJvYhgKIAEoCBIRCglidWRnZXRfdXMYCyABKA0SKgoIZmFsbGJhY2sYDCABKA4yGC5oeXBlcnBvbGljeS52MS5GYWxsYmFjaxIRCgljbGllbnRfaWQYDSABKAkSEAoIc2VxdWVuY2UYDiABKARCCwoJc2VsZWN0aW9uQhAKDmNvbnRleHRfc291cmNlQgcKBV9zZWVkIr4CCgtBY3RSZXNwb25zZRImCgZhY3Rpb24YASABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISLQoIbG9nX3Byb2IYAiABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3JIAIgBARIRCgRzZWVkGAMgASgESAGIAQESDwoHdmVyc2lvbhgEIAEoDRIVCg13ZWlnaHRfYWdlX21zGAUgASgBEhAKCHNlcXVlbmNlGAYgASgEEiYKBnRpbWluZxgHIAEoCzIWLmh5cGVycG9saWN5LnYxLlRpbWluZxI6Cg5mYWxsYmFja190YWtlbhgIIAEoCzIdLmh5cGVycG9saWN5LnYxLkZhbGxiYWNrVGFrZW5IAogBAUILCglfbG9nX3Byb2JCBwoFX3NlZWRCEQoPX2ZhbGxiYWNrX3Rha2VuImAKEEFjdFN0cmVhbVJlcXVlc3QSJwoDYWN0GAEgASgLMhouaHlwZXJwb2xpY3kudjEuQWN0UmVxdWVzdBIOCgZmb2xsb3cYAiABKAgSEwoLbmV3ZXN0X3dpbnMYAyABKAgilgEKEUFjdFN0cmVhbVJlc3BvbnNlEi8KCHJlc3BvbnNlGAEgASgLMhsuaHlwZXJwb2xpY3kudjEuQWN0UmVzcG9uc2VIABIsCgVlcnJvchgCIAEoCzIbLmh5cGVycG9saWN5LnYxLlN0cmVhbUVycm9ySAASGAoQc3VwZXJzZWRlZF9jb3VudBgDIAEoDUIICgZyZXN1bHQiPQoLU3RyZWFtRXJyb3ISDgoGc3RhdHVzGAEgASgJEgwKBHRleHQYAiABKAkSEAoIc2VxdWVuY2UYAyABKAQiWwoNRmFsbGJhY2tUYWtlbhIqCghmYWxsYmFjaxgBIAEoDjIYLmh5cGVycG9saWN5LnYxLkZhbGxiYWNrEg4KBnJlYXNvbhgCIAEoCRIOCgZhZ2VfbXMYAyABKAEiXwoGVGltaW5nEhAKCHRvdGFsX3VzGAEgASgNEhIKCnByaW1hcnlfdXMYAiABKA0SEgoKbmV0d29ya191cxgDIAEoDRIbChNldmVudF9sb29wX2RlbGF5X3VzGAQgASgNIuICCgxRR3JhZFJlcXVlc3QSDQoFbW9kZWwYASABKAkSEQoHdmVyc2lvbhgCIAEoDUgAEg8KBWxhYmVsGAMgASgJSAASEwoLZmluZ2VycHJpbnQYBCABKAkSKwoLb2JzZXJ2YXRpb24YBSABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISJgoGYWN0aW9uGAYgASgLMhYuaHlwZXJwb2xpY3kudjEuVGVuc29yEiwKCXJlZHVjdGlvbhgHIAEoDjIZLmh5cGVycG9saWN5LnYxLlJlZHVjdGlvbhIRCgljbGllbnRfaWQYCCABKAkSEAoIc2VxdWVuY2UYCSABKAQSKQoHY29udGV4dBgKIAEoCzIWLmh5cGVycG9saWN5LnYxLlRlbnNvckgBEhgKDmNvbnRleHRfaGFuZGxlGAsgASgJSAFCCwoJc2VsZWN0aW9uQhAKDmNvbnRleHRfc291cmNlIrsBCg1RR3JhZFJlc3BvbnNlEiEKAXEYASABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISJQoFZHFfZGEYAiABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISDwoHdmVyc2lvbhgDIAEoDRIVCg13ZWlnaHRfYWdlX21zGAQgASgBEhAKCHNlcXVlbmNlGAUgASgEEiYKBnRpbWluZxgGIAEoCzIWLmh5cGVycG9saWN5LnYxLlRpbWluZyITChFMaXN0TW9kZWxzUmVxdWVzdCJCChJMaXN0TW9kZWxzUmVzcG9uc2USLAoGbW9kZWxzGAEgAygLMhwuaHlwZXJwb2xpY3kudjEuTW9kZWxTdW1tYXJ5IsABCgxNb2RlbFN1bW1hcnkSDQoFbW9kZWwYASABKAkSEAoIdmVyc2lvbnMYAiADKA0SEwoLZW52aXJvbm1lbnQYAyABKAkSEQoJYWxnb3JpdGhtGAQgASgJEjgKBmxhYmVscxgFIAMoCzIoLmh5cGVycG9saWN5LnYxLk1vZGVsU3VtbWFyeS5MYWJlbHNFbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBIlEKD0dldE1vZGVsUmVxdWVzdBINCgVtb2RlbBgBIAEoCRIRCgd2ZXJzaW9uGAIgASgNSAASDwoFbGFiZWwYAyABKAlIAEILCglzZWxlY3Rpb24ijQQKEEdldE1vZGVsUmVzcG9uc2USDQoFbW9kZWwYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIRCglhbGdvcml0aG0YAyABKAkSEwoLZW52aXJvbm1lbnQYBCABKAkSEwoLZmluZ2VycHJpbnQYBSABKAkSLwoLb2JzZXJ2YXRpb24YBiABKAsyGi5oeXBlcnBvbGljeS52MS5UZW5zb3JTcGVjEioKBmFjdGlvbhgHIAEoCzIaLmh5cGVycG9saWN5LnYxLlRlbnNvclNwZWMSEwoLc2FmZV9hY3Rpb24YCCADKAESMQoHY29udGV4dBgJIAEoCzIbLmh5cGVycG9saWN5LnYxLkNvbnRleHRTcGVjSACIAQESLwoGcG9saWN5GAogASgLMhouaHlwZXJwb2xpY3kudjEuUG9saWN5SW5mb0gBiAEBEi8KBmNyaXRpYxgLIAEoCzIaLmh5cGVycG9saWN5LnYxLkNyaXRpY0luZm9IAogBARIUCgxyZXdhcmRfc2NhbGUYDCABKAESFAoMcHVibGlzaGVkX2F0GA0gASgJEhYKDnRyYWluaW5nX3N0ZXBzGA4gASgEEi8KC2V2YWx1YXRpb25zGA8gAygLMhouaHlwZXJwb2xpY3kudjEuRXZhbHVhdGlvbkIKCghfY29udGV4dEIJCgdfcG9saWN5QgkKB19jcml0aWMiRwoLQ29udGV4dFNwZWMSKAoEc3BlYxgBIAEoCzIaLmh5cGVycG9saWN5LnYxLlRlbnNvclNwZWMSDgoGc291cmNlGAIgASgJIkUKClBvbGljeUluZm8SFAoMYXJjaGl0ZWN0dXJlGAEgASgJEg0KBWh5cGVyGAIgASgIEhIKCnN0b2NoYXN0aWMYAyABKAgiSAoKQ3JpdGljSW5mbxIUCgxhcmNoaXRlY3R1cmUYASABKAkSDQoFaHlwZXIYAiABKAgSFQoNZW5zZW1ibGVfc2l6ZRgDIAEoDSJiCgpFdmFsdWF0aW9uEgwKBHN0ZXAYASABKAQSEwoLbWVhbl9yZXR1cm4YAiABKAESGgoSc3RhbmRhcmRfZGV2aWF0aW9uGAMgASgBEhUKDWVwaXNvZGVfY291bnQYBCABKA0qXgoIRmFsbGJhY2sSGAoURkFMTEJBQ0tfVU5TUEVDSUZJRUQQABISCg5GQUxMQkFDS19FUlJPUhABEhEKDUZBTExCQUNLX1NBRkUQAhIRCg1GQUxMQkFDS19IT0xEEAMqXwoJUmVkdWN0aW9uEhkKFVJFRFVDVElPTl9VTlNQRUNJRklFRBAAEhAKDFJFRFVDVElPTl9RMRABEhEKDVJFRFVDVElPTl9NSU4QAhISCg5SRURVQ1RJT05fTUVBThADMo8DCg1Qb2xpY3lTZXJ2aWNlEj4KA0FjdBIaLmh5cGVycG9saWN5LnYxLkFjdFJlcXVlc3QaGy5oeXBlcnBvbGljeS52MS5BY3RSZXNwb25zZRJUCglBY3RTdHJlYW0SIC5oeXBlcnBvbGljeS52MS5BY3RTdHJlYW1SZXF1ZXN0GiEuaHlwZXJwb2xpY3kudjEuQWN0U3RyZWFtUmVzcG9uc2UoATABEkQKBVFHcmFkEhwuaHlwZXJwb2xpY3kudjEuUUdyYWRSZXF1ZXN0Gh0uaHlwZXJwb2xpY3kudjEuUUdyYWRSZXNwb25zZRJTCgpMaXN0TW9kZWxzEiEuaHlwZXJwb2xpY3kudjEuTGlzdE1vZGVsc1JlcXVlc3QaIi5oeXBlcnBvbGljeS52MS5MaXN0TW9kZWxzUmVzcG9uc2USTQoIR2V0TW9kZWwSHy5oeXBlcnBvbGljeS52MS5HZXRNb2RlbFJlcXVlc3QaIC5oeXBlcnBvbGljeS52MS5HZXRNb2RlbFJlc3BvbnNlYgZwcm90bzM", [file_hyperpolicy_v1_tensor]);
+  fileDesc("CiNoeXBlcnBvbGljeS92MS9wb2xpY3lfc2VydmljZS5wcm90bxIOaHlwZXJwb2xpY3kudjEihwMKCkFjdFJlcXVlc3QSDQoFbW9kZWwYASABKAkSEQoHdmVyc2lvbhgCIAEoDUgAEg8KBWxhYmVsGAMgASgJSAASEwoLZmluZ2VycHJpbnQYBCABKAkSKwoLb2JzZXJ2YXRpb24YBSABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISKQoHY29udGV4dBgGIAEoCzIWLmh5cGVycG9saWN5LnYxLlRlbnNvckgBEhgKDmNvbnRleHRfaGFuZGxlGAcgASgJSAESDgoGc2FtcGxlGAggASgIEhEKBHNlZWQYCSABKARIAogBARIQCghsb2dfcHJvYhgKIAEoCBIRCglidWRnZXRfdXMYCyABKA0SKgoIZmFsbGJhY2sYDCABKA4yGC5oeXBlcnBvbGljeS52MS5GYWxsYmFjaxIRCgljbGllbnRfaWQYDSABKAkSEAoIc2VxdWVuY2UYDiABKARCCwoJc2VsZWN0aW9uQhAKDmNvbnRleHRfc291cmNlQgcKBV9zZWVkIr4CCgtBY3RSZXNwb25zZRImCgZhY3Rpb24YASABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISLQoIbG9nX3Byb2IYAiABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3JIAIgBARIRCgRzZWVkGAMgASgESAGIAQESDwoHdmVyc2lvbhgEIAEoDRIVCg13ZWlnaHRfYWdlX21zGAUgASgBEhAKCHNlcXVlbmNlGAYgASgEEiYKBnRpbWluZxgHIAEoCzIWLmh5cGVycG9saWN5LnYxLlRpbWluZxI6Cg5mYWxsYmFja190YWtlbhgIIAEoCzIdLmh5cGVycG9saWN5LnYxLkZhbGxiYWNrVGFrZW5IAogBAUILCglfbG9nX3Byb2JCBwoFX3NlZWRCEQoPX2ZhbGxiYWNrX3Rha2VuImAKEEFjdFN0cmVhbVJlcXVlc3QSJwoDYWN0GAEgASgLMhouaHlwZXJwb2xpY3kudjEuQWN0UmVxdWVzdBIOCgZmb2xsb3cYAiABKAgSEwoLbmV3ZXN0X3dpbnMYAyABKAgilgEKEUFjdFN0cmVhbVJlc3BvbnNlEi8KCHJlc3BvbnNlGAEgASgLMhsuaHlwZXJwb2xpY3kudjEuQWN0UmVzcG9uc2VIABIsCgVlcnJvchgCIAEoCzIbLmh5cGVycG9saWN5LnYxLlN0cmVhbUVycm9ySAASGAoQc3VwZXJzZWRlZF9jb3VudBgDIAEoDUIICgZyZXN1bHQiPQoLU3RyZWFtRXJyb3ISDgoGc3RhdHVzGAEgASgJEgwKBHRleHQYAiABKAkSEAoIc2VxdWVuY2UYAyABKAQiWwoNRmFsbGJhY2tUYWtlbhIqCghmYWxsYmFjaxgBIAEoDjIYLmh5cGVycG9saWN5LnYxLkZhbGxiYWNrEg4KBnJlYXNvbhgCIAEoCRIOCgZhZ2VfbXMYAyABKAEiXwoGVGltaW5nEhAKCHRvdGFsX3VzGAEgASgNEhIKCnByaW1hcnlfdXMYAiABKA0SEgoKbmV0d29ya191cxgDIAEoDRIbChNldmVudF9sb29wX2RlbGF5X3VzGAQgASgNIpoDCgxRR3JhZFJlcXVlc3QSDQoFbW9kZWwYASABKAkSEQoHdmVyc2lvbhgCIAEoDUgAEg8KBWxhYmVsGAMgASgJSAASEwoLZmluZ2VycHJpbnQYBCABKAkSKwoLb2JzZXJ2YXRpb24YBSABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISJgoGYWN0aW9uGAYgASgLMhYuaHlwZXJwb2xpY3kudjEuVGVuc29yEiwKCXJlZHVjdGlvbhgHIAEoDjIZLmh5cGVycG9saWN5LnYxLlJlZHVjdGlvbhIRCgljbGllbnRfaWQYCCABKAkSEAoIc2VxdWVuY2UYCSABKAQSKQoHY29udGV4dBgKIAEoCzIWLmh5cGVycG9saWN5LnYxLlRlbnNvckgBEhgKDmNvbnRleHRfaGFuZGxlGAsgASgJSAESKwoGYXNjZW50GAwgASgLMhYuaHlwZXJwb2xpY3kudjEuQXNjZW50SAKIAQFCCwoJc2VsZWN0aW9uQhAKDmNvbnRleHRfc291cmNlQgkKB19hc2NlbnQiLwoGQXNjZW50EhIKCnN0ZXBfY291bnQYASABKA0SEQoJc3RlcF9zaXplGAIgASgCIvMBCg1RR3JhZFJlc3BvbnNlEiEKAXEYASABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISJQoFZHFfZGEYAiABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISDwoHdmVyc2lvbhgDIAEoDRIVCg13ZWlnaHRfYWdlX21zGAQgASgBEhAKCHNlcXVlbmNlGAUgASgEEiYKBnRpbWluZxgGIAEoCzIWLmh5cGVycG9saWN5LnYxLlRpbWluZxIrCgZhY3Rpb24YByABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3JIAIgBAUIJCgdfYWN0aW9uIoYCCg5QcmVwYXJlUmVxdWVzdBINCgVtb2RlbBgBIAEoCRIRCgd2ZXJzaW9uGAIgASgNSAASDwoFbGFiZWwYAyABKAlIABITCgtmaW5nZXJwcmludBgEIAEoCRIpCgdjb250ZXh0GAUgASgLMhYuaHlwZXJwb2xpY3kudjEuVGVuc29ySAESLQoLb2JzZXJ2YXRpb24YBiABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3JIARIoCgdwaW5uaW5nGAcgASgOMhcuaHlwZXJwb2xpY3kudjEuUGlubmluZxIRCgljbGllbnRfaWQYCCABKAlCCwoJc2VsZWN0aW9uQggKBnRhcmdldCJKCg9QcmVwYXJlUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoDRINCgVjb3VudBgCIAEoDRIXCg9nZW5lcmF0ZWRfY291bnQYAyABKA0iEwoRTGlzdE1vZGVsc1JlcXVlc3QiQgoSTGlzdE1vZGVsc1Jlc3BvbnNlEiwKBm1vZGVscxgBIAMoCzIcLmh5cGVycG9saWN5LnYxLk1vZGVsU3VtbWFyeSLAAQoMTW9kZWxTdW1tYXJ5Eg0KBW1vZGVsGAEgASgJEhAKCHZlcnNpb25zGAIgAygNEhMKC2Vudmlyb25tZW50GAMgASgJEhEKCWFsZ29yaXRobRgEIAEoCRI4CgZsYWJlbHMYBSADKAsyKC5oeXBlcnBvbGljeS52MS5Nb2RlbFN1bW1hcnkuTGFiZWxzRW50cnkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASJRCg9HZXRNb2RlbFJlcXVlc3QSDQoFbW9kZWwYASABKAkSEQoHdmVyc2lvbhgCIAEoDUgAEg8KBWxhYmVsGAMgASgJSABCCwoJc2VsZWN0aW9uIo0EChBHZXRNb2RlbFJlc3BvbnNlEg0KBW1vZGVsGAEgASgJEg8KB3ZlcnNpb24YAiABKA0SEQoJYWxnb3JpdGhtGAMgASgJEhMKC2Vudmlyb25tZW50GAQgASgJEhMKC2ZpbmdlcnByaW50GAUgASgJEi8KC29ic2VydmF0aW9uGAYgASgLMhouaHlwZXJwb2xpY3kudjEuVGVuc29yU3BlYxIqCgZhY3Rpb24YByABKAsyGi5oeXBlcnBvbGljeS52MS5UZW5zb3JTcGVjEhMKC3NhZmVfYWN0aW9uGAggAygBEjEKB2NvbnRleHQYCSABKAsyGy5oeXBlcnBvbGljeS52MS5Db250ZXh0U3BlY0gAiAEBEi8KBnBvbGljeRgKIAEoCzIaLmh5cGVycG9saWN5LnYxLlBvbGljeUluZm9IAYgBARIvCgZjcml0aWMYCyABKAsyGi5oeXBlcnBvbGljeS52MS5Dcml0aWNJbmZvSAKIAQESFAoMcmV3YXJkX3NjYWxlGAwgASgBEhQKDHB1Ymxpc2hlZF9hdBgNIAEoCRIWCg50cmFpbmluZ19zdGVwcxgOIAEoBBIvCgtldmFsdWF0aW9ucxgPIAMoCzIaLmh5cGVycG9saWN5LnYxLkV2YWx1YXRpb25CCgoIX2NvbnRleHRCCQoHX3BvbGljeUIJCgdfY3JpdGljIkcKC0NvbnRleHRTcGVjEigKBHNwZWMYASABKAsyGi5oeXBlcnBvbGljeS52MS5UZW5zb3JTcGVjEg4KBnNvdXJjZRgCIAEoCSJFCgpQb2xpY3lJbmZvEhQKDGFyY2hpdGVjdHVyZRgBIAEoCRINCgVoeXBlchgCIAEoCBISCgpzdG9jaGFzdGljGAMgASgIIkgKCkNyaXRpY0luZm8SFAoMYXJjaGl0ZWN0dXJlGAEgASgJEg0KBWh5cGVyGAIgASgIEhUKDWVuc2VtYmxlX3NpemUYAyABKA0iYgoKRXZhbHVhdGlvbhIMCgRzdGVwGAEgASgEEhMKC21lYW5fcmV0dXJuGAIgASgBEhoKEnN0YW5kYXJkX2RldmlhdGlvbhgDIAEoARIVCg1lcGlzb2RlX2NvdW50GAQgASgNKl4KCEZhbGxiYWNrEhgKFEZBTExCQUNLX1VOU1BFQ0lGSUVEEAASEgoORkFMTEJBQ0tfRVJST1IQARIRCg1GQUxMQkFDS19TQUZFEAISEQoNRkFMTEJBQ0tfSE9MRBADKl8KCVJlZHVjdGlvbhIZChVSRURVQ1RJT05fVU5TUEVDSUZJRUQQABIQCgxSRURVQ1RJT05fUTEQARIRCg1SRURVQ1RJT05fTUlOEAISEgoOUkVEVUNUSU9OX01FQU4QAypGCgdQaW5uaW5nEhcKE1BJTk5JTkdfVU5TUEVDSUZJRUQQABIPCgtQSU5OSU5HX1BJThABEhEKDVBJTk5JTkdfVU5QSU4QAjLbAwoNUG9saWN5U2VydmljZRI+CgNBY3QSGi5oeXBlcnBvbGljeS52MS5BY3RSZXF1ZXN0GhsuaHlwZXJwb2xpY3kudjEuQWN0UmVzcG9uc2USVAoJQWN0U3RyZWFtEiAuaHlwZXJwb2xpY3kudjEuQWN0U3RyZWFtUmVxdWVzdBohLmh5cGVycG9saWN5LnYxLkFjdFN0cmVhbVJlc3BvbnNlKAEwARJECgVRR3JhZBIcLmh5cGVycG9saWN5LnYxLlFHcmFkUmVxdWVzdBodLmh5cGVycG9saWN5LnYxLlFHcmFkUmVzcG9uc2USSgoHUHJlcGFyZRIeLmh5cGVycG9saWN5LnYxLlByZXBhcmVSZXF1ZXN0Gh8uaHlwZXJwb2xpY3kudjEuUHJlcGFyZVJlc3BvbnNlElMKCkxpc3RNb2RlbHMSIS5oeXBlcnBvbGljeS52MS5MaXN0TW9kZWxzUmVxdWVzdBoiLmh5cGVycG9saWN5LnYxLkxpc3RNb2RlbHNSZXNwb25zZRJNCghHZXRNb2RlbBIfLmh5cGVycG9saWN5LnYxLkdldE1vZGVsUmVxdWVzdBogLmh5cGVycG9saWN5LnYxLkdldE1vZGVsUmVzcG9uc2ViBnByb3RvMw", [file_hyperpolicy_v1_tensor]);
 
 /**
  * @generated from message hyperpolicy.v1.ActRequest
@@ -511,6 +511,13 @@ export type QGradRequest = Message<"hyperpolicy.v1.QGradRequest"> & {
     value: string;
     case: "contextHandle";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Where given, the actions climb before they are answered for.
+   *
+   * @generated from field: optional hyperpolicy.v1.Ascent ascent = 12;
+   */
+  ascent?: Ascent | undefined;
 };
 
 /**
@@ -519,6 +526,34 @@ export type QGradRequest = Message<"hyperpolicy.v1.QGradRequest"> & {
  */
 export const QGradRequestSchema: GenMessage<QGradRequest> = /*@__PURE__*/
   messageDesc(file_hyperpolicy_v1_policy_service, 7);
+
+/**
+ * Projected gradient ascent on the action: step_count times action <- clip(action + step_size x dq_da, bounds of the action spec).
+ *
+ * @generated from message hyperpolicy.v1.Ascent
+ */
+export type Ascent = Message<"hyperpolicy.v1.Ascent"> & {
+  /**
+   * From 1 to the server's limit (1000 unless set otherwise).
+   *
+   * @generated from field: uint32 step_count = 1;
+   */
+  stepCount: number;
+
+  /**
+   * Finite and above 0.
+   *
+   * @generated from field: float step_size = 2;
+   */
+  stepSize: number;
+};
+
+/**
+ * Describes the message hyperpolicy.v1.Ascent.
+ * Use `create(AscentSchema)` to create a new message.
+ */
+export const AscentSchema: GenMessage<Ascent> = /*@__PURE__*/
+  messageDesc(file_hyperpolicy_v1_policy_service, 8);
 
 /**
  * @generated from message hyperpolicy.v1.QGradResponse
@@ -563,6 +598,13 @@ export type QGradResponse = Message<"hyperpolicy.v1.QGradResponse"> & {
    * @generated from field: hyperpolicy.v1.Timing timing = 6;
    */
   timing?: Timing | undefined;
+
+  /**
+   * [B, A], where the ascent ended: q and dq_da are there. Present where an ascent was asked for.
+   *
+   * @generated from field: optional hyperpolicy.v1.Tensor action = 7;
+   */
+  action?: Tensor | undefined;
 };
 
 /**
@@ -570,7 +612,122 @@ export type QGradResponse = Message<"hyperpolicy.v1.QGradResponse"> & {
  * Use `create(QGradResponseSchema)` to create a new message.
  */
 export const QGradResponseSchema: GenMessage<QGradResponse> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 8);
+  messageDesc(file_hyperpolicy_v1_policy_service, 9);
+
+/**
+ * @generated from message hyperpolicy.v1.PrepareRequest
+ */
+export type PrepareRequest = Message<"hyperpolicy.v1.PrepareRequest"> & {
+  /**
+   * Name of the model.
+   *
+   * @generated from field: string model = 1;
+   */
+  model: string;
+
+  /**
+   * Which version; where neither is given the newest that is ready, or the one of the client's share where traffic is split.
+   *
+   * @generated from oneof hyperpolicy.v1.PrepareRequest.selection
+   */
+  selection: {
+    /**
+     * A version number, from 1.
+     *
+     * @generated from field: uint32 version = 2;
+     */
+    value: number;
+    case: "version";
+  } | {
+    /**
+     * A label, for example `stable`.
+     *
+     * @generated from field: string label = 3;
+     */
+    value: string;
+    case: "label";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Where given, the request is refused unless it equals the model's.
+   *
+   * @generated from field: string fingerprint = 4;
+   */
+  fingerprint: string;
+
+  /**
+   * @generated from oneof hyperpolicy.v1.PrepareRequest.target
+   */
+  target: {
+    /**
+     * Contexts of a hyper policy, [K, C] or [C].
+     *
+     * @generated from field: hyperpolicy.v1.Tensor context = 5;
+     */
+    value: Tensor;
+    case: "context";
+  } | {
+    /**
+     * Observations of a hyper critic, [K, O] or [O].
+     *
+     * @generated from field: hyperpolicy.v1.Tensor observation = 6;
+     */
+    value: Tensor;
+    case: "observation";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * @generated from field: hyperpolicy.v1.Pinning pinning = 7;
+   */
+  pinning: Pinning;
+
+  /**
+   * As in ActRequest.
+   *
+   * @generated from field: string client_id = 8;
+   */
+  clientId: string;
+};
+
+/**
+ * Describes the message hyperpolicy.v1.PrepareRequest.
+ * Use `create(PrepareRequestSchema)` to create a new message.
+ */
+export const PrepareRequestSchema: GenMessage<PrepareRequest> = /*@__PURE__*/
+  messageDesc(file_hyperpolicy_v1_policy_service, 10);
+
+/**
+ * @generated from message hyperpolicy.v1.PrepareResponse
+ */
+export type PrepareResponse = Message<"hyperpolicy.v1.PrepareResponse"> & {
+  /**
+   * The version that the weights belong to.
+   *
+   * @generated from field: uint32 version = 1;
+   */
+  version: number;
+
+  /**
+   * Distinct contexts or observations of the request.
+   *
+   * @generated from field: uint32 count = 2;
+   */
+  count: number;
+
+  /**
+   * How many of them had to be made.
+   *
+   * @generated from field: uint32 generated_count = 3;
+   */
+  generatedCount: number;
+};
+
+/**
+ * Describes the message hyperpolicy.v1.PrepareResponse.
+ * Use `create(PrepareResponseSchema)` to create a new message.
+ */
+export const PrepareResponseSchema: GenMessage<PrepareResponse> = /*@__PURE__*/
+  messageDesc(file_hyperpolicy_v1_policy_service, 11);
 
 /**
  * @generated from message hyperpolicy.v1.ListModelsRequest
@@ -583,7 +740,7 @@ export type ListModelsRequest = Message<"hyperpolicy.v1.ListModelsRequest"> & {
  * Use `create(ListModelsRequestSchema)` to create a new message.
  */
 export const ListModelsRequestSchema: GenMessage<ListModelsRequest> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 9);
+  messageDesc(file_hyperpolicy_v1_policy_service, 12);
 
 /**
  * @generated from message hyperpolicy.v1.ListModelsResponse
@@ -602,7 +759,7 @@ export type ListModelsResponse = Message<"hyperpolicy.v1.ListModelsResponse"> & 
  * Use `create(ListModelsResponseSchema)` to create a new message.
  */
 export const ListModelsResponseSchema: GenMessage<ListModelsResponse> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 10);
+  messageDesc(file_hyperpolicy_v1_policy_service, 13);
 
 /**
  * @generated from message hyperpolicy.v1.ModelSummary
@@ -643,7 +800,7 @@ export type ModelSummary = Message<"hyperpolicy.v1.ModelSummary"> & {
  * Use `create(ModelSummarySchema)` to create a new message.
  */
 export const ModelSummarySchema: GenMessage<ModelSummary> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 11);
+  messageDesc(file_hyperpolicy_v1_policy_service, 14);
 
 /**
  * @generated from message hyperpolicy.v1.GetModelRequest
@@ -685,7 +842,7 @@ export type GetModelRequest = Message<"hyperpolicy.v1.GetModelRequest"> & {
  * Use `create(GetModelRequestSchema)` to create a new message.
  */
 export const GetModelRequestSchema: GenMessage<GetModelRequest> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 12);
+  messageDesc(file_hyperpolicy_v1_policy_service, 15);
 
 /**
  * @generated from message hyperpolicy.v1.GetModelResponse
@@ -794,7 +951,7 @@ export type GetModelResponse = Message<"hyperpolicy.v1.GetModelResponse"> & {
  * Use `create(GetModelResponseSchema)` to create a new message.
  */
 export const GetModelResponseSchema: GenMessage<GetModelResponse> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 13);
+  messageDesc(file_hyperpolicy_v1_policy_service, 16);
 
 /**
  * @generated from message hyperpolicy.v1.ContextSpec
@@ -818,7 +975,7 @@ export type ContextSpec = Message<"hyperpolicy.v1.ContextSpec"> & {
  * Use `create(ContextSpecSchema)` to create a new message.
  */
 export const ContextSpecSchema: GenMessage<ContextSpec> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 14);
+  messageDesc(file_hyperpolicy_v1_policy_service, 17);
 
 /**
  * @generated from message hyperpolicy.v1.PolicyInfo
@@ -851,7 +1008,7 @@ export type PolicyInfo = Message<"hyperpolicy.v1.PolicyInfo"> & {
  * Use `create(PolicyInfoSchema)` to create a new message.
  */
 export const PolicyInfoSchema: GenMessage<PolicyInfo> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 15);
+  messageDesc(file_hyperpolicy_v1_policy_service, 18);
 
 /**
  * @generated from message hyperpolicy.v1.CriticInfo
@@ -884,7 +1041,7 @@ export type CriticInfo = Message<"hyperpolicy.v1.CriticInfo"> & {
  * Use `create(CriticInfoSchema)` to create a new message.
  */
 export const CriticInfoSchema: GenMessage<CriticInfo> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 16);
+  messageDesc(file_hyperpolicy_v1_policy_service, 19);
 
 /**
  * @generated from message hyperpolicy.v1.Evaluation
@@ -918,7 +1075,7 @@ export type Evaluation = Message<"hyperpolicy.v1.Evaluation"> & {
  * Use `create(EvaluationSchema)` to create a new message.
  */
 export const EvaluationSchema: GenMessage<Evaluation> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 17);
+  messageDesc(file_hyperpolicy_v1_policy_service, 20);
 
 /**
  * What to answer when there is no answer in time, or the queue is full.
@@ -1017,6 +1174,47 @@ export const ReductionSchema: GenEnum<Reduction> = /*@__PURE__*/
   enumDesc(file_hyperpolicy_v1_policy_service, 1);
 
 /**
+ * What to do with weights beside making them.
+ *
+ * @generated from enum hyperpolicy.v1.Pinning
+ */
+export const Pinning = {
+  /**
+   * Nothing: they may be dropped for others, least recently used first.
+   *
+   * @generated from enum value: PINNING_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Keep them until they are unpinned or their version is gone. At most half of the cache may be pinned.
+   *
+   * @generated from enum value: PINNING_PIN = 1;
+   */
+  PIN: 1,
+
+  /**
+   * Let them be dropped again. Nothing is made.
+   *
+   * @generated from enum value: PINNING_UNPIN = 2;
+   */
+  UNPIN: 2,
+} as const;
+
+/**
+ * What to do with weights beside making them.
+ *
+ * @generated from enum hyperpolicy.v1.Pinning
+ */
+export type Pinning = (typeof Pinning)[keyof typeof Pinning] | UnknownEnum;
+
+/**
+ * Describes the enum hyperpolicy.v1.Pinning.
+ */
+export const PinningSchema: GenEnum<Pinning> = /*@__PURE__*/
+  enumDesc(file_hyperpolicy_v1_policy_service, 2);
+
+/**
  * @generated from service hyperpolicy.v1.PolicyService
  */
 export const PolicyService: GenService<{
@@ -1052,6 +1250,16 @@ export const PolicyService: GenService<{
     methodKind: "unary";
     input: typeof QGradRequestSchema;
     output: typeof QGradResponseSchema;
+  },
+  /**
+   * Generates weights ahead of the requests that will need them, and can pin them. Answers when they are there.
+   *
+   * @generated from rpc hyperpolicy.v1.PolicyService.Prepare
+   */
+  prepare: {
+    methodKind: "unary";
+    input: typeof PrepareRequestSchema;
+    output: typeof PrepareResponseSchema;
   },
   /**
    * Every model that has a version ready, by name. Cheap.
