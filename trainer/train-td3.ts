@@ -9,7 +9,7 @@ import type { PublishedPackage } from '../src/spec/package.ts';
 import type { Td3Config } from './algorithms/td3/config.ts';
 import { createTd3Learner } from './algorithms/td3/learner.ts';
 import { publishTd3 } from './algorithms/td3/publish.ts';
-import { createTracedEngine } from './engine/traced.ts';
+import { createEngine, type EngineName } from './engine/choose.ts';
 import { openRunLog } from './run/logging.ts';
 import { loadBestLearner, type OffPolicyConfig, type RunResult, trainOffPolicy } from './run/loop.ts';
 import { createProgress, type ProgressStream } from './run/progress.ts';
@@ -21,6 +21,8 @@ export type Td3RunConfig = {
   readonly loop: Omit<OffPolicyConfig, 'batchSize'>;
   /** Threads inside one operator. Results are bit-equal only for equal thread counts. */
   readonly threadCount: number;
+  /** What computes the updates; `traced` where absent. */
+  readonly engine?: EngineName;
 };
 
 export type PublishOptions = {
@@ -66,7 +68,7 @@ export async function trainTd3(options: TrainTd3Options): Promise<TrainTd3Result
   const { environment, algorithm, loop, threadCount } = config;
   const env = await createEnvironment(environment);
   const evaluationEnv = await createEnvironment(environment);
-  const engine = createTracedEngine({ threadCount });
+  const engine = await createEngine(config.engine ?? 'traced', { threadCount });
   const learner = createTd3Learner({ config: algorithm, specs: env.specs, engine, seed: loop.seed });
   const progress = createProgress({
     stream,

@@ -1,5 +1,5 @@
 /**
- * Every kernel of the registry on random shapes with fixed seeds: traced equals eager in value, gradient and
+ * Every kernel of the registry on random shapes with fixed seeds: traced equals eager (TensorFlow too, where installed) in value, gradient and
  * Hessian-vector product, and both orders meet central finite differences, accumulated in float64.
  */
 
@@ -12,9 +12,15 @@ import { createRandom } from '../../src/spec/random.ts';
 import { gradients } from '../../src/trace/gradients/index.ts';
 import { kernels } from '../../src/trace/kernels/index.ts';
 import { type TracedFunction, trace } from '../../src/trace/trace.ts';
+import { createEngine } from '../../trainer/engine/choose.ts';
+import { hasTensorflow } from '../requirements.ts';
 import { operatorCases, type Shape } from './operator-cases.ts';
 
+/** Where the functions run eagerly; the first is there always. */
+const backends = ['cpu', ...(hasTensorflow ? ['tensorflow'] : [])];
+
 beforeAll(async () => {
+  if (hasTensorflow) await createEngine('tensorflow', { threadCount: 1 });
   await tf.setBackend('cpu');
 });
 
@@ -49,14 +55,17 @@ const derivatives =
     };
   };
 
-function eagerly(fn: TracedFunction, shapes: Record<string, Shape>, data: Values): Values {
-  return tf.tidy(() => {
+function eagerly(backend: string, fn: TracedFunction, shapes: Record<string, Shape>, data: Values): Values {
+  void tf.setBackend(backend);
+  const values = tf.tidy(() => {
     const tensors = Object.fromEntries(
       Object.entries(data).map(([name, values]) => [name, tf.tensor(values, shapes[name]!)]),
     );
     const results = Object.entries(fn(tensors)).map(([name, tensor]) => [name, tensor.dataSync().slice()]);
     return Object.fromEntries(results) as unknown as tf.TensorContainer;
   }) as unknown as Values;
+  void tf.setBackend('cpu');
+  return values;
 }
 
 /** Largest difference, on the scale of the expected values. */
@@ -105,9 +114,11 @@ function trial(name: string, seed: number): void {
   };
   const label = `${name}, seed ${seed}, ${drawn.map((shape) => `[${shape}]`).join(' ')}`;
   const traced = run(data);
-  for (const [output, values] of Object.entries(eagerly(fn, shapes, data))) {
-    expect(traced[output]!.length, label).toBe(values.length);
-    expect(distance(traced[output]!, values), `${label}: traced against eager ${output}`).toBeLessThan(3e-5);
+  for (const backend of backends) {
+    for (const [output, values] of Object.entries(eagerly(backend, fn, shapes, data))) {
+      expect(traced[output]!.length, label).toBe(values.length);
+      expect(distance(traced[output]!, values), `${label}: traced against ${backend} ${output}`).toBeLessThan(3e-5);
+    }
   }
   if (check === 'gradients') {
     for (const input of names) compareWithDifferences(input, { data, names, run, traced, label });

@@ -1,0 +1,64 @@
+/** Engines by name. Optional packages are loaded only when their engine is chosen. */
+
+import { failedPrecondition, invalidArgument } from '../../src/spec/errors.ts';
+import { registerGradients } from '../../src/trace/gradients/index.ts';
+import { createEagerEngine } from './eager.ts';
+import type { Engine } from './engine.ts';
+import { createTracedEngine } from './traced.ts';
+
+/** `traced` compiles to ONNX; the others run operation by operation, on TensorFlow or in plain JavaScript. */
+export const engineNames = ['traced', 'tensorflow', 'cpu'] as const;
+export type EngineName = (typeof engineNames)[number];
+
+/** Packages that bring the `tensorflow` backend, best first. */
+const tensorflowPackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'];
+
+/**
+ * The engine of that name.
+ * @param threadCount threads inside one operator, for `traced`; TensorFlow decides for itself
+ * @throws HyperpolicyError invalid_argument for an unknown name; failed_precondition where its package is missing or does not load
+ */
+export async function createEngine(
+  name: EngineName,
+  { threadCount }: { readonly threadCount: number },
+): Promise<Engine> {
+  if (name === 'traced') return createTracedEngine({ threadCount });
+  if (name === 'cpu') {
+    await import('@tensorflow/tfjs-backend-cpu');
+    return createEagerEngine('cpu');
+  }
+  if (name === 'tensorflow') {
+    await loadTensorflow();
+    return createEagerEngine('tensorflow');
+  }
+  throw invalidArgument({ where: 'engine', expected: `one of ${engineNames.join(', ')}`, actual: `"${name}"` });
+}
+
+async function loadTensorflow(): Promise<void> {
+  for (const packageName of tensorflowPackages) {
+    try {
+      await import(packageName);
+    } catch (cause) {
+      if (isAbsent(cause, packageName)) continue;
+      throw missing(`${packageName} that does not load: ${(cause as Error).message.split('\n')[0]}`, cause);
+    }
+    // The package registers tfjs's own gradients, which are wrong to second order, over ours.
+    registerGradients();
+    return;
+  }
+  throw missing('neither');
+}
+
+const isAbsent = (cause: unknown, packageName: string): boolean =>
+  (cause as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND' && (cause as Error).message.includes(packageName);
+
+const missing = (actual: string, cause?: unknown) =>
+  failedPrecondition({
+    where: 'engine "tensorflow"',
+    expected: `${tensorflowPackages.join(' or ')} to be installed`,
+    actual,
+    remedy:
+      'Install it with npm install --no-save --ignore-scripts=false @tensorflow/tfjs-node@4.22.0, or with ' +
+      'deploy/tensorflow/install.sh where its download is blocked',
+    cause,
+  });
