@@ -152,7 +152,10 @@ function addSeed(response: ActResponseInit, { seed }: Draw): void {
 }
 
 /** Clips to the bounds of the spec, in place. @throws Error where the policy gives a value that is not finite */
-function clipActions(action: Float32Array, { actionLow, actionHigh, actionSize, model, version }: ServedVersion): void {
+export function clipActions(
+  action: Float32Array,
+  { actionLow, actionHigh, actionSize, model, version }: ServedVersion,
+): void {
   for (let i = 0; i < action.length; i++) {
     const value = action[i]!;
     if (value - value !== 0)

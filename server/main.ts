@@ -1,30 +1,21 @@
 /** The server as a whole: opens the store, wires the methods, listens, and stops in order. */
 
 import pino, { type Logger } from 'pino';
-import { Health as HealthService } from '../src/gen/grpc/health/v1/health_pb.ts';
-import { AdminService } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { createActAnswerer } from './act.ts';
-import { createActStreamHandler } from './act-stream.ts';
-import { type Admin, createAdmin, type ModelStatusInit } from './admin.ts';
+import { GRPCInferenceService } from '../src/gen/inference/grpc_predict_v2_pb.ts';
+import { createAdmin } from './admin.ts';
 import { type ComputePool, createComputePool } from './compute-pool.ts';
 import { parseServerConfig, type ServerConfig, type ServerSettings } from './config.ts';
 import { createContextCache } from './context-cache.ts';
 import { measureEventLoopDelay } from './event-loop-delay.ts';
 import { createExecutor } from './executors.ts';
 import { listenGrpc } from './grpc.ts';
-import { describeStatus, type GrpcMethod, type MethodDeps } from './grpc-call.ts';
-import { bidiStreamMethod, type OpenStreams, serverStreamMethod } from './grpc-streams.ts';
-import { unaryMethod } from './grpc-unary.ts';
-import { createHealth, type Health } from './health.ts';
-import { createHeldActions } from './held-actions.ts';
+import type { OpenStreams } from './grpc-streams.ts';
+import { createHealth } from './health.ts';
+import { adminMethods, servingMethods } from './methods.ts';
 import { createMetrics } from './metrics.ts';
 import { listenMetrics } from './metrics-http.ts';
 import { type ModelStore, openModelStore } from './model-store.ts';
-import { createGetModelHandler, createListModelsHandler } from './models.ts';
-import { createPrepareHandler } from './prepare.ts';
-import { createQGradHandler } from './q-grad.ts';
-import type { Call } from './rpc.ts';
 
 export type RunningServer = {
   readonly config: ServerConfig;
@@ -60,7 +51,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
     queueRowCount: () => pool?.queueRowCount ?? 0,
     versions: () => models?.list().flatMap(({ versions }) => versions) ?? [],
   });
-  const health = createHealth([PolicyService.typeName]);
+  const health = createHealth([PolicyService.typeName, GRPCInferenceService.typeName]);
   let draining = false;
   let listening = false;
 
@@ -99,10 +90,8 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
     });
     const deps = { config, metrics, log: logger, gate };
     const openStreams: OpenStreams = new Set();
-    const listener = await listenGrpc(
-      methodsOf({ models, health, deps, openStreams, eventLoopDelayUs: delay.meanUs }),
-      config,
-    );
+    const sources = { models, health, deps, openStreams, eventLoopDelayUs: delay.meanUs };
+    const listener = await listenGrpc(servingMethods(sources), config);
     const adminListener =
       config.adminPort === null
         ? undefined
@@ -155,53 +144,4 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
     delay.stop();
     throw error;
   }
-}
-
-type MethodSources = {
-  readonly models: ModelStore;
-  readonly health: Health;
-  readonly deps: MethodDeps;
-  readonly openStreams: OpenStreams;
-  readonly eventLoopDelayUs: () => number;
-};
-
-function methodsOf({ models, health, deps, openStreams, eventLoopDelayUs }: MethodSources): GrpcMethod[] {
-  const { config, metrics, log } = deps;
-  const { act, actStream, qGrad, prepare, listModels, getModel } = PolicyService.method;
-  const { check, list, watch } = HealthService.method;
-  const common = { config, eventLoopDelayUs };
-  const answer = createActAnswerer({
-    ...common,
-    held: createHeldActions({ countMax: config.heldActionCountMax }),
-    onRows: metrics.rows('Act'),
-    onFallback: metrics.fallback,
-  });
-  const describe = (error: unknown, call: Call) => describeStatus(error, 'ActStream', call, log);
-  return [
-    unaryMethod(act, (request, call) => answer(models.resolve('Act', request), request, call), deps),
-    bidiStreamMethod(actStream, createActStreamHandler({ models, config, answer, describe }), { ...deps, openStreams }),
-    unaryMethod(qGrad, createQGradHandler({ ...common, models, onRows: metrics.rows('QGrad') }), deps),
-    unaryMethod(prepare, createPrepareHandler({ models, config }), deps),
-    unaryMethod(listModels, createListModelsHandler(models), deps),
-    unaryMethod(getModel, createGetModelHandler(models), deps),
-    unaryMethod(check, ({ service }) => ({ status: health.check(service) }), deps),
-    unaryMethod(list, () => ({ statuses: health.list() }), deps),
-    serverStreamMethod(
-      watch,
-      ({ service }, { send, end }) => health.watch(service, { tell: (status) => send({ status }), end }),
-      deps,
-    ),
-  ];
-}
-
-function adminMethods(admin: Admin, deps: MethodDeps): GrpcMethod[] {
-  const { loadVersion, unloadVersion, setLabel, setTraffic, rollback } = AdminService.method;
-  const answered = async (status: Promise<ModelStatusInit>) => ({ status: await status });
-  return [
-    unaryMethod(loadVersion, (request) => answered(admin.loadVersion(request)), deps),
-    unaryMethod(unloadVersion, (request) => answered(admin.unloadVersion(request)), deps),
-    unaryMethod(setLabel, (request) => answered(admin.setLabel(request)), deps),
-    unaryMethod(setTraffic, (request) => answered(admin.setTraffic(request)), deps),
-    unaryMethod(rollback, (request) => answered(admin.rollback(request)), deps),
-  ];
 }

@@ -1,0 +1,133 @@
+/** Which methods are served on which port: handlers wired to gRPC. */
+
+import type { DescService } from '@bufbuild/protobuf';
+import { Health as HealthService } from '../src/gen/grpc/health/v1/health_pb.ts';
+import { ServerReflection } from '../src/gen/grpc/reflection/v1/reflection_pb.ts';
+import { AdminService } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
+import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { GRPCInferenceService, type ModelInferRequest } from '../src/gen/inference/grpc_predict_v2_pb.ts';
+import { createActAnswerer } from './act.ts';
+import { createActStreamHandler } from './act-stream.ts';
+import type { Admin, ModelStatusInit } from './admin.ts';
+import { describeStatus, type GrpcMethod, type MethodDeps } from './grpc-call.ts';
+import { bidiStreamMethod, type OpenStreams, serverStreamMethod } from './grpc-streams.ts';
+import { unaryMethod } from './grpc-unary.ts';
+import type { Health } from './health.ts';
+import { createHeldActions } from './held-actions.ts';
+import { createKserve } from './kserve.ts';
+import type { ModelStore } from './model-store.ts';
+import { createGetModelHandler, createListModelsHandler } from './models.ts';
+import { createOrderedStream } from './ordered-stream.ts';
+import { createPrepareHandler } from './prepare.ts';
+import { createQGradHandler } from './q-grad.ts';
+import { createReflection } from './reflection.ts';
+import type { Call } from './rpc.ts';
+
+export type MethodSources = {
+  readonly models: ModelStore;
+  readonly health: Health;
+  readonly deps: MethodDeps;
+  readonly openStreams: OpenStreams;
+  readonly eventLoopDelayUs: () => number;
+};
+
+/** The methods of the serving port. */
+export function servingMethods(sources: MethodSources): GrpcMethod[] {
+  return [
+    ...policyMethods(sources),
+    ...inferenceMethods(sources),
+    ...healthMethods(sources),
+    ...reflectionMethods(sources, [PolicyService, GRPCInferenceService, HealthService, ServerReflection]),
+  ];
+}
+
+function policyMethods({ models, deps, openStreams, eventLoopDelayUs }: MethodSources): GrpcMethod[] {
+  const { config, metrics, log } = deps;
+  const { act, actStream, qGrad, prepare, listModels, getModel } = PolicyService.method;
+  const common = { config, eventLoopDelayUs };
+  const answer = createActAnswerer({
+    ...common,
+    held: createHeldActions({ countMax: config.heldActionCountMax }),
+    onRows: metrics.rows('Act'),
+    onFallback: metrics.fallback,
+  });
+  const describe = (error: unknown, call: Call) => describeStatus(error, 'ActStream', call, log);
+  return [
+    unaryMethod(act, (request, call) => answer(models.resolve('Act', request), request, call), deps),
+    bidiStreamMethod(actStream, createActStreamHandler({ models, config, answer, describe }), { ...deps, openStreams }),
+    unaryMethod(qGrad, createQGradHandler({ ...common, models, onRows: metrics.rows('QGrad') }), deps),
+    unaryMethod(prepare, createPrepareHandler({ models, config }), deps),
+    unaryMethod(listModels, createListModelsHandler(models), deps),
+    unaryMethod(getModel, createGetModelHandler(models), deps),
+  ];
+}
+
+function inferenceMethods({ models, health, deps, openStreams }: MethodSources): GrpcMethod[] {
+  const { config, log } = deps;
+  const kserve = createKserve({ models, config });
+  const { serverLive, serverReady, modelReady, serverMetadata, modelMetadata, modelInfer, modelStreamInfer } =
+    GRPCInferenceService.method;
+  const streamed = async (request: ModelInferRequest, call: Call) => {
+    try {
+      return { inferResponse: await kserve.infer(request, call) };
+    } catch (error) {
+      return {
+        errorMessage: describeStatus(error, 'ModelStreamInfer', call, log).text,
+        inferResponse: { id: request.id },
+      };
+    }
+  };
+  return [
+    unaryMethod(serverLive, () => ({ live: true }), deps),
+    unaryMethod(serverReady, () => ({ ready: health.serving }), deps),
+    unaryMethod(modelReady, ({ name, version }) => ({ ready: kserve.isReady(name, version) }), deps),
+    unaryMethod(serverMetadata, () => ({ name: 'hyperpolicy', version: '0.1.0', extensions: [] }), deps),
+    unaryMethod(modelMetadata, ({ name, version }) => kserve.metadata(name, version), deps),
+    unaryMethod(modelInfer, (request, call) => kserve.infer(request, call), deps),
+    bidiStreamMethod(
+      modelStreamInfer,
+      (sink) => createOrderedStream({ sink, answer: streamed, pendingCountMax: config.streamRequestCountMax }),
+      { ...deps, openStreams },
+    ),
+  ];
+}
+
+/** The methods of the admin port. */
+export function adminMethods(admin: Admin, deps: MethodDeps): GrpcMethod[] {
+  const { loadVersion, unloadVersion, setLabel, setTraffic, rollback } = AdminService.method;
+  const answered = async (status: Promise<ModelStatusInit>) => ({ status: await status });
+  return [
+    unaryMethod(loadVersion, (request) => answered(admin.loadVersion(request)), deps),
+    unaryMethod(unloadVersion, (request) => answered(admin.unloadVersion(request)), deps),
+    unaryMethod(setLabel, (request) => answered(admin.setLabel(request)), deps),
+    unaryMethod(setTraffic, (request) => answered(admin.setTraffic(request)), deps),
+    unaryMethod(rollback, (request) => answered(admin.rollback(request)), deps),
+  ];
+}
+
+function healthMethods({ health, deps }: MethodSources): GrpcMethod[] {
+  const { check, list, watch } = HealthService.method;
+  return [
+    unaryMethod(check, ({ service }) => ({ status: health.check(service) }), deps),
+    unaryMethod(list, () => ({ statuses: health.list() }), deps),
+    serverStreamMethod(
+      watch,
+      ({ service }, { send, end }) => health.watch(service, { tell: (status) => send({ status }), end }),
+      deps,
+    ),
+  ];
+}
+
+/** Reflection under its name of today and the one before, which older tools ask for; the messages are the same. */
+function reflectionMethods({ deps, openStreams }: MethodSources, services: readonly DescService[]): GrpcMethod[] {
+  const reflect = createReflection(services);
+  const method = ServerReflection.method.serverReflectionInfo;
+  const former = { ...method, parent: { ...method.parent, typeName: 'grpc.reflection.v1alpha.ServerReflection' } };
+  return [method, former].map((one) =>
+    bidiStreamMethod(
+      one,
+      (sink) => createOrderedStream({ sink, answer: async (request) => reflect(request), pendingCountMax: 16 }),
+      { ...deps, openStreams },
+    ),
+  );
+}
