@@ -8,7 +8,7 @@ import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_thread
 import { HyperpolicyError } from '../../src/spec/errors.ts';
 import { openRows, type RowOptions, type Rows, stepRows } from './rows.ts';
 import { controlSlot, type SharedBatch } from './shared-batch.ts';
-import { waitWhile } from './wait.ts';
+import { createWaiter } from './wait.ts';
 import type { WorkerData, WorkerFailure } from './worker.ts';
 import { workerFile } from './worker-file.ts';
 
@@ -63,6 +63,7 @@ export async function createTeam(
     throw error;
   }
   for (const { thread } of workers) thread.unref();
+  const waiter = createWaiter(spinMs);
   let order = 0;
 
   return {
@@ -79,7 +80,7 @@ export async function createTeam(
       for (let done = 0; done < environmentCount; ) {
         done = Atomics.load(control, controlSlot.done);
         if (done === environmentCount) break;
-        if (waitWhile(control, controlSlot.done, done, { spinMs, timeoutMs: answerTimeoutMs }) === done) {
+        if (waiter.while(control, controlSlot.done, done, answerTimeoutMs) === done) {
           throw new Error(`rollout: expected ${environmentCount} rows within ${answerTimeoutMs} ms, got ${done}`);
         }
       }

@@ -4,7 +4,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { HyperpolicyError } from '../../src/spec/errors.ts';
 import { openRows, type RowOptions, type Rows, stepRows } from './rows.ts';
 import { type BatchSizes, controlSlot, shareBatch } from './shared-batch.ts';
-import { waitWhile } from './wait.ts';
+import { createWaiter } from './wait.ts';
 
 export type WorkerData = {
   readonly sizes: BatchSizes;
@@ -44,8 +44,9 @@ async function main({ sizes, memory, rows: options, first, spinMs, port }: Worke
     port.postMessage(describeFailure(error));
     Atomics.add(control, controlSlot.failed, 1);
   };
+  const waiter = createWaiter(spinMs);
   for (let order = 0; ; ) {
-    order = waitWhile(control, controlSlot.order, order, { spinMs });
+    order = waiter.while(control, controlSlot.order, order);
     stepRows(batch, rows, { first, order, fail });
   }
 }
