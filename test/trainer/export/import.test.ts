@@ -74,9 +74,6 @@ const rowsOf =
 const actionsIn = (golden: PolicyCase): number[] =>
   golden.case === 'pearl_hyper_policy' ? golden.mu.map(Math.tanh) : [...golden.mu];
 
-/** QGrad has no context yet. */
-const served = referenceCases.filter(([, golden]) => golden.case !== 'pearl_hyper_critic');
-
 const narrow = referenceCases.find(([name]) => name === 'sa-hyper-critic-narrow')![1];
 
 describe('a state dict of the reference, served', () => {
@@ -84,11 +81,11 @@ describe('a state dict of the reference, served', () => {
   let address: string;
 
   beforeAll(async () => {
-    for (const [model, golden] of served) await importNetwork(optionsOf(model, golden));
+    for (const [model, golden] of referenceCases) await importNetwork(optionsOf(model, golden));
     ({ client, address } = await startTestServer([], { store: directory }, afterAll));
   }, 300_000);
 
-  test.each(served)('%s gives the reference outputs', async (model, golden) => {
+  test.each(referenceCases)('%s gives the reference outputs', async (model, golden) => {
     const rows = rowsOf(golden);
     if (!isCriticCase(golden)) {
       const { action } = await client.act({ model, observation: rows('observation'), context: rows('context') });
@@ -104,6 +101,26 @@ describe('a state dict of the reference, served', () => {
     });
     expectClose(q.values, golden.q);
     expectClose(dqDa.values, golden.dq_da);
+  });
+
+  test('a critic with a context wants it, one for all rows or one each; the others do not', async () => {
+    const [model, golden] = referenceCases.find(([name]) => name === 'pearl-hyper-critic')!;
+    const rows = rowsOf(golden);
+    const request = { model, observation: rows('observation'), action: rows('action') };
+    await expect(client.qGrad(request)).rejects.toThrow('QGrad context: expected a tensor');
+    await expect(client.qGrad({ ...request, context: rows('context').slice(1) })).rejects.toThrow(
+      'QGrad context: expected one row, or one per action (3), got 2 rows',
+    );
+    await expect(client.qGrad({ ...request, contextHandle: 'x' })).rejects.toThrow(
+      'QGrad context_handle: expected a handle that this server holds, got an unknown or expired one',
+    );
+    const one = await client.qGrad({ ...request, context: rows('context')[0]! });
+    const each = await client.qGrad({ ...request, context: rows('context').map(() => rows('context')[0]!) });
+    expect(one.q.values).toEqual(each.q.values);
+    const plain = { model: 'sa-hyper-critic-narrow', observation: [0, 0, 0, 0], action: [0, 0] };
+    await expect(client.qGrad({ ...plain, context: [1] })).rejects.toThrow(
+      'QGrad context: expected none: the critic of model "sa-hyper-critic-narrow" takes no context, got one',
+    );
   });
 
   test('from the command line: import, qgrad', async () => {
