@@ -1,93 +1,121 @@
 /**
- * The engine alone, in one process: the paper-size SA-Hyper critic (17 observations, 6 actions, 8.5 M parameters), and a
- * dynamic network as the server runs it. `_t1` and `_t2` are one and two threads; the plain key is two.
+ * The engine, in one process: training steps of the paper-size networks, second-order products, and a dynamic network as the
+ * server runs it; with `--reference PYTHON` alternating with PyTorch on networks of the same size. `_t1` and `_t2` are one and two
+ * threads; the plain key is two. A `_floor_ms` is the step's arithmetic at the speed of a large matrix product in the same run.
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { createCritic } from '../../src/nn/critics/registry.ts';
 import { dynamic } from '../../src/nn/hyper/dynamic.ts';
-import { initialise, shapesOf } from '../../src/nn/parameters.ts';
+import { createBuilder } from '../../src/onnx/builder.ts';
 import { compile } from '../../src/onnx/compile.ts';
-import { floatTensor, indexTensor } from '../../src/onnx/session.ts';
-import { createTrainable } from '../../src/optim/trainable.ts';
+import { encode } from '../../src/onnx/encode.ts';
+import { matMul } from '../../src/onnx/ops/matmul.ts';
+import { floatTensor, indexTensor, openSession } from '../../src/onnx/session.ts';
 import { createRandom } from '../../src/spec/random.ts';
-import { valueAndGradients } from '../../src/trace/differentiate.ts';
 import { trace } from '../../src/trace/trace.ts';
-import { boundGradients, boundParameters } from '../../trainer/engine/engine.ts';
-import { createTracedEngine } from '../../trainer/engine/traced.ts';
+import {
+  actionSize,
+  type Case,
+  countingEngine,
+  criticForward,
+  criticTrain,
+  hessianVector,
+  observationSize,
+  td3,
+} from './engine-cases.ts';
 import type { BenchOptions } from './main.ts';
 import { medianMs, report } from './measure.ts';
+import { startTorch, type Torch, type TorchCase } from './torch.ts';
 
-const observationSize = 17;
-const actionSize = 6;
+type Figures = Record<string, number>;
 
-export async function run({ json }: BenchOptions): Promise<void> {
-  const figures: Record<string, number> = {};
-  for (const threadCount of [1, 2]) {
-    const suffix = `_t${threadCount}`;
-    const { forwardBackward, forward, adam } = criticTimes(threadCount);
-    figures[`critic_b256_forward_backward_ms${suffix}`] = forwardBackward;
-    figures[`critic_b1_forward_ms${suffix}`] = forward;
-    figures.critic_b256_adam_ms = adam;
+/** Rounds of alternation with the reference, and seconds of each side in one. Short, so that a neighbour's work meets both. */
+const rounds = 8;
+const secondsPerSide = 0.8;
+
+/** Multiply-adds of the critic's parameters for one row: 8.54 M, forward once, backward twice. */
+const criticGflop = (batch: number) => (3 * 2 * 8.54e6 * batch) / 1e9;
+
+export async function run({ json, reference }: BenchOptions): Promise<void> {
+  const figures: Figures = {};
+  const torch = reference === undefined ? undefined : startTorch(reference);
+  for (const threads of [1, 2]) {
+    const engine = countingEngine(threads, figures);
+    const peak = productPeak(threads);
+    figures[`product_gflops_t${threads}`] = peak;
+    const measure = { torch, figures, threads };
+    for (const batch of [256, 100]) {
+      const step = criticTrain(engine, batch);
+      await compare({ ...measure, key: `critic_b${batch}_train`, step, against: ['critic_train', batch] });
+      figures[`critic_b${batch}_train_floor_ms_t${threads}`] = (1000 * criticGflop(batch)) / peak;
+      if (batch === 256) figures.critic_b256_adam_ms = medianMs(step.adam).median;
+      step.dispose();
+    }
+    await timed(measure, 'critic_b1_forward', criticForward(engine, 1), ['critic_forward', 1]);
+    await timed(measure, 'td3_step', td3(engine, 'sa-hyper', 100), ['td3', 100]);
+    await timed(measure, 'td3_mlp_step', td3(engine, 'mlp-standard', 100), ['td3_mlp', 100]);
+    await timed(measure, 'hvp', hessianVector(engine, { inner: false, rows: 4000 }), ['hvp', 4000]);
+    await timed(measure, 'hvp_inner', hessianVector(engine, { inner: true, rows: 4000 }), ['hvp_inner', 4000]);
   }
-  figures.critic_b256_forward_backward_ms = figures.critic_b256_forward_backward_ms_t2!;
-  figures.critic_b1_forward_ms = figures.critic_b1_forward_ms_t2!;
+  await torch?.close();
+  for (const [key, value] of Object.entries(figures)) {
+    if (key.endsWith('_t2')) figures[key.slice(0, -'_t2'.length)] = value;
+  }
+  figures.trace_ms = figures.critic_trace_ms!;
   figures.act_dynamic_b1_us = dynamicTime(1);
   figures.act_dynamic_b64_us = dynamicTime(64);
+  figures.peak_memory_mib = process.resourceUsage().maxRSS / 1024;
   report(figures, json);
 }
 
-function criticTimes(threadCount: number): { forwardBackward: number; forward: number; adam: number } {
-  const batch = 256;
-  const { member } = createCritic({ architecture: 'sa-hyper' }, { observationSize, actionSize, ensembleSize: 1 });
-  const shapes = shapesOf(member.specs);
-  const trainable = createTrainable({ shapes, learningRate: 5e-5, target: false });
-  const random = createRandom(1);
-  initialise(member.specs, trainable.parameters, random);
-  const normals = (size: number) => {
-    const data = new Float32Array(size);
-    random.fillNormal(data);
-    return data;
-  };
-  const inputs = (rows: number) => ({
-    ...boundParameters('critic', trainable.parameters, shapes),
-    observation: { shape: [rows, observationSize], data: normals(rows * observationSize) },
-    action: { shape: [rows, actionSize], data: normals(rows * actionSize) },
-  });
-  const parametersOf = (tensors: Readonly<Record<string, tf.Tensor>>) =>
-    Object.fromEntries(Object.keys(shapes).map((name) => [name, tensors[`critic.${name}`]!]));
-  const engine = createTracedEngine({ threadCount });
-  const step = engine.compile({
-    name: 'forward-backward',
-    inputs: { ...inputs(batch), target: { shape: [batch], data: normals(batch) } },
-    outputs: { loss: new Float32Array(1), ...boundGradients('d', trainable.gradients) },
-    fn: ({ observation, action, target, ...parameters }) => {
-      const { value, gradients } = valueAndGradients(
-        (variables) =>
-          tf.mean(
-            tf.squaredDifference(member.q(variables, observation as tf.Tensor2D, action as tf.Tensor2D), target!),
-          ),
-        parametersOf(parameters),
-      );
-      return { loss: value, ...Object.fromEntries(Object.entries(gradients).map(([name, d]) => [`d.${name}`, d])) };
-    },
-  });
-  const single = engine.compile({
-    name: 'forward',
-    inputs: inputs(1),
-    outputs: { q: new Float32Array(1) },
-    fn: ({ observation, action, ...parameters }) => ({
-      q: member.q(parametersOf(parameters), observation as tf.Tensor2D, action as tf.Tensor2D),
-    }),
-  });
-  const times = {
-    forwardBackward: medianMs(() => step.run(), { seconds: 5 }).median,
-    forward: medianMs(() => single.run()).median,
-    adam: medianMs(() => trainable.adam.step()).median,
-  };
+type Measure = { readonly torch: Torch | undefined; readonly figures: Figures; readonly threads: number };
+
+async function timed(measure: Measure, key: string, step: Case, against: [TorchCase, number]): Promise<void> {
+  await compare({ ...measure, key, step, against });
   step.dispose();
-  single.dispose();
-  return times;
+}
+
+/**
+ * Times a step, by turns with the reference where there is one. A figure is the median of the quietest round, which a machine with
+ * neighbours disturbs least.
+ */
+async function compare({
+  torch,
+  figures,
+  threads,
+  key,
+  step,
+  against: [name, batch],
+}: Measure & { key: string; step: Case; against: [TorchCase, number] }): Promise<void> {
+  const [ours, theirs]: [number[], number[]] = [[], []];
+  for (let round = 0; round < rounds; round++) {
+    ours.push(medianMs(step.run, { seconds: secondsPerSide }).median);
+    if (torch === undefined) continue;
+    theirs.push(await torch.time(name, batch, threads, secondsPerSide));
+  }
+  const suffix = `_t${threads}`;
+  figures[`${key}_ms${suffix}`] = Math.min(...ours);
+  if (torch === undefined) return;
+  figures[`torch_${key}_ms${suffix}`] = Math.min(...theirs);
+  figures[`${key}_ratio${suffix}`] = Math.min(...ours) / Math.min(...theirs);
+}
+
+/** GFLOP/s of a [1024, 1024] product: what the arithmetic of a step could reach. */
+function productPeak(threadCount: number): number {
+  const size = 1024;
+  const g = createBuilder();
+  const [a, b] = ['a', 'b'].map((name) => g.input(name, 'float32', [size, size]));
+  const graph = g.finish('product', [{ name: 'y', value: matMul(g, a!, b!) }]);
+  const session = openSession(encode(graph), { threadCount, spinning: threadCount > 1 });
+  const matrix = floatTensor(new Float32Array(size * size).fill(0.5), [size, size]);
+  const y = floatTensor(new Float32Array(size * size), [size, size]);
+  const times = Array.from(
+    { length: rounds },
+    () => medianMs(() => session.run({ a: matrix, b: matrix }, { y }), { seconds: 0.3 }).median,
+  );
+  const ms = Math.min(...times);
+  session.dispose();
+  return (2 * size ** 3) / ms / 1e6;
 }
 
 /** One run of a generated dynamic network [rows, 17] -> 256 -> 6 with one context, in microseconds. */

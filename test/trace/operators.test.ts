@@ -15,6 +15,7 @@ import { type TracedFunction, trace } from '../../src/trace/trace.ts';
 import { createEngine } from '../../trainer/engine/choose.ts';
 import { hasTensorflow } from '../requirements.ts';
 import { operatorCases, type Shape } from './operator-cases.ts';
+import { derivatives } from './operator-graphs.ts';
 
 /** Where the functions run eagerly; the first is there always. */
 const backends = ['cpu', ...(hasTensorflow ? ['tensorflow'] : [])];
@@ -29,31 +30,6 @@ const trialCount = 4;
 const step = 2 ** -7;
 
 type Values = Record<string, Float32Array>;
-
-/** y, and of L = sum(c (y + y^2 / 2)) + sum(x^2) / 2 the gradient and the product of its Hessian with fixed vectors. */
-const derivatives =
-  (f: (...x: tf.Tensor[]) => tf.Tensor, names: readonly string[]): TracedFunction =>
-  (inputs) => {
-    const x = names.map((name) => inputs[name]!);
-    const value = f(...x);
-    const weights = inputs.c!;
-    const gradientsOf = (...v: tf.Tensor[]) =>
-      tf.grads((...w: tf.Tensor[]) => {
-        const y = f(...w);
-        const own = w.map((input) => tf.mul(tf.sum(tf.square(input)), 0.5));
-        return tf.addN([tf.sum(tf.mul(weights, tf.add(y, tf.mul(tf.square(y), 0.5)))), ...own]);
-      })(v);
-    const first = gradientsOf(...x);
-    const along = (...v: tf.Tensor[]) =>
-      tf.addN(gradientsOf(...v).map((gradient, i) => tf.sum(tf.mul(gradient, inputs[`v.${names[i]}`]!))));
-    const second = tf.grads(along)(x);
-    return {
-      value,
-      ...Object.fromEntries(
-        names.flatMap((name, i) => [[`d.${name}`, first[i]!] as const, [`h.${name}`, second[i]!] as const]),
-      ),
-    };
-  };
 
 function eagerly(backend: string, fn: TracedFunction, shapes: Record<string, Shape>, data: Values): Values {
   void tf.setBackend(backend);
@@ -74,7 +50,7 @@ function distance(actual: ArrayLike<number>, expected: ArrayLike<number>): numbe
   return Math.max(0, ...Array.from(expected, (value, i) => Math.abs(actual[i]! - value))) / scale;
 }
 
-/** L of {@link derivatives} in float64. */
+/** L of `derivatives` in float64. */
 const lossOf = (y: Float32Array, c: Float32Array, x: readonly Float32Array[]): number =>
   dot(
     Array.from(y, (value) => value + value ** 2 / 2),

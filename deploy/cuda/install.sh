@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Brings ONNX Runtime's CUDA provider beside onnxruntime-node's library, from the PyPI wheel of the same version, with the CUDA and
+# cuDNN libraries that it needs. Afterwards `--device cuda` works where the NVIDIA driver is there.
+#
+#   deploy/cuda/install.sh [FOLDER]    FOLDER holds NVIDIA's libraries, about 3 GB; node_modules/.cuda unless given
+#
+# Run it in the project's root, after npm ci. Needs python3 with pip. It prints the LD_LIBRARY_PATH to set.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+version=$(node -p "require('onnxruntime-node/package.json').version")
+target=node_modules/onnxruntime-node/bin/napi-v6/linux/x64
+folder=$(realpath -m "${1:-node_modules/.cuda}")
+# What the provider links: CUDA 13 and cuDNN 9.
+cuda_wheels=("nvidia-cublas==13.*" "nvidia-cuda-runtime==13.*" "nvidia-cufft==12.*" "nvidia-curand==10.*"
+  "nvidia-cuda-nvrtc==13.*" "nvidia-nvjitlink==13.*" "nvidia-cudnn-cu13==9.*")
+
+if [ ! -f "$target/libonnxruntime.so.1" ]; then
+  echo "install.sh: expected $target/libonnxruntime.so.1, got no file. Run npm ci first, on Linux x64" >&2
+  exit 1
+fi
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# The wheel's Python does not matter: only its libraries are used.
+fetch() {
+  python3 -m pip download --quiet --no-deps --only-binary=:all: --dest "$scratch" \
+    --python-version 3.11 --implementation cp --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
+    --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 "$@"
+}
+fetch "onnxruntime-gpu==$version" "${cuda_wheels[@]}"
+for wheel in "$scratch"/*.whl; do
+  python3 -m zipfile -e "$wheel" "$scratch/unpacked"
+done
+
+cp "$scratch"/unpacked/onnxruntime/capi/libonnxruntime_providers_{shared,cuda}.so "$target/"
+mkdir -p "$folder"
+find "$scratch/unpacked/nvidia" -name '*.so*' -exec mv -t "$folder" {} +
+
+# A library that is still missing, but for the driver's own, is an error here and not at the first request.
+missing=$(LD_LIBRARY_PATH="$folder" ldd "$target/libonnxruntime_providers_cuda.so" | grep 'not found' | grep -v 'libcuda.so.1' || true)
+if [ -n "$missing" ]; then
+  echo "install.sh: expected every library of the CUDA provider, got none for:" >&2
+  echo "$missing" >&2
+  exit 1
+fi
+echo "export LD_LIBRARY_PATH=$folder\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"

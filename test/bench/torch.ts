@@ -1,0 +1,39 @@
+/** The PyTorch process of the engine bench: one line of JSON asked, one answered. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+export type TorchCase = 'critic_train' | 'critic_forward' | 'td3' | 'td3_mlp' | 'hvp' | 'hvp_inner';
+
+export type Torch = {
+  /** Median milliseconds of a step; the first call of a case builds it. */
+  time(name: TorchCase, batch: number, threads: number, seconds: number): Promise<number>;
+  close(): Promise<void>;
+};
+
+/** @param python an interpreter with torch installed */
+export function startTorch(python: string): Torch {
+  // Compiled benches run from dist/; the script stays in the source tree.
+  const script = fileURLToPath(new URL('test/bench/torch-reference.py', root()));
+  const child: ChildProcess = spawn(python, [script], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  return {
+    async time(name, batch, threads, seconds) {
+      child.stdin!.write(`${JSON.stringify({ case: name, batch, threads, seconds })}\n`);
+      const { value, done } = await lines.next();
+      if (done === true) throw new Error(`${python}: expected an answer for ${name}, got the end of its output`);
+      return (JSON.parse(value) as { ms: number }).ms;
+    },
+    async close() {
+      child.stdin!.end();
+      if (child.exitCode === null) await once(child, 'exit');
+    },
+  };
+}
+
+function root(): URL {
+  const here = new URL('../../', import.meta.url);
+  return here.pathname.endsWith('/dist/') ? new URL('../', here) : here;
+}
