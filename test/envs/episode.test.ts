@@ -2,7 +2,9 @@
 
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Env, EnvState } from '../../src/envs/env.ts';
+import { halfCheetahModel } from '../../src/envs/models/half-cheetah.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
+import { openSimulator } from '../../src/envs/simulator.ts';
 
 let env: Env;
 beforeEach(async () => {
@@ -58,6 +60,18 @@ it('runs normally again after a reset or a restore', () => {
   expect(env.step(zero).observation).toEqual(expected);
   env.restore(withSpeed(good, 1e200));
   expect(env.step(zero).diverged).toBe(true);
+});
+
+it('gives its memory back when disposed', async () => {
+  const memoryAfter = async (count: number) => {
+    for (let i = 0; i < count; i++) (await openSimulator(halfCheetahModel(), { ownModel: true })).dispose();
+    const simulator = await openSimulator(halfCheetahModel());
+    const { byteLength } = simulator.qpos.buffer;
+    simulator.dispose();
+    return byteLength;
+  };
+  const early = await memoryAfter(10);
+  expect(await memoryAfter(60)).toBe(early);
 });
 
 it('keeps its views when the simulator memory grows in the middle of an episode', async () => {
