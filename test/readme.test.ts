@@ -102,7 +102,7 @@ test('the TypeScript program runs', async () => {
   await writeFile(file, `${program}\nconsole.log(action.shape.join(), dqDa.shape.join(), q.shape.join(), version);\n`);
   try {
     const { stdout } = await promisify(execFile)(process.execPath, [file]);
-    expect(stdout).toBe('1,6 1,6 1 1\n');
+    expect(stdout).toMatch(/^version 1: action .*\n1,6 1,6 1 1\n$/);
   } finally {
     await rm(file);
   }

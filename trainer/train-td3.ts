@@ -1,18 +1,18 @@
 /** One TD3 run from environment name to published package: wires the parts that the other files own. */
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { access, constants, mkdir } from 'node:fs/promises';
 import { createEnvironment } from '../src/envs/registry.ts';
-import { failedPrecondition, invalidArgument } from '../src/spec/errors.ts';
-import type { PublishedPackage } from '../src/spec/package.ts';
+import { failedPrecondition } from '../src/spec/errors.ts';
+import { checkModelName, type PublishedPackage } from '../src/spec/package.ts';
 import type { Td3Config } from './algorithms/td3/config.ts';
 import { createTd3Learner } from './algorithms/td3/learner.ts';
 import { publishTd3 } from './algorithms/td3/publish.ts';
 import { createEngine, type EngineName } from './engine/choose.ts';
-import { openRunLog } from './run/logging.ts';
+import { openRunLog, type RunLogger } from './run/logging.ts';
 import { loadBestLearner, type OffPolicyConfig, type RunResult, trainOffPolicy } from './run/loop.ts';
 import { createProgress, type ProgressStream } from './run/progress.ts';
+import { openRunDirectory, type RunDirectory } from './run/run-directory.ts';
 
 /** All that decides a run's results, besides the machine; kept as `config.json` in the run directory. */
 export type Td3RunConfig = {
@@ -23,6 +23,8 @@ export type Td3RunConfig = {
   readonly threadCount: number;
   /** What computes the updates; `traced` where absent. */
   readonly engine?: EngineName;
+  /** Where to publish at the end; nothing is published without it. */
+  readonly publish?: PublishOptions | undefined;
 };
 
 export type PublishOptions = {
@@ -35,14 +37,14 @@ export type PublishOptions = {
 export type TrainTd3Options = {
   readonly config: Td3RunConfig;
   readonly runDirectory: string;
-  /** Where to publish at the end; nothing is published without it. */
-  readonly publish?: PublishOptions | undefined;
   /** Go on from the run directory's newest checkpoint. */
   readonly resume?: boolean | undefined;
   /** Aborting leaves a checkpoint and publishes nothing. */
   readonly signal?: AbortSignal | undefined;
   /** Where progress is drawn, usually `process.stderr`. */
   readonly stream: ProgressStream;
+  /** Time between checkpoints, beside those by steps: the most that a kill can lose. */
+  readonly checkpointIntervalMs?: number | undefined;
 };
 
 export type TrainTd3Result = { readonly run: RunResult; readonly published: PublishedPackage | undefined };
@@ -64,8 +66,10 @@ export const offPolicyDefaults: Omit<OffPolicyConfig, 'batchSize'> = {
  *   a config value out of range, a store that cannot be written
  */
 export async function trainTd3(options: TrainTd3Options): Promise<TrainTd3Result> {
-  const { config, runDirectory, stream, signal, resume } = options;
-  const { environment, algorithm, loop, threadCount } = config;
+  const { config, runDirectory, stream, signal, resume = false } = options;
+  const { environment, algorithm, loop, threadCount, publish } = config;
+  // Before hours of training, not after them.
+  if (publish !== undefined) await checkPublishable(publish);
   const env = await createEnvironment(environment);
   const evaluationEnv = await createEnvironment(environment);
   const engine = await createEngine(config.engine ?? 'traced', { threadCount });
@@ -76,11 +80,11 @@ export async function trainTd3(options: TrainTd3Options): Promise<TrainTd3Result
     stepCount: loop.stepCount,
     now: () => performance.now(),
   });
-  mkdirSync(runDirectory, { recursive: true });
-  const log = openRunLog({ directory: runDirectory, warn: progress.print });
+  let directory: RunDirectory | undefined;
+  let log: RunLogger | undefined;
   try {
-    if (resume !== true) refuseSecondRun(runDirectory);
-    writeRunConfig(runDirectory, config);
+    directory = await openRunDirectory(runDirectory, { config, resume });
+    log = openRunLog({ directory: runDirectory, warn: progress.print });
     log.info({ config, resume }, 'training starts');
     const run = await trainOffPolicy({
       env,
@@ -90,12 +94,13 @@ export async function trainTd3(options: TrainTd3Options): Promise<TrainTd3Result
       runDirectory,
       signal,
       resume,
+      checkpointIntervalMs: options.checkpointIntervalMs,
       reporter: progress,
       log,
     });
     progress.finish();
-    if (run.aborted || options.publish === undefined) return { run, published: undefined };
-    const { store, model, which } = options.publish;
+    if (run.aborted || publish === undefined) return { run, published: undefined };
+    const { store, model, which } = publish;
     if (which === 'best' && run.best !== undefined) learner.restore(await loadBestLearner(runDirectory, run.best));
     const published = await publishTd3({
       store,
@@ -116,50 +121,24 @@ export async function trainTd3(options: TrainTd3Options): Promise<TrainTd3Result
     return { run, published };
   } finally {
     progress.finish();
-    log.flush();
+    log?.flush();
+    directory?.release();
     learner.dispose();
     env.dispose();
     evaluationEnv.dispose();
   }
 }
 
-const configFile = 'config.json';
-
-/**
- * The config that a run directory was begun with, to resume it.
- * @throws HyperpolicyError failed_precondition: no run there
- */
-export function readRunConfig(runDirectory: string): Td3RunConfig {
-  const path = join(runDirectory, configFile);
+async function checkPublishable({ store, model }: PublishOptions): Promise<void> {
+  checkModelName(model);
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as Td3RunConfig;
+    await mkdir(store, { recursive: true });
+    await access(store, constants.W_OK);
   } catch (cause) {
-    throw failedPrecondition({
-      where: `resume: ${path}`,
-      expected: 'the config of a run',
-      actual: (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'no file' : (cause as Error).message,
-      remedy: 'Start the run without --resume',
-      cause,
-    });
+    const expected = 'a directory that can be written';
+    throw failedPrecondition({ where: `store "${store}"`, expected, actual: (cause as Error).message, cause });
   }
 }
-
-function refuseSecondRun(runDirectory: string): void {
-  try {
-    readFileSync(join(runDirectory, configFile));
-  } catch {
-    return;
-  }
-  throw invalidArgument({
-    where: `run directory "${runDirectory}"`,
-    expected: 'an empty or new directory',
-    actual: 'one with a run in it',
-    remedy: 'Resume that run with --resume, or name another directory',
-  });
-}
-
-const writeRunConfig = (runDirectory: string, config: Td3RunConfig): void =>
-  writeFileSync(join(runDirectory, configFile), `${JSON.stringify(config, null, 2)}\n`);
 
 /** The version-control revision of this code, where it runs from a checkout. */
 function sourceRevision(): string {

@@ -16,13 +16,15 @@ import {
   withServerOptions,
 } from './options.ts';
 
-type EvalOptions = ServerOptions & ModelOptions & { readonly episodes: number; readonly seed: number };
+type EvalOptions = ServerOptions &
+  ModelOptions & { readonly env?: string; readonly episodes: number; readonly seed: number };
 
 export function createCommand(name: string): Command {
   const command = new Command(name).description(
     'Drive the environment that a model was trained in through a server, and print the return of each episode and their mean.',
   );
   return withModelOptions(withServerOptions(command))
+    .option('--env <name>', "environment, also a file such as ./my-env.js; the model's unless given")
     .addOption(new Option('--episodes <count>', 'how many').argParser(integerIn(1, 1_000_000)).default(1))
     .addOption(
       new Option('--seed <number>', 'of the first episode; the next ones count up')
@@ -35,8 +37,7 @@ export function createCommand(name: string): Command {
 async function evaluate(options: EvalOptions): Promise<void> {
   await withClient(options, async (client) => {
     const described = await client.getModel(await selectionOf(client, options));
-    const { createEnvironment } = await import('../../src/envs/registry.ts');
-    const environment = await createEnvironment(described.environment);
+    const environment = await environmentOf(described, options.env);
     try {
       refuseOtherSpecs(environment, described);
       const returns: number[] = [];
@@ -55,6 +56,19 @@ async function evaluate(options: EvalOptions): Promise<void> {
     } finally {
       environment.dispose();
     }
+  });
+}
+
+/** The model's environment, or the user's own. A path is only taken from the user: the server must not choose what is loaded here. */
+async function environmentOf({ model, environment }: { model: string; environment: string }, own: string | undefined) {
+  const { createEnvironment, environmentNames } = await import('../../src/envs/registry.ts');
+  if (own !== undefined) return createEnvironment(own);
+  if (environmentNames.includes(environment)) return createEnvironment(environment);
+  throw failedPrecondition({
+    where: `eval: environment of "${model}"`,
+    expected: `one of ${environmentNames.join(', ')}`,
+    actual: `"${environment}"`,
+    remedy: 'Name yours with --env ./file.js',
   });
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The `hyperpolicy` command: finds the subcommand, loads only that one, and turns every error into one line and an exit code. */
 
+import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { exitCodes, failureText } from './failure.ts';
 
@@ -25,9 +26,13 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   eval: { summary: "drive a model's environment through a server", load: () => import('./eval.ts') },
 };
 
+/** Of package.json, two folders above the built file. */
+const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string };
+
 async function createProgram(asked: string | undefined): Promise<Command> {
   const program = new Command('hyperpolicy')
     .description('Train hypernetwork policies and critics, and serve them over gRPC.')
+    .version(version, '-V, --version')
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ outputError: () => {} });

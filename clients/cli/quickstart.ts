@@ -2,6 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Command, Option } from 'commander';
@@ -19,6 +20,8 @@ const environmentName = 'HalfCheetah-v5';
 const model = 'halfcheetah-quickstart';
 /** Threads of every run, in training and serving alike: results do not depend on the number of cores. */
 const threadCount = 1;
+/** A kill loses no more training than this. */
+const checkpointIntervalMs = 20_000;
 
 type QuickstartOptions = {
   readonly store: string;
@@ -49,6 +52,7 @@ export function createCommand(name: string): Command {
 }
 
 async function quickstart(options: QuickstartOptions): Promise<void> {
+  await refuseTakenPorts(options);
   if (!(await ensureModel(options))) return;
   const { createEnvironment } = await import('../../src/envs/registry.ts');
   const environment = await createEnvironment(environmentName);
@@ -79,30 +83,26 @@ const say = (line: string): void => {
 
 /** @returns whether there is a model; false where training was interrupted */
 async function ensureModel({ store, runs, seed, steps }: QuickstartOptions): Promise<boolean> {
-  const { listModels } = await import('../../src/spec/package.ts');
-  const published = existsSync(store) ? await listModels(store) : [];
-  if (published.some((entry) => entry.model === model)) {
+  if (await hasWholeModel(store)) {
     say(`Model "${model}" is published in ${store}: training is skipped.`);
     return true;
   }
-  const { readRunConfig, trainTd3 } = await import('../../trainer/train-td3.ts');
+  const { trainTd3 } = await import('../../trainer/train-td3.ts');
+  const { hasCheckpoint, readRunConfig } = await import('../../trainer/run/run-directory.ts');
   const runDirectory = join(runs, `${model}-seed${seed}`);
-  const resume = existsSync(join(runDirectory, 'checkpoints'));
-  const config = resume ? readRunConfig(runDirectory) : await quickConfig(seed, steps);
-  say(
-    `${resume ? 'Resuming' : 'Training'} TD3 with an SA-Hyper critic on ${environmentName}: ${config.loop.stepCount} steps.`,
+  const resume = await hasCheckpoint(runDirectory);
+  const begun = resume ? readRunConfig<Td3RunConfig>(runDirectory) : await quickConfig(seed);
+  const config: Td3RunConfig = {
+    ...begun,
+    loop: { ...begun.loop, stepCount: steps },
+    publish: { store, model, which: 'best' },
+  };
+  const action = resume ? `Going on with the run in ${runDirectory}:` : 'Training';
+  say(`${action} TD3 with an SA-Hyper critic on ${environmentName}, ${steps} steps.`);
+  const { run, published } = await untilInterrupted((signal) =>
+    trainTd3({ config, runDirectory, resume, signal, stream: process.stderr, checkpointIntervalMs }),
   );
-  const { run, published: result } = await untilInterrupted((signal) =>
-    trainTd3({
-      config,
-      runDirectory,
-      publish: { store, model, which: 'best' },
-      resume,
-      signal,
-      stream: process.stderr,
-    }),
-  );
-  if (result === undefined) {
+  if (published === undefined) {
     say(`Interrupted at step ${run.step}; the checkpoint is kept. npm start goes on from there.`);
     return false;
   }
@@ -112,12 +112,47 @@ async function ensureModel({ store, runs, seed, steps }: QuickstartOptions): Pro
       `Best evaluation: mean return ${best.meanReturn.toFixed(1)} over ${best.episodeCount} episodes, at step ${best.step}.`,
     );
   }
-  say(`Published ${result.directory}. Learning curve: ${join(runDirectory, 'learning-curve.svg')}`);
+  say(`Published ${published.directory}. Learning curve: ${join(runDirectory, 'learning-curve.svg')}`);
   return true;
 }
 
+/** Whether the newest version is there and undamaged; says what is wrong with one that is not. */
+async function hasWholeModel(store: string): Promise<boolean> {
+  if (!existsSync(store)) return false;
+  const { listModels, readPackage } = await import('../../src/spec/package.ts');
+  const version = (await listModels(store)).find((entry) => entry.model === model)?.versions.at(-1);
+  if (version === undefined) return false;
+  try {
+    await readPackage(join(store, model, String(version)));
+    return true;
+  } catch (error) {
+    say(
+      `Version ${version} of "${model}" cannot be used; a new one is published from the run. ${(error as Error).message}`,
+    );
+    return false;
+  }
+}
+
+/** Finds out before the training, not after it, that a port is taken. */
+async function refuseTakenPorts({ port, metricsPort }: QuickstartOptions): Promise<void> {
+  for (const [flag, number] of Object.entries({ port, 'metrics-port': metricsPort })) {
+    const free = await new Promise<boolean>((resolve) => {
+      const probe = createServer().once('error', () => resolve(false));
+      probe.listen(number, serverDefaults.host, () => probe.close(() => resolve(true)));
+    });
+    if (!free) {
+      throw failedPrecondition({
+        where: `quickstart: --${flag} ${number}`,
+        expected: 'a free port',
+        actual: 'one that is in use, perhaps by a server that is running already',
+        remedy: 'Stop that, or choose others: npm start -- --port 0 --metrics-port 0 takes any that are free',
+      });
+    }
+  }
+}
+
 /** A narrower critic and larger steps than the paper's, so that a few minutes suffice. */
-async function quickConfig(seed: number, stepCount: number): Promise<Td3RunConfig> {
+async function quickConfig(seed: number): Promise<Td3RunConfig> {
   const { td3Defaults } = await import('../../trainer/algorithms/td3/config.ts');
   const { offPolicyDefaults } = await import('../../trainer/train-td3.ts');
   const critic = { architecture: 'sa-hyper', trunkSizes: [64], dynamicHiddenSizes: [128] };
@@ -126,7 +161,6 @@ async function quickConfig(seed: number, stepCount: number): Promise<Td3RunConfi
     algorithm: { ...td3Defaults(critic), actorLearningRate: 6e-4, criticLearningRate: 6e-4 },
     loop: {
       ...offPolicyDefaults,
-      stepCount,
       seed,
       evaluationInterval: 4_000,
       checkpointInterval: 8_000,

@@ -1,9 +1,10 @@
 /** `hyperpolicy train ALGORITHM`: trains in this process, with progress on standard error, and publishes the model. */
 
 import { cpus } from 'node:os';
-import { join } from 'node:path';
+import { basename, extname, join } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
+import { checkModelName } from '../../src/spec/package.ts';
 import type { EngineName } from '../../trainer/engine/choose.ts';
 import type { Td3RunConfig, TrainTd3Result } from '../../trainer/train-td3.ts';
 import { integerIn, printJson } from './options.ts';
@@ -87,25 +88,25 @@ function td3Command(): Command {
 }
 
 async function train(options: Td3Options, command: Command): Promise<void> {
-  const model = options.model ?? `${options.env}-td3-${options.critic}`.toLowerCase();
-  const runDirectory = options.run ?? join('runs', model);
+  const runDirectory = options.run ?? join('runs', modelName(options));
   const { trainTd3 } = await import('../../trainer/train-td3.ts');
   const config = await configOf(options, command, runDirectory);
   const result = await untilInterrupted((signal) =>
-    trainTd3({
-      config,
-      runDirectory,
-      resume: options.resume,
-      publish: options.publish === 'none' ? undefined : { store: options.store, model, which: options.publish },
-      signal,
-      stream: process.stderr,
-    }),
+    trainTd3({ config, runDirectory, resume: options.resume, signal, stream: process.stderr }),
   );
-  printResult(result, runDirectory, model);
+  printResult(result, runDirectory, config.publish?.model);
+}
+
+/** The name that is given, or one made of what is trained; checked before anything is named after it. */
+function modelName({ model, env, critic }: Pick<Td3Options, 'model' | 'env' | 'critic'>): string {
+  const name = model ?? `${basename(env, extname(env))}-td3-${critic}`.toLowerCase();
+  checkModelName(name);
+  return name;
 }
 
 async function configOf(options: Td3Options, command: Command, runDirectory: string): Promise<Td3RunConfig> {
-  const { offPolicyDefaults, readRunConfig } = await import('../../trainer/train-td3.ts');
+  const { offPolicyDefaults } = await import('../../trainer/train-td3.ts');
+  const { readRunConfig } = await import('../../trainer/run/run-directory.ts');
   const { td3Defaults } = await import('../../trainer/algorithms/td3/config.ts');
   if (options.resume === true) {
     const given = runOptions.find((name) => command.getOptionValueSource(name) === 'cli');
@@ -114,8 +115,16 @@ async function configOf(options: Td3Options, command: Command, runDirectory: str
         exitCode: 2,
       });
     }
-    const config = readRunConfig(runDirectory);
-    return { ...config, loop: { ...config.loop, ...defined({ stepCount: options.steps }) } };
+    const config = readRunConfig<Td3RunConfig>(runDirectory);
+    const loop = { ...config.loop, ...defined({ stepCount: options.steps }) };
+    const isGiven = (name: keyof Td3Options) => command.getOptionValueSource(name) === 'cli';
+    // A resumed run publishes as it was begun, but for what is given now.
+    const publish = publishing({
+      publish: isGiven('publish') ? options.publish : (config.publish?.which ?? 'none'),
+      store: isGiven('store') ? options.store : (config.publish?.store ?? options.store),
+      model: options.model ?? config.publish?.model ?? modelName(options),
+    });
+    return { ...config, loop, publish };
   }
   const critic = {
     architecture: options.critic,
@@ -144,25 +153,33 @@ async function configOf(options: Td3Options, command: Command, runDirectory: str
       }),
     },
     threadCount: options.threads ?? cpus().length,
+    publish: publishing({ ...options, model: modelName(options) }),
     ...defined({ engine: options.engine }),
   };
 }
 
-/** Runs with a signal that the first Ctrl-C or SIGTERM aborts; the second ends the process as usual. */
+const publishing = ({
+  publish,
+  store,
+  model,
+}: Pick<Td3Options, 'publish' | 'store'> & { model: string }): Td3RunConfig['publish'] =>
+  publish === 'none' ? undefined : { store, model, which: publish };
+
+const interrupts = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** Runs with a signal that the first Ctrl-C, SIGTERM or closed terminal aborts; the second ends the process as usual. */
 export async function untilInterrupted<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
   const abort = () => controller.abort();
-  process.once('SIGINT', abort);
-  process.once('SIGTERM', abort);
+  for (const name of interrupts) process.once(name, abort);
   try {
     return await run(controller.signal);
   } finally {
-    process.off('SIGINT', abort);
-    process.off('SIGTERM', abort);
+    for (const name of interrupts) process.off(name, abort);
   }
 }
 
-function printResult({ run, published }: TrainTd3Result, runDirectory: string, model: string): void {
+function printResult({ run, published }: TrainTd3Result, runDirectory: string, model: string | undefined): void {
   const last = run.evaluations.at(-1);
   printJson({
     runDirectory,

@@ -136,7 +136,9 @@ describe('hyperpolicy with a server', () => {
     });
     expect(await run('eval', ...server, '--model', 'small')).toMatchObject({
       code: 1,
-      error: expect.stringContaining('environment: expected one of'),
+      error: expect.stringMatching(
+        /^hyperpolicy: eval: environment of "small": expected one of .* Name yours with --env .\/file.js\n$/,
+      ),
     });
   });
 

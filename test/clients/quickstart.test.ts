@@ -1,6 +1,7 @@
 /** The README's first command, shortened: train, publish, serve, drive; and what it does the second time. */
 
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -30,4 +31,30 @@ test('skips training where the model is published, and serves until it is told t
   expect(stdout).toContain('training is skipped');
   expect(stdout).toContain('every action bit-equal');
   expect(code).toBe(0);
+});
+
+test('publishes again from the run where the package is damaged, and says what was wrong', async () => {
+  const policy = join(directory, '.hyperpolicy/store/halfcheetah-quickstart/1/policy.onnx');
+  const bytes = await readFile(policy);
+  await writeFile(policy, bytes.subarray(0, 1000));
+  const { code, stdout } = await runCommand(['quickstart', '--exit', '--steps', '1200', ...ports], directory);
+  expect(stdout).toContain(`policy.onnx: expected ${bytes.length} bytes, got 1000`);
+  expect(stdout).toMatch(/Published .*halfcheetah-quickstart\/2/);
+  expect(stdout).toContain('every action bit-equal');
+  expect(code).toBe(0);
+});
+
+test('refuses a port in use before it trains', async () => {
+  const other = createServer();
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+  const { port } = other.address() as { port: number };
+  const fresh = await mkdtemp(join(tmpdir(), 'hyperpolicy-quickstart-'));
+  const result = await runCommand(['quickstart', '--port', String(port), '--metrics-port', '0'], fresh);
+  expect(result.stderr).toBe(
+    `hyperpolicy: quickstart: --port ${port}: expected a free port, got one that is in use, perhaps by a server that is ` +
+      'running already. Stop that, or choose others: npm start -- --port 0 --metrics-port 0 takes any that are free\n',
+  );
+  expect(result.code).toBe(1);
+  other.close();
+  await rm(fresh, { recursive: true, force: true });
 });

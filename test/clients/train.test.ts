@@ -57,7 +57,39 @@ describe('train td3', () => {
     expect(JSON.parse(resumed.stdout)).toMatchObject({ step: step + 50 });
   });
 
+  test('a resumed run publishes under the name that it was begun with', async () => {
+    const { code, stdout } = await runCommand(train('--steps', '150', '--run', 'named', '--model', 'mine'), directory);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ model: 'mine', version: 1 });
+    const resumed = await runCommand(['train', 'td3', '--run', 'named', '--resume', '--steps', '200'], directory);
+    expect(JSON.parse(resumed.stdout)).toMatchObject({ model: 'mine', version: 2, step: 200 });
+  });
+
+  test('a run that was killed before its first checkpoint can be begun again', async () => {
+    const args = train('--steps', '100000', '--run', 'killed', '--publish', 'none');
+    const running = startCommand(args, directory);
+    await running.until(/step 0: evaluation/);
+    running.process.kill('SIGKILL');
+    await running.finished;
+    const again = await runCommand(train('--steps', '150', '--run', 'killed', '--publish', 'none'), directory);
+    expect(again.stderr).not.toContain('hyperpolicy:');
+    expect(again.code).toBe(0);
+  });
+
+  test('two processes do not train in one directory', async () => {
+    const args = train('--steps', '100000', '--run', 'shared', '--publish', 'none');
+    const first = startCommand(args, directory);
+    await first.until(/step 0: evaluation/);
+    const second = await runCommand(args, directory);
+    expect(second.stderr).toContain(`expected one that no other process trains in, got process ${first.process.pid}`);
+    expect(second.code).toBe(1);
+    first.process.kill('SIGTERM');
+    expect((await first.finished).code).toBe(0);
+  });
+
   test.each([
+    [['--model', '../evil'], 'model name: expected 1 to 64 of a-z 0-9 . _ - and a letter or digit first', 1],
+    [['--store', 'whole/config.json'], 'store "whole/config.json": expected a directory that can be written', 1],
     [['--critic', 'sa'], 'critic: expected one of ', 1],
     [['--env', 'Cheetah'], 'environment: expected one of ', 1],
     [

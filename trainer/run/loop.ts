@@ -56,6 +56,8 @@ export type RunOptions = {
   readonly resume?: boolean | undefined;
   readonly reporter?: Pick<Progress, 'report' | 'print'> | undefined;
   readonly log?: RunLog | undefined;
+  /** Time between checkpoints, beside those by steps: the most that a kill can lose. Five minutes unless given. */
+  readonly checkpointIntervalMs?: number | undefined;
   /** Milliseconds; only differences matter. */
   readonly now?: (() => number) | undefined;
 };
@@ -117,7 +119,7 @@ function createLoop(
   resumed: LoadedRun | undefined,
 ): { run(): Promise<RunResult> } {
   const { env, evaluationEnv, learner, config, runDirectory, signal, reporter, log } = options;
-  const { now = () => performance.now() } = options;
+  const { now = () => performance.now(), checkpointIntervalMs = 300_000 } = options;
   const sizes = { observationSize: specSize(env.specs.observation), actionSize: specSize(env.specs.action) };
   const replay = createReplayBuffer({ capacity: config.replayCapacity, ...sizes });
   const collector = createCollector({ env, learner, replay, seed: config.seed });
@@ -128,6 +130,7 @@ function createLoop(
   let step = 0;
   let secondsBefore = 0;
   let savedStep = -1;
+  let savedAt = now();
   let latestReturn: number | undefined;
 
   if (resumed !== undefined) {
@@ -185,6 +188,7 @@ function createLoop(
     const parts = { learner: learner.save(), replay: replay.save(), collector: collector.save() };
     const path = await saveCheckpoint(directory, { step, ...joinParts(parts, state) });
     savedStep = step;
+    savedAt = now();
     log?.info({ step, path }, 'checkpoint');
     return path;
   }
@@ -219,7 +223,7 @@ function createLoop(
       while (step < config.stepCount && signal?.aborted !== true) {
         advance();
         if (step % config.evaluationInterval === 0 || step === config.stepCount) await evaluateHere();
-        if (step % config.checkpointInterval === 0) await checkpointHere();
+        if (step % config.checkpointInterval === 0 || now() - savedAt >= checkpointIntervalMs) await checkpointHere();
         await turn();
       }
       const checkpoint = await checkpointHere();

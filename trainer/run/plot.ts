@@ -24,7 +24,10 @@ export function learningCurve(evaluations: readonly CurvePoint[], title: string)
     mean: meanReturn,
     spread: standardDeviation,
   }));
-  const steps = niceAxis(0, Math.max(1, ...points.map(({ step }) => step)), 6);
+  // Steps end where the run does; returns end at a tick.
+  const stepMax = Math.max(1, ...points.map(({ step }) => step));
+  const nice = niceAxis(0, stepMax, 6);
+  const steps: Axis = { low: 0, high: stepMax, ticks: nice.ticks.filter((tick) => tick <= stepMax) };
   const returns = niceAxis(
     Math.min(0, ...points.map(({ mean, spread }) => mean - spread)),
     Math.max(1, ...points.map(({ mean, spread }) => mean + spread)),

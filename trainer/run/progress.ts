@@ -27,7 +27,7 @@ export type Progress = {
   report(step: number, latestReturn?: number | undefined): void;
   /** Writes a line of text above the bar. */
   print(line: string): void;
-  /** Draws the last state and leaves it standing. */
+  /** Draws the last state, if one was reported, and leaves it standing. The second call does nothing. */
   finish(): void;
 };
 
@@ -39,6 +39,8 @@ export function createProgress({ stream, label, stepCount, now }: ProgressOption
   let drawnAt = Number.NEGATIVE_INFINITY;
   let drawnStep = -1;
   let step = 0;
+  let reported = false;
+  let finished = false;
   let latestReturn: number | undefined;
 
   const draw = () => {
@@ -55,6 +57,7 @@ export function createProgress({ stream, label, stepCount, now }: ProgressOption
 
   return {
     report(position, value) {
+      reported = true;
       step = position;
       latestReturn = value ?? latestReturn;
       if (now() - drawnAt >= interval) draw();
@@ -64,7 +67,9 @@ export function createProgress({ stream, label, stepCount, now }: ProgressOption
       if (live && drawnStep >= 0) draw();
     },
     finish() {
-      if (step !== drawnStep) draw();
+      if (finished) return;
+      finished = true;
+      if (reported && step !== drawnStep) draw();
       if (live && drawnStep >= 0) stream.write('\n');
     },
   };
