@@ -134,7 +134,7 @@ function openSession(deps: ActStreamDeps, sink: ResponseSink<ActStreamResponseIn
       }
       if (opening === undefined) {
         try {
-          opening = open(deps.models, act, { follow, newestWins });
+          opening = open(deps.models, act, { follow, newestWins, call });
         } catch (error) {
           ending = { error };
           return endWhenDone();
@@ -171,10 +171,10 @@ const answered = (value: ActResponseInit): ActStreamResponseInit => ({ result: {
 function open(
   models: ModelStore,
   first: ActRequest,
-  { follow, newestWins }: { readonly follow: boolean; readonly newestWins: boolean },
+  { follow, newestWins, call }: { readonly follow: boolean; readonly newestWins: boolean; readonly call: Call },
 ): Opening {
-  const served = models.resolve('ActStream', first);
-  if (follow) return { first, newestWins, version: () => models.resolve('ActStream', first), release: () => {} };
+  const served = models.resolve('ActStream', first, call);
+  if (follow) return { first, newestWins, version: () => models.resolve('ActStream', first, call), release: () => {} };
   served.hold();
   return { first, newestWins, version: () => served, release: served.release };
 }

@@ -27,6 +27,13 @@ const serverConfigSchema = z.strictObject({
   metricsPort: port.default(9464),
   /** gRPC AdminService; null is off, 0 picks a free port. */
   adminPort: port.nullable().default(null),
+  /** Certificate chain and key of this server, PEM; both or neither. Read again when they change. */
+  tlsCertificateFile: z.string().min(1).nullable().default(null),
+  tlsKeyFile: z.string().min(1).nullable().default(null),
+  /** Authorities of client certificates, PEM: where given, clients need one. */
+  tlsClientAuthorityFile: z.string().min(1).nullable().default(null),
+  /** JSON list of tokens; where given, callers need one. See tokens.ts. */
+  tokensFile: z.string().min(1).nullable().default(null),
   /** How often the store is looked through for new versions; 0 is only at start. */
   watchMs: milliseconds.default(2000),
   /** Versions of a model that are kept ready, newest first. */

@@ -5,10 +5,12 @@ import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/proto
 import grpc from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { invalidArgument } from '../src/spec/errors.ts';
+import { type Access, openAccess } from './access.ts';
 import type { ServerConfig } from './config.ts';
 import type { GrpcType, MethodMetrics, Metrics } from './metrics.ts';
 import type { Call } from './rpc.ts';
 import { type Status, statusCodes, statusOf } from './status.ts';
+import type { Caller } from './tokens.ts';
 
 /** A method as grpc-js takes it. */
 export type GrpcMethod = {
@@ -24,6 +26,7 @@ export type MethodDeps = {
   readonly log: Logger;
   /** Requests being answered over all methods, against `requestCountMax`. */
   readonly gate: RequestGate;
+  readonly access: Access;
 };
 
 /** Counts requests in flight. */
@@ -45,19 +48,31 @@ export function definitionOf(service: string, name: string, type: GrpcType): grp
 const asBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
   Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
 
-export const createCall = (call: { getDeadline(): grpc.Deadline }, receivedAtMs: number): Call =>
-  callAt(receivedAtMs, deadlineOf(call));
+export const createCall = (
+  call: { getDeadline(): grpc.Deadline },
+  receivedAtMs: number,
+  caller?: Caller | undefined,
+): Call => callAt(receivedAtMs, deadlineOf(call), caller);
+
+/** Who calls. @throws HyperpolicyError where they are not let in */
+export const callerOf = (
+  access: Access,
+  method: string,
+  { metadata }: { metadata: grpc.Metadata },
+): Caller | undefined =>
+  access === openAccess ? undefined : access(method, metadata.get('authorization')[0]?.toString());
 
 export function deadlineOf(call: { getDeadline(): grpc.Deadline }): number {
   const deadline = call.getDeadline();
   return typeof deadline === 'number' ? deadline : deadline.getTime();
 }
 
-export function callAt(receivedAtMs: number, deadlineMs: number): Call {
+export function callAt(receivedAtMs: number, deadlineMs: number, caller?: Caller | undefined): Call {
   let id: string | undefined;
   return {
     receivedAtMs,
     deadlineMs,
+    caller,
     requestId: () => {
       id ??= randomBytes(8).toString('hex');
       return id;

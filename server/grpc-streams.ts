@@ -12,6 +12,7 @@ import {
 import type grpc from '@grpc/grpc-js';
 import {
   callAt,
+  callerOf,
   createCall,
   deadlineOf,
   decode,
@@ -23,6 +24,7 @@ import {
 } from './grpc-call.ts';
 import type { StreamHandler } from './rpc.ts';
 import type { StatusName } from './status.ts';
+import type { Caller } from './tokens.ts';
 
 export type ResponseStream<Response> = { send(response: Response): void; end(): void };
 
@@ -33,7 +35,7 @@ export type StreamStarter<Request, Response> = (request: Request, stream: Respon
 export function serverStreamMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethodServerStreaming<I, O>,
   start: StreamStarter<MessageShape<I>, MessageInitShape<O>>,
-  { metrics, log }: Pick<MethodDeps, 'metrics' | 'log'>,
+  { metrics, log, access }: Pick<MethodDeps, 'metrics' | 'log' | 'access'>,
 ): GrpcMethod {
   const { parent, name, input, output } = method;
   const counts = metrics.method({ type: 'server_stream', service: parent.typeName, method: name });
@@ -44,6 +46,7 @@ export function serverStreamMethod<I extends DescMessage, O extends DescMessage>
     counts.received();
     const handled = (status: 'OK' | 'CANCELLED') => counts.handled(status, (performance.now() - receivedAtMs) / 1000);
     try {
+      callerOf(access, name, call);
       const stop = start(decode(name, input, call.request), {
         send(response) {
           counts.sent();
@@ -77,7 +80,12 @@ export type OpenStreams = Set<{ drain(): void }>;
 export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethodBiDiStreaming<I, O>,
   open: StreamHandler<MessageShape<I>, MessageInitShape<O>>,
-  { metrics, log, openStreams }: Pick<MethodDeps, 'metrics' | 'log'> & { readonly openStreams: OpenStreams },
+  {
+    metrics,
+    log,
+    access,
+    openStreams,
+  }: Pick<MethodDeps, 'metrics' | 'log' | 'access'> & { readonly openStreams: OpenStreams },
 ): GrpcMethod {
   const { parent, name, input, output } = method;
   const counts = metrics.method({ type: 'bidi_stream', service: parent.typeName, method: name });
@@ -95,6 +103,13 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
       openStreams.delete(session);
       counts.handled(status, (performance.now() - openedAtMs) / 1000);
     };
+    let caller: Caller | undefined;
+    try {
+      caller = callerOf(access, name, stream);
+    } catch (error) {
+      stream.emit('error', refusal(error, { method: name, context: createCall(stream, openedAtMs), counts, log }));
+      return;
+    }
     const session = open({
       send(response) {
         if (ended) return;
@@ -134,7 +149,7 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
     stream.on('data', (bytes: Buffer) => {
       if (ended) return;
       counts.received();
-      const call = callAt(performance.now(), deadlineMs);
+      const call = callAt(performance.now(), deadlineMs, caller);
       let request: MessageShape<I>;
       try {
         request = decode(name, input, bytes);

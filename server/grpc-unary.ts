@@ -15,14 +15,14 @@ import {
 } from '@bufbuild/protobuf';
 import type grpc from '@grpc/grpc-js';
 import { resourceExhausted } from '../src/spec/errors.ts';
-import { createCall, decode, definitionOf, type GrpcMethod, type MethodDeps, refusal } from './grpc-call.ts';
-import type { UnaryHandler } from './rpc.ts';
+import { callerOf, createCall, decode, definitionOf, type GrpcMethod, type MethodDeps, refusal } from './grpc-call.ts';
+import type { Call, UnaryHandler } from './rpc.ts';
 
 /** A method that answers one request with one response. */
 export function unaryMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   handler: UnaryHandler<MessageShape<I>, MessageInitShape<O>>,
-  { config, metrics, log, gate }: MethodDeps,
+  { config, metrics, log, gate, access }: MethodDeps,
 ): GrpcMethod {
   const { parent, name, input, output } = method;
   const counts = metrics.method({ type: 'unary', service: parent.typeName, method: name });
@@ -32,7 +32,7 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
     counts.started();
     counts.received();
     gate.count++;
-    const context = createCall(call, receivedAtMs);
+    let context: Call | undefined;
     const succeed = (response: MessageInitShape<O>) => {
       const bytes = toBinary(output, create(output, response));
       if (bytes.length > config.messageBytesMax) throw responseTooLarge(name, bytes.length, config.messageBytesMax);
@@ -43,10 +43,11 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
     };
     const fail = (error: unknown) => {
       gate.count--;
-      callback(refusal(error, { method: name, context, counts, log }));
+      callback(refusal(error, { method: name, context: context ?? createCall(call, receivedAtMs), counts, log }));
     };
     try {
       if (gate.count > config.requestCountMax) throw tooManyRequests(name, config.requestCountMax);
+      context = createCall(call, receivedAtMs, callerOf(access, name, call));
       const response = handler(decode(name, input, call.request), context);
       if (response instanceof Promise) response.then(succeed).catch(fail);
       else succeed(response);

@@ -1,6 +1,8 @@
 /** The gRPC listener: which methods, under which limits, and how it ends. Only the `grpc` files touch grpc-js and its codes. */
 
+import { accessSync, constants } from 'node:fs';
 import grpc from '@grpc/grpc-js';
+import { invalidArgument } from '../src/spec/errors.ts';
 import type { ServerConfig } from './config.ts';
 import type { GrpcMethod } from './grpc-call.ts';
 import { portInUse } from './ports.ts';
@@ -10,6 +12,62 @@ export type GrpcListener = {
   /** Lets requests in flight finish, for at most `drainMs`; then cuts what is left. */
   drain(drainMs: number): Promise<void>;
 };
+
+/** How often certificates are looked at for a change. */
+const certificateRefreshMs = 10_000;
+
+/** @throws HyperpolicyError invalid_argument where only a part of what TLS needs is given, or a file cannot be read */
+async function serverCredentials({
+  tlsCertificateFile,
+  tlsKeyFile,
+  tlsClientAuthorityFile,
+}: Pick<
+  ServerConfig,
+  'tlsCertificateFile' | 'tlsKeyFile' | 'tlsClientAuthorityFile'
+>): Promise<grpc.ServerCredentials> {
+  if (tlsCertificateFile === null && tlsKeyFile === null && tlsClientAuthorityFile === null) {
+    return grpc.ServerCredentials.createInsecure();
+  }
+  if (tlsCertificateFile === null || tlsKeyFile === null) {
+    throw invalidArgument({ where: 'TLS', expected: 'a certificate and a key', actual: 'only a part of them' });
+  }
+  for (const file of [tlsCertificateFile, tlsKeyFile, tlsClientAuthorityFile]) {
+    if (file !== null) refuseUnreadable(file);
+  }
+  const provider = new grpc.experimental.FileWatcherCertificateProvider({
+    certificateFile: tlsCertificateFile,
+    privateKeyFile: tlsKeyFile,
+    ...(tlsClientAuthorityFile !== null && { caCertificateFile: tlsClientAuthorityFile }),
+    refreshIntervalMs: certificateRefreshMs,
+  });
+  await firstRead(provider);
+  const asksClients = tlsClientAuthorityFile !== null;
+  // Identity first, authorities of clients second: the library's declaration names them the other way round.
+  return grpc.experimental.createCertificateProviderServerCredentials(
+    provider,
+    asksClients ? provider : null,
+    asksClients,
+  );
+}
+
+/** Files are read in the background; until then every connection would be dropped. */
+function firstRead(provider: InstanceType<typeof grpc.experimental.FileWatcherCertificateProvider>): Promise<void> {
+  return new Promise((resolve) => {
+    const listener = () => {
+      provider.removeIdentityCertificateListener(listener);
+      resolve();
+    };
+    provider.addIdentityCertificateListener(listener);
+  });
+}
+
+function refuseUnreadable(file: string): void {
+  try {
+    accessSync(file, constants.R_OK);
+  } catch (cause) {
+    throw invalidArgument({ where: 'TLS', expected: 'a file that can be read', actual: file, cause });
+  }
+}
 
 /** Channel options that a bare server with the same limits has too; the bench starts its echo with them. */
 export const channelOptions = (
@@ -40,7 +98,7 @@ export async function listenGrpc(
       Object.fromEntries(own.map(({ name, implementation }) => [name, implementation])),
     );
   }
-  const port = await bind(server, config.host, { port: wanted, setting });
+  const port = await bind(server, config.host, { port: wanted, setting, credentials: await serverCredentials(config) });
   return { port, drain: (drainMs) => drain(server, addressOf(config.host, port), drainMs) };
 }
 
@@ -70,10 +128,14 @@ export type ListenOptions = {
   readonly setting: string;
 };
 
-function bind(server: grpc.Server, host: string, { port, setting }: ListenOptions): Promise<number> {
+function bind(
+  server: grpc.Server,
+  host: string,
+  { port, setting, credentials }: ListenOptions & { readonly credentials: grpc.ServerCredentials },
+): Promise<number> {
   const address = addressOf(host, port);
   return new Promise((resolve, reject) => {
-    server.bindAsync(address, grpc.ServerCredentials.createInsecure(), (error, bound) => {
+    server.bindAsync(address, credentials, (error, bound) => {
       if (error === null) resolve(bound);
       else reject(portInUse(setting, address, error));
     });

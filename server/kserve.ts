@@ -23,9 +23,9 @@ export type ModelInferResponseInit = MessageInitShape<typeof ModelInferResponseS
 export type ModelMetadataResponseInit = MessageInitShape<typeof ModelMetadataResponseSchema>;
 
 export type Kserve = {
-  isReady(name: string, version: string): boolean;
+  isReady(name: string, version: string, call: Call): boolean;
   /** @throws HyperpolicyError as `infer` */
-  metadata(name: string, version: string): ModelMetadataResponseInit;
+  metadata(name: string, version: string, call: Call): ModelMetadataResponseInit;
   /** @throws HyperpolicyError not_found: model or version; invalid_argument: tensors; deadline_exceeded */
   infer(request: ModelInferRequest, call: Call): Promise<ModelInferResponseInit>;
 };
@@ -42,11 +42,11 @@ export function createKserve({
   readonly models: ModelStore;
   readonly config: ServerConfig;
 }): Kserve {
-  function resolve(method: string, name: string, version: string): Target {
+  function resolve(method: string, name: string, version: string, call: Call): Target {
     const known = new Set(models.list().map(({ model }) => model));
     const isCritic = !known.has(name) && name.endsWith(criticSuffix) && known.has(name.slice(0, -criticSuffix.length));
     const model = isCritic ? name.slice(0, -criticSuffix.length) : name;
-    const served = models.resolve(method, { model, selection: selectionOf(version) });
+    const served = models.resolve(method, { model, selection: selectionOf(version) }, call);
     const kind = isCritic ? 'critic' : 'policy';
     if (served[kind] !== null) return { served, kind };
     throw failedPrecondition({
@@ -58,17 +58,17 @@ export function createKserve({
   }
 
   return {
-    isReady(name, version) {
+    isReady(name, version, call) {
       try {
-        resolve('ModelReady', name, version);
+        resolve('ModelReady', name, version, call);
         return true;
       } catch (error) {
         if (error instanceof HyperpolicyError) return false;
         throw error;
       }
     },
-    metadata(name, version) {
-      const target = resolve('ModelMetadata', name, version);
+    metadata(name, version, call) {
+      const target = resolve('ModelMetadata', name, version, call);
       const { inputs, outputs } = wireTensors(target);
       const listed = ({ name: tensor, sizes }: WireTensors['inputs'][number]) => ({
         name: tensor,
@@ -91,7 +91,7 @@ export function createKserve({
       };
     },
     async infer(request, call) {
-      const target = resolve('ModelInfer', request.modelName, request.modelVersion);
+      const target = resolve('ModelInfer', request.modelName, request.modelVersion, call);
       const { served, kind } = target;
       const tensors = wireTensors(target);
       const inputs = readInputs(request, tensors, { model: request.modelName, rowCountMax: config.rowCountMax });

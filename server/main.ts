@@ -3,6 +3,7 @@
 import pino, { type Logger } from 'pino';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { GRPCInferenceService } from '../src/gen/inference/grpc_predict_v2_pb.ts';
+import { adminAccess, openAccess, tokenAccess } from './access.ts';
 import { createAdmin } from './admin.ts';
 import { type ComputePool, createComputePool } from './compute-pool.ts';
 import { parseServerConfig, type ServerConfig, type ServerSettings } from './config.ts';
@@ -16,6 +17,10 @@ import { adminMethods, servingMethods } from './methods.ts';
 import { createMetrics } from './metrics.ts';
 import { listenMetrics } from './metrics-http.ts';
 import { type ModelStore, openModelStore } from './model-store.ts';
+import { openTokens } from './tokens.ts';
+
+/** How often the tokens file is looked at for a change. */
+const tokensRefreshMs = 5000;
 
 export type RunningServer = {
   readonly config: ServerConfig;
@@ -40,6 +45,9 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
   const timeToLiveMs = config.contextTimeToLiveMs;
   const contextCache = createContextCache({ bytesMax: config.contextCacheBytesMax, timeToLiveMs });
   const criticCache = createContextCache({ bytesMax: config.criticCacheBytesMax, timeToLiveMs });
+  const tokens = config.tokensFile === null ? undefined : openTokens(config.tokensFile, logger);
+  const tokensTimer = tokens && setInterval(tokens.refresh, tokensRefreshMs);
+  tokensTimer?.unref();
   const delay = measureEventLoopDelay();
   const gate = { count: 0 };
   let models: ModelStore | undefined;
@@ -88,17 +96,25 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
       onLoad: metrics.loadResult,
       onChange: (modelCount) => health.set(modelCount > 0 && listening && !draining),
     });
-    const deps = { config, metrics, log: logger, gate };
+    const access = tokens === undefined ? openAccess : tokenAccess(tokens);
+    const deps = { config, metrics, log: logger, gate, access };
     const openStreams: OpenStreams = new Set();
     const sources = { models, health, deps, openStreams, eventLoopDelayUs: delay.meanUs };
     const listener = await listenGrpc(servingMethods(sources), config);
     const adminListener =
       config.adminPort === null
         ? undefined
-        : await listenGrpc(adminMethods(createAdmin(config.store, models), deps), config, {
-            port: config.adminPort,
-            setting: 'admin port',
-          }).catch(async (error: unknown) => {
+        : await listenGrpc(
+            adminMethods(createAdmin(config.store, models), {
+              ...deps,
+              access: tokens === undefined ? openAccess : adminAccess(tokens),
+            }),
+            config,
+            {
+              port: config.adminPort,
+              setting: 'admin port',
+            },
+          ).catch(async (error: unknown) => {
             await listener.drain(0);
             throw error;
           });
@@ -124,6 +140,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
       await executor.dispose();
       await metricsListener.close();
       delay.stop();
+      clearInterval(tokensTimer);
       logger.info('stopped');
     };
     return {

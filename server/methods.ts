@@ -6,6 +6,7 @@ import { ServerReflection } from '../src/gen/grpc/reflection/v1/reflection_pb.ts
 import { AdminService } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { GRPCInferenceService, type ModelInferRequest } from '../src/gen/inference/grpc_predict_v2_pb.ts';
+import { openAccess } from './access.ts';
 import { createActAnswerer } from './act.ts';
 import { createActStreamHandler } from './act-stream.ts';
 import type { Admin, ModelStatusInit } from './admin.ts';
@@ -36,7 +37,8 @@ export function servingMethods(sources: MethodSources): GrpcMethod[] {
   return [
     ...policyMethods(sources),
     ...inferenceMethods(sources),
-    ...healthMethods(sources),
+    // A health check has no token.
+    ...healthMethods({ ...sources, deps: { ...sources.deps, access: openAccess } }),
     ...reflectionMethods(sources, [PolicyService, GRPCInferenceService, HealthService, ServerReflection]),
   ];
 }
@@ -53,7 +55,7 @@ function policyMethods({ models, deps, openStreams, eventLoopDelayUs }: MethodSo
   });
   const describe = (error: unknown, call: Call) => describeStatus(error, 'ActStream', call, log);
   return [
-    unaryMethod(act, (request, call) => answer(models.resolve('Act', request), request, call), deps),
+    unaryMethod(act, (request, call) => answer(models.resolve('Act', request, call), request, call), deps),
     bidiStreamMethod(actStream, createActStreamHandler({ models, config, answer, describe }), { ...deps, openStreams }),
     unaryMethod(qGrad, createQGradHandler({ ...common, models, onRows: metrics.rows('QGrad') }), deps),
     unaryMethod(prepare, createPrepareHandler({ models, config }), deps),
@@ -80,9 +82,9 @@ function inferenceMethods({ models, health, deps, openStreams }: MethodSources):
   return [
     unaryMethod(serverLive, () => ({ live: true }), deps),
     unaryMethod(serverReady, () => ({ ready: health.serving }), deps),
-    unaryMethod(modelReady, ({ name, version }) => ({ ready: kserve.isReady(name, version) }), deps),
+    unaryMethod(modelReady, ({ name, version }, call) => ({ ready: kserve.isReady(name, version, call) }), deps),
     unaryMethod(serverMetadata, () => ({ name: 'hyperpolicy', version: '0.1.0', extensions: [] }), deps),
-    unaryMethod(modelMetadata, ({ name, version }) => kserve.metadata(name, version), deps),
+    unaryMethod(modelMetadata, ({ name, version }, call) => kserve.metadata(name, version, call), deps),
     unaryMethod(modelInfer, (request, call) => kserve.infer(request, call), deps),
     bidiStreamMethod(
       modelStreamInfer,

@@ -10,7 +10,9 @@ import { HyperpolicyError, notFound, unavailable } from '../src/spec/errors.ts';
 import { listModels, readPackage } from '../src/spec/package.ts';
 import type { ServerConfig } from './config.ts';
 import { emptyRouting, labelForClient, type Routing, readRouting } from './routing.ts';
+import type { Call } from './rpc.ts';
 import { type OpenVersionOptions, openVersion, type ServedVersion } from './served-version.ts';
+import { type Caller, checkModelAllowed } from './tokens.ts';
 
 /** Which version a request asks for. */
 export type Selection = {
@@ -34,9 +36,10 @@ export type ModelStore = {
   /**
    * The version for a request.
    * @param method named in errors
-   * @throws HyperpolicyError not_found: model, version or label; unavailable: the model has no version that is ready
+   * @throws HyperpolicyError permission_denied: the caller may not use the model; not_found: model, version or label;
+   *   unavailable: the model has no version that is ready
    */
-  resolve(method: string, selection: Selection): ServedVersion;
+  resolve(method: string, selection: Selection, call: Pick<Call, 'caller'>): ServedVersion;
   /** Every model that has a version ready, by name; versions newest first. */
   list(): readonly ServedModel[];
   /** Looks through the store once: loads what is new, retires what is too old or gone. Never throws. */
@@ -156,7 +159,10 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
   timer?.unref();
 
   return {
-    resolve: (method, selection) => resolveVersion(models, method, selection),
+    resolve(method, selection, { caller }) {
+      checkModelAllowed(method, caller, selection.model);
+      return resolveVersion(models, method, selection, caller);
+    },
     list: () => [...models.values()].sort((a, b) => (a.model < b.model ? -1 : 1)),
     async refresh() {
       // A look that is under way may have passed what has just changed.
@@ -188,13 +194,15 @@ function resolveVersion(
   models: ReadonlyMap<string, ServedModel>,
   method: string,
   { model, selection, clientId = '' }: Selection,
+  caller: Caller | undefined,
 ): ServedVersion {
   const found = models.get(model);
   if (found === undefined) {
     if (models.size === 0) {
       throw unavailable({ where: `${method} model`, expected: 'a store with a model that is ready', actual: 'none' });
     }
-    throw notFound({ where: `${method} model`, expected: `one of ${listed(models.keys())}`, actual: quoted(model) });
+    const allowed = [...models.keys()].filter((name) => caller?.allowsModel(name) ?? true);
+    throw notFound({ where: `${method} model`, expected: `one of ${listed(allowed)}`, actual: quoted(model) });
   }
   const { versions, routing } = found;
   if (selection.case === undefined) {

@@ -16,19 +16,22 @@ export type ListModelsResponseInit = MessageInitShape<typeof ListModelsResponseS
 export type GetModelResponseInit = MessageInitShape<typeof GetModelResponseSchema>;
 
 export function createListModelsHandler(models: ModelStore): UnaryHandler<ListModelsRequest, ListModelsResponseInit> {
-  return () => ({
-    models: models.list().map(({ model, versions, routing }) => ({
-      model,
-      versions: versions.map(({ version }) => version),
-      environment: versions[0]!.manifest.environment,
-      algorithm: versions[0]!.manifest.algorithm,
-      labels: routing.labels,
-    })),
+  return (_, { caller }) => ({
+    models: models
+      .list()
+      .filter(({ model }) => caller?.allowsModel(model) ?? true)
+      .map(({ model, versions, routing }) => ({
+        model,
+        versions: versions.map(({ version }) => version),
+        environment: versions[0]!.manifest.environment,
+        algorithm: versions[0]!.manifest.algorithm,
+        labels: routing.labels,
+      })),
   });
 }
 
 export function createGetModelHandler(models: ModelStore): UnaryHandler<GetModelRequest, GetModelResponseInit> {
-  return (request) => describeVersion(models.resolve('GetModel', request));
+  return (request, call) => describeVersion(models.resolve('GetModel', request, call));
 }
 
 function describeVersion({ manifest, publishedAtMs, safeAction }: ServedVersion): GetModelResponseInit {

@@ -29,7 +29,7 @@ export function createPrepareHandler({
   config,
 }: PrepareDeps): UnaryHandler<PrepareRequest, PrepareResponseInit> {
   return (request, call) => {
-    const served = models.resolve('Prepare', request);
+    const served = models.resolve('Prepare', request, call);
     checkFingerprint('Prepare', served, request.fingerprint);
     checkClientId('Prepare', request.clientId);
     const { source, contexts } = readTarget(served, request, config.rowCountMax);

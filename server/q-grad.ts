@@ -39,7 +39,7 @@ const reductions: Readonly<Record<number, ReductionName>> = {
 export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, QGradResponseInit> {
   const { models, config, eventLoopDelayUs, onRows } = deps;
   return (request, call) => {
-    const served = models.resolve('QGrad', request);
+    const served = models.resolve('QGrad', request, call);
     checkFingerprint('QGrad', served, request.fingerprint);
     checkClientId('QGrad', request.clientId);
     const { critic, model, observationSize, actionSize } = served;

@@ -1,11 +1,15 @@
 /** What a method is to the rest of the server: a function from a decoded request to a response, without a transport. */
 
+import type { Caller } from './tokens.ts';
+
 /** One request in flight. */
 export type Call = {
   /** When the server had the message, on the clock of `performance.now()`. Milliseconds. */
   readonly receivedAtMs: number;
   /** The client's deadline on the clock of `Date.now()`; Infinity without one. */
   readonly deadlineMs: number;
+  /** Whose token it is; undefined where callers are not told apart. */
+  readonly caller?: Caller | undefined;
   /** Made on first use; names the request in logs and in INTERNAL errors. */
   requestId(): string;
 };

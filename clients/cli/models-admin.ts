@@ -2,9 +2,9 @@
 
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type AdminClient, createAdminClient } from '../typescript/admin.ts';
-import { integerIn, printJson } from './options.ts';
+import { connectionOf, integerIn, printJson, type ServerOptions, withSecurityOptions } from './options.ts';
 
-type AdminOptions = { readonly admin: string; readonly model: string };
+type AdminOptions = Pick<ServerOptions, 'token' | 'tlsAuthority'> & { readonly admin: string; readonly model: string };
 
 export function adminCommands(): Command[] {
   const version = () => new Option('--model-version <number>', 'the version').argParser(integerIn(1, 2 ** 32 - 1));
@@ -43,12 +43,12 @@ function command<T>(
   description: string,
   change: (admin: AdminClient, options: AdminOptions & T) => Promise<unknown>,
 ): Command {
-  return new Command(name)
+  return withSecurityOptions(new Command(name))
     .description(description)
     .requiredOption('--model <name>', 'name of the model')
     .requiredOption('--admin <host:port>', "the server's admin port")
     .action(async (options: AdminOptions & T) => {
-      const admin = createAdminClient({ address: options.admin });
+      const admin = createAdminClient(connectionOf({ ...options, server: options.admin, timeoutMs: 60_000 }));
       try {
         printJson(await change(admin, options));
       } finally {

@@ -1,5 +1,6 @@
 /** Option values and how they are read; shared by the subcommands so that the same option is the same everywhere. */
 
+import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { invalidArgument } from '../../src/spec/errors.ts';
 import type { ModelSelection } from '../typescript/act.ts';
@@ -30,11 +31,30 @@ export function parseRows(text: string): number[][] {
   return rows as number[][];
 }
 
-export type ServerOptions = { readonly server: string; readonly timeoutMs: number };
+export type ServerOptions = {
+  readonly server: string;
+  readonly timeoutMs: number;
+  readonly token?: string;
+  readonly tlsAuthority?: string;
+};
 
-/** `--server` and `--timeout-ms`. */
-export const withServerOptions = (command: Command): Command =>
+/** What a client is made with. @throws Error where the authority's file cannot be read */
+export const connectionOf = ({ server, timeoutMs, token, tlsAuthority }: ServerOptions) => ({
+  address: server,
+  timeoutMs,
+  ...(token !== undefined && { token }),
+  ...(tlsAuthority !== undefined && { tls: { authority: readFileSync(tlsAuthority) } }),
+});
+
+/** `--token` and `--tls-authority`. */
+export const withSecurityOptions = (command: Command): Command =>
   command
+    .addOption(new Option('--token <token>', 'bearer token').env('HYPERPOLICY_TOKEN'))
+    .option('--tls-authority <file>', 'connect with TLS; the authority (PEM) that signed the server');
+
+/** `--server`, `--timeout-ms` and those of security. */
+export const withServerOptions = (command: Command): Command =>
+  withSecurityOptions(command)
     .option('--server <host:port>', 'address of the server', '127.0.0.1:50051')
     .addOption(
       new Option('--timeout-ms <ms>', 'time to wait for each answer').argParser(integerIn(1, 3_600_000)).default(5000),
@@ -79,11 +99,8 @@ async function onlyModel(client: PolicyClient): Promise<string> {
 }
 
 /** A client for the length of `use`. */
-export async function withClient<T>(
-  { server, timeoutMs }: ServerOptions,
-  use: (client: PolicyClient) => Promise<T>,
-): Promise<T> {
-  const client = createPolicyClient({ address: server, timeoutMs });
+export async function withClient<T>(options: ServerOptions, use: (client: PolicyClient) => Promise<T>): Promise<T> {
+  const client = createPolicyClient(connectionOf(options));
   try {
     return await use(client);
   } finally {

@@ -21,6 +21,10 @@ export function createCommand(name: string): Command {
       integer('--metrics-port <port>', 'HTTP /metrics, /healthz, /readyz; 0 picks a free one', 0, 65535, d.metricsPort),
     )
     .addOption(new Option('--admin-port <port>', 'gRPC AdminService; off unless given').argParser(integerIn(0, 65535)))
+    .option('--tls-certificate <file>', 'certificate chain, PEM; read again when it changes')
+    .option('--tls-key <file>', 'its key, PEM')
+    .option('--tls-client-authority <file>', 'ask clients for a certificate of this authority, PEM')
+    .option('--tokens <file>', 'JSON list of tokens; callers then need one')
     .addOption(integer('--watch-ms <ms>', 'time between looks for new versions; 0 is never', 0, large, d.watchMs))
     .addOption(integer('--versions <count>', 'versions of a model kept ready', 1, 1000, d.versionCountMax))
     .addOption(integer('--workers <count>', 'threads that run heavy graphs; 0 is none', 0, 256, d.workerCount))
@@ -60,6 +64,10 @@ type ServeOptions = {
   readonly port: number;
   readonly metricsPort: number;
   readonly adminPort?: number;
+  readonly tlsCertificate?: string;
+  readonly tlsKey?: string;
+  readonly tlsClientAuthority?: string;
+  readonly tokens?: string;
   readonly watchMs: number;
   readonly versions: number;
   readonly workers: number;
@@ -84,6 +92,10 @@ async function serve(options: ServeOptions): Promise<void> {
     port: options.port,
     metricsPort: options.metricsPort,
     adminPort: options.adminPort ?? null,
+    tlsCertificateFile: options.tlsCertificate ?? null,
+    tlsKeyFile: options.tlsKey ?? null,
+    tlsClientAuthorityFile: options.tlsClientAuthority ?? null,
+    tokensFile: options.tokens ?? null,
     watchMs: options.watchMs,
     versionCountMax: options.versions,
     workerCount: options.workers,

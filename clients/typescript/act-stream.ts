@@ -1,7 +1,7 @@
 /** The client's side of ActStream: a call per message, answered in order. */
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import grpc from '@grpc/grpc-js';
+import type grpc from '@grpc/grpc-js';
 import {
   ActStreamRequestSchema,
   ActStreamResponseSchema,
@@ -9,6 +9,7 @@ import {
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { resourceExhausted } from '../../src/spec/errors.ts';
 import { type ActOptions, type ActResult, actFields, actResult } from './act.ts';
+import type { Connection } from './connection.ts';
 import { toClientError, toNamedError } from './errors.ts';
 
 export type ActStreamOptions = Pick<ActOptions, 'model' | 'version' | 'label' | 'fingerprint' | 'clientId'> & {
@@ -34,14 +35,14 @@ type Pending = {
   reject(error: unknown): void;
 };
 
-export function openActStream(connection: grpc.Client, address: string, options: ActStreamOptions): ActStream {
+export function openActStream({ client, address, metadata }: Connection, options: ActStreamOptions): ActStream {
   const { follow = false, newestWins = false, ...selection } = options;
   const method = PolicyService.method.actStream;
-  const stream = connection.makeBidiStreamRequest(
+  const stream = client.makeBidiStreamRequest(
     `/${method.parent.typeName}/${method.name}`,
     ({ buffer, byteOffset, byteLength }: Uint8Array) => Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength),
     (bytes: Buffer) => bytes,
-    new grpc.Metadata(),
+    metadata(),
   );
   const pending: Pending[] = [];
   let sequence = 0n;

@@ -1,13 +1,11 @@
 /** The client of AdminService: which versions of a model are served, and to whom. */
 
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
-import grpc from '@grpc/grpc-js';
 import { AdminService, type ModelStatus } from '../../src/gen/hyperpolicy/v1/admin_service_pb.ts';
-import { type CallOptions, callUnary } from './unary.ts';
+import { type ConnectionOptions, createConnection } from './connection.ts';
+import { callUnary } from './unary.ts';
 
-export type AdminClientOptions = {
-  /** `host:port` of the admin port. */
-  readonly address: string;
+export type AdminClientOptions = ConnectionOptions & {
   /** For calls that name no timeout of their own, milliseconds; loading a version takes time. 60 s unless given. */
   readonly timeoutMs?: number;
 };
@@ -26,14 +24,13 @@ export type AdminClient = {
 };
 
 /** Errors are those of `createPolicyClient`. */
-export function createAdminClient({ address, timeoutMs = 60_000 }: AdminClientOptions): AdminClient {
-  const connection = new grpc.Client(address, grpc.credentials.createInsecure());
+export function createAdminClient({ timeoutMs = 60_000, ...options }: AdminClientOptions): AdminClient {
+  const connection = createConnection(options);
   const call = async <I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
-    options: CallOptions = {},
   ): Promise<ModelStatus> => {
-    const response: MessageShape<O> = await callUnary(connection, method, request, { address, timeoutMs, ...options });
+    const response: MessageShape<O> = await callUnary(connection, method, request, { timeoutMs });
     return (response as MessageShape<O> & { status: ModelStatus }).status;
   };
   const { loadVersion, unloadVersion, setLabel, setTraffic, rollback } = AdminService.method;
@@ -43,6 +40,6 @@ export function createAdminClient({ address, timeoutMs = 60_000 }: AdminClientOp
     setLabel: (model, label, version) => call(setLabel, { model, label, version: version ?? 0 }),
     setTraffic: (model, percentages) => call(setTraffic, { model, percentages: { ...percentages } }),
     rollback: (model) => call(rollback, { model }),
-    close: () => connection.close(),
+    close: () => connection.client.close(),
   };
 }

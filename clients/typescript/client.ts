@@ -5,7 +5,6 @@
  */
 
 import type { DescMessage, DescMethodUnary, MessageInitShape } from '@bufbuild/protobuf';
-import grpc from '@grpc/grpc-js';
 import {
   type GetModelResponse,
   type ListModelsResponse,
@@ -28,15 +27,13 @@ import {
   selectionFields,
 } from './act.ts';
 import { type ActStream, type ActStreamOptions, openActStream } from './act-stream.ts';
+import { type ConnectionOptions, createConnection } from './connection.ts';
 import { fromTensorMessage, type Tensor, type TensorLike, tensorFields, toTensor } from './tensor.ts';
 import { type CallOptions, callUnary } from './unary.ts';
 
-export type PolicyClientOptions = {
-  /** `host:port`. */
-  readonly address: string;
+export type PolicyClientOptions = ConnectionOptions & {
   /** For calls that name no timeout of their own, milliseconds. */
   readonly timeoutMs?: number;
-  readonly messageBytesMax?: number;
 };
 
 export type QGradOptions = RequestCommon & {
@@ -89,7 +86,6 @@ export type PolicyClient = {
 };
 
 const defaultTimeoutMs = 5000;
-const defaultMessageBytesMax = 4 * 1024 * 1024;
 
 const reductions = { q1: Reduction.Q1, min: Reduction.MIN, mean: Reduction.MEAN } as const;
 
@@ -100,23 +96,19 @@ const reductions = { q1: Reduction.Q1, min: Reduction.MIN, mean: Reduction.MEAN 
  * `deadline_exceeded` where it did not answer in time; and a plain Error for an internal fault.
  */
 export function createPolicyClient(options: PolicyClientOptions): PolicyClient {
-  const { address, timeoutMs = defaultTimeoutMs, messageBytesMax = defaultMessageBytesMax } = options;
-  const connection = new grpc.Client(address, grpc.credentials.createInsecure(), {
-    'grpc.max_receive_message_length': messageBytesMax,
-    'grpc.max_send_message_length': messageBytesMax,
-    'grpc.enable_channelz': 0,
-  });
+  const { address, timeoutMs = defaultTimeoutMs } = options;
+  const connection = createConnection(options);
   const call = <I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
     callOptions: CallOptions = {},
-  ) => callUnary(connection, method, request, { address, timeoutMs, ...callOptions });
+  ) => callUnary(connection, method, request, { timeoutMs, ...callOptions });
   const { act, qGrad, prepare, listModels, getModel } = PolicyService.method;
 
   return {
     address,
     act: async (given, callOptions) => actResult(await call(act, actFields(given), callOptions)),
-    actStream: (given) => openActStream(connection, address, given),
+    actStream: (given) => openActStream(connection, given),
     async qGrad(given, callOptions) {
       const response = await call(
         qGrad,
@@ -140,7 +132,7 @@ export function createPolicyClient(options: PolicyClientOptions): PolicyClient {
     prepare: (given, callOptions) => call(prepare, prepareFields(given), callOptions),
     listModels: async (callOptions) => (await call(listModels, {}, callOptions)).models,
     getModel: (selection, callOptions) => call(getModel, selectionFields(selection), callOptions),
-    close: () => connection.close(),
+    close: () => connection.client.close(),
   };
 }
 

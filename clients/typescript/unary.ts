@@ -9,7 +9,7 @@ import {
   type MessageShape,
   toBinary,
 } from '@bufbuild/protobuf';
-import grpc from '@grpc/grpc-js';
+import type { Connection } from './connection.ts';
 import { toClientError } from './errors.ts';
 
 export type CallOptions = {
@@ -17,14 +17,14 @@ export type CallOptions = {
   readonly signal?: AbortSignal;
 };
 
-type Called = { readonly address: string; readonly timeoutMs: number; readonly signal?: AbortSignal };
+type Called = { readonly timeoutMs: number; readonly signal?: AbortSignal };
 
 /** Calls a method and waits for its response. */
 export function callUnary<I extends DescMessage, O extends DescMessage>(
-  connection: grpc.Client,
+  { client, address, metadata }: Connection,
   { parent, name, input, output }: DescMethodUnary<I, O>,
   request: MessageInitShape<I>,
-  { address, timeoutMs, signal }: Called,
+  { timeoutMs, signal }: Called,
 ): Promise<MessageShape<O>> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
@@ -32,13 +32,13 @@ export function callUnary<I extends DescMessage, O extends DescMessage>(
       pending.cancel();
       reject(signal?.reason);
     };
-    const pending = connection.makeUnaryRequest(
+    const pending = client.makeUnaryRequest(
       `/${parent.typeName}/${name}`,
       // grpc-js frames messages with methods of Buffer.
       ({ buffer, byteOffset, byteLength }: Uint8Array) => Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength),
       (bytes: Buffer) => bytes,
       toBinary(input, create(input, request)),
-      new grpc.Metadata(),
+      metadata(),
       { deadline: Date.now() + timeoutMs },
       (error, bytes) => {
         signal?.removeEventListener('abort', abort);

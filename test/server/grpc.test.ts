@@ -3,6 +3,7 @@ import { connect } from 'node:http2';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { openAccess } from '../../server/access.ts';
 import { parseServerConfig } from '../../server/config.ts';
 import { listenGrpc } from '../../server/grpc.ts';
 import { unaryMethod } from '../../server/grpc-unary.ts';
@@ -118,7 +119,13 @@ async function listenWith(handler: UnaryHandler<ListModelsRequest, object>, sett
     queueRowCount: () => 0,
     versions: () => [],
   });
-  const method = unaryMethod(PolicyService.method.listModels, handler, { config, metrics, log, gate: { count: 0 } });
+  const method = unaryMethod(PolicyService.method.listModels, handler, {
+    config,
+    metrics,
+    log,
+    gate: { count: 0 },
+    access: openAccess,
+  });
   const listener = await listenGrpc([method], config);
   onTestFinished(() => listener.drain(0));
   const call = rawCaller(`127.0.0.1:${listener.port}`);
