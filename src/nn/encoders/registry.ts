@@ -1,0 +1,87 @@
+/** Context encoders by name. */
+
+import * as tf from '@tensorflow/tfjs-core';
+import { invalidArgument } from '../../spec/errors.ts';
+import { productOfGaussians } from '../distributions.ts';
+import { gru, gruSpecs } from '../gru.ts';
+import { defaultLinear } from '../initialisers.ts';
+import { linear, linearSpecs } from '../linear.ts';
+import { mlp, mlpSpecs } from '../mlp.ts';
+import { under, withPrefix } from '../parameters.ts';
+import { type Encoder, type EncoderSizes, gaussianHead } from './encoder.ts';
+
+export type EncoderConfig = {
+  /** A name in {@link encoderNames}. */
+  readonly architecture: string;
+  /** Widths of the hidden layers; 200, 200, 200 where absent. */
+  readonly hiddenSizes?: readonly number[] | undefined;
+};
+
+const builders: Readonly<Record<string, (sizes: EncoderSizes, hiddenSizes: readonly number[]) => Encoder>> = {
+  'pearl-encoder': productEncoder,
+  'pearl-gru-encoder': recurrentEncoder,
+};
+
+export const encoderNames: readonly string[] = Object.keys(builders);
+
+/** @throws HyperpolicyError invalid_argument for an unknown architecture */
+export function createEncoder(
+  { architecture, hiddenSizes = [200, 200, 200] }: EncoderConfig,
+  sizes: EncoderSizes,
+): Encoder {
+  const build = builders[architecture];
+  if (build !== undefined) return build(sizes, hiddenSizes);
+  throw invalidArgument({
+    where: 'encoder',
+    expected: `one of ${encoderNames.join(', ')}`,
+    actual: `"${architecture}"`,
+  });
+}
+
+/**
+ * One Gaussian factor per transition from an MLP; the posterior is their product, so the order of transitions does not matter.
+ *
+ * Source: Rakelly et al. 2019 (PEARL), section 4.1.
+ */
+function productEncoder(sizes: EncoderSizes, hiddenSizes: readonly number[]): Encoder {
+  const { transitionSize, latentSize } = sizes;
+  return {
+    architecture: 'pearl-encoder',
+    sizes,
+    specs: mlpSpecs([transitionSize, ...hiddenSizes, 2 * latentSize]),
+    posterior(parameters, transitions) {
+      const [taskCount, stepCount] = transitions.shape;
+      const output = mlp(parameters, tf.reshape(transitions, [taskCount * stepCount, transitionSize]));
+      const factors = gaussianHead(tf.reshape(output, [taskCount, stepCount, 2 * latentSize]));
+      const { mean, variance } = productOfGaussians(factors, 1);
+      return { mean: mean as tf.Tensor2D, variance: variance as tf.Tensor2D };
+    },
+  };
+}
+
+/**
+ * An MLP on each transition, a GRU over them in order, and a linear layer on its last state.
+ *
+ * Source: Rakelly et al. 2019, section 6.2 (the recurrent encoder; a GRU in place of its LSTM).
+ */
+function recurrentEncoder(sizes: EncoderSizes, hiddenSizes: readonly number[]): Encoder {
+  const { transitionSize, latentSize } = sizes;
+  const width = hiddenSizes.at(-1)!;
+  return {
+    architecture: 'pearl-gru-encoder',
+    sizes,
+    specs: {
+      ...withPrefix('mlp', mlpSpecs([transitionSize, ...hiddenSizes])),
+      ...withPrefix('gru', gruSpecs(width, width)),
+      ...withPrefix('output', linearSpecs(width, 2 * latentSize, defaultLinear(width))),
+    },
+    posterior(parameters, transitions) {
+      const [taskCount, stepCount] = transitions.shape;
+      const rows = tf.reshape(transitions, [taskCount * stepCount, transitionSize]) as tf.Tensor2D;
+      const features = tf.relu(mlp(under('mlp', parameters), rows));
+      const state = gru(under('gru', parameters), tf.reshape(features, [taskCount, stepCount, width]));
+      const { mean, variance } = gaussianHead(linear(parameters, 'output', state));
+      return { mean: mean as tf.Tensor2D, variance: variance as tf.Tensor2D };
+    },
+  };
+}

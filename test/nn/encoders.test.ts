@@ -1,0 +1,112 @@
+import '@tensorflow/tfjs-backend-cpu';
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { latentKl, sampleLatent } from '../../src/nn/encoders/encoder.ts';
+import { createEncoder, encoderNames } from '../../src/nn/encoders/registry.ts';
+import { gru } from '../../src/nn/gru.ts';
+import { drawParameters, parameterCount, shapesOf } from '../../src/nn/parameters.ts';
+import { compile } from '../../src/onnx/compile.ts';
+import { floatTensor } from '../../src/onnx/session.ts';
+import { createRandom } from '../../src/spec/random.ts';
+import { trace } from '../../src/trace/trace.ts';
+
+beforeAll(() => tf.setBackend('cpu'));
+
+const sizes = { transitionSize: 7, latentSize: 3 };
+const values = (tensor: tf.Tensor) => [...tensor.dataSync()];
+const lin = (i: number, o: number) => i * o + o;
+
+function setUp(architecture: string) {
+  const encoder = createEncoder({ architecture, hiddenSizes: [16, 12] }, sizes);
+  const views = drawParameters(encoder.specs, createRandom(4));
+  const shapes = shapesOf(encoder.specs);
+  const parameters = Object.fromEntries(
+    Object.entries(views).map(([name, data]) => [name, tf.tensor(data, [...shapes[name]!])]),
+  );
+  const data = new Float32Array(2 * 5 * 7);
+  createRandom(5).fillNormal(data);
+  return { encoder, views, shapes, parameters, data };
+}
+
+describe.each(encoderNames)('%s', (architecture) => {
+  test('traced equals eager', () => {
+    const { encoder, views, shapes, parameters, data } = setUp(architecture);
+    const inputs = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, { shape }]));
+    const graph = trace('encoder', { ...inputs, transitions: { shape: [2, 5, 7] } }, ({ transitions, ...rest }) =>
+      encoder.posterior(rest, transitions as tf.Tensor3D),
+    );
+    const session = compile(graph, { threadCount: 1 });
+    const feeds = Object.fromEntries(
+      Object.entries(views).map(([name, view]) => [name, floatTensor(view, shapes[name]!)]),
+    );
+    const traced = session.run({ ...feeds, transitions: floatTensor(data, [2, 5, 7]) });
+    const eager = encoder.posterior(parameters, tf.tensor3d(data, [2, 5, 7]));
+    for (const part of ['mean', 'variance'] as const) {
+      expect(eager[part].shape).toEqual([2, 3]);
+      values(eager[part]).forEach((value, i) => {
+        expect((traced[part]!.data as Float32Array)[i]).toBeCloseTo(value, 5);
+      });
+    }
+    session.dispose();
+  });
+});
+
+test('the product of Gaussians does not see the order of transitions; the recurrent encoder does', () => {
+  const changes = encoderNames.map((architecture) => {
+    const { encoder, parameters, data } = setUp(architecture);
+    const x = tf.tensor3d(data, [2, 5, 7]);
+    const [forward, backward] = [x, tf.reverse(x, 1)].map((input) => values(encoder.posterior(parameters, input).mean));
+    return Math.max(...forward!.map((value, i) => Math.abs(value - backward![i]!)));
+  });
+  expect(changes[0]).toBeLessThan(1e-5);
+  expect(changes[1]).toBeGreaterThan(1e-3);
+});
+
+test('more transitions narrow the product', () => {
+  const { encoder, parameters, data } = setUp('pearl-encoder');
+  const x = tf.tensor3d(data, [2, 5, 7]);
+  const few = values(encoder.posterior(parameters, tf.slice(x, [0, 0, 0], [2, 2, 7])).variance);
+  const all = values(encoder.posterior(parameters, x).variance);
+  all.forEach((variance, i) => {
+    expect(variance).toBeLessThan(few[i]!);
+  });
+});
+
+test('the paper sizes have the parameters of the closed form', () => {
+  const product = createEncoder({ architecture: 'pearl-encoder' }, { transitionSize: 27, latentSize: 5 });
+  expect(parameterCount(product.specs)).toBe(lin(27, 200) + 2 * lin(200, 200) + lin(200, 10));
+  const recurrent = createEncoder({ architecture: 'pearl-gru-encoder' }, { transitionSize: 27, latentSize: 5 });
+  expect(parameterCount(recurrent.specs)).toBe(lin(27, 200) + 2 * lin(200, 200) + 2 * lin(200, 600) + lin(200, 10));
+});
+
+test('the GRU takes two steps as computed by hand', () => {
+  // One input, one unit; weights [reset, update, candidate] of the input (1, -1, 0.5) and the state (0.5, 1, 2), biases 0.1.
+  const parameters = {
+    'input.weight': tf.tensor2d([[1, -1, 0.5]]),
+    'input.bias': tf.tensor1d([0.1, 0.1, 0.1]),
+    'state.weight': tf.tensor2d([[0.5, 1, 2]]),
+    'state.bias': tf.tensor1d([0, 0, 0.1]),
+  };
+  const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+  let h = 0;
+  for (const x of [0.7, -0.2]) {
+    const r = sigmoid(x + 0.1 + 0.5 * h);
+    const z = sigmoid(-x + 0.1 + h);
+    const n = Math.tanh(0.5 * x + 0.1 + r * (2 * h + 0.1));
+    h = (1 - z) * n + z * h;
+  }
+  expect(values(gru(parameters, tf.tensor3d([[[0.7], [-0.2]]])))[0]).toBeCloseTo(h, 6);
+});
+
+test('z is drawn with the noise, and its divergence from the prior is that of the formula', () => {
+  const posterior = { mean: tf.tensor2d([[1, 0]]), variance: tf.tensor2d([[4, 1]]) };
+  expect(values(sampleLatent(posterior, tf.tensor2d([[0.5, -1]])))).toEqual([2, -1]);
+  // (4 + 1 - 1 - log 4)/2 + 0.
+  expect(values(latentKl(posterior))[0]).toBeCloseTo((4 - Math.log(4)) / 2, 6);
+});
+
+test('an unknown encoder is refused with the known ones', () => {
+  expect(() => createEncoder({ architecture: 'lstm' }, sizes)).toThrow(
+    'encoder: expected one of pearl-encoder, pearl-gru-encoder, got "lstm"',
+  );
+});
