@@ -13,6 +13,9 @@ import { matMul } from '../../src/onnx/ops/matmul.ts';
 import { floatTensor, indexTensor, openSession } from '../../src/onnx/session.ts';
 import { createRandom } from '../../src/spec/random.ts';
 import { trace } from '../../src/trace/trace.ts';
+import { createEngine } from '../../trainer/engine/choose.ts';
+import type { Engine } from '../../trainer/engine/engine.ts';
+import { createTracedEngine } from '../../trainer/engine/traced.ts';
 import {
   actionSize,
   type Case,
@@ -25,7 +28,7 @@ import {
 } from './engine-cases.ts';
 import type { BenchOptions } from './main.ts';
 import { medianMs, report } from './measure.ts';
-import { startTorch, type Torch, type TorchCase } from './torch.ts';
+import { startTorch, type Timing, type Torch, type TorchCase } from './torch.ts';
 
 type Figures = Record<string, number>;
 
@@ -58,6 +61,7 @@ export async function run({ json, reference }: BenchOptions): Promise<void> {
     await timed(measure, 'hvp_inner', hessianVector(engine, { inner: true, rows: 4000 }), ['hvp_inner', 4000]);
   }
   await torch?.close();
+  await compareTensorflow(figures);
   for (const [key, value] of Object.entries(figures)) {
     if (key.endsWith('_t2')) figures[key.slice(0, -'_t2'.length)] = value;
   }
@@ -77,7 +81,7 @@ async function timed(measure: Measure, key: string, step: Case, against: [TorchC
 
 /**
  * Times a step, by turns with the reference where there is one. A figure is the median of the quietest round, which a machine with
- * neighbours disturbs least.
+ * neighbours disturbs least. `_cpu_ms` is the processor time of a step, all threads: it leaves out the time that neighbours take.
  */
 async function compare({
   torch,
@@ -87,17 +91,54 @@ async function compare({
   step,
   against: [name, batch],
 }: Measure & { key: string; step: Case; against: [TorchCase, number] }): Promise<void> {
-  const [ours, theirs]: [number[], number[]] = [[], []];
+  const [ours, theirs]: [Timing[], Timing[]] = [[], []];
   for (let round = 0; round < rounds; round++) {
-    ours.push(medianMs(step.run, { seconds: secondsPerSide }).median);
-    if (torch === undefined) continue;
-    theirs.push(await torch.time(name, batch, threads, secondsPerSide));
+    ours.push(timingOf(step.run));
+    if (torch !== undefined) theirs.push(await torch.time(name, batch, threads, secondsPerSide));
   }
-  const suffix = `_t${threads}`;
-  figures[`${key}_ms${suffix}`] = Math.min(...ours);
-  if (torch === undefined) return;
-  figures[`torch_${key}_ms${suffix}`] = Math.min(...theirs);
-  figures[`${key}_ratio${suffix}`] = Math.min(...ours) / Math.min(...theirs);
+  for (const unit of ['ms', 'cpu_ms'] as const) {
+    const least = (timings: Timing[]) => Math.min(...timings.map((timing) => timing[unit]));
+    figures[`${key}_${unit}_t${threads}`] = least(ours);
+    if (torch === undefined) continue;
+    figures[`torch_${key}_${unit}_t${threads}`] = least(theirs);
+    figures[`${key}_${unit.replace('ms', 'ratio')}_t${threads}`] = least(ours) / least(theirs);
+  }
+}
+
+/** Median wall time and mean processor time of a step over one side of a round. */
+function timingOf(run: () => void): Timing {
+  run();
+  let count = 0;
+  const before = process.cpuUsage();
+  const { median } = medianMs(
+    () => {
+      run();
+      count++;
+    },
+    { seconds: secondsPerSide },
+  );
+  const { user, system } = process.cpuUsage(before);
+  return { ms: median, cpu_ms: (user + system) / 1000 / count };
+}
+
+/** The critic's step on tfjs's TensorFlow backend, operation by operation, where it is installed. */
+async function compareTensorflow(figures: Figures): Promise<void> {
+  let engine: Engine;
+  try {
+    engine = await createEngine('tensorflow', { threadCount: 2 });
+  } catch {
+    return;
+  }
+  const [ours, theirs] = [criticTrain(createTracedEngine({ threadCount: 2 }), 256), criticTrain(engine, 256)];
+  const times = Array.from({ length: rounds }, () => ({
+    ours: timingOf(ours.run).ms,
+    theirs: timingOf(theirs.run).ms,
+  }));
+  const least = (side: 'ours' | 'theirs') => Math.min(...times.map((time) => time[side]));
+  figures.tfjs_node_critic_b256_train_ms = least('theirs');
+  figures.tfjs_node_critic_b256_train_ratio = least('ours') / least('theirs');
+  ours.dispose();
+  theirs.dispose();
 }
 
 /** GFLOP/s of a [1024, 1024] product: what the arithmetic of a step could reach. */

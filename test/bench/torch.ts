@@ -7,9 +7,12 @@ import { fileURLToPath } from 'node:url';
 
 export type TorchCase = 'critic_train' | 'critic_forward' | 'td3' | 'td3_mlp' | 'hvp' | 'hvp_inner';
 
+/** Milliseconds of a step: by the clock, the median; of all processors, the mean. */
+export type Timing = { readonly ms: number; readonly cpu_ms: number };
+
 export type Torch = {
-  /** Median milliseconds of a step; the first call of a case builds it. */
-  time(name: TorchCase, batch: number, threads: number, seconds: number): Promise<number>;
+  /** The first call of a case builds it. */
+  time(name: TorchCase, batch: number, threads: number, seconds: number): Promise<Timing>;
   close(): Promise<void>;
 };
 
@@ -24,7 +27,7 @@ export function startTorch(python: string): Torch {
       child.stdin!.write(`${JSON.stringify({ case: name, batch, threads, seconds })}\n`);
       const { value, done } = await lines.next();
       if (done === true) throw new Error(`${python}: expected an answer for ${name}, got the end of its output`);
-      return (JSON.parse(value) as { ms: number }).ms;
+      return JSON.parse(value) as Timing;
     },
     async close() {
       child.stdin!.end();
