@@ -1,0 +1,62 @@
+/** Waiting between threads, and where a worker's file is. */
+
+import { Worker } from 'node:worker_threads';
+import { describe, expect, it } from 'vitest';
+import { createWaiter } from '../../../trainer/rollout/wait.ts';
+import { workerFile } from '../../../trainer/rollout/worker-file.ts';
+
+/** A thread that stores 7 at place 1 once place 0 is 1, and wakes whoever sleeps on it. */
+async function answerer(values: Int32Array): Promise<Worker> {
+  const thread = new Worker(
+    `const { parentPort, workerData } = require('node:worker_threads');
+     parentPort.postMessage('ready');
+     Atomics.wait(workerData, 0, 0);
+     Atomics.store(workerData, 1, 7);
+     Atomics.notify(workerData, 1);`,
+    { eval: true, workerData: values },
+  );
+  await new Promise((resolve) => thread.once('message', resolve));
+  return thread;
+}
+
+describe('a waiter', () => {
+  it.each([0, 1000])('returns what another thread stores, asleep or awake (spin %i ms)', async (spinMs) => {
+    const values = new Int32Array(new SharedArrayBuffer(8));
+    const thread = await answerer(values);
+    Atomics.store(values, 0, 1);
+    Atomics.notify(values, 0);
+    expect(createWaiter(spinMs).while(values, 1, 0)).toBe(7);
+    await thread.terminate();
+  });
+
+  it('returns at once where the value has changed already', () => {
+    const values = new Int32Array(new SharedArrayBuffer(4));
+    values[0] = 3;
+    for (const spinMs of [0, 5]) expect(createWaiter(spinMs).while(values, 0, 2)).toBe(3);
+  });
+
+  it('gives the old value back after its timeout, also when it slept before', () => {
+    const values = new Int32Array(new SharedArrayBuffer(4));
+    const waiter = createWaiter(0.01);
+    expect(waiter.while(values, 0, 0, 2)).toBe(0);
+    expect(waiter.while(values, 0, 0, 2)).toBe(0);
+    values[0] = 1;
+    expect(waiter.while(values, 0, 0, 2)).toBe(1);
+  });
+});
+
+describe("a worker's file", () => {
+  it('lies beside a compiled module', () => {
+    expect(workerFile('file:///app/dist/trainer/rollout/team.js', 'worker').href).toBe(
+      'file:///app/dist/trainer/rollout/worker.js',
+    );
+  });
+
+  it('is the built one for a source', () => {
+    const asker = new URL('../../../trainer/rollout/team.ts', import.meta.url).href;
+    expect(workerFile(asker, 'worker').pathname).toMatch(/\/dist\/trainer\/rollout\/worker\.js$/);
+    expect(() => workerFile(asker, 'nobody')).toThrow(
+      /expected a built file at .*nobody\.js, got none. Run npm run build/,
+    );
+  });
+});
