@@ -19,6 +19,7 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   serve: { summary: 'serve the models of a store over gRPC', load: () => import('./serve.ts') },
   models: { summary: 'list and show models; make random ones', load: () => import('./models.ts') },
   train: { summary: 'train a policy and publish it', load: () => import('./train.ts') },
+  architectures: { summary: 'list every network with its costs', load: () => import('./architectures.ts') },
   import: { summary: 'publish a network from a safetensors file', load: () => import('./import.ts') },
   act: { summary: 'ask a server for actions', load: () => import('./act.ts') },
   qgrad: { summary: 'ask a server for values and action-gradients', load: () => import('./qgrad.ts') },
