@@ -27,6 +27,11 @@ const serverConfigSchema = z.strictObject({
   metricsPort: port.default(9464),
   /** gRPC AdminService; null is off, 0 picks a free port. */
   adminPort: port.nullable().default(null),
+  /** JSON over HTTP (the Connect protocol); null is off, 0 picks a free port. Without TLS: put a proxy before it. */
+  httpPort: port.nullable().default(null),
+  /** Web origins whose pages may call the HTTP port, for example `https://lab.example`. */
+  httpOrigins: z.array(z.url()).default([]),
+  httpConnectionCountMax: count.default(256),
   /** Certificate chain and key of this server, PEM; both or neither. Read again when they change. */
   tlsCertificateFile: z.string().min(1).nullable().default(null),
   tlsKeyFile: z.string().min(1).nullable().default(null),

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import { invalidArgument } from '../src/spec/errors.ts';
+import { invalidArgument, resourceExhausted } from '../src/spec/errors.ts';
 import { type Access, openAccess } from './access.ts';
 import type { ServerConfig } from './config.ts';
 import type { GrpcType, MethodMetrics, Metrics } from './metrics.ts';
@@ -119,3 +119,11 @@ export function describeStatus(error: unknown, method: string, call: Call, log: 
   else log.debug({ method, status: status.name, reason: status.text }, 'request refused');
   return status;
 }
+
+export const tooManyRequests = (method: string, limit: number) =>
+  resourceExhausted({
+    where: method,
+    expected: `at most ${limit} requests in flight`,
+    actual: 'one more',
+    remedy: 'Retry with backoff',
+  });

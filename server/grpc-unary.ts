@@ -15,7 +15,16 @@ import {
 } from '@bufbuild/protobuf';
 import type grpc from '@grpc/grpc-js';
 import { resourceExhausted } from '../src/spec/errors.ts';
-import { callerOf, createCall, decode, definitionOf, type GrpcMethod, type MethodDeps, refusal } from './grpc-call.ts';
+import {
+  callerOf,
+  createCall,
+  decode,
+  definitionOf,
+  type GrpcMethod,
+  type MethodDeps,
+  refusal,
+  tooManyRequests,
+} from './grpc-call.ts';
 import type { Call, UnaryHandler } from './rpc.ts';
 
 /** A method that answers one request with one response. */
@@ -62,14 +71,6 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
     implementation: answer as grpc.UntypedHandleCall,
   };
 }
-
-const tooManyRequests = (method: string, limit: number) =>
-  resourceExhausted({
-    where: method,
-    expected: `at most ${limit} requests in flight`,
-    actual: 'one more',
-    remedy: 'Retry with backoff',
-  });
 
 const responseTooLarge = (method: string, bytes: number, limit: number) =>
   resourceExhausted({

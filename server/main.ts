@@ -13,10 +13,12 @@ import { createExecutor } from './executors.ts';
 import { listenGrpc } from './grpc.ts';
 import type { OpenStreams } from './grpc-streams.ts';
 import { createHealth } from './health.ts';
+import { listenHttp } from './http.ts';
 import { adminMethods, servingMethods } from './methods.ts';
 import { createMetrics } from './metrics.ts';
 import { listenMetrics } from './metrics-http.ts';
 import { type ModelStore, openModelStore } from './model-store.ts';
+import { createPolicyHandlers } from './policy-handlers.ts';
 import { openTokens } from './tokens.ts';
 
 /** How often the tokens file is looked at for a change. */
@@ -29,6 +31,7 @@ export type RunningServer = {
   readonly metricsPort: number;
   /** Undefined where there is none. */
   readonly adminPort: number | undefined;
+  readonly httpPort: number | undefined;
   readonly models: ModelStore;
   /** Not ready from now on; answers what is in flight, for at most `drainMs`; frees everything. The second call waits for the first. */
   stop(): Promise<void>;
@@ -99,7 +102,8 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
     const access = tokens === undefined ? openAccess : tokenAccess(tokens);
     const deps = { config, metrics, log: logger, gate, access };
     const openStreams: OpenStreams = new Set();
-    const sources = { models, health, deps, openStreams, eventLoopDelayUs: delay.meanUs };
+    const handlers = createPolicyHandlers({ models, config, metrics, eventLoopDelayUs: delay.meanUs });
+    const sources = { models, handlers, health, deps, openStreams };
     const listener = await listenGrpc(servingMethods(sources), config);
     const adminListener =
       config.adminPort === null
@@ -118,11 +122,23 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
             await listener.drain(0);
             throw error;
           });
+    const httpListener =
+      config.httpPort === null
+        ? undefined
+        : await listenHttp(handlers, config.httpPort, deps).catch(async (error: unknown) => {
+            await Promise.all([listener.drain(0), adminListener?.drain(0)]);
+            throw error;
+          });
     listening = true;
     health.set(models.list().length > 0);
     const ready = models;
     logger.info(
-      { address: `${config.host}:${listener.port}`, metricsPort: metricsListener.port, adminPort: adminListener?.port },
+      {
+        address: `${config.host}:${listener.port}`,
+        metricsPort: metricsListener.port,
+        adminPort: adminListener?.port,
+        httpPort: httpListener?.port,
+      },
       'serving',
     );
 
@@ -134,7 +150,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
       logger.info({ requestCount: gate.count, drainMs: config.drainMs }, 'draining');
       const drained = listener.drain(config.drainMs);
       for (const stream of openStreams) stream.drain();
-      await drained;
+      await Promise.all([drained, httpListener?.drain(config.drainMs)]);
       await adminListener?.drain(0);
       await ready.close();
       await executor.dispose();
@@ -148,6 +164,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
       port: listener.port,
       metricsPort: metricsListener.port,
       adminPort: adminListener?.port,
+      httpPort: httpListener?.port,
       models: ready,
       stop: () => {
         stopped ??= stop();

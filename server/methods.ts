@@ -7,29 +7,25 @@ import { AdminService } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { GRPCInferenceService, type ModelInferRequest } from '../src/gen/inference/grpc_predict_v2_pb.ts';
 import { openAccess } from './access.ts';
-import { createActAnswerer } from './act.ts';
 import { createActStreamHandler } from './act-stream.ts';
 import type { Admin, ModelStatusInit } from './admin.ts';
 import { describeStatus, type GrpcMethod, type MethodDeps } from './grpc-call.ts';
 import { bidiStreamMethod, type OpenStreams, serverStreamMethod } from './grpc-streams.ts';
 import { unaryMethod } from './grpc-unary.ts';
 import type { Health } from './health.ts';
-import { createHeldActions } from './held-actions.ts';
 import { createKserve } from './kserve.ts';
 import type { ModelStore } from './model-store.ts';
-import { createGetModelHandler, createListModelsHandler } from './models.ts';
 import { createOrderedStream } from './ordered-stream.ts';
-import { createPrepareHandler } from './prepare.ts';
-import { createQGradHandler } from './q-grad.ts';
+import type { PolicyHandlers } from './policy-handlers.ts';
 import { createReflection } from './reflection.ts';
 import type { Call } from './rpc.ts';
 
 export type MethodSources = {
   readonly models: ModelStore;
+  readonly handlers: PolicyHandlers;
   readonly health: Health;
   readonly deps: MethodDeps;
   readonly openStreams: OpenStreams;
-  readonly eventLoopDelayUs: () => number;
 };
 
 /** The methods of the serving port. */
@@ -43,24 +39,18 @@ export function servingMethods(sources: MethodSources): GrpcMethod[] {
   ];
 }
 
-function policyMethods({ models, deps, openStreams, eventLoopDelayUs }: MethodSources): GrpcMethod[] {
-  const { config, metrics, log } = deps;
+function policyMethods({ models, handlers, deps, openStreams }: MethodSources): GrpcMethod[] {
+  const { config, log } = deps;
   const { act, actStream, qGrad, prepare, listModels, getModel } = PolicyService.method;
-  const common = { config, eventLoopDelayUs };
-  const answer = createActAnswerer({
-    ...common,
-    held: createHeldActions({ countMax: config.heldActionCountMax }),
-    onRows: metrics.rows('Act'),
-    onFallback: metrics.fallback,
-  });
   const describe = (error: unknown, call: Call) => describeStatus(error, 'ActStream', call, log);
+  const { answer } = handlers;
   return [
-    unaryMethod(act, (request, call) => answer(models.resolve('Act', request, call), request, call), deps),
+    unaryMethod(act, handlers.act, deps),
     bidiStreamMethod(actStream, createActStreamHandler({ models, config, answer, describe }), { ...deps, openStreams }),
-    unaryMethod(qGrad, createQGradHandler({ ...common, models, onRows: metrics.rows('QGrad') }), deps),
-    unaryMethod(prepare, createPrepareHandler({ models, config }), deps),
-    unaryMethod(listModels, createListModelsHandler(models), deps),
-    unaryMethod(getModel, createGetModelHandler(models), deps),
+    unaryMethod(qGrad, handlers.qGrad, deps),
+    unaryMethod(prepare, handlers.prepare, deps),
+    unaryMethod(listModels, handlers.listModels, deps),
+    unaryMethod(getModel, handlers.getModel, deps),
   ];
 }
 

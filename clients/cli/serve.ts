@@ -21,6 +21,12 @@ export function createCommand(name: string): Command {
       integer('--metrics-port <port>', 'HTTP /metrics, /healthz, /readyz; 0 picks a free one', 0, 65535, d.metricsPort),
     )
     .addOption(new Option('--admin-port <port>', 'gRPC AdminService; off unless given').argParser(integerIn(0, 65535)))
+    .addOption(
+      new Option('--http-port <port>', 'JSON over HTTP (Connect protocol); off unless given').argParser(
+        integerIn(0, 65535),
+      ),
+    )
+    .option('--http-origin <origin...>', 'web origins that may call the HTTP port')
     .option('--tls-certificate <file>', 'certificate chain, PEM; read again when it changes')
     .option('--tls-key <file>', 'its key, PEM')
     .option('--tls-client-authority <file>', 'ask clients for a certificate of this authority, PEM')
@@ -64,6 +70,8 @@ type ServeOptions = {
   readonly port: number;
   readonly metricsPort: number;
   readonly adminPort?: number;
+  readonly httpPort?: number;
+  readonly httpOrigin?: string[];
   readonly tlsCertificate?: string;
   readonly tlsKey?: string;
   readonly tlsClientAuthority?: string;
@@ -92,6 +100,8 @@ async function serve(options: ServeOptions): Promise<void> {
     port: options.port,
     metricsPort: options.metricsPort,
     adminPort: options.adminPort ?? null,
+    httpPort: options.httpPort ?? null,
+    httpOrigins: options.httpOrigin ?? [],
     tlsCertificateFile: options.tlsCertificate ?? null,
     tlsKeyFile: options.tlsKey ?? null,
     tlsClientAuthorityFile: options.tlsClientAuthority ?? null,

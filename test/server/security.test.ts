@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { copyFileSync, readFileSync } from 'node:fs';
 import { utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { createAdminClient } from '../../clients/typescript/admin.ts';
 import { createPolicyClient, type PolicyClientOptions } from '../../clients/typescript/client.ts';
 import { openTokens } from '../../server/tokens.ts';
