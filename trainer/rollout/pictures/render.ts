@@ -36,6 +36,7 @@ export function render(
   { width, height, camera, samples = 2 }: RenderOptions,
 ): Picture {
   const solids = placeSolids(shapes, pose);
+  const shades = solids.map(shadeOf);
   const floor = shapes.find(({ kind }) => kind === 'plane');
   const [columns, rows] = [width * samples, height * samples];
   const depths = new Float64Array(columns * rows).fill(Infinity);
@@ -57,7 +58,7 @@ export function render(
     if (distance === Infinity) return background;
     const point = add(camera.eye, scale(direction, distance));
     // The floor fades into the horizon.
-    return mix(floorColour(floor!.colour, point, solids), background, Math.min(1, (distance / 40) ** 2));
+    return mix(floorColour(floor!.colour, point, shades), background, Math.min(1, (distance / 40) ** 2));
   };
   return average(width, height, samples, colourAt);
 }
@@ -114,18 +115,25 @@ const mix = (a: Vector, b: Vector, part: number): Vector => {
 
 const shade = (colour: Vector, brightness: number): Vector => scale(colour, ambient + (1 - ambient) * brightness);
 
+/** A circle on the floor outside which a solid casts no shadow. */
+type Shade = { readonly solid: Solid; readonly x: number; readonly y: number; readonly square: number };
+
+/** Around where the light's ray through the centre meets the floor. */
+function shadeOf(solid: Solid): Shade {
+  const lift = solid.centre[2] / light[2];
+  const [x, y] = [solid.centre[0] - light[0] * lift, solid.centre[1] - light[1] * lift];
+  return { solid, x, y, square: (solid.radius / light[2]) ** 2 };
+}
+
 /** Squares of 1 m, darker where a solid is between the floor and the light. */
-function floorColour(colour: Vector, point: Vector, solids: readonly Solid[]): Vector {
+function floorColour(colour: Vector, point: Vector, shades: readonly Shade[]): Vector {
   const odd = (Math.floor(point[0]) + Math.floor(point[1])) % 2 !== 0;
   const base = scale(colour, odd ? checkDarkening : 1);
-  const dark = solids.some((solid) => {
-    // The light's ray through the centre meets the floor here; farther away than the radius allows, there is no shadow.
-    const lift = solid.centre[2] / light[2];
-    const [x, y] = [solid.centre[0] - light[0] * lift - point[0], solid.centre[1] - light[1] * lift - point[1]];
-    if (x * x + y * y > (solid.radius / light[2]) ** 2) return false;
-    return solid.meet(point, light) < Infinity;
-  });
-  return dark ? scale(base, shadow) : base;
+  for (const { solid, x, y, square } of shades) {
+    if ((point[0] - x) ** 2 + (point[1] - y) ** 2 > square) continue;
+    if (solid.meet(point, light) < Infinity) return scale(base, shadow);
+  }
+  return base;
 }
 
 function average(width: number, height: number, samples: number, colourAt: (c: number, r: number) => Vector): Picture {
