@@ -1,4 +1,4 @@
-/** What we write is ONNX to others too: Python's onnx package checks whole graphs. Its interpreter may be named in ONNX_PYTHON. */
+/** What we write is ONNX to others too: Python's onnx package checks whole graphs. Its interpreter may be named in HYPERPOLICY_PYTHON. */
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ import { createTd3Learner } from '../../trainer/algorithms/td3/learner.ts';
 import { testWith } from '../requirements.ts';
 import { operatorGraphs } from '../trace/operator-graphs.ts';
 
-const python = process.env.ONNX_PYTHON ?? 'python3';
+const python = process.env.HYPERPOLICY_PYTHON ?? 'python3';
 const hasChecker = spawnSync(python, ['-c', 'import onnx']).status === 0;
 const withChecker = testWith(hasChecker, "Python's onnx package", 'Run python3 -m pip install onnx');
 
