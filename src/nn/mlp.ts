@@ -14,11 +14,7 @@ export const mlpSpecs = (sizes: readonly number[]): ParameterSpecs =>
 
 /** [B, sizes[0]] -> [B, sizes[N]]. */
 export function mlp(parameters: Parameters, x: tf.Tensor2D): tf.Tensor2D {
-  const layerCount = Object.keys(parameters).length / 2;
-  let h = x;
-  for (let i = 0; i < layerCount; i++) {
-    h = linear(parameters, `layer${i}`, h);
-    if (i < layerCount - 1) h = tf.relu(h);
-  }
+  let h = linear(parameters, 'layer0', x);
+  for (let i = 1; `layer${i}.weight` in parameters; i++) h = linear(parameters, `layer${i}`, tf.relu(h));
   return h;
 }
