@@ -53,6 +53,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
   tokensTimer?.unref();
   const delay = measureEventLoopDelay();
   const gate = { count: 0 };
+  const openStreams: OpenStreams = new Set();
   let models: ModelStore | undefined;
   let pool: ComputePool | undefined;
   const metrics = createMetrics({
@@ -94,14 +95,13 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
   try {
     models = await openModelStore({
       config,
-      networks: { pool, inline, expectsMore: () => gate.count > 1, contextCache, criticCache },
+      networks: { pool, inline, expectsMore: () => gate.count > 1 || openStreams.size > 0, contextCache, criticCache },
       log: logger,
       onLoad: metrics.loadResult,
       onChange: (modelCount) => health.set(modelCount > 0 && listening && !draining),
     });
     const access = tokens === undefined ? openAccess : tokenAccess(tokens);
     const deps = { config, metrics, log: logger, gate, access };
-    const openStreams: OpenStreams = new Set();
     const handlers = createPolicyHandlers({ models, config, metrics, eventLoopDelayUs: delay.meanUs });
     const sources = { models, handlers, health, deps, openStreams };
     const listener = await listenGrpc(servingMethods(sources), config);

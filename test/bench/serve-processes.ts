@@ -39,5 +39,6 @@ export const startServerProcess = (store: string, args: readonly string[] = []):
     },
   );
 
-export const startEchoProcess = (responseBytes: number): Promise<Child> =>
-  startChild(new URL('./serve-echo.js', import.meta.url).pathname, [String(responseBytes)], Number);
+/** @param responseBytes of the single call, and of the stream */
+export const startEchoProcess = (responseBytes: readonly [number, number]): Promise<Child> =>
+  startChild(new URL('./serve-echo.js', import.meta.url).pathname, responseBytes.map(String), Number);

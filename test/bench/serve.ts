@@ -7,68 +7,86 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import grpc from '@grpc/grpc-js';
+import { fromBinary } from '@bufbuild/protobuf';
 import { publishRandomPackage } from '../../server/random-package.ts';
 import {
-  ActRequestSchema,
   ActResponseSchema,
-  QGradRequestSchema,
+  ActStreamResponseSchema,
   QGradResponseSchema,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { createRandom, type Random } from '../../src/spec/random.ts';
+import { createRandom } from '../../src/spec/random.ts';
 import { startEchoProcess, startServerProcess } from './serve-processes.ts';
+import {
+  actBytes,
+  actionSize,
+  actStreamBytes,
+  type Call,
+  contextSize,
+  normals,
+  observationSize,
+  paths,
+  qGradBytes,
+  type RawClient,
+  type RawStream,
+  rawClient,
+} from './serve-targets.ts';
 import { median, quantile } from './statistics.ts';
 
-const paperTrunk = [256, 512, 1024];
-const observationSize = 17;
-const actionSize = 6;
 const rounds = 5;
 const serialCalls = 1000;
 const parallelCalls = 64;
 const parallelMs = 1000;
+const pipelinedMessages = 20_000;
+const pipelineWindow = 256;
 
-/** A method under test: bytes in, bytes out. */
-type Target = { readonly name: string; call(): Promise<Buffer> };
+type Results = Record<string, number>;
 
 /**
  * Runs the bench and prints it.
  * @param json file for a flat object of the figures
- * @param reference a former such file, whose figures are shown beside the new ones
  */
-export async function run({ json }: { json?: string; reference?: string }): Promise<void> {
+export async function run({ json }: { readonly json?: string | undefined }): Promise<void> {
   const store = await mkdtemp(join(tmpdir(), 'hyperpolicy-bench-'));
   const stops: (() => Promise<void> | void)[] = [];
   try {
-    await publishRandomPackage({ store, model: 'mlp', policy: 'plain', critic: 'none', hiddenSize: 256 });
-    await publishRandomPackage({
-      store,
-      model: 'hyper',
-      policy: 'hyper',
-      critic: 'hyper',
-      hiddenSize: 256,
-      trunkSizes: paperTrunk,
-    });
-    const server = await startServerProcess(store);
+    await publish(store, 'mlp');
+    await publish(store, 'hyper');
+    const server = await startServerProcess(store, ['--watch-ms', '200']);
     stops.push(server.stop);
-    const connect = (port: number) => {
-      const client = rawClient(port);
-      stops.push(() => client.close());
-      return client;
-    };
-    const client = connect(server.port);
-    const random = createRandom(1);
-    const mlp = actTarget(client, 'mlp', random);
-    const hyper = actTarget(client, 'hyper', random);
-    const response = await checkedResponse(mlp);
-    await checkedResponse(hyper);
-    const echoServer = await startEchoProcess(response.length);
-    stops.push(echoServer.stop);
-    const echo = echoTarget(connect(echoServer.port), mlp.requestBytes);
+    const client = rawClient(server.port);
+    stops.push(client.close);
+    const context = normals(createRandom(2), contextSize);
+    const requests = { act: actBytes('mlp'), act_hyper: actBytes('hyper', context) };
+    const response = await checkedAct(() => client.call(paths.act, requests.act));
+    await checkedAct(() => client.call(paths.act, requests.act_hyper));
 
-    const results: Record<string, number> = { core_count: cpus().length };
-    await measureUnary({ act: mlp, act_hyper: hyper, echo }, results);
-    await measureQGrad(client, random, results);
+    const streams = {
+      act: client.stream(paths.actStream, actStreamBytes('mlp')),
+      act_hyper: client.stream(paths.actStream, actStreamBytes('hyper', context)),
+    };
+    const streamResponse = await checkedStream(streams.act);
+    await checkedStream(streams.act_hyper);
+    const echoServer = await startEchoProcess([response.length, streamResponse.length]);
+    stops.push(echoServer.stop);
+    const echoClient = rawClient(echoServer.port);
+    stops.push(echoClient.close);
+    const echoBytes = Buffer.alloc(requests.act.length);
+    const echoStream = echoClient.stream(paths.echoStream, Buffer.alloc(actStreamBytes('mlp').length));
+
+    const results: Results = { core_count: cpus().length };
+    await measureUnary(
+      {
+        act: () => client.call(paths.act, requests.act),
+        act_hyper: () => client.call(paths.act, requests.act_hyper),
+        echo: () => echoClient.call(paths.echo, echoBytes),
+      },
+      results,
+    );
+    await measureStreams({ ...streams, echo: echoStream }, results);
+    for (const stream of [...Object.values(streams), echoStream]) stream.close();
+    await measureContexts(client, results);
+    await measureQGrad(client, results);
+    await measureReload(client, requests.act_hyper, () => publish(store, 'hyper'), results);
     report(results);
     if (json !== undefined) await writeFile(json, `${JSON.stringify(results, null, 2)}\n`);
   } finally {
@@ -77,85 +95,181 @@ export async function run({ json }: { json?: string; reference?: string }): Prom
   }
 }
 
-type RawClient = { call(path: string, bytes: Buffer): Promise<Buffer>; close(): void };
-
-function rawClient(port: number): RawClient {
-  const identity = (bytes: Buffer) => bytes;
-  const client = new grpc.Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure(), {
-    'grpc.enable_channelz': 0,
-    'grpc.use_local_subchannel_pool': 1,
-  });
-  return {
-    call: (path, bytes) =>
-      new Promise((resolve, reject) => {
-        client.makeUnaryRequest(path, identity, identity, bytes, (error, response) =>
-          error === null ? resolve(response!) : reject(error),
-        );
-      }),
-    close: () => client.close(),
-  };
-}
-
-const normals = (random: Random, count: number) => Float32Array.from({ length: count }, () => random.normal());
-
-const tensor = (values: Float32Array, shape: number[]) => ({
-  shape,
-  data: new Uint8Array(values.buffer as ArrayBuffer),
-});
-
-function actTarget(client: RawClient, model: string, random: Random): Target & { readonly requestBytes: number } {
-  const bytes = Buffer.from(
-    toBinary(
-      ActRequestSchema,
-      create(ActRequestSchema, {
-        model,
-        observation: tensor(normals(random, observationSize), [1, observationSize]),
-        ...(model === 'hyper' && { contextSource: { case: 'context', value: tensor(normals(random, 2), [1, 2]) } }),
-        sequence: 1n,
-      }),
-    ),
+const publish = (store: string, model: 'mlp' | 'hyper') =>
+  publishRandomPackage(
+    model === 'mlp'
+      ? { store, model, policy: 'plain', critic: 'none', hiddenSize: 256 }
+      : { store, model, policy: 'hyper', critic: 'hyper', hiddenSize: 256, trunkSizes: [256, 512, 1024] },
   );
-  const call = () => client.call('/hyperpolicy.v1.PolicyService/Act', bytes);
-  return { name: `Act ${model}`, call, requestBytes: bytes.length };
-}
-
-function echoTarget(client: RawClient, requestBytes: number): Target {
-  const bytes = Buffer.alloc(requestBytes);
-  return { name: 'echo', call: () => client.call('/bench.Echo/Echo', bytes) };
-}
 
 /** One call whose answer is looked at, so that no error is measured. */
-async function checkedResponse(target: Target): Promise<Buffer> {
-  const bytes = await target.call();
-  const { action } = fromBinary(ActResponseSchema, bytes);
-  if (action?.data.length !== actionSize * 4) throw new Error(`${target.name}: expected ${actionSize} actions`);
+async function checkedAct(call: Call): Promise<Buffer> {
+  const bytes = await call();
+  if (fromBinary(ActResponseSchema, bytes).action?.data.length !== actionSize * 4) throw new Error('Act: no action');
+  return bytes;
+}
+
+async function checkedStream({ call }: RawStream): Promise<Buffer> {
+  const bytes = await call();
+  if (fromBinary(ActStreamResponseSchema, bytes).result.case !== 'response') throw new Error('ActStream: no action');
   return bytes;
 }
 
 /** Serial latency and throughput with 64 calls in flight, in turns. */
-async function measureUnary(targets: Record<string, Target>, results: Record<string, number>): Promise<void> {
-  const entries = Object.entries(targets);
-  const times = new Map(entries.map(([key]) => [key, [] as number[]]));
-  const rates = new Map(entries.map(([key]) => [key, [] as number[]]));
-  for (const [, target] of entries) await serial(target, serialCalls);
+async function measureUnary(calls: Record<string, Call>, results: Results): Promise<void> {
+  const entries = Object.entries(calls);
+  const times = samplesOf(calls);
+  const rates = samplesOf(calls);
+  for (const [, call] of entries) await serial(call, serialCalls);
   for (let round = 0; round < rounds; round++) {
-    for (const [key, target] of entries) times.get(key)!.push(...(await serial(target, serialCalls)));
-    for (const [key, target] of entries) rates.get(key)!.push(await parallel(target));
+    for (const [key, call] of entries) times[key]!.push(...(await serial(call, serialCalls)));
+    for (const [key, call] of entries) rates[key]!.push(await parallel(call));
   }
   for (const [key] of entries) {
-    results[`${key}_unary_serial_p50_ms`] = median(times.get(key)!);
-    results[`${key}_unary_serial_p99_ms`] = quantile(times.get(key)!, 0.99);
-    results[`${key}_unary_serial_p999_ms`] = quantile(times.get(key)!, 0.999);
-    results[`${key}_unary_c64_rps`] = median(rates.get(key)!);
+    results[`${key}_unary_serial_p50_ms`] = median(times[key]!);
+    results[`${key}_unary_serial_p99_ms`] = quantile(times[key]!, 0.99);
+    results[`${key}_unary_serial_p999_ms`] = quantile(times[key]!, 0.999);
+    results[`${key}_unary_c64_rps`] = median(rates[key]!);
   }
   for (const key of ['act', 'act_hyper']) {
-    results[`${key}_unary_serial_p50_ratio`] =
-      results[`${key}_unary_serial_p50_ms`]! / results.echo_unary_serial_p50_ms!;
-    results[`${key}_unary_c64_throughput_ratio`] = results[`${key}_unary_c64_rps`]! / results.echo_unary_c64_rps!;
+    results[`${key}_unary_serial_p50_ratio`] = ratio(results, `${key}_unary_serial_p50_ms`, 'echo_unary_serial_p50_ms');
+    results[`${key}_unary_c64_throughput_ratio`] = ratio(results, `${key}_unary_c64_rps`, 'echo_unary_c64_rps');
   }
 }
 
-async function serial({ call }: Target, count: number): Promise<number[]> {
+/** Round trips over a stream one by one, and messages per second with many under way. */
+async function measureStreams(streams: Record<string, RawStream>, results: Results): Promise<void> {
+  const entries = Object.entries(streams);
+  const times = samplesOf(streams);
+  const rates = samplesOf(streams);
+  for (const [, stream] of entries) await stream.pipeline(pipelinedMessages, pipelineWindow);
+  for (let round = 0; round < rounds; round++) {
+    for (const [key, { call }] of entries) times[key]!.push(...(await serial(call, serialCalls)));
+    for (const [key, stream] of entries) {
+      const start = performance.now();
+      await stream.pipeline(pipelinedMessages, pipelineWindow);
+      rates[key]!.push((1000 * pipelinedMessages) / (performance.now() - start));
+    }
+  }
+  for (const [key] of entries) {
+    results[`${key}_stream_serial_p50_ms`] = median(times[key]!);
+    results[`${key}_stream_serial_p99_ms`] = quantile(times[key]!, 0.99);
+    results[`${key}_stream_pipelined_msgs_per_s`] = median(rates[key]!);
+  }
+  for (const key of ['act', 'act_hyper']) {
+    results[`${key}_stream_serial_p50_ratio`] = ratio(
+      results,
+      `${key}_stream_serial_p50_ms`,
+      'echo_stream_serial_p50_ms',
+    );
+    results[`${key}_stream_pipelined_ratio`] = ratio(
+      results,
+      `${key}_stream_pipelined_msgs_per_s`,
+      'echo_stream_pipelined_msgs_per_s',
+    );
+  }
+}
+
+/** New contexts, known ones, and a thousand of which some are frequent. */
+async function measureContexts(client: RawClient, results: Results): Promise<void> {
+  const random = createRandom(3);
+  const ask = (context: Float32Array) => client.call(paths.act, actBytes('hyper', context));
+  const cold: number[] = [];
+  const warm: number[] = [];
+  const server = { cold: [] as number[], warm: [] as number[] };
+  const timed = async (context: Float32Array, wall: number[], compute: number[]) => {
+    const start = performance.now();
+    const { timing } = fromBinary(ActResponseSchema, await ask(context));
+    wall.push(performance.now() - start);
+    compute.push((timing!.primaryUs + timing!.networkUs) / 1000);
+  };
+  for (let i = 0; i < 200; i++) {
+    const context = normals(random, contextSize);
+    await timed(context, cold, server.cold);
+    await timed(context, warm, server.warm);
+  }
+  results.act_cold_context_ms = median(cold);
+  results.act_warm_context_ms = median(warm);
+  results.act_cold_compute_ms = median(server.cold);
+  results.act_warm_compute_ms = median(server.warm);
+
+  results.act_cold_rows_per_s = await parallel(() => ask(normals(random, contextSize)));
+
+  const contexts = Array.from({ length: 1000 }, () => normals(random, contextSize));
+  // Zipf with exponent 1: rank r is as frequent as 1/r.
+  const weights = contexts.map((_, rank) => 1 / (rank + 1));
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  let hitCount = 0;
+  let callCount = 0;
+  results.act_contexts_1000_zipf_rps = await parallel(async () => {
+    let left = random.uniform() * total;
+    const rank = weights.findIndex((weight) => {
+      left -= weight;
+      return left <= 0;
+    });
+    const answer = await ask(contexts[Math.max(0, rank)]!);
+    callCount++;
+    if (fromBinary(ActResponseSchema, answer).timing!.primaryUs === 0) hitCount++;
+    return answer;
+  });
+  results.act_contexts_1000_zipf_hit_ratio = hitCount / callCount;
+}
+
+/** 256 unseen states, the same again, and 256 actions at one of them. */
+async function measureQGrad(client: RawClient, results: Results): Promise<void> {
+  const batch = 256;
+  const random = createRandom(4);
+  const timed = async (observations: Float32Array) => {
+    const bytes = qGradBytes(observations, normals(random, batch * actionSize));
+    const start = performance.now();
+    const response = await client.call(paths.qGrad, bytes);
+    const elapsed = performance.now() - start;
+    if (fromBinary(QGradResponseSchema, response).dqDa?.data.length !== batch * actionSize * 4) {
+      throw new Error('QGrad: expected a gradient per row');
+    }
+    return elapsed;
+  };
+  const times = samplesOf({ unseen: 0, cached: 0, oneState: 0 });
+  for (let round = 0; round < 10; round++) {
+    const states = normals(random, batch * observationSize);
+    times.unseen!.push(await timed(states));
+    times.cached!.push(await timed(states));
+    times.oneState!.push(await timed(states.subarray(0, observationSize)));
+  }
+  results.qgrad_b256_ms = median(times.unseen!);
+  results.qgrad_b256_cached_ms = median(times.cached!);
+  results.qgrad_one_state_b256_ms = median(times.oneState!);
+}
+
+/** Latency while a new version of the model is loaded and swapped in, against before. */
+async function measureReload(
+  client: RawClient,
+  bytes: Buffer,
+  swap: () => Promise<unknown>,
+  results: Results,
+): Promise<void> {
+  const call = () => client.call(paths.act, bytes);
+  const before = await serial(call, 2 * serialCalls);
+  const first = fromBinary(ActResponseSchema, await call()).version;
+  await swap();
+  const during: number[] = [];
+  for (let swapped = false; !swapped; ) {
+    during.push(...(await serial(call, 100)));
+    swapped = fromBinary(ActResponseSchema, await call()).version !== first;
+  }
+  during.push(...(await serial(call, 500)));
+  results.reload_p99_before_ms = quantile(before, 0.99);
+  results.reload_p99_ms = quantile(during, 0.99);
+  results.reload_p99_ratio = ratio(results, 'reload_p99_ms', 'reload_p99_before_ms');
+}
+
+const samplesOf = (keys: object): Record<string, number[]> =>
+  Object.fromEntries(Object.keys(keys).map((key) => [key, []]));
+
+const ratio = (results: Results, above: string, below: string): number => results[above]! / results[below]!;
+
+/** Milliseconds of each call, one by one. */
+async function serial(call: Call, count: number): Promise<number[]> {
   const times: number[] = [];
   for (let i = 0; i < count; i++) {
     const start = performance.now();
@@ -165,8 +279,8 @@ async function serial({ call }: Target, count: number): Promise<number[]> {
   return times;
 }
 
-/** Calls per second. */
-async function parallel({ call }: Target): Promise<number> {
+/** Calls per second with 64 in flight. */
+async function parallel(call: Call): Promise<number> {
   const start = performance.now();
   let count = 0;
   const worker = async () => {
@@ -179,43 +293,7 @@ async function parallel({ call }: Target): Promise<number> {
   return (1000 * count) / (performance.now() - start);
 }
 
-/** 256 unseen states, the same again, and 256 actions at one of them. */
-async function measureQGrad(client: RawClient, random: Random, results: Record<string, number>): Promise<void> {
-  const batch = 256;
-  const request = (observation: Float32Array) =>
-    Buffer.from(
-      toBinary(
-        QGradRequestSchema,
-        create(QGradRequestSchema, {
-          model: 'hyper',
-          observation: tensor(observation, [observation.length / observationSize, observationSize]),
-          action: tensor(normals(random, batch * actionSize), [batch, actionSize]),
-        }),
-      ),
-    );
-  const timed = async (bytes: Buffer) => {
-    const start = performance.now();
-    const response = await client.call('/hyperpolicy.v1.PolicyService/QGrad', bytes);
-    const elapsed = performance.now() - start;
-    const { dqDa } = fromBinary(QGradResponseSchema, response);
-    if (dqDa?.data.length !== batch * actionSize * 4) throw new Error('QGrad: expected a gradient per row');
-    return elapsed;
-  };
-  const unseen: number[] = [];
-  const cached: number[] = [];
-  const oneState: number[] = [];
-  for (let round = 0; round < 10; round++) {
-    const states = normals(random, batch * observationSize);
-    unseen.push(await timed(request(states)));
-    cached.push(await timed(request(states)));
-    oneState.push(await timed(request(states.slice(0, observationSize))));
-  }
-  results.qgrad_b256_ms = median(unseen);
-  results.qgrad_b256_cached_ms = median(cached);
-  results.qgrad_one_state_b256_ms = median(oneState);
-}
-
-function report(results: Record<string, number>): void {
+function report(results: Results): void {
   const text = Object.entries(results)
     .map(([key, value]) => `${key.padEnd(36)} ${Number(value.toPrecision(4))}`)
     .join('\n');
