@@ -16,6 +16,7 @@ import { foldConstants } from '../../src/onnx/passes/fold-constants.ts';
 import { foldTransposes } from '../../src/onnx/passes/fold-transposes.ts';
 import { fuseGemmBias } from '../../src/onnx/passes/gemm-bias.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
+import { propagateZeros } from '../../src/onnx/passes/propagate-zeros.ts';
 import { simplify } from '../../src/onnx/passes/simplify.ts';
 import { replaceThinProducts } from '../../src/onnx/passes/thin-products.ts';
 import { floatTensor, openSession } from '../../src/onnx/session.ts';
@@ -78,6 +79,11 @@ describe('common subexpressions', () => {
       add(g, unary(g, 'Exp', a), mul(g, unary(g, 'Exp', a), fill(2, 'float32', []))),
     );
     check(graph, mergeCommonSubexpressions, ['Exp', 'Exp', 'Mul', 'Add'], ['Exp', 'Mul', 'Add']);
+  });
+
+  test('that are equal with their operands swapped become one', () => {
+    const graph = graphOf([[2], [2]], (g, a, b) => sub(g, mul(g, a, b), unary(g, 'Exp', mul(g, b, a))));
+    check(graph, mergeCommonSubexpressions, ['Mul', 'Mul', 'Exp', 'Sub'], ['Mul', 'Exp', 'Sub']);
   });
 
   test('with other attributes stay', () => {
@@ -206,9 +212,13 @@ describe('algebraic no-ops', () => {
     check(graph, (g) => simplify(simplify(g)), [...before, 'Exp'], ['Exp']);
   });
 
-  test('x 0 is 0', () => {
-    const graph = graphOf([[2]], (g, a) => add(g, a, mul(g, unary(g, 'Exp', a), fill(0, 'float32', []))));
-    check(graph, (g) => simplify(simplify(g)), ['Exp', 'Mul', 'Add'], []);
+  test.each<[string, Build, string]>([
+    ['a + (-b) is a - b', (g, a, b) => add(g, a, unary(g, 'Neg', b)), 'Sub'],
+    ['(-a) + b is b - a', (g, a, b) => add(g, unary(g, 'Neg', a), b), 'Sub'],
+    ['a - (-b) is a + b', (g, a, b) => sub(g, a, unary(g, 'Neg', b)), 'Add'],
+  ])('%s', (_name, build, after) => {
+    const graph = graphOf([[2], [2]], build);
+    check(graph, simplify, ['Neg', after === 'Sub' ? 'Add' : 'Sub'], [after]);
   });
 
   test('a transpose that moves only sizes of 1 and a sum over one element are reshapes', () => {
@@ -216,6 +226,34 @@ describe('algebraic no-ops', () => {
       reduce(g, 'ReduceSum', transpose(g, a, [0, 2, 1]), { axes: [2], keepDims: false }),
     );
     check(graph, (g) => simplify(simplify(g)), ['Transpose', 'ReduceSum'], ['Reshape']);
+  });
+});
+
+describe('zeros', () => {
+  test.each<[string, Build, string[]]>([
+    ['x 0', (g, a) => mul(g, unary(g, 'Exp', a), fill(0, 'float32', [])), ['Exp', 'Mul']],
+    ['x - x', (g, a) => sub(g, a, a), ['Sub']],
+    ['a product with zeros', (g, a) => matMul(g, a, fill(0, 'float32', [2, 2])), ['Gemm']],
+    [
+      'a sum of zeros',
+      (g) => reduce(g, 'ReduceSum', fill(0, 'float32', [3, 2]), { axes: [0], keepDims: false }),
+      ['ReduceSum'],
+    ],
+  ])('%s adds nothing', (_name, build, before) => {
+    const graph = graphOf([[2, 2]], (g, a) => add(g, unary(g, 'Tanh', a), build(g, a)));
+    check(graph, (g) => simplify(propagateZeros(g)), ['Tanh', ...before, 'Add'], ['Tanh']);
+  });
+
+  test('x - y of equal shapes stays', () => {
+    const graph = graphOf([[2], [2]], (g, a, b) => sub(g, a, b));
+    check(graph, propagateZeros, ['Sub'], ['Sub']);
+  });
+
+  test('zeros beside values stay', () => {
+    const graph = graphOf([[2]], (g, a) =>
+      g.emit('Concat', [a, fill(0, 'float32', [1])], { dtype: 'float32', shape: [3] }, { axis: { int: 0 } }),
+    );
+    check(graph, propagateZeros, ['Concat'], ['Concat']);
   });
 });
 

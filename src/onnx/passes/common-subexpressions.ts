@@ -6,6 +6,9 @@ import { rewrite } from './rewrite.ts';
 /** Constants above this many elements are compared by identity only. */
 const contentSizeMax = 64;
 
+/** Operators whose two operands may be swapped without changing a bit. */
+const commutative = new Set(['Add', 'And', 'Equal', 'Mul', 'Or']);
+
 export function mergeCommonSubexpressions(graph: Graph): Graph {
   const keys = new Map<Value, string>();
   const seen = new Map<string, Value>();
@@ -25,7 +28,7 @@ export function mergeCommonSubexpressions(graph: Graph): Graph {
       node.op,
       JSON.stringify(node.attributes),
       `${output.dtype}[${output.shape}]`,
-      ...node.inputs.map(keyOf),
+      ...(commutative.has(node.op) ? node.inputs.map(keyOf).sort() : node.inputs.map(keyOf)),
     ].join('|');
     const earlier = seen.get(key);
     if (earlier === undefined) seen.set(key, output);

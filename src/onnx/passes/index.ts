@@ -8,6 +8,7 @@ import { materialiseFills, shrinkFills } from './fills.ts';
 import { foldConstants } from './fold-constants.ts';
 import { foldTransposes } from './fold-transposes.ts';
 import { fuseGemmBias } from './gemm-bias.ts';
+import { propagateZeros } from './propagate-zeros.ts';
 import { simplify } from './simplify.ts';
 import { replaceThinProducts } from './thin-products.ts';
 
@@ -19,6 +20,7 @@ const round: readonly ((graph: Graph) => Graph)[] = [
   shrinkFills,
   dropExpands,
   foldConstants,
+  propagateZeros,
   simplify,
   foldTransposes,
   replaceThinProducts,

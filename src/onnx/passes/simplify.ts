@@ -10,9 +10,9 @@ export function simplify(graph: Graph): Graph {
 }
 
 const rules: Readonly<Record<string, Rule>> = {
-  Add: (node, context) => neutral(node, context, 0) ?? zeroless(node),
-  Sub: (node, context) => neutralRight(node, context, 0),
-  Mul: (node, context) => neutral(node, context, 1) ?? annihilate(node),
+  Add: (node, context) => neutral(node, context, 0) ?? zeroless(node) ?? signed(node, context, 'Sub'),
+  Sub: (node, context) => neutralRight(node, context, 0) ?? signed(node, context, 'Add'),
+  Mul: (node, context) => neutral(node, context, 1),
   Div: (node, context) => neutralRight(node, context, 1),
   Identity: ({ inputs }) => inputs[0],
   Cast: (node) => (node.inputs[0]!.dtype === node.outputs[0]!.dtype ? node.inputs[0] : undefined),
@@ -41,9 +41,21 @@ function neutral(node: Node, context: RewriteContext, value: number): Value | un
   return neutralRight(node, context, value) ?? neutralRight({ ...node, inputs: [b, a] }, context, value);
 }
 
-/** x * 0 = 0: the gradient of a constant. Losses here are finite, so 0 * infinity does not arise. */
-function annihilate({ inputs, outputs }: Node): Value | undefined {
-  return inputs.some((input) => fillOf(input) === 0) ? fill(0, outputs[0]!.dtype, outputs[0]!.shape) : undefined;
+/** a + (-b) = a - b, and a - (-b) = a + b; either operand of a sum. */
+function signed(
+  { op, inputs, outputs }: Node,
+  { g, producer }: RewriteContext,
+  inverse: 'Add' | 'Sub',
+): Value | undefined {
+  const [a, b] = inputs as [Value, Value];
+  const negated = (value: Value) => {
+    const node = producer(value);
+    return node?.op === 'Neg' ? node.inputs[0]! : undefined;
+  };
+  const right = negated(b);
+  if (right !== undefined) return g.emit(inverse, [a, right], outputs[0]!);
+  const left = op === 'Add' ? negated(a) : undefined;
+  return left === undefined ? undefined : g.emit('Sub', [b, left], outputs[0]!);
 }
 
 /** 0 + 0, both constants. */
