@@ -28,8 +28,7 @@ export const headSpectralDecay = (parameters: Parameters): tf.Scalar =>
   sumOf(headMatrices(parameters).map((matrix) => tf.mul(tf.square(largestSingularValue(matrix)), 0.5)));
 
 function largestSingularValue(matrix: tf.Tensor2D): tf.Tensor {
-  const fixed = tf.zerosLike(matrix);
-  const detached = detach(matrix, fixed);
+  const detached = detach(matrix);
   const unit = (vector: tf.Tensor2D) =>
     tf.div(vector, tf.add(tf.sqrt(tf.sum(tf.square(vector))), 1e-12)) as tf.Tensor2D;
   const start = Float32Array.from({ length: matrix.shape[1] }, (_, i) => 1 + 0.5 * Math.sin(i + 1));
@@ -43,8 +42,8 @@ function largestSingularValue(matrix: tf.Tensor2D): tf.Tensor {
 }
 
 /** The same values without a gradient. */
-const detach = (x: tf.Tensor2D, zeros: tf.Tensor2D): tf.Tensor2D =>
-  tf.customGrad((value) => {
-    const input = value as tf.Tensor;
-    return { value: tf.add(input, 0), gradFunc: () => zeros };
-  })(x) as tf.Tensor2D;
+const detach = (x: tf.Tensor2D): tf.Tensor2D =>
+  tf.customGrad((value) => ({
+    value: tf.add(value as tf.Tensor, 0),
+    gradFunc: (dy: tf.Tensor) => tf.zerosLike(dy),
+  }))(x) as tf.Tensor2D;
