@@ -28,13 +28,14 @@ import {
 } from './engine-cases.ts';
 import type { BenchOptions } from './main.ts';
 import { medianMs, report } from './measure.ts';
+import { median } from './statistics.ts';
 import { startTorch, type Timing, type Torch, type TorchCase } from './torch.ts';
 
 type Figures = Record<string, number>;
 
 /** Rounds of alternation with the reference, and seconds of each side in one. Short, so that a neighbour's work meets both. */
 const rounds = 8;
-const secondsPerSide = 0.8;
+const secondsPerSide = 0.5;
 
 /** Multiply-adds of the critic's parameters for one row: 8.54 M, forward once, backward twice. */
 const criticGflop = (batch: number) => (3 * 2 * 8.54e6 * batch) / 1e9;
@@ -103,22 +104,23 @@ async function compare({
     figures[`torch_${key}_${unit}_t${threads}`] = least(theirs);
     figures[`${key}_${unit.replace('ms', 'ratio')}_t${threads}`] = least(ours) / least(theirs);
   }
+  const [us, them] = [ours, theirs].map((timings) => timings.map(({ ms }) => ms.toPrecision(3)).join(' '));
+  console.error(`${key}, ${threads} threads: ${us} ms${torch === undefined ? '' : `; PyTorch ${them} ms`}`);
 }
 
 /** Median wall time and mean processor time of a step over one side of a round. */
 function timingOf(run: () => void): Timing {
   run();
-  let count = 0;
+  const samples: number[] = [];
   const before = process.cpuUsage();
-  const { median } = medianMs(
-    () => {
-      run();
-      count++;
-    },
-    { seconds: secondsPerSide },
-  );
+  const end = performance.now() + secondsPerSide * 1000;
+  while (performance.now() < end || samples.length < 2) {
+    const start = performance.now();
+    run();
+    samples.push(performance.now() - start);
+  }
   const { user, system } = process.cpuUsage(before);
-  return { ms: median, cpu_ms: (user + system) / 1000 / count };
+  return { ms: median(samples), cpu_ms: (user + system) / 1000 / samples.length };
 }
 
 /** The critic's step on tfjs's TensorFlow backend, operation by operation, where it is installed. */

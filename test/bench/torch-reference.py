@@ -185,7 +185,7 @@ CASES = {
 def timing(step, seconds):
     step()
     samples, end, cpu = [], time.perf_counter() + seconds, time.process_time()
-    while time.perf_counter() < end or len(samples) < 5:
+    while time.perf_counter() < end or len(samples) < 2:
         start = time.perf_counter()
         step()
         samples.append((time.perf_counter() - start) * 1000)
