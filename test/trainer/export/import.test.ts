@@ -123,22 +123,69 @@ describe('a state dict of the reference, served', () => {
     );
   });
 
-  test('from the command line: import, qgrad', async () => {
-    const path = join(directory, 'narrow.safetensors');
-    writeFileSync(path, fileOf(narrow));
-    const sizes = ['--observation-size', '4', '--action-size', '2'];
-    const to = ['--model', 'narrow-cli', '--store', directory];
-    const imported = await hyperpolicy('import', path, '--architecture', 'sa-hyper', ...sizes, ...to);
-    expect(imported.error).toBe('');
-    expect(JSON.parse(imported.out)).toMatchObject({ model: 'narrow-cli', version: 1 });
+  test('from the command line: qgrad and act', async () => {
     const rows = rowsOf(narrow);
     const inputs = ['--observation', JSON.stringify(rows('observation')), '--action', JSON.stringify(rows('action'))];
-    // The model that the test above reads is the same network.
     const answer = await hyperpolicy('qgrad', '--server', address, '--model', 'sa-hyper-critic-narrow', ...inputs);
     const { q, dqDa } = JSON.parse(answer.out) as { q: number[]; dqDa: number[][] };
     if (!isCriticCase(narrow)) throw new Error('expected a critic');
     expectClose(q, narrow.q);
     expectClose(dqDa.flat(), narrow.dq_da);
+
+    const [model, golden] = referenceCases.find(([name]) => name === 'maml-hyper-policy')!;
+    const given = ['observation', 'context'].flatMap((name) => [`--${name}`, JSON.stringify(rowsOf(golden)(name))]);
+    const acted = await hyperpolicy('act', '--server', address, '--model', model, ...given);
+    const { action } = JSON.parse(acted.out) as { action: number[][] };
+    expectClose(action.flat(), (golden as PolicyCase).mu);
+  });
+});
+
+describe('from the command line', () => {
+  const sizes = ['--observation-size', '4', '--action-size', '2'];
+  const to = ['--model', 'narrow-cli', '--store', directory];
+  const path = join(directory, 'narrow.safetensors');
+  writeFileSync(path, fileOf(narrow));
+
+  test('import prints what it published', async () => {
+    const { out, error } = await hyperpolicy('import', path, '--architecture', 'sa-hyper', ...sizes, ...to);
+    expect(error).toBe('');
+    expect(JSON.parse(out)).toMatchObject({
+      model: 'narrow-cli',
+      version: 1,
+      files: ['critic.primary.onnx', 'critic.dynamic.onnx'],
+    });
+  });
+
+  test('import names what does not fit, in one line', async () => {
+    const missing = await hyperpolicy('import', 'nope.safetensors', '--architecture', 'sa-hyper', ...sizes, ...to);
+    expect(missing.error).toBe('hyperpolicy: import nope.safetensors: expected a file that can be read, got ENOENT\n');
+    const other = await hyperpolicy('import', path, '--architecture', 'as-hyper', ...sizes, ...to);
+    expect(other.error).toBe(
+      'hyperpolicy: tensor "hyper.hyper.0.weight": expected [32, 2], as as-hyper with observation 4, action 2, context 0, got [32, 4]\n',
+    );
+    const cut = join(directory, 'cut.safetensors');
+    writeFileSync(cut, fileOf(narrow).subarray(0, 5000));
+    const damaged = await hyperpolicy('import', cut, '--architecture', 'sa-hyper', ...sizes, ...to);
+    expect(damaged.error).toMatch(
+      /^hyperpolicy: cut\.safetensors: expected \d+ bytes of tensors, as the header says, got \d+\./,
+    );
+    const bounds = await hyperpolicy(
+      'import',
+      path,
+      '--architecture',
+      'sa-hyper',
+      ...sizes,
+      ...to,
+      '--action-low',
+      'x',
+    );
+    expect(bounds.error).toContain("argument 'x' is invalid. Expected numbers with commas between");
+  });
+
+  test('architectures prints a row each', async () => {
+    const { out } = await hyperpolicy('architectures', '--observation-size', '11', '--action-size', '3');
+    const row = out.split('\n').find((line) => line.startsWith('sa-hyper  '));
+    expect(row).toMatch(/critic +7,748,610 /);
   });
 });
 

@@ -19,6 +19,8 @@ export const specs: PolicySpecs = {
 export const criticConfigs: Record<string, CriticConfig> = {
   'mlp-standard': { architecture: 'mlp-standard' },
   'sa-hyper': { architecture: 'sa-hyper', trunkSizes: [16, 24], dynamicHiddenSizes: [8] },
+  // Its twins share a parameter.
+  'emb-hyper': { architecture: 'emb-hyper', trunkSizes: [16, 24], dynamicHiddenSizes: [8] },
 };
 
 export const tracedEngine = createTracedEngine({ threadCount: 1 });

@@ -23,7 +23,11 @@ export type Td3Config = {
 };
 
 /** Critic learning rates of the paper: 5e-5 for hypernetworks, 3e-4 for the others. */
-const criticLearningRates: Readonly<Record<string, number>> = { 'sa-hyper': 5e-5 };
+const criticLearningRates: Readonly<Record<string, number>> = {
+  'sa-hyper': 5e-5,
+  'as-hyper': 5e-5,
+  'emb-hyper': 5e-5,
+};
 
 /** Source: Sarafian et al. 2021, appendix (TD3); Fujimoto et al. 2018. */
 export const td3Defaults = (critic: CriticConfig): Td3Config => ({
