@@ -92,6 +92,13 @@ export function parseServerConfig(settings: ServerSettings): ServerConfig {
   const parsed = serverConfigSchema.safeParse(settings);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
+  if (issue.code === 'unrecognized_keys') {
+    throw invalidArgument({
+      where: 'server settings',
+      expected: `settings among ${Object.keys(serverDefaults).join(', ')}`,
+      actual: issue.keys.map((key) => JSON.stringify(key)).join(', '),
+    });
+  }
   const name = issue.path.join('.') || 'settings';
   throw invalidArgument({
     where: 'server settings',

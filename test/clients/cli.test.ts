@@ -1,6 +1,9 @@
 import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { startTestServer } from '../server/fixtures.ts';
 
 const command = fileURLToPath(new URL('../../dist/clients/cli/main.js', import.meta.url));
@@ -70,6 +73,51 @@ describe('hyperpolicy without a server', () => {
     expect(await run('models', 'make-random', '--model', 'm', '--environment', 'Nope-v0')).toMatchObject({
       code: 1,
       error: expect.stringMatching(/^hyperpolicy: environment: expected one of .*HalfCheetah-v5.*, got "Nope-v0"\n$/),
+    });
+  });
+});
+
+describe('settings of serve', () => {
+  const printed = async (args: string[], env: Record<string, string> = {}): Promise<Ended> =>
+    new Promise((resolve) => {
+      const options = { env: { ...process.env, ...env } };
+      execFile(process.execPath, [command, 'serve', '--print-config', ...args], options, (failure, out, error) => {
+        resolve({ code: typeof failure?.code === 'number' ? failure.code : 0, out, error });
+      });
+    });
+
+  test('a flag goes before its variable, that before the file, that before the default', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'hyperpolicy-cli-'));
+    onTestFinished(() => rm(directory, { recursive: true }));
+    const file = join(directory, 'config.json');
+    await writeFile(file, JSON.stringify({ port: 1, watchMs: 1, drainMs: 1 }));
+    const { out } = await printed(['--config', file, '--port', '3', '--critic-cache-mib', '2'], {
+      HYPERPOLICY_PORT: '2',
+      HYPERPOLICY_WATCH_MS: '2',
+    });
+    expect(JSON.parse(out)).toMatchObject({
+      port: 3,
+      watchMs: 2,
+      drainMs: 1,
+      rowCountMax: 4096,
+      criticCacheBytesMax: 2 * 1024 * 1024,
+    });
+    await writeFile(file, JSON.stringify({ prot: 1 }));
+    expect(await printed(['--config', file])).toMatchObject({
+      code: 1,
+      error: expect.stringMatching(/^hyperpolicy: server settings: expected settings among store, .*, got "prot"\n$/),
+    });
+    await writeFile(file, '[1');
+    expect(await printed(['--config', file])).toMatchObject({
+      code: 1,
+      error: expect.stringContaining('expected a JSON object of settings'),
+    });
+  });
+
+  test('a variable that does not parse is named', async () => {
+    expect(await printed([], { HYPERPOLICY_PORT: 'x' })).toMatchObject({
+      code: 2,
+      error: expect.stringContaining("value 'x' from env 'HYPERPOLICY_PORT' is invalid"),
     });
   });
 });

@@ -8,7 +8,7 @@ import { type RawCaller, rawCaller } from './raw-call.ts';
 
 type Case = {
   readonly name: string;
-  readonly method: 'Act' | 'QGrad' | 'ListModels' | 'GetModel';
+  readonly method: 'Act' | 'QGrad' | 'Prepare' | 'ListModels' | 'GetModel';
   readonly request: Record<string, JsonValue>;
   readonly status?: string;
   /** The whole text; a regular expression where it begins with ^. */
@@ -28,6 +28,7 @@ const suite = JSON.parse(readFileSync(new URL('./service.json', import.meta.url)
 const methods: Record<Case['method'], DescMethodUnary> = {
   Act: PolicyService.method.act,
   QGrad: PolicyService.method.qGrad,
+  Prepare: PolicyService.method.prepare,
   ListModels: PolicyService.method.listModels,
   GetModel: PolicyService.method.getModel,
 };
