@@ -2,6 +2,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
+import { ensembleQ } from '../../src/nn/critics/critic.ts';
 import { createCritic, criticNames } from '../../src/nn/critics/registry.ts';
 import { initialise, shapesOf } from '../../src/nn/parameters.ts';
 import { compile } from '../../src/onnx/compile.ts';
@@ -9,7 +10,7 @@ import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
 import { createRandom } from '../../src/spec/random.ts';
 import { trace } from '../../src/trace/trace.ts';
 
-const sizes = { observationSize: 5, actionSize: 3, ensembleSize: 1 };
+const sizes = { observationSize: 5, actionSize: 3, ensembleSize: 2 };
 const small = { trunkSizes: [12, 16], dynamicHiddenSizes: [8] };
 
 function normals(seed: number, ...shape: number[]) {
@@ -20,12 +21,12 @@ function normals(seed: number, ...shape: number[]) {
 
 describe.each(criticNames.filter((name) => !/large|35/.test(name)))('critic %s', (architecture) => {
   const hyper = architecture.endsWith('hyper');
-  const { member } = createCritic({ architecture, ...(hyper && small) }, sizes);
-  const shapes = shapesOf(member.specs);
+  const critic = createCritic({ architecture, ...(hyper && small) }, sizes);
+  const shapes = shapesOf(critic.specs);
   const views = Object.fromEntries(
     Object.entries(shapes).map(([name, shape]) => [name, new Float32Array(shape.reduce((a, b) => a * b, 1))]),
   );
-  initialise(member.specs, views, createRandom(3));
+  initialise(critic.specs, views, createRandom(3));
   const parameters = Object.fromEntries(
     Object.entries(views).map(([name, data]) => [name, floatTensor(data, shapes[name]!)]),
   );
@@ -38,7 +39,7 @@ describe.each(criticNames.filter((name) => !/large|35/.test(name)))('critic %s',
       action: { shape: [rows, 3] },
     };
     const graph = trace('critic', specs, ({ observation, action, ...weights }) => {
-      const q = (a: tf.Tensor) => member.q(weights, observation as tf.Tensor2D, a as tf.Tensor2D);
+      const q = (a: tf.Tensor) => ensembleQ(critic, weights, observation as tf.Tensor2D, a as tf.Tensor2D);
       return {
         q: q(action!),
         dq_da: tf.grad((a: tf.Tensor) => tf.sum(q(a)))(action!),
