@@ -119,8 +119,8 @@ export function createEnv(task: Task): Env {
       write(out) {
         out[0] = stepCount;
         out[1] = Number(state === 'ended');
-        if (context !== null) out.set(context, contextAt);
-        out.set(current, observationAt);
+        for (let i = contextAt; i < observationAt; i++) out[i] = context![i - contextAt]!;
+        for (let i = observationAt; i < ownAt; i++) out[i] = current[i - observationAt]!;
         own.write(out, ownAt);
       },
       read(row) {

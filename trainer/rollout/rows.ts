@@ -94,7 +94,9 @@ export async function openRows(batch: SharedBatch, { env: name, seed, givenConte
       batch.truncated[row] = Number(truncated);
       batch.diverged[row] = Number(result.diverged);
       if (!terminated && !truncated) {
-        observations[row]!.set(observation);
+        // A loop, as `set` between element types costs more for a few numbers.
+        const out = observations[row]!;
+        for (let i = 0; i < observationSize; i++) out[i] = observation[i]!;
       } else {
         finals[row]!.set(observation);
         batch.returns[row] = running.returns[row]!;
