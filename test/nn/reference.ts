@@ -61,12 +61,12 @@ export const sine = (size: number, phase: number, scale = 1): Float32Array =>
 
 /** Tensor k: bound * sin(0.37 (i + 1) + 1.7 (k + 1) + 0.013 (i^2 mod 997)), computed in float64. */
 export function formula({ shape, bound }: ReferenceParameter, k: number): Float32Array {
-  const size = shape.reduce((product, n) => product * n, 1);
-  // i^2 mod 997 through i mod 997 stays exact.
-  return Float32Array.from(
-    { length: size },
-    (_, i) => bound * Math.sin(0.37 * (i + 1) + 1.7 * (k + 1) + 0.013 * ((i % 997) ** 2 % 997)),
-  );
+  const values = new Float32Array(shape.reduce((product, n) => product * n, 1));
+  for (let i = 0; i < values.length; i++) {
+    // i^2 mod 997 through i mod 997 stays exact.
+    values[i] = bound * Math.sin(0.37 * (i + 1) + 1.7 * (k + 1) + 0.013 * ((i % 997) ** 2 % 997));
+  }
+  return values;
 }
 
 /** The state dict of a case, by the reference's names. */

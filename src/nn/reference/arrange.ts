@@ -31,5 +31,8 @@ export function toOurs(theirs: Float32Array, place: Placement): Float32Array {
   return ours;
 }
 
-export const toTheirs = (ours: Float32Array, place: Placement): Float32Array =>
-  Float32Array.from({ length: ours.length }, (_, i) => ours[place(i)]!);
+export function toTheirs(ours: Float32Array, place: Placement): Float32Array {
+  const theirs = new Float32Array(ours.length);
+  for (let i = 0; i < theirs.length; i++) theirs[i] = ours[place(i)]!;
+  return theirs;
+}
