@@ -105,6 +105,13 @@ test('z is drawn with the noise, and its divergence from the prior is that of th
   expect(values(latentKl(posterior))[0]).toBeCloseTo((4 - Math.log(4)) / 2, 6);
 });
 
+test('transitions of another size are refused with both shapes', () => {
+  const { encoder, parameters } = setUp('pearl-encoder');
+  expect(() => encoder.posterior(parameters, tf.zeros([2, 5, 6]))).toThrow(
+    'encoder pearl-encoder: expected transitions [N, T, 7], got [2, 5, 6]',
+  );
+});
+
 test('an unknown encoder is refused with the known ones', () => {
   expect(() => createEncoder({ architecture: 'lstm' }, sizes)).toThrow(
     'encoder: expected one of pearl-encoder, pearl-gru-encoder, got "lstm"',

@@ -2,7 +2,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
-import { ensembleQ, memberQ } from '../../src/nn/critics/critic.ts';
+import { ensembleQ, memberActionGradient, memberQ } from '../../src/nn/critics/critic.ts';
 import { networkSpecs } from '../../src/nn/network.ts';
 import { type Parameters, shapesOf } from '../../src/nn/parameters.ts';
 import { logProbOf, policyOutput } from '../../src/nn/policies/policy.ts';
@@ -80,8 +80,8 @@ function outputs(
     const output = policyOutput(network.policy, parameters, states, contexts);
     return { mu: output.mean, log_std: output.logStd!, log_prob: logProbOf(network.policy, output, action) };
   }
-  const q = (a: tf.Tensor) => ensembleQ(network.critic, parameters, states, a as tf.Tensor2D, contexts);
-  return { q: q(action), dq_da: tf.grad((a: tf.Tensor) => tf.sum(q(a)))(action) };
+  const inputs = [parameters, states, action as tf.Tensor2D, contexts] as const;
+  return { q: ensembleQ(network.critic, ...inputs), dq_da: memberActionGradient(network.critic, 0, ...inputs) };
 }
 
 /** Largest difference, on the scale of the largest expected value. */

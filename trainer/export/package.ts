@@ -6,6 +6,7 @@ import { memberQ } from '../../src/nn/critics/critic.ts';
 import { normalise } from '../../src/nn/normalisation.ts';
 import { under } from '../../src/nn/parameters.ts';
 import { policyOutput } from '../../src/nn/policies/policy.ts';
+import { invalidArgument } from '../../src/spec/errors.ts';
 import type { Manifest, Probe } from '../../src/spec/manifest.ts';
 import { type ManifestDraft, type PublishedPackage, publishPackage } from '../../src/spec/package.ts';
 import { createRandom, type Random } from '../../src/spec/random.ts';
@@ -37,6 +38,7 @@ const probeStream = 0x70726f62;
 /** Exports, probes and publishes. Errors: those of publishPackage. */
 export async function publishModel(options: ModelToPublish): Promise<PublishedPackage> {
   const { specs, policy, critic, training } = options;
+  checkSizes(options);
   const policyFiles = policy && exportPolicy(policy);
   const criticFiles = critic && exportCritic(critic);
   const files = [policyFiles, criticFiles].flatMap((network) => (network === null ? [] : filesOf(network)));
@@ -68,6 +70,20 @@ export async function publishModel(options: ModelToPublish): Promise<PublishedPa
       probes: probes(options),
     },
   });
+}
+
+/** A package whose specs are not its networks' would be refused only when it is loaded. */
+function checkSizes({ model, specs, policy, critic }: ModelToPublish): void {
+  const text = (observation: number, action: number, context: number) =>
+    `observation ${observation}, action ${action}, context ${context}`;
+  const contextSize = specs.context === null ? 0 : specSize(specs.context);
+  const expected = text(specSize(specs.observation), specSize(specs.action), contextSize);
+  for (const [name, sizes] of Object.entries({ policy: policy?.policy.sizes, critic: critic?.critic.sizes })) {
+    if (sizes === undefined) continue;
+    // A network may leave the context to the other one.
+    const actual = text(sizes.observationSize, sizes.actionSize, sizes.contextSize || contextSize);
+    if (actual !== expected) throw invalidArgument({ where: `publish "${model}" ${name}`, expected, actual });
+  }
 }
 
 const filesOf = (network: NetworkFiles) =>

@@ -82,6 +82,19 @@ export function memberQ(
   return member.q(memberParameters(i, parameters), observation, action, context);
 }
 
+/** The gradient of the i-th member's q with respect to the action, [B, A], in the critic's own units. */
+export const memberActionGradient = (
+  critic: Critic,
+  i: number,
+  parameters: Parameters,
+  observation: tf.Tensor2D,
+  action: tf.Tensor2D,
+  context?: tf.Tensor2D,
+): tf.Tensor2D =>
+  tf.grad((a: tf.Tensor) => tf.sum(memberQ(critic, i, parameters, observation, a as tf.Tensor2D, context)))(
+    action,
+  ) as tf.Tensor2D;
+
 /** Every member's q, [B, Q]. */
 export const ensembleQ = (
   critic: Critic,

@@ -30,13 +30,29 @@ export function createEncoder(
   sizes: EncoderSizes,
 ): Encoder {
   const build = builders[architecture];
-  if (build !== undefined) return build(sizes, hiddenSizes);
+  if (build !== undefined) return checked(build(sizes, hiddenSizes));
   throw invalidArgument({
     where: 'encoder',
     expected: `one of ${encoderNames.join(', ')}`,
     actual: `"${architecture}"`,
   });
 }
+
+/** The same encoder, which refuses transitions of another size. */
+const checked = (encoder: Encoder): Encoder => ({
+  ...encoder,
+  posterior(parameters, transitions) {
+    const { transitionSize } = encoder.sizes;
+    if (transitions.rank === 3 && transitions.shape[2] === transitionSize) {
+      return encoder.posterior(parameters, transitions);
+    }
+    throw invalidArgument({
+      where: `encoder ${encoder.architecture}`,
+      expected: `transitions [N, T, ${transitionSize}]`,
+      actual: `[${transitions.shape.join(', ')}]`,
+    });
+  },
+});
 
 /**
  * One Gaussian factor per transition from an MLP; the posterior is their product, so the order of transitions does not matter.

@@ -77,7 +77,7 @@ export const trunkInitialisers = (scheme: HyperInitialisation): ((fanIn: number)
   scheme === 'default' ? defaultLinear : hyperlTrunk;
 
 /** Metas over which E[h^2] is measured. */
-const metaCount = 128;
+const metaCount = 64;
 
 /** Divides v of `hfi` by E[h^2] of the trunk that was drawn: when the last parameter is drawn, every head's A is scaled. */
 export function withEmbeddingPower(specs: ParameterSpecs, metaSize: number, stageCount: number): ParameterSpecs {
@@ -105,6 +105,9 @@ type Trunk = { readonly specs: ParameterSpecs; readonly metaSize: number; readon
 /** E[h^2] over unit-normal metas, on tfjs's own `cpu` backend. */
 function embeddingPower({ specs, metaSize, stageCount }: Trunk, drawn: Drawn, random: Random): number {
   const previous = tf.getBackend() as string | undefined;
+  const production = tf.env().getBool('PROD');
+  // Its advice to install another backend is not for the users of this function.
+  tf.env().set('PROD', true);
   void tf.setBackend('cpu');
   try {
     return tf.tidy(() => {
@@ -117,6 +120,7 @@ function embeddingPower({ specs, metaSize, stageCount }: Trunk, drawn: Drawn, ra
       return tf.mean(tf.square(primary(parameters, stageCount, metas))).dataSync()[0]!;
     });
   } finally {
+    tf.env().set('PROD', production);
     if (previous !== undefined) void tf.setBackend(previous);
   }
 }
