@@ -1,7 +1,7 @@
 /** What runs heavy graphs: worker threads, or the calling thread where there are none. */
 
 import { openSession, type Session, type SessionOptions } from '../src/onnx/session.ts';
-import { createWorkerPool, type WorkerPool } from '../src/onnx/worker-pool.ts';
+import { createWorkerPool } from '../src/onnx/worker-pool.ts';
 import type { Executor } from './compute-pool.ts';
 
 export type OwnedExecutor = Executor & {
@@ -13,29 +13,32 @@ export type ExecutorOptions = {
   /** 0 runs on the calling thread: requests wait while a heavy graph runs. */
   readonly workerCount: number;
   readonly session: SessionOptions;
+  /** Told the device that each graph runs on. */
+  readonly onOpen: (opened: { readonly graph: string; readonly device: string }) => void;
 };
 
-export const createExecutor = ({ workerCount, session }: ExecutorOptions): OwnedExecutor =>
-  workerCount === 0
-    ? createInlineExecutor(session)
-    : createWorkerExecutor(createWorkerPool({ workerCount, queueCountMax: workerCount, session }), workerCount);
+export const createExecutor = (options: ExecutorOptions): OwnedExecutor =>
+  options.workerCount === 0 ? createInlineExecutor(options) : createWorkerExecutor(options);
 
-function createWorkerExecutor(pool: WorkerPool, workerCount: number): OwnedExecutor {
+function createWorkerExecutor({ workerCount, session: options, onOpen }: ExecutorOptions): OwnedExecutor {
+  const pool = createWorkerPool({ workerCount, queueCountMax: workerCount, session: options });
   return {
     runCountMax: workerCount,
     async open(model, name) {
       const session = await pool.open(model, name);
+      onOpen({ graph: name, device: session.device });
       return { ...namesOf(session), run: session.run, dispose: () => void session.dispose() };
     },
     dispose: () => pool.dispose(),
   };
 }
 
-function createInlineExecutor(options: SessionOptions): OwnedExecutor {
+function createInlineExecutor({ session: options, onOpen }: ExecutorOptions): OwnedExecutor {
   return {
     runCountMax: 1,
     async open(model, name) {
       const session = openSession(model, options, name);
+      onOpen({ graph: name, device: session.device });
       return { ...namesOf(session), run: (feeds) => session.run(feeds), dispose: () => session.dispose() };
     },
     dispose: async () => {},

@@ -85,6 +85,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
   const executor = createExecutor({
     workerCount: config.workerCount,
     session: { threadCount: config.threadCount, device: config.device },
+    onOpen: (opened) => logger.info({ ...opened, asked: config.device }, 'heavy graph open'),
   });
   pool = createComputePool({
     executor,
