@@ -1,10 +1,8 @@
 /** `hyperpolicy quickstart`: the whole chain once. Trains if need be, serves, drives an episode through the server, compares. */
 
-import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { Command, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
 import type { Env } from '../../src/envs/env.ts';
@@ -14,6 +12,7 @@ import { specSize } from '../../src/spec/tensor-spec.ts';
 import type { Td3RunConfig } from '../../trainer/train-td3.ts';
 import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
 import { integerIn } from './options.ts';
+import { startServerProcess } from './server-process.ts';
 import { untilInterrupted } from './train.ts';
 
 const environmentName = 'HalfCheetah-v5';
@@ -56,25 +55,31 @@ async function quickstart(options: QuickstartOptions): Promise<void> {
   if (!(await ensureModel(options))) return;
   const { createEnvironment } = await import('../../src/envs/registry.ts');
   const environment = await createEnvironment(environmentName);
-  const server = await startServer(options);
+  const logFile = join(options.runs, 'server.log');
+  const flags = { store: options.store, port: options.port, 'metrics-port': options.metricsPort, threads: threadCount };
+  const server = await startServerProcess(flags, { logFile, warn: say });
+  // Ctrl-C reaches the server too, as it is in the same process group; a signal to this process alone is passed on.
+  process.on('SIGINT', () => {});
+  process.on('SIGTERM', server.stop);
+  const client = createPolicyClient({ address: server.address });
   try {
-    const client = createPolicyClient({ address: server.address });
     await demonstrate(client, environment, options);
-    client.close();
   } catch (error) {
-    server.process.kill('SIGTERM');
+    server.stop();
     throw error;
   } finally {
+    client.close();
     environment.dispose();
   }
   if (options.exit === true) {
-    server.process.kill('SIGTERM');
+    server.stop();
   } else {
     say('');
     say(`Serving until Ctrl-C.  gRPC ${server.address}   metrics http://${server.metricsAddress}/metrics`);
+    say(`The server's log: ${logFile}`);
     say(`Try: npx hyperpolicy eval --server ${server.address} --model ${model} --episodes 3`);
   }
-  await server.stopped;
+  await server.ended;
 }
 
 const say = (line: string): void => {
@@ -168,37 +173,6 @@ async function quickConfig(seed: number): Promise<Td3RunConfig> {
     },
     threadCount,
   };
-}
-
-type ServerProcess = {
-  readonly process: ChildProcess;
-  readonly address: string;
-  readonly metricsAddress: string;
-  readonly stopped: Promise<void>;
-};
-
-/** Starts `hyperpolicy serve` as a process of its own and waits until it serves. */
-async function startServer({ store, port, metricsPort }: QuickstartOptions): Promise<ServerProcess> {
-  const main = join(import.meta.dirname, 'main.js');
-  const flags = { store, port, 'metrics-port': metricsPort, threads: threadCount };
-  const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
-  const child = spawn(process.execPath, [main, 'serve', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const stopped = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  // Ctrl-C reaches the server too, as it is in the same process group; a signal to this process alone is passed on.
-  process.on('SIGINT', () => {});
-  process.on('SIGTERM', () => child.kill('SIGTERM'));
-  return new Promise((resolve, reject) => {
-    child.once('exit', (code) => {
-      const actual = `exit code ${code} (its message is above)`;
-      reject(failedPrecondition({ where: 'quickstart: server', expected: 'to serve', actual }));
-    });
-    createInterface({ input: child.stdout }).on('line', (line) => {
-      const entry = JSON.parse(line) as { msg: string; address: string; metricsPort: number };
-      if (entry.msg !== 'serving') return;
-      const metricsAddress = `${entry.address.slice(0, entry.address.lastIndexOf(':'))}:${entry.metricsPort}`;
-      resolve({ process: child, address: entry.address, metricsAddress, stopped });
-    });
-  });
 }
 
 /** The episode through the server and in process, a random policy's, and a QGrad sample. */

@@ -195,11 +195,13 @@ async function serve(command: Command): Promise<void> {
     return;
   }
   const { startServer } = await import('../../server/main.ts');
-  const server = await startServer(settings);
-  await new Promise<void>((resolve) => {
+  // Before the start: a signal while models load stops the server as soon as it stands.
+  const signalled = new Promise<void>((resolve) => {
     process.once('SIGTERM', resolve);
     process.once('SIGINT', resolve);
   });
+  const server = await startServer(settings);
+  await signalled;
   await server.stop();
 }
 

@@ -4,13 +4,14 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type grpc from '@grpc/grpc-js';
 import {
   ActStreamRequestSchema,
+  type ActStreamResponse,
   ActStreamResponseSchema,
   PolicyService,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { resourceExhausted } from '../../src/spec/errors.ts';
 import { type ActOptions, type ActResult, actFields, actResult } from './act.ts';
 import type { Connection } from './connection.ts';
-import { toClientError, toNamedError } from './errors.ts';
+import { malformedResponse, toClientError, toNamedError } from './errors.ts';
 
 export type ActStreamOptions = Pick<ActOptions, 'model' | 'version' | 'label' | 'fingerprint' | 'clientId'> & {
   /** Answer with the newest version at each time, instead of the one that the stream began with. */
@@ -59,7 +60,14 @@ export function openActStream({ client, address, metadata }: Connection, options
   }
 
   stream.on('data', (bytes: Buffer) => {
-    const { result } = fromBinary(ActStreamResponseSchema, bytes);
+    let result: ActStreamResponse['result'];
+    try {
+      ({ result } = fromBinary(ActStreamResponseSchema, bytes));
+    } catch (cause) {
+      fail(malformedResponse('ActStream', address, cause));
+      stream.cancel();
+      return;
+    }
     if (result.case === undefined) return;
     const answered = result.value.sequence;
     // Those before it were superseded: the server answers in order.

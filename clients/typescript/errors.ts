@@ -1,7 +1,7 @@
 /** From gRPC statuses to the one error hierarchy: a client sees the kinds of error that the server threw. */
 
 import type { ServiceError } from '@grpc/grpc-js';
-import { type ErrorKind, HyperpolicyError } from '../../src/spec/errors.ts';
+import { type ErrorKind, failedPrecondition, HyperpolicyError } from '../../src/spec/errors.ts';
 
 /** By status code. The other codes are faults, and become a plain Error. */
 const kinds: Readonly<Record<number, ErrorKind>> = {
@@ -50,6 +50,16 @@ export function toClientError({ code, details }: ServiceError, { address, method
   }
   return new HyperpolicyError({ kind, where: method, expected: 'an answer', actual: details });
 }
+
+/** The error of a response that does not parse: another service, or another version of this one. */
+export const malformedResponse = (method: string, address: string, cause: unknown): Error =>
+  failedPrecondition({
+    where: method,
+    expected: `a hyperpolicy server at ${address}`,
+    actual: `a response that does not parse (${(cause as Error).message})`,
+    remedy: 'Check the address, and that client and server are of one release',
+    cause,
+  });
 
 /** The error of a refused request of a stream, which goes on. @param status name of a gRPC status */
 export function toNamedError(status: string, text: string): Error {

@@ -10,7 +10,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf';
 import type { Connection } from './connection.ts';
-import { toClientError } from './errors.ts';
+import { malformedResponse, toClientError } from './errors.ts';
 
 export type CallOptions = {
   readonly timeoutMs?: number;
@@ -43,9 +43,18 @@ export function callUnary<I extends DescMessage, O extends DescMessage>(
       (error, bytes) => {
         signal?.removeEventListener('abort', abort);
         if (error !== null) reject(toClientError(error, { address, method: name, timeoutMs }));
-        else resolve(fromBinary(output, bytes!));
+        else resolveParsed(output, bytes!);
       },
     );
     signal?.addEventListener('abort', abort, { once: true });
+
+    /** Inside a callback of grpc-js: what is thrown here would end the process. */
+    function resolveParsed(schema: O, bytes: Uint8Array): void {
+      try {
+        resolve(fromBinary(schema, bytes));
+      } catch (cause) {
+        reject(malformedResponse(name, address, cause));
+      }
+    }
   });
 }

@@ -1,3 +1,4 @@
+import grpc from '@grpc/grpc-js';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createPolicyClient, HyperpolicyError } from '../../clients/typescript/index.ts';
 import { toTensor } from '../../clients/typescript/tensor.ts';
@@ -52,6 +53,35 @@ describe('the TypeScript client', () => {
       message:
         'ListModels: expected a server at 127.0.0.1:1, got a refused connection. Start one with "hyperpolicy serve", or name another address',
     });
+  });
+
+  test('rejects, and does not throw, where a response does not parse', async () => {
+    const server = new grpc.Server();
+    onTestFinished(() => server.forceShutdown());
+    const bytes = (value: Buffer) => value;
+    const method = (path: string) => ({
+      path,
+      requestStream: false,
+      responseStream: false,
+      requestSerialize: bytes,
+      requestDeserialize: bytes,
+      responseSerialize: bytes,
+      responseDeserialize: bytes,
+    });
+    server.addService(
+      { listModels: method('/hyperpolicy.v1.PolicyService/ListModels') },
+      { listModels: (_call: unknown, answer: grpc.sendUnaryData<Buffer>) => answer(null, Buffer.from([0xff, 0xff])) },
+    );
+    const port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, bound) =>
+        error === null ? resolve(bound) : reject(error),
+      );
+    });
+    const client = createPolicyClient({ address: `127.0.0.1:${port}` });
+    onTestFinished(() => client.close());
+    await expect(client.listModels()).rejects.toThrow(
+      `ListModels: expected a hyperpolicy server at 127.0.0.1:${port}, got a response that does not parse`,
+    );
   });
 
   test('gives up at its timeout and at an abort', async () => {
