@@ -53,6 +53,17 @@ const optionsOf = (model: string, golden: ReferenceCase) => ({
   model,
 });
 
+/** A critic's state dict twice, as `q1.` and `q2.`, the second with 1 added to its output's bias. */
+function twinsOf(golden: ReferenceCase): Uint8Array {
+  const values = stateDict(golden);
+  const twin = (prefix: string, by: number) =>
+    golden.params.map(({ name, shape }) => {
+      const data = values.get(name)!.map((value) => (name === 'last_layer.b1.bias' ? value + by : value));
+      return [`${prefix}${name}`, { shape, data }] as const;
+    });
+  return writeSafetensors({ tensors: new Map([...twin('q1.', 0), ...twin('q2.', 1)]), metadata: {} });
+}
+
 /** Largest difference, on the scale of the largest expected value. */
 function expectClose(actual: ArrayLike<number>, expected: readonly number[]): void {
   expect(actual.length).toBe(expected.length);
@@ -82,6 +93,7 @@ describe('a state dict of the reference, served', () => {
 
   beforeAll(async () => {
     for (const [model, golden] of referenceCases) await importNetwork(optionsOf(model, golden));
+    await importNetwork({ ...optionsOf('twins', narrow), file: twinsOf(narrow) });
     ({ client, address } = await startTestServer([], { store: directory }, afterAll));
   }, 300_000);
 
@@ -101,6 +113,22 @@ describe('a state dict of the reference, served', () => {
     });
     expectClose(q.values, golden.q);
     expectClose(dqDa.values, golden.dq_da);
+  });
+
+  test('twins are both served', async () => {
+    if (!isCriticCase(narrow)) throw new Error('expected a critic');
+    const request = { model: 'twins', observation: rowsOf(narrow)('observation'), action: rowsOf(narrow)('action') };
+    const [min, mean] = [
+      await client.qGrad({ ...request, reduction: 'min' }),
+      await client.qGrad({ ...request, reduction: 'mean' }),
+    ];
+    expectClose(min.q.values, narrow.q);
+    // (q + q + 1) / 2.
+    expectClose(
+      mean.q.values,
+      narrow.q.map((q) => q + 0.5),
+    );
+    expectClose(mean.dqDa.values, narrow.dq_da);
   });
 
   test('a critic with a context wants it, one for all rows or one each; the others do not', async () => {

@@ -3,12 +3,17 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, test } from 'vitest';
+import { memberQ } from '../../../src/nn/critics/critic.ts';
+import { shapesOf, under } from '../../../src/nn/parameters.ts';
 import { floatTensor, indexTensor, openSession, type TensorMap } from '../../../src/onnx/session.ts';
 import { readPackage } from '../../../src/spec/package.ts';
 import { createRandom } from '../../../src/spec/random.ts';
 import type { Td3Learner } from '../../../trainer/algorithms/td3/learner.ts';
 import { publishTd3 } from '../../../trainer/algorithms/td3/publish.ts';
+import { boundParameters } from '../../../trainer/engine/engine.ts';
+import type { Batch } from '../../../trainer/replay/batch.ts';
 import { criticConfigs, randomBatch, smallLearner, specs, tracedEngine } from '../td3/fixture.ts';
 
 const store = await mkdtemp(join(tmpdir(), 'hyperpolicy-export-'));
@@ -29,6 +34,49 @@ async function publish(learner: Td3Learner, model: string) {
 }
 
 const data = (tensors: TensorMap, name: string) => [...(tensors[name]!.data as Float32Array)];
+
+/** q [rows, 2] and dq/da [rows, 2, 3] by the training engine from the live parameters; actions in environment units. */
+function trainedCritic(
+  { networks, critic }: Td3Learner,
+  { size: rows, observation, action }: Batch,
+): { q: Float32Array; dqDa: Float32Array } {
+  const results = { q: new Float32Array(rows * 2), dqDa: new Float32Array(rows * 6) };
+  const computation = tracedEngine.compile({
+    name: 'trained-critic',
+    inputs: {
+      ...boundParameters('critic', critic.parameters, shapesOf(networks.critic.specs)),
+      observation: { shape: [rows, 5], data: observation },
+      action: { shape: [rows, 3], data: action },
+    },
+    outputs: results,
+    fn: (inputs) => {
+      const q = (i: number) => (actions: tf.Tensor) => {
+        // The bounds are -0.5 and 2: centre 0.75, half 1.25.
+        const normalised = tf.div(tf.sub(actions, 0.75), 1.25) as tf.Tensor2D;
+        return memberQ(networks.critic, i, under('critic', inputs), inputs.observation as tf.Tensor2D, normalised);
+      };
+      return {
+        q: tf.stack([q(0)(inputs.action!), q(1)(inputs.action!)], 1),
+        dqDa: tf.stack(
+          [0, 1].map((i) => tf.grad((actions: tf.Tensor) => tf.sum(q(i)(actions)))(inputs.action!)),
+          1,
+        ),
+      };
+    },
+  });
+  computation.run();
+  computation.dispose();
+  return results;
+}
+
+function expectClose(actual: readonly number[], expected: Float32Array): void {
+  expect(actual.length).toBe(expected.length);
+  const worst = expected.reduce(
+    (most, value, i) => Math.max(most, Math.abs(actual[i]! - value) / (1 + Math.abs(value))),
+    0,
+  );
+  expect(worst).toBeLessThan(1e-5);
+}
 
 describe.each(Object.entries(criticConfigs))('package with critic %s', (name, critic) => {
   const learner = smallLearner(critic);
@@ -62,6 +110,9 @@ describe.each(Object.entries(criticConfigs))('package with critic %s', (name, cr
         : critics[0]!.run({ observation, action });
       expect(result.q!.dims).toEqual([rows, 2]);
       expect(result.dq_da!.dims).toEqual([rows, 2, 3]);
+      const expected = trainedCritic(learner, batch);
+      expectClose(data(result, 'q'), expected.q);
+      expectClose(data(result, 'dq_da'), expected.dqDa);
       // dq_da against central differences of q, by single-action runs of the same graph.
       const q = (shifted: Float32Array) => {
         const feed = floatTensor(shifted, [rows, 3]);
