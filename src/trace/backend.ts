@@ -6,7 +6,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Builder } from '../onnx/builder.ts';
 import { dense, fill } from '../onnx/builder.ts';
-import type { Data, Dtype, Value } from '../onnx/graph.ts';
+import { type Data, type Dtype, isSymbolic, type Shape, type Symbols, type Value } from '../onnx/graph.ts';
 
 export const traceBackendName = 'trace';
 
@@ -41,7 +41,7 @@ export class TraceBackend extends tf.KernelBackend {
 
   override write(values: tf.BackendValues | null, shape: number[], dtype: tf.DataType): DataId {
     const dataId = {};
-    this.#values.set(dataId, constant(values, shape, dtype));
+    this.#values.set(dataId, constant(values, shape, dtype, this.graph.symbols));
     return dataId;
   }
 
@@ -95,16 +95,60 @@ export class TraceBackend extends tf.KernelBackend {
   override dispose(): void {}
 }
 
-function constant(values: tf.BackendValues | null, shape: number[], dtype: tf.DataType): Value {
+function constant(values: tf.BackendValues | null, shape: number[], dtype: tf.DataType, symbols: Symbols): Value {
   const type = dtypeOf(dtype);
   const numbers = values as ArrayLike<number> | null;
   if (numbers === null) return fill(0, type, shape);
   const first = Number(numbers[0] ?? 0);
   let equal = true;
   for (let i = 1; equal && i < numbers.length; i++) equal = Object.is(Number(numbers[i]), first);
-  if (equal) return fill(first, type, shape);
+  if (equal) return filled(first, type, shape, symbols);
+  refuseSymbolicShape(shape, symbols);
   const arrays = { float32: Float32Array, int32: Int32Array, bool: Uint8Array };
   return dense(arrays[type].from(numbers) as Data, type, shape);
+}
+
+/**
+ * A constant of equal elements.
+ * @throws Error where the number was made of a symbolic size, which is a sentinel while tracing
+ */
+export function filled(value: number, dtype: Dtype, shape: Shape, symbols: Symbols): Value {
+  for (const [sentinel, symbol] of symbols) {
+    if (isMadeOf(Math.abs(value), sentinel, symbols)) {
+      throw new Error(
+        `trace: expected no number made of a symbolic size, got ${value} (${symbol}). ` +
+          'Count at run time, as in tf.sum(tf.onesLike(x)), or use tf.mean',
+      );
+    }
+  }
+  return fill(value, dtype, shape);
+}
+
+/** Multiples of a sentinel above this are taken for chance. */
+const multipleMax = 4096;
+
+/** Whether a number, rounded to float32, is a multiple of the sentinel or one over such a multiple. */
+function isMadeOf(value: number, sentinel: number, symbols: Symbols): boolean {
+  const ratio = (value < 1 ? 1 / value : value) / sentinel;
+  const multiple = Math.round(ratio);
+  const isSmall = multiple >= 1 && multiple <= multipleMax;
+  return (isSmall || symbols.has(multiple)) && Math.abs(ratio / multiple - 1) < 2 ** -22;
+}
+
+/** @throws Error for a constant whose elements would have to grow with a symbolic size */
+export function refuseSymbolicShape(shape: Shape, symbols: Symbols): void {
+  const size = shape.find((length) => isSymbolic(length, symbols));
+  if (size === undefined) return;
+  throw new Error(
+    `trace: expected constants of a fixed size or of equal elements, got [${shape}], where ${size} is symbolic. ` +
+      'Pass it as an input',
+  );
+}
+
+/** Whether a size stands for a symbolic one in the trace that is under way; false outside a trace. */
+export function isTracedSymbolic(size: number): boolean {
+  const backend = tf.backend();
+  return backend instanceof TraceBackend && backend.builder !== undefined && isSymbolic(size, backend.builder.symbols);
 }
 
 /** The graph type of a tfjs type. */

@@ -36,6 +36,9 @@ export function concat(g: Builder, values: readonly Value[], axis: number): Valu
   if (values.length === 1) return first;
   const [positive] = positiveAxes([axis], first.shape.length) as [number];
   const total = values.reduce((sum, { shape }) => sum + shape[positive]!, 0);
+  if (!isSymbolic(total, g.symbols)) {
+    for (const { shape } of values) refuseSymbolic(g, 'Concat', shape[positive]!);
+  }
   const shape = first.shape.map((size, i) => (i === positive ? total : size));
   return g.emit('Concat', values, { dtype: first.dtype, shape }, { axis: { int: positive } });
 }
@@ -50,20 +53,26 @@ export function slice(g: Builder, x: Value, begin: readonly number[], size: Shap
   return g.emit('Slice', [x, integers(starts), integers(ends), integers(axes)], { dtype: x.dtype, shape: size });
 }
 
-/** Every `stride`-th element from `begin` towards `end` (exclusive); strides may be negative. */
+/**
+ * Every `stride`-th element from `begin` towards `end` (exclusive); strides may be negative.
+ * @throws Error for a cut of a symbolic dimension; the whole of it, forwards or backwards, is none
+ */
 export function stridedSlice(
   g: Builder,
   x: Value,
   { begin, end, strides }: { begin: readonly number[]; end: readonly number[]; strides: readonly number[] },
   shape: Shape,
 ): Value {
-  // A negative stride that runs through element 0 ends before it: ONNX writes that as a very negative end.
+  // Written without the size: from the last element, and before element 0 as a very negative end.
+  const starts = begin.map((start, i) => (strides[i]! < 0 && start === x.shape[i]! - 1 ? -1 : start));
   const ends = end.map((stop, i) => (strides[i]! < 0 && stop < 0 ? -(2 ** 31) : stop));
-  const axes = begin.map((_, i) => i);
-  return g.emit('Slice', [x, integers(begin), integers(ends), integers(axes), integers(strides)], {
-    dtype: x.dtype,
-    shape,
-  });
+  const isWhole = (i: number) => strides[i] === 1 && starts[i] === 0 && ends[i] === x.shape[i];
+  const isReversed = (i: number) => strides[i] === -1 && starts[i] === -1 && ends[i] === -(2 ** 31);
+  const axes = [...begin.keys()].filter((i) => !isWhole(i));
+  if (axes.length === 0) return x;
+  for (const axis of axes) if (!isReversed(axis)) refuseSymbolic(g, 'Slice', x.shape[axis]!);
+  const onAxes = (list: readonly number[]) => integers(axes.map((axis) => list[axis]!));
+  return g.emit('Slice', [x, onAxes(starts), onAxes(ends), integers(axes), onAxes(strides)], { dtype: x.dtype, shape });
 }
 
 /** Surrounds x with `value`: [before, after] per dimension. */
@@ -89,6 +98,6 @@ export function tile(g: Builder, x: Value, repeats: readonly number[]): Value {
 
 function refuseSymbolic(g: Builder, op: string, size: number): void {
   if (isSymbolic(size, g.symbols)) {
-    throw new Error(`${op}: expected to cut only dimensions of a fixed size, got a symbolic one (${size})`);
+    throw new Error(`${op}: expected to cut or extend only dimensions of a fixed size, got a symbolic one (${size})`);
   }
 }

@@ -1,6 +1,7 @@
 /** Gradients of reductions and running sums. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { isTracedSymbolic } from '../backend.ts';
 import { type Attributes, type GradientTable, keepWhere, ofX, zero } from './gradient.ts';
 
 function axesOf({ axis, reductionIndices }: Attributes, x: tf.Tensor): number[] {
@@ -16,8 +17,14 @@ function keepAxes(reduced: tf.Tensor, x: tf.Tensor, axes: readonly number[]): tf
   );
 }
 
-const countOf = (x: tf.Tensor, axes: readonly number[]): number =>
-  axes.reduce((product, axis) => product * x.shape[axis]!, 1);
+/** How many elements each result was reduced from; counted at run time where a reduced axis is symbolic. */
+function countOf(x: tf.Tensor, axes: readonly number[]): number | tf.Tensor {
+  if (!axes.some((axis) => isTracedSymbolic(x.shape[axis]!))) {
+    return axes.reduce((product, axis) => product * x.shape[axis]!, 1);
+  }
+  const reduced = x.shape.map((size, i) => (axes.includes(i) ? size : 1));
+  return tf.sum(tf.fill(reduced, 1), [...axes], true);
+}
 
 /** Max and min: equal extremes share the gradient equally. */
 const ofExtreme = (extreme: typeof tf.max) =>

@@ -5,7 +5,7 @@ import { dense, fill } from '../../onnx/builder.ts';
 import { cast, comparison, where } from '../../onnx/ops/elementwise.ts';
 import { gather, gatherVectors, scatterAdd, scatterAddRows } from '../../onnx/ops/indexing.ts';
 import { reshape } from '../../onnx/ops/shape.ts';
-import { dtypeOf } from '../backend.ts';
+import { dtypeOf, refuseSymbolicShape } from '../backend.ts';
 import type { KernelTable } from './kernel.ts';
 
 export const indexingKernels: KernelTable = {
@@ -20,6 +20,7 @@ export const indexingKernels: KernelTable = {
     return scatterAddRows(g, segmentIds!, x!, shape);
   },
   [tf.OneHot]: (g, { indices }, { depth, onValue, offValue, dtype }) => {
+    refuseSymbolicShape([depth as number], g.symbols);
     const classes = dense(
       Int32Array.from({ length: depth as number }, (_, i) => i),
       'int32',
