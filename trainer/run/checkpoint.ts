@@ -13,7 +13,8 @@ import { failedPrecondition, HyperpolicyError, invalidArgument } from '../../src
 import type { JsonValue, SavedState, StateArray } from './learner.ts';
 
 const format = 1;
-const keepCount = 2;
+/** Checkpoints kept besides the one just written. */
+const keepOthersCount = 1;
 const stateFile = 'checkpoint.json';
 const arraysFile = 'arrays.bin';
 const asidePurpose = 'checkpoint';
@@ -37,13 +38,18 @@ const schema = z.object({
 export type Checkpoint = SavedState & { readonly step: number };
 
 /**
- * Writes a checkpoint and then removes all but the newest two. Arrays are written without a copy, so they must not
- * change before it resolves.
+ * Writes a checkpoint and then removes all but it, the newest of the others and those of `keepSteps`. Arrays are written
+ * without a copy, so they must not change before it resolves.
  * @param directory holds the checkpoints of one run; created where missing
+ * @param options.keepSteps checkpoints that something else still names
  * @returns the new checkpoint's directory
  * @throws HyperpolicyError failed_precondition: the directory cannot be written; earlier checkpoints stand
  */
-export async function saveCheckpoint(directory: string, { step, arrays, state }: Checkpoint): Promise<string> {
+export async function saveCheckpoint(
+  directory: string,
+  { step, arrays, state }: Checkpoint,
+  { keepSteps = [] }: { keepSteps?: readonly number[] } = {},
+): Promise<string> {
   try {
     await mkdir(directory, { recursive: true });
     await removeAside(directory);
@@ -59,8 +65,8 @@ export async function saveCheckpoint(directory: string, { step, arrays, state }:
       await revealDirectory(aside, target);
       await rm(replaced, { recursive: true });
     });
-    const older = (await checkpointSteps(directory)).slice(0, -keepCount);
-    for (const old of older) await rm(join(directory, String(old)), { recursive: true });
+    const others = (await checkpointSteps(directory)).filter((other) => other !== step && !keepSteps.includes(other));
+    await removeSteps(directory, others.slice(0, -keepOthersCount));
     return target;
   } catch (cause) {
     if (cause instanceof HyperpolicyError) throw cause;
@@ -87,6 +93,12 @@ export async function checkpointSteps(directory: string): Promise<number[]> {
     .filter((name) => /^(0|[1-9]\d{0,14})$/.test(name))
     .map(Number)
     .sort((a, b) => a - b);
+}
+
+/** Removes the checkpoints of later steps: what a run wrote after the checkpoint that it goes on from. */
+export async function removeCheckpointsAfter(directory: string, step: number): Promise<void> {
+  const later = (await checkpointSteps(directory)).filter((other) => other > step);
+  await removeSteps(directory, later);
 }
 
 /**
@@ -126,6 +138,10 @@ export async function loadCheckpoint(path: string): Promise<Checkpoint> {
     await handle?.close();
   }
   return { step, arrays, state: state as JsonValue };
+}
+
+async function removeSteps(directory: string, steps: readonly number[]): Promise<void> {
+  for (const step of steps) await rm(join(directory, String(step)), { recursive: true });
 }
 
 async function writeArrays(path: string, arrays: Checkpoint['arrays']): Promise<z.infer<typeof schema>['arrays']> {

@@ -16,7 +16,13 @@ import { createRandom } from '../../src/spec/random.ts';
 import { specSize } from '../../src/spec/tensor-spec.ts';
 import { createBatch } from '../replay/batch.ts';
 import { createReplayBuffer, type ReplayState } from '../replay/replay-buffer.ts';
-import { type Checkpoint, loadCheckpoint, loadNewestCheckpoint, saveCheckpoint } from './checkpoint.ts';
+import {
+  type Checkpoint,
+  loadCheckpoint,
+  loadNewestCheckpoint,
+  removeCheckpointsAfter,
+  saveCheckpoint,
+} from './checkpoint.ts';
 import { createCollector } from './collector.ts';
 import { evaluate } from './evaluation.ts';
 import type { OffPolicyLearner, SavedState } from './learner.ts';
@@ -105,6 +111,7 @@ export async function trainOffPolicy(options: RunOptions): Promise<RunResult> {
   const { config, runDirectory } = options;
   checkConfig(config);
   const resumed = options.resume === true ? await loadRun(runDirectory, config) : undefined;
+  if (resumed !== undefined) await removeCheckpointsAfter(bestDirectory(runDirectory), resumed.step);
   const files = openMetricFiles({ directory: runDirectory, resumeStep: resumed?.step });
   try {
     return await createLoop(options, files, resumed).run();
@@ -132,6 +139,8 @@ function createLoop(
   let savedStep = -1;
   let savedAt = now();
   let latestReturn: number | undefined;
+  // A run resumed from a checkpoint must find the best learner of then, however many came after.
+  let bestAtCheckpoints: readonly number[] = [];
 
   if (resumed !== undefined) {
     learner.restore(resumed.parts.learner);
@@ -144,6 +153,13 @@ function createLoop(
     step = resumed.step;
     savedStep = resumed.step;
     latestReturn = evaluations.at(-1)?.meanReturn;
+    keepBest();
+  }
+
+  /** Notes the best learner that a checkpoint of this step names, beside that of the checkpoint before. */
+  function keepBest(): void {
+    const best = bestEvaluation();
+    bestAtCheckpoints = [...bestAtCheckpoints.slice(-1), ...(best === undefined ? [] : [best.step])];
   }
 
   const startedAt = now();
@@ -151,13 +167,14 @@ function createLoop(
   const record = (metrics: Readonly<Record<string, number>>) => files.write({ step, seconds: seconds(), ...metrics });
 
   /** The best evaluation of a policy that has learnt something. */
-  const bestEvaluation = (): Evaluation | undefined =>
-    evaluations
+  function bestEvaluation(): Evaluation | undefined {
+    return evaluations
       .filter((evaluation) => evaluation.step > config.warmUpStepCount)
       .reduce<Evaluation | undefined>(
         (best, next) => (best === undefined || next.meanReturn >= best.meanReturn ? next : best),
         undefined,
       );
+  }
 
   async function evaluateHere(): Promise<void> {
     const { evaluationEpisodeCount: episodeCount, seed } = config;
@@ -172,7 +189,7 @@ function createLoop(
     log?.info({ step, meanReturn, standardDeviation, returns: result.returns }, 'evaluation');
     // The latest of equals, so that the state on disk is the one that is named.
     if (bestEvaluation()?.step === step) {
-      await saveCheckpoint(bestDirectory(runDirectory), { step, ...learner.save() });
+      await saveCheckpoint(bestDirectory(runDirectory), { step, ...learner.save() }, { keepSteps: bestAtCheckpoints });
     }
     reporter?.print(
       `step ${step}: evaluation return ${meanReturn.toFixed(1)} +- ${standardDeviation.toFixed(1)} over ${episodeCount} episodes`,
@@ -189,6 +206,7 @@ function createLoop(
     const path = await saveCheckpoint(directory, { step, ...joinParts(parts, state) });
     savedStep = step;
     savedAt = now();
+    keepBest();
     log?.info({ step, path }, 'checkpoint');
     return path;
   }

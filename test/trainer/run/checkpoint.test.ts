@@ -6,6 +6,7 @@ import {
   checkpointSteps,
   loadCheckpoint,
   loadNewestCheckpoint,
+  removeCheckpointsAfter,
   saveCheckpoint,
 } from '../../../trainer/run/checkpoint.ts';
 
@@ -50,6 +51,21 @@ describe('checkpoints', () => {
     for (const step of [5, 90, 100, 1000]) await save(step);
     expect(await checkpointSteps(directory)).toEqual([100, 1000]);
     expect((await loadNewestCheckpoint(directory))!.step).toBe(1000);
+  });
+
+  test('one of a lower step outlives its own saving, and so do those that are named', async () => {
+    for (const step of [300, 400]) await save(step);
+    await save(200);
+    expect(await checkpointSteps(directory)).toEqual([200, 400]);
+    await saveCheckpoint(directory, content(500), { keepSteps: [200] });
+    expect(await checkpointSteps(directory)).toEqual([200, 400, 500]);
+  });
+
+  test('those after a step are removed', async () => {
+    for (const step of [1, 9]) await save(step);
+    await removeCheckpointsAfter(directory, 1);
+    expect(await checkpointSteps(directory)).toEqual([1]);
+    await removeCheckpointsAfter(join(root, 'missing'), 1);
   });
 
   test('the same step again takes the place of the first', async () => {

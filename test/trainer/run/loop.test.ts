@@ -97,6 +97,50 @@ describe('the best learner', () => {
   });
 });
 
+describe('the best learner of a run that was killed', () => {
+  const short = { ...config, warmUpStepCount: 50, evaluationInterval: 100, checkpointInterval: 300 };
+
+  /** Evaluations of one step each, with these returns. */
+  const scripted = (returns: number[]): Env => ({
+    ...evaluationEnv,
+    step: (action) => ({ ...evaluationEnv.step(action), reward: returns.shift()!, truncated: true }),
+  });
+
+  /** Dies at step 550, with a checkpoint at 300 and ever better learners until 500. */
+  async function die(): Promise<void> {
+    const learner = newLearner();
+    let updates = 0;
+    const dying: OffPolicyLearner = {
+      ...learner,
+      learn: (batch, random) => {
+        updates += 1;
+        if (updates === 500) throw new Error('power cut');
+        return learner.learn(batch, random);
+      },
+    };
+    const run = train({ config: short, learner: dying, evaluationEnv: scripted([0, 1, 2, 3, 4, 5]) });
+    await expect(run).rejects.toThrow('power cut');
+    expect(await checkpointSteps(join(runDirectory, 'checkpoints'))).toEqual([300]);
+    expect(await checkpointSteps(join(runDirectory, 'best'))).toEqual([300, 400, 500]);
+  }
+
+  test('that of the checkpoint is still there where a shorter resumed run finds no better one', async () => {
+    await die();
+    const run = await train({ config: { ...short, stepCount: 350 }, resume: true, evaluationEnv: scripted([2]) });
+    expect(run.best?.step).toBe(300);
+    await loadBestLearner(runDirectory, run.best!);
+    expect(await checkpointSteps(join(runDirectory, 'best'))).toEqual([300]);
+  });
+
+  test('a new one stays beside it, and those of the lost steps go', async () => {
+    await die();
+    const run = await train({ config: { ...short, stepCount: 350 }, resume: true, evaluationEnv: scripted([6]) });
+    expect(run.best?.step).toBe(350);
+    await loadBestLearner(runDirectory, run.best!);
+    expect(await checkpointSteps(join(runDirectory, 'best'))).toEqual([300, 350]);
+  });
+});
+
 describe('trainOffPolicy', () => {
   test('records episodes, updates and evaluations, and leaves a checkpoint and a curve', async () => {
     const result = await train();
