@@ -3,8 +3,9 @@
 import { execFileSync } from 'node:child_process';
 import { access, constants, mkdir } from 'node:fs/promises';
 import { createEnvironment } from '../src/envs/registry.ts';
-import { failedPrecondition } from '../src/spec/errors.ts';
+import { failedPrecondition, invalidArgument } from '../src/spec/errors.ts';
 import { checkModelName, type PublishedPackage } from '../src/spec/package.ts';
+import type { PolicySpecs } from '../src/spec/tensor-spec.ts';
 import type { Td3Config } from './algorithms/td3/config.ts';
 import { createTd3Learner } from './algorithms/td3/learner.ts';
 import { publishTd3 } from './algorithms/td3/publish.ts';
@@ -62,7 +63,7 @@ export const offPolicyDefaults: Omit<OffPolicyConfig, 'batchSize'> = {
 
 /**
  * Trains, and publishes where asked.
- * @throws HyperpolicyError: an unknown environment or critic, a run directory with or without a run against `resume`,
+ * @throws HyperpolicyError: an unknown environment or critic, an environment with a context, a run directory with or without a run against `resume`,
  *   a config value out of range, a store that cannot be written
  */
 export async function trainTd3(options: TrainTd3Options): Promise<TrainTd3Result> {
@@ -71,6 +72,12 @@ export async function trainTd3(options: TrainTd3Options): Promise<TrainTd3Result
   // Before hours of training, not after them.
   if (publish !== undefined) await checkPublishable(publish);
   const env = await createEnvironment(environment);
+  try {
+    checkNoContext(environment, env.specs);
+  } catch (error) {
+    env.dispose();
+    throw error;
+  }
   const evaluationEnv = await createEnvironment(environment);
   const engine = await createEngine(config.engine ?? 'traced', { threadCount });
   const learner = createTd3Learner({ config: algorithm, specs: env.specs, engine, seed: loop.seed });
@@ -127,6 +134,17 @@ export async function trainTd3(options: TrainTd3Options): Promise<TrainTd3Result
     env.dispose();
     evaluationEnv.dispose();
   }
+}
+
+/** TD3's networks read the observation alone: a task that it does not see would be averaged over in silence. */
+function checkNoContext(environment: string, { context }: PolicySpecs): void {
+  if (context === null) return;
+  throw invalidArgument({
+    where: 'train td3',
+    expected: 'an environment without a context',
+    actual: `"${environment}" with context ${context.names.join(', ')}`,
+    remedy: 'TD3 does not see contexts; choose an environment that has none',
+  });
 }
 
 async function checkPublishable({ store, model }: PublishOptions): Promise<void> {
