@@ -1,8 +1,9 @@
 import '@tensorflow/tfjs-backend-cpu';
 import { describe, expect, test } from 'vitest';
 import { createRandom } from '../../../src/spec/random.ts';
+import { createTd3Learner } from '../../../trainer/algorithms/td3/learner.ts';
 import { createEagerEngine } from '../../../trainer/engine/eager.ts';
-import { criticConfigs, randomBatch, smallLearner, tracedEngine } from './fixture.ts';
+import { criticConfigs, randomBatch, smallConfig, smallLearner, specs, tracedEngine } from './fixture.ts';
 
 const largestDifference = (a: Float32Array, b: Float32Array) =>
   a.reduce((largest, value, i) => Math.max(largest, Math.abs(value - b[i]!)), 0);
@@ -14,6 +15,7 @@ describe.each(Object.entries(criticConfigs))('TD3 with critic %s', (_name, criti
   test('traced and eager updates agree from equal parameters, batches and noise', () => {
     const traced = smallLearner(critic);
     const eager = smallLearner(critic, createEagerEngine('cpu'));
+    const start = traced.critic.flat.slice();
     const randoms = [createRandom(5), createRandom(5)] as const;
     // The two run on; where a gradient is near 0, Adam's first steps turn its rounding into up to a whole learning rate.
     for (let i = 0; i < 4; i++) {
@@ -26,7 +28,7 @@ describe.each(Object.entries(criticConfigs))('TD3 with critic %s', (_name, criti
     // Far below what one update moves, so a wrong step or rate shows.
     const meanBound = 0.01 * traced.critic.adam.learningRate;
     expect(meanDifference(traced.critic.flat, eager.critic.flat)).toBeLessThan(meanBound);
-    expect(meanDifference(traced.critic.flat, smallLearner(critic).critic.flat)).toBeGreaterThan(meanBound);
+    expect(meanDifference(traced.critic.flat, start)).toBeGreaterThan(meanBound);
     expect(traced.critic.adam.moment1.some((moment) => Math.abs(moment) > 1e-3)).toBe(true);
     traced.dispose();
   });
@@ -83,6 +85,43 @@ describe.each(Object.entries(criticConfigs))('TD3 with critic %s', (_name, criti
     // y = 1.5 in every row, so the sum of the twins' squared errors falls from 2 x 1.5^2 = 4.5 towards 0.
     expect(loss).toBeLessThan(0.05);
     learner.dispose();
+  });
+});
+
+describe('a state of another learner is refused, and changes nothing', () => {
+  const learner = smallLearner(criticConfigs['mlp-standard']!);
+  const before = learner.critic.flat.slice();
+  const { arrays, state } = learner.save();
+  const remedy =
+    'The state is of other networks or another environment; restore it with the config that it was saved with';
+
+  test('of networks of other sizes', () => {
+    const wider = createTd3Learner({
+      config: { ...smallConfig(criticConfigs['mlp-standard']!), actorHiddenSizes: [16, 17] },
+      specs,
+      engine: tracedEngine,
+      seed: 4,
+    });
+    const [own, other] = [learner.actor.flat.length, wider.actor.flat.length];
+    expect(() => learner.restore(wider.save())).toThrow(
+      `TD3 learner: array "actor.parameters": expected ${own} values, got ${other}. ${remedy}`,
+    );
+    // The shorter one would fit into the longer.
+    expect(() => wider.restore(learner.save())).toThrow(`expected ${other} values, got ${own}. ${remedy}`);
+    expect(learner.critic.flat).toEqual(before);
+    wider.dispose();
+  });
+
+  test('with an array missing, or one too many', () => {
+    const { actorLoss: _, ...fewer } = arrays;
+    const names = Object.keys(arrays).join(', ');
+    expect(() => learner.restore({ arrays: fewer, state })).toThrow(
+      `TD3 learner: expected arrays ${names}, got ${Object.keys(fewer).join(', ')}. ${remedy}`,
+    );
+    expect(() => learner.restore({ arrays: { ...arrays, alpha: new Float32Array(1) }, state })).toThrow(
+      `TD3 learner: expected arrays ${names}, got ${names}, alpha. ${remedy}`,
+    );
+    expect(learner.critic.flat).toEqual(before);
   });
 });
 

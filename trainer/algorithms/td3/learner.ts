@@ -10,6 +10,7 @@ import { valueAndGradients } from '../../../src/trace/differentiate.ts';
 import { boundGradients, boundParameters, type Computation, type Engine } from '../../engine/engine.ts';
 import { type Batch, createBatch } from '../../replay/batch.ts';
 import type { OffPolicyLearner } from '../../run/learner.ts';
+import { restoreArrays } from '../../run/restore.ts';
 import type { Td3Config } from './config.ts';
 import { actorLoss, criticLoss, criticTarget, type Transitions } from './losses.ts';
 import { createTd3Networks, type Td3Networks } from './networks.ts';
@@ -62,6 +63,12 @@ export function createTd3Learner({
     out.set(memory.singleAction);
   }
 
+  const arrays = () => ({
+    ...prefixed('actor', actor.arrays()),
+    ...prefixed('critic', critic.arrays()),
+    actorLoss: memory.actorLoss,
+  });
+
   return {
     networks,
     actor,
@@ -90,15 +97,12 @@ export function createTd3Learner({
       return { criticLoss: memory.criticLoss[0]!, actorLoss: memory.actorLoss[0]!, targetMean: memory.targetMean[0]! };
     },
     save() {
-      const arrays = { ...prefixed('actor', actor.arrays()), ...prefixed('critic', critic.arrays()) };
       const state = { updateCount, actorSteps: actor.adam.stepCount, criticSteps: critic.adam.stepCount };
-      return { arrays: { ...arrays, actorLoss: memory.actorLoss }, state };
+      return { arrays: arrays(), state };
     },
-    restore({ arrays, state }) {
-      const saved = state as { updateCount: number; actorSteps: number; criticSteps: number };
-      for (const [name, array] of Object.entries(prefixed('actor', actor.arrays()))) array.set(arrays[name]!);
-      for (const [name, array] of Object.entries(prefixed('critic', critic.arrays()))) array.set(arrays[name]!);
-      memory.actorLoss.set(arrays.actorLoss!);
+    restore(checkpoint) {
+      restoreArrays('TD3 learner', arrays(), checkpoint.arrays);
+      const saved = checkpoint.state as { updateCount: number; actorSteps: number; criticSteps: number };
       updateCount = saved.updateCount;
       actor.adam.stepCount = saved.actorSteps;
       critic.adam.stepCount = saved.criticSteps;

@@ -1,0 +1,33 @@
+/** Saved arrays back into the arrays that they came from: all of them or none. */
+
+import { invalidArgument } from '../../src/spec/errors.ts';
+import type { StateArray } from './learner.ts';
+
+type Arrays = Readonly<Record<string, StateArray>>;
+
+/**
+ * Copies each saved array into the one of the same name.
+ * @param where names whose state it is in errors
+ * @throws HyperpolicyError invalid_argument: names or lengths differ; nothing is copied then
+ */
+export function restoreArrays(where: string, own: Arrays, saved: Arrays): void {
+  const [names, given] = [Object.keys(own), Object.keys(saved)];
+  const missing = names.filter((name) => !Object.hasOwn(saved, name));
+  const unknown = given.filter((name) => !Object.hasOwn(own, name));
+  if (missing.length + unknown.length > 0) {
+    throw refusal(where, `arrays ${names.join(', ')}`, given.join(', ') || 'none');
+  }
+  for (const name of names) {
+    const [expected, actual] = [own[name]!.length, saved[name]!.length];
+    if (expected !== actual) throw refusal(`${where}: array "${name}"`, `${expected} values`, `${actual}`);
+  }
+  for (const name of names) own[name]!.set(saved[name]!);
+}
+
+const refusal = (where: string, expected: string, actual: string) =>
+  invalidArgument({
+    where,
+    expected,
+    actual,
+    remedy: 'The state is of other networks or another environment; restore it with the config that it was saved with',
+  });
