@@ -1,7 +1,9 @@
 /** A run's directory as a whole: one process at a time, one run for good, and the config that it was begun with. */
 
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { asidePath, syncDirectory, writeDurably } from '../../src/spec/durable-files.ts';
 import { failedPrecondition, invalidArgument } from '../../src/spec/errors.ts';
 import { checkpointSteps } from './checkpoint.ts';
 
@@ -29,17 +31,12 @@ export async function openRunDirectory(
   try {
     mkdirSync(directory, { recursive: true });
   } catch (cause) {
-    throw failedPrecondition({
-      where: `run directory "${directory}"`,
-      expected: 'a directory that can be written',
-      actual: (cause as Error).message,
-      cause,
-    });
+    throw unwritable(directory, cause);
   }
   const release = lock(directory);
   try {
     if (!resume) await begin(directory);
-    writeFileSync(join(directory, configFile), `${JSON.stringify(config, null, 2)}\n`);
+    await writeConfig(directory, config);
   } catch (error) {
     release();
     throw error;
@@ -47,28 +44,66 @@ export async function openRunDirectory(
   return { release };
 }
 
+/** What every algorithm's config has. */
+type RunConfig = { readonly environment: string; readonly algorithm: object; readonly loop: object };
+
 /**
  * The config that a run was begun with.
- * @throws HyperpolicyError failed_precondition: no run there
+ * @throws HyperpolicyError failed_precondition: no run there, or its config is damaged
  */
-export function readRunConfig<Config>(directory: string): Config {
+export function readRunConfig<Config extends RunConfig>(directory: string): Config {
   const path = join(directory, configFile);
+  let text: string;
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as Config;
+    text = readFileSync(path, 'utf8');
   } catch (cause) {
-    throw failedPrecondition({
-      where: `resume: ${path}`,
-      expected: 'the config of a run',
-      actual: (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'no file' : (cause as Error).message,
-      remedy: 'Start the run without --resume',
-      cause,
-    });
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw refusal(path, code === 'ENOENT' ? 'no file' : message, 'Start the run without --resume', cause);
   }
+  const remedy = 'train.log has the settings of each start; write them back, or begin another run';
+  let config: Partial<Config> | null;
+  try {
+    config = JSON.parse(text) as Partial<Config> | null;
+  } catch (cause) {
+    throw refusal(path, text.trim() === '' ? 'an empty file' : (cause as Error).message, remedy, cause);
+  }
+  const missing = Object.entries({ environment: 'string', algorithm: 'object', loop: 'object' } as const)
+    .filter(([name, type]) => {
+      const value = config?.[name as keyof RunConfig] ?? undefined;
+      return typeof value !== type;
+    })
+    .map(([name]) => name);
+  if (missing.length > 0) throw refusal(path, `one without ${missing.join(', ')}`, remedy);
+  return config as Config;
 }
 
 /** Whether there is something to resume. */
 export const hasCheckpoint = async (directory: string): Promise<boolean> =>
   (await checkpointSteps(join(directory, 'checkpoints'))).length > 0;
+
+const refusal = (path: string, actual: string, remedy: string, cause?: unknown) =>
+  failedPrecondition({ where: `resume: ${path}`, expected: 'the config of a run', actual, remedy, cause });
+
+/** Written aside and renamed: a kill or a full disk leaves the config that was there. */
+async function writeConfig(directory: string, config: unknown): Promise<void> {
+  const aside = asidePath(directory, 'config', 'json');
+  try {
+    await rm(aside, { force: true });
+    await writeDurably(aside, `${JSON.stringify(config, null, 2)}\n`);
+    await rename(aside, join(directory, configFile));
+    await syncDirectory(directory);
+  } catch (cause) {
+    throw unwritable(directory, cause);
+  }
+}
+
+const unwritable = (directory: string, cause: unknown) =>
+  failedPrecondition({
+    where: `run directory "${directory}"`,
+    expected: 'a directory that can be written',
+    actual: (cause as Error).message,
+    cause,
+  });
 
 async function begin(directory: string): Promise<void> {
   if (await hasCheckpoint(directory)) {

@@ -1,0 +1,95 @@
+import { link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { openRunDirectory, readRunConfig } from '../../../trainer/run/run-directory.ts';
+
+let directory: string;
+let path: string;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'run-directory-test-'));
+  path = join(directory, 'config.json');
+});
+afterEach(() => rm(directory, { recursive: true }));
+
+const configOf = (stepCount: number) => ({ environment: 'Pendulum-v1', algorithm: {}, loop: { stepCount } });
+
+async function openAndRelease(config: unknown, resume = false): Promise<void> {
+  const opened = await openRunDirectory(directory, { config, resume });
+  opened.release();
+}
+
+describe('the config of a run', () => {
+  test('comes back, and nothing else is left', async () => {
+    await openAndRelease(configOf(5));
+    expect(readRunConfig(directory)).toEqual(configOf(5));
+    expect(await readdir(directory)).toEqual(['config.json']);
+  });
+
+  test('is replaced whole: whoever holds the old file still has all of it', async () => {
+    await openAndRelease(configOf(5));
+    const before = await readFile(path, 'utf8');
+    await link(path, join(directory, 'old'));
+    await openAndRelease(configOf(6), true);
+    expect(await readFile(join(directory, 'old'), 'utf8')).toBe(before);
+    expect(readRunConfig(directory)).toEqual(configOf(6));
+  });
+
+  test('is written again after a writer was killed in the middle', async () => {
+    await openAndRelease(configOf(5));
+    await writeFile(join(directory, '.config-json'), '{"env');
+    expect(readRunConfig(directory)).toEqual(configOf(5));
+    await openAndRelease(configOf(6), true);
+    expect(readRunConfig(directory)).toEqual(configOf(6));
+    expect(await readdir(directory)).toEqual(['config.json']);
+  });
+
+  test('that cannot be written is refused, and the directory is free again', async () => {
+    await mkdir(path);
+    const refused = {
+      kind: 'failed_precondition',
+      message: expect.stringContaining('that can be written, got EISDIR'),
+    };
+    await expect(openAndRelease(configOf(5))).rejects.toMatchObject(refused);
+    expect(await readdir(directory)).not.toContain('lock');
+  });
+
+  test('missing, emptied or of something else, it is refused by name', async () => {
+    const refusal = (actual: string) => `resume: ${path}: expected the config of a run, got ${actual}`;
+    const remedy = 'train.log has the settings of each start; write them back, or begin another run';
+    expect(() => readRunConfig(directory)).toThrow(`${refusal('no file')}. Start the run without --resume`);
+    await writeFile(path, '');
+    expect(() => readRunConfig(directory)).toThrow(`${refusal('an empty file')}. ${remedy}`);
+    await writeFile(path, '{}');
+    expect(() => readRunConfig(directory)).toThrow(`${refusal('one without environment, algorithm, loop')}. ${remedy}`);
+    await writeFile(path, 'null');
+    expect(() => readRunConfig(directory)).toThrow(refusal('one without environment, algorithm, loop'));
+    await writeFile(path, '{"environment": "Pendulum-v1", "algorithm": {}, "loop": null}');
+    expect(() => readRunConfig(directory)).toThrow(`${refusal('one without loop')}. ${remedy}`);
+    await writeFile(path, '{"environment": ');
+    expect(() => readRunConfig(directory)).toThrow(refusal(''));
+  });
+});
+
+describe('a run directory', () => {
+  test('is for one process at a time; one that is gone does not count', async () => {
+    const opened = await openRunDirectory(directory, { config: configOf(5), resume: false });
+    await expect(openRunDirectory(directory, { config: configOf(6), resume: true })).rejects.toThrow(
+      `run directory "${directory}": expected one that no other process trains in, got process ${process.pid} at work. Wait for it, or name another directory`,
+    );
+    expect(readRunConfig(directory)).toEqual(configOf(5));
+    opened.release();
+    await writeFile(join(directory, 'lock'), String(2 ** 30)); // above the largest process id
+    await openAndRelease(configOf(6), true);
+    expect(readRunConfig(directory)).toEqual(configOf(6));
+  });
+
+  test('with a checkpoint is not begun again, and its config stays', async () => {
+    await openAndRelease(configOf(5));
+    await mkdir(join(directory, 'checkpoints', '10'), { recursive: true });
+    await expect(openRunDirectory(directory, { config: configOf(6), resume: false })).rejects.toThrow(
+      `run directory "${directory}": expected an empty or new directory, got one with a run in it. Resume that run with --resume, or name another directory`,
+    );
+    expect(readRunConfig(directory)).toEqual(configOf(5));
+  });
+});
