@@ -64,6 +64,8 @@ export type ModelStoreOptions = {
 export async function openModelStore(options: ModelStoreOptions): Promise<ModelStore> {
   const { config, log, onLoad, onChange } = options;
   const models = new Map<string, ServedModel>();
+  /** Models of the store none of whose versions loads. */
+  const unready = new Set<string>();
   /** What each served version was loaded from. */
   const identities = new WeakMap<ServedVersion, string>();
   /** Packages that were refused: not tried again until they change. */
@@ -118,8 +120,13 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
       next.push(served);
       newestCount++;
     }
-    if (next.length > 0) models.set(model, { model, versions: next, routing });
-    else models.delete(model);
+    if (next.length > 0) {
+      models.set(model, { model, versions: next, routing });
+      unready.delete(model);
+    } else {
+      models.delete(model);
+      unready.add(model);
+    }
     for (const served of current) if (!next.includes(served)) served.retire();
   }
 
@@ -135,6 +142,7 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
       return;
     }
     for (const { model, versions } of published) await refreshModel(model, versions);
+    for (const model of unready) if (!published.some((other) => other.model === model)) unready.delete(model);
     for (const [model, { versions }] of models) {
       if (published.some((other) => other.model === model)) continue;
       models.delete(model);
@@ -161,6 +169,7 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
   return {
     resolve(method, selection, { caller }) {
       checkModelAllowed(method, caller, selection.model);
+      if (unready.has(selection.model)) throw noVersionReady(method, selection.model);
       return resolveVersion(models, method, selection, caller);
     },
     list: () => [...models.values()].sort((a, b) => (a.model < b.model ? -1 : 1)),
@@ -189,6 +198,14 @@ async function identityOf(directory: string): Promise<string> {
     return directory;
   }
 }
+
+const noVersionReady = (method: string, model: string) =>
+  unavailable({
+    where: `${method} model`,
+    expected: `a version of model "${model}" that is ready`,
+    actual: 'none',
+    remedy: "The server's log has the reason",
+  });
 
 function resolveVersion(
   models: ReadonlyMap<string, ServedModel>,

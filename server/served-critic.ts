@@ -1,6 +1,6 @@
 /** A critic that is loaded: observations and actions in, values and action-gradients of its ensemble out. */
 
-import { floatTensor, openSession, type TensorMap } from '../src/onnx/session.ts';
+import { floatTensor, type TensorMap } from '../src/onnx/session.ts';
 import { namesOf } from './executors.ts';
 import { joinWeights, type WeightBatch, weightLayout } from './generated-weights.ts';
 import { checkGraph, sizesOf, type TensorRule } from './graph-contract.ts';
@@ -42,7 +42,7 @@ export type ServedCritic = {
 
 /** Opens the critic of a package; null where it has none. The caller disposes it. */
 export async function openCritic(options: OpenNetworkOptions): Promise<ServedCritic | null> {
-  const { manifest, files, pool, inline, cache, keyPrefix } = options;
+  const { manifest, files, pool, openInline, cache, keyPrefix } = options;
   const { critic } = manifest;
   if (critic === null) return null;
   const { observationSize, actionSize, contextSize: modelContextSize } = sizesOf(manifest);
@@ -86,7 +86,7 @@ export async function openCritic(options: OpenNetworkOptions): Promise<ServedCri
   }
 
   const primary = await pool.open(files.get(critic.primary.file)!, { name: critic.primary.file, priority: 'q-grad' });
-  const network = openSession(files.get(critic.dynamic.file)!, inline, critic.dynamic.file);
+  const network = openInline(critic.dynamic.file);
   const layout = weightLayout(critic.primary);
   checkGraph(critic.primary, primary, { inputs: [observation], outputs: layout.parts.map(weightRule) });
   checkGraph(critic.dynamic, namesOf(network), {

@@ -1,6 +1,6 @@
 /** A policy that is loaded: observations, contexts and noise in, bounded actions out. Knows nothing of requests. */
 
-import { openSession, type SessionOptions } from '../src/onnx/session.ts';
+import type { Session } from '../src/onnx/session.ts';
 import type { Manifest } from '../src/spec/manifest.ts';
 import type { ComputePool } from './compute-pool.ts';
 import type { ContextCache } from './context-cache.ts';
@@ -43,8 +43,8 @@ export type OpenNetworkOptions = {
   readonly files: ReadonlyMap<string, Uint8Array>;
   /** Heavy graphs. */
   readonly pool: ComputePool;
-  /** Graphs that run where the request is. */
-  readonly inline: SessionOptions;
+  /** Opens a graph that runs where the request is. */
+  readonly openInline: (file: string) => Session;
   /** Whether another request may come in this turn of the event loop. */
   readonly expectsMore: () => boolean;
   readonly cache: ContextCache;
@@ -54,7 +54,7 @@ export type OpenNetworkOptions = {
 
 /** Opens the policy of a package; null where it has none. The caller disposes it. */
 export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPolicy | null> {
-  const { manifest, files, pool, inline, expectsMore, cache, keyPrefix } = options;
+  const { manifest, files, pool, openInline, expectsMore, cache, keyPrefix } = options;
   const { policy } = manifest;
   if (policy === null) return null;
   const { stochastic } = policy;
@@ -66,7 +66,7 @@ export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPol
   if (stochastic) outputs.push({ name: 'log_prob', sizes: [], optional: true });
 
   const graph = policy.kind === 'plain' ? policy.graph : policy.dynamic;
-  const network = openSession(files.get(graph.file)!, inline, graph.file);
+  const network = openInline(graph.file);
   let weights: WeightSource | undefined;
   let disposePrimary = () => {};
   if (policy.kind === 'plain') {

@@ -1,6 +1,6 @@
 /** One version of a model, loaded and proven by its probes. Owns its networks until it is retired and idle. */
 
-import type { SessionOptions } from '../src/onnx/session.ts';
+import { openSession, type SessionOptions } from '../src/onnx/session.ts';
 import { failedPrecondition } from '../src/spec/errors.ts';
 import type { Manifest, Probe, ProbeTensor } from '../src/spec/manifest.ts';
 import type { ModelPackage } from '../src/spec/package.ts';
@@ -53,12 +53,29 @@ export async function openVersion(
   { manifest, files }: ModelPackage,
   { pool, inline, expectsMore, contextCache, criticCache, keyPrefix }: OpenVersionOptions,
 ): Promise<ServedVersion> {
-  const shared = { manifest, files, pool, inline, expectsMore, keyPrefix };
-  const policy = await openPolicy({ ...shared, cache: contextCache });
-  const critic = await openCritic({ ...shared, cache: criticCache }).catch((error: unknown) => {
-    policy?.dispose();
+  const opened: { dispose(): unknown }[] = [];
+  const tracked = <T extends { dispose(): unknown }>(session: T): T => {
+    opened.push(session);
+    return session;
+  };
+  const shared = {
+    manifest,
+    files,
+    expectsMore,
+    keyPrefix,
+    pool: { ...pool, open: async (...args: Parameters<ComputePool['open']>) => tracked(await pool.open(...args)) },
+    openInline: (file: string) => tracked(openSession(files.get(file)!, inline, file)),
+  };
+  let policy: ServedPolicy | null;
+  let critic: ServedCritic | null;
+  try {
+    policy = await openPolicy({ ...shared, cache: contextCache });
+    critic = await openCritic({ ...shared, cache: criticCache });
+  } catch (error) {
+    // A graph of the package is refused: those that were opened before it hold native memory.
+    for (const session of opened) session.dispose();
     throw error;
-  });
+  }
   let holdCount = 0;
   let retired = false;
   const disposeIfIdle = () => {

@@ -69,7 +69,7 @@ function makeRandomCommand(): Command {
     .option('--stochastic', 'the policy can be sampled')
     .addOption(size('--observation-size <count>', 'values of an observation', 1, 17))
     .addOption(size('--action-size <count>', 'values of an action', 1, 6))
-    .addOption(size('--context-size <count>', 'values of a context; a hyper policy has at least 2', 0, 0))
+    .addOption(size('--context-size <count>', 'values of a context; 2 for a hyper policy unless given', 0, 0))
     .addOption(size('--hidden <count>', 'width of plain and dynamic networks', 1, 256))
     .addOption(
       new Option('--trunk <widths>', "widths of the primary's trunk")

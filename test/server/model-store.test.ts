@@ -79,6 +79,19 @@ describe('the model store', () => {
     });
   });
 
+  test('a model none of whose versions loads is unavailable, not unknown', async () => {
+    const store = await temporaryStore([plain('m'), plain('other')]);
+    await truncate(join(store, 'm', '1', 'policy.onnx'), 100);
+    const { client, server } = await startTestServer([], { store });
+    await expect(client.act({ model: 'm', observation })).rejects.toMatchObject({
+      kind: 'unavailable',
+      message: 'Act model: expected a version of model "m" that is ready, got none. The server\'s log has the reason',
+    });
+    await publishRandomPackage({ store, ...plain('m', 2) });
+    await server.models.refresh();
+    expect((await client.act({ model: 'm', observation })).version).toBe(2);
+  });
+
   test('takes up a version that is published later, keeps two, and forgets a model that is gone', async () => {
     const store = await temporaryStore([plain('m', 1)]);
     const { client, server } = await startTestServer([], { store });
