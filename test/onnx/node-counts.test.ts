@@ -40,8 +40,8 @@ const specs = {
 };
 
 test.each([
-  ['mlp-standard', { 'td3-act': 8, 'td3-critic': 77, 'td3-actor': 42 }],
-  ['sa-hyper', { 'td3-act': 8, 'td3-critic': 496, 'td3-actor': 91 }],
+  ['mlp-standard', { 'td3-act': 8, 'td3-critic': 79, 'td3-actor': 42 }],
+  ['sa-hyper', { 'td3-act': 8, 'td3-critic': 498, 'td3-actor': 91 }],
 ])('TD3 with %s critics', (architecture, expected) => {
   const counts: Record<string, number> = {};
   createTd3Learner({ config: td3Defaults({ architecture }), specs, engine: countingEngine(counts), seed: 1 });

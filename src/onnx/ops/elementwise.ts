@@ -2,9 +2,10 @@
 
 import { type Builder, fill } from '../builder.ts';
 import type { Dtype, Value } from '../graph.ts';
+import { numeric, requireDtype, requireSameDtype } from './dtype-rules.ts';
 import { broadcastShapes } from './shape-rules.ts';
 
-/** One float tensor to another of the same shape. */
+/** One tensor to another of the same shape: of floats, and of integers too where `integerOps` has it. */
 export type UnaryOp =
   | 'Abs'
   | 'Acos'
@@ -34,13 +35,19 @@ export type UnaryOp =
   | 'Tan'
   | 'Tanh';
 
-export const unary = (g: Builder, op: UnaryOp, x: Value): Value => g.emit(op, [x], x);
+const integerOps: ReadonlySet<UnaryOp> = new Set(['Abs', 'Neg', 'Relu', 'Sign']);
 
-/** Two tensors of one type to a third of that type. */
+export function unary(g: Builder, op: UnaryOp, x: Value): Value {
+  requireDtype(op, x, integerOps.has(op) ? numeric : ['float32']);
+  return g.emit(op, [x], x);
+}
+
+/** Two tensors of numbers of one type to a third of that type. */
 export type ArithmeticOp = 'Add' | 'Div' | 'Max' | 'Min' | 'Mul' | 'Pow' | 'Sub';
 
 export function arithmetic(g: Builder, op: ArithmeticOp, a: Value, b: Value): Value {
   requireSameDtype(op, a, b);
+  requireDtype(op, a, numeric);
   return g.emit(op, [a, b], { dtype: a.dtype, shape: broadcastShapes(op, a.shape, b.shape) });
 }
 
@@ -53,14 +60,21 @@ export type ComparisonOp = 'And' | 'Equal' | 'Greater' | 'GreaterOrEqual' | 'Les
 
 export function comparison(g: Builder, op: ComparisonOp, a: Value, b: Value): Value {
   requireSameDtype(op, a, b);
+  if (op === 'And' || op === 'Or') requireDtype(op, a, ['bool']);
+  else if (op !== 'Equal') requireDtype(op, a, numeric);
   return g.emit(op, [a, b], { dtype: 'bool', shape: broadcastShapes(op, a.shape, b.shape) });
 }
 
 /** Whether each value is not a number, or infinite, as a bool tensor. */
-export const classify = (g: Builder, op: 'IsInf' | 'IsNaN', x: Value): Value =>
-  g.emit(op, [x], { dtype: 'bool', shape: x.shape });
+export function classify(g: Builder, op: 'IsInf' | 'IsNaN', x: Value): Value {
+  requireDtype(op, x, ['float32']);
+  return g.emit(op, [x], { dtype: 'bool', shape: x.shape });
+}
 
-export const not = (g: Builder, x: Value): Value => g.emit('Not', [x], { dtype: 'bool', shape: x.shape });
+export function not(g: Builder, x: Value): Value {
+  requireDtype('Not', x, ['bool']);
+  return g.emit('Not', [x], x);
+}
 
 /** `condition ? a : b`, elementwise. */
 export function where(g: Builder, condition: Value, a: Value, b: Value): Value {
@@ -70,14 +84,12 @@ export function where(g: Builder, condition: Value, a: Value, b: Value): Value {
 }
 
 /** Limits x to [low, high]. */
-export const clip = (g: Builder, x: Value, low: number, high: number): Value =>
-  g.emit('Clip', [x, fill(low, x.dtype, []), fill(high, x.dtype, [])], x);
+export function clip(g: Builder, x: Value, low: number, high: number): Value {
+  requireDtype('Clip', x, numeric);
+  return g.emit('Clip', [x, fill(low, x.dtype, []), fill(high, x.dtype, [])], x);
+}
 
 const dtypeCodes: Record<Dtype, number> = { float32: 1, int32: 6, int64: 7, bool: 9 };
 
 export const cast = (g: Builder, x: Value, dtype: Dtype): Value =>
   x.dtype === dtype ? x : g.emit('Cast', [x], { dtype, shape: x.shape }, { to: { int: dtypeCodes[dtype] } });
-
-function requireSameDtype(op: string, a: Value, b: Value): void {
-  if (a.dtype !== b.dtype) throw new Error(`${op}: expected operands of one type, got ${a.dtype} and ${b.dtype}`);
-}

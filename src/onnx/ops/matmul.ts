@@ -2,6 +2,7 @@
 
 import type { Builder } from '../builder.ts';
 import type { Value } from '../graph.ts';
+import { numeric, requireDtype, requireSameDtype } from './dtype-rules.ts';
 import { transpose } from './shape.ts';
 import { broadcastShapes } from './shape-rules.ts';
 
@@ -22,7 +23,10 @@ export function matMul(
   if (innerA !== innerB) {
     throw new Error(`MatMul: expected equal inner sizes, got [${a.shape}] and [${b.shape}] (${innerA} and ${innerB})`);
   }
-  if (a.shape.length === 2 && b.shape.length === 2) {
+  requireSameDtype('MatMul', a, b);
+  const isPlain = a.shape.length === 2 && b.shape.length === 2;
+  requireDtype('MatMul', a, isPlain ? ['float32'] : numeric);
+  if (isPlain) {
     const attributes = { transA: { int: transposeA ? 1 : 0 }, transB: { int: transposeB ? 1 : 0 } };
     return g.emit('Gemm', [a, b], { dtype: a.dtype, shape: [rows, columns] }, attributes);
   }

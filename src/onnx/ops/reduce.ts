@@ -2,14 +2,16 @@
 
 import { type Builder, integers } from '../builder.ts';
 import type { Value } from '../graph.ts';
+import { numeric, requireDtype } from './dtype-rules.ts';
 import { positiveAxes, reducedShape } from './shape-rules.ts';
 
-export type ReduceOp = 'ReduceMax' | 'ReduceMean' | 'ReduceMin' | 'ReduceProd' | 'ReduceSum';
+export type ReduceOp = 'ReduceL1' | 'ReduceMax' | 'ReduceMean' | 'ReduceMin' | 'ReduceProd' | 'ReduceSum';
 
 /** Axes may be negative; a reduced axis keeps size 1 where `keepDims` is set, else it goes. */
 export type ReduceOptions = { readonly axes: readonly number[]; readonly keepDims: boolean };
 
 export function reduce(g: Builder, op: ReduceOp, x: Value, { axes, keepDims }: ReduceOptions): Value {
+  requireDtype(op, x, numeric);
   const positive = positiveAxes(axes, x.shape.length);
   // ONNX reads "no axes" as "all axes"; here it means what it says.
   if (positive.length === 0) return x;
@@ -21,6 +23,7 @@ export type ArgOp = 'ArgMax' | 'ArgMin';
 
 /** Index of the extreme element along one axis, as int32; the first of equals. */
 export function argReduce(g: Builder, op: ArgOp, x: Value, axis: number): Value {
+  requireDtype(op, x, numeric);
   const [positive] = positiveAxes([axis], x.shape.length) as [number];
   const shape = reducedShape(x.shape, [positive], false);
   const index = g.emit(
@@ -38,6 +41,7 @@ export function cumulativeSum(
   x: Value,
   { axis, exclusive, reverse }: { axis: number; exclusive: boolean; reverse: boolean },
 ): Value {
+  requireDtype('CumSum', x, numeric);
   const [positive] = positiveAxes([axis], x.shape.length) as [number];
   // The axis is a scalar tensor.
   const axisInput: Value = { ...integers([positive]), shape: [] };

@@ -1,7 +1,7 @@
 /** Gradients of kernels that pick or place elements by index: picking's is a sum at the picked places, and placing's a pick. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { type GradientTable, zero } from './gradient.ts';
+import { type GradientTable, keepWhere, zero } from './gradient.ts';
 
 const positive = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
 
@@ -28,7 +28,14 @@ export const indexingGradients: GradientTable = {
   [tf.UnsortedSegmentSum]: {
     inputs: ['x', 'segmentIds'],
     gradient: (dy, [, segmentIds]) => [
-      () => tf.gather(dy, segmentIds as tf.Tensor1D),
+      () => {
+        // Rows of negative ids were dropped.
+        const kept = tf.reshape(tf.greaterEqual(segmentIds!, 0), [
+          ...segmentIds!.shape,
+          ...dy.shape.slice(1).map(() => 1),
+        ]);
+        return keepWhere(kept, tf.gather(dy, tf.maximum(segmentIds!, tf.scalar(0, 'int32')) as tf.Tensor1D));
+      },
       () => tf.zeros(segmentIds!.shape),
     ],
   },

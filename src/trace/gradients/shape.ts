@@ -60,8 +60,10 @@ export const shapeGradients: GradientTable = {
       x.shape,
     ),
   ),
-  [tf.Reverse]: ofX((dy, _x, { dims }) => tf.reverse(dy, dims as number[])),
-  [tf.Slice]: ofX((dy, x, { begin }) => padBack(dy, x, begin as number[])),
+  [tf.Reverse]: ofX((dy, _x, { dims }) => tf.reverse(dy, dims as number[] | undefined)),
+  [tf.Slice]: ofX((dy, x, { begin }) =>
+    padBack(dy, x, tf.slice_util.parseSliceParams(x, begin as number[])[0] as number[]),
+  ),
   [tf.Concat]: ofList((dy, list, index, axis) => {
     const offset = list.slice(0, index).reduce((sum, { shape }) => sum + shape[axis]!, 0);
     return cut(dy, axis, offset, list[index]!.shape[axis]!);

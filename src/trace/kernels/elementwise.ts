@@ -39,8 +39,19 @@ export const elementwiseKernels: KernelTable = {
   [tf.Sinh]: unary('Sinh'),
   [tf.Sqrt]: unary('Sqrt'),
   [tf.Tan]: unary('Tan'),
-  [tf.Expm1]: (g, { x }) => ops.sub(g, ops.unary(g, 'Exp', x!), fill(1, x!.dtype, [])),
-  [tf.Log1p]: (g, { x }) => ops.unary(g, 'Log', ops.add(g, x!, fill(1, x!.dtype, []))),
+  // e^x - 1 = tanh(x / 2) (e^x + 1), which keeps small x.
+  [tf.Expm1]: (g, { x }) => {
+    const half = ops.unary(g, 'Tanh', ops.mul(g, x!, fill(0.5, x!.dtype, [])));
+    return ops.mul(g, half, ops.add(g, ops.unary(g, 'Exp', x!), fill(1, x!.dtype, [])));
+  },
+  // log(1 + x) = 2 atanh(x / (x + 2)), which keeps small x, and as written elsewhere.
+  [tf.Log1p]: (g, { x }) => {
+    const number = (value: number) => fill(value, x!.dtype, []);
+    const ratio = ops.arithmetic(g, 'Div', x!, ops.add(g, x!, number(2)));
+    const near = ops.mul(g, ops.unary(g, 'Atanh', ratio), number(2));
+    const far = ops.unary(g, 'Log', ops.add(g, x!, number(1)));
+    return ops.where(g, ops.comparison(g, 'Less', ops.unary(g, 'Abs', x!), number(0.5)), near, far);
+  },
   [tf.Rsqrt]: (g, { x }) => ops.unary(g, 'Reciprocal', ops.unary(g, 'Sqrt', x!)),
   [tf.Square]: (g, { x }) => ops.mul(g, x!, x!),
   // ONNX truncates towards zero and maps non-zero to true, as tfjs does.
@@ -58,9 +69,10 @@ export const elementwiseKernels: KernelTable = {
     const difference = ops.sub(g, a!, b!);
     return ops.mul(g, difference, difference);
   },
+  // int32 whatever the operands' type, as tfjs.
   [tf.FloorDiv]: (g, { a, b }) => {
     const quotient = ops.arithmetic(g, 'Div', ops.cast(g, a!, 'float32'), ops.cast(g, b!, 'float32'));
-    return ops.cast(g, ops.unary(g, 'Floor', quotient), a!.dtype);
+    return ops.cast(g, ops.unary(g, 'Floor', quotient), 'int32');
   },
   // The remainder has the divisor's sign, as Python's.
   [tf.Mod]: (g, { a, b }) => {

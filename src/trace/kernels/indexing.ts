@@ -1,8 +1,8 @@
 /** Kernels that pick or place elements by index. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { dense, fill } from '../../onnx/builder.ts';
-import { cast, comparison, where } from '../../onnx/ops/elementwise.ts';
+import { constantValues, dense, fill } from '../../onnx/builder.ts';
+import { arithmetic, cast, comparison, where } from '../../onnx/ops/elementwise.ts';
 import { gather, gatherVectors, scatterAdd, scatterAddRows } from '../../onnx/ops/indexing.ts';
 import { reshape } from '../../onnx/ops/shape.ts';
 import { dtypeOf, refuseSymbolicShape } from '../backend.ts';
@@ -17,7 +17,13 @@ export const indexingKernels: KernelTable = {
   [tf.ScatterNd]: (g, { indices, updates }, { shape }) => scatterAdd(g, indices!, updates!, shape as number[]),
   [tf.UnsortedSegmentSum]: (g, { x, segmentIds }, { numSegments }) => {
     const shape = [numSegments as number, ...x!.shape.slice(segmentIds!.shape.length)];
-    return scatterAddRows(g, segmentIds!, x!, shape);
+    if (constantValues(segmentIds!)?.every((id) => id >= 0)) return scatterAddRows(g, segmentIds!, x!, shape);
+    // ONNX counts negative ids from the end; here their rows are dropped.
+    const zero = fill(0, segmentIds!.dtype, []);
+    const column = [...segmentIds!.shape, ...shape.slice(1).map(() => 1)];
+    const isDropped = reshape(g, comparison(g, 'Less', segmentIds!, zero), column);
+    const rows = where(g, isDropped, fill(0, x!.dtype, []), x!);
+    return scatterAddRows(g, arithmetic(g, 'Max', segmentIds!, zero), rows, shape);
   },
   [tf.OneHot]: (g, { indices }, { depth, onValue, offValue, dtype }) => {
     refuseSymbolicShape([depth as number], g.symbols);

@@ -2,7 +2,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import type { Value } from '../../onnx/graph.ts';
-import { cast } from '../../onnx/ops/elementwise.ts';
+import { arithmetic, cast, unary } from '../../onnx/ops/elementwise.ts';
 import * as ops from '../../onnx/ops/reduce.ts';
 import type { Kernel, KernelAttributes, KernelTable } from './kernel.ts';
 
@@ -18,6 +18,20 @@ const reduce =
   (g, { x }, attributes) =>
     ops.reduce(g, op, x!, { axes: axesOf(attributes, x!), keepDims: attributes.keepDims === true });
 
+/**
+ * ONNX Runtime's ReduceMax and ReduceMin pass over a NaN unless it comes first, and its elementwise Max and Min keep one. The sum of
+ * magnitudes is NaN exactly where an element is, and else no smaller than the minimum: so it changes nothing but that.
+ */
+const reduceExtreme =
+  (op: 'Max' | 'Min'): Kernel =>
+  (g, { x }, attributes) => {
+    const options = { axes: axesOf(attributes, x!), keepDims: attributes.keepDims === true };
+    const extreme = ops.reduce(g, `Reduce${op}`, x!, options);
+    if (x!.dtype !== 'float32' || options.axes.length === 0) return extreme;
+    const magnitude = ops.reduce(g, 'ReduceL1', x!, options);
+    return arithmetic(g, op, extreme, op === 'Min' ? magnitude : unary(g, 'Neg', magnitude));
+  };
+
 /** Reductions of bool: by way of int32, as ONNX reduces only numbers. */
 const reduceBool =
   (op: ops.ReduceOp): Kernel =>
@@ -28,9 +42,14 @@ const reduceBool =
 
 export const reduceKernels: KernelTable = {
   [tf.Sum]: reduce('ReduceSum'),
-  [tf.Mean]: reduce('ReduceMean'),
-  [tf.Max]: reduce('ReduceMax'),
-  [tf.Min]: reduce('ReduceMin'),
+  // The mean of integers is a float, as tfjs's.
+  [tf.Mean]: (g, { x }, attributes) =>
+    ops.reduce(g, 'ReduceMean', cast(g, x!, 'float32'), {
+      axes: axesOf(attributes, x!),
+      keepDims: attributes.keepDims === true,
+    }),
+  [tf.Max]: reduceExtreme('Max'),
+  [tf.Min]: reduceExtreme('Min'),
   [tf.Prod]: reduce('ReduceProd'),
   [tf.All]: reduceBool('ReduceMin'),
   [tf.Any]: reduceBool('ReduceMax'),

@@ -20,9 +20,7 @@ export const shapeKernels: KernelTable = {
   [tf.PadV2]: (g, { x }, { paddings, constantValue }) =>
     ops.pad(g, x!, paddings as [number, number][], constantValue as number),
   [tf.Reverse]: (g, { x }, { dims }) => {
-    const axes = ((dims as number[]).length === 0 ? [...x!.shape.keys()] : (dims as number[])).map((axis) =>
-      positive(axis, x!.shape.length),
-    );
+    const axes = tf.util.parseAxisParam(dims as number | number[], [...x!.shape]);
     const reversed = (axis: number) => axes.includes(axis);
     const begin = x!.shape.map((_, i) => (reversed(i) ? -1 : 0));
     const end = x!.shape.map((size, i) => (reversed(i) ? -(2 ** 31) : size));
@@ -51,8 +49,11 @@ export const shapeKernels: KernelTable = {
     );
   },
   [tf.Slice]: (g, { x }, { begin, size }) => {
-    const starts = begin as number[];
-    const sizes = (size as number[]).map((length, i) => (length === -1 ? x!.shape[i]! - starts[i]! : length));
+    const full = x! as unknown as tf.Tensor;
+    const [starts, sizes] = tf.slice_util.parseSliceParams(full, begin as number[], size as number[]) as [
+      number[],
+      number[],
+    ];
     return ops.slice(g, x!, starts, sizes);
   },
   [tf.StridedSlice]: (g, { x }, a) => {
