@@ -32,8 +32,17 @@ const dataTypes: Record<Dtype, DataType> = {
   bool: DataType.BOOL,
 };
 
-/** The bytes of an ONNX model. Names are `%0, %1, ...` except for inputs and outputs. */
+/**
+ * The bytes of an ONNX model. Names are `%0, %1, ...` except for inputs and outputs.
+ * @throws Error where an output has the name of an input
+ */
 export function encode(graph: Graph): Uint8Array {
+  const shared = graph.outputs.find(({ name }) => graph.inputs.some((input) => input.name === name))?.name;
+  if (shared !== undefined) {
+    throw new Error(
+      `graph "${graph.name}": expected outputs with names of their own, got "${shared}", also an input. Rename the output`,
+    );
+  }
   const names = nameValues(graph);
   const named = (value: Value | undefined): string => (value === undefined ? '' : names.get(value)!);
   const model = create(ModelProtoSchema, {

@@ -55,11 +55,6 @@ export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length 
 export const isSymbolic = (size: number, symbols: Symbols): boolean =>
   [...symbols.keys()].some((sentinel) => size !== 0 && size % sentinel === 0);
 
-/** Which node made each value. */
-export function producersOf(nodes: readonly Node[]): ReadonlyMap<Value, Node> {
-  return new Map(nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
-}
-
 /** How often each value is read, graph outputs included. */
 export function useCounts({ nodes, outputs }: Graph): ReadonlyMap<Value, number> {
   const counts = new Map<Value, number>();

@@ -287,6 +287,13 @@ describe('misuse', () => {
     expect(tf.add(1, 2).dataSync()[0]).toBe(3);
   });
 
+  test('an output with the name of an input is refused', () => {
+    const graph = trace('shared', specs, ({ x }) => ({ x: tf.neg(x!) }));
+    expect(() => compile(graph, { threadCount: 1 })).toThrow(
+      'graph "shared": expected outputs with names of their own, got "x", also an input. Rename the output',
+    );
+  });
+
   test('tracing leaves no tensors behind', () => {
     const before = tf.memory().numTensors;
     trace('leak', specs, withGradients(functions.tanh!));
