@@ -17,6 +17,7 @@ import { foldTransposes } from '../../src/onnx/passes/fold-transposes.ts';
 import { fuseGemmBias } from '../../src/onnx/passes/gemm-bias.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
 import { propagateZeros } from '../../src/onnx/passes/propagate-zeros.ts';
+import { rewrite } from '../../src/onnx/passes/rewrite.ts';
 import { simplify } from '../../src/onnx/passes/simplify.ts';
 import { replaceThinProducts } from '../../src/onnx/passes/thin-products.ts';
 import { floatTensor, openSession } from '../../src/onnx/session.ts';
@@ -362,4 +363,37 @@ test('passes together: a transposed product with a bias and a repeated gain is o
     return mul(g, biased, expand(g, reshape(g, c, [1, 4]), [2, 4]));
   });
   check(graph, optimise, ['Transpose', 'Gemm', 'Mul', 'Add', 'Reshape', 'Expand', 'Mul'], ['Gemm', 'Reshape', 'Mul']);
+});
+
+describe('rewrite counts the reads of a value that replaced another', () => {
+  const one = fill(1, 'float32', []);
+
+  /** Drops products with one; how many reads the operand of each `Abs` has by then. */
+  function usesOf(build: Build): number[] {
+    const found: number[] = [];
+    rewrite(graphOf([[2]], build), (node, { uses }) => {
+      if (node.op === 'Abs') found.push(uses(node.inputs[0]!));
+      return node.op === 'Mul' ? node.inputs[0] : undefined;
+    });
+    return found;
+  }
+
+  test('its own reads and those of the other', () => {
+    // Read once by the product, which is read twice by the sum and once by Abs: the product goes.
+    expect(
+      usesOf((g, a) => {
+        const x = unary(g, 'Neg', a);
+        const y = mul(g, x, one);
+        return add(g, add(g, y, y), unary(g, 'Abs', y));
+      }),
+    ).toEqual([3]);
+    // Read by the product and by the sum; the product is read by Abs.
+    expect(
+      usesOf((g, a) => {
+        const x = unary(g, 'Neg', a);
+        return add(g, x, unary(g, 'Abs', mul(g, x, one)));
+      }),
+    ).toEqual([2]);
+    expect(usesOf((g, a) => unary(g, 'Abs', mul(g, unary(g, 'Neg', a), one)))).toEqual([1]);
+  });
 });

@@ -8,7 +8,7 @@ export type RewriteContext = {
   readonly g: Builder;
   /** The node, already rewritten, that makes a value; undefined for inputs and constants. */
   producer(value: Value | undefined): Node | undefined;
-  /** How many reads a value had before the pass. */
+  /** How many reads a value has, those that came to it from outputs that it replaced among them. */
   uses(value: Value): number;
 };
 
@@ -24,8 +24,7 @@ export const broadcasting: ReadonlySet<string> = new Set(
 export function rewrite(graph: Graph, rule: Rule): Graph {
   const g = createBuilder(graph.symbols, graph.inputs);
   const replaced = new Map<Value, Value>();
-  const originals = new Map<Value, Value>();
-  const counts = useCounts(graph);
+  const counts = new Map(useCounts(graph));
   const producers = new Map<Value, Node>();
   const current = (value: Value | undefined) => (value === undefined ? undefined : (replaced.get(value) ?? value));
   let indexed = 0;
@@ -38,7 +37,7 @@ export function rewrite(graph: Graph, rule: Rule): Graph {
   const context: RewriteContext = {
     g,
     producer: (value) => (value === undefined ? undefined : producers.get(value)),
-    uses: (value) => counts.get(originals.get(value) ?? value) ?? 0,
+    uses: (value) => counts.get(value) ?? 0,
   };
   for (const original of graph.nodes) {
     const node: Node = { ...original, inputs: original.inputs.map(current) };
@@ -47,7 +46,8 @@ export function rewrite(graph: Graph, rule: Rule): Graph {
     else {
       const output = original.outputs[0]!;
       replaced.set(output, replacement);
-      if (!originals.has(replacement)) originals.set(replacement, output);
+      const dropped = node.inputs.filter((input) => input === replacement).length;
+      counts.set(replacement, (counts.get(replacement) ?? 0) + (counts.get(output) ?? 0) - dropped);
     }
     indexNew();
   }
