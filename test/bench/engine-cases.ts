@@ -61,7 +61,10 @@ const namesUnder = (inputs: Tensors, prefix: string): Tensors =>
   );
 
 /** The SA-Hyper critic's forward, backward and Adam at paper size: 8.5 M parameters. */
-export function criticTrain(engine: Engine, batch: number): Case & { readonly adam: () => void } {
+export function criticTrain(
+  engine: Engine,
+  batch: number,
+): Case & { readonly forwardBackward: () => void; readonly adam: () => void } {
   const { member } = createCritic({ architecture: 'sa-hyper' }, { observationSize, actionSize, ensembleSize: 1 });
   const trainable = trainableOf(member.specs);
   const step = engine.compile({
@@ -89,6 +92,7 @@ export function criticTrain(engine: Engine, batch: number): Case & { readonly ad
       step.run();
       adam();
     },
+    forwardBackward: () => step.run(),
     adam,
     dispose: () => step.dispose(),
   };

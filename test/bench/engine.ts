@@ -52,7 +52,10 @@ export async function run({ json, reference }: BenchOptions): Promise<void> {
       const step = criticTrain(engine, batch);
       await compare({ ...measure, key: `critic_b${batch}_train`, step, against: ['critic_train', batch] });
       figures[`critic_b${batch}_train_floor_ms_t${threads}`] = (1000 * criticGflop(batch)) / peak;
-      if (batch === 256) figures.critic_b256_adam_ms = medianMs(step.adam).median;
+      if (batch === 256) {
+        figures[`critic_b256_forward_backward_ms_t${threads}`] = medianMs(step.forwardBackward).median;
+        figures.critic_b256_adam_ms = medianMs(step.adam).median;
+      }
       step.dispose();
     }
     await timed(measure, 'critic_b1_forward', criticForward(engine, 1), ['critic_forward', 1]);
