@@ -1,13 +1,15 @@
 /** One TD3 run from environment name to published package: wires the parts that the other files own. */
 
 import { execFileSync } from 'node:child_process';
-import { access, constants, mkdir } from 'node:fs/promises';
+import { access, constants, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createEnvironment } from '../src/envs/registry.ts';
 import { failedPrecondition, invalidArgument } from '../src/spec/errors.ts';
 import { checkModelName, type PublishedPackage } from '../src/spec/package.ts';
 import type { PolicySpecs } from '../src/spec/tensor-spec.ts';
 import type { Td3Config } from './algorithms/td3/config.ts';
 import { createTd3Learner } from './algorithms/td3/learner.ts';
+import { td3NetworkFiles } from './algorithms/td3/network-files.ts';
 import { publishTd3 } from './algorithms/td3/publish.ts';
 import { createEngine, type EngineName } from './engine/choose.ts';
 import { openRunLog, type RunLogger } from './run/logging.ts';
@@ -109,6 +111,7 @@ export async function trainTd3(options: TrainTd3Options): Promise<TrainTd3Result
     if (run.aborted || publish === undefined) return { run, published: undefined };
     const { store, model, which } = publish;
     if (which === 'best' && run.best !== undefined) learner.restore(await loadBestLearner(runDirectory, run.best));
+    await writeNetworks(join(runDirectory, 'networks'), td3NetworkFiles(learner, algorithm));
     const published = await publishTd3({
       store,
       model,
@@ -145,6 +148,12 @@ function checkNoContext(environment: string, { context }: PolicySpecs): void {
     actual: `"${environment}" with context ${context.names.join(', ')}`,
     remedy: 'TD3 does not see contexts; choose an environment that has none',
   });
+}
+
+/** The published networks once more, as safetensors. */
+async function writeNetworks(directory: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  for (const [name, bytes] of files) await writeFile(join(directory, name), bytes);
 }
 
 async function checkPublishable({ store, model }: PublishOptions): Promise<void> {

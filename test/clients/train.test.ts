@@ -26,8 +26,23 @@ describe('train td3', () => {
     expect(evaluations.map(({ step }) => step)).toEqual([0, 200, 300]);
     const [, first, second] = evaluations as [unknown, { meanReturn: number }, { meanReturn: number }];
     expect({ seed, steps }).toEqual({ seed: 5, steps: second.meanReturn >= first.meanReturn ? 300 : 200 });
+    const actor = join(directory, 'whole/networks/actor.safetensors');
+    const network = ['--architecture', 'td3-policy', '--observation-size', '17', '--action-size', '6'];
+    const published = ['--model', 'again', '--store', 'imported'];
+    const imported = await runCommand(['import', actor, ...network, ...published], directory);
+    expect(imported.stderr).toBe('');
+    expect((await readPackage(join(directory, 'imported/again/1'))).manifest.policy?.architecture).toBe('td3-policy');
     expect((await readdir(join(directory, 'whole'))).sort()).toEqual(
-      ['best', 'checkpoints', 'config.json', 'learning-curve.svg', 'metrics.csv', 'metrics.jsonl', 'train.log'].sort(),
+      [
+        'best',
+        'checkpoints',
+        'config.json',
+        'learning-curve.svg',
+        'metrics.csv',
+        'metrics.jsonl',
+        'networks',
+        'train.log',
+      ].sort(),
     );
   });
 
