@@ -65,8 +65,8 @@ export const offPolicyDefaults: Omit<OffPolicyConfig, 'batchSize'> = {
 
 /**
  * Trains, and publishes where asked.
- * @throws HyperpolicyError: an unknown environment or critic, an environment with a context, a run directory with or without a run against `resume`,
- *   a config value out of range, a store that cannot be written
+ * @throws HyperpolicyError: an unknown environment or critic, an environment with a context, a run directory with or without
+ *   a run against `resume`, a config value out of range, a store that cannot be written
  */
 export async function trainTd3(options: TrainTd3Options): Promise<TrainTd3Result> {
   const { config, runDirectory, stream, signal, resume = false } = options;
@@ -110,7 +110,8 @@ export async function trainTd3(options: TrainTd3Options): Promise<TrainTd3Result
     progress.finish();
     if (run.aborted || publish === undefined) return { run, published: undefined };
     const { store, model, which } = publish;
-    if (which === 'best' && run.best !== undefined) learner.restore(await loadBestLearner(runDirectory, run.best));
+    const best = which === 'best' ? run.best : undefined;
+    if (best !== undefined) learner.restore(await loadBestLearner(runDirectory, best));
     await writeNetworks(join(runDirectory, 'networks'), td3NetworkFiles(learner, algorithm));
     const published = await publishTd3({
       store,
@@ -122,7 +123,7 @@ export async function trainTd3(options: TrainTd3Options): Promise<TrainTd3Result
       training: {
         config: config as unknown as Record<string, unknown>,
         seed: loop.seed,
-        steps: which === 'best' && run.best !== undefined ? run.best.step : run.step,
+        steps: best?.step ?? run.step,
         evaluations: [...run.evaluations],
         sourceRevision: sourceRevision(),
       },
