@@ -12,10 +12,9 @@ import { deviceNames } from '../../src/onnx/providers.ts';
 import { invalidArgument } from '../../src/spec/errors.ts';
 import { integerIn } from './options.ts';
 
-/** A flag and the setting that it gives. */
+/** The flag that gives a setting. */
 type Flag = {
   readonly flags: string;
-  readonly setting: keyof ServerConfig;
   readonly description: string;
   /** What the setting counts in one unit of the flag. */
   readonly unit?: number;
@@ -31,152 +30,135 @@ const amount = integerIn(0, large);
 
 const levels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
 
-/** One line per setting. */
-const flags: readonly Flag[] = [
-  { flags: '--store <directory>', setting: 'store', description: 'published models' },
-  { flags: '--host <address>', setting: 'host', description: 'address to listen on, for every port' },
-  { flags: '--port <port>', setting: 'port', description: 'gRPC; 0 picks a free one', read: port },
-  {
+/** The flag of every setting: one that lacks does not compile. */
+const flags: Readonly<Record<keyof ServerConfig, Flag>> = {
+  store: { flags: '--store <directory>', description: 'published models' },
+  host: { flags: '--host <address>', description: 'address to listen on, for every port' },
+  port: { flags: '--port <port>', description: 'gRPC; 0 picks a free one', read: port },
+  metricsPort: {
     flags: '--metrics-port <port>',
-    setting: 'metricsPort',
     description: 'HTTP /metrics, /healthz, /readyz',
     read: port,
   },
-  {
+  adminPort: {
     flags: '--admin-port <port>',
-    setting: 'adminPort',
     description: 'gRPC AdminService; off unless given',
     read: port,
   },
-  { flags: '--http-port <port>', setting: 'httpPort', description: 'JSON over HTTP; off unless given', read: port },
-  {
+  httpPort: { flags: '--http-port <port>', description: 'JSON over HTTP; off unless given', read: port },
+  httpOrigins: {
     flags: '--http-origin <origin...>',
-    setting: 'httpOrigins',
     description: 'web origins that may call the HTTP port',
   },
-  {
+  httpConnectionCountMax: {
     flags: '--max-http-connections <count>',
-    setting: 'httpConnectionCountMax',
     description: 'on the HTTP port',
     read: count,
   },
-  { flags: '--tls-certificate <file>', setting: 'tlsCertificateFile', description: 'certificate chain, PEM; reread' },
-  { flags: '--tls-key <file>', setting: 'tlsKeyFile', description: 'its key, PEM' },
-  {
+  tlsCertificateFile: { flags: '--tls-certificate <file>', description: 'certificate chain, PEM; reread' },
+  tlsKeyFile: { flags: '--tls-key <file>', description: 'its key, PEM' },
+  tlsClientAuthorityFile: {
     flags: '--tls-client-authority <file>',
-    setting: 'tlsClientAuthorityFile',
     description: 'ask clients for certificates of it',
   },
-  { flags: '--tokens <file>', setting: 'tokensFile', description: 'JSON list of tokens; callers then need one' },
-  {
+  tokensFile: { flags: '--tokens <file>', description: 'JSON list of tokens; callers then need one' },
+  watchMs: {
     flags: '--watch-ms <ms>',
-    setting: 'watchMs',
     description: 'time between looks for new versions; 0 is never',
     read: amount,
   },
-  {
+  versionCountMax: {
     flags: '--versions <count>',
-    setting: 'versionCountMax',
     description: 'versions of a model kept ready',
     read: count,
   },
-  {
+  workerCount: {
     flags: '--workers <count>',
-    setting: 'workerCount',
     description: 'threads that run heavy graphs; 0 is none',
     read: integerIn(0, 256),
   },
-  {
+  threadCount: {
     flags: '--threads <count>',
-    setting: 'threadCount',
     description: 'threads inside one heavy run',
     read: integerIn(1, 256),
   },
-  { flags: '--device <device>', setting: 'device', description: 'where heavy graphs run', choices: deviceNames },
-  { flags: '--max-rows <count>', setting: 'rowCountMax', description: 'rows of one request', read: count },
-  { flags: '--max-batch-rows <count>', setting: 'batchRowCountMax', description: 'rows of one heavy run', read: count },
-  {
+  device: { flags: '--device <device>', description: 'where heavy graphs run', choices: deviceNames },
+  rowCountMax: { flags: '--max-rows <count>', description: 'rows of one request', read: count },
+  batchRowCountMax: { flags: '--max-batch-rows <count>', description: 'rows of one heavy run', read: count },
+  queueRowCountMax: {
     flags: '--max-queue-rows <count>',
-    setting: 'queueRowCountMax',
     description: 'rows that wait for one heavy graph',
     read: count,
   },
-  {
+  messageBytesMax: {
     flags: '--max-message-bytes <bytes>',
-    setting: 'messageBytesMax',
     description: 'bytes of one message',
     read: integerIn(1024, large),
   },
-  { flags: '--max-requests <count>', setting: 'requestCountMax', description: 'requests in flight', read: count },
-  {
+  requestCountMax: { flags: '--max-requests <count>', description: 'requests in flight', read: count },
+  connectionStreamCountMax: {
     flags: '--max-streams <count>',
-    setting: 'connectionStreamCountMax',
     description: 'calls open on one connection',
     read: count,
   },
-  {
+  streamRequestCountMax: {
     flags: '--max-stream-requests <count>',
-    setting: 'streamRequestCountMax',
     description: 'pending on one ActStream',
     read: count,
   },
-  {
+  contextCacheBytesMax: {
     flags: '--context-cache-mib <MiB>',
-    setting: 'contextCacheBytesMax',
     description: 'generated policy weights',
     unit: mebibyte,
     read: amount,
   },
-  {
+  criticCacheBytesMax: {
     flags: '--critic-cache-mib <MiB>',
-    setting: 'criticCacheBytesMax',
     description: 'generated critic weights',
     unit: mebibyte,
     read: amount,
   },
-  {
+  contextTimeToLiveMs: {
     flags: '--context-ttl-ms <ms>',
-    setting: 'contextTimeToLiveMs',
     description: 'use of generated weights; 0 is for ever',
     read: amount,
   },
-  {
+  ascentStepCountMax: {
     flags: '--max-ascent-steps <count>',
-    setting: 'ascentStepCountMax',
     description: 'steps of one ascent',
     read: count,
   },
-  {
+  heldActionCountMax: {
     flags: '--max-held-actions <count>',
-    setting: 'heldActionCountMax',
     description: 'clients whose last action is kept',
     read: count,
   },
-  {
+  deadlineMarginMs: {
     flags: '--deadline-margin-ms <ms>',
-    setting: 'deadlineMarginMs',
     description: 'how long before a deadline to give up',
     read: amount,
   },
-  { flags: '--drain-ms <ms>', setting: 'drainMs', description: 'time for requests in flight on SIGTERM', read: amount },
-  {
+  drainMs: { flags: '--drain-ms <ms>', description: 'time for requests in flight on SIGTERM', read: amount },
+  logLevel: {
     flags: '--log-level <level>',
-    setting: 'logLevel',
     description: 'least important message that is logged',
     choices: levels,
   },
-];
+};
+
+const settingNames = Object.keys(flags) as (keyof ServerConfig)[];
 
 export function createCommand(name: string): Command {
   const command = new Command(name)
     .description('Serve the models of a store over gRPC. Logs JSON lines on standard output.')
     .option('--config <file>', 'JSON object of settings, by their names in --print-config')
     .option('--print-config', 'print the settings in force as JSON, and end');
-  for (const flag of flags) command.addOption(optionOf(flag));
+  for (const setting of settingNames) command.addOption(optionOf(setting));
   return command.action(() => serve(command));
 }
 
-function optionOf({ flags: text, setting, description, unit = 1, read, choices }: Flag): Option {
+function optionOf(setting: keyof ServerConfig): Option {
+  const { flags: text, description, unit = 1, read, choices } = flags[setting];
   const fallback = serverDefaults[setting];
   const shown = typeof fallback === 'number' ? fallback / unit : fallback;
   const isShown = shown !== null && !Array.isArray(shown);
@@ -208,11 +190,11 @@ async function serve(command: Command): Promise<void> {
 /** Settings that a flag or a variable gives. */
 function givenSettings(command: Command): ServerSettings {
   return Object.fromEntries(
-    command.options.flatMap((option) => {
-      const flag = flags.find(({ flags: text }) => text === option.flags);
-      const value: unknown = command.getOptionValue(option.attributeName());
-      if (flag === undefined || value === undefined) return [];
-      return [[flag.setting, typeof value === 'number' ? value * (flag.unit ?? 1) : value]];
+    settingNames.flatMap((setting) => {
+      const { flags: text, unit = 1 } = flags[setting];
+      const value: unknown = command.getOptionValue(new Option(text).attributeName());
+      if (value === undefined) return [];
+      return [[setting, typeof value === 'number' ? value * unit : value]];
     }),
   );
 }

@@ -114,6 +114,37 @@ describe('settings of serve', () => {
     });
   });
 
+  test('every setting has a flag and a variable', async () => {
+    const { out: help } = await run('serve', '--help');
+    const options = [...help.matchAll(/^ +(--[a-z-]+) <([^>.]+)[^>]*>((?:.|\n(?! +-))*)/gm)].filter(([text]) =>
+      text.includes('env:'),
+    );
+    const values: Record<string, string> = {
+      origin: 'https://a.example',
+      url: 'http://a.example/',
+      bytes: '7777',
+      ratio: '0.5',
+    };
+    const given = options.map(([, flag, kind, rest]) => {
+      const choices = [...(/\(choices: ([^)]*)\)/.exec(rest!)?.[1] ?? '').matchAll(/"([^"]+)"/g)].map(
+        ([, name]) => name!,
+      );
+      return [flag!, values[kind!] ?? choices.at(-1) ?? '7'] as const;
+    });
+    const defaults = JSON.parse((await printed([])).out) as Record<string, unknown>;
+    const variables = given.map(([flag, value]) => [
+      `HYPERPOLICY_${flag.slice(2).replaceAll('-', '_').toUpperCase()}`,
+      value,
+    ]);
+    for (const { out } of [await printed(given.flat()), await printed([], Object.fromEntries(variables))]) {
+      const config = JSON.parse(out) as Record<string, unknown>;
+      const same = Object.keys(defaults).filter(
+        (name) => JSON.stringify(config[name]) === JSON.stringify(defaults[name]),
+      );
+      expect(same).toEqual([]);
+    }
+  });
+
   test('a variable that does not parse is named', async () => {
     expect(await printed([], { HYPERPOLICY_PORT: 'x' })).toMatchObject({
       code: 2,
