@@ -14,6 +14,7 @@ import type { ServerConfig } from './config.ts';
 import { answerByDue, type Due, isOver, lateError } from './due-time.ts';
 import { type FallbackReason, fallbackAnswer } from './fallback.ts';
 import type { HeldActions } from './held-actions.ts';
+import type { WorkMetrics } from './metrics.ts';
 import type { Call } from './rpc.ts';
 import type { PolicyInputs, PolicyOutputs } from './served-policy.ts';
 import { type ServedVersion, whenHeld } from './served-version.ts';
@@ -27,8 +28,7 @@ export type ActDeps = {
   readonly held: HeldActions;
   /** Smoothed lateness of the event loop, microseconds. */
   readonly eventLoopDelayUs: () => number;
-  /** Told the rows of each request that passed validation. */
-  readonly onRows: (rowCount: number) => void;
+  readonly work: WorkMetrics;
   readonly onFallback: (fallback: 'safe' | 'hold', reason: FallbackReason) => void;
 };
 
@@ -51,7 +51,7 @@ type Task = {
 /** A generation that nobody waits for any more still serves the next request: so long it may wait for its turn. */
 const abandonedGenerationMs = 1000;
 
-export function createActAnswerer({ config, held, onRows, eventLoopDelayUs, onFallback }: ActDeps): ActAnswerer {
+export function createActAnswerer({ config, held, work, eventLoopDelayUs, onFallback }: ActDeps): ActAnswerer {
   /** The stand-in, or the error where none was asked for. */
   function late({ served, request, plan, timer }: Task, due: Due, computed: string): ActResponseInit {
     if (plan.fallback === 'error') throw lateError('Act', due, computed);
@@ -118,8 +118,8 @@ export function createActAnswerer({ config, held, onRows, eventLoopDelayUs, onFa
 
   return (served, request, call) => {
     const plan = readActRequest(served, request, call, config);
-    onRows(plan.observation.rowCount);
-    const task: Task = { served, request, call, plan, timer: createTimer(call, eventLoopDelayUs) };
+    work.rows(plan.observation.rowCount);
+    const task: Task = { served, request, call, plan, timer: createTimer(call, { eventLoopDelayUs, work }) };
     const { due, fallback } = plan;
     if (due !== undefined && isOver(due, call)) return late(task, due, 'Nothing was computed');
     const answer = compute(task);

@@ -8,8 +8,13 @@
 import { Tensor, type TensorMap } from '../src/onnx/session.ts';
 import { deadlineExceeded, resourceExhausted } from '../src/spec/errors.ts';
 
-/** When a job is of no more use, on the clock of `Date.now()`. Whoever shares the job may put it off. */
-export type Deadline = { atMs: number };
+/** When a job is of no more use. Whoever shares the job may put it off, and sees when it began. */
+export type Deadline = {
+  /** On the clock of `Date.now()`. */
+  atMs: number;
+  /** When its run began, on the clock of `performance.now()`; set by who runs it. */
+  startedAtMs?: number;
+};
 
 export type Job = {
   /** Every input of the graph, each with the same number of rows first. */
@@ -19,6 +24,7 @@ export type Job = {
 };
 
 type QueuedJob = Job & {
+  readonly queuedAtMs: number;
   resolve(outputs: TensorMap): void;
   reject(error: unknown): void;
 };
@@ -27,14 +33,18 @@ type QueuedJob = Job & {
 export type Batch = {
   readonly feeds: TensorMap;
   readonly rowCount: number;
+  readonly jobs: readonly Pick<QueuedJob, 'deadline' | 'queuedAtMs'>[];
   /** Hands each job its rows of the outputs. */
   resolve(outputs: TensorMap): void;
   reject(error: unknown): void;
 };
 
 export type BatchQueue = {
-  /** @throws HyperpolicyError resource_exhausted where the queue is full */
-  add(job: Job): Promise<TensorMap>;
+  /**
+   * @param queuedAtMs kept with the job
+   * @throws HyperpolicyError resource_exhausted where the queue is full
+   */
+  add(job: Job, queuedAtMs: number): Promise<TensorMap>;
   /** The oldest jobs that fit one run, late ones dropped; undefined where none is left. */
   take(nowMs: number): Batch | undefined;
   readonly rowCount: number;
@@ -54,7 +64,7 @@ export function createBatchQueue({ name, batchRowCountMax, queueRowCountMax }: B
   let rowCount = 0;
 
   return {
-    add(job) {
+    add(job, queuedAtMs) {
       if (rowCount > 0 && rowCount + job.rowCount > queueRowCountMax) {
         throw resourceExhausted({
           where: `queue of ${name}`,
@@ -65,7 +75,7 @@ export function createBatchQueue({ name, batchRowCountMax, queueRowCountMax }: B
       }
       rowCount += job.rowCount;
       return new Promise((resolve, reject) => {
-        jobs.push({ ...job, deadline: job.deadline, resolve, reject });
+        jobs.push({ ...job, queuedAtMs, resolve, reject });
       });
     },
     take(nowMs) {
@@ -105,7 +115,7 @@ function joinJobs(jobs: readonly QueuedJob[], rowCount: number): Batch {
   const reject = (error: unknown) => {
     for (const job of jobs) job.reject(error);
   };
-  if (jobs.length === 1) return { feeds: jobs[0]!.feeds, rowCount, resolve: jobs[0]!.resolve, reject };
+  if (jobs.length === 1) return { jobs, feeds: jobs[0]!.feeds, rowCount, resolve: jobs[0]!.resolve, reject };
   const feeds = Object.fromEntries(
     Object.keys(jobs[0]!.feeds).map((name) => [
       name,
@@ -123,7 +133,7 @@ function joinJobs(jobs: readonly QueuedJob[], rowCount: number): Batch {
       from = to;
     }
   };
-  return { feeds, rowCount, resolve, reject };
+  return { jobs, feeds, rowCount, resolve, reject };
 }
 
 /** Float32 tensors below each other. */

@@ -51,6 +51,8 @@ export type ComputePoolOptions = {
   readonly schedule?: (dispatch: () => void) => void;
   /** Told of each run. */
   readonly onRun?: (run: { readonly name: string; readonly rowCount: number; readonly seconds: number }) => void;
+  /** Told how long each job waited. */
+  readonly onWait?: (name: string, seconds: number) => void;
 };
 
 type Entry = {
@@ -63,7 +65,7 @@ type Entry = {
 const urgency: readonly Priority[] = ['act', 'q-grad'];
 
 export function createComputePool(options: ComputePoolOptions): ComputePool {
-  const { executor, batchRowCountMax, queueRowCountMax, onRun } = options;
+  const { executor, batchRowCountMax, queueRowCountMax, onRun, onWait } = options;
   const schedule = options.schedule ?? ((dispatch) => void setImmediate(dispatch));
   const entries = new Set<Entry>();
   let runningCount = 0;
@@ -91,6 +93,10 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
       if (next === undefined) return;
       const { entry, batch } = next;
       const startMs = performance.now();
+      for (const { deadline, queuedAtMs } of batch.jobs) {
+        deadline.startedAtMs = startMs;
+        onWait?.(entry.name, (startMs - queuedAtMs) / 1000);
+      }
       const finish = (outputs: TensorMap) => {
         onRun?.({ name: entry.name, rowCount: batch.rowCount, seconds: (performance.now() - startMs) / 1000 });
         batch.resolve(outputs);
@@ -126,7 +132,7 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
         inputNames: graph.inputNames,
         outputNames: graph.outputNames,
         run(job) {
-          const outputs = entry.queue.add(job);
+          const outputs = entry.queue.add(job, performance.now());
           if (!scheduled) {
             scheduled = true;
             schedule(dispatch);

@@ -53,6 +53,8 @@ export type WeightBatch = {
   readonly entries: readonly GeneratedWeights[];
   /** The same as feeds, where they are at hand: the outputs of the primary run that made them all. */
   readonly feeds?: TensorMap;
+  /** When the last run that made some of them began, on the clock of `performance.now()`; undefined where none was needed. */
+  readonly startedAtMs?: number;
 };
 
 /** Fixed cost of one entry beside its values: objects, views and the key. */

@@ -114,8 +114,11 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
       send(response) {
         if (ended) return;
         counts.sent();
+        const startMs = performance.now();
+        const bytes = toBinary(output, create(output, response));
+        counts.encoded((performance.now() - startMs) / 1000);
         // A client that does not read its answers is not read from.
-        if (!stream.write(toBinary(output, create(output, response)))) {
+        if (!stream.write(bytes)) {
           waitsForDrain = true;
           readOrWait();
         }

@@ -43,11 +43,14 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
     gate.count++;
     let context: Call | undefined;
     const succeed = (response: MessageInitShape<O>) => {
+      const startMs = performance.now();
       const bytes = toBinary(output, create(output, response));
+      const endMs = performance.now();
+      counts.encoded((endMs - startMs) / 1000);
       if (bytes.length > config.messageBytesMax) throw responseTooLarge(name, bytes.length, config.messageBytesMax);
       gate.count--;
       counts.sent();
-      counts.handled('OK', (performance.now() - receivedAtMs) / 1000);
+      counts.handled('OK', (endMs - receivedAtMs) / 1000);
       callback(null, bytes);
     };
     const fail = (error: unknown) => {

@@ -5,6 +5,7 @@ import grpc from '@grpc/grpc-js';
 import { invalidArgument } from '../src/spec/errors.ts';
 import type { ServerConfig } from './config.ts';
 import type { GrpcMethod } from './grpc-call.ts';
+import type { MethodMetrics } from './metrics.ts';
 import { portInUse } from './ports.ts';
 
 export type GrpcListener = {
@@ -86,11 +87,12 @@ export const channelOptions = (
 export async function listenGrpc(
   methods: readonly GrpcMethod[],
   config: ServerConfig,
-  { port: wanted, setting }: ListenOptions = { port: config.port, setting: 'port' },
+  { port: wanted, setting, unknown }: ListenOptions,
 ): Promise<GrpcListener> {
   // The library writes to standard error by itself; what matters is in the errors that it gives.
   grpc.setLogVerbosity(grpc.logVerbosity.NONE);
   const server = new grpc.Server(channelOptions(config));
+  countUnknown(server, unknown);
   for (const service of new Set(methods.map((method) => method.service))) {
     const own = methods.filter((method) => method.service === service);
     server.addService(
@@ -126,12 +128,32 @@ export type ListenOptions = {
   readonly port: number;
   /** What names the port, for errors. */
   readonly setting: string;
+  /** Counts calls of methods that are not served. */
+  readonly unknown: MethodMetrics;
 };
+
+/**
+ * Counts the calls that the library answers by itself with UNIMPLEMENTED. No interceptor sees them: its table of methods is the only
+ * place that every call passes.
+ */
+function countUnknown(server: grpc.Server, counts: MethodMetrics): void {
+  class CountingTable extends Map<string, unknown> {
+    override get(path: string): unknown {
+      const method = super.get(path);
+      if (method === undefined) {
+        counts.started();
+        counts.handled('UNIMPLEMENTED', 0);
+      }
+      return method;
+    }
+  }
+  (server as unknown as { handlers: Map<string, unknown> }).handlers = new CountingTable();
+}
 
 function bind(
   server: grpc.Server,
   host: string,
-  { port, setting, credentials }: ListenOptions & { readonly credentials: grpc.ServerCredentials },
+  { port, setting, credentials }: Omit<ListenOptions, 'unknown'> & { readonly credentials: grpc.ServerCredentials },
 ): Promise<number> {
   const address = addressOf(host, port);
   return new Promise((resolve, reject) => {

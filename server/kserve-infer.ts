@@ -4,6 +4,7 @@ import { clipActions } from './act.ts';
 import type { Call } from './rpc.ts';
 import type { ServedVersion } from './served-version.ts';
 import { distinctRows, type Rows } from './tensors.ts';
+import type { RequestTimer } from './timing.ts';
 import type { WeightSource } from './weight-source.ts';
 
 /** Outputs by name, each [rowCount, ...]. */
@@ -11,41 +12,53 @@ export type NamedRows = { readonly rowCount: number; readonly values: Readonly<R
 
 type Inputs = ReadonlyMap<string, Rows>;
 
+/** The call of a request, and where its time goes. */
+export type Timed = { readonly call: Call; readonly timer: RequestTimer };
+
 /** `observation`, `context` where there is one, `noise` where given -> `action`, `log_prob` where defined. */
-export async function inferPolicy(served: ServedVersion, inputs: Inputs, call: Call): Promise<NamedRows> {
+export async function inferPolicy(served: ServedVersion, inputs: Inputs, timed: Timed): Promise<NamedRows> {
   const policy = served.policy!;
   const { values: observation, rowCount } = inputs.get('observation')!;
   const context = inputs.get('context');
   const contextInputs =
     policy.weights === undefined
       ? { context: context?.values }
-      : await generated(policy.weights, context!, served.contextSize, call);
+      : await generated(policy.weights, context!, served.contextSize, timed);
   const noise = inputs.get('noise')?.values;
-  const { action, logProb } = await policy.run({ rowCount, observation, noise, ...contextInputs });
+  const { action, logProb } = await timed.timer.network(() =>
+    policy.run({ rowCount, observation, noise, ...contextInputs }),
+  );
   clipActions(action, served);
   return { rowCount, values: { action, ...(logProb !== undefined && { log_prob: logProb }) } };
 }
 
 /** `observation`, `action`, `context` where the critic takes one -> `q`, `dq_da` of the whole ensemble. */
-export async function inferCritic(served: ServedVersion, inputs: Inputs, call: Call): Promise<NamedRows> {
+export async function inferCritic(served: ServedVersion, inputs: Inputs, timed: Timed): Promise<NamedRows> {
   const critic = served.critic!;
   const observation = inputs.get('observation')!;
   const { rowCount } = observation;
   const states =
     critic.weights === undefined
       ? { observation: observation.values }
-      : await generated(critic.weights, observation, served.observationSize, call);
-  const { q, dqDa } = await critic.run({
-    rowCount,
-    action: inputs.get('action')!.values,
-    context: inputs.get('context')?.values,
-    deadlineMs: call.deadlineMs,
-    ...states,
-  });
+      : await generated(critic.weights, observation, served.observationSize, timed);
+  const { q, dqDa } = await timed.timer.network(() =>
+    critic.run({
+      rowCount,
+      action: inputs.get('action')!.values,
+      context: inputs.get('context')?.values,
+      deadlineMs: timed.call.deadlineMs,
+      ...states,
+    }),
+  );
   return { rowCount, values: { q, dq_da: dqDa } };
 }
 
-async function generated(source: WeightSource, rows: Rows, columnCount: number, { deadlineMs }: Call) {
+async function generated(source: WeightSource, rows: Rows, columnCount: number, { call, timer }: Timed) {
   const contexts = distinctRows(rows, columnCount);
-  return { weights: await source.weightsFor(contexts, deadlineMs), index: contexts.index };
+  const startMs = performance.now();
+  const weights = source.weightsFor(contexts, call.deadlineMs);
+  return {
+    weights: weights instanceof Promise ? await timer.primary(startMs, weights) : weights,
+    index: contexts.index,
+  };
 }

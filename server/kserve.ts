@@ -14,10 +14,12 @@ import type { ServerConfig } from './config.ts';
 import { answerByDue, dueOf, lateError } from './due-time.ts';
 import { inferCritic, inferPolicy, type NamedRows } from './kserve-infer.ts';
 import { readInputs, type WireTensors, writeOutputs } from './kserve-tensors.ts';
+import type { WorkMetrics } from './metrics.ts';
 import type { ModelStore, Selection } from './model-store.ts';
 import { checkDeadline } from './request-checks.ts';
 import type { Call } from './rpc.ts';
 import { type ServedVersion, whenHeld } from './served-version.ts';
+import { createTimer } from './timing.ts';
 
 export type ModelInferResponseInit = MessageInitShape<typeof ModelInferResponseSchema>;
 export type ModelMetadataResponseInit = MessageInitShape<typeof ModelMetadataResponseSchema>;
@@ -38,9 +40,11 @@ const criticSuffix = '.critic';
 export function createKserve({
   models,
   config,
+  work,
 }: {
   readonly models: ModelStore;
   readonly config: ServerConfig;
+  readonly work: WorkMetrics;
 }): Kserve {
   function resolve(method: string, name: string, version: string, call: Call): Target {
     const known = new Set(models.list().map(({ model }) => model));
@@ -95,10 +99,12 @@ export function createKserve({
       const { served, kind } = target;
       const tensors = wireTensors(target);
       const inputs = readInputs(request, tensors, { model: request.modelName, rowCountMax: config.rowCountMax });
+      work.rows(inputs.get('observation')!.rowCount);
       checkDeadline('ModelInfer', call);
       const due = dueOf(call, timeoutOf(request), config.deadlineMarginMs);
+      const timer = createTimer(call, { work });
       const infer = kind === 'policy' ? inferPolicy : inferCritic;
-      const answer: Promise<NamedRows> = whenHeld(served, async () => infer(served, inputs, call));
+      const answer: Promise<NamedRows> = whenHeld(served, async () => infer(served, inputs, { call, timer }));
       const outputs = await answerByDue(answer, due, () => {
         throw lateError('ModelInfer', due!, 'The batch is too large or the server too busy for this deadline');
       });

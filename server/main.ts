@@ -92,6 +92,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
     batchRowCountMax: config.batchRowCountMax,
     queueRowCountMax: config.queueRowCountMax,
     onRun: metrics.heavyRun,
+    onWait: metrics.queued,
   });
   try {
     models = await openModelStore({
@@ -105,7 +106,8 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
     const deps = { config, metrics, log: logger, gate, access };
     const handlers = createPolicyHandlers({ models, config, metrics, eventLoopDelayUs: delay.meanUs });
     const sources = { models, handlers, health, deps, openStreams };
-    const listener = await listenGrpc(servingMethods(sources), config);
+    const unknown = metrics.method({ type: 'other', service: 'other', method: 'other' });
+    const listener = await listenGrpc(servingMethods(sources), config, { port: config.port, setting: 'port', unknown });
     const adminListener =
       config.adminPort === null
         ? undefined
@@ -118,6 +120,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
             {
               port: config.adminPort,
               setting: 'admin port',
+              unknown,
             },
           ).catch(async (error: unknown) => {
             await listener.drain(0);

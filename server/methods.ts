@@ -55,8 +55,8 @@ function policyMethods({ models, handlers, deps, openStreams }: MethodSources): 
 }
 
 function inferenceMethods({ models, health, deps, openStreams }: MethodSources): GrpcMethod[] {
-  const { config, log } = deps;
-  const kserve = createKserve({ models, config });
+  const { config, log, metrics } = deps;
+  const kserve = createKserve({ models, config, work: metrics.work('ModelInfer') });
   const { serverLive, serverReady, modelReady, serverMetadata, modelMetadata, modelInfer, modelStreamInfer } =
     GRPCInferenceService.method;
   const streamed = async (request: ModelInferRequest, call: Call) => {

@@ -4,36 +4,52 @@
  * What happens at every request is counted in plain numbers and copied out when a scraper asks.
  */
 
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { CacheCounts, ContextCache } from './context-cache.ts';
+import { SlotHistogram } from './histogram.ts';
 import { type StatusName, statusCodes } from './status.ts';
 
 /** Suited to a control loop: seconds, fine below 10 ms. */
 const secondBuckets = [
   0.0001, 0.0003, 0.0006, 0.001, 0.002, 0.003, 0.005, 0.008, 0.013, 0.02, 0.03, 0.05, 0.1, 0.25, 1,
 ];
+/** Packages name their graphs' files as they like. */
+const graphLabelCountMax = 32;
 const rowBuckets = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
 
-export type GrpcType = 'unary' | 'server_stream' | 'bidi_stream';
+/** `other` is a method that the server does not have. */
+export type GrpcType = 'unary' | 'server_stream' | 'bidi_stream' | 'other';
 
 /** Counts of one method. */
 export type MethodMetrics = {
   started(): void;
   received(): void;
   sent(): void;
+  /** How long writing one response took. */
+  encoded(seconds: number): void;
   handled(status: StatusName, seconds: number): void;
+};
+
+/** What one method does with the requests that passed validation. */
+export type WorkMetrics = {
+  rows(rowCount: number): void;
+  /** Waiting for generated weights, from when their run began. */
+  primary(seconds: number): void;
+  /** A dynamic network, or a whole plain one. */
+  dynamic(seconds: number): void;
 };
 
 export type Metrics = {
   readonly registry: Registry;
   method(name: { readonly type: GrpcType; readonly service: string; readonly method: string }): MethodMetrics;
-  /** Rows of each request that passed validation. */
-  rows(method: string): (rowCount: number) => void;
+  work(method: string): WorkMetrics;
   loadResult(result: 'loaded' | 'refused', model: string): void;
   /** A fallback that was served. */
   fallback(fallback: string, reason: string): void;
   /** A run of a heavy graph, with what was joined for it. */
   heavyRun(run: { readonly name: string; readonly rowCount: number; readonly seconds: number }): void;
+  /** A request's part of such a run has waited so long for its turn. */
+  queued(graph: string, seconds: number): void;
 };
 
 export type MetricsSources = {
@@ -64,20 +80,23 @@ export function createMetrics(sources: MetricsSources): Metrics {
     ...callLabels,
     'grpc_code',
   ]);
-  const handling = new Histogram({
+  const handling = new SlotHistogram({
     name: 'grpc_server_handling_seconds',
     help: 'From when the server had the message to the answer',
     labelNames: callLabels,
     buckets: secondBuckets,
     registers,
   });
-  const rows = new Histogram({
-    name: 'hyperpolicy_rows',
-    help: 'Rows of a request',
-    labelNames: ['method'],
-    buckets: rowBuckets,
-    registers,
-  });
+  const byMethod = (name: string, help: string, buckets: number[]) =>
+    new SlotHistogram({ name, help, labelNames: ['method'], buckets, registers });
+  const rows = byMethod('hyperpolicy_rows', 'Rows of a request', rowBuckets);
+  const primary = byMethod(
+    'hyperpolicy_primary_seconds',
+    'Waiting for generated weights, from when their run began',
+    secondBuckets,
+  );
+  const dynamic = byMethod('hyperpolicy_dynamic_seconds', 'Dynamic networks, or whole plain ones', secondBuckets);
+  const encode = byMethod('hyperpolicy_encode_seconds', 'Writing a response', secondBuckets);
   const loads = new Counter({
     name: 'hyperpolicy_model_loads_total',
     help: 'Model versions loaded or refused',
@@ -90,20 +109,22 @@ export function createMetrics(sources: MetricsSources): Metrics {
     labelNames: ['fallback', 'reason'],
     registers,
   });
-  const heavySeconds = new Histogram({
-    name: 'hyperpolicy_heavy_run_seconds',
-    help: 'Runs of primaries and plain critics',
-    labelNames: ['graph'],
-    buckets: secondBuckets,
-    registers,
-  });
-  const batchRows = new Histogram({
-    name: 'hyperpolicy_batch_rows',
-    help: 'Rows joined into one run of a heavy graph',
-    labelNames: ['graph'],
-    buckets: rowBuckets,
-    registers,
-  });
+  const byGraph = (name: string, help: string, buckets: number[]) =>
+    new SlotHistogram({ name, help, labelNames: ['graph'], buckets, registers });
+  const heavySeconds = byGraph('hyperpolicy_heavy_run_seconds', 'Runs of primaries and plain critics', secondBuckets);
+  const batchRows = byGraph('hyperpolicy_batch_rows', 'Rows joined into one run of a heavy graph', rowBuckets);
+  const queue = byGraph('hyperpolicy_queue_seconds', 'Waiting for the turn of a heavy graph', secondBuckets);
+  const graphSlots = new Map<string, { seconds: Observe; rows: Observe; queued: Observe }>();
+  /** Graphs are named by their files: those of `graphLabelCountMax` names, then `other`. */
+  function slotsOf(graph: string) {
+    let slots = graphSlots.get(graph);
+    if (slots === undefined) {
+      const labels = { graph: graphSlots.size < graphLabelCountMax ? graph : 'other' };
+      slots = { seconds: heavySeconds.slot(labels), rows: batchRows.slot(labels), queued: queue.slot(labels) };
+      if (labels.graph === graph) graphSlots.set(graph, slots);
+    }
+    return slots;
+  }
 
   return {
     registry,
@@ -115,8 +136,10 @@ export function createMetrics(sources: MetricsSources): Metrics {
       const byStatus = Object.fromEntries(
         Object.keys(statusCodes).map((name) => [name, handled.slot({ ...labels, grpc_code: name })]),
       ) as Record<StatusName, Slot>;
-      const seconds = handling.labels(labels);
+      const observe = handling.slot(labels);
+      const encoded = encode.slot({ method });
       return {
+        encoded,
         started: () => {
           countStarted.count++;
         },
@@ -128,22 +151,27 @@ export function createMetrics(sources: MetricsSources): Metrics {
         },
         handled(status, elapsed) {
           byStatus[status].count++;
-          seconds.observe(elapsed);
+          observe(elapsed);
         },
       };
     },
-    rows(method) {
-      const histogram = rows.labels({ method });
-      return (rowCount) => histogram.observe(rowCount);
-    },
+    work: (method) => ({
+      rows: rows.slot({ method }),
+      primary: primary.slot({ method }),
+      dynamic: dynamic.slot({ method }),
+    }),
     loadResult: (result, model) => loads.inc({ model, result }),
     fallback: (fallback, reason) => fallbacks.inc({ fallback, reason }),
     heavyRun({ name, rowCount, seconds }) {
-      heavySeconds.observe({ graph: name }, seconds);
-      batchRows.observe({ graph: name }, rowCount);
+      const slots = slotsOf(name);
+      slots.seconds(seconds);
+      slots.rows(rowCount);
     },
+    queued: (graph, seconds) => slotsOf(graph).queued(seconds),
   };
 }
+
+type Observe = (value: number) => void;
 
 type Slot = { count: number; readonly labels: Record<string, string> };
 

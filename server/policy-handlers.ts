@@ -37,13 +37,13 @@ export function createPolicyHandlers({ models, config, metrics, eventLoopDelayUs
     config,
     eventLoopDelayUs,
     held: createHeldActions({ countMax: config.heldActionCountMax }),
-    onRows: metrics.rows('Act'),
+    work: metrics.work('Act'),
     onFallback: metrics.fallback,
   });
   return {
     answer,
     act: (request, call) => answer(models.resolve('Act', request, call), request, call),
-    qGrad: createQGradHandler({ config, eventLoopDelayUs, models, onRows: metrics.rows('QGrad') }),
+    qGrad: createQGradHandler({ config, eventLoopDelayUs, models, work: metrics.work('QGrad') }),
     prepare: createPrepareHandler({ models, config }),
     listModels: createListModelsHandler(models),
     getModel: createGetModelHandler(models),

@@ -10,6 +10,7 @@ import { failedPrecondition, invalidArgument, notFound } from '../src/spec/error
 import { checkAscent, climb } from './ascent.ts';
 import type { ServerConfig } from './config.ts';
 import { answerByDue, dueOf, lateError } from './due-time.ts';
+import type { WorkMetrics } from './metrics.ts';
 import type { ModelStore } from './model-store.ts';
 import { checkClientId, checkDeadline, checkFingerprint } from './request-checks.ts';
 import type { UnaryHandler } from './rpc.ts';
@@ -25,8 +26,7 @@ export type QGradDeps = {
   readonly config: ServerConfig;
   /** Smoothed lateness of the event loop, microseconds. */
   readonly eventLoopDelayUs: () => number;
-  /** Told the rows of each request that passed validation. */
-  readonly onRows: (rowCount: number) => void;
+  readonly work: WorkMetrics;
 };
 
 const reductions: Readonly<Record<number, ReductionName>> = {
@@ -37,7 +37,7 @@ const reductions: Readonly<Record<number, ReductionName>> = {
 };
 
 export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, QGradResponseInit> {
-  const { models, config, eventLoopDelayUs, onRows } = deps;
+  const { models, config, eventLoopDelayUs, work } = deps;
   return (request, call) => {
     const served = models.resolve('QGrad', request, call);
     checkFingerprint('QGrad', served, request.fingerprint);
@@ -68,7 +68,7 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
       });
     }
     const context = contextRows(request, { ...limits, contextSize: critic.contextSize, rowCount });
-    onRows(rowCount);
+    work.rows(rowCount);
     checkDeadline('QGrad', call);
     const due = dueOf(call, 0, config.deadlineMarginMs);
     /** Waits no longer than the client does. */
@@ -77,7 +77,7 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
         throw lateError('QGrad', due!, 'The batch is too large or the server too busy for this deadline');
       });
 
-    const timer = createTimer(call, eventLoopDelayUs);
+    const timer = createTimer(call, { eventLoopDelayUs, work });
     const run = (inputs: Partial<CriticInputs>) =>
       timer.network(() =>
         critic.run({ ...inputs, rowCount, context, action: action.values, deadlineMs: call.deadlineMs }),

@@ -58,7 +58,8 @@ export function createWeightSource(options: WeightSourceOptions): WeightSource {
 
   async function completeEntries({ values, keys, entries, deadlineMs }: Lookup): Promise<WeightBatch> {
     const missing: number[] = [];
-    const waits: { readonly k: number; readonly weights: Promise<GeneratedWeights> }[] = [];
+    const waits: { readonly k: number; readonly weights: Promise<GeneratedWeights>; readonly deadline: Deadline }[] =
+      [];
     entries.forEach((entry, k) => {
       if (entry !== undefined) return;
       const generation = cache.inFlight(keys[k]!);
@@ -67,12 +68,13 @@ export function createWeightSource(options: WeightSourceOptions): WeightSource {
         return;
       }
       generation.deadline.atMs = Math.max(generation.deadline.atMs, deadlineMs);
-      waits.push({ k, weights: generation.weights });
+      waits.push({ k, weights: generation.weights, deadline: generation.deadline });
     });
     const all = [...entries];
     let feeds: TensorMap | undefined;
+    let startedAtMs = 0;
     if (missing.length > 0) {
-      const deadline = { atMs: deadlineMs };
+      const deadline: Deadline = { atMs: deadlineMs };
       const outputs = runPrimary(pickRows(values, missing, inputSize), missing.length, deadline);
       const made = outputs.then((result) => splitWeights(layout, result, missing.length));
       cache.fill(
@@ -84,11 +86,15 @@ export function createWeightSource(options: WeightSourceOptions): WeightSource {
       missing.forEach((k, i) => {
         all[k] = own[i];
       });
+      startedAtMs = deadline.startedAtMs ?? 0;
       // Every context is new: the primary's outputs are the feeds as they are.
       if (missing.length === keys.length) feeds = await outputs;
     }
-    for (const { k, weights } of waits) all[k] = await weights;
-    return { entries: all as GeneratedWeights[], ...(feeds !== undefined && { feeds }) };
+    for (const { k, weights, deadline } of waits) {
+      all[k] = await weights;
+      startedAtMs = Math.max(startedAtMs, deadline.startedAtMs ?? 0);
+    }
+    return { entries: all as GeneratedWeights[], ...(feeds !== undefined && { feeds }), startedAtMs };
   }
 
   return {

@@ -126,7 +126,8 @@ async function listenWith(handler: UnaryHandler<ListModelsRequest, object>, sett
     gate: { count: 0 },
     access: openAccess,
   });
-  const listener = await listenGrpc([method], config);
+  const unknown = metrics.method({ type: 'other', service: 'other', method: 'other' });
+  const listener = await listenGrpc([method], config, { port: 0, setting: 'port', unknown });
   onTestFinished(() => listener.drain(0));
   const call = rawCaller(`127.0.0.1:${listener.port}`);
   const bytes = toBinary(ListModelsRequestSchema, create(ListModelsRequestSchema));
