@@ -1,4 +1,4 @@
-/** `npm run bench -- NAME [--json FILE] [--reference PYTHON]`: runs one bench and writes its figures as flat JSON. */
+/** `npm run bench -- NAME [options]`: runs one bench, prints its figures and writes them as flat JSON. */
 
 import { parseArgs } from 'node:util';
 
@@ -7,6 +7,14 @@ export type BenchOptions = {
   readonly json?: string | undefined;
   /** A Python interpreter with the reference installed, for benches that compare with one. */
   readonly reference?: string | undefined;
+  /** Of `serve`: parts of the names of sections, with commas between; every section unless given. */
+  readonly only?: string | undefined;
+  /** Of `serve`: rounds by turns. */
+  readonly rounds?: number | undefined;
+  /** Of `serve`: a Python interpreter with the peers' packages. */
+  readonly peers?: string | undefined;
+  /** Of `serve`: a directory for CPU profiles of the server. */
+  readonly profile?: string | undefined;
 };
 
 type Bench = { run(options: BenchOptions): Promise<void> };
@@ -19,13 +27,29 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'string' }, reference: { type: 'string' } },
+  options: {
+    json: { type: 'string' },
+    reference: { type: 'string' },
+    only: { type: 'string' },
+    rounds: { type: 'string' },
+    peers: { type: 'string' },
+    profile: { type: 'string' },
+  },
 });
 const load = benches[positionals[0] ?? ''];
+const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
+const usage = (reason: string): never => {
+  console.error(`bench: ${reason}`);
+  console.error(
+    `Usage: npm run bench -- ${Object.keys(benches).join('|')} [--json FILE] [--reference PYTHON]
+       serve: [--only PART,...] [--rounds N] [--peers PYTHON] [--profile DIRECTORY]`,
+  );
+  return process.exit(2);
+};
 if (load === undefined || positionals.length !== 1) {
-  const names = Object.keys(benches).join('|');
-  console.error(`bench: expected one of ${names}, got "${positionals.join(' ')}"`);
-  console.error(`Usage: npm run bench -- ${names} [--json FILE] [--reference PYTHON]`);
-  process.exit(2);
+  usage(`expected one of ${Object.keys(benches).join('|')}, got "${positionals.join(' ')}"`);
+} else if (rounds !== undefined && !(Number.isSafeInteger(rounds) && rounds > 0)) {
+  usage(`--rounds: expected an integer from 1, got "${values.rounds}"`);
+} else {
+  await (await load()).run({ ...values, rounds });
 }
-await (await load()).run(values);

@@ -1,10 +1,20 @@
-/** Child processes of the serving bench: the real server and the echo. */
+/** Child processes of the serving bench: the real server, the echo and the peers. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { EchoOptions } from './serve-echo-server.ts';
+import type { ActPayload } from './serve-requests.ts';
 
 export type Child = { readonly port: number; stop(): Promise<void> };
+
+export type ServerChild = Child & {
+  /** A number of its `/metrics`, by its name with labels as it stands there; 0 where there is none. */
+  metric(sample: string): Promise<number>;
+  /** From the start of the process until it served, milliseconds. */
+  readonly startMs: number;
+};
 
 const stopChild = async (child: ChildProcess): Promise<void> => {
   if (child.exitCode !== null || child.signalCode !== null) return;
@@ -12,33 +22,80 @@ const stopChild = async (child: ChildProcess): Promise<void> => {
   await once(child, 'exit');
 };
 
-/** Starts `node script ...args` and waits for the line from which `portOf` reads a port. */
-async function startChild(
-  script: string,
+/** Starts a program and waits for the line from which `read` reads something. */
+async function startChild<T>(
+  program: string,
   args: readonly string[],
-  portOf: (line: string) => number | undefined,
-): Promise<Child> {
-  const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  read: (line: string) => T | undefined,
+): Promise<T & { stop(): Promise<void> }> {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  // A program that is not there ends its output, and its error is told there.
+  child.on('error', (error) => console.error(`${program}: ${error.message}`));
   for await (const line of createInterface({ input: child.stdout! })) {
-    const port = portOf(line);
-    if (port === undefined) continue;
+    const found = read(line);
+    if (found === undefined) continue;
     child.stdout!.resume();
-    return { port, stop: () => stopChild(child) };
+    return { ...found, stop: () => stopChild(child) };
   }
-  throw new Error(`${script}: expected a port on standard output, got an exit`);
+  throw new Error(`${[program, ...args.slice(0, 2)].join(' ')}: expected a port on its output, got an exit`);
 }
 
-/** The real server over a store, through its command line. */
-export const startServerProcess = (store: string, args: readonly string[] = []): Promise<Child> =>
-  startChild(
-    new URL('../../clients/cli/main.js', import.meta.url).pathname,
-    ['serve', '--store', store, '--port', '0', '--metrics-port', '0', ...args],
+const portLine = (line: string) => (/^\d+$/.test(line) ? { port: Number(line) } : undefined);
+
+const compiled = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
+
+/**
+ * The real server over a store, through its command line.
+ * @param args of `hyperpolicy serve`
+ * @param profileDirectory takes a CPU profile of each of its threads when it ends
+ */
+export async function startServerProcess(
+  store: string,
+  args: readonly string[] = [],
+  profileDirectory?: string | undefined,
+): Promise<ServerChild> {
+  const begin = performance.now();
+  const profiling = profileDirectory === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profileDirectory];
+  const main = compiled('../../clients/cli/main.js');
+  const child = await startChild(
+    process.execPath,
+    [...profiling, main, 'serve', '--store', store, '--port', '0', '--metrics-port', '0', ...args],
     (line) => {
-      const { msg, address } = JSON.parse(line) as { msg: string; address?: string };
-      return msg === 'serving' ? Number(address!.split(':').at(-1)) : undefined;
+      if (!line.startsWith('{')) return undefined;
+      const { msg, address, metricsPort } = JSON.parse(line) as { msg: string; address?: string; metricsPort?: number };
+      return msg === 'serving' ? { port: Number(address!.split(':').at(-1)), metricsPort: metricsPort! } : undefined;
     },
   );
+  const url = `http://127.0.0.1:${child.metricsPort}/metrics`;
+  return {
+    ...child,
+    startMs: performance.now() - begin,
+    metric: async (sample) => sampleOf(await (await fetch(url)).text(), sample),
+  };
+}
 
-/** @param responseBytes of the single call, and of the stream */
-export const startEchoProcess = (responseBytes: readonly [number, number]): Promise<Child> =>
-  startChild(new URL('./serve-echo.js', import.meta.url).pathname, responseBytes.map(String), Number);
+/** A sample of a text in Prometheus' form, by name and labels as they stand there; 0 where there is none. */
+export function sampleOf(text: string, sample: string): number {
+  const line = text.split('\n').find((candidate) => candidate.startsWith(`${sample} `));
+  return line === undefined ? 0 : Number(line.slice(sample.length + 1));
+}
+
+/** The yardstick, in a process of its own. */
+export function startEchoProcess({ act, actStream, expected }: EchoOptions): Promise<Child> {
+  const encoded = (buffers: ActPayload) => ({
+    act: buffers.act.toString('base64'),
+    actStream: buffers.actStream.toString('base64'),
+  });
+  const options = { ...encoded({ act, actStream }), ...(expected && { expected: encoded(expected) }) };
+  return startChild(process.execPath, [compiled('./serve-echo.js'), JSON.stringify(options)], portLine);
+}
+
+/** A server written in Python. */
+export const startPythonProcess = (python: string, script: string, args: readonly string[]): Promise<Child> =>
+  startChild(python, [sourceFile(script), ...args], portLine);
+
+/** A file beside this one in the source tree: compiled benches run from dist/. */
+function sourceFile(name: string): string {
+  const here = fileURLToPath(new URL(name, import.meta.url));
+  return here.replace('/dist/test/bench/', '/test/bench/');
+}
