@@ -70,6 +70,7 @@ function openSession(deps: ActStreamDeps, sink: ResponseSink<ActStreamResponseIn
 
   function refusal(error: unknown, { request, call }: Received): ActStreamResponseInit {
     const { name, text } = describe(error, call);
+    call.observation?.end(name, call);
     return { result: { case: 'error', value: { status: name, text, sequence: request.sequence } } };
   }
 
@@ -84,14 +85,14 @@ function openSession(deps: ActStreamDeps, sink: ResponseSink<ActStreamResponseIn
       return;
     }
     if (!(response instanceof Promise)) {
-      settle(undefined, answered(response));
+      settle(undefined, answered(response, received));
       return;
     }
     const slot = { done: undefined };
     slots.push(slot);
     if (slots.length >= config.streamRequestCountMax) sink.pause();
     response.then(
-      (value) => settle(slot, answered(value)),
+      (value) => settle(slot, answered(value, received)),
       (error: unknown) => settle(slot, refusal(error, received)),
     );
   }
@@ -165,7 +166,10 @@ function openSession(deps: ActStreamDeps, sink: ResponseSink<ActStreamResponseIn
   };
 }
 
-const answered = (value: ActResponseInit): ActStreamResponseInit => ({ result: { case: 'response', value } });
+function answered(value: ActResponseInit, { call }: Received): ActStreamResponseInit {
+  call.observation?.end('OK', call);
+  return { result: { case: 'response', value } };
+}
 
 /** @throws HyperpolicyError where the first request's model cannot be served */
 function open(

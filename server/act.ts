@@ -119,6 +119,7 @@ export function createActAnswerer({ config, held, work, eventLoopDelayUs, onFall
   return (served, request, call) => {
     const plan = readActRequest(served, request, call, config);
     work.rows(plan.observation.rowCount);
+    call.observation?.served(served, plan.observation.rowCount);
     const task: Task = { served, request, call, plan, timer: createTimer(call, { eventLoopDelayUs, work }) };
     const { due, fallback } = plan;
     if (due !== undefined && isOver(due, call)) return late(task, due, 'Nothing was computed');

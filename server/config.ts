@@ -77,6 +77,14 @@ const serverConfigSchema = z.strictObject({
   deadlineMarginMs: milliseconds.default(10),
   /** On SIGTERM: time for requests in flight before connections are cut. */
   drainMs: milliseconds.default(10_000),
+  /** One of so many requests is logged, and each that fails with INTERNAL; 0 logs none. */
+  requestLogEvery: z.number().int().nonnegative().default(0),
+  /** Where traces go: OTLP over HTTP, for example `http://127.0.0.1:4318/v1/traces`; null is off. */
+  traceEndpoint: z.url().nullable().default(null),
+  /** Share of requests that are traced where the client's `traceparent` does not say, 0 to 1. */
+  traceRatio: z.number().min(0).max(1).default(1),
+  /** Spans that may wait to be sent; those over it are dropped. */
+  traceQueueCountMax: count.default(2048),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 

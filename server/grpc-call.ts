@@ -8,6 +8,7 @@ import { invalidArgument, resourceExhausted } from '../src/spec/errors.ts';
 import { type Access, openAccess } from './access.ts';
 import type { ServerConfig } from './config.ts';
 import type { GrpcType, MethodMetrics, Metrics } from './metrics.ts';
+import type { HeaderReader, Observer } from './observation.ts';
 import type { Call } from './rpc.ts';
 import { type Status, statusCodes, statusOf } from './status.ts';
 import type { Caller } from './tokens.ts';
@@ -27,6 +28,8 @@ export type MethodDeps = {
   /** Requests being answered over all methods, against `requestCountMax`. */
   readonly gate: RequestGate;
   readonly access: Access;
+  /** Undefined where no request is logged or traced. */
+  readonly observer?: Observer | undefined;
 };
 
 /** Counts requests in flight. */
@@ -48,11 +51,14 @@ export function definitionOf(service: string, name: string, type: GrpcType): grp
 const asBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
   Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
 
-export const createCall = (
-  call: { getDeadline(): grpc.Deadline },
-  receivedAtMs: number,
-  caller?: Caller | undefined,
-): Call => callAt(receivedAtMs, deadlineOf(call), caller);
+export const createCall = (call: { getDeadline(): grpc.Deadline }, receivedAtMs: number, about: CallAbout = {}): Call =>
+  callAt(receivedAtMs, deadlineOf(call), about);
+
+/** Reads the metadata of a call. */
+export const headersOf =
+  ({ metadata }: { metadata: grpc.Metadata }): HeaderReader =>
+  (name) =>
+    metadata.get(name)[0]?.toString();
 
 /** Who calls. @throws HyperpolicyError where they are not let in */
 export const callerOf = (
@@ -67,12 +73,15 @@ export function deadlineOf(call: { getDeadline(): grpc.Deadline }): number {
   return typeof deadline === 'number' ? deadline : deadline.getTime();
 }
 
-export function callAt(receivedAtMs: number, deadlineMs: number, caller?: Caller | undefined): Call {
+export type CallAbout = Pick<Call, 'caller' | 'observation'>;
+
+export function callAt(receivedAtMs: number, deadlineMs: number, { caller, observation }: CallAbout = {}): Call {
   let id: string | undefined;
   return {
     receivedAtMs,
     deadlineMs,
     caller,
+    observation,
     requestId: () => {
       id ??= randomBytes(8).toString('hex');
       return id;
@@ -103,6 +112,7 @@ type Refused = {
 /** Counts an error, and makes of it what the client is told. */
 export function refusal(error: unknown, { method, context, counts, log }: Refused): grpc.ServiceError {
   const { code, details, metadata, status } = describeError(error, method, context, log);
+  context.observation?.end(status, context);
   counts.handled(status, (performance.now() - context.receivedAtMs) / 1000);
   return Object.assign(new Error(details), { code, details, metadata });
 }
@@ -115,8 +125,9 @@ export function describeError(error: unknown, method: string, call: Call, log: L
 /** What a client is told of an error; a fault goes to the log, where its request id finds it. */
 export function describeStatus(error: unknown, method: string, call: Call, log: Logger): Status {
   const status = statusOf(error, call.requestId);
-  if (status.name === 'INTERNAL') log.error({ err: error, method, requestId: call.requestId() }, 'internal fault');
-  else log.debug({ method, status: status.name, reason: status.text }, 'request refused');
+  if (status.name === 'INTERNAL') {
+    log.error({ err: error, method, requestId: call.requestId(), ...call.observation?.fields() }, 'internal fault');
+  } else log.debug({ method, status: status.name, reason: status.text }, 'request refused');
   return status;
 }
 

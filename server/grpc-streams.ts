@@ -19,6 +19,7 @@ import {
   definitionOf,
   describeError,
   type GrpcMethod,
+  headersOf,
   type MethodDeps,
   refusal,
 } from './grpc-call.ts';
@@ -84,11 +85,13 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
     metrics,
     log,
     access,
+    observer,
     openStreams,
-  }: Pick<MethodDeps, 'metrics' | 'log' | 'access'> & { readonly openStreams: OpenStreams },
+  }: Pick<MethodDeps, 'metrics' | 'log' | 'access' | 'observer'> & { readonly openStreams: OpenStreams },
 ): GrpcMethod {
   const { parent, name, input, output } = method;
   const counts = metrics.method({ type: 'bidi_stream', service: parent.typeName, method: name });
+  const observe = observer?.method(parent.typeName, name);
 
   function answer(stream: grpc.ServerDuplexStream<Buffer, Uint8Array>): void {
     const openedAtMs = performance.now();
@@ -152,12 +155,15 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
     stream.on('data', (bytes: Buffer) => {
       if (ended) return;
       counts.received();
-      const call = callAt(performance.now(), deadlineMs, caller);
+      const receivedAtMs = performance.now();
+      const observation = observe?.(receivedAtMs, headersOf(stream));
+      const call = callAt(receivedAtMs, deadlineMs, { caller, observation });
       let request: MessageShape<I>;
       try {
         request = decode(name, input, bytes);
       } catch (error) {
         const { code, details, metadata, status } = describeError(error, name, call, log);
+        observation?.end(status, call);
         close(status);
         session.abandon();
         stream.emit('error', Object.assign(new Error(details), { code, details, metadata }));

@@ -21,6 +21,7 @@ import {
   decode,
   definitionOf,
   type GrpcMethod,
+  headersOf,
   type MethodDeps,
   refusal,
   tooManyRequests,
@@ -31,35 +32,46 @@ import type { Call, UnaryHandler } from './rpc.ts';
 export function unaryMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   handler: UnaryHandler<MessageShape<I>, MessageInitShape<O>>,
-  { config, metrics, log, gate, access }: MethodDeps,
+  { config, metrics, log, gate, access, observer }: MethodDeps,
 ): GrpcMethod {
   const { parent, name, input, output } = method;
   const counts = metrics.method({ type: 'unary', service: parent.typeName, method: name });
+  const observe = observer?.method(parent.typeName, name);
 
   function answer(call: grpc.ServerUnaryCall<Buffer, Uint8Array>, callback: grpc.sendUnaryData<Uint8Array>): void {
     const receivedAtMs = performance.now();
     counts.started();
     counts.received();
     gate.count++;
+    const observation = observe?.(receivedAtMs, headersOf(call));
     let context: Call | undefined;
     const succeed = (response: MessageInitShape<O>) => {
       const startMs = performance.now();
       const bytes = toBinary(output, create(output, response));
       const endMs = performance.now();
       counts.encoded((endMs - startMs) / 1000);
+      observation?.stage('encode', startMs, endMs);
       if (bytes.length > config.messageBytesMax) throw responseTooLarge(name, bytes.length, config.messageBytesMax);
       gate.count--;
       counts.sent();
       counts.handled('OK', (endMs - receivedAtMs) / 1000);
+      observation?.end('OK', context!);
       callback(null, bytes);
     };
     const fail = (error: unknown) => {
       gate.count--;
-      callback(refusal(error, { method: name, context: context ?? createCall(call, receivedAtMs), counts, log }));
+      callback(
+        refusal(error, {
+          method: name,
+          context: context ?? createCall(call, receivedAtMs, { observation }),
+          counts,
+          log,
+        }),
+      );
     };
     try {
       if (gate.count > config.requestCountMax) throw tooManyRequests(name, config.requestCountMax);
-      context = createCall(call, receivedAtMs, callerOf(access, name, call));
+      context = createCall(call, receivedAtMs, { caller: callerOf(access, name, call), observation });
       const response = handler(decode(name, input, call.request), context);
       if (response instanceof Promise) response.then(succeed).catch(fail);
       else succeed(response);

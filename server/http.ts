@@ -74,31 +74,35 @@ export async function listenHttp(handlers: PolicyHandlers, port: number, deps: M
 function adapt<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   handler: UnaryHandler<MessageShape<I>, MessageInitShape<O>>,
-  { config, metrics, log, gate, access }: MethodDeps,
+  { config, metrics, log, gate, access, observer }: MethodDeps,
 ): (request: MessageShape<I>, context: HandlerContext) => Promise<MessageShape<O>> {
   const { parent, name, output } = method;
   const counts = metrics.method({ type: 'unary', service: parent.typeName, method: name });
+  const observe = observer?.method(parent.typeName, name);
   return async (request, context) => {
     const receivedAtMs = performance.now();
     const timeoutMs = context.timeoutMs();
     const deadlineMs = timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + timeoutMs;
     const handled = (status: keyof typeof statusCodes) =>
       counts.handled(status, (performance.now() - receivedAtMs) / 1000);
-    let call = callAt(receivedAtMs, deadlineMs);
+    const observation = observe?.(receivedAtMs, (header) => context.requestHeader.get(header) ?? undefined);
+    let call = callAt(receivedAtMs, deadlineMs, { observation });
     counts.started();
     counts.received();
     gate.count++;
     try {
       if (gate.count > config.requestCountMax) throw tooManyRequests(name, config.requestCountMax);
       const caller = access(name, context.requestHeader.get('authorization') ?? undefined);
-      call = callAt(receivedAtMs, deadlineMs, caller);
+      call = callAt(receivedAtMs, deadlineMs, { caller, observation });
       const response = create(output, await handler(request, call));
       counts.sent();
       handled('OK');
+      observation?.end('OK', call);
       return response;
     } catch (error) {
       const status = describeStatus(error, name, call, log);
       handled(status.name);
+      observation?.end(status.name, call);
       throw new ConnectError(status.text, statusCodes[status.name] as Code);
     } finally {
       gate.count--;

@@ -99,7 +99,9 @@ export function createKserve({
       const { served, kind } = target;
       const tensors = wireTensors(target);
       const inputs = readInputs(request, tensors, { model: request.modelName, rowCountMax: config.rowCountMax });
-      work.rows(inputs.get('observation')!.rowCount);
+      const { rowCount } = inputs.get('observation')!;
+      work.rows(rowCount);
+      call.observation?.served(served, rowCount);
       checkDeadline('ModelInfer', call);
       const due = dueOf(call, timeoutOf(request), config.deadlineMarginMs);
       const timer = createTimer(call, { work });

@@ -18,8 +18,10 @@ import { adminMethods, servingMethods } from './methods.ts';
 import { createMetrics } from './metrics.ts';
 import { listenMetrics } from './metrics-http.ts';
 import { type ModelStore, openModelStore } from './model-store.ts';
+import { createObserver } from './observation.ts';
 import { createPolicyHandlers } from './policy-handlers.ts';
 import { openTokens } from './tokens.ts';
+import { openTracing } from './tracing.ts';
 
 /** How often the tokens file is looked at for a change. */
 const tokensRefreshMs = 5000;
@@ -45,6 +47,16 @@ export type RunningServer = {
 export async function startServer(settings: ServerSettings, log?: Logger): Promise<RunningServer> {
   const config = parseServerConfig(settings);
   const logger = log ?? pino({ level: config.logLevel });
+  const { traceEndpoint } = config;
+  const tracing =
+    traceEndpoint === null
+      ? undefined
+      : await openTracing({
+          endpoint: traceEndpoint,
+          ratio: config.traceRatio,
+          queueCountMax: config.traceQueueCountMax,
+          log: logger,
+        });
   const timeToLiveMs = config.contextTimeToLiveMs;
   const contextCache = createContextCache({ bytesMax: config.contextCacheBytesMax, timeToLiveMs });
   const criticCache = createContextCache({ bytesMax: config.criticCacheBytesMax, timeToLiveMs });
@@ -103,7 +115,12 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
       onChange: (modelCount) => health.set(modelCount > 0 && listening && !draining),
     });
     const access = tokens === undefined ? openAccess : tokenAccess(tokens);
-    const deps = { config, metrics, log: logger, gate, access };
+    const observer = createObserver({
+      log: logger,
+      requestLogEvery: config.requestLogEvery,
+      tracer: tracing?.tracer,
+    });
+    const deps = { config, metrics, log: logger, gate, access, observer };
     const handlers = createPolicyHandlers({ models, config, metrics, eventLoopDelayUs: delay.meanUs });
     const sources = { models, handlers, health, deps, openStreams };
     const unknown = metrics.method({ type: 'other', service: 'other', method: 'other' });
@@ -156,6 +173,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
       for (const stream of openStreams) stream.drain();
       await Promise.all([drained, httpListener?.drain(config.drainMs)]);
       await adminListener?.drain(0);
+      await tracing?.close(config.drainMs);
       await ready.close();
       await executor.dispose();
       await metricsListener.close();
@@ -176,6 +194,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
       },
     };
   } catch (error) {
+    await tracing?.close(0);
     await models?.close();
     await executor.dispose();
     await metricsListener.close();

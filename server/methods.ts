@@ -33,8 +33,8 @@ export function servingMethods(sources: MethodSources): GrpcMethod[] {
   return [
     ...policyMethods(sources),
     ...inferenceMethods(sources),
-    // A health check has no token.
-    ...healthMethods({ ...sources, deps: { ...sources.deps, access: openAccess } }),
+    // A health check has no token, and would fill logs.
+    ...healthMethods({ ...sources, deps: { ...sources.deps, access: openAccess, observer: undefined } }),
     ...reflectionMethods(sources, [PolicyService, GRPCInferenceService, HealthService, ServerReflection]),
   ];
 }
@@ -63,10 +63,9 @@ function inferenceMethods({ models, health, deps, openStreams }: MethodSources):
     try {
       return { inferResponse: await kserve.infer(request, call) };
     } catch (error) {
-      return {
-        errorMessage: describeStatus(error, 'ModelStreamInfer', call, log).text,
-        inferResponse: { id: request.id },
-      };
+      const { name, text } = describeStatus(error, 'ModelStreamInfer', call, log);
+      call.observation?.end(name, call);
+      return { errorMessage: text, inferResponse: { id: request.id } };
     }
   };
   return [

@@ -36,6 +36,7 @@ export function createPrepareHandler({
     checkDeadline('Prepare', call);
     const { version } = served;
     const count = contexts.keys.length;
+    call.observation?.served(served, count);
     if (request.pinning === Pinning.UNPIN) {
       source.unpin(contexts);
       return { version, count, generatedCount: 0 };

@@ -69,6 +69,7 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
     }
     const context = contextRows(request, { ...limits, contextSize: critic.contextSize, rowCount });
     work.rows(rowCount);
+    call.observation?.served(served, rowCount);
     checkDeadline('QGrad', call);
     const due = dueOf(call, 0, config.deadlineMarginMs);
     /** Waits no longer than the client does. */

@@ -1,5 +1,6 @@
 /** What a method is to the rest of the server: a function from a decoded request to a response, without a transport. */
 
+import type { Observation } from './observation.ts';
 import type { Caller } from './tokens.ts';
 
 /** One request in flight. */
@@ -10,6 +11,8 @@ export type Call = {
   readonly deadlineMs: number;
   /** Whose token it is; undefined where callers are not told apart. */
   readonly caller?: Caller | undefined;
+  /** Where the request is logged or traced. */
+  readonly observation?: Observation | undefined;
   /** Made on first use; names the request in logs and in INTERNAL errors. */
   requestId(): string;
 };

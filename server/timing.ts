@@ -31,14 +31,17 @@ export function createTimer(call: Call, { eventLoopDelayUs = () => 0, work }: Ti
       const beganMs = Math.max(startMs, result.startedAtMs ?? startMs);
       primaryMs += endMs - startMs;
       work.primary((endMs - beganMs) / 1000);
+      if (beganMs > startMs) call.observation?.stage('queue', startMs, beganMs);
+      call.observation?.stage('primary', beganMs, endMs);
       return result;
     },
     network(run) {
       const startMs = performance.now();
       const count = () => {
-        const elapsedMs = performance.now() - startMs;
-        networkMs += elapsedMs;
-        work.dynamic(elapsedMs / 1000);
+        const endMs = performance.now();
+        networkMs += endMs - startMs;
+        work.dynamic((endMs - startMs) / 1000);
+        call.observation?.stage('dynamic', startMs, endMs);
       };
       const result = run();
       if (result instanceof Promise) return result.finally(count) as typeof result;

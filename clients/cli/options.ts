@@ -15,6 +15,15 @@ export function integerIn(low: number, high: number): (text: string) => number {
   };
 }
 
+/** A parser of numbers in [low, high]. */
+export function numberIn(low: number, high: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== '' && value >= low && value <= high) return value;
+    throw new InvalidArgumentError(`Expected a number from ${low} to ${high}`);
+  };
+}
+
 /** Rows of numbers: `1,2,3`, or JSON `[1,2,3]` or `[[1,2,3],[4,5,6]]`. */
 export function parseRows(text: string): number[][] {
   const refuse = () => new InvalidArgumentError('Expected numbers: 1,2,3 or [1,2,3] or [[1,2,3],[4,5,6]]');

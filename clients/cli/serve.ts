@@ -10,7 +10,7 @@ import { Command, Option } from 'commander';
 import { parseServerConfig, type ServerConfig, type ServerSettings, serverDefaults } from '../../server/config.ts';
 import { deviceNames } from '../../src/onnx/providers.ts';
 import { invalidArgument } from '../../src/spec/errors.ts';
-import { integerIn } from './options.ts';
+import { integerIn, numberIn } from './options.ts';
 
 /** The flag that gives a setting. */
 type Flag = {
@@ -139,6 +139,25 @@ const flags: Readonly<Record<keyof ServerConfig, Flag>> = {
     read: amount,
   },
   drainMs: { flags: '--drain-ms <ms>', description: 'time for requests in flight on SIGTERM', read: amount },
+  requestLogEvery: {
+    flags: '--log-requests <every>',
+    description: 'log one of so many requests, and each that fails with INTERNAL; 0 is none',
+    read: amount,
+  },
+  traceEndpoint: {
+    flags: '--trace-endpoint <url>',
+    description: 'OTLP over HTTP, e.g. http://127.0.0.1:4318/v1/traces; off unless given',
+  },
+  traceRatio: {
+    flags: '--trace-ratio <ratio>',
+    description: 'share of requests traced where the client does not say',
+    read: numberIn(0, 1),
+  },
+  traceQueueCountMax: {
+    flags: '--max-trace-spans <count>',
+    description: 'spans that wait to be sent; others are dropped',
+    read: count,
+  },
   logLevel: {
     flags: '--log-level <level>',
     description: 'least important message that is logged',
