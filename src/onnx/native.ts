@@ -7,7 +7,8 @@
  */
 
 import { createRequire } from 'node:module';
-import type { Tensor } from 'onnxruntime-common';
+import { isMainThread } from 'node:worker_threads';
+import { Tensor } from 'onnxruntime-common';
 
 export type NativeTensorMap = Record<string, Tensor | null>;
 
@@ -25,7 +26,7 @@ export type NativeSession = {
   loadModel(buffer: ArrayBufferLike, byteOffset: number, byteLength: number, options: object): void;
   readonly inputMetadata: readonly NativeValueMetadata[];
   readonly outputMetadata: readonly NativeValueMetadata[];
-  /** Computes on the calling thread. A `null` fetch is allocated; a tensor is written in place. */
+  /** Computes on the calling thread. A `null` fetch is allocated; a tensor is written in place, and then copied for the result. */
   run(feeds: NativeTensorMap, fetches: NativeTensorMap, options: object): Record<string, Tensor>;
   dispose(): void;
 };
@@ -33,6 +34,8 @@ export type NativeSession = {
 type NativeBinding = {
   readonly InferenceSession: new () => NativeSession;
   listSupportedBackends(): { readonly name: string; readonly bundled: boolean }[];
+  /** The runtime makes every tensor of a result with `tensorConstructor`. */
+  initOrtOnce(logLevel: number, tensorConstructor: unknown, isMainThread: boolean): void;
 };
 
 const require = createRequire(import.meta.url);
@@ -42,14 +45,42 @@ let cached: NativeBinding | undefined;
 /** The binding, loaded and initialised once per thread. */
 export function nativeBinding(): NativeBinding {
   if (cached === undefined) {
-    const module = require('onnxruntime-node/dist/binding.js') as { binding?: NativeBinding; initOrt?: () => void };
-    if (module.initOrt === undefined || module.binding?.InferenceSession === undefined) {
+    const { binding } = require('onnxruntime-node/dist/binding.js') as { binding?: NativeBinding };
+    if (binding?.initOrtOnce === undefined || binding.InferenceSession === undefined) {
       throw new Error(
-        'onnxruntime-node: expected a binding with initOrt and InferenceSession, got another layout. Install the pinned version with npm ci',
+        'onnxruntime-node: expected a binding with initOrtOnce and InferenceSession, got another layout. Install the pinned version with npm ci',
       );
     }
-    module.initOrt();
-    cached = module.binding;
+    binding.initOrtOnce(warnings, makeTensor, isMainThread);
+    cached = binding;
   }
   return cached;
+}
+
+/** The runtime's log level that it has by default. */
+const warnings = 2;
+
+/** Thrown out of the end of a run whose outputs lie where they are wanted. */
+const written = new Error('the outputs are written');
+let isStopping = false;
+
+function makeTensor(type: 'float32', data: Float32Array, dims: number[]): Tensor {
+  if (isStopping) throw written;
+  return new Tensor(type, data, dims);
+}
+
+/**
+ * Runs, and writes the tensors of `fetches` without the copies that the binding makes of them for its result: into fresh memory,
+ * one after the other, 20 ms for 34 MB. So the run is left when the first of them (in the model's order) becomes a tensor; only
+ * that one is copied. An exception through native code costs 10 us.
+ */
+export function runInPlace(session: NativeSession, feeds: NativeTensorMap, fetches: NativeTensorMap): void {
+  isStopping = true;
+  try {
+    session.run(feeds, fetches, {});
+  } catch (error) {
+    if (error !== written) throw error;
+  } finally {
+    isStopping = false;
+  }
 }

@@ -2,7 +2,7 @@
 
 import { Tensor } from 'onnxruntime-common';
 import { invalidArgument } from '../spec/errors.ts';
-import { type NativeSession, type NativeTensorMap, nativeBinding } from './native.ts';
+import { type NativeSession, type NativeTensorMap, nativeBinding, runInPlace } from './native.ts';
 import { candidates, type Device, type DeviceName, isInstalled, missingDevice } from './providers.ts';
 
 export { Tensor };
@@ -34,7 +34,9 @@ export type Session = {
   /**
    * Computes every output, synchronously on the calling thread.
    * @param feeds one tensor per input
-   * @param fetches outputs to write in place; the others are allocated
+   * @param fetches outputs to write in place; the others are allocated. Where large outputs are all in place, a model should have
+   *   its smallest output first
+   * @returns the tensors of `fetches` and those allocated
    * @throws Error for a missing input or a shape that the graph does not take, with the runtime's text
    */
   run(feeds: TensorMap, fetches?: TensorMap): TensorMap;
@@ -105,12 +107,31 @@ function wrap(native: NativeSession, device: Device): Session {
     inputs,
     outputs,
     run(feeds, fetches) {
-      return native.run(feeds, fetches === undefined ? unfetched : { ...unfetched, ...fetches }, {});
+      if (fetches === undefined) return native.run(feeds, unfetched, {});
+      if (areLarge(outputs, fetches)) {
+        runInPlace(native, feeds, fetches);
+        return fetches;
+      }
+      return { ...native.run(feeds, { ...unfetched, ...fetches }, {}), ...fetches };
     },
     dispose() {
       native.dispose();
     },
   };
+}
+
+/** Elements whose copy takes as long as leaving a run early does. */
+const largeElementCount = 16_384;
+
+/** Whether all outputs are to be written in place, and those after the first are large. */
+function areLarge(outputs: readonly TensorInfo[], fetches: TensorMap): boolean {
+  let elementCount = 0;
+  for (let i = 0; i < outputs.length; i++) {
+    const tensor = fetches[outputs[i]!.name];
+    if (tensor === undefined) return false;
+    if (i > 0) elementCount += tensor.size;
+  }
+  return elementCount >= largeElementCount;
 }
 
 function tensorInfo(metadata: NativeSession['inputMetadata'][number]): TensorInfo {

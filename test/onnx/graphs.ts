@@ -39,3 +39,18 @@ export function mixed(): Uint8Array {
     ),
   );
 }
+
+/** The mean of x [size], and x + 1: a small output, then a large one. */
+export function smallAndLarge(size: number): Uint8Array {
+  const g = createBuilder();
+  const x = g.input('x', 'float32', [size]);
+  const mean = g.emit('ReduceMean', [x], { dtype: 'float32', shape: [] }, { keepdims: { int: 0 } });
+  const more = add(g, x, fill(1, 'float32', []));
+  const outputs = { mean, more };
+  return encode(
+    g.finish(
+      'smallAndLarge',
+      Object.entries(outputs).map(([name, value]) => ({ name, value })),
+    ),
+  );
+}

@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { deviceNames, isInstalled } from '../../src/onnx/providers.ts';
 import { floatTensor, openSession } from '../../src/onnx/session.ts';
-import { exponential, product } from './graphs.ts';
+import { exponential, product, smallAndLarge } from './graphs.ts';
 
 const one = { threadCount: 1 } as const;
 
@@ -14,6 +14,44 @@ describe('a run', () => {
     session.run({ x: floatTensor(Float32Array.of(0, 1), [1, 2]) }, { y });
     expect(y.data[0]).toBe(2);
     expect(y.data[1]).toBeCloseTo(2 * Math.E, 5);
+    session.dispose();
+  });
+
+  test('gives back the tensors that it wrote into', () => {
+    const session = openSession(exponential(2), one);
+    const y = floatTensor(new Float32Array(2), [1, 2]);
+    expect(session.run({ x: floatTensor(Float32Array.of(0, 1), [1, 2]) }, { y }).y).toBe(y);
+    session.dispose();
+  });
+
+  const large = 4_000_000;
+  const largeRun = () => {
+    const session = openSession(smallAndLarge(large), one);
+    const feeds = { x: floatTensor(new Float32Array(large).fill(2), [large]) };
+    const mean = floatTensor(new Float32Array(1), []);
+    const more = floatTensor(new Float32Array(large), [large]);
+    return { session, feeds, mean, more };
+  };
+
+  test('writes large outputs without a copy of them', () => {
+    const { session, feeds, mean, more } = largeRun();
+    expect(session.run(feeds, { mean, more })).toEqual({ mean, more });
+    expect(mean.data[0]).toBe(2);
+    expect(more.data[large - 1]).toBe(3);
+    const before = process.memoryUsage().arrayBuffers;
+    for (let i = 0; i < 5; i++) session.run(feeds, { mean, more });
+    // A copy of each would be 80 MB.
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4 * large);
+    session.dispose();
+  });
+
+  test('allocates the outputs that have no place, and its errors are its own, after a run in place', () => {
+    const { session, feeds, mean, more } = largeRun();
+    session.run(feeds, { mean, more });
+    const { mean: fresh, more: given } = session.run(feeds, { more });
+    expect(given).toBe(more);
+    expect(fresh!.data[0]).toBe(2);
+    expect(() => session.run({}, { mean, more })).toThrow(/x/);
     session.dispose();
   });
 

@@ -1,6 +1,7 @@
 /** The default engine: a computation is traced once, and each run is one native call. */
 
 import { compile } from '../../src/onnx/compile.ts';
+import { sizeOf } from '../../src/onnx/graph.ts';
 import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
 import { trace } from '../../src/trace/trace.ts';
 import type { ComputationDefinition, Engine } from './engine.ts';
@@ -11,7 +12,9 @@ export const createTracedEngine = ({ threadCount }: { threadCount: number }): En
   compile(definition) {
     const { name, inputs, outputs, fn } = definition;
     const specs = Object.fromEntries(Object.entries(inputs).map(([input, { shape }]) => [input, { shape }]));
-    const session = compile(trace(name, specs, fn), { threadCount, spinning: threadCount > 1 });
+    const graph = trace(name, specs, fn);
+    const smallestFirst = graph.outputs.toSorted((a, b) => sizeOf(a.value.shape) - sizeOf(b.value.shape));
+    const session = compile({ ...graph, outputs: smallestFirst }, { threadCount, spinning: threadCount > 1 });
     const feeds: TensorMap = Object.fromEntries(
       session.inputs.map((input) => {
         const { data, shape } = inputs[input.name]!;
