@@ -106,6 +106,8 @@ export async function coldRows(bench: ServeBench): Promise<void> {
       count: coldCallCount,
     });
     const after = await runs();
+    if (after.count === before.count)
+      throw new Error('hyperpolicy_batch_rows: expected runs of policy.primary.onnx, got none');
     batchRows = Math.round((after.rowCount - before.rowCount) / (after.count - before.count));
     batches.ours.push(batchRows);
     batches.times.push(times);

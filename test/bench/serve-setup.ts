@@ -27,6 +27,8 @@ export type ServeBench = {
    * and answers have been checked byte for byte.
    */
   echo(model: 'mlp' | 'hyper'): Promise<Echo>;
+  /** Where the first version of a model lies. */
+  packageDirectory(model: ModelName): Promise<string>;
   /** The bytes of a graph of a model. */
   graph(model: ModelName, file: string): Promise<Uint8Array>;
   /** Something to free at the end, last first. */
@@ -60,6 +62,10 @@ export async function withServer(options: SetupOptions, work: (bench: ServeBench
     onEnd(server.stop);
     const client = rawClient(server.port);
     onEnd(client.close);
+    const packageDirectory = async (model: ModelName) => {
+      const [version] = await readdir(join(store, model));
+      return join(store, model, version!);
+    };
     const echoes = new Map<string, Promise<Echo>>();
     await work({
       rounds: options.rounds,
@@ -73,10 +79,8 @@ export async function withServer(options: SetupOptions, work: (bench: ServeBench
         echoes.set(model, known);
         return known;
       },
-      async graph(model, file) {
-        const [version] = await readdir(join(store, model));
-        return readFile(join(store, model, version!, file));
-      },
+      packageDirectory,
+      graph: async (model, file) => readFile(join(await packageDirectory(model), file)),
     });
     return figures;
   } finally {

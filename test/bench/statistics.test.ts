@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { createRandom } from '../../src/spec/random.ts';
 import { standing } from './measure.ts';
+import { lengthPrefixed, readReport } from './serve-ghz.ts';
 import { sampleOf } from './serve-processes.ts';
+import { selfTimes } from './serve-profile.ts';
 import { inTurns } from './serve-rounds.ts';
 import { compareRounds, median, quantile, summarise, zipfRanks } from './statistics.ts';
 
@@ -66,6 +68,41 @@ test('a figure stands against its target and moonshot', () => {
   expect(standing(1.15, target)).toBe('<= 1.15 met, moonshot 1.05');
   expect(standing(1.01, target)).toBe('<= 1.15 met, moonshot 1.05 met');
   expect(standing(7.9, { bound: 'least', value: 8 })).toBe('>= 8 NOT MET');
+});
+
+test('selfTimes sums what each function took itself, without idle time and the start', () => {
+  const frame = (functionName: string) => ({ functionName, url: '/a/b/c.js', lineNumber: 6 });
+  const nodes = [
+    { id: 1, callFrame: { functionName: '(idle)', url: '', lineNumber: -1 } },
+    { id: 2, callFrame: frame('work') },
+    { id: 3, callFrame: frame('rest') },
+    { id: 4, callFrame: frame('work') },
+  ];
+  // The first 2 ms are the start; then work 3 + 3 ms, rest 2 ms, idle 5 ms.
+  const profile = { nodes, samples: [3, 2, 1, 4, 3], timeDeltas: [1999, 3000, 5000, 3000, 2000] };
+  expect(selfTimes(profile, 2)).toEqual([
+    { name: 'work a/b/c.js:7', percent: 75 },
+    { name: 'rest a/b/c.js:7', percent: 25 },
+  ]);
+});
+
+test('a message for ghz has its length before it, as a varint', () => {
+  expect(lengthPrefixed(Buffer.from('abc'))).toEqual(Buffer.from([3, 97, 98, 99]));
+  // 300 = 0b10_0101100: the low seven bits first, marked as not the last.
+  const long = lengthPrefixed(Buffer.alloc(300));
+  expect([...long.subarray(0, 2)]).toEqual([0xac, 2]);
+  expect(long.length).toBe(302);
+});
+
+test('a report of ghz is times in milliseconds and calls per second; one that failed is refused', () => {
+  const call = (status: string) => ({ latency: 250_000, status });
+  const report = (...details: object[]) =>
+    JSON.stringify({ rps: 4000, details, errorDistribution: { 'rpc error: x': 1 } });
+  expect(readReport(report(call('OK'), call('OK')))).toEqual({ perSecond: 4000, times: [0.25, 0.25] });
+  expect(() => readReport(report(call('OK'), call('InvalidArgument')))).toThrow(
+    'ghz: expected every call to succeed, got 1 failures of 2: {"rpc error: x":1}',
+  );
+  expect(() => readReport(report())).toThrow('got 0 failures of 0');
 });
 
 test('sampleOf reads a number by its whole name', () => {
