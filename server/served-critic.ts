@@ -1,10 +1,10 @@
 /** A critic that is loaded: observations and actions in, values and action-gradients of its ensemble out. */
 
+import { rowIndexTensor } from '../src/onnx/row-index.ts';
 import { floatTensor, type TensorMap } from '../src/onnx/session.ts';
 import { namesOf } from './executors.ts';
 import { joinWeights, type WeightBatch, weightLayout } from './generated-weights.ts';
 import { checkGraph, sizesOf, type TensorRule } from './graph-contract.ts';
-import { rowIndexTensor } from './row-index.ts';
 import { type OpenNetworkOptions, weightRule } from './served-policy.ts';
 import { createWeightSource, type WeightSource } from './weight-source.ts';
 

@@ -1,6 +1,7 @@
 /** A policy that is loaded: observations, contexts and noise in, bounded actions out. Knows nothing of requests. */
 
 import type { Session } from '../src/onnx/session.ts';
+import { createSmallNetwork } from '../src/onnx/small-network.ts';
 import type { Manifest } from '../src/spec/manifest.ts';
 import type { ComputePool } from './compute-pool.ts';
 import type { ContextCache } from './context-cache.ts';
@@ -8,7 +9,6 @@ import { namesOf } from './executors.ts';
 import { joinWeights, type WeightBatch, weightLayout } from './generated-weights.ts';
 import { checkGraph, sizesOf, type TensorRule } from './graph-contract.ts';
 import { createPolicyBatcher } from './policy-batcher.ts';
-import { createSmallNetwork } from './small-network.ts';
 import { createWeightSource, type WeightSource } from './weight-source.ts';
 
 export type PolicyInputs = {
@@ -83,10 +83,9 @@ export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPol
     weights = createWeightSource({ primary, layout, inputName: 'context', inputSize: contextSize, cache, keyPrefix });
   }
   const small = createSmallNetwork({
+    model: files.get(graph.file)!,
     session: network,
-    inputs: policy.kind === 'plain' ? [...base, ...context] : base,
-    outputs: outputs.filter(({ name }) => graph.outputs.some((output) => output.name === name)),
-    takesIndex: policy.kind === 'hyper',
+    weightNames: weights?.layout.parts.map(({ name }) => name) ?? [],
   });
 
   function runOnce({
@@ -97,15 +96,16 @@ export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPol
     weights: batch,
     index,
   }: PolicyInputs): PolicyOutputs {
-    const feeds = batch && joinWeights(weights!.layout, batch);
-    const result = small.run(rowCount, { observation, context: contexts, noise }, feeds, index);
+    const generated = batch && { entries: batch.entries, index, feeds: () => joinWeights(weights!.layout, batch) };
+    const result = small.run(rowCount, { observation, context: contexts, noise }, generated);
     return { action: result.action!, logProb: result.log_prob };
   }
+  const batcher = createPolicyBatcher({ runOnce, actionSize, expectsMore });
 
   return {
     stochastic,
     weights,
-    run: createPolicyBatcher({ runOnce, actionSize, expectsMore }).run,
+    run: (inputs) => (small.runsByRow(inputs.rowCount) ? runOnce(inputs) : batcher.run(inputs)),
     dispose() {
       network.dispose();
       disposePrimary();

@@ -232,14 +232,15 @@ async function recordEpisode(environment: Env, seed: number, act: Act) {
   }
 }
 
-/** The published policy in this process, with the server's provider and thread count. */
+/** The published policy in this process, run as the server runs it. */
 async function localPolicy(store: string, version: number): Promise<Act> {
   const { readPackage } = await import('../../src/spec/package.ts');
-  const { floatTensor, openSession } = await import('../../src/onnx/session.ts');
+  const { openSession } = await import('../../src/onnx/session.ts');
+  const { createSmallNetwork } = await import('../../src/onnx/small-network.ts');
   const { files } = await readPackage(join(store, model, String(version)));
-  const session = openSession(files.get('policy.onnx')!, { threadCount });
-  return (observation) =>
-    session.run({ observation: floatTensor(observation, [1, observation.length]) }).action!.data as Float32Array;
+  const bytes = files.get('policy.onnx')!;
+  const network = createSmallNetwork({ model: bytes, session: openSession(bytes, { threadCount }) });
+  return (observation) => network.run(1, { observation }).action!;
 }
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -18,6 +18,15 @@ const normals = (seed: number, shape: [number, number]) => {
 
 const open = ({ files }: ModelPackage, file: string) => openSession(files.get(file)!, { threadCount: 1 }, file);
 
+/** Few rows are computed one by one, in another order of additions than ONNX Runtime's. */
+function expectClose(actual: Float32Array, expected: unknown): void {
+  const wanted = expected as Float32Array;
+  expect(actual.length).toBe(wanted.length);
+  actual.forEach((value, i) => {
+    expect(value).toBeCloseTo(wanted[i]!, 6);
+  });
+}
+
 describe('Act', () => {
   let server: TestServer;
   let client: PolicyClient;
@@ -34,7 +43,7 @@ describe('Act', () => {
     client = server.client;
   });
 
-  test('a plain policy answers exactly what its graph computes', async () => {
+  test('a plain policy answers what its graph computes', async () => {
     const observation = normals(1, [4, observationSize]);
     const context = normals(2, [4, contextSize]);
     const graph = open(await readPackage(join(store, 'plain', '1')), 'policy.onnx');
@@ -45,11 +54,12 @@ describe('Act', () => {
     });
     graph.dispose();
     const { action, version, seed, logProb } = await client.act({ model: 'plain', observation, context });
-    expect(action).toEqual({ shape: [4, actionSize], values: expected.action!.data });
+    expect(action.shape).toEqual([4, actionSize]);
+    expectClose(action.values, expected.action!.data);
     expect({ version, seed, logProb }).toEqual({ version: 1, seed: undefined, logProb: undefined });
   });
 
-  test('a hyper policy answers exactly what its two graphs compute, row by row', async () => {
+  test('a hyper policy answers what its two graphs compute, row by row', async () => {
     const observation = normals(3, [3, observationSize]);
     // Rows 0 and 2 share a context.
     const context = { shape: [3, contextSize], values: Float32Array.of(1, 2, 3, 4, 1, 2) };
@@ -66,7 +76,7 @@ describe('Act', () => {
     primary.dispose();
     dynamic.dispose();
     const { action } = await client.act({ model: 'hyper', observation, context });
-    expect(action.values).toEqual(expected.action!.data);
+    expectClose(action.values, expected.action!.data);
   });
 
   test('a cached context gives the same action as a fresh one, without a primary run', async () => {

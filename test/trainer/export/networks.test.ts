@@ -15,6 +15,7 @@ import { createNetwork, type NetworkDescription, networkSpecs } from '../../../s
 import { normalise, rangeNormalisation } from '../../../src/nn/normalisation.ts';
 import { drawParameters, type Parameters, shapesOf, sizeOf } from '../../../src/nn/parameters.ts';
 import { logProbOf, policyOutput } from '../../../src/nn/policies/policy.ts';
+import { openRowNetwork } from '../../../src/onnx/rows/row-network.ts';
 import { floatTensor, indexTensor, openSession, type TensorMap } from '../../../src/onnx/session.ts';
 import { createRandom } from '../../../src/spec/random.ts';
 import { plainSpec } from '../../../src/spec/tensor-spec.ts';
@@ -118,28 +119,30 @@ function train(
   return results;
 }
 
-/** Runs a package's files; contexts (or observations) of a hypernetwork are generated one per row. */
-function runFiles(files: NetworkFiles, feeds: Feeds, meta: string): TensorMap {
-  const tensors = Object.fromEntries(
-    Object.entries(feeds).map(([name, { data, shape }]) => [name, floatTensor(data, shape)]),
+const tensorsOf = (feeds: Feeds): TensorMap =>
+  Object.fromEntries(Object.entries(feeds).map(([name, { data, shape }]) => [name, floatTensor(data, shape)]));
+
+function runFile({ bytes, graph }: GraphFile, available: TensorMap): TensorMap {
+  const session = openSession(bytes, { threadCount: 1 }, graph.file);
+  expect(session.inputs.map(({ name, shape }) => ({ name, shape }))).toEqual(
+    expect.arrayContaining(graph.inputs.map(({ name, shape }) => ({ name, shape }))),
   );
-  const run = ({ bytes, graph }: GraphFile, available: TensorMap) => {
-    const session = openSession(bytes, { threadCount: 1 }, graph.file);
-    expect(session.inputs.map(({ name, shape }) => ({ name, shape }))).toEqual(
-      expect.arrayContaining(graph.inputs.map(({ name, shape }) => ({ name, shape }))),
-    );
-    const results = session.run(Object.fromEntries(graph.inputs.map(({ name }) => [name, available[name]!])));
-    session.dispose();
-    return results;
-  };
-  if (files.kind === 'plain') return run(files.graph, tensors);
-  const rowCount = feeds[meta]!.shape[0]!;
-  const weights = run(files.primary, { [meta]: tensors[meta]! });
-  const { [meta]: _, ...base } = tensors;
-  return run(files.dynamic, { ...base, ...weights, index: indexTensor([...Array(rowCount).keys()]) });
+  const results = session.run(Object.fromEntries(graph.inputs.map(({ name }) => [name, available[name]!])));
+  session.dispose();
+  return results;
 }
 
-function expectClose(actual: TensorMap, expected: Record<string, Float32Array>): void {
+/** Runs a package's files; contexts (or observations) of a hypernetwork are generated one per row. */
+function runFiles(files: NetworkFiles, feeds: Feeds, meta: string): TensorMap {
+  const tensors = tensorsOf(feeds);
+  if (files.kind === 'plain') return runFile(files.graph, tensors);
+  const rowCount = feeds[meta]!.shape[0]!;
+  const weights = runFile(files.primary, { [meta]: tensors[meta]! });
+  const { [meta]: _, ...base } = tensors;
+  return runFile(files.dynamic, { ...base, ...weights, index: indexTensor([...Array(rowCount).keys()]) });
+}
+
+function expectClose(actual: Record<string, { readonly data: unknown }>, expected: Record<string, Float32Array>): void {
   expect(Object.keys(actual).sort()).toEqual(Object.keys(expected).sort());
   for (const [name, values] of Object.entries(expected)) {
     const got = actual[name]!.data as Float32Array;
@@ -150,6 +153,27 @@ function expectClose(actual: TensorMap, expected: Record<string, Float32Array>):
     );
     expect(worst, name).toBeLessThan(1e-5);
   }
+}
+
+/** A policy's graph row by row, as the server runs it: every architecture can be, and gives the same. */
+function expectByRow(files: NetworkFiles, feeds: Feeds, expected: TensorMap): void {
+  const weights = files.kind === 'hyper' ? runFile(files.primary, tensorsOf(feeds)) : {};
+  const names = Object.keys(weights);
+  const rowCount = Object.values(feeds)[0]!.shape[0]!;
+  const entries = Array.from({ length: rowCount }, (_, row) => ({
+    block: Float32Array.from(
+      names.flatMap((name) => {
+        const size = weights[name]!.data.length / rowCount;
+        return [...(weights[name]!.data as Float32Array).subarray(row * size, (row + 1) * size)];
+      }),
+    ),
+  }));
+  const { bytes } = files.kind === 'plain' ? files.graph : files.dynamic;
+  const columns = Object.fromEntries(Object.entries(feeds).map(([name, { data }]) => [name, data]));
+  const index = Int32Array.from({ length: rowCount }, (_, row) => row);
+  const actual = openRowNetwork(bytes, names).run(rowCount, columns, names.length > 0 ? { entries, index } : undefined);
+  const values = Object.fromEntries(Object.entries(expected).map(([name, { data }]) => [name, data as Float32Array]));
+  expectClose(Object.fromEntries(Object.entries(actual).map(([name, data]) => [name, { data }])), values);
 }
 
 const inUnits = (inputs: Record<string, tf.Tensor>) => ({
@@ -210,6 +234,7 @@ describe.each(Object.entries(policies))('policy %s', (_name, description) => {
       });
       // Inverting tanh near its ends loses digits.
       const actual = runFiles(files, feeds, 'context');
+      expectByRow(files, feeds, actual);
       if (policy.distribution !== 'tanh-gaussian') return expectClose(actual, expected);
       expectClose({ action: actual.action! }, { action: expected.action! });
       expected.log_prob!.forEach((value, i) => {

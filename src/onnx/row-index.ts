@@ -1,6 +1,6 @@
 /** The `index` input of dynamic networks: which context each row of a batch uses. */
 
-import { Tensor } from '../src/onnx/session.ts';
+import { Tensor } from './session.ts';
 
 /** Zeros for batches whose rows share one context; grows to the largest batch seen, which the row limit bounds. */
 let zeros = new BigInt64Array(256);

@@ -1,0 +1,69 @@
+/** Reads the bytes of an ONNX model as far as a row program needs: nodes, constants, and the sizes of inputs. */
+
+import { fromBinary } from '@bufbuild/protobuf';
+import {
+  TensorProto_DataType as DataType,
+  ModelProtoSchema,
+  type NodeProto,
+  type TensorProto,
+  type ValueInfoProto,
+} from '../../gen/onnx/onnx_pb.ts';
+
+export type ReadConstant =
+  | { readonly kind: 'float'; readonly shape: readonly number[]; readonly values: Float32Array }
+  | { readonly kind: 'int'; readonly shape: readonly number[]; readonly values: readonly number[] };
+
+export type ReadInput = {
+  readonly name: string;
+  readonly isFloat: boolean;
+  /** The name of the first dimension: `B` rows or `K` contexts. */
+  readonly symbol: string | undefined;
+  /** Sizes for one row and one context: a symbolic dimension is 1. */
+  readonly shape: readonly number[];
+};
+
+export type ReadModel = {
+  readonly inputs: readonly ReadInput[];
+  readonly outputs: readonly string[];
+  readonly constants: ReadonlyMap<string, ReadConstant>;
+  /** In topological order. */
+  readonly nodes: readonly NodeProto[];
+};
+
+/** @throws Error where the bytes are not an ONNX model, or it has a constant of another form than raw float32 or int64 */
+export function readModel(bytes: Uint8Array): ReadModel {
+  const { graph } = fromBinary(ModelProtoSchema, bytes);
+  if (graph === undefined) throw new Error('an ONNX model: expected a graph, got none');
+  return {
+    inputs: graph.input.map(readInput),
+    outputs: graph.output.map(({ name }) => name),
+    constants: new Map(graph.initializer.map((tensor) => [tensor.name, readConstant(tensor)])),
+    nodes: graph.node,
+  };
+}
+
+function readInput({ name, type }: ValueInfoProto): ReadInput {
+  const tensor = type?.value.case === 'tensorType' ? type.value.value : undefined;
+  const dims = tensor?.shape?.dim ?? [];
+  const first = dims[0]?.value;
+  return {
+    name,
+    isFloat: tensor?.elemType === DataType.FLOAT,
+    symbol: first?.case === 'dimParam' ? first.value : undefined,
+    shape: dims.map(({ value }) => (value.case === 'dimValue' ? Number(value.value) : 1)),
+  };
+}
+
+function readConstant({ name, dims, dataType, rawData }: TensorProto): ReadConstant {
+  const shape = dims.map(Number);
+  const count = shape.reduce((product, size) => product * size, 1);
+  // Copied: the bytes may lie anywhere in the message, and typed arrays need alignment. Not `slice`, which a Buffer does not copy with.
+  const { buffer } = new Uint8Array(rawData);
+  if (dataType === DataType.FLOAT && rawData.length === count * 4) {
+    return { kind: 'float', shape, values: new Float32Array(buffer) };
+  }
+  if (dataType === DataType.INT64 && rawData.length === count * 8) {
+    return { kind: 'int', shape, values: Array.from(new BigInt64Array(buffer), Number) };
+  }
+  throw new Error(`constant "${name}": expected raw float32 or int64 data, got type ${dataType}`);
+}

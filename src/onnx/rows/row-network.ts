@@ -1,0 +1,81 @@
+/**
+ * Runs a small graph row by row in WASM. A call of ONNX Runtime costs tens of microseconds whatever the size of the graph, more so
+ * where other work has emptied the processor's caches; a row of a small network is less. A row's result depends on that row
+ * alone, to the last bit: not on the rows beside it, nor on how requests were joined.
+ */
+
+import { instantiateRowKernels } from './kernels.ts';
+import { planRows } from './plan.ts';
+
+/** Generated weights: a block per context, its parts in the order of `weightNames`; row -> entry, all the first where undefined. */
+export type RowWeights = {
+  readonly entries: readonly { readonly block: Float32Array }[];
+  readonly index: Int32Array | undefined;
+};
+
+export type RowNetwork = {
+  /** Multiplications of one row. */
+  readonly workPerRow: number;
+  /**
+   * @param rows values per input, [rowCount, ...]; zeros where one is undefined
+   * @returns values per output, [rowCount, ...], the caller's own
+   */
+  run(
+    rowCount: number,
+    rows: Readonly<Record<string, Float32Array | undefined>>,
+    weights?: RowWeights,
+  ): Record<string, Float32Array>;
+};
+
+const pageBytes = 65_536;
+
+/**
+ * Plans a graph and takes memory for it, which goes when nothing refers to it.
+ * @param model the bytes of an ONNX file
+ * @param weightNames inputs that a primary generates, in the order in which a block has them
+ * @throws NotByRow where a row program cannot compute the graph
+ */
+export function openRowNetwork(model: Uint8Array, weightNames: readonly string[] = []): RowNetwork {
+  const { memoryBytes, constants, inputs, weights, outputs, steps, workPerRow } = planRows(model, weightNames);
+  const pages = Math.ceil(memoryBytes / pageBytes);
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+  const floats = new Float32Array(memory.buffer);
+  for (const { address, values } of constants) floats.set(values, address / 4);
+  const kernels = instantiateRowKernels(memory);
+  const calls = steps.map((step) => step(kernels));
+  /** The block that the memory holds. */
+  let held: Float32Array | undefined;
+
+  function hold(block: Float32Array): void {
+    if (block === held) return;
+    if (block.length !== weights.size) {
+      throw new Error(`row network: expected ${weights.size} generated weights, got ${block.length}`);
+    }
+    floats.set(block, weights.address / 4);
+    held = block;
+  }
+
+  return {
+    workPerRow,
+    run(rowCount, rows, generated) {
+      const results: Record<string, Float32Array> = {};
+      for (const { name, size } of outputs) results[name] = new Float32Array(rowCount * size);
+      for (let row = 0; row < rowCount; row++) {
+        if (generated !== undefined) hold(generated.entries[generated.index?.[row] ?? 0]!.block);
+        for (const { name, address, size } of inputs) {
+          const values = rows[name];
+          const to = address / 4;
+          if (values === undefined) floats.fill(0, to, to + size);
+          else for (let i = 0; i < size; i++) floats[to + i] = values[row * size + i]!;
+        }
+        for (const call of calls) call();
+        for (const { name, address, size } of outputs) {
+          const values = results[name]!;
+          const from = address / 4;
+          for (let i = 0; i < size; i++) values[row * size + i] = floats[from + i]!;
+        }
+      }
+      return results;
+    },
+  };
+}

@@ -1,0 +1,107 @@
+/**
+ * Runs a small network on the calling thread: a few rows one by one in WASM, more of them (or graphs that the row programs cannot
+ * compute) with ONNX Runtime over tensors that are made once per number of rows. Everything that acts for one environment or
+ * robot goes this way, in the server as in an evaluation, so that the same observation gives the same bits.
+ */
+
+import { rowIndexTensor } from './row-index.ts';
+import { NotByRow } from './rows/planning.ts';
+import { openRowNetwork, type RowNetwork, type RowWeights } from './rows/row-network.ts';
+import { floatTensor, type Session, type TensorMap } from './session.ts';
+
+/** Generated weights, as blocks and as feeds. */
+export type SmallWeights = RowWeights & { readonly feeds: () => TensorMap };
+
+export type SmallNetwork = {
+  /** Whether so many rows run one by one: each result then depends on its row alone, and joining requests gains nothing. */
+  runsByRow(rowCount: number): boolean;
+  /**
+   * @param rows values per input, [rowCount, ...]; zeros where one is undefined
+   * @param weights where a primary generates them
+   * @returns values per output, the caller's own
+   */
+  run(
+    rowCount: number,
+    rows: Readonly<Record<string, Float32Array | undefined>>,
+    weights?: SmallWeights,
+  ): Record<string, Float32Array>;
+};
+
+export type SmallNetworkOptions = {
+  /** The bytes of the session's ONNX file. */
+  readonly model: Uint8Array;
+  /** Used, not owned. */
+  readonly session: Session;
+  /** Inputs that a primary generates, in the order in which a block has them. */
+  readonly weightNames?: readonly string[];
+};
+
+/**
+ * Multiplications up to which rows run one by one. Measured: a run of ONNX Runtime costs 10 to 40 us however small; the row
+ * programs compute about 12,000 multiplications in a microsecond.
+ */
+const rowWorkMax = 2 ** 18;
+
+/** ONNX Runtime's tensors are kept for up to so many rows. */
+const keptRowCountMax = 64;
+
+export function createSmallNetwork({ model, session, weightNames = [] }: SmallNetworkOptions): SmallNetwork {
+  const byRow = openByRow(model, weightNames);
+  const rowCountMax = byRow === undefined ? 0 : Math.floor(rowWorkMax / Math.max(1, byRow.workPerRow));
+  const inputs = session.inputs.filter(({ name, dtype }) => dtype === 'float32' && !weightNames.includes(name));
+  const takesIndex = session.inputs.some(({ name }) => name === 'index');
+  const kept: ({ readonly feeds: TensorMap; readonly fetches: TensorMap } | undefined)[] = [];
+
+  const tensorsFor = (tensors: Session['inputs'], rowCount: number): TensorMap =>
+    Object.fromEntries(
+      tensors.map(({ name, shape }) => {
+        const sizes = [rowCount, ...(shape.slice(1) as number[])];
+        return [name, floatTensor(new Float32Array(sizes.reduce((product, size) => product * size, 1)), sizes)];
+      }),
+    );
+
+  function runTogether(
+    rowCount: number,
+    rows: Readonly<Record<string, Float32Array | undefined>>,
+    weights: SmallWeights | undefined,
+  ): Record<string, Float32Array> {
+    const isKept = rowCount <= keptRowCountMax;
+    const { feeds, fetches } = kept[rowCount] ?? {
+      feeds: tensorsFor(inputs, rowCount),
+      fetches: tensorsFor(session.outputs, rowCount),
+    };
+    if (isKept) kept[rowCount] = { feeds, fetches };
+    for (const { name } of inputs) {
+      const values = feeds[name]!.data as Float32Array;
+      const given = rows[name];
+      if (given === undefined) values.fill(0);
+      else values.set(given);
+    }
+    if (weights !== undefined) Object.assign(feeds, weights.feeds());
+    if (takesIndex) feeds.index = rowIndexTensor(weights?.index, rowCount);
+    session.run(feeds, fetches);
+    const results: Record<string, Float32Array> = {};
+    for (const { name } of session.outputs) {
+      const values = fetches[name]!.data as Float32Array;
+      results[name] = isKept ? values.slice() : values;
+    }
+    return results;
+  }
+
+  return {
+    runsByRow: (rowCount) => rowCount <= rowCountMax,
+    run: (rowCount, rows, weights) =>
+      byRow !== undefined && rowCount <= rowCountMax
+        ? byRow.run(rowCount, rows, weights)
+        : runTogether(rowCount, rows, weights),
+  };
+}
+
+function openByRow(model: Uint8Array, weightNames: readonly string[]): RowNetwork | undefined {
+  try {
+    return openRowNetwork(model, weightNames);
+  } catch (error) {
+    if (error instanceof NotByRow) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,250 @@
+/** Row programs: the kernels bit for bit, graphs against ONNX Runtime, rows that do not depend on each other, and graphs that are refused. */
+
+import { describe, expect, test } from 'vitest';
+import { hyperPolicyGraphs, plainCriticGraph, plainPolicyGraph } from '../../server/random-graphs.ts';
+import { type Builder, createBuilder, dense, fill } from '../../src/onnx/builder.ts';
+import { encode } from '../../src/onnx/encode.ts';
+import type { Value } from '../../src/onnx/graph.ts';
+import { add, mul, unary } from '../../src/onnx/ops/elementwise.ts';
+import { matMul } from '../../src/onnx/ops/matmul.ts';
+import { reduce } from '../../src/onnx/ops/reduce.ts';
+import { transpose } from '../../src/onnx/ops/shape.ts';
+import { firstAddress, instantiateRowKernels } from '../../src/onnx/rows/kernels.ts';
+import { NotByRow } from '../../src/onnx/rows/planning.ts';
+import { openRowNetwork } from '../../src/onnx/rows/row-network.ts';
+import { floatTensor, indexTensor, openSession, type TensorMap } from '../../src/onnx/session.ts';
+import { createSmallNetwork } from '../../src/onnx/small-network.ts';
+import { createRandom } from '../../src/spec/random.ts';
+
+const random = createRandom(11);
+const normals = (count: number): Float32Array => Float32Array.from({ length: count }, () => random.normal());
+
+const rows = 10_007;
+/** Graphs of one input x [B, 6]. */
+const graphOf = (build: (g: Builder, x: Value) => Value): Uint8Array => {
+  const g = createBuilder(new Map([[rows, 'B']]));
+  const x = g.input('x', 'float32', [rows, 6]);
+  return encode(g.finish('graph', [{ name: 'y', value: build(g, x) }]));
+};
+
+describe('kernels', () => {
+  function memoryWith(values: readonly Float32Array[]) {
+    const memory = new WebAssembly.Memory({ initial: 4, maximum: 4 });
+    const floats = new Float32Array(memory.buffer);
+    let at = firstAddress / 4;
+    const addresses = values.map((part) => {
+      floats.set(part, at);
+      at += part.length;
+      return (at - part.length) * 4;
+    });
+    const result = at * 4;
+    const read = (count: number) => floats.slice(result / 4, result / 4 + count);
+    return { kernels: instantiateRowKernels(memory), addresses, result, read };
+  }
+
+  // Widths and heights that leave every remainder of the vectors and of the groups of four rows.
+  test.each([
+    [1, 1],
+    [3, 5],
+    [4, 8],
+    [17, 256],
+    [18, 7],
+    [259, 6],
+  ])('a product of %i rows and %i columns has the bits of the plain sum', (inCount, outCount) => {
+    const [x, w, start] = [normals(inCount), normals(inCount * outCount), normals(outCount)];
+    const { kernels, addresses, result, read } = memoryWith([x, w, start]);
+    for (const withStart of [true, false]) {
+      kernels.product(addresses[0]!, addresses[1]!, withStart ? addresses[2]! : 0, result, inCount, outCount);
+      const expected = withStart ? start.slice() : new Float32Array(outCount);
+      for (let i = 0; i < inCount; i++) {
+        for (let o = 0; o < outCount; o++) {
+          expected[o] = expected[o]! + Math.fround(x[i]! * w[i * outCount + o]!);
+        }
+      }
+      expect(read(outCount)).toEqual(expected);
+    }
+  });
+
+  test('operators of two operands take a scalar on either side, at every remainder of the vectors', () => {
+    const [a, b] = [normals(7), normals(7)];
+    const { kernels, addresses, result, read } = memoryWith([a, b]);
+    const plain = [
+      (l: number, r: number) => l + r,
+      (l: number, r: number) => l - r,
+      (l: number, r: number) => l * r,
+      (l: number, r: number) => l / r,
+      Math.min,
+      Math.max,
+    ];
+    plain.forEach((operator, op) => {
+      for (const [left, right] of [
+        [4, 4],
+        [0, 4],
+        [4, 0],
+      ] as const) {
+        kernels.binary(op, addresses[0]!, left, addresses[1]!, right, result, 7);
+        const expected = a.map((_, i) => operator(a[left === 0 ? 0 : i]!, b[right === 0 ? 0 : i]!));
+        expect(read(7), `operator ${op}, steps ${left} and ${right}`).toEqual(expected);
+      }
+    });
+  });
+
+  test('operators of one operand are right to float32 rounding, far out too', () => {
+    const x = Float32Array.of(-40, -3, -0.5, -1e-4, 0, 1e-4, 0.5, 3, 40);
+    const { kernels, addresses, result, read } = memoryWith([x]);
+    const plain: ((value: number) => number)[] = [
+      (v) => -v,
+      Math.abs,
+      Math.sqrt,
+      Math.exp,
+      Math.log,
+      Math.tanh,
+      (v) => 1 / (1 + Math.exp(-v)),
+      (v) => Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v))),
+    ];
+    plain.forEach((operator, op) => {
+      kernels.unary(op, addresses[0]!, result, x.length);
+      read(x.length).forEach((value, i) => {
+        const expected = Math.fround(operator(x[i]!));
+        if (!Number.isFinite(expected)) expect(value).toBe(expected);
+        else
+          expect(Math.abs(value - expected), `operator ${op} of ${x[i]}`).toBeLessThanOrEqual(
+            2e-7 * Math.abs(expected),
+          );
+      });
+    });
+  });
+});
+
+describe('networks', () => {
+  const sizes = { observationSize: 17, actionSize: 6, contextSize: 2, hiddenSize: 64, trunkSizes: [32] };
+  const feedsOf = (columns: Record<string, Float32Array>, rowCount: number): TensorMap =>
+    Object.fromEntries(
+      Object.entries(columns).map(([name, values]) => [
+        name,
+        floatTensor(values, [rowCount, values.length / rowCount]),
+      ]),
+    );
+  const expectClose = (actual: Record<string, Float32Array>, expected: TensorMap) => {
+    expect(Object.keys(actual).sort()).toEqual(Object.keys(expected).sort());
+    for (const [name, { data }] of Object.entries(expected)) {
+      (data as Float32Array).forEach((value, i) => {
+        // The density near the ends of tanh loses digits: it is the logarithm of a small difference.
+        const tolerance = name === 'log_prob' ? 1e-4 : 2e-6;
+        expect(Math.abs(actual[name]![i]! - value), name).toBeLessThan(tolerance * (1 + Math.abs(value)));
+      });
+    }
+  };
+
+  test.each([
+    ['deterministic', 0],
+    ['stochastic', 0],
+    ['stochastic', 2],
+  ] as const)('a plain %s policy with a context of %i gives what ONNX Runtime gives', (kind, contextSize) => {
+    const { bytes } = plainPolicyGraph({ ...sizes, contextSize }, { seed: 3, stochastic: kind === 'stochastic' });
+    const columns = {
+      observation: normals(5 * 17),
+      ...(contextSize > 0 && { context: normals(5 * contextSize) }),
+      ...(kind === 'stochastic' && { noise: normals(5 * 6) }),
+    };
+    const session = openSession(bytes, { threadCount: 1 });
+    expectClose(openRowNetwork(bytes).run(5, columns), session.run(feedsOf(columns, 5)));
+    session.dispose();
+  });
+
+  test('a hyper policy takes the weights of each row, and a row has the same bits whatever is beside it', () => {
+    const { primary, dynamic } = hyperPolicyGraphs(sizes, { seed: 4, stochastic: true });
+    const names = primary.graph.outputs.map(({ name }) => name);
+    const generator = openSession(primary.bytes, { threadCount: 1 });
+    const weights = generator.run({ context: floatTensor(normals(3 * 2), [3, 2]) });
+    generator.dispose();
+    const entries = [0, 1, 2].map((k) => ({
+      block: Float32Array.from(
+        names.flatMap((name) => {
+          const { data, dims } = weights[name]!;
+          const size = data.length / dims[0]!;
+          return [...(data as Float32Array).subarray(k * size, (k + 1) * size)];
+        }),
+      ),
+    }));
+    const index = Int32Array.of(2, 0, 1, 2);
+    const columns = { observation: normals(4 * 17), noise: normals(4 * 6) };
+    const network = openRowNetwork(dynamic.bytes, names);
+    const together = network.run(4, columns, { entries, index });
+    const session = openSession(dynamic.bytes, { threadCount: 1 });
+    expectClose(together, session.run({ ...feedsOf(columns, 4), ...weights, index: indexTensor(index) }));
+    session.dispose();
+    index.forEach((context, row) => {
+      const alone = network.run(
+        1,
+        {
+          observation: columns.observation.subarray(row * 17, row * 17 + 17),
+          noise: columns.noise.subarray(row * 6, row * 6 + 6),
+        },
+        { entries: [entries[context]!], index: undefined },
+      );
+      expect(alone.action).toEqual(together.action!.slice(row * 6, row * 6 + 6));
+      expect(alone.log_prob).toEqual(together.log_prob!.slice(row, row + 1));
+    });
+    expect(() => network.run(1, columns, { entries: [{ block: new Float32Array(3) }], index: undefined })).toThrow(
+      /^row network: expected \d+ generated weights, got 3$/,
+    );
+  });
+
+  test('inputs that are left out are zeros, and say nothing of the run before', () => {
+    const { bytes } = plainPolicyGraph({ ...sizes, contextSize: 0 }, { seed: 5, stochastic: true });
+    const network = openRowNetwork(bytes);
+    const observation = normals(17);
+    const still = network.run(1, { observation });
+    expect(network.run(1, { observation, noise: normals(6) })).not.toEqual(still);
+    expect(network.run(1, { observation, noise: new Float32Array(6) })).toEqual(still);
+    expect(network.run(1, { observation })).toEqual(still);
+  });
+
+  test('a small network runs few rows by row and many with ONNX Runtime, to the same values', () => {
+    const { bytes } = plainPolicyGraph({ ...sizes, contextSize: 0 }, { seed: 6, stochastic: false });
+    const session = openSession(bytes, { threadCount: 1 });
+    const network = createSmallNetwork({ model: bytes, session });
+    // 17 x 64 + 64 x 64 + 64 x 6 = 5,568 multiplications a row; 2^18 / 5,568 = 47.08.
+    expect([network.runsByRow(47), network.runsByRow(48)]).toEqual([true, false]);
+    const observation = normals(48 * 17);
+    const many = network.run(48, { observation }).action!;
+    const few = network.run(47, { observation: observation.subarray(0, 47 * 17) }).action!;
+    few.forEach((value, i) => {
+      expect(value).toBeCloseTo(many[i]!, 5);
+    });
+    session.dispose();
+  });
+});
+
+describe('what cannot be computed by row', () => {
+  const weight = dense(normals(36), 'float32', [6, 6]);
+  test.each([
+    [
+      'a sum over the rows',
+      graphOf((g, x) => reduce(g, 'ReduceSum', x, { axes: [0], keepDims: true })),
+      'ReduceSum of [1, 6] over 0',
+    ],
+    [
+      'a transpose of the rows',
+      graphOf((g, x) => matMul(g, x, matMul(g, transpose(g, x, [1, 0]), x))),
+      'operator Transpose',
+    ],
+    ['an operator that it lacks', graphOf((g, x) => unary(g, 'Erf', x)), 'operator Erf'],
+    [
+      'a critic with its gradient',
+      plainCriticGraph({ observationSize: 6, actionSize: 2, contextSize: 0, hiddenSize: 8, trunkSizes: [] }, 1).bytes,
+      'operator Greater',
+    ],
+  ])('%s is refused', (_, bytes, reason) => {
+    expect(() => openRowNetwork(bytes)).toThrow(new NotByRow(reason));
+    const session = openSession(bytes, { threadCount: 1 });
+    expect(createSmallNetwork({ model: bytes, session }).runsByRow(1)).toBe(false);
+    session.dispose();
+  });
+
+  test('the same graph without it is taken', () => {
+    const bytes = graphOf((g, x) => add(g, matMul(g, x, weight), mul(g, x, fill(2, 'float32', []))));
+    expect(openRowNetwork(bytes).workPerRow).toBe(36);
+  });
+});
