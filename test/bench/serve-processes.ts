@@ -12,8 +12,6 @@ export type Child = { readonly port: number; stop(): Promise<void> };
 export type ServerChild = Child & {
   /** A number of its `/metrics`, by its name with labels as it stands there; 0 where there is none. */
   metric(sample: string): Promise<number>;
-  /** From the start of the process until it served, milliseconds. */
-  readonly startMs: number;
 };
 
 const stopChild = async (child: ChildProcess): Promise<void> => {
@@ -54,7 +52,6 @@ export async function startServerProcess(
   args: readonly string[] = [],
   profileDirectory?: string | undefined,
 ): Promise<ServerChild> {
-  const begin = performance.now();
   const profiling = profileDirectory === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profileDirectory];
   const main = compiled('../../clients/cli/main.js');
   const child = await startChild(
@@ -69,7 +66,6 @@ export async function startServerProcess(
   const url = `http://127.0.0.1:${child.metricsPort}/metrics`;
   return {
     ...child,
-    startMs: performance.now() - begin,
     metric: async (sample) => sampleOf(await (await fetch(url)).text(), sample),
   };
 }

@@ -49,8 +49,11 @@ export type SetupOptions = {
   readonly profileDirectory?: string | undefined;
 };
 
+/** @param warmMs from the start of the server's process until everything was warm: what a profile leaves out */
+export type Results = { readonly figures: Figures; readonly warmMs: number };
+
 /** Sets up, runs the work, and frees everything. */
-export async function withServer(options: SetupOptions, work: (bench: ServeBench) => Promise<void>): Promise<Figures> {
+export async function withServer(options: SetupOptions, work: (bench: ServeBench) => Promise<void>): Promise<Results> {
   const stops: (() => Promise<void> | void)[] = [];
   const onEnd = (stop: () => Promise<void> | void) => void stops.push(stop);
   const figures: Figures = {};
@@ -58,8 +61,10 @@ export async function withServer(options: SetupOptions, work: (bench: ServeBench
     const store = await mkdtemp(join(tmpdir(), 'hyperpolicy-bench-'));
     onEnd(() => rm(store, { recursive: true, force: true }));
     for (const model of options.models) await publish(store, model);
+    const startedAtMs = performance.now();
     const server = await startServerProcess(store, [], options.profileDirectory);
     onEnd(server.stop);
+    let warmMs = performance.now() - startedAtMs;
     const client = rawClient(server.port);
     onEnd(client.close);
     const packageDirectory = async (model: ModelName) => {
@@ -75,14 +80,19 @@ export async function withServer(options: SetupOptions, work: (bench: ServeBench
       client,
       onEnd,
       echo(model) {
-        const known = echoes.get(model) ?? startEcho(model, { client, figures, onEnd });
-        echoes.set(model, known);
-        return known;
+        const known = echoes.get(model);
+        if (known !== undefined) return known;
+        const isFirst = echoes.size === 0;
+        const started = startEcho(model, { client, figures, onEnd }).finally(() => {
+          if (isFirst) warmMs = performance.now() - startedAtMs;
+        });
+        echoes.set(model, started);
+        return started;
       },
       packageDirectory,
       graph: async (model, file) => readFile(join(await packageDirectory(model), file)),
     });
-    return figures;
+    return { figures, warmMs };
   } finally {
     for (const stop of stops.reverse()) await stop();
   }

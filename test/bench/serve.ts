@@ -67,14 +67,12 @@ export async function run({ json, only, rounds = 15, peers: python, profile }: B
     return missing === undefined;
   });
   const models = [...new Set(chosen.flatMap((section) => section.models))];
-  let startMs = 0;
-  const figures = await withServer({ rounds, models, profileDirectory: profile }, async (bench) => {
-    startMs = bench.server.startMs;
+  const { figures, warmMs } = await withServer({ rounds, models, profileDirectory: profile }, async (bench) => {
     for (const { name, run: measure } of chosen) {
       console.error(name);
       await measure(bench);
     }
   });
   report({ rounds, ...figures }, json, serveTargets);
-  if (profile !== undefined) await printProfiles(profile, startMs);
+  if (profile !== undefined) await printProfiles(profile, warmMs);
 }
