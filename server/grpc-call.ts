@@ -1,7 +1,7 @@
 /** What every kind of gRPC method shares: its definition, its decoding, its deadline, and errors as statuses. */
 
 import { randomBytes } from 'node:crypto';
-import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf';
+import type { DescMethod } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { invalidArgument, resourceExhausted } from '../src/spec/errors.ts';
@@ -89,13 +89,18 @@ export function callAt(receivedAtMs: number, deadlineMs: number, { caller, obser
   };
 }
 
-export function decode<I extends DescMessage>(method: string, schema: I, bytes: Buffer): MessageShape<I> {
+/** @throws HyperpolicyError invalid_argument where the bytes are not a request of the method */
+export function decodeRequest<Request>(
+  { name, input }: Pick<DescMethod, 'name' | 'input'>,
+  decode: (bytes: Buffer) => Request,
+  bytes: Buffer,
+): Request {
   try {
-    return fromBinary(schema, bytes, { readUnknownFields: false });
+    return decode(bytes);
   } catch (cause) {
     throw invalidArgument({
-      where: method,
-      expected: `a ${schema.typeName} message`,
+      where: name,
+      expected: `a ${input.typeName} message`,
       actual: `${bytes.length} bytes that do not parse as one`,
       cause,
     });

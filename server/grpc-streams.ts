@@ -1,21 +1,20 @@
 /** Streaming methods over grpc-js: backpressure, ends and cancellations. */
 
-import {
-  create,
-  type DescMessage,
-  type DescMethodBiDiStreaming,
-  type DescMethodServerStreaming,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
+import type {
+  DescMessage,
+  DescMethodBiDiStreaming,
+  DescMethodServerStreaming,
+  MessageInitShape,
+  MessageShape,
 } from '@bufbuild/protobuf';
 import type grpc from '@grpc/grpc-js';
+import { type Codec, descriptorCodec } from './codec.ts';
 import {
   callAt,
   callerOf,
   createCall,
   deadlineOf,
-  decode,
+  decodeRequest,
   definitionOf,
   describeError,
   type GrpcMethod,
@@ -38,7 +37,8 @@ export function serverStreamMethod<I extends DescMessage, O extends DescMessage>
   start: StreamStarter<MessageShape<I>, MessageInitShape<O>>,
   { metrics, log, access }: Pick<MethodDeps, 'metrics' | 'log' | 'access'>,
 ): GrpcMethod {
-  const { parent, name, input, output } = method;
+  const { parent, name } = method;
+  const codec = descriptorCodec(method);
   const counts = metrics.method({ type: 'server_stream', service: parent.typeName, method: name });
 
   function answer(call: grpc.ServerWritableStream<Buffer, Uint8Array>): void {
@@ -48,10 +48,10 @@ export function serverStreamMethod<I extends DescMessage, O extends DescMessage>
     const handled = (status: 'OK' | 'CANCELLED') => counts.handled(status, (performance.now() - receivedAtMs) / 1000);
     try {
       callerOf(access, name, call);
-      const stop = start(decode(name, input, call.request), {
+      const stop = start(decodeRequest(method, codec.decode, call.request), {
         send(response) {
           counts.sent();
-          call.write(toBinary(output, create(output, response)));
+          call.write(codec.encode(response));
         },
         end() {
           handled('OK');
@@ -88,8 +88,9 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
     observer,
     openStreams,
   }: Pick<MethodDeps, 'metrics' | 'log' | 'access' | 'observer'> & { readonly openStreams: OpenStreams },
+  codec: Codec<I, O> = descriptorCodec(method),
 ): GrpcMethod {
-  const { parent, name, input, output } = method;
+  const { parent, name } = method;
   const counts = metrics.method({ type: 'bidi_stream', service: parent.typeName, method: name });
   const observe = observer?.method(parent.typeName, name);
 
@@ -118,7 +119,7 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
         if (ended) return;
         counts.sent();
         const startMs = performance.now();
-        const bytes = toBinary(output, create(output, response));
+        const bytes = codec.encode(response);
         counts.encoded((performance.now() - startMs) / 1000);
         // A client that does not read its answers is not read from.
         if (!stream.write(bytes)) {
@@ -160,7 +161,7 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
       const call = callAt(receivedAtMs, deadlineMs, { caller, observation });
       let request: MessageShape<I>;
       try {
-        request = decode(name, input, bytes);
+        request = decodeRequest(method, codec.decode, bytes);
       } catch (error) {
         const { code, details, metadata, status } = describeError(error, name, call, log);
         observation?.end(status, call);

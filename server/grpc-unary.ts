@@ -5,20 +5,14 @@
  * receipt is known before anything is decoded.
  */
 
-import {
-  create,
-  type DescMessage,
-  type DescMethodUnary,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
-} from '@bufbuild/protobuf';
+import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type grpc from '@grpc/grpc-js';
 import { resourceExhausted } from '../src/spec/errors.ts';
+import { type Codec, descriptorCodec } from './codec.ts';
 import {
   callerOf,
   createCall,
-  decode,
+  decodeRequest,
   definitionOf,
   type GrpcMethod,
   headersOf,
@@ -33,8 +27,9 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   handler: UnaryHandler<MessageShape<I>, MessageInitShape<O>>,
   { config, metrics, log, gate, access, observer }: MethodDeps,
+  codec: Codec<I, O> = descriptorCodec(method),
 ): GrpcMethod {
-  const { parent, name, input, output } = method;
+  const { parent, name } = method;
   const counts = metrics.method({ type: 'unary', service: parent.typeName, method: name });
   const observe = observer?.method(parent.typeName, name);
 
@@ -47,7 +42,7 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
     let context: Call | undefined;
     const succeed = (response: MessageInitShape<O>) => {
       const startMs = performance.now();
-      const bytes = toBinary(output, create(output, response));
+      const bytes = codec.encode(response);
       const endMs = performance.now();
       counts.encoded((endMs - startMs) / 1000);
       observation?.stage('encode', startMs, endMs);
@@ -72,7 +67,7 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
     try {
       if (gate.count > config.requestCountMax) throw tooManyRequests(name, config.requestCountMax);
       context = createCall(call, receivedAtMs, { caller: callerOf(access, name, call), observation });
-      const response = handler(decode(name, input, call.request), context);
+      const response = handler(decodeRequest(method, codec.decode, call.request), context);
       if (response instanceof Promise) response.then(succeed).catch(fail);
       else succeed(response);
     } catch (error) {

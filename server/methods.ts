@@ -7,6 +7,7 @@ import { AdminService } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { GRPCInferenceService, type ModelInferRequest } from '../src/gen/inference/grpc_predict_v2_pb.ts';
 import { openAccess } from './access.ts';
+import { actCodec, actStreamCodec } from './act-codec.ts';
 import { createActStreamHandler } from './act-stream.ts';
 import type { Admin, ModelStatusInit } from './admin.ts';
 import { describeStatus, type GrpcMethod, type MethodDeps } from './grpc-call.ts';
@@ -45,8 +46,13 @@ function policyMethods({ models, handlers, deps, openStreams }: MethodSources): 
   const describe = (error: unknown, call: Call) => describeStatus(error, 'ActStream', call, log);
   const { answer } = handlers;
   return [
-    unaryMethod(act, handlers.act, deps),
-    bidiStreamMethod(actStream, createActStreamHandler({ models, config, answer, describe }), { ...deps, openStreams }),
+    unaryMethod(act, handlers.act, deps, actCodec),
+    bidiStreamMethod(
+      actStream,
+      createActStreamHandler({ models, config, answer, describe }),
+      { ...deps, openStreams },
+      actStreamCodec,
+    ),
     unaryMethod(qGrad, handlers.qGrad, deps),
     unaryMethod(prepare, handlers.prepare, deps),
     unaryMethod(listModels, handlers.listModels, deps),
