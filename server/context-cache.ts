@@ -71,6 +71,8 @@ export function createContextCache({
   const counts: CacheCounts = { hitCount: 0, missCount: 0, evictionCount: 0 };
   let bytes = 0;
   let pinnedBytes = 0;
+  /** Used last, so in its place already. */
+  let newest: string | undefined;
 
   function drop(key: string, entry: Entry): void {
     entries.delete(key);
@@ -93,6 +95,7 @@ export function createContextCache({
       const former = entries.get(key);
       if (former !== undefined) drop(key, former);
       entries.set(key, { weights: own, expiresAtMs });
+      newest = key;
       bytes += own.bytes;
     });
     evict();
@@ -105,8 +108,11 @@ export function createContextCache({
       drop(key, entry);
       return undefined;
     }
-    entries.delete(key);
-    entries.set(key, entry);
+    if (key !== newest) {
+      entries.delete(key);
+      entries.set(key, entry);
+      newest = key;
+    }
     return entry.weights;
   }
 

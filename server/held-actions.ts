@@ -10,7 +10,7 @@ export type HeldAction = {
 export type HeldActions = {
   /** The last action for as many rows. */
   get(model: string, clientId: string, rowCount: number): HeldAction | undefined;
-  /** @param action not changed after */
+  /** Keeps a copy. */
   put(model: string, clientId: string, held: HeldAction): void;
 };
 
@@ -26,11 +26,11 @@ export function createHeldActions({ countMax }: { readonly countMax: number }): 
       const found = held.get(keyOf(model, clientId));
       return found?.rowCount === rowCount ? found : undefined;
     },
-    put(model, clientId, action) {
-      if (action.rowCount > heldRowCountMax) return;
+    put(model, clientId, last) {
+      if (last.rowCount > heldRowCountMax) return;
       const key = keyOf(model, clientId);
       held.delete(key);
-      held.set(key, action);
+      held.set(key, { ...last, action: last.action.slice() });
       if (held.size <= countMax) return;
       for (const oldest of held.keys()) {
         held.delete(oldest);

@@ -1,6 +1,7 @@
 /** Tensors of messages to checked arrays and back. Everything that a client can get wrong in a tensor is refused here. */
 
 import type { Tensor } from '../src/gen/hyperpolicy/v1/tensor_pb.ts';
+import { smallArray } from '../src/onnx/small-arrays.ts';
 import { invalidArgument } from '../src/spec/errors.ts';
 
 /** B rows of `columnCount` float32 values, row-major; finite, and -0 is 0. */
@@ -38,9 +39,8 @@ export function decodeRows(tensor: Tensor | undefined, { where, columnCount, row
   if (data.length !== valueCount * 4) {
     throw refuse(`${valueCount * 4} bytes of float32 for shape [${listed(shape)}]`, `${data.length}`);
   }
-  const bytes = new Uint8Array(valueCount * 4);
-  bytes.set(data);
-  const values = new Float32Array(bytes.buffer);
+  const values = smallArray(valueCount);
+  new Uint8Array(values.buffer, values.byteOffset, values.byteLength).set(data);
   for (let i = 0; i < valueCount; i++) {
     const value = values[i]!;
     if (value - value !== 0) {

@@ -4,6 +4,7 @@
  * alone, to the last bit: not on the rows beside it, nor on how requests were joined.
  */
 
+import { smallArray } from '../small-arrays.ts';
 import { instantiateRowKernels } from './kernels.ts';
 import { planRows } from './plan.ts';
 
@@ -59,7 +60,7 @@ export function openRowNetwork(model: Uint8Array, weightNames: readonly string[]
     workPerRow,
     run(rowCount, rows, generated) {
       const results: Record<string, Float32Array> = {};
-      for (const { name, size } of outputs) results[name] = new Float32Array(rowCount * size);
+      for (const { name, size } of outputs) results[name] = smallArray(rowCount * size);
       for (let row = 0; row < rowCount; row++) {
         if (generated !== undefined) hold(generated.entries[generated.index?.[row] ?? 0]!.block);
         for (const { name, address, size } of inputs) {

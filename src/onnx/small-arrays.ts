@@ -1,0 +1,24 @@
+/**
+ * Float32 arrays of a few values, cut from larger pieces of memory: an array of its own costs more to make than a small network to
+ * run. A piece is freed when none of its arrays is left, so what is kept for long should be a copy.
+ */
+
+const pieceBytes = 65_536;
+/** Larger arrays are made by themselves. */
+const smallBytesMax = 2048;
+
+let piece = new ArrayBuffer(pieceBytes);
+let used = 0;
+
+/** `count` values, not zeroed. */
+export function smallArray(count: number): Float32Array<ArrayBuffer> {
+  const bytes = count * 4;
+  if (bytes > smallBytesMax) return new Float32Array(count);
+  if (used + bytes > pieceBytes) {
+    piece = new ArrayBuffer(pieceBytes);
+    used = 0;
+  }
+  const array = new Float32Array(piece, used, count);
+  used += bytes;
+  return array;
+}
