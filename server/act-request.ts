@@ -1,13 +1,15 @@
 /** What an Act request asks for, checked: which policy, rows, contexts and noise, until when, and what instead. */
 
-import { randomInt } from 'node:crypto';
 import type { ActRequest } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { failedPrecondition, invalidArgument, notFound } from '../src/spec/errors.ts';
+import { failedPrecondition, invalidArgument } from '../src/spec/errors.ts';
 import { normalRow } from '../src/spec/random.ts';
 import type { ServerConfig } from './config.ts';
+import { type ContextHandles, weightsOf } from './context-handles.ts';
 import { type Due, dueOf } from './due-time.ts';
 import { type FallbackName, fallbackOf } from './fallback.ts';
-import { checkClientId, checkFingerprint } from './request-checks.ts';
+import type { GeneratedWeights } from './generated-weights.ts';
+import type { HeldContext } from './handle-store.ts';
+import { checkClientId, checkFingerprint, seedOf } from './request-checks.ts';
 import type { Call } from './rpc.ts';
 import type { ServedPolicy } from './served-policy.ts';
 import type { ServedVersion } from './served-version.ts';
@@ -19,8 +21,10 @@ export type Draw = { readonly seed: number | undefined; readonly noise: Float32A
 export type ActPlan = {
   readonly policy: ServedPolicy;
   readonly observation: Rows;
-  /** One row or as many as there are observations; undefined where the model has none. */
-  readonly contexts: Rows | undefined;
+  /** One row or as many as there are observations; undefined where the model has none, or there are weights. */
+  readonly contexts?: Rows | undefined;
+  /** For all rows: those of a handle. */
+  readonly weights?: GeneratedWeights | undefined;
   readonly draw: Draw;
   readonly due: Due | undefined;
   readonly fallback: FallbackName;
@@ -31,8 +35,9 @@ export function readActRequest(
   served: ServedVersion,
   request: ActRequest,
   call: Call,
-  { rowCountMax, deadlineMarginMs }: Pick<ServerConfig, 'rowCountMax' | 'deadlineMarginMs'>,
+  { config, handles }: { readonly config: ServerConfig; readonly handles: ContextHandles },
 ): ActPlan {
+  const { rowCountMax, deadlineMarginMs } = config;
   const policy = policyFor(served, request);
   const observation = decodeRows(request.observation, {
     where: 'Act observation',
@@ -41,10 +46,14 @@ export function readActRequest(
     model: served.model,
   });
   const { rowCount } = observation;
-  const contexts = contextRows(served, request, { rowCount, rowCountMax });
+  const { contextSource } = request;
+  const context =
+    contextSource.case === 'contextHandle'
+      ? heldContext(handles.find('Act', served, contextSource.value, call))
+      : { contexts: contextRows(served, request, { rowCount, rowCountMax }) };
   const draw = drawNoise(request, rowCount, served.actionSize);
   const due = dueOf(call, request.budgetUs, deadlineMarginMs);
-  return { policy, observation, contexts, draw, due, fallback: fallbackOf(request, due !== undefined) };
+  return { policy, observation, ...context, draw, due, fallback: fallbackOf(request, due !== undefined) };
 }
 
 /** The policy that a request may use as it asks. */
@@ -70,6 +79,9 @@ function policyFor(served: ServedVersion, request: ActRequest): ServedPolicy {
   return policy;
 }
 
+const heldContext = (state: HeldContext['state']): Pick<ActPlan, 'contexts' | 'weights'> =>
+  state.kind === 'weights' ? { weights: weightsOf(state) } : { contexts: { values: state.context, rowCount: 1 } };
+
 /** The contexts of a request: one row, or as many as there are observations; undefined where the model has none. */
 function contextRows(
   served: ServedVersion,
@@ -77,18 +89,11 @@ function contextRows(
   { rowCount, rowCountMax }: { readonly rowCount: number; readonly rowCountMax: number },
 ): Rows | undefined {
   const { model, contextSize } = served;
-  if (contextSource.case === 'contextHandle') {
-    throw notFound({
-      where: 'Act context_handle',
-      expected: 'a handle that this server holds',
-      actual: 'an unknown or expired one',
-    });
-  }
   if (contextSize === 0) {
     if (contextSource.case === undefined) return undefined;
     throw invalidArgument({ where: 'Act context', expected: `none: model "${model}" takes no context`, actual: 'one' });
   }
-  const rows = decodeRows(contextSource.value, {
+  const rows = decodeRows(contextSource.case === 'context' ? contextSource.value : undefined, {
     where: 'Act context',
     columnCount: contextSize,
     rowCountMax,
@@ -112,10 +117,7 @@ function drawNoise({ sample, seed }: ActRequest, rowCount: number, actionSize: n
       remedy: 'Set sample',
     });
   }
-  if (seed !== undefined && seed > BigInt(Number.MAX_SAFE_INTEGER)) {
-    throw invalidArgument({ where: 'Act seed', expected: 'an integer in [0, 2^53)', actual: `${seed}` });
-  }
-  const used = seed === undefined ? randomInt(2 ** 48 - 1) : Number(seed);
+  const used = seedOf('Act', seed);
   const noise = new Float32Array(rowCount * actionSize);
   for (let row = 0; row < rowCount; row++) normalRow(used, row, actionSize, noise, row * actionSize);
   return { seed: used, noise };

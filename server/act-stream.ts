@@ -12,7 +12,7 @@ import type {
 import { invalidArgument, unavailable } from '../src/spec/errors.ts';
 import type { ActAnswerer, ActResponseInit } from './act.ts';
 import type { ServerConfig } from './config.ts';
-import type { ModelStore } from './model-store.ts';
+import type { ContextHandles } from './context-handles.ts';
 import type { Call, ResponseSink, StreamHandler, StreamSession } from './rpc.ts';
 import type { ServedVersion } from './served-version.ts';
 import type { Status } from './status.ts';
@@ -20,7 +20,7 @@ import type { Status } from './status.ts';
 export type ActStreamResponseInit = MessageInitShape<typeof ActStreamResponseSchema>;
 
 export type ActStreamDeps = {
-  readonly models: ModelStore;
+  readonly handles: ContextHandles;
   readonly config: ServerConfig;
   readonly answer: ActAnswerer;
   /** What a client is told of an error; also logs a fault. */
@@ -36,7 +36,7 @@ type Opening = {
   readonly first: ActRequest;
   readonly newestWins: boolean;
   /** The version for a request that comes now. */
-  readonly version: () => ServedVersion;
+  readonly version: (received: Received) => ServedVersion;
   readonly release: () => void;
 };
 
@@ -79,7 +79,7 @@ function openSession(deps: ActStreamDeps, sink: ResponseSink<ActStreamResponseIn
     try {
       const { first, version } = opening!;
       refuseChange(first, received.request);
-      response = answer(version(), received.request, received.call);
+      response = answer(version(received), received.request, received.call);
     } catch (error) {
       settle(undefined, refusal(error, received));
       return;
@@ -135,7 +135,7 @@ function openSession(deps: ActStreamDeps, sink: ResponseSink<ActStreamResponseIn
       }
       if (opening === undefined) {
         try {
-          opening = open(deps.models, act, { follow, newestWins, call });
+          opening = open(deps.handles, act, { follow, newestWins, call });
         } catch (error) {
           ending = { error };
           return endWhenDone();
@@ -173,15 +173,21 @@ function answered(value: ActResponseInit, { call }: Received): ActStreamResponse
 
 /** @throws HyperpolicyError where the first request's model cannot be served */
 function open(
-  models: ModelStore,
+  handles: ContextHandles,
   first: ActRequest,
   { follow, newestWins, call }: { readonly follow: boolean; readonly newestWins: boolean; readonly call: Call },
 ): Opening {
-  const served = models.resolve('ActStream', first, call);
-  if (follow) return { first, newestWins, version: () => models.resolve('ActStream', first, call), release: () => {} };
+  const served = handles.resolve('ActStream', first, call);
+  if (follow) return { first, newestWins, version: follower(handles, first), release: () => {} };
   served.hold();
   return { first, newestWins, version: () => served, release: served.release };
 }
+
+/** What a stream that follows is answered by: the newest version, and for a handle its own. */
+const follower =
+  (handles: ContextHandles, { model, selection, clientId }: ActRequest): Opening['version'] =>
+  ({ request: { contextSource }, call }) =>
+    handles.resolve('ActStream', { model, selection, clientId, contextSource }, call);
 
 /** @throws HyperpolicyError invalid_argument where a later request asks for something else than the first */
 function refuseChange(first: ActRequest, request: ActRequest): void {

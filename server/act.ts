@@ -2,8 +2,8 @@
  * Act: observations [B, O] to actions [B, A], float32, environment units.
  *
  * Errors: NOT_FOUND model, version, label or handle; INVALID_ARGUMENT a tensor; FAILED_PRECONDITION fingerprint, no policy,
- * sampling a deterministic policy; DEADLINE_EXCEEDED without an answer in time, where no fallback was asked for;
- * RESOURCE_EXHAUSTED queue full, likewise. Codes and metrics are applied in the grpc files.
+ * sampling a deterministic policy, a handle of another version; DEADLINE_EXCEEDED without an answer in time, where no fallback was
+ * asked for; RESOURCE_EXHAUSTED queue full, likewise. Codes and metrics are applied in the grpc files.
  */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
@@ -11,6 +11,7 @@ import { type ActRequest, type ActResponseSchema, Fallback } from '../src/gen/hy
 import { HyperpolicyError } from '../src/spec/errors.ts';
 import { type ActPlan, type Draw, readActRequest } from './act-request.ts';
 import type { ServerConfig } from './config.ts';
+import type { ContextHandles } from './context-handles.ts';
 import { answerByDue, type Due, isOver, lateError } from './due-time.ts';
 import { type FallbackReason, fallbackAnswer } from './fallback.ts';
 import type { HeldActions } from './held-actions.ts';
@@ -25,6 +26,7 @@ export type ActResponseInit = MessageInitShape<typeof ActResponseSchema>;
 
 export type ActDeps = {
   readonly config: ServerConfig;
+  readonly handles: ContextHandles;
   readonly held: HeldActions;
   /** Smoothed lateness of the event loop, microseconds. */
   readonly eventLoopDelayUs: () => number;
@@ -51,7 +53,7 @@ type Task = {
 /** A generation that nobody waits for any more still serves the next request: so long it may wait for its turn. */
 const abandonedGenerationMs = 1000;
 
-export function createActAnswerer({ config, held, work, eventLoopDelayUs, onFallback }: ActDeps): ActAnswerer {
+export function createActAnswerer({ config, handles, held, work, eventLoopDelayUs, onFallback }: ActDeps): ActAnswerer {
   /** The stand-in, or the error where none was asked for. */
   function late({ served, request, plan, timer }: Task, due: Due, computed: string): ActResponseInit {
     if (plan.fallback === 'error') throw lateError('Act', due, computed);
@@ -100,6 +102,7 @@ export function createActAnswerer({ config, held, work, eventLoopDelayUs, onFall
         ? whenHeld(served, async () => respond(task, await outputs))
         : respond(task, outputs);
     };
+    if (plan.weights !== undefined) return finish({ weights: { entries: [plan.weights] } });
     if (contexts === undefined) return finish({});
     if (policy.weights === undefined) {
       return finish({ context: contexts.rowCount === 1 ? repeatRow(contexts.values, rowCount) : contexts.values });
@@ -117,7 +120,7 @@ export function createActAnswerer({ config, held, work, eventLoopDelayUs, onFall
   }
 
   return (served, request, call) => {
-    const plan = readActRequest(served, request, call, config);
+    const plan = readActRequest(served, request, call, { config, handles });
     work.rows(plan.observation.rowCount);
     call.observation?.served(served, plan.observation.rowCount);
     const task: Task = { served, request, call, plan, timer: createTimer(call, { eventLoopDelayUs, work }) };

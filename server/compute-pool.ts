@@ -1,5 +1,5 @@
 /**
- * Where heavy graphs run: primaries and plain critics. Each graph has a queue; whenever the executor can take a run it gets a batch of
+ * Where heavy graphs run: primaries, plain critics, encoders and inner steps. Each graph has a queue; whenever the executor can take a run it gets a batch of
  * the most urgent graph that has one. What waits while a run is under way goes into the next one together. Small dynamic networks and
  * policies do not come here: they run where the request is.
  */
@@ -7,8 +7,8 @@
 import type { TensorMap } from '../src/onnx/session.ts';
 import { type BatchQueue, createBatchQueue, type Job } from './batcher.ts';
 
-/** Lower runs first. */
-export type Priority = 'act' | 'q-grad';
+/** The first of `urgency` runs first. */
+export type Priority = 'act' | 'adapt' | 'q-grad';
 
 /** A heavy graph that is ready to run. */
 export type HeavyGraph = {
@@ -24,7 +24,12 @@ export type HeavyGraph = {
   dispose(): void;
 };
 
-export type OpenGraphOptions = { readonly name: string; readonly priority: Priority };
+export type OpenGraphOptions = {
+  readonly name: string;
+  readonly priority: Priority;
+  /** Whether jobs may share a run, as rows below each other; they may unless told otherwise. */
+  readonly joins?: boolean;
+};
 
 /** Runs loaded graphs, one at a time. */
 export type Executor = {
@@ -62,7 +67,7 @@ type Entry = {
   readonly priority: Priority;
 };
 
-const urgency: readonly Priority[] = ['act', 'q-grad'];
+const urgency: readonly Priority[] = ['act', 'adapt', 'q-grad'];
 
 export function createComputePool(options: ComputePoolOptions): ComputePool {
   const { executor, batchRowCountMax, queueRowCountMax, onRun, onWait } = options;
@@ -119,10 +124,10 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
   }
 
   return {
-    async open(model, { name, priority }) {
+    async open(model, { name, priority, joins = true }) {
       const graph = await executor.open(model, name);
       const entry: Entry = {
-        queue: createBatchQueue({ name, batchRowCountMax, queueRowCountMax }),
+        queue: createBatchQueue({ name, batchRowCountMax: joins ? batchRowCountMax : 1, queueRowCountMax }),
         graph,
         name,
         priority,

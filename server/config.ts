@@ -69,6 +69,15 @@ const serverConfigSchema = z.strictObject({
   criticCacheBytesMax: bytes.default(256 * mebibyte),
   /** How long generated weights are used after they were made; 0 is for ever. */
   contextTimeToLiveMs: milliseconds.default(0),
+  /** How long a context handle is kept without use. */
+  handleTimeToLiveMs: count.default(600_000),
+  /** Contexts held for clients, and their bytes on the disk. */
+  handleCountMax: count.default(10_000),
+  handleSpoolBytesMax: count.default(256 * mebibyte),
+  /** Those used lately, in memory. */
+  handleCacheBytesMax: bytes.default(64 * mebibyte),
+  /** Where the private directory for them is made; null is the system's temporary directory. */
+  handleDirectory: z.string().min(1).nullable().default(null),
   /** Steps of one ascent. */
   ascentStepCountMax: count.default(1000),
   /** Clients whose last action is kept for the `hold` fallback. */

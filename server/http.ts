@@ -30,7 +30,7 @@ export type HttpListener = {
 /** @throws HyperpolicyError failed_precondition where the port cannot be had */
 export async function listenHttp(handlers: PolicyHandlers, port: number, deps: MethodDeps): Promise<HttpListener> {
   const { config } = deps;
-  const { act, qGrad, prepare, listModels, getModel } = PolicyService.method;
+  const { act, qGrad, adapt, prepare, listModels, getModel } = PolicyService.method;
   const adapter = connectNodeAdapter({
     connect: true,
     grpc: false,
@@ -39,11 +39,12 @@ export async function listenHttp(handlers: PolicyHandlers, port: number, deps: M
     writeMaxBytes: config.messageBytesMax,
     routes(router) {
       router.service(PolicyService, {
-        act: adapt(act, handlers.act, deps),
-        qGrad: adapt(qGrad, handlers.qGrad, deps),
-        prepare: adapt(prepare, handlers.prepare, deps),
-        listModels: adapt(listModels, handlers.listModels, deps),
-        getModel: adapt(getModel, handlers.getModel, deps),
+        act: bounded(act, handlers.act, deps),
+        qGrad: bounded(qGrad, handlers.qGrad, deps),
+        adapt: bounded(adapt, handlers.adapt, deps),
+        prepare: bounded(prepare, handlers.prepare, deps),
+        listModels: bounded(listModels, handlers.listModels, deps),
+        getModel: bounded(getModel, handlers.getModel, deps),
       });
     },
   });
@@ -71,7 +72,7 @@ export async function listenHttp(handlers: PolicyHandlers, port: number, deps: M
 }
 
 /** A handler as the library takes it: with the bounds, access, counts and errors of a call. */
-function adapt<I extends DescMessage, O extends DescMessage>(
+function bounded<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   handler: UnaryHandler<MessageShape<I>, MessageInitShape<O>>,
   { config, metrics, log, gate, access, observer }: MethodDeps,

@@ -19,6 +19,7 @@ import { createMetrics } from './metrics.ts';
 import { listenMetrics } from './metrics-http.ts';
 import { type ModelStore, openModelStore } from './model-store.ts';
 import { createObserver } from './observation.ts';
+import { type OpenHandles, openHandles, type SharedSpool } from './open-handles.ts';
 import { createPolicyHandlers } from './policy-handlers.ts';
 import { openTokens } from './tokens.ts';
 import { openTracing } from './tracing.ts';
@@ -42,9 +43,10 @@ export type RunningServer = {
 /**
  * Starts a server in this process.
  * @param log by default JSON lines on standard output
+ * @param spool of context handles, where several processes share one; else this process makes its own
  * @throws HyperpolicyError: a setting that is wrong; a port that cannot be had
  */
-export async function startServer(settings: ServerSettings, log?: Logger): Promise<RunningServer> {
+export async function startServer(settings: ServerSettings, log?: Logger, spool?: SharedSpool): Promise<RunningServer> {
   const config = parseServerConfig(settings);
   const logger = log ?? pino({ level: config.logLevel });
   const { traceEndpoint } = config;
@@ -68,11 +70,13 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
   const openStreams: OpenStreams = new Set();
   let models: ModelStore | undefined;
   let pool: ComputePool | undefined;
+  let handles: OpenHandles | undefined;
   const metrics = createMetrics({
     caches: { policy: contextCache, critic: criticCache },
     eventLoopDelayUs: delay.meanUs,
     requestCount: () => gate.count,
     queueRowCount: () => pool?.queueRowCount ?? 0,
+    handles: () => handles?.store,
     versions: () => models?.list().flatMap(({ versions }) => versions) ?? [],
   });
   const health = createHealth([PolicyService.typeName, GRPCInferenceService.typeName]);
@@ -107,6 +111,8 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
     onWait: metrics.queued,
   });
   try {
+    handles = openHandles(config, spool);
+    const handleStore = handles.store;
     models = await openModelStore({
       config,
       networks: { pool, inline, expectsMore: () => gate.count > 1 || openStreams.size > 0, contextCache, criticCache },
@@ -121,7 +127,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
       tracer: tracing?.tracer,
     });
     const deps = { config, metrics, log: logger, gate, access, observer };
-    const handlers = createPolicyHandlers({ models, config, metrics, eventLoopDelayUs: delay.meanUs });
+    const handlers = createPolicyHandlers({ models, handleStore, config, metrics, eventLoopDelayUs: delay.meanUs });
     const sources = { models, handlers, health, deps, openStreams };
     const unknown = metrics.method({ type: 'other', service: 'other', method: 'other' });
     const listener = await listenGrpc(servingMethods(sources), config, { port: config.port, setting: 'port', unknown });
@@ -175,6 +181,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
       await adminListener?.drain(0);
       await tracing?.close(config.drainMs);
       await ready.close();
+      handles?.close();
       await executor.dispose();
       await metricsListener.close();
       delay.stop();
@@ -196,6 +203,7 @@ export async function startServer(settings: ServerSettings, log?: Logger): Promi
   } catch (error) {
     await tracing?.close(0);
     await models?.close();
+    handles?.close();
     await executor.dispose();
     await metricsListener.close();
     delay.stop();

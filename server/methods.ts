@@ -40,20 +40,21 @@ export function servingMethods(sources: MethodSources): GrpcMethod[] {
   ];
 }
 
-function policyMethods({ models, handlers, deps, openStreams }: MethodSources): GrpcMethod[] {
+function policyMethods({ handlers, deps, openStreams }: MethodSources): GrpcMethod[] {
   const { config, log } = deps;
-  const { act, actStream, qGrad, prepare, listModels, getModel } = PolicyService.method;
+  const { act, actStream, qGrad, adapt, prepare, listModels, getModel } = PolicyService.method;
   const describe = (error: unknown, call: Call) => describeStatus(error, 'ActStream', call, log);
-  const { answer } = handlers;
+  const { answer, handles } = handlers;
   return [
     unaryMethod(act, handlers.act, deps, actCodec),
     bidiStreamMethod(
       actStream,
-      createActStreamHandler({ models, config, answer, describe }),
+      createActStreamHandler({ handles, config, answer, describe }),
       { ...deps, openStreams },
       actStreamCodec,
     ),
     unaryMethod(qGrad, handlers.qGrad, deps),
+    unaryMethod(adapt, handlers.adapt, deps),
     unaryMethod(prepare, handlers.prepare, deps),
     unaryMethod(listModels, handlers.listModels, deps),
     unaryMethod(getModel, handlers.getModel, deps),

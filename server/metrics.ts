@@ -6,6 +6,8 @@
 
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { CacheCounts, ContextCache } from './context-cache.ts';
+import { registerHandleMetrics } from './handle-metrics.ts';
+import type { HandleStore } from './handle-store.ts';
 import { SlotHistogram } from './histogram.ts';
 import { type StatusName, statusCodes } from './status.ts';
 
@@ -58,6 +60,8 @@ export type MetricsSources = {
   readonly requestCount: () => number;
   /** Rows that wait for heavy graphs. */
   readonly queueRowCount: () => number;
+  /** Undefined while the server starts. */
+  readonly handles: () => HandleStore | undefined;
   /** Every version that is ready. */
   readonly versions: () => readonly {
     readonly model: string;
@@ -71,6 +75,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
   registerSources(sources, registers);
+  registerHandleMetrics(sources.handles, registers);
 
   const callLabels = ['grpc_type', 'grpc_service', 'grpc_method'] as const;
   const started = new Tally(registry, 'grpc_server_started_total', 'Calls started', callLabels);

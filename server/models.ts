@@ -34,7 +34,7 @@ export function createGetModelHandler(models: ModelStore): UnaryHandler<GetModel
   return (request, call) => describeVersion(models.resolve('GetModel', request, call));
 }
 
-function describeVersion({ manifest, publishedAtMs, safeAction }: ServedVersion): GetModelResponseInit {
+function describeVersion({ manifest, publishedAtMs, safeAction, adaptation }: ServedVersion): GetModelResponseInit {
   const { policy, critic, context, training } = manifest;
   return {
     model: manifest.model,
@@ -55,6 +55,7 @@ function describeVersion({ manifest, publishedAtMs, safeAction }: ServedVersion)
     rewardScale: manifest.rewardScale,
     publishedAt: new Date(publishedAtMs).toISOString(),
     trainingSteps: BigInt(training.steps),
+    adaptation: adaptation?.kind ?? '',
     evaluations: training.evaluations.map((evaluation) => ({ ...evaluation, step: BigInt(evaluation.step) })),
   };
 }

@@ -3,7 +3,10 @@
 import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { type ActAnswerer, createActAnswerer } from './act.ts';
+import { createAdaptHandler } from './adapt.ts';
 import type { ServerConfig } from './config.ts';
+import { type ContextHandles, createContextHandles } from './context-handles.ts';
+import type { HandleStore } from './handle-store.ts';
 import { createHeldActions } from './held-actions.ts';
 import type { Metrics } from './metrics.ts';
 import type { ModelStore } from './model-store.ts';
@@ -23,18 +26,23 @@ export type PolicyHandlers = {
 } & {
   /** For streams, which resolve a version themselves. */
   readonly answer: ActAnswerer;
+  readonly handles: ContextHandles;
 };
 
 export type PolicyHandlerDeps = {
   readonly models: ModelStore;
+  readonly handleStore: HandleStore;
   readonly config: ServerConfig;
   readonly metrics: Metrics;
   readonly eventLoopDelayUs: () => number;
 };
 
-export function createPolicyHandlers({ models, config, metrics, eventLoopDelayUs }: PolicyHandlerDeps): PolicyHandlers {
+export function createPolicyHandlers(deps: PolicyHandlerDeps): PolicyHandlers {
+  const { models, config, metrics, eventLoopDelayUs } = deps;
+  const handles = createContextHandles(models, deps.handleStore);
   const answer = createActAnswerer({
     config,
+    handles,
     eventLoopDelayUs,
     held: createHeldActions({ countMax: config.heldActionCountMax }),
     work: metrics.work('Act'),
@@ -42,8 +50,10 @@ export function createPolicyHandlers({ models, config, metrics, eventLoopDelayUs
   });
   return {
     answer,
-    act: (request, call) => answer(models.resolve('Act', request, call), request, call),
-    qGrad: createQGradHandler({ config, eventLoopDelayUs, models, work: metrics.work('QGrad') }),
+    handles,
+    act: (request, call) => answer(handles.resolve('Act', request, call), request, call),
+    qGrad: createQGradHandler({ config, eventLoopDelayUs, handles, work: metrics.work('QGrad') }),
+    adapt: createAdaptHandler({ config, eventLoopDelayUs, handles, work: metrics.work('Adapt') }),
     prepare: createPrepareHandler({ models, config }),
     listModels: createListModelsHandler(models),
     getModel: createGetModelHandler(models),

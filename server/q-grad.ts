@@ -6,12 +6,12 @@
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type QGradRequest, type QGradResponseSchema, Reduction } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { failedPrecondition, invalidArgument, notFound } from '../src/spec/errors.ts';
+import { failedPrecondition, invalidArgument } from '../src/spec/errors.ts';
 import { checkAscent, climb } from './ascent.ts';
 import type { ServerConfig } from './config.ts';
+import type { ContextHandles } from './context-handles.ts';
 import { answerByDue, dueOf, lateError } from './due-time.ts';
 import type { WorkMetrics } from './metrics.ts';
-import type { ModelStore } from './model-store.ts';
 import { checkClientId, checkDeadline, checkFingerprint } from './request-checks.ts';
 import type { UnaryHandler } from './rpc.ts';
 import { type CriticInputs, type CriticOutputs, type ReductionName, reduceEnsemble } from './served-critic.ts';
@@ -22,7 +22,7 @@ import { createTimer } from './timing.ts';
 export type QGradResponseInit = MessageInitShape<typeof QGradResponseSchema>;
 
 export type QGradDeps = {
-  readonly models: ModelStore;
+  readonly handles: ContextHandles;
   readonly config: ServerConfig;
   /** Smoothed lateness of the event loop, microseconds. */
   readonly eventLoopDelayUs: () => number;
@@ -37,9 +37,9 @@ const reductions: Readonly<Record<number, ReductionName>> = {
 };
 
 export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, QGradResponseInit> {
-  const { models, config, eventLoopDelayUs, work } = deps;
+  const { handles, config, eventLoopDelayUs, work } = deps;
   return (request, call) => {
-    const served = models.resolve('QGrad', request, call);
+    const served = handles.resolve('QGrad', request, call);
     checkFingerprint('QGrad', served, request.fingerprint);
     checkClientId('QGrad', request.clientId);
     const { critic, model, observationSize, actionSize } = served;
@@ -67,7 +67,12 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
         actual: `${observation.rowCount} rows`,
       });
     }
-    const context = contextRows(request, { ...limits, contextSize: critic.contextSize, rowCount });
+    const { contextSource } = request;
+    const held =
+      contextSource.case === 'contextHandle'
+        ? handles.find('QGrad', served, contextSource.value, call).context
+        : undefined;
+    const context = contextRows(request, held, { ...limits, contextSize: critic.contextSize, rowCount });
     work.rows(rowCount);
     call.observation?.served(served, rowCount);
     checkDeadline('QGrad', call);
@@ -141,24 +146,19 @@ type ContextRule = {
   readonly rowCountMax: number;
 };
 
-/** The context of each row; undefined where the critic takes none. */
+/** The context of each row; undefined where the critic takes none. @param held that of the request's handle */
 function contextRows(
   { contextSource }: QGradRequest,
+  held: Float32Array | undefined,
   { model, contextSize, rowCount, rowCountMax }: ContextRule,
 ): Float32Array | undefined {
-  if (contextSource.case === 'contextHandle') {
-    throw notFound({
-      where: 'QGrad context_handle',
-      expected: 'a handle that this server holds',
-      actual: 'an unknown or expired one',
-    });
-  }
   if (contextSize === 0) {
     if (contextSource.case === undefined) return undefined;
     const expected = `none: the critic of model "${model}" takes no context`;
     throw invalidArgument({ where: 'QGrad context', expected, actual: 'one' });
   }
-  const rows = decodeRows(contextSource.value, {
+  if (held !== undefined) return repeatRow(held, rowCount);
+  const rows = decodeRows(contextSource.case === 'context' ? contextSource.value : undefined, {
     where: 'QGrad context',
     columnCount: contextSize,
     rowCountMax,

@@ -29,14 +29,15 @@ export type NetworkSizes = {
 };
 
 /** Sizes at which symbolic dimensions are built; primes, so that no other size is a multiple of one. */
-const rows = 100_003;
+export const rows = 100_003;
 const contexts = 100_019;
-const symbols: Symbols = new Map([
+export const symbols: Symbols = new Map([
   [rows, 'B'],
   [contexts, 'K'],
 ]);
 
-function finish(g: Builder, file: string, outputs: NamedValue[]): BuiltGraph {
+/** Cleans and encodes a graph. */
+export function finish(g: Builder, file: string, outputs: NamedValue[]): BuiltGraph {
   const built = g.finish(file, outputs);
   const listed = ({ name, value }: NamedValue): Graph['inputs'][number] => ({
     name,
@@ -59,14 +60,15 @@ function uniform(random: Random, shape: readonly number[], bound: number): Value
   );
 }
 
-function linear(g: Builder, random: Random, x: Value, outputSize: number, bound?: number): Value {
+/** x W + b with random parameters. */
+export function linear(g: Builder, random: Random, x: Value, outputSize: number, bound?: number): Value {
   const inputSize = x.shape[1]!;
   const limit = bound ?? 1 / Math.sqrt(inputSize);
   const product = matMul(g, x, uniform(random, [inputSize, outputSize], limit));
   return add(g, product, uniform(random, [outputSize], limit));
 }
 
-const relu = (g: Builder, x: Value): Value => unary(g, 'Relu', x);
+export const relu = (g: Builder, x: Value): Value => unary(g, 'Relu', x);
 
 /** x + Lin(ReLU(Lin(ReLU x))) */
 function residualBlock(g: Builder, random: Random, x: Value): Value {
@@ -78,12 +80,14 @@ function residualBlock(g: Builder, random: Random, x: Value): Value {
 const sumLast = (g: Builder, x: Value): Value =>
   reduce(g, 'ReduceSum', x, { axes: [x.shape.length - 1], keepDims: false });
 
+/** Standard deviation before the tanh. */
+export const policyScale = 0.1;
+
 /** action = tanh(mean + 0.1 noise), log_prob of the Gaussian before the tanh corrected for it. */
 function policyHead(g: Builder, mean: Value, noise: Value | undefined): NamedValue[] {
   if (noise === undefined) return [{ name: 'action', value: unary(g, 'Tanh', mean) }];
-  const scale = 0.1;
-  const action = unary(g, 'Tanh', add(g, mean, mul(g, noise, fill(scale, 'float32', []))));
-  const constant = -Math.log(scale) - 0.5 * Math.log(2 * Math.PI);
+  const action = unary(g, 'Tanh', add(g, mean, mul(g, noise, fill(policyScale, 'float32', []))));
+  const constant = -Math.log(policyScale) - 0.5 * Math.log(2 * Math.PI);
   const normal = add(g, mul(g, mul(g, noise, noise), fill(-0.5, 'float32', [])), fill(constant, 'float32', []));
   const correction = unary(g, 'Log', sub(g, fill(1 + 1e-6, 'float32', []), mul(g, action, action)));
   return [

@@ -1,10 +1,12 @@
 /** Publishes a package with random parameters, of any kind that the manifest allows: to test and load a server without a trainer. */
 
 import { floatTensor, indexTensor, openSession, type TensorMap } from '../src/onnx/session.ts';
+import { invalidArgument } from '../src/spec/errors.ts';
 import type { Graph, Probe, ProbeTensor } from '../src/spec/manifest.ts';
 import { type ManifestDraft, type PublishedPackage, publishPackage } from '../src/spec/package.ts';
 import { createRandom } from '../src/spec/random.ts';
 import { type PolicySpecs, plainSpec, specSize } from '../src/spec/tensor-spec.ts';
+import { adaptGraph, encoderGraph } from './random-adaptation.ts';
 import {
   type BuiltGraph,
   hyperCriticGraphs,
@@ -24,12 +26,16 @@ export type RandomPackageOptions = Partial<NetworkSizes> & {
   /** The policy can be sampled. */
   readonly stochastic?: boolean;
   readonly contextSource?: 'oracle' | 'latent';
+  /** Infers the context, which is latent then. */
+  readonly encoder?: boolean;
+  /** An inner step on a hyper policy's weights; it must be stochastic. */
+  readonly adapt?: boolean;
   /** Named in the manifest; its specs give the sizes. */
   readonly environment?: PolicySpecs & { readonly name: string };
   readonly seed?: number;
 };
 
-/** HalfCheetah's sizes and a small trunk; a hyper policy gets a context of two values. */
+/** HalfCheetah's sizes and a small trunk; a hyper policy gets a context of two values, an encoder too. */
 const defaultSizes: NetworkSizes = {
   observationSize: 17,
   actionSize: 6,
@@ -49,25 +55,35 @@ type Network = { readonly kind: 'plain' | 'hyper'; readonly graphs: readonly Bui
 /** @throws HyperpolicyError as publishPackage */
 export async function publishRandomPackage(options: RandomPackageOptions): Promise<PublishedPackage> {
   const { store, model, policy: policyKind, critic: criticKind, stochastic = false, seed = 1 } = options;
-  const { environment } = options;
+  const { environment, encoder: hasEncoder = false, adapt: hasStep = false } = options;
+  if (hasStep && !(policyKind === 'hyper' && stochastic)) {
+    const actual = `a ${stochastic ? 'stochastic' : 'deterministic'} ${policyKind} one`;
+    throw invalidArgument({ where: 'make-random adapt', expected: 'a stochastic hyper policy', actual });
+  }
   const given = { ...defaultSizes, ...options, ...(environment && specSizes(environment)) };
-  const sizes = { ...given, contextSize: given.contextSize || (policyKind === 'hyper' ? 2 : 0) };
+  const sizes = { ...given, contextSize: given.contextSize || (policyKind === 'hyper' || hasEncoder ? 2 : 0) };
   const policy = randomPolicy(policyKind, sizes, { seed, stochastic });
   const critic = randomCritic(criticKind, sizes, seed + 1);
-  const built = [...(policy?.graphs ?? []), ...(critic?.graphs ?? [])];
+  const encoder = hasEncoder ? encoderGraph(sizes, seed + 2) : null;
+  const adapt = hasStep ? adaptGraph(sizes, { stepSize: innerStepSize }) : null;
+  const built = [
+    ...(policy?.graphs ?? []),
+    ...(critic?.graphs ?? []),
+    ...[encoder, adapt].filter((one) => one !== null),
+  ];
   const { observationSize, actionSize, contextSize } = sizes;
   const probes = [
     ...(policy === null ? [] : [probePolicy(policy, sizes, { seed, stochastic })]),
     ...(critic === null ? [] : [probeCritic(critic, sizes, seed)]),
+    ...(encoder === null ? [] : [probeEncoder(encoder, sizes, seed)]),
+    ...(adapt === null ? [] : [probeStep(adapt, policy, sizes, seed)]),
   ];
   const manifest: ManifestDraft = {
     algorithm: 'random',
     environment: environment?.name ?? 'none',
     observation: environment?.observation ?? plainSpec('observation', observationSize),
     action: environment?.action ?? plainSpec('action', actionSize, { low: -1, high: 1 }),
-    context:
-      environment?.context ??
-      (contextSize === 0 ? null : { ...plainSpec('context', contextSize), source: options.contextSource ?? 'oracle' }),
+    context: contextSpec(options, contextSize),
     rewardScale: 1,
     normalisation: {},
     policy: policy && { ...asNetwork(policy), architecture: policy.kind === 'plain' ? 'mlp' : 'hyper', stochastic },
@@ -76,13 +92,25 @@ export async function publishRandomPackage(options: RandomPackageOptions): Promi
       architecture: critic.kind === 'plain' ? 'mlp-small' : 'sa-hyper',
       ensembleSize: 2,
     },
-    encoder: null,
-    adapt: null,
+    encoder: encoder && { ...encoder.graph, prior: 'start' },
+    adapt: adapt && { ...adapt.graph, discount: 0.95, lambda: 1 },
     probes,
     training: { config: {}, seed, steps: 0, evaluations: [], sourceRevision: 'random' },
   };
   const files = new Map(built.map(({ graph, bytes }) => [graph.file, bytes]));
   return publishPackage({ store, model, manifest, files });
+}
+
+/** Of the random inner step: small against the weights. */
+const innerStepSize = 0.001;
+
+function contextSpec(
+  { environment, contextSource = 'oracle', encoder }: RandomPackageOptions,
+  contextSize: number,
+): ManifestDraft['context'] {
+  if (encoder === true) return { ...plainSpec('latent', contextSize), source: 'latent' };
+  if (environment?.context) return environment.context;
+  return contextSize === 0 ? null : { ...plainSpec('context', contextSize), source: contextSource };
 }
 
 function randomPolicy(
@@ -135,30 +163,65 @@ function probeCritic(critic: Network, { observationSize, actionSize }: NetworkSi
   return { target: 'critic', inputs, outputs: evaluate(critic, inputs, 'observation'), tolerance: 1e-4 };
 }
 
-/** Runs a network's graphs over the inputs, without the server's code. */
-function evaluate({ kind, graphs }: Network, inputs: Record<string, ProbeTensor>, meta: string): Probe['outputs'] {
-  const run = ({ graph, bytes }: BuiltGraph, feeds: TensorMap) => {
-    const session = openSession(bytes, { threadCount: 1 }, graph.file);
-    const result = session.run(feeds);
-    session.dispose();
-    return result;
+/** One value per row. */
+const normalColumn = (seed: number, stream: number): ProbeTensor => ({
+  shape: [probeRowCount],
+  values: normals(seed, stream, [probeRowCount, 1]).values,
+});
+
+function probeSteps({ observationSize, actionSize }: NetworkSizes, seed: number): Record<string, ProbeTensor> {
+  const actions = normals(seed, 7, [probeRowCount, actionSize]);
+  return {
+    observation: normals(seed, 6, [probeRowCount, observationSize]),
+    action: { ...actions, values: actions.values.map((value) => Math.fround(Math.tanh(value))) },
   };
-  const feeds = Object.fromEntries(
+}
+
+function probeEncoder(encoder: BuiltGraph, sizes: NetworkSizes, seed: number): Probe {
+  const inputs = { ...probeSteps(sizes, seed), reward: normalColumn(seed, 8) };
+  const outputs = asProbeTensors(runOnce(encoder, feedsOf(inputs)));
+  return { target: 'encoder', inputs, outputs, tolerance: 1e-4 };
+}
+
+function probeStep(step: BuiltGraph, policy: Network | null, sizes: NetworkSizes, seed: number): Probe {
+  const context = normals(seed, 9, [1, sizes.contextSize]);
+  const inputs = { ...probeSteps(sizes, seed), coefficient: normalColumn(seed, 10) };
+  const weights = policy?.kind === 'hyper' ? runOnce(policy.graphs[0]!, feedsOf({ context })) : {};
+  const outputs = asProbeTensors(runOnce(step, { ...feedsOf(inputs), ...weights }));
+  return { target: 'adapt', inputs: { ...inputs, context }, outputs, tolerance: 1e-4 };
+}
+
+function runOnce({ graph, bytes }: BuiltGraph, feeds: TensorMap): TensorMap {
+  const session = openSession(bytes, { threadCount: 1 }, graph.file);
+  const result = session.run(feeds);
+  session.dispose();
+  return result;
+}
+
+const feedsOf = (inputs: Readonly<Record<string, ProbeTensor>>): TensorMap =>
+  Object.fromEntries(
     Object.entries(inputs).map(([name, { shape, values }]) => [name, floatTensor(Float32Array.from(values), shape)]),
   );
-  let result: TensorMap;
-  if (kind === 'plain') {
-    result = run(graphs[0]!, feeds);
-  } else {
-    const { [meta]: metaFeed, ...base } = feeds;
-    const weights = run(graphs[0]!, { [meta]: metaFeed! });
-    const index = indexTensor(Int32Array.from({ length: probeRowCount }, (_, row) => row));
-    result = run(graphs[1]!, { ...base, ...weights, index });
-  }
-  return Object.fromEntries(
-    Object.entries(result).map(([name, { dims, data }]) => [
+
+const asProbeTensors = (outputs: TensorMap): Probe['outputs'] =>
+  Object.fromEntries(
+    Object.entries(outputs).map(([name, { dims, data }]) => [
       name,
       { shape: [...dims], values: Array.from(data as Float32Array) },
     ]),
   );
+
+/** Runs a network's graphs over the inputs, without the server's code. */
+function evaluate({ kind, graphs }: Network, inputs: Record<string, ProbeTensor>, meta: string): Probe['outputs'] {
+  const feeds = feedsOf(inputs);
+  let result: TensorMap;
+  if (kind === 'plain') {
+    result = runOnce(graphs[0]!, feeds);
+  } else {
+    const { [meta]: metaFeed, ...base } = feeds;
+    const weights = runOnce(graphs[0]!, { [meta]: metaFeed! });
+    const index = indexTensor(Int32Array.from({ length: probeRowCount }, (_, row) => row));
+    result = runOnce(graphs[1]!, { ...base, ...weights, index });
+  }
+  return asProbeTensors(result);
 }

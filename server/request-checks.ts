@@ -1,5 +1,6 @@
 /** Checks that several methods make before they compute. */
 
+import { randomInt } from 'node:crypto';
 import { deadlineExceeded, failedPrecondition, invalidArgument } from '../src/spec/errors.ts';
 import type { Call } from './rpc.ts';
 import type { ServedVersion } from './served-version.ts';
@@ -26,6 +27,13 @@ export function checkClientId(method: string, clientId: string): void {
     expected: `at most ${clientIdBytesMax} bytes`,
     actual: `${Buffer.byteLength(clientId)}`,
   });
+}
+
+/** The seed of a request, or one that is drawn. @throws HyperpolicyError invalid_argument where it is not an exact number */
+export function seedOf(method: string, seed: bigint | undefined): number {
+  if (seed === undefined) return randomInt(2 ** 48 - 1);
+  if (seed <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(seed);
+  throw invalidArgument({ where: `${method} seed`, expected: 'an integer in [0, 2^53)', actual: `${seed}` });
 }
 
 /** @throws HyperpolicyError deadline_exceeded where the client no longer waits */

@@ -7,6 +7,7 @@ import type { ModelPackage } from '../src/spec/package.ts';
 import type { ComputePool } from './compute-pool.ts';
 import type { ContextCache } from './context-cache.ts';
 import { sizesOf } from './graph-contract.ts';
+import { openAdaptation, runAdaptationProbe, type ServedAdaptation } from './served-adaptation.ts';
 import { openCritic, type ServedCritic } from './served-critic.ts';
 import { openPolicy, type ServedPolicy } from './served-policy.ts';
 import { distinctRows } from './tensors.ts';
@@ -23,6 +24,7 @@ export type ServedVersion = {
   readonly contextSize: number;
   readonly policy: ServedPolicy | null;
   readonly critic: ServedCritic | null;
+  readonly adaptation: ServedAdaptation | null;
   /** Bounds of each action value; infinite where there are none. */
   readonly actionLow: Float32Array;
   readonly actionHigh: Float32Array;
@@ -68,9 +70,11 @@ export async function openVersion(
   };
   let policy: ServedPolicy | null;
   let critic: ServedCritic | null;
+  let adaptation: ServedAdaptation | null;
   try {
     policy = await openPolicy({ ...shared, cache: contextCache });
     critic = await openCritic({ ...shared, cache: criticCache });
+    adaptation = await openAdaptation({ ...shared, cache: contextCache }, policy);
   } catch (error) {
     // A graph of the package is refused: those that were opened before it hold native memory.
     for (const session of opened) session.dispose();
@@ -82,6 +86,7 @@ export async function openVersion(
     if (!retired || holdCount > 0) return;
     policy?.dispose();
     critic?.dispose();
+    adaptation?.dispose();
     contextCache.dropVersion(keyPrefix);
     criticCache.dropVersion(keyPrefix);
   };
@@ -96,6 +101,7 @@ export async function openVersion(
     ...sizesOf(manifest),
     policy,
     critic,
+    adaptation,
     actionLow,
     actionHigh,
     safeAction: actionLow.map((bound, i) => Math.min(Math.max(safe?.[i] ?? 0, bound), actionHigh[i]!)),
@@ -148,6 +154,11 @@ async function replayProbe(served: ServedVersion, probe: Probe): Promise<void> {
     if (expected !== undefined) compareOutput(`${where} output "${name}"`, expected, actual, probe.tolerance);
   };
 
+  if ((probe.target === 'encoder' || probe.target === 'adapt') && served.adaptation !== null) {
+    const outputs = await runAdaptationProbe(served.adaptation, probe);
+    for (const [name, values] of Object.entries(outputs)) compare(name, values);
+    return;
+  }
   if (probe.target === 'policy' && served.policy !== null) {
     const context = input('context');
     const { weights } = served.policy;

@@ -52,6 +52,26 @@ export function decodeRows(tensor: Tensor | undefined, { where, columnCount, row
   return { values, rowCount };
 }
 
+/**
+ * A [count] tensor, copied as decodeRows does.
+ * @param per what each value belongs to, for errors
+ * @throws HyperpolicyError invalid_argument as decodeRows
+ */
+export function decodeValues(
+  tensor: Tensor | undefined,
+  { where, count, per, model }: { where: string; count: number; per: string; model: string },
+): Float32Array {
+  const shape = tensor?.shape;
+  if (shape?.length !== 1 || shape[0] !== count) {
+    throw invalidArgument({
+      where,
+      expected: `shape [${count}], one value per ${per}`,
+      actual: shape === undefined ? 'none' : `[${listed(shape)}]`,
+    });
+  }
+  return decodeRows(tensor, { where, columnCount: count, rowCountMax: 1, model }).values;
+}
+
 /** The first sizes of a shape, as text of bounded length. */
 const listed = (shape: readonly number[]): string =>
   shape.length > 8 ? `${shape.slice(0, 8).join(', ')}, ... (${shape.length} dimensions)` : shape.join(', ');

@@ -52,6 +52,8 @@ type MakeRandomOptions = {
   readonly hidden: number;
   readonly trunk: number[];
   readonly latent?: boolean;
+  readonly encoder?: boolean;
+  readonly adapt?: boolean;
   readonly environment?: string;
   readonly seed: number;
 };
@@ -77,6 +79,8 @@ function makeRandomCommand(): Command {
         .default([256, 512, 1024], '256,512,1024'),
     )
     .option('--latent', 'the context is inferred, not known to the client')
+    .option('--encoder', 'the context is inferred by an encoder: Adapt gives a posterior')
+    .option('--adapt', 'Adapt steps on the weights of a hyper policy; needs --stochastic')
     .option('--environment <name>', 'an environment, whose specs then give the sizes')
     .addOption(size('--seed <number>', 'of the parameters', 0, 1))
     .action(makeRandom);

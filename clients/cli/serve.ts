@@ -123,6 +123,28 @@ const flags: Readonly<Record<keyof ServerConfig, Flag>> = {
     description: 'use of generated weights; 0 is for ever',
     read: amount,
   },
+  handleTimeToLiveMs: {
+    flags: '--handle-ttl-ms <ms>',
+    description: 'how long an unused context handle is kept',
+    read: count,
+  },
+  handleCountMax: { flags: '--max-handles <count>', description: 'contexts held for clients', read: count },
+  handleSpoolBytesMax: {
+    flags: '--handle-spool-mib <MiB>',
+    description: 'their bytes on the disk',
+    unit: mebibyte,
+    read: count,
+  },
+  handleCacheBytesMax: {
+    flags: '--handle-cache-mib <MiB>',
+    description: 'their bytes in memory',
+    unit: mebibyte,
+    read: amount,
+  },
+  handleDirectory: {
+    flags: '--handle-directory <directory>',
+    description: "where their private directory is made; the system's temporary directory unless given",
+  },
   ascentStepCountMax: {
     flags: '--max-ascent-steps <count>',
     description: 'steps of one ascent',

@@ -4,6 +4,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import {
   type ActRequestSchema,
   type ActResponse,
+  type AdaptResponse,
   Fallback,
   type QGradResponse,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
@@ -128,7 +129,7 @@ export const commonResult = ({
   weightAgeMs,
   sequence,
   timing,
-}: ActResponse | QGradResponse): ResponseCommon => ({
+}: ActResponse | AdaptResponse | QGradResponse): ResponseCommon => ({
   version,
   weightAgeMs,
   sequence,

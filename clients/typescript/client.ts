@@ -27,6 +27,7 @@ import {
   selectionFields,
 } from './act.ts';
 import { type ActStream, type ActStreamOptions, openActStream } from './act-stream.ts';
+import { type AdaptOptions, type AdaptResult, adaptFields, adaptResult } from './adapt.ts';
 import { type ConnectionOptions, createConnection } from './connection.ts';
 import { fromTensorMessage, type Tensor, type TensorLike, tensorFields, toTensor } from './tensor.ts';
 import { type CallOptions, callUnary } from './unary.ts';
@@ -77,6 +78,8 @@ export type PolicyClient = {
   /** Opens a stream of requests to one model: the fastest way for a control loop. */
   actStream(options: ActStreamOptions): ActStream;
   qGrad(options: QGradOptions, call?: CallOptions): Promise<QGradResult>;
+  /** Adapts a model to experience; the server holds the result. */
+  adapt(options: AdaptOptions, call?: CallOptions): Promise<AdaptResult>;
   /** Makes weights ahead of the requests that will need them. */
   prepare(options: PrepareOptions, call?: CallOptions): Promise<PrepareResult>;
   listModels(call?: CallOptions): Promise<ListModelsResponse['models']>;
@@ -103,7 +106,7 @@ export function createPolicyClient(options: PolicyClientOptions): PolicyClient {
     request: MessageInitShape<I>,
     callOptions: CallOptions = {},
   ) => callUnary(connection, method, request, { timeoutMs, ...callOptions });
-  const { act, qGrad, prepare, listModels, getModel } = PolicyService.method;
+  const { act, qGrad, adapt, prepare, listModels, getModel } = PolicyService.method;
 
   return {
     address,
@@ -129,6 +132,7 @@ export function createPolicyClient(options: PolicyClientOptions): PolicyClient {
         ...commonResult(response),
       };
     },
+    adapt: async (given, callOptions) => adaptResult(await call(adapt, adaptFields(given), callOptions)),
     prepare: (given, callOptions) => call(prepare, prepareFields(given), callOptions),
     listModels: async (callOptions) => (await call(listModels, {}, callOptions)).models,
     getModel: (selection, callOptions) => call(getModel, selectionFields(selection), callOptions),

@@ -3,6 +3,7 @@
 export { HyperpolicyError } from '../../src/spec/errors.ts';
 export type { ActOptions, ActResult, ModelSelection } from './act.ts';
 export type { ActStream, ActStreamOptions, StreamedAct } from './act-stream.ts';
+export type { AdaptOptions, AdaptResult } from './adapt.ts';
 export * from './admin.ts';
 export * from './client.ts';
 export type { ConnectionOptions, TlsOptions } from './connection.ts';

@@ -45,9 +45,40 @@ const criticSchema = z.intersection(
   }),
 );
 
+/**
+ * An encoder: what each transition says of the latent context, as natural parameters that are added up. For N transitions, in any
+ * order and any number of calls: `observation` [N, O], `action` [N, A], `reward` [N] (environment units) -> `precision` [N, C] and
+ * `weighted_mean` [N, C], the precision times the mean of each transition's Gaussian factor.
+ *
+ * Source: Rakelly et al. 2019 (PEARL), section 4.1.
+ */
+const encoderSchema = graphSchema.extend({
+  /**
+   * N(0, I) is what is known without transitions. `start`: they take its place, as published. `factor`: it is one more factor of
+   * the product.
+   */
+  prior: z.enum(['start', 'factor']),
+});
+
+/**
+ * One policy-gradient step on the weights that a hyper policy's primary generates for one context. The weights w, each [1, ...]
+ * under its name in the primary's outputs, `observation` [N, O], `action` [N, A] (environment units) and `coefficient` [N] ->
+ * `adapted_<name>` for each weight: w + step size x sum over n of coefficient[n] x d log pi(action[n] | observation[n]; w) / dw.
+ * The step size is inside; coefficients are those of policy-gradient.ts.
+ *
+ * Source: Finn et al. 2017 (MAML), algorithm 3.
+ */
+const adaptSchema = graphSchema.extend({
+  /** Of rewards, in (0, 1]. */
+  discount: z.number().gt(0).max(1),
+  /** Of generalised advantage estimation, in [0, 1]. */
+  lambda: z.number().min(0).max(1),
+});
+
 /** Inputs with the outputs that the trainer computed; tensors as row-major numbers. */
 const probeTensorSchema = z.object({ shape: z.array(z.number().int().nonnegative()), values: z.array(z.number()) });
 const probeSchema = z.object({
+  /** A probe of `adapt` has `context` [1, C] among its inputs in place of the weights, which the primary generates. */
   target: z.enum(['policy', 'critic', 'encoder', 'adapt']),
   inputs: z.record(z.string(), probeTensorSchema),
   outputs: z.record(z.string(), probeTensorSchema),
@@ -85,8 +116,9 @@ export const manifestSchema = z.object({
   normalisation: z.record(z.string(), z.array(z.number())),
   policy: policySchema.nullable(),
   critic: criticSchema.nullable(),
-  encoder: graphSchema.nullable(),
-  adapt: graphSchema.nullable(),
+  /** At most one of the two. An encoder belongs to a latent context; `adapt` to a hyper policy that is stochastic. */
+  encoder: encoderSchema.nullable(),
+  adapt: adaptSchema.nullable(),
   files: z.record(
     z.string(),
     z.object({ bytes: z.number().int().nonnegative(), sha256: z.string().regex(/^[0-9a-f]{64}$/) }),
@@ -126,7 +158,7 @@ export function graphsOf(manifest: Manifest): Graph[] {
 /**
  * Checks the JSON text of a manifest.
  * @throws HyperpolicyError invalid_argument: not JSON, an unknown major, a field that is missing or of another type, a
- *   fingerprint that is not that of the specs, a graph whose file is not listed
+ *   fingerprint that is not that of the specs, a graph whose file is not listed, an encoder or `adapt` that the policy cannot have
  */
 export function parseManifest(text: string): Manifest {
   let json: unknown;
@@ -168,7 +200,22 @@ export function parseManifest(text: string): Manifest {
       });
     }
   }
+  checkAdaptation(manifest);
   return manifest;
+}
+
+function checkAdaptation({ encoder, adapt, context, policy }: Manifest): void {
+  const refuse = (expected: string, actual: string) => invalidArgument({ where: 'manifest.json', expected, actual });
+  if (encoder !== null && adapt !== null) throw refuse('an encoder or adapt', 'both');
+  if (encoder !== null && context?.source !== 'latent') {
+    throw refuse('a latent context with an encoder', context === null ? 'none' : `one that is ${context.source}`);
+  }
+  if (adapt !== null && !(policy?.kind === 'hyper' && policy.stochastic)) {
+    throw refuse(
+      'a stochastic hyper policy with adapt',
+      policy === null ? 'none' : `a ${policy.stochastic ? 'stochastic' : 'deterministic'} ${policy.kind} one`,
+    );
+  }
 }
 
 function refuseUnknownMajor(json: unknown): void {

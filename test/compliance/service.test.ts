@@ -8,13 +8,16 @@ import { type RawCaller, rawCaller } from './raw-call.ts';
 
 type Case = {
   readonly name: string;
-  readonly method: 'Act' | 'QGrad' | 'Prepare' | 'ListModels' | 'GetModel';
+  readonly method: 'Act' | 'QGrad' | 'Adapt' | 'Prepare' | 'ListModels' | 'GetModel';
+  /** A value `$name` is what a case before saved under that name. */
   readonly request: Record<string, JsonValue>;
   readonly status?: string;
   /** The whole text; a regular expression where it begins with ^. */
   readonly text?: string;
-  /** By path in the response's JSON. */
+  /** By path in the response's JSON; null is a default, which JSON leaves out. */
   readonly response?: Record<string, JsonValue>;
+  /** Name -> path in the response's JSON. */
+  readonly save?: Record<string, string>;
 };
 
 type Suite = {
@@ -28,6 +31,7 @@ const suite = JSON.parse(readFileSync(new URL('./service.json', import.meta.url)
 const methods: Record<Case['method'], DescMethodUnary> = {
   Act: PolicyService.method.act,
   QGrad: PolicyService.method.qGrad,
+  Adapt: PolicyService.method.adapt,
   Prepare: PolicyService.method.prepare,
   ListModels: PolicyService.method.listModels,
   GetModel: PolicyService.method.getModel,
@@ -60,15 +64,24 @@ const at = (json: JsonValue, path: string): JsonValue | undefined =>
 
 describe('the policy service', () => {
   let call: RawCaller;
+  const saved: Record<string, JsonValue> = {};
+  const fill = (value: JsonValue): JsonValue =>
+    typeof value === 'string' && value.startsWith('$') ? saved[value.slice(1)]! : value;
   beforeAll(async () => {
     const { address } = await startTestServer(suite.packages, suite.settings, afterAll);
     call = rawCaller(address, afterAll);
   });
 
   test.each(suite.cases.map((one) => [one.name, one] as const))('%s', async (_, one) => {
-    const { method, request, status = 'OK', text, response } = one;
+    const { method, request, status = 'OK', text, response = {}, save = {} } = one;
     const { input, output } = methods[method];
-    const bytes = toBinary(input, fromJson(input, expandTensors(request)));
+    const bytes = toBinary(
+      input,
+      fromJson(
+        input,
+        expandTensors(Object.fromEntries(Object.entries(request).map(([name, value]) => [name, fill(value)]))),
+      ),
+    );
     const result = await call(`/${PolicyService.typeName}/${method}`, bytes);
     if (status !== 'OK' || !('bytes' in result)) {
       expect(result).toEqual({
@@ -78,7 +91,8 @@ describe('the policy service', () => {
       return;
     }
     const json = toJson(output, fromBinary(output, result.bytes));
-    const got = Object.fromEntries(Object.keys(response!).map((path) => [path, at(json, path)]));
+    const got = Object.fromEntries(Object.keys(response).map((path) => [path, at(json, path) ?? null]));
     expect(got).toEqual(response);
+    for (const [name, path] of Object.entries(save)) saved[name] = at(json, path)!;
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { ActResponseInit } from '../../server/act.ts';
 import { createActStreamHandler } from '../../server/act-stream.ts';
 import { parseServerConfig } from '../../server/config.ts';
-import type { ModelStore } from '../../server/model-store.ts';
+import type { ContextHandles } from '../../server/context-handles.ts';
 import { publishRandomPackage } from '../../server/random-package.ts';
 import type { Call } from '../../server/rpc.ts';
 import { statusOf } from '../../server/status.ts';
@@ -20,7 +20,7 @@ function openTestStream({ atOnce = true, streamRequestCountMax = 4 } = {}) {
   let holdCount = 0;
   const served = { hold: () => holdCount++, release: () => holdCount-- };
   const session = createActStreamHandler({
-    models: { resolve: () => served } as unknown as ModelStore,
+    handles: { resolve: () => served } as unknown as ContextHandles,
     config: parseServerConfig({ streamRequestCountMax }),
     describe: (error) => statusOf(error, () => 'id'),
     schedule: (dispatch) => dispatches.push(dispatch),

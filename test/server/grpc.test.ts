@@ -117,6 +117,7 @@ async function listenWith(handler: UnaryHandler<ListModelsRequest, object>, sett
     eventLoopDelayUs: () => 0,
     requestCount: () => 0,
     queueRowCount: () => 0,
+    handles: () => undefined,
     versions: () => [],
   });
   const method = unaryMethod(PolicyService.method.listModels, handler, {

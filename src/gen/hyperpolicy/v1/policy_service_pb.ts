@@ -6,9 +6,11 @@
 //   INVALID_ARGUMENT    a message that does not parse; a wrong shape or byte length; NaN or infinity; an empty batch or
 //                       one over the server's limit; a context missing where the model needs one, or sent where it has none
 //   NOT_FOUND           no such model, version or label; an unknown or expired context handle
-//   FAILED_PRECONDITION the fingerprint differs; the model has no policy (Act) or no critic (QGrad), or none that is
-//                       generated (Prepare); sampling or a log-probability asked of a deterministic policy
-//   RESOURCE_EXHAUSTED  too many requests in flight, or a message over the size limit; the text names the bound
+//   FAILED_PRECONDITION the fingerprint differs; the model has no policy (Act) or no critic (QGrad), none that is
+//                       generated (Prepare), or does not adapt (Adapt); sampling or a log-probability asked of a
+//                       deterministic policy; a context handle of another model or version
+//   RESOURCE_EXHAUSTED  too many requests in flight, a message over the size limit, or no room to hold a context; the
+//                       text names the bound
 //   DEADLINE_EXCEEDED   the deadline or the budget was over before anything was computed
 //   UNAVAILABLE         the server is draining, or the model has no version that is ready
 //   INTERNAL            a fault of the server: a fixed text and a request id, under which the log has the cause
@@ -28,7 +30,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file hyperpolicy/v1/policy_service.proto.
  */
 export const file_hyperpolicy_v1_policy_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNoeXBlcnBvbGljeS92MS9wb2xpY3lfc2VydmljZS5wcm90bxIOaHlwZXJwb2xpY3kudjEihwMKCkFjdFJlcXVlc3QSDQoFbW9kZWwYASABKAkSEQoHdmVyc2lvbhgCIAEoDUgAEg8KBWxhYmVsGAMgASgJSAASEwoLZmluZ2VycHJpbnQYBCABKAkSKwoLb2JzZXJ2YXRpb24YBSABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISKQoHY29udGV4dBgGIAEoCzIWLmh5cGVycG9saWN5LnYxLlRlbnNvckgBEhgKDmNvbnRleHRfaGFuZGxlGAcgASgJSAESDgoGc2FtcGxlGAggASgIEhEKBHNlZWQYCSABKARIAogBARIQCghsb2dfcHJvYhgKIAEoCBIRCglidWRnZXRfdXMYCyABKA0SKgoIZmFsbGJhY2sYDCABKA4yGC5oeXBlcnBvbGljeS52MS5GYWxsYmFjaxIRCgljbGllbnRfaWQYDSABKAkSEAoIc2VxdWVuY2UYDiABKARCCwoJc2VsZWN0aW9uQhAKDmNvbnRleHRfc291cmNlQgcKBV9zZWVkIr4CCgtBY3RSZXNwb25zZRImCgZhY3Rpb24YASABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISLQoIbG9nX3Byb2IYAiABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3JIAIgBARIRCgRzZWVkGAMgASgESAGIAQESDwoHdmVyc2lvbhgEIAEoDRIVCg13ZWlnaHRfYWdlX21zGAUgASgBEhAKCHNlcXVlbmNlGAYgASgEEiYKBnRpbWluZxgHIAEoCzIWLmh5cGVycG9saWN5LnYxLlRpbWluZxI6Cg5mYWxsYmFja190YWtlbhgIIAEoCzIdLmh5cGVycG9saWN5LnYxLkZhbGxiYWNrVGFrZW5IAogBAUILCglfbG9nX3Byb2JCBwoFX3NlZWRCEQoPX2ZhbGxiYWNrX3Rha2VuImAKEEFjdFN0cmVhbVJlcXVlc3QSJwoDYWN0GAEgASgLMhouaHlwZXJwb2xpY3kudjEuQWN0UmVxdWVzdBIOCgZmb2xsb3cYAiABKAgSEwoLbmV3ZXN0X3dpbnMYAyABKAgilgEKEUFjdFN0cmVhbVJlc3BvbnNlEi8KCHJlc3BvbnNlGAEgASgLMhsuaHlwZXJwb2xpY3kudjEuQWN0UmVzcG9uc2VIABIsCgVlcnJvchgCIAEoCzIbLmh5cGVycG9saWN5LnYxLlN0cmVhbUVycm9ySAASGAoQc3VwZXJzZWRlZF9jb3VudBgDIAEoDUIICgZyZXN1bHQiPQoLU3RyZWFtRXJyb3ISDgoGc3RhdHVzGAEgASgJEgwKBHRleHQYAiABKAkSEAoIc2VxdWVuY2UYAyABKAQiWwoNRmFsbGJhY2tUYWtlbhIqCghmYWxsYmFjaxgBIAEoDjIYLmh5cGVycG9saWN5LnYxLkZhbGxiYWNrEg4KBnJlYXNvbhgCIAEoCRIOCgZhZ2VfbXMYAyABKAEiXwoGVGltaW5nEhAKCHRvdGFsX3VzGAEgASgNEhIKCnByaW1hcnlfdXMYAiABKA0SEgoKbmV0d29ya191cxgDIAEoDRIbChNldmVudF9sb29wX2RlbGF5X3VzGAQgASgNIpoDCgxRR3JhZFJlcXVlc3QSDQoFbW9kZWwYASABKAkSEQoHdmVyc2lvbhgCIAEoDUgAEg8KBWxhYmVsGAMgASgJSAASEwoLZmluZ2VycHJpbnQYBCABKAkSKwoLb2JzZXJ2YXRpb24YBSABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISJgoGYWN0aW9uGAYgASgLMhYuaHlwZXJwb2xpY3kudjEuVGVuc29yEiwKCXJlZHVjdGlvbhgHIAEoDjIZLmh5cGVycG9saWN5LnYxLlJlZHVjdGlvbhIRCgljbGllbnRfaWQYCCABKAkSEAoIc2VxdWVuY2UYCSABKAQSKQoHY29udGV4dBgKIAEoCzIWLmh5cGVycG9saWN5LnYxLlRlbnNvckgBEhgKDmNvbnRleHRfaGFuZGxlGAsgASgJSAESKwoGYXNjZW50GAwgASgLMhYuaHlwZXJwb2xpY3kudjEuQXNjZW50SAKIAQFCCwoJc2VsZWN0aW9uQhAKDmNvbnRleHRfc291cmNlQgkKB19hc2NlbnQiLwoGQXNjZW50EhIKCnN0ZXBfY291bnQYASABKA0SEQoJc3RlcF9zaXplGAIgASgCIvMBCg1RR3JhZFJlc3BvbnNlEiEKAXEYASABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISJQoFZHFfZGEYAiABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISDwoHdmVyc2lvbhgDIAEoDRIVCg13ZWlnaHRfYWdlX21zGAQgASgBEhAKCHNlcXVlbmNlGAUgASgEEiYKBnRpbWluZxgGIAEoCzIWLmh5cGVycG9saWN5LnYxLlRpbWluZxIrCgZhY3Rpb24YByABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3JIAIgBAUIJCgdfYWN0aW9uIoYCCg5QcmVwYXJlUmVxdWVzdBINCgVtb2RlbBgBIAEoCRIRCgd2ZXJzaW9uGAIgASgNSAASDwoFbGFiZWwYAyABKAlIABITCgtmaW5nZXJwcmludBgEIAEoCRIpCgdjb250ZXh0GAUgASgLMhYuaHlwZXJwb2xpY3kudjEuVGVuc29ySAESLQoLb2JzZXJ2YXRpb24YBiABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3JIARIoCgdwaW5uaW5nGAcgASgOMhcuaHlwZXJwb2xpY3kudjEuUGlubmluZxIRCgljbGllbnRfaWQYCCABKAlCCwoJc2VsZWN0aW9uQggKBnRhcmdldCJKCg9QcmVwYXJlUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoDRINCgVjb3VudBgCIAEoDRIXCg9nZW5lcmF0ZWRfY291bnQYAyABKA0iEwoRTGlzdE1vZGVsc1JlcXVlc3QiQgoSTGlzdE1vZGVsc1Jlc3BvbnNlEiwKBm1vZGVscxgBIAMoCzIcLmh5cGVycG9saWN5LnYxLk1vZGVsU3VtbWFyeSLAAQoMTW9kZWxTdW1tYXJ5Eg0KBW1vZGVsGAEgASgJEhAKCHZlcnNpb25zGAIgAygNEhMKC2Vudmlyb25tZW50GAMgASgJEhEKCWFsZ29yaXRobRgEIAEoCRI4CgZsYWJlbHMYBSADKAsyKC5oeXBlcnBvbGljeS52MS5Nb2RlbFN1bW1hcnkuTGFiZWxzRW50cnkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASJRCg9HZXRNb2RlbFJlcXVlc3QSDQoFbW9kZWwYASABKAkSEQoHdmVyc2lvbhgCIAEoDUgAEg8KBWxhYmVsGAMgASgJSABCCwoJc2VsZWN0aW9uIo0EChBHZXRNb2RlbFJlc3BvbnNlEg0KBW1vZGVsGAEgASgJEg8KB3ZlcnNpb24YAiABKA0SEQoJYWxnb3JpdGhtGAMgASgJEhMKC2Vudmlyb25tZW50GAQgASgJEhMKC2ZpbmdlcnByaW50GAUgASgJEi8KC29ic2VydmF0aW9uGAYgASgLMhouaHlwZXJwb2xpY3kudjEuVGVuc29yU3BlYxIqCgZhY3Rpb24YByABKAsyGi5oeXBlcnBvbGljeS52MS5UZW5zb3JTcGVjEhMKC3NhZmVfYWN0aW9uGAggAygBEjEKB2NvbnRleHQYCSABKAsyGy5oeXBlcnBvbGljeS52MS5Db250ZXh0U3BlY0gAiAEBEi8KBnBvbGljeRgKIAEoCzIaLmh5cGVycG9saWN5LnYxLlBvbGljeUluZm9IAYgBARIvCgZjcml0aWMYCyABKAsyGi5oeXBlcnBvbGljeS52MS5Dcml0aWNJbmZvSAKIAQESFAoMcmV3YXJkX3NjYWxlGAwgASgBEhQKDHB1Ymxpc2hlZF9hdBgNIAEoCRIWCg50cmFpbmluZ19zdGVwcxgOIAEoBBIvCgtldmFsdWF0aW9ucxgPIAMoCzIaLmh5cGVycG9saWN5LnYxLkV2YWx1YXRpb25CCgoIX2NvbnRleHRCCQoHX3BvbGljeUIJCgdfY3JpdGljIkcKC0NvbnRleHRTcGVjEigKBHNwZWMYASABKAsyGi5oeXBlcnBvbGljeS52MS5UZW5zb3JTcGVjEg4KBnNvdXJjZRgCIAEoCSJFCgpQb2xpY3lJbmZvEhQKDGFyY2hpdGVjdHVyZRgBIAEoCRINCgVoeXBlchgCIAEoCBISCgpzdG9jaGFzdGljGAMgASgIIkgKCkNyaXRpY0luZm8SFAoMYXJjaGl0ZWN0dXJlGAEgASgJEg0KBWh5cGVyGAIgASgIEhUKDWVuc2VtYmxlX3NpemUYAyABKA0iYgoKRXZhbHVhdGlvbhIMCgRzdGVwGAEgASgEEhMKC21lYW5fcmV0dXJuGAIgASgBEhoKEnN0YW5kYXJkX2RldmlhdGlvbhgDIAEoARIVCg1lcGlzb2RlX2NvdW50GAQgASgNKl4KCEZhbGxiYWNrEhgKFEZBTExCQUNLX1VOU1BFQ0lGSUVEEAASEgoORkFMTEJBQ0tfRVJST1IQARIRCg1GQUxMQkFDS19TQUZFEAISEQoNRkFMTEJBQ0tfSE9MRBADKl8KCVJlZHVjdGlvbhIZChVSRURVQ1RJT05fVU5TUEVDSUZJRUQQABIQCgxSRURVQ1RJT05fUTEQARIRCg1SRURVQ1RJT05fTUlOEAISEgoOUkVEVUNUSU9OX01FQU4QAypGCgdQaW5uaW5nEhcKE1BJTk5JTkdfVU5TUEVDSUZJRUQQABIPCgtQSU5OSU5HX1BJThABEhEKDVBJTk5JTkdfVU5QSU4QAjLbAwoNUG9saWN5U2VydmljZRI+CgNBY3QSGi5oeXBlcnBvbGljeS52MS5BY3RSZXF1ZXN0GhsuaHlwZXJwb2xpY3kudjEuQWN0UmVzcG9uc2USVAoJQWN0U3RyZWFtEiAuaHlwZXJwb2xpY3kudjEuQWN0U3RyZWFtUmVxdWVzdBohLmh5cGVycG9saWN5LnYxLkFjdFN0cmVhbVJlc3BvbnNlKAEwARJECgVRR3JhZBIcLmh5cGVycG9saWN5LnYxLlFHcmFkUmVxdWVzdBodLmh5cGVycG9saWN5LnYxLlFHcmFkUmVzcG9uc2USSgoHUHJlcGFyZRIeLmh5cGVycG9saWN5LnYxLlByZXBhcmVSZXF1ZXN0Gh8uaHlwZXJwb2xpY3kudjEuUHJlcGFyZVJlc3BvbnNlElMKCkxpc3RNb2RlbHMSIS5oeXBlcnBvbGljeS52MS5MaXN0TW9kZWxzUmVxdWVzdBoiLmh5cGVycG9saWN5LnYxLkxpc3RNb2RlbHNSZXNwb25zZRJNCghHZXRNb2RlbBIfLmh5cGVycG9saWN5LnYxLkdldE1vZGVsUmVxdWVzdBogLmh5cGVycG9saWN5LnYxLkdldE1vZGVsUmVzcG9uc2ViBnByb3RvMw", [file_hyperpolicy_v1_tensor]);
+  fileDesc("CiNoeXBlcnBvbGljeS92MS9wb2xpY3lfc2VydmljZS5wcm90bxIOaHlwZXJwb2xpY3kudjEihwMKCkFjdFJlcXVlc3QSDQoFbW9kZWwYASABKAkSEQoHdmVyc2lvbhgCIAEoDUgAEg8KBWxhYmVsGAMgASgJSAASEwoLZmluZ2VycHJpbnQYBCABKAkSKwoLb2JzZXJ2YXRpb24YBSABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISKQoHY29udGV4dBgGIAEoCzIWLmh5cGVycG9saWN5LnYxLlRlbnNvckgBEhgKDmNvbnRleHRfaGFuZGxlGAcgASgJSAESDgoGc2FtcGxlGAggASgIEhEKBHNlZWQYCSABKARIAogBARIQCghsb2dfcHJvYhgKIAEoCBIRCglidWRnZXRfdXMYCyABKA0SKgoIZmFsbGJhY2sYDCABKA4yGC5oeXBlcnBvbGljeS52MS5GYWxsYmFjaxIRCgljbGllbnRfaWQYDSABKAkSEAoIc2VxdWVuY2UYDiABKARCCwoJc2VsZWN0aW9uQhAKDmNvbnRleHRfc291cmNlQgcKBV9zZWVkIr4CCgtBY3RSZXNwb25zZRImCgZhY3Rpb24YASABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISLQoIbG9nX3Byb2IYAiABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3JIAIgBARIRCgRzZWVkGAMgASgESAGIAQESDwoHdmVyc2lvbhgEIAEoDRIVCg13ZWlnaHRfYWdlX21zGAUgASgBEhAKCHNlcXVlbmNlGAYgASgEEiYKBnRpbWluZxgHIAEoCzIWLmh5cGVycG9saWN5LnYxLlRpbWluZxI6Cg5mYWxsYmFja190YWtlbhgIIAEoCzIdLmh5cGVycG9saWN5LnYxLkZhbGxiYWNrVGFrZW5IAogBAUILCglfbG9nX3Byb2JCBwoFX3NlZWRCEQoPX2ZhbGxiYWNrX3Rha2VuImAKEEFjdFN0cmVhbVJlcXVlc3QSJwoDYWN0GAEgASgLMhouaHlwZXJwb2xpY3kudjEuQWN0UmVxdWVzdBIOCgZmb2xsb3cYAiABKAgSEwoLbmV3ZXN0X3dpbnMYAyABKAgilgEKEUFjdFN0cmVhbVJlc3BvbnNlEi8KCHJlc3BvbnNlGAEgASgLMhsuaHlwZXJwb2xpY3kudjEuQWN0UmVzcG9uc2VIABIsCgVlcnJvchgCIAEoCzIbLmh5cGVycG9saWN5LnYxLlN0cmVhbUVycm9ySAASGAoQc3VwZXJzZWRlZF9jb3VudBgDIAEoDUIICgZyZXN1bHQiPQoLU3RyZWFtRXJyb3ISDgoGc3RhdHVzGAEgASgJEgwKBHRleHQYAiABKAkSEAoIc2VxdWVuY2UYAyABKAQiWwoNRmFsbGJhY2tUYWtlbhIqCghmYWxsYmFjaxgBIAEoDjIYLmh5cGVycG9saWN5LnYxLkZhbGxiYWNrEg4KBnJlYXNvbhgCIAEoCRIOCgZhZ2VfbXMYAyABKAEiXwoGVGltaW5nEhAKCHRvdGFsX3VzGAEgASgNEhIKCnByaW1hcnlfdXMYAiABKA0SEgoKbmV0d29ya191cxgDIAEoDRIbChNldmVudF9sb29wX2RlbGF5X3VzGAQgASgNIpoDCgxRR3JhZFJlcXVlc3QSDQoFbW9kZWwYASABKAkSEQoHdmVyc2lvbhgCIAEoDUgAEg8KBWxhYmVsGAMgASgJSAASEwoLZmluZ2VycHJpbnQYBCABKAkSKwoLb2JzZXJ2YXRpb24YBSABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISJgoGYWN0aW9uGAYgASgLMhYuaHlwZXJwb2xpY3kudjEuVGVuc29yEiwKCXJlZHVjdGlvbhgHIAEoDjIZLmh5cGVycG9saWN5LnYxLlJlZHVjdGlvbhIRCgljbGllbnRfaWQYCCABKAkSEAoIc2VxdWVuY2UYCSABKAQSKQoHY29udGV4dBgKIAEoCzIWLmh5cGVycG9saWN5LnYxLlRlbnNvckgBEhgKDmNvbnRleHRfaGFuZGxlGAsgASgJSAESKwoGYXNjZW50GAwgASgLMhYuaHlwZXJwb2xpY3kudjEuQXNjZW50SAKIAQFCCwoJc2VsZWN0aW9uQhAKDmNvbnRleHRfc291cmNlQgkKB19hc2NlbnQiLwoGQXNjZW50EhIKCnN0ZXBfY291bnQYASABKA0SEQoJc3RlcF9zaXplGAIgASgCIvMBCg1RR3JhZFJlc3BvbnNlEiEKAXEYASABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISJQoFZHFfZGEYAiABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISDwoHdmVyc2lvbhgDIAEoDRIVCg13ZWlnaHRfYWdlX21zGAQgASgBEhAKCHNlcXVlbmNlGAUgASgEEiYKBnRpbWluZxgGIAEoCzIWLmh5cGVycG9saWN5LnYxLlRpbWluZxIrCgZhY3Rpb24YByABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3JIAIgBAUIJCgdfYWN0aW9uIpEDCgxBZGFwdFJlcXVlc3QSDQoFbW9kZWwYASABKAkSEQoHdmVyc2lvbhgCIAEoDUgAEg8KBWxhYmVsGAMgASgJSAASEwoLZmluZ2VycHJpbnQYBCABKAkSKwoLb2JzZXJ2YXRpb24YBSABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISJgoGYWN0aW9uGAYgASgLMhYuaHlwZXJwb2xpY3kudjEuVGVuc29yEiYKBnJld2FyZBgHIAEoCzIWLmh5cGVycG9saWN5LnYxLlRlbnNvchIXCg9lcGlzb2RlX2xlbmd0aHMYCCADKA0SKQoHY29udGV4dBgJIAEoCzIWLmh5cGVycG9saWN5LnYxLlRlbnNvckgBEhgKDmNvbnRleHRfaGFuZGxlGAogASgJSAESEQoEc2VlZBgLIAEoBEgCiAEBEhEKCWNsaWVudF9pZBgMIAEoCRIQCghzZXF1ZW5jZRgNIAEoBEILCglzZWxlY3Rpb25CEAoOY29udGV4dF9zb3VyY2VCBwoFX3NlZWQikAIKDUFkYXB0UmVzcG9uc2USFgoOY29udGV4dF9oYW5kbGUYASABKAkSGAoQZXhwaXJlc19hZnRlcl9tcxgCIAEoARIuCglwb3N0ZXJpb3IYAyABKAsyGS5oeXBlcnBvbGljeS52MS5Qb3N0ZXJpb3JIABIxCgd3ZWlnaHRzGAQgASgLMh4uaHlwZXJwb2xpY3kudjEuQWRhcHRlZFdlaWdodHNIABIPCgd2ZXJzaW9uGAUgASgNEhUKDXdlaWdodF9hZ2VfbXMYBiABKAESEAoIc2VxdWVuY2UYByABKAQSJgoGdGltaW5nGAggASgLMhYuaHlwZXJwb2xpY3kudjEuVGltaW5nQggKBnJlc3VsdCKsAQoJUG9zdGVyaW9yEiQKBG1lYW4YASABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISKAoIdmFyaWFuY2UYAiABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3ISJwoHY29udGV4dBgDIAEoCzIWLmh5cGVycG9saWN5LnYxLlRlbnNvchIMCgRzZWVkGAQgASgEEhgKEHRyYW5zaXRpb25fY291bnQYBSABKAQiNwoOQWRhcHRlZFdlaWdodHMSEgoKc3RlcF9jb3VudBgBIAEoDRIRCglzdGVwX25vcm0YAiABKAEihgIKDlByZXBhcmVSZXF1ZXN0Eg0KBW1vZGVsGAEgASgJEhEKB3ZlcnNpb24YAiABKA1IABIPCgVsYWJlbBgDIAEoCUgAEhMKC2ZpbmdlcnByaW50GAQgASgJEikKB2NvbnRleHQYBSABKAsyFi5oeXBlcnBvbGljeS52MS5UZW5zb3JIARItCgtvYnNlcnZhdGlvbhgGIAEoCzIWLmh5cGVycG9saWN5LnYxLlRlbnNvckgBEigKB3Bpbm5pbmcYByABKA4yFy5oeXBlcnBvbGljeS52MS5QaW5uaW5nEhEKCWNsaWVudF9pZBgIIAEoCUILCglzZWxlY3Rpb25CCAoGdGFyZ2V0IkoKD1ByZXBhcmVSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgNEg0KBWNvdW50GAIgASgNEhcKD2dlbmVyYXRlZF9jb3VudBgDIAEoDSITChFMaXN0TW9kZWxzUmVxdWVzdCJCChJMaXN0TW9kZWxzUmVzcG9uc2USLAoGbW9kZWxzGAEgAygLMhwuaHlwZXJwb2xpY3kudjEuTW9kZWxTdW1tYXJ5IsABCgxNb2RlbFN1bW1hcnkSDQoFbW9kZWwYASABKAkSEAoIdmVyc2lvbnMYAiADKA0SEwoLZW52aXJvbm1lbnQYAyABKAkSEQoJYWxnb3JpdGhtGAQgASgJEjgKBmxhYmVscxgFIAMoCzIoLmh5cGVycG9saWN5LnYxLk1vZGVsU3VtbWFyeS5MYWJlbHNFbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBIlEKD0dldE1vZGVsUmVxdWVzdBINCgVtb2RlbBgBIAEoCRIRCgd2ZXJzaW9uGAIgASgNSAASDwoFbGFiZWwYAyABKAlIAEILCglzZWxlY3Rpb24ioQQKEEdldE1vZGVsUmVzcG9uc2USDQoFbW9kZWwYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIRCglhbGdvcml0aG0YAyABKAkSEwoLZW52aXJvbm1lbnQYBCABKAkSEwoLZmluZ2VycHJpbnQYBSABKAkSLwoLb2JzZXJ2YXRpb24YBiABKAsyGi5oeXBlcnBvbGljeS52MS5UZW5zb3JTcGVjEioKBmFjdGlvbhgHIAEoCzIaLmh5cGVycG9saWN5LnYxLlRlbnNvclNwZWMSEwoLc2FmZV9hY3Rpb24YCCADKAESMQoHY29udGV4dBgJIAEoCzIbLmh5cGVycG9saWN5LnYxLkNvbnRleHRTcGVjSACIAQESLwoGcG9saWN5GAogASgLMhouaHlwZXJwb2xpY3kudjEuUG9saWN5SW5mb0gBiAEBEi8KBmNyaXRpYxgLIAEoCzIaLmh5cGVycG9saWN5LnYxLkNyaXRpY0luZm9IAogBARIUCgxyZXdhcmRfc2NhbGUYDCABKAESFAoMcHVibGlzaGVkX2F0GA0gASgJEhYKDnRyYWluaW5nX3N0ZXBzGA4gASgEEi8KC2V2YWx1YXRpb25zGA8gAygLMhouaHlwZXJwb2xpY3kudjEuRXZhbHVhdGlvbhISCgphZGFwdGF0aW9uGBAgASgJQgoKCF9jb250ZXh0QgkKB19wb2xpY3lCCQoHX2NyaXRpYyJHCgtDb250ZXh0U3BlYxIoCgRzcGVjGAEgASgLMhouaHlwZXJwb2xpY3kudjEuVGVuc29yU3BlYxIOCgZzb3VyY2UYAiABKAkiRQoKUG9saWN5SW5mbxIUCgxhcmNoaXRlY3R1cmUYASABKAkSDQoFaHlwZXIYAiABKAgSEgoKc3RvY2hhc3RpYxgDIAEoCCJICgpDcml0aWNJbmZvEhQKDGFyY2hpdGVjdHVyZRgBIAEoCRINCgVoeXBlchgCIAEoCBIVCg1lbnNlbWJsZV9zaXplGAMgASgNImIKCkV2YWx1YXRpb24SDAoEc3RlcBgBIAEoBBITCgttZWFuX3JldHVybhgCIAEoARIaChJzdGFuZGFyZF9kZXZpYXRpb24YAyABKAESFQoNZXBpc29kZV9jb3VudBgEIAEoDSpeCghGYWxsYmFjaxIYChRGQUxMQkFDS19VTlNQRUNJRklFRBAAEhIKDkZBTExCQUNLX0VSUk9SEAESEQoNRkFMTEJBQ0tfU0FGRRACEhEKDUZBTExCQUNLX0hPTEQQAypfCglSZWR1Y3Rpb24SGQoVUkVEVUNUSU9OX1VOU1BFQ0lGSUVEEAASEAoMUkVEVUNUSU9OX1ExEAESEQoNUkVEVUNUSU9OX01JThACEhIKDlJFRFVDVElPTl9NRUFOEAMqRgoHUGlubmluZxIXChNQSU5OSU5HX1VOU1BFQ0lGSUVEEAASDwoLUElOTklOR19QSU4QARIRCg1QSU5OSU5HX1VOUElOEAIyoQQKDVBvbGljeVNlcnZpY2USPgoDQWN0EhouaHlwZXJwb2xpY3kudjEuQWN0UmVxdWVzdBobLmh5cGVycG9saWN5LnYxLkFjdFJlc3BvbnNlElQKCUFjdFN0cmVhbRIgLmh5cGVycG9saWN5LnYxLkFjdFN0cmVhbVJlcXVlc3QaIS5oeXBlcnBvbGljeS52MS5BY3RTdHJlYW1SZXNwb25zZSgBMAESRAoFUUdyYWQSHC5oeXBlcnBvbGljeS52MS5RR3JhZFJlcXVlc3QaHS5oeXBlcnBvbGljeS52MS5RR3JhZFJlc3BvbnNlEkQKBUFkYXB0EhwuaHlwZXJwb2xpY3kudjEuQWRhcHRSZXF1ZXN0Gh0uaHlwZXJwb2xpY3kudjEuQWRhcHRSZXNwb25zZRJKCgdQcmVwYXJlEh4uaHlwZXJwb2xpY3kudjEuUHJlcGFyZVJlcXVlc3QaHy5oeXBlcnBvbGljeS52MS5QcmVwYXJlUmVzcG9uc2USUwoKTGlzdE1vZGVscxIhLmh5cGVycG9saWN5LnYxLkxpc3RNb2RlbHNSZXF1ZXN0GiIuaHlwZXJwb2xpY3kudjEuTGlzdE1vZGVsc1Jlc3BvbnNlEk0KCEdldE1vZGVsEh8uaHlwZXJwb2xpY3kudjEuR2V0TW9kZWxSZXF1ZXN0GiAuaHlwZXJwb2xpY3kudjEuR2V0TW9kZWxSZXNwb25zZWIGcHJvdG8z", [file_hyperpolicy_v1_tensor]);
 
 /**
  * @generated from message hyperpolicy.v1.ActRequest
@@ -93,7 +95,7 @@ export type ActRequest = Message<"hyperpolicy.v1.ActRequest"> & {
     case: "context";
   } | {
     /**
-     * A handle of a context that the server holds.
+     * A handle of Adapt. A request that names no version is answered by the handle's, whichever is the newest.
      *
      * @generated from field: string context_handle = 7;
      */
@@ -394,7 +396,7 @@ export type Timing = Message<"hyperpolicy.v1.Timing"> & {
   primaryUs: number;
 
   /**
-   * The plain policy or critic, or the dynamic network.
+   * The plain policy or critic, or the dynamic network; in Adapt the encoder or the step.
    *
    * @generated from field: uint32 network_us = 3;
    */
@@ -504,7 +506,7 @@ export type QGradRequest = Message<"hyperpolicy.v1.QGradRequest"> & {
     case: "context";
   } | {
     /**
-     * A handle of a context that the server holds.
+     * A handle of Adapt, as in ActRequest.
      *
      * @generated from field: string context_handle = 11;
      */
@@ -615,6 +617,282 @@ export const QGradResponseSchema: GenMessage<QGradResponse> = /*@__PURE__*/
   messageDesc(file_hyperpolicy_v1_policy_service, 9);
 
 /**
+ * Experience of one task, and what to adapt with it. GetModelResponse.adaptation says which of two kinds a model has:
+ *
+ * `posterior` (PEARL): a Gaussian over the latent context, from transitions in any order; without any it is the prior, N(0, I). A
+ * context is drawn from it for the handle: z = mean + sqrt(variance) x noise[0, dim], with noise and seed as in ActRequest.sample.
+ * With a handle its transitions and the new ones count together, as if all had come in one call; without new ones z is drawn again.
+ *
+ * `weights` (MAML): one policy-gradient step on the weights that the policy's primary generates for `context`, or on those of a
+ * handle, from at least one step of experience under them. Advantages are those of the model's training: a linear baseline and
+ * generalised advantage estimation, with the model's discount.
+ *
+ * @generated from message hyperpolicy.v1.AdaptRequest
+ */
+export type AdaptRequest = Message<"hyperpolicy.v1.AdaptRequest"> & {
+  /**
+   * Name of the model.
+   *
+   * @generated from field: string model = 1;
+   */
+  model: string;
+
+  /**
+   * Which version; where neither is given that of the handle, else the newest that is ready or the one of the client's share.
+   *
+   * @generated from oneof hyperpolicy.v1.AdaptRequest.selection
+   */
+  selection: {
+    /**
+     * A version number, from 1.
+     *
+     * @generated from field: uint32 version = 2;
+     */
+    value: number;
+    case: "version";
+  } | {
+    /**
+     * A label, for example `stable`.
+     *
+     * @generated from field: string label = 3;
+     */
+    value: string;
+    case: "label";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Where given, the request is refused unless it equals the model's.
+   *
+   * @generated from field: string fingerprint = 4;
+   */
+  fingerprint: string;
+
+  /**
+   * What was observed before each action, [N, O]; [O] is one. N may be 0 for `posterior`: leave all three out.
+   *
+   * @generated from field: hyperpolicy.v1.Tensor observation = 5;
+   */
+  observation?: Tensor | undefined;
+
+  /**
+   * The actions that were taken, [N, A].
+   *
+   * @generated from field: hyperpolicy.v1.Tensor action = 6;
+   */
+  action?: Tensor | undefined;
+
+  /**
+   * What the environment paid for each, [N], in its own units.
+   *
+   * @generated from field: hyperpolicy.v1.Tensor reward = 7;
+   */
+  reward?: Tensor | undefined;
+
+  /**
+   * `weights`: steps of each episode, in order, each at least 1; they add up to N. One episode where there are none. Refused by `posterior`.
+   *
+   * @generated from field: repeated uint32 episode_lengths = 8;
+   */
+  episodeLengths: number[];
+
+  /**
+   * Where to begin. `posterior`: neither, or a handle. `weights`: one of the two.
+   *
+   * @generated from oneof hyperpolicy.v1.AdaptRequest.context_source
+   */
+  contextSource: {
+    /**
+     * [C] or [1, C].
+     *
+     * @generated from field: hyperpolicy.v1.Tensor context = 9;
+     */
+    value: Tensor;
+    case: "context";
+  } | {
+    /**
+     * A handle of Adapt. It stays as it is: the response has another.
+     *
+     * @generated from field: string context_handle = 10;
+     */
+    value: string;
+    case: "contextHandle";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * `posterior`: seed of z, in [0, 2^53). Where absent the server draws one; the response has it. Refused by `weights`.
+   *
+   * @generated from field: optional uint64 seed = 11;
+   */
+  seed?: bigint | undefined;
+
+  /**
+   * As in ActRequest.
+   *
+   * @generated from field: string client_id = 12;
+   */
+  clientId: string;
+
+  /**
+   * Any number of the client's; the response has it again.
+   *
+   * @generated from field: uint64 sequence = 13;
+   */
+  sequence: bigint;
+};
+
+/**
+ * Describes the message hyperpolicy.v1.AdaptRequest.
+ * Use `create(AdaptRequestSchema)` to create a new message.
+ */
+export const AdaptRequestSchema: GenMessage<AdaptRequest> = /*@__PURE__*/
+  messageDesc(file_hyperpolicy_v1_policy_service, 10);
+
+/**
+ * @generated from message hyperpolicy.v1.AdaptResponse
+ */
+export type AdaptResponse = Message<"hyperpolicy.v1.AdaptResponse"> & {
+  /**
+   * Names the result: 32 hexadecimal digits. It holds for the version below and for the caller's token.
+   *
+   * @generated from field: string context_handle = 1;
+   */
+  contextHandle: string;
+
+  /**
+   * The handle is forgotten when it was not used for this long, milliseconds; sooner where the server runs out of room, the handles
+   * used longest ago first, and when the server stops.
+   *
+   * @generated from field: double expires_after_ms = 2;
+   */
+  expiresAfterMs: number;
+
+  /**
+   * @generated from oneof hyperpolicy.v1.AdaptResponse.result
+   */
+  result: {
+    /**
+     * @generated from field: hyperpolicy.v1.Posterior posterior = 3;
+     */
+    value: Posterior;
+    case: "posterior";
+  } | {
+    /**
+     * @generated from field: hyperpolicy.v1.AdaptedWeights weights = 4;
+     */
+    value: AdaptedWeights;
+    case: "weights";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * The version that answered.
+   *
+   * @generated from field: uint32 version = 5;
+   */
+  version: number;
+
+  /**
+   * Time since that version was published, milliseconds.
+   *
+   * @generated from field: double weight_age_ms = 6;
+   */
+  weightAgeMs: number;
+
+  /**
+   * The request's.
+   *
+   * @generated from field: uint64 sequence = 7;
+   */
+  sequence: bigint;
+
+  /**
+   * @generated from field: hyperpolicy.v1.Timing timing = 8;
+   */
+  timing?: Timing | undefined;
+};
+
+/**
+ * Describes the message hyperpolicy.v1.AdaptResponse.
+ * Use `create(AdaptResponseSchema)` to create a new message.
+ */
+export const AdaptResponseSchema: GenMessage<AdaptResponse> = /*@__PURE__*/
+  messageDesc(file_hyperpolicy_v1_policy_service, 11);
+
+/**
+ * A Gaussian over the latent context, with independent values.
+ *
+ * @generated from message hyperpolicy.v1.Posterior
+ */
+export type Posterior = Message<"hyperpolicy.v1.Posterior"> & {
+  /**
+   * [C]
+   *
+   * @generated from field: hyperpolicy.v1.Tensor mean = 1;
+   */
+  mean?: Tensor | undefined;
+
+  /**
+   * [C]
+   *
+   * @generated from field: hyperpolicy.v1.Tensor variance = 2;
+   */
+  variance?: Tensor | undefined;
+
+  /**
+   * z, [C]: what the handle stands for.
+   *
+   * @generated from field: hyperpolicy.v1.Tensor context = 3;
+   */
+  context?: Tensor | undefined;
+
+  /**
+   * The seed used.
+   *
+   * @generated from field: uint64 seed = 4;
+   */
+  seed: bigint;
+
+  /**
+   * Transitions so far.
+   *
+   * @generated from field: uint64 transition_count = 5;
+   */
+  transitionCount: bigint;
+};
+
+/**
+ * Describes the message hyperpolicy.v1.Posterior.
+ * Use `create(PosteriorSchema)` to create a new message.
+ */
+export const PosteriorSchema: GenMessage<Posterior> = /*@__PURE__*/
+  messageDesc(file_hyperpolicy_v1_policy_service, 12);
+
+/**
+ * @generated from message hyperpolicy.v1.AdaptedWeights
+ */
+export type AdaptedWeights = Message<"hyperpolicy.v1.AdaptedWeights"> & {
+  /**
+   * Steps so far.
+   *
+   * @generated from field: uint32 step_count = 1;
+   */
+  stepCount: number;
+
+  /**
+   * How far this step moved: the Euclidean norm of the weights' change.
+   *
+   * @generated from field: double step_norm = 2;
+   */
+  stepNorm: number;
+};
+
+/**
+ * Describes the message hyperpolicy.v1.AdaptedWeights.
+ * Use `create(AdaptedWeightsSchema)` to create a new message.
+ */
+export const AdaptedWeightsSchema: GenMessage<AdaptedWeights> = /*@__PURE__*/
+  messageDesc(file_hyperpolicy_v1_policy_service, 13);
+
+/**
  * @generated from message hyperpolicy.v1.PrepareRequest
  */
 export type PrepareRequest = Message<"hyperpolicy.v1.PrepareRequest"> & {
@@ -694,7 +972,7 @@ export type PrepareRequest = Message<"hyperpolicy.v1.PrepareRequest"> & {
  * Use `create(PrepareRequestSchema)` to create a new message.
  */
 export const PrepareRequestSchema: GenMessage<PrepareRequest> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 10);
+  messageDesc(file_hyperpolicy_v1_policy_service, 14);
 
 /**
  * @generated from message hyperpolicy.v1.PrepareResponse
@@ -727,7 +1005,7 @@ export type PrepareResponse = Message<"hyperpolicy.v1.PrepareResponse"> & {
  * Use `create(PrepareResponseSchema)` to create a new message.
  */
 export const PrepareResponseSchema: GenMessage<PrepareResponse> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 11);
+  messageDesc(file_hyperpolicy_v1_policy_service, 15);
 
 /**
  * @generated from message hyperpolicy.v1.ListModelsRequest
@@ -740,7 +1018,7 @@ export type ListModelsRequest = Message<"hyperpolicy.v1.ListModelsRequest"> & {
  * Use `create(ListModelsRequestSchema)` to create a new message.
  */
 export const ListModelsRequestSchema: GenMessage<ListModelsRequest> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 12);
+  messageDesc(file_hyperpolicy_v1_policy_service, 16);
 
 /**
  * @generated from message hyperpolicy.v1.ListModelsResponse
@@ -759,7 +1037,7 @@ export type ListModelsResponse = Message<"hyperpolicy.v1.ListModelsResponse"> & 
  * Use `create(ListModelsResponseSchema)` to create a new message.
  */
 export const ListModelsResponseSchema: GenMessage<ListModelsResponse> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 13);
+  messageDesc(file_hyperpolicy_v1_policy_service, 17);
 
 /**
  * @generated from message hyperpolicy.v1.ModelSummary
@@ -800,7 +1078,7 @@ export type ModelSummary = Message<"hyperpolicy.v1.ModelSummary"> & {
  * Use `create(ModelSummarySchema)` to create a new message.
  */
 export const ModelSummarySchema: GenMessage<ModelSummary> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 14);
+  messageDesc(file_hyperpolicy_v1_policy_service, 18);
 
 /**
  * @generated from message hyperpolicy.v1.GetModelRequest
@@ -842,7 +1120,7 @@ export type GetModelRequest = Message<"hyperpolicy.v1.GetModelRequest"> & {
  * Use `create(GetModelRequestSchema)` to create a new message.
  */
 export const GetModelRequestSchema: GenMessage<GetModelRequest> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 15);
+  messageDesc(file_hyperpolicy_v1_policy_service, 19);
 
 /**
  * @generated from message hyperpolicy.v1.GetModelResponse
@@ -944,6 +1222,13 @@ export type GetModelResponse = Message<"hyperpolicy.v1.GetModelResponse"> & {
    * @generated from field: repeated hyperpolicy.v1.Evaluation evaluations = 15;
    */
   evaluations: Evaluation[];
+
+  /**
+   * What Adapt does with the model: `posterior`, `weights`, or empty where it refuses it.
+   *
+   * @generated from field: string adaptation = 16;
+   */
+  adaptation: string;
 };
 
 /**
@@ -951,7 +1236,7 @@ export type GetModelResponse = Message<"hyperpolicy.v1.GetModelResponse"> & {
  * Use `create(GetModelResponseSchema)` to create a new message.
  */
 export const GetModelResponseSchema: GenMessage<GetModelResponse> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 16);
+  messageDesc(file_hyperpolicy_v1_policy_service, 20);
 
 /**
  * @generated from message hyperpolicy.v1.ContextSpec
@@ -975,7 +1260,7 @@ export type ContextSpec = Message<"hyperpolicy.v1.ContextSpec"> & {
  * Use `create(ContextSpecSchema)` to create a new message.
  */
 export const ContextSpecSchema: GenMessage<ContextSpec> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 17);
+  messageDesc(file_hyperpolicy_v1_policy_service, 21);
 
 /**
  * @generated from message hyperpolicy.v1.PolicyInfo
@@ -1008,7 +1293,7 @@ export type PolicyInfo = Message<"hyperpolicy.v1.PolicyInfo"> & {
  * Use `create(PolicyInfoSchema)` to create a new message.
  */
 export const PolicyInfoSchema: GenMessage<PolicyInfo> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 18);
+  messageDesc(file_hyperpolicy_v1_policy_service, 22);
 
 /**
  * @generated from message hyperpolicy.v1.CriticInfo
@@ -1041,7 +1326,7 @@ export type CriticInfo = Message<"hyperpolicy.v1.CriticInfo"> & {
  * Use `create(CriticInfoSchema)` to create a new message.
  */
 export const CriticInfoSchema: GenMessage<CriticInfo> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 19);
+  messageDesc(file_hyperpolicy_v1_policy_service, 23);
 
 /**
  * @generated from message hyperpolicy.v1.Evaluation
@@ -1075,7 +1360,7 @@ export type Evaluation = Message<"hyperpolicy.v1.Evaluation"> & {
  * Use `create(EvaluationSchema)` to create a new message.
  */
 export const EvaluationSchema: GenMessage<Evaluation> = /*@__PURE__*/
-  messageDesc(file_hyperpolicy_v1_policy_service, 20);
+  messageDesc(file_hyperpolicy_v1_policy_service, 24);
 
 /**
  * What to answer when there is no answer in time, or the queue is full.
@@ -1250,6 +1535,17 @@ export const PolicyService: GenService<{
     methodKind: "unary";
     input: typeof QGradRequestSchema;
     output: typeof QGradResponseSchema;
+  },
+  /**
+   * Adapts a model to experience: the posterior of a latent context, or a step on the weights of a context. The server holds the result;
+   * the handle in the response stands for it in Act, ActStream, QGrad and further calls of Adapt.
+   *
+   * @generated from rpc hyperpolicy.v1.PolicyService.Adapt
+   */
+  adapt: {
+    methodKind: "unary";
+    input: typeof AdaptRequestSchema;
+    output: typeof AdaptResponseSchema;
   },
   /**
    * Generates weights ahead of the requests that will need them, and can pin them. Answers when they are there.

@@ -1,0 +1,89 @@
+/**
+ * The files behind context handles: one private directory that every process of a server reads. A file is visible whole or not at all,
+ * and its modification time is when it was last used, by whichever process.
+ */
+
+import { mkdtempSync, readFileSync, rmSync, statSync, unlinkSync, utimesSync } from 'node:fs';
+import { readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** Creates the directory, for this user alone. @param parent where; the system's temporary directory if null */
+export const createSpoolDirectory = (parent: string | null): string =>
+  mkdtempSync(join(parent ?? tmpdir(), 'hyperpolicy-handles-'));
+
+/** Removes the directory and all that is in it. */
+export const removeSpoolDirectory = (directory: string): void => rmSync(directory, { recursive: true, force: true });
+
+export type SpoolFile = { readonly name: string; readonly usedAtMs: number };
+
+/** Times are milliseconds of the wall clock. */
+export type Spool = {
+  /** @throws Error as the file system's; nothing is left behind */
+  write(name: string, content: Uint8Array, usedAtMs: number): Promise<void>;
+  /** Undefined where there is none. The file was just written or is small: reading it costs less than waiting for it. */
+  read(name: string): Uint8Array | undefined;
+  /** When the file was last used; undefined where there is none. */
+  usedAtMs(name: string): number | undefined;
+  /** Notes a use; false where there is no such file. */
+  touch(name: string, usedAtMs: number): boolean;
+  /** False where there was no such file. */
+  remove(name: string): boolean;
+  /** Every file, those that are being written included. */
+  list(): Promise<SpoolFile[]>;
+};
+
+export type SpoolOptions = {
+  readonly directory: string;
+  /** Writes a new file; that of the file system unless a test has its own. */
+  readonly writeNew?: (path: string, content: Uint8Array) => Promise<void>;
+};
+
+const writeToFile = (path: string, content: Uint8Array) => writeFile(path, content, { flag: 'wx', mode: 0o600 });
+
+export function openSpool({ directory, writeNew = writeToFile }: SpoolOptions): Spool {
+  const pathOf = (name: string) => join(directory, name);
+  return {
+    async write(name, content, usedAtMs) {
+      const aside = pathOf(`${name}.part`);
+      try {
+        await writeNew(aside, content);
+        await utimes(aside, usedAtMs / 1000, usedAtMs / 1000);
+        await rename(aside, pathOf(name));
+      } catch (error) {
+        await rm(aside, { force: true });
+        throw error;
+      }
+    },
+    read: (name) => orMissing(() => readFileSync(pathOf(name))),
+    usedAtMs: (name) => orMissing(() => statSync(pathOf(name)).mtimeMs),
+    touch: (name, usedAtMs) =>
+      orMissing(() => {
+        utimesSync(pathOf(name), usedAtMs / 1000, usedAtMs / 1000);
+        return true;
+      }) ?? false,
+    remove: (name) =>
+      orMissing(() => {
+        unlinkSync(pathOf(name));
+        return true;
+      }) ?? false,
+    async list() {
+      const files: SpoolFile[] = [];
+      for (const name of await readdir(directory)) {
+        const found = await stat(pathOf(name)).catch(() => undefined);
+        if (found !== undefined) files.push({ name, usedAtMs: found.mtimeMs });
+      }
+      return files;
+    },
+  };
+}
+
+/** Undefined where the file is missing. */
+function orMissing<T>(use: () => T): T | undefined {
+  try {
+    return use();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,39 @@
+/** The handle store of one process, over a spool of its own or one that its parent made for several. */
+
+import type { ServerConfig } from './config.ts';
+import { createSpoolDirectory, openSpool, removeSpoolDirectory } from './handle-spool.ts';
+import { createHandleStore, type HandleStore } from './handle-store.ts';
+
+/** A spool that processes of one server share. Whoever made the directory removes it, after the last of them has stopped. */
+export type SharedSpool = {
+  /** Made by `createSpoolDirectory`. */
+  readonly directory: string;
+  /** Each process has its part of the bounds. */
+  readonly processCount: number;
+};
+
+export type OpenHandles = {
+  readonly store: HandleStore;
+  /** Removes the directory where it is this process's own. */
+  close(): void;
+};
+
+/** @throws Error as the file system's where the directory cannot be made */
+export function openHandles(config: ServerConfig, shared?: SharedSpool): OpenHandles {
+  const directory = shared?.directory ?? createSpoolDirectory(config.handleDirectory);
+  const processCount = shared?.processCount ?? 1;
+  const store = createHandleStore({
+    spool: openSpool({ directory }),
+    timeToLiveMs: config.handleTimeToLiveMs,
+    countMax: Math.max(1, Math.floor(config.handleCountMax / processCount)),
+    bytesMax: Math.floor(config.handleSpoolBytesMax / processCount),
+    cacheBytesMax: config.handleCacheBytesMax,
+  });
+  return {
+    store,
+    close() {
+      store.close();
+      if (shared === undefined) removeSpoolDirectory(directory);
+    },
+  };
+}
