@@ -13,7 +13,7 @@ export type TensorMap = Record<string, Tensor>;
 export type SessionOptions = {
   /** Threads inside one operator; 1 runs everything on the calling thread. */
   readonly threadCount: number;
-  /** Busy-wait between operators: faster back-to-back runs, a core burnt while idle. Off in servers. */
+  /** Busy-wait between operators, not between runs: faster, but a core is burnt where operators do not split. Off in servers. */
   readonly spinning?: boolean;
   /** Where the graph runs; `cpu` unless given. Feeds and outputs are in host memory on every device. */
   readonly device?: DeviceName;
@@ -78,7 +78,10 @@ function openOn(device: Device, model: Uint8Array, options: SessionOptions, name
       executionMode: 'sequential',
       graphOptimizationLevel: 'all',
       logSeverityLevel: 3,
-      extra: { session: { intra_op: { allow_spinning: options.spinning === true ? '1' : '0' } } },
+      // Threads that spin on after a run take the core from what follows: the optimiser, or another session's threads.
+      extra: {
+        session: { intra_op: { allow_spinning: options.spinning === true ? '1' : '0' }, force_spinning_stop: '1' },
+      },
     });
   } catch (cause) {
     const text = (cause as Error).message;
