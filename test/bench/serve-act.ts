@@ -13,22 +13,26 @@ const parallelMs = 400;
 const pipelinedCount = 10_000;
 const pipelineWindow = 256;
 
-/** What a section measures of each side, round by round. */
-type Rounds = { readonly times: number[][]; readonly rates: number[] };
+/** What a section measures of each side, round by round, and the processor time of its server over all of them. */
+type Rounds = { readonly times: number[][]; readonly rates: number[]; cpuMs: number };
 type Sides = { readonly ours: Rounds; readonly echo: Rounds };
 type Measured = { readonly times: number[]; readonly rate?: number };
+type Runs = Readonly<Record<keyof Sides, () => Promise<Measured>>>;
 
 /** Runs ours and the echo by turns. The first round of each is a warm-up that does not count. */
-async function race(rounds: number, ours: () => Promise<Measured>, echo: () => Promise<Measured>): Promise<Sides> {
-  const sides: Sides = { ours: { times: [], rates: [] }, echo: { times: [], rates: [] } };
-  const side = (name: keyof Sides, run: () => Promise<Measured>) => async () => {
-    const { times, rate } = await run();
+async function race(bench: ServeBench, echo: Echo, runs: Runs): Promise<Sides> {
+  const sides: Sides = { ours: { times: [], rates: [], cpuMs: 0 }, echo: { times: [], rates: [], cpuMs: 0 } };
+  const processes = { ours: bench.server, echo: echo.process };
+  const side = (name: keyof Sides) => async () => {
+    const before = processes[name].cpuMs() ?? Number.NaN;
+    const { times, rate } = await runs[name]();
+    sides[name].cpuMs += (processes[name].cpuMs() ?? Number.NaN) - before;
     sides[name].times.push(times);
     if (rate !== undefined) sides[name].rates.push(rate);
   };
-  await ours();
-  await echo();
-  await inTurns(rounds, [side('ours', ours), side('echo', echo)]);
+  await runs.ours();
+  await runs.echo();
+  await inTurns(bench.rounds, [side('ours'), side('echo')]);
   return sides;
 }
 
@@ -55,9 +59,22 @@ export function addRatio(figures: Figures, name: string, ours: readonly number[]
   figures[`${name}_high`] = high;
 }
 
-function addLatency(figures: Figures, { ours, echo }: Names, sides: Sides): void {
-  addTimes(figures, ours, sides.ours.times);
-  addTimes(figures, echo, sides.echo.times);
+/** Quantiles of both sides, and the processor time that a call costs the server: it hardly depends on who else is on the machine. */
+function addSides(figures: Figures, name: Names, sides: Sides): void {
+  for (const side of ['ours', 'echo'] as const) {
+    const { times, cpuMs } = sides[side];
+    addTimes(figures, name[side], times);
+    if (!Number.isNaN(cpuMs)) figures[`${name[side]}_cpu_us`] = (1000 * cpuMs) / times.flat().length;
+  }
+  if (!Number.isNaN(sides.ours.cpuMs)) {
+    figures[`${name.ours}_cpu_ratio`] =
+      (figures[`${name.ours}_cpu_us`] as number) / (figures[`${name.echo}_cpu_us`] as number);
+  }
+}
+
+function addLatency(figures: Figures, name: Names, sides: Sides): void {
+  addSides(figures, name, sides);
+  const { ours } = name;
   addRatio(figures, `${ours}_p50_ratio`, sides.ours.times.map(median), sides.echo.times.map(median));
   figures[`${ours}_p99_ratio`] = quantile(sides.ours.times.flat(), 0.99) / quantile(sides.echo.times.flat(), 0.99);
   figures[`${ours}_call_count`] = sides.ours.times.flat().length;
@@ -66,11 +83,10 @@ function addLatency(figures: Figures, { ours, echo }: Names, sides: Sides): void
 export const unarySerial = (model: Policy) => async (bench: ServeBench) => {
   const echo = await bench.echo(model);
   const { act } = echo.requests;
-  const sides = await race(
-    bench.rounds,
-    async () => ({ times: await serial(() => bench.client.call(paths.act, act), serialCallCount) }),
-    async () => ({ times: await serial(() => echo.client.call(paths.act, act), serialCallCount) }),
-  );
+  const sides = await race(bench, echo, {
+    ours: async () => ({ times: await serial(() => bench.client.call(paths.act, act), serialCallCount) }),
+    echo: async () => ({ times: await serial(() => echo.client.call(paths.act, act), serialCallCount) }),
+  });
   addLatency(bench.figures, names(model, 'unary_serial'), sides);
   await checkStillEqual(bench, echo);
 };
@@ -82,15 +98,11 @@ export const unaryParallel = (model: Policy) => async (bench: ServeBench) => {
     const { times, perSecond } = await parallel(() => client.call(paths.act, act), { durationMs: parallelMs });
     return { times, rate: perSecond };
   };
-  const { ours, echo: theirs } = await race(
-    bench.rounds,
-    () => load(bench.client),
-    () => load(echo.client),
-  );
+  const sides = await race(bench, echo, { ours: () => load(bench.client), echo: () => load(echo.client) });
   const { figures } = bench;
   const name = names(model, 'unary_c64');
-  addTimes(figures, name.ours, ours.times);
-  addTimes(figures, name.echo, theirs.times);
+  const { ours, echo: theirs } = sides;
+  addSides(figures, name, sides);
   figures[`${name.ours}_rps`] = median(ours.rates);
   figures[`${name.echo}_rps`] = median(theirs.rates);
   addRatio(figures, `${name.ours}_throughput_ratio`, ours.rates, theirs.rates);
@@ -99,11 +111,10 @@ export const unaryParallel = (model: Policy) => async (bench: ServeBench) => {
 export const streamSerial = (model: Policy) => async (bench: ServeBench) => {
   const echo = await bench.echo(model);
   const streams = openStreams(bench, echo);
-  const sides = await race(
-    bench.rounds,
-    async () => ({ times: await serial(streams.ours.call, serialCallCount) }),
-    async () => ({ times: await serial(streams.echo.call, serialCallCount) }),
-  );
+  const sides = await race(bench, echo, {
+    ours: async () => ({ times: await serial(streams.ours.call, serialCallCount) }),
+    echo: async () => ({ times: await serial(streams.echo.call, serialCallCount) }),
+  });
   streams.close();
   addLatency(bench.figures, names(model, 'stream_serial'), sides);
 };
@@ -116,16 +127,12 @@ export const streamPipelined = (model: Policy) => async (bench: ServeBench) => {
     const times = await stream.pipeline(pipelinedCount, pipelineWindow);
     return { times, rate: (1000 * pipelinedCount) / (performance.now() - start) };
   };
-  const { ours, echo: theirs } = await race(
-    bench.rounds,
-    () => send(streams.ours),
-    () => send(streams.echo),
-  );
+  const sides = await race(bench, echo, { ours: () => send(streams.ours), echo: () => send(streams.echo) });
   streams.close();
   const { figures } = bench;
   const name = names(model, 'stream_pipelined');
-  addTimes(figures, name.ours, ours.times);
-  addTimes(figures, name.echo, theirs.times);
+  const { ours, echo: theirs } = sides;
+  addSides(figures, name, sides);
   figures[`${name.ours}_msgs_per_s`] = median(ours.rates);
   figures[`${name.echo}_msgs_per_s`] = median(theirs.rates);
   addRatio(figures, `${name.ours}_ratio`, ours.rates, theirs.rates);

@@ -188,7 +188,7 @@ export async function ghzServerSide(bench: ServeBench, ghz: Ghz, model: 'mlp' | 
 export const ghzUnary = (model: 'mlp' | 'hyper') => async (bench: ServeBench) => {
   const ghz = await openGhz(bench);
   const { echo, payload, ours } = await ghzServerSide(bench, ghz, model);
-  const theirs = new GhzSide(ghz, echo.port, payload);
+  const theirs = new GhzSide(ghz, echo.process.port, payload);
   await raceGhz(Math.min(bench.rounds, roundCountMax), [ours, theirs]);
   const { figures } = bench;
   const name = `ghz_${figureName(model)}`;

@@ -2,12 +2,18 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { EchoOptions } from './serve-echo-server.ts';
 import type { ActPayload } from './serve-requests.ts';
 
-export type Child = { readonly port: number; stop(): Promise<void> };
+export type Child = {
+  readonly port: number;
+  /** Processor time that all its threads have had, milliseconds; undefined where the system does not tell it. */
+  cpuMs(): number | undefined;
+  stop(): Promise<void>;
+};
 
 export type ServerChild = Child & {
   /** A number of its `/metrics`, by its name with labels as it stands there; 0 where there is none. */
@@ -25,7 +31,7 @@ async function startChild<T>(
   program: string,
   args: readonly string[],
   read: (line: string) => T | undefined,
-): Promise<T & { stop(): Promise<void> }> {
+): Promise<T & Pick<Child, 'cpuMs' | 'stop'>> {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   // A program that is not there ends its output, and its error is told there.
   child.on('error', (error) => console.error(`${program}: ${error.message}`));
@@ -33,9 +39,17 @@ async function startChild<T>(
     const found = read(line);
     if (found === undefined) continue;
     child.stdout!.resume();
-    return { ...found, stop: () => stopChild(child) };
+    return { ...found, cpuMs: () => cpuMsOf(child.pid!), stop: () => stopChild(child) };
   }
   throw new Error(`${[program, ...args.slice(0, 2)].join(' ')}: expected a port on its output, got an exit`);
+}
+
+/** Linux tells nanoseconds by thread. */
+export function cpuMsOf(pid: number): number | undefined {
+  const threads = `/proc/${pid}/task`;
+  if (!existsSync(threads)) return undefined;
+  const times = readdirSync(threads).map((thread) => readFileSync(`${threads}/${thread}/schedstat`, 'utf8'));
+  return times.reduce((sum, text) => sum + Number(text.split(' ')[0]) / 1e6, 0);
 }
 
 const portLine = (line: string) => (/^\d+$/.test(line) ? { port: Number(line) } : undefined);

@@ -36,7 +36,7 @@ export type ServeBench = {
 };
 
 export type Echo = {
-  readonly port: number;
+  readonly process: Child;
   readonly client: RawClient;
   readonly requests: ActPayload;
   readonly answers: ActPayload;
@@ -126,14 +126,14 @@ async function startEcho(
   } finally {
     await checked.stop();
   }
-  const echo: Child = await startEchoProcess(answers);
-  onEnd(echo.stop);
-  const echoClient = rawClient(echo.port);
+  const process = await startEchoProcess(answers);
+  onEnd(process.stop);
+  const echoClient = rawClient(process.port);
   onEnd(echoClient.close);
   const name = figureName(model);
   figures[`${name}_request_bytes`] = requests.act.length;
   figures[`${name}_answer_bytes`] = answers.act.length;
-  return { port: echo.port, client: echoClient, requests, answers };
+  return { process, client: echoClient, requests, answers };
 }
 
 /** Warms the server up, sees to it that actions are answered, and takes answers of typical length. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { createRandom } from '../../src/spec/random.ts';
 import { standing } from './measure.ts';
 import { lengthPrefixed, readReport } from './serve-ghz.ts';
-import { sampleOf } from './serve-processes.ts';
+import { cpuMsOf, sampleOf } from './serve-processes.ts';
 import { selfTimes } from './serve-profile.ts';
 import { inTurns } from './serve-rounds.ts';
 import { compareRounds, median, quantile, summarise, zipfRanks } from './statistics.ts';
@@ -109,4 +109,13 @@ test('sampleOf reads a number by its whole name', () => {
   const text = '# HELP rows_sum x\nrows_sum{graph="a"} 12\nrows_sum{graph="ab"} 7\n';
   expect(sampleOf(text, 'rows_sum{graph="a"}')).toBe(12);
   expect(sampleOf(text, 'rows_sum{graph="c"}')).toBe(0);
+});
+
+test.runIf(process.platform === 'linux')('cpuMsOf grows with what a process does, on all its threads', () => {
+  const before = cpuMsOf(process.pid)!;
+  const own = process.cpuUsage();
+  while (process.cpuUsage(own).user < 50_000);
+  const grown = cpuMsOf(process.pid)! - before;
+  expect(grown).toBeGreaterThan(45);
+  expect(cpuMsOf(2 ** 22 + 1)).toBeUndefined();
 });
