@@ -12,7 +12,7 @@ import { create, type DescFile, toBinary } from '@bufbuild/protobuf';
 import { type FileDescriptorProto, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { file_hyperpolicy_v1_policy_service } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { addRatio, addTimes } from './serve-act.ts';
-import { startEchoProcess } from './serve-processes.ts';
+import { type Child, startEchoProcess } from './serve-processes.ts';
 import { inTurns, parallelCallCount } from './serve-rounds.ts';
 import { figureName, type ServeBench } from './serve-setup.ts';
 import { median } from './statistics.ts';
@@ -121,35 +121,44 @@ export class GhzSide {
   readonly parallel: number[][] = [];
   readonly rates: number[] = [];
   readonly #ghz: Ghz;
-  readonly #port: number;
+  readonly #server: Child;
   readonly #payload: string;
+  #parallelCpuMs = 0;
 
-  constructor(ghz: Ghz, port: number, payload: string) {
+  constructor(ghz: Ghz, server: Child, payload: string) {
     this.#ghz = ghz;
-    this.#port = port;
+    this.#server = server;
     this.#payload = payload;
   }
 
   /** A round that does not count. */
   async warmUp(): Promise<void> {
-    await this.#ghz.run(this.#port, this.#payload, serialLoad);
-    await this.#ghz.run(this.#port, this.#payload, parallelLoad);
+    await this.#ghz.run(this.#server.port, this.#payload, serialLoad);
+    await this.#ghz.run(this.#server.port, this.#payload, parallelLoad);
   }
 
   runSerial = async (): Promise<void> => {
-    this.serial.push((await this.#ghz.run(this.#port, this.#payload, serialLoad)).times);
+    this.serial.push((await this.#ghz.run(this.#server.port, this.#payload, serialLoad)).times);
   };
 
   runParallel = async (): Promise<void> => {
-    const { times, perSecond } = await this.#ghz.run(this.#port, this.#payload, parallelLoad);
+    const before = this.#server.cpuMs() ?? Number.NaN;
+    const { times, perSecond } = await this.#ghz.run(this.#server.port, this.#payload, parallelLoad);
+    this.#parallelCpuMs += (this.#server.cpuMs() ?? Number.NaN) - before;
     this.parallel.push(times);
     this.rates.push(perSecond);
   };
+
+  /** Processor time of the server for a call of the parallel load; NaN where the system does not tell it. */
+  get cpuUs(): number {
+    return (1000 * this.#parallelCpuMs) / this.parallel.flat().length;
+  }
 
   addTo(figures: ServeBench['figures'], name: string): void {
     addTimes(figures, `${name}_unary_serial`, this.serial);
     addTimes(figures, `${name}_unary_c64`, this.parallel);
     figures[`${name}_unary_c64_rps`] = median(this.rates);
+    if (!Number.isNaN(this.cpuUs)) figures[`${name}_unary_c64_cpu_us`] = this.cpuUs;
   }
 }
 
@@ -181,14 +190,14 @@ export async function ghzServerSide(bench: ServeBench, ghz: Ghz, model: 'mlp' | 
   const echo = await bench.echo(model);
   const payload = await ghz.payload(model, echo.requests.act);
   await checkPayload(ghz, payload, echo);
-  return { echo, payload, ours: new GhzSide(ghz, bench.server.port, payload) };
+  return { echo, payload, ours: new GhzSide(ghz, bench.server, payload) };
 }
 
 /** Act and the echo by turns. */
 export const ghzUnary = (model: 'mlp' | 'hyper') => async (bench: ServeBench) => {
   const ghz = await openGhz(bench);
   const { echo, payload, ours } = await ghzServerSide(bench, ghz, model);
-  const theirs = new GhzSide(ghz, echo.process.port, payload);
+  const theirs = new GhzSide(ghz, echo.process, payload);
   await raceGhz(Math.min(bench.rounds, roundCountMax), [ours, theirs]);
   const { figures } = bench;
   const name = `ghz_${figureName(model)}`;
@@ -196,4 +205,5 @@ export const ghzUnary = (model: 'mlp' | 'hyper') => async (bench: ServeBench) =>
   theirs.addTo(figures, name.replace('act', 'echo'));
   addRatio(figures, `${name}_unary_serial_p50_ratio`, ours.serial.map(median), theirs.serial.map(median));
   addRatio(figures, `${name}_unary_c64_throughput_ratio`, ours.rates, theirs.rates);
+  if (!Number.isNaN(ours.cpuUs)) figures[`${name}_unary_c64_cpu_ratio`] = ours.cpuUs / theirs.cpuUs;
 };

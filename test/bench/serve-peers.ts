@@ -32,7 +32,7 @@ export const peers = (model: 'mlp' | 'hyper', python: string) => async (bench: S
     const client = rawClient(peer.port);
     checkAction(kind, await actionOf(client, echo.requests.act), expected);
     client.close();
-    sides[kind] = new GhzSide(ghz, peer.port, payload);
+    sides[kind] = new GhzSide(ghz, peer, payload);
   }
   await raceGhz(Math.min(bench.rounds, roundCountMax), [ours, ...Object.values(sides)]);
   addPeers(bench.figures, { model, ours, sides });
