@@ -59,6 +59,20 @@ const serverConfigSchema = z.strictObject({
   messageBytesMax: count.default(4 * mebibyte),
   /** Requests that are being answered at once, over all connections. */
   requestCountMax: count.default(1024),
+  /** Connections open at once on the gRPC port, and as many on the admin port. */
+  connectionCountMax: count.default(1024),
+  /** A connection without calls is asked to leave after so long; 0 is never. */
+  connectionIdleMsMax: milliseconds.default(0),
+  /** A connection is asked to leave after so long, give or take a tenth; its calls go on; 0 is never. */
+  connectionAgeMsMax: milliseconds.default(0),
+  /** Calls that are left on a connection so long after it was asked to leave for its age are cut; 0 is never. */
+  connectionAgeGraceMs: milliseconds.default(0),
+  /** A connection is asked for a sign of life so often; 0 is never. */
+  keepaliveMs: milliseconds.default(60_000),
+  /** One that gives none for so long is cut. */
+  keepaliveTimeoutMs: count.default(20_000),
+  /** Pings of a client that come sooner than so, while nothing is sent to it, are too many; the third ends its connection. */
+  pingIntervalMsMin: milliseconds.default(10_000),
   /** Streams (calls) open at once on one connection. */
   connectionStreamCountMax: count.default(1024),
   /** Requests of one ActStream that may be pending before it is slowed down. */

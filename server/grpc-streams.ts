@@ -26,7 +26,12 @@ import type { StreamHandler } from './rpc.ts';
 import type { StatusName } from './status.ts';
 import type { Caller } from './tokens.ts';
 
-export type ResponseStream<Response> = { send(response: Response): void; end(): void };
+export type ResponseStream<Response> = {
+  send(response: Response): void;
+  end(): void;
+  /** Names the connection. */
+  readonly peer: string;
+};
 
 /** Starts sending; returns what is called when the client has left. */
 export type StreamStarter<Request, Response> = (request: Request, stream: ResponseStream<Response>) => () => void;
@@ -57,6 +62,7 @@ export function serverStreamMethod<I extends DescMessage, O extends DescMessage>
           handled('OK');
           call.end();
         },
+        peer: call.getPeer(),
       });
       call.once('cancelled', () => {
         stop();

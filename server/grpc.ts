@@ -1,15 +1,19 @@
 /** The gRPC listener: which methods, under which limits, and how it ends. Only the `grpc` files touch grpc-js and its codes. */
 
-import { accessSync, constants } from 'node:fs';
+import type { Http2Server } from 'node:http2';
 import grpc from '@grpc/grpc-js';
-import { invalidArgument } from '../src/spec/errors.ts';
+import type { Logger } from 'pino';
+import { type Certificates, openCertificates } from './certificates.ts';
 import type { ServerConfig } from './config.ts';
 import type { GrpcMethod } from './grpc-call.ts';
+import { type Connections, createConnections, type EndReason } from './grpc-connections.ts';
 import type { MethodMetrics } from './metrics.ts';
 import { portInUse } from './ports.ts';
 
 export type GrpcListener = {
   readonly port: number;
+  /** Open now. */
+  readonly connectionCount: number;
   /** Lets requests in flight finish, for at most `drainMs`; then cuts what is left. */
   drain(drainMs: number): Promise<void>;
 };
@@ -17,68 +21,77 @@ export type GrpcListener = {
 /** How often certificates are looked at for a change. */
 const certificateRefreshMs = 10_000;
 
-/** @throws HyperpolicyError invalid_argument where only a part of what TLS needs is given, or a file cannot be read */
-async function serverCredentials({
-  tlsCertificateFile,
-  tlsKeyFile,
-  tlsClientAuthorityFile,
-}: Pick<
-  ServerConfig,
-  'tlsCertificateFile' | 'tlsKeyFile' | 'tlsClientAuthorityFile'
->): Promise<grpc.ServerCredentials> {
-  if (tlsCertificateFile === null && tlsKeyFile === null && tlsClientAuthorityFile === null) {
-    return grpc.ServerCredentials.createInsecure();
-  }
-  if (tlsCertificateFile === null || tlsKeyFile === null) {
-    throw invalidArgument({ where: 'TLS', expected: 'a certificate and a key', actual: 'only a part of them' });
-  }
-  for (const file of [tlsCertificateFile, tlsKeyFile, tlsClientAuthorityFile]) {
-    if (file !== null) refuseUnreadable(file);
-  }
-  const provider = new grpc.experimental.FileWatcherCertificateProvider({
-    certificateFile: tlsCertificateFile,
-    privateKeyFile: tlsKeyFile,
-    ...(tlsClientAuthorityFile !== null && { caCertificateFile: tlsClientAuthorityFile }),
-    refreshIntervalMs: certificateRefreshMs,
-  });
-  await firstRead(provider);
-  const asksClients = tlsClientAuthorityFile !== null;
+type Credentials = { readonly credentials: grpc.ServerCredentials; close(): void };
+
+/** @throws HyperpolicyError as openCertificates. Reads the files again while it is open. */
+function openCredentials(config: ServerConfig, log: Logger): Credentials {
+  const certificates = openCertificates(config, log);
+  if (certificates === undefined) return { credentials: grpc.ServerCredentials.createInsecure(), close() {} };
+  const timer = setInterval(certificates.refresh, certificateRefreshMs);
+  timer.unref();
+  const identity = listenersOf(certificates, () => certificates.identity);
+  const authority = listenersOf(certificates, () => certificates.authority);
+  const provider = {
+    addIdentityCertificateListener: identity.add,
+    removeIdentityCertificateListener: identity.remove,
+    addCaCertificateListener: authority.add,
+    removeCaCertificateListener: authority.remove,
+  };
+  const asksClients = certificates.authority !== null;
   // Identity first, authorities of clients second: the library's declaration names them the other way round.
-  return grpc.experimental.createCertificateProviderServerCredentials(
-    provider,
-    asksClients ? provider : null,
-    asksClients,
-  );
+  return {
+    credentials: grpc.experimental.createCertificateProviderServerCredentials(
+      provider,
+      asksClients ? provider : null,
+      asksClients,
+    ),
+    close: () => clearInterval(timer),
+  };
 }
 
-/** Files are read in the background; until then every connection would be dropped. */
-function firstRead(provider: InstanceType<typeof grpc.experimental.FileWatcherCertificateProvider>): Promise<void> {
-  return new Promise((resolve) => {
-    const listener = () => {
-      provider.removeIdentityCertificateListener(listener);
-      resolve();
-    };
-    provider.addIdentityCertificateListener(listener);
+/** Listeners as the library has them: told at once what there is, and at each change. */
+function listenersOf<T>(certificates: Certificates, read: () => T) {
+  const listeners = new Set<(update: T) => void>();
+  certificates.onChange(() => {
+    for (const listener of listeners) listener(read());
   });
-}
-
-function refuseUnreadable(file: string): void {
-  try {
-    accessSync(file, constants.R_OK);
-  } catch (cause) {
-    throw invalidArgument({ where: 'TLS', expected: 'a file that can be read', actual: file, cause });
-  }
+  return {
+    add(listener: (update: T) => void) {
+      listeners.add(listener);
+      // Not at once: whoever adds it is not there yet to be told.
+      process.nextTick(() => listener(read()));
+    },
+    remove: (listener: (update: T) => void) => listeners.delete(listener),
+  };
 }
 
 /** Channel options that a bare server with the same limits has too; the bench starts its echo with them. */
 export const channelOptions = (
-  config: Pick<ServerConfig, 'messageBytesMax' | 'connectionStreamCountMax'>,
+  config: Pick<
+    ServerConfig,
+    | 'messageBytesMax'
+    | 'connectionStreamCountMax'
+    | 'connectionIdleMsMax'
+    | 'connectionAgeMsMax'
+    | 'connectionAgeGraceMs'
+    | 'keepaliveMs'
+    | 'keepaliveTimeoutMs'
+  >,
 ): grpc.ServerOptions => ({
   'grpc.max_receive_message_length': config.messageBytesMax,
   'grpc.max_send_message_length': config.messageBytesMax,
   'grpc.max_concurrent_streams': config.connectionStreamCountMax,
   'grpc.enable_channelz': 0,
+  ...duration('grpc.max_connection_idle_ms', config.connectionIdleMsMax),
+  ...duration('grpc.max_connection_age_ms', config.connectionAgeMsMax),
+  ...duration('grpc.max_connection_age_grace_ms', config.connectionAgeGraceMs),
+  // A peer that answers no ping is gone, whatever TCP says.
+  ...duration('grpc.keepalive_time_ms', config.keepaliveMs),
+  ...duration('grpc.keepalive_timeout_ms', config.keepaliveTimeoutMs),
 });
+
+/** For the library a time that is not given is for ever. */
+const duration = (name: string, ms: number) => (ms === 0 ? {} : { [name]: ms });
 
 /**
  * Listens with these methods.
@@ -87,12 +100,14 @@ export const channelOptions = (
 export async function listenGrpc(
   methods: readonly GrpcMethod[],
   config: ServerConfig,
-  { port: wanted, setting, unknown }: ListenOptions,
+  { port: wanted, setting, unknown, log, onConnectionEnd }: ListenOptions,
 ): Promise<GrpcListener> {
   // The library writes to standard error by itself; what matters is in the errors that it gives.
   grpc.setLogVerbosity(grpc.logVerbosity.NONE);
   const server = new grpc.Server(channelOptions(config));
   countUnknown(server, unknown);
+  const connections = createConnections({ config, log, onEnd: onConnectionEnd });
+  watchConnections(server, connections);
   for (const service of new Set(methods.map((method) => method.service))) {
     const own = methods.filter((method) => method.service === service);
     server.addService(
@@ -100,12 +115,37 @@ export async function listenGrpc(
       Object.fromEntries(own.map(({ name, implementation }) => [name, implementation])),
     );
   }
-  const port = await bind(server, config.host, { port: wanted, setting, credentials: await serverCredentials(config) });
-  return { port, drain: (drainMs) => drain(server, addressOf(config.host, port), drainMs) };
+  const { credentials, close } = openCredentials(config, log);
+  const port = await bind(server, config.host, { port: wanted, setting, credentials }).catch((error: unknown) => {
+    close();
+    throw error;
+  });
+  return {
+    port,
+    get connectionCount() {
+      return connections.count;
+    },
+    drain: (drainMs) =>
+      drain(server, addressOf(config.host, port), drainMs).finally(() => {
+        connections.cut();
+        close();
+      }),
+  };
 }
 
 const addressOf = (host: string, port: number): string =>
   host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+
+/** The library keeps its HTTP/2 servers to itself: they are met where it makes them. */
+function watchConnections(server: grpc.Server, connections: Connections): void {
+  const maker = server as unknown as { createHttp2Server(credentials: grpc.ServerCredentials): Http2Server };
+  const make = maker.createHttp2Server.bind(server);
+  maker.createHttp2Server = (credentials) => {
+    const made = make(credentials);
+    connections.watch(made);
+    return made;
+  };
+}
 
 /**
  * Connections are told to leave at once, and cut after `drainMs`.
@@ -130,6 +170,8 @@ export type ListenOptions = {
   readonly setting: string;
   /** Counts calls of methods that are not served. */
   readonly unknown: MethodMetrics;
+  readonly log: Logger;
+  readonly onConnectionEnd: (reason: EndReason) => void;
 };
 
 /**
@@ -153,7 +195,11 @@ function countUnknown(server: grpc.Server, counts: MethodMetrics): void {
 function bind(
   server: grpc.Server,
   host: string,
-  { port, setting, credentials }: Omit<ListenOptions, 'unknown'> & { readonly credentials: grpc.ServerCredentials },
+  {
+    port,
+    setting,
+    credentials,
+  }: Pick<ListenOptions, 'port' | 'setting'> & { readonly credentials: grpc.ServerCredentials },
 ): Promise<number> {
   const address = addressOf(host, port);
   return new Promise((resolve, reject) => {

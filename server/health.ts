@@ -4,7 +4,7 @@ import {
   type HealthCheckResponse_ServingStatus,
   HealthCheckResponse_ServingStatus as Status,
 } from '../src/gen/grpc/health/v1/health_pb.ts';
-import { notFound } from '../src/spec/errors.ts';
+import { notFound, resourceExhausted } from '../src/spec/errors.ts';
 
 export type ServingStatus = HealthCheckResponse_ServingStatus;
 
@@ -15,18 +15,26 @@ export type Health = {
   /** @throws HyperpolicyError not_found */
   check(service: string): ServingStatus;
   list(): Record<string, { status: ServingStatus }>;
-  /** Tells the status now and at each change, until the returned function is called or the server ends it. */
-  watch(service: string, watcher: HealthWatcher): () => void;
+  /**
+   * Tells the status now and at each change, until the returned function is called or the server ends it.
+   * @param peer of whom there may be so many watches at once
+   * @throws HyperpolicyError resource_exhausted over that bound
+   */
+  watch(service: string, watcher: HealthWatcher, peer: string): () => void;
   /** Ends every watch: nothing will change any more. */
   close(): void;
 };
 
 export type HealthWatcher = { tell(status: ServingStatus): void; end(): void };
 
+/** Watches of one connection; connections are bounded too. */
+export const peerWatchCountMax = 16;
+
 /** @param services full names; the empty name, the server as a whole, is added */
 export function createHealth(services: readonly string[]): Health {
   const names = new Set(['', ...services]);
   const watchers = new Set<HealthWatcher>();
+  const watchCounts = new Map<string, number>();
   let serving = false;
   const status = () => (serving ? Status.SERVING : Status.NOT_SERVING);
   return {
@@ -47,19 +55,32 @@ export function createHealth(services: readonly string[]): Health {
       });
     },
     list: () => Object.fromEntries([...names].map((name) => [name, { status: status() }])),
-    watch(service, watcher) {
+    watch(service, watcher, peer) {
+      const count = watchCounts.get(peer) ?? 0;
+      if (count >= peerWatchCountMax) {
+        throw resourceExhausted({
+          where: 'Watch',
+          expected: `at most ${peerWatchCountMax} watches on one connection`,
+          actual: 'one more',
+        });
+      }
       const known = names.has(service);
       watcher.tell(known ? status() : Status.SERVICE_UNKNOWN);
       // What is unknown stays unknown: services are fixed at start. It is watched all the same, so that it can be ended.
       const watched = known ? watcher : { ...watcher, tell: () => {} };
       watchers.add(watched);
+      watchCounts.set(peer, count + 1);
       return () => {
-        watchers.delete(watched);
+        if (!watchers.delete(watched)) return;
+        const left = watchCounts.get(peer)! - 1;
+        if (left === 0) watchCounts.delete(peer);
+        else watchCounts.set(peer, left);
       };
     },
     close() {
       for (const { end } of watchers) end();
       watchers.clear();
+      watchCounts.clear();
     },
   };
 }

@@ -10,7 +10,7 @@ import { parseServerConfig, type ServerConfig, type ServerSettings } from './con
 import { createContextCache } from './context-cache.ts';
 import { measureEventLoopDelay } from './event-loop-delay.ts';
 import { createExecutor } from './executors.ts';
-import { listenGrpc } from './grpc.ts';
+import { type GrpcListener, listenGrpc } from './grpc.ts';
 import type { OpenStreams } from './grpc-streams.ts';
 import { createHealth } from './health.ts';
 import { listenHttp } from './http.ts';
@@ -71,12 +71,14 @@ export async function startServer(settings: ServerSettings, log?: Logger, spool?
   let models: ModelStore | undefined;
   let pool: ComputePool | undefined;
   let handles: OpenHandles | undefined;
+  let listener: GrpcListener | undefined;
   const metrics = createMetrics({
     caches: { policy: contextCache, critic: criticCache },
     eventLoopDelayUs: delay.meanUs,
     requestCount: () => gate.count,
     queueRowCount: () => pool?.queueRowCount ?? 0,
     handles: () => handles?.store,
+    connectionCount: () => listener?.connectionCount ?? 0,
     versions: () => models?.list().flatMap(({ versions }) => versions) ?? [],
   });
   const health = createHealth([PolicyService.typeName, GRPCInferenceService.typeName]);
@@ -130,7 +132,9 @@ export async function startServer(settings: ServerSettings, log?: Logger, spool?
     const handlers = createPolicyHandlers({ models, handleStore, config, metrics, eventLoopDelayUs: delay.meanUs });
     const sources = { models, handlers, health, deps, openStreams };
     const unknown = metrics.method({ type: 'other', service: 'other', method: 'other' });
-    const listener = await listenGrpc(servingMethods(sources), config, { port: config.port, setting: 'port', unknown });
+    const shared = { unknown, log: logger, onConnectionEnd: metrics.connectionEnded };
+    listener = await listenGrpc(servingMethods(sources), config, { ...shared, port: config.port, setting: 'port' });
+    const grpcListener = listener;
     const adminListener =
       config.adminPort === null
         ? undefined
@@ -140,20 +144,16 @@ export async function startServer(settings: ServerSettings, log?: Logger, spool?
               access: tokens === undefined ? openAccess : adminAccess(tokens),
             }),
             config,
-            {
-              port: config.adminPort,
-              setting: 'admin port',
-              unknown,
-            },
+            { ...shared, port: config.adminPort, setting: 'admin port' },
           ).catch(async (error: unknown) => {
-            await listener.drain(0);
+            await grpcListener.drain(0);
             throw error;
           });
     const httpListener =
       config.httpPort === null
         ? undefined
         : await listenHttp(handlers, config.httpPort, deps).catch(async (error: unknown) => {
-            await Promise.all([listener.drain(0), adminListener?.drain(0)]);
+            await Promise.all([grpcListener.drain(0), adminListener?.drain(0)]);
             throw error;
           });
     listening = true;
@@ -161,7 +161,7 @@ export async function startServer(settings: ServerSettings, log?: Logger, spool?
     const ready = models;
     logger.info(
       {
-        address: `${config.host}:${listener.port}`,
+        address: `${config.host}:${grpcListener.port}`,
         metricsPort: metricsListener.port,
         adminPort: adminListener?.port,
         httpPort: httpListener?.port,
@@ -175,7 +175,7 @@ export async function startServer(settings: ServerSettings, log?: Logger, spool?
       health.set(false);
       health.close();
       logger.info({ requestCount: gate.count, drainMs: config.drainMs }, 'draining');
-      const drained = listener.drain(config.drainMs);
+      const drained = grpcListener.drain(config.drainMs);
       for (const stream of openStreams) stream.drain();
       await Promise.all([drained, httpListener?.drain(config.drainMs)]);
       await adminListener?.drain(0);
@@ -190,7 +190,7 @@ export async function startServer(settings: ServerSettings, log?: Logger, spool?
     };
     return {
       config,
-      port: listener.port,
+      port: grpcListener.port,
       metricsPort: metricsListener.port,
       adminPort: adminListener?.port,
       httpPort: httpListener?.port,

@@ -110,7 +110,7 @@ function healthMethods({ health, deps }: MethodSources): GrpcMethod[] {
     unaryMethod(list, () => ({ statuses: health.list() }), deps),
     serverStreamMethod(
       watch,
-      ({ service }, { send, end }) => health.watch(service, { tell: (status) => send({ status }), end }),
+      ({ service }, { send, end, peer }) => health.watch(service, { tell: (status) => send({ status }), end }, peer),
       deps,
     ),
   ];

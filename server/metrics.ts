@@ -6,6 +6,7 @@
 
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { CacheCounts, ContextCache } from './context-cache.ts';
+import type { EndReason } from './grpc-connections.ts';
 import { registerHandleMetrics } from './handle-metrics.ts';
 import type { HandleStore } from './handle-store.ts';
 import { SlotHistogram } from './histogram.ts';
@@ -50,6 +51,8 @@ export type Metrics = {
   fallback(fallback: string, reason: string): void;
   /** A run of a heavy graph, with what was joined for it. */
   heavyRun(run: { readonly name: string; readonly rowCount: number; readonly seconds: number }): void;
+  /** A connection was refused or cut for what its client does. */
+  connectionEnded(reason: EndReason): void;
   /** A request's part of such a run has waited so long for its turn. */
   queued(graph: string, seconds: number): void;
 };
@@ -62,6 +65,8 @@ export type MetricsSources = {
   readonly queueRowCount: () => number;
   /** Undefined while the server starts. */
   readonly handles: () => HandleStore | undefined;
+  /** Open on the gRPC port. */
+  readonly connectionCount: () => number;
   /** Every version that is ready. */
   readonly versions: () => readonly {
     readonly model: string;
@@ -114,6 +119,13 @@ export function createMetrics(sources: MetricsSources): Metrics {
     labelNames: ['fallback', 'reason'],
     registers,
   });
+  const connectionEnds = new Counter({
+    name: 'hyperpolicy_connections_ended_total',
+    help: 'gRPC connections refused or cut for what their client does',
+    labelNames: ['reason'],
+    registers,
+  });
+  for (const reason of ['too_many', 'pings'] as const) connectionEnds.inc({ reason }, 0);
   const byGraph = (name: string, help: string, buckets: number[]) =>
     new SlotHistogram({ name, help, labelNames: ['graph'], buckets, registers });
   const heavySeconds = byGraph('hyperpolicy_heavy_run_seconds', 'Runs of primaries and plain critics', secondBuckets);
@@ -172,6 +184,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
       slots.seconds(seconds);
       slots.rows(rowCount);
     },
+    connectionEnded: (reason) => connectionEnds.inc({ reason }),
     queued: (graph, seconds) => slotsOf(graph).queued(seconds),
   };
 }
@@ -206,7 +219,7 @@ class Tally {
 }
 
 function registerSources(sources: MetricsSources, registers: Registry[]): void {
-  const { caches, eventLoopDelayUs, requestCount, queueRowCount, versions } = sources;
+  const { caches, eventLoopDelayUs, requestCount, queueRowCount, connectionCount, versions } = sources;
   const perCache = (name: string, help: string, read: (cache: ContextCache) => number) =>
     new Gauge({
       name,
@@ -253,6 +266,14 @@ function registerSources(sources: MetricsSources, registers: Registry[]): void {
     registers,
     collect() {
       this.set(queueRowCount());
+    },
+  });
+  new Gauge({
+    name: 'hyperpolicy_connections',
+    help: 'Open on the gRPC port',
+    registers,
+    collect() {
+      this.set(connectionCount());
     },
   });
   new Gauge({

@@ -96,6 +96,41 @@ const flags: Readonly<Record<keyof ServerConfig, Flag>> = {
     read: integerIn(1024, large),
   },
   requestCountMax: { flags: '--max-requests <count>', description: 'requests in flight', read: count },
+  connectionCountMax: {
+    flags: '--max-connections <count>',
+    description: 'connections open on the gRPC port',
+    read: count,
+  },
+  connectionIdleMsMax: {
+    flags: '--max-connection-idle-ms <ms>',
+    description: 'a connection without calls leaves after it; 0 is never',
+    read: amount,
+  },
+  connectionAgeMsMax: {
+    flags: '--max-connection-age-ms <ms>',
+    description: 'a connection takes no more calls after it; 0 is never',
+    read: amount,
+  },
+  connectionAgeGraceMs: {
+    flags: '--max-connection-age-grace-ms <ms>',
+    description: 'its last calls are cut after it; 0 is never',
+    read: amount,
+  },
+  keepaliveMs: {
+    flags: '--keepalive-ms <ms>',
+    description: 'time between pings to a client; 0 is none',
+    read: amount,
+  },
+  keepaliveTimeoutMs: {
+    flags: '--keepalive-timeout-ms <ms>',
+    description: 'a client that answers none for so long is cut',
+    read: count,
+  },
+  pingIntervalMsMin: {
+    flags: '--min-ping-interval-ms <ms>',
+    description: 'a client that pings more often is cut',
+    read: amount,
+  },
   connectionStreamCountMax: {
     flags: '--max-streams <count>',
     description: 'calls open on one connection',

@@ -7,6 +7,7 @@ import { openAccess } from '../../server/access.ts';
 import { parseServerConfig } from '../../server/config.ts';
 import { listenGrpc } from '../../server/grpc.ts';
 import { unaryMethod } from '../../server/grpc-unary.ts';
+import { peerWatchCountMax } from '../../server/health.ts';
 import { createMetrics } from '../../server/metrics.ts';
 import type { UnaryHandler } from '../../server/rpc.ts';
 import {
@@ -118,6 +119,7 @@ async function listenWith(handler: UnaryHandler<ListModelsRequest, object>, sett
     requestCount: () => 0,
     queueRowCount: () => 0,
     handles: () => undefined,
+    connectionCount: () => 0,
     versions: () => [],
   });
   const method = unaryMethod(PolicyService.method.listModels, handler, {
@@ -128,7 +130,13 @@ async function listenWith(handler: UnaryHandler<ListModelsRequest, object>, sett
     access: openAccess,
   });
   const unknown = metrics.method({ type: 'other', service: 'other', method: 'other' });
-  const listener = await listenGrpc([method], config, { port: 0, setting: 'port', unknown });
+  const listener = await listenGrpc([method], config, {
+    port: 0,
+    setting: 'port',
+    unknown,
+    log,
+    onConnectionEnd: metrics.connectionEnded,
+  });
   onTestFinished(() => listener.drain(0));
   const call = rawCaller(`127.0.0.1:${listener.port}`);
   const bytes = toBinary(ListModelsRequestSchema, create(ListModelsRequestSchema));
@@ -259,5 +267,42 @@ describe('health', () => {
     expect(statuses).toEqual([1, 2]);
     // The watcher does not hold up the end until it is cut.
     expect(performance.now() - startMs).toBeLessThan(900);
+  });
+
+  test('one watch more than a connection may have is refused; another connection has its own', async () => {
+    const { address } = await startTestServer([plain]);
+    const watch = (client: grpc.Client) => {
+      const stream = client.makeServerStreamRequest(
+        '/grpc.health.v1.Health/Watch',
+        (bytes: Buffer) => bytes,
+        (bytes: Buffer) => fromBinary(HealthCheckResponseSchema, bytes).status,
+        Buffer.from(request('')),
+      );
+      const failed = new Promise<grpc.ServiceError>((resolve) => stream.on('error', resolve));
+      return { stream, failed, told: new Promise((resolve) => stream.once('data', resolve)) };
+    };
+    const connected = () => {
+      const client = new grpc.Client(address, grpc.credentials.createInsecure(), {
+        'grpc.use_local_subchannel_pool': 1,
+      });
+      onTestFinished(() => client.close());
+      return client;
+    };
+    const client = connected();
+    const watches = Array.from({ length: peerWatchCountMax }, () => watch(client));
+    for (const { told } of watches) expect(await told).toBe(1);
+    expect(await watch(client).failed).toMatchObject({
+      code: grpc.status.RESOURCE_EXHAUSTED,
+      details: 'Watch: expected at most 16 watches on one connection, got one more',
+    });
+    expect(await watch(connected()).told).toBe(1);
+    // A place that is given up is free again, once the server knows.
+    watches[0]!.stream.cancel();
+    await watches[0]!.failed;
+    await rawCaller(address)(check, request(''));
+    for (;;) {
+      const again = watch(client);
+      if ((await Promise.race([again.told, again.failed])) === 1) break;
+    }
   });
 });

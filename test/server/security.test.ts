@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, readFileSync } from 'node:fs';
-import { utimes, writeFile } from 'node:fs/promises';
+import { rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createAdminClient } from '../../clients/typescript/admin.ts';
 import { createPolicyClient, type PolicyClientOptions } from '../../clients/typescript/client.ts';
 import { openTokens } from '../../server/tokens.ts';
@@ -129,6 +129,20 @@ describe('tokens', () => {
     expect(lines.map(({ msg }) => msg)).toEqual(['tokens read again', 'tokens refused; the former ones hold']);
   });
 
+  test('a running server takes a changed file up', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    const { as, tokensFile } = await startWithTokens();
+    await writeFile(tokensFile, JSON.stringify([{ name: 'new', sha256: sha256('new-token') }]));
+    await utimes(tokensFile, 1000, 1000);
+    expect(await as('boss-token').listModels()).toHaveLength(2);
+    vi.advanceTimersByTime(5000);
+    expect(await as('new-token').listModels()).toHaveLength(2);
+    await expect(as('boss-token').listModels()).rejects.toMatchObject({ kind: 'unauthenticated' });
+  });
+
   test('a bad file stops the start with its reason', async () => {
     const store = await temporaryStore();
     const tokensFile = join(store, 'tokens.json');
@@ -225,6 +239,79 @@ describe('TLS', () => {
     }
   });
 
+  /** Copies of certificate, key and authority of clients, to be replaced under a server whose timers a test moves. */
+  async function startWithCopies() {
+    const copies = {
+      'server.pem': path('live.pem'),
+      'server.key': path('live.key'),
+      'clients.pem': path('live-ca.pem'),
+    };
+    for (const [from, to] of Object.entries(copies)) copyFileSync(path(from), to);
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    const started = await startTestServer([plain('m')], {
+      tlsCertificateFile: path('live.pem'),
+      tlsKeyFile: path('live.key'),
+      tlsClientAuthorityFile: path('live-ca.pem'),
+    });
+    /** Whether a new connection of this client, which trusts this authority, is served. */
+    const serves = async (name: string, trusted: string) => {
+      const tls = {
+        authority: readFileSync(path(`${trusted}.pem`)),
+        certificate: readFileSync(path(`${name}.pem`)),
+        key: readFileSync(path(`${name}.key`)),
+      };
+      const one = createPolicyClient({ address: started.address, tls, timeoutMs: 5000 });
+      try {
+        return (await one.act({ model: 'm', observation })).version === 1;
+      } catch {
+        return false;
+      } finally {
+        one.close();
+      }
+    };
+    return { ...started, serves, look: () => vi.advanceTimersByTime(10_000) };
+  }
+
+  test('a certificate and an authority that are replaced serve the next connection', async () => {
+    const { serves, look, lines } = await startWithCopies();
+    expect([await serves('robot', 'servers'), await serves('stranger', 'servers')]).toEqual([true, false]);
+    // From now on the server's is signed by `clients`, and clients' must be by `servers`.
+    sign('next', 'clients');
+    copyFileSync(path('next.pem'), path('live.pem'));
+    copyFileSync(path('next.key'), path('live.key'));
+    copyFileSync(path('servers.pem'), path('live-ca.pem'));
+    expect(await serves('robot', 'servers')).toBe(true);
+    look();
+    expect([
+      await serves('robot', 'servers'),
+      await serves('stranger', 'servers'),
+      await serves('robot', 'clients'),
+      await serves('stranger', 'clients'),
+    ]).toEqual([false, false, false, true]);
+    expect(lines.filter(({ msg }) => /certificates/.test(String(msg)))).toMatchObject([
+      { msg: 'certificates read again', validTo: expect.stringMatching(/GMT$/) },
+    ]);
+  });
+
+  test.each([
+    ['that is damaged', () => writeFile(path('live.pem'), 'no certificate')],
+    ['whose key is not there yet', async () => copyFileSync(path('robot.pem'), path('live.pem'))],
+    ['that is gone', () => rm(path('live.key'))],
+    ['whose authority is damaged', () => writeFile(path('live-ca.pem'), 'no certificate')],
+  ])('a certificate %s leaves the former one in force, and the log says so', async (_, damage) => {
+    const { serves, look, lines } = await startWithCopies();
+    await damage();
+    look();
+    look();
+    expect(await serves('robot', 'servers')).toBe(true);
+    const told = lines.filter(({ msg }) => /the former ones hold/.test(String(msg)));
+    expect(told).toHaveLength(1);
+    expect(JSON.stringify(told)).not.toContain(directory);
+  });
+
   test('half of a setting, or a file that is not there, stops the start', async () => {
     const store = await temporaryStore();
     await expect(startTestServer([], { store, tlsKeyFile: path('server.key') })).rejects.toThrow(
@@ -234,5 +321,8 @@ describe('TLS', () => {
     await expect(
       startTestServer([], { store, tlsCertificateFile: path('copy.pem'), tlsKeyFile: path('none.key') }),
     ).rejects.toThrow(`TLS: expected a file that can be read, got ${path('none.key')}`);
+    await expect(
+      startTestServer([], { store, tlsCertificateFile: path('server.pem'), tlsKeyFile: path('robot.key') }),
+    ).rejects.toThrow(/^TLS: expected a certificate chain, its key and, where named, an authority .*mismatch/);
   });
 });
