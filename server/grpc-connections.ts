@@ -77,9 +77,10 @@ export function createConnections(options: ConnectionOptions): Connections {
   }
 
   function openSession(session: ServerHttp2Session): void {
-    // Of a socket that was refused already.
-    if (session.socket.destroyed) return;
-    clearTimeout(sockets.get(remoteEnd(session.socket))?.handshake);
+    const own = sockets.get(remoteEnd(session.socket));
+    // It was refused already, or is gone.
+    if (own === undefined || own.socket.destroyed) return;
+    clearTimeout(own.handshake);
     if (sessionCount >= connectionCountMax) {
       refuse();
       sendOff(
