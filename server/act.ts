@@ -131,8 +131,11 @@ export function createActAnswerer({ config, handles, held, work, eventLoopDelayU
     const inTime = answerByDue(answer, due, () => late(task, due!, 'The weights that it needs are being made'));
     if (fallback === 'error') return inTime;
     return inTime.catch((error: unknown) => {
-      if (!(error instanceof HyperpolicyError) || error.kind !== 'resource_exhausted') throw error;
-      return standIn(task, fallback, 'overload');
+      if (!(error instanceof HyperpolicyError)) throw error;
+      if (error.kind === 'resource_exhausted') return standIn(task, fallback, 'overload');
+      // In a busy turn the work may find itself late before the timer of the answer has come.
+      if (error.kind === 'deadline_exceeded') return standIn(task, fallback, due?.reason ?? 'deadline');
+      throw error;
     });
   };
 }

@@ -68,14 +68,14 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
   const unready = new Set<string>();
   /** What each served version was loaded from. */
   const identities = new WeakMap<ServedVersion, string>();
-  /** Packages that were refused: not tried again until they change. */
-  const refused = new Set<string>();
+  /** Packages that were refused, by directory: not tried again until they change. */
+  const refused = new Map<string, string>();
   let loadCount = 0;
   let storeMissing = false;
 
   async function load(model: string, version: number, identity: string): Promise<ServedVersion | undefined> {
     const directory = directoryOf(config.store, model, version);
-    if (refused.has(identity)) return undefined;
+    if (refused.get(directory) === identity) return undefined;
     try {
       const modelPackage = await readPackage(directory);
       const served = await openVersion(modelPackage, { ...options.networks, keyPrefix: `${loadCount++}/` });
@@ -84,7 +84,7 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
       onLoad('loaded', model);
       return served;
     } catch (error) {
-      refused.add(identity);
+      refused.set(directory, identity);
       const reason = error instanceof Error ? error.message : String(error);
       log.error({ model, version, directory, reason }, 'model version refused');
       if (!(error instanceof HyperpolicyError)) log.error({ err: error }, 'cause of the refusal');
@@ -142,6 +142,10 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
       return;
     }
     for (const { model, versions } of published) await refreshModel(model, versions);
+    const directories = new Set(
+      published.flatMap(({ model, versions }) => versions.map((version) => directoryOf(config.store, model, version))),
+    );
+    for (const directory of refused.keys()) if (!directories.has(directory)) refused.delete(directory);
     for (const model of unready) if (!published.some((other) => other.model === model)) unready.delete(model);
     for (const [model, { versions }] of models) {
       if (published.some((other) => other.model === model)) continue;

@@ -86,10 +86,14 @@ export const policyScale = 0.1;
 /** action = tanh(mean + 0.1 noise), log_prob of the Gaussian before the tanh corrected for it. */
 function policyHead(g: Builder, mean: Value, noise: Value | undefined): NamedValue[] {
   if (noise === undefined) return [{ name: 'action', value: unary(g, 'Tanh', mean) }];
-  const action = unary(g, 'Tanh', add(g, mean, mul(g, noise, fill(policyScale, 'float32', []))));
+  const drawn = add(g, mean, mul(g, noise, fill(policyScale, 'float32', [])));
+  const action = unary(g, 'Tanh', drawn);
   const constant = -Math.log(policyScale) - 0.5 * Math.log(2 * Math.PI);
   const normal = add(g, mul(g, mul(g, noise, noise), fill(-0.5, 'float32', [])), fill(constant, 'float32', []));
-  const correction = unary(g, 'Log', sub(g, fill(1 + 1e-6, 'float32', []), mul(g, action, action)));
+  // log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2 u)): exact where the action is near its bounds, too.
+  const softplus = unary(g, 'Softplus', mul(g, drawn, fill(-2, 'float32', [])));
+  const inner = sub(g, sub(g, fill(Math.LN2, 'float32', []), drawn), softplus);
+  const correction = mul(g, inner, fill(2, 'float32', []));
   return [
     { name: 'action', value: action },
     { name: 'log_prob', value: sumLast(g, sub(g, normal, correction)) },

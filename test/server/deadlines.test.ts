@@ -43,6 +43,28 @@ describe('answers in time', () => {
     expect(counted).toEqual({ 'hyperpolicy_fallbacks_total{fallback="safe",reason="budget"}': 1 });
   });
 
+  test('whatever is late first, the work or the timer, a fallback is no error', async () => {
+    const small = { ...slow, model: 'small', hiddenSize: 8, trunkSizes: [16] };
+    const server = await startTestServer([small]);
+    // Busy turns, longer than the budget: the generation is there before the server looks at the time again.
+    let isBusy = true;
+    const spin = () => {
+      for (const endMs = performance.now() + 2; performance.now() < endMs; );
+      if (isBusy) setImmediate(spin);
+    };
+    spin();
+    let standInCount = 0;
+    for (let wave = 0; wave < 30; wave++) {
+      const asked = Array.from({ length: 8 }, () => ({ ...unseen(1), model: 'small', budgetUs: 300 }));
+      const answers = await Promise.all(asked.map((one) => server.client.act({ ...one, fallback: 'safe' })));
+      standInCount += answers.filter(({ fallback }) => fallback !== undefined).length;
+    }
+    isBusy = false;
+    expect(standInCount).toBeGreaterThan(0);
+    const counted = await metricLines(server, 'hyperpolicy_fallbacks_total');
+    expect(Object.values(counted).reduce((sum, value) => sum + value, 0)).toBe(standInCount);
+  });
+
   test('hold: the last action of this client, with its age; of nobody else and no other size', async () => {
     const { client } = await startTestServer([], { store });
     const warm = unseen();
