@@ -16,6 +16,8 @@ export type Encoder = {
   readonly specs: ParameterSpecs;
   /** Transitions of N tasks, [N, T, D], to their posteriors. */
   posterior(parameters: Parameters, transitions: tf.Tensor3D): Posterior;
+  /** Present where the posterior is the product of one Gaussian per transition: those of transitions [N, D]. */
+  readonly factors?: ((parameters: Parameters, transitions: tf.Tensor2D) => Posterior) | undefined;
 };
 
 export type EncoderSizes = {

@@ -7,8 +7,8 @@ import { gru, gruSpecs } from '../gru.ts';
 import { defaultLinear } from '../initialisers.ts';
 import { linear, linearSpecs } from '../linear.ts';
 import { mlp, mlpSpecs } from '../mlp.ts';
-import { under, withPrefix } from '../parameters.ts';
-import { type Encoder, type EncoderSizes, gaussianHead } from './encoder.ts';
+import { type Parameters, under, withPrefix } from '../parameters.ts';
+import { type Encoder, type EncoderSizes, gaussianHead, type Posterior } from './encoder.ts';
 
 export type EncoderConfig = {
   /** A name in {@link encoderNames}. */
@@ -61,17 +61,19 @@ const checked = (encoder: Encoder): Encoder => ({
  */
 function productEncoder(sizes: EncoderSizes, hiddenSizes: readonly number[]): Encoder {
   const { transitionSize, latentSize } = sizes;
+  const factors = (parameters: Parameters, transitions: tf.Tensor2D) =>
+    gaussianHead(mlp(parameters, transitions)) as Posterior;
   return {
     architecture: 'pearl-encoder',
     sizes,
     specs: mlpSpecs([transitionSize, ...hiddenSizes, 2 * latentSize]),
     posterior(parameters, transitions) {
       const [taskCount, stepCount] = transitions.shape;
-      const output = mlp(parameters, tf.reshape(transitions, [taskCount * stepCount, transitionSize]));
-      const factors = gaussianHead(tf.reshape(output, [taskCount, stepCount, 2 * latentSize]));
-      const { mean, variance } = productOfGaussians(factors, 1);
-      return { mean: mean as tf.Tensor2D, variance: variance as tf.Tensor2D };
+      const { mean, variance } = factors(parameters, tf.reshape(transitions, [taskCount * stepCount, transitionSize]));
+      const perTask = (x: tf.Tensor) => tf.reshape(x, [taskCount, stepCount, latentSize]);
+      return productOfGaussians({ mean: perTask(mean), variance: perTask(variance) }, 1) as Posterior;
     },
+    factors,
   };
 }
 

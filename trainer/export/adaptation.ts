@@ -1,0 +1,155 @@
+/** Exports what adapts a model, as the graph contract asks: an encoder of transitions, or an inner step on generated weights. */
+
+import * as tf from '@tensorflow/tfjs-core';
+import { toNormalised } from '../../src/nn/action-scaling.ts';
+import type { Encoder } from '../../src/nn/encoders/encoder.ts';
+import { normalise } from '../../src/nn/normalisation.ts';
+import type { Parameters } from '../../src/nn/parameters.ts';
+import { logProbOf, type PolicySplit } from '../../src/nn/policies/policy.ts';
+import { invalidArgument } from '../../src/spec/errors.ts';
+import type { Manifest } from '../../src/spec/manifest.ts';
+import { valueAndGradients } from '../../src/trace/differentiate.ts';
+import { trace } from '../../src/trace/trace.ts';
+import {
+  asConstants,
+  type GraphFile,
+  graphFile,
+  layersFrom,
+  type NetworkFiles,
+  type NetworkParameters,
+  type Units,
+} from './graphs.ts';
+import type { PolicyExport } from './policy.ts';
+
+/** Transitions are observation, action and reward side by side; only a product of factors can be exported. */
+export type EncoderExport = Pick<Units, 'scaling' | 'observation'> & {
+  readonly encoder: Encoder;
+  readonly parameters: NetworkParameters;
+  /** See the manifest: `start` for PEARL as published. */
+  readonly prior: NonNullable<Manifest['encoder']>['prior'];
+};
+
+export type StepExport = {
+  readonly stepSize: number;
+  /** Of the advantages; see policy-gradient.ts. */
+  readonly discount: number;
+  readonly lambda: number;
+};
+
+type Steps = { readonly observation: tf.Tensor; readonly action: tf.Tensor };
+
+/**
+ * Natural parameters of each transition's factor, [N, C], in environment units.
+ * @throws HyperpolicyError invalid_argument for an encoder whose posterior is no product of factors
+ */
+export function encoderResults(
+  { encoder, scaling, observation: normalisation }: EncoderExport,
+  parameters: Parameters,
+  { observation, action, reward }: Steps & { readonly reward: tf.Tensor },
+): Record<string, tf.Tensor> {
+  if (encoder.factors === undefined) {
+    throw invalidArgument({
+      where: 'export of an encoder',
+      expected: 'one whose posterior is a product over transitions',
+      actual: encoder.architecture,
+    });
+  }
+  const states = normalise(normalisation, observation);
+  const transitions = tf.concat([states, toNormalised(scaling, action), tf.expandDims(reward, 1)], 1);
+  const { mean, variance } = encoder.factors(parameters, transitions as tf.Tensor2D);
+  return { precision: tf.reciprocal(variance), weighted_mean: tf.div(mean, variance) };
+}
+
+/** `encoder.onnx`: observation [N, O], action [N, A], reward [N] -> precision [N, C], weighted_mean [N, C]. */
+export function exportEncoder(
+  options: EncoderExport,
+  { observationSize, actionSize }: { readonly observationSize: number; readonly actionSize: number },
+): GraphFile {
+  const inputs = {
+    observation: { shape: ['N', observationSize] },
+    action: { shape: ['N', actionSize] },
+    reward: { shape: ['N'] },
+  };
+  const graph = trace('encoder', inputs, ({ observation, action, reward }) =>
+    encoderResults(options, asConstants(options.parameters), {
+      observation: observation!,
+      action: action!,
+      reward: reward!,
+    }),
+  );
+  return graphFile('encoder.onnx', graph);
+}
+
+/**
+ * The weights after one inner step, each as `adapted_<name>`.
+ * @param weights of one context, by their names in the primary's outputs, each [1, ...]
+ */
+export function stepResults(
+  { policy, scaling, observation: normalisation }: PolicyExport,
+  stepSize: number,
+  { split, parameters, weights }: { split: PolicySplit; parameters: Parameters; weights: Parameters },
+  { observation, action, coefficient }: Steps & { readonly coefficient: tf.Tensor },
+): Record<string, tf.Tensor> {
+  const states = normalise(normalisation, observation);
+  const actions = toNormalised(scaling, action);
+  const { gradients } = valueAndGradients((variables) => {
+    const output = split.evaluate(
+      parameters,
+      layersFrom(variables, (tensor) => tensor),
+      states,
+    );
+    return tf.sum(tf.mul(coefficient, logProbOf(policy, output, actions))) as tf.Scalar;
+  }, weights);
+  return Object.fromEntries(
+    Object.entries(weights).map(([name, weight]) => [
+      `adapted_${name}`,
+      tf.add(weight, tf.mul(gradients[name]!, stepSize)),
+    ]),
+  );
+}
+
+/**
+ * `adapt.onnx`: the weights, observation [N, O], action [N, A], coefficient [N] -> the adapted weights.
+ * @param files of the policy
+ * @throws HyperpolicyError invalid_argument for a policy whose weights no primary generates, or without a density
+ */
+export function exportStep(
+  options: PolicyExport | null,
+  { stepSize }: StepExport,
+  files: NetworkFiles | null,
+): GraphFile {
+  if (options === null || files?.kind !== 'hyper') throw notAdaptable(options);
+  const split = splitOf(options);
+  const { observationSize, actionSize } = options.policy.sizes;
+  const inputs = {
+    ...Object.fromEntries(
+      files.primary.graph.outputs.map(({ name, shape }) => [name, { shape: [1, ...shape.slice(1)] }]),
+    ),
+    observation: { shape: ['N', observationSize] },
+    action: { shape: ['N', actionSize] },
+    coefficient: { shape: ['N'] },
+  };
+  const graph = trace('adapt', inputs, ({ observation, action, coefficient, ...weights }) =>
+    stepResults(
+      options,
+      stepSize,
+      { split, parameters: asConstants(options.parameters), weights },
+      { observation: observation!, action: action!, coefficient: coefficient! },
+    ),
+  );
+  return graphFile('adapt.onnx', graph);
+}
+
+/** @throws HyperpolicyError invalid_argument for a policy whose weights no primary generates, or without a density */
+export function splitOf(options: PolicyExport): PolicySplit {
+  const { split, distribution } = options.policy;
+  if (split === undefined || distribution === 'deterministic') throw notAdaptable(options);
+  return split;
+}
+
+const notAdaptable = (options: PolicyExport | null) =>
+  invalidArgument({
+    where: 'export of an inner step',
+    expected: 'a stochastic hyper policy',
+    actual: options?.policy.architecture ?? 'none',
+  });

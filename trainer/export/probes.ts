@@ -1,0 +1,186 @@
+/** Probes: inputs with the outputs that the training engine computes from live parameters, apart from the exported files. */
+
+import * as tf from '@tensorflow/tfjs-core';
+import { toNormalised } from '../../src/nn/action-scaling.ts';
+import { memberQ } from '../../src/nn/critics/critic.ts';
+import { normalise } from '../../src/nn/normalisation.ts';
+import { type Parameters, sizeOf, under } from '../../src/nn/parameters.ts';
+import { policyOutput } from '../../src/nn/policies/policy.ts';
+import type { Graph, Probe } from '../../src/spec/manifest.ts';
+import { createRandom, type Random } from '../../src/spec/random.ts';
+import { specSize, type TensorSpec } from '../../src/spec/tensor-spec.ts';
+import { boundParameters } from '../engine/engine.ts';
+import { type EncoderExport, encoderResults, type StepExport, splitOf, stepResults } from './adaptation.ts';
+import type { CriticExport } from './critic.ts';
+import { namedLayers } from './graphs.ts';
+import type { ModelToPublish } from './package.ts';
+import { type PolicyExport, policyResults } from './policy.ts';
+
+const probeRows = 4;
+const probeTolerance = 1e-4;
+const probeStream = 0x70726f62;
+
+/** @param stepGraph the inner step's, where the package has one */
+export function probes(options: ModelToPublish, stepGraph: Graph | undefined): Probe[] {
+  const { policy, critic, encoder, step } = options;
+  return [
+    ...(policy === null ? [] : [policyProbe(options, policy)]),
+    ...(critic === null ? [] : [criticProbe(options, critic)]),
+    ...(encoder === undefined ? [] : [encoderProbe(options, encoder)]),
+    ...(policy && step && stepGraph ? [stepProbe(options, policy, step, stepGraph)] : []),
+  ];
+}
+
+function policyProbe({ specs, engine }: ModelToPublish, options: PolicyExport): Probe {
+  const { policy, parameters } = options;
+  const random = createRandom(0, probeStream);
+  const stochastic = policy.distribution !== 'deterministic';
+  const inputs = {
+    observation: probeInput(random, specs.observation),
+    ...((policy.sizes.contextSize ?? 0) > 0 && { context: probeInput(random, specs.context!) }),
+    ...(stochastic && { noise: normals(random, specSize(specs.action)) }),
+  };
+  const outputs = { action: rows(specSize(specs.action)), ...(stochastic && { log_prob: rows() }) };
+  const computation = engine.compile({
+    name: 'policy-probe',
+    inputs: { ...boundParameters('policy', parameters.views, parameters.shapes), ...inputs },
+    outputs: dataOf(outputs),
+    fn: ({ observation, context, noise, ...rest }) => {
+      const output = policyOutput(
+        policy,
+        under('policy', rest),
+        normalise(options.observation, observation as tf.Tensor2D),
+        context && normalise(options.context, context as tf.Tensor2D),
+      );
+      return policyResults(options, output, noise);
+    },
+  });
+  computation.run();
+  computation.dispose();
+  return { target: 'policy', inputs: numbers(inputs), outputs: numbers(outputs), tolerance: probeTolerance };
+}
+
+function criticProbe({ specs, engine }: ModelToPublish, options: CriticExport): Probe {
+  const { critic, parameters, scaling } = options;
+  const { actionSize, contextSize = 0 } = critic.sizes;
+  const random = createRandom(1, probeStream);
+  const inputs = {
+    observation: probeInput(random, specs.observation),
+    action: probeInput(random, specs.action),
+    ...(contextSize > 0 && { context: probeInput(random, specs.context!) }),
+  };
+  const outputs = { q: rows(critic.ensembleSize), dq_da: rows(critic.ensembleSize, actionSize) };
+  const computation = engine.compile({
+    name: 'critic-probe',
+    inputs: { ...boundParameters('critic', parameters.views, parameters.shapes), ...inputs },
+    outputs: dataOf(outputs),
+    fn: ({ observation, action, context, ...rest }) => {
+      const live = under('critic', rest);
+      const states = normalise(options.observation, observation as tf.Tensor2D);
+      const contexts = context && normalise(options.context, context as tf.Tensor2D);
+      const members = Array.from(
+        { length: critic.ensembleSize },
+        (_, i) => (a: tf.Tensor) => memberQ(critic, i, live, states, toNormalised(scaling, a) as tf.Tensor2D, contexts),
+      );
+      const stack = (tensors: tf.Tensor[]) => tf.stack(tensors, 1);
+      return {
+        q: stack(members.map((q) => q(action!))),
+        dq_da: stack(members.map((q) => tf.grad((a: tf.Tensor) => tf.sum(q(a)))(action!))),
+      };
+    },
+  });
+  computation.run();
+  computation.dispose();
+  return { target: 'critic', inputs: numbers(inputs), outputs: numbers(outputs), tolerance: probeTolerance };
+}
+
+function encoderProbe({ specs, engine }: ModelToPublish, options: EncoderExport): Probe {
+  const { parameters } = options;
+  const { latentSize } = options.encoder.sizes;
+  const random = createRandom(2, probeStream);
+  const inputs = {
+    observation: probeInput(random, specs.observation),
+    action: probeInput(random, specs.action),
+    reward: normals(random),
+  };
+  const outputs = { precision: rows(latentSize), weighted_mean: rows(latentSize) };
+  const computation = engine.compile({
+    name: 'encoder-probe',
+    inputs: { ...boundParameters('encoder', parameters.views, parameters.shapes), ...inputs },
+    outputs: dataOf(outputs),
+    fn: ({ observation, action, reward, ...rest }) =>
+      encoderResults(options, under('encoder', rest), { observation: observation!, action: action!, reward: reward! }),
+  });
+  computation.run();
+  computation.dispose();
+  return { target: 'encoder', inputs: numbers(inputs), outputs: numbers(outputs), tolerance: probeTolerance };
+}
+
+/** From the context on: the server generates the weights before it steps. */
+function stepProbe(
+  { specs, engine }: ModelToPublish,
+  options: PolicyExport,
+  { stepSize }: StepExport,
+  graph: Graph,
+): Probe {
+  const { parameters } = options;
+  const split = splitOf(options);
+  const random = createRandom(3, probeStream);
+  const context = probeInput(random, specs.context!);
+  const inputs = {
+    context: { shape: [1, specSize(specs.context!)], data: context.data.slice(0, specSize(specs.context!)) },
+    observation: probeInput(random, specs.observation),
+    action: probeInput(random, specs.action),
+    coefficient: normals(random),
+  };
+  const generate = (live: Parameters, given: tf.Tensor) =>
+    namedLayers(split.generate(live, normalise(options.context, given as tf.Tensor2D)));
+  const outputs = Object.fromEntries(
+    graph.outputs.map(({ name, shape }): [string, Rows] => {
+      const sizes = shape as number[];
+      return [name, { shape: sizes, data: new Float32Array(sizeOf(sizes)) }];
+    }),
+  );
+  const computation = engine.compile({
+    name: 'step-probe',
+    inputs: { ...boundParameters('policy', parameters.views, parameters.shapes), ...inputs },
+    outputs: dataOf(outputs),
+    fn: ({ context: given, observation, action, coefficient, ...rest }) => {
+      const live = under('policy', rest);
+      const steps = { observation: observation!, action: action!, coefficient: coefficient! };
+      return stepResults(options, stepSize, { split, parameters: live, weights: generate(live, given!) }, steps);
+    },
+  });
+  computation.run();
+  computation.dispose();
+  return { target: 'adapt', inputs: numbers(inputs), outputs: numbers(outputs), tolerance: probeTolerance };
+}
+
+type Rows = { readonly shape: number[]; readonly data: Float32Array };
+
+function rows(...sizes: number[]): Rows {
+  const shape = [probeRows, ...sizes];
+  return { shape, data: new Float32Array(shape.reduce((product, size) => product * size, 1)) };
+}
+
+function normals(random: Random, ...sizes: number[]): Rows {
+  const made = rows(...sizes);
+  random.fillNormal(made.data);
+  return made;
+}
+
+/** Uniform between the bounds, standard normal where a value has none. */
+function probeInput(random: Random, { low, high }: TensorSpec): Rows {
+  const made = normals(random, low.length);
+  made.data.forEach((_, i) => {
+    const [least, most] = [low[i % low.length] ?? null, high[i % low.length] ?? null];
+    if (least !== null && most !== null) made.data[i] = least + (most - least) * random.uniform();
+  });
+  return made;
+}
+
+const dataOf = (tensors: Readonly<Record<string, Rows>>): Record<string, Float32Array> =>
+  Object.fromEntries(Object.entries(tensors).map(([name, { data }]) => [name, data]));
+
+const numbers = (tensors: Readonly<Record<string, Rows>>): Probe['inputs'] =>
+  Object.fromEntries(Object.entries(tensors).map(([name, { shape, data }]) => [name, { shape, values: [...data] }]));
