@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { access, constants, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createEnvironment } from '../src/envs/registry.ts';
+import type { DeviceName } from '../src/onnx/providers.ts';
 import { failedPrecondition, invalidArgument } from '../src/spec/errors.ts';
 import { checkModelName, type PublishedPackage } from '../src/spec/package.ts';
 import type { PolicySpecs } from '../src/spec/tensor-spec.ts';
@@ -26,6 +27,8 @@ export type Td3RunConfig = {
   readonly threadCount: number;
   /** What computes the updates; `traced` where absent. */
   readonly engine?: EngineName;
+  /** Where the traced engine computes the updates; `cpu` where absent. */
+  readonly device?: DeviceName;
   /** Where to publish at the end; nothing is published without it. */
   readonly publish?: PublishOptions | undefined;
 };
@@ -70,7 +73,7 @@ export const offPolicyDefaults: Omit<OffPolicyConfig, 'batchSize'> = {
  */
 export async function trainTd3(options: TrainTd3Options): Promise<TrainTd3Result> {
   const { config, runDirectory, stream, signal, resume = false } = options;
-  const { environment, algorithm, loop, threadCount, publish } = config;
+  const { environment, algorithm, loop, threadCount, device, publish } = config;
   // Before hours of training, not after them.
   if (publish !== undefined) await checkPublishable(publish);
   const env = await createEnvironment(environment);
@@ -81,7 +84,7 @@ export async function trainTd3(options: TrainTd3Options): Promise<TrainTd3Result
     throw error;
   }
   const evaluationEnv = await createEnvironment(environment);
-  const engine = await createEngine(config.engine ?? 'traced', { threadCount });
+  const engine = await createEngine(config.engine ?? 'traced', { threadCount, device });
   const learner = createTd3Learner({ config: algorithm, specs: env.specs, engine, seed: loop.seed });
   const progress = createProgress({
     stream,

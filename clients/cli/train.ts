@@ -4,6 +4,7 @@ import { cpus } from 'node:os';
 import { basename, extname, join } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
+import type { DeviceName } from '../../src/onnx/providers.ts';
 import { checkModelName } from '../../src/spec/package.ts';
 import type { EngineName } from '../../trainer/engine/choose.ts';
 import type { Td3RunConfig, TrainTd3Result } from '../../trainer/train-td3.ts';
@@ -32,6 +33,7 @@ type Td3Options = {
   readonly replayCapacity?: number;
   readonly threads?: number;
   readonly engine?: EngineName;
+  readonly device?: DeviceName;
   readonly run?: string;
   readonly store: string;
   readonly model?: string;
@@ -42,7 +44,7 @@ type Td3Options = {
 /** Options that a resumed run takes from its own config instead. */
 const runOptions = [
   'env critic trunk dynamicHidden warmUp batchSize actorLr criticLr seed evalEvery evalEpisodes checkpointEvery',
-  'replayCapacity threads engine',
+  'replayCapacity threads engine device',
 ]
   .join(' ')
   .split(' ');
@@ -74,6 +76,14 @@ function td3Command(): Command {
         'tensorflow',
         'cpu',
       ] satisfies EngineName[]),
+    )
+    .addOption(
+      new Option('--device <name>', 'where the traced engine computes the updates; cpu unless given').choices([
+        'auto',
+        'cpu',
+        'webgpu',
+        'cuda',
+      ] satisfies DeviceName[]),
     )
     .option('--run <directory>', 'run directory: metrics, log, plot, checkpoints; runs/MODEL unless given')
     .option('--store <directory>', 'where the model is published', serverDefaults.store)
@@ -154,7 +164,7 @@ async function configOf(options: Td3Options, command: Command, runDirectory: str
     },
     threadCount: options.threads ?? cpus().length,
     publish: publishing({ ...options, model: modelName(options) }),
-    ...defined({ engine: options.engine }),
+    ...defined({ engine: options.engine, device: options.device }),
   };
 }
 

@@ -1,38 +1,14 @@
-/** The webgpu device against the cpu device, on whatever Vulkan driver there is: SwiftShader, which chromium ships, will do. */
+/** The webgpu device against the cpu device. */
 
-import { existsSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'vitest';
 import { createCritic } from '../../src/nn/critics/registry.ts';
 import { initialise, type ParameterSpecs, shapesOf } from '../../src/nn/parameters.ts';
 import { compile } from '../../src/onnx/compile.ts';
-import { floatTensor, openSession, type TensorMap } from '../../src/onnx/session.ts';
+import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
 import { createRandom } from '../../src/spec/random.ts';
 import { trace } from '../../src/trace/trace.ts';
-import { testWith } from '../requirements.ts';
-import { exponential } from './graphs.ts';
-
-/** Where chromium's software driver lies: Debian's package, or a folder named in CHROMIUM_LIBRARIES. */
-const folder = process.env.CHROMIUM_LIBRARIES ?? '/usr/lib/chromium';
-const driver = `${folder}/vk_swiftshader_icd.json`;
-const hasDriver = process.env.VK_ICD_FILENAMES !== undefined || existsSync(driver);
-if (hasDriver) process.env.VK_ICD_FILENAMES ??= driver;
-
-/** Whether a graph opens: the Vulkan loader may be missing where the driver is there. */
-function opens(): boolean {
-  try {
-    openSession(exponential(1), { threadCount: 1, device: 'webgpu' }).dispose();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-const withWebgpu = testWith(
-  hasDriver && opens(),
-  'a Vulkan loader and driver',
-  'Install libvulkan1 and chromium (Debian), or name a driver in VK_ICD_FILENAMES',
-);
+import { withWebgpu } from '../webgpu.ts';
 
 const random = createRandom(1);
 const normals = (...shape: number[]) => {

@@ -4,7 +4,7 @@ import { failedPrecondition, invalidArgument } from '../../src/spec/errors.ts';
 import { registerGradients } from '../../src/trace/gradients/index.ts';
 import { createEagerEngine } from './eager.ts';
 import type { Engine } from './engine.ts';
-import { createTracedEngine } from './traced.ts';
+import { createTracedEngine, type TracedEngineOptions } from './traced.ts';
 
 /** `traced` compiles to ONNX; the others run operation by operation, on TensorFlow or in plain JavaScript. */
 export const engineNames = ['traced', 'tensorflow', 'cpu'] as const;
@@ -15,14 +15,20 @@ const tensorflowPackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'
 
 /**
  * The engine of that name.
- * @param threadCount threads inside one operator, for `traced`; TensorFlow decides for itself
- * @throws HyperpolicyError invalid_argument for an unknown name; failed_precondition where its package is missing or does not load
+ * @param options for `traced`; TensorFlow decides for itself how many threads it has, and runs on CUDA where its package is for that
+ * @throws HyperpolicyError invalid_argument for an unknown name, or a device with an engine that cannot be given one;
+ *   failed_precondition where its package is missing or does not load
  */
-export async function createEngine(
-  name: EngineName,
-  { threadCount }: { readonly threadCount: number },
-): Promise<Engine> {
-  if (name === 'traced') return createTracedEngine({ threadCount });
+export async function createEngine(name: EngineName, options: TracedEngineOptions): Promise<Engine> {
+  if (name === 'traced') return createTracedEngine(options);
+  if (options.device !== undefined) {
+    throw invalidArgument({
+      where: `engine "${name}"`,
+      expected: 'no device',
+      actual: options.device,
+      remedy: 'The traced engine takes one; tensorflow runs on CUDA with @tensorflow/tfjs-node-gpu',
+    });
+  }
   if (name === 'cpu') {
     await import('@tensorflow/tfjs-backend-cpu');
     return createEagerEngine('cpu');

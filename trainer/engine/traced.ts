@@ -2,19 +2,37 @@
 
 import { compile } from '../../src/onnx/compile.ts';
 import { sizeOf } from '../../src/onnx/graph.ts';
+import { multiplyAdds } from '../../src/onnx/multiply-adds.ts';
+import type { DeviceName } from '../../src/onnx/providers.ts';
 import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
 import { trace } from '../../src/trace/trace.ts';
 import type { ComputationDefinition, Engine } from './engine.ts';
 
-/** @param threadCount threads inside one operator; they spin between operators, so no more than free cores */
-export const createTracedEngine = ({ threadCount }: { threadCount: number }): Engine => ({
+export type TracedEngineOptions = {
+  /** Threads inside one operator, at most; they spin between the operators of a run, so no more than free cores. */
+  readonly threadCount: number;
+  /** Where computations run; `cpu` unless given. What they read and write stays in host memory. */
+  readonly device?: DeviceName | undefined;
+};
+
+/**
+ * Below this many multiply-adds, about 20 us of arithmetic, a computation runs on one thread of the CPU whatever was asked for:
+ * waking a thread or a device costs more. An actor's answer to one observation is below, an update step above.
+ */
+const smallMultiplyAdds = 1e6;
+
+export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions): Engine => ({
   name: 'traced',
   compile(definition) {
     const { name, inputs, outputs, fn } = definition;
     const specs = Object.fromEntries(Object.entries(inputs).map(([input, { shape }]) => [input, { shape }]));
     const graph = trace(name, specs, fn);
     const smallestFirst = graph.outputs.toSorted((a, b) => sizeOf(a.value.shape) - sizeOf(b.value.shape));
-    const session = compile({ ...graph, outputs: smallestFirst }, { threadCount, spinning: threadCount > 1 });
+    const options =
+      multiplyAdds(graph) < smallMultiplyAdds
+        ? { threadCount: 1 }
+        : { threadCount, spinning: threadCount > 1, ...(device !== undefined && { device }) };
+    const session = compile({ ...graph, outputs: smallestFirst }, options);
     const feeds: TensorMap = Object.fromEntries(
       session.inputs.map((input) => {
         const { data, shape } = inputs[input.name]!;

@@ -1,0 +1,73 @@
+/** Updates on a device: the same as on the cpu, and what is said where one cannot be had. */
+
+import * as tf from '@tensorflow/tfjs-core';
+import { expect, test } from 'vitest';
+import { multiplyAdds } from '../../../src/onnx/multiply-adds.ts';
+import { isInstalled } from '../../../src/onnx/providers.ts';
+import { createRandom } from '../../../src/spec/random.ts';
+import { type InputSpec, trace } from '../../../src/trace/trace.ts';
+import { createTd3Learner } from '../../../trainer/algorithms/td3/learner.ts';
+import { createEngine } from '../../../trainer/engine/choose.ts';
+import type { Engine } from '../../../trainer/engine/engine.ts';
+import { createTracedEngine } from '../../../trainer/engine/traced.ts';
+import { withWebgpu } from '../../webgpu.ts';
+import { randomBatch, smallConfig, specs } from '../td3/fixture.ts';
+
+const rows = 64;
+
+/** Large enough that its updates go to the device. */
+const learnerOn = (engine: Engine) =>
+  createTd3Learner({
+    config: {
+      ...smallConfig({ architecture: 'sa-hyper', trunkSizes: [64], dynamicHiddenSizes: [16] }),
+      batchSize: rows,
+    },
+    specs,
+    engine,
+    seed: 3,
+  });
+
+const largest = (values: Float32Array): number => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+
+withWebgpu('two TD3 updates on webgpu are those of the cpu', { timeout: 240_000 }, async () => {
+  const learners = [learnerOn(createTracedEngine({ threadCount: 1 }))];
+  learners.push(learnerOn(await createEngine('traced', { threadCount: 1, device: 'webgpu' })));
+  const [cpu, webgpu] = learners as [(typeof learners)[0], (typeof learners)[0]];
+  for (const learner of learners) {
+    const noise = createRandom(5);
+    for (let i = 0; i < 2; i++) learner.learn(randomBatch(i, rows), noise);
+  }
+  for (const part of ['critic', 'actor'] as const) {
+    // The first moment is linear in the gradients.
+    const [expected, actual] = [cpu[part].adam.moment1, webgpu[part].adam.moment1];
+    const scale = largest(expected);
+    expect(scale).toBeGreaterThan(1e-6);
+    const difference = largest(expected.map((value, i) => value - actual[i]!)) / scale;
+    expect(difference).toBeLessThan(1e-4);
+    // Not to the bit: else it would have been the cpu.
+    expect(difference).toBeGreaterThan(0);
+  }
+  for (const learner of learners) learner.dispose();
+});
+
+test('the work of a graph is the multiply-adds of its products', () => {
+  const inputs: Record<string, InputSpec> = { x: { shape: [5, 3] }, w: { shape: [3, 4] }, v: { shape: [5, 4, 2] } };
+  // [5, 3] x [3, 4] is 60; [3, 5] x [5, 3] is 45; five times [1, 4] x [4, 2] is 40.
+  const graph = trace('products', inputs, ({ x, w, v }) => {
+    const h = tf.matMul(x as tf.Tensor2D, w as tf.Tensor2D);
+    return { square: tf.matMul(x as tf.Tensor2D, x as tf.Tensor2D, true), y: tf.matMul(tf.expandDims(h, 1), v!) };
+  });
+  expect(multiplyAdds(graph)).toBe(60 + 45 + 40);
+});
+
+test.skipIf(isInstalled('cuda'))('a device that is missing is an error when an update is compiled for it', () => {
+  expect(() => learnerOn(createTracedEngine({ threadCount: 1, device: 'cuda' }))).toThrow(
+    'td3-critic: expected the cuda device, got no provider of that name. Fetch the provider with deploy/cuda/install.sh',
+  );
+});
+
+test('an engine that is not traced takes no device', async () => {
+  await expect(createEngine('cpu', { threadCount: 1, device: 'webgpu' })).rejects.toThrow(
+    'engine "cpu": expected no device, got webgpu. The traced engine takes one; tensorflow runs on CUDA with @tensorflow/tfjs-node-gpu',
+  );
+});
