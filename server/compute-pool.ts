@@ -113,10 +113,21 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
           continue;
         }
         runningCount++;
-        outputs.then(finish, batch.reject).finally(() => {
+        // The next run begins before this one's results are handed out, so that the thread does not wait for that.
+        const next = () => {
           runningCount--;
           dispatch();
-        });
+        };
+        outputs.then(
+          (result) => {
+            next();
+            finish(result);
+          },
+          (error: unknown) => {
+            next();
+            batch.reject(error);
+          },
+        );
       } catch (error) {
         batch.reject(error);
       }

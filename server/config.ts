@@ -51,8 +51,11 @@ const serverConfigSchema = z.strictObject({
   device: z.enum(deviceNames).default('auto'),
   /** Rows of one request. */
   rowCountMax: count.default(4096),
-  /** Rows of one run of a heavy graph: what requests that wait together may share. */
-  batchRowCountMax: count.default(1024),
+  /**
+   * Rows of one run of a heavy graph: what requests that wait together may share; a request with more runs alone. More rows than these
+   * gain little per row, and while a run is under way the next one should be filling.
+   */
+  batchRowCountMax: count.default(32),
   /** Rows that may wait for one heavy graph. */
   queueRowCountMax: count.default(16_384),
   /** Bytes of one message, either way. */
