@@ -191,7 +191,7 @@ type TensorInit = MessageInitShape<typeof TensorSchema>;
 
 /** Integers over 2^53 are the general codec's, as are fallbacks. */
 const isUsual = ({ fallbackTaken, sequence = 0n, seed = 0n }: Response): boolean =>
-  fallbackTaken === undefined && sequence <= Number.MAX_SAFE_INTEGER && seed <= Number.MAX_SAFE_INTEGER;
+  fallbackTaken === undefined && Number.isSafeInteger(Number(sequence)) && Number.isSafeInteger(Number(seed));
 
 /** Numbers are left out where they are 0, as proto3 has it. */
 function writeNumber(field: number, value: number): void {

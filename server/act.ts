@@ -20,7 +20,7 @@ import type { Call } from './rpc.ts';
 import type { PolicyInputs, PolicyOutputs } from './served-policy.ts';
 import { type ServedVersion, whenHeld } from './served-version.ts';
 import { distinctRows, encodeTensor, repeatRow } from './tensors.ts';
-import { createTimer, type RequestTimer } from './timing.ts';
+import { RequestTimer } from './timing.ts';
 
 export type ActResponseInit = MessageInitShape<typeof ActResponseSchema>;
 
@@ -50,10 +50,14 @@ type Task = {
   readonly timer: RequestTimer;
 };
 
+type ContextInputs = Pick<PolicyInputs, 'context' | 'weights' | 'index'>;
+
 /** A generation that nobody waits for any more still serves the next request: so long it may wait for its turn. */
 const abandonedGenerationMs = 1000;
 
 export function createActAnswerer({ config, handles, held, work, eventLoopDelayUs, onFallback }: ActDeps): ActAnswerer {
+  const timed = { eventLoopDelayUs, work };
+
   /** The stand-in, or the error where none was asked for. */
   function late({ served, request, plan, timer }: Task, due: Due, computed: string): ActResponseInit {
     if (plan.fallback === 'error') throw lateError('Act', due, computed);
@@ -68,11 +72,10 @@ export function createActAnswerer({ config, handles, held, work, eventLoopDelayU
     const { rowCount } = plan.observation;
     const { action, taken } = fallbackAnswer(fallback, reason, { served, clientId: request.clientId, rowCount, held });
     onFallback(taken.fallback === Fallback.HOLD ? 'hold' : 'safe', reason);
-    return {
-      ...head(served, request, timer),
-      action: encodeTensor(action, [rowCount, served.actionSize]),
-      fallbackTaken: taken,
-    };
+    const response: ActResponseInit = head(served, request, timer);
+    response.action = encodeTensor(action, [rowCount, served.actionSize]);
+    response.fallbackTaken = taken;
+    return response;
   }
 
   function respond({ served, request, plan, timer }: Task, { action, logProb }: PolicyOutputs): ActResponseInit {
@@ -81,10 +84,8 @@ export function createActAnswerer({ config, handles, held, work, eventLoopDelayU
     if (request.clientId !== '') {
       held.put(served.model, request.clientId, { action, rowCount, servedAtMs: performance.now() });
     }
-    const response = {
-      ...head(served, request, timer),
-      action: encodeTensor(action, [rowCount, served.actionSize]),
-    } as ActResponseInit;
+    const response: ActResponseInit = head(served, request, timer);
+    response.action = encodeTensor(action, [rowCount, served.actionSize]);
     if (request.logProb && logProb !== undefined) response.logProb = encodeTensor(logProb, [rowCount]);
     addSeed(response, plan.draw);
     return response;
@@ -94,10 +95,9 @@ export function createActAnswerer({ config, handles, held, work, eventLoopDelayU
     const { served, call, plan, timer } = task;
     const { policy, observation, contexts, draw, due } = plan;
     const { rowCount, values } = observation;
-    const finish = (contextInputs: Partial<PolicyInputs>) => {
-      const outputs = timer.network(() =>
-        policy.run({ rowCount, observation: values, noise: draw.noise, ...contextInputs }),
-      );
+    const finish = ({ context, weights, index }: ContextInputs) => {
+      const inputs = { rowCount, observation: values, noise: draw.noise, context, weights, index };
+      const outputs = timer.network(() => policy.run(inputs));
       return outputs instanceof Promise
         ? whenHeld(served, async () => respond(task, await outputs))
         : respond(task, outputs);
@@ -123,7 +123,7 @@ export function createActAnswerer({ config, handles, held, work, eventLoopDelayU
     const plan = readActRequest(served, request, call, { config, handles });
     work.rows(plan.observation.rowCount);
     call.observation?.served(served, plan.observation.rowCount);
-    const task: Task = { served, request, call, plan, timer: createTimer(call, { eventLoopDelayUs, work }) };
+    const task: Task = { served, request, call, plan, timer: new RequestTimer(call, timed) };
     const { due, fallback } = plan;
     if (due !== undefined && isOver(due, call)) return late(task, due, 'Nothing was computed');
     const answer = compute(task);
@@ -147,7 +147,7 @@ function generationDeadlineMs(call: Call, { due, fallback }: ActPlan): number {
   return Date.now() + due.atMs - performance.now();
 }
 
-const head = (served: ServedVersion, { sequence }: ActRequest, timer: RequestTimer) => ({
+const head = (served: ServedVersion, { sequence }: ActRequest, timer: RequestTimer): ActResponseInit => ({
   version: served.version,
   weightAgeMs: Date.now() - served.publishedAtMs,
   sequence,

@@ -21,7 +21,7 @@ import { checkDeadline } from './request-checks.ts';
 import type { Call, UnaryHandler } from './rpc.ts';
 import { type ServedVersion, whenHeld } from './served-version.ts';
 import { distinctRows, encodeTensor } from './tensors.ts';
-import { createTimer, type RequestTimer } from './timing.ts';
+import { RequestTimer } from './timing.ts';
 
 export type AdaptResponseInit = MessageInitShape<typeof AdaptResponseSchema>;
 
@@ -53,7 +53,7 @@ export function createAdaptHandler(deps: AdaptDeps): UnaryHandler<AdaptRequest, 
     call.observation?.served(served, rowCount);
     checkDeadline('Adapt', call);
     const due = dueOf(call, 0, deadlineMarginMs);
-    const timer = createTimer(call, { eventLoopDelayUs, work });
+    const timer = new RequestTimer(call, { eventLoopDelayUs, work });
     const task = { served, call, timer };
     const done = whenHeld(served, async (): Promise<AdaptResponseInit> => {
       const { state, result } = await (plan.kind === 'posterior' ? inferPosterior(plan, task) : takeStep(plan, task));

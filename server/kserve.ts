@@ -19,7 +19,7 @@ import type { ModelStore, Selection } from './model-store.ts';
 import { checkDeadline } from './request-checks.ts';
 import type { Call } from './rpc.ts';
 import { type ServedVersion, whenHeld } from './served-version.ts';
-import { createTimer } from './timing.ts';
+import { RequestTimer } from './timing.ts';
 
 export type ModelInferResponseInit = MessageInitShape<typeof ModelInferResponseSchema>;
 export type ModelMetadataResponseInit = MessageInitShape<typeof ModelMetadataResponseSchema>;
@@ -104,7 +104,7 @@ export function createKserve({
       call.observation?.served(served, rowCount);
       checkDeadline('ModelInfer', call);
       const due = dueOf(call, timeoutOf(request), config.deadlineMarginMs);
-      const timer = createTimer(call, { work });
+      const timer = new RequestTimer(call, { work });
       const infer = kind === 'policy' ? inferPolicy : inferCritic;
       const answer: Promise<NamedRows> = whenHeld(served, async () => infer(served, inputs, { call, timer }));
       const outputs = await answerByDue(answer, due, () => {

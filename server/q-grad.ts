@@ -17,7 +17,7 @@ import type { UnaryHandler } from './rpc.ts';
 import { type CriticInputs, type CriticOutputs, type ReductionName, reduceEnsemble } from './served-critic.ts';
 import { whenHeld } from './served-version.ts';
 import { decodeRows, distinctRows, encodeTensor, repeatRow } from './tensors.ts';
-import { createTimer } from './timing.ts';
+import { RequestTimer } from './timing.ts';
 
 export type QGradResponseInit = MessageInitShape<typeof QGradResponseSchema>;
 
@@ -83,7 +83,7 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
         throw lateError('QGrad', due!, 'The batch is too large or the server too busy for this deadline');
       });
 
-    const timer = createTimer(call, { eventLoopDelayUs, work });
+    const timer = new RequestTimer(call, { eventLoopDelayUs, work });
     const run = (inputs: Partial<CriticInputs>) =>
       timer.network(() =>
         critic.run({ ...inputs, rowCount, context, action: action.values, deadlineMs: call.deadlineMs }),

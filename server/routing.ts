@@ -109,8 +109,9 @@ function hash(text: string): number {
  * get the label with the largest share. Undefined where there are no percentages.
  */
 export function labelForClient({ percentages }: Routing, clientId: string): string | undefined {
-  const shares = Object.entries(percentages).sort(([a], [b]) => (a < b ? -1 : 1));
+  const shares = Object.entries(percentages);
   if (shares.length === 0) return undefined;
+  shares.sort(([a], [b]) => (a < b ? -1 : 1));
   if (clientId === '') return shares.reduce((best, share) => (share[1] > best[1] ? share : best))[0];
   let left = (hash(clientId) / 2 ** 32) * 100;
   for (const [label, share] of shares) {

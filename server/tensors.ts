@@ -1,7 +1,7 @@
 /** Tensors of messages to checked arrays and back. Everything that a client can get wrong in a tensor is refused here. */
 
 import type { Tensor } from '../src/gen/hyperpolicy/v1/tensor_pb.ts';
-import { smallArray } from '../src/onnx/small-arrays.ts';
+import { smallArrayOf } from '../src/onnx/small-arrays.ts';
 import { invalidArgument } from '../src/spec/errors.ts';
 
 /** B rows of `columnCount` float32 values, row-major; finite, and -0 is 0. */
@@ -39,8 +39,7 @@ export function decodeRows(tensor: Tensor | undefined, { where, columnCount, row
   if (data.length !== valueCount * 4) {
     throw refuse(`${valueCount * 4} bytes of float32 for shape [${listed(shape)}]`, `${data.length}`);
   }
-  const values = smallArray(valueCount);
-  new Uint8Array(values.buffer, values.byteOffset, values.byteLength).set(data);
+  const values = smallArrayOf(data);
   for (let i = 0; i < valueCount; i++) {
     const value = values[i]!;
     if (value - value !== 0) {
@@ -102,9 +101,9 @@ export type DistinctRows = {
 
 /** @param columnCount values per row, at least 1 */
 export function distinctRows({ values, rowCount }: Rows, columnCount: number): DistinctRows {
+  if (rowCount === 1) return { values, keys: [keyOfRow(values)], index: undefined };
   const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
   const stride = columnCount * 4;
-  if (rowCount === 1) return { values, keys: [bytes.toString('latin1', 0, stride)], index: undefined };
   const position = new Map<string, number>();
   const index = new Int32Array(rowCount);
   const firstRow: number[] = [];
@@ -125,4 +124,22 @@ export function distinctRows({ values, rowCount }: Rows, columnCount: number): D
     distinct.set(values.subarray(row * columnCount, (row + 1) * columnCount), at * columnCount);
   });
   return { values: distinct, keys, index: keys.length === 1 ? undefined : index };
+}
+
+/** The row asked for last, and its key: a client that keeps its context asks for the same one again and again. */
+let lastRow = new Float32Array(0);
+let lastKey = '';
+
+function keyOfRow(values: Float32Array): string {
+  if (!sameValues(values, lastRow)) {
+    lastRow = values.slice();
+    lastKey = Buffer.from(lastRow.buffer).toString('latin1');
+  }
+  return lastKey;
+}
+
+function sameValues(a: Float32Array, b: Float32Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }

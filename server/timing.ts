@@ -5,14 +5,6 @@ import type { TimingSchema } from '../src/gen/hyperpolicy/v1/policy_service_pb.t
 import type { WorkMetrics } from './metrics.ts';
 import type { Call } from './rpc.ts';
 
-export type RequestTimer = {
-  /** Waits for a generation that was asked for at `startMs` on the clock of `performance.now()`, and counts it. */
-  primary<T extends { readonly startedAtMs?: number }>(startMs: number, wait: Promise<T>): Promise<T>;
-  /** Counts the run as time for the network, until it settles where it is a promise. */
-  network<T>(run: () => T): T;
-  timing(): MessageInitShape<typeof TimingSchema>;
-};
-
 const microseconds = (milliseconds: number): number => Math.max(0, Math.round(milliseconds * 1000));
 
 export type TimerDeps = {
@@ -21,38 +13,53 @@ export type TimerDeps = {
   readonly work: Pick<WorkMetrics, 'primary' | 'dynamic'>;
 };
 
-export function createTimer(call: Call, { eventLoopDelayUs = () => 0, work }: TimerDeps): RequestTimer {
-  let primaryMs = 0;
-  let networkMs = 0;
-  return {
-    async primary(startMs, wait) {
-      const result = await wait;
-      const endMs = performance.now();
-      const beganMs = Math.max(startMs, result.startedAtMs ?? startMs);
-      primaryMs += endMs - startMs;
-      work.primary((endMs - beganMs) / 1000);
-      if (beganMs > startMs) call.observation?.stage('queue', startMs, beganMs);
-      call.observation?.stage('primary', beganMs, endMs);
-      return result;
-    },
-    network(run) {
-      const startMs = performance.now();
-      const count = () => {
-        const endMs = performance.now();
-        networkMs += endMs - startMs;
-        work.dynamic((endMs - startMs) / 1000);
-        call.observation?.stage('dynamic', startMs, endMs);
-      };
-      const result = run();
-      if (result instanceof Promise) return result.finally(count) as typeof result;
-      count();
-      return result;
-    },
-    timing: () => ({
-      totalUs: microseconds(performance.now() - call.receivedAtMs),
-      primaryUs: microseconds(primaryMs),
-      networkUs: microseconds(networkMs),
-      eventLoopDelayUs: eventLoopDelayUs(),
-    }),
-  };
+/** One per request, so a class: its methods are made once. */
+export class RequestTimer {
+  readonly #call: Call;
+  readonly #deps: TimerDeps;
+  #primaryMs = 0;
+  #networkMs = 0;
+
+  constructor(call: Call, deps: TimerDeps) {
+    this.#call = call;
+    this.#deps = deps;
+  }
+
+  /** Waits for a generation that was asked for at `startMs` on the clock of `performance.now()`, and counts it. */
+  async primary<T extends { readonly startedAtMs?: number }>(startMs: number, wait: Promise<T>): Promise<T> {
+    const result = await wait;
+    const endMs = performance.now();
+    const beganMs = Math.max(startMs, result.startedAtMs ?? startMs);
+    this.#primaryMs += endMs - startMs;
+    this.#deps.work.primary((endMs - beganMs) / 1000);
+    const { observation } = this.#call;
+    if (beganMs > startMs) observation?.stage('queue', startMs, beganMs);
+    observation?.stage('primary', beganMs, endMs);
+    return result;
+  }
+
+  /** Counts the run as time for the network, until it settles where it is a promise. */
+  network<T>(run: () => T): T {
+    const startMs = performance.now();
+    const result = run();
+    if (result instanceof Promise) return result.finally(() => this.#ran(startMs)) as typeof result;
+    this.#ran(startMs);
+    return result;
+  }
+
+  #ran(startMs: number): void {
+    const endMs = performance.now();
+    this.#networkMs += endMs - startMs;
+    this.#deps.work.dynamic((endMs - startMs) / 1000);
+    this.#call.observation?.stage('dynamic', startMs, endMs);
+  }
+
+  timing(): MessageInitShape<typeof TimingSchema> {
+    return {
+      totalUs: microseconds(performance.now() - this.#call.receivedAtMs),
+      primaryUs: microseconds(this.#primaryMs),
+      networkUs: microseconds(this.#networkMs),
+      eventLoopDelayUs: this.#deps.eventLoopDelayUs?.() ?? 0,
+    };
+  }
 }

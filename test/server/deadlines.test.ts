@@ -93,8 +93,8 @@ describe('answers in time', () => {
   });
 
   test('a deadline is kept in band, with the fallback and without', async () => {
-    const { client } = await startTestServer([], { store, deadlineMarginMs: 1000 });
-    // Keeps the worker busy for longer than the others wait.
+    const { client } = await startTestServer([], { store, deadlineMarginMs: 1000, batchRowCountMax: 1024 });
+    // Keeps the worker busy, in few long runs, for longer than the others wait.
     const busy = Promise.all(
       Array.from({ length: 6 }, () => client.qGrad({ model: 'slow', observation: rows(256, 3), action: rows(256, 2) })),
     );
