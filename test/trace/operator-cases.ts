@@ -239,7 +239,9 @@ export const operatorCases: Readonly<Record<string, OperatorCase>> = {
     f: ([shape], random) => {
       const back = random.uniform() < 0.5;
       const first = back ? [shape![0]! - 1, 0, -2] : [0, shape![0]!, 2];
-      return (x) => tf.square(tf.stridedSlice(x, [first[0]!, 1], [first[1]!, shape![1]!], [first[2]!, 1]));
+      const columns = random.uniform() < 0.5 ? [1, shape![1]!, 1] : [0, shape![1]! - 1, 3];
+      const [rows, [begin, end, stride]] = [first, columns as [number, number, number]];
+      return (x) => tf.square(tf.stridedSlice(x, [rows[0]!, begin], [rows[1]!, end], [rows[2]!, stride]));
     },
   },
   Tile: {
@@ -276,6 +278,7 @@ export const operatorCases: Readonly<Record<string, OperatorCase>> = {
   GatherV2: {
     shapes: one(1),
     f: ([shape], random) => {
+      if (shape!.length > 1 && random.uniform() < 0.5) return gatherInBatches(shape!, random);
       const axis = Math.floor(random.uniform() * shape!.length);
       const places = integersBelow(shape![axis]!, 6, random);
       const rows = pick(random, [[6], [2, 3]]);
@@ -305,6 +308,14 @@ export const operatorCases: Readonly<Record<string, OperatorCase>> = {
   Range: { shapes: () => [[4]], f: () => (x) => tf.mul(x, tf.range(0.5, 4.5)) },
   ZerosLike: unary((x) => tf.add(tf.square(x), tf.zerosLike(x))),
 };
+
+/** Rows along any axis after the first, each part of the first dimension with its own indices. */
+function gatherInBatches(shape: Shape, random: Random): (x: tf.Tensor) => tf.Tensor {
+  const axis = 1 + Math.floor(random.uniform() * (shape.length - 1));
+  const rows = [shape[0]!, ...pick(random, [[3], [2, 2]])];
+  const places = integersBelow(shape[axis]!, tf.util.sizeFromShape(rows), random);
+  return (x) => tf.square(tf.gather(x, tf.tensor(places, rows, 'int32'), axis, 1));
+}
 
 const toInt = (x: tf.Tensor) => tf.cast(tf.ceil(x), 'int32');
 

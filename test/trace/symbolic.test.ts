@@ -52,9 +52,20 @@ describe('one trace at every size', () => {
     'columns in reverse': (x) => tf.reverse(x, [1]),
     'rows in reverse': (x) => tf.reverse(x, [0]),
     'gradient of columns in reverse': grad((x) => tf.sum(tf.mul(x, tf.reverse(x, [1])))),
+    'gradient of columns by strides': grad((x) => tf.sum(tf.square(tf.stridedSlice(x, [0, 0], [0, 3], [1, 2], 1, 1)))),
+    "each row's largest column": (x) => tf.gather(x, tf.expandDims(tf.argMax(x, 1), 1), 1, 1),
     'rows twice': (x) => tf.concat([x, tf.square(x)], 0),
   };
   for (const [name, f] of Object.entries(functions)) test(name, () => expectEqual(f, rows));
+
+  test("gradient of each row's largest column", () => {
+    const largest: F = (x) => tf.gather(x, tf.expandDims(tf.argMax(x, 1), 1), 1, 1);
+    // tfjs's own sums over segments take time that is quadratic in the rows.
+    expectEqual(
+      grad((x) => tf.sum(tf.square(largest(x)))),
+      [1, 4, 50],
+    );
+  });
 
   test('a mean over a fixed size has a constant count', () => {
     const { nodes } = trace('fixed', { x: { shape: [4, 3] } }, ({ x }) => ({ dx: grad((v) => tf.mean(v, 0))(x!) }));

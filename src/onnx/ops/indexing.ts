@@ -3,7 +3,7 @@
 import { type Builder, fill } from '../builder.ts';
 import type { Shape, Value } from '../graph.ts';
 import { cast } from './elementwise.ts';
-import { reshape } from './shape.ts';
+import { reshape, transpose } from './shape.ts';
 import { positiveAxes } from './shape-rules.ts';
 
 /** Rows of x along `axis`, in the order of `indices` (int32 or int64, any shape). */
@@ -11,6 +11,32 @@ export function gather(g: Builder, x: Value, indices: Value, axis: number): Valu
   const [positive] = positiveAxes([axis], x.shape.length) as [number];
   const shape = [...x.shape.slice(0, positive), ...indices.shape, ...x.shape.slice(positive + 1)];
   return g.emit('Gather', [x, indices], { dtype: x.dtype, shape }, { axis: { int: positive } });
+}
+
+/**
+ * The same with indices of their own for each part of the first `batchSize` dimensions, which both have: indices [...batch, k...],
+ * x [...batch, ..., axis, ...] to [...batch, ..., k..., ...].
+ */
+export function gatherInBatches(g: Builder, x: Value, indices: Value, axis: number, batchSize: number): Value {
+  const order = x.shape.map((_, i) => i);
+  // The axis first after the batch: [...batch, axis, ..., ...].
+  const forward = order.toSpliced(axis, 1).toSpliced(batchSize, 0, axis);
+  const rows = transpose(g, x, forward);
+  const column = cast(g, reshape(g, indices, [...indices.shape, 1]), 'int64');
+  const shape = [...indices.shape, ...rows.shape.slice(batchSize + 1)];
+  const picked = g.emit('GatherND', [rows, column], { dtype: x.dtype, shape }, { batch_dims: { int: batchSize } });
+  return transpose(
+    g,
+    picked,
+    movePicked(shape.length, { from: batchSize, to: axis, count: indices.shape.length - batchSize }),
+  );
+}
+
+/** The permutation that moves `count` dimensions at `from` to `to`. */
+function movePicked(rank: number, { from, to, count }: { from: number; to: number; count: number }): number[] {
+  const order = Array.from({ length: rank }, (_, i) => i);
+  const moved = order.splice(from, count);
+  return order.toSpliced(to, 0, ...moved);
 }
 
 /** Parts of x at index vectors: indices [..., n] name the first n dimensions, so the result is [..., the rest of x's]. */

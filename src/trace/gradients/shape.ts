@@ -72,10 +72,9 @@ export const shapeGradients: GradientTable = {
   [tf.AddN]: ofList((dy) => dy),
   [tf.SplitV]: ofX((dy, x, { axis }) => tf.concat(listOf(dy), positive(axis as number, x.rank))),
   [tf.Unpack]: ofX((dy, x, { axis }) => tf.stack(listOf(dy), positive(axis as number, x.rank)), 'value'),
-  // The places in x that the slice read, found by slicing the numbers 0, 1, 2, ... in the same way.
   [tf.StridedSlice]: ofX((dy, x, a) => {
-    const places = tf.stridedSlice(
-      tf.reshape(tf.range(0, x.size, 1, 'int32'), x.shape),
+    const { begin, end, strides } = tf.slice_util.sliceInfo(
+      x.shape,
       a.begin as number[],
       a.end as number[],
       a.strides as number[],
@@ -85,7 +84,31 @@ export const shapeGradients: GradientTable = {
       a.newAxisMask as number,
       a.shrinkAxisMask as number,
     );
-    const flat = tf.reshape(places, [dy.size]) as tf.Tensor1D;
-    return tf.reshape(tf.unsortedSegmentSum(tf.reshape(dy, [dy.size]), flat, x.size), x.shape);
+    const counts = begin.map((first, i) => Math.max(0, Math.ceil((end[i]! - first) / strides[i]!)));
+    if (counts.includes(0)) return tf.zerosLike(x);
+    return counts.reduce<tf.Tensor>(
+      (back, _, axis) => spread(back, { axis, size: x.shape[axis]!, first: begin[axis]!, stride: strides[axis]! }),
+      tf.reshape(dy, counts),
+    );
   }),
 };
+
+/** Puts the n elements along an axis at `first`, `first + stride`, ... of `size` places, with zeros between and around them. */
+function spread(
+  dy: tf.Tensor,
+  { axis, size, first, stride }: { axis: number; size: number; first: number; stride: number },
+): tf.Tensor {
+  const n = dy.shape[axis]!;
+  if (stride < 0) {
+    return spread(tf.reverse(dy, axis), { axis, size, first: first + (n - 1) * stride, stride: -stride });
+  }
+  const around = (before: number, after: number, at: number, rank: number) =>
+    Array.from({ length: rank }, (_, i): [number, number] => (i === at ? [before, after] : [0, 0]));
+  let [spaced, length] = [dy, n];
+  if (stride > 1) {
+    const columns = tf.pad(tf.expandDims(dy, axis + 1), around(0, stride - 1, axis + 1, dy.rank + 1));
+    length = Math.min(n * stride, size - first);
+    spaced = cut(tf.reshape(columns, dy.shape.with(axis, n * stride)), axis, 0, length);
+  }
+  return length === size ? spaced : tf.pad(spaced, around(first, size - first - length, axis, dy.rank));
+}

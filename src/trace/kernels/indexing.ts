@@ -3,15 +3,17 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { constantValues, dense, fill } from '../../onnx/builder.ts';
 import { arithmetic, cast, comparison, where } from '../../onnx/ops/elementwise.ts';
-import { gather, gatherVectors, scatterAdd, scatterAddRows } from '../../onnx/ops/indexing.ts';
+import { gather, gatherInBatches, gatherVectors, scatterAdd, scatterAddRows } from '../../onnx/ops/indexing.ts';
 import { reshape } from '../../onnx/ops/shape.ts';
 import { dtypeOf, refuseSymbolicShape } from '../backend.ts';
 import type { KernelTable } from './kernel.ts';
 
+const positive = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
+
 export const indexingKernels: KernelTable = {
   [tf.GatherV2]: (g, { x, indices }, { axis, batchDims }) => {
-    if (batchDims !== 0) throw new Error(`GatherV2: expected batchDims 0, got ${batchDims}`);
-    return gather(g, x!, indices!, axis as number);
+    const [at, batchSize] = [positive(axis as number, x!.shape.length), batchDims as number];
+    return batchSize === 0 ? gather(g, x!, indices!, at) : gatherInBatches(g, x!, indices!, at, batchSize);
   },
   [tf.GatherNd]: (g, { params, indices }) => gatherVectors(g, params!, indices!),
   [tf.ScatterNd]: (g, { indices, updates }, { shape }) => scatterAdd(g, indices!, updates!, shape as number[]),
