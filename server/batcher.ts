@@ -17,7 +17,7 @@ export type Deadline = {
 };
 
 export type Job = {
-  /** Every input of the graph, each with the same number of rows first. */
+  /** Every input of the graph, each with the same number of rows first where jobs share runs. */
   readonly feeds: TensorMap;
   readonly rowCount: number;
   readonly deadline: Deadline;

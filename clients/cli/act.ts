@@ -10,6 +10,7 @@ import {
   type ServerOptions,
   selectionOf,
   withClient,
+  withContextOptions,
   withModelOptions,
   withServerOptions,
 } from './options.ts';
@@ -18,6 +19,7 @@ type ActCommandOptions = ServerOptions &
   ModelOptions & {
     readonly observation: number[][];
     readonly context?: number[][];
+    readonly contextHandle?: string;
     readonly sample?: boolean;
     readonly seed?: number;
     readonly logProb?: boolean;
@@ -25,13 +27,12 @@ type ActCommandOptions = ServerOptions &
 
 export function createCommand(name: string): Command {
   const command = new Command(name).description('Ask a server for actions. Prints one line of JSON.');
-  return withModelOptions(withServerOptions(command))
+  return withContextOptions(withModelOptions(withServerOptions(command)), 'one context, or one per row')
     .addOption(
       new Option('--observation <rows>', 'numbers: 1,2,3 or [[1,2,3],[4,5,6]]')
         .argParser(parseRows)
         .makeOptionMandatory(),
     )
-    .addOption(new Option('--context <rows>', 'one context, or one per row').argParser(parseRows))
     .option('--sample', 'a sample instead of the deterministic action')
     .addOption(new Option('--seed <number>', 'of the sample').argParser(integerIn(0, Number.MAX_SAFE_INTEGER)))
     .option('--log-prob', 'also log-probabilities')
@@ -39,12 +40,13 @@ export function createCommand(name: string): Command {
 }
 
 async function act(options: ActCommandOptions): Promise<void> {
-  const { observation, context, sample = false, seed, logProb = false } = options;
+  const { observation, context, contextHandle, sample = false, seed, logProb = false } = options;
   await withClient(options, async (client) => {
     const result = await client.act({
       ...(await selectionOf(client, options)),
       observation,
       ...(context !== undefined && { context }),
+      ...(contextHandle !== undefined && { contextHandle }),
       sample,
       ...(seed !== undefined && { seed }),
       logProb,

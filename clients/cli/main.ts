@@ -23,6 +23,7 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   import: { summary: 'publish a network from a safetensors file', load: () => import('./import.ts') },
   act: { summary: 'ask a server for actions', load: () => import('./act.ts') },
   qgrad: { summary: 'ask a server for values and action-gradients', load: () => import('./qgrad.ts') },
+  adapt: { summary: 'adapt a model of a server to experience', load: () => import('./adapt.ts') },
   rollout: { summary: 'run an environment under a policy and draw it', load: () => import('./rollout.ts') },
   eval: { summary: "drive a model's environment through a server", load: () => import('./eval.ts') },
 };

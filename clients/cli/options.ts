@@ -80,6 +80,12 @@ export const withModelOptions = (command: Command): Command =>
     )
     .option('--label <label>', 'the version that a label names');
 
+/** `--context` or `--context-handle`. @param which what one row is for */
+export const withContextOptions = (command: Command, which: string): Command =>
+  command
+    .addOption(new Option('--context <rows>', which).argParser(parseRows).conflicts('contextHandle'))
+    .option('--context-handle <handle>', 'a handle of adapt, instead of a context');
+
 export type ModelOptions = { readonly model?: string; readonly modelVersion?: number; readonly label?: string };
 
 /**

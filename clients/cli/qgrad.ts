@@ -9,6 +9,7 @@ import {
   type ServerOptions,
   selectionOf,
   withClient,
+  withContextOptions,
   withModelOptions,
   withServerOptions,
 } from './options.ts';
@@ -18,6 +19,7 @@ type QGradCommandOptions = ServerOptions &
     readonly observation: number[][];
     readonly action: number[][];
     readonly context?: number[][];
+    readonly contextHandle?: string;
     readonly reduction: 'q1' | 'min' | 'mean';
   };
 
@@ -26,14 +28,13 @@ export function createCommand(name: string): Command {
   const command = new Command(name).description(
     "Ask a server for a critic's values and their gradients with respect to the action. Prints one line of JSON.",
   );
-  return withModelOptions(withServerOptions(command))
+  return withContextOptions(withModelOptions(withServerOptions(command)), 'one context, or one per action')
     .addOption(
       new Option('--observation <rows>', `one for all actions, or one per action; ${rows}`)
         .argParser(parseRows)
         .makeOptionMandatory(),
     )
     .addOption(new Option('--action <rows>', rows).argParser(parseRows).makeOptionMandatory())
-    .addOption(new Option('--context <rows>', 'one context, or one per action').argParser(parseRows))
     .addOption(
       new Option('--reduction <rule>', 'how twins become one value').choices(['q1', 'min', 'mean']).default('min'),
     )
@@ -41,13 +42,14 @@ export function createCommand(name: string): Command {
 }
 
 async function qGrad(options: QGradCommandOptions): Promise<void> {
-  const { observation, action, context, reduction } = options;
+  const { observation, action, context, contextHandle, reduction } = options;
   await withClient(options, async (client) => {
     const result = await client.qGrad({
       ...(await selectionOf(client, options)),
       observation,
       action,
       ...(context !== undefined && { context }),
+      ...(contextHandle !== undefined && { contextHandle }),
       reduction,
     });
     printJson({

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,6 +25,10 @@ describe('hyperpolicy without a server', () => {
       ['serve', '--port', '70000'],
       "hyperpolicy: option '--port <port>' argument '70000' is invalid. Expected an integer from 0 to 65535. See --help\n",
     ],
+    [
+      ['act', '--observation', '1', '--context', '1', '--context-handle', 'x'],
+      "hyperpolicy: option '--context <rows>' cannot be used with option '--context-handle <handle>'. See --help\n",
+    ],
     [['act'], "hyperpolicy: required option '--observation <rows>' not specified. See --help\n"],
     [
       ['act', '--model', 'm', '--observation', '1,x'],
@@ -48,7 +52,7 @@ describe('hyperpolicy without a server', () => {
     expect(error).toContain('hyperpolicy: expected a subcommand. See --help');
   });
 
-  test.each(['serve', 'models', 'act', 'qgrad', 'eval'])('%s has help', async (name) => {
+  test.each(['serve', 'models', 'act', 'qgrad', 'adapt', 'eval'])('%s has help', async (name) => {
     const { code, out } = await run(name, '--help');
     expect(code).toBe(0);
     expect(out).toContain(`Usage: hyperpolicy ${name}`);
@@ -57,7 +61,7 @@ describe('hyperpolicy without a server', () => {
   test('no arguments shows every subcommand', async () => {
     const { code, out } = await run();
     expect(code).toBe(0);
-    for (const name of ['serve', 'models', 'act', 'qgrad', 'eval']) expect(out).toContain(`  ${name} `);
+    for (const name of ['serve', 'models', 'act', 'qgrad', 'adapt', 'eval']) expect(out).toContain(`  ${name} `);
   });
 
   test('no server is one line, exit code 1', async () => {
@@ -66,6 +70,30 @@ describe('hyperpolicy without a server', () => {
       out: '',
       error:
         'hyperpolicy: ListModels: expected a server at 127.0.0.1:1, got a refused connection. Start one with "hyperpolicy serve", or name another address\n',
+    });
+  });
+
+  test('make-random makes models that adapt, and refuses those that cannot', async () => {
+    const store = await mkdtemp(join(tmpdir(), 'hyperpolicy-cli-'));
+    onTestFinished(() => rm(store, { recursive: true }));
+    const make = (...args: string[]) =>
+      run('models', 'make-random', '--store', store, '--critic', 'none', '--hidden', '8', '--trunk', '8', ...args);
+    const manifestOf = async ({ out }: Ended) =>
+      JSON.parse(await readFile(join(JSON.parse(out).directory, 'manifest.json'), 'utf8'));
+    expect(await manifestOf(await make('--model', 'pearl', '--encoder'))).toMatchObject({
+      context: { source: 'latent', names: ['latent.0', 'latent.1'] },
+      encoder: { file: 'encoder.onnx', prior: 'start' },
+      adapt: null,
+      probes: [{ target: 'policy' }, { target: 'encoder' }],
+    });
+    expect(await manifestOf(await make('--model', 'maml', '--stochastic', '--adapt'))).toMatchObject({
+      encoder: null,
+      adapt: { file: 'adapt.onnx', discount: 0.95, lambda: 1 },
+      probes: [{ target: 'policy' }, { target: 'adapt' }],
+    });
+    expect(await make('--model', 'maml', '--adapt')).toMatchObject({
+      code: 1,
+      error: 'hyperpolicy: make-random adapt: expected a stochastic hyper policy, got a deterministic hyper one\n',
     });
   });
 
@@ -184,6 +212,39 @@ describe('hyperpolicy with a server', () => {
   test('qgrad prints a value and a gradient', async () => {
     const { out } = await run('qgrad', ...server, '--model', 'small', '--observation', '1,2', '--action', '0.5');
     expect(JSON.parse(out)).toMatchObject({ q: [expect.any(Number)], dqDa: [[expect.any(Number)]] });
+  });
+
+  test('adapt prints a handle, and act takes it', async () => {
+    const { address } = await startTestServer([
+      {
+        model: 'posterior',
+        policy: 'plain',
+        critic: 'none',
+        observationSize: 2,
+        actionSize: 1,
+        contextSize: 2,
+        hiddenSize: 8,
+        encoder: true,
+      },
+    ]);
+    const model = ['--server', address];
+    const steps = ['--observation', '[[1,2],[3,4]]', '--action', '[[0.1],[0.2]]', '--reward', '1,2'];
+    const { code, out } = await run('adapt', ...model, ...steps, '--seed', '3');
+    expect(code).toBe(0);
+    const adapted = JSON.parse(out);
+    expect(adapted).toMatchObject({
+      contextHandle: expect.stringMatching(/^[0-9a-f]{32}$/),
+      mean: [expect.any(Number), expect.any(Number)],
+      seed: 3,
+      transitionCount: 2,
+      version: 1,
+    });
+    const more = await run('adapt', ...model, ...steps, '--context-handle', adapted.contextHandle);
+    expect(JSON.parse(more.out)).toMatchObject({ transitionCount: 4 });
+    const act = ['act', ...model, '--observation', '1,2'];
+    const byHandle = JSON.parse((await run(...act, '--context-handle', adapted.contextHandle)).out);
+    const byContext = JSON.parse((await run(...act, '--context', JSON.stringify(adapted.context))).out);
+    expect(byHandle.action).toEqual(byContext.action);
   });
 
   test('models list and show', async () => {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -8,9 +8,11 @@ import { createSpoolDirectory, removeSpoolDirectory } from '../../server/handle-
 import { startServer } from '../../server/main.ts';
 import { publishRandomPackage } from '../../server/random-package.ts';
 import { floatTensor, indexTensor, openSession, type TensorMap } from '../../src/onnx/session.ts';
+import { type Manifest, parseManifest } from '../../src/spec/manifest.ts';
 import { readPackage } from '../../src/spec/package.ts';
 import { policyGradientCoefficients, runToEnd } from '../../src/spec/policy-gradient.ts';
 import { createRandom, normalRow } from '../../src/spec/random.ts';
+import { fingerprint } from '../../src/spec/tensor-spec.ts';
 import { metricLines, recordingLog, startTestServer, temporaryStore } from './fixtures.ts';
 
 const observationSize = 4;
@@ -229,6 +231,18 @@ describe('Adapt with an inner step', () => {
     expect(await primaryRuns()).toBe(runs! + 1);
   });
 
+  test('late work is dropped, and holds nothing', async () => {
+    const wide = { ...maml, observationSize: 60 };
+    const started = await startTestServer([wide]);
+    // A baseline of 124 features: 31 M multiply-adds, tens of milliseconds.
+    const steps = { ...experience(30, 4000), observation: { shape: [4000, 60], values: new Float32Array(240_000) } };
+    createRandom(31).fillNormal(steps.observation.values);
+    const late = started.client.adapt({ model: 'maml', ...steps, context }, { timeoutMs: 5 });
+    await expect(late).rejects.toMatchObject({ kind: 'deadline_exceeded' });
+    expect((await started.client.adapt({ model: 'maml', ...steps, context })).weights!.stepCount).toBe(1);
+    expect((await metricLines(started, 'hyperpolicy_context_handles ')).hyperpolicy_context_handles).toBe(1);
+  });
+
   test('requests at the same time do not share a step', async () => {
     const { client } = await startTestServer([maml]);
     const asked = [8, 9, 10, 11].map((seed) => ({ model: 'maml', ...experience(seed, 5 + seed), context }));
@@ -236,6 +250,62 @@ describe('Adapt with an inner step', () => {
     for (const [i, one] of asked.entries()) {
       expect((await client.adapt(one)).weights).toEqual(together[i]!.weights);
     }
+  });
+});
+
+describe('a package that adapts', () => {
+  test.each([
+    ['encoder', pearl, 'precision', /encoder probe output "precision": expected .* at 0 within 0.0001/],
+    ['adapt', maml, 'adapted_w1', /adapt probe output "adapted_w1": expected .* at 0 within 0.0001/],
+  ] as const)('is refused where its %s probe differs', async (target, options, output, reason) => {
+    const store = await temporaryStore([options]);
+    const path = join(store, options.model, '1', 'manifest.json');
+    const manifest = JSON.parse(await readFile(path, 'utf8'));
+    manifest.probes.find((probe: { target: string }) => probe.target === target).outputs[output].values[0] += 1;
+    await writeFile(path, JSON.stringify(manifest));
+    const { lines } = await startTestServer([], { store });
+    expect(lines.find(({ msg }) => msg === 'model version refused')).toMatchObject({
+      reason: expect.stringMatching(reason),
+    });
+  });
+
+  test.each([
+    [
+      'an encoder and a context that is known',
+      pearl,
+      (manifest: Manifest) => ({ ...manifest, context: { ...manifest.context!, source: 'oracle' as const } }),
+      'manifest.json: expected a latent context with an encoder, got one that is oracle',
+    ],
+    [
+      'an inner step and a deterministic policy',
+      maml,
+      (manifest: Manifest) => ({ ...manifest, policy: { ...manifest.policy!, stochastic: false } }),
+      'manifest.json: expected a stochastic hyper policy with adapt, got a deterministic hyper one',
+    ],
+    [
+      'both',
+      maml,
+      (manifest: Manifest) => ({ ...manifest, encoder: { ...manifest.adapt!, prior: 'start' as const } }),
+      'manifest.json: expected an encoder or adapt, got both',
+    ],
+  ])('with %s is refused before it is published', async (_, options, change, message) => {
+    const store = await temporaryStore([options]);
+    const { manifest } = await readPackage(join(store, options.model, '1'));
+    const changed = change(manifest);
+    const text = JSON.stringify({ ...changed, fingerprint: fingerprint(changed) });
+    expect(() => parseManifest(text)).toThrow(message);
+  });
+
+  test('breaks the contract where the step lacks a weight', async () => {
+    const store = await temporaryStore([maml]);
+    const path = join(store, 'maml', '1', 'manifest.json');
+    const manifest = JSON.parse(await readFile(path, 'utf8'));
+    manifest.adapt.outputs.pop();
+    await writeFile(path, JSON.stringify(manifest));
+    const { lines } = await startTestServer([], { store });
+    expect(lines.find(({ msg }) => msg === 'model version refused')).toMatchObject({
+      reason: expect.stringMatching(/^adapt\.onnx output: expected those of the manifest/),
+    });
   });
 });
 

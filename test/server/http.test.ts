@@ -51,6 +51,24 @@ describe('JSON over HTTP', () => {
     ]);
   });
 
+  test('adapts, and acts by handle', async () => {
+    const store = await temporaryStore([{ ...plain, model: 'pearl', critic: 'none', contextSize: 1, encoder: true }]);
+    const { post, client } = await startHttp({ store });
+    const adapted = await post('Adapt', { model: 'pearl', seed: '2' });
+    expect(adapted).toMatchObject({
+      status: 200,
+      body: { posterior: { mean: { shape: [1], data: base64(0) }, seed: '2' }, expiresAfterMs: 600_000 },
+    });
+    const { contextHandle } = adapted.body;
+    const act = await post('Act', { model: 'pearl', observation, contextHandle });
+    const expected = await client.act({ model: 'pearl', observation: [0.1, 0.2, 0.3], contextHandle });
+    expect(act.body.action.data).toBe(base64(...expected.action.values));
+    expect(await post('Act', { model: 'pearl', observation, contextHandle: 'x' })).toMatchObject({
+      status: 404,
+      body: { code: 'not_found' },
+    });
+  });
+
   test.each([
     [{ model: 'nope', observation }, 404, 'not_found', 'Act model: expected one of "plain", got "nope"'],
     [

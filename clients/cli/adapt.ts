@@ -1,0 +1,80 @@
+/** `hyperpolicy adapt`: adapts a model of a server to experience, as one line of JSON with the handle for `act` and `qgrad`. */
+
+import { Command, Option } from 'commander';
+import {
+  integerIn,
+  type ModelOptions,
+  parseRows,
+  printJson,
+  type ServerOptions,
+  selectionOf,
+  withClient,
+  withContextOptions,
+  withModelOptions,
+  withServerOptions,
+} from './options.ts';
+
+type AdaptCommandOptions = ServerOptions &
+  ModelOptions & {
+    readonly observation?: number[][];
+    readonly action?: number[][];
+    readonly reward?: number[][];
+    readonly episodeLengths?: number[][];
+    readonly context?: number[][];
+    readonly contextHandle?: string;
+    readonly seed?: number;
+  };
+
+export function createCommand(name: string): Command {
+  const rows = 'numbers: 1,2,3 or [[1,2,3],[4,5,6]]';
+  const command = new Command(name).description(
+    'Adapt a model of a server to experience of one task: infer its latent context, or step on the weights of a context. Prints one line of JSON with a handle.',
+  );
+  const option = (flags: string, description: string) => new Option(flags, description).argParser(parseRows);
+  return withContextOptions(withModelOptions(withServerOptions(command)), 'where a step begins')
+    .addOption(option('--observation <rows>', `before each action; ${rows}`))
+    .addOption(option('--action <rows>', `that were taken; ${rows}`))
+    .addOption(option('--reward <values>', 'of each action: 1,2,3'))
+    .addOption(option('--episode-lengths <counts>', 'steps of each episode: 20,10; one episode unless given'))
+    .addOption(
+      new Option('--seed <number>', 'of the context that is drawn').argParser(integerIn(0, Number.MAX_SAFE_INTEGER)),
+    )
+    .action(adapt);
+}
+
+async function adapt(options: AdaptCommandOptions): Promise<void> {
+  const { observation, action, reward, episodeLengths, context, contextHandle, seed } = options;
+  await withClient(options, async (client) => {
+    const {
+      posterior,
+      weights,
+      contextHandle: handle,
+      expiresAfterMs,
+      version,
+      timing,
+    } = await client.adapt({
+      ...(await selectionOf(client, options)),
+      ...(observation !== undefined && { observation }),
+      ...(action !== undefined && { action }),
+      ...(reward !== undefined && { reward: reward.flat() }),
+      ...(episodeLengths !== undefined && { episodeLengths: episodeLengths.flat() }),
+      ...(context !== undefined && { context }),
+      ...(contextHandle !== undefined && { contextHandle }),
+      ...(seed !== undefined && { seed }),
+    });
+    printJson({
+      contextHandle: handle,
+      expiresAfterMs,
+      ...(posterior && {
+        mean: [...posterior.mean.values],
+        variance: [...posterior.variance.values],
+        context: [...posterior.context.values],
+        seed: posterior.seed,
+        transitionCount: posterior.transitionCount,
+      }),
+      ...weights,
+      version,
+      timing,
+    });
+  });
+}
