@@ -4,7 +4,12 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { ensembleQ } from '../../src/nn/critics/critic.ts';
+import { createCritic } from '../../src/nn/critics/registry.ts';
+import { type ParameterSpecs, shapesOf, under } from '../../src/nn/parameters.ts';
+import { policyOutput, sampleOf } from '../../src/nn/policies/policy.ts';
+import { createPolicy } from '../../src/nn/policies/registry.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
 import { plainSpec } from '../../src/spec/tensor-spec.ts';
 import { valueAndGradients } from '../../src/trace/differentiate.ts';
@@ -12,6 +17,7 @@ import { type InputSpec, type TracedFunction, trace } from '../../src/trace/trac
 import { td3Defaults } from '../../trainer/algorithms/td3/config.ts';
 import { createTd3Learner } from '../../trainer/algorithms/td3/learner.ts';
 import type { Engine } from '../../trainer/engine/engine.ts';
+import { hessianVector } from '../bench/engine-cases.ts';
 
 type Tensors = Readonly<Record<string, tf.Tensor>>;
 
@@ -48,72 +54,76 @@ test.each([
   expect(counts).toEqual(expected);
 });
 
-const [rows, observationSize, actionSize, hiddenSize] = [64, 17, 6, 256];
+const [batchSize, entropyWeight, gamma] = [256, 0.2, 0.99];
+const sizes = { observationSize: 17, actionSize: 6 };
 
-const layer = (x: tf.Tensor, weights: Tensors, i: number): tf.Tensor =>
-  tf.add(tf.matMul(x as tf.Tensor2D, weights[`w${i}`] as tf.Tensor2D), weights[`b${i}`]!);
-const network = (x: tf.Tensor, weights: Tensors): tf.Tensor =>
-  layer(tf.relu(layer(tf.relu(layer(x, weights, 0)), weights, 1)), weights, 2);
-const networkSpecs = (inputSize: number, outputSize: number): Record<string, InputSpec> => {
-  const sizes = [inputSize, hiddenSize, hiddenSize, outputSize];
-  return Object.fromEntries(
-    [0, 1, 2].flatMap((i) => [
-      [`w${i}`, { shape: [sizes[i]!, sizes[i + 1]!] }],
-      [`b${i}`, { shape: [sizes[i + 1]!] }],
-    ]),
-  );
-};
-const weightNames = Object.keys(networkSpecs(1, 1));
-const pickWeights = (inputs: Tensors): Tensors => Object.fromEntries(weightNames.map((name) => [name, inputs[name]!]));
+/** Inputs for a network's parameters under `prefix.`. */
+const parameterInputs = (prefix: string, parameterSpecs: ParameterSpecs): Record<string, InputSpec> =>
+  Object.fromEntries(Object.entries(shapesOf(parameterSpecs)).map(([name, shape]) => [`${prefix}.${name}`, { shape }]));
 
-/** log N(a; mean, exp(logStd)) summed over the action. */
-function logProbability(action: tf.Tensor, mean: tf.Tensor, logStd: tf.Tensor): tf.Tensor {
-  const z = tf.div(tf.sub(action, mean), tf.exp(logStd));
-  return tf.neg(tf.sum(tf.add(tf.mul(tf.square(z), 0.5), tf.add(logStd, Math.log(2 * Math.PI) / 2)), 1));
-}
-
-test("SAC's actor step: tanh-Gaussian sample, its log-probability, and a fixed critic", () => {
-  const inputs = {
-    ...networkSpecs(observationSize, 2 * actionSize),
-    observation: { shape: [rows, observationSize] },
-    noise: { shape: [rows, actionSize] },
-    q: { shape: [actionSize] },
+/**
+ * Soft actor-critic's two steps. Source: Haarnoja et al. 2018, equations 5 and 9, with twin critics and targets.
+ * Policy: 17 -> 256 -> 256 -> mean and log standard deviation of 6; temperature fixed.
+ */
+describe.each([
+  ['mlp-standard', { critic: 95, actor: 105 }],
+  ['sa-hyper', { critic: 514, actor: 207 }],
+])('SAC with %s critics', (architecture, expected) => {
+  const policy = createPolicy({ architecture: 'sac-policy' }, sizes);
+  const critic = createCritic({ architecture }, { ...sizes, ensembleSize: 2 });
+  const minimumQ = (parameters: Tensors, observation: tf.Tensor, action: tf.Tensor) =>
+    tf.min(ensembleQ(critic, parameters, observation as tf.Tensor2D, action as tf.Tensor2D), 1);
+  const sample = (parameters: Tensors, observation: tf.Tensor, noise: tf.Tensor) =>
+    sampleOf(policy, policyOutput(policy, parameters, observation as tf.Tensor2D), noise);
+  const rows = (...shape: number[]): InputSpec => ({ shape: [batchSize, ...shape] });
+  const shared = {
+    ...parameterInputs('policy', policy.specs),
+    ...parameterInputs('critic', critic.specs),
+    observation: rows(sizes.observationSize),
+    noise: rows(sizes.actionSize),
   };
-  const fn: TracedFunction = (x) => {
-    const loss = (weights: Tensors): tf.Scalar => {
-      const [mean, raw] = tf.split(network(x.observation!, weights), 2, 1) as [tf.Tensor, tf.Tensor];
-      const logStd = tf.clipByValue(raw, -20, 2);
-      const u = tf.add(mean, tf.mul(tf.exp(logStd), x.noise!));
-      const squash = tf.sum(tf.mul(2, tf.sub(tf.sub(Math.LN2, u), tf.softplus(tf.mul(u, -2)))), 1);
-      const entropyTerm = tf.mul(0.2, tf.sub(logProbability(u, mean, logStd), squash));
-      return tf.mean(tf.sub(entropyTerm, tf.sum(tf.mul(tf.tanh(u), x.q!), 1)));
+
+  test('critic step', () => {
+    const inputs = {
+      ...shared,
+      ...parameterInputs('target', critic.specs),
+      action: rows(sizes.actionSize),
+      reward: rows(),
+      terminated: rows(),
+      nextObservation: rows(sizes.observationSize),
     };
-    const { value, gradients } = valueAndGradients(loss, pickWeights(x));
-    return { value, ...gradients };
-  };
-  expect(countOf('sac-actor', inputs, fn)).toBe(74);
+    const fn: TracedFunction = (x) => {
+      const { action, logProb } = sample(under('policy', x), x.nextObservation!, x.noise!);
+      const soft = tf.sub(minimumQ(under('target', x), x.nextObservation!, action), tf.mul(entropyWeight, logProb));
+      const target = tf.add(x.reward!, tf.mul(gamma, tf.mul(tf.sub(1, x.terminated!), soft)));
+      const loss = (parameters: Tensors): tf.Scalar => {
+        const q = ensembleQ(critic, parameters, x.observation as tf.Tensor2D, x.action as tf.Tensor2D);
+        return tf.sum(tf.mean(tf.squaredDifference(q, tf.expandDims(target, 1)), 0));
+      };
+      const { value, gradients } = valueAndGradients(loss, under('critic', x));
+      return { value, ...gradients };
+    };
+    expect(countOf('sac-critic', inputs, fn)).toBe(expected.critic);
+  });
+
+  test('actor step', () => {
+    const fn: TracedFunction = (x) => {
+      const loss = (parameters: Tensors): tf.Scalar => {
+        const { action, logProb } = sample(parameters, x.observation!, x.noise!);
+        return tf.mean(tf.sub(tf.mul(entropyWeight, logProb), minimumQ(under('critic', x), x.observation!, action)));
+      };
+      const { value, gradients } = valueAndGradients(loss, under('policy', x));
+      return { value, ...gradients };
+    };
+    expect(countOf('sac-actor', shared, fn)).toBe(expected.actor);
+  });
 });
 
-test("TRPO's Hessian-vector product of the KL at the current point", () => {
-  const inputs = {
-    ...networkSpecs(observationSize, actionSize),
-    ...Object.fromEntries(
-      Object.entries(networkSpecs(observationSize, actionSize)).map(([name, spec]) => [`v.${name}`, spec]),
-    ),
-    logStd: { shape: [actionSize] },
-    observation: { shape: [rows, observationSize] },
-  };
-  const fn: TracedFunction = (x) => {
-    const weights = pickWeights(x);
-    const old = network(x.observation!, weights);
-    const precision = tf.exp(tf.mul(x.logStd!, -2));
-    const kl = (w: Tensors): tf.Scalar =>
-      tf.mul(0.5, tf.mean(tf.sum(tf.mul(tf.squaredDifference(network(x.observation!, w), old), precision), 1)));
-    const along = (w: Tensors): tf.Scalar => {
-      const { gradients } = valueAndGradients(kl, w);
-      return tf.addN(weightNames.map((name) => tf.sum(tf.mul(gradients[name]!, x[`v.${name}`]!)))) as tf.Scalar;
-    };
-    return valueAndGradients(along, weights).gradients;
-  };
-  expect(countOf('trpo-hvp', inputs, fn)).toBe(35);
+test.each([
+  ['at the current point', false, 283],
+  ['through an inner gradient step', true, 1523],
+])("TRPO's Hessian-vector product of the paper's hyper-maml policy, %s", (_where, inner, expected) => {
+  const counts: Record<string, number> = {};
+  hessianVector(countingEngine(counts), { inner, rows: 4000 });
+  expect(Object.values(counts)).toEqual([expected]);
 });
