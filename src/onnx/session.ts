@@ -80,7 +80,12 @@ function openOn(device: Device, model: Uint8Array, options: SessionOptions, name
       logSeverityLevel: 3,
       // Threads that spin on after a run take the core from what follows: the optimiser, or another session's threads.
       extra: {
-        session: { intra_op: { allow_spinning: options.spinning === true ? '1' : '0' }, force_spinning_stop: '1' },
+        session: {
+          intra_op: { allow_spinning: options.spinning === true ? '1' : '0' },
+          force_spinning_stop: '1',
+          // Values outside the model's bytes are refused: the runtime would look for their files in the working directory.
+          model_external_initializers_file_folder_path: '/dev/null',
+        },
       },
     });
   } catch (cause) {

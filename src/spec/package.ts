@@ -4,14 +4,16 @@
  */
 
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { mkdir, readdir, readFile, realpath, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
 import { asidePath, revealDirectory, syncDirectory, withDirectoryAside, writeDurably } from './durable-files.ts';
 import { failedPrecondition, HyperpolicyError, invalidArgument, notFound } from './errors.ts';
 import { type Manifest, manifestFormat, parseManifest } from './manifest.ts';
 import { fingerprint } from './tensor-spec.ts';
 
 const manifestFile = 'manifest.json';
+/** Of a manifest; those of real packages are some hundred kilobytes, most of it probes. */
+const manifestBytesMax = 64 * 1024 * 1024;
 const modelPattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 const versionPattern = /^[1-9][0-9]{0,14}$/;
 const filePattern = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
@@ -171,11 +173,18 @@ async function readListed(directory: string, name: string, bytes?: number): Prom
   const path = join(directory, name);
   let content: Uint8Array;
   try {
-    if (bytes !== undefined) {
-      const { size } = await stat(path);
-      if (size !== bytes) throw corrupt(path, `${bytes} bytes`, `${size}`);
+    const real = await realpath(path);
+    if (!real.startsWith((await realpath(directory)) + sep)) {
+      throw invalidArgument({ where: path, expected: 'a file of the package', actual: 'a link out of it' });
     }
-    content = await readFile(path);
+    const found = await stat(real);
+    // A pipe or a device may never end.
+    if (!found.isFile()) throw invalidArgument({ where: path, expected: 'a regular file', actual: 'something else' });
+    if (bytes !== undefined && found.size !== bytes) throw corrupt(path, `${bytes} bytes`, `${found.size}`);
+    if (found.size > Math.max(bytes ?? 0, manifestBytesMax)) {
+      throw invalidArgument({ where: path, expected: `at most ${manifestBytesMax} bytes`, actual: `${found.size}` });
+    }
+    content = await readFile(real);
   } catch (cause) {
     if (cause instanceof HyperpolicyError) throw cause;
     throw notFound({ where: path, expected: 'a file that can be read', actual: describe(cause), cause });

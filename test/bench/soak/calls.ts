@@ -3,11 +3,13 @@
  * rejects where it is not as it must be.
  */
 
+import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
-import { create, toBinary } from '@bufbuild/protobuf';
+import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
 import { createPolicyClient, type PolicyClient } from '../../../clients/typescript/client.ts';
 import type { CallOptions } from '../../../clients/typescript/unary.ts';
+import { type ActRequestSchema, ActStreamRequestSchema } from '../../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { ModelInferRequestSchema } from '../../../src/gen/inference/grpc_predict_v2_pb.ts';
 import { HyperpolicyError } from '../../../src/spec/errors.ts';
 import type { Random } from '../../../src/spec/random.ts';
@@ -143,14 +145,16 @@ export function createCalls(server: SoakServer, random: Random): SoakCalls {
       setImmediate(() => abort.abort(new Error('never mind')));
       await orAborted(restless, { ...hyper(), context: [random.normal(), random.normal()] }, { signal: abort.signal });
     }),
-    call('stream that is left', 0.5, async () => {
-      const own = createPolicyClient({ address: server.address });
-      const stream = own.actStream({ model: models.hyper });
-      await stream.act({ observation: observation(), context: context() });
-      const pending = stream.act({ observation: observation(), context: [random.normal(), 0] });
-      own.close();
-      await pending.catch(() => {});
-    }),
+    call('stream that is left', 0.5, () =>
+      leaveStream(server.address, {
+        model: models.hyper,
+        observation: { shape: [1, sizes.observationSize], data: bytesOf(observation()) },
+        contextSource: {
+          case: 'context',
+          value: { shape: [2], data: new Uint8Array(Float32Array.of(random.normal(), 0).buffer) },
+        },
+      }),
+    ),
     call('new connection', 0.5, async () => {
       const own = createPolicyClient({ address: server.address });
       checkAction(await own.act(hyper()), 1);
@@ -205,6 +209,35 @@ async function orAborted(
   } catch (error) {
     if ((error as Error).message !== 'never mind') throw error;
   }
+}
+
+const bytesOf = ({ values }: { readonly values: Float32Array }): Uint8Array =>
+  new Uint8Array(values.buffer as ArrayBuffer);
+
+/** Opens a stream, waits for its first answer, asks again, and is gone with its connection before the second. */
+function leaveStream(address: string, act: MessageInitShape<typeof ActRequestSchema>): Promise<void> {
+  const message = toBinary(ActStreamRequestSchema, create(ActStreamRequestSchema, { act }));
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(message.length, 1);
+  const frame = Buffer.concat([head, message]);
+  return new Promise((resolve, reject) => {
+    const session = connectHttp2(`http://${address}`);
+    session.on('error', reject);
+    session.on('close', () => resolve());
+    const path = '/hyperpolicy.v1.PolicyService/ActStream';
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': path,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    });
+    stream.on('error', reject);
+    stream.once('data', () => {
+      stream.write(frame);
+      setImmediate(() => session.destroy());
+    });
+    stream.write(frame);
+  });
 }
 
 /** A connection that speaks something else; over when the server has cut it. */
