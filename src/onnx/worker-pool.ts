@@ -4,6 +4,7 @@
  */
 
 import { resourceExhausted, unavailable } from '../spec/errors.ts';
+import { shareInSlices } from '../spec/in-slices.ts';
 import type { Session, SessionOptions, TensorMap } from './session.ts';
 import { blockOf, placeTensors, readTensors, writeTensors } from './shared-tensors.ts';
 import type { Opened } from './worker-messages.ts';
@@ -92,8 +93,8 @@ export function createWorkerPool({ workerCount, queueCountMax, session: options 
     async open(model, name = 'model') {
       if (disposed !== undefined) throw closed();
       const id = sessionCount++;
-      const shared = new SharedArrayBuffer(model.byteLength);
-      new Uint8Array(shared).set(model);
+      const shared = await shareInSlices(model);
+      if (disposed !== undefined) throw closed();
       const opening = openOnAll(threads, { session: id, model: shared, options, name });
       track(accepted, opening);
       const { device, inputs, outputs } = await opening;

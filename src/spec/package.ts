@@ -8,6 +8,7 @@ import { mkdir, readdir, readFile, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { asidePath, revealDirectory, syncDirectory, withDirectoryAside, writeDurably } from './durable-files.ts';
 import { failedPrecondition, HyperpolicyError, invalidArgument, notFound } from './errors.ts';
+import { sha256InSlices } from './in-slices.ts';
 import { type Manifest, manifestFormat, parseManifest } from './manifest.ts';
 import { fingerprint } from './tensor-spec.ts';
 
@@ -112,7 +113,7 @@ export async function readPackage(directory: string): Promise<ModelPackage> {
   for (const [name, listed] of Object.entries(manifest.files)) {
     checkFileName(name);
     const content = await readListed(path, name, listed.bytes);
-    const sha256 = sha256Of(content);
+    const sha256 = await sha256InSlices(content);
     if (sha256 !== listed.sha256) {
       throw corrupt(join(path, name), `SHA-256 ${listed.sha256}`, sha256);
     }
