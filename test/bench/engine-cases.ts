@@ -4,6 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { createCritic } from '../../src/nn/critics/registry.ts';
 import { createHypernetwork } from '../../src/nn/hyper/hypernetwork.ts';
 import { initialise, type ParameterSpecs, shapesOf } from '../../src/nn/parameters.ts';
+import { multiplyAdds } from '../../src/onnx/multiply-adds.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
 import { createTrainable, type Trainable } from '../../src/optim/trainable.ts';
 import { createRandom } from '../../src/spec/random.ts';
@@ -17,7 +18,21 @@ import { createTracedEngine } from '../../trainer/engine/traced.ts';
 import { createBatch } from '../../trainer/replay/batch.ts';
 
 /** One thing to time. `dispose` frees its sessions. */
-export type Case = { readonly run: () => void; readonly dispose: () => void };
+export type Case = {
+  readonly run: () => void;
+  readonly dispose: () => void;
+  /** How often `run` runs a computation, by name; once where absent. */
+  readonly runCounts?: Readonly<Record<string, number>>;
+};
+
+/** What is known of a computation before it runs. */
+export type Traced = {
+  readonly name: string;
+  readonly traceMs: number;
+  readonly nodeCount: number;
+  /** Of its matrix products, which are nearly all of its arithmetic. */
+  readonly gflop: number;
+};
 
 export const observationSize = 17;
 export const actionSize = 6;
@@ -31,17 +46,21 @@ const normals = (...shape: number[]): BoundInput => {
   return { shape, data };
 };
 
-/** An engine that traces, notes the time and the node count under `counts`, and then compiles as the default one. */
-export function countingEngine(threadCount: number, counts: Record<string, number>): Engine {
+/** The default engine, which adds what it traced to `traced`. */
+export function notingEngine(threadCount: number, traced: Traced[]): Engine {
   const engine = createTracedEngine({ threadCount });
   return {
     name: engine.name,
     compile(definition) {
       const specs = Object.fromEntries(Object.entries(definition.inputs).map(([name, { shape }]) => [name, { shape }]));
       const begin = performance.now();
-      const { nodes } = optimise(trace(definition.name, specs, definition.fn));
-      counts[`${definition.name}_trace_ms`] = performance.now() - begin;
-      counts[`${definition.name}_nodes`] = nodes.length;
+      const graph = optimise(trace(definition.name, specs, definition.fn));
+      traced.push({
+        name: definition.name,
+        traceMs: performance.now() - begin,
+        nodeCount: graph.nodes.length,
+        gflop: (2 * multiplyAdds(graph)) / 1e9,
+      });
       return engine.compile(definition);
     },
   };
@@ -134,6 +153,7 @@ export function td3(engine: Engine, architecture: string, batch: number): Case {
       learner.learn(transitions, random);
       learner.learn(transitions, random);
     },
+    runCounts: { 'td3-act': 0, 'td3-critic': 2, 'td3-actor': 1 },
     dispose: () => learner.dispose(),
   };
 }

@@ -1,7 +1,8 @@
 /**
  * The engine, in one process: training steps of the paper-size networks, second-order products, and a dynamic network as the
  * server runs it; with `--reference PYTHON` alternating with PyTorch on networks of the same size. `_t1` and `_t2` are one and two
- * threads; the plain key is two. A `_floor_ms` is the step's arithmetic at the speed of a large matrix product in the same run.
+ * threads; the plain key is two. A `_floor_ms` is the matrix products that the step's graphs hold, at the speed of a large product in the
+ * same run; at batch 1 reading the weights takes longer than that.
  */
 
 import * as tf from '@tensorflow/tfjs-core';
@@ -19,11 +20,12 @@ import { createTracedEngine } from '../../trainer/engine/traced.ts';
 import {
   actionSize,
   type Case,
-  countingEngine,
   criticForward,
   criticTrain,
   hessianVector,
+  notingEngine,
   observationSize,
+  type Traced,
   td3,
 } from './engine-cases.ts';
 import type { BenchOptions } from './main.ts';
@@ -37,49 +39,69 @@ type Figures = Record<string, number>;
 const rounds = 8;
 const secondsPerSide = 0.5;
 
-/** Multiply-adds of the critic's parameters for one row: 8.54 M, forward once, backward twice. */
-const criticGflop = (batch: number) => (3 * 2 * 8.54e6 * batch) / 1e9;
-
 export async function run({ json, reference }: BenchOptions): Promise<void> {
   const figures: Figures = {};
   const torch = reference === undefined ? undefined : startTorch(reference);
   for (const threads of [1, 2]) {
-    const engine = countingEngine(threads, figures);
     const peak = productPeak(threads);
     figures[`product_gflops_t${threads}`] = peak;
-    const measure = { torch, figures, threads };
-    for (const batch of [256, 100]) {
-      const step = criticTrain(engine, batch);
-      await compare({ ...measure, key: `critic_b${batch}_train`, step, against: ['critic_train', batch] });
-      figures[`critic_b${batch}_train_floor_ms_t${threads}`] = (1000 * criticGflop(batch)) / peak;
-      if (batch === 256) {
+    const measure: Measure = { torch, figures, threads, peak };
+    await timed(
+      measure,
+      'critic_b256_train',
+      (engine) => criticTrain(engine, 256),
+      ['critic_train', 256],
+      (step) => {
         figures[`critic_b256_forward_backward_ms_t${threads}`] = medianMs(step.forwardBackward).median;
         figures.critic_b256_adam_ms = medianMs(step.adam).median;
-      }
-      step.dispose();
+      },
+    );
+    await timed(measure, 'critic_b100_train', (engine) => criticTrain(engine, 100), ['critic_train', 100]);
+    await timed(measure, 'critic_b1_forward', (engine) => criticForward(engine, 1), ['critic_forward', 1]);
+    await timed(measure, 'td3_step', (engine) => td3(engine, 'sa-hyper', 100), ['td3', 100]);
+    await timed(measure, 'td3_mlp_step', (engine) => td3(engine, 'mlp-standard', 100), ['td3_mlp', 100]);
+    for (const [key, inner] of [['hvp', false] as const, ['hvp_inner', true] as const]) {
+      await timed(measure, key, (engine) => hessianVector(engine, { inner, rows: 4000 }), [key, 4000]);
     }
-    await timed(measure, 'critic_b1_forward', criticForward(engine, 1), ['critic_forward', 1]);
-    await timed(measure, 'td3_step', td3(engine, 'sa-hyper', 100), ['td3', 100]);
-    await timed(measure, 'td3_mlp_step', td3(engine, 'mlp-standard', 100), ['td3_mlp', 100]);
-    await timed(measure, 'hvp', hessianVector(engine, { inner: false, rows: 4000 }), ['hvp', 4000]);
-    await timed(measure, 'hvp_inner', hessianVector(engine, { inner: true, rows: 4000 }), ['hvp_inner', 4000]);
   }
   await torch?.close();
   await compareTensorflow(figures);
   for (const [key, value] of Object.entries(figures)) {
     if (key.endsWith('_t2')) figures[key.slice(0, -'_t2'.length)] = value;
   }
-  figures.trace_ms = figures.critic_trace_ms!;
+  figures.trace_ms = figures.critic_b256_train_trace_ms!;
   figures.act_dynamic_b1_us = dynamicTime(1);
   figures.act_dynamic_b64_us = dynamicTime(64);
   figures.peak_memory_mib = process.resourceUsage().maxRSS / 1024;
   report(figures, json);
 }
 
-type Measure = { readonly torch: Torch | undefined; readonly figures: Figures; readonly threads: number };
+type Measure = {
+  readonly torch: Torch | undefined;
+  readonly figures: Figures;
+  readonly threads: number;
+  /** GFLOP/s of a large product. */
+  readonly peak: number;
+};
 
-async function timed(measure: Measure, key: string, step: Case, against: [TorchCase, number]): Promise<void> {
+/** One case from its trace to its disposal; `more` is measured on it at the end. */
+async function timed<C extends Case>(
+  measure: Measure,
+  key: string,
+  make: (engine: Engine) => C,
+  against: [TorchCase, number],
+  more?: (step: C) => void,
+): Promise<void> {
+  const { figures, threads, peak } = measure;
+  const traced: Traced[] = [];
+  const step = make(notingEngine(threads, traced));
+  const total = (of: (graph: Traced) => number) => traced.reduce((sum, graph) => sum + of(graph), 0);
+  figures[`${key}_trace_ms`] = total(({ traceMs }) => traceMs);
+  figures[`${key}_nodes`] = total(({ nodeCount }) => nodeCount);
+  figures[`${key}_floor_ms_t${threads}`] =
+    (1000 * total(({ name, gflop }) => gflop * (step.runCounts?.[name] ?? 1))) / peak;
   await compare({ ...measure, key, step, against });
+  more?.(step);
   step.dispose();
 }
 
