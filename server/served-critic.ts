@@ -1,7 +1,7 @@
 /** A critic that is loaded: observations and actions in, values and action-gradients of its ensemble out. */
 
-import { rowIndexTensor } from '../src/onnx/row-index.ts';
 import { floatTensor, type TensorMap } from '../src/onnx/session.ts';
+import { createSmallNetwork } from '../src/onnx/small-network.ts';
 import { namesOf } from './executors.ts';
 import { joinWeights, type WeightBatch, weightLayout } from './generated-weights.ts';
 import { checkGraph, sizesOf, type TensorRule } from './graph-contract.ts';
@@ -35,7 +35,7 @@ export type ServedCritic = {
   /** Generates weights from observations; undefined for plain critics. */
   readonly weights: WeightSource | undefined;
   run(inputs: CriticInputs): CriticOutputs | Promise<CriticOutputs>;
-  /** The same weights, joined beforehand for several runs. */
+  /** The same weights, joined beforehand for several runs where a run would join them. */
   joined(weights: WeightBatch): WeightBatch;
   dispose(): void;
 };
@@ -93,6 +93,11 @@ export async function openCritic(options: OpenNetworkOptions): Promise<ServedCri
     inputs: [action, ...contexts, { name: 'index', sizes: [] }, ...layout.parts.map(weightRule)],
     outputs,
   });
+  const small = createSmallNetwork({
+    model: files.get(critic.dynamic.file)!,
+    session: network,
+    weightNames: layout.parts.map(({ name }) => name),
+  });
   return {
     ensembleSize,
     contextSize,
@@ -104,17 +109,13 @@ export async function openCritic(options: OpenNetworkOptions): Promise<ServedCri
       cache,
       keyPrefix,
     }),
-    run(inputs) {
-      const { rowCount, action: actions, weights, index } = inputs;
-      const feeds = {
-        ...contextFeed(inputs),
-        ...joinWeights(layout, weights!),
-        action: floatTensor(actions, [rowCount, actionSize]),
-        index: rowIndexTensor(index, rowCount),
-      };
-      return toOutputs(network.run(feeds));
+    run({ rowCount, action: actions, context, weights, index }) {
+      const { entries } = weights!;
+      const generated = { entries, index, feeds: () => joinWeights(layout, weights!) };
+      const { q, dq_da } = small.run(rowCount, { action: actions, context }, generated);
+      return { q: q!, dqDa: dq_da! };
     },
-    joined: (weights) => ({ ...weights, feeds: joinWeights(layout, weights) }),
+    joined: (weights) => (small.runsByRow(1) ? weights : { ...weights, feeds: joinWeights(layout, weights) }),
     dispose() {
       network.dispose();
       primary.dispose();

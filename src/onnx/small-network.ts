@@ -47,7 +47,7 @@ const keptRowCountMax = 64;
 
 export function createSmallNetwork({ model, session, weightNames = [] }: SmallNetworkOptions): SmallNetwork {
   const byRow = openByRow(model, weightNames);
-  const rowCountMax = byRow === undefined ? 0 : Math.floor(rowWorkMax / Math.max(1, byRow.workPerRow));
+  const rowCountMax = byRow === undefined ? 0 : rowsByRow(byRow, weightNames.length > 0);
   const inputs = session.inputs.filter(({ name, dtype }) => dtype === 'float32' && !weightNames.includes(name));
   const takesIndex = session.inputs.some(({ name }) => name === 'index');
   const kept: ({ readonly feeds: TensorMap; readonly fetches: TensorMap } | undefined)[] = [];
@@ -96,6 +96,10 @@ export function createSmallNetwork({ model, session, weightNames = [] }: SmallNe
         : runTogether(rowCount, rows, weights),
   };
 }
+
+/** ONNX Runtime would copy a row's generated weights before it uses them, so those networks run by row always. */
+const rowsByRow = ({ workPerRow }: RowNetwork, isGenerated: boolean): number =>
+  isGenerated ? Number.POSITIVE_INFINITY : Math.floor(rowWorkMax / Math.max(1, workPerRow));
 
 function openByRow(model: Uint8Array, weightNames: readonly string[]): RowNetwork | undefined {
   try {

@@ -2,14 +2,16 @@
 
 import { kernelsBase64 } from './kernels.generated.ts';
 
-/** ONNX operators of two operands, in the order in which the kernel numbers them. */
-export const binaryOps = ['Add', 'Sub', 'Mul', 'Div', 'Min', 'Max'] as const;
+/** ONNX operators of two operands, in the order in which the kernel numbers them. A comparison gives 1 or 0. */
+export const binaryOps = ['Add', 'Sub', 'Mul', 'Div', 'Min', 'Max', 'Greater'] as const;
 /** ONNX operators of one operand, likewise. */
 export const unaryOps = ['Neg', 'Abs', 'Sqrt', 'Exp', 'Log', 'Tanh', 'Sigmoid', 'Softplus'] as const;
 
 export type RowKernels = {
   /** y[O] = start[O] + x[I] W[I, O]; `start` 0 is zeros. */
   product(x: number, w: number, start: number, y: number, inCount: number, outCount: number): void;
+  /** y[O] = x[I] W[O, I]^T. */
+  turnedProduct(x: number, w: number, y: number, inCount: number, outCount: number): void;
   /** y[n] = a op b; a step of 0 takes one value throughout, a step of 4 the next. */
   binary(op: number, a: number, aStep: number, b: number, bStep: number, y: number, count: number): void;
   /** y[n] = op x. */

@@ -3,7 +3,7 @@
  * mix rows (over the first axis) is refused.
  */
 
-import type { NodeProto } from '../../gen/onnx/onnx_pb.ts';
+import { TensorProto_DataType as DataType, type NodeProto } from '../../gen/onnx/onnx_pb.ts';
 import { binaryOps, unaryOps } from './kernels.ts';
 import { NotByRow, type Place, type Planning } from './planning.ts';
 
@@ -34,6 +34,34 @@ export const rowOperators: Readonly<Record<string, RowOperator>> = {
   Identity(planning, { input, output }) {
     planning.define(output[0]!, planning.place(input[0]));
   },
+  /** To float32, of what is float32 here already: a comparison's ones and zeros. */
+  Cast(planning, node) {
+    if (integerAttribute(node, 'to', 0) !== DataType.FLOAT) throw new NotByRow('Cast to another type than float32');
+    planning.define(node.output[0]!, planning.place(node.input[0]));
+  },
+  /** The number of rows, which is 1. */
+  Shape(planning, node) {
+    const isRows = planning.isIndex(node.input[0]) && integerAttribute(node, 'end', 0) === 1;
+    if (!isRows) throw new NotByRow('Shape of anything but the rows');
+    planning.defineIntegers(node.output[0]!, [1]);
+  },
+  Expand(planning, { input, output }) {
+    const x = planning.place(input[0]);
+    const shape = broadcast('Expand', x.shape, planning.integers(input[1]) ?? []);
+    const isSame = sizeOf(shape) === sizeOf(x.shape);
+    const ones = () => planning.constant(new Float32Array(sizeOf(shape)).fill(1), shape);
+    planning.define(output[0]!, isSame ? { ...x, shape } : joined(planning, 'Mul', x, ones()));
+  },
+  /** Of the last two axes: nothing is moved, products read it as it lies. */
+  Transpose(planning, { input, output, attribute }) {
+    const x = planning.place(input[0]);
+    const rank = x.shape.length;
+    const order = attribute.find(({ name }) => name === 'perm')?.ints.map(Number) ?? [];
+    const swapsLast = order.every((axis, i) => axis === (i < rank - 2 ? i : 2 * rank - 3 - i));
+    if (rank < 3 || order.length !== rank || !swapsLast) throw new NotByRow(`Transpose of ${show(x.shape)}`);
+    const shape = [...x.shape.slice(0, -2), x.shape[rank - 1]!, x.shape[rank - 2]!];
+    planning.define(output[0]!, { ...x, shape, turned: true });
+  },
   Concat: planConcat,
   Slice: planSlice,
 };
@@ -57,17 +85,44 @@ function requireOneRow(op: string, { shape }: Place, kept: number): void {
   }
 }
 
+/** A row of values times a matrix, or several such beside each other: x [..., 1, I], w [..., I, O]. */
 function product(planning: Planning, op: string, x: Place, w: Place, start?: Place): Place {
-  requireOneRow(op, x, 1);
-  requireOneRow(op, w, 2);
   const [inCount, outCount] = w.shape.slice(-2) as [number, number];
-  if (x.shape.at(-1) !== inCount) throw new NotByRow(`${op} of ${show(x.shape, w.shape)}`);
-  const rank = Math.max(x.shape.length, w.shape.length);
-  const y = planning.reserve([...Array<number>(rank - 1).fill(1), outCount]);
+  if (w.shape.length < 2 || x.shape.at(-1) !== inCount) throw new NotByRow(`${op} of ${show(x.shape, w.shape)}`);
+  const many = broadcast(op, x.shape.slice(0, -2), w.shape.slice(0, -2));
+  if ((x.shape.at(-2) ?? 1) !== 1) throw new NotByRow(`${op} of ${show(x.shape, w.shape)}`);
+  const y = planning.reserve([...many, ...(x.shape.length < 2 ? [] : [1]), outCount]);
   const from = start?.address ?? 0;
-  planning.countWork(inCount * outCount);
-  planning.step((kernels) => () => kernels.product(x.address, w.address, from, y.address, inCount, outCount));
+  const offsets = { x: offsetsOf(many, x.shape.slice(0, -2)), w: offsetsOf(many, w.shape.slice(0, -2)) };
+  for (let i = 0; i < sizeOf(many); i++) {
+    const xAt = x.address + offsets.x[i]! * inCount * 4;
+    const wAt = w.address + offsets.w[i]! * inCount * outCount * 4;
+    const yAt = y.address + i * outCount * 4;
+    planning.countWork(inCount * outCount);
+    planning.step((kernels) =>
+      w.turned === true
+        ? () => kernels.turnedProduct(xAt, wAt, yAt, inCount, outCount)
+        : () => kernels.product(xAt, wAt, from, yAt, inCount, outCount),
+    );
+  }
   return y;
+}
+
+/** For each place of a shape, in order, where an operand that is broadcast to it has its value: a place in the operand. */
+function offsetsOf(shape: readonly number[], operand: readonly number[]): number[] {
+  let offsets = [0];
+  const rank = shape.length;
+  let size = 1;
+  const strides = Array.from({ length: rank }, () => 0);
+  for (let axis = rank - 1; axis >= 0; axis--) {
+    const own = operand[operand.length - rank + axis] ?? 1;
+    if (own !== 1) strides[axis] = size;
+    size *= own;
+  }
+  shape.forEach((length, axis) => {
+    offsets = offsets.flatMap((offset) => Array.from({ length }, (_, i) => offset + i * strides[axis]!));
+  });
+  return offsets;
 }
 
 function planGemm(planning: Planning, node: NodeProto): void {
@@ -76,6 +131,7 @@ function planGemm(planning: Planning, node: NodeProto): void {
   if (!plain || integerAttribute(node, 'transA', 0) !== 0) throw new NotByRow('Gemm with a scale or a transposed left');
   const w = planning.place(b);
   const weight = integerAttribute(node, 'transB', 0) === 0 ? w : transposed(planning, w);
+  if (weight.shape.length !== 2) throw new NotByRow(`Gemm with ${show(weight.shape)}`);
   const bias = c ? planning.place(c) : undefined;
   if (bias !== undefined && sizeOf(bias.shape) !== weight.shape[1]) throw new NotByRow(`Gemm with ${show(bias.shape)}`);
   planning.define(node.output[0]!, product(planning, 'Gemm', planning.place(a), weight, bias));
@@ -90,8 +146,7 @@ function transposed(planning: Planning, { shape, constant }: Place): Place {
 }
 
 function planMatMul(planning: Planning, { input, output }: NodeProto): void {
-  const [x, w] = [planning.place(input[0]), planning.place(input[1])];
-  requireOneRow('MatMul', x, 1);
+  const [x, w] = [planning.place(input[0]), planning.placeEitherWay(input[1])];
   if (x.shape.length < 2) throw new NotByRow(`MatMul of ${show(x.shape, w.shape)}`);
   planning.define(output[0]!, product(planning, 'MatMul', x, w));
 }
@@ -105,18 +160,38 @@ function planGather(planning: Planning, node: NodeProto): void {
   planning.define(node.output[0]!, planning.place(weights));
 }
 
+/** Kernel calls of one operator; more would cost more than ONNX Runtime. */
+const callCountMax = 32;
+
 function joined(planning: Planning, op: (typeof binaryOps)[number], a: Place, b: Place): Place {
   const shape = broadcast(op, a.shape, b.shape);
-  const count = sizeOf(shape);
-  const steps = [a, b].map((operand) => (sizeOf(operand.shape) === count ? 4 : 0)) as [number, number];
-  if ([a, b].some((operand) => ![1, count].includes(sizeOf(operand.shape)))) {
-    throw new NotByRow(`${op} of ${show(a.shape, b.shape)}`);
-  }
   const y = planning.reserve(shape);
   const code = binaryOps.indexOf(op);
-  planning.step((kernels) => () => kernels.binary(code, a.address, steps[0], b.address, steps[1], y.address, count));
+  // The last axes over which each operand is either whole or one value; one call for each place of the axes before them.
+  const isPlain = (own: readonly number[], from: number): boolean => {
+    const part = own.slice(Math.max(0, own.length - (shape.length - from)));
+    return part.every((size) => size === 1) || sizeOf(part) === sizeOf(shape.slice(from));
+  };
+  let from = shape.length;
+  while (from > 0 && isPlain(a.shape, from - 1) && isPlain(b.shape, from - 1)) from--;
+  const outer = shape.slice(0, from);
+  const width = sizeOf(shape.slice(from));
+  if (sizeOf(outer) > callCountMax) throw new NotByRow(`${op} of ${show(a.shape, b.shape)}`);
+  const operandOf = ({ address, shape: own }: Place): Operand => {
+    const cut = Math.max(0, own.length - (shape.length - from));
+    const ownWidth = sizeOf(own.slice(cut));
+    const offsets = offsetsOf(outer, own.slice(0, cut));
+    return { step: ownWidth === 1 ? 0 : 4, at: offsets.map((offset) => address + offset * ownWidth * 4) };
+  };
+  const [first, second] = [operandOf(a), operandOf(b)];
+  first.at.forEach((left, i) => {
+    const [right, to] = [second.at[i]!, y.address + i * width * 4];
+    planning.step((kernels) => () => kernels.binary(code, left, first.step, right, second.step, to, width));
+  });
   return y;
 }
+
+type Operand = { readonly step: number; readonly at: readonly number[] };
 
 function broadcast(op: string, a: readonly number[], b: readonly number[]): number[] {
   const rank = Math.max(a.length, b.length);
@@ -141,21 +216,27 @@ function planUnary(planning: Planning, { input, output }: NodeProto, op: (typeof
   planning.define(output[0]!, y);
 }
 
-/** The sum (or mean) over all values of the row. */
+/** The sum (or mean) over the last axes, which are all of the row or one of a few. */
 function planSum(planning: Planning, node: NodeProto, isMean: boolean): void {
   const x = planning.place(node.input[0]);
   const rank = x.shape.length;
   const axes = (planning.integers(node.input[1]) ?? []).map((axis) => (axis < 0 ? axis + rank : axis));
   const count = axes.reduce((size, axis) => size * x.shape[axis]!, 1);
-  if (axes.length === 0 || axes.includes(0) || count !== sizeOf(x.shape)) {
+  const outerCount = sizeOf(x.shape) / count;
+  // What is summed must lie together: no axis longer than 1 stands behind a summed one.
+  const firstSummed = Math.min(...axes.filter((axis) => x.shape[axis] !== 1), rank);
+  const isTogether = x.shape.every((size, axis) => axis < firstSummed || size === 1 || axes.includes(axis));
+  if (axes.length === 0 || axes.includes(0) || !isTogether || outerCount > callCountMax) {
     throw new NotByRow(`${node.opType} of ${show(x.shape)} over ${axes.length === 0 ? 'all axes' : axes.join(', ')}`);
   }
   const keeps = integerAttribute(node, 'keepdims', 1) === 1;
   const shape = x.shape.flatMap((size, axis) => (!axes.includes(axis) ? [size] : keeps ? [1] : []));
   const total = planning.reserve(shape);
-  const share = planning.constant(Float32Array.of(isMean ? 1 / count : 1), []);
-  planning.step((kernels) => () => kernels.sum(x.address, total.address, count));
-  planning.define(node.output[0]!, isMean ? joined(planning, 'Mul', total, share) : total);
+  for (let i = 0; i < outerCount; i++) {
+    planning.step((kernels) => () => kernels.sum(x.address + i * count * 4, total.address + i * 4, count));
+  }
+  const share = () => planning.constant(Float32Array.of(1 / count), []);
+  planning.define(node.output[0]!, isMean ? joined(planning, 'Mul', total, share()) : total);
 }
 
 /** The new sizes for one row. A size of -1 is what is left; 0 keeps the old one. */
@@ -168,19 +249,27 @@ function reshaped(shape: readonly number[], wanted: readonly number[]): number[]
 }
 
 function planConcat(planning: Planning, node: NodeProto): void {
+  if (node.input.every((name) => planning.isInteger(name))) {
+    const values = node.input.flatMap((name) => planning.integers(name) ?? []);
+    planning.defineIntegers(node.output[0]!, values);
+    return;
+  }
   const parts = node.input.map((name) => planning.place(name));
-  const rank = parts[0]!.shape.length;
-  const axis = integerAttribute(node, 'axis', 0);
-  if (![rank - 1, -1].includes(axis) || rank < 2) throw new NotByRow(`Concat over axis ${axis}`);
-  for (const part of parts) requireOneRow('Concat', part, 1);
-  const sizes = parts.map(({ shape }) => shape.at(-1)!);
-  const y = planning.reserve([...parts[0]!.shape.slice(0, -1), sizes.reduce((total, size) => total + size, 0)]);
+  const { shape } = parts[0]!;
+  const given = integerAttribute(node, 'axis', 0);
+  const axis = given < 0 ? given + shape.length : given;
+  // With sizes of 1 before the axis, the parts lie one behind the other.
+  if (axis === 0 || shape.slice(0, axis).some((size) => size !== 1)) {
+    throw new NotByRow(`Concat of ${show(shape)} over axis ${axis}`);
+  }
+  const length = parts.reduce((total, part) => total + part.shape[axis]!, 0);
+  const y = planning.reserve(shape.map((size, i) => (i === axis ? length : size)));
   let address = y.address;
-  parts.forEach((part, i) => {
-    const to = address;
-    planning.step((kernels) => () => kernels.copy(part.address, to, sizes[i]!));
-    address += sizes[i]! * 4;
-  });
+  for (const part of parts) {
+    const [to, count] = [address, sizeOf(part.shape)];
+    planning.step((kernels) => () => kernels.copy(part.address, to, count));
+    address += count * 4;
+  }
   planning.define(node.output[0]!, y);
 }
 

@@ -69,22 +69,32 @@ export function planRows(model: Uint8Array, weightNames: readonly string[]): Row
     places.set(input.name, { address: allot(sizeOf(input.shape)), shape: input.shape });
   }
 
+  const integers = new Map<string, readonly number[]>();
+  for (const [name, value] of known) if (value.kind === 'int') integers.set(name, value.values);
+  function placeEitherWay(name = ''): Place {
+    const place = places.get(name);
+    if (place !== undefined) return place;
+    const value = known.get(name);
+    if (value?.kind !== 'float') throw new NotByRow(`"${name}" that is not float32`);
+    const made = constant(value.values, value.shape);
+    places.set(name, made);
+    return made;
+  }
   const planning: Planning = {
-    place(name = '') {
-      const place = places.get(name);
-      if (place !== undefined) return place;
-      const value = known.get(name);
-      if (value?.kind !== 'float') throw new NotByRow(`"${name}" that is not float32`);
-      const made = constant(value.values, value.shape);
-      places.set(name, made);
-      return made;
+    placeEitherWay,
+    place(name) {
+      const place = placeEitherWay(name);
+      if (place.turned === true) throw new NotByRow('a transpose that no product reads');
+      return place;
     },
     integers(name = '') {
       if (name === '') return undefined;
-      const value = known.get(name);
-      if (value?.kind !== 'int') throw new NotByRow(`"${name}" that is not constant`);
-      return value.values;
+      const values = integers.get(name);
+      if (values === undefined) throw new NotByRow(`"${name}" that is not known`);
+      return values;
     },
+    isInteger: (name = '') => integers.has(name),
+    defineIntegers: (name, values) => integers.set(name, values),
     isIndex: (name = '') => isRowIndex(byName.get(name)),
     isWeight: (name = '') => weightNames.includes(name),
     reserve: (shape) => ({ address: allot(sizeOf(shape)), shape }),

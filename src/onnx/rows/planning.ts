@@ -9,6 +9,8 @@ export type Place = {
   readonly shape: readonly number[];
   /** Where they are known. */
   readonly constant?: Float32Array;
+  /** The values lie with the last two axes the other way round. */
+  readonly turned?: boolean;
 };
 
 /** A call of a kernel, once the memory is there. */
@@ -19,10 +21,14 @@ export class NotByRow extends Error {}
 
 /** What an operator sees while it is planned. */
 export type Planning = {
-  /** @throws NotByRow where the input is absent or no float32 tensor */
+  /** @throws NotByRow where the input is absent, no float32 tensor, or turned */
   place(name: string | undefined): Place;
-  /** The integers of a constant; undefined where the input is absent. @throws NotByRow where it is not a constant */
+  /** The same, turned or not. */
+  placeEitherWay(name: string | undefined): Place;
+  /** Known integers; undefined where the input is absent. @throws NotByRow where they are not known */
   integers(name: string | undefined): readonly number[] | undefined;
+  isInteger(name: string | undefined): boolean;
+  defineIntegers(name: string, values: readonly number[]): void;
   /** Whether the name is the row -> context input. */
   isIndex(name: string | undefined): boolean;
   isWeight(name: string | undefined): boolean;

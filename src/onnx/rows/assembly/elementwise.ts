@@ -29,8 +29,11 @@ function joined(op: u32, left: v128, right: v128): v128 {
       return f32x4.div(left, right);
     case 4:
       return f32x4.min(left, right);
-    default:
+    case 5:
       return f32x4.max(left, right);
+    default:
+      // 1 where it is true, 0 elsewhere.
+      return v128.and(f32x4.gt(left, right), f32x4.splat(1));
   }
 }
 

@@ -3,7 +3,7 @@
 // the order written, so that a plain program gives the same bits; tanh, exp and log are AssemblyScript's.
 
 export { binary, unary } from './elementwise';
-export { product } from './product';
+export { product, turnedProduct } from './product';
 export { copy, sum } from './sum';
 
 /** Where the module's own tables end. */

@@ -50,3 +50,19 @@ function oneRow(x: usize, w: usize, y: usize, rowBytes: usize): void {
   }
   for (; at < rowBytes; at += 4) store<f32>(y + at, load<f32>(y + at) + load<f32>(x) * load<f32>(w + at));
 }
+
+/** y[O] = x[I] W[O, I]^T: each output is a sum of four partial sums, those of the places 4k, 4k + 1, 4k + 2 and 4k + 3. */
+export function turnedProduct(x: usize, w: usize, y: usize, inCount: u32, outCount: u32): void {
+  const inBytes: usize = (<usize>inCount) << 2;
+  const vectorEnd = inBytes & ~15;
+  for (let o: u32 = 0; o < outCount; o++) {
+    let sums = f32x4.splat(0);
+    let at: usize = 0;
+    for (; at < vectorEnd; at += 16) sums = f32x4.add(sums, f32x4.mul(v128.load(x + at), v128.load(w + at)));
+    let sum = f32x4.extract_lane(sums, 0) + f32x4.extract_lane(sums, 1);
+    sum += f32x4.extract_lane(sums, 2) + f32x4.extract_lane(sums, 3);
+    for (; at < inBytes; at += 4) sum += load<f32>(x + at) * load<f32>(w + at);
+    store<f32>(y + ((<usize>o) << 2), sum);
+    w += inBytes;
+  }
+}
