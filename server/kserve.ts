@@ -4,10 +4,13 @@
  */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type {
-  ModelInferRequest,
-  ModelInferResponseSchema,
-  ModelMetadataResponseSchema,
+import {
+  DataType,
+  type ModelConfigSchema,
+  type ModelInferRequest,
+  type ModelInferResponseSchema,
+  type ModelMetadataResponseSchema,
+  type RepositoryIndexResponseSchema,
 } from '../src/gen/inference/grpc_predict_v2_pb.ts';
 import { failedPrecondition, HyperpolicyError, invalidArgument } from '../src/spec/errors.ts';
 import type { ServerConfig } from './config.ts';
@@ -24,10 +27,17 @@ import { RequestTimer } from './timing.ts';
 export type ModelInferResponseInit = MessageInitShape<typeof ModelInferResponseSchema>;
 export type ModelMetadataResponseInit = MessageInitShape<typeof ModelMetadataResponseSchema>;
 
+export type ModelConfigInit = MessageInitShape<typeof ModelConfigSchema>;
+export type RepositoryIndexInit = MessageInitShape<typeof RepositoryIndexResponseSchema>;
+
 export type Kserve = {
   isReady(name: string, version: string, call: Call): boolean;
   /** @throws HyperpolicyError as `infer` */
   metadata(name: string, version: string, call: Call): ModelMetadataResponseInit;
+  /** @throws HyperpolicyError as `infer` */
+  config(name: string, version: string, call: Call): ModelConfigInit;
+  /** What the caller may use. */
+  index(repositoryName: string, call: Call): RepositoryIndexInit;
   /** @throws HyperpolicyError not_found: model or version; invalid_argument: tensors; deadline_exceeded */
   infer(request: ModelInferRequest, call: Call): Promise<ModelInferResponseInit>;
 };
@@ -92,6 +102,35 @@ export function createKserve({
           algorithm: served.manifest.algorithm,
           fingerprint: served.manifest.fingerprint,
         },
+      };
+    },
+    config(name, version, call) {
+      const { inputs, outputs } = wireTensors(resolve('ModelConfig', name, version, call));
+      const listed = ({ name: tensor, sizes }: WireTensors['inputs'][number]) => ({
+        name: tensor,
+        dataType: DataType.TYPE_FP32,
+        dims: sizes.map(BigInt),
+      });
+      return {
+        name,
+        platform: 'onnxruntime_onnx',
+        backend: 'onnxruntime',
+        maxBatchSize: config.rowCountMax,
+        input: inputs.map((tensor) => ({ ...listed(tensor), optional: tensor.optional === true })),
+        output: outputs.map(listed),
+      };
+    },
+    index(repositoryName, { caller }) {
+      if (repositoryName !== '') return { models: [] };
+      const allowed = models.list().filter(({ model }) => caller?.allowsModel(model) ?? true);
+      const entry = (name: string, version: number) => ({ name, version: String(version), state: 'READY' });
+      return {
+        models: allowed.flatMap(({ model, versions }) =>
+          versions.flatMap(({ version, policy, critic }) => [
+            ...(policy === null ? [] : [entry(model, version)]),
+            ...(critic === null ? [] : [entry(`${model}${criticSuffix}`, version)]),
+          ]),
+        ),
       };
     },
     async infer(request, call) {

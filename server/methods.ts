@@ -66,6 +66,8 @@ function inferenceMethods({ models, health, deps, openStreams }: MethodSources):
   const kserve = createKserve({ models, config, work: metrics.work('ModelInfer') });
   const { serverLive, serverReady, modelReady, serverMetadata, modelMetadata, modelInfer, modelStreamInfer } =
     GRPCInferenceService.method;
+  const { modelConfig, repositoryIndex } = GRPCInferenceService.method;
+  const extensions = ['model_configuration', 'model_repository(index)'];
   const streamed = async (request: ModelInferRequest, call: Call) => {
     try {
       return { inferResponse: await kserve.infer(request, call) };
@@ -79,8 +81,10 @@ function inferenceMethods({ models, health, deps, openStreams }: MethodSources):
     unaryMethod(serverLive, () => ({ live: true }), deps),
     unaryMethod(serverReady, () => ({ ready: health.serving }), deps),
     unaryMethod(modelReady, ({ name, version }, call) => ({ ready: kserve.isReady(name, version, call) }), deps),
-    unaryMethod(serverMetadata, () => ({ name: 'hyperpolicy', version: '0.1.0', extensions: [] }), deps),
+    unaryMethod(serverMetadata, () => ({ name: 'hyperpolicy', version: '0.1.0', extensions }), deps),
     unaryMethod(modelMetadata, ({ name, version }, call) => kserve.metadata(name, version, call), deps),
+    unaryMethod(modelConfig, ({ name, version }, call) => ({ config: kserve.config(name, version, call) }), deps),
+    unaryMethod(repositoryIndex, ({ repositoryName }, call) => kserve.index(repositoryName, call), deps),
     unaryMethod(modelInfer, (request, call) => kserve.infer(request, call), deps),
     bidiStreamMethod(
       modelStreamInfer,

@@ -1,5 +1,6 @@
-import { setMaxListeners } from 'node:events';
+import { once, setMaxListeners } from 'node:events';
 import { connect } from 'node:http2';
+import { connect as connectSocket } from 'node:net';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { publishRandomPackage } from '../../server/random-package.ts';
@@ -42,6 +43,53 @@ describe('abuse', () => {
     expect(await metric(server, 'hyperpolicy_requests_in_flight')).toBe(0);
     expect(await metric(server, 'hyperpolicy_queue_rows')).toBe(0);
     expect(await metric(server, 'hyperpolicy_generations_in_flight{cache="policy"}')).toBe(0);
+  });
+
+  test('clients that stop in the middle hold up neither others nor the end', async () => {
+    const server = await startTestServer([hyper(1)], { drainMs: 300 });
+    const port = server.server.port;
+    const ignore = () => {};
+    // Connections that say nothing, or half of what opens one.
+    const opening = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+    for (let i = 0; i < 20; i++) {
+      const socket = connectSocket(port, '127.0.0.1');
+      socket.on('error', ignore);
+      onTestFinished(() => {
+        socket.destroy();
+      });
+      await once(socket, 'connect');
+      socket.write(opening.slice(0, i));
+    }
+    // Calls with half a message: the header promises 1000 bytes, and ten come.
+    const half = Buffer.concat([Buffer.from([0, 0, 0, 3, 232]), Buffer.alloc(10)]);
+    const answered: boolean[] = [];
+    for (const method of ['Act', 'ActStream']) {
+      const session = connect(`http://${server.address}`);
+      onTestFinished(() => session.destroy());
+      session.on('error', ignore);
+      for (let i = 0; i < 20; i++) {
+        const path = `/hyperpolicy.v1.PolicyService/${method}`;
+        const stream = session.request({
+          ':method': 'POST',
+          ':path': path,
+          'content-type': 'application/grpc',
+          te: 'trailers',
+        });
+        stream.on('error', ignore);
+        stream.on('data', () => answered.push(true));
+        stream.write(half);
+      }
+    }
+    // A stream that was used and then is silent.
+    const stream = server.client.actStream({ model: 'm' });
+    await stream.act({ observation, context: [1, 2] });
+    for (let i = 0; i < 100; i++) await server.client.act({ model: 'm', observation, context: [i % 3, 0] });
+    expect(answered).toEqual([]);
+    // What has not arrived whole is no request in flight.
+    expect(await metric(server, 'hyperpolicy_requests_in_flight')).toBe(0);
+    const startMs = performance.now();
+    await server.server.stop();
+    expect(performance.now() - startMs).toBeLessThan(5000);
   });
 
   test('a client that does not read its answers is not read from', async () => {

@@ -32,6 +32,8 @@ printed = {
     "live": client.is_server_live(),
     "ready": client.is_server_ready(),
     "modelReady": [client.is_model_ready(name) for name in ("hyper", "hyper.critic", "nope")],
+    "index": [[m.name, m.version, m.state] for m in client.get_model_repository_index().models],
+    "config": client.get_model_config("hyper", as_json=True)["config"],
     "server": client.get_server_metadata().name,
     "inputs": [[t.name, t.datatype, list(t.shape)] for t in metadata.inputs],
     "outputs": [[t.name, t.datatype, list(t.shape)] for t in metadata.outputs],

@@ -81,6 +81,19 @@ describe('an unmodified client', () => {
       ready: true,
       modelReady: [true, true, false],
       server: 'hyperpolicy',
+      index: [
+        ['hyper', '1', 'READY'],
+        ['hyper.critic', '1', 'READY'],
+      ],
+      config: {
+        name: 'hyper',
+        max_batch_size: 4096,
+        input: [
+          { name: 'observation', data_type: 'TYPE_FP32', dims: ['3'] },
+          { name: 'context', data_type: 'TYPE_FP32', dims: ['2'] },
+        ],
+        output: [{ name: 'action', data_type: 'TYPE_FP32', dims: ['2'] }],
+      },
       inputs: [
         ['observation', 'FP32', [-1, 3]],
         ['context', 'FP32', [-1, 2]],
