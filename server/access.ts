@@ -1,7 +1,12 @@
 /** Who is let in on a port: nobody is asked, everybody needs a token, or everybody needs an admin's. */
 
+import type { Logger } from 'pino';
 import { HyperpolicyError } from '../src/spec/errors.ts';
-import type { Caller, Tokens } from './tokens.ts';
+import type { ServerConfig } from './config.ts';
+import { type Caller, openTokens, type Tokens } from './tokens.ts';
+
+/** How often the tokens file is looked at for a change. */
+const tokensRefreshMs = 5000;
 
 /** Decides on the `authorization` header of a call; undefined where callers are not told apart. */
 export type Access = (method: string, authorization: string | undefined) => Caller | undefined;
@@ -10,7 +15,7 @@ export type Access = (method: string, authorization: string | undefined) => Call
 export const openAccess: Access = () => undefined;
 
 /** @throws HyperpolicyError unauthenticated; resource_exhausted over the token's rate */
-export const tokenAccess =
+const tokenAccess =
   (tokens: Tokens): Access =>
   (method, authorization) => {
     const caller = tokens.identify(method, authorization);
@@ -19,7 +24,7 @@ export const tokenAccess =
   };
 
 /** @throws HyperpolicyError as tokenAccess; permission_denied for a token that is no admin's */
-export const adminAccess = (tokens: Tokens): Access => {
+const adminAccess = (tokens: Tokens): Access => {
   const admit = tokenAccess(tokens);
   return (method, authorization) => {
     const caller = admit(method, authorization);
@@ -32,3 +37,23 @@ export const adminAccess = (tokens: Tokens): Access => {
     });
   };
 };
+
+/** Who is let in where. */
+export type Doors = {
+  readonly serving: Access;
+  readonly admin: Access;
+  /** Reads the tokens file no more. */
+  close(): void;
+};
+
+/**
+ * The doors that the settings ask for; a tokens file is read again when it changes.
+ * @throws HyperpolicyError as openTokens
+ */
+export function openDoors({ tokensFile }: Pick<ServerConfig, 'tokensFile'>, log: Logger): Doors {
+  if (tokensFile === null) return { serving: openAccess, admin: openAccess, close() {} };
+  const tokens = openTokens(tokensFile, log);
+  const timer = setInterval(tokens.refresh, tokensRefreshMs);
+  timer.unref();
+  return { serving: tokenAccess(tokens), admin: adminAccess(tokens), close: () => clearInterval(timer) };
+}

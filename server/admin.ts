@@ -4,12 +4,17 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { ModelStatusSchema } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
 import { failedPrecondition, notFound } from '../src/spec/errors.ts';
 import { listModels } from '../src/spec/package.ts';
-import type { ModelStore, ServedModel } from './model-store.ts';
 import { type Routing, readRouting, writeRouting } from './routing.ts';
 
 export type ModelStatusInit = MessageInitShape<typeof ModelStatusSchema>;
 
 type ModelVersion = { readonly model: string; readonly version: number };
+
+/** A model and the versions of it that are ready, newest first. */
+type ReadyVersions = { readonly model: string; readonly versions: readonly { readonly version: number }[] };
+
+/** The models of one process, or what every process of a server has ready. */
+export type AdminModels = { list(): readonly ReadyVersions[]; refresh(): Promise<void> };
 
 export type Admin = {
   loadVersion(request: ModelVersion): Promise<ModelStatusInit>;
@@ -23,14 +28,14 @@ export type Admin = {
 };
 
 /** @param store directory of published models */
-export function createAdmin(store: string, models: ModelStore): Admin {
+export function createAdmin(store: string, models: AdminModels): Admin {
   // One change at a time: each reads what the one before it wrote.
   let last: Promise<unknown> = Promise.resolve();
   function change(
     where: string,
     model: string,
     edit: (routing: Routing, published: readonly number[]) => Routing,
-    check: (served: ServedModel) => void = () => {},
+    check: (served: ReadyVersions) => void = () => {},
   ): Promise<ModelStatusInit> {
     const done = last.then(async () => {
       const published = await publishedVersions(where, store, model);
@@ -118,7 +123,7 @@ function refuseUnknown(where: string, published: readonly number[], { model, ver
   });
 }
 
-function refuseUnready(where: string, { model, versions }: ServedModel, version: number): void {
+function refuseUnready(where: string, { model, versions }: ReadyVersions, version: number): void {
   if (versions.some((other) => other.version === version)) return;
   throw failedPrecondition({
     where,
@@ -144,7 +149,7 @@ function withhold(where: string, routing: Routing, version: number): Routing {
   return { ...routing, labels, withheld: [...new Set([...routing.withheld, version])].sort((a, b) => a - b) };
 }
 
-const statusOf = (model: string, served: ServedModel | undefined, routing: Routing): ModelStatusInit => ({
+const statusOf = (model: string, served: ReadyVersions | undefined, routing: Routing): ModelStatusInit => ({
   model,
   versions: served?.versions.map(({ version }) => version) ?? [],
   labels: routing.labels,

@@ -11,10 +11,12 @@ const count = z.number().int().positive();
 const bytes = z.number().int().nonnegative();
 const milliseconds = z.number().int().nonnegative();
 
-/** One core is left to requests; more than four workers are asked for, as each holds every graph. */
-function defaultWorkerCount(): number {
-  return Math.max(1, Math.min(4, availableParallelism() - 1));
-}
+/** One core of a process is left to requests; more than four workers are asked for, as each holds every graph. */
+const defaultWorkerCount = (processCount: number): number =>
+  Math.max(1, Math.min(4, Math.floor(availableParallelism() / processCount) - 1));
+
+/** Connections of several processes come of age, so that clients that stay for long spread over those that were replaced. */
+const defaultConnectionAgeMsMax = (processCount: number): number => (processCount === 1 ? 0 : 300_000);
 
 const serverConfigSchema = z.strictObject({
   /** Directory of published models: `<store>/<model>/<version>/`. */
@@ -39,12 +41,17 @@ const serverConfigSchema = z.strictObject({
   tlsClientAuthorityFile: z.string().min(1).nullable().default(null),
   /** JSON list of tokens; where given, callers need one. See tokens.ts. */
   tokensFile: z.string().min(1).nullable().default(null),
+  /**
+   * Processes that share the gRPC and the HTTP port. Every limit, cache and pool is one process's own, the rate of a token included:
+   * several processes hold, and let through, as many times as much. Handles are the exception: their bounds are the server's.
+   */
+  processCount: z.number().int().min(1).max(64).default(1),
   /** How often the store is looked through for new versions; 0 is only at start. */
   watchMs: milliseconds.default(2000),
   /** Versions of a model that are kept ready, newest first. */
   versionCountMax: count.default(2),
   /** Threads that run heavy graphs: primaries and plain critics. 0 runs them where the request is, which then all wait. */
-  workerCount: z.number().int().min(0).max(256).default(defaultWorkerCount()),
+  workerCount: z.number().int().min(0).max(256).default(defaultWorkerCount(1)),
   /** Threads inside one run of a heavy graph. */
   threadCount: count.default(1),
   /** Where heavy graphs run; `auto` is a CUDA device where there is one, else the CPU. */
@@ -66,8 +73,8 @@ const serverConfigSchema = z.strictObject({
   connectionCountMax: count.default(1024),
   /** A connection without calls is asked to leave after so long; 0 is never. */
   connectionIdleMsMax: milliseconds.default(0),
-  /** A connection is asked to leave after so long, give or take a tenth; its calls go on; 0 is never. */
-  connectionAgeMsMax: milliseconds.default(0),
+  /** A connection is asked to leave after so long, give or take a tenth; its calls go on; 0 is never. With several processes 300,000. */
+  connectionAgeMsMax: milliseconds.default(defaultConnectionAgeMsMax(1)),
   /** Calls that are left on a connection so long after it was asked to leave for its age are cut; 0 is never. */
   connectionAgeGraceMs: milliseconds.default(0),
   /** A connection is asked for a sign of life so often; 0 is never. */
@@ -118,12 +125,21 @@ export type ServerConfig = Readonly<z.infer<typeof serverConfigSchema>>;
 /** What a caller gives: any subset; the rest are defaults. */
 export type ServerSettings = z.input<typeof serverConfigSchema>;
 
+/** Those that depend on other settings. */
+function defaultsOf({ processCount = 1 }: ServerSettings): ServerSettings {
+  if (!Number.isInteger(processCount) || processCount < 1) return {};
+  return {
+    workerCount: defaultWorkerCount(processCount),
+    connectionAgeMsMax: defaultConnectionAgeMsMax(processCount),
+  };
+}
+
 /**
  * Checks settings and fills in defaults.
  * @throws HyperpolicyError invalid_argument naming the first setting that is wrong
  */
 export function parseServerConfig(settings: ServerSettings): ServerConfig {
-  const parsed = serverConfigSchema.safeParse(settings);
+  const parsed = serverConfigSchema.safeParse({ ...defaultsOf(settings), ...settings });
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   if (issue.code === 'unrecognized_keys') {

@@ -6,8 +6,8 @@ import type { Logger } from 'pino';
 import { type Certificates, openCertificates } from './certificates.ts';
 import type { ServerConfig } from './config.ts';
 import type { GrpcMethod } from './grpc-call.ts';
-import { type Connections, createConnections, type EndReason } from './grpc-connections.ts';
-import type { MethodMetrics } from './metrics.ts';
+import { type Connections, createConnections } from './grpc-connections.ts';
+import type { MethodMetrics, Metrics } from './metrics.ts';
 import { portInUse } from './ports.ts';
 
 export type GrpcListener = {
@@ -100,13 +100,13 @@ const duration = (name: string, ms: number) => (ms === 0 ? {} : { [name]: ms });
 export async function listenGrpc(
   methods: readonly GrpcMethod[],
   config: ServerConfig,
-  { port: wanted, setting, unknown, log, onConnectionEnd }: ListenOptions,
+  { port: wanted, setting, metrics, log }: ListenOptions,
 ): Promise<GrpcListener> {
   // The library writes to standard error by itself; what matters is in the errors that it gives.
   grpc.setLogVerbosity(grpc.logVerbosity.NONE);
   const server = new grpc.Server(channelOptions(config));
-  countUnknown(server, unknown);
-  const connections = createConnections({ config, log, onEnd: onConnectionEnd });
+  countUnknown(server, metrics.method({ type: 'other', service: 'other', method: 'other' }));
+  const connections = createConnections({ config, log, onEnd: metrics.connectionEnded });
   watchConnections(server, connections);
   for (const service of new Set(methods.map((method) => method.service))) {
     const own = methods.filter((method) => method.service === service);
@@ -168,10 +168,9 @@ export type ListenOptions = {
   readonly port: number;
   /** What names the port, for errors. */
   readonly setting: string;
-  /** Counts calls of methods that are not served. */
-  readonly unknown: MethodMetrics;
+  /** Counts what no method sees: calls of methods that are not served, connections that are refused. */
+  readonly metrics: Pick<Metrics, 'method' | 'connectionEnded'>;
   readonly log: Logger;
-  readonly onConnectionEnd: (reason: EndReason) => void;
 };
 
 /**

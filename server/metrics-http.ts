@@ -10,7 +10,7 @@ export type MetricsListener = { readonly port: number; close(): Promise<void> };
 export type MetricsListenerOptions = {
   readonly host: string;
   readonly port: number;
-  readonly registry: Registry;
+  readonly registry: Pick<Registry, 'contentType' | 'metrics'>;
   /** Why the server is not ready; undefined where it is. */
   readonly notReady: () => string | undefined;
 };

@@ -279,6 +279,7 @@ function registerSources(sources: MetricsSources, registers: Registry[]): void {
   new Gauge({
     name: 'hyperpolicy_event_loop_delay_seconds',
     help: 'How late the event loop runs, mean over the last second',
+    aggregator: 'max',
     registers,
     collect() {
       this.set(eventLoopDelayUs() / 1e6);
@@ -288,6 +289,7 @@ function registerSources(sources: MetricsSources, registers: Registry[]): void {
     name: 'hyperpolicy_model_version_info',
     help: '1 for each version that is ready',
     labelNames: ['model', 'version'],
+    aggregator: 'max',
     registers,
     collect() {
       this.reset();
@@ -298,6 +300,7 @@ function registerSources(sources: MetricsSources, registers: Registry[]): void {
     name: 'hyperpolicy_weight_age_seconds',
     help: 'Time since the newest ready version of a model was published',
     labelNames: ['model'],
+    aggregator: 'max',
     registers,
     collect() {
       this.reset();

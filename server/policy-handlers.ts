@@ -11,7 +11,7 @@ import { createHeldActions } from './held-actions.ts';
 import type { Metrics } from './metrics.ts';
 import type { ModelStore } from './model-store.ts';
 import { createGetModelHandler, createListModelsHandler } from './models.ts';
-import { createPrepareHandler } from './prepare.ts';
+import { createPrepareHandler, type PrepareElsewhere } from './prepare.ts';
 import { createQGradHandler } from './q-grad.ts';
 import type { UnaryHandler } from './rpc.ts';
 
@@ -27,6 +27,8 @@ export type PolicyHandlers = {
   /** For streams, which resolve a version themselves. */
   readonly answer: ActAnswerer;
   readonly handles: ContextHandles;
+  /** Prepare in this process only. */
+  readonly prepareHere: HandlerOf<'prepare'>;
 };
 
 export type PolicyHandlerDeps = {
@@ -35,6 +37,8 @@ export type PolicyHandlerDeps = {
   readonly config: ServerConfig;
   readonly metrics: Metrics;
   readonly eventLoopDelayUs: () => number;
+  /** Where this process is one of several. */
+  readonly prepareElsewhere?: PrepareElsewhere | undefined;
 };
 
 export function createPolicyHandlers(deps: PolicyHandlerDeps): PolicyHandlers {
@@ -54,7 +58,8 @@ export function createPolicyHandlers(deps: PolicyHandlerDeps): PolicyHandlers {
     act: (request, call) => answer(handles.resolve('Act', request, call), request, call),
     qGrad: createQGradHandler({ config, eventLoopDelayUs, handles, work: metrics.work('QGrad') }),
     adapt: createAdaptHandler({ config, eventLoopDelayUs, handles, work: metrics.work('Adapt') }),
-    prepare: createPrepareHandler({ models, config }),
+    prepare: createPrepareHandler({ models, config, elsewhere: deps.prepareElsewhere }),
+    prepareHere: createPrepareHandler({ models, config }),
     listModels: createListModelsHandler(models),
     getModel: createGetModelHandler(models),
   };

@@ -1,5 +1,5 @@
 /**
- * Prepare: makes weights ahead of the requests that will need them, and pins or unpins them.
+ * Prepare: makes weights ahead of the requests that will need them, and pins or unpins them, in every process of the server.
  *
  * Errors: as Act; FAILED_PRECONDITION where the model has nothing that is generated; RESOURCE_EXHAUSTED pinned bytes.
  */
@@ -22,11 +22,24 @@ import type { WeightSource } from './weight-source.ts';
 
 export type PrepareResponseInit = MessageInitShape<typeof PrepareResponseSchema>;
 
-export type PrepareDeps = { readonly models: ModelStore; readonly config: ServerConfig };
+/**
+ * Has the same done in every other process of the server.
+ * @param request names its version
+ * @returns how many had to be made, at most, in one of them
+ */
+export type PrepareElsewhere = (request: PrepareRequest, deadlineMs: number) => Promise<number>;
+
+export type PrepareDeps = {
+  readonly models: ModelStore;
+  readonly config: ServerConfig;
+  /** Undefined where there are no others. */
+  readonly elsewhere?: PrepareElsewhere | undefined;
+};
 
 export function createPrepareHandler({
   models,
   config,
+  elsewhere,
 }: PrepareDeps): UnaryHandler<PrepareRequest, PrepareResponseInit> {
   return (request, call) => {
     const served = models.resolve('Prepare', request, call);
@@ -37,17 +50,23 @@ export function createPrepareHandler({
     const { version } = served;
     const count = contexts.keys.length;
     call.observation?.served(served, count);
+    const others = elsewhere?.({ ...request, selection: { case: 'version', value: version } }, call.deadlineMs);
+    // Where this process fails first, nobody waits for the others.
+    others?.catch(() => {});
+    const due = dueOf(call, 0, config.deadlineMarginMs);
+    let done: Promise<PrepareResponseInit>;
     if (request.pinning === Pinning.UNPIN) {
       source.unpin(contexts);
-      return { version, count, generatedCount: 0 };
+      if (others === undefined) return { version, count, generatedCount: 0 };
+      done = others.then(() => ({ version, count, generatedCount: 0 }));
+    } else {
+      const missingCount = source.missingCount(contexts);
+      done = whenHeld(served, async () => {
+        const batch = await source.weightsFor(contexts, call.deadlineMs);
+        if (request.pinning === Pinning.PIN) source.pin(contexts, batch);
+        return { version, count, generatedCount: Math.max(missingCount, (await others) ?? 0) };
+      });
     }
-    const generatedCount = source.missingCount(contexts);
-    const due = dueOf(call, 0, config.deadlineMarginMs);
-    const done = whenHeld(served, async () => {
-      const batch = await source.weightsFor(contexts, call.deadlineMs);
-      if (request.pinning === Pinning.PIN) source.pin(contexts, batch);
-      return { version, count, generatedCount };
-    });
     return answerByDue(done, due, () => {
       throw lateError('Prepare', due!, 'The weights are being made');
     });

@@ -1,5 +1,5 @@
 /**
- * `hyperpolicy serve`: runs the server in this process until SIGTERM or SIGINT, then drains.
+ * `hyperpolicy serve`: runs the server, in this process or as the parent of several, until SIGTERM or SIGINT, then drains.
  *
  * A setting comes from its flag, else from its variable (`HYPERPOLICY_` and the flag's name), else from the file of `--config`, else
  * it is the default.
@@ -62,6 +62,11 @@ const flags: Readonly<Record<keyof ServerConfig, Flag>> = {
     description: 'ask clients for certificates of it',
   },
   tokensFile: { flags: '--tokens <file>', description: 'JSON list of tokens; callers then need one' },
+  processCount: {
+    flags: '--processes <count>',
+    description: 'processes that share the gRPC and HTTP ports; limits are per process',
+    read: integerIn(1, 64),
+  },
   watchMs: {
     flags: '--watch-ms <ms>',
     description: 'time between looks for new versions; 0 is never',
@@ -74,7 +79,7 @@ const flags: Readonly<Record<keyof ServerConfig, Flag>> = {
   },
   workerCount: {
     flags: '--workers <count>',
-    description: 'threads that run heavy graphs; 0 is none',
+    description: 'threads of a process that run heavy graphs; 0 is none',
     read: integerIn(0, 256),
   },
   threadCount: {
@@ -108,7 +113,7 @@ const flags: Readonly<Record<keyof ServerConfig, Flag>> = {
   },
   connectionAgeMsMax: {
     flags: '--max-connection-age-ms <ms>',
-    description: 'a connection takes no more calls after it; 0 is never',
+    description: 'a connection takes no more calls after it; 0 is never; 300000 with several processes',
     read: amount,
   },
   connectionAgeGraceMs: {
@@ -252,15 +257,21 @@ async function serve(command: Command): Promise<void> {
     process.stdout.write(`${JSON.stringify(parseServerConfig(settings), null, 2)}\n`);
     return;
   }
-  const { startServer } = await import('../../server/main.ts');
   // Before the start: a signal while models load stops the server as soon as it stands.
   const signalled = new Promise<void>((resolve) => {
     process.once('SIGTERM', resolve);
     process.once('SIGINT', resolve);
   });
-  const server = await startServer(settings);
+  const server = await start(settings);
   await signalled;
   await server.stop();
+}
+
+/** One process serves by itself; several have a parent, which this process then is. */
+async function start(settings: ServerSettings): Promise<{ stop(): Promise<void> }> {
+  const { processCount } = parseServerConfig(settings);
+  if (processCount === 1) return (await import('../../server/main.ts')).startServer(settings);
+  return (await import('../../server/processes.ts')).startProcesses(settings);
 }
 
 /** Settings that a flag or a variable gives. */

@@ -42,6 +42,8 @@ export function createConnection({ address, tls, token, messageBytesMax }: Conne
     'grpc.max_receive_message_length': limit,
     'grpc.max_send_message_length': limit,
     'grpc.enable_channelz': 0,
+    // Each client has a connection of its own: several spread over the processes of a server.
+    'grpc.use_local_subchannel_pool': 1,
     ...(tls?.serverName !== undefined && { 'grpc.ssl_target_name_override': tls.serverName }),
   });
   return {

@@ -129,13 +129,11 @@ async function listenWith(handler: UnaryHandler<ListModelsRequest, object>, sett
     gate: { count: 0 },
     access: openAccess,
   });
-  const unknown = metrics.method({ type: 'other', service: 'other', method: 'other' });
   const listener = await listenGrpc([method], config, {
     port: 0,
     setting: 'port',
-    unknown,
+    metrics,
     log,
-    onConnectionEnd: metrics.connectionEnded,
   });
   onTestFinished(() => listener.drain(0));
   const call = rawCaller(`127.0.0.1:${listener.port}`);

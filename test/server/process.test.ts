@@ -1,16 +1,14 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createPolicyClient } from '../../clients/typescript/client.ts';
 import { temporaryStore } from './fixtures.ts';
+import { runToEnd, spawnServer } from './spawn.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const command = join(root, 'dist/clients/cli/main.js');
 const plain = {
   model: 'plain',
   policy: 'plain',
@@ -19,38 +17,6 @@ const plain = {
   actionSize: 2,
   hiddenSize: 8,
 } as const;
-
-type Line = { readonly msg: string; readonly address?: string };
-
-/** The real server as a process, once it serves. */
-async function spawnServer(args: readonly string[]): Promise<{ child: ChildProcess; address: string; lines: Line[] }> {
-  const child = spawn(process.execPath, [command, 'serve', '--port', '0', '--metrics-port', '0', ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  onTestFinished(() => {
-    child.kill('SIGKILL');
-  });
-  const lines: Line[] = [];
-  const address = await new Promise<string>((resolve, reject) => {
-    child.once('exit', (code) => reject(new Error(`exit ${code} before serving`)));
-    createInterface({ input: child.stdout! }).on('line', (text) => {
-      const line = JSON.parse(text) as Line;
-      lines.push(line);
-      if (line.msg === 'serving') resolve(line.address!);
-    });
-  });
-  return { child, address, lines };
-}
-
-async function runToEnd(args: readonly string[]): Promise<{ code: number | null; error: string }> {
-  const child = spawn(process.execPath, [command, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
-  let error = '';
-  child.stderr.on('data', (text) => {
-    error += text;
-  });
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code, error };
-}
 
 describe('the server process', () => {
   test('answers, and on SIGTERM under load ends with code 0 and no failed call', async () => {

@@ -1548,7 +1548,8 @@ export const PolicyService: GenService<{
     output: typeof AdaptResponseSchema;
   },
   /**
-   * Generates weights ahead of the requests that will need them, and can pin them. Answers when they are there.
+   * Generates weights ahead of the requests that will need them, and can pin them. Answers when they are there,
+   * in every process of the server.
    *
    * @generated from rpc hyperpolicy.v1.PolicyService.Prepare
    */

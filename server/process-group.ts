@@ -1,0 +1,308 @@
+/**
+ * The processes of a server, seen from their parent: started, asked together, replaced when they die, and ended. How one is forked is an
+ * argument; what they serve is serving.ts.
+ */
+
+import type { Logger } from 'pino';
+import { failedPrecondition, HyperpolicyError } from '../src/spec/errors.ts';
+import type { ServerConfig, ServerSettings } from './config.ts';
+import type { SharedSpool } from './open-handles.ts';
+import {
+  createLink,
+  type Link,
+  type MetricValues,
+  type PrepareOrder,
+  type ReadyModel,
+  type ToParent,
+  type ToProcess,
+} from './process-messages.ts';
+import { joinCounts } from './process-metrics.ts';
+
+/** A process that was forked and waits for its first message. */
+export type Forked = {
+  /** May throw where it has ended. */
+  send(message: object): void;
+  onMessage(listener: (message: unknown) => void): void;
+  onExit(listener: (code: number | null, signal: string | null) => void): void;
+  kill(): void;
+};
+
+export type ProcessGroup = {
+  /**
+   * Starts all of them, together; resolves when each is ready to answer.
+   * @throws HyperpolicyError as the first that cannot start; the others are ended
+   */
+  start(): Promise<{ readonly port: number; readonly httpPort: number | undefined }>;
+  /** Has every process look through the store; those that start then do it after their start. */
+  refresh(): Promise<void>;
+  /** What every process has ready. */
+  list(): readonly ReadyModel[];
+  /** Of every process that serves, and what those that have died had counted when they were last asked. */
+  metrics(): Promise<readonly (readonly MetricValues[])[]>;
+  /** Why the server cannot answer in full; undefined where it can. */
+  notReady(): string | undefined;
+  readonly servingCount: number;
+  /** Processes that took the place of one that died. */
+  readonly replacementCount: number;
+  /**
+   * Lets every process drain and end, at once.
+   * @throws HyperpolicyError failed_precondition: one ended badly, or had to be killed
+   */
+  stop(): Promise<void>;
+};
+
+export type ProcessGroupOptions = {
+  readonly config: ServerConfig;
+  /** For each process. */
+  readonly settings: ServerSettings;
+  readonly spool: SharedSpool;
+  readonly log: Logger;
+  readonly fork: () => Forked;
+  /** Milliseconds, not going backwards. */
+  readonly clock?: () => number;
+};
+
+/** One place in the group, and the process that fills it. */
+type Member = {
+  readonly number: number;
+  process: Forked | undefined;
+  link: Link<ToProcess> | undefined;
+  /** Undefined while it starts. */
+  models: readonly ReadyModel[] | undefined;
+  /** When it was last asked. */
+  counted: readonly MetricValues[];
+  startedAtMs: number;
+  /**
+   * Where the settings say port 0, processes that ask for 0 share what it gave for as long as one of them lives; then it must be asked
+   * for by its number, and is shared under that. Who is told wrong tries the other next.
+   */
+  byNumber: boolean;
+  /** Deaths since it last served for `steadyMs`. */
+  deathCount: number;
+  restart: NodeJS.Timeout | undefined;
+  exited: Promise<boolean>;
+};
+
+/** The first replacement comes after so long, each later one after twice as long. */
+const restartMsMin = 200;
+const restartMsMax = 10_000;
+/** One that served for so long died of something new. */
+const steadyMs = 60_000;
+/** For loading what is new in the store. */
+const refreshMsMax = 60_000;
+const prepareMsMax = 60_000;
+const metricsMsMax = 5000;
+/** Beyond the time to drain, for freeing what a process has. */
+const endMsMax = 10_000;
+
+export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
+  const { config, settings, spool, log, fork, clock = () => performance.now() } = options;
+  const members: Member[] = Array.from({ length: config.processCount }, (_, i) => ({
+    number: i + 1,
+    process: undefined,
+    link: undefined,
+    models: undefined,
+    counted: [],
+    startedAtMs: 0,
+    byNumber: false,
+    deathCount: 0,
+    restart: undefined,
+    exited: Promise.resolve(true),
+  }));
+  /** What processes that have died had counted. */
+  let bequeathed: readonly MetricValues[] = [];
+  let ports: { readonly port: number; readonly httpPort: number | undefined } | undefined;
+  let replacementCount = 0;
+  let stopping = false;
+
+  const serving = () => members.filter(({ models }) => models !== undefined);
+
+  /** The answers of those of these that are alive at the end; the first error of one that is. */
+  async function askEach<Kind extends keyof ToProcess>(
+    asked: readonly Member[],
+    kind: Kind,
+    body: ToProcess[Kind]['body'],
+    timeoutMs: number,
+  ): Promise<{ readonly member: Member; readonly answer: ToProcess[Kind]['answer'] }[]> {
+    const answers = await Promise.all(
+      asked.map(async (member) => {
+        const { link } = member;
+        if (link === undefined) return [];
+        try {
+          return [{ member, answer: await link.ask(kind, body, timeoutMs) }];
+        } catch (error) {
+          // Whoever takes its place reads the store anew.
+          if (link.closed) return [];
+          throw error;
+        }
+      }),
+    );
+    return answers.flat();
+  }
+
+  async function prepareElsewhere(asking: Member, order: PrepareOrder): Promise<number> {
+    const others = serving().filter((member) => member !== asking);
+    const timeoutMs = Math.max(1, Math.min(prepareMsMax, order.deadlineMs - Date.now()));
+    const answers = await askEach(others, 'prepare', order, timeoutMs);
+    return Math.max(0, ...answers.map(({ answer }) => answer));
+  }
+
+  const settingsOf = ({ byNumber }: Member): ServerSettings =>
+    byNumber ? { ...settings, port: ports!.port, httpPort: ports!.httpPort ?? null } : settings;
+
+  async function launch(member: Member): Promise<void> {
+    const { number } = member;
+    const forked = fork();
+    let greet = () => {};
+    const greeted = new Promise<void>((resolve) => {
+      greet = resolve;
+    });
+    const link: Link<ToProcess> = createLink<ToProcess, ToParent>({
+      name: `process ${number}`,
+      send: (message) => forked.send(message),
+      answer: {
+        async hello() {
+          greet();
+          return null;
+        },
+        prepareElsewhere: (order) => prepareElsewhere(member, order),
+      },
+    });
+    member.process = forked;
+    member.link = link;
+    forked.onMessage((message) => link.receive(message));
+    member.exited = new Promise((resolve) => {
+      forked.onExit((code, signal) => {
+        link.close();
+        leave(member, code, signal);
+        resolve(code === 0);
+      });
+    });
+    await Promise.race([greeted, member.exited]);
+    const started = await link.ask('start', { settings: settingsOf(member), process: number, spool }, Infinity);
+    if (ports !== undefined && (started.port !== ports.port || started.httpPort !== ports.httpPort)) {
+      throw failedPrecondition({
+        where: `process ${number}`,
+        expected: `the ports ${ports.port} and ${ports.httpPort ?? 'none'}`,
+        actual: `${started.port} and ${started.httpPort ?? 'none'}`,
+      });
+    }
+    member.models = started.models;
+    member.startedAtMs = clock();
+    ports ??= started;
+  }
+
+  /** A process has ended, asked or not. */
+  function leave(member: Member, code: number | null, signal: string | null): void {
+    const { number } = member;
+    const servedMs = member.models === undefined ? 0 : clock() - member.startedAtMs;
+    bequeathed = joinCounts([bequeathed, member.counted]);
+    Object.assign(member, { process: undefined, link: undefined, models: undefined, counted: [] });
+    if (stopping || ports === undefined) return;
+    member.deathCount = servedMs >= steadyMs ? 0 : member.deathCount;
+    const delayMs = Math.min(restartMsMax, restartMsMin * 2 ** Math.min(member.deathCount, 10));
+    member.deathCount++;
+    log.error({ process: number, code, signal, delayMs }, 'process died; another takes its place');
+    member.restart = setTimeout(() => void replace(member), delayMs);
+  }
+
+  async function replace(member: Member): Promise<void> {
+    replacementCount++;
+    try {
+      await launch(member);
+      log.info({ process: member.number }, 'process replaced');
+    } catch (error) {
+      log.error({ process: member.number, reason: (error as Error).message }, 'process cannot start');
+      member.byNumber = !member.byNumber;
+      member.process?.kill();
+    }
+  }
+
+  async function end(): Promise<void> {
+    stopping = true;
+    for (const { restart } of members) clearTimeout(restart);
+    const timer = setTimeout(() => {
+      for (const { process, number } of members) {
+        if (process === undefined) continue;
+        log.error({ process: number }, 'process killed: it did not end in time');
+        process.kill();
+      }
+    }, config.drainMs + endMsMax);
+    const ends = await Promise.all(
+      members.map(async ({ link, exited }) => {
+        if (link === undefined) return true;
+        // Whether it answers or not: what counts is how it ends.
+        link.ask('stop', null, Infinity).catch(() => {});
+        return exited;
+      }),
+    );
+    clearTimeout(timer);
+    const bad = ends.filter((good) => !good).length;
+    if (bad === 0) return;
+    throw failedPrecondition({
+      where: 'the end of the server',
+      expected: 'every process to end well',
+      actual: `${bad} of ${members.length} that did not`,
+      remedy: 'The log has the reason',
+    });
+  }
+
+  return {
+    async start() {
+      try {
+        await Promise.all(members.map(launch));
+        return ports!;
+      } catch (error) {
+        stopping = true;
+        for (const { process } of members) process?.kill();
+        await Promise.all(members.map(({ exited }) => exited));
+        throw error instanceof HyperpolicyError ? error : new Error((error as Error).message, { cause: error });
+      }
+    },
+    async refresh() {
+      for (const { member, answer } of await askEach(members, 'refresh', null, refreshMsMax)) {
+        // One that starts tells by its start.
+        if (member.models !== undefined) member.models = answer;
+      }
+    },
+    list: () => inEvery(serving().map(({ models }) => models!)),
+    async metrics() {
+      await Promise.all(
+        serving().map(async (member) => {
+          const { link, number } = member;
+          try {
+            member.counted = await link!.ask('metrics', null, metricsMsMax);
+          } catch (error) {
+            // The former ones stand in: a sum that fell would read as a restart.
+            if (!link!.closed) log.warn({ process: number, reason: (error as Error).message }, 'metrics are old');
+          }
+        }),
+      );
+      return [bequeathed, ...members.map(({ counted }) => counted)];
+    },
+    notReady() {
+      if (stopping) return 'draining';
+      const starting = members.find(({ models }) => models === undefined);
+      if (starting !== undefined) return `process ${starting.number}: loading`;
+      const empty = members.find(({ models }) => models!.length === 0);
+      return empty && `process ${empty.number}: no model is ready`;
+    },
+    get servingCount() {
+      return serving().length;
+    },
+    get replacementCount() {
+      return replacementCount;
+    },
+    stop: end,
+  };
+}
+
+/** The versions that all of these have. */
+function inEvery([first = [], ...others]: readonly (readonly ReadyModel[])[]): readonly ReadyModel[] {
+  return first.flatMap(({ model, versions }) => {
+    const shared = versions.filter((version) =>
+      others.every((models) => models.some((other) => other.model === model && other.versions.includes(version))),
+    );
+    return shared.length === 0 ? [] : [{ model, versions: shared }];
+  });
+}

@@ -1,0 +1,172 @@
+/**
+ * One process that serves: the models, the gRPC port and, where it is on, the HTTP port. A server is one of these with its admin and
+ * metrics ports (main.ts), or several under a parent that has those (processes.ts).
+ */
+
+import type { Logger } from 'pino';
+import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { GRPCInferenceService } from '../src/gen/inference/grpc_predict_v2_pb.ts';
+import { type Doors, openDoors } from './access.ts';
+import { type ComputePool, createComputePool } from './compute-pool.ts';
+import type { ServerConfig } from './config.ts';
+import { createContextCache } from './context-cache.ts';
+import { measureEventLoopDelay } from './event-loop-delay.ts';
+import { createExecutor } from './executors.ts';
+import { type GrpcListener, listenGrpc } from './grpc.ts';
+import type { MethodDeps } from './grpc-call.ts';
+import type { OpenStreams } from './grpc-streams.ts';
+import { createHealth } from './health.ts';
+import { type HttpListener, listenHttp } from './http.ts';
+import { servingMethods } from './methods.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
+import { type ModelStore, openModelStore } from './model-store.ts';
+import { createObserver } from './observation.ts';
+import { type OpenHandles, openHandles, type SharedSpool } from './open-handles.ts';
+import { createPolicyHandlers, type PolicyHandlers } from './policy-handlers.ts';
+import type { PrepareElsewhere } from './prepare.ts';
+import { openTracing, type Tracing } from './tracing.ts';
+
+/** What a process is given that is one of several. */
+export type Membership = {
+  /** Of context handles. */
+  readonly spool: SharedSpool;
+  readonly prepareElsewhere?: PrepareElsewhere;
+};
+
+export type Serving = {
+  readonly metrics: Metrics;
+  /** Why it cannot answer; undefined where it can. */
+  notReady(): string | undefined;
+  /**
+   * Loads the models, then listens. Where it throws, everything is freed.
+   * @throws HyperpolicyError: a setting that is wrong; a port that cannot be had
+   */
+  start(): Promise<Started>;
+  /** Not ready from now on; answers what is in flight, for at most `drainMs`. */
+  drain(): Promise<void>;
+  /** Frees everything. */
+  close(): Promise<void>;
+};
+
+export type Started = {
+  /** The ports that were bound, where the settings say 0. */
+  readonly port: number;
+  readonly httpPort: number | undefined;
+  readonly models: ModelStore;
+  readonly handlers: PolicyHandlers;
+  /** With which other methods can be served. */
+  readonly deps: MethodDeps;
+  readonly doors: Doors;
+};
+
+/** @param membership where the process is one of several */
+export function createServing(config: ServerConfig, log: Logger, membership?: Membership): Serving {
+  const timeToLiveMs = config.contextTimeToLiveMs;
+  const contextCache = createContextCache({ bytesMax: config.contextCacheBytesMax, timeToLiveMs });
+  const criticCache = createContextCache({ bytesMax: config.criticCacheBytesMax, timeToLiveMs });
+  const delay = measureEventLoopDelay();
+  const gate = { count: 0 };
+  const openStreams: OpenStreams = new Set();
+  let models: ModelStore | undefined;
+  let pool: ComputePool | undefined;
+  let handles: OpenHandles | undefined;
+  let listener: GrpcListener | undefined;
+  let httpListener: HttpListener | undefined;
+  let doors: Doors | undefined;
+  let tracing: Tracing | undefined;
+  const metrics = createMetrics({
+    caches: { policy: contextCache, critic: criticCache },
+    eventLoopDelayUs: delay.meanUs,
+    requestCount: () => gate.count,
+    queueRowCount: () => pool?.queueRowCount ?? 0,
+    handles: () => handles?.store,
+    connectionCount: () => listener?.connectionCount ?? 0,
+    versions: () => models?.list().flatMap(({ versions }) => versions) ?? [],
+  });
+  const executor = createExecutor({
+    workerCount: config.workerCount,
+    session: { threadCount: config.threadCount, device: config.device },
+    onOpen: (opened) => log.info({ ...opened, asked: config.device }, 'heavy graph open'),
+  });
+  const health = createHealth([PolicyService.typeName, GRPCInferenceService.typeName]);
+  let draining = false;
+  let listening = false;
+
+  async function start(): Promise<Started> {
+    const { traceEndpoint } = config;
+    if (traceEndpoint !== null) {
+      const { traceRatio: ratio, traceQueueCountMax: queueCountMax } = config;
+      tracing = await openTracing({ endpoint: traceEndpoint, ratio, queueCountMax, log });
+    }
+    doors = openDoors(config, log);
+    pool = createComputePool({
+      executor,
+      batchRowCountMax: config.batchRowCountMax,
+      queueRowCountMax: config.queueRowCountMax,
+      onRun: metrics.heavyRun,
+      onWait: metrics.queued,
+    });
+    handles = openHandles(config, membership?.spool);
+    const expectsMore = () => gate.count > 1 || openStreams.size > 0;
+    const ready = await openModelStore({
+      config,
+      networks: { pool, inline: { threadCount: 1 }, expectsMore, contextCache, criticCache },
+      log,
+      onLoad: metrics.loadResult,
+      onChange: (modelCount) => health.set(modelCount > 0 && listening && !draining),
+    });
+    models = ready;
+    const observer = createObserver({ log, requestLogEvery: config.requestLogEvery, tracer: tracing?.tracer });
+    const deps: MethodDeps = { config, metrics, log, gate, access: doors.serving, observer };
+    const handlers = createPolicyHandlers({
+      models,
+      handleStore: handles.store,
+      config,
+      metrics,
+      eventLoopDelayUs: delay.meanUs,
+      prepareElsewhere: membership?.prepareElsewhere,
+    });
+    const methods = servingMethods({ models, handlers, health, deps, openStreams });
+    listener = await listenGrpc(methods, config, { metrics, log, port: config.port, setting: 'port' });
+    if (config.httpPort !== null) httpListener = await listenHttp(handlers, config.httpPort, deps);
+    listening = true;
+    health.set(models.list().length > 0);
+    return { port: listener.port, httpPort: httpListener?.port, models: ready, handlers, deps, doors };
+  }
+
+  async function close(): Promise<void> {
+    await Promise.all([listener?.drain(0), httpListener?.drain(0)]);
+    await tracing?.close(listening ? config.drainMs : 0);
+    await models?.close();
+    handles?.close();
+    await executor.dispose();
+    doors?.close();
+    delay.stop();
+  }
+
+  return {
+    metrics,
+    notReady() {
+      if (draining) return 'draining';
+      if (models === undefined) return 'loading';
+      return models.list().length === 0 ? 'no model is ready' : undefined;
+    },
+    start: () =>
+      start().catch(async (error: unknown) => {
+        await close();
+        throw error;
+      }),
+    async drain() {
+      draining = true;
+      health.set(false);
+      health.close();
+      log.info({ requestCount: gate.count, drainMs: config.drainMs }, 'draining');
+      const drained = Promise.all([listener?.drain(config.drainMs), httpListener?.drain(config.drainMs)]);
+      for (const stream of openStreams) stream.drain();
+      await drained;
+      listener = undefined;
+      httpListener = undefined;
+    },
+    close,
+  };
+}
