@@ -13,7 +13,7 @@ import type { Value } from '../../src/onnx/graph.ts';
 import { add, mul, unary } from '../../src/onnx/ops/elementwise.ts';
 import { matMul } from '../../src/onnx/ops/matmul.ts';
 import { reduce } from '../../src/onnx/ops/reduce.ts';
-import { transpose } from '../../src/onnx/ops/shape.ts';
+import { reshape, transpose } from '../../src/onnx/ops/shape.ts';
 import { firstAddress, instantiateRowKernels } from '../../src/onnx/rows/kernels.ts';
 import { NotByRow } from '../../src/onnx/rows/planning.ts';
 import { openRowNetwork } from '../../src/onnx/rows/row-network.ts';
@@ -279,6 +279,11 @@ describe('what cannot be computed by row', () => {
       'a transpose of the rows',
       graphOf((g, x) => matMul(g, x, matMul(g, transpose(g, x, [1, 0]), x))),
       'Transpose of [1, 6]',
+    ],
+    [
+      'rows that are put together',
+      graphOf((g, x) => unary(g, 'Exp', reshape(g, x, [1, rows * 6]))),
+      'Reshape of [1, 6] to [1, -1]',
     ],
     ['an operator that it lacks', graphOf((g, x) => unary(g, 'Erf', x)), 'operator Erf'],
   ])('%s is refused', (_, bytes, reason) => {

@@ -4,8 +4,11 @@
  */
 
 import { TensorProto_DataType as DataType, type NodeProto } from '../../gen/onnx/onnx_pb.ts';
+import { integerAttribute } from './attributes.ts';
 import { binaryOps, unaryOps } from './kernels.ts';
 import { NotByRow, type Place, type Planning } from './planning.ts';
+import { planGather, planGemm, planMatMul } from './products.ts';
+import { broadcast, offsetsOf, show, sizeOf } from './shapes.ts';
 
 type RowOperator = (planning: Planning, node: NodeProto) => void;
 
@@ -29,7 +32,11 @@ export const rowOperators: Readonly<Record<string, RowOperator>> = {
   ReduceMean: (planning, node) => planSum(planning, node, true),
   Reshape(planning, { input, output }) {
     const x = planning.place(input[0]);
-    planning.define(output[0]!, { ...x, shape: reshaped(x.shape, planning.integers(input[1]) ?? []) });
+    const wanted = planning.integers(input[1]) ?? [];
+    // A graph that gives the first axis a number of its own would put several rows together.
+    const keepsRows = x.constant !== undefined || [0, -1].includes(wanted[0] ?? 1);
+    if (!keepsRows) throw new NotByRow(`Reshape of ${show(x.shape)} to ${show(wanted)}`);
+    planning.define(output[0]!, { ...x, shape: reshaped(x.shape, wanted) });
   },
   Identity(planning, { input, output }) {
     planning.define(output[0]!, planning.place(input[0]));
@@ -66,100 +73,6 @@ export const rowOperators: Readonly<Record<string, RowOperator>> = {
   Slice: planSlice,
 };
 
-const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
-
-const integerAttribute = ({ attribute }: NodeProto, name: string, otherwise: number): number => {
-  const found = attribute.find((one) => one.name === name);
-  return found === undefined ? otherwise : Number(found.i);
-};
-
-const floatAttribute = ({ attribute }: NodeProto, name: string, otherwise: number): number =>
-  attribute.find((one) => one.name === name)?.f ?? otherwise;
-
-const show = (...shapes: (readonly number[])[]): string => shapes.map((shape) => `[${shape.join(', ')}]`).join(' and ');
-
-/** All sizes but the last `kept` are 1: the values are one row. */
-function requireOneRow(op: string, { shape }: Place, kept: number): void {
-  if (shape.length < kept || shape.slice(0, shape.length - kept).some((size) => size !== 1)) {
-    throw new NotByRow(`${op} of ${show(shape)}`);
-  }
-}
-
-/** A row of values times a matrix, or several such beside each other: x [..., 1, I], w [..., I, O]. */
-function product(planning: Planning, op: string, x: Place, w: Place, start?: Place): Place {
-  const [inCount, outCount] = w.shape.slice(-2) as [number, number];
-  if (w.shape.length < 2 || x.shape.at(-1) !== inCount) throw new NotByRow(`${op} of ${show(x.shape, w.shape)}`);
-  const many = broadcast(op, x.shape.slice(0, -2), w.shape.slice(0, -2));
-  if ((x.shape.at(-2) ?? 1) !== 1) throw new NotByRow(`${op} of ${show(x.shape, w.shape)}`);
-  const y = planning.reserve([...many, ...(x.shape.length < 2 ? [] : [1]), outCount]);
-  const from = start?.address ?? 0;
-  const offsets = { x: offsetsOf(many, x.shape.slice(0, -2)), w: offsetsOf(many, w.shape.slice(0, -2)) };
-  for (let i = 0; i < sizeOf(many); i++) {
-    const xAt = x.address + offsets.x[i]! * inCount * 4;
-    const wAt = w.address + offsets.w[i]! * inCount * outCount * 4;
-    const yAt = y.address + i * outCount * 4;
-    planning.countWork(inCount * outCount);
-    planning.step((kernels) =>
-      w.turned === true
-        ? () => kernels.turnedProduct(xAt, wAt, yAt, inCount, outCount)
-        : () => kernels.product(xAt, wAt, from, yAt, inCount, outCount),
-    );
-  }
-  return y;
-}
-
-/** For each place of a shape, in order, where an operand that is broadcast to it has its value: a place in the operand. */
-function offsetsOf(shape: readonly number[], operand: readonly number[]): number[] {
-  let offsets = [0];
-  const rank = shape.length;
-  let size = 1;
-  const strides = Array.from({ length: rank }, () => 0);
-  for (let axis = rank - 1; axis >= 0; axis--) {
-    const own = operand[operand.length - rank + axis] ?? 1;
-    if (own !== 1) strides[axis] = size;
-    size *= own;
-  }
-  shape.forEach((length, axis) => {
-    offsets = offsets.flatMap((offset) => Array.from({ length }, (_, i) => offset + i * strides[axis]!));
-  });
-  return offsets;
-}
-
-function planGemm(planning: Planning, node: NodeProto): void {
-  const [a, b, c] = node.input;
-  const plain = floatAttribute(node, 'alpha', 1) === 1 && floatAttribute(node, 'beta', 1) === 1;
-  if (!plain || integerAttribute(node, 'transA', 0) !== 0) throw new NotByRow('Gemm with a scale or a transposed left');
-  const w = planning.place(b);
-  const weight = integerAttribute(node, 'transB', 0) === 0 ? w : transposed(planning, w);
-  if (weight.shape.length !== 2) throw new NotByRow(`Gemm with ${show(weight.shape)}`);
-  const bias = c ? planning.place(c) : undefined;
-  if (bias !== undefined && sizeOf(bias.shape) !== weight.shape[1]) throw new NotByRow(`Gemm with ${show(bias.shape)}`);
-  planning.define(node.output[0]!, product(planning, 'Gemm', planning.place(a), weight, bias));
-}
-
-function transposed(planning: Planning, { shape, constant }: Place): Place {
-  const [rows, columns] = shape as [number, number];
-  if (constant === undefined || shape.length !== 2)
-    throw new NotByRow('Gemm with a transposed right that is not constant');
-  const turned = Float32Array.from(constant, (_, i) => constant[(i % rows) * columns + Math.floor(i / rows)]!);
-  return planning.constant(turned, [columns, rows]);
-}
-
-function planMatMul(planning: Planning, { input, output }: NodeProto): void {
-  const [x, w] = [planning.place(input[0]), planning.placeEitherWay(input[1])];
-  if (x.shape.length < 2) throw new NotByRow(`MatMul of ${show(x.shape, w.shape)}`);
-  planning.define(output[0]!, product(planning, 'MatMul', x, w));
-}
-
-/** A row's own weights: those of its context, which are all that the memory holds. */
-function planGather(planning: Planning, node: NodeProto): void {
-  const [weights, index] = node.input;
-  if (!planning.isWeight(weights) || !planning.isIndex(index) || integerAttribute(node, 'axis', 0) !== 0) {
-    throw new NotByRow('Gather of anything but generated weights by row');
-  }
-  planning.define(node.output[0]!, planning.place(weights));
-}
-
 /** Kernel calls of one operator; more would cost more than ONNX Runtime. */
 const callCountMax = 32;
 
@@ -192,15 +105,6 @@ function joined(planning: Planning, op: (typeof binaryOps)[number], a: Place, b:
 }
 
 type Operand = { readonly step: number; readonly at: readonly number[] };
-
-function broadcast(op: string, a: readonly number[], b: readonly number[]): number[] {
-  const rank = Math.max(a.length, b.length);
-  return Array.from({ length: rank }, (_, i) => {
-    const [left, right] = [a[a.length - rank + i] ?? 1, b[b.length - rank + i] ?? 1];
-    if (left !== right && left !== 1 && right !== 1) throw new NotByRow(`${op} of ${show(a, b)}`);
-    return left === 1 ? right : left;
-  });
-}
 
 function planBinary(planning: Planning, { input, output }: NodeProto, op: (typeof binaryOps)[number]): void {
   if (input.length !== 2) throw new NotByRow(`${op} of ${input.length} operands`);
@@ -276,14 +180,13 @@ function planConcat(planning: Planning, node: NodeProto): void {
 /** A part of the last axis: the same values, further on. */
 function planSlice(planning: Planning, { input, output }: NodeProto): void {
   const x = planning.place(input[0]);
-  requireOneRow('Slice', x, 1);
   const rank = x.shape.length;
-  const size = x.shape[rank - 1]!;
+  const size = x.shape[rank - 1] ?? 1;
   const [starts, ends, axes, steps] = input.slice(1).map((name) => planning.integers(name));
   const axis = axes?.[0] ?? 0;
   const onlyLast =
     starts?.length === 1 && ends?.length === 1 && (axis < 0 ? axis + rank : axis) === rank - 1 && rank > 1;
-  if (!onlyLast || (steps?.[0] ?? 1) !== 1) throw new NotByRow(`Slice of ${show(x.shape)}`);
+  if (!onlyLast || (steps?.[0] ?? 1) !== 1 || size !== sizeOf(x.shape)) throw new NotByRow(`Slice of ${show(x.shape)}`);
   const within = (at: number) => Math.min(Math.max(at < 0 ? at + size : at, 0), size);
   const from = within(starts[0]!);
   const to = Math.max(from, within(ends[0]!));
