@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 
-export const frameTypes = { headers: 1, reset: 3, settings: 4, ping: 6, goaway: 7 } as const;
+export const frameTypes = { data: 0, headers: 1, reset: 3, settings: 4, ping: 6, goaway: 7 } as const;
 
 export type Frame = { readonly type: number; readonly flags: number; readonly stream: number; readonly body: Buffer };
 

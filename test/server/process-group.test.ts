@@ -1,0 +1,266 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { parseServerConfig } from '../../server/config.ts';
+import { createProcessGroup } from '../../server/process-group.ts';
+import {
+  createLink,
+  type MetricValues,
+  type ReadyModel,
+  type ToParent,
+  type ToProcess,
+} from '../../server/process-messages.ts';
+import { joinMetrics } from '../../server/process-metrics.ts';
+import { invalidArgument } from '../../src/spec/errors.ts';
+import { recordingLog } from './fixtures.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** Turns of the event loop, for messages that go back and forth. */
+const turns = async () => {
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+type FakeProcess = {
+  /** As if it had died. */
+  die(code: number | null, signal: string | null): void;
+  models: readonly ReadyModel[];
+  counted: readonly MetricValues[];
+  readonly asked: string[];
+  readonly process: number;
+  killed: boolean;
+};
+
+/** A group over processes of this thread, which speak the real messages. */
+function groupOf(processCount: number, start: (process: number, launch: number) => number = () => 1000) {
+  const processes: FakeProcess[] = [];
+  const { log, lines } = recordingLog();
+  let nowMs = 0;
+  const settings = { processCount, port: 0 };
+  const group = createProcessGroup({
+    config: parseServerConfig(settings),
+    settings,
+    spool: { directory: 'none', processCount },
+    log,
+    clock: () => nowMs,
+    fork() {
+      let toParent: (message: unknown) => void = () => {};
+      let exit: (code: number | null, signal: string | null) => void = () => {};
+      const launch = processes.length;
+      let number = 0;
+      const models = [{ model: 'm', versions: [2, 1] }];
+      const asked: string[] = [];
+      const link = createLink<ToParent, ToProcess>({
+        name: 'the parent process',
+        send: (message) => setImmediate(() => toParent(message)),
+        answer: {
+          async start(body) {
+            number = body.process;
+            return { port: body.settings.port || start(number, launch), httpPort: undefined, models: one.models };
+          },
+          async refresh() {
+            asked.push('refresh');
+            return one.models;
+          },
+          metrics: async () => one.counted,
+          async prepare() {
+            asked.push('prepare');
+            return number;
+          },
+          async stop() {
+            one.die(0, null);
+            return null;
+          },
+        },
+      });
+      const one: FakeProcess = {
+        models,
+        counted: [],
+        asked,
+        killed: false,
+        get process() {
+          return number;
+        },
+        die(code, signal) {
+          link.close();
+          exit(code, signal);
+        },
+      };
+      processes.push(one);
+      setImmediate(() => void link.ask('hello', null, Number.POSITIVE_INFINITY).catch(() => {}));
+      return {
+        send: (message) => setImmediate(() => link.receive(message)),
+        onMessage: (listener) => {
+          toParent = listener;
+        },
+        onExit: (listener) => {
+          exit = listener;
+        },
+        kill() {
+          one.killed = true;
+          one.die(null, 'SIGKILL');
+        },
+      };
+    },
+  });
+  const advance = async (ms: number) => {
+    nowMs += ms;
+    vi.advanceTimersByTime(ms);
+    await turns();
+  };
+  return { group, processes, lines, advance };
+}
+
+describe('a group of processes', () => {
+  test('replaces one that dies after 0.2 s, then after twice as long each time, at most 10 s', async () => {
+    const { group, processes, lines, advance } = groupOf(2);
+    await group.start();
+    const delays = [];
+    for (let i = 0; i < 9; i++) {
+      processes.at(-1)!.die(1, null);
+      expect(group.notReady()).toBe('process 2: loading');
+      const { delayMs } = lines.findLast(({ msg }) => msg === 'process died; another takes its place')!;
+      delays.push(delayMs);
+      const count = processes.length;
+      await advance((delayMs as number) - 1);
+      expect(processes).toHaveLength(count);
+      await advance(1);
+      expect(processes).toHaveLength(count + 1);
+      expect(group.notReady()).toBeUndefined();
+    }
+    expect(delays).toEqual([200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000]);
+    expect([group.servingCount, group.replacementCount]).toEqual([2, 9]);
+    // One that served for a minute died of something new.
+    await advance(60_000);
+    processes.at(-1)!.die(1, null);
+    expect(lines.at(-1)).toMatchObject({ process: 2, delayMs: 200 });
+    await group.stop();
+  });
+
+  test('fails to start as its first process does, and leaves none behind', async () => {
+    const { group, processes } = groupOf(2, (process) => {
+      if (process === 2) throw invalidArgument({ where: 'TLS', expected: 'a key', actual: 'none' });
+      return 1000;
+    });
+    await expect(group.start()).rejects.toMatchObject({
+      kind: 'invalid_argument',
+      message: 'TLS: expected a key, got none',
+    });
+    expect(processes.map(({ killed }) => killed)).toEqual([true, true]);
+  });
+
+  test('a replacement that gets another port is ended, and the next asks for the right one', async () => {
+    const { group, processes, lines, advance } = groupOf(1, (_, launch) => 1000 + launch);
+    expect(await group.start()).toMatchObject({ port: 1000 });
+    processes[0]!.die(1, null);
+    await advance(200);
+    expect(processes[1]!.killed).toBe(true);
+    expect(lines.find(({ msg }) => msg === 'process cannot start')).toMatchObject({
+      process: 1,
+      reason: 'process 1: expected the ports 1000 and none, got 1001 and none',
+    });
+    await advance(400);
+    expect(processes[2]!.killed).toBe(false);
+    expect(group.notReady()).toBeUndefined();
+    await group.stop();
+  });
+
+  test('shows what every process has, and is not ready where one has nothing', async () => {
+    const { group, processes } = groupOf(2);
+    await group.start();
+    expect(group.list()).toEqual([{ model: 'm', versions: [2, 1] }]);
+    processes[1]!.models = [{ model: 'm', versions: [1] }];
+    await group.refresh();
+    expect(group.list()).toEqual([{ model: 'm', versions: [1] }]);
+    processes[1]!.models = [];
+    await group.refresh();
+    expect([group.list(), group.notReady()]).toEqual([[], 'process 2: no model is ready']);
+    expect(processes.map(({ asked }) => asked)).toEqual([
+      ['refresh', 'refresh'],
+      ['refresh', 'refresh'],
+    ]);
+    await group.stop();
+    expect(group.notReady()).toBe('draining');
+  });
+
+  test('kills what does not end in time, and says that it did not end well', async () => {
+    const { group, processes, lines, advance } = groupOf(2);
+    await group.start();
+    const [, stuck] = processes;
+    const end = stuck!.die;
+    stuck!.die = (code, signal) => {
+      if (signal === 'SIGKILL') end(code, signal);
+    };
+    const stopped = expect(group.stop()).rejects.toMatchObject({
+      kind: 'failed_precondition',
+      actual: '1 of 2 that did not',
+    });
+    await turns();
+    // 10 s to drain, 10 s to free what it has.
+    await advance(20_000);
+    await stopped;
+    expect(lines.at(-1)).toMatchObject({ process: 2, msg: 'process killed: it did not end in time' });
+  });
+
+  test('keeps the counts of one that died, once, and forgets its gauges', async () => {
+    const { group, processes, advance } = groupOf(2);
+    await group.start();
+    const metric = (name: string, type: string, aggregator: string, value: number): MetricValues => ({
+      name,
+      help: name,
+      type,
+      aggregator,
+      values: [{ value, labels: {} }],
+    });
+    const counted = (calls: number, open: number, age: number) => [
+      metric('calls', 'counter', 'sum', calls),
+      metric('open', 'gauge', 'sum', open),
+      metric('age', 'gauge', 'max', age),
+    ];
+    const values = async () => {
+      const text = await joinMetrics(await group.metrics()).metrics();
+      return text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+    };
+    processes[0]!.counted = counted(5, 1, 10);
+    processes[1]!.counted = counted(7, 2, 30);
+    // 5 + 7; 1 + 2; the larger of 10 and 30.
+    expect(await values()).toEqual(['calls 12', 'open 3', 'age 30']);
+    processes[1]!.die(1, null);
+    expect(await values()).toEqual(['calls 12', 'open 1', 'age 10']);
+    await advance(200);
+    processes[2]!.counted = counted(1, 4, 1);
+    expect(await values()).toEqual(['calls 13', 'open 5', 'age 10']);
+    await group.stop();
+  });
+});
+
+describe('questions between processes', () => {
+  test('an answer that does not come in time is unavailable, and named', async () => {
+    const link = createLink<ToProcess, ToParent>({ name: 'process 3', send: () => {}, answer: {} as never });
+    const asked = expect(link.ask('refresh', null, 500)).rejects.toThrow(
+      'process 3: expected an answer within 500 ms, got none',
+    );
+    vi.advanceTimersByTime(500);
+    await asked;
+    const open = expect(link.ask('refresh', null, 500)).rejects.toThrow(
+      'process 3: expected a process that runs, got one that has ended',
+    );
+    link.close();
+    await open;
+    await expect(link.ask('refresh', null, 500)).rejects.toMatchObject({ kind: 'unavailable' });
+  });
+
+  test('are bounded', async () => {
+    const link = createLink<ToProcess, ToParent>({ name: 'process 3', send: () => {}, answer: {} as never });
+    const open = Array.from({ length: 4096 }, () => link.ask('refresh', null, 500).catch(() => {}));
+    await expect(link.ask('refresh', null, 500)).rejects.toMatchObject({
+      kind: 'resource_exhausted',
+      message: 'process 3: expected at most 4096 open questions between processes, got one more. Retry with backoff',
+    });
+    link.close();
+    await Promise.all(open);
+  });
+});
