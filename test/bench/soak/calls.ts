@@ -16,7 +16,7 @@ import type { Random } from '../../../src/spec/random.ts';
 import type { SoakServer } from './server.ts';
 
 /** The models of the soak, by kind of policy. */
-export const models = { hyper: 'hyper', plain: 'plain' } as const;
+export const models = { hyper: 'hyper', plain: 'plain', latent: 'latent' } as const;
 export const sizes = { observationSize: 17, actionSize: 6, contextSize: 2 } as const;
 
 /** Contexts that clients ask for, and how unevenly: the k-th is asked for about 1/k as often as the first. */
@@ -96,6 +96,16 @@ export function createCalls(server: SoakServer, random: Random): SoakCalls {
       const ascent = { stepCount: 5, stepSize: 0.1 };
       await client.qGrad({ model: models.plain, observation: observation(), action: [0, 0, 0, 0, 0, 0], ascent });
     }),
+    call('Adapt', 3, async () => {
+      const steps = () => ({ observation: observation(8), action: action(8), reward: rows(8, 1).values });
+      const first = await client.adapt({ model: models.latent, ...steps() });
+      const { contextHandle } = await client.adapt({
+        model: models.latent,
+        ...steps(),
+        contextHandle: first.contextHandle,
+      });
+      checkAction(await client.act({ model: models.latent, observation: observation(), contextHandle }), 1);
+    }),
     call('Prepare', 3, async () => {
       const prepared = { model: models.hyper, context: context() };
       await client.prepare({ ...prepared, pinning: 'pin' });
@@ -103,7 +113,7 @@ export function createCalls(server: SoakServer, random: Random): SoakCalls {
     }),
     call('GetModel, ListModels', 2, async () => {
       await client.getModel({ model: models.hyper });
-      if ((await client.listModels()).length !== 2) throw new Error('expected two models');
+      if ((await client.listModels()).length !== 3) throw new Error('expected three models');
     }),
     call('ModelInfer', 6, async () => {
       const { values } = observation(4);

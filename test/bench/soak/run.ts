@@ -47,7 +47,7 @@ const callerCount = 8;
 const sampleEveryMs = 500;
 
 /** Small, so that they are full soon: what is bounded shows in minutes. */
-const limits = { cacheMib: 8, heldActionCount: 64, requestCount: 256, queueRowCount: 4096 } as const;
+const limits = { cacheMib: 8, heldActionCount: 64, requestCount: 256, queueRowCount: 4096, handleCount: 500 } as const;
 
 const serverArgs = [
   ['--watch-ms', '250'],
@@ -55,6 +55,7 @@ const serverArgs = [
   ['--context-cache-mib', `${limits.cacheMib}`],
   ['--critic-cache-mib', `${limits.cacheMib}`],
   ['--max-held-actions', `${limits.heldActionCount}`],
+  ['--max-handles', `${limits.handleCount}`],
   ['--max-requests', `${limits.requestCount}`],
   ['--max-queue-rows', `${limits.queueRowCount}`],
 ].flat();
@@ -63,6 +64,7 @@ const serverArgs = [
 const bounds: Readonly<Record<string, number>> = {
   'hyperpolicy_context_cache_bytes{cache="policy"}': limits.cacheMib * mebibyte,
   'hyperpolicy_context_cache_bytes{cache="critic"}': limits.cacheMib * mebibyte,
+  hyperpolicy_context_handles: limits.handleCount,
   hyperpolicy_requests_in_flight: limits.requestCount,
   hyperpolicy_queue_rows: 2 * limits.queueRowCount,
 };

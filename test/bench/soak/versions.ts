@@ -21,6 +21,16 @@ export const packages = {
     trunkSizes: [64],
     hiddenSize: 32,
   },
+  latent: {
+    model: models.latent,
+    policy: 'hyper',
+    critic: 'none',
+    ...sizes,
+    stochastic: true,
+    encoder: true,
+    trunkSizes: [64],
+    hiddenSize: 32,
+  },
   plain: { model: models.plain, policy: 'plain', critic: 'plain', ...sizes, contextSize: 0, hiddenSize: 64 },
 } as const;
 
