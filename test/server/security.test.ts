@@ -3,10 +3,21 @@ import { createHash } from 'node:crypto';
 import { copyFileSync, readFileSync } from 'node:fs';
 import { rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import {
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from '@bufbuild/protobuf';
+import grpc from '@grpc/grpc-js';
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createAdminClient } from '../../clients/typescript/admin.ts';
 import { createPolicyClient, type PolicyClientOptions } from '../../clients/typescript/client.ts';
 import { openTokens } from '../../server/tokens.ts';
+import { GRPCInferenceService } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
 import { rawCaller } from '../compliance/raw-call.ts';
 import { recordingLog, startTestServer, temporaryStore } from './fixtures.ts';
 
@@ -70,6 +81,37 @@ describe('tokens', () => {
       'Act model: expected one of "walker-1", got "walker-9"',
     );
     expect(await as('boss-token').listModels()).toHaveLength(2);
+  });
+
+  test("a token's models are all that the inference protocol shows and answers", async () => {
+    const { address } = await startWithTokens();
+    const client = new grpc.Client(address, grpc.credentials.createInsecure());
+    onTestFinished(() => client.close());
+    const call = <I extends DescMessage, O extends DescMessage>(
+      { name, input, output }: DescMethodUnary<I, O>,
+      request: MessageInitShape<I>,
+    ): Promise<MessageShape<O> | string> =>
+      new Promise((resolve) => {
+        const metadata = new grpc.Metadata();
+        metadata.set('authorization', 'Bearer walker-token');
+        const path = `/inference.GRPCInferenceService/${name}`;
+        const bytes = Buffer.from(toBinary(input, create(input, request)));
+        const pass = (one: Buffer) => one;
+        client.makeUnaryRequest(path, pass, pass, bytes, metadata, (error, response) => {
+          resolve(error === null ? fromBinary(output, response!) : grpc.status[error.code]!);
+        });
+      });
+    const { repositoryIndex, modelConfig, modelMetadata, modelInfer, modelReady } = GRPCInferenceService.method;
+    expect(await call(repositoryIndex, {})).toMatchObject({ models: [{ name: 'walker-1', version: '1' }] });
+    expect(await call(repositoryIndex, { repositoryName: 'elsewhere' })).toMatchObject({ models: [] });
+    for (const refused of [
+      call(modelConfig, { name: 'secret' }),
+      call(modelMetadata, { name: 'secret' }),
+      call(modelInfer, { modelName: 'secret' }),
+    ]) {
+      expect(await refused).toBe('PERMISSION_DENIED');
+    }
+    expect(await call(modelReady, { name: 'secret' })).toMatchObject({ ready: false });
   });
 
   test('a rate is kept, and named when it is over', async () => {
