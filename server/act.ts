@@ -96,7 +96,8 @@ export function createActAnswerer({ config, handles, held, work, eventLoopDelayU
     const { policy, observation, contexts, draw, due } = plan;
     const { rowCount, values } = observation;
     const finish = ({ context, weights, index }: ContextInputs) => {
-      const inputs = { rowCount, observation: values, noise: draw.noise, context, weights, index };
+      const deadlineMs = generationDeadlineMs(call, plan);
+      const inputs = { rowCount, observation: values, noise: draw.noise, context, weights, index, deadlineMs };
       const outputs = timer.network(() => policy.run(inputs));
       return outputs instanceof Promise
         ? whenHeld(served, async () => respond(task, await outputs))
@@ -140,7 +141,7 @@ export function createActAnswerer({ config, handles, held, work, eventLoopDelayU
   };
 }
 
-/** Until when the weights of a request are worth making, on the clock of `Date.now()`. */
+/** Until when work for a request is worth beginning, on the clock of `Date.now()`. */
 function generationDeadlineMs(call: Call, { due, fallback }: ActPlan): number {
   if (fallback !== 'error') return Date.now() + abandonedGenerationMs;
   if (due?.reason !== 'budget') return call.deadlineMs;

@@ -1,5 +1,6 @@
 /** A critic that is loaded: observations and actions in, values and action-gradients of its ensemble out. */
 
+import type { RowResults } from '../src/onnx/rows/row-network.ts';
 import { floatTensor, type TensorMap } from '../src/onnx/session.ts';
 import { createSmallNetwork } from '../src/onnx/small-network.ts';
 import { namesOf } from './executors.ts';
@@ -112,8 +113,9 @@ export async function openCritic(options: OpenNetworkOptions): Promise<ServedCri
     run({ rowCount, action: actions, context, weights, index }) {
       const { entries } = weights!;
       const generated = { entries, index, feeds: () => joinWeights(layout, weights!) };
-      const { q, dq_da } = small.run(rowCount, { action: actions, context }, generated);
-      return { q: q!, dqDa: dq_da! };
+      const results = small.run({ rowCount, rows: { action: actions, context }, weights: generated });
+      const named = ({ q, dq_da }: RowResults): CriticOutputs => ({ q: q!, dqDa: dq_da! });
+      return results instanceof Promise ? results.then(named) : named(results);
     },
     joined: (weights) => (small.runsByRow(1) ? weights : { ...weights, feeds: joinWeights(layout, weights) }),
     dispose() {

@@ -1,9 +1,9 @@
 /** A policy that is loaded: observations, contexts and noise in, bounded actions out. Knows nothing of requests. */
 
-import type { Session } from '../src/onnx/session.ts';
-import { createSmallNetwork } from '../src/onnx/small-network.ts';
+import { floatTensor, type Session, type TensorMap } from '../src/onnx/session.ts';
+import { createSmallNetwork, type SmallRun } from '../src/onnx/small-network.ts';
 import type { Manifest } from '../src/spec/manifest.ts';
-import type { ComputePool } from './compute-pool.ts';
+import type { ComputePool, HeavyGraph } from './compute-pool.ts';
 import type { ContextCache } from './context-cache.ts';
 import { namesOf } from './executors.ts';
 import { joinWeights, type WeightBatch, weightLayout } from './generated-weights.ts';
@@ -21,6 +21,8 @@ export type PolicyInputs = {
   /** Hyper policies: weights of K contexts, and row -> context (undefined: all rows have the first). */
   readonly weights?: WeightBatch | undefined;
   readonly index?: Int32Array | undefined; // [B]
+  /** On the clock of `Date.now()`; work that waits for a thread is dropped when it is late. Infinity unless given. */
+  readonly deadlineMs?: number | undefined;
 };
 
 export type PolicyOutputs = {
@@ -33,7 +35,10 @@ export type ServedPolicy = {
   readonly stochastic: boolean;
   /** Generates weights from contexts; undefined for plain policies. */
   readonly weights: WeightSource | undefined;
-  /** The plain policy, or the dynamic network; on the calling thread, together with other requests of this turn if there are. */
+  /**
+   * The plain policy, or the dynamic network. Few rows at once on the calling thread; many rows of a plain policy on a thread of the
+   * pool, of a dynamic network in several turns of the event loop.
+   */
   run(inputs: PolicyInputs): PolicyOutputs | Promise<PolicyOutputs>;
   dispose(): void;
 };
@@ -68,12 +73,13 @@ export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPol
   const graph = policy.kind === 'plain' ? policy.graph : policy.dynamic;
   const network = openInline(graph.file);
   let weights: WeightSource | undefined;
-  let disposePrimary = () => {};
+  let heavy: HeavyGraph;
   if (policy.kind === 'plain') {
     checkGraph(graph, namesOf(network), { inputs: [...base, ...context], outputs });
+    heavy = await pool.open(files.get(graph.file)!, { name: graph.file, priority: 'act' });
   } else {
     const primary = await pool.open(files.get(policy.primary.file)!, { name: policy.primary.file, priority: 'act' });
-    disposePrimary = () => primary.dispose();
+    heavy = primary;
     const layout = weightLayout(policy.primary);
     checkGraph(policy.primary, primary, { inputs: context, outputs: layout.parts.map(weightRule) });
     checkGraph(graph, namesOf(network), {
@@ -88,30 +94,70 @@ export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPol
     weightNames: weights?.layout.parts.map(({ name }) => name) ?? [],
   });
 
-  function runOnce({
+  const smallRun = ({
     rowCount,
     observation,
     context: contexts,
     noise,
     weights: batch,
     index,
-  }: PolicyInputs): PolicyOutputs {
-    const generated = batch && { entries: batch.entries, index, feeds: () => joinWeights(weights!.layout, batch) };
-    const result = small.run(rowCount, { observation, context: contexts, noise }, generated);
-    return { action: result.action!, logProb: result.log_prob };
+  }: PolicyInputs): SmallRun => ({
+    rowCount,
+    rows: { observation, context: contexts, noise },
+    weights: batch && { entries: batch.entries, index, feeds: () => joinWeights(weights!.layout, batch) },
+  });
+
+  function runByRow(inputs: PolicyInputs): PolicyOutputs | Promise<PolicyOutputs> {
+    const results = small.run(smallRun(inputs));
+    return results instanceof Promise ? results.then(toOutputs) : toOutputs(results);
   }
-  const batcher = createPolicyBatcher({ runOnce, actionSize, expectsMore });
+
+  async function runHeavy(inputs: PolicyInputs): Promise<PolicyOutputs> {
+    const { rowCount, observation, context: contexts, noise, deadlineMs = Number.POSITIVE_INFINITY } = inputs;
+    const feeds: TensorMap = { observation: floatTensor(observation, [rowCount, observationSize]) };
+    if (contextSize > 0) feeds.context = floatTensor(contexts!, [rowCount, contextSize]);
+    if (stochastic) {
+      feeds.noise = floatTensor(noise ?? new Float32Array(rowCount * actionSize), [rowCount, actionSize]);
+    }
+    const outputs = await heavy.run({ feeds, rowCount, deadline: { atMs: deadlineMs } });
+    return toOutputs({
+      action: outputs.action!.data as Float32Array,
+      log_prob: outputs.log_prob?.data as Float32Array | undefined,
+    });
+  }
+  const heavyRowCount =
+    policy.kind === 'plain'
+      ? Math.max(1, Math.floor(heavyWork / Math.max(1, small.workPerRow ?? unknownWorkPerRow)))
+      : Number.POSITIVE_INFINITY;
+  const batcher = createPolicyBatcher({
+    runOnce: (inputs) => toOutputs(small.runTogether(smallRun(inputs))),
+    actionSize,
+    expectsMore,
+  });
 
   return {
     stochastic,
     weights,
-    run: (inputs) => (small.runsByRow(inputs.rowCount) ? runOnce(inputs) : batcher.run(inputs)),
+    run(inputs) {
+      if (inputs.rowCount > heavyRowCount) return runHeavy(inputs);
+      return small.runsByRow(inputs.rowCount) ? runByRow(inputs) : batcher.run(inputs);
+    },
     dispose() {
       network.dispose();
-      disposePrimary();
+      heavy.dispose();
     },
   };
 }
+
+/** Multiplications from which a plain policy's batch goes to the pool: about 0.2 ms, and a hop to a thread costs 0.02. */
+const heavyWork = 2 ** 22;
+/** Of policies whose work cannot be counted. */
+const unknownWorkPerRow = 2 ** 16;
+
+const toOutputs = (result: Readonly<Record<string, Float32Array | undefined>>): PolicyOutputs => ({
+  action: result.action!,
+  logProb: result.log_prob,
+});
 
 export const weightRule = ({ name, shape }: { name: string; shape: readonly number[] }): TensorRule => ({
   name,

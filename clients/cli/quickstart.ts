@@ -240,7 +240,7 @@ async function localPolicy(store: string, version: number): Promise<Act> {
   const { files } = await readPackage(join(store, model, String(version)));
   const bytes = files.get('policy.onnx')!;
   const network = createSmallNetwork({ model: bytes, session: openSession(bytes, { threadCount }) });
-  return (observation) => network.run(1, { observation }).action!;
+  return async (observation) => (await network.run({ rowCount: 1, rows: { observation } })).action!;
 }
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -4,27 +4,27 @@
  * robot goes this way, in the server as in an evaluation, so that the same observation gives the same bits.
  */
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { rowIndexTensor } from './row-index.ts';
 import { NotByRow } from './rows/planning.ts';
-import { openRowNetwork, type RowNetwork, type RowWeights } from './rows/row-network.ts';
+import { openRowNetwork, type RowNetwork, type RowResults, type RowRun, type RowWeights } from './rows/row-network.ts';
 import { floatTensor, type Session, type TensorMap } from './session.ts';
 
 /** Generated weights, as blocks and as feeds. */
 export type SmallWeights = RowWeights & { readonly feeds: () => TensorMap };
 
+/** One run; the weights where a primary generates them. */
+export type SmallRun = RowRun & { readonly weights?: SmallWeights | undefined };
+
 export type SmallNetwork = {
+  /** Multiplications of one row; undefined where they are not known. */
+  readonly workPerRow: number | undefined;
   /** Whether so many rows run one by one: each result then depends on its row alone, and joining requests gains nothing. */
   runsByRow(rowCount: number): boolean;
-  /**
-   * @param rows values per input, [rowCount, ...]; zeros where one is undefined
-   * @param weights where a primary generates them
-   * @returns values per output, the caller's own
-   */
-  run(
-    rowCount: number,
-    rows: Readonly<Record<string, Float32Array | undefined>>,
-    weights?: SmallWeights,
-  ): Record<string, Float32Array>;
+  /** @returns values per output, the caller's own; a promise where many rows run one by one, with turns of the event loop between */
+  run(run: SmallRun): RowResults | Promise<RowResults>;
+  /** The same by ONNX Runtime, however few rows there are. */
+  runTogether(run: SmallRun): RowResults;
 };
 
 export type SmallNetworkOptions = {
@@ -41,6 +41,9 @@ export type SmallNetworkOptions = {
  * programs compute about 12,000 multiplications in a microsecond.
  */
 const rowWorkMax = 2 ** 18;
+
+/** Multiplications of one turn of the event loop, about 0.2 ms. */
+const turnWorkMax = 2 ** 19;
 
 /** ONNX Runtime's tensors are kept for up to so many rows. */
 const keptRowCountMax = 64;
@@ -60,11 +63,7 @@ export function createSmallNetwork({ model, session, weightNames = [] }: SmallNe
       }),
     );
 
-  function runTogether(
-    rowCount: number,
-    rows: Readonly<Record<string, Float32Array | undefined>>,
-    weights: SmallWeights | undefined,
-  ): Record<string, Float32Array> {
+  function runTogether({ rowCount, rows, weights }: SmallRun): RowResults {
     const isKept = rowCount <= keptRowCountMax;
     const { feeds, fetches } = kept[rowCount] ?? {
       feeds: tensorsFor(inputs, rowCount),
@@ -88,12 +87,27 @@ export function createSmallNetwork({ model, session, weightNames = [] }: SmallNe
     return results;
   }
 
+  async function runInTurns(network: RowNetwork, run: SmallRun, turnRowCount: number): Promise<RowResults> {
+    const results = network.results(run.rowCount);
+    for (let from = 0; from < run.rowCount; from += turnRowCount) {
+      if (from > 0) await nextTurn();
+      network.compute(run, from, Math.min(from + turnRowCount, run.rowCount), results);
+    }
+    return results;
+  }
+
   return {
+    workPerRow: byRow?.workPerRow,
+    runTogether,
     runsByRow: (rowCount) => rowCount <= rowCountMax,
-    run: (rowCount, rows, weights) =>
-      byRow !== undefined && rowCount <= rowCountMax
-        ? byRow.run(rowCount, rows, weights)
-        : runTogether(rowCount, rows, weights),
+    run(run) {
+      if (byRow === undefined || run.rowCount > rowCountMax) return runTogether(run);
+      const turnRowCount = Math.max(1, Math.floor(turnWorkMax / Math.max(1, byRow.workPerRow)));
+      if (run.rowCount > turnRowCount) return runInTurns(byRow, run, turnRowCount);
+      const results = byRow.results(run.rowCount);
+      byRow.compute(run, 0, run.rowCount, results);
+      return results;
+    },
   };
 }
 

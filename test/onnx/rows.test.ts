@@ -16,10 +16,23 @@ import { reduce } from '../../src/onnx/ops/reduce.ts';
 import { reshape, transpose } from '../../src/onnx/ops/shape.ts';
 import { firstAddress, instantiateRowKernels } from '../../src/onnx/rows/kernels.ts';
 import { NotByRow } from '../../src/onnx/rows/planning.ts';
-import { openRowNetwork } from '../../src/onnx/rows/row-network.ts';
+import {
+  openRowNetwork,
+  type RowNetwork,
+  type RowResults,
+  type RowRun,
+  type RowWeights,
+} from '../../src/onnx/rows/row-network.ts';
 import { floatTensor, indexTensor, openSession, type TensorMap } from '../../src/onnx/session.ts';
 import { createSmallNetwork } from '../../src/onnx/small-network.ts';
 import { createRandom } from '../../src/spec/random.ts';
+
+/** Every row of a run. */
+function runRows(network: RowNetwork, rowCount: number, rows: RowRun['rows'], weights?: RowWeights): RowResults {
+  const results = network.results(rowCount);
+  network.compute({ rowCount, rows, weights }, 0, rowCount, results);
+  return results;
+}
 
 const random = createRandom(11);
 const normals = (count: number): Float32Array => Float32Array.from({ length: count }, () => random.normal());
@@ -185,7 +198,7 @@ describe('networks', () => {
       ...(kind === 'stochastic' && { noise: normals(5 * 6) }),
     };
     const session = openSession(bytes, { threadCount: 1 });
-    expectClose(openRowNetwork(bytes).run(5, columns), session.run(feedsOf(columns, 5)));
+    expectClose(runRows(openRowNetwork(bytes), 5, columns), session.run(feedsOf(columns, 5)));
     session.dispose();
   });
 
@@ -199,12 +212,13 @@ describe('networks', () => {
     const index = Int32Array.of(2, 0, 1, 2);
     const columns = { observation: normals(4 * 17), noise: normals(4 * 6) };
     const network = openRowNetwork(dynamic.bytes, names);
-    const together = network.run(4, columns, { entries, index });
+    const together = runRows(network, 4, columns, { entries, index });
     const session = openSession(dynamic.bytes, { threadCount: 1 });
     expectClose(together, session.run({ ...feedsOf(columns, 4), ...weights, index: indexTensor(index) }));
     session.dispose();
     index.forEach((context, row) => {
-      const alone = network.run(
+      const alone = runRows(
+        network,
         1,
         {
           observation: columns.observation.subarray(row * 17, row * 17 + 17),
@@ -215,7 +229,7 @@ describe('networks', () => {
       expect(alone.action).toEqual(together.action!.slice(row * 6, row * 6 + 6));
       expect(alone.log_prob).toEqual(together.log_prob!.slice(row, row + 1));
     });
-    expect(() => network.run(1, columns, { entries: [{ block: new Float32Array(3) }], index: undefined })).toThrow(
+    expect(() => runRows(network, 1, columns, { entries: [{ block: new Float32Array(3) }], index: undefined })).toThrow(
       /^row network: expected \d+ generated weights, got 3$/,
     );
   });
@@ -224,7 +238,7 @@ describe('networks', () => {
     const plain = plainCriticGraph({ ...sizes, contextSize: 0 }, 7).bytes;
     const columns = { observation: normals(5 * 17), action: normals(5 * 6) };
     const session = openSession(plain, { threadCount: 1 });
-    expectClose(openRowNetwork(plain).run(5, columns), session.run(feedsOf(columns, 5)));
+    expectClose(runRows(openRowNetwork(plain), 5, columns), session.run(feedsOf(columns, 5)));
     session.dispose();
 
     const { primary, dynamic } = hyperCriticGraphs(sizes, 8);
@@ -238,33 +252,65 @@ describe('networks', () => {
     const expected = network.run({ ...weights, ...feedsOf({ action }, 5), index: indexTensor(index) });
     network.dispose();
     const entries = blocksOf(weights, names);
-    expectClose(openRowNetwork(dynamic.bytes, names).run(5, { action }, { entries, index }), expected);
+    expectClose(runRows(openRowNetwork(dynamic.bytes, names), 5, { action }, { entries, index }), expected);
   });
 
   test('inputs that are left out are zeros, and say nothing of the run before', () => {
     const { bytes } = plainPolicyGraph({ ...sizes, contextSize: 0 }, { seed: 5, stochastic: true });
     const network = openRowNetwork(bytes);
     const observation = normals(17);
-    const still = network.run(1, { observation });
-    expect(network.run(1, { observation, noise: normals(6) })).not.toEqual(still);
-    expect(network.run(1, { observation, noise: new Float32Array(6) })).toEqual(still);
-    expect(network.run(1, { observation })).toEqual(still);
+    const still = runRows(network, 1, { observation });
+    expect(runRows(network, 1, { observation, noise: normals(6) })).not.toEqual(still);
+    expect(runRows(network, 1, { observation, noise: new Float32Array(6) })).toEqual(still);
+    expect(runRows(network, 1, { observation })).toEqual(still);
   });
 
-  test('a small network runs few rows by row and many with ONNX Runtime, to the same values', () => {
+  test('a small network runs few rows by row and many with ONNX Runtime, to the same values', async () => {
     const { bytes } = plainPolicyGraph({ ...sizes, contextSize: 0 }, { seed: 6, stochastic: false });
     const session = openSession(bytes, { threadCount: 1 });
     const network = createSmallNetwork({ model: bytes, session });
     // 17 x 64 + 64 x 64 + 64 x 6 = 5,568 multiplications a row; 2^18 / 5,568 = 47.08.
     expect([network.runsByRow(47), network.runsByRow(48)]).toEqual([true, false]);
     const observation = normals(48 * 17);
-    const many = network.run(48, { observation }).action!;
-    const few = network.run(47, { observation: observation.subarray(0, 47 * 17) }).action!;
-    few.forEach((value, i) => {
-      expect(value).toBeCloseTo(many[i]!, 5);
+    const { action: many } = await network.run({ rowCount: 48, rows: { observation } });
+    const { action: few } = await network.run({
+      rowCount: 47,
+      rows: { observation: observation.subarray(0, 47 * 17) },
+    });
+    few!.forEach((value, i) => {
+      expect(value).toBeCloseTo(many![i]!, 5);
     });
     session.dispose();
   });
+});
+
+test('many rows of a dynamic network leave others their turns, and have the bits of a run at once', async () => {
+  const { primary, dynamic } = hyperPolicyGraphs(
+    { observationSize: 17, actionSize: 6, contextSize: 2, hiddenSize: 256, trunkSizes: [8] },
+    { seed: 9, stochastic: false },
+  );
+  const weightNames = primary.graph.outputs.map(({ name }) => name);
+  const session = openSession(dynamic.bytes, { threadCount: 1 });
+  const network = createSmallNetwork({ model: dynamic.bytes, session, weightNames });
+  // 17 x 256 + 256 x 6 = 5,888 multiplications a row; a turn has 2^19, which are 89 rows; 500 rows are six turns.
+  const rowCount = 500;
+  const rows = { observation: normals(rowCount * 17) };
+  const weights = {
+    entries: [{ block: normals(17 * 256 + 256 * 2 + 256 * 6 + 6 * 2) }],
+    index: undefined,
+    feeds: () => ({}),
+  };
+  let turns = 0;
+  const count = () => {
+    turns++;
+    timer = setImmediate(count);
+  };
+  let timer = setImmediate(count);
+  const results = await network.run({ rowCount, rows, weights });
+  clearImmediate(timer);
+  expect(turns).toBeGreaterThanOrEqual(5);
+  expect(results).toEqual(runRows(openRowNetwork(dynamic.bytes, weightNames), rowCount, rows, weights));
+  session.dispose();
 });
 
 describe('what cannot be computed by row', () => {

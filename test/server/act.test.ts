@@ -36,6 +36,7 @@ describe('Act', () => {
       [
         { model: 'plain', policy: 'plain', critic: 'none', ...sizes, stochastic: true },
         { model: 'hyper', policy: 'hyper', critic: 'none', ...sizes, stochastic: true, contextSource: 'latent' },
+        { model: 'wide', policy: 'plain', critic: 'none', ...sizes, hiddenSize: 256, stochastic: true },
       ],
       afterAll,
     );
@@ -77,6 +78,20 @@ describe('Act', () => {
     dynamic.dispose();
     const { action } = await client.act({ model: 'hyper', observation, context });
     expectClose(action.values, expected.action!.data);
+  });
+
+  test('a large batch of a plain policy runs on a thread of the pool, to the values of its rows', async () => {
+    // About 68,000 multiplications a row: 2^22 are 61 rows.
+    const rowCount = 128;
+    const observation = normals(8, [rowCount, observationSize]);
+    const context = [0.5, -1];
+    const before = await metricLines(server, 'hyperpolicy_heavy_run_seconds_count{graph="policy.onnx"}');
+    const { action } = await client.act({ model: 'wide', observation, context });
+    const after = await metricLines(server, 'hyperpolicy_heavy_run_seconds_count{graph="policy.onnx"}');
+    expect(Object.values(after)).not.toEqual(Object.values(before));
+    const first = { shape: [3, observationSize], values: observation.values.slice(0, 3 * observationSize) };
+    const { action: few } = await client.act({ model: 'wide', observation: first, context });
+    expectClose(action.values.slice(0, 3 * actionSize), few.values);
   });
 
   test('a cached context gives the same action as a fresh one, without a primary run', async () => {

@@ -14,18 +14,23 @@ export type RowWeights = {
   readonly index: Int32Array | undefined;
 };
 
+export type RowRun = {
+  readonly rowCount: number;
+  /** Values per input, [rowCount, ...]; zeros where one is undefined. */
+  readonly rows: Readonly<Record<string, Float32Array | undefined>>;
+  readonly weights?: RowWeights | undefined;
+};
+
+/** Values per output, [rowCount, ...]. */
+export type RowResults = Record<string, Float32Array>;
+
 export type RowNetwork = {
   /** Multiplications of one row. */
   readonly workPerRow: number;
-  /**
-   * @param rows values per input, [rowCount, ...]; zeros where one is undefined
-   * @returns values per output, [rowCount, ...], the caller's own
-   */
-  run(
-    rowCount: number,
-    rows: Readonly<Record<string, Float32Array | undefined>>,
-    weights?: RowWeights,
-  ): Record<string, Float32Array>;
+  /** Room for the results of so many rows, the caller's own. */
+  results(rowCount: number): RowResults;
+  /** Computes the rows [from, to) of a run into their places of the results. */
+  compute(run: RowRun, from: number, to: number, results: RowResults): void;
 };
 
 const pageBytes = 65_536;
@@ -58,10 +63,13 @@ export function openRowNetwork(model: Uint8Array, weightNames: readonly string[]
 
   return {
     workPerRow,
-    run(rowCount, rows, generated) {
-      const results: Record<string, Float32Array> = {};
+    results(rowCount) {
+      const results: RowResults = {};
       for (const { name, size } of outputs) results[name] = smallArray(rowCount * size);
-      for (let row = 0; row < rowCount; row++) {
+      return results;
+    },
+    compute({ rows, weights: generated }, start, end, results) {
+      for (let row = start; row < end; row++) {
         if (generated !== undefined) hold(generated.entries[generated.index?.[row] ?? 0]!.block);
         for (const { name, address, size } of inputs) {
           const values = rows[name];
@@ -76,7 +84,6 @@ export function openRowNetwork(model: Uint8Array, weightNames: readonly string[]
           for (let i = 0; i < size; i++) values[row * size + i] = floats[from + i]!;
         }
       }
-      return results;
     },
   };
 }

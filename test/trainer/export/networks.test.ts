@@ -171,7 +171,10 @@ function expectByRow(files: NetworkFiles, feeds: Feeds, expected: TensorMap): vo
   const { bytes } = files.kind === 'plain' ? files.graph : files.dynamic;
   const columns = Object.fromEntries(Object.entries(feeds).map(([name, { data }]) => [name, data]));
   const index = Int32Array.from({ length: rowCount }, (_, row) => row);
-  const actual = openRowNetwork(bytes, names).run(rowCount, columns, names.length > 0 ? { entries, index } : undefined);
+  const network = openRowNetwork(bytes, names);
+  const actual = network.results(rowCount);
+  const weightsOfRows = names.length > 0 ? { entries, index } : undefined;
+  network.compute({ rowCount, rows: columns, weights: weightsOfRows }, 0, rowCount, actual);
   const values = Object.fromEntries(Object.entries(expected).map(([name, { data }]) => [name, data as Float32Array]));
   expectClose(Object.fromEntries(Object.entries(actual).map(([name, data]) => [name, { data }])), values);
 }
