@@ -106,10 +106,11 @@ async function inferPosterior(
 
 async function takeStep({ step, steps, lengths, from }: PlanOf<'weights'>, task: Task): Promise<Adapted> {
   const { call, timer } = task;
+  // The context of the request is a view of a larger piece of memory: what is kept is a copy.
   const { before, context, stepCount } =
     'kind' in from
       ? { before: weightsOf(from), context: from.context, stepCount: from.stepCount }
-      : { before: await generate(step.source, from, task), context: from.values, stepCount: 0 };
+      : { before: await generate(step.source, from, task), context: from.values.slice(), stepCount: 0 };
   const coefficient = await inSlices(policyGradientCoefficients({ ...steps, lengths }, step.advantages), call);
   const after = await timer.network(() => step.step(before, { ...steps, coefficient }, call.deadlineMs));
   return {

@@ -75,6 +75,8 @@ export type HandleStoreOptions = {
   readonly cacheBytesMax: number;
   /** Milliseconds of the wall clock, which processes share; `Date.now` unless a test has its own. */
   readonly clock?: () => number;
+  /** Told where sweeping fails; it is tried again. */
+  readonly onFault?: (error: unknown) => void;
 };
 
 /** In memory. `notedAtMs`: the last use that the file shows. */
@@ -86,7 +88,7 @@ const handlePattern = /^[0-9a-f]{32}$/;
 const sweepMsMin = 1000;
 
 export function createHandleStore(options: HandleStoreOptions): HandleStore {
-  const { spool, timeToLiveMs, countMax, bytesMax, cacheBytesMax, clock = Date.now } = options;
+  const { spool, timeToLiveMs, countMax, bytesMax, cacheBytesMax, clock = Date.now, onFault = () => {} } = options;
   const noteMs = timeToLiveMs / 20;
   // Maps iterate in order of insertion: the first entry is the one used longest ago.
   const cache = new Map<string, Cached>();
@@ -198,7 +200,7 @@ export function createHandleStore(options: HandleStoreOptions): HandleStore {
   }
 
   const timer = setInterval(
-    () => void sweep().catch(() => {}),
+    () => void sweep().catch(onFault),
     Math.min(Math.max(sweepMsMin, timeToLiveMs / 4), 2 ** 31 - 1),
   );
   timer.unref();

@@ -1,5 +1,6 @@
 /** The handle store of one process, over a spool of its own or one that its parent made for several. */
 
+import type { Logger } from 'pino';
 import type { ServerConfig } from './config.ts';
 import { createSpoolDirectory, openSpool, removeSpoolDirectory } from './handle-spool.ts';
 import { createHandleStore, type HandleStore } from './handle-store.ts';
@@ -19,7 +20,7 @@ export type OpenHandles = {
 };
 
 /** @throws Error as the file system's where the directory cannot be made */
-export function openHandles(config: ServerConfig, shared?: SharedSpool): OpenHandles {
+export function openHandles(config: ServerConfig, shared?: SharedSpool, log?: Logger): OpenHandles {
   const directory = shared?.directory ?? createSpoolDirectory(config.handleDirectory);
   const processCount = shared?.processCount ?? 1;
   const store = createHandleStore({
@@ -28,6 +29,7 @@ export function openHandles(config: ServerConfig, shared?: SharedSpool): OpenHan
     countMax: Math.max(1, Math.floor(config.handleCountMax / processCount)),
     bytesMax: Math.floor(config.handleSpoolBytesMax / processCount),
     cacheBytesMax: config.handleCacheBytesMax,
+    onFault: (error) => log?.error({ err: error }, 'sweeping context handles failed'),
   });
   return {
     store,

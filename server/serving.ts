@@ -106,7 +106,7 @@ export function createServing(config: ServerConfig, log: Logger, membership?: Me
       onRun: metrics.heavyRun,
       onWait: metrics.queued,
     });
-    handles = openHandles(config, membership?.spool);
+    handles = openHandles(config, membership?.spool, log);
     const expectsMore = () => gate.count > 1 || openStreams.size > 0;
     const ready = await openModelStore({
       config,

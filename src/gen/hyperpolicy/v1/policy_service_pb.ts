@@ -1,6 +1,6 @@
-// The policy service: batched actions of a policy and batched action-gradients of a critic.
+// The policy service: batched actions of a policy, batched action-gradients of a critic, and adaptation to experience.
 //
-// Letters in shapes: B rows of a request, O values of an observation, A of an action, C of a context.
+// Letters in shapes: B rows of a request, N steps of experience, O values of an observation, A of an action, C of a context.
 //
 // Errors of every method:
 //   INVALID_ARGUMENT    a message that does not parse; a wrong shape or byte length; NaN or infinity; an empty batch or
