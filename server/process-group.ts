@@ -67,6 +67,8 @@ type Member = {
   readonly number: number;
   process: Forked | undefined;
   link: Link<ToProcess> | undefined;
+  /** It listens, or has ended: what is sent to it before is lost. */
+  greeted: Promise<unknown>;
   /** Undefined while it starts. */
   models: readonly ReadyModel[] | undefined;
   /** When it was last asked. */
@@ -101,6 +103,7 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
     number: i + 1,
     process: undefined,
     link: undefined,
+    greeted: Promise.resolve(),
     models: undefined,
     counted: [],
     startedAtMs: 0,
@@ -128,6 +131,7 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
       asked.map(async (member) => {
         const { link } = member;
         if (link === undefined) return [];
+        await member.greeted;
         try {
           return [{ member, answer: await link.ask(kind, body, timeoutMs) }];
         } catch (error) {
@@ -178,7 +182,8 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
         resolve(code === 0);
       });
     });
-    await Promise.race([greeted, member.exited]);
+    member.greeted = Promise.race([greeted, member.exited]);
+    await member.greeted;
     const started = await link.ask('start', { settings: settingsOf(member), process: number, spool }, Infinity);
     if (ports !== undefined && (started.port !== ports.port || started.httpPort !== ports.httpPort)) {
       throw failedPrecondition({
@@ -212,6 +217,7 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
       await launch(member);
       log.info({ process: member.number }, 'process replaced');
     } catch (error) {
+      if (stopping) return;
       log.error({ process: member.number, reason: (error as Error).message }, 'process cannot start');
       member.byNumber = !member.byNumber;
       member.process?.kill();
@@ -229,8 +235,14 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
       }
     }, config.drainMs + endMsMax);
     const ends = await Promise.all(
-      members.map(async ({ link, exited }) => {
+      members.map(async ({ process, link, models, exited }) => {
         if (link === undefined) return true;
+        if (models === undefined) {
+          // It answers nobody yet.
+          process?.kill();
+          await exited;
+          return true;
+        }
         // Whether it answers or not: what counts is how it ends.
         link.ask('stop', null, Infinity).catch(() => {});
         return exited;

@@ -11,6 +11,13 @@ import { createServing, type Serving, type Started } from './serving.ts';
 
 let serving: Serving | undefined;
 let starting: Promise<Started> | undefined;
+let begin: (starting: Promise<Started>) => void = () => {};
+/** Once the parent has said with what: questions may come before. */
+const started = new Promise<Started>((resolve) => {
+  begin = resolve;
+});
+// Whoever asked for the start is told; nobody else waiting is no fault.
+started.catch(() => {});
 let stopping: Promise<void> | undefined;
 
 const link = createLink<ToParent, ToProcess>({
@@ -26,18 +33,19 @@ const link = createLink<ToParent, ToProcess>({
           link.ask('prepareElsewhere', { request: toBinary(PrepareRequestSchema, request), deadlineMs }, Infinity),
       });
       starting = serving.start();
+      begin(starting);
       const { port, httpPort, models } = await starting;
       log.info({ port, httpPort }, 'process serving');
       return { port, httpPort, models: readyModels(models) };
     },
     async refresh() {
-      const { models } = await starting!;
+      const { models } = await started;
       await models.refresh();
       return readyModels(models);
     },
     metrics: async () => metricValues(await serving!.metrics.registry.getMetricsAsJSON()),
     async prepare({ request, deadlineMs }) {
-      const { models, handlers } = await starting!;
+      const { models, handlers } = await started;
       const message = fromBinary(PrepareRequestSchema, request);
       const { model, selection } = message;
       const isReady = ({ version }: { version: number }) => selection.value === version;

@@ -168,6 +168,26 @@ describe('a group of processes', () => {
     await group.stop();
   });
 
+  test('asks one that starts once it listens, and ends it without waiting', async () => {
+    const { group, processes, advance } = groupOf(2);
+    await group.start();
+    processes[1]!.die(1, null);
+    // Forked at this moment, and not yet there to hear.
+    const asked = (async () => {
+      vi.advanceTimersByTime(200);
+      await group.refresh();
+    })();
+    await asked;
+    expect(processes.map(({ asked: questions }) => questions)).toEqual([['refresh'], [], ['refresh']]);
+    processes[0]!.die(1, null);
+    vi.advanceTimersByTime(200);
+    const last = processes.at(-1)!;
+    await group.stop();
+    expect([processes.length, last.killed]).toEqual([4, true]);
+    await advance(20_000);
+    expect(processes).toHaveLength(4);
+  });
+
   test('shows what every process has, and is not ready where one has nothing', async () => {
     const { group, processes } = groupOf(2);
     await group.start();
