@@ -20,6 +20,7 @@ export function memoryPlot(title: string, lines: readonly Line[], warmUpMs: numb
   const minutes = Array.from({ length: 6 }, (_, i) => (endMs / 5) * i);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="sans-serif" font-size="12" fill="#333">`,
+    `<title>${title}</title>`,
     `<rect width="${width}" height="${height}" fill="white"/>`,
     `<rect x="${x(0)}" y="${y(top)}" width="${round(x(warmUpMs) - x(0))}" height="${round(y(0) - y(top))}" fill="#f0f0f0"/>`,
     `<text x="${width / 2}" y="18" text-anchor="middle" font-size="15">${title}</text>`,

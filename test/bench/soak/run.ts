@@ -56,6 +56,7 @@ const serverArgs = [
   ['--critic-cache-mib', `${limits.cacheMib}`],
   ['--max-held-actions', `${limits.heldActionCount}`],
   ['--max-handles', `${limits.handleCount}`],
+  ['--handle-cache-mib', '2'],
   ['--max-requests', `${limits.requestCount}`],
   ['--max-queue-rows', `${limits.queueRowCount}`],
 ].flat();
