@@ -47,6 +47,10 @@ async function metrics(server: SpawnedServer, prefix: string): Promise<Record<st
 const acts =
   'grpc_server_started_total{grpc_type="unary",grpc_service="hyperpolicy.v1.PolicyService",grpc_method="Act"}';
 
+/** The system's number of one of the processes. */
+const pidOf = async (server: SpawnedServer, number: number): Promise<number> =>
+  (await server.line(({ msg, process: other }) => msg === 'process serving' && other === number)).pid;
+
 /** Whether a process of this number exists. */
 function lives(pid: number): boolean {
   try {
@@ -182,8 +186,7 @@ describe('a process that dies', () => {
     const clients = await connect(server.address, 4);
     for (const client of clients) await client.act({ model: 'plain', observation });
     expect(await metrics(server, acts)).toEqual({ [acts]: 4 });
-    const { pid } = await server.line(({ msg, process: number }) => msg === 'process serving' && number === 1);
-    process.kill(pid, 'SIGKILL');
+    process.kill(await pidOf(server, 1), 'SIGKILL');
     expect(await server.line(({ msg }) => msg === 'process died; another takes its place')).toMatchObject({
       process: 1,
       signal: 'SIGKILL',
@@ -211,8 +214,7 @@ describe('a process that dies', () => {
 
   test('also when none is left: the port stays the same', async () => {
     const server = await spawnTwo(await temporaryStore([plain]));
-    const serving = server.lines.filter(({ msg }) => msg === 'process serving');
-    for (const { pid } of serving) process.kill(pid, 'SIGKILL');
+    for (const pid of [await pidOf(server, 1), await pidOf(server, 2)]) process.kill(pid, 'SIGKILL');
     await until(() => server.lines.filter(({ msg }) => msg === 'process replaced').length >= 2);
     expect((await page(server, '/readyz')).status).toBe(200);
     const [client] = await connect(server.address, 1);
@@ -271,8 +273,7 @@ describe('the end of several processes', () => {
     server.child.kill('SIGTERM');
     await until(() => server.lines.filter(({ msg }) => msg === 'draining').length === 3);
     expect(await (await page(server, '/readyz')).text()).toBe('draining\n');
-    const { pid } = server.lines.find(({ msg, process: number }) => msg === 'process serving' && number === 2)!;
-    process.kill(pid, 'SIGKILL');
+    process.kill(await pidOf(server, 2), 'SIGKILL');
     for (const peer of peers) peer.socket.destroy();
     expect(await exit).toEqual([1, null]);
     expect(server.error()).toBe(
@@ -282,7 +283,7 @@ describe('the end of several processes', () => {
 
   test('a parent that is killed leaves nobody behind', async () => {
     const server = await spawnTwo(await temporaryStore([plain]));
-    const pids = server.lines.filter(({ msg }) => msg === 'process serving').map(({ pid }) => pid);
+    const pids = [await pidOf(server, 1), await pidOf(server, 2)];
     expect(pids.map(lives)).toEqual([true, true]);
     server.child.kill('SIGKILL');
     await until(() => !pids.some(lives));
