@@ -1,5 +1,7 @@
 import { once } from 'node:events';
+import { readdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createAdminClient } from '../../clients/typescript/admin.ts';
 import { createPolicyClient, type PolicyClient } from '../../clients/typescript/client.ts';
@@ -98,6 +100,27 @@ describe('two processes on one port', () => {
     await until(() => server.lines.filter(({ msg }) => msg === 'request').length >= 10);
     const answered = server.lines.filter((line) => line.msg === 'request' && 'method' in line && line.method === 'Act');
     expect(answered.map(({ process: number }) => number).sort()).toEqual([1, 1, 2, 2]);
+  });
+
+  test('hold contexts for each other, and clear them away in the end', async () => {
+    const latent = { ...hyper, model: 'latent', encoder: true };
+    const handleDirectory = await temporaryStore();
+    const server = await spawnTwo(await temporaryStore([latent]), ['--handle-directory', handleDirectory]);
+    const clients = await connect(server.address, 4);
+    const { contextHandle, posterior } = await clients[0]!.adapt({ model: 'latent', seed: 1 });
+    const asked = { model: 'latent', observation };
+    const { action } = await clients[0]!.act({ ...asked, context: posterior!.context });
+    for (const client of clients) {
+      expect((await client.act({ ...asked, contextHandle })).action).toEqual(action);
+      const { posterior: again } = await client.adapt({ model: 'latent', contextHandle, seed: 1 });
+      expect(again!.context).toEqual(posterior!.context);
+    }
+    expect(await metrics(server, 'hyperpolicy_context_handles ')).toEqual({ hyperpolicy_context_handles: 5 });
+    const [spool] = await readdir(handleDirectory);
+    expect(await readdir(join(handleDirectory, spool!))).toHaveLength(5);
+    server.child.kill('SIGTERM');
+    await once(server.child, 'exit');
+    expect(await readdir(handleDirectory)).toEqual([]);
   });
 
   test('change what they serve together, before the admin is answered', async () => {
