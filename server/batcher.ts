@@ -48,6 +48,10 @@ export type BatchQueue = {
   /** The oldest jobs that fit one run, late ones dropped; undefined where none is left. */
   take(nowMs: number): Batch | undefined;
   readonly rowCount: number;
+  /** When the oldest job came; undefined where there is none. */
+  readonly oldestAtMs: number | undefined;
+  /** Whether there are rows for a whole run. */
+  readonly isFull: boolean;
 };
 
 export type BatchQueueOptions = {
@@ -99,6 +103,12 @@ export function createBatchQueue({ name, batchRowCountMax, queueRowCountMax }: B
     },
     get rowCount() {
       return rowCount;
+    },
+    get oldestAtMs() {
+      return jobs[0]?.queuedAtMs;
+    },
+    get isFull() {
+      return rowCount >= batchRowCountMax;
     },
   };
 }

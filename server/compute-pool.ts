@@ -52,6 +52,11 @@ export type ComputePoolOptions = {
   readonly executor: Executor;
   readonly batchRowCountMax: number;
   readonly queueRowCountMax: number;
+  /** How long a job waits for others where a thread is free and its run is not full; 0, unless given, is not at all. */
+  readonly batchDelayMs?: number;
+  /** Milliseconds, not going backwards, and a timer on the same clock; the process's unless a test has its own. */
+  readonly clock?: () => number;
+  readonly later?: (delayMs: number, dispatch: () => void) => void;
   /** Runs a dispatch soon, so that jobs of one turn are one batch; `setImmediate` unless a test dispatches by hand. */
   readonly schedule?: (dispatch: () => void) => void;
   /** Told of each run. */
@@ -70,17 +75,25 @@ type Entry = {
 const urgency: readonly Priority[] = ['act', 'adapt', 'q-grad'];
 
 export function createComputePool(options: ComputePoolOptions): ComputePool {
-  const { executor, batchRowCountMax, queueRowCountMax, onRun, onWait } = options;
+  const { executor, batchRowCountMax, queueRowCountMax, batchDelayMs = 0, onRun, onWait } = options;
+  const clock = options.clock ?? (() => performance.now());
+  const later = options.later ?? ((delayMs, action) => void setTimeout(action, delayMs));
   const schedule = options.schedule ?? ((dispatch) => void setImmediate(dispatch));
   const entries = new Set<Entry>();
   let runningCount = 0;
   let scheduled = false;
+  /** A timer is set for jobs that wait for others. */
+  let waiting = false;
+
+  /** When a queue's jobs need wait for others no longer. */
+  const dueAtMs = ({ oldestAtMs = 0, isFull }: BatchQueue): number => (isFull ? 0 : oldestAtMs + batchDelayMs);
 
   /** Of graphs that are equally urgent the one that was served longest ago comes first: a Set keeps that order. */
   function nextBatch() {
     for (const priority of urgency) {
       for (const entry of entries) {
         if (entry.priority !== priority || entry.queue.rowCount === 0) continue;
+        if (batchDelayMs > 0 && dueAtMs(entry.queue) > clock()) continue;
         const batch = entry.queue.take(Date.now());
         if (batch === undefined) continue;
         entries.delete(entry);
@@ -91,19 +104,31 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
     return undefined;
   }
 
+  /** Comes back when the first of the jobs that wait for others has waited long enough. */
+  function waitForOthers(): void {
+    if (batchDelayMs === 0 || waiting) return;
+    const dueMs = [...entries].flatMap(({ queue }) => (queue.rowCount === 0 ? [] : [dueAtMs(queue)]));
+    if (dueMs.length === 0) return;
+    waiting = true;
+    later(Math.max(0, Math.min(...dueMs) - clock()), () => {
+      waiting = false;
+      dispatch();
+    });
+  }
+
   function dispatch(): void {
     scheduled = false;
     while (runningCount < executor.runCountMax) {
       const next = nextBatch();
-      if (next === undefined) return;
+      if (next === undefined) return waitForOthers();
       const { entry, batch } = next;
-      const startMs = performance.now();
+      const startMs = clock();
       for (const { deadline, queuedAtMs } of batch.jobs) {
         deadline.startedAtMs = startMs;
         onWait?.(entry.name, (startMs - queuedAtMs) / 1000);
       }
       const finish = (outputs: TensorMap) => {
-        onRun?.({ name: entry.name, rowCount: batch.rowCount, seconds: (performance.now() - startMs) / 1000 });
+        onRun?.({ name: entry.name, rowCount: batch.rowCount, seconds: (clock() - startMs) / 1000 });
         batch.resolve(outputs);
       };
       try {
@@ -148,7 +173,7 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
         inputNames: graph.inputNames,
         outputNames: graph.outputNames,
         run(job) {
-          const outputs = entry.queue.add(job, performance.now());
+          const outputs = entry.queue.add(job, clock());
           if (!scheduled) {
             scheduled = true;
             schedule(dispatch);

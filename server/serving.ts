@@ -102,6 +102,7 @@ export function createServing(config: ServerConfig, log: Logger, membership?: Me
     pool = createComputePool({
       executor,
       batchRowCountMax: config.batchRowCountMax,
+      batchDelayMs: config.batchDelayMs,
       queueRowCountMax: config.queueRowCountMax,
       onRun: metrics.heavyRun,
       onWait: metrics.queued,

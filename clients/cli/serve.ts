@@ -90,6 +90,11 @@ const flags: Readonly<Record<keyof ServerConfig, Flag>> = {
   device: { flags: '--device <device>', description: 'where heavy graphs run', choices: deviceNames },
   rowCountMax: { flags: '--max-rows <count>', description: 'rows of one request', read: count },
   batchRowCountMax: { flags: '--max-batch-rows <count>', description: 'rows of one heavy run', read: count },
+  batchDelayMs: {
+    flags: '--batch-delay-ms <ms>',
+    description: 'how long a heavy run waits for more requests',
+    read: numberIn(0, 1000),
+  },
   queueRowCountMax: {
     flags: '--max-queue-rows <count>',
     description: 'rows that wait for one heavy graph',

@@ -3,7 +3,7 @@ import { createComputePool, type Executor } from '../../server/compute-pool.ts';
 import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
 
 /** Graphs that double x; runs end by hand, and dispatches come by hand. */
-function createDoubling({ executorCount = 1, batchRowCountMax = 4, queueRowCountMax = 8 } = {}) {
+function createDoubling({ executorCount = 1, batchRowCountMax = 4, queueRowCountMax = 8, batchDelayMs = 0 } = {}) {
   const runs: { readonly name: string; readonly rows: number[]; end(error?: Error): void }[] = [];
   const executor: Executor = {
     runCountMax: executorCount,
@@ -21,10 +21,14 @@ function createDoubling({ executorCount = 1, batchRowCountMax = 4, queueRowCount
     }),
   };
   const dispatches: (() => void)[] = [];
+  const time = { nowMs: 0, timers: [] as { readonly atMs: number; readonly action: () => void }[] };
   const pool = createComputePool({
     executor,
     batchRowCountMax,
     queueRowCountMax,
+    batchDelayMs,
+    clock: () => time.nowMs,
+    later: (delayMs, action) => time.timers.push({ atMs: time.nowMs + delayMs, action }),
     schedule: (dispatch) => dispatches.push(dispatch),
   });
   const open = async (name: string, priority: 'act' | 'q-grad' = 'act') => {
@@ -41,12 +45,19 @@ function createDoubling({ executorCount = 1, batchRowCountMax = 4, queueRowCount
   const turn = () => {
     for (const dispatch of dispatches.splice(0)) dispatch();
   };
+  /** Lets time pass, and calls the timers that are due. */
+  const pass = (ms: number) => {
+    time.nowMs += ms;
+    const due = time.timers.filter(({ atMs }) => atMs <= time.nowMs);
+    time.timers = time.timers.filter(({ atMs }) => atMs > time.nowMs);
+    for (const { action } of due) action();
+  };
   /** Ends the newest run and lets what depends on it happen. */
   const endLast = async (error?: Error) => {
     runs.at(-1)!.end(error);
     await new Promise((resolve) => setImmediate(resolve));
   };
-  return { open, turn, runs, endLast, pool, started: () => runs.map(({ name, rows }) => `${name} ${rows}`) };
+  return { open, turn, pass, runs, endLast, pool, started: () => runs.map(({ name, rows }) => `${name} ${rows}`) };
 }
 
 describe('the compute pool', () => {
@@ -156,5 +167,32 @@ describe('the compute pool', () => {
     await endLast(new Error('lost'));
     await endLast();
     expect((await outcome).map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled']);
+  });
+
+  test('with a delay a job waits for others, but not for longer, and not once its run is full', async () => {
+    const { open, turn, pass, endLast, started } = createDoubling({ batchDelayMs: 5, executorCount: 2 });
+    const run = await open('p');
+    const first = run([1]);
+    turn();
+    pass(3);
+    const second = run([2]);
+    turn();
+    expect(started()).toEqual([]);
+    pass(2);
+    expect(started()).toEqual(['p 1,2']);
+    await endLast();
+    expect(await Promise.all([first, second])).toEqual([[2], [4]]);
+    const full = run([1, 2, 3, 4]);
+    turn();
+    expect(started()).toEqual(['p 1,2', 'p 1,2,3,4']);
+    await endLast();
+    expect(await full).toEqual([2, 4, 6, 8]);
+    // What came while its thread was busy has waited.
+    const late = run([7]);
+    turn();
+    pass(5);
+    expect(started().at(-1)).toBe('p 7');
+    await endLast();
+    expect(await late).toEqual([14]);
   });
 });
