@@ -3,14 +3,51 @@
  * and its modification time is when it was last used, by whichever process.
  */
 
-import { mkdtempSync, readFileSync, rmSync, statSync, unlinkSync, utimesSync } from 'node:fs';
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, unlinkSync, utimesSync } from 'node:fs';
 import { readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Creates the directory, for this user alone. @param parent where; the system's temporary directory if null */
-export const createSpoolDirectory = (parent: string | null): string =>
-  mkdtempSync(join(parent ?? tmpdir(), 'hyperpolicy-handles-'));
+/** Of directories: the machine (a temporary directory may be shared by containers) and the process that made them. */
+const namePrefix = (): string => `hyperpolicy-handles-${hostname()}-`;
+
+/**
+ * Creates the directory, for this user alone, and removes those that killed servers of this machine left.
+ * @param parent where; the system's temporary directory if null
+ */
+export function createSpoolDirectory(parent: string | null): string {
+  const where = parent ?? tmpdir();
+  removeLeftOvers(where);
+  return mkdtempSync(join(where, `${namePrefix()}${process.pid}-`));
+}
+
+function removeLeftOvers(where: string): void {
+  let names: string[] = [];
+  try {
+    names = readdirSync(where);
+  } catch {
+    // A directory that may be written to but not listed: what is left there stays.
+  }
+  for (const name of names) if (isLeftOver(where, name)) removeSpoolDirectory(join(where, name));
+}
+
+function isLeftOver(where: string, name: string): boolean {
+  if (!name.startsWith(namePrefix())) return false;
+  const pid = Number(name.slice(namePrefix().length).split('-')[0]);
+  if (!Number.isSafeInteger(pid) || pid <= 0 || isAlive(pid)) return false;
+  const found = lstatSync(join(where, name), { throwIfNoEntry: false });
+  // Somebody else's, or a link that somebody put there, is left alone.
+  return found?.isDirectory() === true && found.uid === process.getuid?.();
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}
 
 /** Removes the directory and all that is in it. */
 export const removeSpoolDirectory = (directory: string): void => rmSync(directory, { recursive: true, force: true });

@@ -1,5 +1,7 @@
-import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createSpoolDirectory, openSpool, removeSpoolDirectory } from '../../server/handle-spool.ts';
 import { createHandleStore, type HandleStoreOptions, type HeldContext } from '../../server/handle-store.ts';
@@ -36,6 +38,23 @@ function openStore(directory: string, options: Partial<HandleStoreOptions> = {})
   onTestFinished(() => store.close());
   return { store, time };
 }
+
+describe('the spool', () => {
+  test('a new directory removes those of killed servers, and no others', async () => {
+    const parent = await mkdtemp(join(tmpdir(), 'hyperpolicy-test-'));
+    onTestFinished(() => rm(parent, { recursive: true }));
+    const own = createSpoolDirectory(parent);
+    const child = spawnSync(process.execPath, ['-e', '']);
+    // As the process that has just ended would have named its own.
+    const dead = own.replace(`-${process.pid}-`, `-${child.pid}-`);
+    const foreign = join(parent, `hyperpolicy-handles-elsewhere-${child.pid}-a`);
+    const link = `${dead}-link`;
+    await Promise.all([mkdir(dead), mkdir(foreign), symlink(own, link)]);
+    await writeFile(join(dead, 'aa'), 'x');
+    const next = createSpoolDirectory(parent);
+    expect((await readdir(parent)).sort()).toEqual([own, foreign, link, next].map((path) => basename(path)).sort());
+  });
+});
 
 describe('the handle store', () => {
   test('gives what was put, under 128 random bits', async () => {
