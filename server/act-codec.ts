@@ -145,7 +145,8 @@ function readAct(reader: WireReader): ActRequest {
         message.budgetUs = reader.uint32();
         break;
       case tag(12, 0):
-        message.fallback = reader.uint32() as Fallback;
+        // Enumerations are signed.
+        message.fallback = (reader.uint32() | 0) as Fallback;
         break;
       case tag(13, 2):
         message.clientId = reader.text();
@@ -190,8 +191,11 @@ type Response = MessageInitShape<typeof ActResponseSchema>;
 type TensorInit = MessageInitShape<typeof TensorSchema>;
 
 /** Integers over 2^53 are the general codec's, as are fallbacks. */
-const isUsual = ({ fallbackTaken, sequence = 0n, seed = 0n }: Response): boolean =>
-  fallbackTaken === undefined && Number.isSafeInteger(Number(sequence)) && Number.isSafeInteger(Number(seed));
+const isUsual = ({ fallbackTaken, version = 0, sequence = 0n, seed = 0n }: Response): boolean =>
+  fallbackTaken === undefined &&
+  version < 2 ** 32 &&
+  Number.isSafeInteger(Number(sequence)) &&
+  Number.isSafeInteger(Number(seed));
 
 /** Numbers are left out where they are 0, as proto3 has it. */
 function writeNumber(field: number, value: number): void {

@@ -81,7 +81,9 @@ export function createActAnswerer({ config, handles, held, work, eventLoopDelayU
   function respond({ served, request, plan, timer }: Task, { action, logProb }: PolicyOutputs): ActResponseInit {
     const { rowCount } = plan.observation;
     clipActions(action, served);
-    if (request.clientId !== '') {
+    // An answer that comes too late is not served.
+    const isLate = plan.due !== undefined && performance.now() >= plan.due.atMs;
+    if (request.clientId !== '' && !isLate) {
       held.put(served.model, request.clientId, { action, rowCount, servedAtMs: performance.now() });
     }
     const response: ActResponseInit = head(served, request, timer);

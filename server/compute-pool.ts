@@ -120,7 +120,10 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
     scheduled = false;
     while (runningCount < executor.runCountMax) {
       const next = nextBatch();
-      if (next === undefined) return waitForOthers();
+      if (next === undefined) {
+        waitForOthers();
+        return;
+      }
       const { entry, batch } = next;
       const startMs = clock();
       for (const { deadline, queuedAtMs } of batch.jobs) {
@@ -146,7 +149,12 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
         outputs.then(
           (result) => {
             next();
-            finish(result);
+            try {
+              finish(result);
+            } catch (error) {
+              // Outputs that do not fit the jobs: a fault of the graph, told to each.
+              batch.reject(error);
+            }
           },
           (error: unknown) => {
             next();

@@ -62,7 +62,15 @@ const entryOverheadBytes = 512;
 
 /** Copies each context's weights out of a primary's outputs for `count` contexts, so that an entry can be freed alone. */
 export function splitWeights(layout: WeightLayout, outputs: TensorMap, count: number): GeneratedWeights[] {
-  const sources = layout.parts.map(({ name }) => outputs[name]!.data as Float32Array);
+  const sources = layout.parts.map(({ name, size }) => {
+    const source = outputs[name]!.data as Float32Array;
+    if (source.length !== count * size) {
+      throw new Error(
+        `generated weights "${name}": expected ${count * size} values for ${count} contexts, got ${source.length}`,
+      );
+    }
+    return source;
+  });
   return Array.from({ length: count }, (_, k) => {
     const block = new Float32Array(layout.size);
     layout.parts.forEach(({ size, offset }, i) => {

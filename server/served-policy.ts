@@ -126,9 +126,7 @@ export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPol
     });
   }
   const heavyRowCount =
-    policy.kind === 'plain'
-      ? Math.max(1, Math.floor(heavyWork / Math.max(1, small.workPerRow ?? unknownWorkPerRow)))
-      : Number.POSITIVE_INFINITY;
+    policy.kind === 'plain' ? Math.floor(heavyWork / Math.max(1, small.workPerRow)) : Number.POSITIVE_INFINITY;
   const batcher = createPolicyBatcher({
     runOnce: (inputs) => toOutputs(small.runTogether(smallRun(inputs))),
     actionSize,
@@ -151,8 +149,6 @@ export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPol
 
 /** Multiplications from which a plain policy's batch goes to the pool: about 0.2 ms, and a hop to a thread costs 0.02. */
 const heavyWork = 2 ** 22;
-/** Of policies whose work cannot be counted. */
-const unknownWorkPerRow = 2 ** 16;
 
 const toOutputs = (result: Readonly<Record<string, Float32Array | undefined>>): PolicyOutputs => ({
   action: result.action!,

@@ -17,8 +17,8 @@ export type SmallWeights = RowWeights & { readonly feeds: () => TensorMap };
 export type SmallRun = RowRun & { readonly weights?: SmallWeights | undefined };
 
 export type SmallNetwork = {
-  /** Multiplications of one row; undefined where they are not known. */
-  readonly workPerRow: number | undefined;
+  /** Multiplications of one row; about as many as the graph has weights where it cannot be planned. */
+  readonly workPerRow: number;
   /** Whether so many rows run one by one: each result then depends on its row alone, and joining requests gains nothing. */
   runsByRow(rowCount: number): boolean;
   /** @returns values per output, the caller's own; a promise where many rows run one by one, with turns of the event loop between */
@@ -49,8 +49,11 @@ const turnWorkMax = 2 ** 19;
 const keptRowCountMax = 64;
 
 export function createSmallNetwork({ model, session, weightNames = [] }: SmallNetworkOptions): SmallNetwork {
-  const byRow = openByRow(model, weightNames);
-  const rowCountMax = byRow === undefined ? 0 : rowsByRow(byRow, weightNames.length > 0);
+  const isGenerated = weightNames.length > 0;
+  // Of a graph that holds its weights, the bytes say how much there is to compute: a large one is not even planned.
+  const isSmall = isGenerated || model.byteLength / 4 <= 2 * rowWorkMax;
+  const byRow = isSmall ? openByRow(model, weightNames) : undefined;
+  const rowCountMax = byRow === undefined ? 0 : rowsByRow(byRow, isGenerated);
   const inputs = session.inputs.filter(({ name, dtype }) => dtype === 'float32' && !weightNames.includes(name));
   const takesIndex = session.inputs.some(({ name }) => name === 'index');
   const kept: ({ readonly feeds: TensorMap; readonly fetches: TensorMap } | undefined)[] = [];
@@ -76,9 +79,9 @@ export function createSmallNetwork({ model, session, weightNames = [] }: SmallNe
       if (given === undefined) values.fill(0);
       else values.set(given);
     }
-    if (weights !== undefined) Object.assign(feeds, weights.feeds());
-    if (takesIndex) feeds.index = rowIndexTensor(weights?.index, rowCount);
-    session.run(feeds, fetches);
+    const index = takesIndex ? { index: rowIndexTensor(weights?.index, rowCount) } : {};
+    // Not into the kept feeds: weights may be evicted.
+    session.run({ ...feeds, ...weights?.feeds(), ...index }, fetches);
     const results: Record<string, Float32Array> = {};
     for (const { name } of session.outputs) {
       const values = fetches[name]!.data as Float32Array;
@@ -97,7 +100,7 @@ export function createSmallNetwork({ model, session, weightNames = [] }: SmallNe
   }
 
   return {
-    workPerRow: byRow?.workPerRow,
+    workPerRow: byRow?.workPerRow ?? model.byteLength / 4,
     runTogether,
     runsByRow: (rowCount) => rowCount <= rowCountMax,
     run(run) {

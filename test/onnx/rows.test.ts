@@ -1,5 +1,6 @@
 /** Row programs: the kernels bit for bit, graphs against ONNX Runtime, rows that do not depend on each other, and graphs that are refused. */
 
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import {
   hyperCriticGraphs,
@@ -7,10 +8,11 @@ import {
   plainCriticGraph,
   plainPolicyGraph,
 } from '../../server/random-graphs.ts';
+import { ModelProtoSchema } from '../../src/gen/onnx/onnx_pb.ts';
 import { type Builder, createBuilder, dense, fill } from '../../src/onnx/builder.ts';
 import { encode } from '../../src/onnx/encode.ts';
 import type { Value } from '../../src/onnx/graph.ts';
-import { add, mul, unary } from '../../src/onnx/ops/elementwise.ts';
+import { add, mul, unary, where } from '../../src/onnx/ops/elementwise.ts';
 import { matMul } from '../../src/onnx/ops/matmul.ts';
 import { reduce } from '../../src/onnx/ops/reduce.ts';
 import { reshape, transpose } from '../../src/onnx/ops/shape.ts';
@@ -33,6 +35,13 @@ function runRows(network: RowNetwork, rowCount: number, rows: RowRun['rows'], we
   network.compute({ rowCount, rows, weights }, 0, rowCount, results);
   return results;
 }
+
+/** An Expand by constant sizes, as other writers of ONNX have it: at two rows it gives [1, 2, 6]. */
+const expandTo = (g: Builder, x: Value, sizes: number[]): Value =>
+  g.emit('Expand', [x, dense(BigInt64Array.from(sizes, BigInt), 'int64', [sizes.length])], {
+    dtype: 'float32',
+    shape: [1, rows, 6],
+  });
 
 const random = createRandom(11);
 const normals = (count: number): Float32Array => Float32Array.from({ length: count }, () => random.normal());
@@ -331,11 +340,67 @@ describe('what cannot be computed by row', () => {
       graphOf((g, x) => unary(g, 'Exp', reshape(g, x, [1, rows * 6]))),
       'Reshape of [1, 6] to [1, -1]',
     ],
+    [
+      'a mean over rows that a shape of higher rank has moved',
+      graphOf((g, x) => reduce(g, 'ReduceMean', expandTo(g, x, [1, 1, 6]), { axes: [1], keepDims: false })),
+      'Expand of [1, 6]',
+    ],
+    [
+      'a sum with a constant of higher rank',
+      graphOf((g, x) => add(g, x, dense(normals(5), 'float32', [5, 1, 1]))),
+      'Add of [1, 6] and [5, 1, 1]',
+    ],
+    [
+      'a product with several matrices beside each other',
+      graphOf((g, x) => matMul(g, x, dense(normals(48), 'float32', [2, 6, 4]))),
+      'MatMul of [1, 6] and [2, 6, 4]',
+    ],
+    [
+      'rows that become columns of a matrix',
+      graphOf((g, x) => matMul(g, x, reshape(g, x, [rows, 6, 1]))),
+      'MatMul of [1, 6] and [1, 6, 1]',
+    ],
+    [
+      'rows that are cut into more rows',
+      graphOf((g, x) => unary(g, 'Exp', reshape(g, x, [rows * 2, 3]))),
+      'Reshape of [1, 6] to [-1, 3]',
+    ],
+    [
+      'a constant of another type',
+      graphOf((g, x) => where(g, dense(Uint8Array.of(1, 0, 1, 0, 1, 0), 'bool', [1, 6]), x, x)),
+      'operator Where',
+    ],
     ['an operator that it lacks', graphOf((g, x) => unary(g, 'Erf', x)), 'operator Erf'],
   ])('%s is refused', (_, bytes, reason) => {
     expect(() => openRowNetwork(bytes)).toThrow(new NotByRow(reason));
     const session = openSession(bytes, { threadCount: 1 });
     expect(createSmallNetwork({ model: bytes, session }).runsByRow(1)).toBe(false);
+    session.dispose();
+  });
+
+  test('another set of operators, or another domain, is refused: names mean other things there', () => {
+    const bytes = graphOf((g, x) => unary(g, 'Exp', x));
+    const model = fromBinary(ModelProtoSchema, bytes);
+    model.opsetImport[0]!.version = 10n;
+    expect(() => openRowNetwork(toBinary(ModelProtoSchema, model))).toThrow(new NotByRow('operator set 10'));
+    const foreign = fromBinary(ModelProtoSchema, bytes);
+    // Field 7, length-delimited: the domain `a`.
+    foreign.graph!.node[0]!.$unknown = [{ no: 7, wireType: 2, data: Uint8Array.of(1, 97) }];
+    expect(() => openRowNetwork(toBinary(ModelProtoSchema, foreign))).toThrow(
+      new NotByRow('operator Exp of another domain'),
+    );
+  });
+
+  test('a large graph that holds its weights is not planned', () => {
+    const size = 800;
+    const g = createBuilder(new Map([[rows, 'B']]));
+    const x = g.input('x', 'float32', [rows, size]);
+    const large = matMul(g, x, dense(new Float32Array(size * size), 'float32', [size, size]));
+    const bytes = encode(g.finish('large', [{ name: 'y', value: large }]));
+    const session = openSession(bytes, { threadCount: 1 });
+    const network = createSmallNetwork({ model: bytes, session });
+    expect(network.runsByRow(1)).toBe(false);
+    expect(network.workPerRow).toBeGreaterThan(size * size);
     session.dispose();
   });
 

@@ -195,4 +195,31 @@ describe('the compute pool', () => {
     await endLast();
     expect(await late).toEqual([14]);
   });
+
+  test('outputs that do not fit the jobs fail each of them, and the next run goes on', async () => {
+    const pool = createComputePool({
+      executor: {
+        runCountMax: 1,
+        open: async () => ({
+          inputNames: ['x'],
+          outputNames: ['y'],
+          // One row, however many were asked for.
+          run: async () => ({ y: floatTensor(Float32Array.of(1), [1, 1]) }),
+          dispose: () => {},
+        }),
+      },
+      batchRowCountMax: 4,
+      queueRowCountMax: 8,
+    });
+    const graph = await pool.open(new Uint8Array(0), { name: 'p', priority: 'act' });
+    const job = () =>
+      graph.run({
+        feeds: { x: floatTensor(Float32Array.of(1), [1, 1]) },
+        rowCount: 1,
+        deadline: { atMs: Number.POSITIVE_INFINITY },
+      });
+    const results = await Promise.allSettled([job(), job()]);
+    expect(results.map(({ status }) => status)).toContain('rejected');
+    expect((await job()).y!.dims).toEqual([1, 1]);
+  });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { HeavyGraph } from '../../server/compute-pool.ts';
 import { createContextCache } from '../../server/context-cache.ts';
-import { joinWeights, type WeightBatch, weightLayout } from '../../server/generated-weights.ts';
+import { joinWeights, splitWeights, type WeightBatch, weightLayout } from '../../server/generated-weights.ts';
 import { distinctRows } from '../../server/tensors.ts';
 import { createWeightSource } from '../../server/weight-source.ts';
 import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
@@ -112,4 +112,13 @@ describe('the weight source', () => {
     expect(values(await again)).toEqual({ w0: [10, 20], b0: [30] });
     expect(runs()).toEqual([[1], [1]]);
   });
+});
+
+test('weights that are fewer than the contexts are a fault, not zeros', () => {
+  const layout = { parts: [{ name: 'b0', shape: [1, 2], size: 2, offset: 0 }], size: 2 };
+  const outputs = { b0: floatTensor(Float32Array.of(1, 2), [1, 1, 2]) };
+  expect(splitWeights(layout, outputs, 1)[0]!.block).toEqual(Float32Array.of(1, 2));
+  expect(() => splitWeights(layout, outputs, 2)).toThrow(
+    'generated weights "b0": expected 4 values for 2 contexts, got 2',
+  );
 });

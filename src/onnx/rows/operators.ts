@@ -8,7 +8,7 @@ import { integerAttribute } from './attributes.ts';
 import { binaryOps, unaryOps } from './kernels.ts';
 import { NotByRow, type Place, type Planning } from './planning.ts';
 import { planGather, planGemm, planMatMul } from './products.ts';
-import { broadcast, offsetsOf, show, sizeOf } from './shapes.ts';
+import { broadcast, offsetsOf, requireRowsFirst, show, sizeOf } from './shapes.ts';
 
 type RowOperator = (planning: Planning, node: NodeProto) => void;
 
@@ -34,9 +34,10 @@ export const rowOperators: Readonly<Record<string, RowOperator>> = {
     const x = planning.place(input[0]);
     const wanted = planning.integers(input[1]) ?? [];
     // A graph that gives the first axis a number of its own would put several rows together.
-    const keepsRows = x.constant !== undefined || [0, -1].includes(wanted[0] ?? 1);
-    if (!keepsRows) throw new NotByRow(`Reshape of ${show(x.shape)} to ${show(wanted)}`);
-    planning.define(output[0]!, { ...x, shape: reshaped(x.shape, wanted) });
+    const shape = reshaped(x.shape, wanted);
+    const keepsRows = [0, -1].includes(wanted[0] ?? 1) && shape[0] === 1;
+    if (x.hasRows && !keepsRows) throw new NotByRow(`Reshape of ${show(x.shape)} to ${show(wanted)}`);
+    planning.define(output[0]!, { ...x, shape });
   },
   Identity(planning, { input, output }) {
     planning.define(output[0]!, planning.place(input[0]));
@@ -48,13 +49,15 @@ export const rowOperators: Readonly<Record<string, RowOperator>> = {
   },
   /** The number of rows, which is 1. */
   Shape(planning, node) {
-    const isRows = planning.isIndex(node.input[0]) && integerAttribute(node, 'end', 0) === 1;
+    const [start, end] = [integerAttribute(node, 'start', 0), integerAttribute(node, 'end', 0)];
+    const isRows = planning.isIndex(node.input[0]) && start === 0 && end === 1;
     if (!isRows) throw new NotByRow('Shape of anything but the rows');
     planning.defineIntegers(node.output[0]!, [1]);
   },
   Expand(planning, { input, output }) {
     const x = planning.place(input[0]);
     const shape = broadcast('Expand', x.shape, planning.integers(input[1]) ?? []);
+    requireRowsFirst('Expand', [x], shape.length);
     const isSame = sizeOf(shape) === sizeOf(x.shape);
     const ones = () => planning.constant(new Float32Array(sizeOf(shape)).fill(1), shape);
     planning.define(output[0]!, isSame ? { ...x, shape } : joined(planning, 'Mul', x, ones()));
@@ -78,7 +81,8 @@ const callCountMax = 32;
 
 function joined(planning: Planning, op: (typeof binaryOps)[number], a: Place, b: Place): Place {
   const shape = broadcast(op, a.shape, b.shape);
-  const y = planning.reserve(shape);
+  requireRowsFirst(op, [a, b], shape.length);
+  const y = planning.reserve(shape, [a, b]);
   const code = binaryOps.indexOf(op);
   // The last axes over which each operand is either whole or one value; one call for each place of the axes before them.
   const isPlain = (own: readonly number[], from: number): boolean => {
@@ -113,7 +117,7 @@ function planBinary(planning: Planning, { input, output }: NodeProto, op: (typeo
 
 function planUnary(planning: Planning, { input, output }: NodeProto, op: (typeof unaryOps)[number]): void {
   const x = planning.place(input[0]);
-  const y = planning.reserve(x.shape);
+  const y = planning.reserve(x.shape, [x]);
   const code = unaryOps.indexOf(op);
   const count = sizeOf(x.shape);
   planning.step((kernels) => () => kernels.unary(code, x.address, y.address, count));
@@ -135,7 +139,7 @@ function planSum(planning: Planning, node: NodeProto, isMean: boolean): void {
   }
   const keeps = integerAttribute(node, 'keepdims', 1) === 1;
   const shape = x.shape.flatMap((size, axis) => (!axes.includes(axis) ? [size] : keeps ? [1] : []));
-  const total = planning.reserve(shape);
+  const total = planning.reserve(shape, [x]);
   for (let i = 0; i < outerCount; i++) {
     planning.step((kernels) => () => kernels.sum(x.address + i * count * 4, total.address + i * 4, count));
   }
@@ -148,7 +152,8 @@ function reshaped(shape: readonly number[], wanted: readonly number[]): number[]
   const kept = wanted.map((size, i) => (size === 0 ? shape[i]! : size));
   const given = kept.filter((size) => size !== -1).reduce((total, size) => total * size, 1);
   const sizes = kept.map((size) => (size === -1 ? sizeOf(shape) / given : size));
-  if (sizeOf(sizes) !== sizeOf(shape)) throw new NotByRow(`Reshape of ${show(shape)} to ${show(wanted)}`);
+  if (sizeOf(sizes) !== sizeOf(shape) || !sizes.every(Number.isInteger))
+    throw new NotByRow(`Reshape of ${show(shape)} to ${show(wanted)}`);
   return sizes;
 }
 
@@ -167,7 +172,10 @@ function planConcat(planning: Planning, node: NodeProto): void {
     throw new NotByRow(`Concat of ${show(shape)} over axis ${axis}`);
   }
   const length = parts.reduce((total, part) => total + part.shape[axis]!, 0);
-  const y = planning.reserve(shape.map((size, i) => (i === axis ? length : size)));
+  const y = planning.reserve(
+    shape.map((size, i) => (i === axis ? length : size)),
+    parts,
+  );
   let address = y.address;
   for (const part of parts) {
     const [to, count] = [address, sizeOf(part.shape)];
@@ -190,5 +198,6 @@ function planSlice(planning: Planning, { input, output }: NodeProto): void {
   const within = (at: number) => Math.min(Math.max(at < 0 ? at + size : at, 0), size);
   const from = within(starts[0]!);
   const to = Math.max(from, within(ends[0]!));
-  planning.define(output[0]!, { address: x.address + from * 4, shape: [...x.shape.slice(0, -1), to - from] });
+  const shape = [...x.shape.slice(0, -1), to - from];
+  planning.define(output[0]!, { address: x.address + from * 4, shape, hasRows: x.hasRows });
 }

@@ -51,7 +51,7 @@ export function planRows(model: Uint8Array, weightNames: readonly string[]): Row
   const constant = (values: Float32Array, shape: readonly number[]): Place => {
     const address = allot(values.length);
     constants.push({ address, values });
-    return { address, shape, constant: values };
+    return { address, shape, constant: values, hasRows: false };
   };
 
   const byName = new Map(inputs.map((input) => [input.name, input]));
@@ -60,13 +60,13 @@ export function planRows(model: Uint8Array, weightNames: readonly string[]): Row
     const input = byName.get(name);
     if (input === undefined) throw new NotByRow(`an input "${name}"`);
     // Without gaps, so that a block is copied as it is.
-    places.set(name, { address: allot(sizeOf(input.shape), 4), shape: input.shape });
+    places.set(name, { address: allot(sizeOf(input.shape), 4), shape: input.shape, hasRows: false });
   }
   const weights = { address: weightsAddress, size: (end - weightsAddress) / 4 };
   const rowInputs = inputs.filter(({ name, isFloat }) => isFloat && !weightNames.includes(name));
   for (const input of rowInputs) {
     if (input.symbol === undefined) throw new NotByRow(`input "${input.name}" without rows`);
-    places.set(input.name, { address: allot(sizeOf(input.shape)), shape: input.shape });
+    places.set(input.name, { address: allot(sizeOf(input.shape)), shape: input.shape, hasRows: true });
   }
 
   const integers = new Map<string, readonly number[]>();
@@ -97,7 +97,7 @@ export function planRows(model: Uint8Array, weightNames: readonly string[]): Row
     defineIntegers: (name, values) => integers.set(name, values),
     isIndex: (name = '') => isRowIndex(byName.get(name)),
     isWeight: (name = '') => weightNames.includes(name),
-    reserve: (shape) => ({ address: allot(sizeOf(shape)), shape }),
+    reserve: (shape, from) => ({ address: allot(sizeOf(shape)), shape, hasRows: from.some(({ hasRows }) => hasRows) }),
     constant,
     define: (name, place) => places.set(name, place),
     step: (step) => steps.push(step),

@@ -9,6 +9,8 @@ export type Place = {
   readonly shape: readonly number[];
   /** Where they are known. */
   readonly constant?: Float32Array;
+  /** They differ from row to row: the first axis is that of the rows, here of one. */
+  readonly hasRows: boolean;
   /** The values lie with the last two axes the other way round. */
   readonly turned?: boolean;
 };
@@ -32,8 +34,8 @@ export type Planning = {
   /** Whether the name is the row -> context input. */
   isIndex(name: string | undefined): boolean;
   isWeight(name: string | undefined): boolean;
-  /** Reserves room for a value. */
-  reserve(shape: readonly number[]): Place;
+  /** Reserves room for a value that is made from these. */
+  reserve(shape: readonly number[], from: readonly Place[]): Place;
   constant(values: Float32Array, shape: readonly number[]): Place;
   define(name: string, place: Place): void;
   step(step: Step): void;

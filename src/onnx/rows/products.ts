@@ -3,7 +3,7 @@
 import type { NodeProto } from '../../gen/onnx/onnx_pb.ts';
 import { floatAttribute, integerAttribute } from './attributes.ts';
 import { NotByRow, type Place, type Planning } from './planning.ts';
-import { broadcast, offsetsOf, show, sizeOf } from './shapes.ts';
+import { broadcast, offsetsOf, requireRowsFirst, show, sizeOf } from './shapes.ts';
 
 export function planGemm(planning: Planning, node: NodeProto): void {
   const [a, b, c] = node.input;
@@ -13,7 +13,8 @@ export function planGemm(planning: Planning, node: NodeProto): void {
   const weight = integerAttribute(node, 'transB', 0) === 0 ? w : transposed(planning, w);
   if (weight.shape.length !== 2) throw new NotByRow(`Gemm with ${show(weight.shape)}`);
   const bias = c ? planning.place(c) : undefined;
-  if (bias !== undefined && sizeOf(bias.shape) !== weight.shape[1]) throw new NotByRow(`Gemm with ${show(bias.shape)}`);
+  if (bias !== undefined && (bias.shape.at(-1) !== weight.shape[1] || sizeOf(bias.shape) !== weight.shape[1]))
+    throw new NotByRow(`Gemm with ${show(bias.shape)}`);
   planning.define(node.output[0]!, product(planning, 'Gemm', planning.place(a), weight, bias));
 }
 
@@ -37,7 +38,7 @@ export function planGather(planning: Planning, node: NodeProto): void {
   if (!planning.isWeight(weights) || !planning.isIndex(index) || integerAttribute(node, 'axis', 0) !== 0) {
     throw new NotByRow('Gather of anything but generated weights by row');
   }
-  planning.define(node.output[0]!, planning.place(weights));
+  planning.define(node.output[0]!, { ...planning.place(weights), hasRows: true });
 }
 
 /** A row of values times a matrix, or several such beside each other: x [..., 1, I], w [..., I, O]. */
@@ -46,7 +47,11 @@ function product(planning: Planning, op: string, x: Place, w: Place, start?: Pla
   if (w.shape.length < 2 || x.shape.at(-1) !== inCount) throw new NotByRow(`${op} of ${show(x.shape, w.shape)}`);
   const many = broadcast(op, x.shape.slice(0, -2), w.shape.slice(0, -2));
   if ((x.shape.at(-2) ?? 1) !== 1) throw new NotByRow(`${op} of ${show(x.shape, w.shape)}`);
-  const y = planning.reserve([...many, ...(x.shape.length < 2 ? [] : [1]), outCount]);
+  // Of a matrix the axis before the last is summed over: rows must not lie there.
+  const rank = Math.max(x.shape.length, w.shape.length);
+  if (w.hasRows && w.shape.length < 3) throw new NotByRow(`${op} of ${show(x.shape, w.shape)}`);
+  if (w.hasRows || w.shape.length > 2) requireRowsFirst(op, [x, w], rank);
+  const y = planning.reserve([...many, ...(x.shape.length < 2 ? [] : [1]), outCount], [x, w]);
   const from = start?.address ?? 0;
   const offsets = { x: offsetsOf(many, x.shape.slice(0, -2)), w: offsetsOf(many, w.shape.slice(0, -2)) };
   for (let i = 0; i < sizeOf(many); i++) {

@@ -8,6 +8,8 @@ import {
   type TensorProto,
   type ValueInfoProto,
 } from '../../gen/onnx/onnx_pb.ts';
+import { opsetVersion } from '../encode.ts';
+import { NotByRow } from './planning.ts';
 
 export type ReadConstant =
   | { readonly kind: 'float'; readonly shape: readonly number[]; readonly values: Float32Array }
@@ -30,14 +32,30 @@ export type ReadModel = {
   readonly nodes: readonly NodeProto[];
 };
 
-/** @throws Error where the bytes are not an ONNX model, or it has a constant of another form than raw float32 or int64 */
+/** `NodeProto.domain`, which our subset of the schema leaves out: operators of the standard domain have none. */
+const domainField = 7;
+
+/**
+ * Constants in another form than raw float32 or int64 are left out: a node that reads one cannot be planned.
+ * @throws Error where the bytes are not an ONNX model; NotByRow where it has other operators than those of the known set
+ */
 export function readModel(bytes: Uint8Array): ReadModel {
-  const { graph } = fromBinary(ModelProtoSchema, bytes);
+  const { graph, opsetImport } = fromBinary(ModelProtoSchema, bytes);
   if (graph === undefined) throw new Error('an ONNX model: expected a graph, got none');
+  const opset = opsetImport.find(({ domain }) => domain === '')?.version;
+  // Operators of the same name mean other things in other sets.
+  if (opset !== BigInt(opsetVersion)) throw new NotByRow(`operator set ${opset}`);
+  const foreign = graph.node.find(({ $unknown }) => $unknown?.some(({ no }) => no === domainField));
+  if (foreign !== undefined) throw new NotByRow(`operator ${foreign.opType} of another domain`);
   return {
     inputs: graph.input.map(readInput),
     outputs: graph.output.map(({ name }) => name),
-    constants: new Map(graph.initializer.map((tensor) => [tensor.name, readConstant(tensor)])),
+    constants: new Map(
+      graph.initializer.flatMap((tensor) => {
+        const constant = readConstant(tensor);
+        return constant === undefined ? [] : [[tensor.name, constant] as const];
+      }),
+    ),
     nodes: graph.node,
   };
 }
@@ -54,7 +72,7 @@ function readInput({ name, type }: ValueInfoProto): ReadInput {
   };
 }
 
-function readConstant({ name, dims, dataType, rawData }: TensorProto): ReadConstant {
+function readConstant({ dims, dataType, rawData }: TensorProto): ReadConstant | undefined {
   const shape = dims.map(Number);
   const count = shape.reduce((product, size) => product * size, 1);
   // Copied: the bytes may lie anywhere in the message, and typed arrays need alignment. Not `slice`, which a Buffer does not copy with.
@@ -65,5 +83,5 @@ function readConstant({ name, dims, dataType, rawData }: TensorProto): ReadConst
   if (dataType === DataType.INT64 && rawData.length === count * 8) {
     return { kind: 'int', shape, values: Array.from(new BigInt64Array(buffer), Number) };
   }
-  throw new Error(`constant "${name}": expected raw float32 or int64 data, got type ${dataType}`);
+  return undefined;
 }

@@ -1,11 +1,22 @@
 /** Sizes of values while a row program is planned. */
 
-import { NotByRow } from './planning.ts';
+import { NotByRow, type Place } from './planning.ts';
 
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
 export const show = (...shapes: (readonly number[])[]): string =>
   shapes.map((shape) => `[${shape.join(', ')}]`).join(' and ');
+
+/**
+ * Refuses operands whose axis of rows would become another axis of the result, or meet something else than rows or a single value.
+ * @throws NotByRow
+ */
+export function requireRowsFirst(op: string, operands: readonly Place[], rank: number): void {
+  const shifted = operands.some(({ shape, hasRows }) =>
+    hasRows ? shape.length !== rank : shape.length === rank && (shape[0] ?? 1) !== 1 && operands.some((o) => o.hasRows),
+  );
+  if (shifted) throw new NotByRow(`${op} of ${show(...operands.map(({ shape }) => shape))}`);
+}
 
 /** The shape that both are broadcast to. @throws NotByRow where there is none */
 export function broadcast(op: string, a: readonly number[], b: readonly number[]): number[] {
