@@ -154,9 +154,18 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
   const settingsOf = ({ byNumber }: Member): ServerSettings =>
     byNumber ? { ...settings, port: ports!.port, httpPort: ports!.httpPort ?? null } : settings;
 
+  function tryFork(member: Member): Forked {
+    try {
+      return fork();
+    } catch (error) {
+      leave(member, null, null);
+      throw error;
+    }
+  }
+
   async function launch(member: Member): Promise<void> {
     const { number } = member;
-    const forked = fork();
+    const forked = tryFork(member);
     let greet = () => {};
     const greeted = new Promise<void>((resolve) => {
       greet = resolve;
@@ -212,6 +221,7 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
   }
 
   async function replace(member: Member): Promise<void> {
+    if (stopping) return;
     replacementCount++;
     try {
       await launch(member);
@@ -224,9 +234,14 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
     }
   }
 
-  async function end(): Promise<void> {
+  /** From now on nobody is replaced. */
+  function startNoMore(): void {
     stopping = true;
     for (const { restart } of members) clearTimeout(restart);
+  }
+
+  async function end(): Promise<void> {
+    startNoMore();
     const timer = setTimeout(() => {
       for (const { process, number } of members) {
         if (process === undefined) continue;
@@ -265,7 +280,7 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
         await Promise.all(members.map(launch));
         return ports!;
       } catch (error) {
-        stopping = true;
+        startNoMore();
         for (const { process } of members) process?.kill();
         await Promise.all(members.map(({ exited }) => exited));
         throw error instanceof HyperpolicyError ? error : new Error((error as Error).message, { cause: error });

@@ -124,7 +124,8 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
 
 const asVersion = (version: number) => ({ version });
 
-function forkProcess(): Forked {
+/** Forks a process of the server. Where the system has none to give, that is its end: it never began. */
+export function forkProcess(): Forked {
   cluster.setupPrimary({
     exec: fileURLToPath(new URL('./process-worker.js', import.meta.url)),
     args: [],
@@ -132,8 +133,10 @@ function forkProcess(): Forked {
     serialization: 'advanced',
   });
   const worker = cluster.fork();
-  // Of the channel; the end of the process tells the rest.
-  worker.on('error', () => {});
+  // Of the channel, of which the end of the process tells; or it never began, and then there is no other event.
+  worker.on('error', () => {
+    if (worker.process.pid === undefined) worker.emit('exit', null, null);
+  });
   return {
     send: (message) => worker.process.send(message),
     onMessage: (listener) => worker.on('message', listener),

@@ -39,6 +39,7 @@ function groupOf(processCount: number, start: (process: number, launch: number) 
   const processes: FakeProcess[] = [];
   const { log, lines } = recordingLog();
   let nowMs = 0;
+  const system = { isFull: false };
   const settings = { processCount, port: 0 };
   const group = createProcessGroup({
     config: parseServerConfig(settings),
@@ -47,6 +48,7 @@ function groupOf(processCount: number, start: (process: number, launch: number) 
     log,
     clock: () => nowMs,
     fork() {
+      if (system.isFull) throw new Error('spawn ENOMEM');
       let toParent: (message: unknown) => void = () => {};
       let exit: (code: number | null, signal: string | null) => void = () => {};
       const launch = processes.length;
@@ -111,7 +113,7 @@ function groupOf(processCount: number, start: (process: number, launch: number) 
     vi.advanceTimersByTime(ms);
     await turns();
   };
-  return { group, processes, lines, advance };
+  return { group, processes, lines, system, advance };
 }
 
 describe('a group of processes', () => {
@@ -150,6 +152,36 @@ describe('a group of processes', () => {
       message: 'TLS: expected a key, got none',
     });
     expect(processes.map(({ killed }) => killed)).toEqual([true, true]);
+  });
+
+  test('where one dies before all have started, nobody takes its place after the end', async () => {
+    const { group, processes, advance } = groupOf(2, (process) => {
+      // After the first has answered, before its own answer.
+      if (process === 2) setImmediate(() => processes[1]!.die(1, null));
+      return 1000;
+    });
+    await expect(group.start()).rejects.toThrow('process 2: expected a process that runs, got one that has ended');
+    await advance(20_000);
+    expect(processes).toHaveLength(2);
+  });
+
+  test('tries again where the system has no process to give, and ends meanwhile', async () => {
+    const { group, processes, lines, system, advance } = groupOf(1);
+    await group.start();
+    system.isFull = true;
+    processes[0]!.die(1, null);
+    await advance(200);
+    expect(lines.at(-1)).toMatchObject({ msg: 'process cannot start', reason: 'spawn ENOMEM' });
+    await advance(400);
+    expect([processes.length, group.servingCount]).toEqual([1, 0]);
+    system.isFull = false;
+    await advance(800);
+    expect([processes.length, group.servingCount]).toEqual([2, 1]);
+    system.isFull = true;
+    processes[1]!.die(1, null);
+    await group.stop();
+    await advance(20_000);
+    expect(processes).toHaveLength(2);
   });
 
   test('a replacement that gets another port is ended, and the next asks for the right one', async () => {
