@@ -21,6 +21,7 @@ import type { PolicyInputs, PolicyOutputs } from './served-policy.ts';
 import { type ServedVersion, whenHeld } from './served-version.ts';
 import { distinctRows, encodeTensor, repeatRow } from './tensors.ts';
 import { RequestTimer } from './timing.ts';
+import { callerName } from './tokens.ts';
 
 export type ActResponseInit = MessageInitShape<typeof ActResponseSchema>;
 
@@ -59,18 +60,21 @@ export function createActAnswerer({ config, handles, held, work, eventLoopDelayU
   const timed = { eventLoopDelayUs, work };
 
   /** The stand-in, or the error where none was asked for. */
-  function late({ served, request, plan, timer }: Task, due: Due, computed: string): ActResponseInit {
-    if (plan.fallback === 'error') throw lateError('Act', due, computed);
-    return standIn({ served, request, plan, timer }, plan.fallback, due.reason);
+  function late(task: Task, due: Due, computed: string): ActResponseInit {
+    const { fallback } = task.plan;
+    if (fallback === 'error') throw lateError('Act', due, computed);
+    return standIn(task, fallback, due.reason);
   }
 
   function standIn(
-    { served, request, plan, timer }: Omit<Task, 'call'>,
+    { served, request, call, plan, timer }: Task,
     fallback: 'safe' | 'hold',
     reason: FallbackReason,
   ): ActResponseInit {
     const { rowCount } = plan.observation;
-    const { action, taken } = fallbackAnswer(fallback, reason, { served, clientId: request.clientId, rowCount, held });
+    const { clientId } = request;
+    const caller = callerName(call.caller);
+    const { action, taken } = fallbackAnswer(fallback, reason, { served, caller, clientId, rowCount, held });
     onFallback(taken.fallback === Fallback.HOLD ? 'hold' : 'safe', reason);
     const response: ActResponseInit = head(served, request, timer);
     response.action = encodeTensor(action, [rowCount, served.actionSize]);
@@ -78,13 +82,15 @@ export function createActAnswerer({ config, handles, held, work, eventLoopDelayU
     return response;
   }
 
-  function respond({ served, request, plan, timer }: Task, { action, logProb }: PolicyOutputs): ActResponseInit {
+  function respond({ served, request, call, plan, timer }: Task, { action, logProb }: PolicyOutputs): ActResponseInit {
     const { rowCount } = plan.observation;
     clipActions(action, served);
     // An answer that comes too late is not served.
     const isLate = plan.due !== undefined && performance.now() >= plan.due.atMs;
-    if (request.clientId !== '' && !isLate) {
-      held.put(served.model, request.clientId, { action, rowCount, servedAtMs: performance.now() });
+    const { clientId } = request;
+    if (clientId !== '' && !isLate) {
+      const whose = { model: served.model, caller: callerName(call.caller), clientId };
+      held.put(whose, { action, rowCount, servedAtMs: performance.now() });
     }
     const response: ActResponseInit = head(served, request, timer);
     response.action = encodeTensor(action, [rowCount, served.actionSize]);

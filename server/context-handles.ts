@@ -6,6 +6,7 @@ import type { Binding, HandleStore, HeldContext, WeightsState } from './handle-s
 import type { ModelStore, Selection } from './model-store.ts';
 import type { Call } from './rpc.ts';
 import type { ServedVersion } from './served-version.ts';
+import { callerName } from './tokens.ts';
 
 /** What every request with a context has. */
 export type HandleSelection = Selection & {
@@ -86,8 +87,6 @@ export function createContextHandles(models: ModelStore, store: HandleStore): Co
       }),
   };
 }
-
-const callerName = (caller: Call['caller']): string => caller?.name ?? '';
 
 const isOf = (binding: Binding, { model, version, publishedAtMs }: ServedVersion): boolean =>
   binding.model === model && binding.version === version && binding.publishedAtMs === publishedAtMs;

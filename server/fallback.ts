@@ -37,13 +37,13 @@ export function fallbackOf({ fallback, clientId, budgetUs }: ActRequest, hasDead
   return name;
 }
 
-/** The action that stands in: what this client was served last for as many rows, else the model's safe action. */
+/** The action that stands in: what this client of this token was served last for as many rows, else the model's safe action. */
 export function fallbackAnswer(
   name: 'safe' | 'hold',
   reason: FallbackReason,
-  { served, clientId, rowCount, held }: FallbackSource,
+  { served, caller, clientId, rowCount, held }: FallbackSource,
 ): FallbackAnswer {
-  const last = name === 'hold' ? held.get(served.model, clientId, rowCount) : undefined;
+  const last = name === 'hold' ? held.get({ model: served.model, caller, clientId }, rowCount) : undefined;
   if (last !== undefined) {
     const ageMs = performance.now() - last.servedAtMs;
     return { action: last.action, taken: { fallback: Fallback.HOLD, reason, ageMs } };
@@ -55,6 +55,8 @@ export function fallbackAnswer(
 
 export type FallbackSource = {
   readonly served: ServedVersion;
+  /** As HeldFor. */
+  readonly caller: string;
   readonly clientId: string;
   readonly rowCount: number;
   readonly held: HeldActions;

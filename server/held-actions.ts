@@ -1,4 +1,4 @@
-/** The last action served to each client of each model, for the `hold` fallback: a bounded map, least recently served first out. */
+/** The last action served to each client of each token and model, for the `hold` fallback: a bounded map, least recently served first out. */
 
 export type HeldAction = {
   readonly action: Float32Array; // [B, A]
@@ -7,11 +7,19 @@ export type HeldAction = {
   readonly servedAtMs: number;
 };
 
+/** Whose action it is. */
+export type HeldFor = {
+  readonly model: string;
+  /** Name of the caller's token; empty where callers are not told apart. */
+  readonly caller: string;
+  readonly clientId: string;
+};
+
 export type HeldActions = {
   /** The last action for as many rows. */
-  get(model: string, clientId: string, rowCount: number): HeldAction | undefined;
+  get(whose: HeldFor, rowCount: number): HeldAction | undefined;
   /** Keeps a copy. */
-  put(model: string, clientId: string, held: HeldAction): void;
+  put(whose: HeldFor, held: HeldAction): void;
 };
 
 /** Larger batches are no control loop: they are not kept. */
@@ -19,16 +27,16 @@ const heldRowCountMax = 64;
 
 export function createHeldActions({ countMax }: { readonly countMax: number }): HeldActions {
   const held = new Map<string, HeldAction>();
-  // A model name has no slash, so keys are unambiguous.
-  const keyOf = (model: string, clientId: string) => `${model}/${clientId}`;
+  // Unambiguous, whatever the three are.
+  const keyOf = ({ model, caller, clientId }: HeldFor) => JSON.stringify([model, caller, clientId]);
   return {
-    get(model, clientId, rowCount) {
-      const found = held.get(keyOf(model, clientId));
+    get(whose, rowCount) {
+      const found = held.get(keyOf(whose));
       return found?.rowCount === rowCount ? found : undefined;
     },
-    put(model, clientId, last) {
+    put(whose, last) {
       if (last.rowCount > heldRowCountMax) return;
-      const key = keyOf(model, clientId);
+      const key = keyOf(whose);
       held.delete(key);
       held.set(key, { ...last, action: last.action.slice() });
       if (held.size <= countMax) return;

@@ -11,7 +11,7 @@ import { HyperpolicyError, invalidArgument, resourceExhausted } from '../src/spe
 
 const tokensSchema = z.array(
   z.strictObject({
-    /** Who it is, for logs. */
+    /** Who it is: held contexts and actions go by it, so each is named once. */
     name: z.string().min(1).max(100),
     /** SHA-256 of the token, hexadecimal. */
     sha256: z.string().regex(/^[0-9a-f]{64}$/),
@@ -42,7 +42,7 @@ export type Tokens = {
   refresh(): void;
 };
 
-/** @throws HyperpolicyError invalid_argument where the file cannot be read or is not a list of tokens */
+/** @throws HyperpolicyError invalid_argument where the file cannot be read, is not a list of tokens, or repeats a name or a hash */
 export function openTokens(file: string, log: Logger, clock: () => number = () => performance.now()): Tokens {
   let readAtMs = modifiedMs(file);
   let callers = readCallers(file, clock);
@@ -83,6 +83,8 @@ function modifiedMs(file: string): number {
 function readCallers(file: string, clock: () => number): ReadonlyMap<string, Caller> {
   try {
     const entries = tokensSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
+    refuseRepeated('name', entries);
+    refuseRepeated('sha256', entries);
     return new Map(entries.map((entry) => [entry.sha256, createCaller(entry, clock)]));
   } catch (cause) {
     const reason =
@@ -91,11 +93,21 @@ function readCallers(file: string, clock: () => number): ReadonlyMap<string, Cal
         : (cause as Error).message;
     throw invalidArgument({
       where: 'tokens file',
-      expected: 'a JSON list of { name, sha256, ... }',
+      expected: 'a JSON list of { name, sha256, ... }, each name and hash once',
       actual: reason,
       cause,
     });
   }
+}
+
+/** Callers of one name would share what is held for them; of one token only the last would count. */
+function refuseRepeated(field: 'name' | 'sha256', entries: readonly TokenEntry[]): void {
+  const seen = new Map<string, number>();
+  entries.forEach((entry, i) => {
+    const first = seen.get(entry[field]);
+    if (first !== undefined) throw new Error(`${i}.${field}: the same as ${first}.${field}`);
+    seen.set(entry[field], i);
+  });
 }
 
 function createCaller({ name, models, requestsPerSecond, admin }: TokenEntry, clock: () => number): Caller {
@@ -124,6 +136,9 @@ function createCaller({ name, models, requestsPerSecond, admin }: TokenEntry, cl
     },
   };
 }
+
+/** What tells a caller's things from another's; empty where callers are not told apart. */
+export const callerName = (caller: Caller | undefined): string => caller?.name ?? '';
 
 /** @throws HyperpolicyError permission_denied; callers are only checked where tokens are asked for */
 export function checkModelAllowed(where: string, caller: Caller | undefined, model: string): void {

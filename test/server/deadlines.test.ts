@@ -1,4 +1,8 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createHash } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { createPolicyClient } from '../../clients/typescript/client.ts';
 import { answerByDue, dueOf } from '../../server/due-time.ts';
 import { createHeldActions } from '../../server/held-actions.ts';
 import { createRandom } from '../../src/spec/random.ts';
@@ -79,6 +83,24 @@ describe('answers in time', () => {
     });
     const other = await client.act({ ...unseen(40), ...budget, clientId: 'robot-1' });
     expect([other.fallback?.kind, other.action.shape]).toEqual(['safe', [40, 2]]);
+  });
+
+  test('hold: nothing of another token, whatever client_id it sends', async () => {
+    const names = ['a', 'b'] as const;
+    const tokensFile = join(store, 'tokens.json');
+    const sha256 = (token: string) => createHash('sha256').update(token).digest('hex');
+    await writeFile(tokensFile, JSON.stringify(names.map((name) => ({ name, sha256: sha256(name) }))));
+    const { address } = await startTestServer([], { store, tokensFile });
+    const [one, other] = names.map((token) => {
+      const client = createPolicyClient({ address, token });
+      onTestFinished(() => client.close());
+      return client;
+    });
+    const last = await one!.act({ ...unseen(), clientId: 'robot-1' });
+    const late = () => ({ ...unseen(), budgetUs: 1000, fallback: 'hold', clientId: 'robot-1' }) as const;
+    expect((await other!.act(late())).fallback).toMatchObject({ kind: 'safe' });
+    const held = await one!.act(late());
+    expect([held.fallback?.kind, held.action]).toEqual(['hold', last.action]);
   });
 
   test('error: DEADLINE_EXCEEDED within the budget', async () => {
@@ -205,11 +227,23 @@ describe('held actions', () => {
   test('are bounded, and the client served longest ago goes first', () => {
     const held = createHeldActions({ countMax: 2 });
     const action = { action: Float32Array.of(1), rowCount: 1, servedAtMs: 0 };
-    held.put('m', 'a', action);
-    held.put('m', 'b', action);
-    held.put('m', 'a', action);
-    held.put('m', 'c', action);
-    expect(['a', 'b', 'c'].map((client) => held.get('m', client, 1) !== undefined)).toEqual([true, false, true]);
-    expect(held.get('other', 'a', 1)).toBeUndefined();
+    const client = (clientId: string) => ({ model: 'm', caller: '', clientId });
+    for (const clientId of ['a', 'b', 'a', 'c']) held.put(client(clientId), action);
+    expect(['a', 'b', 'c'].map((id) => held.get(client(id), 1) !== undefined)).toEqual([true, false, true]);
+    expect(held.get({ ...client('a'), model: 'other' }, 1)).toBeUndefined();
+  });
+
+  test('are of one token, whatever its name and the client’s are made of', () => {
+    const held = createHeldActions({ countMax: 9 });
+    held.put({ model: 'm', caller: 'a', clientId: 'b/c' }, { action: Float32Array.of(1), rowCount: 1, servedAtMs: 0 });
+    for (const [caller, clientId] of [
+      ['', 'b/c'],
+      ['', 'a/b/c'],
+      ['a/b', 'c'],
+      ['a","b/c', ''],
+    ] as const) {
+      expect(held.get({ model: 'm', caller, clientId }, 1)).toBeUndefined();
+    }
+    expect(held.get({ model: 'm', caller: 'a', clientId: 'b/c' }, 1)?.action).toEqual(Float32Array.of(1));
   });
 });

@@ -185,6 +185,23 @@ describe('tokens', () => {
     await expect(as('boss-token').listModels()).rejects.toMatchObject({ kind: 'unauthenticated' });
   });
 
+  test('two tokens of one name, or one token twice, are refused', async () => {
+    const directory = await temporaryStore();
+    const tokensFile = join(directory, 'tokens.json');
+    const [a, b] = ['a', 'b'].map((token) => ({ name: token, sha256: sha256(token) }));
+    for (const [entries, reason] of [
+      [[a, b, { ...b, name: 'a', sha256: sha256('c') }], '2.name: the same as 0.name'],
+      [[a, { ...a, name: 'b' }], '1.sha256: the same as 0.sha256'],
+    ] as const) {
+      await writeFile(tokensFile, JSON.stringify(entries));
+      expect(() => openTokens(tokensFile, recordingLog().log)).toThrow(
+        `tokens file: expected a JSON list of { name, sha256, ... }, each name and hash once, got ${reason}`,
+      );
+    }
+    await writeFile(tokensFile, JSON.stringify([a, b]));
+    expect(openTokens(tokensFile, recordingLog().log).identify('Act', 'Bearer b').name).toBe('b');
+  });
+
   test('a bad file stops the start with its reason', async () => {
     const store = await temporaryStore();
     const tokensFile = join(store, 'tokens.json');

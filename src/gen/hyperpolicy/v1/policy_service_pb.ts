@@ -1390,7 +1390,8 @@ export const Fallback = {
   SAFE: 2,
 
   /**
-   * The last action served to this `client_id` by the model for as many rows (up to 64); `safe` where there is none. Needs `client_id`.
+   * The last action that the model served to this `client_id` of this token for as many rows (up to 64); `safe` where there is none.
+   * Needs `client_id`.
    *
    * @generated from enum value: FALLBACK_HOLD = 3;
    */
