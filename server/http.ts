@@ -3,7 +3,7 @@
  * as over gRPC. Its stream is not here: it needs HTTP/2 both ways.
  */
 
-import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import {
   create,
@@ -52,7 +52,7 @@ export async function listenHttp(handlers: PolicyHandlers, port: number, deps: M
   // A client that is slow or silent holds nothing for long.
   server.requestTimeout = 30_000;
   server.headersTimeout = 10_000;
-  server.maxConnections = config.httpConnectionCountMax;
+  boundConnections(server, config.httpConnectionCountMax);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(portInUse('HTTP port', `${config.host}:${port}`, error)));
     server.listen(port, config.host, resolve);
@@ -69,6 +69,24 @@ export async function listenHttp(handlers: PolicyHandlers, port: number, deps: M
         server.closeIdleConnections();
       }),
   };
+}
+
+/**
+ * Cuts connections over the bound. `server.maxConnections` is of no use in one of several processes: it sends them back to the parent,
+ * which hands them to the next without end where all are full.
+ */
+function boundConnections(server: Server, countMax: number): void {
+  let openCount = 0;
+  server.on('connection', (socket) => {
+    if (openCount >= countMax) {
+      socket.destroy();
+      return;
+    }
+    openCount++;
+    socket.once('close', () => {
+      openCount--;
+    });
+  });
 }
 
 /** A handler as the library takes it: with the bounds, access, counts and errors of a call. */

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createConnection, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createAdminClient } from '../../clients/typescript/admin.ts';
@@ -100,6 +100,31 @@ describe('two processes on one port', () => {
     await until(() => server.lines.filter(({ msg }) => msg === 'request').length >= 10);
     const answered = server.lines.filter((line) => line.msg === 'request' && 'method' in line && line.method === 'Act');
     expect(answered.map(({ process: number }) => number).sort()).toEqual([1, 1, 2, 2]);
+  });
+
+  test('cut a connection over the HTTP bound of both, and take another once there is room', async () => {
+    const server = await spawnTwo(await temporaryStore([plain]), ['--http-port', '0', '--max-http-connections', '1']);
+    const open = async () => {
+      const socket = createConnection({ port: server.serving.httpPort!, host: '127.0.0.1' });
+      onTestFinished(() => {
+        socket.destroy();
+      });
+      await once(socket, 'connect');
+      return socket;
+    };
+    /** The status of an answer; undefined where the connection was cut. */
+    const ask = (socket: Socket) =>
+      new Promise<number | undefined>((resolve) => {
+        socket.once('data', (data) => resolve(Number(String(data).split(' ')[1])));
+        socket.once('error', () => {});
+        socket.once('close', () => resolve(undefined));
+        socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
+      });
+    const held = [await open(), await open()];
+    for (const socket of held) expect(await ask(socket)).toBe(404);
+    expect(await ask(await open())).toBeUndefined();
+    held[0]!.destroy();
+    await until(async () => (await ask(await open())) === 404);
   });
 
   test('hold contexts for each other, and clear them away in the end', async () => {
