@@ -187,6 +187,8 @@ export function createHandleStore(options: HandleStoreOptions): HandleStore {
 
   async function sweep(): Promise<void> {
     const nowMs = clock();
+    // What is written from here on need not be in the list.
+    const written = [...own.keys()].filter((handle) => !own.get(handle)!.isPending);
     const files = await spool.list();
     const names = new Set<string>();
     for (const { name, usedAtMs } of files) {
@@ -194,9 +196,7 @@ export function createHandleStore(options: HandleStoreOptions): HandleStore {
       if (isExpired(usedAtMs, nowMs)) drop(name, 'expiredCount');
     }
     // Files that another process removed.
-    for (const [handle, { usedAtMs, isPending }] of own) {
-      if (!isPending && usedAtMs < nowMs && !names.has(handle)) forget(handle);
-    }
+    for (const handle of written) if (!names.has(handle)) forget(handle);
   }
 
   const timer = setInterval(

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { createSpoolDirectory, openSpool, removeSpoolDirectory } from '../../server/handle-spool.ts';
+import { createSpoolDirectory, openSpool, removeSpoolDirectory, type Spool } from '../../server/handle-spool.ts';
 import { createHandleStore, type HandleStoreOptions, type HeldContext } from '../../server/handle-store.ts';
 
 const minute = 60_000;
@@ -125,6 +125,41 @@ describe('the handle store', () => {
     await first.store.sweep();
     expect([first.store.entryCount, first.store.bytes]).toEqual([0, 0]);
     expect(second.store.entryCount).toBe(1);
+  });
+
+  test('sweeping keeps count of what is written meanwhile, and forgets what is gone', async () => {
+    const directory = openDirectory();
+    const inner = openSpool({ directory });
+    const gate = { onList: async () => {}, write: Promise.resolve() };
+    const spool: Spool = {
+      ...inner,
+      async write(...file) {
+        await gate.write;
+        await inner.write(...file);
+      },
+      async list() {
+        const files = await inner.list();
+        await gate.onList();
+        return files;
+      },
+    };
+    const { store, time } = openStore(directory, { spool });
+    const gone = await store.put(held(1));
+    await rm(join(directory, gone));
+    let write = () => {};
+    gate.write = new Promise((resolve) => {
+      write = resolve;
+    });
+    const put = store.put(held(2));
+    time.nowMs += minute;
+    // The file comes after the list was made, and before the sweep goes on.
+    gate.onList = async () => {
+      write();
+      await put;
+    };
+    await store.sweep();
+    expect(store.entryCount).toBe(1);
+    expect(store.bytes).toBe((await stat(join(directory, await put))).size);
   });
 
   test('the contexts used longest ago make room: entries', async () => {
