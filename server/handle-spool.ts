@@ -1,9 +1,20 @@
 /**
  * The files behind context handles: one private directory that every process of a server reads. A file is visible whole or not at all,
- * and its modification time is when it was last used, by whichever process.
+ * and its modification time is when it was last used, by whichever process. Where a cleaner of temporary files takes the directory,
+ * the next write makes it again.
  */
 
-import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, unlinkSync, utimesSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  utimesSync,
+} from 'node:fs';
 import { readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -68,6 +79,8 @@ export type Spool = {
   remove(name: string): boolean;
   /** Every file, those that are being written included. */
   list(): Promise<SpoolFile[]>;
+  /** From now on a directory that is gone is not made again. */
+  close(): void;
 };
 
 export type SpoolOptions = {
@@ -80,11 +93,23 @@ const writeToFile = (path: string, content: Uint8Array) => writeFile(path, conte
 
 export function openSpool({ directory, writeNew = writeToFile }: SpoolOptions): Spool {
   const pathOf = (name: string) => join(directory, name);
+  let closed = false;
+
+  async function writeInDirectory(path: string, content: Uint8Array): Promise<void> {
+    try {
+      await writeNew(path, content);
+    } catch (error) {
+      if (closed || !isMissing(error)) throw error;
+      makeAgain(directory);
+      await writeNew(path, content);
+    }
+  }
+
   return {
     async write(name, content, usedAtMs) {
       const aside = pathOf(`${name}.part`);
       try {
-        await writeNew(aside, content);
+        await writeInDirectory(aside, content);
         await utimes(aside, usedAtMs / 1000, usedAtMs / 1000);
         await rename(aside, pathOf(name));
       } catch (error) {
@@ -106,21 +131,42 @@ export function openSpool({ directory, writeNew = writeToFile }: SpoolOptions): 
       }) ?? false,
     async list() {
       const files: SpoolFile[] = [];
-      for (const name of await readdir(directory)) {
+      for (const name of await namesIn(directory)) {
         const found = await stat(pathOf(name)).catch(() => undefined);
         if (found !== undefined) files.push({ name, usedAtMs: found.mtimeMs });
       }
       return files;
     },
+    close() {
+      closed = true;
+    },
   };
 }
+
+/** For this user alone, as it was. Another process of the server may be first. */
+function makeAgain(directory: string): void {
+  try {
+    mkdirSync(directory, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
+
+/** None where the directory is gone. */
+const namesIn = (directory: string): Promise<string[]> =>
+  readdir(directory).catch((error: unknown) => {
+    if (isMissing(error)) return [];
+    throw error;
+  });
+
+const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';
 
 /** Undefined where the file is missing. */
 function orMissing<T>(use: () => T): T | undefined {
   try {
     return use();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (isMissing(error)) return undefined;
     throw error;
   }
 }

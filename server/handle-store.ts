@@ -237,7 +237,10 @@ export function createHandleStore(options: HandleStoreOptions): HandleStore {
       return undefined;
     },
     sweep,
-    close: () => clearInterval(timer),
+    close() {
+      clearInterval(timer);
+      spool.close();
+    },
     get entryCount() {
       return own.size;
     },

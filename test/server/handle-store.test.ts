@@ -253,12 +253,34 @@ describe('the handle store', () => {
     expect(markOf(store.get(handle))).toBe(1);
   });
 
-  test('a directory that is gone is a fault, not the client’s', async () => {
+  test('a directory that a cleaner took is made again, for this user alone', async () => {
     const directory = openDirectory();
-    const { store } = openStore(directory);
+    const [{ store, time }, other] = [openStore(directory), openStore(directory).store];
+    const lost = await store.put(held(1));
     removeSpoolDirectory(directory);
+    time.nowMs += minute;
+    await store.sweep();
+    expect([store.entryCount, store.bytes, store.get(lost)]).toEqual([0, 0, undefined]);
+    const handles = await Promise.all([store.put(held(2)), other.put(held(3)), store.put(held(4))]);
+    expect(handles.map((handle) => markOf(other.get(handle)))).toEqual([2, 3, 4]);
+    expect((await stat(directory)).mode & 0o777).toBe(0o700);
+  });
+
+  test('a directory that is gone for good is a fault, not the client’s', async () => {
+    const parent = await mkdtemp(join(tmpdir(), 'hyperpolicy-test-'));
+    const { store } = openStore(createSpoolDirectory(parent));
+    await rm(parent, { recursive: true });
     await expect(store.put(held(1))).rejects.toThrow('ENOENT');
     expect(store.entryCount).toBe(0);
+  });
+
+  test('what comes after the end makes no directory again', async () => {
+    const directory = openDirectory();
+    const { store } = openStore(directory);
+    store.close();
+    removeSpoolDirectory(directory);
+    await expect(store.put(held(1))).rejects.toThrow('ENOENT');
+    await expect(stat(directory)).rejects.toThrow('ENOENT');
   });
 });
 
