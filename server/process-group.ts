@@ -6,6 +6,7 @@
 import type { Logger } from 'pino';
 import { failedPrecondition, HyperpolicyError } from '../src/spec/errors.ts';
 import type { ServerConfig, ServerSettings } from './config.ts';
+import { createLifeSigns, type LifeSigns, lifeMs, silence } from './life-signs.ts';
 import type { SharedSpool } from './open-handles.ts';
 import {
   createLink,
@@ -33,8 +34,13 @@ export type ProcessGroup = {
    * @throws HyperpolicyError as the first that cannot start; the others are ended
    */
   start(): Promise<{ readonly port: number; readonly httpPort: number | undefined }>;
-  /** Has every process look through the store; those that start then do it after their start. */
+  /**
+   * Has every process look through the store; those that start then do it after their start.
+   * @throws HyperpolicyError as the first that failed, after all have answered
+   */
   refresh(): Promise<void>;
+  /** The same without waiting, and without those that still do it; failures are in the log. */
+  look(): void;
   /** What every process has ready. */
   list(): readonly ReadyModel[];
   /** Of every process that serves, and what those that have died had counted when they were last asked. */
@@ -69,6 +75,9 @@ type Member = {
   link: Link<ToProcess> | undefined;
   /** It listens, or has ended: what is sent to it before is lost. */
   greeted: Promise<unknown>;
+  isLooking: boolean;
+  /** Undefined until it is greeted. */
+  life: LifeSigns | undefined;
   /** Undefined while it starts. */
   models: readonly ReadyModel[] | undefined;
   /** When it was last asked. */
@@ -104,6 +113,8 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
     process: undefined,
     link: undefined,
     greeted: Promise.resolve(),
+    isLooking: false,
+    life: undefined,
     models: undefined,
     counted: [],
     startedAtMs: 0,
@@ -118,37 +129,70 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
   let replacementCount = 0;
   let stopping = false;
 
+  let lifeTimer: NodeJS.Timeout | undefined;
+
   const serving = () => members.filter(({ models }) => models !== undefined);
 
-  /** The answers of those of these that are alive at the end; the first error of one that is. */
+  /** The answer of each that is alive at the end, as it comes; throws the first error of one that is, after the last has answered. */
   async function askEach<Kind extends keyof ToProcess>(
     asked: readonly Member[],
-    kind: Kind,
-    body: ToProcess[Kind]['body'],
-    timeoutMs: number,
-  ): Promise<{ readonly member: Member; readonly answer: ToProcess[Kind]['answer'] }[]> {
-    const answers = await Promise.all(
+    question: { readonly kind: Kind; readonly body: ToProcess[Kind]['body']; readonly timeoutMs: number },
+    onAnswer: (member: Member, answer: ToProcess[Kind]['answer']) => void,
+  ): Promise<void> {
+    const ends = await Promise.allSettled(
       asked.map(async (member) => {
         const { link } = member;
-        if (link === undefined) return [];
+        if (link === undefined) return;
         await member.greeted;
         try {
-          return [{ member, answer: await link.ask(kind, body, timeoutMs) }];
+          const answer = await link.ask(question.kind, question.body, question.timeoutMs);
+          if (!link.closed) onAnswer(member, answer);
         } catch (error) {
           // Whoever takes its place reads the store anew.
-          if (link.closed) return [];
-          throw error;
+          if (!link.closed) throw error;
         }
       }),
     );
-    return answers.flat();
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  }
+
+  const refresh = (asked: readonly Member[]): Promise<void> =>
+    askEach(asked, { kind: 'refresh', body: null, timeoutMs: refreshMsMax }, (member, answer) => {
+      // One that starts tells by its start.
+      if (member.models !== undefined) member.models = answer;
+    });
+
+  async function lookAlone(member: Member): Promise<void> {
+    if (member.isLooking) return;
+    member.isLooking = true;
+    try {
+      await refresh([member]);
+    } catch (error) {
+      const reason = (error as Error).message;
+      log.error({ process: member.number, reason }, 'looking through the store failed');
+    } finally {
+      member.isLooking = false;
+    }
   }
 
   async function prepareElsewhere(asking: Member, order: PrepareOrder): Promise<number> {
     const others = serving().filter((member) => member !== asking);
     const timeoutMs = Math.max(1, Math.min(prepareMsMax, order.deadlineMs - Date.now()));
-    const answers = await askEach(others, 'prepare', order, timeoutMs);
-    return Math.max(0, ...answers.map(({ answer }) => answer));
+    let mostCount = 0;
+    await askEach(others, { kind: 'prepare', body: order, timeoutMs }, (_, count) => {
+      mostCount = Math.max(mostCount, count);
+    });
+    return mostCount;
+  }
+
+  function askForLife(): void {
+    for (const { number, process, life } of members) {
+      if (process === undefined || life === undefined) continue;
+      life.tick();
+      if (!life.isHung) continue;
+      log.error({ process: number }, `process killed: ${silence}`);
+      process.kill();
+    }
   }
 
   const settingsOf = ({ byNumber }: Member): ServerSettings =>
@@ -193,6 +237,7 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
     });
     member.greeted = Promise.race([greeted, member.exited]);
     await member.greeted;
+    member.life = createLifeSigns(() => link.ask('lives', null, Infinity));
     const started = await link.ask('start', { settings: settingsOf(member), process: number, spool }, Infinity);
     if (ports !== undefined && (started.port !== ports.port || started.httpPort !== ports.httpPort)) {
       throw failedPrecondition({
@@ -211,7 +256,7 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
     const { number } = member;
     const servedMs = member.models === undefined ? 0 : clock() - member.startedAtMs;
     bequeathed = joinCounts([bequeathed, member.counted]);
-    Object.assign(member, { process: undefined, link: undefined, models: undefined, counted: [] });
+    Object.assign(member, { process: undefined, link: undefined, life: undefined, models: undefined, counted: [] });
     if (stopping || ports === undefined) return;
     member.deathCount = servedMs >= steadyMs ? 0 : member.deathCount;
     const delayMs = Math.min(restartMsMax, restartMsMin * 2 ** Math.min(member.deathCount, 10));
@@ -237,6 +282,7 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
   /** From now on nobody is replaced. */
   function startNoMore(): void {
     stopping = true;
+    clearInterval(lifeTimer);
     for (const { restart } of members) clearTimeout(restart);
   }
 
@@ -278,6 +324,7 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
     async start() {
       try {
         await Promise.all(members.map(launch));
+        lifeTimer = setInterval(askForLife, lifeMs);
         return ports!;
       } catch (error) {
         startNoMore();
@@ -286,11 +333,9 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
         throw error instanceof HyperpolicyError ? error : new Error((error as Error).message, { cause: error });
       }
     },
-    async refresh() {
-      for (const { member, answer } of await askEach(members, 'refresh', null, refreshMsMax)) {
-        // One that starts tells by its start.
-        if (member.models !== undefined) member.models = answer;
-      }
+    refresh: () => refresh(members),
+    look() {
+      for (const member of members) void lookAlone(member);
     },
     list: () => inEvery(serving().map(({ models }) => models!)),
     async metrics() {
@@ -309,6 +354,8 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
     },
     notReady() {
       if (stopping) return 'draining';
+      const hung = members.find(({ life }) => life?.isHung);
+      if (hung !== undefined) return `process ${hung.number}: ${silence}`;
       const starting = members.find(({ models }) => models === undefined);
       if (starting !== undefined) return `process ${starting.number}: loading`;
       const empty = members.find(({ models }) => models!.length === 0);

@@ -37,6 +37,8 @@ export type ToProcess = {
   };
   /** Looks through the store; waits for the start. */
   refresh: { readonly body: null; readonly answer: readonly ReadyModel[] };
+  /** Answers at once, whatever is being done: a sign of life. */
+  lives: { readonly body: null; readonly answer: null };
   metrics: { readonly body: null; readonly answer: readonly MetricValues[] };
   /** Answers how many had to be made. */
   prepare: { readonly body: PrepareOrder; readonly answer: number };

@@ -43,6 +43,7 @@ const link = createLink<ToParent, ToProcess>({
       await models.refresh();
       return readyModels(models);
     },
+    lives: async () => null,
     metrics: async () => metricValues(await serving!.metrics.registry.getMetricsAsJSON()),
     async prepare({ request, deadlineMs }) {
       const { models, handlers } = await started;

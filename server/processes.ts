@@ -94,7 +94,7 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
     free();
     throw error;
   }
-  const watch = watchStore(config.watchMs, group.refresh, logger);
+  const watch = config.watchMs === 0 ? undefined : setInterval(group.look, config.watchMs);
   const { port, httpPort } = ports;
   const others = { metricsPort: metricsListener.port, adminPort: adminListener?.port, httpPort };
   logger.info({ address: `${config.host}:${port}`, ...others, processCount: config.processCount }, 'serving');
@@ -143,18 +143,6 @@ export function forkProcess(): Forked {
     onExit: (listener) => worker.once('exit', listener),
     kill: () => worker.process.kill('SIGKILL'),
   };
-}
-
-/** Has the processes look through the store, one look after the other. */
-function watchStore(watchMs: number, refresh: () => Promise<void>, log: Logger): NodeJS.Timeout | undefined {
-  if (watchMs === 0) return undefined;
-  let looking = false;
-  return setInterval(async () => {
-    if (looking) return;
-    looking = true;
-    await refresh().catch((error: Error) => log.error({ reason: error.message }, 'looking through the store failed'));
-    looking = false;
-  }, watchMs);
 }
 
 function registerGroup(group: Pick<ProcessGroup, 'servingCount' | 'replacementCount'>, registry: Registry): void {

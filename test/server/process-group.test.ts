@@ -13,7 +13,7 @@ import { invalidArgument } from '../../src/spec/errors.ts';
 import { recordingLog } from './fixtures.ts';
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -32,6 +32,8 @@ type FakeProcess = {
   readonly asked: string[];
   readonly process: number;
   killed: boolean;
+  /** As if it had been stopped. */
+  hangs: boolean;
 };
 
 /** A group over processes of this thread, which speak the real messages. */
@@ -67,6 +69,7 @@ function groupOf(processCount: number, start: (process: number, launch: number) 
             asked.push('refresh');
             return one.models;
           },
+          lives: async () => null,
           metrics: async () => one.counted,
           async prepare() {
             asked.push('prepare');
@@ -83,6 +86,7 @@ function groupOf(processCount: number, start: (process: number, launch: number) 
         counted: [],
         asked,
         killed: false,
+        hangs: false,
         get process() {
           return number;
         },
@@ -94,7 +98,7 @@ function groupOf(processCount: number, start: (process: number, launch: number) 
       processes.push(one);
       setImmediate(() => void link.ask('hello', null, Number.POSITIVE_INFINITY).catch(() => {}));
       return {
-        send: (message) => setImmediate(() => link.receive(message)),
+        send: (message) => setImmediate(() => one.hangs || link.receive(message)),
         onMessage: (listener) => {
           toParent = listener;
         },
@@ -109,9 +113,12 @@ function groupOf(processCount: number, start: (process: number, launch: number) 
     },
   });
   const advance = async (ms: number) => {
-    nowMs += ms;
-    vi.advanceTimersByTime(ms);
-    await turns();
+    for (let leftMs = ms; leftMs > 0; leftMs -= 10_000) {
+      const stepMs = Math.min(leftMs, 10_000);
+      nowMs += stepMs;
+      vi.advanceTimersByTime(stepMs);
+      await turns();
+    }
   };
   return { group, processes, lines, system, advance };
 }
@@ -218,6 +225,64 @@ describe('a group of processes', () => {
     expect([processes.length, last.killed]).toEqual([4, true]);
     await advance(20_000);
     expect(processes).toHaveLength(4);
+  });
+
+  test('one that hangs holds nobody back, and is killed and replaced after four questions for a sign of life', async () => {
+    const { group, processes, lines, advance } = groupOf(2);
+    await group.start();
+    await advance(10_000);
+    const [hung, well] = processes;
+    hung!.hangs = true;
+    well!.models = [{ model: 'm', versions: [3, 2, 1] }];
+    for (let i = 0; i < 3; i++) {
+      group.look();
+      await turns();
+    }
+    // One question that is open, and one look after the other.
+    expect([hung!.asked, well!.asked]).toEqual([[], ['refresh', 'refresh', 'refresh']]);
+    const asked = group.refresh();
+    for (let i = 0; i < 3; i++) await advance(10_000);
+    expect([hung!.killed, group.notReady()]).toEqual([false, undefined]);
+    // It does not end at once.
+    const { die } = hung!;
+    hung!.die = () => {};
+    await advance(10_000);
+    expect([hung!.killed, well!.killed]).toEqual([true, false]);
+    expect(group.notReady()).toBe('process 1: no sign of life for 30 s');
+    expect(lines.at(-1)).toMatchObject({ process: 1, msg: 'process killed: no sign of life for 30 s' });
+    die(null, 'SIGKILL');
+    await asked;
+    await advance(200);
+    expect([group.notReady(), group.servingCount, group.replacementCount]).toEqual([undefined, 2, 1]);
+    // The other is asked on, and the new one as well.
+    processes[2]!.models = well!.models;
+    group.look();
+    await turns();
+    expect(group.list()).toEqual([{ model: 'm', versions: [3, 2, 1] }]);
+    await advance(100_000);
+    expect(processes).toHaveLength(3);
+    await group.stop();
+  });
+
+  test('what one process could not load does not hide what the others did', async () => {
+    const { group, processes, lines } = groupOf(2);
+    await group.start();
+    Object.defineProperty(processes[0], 'models', {
+      get: () => {
+        throw invalidArgument({ where: 'store', expected: 'a directory', actual: 'none' });
+      },
+    });
+    processes[1]!.models = [{ model: 'm', versions: [1] }];
+    await expect(group.refresh()).rejects.toThrow('store: expected a directory, got none');
+    expect(group.list()).toEqual([{ model: 'm', versions: [1] }]);
+    group.look();
+    await turns();
+    expect(lines.at(-1)).toMatchObject({
+      process: 1,
+      reason: 'store: expected a directory, got none',
+      msg: 'looking through the store failed',
+    });
+    await group.stop();
   });
 
   test('shows what every process has, and is not ready where one has nothing', async () => {
