@@ -85,11 +85,11 @@ export function openCertificates(files: CertificateFiles, log: Logger): Certific
 function materialOf([certificate, privateKey, caCertificate]: readonly Buffer[]): Material {
   try {
     createSecureContext({ cert: certificate, key: privateKey });
-    if (caCertificate !== undefined) new X509Certificate(caCertificate);
+    if (caCertificate !== undefined) checkEach(caCertificate.toString('latin1'));
   } catch (cause) {
     throw invalidArgument({
       where: 'TLS',
-      expected: 'a certificate chain, its key and, where named, an authority of clients, each as PEM',
+      expected: 'a certificate chain, its key and, where named, authorities of clients, each as PEM',
       actual: (cause as Error).message,
       cause,
     });
@@ -98,6 +98,16 @@ function materialOf([certificate, privateKey, caCertificate]: readonly Buffer[])
     identity: { certificate: certificate!, privateKey: privateKey! },
     authority: caCertificate === undefined ? null : { caCertificate },
   };
+}
+
+/** Of a bundle, TLS takes what it can read and leaves out the rest. @throws Error where one of the certificates is damaged */
+function checkEach(pem: string): void {
+  const blocks = pem.match(/-----BEGIN ([A-Z0-9 ]*CERTIFICATE)-----[^-]*-----END \1-----/g) ?? [];
+  const markCount = (mark: string) => pem.split(`-----${mark} `).length - 1;
+  if (blocks.length === 0 || markCount('BEGIN') !== blocks.length || markCount('END') !== blocks.length) {
+    throw new Error(`${blocks.length} whole certificates of ${Math.max(markCount('BEGIN'), markCount('END'))}`);
+  }
+  for (const block of blocks) new X509Certificate(block);
 }
 
 function refuseUnreadable(file: string): void {

@@ -298,6 +298,11 @@ describe('TLS', () => {
     }
   });
 
+  const pemOf = (name: string) => readFileSync(path(`${name}.pem`), 'utf8');
+  /** Authorities of clients: `servers`, and `clients` after something was done to it. */
+  const writeBundle = (damage: (pem: string) => string) =>
+    writeFile(path('live-ca.pem'), pemOf('servers') + damage(pemOf('clients')));
+
   /** Copies of certificate, key and authority of clients, to be replaced under a server whose timers a test moves. */
   async function startWithCopies() {
     const copies = {
@@ -355,11 +360,21 @@ describe('TLS', () => {
     ]);
   });
 
+  test('several authorities hold together, with text between them', async () => {
+    const { serves, look } = await startWithCopies();
+    await writeBundle((pem) => `# The next one - from May on.\n${pem}`);
+    look();
+    expect([await serves('robot', 'servers'), await serves('stranger', 'servers')]).toEqual([true, true]);
+  });
+
   test.each([
     ['that is damaged', () => writeFile(path('live.pem'), 'no certificate')],
     ['whose key is not there yet', async () => copyFileSync(path('robot.pem'), path('live.pem'))],
     ['that is gone', () => rm(path('live.key'))],
     ['whose authority is damaged', () => writeFile(path('live-ca.pem'), 'no certificate')],
+    ['whose second authority is damaged', () => writeBundle((pem) => pem.replace(/^MII/m, 'AAA'))],
+    ['whose second authority is cut off', () => writeBundle((pem) => pem.slice(0, pem.length / 2))],
+    ['whose second authority has lost its beginning', () => writeBundle((pem) => pem.slice(pem.length / 2))],
   ])('a certificate %s leaves the former one in force, and the log says so', async (_, damage) => {
     const { serves, look, lines } = await startWithCopies();
     await damage();
@@ -382,6 +397,6 @@ describe('TLS', () => {
     ).rejects.toThrow(`TLS: expected a file that can be read, got ${path('none.key')}`);
     await expect(
       startTestServer([], { store, tlsCertificateFile: path('server.pem'), tlsKeyFile: path('robot.key') }),
-    ).rejects.toThrow(/^TLS: expected a certificate chain, its key and, where named, an authority .*mismatch/);
+    ).rejects.toThrow(/^TLS: expected a certificate chain, its key and, where named, authorities .*mismatch/);
   });
 });
