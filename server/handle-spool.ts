@@ -63,7 +63,7 @@ function isAlive(pid: number): boolean {
 /** Removes the directory and all that is in it. */
 export const removeSpoolDirectory = (directory: string): void => rmSync(directory, { recursive: true, force: true });
 
-export type SpoolFile = { readonly name: string; readonly usedAtMs: number };
+export type SpoolFile = { readonly name: string; readonly usedAtMs: number; readonly bytes: number };
 
 /** Times are milliseconds of the wall clock. */
 export type Spool = {
@@ -133,7 +133,7 @@ export function openSpool({ directory, writeNew = writeToFile }: SpoolOptions): 
       const files: SpoolFile[] = [];
       for (const name of await namesIn(directory)) {
         const found = await stat(pathOf(name)).catch(() => undefined);
-        if (found !== undefined) files.push({ name, usedAtMs: found.mtimeMs });
+        if (found !== undefined) files.push({ name, usedAtMs: found.mtimeMs, bytes: found.size });
       }
       return files;
     },

@@ -2,9 +2,9 @@
  * Contexts that the server holds for its clients, by handle: what Adapt made of experience, and Act answers with. They lie in the
  * spool, where every process of the server finds them; what was used lately is also in memory.
  *
- * What a handle names never changes, so memory and file always agree. A process bounds the files that it wrote itself: with P
- * processes each has a P-th of the bounds. Expiry is by last use in any process, noted every twentieth of the time to live: a context
- * lives that much longer than promised, at most.
+ * What a handle names never changes, so memory and file always agree. A process bounds its own files, those that it wrote and
+ * those of the process whose place it took: with P processes each has a P-th of the bounds. Expiry is by last use in any process, noted
+ * every twentieth of the time to live: a context lives that much longer than promised, at most.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -46,19 +46,21 @@ export type HeldContext = { readonly binding: Binding; readonly state: Posterior
 export type HandleStore = {
   /**
    * Keeps a context; those used longest ago make room.
-   * @returns its handle: 128 random bits
+   * @returns its handle: 128 random bits, with several processes random but for whose it is (6 bits at most)
    * @throws HyperpolicyError resource_exhausted: larger than the whole spool; the disk is full
    */
   put(held: HeldContext): Promise<string>;
   /** The context of a handle, now used most recently; undefined where it is unknown or expired. */
   get(handle: string): HeldContext | undefined;
+  /** Takes over the files of a process that has died and whose place this one takes; to be called before the first `put`. */
+  adopt(): Promise<void>;
   /** Removes what has expired, whoever wrote it. */
   sweep(): Promise<void>;
   /** Stops sweeping. */
   close(): void;
   /** How long a context is kept without use, at least. */
   readonly timeToLiveMs: number;
-  /** Of the files that this process wrote. */
+  /** Of this process's files. */
   readonly entryCount: number;
   readonly bytes: number;
   /** Dropped by this process. */
@@ -67,6 +69,8 @@ export type HandleStore = {
 
 export type HandleStoreOptions = {
   readonly spool: Spool;
+  /** Whether a file of this name is this process's own, which holds of one random handle in as many as share the spool. */
+  readonly isOwn?: (name: string) => boolean;
   readonly timeToLiveMs: number;
   /** Files that this process may have. */
   readonly countMax: number;
@@ -81,14 +85,15 @@ export type HandleStoreOptions = {
 
 /** In memory. `notedAtMs`: the last use that the file shows. */
 type Cached = { readonly held: HeldContext; readonly bytes: number; usedAtMs: number; notedAtMs: number };
-/** A file that this process wrote. */
+/** A file of this process. */
 type Own = { readonly bytes: number; usedAtMs: number; isPending: boolean };
 
 const handlePattern = /^[0-9a-f]{32}$/;
 const sweepMsMin = 1000;
 
 export function createHandleStore(options: HandleStoreOptions): HandleStore {
-  const { spool, timeToLiveMs, countMax, bytesMax, cacheBytesMax, clock = Date.now, onFault = () => {} } = options;
+  const { spool, timeToLiveMs, countMax, bytesMax, cacheBytesMax } = options;
+  const { clock = Date.now, onFault = () => {}, isOwn = () => true } = options;
   const noteMs = timeToLiveMs / 20;
   // Maps iterate in order of insertion: the first entry is the one used longest ago.
   const cache = new Map<string, Cached>();
@@ -213,7 +218,9 @@ export function createHandleStore(options: HandleStoreOptions): HandleStore {
       const bytes = content.byteLength;
       if (bytes > bytesMax) throw tooLarge(bytes, bytesMax);
       makeRoom(bytes);
-      const handle = randomBytes(16).toString('hex');
+      let handle: string;
+      do handle = randomBytes(16).toString('hex');
+      while (!isOwn(handle));
       const nowMs = clock();
       // Counted before it is written, so that writes at the same time keep the bounds.
       const file = { bytes, usedAtMs: nowMs, isPending: true };
@@ -235,6 +242,18 @@ export function createHandleStore(options: HandleStoreOptions): HandleStore {
       if (noteUse(handle, entry)) return entry.held;
       drop(handle, 'expiredCount');
       return undefined;
+    },
+    async adopt() {
+      const found = (await spool.list()).filter(({ name }) => isOwn(name));
+      for (const { name, bytes, usedAtMs } of found.sort((one, other) => one.usedAtMs - other.usedAtMs)) {
+        if (handlePattern.test(name)) {
+          own.set(name, { bytes, usedAtMs, isPending: false });
+          ownBytes += bytes;
+        } else {
+          // It died while it wrote this.
+          spool.remove(name);
+        }
+      }
     },
     sweep,
     close() {
@@ -258,15 +277,15 @@ function moveToEnd<T>(map: Map<string, T>, key: string, value: T): void {
 const tooLarge = (bytes: number, bytesMax: number) =>
   resourceExhausted({
     where: 'context handles',
-    expected: `at most ${bytesMax} bytes in all`,
-    actual: `${bytes} for one`,
+    expected: `at most ${bytesMax} bytes, the part of one process`,
+    actual: `${bytes} for one context`,
     remedy: 'Allow more with --handle-spool-mib',
   });
 
 const noRoom = (countMax: number, bytesMax: number) =>
   resourceExhausted({
     where: 'context handles',
-    expected: `at most ${countMax} in ${bytesMax} bytes`,
+    expected: `at most ${countMax} in ${bytesMax} bytes in one process`,
     actual: 'more that are being written at once',
     remedy: 'Retry with backoff',
   });

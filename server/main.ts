@@ -8,7 +8,7 @@ import { type GrpcListener, listenGrpc } from './grpc.ts';
 import { adminMethods } from './methods.ts';
 import { listenMetrics } from './metrics-http.ts';
 import type { ModelStore } from './model-store.ts';
-import type { SharedSpool } from './open-handles.ts';
+import type { SpoolPart } from './open-handles.ts';
 import { createServing } from './serving.ts';
 
 export type RunningServer = {
@@ -30,7 +30,7 @@ export type RunningServer = {
  * @param spool of context handles, where several servers share one
  * @throws HyperpolicyError: a setting that is wrong; a port that cannot be had
  */
-export async function startServer(settings: ServerSettings, log?: Logger, spool?: SharedSpool): Promise<RunningServer> {
+export async function startServer(settings: ServerSettings, log?: Logger, spool?: SpoolPart): Promise<RunningServer> {
   const config = parseServerConfig(settings);
   if (config.processCount !== 1) {
     throw invalidArgument({

@@ -13,6 +13,9 @@ export type SharedSpool = {
   readonly processCount: number;
 };
 
+/** Of one process, by its number from 1. Whose a file is follows from its name, so that who takes the place of a process finds them. */
+export type SpoolPart = SharedSpool & { readonly process: number };
+
 export type OpenHandles = {
   readonly store: HandleStore;
   /** Removes the directory where it is this process's own. */
@@ -20,11 +23,12 @@ export type OpenHandles = {
 };
 
 /** @throws Error as the file system's where the directory cannot be made */
-export function openHandles(config: ServerConfig, shared?: SharedSpool, log?: Logger): OpenHandles {
+export function openHandles(config: ServerConfig, shared?: SpoolPart, log?: Logger): OpenHandles {
   const directory = shared?.directory ?? createSpoolDirectory(config.handleDirectory);
   const processCount = shared?.processCount ?? 1;
   const store = createHandleStore({
     spool: openSpool({ directory }),
+    isOwn: shared === undefined ? () => true : ownedBy(shared),
     timeToLiveMs: config.handleTimeToLiveMs,
     countMax: Math.max(1, Math.floor(config.handleCountMax / processCount)),
     bytesMax: Math.floor(config.handleSpoolBytesMax / processCount),
@@ -39,3 +43,8 @@ export function openHandles(config: ServerConfig, shared?: SharedSpool, log?: Lo
     },
   };
 }
+
+const ownedBy =
+  ({ process: number, processCount }: SpoolPart) =>
+  (name: string): boolean =>
+    Number.parseInt(name.slice(0, 8), 16) % processCount === number - 1;

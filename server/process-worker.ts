@@ -28,7 +28,7 @@ const link = createLink<ToParent, ToProcess>({
       const config = parseServerConfig(settings);
       const log = pino({ level: config.logLevel }).child({ process: number });
       serving = createServing(config, log, {
-        spool,
+        spool: { ...spool, process: number },
         prepareElsewhere: (request, deadlineMs) =>
           link.ask('prepareElsewhere', { request: toBinary(PrepareRequestSchema, request), deadlineMs }, Infinity),
       });

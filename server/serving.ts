@@ -21,7 +21,7 @@ import { servingMethods } from './methods.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { type ModelStore, openModelStore } from './model-store.ts';
 import { createObserver } from './observation.ts';
-import { type OpenHandles, openHandles, type SharedSpool } from './open-handles.ts';
+import { type OpenHandles, openHandles, type SpoolPart } from './open-handles.ts';
 import { createPolicyHandlers, type PolicyHandlers } from './policy-handlers.ts';
 import type { PrepareElsewhere } from './prepare.ts';
 import { openTracing, type Tracing } from './tracing.ts';
@@ -29,7 +29,7 @@ import { openTracing, type Tracing } from './tracing.ts';
 /** What a process is given that is one of several. */
 export type Membership = {
   /** Of context handles. */
-  readonly spool: SharedSpool;
+  readonly spool: SpoolPart;
   readonly prepareElsewhere?: PrepareElsewhere;
 };
 
@@ -108,6 +108,7 @@ export function createServing(config: ServerConfig, log: Logger, membership?: Me
       onWait: metrics.queued,
     });
     handles = openHandles(config, membership?.spool, log);
+    if (membership !== undefined) await handles.store.adopt();
     const expectsMore = () => gate.count > 1 || openStreams.size > 0;
     const ready = await openModelStore({
       config,

@@ -173,10 +173,14 @@ const flags: Readonly<Record<keyof ServerConfig, Flag>> = {
     description: 'how long an unused context handle is kept',
     read: count,
   },
-  handleCountMax: { flags: '--max-handles <count>', description: 'contexts held for clients', read: count },
+  handleCountMax: {
+    flags: '--max-handles <count>',
+    description: 'contexts held for clients; each process has its part',
+    read: count,
+  },
   handleSpoolBytesMax: {
     flags: '--handle-spool-mib <MiB>',
-    description: 'their bytes on the disk',
+    description: 'their bytes on the disk; each process has its part, which bounds one context',
     unit: mebibyte,
     read: count,
   },

@@ -372,9 +372,9 @@ describe('context handles', () => {
     onTestFinished(() => removeSpoolDirectory(directory));
     const store = await temporaryStore([pearl, maml]);
     const settings = { store, port: 0, metricsPort: 0, watchMs: 0, drainMs: 1000 };
-    const spool = { directory, processCount: 2 };
-    const servers = [await startServer(settings, recordingLog().log, spool)];
-    servers.push(await startServer(settings, recordingLog().log, spool));
+    const part = (process: number) => ({ directory, processCount: 2, process });
+    const servers = [await startServer(settings, recordingLog().log, part(1))];
+    servers.push(await startServer(settings, recordingLog().log, part(2)));
     const clients = servers.map(({ port }) => createPolicyClient({ address: `127.0.0.1:${port}` }));
     const [first, second] = clients;
     const ask = { observation: observations };

@@ -3,8 +3,10 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { parseServerConfig } from '../../server/config.ts';
 import { createSpoolDirectory, openSpool, removeSpoolDirectory, type Spool } from '../../server/handle-spool.ts';
 import { createHandleStore, type HandleStoreOptions, type HeldContext } from '../../server/handle-store.ts';
+import { openHandles } from '../../server/open-handles.ts';
 
 const minute = 60_000;
 const timeToLiveMs = 10 * minute;
@@ -193,7 +195,7 @@ describe('the handle store', () => {
     expect((results[2] as PromiseRejectedResult).reason).toMatchObject({
       kind: 'resource_exhausted',
       message:
-        'context handles: expected at most 2 in 1000000 bytes, got more that are being written at once. Retry with backoff',
+        'context handles: expected at most 2 in 1000000 bytes in one process, got more that are being written at once. Retry with backoff',
     });
     expect(await readdir(directory)).toHaveLength(2);
   });
@@ -205,7 +207,7 @@ describe('the handle store', () => {
     const { state } = large;
     const tooLarge = { ...large, state: { ...state, context: new Float32Array(2000) } } as HeldContext;
     await expect(store.put(tooLarge)).rejects.toThrow(
-      /^context handles: expected at most 5000 bytes in all, got 1\d{4} for one\. Allow more with --handle-spool-mib$/,
+      /^context handles: expected at most 5000 bytes, the part of one process, got 1\d{4} for one context\. Allow more with --handle-spool-mib$/,
     );
     expect(markOf(store.get(handle))).toBe(1);
   });
@@ -328,5 +330,43 @@ describe('two stores on one directory', () => {
     await writer.store.put(held(2));
     reader.time.nowMs += minute;
     expect(reader.store.get(handle)).toBeUndefined();
+  });
+
+  test('one that takes the place of another has its files within its own bounds, and no others', async () => {
+    const directory = openDirectory();
+    const spool = { directory, processCount: 2 };
+    const config = parseServerConfig({ handleCountMax: 6 });
+    const open = async (process: number) => {
+      const { store } = openHandles(config, { ...spool, process });
+      onTestFinished(() => store.close());
+      await store.adopt();
+      return store;
+    };
+    const [first, second] = [await open(1), await open(2)];
+    const handles: string[] = [];
+    for (const mark of [1, 2, 3]) {
+      handles.push(await first.put(held(mark)));
+      // As if some time had passed between them.
+      await utimes(join(directory, handles.at(-1)!), Date.now() / 1000, Date.now() / 1000 - 10 + mark);
+    }
+    const others = [await second.put(held(4)), await second.put(held(5))];
+    // It dies while it writes.
+    first.close();
+    await writeFile(join(directory, `${handles[0]}.part`), 'x');
+    await writeFile(join(directory, `${others[0]}.part`), 'x');
+    const third = await open(1);
+    expect([third.entryCount, third.bytes]).toEqual([first.entryCount, first.bytes]);
+    expect((await readdir(directory)).sort()).toEqual([...handles, ...others, `${others[0]}.part`].sort());
+    // Its part of the bound is 3.
+    const more = await third.put(held(6));
+    expect([...handles, ...others, more].map((handle) => markOf(third.get(handle)))).toEqual([
+      undefined,
+      2,
+      3,
+      4,
+      5,
+      6,
+    ]);
+    expect(third.entryCount).toBe(3);
   });
 });

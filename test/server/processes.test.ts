@@ -141,6 +141,10 @@ describe('two processes on one port', () => {
       expect(again!.context).toEqual(posterior!.context);
     }
     expect(await metrics(server, 'hyperpolicy_context_handles ')).toEqual({ hyperpolicy_context_handles: 5 });
+    // Whoever takes a place takes over its handles.
+    process.kill(await pidOf(server, 1), 'SIGKILL');
+    await server.line(({ msg }) => msg === 'process replaced');
+    expect(await metrics(server, 'hyperpolicy_context_handles ')).toEqual({ hyperpolicy_context_handles: 5 });
     const [spool] = await readdir(handleDirectory);
     expect(await readdir(join(handleDirectory, spool!))).toHaveLength(5);
     server.child.kill('SIGTERM');
