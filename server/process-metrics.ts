@@ -10,6 +10,15 @@ type Joined = { get(): MetricValues };
 export const joinMetrics = (parts: readonly (readonly MetricValues[])[]): Registry =>
   AggregatorRegistry.aggregate(parts as never);
 
+/** Of a server: when it started is when its parent did, which the library leaves out. */
+export const joinWithParent = (
+  parent: readonly MetricValues[],
+  parts: readonly (readonly MetricValues[])[],
+): Registry => joinMetrics([parent.map(asServers), ...parts]);
+
+const asServers = (metric: MetricValues): MetricValues =>
+  metric.name === 'process_start_time_seconds' ? { ...metric, aggregator: 'first' } : metric;
+
 /** What a process leaves behind: its counts, so that no sum ever falls when it is gone. */
 export function joinCounts(parts: readonly (readonly MetricValues[])[]): readonly MetricValues[] {
   const counts = parts.map((part) => part.filter(({ type }) => type === 'counter' || type === 'histogram'));

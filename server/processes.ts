@@ -19,7 +19,7 @@ import { createMetrics } from './metrics.ts';
 import { listenMetrics } from './metrics-http.ts';
 import { createProcessGroup, type Forked, type ProcessGroup } from './process-group.ts';
 import type { MetricValues } from './process-messages.ts';
-import { joinMetrics } from './process-metrics.ts';
+import { joinWithParent } from './process-metrics.ts';
 
 /**
  * Starts a server of `processCount` processes.
@@ -62,7 +62,7 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
     contentType: metrics.registry.contentType,
     metrics: async () => {
       const own = (await metrics.registry.getMetricsAsJSON()) as unknown as MetricValues[];
-      return joinMetrics([own, ...(await group.metrics())]).metrics();
+      return joinWithParent(own, await group.metrics()).metrics();
     },
   };
   const metricsListener = await listenMetrics({

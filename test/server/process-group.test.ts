@@ -8,7 +8,7 @@ import {
   type ToParent,
   type ToProcess,
 } from '../../server/process-messages.ts';
-import { joinMetrics } from '../../server/process-metrics.ts';
+import { joinMetrics, joinWithParent } from '../../server/process-metrics.ts';
 import { invalidArgument } from '../../src/spec/errors.ts';
 import { recordingLog } from './fixtures.ts';
 
@@ -352,6 +352,18 @@ describe('a group of processes', () => {
     expect(await values()).toEqual(['calls 13', 'open 5', 'age 10']);
     await group.stop();
   });
+});
+
+test('the start of a server is its parent’s, whenever its processes started', async () => {
+  const started = (value: number): MetricValues => ({
+    name: 'process_start_time_seconds',
+    help: 'start',
+    type: 'gauge',
+    aggregator: 'omit',
+    values: [{ value, labels: {} }],
+  });
+  const text = await joinWithParent([started(100)], [[started(101)], [started(102)]]).metrics();
+  expect(text.split('\n')).toContain('process_start_time_seconds 100');
 });
 
 describe('questions between processes', () => {

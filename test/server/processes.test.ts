@@ -89,6 +89,9 @@ describe('two processes on one port', () => {
     ]!;
     const published = Date.parse((await clients[0]!.getModel({ model: 'plain' })).publishedAt);
     expect(ageSeconds).toBeLessThanOrEqual((Date.now() - published) / 1000);
+    const { process_start_time_seconds: startSeconds } = await metrics(server, 'process_start_time_seconds');
+    expect(startSeconds! * 1000).toBeGreaterThan(Date.now() - 60_000);
+    expect(startSeconds! * 1000).toBeLessThan(Date.now() + 1000);
     expect(await metrics(server, acts)).toEqual({ [acts]: 4 });
     const http = await fetch(`http://127.0.0.1:${server.serving.httpPort}/hyperpolicy.v1.PolicyService/ListModels`, {
       method: 'POST',
