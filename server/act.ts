@@ -14,6 +14,7 @@ import type { ServerConfig } from './config.ts';
 import type { ContextHandles } from './context-handles.ts';
 import { answerByDue, type Due, isOver, lateError } from './due-time.ts';
 import { type FallbackReason, fallbackAnswer } from './fallback.ts';
+import { badResult, type Sent } from './finite.ts';
 import type { HeldActions } from './held-actions.ts';
 import type { WorkMetrics } from './metrics.ts';
 import type { Call } from './rpc.ts';
@@ -84,7 +85,7 @@ export function createActAnswerer({ config, handles, held, work, eventLoopDelayU
 
   function respond({ served, request, call, plan, timer }: Task, { action, logProb }: PolicyOutputs): ActResponseInit {
     const { rowCount } = plan.observation;
-    clipActions(action, served);
+    clipActions(action, served, sentBy(plan));
     // An answer that comes too late is not served.
     const isLate = plan.due !== undefined && performance.now() >= plan.due.atMs;
     const { clientId } = request;
@@ -167,15 +168,22 @@ function addSeed(response: ActResponseInit, { seed }: Draw): void {
   if (seed !== undefined) response.seed = BigInt(seed);
 }
 
-/** Clips to the bounds of the spec, in place. @throws Error where the policy gives a value that is not finite */
+const sentBy = ({ observation, contexts, weights }: ActPlan): Sent => ({
+  method: 'Act',
+  values: [observation.values, contexts?.values, weights?.block],
+});
+
+/** Clips to the bounds of the spec, in place. @throws Error as badResult where the policy gives a value that is not finite */
 export function clipActions(
   action: Float32Array,
   { actionLow, actionHigh, actionSize, model, version }: ServedVersion,
+  sent: Sent,
 ): void {
   for (let i = 0; i < action.length; i++) {
     const value = action[i]!;
-    if (value - value !== 0)
-      throw new Error(`model "${model}" version ${version}: action value ${i % actionSize} is ${value}`);
+    if (value - value !== 0) {
+      throw badResult(`model "${model}" version ${version}: action value ${i % actionSize} is ${value}`, sent);
+    }
     const low = actionLow[i % actionSize]!;
     const high = actionHigh[i % actionSize]!;
     if (value < low) action[i] = low;

@@ -16,7 +16,7 @@ import { answerByDue, dueOf, lateError } from './due-time.ts';
 import type { GeneratedWeights } from './generated-weights.ts';
 import type { HeldContext } from './handle-store.ts';
 import type { WorkMetrics } from './metrics.ts';
-import { addFactors, drawContext, noFactors, posteriorOf } from './posterior.ts';
+import { addFactors, checkPosterior, drawContext, noFactors, posteriorOf } from './posterior.ts';
 import { checkDeadline } from './request-checks.ts';
 import type { Call, UnaryHandler } from './rpc.ts';
 import { type ServedVersion, whenHeld } from './served-version.ts';
@@ -88,6 +88,9 @@ async function inferPosterior(
   const { transitionCount, precision, weightedMean } = sums;
   const posterior = posteriorOf(sums, encoder.prior);
   const context = drawContext(posterior, seed);
+  const { observation, action, reward } = transitions ?? {};
+  const sent = { method: 'Adapt', values: [observation, action, reward, from?.context] };
+  checkPosterior({ ...posterior, context }, sent);
   const vector = (values: Float32Array) => encodeTensor(values, [values.length]);
   return {
     state: { kind: 'posterior', transitionCount, precision, weightedMean, context },

@@ -28,7 +28,7 @@ export async function inferPolicy(served: ServedVersion, inputs: Inputs, timed: 
   const { action, logProb } = await timed.timer.network(() =>
     policy.run({ rowCount, observation, noise, ...contextInputs }),
   );
-  clipActions(action, served);
+  clipActions(action, served, { method: 'ModelInfer', values: [...inputs.values()].map(({ values }) => values) });
   return { rowCount, values: { action, ...(logProb !== undefined && { log_prob: logProb }) } };
 }
 

@@ -2,6 +2,7 @@
 
 import type { Manifest } from '../src/spec/manifest.ts';
 import { normalRow } from '../src/spec/random.ts';
+import { checkResult, type Sent } from './finite.ts';
 
 /** Sums over the transitions so far, [C] each; without the prior. */
 export type FactorSums = {
@@ -53,6 +54,16 @@ export function posteriorOf(
     mean: Float32Array.from(weightedMean, (value, i) => value / (precision[i]! + priorPrecision)),
     variance: Float32Array.from(precision, (value) => 1 / (value + priorPrecision)),
   };
+}
+
+/** Sums that float64 holds may make a Gaussian that float32 does not. @throws Error as badResult */
+export function checkPosterior(
+  { mean, variance, context }: Gaussian & { readonly context: Float32Array },
+  sent: Sent,
+): void {
+  checkResult('posterior mean', mean, sent);
+  checkResult('posterior variance', variance, sent);
+  checkResult('posterior context', context, sent);
 }
 
 /** mean + sqrt(variance) x noise, [C]; the noise is that of row 0 of a sample with this seed. */

@@ -11,6 +11,7 @@ import { checkAscent, climb } from './ascent.ts';
 import type { ServerConfig } from './config.ts';
 import type { ContextHandles } from './context-handles.ts';
 import { answerByDue, dueOf, lateError } from './due-time.ts';
+import { checkResult, type Sent } from './finite.ts';
 import type { WorkMetrics } from './metrics.ts';
 import { checkClientId, checkDeadline, checkFingerprint } from './request-checks.ts';
 import type { UnaryHandler } from './rpc.ts';
@@ -88,10 +89,11 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
       timer.network(() =>
         critic.run({ ...inputs, rowCount, context, action: action.values, deadlineMs: call.deadlineMs }),
       );
+    const sent: Sent = { method: 'QGrad', values: [observation.values, action.values, context] };
     const reduce = (outputs: CriticOutputs) => {
       const reduced = reduceEnsemble(outputs, { reduction, rowCount, ensembleSize: critic.ensembleSize, actionSize });
-      checkFinite(reduced.q, `model "${model}" version ${served.version}: q`);
-      checkFinite(reduced.dqDa, `model "${model}" version ${served.version}: dq_da`);
+      checkResult(`model "${model}" version ${served.version}: q`, reduced.q, sent);
+      checkResult(`model "${model}" version ${served.version}: dq_da`, reduced.dqDa, sent);
       return reduced;
     };
     const respond = (outputs: CriticOutputs): QGradResponseInit => {
@@ -177,9 +179,4 @@ function reductionOf(reduction: number): ReductionName {
   const name = reductions[reduction];
   if (name !== undefined) return name;
   throw invalidArgument({ where: 'QGrad reduction', expected: 'q1, min or mean (1, 2 or 3)', actual: `${reduction}` });
-}
-
-/** @throws Error: a fault of the model, not of the client */
-function checkFinite(values: Float32Array, where: string): void {
-  for (const value of values) if (value - value !== 0) throw new Error(`${where} is ${value}`);
 }

@@ -3,6 +3,7 @@
 import { floatTensor } from '../src/onnx/session.ts';
 import type { Manifest, Probe } from '../src/spec/manifest.ts';
 import type { AdvantageConfig } from '../src/spec/policy-gradient.ts';
+import { checkResult } from './finite.ts';
 import { type GeneratedWeights, joinWeights, splitWeights } from './generated-weights.ts';
 import { checkGraph, sizesOf, type TensorRule } from './graph-contract.ts';
 import type { OpenNetworkOptions, ServedPolicy } from './served-policy.ts';
@@ -18,7 +19,7 @@ export type Steps = {
 export type ServedEncoder = {
   readonly kind: 'posterior';
   readonly prior: NonNullable<Manifest['encoder']>['prior'];
-  /** Natural parameters of each transition's factor, [N, C]. @param deadlineMs as in ServedStep */
+  /** Natural parameters of each transition's factor, [N, C]. @param deadlineMs as in ServedStep. @throws Error as badResult */
   factors(
     steps: Steps & { readonly reward: Float32Array }, // [N]
     deadlineMs: number,
@@ -33,6 +34,7 @@ export type ServedStep = {
   /**
    * The weights after one step; the given ones stay as they are.
    * @param deadlineMs on the clock of `Date.now()`; late work is dropped
+   * @throws Error as badResult
    */
   step(
     weights: GeneratedWeights,
@@ -87,8 +89,9 @@ async function openEncoder(
       const outputs = await graph.run({ feeds, rowCount, deadline: { atMs: deadlineMs } });
       const precision = outputs.precision!.data as Float32Array;
       const weightedMean = outputs.weighted_mean!.data as Float32Array;
-      checkValues(`${encoder.file} precision`, precision, (value) => value > 0 && value < Number.POSITIVE_INFINITY);
-      checkValues(`${encoder.file} weighted_mean`, weightedMean, Number.isFinite);
+      const sent = { method: 'Adapt', values: [observation, action, reward] };
+      checkResult(`${encoder.file} precision`, precision, sent, (value) => value > 0 && Number.isFinite(value));
+      checkResult(`${encoder.file} weighted_mean`, weightedMean, sent);
       return { precision, weightedMean };
     },
     dispose: () => graph.dispose(),
@@ -129,17 +132,12 @@ async function openStep(
       const outputs = await graph.run({ feeds, rowCount, deadline: { atMs: deadlineMs } });
       const named = Object.fromEntries(layout.parts.map(({ name }) => [name, outputs[adapted(name)]!]));
       const [moved] = splitWeights(layout, named, 1);
-      checkValues(`${adapt.file} weights`, moved!.block, Number.isFinite);
+      const sent = { method: 'Adapt', values: [weights.block, observation, action, coefficient] };
+      checkResult(`${adapt.file} weights`, moved!.block, sent);
       return moved!;
     },
     dispose: () => graph.dispose(),
   };
-}
-
-/** @throws Error: a fault of the model, not of the client */
-function checkValues(where: string, values: Float32Array, isGood: (value: number) => boolean): void {
-  const bad = values.findIndex((value) => !isGood(value));
-  if (bad !== -1) throw new Error(`${where}: value ${bad} is ${values[bad]}`);
 }
 
 /** Runs a probe's inputs; outputs by their names in the graph. */

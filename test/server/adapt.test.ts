@@ -309,6 +309,44 @@ describe('a package that adapts', () => {
   });
 });
 
+describe('finite values that are too large for a model', () => {
+  const tooLarge = (method: string) => ({
+    kind: 'invalid_argument',
+    message: expect.stringMatching(
+      new RegExp(
+        `^${method}: expected values that this model can work with, got some as large as \\S+, of which it makes`,
+      ),
+    ),
+  });
+
+  test('are the client’s doing, hold nothing and write nothing to the log', async () => {
+    const started = await startTestServer([
+      pearl,
+      maml,
+      { ...pearl, model: 'critic', critic: 'hyper', encoder: false },
+    ]);
+    const { client, lines } = started;
+    const steps = experience(60, 6);
+    const observation = { ...steps.observation, values: steps.observation.values.map(() => 3e38) };
+    const huge = { ...steps, observation };
+    await expect(client.adapt({ model: 'pearl', ...huge })).rejects.toMatchObject(tooLarge('Adapt'));
+    const reward = steps.reward.map(() => 3e38);
+    await expect(client.adapt({ model: 'pearl', ...steps, reward })).rejects.toMatchObject(tooLarge('Adapt'));
+    await expect(client.adapt({ model: 'maml', ...steps, context: [1e30, 1e30] })).rejects.toMatchObject(
+      tooLarge('Adapt'),
+    );
+    const [context, act] = [[1e30, 1e30, 1e30], { model: 'pearl', observation: observations }];
+    await expect(client.act({ ...act, context })).rejects.toMatchObject(tooLarge('Act'));
+    await expect(
+      client.actStream({ model: 'pearl' }).act({ observation: observations, context }),
+    ).rejects.toMatchObject(tooLarge('Act'));
+    const { action } = steps;
+    await expect(client.qGrad({ model: 'critic', observation, action })).rejects.toMatchObject(tooLarge('QGrad'));
+    expect(await metricLines(started, 'hyperpolicy_context_handles ')).toEqual({ hyperpolicy_context_handles: 0 });
+    expect(lines.filter(({ level }) => (level as number) >= 40)).toEqual([]);
+  });
+});
+
 describe('context handles', () => {
   const unknown = {
     kind: 'not_found',

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { addFactors, drawContext, noFactors, posteriorOf } from '../../server/posterior.ts';
+import { addFactors, checkPosterior, drawContext, noFactors, posteriorOf } from '../../server/posterior.ts';
 import { normalRow } from '../../src/spec/random.ts';
 
 describe('a posterior', () => {
@@ -34,6 +34,31 @@ describe('a posterior', () => {
     const inParts = addFactors(addFactors(addFactors(empty, part(0, 3), 3), part(3, 4), 1), part(4, 10), 6);
     expect(inParts).toEqual(whole);
     expect(empty).toEqual(noFactors(2));
+  });
+
+  test('that float32 does not hold is refused: the client’s doing where what it sent is huge, else the model’s', () => {
+    // Of a precision of 1e-40 the variance is 1e40: float32 ends at 3.4e38.
+    const sums = { transitionCount: 1, precision: Float64Array.of(1e-40), weightedMean: Float64Array.of(1e-40) };
+    const posterior = posteriorOf(sums, 'start');
+    expect([...posterior.mean, ...posterior.variance]).toEqual([1, Number.POSITIVE_INFINITY]);
+    const drawn = { ...posterior, context: drawContext(posterior, 1) };
+    const check = (values: Float32Array, given = drawn) =>
+      checkPosterior(given, { method: 'Adapt', values: [undefined, values] });
+    expect(() => check(Float32Array.of(0, -3e38))).toThrow(
+      expect.objectContaining({
+        kind: 'invalid_argument',
+        message:
+          'Adapt: expected values that this model can work with, got some as large as 3.0e+38, of which it makes no finite result',
+      }),
+    );
+    const fault = new Error('posterior variance: value 0 is Infinity');
+    expect(() => check(Float32Array.of(1e6, -1e6))).toThrow(fault);
+    expect(() => check(new Float32Array(0), { ...drawn, variance: Float32Array.of(1) })).toThrow(
+      /^posterior context: value 0 is -?Infinity$/,
+    );
+    expect(() => check(new Float32Array(0), { ...drawn, mean: Float32Array.of(Number.NaN) })).toThrow(
+      'posterior mean: value 0 is NaN',
+    );
   });
 
   test('is drawn from with the noise of its seed', () => {

@@ -1,6 +1,8 @@
+import { rm } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
+import type { ServerSettings } from '../../server/config.ts';
 import { startCollector } from './collector.ts';
-import { startTestServer } from './fixtures.ts';
+import { startTestServer, temporaryStore } from './fixtures.ts';
 
 const hyper = {
   model: 'hyper',
@@ -11,10 +13,18 @@ const hyper = {
   contextSize: 2,
   hiddenSize: 8,
   trunkSizes: [16],
+  encoder: true,
 } as const;
 const observation = [0.5, 0.25, 0.125];
-/** A context whose generated weights overflow: the action is not a number, which is a fault. */
-const overflowing = [1e30, 1e30];
+
+/** A server whose handles have nowhere to go, which is a fault. `fail` gives the error's text. */
+async function startWithFault(settings: ServerSettings = {}) {
+  const handleDirectory = await temporaryStore();
+  const started = await startTestServer([hyper], { ...settings, handleDirectory });
+  await rm(handleDirectory, { recursive: true });
+  const fail = () => started.client.adapt({ model: 'hyper' }).then(() => undefined, String);
+  return { ...started, fail };
+}
 
 describe('the request log', () => {
   test('has a line for each request where asked, with what it was and how it went, and no tensors', async () => {
@@ -39,21 +49,19 @@ describe('the request log', () => {
   });
 
   test('has one of N, and each that fails with INTERNAL under the id that the client was told', async () => {
-    const { client, lines } = await startTestServer([hyper], { requestLogEvery: 5 });
+    const { client, lines, fail } = await startWithFault({ requestLogEvery: 5 });
     const requests = () => lines.filter(({ msg }) => msg === 'request');
     for (let i = 0; i < 11; i++) await client.act({ model: 'hyper', observation, context: [1, 2] });
     // Of requests 1 to 11: the first, the sixth and the eleventh.
     expect(requests()).toHaveLength(3);
-    const failure = await client
-      .act({ model: 'hyper', observation, context: overflowing })
-      .then(() => undefined, String);
+    const failure = await fail();
     const id = /internal fault of the server, request ([0-9a-f]{16})/.exec(failure!)?.[1];
     expect(id).toBeDefined();
-    const about = { method: 'Act', requestId: id, model: 'hyper', version: 1, rowCount: 1 };
+    const about = { method: 'Adapt', requestId: id, model: 'hyper', version: 1, rowCount: 0 };
     expect(requests().slice(3)).toMatchObject([{ ...about, level: 50, status: 'INTERNAL' }]);
     expect(lines.find(({ msg }) => msg === 'internal fault')).toMatchObject({
       ...about,
-      err: { message: expect.stringContaining('action value') },
+      err: { message: expect.stringContaining('ENOENT') },
     });
   });
 
@@ -80,10 +88,10 @@ describe('the request log', () => {
   });
 
   test('is off unless asked for; a fault is logged all the same', async () => {
-    const { client, lines } = await startTestServer([hyper]);
+    const { client, lines, fail } = await startWithFault();
     await client.act({ model: 'hyper', observation, context: [1, 2] });
-    await client.act({ model: 'hyper', observation, context: overflowing }).catch(() => {});
+    await fail();
     expect(lines.filter(({ msg }) => msg === 'request')).toEqual([]);
-    expect(lines.filter(({ msg }) => msg === 'internal fault')).toMatchObject([{ method: 'Act' }]);
+    expect(lines.filter(({ msg }) => msg === 'internal fault')).toMatchObject([{ method: 'Adapt' }]);
   });
 });
