@@ -88,12 +88,19 @@ function contextRows(
   { contextSource }: ActRequest,
   { rowCount, rowCountMax }: { readonly rowCount: number; readonly rowCountMax: number },
 ): Rows | undefined {
-  const { model, contextSize } = served;
+  const { model, contextSize, manifest } = served;
   if (contextSize === 0) {
     if (contextSource.case === undefined) return undefined;
     throw invalidArgument({ where: 'Act context', expected: `none: model "${model}" takes no context`, actual: 'one' });
   }
-  const rows = decodeRows(contextSource.case === 'context' ? contextSource.value : undefined, {
+  if (contextSource.case !== 'context') {
+    throw invalidArgument({
+      where: 'Act context',
+      expected: `a tensor [rows, ${contextSize}] for model "${model}"${manifest.encoder === null ? '' : ', or a context_handle of Adapt'}`,
+      actual: 'none',
+    });
+  }
+  const rows = decodeRows(contextSource.value, {
     where: 'Act context',
     columnCount: contextSize,
     rowCountMax,

@@ -15,7 +15,7 @@ export function portInUse(setting: string, address: string, cause: Error): Hyper
     where: `listening on ${address}`,
     expected: 'a free port',
     actual: reason,
-    remedy: `Choose another ${setting}`,
+    remedy: `Choose another ${setting}: --${setting.replaceAll(' ', '-')} N, or 0 for any that is free`,
     cause,
   });
 }

@@ -89,7 +89,7 @@ function td3Command(): Command {
     .option('--store <directory>', 'where the model is published', serverDefaults.store)
     .option('--model <name>', 'name of the published model; ENV-td3-CRITIC in lower case unless given')
     .addOption(
-      new Option('--publish <which>', 'the policy of the best evaluation, of the last step, or none')
+      new Option('--publish <which>', 'the policy of the best evaluation after the warm-up, of the last step, or none')
         .choices(['best', 'last', 'none'])
         .default('best'),
     )

@@ -1,5 +1,5 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import { copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -309,4 +309,22 @@ describe('hyperpolicy with a server', () => {
     const again = await run('eval', ...server, '--model', 'cheetah', '--seed', '4');
     expect(JSON.parse(again.out.split('\n')[0]!).return).toBe(lines[1].return);
   });
+});
+
+test('the command that npx links is a file of the repository, executable before anything is built', async () => {
+  const root = new URL('../../', import.meta.url);
+  const { bin, version } = JSON.parse(await readFile(new URL('package.json', root), 'utf8'));
+  const linked = fileURLToPath(new URL(bin.hyperpolicy, root));
+  expect((await stat(linked)).mode & 0o111).toBe(0o111);
+  expect(execFileSync(linked, ['--version'], { encoding: 'utf8' })).toBe(`${version}\n`);
+  const elsewhere = await mkdtemp(join(tmpdir(), 'hyperpolicy-test-'));
+  onTestFinished(() => rm(elsewhere, { recursive: true }));
+  await mkdir(join(elsewhere, 'clients', 'cli'), { recursive: true });
+  const copy = join(elsewhere, 'clients', 'cli', 'hyperpolicy.mjs');
+  await copyFile(linked, copy);
+  const { status, stderr } = spawnSync(process.execPath, [copy], { encoding: 'utf8' });
+  expect([status, stderr]).toEqual([
+    1,
+    'hyperpolicy: expected the compiled command in dist/, got none. Run npm run build\n',
+  ]);
 });

@@ -83,11 +83,11 @@ describe('the server process', () => {
     const store = await temporaryStore();
     expect(await runToEnd(['serve', '--store', store, '--metrics-port', '0', '--port', String(port)])).toEqual({
       code: 1,
-      error: `hyperpolicy: listening on 127.0.0.1:${port}: expected a free port, got one that is in use. Choose another port\n`,
+      error: `hyperpolicy: listening on 127.0.0.1:${port}: expected a free port, got one that is in use. Choose another port: --port N, or 0 for any that is free\n`,
     });
     expect(await runToEnd(['serve', '--store', store, '--port', '0', '--metrics-port', String(port)])).toEqual({
       code: 1,
-      error: `hyperpolicy: listening on 127.0.0.1:${port}: expected a free port, got one that is in use. Choose another metrics port\n`,
+      error: `hyperpolicy: listening on 127.0.0.1:${port}: expected a free port, got one that is in use. Choose another metrics port: --metrics-port N, or 0 for any that is free\n`,
     });
   });
 });
