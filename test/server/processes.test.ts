@@ -357,7 +357,6 @@ describe('what keeps several processes from a start', () => {
     const args = ['serve', '--store', store, '--processes', '2', '--workers', '0', '--log-level', 'silent'];
     for (const [flags, remedy] of [
       [['--port', `${port}`, '--metrics-port', '0'], 'Choose another port: --port'],
-      ,
       [['--port', '0', '--metrics-port', `${port}`], 'Choose another metrics port: --metrics-port'],
       [['--port', '0', '--metrics-port', '0', '--admin-port', `${port}`], 'Choose another admin port: --admin-port'],
     ] as const) {
