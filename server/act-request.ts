@@ -93,18 +93,12 @@ function contextRows(
     if (contextSource.case === undefined) return undefined;
     throw invalidArgument({ where: 'Act context', expected: `none: model "${model}" takes no context`, actual: 'one' });
   }
-  if (contextSource.case !== 'context') {
-    throw invalidArgument({
-      where: 'Act context',
-      expected: `a tensor [rows, ${contextSize}] for model "${model}"${manifest.encoder === null ? '' : ', or a context_handle of Adapt'}`,
-      actual: 'none',
-    });
-  }
-  const rows = decodeRows(contextSource.value, {
+  const rows = decodeRows(contextSource.case === 'context' ? contextSource.value : undefined, {
     where: 'Act context',
     columnCount: contextSize,
     rowCountMax,
     model,
+    alternative: manifest.encoder === null ? undefined : 'a context_handle of Adapt',
   });
   if (rows.rowCount === 1 || rows.rowCount === rowCount) return rows;
   throw invalidArgument({

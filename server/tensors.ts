@@ -15,16 +15,24 @@ export type RowsExpected = {
   readonly rowCountMax: number;
   /** Named in errors. */
   readonly model: string;
+  /** What may be sent in its place, named where there is none. */
+  readonly alternative?: string | undefined;
 };
 
 /**
  * A [rows, columnCount] tensor, or one row as [columnCount], copied out of the message (its bytes are unaligned there).
  * @throws HyperpolicyError invalid_argument: absent, of another shape or byte length, empty, over the limit, not finite
  */
-export function decodeRows(tensor: Tensor | undefined, { where, columnCount, rowCountMax, model }: RowsExpected): Rows {
+export function decodeRows(
+  tensor: Tensor | undefined,
+  { where, columnCount, rowCountMax, model, alternative }: RowsExpected,
+): Rows {
   const refuse = (expected: string, actual: string, remedy?: string) =>
     invalidArgument({ where, expected, actual, remedy });
-  if (tensor === undefined) throw refuse(`a tensor [rows, ${columnCount}] for model "${model}"`, 'none');
+  if (tensor === undefined) {
+    const instead = alternative === undefined ? '' : `, or ${alternative}`;
+    throw refuse(`a tensor [rows, ${columnCount}] for model "${model}"${instead}`, 'none');
+  }
   const { shape, data } = tensor;
   const rowCount = shape.length === 1 ? 1 : shape[0];
   if (shape.length < 1 || shape.length > 2 || rowCount === undefined) {

@@ -46,23 +46,22 @@ export function createWeightSource(options: WeightSourceOptions): WeightSource {
   const runPrimary = (values: Float32Array, count: number, deadline: Deadline) =>
     primary.run({ feeds: { [inputName]: floatTensor(values, [count, inputSize]) }, rowCount: count, deadline });
 
-  const keysOf = ({ keys }: DistinctRows) => keys.map((key) => keyPrefix + key);
-
   /** The key asked for last, with its prefix: the same text need not be put together and hashed again. */
   let lastKey: string | undefined;
   let lastFullKey = '';
 
+  function fullKey(key: string): string {
+    if (key !== lastKey) {
+      lastKey = key;
+      lastFullKey = keyPrefix + key;
+    }
+    return lastFullKey;
+  }
+
+  const keysOf = ({ keys }: DistinctRows) => keys.map(fullKey);
+
   function weightsFor(contexts: DistinctRows, deadlineMs: number): WeightBatch | Promise<WeightBatch> {
     const { values } = contexts;
-    if (contexts.keys.length === 1) {
-      if (contexts.keys[0] !== lastKey) {
-        lastKey = contexts.keys[0]!;
-        lastFullKey = keyPrefix + lastKey;
-      }
-      const entry = cache.get(lastFullKey);
-      if (entry !== undefined) return { entries: [entry] };
-      return completeEntries({ values, keys: [lastFullKey], entries: [undefined], deadlineMs });
-    }
     const keys = keysOf(contexts);
     const entries = keys.map((key) => cache.get(key));
     if (entries.every((entry) => entry !== undefined)) return { entries };
