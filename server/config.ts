@@ -46,7 +46,7 @@ const serverConfigSchema = z.strictObject({
    * several processes hold, and let through, as many times as much. Handles are the exception: their bounds are the server's.
    */
   processCount: z.number().int().min(1).max(64).default(1),
-  /** How often the store is looked through for new versions; 0 is only at start. */
+  /** How often the store is looked through for new versions; 0 is only at start, at a call of the admin, and when a process is replaced. */
   watchMs: milliseconds.default(2000),
   /** Versions of a model that are kept ready, newest first. */
   versionCountMax: count.default(2),

@@ -8,6 +8,8 @@ import { failedPrecondition, HyperpolicyError } from '../src/spec/errors.ts';
 import type { ServerConfig, ServerSettings } from './config.ts';
 import { createLifeSigns, type LifeSigns, lifeMs, silence } from './life-signs.ts';
 import type { SharedSpool } from './open-handles.ts';
+import { createPinLedger } from './pin-ledger.ts';
+import { pinAgain } from './process-catch-up.ts';
 import {
   createLink,
   type Link,
@@ -75,6 +77,10 @@ type Member = {
   link: Link<ToProcess> | undefined;
   /** It listens, or has ended: what is sent to it before is lost. */
   greeted: Promise<unknown>;
+  /** It has its models: what is prepared in the others is prepared in it, once it has caught up. */
+  isLoaded: boolean;
+  /** It has what was pinned in the others, or has ended. */
+  caughtUp: Promise<unknown>;
   isLooking: boolean;
   /** Undefined until it is greeted. */
   life: LifeSigns | undefined;
@@ -102,6 +108,8 @@ const steadyMs = 60_000;
 /** For loading what is new in the store. */
 const refreshMsMax = 60_000;
 const prepareMsMax = 60_000;
+/** For the others to look through the store with one that has just loaded: one that hangs holds it back no longer. */
+const catchUpLookMsMax = 5000;
 const metricsMsMax = 5000;
 /** Beyond the time to drain, for freeing what a process has. */
 const endMsMax = 10_000;
@@ -113,6 +121,8 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
     process: undefined,
     link: undefined,
     greeted: Promise.resolve(),
+    isLoaded: false,
+    caughtUp: Promise.resolve(),
     isLooking: false,
     life: undefined,
     models: undefined,
@@ -128,22 +138,27 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
   let ports: { readonly port: number; readonly httpPort: number | undefined } | undefined;
   let replacementCount = 0;
   let stopping = false;
-
   let lifeTimer: NodeJS.Timeout | undefined;
+  const pins = createPinLedger(config);
 
   const serving = () => members.filter(({ models }) => models !== undefined);
 
   /** The answer of each that is alive at the end, as it comes; throws the first error of one that is, after the last has answered. */
   async function askEach<Kind extends keyof ToProcess>(
     asked: readonly Member[],
-    question: { readonly kind: Kind; readonly body: ToProcess[Kind]['body']; readonly timeoutMs: number },
+    question: {
+      readonly kind: Kind;
+      readonly body: ToProcess[Kind]['body'];
+      readonly timeoutMs: number;
+      readonly after?: 'greeted' | 'caughtUp';
+    },
     onAnswer: (member: Member, answer: ToProcess[Kind]['answer']) => void,
   ): Promise<void> {
     const ends = await Promise.allSettled(
       asked.map(async (member) => {
         const { link } = member;
         if (link === undefined) return;
-        await member.greeted;
+        await member[question.after ?? 'greeted'];
         try {
           const answer = await link.ask(question.kind, question.body, question.timeoutMs);
           if (!link.closed) onAnswer(member, answer);
@@ -156,11 +171,37 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
     for (const end of ends) if (end.status === 'rejected') throw end.reason;
   }
 
-  const refresh = (asked: readonly Member[]): Promise<void> =>
-    askEach(asked, { kind: 'refresh', body: null, timeoutMs: refreshMsMax }, (member, answer) => {
+  async function refresh(asked: readonly Member[], timeoutMs = refreshMsMax): Promise<void> {
+    await askEach(asked, { kind: 'refresh', body: null, timeoutMs }, (member, answer) => {
       // One that starts tells by its start.
       if (member.models !== undefined) member.models = answer;
     });
+    const models = serving().flatMap((member) => member.models!);
+    // Where all have died, those that take their places have what they had.
+    if (models.length > 0) pins.keepOnly(models);
+  }
+
+  /** What a process that has loaded its models lacks to be as the others: bounded in time, and best as far as it goes. */
+  async function catchUp(member: Member, link: Link<ToProcess>): Promise<null> {
+    const { number } = member;
+    const others = serving();
+    // Those that nobody has look through the store may not know what this one has just found there.
+    if (others.length > 0) {
+      await refresh([...others, member], catchUpLookMsMax).catch((error: Error) =>
+        log.warn({ process: number, reason: error.message }, 'not every process looked through the store'),
+      );
+    }
+    // In one turn: what is asked for from now on comes after these.
+    member.isLoaded = true;
+    member.caughtUp = pinAgain({
+      link,
+      orders: pins.orders(config.batchRowCountMax),
+      deadlineMs: Date.now() + prepareMsMax,
+      log: log.child({ process: number }),
+    });
+    await member.caughtUp;
+    return null;
+  }
 
   async function lookAlone(member: Member): Promise<void> {
     if (member.isLooking) return;
@@ -175,15 +216,16 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
     }
   }
 
-  async function prepareElsewhere(asking: Member, order: PrepareOrder): Promise<number> {
-    const others = serving().filter((member) => member !== asking);
-    const timeoutMs = Math.max(1, Math.min(prepareMsMax, order.deadlineMs - Date.now()));
-    let mostCount = 0;
-    await askEach(others, { kind: 'prepare', body: order, timeoutMs }, (_, count) => {
-      mostCount = Math.max(mostCount, count);
+  const prepareElsewhere = (asking: Member, order: PrepareOrder): Promise<number> =>
+    pins.during(order.request, async () => {
+      const others = members.filter((member) => member.isLoaded && member !== asking);
+      const timeoutMs = Math.max(1, Math.min(prepareMsMax, order.deadlineMs - Date.now()));
+      let mostCount = 0;
+      await askEach(others, { kind: 'prepare', body: order, timeoutMs, after: 'caughtUp' }, (_, count) => {
+        mostCount = Math.max(mostCount, count);
+      });
+      return mostCount;
     });
-    return mostCount;
-  }
 
   function askForLife(): void {
     for (const { number, process, life } of members) {
@@ -222,6 +264,7 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
           greet();
           return null;
         },
+        loaded: () => catchUp(member, link),
         prepareElsewhere: (order) => prepareElsewhere(member, order),
       },
     });
@@ -256,7 +299,8 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
     const { number } = member;
     const servedMs = member.models === undefined ? 0 : clock() - member.startedAtMs;
     bequeathed = joinCounts([bequeathed, member.counted]);
-    Object.assign(member, { process: undefined, link: undefined, life: undefined, models: undefined, counted: [] });
+    const gone = { process: undefined, link: undefined, life: undefined, models: undefined, isLoaded: false };
+    Object.assign(member, { ...gone, counted: [] });
     if (stopping || ports === undefined) return;
     member.deathCount = servedMs >= steadyMs ? 0 : member.deathCount;
     const delayMs = Math.min(restartMsMax, restartMsMin * 2 ** Math.min(member.deathCount, 10));

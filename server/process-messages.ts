@@ -35,12 +35,12 @@ export type ToProcess = {
       readonly models: readonly ReadyModel[];
     };
   };
-  /** Looks through the store; waits for the start. */
+  /** Looks through the store; waits until the models are loaded. */
   refresh: { readonly body: null; readonly answer: readonly ReadyModel[] };
   /** Answers at once, whatever is being done: a sign of life. */
   lives: { readonly body: null; readonly answer: null };
   metrics: { readonly body: null; readonly answer: readonly MetricValues[] };
-  /** Answers how many had to be made. */
+  /** Waits until the models are loaded; answers how many had to be made. */
   prepare: { readonly body: PrepareOrder; readonly answer: number };
   /** Drains, and answers when everything is freed. */
   stop: { readonly body: null; readonly answer: null };
@@ -50,6 +50,8 @@ export type ToProcess = {
 export type ToParent = {
   /** It listens: what is sent to a process before is lost. */
   hello: { readonly body: null; readonly answer: null };
+  /** It has its models and listens when it is answered: until then it is made equal to the others. */
+  loaded: { readonly body: null; readonly answer: null };
   /** To be prepared in every other process; answers the most that had to be made in one. */
   prepareElsewhere: { readonly body: PrepareOrder; readonly answer: number };
 };

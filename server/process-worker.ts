@@ -7,17 +7,15 @@ import { parseServerConfig } from './config.ts';
 import { callAt } from './grpc-call.ts';
 import type { ModelStore } from './model-store.ts';
 import { createLink, type MetricValues, type ReadyModel, type ToParent, type ToProcess } from './process-messages.ts';
-import { createServing, type Serving, type Started } from './serving.ts';
+import { createServing, type Loaded, type Serving, type Started } from './serving.ts';
 
 let serving: Serving | undefined;
 let starting: Promise<Started> | undefined;
-let begin: (starting: Promise<Started>) => void = () => {};
-/** Once the parent has said with what: questions may come before. */
-const started = new Promise<Started>((resolve) => {
-  begin = resolve;
+let tellLoaded: (loaded: Loaded) => void = () => {};
+/** Questions may come before. Where the start fails, this process ends, and whoever asked is told by that. */
+const loaded = new Promise<Loaded>((resolve) => {
+  tellLoaded = resolve;
 });
-// Whoever asked for the start is told; nobody else waiting is no fault.
-started.catch(() => {});
 let stopping: Promise<void> | undefined;
 
 const link = createLink<ToParent, ToProcess>({
@@ -32,21 +30,23 @@ const link = createLink<ToParent, ToProcess>({
         prepareElsewhere: (request, deadlineMs) =>
           link.ask('prepareElsewhere', { request: toBinary(PrepareRequestSchema, request), deadlineMs }, Infinity),
       });
-      starting = serving.start();
-      begin(starting);
+      starting = serving.start((own) => {
+        tellLoaded(own);
+        return link.ask('loaded', null, Infinity);
+      });
       const { port, httpPort, models } = await starting;
       log.info({ port, httpPort }, 'process serving');
       return { port, httpPort, models: readyModels(models) };
     },
     async refresh() {
-      const { models } = await started;
+      const { models } = await loaded;
       await models.refresh();
       return readyModels(models);
     },
     lives: async () => null,
     metrics: async () => metricValues(await serving!.metrics.registry.getMetricsAsJSON()),
     async prepare({ request, deadlineMs }) {
-      const { models, handlers } = await started;
+      const { models, handlers } = await loaded;
       const message = fromBinary(PrepareRequestSchema, request);
       const { model, selection } = message;
       const isReady = ({ version }: { version: number }) => selection.value === version;

@@ -39,19 +39,23 @@ export type Serving = {
   notReady(): string | undefined;
   /**
    * Loads the models, then listens. Where it throws, everything is freed.
+   * @param onLoaded between the two: nobody is answered yet
    * @throws HyperpolicyError: a setting that is wrong; a port that cannot be had
    */
-  start(): Promise<Started>;
+  start(onLoaded?: (loaded: Loaded) => Promise<unknown>): Promise<Started>;
   /** Not ready from now on; answers what is in flight, for at most `drainMs`. */
   drain(): Promise<void>;
   /** Frees everything. */
   close(): Promise<void>;
 };
 
-export type Started = {
+export type Started = Loaded & {
   /** The ports that were bound, where the settings say 0. */
   readonly port: number;
   readonly httpPort: number | undefined;
+};
+
+export type Loaded = {
   readonly models: ModelStore;
   readonly handlers: PolicyHandlers;
   /** With which other methods can be served. */
@@ -92,7 +96,7 @@ export function createServing(config: ServerConfig, log: Logger, membership?: Me
   let draining = false;
   let listening = false;
 
-  async function start(): Promise<Started> {
+  async function start(onLoaded?: (loaded: Loaded) => Promise<unknown>): Promise<Started> {
     const { traceEndpoint } = config;
     if (traceEndpoint !== null) {
       const { traceRatio: ratio, traceQueueCountMax: queueCountMax } = config;
@@ -128,12 +132,14 @@ export function createServing(config: ServerConfig, log: Logger, membership?: Me
       eventLoopDelayUs: delay.meanUs,
       prepareElsewhere: membership?.prepareElsewhere,
     });
+    const loaded = { models: ready, handlers, deps, doors };
+    await onLoaded?.(loaded);
     const methods = servingMethods({ models, handlers, health, deps, openStreams });
     listener = await listenGrpc(methods, config, { metrics, log, port: config.port, setting: 'port' });
     if (config.httpPort !== null) httpListener = await listenHttp(handlers, config.httpPort, deps);
     listening = true;
     health.set(models.list().length > 0);
-    return { port: listener.port, httpPort: httpListener?.port, models: ready, handlers, deps, doors };
+    return { port: listener.port, httpPort: httpListener?.port, ...loaded };
   }
 
   async function close(): Promise<void> {
@@ -153,8 +159,8 @@ export function createServing(config: ServerConfig, log: Logger, membership?: Me
       if (models === undefined) return 'loading';
       return models.list().length === 0 ? 'no model is ready' : undefined;
     },
-    start: () =>
-      start().catch(async (error: unknown) => {
+    start: (onLoaded) =>
+      start(onLoaded).catch(async (error: unknown) => {
         await close();
         throw error;
       }),

@@ -69,7 +69,7 @@ const flags: Readonly<Record<keyof ServerConfig, Flag>> = {
   },
   watchMs: {
     flags: '--watch-ms <ms>',
-    description: 'time between looks for new versions; 0 is never',
+    description: 'time between looks for new versions; 0 looks only at start and at admin calls',
     read: amount,
   },
   versionCountMax: {

@@ -1,5 +1,6 @@
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { parseServerConfig } from '../../server/config.ts';
+import { parseServerConfig, type ServerSettings } from '../../server/config.ts';
 import { createProcessGroup } from '../../server/process-group.ts';
 import {
   createLink,
@@ -9,7 +10,9 @@ import {
   type ToProcess,
 } from '../../server/process-messages.ts';
 import { joinMetrics, joinWithParent } from '../../server/process-metrics.ts';
-import { invalidArgument } from '../../src/spec/errors.ts';
+import { encodeTensor } from '../../server/tensors.ts';
+import { Pinning, PrepareRequestSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { invalidArgument, notFound } from '../../src/spec/errors.ts';
 import { recordingLog } from './fixtures.ts';
 
 beforeEach(() => {
@@ -30,19 +33,61 @@ type FakeProcess = {
   models: readonly ReadyModel[];
   counted: readonly MetricValues[];
   readonly asked: string[];
+  /** Of each Prepare that it did: what, and of which version. */
+  readonly prepared: string[];
+  pinFault: Error | undefined;
+  /** As if a client had asked it: has the same done elsewhere. */
+  prepare(request: Uint8Array): Promise<number>;
   readonly process: number;
   killed: boolean;
   /** As if it had been stopped. */
   hangs: boolean;
 };
 
+/** A Prepare of contexts with two values each. */
+const order = (pinning: Pinning, ...contexts: readonly (readonly [number, number])[]) =>
+  toBinary(
+    PrepareRequestSchema,
+    create(PrepareRequestSchema, {
+      model: 'm',
+      selection: { case: 'version', value: 2 },
+      target: { case: 'context', value: encodeTensor(Float32Array.from(contexts.flat()), [contexts.length, 2]) },
+      pinning,
+    }),
+  );
+
+function described(bytes: Uint8Array): string {
+  const { model, selection, target, pinning } = fromBinary(PrepareRequestSchema, bytes);
+  const { data } = target.value!;
+  const values = [...new Float32Array(data.slice().buffer)];
+  return `${pinning === Pinning.PIN ? 'PIN' : pinning === Pinning.UNPIN ? 'UNPIN' : 'MAKE'} ${model}/${selection.value} ${target.case} ${values.join(' ')}`;
+}
+
+/** First values of the contexts that a process has pinned, ascending. */
+function pinnedBy({ prepared }: FakeProcess): number[] {
+  const pinned = new Set<number>();
+  for (const done of prepared) {
+    const [pinning, , , ...values] = done.split(' ');
+    values.forEach((value, i) => {
+      if (i % 2 === 1) return;
+      if (pinning === 'PIN') pinned.add(Number(value));
+      else pinned.delete(Number(value));
+    });
+  }
+  return [...pinned].sort((a, b) => a - b);
+}
+
 /** A group over processes of this thread, which speak the real messages. */
-function groupOf(processCount: number, start: (process: number, launch: number) => number = () => 1000) {
+function groupOf(
+  processCount: number,
+  start: (process: number, launch: number) => number = () => 1000,
+  changed: ServerSettings = {},
+) {
   const processes: FakeProcess[] = [];
   const { log, lines } = recordingLog();
   let nowMs = 0;
   const system = { isFull: false };
-  const settings = { processCount, port: 0 };
+  const settings = { processCount, port: 0, ...changed };
   const group = createProcessGroup({
     config: parseServerConfig(settings),
     settings,
@@ -63,6 +108,7 @@ function groupOf(processCount: number, start: (process: number, launch: number) 
         answer: {
           async start(body) {
             number = body.process;
+            await link.ask('loaded', null, Number.POSITIVE_INFINITY);
             return { port: body.settings.port || start(number, launch), httpPort: undefined, models: one.models };
           },
           async refresh() {
@@ -71,8 +117,10 @@ function groupOf(processCount: number, start: (process: number, launch: number) 
           },
           lives: async () => null,
           metrics: async () => one.counted,
-          async prepare() {
+          async prepare({ request }) {
             asked.push('prepare');
+            if (one.pinFault !== undefined) throw one.pinFault;
+            one.prepared.push(described(request));
             return number;
           },
           async stop() {
@@ -85,6 +133,10 @@ function groupOf(processCount: number, start: (process: number, launch: number) 
         models,
         counted: [],
         asked,
+        prepared: [],
+        pinFault: undefined,
+        prepare: (request) =>
+          link.ask('prepareElsewhere', { request, deadlineMs: Date.now() + 60_000 }, Number.POSITIVE_INFINITY),
         killed: false,
         hangs: false,
         get process() {
@@ -364,6 +416,109 @@ test('the start of a server is its parent’s, whenever its processes started', 
   });
   const text = await joinWithParent([started(100)], [[started(101)], [started(102)]]).metrics();
   expect(text.split('\n')).toContain('process_start_time_seconds 100');
+});
+
+describe('a process that takes the place of another', () => {
+  test('is given what is pinned, and nothing else, before it listens', async () => {
+    const { group, processes, lines, advance } = groupOf(2, undefined, { batchRowCountMax: 2 });
+    await group.start();
+    const [first, second] = processes;
+    await first!.prepare(order(Pinning.UNSPECIFIED, [9, 9]));
+    await first!.prepare(order(Pinning.PIN, [1, 1], [2, 2], [1, 1], [3, 3]));
+    await second!.prepare(order(Pinning.PIN, [2, 2], [4, 4]));
+    await second!.prepare(order(Pinning.UNPIN, [3, 3]));
+    // Refused elsewhere: it is not pinned.
+    second!.pinFault = invalidArgument({ where: 'Prepare', expected: 'less', actual: 'more' });
+    await expect(first!.prepare(order(Pinning.PIN, [5, 5]))).rejects.toThrow('Prepare: expected less, got more');
+    second!.die(1, null);
+    await advance(200);
+    // Rows 1, 2 and 4, two in an order.
+    expect(processes[2]!.prepared).toEqual(['PIN m/2 context 1 1 2 2', 'PIN m/2 context 4 4']);
+    // It looked through the store with the other, before it was given them.
+    expect([first!.asked.at(-1), processes[2]!.asked]).toEqual(['refresh', ['refresh', 'prepare', 'prepare']]);
+    expect(lines.map(({ msg, process: number }) => `${number} ${msg}`).slice(-2)).toEqual([
+      '2 pinned again what the others have',
+      '2 process replaced',
+    ]);
+    await group.stop();
+  });
+
+  test('is given what is pinned while it is given it, once and in order', async () => {
+    const { group, processes, advance } = groupOf(2);
+    await group.start();
+    const [first, second] = processes;
+    await first!.prepare(order(Pinning.PIN, [1, 1]));
+    second!.die(1, null);
+    vi.advanceTimersByTime(200);
+    // In every turn of its start one is pinned, and unpinned in the next.
+    const pins: Promise<number>[] = [];
+    for (let i = 10; i < 40; i++) {
+      pins.push(first!.prepare(order(Pinning.PIN, [i, i])));
+      await new Promise((resolve) => setImmediate(resolve));
+      if (i % 2 === 0) pins.push(first!.prepare(order(Pinning.UNPIN, [i, i])));
+    }
+    await Promise.all(pins);
+    await advance(1);
+    expect(group.servingCount).toBe(2);
+    const odd = [1, ...Array.from({ length: 15 }, (_, i) => 11 + 2 * i)];
+    expect(pinnedBy(processes[2]!)).toEqual(odd);
+    // What is remembered is the same.
+    processes[2]!.die(1, null);
+    await advance(400);
+    expect(pinnedBy(processes[3]!)).toEqual(odd);
+    await group.stop();
+  });
+
+  test('has what was pinned also where all have died, and not what is of a version that is gone', async () => {
+    const { group, processes, advance } = groupOf(2);
+    await group.start();
+    await processes[0]!.prepare(order(Pinning.PIN, [1, 1]));
+    for (const one of [...processes]) one.die(1, null);
+    await advance(200);
+    expect(processes.slice(2).map(({ prepared }) => prepared)).toEqual([
+      ['PIN m/2 context 1 1'],
+      ['PIN m/2 context 1 1'],
+    ]);
+    for (const one of processes.slice(2)) one.models = [{ model: 'm', versions: [3] }];
+    await group.refresh();
+    processes[3]!.die(1, null);
+    await advance(400);
+    expect([processes.length, processes[4]!.prepared]).toEqual([5, []]);
+    await group.stop();
+  });
+
+  test('serves without pins that it cannot have, and the log says so', async () => {
+    const { group, processes, lines, advance } = groupOf(1);
+    await group.start();
+    await processes[0]!.prepare(order(Pinning.PIN, [1, 1]));
+    processes[0]!.die(1, null);
+    vi.advanceTimersByTime(200);
+    processes[1]!.pinFault = notFound({ where: 'Prepare version', expected: 'one that is ready', actual: '2' });
+    await advance(1);
+    expect(group.servingCount).toBe(1);
+    expect(lines.find(({ msg }) => msg === 'not everything pinned again')).toMatchObject({
+      process: 1,
+      failedCount: 1,
+      orderCount: 1,
+      reason: 'Prepare version: expected one that is ready, got 2',
+    });
+    await group.stop();
+  });
+
+  test('what is remembered of pins is bounded, and the bound is named', async () => {
+    const { group, processes } = groupOf(2, undefined, { contextCacheBytesMax: 1200 });
+    await group.start();
+    // A row of two values: 8 bytes, its key as many, its place 256; two are 544.
+    await processes[0]!.prepare(order(Pinning.PIN, [1, 1], [2, 2]));
+    const third = expect(processes[0]!.prepare(order(Pinning.PIN, [3, 3]))).rejects;
+    await third.toThrow(
+      'pinned contexts: expected at most 600 bytes of rows over all versions, half of the cache of weights, got 816. Unpin others, or make the cache larger',
+    );
+    expect(processes[1]!.prepared).toHaveLength(1);
+    await processes[0]!.prepare(order(Pinning.UNPIN, [1, 1]));
+    await processes[0]!.prepare(order(Pinning.PIN, [3, 3]));
+    await group.stop();
+  });
 });
 
 describe('questions between processes', () => {

@@ -267,6 +267,44 @@ describe('a process that dies', () => {
     expect((await metrics(server, acts))[acts]).toBeGreaterThanOrEqual(9);
   });
 
+  test('has, when it is replaced, the pins and the versions of the others before its first connection', async () => {
+    const store = await temporaryStore([hyper]);
+    const server = await spawnTwo(store, ['--admin-port', '0']);
+    const clients = await connect(server.address, 2);
+    const admin = createAdminClient({ address: `127.0.0.1:${server.serving.adminPort}`, timeoutMs: 20_000 });
+    onTestFinished(() => admin.close());
+    const entries = async () =>
+      (await metrics(server, 'hyperpolicy_context_cache_entries'))['hyperpolicy_context_cache_entries{cache="policy"}'];
+    const model = 'hyper';
+    const pinned = [
+      [0.5, -0.5],
+      [0.25, 1],
+      [3, 4],
+    ];
+    await clients[0]!.prepare({ model, context: pinned, pinning: 'pin' });
+    await clients[1]!.prepare({ model, context: [3, 4], pinning: 'unpin' });
+    await clients[1]!.prepare({ model, context: [7, 7] });
+    expect(await entries()).toBe(8);
+    await admin.setLabel(model, 'stable', 1);
+    // Nobody has looked for this one yet.
+    await publishRandomPackage({ store, ...hyper, seed: 2 });
+    process.kill(await pidOf(server, 1), 'SIGKILL');
+    await server.line(({ msg }) => msg === 'process replaced');
+    // Four in the other, and the two that are pinned.
+    expect(await entries()).toBe(6);
+    const told = server.lines.map(({ msg, process: number }) => `${number} ${msg}`);
+    expect(told.indexOf('1 pinned again what the others have')).toBeLessThan(told.lastIndexOf('1 process serving'));
+    const late = await connect(server.address, 4);
+    for (const client of late) {
+      for (const context of pinned.slice(0, 2)) {
+        const asked = { model, observation, context, version: 1 };
+        expect((await client.act(asked)).timing.primaryUs).toBe(0);
+      }
+      expect((await client.listModels())[0]!.versions).toEqual([2, 1]);
+      expect((await client.act({ model, observation, context: [0, 0], label: 'stable' })).version).toBe(1);
+    }
+  });
+
   test('also when none is left: the port stays the same', async () => {
     const server = await spawnTwo(await temporaryStore([plain]));
     for (const pid of [await pidOf(server, 1), await pidOf(server, 2)]) process.kill(pid, 'SIGKILL');
