@@ -18,6 +18,7 @@ import { adminMethods } from './methods.ts';
 import { createMetrics } from './metrics.ts';
 import { listenMetrics } from './metrics-http.ts';
 import { createProcessGroup, type Forked, type ProcessGroup } from './process-group.ts';
+import { closeLostConnections } from './process-handovers.ts';
 import type { MetricValues } from './process-messages.ts';
 import { joinWithParent } from './process-metrics.ts';
 
@@ -133,6 +134,7 @@ export function forkProcess(): Forked {
     serialization: 'advanced',
   });
   const worker = cluster.fork();
+  closeLostConnections(worker.process);
   // Of the channel, of which the end of the process tells; or it never began, and then there is no other event.
   worker.on('error', () => {
     if (worker.process.pid === undefined) worker.emit('exit', null, null);

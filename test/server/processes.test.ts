@@ -267,6 +267,38 @@ describe('a process that dies', () => {
     expect((await metrics(server, acts))[acts]).toBeGreaterThanOrEqual(9);
   });
 
+  test('before it takes a connection that it was handed: the client sees the end of it at once', async () => {
+    const server = await spawnTwo(await temporaryStore([plain]));
+    const stopped = await pidOf(server, 1);
+    process.kill(stopped, 'SIGSTOP');
+    onTestFinished(() => {
+      if (lives(stopped)) process.kill(stopped, 'SIGCONT');
+    });
+    // The processes take turns, so one of these is on its way to the one that is stopped.
+    const peers = [
+      await connectRaw(server.address),
+      await connectRaw(server.address),
+      await connectRaw(server.address),
+    ];
+    await until(() => peers.filter(({ frames }) => frames.length > 0).length === 2);
+    const waiting = peers.find(({ frames }) => frames.length === 0)!;
+    let isEnded = false;
+    void waiting.closed.then(() => {
+      isEnded = true;
+    });
+    // It is not lost yet: the process may go on.
+    const [client] = await connect(server.address, 1);
+    expect(isEnded).toBe(false);
+    const killedAtMs = performance.now();
+    process.kill(stopped, 'SIGKILL');
+    await waiting.closed;
+    expect(performance.now() - killedAtMs).toBeLessThan(2000);
+    // The others are well, and nobody else is handed to it.
+    await client!.listModels();
+    await connect(server.address, 4);
+    for (const { socket } of peers.filter((peer) => peer !== waiting)) expect(socket.destroyed).toBe(false);
+  });
+
   test('has, when it is replaced, the pins and the versions of the others before its first connection', async () => {
     const store = await temporaryStore([hyper]);
     const server = await spawnTwo(store, ['--admin-port', '0']);

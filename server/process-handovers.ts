@@ -1,0 +1,45 @@
+/**
+ * Connections on their way from the parent to one of its processes. Node's cluster module keeps its own copy of each until the process
+ * says that it has it. Where that one ends first, Node waits for its word for ever: nobody closes the copy, the client hangs, and the
+ * next connection may be handed to who is no more.
+ */
+
+import type { ChildProcess } from 'node:child_process';
+
+/** A message of Node's cluster module: a connection that is handed over, or the receipt for one. */
+type ClusterMessage = {
+  readonly cmd?: unknown;
+  readonly act?: unknown;
+  readonly seq?: unknown;
+  readonly ack?: unknown;
+};
+
+const clusterCommand = 'NODE_CLUSTER';
+
+/**
+ * Has Node close what a process was handed and has not taken when it ends. Clients see the end of their connection, as those of every
+ * other connection of that process do.
+ * @param child of `cluster.fork`, before it serves
+ */
+export function closeLostConnections(child: ChildProcess): void {
+  const onTheirWay = new Set<number>();
+  const send = child.send.bind(child) as (...args: readonly unknown[]) => boolean;
+  child.send = (...args: readonly unknown[]): boolean => {
+    const { cmd, act, seq } = args[0] as ClusterMessage;
+    if (cmd === clusterCommand && act === 'newconn') onTheirWay.add(seq as number);
+    return send(...args);
+  };
+  child.on('internalMessage', ({ cmd, ack }: ClusterMessage) => {
+    if (cmd === clusterCommand) onTheirWay.delete(ack as number);
+  });
+  let isDisconnected = false;
+  child.once('disconnect', () => {
+    isDisconnected = true;
+  });
+  child.once('exit', () => {
+    // Not told while a receipt is open; by it Node takes the process off its list of those that get connections.
+    if (!isDisconnected) child.emit('disconnect');
+    // The receipt by which Node closes its copy. The process being gone, there is no other.
+    for (const ack of [...onTheirWay]) child.emit('internalMessage', { cmd: clusterCommand, ack, accepted: true });
+  });
+}
