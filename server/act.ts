@@ -12,9 +12,9 @@ import { HyperpolicyError } from '../src/spec/errors.ts';
 import { type ActPlan, type Draw, readActRequest } from './act-request.ts';
 import type { ServerConfig } from './config.ts';
 import type { ContextHandles } from './context-handles.ts';
-import { answerByDue, type Due, isOver, lateError } from './due-time.ts';
+import { answerByDue, type Due, isOver, lateError, workDeadlineMs } from './due-time.ts';
 import { type FallbackReason, fallbackAnswer } from './fallback.ts';
-import { badResult, type Sent } from './finite.ts';
+import { badResult, checkResult, type Sent } from './finite.ts';
 import type { HeldActions } from './held-actions.ts';
 import type { WorkMetrics } from './metrics.ts';
 import type { Call } from './rpc.ts';
@@ -95,7 +95,10 @@ export function createActAnswerer({ config, handles, held, work, eventLoopDelayU
     }
     const response: ActResponseInit = head(served, request, timer);
     response.action = encodeTensor(action, [rowCount, served.actionSize]);
-    if (request.logProb && logProb !== undefined) response.logProb = encodeTensor(logProb, [rowCount]);
+    if (request.logProb && logProb !== undefined) {
+      checkResult(`model "${served.model}" version ${served.version}: log_prob`, logProb, sentBy(plan));
+      response.logProb = encodeTensor(logProb, [rowCount]);
+    }
     addSeed(response, plan.draw);
     return response;
   }
@@ -152,9 +155,7 @@ export function createActAnswerer({ config, handles, held, work, eventLoopDelayU
 
 /** Until when work for a request is worth beginning, on the clock of `Date.now()`. */
 function generationDeadlineMs(call: Call, { due, fallback }: ActPlan): number {
-  if (fallback !== 'error') return Date.now() + abandonedGenerationMs;
-  if (due?.reason !== 'budget') return call.deadlineMs;
-  return Date.now() + due.atMs - performance.now();
+  return fallback === 'error' ? workDeadlineMs(call, due) : Date.now() + abandonedGenerationMs;
 }
 
 const head = (served: ServedVersion, { sequence }: ActRequest, timer: RequestTimer): ActResponseInit => ({

@@ -34,6 +34,10 @@ export function dueOf(call: Call, budgetUs: number, marginMs: number): Due | und
 export const isOver = (due: Due, call: Call): boolean =>
   due.reason === 'budget' ? performance.now() >= due.atMs : Date.now() > call.deadlineMs;
 
+/** Until when work for an answer that is due then is worth beginning, on the clock of `Date.now()`. */
+export const workDeadlineMs = ({ deadlineMs }: Call, due: Due | undefined): number =>
+  due?.reason === 'budget' ? Date.now() + due.atMs - performance.now() : deadlineMs;
+
 /** The answer, or what `late` gives (or throws) when it is due first; then the answer goes on unheard. */
 export function answerByDue<T>(answer: Promise<T>, due: Due | undefined, late: () => T): Promise<T> {
   if (due === undefined) return answer;

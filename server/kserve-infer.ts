@@ -1,7 +1,7 @@
 /** Runs a policy or critic on named rows: what the Open Inference Protocol asks for, by the same parts as Act and QGrad. */
 
 import { clipActions } from './act.ts';
-import type { Call } from './rpc.ts';
+import { checkResult, type Sent } from './finite.ts';
 import type { ServedVersion } from './served-version.ts';
 import { distinctRows, type Rows } from './tensors.ts';
 import type { RequestTimer } from './timing.ts';
@@ -12,8 +12,8 @@ export type NamedRows = { readonly rowCount: number; readonly values: Readonly<R
 
 type Inputs = ReadonlyMap<string, Rows>;
 
-/** The call of a request, and where its time goes. */
-export type Timed = { readonly call: Call; readonly timer: RequestTimer };
+/** Until when a request is worth working for, on the clock of `Date.now()`, and where its time goes. */
+export type Timed = { readonly deadlineMs: number; readonly timer: RequestTimer };
 
 /** `observation`, `context` where there is one, `noise` where given -> `action`, `log_prob` where defined. */
 export async function inferPolicy(served: ServedVersion, inputs: Inputs, timed: Timed): Promise<NamedRows> {
@@ -26,9 +26,11 @@ export async function inferPolicy(served: ServedVersion, inputs: Inputs, timed: 
       : await generated(policy.weights, context!, served.contextSize, timed);
   const noise = inputs.get('noise')?.values;
   const { action, logProb } = await timed.timer.network(() =>
-    policy.run({ rowCount, observation, noise, ...contextInputs }),
+    policy.run({ rowCount, observation, noise, ...contextInputs, deadlineMs: timed.deadlineMs }),
   );
-  clipActions(action, served, { method: 'ModelInfer', values: [...inputs.values()].map(({ values }) => values) });
+  const sent = sentBy(inputs);
+  clipActions(action, served, sent);
+  if (logProb !== undefined) checkResult(`${described(served)}: log_prob`, logProb, sent);
   return { rowCount, values: { action, ...(logProb !== undefined && { log_prob: logProb }) } };
 }
 
@@ -46,17 +48,27 @@ export async function inferCritic(served: ServedVersion, inputs: Inputs, timed: 
       rowCount,
       action: inputs.get('action')!.values,
       context: inputs.get('context')?.values,
-      deadlineMs: timed.call.deadlineMs,
+      deadlineMs: timed.deadlineMs,
       ...states,
     }),
   );
+  const sent = sentBy(inputs);
+  checkResult(`${described(served)}: q`, q, sent);
+  checkResult(`${described(served)}: dq_da`, dqDa, sent);
   return { rowCount, values: { q, dq_da: dqDa } };
 }
 
-async function generated(source: WeightSource, rows: Rows, columnCount: number, { call, timer }: Timed) {
+const described = ({ model, version }: ServedVersion): string => `model "${model}" version ${version}`;
+
+const sentBy = (inputs: Inputs): Sent => ({
+  method: 'ModelInfer',
+  values: [...inputs.values()].map(({ values }) => values),
+});
+
+async function generated(source: WeightSource, rows: Rows, columnCount: number, { deadlineMs, timer }: Timed) {
   const contexts = distinctRows(rows, columnCount);
   const startMs = performance.now();
-  const weights = source.weightsFor(contexts, call.deadlineMs);
+  const weights = source.weightsFor(contexts, deadlineMs);
   return {
     weights: weights instanceof Promise ? await timer.primary(startMs, weights) : weights,
     index: contexts.index,

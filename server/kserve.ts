@@ -10,16 +10,18 @@ import {
   type ModelInferRequest,
   type ModelInferResponseSchema,
   type ModelMetadataResponseSchema,
+  type ModelStatisticsResponseSchema,
   type RepositoryIndexResponseSchema,
 } from '../src/gen/inference/grpc_predict_v2_pb.ts';
 import { failedPrecondition, HyperpolicyError, invalidArgument } from '../src/spec/errors.ts';
 import type { ServerConfig } from './config.ts';
-import { answerByDue, dueOf, lateError } from './due-time.ts';
+import { answerByDue, dueOf, isOver, lateError, workDeadlineMs } from './due-time.ts';
 import { inferCritic, inferPolicy, type NamedRows } from './kserve-infer.ts';
+import { readParameters } from './kserve-parameters.ts';
+import { createTallies, type InferTally } from './kserve-statistics.ts';
 import { readInputs, type WireTensors, writeOutputs } from './kserve-tensors.ts';
 import type { WorkMetrics } from './metrics.ts';
 import type { ModelStore, Selection } from './model-store.ts';
-import { checkDeadline } from './request-checks.ts';
 import type { Call } from './rpc.ts';
 import { type ServedVersion, whenHeld } from './served-version.ts';
 import { RequestTimer } from './timing.ts';
@@ -29,6 +31,7 @@ export type ModelMetadataResponseInit = MessageInitShape<typeof ModelMetadataRes
 
 export type ModelConfigInit = MessageInitShape<typeof ModelConfigSchema>;
 export type RepositoryIndexInit = MessageInitShape<typeof RepositoryIndexResponseSchema>;
+export type ModelStatisticsResponseInit = MessageInitShape<typeof ModelStatisticsResponseSchema>;
 
 export type Kserve = {
   isReady(name: string, version: string, call: Call): boolean;
@@ -38,12 +41,18 @@ export type Kserve = {
   config(name: string, version: string, call: Call): ModelConfigInit;
   /** What the caller may use. */
   index(repositoryName: string, call: Call): RepositoryIndexInit;
+  /** Of one version, of all versions of a name, or of all that the caller may use. @throws HyperpolicyError as `infer` */
+  statistics(name: string, version: string, call: Call): ModelStatisticsResponseInit;
   /** @throws HyperpolicyError not_found: model or version; invalid_argument: tensors; deadline_exceeded */
   infer(request: ModelInferRequest, call: Call): Promise<ModelInferResponseInit>;
 };
 
 /** A policy or a critic of a version. */
 export type Target = { readonly served: ServedVersion; readonly kind: 'policy' | 'critic' };
+
+type NamedTarget = Target & { readonly name: string };
+
+type Answering = { readonly call: Call; readonly tally: InferTally };
 
 const criticSuffix = '.critic';
 
@@ -56,6 +65,8 @@ export function createKserve({
   readonly config: ServerConfig;
   readonly work: WorkMetrics;
 }): Kserve {
+  const tallyOf = createTallies();
+
   function resolve(method: string, name: string, version: string, call: Call): Target {
     const known = new Set(models.list().map(({ model }) => model));
     const isCritic = !known.has(name) && name.endsWith(criticSuffix) && known.has(name.slice(0, -criticSuffix.length));
@@ -69,6 +80,44 @@ export function createKserve({
       actual: `"${model}", which has none`,
       ...(kind === 'policy' && { remedy: `Its critic is "${model}${criticSuffix}"` }),
     });
+  }
+
+  /** Everything that the caller may use. */
+  function targetsOf({ caller }: Call): NamedTarget[] {
+    const allowed = models.list().filter(({ model }) => caller?.allowsModel(model) ?? true);
+    return allowed.flatMap(({ model, versions }) =>
+      versions.flatMap((served): NamedTarget[] => [
+        ...(served.policy === null ? [] : [{ name: model, served, kind: 'policy' as const }]),
+        ...(served.critic === null ? [] : [{ name: `${model}${criticSuffix}`, served, kind: 'critic' as const }]),
+      ]),
+    );
+  }
+
+  async function answer(request: ModelInferRequest, target: Target, { call, tally }: Answering) {
+    const { served, kind } = target;
+    const tensors = wireTensors(target);
+    const { timeoutUs } = readParameters(request);
+    const inputs = readInputs(request, tensors, { model: request.modelName, rowCountMax: config.rowCountMax });
+    const { rowCount } = inputs.get('observation')!;
+    work.rows(rowCount);
+    call.observation?.served(served, rowCount);
+    const due = dueOf(call, timeoutUs, config.deadlineMarginMs);
+    if (due !== undefined && isOver(due, call)) throw lateError('ModelInfer', due, 'Nothing was computed');
+    const timer = new RequestTimer(call, { work });
+    const infer = kind === 'policy' ? inferPolicy : inferCritic;
+    const timed = { deadlineMs: workDeadlineMs(call, due), timer };
+    const readAtMs = performance.now();
+    const computed: Promise<NamedRows> = whenHeld(served, async () => infer(served, inputs, timed));
+    const outputs = await answerByDue(computed, due, () => {
+      throw lateError('ModelInfer', due!, 'The batch is too large or the server too busy for this deadline');
+    });
+    const computedAtMs = performance.now();
+    const written = writeOutputs(request, tensors, outputs);
+    const endMs = performance.now();
+    const input = readAtMs - call.receivedAtMs;
+    const output = endMs - computedAtMs;
+    tally.answered(rowCount, { total: endMs - call.receivedAtMs, input, ...timer.workMs, output });
+    return { modelName: request.modelName, modelVersion: String(served.version), id: request.id, ...written };
   }
 
   return {
@@ -120,41 +169,34 @@ export function createKserve({
         output: outputs.map(listed),
       };
     },
-    index(repositoryName, { caller }) {
+    index(repositoryName, call) {
       if (repositoryName !== '') return { models: [] };
-      const allowed = models.list().filter(({ model }) => caller?.allowsModel(model) ?? true);
-      const entry = (name: string, version: number) => ({ name, version: String(version), state: 'READY' });
-      return {
-        models: allowed.flatMap(({ model, versions }) =>
-          versions.flatMap(({ version, policy, critic }) => [
-            ...(policy === null ? [] : [entry(model, version)]),
-            ...(critic === null ? [] : [entry(`${model}${criticSuffix}`, version)]),
-          ]),
-        ),
-      };
+      const entry = ({ name, served }: NamedTarget) => ({ name, version: String(served.version), state: 'READY' });
+      return { models: targetsOf(call).map(entry) };
+    },
+    statistics(name, version, call) {
+      const statisticsOf = (target: NamedTarget) => ({
+        ...tallyOf(target).fields(),
+        name: target.name,
+        version: String(target.served.version),
+      });
+      if (name === '') {
+        if (version === '') return { modelStats: targetsOf(call).map(statisticsOf) };
+        throw invalidArgument({ where: 'ModelStatistics version', expected: 'none without a name', actual: 'one' });
+      }
+      const one = { ...resolve('ModelStatistics', name, version, call), name };
+      const isSame = ({ served, kind }: Target) => served.model === one.served.model && kind === one.kind;
+      return { modelStats: (version === '' ? targetsOf(call).filter(isSame) : [one]).map(statisticsOf) };
     },
     async infer(request, call) {
       const target = resolve('ModelInfer', request.modelName, request.modelVersion, call);
-      const { served, kind } = target;
-      const tensors = wireTensors(target);
-      const inputs = readInputs(request, tensors, { model: request.modelName, rowCountMax: config.rowCountMax });
-      const { rowCount } = inputs.get('observation')!;
-      work.rows(rowCount);
-      call.observation?.served(served, rowCount);
-      checkDeadline('ModelInfer', call);
-      const due = dueOf(call, timeoutOf(request), config.deadlineMarginMs);
-      const timer = new RequestTimer(call, { work });
-      const infer = kind === 'policy' ? inferPolicy : inferCritic;
-      const answer: Promise<NamedRows> = whenHeld(served, async () => infer(served, inputs, { call, timer }));
-      const outputs = await answerByDue(answer, due, () => {
-        throw lateError('ModelInfer', due!, 'The batch is too large or the server too busy for this deadline');
-      });
-      return {
-        modelName: request.modelName,
-        modelVersion: String(served.version),
-        id: request.id,
-        ...writeOutputs(request, tensors, outputs),
-      };
+      const tally = tallyOf(target);
+      try {
+        return await answer(request, target, { call, tally });
+      } catch (error) {
+        tally.failed(performance.now() - call.receivedAtMs);
+        throw error;
+      }
     },
   };
 }
@@ -191,17 +233,4 @@ function wireTensors({ served, kind }: Target): WireTensors {
     ],
     outputs: [action, ...(hasLogProb ? [{ name: 'log_prob', sizes: [] }] : [])],
   };
-}
-
-/** The parameter `timeout`, microseconds; 0 where there is none. @throws HyperpolicyError invalid_argument */
-function timeoutOf({ parameters }: ModelInferRequest): number {
-  const choice = parameters.timeout?.parameterChoice;
-  if (choice === undefined) return 0;
-  const value = choice.case === 'int64Param' || choice.case === 'uint64Param' ? Number(choice.value) : Number.NaN;
-  if (Number.isSafeInteger(value) && value > 0) return value;
-  throw invalidArgument({
-    where: 'ModelInfer timeout',
-    expected: 'a positive integer of microseconds',
-    actual: `${choice.value}`.slice(0, 100),
-  });
 }

@@ -66,8 +66,8 @@ function inferenceMethods({ models, health, deps, openStreams }: MethodSources):
   const kserve = createKserve({ models, config, work: metrics.work('ModelInfer') });
   const { serverLive, serverReady, modelReady, serverMetadata, modelMetadata, modelInfer, modelStreamInfer } =
     GRPCInferenceService.method;
-  const { modelConfig, repositoryIndex } = GRPCInferenceService.method;
-  const extensions = ['model_configuration', 'model_repository(index)'];
+  const { modelConfig, modelStatistics, repositoryIndex } = GRPCInferenceService.method;
+  const extensions = ['model_configuration', 'model_repository(index)', 'schedule_policy', 'statistics'];
   const streamed = async (request: ModelInferRequest, call: Call) => {
     try {
       return { inferResponse: await kserve.infer(request, call) };
@@ -84,6 +84,7 @@ function inferenceMethods({ models, health, deps, openStreams }: MethodSources):
     unaryMethod(serverMetadata, () => ({ name: 'hyperpolicy', version: '0.1.0', extensions }), deps),
     unaryMethod(modelMetadata, ({ name, version }, call) => kserve.metadata(name, version, call), deps),
     unaryMethod(modelConfig, ({ name, version }, call) => ({ config: kserve.config(name, version, call) }), deps),
+    unaryMethod(modelStatistics, ({ name, version }, call) => kserve.statistics(name, version, call), deps),
     unaryMethod(repositoryIndex, ({ repositoryName }, call) => kserve.index(repositoryName, call), deps),
     unaryMethod(modelInfer, (request, call) => kserve.infer(request, call), deps),
     bidiStreamMethod(

@@ -17,6 +17,7 @@ export type TimerDeps = {
 export class RequestTimer {
   readonly #call: Call;
   readonly #deps: TimerDeps;
+  #queueMs = 0;
   #primaryMs = 0;
   #networkMs = 0;
 
@@ -30,6 +31,7 @@ export class RequestTimer {
     const result = await wait;
     const endMs = performance.now();
     const beganMs = Math.max(startMs, result.startedAtMs ?? startMs);
+    this.#queueMs += beganMs - startMs;
     this.#primaryMs += endMs - startMs;
     this.#deps.work.primary((endMs - beganMs) / 1000);
     const { observation } = this.#call;
@@ -52,6 +54,11 @@ export class RequestTimer {
     this.#networkMs += endMs - startMs;
     this.#deps.work.dynamic((endMs - startMs) / 1000);
     this.#call.observation?.stage('dynamic', startMs, endMs);
+  }
+
+  /** Milliseconds so far: waiting for the turn of a generation, and generating and running networks. */
+  get workMs(): { readonly queue: number; readonly compute: number } {
+    return { queue: this.#queueMs, compute: this.#primaryMs - this.#queueMs + this.#networkMs };
   }
 
   timing(): MessageInitShape<typeof TimingSchema> {

@@ -61,6 +61,20 @@ try:
 except triton.InferenceServerException as error:
     printed["refused"] = [error.status(), error.message()]
 
+try:
+    client.infer("hyper", inputs_of(request["policy"]), sequence_id=7)
+except triton.InferenceServerException as error:
+    printed["sequence"] = [error.status(), error.message()]
+
+try:
+    client.infer("hyper", inputs_of(request["unseen"]), timeout=1)
+except triton.InferenceServerException as error:
+    printed["late"] = [error.status(), error.message()]
+
+statistics = client.get_inference_statistics("hyper", as_json=True)["model_stats"]
+printed["statistics"] = statistics
+printed["allStatistics"] = [[s.name, s.version] for s in client.get_inference_statistics().model_stats]
+
 answers = queue.Queue()
 client.start_stream(lambda result, error: answers.put((result, error)))
 for i in range(request["streamCount"]):

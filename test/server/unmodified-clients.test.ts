@@ -69,7 +69,8 @@ describe('an unmodified client', () => {
       [0.5, -0.5],
       [0, 0.25],
     ];
-    const input = { policy: { observation, context }, critic: { observation, action }, streamCount: 10 };
+    const unseen = { observation, context: [context[1], context[0]] };
+    const input = { policy: { observation, context }, critic: { observation, action }, unseen, streamCount: 10 };
     const script = fileURLToPath(new URL('./triton.py', import.meta.url));
     const { code, out, error } = await run(python, [script, server.address], JSON.stringify(input));
     expect([code, error]).toEqual([0, '']);
@@ -103,6 +104,32 @@ describe('an unmodified client', () => {
       policy: { action: expected },
       async: { action: expected },
       refused: ['StatusCode.INVALID_ARGUMENT', expect.stringMatching(/^ModelInfer /)],
+      sequence: [
+        'StatusCode.INVALID_ARGUMENT',
+        'ModelInfer parameters: expected some of timeout, priority, triton_enable_empty_final_response, got "sequence_end"',
+      ],
+      late: [
+        'StatusCode.DEADLINE_EXCEEDED',
+        expect.stringMatching(/^ModelInfer: expected an answer within the budget/),
+      ],
+      statistics: [
+        {
+          name: 'hyper',
+          version: '1',
+          // Two calls of two rows; three refusals: a wrong width, a sequence and a timeout.
+          inference_count: '4',
+          execution_count: '2',
+          inference_stats: {
+            success: { count: '2', ns: expect.stringMatching(/^[1-9]/) },
+            compute_infer: { count: '2', ns: expect.stringMatching(/^[1-9]/) },
+            fail: { count: '3' },
+          },
+        },
+      ],
+      allStatistics: [
+        ['hyper', '1'],
+        ['hyper.critic', '1'],
+      ],
       stream: Array.from({ length: 10 }, (_, i) => [`${i}`, expected]),
       streamRefused: 'ModelInfer model: expected one of "hyper", got "nope"',
     });
