@@ -3,7 +3,7 @@
 import type { Logger } from 'pino';
 import { HyperpolicyError } from '../src/spec/errors.ts';
 import type { ServerConfig } from './config.ts';
-import { type Caller, openTokens, type Tokens } from './tokens.ts';
+import { type Caller, openTokens, type Rates, type Tokens } from './tokens.ts';
 
 /** How often the tokens file is looked at for a change. */
 const tokensRefreshMs = 5000;
@@ -42,18 +42,32 @@ const adminAccess = (tokens: Tokens): Access => {
 export type Doors = {
   readonly serving: Access;
   readonly admin: Access;
+  readonly rates: Rates;
   /** Reads the tokens file no more. */
   close(): void;
 };
 
+/** Where there are no tokens. */
+const noRates: Rates = { charge() {}, left: () => ({}), goOnFrom() {} };
+
 /**
  * The doors that the settings ask for; a tokens file is read again when it changes.
+ * @param onSpent as TokensOptions
  * @throws HyperpolicyError as openTokens
  */
-export function openDoors({ tokensFile }: Pick<ServerConfig, 'tokensFile'>, log: Logger): Doors {
-  if (tokensFile === null) return { serving: openAccess, admin: openAccess, close() {} };
-  const tokens = openTokens(tokensFile, log);
+export function openDoors(
+  { tokensFile }: Pick<ServerConfig, 'tokensFile'>,
+  log: Logger,
+  onSpent?: (name: string) => void,
+): Doors {
+  if (tokensFile === null) return { serving: openAccess, admin: openAccess, rates: noRates, close() {} };
+  const tokens = openTokens(tokensFile, log, { onSpent });
   const timer = setInterval(tokens.refresh, tokensRefreshMs);
   timer.unref();
-  return { serving: tokenAccess(tokens), admin: adminAccess(tokens), close: () => clearInterval(timer) };
+  return {
+    serving: tokenAccess(tokens),
+    admin: adminAccess(tokens),
+    rates: tokens.rates,
+    close: () => clearInterval(timer),
+  };
 }

@@ -42,8 +42,8 @@ const serverConfigSchema = z.strictObject({
   /** JSON list of tokens; where given, callers need one. See tokens.ts. */
   tokensFile: z.string().min(1).nullable().default(null),
   /**
-   * Processes that share the gRPC and the HTTP port. Every limit, cache and pool is one process's own, the rate of a token included:
-   * several processes hold, and let through, as many times as much. Handles are the exception: their bounds are the server's.
+   * Processes that share the gRPC and the HTTP port. Limits among `perProcessSettings` are each process's own; those of handles and the
+   * rates of tokens are the server's; all others are of one request, connection or stream.
    */
   processCount: z.number().int().min(1).max(64).default(1),
   /** How often the store is looked through for new versions; 0 is only at start, at a call of the admin, and when a process is replaced. */
@@ -122,6 +122,20 @@ const serverConfigSchema = z.strictObject({
   traceQueueCountMax: count.default(2048),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
+
+/** Limits that each of several processes has for itself: the server has as many times as much. */
+export const perProcessSettings = [
+  'workerCount',
+  'queueRowCountMax',
+  'requestCountMax',
+  'connectionCountMax',
+  'httpConnectionCountMax',
+  'contextCacheBytesMax',
+  'criticCacheBytesMax',
+  'handleCacheBytesMax',
+  'heldActionCountMax',
+  'traceQueueCountMax',
+] as const satisfies readonly (keyof ServerConfig)[];
 
 export type ServerConfig = Readonly<z.infer<typeof serverConfigSchema>>;
 /** What a caller gives: any subset; the rest are defaults. */

@@ -20,6 +20,8 @@ import {
   type ToProcess,
 } from './process-messages.ts';
 import { joinCounts } from './process-metrics.ts';
+import { createRateHub } from './process-rates.ts';
+import type { Rates } from './tokens.ts';
 
 /** A process that was forked and waits for its first message. */
 export type Forked = {
@@ -47,6 +49,8 @@ export type ProcessGroup = {
   list(): readonly ReadyModel[];
   /** Of every process that serves, and what those that have died had counted when they were last asked. */
   metrics(): Promise<readonly (readonly MetricValues[])[]>;
+  /** The parent has let in a request of this token. */
+  spent(name: string): void;
   /** Why the server cannot answer in full; undefined where it can. */
   notReady(): string | undefined;
   readonly servingCount: number;
@@ -64,6 +68,8 @@ export type ProcessGroupOptions = {
   /** For each process. */
   readonly settings: ServerSettings;
   readonly spool: SharedSpool;
+  /** Of tokens, as the parent counts them for all. */
+  readonly rates: Rates;
   readonly log: Logger;
   readonly fork: () => Forked;
   /** Milliseconds, not going backwards. */
@@ -115,7 +121,7 @@ const metricsMsMax = 5000;
 const endMsMax = 10_000;
 
 export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
-  const { config, settings, spool, log, fork, clock = () => performance.now() } = options;
+  const { config, settings, spool, rates, log, fork, clock = () => performance.now() } = options;
   const members: Member[] = Array.from({ length: config.processCount }, (_, i) => ({
     number: i + 1,
     process: undefined,
@@ -140,6 +146,7 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
   let stopping = false;
   let lifeTimer: NodeJS.Timeout | undefined;
   const pins = createPinLedger(config);
+  const hub = createRateHub(rates);
 
   const serving = () => members.filter(({ models }) => models !== undefined);
 
@@ -182,7 +189,7 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
   }
 
   /** What a process that has loaded its models lacks to be as the others: bounded in time, and best as far as it goes. */
-  async function catchUp(member: Member, link: Link<ToProcess>): Promise<null> {
+  async function catchUp(member: Member, link: Link<ToProcess>) {
     const { number } = member;
     const others = serving();
     // Those that nobody has look through the store may not know what this one has just found there.
@@ -200,7 +207,7 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
       log: log.child({ process: number }),
     });
     await member.caughtUp;
-    return null;
+    return hub.join(number, (spent) => link.ask('spent', spent, Infinity));
   }
 
   async function lookAlone(member: Member): Promise<void> {
@@ -265,6 +272,10 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
           return null;
         },
         loaded: () => catchUp(member, link),
+        async spent(spent) {
+          hub.tell(number, spent);
+          return null;
+        },
         prepareElsewhere: (order) => prepareElsewhere(member, order),
       },
     });
@@ -301,6 +312,7 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
     bequeathed = joinCounts([bequeathed, member.counted]);
     const gone = { process: undefined, link: undefined, life: undefined, models: undefined, isLoaded: false };
     Object.assign(member, { ...gone, counted: [] });
+    hub.leave(number);
     if (stopping || ports === undefined) return;
     member.deathCount = servedMs >= steadyMs ? 0 : member.deathCount;
     const delayMs = Math.min(restartMsMax, restartMsMin * 2 ** Math.min(member.deathCount, 10));
@@ -396,6 +408,7 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
       );
       return [bequeathed, ...members.map(({ counted }) => counted)];
     },
+    spent: (name) => hub.tell(undefined, { [name]: 1 }),
     notReady() {
       if (stopping) return 'draining';
       const hung = members.find(({ life }) => life?.isHung);

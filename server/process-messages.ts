@@ -6,6 +6,7 @@
 import { type ErrorFields, HyperpolicyError, resourceExhausted, unavailable } from '../src/spec/errors.ts';
 import type { ServerSettings } from './config.ts';
 import type { SharedSpool } from './open-handles.ts';
+import type { Spent } from './process-rates.ts';
 
 /** Names of questions, each with what is asked and what is answered. */
 type Questions = Record<string, { readonly body: unknown; readonly answer: unknown }>;
@@ -42,6 +43,8 @@ export type ToProcess = {
   metrics: { readonly body: null; readonly answer: readonly MetricValues[] };
   /** Waits until the models are loaded; answers how many had to be made. */
   prepare: { readonly body: PrepareOrder; readonly answer: number };
+  /** What other processes have let in. */
+  spent: { readonly body: Spent; readonly answer: null };
   /** Drains, and answers when everything is freed. */
   stop: { readonly body: null; readonly answer: null };
 };
@@ -50,8 +53,13 @@ export type ToProcess = {
 export type ToParent = {
   /** It listens: what is sent to a process before is lost. */
   hello: { readonly body: null; readonly answer: null };
-  /** It has its models and listens when it is answered: until then it is made equal to the others. */
-  loaded: { readonly body: null; readonly answer: null };
+  /**
+   * It has its models and listens when it is answered: until then it is made equal to the others. What is left of the rates of tokens is
+   * in the answer, and what is `spent` comes from then on.
+   */
+  loaded: { readonly body: null; readonly answer: { readonly left: Spent } };
+  /** What it has let in. */
+  spent: { readonly body: Spent; readonly answer: null };
   /** To be prepared in every other process; answers the most that had to be made in one. */
   prepareElsewhere: { readonly body: PrepareOrder; readonly answer: number };
 };

@@ -7,6 +7,7 @@ import { parseServerConfig } from './config.ts';
 import { callAt } from './grpc-call.ts';
 import type { ModelStore } from './model-store.ts';
 import { createLink, type MetricValues, type ReadyModel, type ToParent, type ToProcess } from './process-messages.ts';
+import { createSpentQueue } from './process-rates.ts';
 import { createServing, type Loaded, type Serving, type Started } from './serving.ts';
 
 let serving: Serving | undefined;
@@ -29,10 +30,12 @@ const link = createLink<ToParent, ToProcess>({
         spool: { ...spool, process: number },
         prepareElsewhere: (request, deadlineMs) =>
           link.ask('prepareElsewhere', { request: toBinary(PrepareRequestSchema, request), deadlineMs }, Infinity),
+        onSpent: (name) => spentQueue.add({ [name]: 1 }),
       });
-      starting = serving.start((own) => {
+      starting = serving.start(async (own) => {
         tellLoaded(own);
-        return link.ask('loaded', null, Infinity);
+        const { left } = await link.ask('loaded', null, Infinity);
+        own.doors.rates.goOnFrom(left);
       });
       const { port, httpPort, models } = await starting;
       log.info({ port, httpPort }, 'process serving');
@@ -55,12 +58,18 @@ const link = createLink<ToParent, ToProcess>({
       const { generatedCount = 0 } = await handlers.prepareHere(message, callAt(performance.now(), deadlineMs));
       return generatedCount;
     },
+    async spent(spent) {
+      (await loaded).doors.rates.charge(spent);
+      return null;
+    },
     async stop() {
       await stop();
       return null;
     },
   },
 });
+
+const spentQueue = createSpentQueue((spent) => link.ask('spent', spent, Infinity));
 
 /** Drains, frees everything, and lets go of the parent: then nothing keeps this process. */
 function stop(): Promise<void> {

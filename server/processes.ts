@@ -41,14 +41,15 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
     connectionCount: () => 0,
     versions: () => [],
   });
-  const doors = openDoors(config, logger);
+  const doors = openDoors(config, logger, (name) => group.spent(name));
   // What all processes share is made here, once, and handed to each.
   const spool = { directory: createSpoolDirectory(config.handleDirectory), processCount: config.processCount };
-  const group = createProcessGroup({
+  const group: ProcessGroup = createProcessGroup({
     config,
     // The parent says when to look through the store, so that all see a new version at about the same time.
     settings: { ...settings, watchMs: 0 },
     spool,
+    rates: doors.rates,
     log: logger,
     fork: forkProcess,
   });

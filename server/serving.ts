@@ -31,6 +31,8 @@ export type Membership = {
   /** Of context handles. */
   readonly spool: SpoolPart;
   readonly prepareElsewhere?: PrepareElsewhere;
+  /** A request of a token with a rate was let in, for the others to count. */
+  readonly onSpent?: (name: string) => void;
 };
 
 export type Serving = {
@@ -102,7 +104,7 @@ export function createServing(config: ServerConfig, log: Logger, membership?: Me
       const { traceRatio: ratio, traceQueueCountMax: queueCountMax } = config;
       tracing = await openTracing({ endpoint: traceEndpoint, ratio, queueCountMax, log });
     }
-    doors = openDoors(config, log);
+    doors = openDoors(config, log, membership?.onSpent);
     pool = createComputePool({
       executor,
       batchRowCountMax: config.batchRowCountMax,

@@ -8,6 +8,7 @@ import { readFileSync, statSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { HyperpolicyError, invalidArgument, resourceExhausted } from '../src/spec/errors.ts';
+import { createTokenRate, type TokenRate } from './token-rate.ts';
 
 const tokensSchema = z.array(
   z.strictObject({
@@ -17,7 +18,7 @@ const tokensSchema = z.array(
     sha256: z.string().regex(/^[0-9a-f]{64}$/),
     /** Names of models; `*` is all, a trailing `*` any with that beginning. */
     models: z.array(z.string().min(1)).default(['*']),
-    /** Calls and stream openings per second, with a burst of as many; absent is no limit. */
+    /** Calls and stream openings per second over all processes, with a burst of as many; absent is no limit. */
     requestsPerSecond: z.number().positive().optional(),
     /** May use the admin port. */
     admin: z.boolean().default(false),
@@ -35,18 +36,68 @@ export type Caller = {
   admit(where: string): void;
 };
 
+/** The rates of tokens that have one, by the name of the token. */
+export type Rates = {
+  /** Other processes have let so many in. */
+  charge(spent: Readonly<Record<string, number>>): void;
+  /** How many are left; below 0 where other processes have let in more than there were. */
+  left(): Record<string, number>;
+  /** Goes on from what another process had left. */
+  goOnFrom(left: Readonly<Record<string, number>>): void;
+};
+
 export type Tokens = {
+  readonly rates: Rates;
   /** @param authorization the header's value. @throws HyperpolicyError unauthenticated */
   identify(where: string, authorization: string | undefined): Caller;
   /** Reads the file again where it has changed; keeps what it has where the file is bad. */
   refresh(): void;
 };
 
+export type TokensOptions = {
+  /** Milliseconds, not going backwards. */
+  readonly clock?: () => number;
+  /** A request of a token with a rate was let in. */
+  readonly onSpent?: ((name: string) => void) | undefined;
+};
+
 /** @throws HyperpolicyError invalid_argument where the file cannot be read, is not a list of tokens, or repeats a name or a hash */
-export function openTokens(file: string, log: Logger, clock: () => number = () => performance.now()): Tokens {
+export function openTokens(
+  file: string,
+  log: Logger,
+  { clock = () => performance.now(), onSpent = () => {} }: TokensOptions = {},
+): Tokens {
   let readAtMs = modifiedMs(file);
-  let callers = readCallers(file, clock);
+  /** A file that is read again leaves the rates that it does not change as they stand. */
+  let rates = new Map<string, TokenRate>();
+
+  function read(): ReadonlyMap<string, Caller> {
+    const entries = readEntries(file);
+    const former = rates;
+    rates = new Map();
+    return new Map(
+      entries.map((entry) => {
+        const { name, sha256, requestsPerSecond: perSecond } = entry;
+        if (perSecond === undefined) return [sha256, createCaller(entry)];
+        const same = former.get(name);
+        const rate = same?.perSecond === perSecond ? same : createTokenRate(perSecond, clock);
+        rates.set(name, rate);
+        return [sha256, createCaller(entry, { rate, onSpent })];
+      }),
+    );
+  }
+
+  let callers = read();
   return {
+    rates: {
+      charge(spent) {
+        for (const [name, count] of Object.entries(spent)) rates.get(name)?.charge(count);
+      },
+      left: () => Object.fromEntries([...rates].map(([name, { left }]) => [name, left])),
+      goOnFrom(left) {
+        for (const [name, rate] of rates) rate.left = left[name] ?? rate.left;
+      },
+    },
     identify(where, authorization) {
       const token = /^Bearer (\S+)$/i.exec(authorization ?? '')?.[1];
       const caller = token === undefined ? undefined : callers.get(createHash('sha256').update(token).digest('hex'));
@@ -63,7 +114,7 @@ export function openTokens(file: string, log: Logger, clock: () => number = () =
       if (changedMs === readAtMs) return;
       readAtMs = changedMs;
       try {
-        callers = readCallers(file, clock);
+        callers = read();
         log.info({ tokenCount: callers.size }, 'tokens read again');
       } catch (error) {
         log.error({ reason: (error as Error).message }, 'tokens refused; the former ones hold');
@@ -80,12 +131,12 @@ function modifiedMs(file: string): number {
   }
 }
 
-function readCallers(file: string, clock: () => number): ReadonlyMap<string, Caller> {
+function readEntries(file: string): readonly TokenEntry[] {
   try {
     const entries = tokensSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
     refuseRepeated('name', entries);
     refuseRepeated('sha256', entries);
-    return new Map(entries.map((entry) => [entry.sha256, createCaller(entry, clock)]));
+    return entries;
   } catch (cause) {
     const reason =
       cause instanceof z.ZodError
@@ -110,29 +161,26 @@ function refuseRepeated(field: 'name' | 'sha256', entries: readonly TokenEntry[]
   });
 }
 
-function createCaller({ name, models, requestsPerSecond, admin }: TokenEntry, clock: () => number): Caller {
-  let allowance = requestsPerSecond ?? 0;
-  let countedAtMs = clock();
+type Limit = { readonly rate: TokenRate; readonly onSpent: (name: string) => void };
+
+function createCaller({ name, models, admin }: TokenEntry, limit?: Limit): Caller {
   return {
     name,
     admin,
     allowsModel: (model) =>
       models.some((pattern) => (pattern.endsWith('*') ? model.startsWith(pattern.slice(0, -1)) : model === pattern)),
     admit(where) {
-      if (requestsPerSecond === undefined) return;
-      const nowMs = clock();
-      const burst = Math.max(1, requestsPerSecond);
-      allowance = Math.min(burst, allowance + ((nowMs - countedAtMs) / 1000) * requestsPerSecond);
-      countedAtMs = nowMs;
-      if (allowance < 1) {
+      if (limit === undefined) return;
+      const { rate, onSpent } = limit;
+      if (!rate.take()) {
         throw resourceExhausted({
           where,
-          expected: `at most ${requestsPerSecond} requests per second with this token`,
+          expected: `at most ${rate.perSecond} requests per second with this token`,
           actual: 'one more',
           remedy: 'Retry later',
         });
       }
-      allowance -= 1;
+      onSpent(name);
     },
   };
 }

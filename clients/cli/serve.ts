@@ -64,7 +64,7 @@ const flags: Readonly<Record<keyof ServerConfig, Flag>> = {
   tokensFile: { flags: '--tokens <file>', description: 'JSON list of tokens; callers then need one' },
   processCount: {
     flags: '--processes <count>',
-    description: 'processes that share the gRPC and HTTP ports; limits are per process',
+    description: 'processes that share the gRPC and HTTP ports',
     read: integerIn(1, 64),
   },
   watchMs: {

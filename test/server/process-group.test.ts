@@ -10,6 +10,7 @@ import {
   type ToProcess,
 } from '../../server/process-messages.ts';
 import { joinMetrics, joinWithParent } from '../../server/process-metrics.ts';
+import type { Spent } from '../../server/process-rates.ts';
 import { encodeTensor } from '../../server/tensors.ts';
 import { Pinning, PrepareRequestSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { invalidArgument, notFound } from '../../src/spec/errors.ts';
@@ -38,6 +39,8 @@ type FakeProcess = {
   pinFault: Error | undefined;
   /** As if a client had asked it: has the same done elsewhere. */
   prepare(request: Uint8Array): Promise<number>;
+  /** As if it had let these in. */
+  spend(spent: Spent): Promise<unknown>;
   readonly process: number;
   killed: boolean;
   /** As if it had been stopped. */
@@ -87,11 +90,18 @@ function groupOf(
   const { log, lines } = recordingLog();
   let nowMs = 0;
   const system = { isFull: false };
+  const told: string[] = [];
+  const rates = {
+    charge: (spent: Spent) => told.push(`parent ${JSON.stringify(spent)}`),
+    left: () => ({ t: 3 }),
+    goOnFrom() {},
+  };
   const settings = { processCount, port: 0, ...changed };
   const group = createProcessGroup({
     config: parseServerConfig(settings),
     settings,
     spool: { directory: 'none', processCount },
+    rates,
     log,
     clock: () => nowMs,
     fork() {
@@ -108,7 +118,8 @@ function groupOf(
         answer: {
           async start(body) {
             number = body.process;
-            await link.ask('loaded', null, Number.POSITIVE_INFINITY);
+            const { left } = await link.ask('loaded', null, Number.POSITIVE_INFINITY);
+            told.push(`${number} begins ${JSON.stringify(left)}`);
             return { port: body.settings.port || start(number, launch), httpPort: undefined, models: one.models };
           },
           async refresh() {
@@ -122,6 +133,10 @@ function groupOf(
             if (one.pinFault !== undefined) throw one.pinFault;
             one.prepared.push(described(request));
             return number;
+          },
+          async spent(spent) {
+            told.push(`${number} ${JSON.stringify(spent)}`);
+            return null;
           },
           async stop() {
             one.die(0, null);
@@ -137,6 +152,7 @@ function groupOf(
         pinFault: undefined,
         prepare: (request) =>
           link.ask('prepareElsewhere', { request, deadlineMs: Date.now() + 60_000 }, Number.POSITIVE_INFINITY),
+        spend: (spent) => link.ask('spent', spent, Number.POSITIVE_INFINITY),
         killed: false,
         hangs: false,
         get process() {
@@ -172,7 +188,7 @@ function groupOf(
       await turns();
     }
   };
-  return { group, processes, lines, system, advance };
+  return { group, processes, lines, system, told, advance };
 }
 
 describe('a group of processes', () => {
@@ -440,6 +456,23 @@ describe('a process that takes the place of another', () => {
       '2 pinned again what the others have',
       '2 process replaced',
     ]);
+    await group.stop();
+  });
+
+  test('begins with what is left of the rates, and hears what the others and the parent let in', async () => {
+    const { group, processes, told, advance } = groupOf(2);
+    await group.start();
+    expect(told.splice(0).sort()).toEqual(['1 begins {"t":3}', '2 begins {"t":3}']);
+    await processes[0]!.spend({ t: 1 });
+    await turns();
+    expect(told.splice(0)).toEqual(['parent {"t":1}', '2 {"t":1}']);
+    processes[1]!.die(1, null);
+    await processes[0]!.spend({ t: 1 });
+    await advance(200);
+    expect(told.splice(0)).toEqual(['parent {"t":1}', '2 begins {"t":3}']);
+    group.spent('t');
+    await turns();
+    expect(told.sort()).toEqual(['1 {"t":1}', '2 {"t":1}']);
     await group.stop();
   });
 

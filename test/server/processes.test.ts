@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { readdir } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { createConnection, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -221,6 +222,54 @@ describe('two processes on one port', () => {
     expect((await cached())[hits]).toBe(before + 4);
     expect(await clients[1]!.prepare({ model: 'hyper', context, pinning: 'pin' })).toMatchObject({ generatedCount: 0 });
     expect(await clients[2]!.prepare({ model: 'hyper', context, pinning: 'unpin' })).toMatchObject({ count: 1 });
+  });
+
+  test('count the rate of a token together, and give the whole of it to who uses one of them', async () => {
+    const store = await temporaryStore([plain]);
+    const tokensFile = join(store, 'tokens.json');
+    const sha256 = (token: string) => createHash('sha256').update(token).digest('hex');
+    const limit = { requestsPerSecond: 50 };
+    await writeFile(
+      tokensFile,
+      JSON.stringify([
+        { name: 'one', sha256: sha256('one-token'), ...limit },
+        { name: 'both', sha256: sha256('both-token'), ...limit },
+        { name: 'free', sha256: sha256('free-token') },
+      ]),
+    );
+    const server = await spawnTwo(store, ['--tokens', tokensFile]);
+    const clientOf = (token: string) => {
+      const client = createPolicyClient({ address: server.address, timeoutMs: 20_000, token });
+      onTestFinished(() => client.close());
+      return client;
+    };
+    /** Whether a call is let in. */
+    const isIn = (client: PolicyClient) =>
+      client.listModels().then(
+        () => true,
+        (error: { kind?: string }) => {
+          expect(error.kind).toBe('resource_exhausted');
+          return false;
+        },
+      );
+    const free = clientOf('free-token');
+    await free.listModels();
+    // 50 at once on one connection; the message to the other process is under way.
+    const one = clientOf('one-token');
+    expect(await Promise.all(Array.from({ length: 50 }, () => isIn(one)))).not.toContain(false);
+    const both = [clientOf('both-token'), clientOf('both-token')];
+    const startMs = performance.now();
+    let count = 0;
+    await Promise.all(
+      both.map(async (client) => {
+        while (performance.now() - startMs < 2000) if (await isIn(client)) count++;
+      }),
+    );
+    const seconds = (performance.now() - startMs) / 1000;
+    // 50 at once, 50 a second; at most as many more as the other process let in before it heard.
+    expect(count).toBeGreaterThanOrEqual(50 + 50 * 2 - 5);
+    expect(count).toBeLessThanOrEqual(50 + 50 * seconds + 50);
+    expect(count).toBeLessThan(2 * (50 + 50 * 2) - 50);
   });
 
   test('know the contexts that one of them was given', async () => {

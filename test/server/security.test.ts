@@ -171,6 +171,32 @@ describe('tokens', () => {
     expect(lines.map(({ msg }) => msg)).toEqual(['tokens read again', 'tokens refused; the former ones hold']);
   });
 
+  test('a changed file leaves the rates that it does not change as they stand', async () => {
+    const { tokensFile } = await startWithTokens();
+    let nowMs = 0;
+    const tokens = openTokens(tokensFile, recordingLog().log, { clock: () => nowMs });
+    const isIn = () => {
+      try {
+        tokens.identify('Act', 'Bearer slow-token').admit('Act');
+        return true;
+      } catch {
+        return false;
+      }
+    };
+    expect([isIn(), isIn(), isIn()]).toEqual([true, true, false]);
+    const change = async (requestsPerSecond: number, time: number) => {
+      await writeFile(tokensFile, JSON.stringify([{ name: 'slow', sha256: sha256('slow-token'), requestsPerSecond }]));
+      await utimes(tokensFile, time, time);
+      tokens.refresh();
+    };
+    await change(2, 1000);
+    expect(isIn()).toBe(false);
+    nowMs += 500;
+    expect([isIn(), isIn()]).toEqual([true, false]);
+    await change(3, 2000);
+    expect([isIn(), isIn(), isIn(), isIn()]).toEqual([true, true, true, false]);
+  });
+
   test('a running server takes a changed file up', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
     onTestFinished(() => {
