@@ -139,7 +139,7 @@ async function inSlices<T>(work: Sliced<T>, call: Call): Promise<T> {
     const { done, value } = work.next();
     if (done === true) return value;
     await new Promise(setImmediate);
-    checkDeadline('Adapt', call);
+    checkDeadline('Adapt', call, lost);
   }
 }
 

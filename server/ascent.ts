@@ -44,7 +44,7 @@ export async function climb({ ascent, gradients, actions, served, call }: ClimbO
     }
     if (performance.now() - turnBeganMs < turnMs) continue;
     await new Promise((resolve) => setImmediate(resolve));
-    checkDeadline('QGrad', call);
+    checkDeadline('QGrad', call, `${step + 1} of ${ascent.stepCount} steps were taken`);
     turnBeganMs = performance.now();
   }
 }

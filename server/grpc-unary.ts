@@ -40,6 +40,16 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
     gate.count++;
     const observation = observe?.(receivedAtMs, headersOf(call));
     let context: Call | undefined;
+    /** Once per request. */
+    const send = (...reply: Parameters<typeof callback>) => {
+      gate.count--;
+      try {
+        callback(...reply);
+      } catch (error) {
+        // It is answered and counted: what the library makes of it is between it and the client.
+        log.error({ err: error, method: name }, 'answer not sent');
+      }
+    };
     const succeed = (response: MessageInitShape<O>) => {
       const startMs = performance.now();
       const bytes = codec.encode(response);
@@ -47,22 +57,14 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
       counts.encoded((endMs - startMs) / 1000);
       observation?.stage('encode', startMs, endMs);
       if (bytes.length > config.messageBytesMax) throw responseTooLarge(name, bytes.length, config.messageBytesMax);
-      gate.count--;
       counts.sent();
       counts.handled('OK', (endMs - receivedAtMs) / 1000);
       observation?.end('OK', context!);
-      callback(null, bytes);
+      send(null, bytes);
     };
     const fail = (error: unknown) => {
-      gate.count--;
-      callback(
-        refusal(error, {
-          method: name,
-          context: context ?? createCall(call, receivedAtMs, { observation }),
-          counts,
-          log,
-        }),
-      );
+      const about = { method: name, context: context ?? createCall(call, receivedAtMs, { observation }), counts, log };
+      send(refusal(error, about));
     };
     try {
       if (gate.count > config.requestCountMax) throw tooManyRequests(name, config.requestCountMax);

@@ -133,7 +133,7 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
     if (!(weights instanceof Promise)) return finish({ weights, index: distinct.index });
     const generation = whenHeld(served, async () => {
       const generated = await timer.primary(startMs, weights);
-      checkDeadline('QGrad', call);
+      checkDeadline('QGrad', call, 'The weights are kept');
       return finish({ weights: generated, index: distinct.index });
     });
     return inTime(generation);

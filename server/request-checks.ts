@@ -36,8 +36,11 @@ export function seedOf(method: string, seed: bigint | undefined): number {
   throw invalidArgument({ where: `${method} seed`, expected: 'an integer in [0, 2^53)', actual: `${seed}` });
 }
 
-/** @throws HyperpolicyError deadline_exceeded where the client no longer waits */
-export function checkDeadline(method: string, { deadlineMs }: Call): void {
+/**
+ * @param computed what became of the work, as a sentence
+ * @throws HyperpolicyError deadline_exceeded where the client no longer waits
+ */
+export function checkDeadline(method: string, { deadlineMs }: Call, computed = 'Nothing was computed'): void {
   if (deadlineMs === Number.POSITIVE_INFINITY) return;
   const lateMs = Date.now() - deadlineMs;
   if (lateMs <= 0) return;
@@ -45,6 +48,6 @@ export function checkDeadline(method: string, { deadlineMs }: Call): void {
     where: method,
     expected: 'a deadline that has not passed',
     actual: `one that passed ${lateMs} ms ago`,
-    remedy: 'Nothing was computed',
+    remedy: computed,
   });
 }

@@ -8,6 +8,7 @@ import { onTestFinished } from 'vitest';
 import { createPolicyClient, type PolicyClient } from '../../clients/typescript/client.ts';
 import type { ServerSettings } from '../../server/config.ts';
 import { type RunningServer, startServer } from '../../server/main.ts';
+import { createMetrics } from '../../server/metrics.ts';
 import { publishRandomPackage, type RandomPackageOptions } from '../../server/random-package.ts';
 
 export type PackageOptions = Omit<RandomPackageOptions, 'store'>;
@@ -25,6 +26,18 @@ export async function temporaryStore(
   for (const options of packages) await publishRandomPackage({ store, ...options });
   return store;
 }
+
+/** Metrics of parts that run without a server. */
+export const metricsOfParts = () =>
+  createMetrics({
+    caches: {},
+    eventLoopDelayUs: () => 0,
+    requestCount: () => 0,
+    queueRowCount: () => 0,
+    handles: () => undefined,
+    connectionCount: () => 0,
+    versions: () => [],
+  });
 
 /** The lines of a log, as objects. */
 export function recordingLog(): { readonly log: Logger; readonly lines: Record<string, unknown>[] } {

@@ -8,7 +8,6 @@ import { parseServerConfig } from '../../server/config.ts';
 import { listenGrpc } from '../../server/grpc.ts';
 import { unaryMethod } from '../../server/grpc-unary.ts';
 import { peerWatchCountMax } from '../../server/health.ts';
-import { createMetrics } from '../../server/metrics.ts';
 import type { UnaryHandler } from '../../server/rpc.ts';
 import {
   HealthCheckRequestSchema,
@@ -21,8 +20,9 @@ import {
   ListModelsRequestSchema,
   PolicyService,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { invalidArgument } from '../../src/spec/errors.ts';
 import { rawCaller } from '../compliance/raw-call.ts';
-import { metricLines, recordingLog, startTestServer, temporaryStore } from './fixtures.ts';
+import { metricLines, metricsOfParts, recordingLog, startTestServer, temporaryStore } from './fixtures.ts';
 
 const plain = {
   model: 'plain',
@@ -113,15 +113,7 @@ describe('the gRPC listener', () => {
 async function listenWith(handler: UnaryHandler<ListModelsRequest, object>, settings: object = {}) {
   const config = parseServerConfig({ store: await temporaryStore(), port: 0, ...settings });
   const { log, lines } = recordingLog();
-  const metrics = createMetrics({
-    caches: {},
-    eventLoopDelayUs: () => 0,
-    requestCount: () => 0,
-    queueRowCount: () => 0,
-    handles: () => undefined,
-    connectionCount: () => 0,
-    versions: () => [],
-  });
+  const metrics = metricsOfParts();
   const method = unaryMethod(PolicyService.method.listModels, handler, {
     config,
     metrics,
@@ -188,6 +180,36 @@ describe('unaryMethod', () => {
     while (release.length < 3) await new Promise((resolve) => setImmediate(resolve));
     release[2]!();
     expect((await third).status).toBe('OK');
+  });
+
+  test.each<[string, UnaryHandler<ListModelsRequest, object>, string]>([
+    ['answered at once', () => ({}), 'OK'],
+    ['answered later', async () => ({}), 'OK'],
+    ['refused', () => Promise.reject(invalidArgument({ where: 'x', expected: 'y', actual: 'z' })), 'INVALID_ARGUMENT'],
+  ])('a request that is %s is counted out once, also where the library fails to send it', async (_, handler, code) => {
+    const gate = { count: 0 };
+    const { log, lines } = recordingLog();
+    const metrics = metricsOfParts();
+    const deps = { config: parseServerConfig({}), metrics, log, gate, access: openAccess };
+    const { implementation } = unaryMethod(PolicyService.method.listModels, handler, deps);
+    const answers: unknown[] = [];
+    await new Promise<void>((resolve) => {
+      const call = { request: Buffer.alloc(0), metadata: new grpc.Metadata(), getDeadline: () => Infinity };
+      (implementation as (one: object, callback: (error: unknown) => void) => void)(call, (error) => {
+        answers.push(error);
+        // Once the method has seen what it throws, and could call again.
+        setImmediate(resolve);
+        throw new Error('the stream is gone');
+      });
+    });
+    expect([answers.length, gate.count]).toEqual([1, 0]);
+    expect(lines.filter(({ level }) => level === 50)).toMatchObject([
+      { msg: 'answer not sent', method: 'ListModels', err: { message: 'the stream is gone' } },
+    ]);
+    const handled = (await metrics.registry.metrics())
+      .split('\n')
+      .filter((line) => /handled_total\{.* [1-9]/.test(line));
+    expect(handled).toEqual([expect.stringContaining(`grpc_code="${code}"} 1`)]);
   });
 
   test('draining lets a request in flight finish', async () => {

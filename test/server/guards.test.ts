@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { climb } from '../../server/ascent.ts';
 import { callAt } from '../../server/grpc-call.ts';
 import { createKserve } from '../../server/kserve.ts';
-import { createMetrics } from '../../server/metrics.ts';
+import type { Stage } from '../../server/observation.ts';
 import { openHandles } from '../../server/open-handles.ts';
 import { createPolicyHandlers } from '../../server/policy-handlers.ts';
 import { publishRandomPackage } from '../../server/random-package.ts';
@@ -17,7 +17,7 @@ import {
   QGradRequestSchema,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { ModelInferRequestSchema } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
-import { metricLines, startTestServer, temporaryStore } from './fixtures.ts';
+import { metricLines, metricsOfParts, startTestServer, temporaryStore } from './fixtures.ts';
 import { acceptSettings, connectRaw, frameTypes } from './raw-http2.ts';
 
 const hyper = {
@@ -32,6 +32,8 @@ const hyper = {
 } as const;
 const pearl = { ...hyper, model: 'pearl', policy: 'plain', critic: 'none', encoder: true } as const;
 
+const maml = { ...hyper, model: 'maml', critic: 'none', stochastic: true, adapt: true } as const;
+
 const row = (...values: number[]) => ({
   shape: [1, values.length],
   data: new Uint8Array(Float32Array.from(values).buffer),
@@ -39,19 +41,11 @@ const row = (...values: number[]) => ({
 
 /** The handlers of a server, and a call whose client has given up. */
 async function startLate() {
-  const started = await startTestServer([hyper, pearl]);
+  const started = await startTestServer([hyper, pearl, maml]);
   const { config, models } = started.server;
   const spool = openHandles(config);
   onTestFinished(() => spool.close());
-  const metrics = createMetrics({
-    caches: {},
-    eventLoopDelayUs: () => 0,
-    requestCount: () => 0,
-    queueRowCount: () => 0,
-    connectionCount: () => 0,
-    handles: () => undefined,
-    versions: () => [],
-  });
+  const metrics = metricsOfParts();
   const handlers = createPolicyHandlers({
     models,
     handleStore: spool.store,
@@ -121,6 +115,57 @@ describe('a call whose deadline has passed', () => {
     expect(Object.values(await metricLines(server, 'hyperpolicy_context_cache_misses_total'))).toEqual([0, 0]);
   });
 
+  /** Of three values each: as many as are worked on without a turn for others. */
+  const stepCount = 4000;
+  const rows = (rowCount: number, size: number) => ({
+    shape: [rowCount, size],
+    data: new Uint8Array(Float32Array.from({ length: rowCount * size }, (_, i) => Math.sin(i)).buffer),
+  });
+  test.each<[string, string, (server: Late, call: Call) => unknown]>([
+    [
+      'QGrad',
+      'The weights are kept',
+      ({ handlers }, call) =>
+        handlers.qGrad(create(QGradRequestSchema, { model: 'hyper', observation, action: row(0, 0) }), call),
+    ],
+    [
+      'Adapt',
+      'Nothing is kept',
+      ({ handlers }, call) =>
+        handlers.adapt(
+          create(AdaptRequestSchema, {
+            model: 'maml',
+            observation: rows(stepCount, 3),
+            action: rows(stepCount, 2),
+            reward: { ...rows(stepCount, 1), shape: [stepCount] },
+            contextSource: { case: 'context', value: context },
+          }),
+          call,
+        ),
+    ],
+  ])('%s: one that passes while weights are made runs no network on them', async (method, computed, ask) => {
+    const server = await startLate();
+    const stages: Stage[] = [];
+    const call: Call = {
+      ...callAt(performance.now(), 0),
+      // It passes at the end of the generation.
+      get deadlineMs() {
+        return Date.now() + (stages.includes('primary') ? -1000 : 60_000);
+      },
+      observation: { served() {}, stage: (stage) => stages.push(stage), end() {}, fields: () => ({}) },
+    };
+    await expect((async () => ask(server, call))()).rejects.toMatchObject({
+      kind: 'deadline_exceeded',
+      message: expect.stringMatching(
+        new RegExp(
+          `^${method}: expected a deadline that has not passed, got one that passed 100\\d ms ago\\. ${computed}$`,
+        ),
+      ),
+    });
+    expect(stages).toContain('primary');
+    expect(stages).not.toContain('dynamic');
+  });
+
   test('stops an ascent that is under way', async () => {
     let stepCount = 0;
     const gradients = async () => {
@@ -137,7 +182,10 @@ describe('a call whose deadline has passed', () => {
       served: served as never,
       call: callAt(performance.now(), Date.now() - 1),
     });
-    await expect(climbed).rejects.toMatchObject({ kind: 'deadline_exceeded' });
+    await expect(climbed).rejects.toMatchObject({
+      kind: 'deadline_exceeded',
+      message: expect.stringMatching(/\. \d+ of 5000 steps were taken$/),
+    });
     expect(stepCount).toBeLessThan(1000);
   });
 });
