@@ -16,6 +16,7 @@ import { type Code, ConnectError, cors, type HandlerContext } from '@connectrpc/
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { callAt, describeStatus, type MethodDeps, tooManyRequests } from './grpc-call.ts';
+import { createHttpCalls, httpCallOf } from './http-calls.ts';
 import type { PolicyHandlers } from './policy-handlers.ts';
 import { portInUse } from './ports.ts';
 import type { UnaryHandler } from './rpc.ts';
@@ -31,7 +32,9 @@ export type HttpListener = {
 export async function listenHttp(handlers: PolicyHandlers, port: number, deps: MethodDeps): Promise<HttpListener> {
   const { config } = deps;
   const { act, qGrad, adapt, prepare, listModels, getModel } = PolicyService.method;
+  const { watch, contextValues } = createHttpCalls([act, qGrad, adapt, prepare, listModels, getModel], deps);
   const adapter = connectNodeAdapter({
+    contextValues,
     connect: true,
     grpc: false,
     grpcWeb: false,
@@ -48,7 +51,7 @@ export async function listenHttp(handlers: PolicyHandlers, port: number, deps: M
       });
     },
   });
-  const server = createServer(withCors(adapter as RequestListener, config.httpOrigins));
+  const server = createServer(withCors(watch(adapter as RequestListener), config.httpOrigins));
   // A client that is slow or silent holds nothing for long.
   server.requestTimeout = 30_000;
   server.headersTimeout = 10_000;
@@ -89,7 +92,7 @@ function boundConnections(server: Server, countMax: number): void {
   });
 }
 
-/** A handler as the library takes it: with the bounds, access, counts and errors of a call. */
+/** A handler as the library takes it: with the bounds, access and errors of a call. */
 function bounded<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   handler: UnaryHandler<MessageShape<I>, MessageInitShape<O>>,
@@ -102,11 +105,10 @@ function bounded<I extends DescMessage, O extends DescMessage>(
     const receivedAtMs = performance.now();
     const timeoutMs = context.timeoutMs();
     const deadlineMs = timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + timeoutMs;
-    const handled = (status: keyof typeof statusCodes) =>
-      counts.handled(status, (performance.now() - receivedAtMs) / 1000);
     const observation = observe?.(receivedAtMs, (header) => context.requestHeader.get(header) ?? undefined);
+    const told = httpCallOf(context);
     let call = callAt(receivedAtMs, deadlineMs, { observation });
-    counts.started();
+    told.call = call;
     counts.received();
     gate.count++;
     try {
@@ -114,16 +116,14 @@ function bounded<I extends DescMessage, O extends DescMessage>(
       const caller = access(name, context.requestHeader.get('authorization') ?? undefined);
       call = callAt(receivedAtMs, deadlineMs, { caller, observation });
       const response = create(output, await handler(request, call));
-      counts.sent();
-      handled('OK');
-      observation?.end('OK', call);
+      told.status = 'OK';
       return response;
     } catch (error) {
       const status = describeStatus(error, name, call, log);
-      handled(status.name);
-      observation?.end(status.name, call);
+      told.status = status.name;
       throw new ConnectError(status.text, statusCodes[status.name] as Code);
     } finally {
+      told.call = call;
       gate.count--;
     }
   };

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { ServerSettings } from '../../server/config.ts';
-import { startTestServer, temporaryStore } from './fixtures.ts';
+import { metricLines, startTestServer, temporaryStore } from './fixtures.ts';
 
 const plain = {
   model: 'plain',
@@ -133,6 +134,102 @@ describe('JSON over HTTP', () => {
       204,
       expect.stringContaining('POST'),
     ]);
+  });
+
+  const json = { 'content-type': 'application/json' };
+  const origin = 'https://evil.example';
+  const asksFor = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' };
+  const okBody = JSON.stringify({ model: 'plain', observation });
+  test.each<[string, string, RequestInit, readonly [number, string, string]]>([
+    ['answered', 'Act', { headers: json, body: okBody }, [200, 'Act', 'OK']],
+    ['refused by its handler', 'Act', { headers: json, body: '{"model":"nope"}' }, [404, 'Act', 'NOT_FOUND']],
+    ['of another content type', 'Act', { headers: { 'content-type': 'text/xml' } }, [415, 'Act', 'INVALID_ARGUMENT']],
+    ['no JSON', 'Act', { headers: json, body: '{"model": ' }, [400, 'Act', 'INVALID_ARGUMENT']],
+    ['no request', 'GetModel', { headers: json, body: '{"version": "x"}' }, [400, 'GetModel', 'INVALID_ARGUMENT']],
+    ['too large', 'Act', { headers: json, body: `"${'x'.repeat(5000)}"` }, [429, 'Act', 'RESOURCE_EXHAUSTED']],
+    [
+      'answered with too much',
+      'Act',
+      {
+        headers: json,
+        body: JSON.stringify({ model: 'wide', observation: { shape: [40, 1], data: base64(...Array(40).fill(0)) } }),
+      },
+      [429, 'Act', 'RESOURCE_EXHAUSTED'],
+    ],
+    ['of another HTTP method', 'Act', { method: 'PUT', headers: json, body: okBody }, [405, 'Act', 'UNIMPLEMENTED']],
+    ['for no method', 'Nope', { headers: json, body: '{}' }, [404, 'other', 'UNIMPLEMENTED']],
+    ['for the stream', 'ActStream', { headers: json, body: '{}' }, [505, 'other', 'UNIMPLEMENTED']],
+    [
+      'of an unlisted origin',
+      'Act',
+      { method: 'OPTIONS', headers: { origin, ...asksFor } },
+      [405, 'Act', 'PERMISSION_DENIED'],
+    ],
+    [
+      'compressed in a way that is not known',
+      'Act',
+      { headers: { ...json, 'content-encoding': 'zip' }, body: okBody },
+      [501, 'Act', 'UNIMPLEMENTED'],
+    ],
+  ])('a request that is %s is counted and logged once', async (_, method, init, [httpStatus, countedAs, code]) => {
+    const wide = { ...plain, model: 'wide', observationSize: 1, actionSize: 16 };
+    const store = await temporaryStore([plain, wide]);
+    const started = await startHttp({ store, messageBytesMax: 2048, requestLogEvery: 1 });
+    const response = await fetch(started.url(method), { method: 'POST', ...init });
+    await response.arrayBuffer();
+    expect(response.status).toBe(httpStatus);
+    const counted = Object.entries(await metricLines(started, 'grpc_server_')).filter(([, value]) => value > 0);
+    const [type, service] = countedAs === 'other' ? ['other', 'other'] : ['unary', 'hyperpolicy.v1.PolicyService'];
+    const labels = `grpc_type="${type}",grpc_service="${service}",grpc_method="${countedAs}"`;
+    const totals = counted.filter(([name]) => /^grpc_server_(started|handled)_total/.test(name));
+    expect(totals).toEqual([
+      [`grpc_server_started_total{${labels}}`, 1],
+      [`grpc_server_handled_total{${labels},grpc_code="${code}"}`, 1],
+    ]);
+    expect(counted).toContainEqual([`grpc_server_handling_seconds_count{${labels}}`, 1]);
+    const requests = started.lines.filter(({ msg }) => msg === 'request');
+    expect(requests).toMatchObject([{ method: countedAs, status: code, durationMs: expect.any(Number) }]);
+  });
+
+  test('a request without a token, and one whose client has left, are counted and logged once', async () => {
+    const store = await temporaryStore([plain]);
+    const tokensFile = join(store, 'tokens.json');
+    await writeFile(tokensFile, '[]');
+    const started = await startHttp({ store, tokensFile, requestLogEvery: 1 });
+    const body = JSON.stringify({ model: 'plain', observation });
+    expect((await fetch(started.url('Act'), { method: 'POST', headers: json, body })).status).toBe(401);
+    // It promises more than it sends.
+    const socket = connect(started.server.httpPort!, '127.0.0.1');
+    const path = '/hyperpolicy.v1.PolicyService/GetModel';
+    socket.write(`POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{`);
+    const startedCount = `grpc_server_started_total{grpc_type="unary",grpc_service="hyperpolicy.v1.PolicyService",grpc_method="GetModel"}`;
+    while ((await metricLines(started, startedCount))[startedCount] !== 1);
+    socket.destroy();
+    const read = async () => {
+      const handled = await metricLines(started, 'grpc_server_handled_total');
+      return Object.entries(handled).flatMap(([name, value]) =>
+        value > 0 ? [/method="(\w+)",grpc_code="(\w+)"/.exec(name)!.slice(1)] : [],
+      );
+    };
+    let counted = await read();
+    while (counted.length < 2) counted = await read();
+    expect(counted).toEqual(
+      expect.arrayContaining([
+        ['Act', 'UNAUTHENTICATED'],
+        ['GetModel', 'CANCELLED'],
+      ]),
+    );
+    expect(started.lines.filter(({ msg }) => msg === 'request')).toMatchObject([
+      { method: 'Act', status: 'UNAUTHENTICATED' },
+      { method: 'GetModel', status: 'CANCELLED' },
+    ]);
+  });
+
+  test('paths that nobody serves make no labels', async () => {
+    const started = await startHttp();
+    const before = Object.keys(await metricLines(started, 'grpc_server_')).length;
+    for (const path of ['a', 'b', 'Act/c', 'Act?d=e']) await fetch(started.url(path), { method: 'POST' });
+    expect(Object.keys(await metricLines(started, 'grpc_server_'))).toHaveLength(before);
   });
 
   test('counts beside gRPC and is off unless asked for', async () => {
