@@ -1,11 +1,11 @@
 /**
  * Where heavy graphs run: primaries, plain critics, encoders and inner steps. Each graph has a queue; whenever the executor can take a run it gets a batch of
- * the most urgent graph that has one. What waits while a run is under way goes into the next one together. Small dynamic networks and
- * policies do not come here: they run where the request is.
+ * the most urgent graph that has one. What waits while a run is under way goes into the next one together; a job with many rows takes
+ * several runs. Small dynamic networks and policies do not come here: they run where the request is.
  */
 
 import type { TensorMap } from '../src/onnx/session.ts';
-import { type BatchQueue, createBatchQueue, type Job } from './batcher.ts';
+import { type Batch, type BatchQueue, collectOutputs, createBatchQueue, type Job, type Sink } from './batcher.ts';
 
 /** The first of `urgency` runs first. */
 export type Priority = 'act' | 'adapt' | 'q-grad';
@@ -16,10 +16,13 @@ export type HeavyGraph = {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
   /**
-   * Queues a job; its outputs are its own rows.
+   * Queues a job.
+   * @returns its outputs, the caller's own
    * @throws HyperpolicyError resource_exhausted: the queue is full; deadline_exceeded: the job became late while it waited
    */
   run(job: Job): Promise<TensorMap>;
+  /** The same, where the caller takes the outputs from where they are. */
+  runInto(job: Job, sink: Sink): Promise<void>;
   /** Call when no run is in flight. */
   dispose(): void;
 };
@@ -31,15 +34,27 @@ export type OpenGraphOptions = {
   readonly joins?: boolean;
 };
 
-/** Runs loaded graphs, one at a time. */
+/** Runs loaded graphs. */
 export type Executor = {
-  /** Runs at once. */
-  readonly runCountMax: number;
+  /** Runs that would begin at once. */
+  readonly idleCount: number;
   /** @throws HyperpolicyError invalid_argument where the bytes are not a graph that the runtime takes */
   open(model: Uint8Array, name: string): Promise<ExecutorGraph>;
 };
 
-export type ExecutorGraph = Omit<HeavyGraph, 'run'> & { run(feeds: TensorMap): TensorMap | Promise<TensorMap> };
+export type ExecutorGraph = Omit<HeavyGraph, 'run' | 'runInto'> & {
+  /** Whether a run of this graph may be handed over now, to begin right behind another that is under way. */
+  readonly canFollow: boolean;
+  /**
+   * @param take given the outputs, in memory that is used again when it returns
+   * @param freed told, before that, that another run can begin
+   * @throws what the run or `take` throws
+   */
+  run(
+    feeds: TensorMap,
+    taking: { readonly take: (outputs: TensorMap) => void; readonly freed: () => void },
+  ): void | Promise<void>;
+};
 
 export type ComputePool = {
   /** @throws HyperpolicyError as the executor */
@@ -74,13 +89,15 @@ type Entry = {
 
 const urgency: readonly Priority[] = ['act', 'adapt', 'q-grad'];
 
+/** Rows of a run that a job has for itself, times the rows of one that jobs share. */
+const pieceBatchCount = 4;
+
 export function createComputePool(options: ComputePoolOptions): ComputePool {
   const { executor, batchRowCountMax, queueRowCountMax, batchDelayMs = 0, onRun, onWait } = options;
   const clock = options.clock ?? (() => performance.now());
   const later = options.later ?? ((delayMs, action) => void setTimeout(action, delayMs));
   const schedule = options.schedule ?? ((dispatch) => void setImmediate(dispatch));
   const entries = new Set<Entry>();
-  let runningCount = 0;
   let scheduled = false;
   /** A timer is set for jobs that wait for others. */
   let waiting = false;
@@ -88,20 +105,41 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
   /** When a queue's jobs need wait for others no longer. */
   const dueAtMs = ({ oldestAtMs = 0, isFull }: BatchQueue): number => (isFull ? 0 : oldestAtMs + batchDelayMs);
 
-  /** Of graphs that are equally urgent the one that was served longest ago comes first: a Set keeps that order. */
+  /**
+   * What an idle thread runs next. Of graphs that are equally urgent the one that was served longest ago comes first: a Set keeps
+   * that order.
+   */
   function nextBatch() {
     for (const priority of urgency) {
       for (const entry of entries) {
         if (entry.priority !== priority || entry.queue.rowCount === 0) continue;
         if (batchDelayMs > 0 && dueAtMs(entry.queue) > clock()) continue;
-        const batch = entry.queue.take(Date.now());
-        if (batch === undefined) continue;
-        entries.delete(entry);
-        entries.add(entry);
-        return { entry, batch };
+        const batch = takeFrom(entry);
+        if (batch !== undefined) return batch;
       }
     }
     return undefined;
+  }
+
+  /**
+   * What a thread that is busy runs next, handed over beforehand: its run need not wait until this thread has time. Only full runs,
+   * which gain nothing by waiting for more rows, and only the most urgent, which nothing that comes could go before.
+   */
+  function followingBatch() {
+    for (const entry of entries) {
+      if (entry.priority !== urgency[0] || !entry.queue.isFull || !entry.graph.canFollow) continue;
+      const batch = takeFrom(entry);
+      if (batch !== undefined) return batch;
+    }
+    return undefined;
+  }
+
+  function takeFrom(entry: Entry) {
+    const batch = entry.queue.take(Date.now());
+    if (batch === undefined) return undefined;
+    entries.delete(entry);
+    entries.add(entry);
+    return { entry, batch };
   }
 
   /** Comes back when the first of the jobs that wait for others has waited long enough. */
@@ -118,52 +156,39 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
 
   function dispatch(): void {
     scheduled = false;
-    while (runningCount < executor.runCountMax) {
-      const next = nextBatch();
+    for (;;) {
+      const isIdle = executor.idleCount > 0;
+      const next = isIdle ? nextBatch() : followingBatch();
       if (next === undefined) {
-        waitForOthers();
+        if (isIdle) waitForOthers();
         return;
       }
-      const { entry, batch } = next;
-      const startMs = clock();
-      for (const { deadline, queuedAtMs } of batch.jobs) {
-        deadline.startedAtMs = startMs;
-        onWait?.(entry.name, (startMs - queuedAtMs) / 1000);
+      start(next);
+    }
+  }
+
+  function start({ entry, batch }: { readonly entry: Entry; readonly batch: Batch }): void {
+    const startMs = clock();
+    for (const { deadline, queuedAtMs } of batch.jobs) {
+      if (deadline.startedAtMs !== undefined) continue;
+      deadline.startedAtMs = startMs;
+      onWait?.(entry.name, (startMs - queuedAtMs) / 1000);
+    }
+    const freed = () => {
+      onRun?.({ name: entry.name, rowCount: batch.rowCount, seconds: (clock() - startMs) / 1000 });
+      dispatch();
+    };
+    try {
+      const run = entry.graph.run(batch.feeds, { take: batch.take, freed });
+      if (run === undefined) {
+        batch.finish();
+        return;
       }
-      const finish = (outputs: TensorMap) => {
-        onRun?.({ name: entry.name, rowCount: batch.rowCount, seconds: (clock() - startMs) / 1000 });
-        batch.resolve(outputs);
-      };
-      try {
-        const outputs = entry.graph.run(batch.feeds);
-        if (!(outputs instanceof Promise)) {
-          finish(outputs);
-          continue;
-        }
-        runningCount++;
-        // The next run begins before this one's results are handed out, so that the thread does not wait for that.
-        const next = () => {
-          runningCount--;
-          dispatch();
-        };
-        outputs.then(
-          (result) => {
-            next();
-            try {
-              finish(result);
-            } catch (error) {
-              // Outputs that do not fit the jobs: a fault of the graph, told to each.
-              batch.reject(error);
-            }
-          },
-          (error: unknown) => {
-            next();
-            batch.reject(error);
-          },
-        );
-      } catch (error) {
-        batch.reject(error);
-      }
+      batch.begin();
+      // With its outputs taken there may be room behind the run that began in the meantime.
+      run.then(batch.finish, batch.reject).finally(dispatch);
+    } catch (error) {
+      batch.reject(error);
     }
   }
 
@@ -171,22 +196,32 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
     async open(model, { name, priority, joins = true }) {
       const graph = await executor.open(model, name);
       const entry: Entry = {
-        queue: createBatchQueue({ name, batchRowCountMax: joins ? batchRowCountMax : 1, queueRowCountMax }),
+        queue: createBatchQueue({
+          name,
+          batchRowCountMax: joins ? batchRowCountMax : 1,
+          pieceRowCountMax: joins ? pieceBatchCount * batchRowCountMax : Number.POSITIVE_INFINITY,
+          queueRowCountMax,
+        }),
         graph,
         name,
         priority,
       };
       entries.add(entry);
+      const runInto = (job: Job, sink: Sink): Promise<void> => {
+        const done = entry.queue.add(job, sink, clock());
+        if (!scheduled) {
+          scheduled = true;
+          schedule(dispatch);
+        }
+        return done;
+      };
       return {
         inputNames: graph.inputNames,
         outputNames: graph.outputNames,
+        runInto,
         run(job) {
-          const outputs = entry.queue.add(job, clock());
-          if (!scheduled) {
-            scheduled = true;
-            schedule(dispatch);
-          }
-          return outputs;
+          const sink = collectOutputs(job.rowCount);
+          return runInto(job, sink).then(() => sink.outputs);
         },
         dispose() {
           entries.delete(entry);

@@ -23,11 +23,20 @@ export const createExecutor = (options: ExecutorOptions): OwnedExecutor =>
 function createWorkerExecutor({ workerCount, session: options, onOpen }: ExecutorOptions): OwnedExecutor {
   const pool = createWorkerPool({ workerCount, queueCountMax: workerCount, session: options });
   return {
-    runCountMax: workerCount,
+    get idleCount() {
+      return pool.idleCount;
+    },
     async open(model, name) {
       const session = await pool.open(model, name);
       onOpen({ graph: name, device: session.device });
-      return { ...namesOf(session), run: session.run, dispose: () => void session.dispose() };
+      return {
+        ...namesOf(session),
+        get canFollow() {
+          return session.canFollow;
+        },
+        run: session.run,
+        dispose: () => void session.dispose(),
+      };
     },
     dispose: () => pool.dispose(),
   };
@@ -35,11 +44,16 @@ function createWorkerExecutor({ workerCount, session: options, onOpen }: Executo
 
 function createInlineExecutor({ session: options, onOpen }: ExecutorOptions): OwnedExecutor {
   return {
-    runCountMax: 1,
+    idleCount: 1,
     async open(model, name) {
       const session = openSession(model, options, name);
       onOpen({ graph: name, device: session.device });
-      return { ...namesOf(session), run: (feeds) => session.run(feeds), dispose: () => session.dispose() };
+      return {
+        ...namesOf(session),
+        canFollow: false,
+        run: (feeds, { take }) => take(session.run(feeds)),
+        dispose: () => session.dispose(),
+      };
     },
     dispose: async () => {},
   };

@@ -6,6 +6,7 @@
 import { floatTensor, type TensorMap } from '../src/onnx/session.ts';
 import { invalidArgument } from '../src/spec/errors.ts';
 import type { Graph } from '../src/spec/manifest.ts';
+import type { RowRange, Sink } from './batcher.ts';
 
 type Part = {
   readonly name: string;
@@ -51,7 +52,7 @@ export function weightLayout(primary: Graph): WeightLayout {
 /** The weights of K contexts, in order. */
 export type WeightBatch = {
   readonly entries: readonly GeneratedWeights[];
-  /** The same as feeds, where they are at hand: the outputs of the primary run that made them all. */
+  /** The same as feeds, where they were joined before. */
   readonly feeds?: TensorMap;
   /** When the last run that made some of them began, on the clock of `performance.now()`; undefined where none was needed. */
   readonly startedAtMs?: number;
@@ -60,24 +61,42 @@ export type WeightBatch = {
 /** Fixed cost of one entry beside its values: objects, views and the key. */
 const entryOverheadBytes = 512;
 
-/** Copies each context's weights out of a primary's outputs for `count` contexts, so that an entry can be freed alone. */
-export function splitWeights(layout: WeightLayout, outputs: TensorMap, count: number): GeneratedWeights[] {
-  const sources = layout.parts.map(({ name, size }) => {
-    const source = outputs[name]!.data as Float32Array;
-    if (source.length !== count * size) {
-      throw new Error(
-        `generated weights "${name}": expected ${count * size} values for ${count} contexts, got ${source.length}`,
-      );
+/** The weights of contexts as a primary makes them: a sink of its outputs. */
+export type WeightCollector = Required<Sink> & {
+  /** In order; all there when the job is done. */
+  readonly entries: readonly GeneratedWeights[];
+};
+
+/** Collects the weights of `count` contexts, each copied into a block of its own, so that an entry can be freed alone. */
+export function collectWeights(layout: WeightLayout, count: number): WeightCollector {
+  const entries: GeneratedWeights[] = new Array(count);
+  /** Fresh memory takes longer than the copy: where it can be made while a thread computes, it is. */
+  const begin = ({ from, count: rowCount }: RowRange): void => {
+    for (let k = from; k < from + rowCount; k++) {
+      const block = new Float32Array(layout.size);
+      entries[k] = { block, bytes: block.byteLength + entryOverheadBytes, feeds: undefined };
     }
-    return source;
-  });
-  return Array.from({ length: count }, (_, k) => {
-    const block = new Float32Array(layout.size);
-    layout.parts.forEach(({ size, offset }, i) => {
-      block.set(sources[i]!.subarray(k * size, (k + 1) * size), offset);
-    });
-    return { block, bytes: block.byteLength + entryOverheadBytes, feeds: undefined };
-  });
+  };
+  return {
+    entries,
+    begin,
+    take(outputs, rows) {
+      const sources = layout.parts.map(({ name, size }) => {
+        const source = outputs[name]!.data as Float32Array;
+        if (source.length === rows.count * size) return source;
+        throw new Error(
+          `generated weights "${name}": expected ${rows.count * size} values for ${rows.count} contexts, got ${source.length}`,
+        );
+      });
+      if (entries[rows.from] === undefined) begin(rows);
+      for (let k = 0; k < rows.count; k++) {
+        const { block } = entries[rows.from + k]!;
+        layout.parts.forEach(({ size, offset }, i) => {
+          block.set(sources[i]!.subarray(k * size, (k + 1) * size), offset);
+        });
+      }
+    },
+  };
 }
 
 /** Feeds of a dynamic network for these contexts, in order: each part as [K, ...]. Without a copy where there is one. */

@@ -1,10 +1,10 @@
 /** What adapts a model, loaded: an encoder of transitions, or an inner step on generated weights. Knows nothing of requests and handles. */
 
-import { floatTensor } from '../src/onnx/session.ts';
+import { floatTensor, type TensorMap } from '../src/onnx/session.ts';
 import type { Manifest, Probe } from '../src/spec/manifest.ts';
 import type { AdvantageConfig } from '../src/spec/policy-gradient.ts';
 import { checkResult } from './finite.ts';
-import { type GeneratedWeights, joinWeights, splitWeights } from './generated-weights.ts';
+import { collectWeights, type GeneratedWeights, joinWeights } from './generated-weights.ts';
 import { checkGraph, sizesOf, type TensorRule } from './graph-contract.ts';
 import type { OpenNetworkOptions, ServedPolicy } from './served-policy.ts';
 import type { WeightSource } from './weight-source.ts';
@@ -129,9 +129,13 @@ async function openStep(
         action: floatTensor(action, [rowCount, actionSize]),
         coefficient: floatTensor(coefficient, [rowCount]),
       };
-      const outputs = await graph.run({ feeds, rowCount, deadline: { atMs: deadlineMs } });
-      const named = Object.fromEntries(layout.parts.map(({ name }) => [name, outputs[adapted(name)]!]));
-      const [moved] = splitWeights(layout, named, 1);
+      const collected = collectWeights(layout, 1);
+      const take = (outputs: TensorMap) => {
+        const named = Object.fromEntries(layout.parts.map(({ name }) => [name, outputs[adapted(name)]!]));
+        collected.take(named, { from: 0, count: 1 });
+      };
+      await graph.runInto({ feeds, rowCount, deadline: { atMs: deadlineMs } }, { take });
+      const [moved] = collected.entries;
       const sent = { method: 'Adapt', values: [weights.block, observation, action, coefficient] };
       checkResult(`${adapt.file} weights`, moved!.block, sent);
       return moved!;

@@ -3,11 +3,11 @@
  * place that knows primary, cache and layout together.
  */
 
-import { floatTensor, type TensorMap } from '../src/onnx/session.ts';
+import { floatTensor } from '../src/onnx/session.ts';
 import type { Deadline } from './batcher.ts';
 import type { HeavyGraph } from './compute-pool.ts';
 import type { ContextCache } from './context-cache.ts';
-import { type GeneratedWeights, splitWeights, type WeightBatch, type WeightLayout } from './generated-weights.ts';
+import { collectWeights, type GeneratedWeights, type WeightBatch, type WeightLayout } from './generated-weights.ts';
 import type { DistinctRows } from './tensors.ts';
 
 export type WeightSource = {
@@ -43,8 +43,12 @@ export type WeightSourceOptions = {
 export function createWeightSource(options: WeightSourceOptions): WeightSource {
   const { primary, layout, inputName, inputSize, cache, keyPrefix } = options;
 
-  const runPrimary = (values: Float32Array, count: number, deadline: Deadline) =>
-    primary.run({ feeds: { [inputName]: floatTensor(values, [count, inputSize]) }, rowCount: count, deadline });
+  async function runPrimary(values: Float32Array, count: number, deadline: Deadline) {
+    const made = collectWeights(layout, count);
+    const feeds = { [inputName]: floatTensor(values, [count, inputSize]) };
+    await primary.runInto({ feeds, rowCount: count, deadline }, made);
+    return made.entries;
+  }
 
   /** The key asked for last, with its prefix: the same text need not be put together and hashed again. */
   let lastKey: string | undefined;
@@ -83,12 +87,10 @@ export function createWeightSource(options: WeightSourceOptions): WeightSource {
       waits.push({ k, weights: generation.weights, deadline: generation.deadline });
     });
     const all = [...entries];
-    let feeds: TensorMap | undefined;
     let startedAtMs = 0;
     if (missing.length > 0) {
       const deadline: Deadline = { atMs: deadlineMs };
-      const outputs = runPrimary(pickRows(values, missing, inputSize), missing.length, deadline);
-      const made = outputs.then((result) => splitWeights(layout, result, missing.length));
+      const made = runPrimary(pickRows(values, missing, inputSize), missing.length, deadline);
       cache.fill(
         missing.map((k) => keys[k]!),
         made,
@@ -99,14 +101,12 @@ export function createWeightSource(options: WeightSourceOptions): WeightSource {
         all[k] = own[i];
       });
       startedAtMs = deadline.startedAtMs ?? 0;
-      // Every context is new: the primary's outputs are the feeds as they are.
-      if (missing.length === keys.length) feeds = await outputs;
     }
     for (const { k, weights, deadline } of waits) {
       all[k] = await weights;
       startedAtMs = Math.max(startedAtMs, deadline.startedAtMs ?? 0);
     }
-    return { entries: all as GeneratedWeights[], ...(feeds !== undefined && { feeds }), startedAtMs };
+    return { entries: all as GeneratedWeights[], startedAtMs };
   }
 
   return {
@@ -116,8 +116,7 @@ export function createWeightSource(options: WeightSourceOptions): WeightSource {
     pin: (contexts, { entries }) => cache.pin(keysOf(contexts), entries),
     unpin: (contexts) => cache.unpin(keysOf(contexts)),
     async generate({ values, keys }) {
-      const outputs = await runPrimary(values, keys.length, { atMs: Number.POSITIVE_INFINITY });
-      return { entries: splitWeights(layout, outputs, keys.length) };
+      return { entries: await runPrimary(values, keys.length, { atMs: Number.POSITIVE_INFINITY }) };
     },
   };
 }

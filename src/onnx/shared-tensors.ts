@@ -50,32 +50,27 @@ export function writeTensors(
   }
 }
 
-/** Copies the tensors of a block into arrays of this thread, or into those of `into` where it names them. */
-export function readTensors(
-  block: SharedArrayBuffer,
-  places: readonly TensorPlace[],
-  into: Readonly<Record<string, Tensor>> = {},
-): Record<string, Tensor> {
+type ArrayView = new (block: SharedArrayBuffer, byteOffset: number, length: number) => Data;
+
+/** The tensors of a block without a copy: what they hold changes when the block is used again. */
+export function viewTensors(block: SharedArrayBuffer, places: readonly TensorPlace[]): Record<string, Tensor> {
   return Object.fromEntries(
-    places.map((place) => {
-      const { name, dtype, dims, byteOffset, byteLength } = place;
-      const given = into[name];
-      if (given !== undefined) refuseOther(given, place);
-      const tensor = given ?? new Tensor(dtype, new arrays[dtype](byteLength / width(dtype)), dims);
-      const { buffer, byteOffset: start } = tensor.data as Data;
-      new Uint8Array(buffer, start, byteLength).set(new Uint8Array(block, byteOffset, byteLength));
-      return [name, tensor];
-    }),
+    places.map(({ name, dtype, dims, byteOffset, byteLength }) => [
+      name,
+      new Tensor(dtype, new (arrays[dtype] as ArrayView)(block, byteOffset, byteLength / width(dtype)), dims),
+    ]),
   );
 }
+
+/** Tensors in memory of this thread that hold the same. */
+export const copyTensors = (tensors: Readonly<Record<string, Tensor>>): Record<string, Tensor> =>
+  Object.fromEntries(
+    Object.entries(tensors).map(([name, { type, dims, data }]) => {
+      const copy = new arrays[type as TensorPlace['dtype']](data as never);
+      return [name, new Tensor(type as TensorPlace['dtype'], copy, dims)];
+    }),
+  );
 
 const width = (dtype: TensorPlace['dtype']): number => arrays[dtype].BYTES_PER_ELEMENT;
 
 const bytes = (data: Tensor['data']): number => (data as Data).byteLength;
-
-function refuseOther({ type, dims, data }: Tensor, place: TensorPlace): void {
-  if (type === place.dtype && bytes(data) === place.byteLength) return;
-  throw new Error(
-    `output "${place.name}": expected a tensor for ${place.dtype} [${place.dims}], got ${type} [${dims}]`,
-  );
-}

@@ -7,8 +7,8 @@ import type { TensorPlace } from './shared-tensors.ts';
 
 export type Request =
   | { kind: 'open'; session: number; model: SharedArrayBuffer; options: SessionOptions; name: string }
-  /** `block` holds the inputs; sent when it changes, like the reply's. */
-  | { kind: 'run'; session: number; places: TensorPlace[]; block?: SharedArrayBuffer }
+  /** Inputs and outputs lie in the blocks of a lane; a block is sent when it changes, like the reply's. */
+  | { kind: 'run'; session: number; lane: number; places: TensorPlace[]; block?: SharedArrayBuffer }
   | { kind: 'close'; session: number }
   /** Disposes every session and ends the thread. */
   | { kind: 'end' };

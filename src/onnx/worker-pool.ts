@@ -1,14 +1,15 @@
 /**
  * Threads that hold sessions and run them off the calling thread, for runs longer than a thread hop (about 15 us and two copies of
- * the tensors). Every thread holds every open session; runs wait in one bounded queue and go to the first idle thread.
+ * the tensors). Every thread holds every open session; runs wait in one bounded queue and go to the first idle thread. One run may
+ * lie ready behind another of its session, so that the thread need not wait for this one between the two.
  */
 
 import { resourceExhausted, unavailable } from '../spec/errors.ts';
 import { shareInSlices } from '../spec/in-slices.ts';
 import type { Session, SessionOptions, TensorMap } from './session.ts';
-import { blockOf, placeTensors, readTensors, writeTensors } from './shared-tensors.ts';
+import { blockOf, copyTensors, placeTensors, viewTensors, writeTensors } from './shared-tensors.ts';
 import type { Opened } from './worker-messages.ts';
-import { createThread, type Thread } from './worker-thread.ts';
+import { createThread, type Lane, type Thread } from './worker-thread.ts';
 
 export type WorkerPoolOptions = {
   /** Threads that run sessions, at least 1. */
@@ -22,13 +23,23 @@ export type WorkerPoolOptions = {
 export type PooledSession = Pick<Session, 'device' | 'inputs' | 'outputs'> & {
   /**
    * Computes every output on a worker thread. Feeds are copied when the run begins, so they must not change before it ends.
-   * @param fetches outputs to write in place; the others are allocated
+   * @param taking what becomes of the outputs; unless given they are copied
    * @throws HyperpolicyError resource_exhausted where the queue is full, unavailable after disposal or where every thread has died;
-   *   Error with the runtime's text for a missing input or a shape that the graph does not take
+   *   Error with the runtime's text for a missing input or a shape that the graph does not take; what `take` throws
    */
-  run(feeds: TensorMap, fetches?: TensorMap): Promise<TensorMap>;
+  run(feeds: TensorMap): Promise<TensorMap>;
+  run<T>(feeds: TensorMap, taking: Taking<T>): Promise<T>;
+  /** Whether a run would at once lie ready behind one of this session that is under way. */
+  readonly canFollow: boolean;
   /** Frees the session on every thread once the runs accepted so far have ended. */
   dispose(): Promise<void>;
+};
+
+export type Taking<T> = {
+  /** Given views of shared memory that is used again when it returns: it copies what is to stay. */
+  readonly take: (outputs: TensorMap) => T;
+  /** Told, before that, that the thread has done its part and can begin another run. */
+  readonly freed?: () => void;
 };
 
 export type WorkerPool = {
@@ -40,11 +51,17 @@ export type WorkerPool = {
   open(model: Uint8Array, name?: string): Promise<PooledSession>;
   /** Runs that wait for a thread. */
   readonly queuedCount: number;
+  /** Threads that have nothing to do; 1 where all have died, and a run would say so. */
+  readonly idleCount: number;
   /** Refuses new runs, lets the accepted ones end, then ends the threads. */
   dispose(): Promise<void>;
 };
 
-type Job = { readonly run: (thread: Thread) => Promise<void>; readonly fail: (error: Error) => void };
+type Job = {
+  readonly session: number;
+  readonly run: (thread: Thread, lane: Lane) => Promise<void>;
+  readonly fail: (error: Error) => void;
+};
 
 /** A pool whose threads start at once. The caller disposes it. */
 export function createWorkerPool({ workerCount, queueCountMax, session: options }: WorkerPoolOptions): WorkerPool {
@@ -52,37 +69,57 @@ export function createWorkerPool({ workerCount, queueCountMax, session: options 
     throw new RangeError(`createWorkerPool: expected a workerCount of at least 1, got ${workerCount}`);
   }
   const threads = Array.from({ length: workerCount }, createThread);
-  const idle = [...threads];
   const queue: Job[] = [];
   const accepted = new Set<Promise<unknown>>();
   let sessionCount = 0;
   let disposed: Promise<void> | undefined;
 
-  /** Gives waiting runs to idle threads; a dead thread is not used again. */
+  const idle = () =>
+    threads.filter(({ isAlive, runs, freeLanes }) => isAlive && runs.length === 0 && freeLanes.length > 0);
+
+  /** The thread that can begin a run of a session soonest; undefined where it must wait. A dead thread is not used again. */
+  const threadFor = (session: number): Thread | undefined =>
+    idle()[0] ?? threads.find((thread) => canFollow(thread, session));
+
+  /** Gives waiting runs to threads. */
   function dispatch(): void {
-    while (queue.length > 0 && idle.length > 0) {
-      const thread = idle.pop()!;
-      if (thread.isAlive)
-        void queue
-          .shift()!
-          .run(thread)
-          .finally(() => release(thread));
+    while (queue.length > 0) {
+      const thread = threadFor(queue[0]!.session);
+      if (thread === undefined) break;
+      void queue.shift()!.run(thread, thread.freeLanes.pop()!);
     }
     if (queue.length > 0 && threads.every(({ isAlive }) => !isAlive)) {
       for (const { fail } of queue.splice(0)) fail(died());
     }
   }
 
-  function release(thread: Thread): void {
-    if (thread.isAlive) idle.push(thread);
-    dispatch();
+  /** One run on a thread: the next one begins before this one's outputs are taken. */
+  async function runOn<T>({ thread, lane, session, feeds, taking }: ThreadRun<T>): Promise<T> {
+    try {
+      const { places, byteLength } = placeTensors(feeds);
+      const block = blockOf(lane.input, byteLength);
+      const isNew = block !== lane.input;
+      lane.input = block;
+      writeTensors(block, places, feeds);
+      const request = { kind: 'run', session, lane: lane.id, places, ...(isNew && { block }) } as const;
+      thread.runs.push(session);
+      const reply = await thread.ask(request, 'ran').finally(() => thread.runs.shift());
+      lane.output = reply.block ?? lane.output;
+      taking.freed?.();
+      dispatch();
+      return taking.take(viewTensors(lane.output, reply.places));
+    } finally {
+      thread.freeLanes.push(lane);
+      dispatch();
+    }
   }
 
-  function enqueue<T>(work: (thread: Thread) => Promise<T>): Promise<T> {
+  function enqueue<T>(session: number, feeds: TensorMap, taking: Taking<T>): Promise<T> {
     if (disposed !== undefined) return Promise.reject(closed());
-    if (idle.length === 0 && queue.length >= queueCountMax) return Promise.reject(full(queueCountMax));
+    if (threadFor(session) === undefined && queue.length >= queueCountMax) return Promise.reject(full(queueCountMax));
     const done = new Promise<T>((resolve, fail) => {
-      queue.push({ run: (thread) => work(thread).then(resolve, fail), fail });
+      const run = (thread: Thread, lane: Lane) => runOn({ thread, lane, session, feeds, taking }).then(resolve, fail);
+      queue.push({ session, run, fail });
     });
     track(accepted, done);
     dispatch();
@@ -104,11 +141,14 @@ export function createWorkerPool({ workerCount, queueCountMax, session: options 
         device,
         inputs,
         outputs,
-        run(feeds, fetches) {
+        run<T = TensorMap>(feeds: TensorMap, taking?: Taking<T>): Promise<T> {
           if (gone !== undefined) return Promise.reject(closed(name));
-          const result = enqueue((thread) => runOn(thread, id, feeds, fetches));
+          const result = enqueue(id, feeds, taking ?? { take: copyTensors as (outputs: TensorMap) => T });
           track(running, result);
           return result;
+        },
+        get canFollow() {
+          return threads.some((thread) => canFollow(thread, id));
         },
         dispose() {
           gone ??= settled(running).then(() => closeOnAll(threads, id));
@@ -119,6 +159,9 @@ export function createWorkerPool({ workerCount, queueCountMax, session: options 
     get queuedCount() {
       return queue.length;
     },
+    get idleCount() {
+      return threads.some(({ isAlive }) => isAlive) ? idle().length : 1;
+    },
     dispose() {
       disposed ??= settled(accepted).then(async () => {
         await Promise.all(threads.map((thread) => thread.end()));
@@ -128,16 +171,16 @@ export function createWorkerPool({ workerCount, queueCountMax, session: options 
   };
 }
 
-async function runOn(thread: Thread, session: number, feeds: TensorMap, fetches?: TensorMap): Promise<TensorMap> {
-  const { places, byteLength } = placeTensors(feeds);
-  const block = blockOf(thread.inputBlock, byteLength);
-  const isNew = block !== thread.inputBlock;
-  thread.inputBlock = block;
-  writeTensors(block, places, feeds);
-  const reply = await thread.ask({ kind: 'run', session, places, ...(isNew && { block }) }, 'ran');
-  thread.outputBlock = reply.block ?? thread.outputBlock;
-  return readTensors(thread.outputBlock, reply.places, fetches);
-}
+type ThreadRun<T> = {
+  readonly thread: Thread;
+  readonly lane: Lane;
+  readonly session: number;
+  readonly feeds: TensorMap;
+  readonly taking: Taking<T>;
+};
+
+const canFollow = ({ isAlive, runs, freeLanes }: Thread, session: number): boolean =>
+  isAlive && runs.length === 1 && runs[0] === session && freeLanes.length > 0;
 
 async function openOnAll(
   threads: readonly Thread[],

@@ -7,12 +7,19 @@ import { type Reply, type Request, uncarry } from './worker-messages.ts';
 
 type ReplyOf<K extends Reply['kind']> = Extract<Reply, { kind: K }>;
 
+/** Shared memory for the tensors of one run, in and out; blocks are replaced by larger ones as needed. */
+export type Lane = { readonly id: number; input: SharedArrayBuffer; output: SharedArrayBuffer };
+
+/** One for a run that is under way, and one for the run before, whose outputs are being read, or for the run behind it. */
+const laneCount = 2;
+
 export type Thread = {
   /** False once the thread has ended, told or not. */
   readonly isAlive: boolean;
-  /** Shared memory for the tensors of a run, in and out; replaced by larger ones as needed. */
-  inputBlock: SharedArrayBuffer;
-  outputBlock: SharedArrayBuffer;
+  /** Those that no run uses. */
+  readonly freeLanes: Lane[];
+  /** Sessions of the runs that were asked for and not answered, in order. */
+  readonly runs: number[];
   /** @throws the thread's error; HyperpolicyError unavailable where the thread ends before it answers */
   ask<K extends Reply['kind']>(request: Request, expected: K): Promise<ReplyOf<K>>;
   /** Tells the thread to end, and waits for it. */
@@ -45,8 +52,12 @@ export function createThread(): Thread {
     get isAlive() {
       return isAlive;
     },
-    inputBlock: new SharedArrayBuffer(0),
-    outputBlock: new SharedArrayBuffer(0),
+    freeLanes: Array.from({ length: laneCount }, (_, id) => ({
+      id,
+      input: new SharedArrayBuffer(0),
+      output: new SharedArrayBuffer(0),
+    })),
+    runs: [],
     ask(request, _expected) {
       if (!isAlive) return Promise.reject(ended(undefined, crash));
       return new Promise((resolve, reject) => {

@@ -49,14 +49,71 @@ describe('a pooled run', () => {
     expect(session.device).toBe('cpu');
   });
 
-  test('writes into preallocated outputs, and refuses ones of another size', async () => {
+  test('hands its outputs out as they lie in shared memory, and with their last value', async () => {
     const session = await createPool().open(exponential(1));
-    const y = floatTensor(new Float32Array(2), [1, 2]);
-    await session.run(row(0, 0), { y });
-    expect(y.data).toEqual(Float32Array.of(1, 1));
-    await expect(session.run(row(0, 0, 0, 0), { y })).rejects.toThrow(
-      'output "y": expected a tensor for float32 [2,2], got float32 [1,2]',
-    );
+    const events: string[] = [];
+    const taken = await session.run(row(0, 0, 1, 1), {
+      freed: () => events.push('freed'),
+      take({ y }) {
+        const values = y!.data as Float32Array;
+        expect(values.buffer).toBeInstanceOf(SharedArrayBuffer);
+        events.push('taken');
+        return { dims: y!.dims, first: values[0] };
+      },
+    });
+    expect(taken).toEqual({ dims: [2, 2], first: 1 });
+    // The thread may go on before the outputs are read.
+    expect(events).toEqual(['freed', 'taken']);
+  });
+
+  test('fails with what taking its outputs throws, and the next run goes on', async () => {
+    const session = await createPool().open(exponential(1));
+    const take = () => {
+      throw new Error('no room');
+    };
+    await expect(session.run(row(0, 0), { take })).rejects.toThrow('no room');
+    expect((await session.run(row(0, 0))).y!.data[0]).toBe(1);
+  });
+
+  test('that begins while the outputs of others are being taken changes none of them', async () => {
+    const pool = createPool({ queueCountMax: 200 });
+    const session = await pool.open(exponential(1));
+    const other = await pool.open(product(4));
+    const wrong: number[] = [];
+    // Each take begins further runs before it reads: they are over before it ends.
+    const runs = Array.from({ length: 60 }, (_, i) => {
+      const rows = Array.from({ length: 2 * (1 + (i % 9)) }, () => Math.log(1 + i));
+      const asked: Promise<unknown>[] = [];
+      return session
+        .run(row(...rows), {
+          freed: () => asked.push(session.run(row(0, 0)), other.run({ x: floatTensor(new Float32Array(4), [1, 4]) })),
+          take({ y }) {
+            const until = performance.now() + 1;
+            while (performance.now() < until);
+            for (const value of y!.data as Float32Array) if (Math.abs(value - (1 + i)) > 1e-4 * i) wrong.push(value);
+          },
+        })
+        .then(() => Promise.all(asked));
+    });
+    await Promise.all(runs);
+    expect(wrong).toEqual([]);
+  });
+
+  test('may lie ready behind one of its session, not behind another', async () => {
+    const pool = createPool();
+    const session = await pool.open(exponential(1));
+    const other = await pool.open(product(4));
+    expect([pool.idleCount, session.canFollow]).toEqual([1, false]);
+    const first = session.run(row(0, 0));
+    expect([pool.idleCount, session.canFollow, other.canFollow]).toEqual([0, true, false]);
+    const second = session.run(row(1, 1));
+    expect([pool.queuedCount, session.canFollow]).toEqual([0, false]);
+    const third = session.run(row(0, 0));
+    expect(pool.queuedCount).toBe(1);
+    expect((await Promise.all([first, second, third])).map(({ y }) => Math.round(y!.data[0] as number))).toEqual([
+      1, 3, 1,
+    ]);
+    expect(pool.idleCount).toBe(1);
   });
 
   test('many at once each get their own result', async () => {
@@ -80,13 +137,14 @@ describe('bounds', () => {
     const pool = createPool({ queueCountMax: 2 });
     const session = await pool.open(product(64));
     const feeds = { x: floatTensor(new Float32Array(64), [1, 64]) };
-    const accepted = [session.run(feeds), session.run(feeds), session.run(feeds)];
+    // One is under way, one lies ready, two wait.
+    const accepted = Array.from({ length: 4 }, () => session.run(feeds));
     expect(pool.queuedCount).toBe(2);
     await expect(session.run(feeds)).rejects.toMatchObject({
       kind: 'resource_exhausted',
       message: 'worker pool: expected at most 2 runs waiting, got one more. Try again later, or raise queueCountMax',
     });
-    expect(await Promise.all(accepted)).toHaveLength(3);
+    expect(await Promise.all(accepted)).toHaveLength(4);
     expect(await session.run(feeds)).toHaveProperty('y');
   });
 

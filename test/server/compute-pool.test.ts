@@ -1,20 +1,48 @@
 import { describe, expect, test } from 'vitest';
 import { createComputePool, type Executor } from '../../server/compute-pool.ts';
-import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
+import { floatTensor } from '../../src/onnx/session.ts';
 
-/** Graphs that double x; runs end by hand, and dispatches come by hand. */
-function createDoubling({ executorCount = 1, batchRowCountMax = 4, queueRowCountMax = 8, batchDelayMs = 0 } = {}) {
+/**
+ * Graphs that double x; runs end by hand, and dispatches come by hand. Outputs lie in memory that is overwritten as soon as they are
+ * taken, as they do in a worker's.
+ */
+function createDoubling({
+  executorCount = 1,
+  followingCountMax = 0,
+  batchRowCountMax = 4,
+  queueRowCountMax = 8,
+  batchDelayMs = 0,
+} = {}) {
   const runs: { readonly name: string; readonly rows: number[]; end(error?: Error): void }[] = [];
+  const running: string[] = [];
   const executor: Executor = {
-    runCountMax: executorCount,
+    get idleCount() {
+      return Math.max(0, executorCount - running.length);
+    },
     open: async (_, name) => ({
       inputNames: ['x'],
       outputNames: ['y'],
-      run({ x }) {
+      get canFollow() {
+        return running.includes(name) && running.length < executorCount + followingCountMax;
+      },
+      run({ x }, { take, freed }) {
         const rows = [...(x!.data as Float32Array)];
         const y = floatTensor(Float32Array.from(rows.map((value) => 2 * value)), [rows.length, 1]);
-        return new Promise<TensorMap>((resolve, reject) => {
-          runs.push({ name, rows, end: (error) => (error === undefined ? resolve({ y }) : reject(error)) });
+        running.push(name);
+        return new Promise<void>((resolve, reject) => {
+          const end = (error?: Error) => {
+            running.splice(running.indexOf(name), 1);
+            if (error !== undefined) return reject(error);
+            freed();
+            try {
+              take({ y });
+            } catch (fault) {
+              reject(fault);
+            }
+            (y.data as Float32Array).fill(Number.NaN);
+            resolve();
+          };
+          runs.push({ name, rows, end });
         });
       },
       dispose: () => {},
@@ -31,8 +59,8 @@ function createDoubling({ executorCount = 1, batchRowCountMax = 4, queueRowCount
     later: (delayMs, action) => time.timers.push({ atMs: time.nowMs + delayMs, action }),
     schedule: (dispatch) => dispatches.push(dispatch),
   });
-  const open = async (name: string, priority: 'act' | 'q-grad' = 'act') => {
-    const graph = await pool.open(new Uint8Array(0), { name, priority });
+  const open = async (name: string, priority: 'act' | 'q-grad' = 'act', joins = true) => {
+    const graph = await pool.open(new Uint8Array(0), { name, priority, joins });
     return (rows: number[], atMs = Number.POSITIVE_INFINITY) =>
       graph
         .run({
@@ -128,6 +156,88 @@ describe('the compute pool', () => {
     await Promise.all(jobs);
   });
 
+  test('a job larger than four batches takes several runs, and others come between', async () => {
+    const { open, turn, endLast, started, pool } = createDoubling({ batchRowCountMax: 1, queueRowCountMax: 20 });
+    const [run, other] = [await open('p'), await open('o')];
+    const large = run([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    const small = run([10]);
+    turn();
+    const urgent = other([11]);
+    expect(pool.queueRowCount).toBe(7);
+    for (let i = 0; i < 5; i++) await endLast();
+    expect(started()).toEqual(['p 1,2,3,4', 'o 11', 'p 10', 'p 5,6,7,8', 'p 9']);
+    expect(await Promise.all([large, small, urgent])).toEqual([[2, 4, 6, 8, 10, 12, 14, 16, 18], [20], [22]]);
+    expect(pool.queueRowCount).toBe(0);
+  });
+
+  test('the runs of one job go to all threads, and may end in any order', async () => {
+    const { open, turn, runs, started } = createDoubling({
+      executorCount: 3,
+      batchRowCountMax: 1,
+      queueRowCountMax: 20,
+    });
+    const run = await open('p');
+    const large = run([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    turn();
+    expect(started()).toEqual(['p 1,2,3,4', 'p 5,6,7,8', 'p 9,10']);
+    for (const { end } of [runs[2]!, runs[0]!, runs[1]!]) end();
+    expect(await large).toEqual([2, 4, 6, 8, 10, 12, 14, 16, 18, 20]);
+  });
+
+  test('what is left of a large job that failed or is late is not computed', async () => {
+    const { open, turn, endLast, started, pool } = createDoubling({ batchRowCountMax: 1, queueRowCountMax: 40 });
+    const run = await open('p');
+    const large = [run([1, 1, 1, 1, 2]), run([3, 3, 3, 3, 4], Date.now() + 20), run([5])];
+    const outcome = Promise.allSettled(large);
+    turn();
+    await endLast(new Error('lost'));
+    const until = Date.now() + 21;
+    while (Date.now() < until);
+    await endLast();
+    await endLast();
+    expect(started()).toEqual(['p 1,1,1,1', 'p 3,3,3,3', 'p 5']);
+    expect(pool.queueRowCount).toBe(0);
+    expect(
+      (await outcome).map((one) => (one.status === 'rejected' ? (one.reason.kind ?? one.reason.message) : one.value)),
+    ).toEqual(['lost', 'deadline_exceeded', [10]]);
+  });
+
+  test('a job that shares no run is never cut', async () => {
+    const { open, turn, endLast, started } = createDoubling({ batchRowCountMax: 1, queueRowCountMax: 20 });
+    const run = await open('p', 'act', false);
+    const jobs = [run([1, 2, 3, 4, 5]), run([6])];
+    turn();
+    await endLast();
+    await endLast();
+    expect(started()).toEqual(['p 1,2,3,4,5', 'p 6']);
+    expect(await Promise.all(jobs)).toEqual([[2, 4, 6, 8, 10], [12]]);
+  });
+
+  test('a full run of a policy lies ready behind another; nothing else does', async () => {
+    const { open, turn, endLast, started, runs } = createDoubling({ followingCountMax: 1, queueRowCountMax: 40 });
+    const [actor, critic] = [await open('a'), await open('c', 'q-grad')];
+    const jobs = [actor([1]), critic([9, 9, 9, 9])];
+    turn();
+    expect(started()).toEqual(['a 1']);
+    jobs.push(actor([2]), actor([3]), actor([4]));
+    turn();
+    // Three rows: one more may come while the thread is busy.
+    expect(started()).toEqual(['a 1']);
+    jobs.push(actor([5]), actor([6]));
+    turn();
+    expect(started()).toEqual(['a 1', 'a 2,3,4,5']);
+    runs[0]!.end();
+    runs[1]!.end();
+    await endLast();
+    expect(started()).toEqual(['a 1', 'a 2,3,4,5', 'a 6', 'c 9,9,9,9']);
+    jobs.push(critic([8, 8, 8, 8]));
+    turn();
+    expect(started()).toHaveLength(4);
+    await endLast();
+    await endLast();
+    expect((await Promise.all(jobs)).flat()).toEqual([2, 18, 18, 18, 18, 4, 6, 8, 10, 12, 16, 16, 16, 16]);
+  });
+
   test('a full queue refuses and names its bound; what waits is not harmed', async () => {
     const { open, turn, endLast } = createDoubling();
     const run = await open('p.onnx');
@@ -199,12 +309,13 @@ describe('the compute pool', () => {
   test('outputs that do not fit the jobs fail each of them, and the next run goes on', async () => {
     const pool = createComputePool({
       executor: {
-        runCountMax: 1,
+        idleCount: 1,
         open: async () => ({
           inputNames: ['x'],
           outputNames: ['y'],
           // One row, however many were asked for.
-          run: async () => ({ y: floatTensor(Float32Array.of(1), [1, 1]) }),
+          canFollow: false,
+          run: async (_, { take }) => take({ y: floatTensor(Float32Array.of(1), [1, 1]) }),
           dispose: () => {},
         }),
       },

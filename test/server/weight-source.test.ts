@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { HeavyGraph } from '../../server/compute-pool.ts';
 import { createContextCache } from '../../server/context-cache.ts';
-import { joinWeights, splitWeights, type WeightBatch, weightLayout } from '../../server/generated-weights.ts';
+import { collectWeights, joinWeights, type WeightBatch, weightLayout } from '../../server/generated-weights.ts';
 import { distinctRows } from '../../server/tensors.ts';
 import { createWeightSource } from '../../server/weight-source.ts';
 import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
@@ -21,15 +21,24 @@ function createPrimary({ bytesMax = 1_000_000 } = {}) {
   const primary: HeavyGraph = {
     inputNames: ['context'],
     outputNames: ['w0', 'b0'],
-    run({ feeds, deadline }) {
+    run: () => Promise.reject(new Error('weights are taken from where they are')),
+    runInto({ feeds, deadline, rowCount }, { begin, take }) {
       const contexts = [...(feeds.context!.data as Float32Array)];
       const count = contexts.length;
       const result: TensorMap = {
         w0: floatTensor(Float32Array.from(contexts.flatMap((c) => [10 * c, 20 * c])), [count, 2, 1]),
         b0: floatTensor(Float32Array.from(contexts.map((c) => 30 * c)), [count, 1]),
       };
-      return new Promise<TensorMap>((resolve, reject) => {
-        jobs.push({ contexts, deadline, settle: (error) => (error === undefined ? resolve(result) : reject(error)) });
+      return new Promise<void>((resolve, reject) => {
+        const settle = (error?: Error) => {
+          if (error !== undefined) return reject(error);
+          begin?.({ from: 0, count: rowCount });
+          take(result, { from: 0, count: rowCount });
+          // The memory of a worker thread is used again.
+          for (const { data } of Object.values(result)) (data as Float32Array).fill(Number.NaN);
+          resolve();
+        };
+        jobs.push({ contexts, deadline, settle });
       });
     },
     dispose: () => {},
@@ -114,11 +123,29 @@ describe('the weight source', () => {
   });
 });
 
-test('weights that are fewer than the contexts are a fault, not zeros', () => {
-  const layout = { parts: [{ name: 'b0', shape: [1, 2], size: 2, offset: 0 }], size: 2 };
-  const outputs = { b0: floatTensor(Float32Array.of(1, 2), [1, 1, 2]) };
-  expect(splitWeights(layout, outputs, 1)[0]!.block).toEqual(Float32Array.of(1, 2));
-  expect(() => splitWeights(layout, outputs, 2)).toThrow(
-    'generated weights "b0": expected 4 values for 2 contexts, got 2',
-  );
+describe('collected weights', () => {
+  const one = { parts: [{ name: 'b0', shape: [1, 2], size: 2, offset: 0 }], size: 2 };
+  const outputs = (...values: number[]) => ({
+    b0: floatTensor(Float32Array.from(values), [values.length / 2, 1, 2]),
+  });
+
+  test('come in parts, in any order, with room made for them or not', () => {
+    const { begin, take, entries } = collectWeights(one, 3);
+    begin({ from: 1, count: 2 });
+    take(outputs(5, 6, 7, 8), { from: 1, count: 2 });
+    take(outputs(3, 4), { from: 0, count: 1 });
+    expect(entries.map(({ block }) => [...block])).toEqual([
+      [3, 4],
+      [5, 6],
+      [7, 8],
+    ]);
+    // Each can be freed alone.
+    expect(new Set(entries.map(({ block }) => block.buffer)).size).toBe(3);
+  });
+
+  test('that are fewer than the contexts are a fault, not zeros', () => {
+    expect(() => collectWeights(one, 2).take(outputs(1, 2), { from: 0, count: 2 })).toThrow(
+      'generated weights "b0": expected 4 values for 2 contexts, got 2',
+    );
+  });
 });

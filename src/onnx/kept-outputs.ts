@@ -1,0 +1,48 @@
+/**
+ * Memory for a session's outputs that is used again by every run. Fresh memory costs more than the copy into it: the system clears
+ * each page, and the collector is called the sooner the more is taken outside its heap.
+ */
+
+import { floatTensor, type Session, type TensorMap } from './session.ts';
+
+/** Outputs to be written in place for such inputs; undefined where their shapes are not known beforehand, or they are too large to keep. */
+export type KeptOutputs = (feeds: TensorMap) => TensorMap | undefined;
+
+/** Of one session; what is larger is taken for a run and given back. */
+const keptBytesMax = 16 * 2 ** 20;
+
+/** What it returns is written again by the next run. */
+export function keepOutputs({ inputs, outputs }: Pick<Session, 'inputs' | 'outputs'>): KeptOutputs {
+  let kept = new Float32Array(0);
+  const isFloat = outputs.every(({ dtype }) => dtype === 'float32');
+
+  return (feeds) => {
+    const shapes = isFloat ? shapesFor(feeds) : undefined;
+    if (shapes === undefined) return undefined;
+    const counts = shapes.map((shape) => shape.reduce((product, size) => product * size, 1));
+    const count = counts.reduce((sum, size) => sum + size, 0);
+    if (count * 4 > keptBytesMax) return undefined;
+    if (count > kept.length) kept = new Float32Array(count);
+    let from = 0;
+    const tensors: TensorMap = {};
+    outputs.forEach(({ name }, i) => {
+      tensors[name] = floatTensor(kept.subarray(from, from + counts[i]!), shapes[i]!);
+      from += counts[i]!;
+    });
+    return tensors;
+  };
+
+  /** Shapes of the outputs, each symbolic size being what the feeds have for it. */
+  function shapesFor(feeds: TensorMap): number[][] | undefined {
+    const sizes = new Map<string, number>();
+    for (const { name, shape } of inputs) {
+      shape.forEach((size, i) => {
+        if (typeof size === 'string') sizes.set(size, feeds[name]?.dims[i] ?? 0);
+      });
+    }
+    const shapes = outputs.map(({ shape }) =>
+      shape.map((size) => (typeof size === 'string' ? (sizes.get(size) ?? Number.NaN) : size)),
+    );
+    return shapes.flat().includes(Number.NaN) ? undefined : shapes;
+  }
+}
