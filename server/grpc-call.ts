@@ -18,7 +18,10 @@ export type GrpcMethod = {
   readonly service: string;
   readonly name: string;
   readonly definition: grpc.MethodDefinition<Buffer, Uint8Array>;
-  readonly implementation: grpc.UntypedHandleCall;
+  /** Undefined where the method takes its calls over. */
+  readonly implementation?: grpc.UntypedHandleCall;
+  /** Starts a call in place of the library's own handling of it. */
+  readonly takeOver?: (call: grpc.ServerInterceptingCallInterface) => void;
 };
 
 export type MethodDeps = {
@@ -48,8 +51,8 @@ export function definitionOf(service: string, name: string, type: GrpcType): grp
 }
 
 /** grpc-js frames messages with methods of Buffer. */
-const asBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
-  Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
+const asBuffer = (bytes: Uint8Array): Buffer =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength);
 
 export const createCall = (call: { getDeadline(): grpc.Deadline }, receivedAtMs: number, about: CallAbout = {}): Call =>
   callAt(receivedAtMs, deadlineOf(call), about);

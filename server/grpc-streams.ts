@@ -7,7 +7,7 @@ import type {
   MessageInitShape,
   MessageShape,
 } from '@bufbuild/protobuf';
-import type grpc from '@grpc/grpc-js';
+import grpc from '@grpc/grpc-js';
 import { type Codec, descriptorCodec } from './codec.ts';
 import {
   callAt,
@@ -22,7 +22,7 @@ import {
   type MethodDeps,
   refusal,
 } from './grpc-call.ts';
-import type { StreamHandler } from './rpc.ts';
+import type { Call, StreamHandler } from './rpc.ts';
 import type { StatusName } from './status.ts';
 import type { Caller } from './tokens.ts';
 
@@ -83,7 +83,17 @@ export function serverStreamMethod<I extends DescMessage, O extends DescMessage>
 /** Streams that are open, to be drained. */
 export type OpenStreams = Set<{ drain(): void }>;
 
-/** A method that answers each message of a stream while it is open. */
+type LibraryCall = grpc.ServerInterceptingCallInterface;
+
+/** Answers on their way to a client: one that does not read them is not read from. */
+const unsentCountMax = 16;
+
+/**
+ * A method that answers each message of a stream while it is open.
+ *
+ * It takes its calls over where the library lets interceptors in, below the library's stream of objects: that one costs more than a
+ * small network.
+ */
 export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethodBiDiStreaming<I, O>,
   open: StreamHandler<MessageShape<I>, MessageInitShape<O>>,
@@ -100,26 +110,45 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
   const counts = metrics.method({ type: 'bidi_stream', service: parent.typeName, method: name });
   const observe = observer?.method(parent.typeName, name);
 
-  function answer(stream: grpc.ServerDuplexStream<Buffer, Uint8Array>): void {
+  function answer(call: LibraryCall, metadata: grpc.Metadata) {
     const openedAtMs = performance.now();
     counts.started();
-    let waitsForDrain = false;
-    let isPaused = false;
+    const headers = headersOf({ metadata });
+    const deadlineMs = deadlineOf(call);
     let ended = false;
-    const readOrWait = () => (waitsForDrain || isPaused ? stream.pause() : stream.resume());
-    const close = (status: StatusName) => {
-      if (ended) return;
+
+    const close = (status: StatusName): void => {
       ended = true;
       openStreams.delete(session);
       counts.handled(status, (performance.now() - openedAtMs) / 1000);
     };
-    let caller: Caller | undefined;
-    try {
-      caller = callerOf(access, name, stream);
-    } catch (error) {
-      stream.emit('error', refusal(error, { method: name, context: createCall(stream, openedAtMs), counts, log }));
-      return;
-    }
+    const fail = (error: unknown, about: Call): void => {
+      const { code, details, metadata, status } = describeError(error, name, about, log);
+      about.observation?.end(status, about);
+      close(status);
+      call.sendStatus({ code, details, metadata });
+    };
+
+    let isPaused = false;
+    let unsentCount = 0;
+    /** The library has been asked for a message that it has not given. */
+    let isAsked = false;
+    let isAsking = false;
+    /** Asks for messages, in a loop: the library may give one before `startRead` returns. */
+    const read = (): void => {
+      if (isAsking) return;
+      isAsking = true;
+      while (!ended && !isAsked && !isPaused && unsentCount < unsentCountMax) {
+        isAsked = true;
+        call.startRead();
+      }
+      isAsking = false;
+    };
+    const sent = (): void => {
+      unsentCount--;
+      if (unsentCount === 0) read();
+    };
+
     const session = open({
       send(response) {
         if (ended) return;
@@ -127,69 +156,81 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
         const startMs = performance.now();
         const bytes = codec.encode(response);
         counts.encoded((performance.now() - startMs) / 1000);
-        // A client that does not read its answers is not read from.
-        if (!stream.write(bytes)) {
-          waitsForDrain = true;
-          readOrWait();
-        }
+        unsentCount++;
+        call.sendMessage(bytes, sent);
       },
       pause() {
         isPaused = true;
-        readOrWait();
       },
       resume() {
         isPaused = false;
-        readOrWait();
+        read();
       },
       end(error) {
         if (ended) return;
-        if (error === undefined) {
-          close('OK');
-          stream.end();
+        if (error !== undefined) {
+          fail(error, createCall(call, openedAtMs));
           return;
         }
-        const { code, details, metadata, status } = describeError(error, name, createCall(stream, openedAtMs), log);
-        close(status);
-        stream.emit('error', Object.assign(new Error(details), { code, details, metadata }));
+        close('OK');
+        call.sendStatus({ code: grpc.status.OK, details: 'OK', metadata: null });
       },
     });
     openStreams.add(session);
-    const deadlineMs = deadlineOf(stream);
-    stream.on('drain', () => {
-      waitsForDrain = false;
-      readOrWait();
-    });
-    stream.on('data', (bytes: Buffer) => {
-      if (ended) return;
-      counts.received();
-      const receivedAtMs = performance.now();
-      const observation = observe?.(receivedAtMs, headersOf(stream));
-      const call = callAt(receivedAtMs, deadlineMs, { caller, observation });
-      let request: MessageShape<I>;
-      try {
-        request = decodeRequest(method, codec.decode, bytes);
-      } catch (error) {
-        const { code, details, metadata, status } = describeError(error, name, call, log);
-        observation?.end(status, call);
-        close(status);
+
+    let caller: Caller | undefined;
+    try {
+      caller = callerOf(access, name, { metadata });
+    } catch (error) {
+      fail(error, createCall(call, openedAtMs));
+    }
+
+    return {
+      read,
+      onReceiveMessage(bytes: Buffer) {
+        isAsked = false;
+        if (ended) return;
+        counts.received();
+        const receivedAtMs = performance.now();
+        const about = callAt(receivedAtMs, deadlineMs, { caller, observation: observe?.(receivedAtMs, headers) });
+        let request: MessageShape<I>;
+        try {
+          request = decodeRequest(method, codec.decode, bytes);
+        } catch (error) {
+          session.abandon();
+          fail(error, about);
+          return;
+        }
+        session.receive(request, about);
+        read();
+      },
+      onReceiveHalfClose() {
+        isAsked = false;
+        if (!ended) session.finish();
+      },
+      // Also after an end of our own.
+      onCancel() {
         session.abandon();
-        stream.emit('error', Object.assign(new Error(details), { code, details, metadata }));
-        return;
-      }
-      session.receive(request, call);
-    });
-    stream.on('end', () => session.finish());
-    stream.on('cancelled', () => {
-      session.abandon();
-      close('CANCELLED');
-    });
-    // A reset of the connection; the library tells it again as cancelled.
-    stream.on('error', () => {});
+        if (!ended) close('CANCELLED');
+      },
+    };
   }
+
   return {
     service: parent.typeName,
     name,
     definition: definitionOf(parent.typeName, name, 'bidi_stream'),
-    implementation: answer as grpc.UntypedHandleCall,
+    takeOver(call) {
+      let stream: ReturnType<typeof answer>;
+      call.start({
+        onReceiveMetadata(metadata) {
+          stream = answer(call, metadata);
+          stream.read();
+        },
+        onReceiveMessage: (bytes) => stream.onReceiveMessage(bytes),
+        onReceiveHalfClose: () => stream.onReceiveHalfClose(),
+        onCancel: () => stream.onCancel(),
+      });
+    },
   };
 }

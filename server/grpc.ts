@@ -104,7 +104,7 @@ export async function listenGrpc(
 ): Promise<GrpcListener> {
   // The library writes to standard error by itself; what matters is in the errors that it gives.
   grpc.setLogVerbosity(grpc.logVerbosity.NONE);
-  const server = new grpc.Server(channelOptions(config));
+  const server = new grpc.Server({ ...channelOptions(config), interceptors: [takingOver(methods)] });
   countUnknown(server, metrics.method({ type: 'other', service: 'other', method: 'other' }));
   const connections = createConnections({ config, log, onEnd: metrics.connectionEnded });
   watchConnections(server, connections);
@@ -112,7 +112,7 @@ export async function listenGrpc(
     const own = methods.filter((method) => method.service === service);
     server.addService(
       Object.fromEntries(own.map(({ name, definition }) => [name, definition])),
-      Object.fromEntries(own.map(({ name, implementation }) => [name, implementation])),
+      Object.fromEntries(own.flatMap(({ name, implementation }) => (implementation ? [[name, implementation]] : []))),
     );
   }
   const { credentials, close } = openCredentials(config, log);
@@ -131,6 +131,30 @@ export async function listenGrpc(
         close();
       }),
   };
+}
+
+/** Hands calls to the methods that take them over. */
+function takingOver(methods: readonly GrpcMethod[]): grpc.ServerInterceptor {
+  const takers = new Map(methods.map(({ definition, takeOver }) => [definition.path, takeOver]));
+  return ({ path }, call) => {
+    const takeOver = takers.get(path);
+    // What the library declares is wider than what it takes: any call of its own will do.
+    return takeOver === undefined ? (call as grpc.ServerInterceptingCall) : new TakenCall(call, takeOver);
+  };
+}
+
+/** A call that the library's own handling never starts. */
+class TakenCall extends grpc.ServerInterceptingCall {
+  readonly #start: () => void;
+
+  constructor(call: grpc.ServerInterceptingCallInterface, takeOver: NonNullable<GrpcMethod['takeOver']>) {
+    super(call);
+    this.#start = () => takeOver(call);
+  }
+
+  override start(): void {
+    this.#start();
+  }
 }
 
 const addressOf = (host: string, port: number): string =>
