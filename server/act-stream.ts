@@ -31,9 +31,12 @@ export type ActStreamDeps = {
 
 type Received = { readonly request: ActRequest; readonly call: Call };
 
+/** What no later request may change. */
+type Fixed = Pick<ActRequest, 'model' | 'selection'>;
+
 /** What the first request fixed. */
 type Opening = {
-  readonly first: ActRequest;
+  readonly fixed: Fixed;
   readonly newestWins: boolean;
   /** The version for a request that comes now. */
   readonly version: (received: Received) => ServedVersion;
@@ -77,8 +80,8 @@ function openSession(deps: ActStreamDeps, sink: ResponseSink<ActStreamResponseIn
   function answerNow(received: Received): void {
     let response: ActResponseInit | Promise<ActResponseInit>;
     try {
-      const { first, version } = opening!;
-      refuseChange(first, received.request);
+      const { fixed, version } = opening!;
+      refuseChange(fixed, received.request);
       response = answer(version(received), received.request, received.call);
     } catch (error) {
       settle(undefined, refusal(error, received));
@@ -178,9 +181,11 @@ function open(
   { follow, newestWins, call }: { readonly follow: boolean; readonly newestWins: boolean; readonly call: Call },
 ): Opening {
   const served = handles.resolve('ActStream', first, call);
-  if (follow) return { first, newestWins, version: follower(handles, first), release: () => {} };
+  const { model, selection } = first;
+  const fixed = { model, selection };
+  if (follow) return { fixed, newestWins, version: follower(handles, first), release: () => {} };
   served.hold();
-  return { first, newestWins, version: () => served, release: served.release };
+  return { fixed, newestWins, version: () => served, release: served.release };
 }
 
 /** What a stream that follows is answered by: the newest version, and for a handle its own. */
@@ -190,8 +195,7 @@ const follower =
     handles.resolve('ActStream', { model, selection, clientId, contextSource }, call);
 
 /** @throws HyperpolicyError invalid_argument where a later request asks for something else than the first */
-function refuseChange(first: ActRequest, request: ActRequest): void {
-  if (request === first) return;
+function refuseChange(first: Fixed, request: ActRequest): void {
   const sameModel = request.model === '' || request.model === first.model;
   const { selection } = request;
   const sameSelection =

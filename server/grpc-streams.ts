@@ -22,6 +22,7 @@ import {
   type MethodDeps,
   refusal,
 } from './grpc-call.ts';
+import { type LibraryCall, messagesOf } from './grpc-messages.ts';
 import type { Call, StreamHandler } from './rpc.ts';
 import type { StatusName } from './status.ts';
 import type { Caller } from './tokens.ts';
@@ -83,8 +84,6 @@ export function serverStreamMethod<I extends DescMessage, O extends DescMessage>
 /** Streams that are open, to be drained. */
 export type OpenStreams = Set<{ drain(): void }>;
 
-type LibraryCall = grpc.ServerInterceptingCallInterface;
-
 /** Answers on their way to a client: one that does not read them is not read from. */
 const unsentCountMax = 16;
 
@@ -103,7 +102,8 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
     access,
     observer,
     openStreams,
-  }: Pick<MethodDeps, 'metrics' | 'log' | 'access' | 'observer'> & { readonly openStreams: OpenStreams },
+    config,
+  }: Pick<MethodDeps, 'config' | 'metrics' | 'log' | 'access' | 'observer'> & { readonly openStreams: OpenStreams },
   codec: Codec<I, O> = descriptorCodec(method),
 ): GrpcMethod {
   const { parent, name } = method;
@@ -119,6 +119,7 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
 
     const close = (status: StatusName): void => {
       ended = true;
+      messages.stop();
       openStreams.delete(session);
       counts.handled(status, (performance.now() - openedAtMs) / 1000);
     };
@@ -131,22 +132,9 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
 
     let isPaused = false;
     let unsentCount = 0;
-    /** The library has been asked for a message that it has not given. */
-    let isAsked = false;
-    let isAsking = false;
-    /** Asks for messages, in a loop: the library may give one before `startRead` returns. */
-    const read = (): void => {
-      if (isAsking) return;
-      isAsking = true;
-      while (!ended && !isAsked && !isPaused && unsentCount < unsentCountMax) {
-        isAsked = true;
-        call.startRead();
-      }
-      isAsking = false;
-    };
     const sent = (): void => {
       unsentCount--;
-      if (unsentCount === 0) read();
+      if (unsentCount === 0) messages.read();
     };
 
     const session = open({
@@ -157,14 +145,14 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
         const bytes = codec.encode(response);
         counts.encoded((performance.now() - startMs) / 1000);
         unsentCount++;
-        call.sendMessage(bytes, sent);
+        messages.send(bytes, sent);
       },
       pause() {
         isPaused = true;
       },
       resume() {
         isPaused = false;
-        read();
+        messages.read();
       },
       end(error) {
         if (ended) return;
@@ -179,41 +167,44 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
     openStreams.add(session);
 
     let caller: Caller | undefined;
+    const messages = messagesOf(
+      call,
+      {
+        wants: () => !ended && !isPaused && unsentCount < unsentCountMax,
+        receive(bytes) {
+          counts.received();
+          const receivedAtMs = performance.now();
+          const about = callAt(receivedAtMs, deadlineMs, { caller, observation: observe?.(receivedAtMs, headers) });
+          let request: MessageShape<I>;
+          try {
+            request = decodeRequest(method, codec.decode, bytes);
+          } catch (error) {
+            session.abandon();
+            fail(error, about);
+            return;
+          }
+          session.receive(request, about);
+        },
+        finish: () => session.finish(),
+        refuse(error) {
+          session.abandon();
+          fail(error, createCall(call, openedAtMs));
+        },
+      },
+      config.messageBytesMax,
+    );
     try {
       caller = callerOf(access, name, { metadata });
     } catch (error) {
       fail(error, createCall(call, openedAtMs));
     }
 
-    return {
-      read,
-      onReceiveMessage(bytes: Buffer) {
-        isAsked = false;
-        if (ended) return;
-        counts.received();
-        const receivedAtMs = performance.now();
-        const about = callAt(receivedAtMs, deadlineMs, { caller, observation: observe?.(receivedAtMs, headers) });
-        let request: MessageShape<I>;
-        try {
-          request = decodeRequest(method, codec.decode, bytes);
-        } catch (error) {
-          session.abandon();
-          fail(error, about);
-          return;
-        }
-        session.receive(request, about);
-        read();
-      },
-      onReceiveHalfClose() {
-        isAsked = false;
-        if (!ended) session.finish();
-      },
+    const cancelled = (): void => {
       // Also after an end of our own.
-      onCancel() {
-        session.abandon();
-        if (!ended) close('CANCELLED');
-      },
+      session.abandon();
+      if (!ended) close('CANCELLED');
     };
+    return { messages, cancelled };
   }
 
   return {
@@ -221,15 +212,15 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
     name,
     definition: definitionOf(parent.typeName, name, 'bidi_stream'),
     takeOver(call) {
-      let stream: ReturnType<typeof answer>;
+      let taken: ReturnType<typeof answer>;
       call.start({
         onReceiveMetadata(metadata) {
-          stream = answer(call, metadata);
-          stream.read();
+          taken = answer(call, metadata);
+          taken.messages.read();
         },
-        onReceiveMessage: (bytes) => stream.onReceiveMessage(bytes),
-        onReceiveHalfClose: () => stream.onReceiveHalfClose(),
-        onCancel: () => stream.onCancel(),
+        onReceiveMessage: (bytes) => taken.messages.onReceiveMessage(bytes),
+        onReceiveHalfClose: () => taken.messages.onReceiveHalfClose(),
+        onCancel: () => taken.cancelled(),
       });
     },
   };

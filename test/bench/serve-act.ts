@@ -1,6 +1,7 @@
 /** Act and ActStream of one row against the echo: latency one by one, and throughput with many under way. */
 
 import type { Figures } from './measure.ts';
+import { onOwnCores } from './own-cores.ts';
 import { paths, type RawStream } from './serve-client.ts';
 import { inTurns, parallel, serial } from './serve-rounds.ts';
 import { checkStillEqual, type Echo, figureName, type ServeBench } from './serve-setup.ts';
@@ -34,6 +35,13 @@ async function race(bench: ServeBench, echo: Echo, runs: Runs): Promise<Sides> {
   await runs.echo();
   await inTurns(bench.rounds, [side('ours'), side('echo')]);
   return sides;
+}
+
+/** For calls one after the other. */
+async function raceOnOwnCores(bench: ServeBench, echo: Echo, runs: Runs): Promise<Sides> {
+  const { result, isPinned } = await onOwnCores([bench.server, echo.process], () => race(bench, echo, runs));
+  bench.figures.serial_on_own_cores = isPinned ? 'yes' : 'no';
+  return result;
 }
 
 type Names = { readonly ours: string; readonly echo: string };
@@ -83,7 +91,7 @@ function addLatency(figures: Figures, name: Names, sides: Sides): void {
 export const unarySerial = (model: Policy) => async (bench: ServeBench) => {
   const echo = await bench.echo(model);
   const { act } = echo.requests;
-  const sides = await race(bench, echo, {
+  const sides = await raceOnOwnCores(bench, echo, {
     ours: async () => ({ times: await serial(() => bench.client.call(paths.act, act), serialCallCount) }),
     echo: async () => ({ times: await serial(() => echo.client.call(paths.act, act), serialCallCount) }),
   });
@@ -111,7 +119,7 @@ export const unaryParallel = (model: Policy) => async (bench: ServeBench) => {
 export const streamSerial = (model: Policy) => async (bench: ServeBench) => {
   const echo = await bench.echo(model);
   const streams = openStreams(bench, echo);
-  const sides = await race(bench, echo, {
+  const sides = await raceOnOwnCores(bench, echo, {
     ours: async () => ({ times: await serial(streams.ours.call, serialCallCount) }),
     echo: async () => ({ times: await serial(streams.echo.call, serialCallCount) }),
   });

@@ -9,6 +9,7 @@ import type { EchoOptions } from './serve-echo-server.ts';
 import type { ActPayload } from './serve-requests.ts';
 
 export type Child = {
+  readonly pid: number;
   readonly port: number;
   /** Processor time that all its threads have had, milliseconds; undefined where the system does not tell it. */
   cpuMs(): number | undefined;
@@ -31,7 +32,7 @@ async function startChild<T>(
   program: string,
   args: readonly string[],
   read: (line: string) => T | undefined,
-): Promise<T & Pick<Child, 'cpuMs' | 'stop'>> {
+): Promise<T & Pick<Child, 'pid' | 'cpuMs' | 'stop'>> {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   // A program that is not there ends its output, and its error is told there.
   child.on('error', (error) => console.error(`${program}: ${error.message}`));
@@ -39,7 +40,8 @@ async function startChild<T>(
     const found = read(line);
     if (found === undefined) continue;
     child.stdout!.resume();
-    return { ...found, cpuMs: () => cpuMsOf(child.pid!), stop: () => stopChild(child) };
+    const pid = child.pid!;
+    return { ...found, pid, cpuMs: () => cpuMsOf(pid), stop: () => stopChild(child) };
   }
   throw new Error(`${[program, ...args.slice(0, 2)].join(' ')}: expected a port on its output, got an exit`);
 }

@@ -1,0 +1,189 @@
+/**
+ * The messages of a streaming call. Where they are not compressed they are read from and written to the call's HTTP/2 stream as what
+ * they are there: a byte that is 0, four bytes of length, the message. The library's own way costs a serial stream as much as an
+ * answer; it stays for clients that compress.
+ */
+
+import type { ServerHttp2Stream } from 'node:http2';
+import grpc from '@grpc/grpc-js';
+import { invalidArgument, resourceExhausted } from '../src/spec/errors.ts';
+
+export type LibraryCall = grpc.ServerInterceptingCallInterface;
+
+/** Whoever takes the messages of a call. */
+export type MessageListener = {
+  /** Whether a message may come now; where not, `read` is called when it may again. */
+  wants(): boolean;
+  receive(bytes: Buffer): void;
+  /** The client sends no more. */
+  finish(): void;
+  /** What the client sends is no message; the listener ends the call. */
+  refuse(error: unknown): void;
+};
+
+export type Messages = {
+  /** Gives what has come, as long as the listener wants it, and then asks for more. */
+  read(): void;
+  /**
+   * Sends a message.
+   * @param sent is called when the connection has it; never where the client has left
+   */
+  send(bytes: Uint8Array, sent: () => void): void;
+  /** What the library tells of the call. */
+  onReceiveMessage(bytes: Buffer): void;
+  onReceiveHalfClose(): void;
+  /** The call is over: what still comes is dropped. */
+  stop(): void;
+};
+
+const headerBytes = 5;
+
+/** What is needed of the library's call beyond its interface. */
+type Internals = { readonly stream: ServerHttp2Stream; readonly incomingEncoding: string };
+
+/** @param messageBytesMax of one message, either way */
+export function messagesOf(call: LibraryCall, listener: MessageListener, messageBytesMax: number): Messages {
+  const { stream, incomingEncoding } = call as unknown as Internals;
+  return incomingEncoding === 'identity'
+    ? framesOf(call, stream, listener, messageBytesMax)
+    : unpackedByLibrary(call, listener);
+}
+
+function framesOf(
+  call: LibraryCall,
+  stream: ServerHttp2Stream,
+  listener: MessageListener,
+  messageBytesMax: number,
+): Messages {
+  const received = createFrameBuffer(messageBytesMax);
+  let isFinished = false;
+  let isGiving = false;
+  let isStopped = false;
+
+  function give(): void {
+    if (isGiving) return;
+    isGiving = true;
+    try {
+      while (!isStopped && listener.wants()) {
+        const message = received.take();
+        if (message === undefined) break;
+        listener.receive(message);
+      }
+    } catch (error) {
+      listener.refuse(error);
+    }
+    isGiving = false;
+    if (isStopped) return;
+    if (!listener.wants()) stream.pause();
+    else if (isFinished) listener.finish();
+    else if (stream.isPaused()) stream.resume();
+  }
+
+  stream.removeAllListeners('data');
+  stream.on('data', (chunk: Buffer) => {
+    if (isStopped) return;
+    received.add(chunk);
+    give();
+  });
+  // The library tells that the client sends no more only to whoever waits for a message.
+  call.startRead();
+
+  return {
+    read: give,
+    send(bytes, sent) {
+      if (bytes.length > messageBytesMax) throw tooLarge('answer', messageBytesMax, bytes.length);
+      call.sendMetadata(noMetadata);
+      if (stream.destroyed || stream.writableEnded) return;
+      const frame = Buffer.allocUnsafe(headerBytes + bytes.length);
+      frame[0] = 0;
+      frame.writeUInt32BE(bytes.length, 1);
+      frame.set(bytes, headerBytes);
+      stream.write(frame, (error) => {
+        if (!error) sent();
+      });
+    },
+    onReceiveMessage: () => {},
+    onReceiveHalfClose() {
+      isFinished = true;
+      give();
+    },
+    stop() {
+      isStopped = true;
+    },
+  };
+}
+
+/** The library sends it once however often it is given. */
+const noMetadata = new grpc.Metadata();
+
+/** Bytes as they come, in pieces of any size, to whole messages. Holds one message that is not whole, and what came with it. */
+export function createFrameBuffer(messageBytesMax: number) {
+  let pieces: Buffer[] = [];
+  let byteCount = 0;
+  /** Bytes that must be there before there is a message, or its length. */
+  let needed = headerBytes;
+
+  return {
+    add(piece: Buffer): void {
+      pieces.push(piece);
+      byteCount += piece.length;
+    },
+    /**
+     * The next message; undefined until it is whole.
+     * @throws HyperpolicyError resource_exhausted: larger than a message may be; invalid_argument: compressed
+     */
+    take(): Buffer | undefined {
+      if (byteCount < needed) return undefined;
+      // Pieces of a message that is not whole are not joined again and again.
+      const bytes = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, byteCount);
+      if (pieces.length > 1) pieces = [bytes];
+      if (bytes[0] !== 0) {
+        throw invalidArgument({
+          where: 'message',
+          expected: 'one that is not compressed, as grpc-encoding has it',
+          actual: `flag ${bytes[0]}`,
+        });
+      }
+      const size = bytes.readUInt32BE(1);
+      if (size > messageBytesMax) throw tooLarge('message', messageBytesMax, size);
+      const end = headerBytes + size;
+      if (byteCount < end) {
+        needed = end;
+        return undefined;
+      }
+      needed = headerBytes;
+      byteCount -= end;
+      pieces = byteCount === 0 ? [] : [bytes.subarray(end)];
+      return bytes.subarray(headerBytes, end);
+    },
+  };
+}
+
+const tooLarge = (where: string, messageBytesMax: number, actual: number) =>
+  resourceExhausted({ where, expected: `at most ${messageBytesMax} bytes`, actual: `${actual}` });
+
+function unpackedByLibrary(call: LibraryCall, listener: MessageListener): Messages {
+  let isAsked = false;
+  let isAsking = false;
+  /** In a loop: the library may give a message before `startRead` returns. */
+  function read(): void {
+    if (isAsking) return;
+    isAsking = true;
+    while (!isAsked && listener.wants()) {
+      isAsked = true;
+      call.startRead();
+    }
+    isAsking = false;
+  }
+  return {
+    read,
+    send: (bytes, sent) => call.sendMessage(bytes, sent),
+    onReceiveMessage(bytes) {
+      isAsked = false;
+      listener.receive(bytes);
+      read();
+    },
+    onReceiveHalfClose: () => listener.finish(),
+    stop() {},
+  };
+}
