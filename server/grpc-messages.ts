@@ -17,7 +17,7 @@ export type MessageListener = {
   receive(bytes: Buffer): void;
   /** The client sends no more. */
   finish(): void;
-  /** What the client sends is no message; the listener ends the call. */
+  /** What came is no message, or what goes is too large: the listener ends the call. */
   refuse(error: unknown): void;
 };
 
@@ -91,7 +91,10 @@ function framesOf(
   return {
     read: give,
     send(bytes, sent) {
-      if (bytes.length > messageBytesMax) throw tooLarge('answer', messageBytesMax, bytes.length);
+      if (bytes.length > messageBytesMax) {
+        listener.refuse(tooLarge('response', messageBytesMax, bytes.length));
+        return;
+      }
       call.sendMetadata(noMetadata);
       if (stream.destroyed || stream.writableEnded) return;
       const frame = Buffer.allocUnsafe(headerBytes + bytes.length);

@@ -146,6 +146,18 @@ describe('messages of a stream', () => {
     expect(decodeURI(text!)).toBe('message: expected one that is not compressed, as grpc-encoding has it, got flag 1');
   });
 
+  test('that would be larger than a message may be end it', async () => {
+    const wide = { model: 'wide', policy: 'plain', critic: 'none', ...sizes, actionSize: 20 } as const;
+    const { address } = await startTestServer([wide], { messageBytesMax: 1024 });
+    const { stream, ending } = openFrames(address);
+    const rows = create(TensorSchema, { shape: [20, 3], data: new Uint8Array(240) });
+    const act = create(ActRequestSchema, { model: 'wide', observation: rows });
+    stream.write(framed(toBinary(ActStreamRequestSchema, create(ActStreamRequestSchema, { act }))));
+    const { 'grpc-status': status, 'grpc-message': text } = await ending;
+    expect(status).toBe(`${grpc.status.RESOURCE_EXHAUSTED}`);
+    expect(decodeURI(text!)).toMatch(/^response: expected at most 1024 bytes, got 16\d\d$/);
+  });
+
   test('are the same where the client compresses', async () => {
     const { address } = await startTestServer(packages);
     const client = new grpc.Client(address, grpc.credentials.createInsecure(), {
