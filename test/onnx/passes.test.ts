@@ -18,6 +18,7 @@ import { fuseGemmBias } from '../../src/onnx/passes/gemm-bias.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
 import { propagateZeros } from '../../src/onnx/passes/propagate-zeros.ts';
 import { rewrite } from '../../src/onnx/passes/rewrite.ts';
+import { replaceRowSums } from '../../src/onnx/passes/row-sums.ts';
 import { simplify } from '../../src/onnx/passes/simplify.ts';
 import { replaceThinProducts } from '../../src/onnx/passes/thin-products.ts';
 import { floatTensor, openSession } from '../../src/onnx/session.ts';
@@ -353,6 +354,38 @@ describe('batched products', () => {
       (g, a, b) => matMul(g, a, b),
     );
     check(graph, replaceThinProducts, ['MatMul'], ['MatMul']);
+  });
+});
+
+describe('sums over the rows', () => {
+  const rowSum =
+    (keepDims: boolean): Build =>
+    (g, a) =>
+      reduce(g, 'ReduceSum', a, { axes: [0], keepDims });
+
+  test('of a small matrix are products with ones', () => {
+    check(graphOf([[3, 4]], rowSum(false)), replaceRowSums, ['ReduceSum'], ['MatMul']);
+    check(graphOf([[3, 4]], rowSum(true)), replaceRowSums, ['ReduceSum'], ['MatMul', 'Reshape']);
+  });
+
+  test('of a large matrix are sums of two halves', () => {
+    const graph = graphOf([[128, 1024]], rowSum(false));
+    const halved = replaceRowSums(graph);
+    expect(ops(halved)).toEqual(['Reshape', 'ReduceSum', 'ReduceSum']);
+    const [expected, actual] = [run(graph), run(halved)];
+    // The terms are at most 1, and 128 of them are rounded 128 times: 128 x 128 x 2^-24 = 1e-3 at the very worst.
+    actual.forEach((value, i) => {
+      expect(Math.abs(value - expected[i]!)).toBeLessThan(1e-4);
+    });
+    expect(ops(replaceRowSums(graphOf([[129, 1024]], rowSum(false))))).toEqual(['MatMul']);
+  });
+
+  test.each<[string, Graph]>([
+    ['a column', graphOf([[3, 1]], rowSum(false))],
+    ['a symbolic number of rows', graphOf([[10_007, 4]], rowSum(false), new Map([[10_007, 'B']]))],
+    ['columns', graphOf([[3, 4]], (g, a) => reduce(g, 'ReduceSum', a, { axes: [1], keepDims: false }))],
+  ])('of %s stay', (_what, graph) => {
+    expect(ops(replaceRowSums(graph))).toEqual(['ReduceSum']);
   });
 });
 
