@@ -5,10 +5,9 @@
  * A collector that is slow or away costs spans, never requests: spans wait in a bounded queue, and those over it are dropped.
  */
 
-import type { SpanExporter } from '@opentelemetry/sdk-trace';
 import type { Logger } from 'pino';
-import { failedPrecondition } from '../src/spec/errors.ts';
 import type { AnsweredBy, HeaderReader, Stage } from './observation.ts';
+import { loadOpenTelemetry, type OtelExporter } from './open-telemetry.ts';
 import { type StatusName, statusCodes } from './status.ts';
 
 /** The trace of one request. Times are on the clock of `performance.now()`. */
@@ -52,7 +51,7 @@ const faults: ReadonlySet<StatusName> = new Set(['DEADLINE_EXCEEDED', 'UNIMPLEME
 
 /** @throws HyperpolicyError failed_precondition where the packages are not installed */
 export async function openTracing({ endpoint, ratio, queueCountMax, log }: TracingOptions): Promise<Tracing> {
-  const { api, core, resources, sdk, otlp } = await loadPackages();
+  const { api, core, resources, sdk, otlp } = await loadOpenTelemetry();
   const exporter = new otlp.OTLPTraceExporter({ url: endpoint, timeoutMillis: exportTimeoutMs, concurrencyLimit: 4 });
   const provider = new sdk.TracerProvider({
     resource: resources.resourceFromAttributes({ 'service.name': 'hyperpolicy', 'process.pid': process.pid }),
@@ -116,33 +115,12 @@ export async function openTracing({ endpoint, ratio, queueCountMax, log }: Traci
   };
 }
 
-async function loadPackages() {
-  try {
-    const [api, core, resources, sdk, otlp] = await Promise.all([
-      import('@opentelemetry/api'),
-      import('@opentelemetry/core'),
-      import('@opentelemetry/resources'),
-      import('@opentelemetry/sdk-trace'),
-      import('@opentelemetry/exporter-trace-otlp-http'),
-    ]);
-    return { api, core, resources, sdk, otlp };
-  } catch (cause) {
-    throw failedPrecondition({
-      where: 'traces',
-      expected: 'the packages of OpenTelemetry',
-      actual: 'none',
-      remedy: 'Install without --omit=optional, or set no trace endpoint',
-      cause,
-    });
-  }
-}
-
 /** The exporter, which says once when the collector goes and once when it is back. */
 function telling(
-  exporter: SpanExporter,
+  exporter: OtelExporter,
   success: number,
   { endpoint, log }: Pick<TracingOptions, 'endpoint' | 'log'>,
-): SpanExporter {
+): OtelExporter {
   let isAway = false;
   return {
     export(spans, done) {
