@@ -5,6 +5,8 @@
  */
 
 import type { TensorMap } from '../src/onnx/session.ts';
+import type { OpenOptions } from '../src/onnx/worker-pool.ts';
+import type { ListedFile } from '../src/spec/listed-file.ts';
 import { type Batch, type BatchQueue, collectOutputs, createBatchQueue, type Job, type Sink } from './batcher.ts';
 
 /** The first of `urgency` runs first. */
@@ -32,14 +34,19 @@ export type OpenGraphOptions = {
   readonly priority: Priority;
   /** Whether jobs may share a run, as rows below each other; they may unless told otherwise. */
   readonly joins?: boolean;
+  /** As of WorkerPool.open. */
+  readonly restRatio?: number;
 };
 
 /** Runs loaded graphs. */
 export type Executor = {
   /** Runs that would begin at once. */
   readonly idleCount: number;
-  /** @throws HyperpolicyError invalid_argument where the bytes are not a graph that the runtime takes */
-  open(model: Uint8Array, name: string): Promise<ExecutorGraph>;
+  /**
+   * Loads a graph and runs it once with each number of rows, wherever it will run.
+   * @throws HyperpolicyError as WorkerPool.open
+   */
+  open(model: ListedFile, options: Required<OpenOptions>): Promise<ExecutorGraph>;
 };
 
 export type ExecutorGraph = Omit<HeavyGraph, 'run' | 'runInto'> & {
@@ -57,8 +64,11 @@ export type ExecutorGraph = Omit<HeavyGraph, 'run' | 'runInto'> & {
 };
 
 export type ComputePool = {
-  /** @throws HyperpolicyError as the executor */
-  open(model: Uint8Array, options: OpenGraphOptions): Promise<HeavyGraph>;
+  /**
+   * Loads a graph and warms it up: wherever it will run, it has run one row and as many as share a run.
+   * @throws HyperpolicyError as the executor
+   */
+  open(model: ListedFile, options: OpenGraphOptions): Promise<HeavyGraph>;
   /** Rows that wait, over all graphs. */
   readonly queueRowCount: number;
 };
@@ -86,6 +96,9 @@ type Entry = {
   readonly name: string;
   readonly priority: Priority;
 };
+
+/** Of the warm-up: a setting of thousands of rows a run is for those who fill them, and would keep a load for seconds. */
+const warmRowCountMax = 64;
 
 const urgency: readonly Priority[] = ['act', 'adapt', 'q-grad'];
 
@@ -193,8 +206,9 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
   }
 
   return {
-    async open(model, { name, priority, joins = true }) {
-      const graph = await executor.open(model, name);
+    async open(model, { name, priority, joins = true, restRatio = 0 }) {
+      const warmUpRowCounts = [1, Math.min(batchRowCountMax, warmRowCountMax)];
+      const graph = await executor.open(model, { name, warmUpRowCounts, restRatio });
       const entry: Entry = {
         queue: createBatchQueue({
           name,

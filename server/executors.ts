@@ -1,7 +1,10 @@
 /** What runs heavy graphs: worker threads, or the calling thread where there are none. */
 
 import { openSession, type Session, type SessionOptions } from '../src/onnx/session.ts';
+import { warmUp } from '../src/onnx/warm-up.ts';
 import { createWorkerPool } from '../src/onnx/worker-pool.ts';
+import { readListedFile } from '../src/spec/listed-file.ts';
+import { createStepper } from '../src/spec/unhurried.ts';
 import type { Executor } from './compute-pool.ts';
 
 export type OwnedExecutor = Executor & {
@@ -20,22 +23,23 @@ export type ExecutorOptions = {
 export const createExecutor = (options: ExecutorOptions): OwnedExecutor =>
   options.workerCount === 0 ? createInlineExecutor(options) : createWorkerExecutor(options);
 
-function createWorkerExecutor({ workerCount, session: options, onOpen }: ExecutorOptions): OwnedExecutor {
-  const pool = createWorkerPool({ workerCount, queueCountMax: workerCount, session: options });
+function createWorkerExecutor({ workerCount, session, onOpen }: ExecutorOptions): OwnedExecutor {
+  const pool = createWorkerPool({ workerCount, queueCountMax: workerCount, session });
   return {
     get idleCount() {
       return pool.idleCount;
     },
-    async open(model, name) {
-      const session = await pool.open(model, name);
-      onOpen({ graph: name, device: session.device });
+    async open(model, options) {
+      const { name } = options;
+      const opened = await pool.open(model, options);
+      onOpen({ graph: name, device: opened.device });
       return {
-        ...namesOf(session),
+        ...namesOf(opened),
         get canFollow() {
-          return session.canFollow;
+          return opened.canFollow;
         },
-        run: session.run,
-        dispose: () => void session.dispose(),
+        run: opened.run,
+        dispose: () => void opened.dispose(),
       };
     },
     dispose: () => pool.dispose(),
@@ -45,8 +49,16 @@ function createWorkerExecutor({ workerCount, session: options, onOpen }: Executo
 function createInlineExecutor({ session: options, onOpen }: ExecutorOptions): OwnedExecutor {
   return {
     idleCount: 1,
-    async open(model, name) {
-      const session = openSession(model, options, name);
+    async open(model, { name, warmUpRowCounts, restRatio }) {
+      const step = createStepper(restRatio);
+      const bytes = await readListedFile(model, step);
+      const session = await step(() => openSession(bytes, options, name));
+      try {
+        for (const rowCount of warmUpRowCounts) await step(() => warmUp(session, rowCount, name));
+      } catch (error) {
+        session.dispose();
+        throw error;
+      }
       onOpen({ graph: name, device: session.device });
       return {
         ...namesOf(session),

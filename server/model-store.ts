@@ -7,7 +7,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { HyperpolicyError, notFound, unavailable } from '../src/spec/errors.ts';
-import { listModels, readPackage } from '../src/spec/package.ts';
+import { listModels, readPackageIndex } from '../src/spec/package.ts';
 import type { ServerConfig } from './config.ts';
 import { emptyRouting, labelForClient, type Routing, readRouting } from './routing.ts';
 import type { Call } from './rpc.ts';
@@ -53,12 +53,15 @@ export type LoadListener = (result: 'loaded' | 'refused', model: string) => void
 export type ModelStoreOptions = {
   readonly config: ServerConfig;
   /** What every version is opened with. */
-  readonly networks: Omit<OpenVersionOptions, 'keyPrefix'>;
+  readonly networks: Omit<OpenVersionOptions, 'keyPrefix' | 'restRatio'>;
   readonly log: Logger;
   readonly onLoad: LoadListener;
   /** Called after each look through the store. */
   readonly onChange: (modelCount: number) => void;
 };
+
+/** Beside requests: a version is loaded with a quarter of one core. */
+const restRatio = 3;
 
 /** Loads every model of the store and keeps watching it where the settings say so. */
 export async function openModelStore(options: ModelStoreOptions): Promise<ModelStore> {
@@ -72,13 +75,16 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
   const refused = new Map<string, string>();
   let loadCount = 0;
   let storeMissing = false;
+  /** From the first look on there may be requests. */
+  let isOpen = false;
 
   async function load(model: string, version: number, identity: string): Promise<ServedVersion | undefined> {
     const directory = directoryOf(config.store, model, version);
     if (refused.get(directory) === identity) return undefined;
     try {
-      const modelPackage = await readPackage(directory);
-      const served = await openVersion(modelPackage, { ...options.networks, keyPrefix: `${loadCount++}/` });
+      const index = await readPackageIndex(directory);
+      const keyPrefix = `${loadCount++}/`;
+      const served = await openVersion(index, { ...options.networks, keyPrefix, restRatio: isOpen ? restRatio : 0 });
       identities.set(served, identity);
       log.info({ model, version, directory }, 'model version ready');
       onLoad('loaded', model);
@@ -167,6 +173,7 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
   };
 
   await refresh();
+  isOpen = true;
   const timer = config.watchMs > 0 ? setInterval(refresh, config.watchMs) : undefined;
   timer?.unref();
 

@@ -87,18 +87,14 @@ export async function openCritic(options: OpenNetworkOptions): Promise<ServedCri
   }
 
   const primary = await pool.open(files.get(critic.primary.file)!, { name: critic.primary.file, priority: 'q-grad' });
-  const network = openInline(critic.dynamic.file);
+  const inline = await openInline(critic.dynamic.file);
   const layout = weightLayout(critic.primary);
   checkGraph(critic.primary, primary, { inputs: [observation], outputs: layout.parts.map(weightRule) });
-  checkGraph(critic.dynamic, namesOf(network), {
+  checkGraph(critic.dynamic, namesOf(inline.session), {
     inputs: [action, ...contexts, { name: 'index', sizes: [] }, ...layout.parts.map(weightRule)],
     outputs,
   });
-  const small = createSmallNetwork({
-    model: files.get(critic.dynamic.file)!,
-    session: network,
-    weightNames: layout.parts.map(({ name }) => name),
-  });
+  const small = createSmallNetwork({ ...inline, weightNames: layout.parts.map(({ name }) => name) });
   return {
     ensembleSize,
     contextSize,
@@ -119,7 +115,7 @@ export async function openCritic(options: OpenNetworkOptions): Promise<ServedCri
     },
     joined: (weights) => (small.runsByRow(1) ? weights : { ...weights, feeds: joinWeights(layout, weights) }),
     dispose() {
-      network.dispose();
+      inline.session.dispose();
       primary.dispose();
     },
   };

@@ -1,7 +1,8 @@
 /** A policy that is loaded: observations, contexts and noise in, bounded actions out. Knows nothing of requests. */
 
 import { floatTensor, type Session, type TensorMap } from '../src/onnx/session.ts';
-import { createSmallNetwork, type SmallRun } from '../src/onnx/small-network.ts';
+import { createSmallNetwork, type SmallNetwork, type SmallRun } from '../src/onnx/small-network.ts';
+import type { ListedFile } from '../src/spec/listed-file.ts';
 import type { Manifest } from '../src/spec/manifest.ts';
 import type { ComputePool, HeavyGraph } from './compute-pool.ts';
 import type { ContextCache } from './context-cache.ts';
@@ -45,11 +46,11 @@ export type ServedPolicy = {
 
 export type OpenNetworkOptions = {
   readonly manifest: Manifest;
-  readonly files: ReadonlyMap<string, Uint8Array>;
+  readonly files: ReadonlyMap<string, ListedFile>;
   /** Heavy graphs. */
   readonly pool: ComputePool;
-  /** Opens a graph that runs where the request is. */
-  readonly openInline: (file: string) => Session;
+  /** Opens a graph that runs where the request is, also its bytes. */
+  readonly openInline: (file: string) => Promise<{ readonly model: Uint8Array; readonly session: Session }>;
   /** Whether another request may come in this turn of the event loop. */
   readonly expectsMore: () => boolean;
   readonly cache: ContextCache;
@@ -71,28 +72,26 @@ export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPol
   if (stochastic) outputs.push({ name: 'log_prob', sizes: [], optional: true });
 
   const graph = policy.kind === 'plain' ? policy.graph : policy.dynamic;
-  const network = openInline(graph.file);
+  const isLarge = policy.kind === 'plain' && files.get(graph.file)!.bytes > inlineBytesMax;
+  const inline = isLarge ? undefined : await openInline(graph.file);
   let weights: WeightSource | undefined;
   let heavy: HeavyGraph;
   if (policy.kind === 'plain') {
-    checkGraph(graph, namesOf(network), { inputs: [...base, ...context], outputs });
     heavy = await pool.open(files.get(graph.file)!, { name: graph.file, priority: 'act' });
+    checkGraph(graph, heavy, { inputs: [...base, ...context], outputs });
   } else {
     const primary = await pool.open(files.get(policy.primary.file)!, { name: policy.primary.file, priority: 'act' });
     heavy = primary;
     const layout = weightLayout(policy.primary);
     checkGraph(policy.primary, primary, { inputs: context, outputs: layout.parts.map(weightRule) });
-    checkGraph(graph, namesOf(network), {
+    checkGraph(graph, namesOf(inline!.session), {
       inputs: [...base, { name: 'index', sizes: [] }, ...layout.parts.map(weightRule)],
       outputs,
     });
     weights = createWeightSource({ primary, layout, inputName: 'context', inputSize: contextSize, cache, keyPrefix });
   }
-  const small = createSmallNetwork({
-    model: files.get(graph.file)!,
-    session: network,
-    weightNames: weights?.layout.parts.map(({ name }) => name) ?? [],
-  });
+  const weightNames = weights?.layout.parts.map(({ name }) => name) ?? [];
+  const small = inline && createSmallNetwork({ ...inline, weightNames });
 
   const smallRun = ({
     rowCount,
@@ -107,7 +106,7 @@ export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPol
     weights: batch && { entries: batch.entries, index, feeds: () => joinWeights(weights!.layout, batch) },
   });
 
-  function runByRow(inputs: PolicyInputs): PolicyOutputs | Promise<PolicyOutputs> {
+  function runByRow(small: SmallNetwork, inputs: PolicyInputs): PolicyOutputs | Promise<PolicyOutputs> {
     const results = small.run(smallRun(inputs));
     return results instanceof Promise ? results.then(toOutputs) : toOutputs(results);
   }
@@ -125,6 +124,12 @@ export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPol
       log_prob: outputs.log_prob?.data as Float32Array | undefined,
     });
   }
+  const dispose = () => {
+    inline?.session.dispose();
+    heavy.dispose();
+  };
+  if (small === undefined) return { stochastic, weights, run: runHeavy, dispose };
+
   const heavyRowCount =
     policy.kind === 'plain' ? Math.floor(heavyWork / Math.max(1, small.workPerRow)) : Number.POSITIVE_INFINITY;
   const batcher = createPolicyBatcher({
@@ -132,20 +137,19 @@ export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPol
     actionSize,
     expectsMore,
   });
-
   return {
     stochastic,
     weights,
     run(inputs) {
       if (inputs.rowCount > heavyRowCount) return runHeavy(inputs);
-      return small.runsByRow(inputs.rowCount) ? runByRow(inputs) : batcher.run(inputs);
+      return small.runsByRow(inputs.rowCount) ? runByRow(small, inputs) : batcher.run(inputs);
     },
-    dispose() {
-      network.dispose();
-      heavy.dispose();
-    },
+    dispose,
   };
 }
+
+/** Of a plain policy's file: opening that much takes the event loop some milliseconds, and a row of a larger one some tenths of one. */
+const inlineBytesMax = 4 * 1024 * 1024;
 
 /** Multiplications from which a plain policy's batch goes to the pool: about 0.2 ms, and a hop to a thread costs 0.02. */
 const heavyWork = 2 ** 22;

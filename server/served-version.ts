@@ -2,8 +2,10 @@
 
 import { openSession, type SessionOptions } from '../src/onnx/session.ts';
 import { failedPrecondition } from '../src/spec/errors.ts';
-import type { Manifest, Probe, ProbeTensor } from '../src/spec/manifest.ts';
-import type { ModelPackage } from '../src/spec/package.ts';
+import { readListedFile } from '../src/spec/listed-file.ts';
+import { graphsOf, type Manifest, type Probe, type ProbeTensor } from '../src/spec/manifest.ts';
+import type { PackageIndex } from '../src/spec/package.ts';
+import { createStepper } from '../src/spec/unhurried.ts';
 import type { ComputePool } from './compute-pool.ts';
 import type { ContextCache } from './context-cache.ts';
 import { sizesOf } from './graph-contract.ts';
@@ -11,6 +13,7 @@ import { openAdaptation, runAdaptationProbe, type ServedAdaptation } from './ser
 import { openCritic, type ServedCritic } from './served-critic.ts';
 import { openPolicy, type ServedPolicy } from './served-policy.ts';
 import { distinctRows } from './tensors.ts';
+import { warmUpNetworks } from './warm-up.ts';
 import type { WeightSource } from './weight-source.ts';
 
 export type ServedVersion = {
@@ -45,16 +48,20 @@ export type OpenVersionOptions = {
   readonly criticCache: ContextCache;
   /** Distinguishes this version in the caches from every other that this process loads. */
   readonly keyPrefix: string;
+  /** Milliseconds of rest for each millisecond of loading: requests go before. */
+  readonly restRatio: number;
 };
 
 /**
- * Opens the graphs of a package, checks them against the contract and replays its probes.
- * @throws HyperpolicyError: a graph that does not load or breaks the contract; a probe whose outputs differ
+ * Verifies the files of a package, opens its graphs, checks them against the contract, runs them until they are warm and replays the
+ * package's probes.
+ * @throws HyperpolicyError: a file that differs; a graph that does not load, run or keep the contract; a probe whose outputs differ
  */
 export async function openVersion(
-  { manifest, files }: ModelPackage,
-  { pool, inline, expectsMore, contextCache, criticCache, keyPrefix }: OpenVersionOptions,
+  { manifest, files }: PackageIndex,
+  { pool, inline, expectsMore, contextCache, criticCache, keyPrefix, restRatio }: OpenVersionOptions,
 ): Promise<ServedVersion> {
+  const step = createStepper(restRatio);
   const opened: { dispose(): unknown }[] = [];
   const tracked = <T extends { dispose(): unknown }>(session: T): T => {
     opened.push(session);
@@ -65,8 +72,15 @@ export async function openVersion(
     files,
     expectsMore,
     keyPrefix,
-    pool: { ...pool, open: async (...args: Parameters<ComputePool['open']>) => tracked(await pool.open(...args)) },
-    openInline: (file: string) => tracked(openSession(files.get(file)!, inline, file)),
+    pool: {
+      ...pool,
+      open: async (...[file, options]: Parameters<ComputePool['open']>) =>
+        tracked(await pool.open(file, { ...options, restRatio })),
+    },
+    async openInline(file: string) {
+      const model = await readListedFile(files.get(file)!, step);
+      return { model, session: await step(() => tracked(openSession(model, inline, file))) };
+    },
   };
   let policy: ServedPolicy | null;
   let critic: ServedCritic | null;
@@ -75,6 +89,8 @@ export async function openVersion(
     policy = await openPolicy({ ...shared, cache: contextCache });
     critic = await openCritic({ ...shared, cache: criticCache });
     adaptation = await openAdaptation({ ...shared, cache: contextCache }, policy);
+    const graphFiles = new Set(graphsOf(manifest).map(({ file }) => file));
+    for (const [name, file] of files) if (!graphFiles.has(name)) await readListedFile(file, step);
   } catch (error) {
     // A graph of the package is refused: those that were opened before it hold native memory.
     for (const session of opened) session.dispose();
@@ -118,6 +134,7 @@ export async function openVersion(
     },
   };
   try {
+    await warmUpNetworks(served);
     for (const probe of manifest.probes) await replayProbe(served, probe);
   } catch (error) {
     served.retire();

@@ -1,12 +1,25 @@
 /** What the pool and its worker threads say to each other, and how an error crosses between them. */
 
 import { type ErrorKind, HyperpolicyError } from '../spec/errors.ts';
+import type { ListedFile } from '../spec/listed-file.ts';
 import type { Device } from './providers.ts';
 import type { SessionOptions, TensorInfo } from './session.ts';
 import type { TensorPlace } from './shared-tensors.ts';
 
+export type OpenRequest = {
+  readonly kind: 'open';
+  readonly session: number;
+  /** A file is read and verified by the thread itself. */
+  readonly model: SharedArrayBuffer | ListedFile;
+  readonly options: SessionOptions;
+  /** Runs over zeros, each with so many rows, before the session counts as open. */
+  readonly warmUpRowCounts: readonly number[];
+  readonly restRatio: number;
+  readonly name: string;
+};
+
 export type Request =
-  | { kind: 'open'; session: number; model: SharedArrayBuffer; options: SessionOptions; name: string }
+  | OpenRequest
   /** Inputs and outputs lie in the blocks of a lane; a block is sent when it changes, like the reply's. */
   | { kind: 'run'; session: number; lane: number; places: TensorPlace[]; block?: SharedArrayBuffer }
   | { kind: 'close'; session: number }
@@ -19,7 +32,10 @@ export type Opened = {
   readonly outputs: readonly TensorInfo[];
 };
 
-/** One per request but `end`, in the order of the requests. */
+/** A request or a reply, with the number of the request: while a thread reads a file, runs are answered. */
+export type Numbered<T> = { readonly id: number; readonly content: T };
+
+/** One per request but `end`. */
 export type Reply =
   | ({ kind: 'opened' } & Opened)
   | { kind: 'ran'; places: TensorPlace[]; block?: SharedArrayBuffer }

@@ -6,9 +6,10 @@
 
 import { resourceExhausted, unavailable } from '../spec/errors.ts';
 import { shareInSlices } from '../spec/in-slices.ts';
+import type { ListedFile } from '../spec/listed-file.ts';
 import type { Session, SessionOptions, TensorMap } from './session.ts';
 import { blockOf, copyTensors, placeTensors, viewTensors, writeTensors } from './shared-tensors.ts';
-import type { Opened } from './worker-messages.ts';
+import type { Opened, OpenRequest } from './worker-messages.ts';
 import { createThread, type Lane, type Thread } from './worker-thread.ts';
 
 export type WorkerPoolOptions = {
@@ -42,13 +43,22 @@ export type Taking<T> = {
   readonly freed?: () => void;
 };
 
+export type OpenOptions = {
+  /** Used in error messages. */
+  readonly name?: string;
+  /** Every thread runs the graph over zeros, once with each of these numbers of rows, before the session is given back. */
+  readonly warmUpRowCounts?: readonly number[];
+  /** Milliseconds that a thread rests for each millisecond of loading, so that others have the core; 0 unless given. */
+  readonly restRatio?: number;
+};
+
 export type WorkerPool = {
   /**
-   * Loads a model on every thread.
-   * @param name used in error messages
-   * @throws HyperpolicyError as `openSession` does
+   * Loads a model on every thread, one after the other, at low priority: the others go on with runs.
+   * @param model bytes, or a file that each thread reads and verifies for itself, so that its bytes never come to this thread
+   * @throws HyperpolicyError as `openSession` does, `readListedFile` and `warmUp`
    */
-  open(model: Uint8Array, name?: string): Promise<PooledSession>;
+  open(model: Uint8Array | ListedFile, options?: OpenOptions): Promise<PooledSession>;
   /** Runs that wait for a thread. */
   readonly queuedCount: number;
   /** Threads that have nothing to do; 1 where all have died, and a run would say so. */
@@ -127,12 +137,13 @@ export function createWorkerPool({ workerCount, queueCountMax, session: options 
   }
 
   return {
-    async open(model, name = 'model') {
+    async open(source, { name = 'model', warmUpRowCounts = [], restRatio = 0 } = {}) {
       if (disposed !== undefined) throw closed();
       const id = sessionCount++;
-      const shared = await shareInSlices(model);
+      const model = source instanceof Uint8Array ? await shareInSlices(source) : source;
       if (disposed !== undefined) throw closed();
-      const opening = openOnAll(threads, { session: id, model: shared, options, name });
+      const request = { kind: 'open', session: id, model, options, warmUpRowCounts, restRatio, name } as const;
+      const opening = openOnAll(threads, request);
       track(accepted, opening);
       const { device, inputs, outputs } = await opening;
       const running = new Set<Promise<unknown>>();
@@ -182,17 +193,21 @@ type ThreadRun<T> = {
 const canFollow = ({ isAlive, runs, freeLanes }: Thread, session: number): boolean =>
   isAlive && runs.length === 1 && runs[0] === session && freeLanes.length > 0;
 
-async function openOnAll(
-  threads: readonly Thread[],
-  request: { session: number; model: SharedArrayBuffer; options: SessionOptions; name: string },
-): Promise<Opened> {
-  const alive = threads.filter(({ isAlive }) => isAlive);
-  const results = await Promise.allSettled(alive.map((thread) => thread.ask({ kind: 'open', ...request }, 'opened')));
-  const failure = results.find((result) => result.status === 'rejected');
-  const opened = results.find((result) => result.status === 'fulfilled');
-  if (failure === undefined && opened !== undefined) return opened.value;
+async function openOnAll(threads: readonly Thread[], request: OpenRequest): Promise<Opened> {
+  let opened: Opened | undefined;
+  let failure: unknown;
+  for (const thread of threads) {
+    if (!thread.isAlive) continue;
+    try {
+      opened = await thread.ask(request, 'opened');
+    } catch (error) {
+      failure = error;
+      break;
+    }
+  }
+  if (failure === undefined && opened !== undefined) return opened;
   await closeOnAll(threads, request.session);
-  throw failure === undefined ? died() : failure.reason;
+  throw failure ?? died();
 }
 
 async function closeOnAll(threads: readonly Thread[], session: number): Promise<void> {

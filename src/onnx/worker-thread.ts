@@ -1,9 +1,9 @@
-/** One worker thread as the pool sees it: requests out, replies back in the same order. */
+/** One worker thread as the pool sees it: requests out, replies back. */
 
 import { existsSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { failedPrecondition, unavailable } from '../spec/errors.ts';
-import { type Reply, type Request, uncarry } from './worker-messages.ts';
+import { type Numbered, type Reply, type Request, uncarry } from './worker-messages.ts';
 
 type ReplyOf<K extends Reply['kind']> = Extract<Reply, { kind: K }>;
 
@@ -30,11 +30,13 @@ type Waiting = { readonly resolve: (reply: Reply) => void; readonly reject: (err
 
 export function createThread(): Thread {
   const worker = new Worker(workerFile());
-  const waiting: Waiting[] = [];
+  const waiting = new Map<number, Waiting>();
+  let requestCount = 0;
   let isAlive = true;
   let crash: Error | undefined;
-  worker.on('message', (reply: Reply) => {
-    const { resolve, reject } = waiting.shift()!;
+  worker.on('message', ({ id, content: reply }: Numbered<Reply>) => {
+    const { resolve, reject } = waiting.get(id)!;
+    waiting.delete(id);
     if (reply.kind === 'failed') reject(uncarry(reply.error));
     else resolve(reply);
   });
@@ -44,7 +46,8 @@ export function createThread(): Thread {
   const exited = new Promise<void>((resolve) => {
     worker.on('exit', (code) => {
       isAlive = false;
-      for (const { reject } of waiting.splice(0)) reject(ended(code, crash));
+      for (const { reject } of waiting.values()) reject(ended(code, crash));
+      waiting.clear();
       resolve();
     });
   });
@@ -61,12 +64,13 @@ export function createThread(): Thread {
     ask(request, _expected) {
       if (!isAlive) return Promise.reject(ended(undefined, crash));
       return new Promise((resolve, reject) => {
-        waiting.push({ resolve: resolve as (reply: Reply) => void, reject });
-        worker.postMessage(request);
+        const id = requestCount++;
+        waiting.set(id, { resolve: resolve as (reply: Reply) => void, reject });
+        worker.postMessage({ id, content: request } satisfies Numbered<Request>);
       });
     },
     end() {
-      if (isAlive) worker.postMessage({ kind: 'end' } satisfies Request);
+      if (isAlive) worker.postMessage({ id: requestCount++, content: { kind: 'end' } } satisfies Numbered<Request>);
       return exited;
     },
   };

@@ -1,21 +1,37 @@
-/** A thread of the worker pool: holds sessions, runs one request after the other. Ends when told to, with its sessions. */
+/**
+ * A thread of the worker pool: holds sessions, runs one request after the other. Opening a graph is done in steps at low priority, with
+ * runs between. Ends when told to, with its sessions.
+ */
 
 import { parentPort } from 'node:worker_threads';
+import { readListedFile } from '../spec/listed-file.ts';
+import { createStepper } from '../spec/unhurried.ts';
 import { type KeptOutputs, keepOutputs } from './kept-outputs.ts';
-import { openSession, type Session } from './session.ts';
+import { atLowPriority } from './low-priority.ts';
+import { openSession, type Session, type TensorMap } from './session.ts';
 import { blockOf, copyTensors, placeTensors, viewTensors, writeTensors } from './shared-tensors.ts';
-import { carry, type Reply, type Request } from './worker-messages.ts';
+import { warmUp } from './warm-up.ts';
+import { carry, type Numbered, type Reply, type Request } from './worker-messages.ts';
 
 const sessions = new Map<number, { readonly session: Session; readonly outputsFor: KeptOutputs }>();
 /** Inputs and outputs of each lane. */
 const blocks: { input: SharedArrayBuffer; output: SharedArrayBuffer }[] = [];
 
-const answers: { [K in Request['kind']]: (request: Extract<Request, { kind: K }>) => Reply | undefined } = {
-  open({ session: id, model, options, name }) {
-    // The runtime takes no shared memory; the copy is garbage once the model is loaded.
-    const bytes = new Uint8Array(model).slice();
-    const session = openSession(bytes, options, name);
-    sessions.set(id, { session, outputsFor: keepOutputs(session) });
+type Answer = Reply | undefined;
+
+const answers: { [K in Request['kind']]: (request: Extract<Request, { kind: K }>) => Answer | Promise<Answer> } = {
+  async open({ session: id, model, options, warmUpRowCounts, restRatio, name }) {
+    const step = createStepper(restRatio);
+    // The runtime takes no shared memory. Either copy is garbage once the model is loaded.
+    const bytes =
+      model instanceof SharedArrayBuffer ? new Uint8Array(model).slice() : await readListedFile(model, step);
+    const session = await step(() => atLowPriority(() => openSession(bytes, options, name)));
+    const outputsFor = keepOutputs(session);
+    sessions.set(id, { session, outputsFor });
+    const run = (feeds: TensorMap) => session.run(feeds, outputsFor(feeds));
+    for (const rowCount of warmUpRowCounts) {
+      await step(() => atLowPriority(() => warmUp({ inputs: session.inputs, run }, rowCount, name)));
+    }
     return { kind: 'opened', device: session.device, inputs: session.inputs, outputs: session.outputs };
   },
   run({ session: id, lane, places, block }) {
@@ -44,12 +60,16 @@ const answers: { [K in Request['kind']]: (request: Extract<Request, { kind: K }>
   },
 };
 
-parentPort!.on('message', (request: Request) => {
-  let reply: Reply | undefined;
+parentPort!.on('message', ({ id, content: request }: Numbered<Request>) => {
+  const reply = (content: Reply | undefined) => {
+    if (content !== undefined) parentPort!.postMessage({ id, content } satisfies Numbered<Reply>);
+  };
+  const fail = (error: unknown) => reply({ kind: 'failed', error: carry(error) });
   try {
-    reply = answers[request.kind](request as never);
+    const answer = answers[request.kind](request as never);
+    if (answer instanceof Promise) answer.then(reply, fail);
+    else reply(answer);
   } catch (error) {
-    reply = { kind: 'failed', error: carry(error) };
+    fail(error);
   }
-  if (reply !== undefined) parentPort!.postMessage(reply);
 });

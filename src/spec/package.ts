@@ -8,7 +8,7 @@ import { mkdir, readdir, readFile, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { asidePath, revealDirectory, syncDirectory, withDirectoryAside, writeDurably } from './durable-files.ts';
 import { failedPrecondition, HyperpolicyError, invalidArgument, notFound } from './errors.ts';
-import { sha256InSlices } from './in-slices.ts';
+import { damaged, irregular, type ListedFile, readListedFile, systemText, unreadable } from './listed-file.ts';
 import { type Manifest, manifestFormat, parseManifest } from './manifest.ts';
 import { fingerprint } from './tensor-spec.ts';
 
@@ -42,6 +42,9 @@ export type ModelPackage = {
   readonly manifest: Manifest;
   readonly files: ReadonlyMap<string, Uint8Array>;
 };
+
+/** A package whose files are still to be read: each is verified as it is, by `readListedFile`. */
+export type PackageIndex = Omit<ModelPackage, 'files'> & { readonly files: ReadonlyMap<string, ListedFile> };
 
 /**
  * Checks a model name: 1 to 64 of `a-z 0-9 . _ -`, the first a letter or digit.
@@ -95,8 +98,20 @@ export async function publishPackage(options: PublishOptions): Promise<Published
  * @throws HyperpolicyError not_found: the directory or a listed file is missing; invalid_argument: anything that differs
  */
 export async function readPackage(directory: string): Promise<ModelPackage> {
+  const index = await readPackageIndex(directory);
+  const files = new Map<string, Uint8Array>();
+  for (const [name, listed] of index.files) files.set(name, await readListedFile(listed));
+  return { ...index, files };
+}
+
+/**
+ * The same without the files' content: the manifest, the directory's names against it, and that each file is there, lies in the
+ * package and has its size.
+ * @throws HyperpolicyError as readPackage
+ */
+export async function readPackageIndex(directory: string): Promise<PackageIndex> {
   const path = resolve(directory);
-  const manifest = parseManifest(new TextDecoder().decode(await readListed(path, manifestFile)));
+  const manifest = parseManifest(await readManifest(path));
   for (const [field, named] of [
     ['version', basename(path)],
     ['model', basename(dirname(path))],
@@ -109,15 +124,12 @@ export async function readPackage(directory: string): Promise<ModelPackage> {
       });
     }
   }
-  const files = new Map<string, Uint8Array>();
-  for (const [name, listed] of Object.entries(manifest.files)) {
+  const files = new Map<string, ListedFile>();
+  for (const [name, { bytes, sha256 }] of Object.entries(manifest.files)) {
     checkFileName(name);
-    const content = await readListed(path, name, listed.bytes);
-    const sha256 = await sha256InSlices(content);
-    if (sha256 !== listed.sha256) {
-      throw corrupt(join(path, name), `SHA-256 ${listed.sha256}`, sha256);
-    }
-    files.set(name, content);
+    const found = await locate(path, name);
+    if (found.bytes !== bytes) throw damaged(join(path, name), `${bytes} bytes`, `${found.bytes}`);
+    files.set(name, { path: found.path, bytes, sha256 });
   }
   return { directory: path, manifest, files };
 }
@@ -170,31 +182,34 @@ function checkFileName(name: string): void {
   });
 }
 
-async function readListed(directory: string, name: string, bytes?: number): Promise<Uint8Array> {
-  const path = join(directory, name);
-  let content: Uint8Array;
-  try {
-    const real = await realpath(path);
-    if (!real.startsWith((await realpath(directory)) + sep)) {
-      throw invalidArgument({ where: path, expected: 'a file of the package', actual: 'a link out of it' });
-    }
-    const found = await stat(real);
-    // A pipe or a device may never end.
-    if (!found.isFile()) throw invalidArgument({ where: path, expected: 'a regular file', actual: 'something else' });
-    if (bytes !== undefined && found.size !== bytes) throw corrupt(path, `${bytes} bytes`, `${found.size}`);
-    if (found.size > Math.max(bytes ?? 0, manifestBytesMax)) {
-      throw invalidArgument({ where: path, expected: `at most ${manifestBytesMax} bytes`, actual: `${found.size}` });
-    }
-    content = await readFile(real);
-  } catch (cause) {
-    if (cause instanceof HyperpolicyError) throw cause;
-    throw notFound({ where: path, expected: 'a file that can be read', actual: describe(cause), cause });
+async function readManifest(directory: string): Promise<string> {
+  const { path, bytes } = await locate(directory, manifestFile);
+  if (bytes > manifestBytesMax) {
+    throw invalidArgument({ where: path, expected: `at most ${manifestBytesMax} bytes`, actual: `${bytes}` });
   }
-  return content;
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
 }
 
-const corrupt = (where: string, expected: string, actual: string): HyperpolicyError =>
-  invalidArgument({ where, expected, actual, remedy: 'The package is damaged; publish it again' });
+/** Where a file of the package really lies, and its size. A pipe or a device, which may never end, is refused. */
+async function locate(directory: string, name: string): Promise<{ path: string; bytes: number }> {
+  const where = join(directory, name);
+  try {
+    const path = await realpath(where);
+    if (!path.startsWith((await realpath(directory)) + sep)) {
+      throw invalidArgument({ where, expected: 'a file of the package', actual: 'a link out of it' });
+    }
+    const found = await stat(path);
+    if (!found.isFile()) throw irregular(where);
+    return { path, bytes: found.size };
+  } catch (cause) {
+    if (cause instanceof HyperpolicyError) throw cause;
+    throw unreadable(where, cause);
+  }
+}
 
 /** Numbers of the version directories, ascending. */
 async function versionsIn(modelDirectory: string): Promise<number[]> {
@@ -219,9 +234,6 @@ const sha256Of = (content: Uint8Array): string => createHash('sha256').update(co
 function asStoreError(cause: unknown, store: string, expected: string): unknown {
   const { code } = cause as NodeJS.ErrnoException;
   if (cause instanceof HyperpolicyError || code === undefined) return cause;
-  const fields = { where: store, expected, actual: describe(cause), cause };
+  const fields = { where: store, expected, actual: systemText(cause), cause };
   return code === 'ENOENT' ? notFound(fields) : failedPrecondition(fields);
 }
-
-/** The system's code and text without its path, which the error names already. */
-const describe = (cause: unknown): string => (cause as Error).message.split(',')[0]!;

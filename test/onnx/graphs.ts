@@ -54,3 +54,12 @@ export function smallAndLarge(size: number): Uint8Array {
     ),
   );
 }
+
+/** y = x [B, 2], computed only where B is 2, whatever the input says. */
+export function twoRows(): Uint8Array {
+  const g = createBuilder(new Map([[10007, 'B']]));
+  const x = g.input('x', 'float32', [10007, 2]);
+  const shape = dense(BigInt64Array.of(2n, 2n), 'int64', [2]);
+  const y = g.emit('Reshape', [x, shape], { dtype: 'float32', shape: [2, 2] });
+  return encode(g.finish('twoRows', [{ name: 'y', value: y }]));
+}

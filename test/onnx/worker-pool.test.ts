@@ -1,9 +1,14 @@
 /** The worker pool with real threads: results, order, bounds, carried errors, disposal and memory. */
 
-import { afterEach, describe, expect, test } from 'vitest';
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { floatTensor, indexTensor, openSession } from '../../src/onnx/session.ts';
 import { createWorkerPool, type WorkerPool } from '../../src/onnx/worker-pool.ts';
-import { exponential, mixed, product } from './graphs.ts';
+import type { ListedFile } from '../../src/spec/listed-file.ts';
+import { exponential, mixed, product, twoRows } from './graphs.ts';
 
 const one = { threadCount: 1 } as const;
 const pools: WorkerPool[] = [];
@@ -157,7 +162,7 @@ describe('bounds', () => {
 
 describe('errors', () => {
   test('of loading come with their kind and fields', async () => {
-    await expect(createPool({ workerCount: 2 }).open(Uint8Array.of(9, 9), 'actor')).rejects.toMatchObject({
+    await expect(createPool({ workerCount: 2 }).open(Uint8Array.of(9, 9), { name: 'actor' })).rejects.toMatchObject({
       name: 'HyperpolicyError',
       kind: 'invalid_argument',
       where: 'actor',
@@ -175,7 +180,7 @@ describe('errors', () => {
   test('a missing device is named', async () => {
     const pool = createWorkerPool({ workerCount: 1, queueCountMax: 1, session: { ...one, device: 'cuda' } });
     pools.push(pool);
-    const opening = pool.open(exponential(1), 'actor');
+    const opening = pool.open(exponential(1), { name: 'actor' });
     const outcome = await opening.then(
       ({ device }) => device,
       (error: Error) => error.message,
@@ -216,5 +221,55 @@ describe('disposal', () => {
     // 256 KiB of weights each: 500 MiB if sessions leaked.
     for (let i = 0; i < 2000; i++) await cycle();
     expect((process.memoryUsage().rss - before) / 2 ** 20).toBeLessThan(160);
+  });
+});
+
+describe('opening', () => {
+  async function written(model: Uint8Array): Promise<ListedFile> {
+    const directory = await mkdtemp(join(tmpdir(), 'hyperpolicy-test-'));
+    onTestFinished(() => rm(directory, { recursive: true, force: true }));
+    const path = join(directory, 'graph.onnx');
+    await writeFile(path, model);
+    return { path, bytes: model.length, sha256: createHash('sha256').update(model).digest('hex') };
+  }
+
+  test('a file is read by the threads themselves, and refused where it is not what was listed', async () => {
+    const pool = createPool({ workerCount: 2 });
+    const file = await written(exponential(3));
+    const session = await pool.open(file);
+    expect((await session.run(row(0, 0))).y!.data).toEqual(Float32Array.of(3, 3));
+    await writeFile(file.path, exponential(4));
+    await expect(pool.open(file)).rejects.toMatchObject({
+      kind: 'invalid_argument',
+      where: file.path,
+      expected: `SHA-256 ${file.sha256}`,
+    });
+    expect((await session.run(row(0, 0))).y!.data).toEqual(Float32Array.of(3, 3));
+  });
+
+  test('each number of rows has run before the session is there; one that does not is told', async () => {
+    const pool = createPool({ workerCount: 2 });
+    await pool.open(exponential(1), { warmUpRowCounts: [1, 32] });
+    await expect(pool.open(twoRows(), { name: 'two.onnx', warmUpRowCounts: [2, 3] })).rejects.toMatchObject({
+      kind: 'invalid_argument',
+      where: 'two.onnx',
+      expected: 'a graph that runs 3 rows',
+    });
+    const session = await pool.open(twoRows(), { warmUpRowCounts: [2] });
+    expect((await session.run(row(1, 2, 3, 4))).y!.data).toEqual(Float32Array.of(1, 2, 3, 4));
+  });
+
+  test('runs of other sessions go on while a file is read with rests', async () => {
+    const pool = createPool();
+    const session = await pool.open(exponential(1));
+    let isOpen = false;
+    const opening = pool.open(await written(product(1024)), { restRatio: 20 }).then(() => {
+      isOpen = true;
+    });
+    let runCount = 0;
+    for (; !isOpen; runCount++) await session.run(row(0, 0));
+    await opening;
+    // 4 MiB are 16 pieces: at least one run beside each of them.
+    expect(runCount).toBeGreaterThan(16);
   });
 });

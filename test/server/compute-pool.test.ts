@@ -2,6 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { createComputePool, type Executor } from '../../server/compute-pool.ts';
 import { floatTensor } from '../../src/onnx/session.ts';
 
+/** Nobody reads it. */
+const file = { path: 'p.onnx', bytes: 0, sha256: '' };
+
 /**
  * Graphs that double x; runs end by hand, and dispatches come by hand. Outputs lie in memory that is overwritten as soon as they are
  * taken, as they do in a worker's.
@@ -19,7 +22,7 @@ function createDoubling({
     get idleCount() {
       return Math.max(0, executorCount - running.length);
     },
-    open: async (_, name) => ({
+    open: async (_, { name }) => ({
       inputNames: ['x'],
       outputNames: ['y'],
       get canFollow() {
@@ -60,7 +63,7 @@ function createDoubling({
     schedule: (dispatch) => dispatches.push(dispatch),
   });
   const open = async (name: string, priority: 'act' | 'q-grad' = 'act', joins = true) => {
-    const graph = await pool.open(new Uint8Array(0), { name, priority, joins });
+    const graph = await pool.open(file, { name, priority, joins });
     return (rows: number[], atMs = Number.POSITIVE_INFINITY) =>
       graph
         .run({
@@ -322,7 +325,7 @@ describe('the compute pool', () => {
       batchRowCountMax: 4,
       queueRowCountMax: 8,
     });
-    const graph = await pool.open(new Uint8Array(0), { name: 'p', priority: 'act' });
+    const graph = await pool.open(file, { name: 'p', priority: 'act' });
     const job = () =>
       graph.run({
         feeds: { x: floatTensor(Float32Array.of(1), [1, 1]) },

@@ -6,7 +6,7 @@ import { readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
-import { type ModelProto, ModelProtoSchema, NodeProtoSchema } from '../../src/gen/onnx/onnx_pb.ts';
+import { type ModelProto, ModelProtoSchema, NodeProtoSchema, TensorProtoSchema } from '../../src/gen/onnx/onnx_pb.ts';
 import { createRandom } from '../../src/spec/random.ts';
 import { startTestServer, temporaryStore } from './fixtures.ts';
 
@@ -81,6 +81,20 @@ const cases: readonly [string, (directory: string) => Promise<unknown>, RegExp][
         graph!.node.push(create(NodeProtoSchema, { opType: 'LaunchMissiles', input: ['observation'], output: ['x'] }));
       }),
     /LaunchMissiles/,
+  ],
+  [
+    'a graph that runs as many rows as the probes have and no others',
+    (directory) =>
+      editGraph(directory, primary, ({ graph }) => {
+        const rawData = new Uint8Array(new BigInt64Array([3n, 2n]).buffer);
+        graph!.initializer.push(create(TensorProtoSchema, { name: 'three', dims: [2n], dataType: 7, rawData }));
+        for (const node of graph!.node) {
+          node.input = node.input.map((name) => (name === 'context' ? 'three rows' : name));
+        }
+        const input = ['context', 'three'];
+        graph!.node.unshift(create(NodeProtoSchema, { opType: 'Reshape', input, output: ['three rows'] }));
+      }),
+    /policy\.primary\.onnx: expected a graph that runs one row/,
   ],
   [
     'an operator of another domain',

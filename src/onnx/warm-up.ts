@@ -1,0 +1,43 @@
+/** First runs of a graph, before anybody waits for one: the runtime plans its memory and takes it, and what is lazy is loaded. */
+
+import { invalidArgument } from '../spec/errors.ts';
+import { type Session, Tensor, type TensorInfo, type TensorMap } from './session.ts';
+
+/** Of one input: more would be a graph that asks for memory, not for values. */
+const inputValueCountMax = 2 ** 24;
+
+const arrays = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array, bool: Uint8Array };
+
+/**
+ * Runs a graph once over zeros.
+ * @param rowCount stands for every symbolic dimension
+ * @throws HyperpolicyError invalid_argument naming the graph, where it does not run with so many rows
+ */
+export function warmUp(session: Pick<Session, 'inputs' | 'run'>, rowCount: number, name: string): void {
+  const feeds: TensorMap = {};
+  for (const input of session.inputs) feeds[input.name] = zeros(input, rowCount, name);
+  try {
+    session.run(feeds);
+  } catch (cause) {
+    const actual = (cause as Error).message;
+    throw invalidArgument({
+      where: name,
+      expected: `a graph that runs ${rowCount === 1 ? 'one row' : `${rowCount} rows`}`,
+      actual,
+      cause,
+    });
+  }
+}
+
+function zeros({ name, dtype, shape }: TensorInfo, rowCount: number, graph: string): Tensor {
+  const sizes = shape.map((size) => (typeof size === 'string' ? rowCount : size));
+  const count = sizes.reduce((product, size) => product * size, 1);
+  if (count > inputValueCountMax) {
+    throw invalidArgument({
+      where: `${graph} input "${name}"`,
+      expected: `at most ${inputValueCountMax} values for ${rowCount} rows`,
+      actual: `[${shape.join(', ')}]`,
+    });
+  }
+  return new Tensor(dtype, new arrays[dtype](count), sizes);
+}
