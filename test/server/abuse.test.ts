@@ -89,7 +89,7 @@ describe('abuse', () => {
     expect(await metric(server, 'hyperpolicy_requests_in_flight')).toBe(0);
     const startMs = performance.now();
     await server.server.stop();
-    expect(performance.now() - startMs).toBeLessThan(5000);
+    expect(performance.now() - startMs).toBeLessThan(20_000);
   });
 
   test('a client that does not read its answers is not read from', async () => {

@@ -196,12 +196,13 @@ describe('ActStream over gRPC', () => {
   });
 
   test('a draining server ends the stream with UNAVAILABLE', async () => {
-    const { client, server } = await startTestServer([plain(1)]);
+    const { client, server } = await startTestServer([plain(1)], { drainMs: 20_000 });
     const stream = client.actStream({ model: 'm' });
     await stream.act({ observation });
     const startMs = performance.now();
     await server.stop();
     await expect(stream.act({ observation })).rejects.toMatchObject({ kind: 'unavailable' });
-    expect(performance.now() - startMs).toBeLessThan(900);
+    // Not the time after which it would be cut.
+    expect(performance.now() - startMs).toBeLessThan(10_000);
   });
 });

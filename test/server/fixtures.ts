@@ -63,7 +63,8 @@ export async function startTestServer(
   const { log, lines } = recordingLog();
   const server = await startServer({ store, port: 0, metricsPort: 0, watchMs: 0, drainMs: 1000, ...settings }, log);
   const address = `127.0.0.1:${server.port}`;
-  const client = createPolicyClient({ address });
+  // Longer than a busy machine takes for anything: tests that are about time say so themselves.
+  const client = createPolicyClient({ address, timeoutMs: 30_000 });
   cleanUp(async () => {
     client.close();
     await server.stop();

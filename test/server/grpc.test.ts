@@ -247,7 +247,7 @@ describe('unaryMethod', () => {
     await listener.drain(20);
     expect((await answer).status).toBe('CANCELLED');
     // Not the 20 s after which the call would end by itself.
-    expect(performance.now() - startMs).toBeLessThan(5000);
+    expect(performance.now() - startMs).toBeLessThan(15_000);
   });
 });
 
@@ -267,7 +267,7 @@ describe('health', () => {
   });
 
   test('Watch tells the status now and when the server drains', async () => {
-    const { address, server } = await startTestServer([plain]);
+    const { address, server } = await startTestServer([plain], { drainMs: 20_000 });
     const client = new grpc.Client(address, grpc.credentials.createInsecure());
     onTestFinished(() => client.close());
     const statuses: HealthCheckResponse_ServingStatus[] = [];
@@ -286,7 +286,7 @@ describe('health', () => {
     await ended;
     expect(statuses).toEqual([1, 2]);
     // The watcher does not hold up the end until it is cut.
-    expect(performance.now() - startMs).toBeLessThan(900);
+    expect(performance.now() - startMs).toBeLessThan(10_000);
   });
 
   test('one watch more than a connection may have is refused; another connection has its own', async () => {

@@ -22,7 +22,7 @@ describe('the server process', () => {
   test('answers, and on SIGTERM under load ends with code 0 and no failed call', async () => {
     const store = await temporaryStore([plain]);
     const { child, address, lines } = await spawnServer(['--store', store, '--drain-ms', '5000']);
-    const client = createPolicyClient({ address });
+    const client = createPolicyClient({ address, timeoutMs: 60_000 });
     onTestFinished(() => client.close());
     let answered = 0;
     let terminated = false;
@@ -53,22 +53,31 @@ describe('the server process', () => {
 
   test('a thousand calls that expire at once harm neither each other nor a bystander', async () => {
     const store = await temporaryStore([
-      { model: 'slow', policy: 'hyper', critic: 'none', observationSize: 1, actionSize: 1, trunkSizes: [512, 1024] },
+      { model: 'slow', policy: 'hyper', critic: 'none', observationSize: 1, actionSize: 1, trunkSizes: [2048, 2048] },
     ]);
-    const { address } = await spawnServer(['--store', store, '--max-requests', '4000', '--deadline-margin-ms', '3500']);
+    const flags = ['--max-requests', '4000', '--deadline-margin-ms', '5000', '--workers', '1'];
+    const { address } = await spawnServer(['--store', store, ...flags]);
     const client = createPolicyClient({ address, timeoutMs: 60_000 });
     onTestFinished(() => client.close());
     await client.listModels();
-    const ask = (i: number) => ({ model: 'slow', observation: [i], context: [i, -i] });
+    // New contexts, more together than are made before most are due; the rest of the ten seconds is for a busy machine.
+    const ask = (i: number) => ({
+      model: 'slow',
+      observation: Array.from({ length: 16 }, () => [i]),
+      context: Array.from({ length: 16 }, (_, row) => [i, row]),
+    });
     const calls = Array.from({ length: 1000 }, (_, i) =>
-      client.act({ ...ask(i), fallback: 'safe' }, { timeoutMs: 5000 }),
+      client.act({ ...ask(i), fallback: 'safe' }, { timeoutMs: 10_000 }),
     );
     const bystander = client.listModels();
     const outcomes = await Promise.allSettled(calls);
     // On a machine that is too busy some expire at the client all the same; a connection that was cut would be another kind.
     const kinds = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason.kind] : []));
     expect(kinds.filter((kind) => kind !== 'deadline_exceeded')).toEqual([]);
-    expect(kinds.length).toBeLessThan(1000);
+    const standIns = outcomes.filter(
+      (outcome) => outcome.status === 'fulfilled' && outcome.value.fallback !== undefined,
+    );
+    expect(standIns.length).toBeGreaterThan(0);
     expect(await bystander).toHaveLength(1);
     expect((await client.act(ask(-1))).fallback).toBeUndefined();
   });
