@@ -8,7 +8,8 @@
 
 import { resourceExhausted } from '../src/spec/errors.ts';
 import type { Deadline } from './batcher.ts';
-import type { GeneratedWeights } from './generated-weights.ts';
+import type { BlockArena } from './block-arena.ts';
+import { type GeneratedWeights, withOwnBlock } from './generated-weights.ts';
 
 export type CacheCounts = {
   hitCount: number;
@@ -41,6 +42,8 @@ export type ContextCache = {
   unpin(keys: readonly string[]): void;
   /** Drops every entry of a version. */
   dropVersion(prefix: string): void;
+  /** Lends blocks to entries; what the cache drops it gives back. Undefined where entries have memory of their own. */
+  readonly arena: BlockArena | undefined;
   readonly counts: Readonly<CacheCounts>;
   /** Pinned ones included, likewise below. */
   readonly bytes: number;
@@ -51,32 +54,51 @@ export type ContextCache = {
 export type ContextCacheOptions = {
   /** 0 keeps nothing. */
   readonly bytesMax: number;
+  /** Whose blocks entries may have: whoever reads entries over several turns is then a reader of the arena. */
+  readonly arena?: BlockArena | undefined;
   /** How long an entry is used after it was made, milliseconds; 0 is for ever. */
   readonly timeToLiveMs?: number;
   /** Milliseconds, not going backwards; `performance.now` unless a test has its own. */
   readonly clock?: () => number;
 };
 
+/** Of one key: its place in what is being made. */
+type Announced = {
+  readonly made: Promise<readonly GeneratedWeights[]>;
+  readonly at: number;
+  readonly deadline: Deadline;
+};
+
 type Entry = { readonly weights: GeneratedWeights; readonly expiresAtMs: number };
 
 export function createContextCache({
   bytesMax,
+  arena,
   timeToLiveMs = 0,
   clock = () => performance.now(),
 }: ContextCacheOptions): ContextCache {
   // A Map iterates in order of insertion: the first entry is the one used longest ago.
   const entries = new Map<string, Entry>();
   const pinned = new Map<string, GeneratedWeights>();
-  const generations = new Map<string, Generation>();
+  const generations = new Map<string, Announced>();
   const counts: CacheCounts = { hitCount: 0, missCount: 0, evictionCount: 0 };
   let bytes = 0;
   let pinnedBytes = 0;
   /** Used last, so in its place already. */
   let newest: string | undefined;
 
-  function drop(key: string, entry: Entry): void {
+  function remove(key: string, entry: Entry): void {
     entries.delete(key);
     bytes -= entry.weights.bytes;
+  }
+
+  function giveBack({ lent }: GeneratedWeights): void {
+    if (lent !== undefined) arena?.giveBack(lent);
+  }
+
+  function drop(key: string, entry: Entry): void {
+    remove(key, entry);
+    giveBack(entry.weights);
   }
 
   function evict(): void {
@@ -91,7 +113,10 @@ export function createContextCache({
     const expiresAtMs = timeToLiveMs === 0 ? Number.POSITIVE_INFINITY : clock() + timeToLiveMs;
     keys.forEach((key, i) => {
       const own = weights[i]!;
-      if (own.bytes > bytesMax || pinned.has(key)) return;
+      if (own.bytes > bytesMax || pinned.has(key)) {
+        giveBack(own);
+        return;
+      }
       const former = entries.get(key);
       if (former !== undefined) drop(key, former);
       entries.set(key, { weights: own, expiresAtMs });
@@ -123,7 +148,15 @@ export function createContextCache({
       else counts.hitCount++;
       return weights;
     },
-    inFlight: (key) => generations.get(key),
+    inFlight(key) {
+      const announced = generations.get(key);
+      if (announced === undefined) return undefined;
+      const { made, at, deadline } = announced;
+      const weights = made.then((all) => all[at]!);
+      // Who fails for another reason first never looks at it.
+      weights.catch(() => {});
+      return { weights, deadline };
+    },
     insert,
     fill(keys, generation, deadline) {
       const settled = generation.then(
@@ -137,11 +170,10 @@ export function createContextCache({
           throw error;
         },
       );
-      keys.forEach((key, i) => {
-        const one = settled.then((weights) => weights[i]!);
-        // Whoever waits sees the error; nobody waiting is no unhandled rejection.
-        one.catch(() => {});
-        generations.set(key, { weights: one, deadline });
+      // Whoever waits sees the error; nobody waiting is no unhandled rejection.
+      settled.catch(() => {});
+      keys.forEach((key, at) => {
+        generations.set(key, { made: settled, at, deadline });
       });
     },
     pin(keys, weights) {
@@ -156,10 +188,13 @@ export function createContextCache({
       }
       keys.forEach((key, i) => {
         if (pinned.has(key)) return;
+        const own = weights[i]!;
         const entry = entries.get(key);
-        if (entry !== undefined) drop(key, entry);
-        pinned.set(key, weights[i]!);
-        pinnedBytes += weights[i]!.bytes;
+        if (entry?.weights === own) remove(key, entry);
+        else if (entry !== undefined) drop(key, entry);
+        // What was dropped in the meantime has given its block back.
+        pinned.set(key, entry?.weights === own ? own : withOwnBlock(own));
+        pinnedBytes += own.bytes;
       });
       evict();
     },
@@ -178,8 +213,11 @@ export function createContextCache({
         if (!key.startsWith(prefix)) continue;
         pinned.delete(key);
         pinnedBytes -= weights.bytes;
+        giveBack(weights);
       }
+      arena?.trim();
     },
+    arena,
     counts,
     get bytes() {
       return bytes + pinnedBytes;

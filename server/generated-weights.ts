@@ -7,6 +7,7 @@ import { floatTensor, type TensorMap } from '../src/onnx/session.ts';
 import { invalidArgument } from '../src/spec/errors.ts';
 import type { Graph } from '../src/spec/manifest.ts';
 import type { RowRange, Sink } from './batcher.ts';
+import type { ArenaBlock, BlockArena } from './block-arena.ts';
 
 type Part = {
   readonly name: string;
@@ -27,6 +28,8 @@ export type GeneratedWeights = {
   readonly bytes: number;
   /** Feeds for this context alone, made on first use. */
   feeds: TensorMap | undefined;
+  /** Where the block is an arena's. */
+  readonly lent?: ArenaBlock | undefined;
 };
 
 /** Layout of a primary's outputs, in the order of the manifest: each [K, ...]. */
@@ -65,22 +68,31 @@ const entryOverheadBytes = 512;
 export type WeightCollector = Required<Sink> & {
   /** In order; all there when the job is done. */
   readonly entries: readonly GeneratedWeights[];
+  /** After a failure: gives back what was made, and takes no more. */
+  discard(): void;
 };
 
-/** Collects the weights of `count` contexts, each copied into a block of its own, so that an entry can be freed alone. */
-export function collectWeights(layout: WeightLayout, count: number): WeightCollector {
+/**
+ * Collects the weights of `count` contexts, each copied into a block of its own, so that an entry can be freed alone.
+ * @param arena lends blocks as long as it has any
+ */
+export function collectWeights(layout: WeightLayout, count: number, arena?: BlockArena): WeightCollector {
   const entries: GeneratedWeights[] = new Array(count);
+  let isDiscarded = false;
   /** Fresh memory takes longer than the copy: where it can be made while a thread computes, it is. */
   const begin = ({ from, count: rowCount }: RowRange): void => {
+    if (isDiscarded) return;
     for (let k = from; k < from + rowCount; k++) {
-      const block = new Float32Array(layout.size);
-      entries[k] = { block, bytes: block.byteLength + entryOverheadBytes, feeds: undefined };
+      const lent = arena?.take(layout.size);
+      const block = lent?.values ?? new Float32Array(layout.size);
+      entries[k] = { block, bytes: block.byteLength + entryOverheadBytes, feeds: undefined, lent };
     }
   };
   return {
     entries,
     begin,
     take(outputs, rows) {
+      if (isDiscarded) return;
       const sources = layout.parts.map(({ name, size }) => {
         const source = outputs[name]!.data as Float32Array;
         if (source.length === rows.count * size) return source;
@@ -96,20 +108,34 @@ export function collectWeights(layout: WeightLayout, count: number): WeightColle
         });
       }
     },
+    discard() {
+      isDiscarded = true;
+      for (const { lent } of Object.values(entries)) if (lent !== undefined) arena!.giveBack(lent);
+    },
   };
 }
+
+/** The same weights in memory of their own. */
+export const withOwnBlock = (weights: GeneratedWeights): GeneratedWeights =>
+  weights.lent === undefined
+    ? weights
+    : { ...weights, block: weights.block.slice(), feeds: undefined, lent: undefined };
+
+/** @param weights not lent: the runtime takes no shared memory */
+const feedsOfOne = ({ parts }: WeightLayout, { block }: GeneratedWeights): TensorMap =>
+  Object.fromEntries(
+    parts.map(({ name, shape, size, offset }) => [
+      name,
+      floatTensor(block.subarray(offset, offset + size), [1, ...shape]),
+    ]),
+  );
 
 /** Feeds of a dynamic network for these contexts, in order: each part as [K, ...]. Without a copy where there is one. */
 export function joinWeights(layout: WeightLayout, { entries, feeds: made }: WeightBatch): TensorMap {
   if (made !== undefined) return made;
   const first = entries[0]!;
   if (entries.length === 1) {
-    first.feeds ??= Object.fromEntries(
-      layout.parts.map(({ name, shape, size, offset }) => [
-        name,
-        floatTensor(first.block.subarray(offset, offset + size), [1, ...shape]),
-      ]),
-    );
+    first.feeds ??= feedsOfOne(layout, withOwnBlock(first));
     return first.feeds;
   }
   const feeds: TensorMap = {};

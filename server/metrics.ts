@@ -247,6 +247,11 @@ function registerSources(sources: MetricsSources, registers: Registry[]): void {
   perCache('hyperpolicy_context_cache_entries', 'Contexts whose weights are kept', (cache) => cache.entryCount);
   perCache('hyperpolicy_context_cache_bytes', 'Bytes of weights that are kept', (cache) => cache.bytes);
   perCache(
+    'hyperpolicy_context_cache_arena_bytes',
+    'Memory that is taken for entries and used again',
+    (cache) => cache.arena?.bytes ?? 0,
+  );
+  perCache(
     'hyperpolicy_generations_in_flight',
     'Contexts whose weights are being made',
     (cache) => cache.inFlightCount,

@@ -62,8 +62,10 @@ export function createPrepareHandler({
     } else {
       const missingCount = source.missingCount(contexts);
       done = whenHeld(served, async () => {
-        const batch = await source.weightsFor(contexts, call.deadlineMs);
-        if (request.pinning === Pinning.PIN) source.pin(contexts, batch);
+        await source.reading(async () => {
+          const batch = await source.weightsFor(contexts, call.deadlineMs);
+          if (request.pinning === Pinning.PIN) source.pin(contexts, batch);
+        });
         return { version, count, generatedCount: Math.max(missingCount, (await others) ?? 0) };
       });
     }

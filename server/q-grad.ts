@@ -108,18 +108,19 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
         timing: timer.timing(),
       };
     };
+    /** Work that goes over several turns: it keeps the version's networks and the memory of its weights. */
+    const inTurns = (answer: () => Promise<QGradResponseInit>) =>
+      whenHeld(served, () => critic.weights?.reading(answer) ?? answer());
     const finish = (inputs: Partial<CriticInputs>) => {
       if (ascent !== undefined) {
         // Joined once, for all steps.
         const joined = { ...inputs, weights: inputs.weights && critic.joined(inputs.weights) };
         const gradients = async () => reduce(await run(joined)).dqDa;
         const climbed = climb({ ascent, gradients, actions: action.values, served, call });
-        return inTime(whenHeld(served, async () => respond(await climbed.then(() => run(joined)))));
+        return inTime(inTurns(async () => respond(await climbed.then(() => run(joined)))));
       }
       const outputs = run(inputs);
-      return outputs instanceof Promise
-        ? inTime(whenHeld(served, async () => respond(await outputs)))
-        : respond(outputs);
+      return outputs instanceof Promise ? inTime(inTurns(async () => respond(await outputs))) : respond(outputs);
     };
 
     if (critic.weights === undefined) {
@@ -131,7 +132,7 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
     const startMs = performance.now();
     const weights = critic.weights.weightsFor(distinct, call.deadlineMs);
     if (!(weights instanceof Promise)) return finish({ weights, index: distinct.index });
-    const generation = whenHeld(served, async () => {
+    const generation = inTurns(async () => {
       const generated = await timer.primary(startMs, weights);
       checkDeadline('QGrad', call, 'The weights are kept');
       return finish({ weights: generated, index: distinct.index });

@@ -7,6 +7,7 @@ import type { Logger } from 'pino';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { GRPCInferenceService } from '../src/gen/inference/grpc_predict_v2_pb.ts';
 import { type Doors, openDoors } from './access.ts';
+import { createBlockArena } from './block-arena.ts';
 import { type ComputePool, createComputePool } from './compute-pool.ts';
 import type { ServerConfig } from './config.ts';
 import { createContextCache } from './context-cache.ts';
@@ -69,7 +70,11 @@ export type Loaded = {
 export function createServing(config: ServerConfig, log: Logger, membership?: Membership): Serving {
   const timeToLiveMs = config.contextTimeToLiveMs;
   const contextCache = createContextCache({ bytesMax: config.contextCacheBytesMax, timeToLiveMs });
-  const criticCache = createContextCache({ bytesMax: config.criticCacheBytesMax, timeToLiveMs });
+  const criticCache = createContextCache({
+    bytesMax: config.criticCacheBytesMax,
+    arena: createBlockArena(config.criticCacheBytesMax),
+    timeToLiveMs,
+  });
   const delay = measureEventLoopDelay();
   const gate = { count: 0 };
   const openStreams: OpenStreams = new Set();

@@ -5,6 +5,7 @@
 
 import { floatTensor } from '../src/onnx/session.ts';
 import type { Deadline } from './batcher.ts';
+import type { BlockArena } from './block-arena.ts';
 import type { HeavyGraph } from './compute-pool.ts';
 import type { ContextCache } from './context-cache.ts';
 import { collectWeights, type GeneratedWeights, type WeightBatch, type WeightLayout } from './generated-weights.ts';
@@ -25,6 +26,11 @@ export type WeightSource = {
    */
   pin(contexts: DistinctRows, batch: WeightBatch): void;
   unpin(contexts: DistinctRows): void;
+  /**
+   * Weights of `weightsFor` are read over several turns within this alone, and only where it was called in the turn that asked for
+   * them: outside their memory may hold others' by then.
+   */
+  reading<T>(work: () => Promise<T>): Promise<T>;
   /** The same without the cache: neither read nor filled. For probes. */
   generate(contexts: DistinctRows): Promise<WeightBatch>;
 };
@@ -43,10 +49,15 @@ export type WeightSourceOptions = {
 export function createWeightSource(options: WeightSourceOptions): WeightSource {
   const { primary, layout, inputName, inputSize, cache, keyPrefix } = options;
 
-  async function runPrimary(values: Float32Array, count: number, deadline: Deadline) {
-    const made = collectWeights(layout, count);
+  async function runPrimary(values: Float32Array, count: number, deadline: Deadline, arena?: BlockArena) {
+    const made = collectWeights(layout, count, arena);
     const feeds = { [inputName]: floatTensor(values, [count, inputSize]) };
-    await primary.runInto({ feeds, rowCount: count, deadline }, made);
+    try {
+      await primary.runInto({ feeds, rowCount: count, deadline }, made);
+    } catch (error) {
+      made.discard();
+      throw error;
+    }
     return made.entries;
   }
 
@@ -90,7 +101,7 @@ export function createWeightSource(options: WeightSourceOptions): WeightSource {
     let startedAtMs = 0;
     if (missing.length > 0) {
       const deadline: Deadline = { atMs: deadlineMs };
-      const made = runPrimary(pickRows(values, missing, inputSize), missing.length, deadline);
+      const made = runPrimary(pickRows(values, missing, inputSize), missing.length, deadline, cache.arena);
       cache.fill(
         missing.map((k) => keys[k]!),
         made,
@@ -115,6 +126,14 @@ export function createWeightSource(options: WeightSourceOptions): WeightSource {
     missingCount: (contexts) => keysOf(contexts).filter((key) => cache.get(key) === undefined).length,
     pin: (contexts, { entries }) => cache.pin(keysOf(contexts), entries),
     unpin: (contexts) => cache.unpin(keysOf(contexts)),
+    async reading(work) {
+      const leave = cache.arena?.enter();
+      try {
+        return await work();
+      } finally {
+        leave?.();
+      }
+    },
     async generate({ values, keys }) {
       return { entries: await runPrimary(values, keys.length, { atMs: Number.POSITIVE_INFINITY }) };
     },

@@ -46,16 +46,29 @@ async function createReference(store: string, stateCount: number) {
 
 type Reference = Awaited<ReturnType<typeof createReference>>;
 
+const twinRows = (reference: Reference, rows: readonly number[]) => ({
+  model: twin.model,
+  observation: rows.map((row) => [...reference[row]!.observation]),
+  action: rows.map((row) => [...reference[row]!.action]),
+});
+
+/** An ascent from the rows' actions, over many turns of the event loop. */
+async function climbed(
+  { address }: TestServer,
+  reference: Reference,
+  rows: readonly number[],
+  stepCount = 40,
+): Promise<Float32Array> {
+  const ascent = { stepCount, stepSize: 0.05 };
+  const { action } = await clientOf(address).qGrad({ ...twinRows(reference, rows), ascent });
+  return action!.values;
+}
+
 /** Asks for these rows; how many values differ from those of the reference. */
 async function differences({ address }: TestServer, reference: Reference, rows: readonly number[]): Promise<number> {
   const client = clientOf(address);
   const picked = rows.map((row) => reference[row]!);
-  const { q, dqDa } = await client.qGrad({
-    model: twin.model,
-    observation: picked.map(({ observation }) => [...observation]),
-    action: picked.map(({ action }) => [...action]),
-    reduction: 'q1',
-  });
+  const { q, dqDa } = await client.qGrad({ ...twinRows(reference, rows), reduction: 'q1' });
   const expected = { q: picked.map((row) => row.q), dqDa: picked.flatMap((row) => [...row.dqDa]) };
   const differing = (actual: Float32Array, wanted: readonly number[]) =>
     wanted.filter((value, i) => !Object.is(actual[i], value)).length;
@@ -114,6 +127,58 @@ describe('many calls of QGrad at once', () => {
     expect(runs[`hyperpolicy_batch_rows_bucket{le="32",${graph}}`]).toBe(
       runs[`hyperpolicy_batch_rows_count{${graph}}`],
     );
+  });
+
+  test('ascents that go on meanwhile, and states that are pinned meanwhile, keep their weights', async () => {
+    const store = await temporaryStore([{ ...twin, hiddenSize: 64, trunkSizes: [32] }]);
+    const reference = await createReference(store, stateCount);
+    const alone = await startTestServer([], { store });
+    const climbs = drawCalls(30, 8);
+    const expected: Float32Array[] = [];
+    for (const rows of climbs) expected.push(await climbed(alone, reference, rows));
+
+    const criticCacheBytesMax = 40 * (4 * 2 * 64 * (actionSize + 4) + 600);
+    const server = await startTestServer([], { store, criticCacheBytesMax, batchRowCountMax: 8 });
+    const client = clientOf(server.address);
+    const pinned = [3, 150, 399, 7, 20];
+    const [ends, found] = await Promise.all([
+      Promise.all(climbs.map((rows) => climbed(server, reference, rows))),
+      Promise.all(drawCalls(150, 9).map((rows) => differences(server, reference, rows))),
+      ...pinned.map((row) =>
+        client.prepare({ model: twin.model, observation: reference[row]!.observation, pinning: 'pin' }),
+      ),
+    ]);
+    expect(ends).toEqual(expected);
+    expect(found.reduce((sum, count) => sum + count, 0)).toBe(0);
+    for (const rows of drawCalls(10, 10)) await differences(server, reference, rows);
+    expect(await differences(server, reference, pinned)).toBe(0);
+    // They were known, and the memory of the cache is within its budget.
+    expect((await client.qGrad({ ...twinRows(reference, pinned) })).timing.primaryUs).toBe(0);
+    const arena = 'hyperpolicy_context_cache_arena_bytes{cache="critic"}';
+    const bytes = (await metricLines(server, arena))[arena]!;
+    expect(bytes).toBeGreaterThan(criticCacheBytesMax / 2);
+    expect(bytes).toBeLessThanOrEqual(criticCacheBytesMax);
+  });
+
+  test('an ascent at a known state keeps its weights while others come and go', async () => {
+    const store = await temporaryStore([{ ...twin, hiddenSize: 256, trunkSizes: [32] }]);
+    const reference = await createReference(store, stateCount);
+    const server = await startTestServer([], {
+      store,
+      criticCacheBytesMax: 2 * (4 * 2 * 256 * (actionSize + 4) + 600),
+    });
+    /** Twenty actions at one state. */
+    const rows = Array<number>(20).fill(11);
+    const expected = await climbed(server, reference, rows, 1000);
+    let callCount = 0;
+    let isClimbing = true;
+    await differences(server, reference, [11]);
+    const climb = climbed(server, reference, rows, 1000).finally(() => {
+      isClimbing = false;
+    });
+    while (isClimbing) expect(await differences(server, reference, [100 + (callCount++ % 200)])).toBe(0);
+    expect(await climb).toEqual(expected);
+    expect(callCount).toBeGreaterThan(5);
   });
 
   test('a thread that dies in the midst makes no answer wrong, and the other goes on', async () => {
