@@ -15,20 +15,20 @@ export const file_hyperpolicy_v1_tensor: GenFile = /*@__PURE__*/
   fileDesc("ChtoeXBlcnBvbGljeS92MS90ZW5zb3IucHJvdG8SDmh5cGVycG9saWN5LnYxIiUKBlRlbnNvchINCgVzaGFwZRgBIAMoDRIMCgRkYXRhGAIgASgMIkUKClRlbnNvclNwZWMSDQoFbmFtZXMYASADKAkSCwoDbG93GAIgAygBEgwKBGhpZ2gYAyADKAESDQoFdW5pdHMYBCADKAliBnByb3RvMw");
 
 /**
- * A dense float32 tensor.
+ * A dense float32 tensor. What is not as its fields say is INVALID_ARGUMENT.
  *
  * @generated from message hyperpolicy.v1.Tensor
  */
 export type Tensor = Message<"hyperpolicy.v1.Tensor"> & {
   /**
-   * Sizes, outermost first. The product is the number of values.
+   * Sizes, outermost first, one or two of them. The product is the number of values; at least one row.
    *
    * @generated from field: repeated uint32 shape = 1;
    */
   shape: number[];
 
   /**
-   * Row-major little-endian float32 values, unpadded: exactly 4 x product(shape) bytes. Values are finite.
+   * Row-major little-endian float32 values, unpadded: exactly 4 x product(shape) bytes. Values are finite; -0 counts as 0.
    *
    * @generated from field: bytes data = 2;
    */
@@ -49,6 +49,8 @@ export const TensorSchema: GenMessage<Tensor> = /*@__PURE__*/
  */
 export type TensorSpec = Message<"hyperpolicy.v1.TensorSpec"> & {
   /**
+   * What each entry is, for example `torso.z`.
+   *
    * @generated from field: repeated string names = 1;
    */
   names: string[];
