@@ -1,36 +1,54 @@
 /**
  * The calling thread's priority, lowered for a while. The scheduler gives a thread that has computed for long its whole slice, some
- * milliseconds, before one that wakes for a request on the same core; one of low priority yields at once.
+ * milliseconds, before one that wakes for a request on the same core; one of low priority yields at once. Linux only: elsewhere, and
+ * where the system does not let a process raise what it lowered (CAP_SYS_NICE, or a limit `nice`), nothing is changed.
  */
 
 import { readlinkSync } from 'node:fs';
 import { constants, getPriority, setPriority } from 'node:os';
 
-/** About a tenth of a core where another thread wants it, all of it where none does: what waits for the work waits not for ever. */
+/** About a tenth of a core where another thread wants it, all of it where none does. */
 const lowered = constants.priority.PRIORITY_BELOW_NORMAL;
 
-/**
- * Runs `work` at low priority where the system has priorities by thread (Linux) and lets this process raise them again (CAP_SYS_NICE
- * or a limit `nice`), else as it is.
- */
+/** Runs `work` at low priority. */
 export function atLowPriority<T>(work: () => T): T {
-  threadId ??= ownThread();
-  if (threadId === 'none') return work();
-  const normal = getPriority(threadId);
+  const id = systemThreadId();
+  if (id === 0) return work();
+  const normal = getPriority(id);
   if (normal >= lowered) return work();
-  setPriority(threadId, lowered);
+  setPriority(id, lowered);
   try {
     return work();
   } finally {
-    setPriority(threadId, normal);
+    setPriority(id, normal);
   }
 }
 
-/** The system's id of the calling thread; every thread has its own copy of this module. */
-let threadId: number | 'none' | undefined;
+/**
+ * Ends the low priority of another thread of this process, from where it is to be waited for.
+ * @param id of `systemThreadId`
+ * @param normal the main thread's, whose id is the process's, unless given
+ */
+export function raisePriority(id: number, normal = getPriority(process.pid)): void {
+  if (id === 0) return;
+  try {
+    setPriority(id, normal);
+  } catch {
+    // The thread has just ended.
+  }
+}
 
-function ownThread(): number | 'none' {
-  if (process.platform !== 'linux') return 'none';
+/** The system's id of the calling thread; 0 where its priority cannot be lowered and raised again. */
+export function systemThreadId(): number {
+  known ??= findThreadId();
+  return known;
+}
+
+/** Every thread has its own copy of this module. */
+let known: number | undefined;
+
+function findThreadId(): number {
+  if (process.platform !== 'linux') return 0;
   try {
     const id = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
     const normal = getPriority(id);
@@ -39,6 +57,6 @@ function ownThread(): number | 'none' {
     setPriority(id, normal);
     return id;
   } catch {
-    return 'none';
+    return 0;
   }
 }

@@ -6,6 +6,12 @@ import type { Device } from './providers.ts';
 import type { SessionOptions, TensorInfo } from './session.ts';
 import type { TensorPlace } from './shared-tensors.ts';
 
+/** What a thread is started with. */
+export type WorkerData = {
+  /** The thread writes the system's id of itself here; 0 where its priority cannot be changed and raised again. Shared, [1]. */
+  readonly systemId: Int32Array;
+};
+
 export type OpenRequest = {
   readonly kind: 'open';
   readonly session: number;

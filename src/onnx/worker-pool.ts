@@ -54,7 +54,8 @@ export type OpenOptions = {
 
 export type WorkerPool = {
   /**
-   * Loads a model on every thread, one after the other, at low priority: the others go on with runs.
+   * Loads a model on every thread, at low priority: a thread that a run is waiting for goes on at its own. With rests the threads do so
+   * one after the other.
    * @param model bytes, or a file that each thread reads and verifies for itself, so that its bytes never come to this thread
    * @throws HyperpolicyError as `openSession` does, `readListedFile` and `warmUp`
    */
@@ -84,8 +85,11 @@ export function createWorkerPool({ workerCount, queueCountMax, session: options 
   let sessionCount = 0;
   let disposed: Promise<void> | undefined;
 
+  /** Those that open a graph come last: a step of that may be under way. */
   const idle = () =>
-    threads.filter(({ isAlive, runs, freeLanes }) => isAlive && runs.length === 0 && freeLanes.length > 0);
+    threads
+      .filter(({ isAlive, runs, freeLanes }) => isAlive && runs.length === 0 && freeLanes.length > 0)
+      .sort((a, b) => Number(a.isOpening) - Number(b.isOpening));
 
   /** The thread that can begin a run of a session soonest; undefined where it must wait. A dead thread is not used again. */
   const threadFor = (session: number): Thread | undefined =>
@@ -113,6 +117,7 @@ export function createWorkerPool({ workerCount, queueCountMax, session: options 
       writeTensors(block, places, feeds);
       const request = { kind: 'run', session, lane: lane.id, places, ...(isNew && { block }) } as const;
       thread.runs.push(session);
+      if (thread.isOpening) thread.hurry();
       const reply = await thread.ask(request, 'ran').finally(() => thread.runs.shift());
       lane.output = reply.block ?? lane.output;
       taking.freed?.();
@@ -193,21 +198,35 @@ type ThreadRun<T> = {
 const canFollow = ({ isAlive, runs, freeLanes }: Thread, session: number): boolean =>
   isAlive && runs.length === 1 && runs[0] === session && freeLanes.length > 0;
 
+/** At once where loading is in a hurry, else one after the other. */
 async function openOnAll(threads: readonly Thread[], request: OpenRequest): Promise<Opened> {
-  let opened: Opened | undefined;
-  let failure: unknown;
-  for (const thread of threads) {
-    if (!thread.isAlive) continue;
-    try {
-      opened = await thread.ask(request, 'opened');
-    } catch (error) {
-      failure = error;
-      break;
+  const alive = threads.filter(({ isAlive }) => isAlive);
+  try {
+    if (alive.length === 0) throw died();
+    const all: Opened[] = [];
+    if (request.restRatio === 0) {
+      const results = await Promise.allSettled(alive.map((thread) => openOn(thread, request)));
+      for (const result of results) {
+        if (result.status === 'rejected') throw result.reason;
+        all.push(result.value);
+      }
+    } else {
+      for (const thread of alive) all.push(await openOn(thread, request));
     }
+    return all[0]!;
+  } catch (error) {
+    await closeOnAll(threads, request.session);
+    throw error;
   }
-  if (failure === undefined && opened !== undefined) return opened;
-  await closeOnAll(threads, request.session);
-  throw failure ?? died();
+}
+
+async function openOn(thread: Thread, request: OpenRequest): Promise<Opened> {
+  thread.isOpening = true;
+  try {
+    return await thread.ask(request, 'opened');
+  } finally {
+    thread.isOpening = false;
+  }
 }
 
 async function closeOnAll(threads: readonly Thread[], session: number): Promise<void> {

@@ -3,7 +3,8 @@
 import { existsSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { failedPrecondition, unavailable } from '../spec/errors.ts';
-import { type Numbered, type Reply, type Request, uncarry } from './worker-messages.ts';
+import { raisePriority } from './low-priority.ts';
+import { type Numbered, type Reply, type Request, uncarry, type WorkerData } from './worker-messages.ts';
 
 type ReplyOf<K extends Reply['kind']> = Extract<Reply, { kind: K }>;
 
@@ -18,10 +19,14 @@ export type Thread = {
   readonly isAlive: boolean;
   /** Those that no run uses. */
   readonly freeLanes: Lane[];
+  /** Whether it opens a graph; the pool says so. */
+  isOpening: boolean;
   /** Sessions of the runs that were asked for and not answered, in order. */
   readonly runs: number[];
   /** @throws the thread's error; HyperpolicyError unavailable where the thread ends before it answers */
   ask<K extends Reply['kind']>(request: Request, expected: K): Promise<ReplyOf<K>>;
+  /** Back to its own priority, if it is at a lower one: somebody waits. */
+  hurry(): void;
   /** Tells the thread to end, and waits for it. */
   end(): Promise<void>;
 };
@@ -29,7 +34,8 @@ export type Thread = {
 type Waiting = { readonly resolve: (reply: Reply) => void; readonly reject: (error: Error) => void };
 
 export function createThread(): Thread {
-  const worker = new Worker(workerFile());
+  const systemId = new Int32Array(new SharedArrayBuffer(4));
+  const worker = new Worker(workerFile(), { workerData: { systemId } satisfies WorkerData });
   const waiting = new Map<number, Waiting>();
   let requestCount = 0;
   let isAlive = true;
@@ -60,7 +66,11 @@ export function createThread(): Thread {
       input: new SharedArrayBuffer(0),
       output: new SharedArrayBuffer(0),
     })),
+    isOpening: false,
     runs: [],
+    hurry() {
+      if (isAlive) raisePriority(systemId[0]!);
+    },
     ask(request, _expected) {
       if (!isAlive) return Promise.reject(ended(undefined, crash));
       return new Promise((resolve, reject) => {

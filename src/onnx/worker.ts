@@ -3,19 +3,21 @@
  * runs between. Ends when told to, with its sessions.
  */
 
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { readListedFile } from '../spec/listed-file.ts';
 import { createStepper } from '../spec/unhurried.ts';
 import { type KeptOutputs, keepOutputs } from './kept-outputs.ts';
-import { atLowPriority } from './low-priority.ts';
+import { atLowPriority, systemThreadId } from './low-priority.ts';
 import { openSession, type Session, type TensorMap } from './session.ts';
 import { blockOf, copyTensors, placeTensors, viewTensors, writeTensors } from './shared-tensors.ts';
 import { warmUp } from './warm-up.ts';
-import { carry, type Numbered, type Reply, type Request } from './worker-messages.ts';
+import { carry, type Numbered, type Reply, type Request, type WorkerData } from './worker-messages.ts';
 
 const sessions = new Map<number, { readonly session: Session; readonly outputsFor: KeptOutputs }>();
 /** Inputs and outputs of each lane. */
 const blocks: { input: SharedArrayBuffer; output: SharedArrayBuffer }[] = [];
+
+(workerData as WorkerData).systemId[0] = systemThreadId();
 
 type Answer = Reply | undefined;
 

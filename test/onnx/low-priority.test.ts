@@ -3,7 +3,7 @@
 import { readlinkSync } from 'node:fs';
 import { getPriority } from 'node:os';
 import { expect, test } from 'vitest';
-import { atLowPriority } from '../../src/onnx/low-priority.ts';
+import { atLowPriority, raisePriority, systemThreadId } from '../../src/onnx/low-priority.ts';
 
 const own = () =>
   process.platform === 'linux' ? getPriority(Number(readlinkSync('/proc/thread-self').split('/').at(-1))) : 0;
@@ -22,4 +22,14 @@ test('is lower while the work is done, where it can be raised again, and as befo
     }),
   ).toThrow('no graph');
   expect(own()).toBe(before);
+});
+
+test('is raised again by whoever waits', () => {
+  const id = systemThreadId();
+  const before = own();
+  const raised = atLowPriority(() => {
+    raisePriority(id, before);
+    return own();
+  });
+  expect(raised).toBe(before);
 });

@@ -1,0 +1,84 @@
+/** Loading a version beside other work: no long turns of the event loop, and nothing served but what was checked. */
+
+import { existsSync, readFileSync } from 'node:fs';
+import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { createComputePool } from '../../server/compute-pool.ts';
+import { createContextCache } from '../../server/context-cache.ts';
+import { createExecutor } from '../../server/executors.ts';
+import { openVersion } from '../../server/served-version.ts';
+import { readPackageIndex } from '../../src/spec/package.ts';
+import { startTestServer, temporaryStore } from './fixtures.ts';
+
+const observation = [0.1, 0.2, 0.3];
+const sizes = { observationSize: 3, actionSize: 2, hiddenSize: 8 } as const;
+const plain = { model: 'small', policy: 'plain', critic: 'none', ...sizes } as const;
+const hyper = { model: 'hyper', policy: 'hyper', critic: 'hyper', trunkSizes: [16], ...sizes } as const;
+const large = { model: 'large', policy: 'hyper', critic: 'none', hiddenSize: 256, trunkSizes: [512, 1024] } as const;
+
+/** By this file Linux tells how long the calling thread has computed, whatever the neighbours do; other systems have none. */
+const schedule = '/proc/thread-self/schedstat';
+const computedMs = () => Number(readFileSync(schedule, 'utf8').split(' ')[0]) / 1e6;
+
+/** A turn of the event loop computes for at most so long while a version is loaded; hashing or opening the file takes longer. */
+const turnMsMax = 15;
+
+test.runIf(existsSync(schedule))('no turn of the event loop computes for long', { timeout: 60_000 }, async () => {
+  const store = await temporaryStore([plain]);
+  const aside = await temporaryStore([large]);
+  expect((await stat(join(aside, 'large', '1', 'policy.primary.onnx'))).size).toBeGreaterThan(30e6);
+  const { server, client } = await startTestServer([], { store });
+  await client.act({ model: 'small', observation });
+  await rename(join(aside, 'large'), join(store, 'large'));
+  let turnCount = 0;
+  let longestMs = 0;
+  let before = computedMs();
+  const look = () => {
+    const now = computedMs();
+    longestMs = Math.max(longestMs, now - before);
+    before = now;
+    turnCount++;
+    timer = setImmediate(look);
+  };
+  let timer = setImmediate(look);
+  await server.models.refresh();
+  clearImmediate(timer);
+  expect(server.models.list().map(({ model }) => model)).toEqual(['large', 'small']);
+  expect(turnCount).toBeGreaterThan(100);
+  expect(longestMs).toBeLessThan(turnMsMax);
+});
+
+test.each([
+  ['policy.primary.onnx', 1],
+  ['policy.primary.onnx', 0],
+  ['critic.primary.onnx', 1],
+  ['policy.dynamic.onnx', 1],
+])('a package whose %s changes after it was looked at is refused, with %i workers', async (file, workerCount) => {
+  const directory = join(await temporaryStore([hyper]), 'hyper', '1');
+  const executor = createExecutor({ workerCount, session: { threadCount: 1 }, onOpen: () => {} });
+  onTestFinished(() => executor.dispose());
+  const cache = () => createContextCache({ bytesMax: 2 ** 20, timeToLiveMs: 0 });
+  const options = {
+    pool: createComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 }),
+    inline: { threadCount: 1 },
+    expectsMore: () => false,
+    contextCache: cache(),
+    criticCache: cache(),
+    keyPrefix: '0/',
+    restRatio: 0,
+  };
+  const index = await readPackageIndex(directory);
+  const path = join(directory, file);
+  const bytes = await readFile(path);
+  const changed = Buffer.from(bytes);
+  changed[changed.length - 20]! ^= 1;
+  await writeFile(path, changed);
+  await expect(openVersion(index, options)).rejects.toMatchObject({
+    kind: 'invalid_argument',
+    where: path,
+    expected: `SHA-256 ${index.manifest.files[file]!.sha256}`,
+  });
+  await writeFile(path, bytes);
+  (await openVersion(index, options)).retire();
+});
