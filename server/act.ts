@@ -155,7 +155,8 @@ export function createActAnswerer({ config, handles, held, work, eventLoopDelayU
 
 /** Until when work for a request is worth beginning, on the clock of `Date.now()`. */
 function generationDeadlineMs(call: Call, { due, fallback }: ActPlan): number {
-  return fallback === 'error' ? workDeadlineMs(call, due) : Date.now() + abandonedGenerationMs;
+  const deadlineMs = workDeadlineMs(call, due);
+  return fallback === 'error' ? deadlineMs : Math.max(deadlineMs, Date.now() + abandonedGenerationMs);
 }
 
 const head = (served: ServedVersion, { sequence }: ActRequest, timer: RequestTimer): ActResponseInit => ({

@@ -64,7 +64,7 @@ const serverConfigSchema = z.strictObject({
    */
   batchRowCountMax: count.default(32),
   /** How long a request waits for others to share a run of a heavy graph, where a thread is free and the run is not full; 0 is not at all. */
-  batchDelayMs: z.number().min(0).max(1000).default(0),
+  batchDelayMs: z.number().min(0).max(10_000).default(0),
   /** Rows that may wait for one heavy graph. */
   queueRowCountMax: count.default(16_384),
   /** Bytes of one message, either way. */

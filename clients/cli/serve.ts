@@ -93,7 +93,7 @@ const flags: Readonly<Record<keyof ServerConfig, Flag>> = {
   batchDelayMs: {
     flags: '--batch-delay-ms <ms>',
     description: 'how long a heavy run waits for more requests',
-    read: numberIn(0, 1000),
+    read: numberIn(0, 10_000),
   },
   queueRowCountMax: {
     flags: '--max-queue-rows <count>',

@@ -53,21 +53,17 @@ describe('the server process', () => {
 
   test('a thousand calls that expire at once harm neither each other nor a bystander', async () => {
     const store = await temporaryStore([
-      { model: 'slow', policy: 'hyper', critic: 'none', observationSize: 1, actionSize: 1, trunkSizes: [2048, 2048] },
+      { model: 'slow', policy: 'hyper', critic: 'none', observationSize: 1, actionSize: 1, trunkSizes: [16] },
     ]);
-    const flags = ['--max-requests', '4000', '--deadline-margin-ms', '5000', '--workers', '1'];
-    const { address } = await spawnServer(['--store', store, ...flags]);
+    // What is new waits for others for longer than the half of its time after which it is due; the other half is for a busy machine.
+    const waiting = ['--batch-delay-ms', '2500', '--max-batch-rows', '2000', '--deadline-margin-ms', '5000'];
+    const { address } = await spawnServer(['--store', store, '--max-requests', '4000', ...waiting]);
     const client = createPolicyClient({ address, timeoutMs: 60_000 });
     onTestFinished(() => client.close());
     await client.listModels();
-    // New contexts, more together than are made before most are due; the rest of the ten seconds is for a busy machine.
-    const ask = (i: number) => ({
-      model: 'slow',
-      observation: Array.from({ length: 16 }, () => [i]),
-      context: Array.from({ length: 16 }, (_, row) => [i, row]),
-    });
+    const ask = (i: number) => ({ model: 'slow', observation: [i], context: [i, -i] });
     const calls = Array.from({ length: 1000 }, (_, i) =>
-      client.act({ ...ask(i), fallback: 'safe' }, { timeoutMs: 10_000 }),
+      client.act({ ...ask(i), fallback: 'safe' }, { timeoutMs: 4800 }),
     );
     const bystander = client.listModels();
     const outcomes = await Promise.allSettled(calls);
@@ -125,6 +121,7 @@ describe("the server's code", () => {
   test('only the grpc files touch the gRPC library', () => {
     const files = readdirSync(join(root, 'server')).filter((name) => name.endsWith('.ts'));
     const touching = files.filter((name) => /from '@grpc\//.test(readFileSync(join(root, 'server', name), 'utf8')));
-    expect(touching.sort()).toEqual(['grpc-call.ts', 'grpc-streams.ts', 'grpc-unary.ts', 'grpc.ts']);
+    expect(touching).toContain('grpc.ts');
+    expect(touching.filter((name) => !/^grpc[-.]/.test(name))).toEqual([]);
   });
 });
