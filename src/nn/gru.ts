@@ -24,7 +24,7 @@ export function gru(parameters: Parameters, x: tf.Tensor3D): tf.Tensor2D {
   const [count, stepCount, inputSize] = x.shape;
   const hiddenSize = parameters['state.weight']!.shape[0]!;
   // The inputs of all steps in one product.
-  const projected = linear(parameters, 'input', tf.reshape(x, [count * stepCount, inputSize]));
+  const projected = linear(parameters, 'input', tf.reshape(x, [count * stepCount, inputSize]) as tf.Tensor2D);
   const steps = tf.unstack(tf.reshape(projected, [count, stepCount, 3 * hiddenSize]), 1) as tf.Tensor2D[]; // T of [N, 3H]
   let h = tf.zeros([count, hiddenSize]) as tf.Tensor2D;
   for (const step of steps) {

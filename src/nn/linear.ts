@@ -14,9 +14,9 @@ export const linearSpecs = (
   bias: { shape: [outputSize], initialise: bias },
 });
 
-/** [B, I] -> [B, O], with the parameters `name.weight` and `name.bias`. */
-export const linear = (parameters: Parameters, name: string, x: tf.Tensor2D): tf.Tensor2D =>
-  tf.add(
-    tf.matMul(x, parameters[`${name}.weight`] as tf.Tensor2D),
-    parameters[`${name}.bias`] as tf.Tensor1D,
-  ) as tf.Tensor2D;
+/**
+ * [B, I] -> [B, O], with the parameters `name.weight` and `name.bias`. Several layers at once are [n, B, I] -> [n, B, O], with a
+ * `weight` [n, I, O] and a `bias` [n, 1, O].
+ */
+export const linear = <T extends tf.Tensor2D | tf.Tensor3D>(parameters: Parameters, name: string, x: T): T =>
+  tf.add(tf.matMul(x, parameters[`${name}.weight`] as T), parameters[`${name}.bias`]!) as T;

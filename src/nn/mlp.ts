@@ -12,8 +12,8 @@ export const mlpSpecs = (sizes: readonly number[]): ParameterSpecs =>
     ...sizes.slice(1).map((size, i) => withPrefix(`layer${i}`, linearSpecs(sizes[i]!, size, defaultLinear(sizes[i]!)))),
   );
 
-/** [B, sizes[0]] -> [B, sizes[N]]. */
-export function mlp(parameters: Parameters, x: tf.Tensor2D): tf.Tensor2D {
+/** [B, sizes[0]] -> [B, sizes[N]], or several at once as in {@link linear}. */
+export function mlp<T extends tf.Tensor2D | tf.Tensor3D>(parameters: Parameters, x: T): T {
   let h = linear(parameters, 'layer0', x);
   for (let i = 1; `layer${i}.weight` in parameters; i++) h = linear(parameters, `layer${i}`, tf.relu(h));
   return h;

@@ -2,7 +2,7 @@
 
 import { type Adam, createAdam } from './adam.ts';
 import { aligned, createArena } from './arena.ts';
-import { createLayout, type Layout, viewsOf } from './layout.ts';
+import { createLayout, type Layout, type Stacks, stackViewsOf, viewsOf } from './layout.ts';
 import { polyak } from './polyak.ts';
 
 export type Views = Readonly<Record<string, Float32Array>>;
@@ -10,6 +10,8 @@ export type Views = Readonly<Record<string, Float32Array>>;
 export type TrainableOptions = {
   /** Name -> shape of each parameter. */
   readonly shapes: Readonly<Record<string, readonly number[]>>;
+  /** Parameters to lie beside each other, see {@link Trainable.stacked}; none unless given. */
+  readonly stacks?: Stacks | undefined;
   readonly learningRate: number;
   /** Whether to keep a target copy for {@link Trainable.followTarget}. */
   readonly target: boolean;
@@ -24,6 +26,8 @@ export type Trainable = {
   readonly gradients: Views;
   /** The target copy by name; empty without one. */
   readonly target: Views;
+  /** The same arrays by the names of the stacks; empty without stacks. */
+  readonly stacked: { readonly parameters: Views; readonly gradients: Views; readonly target: Views };
   readonly adam: Adam;
   /** target = parameters. */
   copyToTarget(): void;
@@ -33,8 +37,8 @@ export type Trainable = {
   arrays(): Record<string, Float32Array>;
 };
 
-export function createTrainable({ shapes, learningRate, target }: TrainableOptions): Trainable {
-  const layout = createLayout(shapes);
+export function createTrainable({ shapes, stacks = {}, learningRate, target }: TrainableOptions): Trainable {
+  const layout = createLayout(shapes, stacks);
   const arrayCount = target ? 5 : 4;
   const arena = createArena(arrayCount * aligned(layout.length));
   const flat = arena.allocate(layout.length);
@@ -47,6 +51,11 @@ export function createTrainable({ shapes, learningRate, target }: TrainableOptio
     parameters: viewsOf(layout, flat),
     gradients: viewsOf(layout, gradients),
     target: copy === undefined ? {} : viewsOf(layout, copy),
+    stacked: {
+      parameters: stackViewsOf(layout, stacks, flat),
+      gradients: stackViewsOf(layout, stacks, gradients),
+      target: copy === undefined ? {} : stackViewsOf(layout, stacks, copy),
+    },
     adam,
     copyToTarget() {
       copy?.set(flat);

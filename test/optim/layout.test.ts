@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createArena } from '../../src/optim/arena.ts';
-import { createLayout, viewsOf } from '../../src/optim/layout.ts';
+import { createLayout, stackViewsOf, viewsOf } from '../../src/optim/layout.ts';
 
 describe('createLayout', () => {
   test('places tensors in order at multiples of 16 values', () => {
@@ -39,6 +39,43 @@ describe('viewsOf', () => {
   test('refuses an array of another length', () => {
     const layout = createLayout({ a: [2] });
     expect(() => viewsOf(layout, new Float32Array(2))).toThrow('viewsOf: expected 16 values, as the layout has, got 2');
+  });
+});
+
+describe('stacks', () => {
+  const stacks = { weights: ['q0.weight', 'q1.weight'], biases: ['q0.bias', 'q1.bias'] };
+  const shapes = { 'q0.weight': [2, 3], 'q0.bias': [1], 'q1.weight': [2, 3], 'q1.bias': [1], shared: [5] };
+
+  test('lie together without padding, where their first member is', () => {
+    const { entries, length } = createLayout(shapes, stacks);
+    expect(entries.map(({ name, offset }) => [name, offset])).toEqual([
+      ['q0.weight', 0],
+      ['q1.weight', 6],
+      ['q0.bias', 16],
+      ['q1.bias', 17],
+      ['shared', 32],
+    ]);
+    expect(length).toBe(48);
+  });
+
+  test('are views of what their members are views of', () => {
+    const layout = createLayout(shapes, stacks);
+    const data = new Float32Array(layout.length);
+    const members = viewsOf(layout, data);
+    const { weights, biases } = stackViewsOf(layout, stacks, data);
+    weights!.set([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    biases!.set([20, 21]);
+    expect([...members['q1.weight']!]).toEqual([6, 7, 8, 9, 10, 11]);
+    expect([...members['q1.bias']!]).toEqual([21]);
+  });
+
+  test('refuse members of different shapes, and one that is not there', () => {
+    expect(() => createLayout({ a: [2, 3], b: [3, 2] }, { ab: ['a', 'b'] })).toThrow(
+      'createLayout: expected [2, 3] for "b" as for "a", got [3, 2]',
+    );
+    expect(() => createLayout({ a: [2] }, { ab: ['a', 'b'] })).toThrow(
+      'createLayout: expected a shape for "b" of the stack of "a", got none',
+    );
   });
 });
 

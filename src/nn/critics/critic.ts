@@ -29,6 +29,11 @@ export type QFunction = {
   readonly sharedSpecs?: ParameterSpecs | undefined;
   /** Observation [B, O], action [B, A] and, with a context, [B, C] to q [B]. */
   q(parameters: Parameters, observation: tf.Tensor2D, action: tf.Tensor2D, context?: tf.Tensor2D): tf.Tensor1D;
+  /**
+   * Present where several members can be evaluated at once, in as many operations as one takes: each parameter has a leading n,
+   * vectors [n, 1, size], and q is [n, B].
+   */
+  qOfStack?(parameters: Parameters, observation: tf.Tensor2D, action: tf.Tensor2D, context?: tf.Tensor2D): tf.Tensor2D;
   /** Present in hypernetworks. */
   readonly hypernetwork?: Hypernetwork | undefined;
   /** Present where the dynamic network can be evaluated without the primary. */
@@ -50,13 +55,31 @@ export type Critic = {
   readonly ensembleSize: number;
   readonly sizes: CriticSizes;
   readonly specs: ParameterSpecs;
+  /** Present where the members can be evaluated at once: {@link ensembleQ} takes these parameters in place of the members'. */
+  readonly stacks?: readonly ParameterStack[] | undefined;
+};
+
+/** One parameter of all members as one tensor: its name under `stack.`, theirs in order, and its shape, [Q, ...]. */
+export type ParameterStack = {
+  readonly name: string;
+  readonly members: readonly string[];
+  readonly shape: readonly number[];
 };
 
 export function createEnsemble(member: QFunction, sizes: CriticSizes, ensembleSize: number): Critic {
   const specs = Array.from({ length: ensembleSize }, (_, i) => withPrefix(`q${i}`, member.specs));
   const shared = member.sharedSpecs === undefined ? {} : withPrefix('shared', member.sharedSpecs);
-  return { member, ensembleSize, sizes, specs: Object.assign({}, ...specs, shared) };
+  const stacks = member.qOfStack === undefined ? undefined : stacksOf(member.specs, ensembleSize);
+  return { member, ensembleSize, sizes, specs: Object.assign({}, ...specs, shared), stacks };
 }
+
+const stacksOf = (specs: ParameterSpecs, ensembleSize: number): ParameterStack[] =>
+  Object.entries(specs).map(([name, { shape }]) => ({
+    name: `stack.${name}`,
+    members: Array.from({ length: ensembleSize }, (_, i) => `q${i}.${name}`),
+    // A vector is a row, which broadcasts over the rows of a batch.
+    shape: [ensembleSize, ...(shape.length === 1 ? [1] : []), ...shape],
+  }));
 
 /** What member i reads of a critic's parameters: its own, and the shared ones under `shared.`. */
 export const memberParameters = <T>(i: number, parameters: Readonly<Record<string, T>>): Record<string, T> => ({
@@ -76,10 +99,17 @@ export function memberQ(
   action: tf.Tensor2D,
   context?: tf.Tensor2D,
 ): tf.Tensor1D {
-  const { observationSize, actionSize, contextSize = 0 } = sizes;
-  const columns = { observation: observationSize, action: actionSize, context: contextSize };
-  checkInputs(`critic ${member.architecture}`, columns, { observation, action, context });
+  checkSizes(member, sizes, { observation, action, context });
   return member.q(memberParameters(i, parameters), observation, action, context);
+}
+
+function checkSizes(
+  { architecture }: QFunction,
+  { observationSize, actionSize, contextSize = 0 }: CriticSizes,
+  inputs: Readonly<Record<string, tf.Tensor | undefined>>,
+): void {
+  const columns = { observation: observationSize, action: actionSize, context: contextSize };
+  checkInputs(`critic ${architecture}`, columns, inputs);
 }
 
 /** The gradient of the i-th member's q with respect to the action, [B, A], in the critic's own units. */
@@ -95,18 +125,25 @@ export const memberActionGradient = (
     action,
   ) as tf.Tensor2D;
 
-/** Every member's q, [B, Q]. */
-export const ensembleQ = (
+/** Every member's q, [B, Q], from the members' parameters or from the critic's stacks. */
+export function ensembleQ(
   critic: Critic,
   parameters: Parameters,
   observation: tf.Tensor2D,
   action: tf.Tensor2D,
   context?: tf.Tensor2D,
-): tf.Tensor2D =>
-  tf.stack(
-    Array.from({ length: critic.ensembleSize }, (_, i) => memberQ(critic, i, parameters, observation, action, context)),
-    1,
-  ) as tf.Tensor2D;
+): tf.Tensor2D {
+  const { member, sizes, ensembleSize } = critic;
+  const stacked = under('stack', parameters);
+  if (member.qOfStack !== undefined && Object.keys(stacked).length > 0) {
+    checkSizes(member, sizes, { observation, action, context });
+    return tf.transpose(member.qOfStack(stacked, observation, action, context));
+  }
+  const members = Array.from({ length: ensembleSize }, (_, i) =>
+    memberQ(critic, i, parameters, observation, action, context),
+  );
+  return tf.stack(members, 1) as tf.Tensor2D;
+}
 
 /** Those of the inputs that are there, side by side: [..., sum of their sizes]. */
 export function concatInputs(...inputs: (tf.Tensor | undefined)[]): tf.Tensor {

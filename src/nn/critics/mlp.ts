@@ -17,6 +17,11 @@ export const mlpQ = (architecture: string, sizes: CriticSizes, hiddenSizes: read
   specs: mlpSpecs([criticInputSize(sizes), ...hiddenSizes, 1]),
   q: (parameters, observation, action, context) =>
     tf.squeeze(mlp(parameters, concatInputs(observation, action, context) as tf.Tensor2D), [1]),
+  qOfStack(parameters, observation, action, context) {
+    const x = concatInputs(observation, action, context);
+    const memberCount = parameters['layer0.weight']!.shape[0]!;
+    return tf.squeeze(mlp(parameters, tf.tile(tf.expandDims(x, 0), [memberCount, 1, 1]) as tf.Tensor3D), [2]);
+  },
 });
 
 const d2rlLayerCount = 4;

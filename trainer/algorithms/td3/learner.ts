@@ -45,7 +45,12 @@ export function createTd3Learner({
   const networks = createTd3Networks(config, specs);
   const shapes = { actor: shapesOf(networks.actorSpecs), critic: shapesOf(networks.critic.specs) };
   const actor = createTrainable({ shapes: shapes.actor, learningRate: config.actorLearningRate, target: true });
-  const critic = createTrainable({ shapes: shapes.critic, learningRate: config.criticLearningRate, target: true });
+  const critic = createTrainable({
+    shapes: shapes.critic,
+    stacks: Object.fromEntries((networks.critic.stacks ?? []).map(({ name, members }) => [name, members])),
+    learningRate: config.criticLearningRate,
+    target: true,
+  });
   const random = createRandom(seed, initialisationStream);
   initialise(networks.actorSpecs, actor.parameters, random);
   initialise(networks.critic.specs, critic.parameters, random);
@@ -150,7 +155,7 @@ function compileSteps({
   const rows = config.batchSize;
   const observation = { shape: [rows, observationSize], data: batch.observation };
   const actorInputs = boundParameters('actor', actor.parameters, shapes.actor);
-  const criticInputs = boundParameters('critic', critic.parameters, shapes.critic);
+  const twins = twinsOf(networks, critic, shapes.critic);
   return {
     act: engine.compile({
       name: 'td3-act',
@@ -163,9 +168,9 @@ function compileSteps({
     critic: engine.compile({
       name: 'td3-critic',
       inputs: {
-        ...criticInputs,
+        ...boundParameters('critic', twins.parameters, twins.shapes),
         ...boundParameters('targetActor', actor.target, shapes.actor),
-        ...boundParameters('targetCritic', critic.target, shapes.critic),
+        ...boundParameters('targetCritic', twins.target, twins.shapes),
         observation,
         action: { shape: [rows, actionSize], data: batch.action },
         reward: { shape: [rows], data: batch.reward },
@@ -173,7 +178,7 @@ function compileSteps({
         terminated: { shape: [rows], data: batch.terminated },
         noise: { shape: [rows, actionSize], data: memory.noise },
       },
-      outputs: { loss: memory.criticLoss, targetMean: memory.targetMean, ...boundGradients('d', critic.gradients) },
+      outputs: { loss: memory.criticLoss, targetMean: memory.targetMean, ...boundGradients('d', twins.gradients) },
       fn: (inputs) => {
         const transitions = {
           ...(inputs as unknown as Transitions),
@@ -206,6 +211,15 @@ function compileSteps({
       },
     }),
   };
+}
+
+/** The twins' arrays with their shapes: as stacks where the critic takes them, which halves the operations. */
+function twinsOf({ critic: { stacks } }: Td3Networks, critic: Trainable, shapes: Record<string, readonly number[]>) {
+  if (stacks === undefined) {
+    const { parameters, gradients, target } = critic;
+    return { parameters, gradients, target, shapes };
+  }
+  return { ...critic.stacked, shapes: Object.fromEntries(stacks.map(({ name, shape }) => [name, shape])) };
 }
 
 const prefixed = <T>(prefix: string, record: Readonly<Record<string, T>>): Record<string, T> =>
