@@ -40,6 +40,8 @@ export type ContextCache = {
   pin(keys: readonly string[], weights: readonly GeneratedWeights[]): void;
   /** Makes these ordinary entries again. */
   unpin(keys: readonly string[]): void;
+  /** Keys of a version, those used last, in order of use and pinned ones behind: at most so many, and of half of the budget. */
+  newestKeys(prefix: string, countMax: number): readonly string[];
   /** Drops every entry of a version. */
   dropVersion(prefix: string): void;
   /** Lends blocks to entries; what the cache drops it gives back. Undefined where entries have memory of their own. */
@@ -206,6 +208,18 @@ export function createContextCache({
         pinnedBytes -= weights.bytes;
         insert([key], [weights]);
       }
+    },
+    newestKeys(prefix, countMax) {
+      const known: string[] = [];
+      for (const key of entries.keys()) if (key.startsWith(prefix)) known.push(key);
+      for (const key of pinned.keys()) if (key.startsWith(prefix)) known.push(key);
+      let from = known.length;
+      for (let sum = 0; from > 0 && known.length - from < countMax; from--) {
+        const key = known[from - 1]!;
+        sum += (entries.get(key)?.weights ?? pinned.get(key)!).bytes;
+        if (sum > bytesMax / 2) break;
+      }
+      return known.slice(from);
     },
     dropVersion(prefix) {
       for (const [key, entry] of entries) if (key.startsWith(prefix)) drop(key, entry);

@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { HyperpolicyError, notFound, unavailable } from '../src/spec/errors.ts';
 import { listModels, readPackageIndex } from '../src/spec/package.ts';
+import { createStepper } from '../src/spec/unhurried.ts';
+import { carryOver } from './carry-over.ts';
 import type { ServerConfig } from './config.ts';
 import { emptyRouting, labelForClient, type Routing, readRouting } from './routing.ts';
 import type { Call } from './rpc.ts';
@@ -78,17 +80,21 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
   /** From the first look on there may be requests. */
   let isOpen = false;
 
-  async function load(model: string, version: number, identity: string): Promise<ServedVersion | undefined> {
+  async function load(
+    { model, version, identity }: { readonly model: string; readonly version: number; readonly identity: string },
+    served: ServedVersion | undefined,
+  ): Promise<ServedVersion | undefined> {
     const directory = directoryOf(config.store, model, version);
     if (refused.get(directory) === identity) return undefined;
     try {
       const index = await readPackageIndex(directory);
       const keyPrefix = `${loadCount++}/`;
-      const served = await openVersion(index, { ...options.networks, keyPrefix, restRatio: isOpen ? restRatio : 0 });
-      identities.set(served, identity);
-      log.info({ model, version, directory }, 'model version ready');
+      const opened = await openVersion(index, { ...options.networks, keyPrefix, restRatio: isOpen ? restRatio : 0 });
+      identities.set(opened, identity);
+      const contextCount = served === undefined ? 0 : await carriedOver(served, opened);
+      log.info({ model, version, directory, contextCount }, 'model version ready');
       onLoad('loaded', model);
-      return served;
+      return opened;
     } catch (error) {
       refused.set(directory, identity);
       const reason = error instanceof Error ? error.message : String(error);
@@ -96,6 +102,16 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
       if (!(error instanceof HyperpolicyError)) log.error({ err: error }, 'cause of the refusal');
       onLoad('refused', model);
       return undefined;
+    }
+  }
+
+  /** How many contexts; a version that could not make them all is served all the same. */
+  async function carriedOver(from: ServedVersion, to: ServedVersion): Promise<number> {
+    try {
+      return await carryOver(from, to, createStepper(restRatio));
+    } catch (error) {
+      log.warn({ err: error, model: to.model, version: to.version }, 'contexts were not carried over');
+      return 0;
     }
   }
 
@@ -121,7 +137,7 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
       if (newestCount >= config.versionCountMax && !labelled.has(version)) continue;
       const identity = await identityOf(directoryOf(config.store, model, version));
       const loaded = current.find((other) => other.version === version && identities.get(other) === identity);
-      const served = loaded ?? (await load(model, version, identity));
+      const served = loaded ?? (await load({ model, version, identity }, current[0]));
       if (served === undefined) continue;
       next.push(served);
       newestCount++;

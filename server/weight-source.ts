@@ -31,7 +31,15 @@ export type WeightSource = {
    * them: outside their memory may hold others' by then.
    */
   reading<T>(work: () => Promise<T>): Promise<T>;
-  /** The same without the cache: neither read nor filled. For probes. */
+  /** Contexts of this version that are in the cache, as `ContextCache.newestKeys`, without what tells versions apart. */
+  knownKeys(countMax: number): readonly string[];
+  /**
+   * Generates the weights of contexts before anybody asks for them.
+   * @param keys as `DistinctRows` has them
+   * @throws what the run of the primary throws
+   */
+  learn(keys: readonly string[]): Promise<void>;
+  /** The weights of contexts, without the cache: neither read nor filled. For probes. */
   generate(contexts: DistinctRows): Promise<WeightBatch>;
 };
 
@@ -133,6 +141,14 @@ export function createWeightSource(options: WeightSourceOptions): WeightSource {
       } finally {
         leave?.();
       }
+    },
+    knownKeys: (countMax) => cache.newestKeys(keyPrefix, countMax).map((key) => key.slice(keyPrefix.length)),
+    async learn(keys) {
+      const bytes = Buffer.from(keys.join(''), 'latin1');
+      const values = new Float32Array(keys.length * inputSize);
+      new Uint8Array(values.buffer).set(bytes);
+      const entries = keys.map(() => undefined);
+      await completeEntries({ values, keys: keys.map(fullKey), entries, deadlineMs: Number.POSITIVE_INFINITY });
     },
     async generate({ values, keys }) {
       return { entries: await runPrimary(values, keys.length, { atMs: Number.POSITIVE_INFINITY }) };

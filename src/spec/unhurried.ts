@@ -3,7 +3,7 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 
 /** Runs a step, and comes back with its result after the rest. */
-export type Stepper = <T>(step: () => T) => Promise<T>;
+export type Stepper = <T>(step: () => T | Promise<T>) => Promise<T>;
 
 /** However long a step took: a load should end. */
 const restMsMax = 500;
@@ -20,7 +20,7 @@ export function createStepper(
 ): Stepper {
   return async (step) => {
     const startMs = clock();
-    const result = step();
+    const result = await step();
     const restMs = Math.min(restMsMax, restRatio * (clock() - startMs));
     await (restMs > 0 ? rest(restMs) : nextTurn());
     return result;

@@ -43,6 +43,17 @@ describe('the context cache', () => {
     expect(cache.get('b')).toBeUndefined();
   });
 
+  test('tells the keys of a version that were used last, of half of the budget', () => {
+    const cache = createContextCache({ bytesMax: 100 });
+    for (const key of ['1/a', '1/b', '2/a', '1/c', '1/d']) cache.insert([key], [weights(12)]);
+    cache.get('1/a');
+    cache.pin(['1/p'], [weights(12)]);
+    expect(cache.newestKeys('1/', 3)).toEqual(['1/d', '1/a', '1/p']);
+    expect(cache.newestKeys('1/', 10)).toEqual(['1/c', '1/d', '1/a', '1/p']);
+    expect(cache.newestKeys('3/', 10)).toEqual([]);
+    expect(cache.counts).toMatchObject({ hitCount: 1, missCount: 0 });
+  });
+
   test('replacing an entry counts its bytes once', () => {
     const cache = createContextCache({ bytesMax: 100 });
     cache.insert(['a'], [weights(30)]);

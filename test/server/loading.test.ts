@@ -7,9 +7,10 @@ import { expect, onTestFinished, test } from 'vitest';
 import { createComputePool } from '../../server/compute-pool.ts';
 import { createContextCache } from '../../server/context-cache.ts';
 import { createExecutor } from '../../server/executors.ts';
+import { publishRandomPackage } from '../../server/random-package.ts';
 import { openVersion } from '../../server/served-version.ts';
 import { readPackageIndex } from '../../src/spec/package.ts';
-import { startTestServer, temporaryStore } from './fixtures.ts';
+import { metricLines, startTestServer, temporaryStore } from './fixtures.ts';
 
 const observation = [0.1, 0.2, 0.3];
 const sizes = { observationSize: 3, actionSize: 2, hiddenSize: 8 } as const;
@@ -81,4 +82,33 @@ test.each([
   });
   await writeFile(path, bytes);
   (await openVersion(index, options)).retire();
+});
+
+test('contexts in use are generated for a new version before it serves', { timeout: 60_000 }, async () => {
+  const store = await temporaryStore([{ ...hyper, seed: 1 }]);
+  const test = await startTestServer([], { store });
+  const { server, client, lines } = test;
+  const contexts = Array.from({ length: 20 }, (_, i) => [i, -i]);
+  const ask = async () => {
+    const answers = [];
+    for (const context of contexts) answers.push(await client.act({ model: 'hyper', observation, context }));
+    return answers;
+  };
+  const former = await ask();
+  const counts = 'hyperpolicy_context_cache_misses_total{cache="policy"}';
+  expect(await metricLines(test, counts)).toEqual({ [counts]: 20 });
+  await publishRandomPackage({ store, ...hyper, seed: 2 });
+  await server.models.refresh();
+  const later = await ask();
+  expect(later.map(({ version }) => version)).toEqual(contexts.map(() => 2));
+  expect(await metricLines(test, counts)).toEqual({ [counts]: 20 });
+  expect(lines.filter(({ msg }) => msg === 'model version ready').map((line) => line.contextCount)).toEqual([0, 20]);
+  // They are the new version's, as one that carried nothing over has them.
+  const { client: fresh } = await startTestServer([], { store });
+  for (const [i, { action }] of later.entries()) {
+    const { action: own } = await fresh.act({ model: 'hyper', observation, context: contexts[i]! });
+    const differences = (others: ArrayLike<number>) => action.values.map((value, a) => Math.abs(value - others[a]!));
+    expect(Math.max(...differences(own.values))).toBeLessThan(1e-5);
+    expect(Math.max(...differences(former[i]!.action.values))).toBeGreaterThan(1e-5);
+  }
 });
