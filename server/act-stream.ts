@@ -181,9 +181,11 @@ function open(
   { follow, newestWins, call }: { readonly follow: boolean; readonly newestWins: boolean; readonly call: Call },
 ): Opening {
   const served = handles.resolve('ActStream', first, call);
-  const { model, selection } = first;
+  // Where the first request has a handle and no name, the model is the handle's.
+  const { model } = served;
+  const { selection } = first;
   const fixed = { model, selection };
-  if (follow) return { fixed, newestWins, version: follower(handles, first), release: () => {} };
+  if (follow) return { fixed, newestWins, version: follower(handles, { ...first, model }), release: () => {} };
   served.hold();
   return { fixed, newestWins, version: () => served, release: served.release };
 }

@@ -40,7 +40,10 @@ export function createAdmin(store: string, models: AdminModels): Admin {
     const done = last.then(async () => {
       const published = await publishedVersions(where, store, model);
       const before = await readRouting(store, model);
-      const after = await writeRouting(store, model, edit(before, published));
+      const edited = edit(before, published);
+      // What is gone from the store cannot be held back.
+      const withheld = edited.withheld.filter((version) => published.includes(version));
+      const after = await writeRouting(store, model, { ...edited, withheld }, where);
       await models.refresh();
       try {
         const served = models.list().find((other) => other.model === model);

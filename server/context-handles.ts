@@ -18,7 +18,8 @@ export type HandleSelection = Selection & {
 
 export type ContextHandles = {
   /**
-   * The version for a request: that of its handle where it has one and names no version.
+   * The version for a request: that of its handle where it has one and names no version. A request with a handle may leave the model
+   * out as well.
    * @throws HyperpolicyError as ModelStore.resolve; not_found: an unknown handle; failed_precondition: its version is gone
    */
   resolve(method: string, request: HandleSelection, call: Call): ServedVersion;
@@ -47,12 +48,12 @@ export function createContextHandles(models: ModelStore, store: HandleStore): Co
   return {
     timeToLiveMs: store.timeToLiveMs,
     resolve(method, request, call) {
-      const { contextSource, selection, model } = request;
-      if (contextSource.case !== 'contextHandle' || selection.case !== undefined) {
-        return models.resolve(method, request, call);
-      }
+      const { contextSource, selection } = request;
+      if (contextSource.case !== 'contextHandle') return models.resolve(method, request, call);
+      const model = request.model === '' ? own(method, contextSource.value, call).binding.model : request.model;
       // Also checks that the caller may use the model.
-      const chosen = models.resolve(method, request, call);
+      const chosen = models.resolve(method, { ...request, model }, call);
+      if (selection.case !== undefined) return chosen;
       const { binding } = own(method, contextSource.value, call);
       if (binding.model !== model || isOf(binding, chosen)) return chosen;
       const versions = models.list().find((other) => other.model === model)?.versions ?? [];

@@ -1,7 +1,7 @@
 /** A server in one process: what serves, with its metrics port and its admin port; started and stopped in order. */
 
 import pino, { type Logger } from 'pino';
-import { invalidArgument } from '../src/spec/errors.ts';
+import { emptyStoreRemedy, invalidArgument } from '../src/spec/errors.ts';
 import { createAdmin } from './admin.ts';
 import { parseServerConfig, type ServerConfig, type ServerSettings } from './config.ts';
 import { type GrpcListener, listenGrpc } from './grpc.ts';
@@ -69,6 +69,7 @@ export async function startServer(settings: ServerSettings, log?: Logger, spool?
   }
   const ports = { metricsPort: metricsListener.port, adminPort: adminListener?.port, httpPort };
   logger.info({ address: `${config.host}:${port}`, ...ports }, 'serving');
+  if (models.list().length === 0) logger.warn({ store: config.store, remedy: emptyStoreRemedy }, 'no model is ready');
 
   const stop = async () => {
     await Promise.all([serving.drain(), adminListener?.drain(config.drainMs)]);

@@ -6,7 +6,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { HyperpolicyError, notFound, unavailable } from '../src/spec/errors.ts';
+import { emptyStoreRemedy, HyperpolicyError, notFound, unavailable } from '../src/spec/errors.ts';
 import { listModels, readPackageIndex } from '../src/spec/package.ts';
 import { createStepper } from '../src/spec/unhurried.ts';
 import { carryOver } from './carry-over.ts';
@@ -243,7 +243,12 @@ function resolveVersion(
   const found = models.get(model);
   if (found === undefined) {
     if (models.size === 0) {
-      throw unavailable({ where: `${method} model`, expected: 'a store with a model that is ready', actual: 'none' });
+      throw unavailable({
+        where: `${method} model`,
+        expected: 'a store with a model that is ready',
+        actual: 'none',
+        remedy: emptyStoreRemedy,
+      });
     }
     const allowed = [...models.keys()].filter((name) => caller?.allowsModel(name) ?? true);
     throw notFound({ where: `${method} model`, expected: `one of ${listed(allowed)}`, actual: quoted(model) });

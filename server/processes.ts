@@ -7,6 +7,7 @@ import cluster from 'node:cluster';
 import { fileURLToPath } from 'node:url';
 import pino, { type Logger } from 'pino';
 import { Counter, Gauge, type Registry } from 'prom-client';
+import { emptyStoreRemedy } from '../src/spec/errors.ts';
 import { openDoors } from './access.ts';
 import { createAdmin } from './admin.ts';
 import { parseServerConfig, type ServerSettings } from './config.ts';
@@ -100,6 +101,7 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
   const { port, httpPort } = ports;
   const others = { metricsPort: metricsListener.port, adminPort: adminListener?.port, httpPort };
   logger.info({ address: `${config.host}:${port}`, ...others, processCount: config.processCount }, 'serving');
+  if (group.list().length === 0) logger.warn({ store: config.store, remedy: emptyStoreRemedy }, 'no model is ready');
 
   const stop = async () => {
     clearInterval(watch);

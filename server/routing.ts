@@ -9,27 +9,58 @@ import { readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { asidePath, syncDirectory, writeDurably } from '../src/spec/durable-files.ts';
-import { failedPrecondition, invalidArgument } from '../src/spec/errors.ts';
+import { type ErrorFields, failedPrecondition, invalidArgument } from '../src/spec/errors.ts';
 
 const version = z.number().int().positive();
-const labelName = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/);
 
-const routingSchema = z
-  .strictObject({
-    /** Label -> version. */
-    labels: z.record(labelName, version).default({}),
-    /** Label -> percentage of clients, summing to 100; empty: everybody gets the newest version. */
-    percentages: z.record(labelName, z.number().min(0).max(100)).default({}),
-    /** Versions that are not served although they are in the store: unloaded, or rolled back. */
-    withheld: z.array(version).default([]),
-  })
-  .refine(({ labels, percentages }) => Object.keys(percentages).every((label) => label in labels), {
-    message: 'percentages name labels that are not among labels',
-  })
-  .refine(({ percentages }) => sumsTo100(Object.values(percentages)), { message: 'percentages must sum to 100' });
+const routingSchema = z.strictObject({
+  /** Label -> version. */
+  labels: z.record(z.string(), version).default({}),
+  /** Label -> percentage of clients, summing to 100; empty: everybody gets the newest version. */
+  percentages: z.record(z.string(), z.number()).default({}),
+  /** Versions that are not served although they are in the store: unloaded, or rolled back. */
+  withheld: z.array(version).default([]),
+});
 
-const sumsTo100 = (shares: readonly number[]): boolean =>
-  shares.length === 0 || Math.abs(shares.reduce((sum, share) => sum + share, 0) - 100) < 1e-6;
+const labelName = /^[a-z0-9][a-z0-9._-]{0,63}$/;
+
+/** What is wrong with a routing whose fields are of the right types; undefined where nothing is. */
+function faultOf({
+  labels,
+  percentages,
+}: Routing): Pick<ErrorFields, 'where' | 'expected' | 'actual' | 'remedy'> | undefined {
+  const names = Object.keys(labels);
+  const badName = names.find((name) => !labelName.test(name));
+  if (badName !== undefined) {
+    return {
+      where: 'label',
+      expected: '1 to 64 of a-z, 0-9, ".", "_" and "-", the first a letter or digit',
+      actual: quoted(badName),
+    };
+  }
+  const shares = Object.entries(percentages);
+  const where = 'percentages';
+  const outside = shares.find(([, share]) => !(share >= 0 && share <= 100));
+  if (outside !== undefined) {
+    return { where, expected: `0 to 100 for label ${quoted(outside[0])}`, actual: `${outside[1]}` };
+  }
+  const stray = shares.find(([name]) => !Object.hasOwn(labels, name));
+  if (stray !== undefined) {
+    return {
+      where,
+      expected:
+        names.length === 0 ? 'labels, of which the model has none' : `labels of the model (${names.sort().join(', ')})`,
+      actual: quoted(stray[0]),
+      remedy: 'Give the label a version first, or take it out of the percentages',
+    };
+  }
+  const sum = shares.reduce((total, [, share]) => total + share, 0);
+  if (shares.length === 0 || Math.abs(sum - 100) < 1e-6) return undefined;
+  const shown = shares.map(([name, share]) => `${name}=${share}`).join(', ');
+  return { where, expected: 'shares that sum to 100', actual: `${sum} (${shown})` };
+}
+
+const quoted = (text: string): string => JSON.stringify(text.slice(0, 100));
 
 export type Routing = Readonly<z.infer<typeof routingSchema>>;
 
@@ -49,37 +80,39 @@ export async function readRouting(store: string, model: string): Promise<Routing
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return emptyRouting;
     throw error;
   }
+  const file = `${model}/labels.json`;
+  let routing: Routing;
   try {
-    return routingSchema.parse(JSON.parse(text));
+    routing = routingSchema.parse(JSON.parse(text));
   } catch (cause) {
-    const reason = cause instanceof z.ZodError ? cause.issues[0]!.message : (cause as Error).message;
-    throw invalidArgument({
-      where: `${model}/labels.json`,
-      expected: 'labels, percentages and withheld',
-      actual: reason,
-      cause,
-    });
+    const reason = cause instanceof z.ZodError ? issueText(cause) : (cause as Error).message;
+    throw invalidArgument({ where: file, expected: 'labels, percentages and withheld', actual: reason, cause });
   }
+  const fault = faultOf(routing);
+  if (fault !== undefined) throw invalidArgument({ ...fault, where: `${file} ${fault.where}` });
+  return routing;
 }
+
+const issueText = ({ issues: [issue] }: z.ZodError): string => `${issue!.path.join('.')}: ${issue!.message}`;
 
 /**
  * Replaces a model's routing.
+ * @param where named in errors
  * @throws HyperpolicyError invalid_argument: percentages that do not sum to 100 or name no label; failed_precondition: the store
  *   cannot be written
  */
-export async function writeRouting(store: string, model: string, routing: Routing): Promise<Routing> {
-  const parsed = routingSchema.safeParse(routing);
-  if (!parsed.success) {
-    throw invalidArgument({
-      where: 'routing',
-      expected: 'labels with percentages',
-      actual: parsed.error.issues[0]!.message,
-    });
-  }
+export async function writeRouting(
+  store: string,
+  model: string,
+  routing: Routing,
+  where = 'routing',
+): Promise<Routing> {
+  const fault = faultOf(routing);
+  if (fault !== undefined) throw invalidArgument({ ...fault, where: `${where} ${fault.where}` });
   const directory = join(store, model);
   const aside = asidePath(directory, 'labels', randomUUID());
   try {
-    await writeDurably(aside, `${JSON.stringify(parsed.data, null, 2)}\n`);
+    await writeDurably(aside, `${JSON.stringify(routing, null, 2)}\n`);
     await rename(aside, fileOf(store, model));
     await syncDirectory(directory);
   } catch (cause) {
@@ -92,7 +125,7 @@ export async function writeRouting(store: string, model: string, routing: Routin
       cause,
     });
   }
-  return parsed.data;
+  return routing;
 }
 
 /** FNV-1a over UTF-16 units: stable for ever, so that a client keeps its version across restarts and machines. */

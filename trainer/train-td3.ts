@@ -16,6 +16,7 @@ import { createEngine, type EngineName } from './engine/choose.ts';
 import { openRunLog, type RunLogger } from './run/logging.ts';
 import { loadBestLearner, type OffPolicyConfig, type RunResult, trainOffPolicy } from './run/loop.ts';
 import { createProgress, type ProgressStream } from './run/progress.ts';
+import { notePublication, type Publication, samePublication } from './run/publication.ts';
 import { openRunDirectory, type RunDirectory } from './run/run-directory.ts';
 
 /** All that decides a run's results, besides the machine; kept as `config.json` in the run directory. */
@@ -53,7 +54,13 @@ export type TrainTd3Options = {
   readonly checkpointIntervalMs?: number | undefined;
 };
 
-export type TrainTd3Result = { readonly run: RunResult; readonly published: PublishedPackage | undefined };
+export type TrainTd3Result = {
+  readonly run: RunResult;
+  /** Undefined where nothing was to be published, or it is already. */
+  readonly published: PublishedPackage | undefined;
+  /** What an earlier start published of the same step, model and store. */
+  readonly publishedBefore: Publication | undefined;
+};
 
 /** Warm-up [C], evaluation and length as in the paper; replay as upstream. Source: Sarafian et al. 2021, appendix. */
 export const offPolicyDefaults: Omit<OffPolicyConfig, 'batchSize'> = {
@@ -111,8 +118,11 @@ export async function trainTd3(options: TrainTd3Options): Promise<TrainTd3Result
       log,
     });
     progress.finish();
-    if (run.aborted || publish === undefined) return { run, published: undefined };
+    const nothing = { run, published: undefined, publishedBefore: undefined };
+    if (run.aborted || publish === undefined) return nothing;
     const { store, model, which } = publish;
+    const publishedBefore = resume ? await samePublication(runDirectory, { ...publish, step: run.step }) : undefined;
+    if (publishedBefore !== undefined) return { ...nothing, publishedBefore };
     const best = which === 'best' ? run.best : undefined;
     if (best !== undefined) learner.restore(await loadBestLearner(runDirectory, best));
     await writeNetworks(join(runDirectory, 'networks'), td3NetworkFiles(learner, algorithm));
@@ -131,8 +141,11 @@ export async function trainTd3(options: TrainTd3Options): Promise<TrainTd3Result
         sourceRevision: sourceRevision(),
       },
     });
-    log.info({ directory: published.directory }, 'published');
-    return { run, published };
+    const { version, directory: packageDirectory } = published;
+    log.info({ directory: packageDirectory }, 'published');
+    const noted = { store, model, which, step: run.step, version, directory: packageDirectory };
+    await notePublication(runDirectory, noted);
+    return { run, published, publishedBefore };
   } finally {
     progress.finish();
     log?.flush();

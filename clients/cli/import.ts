@@ -29,7 +29,7 @@ export function createCommand(name: string): Command {
     .argument('<file>', 'a .safetensors file')
     .requiredOption(
       '--architecture <name>',
-      'one of the nine critics (see hyperpolicy architectures), hyper-maml, pearl-hyper-policy or pearl-hyper-critic',
+      'the network: of a PyTorch state dict one that "hyperpolicy architectures" marks under import; of a file of this project its own name there',
     )
     .addOption(size('--observation-size <count>', 'values of an observation', 1).makeOptionMandatory())
     .addOption(size('--action-size <count>', 'values of an action', 1).makeOptionMandatory())
@@ -40,7 +40,7 @@ export function createCommand(name: string): Command {
       ),
     )
     .addOption(new Option('--action-high <values>', 'upper bounds, alike').argParser(parseBounds))
-    .requiredOption('--model <name>', 'name of the model')
+    .requiredOption('--model <name>', 'name of the model to publish')
     .option('--store <directory>', 'where to publish', serverDefaults.store)
     .action(importFile);
 }

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { invalidArgument } from '../../src/spec/errors.ts';
+import { emptyStoreRemedy, failedPrecondition, invalidArgument } from '../../src/spec/errors.ts';
 import type { ModelSelection } from '../typescript/act.ts';
 import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
 
@@ -72,7 +72,7 @@ export const withServerOptions = (command: Command): Command =>
 /** `--model` and which version of it. */
 export const withModelOptions = (command: Command): Command =>
   command
-    .option('--model <name>', 'name of the model; the only one of the server unless given')
+    .option('--model <name>', 'name of the model; unless given, the only one of the server or that of --context-handle')
     .addOption(
       new Option('--model-version <number>', 'a version; the newest unless given')
         .argParser(integerIn(1, 2 ** 32 - 1))
@@ -84,20 +84,20 @@ export const withModelOptions = (command: Command): Command =>
 export const withContextOptions = (command: Command, which: string): Command =>
   command
     .addOption(new Option('--context <rows>', which).argParser(parseRows).conflicts('contextHandle'))
-    .option('--context-handle <handle>', 'a handle of adapt, instead of a context');
+    .option('--context-handle <handle>', 'a handle of adapt (32 hexadecimal digits), instead of a context');
 
 export type ModelOptions = { readonly model?: string; readonly modelVersion?: number; readonly label?: string };
 
 /**
- * The model and version that the options name.
+ * The model and version that the options name. A context handle is of one model: with it the name may be left out.
  * @throws HyperpolicyError invalid_argument: no `--model`, and the server has none or several
  */
 export async function selectionOf(
   client: PolicyClient,
-  { model, modelVersion, label }: ModelOptions,
+  { model, modelVersion, label, contextHandle }: ModelOptions & { readonly contextHandle?: string },
 ): Promise<ModelSelection> {
   return {
-    model: model ?? (await onlyModel(client)),
+    model: model ?? (contextHandle === undefined ? await onlyModel(client) : ''),
     ...(modelVersion !== undefined && { version: modelVersion }),
     ...(label !== undefined && { label }),
   };
@@ -106,10 +106,13 @@ export async function selectionOf(
 async function onlyModel(client: PolicyClient): Promise<string> {
   const names = (await client.listModels()).map(({ model }) => model);
   if (names.length === 1) return names[0]!;
-  throw invalidArgument({
+  if (names.length > 0)
+    throw invalidArgument({ where: '--model', expected: `one of ${names.join(', ')}`, actual: 'none' });
+  throw failedPrecondition({
     where: '--model',
-    expected: names.length === 0 ? 'a server with a model' : `one of ${names.join(', ')}`,
-    actual: names.length === 0 ? `${client.address}, which has none` : 'none',
+    expected: 'a server with a model',
+    actual: `${client.address}, which has none`,
+    remedy: emptyStoreRemedy,
   });
 }
 

@@ -104,10 +104,11 @@ async function ensureModel({ store, runs, seed, steps }: QuickstartOptions): Pro
   };
   const action = resume ? `Going on with the run in ${runDirectory}:` : 'Training';
   say(`${action} TD3 with an SA-Hyper critic on ${environmentName}, ${steps} steps.`);
-  const { run, published } = await untilInterrupted((signal) =>
+  const { run, published, publishedBefore } = await untilInterrupted((signal) =>
     trainTd3({ config, runDirectory, resume, signal, stream: process.stderr, checkpointIntervalMs }),
   );
-  if (published === undefined) {
+  const { directory } = published ?? publishedBefore ?? {};
+  if (directory === undefined) {
     say(`Interrupted at step ${run.step}; the checkpoint is kept. npm start goes on from there.`);
     return false;
   }
@@ -117,7 +118,7 @@ async function ensureModel({ store, runs, seed, steps }: QuickstartOptions): Pro
       `Best evaluation: mean return ${best.meanReturn.toFixed(1)} over ${best.episodeCount} episodes, at step ${best.step}.`,
     );
   }
-  say(`Published ${published.directory}. Learning curve: ${join(runDirectory, 'learning-curve.svg')}`);
+  say(`Published ${directory}. Learning curve: ${join(runDirectory, 'learning-curve.svg')}`);
   return true;
 }
 

@@ -56,9 +56,22 @@ function td3Command(): Command {
   return new Command('td3')
     .description('TD3 with an MLP actor and twin critics. Defaults are those of the paper.')
     .option('--env <name>', 'environment', 'HalfCheetah-v5')
-    .option('--critic <architecture>', 'critic architecture, e.g. sa-hyper or mlp-standard', 'sa-hyper')
-    .addOption(new Option('--trunk <widths>', 'primary trunk, e.g. 256,512,1024').argParser(parseWidths))
-    .addOption(new Option('--dynamic-hidden <widths>', 'hidden layers of the dynamic network').argParser(parseWidths))
+    .option(
+      '--critic <architecture>',
+      'a critic of "hyperpolicy architectures", e.g. sa-hyper or mlp-standard',
+      'sa-hyper',
+    )
+    .addOption(
+      new Option(
+        '--trunk <widths>',
+        'widths of the primary trunk of a hypernetwork critic, e.g. 256,512,1024',
+      ).argParser(parseWidths),
+    )
+    .addOption(
+      new Option('--dynamic-hidden <widths>', 'widths of the hidden layers of its dynamic network, e.g. 256').argParser(
+        parseWidths,
+      ),
+    )
     .addOption(integer('--steps <count>', 'environment steps; 1000000 unless given', 1))
     .addOption(integer('--warm-up <count>', 'steps with random actions before the first update', 0))
     .addOption(integer('--batch-size <rows>', 'transitions of one update', 1))
@@ -93,7 +106,10 @@ function td3Command(): Command {
         .choices(['best', 'last', 'none'])
         .default('best'),
     )
-    .option('--resume', 'go on from the newest checkpoint of the run directory, with its settings')
+    .option(
+      '--resume',
+      'go on from the newest checkpoint of the run directory, with its settings; a finished run is published once',
+    )
     .action(train);
 }
 
@@ -189,18 +205,26 @@ export async function untilInterrupted<T>(run: (signal: AbortSignal) => Promise<
   }
 }
 
-function printResult({ run, published }: TrainTd3Result, runDirectory: string, model: string | undefined): void {
+function printResult(result: TrainTd3Result, runDirectory: string, model: string | undefined): void {
+  const { run, published, publishedBefore: before } = result;
   const last = run.evaluations.at(-1);
   printJson({
     runDirectory,
     step: run.step,
     evaluationReturn: last?.meanReturn,
     checkpoint: run.checkpoint,
+    ...(before !== undefined && { model: before.model, version: before.version, directory: before.directory }),
     ...(published !== undefined && { model, version: published.version, directory: published.directory }),
   });
   if (run.aborted) {
     process.stderr.write(`Interrupted at step ${run.step}. Continue with: --run ${runDirectory} --resume\n`);
+    return;
   }
+  if (run.firstStep < run.step || run.firstStep === 0) return;
+  // Nothing was trained.
+  const done =
+    before === undefined ? '' : ` It is published as version ${before.version} of "${before.model}" already.`;
+  process.stderr.write(`The run is finished: it has its ${run.step} steps.${done} To go on, give more with --steps.\n`);
 }
 
 function parseWidths(text: string): number[] {

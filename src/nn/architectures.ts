@@ -6,6 +6,7 @@ import type { Hypernetwork, HyperOptions } from './hyper/hypernetwork.ts';
 import { createNetwork, type Network, type NetworkDescription, networkSpecs } from './network.ts';
 import { type ParameterSpecs, parameterCount, sizeOf } from './parameters.ts';
 import { policyNames, policyNeedsContext } from './policies/registry.ts';
+import { referenceNames } from './reference/network.ts';
 
 export type ArchitectureSizes = {
   readonly observationSize: number;
@@ -23,6 +24,8 @@ export type Architecture = {
   readonly flops: number;
   /** Those that remain once the weights of a context are generated; all of them without a hypernetwork. */
   readonly cachedFlops: number;
+  /** A state dict of the PyTorch code of Sarafian et al. 2021 may be imported as it: the paper's nine critics and its meta-RL networks. */
+  readonly isImported: boolean;
   /** Float32 weights that a primary generates for one context; 0 without a hypernetwork. */
   readonly generatedBytes: number;
 };
@@ -94,6 +97,7 @@ function costsOf(
   const isFactor = (name: string) => /head\d+\.(base|left|right)$/.test(name);
   return {
     ...named,
+    isImported: referenceNames.includes(named.name),
     parameters: parameterCount(specs),
     flops: 2 * (products(() => true) + generated),
     cachedFlops: 2 * (products(hypernetwork === undefined ? () => true : isFactor) + generated),

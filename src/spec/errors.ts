@@ -55,3 +55,7 @@ export const failedPrecondition = (fields: Fields) => new HyperpolicyError({ kin
 export const resourceExhausted = (fields: Fields) => new HyperpolicyError({ kind: 'resource_exhausted', ...fields });
 export const deadlineExceeded = (fields: Fields) => new HyperpolicyError({ kind: 'deadline_exceeded', ...fields });
 export const unavailable = (fields: Fields) => new HyperpolicyError({ kind: 'unavailable', ...fields });
+
+/** What to do about a store without a model, for errors and the log. */
+export const emptyStoreRemedy =
+  'Publish one into the store of the server: "hyperpolicy train td3", or to try it "hyperpolicy models make-random --model demo"';

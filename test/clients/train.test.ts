@@ -41,6 +41,7 @@ describe('train td3', () => {
         'metrics.csv',
         'metrics.jsonl',
         'networks',
+        'published.json',
         'train.log',
       ].sort(),
     );
@@ -78,6 +79,27 @@ describe('train td3', () => {
     expect(JSON.parse(stdout)).toMatchObject({ model: 'mine', version: 1 });
     const resumed = await runCommand(['train', 'td3', '--run', 'named', '--resume', '--steps', '200'], directory);
     expect(JSON.parse(resumed.stdout)).toMatchObject({ model: 'mine', version: 2, step: 200 });
+  });
+
+  test('a finished run that is resumed says so and publishes nothing twice; once its package is gone, again', async () => {
+    const begun = await runCommand(train('--steps', '150', '--run', 'done', '--model', 'once'), directory);
+    const { version, directory: packageDirectory } = JSON.parse(begun.stdout) as { version: number; directory: string };
+    expect(begun.stderr).not.toContain('finished');
+    const resume = ['train', 'td3', '--run', 'done', '--resume'];
+    const resumed = await runCommand(resume, directory);
+    expect(resumed.code).toBe(0);
+    expect(resumed.stderr).toContain(
+      'The run is finished: it has its 150 steps. It is published as version 1 of "once" already. To go on, give more with --steps.\n',
+    );
+    expect(JSON.parse(resumed.stdout)).toMatchObject({ step: 150, model: 'once', version });
+    expect(await readdir(join(packageDirectory, '..'))).toEqual(['1']);
+    // Elsewhere it is not yet.
+    const other = await runCommand([...resume, '--model', 'twice'], directory);
+    expect(JSON.parse(other.stdout)).toMatchObject({ model: 'twice', version: 1 });
+    await rm(join(packageDirectory, '..', '..', 'twice'), { recursive: true });
+    const again = await runCommand([...resume, '--model', 'twice'], directory);
+    expect(JSON.parse(again.stdout)).toMatchObject({ model: 'twice', version: 1 });
+    expect(again.stderr).not.toContain('already');
   });
 
   test('a run that was killed before its first checkpoint can be begun again', async () => {

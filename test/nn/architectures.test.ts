@@ -4,10 +4,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
 import { listArchitectures } from '../../src/nn/architectures.ts';
 import { memberQ } from '../../src/nn/critics/critic.ts';
-import { createCritic } from '../../src/nn/critics/registry.ts';
+import { createCritic, criticNames } from '../../src/nn/critics/registry.ts';
 import { shapesOf } from '../../src/nn/parameters.ts';
 import { policyOutput } from '../../src/nn/policies/policy.ts';
 import { createPolicy, policyNames, policyNeedsContext } from '../../src/nn/policies/registry.ts';
+import { referenceNames } from '../../src/nn/reference/network.ts';
 import { type Graph, sizeOf } from '../../src/onnx/graph.ts';
 import { mergeCommonSubexpressions } from '../../src/onnx/passes/common-subexpressions.ts';
 import { trace } from '../../src/trace/trace.ts';
@@ -90,4 +91,15 @@ test('low-rank heads have a fraction of the parameters of full heads and of thei
   expect(low.generatedBytes).toBeLessThan(full.generatedBytes / 10);
   const trunk = 6_140_000;
   expect(low.parameters - trunk).toBeLessThan((full.parameters - trunk) / 5);
+});
+
+test('the paper’s nine critics and its meta-RL networks are those that can be imported', () => {
+  const imported = table.filter(({ isImported }) => isImported).map(({ name, kind }) => `${kind} ${name}`);
+  expect(imported).toEqual([
+    ...criticNames.slice(0, 9).map((name) => `critic ${name}`),
+    'critic pearl-hyper-critic',
+    'policy hyper-maml',
+    'policy pearl-hyper-policy',
+  ]);
+  expect(imported).toHaveLength(referenceNames.length);
 });

@@ -483,6 +483,28 @@ describe('a handle and its version', () => {
     expect((await client.adapt({ model: 'pearl' })).version).toBe(2);
   });
 
+  test('names the model as well, of a call and of a stream', async () => {
+    const { client } = await startTestServer([pearl, plainPearl]);
+    const { contextHandle } = await client.adapt({ model: 'pearl' });
+    const asked = { observation: observations, contextHandle };
+    const { action } = await client.act({ ...asked, model: 'pearl' });
+    expect((await client.act({ ...asked, model: '' })).action).toEqual(action);
+    expect((await client.act({ ...asked, model: '', version: 1 })).action).toEqual(action);
+    expect((await client.adapt({ model: '', contextHandle })).version).toBe(1);
+    for (const follow of [false, true]) {
+      const stream = client.actStream({ model: '', follow });
+      onTestFinished(() => stream.close());
+      expect((await stream.act(asked)).action).toEqual(action);
+      // The stream is the model's from then on.
+      await expect(stream.act({ observation: observations })).rejects.toThrow('Act context');
+    }
+    await expect(client.act({ observation: observations, model: '' })).rejects.toMatchObject({ kind: 'not_found' });
+    await expect(client.act({ ...asked, model: '', contextHandle: '0'.repeat(32) })).rejects.toMatchObject({
+      kind: 'not_found',
+      message: 'Act context_handle: expected a handle that this server holds, got an unknown or expired one',
+    });
+  });
+
   test('another version that is named does not take it', async () => {
     const { client, asked, contextHandle } = await afterSwap(2);
     await expect(client.act({ ...asked, version: 2 })).rejects.toMatchObject({

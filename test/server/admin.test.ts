@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createAdminClient } from '../../clients/typescript/admin.ts';
@@ -92,13 +92,34 @@ describe('AdminService', () => {
     ],
     [
       'shares that do not sum to 100',
-      (admin: ReturnType<typeof createAdminClient>) => admin.setTraffic('m', { stable: 50 }),
-      /percentages/,
+      async (admin: ReturnType<typeof createAdminClient>) => {
+        await admin.setLabel('m', 'stable', 3);
+        return admin.setTraffic('m', { stable: 50 }).finally(() => admin.setLabel('m', 'stable', undefined));
+      },
+      'SetTraffic percentages: expected shares that sum to 100, got 50 (stable=50)',
+    ],
+    [
+      'a share of a label that is not there',
+      async (admin: ReturnType<typeof createAdminClient>) => {
+        await admin.setLabel('m', 'stable', 3);
+        return admin
+          .setTraffic('m', { stable: 90, canary: 10 })
+          .finally(() => admin.setLabel('m', 'stable', undefined));
+      },
+      'SetTraffic percentages: expected labels of the model (stable), got "canary". Give the label a version first, or take it out of the percentages',
+    ],
+    [
+      'a share below nothing',
+      async (admin: ReturnType<typeof createAdminClient>) => {
+        await admin.setLabel('m', 'stable', 3);
+        return admin.setTraffic('m', { stable: -1 }).finally(() => admin.setLabel('m', 'stable', undefined));
+      },
+      'SetTraffic percentages: expected 0 to 100 for label "stable", got -1',
     ],
     [
       'a label with a bad name',
       (admin: ReturnType<typeof createAdminClient>) => admin.setLabel('m', 'No Spaces', 4),
-      /routing: expected/,
+      'SetLabel label: expected 1 to 64 of a-z, 0-9, ".", "_" and "-", the first a letter or digit, got "No Spaces"',
     ],
   ])('%s is refused and changes nothing', async (_, act, message) => {
     const { admin, store } = await startAdminServer();
@@ -112,6 +133,24 @@ describe('AdminService', () => {
     await expect(admin.setLabel('m', 'stable', 1)).rejects.toMatchObject({ kind: 'failed_precondition' });
     expect(await readRouting(store, 'm')).toEqual(emptyRouting);
     expect(await answers()).toBe(4);
+  });
+
+  test('a version that is gone from the store is not withheld any more', async () => {
+    const { admin, store } = await startAdminServer();
+    expect((await admin.unloadVersion('m', 4)).withheld).toEqual([4]);
+    expect((await admin.unloadVersion('m', 3)).withheld).toEqual([3, 4]);
+    await rm(join(store, 'm', '4'), { recursive: true });
+    expect((await admin.setLabel('m', 'stable', 2)).withheld).toEqual([3]);
+    expect((await readRouting(store, 'm')).withheld).toEqual([3]);
+  });
+
+  test('a label that takes traffic cannot be removed', async () => {
+    const { admin } = await startAdminServer();
+    await admin.setLabel('m', 'stable', 3);
+    await admin.setTraffic('m', { stable: 100 });
+    await expect(admin.setLabel('m', 'stable', undefined)).rejects.toThrow(
+      'SetLabel percentages: expected labels, of which the model has none, got "stable". Give the label a version first, or take it out of the percentages',
+    );
   });
 
   test('the last version cannot be rolled back', async () => {

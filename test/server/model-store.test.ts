@@ -125,7 +125,8 @@ describe('the model store', () => {
     expect([await status('/healthz'), await status('/readyz')]).toEqual([200, 503]);
     await expect(test.client.act({ model: 'm', observation })).rejects.toMatchObject({
       kind: 'unavailable',
-      message: 'Act model: expected a store with a model that is ready, got none',
+      message:
+        'Act model: expected a store with a model that is ready, got none. Publish one into the store of the server: "hyperpolicy train td3", or to try it "hyperpolicy models make-random --model demo"',
     });
     await publishRandomPackage({ store, ...plain('m') });
     await test.server.models.refresh();

@@ -82,5 +82,5 @@ test('without them it serves; where traces are asked for, the error has the comm
     messages.push(msg);
     if (msg === 'serving') child.kill('SIGTERM');
   }
-  expect(messages).toEqual(['serving', 'draining', 'stopped']);
+  expect(messages).toEqual(['serving', 'no model is ready', 'draining', 'stopped']);
 });

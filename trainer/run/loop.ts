@@ -74,6 +74,8 @@ export type RunLog = { info(fields: object, message: string): void; warn(fields:
 export type RunResult = {
   /** Environment steps done. */
   readonly step: number;
+  /** The step that it began with: 0, or that of the checkpoint. */
+  readonly firstStep: number;
   /** True where the signal ended the run before its last step. */
   readonly aborted: boolean;
   readonly evaluations: readonly Evaluation[];
@@ -237,6 +239,7 @@ function createLoop(
 
   return {
     async run() {
+      const firstStep = step;
       if (evaluations.length === 0) await evaluateHere();
       while (step < config.stepCount && signal?.aborted !== true) {
         advance();
@@ -245,7 +248,7 @@ function createLoop(
         await turn();
       }
       const checkpoint = await checkpointHere();
-      return { step, aborted: step < config.stepCount, evaluations, checkpoint, best: bestEvaluation() };
+      return { step, firstStep, aborted: step < config.stepCount, evaluations, checkpoint, best: bestEvaluation() };
     },
   };
 }

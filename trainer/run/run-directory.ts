@@ -6,11 +6,12 @@ import { join } from 'node:path';
 import { asidePath, syncDirectory, writeDurably } from '../../src/spec/durable-files.ts';
 import { failedPrecondition, invalidArgument } from '../../src/spec/errors.ts';
 import { checkpointSteps } from './checkpoint.ts';
+import { publicationFile } from './publication.ts';
 
 const configFile = 'config.json';
 const lockFile = 'lock';
 /** What a run without a checkpoint leaves: nothing that could be continued. */
-const leftovers = ['metrics.jsonl', 'metrics.csv', 'learning-curve.svg', 'best'];
+const leftovers = ['metrics.jsonl', 'metrics.csv', 'learning-curve.svg', 'best', publicationFile];
 
 export type RunDirectory = {
   /** Lets the next process in. */

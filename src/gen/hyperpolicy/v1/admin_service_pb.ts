@@ -242,7 +242,7 @@ export type SetTrafficRequest = Message<"hyperpolicy.v1.SetTrafficRequest"> & {
 
   /**
    * Label -> percentage, each from 0 to 100 and together 100; empty: every client gets the newest version. INVALID_ARGUMENT, also for a
-   * label that is not set. A client is told from others by its `client_id`; all without one count as the same.
+   * label that is not set. Clients are told apart by their `client_id`; those without one get the label with the largest share.
    *
    * @generated from field: map<string, double> percentages = 2;
    */

@@ -47,8 +47,8 @@ export const file_hyperpolicy_v1_policy_service: GenFile = /*@__PURE__*/
  */
 export type ActRequest = Message<"hyperpolicy.v1.ActRequest"> & {
   /**
-   * Name of the model: 1 to 64 of a-z 0-9 . _ - and a letter or digit first. Required. NOT_FOUND; PERMISSION_DENIED; UNAVAILABLE where none
-   * of its versions is ready.
+   * Name of the model: 1 to 64 of a-z 0-9 . _ - and a letter or digit first. Required, but where a context handle is sent, which is of one
+   * model. NOT_FOUND; PERMISSION_DENIED; UNAVAILABLE where none of its versions is ready.
    *
    * @generated from field: string model = 1;
    */
@@ -456,8 +456,8 @@ export const TimingSchema: GenMessage<Timing> = /*@__PURE__*/
  */
 export type QGradRequest = Message<"hyperpolicy.v1.QGradRequest"> & {
   /**
-   * Name of the model: 1 to 64 of a-z 0-9 . _ - and a letter or digit first. Required. NOT_FOUND; PERMISSION_DENIED; UNAVAILABLE where none
-   * of its versions is ready.
+   * Name of the model: 1 to 64 of a-z 0-9 . _ - and a letter or digit first. Required, but where a context handle is sent, which is of one
+   * model. NOT_FOUND; PERMISSION_DENIED; UNAVAILABLE where none of its versions is ready.
    *
    * @generated from field: string model = 1;
    */
@@ -672,8 +672,8 @@ export const QGradResponseSchema: GenMessage<QGradResponse> = /*@__PURE__*/
  */
 export type AdaptRequest = Message<"hyperpolicy.v1.AdaptRequest"> & {
   /**
-   * Name of the model: 1 to 64 of a-z 0-9 . _ - and a letter or digit first. Required. NOT_FOUND; PERMISSION_DENIED; UNAVAILABLE where none
-   * of its versions is ready.
+   * Name of the model: 1 to 64 of a-z 0-9 . _ - and a letter or digit first. Required, but where a context handle is sent, which is of one
+   * model. NOT_FOUND; PERMISSION_DENIED; UNAVAILABLE where none of its versions is ready.
    *
    * @generated from field: string model = 1;
    */
