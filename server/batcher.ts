@@ -87,8 +87,8 @@ export type BatchQueueOptions = {
   readonly name: string;
   /** Rows of a run that jobs share. */
   readonly batchRowCountMax: number;
-  /** Rows of a run that a job has for itself: one that has more takes several, with other jobs between. */
-  readonly pieceRowCountMax: number;
+  /** Rows of a run that a job has for itself, as things are: one that has more takes several, with other jobs between. */
+  readonly pieceRowCountMax: () => number;
   /** Rows that may wait. */
   readonly queueRowCountMax: number;
 };
@@ -116,6 +116,7 @@ export function createBatchQueue(options: BatchQueueOptions): BatchQueue {
     },
     take(nowMs) {
       const taken: Piece[] = [];
+      const pieceRowCount = pieceRowCountMax();
       /** Jobs that have more rows: others come before them. */
       const unfinished: QueuedJob[] = [];
       let takenRowCount = 0;
@@ -129,7 +130,8 @@ export function createBatchQueue(options: BatchQueueOptions): BatchQueue {
           if (!job.hasFailed) fail(job, expired(name, nowMs - job.deadline.atMs));
           continue;
         }
-        const count = Math.min(waiting, pieceRowCountMax);
+        // In equal parts: a small rest would cost almost as much as a large one.
+        const count = Math.ceil(waiting / Math.max(1, Math.ceil(waiting / pieceRowCount)));
         if (taken.length > 0 && takenRowCount + count > batchRowCountMax) break;
         taken.push({ job, from: job.nextRow, count });
         job.nextRow += count;

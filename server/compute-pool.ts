@@ -95,6 +95,9 @@ type Entry = {
   readonly graph: ExecutorGraph;
   readonly name: string;
   readonly priority: Priority;
+  readonly joins: boolean;
+  /** Of the last run that was full. */
+  msPerRow: number | undefined;
 };
 
 /** Of the warm-up: a setting of thousands of rows a run is for those who fill them, and would keep a load for seconds. */
@@ -102,7 +105,11 @@ const warmRowCountMax = 64;
 
 const urgency: readonly Priority[] = ['act', 'adapt', 'q-grad'];
 
-/** Rows of a run that a job has for itself, times the rows of one that jobs share. */
+/**
+ * How long a run may be that a job has for itself, going by the last run: others wait so long. A cut costs about as much as four rows, so no
+ * run is cut below so many times the rows that jobs share.
+ */
+const pieceMsMax = 100;
 const pieceBatchCount = 4;
 
 export function createComputePool(options: ComputePoolOptions): ComputePool {
@@ -155,6 +162,12 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
     return { entry, batch };
   }
 
+  function pieceRowCount({ joins, msPerRow = Number.POSITIVE_INFINITY }: Entry): number {
+    return joins
+      ? Math.max(pieceBatchCount * batchRowCountMax, Math.floor(pieceMsMax / msPerRow))
+      : Number.POSITIVE_INFINITY;
+  }
+
   /** Comes back when the first of the jobs that wait for others has waited long enough. */
   function waitForOthers(): void {
     if (batchDelayMs === 0 || waiting) return;
@@ -188,7 +201,9 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
       onWait?.(entry.name, (startMs - queuedAtMs) / 1000);
     }
     const freed = () => {
-      onRun?.({ name: entry.name, rowCount: batch.rowCount, seconds: (clock() - startMs) / 1000 });
+      const ms = clock() - startMs;
+      if (batch.rowCount >= batchRowCountMax) entry.msPerRow = ms / batch.rowCount;
+      onRun?.({ name: entry.name, rowCount: batch.rowCount, seconds: ms / 1000 });
       dispatch();
     };
     try {
@@ -213,9 +228,11 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
         queue: createBatchQueue({
           name,
           batchRowCountMax: joins ? batchRowCountMax : 1,
-          pieceRowCountMax: joins ? pieceBatchCount * batchRowCountMax : Number.POSITIVE_INFINITY,
+          pieceRowCountMax: () => pieceRowCount(entry),
           queueRowCountMax,
         }),
+        joins,
+        msPerRow: undefined,
         graph,
         name,
         priority,

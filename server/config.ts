@@ -59,8 +59,9 @@ const serverConfigSchema = z.strictObject({
   /** Rows of one request. */
   rowCountMax: count.default(4096),
   /**
-   * Rows of one run of a heavy graph: what requests that wait together may share; a request with more takes runs of its own, of at most
-   * four times as many. More rows than these gain little per row, and while a run is under way the next one should be filling.
+   * Rows of one run of a heavy graph: what requests that wait together may share; a request with more runs alone, and takes several
+   * runs where it has four times as many and one would be long. More rows than these gain little per row, and while a run is under way
+   * the next one should be filling.
    */
   batchRowCountMax: count.default(32),
   /** How long a request waits for others to share a run of a heavy graph, where a thread is free and the run is not full; 0 is not at all. */

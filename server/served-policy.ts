@@ -9,6 +9,7 @@ import type { ContextCache } from './context-cache.ts';
 import { namesOf } from './executors.ts';
 import { joinWeights, type WeightBatch, weightLayout } from './generated-weights.ts';
 import { checkGraph, sizesOf, type TensorRule } from './graph-contract.ts';
+import { type HeavyRows, measureHeavyRows } from './heavy-rows.ts';
 import { createPolicyBatcher } from './policy-batcher.ts';
 import { createWeightSource, type WeightSource } from './weight-source.ts';
 
@@ -56,11 +57,15 @@ export type OpenNetworkOptions = {
   readonly cache: ContextCache;
   /** Of this version alone. */
   readonly keyPrefix: string;
+  /** Of a request. */
+  readonly rowCountMax: number;
+  /** Told from how many rows on a plain policy's batches run in the pool. */
+  readonly onHeavyRows: (found: HeavyRows & { readonly graph: string }) => void;
 };
 
 /** Opens the policy of a package; null where it has none. The caller disposes it. */
 export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPolicy | null> {
-  const { manifest, files, pool, openInline, expectsMore, cache, keyPrefix } = options;
+  const { manifest, files, pool, openInline, expectsMore, cache, keyPrefix, rowCountMax, onHeavyRows } = options;
   const { policy } = manifest;
   if (policy === null) return null;
   const { stochastic } = policy;
@@ -128,10 +133,27 @@ export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPol
     inline?.session.dispose();
     heavy.dispose();
   };
+  /** Never as few rows as run one by one: the same request has the same bits on every machine. */
+  async function measureHeavy(network: SmallNetwork): Promise<number> {
+    const zeros = (rowCount: number): PolicyInputs => ({
+      rowCount,
+      observation: new Float32Array(rowCount * observationSize),
+      ...(contextSize > 0 && { context: new Float32Array(rowCount * contextSize) }),
+    });
+    let rowCountMin = 1;
+    while (network.runsByRow(rowCountMin) && rowCountMin <= rowCountMax) rowCountMin *= 2;
+    const found = await measureHeavyRows({
+      inline: (rowCount) => network.runTogether(smallRun(zeros(rowCount))),
+      pooled: (rowCount) => runHeavy(zeros(rowCount)),
+      rowCountMin,
+      rowCountMax,
+    });
+    onHeavyRows({ graph: graph.file, ...found });
+    return found.rowCount;
+  }
   if (small === undefined) return { stochastic, weights, run: runHeavy, dispose };
 
-  const heavyRowCount =
-    policy.kind === 'plain' ? Math.floor(heavyWork / Math.max(1, small.workPerRow)) : Number.POSITIVE_INFINITY;
+  const heavyRowCount = policy.kind === 'plain' ? await measureHeavy(small) : Number.POSITIVE_INFINITY;
   const batcher = createPolicyBatcher({
     runOnce: (inputs) => toOutputs(small.runTogether(smallRun(inputs))),
     actionSize,
@@ -141,7 +163,7 @@ export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPol
     stochastic,
     weights,
     run(inputs) {
-      if (inputs.rowCount > heavyRowCount) return runHeavy(inputs);
+      if (inputs.rowCount >= heavyRowCount) return runHeavy(inputs);
       return small.runsByRow(inputs.rowCount) ? runByRow(small, inputs) : batcher.run(inputs);
     },
     dispose,
@@ -150,9 +172,6 @@ export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPol
 
 /** Of a plain policy's file: opening that much takes the event loop some milliseconds, and a row of a larger one some tenths of one. */
 const inlineBytesMax = 4 * 1024 * 1024;
-
-/** Multiplications from which a plain policy's batch goes to the pool: about 0.2 ms, and a hop to a thread costs 0.02. */
-const heavyWork = 2 ** 22;
 
 const toOutputs = (result: Readonly<Record<string, Float32Array | undefined>>): PolicyOutputs => ({
   action: result.action!,

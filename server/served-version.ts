@@ -11,7 +11,7 @@ import type { ContextCache } from './context-cache.ts';
 import { sizesOf } from './graph-contract.ts';
 import { openAdaptation, runAdaptationProbe, type ServedAdaptation } from './served-adaptation.ts';
 import { openCritic, type ServedCritic } from './served-critic.ts';
-import { openPolicy, type ServedPolicy } from './served-policy.ts';
+import { type OpenNetworkOptions, openPolicy, type ServedPolicy } from './served-policy.ts';
 import { distinctRows } from './tensors.ts';
 import { warmUpNetworks } from './warm-up.ts';
 import type { WeightSource } from './weight-source.ts';
@@ -44,6 +44,10 @@ export type OpenVersionOptions = {
   readonly pool: ComputePool;
   readonly inline: SessionOptions;
   readonly expectsMore: () => boolean;
+  /** Of a request. */
+  readonly rowCountMax: number;
+  /** Told from how many rows on a plain policy's batches run in the pool. */
+  readonly onHeavyRows: OpenNetworkOptions['onHeavyRows'];
   readonly contextCache: ContextCache;
   readonly criticCache: ContextCache;
   /** Distinguishes this version in the caches from every other that this process loads. */
@@ -59,8 +63,9 @@ export type OpenVersionOptions = {
  */
 export async function openVersion(
   { manifest, files }: PackageIndex,
-  { pool, inline, expectsMore, contextCache, criticCache, keyPrefix, restRatio }: OpenVersionOptions,
+  options: OpenVersionOptions,
 ): Promise<ServedVersion> {
+  const { pool, inline, expectsMore, contextCache, criticCache, keyPrefix, restRatio } = options;
   const step = createStepper(restRatio);
   const opened: { dispose(): unknown }[] = [];
   const tracked = <T extends { dispose(): unknown }>(session: T): T => {
@@ -72,6 +77,8 @@ export async function openVersion(
     files,
     expectsMore,
     keyPrefix,
+    rowCountMax: options.rowCountMax,
+    onHeavyRows: options.onHeavyRows,
     pool: {
       ...pool,
       open: async (...[file, options]: Parameters<ComputePool['open']>) =>

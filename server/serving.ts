@@ -123,7 +123,15 @@ export function createServing(config: ServerConfig, log: Logger, membership?: Me
     const expectsMore = () => gate.count > 1 || openStreams.size > 0;
     const ready = await openModelStore({
       config,
-      networks: { pool, inline: { threadCount: 1 }, expectsMore, contextCache, criticCache },
+      networks: {
+        pool,
+        inline: { threadCount: 1 },
+        expectsMore,
+        rowCountMax: config.rowCountMax,
+        onHeavyRows: (found) => log.info(found, 'batches from this size on run in the pool'),
+        contextCache,
+        criticCache,
+      },
       log,
       onLoad: metrics.loadResult,
       onChange: (modelCount) => health.set(modelCount > 0 && listening && !draining),

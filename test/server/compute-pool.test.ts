@@ -15,6 +15,7 @@ function createDoubling({
   batchRowCountMax = 4,
   queueRowCountMax = 8,
   batchDelayMs = 0,
+  runMs = 1000,
 } = {}) {
   const runs: { readonly name: string; readonly rows: number[]; end(error?: Error): void }[] = [];
   const running: string[] = [];
@@ -35,6 +36,7 @@ function createDoubling({
         return new Promise<void>((resolve, reject) => {
           const end = (error?: Error) => {
             running.splice(running.indexOf(name), 1);
+            time.nowMs += runMs;
             if (error !== undefined) return reject(error);
             freed();
             try {
@@ -159,18 +161,30 @@ describe('the compute pool', () => {
     await Promise.all(jobs);
   });
 
-  test('a job larger than four batches takes several runs, and others come between', async () => {
+  test('a job larger than four batches takes several runs of about a size, and others come between', async () => {
     const { open, turn, endLast, started, pool } = createDoubling({ batchRowCountMax: 1, queueRowCountMax: 20 });
     const [run, other] = [await open('p'), await open('o')];
-    const large = run([1, 2, 3, 4, 5, 6, 7, 8, 9]);
-    const small = run([10]);
+    const large = run([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    const small = run([11]);
     turn();
-    const urgent = other([11]);
-    expect(pool.queueRowCount).toBe(7);
+    const urgent = other([12]);
+    expect(pool.queueRowCount).toBe(8);
     for (let i = 0; i < 5; i++) await endLast();
-    expect(started()).toEqual(['p 1,2,3,4', 'o 11', 'p 10', 'p 5,6,7,8', 'p 9']);
-    expect(await Promise.all([large, small, urgent])).toEqual([[2, 4, 6, 8, 10, 12, 14, 16, 18], [20], [22]]);
+    expect(started()).toEqual(['p 1,2,3,4', 'o 12', 'p 11', 'p 5,6,7', 'p 8,9,10']);
+    expect(await Promise.all([large, small, urgent])).toEqual([[2, 4, 6, 8, 10, 12, 14, 16, 18, 20], [22], [24]]);
     expect(pool.queueRowCount).toBe(0);
+  });
+
+  test('a job is cut no finer than a tenth of a second a run, going by the last full run', async () => {
+    // Four rows in 50 ms: eight in a tenth of a second.
+    const { open, turn, endLast, started } = createDoubling({ runMs: 50, queueRowCountMax: 40, batchRowCountMax: 1 });
+    const run = await open('p');
+    const jobs = [run([1, 1, 1, 1])];
+    turn();
+    jobs.push(run([2, 2, 2, 2, 2, 2, 2, 2, 2]), run([3, 3, 3, 3, 3, 3]));
+    for (let i = 0; i < 4; i++) await endLast();
+    expect(started()).toEqual(['p 1,1,1,1', 'p 2,2,2,2,2', 'p 3,3,3,3,3,3', 'p 2,2,2,2']);
+    expect((await Promise.all(jobs)).map((rows) => rows.length)).toEqual([4, 9, 6]);
   });
 
   test('the runs of one job go to all threads, and may end in any order', async () => {
@@ -182,7 +196,7 @@ describe('the compute pool', () => {
     const run = await open('p');
     const large = run([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     turn();
-    expect(started()).toEqual(['p 1,2,3,4', 'p 5,6,7,8', 'p 9,10']);
+    expect(started()).toEqual(['p 1,2,3,4', 'p 5,6,7', 'p 8,9,10']);
     for (const { end } of [runs[2]!, runs[0]!, runs[1]!]) end();
     expect(await large).toEqual([2, 4, 6, 8, 10, 12, 14, 16, 18, 20]);
   });
@@ -190,7 +204,7 @@ describe('the compute pool', () => {
   test('what is left of a large job that failed or is late is not computed', async () => {
     const { open, turn, endLast, started, pool } = createDoubling({ batchRowCountMax: 1, queueRowCountMax: 40 });
     const run = await open('p');
-    const large = [run([1, 1, 1, 1, 2]), run([3, 3, 3, 3, 4], Date.now() + 20), run([5])];
+    const large = [run([1, 1, 1, 2, 2]), run([3, 3, 3, 4, 4], Date.now() + 20), run([5])];
     const outcome = Promise.allSettled(large);
     turn();
     await endLast(new Error('lost'));
@@ -198,7 +212,7 @@ describe('the compute pool', () => {
     while (Date.now() < until);
     await endLast();
     await endLast();
-    expect(started()).toEqual(['p 1,1,1,1', 'p 3,3,3,3', 'p 5']);
+    expect(started()).toEqual(['p 1,1,1', 'p 3,3,3', 'p 5']);
     expect(pool.queueRowCount).toBe(0);
     expect(
       (await outcome).map((one) => (one.status === 'rejected' ? (one.reason.kind ?? one.reason.message) : one.value)),
@@ -283,7 +297,7 @@ describe('the compute pool', () => {
   });
 
   test('with a delay a job waits for others, but not for longer, and not once its run is full', async () => {
-    const { open, turn, pass, endLast, started } = createDoubling({ batchDelayMs: 5, executorCount: 2 });
+    const { open, turn, pass, endLast, started } = createDoubling({ batchDelayMs: 5, executorCount: 2, runMs: 0 });
     const run = await open('p');
     const first = run([1]);
     turn();
