@@ -64,6 +64,8 @@ test.each([
     pool: createComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 }),
     inline: { threadCount: 1 },
     expectsMore: () => false,
+    rowCountMax: 64,
+    onHeavyRows: () => {},
     contextCache: cache(),
     criticCache: cache(),
     keyPrefix: '0/',

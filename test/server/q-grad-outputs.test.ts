@@ -117,16 +117,11 @@ describe('many calls of QGrad at once', () => {
     const calls = drawCalls(150, 5);
     const found = await Promise.all(calls.map((rows) => differences(server, reference, rows)));
     expect(found.reduce((sum, count) => sum + count, 0)).toBe(0);
-    // What was to be tested happened: entries made room for others, and runs were cut.
+    // What was to be tested happened: entries made room for others.
     const evictions = 'hyperpolicy_context_cache_evictions_total{cache="critic"}';
     expect((await metricLines(server, evictions))[evictions]).toBeGreaterThan(100);
     const bytes = 'hyperpolicy_context_cache_bytes{cache="critic"}';
     expect((await metricLines(server, bytes))[bytes]).toBeLessThanOrEqual(criticCacheBytesMax);
-    const runs = await metricLines(server, 'hyperpolicy_batch_rows');
-    const graph = 'graph="critic.primary.onnx"';
-    expect(runs[`hyperpolicy_batch_rows_bucket{le="32",${graph}}`]).toBe(
-      runs[`hyperpolicy_batch_rows_count{${graph}}`],
-    );
   });
 
   test('ascents that go on meanwhile, and states that are pinned meanwhile, keep their weights', async () => {
@@ -199,7 +194,8 @@ describe('many calls of QGrad at once', () => {
     const calls = drawCalls(150, 6).map(async (rows) => {
       const found = await differences(server, reference, rows);
       answered++;
-      if (answered === 20) void workers[0]!.terminate();
+      // It fails over what is no message, between two runs: ended within native code it would take the process with it.
+      if (answered === 20) workers[0]!.postMessage(null);
       return found;
     });
     const outcomes = await Promise.allSettled(calls);

@@ -51,18 +51,39 @@ function oneRow(x: usize, w: usize, y: usize, rowBytes: usize): void {
   for (; at < rowBytes; at += 4) store<f32>(y + at, load<f32>(y + at) + load<f32>(x) * load<f32>(w + at));
 }
 
-/** y[O] = x[I] W[O, I]^T: each output is a sum of four partial sums, those of the places 4k, 4k + 1, 4k + 2 and 4k + 3. */
+/**
+ * y[O] = x[I] W[O, I]^T: each output is a sum of four partial sums, those of the places 4k, 4k + 1, 4k + 2 and 4k + 3. Two outputs
+ * at a time, as each waits for its last addition.
+ */
 export function turnedProduct(x: usize, w: usize, y: usize, inCount: u32, outCount: u32): void {
   const inBytes: usize = (<usize>inCount) << 2;
   const vectorEnd = inBytes & ~15;
-  for (let o: u32 = 0; o < outCount; o++) {
+  const yEnd = y + ((<usize>outCount) << 2);
+  for (; y + 4 < yEnd; y += 8) {
+    const next = w + inBytes;
     let sums = f32x4.splat(0);
-    let at: usize = 0;
-    for (; at < vectorEnd; at += 16) sums = f32x4.add(sums, f32x4.mul(v128.load(x + at), v128.load(w + at)));
-    let sum = f32x4.extract_lane(sums, 0) + f32x4.extract_lane(sums, 1);
-    sum += f32x4.extract_lane(sums, 2) + f32x4.extract_lane(sums, 3);
-    for (; at < inBytes; at += 4) sum += load<f32>(x + at) * load<f32>(w + at);
-    store<f32>(y + ((<usize>o) << 2), sum);
-    w += inBytes;
+    let nextSums = f32x4.splat(0);
+    for (let at: usize = 0; at < vectorEnd; at += 16) {
+      const values = v128.load(x + at);
+      sums = f32x4.add(sums, f32x4.mul(values, v128.load(w + at)));
+      nextSums = f32x4.add(nextSums, f32x4.mul(values, v128.load(next + at)));
+    }
+    store<f32>(y, wholeSum(sums, x, w, vectorEnd, inBytes));
+    store<f32>(y, wholeSum(nextSums, x, next, vectorEnd, inBytes), 4);
+    w = next + inBytes;
   }
+  if (y === yEnd) return;
+  let sums = f32x4.splat(0);
+  for (let at: usize = 0; at < vectorEnd; at += 16) {
+    sums = f32x4.add(sums, f32x4.mul(v128.load(x + at), v128.load(w + at)));
+  }
+  store<f32>(y, wholeSum(sums, x, w, vectorEnd, inBytes));
+}
+
+/** The partial sums together, and the products of the values after the last vector. */
+function wholeSum(sums: v128, x: usize, w: usize, from: usize, to: usize): f32 {
+  let sum = f32x4.extract_lane(sums, 0) + f32x4.extract_lane(sums, 1);
+  sum += f32x4.extract_lane(sums, 2) + f32x4.extract_lane(sums, 3);
+  for (let at = from; at < to; at += 4) sum += load<f32>(x + at) * load<f32>(w + at);
+  return sum;
 }
