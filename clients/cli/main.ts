@@ -48,7 +48,11 @@ async function createProgram(asked: string | undefined): Promise<Command> {
 
 /** Settings that commander does not hand down to commands that are added. */
 function inherit(command: Command, parent: Command): void {
-  command.copyInheritedSettings(parent).summary(subcommands[command.name()]?.summary ?? command.summary());
+  const help = command.configureHelp();
+  command
+    .copyInheritedSettings(parent)
+    .configureHelp(help)
+    .summary(subcommands[command.name()]?.summary ?? command.summary());
   for (const child of command.commands) inherit(child, command);
 }
 

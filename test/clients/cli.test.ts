@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { helpOf, settingFlags } from '../../clients/cli/serve-flags.ts';
+import { parseServerConfig, serverDefaults } from '../../server/config.ts';
 import { startTestServer } from '../server/fixtures.ts';
 
 const command = fileURLToPath(new URL('../../dist/clients/cli/main.js', import.meta.url));
@@ -158,21 +160,16 @@ describe('settings of serve', () => {
 
   test('every setting has a flag and a variable', async () => {
     const { out: help } = await run('serve', '--help');
-    const options = [...help.matchAll(/^ +(--[a-z-]+) <([^>.]+)[^>]*>((?:.|\n(?! +-))*)/gm)].filter(([text]) =>
-      text.includes('env:'),
-    );
+    const options = [...help.matchAll(/^ +(--[a-z-]+) <([^>.]+)/gm)].filter(([, flag]) => flag !== '--config');
     const values: Record<string, string> = {
       origin: 'https://a.example',
       url: 'http://a.example/',
       bytes: '7777',
       ratio: '0.5',
+      device: 'cuda',
+      level: 'silent',
     };
-    const given = options.map(([, flag, kind, rest]) => {
-      const choices = [...(/\(choices: ([^)]*)\)/.exec(rest!)?.[1] ?? '').matchAll(/"([^"]+)"/g)].map(
-        ([, name]) => name!,
-      );
-      return [flag!, values[kind!] ?? choices.at(-1) ?? '7'] as const;
-    });
+    const given = options.map(([, flag, kind]) => [flag!, values[kind!] ?? '7'] as const);
     const defaults = JSON.parse((await printed([])).out) as Record<string, unknown>;
     const variables = given.map(([flag, value]) => [
       `HYPERPOLICY_${flag.slice(2).replaceAll('-', '_').toUpperCase()}`,
@@ -185,6 +182,37 @@ describe('settings of serve', () => {
       );
       expect(same).toEqual([]);
     }
+  });
+
+  test('the bounds of the help are those of the settings', () => {
+    for (const { setting, flag } of settingFlags) {
+      const { integers, numbers, unit = 1 } = flag;
+      const [low, high] = integers ?? numbers ?? [];
+      if (low === undefined || high === undefined) continue;
+      for (const value of [low, high]) {
+        expect(parseServerConfig({ [setting]: value * unit })).toMatchObject({ [setting]: value * unit });
+      }
+      // What a setting takes below its flag is no more than another way to say never.
+      if (low > 0 && setting !== 'messageBytesMax') expect(() => parseServerConfig({ [setting]: 0 })).toThrow(setting);
+    }
+  });
+
+  test('every setting is in the README as the help has it', async () => {
+    const text = await readFile(new URL('../../server/README.md', import.meta.url), 'utf8');
+    const rows = text.split('\n').map((line) => line.replaceAll(/ +/g, ' '));
+    for (const { setting, flag } of settingFlags) {
+      const [name] = flag.flags.split(' ');
+      expect(rows).toContain(`| \`${name}\` | \`${setting}\` | ${helpOf(setting, flag, serverDefaults[setting])} |`);
+    }
+  });
+
+  test('of several processes, the limits that each has are named beside the settings', async () => {
+    const { out, error } = await printed(['--processes', '2']);
+    expect(JSON.parse(out)).toMatchObject({ processCount: 2, connectionAgeMsMax: 300_000 });
+    expect(error).toBe(
+      'Of each of the 2 processes: workerCount, queueRowCountMax, requestCountMax, connectionCountMax, httpConnectionCountMax, contextCacheBytesMax, criticCacheBytesMax, handleCacheBytesMax, heldActionCountMax, traceQueueCountMax.\n',
+    );
+    expect((await printed([])).error).toBe('');
   });
 
   test('a variable that does not parse is named', async () => {
