@@ -29,13 +29,25 @@ export function createCommand(name: string): Command {
   const command = new Command(name).description('Ask a server for actions. Prints one line of JSON.');
   return withContextOptions(withModelOptions(withServerOptions(command)), 'one context, or one per row')
     .addOption(
-      new Option('--observation <rows>', 'numbers: 1,2,3 or [[1,2,3],[4,5,6]]')
+      new Option('--observation <rows>', 'one per action: 1,2,3 or [[1,2,3],[4,5,6]]')
         .argParser(parseRows)
         .makeOptionMandatory(),
     )
-    .option('--sample', 'a sample instead of the deterministic action')
-    .addOption(new Option('--seed <number>', 'of the sample').argParser(integerIn(0, Number.MAX_SAFE_INTEGER)))
-    .option('--log-prob', 'also log-probabilities')
+    .option('--sample', 'a sample instead of the deterministic action; stochastic policies only')
+    .addOption(
+      new Option('--seed <number>', 'of the sample; drawn by the server unless given').argParser(
+        integerIn(0, Number.MAX_SAFE_INTEGER),
+      ),
+    )
+    .option('--log-prob', 'print log-probabilities as well; stochastic policies only')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  hyperpolicy act --model my-model --observation 0.1,0.2,0.3
+  hyperpolicy act --observation '[[1,2,3],[4,5,6]]' --context 0.5,-0.5 --label stable
+  hyperpolicy act --observation 0.1,0.2,0.3 --sample --seed 7 --log-prob`,
+    )
     .action(act);
 }
 

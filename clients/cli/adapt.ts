@@ -37,7 +37,9 @@ export function createCommand(name: string): Command {
     .addOption(option('--reward <values>', 'of each action: 1,2,3'))
     .addOption(option('--episode-lengths <counts>', 'steps of each episode: 20,10; one episode unless given'))
     .addOption(
-      new Option('--seed <number>', 'of the context that is drawn').argParser(integerIn(0, Number.MAX_SAFE_INTEGER)),
+      new Option('--seed <number>', 'of the context that is drawn; drawn by the server unless given').argParser(
+        integerIn(0, Number.MAX_SAFE_INTEGER),
+      ),
     )
     .action(adapt);
 }

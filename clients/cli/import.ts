@@ -33,7 +33,7 @@ export function createCommand(name: string): Command {
     )
     .addOption(size('--observation-size <count>', 'values of an observation', 1).makeOptionMandatory())
     .addOption(size('--action-size <count>', 'values of an action', 1).makeOptionMandatory())
-    .addOption(size('--context-size <count>', 'values of a context, for networks that have one', 0).default(0))
+    .addOption(size('--context-size <count>', 'values of a context; 0 is none', 0).default(0))
     .addOption(
       new Option('--action-low <values>', 'lower bounds: one, or one per action; unbounded unless given').argParser(
         parseBounds,

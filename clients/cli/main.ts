@@ -17,7 +17,7 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
     load: () => import('./quickstart.ts'),
   },
   serve: { summary: 'serve the models of a store over gRPC', load: () => import('./serve.ts') },
-  models: { summary: 'list and show models; make random ones', load: () => import('./models.ts') },
+  models: { summary: 'list and show models, choose versions, make random ones', load: () => import('./models.ts') },
   train: { summary: 'train a policy and publish it', load: () => import('./train.ts') },
   architectures: { summary: 'list every network with its costs', load: () => import('./architectures.ts') },
   import: { summary: 'publish a network from a safetensors file', load: () => import('./import.ts') },

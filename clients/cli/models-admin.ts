@@ -12,11 +12,13 @@ export function adminCommands(): Command[] {
   return [
     command<{ modelVersion: number }>(
       'load',
-      'Serve a version that was withheld, or an old one.',
+      'Serve a version that was unloaded or rolled back, or an old one beside the newest.',
       (admin, { model, modelVersion }) => admin.loadVersion(model, modelVersion),
     ).addOption(version().makeOptionMandatory()),
-    command<{ modelVersion: number }>('unload', 'Serve a version no more.', (admin, { model, modelVersion }) =>
-      admin.unloadVersion(model, modelVersion),
+    command<{ modelVersion: number }>(
+      'unload',
+      'Serve a version no more, until it is loaded again; its labels go elsewhere first.',
+      (admin, { model, modelVersion }) => admin.unloadVersion(model, modelVersion),
     ).addOption(version().makeOptionMandatory()),
     command<{ label: string; modelVersion?: number }>(
       'label',
@@ -27,14 +29,18 @@ export function adminCommands(): Command[] {
       .addOption(version()),
     command<{ split: Record<string, number> }>(
       'traffic',
-      'Split the clients that name no version between labels.',
+      'Split the clients that name no version between labels, by client_id: a client keeps its label.',
       (admin, { model, split }) => admin.setTraffic(model, split),
     ).addOption(
-      new Option('--split <shares>', 'stable=90,canary=10; "" gives everybody the newest')
+      new Option('--split <shares>', 'percentages that sum to 100: stable=90,canary=10; "" gives everybody the newest')
         .argParser(parseShares)
         .makeOptionMandatory(),
     ),
-    command('rollback', 'Withdraw the newest version.', (admin, { model }) => admin.rollback(model)),
+    command(
+      'rollback',
+      'Withdraw the newest version: the one before it answers, until "load" brings it back.',
+      (admin, { model }) => admin.rollback(model),
+    ),
   ];
 }
 
@@ -46,7 +52,7 @@ function command<T>(
   return withSecurityOptions(new Command(name))
     .description(description)
     .requiredOption('--model <name>', 'name of the model')
-    .requiredOption('--admin <host:port>', "the server's admin port")
+    .requiredOption('--admin <host:port>', "the server's admin port (serve --admin-port)")
     .action(async (options: AdminOptions & T) => {
       const admin = createAdminClient(connectionOf({ ...options, server: options.admin, timeoutMs: 60_000 }));
       try {

@@ -16,7 +16,9 @@ import {
 } from './options.ts';
 
 export function createCommand(name: string): Command {
-  const models = new Command(name).description('List and show the models of a server; make random ones.');
+  const models = new Command(name).description(
+    'List and show the models of a server, choose which versions it serves, and make random ones.',
+  );
   models.addCommand(
     withServerOptions(new Command('list').description('Models that are ready, one line of JSON each.')).action(list),
   );

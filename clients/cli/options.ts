@@ -66,15 +66,20 @@ export const withServerOptions = (command: Command): Command =>
   withSecurityOptions(command)
     .option('--server <host:port>', 'address of the server', '127.0.0.1:50051')
     .addOption(
-      new Option('--timeout-ms <ms>', 'time to wait for each answer').argParser(integerIn(1, 3_600_000)).default(5000),
+      new Option('--timeout-ms <ms>', 'time to wait for each answer, 1 to 3600000')
+        .argParser(integerIn(1, 3_600_000))
+        .default(5000),
     );
 
 /** `--model` and which version of it. */
 export const withModelOptions = (command: Command): Command =>
   command
-    .option('--model <name>', 'name of the model; unless given, the only one of the server or that of --context-handle')
+    .option('--model <name>', 'name of the model; the only one of the server unless given')
     .addOption(
-      new Option('--model-version <number>', 'a version; the newest unless given')
+      new Option(
+        '--model-version <number>',
+        'a version; unless given the newest that is ready, or that of the share of traffic',
+      )
         .argParser(integerIn(1, 2 ** 32 - 1))
         .conflicts('label'),
     )
@@ -84,7 +89,10 @@ export const withModelOptions = (command: Command): Command =>
 export const withContextOptions = (command: Command, which: string): Command =>
   command
     .addOption(new Option('--context <rows>', which).argParser(parseRows).conflicts('contextHandle'))
-    .option('--context-handle <handle>', 'a handle of adapt (32 hexadecimal digits), instead of a context');
+    .option(
+      '--context-handle <handle>',
+      'a handle of adapt (32 hexadecimal digits), instead of a context; names the model as well',
+    );
 
 export type ModelOptions = { readonly model?: string; readonly modelVersion?: number; readonly label?: string };
 

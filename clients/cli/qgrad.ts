@@ -36,7 +36,12 @@ export function createCommand(name: string): Command {
     )
     .addOption(new Option('--action <rows>', rows).argParser(parseRows).makeOptionMandatory())
     .addOption(
-      new Option('--reduction <rule>', 'how twins become one value').choices(['q1', 'min', 'mean']).default('min'),
+      new Option(
+        '--reduction <rule>',
+        'how the two Q functions become one value: the first, the smaller, or their mean',
+      )
+        .choices(['q1', 'min', 'mean'])
+        .default('min'),
     )
     .action(qGrad);
 }

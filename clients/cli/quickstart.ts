@@ -46,7 +46,11 @@ export function createCommand(name: string): Command {
     .addOption(port('--port <port>', 'gRPC; 0 picks a free one', serverDefaults.port))
     .addOption(port('--metrics-port <port>', 'HTTP metrics and health; 0 picks a free one', serverDefaults.metricsPort))
     .addOption(new Option('--seed <number>', 'of the training run').argParser(integerIn(0, 2 ** 31)).default(0))
-    .addOption(new Option('--steps <count>', 'environment steps').argParser(integerIn(1, 2 ** 31)).default(32_000))
+    .addOption(
+      new Option('--steps <count>', 'environment steps of the training run')
+        .argParser(integerIn(1, 2 ** 31))
+        .default(32_000),
+    )
     .action(quickstart);
 }
 

@@ -55,7 +55,7 @@ function td3Command(): Command {
     new Option(flags, description).argParser(integerIn(low, high));
   return new Command('td3')
     .description('TD3 with an MLP actor and twin critics. Defaults are those of the paper.')
-    .option('--env <name>', 'environment', 'HalfCheetah-v5')
+    .option('--env <name>', 'environment by name, or a file such as ./my-env.js', 'HalfCheetah-v5')
     .option(
       '--critic <architecture>',
       'a critic of "hyperpolicy architectures", e.g. sa-hyper or mlp-standard',
@@ -72,26 +72,44 @@ function td3Command(): Command {
         parseWidths,
       ),
     )
-    .addOption(integer('--steps <count>', 'environment steps; 1000000 unless given', 1))
-    .addOption(integer('--warm-up <count>', 'steps with random actions before the first update', 0))
-    .addOption(integer('--batch-size <rows>', 'transitions of one update', 1))
-    .addOption(new Option('--actor-lr <rate>', 'learning rate of the actor').argParser(parseRate))
-    .addOption(new Option('--critic-lr <rate>', 'learning rate of the critics').argParser(parseRate))
-    .addOption(integer('--seed <number>', 'of everything random', 0, Number.MAX_SAFE_INTEGER - 1_000_000))
-    .addOption(integer('--eval-every <steps>', 'steps between evaluations', 1))
-    .addOption(integer('--eval-episodes <count>', 'episodes of one evaluation', 1))
-    .addOption(integer('--checkpoint-every <steps>', 'steps between checkpoints', 1))
-    .addOption(integer('--replay-capacity <count>', 'transitions kept', 1))
-    .addOption(integer('--threads <count>', 'threads of one update; one per core unless given', 1, 256))
+    .addOption(integer('--steps <count>', 'environment steps of the whole run (default: 1000000)', 1))
+    .addOption(integer('--warm-up <count>', 'steps with random actions before the first update (default: 1000)', 0))
+    .addOption(integer('--batch-size <rows>', 'transitions of one update (default: 100)', 1))
+    .addOption(new Option('--actor-lr <rate>', 'learning rate of the actor (default: 0.0003)').argParser(parseRate))
     .addOption(
-      new Option('--engine <name>', 'what computes the updates; traced unless given').choices([
+      new Option(
+        '--critic-lr <rate>',
+        'learning rate of the critics (default: 0.00005 for hypernetworks, else 0.0003)',
+      ).argParser(parseRate),
+    )
+    .addOption(
+      integer(
+        '--seed <number>',
+        'of everything random; equal seeds give equal runs (default: 0)',
+        0,
+        Number.MAX_SAFE_INTEGER - 1_000_000,
+      ),
+    )
+    .addOption(integer('--eval-every <steps>', 'steps between evaluations (default: 5000)', 1))
+    .addOption(integer('--eval-episodes <count>', 'episodes of one evaluation (default: 10)', 1))
+    .addOption(
+      integer(
+        '--checkpoint-every <steps>',
+        'steps between checkpoints, beside one every five minutes (default: 50000)',
+        1,
+      ),
+    )
+    .addOption(integer('--replay-capacity <count>', 'transitions kept (default: 1000000)', 1))
+    .addOption(integer('--threads <count>', 'threads of one update (default: one per core)', 1, 256))
+    .addOption(
+      new Option('--engine <name>', 'what computes the updates (default: traced)').choices([
         'traced',
         'tensorflow',
         'cpu',
       ] satisfies EngineName[]),
     )
     .addOption(
-      new Option('--device <name>', 'where the traced engine computes the updates; cpu unless given').choices([
+      new Option('--device <name>', 'where the traced engine computes the updates (default: cpu)').choices([
         'auto',
         'cpu',
         'webgpu',
@@ -109,6 +127,16 @@ function td3Command(): Command {
     .option(
       '--resume',
       'go on from the newest checkpoint of the run directory, with its settings; a finished run is published once',
+    )
+    .addHelpText(
+      'after',
+      `
+Prints one line of JSON at the end; progress goes to standard error.
+
+Examples:
+  hyperpolicy train td3 --env HalfCheetah-v5 --critic sa-hyper --model my-cheetah
+  hyperpolicy train td3 --critic mlp-standard --steps 100000 --seed 1 --run runs/mlp-1
+  hyperpolicy train td3 --run runs/mlp-1 --resume --steps 200000`,
     )
     .action(train);
 }

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readPackage } from '../../src/spec/package.ts';
+import { td3Defaults } from '../../trainer/algorithms/td3/config.ts';
+import { offPolicyDefaults } from '../../trainer/train-td3.ts';
 import { runCommand, startCommand } from './command.ts';
 
 const directory = await mkdtemp(join(tmpdir(), 'hyperpolicy-train-'));
@@ -141,6 +143,29 @@ describe('train td3', () => {
     expect(result.stderr).toContain(message);
     expect(result.stderr.trim().split('\n')).toHaveLength(1);
     expect(result.code).toBe(code);
+  });
+
+  test('the help has the defaults', async () => {
+    const { stdout } = await runCommand(['train', 'td3', '--help'], directory);
+    const help = stdout.replaceAll(/\s+/g, ' ');
+    const shown = (flag: string) => new RegExp(`${flag} <[^>]*> [^(]*\\(default: "?([^)"]*)`).exec(help)?.[1];
+    const hyper = td3Defaults({ architecture: 'sa-hyper' });
+    const plain = td3Defaults({ architecture: 'mlp-standard' });
+    for (const [flag, value] of [
+      ['--steps', offPolicyDefaults.stepCount],
+      ['--warm-up', offPolicyDefaults.warmUpStepCount],
+      ['--seed', offPolicyDefaults.seed],
+      ['--eval-every', offPolicyDefaults.evaluationInterval],
+      ['--eval-episodes', offPolicyDefaults.evaluationEpisodeCount],
+      ['--checkpoint-every', offPolicyDefaults.checkpointInterval],
+      ['--replay-capacity', offPolicyDefaults.replayCapacity],
+      ['--batch-size', hyper.batchSize],
+      ['--actor-lr', hyper.actorLearningRate],
+    ] as const) {
+      expect([flag, shown(flag)]).toEqual([flag, String(value)]);
+    }
+    expect(shown('--critic-lr')).toBe('0.00005 for hypernetworks, else 0.0003');
+    expect([hyper.criticLearningRate, plain.criticLearningRate]).toEqual([0.00005, 0.0003]);
   });
 
   test('refuses to resume a run that is not there, to begin one twice, and to change one that is resumed', async () => {
