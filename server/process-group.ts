@@ -6,10 +6,11 @@
 import type { Logger } from 'pino';
 import { failedPrecondition, HyperpolicyError } from '../src/spec/errors.ts';
 import type { ServerConfig, ServerSettings } from './config.ts';
-import { createLifeSigns, type LifeSigns, lifeMs, silence } from './life-signs.ts';
+import { createLifeSigns, lifeMs, silence } from './life-signs.ts';
 import type { SharedSpool } from './open-handles.ts';
 import { createPinLedger } from './pin-ledger.ts';
 import { pinAgain } from './process-catch-up.ts';
+import { createMember, type Forked, type Member } from './process-member.ts';
 import {
   createLink,
   type Link,
@@ -22,15 +23,6 @@ import {
 import { joinCounts } from './process-metrics.ts';
 import { createRateHub } from './process-rates.ts';
 import type { Rates } from './tokens.ts';
-
-/** A process that was forked and waits for its first message. */
-export type Forked = {
-  /** May throw where it has ended. */
-  send(message: object): void;
-  onMessage(listener: (message: unknown) => void): void;
-  onExit(listener: (code: number | null, signal: string | null) => void): void;
-  kill(): void;
-};
 
 export type ProcessGroup = {
   /**
@@ -76,36 +68,6 @@ export type ProcessGroupOptions = {
   readonly clock?: () => number;
 };
 
-/** One place in the group, and the process that fills it. */
-type Member = {
-  readonly number: number;
-  process: Forked | undefined;
-  link: Link<ToProcess> | undefined;
-  /** It listens, or has ended: what is sent to it before is lost. */
-  greeted: Promise<unknown>;
-  /** It has its models: what is prepared in the others is prepared in it, once it has caught up. */
-  isLoaded: boolean;
-  /** It has what was pinned in the others, or has ended. */
-  caughtUp: Promise<unknown>;
-  isLooking: boolean;
-  /** Undefined until it is greeted. */
-  life: LifeSigns | undefined;
-  /** Undefined while it starts. */
-  models: readonly ReadyModel[] | undefined;
-  /** When it was last asked. */
-  counted: readonly MetricValues[];
-  startedAtMs: number;
-  /**
-   * Where the settings say port 0, processes that ask for 0 share what it gave for as long as one of them lives; then it must be asked
-   * for by its number, and is shared under that. Who is told wrong tries the other next.
-   */
-  byNumber: boolean;
-  /** Deaths since it last served for `steadyMs`. */
-  deathCount: number;
-  restart: NodeJS.Timeout | undefined;
-  exited: Promise<boolean>;
-};
-
 /** The first replacement comes after so long, each later one after twice as long. */
 const restartMsMin = 200;
 const restartMsMax = 10_000;
@@ -122,23 +84,7 @@ const endMsMax = 10_000;
 
 export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
   const { config, settings, spool, rates, log, fork, clock = () => performance.now() } = options;
-  const members: Member[] = Array.from({ length: config.processCount }, (_, i) => ({
-    number: i + 1,
-    process: undefined,
-    link: undefined,
-    greeted: Promise.resolve(),
-    isLoaded: false,
-    caughtUp: Promise.resolve(),
-    isLooking: false,
-    life: undefined,
-    models: undefined,
-    counted: [],
-    startedAtMs: 0,
-    byNumber: false,
-    deathCount: 0,
-    restart: undefined,
-    exited: Promise.resolve(true),
-  }));
+  const members = Array.from({ length: config.processCount }, (_, i) => createMember(i + 1));
   /** What processes that have died had counted. */
   let bequeathed: readonly MetricValues[] = [];
   let ports: { readonly port: number; readonly httpPort: number | undefined } | undefined;

@@ -18,8 +18,9 @@ import type { RunningServer } from './main.ts';
 import { adminMethods } from './methods.ts';
 import { createMetrics } from './metrics.ts';
 import { listenMetrics } from './metrics-http.ts';
-import { createProcessGroup, type Forked, type ProcessGroup } from './process-group.ts';
+import { createProcessGroup, type ProcessGroup } from './process-group.ts';
 import { closeLostConnections } from './process-handovers.ts';
+import type { Forked } from './process-member.ts';
 import type { MetricValues } from './process-messages.ts';
 import { joinWithParent } from './process-metrics.ts';
 
