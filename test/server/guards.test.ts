@@ -199,15 +199,16 @@ test('the weights of a version go from both caches when it does', async () => {
   await client.prepare({ model: 'hyper', context, pinning: 'pin' });
   await client.act({ model: 'hyper', observation, context: [3, 4] });
   await client.qGrad({ model: 'hyper', observation, action: [0, 0] });
-  const kept = async () => ({
-    ...(await metricLines(started, 'hyperpolicy_context_cache_entries')),
-    ...(await metricLines(started, 'hyperpolicy_context_cache_bytes')),
-  });
-  expect(Object.values(await kept()).every((value) => value > 0)).toBe(true);
+  const values = async (name: string) => Object.values(await metricLines(started, `hyperpolicy_context_cache_${name}`));
+  const bytes = await values('bytes');
+  expect(await values('entries')).toEqual([2, 1]);
+  expect(bytes.every((value) => value > 0)).toBe(true);
   await publishRandomPackage({ store, ...hyper, seed: 2 });
   await server.models.refresh();
   expect((await client.getModel({ model: 'hyper' })).version).toBe(2);
-  expect(Object.values(await kept())).toEqual([0, 0, 0, 0]);
+  // The new version has the contexts that were carried over to it, and nothing else is left.
+  expect(await values('entries')).toEqual([2, 0]);
+  expect(await values('bytes')).toEqual([bytes[0], 0]);
 });
 
 test('a server that drains is not ready, and a look through the store does not make it so', async () => {
