@@ -98,7 +98,11 @@ type Entry = {
   readonly joins: boolean;
   /** Of the last run that was full. */
   msPerRow: number | undefined;
+  /** When its last run ended. */
+  freedAtMs: number;
 };
+
+type Chosen = { readonly entry: Entry; readonly batch: Batch };
 
 /** Of the warm-up: a setting of thousands of rows a run is for those who fill them, and would keep a load for seconds. */
 const warmRowCountMax = 64;
@@ -129,7 +133,7 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
    * What an idle thread runs next. Of graphs that are equally urgent the one that was served longest ago comes first: a Set keeps
    * that order.
    */
-  function nextBatch() {
+  function nextBatch(): Chosen | undefined {
     for (const priority of urgency) {
       for (const entry of entries) {
         if (entry.priority !== priority || entry.queue.rowCount === 0) continue;
@@ -145,7 +149,7 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
    * What a thread that is busy runs next, handed over beforehand: its run need not wait until this thread has time. Only full runs,
    * which gain nothing by waiting for more rows, and only the most urgent, which nothing that comes could go before.
    */
-  function followingBatch() {
+  function followingBatch(): Chosen | undefined {
     for (const entry of entries) {
       if (entry.priority !== urgency[0] || !entry.queue.isFull || !entry.graph.canFollow) continue;
       const batch = takeFrom(entry);
@@ -154,7 +158,7 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
     return undefined;
   }
 
-  function takeFrom(entry: Entry) {
+  function takeFrom(entry: Entry): Chosen | undefined {
     const batch = entry.queue.take(Date.now());
     if (batch === undefined) return undefined;
     entries.delete(entry);
@@ -189,19 +193,28 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
         if (isIdle) waitForOthers();
         return;
       }
-      start(next);
+      start(next, !isIdle);
     }
   }
 
-  function start({ entry, batch }: { readonly entry: Entry; readonly batch: Batch }): void {
-    const startMs = clock();
+  function noteStart({ entry, batch }: Chosen, startMs: number): void {
     for (const { deadline, queuedAtMs } of batch.jobs) {
       if (deadline.startedAtMs !== undefined) continue;
       deadline.startedAtMs = startMs;
       onWait?.(entry.name, (startMs - queuedAtMs) / 1000);
     }
+  }
+
+  /** @param isFollowing it begins when the run of its graph before it ends */
+  function start(chosen: Chosen, isFollowing: boolean): void {
+    const { entry, batch } = chosen;
+    const handedMs = clock();
+    if (!isFollowing) noteStart(chosen, handedMs);
     const freed = () => {
-      const ms = clock() - startMs;
+      const startMs = isFollowing ? Math.max(handedMs, entry.freedAtMs) : handedMs;
+      if (isFollowing) noteStart(chosen, startMs);
+      entry.freedAtMs = clock();
+      const ms = entry.freedAtMs - startMs;
       if (batch.rowCount >= batchRowCountMax) entry.msPerRow = ms / batch.rowCount;
       onRun?.({ name: entry.name, rowCount: batch.rowCount, seconds: ms / 1000 });
       dispatch();
@@ -233,6 +246,7 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
         }),
         joins,
         msPerRow: undefined,
+        freedAtMs: 0,
         graph,
         name,
         priority,

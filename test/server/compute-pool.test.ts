@@ -54,6 +54,8 @@ function createDoubling({
     }),
   };
   const dispatches: (() => void)[] = [];
+  /** Rows and seconds of each run, and how long each job waited. */
+  const times = { ran: [] as number[][], waited: [] as number[] };
   const time = { nowMs: 0, timers: [] as { readonly atMs: number; readonly action: () => void }[] };
   const pool = createComputePool({
     executor,
@@ -61,6 +63,8 @@ function createDoubling({
     queueRowCountMax,
     batchDelayMs,
     clock: () => time.nowMs,
+    onRun: ({ rowCount, seconds }) => times.ran.push([rowCount, seconds]),
+    onWait: (_, seconds) => times.waited.push(seconds),
     later: (delayMs, action) => time.timers.push({ atMs: time.nowMs + delayMs, action }),
     schedule: (dispatch) => dispatches.push(dispatch),
   });
@@ -90,7 +94,16 @@ function createDoubling({
     runs.at(-1)!.end(error);
     await new Promise((resolve) => setImmediate(resolve));
   };
-  return { open, turn, pass, runs, endLast, pool, started: () => runs.map(({ name, rows }) => `${name} ${rows}`) };
+  return {
+    open,
+    turn,
+    pass,
+    runs,
+    times,
+    endLast,
+    pool,
+    started: () => runs.map(({ name, rows }) => `${name} ${rows}`),
+  };
 }
 
 describe('the compute pool', () => {
@@ -231,7 +244,10 @@ describe('the compute pool', () => {
   });
 
   test('a full run of a policy lies ready behind another; nothing else does', async () => {
-    const { open, turn, endLast, started, runs } = createDoubling({ followingCountMax: 1, queueRowCountMax: 40 });
+    const { open, turn, endLast, started, runs, times } = createDoubling({
+      followingCountMax: 1,
+      queueRowCountMax: 40,
+    });
     const [actor, critic] = [await open('a'), await open('c', 'q-grad')];
     const jobs = [actor([1]), critic([9, 9, 9, 9])];
     turn();
@@ -245,6 +261,12 @@ describe('the compute pool', () => {
     expect(started()).toEqual(['a 1', 'a 2,3,4,5']);
     runs[0]!.end();
     runs[1]!.end();
+    // Each took a second; the one that lay ready began when the other ended.
+    expect(times.ran).toEqual([
+      [1, 1],
+      [4, 1],
+    ]);
+    expect(times.waited.slice(0, 5)).toEqual([0, 1, 1, 1, 1]);
     await endLast();
     expect(started()).toEqual(['a 1', 'a 2,3,4,5', 'a 6', 'c 9,9,9,9']);
     jobs.push(critic([8, 8, 8, 8]));
