@@ -144,7 +144,7 @@ export async function runSoak({ minutes, rate, growthMaxBytes, command, progress
 
     const rule = { warmUpMs, windowCount: 10, growthMaxShare: 0.08 };
     const rssFlatness = judgeFlatness(rss, { ...rule, growthMaxBytes });
-    const heapFlatness = judgeFlatness(heap, { ...rule, growthMaxBytes: 8 * mebibyte });
+    const heapFlatness = judgeFlatness(heap, { ...rule, growthMaxBytes: growthMaxBytes / 3 });
     const internalCount = sumOf(left, /^grpc_server_handled_total\{.*grpc_code="INTERNAL"/);
     const faults = [
       ...tally.failures,
