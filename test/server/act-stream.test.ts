@@ -18,7 +18,7 @@ function openTestStream({ atOnce = true, streamRequestCountMax = 4 } = {}) {
   const waiting = new Map<bigint, (error?: Error) => void>();
   const dispatches: (() => void)[] = [];
   let holdCount = 0;
-  const served = { hold: () => holdCount++, release: () => holdCount-- };
+  const served = { model: 'm', hold: () => holdCount++, release: () => holdCount-- };
   const session = createActStreamHandler({
     handles: { resolve: () => served } as unknown as ContextHandles,
     config: parseServerConfig({ streamRequestCountMax }),
