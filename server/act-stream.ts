@@ -182,7 +182,7 @@ function open(
 ): Opening {
   const served = handles.resolve('ActStream', first, call);
   // Where the first request has a handle and no name, the model is the handle's.
-  const { model } = served;
+  const model = first.model === '' ? served.model : first.model;
   const { selection } = first;
   const fixed = { model, selection };
   if (follow) return { fixed, newestWins, version: follower(handles, { ...first, model }), release: () => {} };
