@@ -4,25 +4,31 @@
  * where the system does not let a process raise what it lowered (CAP_SYS_NICE, or a limit `nice`), nothing is changed.
  */
 
-import { readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { constants, getPriority, setPriority } from 'node:os';
 
 /** About a tenth of a core where another thread wants it, all of it where none does. */
 const lowered = constants.priority.PRIORITY_BELOW_NORMAL;
 
-/** Runs `work` at low priority. */
+/** Runs `work` at low priority. Threads that it starts, as the runtime does for a graph, have it no longer than that. */
 export function atLowPriority<T>(work: () => T): T {
   const id = systemThreadId();
   if (id === 0) return work();
   const normal = getPriority(id);
   if (normal >= lowered) return work();
+  const present = new Set(threadIds());
   setPriority(id, lowered);
   try {
     return work();
   } finally {
     setPriority(id, normal);
+    // A thread begins with the priority of who starts it.
+    for (const started of threadIds()) if (!present.has(started)) raisePriority(started, normal);
   }
 }
+
+/** The system's ids of this process's threads. */
+const threadIds = (): number[] => readdirSync('/proc/self/task').map(Number);
 
 /**
  * Ends the low priority of another thread of this process, from where it is to be waited for.
