@@ -35,7 +35,13 @@ export async function inferPolicy(served: ServedVersion, inputs: Inputs, timed: 
 }
 
 /** `observation`, `action`, `context` where the critic takes one -> `q`, `dq_da` of the whole ensemble. */
-export async function inferCritic(served: ServedVersion, inputs: Inputs, timed: Timed): Promise<NamedRows> {
+export function inferCritic(served: ServedVersion, inputs: Inputs, timed: Timed): Promise<NamedRows> {
+  const answer = () => computeCritic(served, inputs, timed);
+  // Over several turns, in which the memory of the weights must not become others'.
+  return served.critic!.weights?.reading(answer) ?? answer();
+}
+
+async function computeCritic(served: ServedVersion, inputs: Inputs, timed: Timed): Promise<NamedRows> {
   const critic = served.critic!;
   const observation = inputs.get('observation')!;
   const { rowCount } = observation;

@@ -6,11 +6,14 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createPolicyClient } from '../../clients/typescript/client.ts';
+import { ModelInferRequestSchema, ModelInferResponseSchema } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
 import { floatTensor, openSession } from '../../src/onnx/session.ts';
 import { createSmallNetwork } from '../../src/onnx/small-network.ts';
 import { createRandom } from '../../src/spec/random.ts';
+import { type RawCaller, rawCaller } from '../compliance/raw-call.ts';
 import { metricLines, startTestServer, type TestServer, temporaryStore } from './fixtures.ts';
 
 const observationSize = 4;
@@ -75,6 +78,27 @@ async function differences({ address }: TestServer, reference: Reference, rows: 
   return differing(q.values, expected.q) + differing(dqDa.values, expected.dqDa);
 }
 
+/** The same by ModelInfer, which gives both value functions. */
+async function inferDifferences(raw: RawCaller, reference: Reference, rows: readonly number[]): Promise<number> {
+  const picked = rows.map((row) => reference[row]!);
+  const input = (name: 'observation' | 'action', size: number) => ({
+    name,
+    datatype: 'FP32',
+    shape: [BigInt(rows.length), BigInt(size)],
+    contents: { fp32Contents: picked.flatMap((row) => [...row[name]]) },
+  });
+  const request = create(ModelInferRequestSchema, {
+    modelName: `${twin.model}.critic`,
+    inputs: [input('observation', observationSize), input('action', actionSize)],
+  });
+  const path = '/inference.GRPCInferenceService/ModelInfer';
+  const result = await raw(path, toBinary(ModelInferRequestSchema, request), 60_000);
+  if (!('bytes' in result)) throw new Error(result.text);
+  const { outputs } = fromBinary(ModelInferResponseSchema, result.bytes);
+  const q = outputs.find(({ name }) => name === 'q')!.contents!.fp32Contents;
+  return picked.filter((row, i) => !Object.is(q[2 * i], row.q)).length;
+}
+
 const clients = new Map<string, ReturnType<typeof createPolicyClient>>();
 
 /** Patient: what is late on a busy machine is no other answer. */
@@ -122,6 +146,16 @@ describe('many calls of QGrad at once', () => {
     expect((await metricLines(server, evictions))[evictions]).toBeGreaterThan(100);
     const bytes = 'hyperpolicy_context_cache_bytes{cache="critic"}';
     expect((await metricLines(server, bytes))[bytes]).toBeLessThanOrEqual(criticCacheBytesMax);
+  });
+
+  test('give the same to ModelInfer', async () => {
+    const store = await temporaryStore([{ ...twin, hiddenSize: 256, trunkSizes: [32] }]);
+    const reference = await createReference(store, stateCount);
+    const criticCacheBytesMax = 5 * (4 * 2 * 256 * (actionSize + 4) + 600);
+    const server = await startTestServer([], { store, workerCount: 2, criticCacheBytesMax, batchRowCountMax: 8 });
+    const raw = rawCaller(server.address);
+    const found = await Promise.all(drawCalls(150, 12).map((rows) => inferDifferences(raw, reference, rows)));
+    expect(found.reduce((sum, count) => sum + count, 0)).toBe(0);
   });
 
   test('ascents that go on meanwhile, and states that are pinned meanwhile, keep their weights', async () => {
