@@ -38,6 +38,10 @@ export type Messages = {
 
 const headerBytes = 5;
 
+/** Pieces of a message that wait for the rest are joined where there are more than so many, and they are smaller than so much. */
+const pieceCountMin = 32;
+const pieceBytesMin = 64;
+
 /** What is needed of the library's call beyond its interface. */
 type Internals = { readonly stream: ServerHttp2Stream; readonly incomingEncoding: string };
 
@@ -75,7 +79,8 @@ function framesOf(
     isGiving = false;
     if (isStopped) return;
     if (!listener.wants()) stream.pause();
-    else if (isFinished) listener.finish();
+    else if (isFinished && received.isEmpty) listener.finish();
+    else if (isFinished) listener.refuse(cutOff());
     else if (stream.isPaused()) stream.resume();
   }
 
@@ -127,9 +132,15 @@ export function createFrameBuffer(messageBytesMax: number) {
   let needed = headerBytes;
 
   return {
+    /** Whether everything that came was taken. */
+    get isEmpty(): boolean {
+      return byteCount === 0;
+    },
     add(piece: Buffer): void {
       pieces.push(piece);
       byteCount += piece.length;
+      // A piece costs more than its bytes where they are few.
+      if (pieces.length > pieceCountMin + byteCount / pieceBytesMin) pieces = [Buffer.concat(pieces, byteCount)];
     },
     /**
      * The next message; undefined until it is whole.
@@ -161,6 +172,9 @@ export function createFrameBuffer(messageBytesMax: number) {
     },
   };
 }
+
+const cutOff = () =>
+  invalidArgument({ where: 'stream', expected: 'whole messages', actual: 'an end in the middle of one' });
 
 const tooLarge = (where: string, messageBytesMax: number, actual: number) =>
   resourceExhausted({ where, expected: `at most ${messageBytesMax} bytes`, actual: `${actual}` });

@@ -202,7 +202,8 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
     const cancelled = (): void => {
       // Also after an end of our own.
       session.abandon();
-      if (!ended) close('CANCELLED');
+      // The library ends a call at its deadline and tells it like this; its timer may be early by what a clock rounds.
+      if (!ended) close(Date.now() + 1 >= deadlineMs ? 'DEADLINE_EXCEEDED' : 'CANCELLED');
     };
     return { messages, cancelled };
   }

@@ -38,6 +38,9 @@ export type Status = { readonly name: StatusName; readonly text: string };
  * @param requestId under which the log has the cause
  */
 export function statusOf(error: unknown, requestId: () => string): Status {
-  if (error instanceof HyperpolicyError) return { name: statusByKind[error.kind], text: error.message };
+  if (error instanceof HyperpolicyError) return { name: statusByKind[error.kind], text: wellFormed(error.message) };
   return { name: 'INTERNAL', text: `internal fault of the server, request ${requestId()}: its log has the cause` };
 }
+
+/** Half a character, which is what is left where a client's text was cut inside one: no status with it can be sent. */
+const wellFormed = (text: string): string => text.replace(/\p{Surrogate}/gu, '\u{fffd}');

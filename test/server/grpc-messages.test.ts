@@ -1,5 +1,7 @@
 import { once } from 'node:events';
 import { type ClientHttp2Stream, connect } from 'node:http2';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -12,7 +14,7 @@ import {
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { TensorSchema } from '../../src/gen/hyperpolicy/v1/tensor_pb.ts';
 import { createRandom } from '../../src/spec/random.ts';
-import { startTestServer } from './fixtures.ts';
+import { metricLines, startTestServer } from './fixtures.ts';
 
 const path = '/hyperpolicy.v1.PolicyService/ActStream';
 
@@ -63,6 +65,28 @@ describe('frames of messages', () => {
     compressed.add(framed(Buffer.alloc(2), 1));
     expect(() => compressed.take()).toThrow('message: expected one that is not compressed');
   });
+
+  test('that wait for the rest of their message do not keep what each came in', () => {
+    setFlagsFromString('--expose-gc');
+    const collect: () => void = runInNewContext('gc');
+    collect();
+    const before = process.memoryUsage().arrayBuffers;
+    const message = framed(Buffer.from(Array.from({ length: 2048 }, (_, i) => i % 251)));
+    const buffer = createFrameBuffer(1 << 20);
+    for (const [i, byte] of message.entries()) {
+      if (i === message.length - 1) {
+        collect();
+        // Of 2052 reads of 64 KiB, 128 MiB, at most 32 + 2052 / 64 are kept.
+        expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8 * 2 ** 20);
+      }
+      // A byte of what a read of the socket gave.
+      const read = Buffer.alloc(1 << 16, byte);
+      buffer.add(read.subarray(0, 1));
+      if (i < message.length - 1) expect(buffer.take()).toBe(undefined);
+    }
+    expect(buffer.take()).toEqual(message.subarray(5));
+    expect(buffer.isEmpty).toBe(true);
+  });
 });
 
 const observation = create(TensorSchema, {
@@ -81,7 +105,7 @@ const request = (sequence: number, about: MessageInitShape<typeof ActRequestSche
 };
 
 /** A stream of frames, and what came back on it. */
-function openFrames(address: string) {
+function openFrames(address: string, headers: Record<string, string> = {}) {
   const session = connect(`http://${address}`);
   onTestFinished(() => session.destroy());
   const stream: ClientHttp2Stream = session.request({
@@ -89,6 +113,7 @@ function openFrames(address: string) {
     ':path': path,
     'content-type': 'application/grpc',
     te: 'trailers',
+    ...headers,
   });
   const buffer = createFrameBuffer(1 << 20);
   const answers: ActStreamResponse[] = [];
@@ -175,6 +200,28 @@ describe('messages of a stream', () => {
     stream.end();
     await once(stream, 'end');
     expect(answers).toEqual(Array.from({ length: 50 }, (_, i) => i + 1));
+  });
+
+  test('whose end is in the middle of one is refused', async () => {
+    const { address } = await startTestServer(packages);
+    const { stream, count, ending } = openFrames(address);
+    stream.write(framed(request(1)));
+    expect(await count(1)).toEqual([1]);
+    stream.end(framed(request(2)).subarray(0, 9));
+    const { 'grpc-status': status, 'grpc-message': text } = await ending;
+    expect(status).toBe(`${grpc.status.INVALID_ARGUMENT}`);
+    expect(decodeURI(text!)).toBe('stream: expected whole messages, got an end in the middle of one');
+  });
+
+  test('a stream that its deadline ends is counted so', async () => {
+    const server = await startTestServer(packages);
+    const { stream, ending } = openFrames(server.address, { 'grpc-timeout': '20m' });
+    expect((await ending)['grpc-status']).toBe(`${grpc.status.DEADLINE_EXCEEDED}`);
+    stream.close();
+    const counted = await metricLines(server, 'grpc_server_handled_total{grpc_type="bidi_stream"');
+    expect(Object.entries(counted).filter(([, count]) => count > 0)).toEqual([
+      [expect.stringContaining('grpc_method="ActStream",grpc_code="DEADLINE_EXCEEDED"'), 1],
+    ]);
   });
 
   test('a client that leaves in the middle of a message leaves nothing behind', async () => {

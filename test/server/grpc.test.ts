@@ -20,6 +20,7 @@ import {
   ListModelsRequestSchema,
   PolicyService,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { ModelInferRequestSchema } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
 import { invalidArgument } from '../../src/spec/errors.ts';
 import { rawCaller } from '../compliance/raw-call.ts';
 import { metricLines, metricsOfParts, recordingLog, startTestServer, temporaryStore } from './fixtures.ts';
@@ -69,6 +70,20 @@ describe('the gRPC listener', () => {
       kind: 'resource_exhausted',
       // 100 rows of 64 float32 are 25,600 bytes beside the rest.
       message: expect.stringMatching(/^Act response: expected at most 8192 bytes, got 25\d\d\d\. Split the batch$/),
+    });
+  });
+
+  test('a text that is cut inside a character reaches the client', async () => {
+    const { address } = await startTestServer([plain]);
+    const parameters = { x: { parameterChoice: { case: 'boolParam' as const, value: true } } };
+    const request = create(ModelInferRequestSchema, {
+      modelName: 'plain',
+      inputs: [{ name: `${'a'.repeat(99)}\u{1f600}`, parameters }],
+    });
+    const infer = '/inference.GRPCInferenceService/ModelInfer';
+    expect(await rawCaller(address)(infer, toBinary(ModelInferRequestSchema, request))).toEqual({
+      status: 'INVALID_ARGUMENT',
+      text: expect.stringMatching(/^ModelInfer a{99}\ufffd parameters: expected none/),
     });
   });
 
