@@ -26,7 +26,6 @@ export type PinLedger = {
 };
 
 type TargetCase = 'context' | 'observation';
-type Rows = ReadonlyMap<string, Float32Array>;
 /** What is pinned for one version and one kind of rows. */
 type Page = {
   readonly model: string;
@@ -54,8 +53,11 @@ export function createPinLedger({
     observation: criticCacheBytesMax / 2,
   };
 
-  function refuseTooMany({ targetCase, rows }: Page): void {
-    const wanted = bytes[targetCase] + bytesOf(rows);
+  function refuseTooMany(page: Page): void {
+    const { targetCase, rows } = page;
+    const own = pages.get(keyOf(page))?.rows;
+    let wanted = bytes[targetCase];
+    for (const [row, values] of rows) if (own?.has(row) !== true) wanted += bytesOfRow(row, values);
     if (wanted <= bytesMax[targetCase]) return;
     throw resourceExhausted({
       where: `pinned ${targetCase}s`,
@@ -164,9 +166,3 @@ function ordersOf({ model, version, targetCase, rows }: Page, rowCountMax: numbe
 const keyOf = ({ model, version, targetCase }: Page): string => `${model}/${version}/${targetCase}`;
 
 const bytesOfRow = (key: string, { byteLength }: Float32Array): number => key.length + byteLength + rowOverheadBytes;
-
-function bytesOf(rows: Rows): number {
-  let sum = 0;
-  for (const [key, values] of rows) sum += bytesOfRow(key, values);
-  return sum;
-}
