@@ -54,7 +54,7 @@ export type ExecutorGraph = Omit<HeavyGraph, 'run' | 'runInto'> & {
   readonly canFollow: boolean;
   /**
    * @param take given the outputs, in memory that is used again when it returns
-   * @param freed told, before that, that another run can begin
+   * @param freed told, before that, that another run can begin; not where the run is on the calling thread
    * @throws what the run or `take` throws
    */
   run(
@@ -210,24 +210,28 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
     const { entry, batch } = chosen;
     const handedMs = clock();
     if (!isFollowing) noteStart(chosen, handedMs);
-    const freed = () => {
+    const noteEnd = () => {
       const startMs = isFollowing ? Math.max(handedMs, entry.freedAtMs) : handedMs;
       if (isFollowing) noteStart(chosen, startMs);
       entry.freedAtMs = clock();
       const ms = entry.freedAtMs - startMs;
       if (batch.rowCount >= batchRowCountMax) entry.msPerRow = ms / batch.rowCount;
       onRun?.({ name: entry.name, rowCount: batch.rowCount, seconds: ms / 1000 });
+    };
+    const freed = () => {
+      noteEnd();
       dispatch();
     };
     try {
       const run = entry.graph.run(batch.feeds, { take: batch.take, freed });
       if (run === undefined) {
+        noteEnd();
         batch.finish();
         return;
       }
-      batch.begin();
       // With its outputs taken there may be room behind the run that began in the meantime.
       run.then(batch.finish, batch.reject).finally(dispatch);
+      batch.begin();
     } catch (error) {
       batch.reject(error);
     }

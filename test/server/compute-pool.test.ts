@@ -1,6 +1,12 @@
-import { describe, expect, test } from 'vitest';
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { createComputePool, type Executor } from '../../server/compute-pool.ts';
+import { createExecutor } from '../../server/executors.ts';
 import { floatTensor } from '../../src/onnx/session.ts';
+import { exponential } from '../onnx/graphs.ts';
 
 /** Nobody reads it. */
 const file = { path: 'p.onnx', bytes: 0, sha256: '' };
@@ -371,5 +377,68 @@ describe('the compute pool', () => {
     const results = await Promise.allSettled([job(), job()]);
     expect(results.map(({ status }) => status)).toContain('rejected');
     expect((await job()).y!.dims).toEqual([1, 1]);
+  });
+
+  test.each([0, 1])('tells of every run, with %i workers', async (workerCount) => {
+    const directory = await mkdtemp(join(tmpdir(), 'hyperpolicy-test-'));
+    const executor = createExecutor({ workerCount, session: { threadCount: 1 }, onOpen: () => {} });
+    onTestFinished(async () => {
+      await executor.dispose();
+      await rm(directory, { recursive: true, force: true });
+    });
+    const model = exponential(1);
+    const path = join(directory, 'graph.onnx');
+    await writeFile(path, model);
+    const listed = { path, bytes: model.length, sha256: createHash('sha256').update(model).digest('hex') };
+    const told: unknown[] = [];
+    const pool = createComputePool({
+      executor,
+      batchRowCountMax: 2,
+      queueRowCountMax: 8,
+      onRun: ({ name, rowCount, seconds }) => told.push([name, rowCount, seconds >= 0]),
+    });
+    const graph = await pool.open(listed, { name: 'e', priority: 'act' });
+    const feeds = () => ({ x: floatTensor(Float32Array.of(0, 0), [1, 2]) });
+    const job = () => graph.run({ feeds: feeds(), rowCount: 1, deadline: { atMs: Number.POSITIVE_INFINITY } });
+    await Promise.all([job(), job(), job()]);
+    expect(told).toEqual([
+      ['e', 2, true],
+      ['e', 1, true],
+    ]);
+    graph.dispose();
+  });
+
+  test('a job that finds no room for its outputs fails, whatever becomes of its run', async () => {
+    let end = (_: Error): void => {};
+    const pool = createComputePool({
+      executor: {
+        idleCount: 1,
+        open: async () => ({
+          inputNames: ['x'],
+          outputNames: ['y'],
+          canFollow: false,
+          run: () =>
+            new Promise<void>((_, reject) => {
+              end = reject;
+            }),
+          dispose: () => {},
+        }),
+      },
+      batchRowCountMax: 4,
+      queueRowCountMax: 8,
+    });
+    const graph = await pool.open(file, { name: 'p', priority: 'act' });
+    const sink = {
+      begin() {
+        throw new RangeError('no memory');
+      },
+      take: () => {},
+    };
+    const feeds = { x: floatTensor(Float32Array.of(1), [1, 1]) };
+    const done = graph.runInto({ feeds, rowCount: 1, deadline: { atMs: Number.POSITIVE_INFINITY } }, sink);
+    await expect(done).rejects.toThrow('no memory');
+    // Nobody waits for it any more: it must not be an unhandled rejection.
+    end(new Error('the run failed too'));
+    await new Promise((resolve) => setImmediate(resolve));
   });
 });
