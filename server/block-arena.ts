@@ -46,7 +46,7 @@ const slabShare = 1 / 8;
 export function createBlockArena(bytesMax: number): BlockArena {
   /** By size of block; those with a free place last. */
   const slabs = new Map<number, Slab[]>();
-  let phases: Phase[] = [{ readerCount: 0, blocks: [] }];
+  const phases: Phase[] = [{ readerCount: 0, blocks: [] }];
   let bytes = 0;
 
   function slabFor(size: number): Slab | undefined {
@@ -90,13 +90,14 @@ export function createBlockArena(bytesMax: number): BlockArena {
 
   /** Frees what nobody can read. */
   function settle(): void {
-    for (;;) {
-      const first = phases[0]!;
-      if (first.readerCount > 0) return;
-      for (const block of first.blocks.splice(0)) free(block);
-      if (phases.length === 1) return;
-      phases = phases.slice(1);
+    let goneCount = 0;
+    for (const { readerCount, blocks } of phases) {
+      if (readerCount > 0) break;
+      for (const block of blocks.splice(0)) free(block);
+      goneCount++;
     }
+    // The last one is for readers to come. All at once: there are thousands behind a reader who stayed long.
+    phases.splice(0, Math.min(goneCount, phases.length - 1));
   }
 
   return {

@@ -32,12 +32,12 @@ export function keepOutputs({ inputs, outputs }: Pick<Session, 'inputs' | 'outpu
     return tensors;
   };
 
-  /** Shapes of the outputs, each symbolic size being what the feeds have for it. */
+  /** Shapes of the outputs, each symbolic size being what the feeds have for it; those without a name are all "" and nothing alike. */
   function shapesFor(feeds: TensorMap): number[][] | undefined {
     const sizes = new Map<string, number>();
     for (const { name, shape } of inputs) {
       shape.forEach((size, i) => {
-        if (typeof size === 'string') sizes.set(size, feeds[name]?.dims[i] ?? 0);
+        if (typeof size === 'string' && size !== '') sizes.set(size, feeds[name]?.dims[i] ?? 0);
       });
     }
     const shapes = outputs.map(({ shape }) =>

@@ -21,6 +21,8 @@ describe('kept outputs', () => {
   test('are not kept where a size is not known beforehand, where they are no floats, and where they are large', () => {
     const inputs = [float('x', 'K', 3)];
     expect(keepOutputs({ inputs, outputs: [float('y', 'found')] })(rows(1))).toBeUndefined();
+    // Sizes without a name are nothing alike.
+    expect(keepOutputs({ inputs: [float('x', '', 3)], outputs: [float('y', '')] })(rows(1))).toBeUndefined();
     expect(keepOutputs({ inputs, outputs: [{ ...float('y', 'K'), dtype: 'int64' }] })(rows(1))).toBeUndefined();
     const large = keepOutputs({ inputs, outputs: [float('y', 'K', 2 ** 20)] });
     expect(large(rows(4))!.y!.size).toBe(2 ** 22);
