@@ -79,13 +79,15 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
   let storeMissing = false;
   /** From the first look on there may be requests. */
   let isOpen = false;
+  /** A look that is under way ends soon: loading goes with rests, and there are thousands of contexts. */
+  let isClosed = false;
 
   async function load(
     { model, version, identity }: { readonly model: string; readonly version: number; readonly identity: string },
     served: ServedVersion | undefined,
   ): Promise<ServedVersion | undefined> {
     const directory = directoryOf(config.store, model, version);
-    if (refused.get(directory) === identity) return undefined;
+    if (isClosed || refused.get(directory) === identity) return undefined;
     try {
       const index = await readPackageIndex(directory);
       const keyPrefix = `${loadCount++}/`;
@@ -108,7 +110,7 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
   /** How many contexts; a version that could not make them all is served all the same. */
   async function carriedOver(from: ServedVersion, to: ServedVersion): Promise<number> {
     try {
-      return await carryOver(from, to, createStepper(restRatio));
+      return await carryOver(from, to, { step: createStepper(restRatio), isWanted: () => !isClosed });
     } catch (error) {
       log.warn({ err: error, model: to.model, version: to.version }, 'contexts were not carried over');
       return 0;
@@ -207,6 +209,7 @@ export async function openModelStore(options: ModelStoreOptions): Promise<ModelS
     },
     async close() {
       clearInterval(timer);
+      isClosed = true;
       await running;
       for (const { versions } of models.values()) for (const served of versions) served.retire();
       models.clear();

@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { createComputePool } from '../../server/compute-pool.ts';
 import { createContextCache } from '../../server/context-cache.ts';
 import { createExecutor } from '../../server/executors.ts';
@@ -113,4 +113,21 @@ test('contexts in use are generated for a new version before it serves', { timeo
     expect(Math.max(...differences(own.values))).toBeLessThan(1e-5);
     expect(Math.max(...differences(former[i]!.action.values))).toBeGreaterThan(1e-5);
   }
+});
+
+test('a server that stops does not wait until all contexts are carried over', { timeout: 60_000 }, async () => {
+  const store = await temporaryStore([{ ...hyper, seed: 1 }]);
+  const started = await startTestServer([], { store });
+  const { server, client, lines } = started;
+  const contexts = Array.from({ length: 1000 }, (_, i) => [i, -i]);
+  await client.prepare({ model: 'hyper', context: contexts });
+  await publishRandomPackage({ store, ...hyper, seed: 2 });
+  const entries = 'hyperpolicy_context_cache_entries{cache="policy"}';
+  const looking = server.models.refresh();
+  await vi.waitFor(async () => expect((await metricLines(started, entries))[entries]).toBeGreaterThan(1000), 30_000);
+  await server.stop();
+  await looking;
+  const counts = lines.filter(({ msg }) => msg === 'model version ready').map(({ contextCount }) => contextCount);
+  expect(counts).toEqual([0, expect.any(Number)]);
+  expect(counts[1]).toBeLessThan(1000);
 });
