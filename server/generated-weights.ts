@@ -26,7 +26,7 @@ export type GeneratedWeights = {
   readonly block: Float32Array;
   /** What a cache counts. */
   readonly bytes: number;
-  /** Feeds for this context alone, made on first use. */
+  /** Feeds for this context alone, made on first use; not of a lent block, of which they are a copy that nobody counts. */
   feeds: TensorMap | undefined;
   /** Where the block is an arena's. */
   readonly lent?: ArenaBlock | undefined;
@@ -135,7 +135,8 @@ export function joinWeights(layout: WeightLayout, { entries, feeds: made }: Weig
   if (made !== undefined) return made;
   const first = entries[0]!;
   if (entries.length === 1) {
-    first.feeds ??= feedsOfOne(layout, withOwnBlock(first));
+    if (first.lent !== undefined) return feedsOfOne(layout, withOwnBlock(first));
+    first.feeds ??= feedsOfOne(layout, first);
     return first.feeds;
   }
   const feeds: TensorMap = {};

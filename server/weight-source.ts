@@ -28,7 +28,7 @@ export type WeightSource = {
   unpin(contexts: DistinctRows): void;
   /**
    * Weights of `weightsFor` are read over several turns within this alone, and only where it was called in the turn that asked for
-   * them: outside their memory may hold others' by then.
+   * them: outside their memory may hold others' by then. Not needed where the cache has no arena, as that of policies.
    */
   reading<T>(work: () => Promise<T>): Promise<T>;
   /** Contexts of this version that are in the cache, as `ContextCache.newestKeys`, without what tells versions apart. */

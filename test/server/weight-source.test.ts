@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { createBlockArena } from '../../server/block-arena.ts';
 import type { HeavyGraph } from '../../server/compute-pool.ts';
 import { createContextCache } from '../../server/context-cache.ts';
 import { collectWeights, joinWeights, type WeightBatch, weightLayout } from '../../server/generated-weights.ts';
@@ -141,6 +142,17 @@ describe('collected weights', () => {
     ]);
     // Each can be freed alone.
     expect(new Set(entries.map(({ block }) => block.buffer)).size).toBe(3);
+  });
+
+  test('in lent blocks are joined by a copy that is not kept: the cache does not count it', () => {
+    const { take, entries } = collectWeights(one, 1, createBlockArena(1000));
+    take(outputs(5, 6), { from: 0, count: 1 });
+    const [entry] = entries;
+    expect(entry!.lent).toBeDefined();
+    const [tensor] = Object.values(joinWeights(one, { entries }));
+    expect(tensor!.data).toEqual(Float32Array.from(entry!.block));
+    expect((tensor!.data as Float32Array).buffer).toBeInstanceOf(ArrayBuffer);
+    expect(entry!.feeds).toBeUndefined();
   });
 
   test('that are fewer than the contexts are a fault, not zeros', () => {
