@@ -17,8 +17,10 @@ export type MessageListener = {
   receive(bytes: Buffer): void;
   /** The client sends no more. */
   finish(): void;
-  /** What came is no message, or what goes is too large: the listener ends the call. */
+  /** What came is no message: the listener ends the call. */
   refuse(error: unknown): void;
+  /** The call has its status: from the listener, or from the library at the deadline and for what it cannot unpack. */
+  ended(code: grpc.status): void;
 };
 
 export type Messages = {
@@ -32,7 +34,7 @@ export type Messages = {
   /** What the library tells of the call. */
   onReceiveMessage(bytes: Buffer): void;
   onReceiveHalfClose(): void;
-  /** The call is over: what still comes is dropped. */
+  /** The call is over: what still comes is dropped, so that it does not keep the end of the stream from being seen. */
   stop(): void;
 };
 
@@ -45,12 +47,24 @@ const pieceBytesMin = 64;
 /** What is needed of the library's call beyond its interface. */
 type Internals = { readonly stream: ServerHttp2Stream; readonly incomingEncoding: string };
 
-/** @param messageBytesMax of one message, either way */
+/** @param messageBytesMax of one message that comes */
 export function messagesOf(call: LibraryCall, listener: MessageListener, messageBytesMax: number): Messages {
   const { stream, incomingEncoding } = call as unknown as Internals;
+  // A reset, by which the client has left. By itself the stream would wait until what came before is read, and end as if it were sent.
+  stream.once('aborted', () => stream.destroy());
+  const sendStatus = call.sendStatus.bind(call);
+  call.sendStatus = (status) => {
+    listener.ended(status.code ?? grpc.status.UNKNOWN);
+    sendStatus(status);
+  };
   return incomingEncoding === 'identity'
     ? framesOf(call, stream, listener, messageBytesMax)
-    : unpackedByLibrary(call, listener);
+    : unpackedByLibrary(call, stream, listener);
+}
+
+function drop(stream: ServerHttp2Stream): void {
+  stream.removeAllListeners('data');
+  stream.resume();
 }
 
 function framesOf(
@@ -86,7 +100,6 @@ function framesOf(
 
   stream.removeAllListeners('data');
   stream.on('data', (chunk: Buffer) => {
-    if (isStopped) return;
     received.add(chunk);
     give();
   });
@@ -96,10 +109,6 @@ function framesOf(
   return {
     read: give,
     send(bytes, sent) {
-      if (bytes.length > messageBytesMax) {
-        listener.refuse(tooLarge('response', messageBytesMax, bytes.length));
-        return;
-      }
       call.sendMetadata(noMetadata);
       if (stream.destroyed || stream.writableEnded) return;
       const frame = Buffer.allocUnsafe(headerBytes + bytes.length);
@@ -112,11 +121,13 @@ function framesOf(
     },
     onReceiveMessage: () => {},
     onReceiveHalfClose() {
+      if (stream.aborted) return;
       isFinished = true;
       give();
     },
     stop() {
       isStopped = true;
+      drop(stream);
     },
   };
 }
@@ -176,10 +187,11 @@ export function createFrameBuffer(messageBytesMax: number) {
 const cutOff = () =>
   invalidArgument({ where: 'stream', expected: 'whole messages', actual: 'an end in the middle of one' });
 
-const tooLarge = (where: string, messageBytesMax: number, actual: number) =>
+/** Of a message, either way. */
+export const tooLarge = (where: string, messageBytesMax: number, actual: number) =>
   resourceExhausted({ where, expected: `at most ${messageBytesMax} bytes`, actual: `${actual}` });
 
-function unpackedByLibrary(call: LibraryCall, listener: MessageListener): Messages {
+function unpackedByLibrary(call: LibraryCall, stream: ServerHttp2Stream, listener: MessageListener): Messages {
   let isAsked = false;
   let isAsking = false;
   /** In a loop: the library may give a message before `startRead` returns. */
@@ -200,7 +212,9 @@ function unpackedByLibrary(call: LibraryCall, listener: MessageListener): Messag
       listener.receive(bytes);
       read();
     },
-    onReceiveHalfClose: () => listener.finish(),
-    stop() {},
+    onReceiveHalfClose() {
+      if (!stream.aborted) listener.finish();
+    },
+    stop: () => drop(stream),
   };
 }

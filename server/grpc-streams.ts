@@ -22,7 +22,7 @@ import {
   type MethodDeps,
   refusal,
 } from './grpc-call.ts';
-import { type LibraryCall, messagesOf } from './grpc-messages.ts';
+import { type LibraryCall, messagesOf, tooLarge } from './grpc-messages.ts';
 import type { Call, StreamHandler } from './rpc.ts';
 import type { StatusName } from './status.ts';
 import type { Caller } from './tokens.ts';
@@ -130,6 +130,11 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
       call.sendStatus({ code, details, metadata });
     };
 
+    const refuse = (error: unknown): void => {
+      session.abandon();
+      fail(error, createCall(call, openedAtMs));
+    };
+
     let isPaused = false;
     let unsentCount = 0;
     const sent = (): void => {
@@ -140,10 +145,14 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
     const session = open({
       send(response) {
         if (ended) return;
-        counts.sent();
         const startMs = performance.now();
         const bytes = codec.encode(response);
         counts.encoded((performance.now() - startMs) / 1000);
+        if (bytes.length > config.messageBytesMax) {
+          refuse(tooLarge('response', config.messageBytesMax, bytes.length));
+          return;
+        }
+        counts.sent();
         unsentCount++;
         messages.send(bytes, sent);
       },
@@ -186,9 +195,12 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
           session.receive(request, about);
         },
         finish: () => session.finish(),
-        refuse(error) {
+        refuse,
+        ended(code) {
+          if (ended) return;
           session.abandon();
-          fail(error, createCall(call, openedAtMs));
+          // The library has no codes of its own.
+          close(grpc.status[code] as StatusName);
         },
       },
       config.messageBytesMax,
@@ -202,8 +214,7 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
     const cancelled = (): void => {
       // Also after an end of our own.
       session.abandon();
-      // The library ends a call at its deadline and tells it like this; its timer may be early by what a clock rounds.
-      if (!ended) close(Date.now() + 1 >= deadlineMs ? 'DEADLINE_EXCEEDED' : 'CANCELLED');
+      if (!ended) close('CANCELLED');
     };
     return { messages, cancelled };
   }

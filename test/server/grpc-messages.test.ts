@@ -14,7 +14,8 @@ import {
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { TensorSchema } from '../../src/gen/hyperpolicy/v1/tensor_pb.ts';
 import { createRandom } from '../../src/spec/random.ts';
-import { metricLines, startTestServer } from './fixtures.ts';
+import { metricLines, startTestServer, type TestServer } from './fixtures.ts';
+import { connectRaw, frameTypes } from './raw-http2.ts';
 
 const path = '/hyperpolicy.v1.PolicyService/ActStream';
 
@@ -135,6 +136,13 @@ function openFrames(address: string, headers: Record<string, string> = {}) {
   return { stream, count, ending };
 }
 
+/** Streams that have ended, by their status. */
+async function handled(server: TestServer): Promise<Record<string, number>> {
+  const counted = await metricLines(server, 'grpc_server_handled_total{grpc_type="bidi_stream"');
+  const ended = Object.entries(counted).filter(([, count]) => count > 0);
+  return Object.fromEntries(ended.map(([line, count]) => [/grpc_code="(\w+)"/.exec(line)![1], count]));
+}
+
 describe('messages of a stream', () => {
   test('are answered when they come byte by byte, and when many come at once', async () => {
     const { address } = await startTestServer(packages);
@@ -171,16 +179,17 @@ describe('messages of a stream', () => {
     expect(decodeURI(text!)).toBe('message: expected one that is not compressed, as grpc-encoding has it, got flag 1');
   });
 
-  test('that would be larger than a message may be end it', async () => {
+  test.each(['identity', 'gzip'])('that would be larger than a message may be end it (%s)', async (encoding) => {
     const wide = { model: 'wide', policy: 'plain', critic: 'none', ...sizes, actionSize: 20 } as const;
-    const { address } = await startTestServer([wide], { messageBytesMax: 1024 });
-    const { stream, ending } = openFrames(address);
+    const server = await startTestServer([wide], { messageBytesMax: 1024 });
+    const { stream, ending } = openFrames(server.address, { 'grpc-encoding': encoding });
     const rows = create(TensorSchema, { shape: [20, 3], data: new Uint8Array(240) });
     const act = create(ActRequestSchema, { model: 'wide', observation: rows });
     stream.write(framed(toBinary(ActStreamRequestSchema, create(ActStreamRequestSchema, { act }))));
     const { 'grpc-status': status, 'grpc-message': text } = await ending;
     expect(status).toBe(`${grpc.status.RESOURCE_EXHAUSTED}`);
     expect(decodeURI(text!)).toMatch(/^response: expected at most 1024 bytes, got 16\d\d$/);
+    expect(await handled(server)).toEqual({ RESOURCE_EXHAUSTED: 1 });
   });
 
   test('are the same where the client compresses', async () => {
@@ -218,11 +227,34 @@ describe('messages of a stream', () => {
     const { stream, ending } = openFrames(server.address, { 'grpc-timeout': '20m' });
     expect((await ending)['grpc-status']).toBe(`${grpc.status.DEADLINE_EXCEEDED}`);
     stream.close();
-    const counted = await metricLines(server, 'grpc_server_handled_total{grpc_type="bidi_stream"');
-    expect(Object.entries(counted).filter(([, count]) => count > 0)).toEqual([
-      [expect.stringContaining('grpc_method="ActStream",grpc_code="DEADLINE_EXCEEDED"'), 1],
-    ]);
+    expect(await handled(server)).toEqual({ DEADLINE_EXCEEDED: 1 });
   });
+
+  const noError = 0;
+  const cancelled = 8;
+  test.each([
+    ['idle', 1, cancelled],
+    ['idle', 1, noError],
+    ['not read', 200, cancelled],
+    ['not read', 200, noError],
+  ])(
+    'a stream that is %s and reset after %i messages with code %i is over, and counted as cancelled',
+    async (_, messageCount, code) => {
+      const server = await startTestServer([{ ...packages[0], actionSize: 100 }]);
+      const peer = await connectRaw(server.address);
+      peer.open(1, path);
+      // Answers of 4 kB each: at 200 the window is long full, and what comes is not read any more.
+      const rows = create(TensorSchema, { shape: [10, 3], data: new Uint8Array(120) });
+      const act = create(ActRequestSchema, { model: 'mlp', observation: rows });
+      const body = framed(toBinary(ActStreamRequestSchema, create(ActStreamRequestSchema, { act })));
+      for (let i = 0; i < messageCount; i++) peer.send({ type: frameTypes.data, stream: 1, body });
+      await peer.until(({ type }) => type === frameTypes.data);
+      const reset = Buffer.alloc(4);
+      reset.writeUInt32BE(code);
+      peer.send({ type: frameTypes.reset, stream: 1, body: reset });
+      await expect.poll(() => handled(server), { timeout: 20_000 }).toEqual({ CANCELLED: 1 });
+    },
+  );
 
   test('a client that leaves in the middle of a message leaves nothing behind', async () => {
     const { address, server } = await startTestServer(packages);
