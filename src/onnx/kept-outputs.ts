@@ -1,6 +1,6 @@
 /**
- * Memory for a session's outputs that is used again by every run. Fresh memory costs more than the copy into it: the system clears
- * each page, and the collector is called the sooner the more is taken outside its heap.
+ * Memory for outputs that is used again by every run. Fresh memory costs more than the copy into it: the system clears each page, and
+ * the collector is called the sooner the more is taken outside its heap.
  */
 
 import { floatTensor, type Session, type TensorMap } from './session.ts';
@@ -8,12 +8,22 @@ import { floatTensor, type Session, type TensorMap } from './session.ts';
 /** Outputs to be written in place for such inputs; undefined where their shapes are not known beforehand, or they are too large to keep. */
 export type KeptOutputs = (feeds: TensorMap) => TensorMap | undefined;
 
-/** Of one session; what is larger is taken for a run and given back. */
+/** What is larger is taken for a run and given back. */
 const keptBytesMax = 16 * 2 ** 20;
 
-/** What it returns is written again by the next run. */
-export function keepOutputs({ inputs, outputs }: Pick<Session, 'inputs' | 'outputs'>): KeptOutputs {
-  let kept = new Float32Array(0);
+/** Memory for the outputs of one run after the other. */
+export type OutputMemory = { floats: Float32Array };
+
+export const createOutputMemory = (): OutputMemory => ({ floats: new Float32Array(0) });
+
+/**
+ * What it returns is written again by the next run.
+ * @param memory sessions that run by turns may share it: left to each, what closed sessions had would stay until a collection
+ */
+export function keepOutputs(
+  { inputs, outputs }: Pick<Session, 'inputs' | 'outputs'>,
+  memory: OutputMemory = createOutputMemory(),
+): KeptOutputs {
   const isFloat = outputs.every(({ dtype }) => dtype === 'float32');
 
   return (feeds) => {
@@ -22,11 +32,11 @@ export function keepOutputs({ inputs, outputs }: Pick<Session, 'inputs' | 'outpu
     const counts = shapes.map((shape) => shape.reduce((product, size) => product * size, 1));
     const count = counts.reduce((sum, size) => sum + size, 0);
     if (count * 4 > keptBytesMax) return undefined;
-    if (count > kept.length) kept = new Float32Array(count);
+    if (count > memory.floats.length) memory.floats = new Float32Array(count);
     let from = 0;
     const tensors: TensorMap = {};
     outputs.forEach(({ name }, i) => {
-      tensors[name] = floatTensor(kept.subarray(from, from + counts[i]!), shapes[i]!);
+      tensors[name] = floatTensor(memory.floats.subarray(from, from + counts[i]!), shapes[i]!);
       from += counts[i]!;
     });
     return tensors;

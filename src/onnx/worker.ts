@@ -6,7 +6,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { readListedFile } from '../spec/listed-file.ts';
 import { createStepper } from '../spec/unhurried.ts';
-import { type KeptOutputs, keepOutputs } from './kept-outputs.ts';
+import { createOutputMemory, type KeptOutputs, keepOutputs } from './kept-outputs.ts';
 import { atLowPriority, systemThreadId } from './low-priority.ts';
 import { openSession, type Session, type SessionOptions, type TensorMap } from './session.ts';
 import { blockOf, copyTensors, placeTensors, viewTensors, writeTensors } from './shared-tensors.ts';
@@ -14,6 +14,8 @@ import { warmUp } from './warm-up.ts';
 import { carry, type Numbered, type Reply, type Request, type WorkerData } from './worker-messages.ts';
 
 const sessions = new Map<number, { readonly session: Session; readonly outputsFor: KeptOutputs }>();
+/** Of every session: one runs at a time, and its outputs are copied before the next. */
+const outputMemory = createOutputMemory();
 /** Inputs and outputs of each lane. */
 const blocks: { input: SharedArrayBuffer; output: SharedArrayBuffer }[] = [];
 
@@ -29,7 +31,7 @@ const answers: { [K in Request['kind']]: (request: Extract<Request, { kind: K }>
       model instanceof SharedArrayBuffer ? new Uint8Array(model).slice() : await readListedFile(model, step);
     const open = () => openSession(bytes, options, name);
     const session = await step(() => (startsThreads(options) ? open() : atLowPriority(open)));
-    const outputsFor = keepOutputs(session);
+    const outputsFor = keepOutputs(session, outputMemory);
     sessions.set(id, { session, outputsFor });
     const run = (feeds: TensorMap) => session.run(feeds, outputsFor(feeds));
     for (const rowCount of warmUpRowCounts) {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { keepOutputs } from '../../src/onnx/kept-outputs.ts';
+import { createOutputMemory, keepOutputs } from '../../src/onnx/kept-outputs.ts';
 import { floatTensor, openSession, type TensorInfo } from '../../src/onnx/session.ts';
 import { exponential, smallAndLarge } from './graphs.ts';
 
@@ -16,6 +16,16 @@ describe('kept outputs', () => {
     const places = [first.w!, second.w!, second.b!].map(({ data }) => data as Float32Array);
     expect(new Set(places.map(({ buffer }) => buffer)).size).toBe(1);
     expect(places.map(({ byteOffset }) => byteOffset)).toEqual([0, 0, 4 * 16]);
+  });
+
+  test('of sessions that run by turns lie in the same memory', () => {
+    const memory = createOutputMemory();
+    const shape = { inputs: [float('x', 'K', 3)], outputs: [float('y', 'K')] };
+    const [first, second] = [keepOutputs(shape, memory), keepOutputs(shape, memory)];
+    for (const outputsFor of [first, second]) {
+      const { data } = outputsFor(rows(5))!.y!;
+      expect((data as Float32Array).buffer).toBe(memory.floats.buffer);
+    }
   });
 
   test('are not kept where a size is not known beforehand, where they are no floats, and where they are large', () => {
