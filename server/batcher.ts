@@ -127,7 +127,7 @@ export function createBatchQueue(options: BatchQueueOptions): BatchQueue {
         const isLate = job.deadline.atMs < nowMs;
         if (isLate || job.hasFailed) {
           rowCount -= waiting;
-          if (!job.hasFailed) fail(job, expired(name, nowMs - job.deadline.atMs));
+          if (!job.hasFailed) fail(job, expired(name, job, nowMs));
           continue;
         }
         // In equal parts: a small rest would cost almost as much as a large one.
@@ -159,12 +159,12 @@ function fail(job: QueuedJob, error: unknown): void {
   job.reject(error);
 }
 
-const expired = (name: string, lateMs: number) =>
+const expired = (name: string, { deadline, nextRow, rowCount }: QueuedJob, nowMs: number) =>
   deadlineExceeded({
     where: `queue of ${name}`,
     expected: 'a deadline that has not passed',
-    actual: `one that passed ${lateMs} ms ago`,
-    remedy: 'Nothing was computed',
+    actual: `one that passed ${nowMs - deadline.atMs} ms ago`,
+    remedy: nextRow === 0 ? 'Nothing was computed' : `${nextRow} of ${rowCount} rows were begun, and nothing is kept`,
   });
 
 function joinPieces(pieces: readonly Piece[], rowCount: number): Batch {
