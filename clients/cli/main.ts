@@ -58,7 +58,7 @@ function inherit(command: Command, parent: Command): void {
 
 async function main(argv: readonly string[]): Promise<number> {
   try {
-    const program = await createProgram(argv[0]);
+    const program = await createProgram(argv[0] === 'help' ? argv[1] : argv[0]);
     if (argv.length === 0) {
       program.outputHelp();
       return exitCodes.ok;

@@ -2,7 +2,14 @@
 
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type AdminClient, createAdminClient } from '../typescript/admin.ts';
-import { connectionOf, integerIn, printJson, type ServerOptions, withSecurityOptions } from './options.ts';
+import {
+  connectionOf,
+  integerIn,
+  parseAddress,
+  printJson,
+  type ServerOptions,
+  withSecurityOptions,
+} from './options.ts';
 
 type AdminOptions = Pick<ServerOptions, 'token' | 'tlsAuthority'> & { readonly admin: string; readonly model: string };
 
@@ -52,7 +59,7 @@ function command<T>(
   return withSecurityOptions(new Command(name))
     .description(description)
     .requiredOption('--model <name>', 'name of the model')
-    .requiredOption('--admin <host:port>', "the server's admin port (serve --admin-port)")
+    .requiredOption('--admin <host:port>', "the server's admin port (serve --admin-port)", parseAddress)
     .action(async (options: AdminOptions & T) => {
       const admin = createAdminClient(connectionOf({ ...options, server: options.admin, timeoutMs: 60_000 }));
       try {

@@ -24,6 +24,13 @@ export function numberIn(low: number, high: number): (text: string) => number {
   };
 }
 
+/** `host:port`, with an IPv6 address in brackets: neither a URL nor a host alone, which gRPC would look for at port 443. */
+export function parseAddress(text: string): string {
+  const port = /^(?:[^\s:/[\]]+|\[[\da-fA-F:.]+\]):(\d{1,5})$/.exec(text)?.[1];
+  if (port !== undefined && Number(port) >= 1 && Number(port) <= 65535) return text;
+  throw new InvalidArgumentError('Expected host:port, such as 127.0.0.1:50051 or [::1]:50051');
+}
+
 /** Rows of numbers: `1,2,3`, or JSON `[1,2,3]` or `[[1,2,3],[4,5,6]]`. */
 export function parseRows(text: string): number[][] {
   const refuse = () => new InvalidArgumentError('Expected numbers: 1,2,3 or [1,2,3] or [[1,2,3],[4,5,6]]');
@@ -64,7 +71,7 @@ export const withSecurityOptions = (command: Command): Command =>
 /** `--server`, `--timeout-ms` and those of security. */
 export const withServerOptions = (command: Command): Command =>
   withSecurityOptions(command)
-    .option('--server <host:port>', 'address of the server', '127.0.0.1:50051')
+    .option('--server <host:port>', 'address of the server', parseAddress, '127.0.0.1:50051')
     .addOption(
       new Option('--timeout-ms <ms>', 'time to wait for each answer, 1 to 3600000')
         .argParser(integerIn(1, 3_600_000))

@@ -17,6 +17,7 @@ const kinds: Readonly<Record<number, ErrorKind>> = {
 
 const unavailable = 14;
 const deadlineExceeded = 4;
+const unimplemented = 12;
 
 export type FailedCall = {
   readonly address: string;
@@ -26,6 +27,14 @@ export type FailedCall = {
 
 /** The error of a failed call. The server's own text is kept as it is. */
 export function toClientError({ code, details }: ServiceError, { address, method, timeoutMs }: FailedCall): Error {
+  if (code === unimplemented) {
+    return failedPrecondition({
+      where: method,
+      expected: `a port with this method at ${address}`,
+      actual: 'one without it',
+      remedy: "Check the address: changes of what is served go to the server's admin port (serve --admin-port)",
+    });
+  }
   const kind = kinds[code];
   if (kind === undefined) return new Error(`${method}: ${details}`);
   const told = toldByServer(kind, details);

@@ -37,6 +37,14 @@ describe('hyperpolicy without a server', () => {
       "hyperpolicy: option '--observation <rows>' argument '1,x' is invalid. Expected numbers: 1,2,3 or [1,2,3] or [[1,2,3],[4,5,6]]. See --help\n",
     ],
     [
+      ['act', '--server', 'http://127.0.0.1:50051', '--observation', '1'],
+      "hyperpolicy: option '--server <host:port>' argument 'http://127.0.0.1:50051' is invalid. Expected host:port, such as 127.0.0.1:50051 or [::1]:50051. See --help\n",
+    ],
+    [
+      ['models', 'rollback', '--model', 'm', '--admin', 'robot'],
+      "hyperpolicy: option '--admin <host:port>' argument 'robot' is invalid. Expected host:port, such as 127.0.0.1:50051 or [::1]:50051. See --help\n",
+    ],
+    [
       ['qgrad', '--model', 'm', '--observation', '1', '--action', '1', '--reduction', 'max'],
       "hyperpolicy: option '--reduction <rule>' argument 'max' is invalid. Allowed choices are q1, min, mean. See --help\n",
     ],
@@ -57,6 +65,7 @@ describe('hyperpolicy without a server', () => {
   test.each(['serve', 'models', 'act', 'qgrad', 'adapt', 'eval'])('%s has help', async (name) => {
     const { code, out } = await run(name, '--help');
     expect(code).toBe(0);
+    expect(await run('help', name)).toEqual({ code, out, error: '' });
     expect(out).toContain(`Usage: hyperpolicy ${name}`);
   });
 
@@ -307,6 +316,14 @@ describe('hyperpolicy with a server', () => {
       model: 'small',
       observation: { low: [null, null] },
       action: { low: [-1], high: [1] },
+    });
+  });
+
+  test('the gRPC port in place of the admin port is told so', async () => {
+    expect(await run('models', 'rollback', '--model', 'small', '--admin', server[1]!)).toEqual({
+      code: 1,
+      out: '',
+      error: `hyperpolicy: Rollback: expected a port with this method at ${server[1]}, got one without it. Check the address: changes of what is served go to the server's admin port (serve --admin-port)\n`,
     });
   });
 
