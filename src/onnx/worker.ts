@@ -8,7 +8,7 @@ import { readListedFile } from '../spec/listed-file.ts';
 import { createStepper } from '../spec/unhurried.ts';
 import { createOutputMemory, type KeptOutputs, keepOutputs } from './kept-outputs.ts';
 import { atLowPriority, systemThreadId } from './low-priority.ts';
-import { openSession, type Session, type SessionOptions, type TensorMap } from './session.ts';
+import { openSession, type Session, type TensorMap } from './session.ts';
 import { blockOf, copyTensors, placeTensors, viewTensors, writeTensors } from './shared-tensors.ts';
 import { warmUp } from './warm-up.ts';
 import { carry, type Numbered, type Reply, type Request, type WorkerData } from './worker-messages.ts';
@@ -29,8 +29,7 @@ const answers: { [K in Request['kind']]: (request: Extract<Request, { kind: K }>
     // The runtime takes no shared memory. Either copy is garbage once the model is loaded.
     const bytes =
       model instanceof SharedArrayBuffer ? new Uint8Array(model).slice() : await readListedFile(model, step);
-    const open = () => openSession(bytes, options, name);
-    const session = await step(() => (startsThreads(options) ? open() : atLowPriority(open)));
+    const session = await step(() => atLowPriority(() => openSession(bytes, options, name)));
     const outputsFor = keepOutputs(session, outputMemory);
     sessions.set(id, { session, outputsFor });
     const run = (feeds: TensorMap) => session.run(feeds, outputsFor(feeds));
@@ -64,9 +63,6 @@ const answers: { [K in Request['kind']]: (request: Extract<Request, { kind: K }>
     return undefined;
   },
 };
-
-/** Threads that a session starts for itself would keep the priority at which it was opened. */
-const startsThreads = ({ threadCount, device = 'cpu' }: SessionOptions): boolean => threadCount > 1 || device !== 'cpu';
 
 parentPort!.on('message', ({ id, content: request }: Numbered<Request>) => {
   const reply = (content: Reply | undefined) => {
