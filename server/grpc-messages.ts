@@ -64,6 +64,10 @@ export function messagesOf(call: LibraryCall, listener: MessageListener, message
 
 function drop(stream: ServerHttp2Stream): void {
   stream.removeAllListeners('data');
+  // A reset without an error, while what was sent before the status is not taken: nothing else would let go of it.
+  stream.once('end', () => {
+    if (stream.closed) stream.destroy();
+  });
   stream.resume();
 }
 

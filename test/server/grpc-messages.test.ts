@@ -256,6 +256,24 @@ describe('messages of a stream', () => {
     },
   );
 
+  test('a stream that has its status, is not read and is reset without an error does not hold up the end', async () => {
+    const drainMs = 100_000;
+    const server = await startTestServer([{ ...packages[0], actionSize: 100 }], { drainMs });
+    const peer = await connectRaw(server.address);
+    peer.open(1, path);
+    // An answer of 100 kB, of which the window lets 64 kB through, and no message after it.
+    const rows = create(TensorSchema, { shape: [250, 3], data: new Uint8Array(3000) });
+    const act = create(ActRequestSchema, { model: 'mlp', observation: rows });
+    const body = framed(toBinary(ActStreamRequestSchema, create(ActStreamRequestSchema, { act })));
+    peer.send({ type: frameTypes.data, stream: 1, body });
+    peer.send({ type: frameTypes.data, stream: 1, body: framed(Buffer.alloc(1), 1) });
+    await expect.poll(() => handled(server), { timeout: 20_000 }).toEqual({ INVALID_ARGUMENT: 1 });
+    peer.send({ type: frameTypes.reset, stream: 1, body: Buffer.alloc(4) });
+    const startMs = performance.now();
+    await server.server.stop();
+    expect(performance.now() - startMs).toBeLessThan(drainMs / 2);
+  });
+
   test('a client that leaves in the middle of a message leaves nothing behind', async () => {
     const { address, server } = await startTestServer(packages);
     const { stream } = openFrames(address);
