@@ -93,6 +93,8 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
   let lifeTimer: NodeJS.Timeout | undefined;
   const pins = createPinLedger(config);
   const hub = createRateHub(rates);
+  // As many as run together, and no more than a process takes.
+  const orderRowCountMax = Math.min(config.batchRowCountMax, config.rowCountMax, config.queueRowCountMax);
 
   const serving = () => members.filter(({ models }) => models !== undefined);
 
@@ -148,7 +150,7 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
     member.isLoaded = true;
     member.caughtUp = pinAgain({
       link,
-      orders: pins.orders(config.batchRowCountMax),
+      orders: pins.orders(orderRowCountMax),
       deadlineMs: Date.now() + prepareMsMax,
       log: log.child({ process: number }),
     });

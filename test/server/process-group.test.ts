@@ -435,29 +435,32 @@ test('the start of a server is its parent’s, whenever its processes started', 
 });
 
 describe('a process that takes the place of another', () => {
-  test('is given what is pinned, and nothing else, before it listens', async () => {
-    const { group, processes, lines, advance } = groupOf(2, undefined, { batchRowCountMax: 2 });
-    await group.start();
-    const [first, second] = processes;
-    await first!.prepare(order(Pinning.UNSPECIFIED, [9, 9]));
-    await first!.prepare(order(Pinning.PIN, [1, 1], [2, 2], [1, 1], [3, 3]));
-    await second!.prepare(order(Pinning.PIN, [2, 2], [4, 4]));
-    await second!.prepare(order(Pinning.UNPIN, [3, 3]));
-    // Refused elsewhere: it is not pinned.
-    second!.pinFault = invalidArgument({ where: 'Prepare', expected: 'less', actual: 'more' });
-    await expect(first!.prepare(order(Pinning.PIN, [5, 5]))).rejects.toThrow('Prepare: expected less, got more');
-    second!.die(1, null);
-    await advance(200);
-    // Rows 1, 2 and 4, two in an order.
-    expect(processes[2]!.prepared).toEqual(['PIN m/2 context 1 1 2 2', 'PIN m/2 context 4 4']);
-    // It looked through the store with the other, before it was given them.
-    expect([first!.asked.at(-1), processes[2]!.asked]).toEqual(['refresh', ['refresh', 'prepare', 'prepare']]);
-    expect(lines.map(({ msg, process: number }) => `${number} ${msg}`).slice(-2)).toEqual([
-      '2 pinned again what the others have',
-      '2 process replaced',
-    ]);
-    await group.stop();
-  });
+  test.each(['batchRowCountMax', 'rowCountMax', 'queueRowCountMax'])(
+    'is given what is pinned, and nothing else, before it listens, at most %s in an order',
+    async (bound) => {
+      const { group, processes, lines, advance } = groupOf(2, undefined, { [bound]: 2 });
+      await group.start();
+      const [first, second] = processes;
+      await first!.prepare(order(Pinning.UNSPECIFIED, [9, 9]));
+      await first!.prepare(order(Pinning.PIN, [1, 1], [2, 2], [1, 1], [3, 3]));
+      await second!.prepare(order(Pinning.PIN, [2, 2], [4, 4]));
+      await second!.prepare(order(Pinning.UNPIN, [3, 3]));
+      // Refused elsewhere: it is not pinned.
+      second!.pinFault = invalidArgument({ where: 'Prepare', expected: 'less', actual: 'more' });
+      await expect(first!.prepare(order(Pinning.PIN, [5, 5]))).rejects.toThrow('Prepare: expected less, got more');
+      second!.die(1, null);
+      await advance(200);
+      // Rows 1, 2 and 4, two in an order.
+      expect(processes[2]!.prepared).toEqual(['PIN m/2 context 1 1 2 2', 'PIN m/2 context 4 4']);
+      // It looked through the store with the other, before it was given them.
+      expect([first!.asked.at(-1), processes[2]!.asked]).toEqual(['refresh', ['refresh', 'prepare', 'prepare']]);
+      expect(lines.map(({ msg, process: number }) => `${number} ${msg}`).slice(-2)).toEqual([
+        '2 pinned again what the others have',
+        '2 process replaced',
+      ]);
+      await group.stop();
+    },
+  );
 
   test('begins with what is left of the rates, and hears what the others and the parent let in', async () => {
     const { group, processes, told, advance } = groupOf(2);
