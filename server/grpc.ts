@@ -8,7 +8,7 @@ import type { ServerConfig } from './config.ts';
 import type { GrpcMethod } from './grpc-call.ts';
 import { type Connections, createConnections } from './grpc-connections.ts';
 import type { MethodMetrics, Metrics } from './metrics.ts';
-import { portInUse } from './ports.ts';
+import { addressOf, portInUse } from './ports.ts';
 
 export type GrpcListener = {
   readonly port: number;
@@ -156,9 +156,6 @@ class TakenCall extends grpc.ServerInterceptingCall {
     this.#start();
   }
 }
-
-const addressOf = (host: string, port: number): string =>
-  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 
 /** The library keeps its HTTP/2 servers to itself: they are met where it makes them. */
 function watchConnections(server: grpc.Server, connections: Connections): void {

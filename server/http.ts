@@ -18,7 +18,7 @@ import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { callAt, describeStatus, type MethodDeps, tooManyRequests } from './grpc-call.ts';
 import { createHttpCalls, httpCallOf } from './http-calls.ts';
 import type { PolicyHandlers } from './policy-handlers.ts';
-import { portInUse } from './ports.ts';
+import { addressOf, portInUse } from './ports.ts';
 import type { UnaryHandler } from './rpc.ts';
 import { statusCodes } from './status.ts';
 
@@ -57,7 +57,7 @@ export async function listenHttp(handlers: PolicyHandlers, port: number, deps: M
   server.headersTimeout = 10_000;
   boundConnections(server, config.httpConnectionCountMax);
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(portInUse('HTTP port', `${config.host}:${port}`, error)));
+    server.once('error', (error) => reject(portInUse('HTTP port', addressOf(config.host, port), error)));
     server.listen(port, config.host, resolve);
   });
   return {

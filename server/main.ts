@@ -9,6 +9,7 @@ import { adminMethods } from './methods.ts';
 import { listenMetrics } from './metrics-http.ts';
 import type { ModelStore } from './model-store.ts';
 import type { SpoolPart } from './open-handles.ts';
+import { addressOf } from './ports.ts';
 import { createServing } from './serving.ts';
 
 export type RunningServer = {
@@ -68,7 +69,7 @@ export async function startServer(settings: ServerSettings, log?: Logger, spool?
     });
   }
   const ports = { metricsPort: metricsListener.port, adminPort: adminListener?.port, httpPort };
-  logger.info({ address: `${config.host}:${port}`, ...ports }, 'serving');
+  logger.info({ address: addressOf(config.host, port), ...ports }, 'serving');
   if (models.list().length === 0) logger.warn({ store: config.store, remedy: emptyStoreRemedy }, 'no model is ready');
 
   const stop = async () => {

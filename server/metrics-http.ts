@@ -3,7 +3,7 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
-import { portInUse } from './ports.ts';
+import { addressOf, portInUse } from './ports.ts';
 
 export type MetricsListener = { readonly port: number; close(): Promise<void> };
 
@@ -37,7 +37,7 @@ export async function listenMetrics(options: MetricsListenerOptions): Promise<Me
   server.headersTimeout = 5_000;
   server.maxConnections = 64;
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(portInUse('metrics port', `${host}:${port}`, error)));
+    server.once('error', (error) => reject(portInUse('metrics port', addressOf(host, port), error)));
     server.listen(port, host, resolve);
   });
   return {

@@ -1,18 +1,30 @@
-/** The error for an address that cannot be listened on. */
+/** Addresses to listen on, as text, and the error for one that cannot be listened on. */
 
 import { failedPrecondition, type HyperpolicyError } from '../src/spec/errors.ts';
 
+/** `host:port`, with an IPv6 address in brackets. */
+export const addressOf = (host: string, port: number): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+
 /** @param setting the setting that names the port, for the remedy */
 export function portInUse(setting: string, address: string, cause: Error): HyperpolicyError {
+  const where = `listening on ${address}`;
+  if (/EADDRNOTAVAIL|ENOTFOUND|EAI_AGAIN/.test(cause.message)) {
+    return failedPrecondition({
+      where,
+      expected: 'an address of this machine',
+      actual: 'one that it does not have',
+      remedy: 'Choose another: --host ADDRESS, or 0.0.0.0 for every one',
+      cause,
+    });
+  }
   const reason = /EADDRINUSE/.test(cause.message)
     ? 'one that is in use'
     : /EACCES/.test(cause.message)
       ? 'one that needs more rights'
-      : /EADDRNOTAVAIL|ENOTFOUND|EAI_AGAIN/.test(cause.message)
-        ? 'an address that this machine does not have'
-        : cause.message;
+      : cause.message;
   return failedPrecondition({
-    where: `listening on ${address}`,
+    where,
     expected: 'a free port',
     actual: reason,
     remedy: `Choose another ${setting}: --${setting.replaceAll(' ', '-')} N, or 0 for any that is free`,

@@ -18,6 +18,7 @@ import type { RunningServer } from './main.ts';
 import { adminMethods } from './methods.ts';
 import { createMetrics } from './metrics.ts';
 import { listenMetrics } from './metrics-http.ts';
+import { addressOf } from './ports.ts';
 import { createProcessGroup, type ProcessGroup } from './process-group.ts';
 import { closeLostConnections } from './process-handovers.ts';
 import type { Forked } from './process-member.ts';
@@ -101,7 +102,7 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
   const watch = config.watchMs === 0 ? undefined : setInterval(group.look, config.watchMs);
   const { port, httpPort } = ports;
   const others = { metricsPort: metricsListener.port, adminPort: adminListener?.port, httpPort };
-  logger.info({ address: `${config.host}:${port}`, ...others, processCount: config.processCount }, 'serving');
+  logger.info({ address: addressOf(config.host, port), ...others, processCount: config.processCount }, 'serving');
   if (group.list().length === 0) logger.warn({ store: config.store, remedy: emptyStoreRemedy }, 'no model is ready');
 
   const stop = async () => {

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { emptyStoreRemedy, failedPrecondition, invalidArgument } from '../../src/spec/errors.ts';
+import { unreadable } from '../../src/spec/listed-file.ts';
 import type { ModelSelection } from '../typescript/act.ts';
 import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
 
@@ -54,13 +55,21 @@ export type ServerOptions = {
   readonly tlsAuthority?: string;
 };
 
-/** What a client is made with. @throws Error where the authority's file cannot be read */
+/** What a client is made with. @throws HyperpolicyError not_found: the authority's file cannot be read */
 export const connectionOf = ({ server, timeoutMs, token, tlsAuthority }: ServerOptions) => ({
   address: server,
   timeoutMs,
   ...(token !== undefined && { token }),
-  ...(tlsAuthority !== undefined && { tls: { authority: readFileSync(tlsAuthority) } }),
+  ...(tlsAuthority !== undefined && { tls: { authority: readAuthority(tlsAuthority) } }),
 });
+
+function readAuthority(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    throw unreadable(`--tls-authority ${file}`, cause);
+  }
+}
 
 /** `--token` and `--tls-authority`. */
 export const withSecurityOptions = (command: Command): Command =>

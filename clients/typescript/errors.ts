@@ -41,12 +41,15 @@ export function toClientError({ code, details }: ServiceError, { address, method
   if (told !== undefined) return told;
   // No text of the server: the transport failed.
   if (code === unavailable) {
+    const refused = /ECONNREFUSED/.test(details);
     return new HyperpolicyError({
       kind,
       where: method,
       expected: `a server at ${address}`,
-      actual: /ECONNREFUSED/.test(details) ? 'a refused connection' : details,
-      remedy: 'Start one with "hyperpolicy serve", or name another address',
+      actual: refused ? 'a refused connection' : details,
+      remedy: refused
+        ? 'Start one with "hyperpolicy serve", or name another address'
+        : 'Check the address, and that client and server both use TLS or neither does',
     });
   }
   if (code === deadlineExceeded) {

@@ -84,6 +84,15 @@ describe('hyperpolicy without a server', () => {
     });
   });
 
+  test('an authority that cannot be read is one line, exit code 1', async () => {
+    expect(await run('models', 'list', '--tls-authority', 'no-such.pem')).toEqual({
+      code: 1,
+      out: '',
+      error:
+        'hyperpolicy: --tls-authority no-such.pem: expected a file that can be read, got ENOENT: no such file or directory\n',
+    });
+  });
+
   test('make-random makes models that adapt, and refuses those that cannot', async () => {
     const store = await mkdtemp(join(tmpdir(), 'hyperpolicy-cli-'));
     onTestFinished(() => rm(store, { recursive: true }));

@@ -96,6 +96,18 @@ describe('the server process', () => {
       error: `hyperpolicy: listening on 127.0.0.1:${port}: expected a free port, got one that is in use. Choose another metrics port: --metrics-port N, or 0 for any that is free\n`,
     });
   });
+
+  test('an address of another machine is told so, in brackets where it is IPv6', async () => {
+    const store = await temporaryStore();
+    const ports = ['--store', store, '--port', '0', '--metrics-port', '0'];
+    const addresses = { '203.0.113.1': '203.0.113.1:0', '2001:db8::1': '[2001:db8::1]:0' };
+    for (const [host, address] of Object.entries(addresses)) {
+      expect(await runToEnd(['serve', ...ports, '--host', host])).toEqual({
+        code: 1,
+        error: `hyperpolicy: listening on ${address}: expected an address of this machine, got one that it does not have. Choose another: --host ADDRESS, or 0.0.0.0 for every one\n`,
+      });
+    }
+  });
 });
 
 describe("the server's code", () => {
