@@ -95,7 +95,7 @@ export function openTokens(
       },
       left: () => Object.fromEntries([...rates].map(([name, { left }]) => [name, left])),
       goOnFrom(left) {
-        for (const [name, rate] of rates) rate.left = left[name] ?? rate.left;
+        for (const [name, rate] of rates) if (Object.hasOwn(left, name)) rate.left = left[name]!;
       },
     },
     identify(where, authorization) {

@@ -207,7 +207,8 @@ describe('many calls of QGrad at once', () => {
     });
     while (isClimbing) expect(await differences(server, reference, [100 + (callCount++ % 200)])).toBe(0);
     expect(await climb).toEqual(expected);
-    expect(callCount).toBeGreaterThan(5);
+    // The cache holds two states: after two others the known one was dropped.
+    expect(callCount).toBeGreaterThan(2);
   });
 
   test('a thread that dies in the midst makes no answer wrong, and the other goes on', async () => {

@@ -213,7 +213,7 @@ describe('from the command line', () => {
   test('architectures prints a row each', async () => {
     const { out } = await hyperpolicy('architectures', '--observation-size', '11', '--action-size', '3');
     const row = out.split('\n').find((line) => line.startsWith('sa-hyper  '));
-    expect(row).toMatch(/critic +7,748,610 /);
+    expect(row).toMatch(/critic +yes +7,748,610 /);
   });
 });
 
