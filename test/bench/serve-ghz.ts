@@ -11,6 +11,7 @@ import { promisify } from 'node:util';
 import { create, type DescFile, toBinary } from '@bufbuild/protobuf';
 import { type FileDescriptorProto, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { file_hyperpolicy_v1_policy_service } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { onOwnCores } from './own-cores.ts';
 import { addRatio, addTimes } from './serve-act.ts';
 import { type Child, startEchoProcess } from './serve-processes.ts';
 import { inTurns, parallelCallCount } from './serve-rounds.ts';
@@ -43,9 +44,6 @@ export function hasGhz(): boolean {
 
 const serialLoad = { concurrency: 1, duration: '700ms' } as const;
 const parallelLoad = { concurrency: parallelCallCount, duration: '1s' } as const;
-
-/** At most so many rounds: each starts a process for each side. */
-const roundCountMax = 7;
 
 /** Prepares the files that ghz reads. */
 export async function openGhz({ onEnd }: Pick<ServeBench, 'onEnd'>): Promise<Ghz> {
@@ -121,30 +119,30 @@ export class GhzSide {
   readonly parallel: number[][] = [];
   readonly rates: number[] = [];
   readonly #ghz: Ghz;
-  readonly #server: Child;
+  readonly server: Child;
   readonly #payload: string;
   #parallelCpuMs = 0;
 
   constructor(ghz: Ghz, server: Child, payload: string) {
     this.#ghz = ghz;
-    this.#server = server;
+    this.server = server;
     this.#payload = payload;
   }
 
   /** A round that does not count. */
   async warmUp(): Promise<void> {
-    await this.#ghz.run(this.#server.port, this.#payload, serialLoad);
-    await this.#ghz.run(this.#server.port, this.#payload, parallelLoad);
+    await this.#ghz.run(this.server.port, this.#payload, serialLoad);
+    await this.#ghz.run(this.server.port, this.#payload, parallelLoad);
   }
 
   runSerial = async (): Promise<void> => {
-    this.serial.push((await this.#ghz.run(this.#server.port, this.#payload, serialLoad)).times);
+    this.serial.push((await this.#ghz.run(this.server.port, this.#payload, serialLoad)).times);
   };
 
   runParallel = async (): Promise<void> => {
-    const before = this.#server.cpuMs() ?? Number.NaN;
-    const { times, perSecond } = await this.#ghz.run(this.#server.port, this.#payload, parallelLoad);
-    this.#parallelCpuMs += (this.#server.cpuMs() ?? Number.NaN) - before;
+    const before = this.server.cpuMs() ?? Number.NaN;
+    const { times, perSecond } = await this.#ghz.run(this.server.port, this.#payload, parallelLoad);
+    this.#parallelCpuMs += (this.server.cpuMs() ?? Number.NaN) - before;
     this.parallel.push(times);
     this.rates.push(perSecond);
   };
@@ -162,13 +160,20 @@ export class GhzSide {
   }
 }
 
-/** Runs every side's serial load by turns, then every side's parallel load. */
-export async function raceGhz(rounds: number, sides: readonly GhzSide[]): Promise<void> {
+/** Runs every side's serial load by turns, on cores of their own, then every side's parallel load. */
+export async function raceGhz(bench: ServeBench, rounds: number, sides: readonly GhzSide[]): Promise<void> {
   for (const side of sides) await side.warmUp();
-  await inTurns(
-    rounds,
-    sides.map((side) => side.runSerial),
+  const serial = () =>
+    inTurns(
+      rounds,
+      sides.map((side) => side.runSerial),
+    );
+  // ghz begins on this process's core.
+  const { isPinned } = await onOwnCores(
+    sides.map(({ server }) => server),
+    serial,
   );
+  bench.figures.serial_on_own_cores = isPinned ? 'yes' : 'no';
   await inTurns(
     rounds,
     sides.map((side) => side.runParallel),
@@ -198,7 +203,7 @@ export const ghzUnary = (model: 'mlp' | 'hyper') => async (bench: ServeBench) =>
   const ghz = await openGhz(bench);
   const { echo, payload, ours } = await ghzServerSide(bench, ghz, model);
   const theirs = new GhzSide(ghz, echo.process, payload);
-  await raceGhz(Math.min(bench.rounds, roundCountMax), [ours, theirs]);
+  await raceGhz(bench, bench.rounds, [ours, theirs]);
   const { figures } = bench;
   const name = `ghz_${figureName(model)}`;
   ours.addTo(figures, name);

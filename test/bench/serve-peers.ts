@@ -34,7 +34,7 @@ export const peers = (model: 'mlp' | 'hyper', python: string) => async (bench: S
     client.close();
     sides[kind] = new GhzSide(ghz, peer, payload);
   }
-  await raceGhz(Math.min(bench.rounds, roundCountMax), [ours, ...Object.values(sides)]);
+  await raceGhz(bench, Math.min(bench.rounds, roundCountMax), [ours, ...Object.values(sides)]);
   addPeers(bench.figures, { model, ours, sides });
 };
 
