@@ -9,7 +9,7 @@ import type {
   ActStreamRequest,
   ActStreamResponseSchema,
 } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { invalidArgument, unavailable } from '../src/spec/errors.ts';
+import { invalidArgument, quoted, unavailable } from '../src/spec/errors.ts';
 import type { ActAnswerer, ActResponseInit } from './act.ts';
 import type { ServerConfig } from './config.ts';
 import type { ContextHandles } from './context-handles.ts';
@@ -207,7 +207,7 @@ function refuseChange(first: Fixed, request: ActRequest): void {
   throw invalidArgument({
     where: 'ActStream model',
     expected: `that of the stream, "${first.model}", or none`,
-    actual: sameModel ? 'another version or label' : JSON.stringify(request.model.slice(0, 100)),
+    actual: sameModel ? 'another version or label' : quoted(request.model),
     remedy: 'Open a stream per model',
   });
 }

@@ -2,7 +2,7 @@
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { ModelStatusSchema } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
-import { failedPrecondition, notFound } from '../src/spec/errors.ts';
+import { failedPrecondition, notFound, quoted } from '../src/spec/errors.ts';
 import { listModels } from '../src/spec/package.ts';
 import { type Routing, readRouting, writeRouting } from './routing.ts';
 
@@ -113,7 +113,7 @@ async function publishedVersions(where: string, store: string, model: string): P
   throw notFound({
     where: `${where} model`,
     expected: 'a model of the store',
-    actual: JSON.stringify(model.slice(0, 100)),
+    actual: quoted(model),
   });
 }
 

@@ -139,6 +139,10 @@ export function describeStatus(error: unknown, method: string, call: Call, log: 
   return status;
 }
 
+/** Of a message, either way. */
+export const tooLarge = (where: string, limit: number, actual: number, remedy?: string) =>
+  resourceExhausted({ where, expected: `at most ${limit} bytes`, actual: `${actual}`, remedy });
+
 export const tooManyRequests = (method: string, limit: number) =>
   resourceExhausted({
     where: method,

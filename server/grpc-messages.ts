@@ -6,7 +6,8 @@
 
 import type { ServerHttp2Stream } from 'node:http2';
 import grpc from '@grpc/grpc-js';
-import { invalidArgument, resourceExhausted } from '../src/spec/errors.ts';
+import { invalidArgument } from '../src/spec/errors.ts';
+import { tooLarge } from './grpc-call.ts';
 
 export type LibraryCall = grpc.ServerInterceptingCallInterface;
 
@@ -190,10 +191,6 @@ export function createFrameBuffer(messageBytesMax: number) {
 
 const cutOff = () =>
   invalidArgument({ where: 'stream', expected: 'whole messages', actual: 'an end in the middle of one' });
-
-/** Of a message, either way. */
-export const tooLarge = (where: string, messageBytesMax: number, actual: number) =>
-  resourceExhausted({ where, expected: `at most ${messageBytesMax} bytes`, actual: `${actual}` });
 
 function unpackedByLibrary(call: LibraryCall, stream: ServerHttp2Stream, listener: MessageListener): Messages {
   let isAsked = false;

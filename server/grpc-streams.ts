@@ -21,8 +21,9 @@ import {
   headersOf,
   type MethodDeps,
   refusal,
+  tooLarge,
 } from './grpc-call.ts';
-import { type LibraryCall, messagesOf, tooLarge } from './grpc-messages.ts';
+import { type LibraryCall, messagesOf } from './grpc-messages.ts';
 import type { Call, StreamHandler } from './rpc.ts';
 import type { StatusName } from './status.ts';
 import type { Caller } from './tokens.ts';
@@ -130,9 +131,9 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
       call.sendStatus({ code, details, metadata });
     };
 
-    const refuse = (error: unknown): void => {
+    const refuse = (error: unknown, about = createCall(call, openedAtMs)): void => {
       session.abandon();
-      fail(error, createCall(call, openedAtMs));
+      fail(error, about);
     };
 
     let isPaused = false;
@@ -188,8 +189,7 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
           try {
             request = decodeRequest(method, codec.decode, bytes);
           } catch (error) {
-            session.abandon();
-            fail(error, about);
+            refuse(error, about);
             return;
           }
           session.receive(request, about);

@@ -7,7 +7,6 @@
 
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type grpc from '@grpc/grpc-js';
-import { resourceExhausted } from '../src/spec/errors.ts';
 import { type Codec, descriptorCodec } from './codec.ts';
 import {
   callerOf,
@@ -18,6 +17,7 @@ import {
   headersOf,
   type MethodDeps,
   refusal,
+  tooLarge,
   tooManyRequests,
 } from './grpc-call.ts';
 import type { Call, UnaryHandler } from './rpc.ts';
@@ -56,7 +56,9 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
       const endMs = performance.now();
       counts.encoded((endMs - startMs) / 1000);
       observation?.stage('encode', startMs, endMs);
-      if (bytes.length > config.messageBytesMax) throw responseTooLarge(name, bytes.length, config.messageBytesMax);
+      if (bytes.length > config.messageBytesMax) {
+        throw tooLarge(`${name} response`, config.messageBytesMax, bytes.length, 'Split the batch');
+      }
       counts.sent();
       counts.handled('OK', (endMs - receivedAtMs) / 1000);
       observation?.end('OK', context!);
@@ -83,11 +85,3 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
     implementation: answer as grpc.UntypedHandleCall,
   };
 }
-
-const responseTooLarge = (method: string, bytes: number, limit: number) =>
-  resourceExhausted({
-    where: `${method} response`,
-    expected: `at most ${limit} bytes`,
-    actual: `${bytes}`,
-    remedy: 'Split the batch',
-  });

@@ -4,7 +4,7 @@ import {
   type HealthCheckResponse_ServingStatus,
   HealthCheckResponse_ServingStatus as Status,
 } from '../src/gen/grpc/health/v1/health_pb.ts';
-import { notFound, resourceExhausted } from '../src/spec/errors.ts';
+import { notFound, quoted, resourceExhausted } from '../src/spec/errors.ts';
 
 export type ServingStatus = HealthCheckResponse_ServingStatus;
 
@@ -51,7 +51,7 @@ export function createHealth(services: readonly string[]): Health {
       throw notFound({
         where: 'Check service',
         expected: `one of ${[...names].map((name) => `"${name}"`).join(', ')}`,
-        actual: JSON.stringify(service.slice(0, 100)),
+        actual: quoted(service),
       });
     },
     list: () => Object.fromEntries([...names].map((name) => [name, { status: status() }])),

@@ -2,6 +2,7 @@
 
 import { clipActions } from './act.ts';
 import { checkResult, type Sent } from './finite.ts';
+import { whileReading } from './served-critic.ts';
 import type { ServedVersion } from './served-version.ts';
 import { distinctRows, type Rows } from './tensors.ts';
 import type { RequestTimer } from './timing.ts';
@@ -35,11 +36,8 @@ export async function inferPolicy(served: ServedVersion, inputs: Inputs, timed: 
 }
 
 /** `observation`, `action`, `context` where the critic takes one -> `q`, `dq_da` of the whole ensemble. */
-export function inferCritic(served: ServedVersion, inputs: Inputs, timed: Timed): Promise<NamedRows> {
-  const answer = () => computeCritic(served, inputs, timed);
-  // Over several turns, in which the memory of the weights must not become others'.
-  return served.critic!.weights?.reading(answer) ?? answer();
-}
+export const inferCritic = (served: ServedVersion, inputs: Inputs, timed: Timed): Promise<NamedRows> =>
+  whileReading(served.critic!, () => computeCritic(served, inputs, timed));
 
 async function computeCritic(served: ServedVersion, inputs: Inputs, timed: Timed): Promise<NamedRows> {
   const critic = served.critic!;

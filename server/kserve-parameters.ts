@@ -1,7 +1,7 @@
 /** Parameters of the Open Inference Protocol: those that mean something here, and a refusal of the others, which would change nothing. */
 
 import type { InferParameter, ModelInferRequest } from '../src/gen/inference/grpc_predict_v2_pb.ts';
-import { invalidArgument } from '../src/spec/errors.ts';
+import { invalidArgument, quoted } from '../src/spec/errors.ts';
 
 export type InferParameters = {
   /** Budget in microseconds; 0 is none. */
@@ -46,8 +46,6 @@ function flagOf(name: string, parameter: InferParameter | undefined): void {
   if (parameter === undefined || parameter.parameterChoice.case === 'boolParam') return;
   throw invalidArgument({ where: `ModelInfer ${name}`, expected: 'a bool_param', actual: textOf(parameter) });
 }
-
-const quoted = (text: string): string => JSON.stringify(text.slice(0, 100));
 
 const textOf = ({ parameterChoice: { case: type, value } }: InferParameter): string =>
   type === undefined ? 'none' : `${value}`.slice(0, 100);

@@ -1,7 +1,7 @@
 /** Tensors of the Open Inference Protocol, raw or typed, to checked rows and back. */
 
 import type { ModelInferRequest } from '../src/gen/inference/grpc_predict_v2_pb.ts';
-import { invalidArgument } from '../src/spec/errors.ts';
+import { invalidArgument, quoted } from '../src/spec/errors.ts';
 import { decodeRows, type Rows } from './tensors.ts';
 
 type WireTensor = {
@@ -34,10 +34,9 @@ export function readInputs(
     const tensor = known.find((other) => other.name === name);
     if (tensor === undefined || rows.has(name)) {
       const names = known.map((other) => other.name).join(', ');
-      throw refuse(where, `each of ${names} once`, JSON.stringify(name.slice(0, 100)));
+      throw refuse(where, `each of ${names} once`, quoted(name));
     }
-    if (datatype !== 'FP32')
-      throw refuse(`ModelInfer ${name}`, 'datatype FP32', JSON.stringify(datatype.slice(0, 100)));
+    if (datatype !== 'FP32') throw refuse(`ModelInfer ${name}`, 'datatype FP32', quoted(datatype));
     const data = raw.length > 0 ? raw[i]! : bytesOf(contents?.fp32Contents ?? []);
     // A size that no tensor has stands for one that is too large for a number.
     const sizes = shape.map((size) => (size >= 0n && size < 2n ** 32n ? Number(size) : 2 ** 32));
@@ -90,5 +89,5 @@ function find(known: readonly WireTensor[], name: string): WireTensor {
   const tensor = known.find((other) => other.name === name);
   if (tensor !== undefined) return tensor;
   const names = known.map((other) => other.name).join(', ');
-  throw refuse('ModelInfer outputs', `some of ${names}`, JSON.stringify(name.slice(0, 100)));
+  throw refuse('ModelInfer outputs', `some of ${names}`, quoted(name));
 }

@@ -15,7 +15,13 @@ import { checkResult, type Sent } from './finite.ts';
 import type { WorkMetrics } from './metrics.ts';
 import { checkClientId, checkDeadline, checkFingerprint } from './request-checks.ts';
 import type { UnaryHandler } from './rpc.ts';
-import { type CriticInputs, type CriticOutputs, type ReductionName, reduceEnsemble } from './served-critic.ts';
+import {
+  type CriticInputs,
+  type CriticOutputs,
+  type ReductionName,
+  reduceEnsemble,
+  whileReading,
+} from './served-critic.ts';
 import { whenHeld } from './served-version.ts';
 import { decodeRows, distinctRows, encodeTensor, repeatRow } from './tensors.ts';
 import { RequestTimer } from './timing.ts';
@@ -109,8 +115,7 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
       };
     };
     /** Work that goes over several turns: it keeps the version's networks and the memory of its weights. */
-    const inTurns = (answer: () => Promise<QGradResponseInit>) =>
-      whenHeld(served, () => critic.weights?.reading(answer) ?? answer());
+    const inTurns = (answer: () => Promise<QGradResponseInit>) => whenHeld(served, () => whileReading(critic, answer));
     const finish = (inputs: Partial<CriticInputs>) => {
       if (ascent !== undefined) {
         // Joined once, for all steps.

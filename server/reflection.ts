@@ -6,6 +6,7 @@ import type {
   ServerReflectionRequest,
   ServerReflectionResponseSchema,
 } from '../src/gen/grpc/reflection/v1/reflection_pb.ts';
+import { quoted } from '../src/spec/errors.ts';
 import { statusCodes } from './status.ts';
 
 export type ReflectionResponseInit = MessageInitShape<typeof ServerReflectionResponseSchema>;
@@ -58,7 +59,7 @@ function addFile(file: DescFile, files: Map<string, DescFile>, fileBySymbol: Map
 
 function fileResponse(file: DescFile | undefined, asked: string): ReflectionResponseInit['messageResponse'] {
   if (file === undefined) {
-    return refusal('NOT_FOUND', `expected a file or symbol of this server, got ${JSON.stringify(asked.slice(0, 100))}`);
+    return refusal('NOT_FOUND', `expected a file or symbol of this server, got ${quoted(asked)}`);
   }
   const all = new Map<string, DescFile>();
   addFile(file, all, new Map());

@@ -1,7 +1,7 @@
 /** Checks that several methods make before they compute. */
 
 import { randomInt } from 'node:crypto';
-import { deadlineExceeded, failedPrecondition, invalidArgument } from '../src/spec/errors.ts';
+import { deadlineExceeded, failedPrecondition, invalidArgument, quoted } from '../src/spec/errors.ts';
 import type { Call } from './rpc.ts';
 import type { ServedVersion } from './served-version.ts';
 
@@ -13,7 +13,7 @@ export function checkFingerprint(method: string, { model, manifest }: ServedVers
   throw failedPrecondition({
     where: `${method} fingerprint`,
     expected: `${manifest.fingerprint} of model "${model}"`,
-    actual: JSON.stringify(fingerprint.slice(0, 100)),
+    actual: quoted(fingerprint),
     remedy: 'The specs differ: read them again with GetModel',
   });
 }

@@ -9,7 +9,7 @@ import { readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { asidePath, syncDirectory, writeDurably } from '../src/spec/durable-files.ts';
-import { type ErrorFields, failedPrecondition, invalidArgument } from '../src/spec/errors.ts';
+import { type ErrorFields, failedPrecondition, invalidArgument, quoted } from '../src/spec/errors.ts';
 
 const version = z.number().int().positive();
 
@@ -59,8 +59,6 @@ function faultOf({
   const shown = shares.map(([name, share]) => `${name}=${share}`).join(', ');
   return { where, expected: 'shares that sum to 100', actual: `${sum} (${shown})` };
 }
-
-const quoted = (text: string): string => JSON.stringify(text.slice(0, 100));
 
 export type Routing = Readonly<z.infer<typeof routingSchema>>;
 

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import { HyperpolicyError, invalidArgument, resourceExhausted } from '../src/spec/errors.ts';
+import { HyperpolicyError, invalidArgument, quoted, resourceExhausted } from '../src/spec/errors.ts';
 import { createTokenRate, type TokenRate } from './token-rate.ts';
 
 const tokensSchema = z.array(
@@ -195,6 +195,6 @@ export function checkModelAllowed(where: string, caller: Caller | undefined, mod
     kind: 'permission_denied',
     where: `${where} model`,
     expected: 'a model that this token may use',
-    actual: JSON.stringify(model.slice(0, 100)),
+    actual: quoted(model),
   });
 }

@@ -19,7 +19,16 @@ import {
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from '../gen/onnx/onnx_pb.ts';
-import { type Attribute, type Data, type Dtype, type Graph, type NamedValue, sizeOf, type Value } from './graph.ts';
+import {
+  type Attribute,
+  arrayTypes,
+  type Data,
+  type Dtype,
+  type Graph,
+  type NamedValue,
+  sizeOf,
+  type Value,
+} from './graph.ts';
 
 /** Operator set of the standard domain, and the IR version that goes with it. */
 export const opsetVersion = 18;
@@ -118,8 +127,6 @@ function initializer(value: Value, name: string): TensorProto {
     rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
   });
 }
-
-const arrayTypes = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array, bool: Uint8Array };
 
 function constantData({ constant, dtype, shape }: Value): Data {
   if (constant!.kind === 'dense') return constant!.data;

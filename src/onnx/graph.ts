@@ -10,6 +10,9 @@ export type Dtype = 'float32' | 'int32' | 'int64' | 'bool';
 export type Shape = readonly number[];
 export type Data = Float32Array | Int32Array | BigInt64Array | Uint8Array;
 
+/** What holds the elements of each type. */
+export const arrayTypes = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array, bool: Uint8Array };
+
 /** `fill`: every element has that value, which stays known however large the shape is. */
 export type Constant =
   | { readonly kind: 'fill'; readonly fill: number }

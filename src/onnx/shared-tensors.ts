@@ -4,14 +4,12 @@
  */
 
 import { Tensor } from 'onnxruntime-common';
-import type { TensorInfo } from './session.ts';
-
-type Data = Float32Array | Int32Array | BigInt64Array | Uint8Array;
+import { arrayTypes, type Data, type Dtype } from './graph.ts';
 
 /** Where a tensor lies in a block; plain data that crosses threads. */
 export type TensorPlace = {
   readonly name: string;
-  readonly dtype: TensorInfo['dtype'];
+  readonly dtype: Dtype;
   readonly dims: readonly number[];
   readonly byteOffset: number;
   readonly byteLength: number;
@@ -19,13 +17,12 @@ export type TensorPlace = {
 
 /** Tensors begin at multiples of a cache line. */
 const alignmentBytes = 64;
-const arrays = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array, bool: Uint8Array };
 
 /** Places named tensors one after the other. */
 export function placeTensors(tensors: Readonly<Record<string, Tensor>>): { places: TensorPlace[]; byteLength: number } {
   let byteLength = 0;
   const places = Object.entries(tensors).map(([name, { type, dims, data }]) => {
-    const place = { name, dtype: type as TensorPlace['dtype'], dims, byteOffset: byteLength, byteLength: bytes(data) };
+    const place = { name, dtype: type as Dtype, dims, byteOffset: byteLength, byteLength: bytes(data) };
     byteLength += Math.ceil(place.byteLength / alignmentBytes) * alignmentBytes;
     return place;
   });
@@ -57,7 +54,7 @@ export function viewTensors(block: SharedArrayBuffer, places: readonly TensorPla
   return Object.fromEntries(
     places.map(({ name, dtype, dims, byteOffset, byteLength }) => [
       name,
-      new Tensor(dtype, new (arrays[dtype] as ArrayView)(block, byteOffset, byteLength / width(dtype)), dims),
+      new Tensor(dtype, new (arrayTypes[dtype] as ArrayView)(block, byteOffset, byteLength / width(dtype)), dims),
     ]),
   );
 }
@@ -66,11 +63,11 @@ export function viewTensors(block: SharedArrayBuffer, places: readonly TensorPla
 export const copyTensors = (tensors: Readonly<Record<string, Tensor>>): Record<string, Tensor> =>
   Object.fromEntries(
     Object.entries(tensors).map(([name, { type, dims, data }]) => {
-      const copy = new arrays[type as TensorPlace['dtype']](data as never);
-      return [name, new Tensor(type as TensorPlace['dtype'], copy, dims)];
+      const copy = new arrayTypes[type as Dtype](data as never);
+      return [name, new Tensor(type as Dtype, copy, dims)];
     }),
   );
 
-const width = (dtype: TensorPlace['dtype']): number => arrays[dtype].BYTES_PER_ELEMENT;
+const width = (dtype: Dtype): number => arrayTypes[dtype].BYTES_PER_ELEMENT;
 
 const bytes = (data: Tensor['data']): number => (data as Data).byteLength;

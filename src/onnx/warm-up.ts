@@ -1,12 +1,11 @@
 /** First runs of a graph, before anybody waits for one: the runtime plans its memory and takes it, and what is lazy is loaded. */
 
 import { invalidArgument } from '../spec/errors.ts';
+import { arrayTypes } from './graph.ts';
 import { type Session, Tensor, type TensorInfo, type TensorMap } from './session.ts';
 
 /** Of one input: more would be a graph that asks for memory, not for values. */
 const inputValueCountMax = 2 ** 24;
-
-const arrays = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array, bool: Uint8Array };
 
 /**
  * Runs a graph once over zeros.
@@ -39,5 +38,5 @@ function zeros({ name, dtype, shape }: TensorInfo, rowCount: number, graph: stri
       actual: `[${shape.join(', ')}]`,
     });
   }
-  return new Tensor(dtype, new arrays[dtype](count), sizes);
+  return new Tensor(dtype, new arrayTypes[dtype](count), sizes);
 }

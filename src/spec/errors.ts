@@ -56,6 +56,9 @@ export const resourceExhausted = (fields: Fields) => new HyperpolicyError({ kind
 export const deadlineExceeded = (fields: Fields) => new HyperpolicyError({ kind: 'deadline_exceeded', ...fields });
 export const unavailable = (fields: Fields) => new HyperpolicyError({ kind: 'unavailable', ...fields });
 
+/** What somebody sent, for an error: the first of it, so that its length is bounded. */
+export const quoted = (text: string): string => JSON.stringify(text.slice(0, 100));
+
 /** What to do about a store without a model, for errors and the log. */
 export const emptyStoreRemedy =
   'Publish one into the store of the server: "hyperpolicy train td3", or to try it "hyperpolicy models make-random --model demo"';

@@ -6,7 +6,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Builder } from '../onnx/builder.ts';
 import { dense, fill } from '../onnx/builder.ts';
-import { type Data, type Dtype, isSymbolic, type Shape, type Symbols, type Value } from '../onnx/graph.ts';
+import { arrayTypes, type Data, type Dtype, isSymbolic, type Shape, type Symbols, type Value } from '../onnx/graph.ts';
 
 export const traceBackendName = 'trace';
 
@@ -104,8 +104,7 @@ function constant(values: tf.BackendValues | null, shape: number[], dtype: tf.Da
   for (let i = 1; equal && i < numbers.length; i++) equal = Object.is(Number(numbers[i]), first);
   if (equal) return filled(first, type, shape, symbols);
   refuseSymbolicShape(shape, symbols);
-  const arrays = { float32: Float32Array, int32: Int32Array, bool: Uint8Array };
-  return dense(arrays[type].from(numbers) as Data, type, shape);
+  return dense(arrayTypes[type].from(numbers) as Data, type, shape);
 }
 
 /**
