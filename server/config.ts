@@ -2,8 +2,8 @@
 
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
+import { invalidArgument } from '../src/contract/errors.ts';
 import { deviceNames } from '../src/onnx/providers.ts';
-import { invalidArgument } from '../src/spec/errors.ts';
 
 const mebibyte = 1024 * 1024;
 const port = z.number().int().min(0).max(65535);

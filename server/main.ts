@@ -1,16 +1,16 @@
 /** A server in one process: what serves, with its metrics port and its admin port; started and stopped in order. */
 
 import pino, { type Logger } from 'pino';
-import { emptyStoreRemedy, invalidArgument } from '../src/spec/errors.ts';
-import { createAdmin } from './admin.ts';
+import { emptyStoreRemedy, invalidArgument } from '../src/contract/errors.ts';
+import { addressOf } from './call/ports.ts';
 import { parseServerConfig, type ServerConfig, type ServerSettings } from './config.ts';
-import { type GrpcListener, listenGrpc } from './grpc.ts';
-import { adminMethods } from './methods.ts';
-import { listenMetrics } from './metrics-http.ts';
-import type { ModelStore } from './model-store.ts';
-import type { SpoolPart } from './open-handles.ts';
-import { addressOf } from './ports.ts';
+import type { SpoolPart } from './handles/open-handles.ts';
+import { createAdmin } from './models/admin.ts';
+import type { ModelStore } from './models/model-store.ts';
+import { adminMethods } from './routes.ts';
 import { createServing } from './serving.ts';
+import { type GrpcListener, listenGrpc } from './transport/grpc.ts';
+import { listenMetrics } from './transport/metrics-http.ts';
 
 export type RunningServer = {
   readonly config: ServerConfig;

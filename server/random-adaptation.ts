@@ -1,12 +1,12 @@
 /** Encoders and inner steps with random parameters, as random-graphs.ts makes policies and critics; the inner step's gradient is written out. */
 
+import { createRandom } from '../src/contract/random.ts';
 import { type Builder, createBuilder, fill } from '../src/onnx/builder.ts';
 import type { NamedValue, Value } from '../src/onnx/graph.ts';
 import { add, arithmetic, cast, clip, comparison, mul, sub, unary } from '../src/onnx/ops/elementwise.ts';
 import { matMul } from '../src/onnx/ops/matmul.ts';
 import { reduce } from '../src/onnx/ops/reduce.ts';
 import { concat, reshape, slice } from '../src/onnx/ops/shape.ts';
-import { createRandom } from '../src/spec/random.ts';
 import {
   type BuiltGraph,
   finish,

@@ -3,6 +3,7 @@
  * load tests and for the server's own tests. They compute something smooth; they control nothing.
  */
 
+import { createRandom, type Random } from '../src/contract/random.ts';
 import { type Builder, createBuilder, dense, fill } from '../src/onnx/builder.ts';
 import { encode } from '../src/onnx/encode.ts';
 import type { NamedValue, Symbols, Value } from '../src/onnx/graph.ts';
@@ -12,8 +13,7 @@ import { matMul } from '../src/onnx/ops/matmul.ts';
 import { reduce } from '../src/onnx/ops/reduce.ts';
 import { concat, reshape } from '../src/onnx/ops/shape.ts';
 import { optimise } from '../src/onnx/passes/index.ts';
-import type { Graph } from '../src/spec/manifest.ts';
-import { createRandom, type Random } from '../src/spec/random.ts';
+import type { Graph } from '../src/package/manifest.ts';
 
 /** An encoded graph with what the manifest says of it. */
 export type BuiltGraph = { readonly graph: Graph; readonly bytes: Uint8Array };

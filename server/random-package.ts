@@ -1,11 +1,11 @@
 /** Publishes a package with random parameters, of any kind that the manifest allows: to test and load a server without a trainer. */
 
+import { invalidArgument } from '../src/contract/errors.ts';
+import { createRandom } from '../src/contract/random.ts';
+import { type PolicySpecs, plainSpec, specSize } from '../src/contract/tensor-spec.ts';
 import { floatTensor, indexTensor, openSession, type TensorMap } from '../src/onnx/session.ts';
-import { invalidArgument } from '../src/spec/errors.ts';
-import type { Graph, Probe, ProbeTensor } from '../src/spec/manifest.ts';
-import { type ManifestDraft, type PublishedPackage, publishPackage } from '../src/spec/package.ts';
-import { createRandom } from '../src/spec/random.ts';
-import { type PolicySpecs, plainSpec, specSize } from '../src/spec/tensor-spec.ts';
+import type { Graph, Probe, ProbeTensor } from '../src/package/manifest.ts';
+import { type ManifestDraft, type PublishedPackage, publishPackage } from '../src/package/package.ts';
 import { adaptGraph, encoderGraph } from './random-adaptation.ts';
 import {
   type BuiltGraph,

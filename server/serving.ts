@@ -6,26 +6,26 @@
 import type { Logger } from 'pino';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { GRPCInferenceService } from '../src/gen/inference/grpc_predict_v2_pb.ts';
-import { type Doors, openDoors } from './access.ts';
-import { createBlockArena } from './block-arena.ts';
-import { type ComputePool, createComputePool } from './compute-pool.ts';
+import { type Doors, openDoors } from './access/access.ts';
+import { createObserver } from './call/request-record.ts';
+import { type ComputePool, createComputePool } from './compute/compute-pool.ts';
+import { createExecutor } from './compute/executors.ts';
 import type { ServerConfig } from './config.ts';
-import { createContextCache } from './context-cache.ts';
-import { measureEventLoopDelay } from './event-loop-delay.ts';
-import { createExecutor } from './executors.ts';
-import { type GrpcListener, listenGrpc } from './grpc.ts';
-import type { MethodDeps } from './grpc-call.ts';
-import type { OpenStreams } from './grpc-streams.ts';
-import { createHealth } from './health.ts';
-import { type HttpListener, listenHttp } from './http.ts';
-import { servingMethods } from './methods.ts';
-import { createMetrics, type Metrics } from './metrics.ts';
-import { type ModelStore, openModelStore } from './model-store.ts';
-import { createObserver } from './observation.ts';
-import { type OpenHandles, openHandles, type SpoolPart } from './open-handles.ts';
-import { createPolicyHandlers, type PolicyHandlers } from './policy-handlers.ts';
-import type { PrepareElsewhere } from './prepare.ts';
-import { openTracing, type Tracing } from './tracing.ts';
+import { type OpenHandles, openHandles, type SpoolPart } from './handles/open-handles.ts';
+import { createPolicyHandlers, type PolicyHandlers } from './methods/policy-handlers.ts';
+import type { PrepareElsewhere } from './methods/prepare.ts';
+import { type ModelStore, openModelStore } from './models/model-store.ts';
+import { servingMethods } from './routes.ts';
+import { measureEventLoopDelay } from './telemetry/event-loop-delay.ts';
+import { createMetrics, type Metrics } from './telemetry/metrics.ts';
+import { openTracing, type Tracing } from './telemetry/tracing.ts';
+import { type GrpcListener, listenGrpc } from './transport/grpc.ts';
+import type { MethodDeps } from './transport/grpc-call.ts';
+import type { OpenStreams } from './transport/grpc-streams.ts';
+import { createHealth } from './transport/health.ts';
+import { type HttpListener, listenHttp } from './transport/http.ts';
+import { createBlockArena } from './weights/block-arena.ts';
+import { createContextCache } from './weights/context-cache.ts';
 
 /** What a process is given that is one of several. */
 export type Membership = {

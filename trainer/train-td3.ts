@@ -3,11 +3,11 @@
 import { execFileSync } from 'node:child_process';
 import { access, constants, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { failedPrecondition, invalidArgument } from '../src/contract/errors.ts';
+import type { PolicySpecs } from '../src/contract/tensor-spec.ts';
 import { createEnvironment } from '../src/envs/registry.ts';
 import type { DeviceName } from '../src/onnx/providers.ts';
-import { failedPrecondition, invalidArgument } from '../src/spec/errors.ts';
-import { checkModelName, type PublishedPackage } from '../src/spec/package.ts';
-import type { PolicySpecs } from '../src/spec/tensor-spec.ts';
+import { checkModelName, type PublishedPackage } from '../src/package/package.ts';
 import type { Td3Config } from './algorithms/td3/config.ts';
 import { createTd3Learner } from './algorithms/td3/learner.ts';
 import { td3NetworkFiles } from './algorithms/td3/network-files.ts';

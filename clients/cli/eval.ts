@@ -1,9 +1,9 @@
 /** `hyperpolicy eval`: drives the environment that a model names through a server and prints the returns. */
 
 import { Command, Option } from 'commander';
+import { failedPrecondition } from '../../src/contract/errors.ts';
+import { fingerprint } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
-import { failedPrecondition } from '../../src/spec/errors.ts';
-import { fingerprint } from '../../src/spec/tensor-spec.ts';
 import type { PolicyClient } from '../typescript/client.ts';
 import {
   integerIn,

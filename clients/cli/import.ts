@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
-import { notFound } from '../../src/spec/errors.ts';
+import { notFound } from '../../src/contract/errors.ts';
 import { integerIn, printJson } from './options.ts';
 
 type ImportCommandOptions = {

@@ -2,8 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { emptyStoreRemedy, failedPrecondition, invalidArgument } from '../../src/spec/errors.ts';
-import { unreadable } from '../../src/spec/listed-file.ts';
+import { emptyStoreRemedy, failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
+import { unreadable } from '../../src/package/listed-file.ts';
 import type { ModelSelection } from '../typescript/act.ts';
 import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
 

@@ -5,10 +5,10 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
+import { failedPrecondition } from '../../src/contract/errors.ts';
+import { createRandom } from '../../src/contract/random.ts';
+import { specSize } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
-import { failedPrecondition } from '../../src/spec/errors.ts';
-import { createRandom } from '../../src/spec/random.ts';
-import { specSize } from '../../src/spec/tensor-spec.ts';
 import type { Td3RunConfig } from '../../trainer/train-td3.ts';
 import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
 import { integerIn } from './options.ts';
@@ -129,7 +129,7 @@ async function ensureModel({ store, runs, seed, steps }: QuickstartOptions): Pro
 /** Whether the newest version is there and undamaged; says what is wrong with one that is not. */
 async function hasWholeModel(store: string): Promise<boolean> {
   if (!existsSync(store)) return false;
-  const { listModels, readPackage } = await import('../../src/spec/package.ts');
+  const { listModels, readPackage } = await import('../../src/package/package.ts');
   const version = (await listModels(store)).find((entry) => entry.model === model)?.versions.at(-1);
   if (version === undefined) return false;
   try {
@@ -239,7 +239,7 @@ async function recordEpisode(environment: Env, seed: number, act: Act) {
 
 /** The published policy in this process, run as the server runs it. */
 async function localPolicy(store: string, version: number): Promise<Act> {
-  const { readPackage } = await import('../../src/spec/package.ts');
+  const { readPackage } = await import('../../src/package/package.ts');
   const { openSession } = await import('../../src/onnx/session.ts');
   const { createSmallNetwork } = await import('../../src/onnx/small-network.ts');
   const { files } = await readPackage(join(store, model, String(version)));

@@ -3,8 +3,8 @@
 import { writeFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import type { Env } from '../../src/envs/env.ts';
-import { failedPrecondition, invalidArgument } from '../../src/spec/errors.ts';
 import type { BatchPolicy } from '../../trainer/rollout/policy.ts';
 import { integerIn, parseRows, printJson } from './options.ts';
 
@@ -90,7 +90,7 @@ async function openPolicy(name: string, env: Env, seed: number): Promise<BatchPo
   const policies = await import('../../trainer/rollout/policy.ts');
   if (name === 'random') return policies.createRandomPolicy(env.specs, seed);
   if (name === 'zero') return policies.createZeroPolicy();
-  const { readPackage } = await import('../../src/spec/package.ts');
+  const { readPackage } = await import('../../src/package/package.ts');
   return policies.createPackagePolicy(await readPackage(name), { specs: env.specs, threadCount: 1 });
 }
 

@@ -14,7 +14,7 @@ import {
   type ServerSettings,
   serverDefaults,
 } from '../../server/config.ts';
-import { invalidArgument } from '../../src/spec/errors.ts';
+import { invalidArgument } from '../../src/contract/errors.ts';
 import { integerIn, numberIn } from './options.ts';
 import { type Flag, helpOf, settingFlags } from './serve-flags.ts';
 
@@ -78,7 +78,7 @@ async function serve(command: Command): Promise<void> {
 async function start(settings: ServerSettings): Promise<{ stop(): Promise<void> }> {
   const { processCount } = parseServerConfig(settings);
   if (processCount === 1) return (await import('../../server/main.ts')).startServer(settings);
-  return (await import('../../server/processes.ts')).startProcesses(settings);
+  return (await import('../../server/processes/processes.ts')).startProcesses(settings);
 }
 
 /** Settings that a flag or a variable gives. */

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { createWriteStream, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { failedPrecondition } from '../../src/spec/errors.ts';
+import { failedPrecondition } from '../../src/contract/errors.ts';
 
 export type ServerProcess = {
   /** `host:port` of gRPC and of HTTP metrics. */

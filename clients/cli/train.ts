@@ -5,7 +5,7 @@ import { basename, extname, join } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
 import type { DeviceName } from '../../src/onnx/providers.ts';
-import { checkModelName } from '../../src/spec/package.ts';
+import { checkModelName } from '../../src/package/package.ts';
 import type { EngineName } from '../../trainer/engine/choose.ts';
 import type { Td3RunConfig, TrainTd3Result } from '../../trainer/train-td3.ts';
 import { integerIn, printJson } from './options.ts';

@@ -2,13 +2,13 @@
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type grpc from '@grpc/grpc-js';
+import { resourceExhausted } from '../../src/contract/errors.ts';
 import {
   ActStreamRequestSchema,
   type ActStreamResponse,
   ActStreamResponseSchema,
   PolicyService,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { resourceExhausted } from '../../src/spec/errors.ts';
 import { type ActOptions, type ActResult, actFields, actResult } from './act.ts';
 import type { Connection } from './connection.ts';
 import { malformedResponse, toClientError, toNamedError } from './errors.ts';

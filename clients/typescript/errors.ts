@@ -1,7 +1,7 @@
 /** From gRPC statuses to the one error hierarchy: a client sees the kinds of error that the server threw. */
 
 import type { ServiceError } from '@grpc/grpc-js';
-import { type ErrorKind, failedPrecondition, HyperpolicyError } from '../../src/spec/errors.ts';
+import { type ErrorKind, failedPrecondition, HyperpolicyError } from '../../src/contract/errors.ts';
 
 /** By status code. The other codes are faults, and become a plain Error. */
 const kinds: Readonly<Record<number, ErrorKind>> = {

@@ -1,6 +1,6 @@
 /** What the TypeScript client exports. */
 
-export { HyperpolicyError } from '../../src/spec/errors.ts';
+export { HyperpolicyError } from '../../src/contract/errors.ts';
 export type { ActOptions, ActResult, ModelSelection } from './act.ts';
 export type { ActStream, ActStreamOptions, StreamedAct } from './act-stream.ts';
 export type { AdaptOptions, AdaptResult } from './adapt.ts';

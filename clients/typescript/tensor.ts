@@ -1,7 +1,7 @@
 /** Tensors as a client has them: a Float32Array with its shape. */
 
+import { invalidArgument } from '../../src/contract/errors.ts';
 import type { Tensor as TensorMessage } from '../../src/gen/hyperpolicy/v1/tensor_pb.ts';
-import { invalidArgument } from '../../src/spec/errors.ts';
 
 /** Dense float32 values, row-major. */
 export type Tensor = { readonly shape: readonly number[]; readonly values: Float32Array };

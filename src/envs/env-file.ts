@@ -6,8 +6,8 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { invalidArgument, notFound } from '../spec/errors.ts';
-import { contextSpecSchema, tensorSpecSchema } from '../spec/tensor-spec.ts';
+import { invalidArgument, notFound } from '../contract/errors.ts';
+import { contextSpecSchema, tensorSpecSchema } from '../contract/tensor-spec.ts';
 import type { Env } from './env.ts';
 import { createEnv, type Task } from './episode.ts';
 

@@ -4,7 +4,7 @@
  * limit, end of episode) are in episode.ts.
  */
 
-import type { PolicySpecs } from '../spec/tensor-spec.ts';
+import type { PolicySpecs } from '../contract/tensor-spec.ts';
 import type { Scene } from './scene.ts';
 import type { TaskDistribution } from './task-distribution.ts';
 

@@ -3,9 +3,9 @@
  * A `Task` supplies only its physics and its reward; `createEnv` makes the Env. Knows nothing of simulators.
  */
 
-import { failedPrecondition, invalidArgument } from '../spec/errors.ts';
-import { createRandom, type Random } from '../spec/random.ts';
-import { type PolicySpecs, specSize } from '../spec/tensor-spec.ts';
+import { failedPrecondition, invalidArgument } from '../contract/errors.ts';
+import { createRandom, type Random } from '../contract/random.ts';
+import { type PolicySpecs, specSize } from '../contract/tensor-spec.ts';
 import type { Env, EnvState, ResetOptions, ResetResult, StateRow, StepInfo, StepResult } from './env.ts';
 import type { Scene } from './scene.ts';
 import type { TaskDistribution } from './task-distribution.ts';

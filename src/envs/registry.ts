@@ -1,6 +1,6 @@
 /** The environments by name. */
 
-import { notFound } from '../spec/errors.ts';
+import { notFound } from '../contract/errors.ts';
 import type { Env } from './env.ts';
 import { isEnvFile, loadEnvFile } from './env-file.ts';
 

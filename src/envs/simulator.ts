@@ -7,7 +7,7 @@
  */
 
 import loadMujoco, { type MainModule, type MjData, type MjModel } from 'mujoco-js';
-import { invalidArgument } from '../spec/errors.ts';
+import { invalidArgument } from '../contract/errors.ts';
 
 /** Per-thread module with what it last warned of. */
 type Mujoco = { readonly module: MainModule; warning: string | undefined };

@@ -1,7 +1,7 @@
 /** Families of tasks: what a context means and how tasks are drawn, with separate draws for training and testing. */
 
-import { createRandom, type Random } from '../spec/random.ts';
-import type { ContextSpec } from '../spec/tensor-spec.ts';
+import { createRandom, type Random } from '../contract/random.ts';
+import type { ContextSpec } from '../contract/tensor-spec.ts';
 
 export type TaskSplit = 'train' | 'test';
 

@@ -1,7 +1,7 @@
 /** Between environment units and the normalised actions in [-1, 1] that policies and critics work in. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import type { TensorSpec } from '../spec/tensor-spec.ts';
+import type { TensorSpec } from '../contract/tensor-spec.ts';
 
 /** environment = centre + half x normalised, clipped to [low, high], per value. Unbounded values pass unchanged. */
 export type ActionScaling = {

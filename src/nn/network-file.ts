@@ -4,8 +4,8 @@
  */
 
 import { z } from 'zod';
-import { invalidArgument } from '../spec/errors.ts';
-import { type SafetensorsFile, writeSafetensors } from '../spec/safetensors.ts';
+import { invalidArgument } from '../contract/errors.ts';
+import { type SafetensorsFile, writeSafetensors } from '../package/safetensors.ts';
 import { hyperInitialisations } from './hyper/initialisation.ts';
 import { createNetwork, type Network, networkSpecs } from './network.ts';
 import type { ParameterViews } from './parameters.ts';

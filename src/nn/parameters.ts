@@ -1,7 +1,7 @@
 /** Named parameters: what a network needs, and how each starts. A network is a pure function of such a record of tensors. */
 
 import type * as tf from '@tensorflow/tfjs-core';
-import type { Random } from '../spec/random.ts';
+import type { Random } from '../contract/random.ts';
 
 /** The values of a parameter that was drawn earlier, by its name from where the specs were written. */
 export type Drawn = (name: string) => Float32Array;

@@ -1,7 +1,7 @@
 /** Shapes at the boundary of a network, with errors that name both sides. */
 
 import type * as tf from '@tensorflow/tfjs-core';
-import { invalidArgument } from '../spec/errors.ts';
+import { invalidArgument } from '../contract/errors.ts';
 
 /** Columns that each input of a network has; 0 where it takes none. */
 export type InputSizes = Readonly<Record<string, number>>;

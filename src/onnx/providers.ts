@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { failedPrecondition, type HyperpolicyError } from '../spec/errors.ts';
+import { failedPrecondition, type HyperpolicyError } from '../contract/errors.ts';
 import { nativeBinding } from './native.ts';
 
 /** What a session can be asked for; `auto` is `cuda` where its provider loads, else `cpu`. */

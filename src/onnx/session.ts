@@ -1,7 +1,7 @@
 /** A loaded ONNX graph that runs. Owns the native session and its options; knows nothing of networks or models. */
 
 import { Tensor } from 'onnxruntime-common';
-import { invalidArgument } from '../spec/errors.ts';
+import { invalidArgument } from '../contract/errors.ts';
 import { type NativeSession, type NativeTensorMap, nativeBinding, runInPlace } from './native.ts';
 import { candidates, type Device, type DeviceName, isInstalled, missingDevice } from './providers.ts';
 

@@ -1,6 +1,6 @@
 /** First runs of a graph, before anybody waits for one: the runtime plans its memory and takes it, and what is lazy is loaded. */
 
-import { invalidArgument } from '../spec/errors.ts';
+import { invalidArgument } from '../contract/errors.ts';
 import { arrayTypes } from './graph.ts';
 import { type Session, Tensor, type TensorInfo, type TensorMap } from './session.ts';
 

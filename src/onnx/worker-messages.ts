@@ -1,7 +1,7 @@
 /** What the pool and its worker threads say to each other, and how an error crosses between them. */
 
-import { type ErrorKind, HyperpolicyError } from '../spec/errors.ts';
-import type { ListedFile } from '../spec/listed-file.ts';
+import { type ErrorKind, HyperpolicyError } from '../contract/errors.ts';
+import type { ListedFile } from '../package/listed-file.ts';
 import type { Device } from './providers.ts';
 import type { SessionOptions, TensorInfo } from './session.ts';
 import type { TensorPlace } from './shared-tensors.ts';

@@ -4,9 +4,9 @@
  * lie ready behind another of its session, so that the thread need not wait for this one between the two.
  */
 
-import { resourceExhausted, unavailable } from '../spec/errors.ts';
-import { shareInSlices } from '../spec/in-slices.ts';
-import type { ListedFile } from '../spec/listed-file.ts';
+import { resourceExhausted, unavailable } from '../contract/errors.ts';
+import { shareInSlices } from '../pacing/in-slices.ts';
+import type { ListedFile } from '../package/listed-file.ts';
 import type { Session, SessionOptions, TensorMap } from './session.ts';
 import { blockOf, copyTensors, placeTensors, viewTensors, writeTensors } from './shared-tensors.ts';
 import type { Opened, OpenRequest } from './worker-messages.ts';

@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { failedPrecondition, unavailable } from '../spec/errors.ts';
+import { failedPrecondition, unavailable } from '../contract/errors.ts';
 import { raisePriority } from './low-priority.ts';
 import { type Numbered, type Reply, type Request, uncarry, type WorkerData } from './worker-messages.ts';
 

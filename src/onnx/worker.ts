@@ -4,8 +4,8 @@
  */
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { readListedFile } from '../spec/listed-file.ts';
-import { createStepper } from '../spec/unhurried.ts';
+import { createStepper } from '../pacing/unhurried.ts';
+import { readListedFile } from '../package/listed-file.ts';
 import { createOutputMemory, type KeptOutputs, keepOutputs } from './kept-outputs.ts';
 import { atLowPriority, systemThreadId } from './low-priority.ts';
 import { openSession, type Session, type TensorMap } from './session.ts';

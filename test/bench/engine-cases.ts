@@ -1,14 +1,14 @@
 /** The computations that the engine bench times: each a function of threads and batch that gives a step and its node count. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { createRandom } from '../../src/contract/random.ts';
+import { plainSpec } from '../../src/contract/tensor-spec.ts';
 import { createCritic } from '../../src/nn/critics/registry.ts';
 import { createHypernetwork } from '../../src/nn/hyper/hypernetwork.ts';
 import { initialise, type ParameterSpecs, shapesOf } from '../../src/nn/parameters.ts';
 import { multiplyAdds } from '../../src/onnx/multiply-adds.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
 import { createTrainable, type Trainable } from '../../src/optim/trainable.ts';
-import { createRandom } from '../../src/spec/random.ts';
-import { plainSpec } from '../../src/spec/tensor-spec.ts';
 import { valueAndGradients } from '../../src/trace/differentiate.ts';
 import { trace } from '../../src/trace/trace.ts';
 import { td3Defaults } from '../../trainer/algorithms/td3/config.ts';

@@ -6,13 +6,13 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { createRandom } from '../../src/contract/random.ts';
 import { dynamic } from '../../src/nn/hyper/dynamic.ts';
 import { createBuilder } from '../../src/onnx/builder.ts';
 import { compile } from '../../src/onnx/compile.ts';
 import { encode } from '../../src/onnx/encode.ts';
 import { matMul } from '../../src/onnx/ops/matmul.ts';
 import { floatTensor, indexTensor, openSession } from '../../src/onnx/session.ts';
-import { createRandom } from '../../src/spec/random.ts';
 import { trace } from '../../src/trace/trace.ts';
 import { createEngine } from '../../trainer/engine/choose.ts';
 import type { Engine } from '../../trainer/engine/engine.ts';

@@ -1,8 +1,8 @@
 /** The physics of a recorded run alone: the same controls, physics steps and resets on mujoco-js, without an environment. */
 
 import loadMujoco from 'mujoco-js';
+import { specSize } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
-import { specSize } from '../../src/spec/tensor-spec.ts';
 
 export type RecordedRun = {
   /** One [A] per step. */

@@ -9,12 +9,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createRandom } from '../../src/contract/random.ts';
+import { specSize } from '../../src/contract/tensor-spec.ts';
 import { antModel } from '../../src/envs/models/ant.ts';
 import { halfCheetahModel } from '../../src/envs/models/half-cheetah.ts';
 import { hopperModel, walker2dModel } from '../../src/envs/models/planar-walkers.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
-import { createRandom } from '../../src/spec/random.ts';
-import { specSize } from '../../src/spec/tensor-spec.ts';
 import { createVectorEnv } from '../../trainer/rollout/vector-env.ts';
 import { createRawRun, recordRun } from './envs-raw.ts';
 import { openReference, type Reference } from './envs-reference.ts';

@@ -5,7 +5,7 @@
 
 import grpc from '@grpc/grpc-js';
 import { serverDefaults } from '../../server/config.ts';
-import { channelOptions } from '../../server/grpc.ts';
+import { channelOptions } from '../../server/transport/grpc.ts';
 import { paths } from './serve-client.ts';
 import type { ActPayload } from './serve-requests.ts';
 

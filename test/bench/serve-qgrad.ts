@@ -2,9 +2,9 @@
 
 import { fromBinary } from '@bufbuild/protobuf';
 import { serverDefaults } from '../../server/config.ts';
+import { createRandom } from '../../src/contract/random.ts';
 import { QGradResponseSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { floatTensor, indexTensor, openSession } from '../../src/onnx/session.ts';
-import { createRandom } from '../../src/spec/random.ts';
 import { addRatio, addTimes } from './serve-act.ts';
 import { paths } from './serve-client.ts';
 import { actionSize, normals, observationSize, qGradRequest } from './serve-requests.ts';

@@ -1,12 +1,12 @@
 /** The requests of the serving bench, encoded beforehand so that no codec is measured in the client. Values are random: they do not change the work. */
 
 import { create, toBinary } from '@bufbuild/protobuf';
+import { createRandom, type Random } from '../../src/contract/random.ts';
 import {
   ActRequestSchema,
   ActStreamRequestSchema,
   QGradRequestSchema,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { createRandom, type Random } from '../../src/spec/random.ts';
 
 export const observationSize = 17;
 export const actionSize = 6;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { createRandom } from '../../src/spec/random.ts';
+import { createRandom } from '../../src/contract/random.ts';
 import { standing } from './measure.ts';
 import { lengthPrefixed, readReport } from './serve-ghz.ts';
 import { cpuMsOf, sampleOf } from './serve-processes.ts';

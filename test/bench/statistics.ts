@@ -1,6 +1,6 @@
 /** Order statistics of measured times, and how two sides of alternating rounds compare. */
 
-import type { Random } from '../../src/spec/random.ts';
+import type { Random } from '../../src/contract/random.ts';
 
 const ascending = (samples: readonly number[]): number[] => [...samples].sort((a, b) => a - b);
 

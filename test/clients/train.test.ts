@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { readPackage } from '../../src/spec/package.ts';
+import { readPackage } from '../../src/package/package.ts';
 import { td3Defaults } from '../../trainer/algorithms/td3/config.ts';
 import { offPolicyDefaults } from '../../trainer/train-td3.ts';
 import { runCommand, startCommand } from './command.ts';

@@ -4,11 +4,11 @@
  */
 
 import assert from 'node:assert/strict';
+import { HyperpolicyError } from '../../src/contract/errors.ts';
+import { createRandom } from '../../src/contract/random.ts';
+import { specSize } from '../../src/contract/tensor-spec.ts';
 import type { Env, StepResult } from '../../src/envs/env.ts';
 import { stateRowOf } from '../../src/envs/state-row.ts';
-import { HyperpolicyError } from '../../src/spec/errors.ts';
-import { createRandom } from '../../src/spec/random.ts';
-import { specSize } from '../../src/spec/tensor-spec.ts';
 
 export type EnvCase = {
   /** Behaviour, as a sentence that follows the environment's name. */

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { normalRow } from '../../src/spec/random.ts';
+import { normalRow } from '../../src/contract/random.ts';
 
 type Vector = { readonly seed: number; readonly row: number; readonly normals: number[] };
 

@@ -2,11 +2,11 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
+import { createRandom } from '../../src/contract/random.ts';
 import { ensembleQ } from '../../src/nn/critics/critic.ts';
 import { createCritic } from '../../src/nn/critics/registry.ts';
 import { initialise, shapesOf, under } from '../../src/nn/parameters.ts';
 import { createTrainable } from '../../src/optim/trainable.ts';
-import { createRandom } from '../../src/spec/random.ts';
 import { valueAndGradients } from '../../src/trace/differentiate.ts';
 import { trace } from '../../src/trace/trace.ts';
 import { createEagerEngine } from '../../trainer/engine/eager.ts';

@@ -1,13 +1,13 @@
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { createRandom } from '../../src/contract/random.ts';
 import { latentKl, sampleLatent } from '../../src/nn/encoders/encoder.ts';
 import { createEncoder, encoderNames } from '../../src/nn/encoders/registry.ts';
 import { gru } from '../../src/nn/gru.ts';
 import { drawParameters, parameterCount, shapesOf } from '../../src/nn/parameters.ts';
 import { compile } from '../../src/onnx/compile.ts';
 import { floatTensor } from '../../src/onnx/session.ts';
-import { createRandom } from '../../src/spec/random.ts';
 import { trace } from '../../src/trace/trace.ts';
 
 beforeAll(() => tf.setBackend('cpu'));

@@ -3,10 +3,10 @@
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { createRandom } from '../../src/contract/random.ts';
 import { createHypernetwork, type HypernetworkConfig } from '../../src/nn/hyper/hypernetwork.ts';
 import type { HyperInitialisation } from '../../src/nn/hyper/initialisation.ts';
 import { drawParameters, shapesOf } from '../../src/nn/parameters.ts';
-import { createRandom } from '../../src/spec/random.ts';
 
 beforeAll(() => tf.setBackend('cpu'));
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import { createRandom } from '../../src/contract/random.ts';
 import { createNetwork, networkSpecs } from '../../src/nn/network.ts';
 import { holdsNetwork, readNetwork, writeNetwork } from '../../src/nn/network-file.ts';
 import { drawParameters } from '../../src/nn/parameters.ts';
-import { createRandom } from '../../src/spec/random.ts';
-import { readSafetensors } from '../../src/spec/safetensors.ts';
+import { readSafetensors } from '../../src/package/safetensors.ts';
 
 const network = createNetwork({
   kind: 'critic',

@@ -3,10 +3,10 @@
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { createRandom } from '../../src/contract/random.ts';
 import { drawParameters, parameterCount, shapesOf } from '../../src/nn/parameters.ts';
 import { actionOf, logProbOf, type Policy, policyOutput, sampleOf } from '../../src/nn/policies/policy.ts';
 import { createPolicy, policyNames } from '../../src/nn/policies/registry.ts';
-import { createRandom } from '../../src/spec/random.ts';
 
 beforeAll(() => tf.setBackend('cpu'));
 

@@ -5,13 +5,13 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
+import { plainSpec } from '../../src/contract/tensor-spec.ts';
 import { ensembleQ } from '../../src/nn/critics/critic.ts';
 import { createCritic } from '../../src/nn/critics/registry.ts';
 import { type ParameterSpecs, shapesOf, under } from '../../src/nn/parameters.ts';
 import { policyOutput, sampleOf } from '../../src/nn/policies/policy.ts';
 import { createPolicy } from '../../src/nn/policies/registry.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
-import { plainSpec } from '../../src/spec/tensor-spec.ts';
 import { valueAndGradients } from '../../src/trace/differentiate.ts';
 import { type InputSpec, type TracedFunction, trace } from '../../src/trace/trace.ts';
 import { td3Defaults } from '../../trainer/algorithms/td3/config.ts';

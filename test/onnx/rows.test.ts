@@ -8,6 +8,7 @@ import {
   plainCriticGraph,
   plainPolicyGraph,
 } from '../../server/random-graphs.ts';
+import { createRandom } from '../../src/contract/random.ts';
 import { ModelProtoSchema } from '../../src/gen/onnx/onnx_pb.ts';
 import { type Builder, createBuilder, dense, fill } from '../../src/onnx/builder.ts';
 import { encode } from '../../src/onnx/encode.ts';
@@ -27,7 +28,6 @@ import {
 } from '../../src/onnx/rows/row-network.ts';
 import { floatTensor, indexTensor, openSession, type TensorMap } from '../../src/onnx/session.ts';
 import { createSmallNetwork } from '../../src/onnx/small-network.ts';
-import { createRandom } from '../../src/spec/random.ts';
 
 /** Every row of a run. */
 function runRows(network: RowNetwork, rowCount: number, rows: RowRun['rows'], weights?: RowWeights): RowResults {

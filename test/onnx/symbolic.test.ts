@@ -2,12 +2,12 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
+import { createRandom } from '../../src/contract/random.ts';
 import { ensembleQ } from '../../src/nn/critics/critic.ts';
 import { createCritic, criticNames } from '../../src/nn/critics/registry.ts';
 import { initialise, shapesOf } from '../../src/nn/parameters.ts';
 import { compile } from '../../src/onnx/compile.ts';
 import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
-import { createRandom } from '../../src/spec/random.ts';
 import { trace } from '../../src/trace/trace.ts';
 
 const sizes = { observationSize: 5, actionSize: 3, ensembleSize: 2 };

@@ -2,11 +2,11 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'vitest';
+import { createRandom } from '../../src/contract/random.ts';
 import { createCritic } from '../../src/nn/critics/registry.ts';
 import { initialise, type ParameterSpecs, shapesOf } from '../../src/nn/parameters.ts';
 import { compile } from '../../src/onnx/compile.ts';
 import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
-import { createRandom } from '../../src/spec/random.ts';
 import { trace } from '../../src/trace/trace.ts';
 import { withWebgpu } from '../webgpu.ts';
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { floatTensor, indexTensor, openSession } from '../../src/onnx/session.ts';
 import { createWorkerPool, type WorkerPool } from '../../src/onnx/worker-pool.ts';
-import type { ListedFile } from '../../src/spec/listed-file.ts';
+import type { ListedFile } from '../../src/package/listed-file.ts';
 import { exponential, mixed, product, twoRows } from './graphs.ts';
 
 const one = { threadCount: 1 } as const;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { createRandom } from '../../src/contract/random.ts';
 import { createAdam } from '../../src/optim/adam.ts';
 import { createArena } from '../../src/optim/arena.ts';
-import { createRandom } from '../../src/spec/random.ts';
 import { adamReference, fill } from './reference.ts';
 
 /** Parameters and gradients of one arena. */

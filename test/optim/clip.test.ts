@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { createRandom } from '../../src/contract/random.ts';
 import { createArena } from '../../src/optim/arena.ts';
 import { clipByGlobalNorm } from '../../src/optim/clip.ts';
-import { createRandom } from '../../src/spec/random.ts';
 import { fill, sumOfSquaresReference } from './reference.ts';
 
 function arrayOf(values: readonly number[]) {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { createRandom } from '../../src/contract/random.ts';
 import { createArena } from '../../src/optim/arena.ts';
 import { polyak } from '../../src/optim/polyak.ts';
-import { createRandom } from '../../src/spec/random.ts';
 import { fill, polyakReference } from './reference.ts';
 
 describe('polyak', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { createRandom } from '../../src/contract/random.ts';
 import { createArena } from '../../src/optim/arena.ts';
 import { createSgd } from '../../src/optim/sgd.ts';
-import { createRandom } from '../../src/spec/random.ts';
 import { fill, sgdReference } from './reference.ts';
 
 function problem(length: number) {

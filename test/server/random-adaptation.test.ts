@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { adaptGraph } from '../../server/random-adaptation.ts';
+import { createRandom } from '../../src/contract/random.ts';
 import { floatTensor, openSession } from '../../src/onnx/session.ts';
-import { createRandom } from '../../src/spec/random.ts';
 
 const sizes = { observationSize: 3, actionSize: 2, contextSize: 1, hiddenSize: 5, trunkSizes: [4] };
 const shapes = { w0: [3, 5], g0: [1, 5], b0: [1, 5], w1: [5, 2], g1: [1, 2], b1: [1, 2] };

@@ -4,7 +4,7 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import type { Random } from '../../src/spec/random.ts';
+import type { Random } from '../../src/contract/random.ts';
 
 export type Shape = number[];
 

@@ -1,8 +1,8 @@
 /** Graphs of every operator case with its derivatives. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { createRandom } from '../../src/contract/random.ts';
 import type { Graph } from '../../src/onnx/graph.ts';
-import { createRandom } from '../../src/spec/random.ts';
 import { type TracedFunction, trace } from '../../src/trace/trace.ts';
 import { operatorCases } from './operator-cases.ts';
 

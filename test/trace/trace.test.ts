@@ -3,9 +3,9 @@
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { createRandom } from '../../src/contract/random.ts';
 import { compile } from '../../src/onnx/compile.ts';
 import { floatTensor } from '../../src/onnx/session.ts';
-import { createRandom } from '../../src/spec/random.ts';
 import { type TracedFunction, trace } from '../../src/trace/trace.ts';
 
 beforeAll(async () => {

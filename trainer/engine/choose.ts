@@ -1,6 +1,6 @@
 /** Engines by name. Optional packages are loaded only when their engine is chosen. */
 
-import { failedPrecondition, invalidArgument } from '../../src/spec/errors.ts';
+import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { registerGradients } from '../../src/trace/gradients/index.ts';
 import { createEagerEngine } from './eager.ts';
 import type { Engine } from './engine.ts';

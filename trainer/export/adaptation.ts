@@ -1,13 +1,13 @@
 /** Exports what adapts a model, as the graph contract asks: an encoder of transitions, or an inner step on generated weights. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { invalidArgument } from '../../src/contract/errors.ts';
 import { toNormalised } from '../../src/nn/action-scaling.ts';
 import type { Encoder } from '../../src/nn/encoders/encoder.ts';
 import { normalise } from '../../src/nn/normalisation.ts';
 import type { Parameters } from '../../src/nn/parameters.ts';
 import { logProbOf, type PolicySplit } from '../../src/nn/policies/policy.ts';
-import { invalidArgument } from '../../src/spec/errors.ts';
-import type { Manifest } from '../../src/spec/manifest.ts';
+import type { Manifest } from '../../src/package/manifest.ts';
 import { valueAndGradients } from '../../src/trace/differentiate.ts';
 import { trace } from '../../src/trace/trace.ts';
 import {

@@ -10,7 +10,7 @@ import { encode } from '../../src/onnx/encode.ts';
 import type { NamedValue, Graph as OnnxGraph } from '../../src/onnx/graph.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
 import { floatTensor } from '../../src/onnx/session.ts';
-import type { Graph } from '../../src/spec/manifest.ts';
+import type { Graph } from '../../src/package/manifest.ts';
 import { type TracedFunction, trace } from '../../src/trace/trace.ts';
 
 /** Parameters with their shapes, as a trained network holds them. */

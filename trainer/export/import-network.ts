@@ -1,16 +1,16 @@
 /** Publishes a network from a safetensors file: one of ours, or a state dict of the reference's PyTorch code. */
 
 import { createHash } from 'node:crypto';
+import { invalidArgument } from '../../src/contract/errors.ts';
+import { type PolicySpecs, plainSpec, type TensorSpec } from '../../src/contract/tensor-spec.ts';
 import { identityScaling } from '../../src/nn/action-scaling.ts';
 import { type Network, networkSpecs } from '../../src/nn/network.ts';
 import { holdsNetwork, readNetwork } from '../../src/nn/network-file.ts';
 import { type ParameterViews, shapesOf } from '../../src/nn/parameters.ts';
 import type { PolicySizes } from '../../src/nn/policies/policy.ts';
 import { type ReferenceSizes, referenceNetwork, referenceParameters } from '../../src/nn/reference/network.ts';
-import { invalidArgument } from '../../src/spec/errors.ts';
-import type { PublishedPackage } from '../../src/spec/package.ts';
-import { readSafetensors } from '../../src/spec/safetensors.ts';
-import { type PolicySpecs, plainSpec, type TensorSpec } from '../../src/spec/tensor-spec.ts';
+import type { PublishedPackage } from '../../src/package/package.ts';
+import { readSafetensors } from '../../src/package/safetensors.ts';
 import { createTracedEngine } from '../engine/traced.ts';
 import { publishModel } from './package.ts';
 

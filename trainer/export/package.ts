@@ -1,9 +1,9 @@
 /** From trained networks to a published model package with probes. */
 
-import { invalidArgument } from '../../src/spec/errors.ts';
-import type { Manifest } from '../../src/spec/manifest.ts';
-import { type ManifestDraft, type PublishedPackage, publishPackage } from '../../src/spec/package.ts';
-import { type PolicySpecs, specSize } from '../../src/spec/tensor-spec.ts';
+import { invalidArgument } from '../../src/contract/errors.ts';
+import { type PolicySpecs, specSize } from '../../src/contract/tensor-spec.ts';
+import type { Manifest } from '../../src/package/manifest.ts';
+import { type ManifestDraft, type PublishedPackage, publishPackage } from '../../src/package/package.ts';
 import type { Engine } from '../engine/engine.ts';
 import { type EncoderExport, exportEncoder, exportStep, type StepExport } from './adaptation.ts';
 import { type CriticExport, exportCritic } from './critic.ts';

@@ -1,14 +1,14 @@
 /** Probes: inputs with the outputs that the training engine computes from live parameters, apart from the exported files. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { createRandom, type Random } from '../../src/contract/random.ts';
+import { specSize, type TensorSpec } from '../../src/contract/tensor-spec.ts';
 import { toNormalised } from '../../src/nn/action-scaling.ts';
 import { memberQ } from '../../src/nn/critics/critic.ts';
 import { normalise } from '../../src/nn/normalisation.ts';
 import { type Parameters, sizeOf, under } from '../../src/nn/parameters.ts';
 import { policyOutput } from '../../src/nn/policies/policy.ts';
-import type { Graph, Probe } from '../../src/spec/manifest.ts';
-import { createRandom, type Random } from '../../src/spec/random.ts';
-import { specSize, type TensorSpec } from '../../src/spec/tensor-spec.ts';
+import type { Graph, Probe } from '../../src/package/manifest.ts';
 import { boundParameters } from '../engine/engine.ts';
 import { type EncoderExport, encoderResults, type StepExport, splitOf, stepResults } from './adaptation.ts';
 import type { CriticExport } from './critic.ts';

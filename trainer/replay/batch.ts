@@ -1,6 +1,6 @@
 /** A batch of transitions as learners take them: one flat array per field, row-major, refilled in place. */
 
-import { invalidArgument } from '../../src/spec/errors.ts';
+import { invalidArgument } from '../../src/contract/errors.ts';
 
 export type Batch = {
   /** B: rows. */

@@ -7,8 +7,8 @@
  * million of them 168 MB, which the system commits as they are written.
  */
 
-import { invalidArgument, resourceExhausted } from '../../src/spec/errors.ts';
-import type { Random } from '../../src/spec/random.ts';
+import { invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
+import type { Random } from '../../src/contract/random.ts';
 import type { Batch } from './batch.ts';
 
 export type ReplaySizes = {

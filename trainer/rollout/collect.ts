@@ -3,8 +3,8 @@
  * environments, [T, N, ...], row-major, in ordinary arrays.
  */
 
-import { invalidArgument } from '../../src/spec/errors.ts';
-import { specSize } from '../../src/spec/tensor-spec.ts';
+import { invalidArgument } from '../../src/contract/errors.ts';
+import { specSize } from '../../src/contract/tensor-spec.ts';
 import type { BatchPolicy } from './policy.ts';
 import type { VectorEnv } from './vector-env.ts';
 

@@ -1,10 +1,10 @@
 /** Policies that act for a batch of environments: random, still, or a published model's. */
 
+import { failedPrecondition } from '../../src/contract/errors.ts';
+import { createRandom } from '../../src/contract/random.ts';
+import { fingerprint, type PolicySpecs, specSize } from '../../src/contract/tensor-spec.ts';
 import { floatTensor, indexTensor, openSession, type Session, type TensorMap } from '../../src/onnx/session.ts';
-import { failedPrecondition } from '../../src/spec/errors.ts';
-import type { ModelPackage } from '../../src/spec/package.ts';
-import { createRandom } from '../../src/spec/random.ts';
-import { fingerprint, type PolicySpecs, specSize } from '../../src/spec/tensor-spec.ts';
+import type { ModelPackage } from '../../src/package/package.ts';
 
 export type BatchPolicy = {
   /**

@@ -3,10 +3,10 @@
  * any row, on the one environment that it has: threads claim rows, and none waits while there is work.
  */
 
+import { createRandom } from '../../src/contract/random.ts';
 import type { Env, EnvState } from '../../src/envs/env.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
 import { stateRowOf } from '../../src/envs/state-row.ts';
-import { createRandom } from '../../src/spec/random.ts';
 import { controlSlot, type SharedBatch } from './shared-batch.ts';
 
 /** One row in progress, as plain data. */

@@ -18,7 +18,7 @@
  * Observations are float32 because their readers are networks and replay buffers.
  */
 
-import { type PolicySpecs, specSize } from '../../src/spec/tensor-spec.ts';
+import { type PolicySpecs, specSize } from '../../src/contract/tensor-spec.ts';
 
 export type BatchSizes = {
   readonly environmentCount: number;

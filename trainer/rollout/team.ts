@@ -5,7 +5,7 @@
 
 import { once } from 'node:events';
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads';
-import { HyperpolicyError } from '../../src/spec/errors.ts';
+import { HyperpolicyError } from '../../src/contract/errors.ts';
 import { openRows, type RowOptions, type Rows, stepRows } from './rows.ts';
 import { controlSlot, type SharedBatch } from './shared-batch.ts';
 import { createWaiter } from './wait.ts';

@@ -4,10 +4,10 @@
  */
 
 import { availableParallelism } from 'node:os';
+import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
+import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
 import type { TaskDistribution } from '../../src/envs/task-distribution.ts';
-import { failedPrecondition, invalidArgument } from '../../src/spec/errors.ts';
-import type { PolicySpecs } from '../../src/spec/tensor-spec.ts';
 import { type RowState, stateSizeOf } from './rows.ts';
 import { batchSizes, type SharedBatch, shareBatch } from './shared-batch.ts';
 import { createTeam } from './team.ts';

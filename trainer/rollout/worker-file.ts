@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { failedPrecondition } from '../../src/spec/errors.ts';
+import { failedPrecondition } from '../../src/contract/errors.ts';
 
 /**
  * The file that a worker thread runs, beside the module that asks. Sources that a test runner executes uncompiled ask for the

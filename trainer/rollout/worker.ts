@@ -1,7 +1,7 @@
 /** A worker thread of a vectorised environment: waits for the next step in shared memory and takes its part in it. */
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { HyperpolicyError } from '../../src/spec/errors.ts';
+import { HyperpolicyError } from '../../src/contract/errors.ts';
 import { openRows, type RowOptions, type Rows, stepRows } from './rows.ts';
 import { type BatchSizes, controlSlot, shareBatch } from './shared-batch.ts';
 import { createWaiter } from './wait.ts';

@@ -8,8 +8,8 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { asidePath, revealDirectory, withDirectoryAside, writeDurably } from '../../src/spec/durable-files.ts';
-import { failedPrecondition, HyperpolicyError, invalidArgument } from '../../src/spec/errors.ts';
+import { failedPrecondition, HyperpolicyError, invalidArgument } from '../../src/contract/errors.ts';
+import { asidePath, revealDirectory, withDirectoryAside, writeDurably } from '../../src/files/durable-files.ts';
 import type { JsonValue, SavedState, StateArray } from './learner.ts';
 
 const format = 1;

@@ -1,8 +1,8 @@
 /** One training environment with its episode in progress: chooses actions, steps, and puts transitions into the replay buffer. */
 
+import { createRandom, type Random } from '../../src/contract/random.ts';
+import { specSize, type TensorSpec } from '../../src/contract/tensor-spec.ts';
 import type { Env, EnvState } from '../../src/envs/env.ts';
-import { createRandom, type Random } from '../../src/spec/random.ts';
-import { specSize, type TensorSpec } from '../../src/spec/tensor-spec.ts';
 import type { ReplayBuffer, Transition } from '../replay/replay-buffer.ts';
 import type { OffPolicyLearner, SavedState } from './learner.ts';
 

@@ -1,10 +1,10 @@
 /** How good a policy is: whole episodes with deterministic actions, on an environment that training does not touch. */
 
 import { setImmediate as turn } from 'node:timers/promises';
+import { invalidArgument } from '../../src/contract/errors.ts';
+import { createRandom } from '../../src/contract/random.ts';
+import { specSize } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
-import { invalidArgument } from '../../src/spec/errors.ts';
-import { createRandom } from '../../src/spec/random.ts';
-import { specSize } from '../../src/spec/tensor-spec.ts';
 
 /** Stream of the start seeds, apart from training's. */
 const startStream = 6;

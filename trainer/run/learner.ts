@@ -1,6 +1,6 @@
 /** What the off-policy loop needs of an algorithm. The loop knows no networks and no losses; the learner no files and no clock. */
 
-import type { Random } from '../../src/spec/random.ts';
+import type { Random } from '../../src/contract/random.ts';
 import type { Batch } from '../replay/batch.ts';
 
 /** Metrics by name, e.g. `criticLoss`; run/README.md has the glossary. */

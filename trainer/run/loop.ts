@@ -9,11 +9,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
+import { invalidArgument } from '../../src/contract/errors.ts';
+import { createRandom } from '../../src/contract/random.ts';
+import { specSize } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
-import { invalidArgument } from '../../src/spec/errors.ts';
-import type { Evaluation } from '../../src/spec/manifest.ts';
-import { createRandom } from '../../src/spec/random.ts';
-import { specSize } from '../../src/spec/tensor-spec.ts';
+import type { Evaluation } from '../../src/package/manifest.ts';
 import { createBatch } from '../replay/batch.ts';
 import { createReplayBuffer, type ReplayState } from '../replay/replay-buffer.ts';
 import {

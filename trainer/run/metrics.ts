@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { invalidArgument } from '../../src/spec/errors.ts';
+import { invalidArgument } from '../../src/contract/errors.ts';
 
 /** `step` is environment steps, `seconds` training time. The rest are metrics, by name; run/README.md has the glossary. */
 export type MetricRecord = { readonly step: number; readonly seconds: number; readonly [name: string]: number };

@@ -1,6 +1,6 @@
 /** One checkpoint out of several saved states and back: array names become `part/name`. */
 
-import { invalidArgument } from '../../src/spec/errors.ts';
+import { invalidArgument } from '../../src/contract/errors.ts';
 import type { JsonValue, SavedState, StateArray } from './learner.ts';
 
 /** @param state of whoever joins them */

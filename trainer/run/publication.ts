@@ -2,8 +2,8 @@
 
 import { readFile, rename } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { asidePath, writeDurably } from '../../src/spec/durable-files.ts';
-import { readPackage } from '../../src/spec/package.ts';
+import { asidePath, writeDurably } from '../../src/files/durable-files.ts';
+import { readPackage } from '../../src/package/package.ts';
 
 export const publicationFile = 'published.json';
 

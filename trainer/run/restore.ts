@@ -1,6 +1,6 @@
 /** Saved arrays back into the arrays that they came from: all of them or none. */
 
-import { invalidArgument } from '../../src/spec/errors.ts';
+import { invalidArgument } from '../../src/contract/errors.ts';
 import type { StateArray } from './learner.ts';
 
 type Arrays = Readonly<Record<string, StateArray>>;

@@ -3,8 +3,8 @@
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { asidePath, syncDirectory, writeDurably } from '../../src/spec/durable-files.ts';
-import { failedPrecondition, invalidArgument } from '../../src/spec/errors.ts';
+import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
+import { asidePath, syncDirectory, writeDurably } from '../../src/files/durable-files.ts';
 import { checkpointSteps } from './checkpoint.ts';
 import { publicationFile } from './publication.ts';
 

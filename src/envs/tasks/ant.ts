@@ -6,7 +6,7 @@
  * ant_v5.py); kept, and part of the saved state.
  */
 
-import type { TensorSpec } from '../../spec/tensor-spec.ts';
+import type { TensorSpec } from '../../contract/tensor-spec.ts';
 import type { Env } from '../env.ts';
 import { createEnv } from '../episode.ts';
 import { antBodies, antJoints, antModel, antMotors } from '../models/ant.ts';

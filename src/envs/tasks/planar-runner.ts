@@ -4,7 +4,7 @@
  * says otherwise.
  */
 
-import type { Random } from '../../spec/random.ts';
+import type { Random } from '../../contract/random.ts';
 import type { Env } from '../env.ts';
 import { createEnv } from '../episode.ts';
 import { simulatorScene } from '../scene.ts';

@@ -1,6 +1,6 @@
 /** A point on a plane that must find a goal on the unit half circle (PEARL's point robot). Trains in seconds, for tests. */
 
-import type { ContextSpec } from '../../spec/tensor-spec.ts';
+import type { ContextSpec } from '../../contract/tensor-spec.ts';
 import type { Env } from '../env.ts';
 import { createEnv } from '../episode.ts';
 import { distribution } from '../task-distribution.ts';

@@ -7,7 +7,7 @@
  * what MuJoCo derives from masses as it was; here it is recomputed.
  */
 
-import type { ContextSpec } from '../../spec/tensor-spec.ts';
+import type { ContextSpec } from '../../contract/tensor-spec.ts';
 import type { Simulator } from '../simulator.ts';
 import { uniformTasks } from '../task-distribution.ts';
 import type { PlanarRunner } from './planar-runner.ts';

@@ -1,6 +1,6 @@
 /** Specs of tasks: short ways to write names, bounds and units. */
 
-import type { ContextSpec, TensorSpec } from '../../spec/tensor-spec.ts';
+import type { ContextSpec, TensorSpec } from '../../contract/tensor-spec.ts';
 
 /** Unbounded values, each a [name, unit]. */
 export function observationSpec(values: readonly (readonly [name: string, unit: string])[]): TensorSpec {

@@ -1,6 +1,6 @@
 /** Critic architectures by name. */
 
-import { invalidArgument } from '../../spec/errors.ts';
+import { invalidArgument } from '../../contract/errors.ts';
 import type { HyperOptions } from '../hyper/hypernetwork.ts';
 import { paperTrunk } from '../hyper/primary.ts';
 import { type Critic, type CriticSizes, createEnsemble, type QFunction } from './critic.ts';

@@ -1,7 +1,7 @@
 /** Context encoders by name. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { invalidArgument } from '../../spec/errors.ts';
+import { invalidArgument } from '../../contract/errors.ts';
 import { productOfGaussians } from '../distributions.ts';
 import { gru, gruSpecs } from '../gru.ts';
 import { defaultLinear } from '../initialisers.ts';

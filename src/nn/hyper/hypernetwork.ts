@@ -1,7 +1,7 @@
 /** A whole hypernetwork: trunk and heads that generate a dynamic network from a meta variable. */
 
 import type * as tf from '@tensorflow/tfjs-core';
-import { invalidArgument } from '../../spec/errors.ts';
+import { invalidArgument } from '../../contract/errors.ts';
 import { type ParameterSpecs, type Parameters, under, withPrefix } from '../parameters.ts';
 import { dynamic, sharedLayers } from './dynamic.ts';
 import { factorsOf, type GeneratedLayer, head, headSpecs } from './head.ts';

@@ -5,7 +5,7 @@
 
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
-import type { Random } from '../../spec/random.ts';
+import type { Random } from '../../contract/random.ts';
 import {
   defaultLinear,
   hyperlTrunk,

@@ -1,6 +1,6 @@
 /** Policy architectures by name. */
 
-import { invalidArgument } from '../../spec/errors.ts';
+import { invalidArgument } from '../../contract/errors.ts';
 import type { HyperOptions } from '../hyper/hypernetwork.ts';
 import { hyperPolicy } from './hyper.ts';
 import { mlpPolicy } from './mlp.ts';

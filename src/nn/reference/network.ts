@@ -3,7 +3,7 @@
  * tensors goes. Widths of trunk and dynamic layers are read from the shapes.
  */
 
-import { type ErrorFields, invalidArgument } from '../../spec/errors.ts';
+import { type ErrorFields, invalidArgument } from '../../contract/errors.ts';
 import type { HyperOptions } from '../hyper/hypernetwork.ts';
 import { createNetwork, type Network, type NetworkDescription, networkSpecs } from '../network.ts';
 import type { ParameterSpecs, ParameterViews } from '../parameters.ts';

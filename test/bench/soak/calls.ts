@@ -9,10 +9,10 @@ import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
 import { createPolicyClient, type PolicyClient } from '../../../clients/typescript/client.ts';
 import type { CallOptions } from '../../../clients/typescript/unary.ts';
+import { HyperpolicyError } from '../../../src/contract/errors.ts';
+import type { Random } from '../../../src/contract/random.ts';
 import { type ActRequestSchema, ActStreamRequestSchema } from '../../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { ModelInferRequestSchema } from '../../../src/gen/inference/grpc_predict_v2_pb.ts';
-import { HyperpolicyError } from '../../../src/spec/errors.ts';
-import type { Random } from '../../../src/spec/random.ts';
 import type { SoakServer } from './server.ts';
 
 /** The models of the soak, by kind of policy. */

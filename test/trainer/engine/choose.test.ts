@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, test } from 'vitest';
-import { createRandom } from '../../../src/spec/random.ts';
+import { createRandom } from '../../../src/contract/random.ts';
 import { createEngine, type EngineName } from '../../../trainer/engine/choose.ts';
 import { offPolicyDefaults, trainTd3 } from '../../../trainer/train-td3.ts';
 import { hasTensorflow, testWith } from '../../requirements.ts';

@@ -2,9 +2,9 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, test } from 'vitest';
+import { createRandom } from '../../../src/contract/random.ts';
 import { multiplyAdds } from '../../../src/onnx/multiply-adds.ts';
 import { isInstalled } from '../../../src/onnx/providers.ts';
-import { createRandom } from '../../../src/spec/random.ts';
 import { type InputSpec, trace } from '../../../src/trace/trace.ts';
 import { createTd3Learner } from '../../../trainer/algorithms/td3/learner.ts';
 import { createEngine } from '../../../trainer/engine/choose.ts';

@@ -3,7 +3,9 @@
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { addFactors, noFactors, posteriorOf } from '../../../server/posterior.ts';
+import { addFactors, noFactors, posteriorOf } from '../../../server/models/posterior.ts';
+import { createRandom } from '../../../src/contract/random.ts';
+import { type ContextSpec, plainSpec } from '../../../src/contract/tensor-spec.ts';
 import { actionScaling } from '../../../src/nn/action-scaling.ts';
 import { createCritic } from '../../../src/nn/critics/registry.ts';
 import { createEncoder } from '../../../src/nn/encoders/registry.ts';
@@ -12,8 +14,6 @@ import { drawParameters, type ParameterSpecs, shapesOf, sizeOf } from '../../../
 import { logProbOf } from '../../../src/nn/policies/policy.ts';
 import { createPolicy } from '../../../src/nn/policies/registry.ts';
 import { floatTensor, openSession, type TensorMap } from '../../../src/onnx/session.ts';
-import { createRandom } from '../../../src/spec/random.ts';
-import { type ContextSpec, plainSpec } from '../../../src/spec/tensor-spec.ts';
 import { createTracedEngine } from '../../../trainer/engine/traced.ts';
 import { exportEncoder, exportStep, splitOf } from '../../../trainer/export/adaptation.ts';
 import { layersFrom } from '../../../trainer/export/graphs.ts';

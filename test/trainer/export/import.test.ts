@@ -7,11 +7,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PolicyClient } from '../../../clients/typescript/client.ts';
+import { createRandom } from '../../../src/contract/random.ts';
 import { createNetwork, networkSpecs } from '../../../src/nn/network.ts';
 import { writeNetwork } from '../../../src/nn/network-file.ts';
 import { drawParameters } from '../../../src/nn/parameters.ts';
-import { createRandom } from '../../../src/spec/random.ts';
-import { writeSafetensors } from '../../../src/spec/safetensors.ts';
+import { writeSafetensors } from '../../../src/package/safetensors.ts';
 import { importNetwork } from '../../../trainer/export/import-network.ts';
 import {
   architectures,

@@ -2,6 +2,8 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
+import { createRandom } from '../../../src/contract/random.ts';
+import { plainSpec } from '../../../src/contract/tensor-spec.ts';
 import {
   type ActionScaling,
   actionScaling,
@@ -17,8 +19,6 @@ import { drawParameters, type Parameters, shapesOf, sizeOf } from '../../../src/
 import { logProbOf, policyOutput } from '../../../src/nn/policies/policy.ts';
 import { openRowNetwork } from '../../../src/onnx/rows/row-network.ts';
 import { floatTensor, indexTensor, openSession, type TensorMap } from '../../../src/onnx/session.ts';
-import { createRandom } from '../../../src/spec/random.ts';
-import { plainSpec } from '../../../src/spec/tensor-spec.ts';
 import { createTracedEngine } from '../../../trainer/engine/traced.ts';
 import { exportCritic } from '../../../trainer/export/critic.ts';
 import type { GraphFile, NetworkFiles } from '../../../trainer/export/graphs.ts';

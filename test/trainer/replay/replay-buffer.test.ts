@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { createRandom } from '../../../src/spec/random.ts';
+import { createRandom } from '../../../src/contract/random.ts';
 import { createBatch } from '../../../trainer/replay/batch.ts';
 import { createReplayBuffer, type Transition } from '../../../trainer/replay/replay-buffer.ts';
 

@@ -1,8 +1,8 @@
 /** Vectorised environments: the same results as single ones and for any number of threads, auto-reset, misuse. */
 
 import { afterEach, describe, expect, it } from 'vitest';
+import { createRandom } from '../../../src/contract/random.ts';
 import { createEnvironment } from '../../../src/envs/registry.ts';
-import { createRandom } from '../../../src/spec/random.ts';
 import { episodeSeed } from '../../../trainer/rollout/rows.ts';
 import { createVectorEnv, type VectorEnv, type VectorEnvOptions } from '../../../trainer/rollout/vector-env.ts';
 

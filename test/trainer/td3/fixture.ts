@@ -1,8 +1,8 @@
 /** A small TD3 learner and a batch of random transitions. */
 
+import { createRandom } from '../../../src/contract/random.ts';
+import { type PolicySpecs, plainSpec } from '../../../src/contract/tensor-spec.ts';
 import type { CriticConfig } from '../../../src/nn/critics/registry.ts';
-import { createRandom } from '../../../src/spec/random.ts';
-import { type PolicySpecs, plainSpec } from '../../../src/spec/tensor-spec.ts';
 import { type Td3Config, td3Defaults } from '../../../trainer/algorithms/td3/config.ts';
 import { createTd3Learner, type Td3Learner } from '../../../trainer/algorithms/td3/learner.ts';
 import type { Engine } from '../../../trainer/engine/engine.ts';

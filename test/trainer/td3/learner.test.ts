@@ -1,6 +1,6 @@
 import '@tensorflow/tfjs-backend-cpu';
 import { describe, expect, test } from 'vitest';
-import { createRandom } from '../../../src/spec/random.ts';
+import { createRandom } from '../../../src/contract/random.ts';
 import { createTd3Learner } from '../../../trainer/algorithms/td3/learner.ts';
 import { createEagerEngine } from '../../../trainer/engine/eager.ts';
 import { criticConfigs, randomBatch, smallConfig, smallLearner, specs, tracedEngine } from './fixture.ts';

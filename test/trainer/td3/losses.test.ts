@@ -3,8 +3,8 @@
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { plainSpec } from '../../../src/contract/tensor-spec.ts';
 import { createEnsemble } from '../../../src/nn/critics/critic.ts';
-import { plainSpec } from '../../../src/spec/tensor-spec.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
 import { td3Defaults } from '../../../trainer/algorithms/td3/config.ts';
 import { actorLoss, criticLoss, criticTarget, type Transitions } from '../../../trainer/algorithms/td3/losses.ts';

@@ -3,9 +3,9 @@
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { createRandom } from '../../../src/contract/random.ts';
 import { memberQ } from '../../../src/nn/critics/critic.ts';
 import { type Parameters, shapesOf } from '../../../src/nn/parameters.ts';
-import { createRandom } from '../../../src/spec/random.ts';
 import { createTd3Learner, type Td3Learner } from '../../../trainer/algorithms/td3/learner.ts';
 import type { Batch } from '../../../trainer/replay/batch.ts';
 import { criticConfigs, randomBatch, smallConfig, smallLearner, specs, tracedEngine } from './fixture.ts';

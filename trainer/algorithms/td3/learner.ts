@@ -1,11 +1,11 @@
 /** TD3 behind the off-policy loop's interface. Owns parameters, optimisers and the compiled steps. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { createRandom } from '../../../src/contract/random.ts';
+import type { PolicySpecs } from '../../../src/contract/tensor-spec.ts';
 import { toEnvironment, toNormalised } from '../../../src/nn/action-scaling.ts';
 import { initialise, type Parameters, shapesOf, under } from '../../../src/nn/parameters.ts';
 import { createTrainable, type Trainable } from '../../../src/optim/trainable.ts';
-import { createRandom } from '../../../src/spec/random.ts';
-import type { PolicySpecs } from '../../../src/spec/tensor-spec.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
 import { boundGradients, boundParameters, type Computation, type Engine } from '../../engine/engine.ts';
 import { type Batch, createBatch } from '../../replay/batch.ts';

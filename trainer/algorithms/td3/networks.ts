@@ -1,13 +1,13 @@
 /** TD3's networks: one actor and twin critics, as descriptions without parameters. */
 
 import type * as tf from '@tensorflow/tfjs-core';
+import { type PolicySpecs, specSize } from '../../../src/contract/tensor-spec.ts';
 import { type ActionScaling, actionScaling } from '../../../src/nn/action-scaling.ts';
 import type { Critic } from '../../../src/nn/critics/critic.ts';
 import { createCritic } from '../../../src/nn/critics/registry.ts';
 import type { ParameterSpecs, Parameters } from '../../../src/nn/parameters.ts';
 import { actionOf, type Policy, policyOutput } from '../../../src/nn/policies/policy.ts';
 import { createPolicy } from '../../../src/nn/policies/registry.ts';
-import { type PolicySpecs, specSize } from '../../../src/spec/tensor-spec.ts';
 import type { Td3Config } from './config.ts';
 
 export type Td3Networks = {

@@ -1,7 +1,7 @@
 /** Publishes what a TD3 learner has learnt as a model package. */
 
 import { shapesOf } from '../../../src/nn/parameters.ts';
-import type { PublishedPackage } from '../../../src/spec/package.ts';
+import type { PublishedPackage } from '../../../src/package/package.ts';
 import { type ModelToPublish, publishModel } from '../../export/package.ts';
 import type { Td3Learner } from './learner.ts';
 

@@ -1,9 +1,9 @@
 /** One episode as poses: recorded from an environment, drawn as an animation or a strip, or written out for a 3-D viewer. */
 
+import { failedPrecondition, invalidArgument } from '../../../src/contract/errors.ts';
+import { specSize } from '../../../src/contract/tensor-spec.ts';
 import type { Env, ResetOptions } from '../../../src/envs/env.ts';
 import { poseSize, type Scene, type Shape } from '../../../src/envs/scene.ts';
-import { failedPrecondition, invalidArgument } from '../../../src/spec/errors.ts';
-import { specSize } from '../../../src/spec/tensor-spec.ts';
 import type { BatchPolicy } from '../policy.ts';
 import { encodeGif } from './gif.ts';
 import { encodePng, joinPictures } from './png.ts';

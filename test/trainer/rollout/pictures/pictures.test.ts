@@ -2,10 +2,10 @@
 
 import { inflateSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
+import { createRandom } from '../../../../src/contract/random.ts';
 import type { Env } from '../../../../src/envs/env.ts';
 import { createEnvironment } from '../../../../src/envs/registry.ts';
 import { poseSize, type Shape } from '../../../../src/envs/scene.ts';
-import { createRandom } from '../../../../src/spec/random.ts';
 import { encodeGif } from '../../../../trainer/rollout/pictures/gif.ts';
 import { encodePng, joinPictures } from '../../../../trainer/rollout/pictures/png.ts';
 import { type Picture, render } from '../../../../trainer/rollout/pictures/render.ts';

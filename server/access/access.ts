@@ -1,0 +1,73 @@
+/** Who is let in on a port: nobody is asked, everybody needs a token, or everybody needs an admin's. */
+
+import type { Logger } from 'pino';
+import { HyperpolicyError } from '../../src/contract/errors.ts';
+import type { ServerConfig } from '../config.ts';
+import { type Caller, openTokens, type Rates, type Tokens } from './tokens.ts';
+
+/** How often the tokens file is looked at for a change. */
+const tokensRefreshMs = 5000;
+
+/** Decides on the `authorization` header of a call; undefined where callers are not told apart. */
+export type Access = (method: string, authorization: string | undefined) => Caller | undefined;
+
+/** For health checks, and for servers without tokens. */
+export const openAccess: Access = () => undefined;
+
+/** @throws HyperpolicyError unauthenticated; resource_exhausted over the token's rate */
+const tokenAccess =
+  (tokens: Tokens): Access =>
+  (method, authorization) => {
+    const caller = tokens.identify(method, authorization);
+    caller.admit(method);
+    return caller;
+  };
+
+/** @throws HyperpolicyError as tokenAccess; permission_denied for a token that is no admin's */
+const adminAccess = (tokens: Tokens): Access => {
+  const admit = tokenAccess(tokens);
+  return (method, authorization) => {
+    const caller = admit(method, authorization);
+    if (caller?.admin === true) return caller;
+    throw new HyperpolicyError({
+      kind: 'permission_denied',
+      where: method,
+      expected: "an admin's token",
+      actual: 'one that may only use models',
+    });
+  };
+};
+
+/** Who is let in where. */
+export type Doors = {
+  readonly serving: Access;
+  readonly admin: Access;
+  readonly rates: Rates;
+  /** Reads the tokens file no more. */
+  close(): void;
+};
+
+/** Where there are no tokens. */
+const noRates: Rates = { charge() {}, left: () => ({}), goOnFrom() {} };
+
+/**
+ * The doors that the settings ask for; a tokens file is read again when it changes.
+ * @param onSpent as TokensOptions
+ * @throws HyperpolicyError as openTokens
+ */
+export function openDoors(
+  { tokensFile }: Pick<ServerConfig, 'tokensFile'>,
+  log: Logger,
+  onSpent?: (name: string) => void,
+): Doors {
+  if (tokensFile === null) return { serving: openAccess, admin: openAccess, rates: noRates, close() {} };
+  const tokens = openTokens(tokensFile, log, { onSpent });
+  const timer = setInterval(tokens.refresh, tokensRefreshMs);
+  timer.unref();
+  return {
+    serving: tokenAccess(tokens),
+    admin: adminAccess(tokens),
+    rates: tokens.rates,
+    close: () => clearInterval(timer),
+  };
+}

@@ -1,0 +1,119 @@
+/**
+ * The server's certificate, its key and the authorities of its clients, read again when the files change. What is handed out always
+ * belongs together: files that are damaged, or only half replaced, leave what was there before.
+ */
+
+import { X509Certificate } from 'node:crypto';
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
+import type { Logger } from 'pino';
+import { invalidArgument } from '../../src/contract/errors.ts';
+import type { ServerConfig } from '../config.ts';
+
+/** PEM. */
+export type Identity = { readonly certificate: Buffer; readonly privateKey: Buffer };
+export type ClientAuthority = { readonly caCertificate: Buffer };
+
+type Material = { readonly identity: Identity; readonly authority: ClientAuthority | null };
+
+export type Certificates = {
+  readonly identity: Identity;
+  /** Null where clients need no certificate. */
+  readonly authority: ClientAuthority | null;
+  /** Reads the files again; tells the listeners where they hold something new and good. */
+  refresh(): void;
+  onChange(listener: () => void): void;
+};
+
+/** The settings that name the files. */
+export type CertificateFiles = Pick<ServerConfig, 'tlsCertificateFile' | 'tlsKeyFile' | 'tlsClientAuthorityFile'>;
+
+/**
+ * @returns undefined where no file is named: then the server does without TLS
+ * @throws HyperpolicyError invalid_argument where only a part is named, or a file cannot be read or is not what it should be
+ */
+export function openCertificates(files: CertificateFiles, log: Logger): Certificates | undefined {
+  const { tlsCertificateFile, tlsKeyFile, tlsClientAuthorityFile } = files;
+  if (tlsCertificateFile === null && tlsKeyFile === null && tlsClientAuthorityFile === null) return undefined;
+  if (tlsCertificateFile === null || tlsKeyFile === null) {
+    throw invalidArgument({ where: 'TLS', expected: 'a certificate and a key', actual: 'only a part of them' });
+  }
+  const names = [tlsCertificateFile, tlsKeyFile, ...(tlsClientAuthorityFile === null ? [] : [tlsClientAuthorityFile])];
+  for (const name of names) refuseUnreadable(name);
+  const listeners: (() => void)[] = [];
+  let seen = names.map((name) => readFileSync(name));
+  let current = materialOf(seen);
+  let unreadable = false;
+
+  function refresh(): void {
+    let found: NonSharedBuffer[];
+    try {
+      found = names.map((name) => readFileSync(name));
+    } catch (error) {
+      // While a file is replaced it may be missing for a moment. Said once, not at every look.
+      const reason = (error as NodeJS.ErrnoException).code;
+      if (!unreadable) log.warn({ reason }, 'certificates unreadable; the former ones hold');
+      unreadable = true;
+      return;
+    }
+    unreadable = false;
+    if (found.every((bytes, i) => bytes.equals(seen[i]!))) return;
+    seen = found;
+    try {
+      current = materialOf(found);
+    } catch (error) {
+      log.error({ reason: (error as Error).message }, 'certificates refused; the former ones hold');
+      return;
+    }
+    log.info({ validTo: new X509Certificate(current.identity.certificate).validTo }, 'certificates read again');
+    for (const listener of listeners) listener();
+  }
+
+  return {
+    get identity() {
+      return current.identity;
+    },
+    get authority() {
+      return current.authority;
+    },
+    refresh,
+    onChange: (listener) => listeners.push(listener),
+  };
+}
+
+/** @throws HyperpolicyError invalid_argument where they do not parse or do not belong together */
+function materialOf([certificate, privateKey, caCertificate]: readonly Buffer[]): Material {
+  try {
+    createSecureContext({ cert: certificate, key: privateKey });
+    if (caCertificate !== undefined) checkEach(caCertificate.toString('latin1'));
+  } catch (cause) {
+    throw invalidArgument({
+      where: 'TLS',
+      expected: 'a certificate chain, its key and, where named, authorities of clients, each as PEM',
+      actual: (cause as Error).message,
+      cause,
+    });
+  }
+  return {
+    identity: { certificate: certificate!, privateKey: privateKey! },
+    authority: caCertificate === undefined ? null : { caCertificate },
+  };
+}
+
+/** Of a bundle, TLS takes what it can read and leaves out the rest. @throws Error where one of the certificates is damaged */
+function checkEach(pem: string): void {
+  const blocks = pem.match(/-----BEGIN ([A-Z0-9 ]*CERTIFICATE)-----[^-]*-----END \1-----/g) ?? [];
+  const markCount = (mark: string) => pem.split(`-----${mark} `).length - 1;
+  if (blocks.length === 0 || markCount('BEGIN') !== blocks.length || markCount('END') !== blocks.length) {
+    throw new Error(`${blocks.length} whole certificates of ${Math.max(markCount('BEGIN'), markCount('END'))}`);
+  }
+  for (const block of blocks) new X509Certificate(block);
+}
+
+function refuseUnreadable(file: string): void {
+  try {
+    accessSync(file, constants.R_OK);
+  } catch (cause) {
+    throw invalidArgument({ where: 'TLS', expected: 'a file that can be read', actual: file, cause });
+  }
+}

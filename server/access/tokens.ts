@@ -1,0 +1,200 @@
+/**
+ * Who may call: bearer tokens with the models that each may use and how often. The file holds hashes, so that reading it gives
+ * nobody a token; it is read again when it changes.
+ */
+
+import { createHash } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import { HyperpolicyError, invalidArgument, quoted, resourceExhausted } from '../../src/contract/errors.ts';
+import { createTokenRate, type TokenRate } from './token-rate.ts';
+
+const tokensSchema = z.array(
+  z.strictObject({
+    /** Who it is: held contexts and actions go by it, so each is named once. */
+    name: z.string().min(1).max(100),
+    /** SHA-256 of the token, hexadecimal. */
+    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+    /** Names of models; `*` is all, a trailing `*` any with that beginning. */
+    models: z.array(z.string().min(1)).default(['*']),
+    /** Calls and stream openings per second over all processes, with a burst of as many; absent is no limit. */
+    requestsPerSecond: z.number().positive().optional(),
+    /** May use the admin port. */
+    admin: z.boolean().default(false),
+  }),
+);
+
+type TokenEntry = z.infer<typeof tokensSchema>[number];
+
+/** A caller whose token is known. */
+export type Caller = {
+  readonly name: string;
+  readonly admin: boolean;
+  allowsModel(model: string): boolean;
+  /** Counts a request. @throws HyperpolicyError resource_exhausted over the token's rate */
+  admit(where: string): void;
+};
+
+/** The rates of tokens that have one, by the name of the token. */
+export type Rates = {
+  /** Other processes have let so many in. */
+  charge(spent: Readonly<Record<string, number>>): void;
+  /** How many are left; below 0 where other processes have let in more than there were. */
+  left(): Record<string, number>;
+  /** Goes on from what another process had left. */
+  goOnFrom(left: Readonly<Record<string, number>>): void;
+};
+
+export type Tokens = {
+  readonly rates: Rates;
+  /** @param authorization the header's value. @throws HyperpolicyError unauthenticated */
+  identify(where: string, authorization: string | undefined): Caller;
+  /** Reads the file again where it has changed; keeps what it has where the file is bad. */
+  refresh(): void;
+};
+
+export type TokensOptions = {
+  /** Milliseconds, not going backwards. */
+  readonly clock?: () => number;
+  /** A request of a token with a rate was let in. */
+  readonly onSpent?: ((name: string) => void) | undefined;
+};
+
+/** @throws HyperpolicyError invalid_argument where the file cannot be read, is not a list of tokens, or repeats a name or a hash */
+export function openTokens(
+  file: string,
+  log: Logger,
+  { clock = () => performance.now(), onSpent = () => {} }: TokensOptions = {},
+): Tokens {
+  let readAtMs = modifiedMs(file);
+  /** A file that is read again leaves the rates that it does not change as they stand. */
+  let rates = new Map<string, TokenRate>();
+
+  function read(): ReadonlyMap<string, Caller> {
+    const entries = readEntries(file);
+    const former = rates;
+    rates = new Map();
+    return new Map(
+      entries.map((entry) => {
+        const { name, sha256, requestsPerSecond: perSecond } = entry;
+        if (perSecond === undefined) return [sha256, createCaller(entry)];
+        const same = former.get(name);
+        const rate = same?.perSecond === perSecond ? same : createTokenRate(perSecond, clock);
+        rates.set(name, rate);
+        return [sha256, createCaller(entry, { rate, onSpent })];
+      }),
+    );
+  }
+
+  let callers = read();
+  return {
+    rates: {
+      charge(spent) {
+        for (const [name, count] of Object.entries(spent)) rates.get(name)?.charge(count);
+      },
+      left: () => Object.fromEntries([...rates].map(([name, { left }]) => [name, left])),
+      goOnFrom(left) {
+        for (const [name, rate] of rates) if (Object.hasOwn(left, name)) rate.left = left[name]!;
+      },
+    },
+    identify(where, authorization) {
+      const token = /^Bearer (\S+)$/i.exec(authorization ?? '')?.[1];
+      const caller = token === undefined ? undefined : callers.get(createHash('sha256').update(token).digest('hex'));
+      if (caller !== undefined) return caller;
+      throw new HyperpolicyError({
+        kind: 'unauthenticated',
+        where,
+        expected: 'a header "authorization: Bearer TOKEN" with a known token',
+        actual: authorization === undefined ? 'none' : 'another one',
+      });
+    },
+    refresh() {
+      const changedMs = modifiedMs(file);
+      if (changedMs === readAtMs) return;
+      readAtMs = changedMs;
+      try {
+        callers = read();
+        log.info({ tokenCount: callers.size }, 'tokens read again');
+      } catch (error) {
+        log.error({ reason: (error as Error).message }, 'tokens refused; the former ones hold');
+      }
+    },
+  };
+}
+
+function modifiedMs(file: string): number {
+  try {
+    return statSync(file).mtimeMs;
+  } catch {
+    return 0;
+  }
+}
+
+function readEntries(file: string): readonly TokenEntry[] {
+  try {
+    const entries = tokensSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
+    refuseRepeated('name', entries);
+    refuseRepeated('sha256', entries);
+    return entries;
+  } catch (cause) {
+    const reason =
+      cause instanceof z.ZodError
+        ? `${cause.issues[0]!.path.join('.')}: ${cause.issues[0]!.message}`
+        : (cause as Error).message;
+    throw invalidArgument({
+      where: 'tokens file',
+      expected: 'a JSON list of { name, sha256, ... }, each name and hash once',
+      actual: reason,
+      cause,
+    });
+  }
+}
+
+/** Callers of one name would share what is held for them; of one token only the last would count. */
+function refuseRepeated(field: 'name' | 'sha256', entries: readonly TokenEntry[]): void {
+  const seen = new Map<string, number>();
+  entries.forEach((entry, i) => {
+    const first = seen.get(entry[field]);
+    if (first !== undefined) throw new Error(`${i}.${field}: the same as ${first}.${field}`);
+    seen.set(entry[field], i);
+  });
+}
+
+type Limit = { readonly rate: TokenRate; readonly onSpent: (name: string) => void };
+
+function createCaller({ name, models, admin }: TokenEntry, limit?: Limit): Caller {
+  return {
+    name,
+    admin,
+    allowsModel: (model) =>
+      models.some((pattern) => (pattern.endsWith('*') ? model.startsWith(pattern.slice(0, -1)) : model === pattern)),
+    admit(where) {
+      if (limit === undefined) return;
+      const { rate, onSpent } = limit;
+      if (!rate.take()) {
+        throw resourceExhausted({
+          where,
+          expected: `at most ${rate.perSecond} requests per second with this token`,
+          actual: 'one more',
+          remedy: 'Retry later',
+        });
+      }
+      onSpent(name);
+    },
+  };
+}
+
+/** What tells a caller's things from another's; empty where callers are not told apart. */
+export const callerName = (caller: Caller | undefined): string => caller?.name ?? '';
+
+/** @throws HyperpolicyError permission_denied; callers are only checked where tokens are asked for */
+export function checkModelAllowed(where: string, caller: Caller | undefined, model: string): void {
+  if (caller === undefined || caller.allowsModel(model)) return;
+  throw new HyperpolicyError({
+    kind: 'permission_denied',
+    where: `${where} model`,
+    expected: 'a model that this token may use',
+    actual: quoted(model),
+  });
+}

@@ -1,0 +1,33 @@
+/** Addresses to listen on, as text, and the error for one that cannot be listened on. */
+
+import { failedPrecondition, type HyperpolicyError } from '../../src/contract/errors.ts';
+
+/** `host:port`, with an IPv6 address in brackets. */
+export const addressOf = (host: string, port: number): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+
+/** @param setting the setting that names the port, for the remedy */
+export function portInUse(setting: string, address: string, cause: Error): HyperpolicyError {
+  const where = `listening on ${address}`;
+  if (/EADDRNOTAVAIL|ENOTFOUND|EAI_AGAIN/.test(cause.message)) {
+    return failedPrecondition({
+      where,
+      expected: 'an address of this machine',
+      actual: 'one that it does not have',
+      remedy: 'Choose another: --host ADDRESS, or 0.0.0.0 for every one',
+      cause,
+    });
+  }
+  const reason = /EADDRINUSE/.test(cause.message)
+    ? 'one that is in use'
+    : /EACCES/.test(cause.message)
+      ? 'one that needs more rights'
+      : cause.message;
+  return failedPrecondition({
+    where,
+    expected: 'a free port',
+    actual: reason,
+    remedy: `Choose another ${setting}: --${setting.replaceAll(' ', '-')} N, or 0 for any that is free`,
+    cause,
+  });
+}

@@ -1,0 +1,97 @@
+/**
+ * What is noted about single requests for those who asked for it: a line of the request log, a trace, both or none. Counts of all
+ * requests are metrics.ts. Never holds tensors, tokens or paths.
+ */
+
+import type { Logger } from 'pino';
+import type { RequestTrace, Tracer } from '../telemetry/tracing.ts';
+import type { Call } from './rpc.ts';
+import type { StatusName } from './status.ts';
+
+/** Where time goes: waiting for a worker, weights being generated, the dynamic (or whole plain) network, writing the response. */
+export type Stage = 'queue' | 'primary' | 'dynamic' | 'encode';
+
+/** What a request is answered with. */
+export type AnsweredBy = { readonly model: string; readonly version: number };
+
+/** One request that is looked at. Times are on the clock of `performance.now()`. */
+export type Observation = {
+  /** The version that answers, and the rows that were asked for. */
+  served(by: AnsweredBy, rowCount: number): void;
+  stage(stage: Stage, startMs: number, endMs: number): void;
+  /** The first end counts. A request whose client left its stream has none. */
+  end(status: StatusName, call: Call): void;
+  /** For the log: what is known so far. */
+  fields(): Readonly<Record<string, unknown>>;
+};
+
+/** Reads a header (gRPC metadata) of the request. */
+export type HeaderReader = (name: string) => string | undefined;
+
+/** Begins to look at a request of one method. */
+export type Observe = (receivedAtMs: number, header: HeaderReader) => Observation;
+
+export type Observer = {
+  method(service: string, name: string): Observe;
+};
+
+export type ObserverOptions = {
+  readonly log: Logger;
+  /** One of so many requests gets a line, and each that fails with INTERNAL; 0 is none. */
+  readonly requestLogEvery: number;
+  readonly tracer: Tracer | undefined;
+};
+
+/** Undefined where nobody looks: requests then cost nothing more. */
+export function createObserver({ log, requestLogEvery, tracer }: ObserverOptions): Observer | undefined {
+  if (requestLogEvery === 0 && tracer === undefined) return undefined;
+  let requestCount = 0;
+  return {
+    method: (service, name) => (receivedAtMs, header) => {
+      const isLogged = requestLogEvery > 0 && requestCount++ % requestLogEvery === 0;
+      const trace = tracer?.(service, name, receivedAtMs, header);
+      const write = (status: StatusName, fields: object) => {
+        if (status === 'INTERNAL' && requestLogEvery > 0) log.error(fields, 'request');
+        else if (isLogged) log.info(fields, 'request');
+      };
+      return createObservation(name, receivedAtMs, trace, write);
+    },
+  };
+}
+
+function createObservation(
+  method: string,
+  receivedAtMs: number,
+  trace: RequestTrace | undefined,
+  write: (status: StatusName, fields: object) => void,
+): Observation {
+  let ended = false;
+  let answeredBy: AnsweredBy | undefined;
+  let rowCount: number | undefined;
+  const fields = () => ({
+    ...(answeredBy && { model: answeredBy.model, version: answeredBy.version }),
+    ...(rowCount !== undefined && { rowCount }),
+    ...(trace && { traceId: trace.id }),
+  });
+  return {
+    served(by, rows) {
+      answeredBy = by;
+      rowCount = rows;
+    },
+    stage: (stage, startMs, endMs) => trace?.stage(stage, startMs, endMs),
+    fields,
+    end(status, call) {
+      if (ended) return;
+      ended = true;
+      const endMs = performance.now();
+      trace?.end(status, endMs, { ...(answeredBy && { answeredBy }), ...(rowCount !== undefined && { rowCount }) });
+      write(status, {
+        method,
+        status,
+        durationMs: Math.round((endMs - receivedAtMs) * 1000) / 1000,
+        requestId: call.requestId(),
+        ...fields(),
+      });
+    },
+  };
+}

@@ -1,0 +1,44 @@
+/** What a method is to the rest of the server: a function from a decoded request to a response, without a transport. */
+
+import type { Caller } from '../access/tokens.ts';
+import type { Observation } from './request-record.ts';
+
+/** One request in flight. */
+export type Call = {
+  /** When the server had the message, on the clock of `performance.now()`. Milliseconds. */
+  readonly receivedAtMs: number;
+  /** The client's deadline on the clock of `Date.now()`; Infinity without one. */
+  readonly deadlineMs: number;
+  /** Whose token it is; undefined where callers are not told apart. */
+  readonly caller?: Caller | undefined;
+  /** Where the request is logged or traced. */
+  readonly observation?: Observation | undefined;
+  /** Made on first use; names the request in logs and in INTERNAL errors. */
+  requestId(): string;
+};
+
+/** Answers at once where nothing has to be waited for, so that the common case costs no turn of the event loop. */
+export type UnaryHandler<Request, Response> = (request: Request, call: Call) => Response | Promise<Response>;
+
+/** What a method with streams both ways sees of the other side. */
+export type ResponseSink<Response> = {
+  send(response: Response): void;
+  /** Takes no more requests for now; what has arrived may still come. */
+  pause(): void;
+  resume(): void;
+  /** Ends the stream: well, or with an error. */
+  end(error?: unknown): void;
+};
+
+/** One open stream of a method. */
+export type StreamSession<Request> = {
+  receive(request: Request, call: Call): void;
+  /** The client sends no more: answer what is pending, then end. */
+  finish(): void;
+  /** The client is gone: nothing can be sent any more. */
+  abandon(): void;
+  /** The server drains: answer what is pending, then end with UNAVAILABLE. */
+  drain(): void;
+};
+
+export type StreamHandler<Request, Response> = (sink: ResponseSink<Response>) => StreamSession<Request>;

@@ -1,0 +1,254 @@
+/**
+ * Jobs that wait for one heavy graph, joined into runs, or cut into several where one is large. Owns the queue, its bound and the
+ * dropping of late jobs; who runs a batch, and when, is compute-pool.ts.
+ *
+ * Failure rule: a run that fails fails every job in it, and no other; what is left of those jobs is not computed.
+ */
+
+import { deadlineExceeded, resourceExhausted } from '../../src/contract/errors.ts';
+import { floatTensor, Tensor, type TensorMap } from '../../src/onnx/session.ts';
+import { copyTensors } from '../../src/onnx/shared-tensors.ts';
+
+/** When a job is of no more use. Whoever shares the job may put it off, and sees when it began. */
+export type Deadline = {
+  /** On the clock of `Date.now()`. */
+  atMs: number;
+  /** When its run began, on the clock of `performance.now()`; set by who runs it. */
+  startedAtMs?: number;
+};
+
+/** Consecutive rows of a job. */
+export type RowRange = { readonly from: number; readonly count: number };
+
+/** Where the outputs of a job go. */
+export type Sink = {
+  /** Told that these rows are being computed: room for their outputs may be made meanwhile. */
+  begin?(rows: RowRange): void;
+  /**
+   * Given the outputs of these rows; each row once, in any order. They lie in memory that is used again after the call; what is thrown
+   * fails the run.
+   */
+  take(outputs: TensorMap, rows: RowRange): void;
+};
+
+export type Job = {
+  /** Every input of the graph, each with the same number of rows first where jobs share runs. */
+  readonly feeds: TensorMap;
+  readonly rowCount: number;
+  readonly deadline: Deadline;
+};
+
+type QueuedJob = Job & {
+  readonly sink: Sink;
+  readonly queuedAtMs: number;
+  /** The first row that no run has taken. */
+  nextRow: number;
+  /** Rows whose outputs are not there. */
+  leftRowCount: number;
+  hasFailed: boolean;
+  resolve(): void;
+  reject(error: unknown): void;
+};
+
+/** Rows of a job that were taken for one run. */
+type Piece = RowRange & { readonly job: QueuedJob };
+
+/** What was taken for one run. */
+export type Batch = {
+  readonly feeds: TensorMap;
+  readonly rowCount: number;
+  readonly jobs: readonly Pick<QueuedJob, 'deadline' | 'queuedAtMs'>[];
+  /** Call when its run is under way. */
+  begin(): void;
+  /** Hands each job its rows of the outputs. */
+  take(outputs: TensorMap): void;
+  /** Call when all is taken: jobs that have all their rows are done. */
+  finish(): void;
+  reject(error: unknown): void;
+};
+
+export type BatchQueue = {
+  /**
+   * @param queuedAtMs kept with the job
+   * @throws HyperpolicyError resource_exhausted where the queue is full
+   */
+  add(job: Job, sink: Sink, queuedAtMs: number): Promise<void>;
+  /** What has waited longest and fits one run, late jobs dropped; undefined where none is left. */
+  take(nowMs: number): Batch | undefined;
+  readonly rowCount: number;
+  /** When the oldest job came; undefined where there is none. */
+  readonly oldestAtMs: number | undefined;
+  /** Whether there are rows for a whole run. */
+  readonly isFull: boolean;
+};
+
+export type BatchQueueOptions = {
+  /** Named in errors: the graph's file. */
+  readonly name: string;
+  /** Rows of a run that jobs share. */
+  readonly batchRowCountMax: number;
+  /** Rows of a run that a job has for itself, as things are: one that has more takes several, with other jobs between. */
+  readonly pieceRowCountMax: () => number;
+  /** Rows that may wait. */
+  readonly queueRowCountMax: number;
+};
+
+export function createBatchQueue(options: BatchQueueOptions): BatchQueue {
+  const { name, batchRowCountMax, pieceRowCountMax, queueRowCountMax } = options;
+  let jobs: QueuedJob[] = [];
+  let rowCount = 0;
+
+  return {
+    add(job, sink, queuedAtMs) {
+      if (rowCount > 0 && rowCount + job.rowCount > queueRowCountMax) {
+        throw resourceExhausted({
+          where: `queue of ${name}`,
+          expected: `at most ${queueRowCountMax} rows waiting`,
+          actual: `${rowCount + job.rowCount}`,
+          remedy: 'Retry with backoff',
+        });
+      }
+      rowCount += job.rowCount;
+      return new Promise((resolve, reject) => {
+        const progress = { nextRow: 0, leftRowCount: job.rowCount, hasFailed: false };
+        jobs.push({ ...job, ...progress, sink, queuedAtMs, resolve, reject });
+      });
+    },
+    take(nowMs) {
+      const taken: Piece[] = [];
+      const pieceRowCount = pieceRowCountMax();
+      /** Jobs that have more rows: others come before them. */
+      const unfinished: QueuedJob[] = [];
+      let takenRowCount = 0;
+      let at = 0;
+      for (; at < jobs.length; at++) {
+        const job = jobs[at]!;
+        const waiting = job.rowCount - job.nextRow;
+        const isLate = job.deadline.atMs < nowMs;
+        if (isLate || job.hasFailed) {
+          rowCount -= waiting;
+          if (!job.hasFailed) fail(job, expired(name, job, nowMs));
+          continue;
+        }
+        // In equal parts: a small rest would cost almost as much as a large one.
+        const count = Math.ceil(waiting / Math.max(1, Math.ceil(waiting / pieceRowCount)));
+        if (taken.length > 0 && takenRowCount + count > batchRowCountMax) break;
+        taken.push({ job, from: job.nextRow, count });
+        job.nextRow += count;
+        takenRowCount += count;
+        if (job.nextRow < job.rowCount) unfinished.push(job);
+      }
+      jobs = [...jobs.slice(at), ...unfinished];
+      rowCount -= takenRowCount;
+      return taken.length === 0 ? undefined : joinPieces(taken, takenRowCount);
+    },
+    get rowCount() {
+      return rowCount;
+    },
+    get oldestAtMs() {
+      return jobs[0]?.queuedAtMs;
+    },
+    get isFull() {
+      return rowCount >= batchRowCountMax;
+    },
+  };
+}
+
+function fail(job: QueuedJob, error: unknown): void {
+  job.hasFailed = true;
+  job.reject(error);
+}
+
+const expired = (name: string, { deadline, nextRow, rowCount }: QueuedJob, nowMs: number) =>
+  deadlineExceeded({
+    where: `queue of ${name}`,
+    expected: 'a deadline that has not passed',
+    actual: `one that passed ${nowMs - deadline.atMs} ms ago`,
+    remedy: nextRow === 0 ? 'Nothing was computed' : `${nextRow} of ${rowCount} rows were begun, and nothing is kept`,
+  });
+
+function joinPieces(pieces: readonly Piece[], rowCount: number): Batch {
+  const first = pieces[0]!;
+  const isWhole = pieces.length === 1 && first.count === first.job.rowCount;
+  const feeds = isWhole ? first.job.feeds : joinFeeds(pieces, rowCount);
+  return {
+    feeds,
+    rowCount,
+    jobs: pieces.map(({ job }) => job),
+    begin() {
+      for (const { job, from, count } of pieces) job.sink.begin?.({ from, count });
+    },
+    take(outputs) {
+      let at = 0;
+      for (const { job, from, count } of pieces) {
+        job.sink.take(pieces.length === 1 ? outputs : mapTensors(outputs, (all) => rowsOf(all, at, at + count)), {
+          from,
+          count,
+        });
+        at += count;
+      }
+    },
+    finish() {
+      for (const { job, count } of pieces) {
+        job.leftRowCount -= count;
+        if (job.leftRowCount === 0) job.resolve();
+      }
+    },
+    reject(error) {
+      for (const { job } of pieces) fail(job, error);
+    },
+  };
+}
+
+const joinFeeds = (pieces: readonly Piece[], rowCount: number): TensorMap =>
+  mapTensors(pieces[0]!.job.feeds, (_, name) =>
+    joinRows(
+      pieces.map(({ job, from, count }) => rowsOf(job.feeds[name]!, from, from + count)),
+      rowCount,
+    ),
+  );
+
+const mapTensors = (tensors: TensorMap, map: (tensor: Tensor, name: string) => Tensor): TensorMap =>
+  Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, map(tensor, name)]));
+
+/** A sink that keeps copies, as the outputs of one run of all the rows. */
+export function collectOutputs(rowCount: number): Sink & { readonly outputs: TensorMap } {
+  let outputs: TensorMap = {};
+  return {
+    get outputs() {
+      return outputs;
+    },
+    take(part, { from, count }) {
+      if (count === rowCount) {
+        outputs = copyTensors(part);
+        return;
+      }
+      for (const [name, { data, dims }] of Object.entries(part)) {
+        const values = data as Float32Array;
+        const width = values.length / count;
+        outputs[name] ??= floatTensor(new Float32Array(rowCount * width), [rowCount, ...dims.slice(1)]);
+        (outputs[name].data as Float32Array).set(values, from * width);
+      }
+    },
+  };
+}
+
+/** Float32 tensors below each other. */
+function joinRows(tensors: readonly Tensor[], rowCount: number): Tensor {
+  const rest = tensors[0]!.dims.slice(1);
+  const width = rest.reduce((product, size) => product * size, 1);
+  const values = new Float32Array(rowCount * width);
+  let at = 0;
+  for (const { data } of tensors) {
+    values.set(data as Float32Array, at);
+    at += data.length;
+  }
+  return new Tensor('float32', values, [rowCount, ...rest]);
+}
+
+/** Rows [from, to), without a copy. */
+function rowsOf({ data, dims }: Tensor, from: number, to: number): Tensor {
+  const rest = dims.slice(1);
+  const width = rest.reduce((product, size) => product * size, 1);
+  return new Tensor('float32', (data as Float32Array).subarray(from * width, to * width), [to - from, ...rest]);
+}

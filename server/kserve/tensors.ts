@@ -1,0 +1,93 @@
+/** Tensors of the Open Inference Protocol, raw or typed, to checked rows and back. */
+
+import { invalidArgument, quoted } from '../../src/contract/errors.ts';
+import type { ModelInferRequest } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
+import { decodeRows, type Rows } from '../call/tensors.ts';
+
+type WireTensor = {
+  readonly name: string;
+  /** Without the rows. */
+  readonly sizes: readonly number[];
+  readonly optional?: boolean;
+};
+
+export type WireTensors = { readonly inputs: readonly WireTensor[]; readonly outputs: readonly WireTensor[] };
+
+const refuse = (where: string, expected: string, actual: string) => invalidArgument({ where, expected, actual });
+
+/** Every input by name, with equal numbers of rows. @throws HyperpolicyError invalid_argument */
+export function readInputs(
+  request: ModelInferRequest,
+  { inputs: known }: WireTensors,
+  { model, rowCountMax }: { readonly model: string; readonly rowCountMax: number },
+): ReadonlyMap<string, Rows> {
+  const { inputs, rawInputContents: raw } = request;
+  const where = 'ModelInfer inputs';
+  if (raw.length > 0 && inputs.some(({ contents }) => contents !== undefined)) {
+    throw refuse(where, 'raw_input_contents or contents', 'both');
+  }
+  if (raw.length > 0 && raw.length !== inputs.length) {
+    throw refuse(where, `raw_input_contents for each of ${inputs.length} inputs`, `${raw.length}`);
+  }
+  const rows = new Map<string, Rows>();
+  inputs.forEach(({ name, datatype, shape, contents }, i) => {
+    const tensor = known.find((other) => other.name === name);
+    if (tensor === undefined || rows.has(name)) {
+      const names = known.map((other) => other.name).join(', ');
+      throw refuse(where, `each of ${names} once`, quoted(name));
+    }
+    if (datatype !== 'FP32') throw refuse(`ModelInfer ${name}`, 'datatype FP32', quoted(datatype));
+    const data = raw.length > 0 ? raw[i]! : bytesOf(contents?.fp32Contents ?? []);
+    // A size that no tensor has stands for one that is too large for a number.
+    const sizes = shape.map((size) => (size >= 0n && size < 2n ** 32n ? Number(size) : 2 ** 32));
+    rows.set(
+      name,
+      decodeRows(
+        { $typeName: 'hyperpolicy.v1.Tensor', shape: sizes, data },
+        { where: `ModelInfer ${name}`, columnCount: tensor.sizes[0]!, rowCountMax, model },
+      ),
+    );
+  });
+  const rowCount = rows.get('observation')?.rowCount;
+  for (const { name, optional } of known) {
+    const own = rows.get(name);
+    if (own === undefined && optional !== true) throw refuse(where, `an input "${name}" for model "${model}"`, 'none');
+    if (own !== undefined && own.rowCount !== rowCount) {
+      throw refuse(`ModelInfer ${name}`, `${rowCount} rows as in observation`, `${own.rowCount}`);
+    }
+  }
+  return rows;
+}
+
+const bytesOf = (values: readonly number[]): Uint8Array => new Uint8Array(Float32Array.from(values).buffer);
+
+/** The outputs that were asked for, in that order; raw where the inputs were. @throws HyperpolicyError invalid_argument */
+export function writeOutputs(
+  { outputs: requested, rawInputContents }: ModelInferRequest,
+  { outputs: known }: WireTensors,
+  { rowCount, values }: { readonly rowCount: number; readonly values: Readonly<Record<string, Float32Array>> },
+) {
+  const chosen = requested.length === 0 ? known : requested.map(({ name }) => find(known, name));
+  const isRaw = rawInputContents.length > 0;
+  return {
+    outputs: chosen.map(({ name, sizes }) => ({
+      name,
+      datatype: 'FP32',
+      shape: [rowCount, ...sizes].map(BigInt),
+      ...(!isRaw && { contents: { fp32Contents: [...values[name]!] } }),
+    })),
+    rawOutputContents: isRaw
+      ? chosen.map(({ name }) => {
+          const { buffer, byteOffset, byteLength } = values[name]!;
+          return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+        })
+      : [],
+  };
+}
+
+function find(known: readonly WireTensor[], name: string): WireTensor {
+  const tensor = known.find((other) => other.name === name);
+  if (tensor !== undefined) return tensor;
+  const names = known.map((other) => other.name).join(', ');
+  throw refuse('ModelInfer outputs', `some of ${names}`, quoted(name));
+}

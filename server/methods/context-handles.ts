@@ -1,0 +1,105 @@
+/** Context handles as requests use them: which version a handle goes to, and whether this caller and this version may use it. */
+
+import { failedPrecondition, notFound } from '../../src/contract/errors.ts';
+import { callerName } from '../access/tokens.ts';
+import type { Call } from '../call/rpc.ts';
+import type { Binding, HandleStore, HeldContext, WeightsState } from '../handles/handle-store.ts';
+import type { ModelStore, Selection } from '../models/model-store.ts';
+import type { ServedVersion } from '../models/served-version.ts';
+import type { GeneratedWeights } from '../weights/generated-weights.ts';
+
+/** What every request with a context has. */
+export type HandleSelection = Selection & {
+  readonly contextSource:
+    | { readonly case: 'contextHandle'; readonly value: string }
+    | { readonly case: 'context'; readonly value: unknown }
+    | { readonly case: undefined; readonly value?: undefined };
+};
+
+export type ContextHandles = {
+  /**
+   * The version for a request: that of its handle where it has one and names no version. A request with a handle may leave the model
+   * out as well.
+   * @throws HyperpolicyError as ModelStore.resolve; not_found: an unknown handle; failed_precondition: its version is gone
+   */
+  resolve(method: string, request: HandleSelection, call: Call): ServedVersion;
+  /**
+   * What a handle stands for.
+   * @throws HyperpolicyError not_found: unknown, expired or of another token; failed_precondition: of another model or version
+   */
+  find(method: string, served: ServedVersion, handle: string, call: Call): HeldContext['state'];
+  /** Keeps a state for this caller and version, and names it. Errors as HandleStore.put. */
+  put(served: ServedVersion, call: Call, state: HeldContext['state']): Promise<string>;
+  readonly timeToLiveMs: number;
+};
+
+export function createContextHandles(models: ModelStore, store: HandleStore): ContextHandles {
+  /** Another token's handle is as good as none, so that nobody learns of it. */
+  function own(method: string, handle: string, { caller }: Call): HeldContext {
+    const held = store.get(handle);
+    if (held !== undefined && held.binding.caller === callerName(caller)) return held;
+    throw notFound({
+      where: `${method} context_handle`,
+      expected: 'a handle that this server holds',
+      actual: 'an unknown or expired one',
+    });
+  }
+
+  return {
+    timeToLiveMs: store.timeToLiveMs,
+    resolve(method, request, call) {
+      const { contextSource, selection } = request;
+      if (contextSource.case !== 'contextHandle') return models.resolve(method, request, call);
+      const model = request.model === '' ? own(method, contextSource.value, call).binding.model : request.model;
+      // Also checks that the caller may use the model.
+      const chosen = models.resolve(method, { ...request, model }, call);
+      if (selection.case !== undefined) return chosen;
+      const { binding } = own(method, contextSource.value, call);
+      if (binding.model !== model || isOf(binding, chosen)) return chosen;
+      const versions = models.list().find((other) => other.model === model)?.versions ?? [];
+      const served = versions.find((version) => isOf(binding, version));
+      if (served !== undefined) return served;
+      throw failedPrecondition({
+        where: `${method} context_handle`,
+        expected: `a handle of a version of model "${model}" that is ready (${versions.map(({ version }) => version).join(', ')})`,
+        actual: `one of version ${binding.version}, which is gone`,
+        remedy: 'Adapt again',
+      });
+    },
+    find(method, served, handle, call) {
+      const { binding, state } = own(method, handle, call);
+      if (isOf(binding, served)) return state;
+      throw failedPrecondition({
+        where: `${method} context_handle`,
+        expected: `a handle of model "${served.model}" version ${served.version}`,
+        actual: binding.model === served.model ? `one of version ${binding.version}` : 'one of another model',
+        remedy: 'Name no version, or adapt again',
+      });
+    },
+    put: (served, call, state) =>
+      store.put({
+        binding: {
+          model: served.model,
+          version: served.version,
+          publishedAtMs: served.publishedAtMs,
+          caller: callerName(call.caller),
+        },
+        state,
+      }),
+  };
+}
+
+const isOf = (binding: Binding, { model, version, publishedAtMs }: ServedVersion): boolean =>
+  binding.model === model && binding.version === version && binding.publishedAtMs === publishedAtMs;
+
+/** Feeds are made once for all requests with a handle. */
+const generated = new WeakMap<WeightsState, GeneratedWeights>();
+
+/** The weights of a handle, as a primary would give them. */
+export function weightsOf(state: WeightsState): GeneratedWeights {
+  const known = generated.get(state);
+  if (known !== undefined) return known;
+  const weights: GeneratedWeights = { block: state.block, bytes: state.block.byteLength, feeds: undefined };
+  generated.set(state, weights);
+  return weights;
+}

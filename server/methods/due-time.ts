@@ -1,0 +1,83 @@
+/**
+ * When an answer is due, and giving up in time. An answer that comes in band before the client's deadline costs a message; a client
+ * that gives up resets its call, and a burst of resets makes Node cut the whole connection.
+ */
+
+import { deadlineExceeded, type HyperpolicyError } from '../../src/contract/errors.ts';
+import type { Call } from '../call/rpc.ts';
+
+export type DueReason = 'budget' | 'deadline';
+
+export type Due = {
+  /** On the clock of `performance.now()`. */
+  readonly atMs: number;
+  readonly reason: DueReason;
+};
+
+/**
+ * When a call's answer is due: the end of its budget, or some time before its deadline.
+ * @param budgetUs 0 is none
+ * @param marginMs how long before the deadline; at most half of what was left when the message came
+ */
+export function dueOf(call: Call, budgetUs: number, marginMs: number): Due | undefined {
+  const budget: Due | undefined =
+    budgetUs === 0 ? undefined : { atMs: call.receivedAtMs + budgetUs / 1000, reason: 'budget' };
+  if (call.deadlineMs === Number.POSITIVE_INFINITY) return budget;
+  const nowMs = performance.now();
+  const deadlineAtMs = nowMs + call.deadlineMs - Date.now();
+  const leftMs = deadlineAtMs - call.receivedAtMs;
+  const deadline: Due = { atMs: deadlineAtMs - Math.min(marginMs, Math.max(0, leftMs / 2)), reason: 'deadline' };
+  return budget !== undefined && budget.atMs <= deadline.atMs ? budget : deadline;
+}
+
+/** Whether it is due already. A deadline counts in full before anything was computed: the margin is for waiting. */
+export const isOver = (due: Due, call: Call): boolean =>
+  due.reason === 'budget' ? performance.now() >= due.atMs : Date.now() > call.deadlineMs;
+
+/** Until when work for an answer that is due then is worth beginning, on the clock of `Date.now()`. */
+export const workDeadlineMs = ({ deadlineMs }: Call, due: Due | undefined): number =>
+  due?.reason === 'budget' ? Date.now() + due.atMs - performance.now() : deadlineMs;
+
+/** The answer, or what `late` gives (or throws) when it is due first; then the answer goes on unheard. */
+export function answerByDue<T>(answer: Promise<T>, due: Due | undefined, late: () => T): Promise<T> {
+  if (due === undefined) return answer;
+  return new Promise((resolve, reject) => {
+    const cancel = callAt(due.atMs, () => {
+      try {
+        resolve(late());
+      } catch (error) {
+        reject(error);
+      }
+    });
+    answer.then(resolve, reject).finally(cancel);
+  });
+}
+
+/** Timers are late by a millisecond and more: the rest of the time is waited turn by turn. */
+const timerSlackMs = 1.5;
+
+function callAt(atMs: number, action: () => void): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  let turn: NodeJS.Immediate | undefined;
+  const waitTurns = () => {
+    if (performance.now() >= atMs) action();
+    else turn = setImmediate(waitTurns);
+  };
+  const leftMs = atMs - performance.now();
+  if (leftMs > timerSlackMs) timer = setTimeout(waitTurns, Math.min(leftMs - timerSlackMs, 2 ** 31 - 1));
+  else waitTurns();
+  return () => {
+    clearTimeout(timer);
+    clearImmediate(turn);
+  };
+}
+
+/** The error of an answer that is not there in time. @param computed what became of the work, as a sentence */
+export function lateError(method: string, { reason }: Due, computed: string): HyperpolicyError {
+  return deadlineExceeded({
+    where: method,
+    expected: reason === 'budget' ? 'an answer within the budget' : 'an answer before the deadline',
+    actual: 'none yet',
+    remedy: computed,
+  });
+}

@@ -1,0 +1,63 @@
+/** What Act answers when it cannot answer in time: the held action, the safe action, or an error. */
+
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { invalidArgument } from '../../src/contract/errors.ts';
+import { type ActRequest, Fallback, type FallbackTakenSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import type { ServedVersion } from '../models/served-version.ts';
+import type { DueReason } from './due-time.ts';
+import type { HeldActions } from './held-actions.ts';
+
+/** The words for fallbacks, everywhere. */
+export type FallbackName = 'error' | 'safe' | 'hold';
+
+/** Why a fallback was taken. */
+export type FallbackReason = DueReason | 'overload';
+
+export type FallbackAnswer = {
+  readonly action: Float32Array; // [B, A]
+  readonly taken: MessageInitShape<typeof FallbackTakenSchema> & { readonly reason: FallbackReason };
+};
+
+const names: Readonly<Record<number, FallbackName>> = {
+  [Fallback.UNSPECIFIED]: 'error',
+  [Fallback.ERROR]: 'error',
+  [Fallback.SAFE]: 'safe',
+  [Fallback.HOLD]: 'hold',
+};
+
+/** @throws HyperpolicyError invalid_argument: an unknown rule; `hold` without a client; a rule without a time to keep */
+export function fallbackOf({ fallback, clientId, budgetUs }: ActRequest, hasDeadline: boolean): FallbackName {
+  const name = names[fallback];
+  const refuse = (expected: string, actual: string, remedy?: string) =>
+    invalidArgument({ where: 'Act fallback', expected, actual, remedy });
+  if (name === undefined) throw refuse('error, safe or hold (1, 2 or 3)', `${fallback}`);
+  if (name === 'error') return name;
+  if (budgetUs === 0 && !hasDeadline) throw refuse('a budget_us or a deadline with it', 'neither');
+  if (name === 'hold' && clientId === '') throw refuse('a client_id with hold', 'none', 'Name the client, or use safe');
+  return name;
+}
+
+/** The action that stands in: what this client of this token was served last for as many rows, else the model's safe action. */
+export function fallbackAnswer(
+  name: 'safe' | 'hold',
+  reason: FallbackReason,
+  { served, caller, clientId, rowCount, held }: FallbackSource,
+): FallbackAnswer {
+  const last = name === 'hold' ? held.get({ model: served.model, caller, clientId }, rowCount) : undefined;
+  if (last !== undefined) {
+    const ageMs = performance.now() - last.servedAtMs;
+    return { action: last.action, taken: { fallback: Fallback.HOLD, reason, ageMs } };
+  }
+  const { safeAction, actionSize } = served;
+  const action = Float32Array.from({ length: rowCount * actionSize }, (_, i) => safeAction[i % actionSize]!);
+  return { action, taken: { fallback: Fallback.SAFE, reason, ageMs: 0 } };
+}
+
+export type FallbackSource = {
+  readonly served: ServedVersion;
+  /** As HeldFor. */
+  readonly caller: string;
+  readonly clientId: string;
+  readonly rowCount: number;
+  readonly held: HeldActions;
+};

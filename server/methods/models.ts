@@ -1,0 +1,68 @@
+/** ListModels and GetModel: what is served, and what a client must know to use it. */
+
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { TensorSpec } from '../../src/contract/tensor-spec.ts';
+import type {
+  GetModelRequest,
+  GetModelResponseSchema,
+  ListModelsRequest,
+  ListModelsResponseSchema,
+} from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import type { UnaryHandler } from '../call/rpc.ts';
+import type { ModelStore } from '../models/model-store.ts';
+import type { ServedVersion } from '../models/served-version.ts';
+
+export type ListModelsResponseInit = MessageInitShape<typeof ListModelsResponseSchema>;
+export type GetModelResponseInit = MessageInitShape<typeof GetModelResponseSchema>;
+
+export function createListModelsHandler(models: ModelStore): UnaryHandler<ListModelsRequest, ListModelsResponseInit> {
+  return (_, { caller }) => ({
+    models: models
+      .list()
+      .filter(({ model }) => caller?.allowsModel(model) ?? true)
+      .map(({ model, versions, routing }) => ({
+        model,
+        versions: versions.map(({ version }) => version),
+        environment: versions[0]!.manifest.environment,
+        algorithm: versions[0]!.manifest.algorithm,
+        labels: routing.labels,
+      })),
+  });
+}
+
+export function createGetModelHandler(models: ModelStore): UnaryHandler<GetModelRequest, GetModelResponseInit> {
+  return (request, call) => describeVersion(models.resolve('GetModel', request, call));
+}
+
+function describeVersion({ manifest, publishedAtMs, safeAction, adaptation }: ServedVersion): GetModelResponseInit {
+  const { policy, critic, context, training } = manifest;
+  return {
+    model: manifest.model,
+    version: manifest.version,
+    algorithm: manifest.algorithm,
+    environment: manifest.environment,
+    fingerprint: manifest.fingerprint,
+    observation: tensorSpecFields(manifest.observation),
+    action: tensorSpecFields(manifest.action),
+    safeAction: [...safeAction],
+    ...(context && { context: { spec: tensorSpecFields(context), source: context.source } }),
+    ...(policy && {
+      policy: { architecture: policy.architecture, hyper: policy.kind === 'hyper', stochastic: policy.stochastic },
+    }),
+    ...(critic && {
+      critic: { architecture: critic.architecture, hyper: critic.kind === 'hyper', ensembleSize: critic.ensembleSize },
+    }),
+    rewardScale: manifest.rewardScale,
+    publishedAt: new Date(publishedAtMs).toISOString(),
+    trainingSteps: BigInt(training.steps),
+    adaptation: adaptation?.kind ?? '',
+    evaluations: training.evaluations.map((evaluation) => ({ ...evaluation, step: BigInt(evaluation.step) })),
+  };
+}
+
+const tensorSpecFields = ({ names, low, high, units }: TensorSpec) => ({
+  names,
+  low: low.map((value) => value ?? Number.NEGATIVE_INFINITY),
+  high: high.map((value) => value ?? Number.POSITIVE_INFINITY),
+  units,
+});

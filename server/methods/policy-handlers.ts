@@ -1,0 +1,66 @@
+/** The policy service's handlers, made once: gRPC and HTTP serve the same. */
+
+import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import type { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import type { UnaryHandler } from '../call/rpc.ts';
+import type { ServerConfig } from '../config.ts';
+import type { HandleStore } from '../handles/handle-store.ts';
+import type { ModelStore } from '../models/model-store.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { type ActAnswerer, createActAnswerer } from './act.ts';
+import { createAdaptHandler } from './adapt.ts';
+import { type ContextHandles, createContextHandles } from './context-handles.ts';
+import { createHeldActions } from './held-actions.ts';
+import { createGetModelHandler, createListModelsHandler } from './models.ts';
+import { createPrepareHandler, type PrepareElsewhere } from './prepare.ts';
+import { createQGradHandler } from './q-grad.ts';
+
+type Methods = typeof PolicyService.method;
+type HandlerOf<Name extends keyof Methods> = UnaryHandler<
+  MessageShape<Methods[Name]['input']>,
+  MessageInitShape<Methods[Name]['output']>
+>;
+
+export type PolicyHandlers = {
+  readonly [Name in Exclude<keyof Methods, 'actStream'>]: HandlerOf<Name>;
+} & {
+  /** For streams, which resolve a version themselves. */
+  readonly answer: ActAnswerer;
+  readonly handles: ContextHandles;
+  /** Prepare in this process only. */
+  readonly prepareHere: HandlerOf<'prepare'>;
+};
+
+export type PolicyHandlerDeps = {
+  readonly models: ModelStore;
+  readonly handleStore: HandleStore;
+  readonly config: ServerConfig;
+  readonly metrics: Metrics;
+  readonly eventLoopDelayUs: () => number;
+  /** Where this process is one of several. */
+  readonly prepareElsewhere?: PrepareElsewhere | undefined;
+};
+
+export function createPolicyHandlers(deps: PolicyHandlerDeps): PolicyHandlers {
+  const { models, config, metrics, eventLoopDelayUs } = deps;
+  const handles = createContextHandles(models, deps.handleStore);
+  const answer = createActAnswerer({
+    config,
+    handles,
+    eventLoopDelayUs,
+    held: createHeldActions({ countMax: config.heldActionCountMax }),
+    work: metrics.work('Act'),
+    onFallback: metrics.fallback,
+  });
+  return {
+    answer,
+    handles,
+    act: (request, call) => answer(handles.resolve('Act', request, call), request, call),
+    qGrad: createQGradHandler({ config, eventLoopDelayUs, handles, work: metrics.work('QGrad') }),
+    adapt: createAdaptHandler({ config, eventLoopDelayUs, handles, work: metrics.work('Adapt') }),
+    prepare: createPrepareHandler({ models, config, elsewhere: deps.prepareElsewhere }),
+    prepareHere: createPrepareHandler({ models, config }),
+    listModels: createListModelsHandler(models),
+    getModel: createGetModelHandler(models),
+  };
+}

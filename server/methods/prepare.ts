@@ -1,0 +1,106 @@
+/**
+ * Prepare: makes weights ahead of the requests that will need them, and pins or unpins them, in every process of the server.
+ *
+ * Errors: as Act; FAILED_PRECONDITION where the model has nothing that is generated; RESOURCE_EXHAUSTED pinned bytes.
+ */
+
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
+import {
+  Pinning,
+  type PrepareRequest,
+  type PrepareResponseSchema,
+} from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import type { UnaryHandler } from '../call/rpc.ts';
+import { type DistinctRows, decodeRows, distinctRows } from '../call/tensors.ts';
+import type { ServerConfig } from '../config.ts';
+import type { ModelStore } from '../models/model-store.ts';
+import { type ServedVersion, whenHeld } from '../models/served-version.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+import { answerByDue, dueOf, lateError } from './due-time.ts';
+import { checkClientId, checkDeadline, checkFingerprint } from './request-checks.ts';
+
+export type PrepareResponseInit = MessageInitShape<typeof PrepareResponseSchema>;
+
+/**
+ * Has the same done in every other process of the server.
+ * @param request names its version
+ * @returns how many had to be made, at most, in one of them
+ */
+export type PrepareElsewhere = (request: PrepareRequest, deadlineMs: number) => Promise<number>;
+
+export type PrepareDeps = {
+  readonly models: ModelStore;
+  readonly config: ServerConfig;
+  /** Undefined where there are no others. */
+  readonly elsewhere?: PrepareElsewhere | undefined;
+};
+
+export function createPrepareHandler({
+  models,
+  config,
+  elsewhere,
+}: PrepareDeps): UnaryHandler<PrepareRequest, PrepareResponseInit> {
+  return (request, call) => {
+    const served = models.resolve('Prepare', request, call);
+    checkFingerprint('Prepare', served, request.fingerprint);
+    checkClientId('Prepare', request.clientId);
+    const { source, contexts } = readTarget(served, request, config.rowCountMax);
+    checkDeadline('Prepare', call);
+    const { version } = served;
+    const count = contexts.keys.length;
+    call.observation?.served(served, count);
+    const others = elsewhere?.({ ...request, selection: { case: 'version', value: version } }, call.deadlineMs);
+    // Where this process fails first, nobody waits for the others.
+    others?.catch(() => {});
+    const due = dueOf(call, 0, config.deadlineMarginMs);
+    let done: Promise<PrepareResponseInit>;
+    if (request.pinning === Pinning.UNPIN) {
+      source.unpin(contexts);
+      if (others === undefined) return { version, count, generatedCount: 0 };
+      done = others.then(() => ({ version, count, generatedCount: 0 }));
+    } else {
+      const missingCount = source.missingCount(contexts);
+      done = whenHeld(served, async () => {
+        await source.reading(async () => {
+          const batch = await source.weightsFor(contexts, call.deadlineMs);
+          if (request.pinning === Pinning.PIN) source.pin(contexts, batch);
+        });
+        return { version, count, generatedCount: Math.max(missingCount, (await others) ?? 0) };
+      });
+    }
+    return answerByDue(done, due, () => {
+      throw lateError('Prepare', due!, 'The weights are being made');
+    });
+  };
+}
+
+function readTarget(
+  served: ServedVersion,
+  { target, pinning }: PrepareRequest,
+  rowCountMax: number,
+): { readonly source: WeightSource; readonly contexts: DistinctRows } {
+  const { model, policy, critic, contextSize, observationSize } = served;
+  if (pinning !== Pinning.UNSPECIFIED && pinning !== Pinning.PIN && pinning !== Pinning.UNPIN) {
+    throw invalidArgument({
+      where: 'Prepare pinning',
+      expected: 'none, pin or unpin (0, 1 or 2)',
+      actual: `${pinning}`,
+    });
+  }
+  if (target.case === undefined) {
+    throw invalidArgument({ where: 'Prepare target', expected: 'contexts or observations', actual: 'neither' });
+  }
+  const isContext = target.case === 'context';
+  const source = isContext ? policy?.weights : critic?.weights;
+  if (source === undefined) {
+    throw failedPrecondition({
+      where: `Prepare ${target.case}`,
+      expected: `a model with a ${isContext ? 'policy' : 'critic'} whose weights are generated`,
+      actual: `"${model}"`,
+    });
+  }
+  const columnCount = isContext ? contextSize : observationSize;
+  const rows = decodeRows(target.value, { where: `Prepare ${target.case}`, columnCount, rowCountMax, model });
+  return { source, contexts: distinctRows(rows, columnCount) };
+}

@@ -1,0 +1,73 @@
+/** Holds a version's graphs against the contract between trainer and server: names of inputs and outputs, and their sizes. */
+
+import { failedPrecondition } from '../../src/contract/errors.ts';
+import type { Graph, GraphTensor, Manifest } from '../../src/package/manifest.ts';
+
+/** A tensor of the contract: rows (or contexts) first, then these sizes. */
+export type TensorRule = { readonly name: string; readonly sizes: readonly number[]; readonly optional?: boolean };
+
+export type GraphRule = {
+  readonly inputs: readonly TensorRule[];
+  readonly outputs: readonly TensorRule[];
+  /** Generated weights, which the graph may take beside `inputs`. */
+  readonly weights?: readonly GraphTensor[];
+};
+
+/**
+ * @param loaded names that the loaded file has, which must be those of the manifest
+ * @throws HyperpolicyError failed_precondition naming the graph and the tensor
+ */
+export function checkGraph(
+  graph: Graph,
+  loaded: { readonly inputNames: readonly string[]; readonly outputNames: readonly string[] },
+  rule: GraphRule,
+): void {
+  checkSide(`${graph.file} input`, graph.inputs, loaded.inputNames, rule.inputs, rule.weights ?? []);
+  checkSide(`${graph.file} output`, graph.outputs, loaded.outputNames, rule.outputs, []);
+}
+
+function checkSide(
+  where: string,
+  listed: readonly GraphTensor[],
+  loaded: readonly string[],
+  rules: readonly TensorRule[],
+  weights: readonly GraphTensor[],
+): void {
+  const names = listed.map(({ name }) => name);
+  if ([...names].sort().join() !== [...loaded].sort().join()) {
+    throw failedPrecondition({
+      where,
+      expected: `those of the manifest (${names.join(', ')})`,
+      actual: loaded.join(', '),
+    });
+  }
+  for (const rule of rules) {
+    const tensor = listed.find(({ name }) => name === rule.name);
+    if (tensor === undefined) {
+      if (rule.optional === true) continue;
+      throw failedPrecondition({ where, expected: `"${rule.name}"`, actual: names.join(', ') || 'none' });
+    }
+    const sizes = tensor.shape.slice(1);
+    if (tensor.shape.length !== rule.sizes.length + 1 || !sizes.every((size, i) => size === rule.sizes[i])) {
+      throw failedPrecondition({
+        where: `${where} "${rule.name}"`,
+        expected: `shape [${['rows', ...rule.sizes].join(', ')}]`,
+        actual: `[${tensor.shape.join(', ')}]`,
+      });
+    }
+  }
+  const known = new Set([...rules, ...weights].map(({ name }) => name));
+  const unknown = names.filter((name) => !known.has(name));
+  if (unknown.length > 0) {
+    throw failedPrecondition({ where, expected: `only ${[...known].join(', ')}`, actual: unknown.join(', ') });
+  }
+}
+
+/** Sizes of the values of a model. */
+export function sizesOf(manifest: Manifest) {
+  return {
+    observationSize: manifest.observation.names.length,
+    actionSize: manifest.action.names.length,
+    contextSize: manifest.context?.names.length ?? 0,
+  };
+}

@@ -1,0 +1,153 @@
+/**
+ * Which version answers a request that names none: labels, percentages and versions that are withheld. They live in
+ * `<store>/<model>/labels.json`, which is replaced atomically, so that every process of a server sees the same and a restart forgets
+ * nothing.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { type ErrorFields, failedPrecondition, invalidArgument, quoted } from '../../src/contract/errors.ts';
+import { asidePath, syncDirectory, writeDurably } from '../../src/files/durable-files.ts';
+
+const version = z.number().int().positive();
+
+const routingSchema = z.strictObject({
+  /** Label -> version. */
+  labels: z.record(z.string(), version).default({}),
+  /** Label -> percentage of clients, summing to 100; empty: everybody gets the newest version. */
+  percentages: z.record(z.string(), z.number()).default({}),
+  /** Versions that are not served although they are in the store: unloaded, or rolled back. */
+  withheld: z.array(version).default([]),
+});
+
+const labelName = /^[a-z0-9][a-z0-9._-]{0,63}$/;
+
+/** What is wrong with a routing whose fields are of the right types; undefined where nothing is. */
+function faultOf({
+  labels,
+  percentages,
+}: Routing): Pick<ErrorFields, 'where' | 'expected' | 'actual' | 'remedy'> | undefined {
+  const names = Object.keys(labels);
+  const badName = names.find((name) => !labelName.test(name));
+  if (badName !== undefined) {
+    return {
+      where: 'label',
+      expected: '1 to 64 of a-z, 0-9, ".", "_" and "-", the first a letter or digit',
+      actual: quoted(badName),
+    };
+  }
+  const shares = Object.entries(percentages);
+  const where = 'percentages';
+  const outside = shares.find(([, share]) => !(share >= 0 && share <= 100));
+  if (outside !== undefined) {
+    return { where, expected: `0 to 100 for label ${quoted(outside[0])}`, actual: `${outside[1]}` };
+  }
+  const stray = shares.find(([name]) => !Object.hasOwn(labels, name));
+  if (stray !== undefined) {
+    return {
+      where,
+      expected:
+        names.length === 0 ? 'labels, of which the model has none' : `labels of the model (${names.sort().join(', ')})`,
+      actual: quoted(stray[0]),
+      remedy: 'Give the label a version first, or take it out of the percentages',
+    };
+  }
+  const sum = shares.reduce((total, [, share]) => total + share, 0);
+  if (shares.length === 0 || Math.abs(sum - 100) < 1e-6) return undefined;
+  const shown = shares.map(([name, share]) => `${name}=${share}`).join(', ');
+  return { where, expected: 'shares that sum to 100', actual: `${sum} (${shown})` };
+}
+
+export type Routing = Readonly<z.infer<typeof routingSchema>>;
+
+export const emptyRouting: Routing = routingSchema.parse({});
+
+const fileOf = (store: string, model: string): string => join(store, model, 'labels.json');
+
+/**
+ * @returns the empty routing where the model has no file
+ * @throws HyperpolicyError invalid_argument: a file that is not what it should be
+ */
+export async function readRouting(store: string, model: string): Promise<Routing> {
+  let text: string;
+  try {
+    text = await readFile(fileOf(store, model), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return emptyRouting;
+    throw error;
+  }
+  const file = `${model}/labels.json`;
+  let routing: Routing;
+  try {
+    routing = routingSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    const reason = cause instanceof z.ZodError ? issueText(cause) : (cause as Error).message;
+    throw invalidArgument({ where: file, expected: 'labels, percentages and withheld', actual: reason, cause });
+  }
+  const fault = faultOf(routing);
+  if (fault !== undefined) throw invalidArgument({ ...fault, where: `${file} ${fault.where}` });
+  return routing;
+}
+
+const issueText = ({ issues: [issue] }: z.ZodError): string => `${issue!.path.join('.')}: ${issue!.message}`;
+
+/**
+ * Replaces a model's routing.
+ * @param where named in errors
+ * @throws HyperpolicyError invalid_argument: percentages that do not sum to 100 or name no label; failed_precondition: the store
+ *   cannot be written
+ */
+export async function writeRouting(
+  store: string,
+  model: string,
+  routing: Routing,
+  where = 'routing',
+): Promise<Routing> {
+  const fault = faultOf(routing);
+  if (fault !== undefined) throw invalidArgument({ ...fault, where: `${where} ${fault.where}` });
+  const directory = join(store, model);
+  const aside = asidePath(directory, 'labels', randomUUID());
+  try {
+    await writeDurably(aside, `${JSON.stringify(routing, null, 2)}\n`);
+    await rename(aside, fileOf(store, model));
+    await syncDirectory(directory);
+  } catch (cause) {
+    await rm(aside, { force: true });
+    const { code } = cause as NodeJS.ErrnoException;
+    throw failedPrecondition({
+      where: 'routing',
+      expected: 'a store that can be written',
+      actual: code ?? 'an error',
+      cause,
+    });
+  }
+  return routing;
+}
+
+/** FNV-1a over UTF-16 units: stable for ever, so that a client keeps its version across restarts and machines. */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
+  // A last mix: FNV's high bits move little for texts that differ only at their end.
+  value = Math.imul(value ^ (value >>> 16), 0x45d9f3b);
+  return (value ^ (value >>> 16)) >>> 0;
+}
+
+/**
+ * The label whose share a client falls into: the same one as long as the percentages stay. Clients that do not say who they are
+ * get the label with the largest share. Undefined where there are no percentages.
+ */
+export function labelForClient({ percentages }: Routing, clientId: string): string | undefined {
+  const shares = Object.entries(percentages);
+  if (shares.length === 0) return undefined;
+  shares.sort(([a], [b]) => (a < b ? -1 : 1));
+  if (clientId === '') return shares.reduce((best, share) => (share[1] > best[1] ? share : best))[0];
+  let left = (hash(clientId) / 2 ** 32) * 100;
+  for (const [label, share] of shares) {
+    left -= share;
+    if (left < 0) return label;
+  }
+  return shares.at(-1)![0];
+}

@@ -1,0 +1,167 @@
+/** What adapts a model, loaded: an encoder of transitions, or an inner step on generated weights. Knows nothing of requests and handles. */
+
+import type { AdvantageConfig } from '../../src/advantages/policy-gradient.ts';
+import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
+import type { Manifest, Probe } from '../../src/package/manifest.ts';
+import { checkResult } from '../call/finite.ts';
+import { collectWeights, type GeneratedWeights, joinWeights } from '../weights/generated-weights.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+import { checkGraph, sizesOf, type TensorRule } from './graph-contract.ts';
+import type { OpenNetworkOptions, ServedPolicy } from './served-policy.ts';
+
+/** N steps of one task. */
+export type Steps = {
+  readonly rowCount: number;
+  readonly observation: Float32Array; // [N, O]
+  readonly action: Float32Array; // [N, A], environment units
+};
+
+export type ServedEncoder = {
+  readonly kind: 'posterior';
+  readonly prior: NonNullable<Manifest['encoder']>['prior'];
+  /** Natural parameters of each transition's factor, [N, C]. @param deadlineMs as in ServedStep. @throws Error as badResult */
+  factors(
+    steps: Steps & { readonly reward: Float32Array }, // [N]
+    deadlineMs: number,
+  ): Promise<{ readonly precision: Float32Array; readonly weightedMean: Float32Array }>;
+};
+
+export type ServedStep = {
+  readonly kind: 'weights';
+  /** Of the policy whose weights are adapted. */
+  readonly source: WeightSource;
+  readonly advantages: AdvantageConfig;
+  /**
+   * The weights after one step; the given ones stay as they are.
+   * @param deadlineMs on the clock of `Date.now()`; late work is dropped
+   * @throws Error as badResult
+   */
+  step(
+    weights: GeneratedWeights,
+    steps: Steps & { readonly coefficient: Float32Array }, // [N]
+    deadlineMs: number,
+  ): Promise<GeneratedWeights>;
+};
+
+export type ServedAdaptation = (ServedEncoder | ServedStep) & { dispose(): void };
+
+/** Opens the encoder or the inner step of a package; null where it has none. The caller disposes it. */
+export async function openAdaptation(
+  options: OpenNetworkOptions,
+  policy: ServedPolicy | null,
+): Promise<ServedAdaptation | null> {
+  const { encoder, adapt } = options.manifest;
+  if (encoder !== null) return openEncoder(options, encoder);
+  if (adapt !== null) return openStep(options, adapt, policy!.weights!);
+  return null;
+}
+
+function stepRules({ observationSize, actionSize }: ReturnType<typeof sizesOf>): TensorRule[] {
+  return [
+    { name: 'observation', sizes: [observationSize] },
+    { name: 'action', sizes: [actionSize] },
+  ];
+}
+
+async function openEncoder(
+  { manifest, files, pool }: OpenNetworkOptions,
+  encoder: NonNullable<Manifest['encoder']>,
+): Promise<ServedAdaptation> {
+  const sizes = sizesOf(manifest);
+  const { observationSize, actionSize, contextSize } = sizes;
+  const graph = await pool.open(files.get(encoder.file)!, { name: encoder.file, priority: 'adapt' });
+  checkGraph(encoder, graph, {
+    inputs: [...stepRules(sizes), { name: 'reward', sizes: [] }],
+    outputs: [
+      { name: 'precision', sizes: [contextSize] },
+      { name: 'weighted_mean', sizes: [contextSize] },
+    ],
+  });
+  return {
+    kind: 'posterior',
+    prior: encoder.prior,
+    async factors({ rowCount, observation, action, reward }, deadlineMs) {
+      const feeds = {
+        observation: floatTensor(observation, [rowCount, observationSize]),
+        action: floatTensor(action, [rowCount, actionSize]),
+        reward: floatTensor(reward, [rowCount]),
+      };
+      const outputs = await graph.run({ feeds, rowCount, deadline: { atMs: deadlineMs } });
+      const precision = outputs.precision!.data as Float32Array;
+      const weightedMean = outputs.weighted_mean!.data as Float32Array;
+      const sent = { method: 'Adapt', values: [observation, action, reward] };
+      checkResult(`${encoder.file} precision`, precision, sent, (value) => value > 0 && Number.isFinite(value));
+      checkResult(`${encoder.file} weighted_mean`, weightedMean, sent);
+      return { precision, weightedMean };
+    },
+    dispose: () => graph.dispose(),
+  };
+}
+
+const adapted = (name: string): string => `adapted_${name}`;
+
+async function openStep(
+  { manifest, files, pool }: OpenNetworkOptions,
+  adapt: NonNullable<Manifest['adapt']>,
+  source: WeightSource,
+): Promise<ServedAdaptation> {
+  const sizes = sizesOf(manifest);
+  const { observationSize, actionSize } = sizes;
+  const { layout } = source;
+  // Weights of two requests cannot share a run.
+  const graph = await pool.open(files.get(adapt.file)!, { name: adapt.file, priority: 'adapt', joins: false });
+  checkGraph(adapt, graph, {
+    inputs: [
+      ...stepRules(sizes),
+      { name: 'coefficient', sizes: [] },
+      ...layout.parts.map(({ name, shape }) => ({ name, sizes: shape })),
+    ],
+    outputs: layout.parts.map(({ name, shape }) => ({ name: adapted(name), sizes: shape })),
+  });
+  return {
+    kind: 'weights',
+    source,
+    advantages: { discount: adapt.discount, lambda: adapt.lambda },
+    async step(weights, { rowCount, observation, action, coefficient }, deadlineMs) {
+      const feeds = {
+        ...joinWeights(layout, { entries: [weights] }),
+        observation: floatTensor(observation, [rowCount, observationSize]),
+        action: floatTensor(action, [rowCount, actionSize]),
+        coefficient: floatTensor(coefficient, [rowCount]),
+      };
+      const collected = collectWeights(layout, 1);
+      const take = (outputs: TensorMap) => {
+        const named = Object.fromEntries(layout.parts.map(({ name }) => [name, outputs[adapted(name)]!]));
+        collected.take(named, { from: 0, count: 1 });
+      };
+      await graph.runInto({ feeds, rowCount, deadline: { atMs: deadlineMs } }, { take });
+      const [moved] = collected.entries;
+      const sent = { method: 'Adapt', values: [weights.block, observation, action, coefficient] };
+      checkResult(`${adapt.file} weights`, moved!.block, sent);
+      return moved!;
+    },
+    dispose: () => graph.dispose(),
+  };
+}
+
+/** Runs a probe's inputs; outputs by their names in the graph. */
+export async function runAdaptationProbe(
+  adaptation: ServedAdaptation,
+  { inputs }: Probe,
+): Promise<Record<string, Float32Array>> {
+  const input = (name: string) => Float32Array.from(inputs[name]?.values ?? []);
+  const observation = inputs.observation;
+  const steps = { rowCount: observation?.shape[0] ?? 0, observation: input('observation'), action: input('action') };
+  const never = Number.POSITIVE_INFINITY;
+  if (adaptation.kind === 'posterior') {
+    const { precision, weightedMean } = await adaptation.factors({ ...steps, reward: input('reward') }, never);
+    return { precision, weighted_mean: weightedMean };
+  }
+  const { source } = adaptation;
+  const context = input('context');
+  const { entries } = await source.generate({ values: context, keys: [''], index: undefined });
+  const { block } = await adaptation.step(entries[0]!, { ...steps, coefficient: input('coefficient') }, never);
+  return Object.fromEntries(
+    source.layout.parts.map(({ name, offset, size }) => [adapted(name), block.subarray(offset, offset + size)]),
+  );
+}

@@ -1,0 +1,70 @@
+/**
+ * Rates of tokens over several processes: each counts for itself at once, and tells what it has let in to the parent, which tells the
+ * others. So nobody waits for an answer. What two processes let in before they have heard of each other, a few milliseconds' worth, is
+ * over the rate and paid back: a burst may be as many times as large as there are processes, and over any longer time the rate holds.
+ */
+
+import type { Rates } from '../access/tokens.ts';
+
+/** Requests that were let in, by the name of the token. */
+export type Spent = Readonly<Record<string, number>>;
+
+export type SpentQueue = { add(spent: Spent): void };
+
+/** Between two messages: what comes meanwhile goes together. */
+const everyMs = 5;
+
+/**
+ * Sends what is added at once, or with what else came where it has just sent something that is not answered yet; so no more waits than
+ * one number per token.
+ * @param send what fails is lost with the process that it was for
+ */
+export function createSpentQueue(send: (spent: Spent) => Promise<unknown>): SpentQueue {
+  let waiting = new Map<string, number>();
+  let isSending = false;
+
+  async function flush(): Promise<void> {
+    isSending = true;
+    while (waiting.size > 0) {
+      const spent = Object.fromEntries(waiting);
+      waiting = new Map();
+      const pause = new Promise((resolve) => {
+        setTimeout(resolve, everyMs).unref();
+      });
+      await Promise.all([send(spent).catch(() => {}), pause]);
+    }
+    isSending = false;
+  }
+
+  return {
+    add(spent) {
+      for (const [name, count] of Object.entries(spent)) waiting.set(name, (waiting.get(name) ?? 0) + count);
+      if (!isSending) void flush();
+    },
+  };
+}
+
+/** The parent's part. */
+export type RateHub = {
+  /** A process from now on hears what the others let in; it begins with the returned `left`. */
+  join(process: number, send: (spent: Spent) => Promise<unknown>): { readonly left: Spent };
+  leave(process: number): void;
+  /** @param process who let them in; undefined is the parent itself, which has counted them */
+  tell(process: number | undefined, spent: Spent): void;
+};
+
+/** @param rates as the parent counts them: of all processes */
+export function createRateHub(rates: Rates): RateHub {
+  const queues = new Map<number, SpentQueue>();
+  return {
+    join(process, send) {
+      queues.set(process, createSpentQueue(send));
+      return { left: rates.left() };
+    },
+    leave: (process) => queues.delete(process),
+    tell(process, spent) {
+      if (process !== undefined) rates.charge(spent);
+      for (const [other, queue] of queues) if (other !== process) queue.add(spent);
+    },
+  };
+}

@@ -1,0 +1,103 @@
+/** What a process of several runs: waits to be told its settings, serves, and answers its parent. The file that processes.ts forks. */
+
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import pino from 'pino';
+import { PrepareRequestSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { parseServerConfig } from '../config.ts';
+import type { ModelStore } from '../models/model-store.ts';
+import { createServing, type Loaded, type Serving, type Started } from '../serving.ts';
+import { callAt } from '../transport/grpc-call.ts';
+import { createLink, type MetricValues, type ReadyModel, type ToParent, type ToProcess } from './messages.ts';
+import { createSpentQueue } from './rates.ts';
+
+let serving: Serving | undefined;
+let starting: Promise<Started> | undefined;
+let tellLoaded: (loaded: Loaded) => void = () => {};
+/** Questions may come before. Where the start fails, this process ends, and whoever asked is told by that. */
+const loaded = new Promise<Loaded>((resolve) => {
+  tellLoaded = resolve;
+});
+let stopping: Promise<void> | undefined;
+
+const link = createLink<ToParent, ToProcess>({
+  name: 'the parent process',
+  send: (message) => process.send!(message),
+  answer: {
+    async start({ settings, process: number, spool }) {
+      const config = parseServerConfig(settings);
+      const log = pino({ level: config.logLevel }).child({ process: number });
+      serving = createServing(config, log, {
+        spool: { ...spool, process: number },
+        prepareElsewhere: (request, deadlineMs) =>
+          link.ask('prepareElsewhere', { request: toBinary(PrepareRequestSchema, request), deadlineMs }, Infinity),
+        onSpent: (name) => spentQueue.add({ [name]: 1 }),
+      });
+      starting = serving.start(async (own) => {
+        tellLoaded(own);
+        const { left } = await link.ask('loaded', null, Infinity);
+        own.doors.rates.goOnFrom(left);
+      });
+      const { port, httpPort, models } = await starting;
+      log.info({ port, httpPort }, 'process serving');
+      return { port, httpPort, models: readyModels(models) };
+    },
+    async refresh() {
+      const { models } = await loaded;
+      await models.refresh();
+      return readyModels(models);
+    },
+    lives: async () => null,
+    metrics: async () => metricValues(await serving!.metrics.registry.getMetricsAsJSON()),
+    async prepare({ request, deadlineMs }) {
+      const { models, handlers } = await loaded;
+      const message = fromBinary(PrepareRequestSchema, request);
+      const { model, selection } = message;
+      const isReady = ({ version }: { version: number }) => selection.value === version;
+      // The process that asks may have seen the version first.
+      if (!models.list().some((other) => other.model === model && other.versions.some(isReady))) await models.refresh();
+      const { generatedCount = 0 } = await handlers.prepareHere(message, callAt(performance.now(), deadlineMs));
+      return generatedCount;
+    },
+    async spent(spent) {
+      (await loaded).doors.rates.charge(spent);
+      return null;
+    },
+    async stop() {
+      await stop();
+      return null;
+    },
+  },
+});
+
+const spentQueue = createSpentQueue((spent) => link.ask('spent', spent, Infinity));
+
+/** Drains, frees everything, and lets go of the parent: then nothing keeps this process. */
+function stop(): Promise<void> {
+  stopping ??= (async () => {
+    await starting?.catch(() => {});
+    await serving?.drain();
+    await serving?.close();
+    process.disconnect();
+  })();
+  return stopping;
+}
+
+const readyModels = (models: ModelStore): ReadyModel[] =>
+  models.list().map(({ model, versions }) => ({ model, versions: versions.map(({ version }) => version) }));
+
+/** Without the functions that the library keeps beside the values. */
+const metricValues = (metrics: readonly unknown[]): MetricValues[] =>
+  (metrics as MetricValues[]).map(({ name, help, type, aggregator, values }) => ({
+    name,
+    help,
+    type,
+    aggregator,
+    values,
+  }));
+
+process.on('message', link.receive);
+process.once('disconnect', link.close);
+// The parent drains all; a terminal tells every process.
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => void stop());
+await link.ask('hello', null, Number.POSITIVE_INFINITY);

@@ -1,0 +1,136 @@
+/** Which methods are served on which port: handlers wired to gRPC. */
+
+import type { DescService } from '@bufbuild/protobuf';
+import { Health as HealthService } from '../src/gen/grpc/health/v1/health_pb.ts';
+import { ServerReflection } from '../src/gen/grpc/reflection/v1/reflection_pb.ts';
+import { AdminService } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
+import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { GRPCInferenceService, type ModelInferRequest } from '../src/gen/inference/grpc_predict_v2_pb.ts';
+import { openAccess } from './access/access.ts';
+import type { Call } from './call/rpc.ts';
+import { createKserve } from './kserve/service.ts';
+import { createActStreamHandler } from './methods/act-stream.ts';
+import type { PolicyHandlers } from './methods/policy-handlers.ts';
+import type { Admin, ModelStatusInit } from './models/admin.ts';
+import type { ModelStore } from './models/model-store.ts';
+import { actCodec, actStreamCodec } from './transport/act-codec.ts';
+import { describeStatus, type GrpcMethod, type MethodDeps } from './transport/grpc-call.ts';
+import { bidiStreamMethod, type OpenStreams, serverStreamMethod } from './transport/grpc-streams.ts';
+import { unaryMethod } from './transport/grpc-unary.ts';
+import type { Health } from './transport/health.ts';
+import { createOrderedStream } from './transport/ordered-stream.ts';
+import { createReflection } from './transport/reflection.ts';
+
+export type MethodSources = {
+  readonly models: ModelStore;
+  readonly handlers: PolicyHandlers;
+  readonly health: Health;
+  readonly deps: MethodDeps;
+  readonly openStreams: OpenStreams;
+};
+
+/** The methods of the serving port. */
+export function servingMethods(sources: MethodSources): GrpcMethod[] {
+  return [
+    ...policyMethods(sources),
+    ...inferenceMethods(sources),
+    // A health check has no token, and would fill logs.
+    ...healthMethods({ ...sources, deps: { ...sources.deps, access: openAccess, observer: undefined } }),
+    ...reflectionMethods(sources, [PolicyService, GRPCInferenceService, HealthService, ServerReflection]),
+  ];
+}
+
+function policyMethods({ handlers, deps, openStreams }: MethodSources): GrpcMethod[] {
+  const { config, log } = deps;
+  const { act, actStream, qGrad, adapt, prepare, listModels, getModel } = PolicyService.method;
+  const describe = (error: unknown, call: Call) => describeStatus(error, 'ActStream', call, log);
+  const { answer, handles } = handlers;
+  return [
+    unaryMethod(act, handlers.act, deps, actCodec),
+    bidiStreamMethod(
+      actStream,
+      createActStreamHandler({ handles, config, answer, describe }),
+      { ...deps, openStreams },
+      actStreamCodec,
+    ),
+    unaryMethod(qGrad, handlers.qGrad, deps),
+    unaryMethod(adapt, handlers.adapt, deps),
+    unaryMethod(prepare, handlers.prepare, deps),
+    unaryMethod(listModels, handlers.listModels, deps),
+    unaryMethod(getModel, handlers.getModel, deps),
+  ];
+}
+
+function inferenceMethods({ models, health, deps, openStreams }: MethodSources): GrpcMethod[] {
+  const { config, log, metrics } = deps;
+  const kserve = createKserve({ models, config, work: metrics.work('ModelInfer') });
+  const { serverLive, serverReady, modelReady, serverMetadata, modelMetadata, modelInfer, modelStreamInfer } =
+    GRPCInferenceService.method;
+  const { modelConfig, modelStatistics, repositoryIndex } = GRPCInferenceService.method;
+  const extensions = ['model_configuration', 'model_repository(index)', 'schedule_policy', 'statistics'];
+  const streamed = async (request: ModelInferRequest, call: Call) => {
+    try {
+      return { inferResponse: await kserve.infer(request, call) };
+    } catch (error) {
+      const { name, text } = describeStatus(error, 'ModelStreamInfer', call, log);
+      call.observation?.end(name, call);
+      return { errorMessage: text, inferResponse: { id: request.id } };
+    }
+  };
+  return [
+    unaryMethod(serverLive, () => ({ live: true }), deps),
+    unaryMethod(serverReady, () => ({ ready: health.serving }), deps),
+    unaryMethod(modelReady, ({ name, version }, call) => ({ ready: kserve.isReady(name, version, call) }), deps),
+    unaryMethod(serverMetadata, () => ({ name: 'hyperpolicy', version: '0.1.0', extensions }), deps),
+    unaryMethod(modelMetadata, ({ name, version }, call) => kserve.metadata(name, version, call), deps),
+    unaryMethod(modelConfig, ({ name, version }, call) => ({ config: kserve.config(name, version, call) }), deps),
+    unaryMethod(modelStatistics, ({ name, version }, call) => kserve.statistics(name, version, call), deps),
+    unaryMethod(repositoryIndex, ({ repositoryName }, call) => kserve.index(repositoryName, call), deps),
+    unaryMethod(modelInfer, (request, call) => kserve.infer(request, call), deps),
+    bidiStreamMethod(
+      modelStreamInfer,
+      (sink) => createOrderedStream({ sink, answer: streamed, pendingCountMax: config.streamRequestCountMax }),
+      { ...deps, openStreams },
+    ),
+  ];
+}
+
+/** The methods of the admin port. */
+export function adminMethods(admin: Admin, deps: MethodDeps): GrpcMethod[] {
+  const { loadVersion, unloadVersion, setLabel, setTraffic, rollback } = AdminService.method;
+  const answered = async (status: Promise<ModelStatusInit>) => ({ status: await status });
+  return [
+    unaryMethod(loadVersion, (request) => answered(admin.loadVersion(request)), deps),
+    unaryMethod(unloadVersion, (request) => answered(admin.unloadVersion(request)), deps),
+    unaryMethod(setLabel, (request) => answered(admin.setLabel(request)), deps),
+    unaryMethod(setTraffic, (request) => answered(admin.setTraffic(request)), deps),
+    unaryMethod(rollback, (request) => answered(admin.rollback(request)), deps),
+  ];
+}
+
+function healthMethods({ health, deps }: MethodSources): GrpcMethod[] {
+  const { check, list, watch } = HealthService.method;
+  return [
+    unaryMethod(check, ({ service }) => ({ status: health.check(service) }), deps),
+    unaryMethod(list, () => ({ statuses: health.list() }), deps),
+    serverStreamMethod(
+      watch,
+      ({ service }, { send, end, peer }) => health.watch(service, { tell: (status) => send({ status }), end }, peer),
+      deps,
+    ),
+  ];
+}
+
+/** Reflection under its name of today and the one before, which older tools ask for; the messages are the same. */
+function reflectionMethods({ deps, openStreams }: MethodSources, services: readonly DescService[]): GrpcMethod[] {
+  const reflect = createReflection(services);
+  const method = ServerReflection.method.serverReflectionInfo;
+  const former = { ...method, parent: { ...method.parent, typeName: 'grpc.reflection.v1alpha.ServerReflection' } };
+  return [method, former].map((one) =>
+    bidiStreamMethod(
+      one,
+      (sink) => createOrderedStream({ sink, answer: async (request) => reflect(request), pendingCountMax: 16 }),
+      { ...deps, openStreams },
+    ),
+  );
+}

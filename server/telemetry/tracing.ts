@@ -1,0 +1,138 @@
+/**
+ * OpenTelemetry traces: a span per request with one for each stage, exported by OTLP over HTTP. The packages are optional and are
+ * loaded only where an endpoint is set.
+ *
+ * A collector that is slow or away costs spans, never requests: spans wait in a bounded queue, and those over it are dropped.
+ */
+
+import type { Logger } from 'pino';
+import type { AnsweredBy, HeaderReader, Stage } from '../call/request-record.ts';
+import { type StatusName, statusCodes } from '../call/status.ts';
+import { loadOpenTelemetry, type OtelExporter } from './open-telemetry.ts';
+
+/** The trace of one request. Times are on the clock of `performance.now()`. */
+export type RequestTrace = {
+  /** 32 hexadecimal digits. */
+  readonly id: string;
+  stage(stage: Stage, startMs: number, endMs: number): void;
+  end(status: StatusName, endMs: number, about: { readonly answeredBy?: AnsweredBy; readonly rowCount?: number }): void;
+};
+
+/** Begins the trace of a request, as a part of the client's where its `traceparent` says so; undefined where it is not sampled. */
+export type Tracer = (
+  service: string,
+  method: string,
+  startMs: number,
+  header: HeaderReader,
+) => RequestTrace | undefined;
+
+export type Tracing = {
+  readonly tracer: Tracer;
+  /** Sends what waits, for at most so long, and at most 5 s. */
+  close(timeoutMs: number): Promise<void>;
+};
+
+export type TracingOptions = {
+  /** Of the collector, for example `http://127.0.0.1:4318/v1/traces`. */
+  readonly endpoint: string;
+  /** Share of the requests that are traced where the client does not say, 0 to 1. */
+  readonly ratio: number;
+  /** Spans that may wait to be sent. */
+  readonly queueCountMax: number;
+  readonly log: Logger;
+};
+
+const exportBatchCountMax = 512;
+const exportEveryMs = 1000;
+const exportTimeoutMs = 5000;
+
+/** Statuses that OpenTelemetry's conventions call errors of a server. */
+const faults: ReadonlySet<StatusName> = new Set(['DEADLINE_EXCEEDED', 'UNIMPLEMENTED', 'INTERNAL', 'UNAVAILABLE']);
+
+/** @throws HyperpolicyError failed_precondition where the packages are not installed */
+export async function openTracing({ endpoint, ratio, queueCountMax, log }: TracingOptions): Promise<Tracing> {
+  const { api, core, resources, sdk, otlp } = await loadOpenTelemetry();
+  const exporter = new otlp.OTLPTraceExporter({ url: endpoint, timeoutMillis: exportTimeoutMs, concurrencyLimit: 4 });
+  const provider = new sdk.TracerProvider({
+    resource: resources.resourceFromAttributes({ 'service.name': 'hyperpolicy', 'process.pid': process.pid }),
+    sampler: new sdk.ParentBasedSampler({ root: new sdk.TraceIdRatioBasedSampler(ratio) }),
+    spanProcessors: [
+      new sdk.BatchSpanProcessor({
+        exporter: telling(exporter, core.ExportResultCode.SUCCESS, { endpoint, log }),
+        maxQueueSize: queueCountMax,
+        maxExportBatchSize: Math.min(exportBatchCountMax, queueCountMax),
+        scheduledDelayMillis: exportEveryMs,
+        exportTimeoutMillis: exportTimeoutMs,
+      }),
+    ],
+  });
+  const spans = provider.getTracer('hyperpolicy');
+  const propagator = new core.W3CTraceContextPropagator();
+  const getter = { get: (header: HeaderReader, name: string) => header(name), keys: () => [] };
+
+  const tracer: Tracer = (service, method, startMs, header) => {
+    // One offset for all spans of a request: the SDK takes one per span, and children would stick out of their parent.
+    const offsetMs = Date.now() - performance.now();
+    const timeOf = (ms: number) => core.millisToHrTime(offsetMs + ms);
+    const parent = propagator.extract(api.ROOT_CONTEXT, header, getter);
+    const attributes = { 'rpc.system': 'grpc', 'rpc.service': service, 'rpc.method': method };
+    const span = spans.startSpan(
+      `${service}/${method}`,
+      { kind: api.SpanKind.SERVER, startTime: timeOf(startMs), attributes },
+      parent,
+    );
+    if (!span.isRecording()) return undefined;
+    const context = api.trace.setSpan(parent, span);
+    return {
+      id: span.spanContext().traceId,
+      stage: (stage, fromMs, toMs) => spans.startSpan(stage, { startTime: timeOf(fromMs) }, context).end(timeOf(toMs)),
+      end(status, endMs, { answeredBy, rowCount }) {
+        span.setAttribute('rpc.grpc.status_code', statusCodes[status]);
+        if (answeredBy !== undefined) {
+          span.setAttribute('hyperpolicy.model', answeredBy.model);
+          span.setAttribute('hyperpolicy.version', answeredBy.version);
+        }
+        if (rowCount !== undefined) span.setAttribute('hyperpolicy.rows', rowCount);
+        if (faults.has(status)) span.setStatus({ code: api.SpanStatusCode.ERROR });
+        span.end(timeOf(endMs));
+      },
+    };
+  };
+
+  return {
+    tracer,
+    close: (timeoutMs) =>
+      new Promise((resolve) => {
+        const timer = setTimeout(resolve, Math.min(timeoutMs, exportTimeoutMs));
+        provider
+          .shutdown()
+          .catch(() => {})
+          .finally(() => {
+            clearTimeout(timer);
+            resolve();
+          });
+      }),
+  };
+}
+
+/** The exporter, which says once when the collector goes and once when it is back. */
+function telling(
+  exporter: OtelExporter,
+  success: number,
+  { endpoint, log }: Pick<TracingOptions, 'endpoint' | 'log'>,
+): OtelExporter {
+  let isAway = false;
+  return {
+    export(spans, done) {
+      exporter.export(spans, (result) => {
+        const failed = result.code !== success;
+        if (failed && !isAway) log.warn({ endpoint, reason: result.error?.message }, 'traces cannot be sent');
+        if (!failed && isAway) log.info({ endpoint }, 'traces are sent again');
+        isAway = failed;
+        done(result);
+      });
+    },
+    shutdown: () => exporter.shutdown(),
+    forceFlush: async () => exporter.forceFlush?.(),
+  };
+}

@@ -1,0 +1,161 @@
+/**
+ * What a client may do with connections to a gRPC port: how many are open, how long one takes to be made, and how often it pings. Age,
+ * idleness and signs of life are options of the library, in grpc.ts; this knows HTTP/2 only.
+ */
+
+import { constants, type Http2Server, type ServerHttp2Session } from 'node:http2';
+import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
+import type { ServerConfig } from '../config.ts';
+
+/** Why a connection was refused or cut. */
+export type EndReason = 'too_many' | 'pings';
+
+export type Connections = {
+  /** Watches a server from before its first connection. */
+  watch(server: Http2Server): void;
+  /** Cuts every connection that is left, also one whose other side does not end. */
+  cut(): void;
+  /** Open and not refused. */
+  readonly count: number;
+};
+
+export type ConnectionOptions = {
+  readonly config: Pick<ServerConfig, 'connectionCountMax' | 'pingIntervalMsMin'>;
+  readonly log: Logger;
+  readonly onEnd: (reason: EndReason) => void;
+  /** Milliseconds, not going backwards. */
+  readonly clock?: () => number;
+};
+
+/** Connections over the bound that are open for as long as it takes to tell them so. */
+const refusalCountMax = 64;
+/** From the connection to the end of its TLS handshake. */
+const handshakeMsMax = 10_000;
+/** How long a peer may take to read why it has to go. */
+const farewellMs = 1000;
+/** Too frequent pings that are borne. */
+const pingStrikeCountMax = 2;
+/** Of the answer to a ping, on the wire. */
+const pingAnswerBytes = 17;
+const logEveryMs = 10_000;
+
+export function createConnections(options: ConnectionOptions): Connections {
+  const { config, log, onEnd, clock = () => performance.now() } = options;
+  const { connectionCountMax, pingIntervalMsMin } = config;
+  /** By their remote end, which TLS does not change; with what cuts those whose session does not come. */
+  const sockets = new Map<string, { readonly socket: Socket; readonly handshake: NodeJS.Timeout }>();
+  let sessionCount = 0;
+  const note = createNotes(log, clock);
+
+  function refuse(): void {
+    onEnd('too_many');
+    note('too_many', { connectionCountMax });
+  }
+
+  function openSocket(socket: Socket): void {
+    const from = remoteEnd(socket);
+    const handshake = setTimeout(() => socket.destroy(), handshakeMsMax);
+    sockets.set(from, { socket, handshake });
+    socket.once('close', () => {
+      clearTimeout(handshake);
+      if (sockets.get(from)?.socket === socket) sockets.delete(from);
+    });
+    if (sockets.size <= connectionCountMax + refusalCountMax) return;
+    refuse();
+    socket.destroy();
+  }
+
+  /** Ends a connection with a reason; its calls are cut. */
+  function sendOff(session: ServerHttp2Session, text: string): void {
+    const socket = sockets.get(remoteEnd(session.socket))?.socket;
+    session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM, 0, Buffer.from(text));
+    session.close();
+    // The socket, not the session: that waits for the other side's end, which may never come.
+    const cut = setTimeout(() => socket?.destroy(), farewellMs).unref();
+    session.once('close', () => clearTimeout(cut));
+  }
+
+  function openSession(session: ServerHttp2Session): void {
+    const own = sockets.get(remoteEnd(session.socket));
+    // It was refused already, or is gone.
+    if (own === undefined || own.socket.destroyed) return;
+    clearTimeout(own.handshake);
+    if (sessionCount >= connectionCountMax) {
+      refuse();
+      sendOff(
+        session,
+        `connections: expected at most ${connectionCountMax} open in one process, got one more. Retry with backoff`,
+      );
+      return;
+    }
+    sessionCount++;
+    session.once('close', () => {
+      sessionCount--;
+    });
+    const isFlood = createPingPolice(pingIntervalMsMin, clock);
+    session.on('ping', () => {
+      if (session.closed || !isFlood(session.socket.bytesWritten)) return;
+      onEnd('pings');
+      note('pings', { pingIntervalMsMin });
+      // Clients know these words and ping less often.
+      sendOff(session, 'too_many_pings');
+    });
+  }
+
+  return {
+    watch(server) {
+      // Before the library's own: a refused connection costs it nothing.
+      server.prependListener('connection', openSocket);
+      server.on('session', openSession);
+    },
+    cut() {
+      for (const { socket } of sockets.values()) socket.destroy();
+    },
+    get count() {
+      return sessionCount;
+    },
+  };
+}
+
+/**
+ * Counts a client's pings; true from the one that is too much: the third that comes too soon while nothing else is sent to it.
+ * Libraries measure the round trip with pings beside the data that they get, as often as they like.
+ *
+ * @returns takes the bytes that were sent to the client so far
+ */
+export function createPingPolice(intervalMsMin: number, clock: () => number): (bytesSent: number) => boolean {
+  let pingCount = 0;
+  let otherBytesMax = 0;
+  let strikeCount = 0;
+  let lastMs = Number.NEGATIVE_INFINITY;
+  return (bytesSent) => {
+    const nowMs = clock();
+    const soon = nowMs - lastMs < intervalMsMin;
+    // An answer is sent after its ping is counted, so this is never too large.
+    const otherBytes = bytesSent - pingCount * pingAnswerBytes;
+    lastMs = nowMs;
+    pingCount++;
+    if (otherBytes > otherBytesMax) strikeCount = 0;
+    else if (soon) strikeCount++;
+    otherBytesMax = Math.max(otherBytesMax, otherBytes);
+    return strikeCount > pingStrikeCountMax;
+  };
+}
+
+/** Log lines about what a client can cause as often as it likes: at most one of a kind in some seconds, with the count since. */
+function createNotes(log: Logger, clock: () => number) {
+  const notes = new Map<string, { count: number; loggedAtMs: number }>();
+  return (reason: EndReason, bound: Record<string, number>) => {
+    const note = notes.get(reason) ?? { count: 0, loggedAtMs: Number.NEGATIVE_INFINITY };
+    notes.set(reason, note);
+    note.count++;
+    if (clock() - note.loggedAtMs < logEveryMs) return;
+    log.warn({ reason, connectionCount: note.count, ...bound }, 'connections ended');
+    note.count = 0;
+    note.loggedAtMs = clock();
+  };
+}
+
+const remoteEnd = ({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'remotePort'>): string =>
+  `${remoteAddress} ${remotePort}`;

@@ -1,0 +1,231 @@
+/** The gRPC listener: which methods, under which limits, and how it ends. Only the `grpc` files touch grpc-js and its codes. */
+
+import type { Http2Server } from 'node:http2';
+import grpc from '@grpc/grpc-js';
+import type { Logger } from 'pino';
+import { type Certificates, openCertificates } from '../access/certificates.ts';
+import { addressOf, portInUse } from '../call/ports.ts';
+import type { ServerConfig } from '../config.ts';
+import type { MethodMetrics, Metrics } from '../telemetry/metrics.ts';
+import type { GrpcMethod } from './grpc-call.ts';
+import { type Connections, createConnections } from './grpc-connections.ts';
+
+export type GrpcListener = {
+  readonly port: number;
+  /** Open now. */
+  readonly connectionCount: number;
+  /** Lets requests in flight finish, for at most `drainMs`; then cuts what is left. */
+  drain(drainMs: number): Promise<void>;
+};
+
+/** How often certificates are looked at for a change. */
+const certificateRefreshMs = 10_000;
+
+type Credentials = { readonly credentials: grpc.ServerCredentials; close(): void };
+
+/** @throws HyperpolicyError as openCertificates. Reads the files again while it is open. */
+function openCredentials(config: ServerConfig, log: Logger): Credentials {
+  const certificates = openCertificates(config, log);
+  if (certificates === undefined) return { credentials: grpc.ServerCredentials.createInsecure(), close() {} };
+  const timer = setInterval(certificates.refresh, certificateRefreshMs);
+  timer.unref();
+  const identity = listenersOf(certificates, () => certificates.identity);
+  const authority = listenersOf(certificates, () => certificates.authority);
+  const provider = {
+    addIdentityCertificateListener: identity.add,
+    removeIdentityCertificateListener: identity.remove,
+    addCaCertificateListener: authority.add,
+    removeCaCertificateListener: authority.remove,
+  };
+  const asksClients = certificates.authority !== null;
+  // Identity first, authorities of clients second: the library's declaration names them the other way round.
+  return {
+    credentials: grpc.experimental.createCertificateProviderServerCredentials(
+      provider,
+      asksClients ? provider : null,
+      asksClients,
+    ),
+    close: () => clearInterval(timer),
+  };
+}
+
+/** Listeners as the library has them: told at once what there is, and at each change. */
+function listenersOf<T>(certificates: Certificates, read: () => T) {
+  const listeners = new Set<(update: T) => void>();
+  certificates.onChange(() => {
+    for (const listener of listeners) listener(read());
+  });
+  return {
+    add(listener: (update: T) => void) {
+      listeners.add(listener);
+      // Not at once: whoever adds it is not there yet to be told.
+      process.nextTick(() => listener(read()));
+    },
+    remove: (listener: (update: T) => void) => listeners.delete(listener),
+  };
+}
+
+/** Channel options that a bare server with the same limits has too; the bench starts its echo with them. */
+export const channelOptions = (
+  config: Pick<
+    ServerConfig,
+    | 'messageBytesMax'
+    | 'connectionStreamCountMax'
+    | 'connectionIdleMsMax'
+    | 'connectionAgeMsMax'
+    | 'connectionAgeGraceMs'
+    | 'keepaliveMs'
+    | 'keepaliveTimeoutMs'
+  >,
+): grpc.ServerOptions => ({
+  'grpc.max_receive_message_length': config.messageBytesMax,
+  'grpc.max_send_message_length': config.messageBytesMax,
+  'grpc.max_concurrent_streams': config.connectionStreamCountMax,
+  'grpc.enable_channelz': 0,
+  ...duration('grpc.max_connection_idle_ms', config.connectionIdleMsMax),
+  ...duration('grpc.max_connection_age_ms', config.connectionAgeMsMax),
+  ...duration('grpc.max_connection_age_grace_ms', config.connectionAgeGraceMs),
+  // A peer that answers no ping is gone, whatever TCP says.
+  ...duration('grpc.keepalive_time_ms', config.keepaliveMs),
+  ...duration('grpc.keepalive_timeout_ms', config.keepaliveTimeoutMs),
+});
+
+/** For the library a time that is not given is for ever. */
+const duration = (name: string, ms: number) => (ms === 0 ? {} : { [name]: ms });
+
+/**
+ * Listens with these methods.
+ * @throws HyperpolicyError failed_precondition where the port cannot be had
+ */
+export async function listenGrpc(
+  methods: readonly GrpcMethod[],
+  config: ServerConfig,
+  { port: wanted, setting, metrics, log }: ListenOptions,
+): Promise<GrpcListener> {
+  // The library writes to standard error by itself; what matters is in the errors that it gives.
+  grpc.setLogVerbosity(grpc.logVerbosity.NONE);
+  const server = new grpc.Server({ ...channelOptions(config), interceptors: [takingOver(methods)] });
+  countUnknown(server, metrics.method({ type: 'other', service: 'other', method: 'other' }));
+  const connections = createConnections({ config, log, onEnd: metrics.connectionEnded });
+  watchConnections(server, connections);
+  for (const service of new Set(methods.map((method) => method.service))) {
+    const own = methods.filter((method) => method.service === service);
+    server.addService(
+      Object.fromEntries(own.map(({ name, definition }) => [name, definition])),
+      Object.fromEntries(own.flatMap(({ name, implementation }) => (implementation ? [[name, implementation]] : []))),
+    );
+  }
+  const { credentials, close } = openCredentials(config, log);
+  const port = await bind(server, config.host, { port: wanted, setting, credentials }).catch((error: unknown) => {
+    close();
+    throw error;
+  });
+  return {
+    port,
+    get connectionCount() {
+      return connections.count;
+    },
+    drain: (drainMs) =>
+      drain(server, addressOf(config.host, port), drainMs).finally(() => {
+        connections.cut();
+        close();
+      }),
+  };
+}
+
+/** Hands calls to the methods that take them over. */
+function takingOver(methods: readonly GrpcMethod[]): grpc.ServerInterceptor {
+  const takers = new Map(methods.map(({ definition, takeOver }) => [definition.path, takeOver]));
+  return ({ path }, call) => {
+    const takeOver = takers.get(path);
+    // What the library declares is wider than what it takes: any call of its own will do.
+    return takeOver === undefined ? (call as grpc.ServerInterceptingCall) : new TakenCall(call, takeOver);
+  };
+}
+
+/** A call that the library's own handling never starts. */
+class TakenCall extends grpc.ServerInterceptingCall {
+  readonly #start: () => void;
+
+  constructor(call: grpc.ServerInterceptingCallInterface, takeOver: NonNullable<GrpcMethod['takeOver']>) {
+    super(call);
+    this.#start = () => takeOver(call);
+  }
+
+  override start(): void {
+    this.#start();
+  }
+}
+
+/** The library keeps its HTTP/2 servers to itself: they are met where it makes them. */
+function watchConnections(server: grpc.Server, connections: Connections): void {
+  const maker = server as unknown as { createHttp2Server(credentials: grpc.ServerCredentials): Http2Server };
+  const make = maker.createHttp2Server.bind(server);
+  maker.createHttp2Server = (credentials) => {
+    const made = make(credentials);
+    connections.watch(made);
+    return made;
+  };
+}
+
+/**
+ * Connections are told to leave at once, and cut after `drainMs`.
+ *
+ * Not `forceShutdown`: without channelz the library loses track of its connections, and that call cuts none of them.
+ */
+function drain(server: grpc.Server, address: string, drainMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    // In this order: a connection that is closing already would escape the cut.
+    server.drain(address, drainMs);
+    const timer = setTimeout(resolve, drainMs + 1000);
+    server.tryShutdown(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+export type ListenOptions = {
+  readonly port: number;
+  /** What names the port, for errors. */
+  readonly setting: string;
+  /** Counts what no method sees: calls of methods that are not served, connections that are refused. */
+  readonly metrics: Pick<Metrics, 'method' | 'connectionEnded'>;
+  readonly log: Logger;
+};
+
+/**
+ * Counts the calls that the library answers by itself with UNIMPLEMENTED. No interceptor sees them: its table of methods is the only
+ * place that every call passes.
+ */
+function countUnknown(server: grpc.Server, counts: MethodMetrics): void {
+  class CountingTable extends Map<string, unknown> {
+    override get(path: string): unknown {
+      const method = super.get(path);
+      if (method === undefined) {
+        counts.started();
+        counts.handled('UNIMPLEMENTED', 0);
+      }
+      return method;
+    }
+  }
+  (server as unknown as { handlers: Map<string, unknown> }).handlers = new CountingTable();
+}
+
+function bind(
+  server: grpc.Server,
+  host: string,
+  {
+    port,
+    setting,
+    credentials,
+  }: Pick<ListenOptions, 'port' | 'setting'> & { readonly credentials: grpc.ServerCredentials },
+): Promise<number> {
+  const address = addressOf(host, port);
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, credentials, (error, bound) => {
+      if (error === null) resolve(bound);
+      else reject(portInUse(setting, address, error));
+    });
+  });
+}

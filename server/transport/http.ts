@@ -1,0 +1,151 @@
+/**
+ * The policy service as JSON over HTTP (the Connect protocol), for curl and browsers: the same handlers, access, limits and statuses
+ * as over gRPC. Its stream is not here: it needs HTTP/2 both ways.
+ */
+
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import {
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
+} from '@bufbuild/protobuf';
+import { type Code, ConnectError, cors, type HandlerContext } from '@connectrpc/connect';
+import { connectNodeAdapter } from '@connectrpc/connect-node';
+import { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { addressOf, portInUse } from '../call/ports.ts';
+import type { UnaryHandler } from '../call/rpc.ts';
+import { statusCodes } from '../call/status.ts';
+import type { PolicyHandlers } from '../methods/policy-handlers.ts';
+import { callAt, describeStatus, type MethodDeps, tooManyRequests } from './grpc-call.ts';
+import { createHttpCalls, httpCallOf } from './http-calls.ts';
+
+export type HttpListener = {
+  readonly port: number;
+  /** Takes no more connections; lets requests in flight finish, for at most `drainMs`. */
+  drain(drainMs: number): Promise<void>;
+};
+
+/** @throws HyperpolicyError failed_precondition where the port cannot be had */
+export async function listenHttp(handlers: PolicyHandlers, port: number, deps: MethodDeps): Promise<HttpListener> {
+  const { config } = deps;
+  const { act, qGrad, adapt, prepare, listModels, getModel } = PolicyService.method;
+  const { watch, contextValues } = createHttpCalls([act, qGrad, adapt, prepare, listModels, getModel], deps);
+  const adapter = connectNodeAdapter({
+    contextValues,
+    connect: true,
+    grpc: false,
+    grpcWeb: false,
+    readMaxBytes: config.messageBytesMax,
+    writeMaxBytes: config.messageBytesMax,
+    routes(router) {
+      router.service(PolicyService, {
+        act: bounded(act, handlers.act, deps),
+        qGrad: bounded(qGrad, handlers.qGrad, deps),
+        adapt: bounded(adapt, handlers.adapt, deps),
+        prepare: bounded(prepare, handlers.prepare, deps),
+        listModels: bounded(listModels, handlers.listModels, deps),
+        getModel: bounded(getModel, handlers.getModel, deps),
+      });
+    },
+  });
+  const server = createServer(withCors(watch(adapter as RequestListener), config.httpOrigins));
+  // A client that is slow or silent holds nothing for long.
+  server.requestTimeout = 30_000;
+  server.headersTimeout = 10_000;
+  boundConnections(server, config.httpConnectionCountMax);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => reject(portInUse('HTTP port', addressOf(config.host, port), error)));
+    server.listen(port, config.host, resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    drain: (drainMs) =>
+      new Promise((resolve) => {
+        const timer = setTimeout(() => server.closeAllConnections(), drainMs);
+        server.close(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+        server.closeIdleConnections();
+      }),
+  };
+}
+
+/**
+ * Cuts connections over the bound. `server.maxConnections` is of no use in one of several processes: it sends them back to the parent,
+ * which hands them to the next without end where all are full.
+ */
+function boundConnections(server: Server, countMax: number): void {
+  let openCount = 0;
+  server.on('connection', (socket) => {
+    if (openCount >= countMax) {
+      socket.destroy();
+      return;
+    }
+    openCount++;
+    socket.once('close', () => {
+      openCount--;
+    });
+  });
+}
+
+/** A handler as the library takes it: with the bounds, access and errors of a call. */
+function bounded<I extends DescMessage, O extends DescMessage>(
+  method: DescMethodUnary<I, O>,
+  handler: UnaryHandler<MessageShape<I>, MessageInitShape<O>>,
+  { config, metrics, log, gate, access, observer }: MethodDeps,
+): (request: MessageShape<I>, context: HandlerContext) => Promise<MessageShape<O>> {
+  const { parent, name, output } = method;
+  const counts = metrics.method({ type: 'unary', service: parent.typeName, method: name });
+  const observe = observer?.method(parent.typeName, name);
+  return async (request, context) => {
+    const receivedAtMs = performance.now();
+    const timeoutMs = context.timeoutMs();
+    const deadlineMs = timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + timeoutMs;
+    const observation = observe?.(receivedAtMs, (header) => context.requestHeader.get(header) ?? undefined);
+    const told = httpCallOf(context);
+    let call = callAt(receivedAtMs, deadlineMs, { observation });
+    told.call = call;
+    counts.received();
+    gate.count++;
+    try {
+      if (gate.count > config.requestCountMax) throw tooManyRequests(name, config.requestCountMax);
+      const caller = access(name, context.requestHeader.get('authorization') ?? undefined);
+      call = callAt(receivedAtMs, deadlineMs, { caller, observation });
+      const response = create(output, await handler(request, call));
+      told.status = 'OK';
+      return response;
+    } catch (error) {
+      const status = describeStatus(error, name, call, log);
+      told.status = status.name;
+      throw new ConnectError(status.text, statusCodes[status.name] as Code);
+    } finally {
+      told.call = call;
+      gate.count--;
+    }
+  };
+}
+
+/** Lets browsers on the listed origins call; without any, cross-origin requests stay off. */
+function withCors(next: RequestListener, origins: readonly string[]): RequestListener {
+  if (origins.length === 0) return next;
+  return (request: IncomingMessage, response: ServerResponse) => {
+    const { origin } = request.headers;
+    if (origin !== undefined && origins.includes(origin)) {
+      response.setHeader('access-control-allow-origin', origin);
+      response.setHeader('vary', 'origin');
+      response.setHeader('access-control-expose-headers', cors.exposedHeaders.join(', '));
+      if (request.method === 'OPTIONS') {
+        response.setHeader('access-control-allow-methods', cors.allowedMethods.join(', '));
+        response.setHeader('access-control-allow-headers', [...cors.allowedHeaders, 'authorization'].join(', '));
+        response.setHeader('access-control-max-age', '7200');
+        response.writeHead(204).end();
+        return;
+      }
+    }
+    next(request, response);
+  };
+}

@@ -1,0 +1,55 @@
+/** HTTP for machines that watch the server: `/metrics`, `/healthz` (the process runs), `/readyz` (it can answer). */
+
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Registry } from 'prom-client';
+import { addressOf, portInUse } from '../call/ports.ts';
+
+export type MetricsListener = { readonly port: number; close(): Promise<void> };
+
+export type MetricsListenerOptions = {
+  readonly host: string;
+  readonly port: number;
+  readonly registry: Pick<Registry, 'contentType' | 'metrics'>;
+  /** Why the server is not ready; undefined where it is. */
+  readonly notReady: () => string | undefined;
+};
+
+/** @throws HyperpolicyError failed_precondition where the port cannot be had */
+export async function listenMetrics(options: MetricsListenerOptions): Promise<MetricsListener> {
+  const { host, port, registry, notReady } = options;
+  const server = createServer((request, response) => {
+    const path = request.url?.split('?')[0];
+    if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, 'expected GET\n');
+    if (path === '/healthz') return answer(response, 200, 'ok\n');
+    if (path === '/readyz') {
+      const reason = notReady();
+      return answer(response, reason === undefined ? 200 : 503, `${reason ?? 'ready'}\n`);
+    }
+    if (path !== '/metrics') return answer(response, 404, 'expected /metrics, /healthz or /readyz\n');
+    registry.metrics().then(
+      (text) => answer(response, 200, text, registry.contentType),
+      () => answer(response, 500, 'the metrics could not be read\n'),
+    );
+  });
+  // A scraper that is slow or silent holds nothing for long.
+  server.requestTimeout = 10_000;
+  server.headersTimeout = 5_000;
+  server.maxConnections = 64;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => reject(portInUse('metrics port', addressOf(host, port), error)));
+    server.listen(port, host, resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function answer(response: ServerResponse, status: number, text: string, type = 'text/plain; charset=utf-8'): void {
+  response.writeHead(status, { 'content-type': type }).end(text);
+}

@@ -1,0 +1,183 @@
+/**
+ * The coefficients of a policy gradient over episodes of one task: advantages by a linear baseline and generalised advantage
+ * estimation. Trainer and server use the same, so that an inner step is the same in both.
+ *
+ * Source: Duan et al. 2016 (the baseline), Schulman et al. 2016 (the advantages), as in pytorch-maml-rl.
+ */
+
+import { invalidArgument } from '../contract/errors.ts';
+
+/** Episodes below each other, N steps in all. */
+export type Episodes = {
+  readonly observation: Float32Array; // [N, O]
+  readonly reward: Float32Array; // [N]
+  /** Steps of each episode, each at least 1; the sum is N. */
+  readonly lengths: readonly number[];
+};
+
+export type AdvantageConfig = {
+  /** Of rewards, in (0, 1]. */
+  readonly discount: number;
+  /** In [0, 1]. */
+  readonly lambda: number;
+};
+
+/** Work that is done in slices of some tenths of a millisecond: whoever runs it may do something else after each. */
+export type Sliced<T> = Generator<void, T>;
+
+/** Multiply-adds of one slice. */
+const sliceProducts = 200_000;
+
+/**
+ * The coefficient of each step's grad log pi, [N]: its advantage, divided by the count of episodes and by the steps of its own,
+ * so that every episode counts the same. With those weights the advantages have mean 0 and standard deviation 1.
+ *
+ * After an episode's last step the value is 0, however it ended. Reference: pytorch-maml-rl, episode.py.
+ * @throws HyperpolicyError invalid_argument where no baseline can be fitted: values too large for it
+ */
+export function* policyGradientCoefficients(episodes: Episodes, config: AdvantageConfig): Sliced<Float32Array> {
+  const { reward, lengths } = episodes;
+  const values = yield* baselineValues(episodes, discountedReturns(reward, lengths, config.discount));
+  const advantages = generalisedAdvantages({ reward, values, lengths }, config);
+  const weights = lengths.flatMap((length) => Array.from({ length }, () => 1 / (lengths.length * length)));
+  const mean = advantages.reduce((sum, advantage, n) => sum + advantage * weights[n]!, 0);
+  const variance = advantages.reduce((sum, advantage, n) => sum + (advantage - mean) ** 2 * weights[n]!, 0);
+  const scale = Math.sqrt(variance) + 1e-8;
+  return Float32Array.from(advantages, (advantage, n) => ((advantage - mean) / scale) * weights[n]!);
+}
+
+/** Runs sliced work to its end. */
+export function runToEnd<T>(work: Sliced<T>): T {
+  for (;;) {
+    const { done, value } = work.next();
+    if (done === true) return value;
+  }
+}
+
+/** Sum of discounted rewards from each step to the end of its episode, [N]. */
+export function discountedReturns(reward: Float32Array, lengths: readonly number[], discount: number): Float64Array {
+  return backwards(lengths, reward.length, (n, after) => reward[n]! + discount * after);
+}
+
+/** A_t = delta_t + discount lambda A_(t+1) with delta_t = r_t + discount V_(t+1) - V_t, [N]. */
+export function generalisedAdvantages(
+  {
+    reward,
+    values,
+    lengths,
+  }: { readonly reward: Float32Array; readonly values: Float64Array; readonly lengths: readonly number[] },
+  { discount, lambda }: AdvantageConfig,
+): Float64Array {
+  return backwards(lengths, reward.length, (n, after, isLast) => {
+    const next = isLast ? 0 : values[n + 1]!;
+    return reward[n]! + discount * next - values[n]! + discount * lambda * after;
+  });
+}
+
+/** Fills each episode from its end; `after` is the step after, 0 at the last. */
+function backwards(
+  lengths: readonly number[],
+  size: number,
+  step: (n: number, after: number, isLast: boolean) => number,
+): Float64Array {
+  const result = new Float64Array(size);
+  let end = 0;
+  for (const length of lengths) {
+    end += length;
+    let after = 0;
+    for (let n = end - 1; n >= end - length; n--) {
+      after = step(n, after, n === end - 1);
+      result[n] = after;
+    }
+  }
+  return result;
+}
+
+/**
+ * The linear baseline's values of every step, [N]: returns fitted to the features [o, o^2, t, t^2, t^3, 1] with t in hundreds of
+ * steps, by least squares with a ridge of 1e-5, ten times larger until the system can be solved.
+ */
+export function* baselineValues(
+  { observation, lengths }: Pick<Episodes, 'observation' | 'lengths'>,
+  returns: Float64Array,
+): Sliced<Float64Array> {
+  const stepCount = returns.length;
+  const observationSize = observation.length / stepCount;
+  const size = 2 * observationSize + 4;
+  const times = Float64Array.from(lengths.flatMap((length) => Array.from({ length }, (_, t) => t / 100)));
+  const features = new Float64Array(size);
+  const readFeatures = (n: number) => {
+    for (let i = 0; i < observationSize; i++) {
+      const value = observation[n * observationSize + i]!;
+      features[i] = value;
+      features[observationSize + i] = value * value;
+    }
+    const t = times[n]!;
+    features.set([t, t * t, t * t * t, 1], 2 * observationSize);
+  };
+  const gram = new Float64Array(size * size); // lower triangle
+  const target = new Float64Array(size);
+  const rowsPerSlice = Math.ceil(sliceProducts / ((size * size) / 2));
+  for (let n = 0; n < stepCount; n++) {
+    readFeatures(n);
+    for (let i = 0; i < size; i++) {
+      const feature = features[i]!;
+      for (let j = 0; j <= i; j++) gram[i * size + j]! += feature * features[j]!;
+      target[i]! += feature * returns[n]!;
+    }
+    if (n % rowsPerSlice === rowsPerSlice - 1) yield;
+  }
+  const weights = yield* solveRidge(gram, target);
+  const values = new Float64Array(stepCount);
+  for (let n = 0; n < stepCount; n++) {
+    readFeatures(n);
+    for (let i = 0; i < size; i++) values[n]! += weights[i]! * features[i]!;
+  }
+  return values;
+}
+
+const ridgeStart = 1e-5;
+const ridgeAttemptCount = 10;
+
+function* solveRidge(gram: Float64Array, target: Float64Array): Sliced<Float64Array> {
+  for (let attempt = 0; attempt < ridgeAttemptCount; attempt++) {
+    const solution = yield* solveDefinite(gram, target, ridgeStart * 10 ** attempt);
+    if (solution !== undefined) return solution;
+  }
+  throw invalidArgument({
+    where: 'baseline',
+    expected: 'observations and rewards that a linear baseline can be fitted to',
+    actual: 'values that are too large',
+  });
+}
+
+/** Solves (A + ridge I) x = b by Cholesky's decomposition; undefined where that is not positive definite. */
+function* solveDefinite(lower: Float64Array, b: Float64Array, ridge: number): Sliced<Float64Array | undefined> {
+  const size = b.length;
+  const factor = new Float64Array(size * size);
+  let products = 0;
+  for (let i = 0; i < size; i++) {
+    for (let j = 0; j <= i; j++) {
+      let sum = lower[i * size + j]! + (i === j ? ridge : 0);
+      for (let k = 0; k < j; k++) sum -= factor[i * size + k]! * factor[j * size + k]!;
+      // Written so that NaN is refused too.
+      if (i === j && !(sum > 0 && sum < Number.POSITIVE_INFINITY)) return undefined;
+      factor[i * size + j] = i === j ? Math.sqrt(sum) : sum / factor[j * size + j]!;
+    }
+    products += (i * i) / 2;
+    if (products > sliceProducts) {
+      products = 0;
+      yield;
+    }
+  }
+  const x = Float64Array.from(b);
+  for (let i = 0; i < size; i++) {
+    for (let k = 0; k < i; k++) x[i]! -= factor[i * size + k]! * x[k]!;
+    x[i]! /= factor[i * size + i]!;
+  }
+  for (let i = size - 1; i >= 0; i--) {
+    for (let k = i + 1; k < size; k++) x[i]! -= factor[k * size + i]! * x[k]!;
+    x[i]! /= factor[i * size + i]!;
+  }
+  return x;
+}

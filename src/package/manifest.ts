@@ -1,0 +1,232 @@
+/** The model manifest: what a package holds and where it came from. Reading and publishing packages is in package.ts. */
+
+import { z } from 'zod';
+import { invalidArgument } from '../contract/errors.ts';
+import { contextSpecSchema, fingerprint, tensorSpecSchema } from '../contract/tensor-spec.ts';
+
+/** `major.minor`. A reader refuses an unknown major; a minor only adds fields. */
+export const manifestFormat = '1.0';
+
+const graphTensorSchema = z.object({
+  name: z.string().min(1),
+  dtype: z.enum(['float32', 'int64']),
+  /** Sizes; a string is a symbolic dimension (`B` rows, `K` contexts). */
+  shape: z.array(z.union([z.number().int().nonnegative(), z.string().min(1)])),
+});
+
+const graphSchema = z.object({
+  /** File name inside the package. */
+  file: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/),
+  inputs: z.array(graphTensorSchema),
+  outputs: z.array(graphTensorSchema),
+});
+
+/** `plain`: one graph. `hyper`: a primary that generates weights per context, and a dynamic network that uses them. */
+const plainSchema = z.object({ kind: z.literal('plain'), graph: graphSchema });
+const hyperSchema = z.object({ kind: z.literal('hyper'), primary: graphSchema, dynamic: graphSchema });
+
+const policySchema = z.intersection(
+  z.discriminatedUnion('kind', [plainSchema, hyperSchema]),
+  z.object({
+    /** Architecture name, e.g. `mlp` or `hyper`. */
+    architecture: z.string().min(1),
+    /** True where the graph takes `noise` and gives `log_prob`. */
+    stochastic: z.boolean(),
+  }),
+);
+
+const criticSchema = z.intersection(
+  z.discriminatedUnion('kind', [plainSchema, hyperSchema]),
+  z.object({
+    /** Architecture name, e.g. `sa-hyper`. */
+    architecture: z.string().min(1),
+    /** Q: how many value functions the graph evaluates. */
+    ensembleSize: z.union([z.literal(1), z.literal(2)]),
+  }),
+);
+
+/**
+ * An encoder: what each transition says of the latent context, as natural parameters that are added up. For N transitions, in any
+ * order and any number of calls: `observation` [N, O], `action` [N, A], `reward` [N] (environment units) -> `precision` [N, C] and
+ * `weighted_mean` [N, C], the precision times the mean of each transition's Gaussian factor.
+ *
+ * Source: Rakelly et al. 2019 (PEARL), section 4.1.
+ */
+const encoderSchema = graphSchema.extend({
+  /**
+   * N(0, I) is what is known without transitions. `start`: they take its place, as published. `factor`: it is one more factor of
+   * the product.
+   */
+  prior: z.enum(['start', 'factor']),
+});
+
+/**
+ * One policy-gradient step on the weights that a hyper policy's primary generates for one context. The weights w, each [1, ...]
+ * under its name in the primary's outputs, `observation` [N, O], `action` [N, A] (environment units) and `coefficient` [N] ->
+ * `adapted_<name>` for each weight: w + step size x sum over n of coefficient[n] x d log pi(action[n] | observation[n]; w) / dw.
+ * The step size is inside; coefficients are those of policy-gradient.ts.
+ *
+ * Source: Finn et al. 2017 (MAML), algorithm 3.
+ */
+const adaptSchema = graphSchema.extend({
+  /** Of rewards, in (0, 1]. */
+  discount: z.number().gt(0).max(1),
+  /** Of generalised advantage estimation, in [0, 1]. */
+  lambda: z.number().min(0).max(1),
+});
+
+/** Inputs with the outputs that the trainer computed; tensors as row-major numbers. */
+const probeTensorSchema = z.object({ shape: z.array(z.number().int().nonnegative()), values: z.array(z.number()) });
+const probeSchema = z.object({
+  /** A probe of `adapt` has `context` [1, C] among its inputs in place of the weights, which the primary generates. */
+  target: z.enum(['policy', 'critic', 'encoder', 'adapt']),
+  inputs: z.record(z.string(), probeTensorSchema),
+  outputs: z.record(z.string(), probeTensorSchema),
+  /** Largest |difference| / (1 + |expected|) that still counts as equal; allows for another CPU's rounding. */
+  tolerance: z.number().positive(),
+});
+
+const evaluationSchema = z.object({
+  step: z.number().int().nonnegative(),
+  meanReturn: z.number(),
+  standardDeviation: z.number().nonnegative(),
+  episodeCount: z.number().int().positive(),
+});
+
+export const manifestSchema = z.object({
+  format: z.string().regex(/^\d+\.\d+$/),
+  model: z.string(),
+  version: z.number().int().positive(),
+  algorithm: z.string().min(1),
+  environment: z.string().min(1),
+  observation: tensorSpecSchema,
+  action: z.intersection(
+    tensorSpecSchema,
+    z.object({
+      /** The action of the `safe` fallback; zero clipped to the bounds where absent. */
+      safe: z.array(z.number()).optional(),
+    }),
+  ),
+  context: contextSpecSchema.nullable(),
+  /** Of observation, action and context; see tensor-spec.ts. */
+  fingerprint: z.string(),
+  /** Training reward = scale x environment reward; q is in training-reward units. */
+  rewardScale: z.number(),
+  /** Constants that are already inside the graphs, for readers: e.g. `context.low`. */
+  normalisation: z.record(z.string(), z.array(z.number())),
+  policy: policySchema.nullable(),
+  critic: criticSchema.nullable(),
+  /** At most one of the two. An encoder belongs to a latent context; `adapt` to a hyper policy that is stochastic. */
+  encoder: encoderSchema.nullable(),
+  adapt: adaptSchema.nullable(),
+  files: z.record(
+    z.string(),
+    z.object({ bytes: z.number().int().nonnegative(), sha256: z.string().regex(/^[0-9a-f]{64}$/) }),
+  ),
+  training: z.object({
+    config: z.record(z.string(), z.unknown()),
+    seed: z.number().int().nonnegative(),
+    /** Environment steps. */
+    steps: z.number().int().nonnegative(),
+    evaluations: z.array(evaluationSchema),
+    /** Version-control revision of the trainer, or `unknown`. */
+    sourceRevision: z.string(),
+    /** ISO 8601. */
+    publishedAt: z.string(),
+  }),
+  probes: z.array(probeSchema).min(1),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+export type Graph = z.infer<typeof graphSchema>;
+export type GraphTensor = z.infer<typeof graphTensorSchema>;
+export type Probe = z.infer<typeof probeSchema>;
+export type ProbeTensor = z.infer<typeof probeTensorSchema>;
+export type Evaluation = z.infer<typeof evaluationSchema>;
+
+/** Every graph of a manifest. */
+export function graphsOf(manifest: Manifest): Graph[] {
+  const ofNetwork = (network: Manifest['policy'] | Manifest['critic']): Graph[] => {
+    if (network === null) return [];
+    return network.kind === 'plain' ? [network.graph] : [network.primary, network.dynamic];
+  };
+  return [...ofNetwork(manifest.policy), ...ofNetwork(manifest.critic), manifest.encoder, manifest.adapt].filter(
+    (graph) => graph !== null,
+  );
+}
+
+/**
+ * Checks the JSON text of a manifest.
+ * @throws HyperpolicyError invalid_argument: not JSON, an unknown major, a field that is missing or of another type, a
+ *   fingerprint that is not that of the specs, a graph whose file is not listed, an encoder or `adapt` that the policy cannot have
+ */
+export function parseManifest(text: string): Manifest {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw invalidArgument({
+      where: 'manifest.json',
+      expected: 'JSON',
+      actual: `text that does not parse (${(cause as Error).message})`,
+      cause,
+    });
+  }
+  refuseUnknownMajor(json);
+  const parsed = manifestSchema.safeParse(json);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    throw invalidArgument({
+      where: 'manifest.json',
+      expected: `a valid "${issue.path.join('.')}"`,
+      actual: issue.message,
+    });
+  }
+  const manifest = parsed.data;
+  const expected = fingerprint(manifest);
+  if (manifest.fingerprint !== expected) {
+    throw invalidArgument({
+      where: 'manifest.json',
+      expected: `fingerprint ${expected}`,
+      actual: manifest.fingerprint,
+    });
+  }
+  for (const { file } of graphsOf(manifest)) {
+    if (!(file in manifest.files)) {
+      throw invalidArgument({
+        where: 'manifest.json',
+        expected: `graph file "${file}" among files`,
+        actual: Object.keys(manifest.files).join(', ') || 'no files',
+      });
+    }
+  }
+  checkAdaptation(manifest);
+  return manifest;
+}
+
+function checkAdaptation({ encoder, adapt, context, policy }: Manifest): void {
+  const refuse = (expected: string, actual: string) => invalidArgument({ where: 'manifest.json', expected, actual });
+  if (encoder !== null && adapt !== null) throw refuse('an encoder or adapt', 'both');
+  if (encoder !== null && context?.source !== 'latent') {
+    throw refuse('a latent context with an encoder', context === null ? 'none' : `one that is ${context.source}`);
+  }
+  if (adapt !== null && !(policy?.kind === 'hyper' && policy.stochastic)) {
+    throw refuse(
+      'a stochastic hyper policy with adapt',
+      policy === null ? 'none' : `a ${policy.stochastic ? 'stochastic' : 'deterministic'} ${policy.kind} one`,
+    );
+  }
+}
+
+function refuseUnknownMajor(json: unknown): void {
+  const format = (json as { format?: unknown } | null)?.format;
+  const major = manifestFormat.split('.')[0];
+  if (typeof format === 'string' && format.split('.')[0] !== major) {
+    throw invalidArgument({
+      where: 'manifest.json',
+      expected: `format ${major}.x`,
+      actual: format,
+      remedy: 'Read it with the release that wrote it',
+    });
+  }
+}

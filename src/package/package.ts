@@ -1,0 +1,239 @@
+/**
+ * The model package on disk: `<store>/<model>/<version>/` with a manifest and the files that it lists. Publishes,
+ * verifies and lists packages; what the files mean is the manifest's matter.
+ */
+
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, realpath, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
+import { failedPrecondition, HyperpolicyError, invalidArgument, notFound } from '../contract/errors.ts';
+import { fingerprint } from '../contract/tensor-spec.ts';
+import { asidePath, revealDirectory, syncDirectory, withDirectoryAside, writeDurably } from '../files/durable-files.ts';
+import { damaged, irregular, type ListedFile, readListedFile, systemText, unreadable } from './listed-file.ts';
+import { type Manifest, manifestFormat, parseManifest } from './manifest.ts';
+
+const manifestFile = 'manifest.json';
+/** Of a manifest; those of real packages are some hundred kilobytes, most of it probes. */
+const manifestBytesMax = 64 * 1024 * 1024;
+const modelPattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
+const versionPattern = /^[1-9][0-9]{0,14}$/;
+const filePattern = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
+
+/** A manifest without the fields that publishing fills in. */
+export type ManifestDraft = Omit<Manifest, 'format' | 'model' | 'version' | 'files' | 'fingerprint' | 'training'> & {
+  readonly training: Omit<Manifest['training'], 'publishedAt'>;
+};
+
+export type PublishOptions = {
+  /** Created where it is missing. */
+  readonly store: string;
+  readonly model: string;
+  readonly manifest: ManifestDraft;
+  /** Content by file name; a plain name, no path. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  /** Time of publishing; now unless given. */
+  readonly publishedAt?: Date;
+};
+
+export type PublishedPackage = { readonly version: number; readonly directory: string; readonly manifest: Manifest };
+
+export type ModelPackage = {
+  readonly directory: string;
+  readonly manifest: Manifest;
+  readonly files: ReadonlyMap<string, Uint8Array>;
+};
+
+/** A package whose files are still to be read: each is verified as it is, by `readListedFile`. */
+export type PackageIndex = Omit<ModelPackage, 'files'> & { readonly files: ReadonlyMap<string, ListedFile> };
+
+/**
+ * Checks a model name: 1 to 64 of `a-z 0-9 . _ -`, the first a letter or digit.
+ * @throws HyperpolicyError invalid_argument
+ */
+export function checkModelName(model: string): void {
+  if (modelPattern.test(model)) return;
+  throw invalidArgument({
+    where: 'model name',
+    expected: '1 to 64 of a-z 0-9 . _ - and a letter or digit first',
+    actual: JSON.stringify(model),
+  });
+}
+
+/**
+ * Publishes a package as the model's next version. It is visible whole or not at all, and two publishers at once get two versions.
+ * @throws HyperpolicyError invalid_argument: model or file name, or a manifest that does not match its files;
+ *   failed_precondition: the store cannot be written
+ */
+export async function publishPackage(options: PublishOptions): Promise<PublishedPackage> {
+  const { model, files, publishedAt = new Date() } = options;
+  const store = resolve(options.store);
+  checkModelName(model);
+  const complete = (version: number): Manifest => completeManifest(options, version, publishedAt);
+  parseManifest(JSON.stringify(complete(1))); // refuse before anything is written
+  const modelDirectory = join(store, model);
+  try {
+    await mkdir(modelDirectory, { recursive: true });
+    await syncDirectory(store);
+    const aside = asidePath(store, 'publish', randomUUID());
+    return await withDirectoryAside(aside, async () => {
+      for (const [name, content] of files) await writeDurably(join(aside, name), content);
+      // A published directory is never empty, so the rename fails where another publisher took the number first.
+      for (;;) {
+        const version = Math.max(0, ...(await versionsIn(modelDirectory))) + 1;
+        const manifest = complete(version);
+        await writeDurably(join(aside, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`);
+        const directory = join(modelDirectory, String(version));
+        if (await revealDirectory(aside, directory)) return { version, directory, manifest };
+        await rm(join(aside, manifestFile));
+      }
+    });
+  } catch (error) {
+    throw asStoreError(error, store, 'a store that can be written');
+  }
+}
+
+/**
+ * Reads a package and verifies it: the manifest, the directory's names against it, every size and every SHA-256.
+ * @param directory `<store>/<model>/<version>`
+ * @throws HyperpolicyError not_found: the directory or a listed file is missing; invalid_argument: anything that differs
+ */
+export async function readPackage(directory: string): Promise<ModelPackage> {
+  const index = await readPackageIndex(directory);
+  const files = new Map<string, Uint8Array>();
+  for (const [name, listed] of index.files) files.set(name, await readListedFile(listed));
+  return { ...index, files };
+}
+
+/**
+ * The same without the files' content: the manifest, the directory's names against it, and that each file is there, lies in the
+ * package and has its size.
+ * @throws HyperpolicyError as readPackage
+ */
+export async function readPackageIndex(directory: string): Promise<PackageIndex> {
+  const path = resolve(directory);
+  const manifest = parseManifest(await readManifest(path));
+  for (const [field, named] of [
+    ['version', basename(path)],
+    ['model', basename(dirname(path))],
+  ] as const) {
+    if (String(manifest[field]) !== named) {
+      throw invalidArgument({
+        where: join(path, manifestFile),
+        expected: `${field} "${named}" as the directory is named`,
+        actual: `"${manifest[field]}"`,
+      });
+    }
+  }
+  const files = new Map<string, ListedFile>();
+  for (const [name, { bytes, sha256 }] of Object.entries(manifest.files)) {
+    checkFileName(name);
+    const found = await locate(path, name);
+    if (found.bytes !== bytes) throw damaged(join(path, name), `${bytes} bytes`, `${found.bytes}`);
+    files.set(name, { path: found.path, bytes, sha256 });
+  }
+  return { directory: path, manifest, files };
+}
+
+/**
+ * Models of a store that have at least one version, by name, with their versions ascending. Only names are looked at:
+ * other files, directories whose names begin with a dot and names that are not model names or versions are skipped.
+ * @throws HyperpolicyError not_found: the store is missing
+ */
+export async function listModels(store: string): Promise<{ model: string; versions: number[] }[]> {
+  try {
+    const names = (await readdir(store)).filter((name) => modelPattern.test(name)).sort();
+    const models = [];
+    for (const model of names) {
+      const directory = join(store, model);
+      if (!(await isDirectory(directory))) continue;
+      const versions = await versionsIn(directory);
+      if (versions.length > 0) models.push({ model, versions });
+    }
+    return models;
+  } catch (error) {
+    throw asStoreError(error, resolve(store), 'a store that can be read');
+  }
+}
+
+function completeManifest({ model, manifest, files }: PublishOptions, version: number, publishedAt: Date): Manifest {
+  const listed: Manifest['files'] = {};
+  for (const [name, content] of files) {
+    checkFileName(name);
+    listed[name] = { bytes: content.byteLength, sha256: sha256Of(content) };
+  }
+  const head = { format: manifestFormat, model, version };
+  return {
+    ...head,
+    ...manifest, // may be another version's whole manifest, so the head comes again after it
+    ...head,
+    fingerprint: fingerprint(manifest),
+    files: listed,
+    training: { ...manifest.training, publishedAt: publishedAt.toISOString() },
+  };
+}
+
+/** A name from a manifest becomes a path, so it must stay inside the package. */
+function checkFileName(name: string): void {
+  if (filePattern.test(name) && name !== manifestFile) return;
+  throw invalidArgument({
+    where: manifestFile,
+    expected: `file names of A-Z a-z 0-9 . _ - and a letter or digit first, other than ${manifestFile}`,
+    actual: JSON.stringify(name),
+  });
+}
+
+async function readManifest(directory: string): Promise<string> {
+  const { path, bytes } = await locate(directory, manifestFile);
+  if (bytes > manifestBytesMax) {
+    throw invalidArgument({ where: path, expected: `at most ${manifestBytesMax} bytes`, actual: `${bytes}` });
+  }
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+}
+
+/** Where a file of the package really lies, and its size. A pipe or a device, which may never end, is refused. */
+async function locate(directory: string, name: string): Promise<{ path: string; bytes: number }> {
+  const where = join(directory, name);
+  try {
+    const path = await realpath(where);
+    if (!path.startsWith((await realpath(directory)) + sep)) {
+      throw invalidArgument({ where, expected: 'a file of the package', actual: 'a link out of it' });
+    }
+    const found = await stat(path);
+    if (!found.isFile()) throw irregular(where);
+    return { path, bytes: found.size };
+  } catch (cause) {
+    if (cause instanceof HyperpolicyError) throw cause;
+    throw unreadable(where, cause);
+  }
+}
+
+/** Numbers of the version directories, ascending. */
+async function versionsIn(modelDirectory: string): Promise<number[]> {
+  const names = (await readdir(modelDirectory)).filter((name) => versionPattern.test(name));
+  const versions = [];
+  for (const name of names) if (await isDirectory(join(modelDirectory, name))) versions.push(Number(name));
+  return versions.sort((a, b) => a - b);
+}
+
+/** False also for what vanished between listing and looking, and for a dangling link. */
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+const sha256Of = (content: Uint8Array): string => createHash('sha256').update(content).digest('hex');
+
+function asStoreError(cause: unknown, store: string, expected: string): unknown {
+  const { code } = cause as NodeJS.ErrnoException;
+  if (cause instanceof HyperpolicyError || code === undefined) return cause;
+  const fields = { where: store, expected, actual: systemText(cause), cause };
+  return code === 'ENOENT' ? notFound(fields) : failedPrecondition(fields);
+}

@@ -1,0 +1,199 @@
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { createAdminClient } from '../../../clients/typescript/admin.ts';
+import { emptyRouting, labelForClient, readRouting, writeRouting } from '../../../server/models/routing.ts';
+import { startTestServer, temporaryStore } from '../fixtures.ts';
+
+const version = (seed: number) =>
+  ({ model: 'm', policy: 'plain', critic: 'none', seed, observationSize: 3, actionSize: 2, hiddenSize: 8 }) as const;
+const observation = [0.1, 0.2, 0.3];
+
+/** A store with versions 1 to 4 of one model, of which the newest two are kept. */
+async function startAdminServer() {
+  const store = await temporaryStore([version(1), version(2), version(3), version(4)]);
+  const test = await startTestServer([], { store, adminPort: 0 });
+  const admin = createAdminClient({ address: `127.0.0.1:${test.server.adminPort}` });
+  onTestFinished(() => admin.close());
+  const answers = async (options: object = {}) =>
+    (await test.client.act({ model: 'm', observation, ...options })).version;
+  return { ...test, store, admin, answers };
+}
+
+describe('AdminService', () => {
+  test('rollback withdraws the newest, load brings it back; both outlive a restart', async () => {
+    const { admin, answers, store } = await startAdminServer();
+    expect(await answers()).toBe(4);
+    expect(await admin.rollback('m')).toMatchObject({ versions: [3, 2], withheld: [4] });
+    expect(await answers()).toBe(3);
+    const restarted = await startTestServer([], { store });
+    expect((await restarted.client.act({ model: 'm', observation })).version).toBe(3);
+    expect(await admin.loadVersion('m', 4)).toMatchObject({ versions: [4, 3], withheld: [] });
+    expect(await answers()).toBe(4);
+  });
+
+  test('an old version is served on demand, and no more once it is unloaded', async () => {
+    const { admin, answers } = await startAdminServer();
+    await expect(answers({ version: 1 })).rejects.toMatchObject({ kind: 'not_found' });
+    expect((await admin.loadVersion('m', 1)).versions).toEqual([4, 3, 1]);
+    expect(await answers({ version: 1 })).toBe(1);
+    expect((await admin.unloadVersion('m', 1)).versions).toEqual([4, 3]);
+    await expect(answers({ version: 1 })).rejects.toMatchObject({ kind: 'not_found' });
+  });
+
+  test('a label keeps its version, moves, and goes', async () => {
+    const { admin, answers, client } = await startAdminServer();
+    await admin.setLabel('m', 'stable', 2);
+    expect(await answers({ label: 'stable' })).toBe(2);
+    expect((await client.listModels())[0]!.labels).toEqual({ stable: 2 });
+    await admin.setLabel('m', 'stable', 3);
+    expect(await answers({ label: 'stable' })).toBe(3);
+    await expect(answers({ label: 'canary' })).rejects.toThrow(
+      'Act label: expected a label of model "m" (stable), got "canary"',
+    );
+    await expect(admin.unloadVersion('m', 3)).rejects.toThrow(
+      'UnloadVersion: expected version 3 without labels, got label "stable". Point the label at another version first',
+    );
+    await admin.setLabel('m', 'stable', undefined);
+    await expect(answers({ label: 'stable' })).rejects.toMatchObject({ kind: 'not_found' });
+  });
+
+  test('traffic is split by client, and a client keeps its version', async () => {
+    const { admin, answers } = await startAdminServer();
+    await admin.setLabel('m', 'stable', 3);
+    await admin.setLabel('m', 'canary', 4);
+    await admin.setTraffic('m', { stable: 75, canary: 25 });
+    const versions: number[] = [];
+    for (let i = 0; i < 40; i++) versions.push(await answers({ clientId: `robot-${i}` }));
+    expect(new Set(versions)).toEqual(new Set([3, 4]));
+    for (let i = 0; i < 40; i++) expect(await answers({ clientId: `robot-${i}` })).toBe(versions[i]);
+    // Nobody in particular gets the larger share; who names a version gets it.
+    expect(await answers()).toBe(3);
+    expect(await answers({ clientId: 'robot-1', version: 4 })).toBe(4);
+    await admin.setTraffic('m', {});
+    expect(await answers()).toBe(4);
+  });
+
+  test.each([
+    [
+      'an unknown model',
+      (admin: ReturnType<typeof createAdminClient>) => admin.rollback('nope'),
+      'Rollback model: expected a model of the store, got "nope"',
+    ],
+    [
+      'a path as a model',
+      (admin: ReturnType<typeof createAdminClient>) => admin.rollback('../m'),
+      'Rollback model: expected a model of the store, got "../m"',
+    ],
+    [
+      'an unknown version',
+      (admin: ReturnType<typeof createAdminClient>) => admin.setLabel('m', 'stable', 9),
+      'SetLabel version: expected a version of model "m" in the store (1, 2, 3, 4), got 9',
+    ],
+    [
+      'shares that do not sum to 100',
+      async (admin: ReturnType<typeof createAdminClient>) => {
+        await admin.setLabel('m', 'stable', 3);
+        return admin.setTraffic('m', { stable: 50 }).finally(() => admin.setLabel('m', 'stable', undefined));
+      },
+      'SetTraffic percentages: expected shares that sum to 100, got 50 (stable=50)',
+    ],
+    [
+      'a share of a label that is not there',
+      async (admin: ReturnType<typeof createAdminClient>) => {
+        await admin.setLabel('m', 'stable', 3);
+        return admin
+          .setTraffic('m', { stable: 90, canary: 10 })
+          .finally(() => admin.setLabel('m', 'stable', undefined));
+      },
+      'SetTraffic percentages: expected labels of the model (stable), got "canary". Give the label a version first, or take it out of the percentages',
+    ],
+    [
+      'a share below nothing',
+      async (admin: ReturnType<typeof createAdminClient>) => {
+        await admin.setLabel('m', 'stable', 3);
+        return admin.setTraffic('m', { stable: -1 }).finally(() => admin.setLabel('m', 'stable', undefined));
+      },
+      'SetTraffic percentages: expected 0 to 100 for label "stable", got -1',
+    ],
+    [
+      'a label with a bad name',
+      (admin: ReturnType<typeof createAdminClient>) => admin.setLabel('m', 'No Spaces', 4),
+      'SetLabel label: expected 1 to 64 of a-z, 0-9, ".", "_" and "-", the first a letter or digit, got "No Spaces"',
+    ],
+  ])('%s is refused and changes nothing', async (_, act, message) => {
+    const { admin, store } = await startAdminServer();
+    await expect(act(admin)).rejects.toThrow(message);
+    expect(await readRouting(store, 'm')).toEqual(emptyRouting);
+  });
+
+  test('a label on a version that does not load is taken back', async () => {
+    const { admin, store, answers } = await startAdminServer();
+    await writeFile(join(store, 'm', '1', 'policy.onnx'), 'damaged');
+    await expect(admin.setLabel('m', 'stable', 1)).rejects.toMatchObject({ kind: 'failed_precondition' });
+    expect(await readRouting(store, 'm')).toEqual(emptyRouting);
+    expect(await answers()).toBe(4);
+  });
+
+  test('a version that is gone from the store is not withheld any more', async () => {
+    const { admin, store } = await startAdminServer();
+    expect((await admin.unloadVersion('m', 4)).withheld).toEqual([4]);
+    expect((await admin.unloadVersion('m', 3)).withheld).toEqual([3, 4]);
+    await rm(join(store, 'm', '4'), { recursive: true });
+    expect((await admin.setLabel('m', 'stable', 2)).withheld).toEqual([3]);
+    expect((await readRouting(store, 'm')).withheld).toEqual([3]);
+  });
+
+  test('a label that takes traffic cannot be removed', async () => {
+    const { admin } = await startAdminServer();
+    await admin.setLabel('m', 'stable', 3);
+    await admin.setTraffic('m', { stable: 100 });
+    await expect(admin.setLabel('m', 'stable', undefined)).rejects.toThrow(
+      'SetLabel percentages: expected labels, of which the model has none, got "stable". Give the label a version first, or take it out of the percentages',
+    );
+  });
+
+  test('the last version cannot be rolled back', async () => {
+    const store = await temporaryStore([version(1)]);
+    const { server } = await startTestServer([], { store, adminPort: 0 });
+    const admin = createAdminClient({ address: `127.0.0.1:${server.adminPort}` });
+    onTestFinished(() => admin.close());
+    await expect(admin.rollback('m')).rejects.toMatchObject({ kind: 'failed_precondition' });
+  });
+
+  test('is not on the port of the policy service', async () => {
+    const { address } = await startAdminServer();
+    const wrong = createAdminClient({ address });
+    onTestFinished(() => wrong.close());
+    await expect(wrong.rollback('m')).rejects.toThrow(/Rollback: expected a port with this method/);
+  });
+});
+
+describe('routing', () => {
+  test('a damaged file keeps what was read before, and says so', async () => {
+    const store = await temporaryStore([version(1), version(2)]);
+    await writeRouting(store, 'm', { labels: { stable: 1 }, percentages: {}, withheld: [] });
+    const { server, client, lines } = await startTestServer([], { store });
+    await writeFile(join(store, 'm', 'labels.json'), '{"labels": 5}');
+    await server.models.refresh();
+    expect((await client.act({ model: 'm', label: 'stable', observation })).version).toBe(1);
+    expect(lines.find(({ msg }) => msg === 'labels refused')).toMatchObject({ model: 'm' });
+  });
+
+  test('is written whole or not at all', async () => {
+    const store = await temporaryStore([version(1)]);
+    await writeRouting(store, 'm', { labels: { a: 1 }, percentages: { a: 100 }, withheld: [] });
+    const before = await readFile(join(store, 'm', 'labels.json'), 'utf8');
+    await expect(writeRouting(store, 'm', { labels: {}, percentages: { a: 100 }, withheld: [] })).rejects.toThrow();
+    expect(await readFile(join(store, 'm', 'labels.json'), 'utf8')).toBe(before);
+  });
+
+  test('shares are kept to a few per cent over many clients', () => {
+    const routing = { labels: { a: 1, b: 2 }, percentages: { a: 90, b: 10 }, withheld: [] };
+    const count = 10_000;
+    let b = 0;
+    for (let i = 0; i < count; i++) if (labelForClient(routing, `client-${i}`) === 'b') b++;
+    // Standard error 0.3 %; four of them.
+    expect(Math.abs(b / count - 0.1)).toBeLessThan(0.012);
+  });
+});

@@ -1,0 +1,133 @@
+/** Loading a version beside other work: no long turns of the event loop, and nothing served but what was checked. */
+
+import { existsSync, readFileSync } from 'node:fs';
+import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { createComputePool } from '../../../server/compute/compute-pool.ts';
+import { createExecutor } from '../../../server/compute/executors.ts';
+import { openVersion } from '../../../server/models/served-version.ts';
+import { publishRandomPackage } from '../../../server/random-package.ts';
+import { createContextCache } from '../../../server/weights/context-cache.ts';
+import { readPackageIndex } from '../../../src/package/package.ts';
+import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
+
+const observation = [0.1, 0.2, 0.3];
+const sizes = { observationSize: 3, actionSize: 2, hiddenSize: 8 } as const;
+const plain = { model: 'small', policy: 'plain', critic: 'none', ...sizes } as const;
+const hyper = { model: 'hyper', policy: 'hyper', critic: 'hyper', trunkSizes: [16], ...sizes } as const;
+const large = { model: 'large', policy: 'hyper', critic: 'none', hiddenSize: 256, trunkSizes: [512, 1024] } as const;
+
+/** By this file Linux tells how long the calling thread has computed, whatever the neighbours do; other systems have none. */
+const schedule = '/proc/thread-self/schedstat';
+const computedMs = () => Number(readFileSync(schedule, 'utf8').split(' ')[0]) / 1e6;
+
+/** A turn of the event loop computes for at most so long while a version is loaded, as told in ticks of 4 ms; opening the file takes longer. */
+const turnMsMax = 25;
+
+test.runIf(existsSync(schedule))('no turn of the event loop computes for long', { timeout: 60_000 }, async () => {
+  const store = await temporaryStore([plain]);
+  const aside = await temporaryStore([large]);
+  expect((await stat(join(aside, 'large', '1', 'policy.primary.onnx'))).size).toBeGreaterThan(30e6);
+  const { server, client } = await startTestServer([], { store });
+  await client.act({ model: 'small', observation });
+  await rename(join(aside, 'large'), join(store, 'large'));
+  let turnCount = 0;
+  let longestMs = 0;
+  let before = computedMs();
+  const look = () => {
+    const now = computedMs();
+    longestMs = Math.max(longestMs, now - before);
+    before = now;
+    turnCount++;
+    timer = setImmediate(look);
+  };
+  let timer = setImmediate(look);
+  await server.models.refresh();
+  clearImmediate(timer);
+  expect(server.models.list().map(({ model }) => model)).toEqual(['large', 'small']);
+  expect(turnCount).toBeGreaterThan(100);
+  expect(longestMs).toBeLessThan(turnMsMax);
+});
+
+test.each([
+  ['policy.primary.onnx', 1],
+  ['policy.primary.onnx', 0],
+  ['critic.primary.onnx', 1],
+  ['policy.dynamic.onnx', 1],
+])('a package whose %s changes after it was looked at is refused, with %i workers', async (file, workerCount) => {
+  const directory = join(await temporaryStore([hyper]), 'hyper', '1');
+  const executor = createExecutor({ workerCount, session: { threadCount: 1 }, onOpen: () => {} });
+  onTestFinished(() => executor.dispose());
+  const cache = () => createContextCache({ bytesMax: 2 ** 20, timeToLiveMs: 0 });
+  const options = {
+    pool: createComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 }),
+    inline: { threadCount: 1 },
+    expectsMore: () => false,
+    rowCountMax: 64,
+    onHeavyRows: () => {},
+    contextCache: cache(),
+    criticCache: cache(),
+    keyPrefix: '0/',
+    restRatio: 0,
+  };
+  const index = await readPackageIndex(directory);
+  const path = join(directory, file);
+  const bytes = await readFile(path);
+  const changed = Buffer.from(bytes);
+  changed[changed.length - 20]! ^= 1;
+  await writeFile(path, changed);
+  await expect(openVersion(index, options)).rejects.toMatchObject({
+    kind: 'invalid_argument',
+    where: path,
+    expected: `SHA-256 ${index.manifest.files[file]!.sha256}`,
+  });
+  await writeFile(path, bytes);
+  (await openVersion(index, options)).retire();
+});
+
+test('contexts in use are generated for a new version before it serves', { timeout: 60_000 }, async () => {
+  const store = await temporaryStore([{ ...hyper, seed: 1 }]);
+  const test = await startTestServer([], { store });
+  const { server, client, lines } = test;
+  const contexts = Array.from({ length: 20 }, (_, i) => [i, -i]);
+  const ask = async () => {
+    const answers = [];
+    for (const context of contexts) answers.push(await client.act({ model: 'hyper', observation, context }));
+    return answers;
+  };
+  const former = await ask();
+  const counts = 'hyperpolicy_context_cache_misses_total{cache="policy"}';
+  expect(await metricLines(test, counts)).toEqual({ [counts]: 20 });
+  await publishRandomPackage({ store, ...hyper, seed: 2 });
+  await server.models.refresh();
+  const later = await ask();
+  expect(later.map(({ version }) => version)).toEqual(contexts.map(() => 2));
+  expect(await metricLines(test, counts)).toEqual({ [counts]: 20 });
+  expect(lines.filter(({ msg }) => msg === 'model version ready').map((line) => line.contextCount)).toEqual([0, 20]);
+  // They are the new version's, as one that carried nothing over has them.
+  const { client: fresh } = await startTestServer([], { store });
+  for (const [i, { action }] of later.entries()) {
+    const { action: own } = await fresh.act({ model: 'hyper', observation, context: contexts[i]! });
+    const differences = (others: ArrayLike<number>) => action.values.map((value, a) => Math.abs(value - others[a]!));
+    expect(Math.max(...differences(own.values))).toBeLessThan(1e-5);
+    expect(Math.max(...differences(former[i]!.action.values))).toBeGreaterThan(1e-5);
+  }
+});
+
+test('a server that stops does not wait until all contexts are carried over', { timeout: 60_000 }, async () => {
+  const store = await temporaryStore([{ ...hyper, seed: 1 }]);
+  const started = await startTestServer([], { store });
+  const { server, client, lines } = started;
+  const contexts = Array.from({ length: 1000 }, (_, i) => [i, -i]);
+  await client.prepare({ model: 'hyper', context: contexts });
+  await publishRandomPackage({ store, ...hyper, seed: 2 });
+  const entries = 'hyperpolicy_context_cache_entries{cache="policy"}';
+  const looking = server.models.refresh();
+  await vi.waitFor(async () => expect((await metricLines(started, entries))[entries]).toBeGreaterThan(1000), 30_000);
+  await server.stop();
+  await looking;
+  const counts = lines.filter(({ msg }) => msg === 'model version ready').map(({ contextCount }) => contextCount);
+  expect(counts).toEqual([0, expect.any(Number)]);
+  expect(counts[1]).toBeLessThan(1000);
+});

@@ -1,0 +1,216 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ModelInferRequestSchema } from '../../../src/gen/inference/grpc_predict_v2_pb.ts';
+import { rawCaller } from '../../compliance/raw-call.ts';
+import { type Family, parseExposition } from '../exposition.ts';
+import { startTestServer, type TestServer } from '../fixtures.ts';
+
+const sizes = { observationSize: 3, actionSize: 2, hiddenSize: 8, trunkSizes: [16] } as const;
+const observation = [0.1, 0.2, 0.3];
+const secondBounds = [0.0001, 0.0003, 0.0006, 0.001, 0.002, 0.003, 0.005, 0.008, 0.013, 0.02, 0.03, 0.05, 0.1, 0.25, 1];
+
+let server: TestServer;
+let families: Map<string, Family>;
+
+async function scrape(): Promise<Map<string, Family>> {
+  const response = await fetch(`http://127.0.0.1:${server.server.metricsPort}/metrics`);
+  expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
+  return parseExposition(await response.text());
+}
+
+/** The sum of the samples whose labels include these. */
+const total = (name: string, labels: Record<string, string> = {}): number => {
+  const family = families.get(name) ?? families.get(name.replace(/_(bucket|sum|count)$/, ''));
+  if (family === undefined) throw new Error(`no metric ${name}`);
+  return family.samples
+    .filter((sample) => sample.name === name)
+    .filter((sample) => Object.entries(labels).every(([label, value]) => sample.labels[label] === value))
+    .reduce((sum, { value }) => sum + value, 0);
+};
+
+beforeAll(async () => {
+  server = await startTestServer(
+    [
+      { model: 'hyper', policy: 'hyper', critic: 'hyper', ...sizes, contextSize: 2 },
+      { model: 'plain', policy: 'plain', critic: 'plain', ...sizes },
+    ],
+    { httpPort: 0 },
+    afterAll,
+  );
+  const { client } = server;
+  for (const context of [
+    [1, 2],
+    [1, 2],
+    [3, 4],
+  ]) {
+    await client.act({ model: 'hyper', observation, context });
+  }
+  await client.act({ model: 'plain', observation: [observation, observation] });
+  await client.qGrad({ model: 'hyper', observation, action: [0, 0] });
+  await client.qGrad({ model: 'plain', observation, action: [0, 0] });
+  await client.act({ model: 'nope', observation }).catch(() => {});
+  await fetch(`http://127.0.0.1:${server.server.httpPort}/hyperpolicy.v1.PolicyService/Act`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{"model":"nope"}',
+  });
+  const raw = rawCaller(server.address, afterAll);
+  await raw('/hyperpolicy.v1.PolicyService/Nope', Buffer.alloc(0));
+  await raw('/no.such.Service/Act', Buffer.alloc(0));
+  const infer = create(ModelInferRequestSchema, {
+    modelName: 'plain',
+    inputs: [{ name: 'observation', datatype: 'FP32', shape: [1n, 3n], contents: { fp32Contents: observation } }],
+  });
+  await raw('/inference.GRPCInferenceService/ModelInfer', toBinary(ModelInferRequestSchema, infer));
+  families = await scrape();
+});
+
+describe('/metrics', () => {
+  test('has every metric, of the right type', () => {
+    const types = Object.fromEntries([...families].map(([name, { type }]) => [name, type]));
+    expect(types).toMatchObject({
+      grpc_server_started_total: 'counter',
+      grpc_server_handled_total: 'counter',
+      grpc_server_msg_received_total: 'counter',
+      grpc_server_msg_sent_total: 'counter',
+      grpc_server_handling_seconds: 'histogram',
+      hyperpolicy_rows: 'histogram',
+      hyperpolicy_batch_rows: 'histogram',
+      hyperpolicy_queue_seconds: 'histogram',
+      hyperpolicy_primary_seconds: 'histogram',
+      hyperpolicy_dynamic_seconds: 'histogram',
+      hyperpolicy_encode_seconds: 'histogram',
+      hyperpolicy_heavy_run_seconds: 'histogram',
+      hyperpolicy_requests_in_flight: 'gauge',
+      hyperpolicy_queue_rows: 'gauge',
+      hyperpolicy_context_cache_hits_total: 'counter',
+      hyperpolicy_context_cache_misses_total: 'counter',
+      hyperpolicy_context_cache_evictions_total: 'counter',
+      hyperpolicy_context_cache_entries: 'gauge',
+      hyperpolicy_context_cache_bytes: 'gauge',
+      hyperpolicy_generations_in_flight: 'gauge',
+      hyperpolicy_fallbacks_total: 'counter',
+      hyperpolicy_model_version_info: 'gauge',
+      hyperpolicy_model_loads_total: 'counter',
+      hyperpolicy_weight_age_seconds: 'gauge',
+      hyperpolicy_event_loop_delay_seconds: 'gauge',
+      process_resident_memory_bytes: 'gauge',
+    });
+    for (const [name, { help }] of families) expect(help, name).not.toBe('');
+  });
+
+  test('histograms of seconds have the bounds of a control loop, and cumulative buckets that end at the count', () => {
+    for (const [name, { type, samples }] of families) {
+      if (type !== 'histogram' || !/^(hyperpolicy|grpc)_/.test(name)) continue;
+      const series = new Map<string, { bounds: string[]; counts: number[]; count?: number; sum?: number }>();
+      for (const { name: sample, labels, value } of samples) {
+        const { le, ...others } = labels;
+        const key = JSON.stringify(others);
+        const one = series.get(key) ?? { bounds: [], counts: [] };
+        series.set(key, one);
+        if (le !== undefined) {
+          one.bounds.push(le);
+          one.counts.push(value);
+        } else if (sample.endsWith('_count')) one.count = value;
+        else one.sum = value;
+      }
+      for (const { bounds, counts, count, sum } of series.values()) {
+        if (name.endsWith('_seconds')) expect(bounds, name).toEqual([...secondBounds.map(String), '+Inf']);
+        expect(counts, name).toEqual([...counts].sort((a, b) => a - b));
+        expect(counts.at(-1), name).toBe(count);
+        expect(sum, name).toBeGreaterThanOrEqual(0);
+      }
+    }
+  });
+
+  test('counts the calls of each method, with every code there from the start', () => {
+    const act = { grpc_service: 'hyperpolicy.v1.PolicyService', grpc_method: 'Act', grpc_type: 'unary' };
+    expect(total('grpc_server_started_total', act)).toBe(6);
+    expect(total('grpc_server_handled_total', { ...act, grpc_code: 'OK' })).toBe(4);
+    expect(total('grpc_server_handled_total', { ...act, grpc_code: 'NOT_FOUND' })).toBe(2);
+    expect(total('grpc_server_handling_seconds_count', act)).toBe(6);
+    const codes = families
+      .get('grpc_server_handled_total')!
+      .samples.filter(({ labels }) => labels.grpc_method === 'GetModel')
+      .map(({ labels, value }) => [labels.grpc_code, value]);
+    expect(Object.fromEntries(codes)).toEqual({
+      OK: 0,
+      CANCELLED: 0,
+      INVALID_ARGUMENT: 0,
+      DEADLINE_EXCEEDED: 0,
+      NOT_FOUND: 0,
+      PERMISSION_DENIED: 0,
+      RESOURCE_EXHAUSTED: 0,
+      FAILED_PRECONDITION: 0,
+      UNIMPLEMENTED: 0,
+      INTERNAL: 0,
+      UNAVAILABLE: 0,
+      UNAUTHENTICATED: 0,
+    });
+  });
+
+  test('counts calls of unknown methods as other', () => {
+    const other = { grpc_type: 'other', grpc_service: 'other', grpc_method: 'other' };
+    expect(total('grpc_server_started_total', other)).toBe(2);
+    expect(total('grpc_server_handled_total', { ...other, grpc_code: 'UNIMPLEMENTED' })).toBe(2);
+    expect(total('grpc_server_handled_total', other)).toBe(2);
+  });
+
+  test('tells where the time of requests went', () => {
+    const counts = (name: string, label: string, values: readonly string[]) =>
+      values.map((value) => total(`hyperpolicy_${name}_count`, { [label]: value }));
+    const methods = ['Act', 'QGrad', 'ModelInfer'];
+    expect(counts('rows', 'method', methods)).toEqual([4, 2, 1]);
+    expect(total('hyperpolicy_rows_sum', { method: 'Act' })).toBe(5);
+    // Two new contexts and one that was known; one new observation.
+    expect(counts('primary_seconds', 'method', methods)).toEqual([2, 1, 0]);
+    expect(counts('dynamic_seconds', 'method', methods)).toEqual([4, 2, 1]);
+    expect(counts('encode_seconds', 'method', methods)).toEqual([4, 2, 1]);
+    // Beside the two contexts, probes were replayed.
+    const graphs = ['policy.primary.onnx', 'critic.primary.onnx', 'critic.onnx'];
+    for (const name of ['queue_seconds', 'heavy_run_seconds', 'batch_rows']) {
+      const [policy, critic, plain] = counts(name, 'graph', graphs);
+      expect(policy, name).toBeGreaterThanOrEqual(3);
+      expect(critic, name).toBeGreaterThanOrEqual(2);
+      expect(plain, name).toBeGreaterThanOrEqual(2);
+    }
+  });
+
+  test('tells what the caches hold', () => {
+    const cache = { cache: 'policy' };
+    expect(total('hyperpolicy_context_cache_hits_total', cache)).toBe(1);
+    expect(total('hyperpolicy_context_cache_misses_total', cache)).toBe(2);
+    expect(total('hyperpolicy_context_cache_entries', cache)).toBe(2);
+    expect(total('hyperpolicy_context_cache_bytes', cache)).toBeGreaterThan(0);
+    expect(total('hyperpolicy_generations_in_flight')).toBe(0);
+  });
+
+  test('tells the versions and how they loaded', () => {
+    expect(total('hyperpolicy_model_version_info', { model: 'hyper', version: '1' })).toBe(1);
+    expect(total('hyperpolicy_model_loads_total', { model: 'hyper', result: 'loaded' })).toBe(1);
+  });
+
+  test('has no label that grows with clients, contexts or requests', () => {
+    const labels = new Set(
+      [...families.values()].flatMap(({ samples }) => samples.flatMap((one) => Object.keys(one.labels))),
+    );
+    for (const standard of ['le', 'type', 'kind', 'space', 'version', 'major', 'minor', 'patch', 'quantile']) {
+      labels.delete(standard);
+    }
+    expect([...labels].sort()).toEqual(
+      [
+        'cache',
+        'fallback',
+        'graph',
+        'grpc_code',
+        'grpc_method',
+        'grpc_service',
+        'grpc_type',
+        'method',
+        'model',
+        'reason',
+        'result',
+      ].filter((label) => labels.has(label)),
+    );
+  });
+});

@@ -1,0 +1,225 @@
+import { connect, type Socket } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
+import { createPolicyClient } from '../../../clients/typescript/client.ts';
+import { createPingPolice } from '../../../server/transport/grpc-connections.ts';
+import { metricLines, startTestServer } from '../fixtures.ts';
+import { acceptSettings, connectRaw, frameTypes, goawayOf } from '../raw-http2.ts';
+
+const plain = {
+  model: 'plain',
+  policy: 'plain',
+  critic: 'none',
+  observationSize: 3,
+  actionSize: 2,
+  hiddenSize: 8,
+} as const;
+const observation = [0.1, 0.2, 0.3];
+/** HTTP/2's error code ENHANCE_YOUR_CALM. */
+const calm = 11;
+/** HTTP/2's error code REFUSED_STREAM. */
+const refusedStream = 7;
+const act = '/hyperpolicy.v1.PolicyService/Act';
+
+const isGoaway = ({ type }: { type: number }) => type === frameTypes.goaway;
+const isPing = ({ type, flags }: { type: number; flags: number }) => type === frameTypes.ping && flags === 0;
+
+/** Resolves when the other side holds the connection no more: not when it has only said that it sends nothing more. */
+function gone(socket: Socket): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  socket.on('error', () => {});
+  socket.resume();
+  socket.once('end', () => {
+    timer = setInterval(() => socket.write(Buffer.alloc(1)), 20);
+  });
+  return new Promise((resolve) =>
+    socket.once('close', () => {
+      clearInterval(timer);
+      resolve();
+    }),
+  );
+}
+
+/** Reads the metrics until this holds. */
+async function eventually(read: () => Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 200; i++) {
+    if (await read()) return;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect.fail('it does not come to hold');
+}
+
+test('one connection more than the bound is refused with a text that names it; a free place is given away again', async () => {
+  const server = await startTestServer([plain], { connectionCountMax: 2 });
+  const first = await connectRaw(server.address);
+  const second = await connectRaw(server.address);
+  for (const peer of [first, second]) await acceptSettings(peer);
+  const third = await connectRaw(server.address);
+  expect(goawayOf(await third.until(isGoaway))).toEqual({
+    code: calm,
+    text: 'connections: expected at most 2 open in one process, got one more. Retry with backoff',
+  });
+  await third.closed;
+  expect(await metricLines(server, 'hyperpolicy_connections')).toEqual({
+    hyperpolicy_connections: 2,
+    'hyperpolicy_connections_ended_total{reason="too_many"}': 1,
+    'hyperpolicy_connections_ended_total{reason="pings"}': 0,
+  });
+  expect(server.lines.find(({ msg }) => msg === 'connections ended')).toMatchObject({
+    reason: 'too_many',
+    connectionCount: 1,
+    connectionCountMax: 2,
+  });
+  first.socket.destroy();
+  await eventually(async () => (await metricLines(server, 'hyperpolicy_connections')).hyperpolicy_connections === 1);
+  expect((await server.client.act({ model: 'plain', observation })).version).toBe(1);
+});
+
+test('a crowd of connections is refused without holding more than the bound and a few', async () => {
+  const server = await startTestServer([plain], { connectionCountMax: 1 });
+  expect((await server.client.act({ model: 'plain', observation })).version).toBe(1);
+  // Silent ones, which begin no HTTP/2 at all and do not leave when they are told to.
+  const crowd = Array.from({ length: 100 }, () => {
+    const socket = connect({ port: server.server.port, host: '127.0.0.1', allowHalfOpen: true });
+    onTestFinished(() => {
+      socket.destroy();
+    });
+    return gone(socket);
+  });
+  // 64 are told why, and cut when they do not leave; the others are cut at once.
+  await Promise.all(crowd);
+  expect(await metricLines(server, 'hyperpolicy_connections')).toMatchObject({
+    hyperpolicy_connections: 1,
+    'hyperpolicy_connections_ended_total{reason="too_many"}': 100,
+  });
+  expect(server.lines.filter(({ msg }) => msg === 'connections ended')).toHaveLength(1);
+  expect((await server.client.act({ model: 'plain', observation })).version).toBe(1);
+});
+
+test('a stream more than a connection may have is refused, and the others go on', async () => {
+  const { address } = await startTestServer([plain], { connectionStreamCountMax: 3 });
+  const peer = await connectRaw(address);
+  for (const stream of [1, 3, 5, 7]) peer.open(stream, act);
+  const { stream, body } = await peer.until(({ type }) => type === frameTypes.reset);
+  expect([stream, body.readUInt32BE(0)]).toEqual([7, refusedStream]);
+  // One of the three ends, by its client: there is room again.
+  peer.send({ type: frameTypes.reset, stream: 3, body: Buffer.from([0, 0, 0, 8]) });
+  peer.open(9, act);
+  peer.send({ type: frameTypes.ping, body: Buffer.alloc(8) });
+  await peer.until(({ type, flags }) => type === frameTypes.ping && flags === 1);
+  expect(peer.frames.filter(({ type }) => type === frameTypes.reset || type === frameTypes.goaway)).toHaveLength(1);
+});
+
+test('a peer that knows the bound on streams and breaks it is cut', async () => {
+  const { address } = await startTestServer([plain], { connectionStreamCountMax: 3 });
+  const peer = await connectRaw(address);
+  await acceptSettings(peer);
+  for (const stream of [1, 3, 5]) peer.open(stream, act);
+  peer.send({ type: frameTypes.ping, body: Buffer.alloc(8) });
+  await peer.until(({ type, flags }) => type === frameTypes.ping && flags === 1);
+  expect(peer.frames.some(({ type }) => type === frameTypes.reset || type === frameTypes.goaway)).toBe(false);
+  peer.open(7, act);
+  await peer.closed;
+});
+
+test('a flood of pings ends the connection with the words that clients know', async () => {
+  const server = await startTestServer([plain]);
+  const peer = await connectRaw(server.address);
+  await acceptSettings(peer);
+  for (let i = 0; i < 100; i++) peer.send({ type: frameTypes.ping, body: Buffer.alloc(8, i) });
+  expect(goawayOf(await peer.until(isGoaway))).toEqual({ code: calm, text: 'too_many_pings' });
+  await peer.closed;
+  expect(await metricLines(server, 'hyperpolicy_connections_ended_total{reason="pings"}')).toEqual({
+    'hyperpolicy_connections_ended_total{reason="pings"}': 1,
+  });
+  expect(server.lines.find(({ msg }) => msg === 'connections ended')).toMatchObject({
+    reason: 'pings',
+    pingIntervalMsMin: 10_000,
+  });
+});
+
+test('pings are counted while nothing else is sent: the third that comes too soon is too much', () => {
+  let nowMs = 0;
+  const isFlood = createPingPolice(1000, () => nowMs);
+  let sentBytes = 40;
+  /** A ping after so long, when so much beside answers was sent since the one before; its answer is 17 bytes. */
+  const ping = (afterMs: number, dataBytes = 0) => {
+    nowMs += afterMs;
+    sentBytes += dataBytes;
+    const flood = isFlood(sentBytes);
+    sentBytes += 17;
+    return flood;
+  };
+  expect([ping(0), ping(1000), ping(1000), ping(5000)]).toEqual([false, false, false, false]);
+  // Data between them, as a library that measures the round trip has it.
+  expect(Array.from({ length: 10 }, () => ping(1, 1))).not.toContain(true);
+  expect([ping(1), ping(1), ping(1)]).toEqual([false, false, true]);
+});
+
+test('a peer that answers no ping is cut, with its calls; one that answers stays', async () => {
+  const server = await startTestServer([plain], { keepaliveMs: 50, keepaliveTimeoutMs: 100 });
+  const dead = await connectRaw(server.address);
+  const alive = await connectRaw(server.address);
+  for (const peer of [dead, alive]) await acceptSettings(peer);
+  dead.open(1, act);
+  let pingCount = 0;
+  alive.socket.on('frames', () => {
+    for (const { body } of alive.frames.filter(isPing).slice(pingCount)) {
+      pingCount++;
+      alive.send({ type: frameTypes.ping, flags: 1, body });
+    }
+  });
+  await dead.until(isPing);
+  await dead.closed;
+  await alive.until(() => pingCount >= 4);
+  expect(alive.socket.destroyed).toBe(false);
+  expect((await server.client.act({ model: 'plain', observation })).version).toBe(1);
+});
+
+test('a connection without calls is asked to leave; one with a call is not', async () => {
+  const { address } = await startTestServer([plain], { connectionIdleMsMax: 100 });
+  const busy = await connectRaw(address);
+  busy.open(1, act);
+  const idle = await connectRaw(address);
+  expect(goawayOf(await idle.until(isGoaway))).toEqual({ code: 0, text: '' });
+  await idle.closed;
+  expect(busy.frames.some(isGoaway)).toBe(false);
+});
+
+test('a client that calls on notices nothing of connections that come of age', async () => {
+  const { address, server } = await startTestServer([plain], { connectionAgeMsMax: 200 });
+  const client = createPolicyClient({ address, timeoutMs: 20_000 });
+  onTestFinished(() => client.close());
+  const until = performance.now() + 1500;
+  let count = 0;
+  const caller = async () => {
+    while (performance.now() < until) {
+      await client.act({ model: 'plain', observation });
+      count++;
+    }
+  };
+  const peers = await Promise.all([connectRaw(address), connectRaw(address)]);
+  await Promise.all([caller(), caller(), caller(), caller()]);
+  expect(count).toBeGreaterThan(10);
+  for (const peer of peers) expect(goawayOf(await peer.until(isGoaway))).toMatchObject({ code: 0, text: 'max_age' });
+  expect(server.config.connectionAgeMsMax).toBe(200);
+});
+
+test('the end of the server waits for no peer that does not end', async () => {
+  const { address, server } = await startTestServer([plain], { drainMs: 50 });
+  const peer = await connectRaw(address, { allowHalfOpen: true });
+  const left = gone(peer.socket);
+  peer.open(1, act);
+  peer.send({ type: frameTypes.ping, body: Buffer.alloc(8) });
+  await peer.until(({ type, flags }) => type === frameTypes.ping && flags === 1);
+  await server.stop();
+  await left;
+});
+
+test('a call that outlives its connection goes on, and is cut after the grace where there is one', async () => {
+  const { address } = await startTestServer([plain], { connectionAgeMsMax: 50, connectionAgeGraceMs: 100 });
+  const peer = await connectRaw(address);
+  peer.open(1, act);
+  await peer.until(isGoaway);
+  expect(peer.socket.destroyed).toBe(false);
+  await peer.closed;
+});

@@ -1,0 +1,239 @@
+import { createHash } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { ServerSettings } from '../../../server/config.ts';
+import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
+
+const plain = {
+  model: 'plain',
+  policy: 'plain',
+  critic: 'plain',
+  observationSize: 3,
+  actionSize: 2,
+  hiddenSize: 8,
+} as const;
+const base64 = (...values: number[]) => Buffer.from(Float32Array.from(values).buffer).toString('base64');
+const observation = { shape: [3], data: base64(0.1, 0.2, 0.3) };
+
+async function startHttp(settings: ServerSettings = {}) {
+  const started = await startTestServer([plain], { httpPort: 0, ...settings });
+  const url = (method: string) => `http://127.0.0.1:${started.server.httpPort}/hyperpolicy.v1.PolicyService/${method}`;
+  const post = async (method: string, body: unknown, headers: Record<string, string> = {}) => {
+    const response = await fetch(url(method), {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+    });
+    // biome-ignore lint/suspicious/noExplicitAny: JSON of several methods
+    const json = (await response.json()) as any;
+    return { status: response.status, body: json, headers: response.headers };
+  };
+  return { ...started, url, post };
+}
+
+describe('JSON over HTTP', () => {
+  test('gives the actions and gradients of gRPC', async () => {
+    const { post, client } = await startHttp();
+    const act = await post('Act', { model: 'plain', observation, sequence: '7' });
+    const expected = await client.act({ model: 'plain', observation: [0.1, 0.2, 0.3] });
+    expect(act).toMatchObject({
+      status: 200,
+      body: { action: { shape: [1, 2], data: base64(...expected.action.values) }, version: 1, sequence: '7' },
+    });
+    const action = { shape: [2], data: base64(0, 0) };
+    expect((await post('QGrad', { model: 'plain', observation, action })).body.dqDa.shape).toEqual([1, 2]);
+    expect((await post('ListModels', {})).body.models[0]).toMatchObject({ model: 'plain', versions: [1] });
+    expect((await post('GetModel', { model: 'plain' })).body.observation.low).toEqual([
+      '-Infinity',
+      '-Infinity',
+      '-Infinity',
+    ]);
+  });
+
+  test('adapts, and acts by handle', async () => {
+    const store = await temporaryStore([{ ...plain, model: 'pearl', critic: 'none', contextSize: 1, encoder: true }]);
+    const { post, client } = await startHttp({ store });
+    const adapted = await post('Adapt', { model: 'pearl', seed: '2' });
+    expect(adapted).toMatchObject({
+      status: 200,
+      body: { posterior: { mean: { shape: [1], data: base64(0) }, seed: '2' }, expiresAfterMs: 600_000 },
+    });
+    const { contextHandle } = adapted.body;
+    const act = await post('Act', { model: 'pearl', observation, contextHandle });
+    const expected = await client.act({ model: 'pearl', observation: [0.1, 0.2, 0.3], contextHandle });
+    expect(act.body.action.data).toBe(base64(...expected.action.values));
+    expect(await post('Act', { model: 'pearl', observation, contextHandle: 'x' })).toMatchObject({
+      status: 404,
+      body: { code: 'not_found' },
+    });
+  });
+
+  test.each([
+    [{ model: 'nope', observation }, 404, 'not_found', 'Act model: expected one of "plain", got "nope"'],
+    [
+      { model: 'plain', observation: { shape: [2], data: base64(0, 0) } },
+      400,
+      'invalid_argument',
+      'Act observation: expected 3 values per row for model "plain", got shape [2]',
+    ],
+    [
+      { model: 'plain', observation, sample: true },
+      400,
+      'failed_precondition',
+      'Act sample: expected a stochastic policy, got model "plain", whose policy is deterministic',
+    ],
+  ])('%j is refused as over gRPC', async (request, status, code, message) => {
+    const { post } = await startHttp();
+    expect(await post('Act', request)).toMatchObject({ status, body: { code, message } });
+  });
+
+  test('what is no JSON, too large, or no method is refused without a trace', async () => {
+    const { post, url } = await startHttp({ messageBytesMax: 2048 });
+    const bad = await post('Act', '{"model": ');
+    expect(bad.status).toBe(400);
+    const large = await post('Act', { model: 'x'.repeat(5000) });
+    expect(large).toMatchObject({ status: 429, body: { code: 'resource_exhausted' } });
+    expect((await fetch(url('Nope'), { method: 'POST' })).status).toBe(404);
+    for (const { body } of [bad, large])
+      expect(JSON.stringify(body)).not.toMatch(/at .*\.(ts|js):|\/work|node_modules/);
+  });
+
+  test('honours the timeout of the protocol, tokens and the count of requests', async () => {
+    const store = await temporaryStore([plain]);
+    const tokensFile = join(store, 'tokens.json');
+    await writeFile(
+      tokensFile,
+      JSON.stringify([{ name: 'x', sha256: createHash('sha256').update('key').digest('hex') }]),
+    );
+    const { post } = await startHttp({ store, tokensFile });
+    expect((await post('ListModels', {})).body).toMatchObject({ code: 'unauthenticated' });
+    expect((await post('ListModels', {}, { authorization: 'Bearer key' })).status).toBe(200);
+    const late = await post(
+      'Act',
+      { model: 'plain', observation, fallback: 'FALLBACK_SAFE' },
+      { authorization: 'Bearer key', 'connect-timeout-ms': '5000' },
+    );
+    expect(late.status).toBe(200);
+  });
+
+  test('cross-origin requests are off unless the origin is listed', async () => {
+    const origin = 'https://lab.example';
+    const off = await startHttp();
+    expect((await off.post('ListModels', {}, { origin })).headers.get('access-control-allow-origin')).toBeNull();
+    const on = await startHttp({ httpOrigins: [origin] });
+    expect((await on.post('ListModels', {}, { origin })).headers.get('access-control-allow-origin')).toBe(origin);
+    const other = await on.post('ListModels', {}, { origin: 'https://evil.example' });
+    expect(other.headers.get('access-control-allow-origin')).toBeNull();
+    const preflight = await fetch(on.url('Act'), {
+      method: 'OPTIONS',
+      headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' },
+    });
+    expect([preflight.status, preflight.headers.get('access-control-allow-methods')]).toEqual([
+      204,
+      expect.stringContaining('POST'),
+    ]);
+  });
+
+  const json = { 'content-type': 'application/json' };
+  const origin = 'https://evil.example';
+  const asksFor = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' };
+  const okBody = JSON.stringify({ model: 'plain', observation });
+  test.each<[string, string, RequestInit, readonly [number, string, string]]>([
+    ['answered', 'Act', { headers: json, body: okBody }, [200, 'Act', 'OK']],
+    ['refused by its handler', 'Act', { headers: json, body: '{"model":"nope"}' }, [404, 'Act', 'NOT_FOUND']],
+    ['of another content type', 'Act', { headers: { 'content-type': 'text/xml' } }, [415, 'Act', 'INVALID_ARGUMENT']],
+    ['no JSON', 'Act', { headers: json, body: '{"model": ' }, [400, 'Act', 'INVALID_ARGUMENT']],
+    ['no request', 'GetModel', { headers: json, body: '{"version": "x"}' }, [400, 'GetModel', 'INVALID_ARGUMENT']],
+    ['too large', 'Act', { headers: json, body: `"${'x'.repeat(5000)}"` }, [429, 'Act', 'RESOURCE_EXHAUSTED']],
+    [
+      'answered with too much',
+      'Act',
+      {
+        headers: json,
+        body: JSON.stringify({ model: 'wide', observation: { shape: [40, 1], data: base64(...Array(40).fill(0)) } }),
+      },
+      [429, 'Act', 'RESOURCE_EXHAUSTED'],
+    ],
+    ['of another HTTP method', 'Act', { method: 'PUT', headers: json, body: okBody }, [405, 'Act', 'UNIMPLEMENTED']],
+    ['for no method', 'Nope', { headers: json, body: '{}' }, [404, 'other', 'UNIMPLEMENTED']],
+    ['for the stream', 'ActStream', { headers: json, body: '{}' }, [505, 'other', 'UNIMPLEMENTED']],
+    [
+      'of an unlisted origin',
+      'Act',
+      { method: 'OPTIONS', headers: { origin, ...asksFor } },
+      [405, 'Act', 'PERMISSION_DENIED'],
+    ],
+    [
+      'compressed in a way that is not known',
+      'Act',
+      { headers: { ...json, 'content-encoding': 'zip' }, body: okBody },
+      [501, 'Act', 'UNIMPLEMENTED'],
+    ],
+  ])('a request that is %s is counted and logged once', async (_, method, init, [httpStatus, countedAs, code]) => {
+    const wide = { ...plain, model: 'wide', observationSize: 1, actionSize: 16 };
+    const store = await temporaryStore([plain, wide]);
+    const started = await startHttp({ store, messageBytesMax: 2048, requestLogEvery: 1 });
+    const response = await fetch(started.url(method), { method: 'POST', ...init });
+    await response.arrayBuffer();
+    expect(response.status).toBe(httpStatus);
+    const counted = Object.entries(await metricLines(started, 'grpc_server_')).filter(([, value]) => value > 0);
+    const [type, service] = countedAs === 'other' ? ['other', 'other'] : ['unary', 'hyperpolicy.v1.PolicyService'];
+    const labels = `grpc_type="${type}",grpc_service="${service}",grpc_method="${countedAs}"`;
+    const totals = counted.filter(([name]) => /^grpc_server_(started|handled)_total/.test(name));
+    expect(totals).toEqual([
+      [`grpc_server_started_total{${labels}}`, 1],
+      [`grpc_server_handled_total{${labels},grpc_code="${code}"}`, 1],
+    ]);
+    expect(counted).toContainEqual([`grpc_server_handling_seconds_count{${labels}}`, 1]);
+    const requests = started.lines.filter(({ msg }) => msg === 'request');
+    expect(requests).toMatchObject([{ method: countedAs, status: code, durationMs: expect.any(Number) }]);
+  });
+
+  test('a request without a token, and one whose client has left, are counted and logged once', async () => {
+    const store = await temporaryStore([plain]);
+    const tokensFile = join(store, 'tokens.json');
+    await writeFile(tokensFile, '[]');
+    const started = await startHttp({ store, tokensFile, requestLogEvery: 1 });
+    const body = JSON.stringify({ model: 'plain', observation });
+    expect((await fetch(started.url('Act'), { method: 'POST', headers: json, body })).status).toBe(401);
+    // It promises more than it sends.
+    const socket = connect(started.server.httpPort!, '127.0.0.1');
+    const path = '/hyperpolicy.v1.PolicyService/GetModel';
+    socket.write(`POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{`);
+    const startedCount = `grpc_server_started_total{grpc_type="unary",grpc_service="hyperpolicy.v1.PolicyService",grpc_method="GetModel"}`;
+    while ((await metricLines(started, startedCount))[startedCount] !== 1);
+    socket.destroy();
+    const read = async () => {
+      const handled = await metricLines(started, 'grpc_server_handled_total');
+      return Object.entries(handled).flatMap(([name, value]) =>
+        value > 0 ? [/method="(\w+)",grpc_code="(\w+)"/.exec(name)!.slice(1)] : [],
+      );
+    };
+    let counted = await read();
+    while (counted.length < 2) counted = await read();
+    expect(counted).toEqual(
+      expect.arrayContaining([
+        ['Act', 'UNAUTHENTICATED'],
+        ['GetModel', 'CANCELLED'],
+      ]),
+    );
+    expect(started.lines.filter(({ msg }) => msg === 'request')).toMatchObject([
+      { method: 'Act', status: 'UNAUTHENTICATED' },
+      { method: 'GetModel', status: 'CANCELLED' },
+    ]);
+  });
+
+  test('paths that nobody serves make no labels', async () => {
+    const started = await startHttp();
+    const before = Object.keys(await metricLines(started, 'grpc_server_')).length;
+    for (const path of ['a', 'b', 'Act/c', 'Act?d=e']) await fetch(started.url(path), { method: 'POST' });
+    expect(Object.keys(await metricLines(started, 'grpc_server_'))).toHaveLength(before);
+  });
+
+  test('counts beside gRPC and is off unless asked for', async () => {
+    const { server } = await startTestServer([plain]);
+    expect(server.httpPort).toBeUndefined();
+  });
+});
