@@ -6,6 +6,8 @@ export default defineConfig({
     // Native addons and child processes: a process per test file, and no more files at once than cores.
     pool: 'forks',
     maxWorkers: 2,
+    // Also for the ONNX Runtime of other programs that tests start; ours turns it off itself.
+    env: { ORT_DISABLE_TELEMETRY: '1' },
     testTimeout: 60_000,
     hookTimeout: 120_000,
   },

@@ -9,6 +9,7 @@
 import { createRequire } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
 import { Tensor } from 'onnxruntime-common';
+import { refuseTelemetry } from './no-telemetry.ts';
 
 export type NativeTensorMap = Record<string, Tensor | null>;
 
@@ -45,6 +46,7 @@ let cached: NativeBinding | undefined;
 /** The binding, loaded and initialised once per thread. */
 export function nativeBinding(): NativeBinding {
   if (cached === undefined) {
+    refuseTelemetry();
     const { binding } = require('onnxruntime-node/dist/binding.js') as { binding?: NativeBinding };
     if (binding?.initOrtOnce === undefined || binding.InferenceSession === undefined) {
       throw new Error(

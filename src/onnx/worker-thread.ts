@@ -4,6 +4,8 @@ import { existsSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { failedPrecondition, unavailable } from '../contract/errors.ts';
 import { raisePriority } from './low-priority.ts';
+// Here too: a process whose threads run graphs may run none itself.
+import './no-telemetry.ts';
 import { type Numbered, type Reply, type Request, uncarry, type WorkerData } from './worker-messages.ts';
 
 type ReplyOf<K extends Reply['kind']> = Extract<Reply, { kind: K }>;
