@@ -1,4 +1,4 @@
-/** Shapes at the boundary of a network, with errors that name both sides. */
+/** Shapes at the boundary of a network or a loss, with errors that name both sides. */
 
 import type * as tf from '@tensorflow/tfjs-core';
 import { invalidArgument } from '../contract/errors.ts';
@@ -30,5 +30,45 @@ export function checkInputs(
     where,
     expected: text(Object.entries(sizes).map(([name, size]) => [name, size === 0 ? undefined : `B, ${size}`])),
     actual: text(Object.keys(sizes).map((name) => [name, inputs[name]?.shape.join(', ')])),
+  });
+}
+
+/** A size, or a letter that stands for the same size wherever it occurs. */
+export type Dimension = number | string;
+
+/**
+ * Every tensor has the rank and the sizes that are named for it; one that is not named is not looked at.
+ * @param expected name -> dimensions, e.g. `{ reward: ['B'], action: ['B', 6] }`; `undefined` where there must be no tensor
+ * @throws HyperpolicyError invalid_argument naming every expected and actual shape
+ */
+export function checkShapes(
+  where: string,
+  expected: Readonly<Record<string, readonly Dimension[] | undefined>>,
+  tensors: Readonly<Record<string, tf.Tensor | undefined>>,
+): void {
+  const sizes = new Map<string, number>();
+  const sizeOf = (dimension: Dimension, actual: number) => {
+    if (typeof dimension === 'number') return dimension;
+    if (!sizes.has(dimension)) sizes.set(dimension, actual);
+    return sizes.get(dimension);
+  };
+  const fits = Object.entries(expected).every(([name, dimensions]) => {
+    const shape = tensors[name]?.shape;
+    if (dimensions === undefined || shape === undefined) return dimensions === shape;
+    return (
+      shape.length === dimensions.length &&
+      dimensions.every((dimension, i) => sizeOf(dimension, shape[i]!) === shape[i])
+    );
+  });
+  if (fits) return;
+  const text = (shapeOf: (name: string) => readonly Dimension[] | undefined) =>
+    Object.keys(expected)
+      .map((name) => [name, shapeOf(name)] as const)
+      .map(([name, shape]) => (shape === undefined ? `no ${name}` : `${name} [${shape.join(', ')}]`))
+      .join(', ');
+  throw invalidArgument({
+    where,
+    expected: text((name) => expected[name]),
+    actual: text((name) => tensors[name]?.shape),
   });
 }
