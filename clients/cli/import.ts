@@ -8,10 +8,10 @@ import { notFound } from '../../src/contract/errors.ts';
 import { integerIn, printJson } from './options.ts';
 
 type ImportCommandOptions = {
-  readonly architecture: string;
-  readonly observationSize: number;
-  readonly actionSize: number;
-  readonly contextSize: number;
+  readonly architecture?: string;
+  readonly observationSize?: number;
+  readonly actionSize?: number;
+  readonly contextSize?: number;
   readonly actionLow?: number[];
   readonly actionHigh?: number[];
   readonly model: string;
@@ -23,17 +23,18 @@ export function createCommand(name: string): Command {
     new Option(flags, description).argParser(integerIn(low, 100_000));
   return new Command(name)
     .description(
-      'Publish a policy or a critic from a safetensors file: a PyTorch state dict of the code of Sarafian et al. 2021, or a ' +
-        'file of this project. Normalisations are the identity. Prints one line of JSON.',
+      'Publish a policy or a critic from a safetensors file. A file of this project (networks/ of a run directory) says itself what ' +
+        'it is, and acts as it did there. A PyTorch state dict of the code of Sarafian et al. 2021 needs the options; its actions ' +
+        'are clipped to the bounds and not scaled. Prints one line of JSON.',
     )
     .argument('<file>', 'a .safetensors file')
-    .requiredOption(
+    .option(
       '--architecture <name>',
-      'the network: of a PyTorch state dict one that "hyperpolicy architectures" marks under import; of a file of this project its own name there',
+      'of a state dict: one that "hyperpolicy architectures" marks under import. Options that a file of this project knows itself must agree with it',
     )
-    .addOption(size('--observation-size <count>', 'values of an observation', 1).makeOptionMandatory())
-    .addOption(size('--action-size <count>', 'values of an action', 1).makeOptionMandatory())
-    .addOption(size('--context-size <count>', 'values of a context; 0 is none', 0).default(0))
+    .addOption(size('--observation-size <count>', 'values of an observation', 1))
+    .addOption(size('--action-size <count>', 'values of an action', 1))
+    .addOption(size('--context-size <count>', 'values of a context; 0 is none, as unless given', 0))
     .addOption(
       new Option('--action-low <values>', 'lower bounds: one, or one per action; unbounded unless given').argParser(
         parseBounds,

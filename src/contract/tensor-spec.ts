@@ -3,8 +3,8 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 
-/** One bound per value; `null` where the value is unbounded (JSON has no infinity). */
-const bounds = z.array(z.number().nullable());
+/** One bound per value; `null` where the value is unbounded (JSON has no infinity). What a bound can be: `checkBounds`. */
+const bounds = z.array(z.custom<number>((bound) => typeof bound === 'number', 'expected a number or null').nullable());
 
 export const tensorSpecSchema = z
   .object({

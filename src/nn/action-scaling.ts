@@ -3,7 +3,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { TensorSpec } from '../contract/tensor-spec.ts';
 
-/** environment = centre + half x normalised, clipped to [low, high], per value. Unbounded values pass unchanged. */
+/**
+ * environment = centre + half x normalised, clipped to [low, high], per value. A value that lacks a bound is not scaled, and clipped
+ * where it has one; algorithms that are trained on normalised actions refuse it (`requireBounds`).
+ */
 export type ActionScaling = {
   readonly centre: Float32Array;
   readonly half: Float32Array;

@@ -1,6 +1,6 @@
 /**
- * A network in a safetensors file: one float32 tensor per parameter, under its name and in its shape here, and the network's
- * description as JSON text in the metadata. README.md lists the names.
+ * A network in a safetensors file: one float32 tensor per parameter, under its name and in its shape here, and as JSON texts in the
+ * metadata the network's description and its interface, so that the file alone says how to act. README.md lists the names.
  */
 
 import { z } from 'zod';
@@ -8,9 +8,11 @@ import { invalidArgument } from '../contract/errors.ts';
 import { type SafetensorsFile, writeSafetensors } from '../package/safetensors.ts';
 import { hyperInitialisations } from './hyper/initialisation.ts';
 import { createNetwork, type Network, networkSpecs } from './network.ts';
+import { formatInterface, type NetworkInterface, parseInterface } from './network-interface.ts';
 import type { ParameterViews } from './parameters.ts';
 
 const metadataKey = 'hyperpolicy.network';
+const interfaceKey = 'hyperpolicy.interface';
 
 const size = z.number().int().positive();
 const config = z.object({
@@ -37,29 +39,40 @@ const descriptionSchema = z.discriminatedUnion('kind', [
   }),
 ]);
 
-/** The bytes of a network's file. */
-export function writeNetwork(network: Network, parameters: ParameterViews): Uint8Array {
+/**
+ * The bytes of a network's file.
+ * @param use what it needs to act in its environment; without it the file holds a network and nobody's units
+ */
+export function writeNetwork(network: Network, parameters: ParameterViews, use?: NetworkInterface): Uint8Array {
   const tensors = Object.entries(networkSpecs(network)).map(
     ([name, { shape }]) => [name, { shape, data: parameters[name]! }] as const,
   );
   return writeSafetensors({
     tensors: new Map(tensors),
-    metadata: { [metadataKey]: JSON.stringify(network.description) },
+    metadata: {
+      [metadataKey]: JSON.stringify(network.description),
+      ...(use !== undefined && { [interfaceKey]: formatInterface(use) }),
+    },
   });
 }
 
 /** Whether a file says that it holds a network of ours. */
 export const holdsNetwork = ({ metadata }: SafetensorsFile): boolean => metadataKey in metadata;
 
+export type NetworkContent = {
+  readonly network: Network;
+  readonly parameters: ParameterViews;
+  /** Undefined where the file was written without. */
+  readonly use: NetworkInterface | undefined;
+};
+
 /**
  * The network of a file that {@link writeNetwork} made.
  * @param where names the file in errors
- * @throws HyperpolicyError invalid_argument: a description that does not parse; a tensor that is missing, unknown or of another shape
+ * @throws HyperpolicyError invalid_argument: a description or interface that does not parse; a tensor that is missing, unknown or of
+ *   another shape
  */
-export function readNetwork(
-  { tensors, metadata }: SafetensorsFile,
-  where: string,
-): { readonly network: Network; readonly parameters: ParameterViews } {
+export function readNetwork({ tensors, metadata }: SafetensorsFile, where: string): NetworkContent {
   const network = createNetwork(parseDescription(metadata[metadataKey] ?? '', where));
   const specs = networkSpecs(network);
   const unknown = [...tensors.keys()].find((name) => !(name in specs));
@@ -76,7 +89,10 @@ export function readNetwork(
     }
     return [name, stored.data] as const;
   });
-  return { network, parameters: Object.fromEntries(parameters) };
+  const text = metadata[interfaceKey];
+  const use =
+    text === undefined ? undefined : parseInterface(text, network.description, `${where} metadata "${interfaceKey}"`);
+  return { network, parameters: Object.fromEntries(parameters), use };
 }
 
 function parseDescription(text: string, where: string) {

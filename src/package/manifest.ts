@@ -1,6 +1,7 @@
 /** The model manifest: what a package holds and where it came from. Reading and publishing packages is in package.ts. */
 
 import { z } from 'zod';
+import { checkSpecBounds } from '../contract/bounds.ts';
 import { invalidArgument } from '../contract/errors.ts';
 import { contextSpecSchema, fingerprint, tensorSpecSchema } from '../contract/tensor-spec.ts';
 
@@ -157,8 +158,8 @@ export function graphsOf(manifest: Manifest): Graph[] {
 
 /**
  * Checks the JSON text of a manifest.
- * @throws HyperpolicyError invalid_argument: not JSON, an unknown major, a field that is missing or of another type, a
- *   fingerprint that is not that of the specs, a graph whose file is not listed, an encoder or `adapt` that the policy cannot have
+ * @throws HyperpolicyError invalid_argument: not JSON, an unknown major, a field that is missing or of another type,
+ *   bounds that cannot be, a fingerprint that is not that of the specs, a graph whose file is not listed, an encoder or `adapt` that the policy cannot have
  */
 export function parseManifest(text: string): Manifest {
   let json: unknown;
@@ -183,6 +184,7 @@ export function parseManifest(text: string): Manifest {
     });
   }
   const manifest = parsed.data;
+  checkSpecBounds('manifest.json', manifest);
   const expected = fingerprint(manifest);
   if (manifest.fingerprint !== expected) {
     throw invalidArgument({

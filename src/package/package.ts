@@ -6,6 +6,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
+import { checkSpecBounds } from '../contract/bounds.ts';
 import { failedPrecondition, HyperpolicyError, invalidArgument, notFound } from '../contract/errors.ts';
 import { fingerprint } from '../contract/tensor-spec.ts';
 import { asidePath, revealDirectory, syncDirectory, withDirectoryAside, writeDurably } from '../files/durable-files.ts';
@@ -69,7 +70,9 @@ export async function publishPackage(options: PublishOptions): Promise<Published
   const store = resolve(options.store);
   checkModelName(model);
   const complete = (version: number): Manifest => completeManifest(options, version, publishedAt);
-  parseManifest(JSON.stringify(complete(1))); // refuse before anything is written
+  // Refuse before anything is written; what is not finite would be null, a bound that is not there.
+  checkSpecBounds(`publish "${model}"`, options.manifest);
+  parseManifest(JSON.stringify(complete(1)));
   const modelDirectory = join(store, model);
   try {
     await mkdir(modelDirectory, { recursive: true });

@@ -107,6 +107,21 @@ describe('publishPackage', () => {
     expect(await readdir(store)).toEqual([]);
   });
 
+  test('refuses bounds that no action keeps, in a draft as in a manifest', async () => {
+    const action = (low: number, high: number) => ({ ...draft, action: plainSpec('a', 1, { low, high }) });
+    await expect(publish('m', action(1, 1))).rejects.toThrow(
+      'publish "m" action value 0 ("a.0"): expected low below high, got 1 and 1',
+    );
+    await expect(publish('m', action(-1, Number.NaN))).rejects.toThrow('got -1 and NaN');
+    const edited = await messageAfter(async (directory) => {
+      const path = join(directory, 'manifest.json');
+      const manifest = JSON.parse(await readFile(path, 'utf8')) as { action: { high: number[] } };
+      manifest.action.high = [-2];
+      await writeFile(path, JSON.stringify(manifest));
+    });
+    expect(edited).toBe('manifest.json action value 0 ("a.0"): expected low below high, got -1 and -2');
+  });
+
   test('names the store where it cannot be written', async () => {
     const file = join(store, 'file');
     await writeFile(file, '');

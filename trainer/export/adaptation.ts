@@ -7,6 +7,7 @@ import type { Encoder } from '../../src/nn/encoders/encoder.ts';
 import { normalise } from '../../src/nn/normalisation.ts';
 import type { Parameters } from '../../src/nn/parameters.ts';
 import { logProbOf, type PolicySplit } from '../../src/nn/policies/policy.ts';
+import type { Units } from '../../src/nn/units.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
 import { valueAndGradients } from '../../src/trace/differentiate.ts';
 import { trace } from '../../src/trace/trace.ts';
@@ -17,7 +18,6 @@ import {
   layersFrom,
   type NetworkFiles,
   type NetworkParameters,
-  type Units,
 } from './graphs.ts';
 import type { PolicyExport } from './policy.ts';
 

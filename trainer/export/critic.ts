@@ -6,6 +6,7 @@ import { type Critic, type CriticSplit, memberParameters, memberQ } from '../../
 import type { GeneratedLayer } from '../../src/nn/hyper/head.ts';
 import { normalise } from '../../src/nn/normalisation.ts';
 import type { Parameters } from '../../src/nn/parameters.ts';
+import type { Units } from '../../src/nn/units.ts';
 import { type InputSpec, trace } from '../../src/trace/trace.ts';
 import {
   asConstants,
@@ -16,7 +17,6 @@ import {
   type NetworkFiles,
   type NetworkParameters,
   namedLayers,
-  type Units,
 } from './graphs.ts';
 
 export type CriticExport = Units & { readonly critic: Critic; readonly parameters: NetworkParameters };

@@ -1,9 +1,7 @@
 /** Shared by the exports: parameters as constants, generated layers by name, and a graph as file and manifest entry. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import type { ActionScaling } from '../../src/nn/action-scaling.ts';
 import type { GeneratedLayer } from '../../src/nn/hyper/head.ts';
-import type { Normalisation } from '../../src/nn/normalisation.ts';
 import type { ParameterViews } from '../../src/nn/parameters.ts';
 import { compile } from '../../src/onnx/compile.ts';
 import { encode } from '../../src/onnx/encode.ts';
@@ -17,13 +15,6 @@ import { type TracedFunction, trace } from '../../src/trace/trace.ts';
 export type NetworkParameters = {
   readonly views: ParameterViews;
   readonly shapes: Readonly<Record<string, readonly number[]>>;
-};
-
-/** What lies between a network and its clients' units. */
-export type Units = {
-  readonly scaling: ActionScaling;
-  readonly observation?: Normalisation | undefined;
-  readonly context?: Normalisation | undefined;
 };
 
 /** An encoded graph with its manifest entry. */

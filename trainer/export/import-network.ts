@@ -1,11 +1,16 @@
-/** Publishes a network from a safetensors file: one of ours, or a state dict of the reference's PyTorch code. */
+/**
+ * Publishes a network from a safetensors file: one of ours, which says itself how it is used, or a state dict of the reference's
+ * PyTorch code, which the options describe.
+ */
 
 import { createHash } from 'node:crypto';
+import { checkBounds, requireBounds } from '../../src/contract/bounds.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { type PolicySpecs, plainSpec, type TensorSpec } from '../../src/contract/tensor-spec.ts';
-import { identityScaling } from '../../src/nn/action-scaling.ts';
+import { actionScaling, identityScaling } from '../../src/nn/action-scaling.ts';
 import { type Network, networkSpecs } from '../../src/nn/network.ts';
 import { holdsNetwork, readNetwork } from '../../src/nn/network-file.ts';
+import type { NetworkInterface } from '../../src/nn/network-interface.ts';
 import { type ParameterViews, shapesOf } from '../../src/nn/parameters.ts';
 import type { PolicySizes } from '../../src/nn/policies/policy.ts';
 import { type ReferenceSizes, referenceNetwork, referenceParameters } from '../../src/nn/reference/network.ts';
@@ -18,42 +23,50 @@ export type ImportOptions = {
   /** Content of the file, and its name for errors and provenance. */
   readonly file: Uint8Array;
   readonly fileName: string;
-  readonly architecture: string;
-  readonly sizes: ReferenceSizes;
-  /** One value for all actions or one each; unbounded, and nothing is clipped, where absent. */
+  /** Of a state dict. A file of ours knows its own, which one that is given must equal. */
+  readonly architecture?: string | undefined;
+  /** Alike. */
+  readonly sizes?: { readonly [name in keyof ReferenceSizes]?: number | undefined } | undefined;
+  /** One value for all actions or one each; unbounded where absent. A file of ours with an interface has its own. */
   readonly actionLow?: readonly number[] | undefined;
   readonly actionHigh?: readonly number[] | undefined;
   readonly store: string;
   readonly model: string;
 };
 
+/** A network with all that it needs to act. */
+type Source = { readonly network: Network; readonly parameters: ParameterViews; readonly use: NetworkInterface };
+
 /**
- * Reads and publishes a policy or a critic. Normalisations are the identity: the network's actions are the environment's.
- * @throws HyperpolicyError invalid_argument: a malformed file, a tensor whose name or shape does not fit, bounds that do not;
- *   and those of publishPackage
+ * Reads and publishes a policy or a critic.
+ *
+ * - A file of ours with an interface acts as the network did where it was written: its specs, scaling and normalisation are taken.
+ * - One without has normalised actions, which are mapped onto the bounds that are given.
+ * - The actions of a state dict are the environment's: they are clipped to the bounds that are given and not scaled.
+ * @throws HyperpolicyError invalid_argument: a malformed file, a tensor whose name or shape does not fit, options that are missing or
+ *   are not those of the file, bounds that cannot be; and those of publishPackage
  */
 export async function importNetwork(options: ImportOptions): Promise<PublishedPackage> {
-  const { file, fileName, sizes, architecture } = options;
-  const { network, parameters } = readFile(options);
-  const specs = specsOf(options);
-  const scaling = identityScaling(specs.action);
-  const trained = { parameters: { views: parameters, shapes: shapesOf(networkSpecs(network)) }, scaling };
+  const { file, fileName } = options;
+  const { network, parameters, use } = readSource(options);
+  const { sizes, config, kind } = network.description;
+  const trained = { parameters: { views: parameters, shapes: shapesOf(networkSpecs(network)) }, ...use.units };
   return publishModel({
     store: options.store,
     model: options.model,
     algorithm: 'import',
     environment: 'none',
-    specs,
-    rewardScale: 1,
+    specs: use.specs,
+    rewardScale: use.rewardScale,
     policy: network.kind === 'policy' ? { ...trained, policy: network.policy } : null,
     critic: network.kind === 'critic' ? { ...trained, critic: network.critic } : null,
     training: {
       config: {
         file: fileName,
         sha256: createHash('sha256').update(file).digest('hex'),
-        architecture,
+        architecture: options.architecture ?? config.architecture,
         sizes,
-        network: network.description,
+        network: { kind, config, sizes },
       },
       seed: 0,
       steps: 0,
@@ -64,50 +77,96 @@ export async function importNetwork(options: ImportOptions): Promise<PublishedPa
   });
 }
 
-function readFile({ file, fileName, architecture, sizes }: ImportOptions): {
-  network: Network;
-  parameters: ParameterViews;
-} {
+function readSource(options: ImportOptions): Source {
+  const { file, fileName } = options;
   const content = readSafetensors(file, fileName);
   if (holdsNetwork(content)) {
-    const read = readNetwork(content, fileName);
-    checkOwn(read.network, { fileName, architecture, sizes });
-    return read;
+    const { network, parameters, use } = readNetwork(content, fileName);
+    checkOwn(network, options);
+    if (use !== undefined) return { network, parameters, use: ownInterface(use, options) };
+    const specs = specsOf(network.description.sizes, options);
+    if (options.actionLow !== undefined || options.actionHigh !== undefined)
+      requireBounds(`import ${fileName}`, specs.action);
+    return { network, parameters, use: { specs, units: { scaling: actionScaling(specs.action) }, rewardScale: 1 } };
   }
+  const { architecture, sizes } = described(options);
   const shapes = new Map([...content.tensors].map(([name, { shape }]) => [name, shape]));
   const reference = referenceNetwork(architecture, sizes, shapes);
   const values = new Map([...content.tensors].map(([name, { data }]) => [name, data]));
-  return { network: reference.network, parameters: referenceParameters(reference, values) };
+  const specs = specsOf(sizes, options);
+  return {
+    network: reference.network,
+    parameters: referenceParameters(reference, values),
+    use: { specs, units: { scaling: identityScaling(specs.action) }, rewardScale: 1 },
+  };
 }
 
-/** The options must say what a file of ours says itself. */
-function checkOwn(
-  { description }: Network,
-  { fileName, architecture, sizes }: Pick<ImportOptions, 'fileName' | 'architecture' | 'sizes'>,
-): void {
-  const text = (name: string, { observationSize, actionSize, contextSize = 0 }: PolicySizes) =>
-    `${name} with observation ${observationSize}, action ${actionSize}, context ${contextSize}`;
-  const expected = text(description.config.architecture, description.sizes);
-  const actual = text(architecture === 'pearl-hyper-critic' ? 'sa-hyper' : architecture, sizes);
+/** What only the caller knows of a state dict. */
+function described({ fileName, architecture, sizes = {} }: ImportOptions): {
+  architecture: string;
+  sizes: ReferenceSizes;
+} {
+  const { observationSize, actionSize, contextSize = 0 } = sizes;
+  if (architecture !== undefined && observationSize !== undefined && actionSize !== undefined) {
+    return { architecture, sizes: { observationSize, actionSize, contextSize } };
+  }
+  throw invalidArgument({
+    where: fileName,
+    expected: 'an architecture and the sizes of observation and action, as the file does not describe itself',
+    actual: Object.entries({ architecture, observationSize, actionSize })
+      .map(([name, value]) => `${name} ${value ?? 'none'}`)
+      .join(', '),
+    remedy: 'Give --architecture, --observation-size and --action-size',
+  });
+}
+
+/** What is given must be what a file of ours says itself. */
+function checkOwn({ description }: Network, { fileName, architecture, sizes = {} }: ImportOptions): void {
+  const text = (name: string, observation: number, action: number, context: number) =>
+    `${name} with observation ${observation}, action ${action}, context ${context}`;
+  const { observationSize, actionSize, contextSize = 0 } = description.sizes;
+  const own = description.config.architecture;
+  const given = architecture === 'pearl-hyper-critic' ? 'sa-hyper' : architecture;
+  const expected = text(own, observationSize, actionSize, contextSize);
+  const actual = text(
+    given ?? own,
+    sizes.observationSize ?? observationSize,
+    sizes.actionSize ?? actionSize,
+    sizes.contextSize ?? contextSize,
+  );
   if (expected !== actual) throw invalidArgument({ where: fileName, expected, actual });
 }
 
-function specsOf({ sizes, actionLow, actionHigh }: ImportOptions): PolicySpecs {
-  const { observationSize, actionSize, contextSize } = sizes;
+/** The file's own interface. Bounds that are given beside it must be its own. */
+function ownInterface(use: NetworkInterface, { fileName, actionLow, actionHigh }: ImportOptions): NetworkInterface {
+  const { action, context } = use.specs;
+  for (const [where, own, given] of [
+    ['action-low', action.low, actionLow],
+    ['action-high', action.high, actionHigh],
+  ] as const) {
+    if (given === undefined) continue;
+    const values = boundsOf(where, given, own.length);
+    if (values.every((value, i) => value === own[i])) continue;
+    throw invalidArgument({
+      where: `import ${where}`,
+      expected: `${own.map((value) => value ?? 'none').join(', ')}, as ${fileName} says`,
+      actual: given.join(', '),
+      remedy: 'Leave the option out: the network was trained with these bounds',
+    });
+  }
+  return { ...use, specs: { ...use.specs, context: context && { ...context, source: 'oracle' } } };
+}
+
+function specsOf(
+  { observationSize, actionSize, contextSize = 0 }: PolicySizes,
+  { actionLow, actionHigh }: ImportOptions,
+): PolicySpecs {
   const action: TensorSpec = {
     ...plainSpec('action', actionSize),
     low: boundsOf('action-low', actionLow, actionSize),
     high: boundsOf('action-high', actionHigh, actionSize),
   };
-  action.low.forEach((low, i) => {
-    const high = action.high[i];
-    if (low === null || high === null || high === undefined || low < high) return;
-    throw invalidArgument({
-      where: `import action value ${i}`,
-      expected: 'action-low below action-high',
-      actual: `${low} and ${high}`,
-    });
-  });
+  checkBounds('import action', { low: action.low, high: action.high }, { low: 'action-low', high: 'action-high' });
   return {
     observation: plainSpec('observation', observationSize),
     action,

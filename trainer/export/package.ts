@@ -2,12 +2,13 @@
 
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { type PolicySpecs, specSize } from '../../src/contract/tensor-spec.ts';
+import type { Units } from '../../src/nn/units.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
 import { type ManifestDraft, type PublishedPackage, publishPackage } from '../../src/package/package.ts';
 import type { Engine } from '../engine/engine.ts';
 import { type EncoderExport, exportEncoder, exportStep, type StepExport } from './adaptation.ts';
 import { type CriticExport, exportCritic } from './critic.ts';
-import type { NetworkFiles, Units } from './graphs.ts';
+import type { NetworkFiles } from './graphs.ts';
 import { exportPolicy, type PolicyExport } from './policy.ts';
 import { probes } from './probes.ts';
 

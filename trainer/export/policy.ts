@@ -4,6 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { logVolume, toEnvironment } from '../../src/nn/action-scaling.ts';
 import { normalise } from '../../src/nn/normalisation.ts';
 import { actionOf, type Policy, type PolicyOutput, policyOutput, sampleOf } from '../../src/nn/policies/policy.ts';
+import type { Units } from '../../src/nn/units.ts';
 import { type InputSpec, trace } from '../../src/trace/trace.ts';
 import {
   asConstants,
@@ -12,7 +13,6 @@ import {
   type NetworkFiles,
   type NetworkParameters,
   namedLayers,
-  type Units,
 } from './graphs.ts';
 
 export type PolicyExport = Units & { readonly policy: Policy; readonly parameters: NetworkParameters };

@@ -7,8 +7,9 @@ import type { Td3Learner } from './learner.ts';
 
 /** File name -> bytes: the actor, and the twin critics in one file. Names and layouts: src/nn/README.md. */
 export function td3NetworkFiles({ networks, actor, critic }: Td3Learner, config: Td3Config): Map<string, Uint8Array> {
-  const { observationSize, actionSize } = networks;
+  const { observationSize, actionSize, specs, scaling } = networks;
   const sizes = { observationSize, actionSize };
+  const use = { specs, units: { scaling }, rewardScale: 1 };
   const policyNetwork = createNetwork({
     kind: 'policy',
     config: { architecture: 'td3-policy', hiddenSizes: config.actorHiddenSizes },
@@ -20,7 +21,7 @@ export function td3NetworkFiles({ networks, actor, critic }: Td3Learner, config:
     sizes: { ...sizes, ensembleSize: networks.critic.ensembleSize },
   });
   return new Map([
-    ['actor.safetensors', writeNetwork(policyNetwork, actor.parameters)],
-    ['critic.safetensors', writeNetwork(criticNetwork, critic.parameters)],
+    ['actor.safetensors', writeNetwork(policyNetwork, actor.parameters, use)],
+    ['critic.safetensors', writeNetwork(criticNetwork, critic.parameters, use)],
   ]);
 }

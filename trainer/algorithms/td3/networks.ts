@@ -1,6 +1,7 @@
 /** TD3's networks: one actor and twin critics, as descriptions without parameters. */
 
 import type * as tf from '@tensorflow/tfjs-core';
+import { requireBounds } from '../../../src/contract/bounds.ts';
 import { type PolicySpecs, specSize } from '../../../src/contract/tensor-spec.ts';
 import { type ActionScaling, actionScaling } from '../../../src/nn/action-scaling.ts';
 import type { Critic } from '../../../src/nn/critics/critic.ts';
@@ -16,12 +17,17 @@ export type Td3Networks = {
   /** Observation [B, O] to normalised action [B, A]. */
   readonly actor: (parameters: Parameters, observation: tf.Tensor2D) => tf.Tensor2D;
   readonly critic: Critic;
+  /** Of the environment. */
+  readonly specs: PolicySpecs;
   readonly scaling: ActionScaling;
   readonly observationSize: number;
   readonly actionSize: number;
 };
 
-export function createTd3Networks(config: Td3Config, { observation, action }: PolicySpecs): Td3Networks {
+/** @throws HyperpolicyError invalid_argument: an action that lacks a bound, or a critic that cannot be */
+export function createTd3Networks(config: Td3Config, specs: PolicySpecs): Td3Networks {
+  const { observation, action } = specs;
+  requireBounds('train td3', action);
   const sizes = { observationSize: specSize(observation), actionSize: specSize(action) };
   const policy = createPolicy({ architecture: 'td3-policy', hiddenSizes: config.actorHiddenSizes }, sizes);
   return {
@@ -29,6 +35,7 @@ export function createTd3Networks(config: Td3Config, { observation, action }: Po
     actorSpecs: policy.specs,
     actor: (parameters, state) => actionOf(policy, policyOutput(policy, parameters, state)) as tf.Tensor2D,
     critic: createCritic(config.critic, { ...sizes, ensembleSize: 2 }),
+    specs,
     scaling: actionScaling(action),
     ...sizes,
   };

@@ -1,0 +1,62 @@
+import { describe, expect, test } from 'vitest';
+import { checkBounds, requireBounds } from '../../src/contract/bounds.ts';
+import { createEnvironment, environmentNames } from '../../src/envs/registry.ts';
+
+const spec = (low: number | null, high: number | null) => ({
+  names: ['force'],
+  low: [low],
+  high: [high],
+  units: ['N'],
+});
+
+test.each([
+  [-1, 1],
+  [null, null],
+  [0, null],
+  [null, 0],
+  [-3.4028234663852886e38, 3.4028234663852886e38],
+  [0, 2 ** -148],
+])('bounds %s to %s can be', (low, high) => {
+  expect(() => checkBounds('x', spec(low, high))).not.toThrow();
+});
+
+describe('bounds that cannot be are refused', () => {
+  test.each([
+    [2, 1, 'x value 0 ("force"): expected low below high, got 2 and 1'],
+    [1, 1, 'x value 0 ("force"): expected low below high, got 1 and 1'],
+    // Both are 1 in float32.
+    [1, 1 + 2 ** -30, 'expected low below high, got 1 and 1.0000000009313226'],
+    // Half of the smallest float32 above 0 is 0.
+    [0, 2 ** -149, 'expected low below high, got 0 and 1.401298464324817e-45'],
+    [Number.NEGATIVE_INFINITY, 1, 'expected low and high that float32 can hold, or none, got -Infinity and 1'],
+    [null, Number.NaN, 'expected low and high that float32 can hold, or none, got none and NaN'],
+    [-1e39, 1e39, 'expected low and high that float32 can hold, or none, got -1e+39 and 1e+39'],
+  ])('%s to %s', (low, high, message) => {
+    expect(() => checkBounds('x', spec(low, high))).toThrow(message);
+  });
+});
+
+describe('an algorithm that maps -1 to 1 onto the bounds', () => {
+  test('takes those that are there', () => {
+    expect(() => requireBounds('train td3', spec(-2, 1))).not.toThrow();
+  });
+
+  test.each([
+    [null, null, 'low none, high none'],
+    [0, null, 'low 0, high none'],
+    [null, 0, 'low none, high 0'],
+  ])('refuses %s to %s', (low, high, actual) => {
+    expect(() => requireBounds('train td3', spec(low, high))).toThrow(
+      `train td3: action "force": expected a low and a high bound, as the policy maps -1 to 1 onto them, got ${actual}. Give both in the specs of the environment, as wide as actions should be tried`,
+    );
+  });
+});
+
+test('every environment has bounds that can be, and bounded actions', async () => {
+  for (const name of environmentNames) {
+    const { specs, dispose } = await createEnvironment(name);
+    for (const part of [specs.observation, specs.action, specs.context]) if (part !== null) checkBounds(name, part);
+    requireBounds(name, specs.action);
+    dispose();
+  }
+});
