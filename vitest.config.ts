@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: ['test/random-package-cache.ts'],
     // Native addons and child processes: a process per test file, and no more files at once than cores.
     pool: 'forks',
     maxWorkers: 2,

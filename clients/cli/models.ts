@@ -2,7 +2,7 @@
 
 import { Command, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
-import type { NetworkKind } from '../../server/random-package.ts';
+import type { NetworkKind } from '../../trainer/export/random-package.ts';
 import { adminCommands } from './models-admin.ts';
 import {
   integerIn,
@@ -89,7 +89,7 @@ function makeRandomCommand(): Command {
 }
 
 async function makeRandom(options: MakeRandomOptions): Promise<void> {
-  const { publishRandomPackage } = await import('../../server/random-package.ts');
+  const { publishRandomPackage } = await import('../../trainer/export/random-package.ts');
   const { environment: environmentName, ...given } = options;
   const { directory, version } = await publishRandomPackage({
     ...given,

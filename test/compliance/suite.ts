@@ -6,12 +6,12 @@ import { rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DescMethod, DescService, JsonValue } from '@bufbuild/protobuf';
 import type { ServerSettings } from '../../server/config.ts';
-import { publishRandomPackage } from '../../server/random-package.ts';
 import { Health } from '../../src/gen/grpc/health/v1/health_pb.ts';
 import { ServerReflection } from '../../src/gen/grpc/reflection/v1/reflection_pb.ts';
 import { AdminService } from '../../src/gen/hyperpolicy/v1/admin_service_pb.ts';
 import { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { GRPCInferenceService } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
+import { publishRandomPackage } from '../random-package.ts';
 import { type CleanUp, type PackageOptions, startTestServer, temporaryStore } from '../server/fixtures.ts';
 
 /** Paths in a message's JSON, and what is there. */

@@ -2,21 +2,18 @@
 
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
-import {
-  hyperCriticGraphs,
-  hyperPolicyGraphs,
-  plainCriticGraph,
-  plainPolicyGraph,
-} from '../../server/random-graphs.ts';
 import { createRandom } from '../../src/contract/random.ts';
+import { plainSpec } from '../../src/contract/tensor-spec.ts';
 import { ModelProtoSchema } from '../../src/gen/onnx/onnx_pb.ts';
+import { actionScaling } from '../../src/nn/action-scaling.ts';
 import { type Builder, createBuilder, dense, fill } from '../../src/onnx/builder.ts';
 import { encode } from '../../src/onnx/encode.ts';
 import type { Value } from '../../src/onnx/graph.ts';
-import { add, mul, unary, where } from '../../src/onnx/ops/elementwise.ts';
+import { add, cast, comparison, mul, unary, where } from '../../src/onnx/ops/elementwise.ts';
 import { matMul } from '../../src/onnx/ops/matmul.ts';
 import { reduce } from '../../src/onnx/ops/reduce.ts';
-import { reshape, transpose } from '../../src/onnx/ops/shape.ts';
+import { concat, reshape, transpose } from '../../src/onnx/ops/shape.ts';
+import { optimise } from '../../src/onnx/passes/index.ts';
 import { firstAddress, instantiateRowKernels } from '../../src/onnx/rows/kernels.ts';
 import { NotByRow } from '../../src/onnx/rows/planning.ts';
 import {
@@ -28,6 +25,55 @@ import {
 } from '../../src/onnx/rows/row-network.ts';
 import { floatTensor, indexTensor, openSession, type TensorMap } from '../../src/onnx/session.ts';
 import { createSmallNetwork } from '../../src/onnx/small-network.ts';
+import { exportCritic } from '../../trainer/export/critic.ts';
+import type { NetworkFiles } from '../../trainer/export/graphs.ts';
+import { exportPolicy } from '../../trainer/export/policy.ts';
+import { type RandomSizes, randomCritic, randomPolicy } from '../../trainer/export/random-package.ts';
+
+const scalingOf = ({ actionSize }: RandomSizes) => actionScaling(plainSpec('action', actionSize, { low: -1, high: 1 }));
+type PolicyOptions = Parameters<typeof randomPolicy>[2];
+type Files<Kind> = Extract<NetworkFiles, { readonly kind: Kind }>;
+
+const policyFiles = <Kind extends 'plain' | 'hyper'>(kind: Kind, sizes: RandomSizes, options: PolicyOptions) =>
+  exportPolicy({ ...randomPolicy(kind, sizes, options), scaling: scalingOf(sizes) }) as Files<Kind>;
+const criticFiles = (sizes: RandomSizes, seed: number) =>
+  exportCritic({ ...randomCritic('hyper', sizes, seed), scaling: scalingOf(sizes) }) as Files<'hyper'>;
+
+/** Twins of one hidden layer, observation [B, 17] and action [B, 6], with their gradients written out. */
+function plainTwins(seed: number): Uint8Array {
+  const generator = createRandom(seed);
+  const draw = (shape: [number, number]) =>
+    dense(
+      Float32Array.from({ length: shape[0] * shape[1] }, () => 0.2 * generator.normal()),
+      'float32',
+      shape,
+    );
+  const g = createBuilder(new Map([[rows, 'B']]));
+  const observation = g.input('observation', 'float32', [rows, 17]);
+  const action = g.input('action', 'float32', [rows, 6]);
+  const twins = [0, 1].map(() => {
+    const [left, right, last] = [draw([17, 64]), draw([6, 64]), draw([64, 1])];
+    const before = add(g, add(g, matMul(g, observation, left), draw([1, 64])), matMul(g, action, right));
+    const open = cast(g, comparison(g, 'Greater', before, fill(0, 'float32', [])), 'float32');
+    const gradient = matMul(g, mul(g, open, reshape(g, last, [64])), right, { transposeB: true });
+    return { q: matMul(g, unary(g, 'Relu', before), last), gradient: reshape(g, gradient, [rows, 1, 6]) };
+  });
+  const q = concat(
+    g,
+    twins.map((twin) => twin.q),
+    1,
+  );
+  const gradients = concat(
+    g,
+    twins.map((twin) => twin.gradient),
+    1,
+  );
+  const outputs = [
+    { name: 'q', value: q },
+    { name: 'dq_da', value: gradients },
+  ];
+  return encode(optimise(g.finish('critic', outputs)));
+}
 
 /** Every row of a run. */
 function runRows(network: RowNetwork, rowCount: number, rows: RowRun['rows'], weights?: RowWeights): RowResults {
@@ -200,7 +246,11 @@ describe('networks', () => {
     ['stochastic', 0],
     ['stochastic', 2],
   ] as const)('a plain %s policy with a context of %i gives what ONNX Runtime gives', (kind, contextSize) => {
-    const { bytes } = plainPolicyGraph({ ...sizes, contextSize }, { seed: 3, stochastic: kind === 'stochastic' });
+    const { bytes } = policyFiles(
+      'plain',
+      { ...sizes, contextSize },
+      { seed: 3, stochastic: kind === 'stochastic' },
+    ).graph;
     const columns = {
       observation: normals(5 * 17),
       ...(contextSize > 0 && { context: normals(5 * contextSize) }),
@@ -212,7 +262,7 @@ describe('networks', () => {
   });
 
   test('a hyper policy takes the weights of each row, and a row has the same bits whatever is beside it', () => {
-    const { primary, dynamic } = hyperPolicyGraphs(sizes, { seed: 4, stochastic: true });
+    const { primary, dynamic } = policyFiles('hyper', sizes, { seed: 4, stochastic: true });
     const names = primary.graph.outputs.map(({ name }) => name);
     const generator = openSession(primary.bytes, { threadCount: 1 });
     const weights = generator.run({ context: floatTensor(normals(3 * 2), [3, 2]) });
@@ -244,13 +294,13 @@ describe('networks', () => {
   });
 
   test('critics of both kinds give values and gradients of both members', () => {
-    const plain = plainCriticGraph({ ...sizes, contextSize: 0 }, 7).bytes;
+    const plain = plainTwins(7);
     const columns = { observation: normals(5 * 17), action: normals(5 * 6) };
     const session = openSession(plain, { threadCount: 1 });
     expectClose(runRows(openRowNetwork(plain), 5, columns), session.run(feedsOf(columns, 5)));
     session.dispose();
 
-    const { primary, dynamic } = hyperCriticGraphs(sizes, 8);
+    const { primary, dynamic } = criticFiles(sizes, 8);
     const names = primary.graph.outputs.map(({ name }) => name);
     const generator = openSession(primary.bytes, { threadCount: 1 });
     const weights = generator.run({ observation: floatTensor(normals(2 * 17), [2, 17]) });
@@ -265,7 +315,7 @@ describe('networks', () => {
   });
 
   test('inputs that are left out are zeros, and say nothing of the run before', () => {
-    const { bytes } = plainPolicyGraph({ ...sizes, contextSize: 0 }, { seed: 5, stochastic: true });
+    const { bytes } = policyFiles('plain', { ...sizes, contextSize: 0 }, { seed: 5, stochastic: true }).graph;
     const network = openRowNetwork(bytes);
     const observation = normals(17);
     const still = runRows(network, 1, { observation });
@@ -275,7 +325,7 @@ describe('networks', () => {
   });
 
   test('a small network runs few rows by row and many with ONNX Runtime, to the same values', async () => {
-    const { bytes } = plainPolicyGraph({ ...sizes, contextSize: 0 }, { seed: 6, stochastic: false });
+    const { bytes } = policyFiles('plain', { ...sizes, contextSize: 0 }, { seed: 6, stochastic: false }).graph;
     const session = openSession(bytes, { threadCount: 1 });
     const network = createSmallNetwork({ model: bytes, session });
     // 17 x 64 + 64 x 64 + 64 x 6 = 5,568 multiplications a row; 2^18 / 5,568 = 47.08.
@@ -294,7 +344,8 @@ describe('networks', () => {
 });
 
 test('many rows of a dynamic network leave others their turns, and have the bits of a run at once', async () => {
-  const { primary, dynamic } = hyperPolicyGraphs(
+  const { primary, dynamic } = policyFiles(
+    'hyper',
     { observationSize: 17, actionSize: 6, contextSize: 2, hiddenSize: 256, trunkSizes: [8] },
     { seed: 9, stochastic: false },
   );

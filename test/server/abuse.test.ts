@@ -3,8 +3,8 @@ import { connect } from 'node:http2';
 import { connect as connectSocket } from 'node:net';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { publishRandomPackage } from '../../server/random-package.ts';
 import { ActStreamRequestSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { publishRandomPackage } from '../random-package.ts';
 import { metricLines, startTestServer, type TestServer, temporaryStore } from './fixtures.ts';
 
 const hyper = (seed: number) =>

@@ -8,8 +8,8 @@ import { onTestFinished } from 'vitest';
 import { createPolicyClient, type PolicyClient } from '../../clients/typescript/client.ts';
 import type { ServerSettings } from '../../server/config.ts';
 import { type RunningServer, startServer } from '../../server/main.ts';
-import { publishRandomPackage, type RandomPackageOptions } from '../../server/random-package.ts';
 import { createMetrics } from '../../server/telemetry/metrics.ts';
+import { publishRandomPackage, type RandomPackageOptions } from '../random-package.ts';
 
 export type PackageOptions = Omit<RandomPackageOptions, 'store'>;
 

@@ -12,8 +12,8 @@ import type { NetworkFiles } from './graphs.ts';
 import { exportPolicy, type PolicyExport } from './policy.ts';
 import { probes } from './probes.ts';
 
-export type ModelToPublish = {
-  readonly store: string;
+export type ModelToExport = {
+  /** Named in errors. */
   readonly model: string;
   readonly algorithm: string;
   readonly environment: string;
@@ -31,8 +31,20 @@ export type ModelToPublish = {
   readonly engine: Engine;
 };
 
-/** Exports, probes and publishes. Errors: those of publishPackage. */
-export async function publishModel(options: ModelToPublish): Promise<PublishedPackage> {
+export type ModelToPublish = ModelToExport & { readonly store: string };
+
+/** What a version of a model consists of before it has a number. */
+export type PackageContent = { readonly manifest: ManifestDraft; readonly files: ReadonlyMap<string, Uint8Array> };
+
+/** Exports, probes and publishes. Errors: those of exportModel and publishPackage. */
+export const publishModel = async ({ store, ...model }: ModelToPublish): Promise<PublishedPackage> =>
+  publishPackage({ store, model: model.model, ...exportModel(model) });
+
+/**
+ * Exports the networks and computes the probes.
+ * @throws HyperpolicyError invalid_argument: networks whose sizes are not those of the specs; a policy that the step cannot adapt
+ */
+export function exportModel(options: ModelToExport): PackageContent {
   const { specs, policy, critic, encoder, step, training } = options;
   checkSizes(options);
   const policyFiles = policy && exportPolicy(policy);
@@ -41,9 +53,7 @@ export async function publishModel(options: ModelToPublish): Promise<PublishedPa
   const stepFile = step && exportStep(policy, step, policyFiles);
   const networks = [policyFiles, criticFiles].flatMap((network) => (network === null ? [] : filesOf(network)));
   const files = [...networks, ...[encoderFile, stepFile].filter((file) => file !== undefined)];
-  return publishPackage({
-    store: options.store,
-    model: options.model,
+  return {
     files: new Map(files.map(({ graph, bytes }) => [graph.file, bytes])),
     manifest: {
       algorithm: options.algorithm,
@@ -68,7 +78,7 @@ export async function publishModel(options: ModelToPublish): Promise<PublishedPa
       training,
       probes: probes(options, stepFile?.graph),
     },
-  });
+  };
 }
 
 const sizesOf = ({ observation, action }: PolicySpecs) => ({
@@ -77,7 +87,7 @@ const sizesOf = ({ observation, action }: PolicySpecs) => ({
 });
 
 /** A package whose specs are not its networks' would be refused only when it is loaded. */
-function checkSizes({ model, specs, policy, critic, encoder }: ModelToPublish): void {
+function checkSizes({ model, specs, policy, critic, encoder }: ModelToExport): void {
   const text = (observation: number, action: number, context: number) =>
     `observation ${observation}, action ${action}, context ${context}`;
   const contextSize = specs.context === null ? 0 : specSize(specs.context);

@@ -13,7 +13,7 @@ import { boundParameters } from '../engine/engine.ts';
 import { type EncoderExport, encoderResults, type StepExport, splitOf, stepResults } from './adaptation.ts';
 import type { CriticExport } from './critic.ts';
 import { namedLayers } from './graphs.ts';
-import type { ModelToPublish } from './package.ts';
+import type { ModelToExport } from './package.ts';
 import { type PolicyExport, policyResults } from './policy.ts';
 
 const probeRows = 4;
@@ -21,7 +21,7 @@ const probeTolerance = 1e-4;
 const probeStream = 0x70726f62;
 
 /** @param stepGraph the inner step's, where the package has one */
-export function probes(options: ModelToPublish, stepGraph: Graph | undefined): Probe[] {
+export function probes(options: ModelToExport, stepGraph: Graph | undefined): Probe[] {
   const { policy, critic, encoder, step } = options;
   return [
     ...(policy === null ? [] : [policyProbe(options, policy)]),
@@ -31,7 +31,7 @@ export function probes(options: ModelToPublish, stepGraph: Graph | undefined): P
   ];
 }
 
-function policyProbe({ specs, engine }: ModelToPublish, options: PolicyExport): Probe {
+function policyProbe({ specs, engine }: ModelToExport, options: PolicyExport): Probe {
   const { policy, parameters } = options;
   const random = createRandom(0, probeStream);
   const stochastic = policy.distribution !== 'deterministic';
@@ -60,7 +60,7 @@ function policyProbe({ specs, engine }: ModelToPublish, options: PolicyExport): 
   return { target: 'policy', inputs: numbers(inputs), outputs: numbers(outputs), tolerance: probeTolerance };
 }
 
-function criticProbe({ specs, engine }: ModelToPublish, options: CriticExport): Probe {
+function criticProbe({ specs, engine }: ModelToExport, options: CriticExport): Probe {
   const { critic, parameters, scaling } = options;
   const { actionSize, contextSize = 0 } = critic.sizes;
   const random = createRandom(1, probeStream);
@@ -94,7 +94,7 @@ function criticProbe({ specs, engine }: ModelToPublish, options: CriticExport): 
   return { target: 'critic', inputs: numbers(inputs), outputs: numbers(outputs), tolerance: probeTolerance };
 }
 
-function encoderProbe({ specs, engine }: ModelToPublish, options: EncoderExport): Probe {
+function encoderProbe({ specs, engine }: ModelToExport, options: EncoderExport): Probe {
   const { parameters } = options;
   const { latentSize } = options.encoder.sizes;
   const random = createRandom(2, probeStream);
@@ -118,7 +118,7 @@ function encoderProbe({ specs, engine }: ModelToPublish, options: EncoderExport)
 
 /** From the context on: the server generates the weights before it steps. */
 function stepProbe(
-  { specs, engine }: ModelToPublish,
+  { specs, engine }: ModelToExport,
   options: PolicyExport,
   { stepSize }: StepExport,
   graph: Graph,

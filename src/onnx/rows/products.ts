@@ -13,7 +13,9 @@ export function planGemm(planning: Planning, node: NodeProto): void {
   const weight = integerAttribute(node, 'transB', 0) === 0 ? w : transposed(planning, w);
   if (weight.shape.length !== 2) throw new NotByRow(`Gemm with ${show(weight.shape)}`);
   const bias = c ? planning.place(c) : undefined;
-  if (bias !== undefined && (bias.shape.at(-1) !== weight.shape[1] || sizeOf(bias.shape) !== weight.shape[1]))
+  const width = weight.shape[1];
+  // A bias of one value may be a scalar: its shape is [].
+  if (bias !== undefined && ((bias.shape.at(-1) ?? 1) !== width || sizeOf(bias.shape) !== width))
     throw new NotByRow(`Gemm with ${show(bias.shape)}`);
   planning.define(node.output[0]!, product(planning, 'Gemm', planning.place(a), weight, bias));
 }

@@ -7,8 +7,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { publishRandomPackage } from '../../../server/random-package.ts';
 import { createRandom, type Random } from '../../../src/contract/random.ts';
+import { publishRandomPackage } from '../../../trainer/export/random-package.ts';
 import { createCalls, type SoakCall } from './calls.ts';
 import { type Flatness, judgeFlatness, type MemorySample } from './memory.ts';
 import { startSoakServer } from './server.ts';

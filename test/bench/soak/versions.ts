@@ -4,7 +4,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AdminClient, createAdminClient } from '../../../clients/typescript/admin.ts';
 import { createPolicyClient, type PolicyClient } from '../../../clients/typescript/client.ts';
-import { publishRandomPackage } from '../../../server/random-package.ts';
+import { publishRandomPackage } from '../../../trainer/export/random-package.ts';
 import { models, sizes } from './calls.ts';
 import type { SoakServer } from './server.ts';
 

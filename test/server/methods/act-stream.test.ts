@@ -6,8 +6,8 @@ import { parseServerConfig } from '../../../server/config.ts';
 import type { ActResponseInit } from '../../../server/methods/act.ts';
 import { createActStreamHandler } from '../../../server/methods/act-stream.ts';
 import type { ContextHandles } from '../../../server/methods/context-handles.ts';
-import { publishRandomPackage } from '../../../server/random-package.ts';
 import { ActStreamRequestSchema } from '../../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { publishRandomPackage } from '../../random-package.ts';
 import { startTestServer, temporaryStore } from '../fixtures.ts';
 
 const call: Call = { receivedAtMs: 0, deadlineMs: Number.POSITIVE_INFINITY, requestId: () => 'id' };

@@ -6,13 +6,13 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { createPolicyClient } from '../../../clients/typescript/client.ts';
 import { createSpoolDirectory, removeSpoolDirectory } from '../../../server/handles/handle-spool.ts';
 import { startServer } from '../../../server/main.ts';
-import { publishRandomPackage } from '../../../server/random-package.ts';
 import { policyGradientCoefficients, runToEnd } from '../../../src/advantages/policy-gradient.ts';
 import { createRandom, normalRow } from '../../../src/contract/random.ts';
 import { fingerprint } from '../../../src/contract/tensor-spec.ts';
 import { floatTensor, indexTensor, openSession, type TensorMap } from '../../../src/onnx/session.ts';
 import { type Manifest, parseManifest } from '../../../src/package/manifest.ts';
 import { readPackage } from '../../../src/package/package.ts';
+import { publishRandomPackage } from '../../random-package.ts';
 import { metricLines, recordingLog, startTestServer, temporaryStore } from '../fixtures.ts';
 
 const observationSize = 4;

@@ -8,7 +8,6 @@ import { openHandles } from '../../../server/handles/open-handles.ts';
 import { createKserve } from '../../../server/kserve/service.ts';
 import { climb } from '../../../server/methods/ascent.ts';
 import { createPolicyHandlers } from '../../../server/methods/policy-handlers.ts';
-import { publishRandomPackage } from '../../../server/random-package.ts';
 import { callAt } from '../../../server/transport/grpc-call.ts';
 import {
   ActRequestSchema,
@@ -17,6 +16,7 @@ import {
   QGradRequestSchema,
 } from '../../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { ModelInferRequestSchema } from '../../../src/gen/inference/grpc_predict_v2_pb.ts';
+import { publishRandomPackage } from '../../random-package.ts';
 import { metricLines, metricsOfParts, startTestServer, temporaryStore } from '../fixtures.ts';
 import { acceptSettings, connectRaw, frameTypes } from '../raw-http2.ts';
 

@@ -7,9 +7,9 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { createComputePool } from '../../../server/compute/compute-pool.ts';
 import { createExecutor } from '../../../server/compute/executors.ts';
 import { openVersion } from '../../../server/models/served-version.ts';
-import { publishRandomPackage } from '../../../server/random-package.ts';
 import { createContextCache } from '../../../server/weights/context-cache.ts';
 import { readPackageIndex } from '../../../src/package/package.ts';
+import { publishRandomPackage } from '../../random-package.ts';
 import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
 
 const observation = [0.1, 0.2, 0.3];

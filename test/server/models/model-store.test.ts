@@ -1,7 +1,7 @@
 import { cp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { publishRandomPackage } from '../../../server/random-package.ts';
+import { publishRandomPackage } from '../../random-package.ts';
 import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
 
 const sizes = { observationSize: 3, actionSize: 2, hiddenSize: 8 };

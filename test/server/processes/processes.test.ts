@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createAdminClient } from '../../../clients/typescript/admin.ts';
 import { createPolicyClient, type PolicyClient } from '../../../clients/typescript/client.ts';
-import { publishRandomPackage } from '../../../server/random-package.ts';
+import { publishRandomPackage } from '../../random-package.ts';
 import { temporaryStore } from '../fixtures.ts';
 import { acceptSettings, connectRaw, frameTypes } from '../raw-http2.ts';
 import { runToEnd, type SpawnedServer, spawnServer } from '../spawn.ts';

@@ -4,12 +4,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { publishRandomPackage } from '../../../server/random-package.ts';
 import { createEnvironment } from '../../../src/envs/registry.ts';
 import { readPackage } from '../../../src/package/package.ts';
 import { collectRollout } from '../../../trainer/rollout/collect.ts';
 import { type BatchPolicy, createPackagePolicy, createRandomPolicy } from '../../../trainer/rollout/policy.ts';
 import { createVectorEnv, type VectorEnv } from '../../../trainer/rollout/vector-env.ts';
+import { publishRandomPackage } from '../../random-package.ts';
 
 let store: string;
 const open: { dispose(): unknown }[] = [];
