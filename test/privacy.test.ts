@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { publishRandomPackage } from '../server/random-package.ts';
+import { publishRandomPackage } from './random-package.ts';
 import { testWith } from './requirements.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
