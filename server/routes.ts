@@ -35,7 +35,7 @@ export function servingMethods(sources: MethodSources): GrpcMethod[] {
     ...policyMethods(sources),
     ...inferenceMethods(sources),
     // A health check has no token, and would fill logs.
-    ...healthMethods({ ...sources, deps: { ...sources.deps, access: openAccess, observer: undefined } }),
+    ...healthMethods({ ...sources, deps: { ...sources.deps, access: openAccess, recorder: undefined } }),
     ...reflectionMethods(sources, [PolicyService, GRPCInferenceService, HealthService, ServerReflection]),
   ];
 }
@@ -73,7 +73,7 @@ function inferenceMethods({ models, health, deps, openStreams }: MethodSources):
       return { inferResponse: await kserve.infer(request, call) };
     } catch (error) {
       const { name, text } = describeStatus(error, 'ModelStreamInfer', call, log);
-      call.observation?.end(name, call);
+      call.record?.end(name, call);
       return { errorMessage: text, inferResponse: { id: request.id } };
     }
   };

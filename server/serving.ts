@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { GRPCInferenceService } from '../src/gen/inference/grpc_predict_v2_pb.ts';
 import { type Doors, openDoors } from './access/access.ts';
-import { createObserver } from './call/request-record.ts';
+import { createRequestRecorder } from './call/request-record.ts';
 import { type ComputePool, createComputePool } from './compute/compute-pool.ts';
 import { createExecutor } from './compute/executors.ts';
 import type { ServerConfig } from './config.ts';
@@ -137,8 +137,8 @@ export function createServing(config: ServerConfig, log: Logger, membership?: Me
       onChange: (modelCount) => health.set(modelCount > 0 && listening && !draining),
     });
     models = ready;
-    const observer = createObserver({ log, requestLogEvery: config.requestLogEvery, tracer: tracing?.tracer });
-    const deps: MethodDeps = { config, metrics, log, gate, access: doors.serving, observer };
+    const recorder = createRequestRecorder({ log, requestLogEvery: config.requestLogEvery, tracer: tracing?.tracer });
+    const deps: MethodDeps = { config, metrics, log, gate, access: doors.serving, recorder };
     const handlers = createPolicyHandlers({
       models,
       handleStore: handles.store,

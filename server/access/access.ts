@@ -2,8 +2,9 @@
 
 import type { Logger } from 'pino';
 import { HyperpolicyError } from '../../src/contract/errors.ts';
+import type { Caller } from '../call/caller.ts';
 import type { ServerConfig } from '../config.ts';
-import { type Caller, openTokens, type Rates, type Tokens } from './tokens.ts';
+import { openTokens, type Rates, type Tokens } from './tokens.ts';
 
 /** How often the tokens file is looked at for a change. */
 const tokensRefreshMs = 5000;

@@ -7,7 +7,8 @@ import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import { HyperpolicyError, invalidArgument, quoted, resourceExhausted } from '../../src/contract/errors.ts';
+import { HyperpolicyError, invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
+import type { Caller } from '../call/caller.ts';
 import { createTokenRate, type TokenRate } from './token-rate.ts';
 
 const tokensSchema = z.array(
@@ -26,15 +27,6 @@ const tokensSchema = z.array(
 );
 
 type TokenEntry = z.infer<typeof tokensSchema>[number];
-
-/** A caller whose token is known. */
-export type Caller = {
-  readonly name: string;
-  readonly admin: boolean;
-  allowsModel(model: string): boolean;
-  /** Counts a request. @throws HyperpolicyError resource_exhausted over the token's rate */
-  admit(where: string): void;
-};
 
 /** The rates of tokens that have one, by the name of the token. */
 export type Rates = {
@@ -183,18 +175,4 @@ function createCaller({ name, models, admin }: TokenEntry, limit?: Limit): Calle
       onSpent(name);
     },
   };
-}
-
-/** What tells a caller's things from another's; empty where callers are not told apart. */
-export const callerName = (caller: Caller | undefined): string => caller?.name ?? '';
-
-/** @throws HyperpolicyError permission_denied; callers are only checked where tokens are asked for */
-export function checkModelAllowed(where: string, caller: Caller | undefined, model: string): void {
-  if (caller === undefined || caller.allowsModel(model)) return;
-  throw new HyperpolicyError({
-    kind: 'permission_denied',
-    where: `${where} model`,
-    expected: 'a model that this token may use',
-    actual: quoted(model),
-  });
 }

@@ -1,11 +1,9 @@
 /**
- * What is noted about single requests for those who asked for it: a line of the request log, a trace, both or none. Counts of all
- * requests are metrics.ts. Never holds tensors, tokens or paths.
+ * The record of a single request, which becomes a line of the request log, a trace, or both. Counts over all requests are metrics.ts.
+ * A record never holds tensors, tokens or paths.
  */
 
 import type { Logger } from 'pino';
-import type { RequestTrace, Tracer } from '../telemetry/tracing.ts';
-import type { Call } from './rpc.ts';
 import type { StatusName } from './status.ts';
 
 /** Where time goes: waiting for a worker, weights being generated, the dynamic (or whole plain) network, writing the response. */
@@ -14,13 +12,29 @@ export type Stage = 'queue' | 'primary' | 'dynamic' | 'encode';
 /** What a request is answered with. */
 export type AnsweredBy = { readonly model: string; readonly version: number };
 
-/** One request that is looked at. Times are on the clock of `performance.now()`. */
-export type Observation = {
+/** The trace of one request. Times are on the clock of `performance.now()`. */
+export type RequestTrace = {
+  /** 32 hexadecimal digits. */
+  readonly id: string;
+  stage(stage: Stage, startMs: number, endMs: number): void;
+  end(status: StatusName, endMs: number, about: { readonly answeredBy?: AnsweredBy; readonly rowCount?: number }): void;
+};
+
+/** Begins the trace of a request, as a part of the client's where its `traceparent` says so; undefined where it is not sampled. */
+export type Tracer = (
+  service: string,
+  method: string,
+  startMs: number,
+  header: HeaderReader,
+) => RequestTrace | undefined;
+
+/** The record of one request. Times are on the clock of `performance.now()`. */
+export type RequestRecord = {
   /** The version that answers, and the rows that were asked for. */
   served(by: AnsweredBy, rowCount: number): void;
   stage(stage: Stage, startMs: number, endMs: number): void;
   /** The first end counts. A request whose client left its stream has none. */
-  end(status: StatusName, call: Call): void;
+  end(status: StatusName, call: { requestId(): string }): void;
   /** For the log: what is known so far. */
   fields(): Readonly<Record<string, unknown>>;
 };
@@ -28,22 +42,22 @@ export type Observation = {
 /** Reads a header (gRPC metadata) of the request. */
 export type HeaderReader = (name: string) => string | undefined;
 
-/** Begins to look at a request of one method. */
-export type Observe = (receivedAtMs: number, header: HeaderReader) => Observation;
+/** Opens the record of a request of one method. */
+export type OpenRecord = (receivedAtMs: number, header: HeaderReader) => RequestRecord;
 
-export type Observer = {
-  method(service: string, name: string): Observe;
+export type RequestRecorder = {
+  method(service: string, name: string): OpenRecord;
 };
 
-export type ObserverOptions = {
+export type RecorderOptions = {
   readonly log: Logger;
   /** One of so many requests gets a line, and each that fails with INTERNAL; 0 is none. */
   readonly requestLogEvery: number;
   readonly tracer: Tracer | undefined;
 };
 
-/** Undefined where nobody looks: requests then cost nothing more. */
-export function createObserver({ log, requestLogEvery, tracer }: ObserverOptions): Observer | undefined {
+/** Undefined where requests are neither logged nor traced: they then cost nothing more. */
+export function createRequestRecorder({ log, requestLogEvery, tracer }: RecorderOptions): RequestRecorder | undefined {
   if (requestLogEvery === 0 && tracer === undefined) return undefined;
   let requestCount = 0;
   return {
@@ -54,17 +68,17 @@ export function createObserver({ log, requestLogEvery, tracer }: ObserverOptions
         if (status === 'INTERNAL' && requestLogEvery > 0) log.error(fields, 'request');
         else if (isLogged) log.info(fields, 'request');
       };
-      return createObservation(name, receivedAtMs, trace, write);
+      return createRecord(name, receivedAtMs, trace, write);
     },
   };
 }
 
-function createObservation(
+function createRecord(
   method: string,
   receivedAtMs: number,
   trace: RequestTrace | undefined,
   write: (status: StatusName, fields: object) => void,
-): Observation {
+): RequestRecord {
   let ended = false;
   let answeredBy: AnsweredBy | undefined;
   let rowCount: number | undefined;

@@ -1,7 +1,7 @@
 /** What a method is to the rest of the server: a function from a decoded request to a response, without a transport. */
 
-import type { Caller } from '../access/tokens.ts';
-import type { Observation } from './request-record.ts';
+import type { Caller } from './caller.ts';
+import type { RequestRecord } from './request-record.ts';
 
 /** One request in flight. */
 export type Call = {
@@ -11,8 +11,8 @@ export type Call = {
   readonly deadlineMs: number;
   /** Whose token it is; undefined where callers are not told apart. */
   readonly caller?: Caller | undefined;
-  /** Where the request is logged or traced. */
-  readonly observation?: Observation | undefined;
+  /** Undefined where the request is neither logged nor traced. */
+  readonly record?: RequestRecord | undefined;
   /** Made on first use; names the request in logs and in INTERNAL errors. */
   requestId(): string;
 };

@@ -100,7 +100,7 @@ export function createKserve({
     const inputs = readInputs(request, tensors, { model: request.modelName, rowCountMax: config.rowCountMax });
     const { rowCount } = inputs.get('observation')!;
     work.rows(rowCount);
-    call.observation?.served(served, rowCount);
+    call.record?.served(served, rowCount);
     const due = dueOf(call, timeoutUs, config.deadlineMarginMs);
     if (due !== undefined && isOver(due, call)) throw lateError('ModelInfer', due, 'Nothing was computed');
     const timer = new RequestTimer(call, { work });

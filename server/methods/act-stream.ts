@@ -73,7 +73,7 @@ function openSession(deps: ActStreamDeps, sink: ResponseSink<ActStreamResponseIn
 
   function refusal(error: unknown, { request, call }: Received): ActStreamResponseInit {
     const { name, text } = describe(error, call);
-    call.observation?.end(name, call);
+    call.record?.end(name, call);
     return { result: { case: 'error', value: { status: name, text, sequence: request.sequence } } };
   }
 
@@ -170,7 +170,7 @@ function openSession(deps: ActStreamDeps, sink: ResponseSink<ActStreamResponseIn
 }
 
 function answered(value: ActResponseInit, { call }: Received): ActStreamResponseInit {
-  call.observation?.end('OK', call);
+  call.record?.end('OK', call);
   return { result: { case: 'response', value } };
 }
 

@@ -9,12 +9,12 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { HyperpolicyError } from '../../src/contract/errors.ts';
 import { type ActRequest, type ActResponseSchema, Fallback } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { callerName } from '../access/tokens.ts';
+import { callerName } from '../call/caller.ts';
 import { badResult, checkResult, type Sent } from '../call/finite.ts';
 import type { Call } from '../call/rpc.ts';
 import { distinctRows, encodeTensor, repeatRow } from '../call/tensors.ts';
 import type { ServerConfig } from '../config.ts';
-import type { PolicyInputs, PolicyOutputs } from '../models/served-policy.ts';
+import type { PolicyInputs, PolicyOutputs } from '../models/policy-rows.ts';
 import { type ServedVersion, whenHeld } from '../models/served-version.ts';
 import type { WorkMetrics } from '../telemetry/metrics.ts';
 import { type ActPlan, type Draw, readActRequest } from './act-request.ts';
@@ -135,7 +135,7 @@ export function createActAnswerer({ config, handles, held, work, eventLoopDelayU
   return (served, request, call) => {
     const plan = readActRequest(served, request, call, { config, handles });
     work.rows(plan.observation.rowCount);
-    call.observation?.served(served, plan.observation.rowCount);
+    call.record?.served(served, plan.observation.rowCount);
     const task: Task = { served, request, call, plan, timer: new RequestTimer(call, timed) };
     const { due, fallback } = plan;
     if (due !== undefined && isOver(due, call)) return late(task, due, 'Nothing was computed');

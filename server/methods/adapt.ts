@@ -50,7 +50,7 @@ export function createAdaptHandler(deps: AdaptDeps): UnaryHandler<AdaptRequest, 
     const plan = readAdaptRequest(served, request, call, { handles, rowCountMax });
     const rowCount = (plan.kind === 'posterior' ? plan.transitions : plan.steps)?.rowCount ?? 0;
     work.rows(rowCount);
-    call.observation?.served(served, rowCount);
+    call.record?.served(served, rowCount);
     checkDeadline('Adapt', call);
     const due = dueOf(call, 0, deadlineMarginMs);
     const timer = new RequestTimer(call, { eventLoopDelayUs, work });

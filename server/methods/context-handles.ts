@@ -1,7 +1,7 @@
 /** Context handles as requests use them: which version a handle goes to, and whether this caller and this version may use it. */
 
 import { failedPrecondition, notFound } from '../../src/contract/errors.ts';
-import { callerName } from '../access/tokens.ts';
+import { callerName } from '../call/caller.ts';
 import type { Call } from '../call/rpc.ts';
 import type { Binding, HandleStore, HeldContext, WeightsState } from '../handles/handle-store.ts';
 import type { ModelStore, Selection } from '../models/model-store.ts';

@@ -49,7 +49,7 @@ export function createPrepareHandler({
     checkDeadline('Prepare', call);
     const { version } = served;
     const count = contexts.keys.length;
-    call.observation?.served(served, count);
+    call.record?.served(served, count);
     const others = elsewhere?.({ ...request, selection: { case: 'version', value: version } }, call.deadlineMs);
     // Where this process fails first, nobody waits for the others.
     others?.catch(() => {});

@@ -85,7 +85,7 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
         : undefined;
     const context = contextRows(request, held, { ...limits, contextSize: critic.contextSize, rowCount });
     work.rows(rowCount);
-    call.observation?.served(served, rowCount);
+    call.record?.served(served, rowCount);
     checkDeadline('QGrad', call);
     const due = dueOf(call, 0, config.deadlineMarginMs);
     /** Waits no longer than the client does. */

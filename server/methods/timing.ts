@@ -34,9 +34,9 @@ export class RequestTimer {
     this.#queueMs += beganMs - startMs;
     this.#primaryMs += endMs - startMs;
     this.#deps.work.primary((endMs - beganMs) / 1000);
-    const { observation } = this.#call;
-    if (beganMs > startMs) observation?.stage('queue', startMs, beganMs);
-    observation?.stage('primary', beganMs, endMs);
+    const { record } = this.#call;
+    if (beganMs > startMs) record?.stage('queue', startMs, beganMs);
+    record?.stage('primary', beganMs, endMs);
     return result;
   }
 
@@ -53,7 +53,7 @@ export class RequestTimer {
     const endMs = performance.now();
     this.#networkMs += endMs - startMs;
     this.#deps.work.dynamic((endMs - startMs) / 1000);
-    this.#call.observation?.stage('dynamic', startMs, endMs);
+    this.#call.record?.stage('dynamic', startMs, endMs);
   }
 
   /** Milliseconds so far: waiting for the turn of a generation, and generating and running networks. */

@@ -9,7 +9,7 @@ import type { Logger } from 'pino';
 import { emptyStoreRemedy, HyperpolicyError, notFound, unavailable } from '../../src/contract/errors.ts';
 import { createStepper } from '../../src/pacing/unhurried.ts';
 import { listModels, readPackageIndex } from '../../src/package/package.ts';
-import { type Caller, checkModelAllowed } from '../access/tokens.ts';
+import { type Caller, checkModelAllowed } from '../call/caller.ts';
 import type { Call } from '../call/rpc.ts';
 import type { ServerConfig } from '../config.ts';
 import { carryOver } from './carry-over.ts';

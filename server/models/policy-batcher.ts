@@ -6,7 +6,7 @@
  */
 
 import type { GeneratedWeights } from '../weights/generated-weights.ts';
-import type { PolicyInputs, PolicyOutputs } from './served-policy.ts';
+import type { PolicyInputs, PolicyOutputs } from './policy-rows.ts';
 
 export type PolicyBatcher = {
   /** Outputs at once where the request is the first of its turn, else soon. */

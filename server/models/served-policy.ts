@@ -7,31 +7,12 @@ import type { Manifest } from '../../src/package/manifest.ts';
 import type { ComputePool, HeavyGraph } from '../compute/compute-pool.ts';
 import { namesOf } from '../compute/executors.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
-import { joinWeights, type WeightBatch, weightLayout } from '../weights/generated-weights.ts';
+import { joinWeights, weightLayout } from '../weights/generated-weights.ts';
 import { createWeightSource, type WeightSource } from '../weights/weight-source.ts';
 import { checkGraph, sizesOf, type TensorRule } from './graph-contract.ts';
 import { type HeavyRows, measureHeavyRows } from './heavy-rows.ts';
 import { createPolicyBatcher } from './policy-batcher.ts';
-
-export type PolicyInputs = {
-  readonly rowCount: number;
-  readonly observation: Float32Array; // [B, O]
-  /** Plain policies with a context. */
-  readonly context?: Float32Array | undefined; // [B, C]
-  /** Standard normal; absent is the deterministic action. */
-  readonly noise?: Float32Array | undefined; // [B, A]
-  /** Hyper policies: weights of K contexts, and row -> context (undefined: all rows have the first). */
-  readonly weights?: WeightBatch | undefined;
-  readonly index?: Int32Array | undefined; // [B]
-  /** On the clock of `Date.now()`; work that waits for a thread is dropped when it is late. Infinity unless given. */
-  readonly deadlineMs?: number | undefined;
-};
-
-export type PolicyOutputs = {
-  /** As the graph gives it: not yet clipped, not yet checked. */
-  readonly action: Float32Array; // [B, A]
-  readonly logProb: Float32Array | undefined; // [B]
-};
+import type { PolicyInputs, PolicyOutputs } from './policy-rows.ts';
 
 export type ServedPolicy = {
   readonly stochastic: boolean;

@@ -7,7 +7,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { type StatusName, statusCodes } from '../call/status.ts';
 import type { HandleStore } from '../handles/handle-store.ts';
-import type { EndReason } from '../transport/grpc-connections.ts';
 import type { CacheCounts, ContextCache } from '../weights/context-cache.ts';
 import { registerHandleMetrics } from './handle-metrics.ts';
 import { SlotHistogram } from './histogram.ts';
@@ -22,6 +21,9 @@ const rowBuckets = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
 
 /** `other` is a method that the server does not have. */
 export type GrpcType = 'unary' | 'server_stream' | 'bidi_stream' | 'other';
+
+/** Why a connection was refused or cut. */
+export type EndReason = 'too_many' | 'pings';
 
 /** Counts of one method. */
 export type MethodMetrics = {

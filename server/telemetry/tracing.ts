@@ -6,25 +6,9 @@
  */
 
 import type { Logger } from 'pino';
-import type { AnsweredBy, HeaderReader, Stage } from '../call/request-record.ts';
+import type { HeaderReader, Tracer } from '../call/request-record.ts';
 import { type StatusName, statusCodes } from '../call/status.ts';
 import { loadOpenTelemetry, type OtelExporter } from './open-telemetry.ts';
-
-/** The trace of one request. Times are on the clock of `performance.now()`. */
-export type RequestTrace = {
-  /** 32 hexadecimal digits. */
-  readonly id: string;
-  stage(stage: Stage, startMs: number, endMs: number): void;
-  end(status: StatusName, endMs: number, about: { readonly answeredBy?: AnsweredBy; readonly rowCount?: number }): void;
-};
-
-/** Begins the trace of a request, as a part of the client's where its `traceparent` says so; undefined where it is not sampled. */
-export type Tracer = (
-  service: string,
-  method: string,
-  startMs: number,
-  header: HeaderReader,
-) => RequestTrace | undefined;
 
 export type Tracing = {
   readonly tracer: Tracer;

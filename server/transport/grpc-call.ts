@@ -6,8 +6,8 @@ import grpc from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
 import { type Access, openAccess } from '../access/access.ts';
-import type { Caller } from '../access/tokens.ts';
-import type { HeaderReader, Observer } from '../call/request-record.ts';
+import type { Caller } from '../call/caller.ts';
+import type { HeaderReader, RequestRecorder } from '../call/request-record.ts';
 import type { Call } from '../call/rpc.ts';
 import { type Status, statusCodes, statusOf } from '../call/status.ts';
 import type { ServerConfig } from '../config.ts';
@@ -32,7 +32,7 @@ export type MethodDeps = {
   readonly gate: RequestGate;
   readonly access: Access;
   /** Undefined where no request is logged or traced. */
-  readonly observer?: Observer | undefined;
+  readonly recorder?: RequestRecorder | undefined;
 };
 
 /** Counts requests in flight. */
@@ -76,15 +76,15 @@ export function deadlineOf(call: { getDeadline(): grpc.Deadline }): number {
   return typeof deadline === 'number' ? deadline : deadline.getTime();
 }
 
-export type CallAbout = Pick<Call, 'caller' | 'observation'>;
+export type CallAbout = Pick<Call, 'caller' | 'record'>;
 
-export function callAt(receivedAtMs: number, deadlineMs: number, { caller, observation }: CallAbout = {}): Call {
+export function callAt(receivedAtMs: number, deadlineMs: number, { caller, record }: CallAbout = {}): Call {
   let id: string | undefined;
   return {
     receivedAtMs,
     deadlineMs,
     caller,
-    observation,
+    record,
     requestId: () => {
       id ??= randomBytes(8).toString('hex');
       return id;
@@ -120,7 +120,7 @@ type Refused = {
 /** Counts an error, and makes of it what the client is told. */
 export function refusal(error: unknown, { method, context, counts, log }: Refused): grpc.ServiceError {
   const { code, details, metadata, status } = describeError(error, method, context, log);
-  context.observation?.end(status, context);
+  context.record?.end(status, context);
   counts.handled(status, (performance.now() - context.receivedAtMs) / 1000);
   return Object.assign(new Error(details), { code, details, metadata });
 }
@@ -134,7 +134,7 @@ export function describeError(error: unknown, method: string, call: Call, log: L
 export function describeStatus(error: unknown, method: string, call: Call, log: Logger): Status {
   const status = statusOf(error, call.requestId);
   if (status.name === 'INTERNAL') {
-    log.error({ err: error, method, requestId: call.requestId(), ...call.observation?.fields() }, 'internal fault');
+    log.error({ err: error, method, requestId: call.requestId(), ...call.record?.fields() }, 'internal fault');
   } else log.debug({ method, status: status.name, reason: status.text }, 'request refused');
   return status;
 }

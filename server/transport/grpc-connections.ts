@@ -7,9 +7,7 @@ import { constants, type Http2Server, type ServerHttp2Session } from 'node:http2
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { ServerConfig } from '../config.ts';
-
-/** Why a connection was refused or cut. */
-export type EndReason = 'too_many' | 'pings';
+import type { EndReason } from '../telemetry/metrics.ts';
 
 export type Connections = {
   /** Watches a server from before its first connection. */

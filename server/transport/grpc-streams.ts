@@ -8,7 +8,7 @@ import type {
   MessageShape,
 } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
-import type { Caller } from '../access/tokens.ts';
+import type { Caller } from '../call/caller.ts';
 import type { Call, StreamHandler } from '../call/rpc.ts';
 import type { StatusName } from '../call/status.ts';
 import { type Codec, descriptorCodec } from './codec.ts';
@@ -101,15 +101,15 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
     metrics,
     log,
     access,
-    observer,
+    recorder,
     openStreams,
     config,
-  }: Pick<MethodDeps, 'config' | 'metrics' | 'log' | 'access' | 'observer'> & { readonly openStreams: OpenStreams },
+  }: Pick<MethodDeps, 'config' | 'metrics' | 'log' | 'access' | 'recorder'> & { readonly openStreams: OpenStreams },
   codec: Codec<I, O> = descriptorCodec(method),
 ): GrpcMethod {
   const { parent, name } = method;
   const counts = metrics.method({ type: 'bidi_stream', service: parent.typeName, method: name });
-  const observe = observer?.method(parent.typeName, name);
+  const openRecord = recorder?.method(parent.typeName, name);
 
   function answer(call: LibraryCall, metadata: grpc.Metadata) {
     const openedAtMs = performance.now();
@@ -126,7 +126,7 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
     };
     const fail = (error: unknown, about: Call): void => {
       const { code, details, metadata, status } = describeError(error, name, about, log);
-      about.observation?.end(status, about);
+      about.record?.end(status, about);
       close(status);
       call.sendStatus({ code, details, metadata });
     };
@@ -184,7 +184,7 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
         receive(bytes) {
           counts.received();
           const receivedAtMs = performance.now();
-          const about = callAt(receivedAtMs, deadlineMs, { caller, observation: observe?.(receivedAtMs, headers) });
+          const about = callAt(receivedAtMs, deadlineMs, { caller, record: openRecord?.(receivedAtMs, headers) });
           let request: MessageShape<I>;
           try {
             request = decodeRequest(method, codec.decode, bytes);

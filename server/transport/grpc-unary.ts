@@ -26,19 +26,19 @@ import {
 export function unaryMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   handler: UnaryHandler<MessageShape<I>, MessageInitShape<O>>,
-  { config, metrics, log, gate, access, observer }: MethodDeps,
+  { config, metrics, log, gate, access, recorder }: MethodDeps,
   codec: Codec<I, O> = descriptorCodec(method),
 ): GrpcMethod {
   const { parent, name } = method;
   const counts = metrics.method({ type: 'unary', service: parent.typeName, method: name });
-  const observe = observer?.method(parent.typeName, name);
+  const openRecord = recorder?.method(parent.typeName, name);
 
   function answer(call: grpc.ServerUnaryCall<Buffer, Uint8Array>, callback: grpc.sendUnaryData<Uint8Array>): void {
     const receivedAtMs = performance.now();
     counts.started();
     counts.received();
     gate.count++;
-    const observation = observe?.(receivedAtMs, headersOf(call));
+    const record = openRecord?.(receivedAtMs, headersOf(call));
     let context: Call | undefined;
     /** Once per request. */
     const send = (...reply: Parameters<typeof callback>) => {
@@ -55,22 +55,22 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
       const bytes = codec.encode(response);
       const endMs = performance.now();
       counts.encoded((endMs - startMs) / 1000);
-      observation?.stage('encode', startMs, endMs);
+      record?.stage('encode', startMs, endMs);
       if (bytes.length > config.messageBytesMax) {
         throw tooLarge(`${name} response`, config.messageBytesMax, bytes.length, 'Split the batch');
       }
       counts.sent();
       counts.handled('OK', (endMs - receivedAtMs) / 1000);
-      observation?.end('OK', context!);
+      record?.end('OK', context!);
       send(null, bytes);
     };
     const fail = (error: unknown) => {
-      const about = { method: name, context: context ?? createCall(call, receivedAtMs, { observation }), counts, log };
+      const about = { method: name, context: context ?? createCall(call, receivedAtMs, { record }), counts, log };
       send(refusal(error, about));
     };
     try {
       if (gate.count > config.requestCountMax) throw tooManyRequests(name, config.requestCountMax);
-      context = createCall(call, receivedAtMs, { caller: callerOf(access, name, call), observation });
+      context = createCall(call, receivedAtMs, { caller: callerOf(access, name, call), record });
       const response = handler(decodeRequest(method, codec.decode, call.request), context);
       if (response instanceof Promise) response.then(succeed).catch(fail);
       else succeed(response);

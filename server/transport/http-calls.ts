@@ -6,7 +6,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { DescMethodUnary } from '@bufbuild/protobuf';
 import { type ContextValues, createContextKey, createContextValues, type HandlerContext } from '@connectrpc/connect';
-import type { Observe } from '../call/request-record.ts';
+import type { OpenRecord } from '../call/request-record.ts';
 import type { Call } from '../call/rpc.ts';
 import type { StatusName } from '../call/status.ts';
 import type { MethodMetrics } from '../telemetry/metrics.ts';
@@ -27,36 +27,36 @@ export const httpCallOf = ({ values }: Pick<HandlerContext, 'values'>): HttpCall
 
 const httpCallKey = createContextKey<HttpCall>({});
 
-type Known = { readonly name: string; readonly counts: MethodMetrics; readonly observe: Observe | undefined };
+type Known = { readonly name: string; readonly counts: MethodMetrics; readonly openRecord: OpenRecord | undefined };
 
 /** @param methods those that are served; every other path counts as the one method `other` */
 export function createHttpCalls(
   methods: readonly DescMethodUnary[],
-  { metrics, log, observer }: Pick<MethodDeps, 'metrics' | 'log' | 'observer'>,
+  { metrics, log, recorder }: Pick<MethodDeps, 'metrics' | 'log' | 'recorder'>,
 ): HttpCalls {
   const known = new Map<string, Known>();
   for (const { parent, name } of methods) {
     const counts = metrics.method({ type: 'unary', service: parent.typeName, method: name });
-    known.set(`/${parent.typeName}/${name}`, { name, counts, observe: observer?.method(parent.typeName, name) });
+    known.set(`/${parent.typeName}/${name}`, { name, counts, openRecord: recorder?.method(parent.typeName, name) });
   }
   const other: Known = {
     name: 'other',
     counts: metrics.method({ type: 'other', service: 'other', method: 'other' }),
-    observe: observer?.method('other', 'other'),
+    openRecord: recorder?.method('other', 'other'),
   };
   const slots = new WeakMap<object, HttpCall>();
 
-  function end({ name, counts, observe }: Known, { headers }: IncomingMessage, ended: Ended): void {
+  function end({ name, counts, openRecord }: Known, { headers }: IncomingMessage, ended: Ended): void {
     const { call, status, arrivedAtMs, httpStatus } = ended;
     counts.handled(status, (performance.now() - (call?.receivedAtMs ?? arrivedAtMs)) / 1000);
     if (call !== undefined) {
       if (status === 'OK') counts.sent();
-      call.observation?.end(status, call);
+      call.record?.end(status, call);
       return;
     }
     log.debug({ method: name, status, httpStatus }, 'request refused');
-    const observation = observe?.(arrivedAtMs, (header) => headers[header]?.toString());
-    observation?.end(status, callAt(arrivedAtMs, Number.POSITIVE_INFINITY));
+    const record = openRecord?.(arrivedAtMs, (header) => headers[header]?.toString());
+    record?.end(status, callAt(arrivedAtMs, Number.POSITIVE_INFINITY));
   }
 
   return {

@@ -96,25 +96,25 @@ function boundConnections(server: Server, countMax: number): void {
 function bounded<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   handler: UnaryHandler<MessageShape<I>, MessageInitShape<O>>,
-  { config, metrics, log, gate, access, observer }: MethodDeps,
+  { config, metrics, log, gate, access, recorder }: MethodDeps,
 ): (request: MessageShape<I>, context: HandlerContext) => Promise<MessageShape<O>> {
   const { parent, name, output } = method;
   const counts = metrics.method({ type: 'unary', service: parent.typeName, method: name });
-  const observe = observer?.method(parent.typeName, name);
+  const openRecord = recorder?.method(parent.typeName, name);
   return async (request, context) => {
     const receivedAtMs = performance.now();
     const timeoutMs = context.timeoutMs();
     const deadlineMs = timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + timeoutMs;
-    const observation = observe?.(receivedAtMs, (header) => context.requestHeader.get(header) ?? undefined);
+    const record = openRecord?.(receivedAtMs, (header) => context.requestHeader.get(header) ?? undefined);
     const told = httpCallOf(context);
-    let call = callAt(receivedAtMs, deadlineMs, { observation });
+    let call = callAt(receivedAtMs, deadlineMs, { record });
     told.call = call;
     counts.received();
     gate.count++;
     try {
       if (gate.count > config.requestCountMax) throw tooManyRequests(name, config.requestCountMax);
       const caller = access(name, context.requestHeader.get('authorization') ?? undefined);
-      call = callAt(receivedAtMs, deadlineMs, { caller, observation });
+      call = callAt(receivedAtMs, deadlineMs, { caller, record });
       const response = create(output, await handler(request, call));
       told.status = 'OK';
       return response;

@@ -40,7 +40,7 @@ export function createOrderedStream<Request, Response>({
       if (pending.length >= pendingCountMax) sink.pause();
       answer(request, call).then((response) => {
         slot.done = response;
-        call.observation?.end('OK', call);
+        call.record?.end('OK', call);
         flush();
       }, end);
     },

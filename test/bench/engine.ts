@@ -28,8 +28,8 @@ import {
   type Traced,
   td3,
 } from './engine-cases.ts';
-import type { BenchOptions } from './main.ts';
 import { medianMs, report } from './measure.ts';
+import type { BenchOptions } from './options.ts';
 import { median } from './statistics.ts';
 import { startTorch, type Timing, type Torch, type TorchCase } from './torch.ts';
 

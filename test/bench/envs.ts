@@ -18,8 +18,8 @@ import { createEnvironment } from '../../src/envs/registry.ts';
 import { createVectorEnv } from '../../trainer/rollout/vector-env.ts';
 import { createRawRun, recordRun } from './envs-raw.ts';
 import { openReference, type Reference } from './envs-reference.ts';
-import type { BenchOptions } from './main.ts';
 import { report } from './measure.ts';
+import type { BenchOptions } from './options.ts';
 import { median } from './statistics.ts';
 
 type Subject = {

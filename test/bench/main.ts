@@ -1,21 +1,7 @@
 /** `npm run bench -- NAME [options]`: runs one bench, prints its figures and writes them as flat JSON. */
 
 import { parseArgs } from 'node:util';
-
-/** @param json where to write the figures; printed in any case */
-export type BenchOptions = {
-  readonly json?: string | undefined;
-  /** A Python interpreter with the reference installed, for benches that compare with one. */
-  readonly reference?: string | undefined;
-  /** Of `serve`: parts of the names of sections, with commas between; every section unless given. */
-  readonly only?: string | undefined;
-  /** Of `serve`: rounds by turns. */
-  readonly rounds?: number | undefined;
-  /** Of `serve`: a Python interpreter with the peers' packages. */
-  readonly peers?: string | undefined;
-  /** Of `serve`: a directory for CPU profiles of the server. */
-  readonly profile?: string | undefined;
-};
+import type { BenchOptions } from './options.ts';
 
 type Bench = { run(options: BenchOptions): Promise<void> };
 

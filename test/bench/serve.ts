@@ -4,8 +4,8 @@
  * cached; the critic is a paper-size SA-Hyper twin. How to read the figures: NOTES.md, "The server".
  */
 
-import type { BenchOptions } from './main.ts';
 import { report } from './measure.ts';
+import type { BenchOptions } from './options.ts';
 import { streamPipelined, streamSerial, unaryParallel, unarySerial } from './serve-act.ts';
 import { coldRows, newAndKnownContext, thousandContexts } from './serve-contexts.ts';
 import { ghzUnary, hasGhz } from './serve-ghz.ts';

@@ -5,33 +5,12 @@ import { type PolicySpecs, specSize } from '../../src/contract/tensor-spec.ts';
 import type { Units } from '../../src/nn/units.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
 import { type ManifestDraft, type PublishedPackage, publishPackage } from '../../src/package/package.ts';
-import type { Engine } from '../engine/engine.ts';
-import { type EncoderExport, exportEncoder, exportStep, type StepExport } from './adaptation.ts';
-import { type CriticExport, exportCritic } from './critic.ts';
+import { type EncoderExport, exportEncoder, exportStep } from './adaptation.ts';
+import { exportCritic } from './critic.ts';
 import type { NetworkFiles } from './graphs.ts';
-import { exportPolicy, type PolicyExport } from './policy.ts';
+import type { ModelToExport, ModelToPublish } from './model.ts';
+import { exportPolicy } from './policy.ts';
 import { probes } from './probes.ts';
-
-export type ModelToExport = {
-  /** Named in errors. */
-  readonly model: string;
-  readonly algorithm: string;
-  readonly environment: string;
-  readonly specs: PolicySpecs;
-  readonly rewardScale: number;
-  /** At least one of the two. */
-  readonly policy: PolicyExport | null;
-  readonly critic: CriticExport | null;
-  /** Of a latent context. */
-  readonly encoder?: EncoderExport | undefined;
-  /** An inner step on the policy's generated weights. */
-  readonly step?: StepExport | undefined;
-  readonly training: ManifestDraft['training'];
-  /** Computes the probes' outputs from the live parameters, apart from the exported files. */
-  readonly engine: Engine;
-};
-
-export type ModelToPublish = ModelToExport & { readonly store: string };
 
 /** What a version of a model consists of before it has a number. */
 export type PackageContent = { readonly manifest: ManifestDraft; readonly files: ReadonlyMap<string, Uint8Array> };

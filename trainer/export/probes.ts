@@ -13,7 +13,7 @@ import { boundParameters } from '../engine/engine.ts';
 import { type EncoderExport, encoderResults, type StepExport, splitOf, stepResults } from './adaptation.ts';
 import type { CriticExport } from './critic.ts';
 import { namedLayers } from './graphs.ts';
-import type { ModelToExport } from './package.ts';
+import type { ModelToExport } from './model.ts';
 import { type PolicyExport, policyResults } from './policy.ts';
 
 const probeRows = 4;

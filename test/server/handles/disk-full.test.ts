@@ -15,7 +15,7 @@ import { createPolicyClient } from '../../../clients/typescript/client.ts';
 import { testWith } from '../../requirements.ts';
 import { temporaryStore } from '../fixtures.ts';
 
-const command = fileURLToPath(new URL('../../dist/clients/cli/main.js', import.meta.url));
+const command = fileURLToPath(new URL('../../../dist/clients/cli/main.js', import.meta.url));
 const plain = (seed: number) =>
   ({ model: 'm', policy: 'plain', critic: 'none', observationSize: 3, actionSize: 2, hiddenSize: 64, seed }) as const;
 const request = { model: 'm', observation: [1, 2, 3] };

@@ -152,7 +152,7 @@ describe('a call whose deadline has passed', () => {
       get deadlineMs() {
         return Date.now() + (stages.includes('primary') ? -1000 : 60_000);
       },
-      observation: { served() {}, stage: (stage) => stages.push(stage), end() {}, fields: () => ({}) },
+      record: { served() {}, stage: (stage) => stages.push(stage), end() {}, fields: () => ({}) },
     };
     await expect((async () => ask(server, call))()).rejects.toMatchObject({
       kind: 'deadline_exceeded',

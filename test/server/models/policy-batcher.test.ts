@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createPolicyBatcher } from '../../../server/models/policy-batcher.ts';
-import type { PolicyInputs } from '../../../server/models/served-policy.ts';
+import type { PolicyInputs } from '../../../server/models/policy-rows.ts';
 import type { GeneratedWeights } from '../../../server/weights/generated-weights.ts';
 
 const weights = (value: number): GeneratedWeights => ({ block: Float32Array.of(value), bytes: 4, feeds: undefined });

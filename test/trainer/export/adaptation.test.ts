@@ -17,7 +17,8 @@ import { floatTensor, openSession, type TensorMap } from '../../../src/onnx/sess
 import { createTracedEngine } from '../../../trainer/engine/traced.ts';
 import { exportEncoder, exportStep, splitOf } from '../../../trainer/export/adaptation.ts';
 import { layersFrom } from '../../../trainer/export/graphs.ts';
-import { type ModelToPublish, publishModel } from '../../../trainer/export/package.ts';
+import type { ModelToPublish } from '../../../trainer/export/model.ts';
+import { publishModel } from '../../../trainer/export/package.ts';
 import { exportPolicy } from '../../../trainer/export/policy.ts';
 import { startTestServer, temporaryStore } from '../../server/fixtures.ts';
 

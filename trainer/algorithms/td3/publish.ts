@@ -2,7 +2,8 @@
 
 import { shapesOf } from '../../../src/nn/parameters.ts';
 import type { PublishedPackage } from '../../../src/package/package.ts';
-import { type ModelToPublish, publishModel } from '../../export/package.ts';
+import type { ModelToPublish } from '../../export/model.ts';
+import { publishModel } from '../../export/package.ts';
 import type { Td3Learner } from './learner.ts';
 
 export type Td3Package = Omit<ModelToPublish, 'algorithm' | 'rewardScale' | 'policy' | 'critic'> & {

@@ -1,0 +1,16 @@
+/** Options of `npm run bench`. */
+
+/** @param json where to write the figures; printed in any case */
+export type BenchOptions = {
+  readonly json?: string | undefined;
+  /** A Python interpreter with the reference installed, for benches that compare with one. */
+  readonly reference?: string | undefined;
+  /** Of `serve`: parts of the names of sections, with commas between; every section unless given. */
+  readonly only?: string | undefined;
+  /** Of `serve`: rounds by turns. */
+  readonly rounds?: number | undefined;
+  /** Of `serve`: a Python interpreter with the peers' packages. */
+  readonly peers?: string | undefined;
+  /** Of `serve`: a directory for CPU profiles of the server. */
+  readonly profile?: string | undefined;
+};

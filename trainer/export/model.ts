@@ -1,0 +1,29 @@
+/** What a learner hands over to be published. */
+
+import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
+import type { ManifestDraft } from '../../src/package/package.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { EncoderExport, StepExport } from './adaptation.ts';
+import type { CriticExport } from './critic.ts';
+import type { PolicyExport } from './policy.ts';
+
+export type ModelToExport = {
+  /** Named in errors. */
+  readonly model: string;
+  readonly algorithm: string;
+  readonly environment: string;
+  readonly specs: PolicySpecs;
+  readonly rewardScale: number;
+  /** At least one of the two. */
+  readonly policy: PolicyExport | null;
+  readonly critic: CriticExport | null;
+  /** Of a latent context. */
+  readonly encoder?: EncoderExport | undefined;
+  /** An inner step on the policy's generated weights. */
+  readonly step?: StepExport | undefined;
+  readonly training: ManifestDraft['training'];
+  /** Computes the probes' outputs from the live parameters, apart from the exported files. */
+  readonly engine: Engine;
+};
+
+export type ModelToPublish = ModelToExport & { readonly store: string };
