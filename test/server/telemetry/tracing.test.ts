@@ -182,7 +182,7 @@ describe('traces', () => {
 
   test('are not even loaded where they are off', async () => {
     const store = await temporaryStore();
-    const main = new URL('../../dist/server/main.js', import.meta.url).href;
+    const main = new URL('../../../dist/server/main.js', import.meta.url).href;
     const script = `
       import { createRequire } from 'node:module';
       const { startServer } = await import(${JSON.stringify(main)});
