@@ -90,27 +90,23 @@ const server = (name, packages = '') =>
     packages: `pino ${packages}`,
   });
 
-const serverRooms = [
-  ...storeys([
-    server('config.ts', 'zod'),
-    server('call'),
-    server('access', 'zod'),
-    server('compute'),
-    server('weights'),
-    server('handles'),
-    server('telemetry', 'prom-client'),
-    server('models', '@bufbuild/protobuf zod'),
-    server('methods', '@bufbuild/protobuf'),
-    server('kserve', '@bufbuild/protobuf'),
-    server('transport', '@bufbuild/protobuf @grpc/grpc-js @connectrpc/connect @connectrpc/connect-node prom-client'),
-    server('routes.ts', '@bufbuild/protobuf'),
-    server('serving.ts'),
-    server('main.ts'),
-    server('processes', '@bufbuild/protobuf prom-client'),
-  ]),
-  // Packages with random weights, to try a server without training.
-  ...storeys([server('random-graphs.ts'), server('random-adaptation.ts'), server('random-package.ts')]),
-];
+const serverRooms = storeys([
+  server('config.ts', 'zod'),
+  server('call'),
+  server('access', 'zod'),
+  server('compute'),
+  server('weights'),
+  server('handles'),
+  server('telemetry', 'prom-client'),
+  server('models', '@bufbuild/protobuf zod'),
+  server('methods', '@bufbuild/protobuf'),
+  server('kserve', '@bufbuild/protobuf'),
+  server('transport', '@bufbuild/protobuf @grpc/grpc-js @connectrpc/connect @connectrpc/connect-node prom-client'),
+  server('routes.ts', '@bufbuild/protobuf'),
+  server('serving.ts'),
+  server('main.ts'),
+  server('processes', '@bufbuild/protobuf prom-client'),
+]);
 
 /** Nobody imports the command. It imports the trainer and most of the server when a subcommand needs them: test/imports.test.ts. */
 const clients = [
