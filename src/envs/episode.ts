@@ -41,8 +41,8 @@ export type Task = {
   observe(observation: Float64Array): void;
   /** Copies of all arrays that decide the future. */
   capture(): Record<string, Float64Array>;
-  /** Takes back what `capture` gave; sizes were checked. */
-  reinstate(arrays: Readonly<Record<string, Float64Array>>): void;
+  /** Takes back what `capture` gave after so many steps of an episode; sizes were checked. */
+  reinstate(arrays: Readonly<Record<string, Float64Array>>, stepCount: number): void;
   /** What `capture` and `reinstate` copy, without allocations. */
   readonly stateRow?: TaskStateRow;
   /** What the current state looks like. */
@@ -199,7 +199,7 @@ export function createEnv(task: Task): Env {
       checkState(name, saved, { ...task.capture(), observation: current, ...(context === null ? {} : { context }) });
       context?.set(saved.arrays.context!);
       current.set(saved.arrays.observation!);
-      task.reinstate(saved.arrays);
+      task.reinstate(saved.arrays, saved.stepCount);
       stepCount = saved.stepCount;
       state = saved.ended ? 'ended' : 'running';
       return current;

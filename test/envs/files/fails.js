@@ -19,7 +19,7 @@ export default () => ({
     outcome.terminated = false;
     return true;
   },
-  observe: nothing,
+  observe: (observation) => observation.fill(0),
   capture: () => ({}),
   reinstate: nothing,
 });

@@ -1,0 +1,333 @@
+/** What a user's environment file gives wrongly is refused where it happens, with member, episode and step. */
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import type { Env } from '../../src/envs/env.ts';
+import { loadEnvFile } from '../../src/envs/env-file.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'hyperpolicy-checked-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Parts of a task by name; `specs` and the like are as source text too. */
+const taskParts = {
+  name: `'mass'`,
+  observation: `{ names: ['x', 'v'], low: [null, null], high: [null, null], units: ['m', 'm/s'] }`,
+  action: `{ names: ['force'], low: [-1], high: [1], units: ['N'] }`,
+  context: 'null',
+  limit: '10',
+  begin: 'begin(random) { this.x.set([random.uniform(), 0]); },',
+  advance:
+    'advance(action, outcome) { this.x[0] += action[0]; outcome.reward = -1; outcome.terminated = false; return true; },',
+  observe: 'observe(out) { out.set(this.x); },',
+  capture: 'capture() { return { x: this.x }; },',
+  reinstate: 'reinstate({ x }) { this.x.set(x); },',
+  more: '',
+};
+
+let count = 0;
+
+/** A file whose `default` starts in line 1, with some parts replaced; parts come one a line. */
+async function load(parts: Partial<typeof taskParts> = {}): Promise<Env> {
+  const p = { ...taskParts, ...parts };
+  const path = join(folder, `mine${count++}.mjs`);
+  const source = [
+    'export default () => ({',
+    `name: ${p.name}, specs: { observation: ${p.observation}, action: ${p.action}, context: ${p.context} },`,
+    `episodeStepCountMax: ${p.limit}, stepDurationS: 0.1, x: new Float64Array(2),`,
+    ...[p.begin, p.advance, p.observe, p.capture, p.reinstate, p.more],
+    '});',
+  ];
+  writeFileSync(path, source.join('\n'));
+  return loadEnvFile(path);
+}
+
+/** The message of what fails, with the folder left out. */
+async function messageOf(run: () => unknown): Promise<string> {
+  try {
+    await run();
+  } catch (error) {
+    expect((error as Error).name).toBe('HyperpolicyError');
+    return (error as Error).message.replaceAll(`${folder}/`, '').replaceAll(/mine\d+/g, 'mine');
+  }
+  throw new Error('expected a refusal, got none');
+}
+
+/** Two episodes of at most three steps. */
+function play(env: Env): void {
+  for (const seed of [1, 2]) {
+    env.reset(seed);
+    for (let step = 0; step < 3; step++) env.step([0.5]);
+  }
+}
+
+test('a task that keeps the contract plays', async () => {
+  const env = await load();
+  play(env);
+  expect(env.reset(1).observation).toHaveLength(2);
+});
+
+const advance = (body: string) => ({ advance: `advance(action, outcome) { this.n = (this.n ?? 0) + 1; ${body} },` });
+const good = 'outcome.reward = 0; outcome.terminated = false; return true;';
+
+describe('a slip of a member', () => {
+  test.each<[string, Partial<typeof taskParts>, string]>([
+    [
+      'async advance',
+      { advance: `async ${taskParts.advance}` },
+      'mine.mjs advance, episode 1 step 1: expected a value at once, got a promise. Environments are synchronous: leave out async and await',
+    ],
+    [
+      'async begin',
+      { begin: `async ${taskParts.begin}` },
+      'mine.mjs begin, episode 1: expected a value at once, got a promise.',
+    ],
+    [
+      'async observe that fails',
+      { observe: `async observe() { throw new Error('late'); },` },
+      'mine.mjs observe, episode 1: expected a value at once, got a promise.',
+    ],
+    [
+      'nothing returned',
+      advance('outcome.reward = 0;'),
+      'mine.mjs advance, episode 1 step 1: expected true, or false where the simulation became unstable, got undefined',
+    ],
+    [
+      'a text in place of true',
+      advance(`outcome.reward = 0; return 'true';`),
+      'expected true, or false where the simulation became unstable, got the text "true"',
+    ],
+    [
+      'terminated as a text',
+      advance(`${good.replace('false', `'false'`)}`),
+      'expected outcome.terminated to be true or false, got the text "false"',
+    ],
+    [
+      'terminated as a number',
+      advance(`${good.replace('false', '0')}`),
+      'expected outcome.terminated to be true or false, got 0',
+    ],
+    [
+      'a reward as a text',
+      advance(`${good.replace('= 0', `= '1'`)}`),
+      'expected outcome.reward to be a finite number, got the text "1"',
+    ],
+    [
+      'a reward that is left out, later',
+      advance(`if (this.n < 5) outcome.reward = 1; return true;`),
+      'mine.mjs advance, episode 2 step 2: expected outcome.reward to be a finite number, got undefined',
+    ],
+    [
+      'a reward of NaN',
+      advance(good.replace('= 0', '= 0 / 0')),
+      'expected outcome.reward to be a finite number, got NaN',
+    ],
+    [
+      'a reward beyond float32',
+      advance(good.replace('= 0', '= 1e39')),
+      'expected outcome.reward to be a finite number that float32 can hold, got 1e+39',
+    ],
+    [
+      'an observation returned in place of written',
+      { observe: 'observe() { return this.x; },' },
+      'mine.mjs observe, episode 1: expected an observation value 0 (x) to be a finite number, got NaN',
+    ],
+    [
+      'half an observation',
+      { observe: 'observe(out) { out[0] = 1; },' },
+      'expected an observation value 1 (v) to be a finite number, got NaN',
+    ],
+    [
+      'too long an observation',
+      { observe: 'observe(out) { out.set([1, 2, 3]); },' },
+      'mine.mjs observe, episode 1: expected no exception, got RangeError: offset is out of bounds at mine.mjs:6:',
+    ],
+    [
+      'an observation beyond float32',
+      { observe: 'observe(out) { out.set([1, -1e39]); },' },
+      'expected an observation value 1 (v) to be a finite number that float32 can hold, got -1e+39',
+    ],
+  ])('%s', async (_, parts, message) => {
+    const env = await load(parts);
+    expect(await messageOf(() => play(env))).toContain(message);
+  });
+
+  test('terminated does not stay from the episode before', async () => {
+    const env = await load(advance('outcome.reward = 0; if (this.n === 1) outcome.terminated = true; return true;'));
+    env.reset(1);
+    expect(env.step([0]).terminated).toBe(true);
+    env.reset(2);
+    expect(env.step([0]).terminated).toBe(false);
+  });
+
+  test.each<[string, Partial<typeof taskParts>, string]>([
+    [
+      'an array in capture',
+      { capture: 'capture() { return { x: [...this.x] }; },' },
+      'mine.mjs capture, episode 1: expected "x" to be a Float64Array, got an object (Array)',
+    ],
+    [
+      'a bare array',
+      { capture: 'capture() { return this.x; },' },
+      'expected an object of Float64Arrays by name, got an object (Float64Array)',
+    ],
+    [
+      'a name that is taken',
+      { capture: 'capture() { return { observation: this.x }; },' },
+      'expected names other than observation and context, got "observation"',
+    ],
+    [
+      'a state that is not finite',
+      { capture: 'capture() { return { x: Float64Array.of(1, 0 / 0) }; },' },
+      'expected finite values in "x", got NaN at 1',
+    ],
+    ['a promise', { capture: `async ${taskParts.capture}` }, 'expected a value at once, got a promise'],
+    [
+      'a reinstate that forgets',
+      { reinstate: 'reinstate() {},' },
+      'mine.mjs reinstate, in an episode that was restored, step 1: expected capture to give "x" back as it was: ',
+    ],
+  ])('capture and reinstate: %s', async (_, parts, message) => {
+    const env = await load(parts);
+    const back = () => {
+      env.reset(1);
+      env.step([0.5]);
+      const saved = env.save();
+      env.reset(2);
+      env.restore(saved);
+    };
+    expect(await messageOf(back)).toContain(message.replace('episode 1:', 'episode 1 step 1:'));
+  });
+
+  test('a capture that hands out what the task goes on with is copied', async () => {
+    const env = await load();
+    env.reset(1);
+    const saved = env.save();
+    const before = saved.arrays.x![0]!;
+    env.step([1]);
+    expect(saved.arrays.x![0]).toBe(before);
+  });
+
+  test('an exception comes with the file, the line, the episode and the step', async () => {
+    const env = await load(advance(`if (this.n === 5) throw new Error('sensor lost'); ${good}`));
+    expect(await messageOf(() => play(env))).toMatch(
+      /^mine\.mjs advance, episode 2 step 2: expected no exception, got Error: sensor lost at mine\.mjs:5:\d+$/,
+    );
+  });
+
+  test('what is thrown and is no Error is shown', async () => {
+    const env = await load(advance(`throw 'sensor lost';`));
+    expect(await messageOf(() => play(env))).toContain('got the text "sensor lost", which is no Error and has no line');
+  });
+});
+
+describe('bounds that cannot be are refused as the file is loaded', () => {
+  test.each([
+    ['[2]', '[1]', 'mine.mjs specs action value 0 ("force"): expected low below high, got 2 and 1'],
+    ['[1]', '[1]', 'expected low below high, got 1 and 1'],
+    ['[-Infinity]', '[Infinity]', 'expected low and high that float32 can hold, or none, got -Infinity and Infinity'],
+    ['[-1e39]', '[1]', 'expected low and high that float32 can hold, or none, got -1e+39 and 1'],
+    [
+      `['-1']`,
+      '[1]',
+      'mine.mjs: expected specs.action with names, low, high and units, got low.0 expected a number or null',
+    ],
+  ])('%s to %s', async (low, high, message) => {
+    const action = `{ names: ['force'], low: ${low}, high: ${high}, units: ['N'] }`;
+    expect(await messageOf(() => load({ action }))).toContain(message);
+  });
+});
+
+test('a context is checked as it is drawn', async () => {
+  const context = `{ names: ['goal'], low: [0], high: [1], units: ['m'], source: 'oracle' }`;
+  const env = await load({ context, more: 'tasks: { draw(random, context) { context[0] = "far"; } },' });
+  expect(await messageOf(() => env.reset(1))).toContain(
+    'tasks.draw: expected a context value 0 (goal) to be a finite number, got NaN',
+  );
+});
+
+test('a file that fails as it loads, or as it makes the environment, says in which line', async () => {
+  const path = join(folder, 'mine.mjs');
+  writeFileSync(path, '\n\nexport default () => { null.x; };');
+  expect(await messageOf(() => loadEnvFile(path))).toMatch(
+    /^mine\.mjs: expected a default export that makes an environment, got TypeError: .* at mine\.mjs:3:\d+$/,
+  );
+});
+
+describe('a whole environment in a file', () => {
+  const whole = (parts: Record<string, string> = {}) => {
+    const p = {
+      reset: `reset() { return { observation: [0, 0], info: {} }; },`,
+      step: `step() { return { observation: [0, 0], info: {}, reward: 1, terminated: false, truncated: false, diverged: false }; },`,
+      save: `save() { return { env: 'mass', stepCount: 1, ended: false, arrays: {} }; },`,
+      restore: `restore() { return [0, 0]; },`,
+      ...parts,
+    };
+    const path = join(folder, `mine${count++}.mjs`);
+    writeFileSync(
+      path,
+      `export default () => ({ name: 'mass', context: null, tasks: null, specs: { observation: ${taskParts.observation}, action: ${taskParts.action}, context: null },
+       episodeStepCountMax: 10, stepDurationS: 1, ${Object.values(p).join('\n')} dispose() {} })`,
+    );
+    return loadEnvFile(path);
+  };
+
+  test.each<[string, Record<string, string>, string]>([
+    ['a promise', { reset: 'async reset() {},' }, 'mine.mjs reset, episode 1: expected a value at once, got a promise'],
+    [
+      'a bare observation',
+      { reset: 'reset() { return [0, 0]; },' },
+      'expected an observation of 2 values (x, v), got undefined',
+    ],
+    [
+      'too short an observation',
+      {
+        step: `step() { return { observation: [0], info: {}, reward: 1, terminated: false, truncated: false, diverged: false }; },`,
+      },
+      'mine.mjs step, episode 1 step 1: expected an observation of 2 values (x, v), got 1',
+    ],
+    [
+      'a reward of text',
+      {
+        step: `step() { return { observation: [0, 0], info: {}, reward: '1', terminated: false, truncated: false, diverged: false }; },`,
+      },
+      'expected reward to be a finite number, got the text "1"',
+    ],
+    [
+      'no truncated',
+      { step: `step() { return { observation: [0, 0], info: {}, reward: 1, terminated: false, diverged: false }; },` },
+      'expected truncated to be true or false, got undefined',
+    ],
+    [
+      'an exception',
+      { step: `step() { throw new TypeError('no'); },` },
+      'mine.mjs step, episode 1 step 1: expected no exception, got TypeError: no at mine.mjs:',
+    ],
+    [
+      'a state without arrays of numbers',
+      { save: `save() { return { env: 'mass', stepCount: 1, ended: false, arrays: { x: [1] } }; },` },
+      'mine.mjs save, episode 1 step 1: expected env "mass", stepCount, ended, and arrays of Float64Array, got env the text "mass"',
+    ],
+    [
+      'a restore without an observation',
+      { restore: 'restore() {},' },
+      'mine.mjs restore, in an episode that was restored, step 1: expected an observation of 2 values (x, v), got undefined',
+    ],
+  ])('%s is refused', async (_, parts, message) => {
+    const env = await whole(parts);
+    const run = () => {
+      env.reset(1);
+      env.step([0]);
+      env.restore(env.save());
+    };
+    expect(await messageOf(run)).toContain(message);
+  });
+
+  test('one that keeps the contract plays', async () => {
+    const env = await whole();
+    expect([...env.reset(1).observation]).toEqual([0, 0]);
+    expect(env.step([0]).reward).toBe(1);
+    expect([...env.restore(env.save())]).toEqual([0, 0]);
+  });
+});
