@@ -72,6 +72,35 @@ test('more transitions narrow the product', () => {
   });
 });
 
+test('the mean of outputs sees neither the order nor the number of equal transitions', () => {
+  const { parameters, data } = setUp('pearl-encoder');
+  const encoder = createEncoder({ architecture: 'pearl-encoder', hiddenSizes: [16, 12], aggregation: 'mean' }, sizes);
+  expect(encoder.factors).toBeUndefined();
+  const x = tf.tensor3d(data, [2, 5, 7]);
+  const parts = (input: tf.Tensor) => {
+    const { mean, variance } = encoder.posterior(parameters, input as tf.Tensor3D);
+    return [...values(mean), ...values(variance)];
+  };
+  const expected = parts(x);
+  for (const same of [tf.reverse(x, 1), tf.concat([x, x], 1)]) {
+    parts(same).forEach((value, i) => {
+      expect(value).toBeCloseTo(expected[i]!, 5);
+    });
+  }
+  // One transition alone has the mean that its factor has.
+  const one = tf.slice(x, [0, 0, 0], [2, 1, 7]);
+  const factor = createEncoder({ architecture: 'pearl-encoder', hiddenSizes: [16, 12] }, sizes);
+  values(factor.posterior(parameters, one).mean).forEach((value, i) => {
+    expect(parts(one)[i]).toBeCloseTo(value, 5);
+  });
+});
+
+test('an aggregation that an encoder does not take is refused', () => {
+  expect(() => createEncoder({ architecture: 'pearl-gru-encoder', aggregation: 'mean' }, sizes)).toThrow(
+    'encoder pearl-gru-encoder: expected the aggregation recurrent, got "mean"',
+  );
+});
+
 test('the paper sizes have the parameters of the closed form', () => {
   const product = createEncoder({ architecture: 'pearl-encoder' }, { transitionSize: 27, latentSize: 5 });
   expect(parameterCount(product.specs)).toBe(lin(27, 200) + 2 * lin(200, 200) + lin(200, 10));

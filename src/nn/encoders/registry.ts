@@ -15,27 +15,35 @@ export type EncoderConfig = {
   readonly architecture: string;
   /** Widths of the hidden layers; 200, 200, 200 where absent. */
   readonly hiddenSizes?: readonly number[] | undefined;
+  /** How `pearl-encoder` joins its transitions: the product of a Gaussian each (the default), or one Gaussian from their mean. */
+  readonly aggregation?: 'product' | 'mean' | undefined;
 };
 
-const builders: Readonly<Record<string, (sizes: EncoderSizes, hiddenSizes: readonly number[]) => Encoder>> = {
-  'pearl-encoder': productEncoder,
-  'pearl-gru-encoder': recurrentEncoder,
+type Builder = (sizes: EncoderSizes, hiddenSizes: readonly number[]) => Encoder;
+
+/** By architecture; the first aggregation is the default. */
+const builders: Readonly<Record<string, Readonly<Record<string, Builder>>>> = {
+  'pearl-encoder': { product: productEncoder, mean: meanEncoder },
+  'pearl-gru-encoder': { recurrent: recurrentEncoder },
 };
 
 export const encoderNames: readonly string[] = Object.keys(builders);
 
-/** @throws HyperpolicyError invalid_argument for an unknown architecture */
+/** @throws HyperpolicyError invalid_argument for an unknown architecture, or an aggregation that it does not take */
 export function createEncoder(
-  { architecture, hiddenSizes = [200, 200, 200] }: EncoderConfig,
+  { architecture, hiddenSizes = [200, 200, 200], aggregation }: EncoderConfig,
   sizes: EncoderSizes,
 ): Encoder {
-  const build = builders[architecture];
+  const aggregations = builders[architecture];
+  if (aggregations === undefined) {
+    const expected = `one of ${encoderNames.join(', ')}`;
+    throw invalidArgument({ where: 'encoder', expected, actual: `"${architecture}"` });
+  }
+  const names = Object.keys(aggregations);
+  const build = aggregations[aggregation ?? names[0]!];
   if (build !== undefined) return checked(build(sizes, hiddenSizes));
-  throw invalidArgument({
-    where: 'encoder',
-    expected: `one of ${encoderNames.join(', ')}`,
-    actual: `"${architecture}"`,
-  });
+  const expected = `the aggregation ${names.join(' or ')}`;
+  throw invalidArgument({ where: `encoder ${architecture}`, expected, actual: `"${aggregation}"` });
 }
 
 /** The same encoder, which refuses transitions of another size. */
@@ -74,6 +82,27 @@ function productEncoder(sizes: EncoderSizes, hiddenSizes: readonly number[]): En
       return productOfGaussians({ mean: perTask(mean), variance: perTask(variance) }, 1) as Posterior;
     },
     factors,
+  };
+}
+
+/**
+ * One Gaussian from the mean of the MLP's outputs over the transitions: their order does not matter, and more of them do not
+ * narrow it by themselves.
+ *
+ * Source: Garnelo et al. 2018 (neural processes), the aggregator; not in the papers.
+ */
+function meanEncoder(sizes: EncoderSizes, hiddenSizes: readonly number[]): Encoder {
+  const { transitionSize, latentSize } = sizes;
+  return {
+    architecture: 'pearl-encoder',
+    sizes,
+    specs: mlpSpecs([transitionSize, ...hiddenSizes, 2 * latentSize]),
+    posterior(parameters, transitions) {
+      const [taskCount, stepCount] = transitions.shape;
+      const rows = tf.reshape(transitions, [taskCount * stepCount, transitionSize]) as tf.Tensor2D;
+      const outputs = tf.reshape(mlp(parameters, rows), [taskCount, stepCount, 2 * latentSize]);
+      return gaussianHead(tf.mean(outputs, 1)) as Posterior;
+    },
   };
 }
 

@@ -11,14 +11,19 @@ export type Inputs = Readonly<Record<string, Input>>;
 export type Fn = (inputs: Record<string, tf.Tensor>) => Record<string, tf.Tensor>;
 export type Compute = (inputs: Inputs, fn: Fn) => Record<string, Float32Array>;
 
+const prefix = 'result.';
+
 function traced(inputs: Inputs, fn: Fn): Record<string, Float32Array> {
   const specs = Object.fromEntries(Object.entries(inputs).map(([name, { shape }]) => [name, { shape }]));
-  const session = compile(trace('golden', specs, fn), { threadCount: 1 });
+  // A graph's outputs have names of their own: a function may give one the name of an input.
+  const named = (tensors: Record<string, tf.Tensor>) =>
+    Object.fromEntries(Object.entries(fn(tensors)).map(([name, tensor]) => [`${prefix}${name}`, tensor]));
+  const session = compile(trace('golden', specs, named), { threadCount: 1 });
   const feeds = Object.fromEntries(
     session.inputs.map(({ name }) => [name, floatTensor(inputs[name]!.data, inputs[name]!.shape)]),
   );
   const results = Object.entries(session.run(feeds)).map(
-    ([name, { data }]) => [name, (data as Float32Array).slice()] as const,
+    ([name, { data }]) => [name.slice(prefix.length), (data as Float32Array).slice()] as const,
   );
   session.dispose();
   return Object.fromEntries(results);

@@ -1,0 +1,103 @@
+/** PEARL's losses: what they say of wrong ranks, the next observation in the context, and a hyper policy per task against per row. */
+
+import '@tensorflow/tfjs-backend-cpu';
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, expect, test } from 'vitest';
+import { createRandom } from '../../../src/contract/random.ts';
+import { plainSpec } from '../../../src/contract/tensor-spec.ts';
+import { drawParameters, type ParameterSpecs, shapesOf } from '../../../src/nn/parameters.ts';
+import { policyOutput } from '../../../src/nn/policies/policy.ts';
+import { type PearlConfig, pearlDefaults } from '../../../trainer/algorithms/pearl/config.ts';
+import { drawActions, posteriorOf, qTarget, type Transitions } from '../../../trainer/algorithms/pearl/losses.ts';
+import { createPearlNetworks, latentRows, taskPolicyOutput } from '../../../trainer/algorithms/pearl/networks.ts';
+
+beforeAll(async () => {
+  await tf.setBackend('cpu');
+});
+
+const config: PearlConfig = {
+  ...pearlDefaults('hyper'),
+  hyper: { trunkSizes: [8, 12], dynamicHiddenSizes: [6] },
+  encoder: { architecture: 'pearl-encoder', hiddenSizes: [8] },
+  latentSize: 2,
+};
+const specs = {
+  observation: plainSpec('observation', 3),
+  action: plainSpec('action', 2, { low: -1, high: 1 }),
+  context: null,
+};
+const networks = createPearlNetworks(config, specs);
+
+function drawn(parameterSpecs: ParameterSpecs): Record<string, tf.Tensor> {
+  const shapes = shapesOf(parameterSpecs);
+  const views = drawParameters(parameterSpecs, createRandom(3));
+  return Object.fromEntries(Object.entries(views).map(([name, data]) => [name, tf.tensor(data, [...shapes[name]!])]));
+}
+
+function normal(seed: number, shape: number[]): tf.Tensor {
+  const values = new Float32Array(shape.reduce((product, size) => product * size, 1));
+  createRandom(seed).fillNormal(values);
+  return tf.tensor(values, shape);
+}
+
+const rows: Transitions = {
+  observation: tf.zeros([8, 3]),
+  action: tf.zeros([8, 2]),
+  reward: tf.zeros([8]),
+  nextObservation: tf.zeros([8, 3]),
+  terminated: tf.zeros([8]),
+};
+const latent = normal(1, [2, 2]) as tf.Tensor2D;
+
+test('tensors of other ranks are refused before anything is computed', () => {
+  const reward = tf.zeros([8, 1]) as unknown as tf.Tensor1D;
+  expect(() => qTarget(networks, {}, { ...rows, reward }, latent, config)).toThrow(
+    'PEARL Q target: expected nextObservation [R, O], reward [R], terminated [R], latent [N, Z], ' +
+      'got nextObservation [8, 3], reward [8, 1], terminated [8], latent [2, 2]',
+  );
+  expect(() => drawActions(networks, {}, rows.observation, latent, tf.zeros([8, 3]))).toThrow(
+    'PEARL actions: expected observation [R, O], noise [R, 2], latent [N, Z], got observation [8, 3], noise [8, 3], latent [2, 2]',
+  );
+});
+
+test('rows that cannot be of as many for each task are refused', () => {
+  expect(() => latentRows(latent, 7)).toThrow('PEARL batch: expected as many rows of each of 2 tasks, got 7 rows');
+});
+
+test('a hyper policy generates one network per task, and means the same as one per row', () => {
+  const parameters = drawn(networks.policy.specs);
+  const observation = normal(2, [8, 3]) as tf.Tensor2D;
+  const perTask = taskPolicyOutput(networks.policy, parameters, observation, latent);
+  const perRow = policyOutput(networks.policy, parameters, observation, latentRows(latent, 8));
+  for (const part of ['mean', 'logStd'] as const) {
+    const [actual, expected] = [perTask[part]!.dataSync(), perRow[part]!.dataSync()];
+    expect(actual.length).toBe(16);
+    expected.forEach((value, i) => {
+      expect(actual[i]).toBeCloseTo(value, 5);
+    });
+  }
+  // Rows 0..3 belong to task 0: another z of task 1 leaves them.
+  const other = tf.concat([tf.slice(latent, [0, 0], [1, 2]), normal(5, [1, 2])]) as tf.Tensor2D;
+  const changed = taskPolicyOutput(networks.policy, parameters, observation, other).mean.dataSync();
+  const before = perTask.mean.dataSync();
+  expect([...changed.slice(0, 8)]).toEqual([...before.slice(0, 8)]);
+  expect([...changed.slice(8)]).not.toEqual([...before.slice(8)]);
+});
+
+test('an encoder that takes the next observation needs it, and sees it', () => {
+  const wider = createPearlNetworks({ ...config, encodesNextObservation: true }, specs);
+  const parameters = drawn(wider.encoder.specs);
+  const context = {
+    observation: normal(6, [2, 4, 3]) as tf.Tensor3D,
+    action: normal(7, [2, 4, 2]) as tf.Tensor3D,
+    reward: normal(8, [2, 4]) as tf.Tensor2D,
+  };
+  expect(() => posteriorOf(wider, parameters, context)).toThrow(
+    'encoder pearl-encoder: expected transitions [N, T, 9], got [2, 4, 6]',
+  );
+  const means = [9, 10].map((seed) => {
+    const nextObservation = normal(seed, [2, 4, 3]) as tf.Tensor3D;
+    return [...posteriorOf(wider, parameters, { ...context, nextObservation }).mean.dataSync()];
+  });
+  expect(means[0]).not.toEqual(means[1]);
+});
