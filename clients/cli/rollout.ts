@@ -29,7 +29,11 @@ export function createCommand(name: string): Command {
         '.gif an animation in real time, .png six frames side by side, .json shapes and poses for a 3-D viewer.',
     )
     .requiredOption('--env <name>', "an environment's name, or a file such as ./my-env.js")
-    .option('--policy <policy>', '`random`, `zero`, or the directory of a published version', 'random')
+    .option(
+      '--policy <policy>',
+      '`random`, `zero`, or the directory of a published version, which acts as a server does: returns equal those of eval',
+      'random',
+    )
     .option('--out <file>', 'picture of the first episode: .gif, .png or .json')
     .addOption(count('--episodes <count>', 'how many', 1_000_000).default(1))
     .addOption(

@@ -23,6 +23,8 @@ export type SmallNetwork = {
   runsByRow(rowCount: number): boolean;
   /** @returns values per output, the caller's own; a promise where many rows run one by one, with turns of the event loop between */
   run(run: SmallRun): RowResults | Promise<RowResults>;
+  /** The same bits, always at once: where nobody waits for a turn. */
+  runAtOnce(run: SmallRun): RowResults;
   /** The same by ONNX Runtime, however few rows there are. */
   runTogether(run: SmallRun): RowResults;
 };
@@ -99,17 +101,22 @@ export function createSmallNetwork({ model, session, weightNames = [] }: SmallNe
     return results;
   }
 
+  function runAtOnce(run: SmallRun): RowResults {
+    if (byRow === undefined || run.rowCount > rowCountMax) return runTogether(run);
+    const results = byRow.results(run.rowCount);
+    byRow.compute(run, 0, run.rowCount, results);
+    return results;
+  }
+
   return {
     workPerRow: byRow?.workPerRow ?? model.byteLength / 4,
     runTogether,
+    runAtOnce,
     runsByRow: (rowCount) => rowCount <= rowCountMax,
     run(run) {
       if (byRow === undefined || run.rowCount > rowCountMax) return runTogether(run);
       const turnRowCount = Math.max(1, Math.floor(turnWorkMax / Math.max(1, byRow.workPerRow)));
-      if (run.rowCount > turnRowCount) return runInTurns(byRow, run, turnRowCount);
-      const results = byRow.results(run.rowCount);
-      byRow.compute(run, 0, run.rowCount, results);
-      return results;
+      return run.rowCount > turnRowCount ? runInTurns(byRow, run, turnRowCount) : runAtOnce(run);
     },
   };
 }

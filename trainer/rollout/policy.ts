@@ -3,7 +3,8 @@
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import { createRandom } from '../../src/contract/random.ts';
 import { fingerprint, type PolicySpecs, specSize } from '../../src/contract/tensor-spec.ts';
-import { floatTensor, indexTensor, openSession, type Session, type TensorMap } from '../../src/onnx/session.ts';
+import { floatTensor, openSession, type Session, type TensorMap } from '../../src/onnx/session.ts';
+import { createSmallNetwork, type SmallWeights } from '../../src/onnx/small-network.ts';
 import type { ModelPackage } from '../../src/package/package.ts';
 
 export type BatchPolicy = {
@@ -42,7 +43,8 @@ export const createZeroPolicy = (): BatchPolicy => ({
 });
 
 /**
- * A published model's policy, without noise: one run per batch. A hyper policy's primary runs where contexts have changed.
+ * A published model's policy, without noise, run as the server runs it (`src/onnx/small-network.ts`): the same observation gives the
+ * same bits here and there. A hyper policy's primary runs where contexts have changed.
  * @throws HyperpolicyError failed_precondition: no policy in the package, or other specs than the environment's
  */
 export function createPackagePolicy(
@@ -55,68 +57,85 @@ export function createPackagePolicy(
   if (fingerprint(specs) !== manifest.fingerprint) {
     throw refuse(`the specs of the environment (${fingerprint(specs)})`, `those of ${manifest.environment}`);
   }
-  const open = ({ file }: { readonly file: string }) => openSession(files.get(file)!, { threadCount }, file);
-  const sizes = { observation: specSize(specs.observation), action: specSize(specs.action) };
-  return policy.kind === 'plain'
-    ? plainPolicy(open(policy.graph), sizes, specs)
-    : hyperPolicy(open(policy.primary), open(policy.dynamic), sizes, specs);
-}
-
-type Sizes = { readonly observation: number; readonly action: number };
-
-const takes = ({ inputs }: Session, name: string): boolean => inputs.some((input) => input.name === name);
-
-/** Ordinary arrays for a number of rows; the same while the number stays. */
-function createFeeds(session: Session, { observation, action }: Sizes) {
-  let rowCount = -1;
-  let feeds: TensorMap = {};
-  return (observations: Float32Array): { readonly feeds: TensorMap; readonly rowCount: number } => {
-    if (observations.length !== rowCount * observation) {
-      rowCount = observations.length / observation;
-      const zeros = (size: number) => floatTensor(new Float32Array(rowCount * size), [rowCount, size]);
-      feeds = { observation: zeros(observation), ...(takes(session, 'noise') && { noise: zeros(action) }) };
-    }
-    (feeds.observation!.data as Float32Array).set(observations);
-    return { feeds, rowCount };
+  const open = ({ file }: { readonly file: string }): Opened => {
+    const model = files.get(file)!;
+    return { model, session: openSession(model, { threadCount }, file) };
   };
+  const observationSize = specSize(specs.observation);
+  return policy.kind === 'plain'
+    ? plainPolicy(open(policy.graph), observationSize)
+    : hyperPolicy(open(policy.primary), open(policy.dynamic), observationSize, specSize(specs.context!));
 }
 
-function plainPolicy(session: Session, sizes: Sizes, { context }: PolicySpecs): BatchPolicy {
-  const feed = createFeeds(session, sizes);
+type Opened = { readonly model: Uint8Array; readonly session: Session };
+
+function plainPolicy(opened: Opened, observationSize: number): BatchPolicy {
+  const network = createSmallNetwork(opened);
+  const takesContext = opened.session.inputs.some(({ name }) => name === 'context');
   return {
     act(observations, contexts, actions) {
-      const { feeds, rowCount } = feed(observations);
-      if (takes(session, 'context')) {
-        feeds.context = floatTensor(Float32Array.from(contexts), [rowCount, specSize(context!)]);
-      }
-      actions.set(session.run(feeds).action!.data as Float32Array);
+      const rows = {
+        observation: observations,
+        context: takesContext ? Float32Array.from(contexts) : undefined,
+      };
+      const { action } = network.runAtOnce({ rowCount: observations.length / observationSize, rows });
+      actions.set(action!);
     },
-    dispose: () => session.dispose(),
+    dispose: () => opened.session.dispose(),
   };
 }
 
-function hyperPolicy(primary: Session, dynamic: Session, sizes: Sizes, { context }: PolicySpecs): BatchPolicy {
-  const feed = createFeeds(dynamic, sizes);
-  let generated: { readonly contexts: Float64Array; readonly weights: TensorMap } | undefined;
-  const weightsOf = (contexts: Float64Array, rowCount: number): TensorMap => {
+function hyperPolicy(
+  { session: primary }: Opened,
+  dynamic: Opened,
+  observationSize: number,
+  contextSize: number,
+): BatchPolicy {
+  const weightNames = primary.outputs.map(({ name }) => name);
+  const network = createSmallNetwork({ ...dynamic, weightNames });
+  let generated: { readonly contexts: Float64Array; readonly weights: SmallWeights } | undefined;
+
+  const weightsOf = (contexts: Float64Array): SmallWeights => {
     const same =
       generated?.contexts.length === contexts.length && generated.contexts.every((v, i) => v === contexts[i]);
     if (!same) {
-      const tensor = floatTensor(Float32Array.from(contexts), [rowCount, specSize(context!)]);
-      generated = { contexts: contexts.slice(), weights: primary.run({ context: tensor }) };
+      const rowCount = contexts.length / contextSize;
+      const tensor = floatTensor(Float32Array.from(contexts), [rowCount, contextSize]);
+      generated = { contexts: contexts.slice(), weights: blocksOf(primary.run({ context: tensor }), weightNames) };
     }
     return generated!.weights;
   };
+
   return {
     act(observations, contexts, actions) {
-      const { feeds, rowCount } = feed(observations);
-      const index = indexTensor(Array.from({ length: rowCount }, (_, row) => row));
-      const output = dynamic.run({ ...weightsOf(contexts, rowCount), ...feeds, index });
-      actions.set(output.action!.data as Float32Array);
+      const weights = weightsOf(contexts);
+      const rowCount = observations.length / observationSize;
+      const { action } = network.runAtOnce({ rowCount, rows: { observation: observations }, weights });
+      actions.set(action!);
     },
     dispose() {
       primary.dispose();
-      dynamic.dispose();
+      dynamic.session.dispose();
     },
   };
+}
+
+/** One block of generated weights per row, and row -> block. */
+function blocksOf(outputs: TensorMap, names: readonly string[]): SmallWeights {
+  const tensors = names.map((name) => outputs[name]!);
+  const rowCount = tensors[0]!.dims[0]!;
+  const entries = Array.from({ length: rowCount }, (_, row) => {
+    const parts = tensors.map(({ data }) => {
+      const size = data.length / rowCount;
+      return (data as Float32Array).subarray(row * size, (row + 1) * size);
+    });
+    const block = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const part of parts) {
+      block.set(part, at);
+      at += part.length;
+    }
+    return { block };
+  });
+  return { entries, index: Int32Array.from(entries, (_, row) => row), feeds: () => outputs };
 }
