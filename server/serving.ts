@@ -25,7 +25,7 @@ import type { OpenStreams } from './transport/grpc-streams.ts';
 import { createHealth } from './transport/health.ts';
 import { type HttpListener, listenHttp } from './transport/http.ts';
 import { createBlockArena } from './weights/block-arena.ts';
-import { createContextCache } from './weights/context-cache.ts';
+import { ContextCache } from './weights/context-cache.ts';
 
 /** What a process is given that is one of several. */
 export type Membership = {
@@ -69,8 +69,8 @@ export type Loaded = {
 /** @param membership where the process is one of several */
 export function createServing(config: ServerConfig, log: Logger, membership?: Membership): Serving {
   const timeToLiveMs = config.contextTimeToLiveMs;
-  const contextCache = createContextCache({ bytesMax: config.contextCacheBytesMax, timeToLiveMs });
-  const criticCache = createContextCache({
+  const contextCache = new ContextCache({ bytesMax: config.contextCacheBytesMax, timeToLiveMs });
+  const criticCache = new ContextCache({
     bytesMax: config.criticCacheBytesMax,
     arena: createBlockArena(config.criticCacheBytesMax),
     timeToLiveMs,

@@ -4,7 +4,6 @@ import { checkResult, type Sent } from '../call/finite.ts';
 import { distinctRows, type Rows } from '../call/tensors.ts';
 import { clipActions } from '../methods/act.ts';
 import type { RequestTimer } from '../methods/timing.ts';
-import { whileReading } from '../models/served-critic.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
@@ -36,10 +35,7 @@ export async function inferPolicy(served: ServedVersion, inputs: Inputs, timed: 
 }
 
 /** `observation`, `action`, `context` where the critic takes one -> `q`, `dq_da` of the whole ensemble. */
-export const inferCritic = (served: ServedVersion, inputs: Inputs, timed: Timed): Promise<NamedRows> =>
-  whileReading(served.critic!, () => computeCritic(served, inputs, timed));
-
-async function computeCritic(served: ServedVersion, inputs: Inputs, timed: Timed): Promise<NamedRows> {
+export async function inferCritic(served: ServedVersion, inputs: Inputs, timed: Timed): Promise<NamedRows> {
   const critic = served.critic!;
   const observation = inputs.get('observation')!;
   const { rowCount } = observation;

@@ -60,13 +60,10 @@ export function createPrepareHandler({
       if (others === undefined) return { version, count, generatedCount: 0 };
       done = others.then(() => ({ version, count, generatedCount: 0 }));
     } else {
-      const missingCount = source.missingCount(contexts);
       done = whenHeld(served, async () => {
-        await source.reading(async () => {
-          const batch = await source.weightsFor(contexts, call.deadlineMs);
-          if (request.pinning === Pinning.PIN) source.pin(contexts, batch);
-        });
-        return { version, count, generatedCount: Math.max(missingCount, (await others) ?? 0) };
+        const batch = await source.weightsFor(contexts, call.deadlineMs);
+        if (request.pinning === Pinning.PIN) source.pin(contexts, batch);
+        return { version, count, generatedCount: Math.max(batch.missingCount ?? 0, (await others) ?? 0) };
       });
     }
     return answerByDue(done, due, () => {

@@ -15,13 +15,7 @@ import { checkResult, type Sent } from '../call/finite.ts';
 import type { UnaryHandler } from '../call/rpc.ts';
 import { decodeRows, distinctRows, encodeTensor, repeatRow } from '../call/tensors.ts';
 import type { ServerConfig } from '../config.ts';
-import {
-  type CriticInputs,
-  type CriticOutputs,
-  type ReductionName,
-  reduceEnsemble,
-  whileReading,
-} from '../models/served-critic.ts';
+import { type CriticInputs, type CriticOutputs, type ReductionName, reduceEnsemble } from '../models/served-critic.ts';
 import { whenHeld } from '../models/served-version.ts';
 import type { WorkMetrics } from '../telemetry/metrics.ts';
 import { checkAscent, climb } from './ascent.ts';
@@ -118,8 +112,7 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
         timing: timer.timing(),
       };
     };
-    /** Work that goes over several turns: it keeps the version's networks and the memory of its weights. */
-    const inTurns = (answer: () => Promise<QGradResponseInit>) => whenHeld(served, () => whileReading(critic, answer));
+    const inTurns = (answer: () => Promise<QGradResponseInit>) => whenHeld(served, answer);
     const finish = (inputs: Partial<CriticInputs>) => {
       if (ascent !== undefined) {
         // Joined once, for all steps.

@@ -41,10 +41,6 @@ export type ServedCritic = {
   dispose(): void;
 };
 
-/** Work over several turns of the event loop with weights of the critic, whose memory must not become others' meanwhile. */
-export const whileReading = <T>({ weights }: ServedCritic, work: () => Promise<T>): Promise<T> =>
-  weights?.reading(work) ?? work();
-
 /** Opens the critic of a package; null where it has none. The caller disposes it. */
 export async function openCritic(options: OpenNetworkOptions): Promise<ServedCritic | null> {
   const { manifest, files, pool, openInline, cache, keyPrefix } = options;

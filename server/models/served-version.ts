@@ -33,9 +33,14 @@ export type ServedVersion = {
   readonly actionHigh: Float32Array;
   /** The action of the `safe` fallback. */
   readonly safeAction: Float32Array;
-  /** Keeps the networks while a request waits; every hold is released once. */
+  /** Keeps the networks while a stream is open; every hold is released once. */
   hold(): void;
   release(): void;
+  /**
+   * The same for one request, with the memory of the weights that it found in this turn of the event loop.
+   * @returns to be called once, when the request has its answer
+   */
+  lease(): () => void;
   /** Frees the networks as soon as no request holds them. */
   retire(): void;
 };
@@ -110,8 +115,15 @@ export async function openVersion(
     policy?.dispose();
     critic?.dispose();
     adaptation?.dispose();
-    contextCache.dropVersion(keyPrefix);
-    criticCache.dropVersion(keyPrefix);
+    contextCache.kept.dropVersion(keyPrefix);
+    criticCache.kept.dropVersion(keyPrefix);
+  };
+  const hold = () => {
+    holdCount++;
+  };
+  const release = () => {
+    holdCount--;
+    disposeIfIdle();
   };
   const { low, high, safe } = manifest.action;
   const actionLow = Float32Array.from(low, (value) => value ?? Number.NEGATIVE_INFINITY);
@@ -128,12 +140,15 @@ export async function openVersion(
     actionLow,
     actionHigh,
     safeAction: actionLow.map((bound, i) => Math.min(Math.max(safe?.[i] ?? 0, bound), actionHigh[i]!)),
-    hold: () => {
-      holdCount++;
-    },
-    release: () => {
-      holdCount--;
-      disposeIfIdle();
+    hold,
+    release,
+    lease() {
+      const leaveArena = criticCache.kept.arena?.enter();
+      hold();
+      return () => {
+        leaveArena?.();
+        release();
+      };
     },
     retire: () => {
       retired = true;
@@ -150,13 +165,13 @@ export async function openVersion(
   return served;
 }
 
-/** Keeps the version's networks while `answer` is under way. */
-export async function whenHeld<T>(served: ServedVersion, answer: () => Promise<T>): Promise<T> {
-  served.hold();
+/** Keeps the version's networks, and the weights that were found in this turn, while `answer` is under way. */
+export async function whenHeld<T>(served: Pick<ServedVersion, 'lease'>, answer: () => Promise<T>): Promise<T> {
+  const end = served.lease();
   try {
     return await answer();
   } finally {
-    served.release();
+    end();
   }
 }
 

@@ -7,7 +7,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { type StatusName, statusCodes } from '../call/status.ts';
 import type { HandleStore } from '../handles/handle-store.ts';
-import type { CacheCounts, ContextCache } from '../weights/context-cache.ts';
+import type { ContextCache } from '../weights/context-cache.ts';
+import type { CacheCounts } from '../weights/kept-weights.ts';
 import { registerHandleMetrics } from './handle-metrics.ts';
 import { SlotHistogram } from './histogram.ts';
 
@@ -240,18 +241,18 @@ function registerSources(sources: MetricsSources, registers: Registry[]): void {
       registers,
       collect() {
         this.reset();
-        for (const [cache, { counts }] of Object.entries(caches)) this.inc({ cache }, counts[field]);
+        for (const [cache, { kept }] of Object.entries(caches)) this.inc({ cache }, kept.counts[field]);
       },
     });
   perCacheTotal('hyperpolicy_context_cache_hits_total', 'Contexts whose weights were known', 'hitCount');
   perCacheTotal('hyperpolicy_context_cache_misses_total', 'Contexts whose weights were not known', 'missCount');
   perCacheTotal('hyperpolicy_context_cache_evictions_total', 'Entries that made room for others', 'evictionCount');
-  perCache('hyperpolicy_context_cache_entries', 'Contexts whose weights are kept', (cache) => cache.entryCount);
-  perCache('hyperpolicy_context_cache_bytes', 'Bytes of weights that are kept', (cache) => cache.bytes);
+  perCache('hyperpolicy_context_cache_entries', 'Contexts whose weights are kept', ({ kept }) => kept.entryCount);
+  perCache('hyperpolicy_context_cache_bytes', 'Bytes of weights that are kept', ({ kept }) => kept.bytes);
   perCache(
     'hyperpolicy_context_cache_arena_bytes',
     'Memory that is taken for entries and used again',
-    (cache) => cache.arena?.bytes ?? 0,
+    ({ kept }) => kept.arena?.bytes ?? 0,
   );
   perCache(
     'hyperpolicy_generations_in_flight',

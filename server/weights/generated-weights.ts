@@ -59,6 +59,8 @@ export type WeightBatch = {
   readonly feeds?: TensorMap;
   /** When the last run that made some of them began, on the clock of `performance.now()`; undefined where none was needed. */
   readonly startedAtMs?: number;
+  /** How many were not kept when they were asked for; undefined is none. */
+  readonly missingCount?: number;
 };
 
 /** Fixed cost of one entry beside its values: objects, views and the key. */

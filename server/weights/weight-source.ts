@@ -1,5 +1,5 @@
 /**
- * The weights for the contexts of a request: cached ones where they are known, one primary run for those that are not. The one
+ * The weights for the contexts of a request: kept ones where they are known, one run of the primary for those that are not. The one
  * place that knows primary, cache and layout together.
  */
 
@@ -8,30 +8,24 @@ import type { DistinctRows } from '../call/tensors.ts';
 import type { Deadline } from '../compute/batcher.ts';
 import type { HeavyGraph } from '../compute/compute-pool.ts';
 import type { BlockArena } from './block-arena.ts';
-import type { ContextCache } from './context-cache.ts';
-import { collectWeights, type GeneratedWeights, type WeightBatch, type WeightLayout } from './generated-weights.ts';
+import type { ContextCache, Request } from './context-cache.ts';
+import { collectWeights, type WeightBatch, type WeightLayout } from './generated-weights.ts';
 
 export type WeightSource = {
   readonly layout: WeightLayout;
   /**
-   * The weights of these contexts, in order; a promise where some must be generated.
+   * The weights of these contexts, in order; a promise where some must be generated. Those of a critic are read over several turns of
+   * the event loop only under a lease of the version, taken in the turn of this call: else their memory may hold others' weights.
    * @param deadlineMs on the clock of `Date.now()`; what is late while it waits is not generated
    */
   weightsFor(contexts: DistinctRows, deadlineMs: number): WeightBatch | Promise<WeightBatch>;
-  /** How many of these contexts must still be made. */
-  missingCount(contexts: DistinctRows): number;
   /**
    * Pins or unpins the weights of these contexts.
-   * @throws HyperpolicyError resource_exhausted as ContextCache.pin
+   * @throws HyperpolicyError resource_exhausted as KeptWeights.pin
    */
   pin(contexts: DistinctRows, batch: WeightBatch): void;
   unpin(contexts: DistinctRows): void;
-  /**
-   * Weights of `weightsFor` are read over several turns within this alone, and only where it was called in the turn that asked for
-   * them: outside their memory may hold others' by then. Not needed where the cache has no arena, as that of policies.
-   */
-  reading<T>(work: () => Promise<T>): Promise<T>;
-  /** Contexts of this version that are in the cache, as `ContextCache.newestKeys`, without what tells versions apart. */
+  /** Contexts of this version that are in the cache, as `KeptWeights.newestKeys`, without the prefix of the version. */
   knownKeys(countMax: number): readonly string[];
   /**
    * Generates the weights of contexts before anybody asks for them.
@@ -83,85 +77,28 @@ export function createWeightSource(options: WeightSourceOptions): WeightSource {
 
   const keysOf = ({ keys }: DistinctRows) => keys.map(fullKey);
 
-  function weightsFor(contexts: DistinctRows, deadlineMs: number): WeightBatch | Promise<WeightBatch> {
-    const { values } = contexts;
-    const keys = keysOf(contexts);
-    const entries = keys.map((key) => cache.get(key));
-    if (entries.every((entry) => entry !== undefined)) return { entries };
-    return completeEntries({ values, keys, entries, deadlineMs });
-  }
-
-  async function completeEntries({ values, keys, entries, deadlineMs }: Lookup): Promise<WeightBatch> {
-    const missing: number[] = [];
-    const waits: { readonly k: number; readonly weights: Promise<GeneratedWeights>; readonly deadline: Deadline }[] =
-      [];
-    entries.forEach((entry, k) => {
-      if (entry !== undefined) return;
-      const generation = cache.inFlight(keys[k]!);
-      if (generation === undefined) {
-        missing.push(k);
-        return;
-      }
-      generation.deadline.atMs = Math.max(generation.deadline.atMs, deadlineMs);
-      waits.push({ k, weights: generation.weights, deadline: generation.deadline });
-    });
-    const all = [...entries];
-    let startedAtMs = 0;
-    if (missing.length > 0) {
-      const deadline: Deadline = { atMs: deadlineMs };
-      const made = runPrimary(pickRows(values, missing, inputSize), missing.length, deadline, cache.arena);
-      cache.fill(
-        missing.map((k) => keys[k]!),
-        made,
-        deadline,
-      );
-      const own = await made;
-      missing.forEach((k, i) => {
-        all[k] = own[i];
-      });
-      startedAtMs = deadline.startedAtMs ?? 0;
-    }
-    for (const { k, weights, deadline } of waits) {
-      all[k] = await weights;
-      startedAtMs = Math.max(startedAtMs, deadline.startedAtMs ?? 0);
-    }
-    return { entries: all as GeneratedWeights[], startedAtMs };
-  }
+  const request = (values: Float32Array, deadlineMs: number): Request => ({
+    generate: (places, deadline) =>
+      runPrimary(pickRows(values, places, inputSize), places.length, deadline, cache.kept.arena),
+    deadlineMs,
+  });
 
   return {
     layout,
-    weightsFor,
-    missingCount: (contexts) => keysOf(contexts).filter((key) => cache.get(key) === undefined).length,
-    pin: (contexts, { entries }) => cache.pin(keysOf(contexts), entries),
-    unpin: (contexts) => cache.unpin(keysOf(contexts)),
-    async reading(work) {
-      const leave = cache.arena?.enter();
-      try {
-        return await work();
-      } finally {
-        leave?.();
-      }
-    },
-    knownKeys: (countMax) => cache.newestKeys(keyPrefix, countMax).map((key) => key.slice(keyPrefix.length)),
-    async learn(keys) {
-      const bytes = Buffer.from(keys.join(''), 'latin1');
+    weightsFor: (contexts, deadlineMs) => cache.getOrGenerate(keysOf(contexts), request(contexts.values, deadlineMs)),
+    pin: (contexts, { entries }) => cache.kept.pin(keysOf(contexts), entries),
+    unpin: (contexts) => cache.kept.unpin(keysOf(contexts)),
+    knownKeys: (countMax) => cache.kept.newestKeys(keyPrefix, countMax).map((key) => key.slice(keyPrefix.length)),
+    learn(keys) {
       const values = new Float32Array(keys.length * inputSize);
-      new Uint8Array(values.buffer).set(bytes);
-      const entries = keys.map(() => undefined);
-      await completeEntries({ values, keys: keys.map(fullKey), entries, deadlineMs: Number.POSITIVE_INFINITY });
+      new Uint8Array(values.buffer).set(Buffer.from(keys.join(''), 'latin1'));
+      return cache.learn(keys.map(fullKey), request(values, Number.POSITIVE_INFINITY));
     },
     async generate({ values, keys }) {
       return { entries: await runPrimary(values, keys.length, { atMs: Number.POSITIVE_INFINITY }) };
     },
   };
 }
-
-type Lookup = {
-  readonly values: Float32Array;
-  readonly keys: readonly string[];
-  readonly entries: readonly (GeneratedWeights | undefined)[];
-  readonly deadlineMs: number;
-};
 
 function pickRows(values: Float32Array, rows: readonly number[], size: number): Float32Array {
   if (rows.length * size === values.length) return values;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { createContextCache } from '../../../server/weights/context-cache.ts';
 import type { GeneratedWeights } from '../../../server/weights/generated-weights.ts';
+import { KeptWeights } from '../../../server/weights/kept-weights.ts';
 import { startTestServer } from '../fixtures.ts';
 
 const hyper = {
@@ -93,7 +93,7 @@ describe('pins and expiry of the cache', () => {
 
   test('an entry expires, a pinned one does not', () => {
     let nowMs = 0;
-    const cache = createContextCache({ bytesMax: 100, timeToLiveMs: 10, clock: () => nowMs });
+    const cache = new KeptWeights({ bytesMax: 100, timeToLiveMs: 10, clock: () => nowMs });
     cache.insert(['a', 'b'], [weights(1), weights(1)]);
     cache.pin(['b'], [weights(1)]);
     nowMs = 9;
@@ -104,7 +104,7 @@ describe('pins and expiry of the cache', () => {
   });
 
   test('refuses all of a request or nothing, and counts what is pinned already once', () => {
-    const cache = createContextCache({ bytesMax: 100 });
+    const cache = new KeptWeights({ bytesMax: 100 });
     cache.pin(['a'], [weights(30)]);
     cache.pin(['a', 'b'], [weights(30), weights(20)]);
     expect(() => cache.pin(['b', 'c'], [weights(20), weights(1)])).toThrow('at most 50 bytes');
@@ -112,7 +112,7 @@ describe('pins and expiry of the cache', () => {
   });
 
   test('a version that is gone takes its pins along', () => {
-    const cache = createContextCache({ bytesMax: 100 });
+    const cache = new KeptWeights({ bytesMax: 100 });
     cache.pin(['1/a', '2/a'], [weights(10), weights(10)]);
     cache.dropVersion('1/');
     expect([cache.get('1/a'), cache.bytes]).toEqual([undefined, 10]);

@@ -7,7 +7,7 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { createComputePool } from '../../../server/compute/compute-pool.ts';
 import { createExecutor } from '../../../server/compute/executors.ts';
 import { openVersion } from '../../../server/models/served-version.ts';
-import { createContextCache } from '../../../server/weights/context-cache.ts';
+import { ContextCache } from '../../../server/weights/context-cache.ts';
 import { readPackageIndex } from '../../../src/package/package.ts';
 import { publishRandomPackage } from '../../random-package.ts';
 import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
@@ -59,7 +59,7 @@ test.each([
   const directory = join(await temporaryStore([hyper]), 'hyper', '1');
   const executor = createExecutor({ workerCount, session: { threadCount: 1 }, onOpen: () => {} });
   onTestFinished(() => executor.dispose());
-  const cache = () => createContextCache({ bytesMax: 2 ** 20, timeToLiveMs: 0 });
+  const cache = () => new ContextCache({ bytesMax: 2 ** 20, timeToLiveMs: 0 });
   const options = {
     pool: createComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 }),
     inline: { threadCount: 1 },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { createContextCache } from '../../../server/weights/context-cache.ts';
+import { ContextCache } from '../../../server/weights/context-cache.ts';
 import type { GeneratedWeights } from '../../../server/weights/generated-weights.ts';
 
 const weights = (bytes: number): GeneratedWeights => ({ block: new Float32Array(0), bytes, feeds: undefined });
@@ -15,79 +15,60 @@ function deferred() {
   return { promise, resolve, reject };
 }
 
+/** Of a request that finds what it asks for, or somebody who makes it. */
+const never = { generate: () => Promise.reject(new Error('generated again')), deadlineMs: 5 };
+
 describe('the context cache', () => {
-  test('drops what was used longest ago when the budget is over', () => {
-    const cache = createContextCache({ bytesMax: 100 });
-    cache.insert(['a', 'b'], [weights(40), weights(40)]);
-    cache.get('a');
-    cache.insert(['c'], [weights(40)]);
-    expect(['a', 'b', 'c'].map((key) => cache.get(key) !== undefined)).toEqual([true, false, true]);
-    expect({ bytes: cache.bytes, entries: cache.entryCount }).toEqual({ bytes: 80, entries: 2 });
-    // Reads: a, then a b c; b misses.
-    expect(cache.counts).toEqual({ hitCount: 3, missCount: 1, evictionCount: 1 });
-  });
-
-  test('never holds more than its budget, whatever comes', () => {
-    const cache = createContextCache({ bytesMax: 1000 });
-    for (let i = 0; i < 500; i++) {
-      cache.insert([`${i % 37}`], [weights(1 + ((i * 7919) % 400))]);
-      expect(cache.bytes).toBeLessThanOrEqual(1000);
-    }
-  });
-
-  test('does not keep an entry that is larger than the whole budget', () => {
-    const cache = createContextCache({ bytesMax: 10 });
-    cache.insert(['a'], [weights(5)]);
-    cache.insert(['b'], [weights(11)]);
-    expect(cache.get('a')).toBeDefined();
-    expect(cache.get('b')).toBeUndefined();
-  });
-
-  test('tells the keys of a version that were used last, of half of the budget', () => {
-    const cache = createContextCache({ bytesMax: 100 });
-    for (const key of ['1/a', '1/b', '2/a', '1/c', '1/d']) cache.insert([key], [weights(12)]);
-    cache.get('1/a');
-    cache.pin(['1/p'], [weights(12)]);
-    expect(cache.newestKeys('1/', 3)).toEqual(['1/d', '1/a', '1/p']);
-    expect(cache.newestKeys('1/', 10)).toEqual(['1/c', '1/d', '1/a', '1/p']);
-    expect(cache.newestKeys('3/', 10)).toEqual([]);
-    expect(cache.counts).toMatchObject({ hitCount: 1, missCount: 0 });
-  });
-
-  test('replacing an entry counts its bytes once', () => {
-    const cache = createContextCache({ bytesMax: 100 });
-    cache.insert(['a'], [weights(30)]);
-    cache.insert(['a'], [weights(50)]);
-    expect(cache.bytes).toBe(50);
-  });
-
   test('announces a generation until it is done, then keeps its result', async () => {
-    const cache = createContextCache({ bytesMax: 100 });
+    const cache = new ContextCache({ bytesMax: 100 });
     const made = [weights(1), weights(2)];
     const { promise, resolve } = deferred();
-    cache.fill(['a', 'b'], promise, { atMs: 5 });
+    const asked = cache.getOrGenerate(['a', 'b'], { generate: () => promise, deadlineMs: 5 });
     expect(cache.inFlightCount).toBe(2);
-    const waiting = cache.inFlight('b');
+    const waiting = cache.getOrGenerate(['b'], never);
     resolve(made);
-    expect(await waiting!.weights).toBe(made[1]);
-    expect(cache.inFlight('b')).toBeUndefined();
-    expect(cache.get('b')).toBe(made[1]);
+    expect((await waiting).entries[0]).toBe(made[1]);
+    expect((await asked).entries).toEqual(made);
+    expect(cache.inFlightCount).toBe(0);
+    expect(cache.kept.get('b')).toBe(made[1]);
   });
 
   test('a generation that fails fails its waiters and leaves nothing behind', async () => {
-    const cache = createContextCache({ bytesMax: 100 });
+    const cache = new ContextCache({ bytesMax: 100 });
     const { promise, reject } = deferred();
-    cache.fill(['a'], promise, { atMs: 5 });
-    const waiting = cache.inFlight('a');
+    const asked = Promise.resolve(cache.getOrGenerate(['a'], { generate: () => promise, deadlineMs: 5 }));
+    const waiting = Promise.resolve(cache.getOrGenerate(['a'], never));
+    const failures = Promise.allSettled([asked, waiting]);
     reject(new Error('no memory'));
-    await expect(waiting!.weights).rejects.toThrow('no memory');
-    expect([cache.inFlight('a'), cache.get('a'), cache.bytes]).toEqual([undefined, undefined, 0]);
+    await expect(waiting).rejects.toThrow('no memory');
+    expect((await failures).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    expect([cache.inFlightCount, cache.kept.get('a'), cache.kept.bytes]).toEqual([0, undefined, 0]);
   });
 
-  test('forgets a version and no other', () => {
-    const cache = createContextCache({ bytesMax: 100 });
-    cache.insert(['1/a', '10/a'], [weights(1), weights(1)]);
-    cache.dropVersion('1/');
-    expect([cache.get('1/a'), cache.get('10/a') !== undefined]).toEqual([undefined, true]);
+  test('makes together what is neither kept nor under way, and says how many were not kept', async () => {
+    const cache = new ContextCache({ bytesMax: 100 });
+    const asked: (readonly number[])[] = [];
+    const request = {
+      generate: async (places: readonly number[]) => {
+        asked.push(places);
+        return places.map(() => weights(1));
+      },
+      deadlineMs: 5,
+    };
+    await cache.getOrGenerate(['b'], request);
+    const first = cache.getOrGenerate(['a'], request);
+    const batch = await cache.getOrGenerate(['a', 'b', 'c', 'd'], request);
+    expect(asked).toEqual([[0], [0], [2, 3]]);
+    expect(batch.missingCount).toBe(3);
+    expect(batch.entries[0]).toBe((await first).entries[0]);
+    expect(cache.getOrGenerate(['d', 'a'], never)).toEqual({ entries: [batch.entries[3], batch.entries[0]] });
+    expect(cache.kept.counts).toEqual({ hitCount: 3, missCount: 5, evictionCount: 0 });
+  });
+
+  test('what is learnt ahead of requests is neither a hit nor a miss', async () => {
+    const cache = new ContextCache({ bytesMax: 100 });
+    await cache.learn(['a'], { generate: async () => [weights(1)], deadlineMs: 5 });
+    expect(cache.kept.counts).toEqual({ hitCount: 0, missCount: 0, evictionCount: 0 });
+    expect(cache.getOrGenerate(['a'], never)).not.toBeInstanceOf(Promise);
   });
 });

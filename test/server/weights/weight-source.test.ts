@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { distinctRows } from '../../../server/call/tensors.ts';
 import type { HeavyGraph } from '../../../server/compute/compute-pool.ts';
 import { createBlockArena } from '../../../server/weights/block-arena.ts';
-import { createContextCache } from '../../../server/weights/context-cache.ts';
+import { ContextCache } from '../../../server/weights/context-cache.ts';
 import {
   collectWeights,
   joinWeights,
@@ -49,7 +49,7 @@ function createPrimary({ bytesMax = 1_000_000 } = {}) {
     },
     dispose: () => {},
   };
-  const cache = createContextCache({ bytesMax });
+  const cache = new ContextCache({ bytesMax });
   const source = createWeightSource({ primary, layout, inputName: 'context', inputSize: 1, cache, keyPrefix: '0/' });
   const ask = (contexts: number[], deadlineMs = Number.POSITIVE_INFINITY) =>
     source.weightsFor(distinctRows({ values: Float32Array.from(contexts), rowCount: contexts.length }, 1), deadlineMs);
