@@ -91,6 +91,7 @@ const server = (name, packages = '') =>
   });
 
 const serverRooms = storeys([
+  server('exposure.ts', 'zod'),
   server('config.ts', 'zod'),
   server('call'),
   server('access', 'zod'),
@@ -103,6 +104,7 @@ const serverRooms = storeys([
   server('kserve', '@bufbuild/protobuf'),
   server('transport', '@bufbuild/protobuf @grpc/grpc-js @connectrpc/connect @connectrpc/connect-node prom-client'),
   server('routes.ts', '@bufbuild/protobuf'),
+  server('admin-port.ts'),
   server('serving.ts'),
   server('main.ts'),
   server('processes', '@bufbuild/protobuf prom-client'),

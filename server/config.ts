@@ -1,15 +1,25 @@
-/** Every setting of the server in one validated object: names, defaults and bounds. Where settings come from is main.ts and the CLI. */
+/**
+ * Every setting of the server in one validated object: names, defaults and bounds, the same wherever a setting comes from (flag,
+ * variable, JSON, code). Rules over several settings are in exposure.ts; where settings come from is main.ts and the command line.
+ */
 
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { invalidArgument } from '../src/contract/errors.ts';
 import { deviceNames } from '../src/onnx/providers.ts';
+import { checkExposure, webOrigin } from './exposure.ts';
 
 const mebibyte = 1024 * 1024;
-const port = z.number().int().min(0).max(65535);
-const count = z.number().int().positive();
-const bytes = z.number().int().nonnegative();
-const milliseconds = z.number().int().nonnegative();
+/** As good as no bound: of counts, and of bytes in MiB. */
+export const unbounded = 2 ** 31 - 1;
+/** Eleven days. Timers take 24 at most and fire at once beyond them; some add to a setting. */
+const durationMsMax = 1_000_000_000;
+const integer = (low: number, high: number) => z.number().int().min(low).max(high);
+const port = integer(0, 65535);
+const count = integer(1, unbounded);
+const bytes = integer(0, unbounded * mebibyte);
+const milliseconds = integer(0, durationMsMax);
+const someMilliseconds = integer(1, durationMsMax);
 
 /** One core of a process is left to requests; more than four workers are asked for, as each holds every graph. */
 const defaultWorkerCount = (processCount: number): number =>
@@ -29,31 +39,35 @@ const serverConfigSchema = z.strictObject({
   metricsPort: port.default(9464),
   /** gRPC AdminService; null is off, 0 picks a free port. */
   adminPort: port.nullable().default(null),
-  /** JSON over HTTP (the Connect protocol); null is off, 0 picks a free port. Without TLS: put a proxy before it. */
+  /** JSON over HTTP (the Connect protocol); null is off, 0 picks a free port. With TLS where the gRPC port has it. */
   httpPort: port.nullable().default(null),
-  /** Web origins whose pages may call the HTTP port, for example `https://lab.example`. */
-  httpOrigins: z.array(z.url()).default([]),
+  /** The HTTP port stays without TLS, and without client certificates, although the gRPC port has them. */
+  httpPlaintext: z.boolean().default(false),
+  /** Web origins whose pages may call the HTTP port, for example `https://lab.example`; kept as browsers write them. */
+  httpOrigins: z.array(z.string().transform(webOrigin)).default([]),
   httpConnectionCountMax: count.default(256),
   /** Certificate chain and key of this server, PEM; both or neither. Read again when they change. */
   tlsCertificateFile: z.string().min(1).nullable().default(null),
   tlsKeyFile: z.string().min(1).nullable().default(null),
-  /** Authorities of client certificates, PEM: where given, clients need one. */
+  /** Authorities of client certificates, PEM: where given, clients need one, on every port that takes requests. */
   tlsClientAuthorityFile: z.string().min(1).nullable().default(null),
   /** JSON list of tokens; where given, callers need one. See tokens.ts. */
   tokensFile: z.string().min(1).nullable().default(null),
+  /** The admin port may be reached from other machines without tokens and without TLS. */
+  adminOpen: z.boolean().default(false),
   /**
    * Processes that share the gRPC and the HTTP port. Limits among `perProcessSettings` are each process's own; those of handles and the
    * rates of tokens are the server's; all others are of one request, connection or stream.
    */
-  processCount: z.number().int().min(1).max(64).default(1),
+  processCount: integer(1, 64).default(1),
   /** How often the store is looked through for new versions; 0 is only at start, at a call of the admin, and when a process is replaced. */
   watchMs: milliseconds.default(2000),
   /** Versions of a model that are kept ready, newest first. */
   versionCountMax: count.default(2),
   /** Threads that run heavy graphs: primaries and plain critics. 0 runs them where the request is, which then all wait. */
-  workerCount: z.number().int().min(0).max(256).default(defaultWorkerCount(1)),
+  workerCount: integer(0, 256).default(defaultWorkerCount(1)),
   /** Threads inside one run of a heavy graph. */
-  threadCount: count.default(1),
+  threadCount: integer(1, 256).default(1),
   /** Where heavy graphs run; `auto` is a CUDA device where there is one, else the CPU. */
   device: z.enum(deviceNames).default('auto'),
   /** Rows of one request. */
@@ -69,7 +83,7 @@ const serverConfigSchema = z.strictObject({
   /** Rows that may wait for one heavy graph. */
   queueRowCountMax: count.default(16_384),
   /** Bytes of one message, either way. */
-  messageBytesMax: count.default(4 * mebibyte),
+  messageBytesMax: integer(1024, unbounded).default(4 * mebibyte),
   /** Requests that are being answered at once, over all connections. */
   requestCountMax: count.default(1024),
   /** Connections open at once on the gRPC port, and as many on the admin port. */
@@ -83,7 +97,7 @@ const serverConfigSchema = z.strictObject({
   /** A connection is asked for a sign of life so often; 0 is never. */
   keepaliveMs: milliseconds.default(60_000),
   /** One that gives none for so long is cut. */
-  keepaliveTimeoutMs: count.default(20_000),
+  keepaliveTimeoutMs: someMilliseconds.default(20_000),
   /** Pings of a client that come sooner than so, while nothing is sent to it, are too many; the third ends its connection. */
   pingIntervalMsMin: milliseconds.default(10_000),
   /** Streams (calls) open at once on one connection. */
@@ -97,10 +111,10 @@ const serverConfigSchema = z.strictObject({
   /** How long generated weights are used after they were made; 0 is for ever. */
   contextTimeToLiveMs: milliseconds.default(0),
   /** How long a context handle is kept without use. */
-  handleTimeToLiveMs: count.default(600_000),
+  handleTimeToLiveMs: someMilliseconds.default(600_000),
   /** Contexts held for clients, and their bytes on the disk. */
   handleCountMax: count.default(10_000),
-  handleSpoolBytesMax: count.default(256 * mebibyte),
+  handleSpoolBytesMax: integer(1, unbounded * mebibyte).default(256 * mebibyte),
   /** Those used lately, in memory. */
   handleCacheBytesMax: bytes.default(64 * mebibyte),
   /** Where the private directory for them is made; null is the system's temporary directory. */
@@ -114,7 +128,7 @@ const serverConfigSchema = z.strictObject({
   /** On SIGTERM: time for requests in flight before connections are cut. */
   drainMs: milliseconds.default(10_000),
   /** One of so many requests is logged, and each that fails with INTERNAL; 0 logs none. */
-  requestLogEvery: z.number().int().nonnegative().default(0),
+  requestLogEvery: integer(0, unbounded).default(0),
   /** Where traces go: OTLP over HTTP, for example `http://127.0.0.1:4318/v1/traces`; null is off. */
   traceEndpoint: z.url().nullable().default(null),
   /** Share of requests that are traced where the client's `traceparent` does not say, 0 to 1. */
@@ -153,25 +167,69 @@ function defaultsOf({ processCount = 1 }: ServerSettings): ServerSettings {
 
 /**
  * Checks settings and fills in defaults.
- * @throws HyperpolicyError invalid_argument naming the first setting that is wrong
+ * @throws HyperpolicyError invalid_argument naming the first setting that is wrong; failed_precondition as checkExposure
  */
 export function parseServerConfig(settings: ServerSettings): ServerConfig {
   const parsed = serverConfigSchema.safeParse({ ...defaultsOf(settings), ...settings });
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
+  if (!parsed.success) throw refusalOf(parsed.error.issues[0]!, settings);
+  checkExposure(parsed.data);
+  return parsed.data;
+}
+
+function refusalOf(issue: z.core.$ZodIssue, settings: ServerSettings): Error {
   if (issue.code === 'unrecognized_keys') {
-    throw invalidArgument({
+    return invalidArgument({
       where: 'server settings',
-      expected: `settings among ${Object.keys(serverDefaults).join(', ')}`,
+      expected: `settings among ${settingNames.join(', ')}`,
       actual: issue.keys.map((key) => JSON.stringify(key)).join(', '),
     });
   }
-  const name = issue.path.join('.') || 'settings';
-  throw invalidArgument({
-    where: 'server settings',
-    expected: `a valid ${name}`,
-    actual: `${JSON.stringify((settings as Record<string, unknown>)[name])} (${issue.message})`,
+  const [name, ...inside] = issue.path as [keyof ServerConfig, ...PropertyKey[]];
+  const value = inside.reduce<unknown>((from, key) => (from as Record<PropertyKey, unknown>)[key], settings[name]);
+  return invalidArgument({
+    where: `server settings ${issue.path.join('.')}`,
+    expected: issue.code === 'custom' ? issue.message : expectedOf(name),
+    // JSON has neither.
+    actual: typeof value === 'number' || value === undefined ? String(value) : JSON.stringify(value),
   });
+}
+
+const settingNames = Object.keys(serverConfigSchema.shape) as (keyof ServerConfig)[];
+
+/** Of a setting that is a number: both ends are included. */
+export type Bounds = { readonly low: number; readonly high: number; readonly isInteger: boolean };
+
+/** Undefined where the setting is no number. */
+export function boundsOf(name: keyof ServerConfig): Bounds | undefined {
+  const type = typeOf(name);
+  if (!(type instanceof z.ZodNumber)) return undefined;
+  return { low: type.minValue!, high: type.maxValue!, isInteger: type.format === 'safeint' };
+}
+
+/** The words that a setting may be; undefined where it is none of a list. */
+export function choicesOf(name: keyof ServerConfig): readonly string[] | undefined {
+  const type = typeOf(name);
+  return type instanceof z.ZodEnum ? (type.options as string[]) : undefined;
+}
+
+/** What a setting may be, as a noun phrase. */
+function expectedOf(name: keyof ServerConfig): string {
+  const bounds = boundsOf(name);
+  const choices = choicesOf(name);
+  const nothing = serverConfigSchema.shape[name].unwrap() instanceof z.ZodNullable ? ', or null' : '';
+  if (bounds !== undefined) {
+    return `${bounds.isInteger ? 'an integer' : 'a number'} from ${bounds.low} to ${bounds.high}${nothing}`;
+  }
+  if (choices !== undefined) return `one of ${choices.join(', ')}`;
+  const type = typeOf(name);
+  if (type instanceof z.ZodBoolean) return 'true or false';
+  return `${type instanceof z.ZodArray ? 'a list of texts' : 'a text that is not empty'}${nothing}`;
+}
+
+/** What a setting is, without its default and without null. */
+function typeOf(name: keyof ServerConfig): unknown {
+  const type: unknown = serverConfigSchema.shape[name].unwrap();
+  return type instanceof z.ZodNullable ? type.unwrap() : type;
 }
 
 export const serverDefaults: ServerConfig = serverConfigSchema.parse({});

@@ -2,14 +2,12 @@
 
 import pino, { type Logger } from 'pino';
 import { emptyStoreRemedy, invalidArgument } from '../src/contract/errors.ts';
+import { listenAdmin } from './admin-port.ts';
 import { addressOf } from './call/ports.ts';
 import { parseServerConfig, type ServerConfig, type ServerSettings } from './config.ts';
 import type { SpoolPart } from './handles/open-handles.ts';
-import { createAdmin } from './models/admin.ts';
 import type { ModelStore } from './models/model-store.ts';
-import { adminMethods } from './routes.ts';
 import { createServing } from './serving.ts';
-import { type GrpcListener, listenGrpc } from './transport/grpc.ts';
 import { listenMetrics } from './transport/metrics-http.ts';
 
 export type RunningServer = {
@@ -58,16 +56,11 @@ export async function startServer(settings: ServerSettings, log?: Logger, spool?
     throw error;
   });
   const { port, httpPort, models, deps, doors } = started;
-  let adminListener: GrpcListener | undefined;
-  if (config.adminPort !== null) {
-    const methods = adminMethods(createAdmin(config.store, models), { ...deps, access: doors.admin });
-    const about = { metrics: serving.metrics, log: logger, port: config.adminPort, setting: 'admin port' };
-    adminListener = await listenGrpc(methods, config, about).catch(async (error: unknown) => {
-      await serving.close();
-      await metricsListener.close();
-      throw error;
-    });
-  }
+  const adminListener = await listenAdmin(models, { ...deps, access: doors.admin }).catch(async (error: unknown) => {
+    await serving.close();
+    await metricsListener.close();
+    throw error;
+  });
   const ports = { metricsPort: metricsListener.port, adminPort: adminListener?.port, httpPort };
   logger.info({ address: addressOf(config.host, port), ...ports }, 'serving');
   if (models.list().length === 0) logger.warn({ store: config.store, remedy: emptyStoreRemedy }, 'no model is ready');

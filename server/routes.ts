@@ -21,22 +21,21 @@ import type { Health } from './transport/health.ts';
 import { createOrderedStream } from './transport/ordered-stream.ts';
 import { createReflection } from './transport/reflection.ts';
 
-export type MethodSources = {
-  readonly models: ModelStore;
-  readonly handlers: PolicyHandlers;
+/** What every gRPC port has. */
+export type PortSources = {
   readonly health: Health;
   readonly deps: MethodDeps;
   readonly openStreams: OpenStreams;
 };
+
+export type MethodSources = PortSources & { readonly models: ModelStore; readonly handlers: PolicyHandlers };
 
 /** The methods of the serving port. */
 export function servingMethods(sources: MethodSources): GrpcMethod[] {
   return [
     ...policyMethods(sources),
     ...inferenceMethods(sources),
-    // A health check has no token, and would fill logs.
-    ...healthMethods({ ...sources, deps: { ...sources.deps, access: openAccess, recorder: undefined } }),
-    ...reflectionMethods(sources, [PolicyService, GRPCInferenceService, HealthService, ServerReflection]),
+    ...toolMethods(sources, [PolicyService, GRPCInferenceService]),
   ];
 }
 
@@ -96,7 +95,8 @@ function inferenceMethods({ models, health, deps, openStreams }: MethodSources):
 }
 
 /** The methods of the admin port. */
-export function adminMethods(admin: Admin, deps: MethodDeps): GrpcMethod[] {
+export function adminMethods(admin: Admin, sources: PortSources): GrpcMethod[] {
+  const { deps } = sources;
   const { loadVersion, unloadVersion, setLabel, setTraffic, rollback } = AdminService.method;
   const answered = async (status: Promise<ModelStatusInit>) => ({ status: await status });
   return [
@@ -105,10 +105,20 @@ export function adminMethods(admin: Admin, deps: MethodDeps): GrpcMethod[] {
     unaryMethod(setLabel, (request) => answered(admin.setLabel(request)), deps),
     unaryMethod(setTraffic, (request) => answered(admin.setTraffic(request)), deps),
     unaryMethod(rollback, (request) => answered(admin.rollback(request)), deps),
+    ...toolMethods(sources, [AdminService]),
   ];
 }
 
-function healthMethods({ health, deps }: MethodSources): GrpcMethod[] {
+/** Health and reflection, which tools ask every port for. */
+function toolMethods(sources: PortSources, services: readonly DescService[]): GrpcMethod[] {
+  return [
+    // A health check has no token, and would fill logs.
+    ...healthMethods({ ...sources, deps: { ...sources.deps, access: openAccess, recorder: undefined } }),
+    ...reflectionMethods(sources, [...services, HealthService, ServerReflection]),
+  ];
+}
+
+function healthMethods({ health, deps }: Omit<PortSources, 'openStreams'>): GrpcMethod[] {
   const { check, list, watch } = HealthService.method;
   return [
     unaryMethod(check, ({ service }) => ({ status: health.check(service) }), deps),
@@ -122,7 +132,7 @@ function healthMethods({ health, deps }: MethodSources): GrpcMethod[] {
 }
 
 /** Reflection under its name of today and the one before, which older tools ask for; the messages are the same. */
-function reflectionMethods({ deps, openStreams }: MethodSources, services: readonly DescService[]): GrpcMethod[] {
+function reflectionMethods({ deps, openStreams }: PortSources, services: readonly DescService[]): GrpcMethod[] {
   const reflect = createReflection(services);
   const method = ServerReflection.method.serverReflectionInfo;
   const former = { ...method, parent: { ...method.parent, typeName: 'grpc.reflection.v1alpha.ServerReflection' } };

@@ -1,7 +1,13 @@
-/** The flag of every setting of `hyperpolicy serve`: what it is called, what it means, in which unit, and what it may be. */
+/** The flag of every setting of `hyperpolicy serve`: what it is called, what it means, in which unit. What it may be is the setting's. */
 
-import { perProcessSettings, type ServerConfig } from '../../server/config.ts';
-import { deviceNames } from '../../src/onnx/providers.ts';
+import {
+  type Bounds,
+  boundsOf,
+  choicesOf,
+  perProcessSettings,
+  type ServerConfig,
+  unbounded,
+} from '../../server/config.ts';
 
 /** The flag that gives a setting. */
 export type Flag = {
@@ -9,19 +15,11 @@ export type Flag = {
   readonly description: string;
   /** What the setting counts in one unit of the flag. */
   readonly unit?: number;
-  /** Least and most, both included: of integers, or of numbers. */
-  readonly integers?: readonly [number, number];
-  readonly numbers?: readonly [number, number];
-  readonly choices?: readonly string[];
   /** Shown in place of the default where that depends on something. */
   readonly fallback?: string;
 };
 
 const mebibyte = 1024 * 1024;
-const large = 2 ** 31 - 1;
-const port = [0, 65535] as const;
-const count = [1, large] as const;
-const amount = [0, large] as const;
 
 type Flags = { readonly [Name in keyof ServerConfig]: Flag };
 
@@ -32,12 +30,10 @@ const groups = {
     watchMs: {
       flags: '--watch-ms <ms>',
       description: 'time between looks for new versions; 0 looks only at start and at admin calls',
-      integers: amount,
     },
     versionCountMax: {
       flags: '--versions <count>',
       description: 'versions of a model kept ready, newest first',
-      integers: count,
     },
   },
   'Ports:': {
@@ -45,18 +41,21 @@ const groups = {
       flags: '--host <address>',
       description: 'address that every port listens on; 0.0.0.0 is every one of this machine',
     },
-    port: { flags: '--port <port>', description: 'gRPC; 0 picks a free one', integers: port },
+    port: { flags: '--port <port>', description: 'gRPC; 0 picks a free one' },
     metricsPort: {
       flags: '--metrics-port <port>',
       description: 'HTTP /metrics, /healthz, /readyz; 0 picks a free one',
-      integers: port,
     },
-    adminPort: { flags: '--admin-port <port>', description: 'gRPC AdminService', integers: port, fallback: 'off' },
+    adminPort: { flags: '--admin-port <port>', description: 'gRPC AdminService', fallback: 'off' },
     httpPort: {
       flags: '--http-port <port>',
       description: 'JSON over HTTP (Connect protocol)',
-      integers: port,
       fallback: 'off',
+    },
+    httpPlaintext: {
+      flags: '--http-plaintext',
+      description: 'the HTTP port stays without TLS and client certificates although the gRPC port has them',
+      fallback: 'with TLS where the gRPC port has it',
     },
     httpOrigins: {
       flags: '--http-origin <origin...>',
@@ -81,109 +80,96 @@ const groups = {
       description: 'JSON list of tokens, with their rates and models; callers then need one',
       fallback: 'callers need none',
     },
+    adminOpen: {
+      flags: '--admin-open',
+      description: 'the admin port may be reached from other machines without tokens and TLS',
+      fallback: 'that is refused',
+    },
   },
   'Compute:': {
     processCount: {
       flags: '--processes <count>',
       description: 'processes that share the gRPC and HTTP ports',
-      integers: [1, 64],
     },
     workerCount: {
       flags: '--workers <count>',
       description: 'threads that run heavy graphs; 0 runs them where requests are answered, which then wait',
-      integers: [0, 256],
       fallback: 'cores of a process but one, at most 4',
     },
-    threadCount: { flags: '--threads <count>', description: 'threads inside one heavy run', integers: [1, 256] },
-    device: { flags: '--device <device>', description: 'where heavy graphs run', choices: deviceNames },
+    threadCount: { flags: '--threads <count>', description: 'threads inside one heavy run' },
+    device: { flags: '--device <device>', description: 'where heavy graphs run' },
     batchRowCountMax: {
       flags: '--max-batch-rows <count>',
       description: 'rows that requests share in one heavy run',
-      integers: count,
     },
     batchDelayMs: {
       flags: '--batch-delay-ms <ms>',
       description: 'how long a heavy run waits for more requests',
-      numbers: [0, 10_000],
     },
     queueRowCountMax: {
       flags: '--max-queue-rows <count>',
       description: 'rows that wait for one heavy graph',
-      integers: count,
     },
   },
   'Requests:': {
-    requestCountMax: { flags: '--max-requests <count>', description: 'requests in flight', integers: count },
-    rowCountMax: { flags: '--max-rows <count>', description: 'rows of one request', integers: count },
+    requestCountMax: { flags: '--max-requests <count>', description: 'requests in flight' },
+    rowCountMax: { flags: '--max-rows <count>', description: 'rows of one request' },
     messageBytesMax: {
       flags: '--max-message-bytes <bytes>',
       description: 'one message, either way',
-      integers: [1024, large],
     },
     ascentStepCountMax: {
       flags: '--max-ascent-steps <count>',
       description: 'steps of one ascent of QGrad',
-      integers: count,
     },
     heldActionCountMax: {
       flags: '--max-held-actions <count>',
       description: 'clients whose last action is kept for the fallback "hold"',
-      integers: count,
     },
     deadlineMarginMs: {
       flags: '--deadline-margin-ms <ms>',
       description: 'how long before its deadline a request is given up, so that the answer is in time',
-      integers: amount,
     },
-    drainMs: { flags: '--drain-ms <ms>', description: 'time for requests in flight on SIGTERM', integers: amount },
+    drainMs: { flags: '--drain-ms <ms>', description: 'time for requests in flight on SIGTERM' },
   },
   'Connections:': {
-    connectionCountMax: { flags: '--max-connections <count>', description: 'open on a gRPC port', integers: count },
+    connectionCountMax: { flags: '--max-connections <count>', description: 'open on a gRPC port' },
     httpConnectionCountMax: {
       flags: '--max-http-connections <count>',
       description: 'open on the HTTP port',
-      integers: count,
     },
     connectionStreamCountMax: {
       flags: '--max-streams <count>',
       description: 'calls open on one connection',
-      integers: count,
     },
     streamRequestCountMax: {
       flags: '--max-stream-requests <count>',
       description: 'requests pending on one ActStream before it is slowed down',
-      integers: count,
     },
     connectionIdleMsMax: {
       flags: '--max-connection-idle-ms <ms>',
       description: 'a connection without calls is asked to leave after it; 0 is never',
-      integers: amount,
     },
     connectionAgeMsMax: {
       flags: '--max-connection-age-ms <ms>',
       description: 'a connection takes no more calls after it; 0 is never',
-      integers: amount,
       fallback: '0; 300000 with several processes',
     },
     connectionAgeGraceMs: {
       flags: '--max-connection-age-grace-ms <ms>',
       description: 'its last calls are cut so long after that; 0 is never',
-      integers: amount,
     },
     keepaliveMs: {
       flags: '--keepalive-ms <ms>',
       description: 'time between pings to a client; 0 is none',
-      integers: amount,
     },
     keepaliveTimeoutMs: {
       flags: '--keepalive-timeout-ms <ms>',
       description: 'a client that answers none for so long is cut',
-      integers: count,
     },
     pingIntervalMsMin: {
       flags: '--min-ping-interval-ms <ms>',
       description: 'a client that pings more often while nothing is sent to it is cut',
-      integers: amount,
     },
   },
   'Generated weights and context handles:': {
@@ -191,40 +177,33 @@ const groups = {
       flags: '--context-cache-mib <MiB>',
       description: 'generated policy weights kept, by context; half may be pinned',
       unit: mebibyte,
-      integers: amount,
     },
     criticCacheBytesMax: {
       flags: '--critic-cache-mib <MiB>',
       description: 'generated critic weights kept, by observation; half may be pinned',
       unit: mebibyte,
-      integers: amount,
     },
     contextTimeToLiveMs: {
       flags: '--context-ttl-ms <ms>',
       description: 'how long generated weights are used; 0 is for ever',
-      integers: amount,
     },
     handleCountMax: {
       flags: '--max-handles <count>',
       description: 'contexts held for clients, over all processes; each has its part',
-      integers: count,
     },
     handleTimeToLiveMs: {
       flags: '--handle-ttl-ms <ms>',
       description: 'how long a context handle is kept without use',
-      integers: count,
     },
     handleSpoolBytesMax: {
       flags: '--handle-spool-mib <MiB>',
       description: 'their bytes on the disk, over all processes; the part of one bounds a context',
       unit: mebibyte,
-      integers: count,
     },
     handleCacheBytesMax: {
       flags: '--handle-cache-mib <MiB>',
       description: 'their bytes in memory',
       unit: mebibyte,
-      integers: amount,
     },
     handleDirectory: {
       flags: '--handle-directory <directory>',
@@ -236,12 +215,10 @@ const groups = {
     logLevel: {
       flags: '--log-level <level>',
       description: 'least important message that is logged',
-      choices: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
     },
     requestLogEvery: {
       flags: '--log-requests <every>',
       description: 'log one of so many requests, and each that fails with INTERNAL; 0 is none',
-      integers: amount,
     },
     traceEndpoint: {
       flags: '--trace-endpoint <url>',
@@ -251,12 +228,10 @@ const groups = {
     traceRatio: {
       flags: '--trace-ratio <ratio>',
       description: 'share of requests traced where the client does not say',
-      numbers: [0, 1],
     },
     traceQueueCountMax: {
       flags: '--max-trace-spans <count>',
       description: 'spans that wait to be sent; others are dropped',
-      integers: count,
     },
   },
 } satisfies Readonly<Record<string, Partial<Flags>>>;
@@ -275,14 +250,23 @@ type Grouped = { [Heading in keyof typeof groups]: keyof (typeof groups)[Heading
 const missing: Record<Exclude<keyof ServerConfig, Grouped>, never> = {};
 void missing;
 
+/** Of the flag, in its unit: of a setting in bytes that is given in MiB, whole ones. */
+export function flagBounds(setting: keyof ServerConfig, { unit = 1 }: Flag): Bounds | undefined {
+  const bounds = boundsOf(setting);
+  return bounds && { ...bounds, low: Math.ceil(bounds.low / unit), high: Math.floor(bounds.high / unit) };
+}
+
 /** What the help says of a flag: meaning, whose limit it is, what it may be, and its default. */
 export function helpOf(setting: keyof ServerConfig, flag: Flag, value: unknown): string {
-  const { description, unit = 1, fallback, choices, integers = flag.numbers } = flag;
+  const { description, unit = 1, fallback } = flag;
   const shown = fallback ?? String(typeof value === 'number' ? value / unit : value);
   const about = [`default: ${shown}`];
-  const [low, high] = integers ?? [];
+  const bounds = flagBounds(setting, flag);
+  const choices = choicesOf(setting);
   if (choices !== undefined) about.unshift(choices.join(', '));
-  else if (low !== undefined) about.unshift(high === large ? `${low} or more` : `${low} to ${high}`);
+  else if (bounds !== undefined) {
+    about.unshift(bounds.high === unbounded ? `${bounds.low} or more` : `${bounds.low} to ${bounds.high}`);
+  }
   if ((perProcessSettings as readonly string[]).includes(setting)) about.unshift('per process');
   return `${description} (${about.join('; ')})`;
 }

@@ -8,6 +8,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import {
+  choicesOf,
   parseServerConfig,
   perProcessSettings,
   type ServerConfig,
@@ -16,7 +17,8 @@ import {
 } from '../../server/config.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { integerIn, numberIn } from './options.ts';
-import { type Flag, helpOf, settingFlags } from './serve-flags.ts';
+import { type Flag, flagBounds, helpOf, settingFlags } from './serve-flags.ts';
+import { booleanVariable, refuseUnknownVariables, variableOf } from './serve-variables.ts';
 
 export function createCommand(name: string): Command {
   const command = new Command(name)
@@ -44,16 +46,28 @@ Examples:
 }
 
 function optionOf(setting: keyof ServerConfig, flag: Flag): Option {
-  const { flags: text, integers, numbers, choices } = flag;
-  const option = new Option(text, helpOf(setting, flag, serverDefaults[setting]));
-  option.env(`HYPERPOLICY_${option.long!.slice(2).replaceAll('-', '_').toUpperCase()}`);
-  if (integers !== undefined) option.argParser(integerIn(...integers));
-  if (numbers !== undefined) option.argParser(numberIn(...numbers));
+  const option = new Option(flag.flags, helpOf(setting, flag, serverDefaults[setting]));
+  // Where a flag takes no value, the library takes any value of its variable for yes.
+  if (!option.isBoolean()) option.env(variableOf(flag.flags));
+  const bounds = flagBounds(setting, flag);
+  const choices = choicesOf(setting);
+  if (bounds !== undefined) option.argParser((bounds.isInteger ? integerIn : numberIn)(bounds.low, bounds.high));
   if (choices !== undefined) option.choices(choices);
+  if (option.variadic) option.argParser(listed);
   return option;
 }
 
+/** Values of a flag that takes several; in one text, as a variable has them, with commas or spaces between. */
+const listed = (text: string, before: readonly string[] | undefined): readonly string[] => [
+  ...(before ?? []),
+  ...text.split(/[\s,]+/).filter((value) => value !== ''),
+];
+
 async function serve(command: Command): Promise<void> {
+  refuseUnknownVariables(
+    process.env,
+    settingFlags.map(({ flag: { flags } }) => variableOf(flags)),
+  );
   const { config: file, printConfig } = command.opts<{ config?: string; printConfig?: boolean }>();
   const settings = { ...(file !== undefined && readSettings(file)), ...givenSettings(command) };
   if (printConfig === true) {
@@ -85,7 +99,10 @@ async function start(settings: ServerSettings): Promise<{ stop(): Promise<void> 
 function givenSettings(command: Command): ServerSettings {
   return Object.fromEntries(
     settingFlags.flatMap(({ setting, flag: { flags: text, unit = 1 } }) => {
-      const value: unknown = command.getOptionValue(new Option(text).attributeName());
+      const option = new Option(text);
+      const value: unknown =
+        command.getOptionValue(option.attributeName()) ??
+        (option.isBoolean() ? booleanVariable(variableOf(text), process.env) : undefined);
       if (value === undefined) return [];
       return [[setting, typeof value === 'number' ? value * unit : value]];
     }),

@@ -9,15 +9,13 @@ import pino, { type Logger } from 'pino';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { emptyStoreRemedy } from '../../src/contract/errors.ts';
 import { openDoors } from '../access/access.ts';
+import { listenAdmin } from '../admin-port.ts';
 import { addressOf } from '../call/ports.ts';
 import { parseServerConfig, type ServerSettings } from '../config.ts';
 import { createSpoolDirectory, removeSpoolDirectory } from '../handles/handle-spool.ts';
 import type { RunningServer } from '../main.ts';
-import { createAdmin } from '../models/admin.ts';
-import { adminMethods } from '../routes.ts';
 import { measureEventLoopDelay } from '../telemetry/event-loop-delay.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
-import { type GrpcListener, listenGrpc } from '../transport/grpc.ts';
 import { listenMetrics } from '../transport/metrics-http.ts';
 import { createProcessGroup, type ProcessGroup } from './group.ts';
 import { closeLostConnections } from './handovers.ts';
@@ -79,20 +77,15 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
     free();
     throw error;
   });
-  let adminListener: GrpcListener | undefined;
+  let adminListener: Awaited<ReturnType<typeof listenAdmin>>;
   let ports: { readonly port: number; readonly httpPort: number | undefined };
   try {
     ports = await group.start();
-    if (config.adminPort !== null) {
-      const models = {
-        list: () => group.list().map(({ model, versions }) => ({ model, versions: versions.map(asVersion) })),
-        refresh: group.refresh,
-      };
-      const deps = { config, metrics, log: logger, gate, access: doors.admin };
-      const methods = adminMethods(createAdmin(config.store, models), deps);
-      const about = { metrics, log: logger, port: config.adminPort, setting: 'admin port' };
-      adminListener = await listenGrpc(methods, config, about);
-    }
+    const models = {
+      list: () => group.list().map(({ model, versions }) => ({ model, versions: versions.map(asVersion) })),
+      refresh: group.refresh,
+    };
+    adminListener = await listenAdmin(models, { config, metrics, log: logger, gate, access: doors.admin });
   } catch (error) {
     await group.stop().catch(() => {});
     await metricsListener.close();

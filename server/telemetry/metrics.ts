@@ -11,6 +11,7 @@ import type { ContextCache } from '../weights/context-cache.ts';
 import type { CacheCounts } from '../weights/kept-weights.ts';
 import { registerHandleMetrics } from './handle-metrics.ts';
 import { SlotHistogram } from './histogram.ts';
+import { registerTlsMetrics, type TlsMetrics } from './tls-metrics.ts';
 
 /** Suited to a control loop: seconds, fine below 10 ms. */
 const secondBuckets = [
@@ -56,6 +57,8 @@ export type Metrics = {
   heavyRun(run: { readonly name: string; readonly rowCount: number; readonly seconds: number }): void;
   /** A connection was refused or cut for what its client does. */
   connectionEnded(reason: EndReason): void;
+  /** Of a port with TLS, by its name. */
+  tls(port: string): TlsMetrics;
   /** A request's part of such a run has waited so long for its turn. */
   queued(graph: string, seconds: number): void;
 };
@@ -84,6 +87,8 @@ export function createMetrics(sources: MetricsSources): Metrics {
   collectDefaultMetrics({ register: registry });
   registerSources(sources, registers);
   registerHandleMetrics(sources.handles, registers);
+
+  const tls = registerTlsMetrics(registers);
 
   const callLabels = ['grpc_type', 'grpc_service', 'grpc_method'] as const;
   const started = new Tally(registry, 'grpc_server_started_total', 'Calls started', callLabels);
@@ -188,6 +193,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
       slots.rows(rowCount);
     },
     connectionEnded: (reason) => connectionEnds.inc({ reason }),
+    tls,
     queued: (graph, seconds) => slotsOf(graph).queued(seconds),
   };
 }

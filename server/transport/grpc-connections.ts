@@ -8,6 +8,7 @@ import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { ServerConfig } from '../config.ts';
 import type { EndReason } from '../telemetry/metrics.ts';
+import { createNotes } from './notes.ts';
 
 export type Connections = {
   /** Watches a server from before its first connection. */
@@ -36,7 +37,6 @@ const farewellMs = 1000;
 const pingStrikeCountMax = 2;
 /** Of the answer to a ping, on the wire. */
 const pingAnswerBytes = 17;
-const logEveryMs = 10_000;
 
 export function createConnections(options: ConnectionOptions): Connections {
   const { config, log, onEnd, clock = () => performance.now() } = options;
@@ -44,7 +44,7 @@ export function createConnections(options: ConnectionOptions): Connections {
   /** By their remote end, which TLS does not change; with what cuts those whose session does not come. */
   const sockets = new Map<string, { readonly socket: Socket; readonly handshake: NodeJS.Timeout }>();
   let sessionCount = 0;
-  const note = createNotes(log, clock);
+  const note = createNotes(log, 'connections ended', clock);
 
   function refuse(): void {
     onEnd('too_many');
@@ -138,20 +138,6 @@ export function createPingPolice(intervalMsMin: number, clock: () => number): (b
     else if (soon) strikeCount++;
     otherBytesMax = Math.max(otherBytesMax, otherBytes);
     return strikeCount > pingStrikeCountMax;
-  };
-}
-
-/** Log lines about what a client can cause as often as it likes: at most one of a kind in some seconds, with the count since. */
-function createNotes(log: Logger, clock: () => number) {
-  const notes = new Map<string, { count: number; loggedAtMs: number }>();
-  return (reason: EndReason, bound: Record<string, number>) => {
-    const note = notes.get(reason) ?? { count: 0, loggedAtMs: Number.NEGATIVE_INFINITY };
-    notes.set(reason, note);
-    note.count++;
-    if (clock() - note.loggedAtMs < logEveryMs) return;
-    log.warn({ reason, connectionCount: note.count, ...bound }, 'connections ended');
-    note.count = 0;
-    note.loggedAtMs = clock();
   };
 }
 

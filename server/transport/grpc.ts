@@ -3,12 +3,13 @@
 import type { Http2Server } from 'node:http2';
 import grpc from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import { type Certificates, openCertificates } from '../access/certificates.ts';
+import type { Certificates } from '../access/certificates.ts';
 import { addressOf, portInUse } from '../call/ports.ts';
 import type { ServerConfig } from '../config.ts';
 import type { MethodMetrics, Metrics } from '../telemetry/metrics.ts';
 import type { GrpcMethod } from './grpc-call.ts';
 import { type Connections, createConnections } from './grpc-connections.ts';
+import { openPortTls, type PortTls } from './tls.ts';
 
 export type GrpcListener = {
   readonly port: number;
@@ -18,17 +19,9 @@ export type GrpcListener = {
   drain(drainMs: number): Promise<void>;
 };
 
-/** How often certificates are looked at for a change. */
-const certificateRefreshMs = 10_000;
-
-type Credentials = { readonly credentials: grpc.ServerCredentials; close(): void };
-
-/** @throws HyperpolicyError as openCertificates. Reads the files again while it is open. */
-function openCredentials(config: ServerConfig, log: Logger): Credentials {
-  const certificates = openCertificates(config, log);
-  if (certificates === undefined) return { credentials: grpc.ServerCredentials.createInsecure(), close() {} };
-  const timer = setInterval(certificates.refresh, certificateRefreshMs);
-  timer.unref();
+/** Credentials as the library has them, that follow the files. */
+function credentialsOf(certificates: Certificates | undefined): grpc.ServerCredentials {
+  if (certificates === undefined) return grpc.ServerCredentials.createInsecure();
   const identity = listenersOf(certificates, () => certificates.identity);
   const authority = listenersOf(certificates, () => certificates.authority);
   const provider = {
@@ -39,14 +32,11 @@ function openCredentials(config: ServerConfig, log: Logger): Credentials {
   };
   const asksClients = certificates.authority !== null;
   // Identity first, authorities of clients second: the library's declaration names them the other way round.
-  return {
-    credentials: grpc.experimental.createCertificateProviderServerCredentials(
-      provider,
-      asksClients ? provider : null,
-      asksClients,
-    ),
-    close: () => clearInterval(timer),
-  };
+  return grpc.experimental.createCertificateProviderServerCredentials(
+    provider,
+    asksClients ? provider : null,
+    asksClients,
+  );
 }
 
 /** Listeners as the library has them: told at once what there is, and at each change. */
@@ -107,7 +97,8 @@ export async function listenGrpc(
   const server = new grpc.Server({ ...channelOptions(config), interceptors: [takingOver(methods)] });
   countUnknown(server, metrics.method({ type: 'other', service: 'other', method: 'other' }));
   const connections = createConnections({ config, log, onEnd: metrics.connectionEnded });
-  watchConnections(server, connections);
+  const tls = openPortTls(config, { port: setting === 'port' ? 'gRPC port' : setting, log, metrics });
+  watchConnections(server, connections, tls);
   for (const service of new Set(methods.map((method) => method.service))) {
     const own = methods.filter((method) => method.service === service);
     server.addService(
@@ -115,9 +106,9 @@ export async function listenGrpc(
       Object.fromEntries(own.flatMap(({ name, implementation }) => (implementation ? [[name, implementation]] : []))),
     );
   }
-  const { credentials, close } = openCredentials(config, log);
+  const credentials = credentialsOf(tls);
   const port = await bind(server, config.host, { port: wanted, setting, credentials }).catch((error: unknown) => {
-    close();
+    tls?.close();
     throw error;
   });
   return {
@@ -128,7 +119,7 @@ export async function listenGrpc(
     drain: (drainMs) =>
       drain(server, addressOf(config.host, port), drainMs).finally(() => {
         connections.cut();
-        close();
+        tls?.close();
       }),
   };
 }
@@ -158,12 +149,13 @@ class TakenCall extends grpc.ServerInterceptingCall {
 }
 
 /** The library keeps its HTTP/2 servers to itself: they are met where it makes them. */
-function watchConnections(server: grpc.Server, connections: Connections): void {
+function watchConnections(server: grpc.Server, connections: Connections, tls: PortTls | undefined): void {
   const maker = server as unknown as { createHttp2Server(credentials: grpc.ServerCredentials): Http2Server };
   const make = maker.createHttp2Server.bind(server);
   maker.createHttp2Server = (credentials) => {
     const made = make(credentials);
     connections.watch(made);
+    tls?.watch(made);
     return made;
   };
 }
@@ -190,7 +182,7 @@ export type ListenOptions = {
   /** What names the port, for errors. */
   readonly setting: string;
   /** Counts what no method sees: calls of methods that are not served, connections that are refused. */
-  readonly metrics: Pick<Metrics, 'method' | 'connectionEnded'>;
+  readonly metrics: Pick<Metrics, 'method' | 'connectionEnded' | 'tls'>;
   readonly log: Logger;
 };
 

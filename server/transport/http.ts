@@ -3,8 +3,9 @@
  * as over gRPC. Its stream is not here: it needs HTTP/2 both ways.
  */
 
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createPlainServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer, type ServerOptions } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
 import {
   create,
   type DescMessage,
@@ -12,7 +13,7 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from '@bufbuild/protobuf';
-import { type Code, ConnectError, cors, type HandlerContext } from '@connectrpc/connect';
+import { type Code, ConnectError, type HandlerContext } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { addressOf, portInUse } from '../call/ports.ts';
@@ -21,6 +22,8 @@ import { statusCodes } from '../call/status.ts';
 import type { PolicyHandlers } from '../methods/policy-handlers.ts';
 import { callAt, describeStatus, type MethodDeps, tooManyRequests } from './grpc-call.ts';
 import { createHttpCalls, httpCallOf } from './http-calls.ts';
+import { withCors } from './http-cors.ts';
+import { handshakeMsMax, openPortTls, type PortTls } from './tls.ts';
 
 export type HttpListener = {
   readonly port: number;
@@ -28,9 +31,9 @@ export type HttpListener = {
   drain(drainMs: number): Promise<void>;
 };
 
-/** @throws HyperpolicyError failed_precondition where the port cannot be had */
+/** @throws HyperpolicyError failed_precondition where the port cannot be had; as openCertificates where it has TLS */
 export async function listenHttp(handlers: PolicyHandlers, port: number, deps: MethodDeps): Promise<HttpListener> {
-  const { config } = deps;
+  const { config, log, metrics } = deps;
   const { act, qGrad, adapt, prepare, listModels, getModel } = PolicyService.method;
   const { watch, contextValues } = createHttpCalls([act, qGrad, adapt, prepare, listModels, getModel], deps);
   const adapter = connectNodeAdapter({
@@ -51,22 +54,27 @@ export async function listenHttp(handlers: PolicyHandlers, port: number, deps: M
       });
     },
   });
-  const server = createServer(withCors(watch(adapter as RequestListener), config.httpOrigins));
-  // A client that is slow or silent holds nothing for long.
-  server.requestTimeout = 30_000;
-  server.headersTimeout = 10_000;
-  boundConnections(server, config.httpConnectionCountMax);
+  const tls = config.httpPlaintext ? undefined : openPortTls(config, { port: 'HTTP port', log, metrics });
+  if (config.httpPlaintext && config.tlsCertificateFile !== null) {
+    log.warn({ port: 'HTTP port' }, 'without TLS, as --http-plaintext says: tokens and tensors can be read on the way');
+  }
+  const server = createServer(withCors(watch(adapter as RequestListener), config.httpOrigins), tls);
+  const connections = boundConnections(server, config.httpConnectionCountMax);
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(portInUse('HTTP port', addressOf(config.host, port), error)));
+    server.once('error', (error) => {
+      tls?.close();
+      reject(portInUse('HTTP port', addressOf(config.host, port), error));
+    });
     server.listen(port, config.host, resolve);
   });
   return {
     port: (server.address() as AddressInfo).port,
     drain: (drainMs) =>
       new Promise((resolve) => {
-        const timer = setTimeout(() => server.closeAllConnections(), drainMs);
+        const timer = setTimeout(connections.cut, drainMs);
         server.close(() => {
           clearTimeout(timer);
+          tls?.close();
           resolve();
         });
         server.closeIdleConnections();
@@ -74,22 +82,53 @@ export async function listenHttp(handlers: PolicyHandlers, port: number, deps: M
   };
 }
 
+/** A client that is slow or silent holds nothing for long. */
+const patience = { requestTimeout: 30_000, headersTimeout: 10_000, connectionsCheckingInterval: 1000 };
+
+/** With TLS where there are certificates, which it follows when they change. */
+function createServer(listener: RequestListener, tls: PortTls | undefined): Server {
+  if (tls === undefined) return createPlainServer(patience, listener);
+  const material = (): ServerOptions => ({
+    cert: tls.identity.certificate,
+    key: tls.identity.privateKey,
+    ...(tls.authority !== null && { ca: tls.authority.caCertificate }),
+  });
+  const asksClients = tls.authority !== null;
+  const server = createTlsServer(
+    {
+      ...patience,
+      ...material(),
+      requestCert: asksClients,
+      rejectUnauthorized: asksClients,
+      handshakeTimeout: handshakeMsMax,
+    },
+    listener,
+  );
+  tls.onChange(() => server.setSecureContext(material()));
+  tls.watch(server);
+  return server;
+}
+
 /**
  * Cuts connections over the bound. `server.maxConnections` is of no use in one of several processes: it sends them back to the parent,
  * which hands them to the next without end where all are full.
  */
-function boundConnections(server: Server, countMax: number): void {
-  let openCount = 0;
+function boundConnections(server: Server, countMax: number): { cut(): void } {
+  const open = new Set<Socket>();
   server.on('connection', (socket) => {
-    if (openCount >= countMax) {
+    if (open.size >= countMax) {
       socket.destroy();
       return;
     }
-    openCount++;
-    socket.once('close', () => {
-      openCount--;
-    });
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
   });
+  return {
+    // Not the server's own list, which lacks those whose TLS handshake is not done.
+    cut() {
+      for (const socket of open) socket.destroy();
+    },
+  };
 }
 
 /** A handler as the library takes it: with the bounds, access and errors of a call. */
@@ -126,26 +165,5 @@ function bounded<I extends DescMessage, O extends DescMessage>(
       told.call = call;
       gate.count--;
     }
-  };
-}
-
-/** Lets browsers on the listed origins call; without any, cross-origin requests stay off. */
-function withCors(next: RequestListener, origins: readonly string[]): RequestListener {
-  if (origins.length === 0) return next;
-  return (request: IncomingMessage, response: ServerResponse) => {
-    const { origin } = request.headers;
-    if (origin !== undefined && origins.includes(origin)) {
-      response.setHeader('access-control-allow-origin', origin);
-      response.setHeader('vary', 'origin');
-      response.setHeader('access-control-expose-headers', cors.exposedHeaders.join(', '));
-      if (request.method === 'OPTIONS') {
-        response.setHeader('access-control-allow-methods', cors.allowedMethods.join(', '));
-        response.setHeader('access-control-allow-headers', [...cors.allowedHeaders, 'authorization'].join(', '));
-        response.setHeader('access-control-max-age', '7200');
-        response.writeHead(204).end();
-        return;
-      }
-    }
-    next(request, response);
   };
 }

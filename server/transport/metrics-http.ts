@@ -18,7 +18,9 @@ export type MetricsListenerOptions = {
 /** @throws HyperpolicyError failed_precondition where the port cannot be had */
 export async function listenMetrics(options: MetricsListenerOptions): Promise<MetricsListener> {
   const { host, port, registry, notReady } = options;
-  const server = createServer((request, response) => {
+  // A scraper that is slow or silent holds nothing for long.
+  const patience = { requestTimeout: 10_000, headersTimeout: 5_000, connectionsCheckingInterval: 1000 };
+  const server = createServer(patience, (request, response) => {
     const path = request.url?.split('?')[0];
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, 'expected GET\n');
     if (path === '/healthz') return answer(response, 200, 'ok\n');
@@ -32,9 +34,6 @@ export async function listenMetrics(options: MetricsListenerOptions): Promise<Me
       () => answer(response, 500, 'the metrics could not be read\n'),
     );
   });
-  // A scraper that is slow or silent holds nothing for long.
-  server.requestTimeout = 10_000;
-  server.headersTimeout = 5_000;
   server.maxConnections = 64;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(portInUse('metrics port', addressOf(host, port), error)));

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { helpOf, settingFlags } from '../../clients/cli/serve-flags.ts';
-import { parseServerConfig, serverDefaults } from '../../server/config.ts';
+import { flagBounds, helpOf, settingFlags } from '../../clients/cli/serve-flags.ts';
+import { parseServerConfig, type ServerSettings, serverDefaults } from '../../server/config.ts';
 import { startTestServer } from '../server/fixtures.ts';
 
 const command = fileURLToPath(new URL('../../dist/clients/cli/main.js', import.meta.url));
@@ -188,12 +188,17 @@ describe('settings of serve', () => {
       level: 'silent',
     };
     const given = options.map(([, flag, kind]) => [flag!, values[kind!] ?? '7'] as const);
+    const switches = [...help.matchAll(/^ +(--[a-z-]+) [^<]/gm)].map(([, flag]) => flag!);
+    const own = switches.filter((flag) => flag !== '--print-config');
     const defaults = JSON.parse((await printed([])).out) as Record<string, unknown>;
-    const variables = given.map(([flag, value]) => [
+    const variables = [...given, ...own.map((flag) => [flag, 'true'] as const)].map(([flag, value]) => [
       `HYPERPOLICY_${flag.slice(2).replaceAll('-', '_').toUpperCase()}`,
       value,
     ]);
-    for (const { out } of [await printed(given.flat()), await printed([], Object.fromEntries(variables))]) {
+    for (const { out } of [
+      await printed([...given.flat(), ...own]),
+      await printed([], Object.fromEntries(variables)),
+    ]) {
       const config = JSON.parse(out) as Record<string, unknown>;
       const same = Object.keys(defaults).filter(
         (name) => JSON.stringify(config[name]) === JSON.stringify(defaults[name]),
@@ -204,15 +209,90 @@ describe('settings of serve', () => {
 
   test('the bounds of the help are those of the settings', () => {
     for (const { setting, flag } of settingFlags) {
-      const { integers, numbers, unit = 1 } = flag;
-      const [low, high] = integers ?? numbers ?? [];
-      if (low === undefined || high === undefined) continue;
+      const bounds = flagBounds(setting, flag);
+      if (bounds === undefined) continue;
+      const { low, high } = bounds;
+      const { unit = 1 } = flag;
       for (const value of [low, high]) {
         expect(parseServerConfig({ [setting]: value * unit })).toMatchObject({ [setting]: value * unit });
       }
-      // What a setting takes below its flag is no more than another way to say never.
-      if (low > 0 && setting !== 'messageBytesMax') expect(() => parseServerConfig({ [setting]: 0 })).toThrow(setting);
+      for (const value of [low - 1, high + 1, Number.NaN, String(low)]) {
+        const given = typeof value === 'number' ? value * unit : value;
+        expect(() => parseServerConfig({ [setting]: given })).toThrow(`server settings ${setting}: expected a`);
+      }
     }
+  });
+
+  test.each([
+    ['a flag', ['--drain-ms', '1000000001'], undefined, 2],
+    ['a variable', [], { HYPERPOLICY_DRAIN_MS: '1000000001' }, 2],
+    ['JSON', [], { drainMs: 1_000_000_001 }, 1],
+  ] as const)('a duration that no timer takes is refused from %s', async (from, args, given, code) => {
+    const directory = await mkdtemp(join(tmpdir(), 'hyperpolicy-cli-'));
+    onTestFinished(() => rm(directory, { recursive: true }));
+    const file = join(directory, 'config.json');
+    await writeFile(file, JSON.stringify(from === 'JSON' ? given : {}));
+    const ended = await printed(['--config', file, ...args], from === 'a variable' ? { ...given } : {});
+    expect(ended).toMatchObject({
+      code,
+      out: '',
+      error: expect.stringMatching(/xpected an integer from 0 to 1000000000/),
+    });
+  });
+
+  test.each([
+    [{ drainMs: '1' }, 'server settings drainMs: expected an integer from 0 to 1000000000, got "1"'],
+    [{ traceRatio: 2 }, 'server settings traceRatio: expected a number from 0 to 1, got 2'],
+    [{ httpPort: 70000 }, 'server settings httpPort: expected an integer from 0 to 65535, or null, got 70000'],
+    [{ device: 'gpu' }, 'server settings device: expected one of auto, cpu, webgpu, cuda, got "gpu"'],
+    [{ httpPlaintext: 'yes' }, 'server settings httpPlaintext: expected true or false, got "yes"'],
+    [{ store: '' }, 'server settings store: expected a text that is not empty, got ""'],
+    [
+      { httpOrigins: ['https://a.example', 'lab.example'] },
+      'server settings httpOrigins.1: expected a web origin: http or https, a host, a port where it is not the usual one, ' +
+        'such as https://lab.example, got "lab.example"',
+    ],
+  ])('%j is refused with what was expected', (settings, text) => {
+    expect(() => parseServerConfig(settings as ServerSettings)).toThrow(text);
+  });
+
+  test('web origins are kept as browsers write them', async () => {
+    const origins = ['https://Lab.Example/', 'HTTP://lab.example:80', 'https://lab.example:8443', 'http://[::1]:3000/'];
+    const written = ['https://lab.example', 'http://lab.example', 'https://lab.example:8443', 'http://[::1]:3000'];
+    expect(parseServerConfig({ httpOrigins: origins }).httpOrigins).toEqual(written);
+    const { out } = await printed([], { HYPERPOLICY_HTTP_ORIGIN: 'https://A.example, https://b.example/' });
+    expect(JSON.parse(out)).toMatchObject({ httpOrigins: ['https://a.example', 'https://b.example'] });
+    for (const text of [
+      '*',
+      'null',
+      '',
+      'https://a.example/path',
+      'https://u@a.example',
+      'ftp://a.example',
+      'https://',
+    ]) {
+      expect(() => parseServerConfig({ httpOrigins: [text] })).toThrow('expected a web origin');
+    }
+  });
+
+  test('a variable that nobody knows, and a switch that is neither on nor off, are refused', async () => {
+    expect(await printed([], { HYPERPOLICY_DRIAN_MS: '5' })).toMatchObject({
+      code: 1,
+      error:
+        'hyperpolicy: variable HYPERPOLICY_DRIAN_MS: expected HYPERPOLICY_ and the name of a flag in capitals, ' +
+        'got another name. See "hyperpolicy serve --help"\n',
+    });
+    expect(await printed([], { HYPERPOLICY_ADMIN_OPEN: '1' })).toMatchObject({
+      code: 1,
+      error: 'hyperpolicy: variable HYPERPOLICY_ADMIN_OPEN: expected true or false, got "1"\n',
+    });
+    const ofOthers = { HYPERPOLICY_SERVICE_HOST: '10.0.0.1', HYPERPOLICY_PORT_80_TCP: 'tcp://10.0.0.1:80' };
+    const { out } = await printed([], {
+      ...ofOthers,
+      HYPERPOLICY_ADMIN_OPEN: 'false',
+      HYPERPOLICY_HTTP_PLAINTEXT: 'true',
+    });
+    expect(JSON.parse(out)).toMatchObject({ adminOpen: false, httpPlaintext: true });
   });
 
   test('every setting is in the README as the help has it', async () => {

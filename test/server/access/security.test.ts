@@ -1,8 +1,11 @@
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, readFileSync } from 'node:fs';
 import { rm, utimes, writeFile } from 'node:fs/promises';
+import { type RequestOptions, request } from 'node:https';
+import { connect } from 'node:net';
 import { join } from 'node:path';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import {
   create,
   type DescMessage,
@@ -16,10 +19,18 @@ import grpc from '@grpc/grpc-js';
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createAdminClient } from '../../../clients/typescript/admin.ts';
 import { createPolicyClient, type PolicyClientOptions } from '../../../clients/typescript/client.ts';
+import type { TlsOptions } from '../../../clients/typescript/connection.ts';
+import { openCertificates } from '../../../server/access/certificates.ts';
 import { openTokens } from '../../../server/access/tokens.ts';
+import { parseServerConfig } from '../../../server/config.ts';
+import {
+  Health as HealthService,
+  HealthCheckResponse_ServingStatus as ServingStatus,
+} from '../../../src/gen/grpc/health/v1/health_pb.ts';
+import { ServerReflection } from '../../../src/gen/grpc/reflection/v1/reflection_pb.ts';
 import { GRPCInferenceService } from '../../../src/gen/inference/grpc_predict_v2_pb.ts';
-import { rawCaller } from '../../compliance/raw-call.ts';
-import { recordingLog, startTestServer, temporaryStore } from '../fixtures.ts';
+import { rawCaller, rawPeer } from '../../compliance/raw-call.ts';
+import { metricLines, recordingLog, startTestServer, temporaryStore } from '../fixtures.ts';
 
 const plain = (model: string) =>
   ({ model, policy: 'plain', critic: 'none', observationSize: 3, actionSize: 2, hiddenSize: 8 }) as const;
@@ -427,5 +438,241 @@ describe('TLS', () => {
     await expect(
       startTestServer([], { store, tlsCertificateFile: path('server.pem'), tlsKeyFile: path('robot.key') }),
     ).rejects.toThrow(/^TLS: expected a certificate chain, its key and, where named, authorities .*mismatch/);
+  });
+
+  test('a key of another certificate is refused, of another kind too', async () => {
+    const store = await temporaryStore();
+    openssl('genrsa', '-out', 'rsa.key', '2048');
+    openssl('req', '-x509', '-key', 'rsa.key', '-days', '2', '-out', 'rsa.pem', '-subj', '/CN=rsa');
+    for (const [certificate, other] of [
+      ['server.pem', 'rsa.key'],
+      ['rsa.pem', 'server.key'],
+      ['rsa.pem', 'robot.key'],
+    ] as const) {
+      const files = { tlsCertificateFile: path(certificate), tlsKeyFile: path(other) };
+      await expect(startTestServer([], { store, ...files })).rejects.toThrow(
+        'TLS: expected a certificate chain, its key and, where named, authorities of clients, each as PEM, got key and certificate mismatch',
+      );
+    }
+    const { serves, look, lines } = await startWithCopies();
+    copyFileSync(path('rsa.key'), path('live.key'));
+    look();
+    expect(await serves('robot', 'servers')).toBe(true);
+    expect(lines).toContainEqual(
+      expect.objectContaining({ msg: 'certificates refused; the former ones hold', port: 'gRPC port' }),
+    );
+  });
+
+  /** One request over TLS, without a connection that is kept. */
+  const ask = (port: number | undefined, options: RequestOptions): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const url = `https://127.0.0.1:${port}/hyperpolicy.v1.PolicyService/ListModels`;
+      const headers = { 'content-type': 'application/json' };
+      const asked = request(url, { method: 'POST', headers, agent: false, ca: authority(), ...options }, (response) => {
+        response.resume();
+        response.once('end', () => resolve(response.statusCode!));
+      });
+      asked.once('error', reject);
+      asked.end('{}');
+    });
+  const identity = (name: string) => ({
+    cert: readFileSync(path(`${name}.pem`)),
+    key: readFileSync(path(`${name}.key`)),
+  });
+
+  test('every port that takes requests has it, and asks clients for their certificate', async () => {
+    const settings = { ...serverTls(), tlsClientAuthorityFile: path('clients.pem'), httpPort: 0, adminPort: 0 };
+    const { server } = await startTestServer([plain('m')], settings);
+    expect(await ask(server.httpPort, identity('robot'))).toBe(200);
+    for (const refused of [{}, identity('stranger')]) await expect(ask(server.httpPort, refused)).rejects.toThrow();
+    await expect(fetch(`http://127.0.0.1:${server.httpPort}/`)).rejects.toThrow();
+    const adminAt = (tls?: TlsOptions) => {
+      const address = `127.0.0.1:${server.adminPort}`;
+      const admin = createAdminClient({ address, timeoutMs: 2000, ...(tls && { tls }) });
+      onTestFinished(() => admin.close());
+      return admin;
+    };
+    const { cert, key: own } = identity('robot');
+    const known = adminAt({ authority: authority(), certificate: cert, key: own });
+    expect((await known.setLabel('m', 'stable', 1)).versions).toEqual([1]);
+    for (const tls of [undefined, { authority: authority() }]) {
+      await expect(adminAt(tls).setLabel('m', 'stable', 1)).rejects.toMatchObject({ kind: 'unavailable' });
+    }
+  });
+
+  test('the HTTP port is plain beside it only where that is said, with a warning', async () => {
+    const { server, lines } = await startTestServer([plain('m')], { ...serverTls(), httpPort: 0, httpPlaintext: true });
+    expect((await fetch(`http://127.0.0.1:${server.httpPort}/`)).status).toBe(404);
+    expect(lines).toContainEqual(
+      expect.objectContaining({
+        port: 'HTTP port',
+        msg: 'without TLS, as --http-plaintext says: tokens and tensors can be read on the way',
+      }),
+    );
+  });
+
+  test('a certificate that is replaced serves the next request of the HTTP port', async () => {
+    for (const end of ['pem', 'key']) copyFileSync(path(`server.${end}`), path(`live.${end}`));
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    const files = { tlsCertificateFile: path('live.pem'), tlsKeyFile: path('live.key') };
+    const { server, lines } = await startTestServer([plain('m')], { ...files, httpPort: 0 });
+    sign('later', 'clients');
+    for (const end of ['pem', 'key']) copyFileSync(path(`later.${end}`), path(`live.${end}`));
+    vi.advanceTimersByTime(10_000);
+    await expect(ask(server.httpPort, {})).rejects.toThrow();
+    expect(await ask(server.httpPort, { ca: readFileSync(path('clients.pem')) })).toBe(200);
+    const again = lines.filter(({ msg }) => msg === 'certificates read again');
+    expect(again.map(({ port }) => port).sort()).toEqual(['HTTP port', 'gRPC port']);
+  });
+
+  test('its end is a metric; one that ends soon, has ended or does not hold yet is a warning once a day', async () => {
+    const started = await startTestServer([], { store: await temporaryStore(), ...serverTls() });
+    const name = 'hyperpolicy_tls_certificate_expiry_timestamp_seconds{port="gRPC port"}';
+    const { [name]: end } = await metricLines(started, 'hyperpolicy_tls_certificate');
+    const inTwoDays = Date.now() / 1000 + 2 * 86_400;
+    expect(Math.abs(end! - inTwoDays)).toBeLessThan(3600);
+    expect(started.lines).toContainEqual(
+      expect.objectContaining({ msg: 'certificate ends soon: replace it', port: 'gRPC port' }),
+    );
+    const { log, lines } = recordingLog();
+    let nowMs = Date.now();
+    const files = { ...serverTls(), tlsClientAuthorityFile: null };
+    const certificates = openCertificates(files, log, () => nowMs)!;
+    const said = () => lines.splice(0).map(({ msg }) => msg);
+    expect(said()).toEqual(['certificate ends soon: replace it']);
+    certificates.refresh();
+    expect(said()).toEqual([]);
+    nowMs = end! * 1000;
+    certificates.refresh();
+    certificates.refresh();
+    expect(said()).toEqual(['certificate has ended: clients refuse it; replace it']);
+    nowMs = 0;
+    openCertificates(files, log, () => nowMs);
+    expect(said()).toEqual(['certificate does not hold yet: clients refuse it']);
+    openssl('req', '-x509', '-key', 'server.key', '-days', '60', '-out', 'long.pem', '-subj', '/CN=long');
+    openCertificates({ ...files, tlsCertificateFile: path('long.pem') }, log);
+    expect(said()).toEqual([]);
+  });
+
+  test('handshakes that fail are counted and logged with their reason, one line for each', async () => {
+    const settings = { ...serverTls(), tlsClientAuthorityFile: path('clients.pem'), httpPort: 0 };
+    const started = await startTestServer([plain('m')], settings);
+    const { server, lines } = started;
+    const shake = (port: number, options: ConnectionOptions) =>
+      new Promise<void>((resolve) => {
+        const socket = connectTls({ port, host: '127.0.0.1', ca: authority(), ...options });
+        socket.on('error', () => {});
+        socket.once('close', () => resolve());
+      });
+    /** A client that says why it goes; Node's says nothing. */
+    const distrust = (port: number) => {
+      const args = ['s_client', '-connect', `127.0.0.1:${port}`, '-CAfile', 'clients.pem', '-verify_return_error'];
+      const files = ['-cert', 'robot.pem', '-key', 'robot.key'];
+      execFile('openssl', [...args, ...files], { cwd: directory }).stdin!.end();
+    };
+    const plainText = (port: number, text: string) =>
+      new Promise<void>((resolve) => {
+        const socket = connect({ port, host: '127.0.0.1' }, () => socket.end(text));
+        socket.on('error', () => {});
+        socket.once('close', () => resolve());
+        socket.resume();
+      });
+    const counted = async (port: string) => {
+      const found = await metricLines(started, 'hyperpolicy_tls_handshakes_failed_total');
+      return Object.fromEntries(
+        Object.entries(found).flatMap(([name, count]) => {
+          const [, at, reason] = /port="([^"]*)",reason="([^"]*)"/.exec(name)!;
+          return at === port && count > 0 ? [[reason, count]] : [];
+        }),
+      );
+    };
+    for (const [name, port] of [
+      ['gRPC port', server.port],
+      ['HTTP port', server.httpPort!],
+    ] as const) {
+      await shake(port, {});
+      await shake(port, {});
+      await shake(port, identity('stranger'));
+      distrust(port);
+      await shake(port, {
+        ...identity('robot'),
+        maxVersion: 'TLSv1.1',
+        minVersion: 'TLSv1.1',
+        ciphers: 'ALL@SECLEVEL=0',
+      });
+      await plainText(port, 'GET / HTTP/1.1\r\nhost: x\r\n\r\n');
+      await plainText(port, '');
+      await expect
+        .poll(() => counted(name))
+        .toEqual({
+          no_client_certificate: 2,
+          client_certificate_refused: 1,
+          certificate_refused_by_client: 1,
+          no_common_protocol: 1,
+          not_tls: 1,
+          left: 1,
+        });
+      const told = lines.filter(({ msg, port: at }) => msg === 'TLS handshakes failed' && at === name);
+      expect(told.map(({ reason }) => reason).sort()).toEqual(Object.keys(await counted(name)).sort());
+      expect(told).toContainEqual(
+        expect.objectContaining({ reason: 'client_certificate_refused', cause: 'SELF_SIGNED_CERT_IN_CHAIN' }),
+      );
+    }
+  });
+});
+
+describe('the admin port', () => {
+  test.each(['0.0.0.0', '::', '10.1.2.3', 'robots.example', ''])('open to other machines at %j is refused', (host) => {
+    const neither = `admin port: expected tokens or TLS where other machines reach it, got host "${host}" and neither. Set --tokens, or --tls-certificate and --tls-key; --admin-open lets everybody in`;
+    const refused = host === '' ? 'server settings host' : neither;
+    for (const processCount of [1, 2]) {
+      expect(() => parseServerConfig({ host, adminPort: 0, processCount })).toThrow(refused);
+    }
+  });
+
+  test('is taken where only this machine reaches it, callers are known, or somebody says so', () => {
+    for (const host of ['127.0.0.1', '127.9.9.9', '::1', 'localhost', 'LOCALHOST']) {
+      expect(parseServerConfig({ host, adminPort: 0 }).host).toBe(host);
+    }
+    const host = '0.0.0.0';
+    for (const known of [{ tokensFile: 't' }, { tlsCertificateFile: 'c', tlsKeyFile: 'k' }, { adminOpen: true }]) {
+      expect(parseServerConfig({ host, adminPort: 0, ...known })).toMatchObject(known);
+    }
+    expect(parseServerConfig({ host }).adminPort).toBe(null);
+  });
+
+  test("tells its health without a token, and its methods by reflection with an admin's", async () => {
+    const store = await temporaryStore();
+    const tokensFile = join(store, 'tokens.json');
+    const entries = ['boss', 'user'].map((name) => ({ name, sha256: sha256(name), admin: name === 'boss' }));
+    await writeFile(tokensFile, JSON.stringify(entries));
+    const { server } = await startTestServer([], { store, tokensFile, adminPort: 0 });
+    const peer = rawPeer(`127.0.0.1:${server.adminPort}`);
+    const { check } = HealthService.method;
+    for (const service of ['', 'hyperpolicy.v1.AdminService']) {
+      const asked = toBinary(check.input, create(check.input, { service }));
+      const answer = await peer.call('/grpc.health.v1.Health/Check', asked);
+      expect(answer.status).toBe('OK');
+      expect(fromBinary(check.output, (answer as { bytes: Buffer }).bytes).status).toBe(ServingStatus.SERVING);
+    }
+    const { input, output } = ServerReflection.method.serverReflectionInfo;
+    const services = toBinary(input, create(input, { messageRequest: { case: 'listServices', value: '' } }));
+    const reflect = (token: string) => {
+      const stream = peer.open('/grpc.reflection.v1.ServerReflection/ServerReflectionInfo', undefined, token);
+      stream.send(services);
+      return stream.next();
+    };
+    const answer = (await reflect('boss')) as { bytes: Buffer };
+    expect(fromBinary(output, answer.bytes).messageResponse.value).toMatchObject({
+      service: [
+        { name: 'hyperpolicy.v1.AdminService' },
+        { name: 'grpc.health.v1.Health' },
+        { name: 'grpc.reflection.v1.ServerReflection' },
+      ],
+    });
+    expect(await reflect('user')).toMatchObject({ status: 'PERMISSION_DENIED' });
   });
 });

@@ -1,0 +1,39 @@
+/** Environment variables of `hyperpolicy serve`: what each is called, and that none is passed over. */
+
+import { invalidArgument } from '../../src/contract/errors.ts';
+
+const prefix = 'HYPERPOLICY_';
+
+/** The variable that stands for a flag. @param flags as commander takes them: `--metrics-port <port>` */
+export const variableOf = (flags: string): string =>
+  prefix + flags.split(' ')[0]!.slice(2).replaceAll('-', '_').toUpperCase();
+
+/** Of other commands, and of tests. */
+const others = ['HYPERPOLICY_TOKEN', 'HYPERPOLICY_ENV', 'HYPERPOLICY_PYTHON', 'HYPERPOLICY_GRPCURL'];
+/** Those that Kubernetes sets in each container where a service is called `hyperpolicy`. */
+const ofKubernetes = /^HYPERPOLICY_(SERVICE_|PORT_\d)/;
+
+/**
+ * A variable that is misspelt would be a setting that is not in force.
+ * @throws HyperpolicyError invalid_argument naming the first that nobody knows
+ */
+export function refuseUnknownVariables(environment: NodeJS.ProcessEnv, known: readonly string[]): void {
+  const unknown = Object.keys(environment).find(
+    (name) => name.startsWith(prefix) && !known.includes(name) && !others.includes(name) && !ofKubernetes.test(name),
+  );
+  if (unknown === undefined) return;
+  throw invalidArgument({
+    where: `variable ${unknown}`,
+    expected: `${prefix} and the name of a flag in capitals`,
+    actual: 'another name',
+    remedy: 'See "hyperpolicy serve --help"',
+  });
+}
+
+/** The value of a flag that takes none; undefined where the variable is not set. @throws HyperpolicyError invalid_argument */
+export function booleanVariable(name: string, environment: NodeJS.ProcessEnv): boolean | undefined {
+  const value = environment[name];
+  if (value === undefined) return undefined;
+  if (value === 'true' || value === 'false') return value === 'true';
+  throw invalidArgument({ where: `variable ${name}`, expected: 'true or false', actual: JSON.stringify(value) });
+}

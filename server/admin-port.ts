@@ -1,0 +1,39 @@
+/** The admin port: AdminService with health and reflection, over the models of one process or of all. */
+
+import { AdminService } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
+import type { AdminModels } from './models/admin.ts';
+import { createAdmin } from './models/admin.ts';
+import { adminMethods } from './routes.ts';
+import { type GrpcListener, listenGrpc } from './transport/grpc.ts';
+import type { MethodDeps } from './transport/grpc-call.ts';
+import type { OpenStreams } from './transport/grpc-streams.ts';
+import { createHealth } from './transport/health.ts';
+
+/**
+ * Listens where the settings say so. It is healthy until it drains, whatever models are ready: it is there to change them.
+ * @param deps whose access is that of admins
+ * @returns undefined where the settings have no admin port
+ * @throws HyperpolicyError as listenGrpc
+ */
+export async function listenAdmin(
+  models: AdminModels,
+  deps: MethodDeps,
+): Promise<Pick<GrpcListener, 'port' | 'drain'> | undefined> {
+  const { config, metrics, log } = deps;
+  if (config.adminPort === null) return undefined;
+  const health = createHealth([AdminService.typeName]);
+  const openStreams: OpenStreams = new Set();
+  const methods = adminMethods(createAdmin(config.store, models), { health, deps, openStreams });
+  const listener = await listenGrpc(methods, config, { metrics, log, port: config.adminPort, setting: 'admin port' });
+  health.set(true);
+  return {
+    port: listener.port,
+    drain(drainMs) {
+      health.set(false);
+      health.close();
+      const drained = listener.drain(drainMs);
+      for (const stream of openStreams) stream.drain();
+      return drained;
+    },
+  };
+}

@@ -1,0 +1,70 @@
+/** TLS of one port: the certificates that it has, and the handshakes that fail on it, counted and logged with their reason. */
+
+import type { EventEmitter } from 'node:events';
+import type { TLSSocket } from 'node:tls';
+import type { Logger } from 'pino';
+import { type CertificateFiles, type Certificates, watchCertificates } from '../access/certificates.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { HandshakeFailure } from '../telemetry/tls-metrics.ts';
+import { createNotes } from './notes.ts';
+
+/** From the connection to the end of its handshake. */
+export const handshakeMsMax = 10_000;
+
+export type PortTls = Certificates & {
+  /** Watches a server that does TLS, from before its first connection. */
+  watch(server: EventEmitter): void;
+  /** Reads the files no more. */
+  close(): void;
+};
+
+export type PortTlsOptions = {
+  /** Names the port in log lines and metrics. */
+  readonly port: string;
+  readonly log: Logger;
+  readonly metrics: Pick<Metrics, 'tls'>;
+};
+
+/**
+ * @returns undefined where the settings name no certificate
+ * @throws HyperpolicyError as openCertificates
+ */
+export function openPortTls(files: CertificateFiles, { port, log, metrics }: PortTlsOptions): PortTls | undefined {
+  const named = log.child({ port });
+  const certificates = watchCertificates(files, named);
+  if (certificates === undefined) return undefined;
+  const counts = metrics.tls(port);
+  const tellEnd = () => counts.validTo(certificates.validToMs);
+  tellEnd();
+  certificates.onChange(tellEnd);
+  const note = createNotes(named, 'TLS handshakes failed', () => performance.now());
+  return Object.assign(certificates, {
+    watch(server: EventEmitter) {
+      server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {
+        const reason = handshakeFailureOf(error, socket.authorizationError as unknown as string | null);
+        counts.failed(reason);
+        note(reason, { cause: causeOf(error, socket), address: socket.remoteAddress });
+      });
+    },
+  });
+}
+
+/** What the library says of it. */
+const causeOf = ({ code, message }: NodeJS.ErrnoException, { authorizationError }: TLSSocket): string =>
+  String(authorizationError ?? code ?? message);
+
+/** @param refused why the client's certificate was refused, as the library says */
+export function handshakeFailureOf({ code = '' }: NodeJS.ErrnoException, refused?: string | null): HandshakeFailure {
+  if (/PEER_DID_NOT_RETURN_A_CERTIFICATE/.test(code)) return 'no_client_certificate';
+  if (refused !== undefined && refused !== null) return 'client_certificate_refused';
+  if (/CERTIFICATE_VERIFY_FAILED/.test(code)) return 'client_certificate_refused';
+  // The client has sent an alert about what it was shown.
+  if (/ALERT.*(UNKNOWN_CA|CERTIFICATE|ACCESS_DENIED)/.test(code)) return 'certificate_refused_by_client';
+  if (/HTTP_REQUEST|HTTPS_PROXY_REQUEST|WRONG_VERSION_NUMBER|UNEXPECTED_MESSAGE|PACKET_LENGTH|BAD_RECORD/.test(code)) {
+    return 'not_tls';
+  }
+  if (code === 'ERR_TLS_HANDSHAKE_TIMEOUT') return 'too_slow';
+  if (/ECONNRESET|EPIPE/.test(code)) return 'left';
+  if (/PROTOCOL|CIPHER|GROUP|SIGNATURE|VERSION/.test(code)) return 'no_common_protocol';
+  return 'other';
+}
