@@ -14,9 +14,9 @@ export type Running = {
   until(pattern: RegExp): Promise<void>;
 };
 
-/** Starts the command with its arguments in a working directory. */
-export function startCommand(args: readonly string[], cwd: string): Running {
-  const child = spawn(process.execPath, [main, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+/** Starts the command with its arguments in a working directory. @param file the compiled command; this checkout's unless given */
+export function startCommand(args: readonly string[], cwd: string, file = main): Running {
+  const child = spawn(process.execPath, [file, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
   const waiting = new Set<() => void>();

@@ -10,8 +10,8 @@ import type { TensorSpec } from '../../contract/tensor-spec.ts';
 import type { Env } from '../env.ts';
 import { createEnv } from '../episode.ts';
 import { antBodies, antJoints, antModel, antMotors } from '../models/ant.ts';
-import { simulatorScene } from '../scene.ts';
 import { captureSimulator, openSimulator, reinstateSimulator, simulatorStateRow } from '../simulator.ts';
+import { simulatorScene } from '../simulator-scene.ts';
 import { directionTasks, type TaskDistribution, uniformTasks } from '../task-distribution.ts';
 import { directionContext, motorSpec, observationSpec, velocityContext } from './specs.ts';
 

@@ -3,8 +3,8 @@
 import type { Env } from '../env.ts';
 import { createEnv } from '../episode.ts';
 import { invertedPendulumModel } from '../models/inverted-pendulum.ts';
-import { simulatorScene } from '../scene.ts';
 import { captureSimulator, openSimulator, reinstateSimulator, simulatorStateRow } from '../simulator.ts';
+import { simulatorScene } from '../simulator-scene.ts';
 import { motorSpec, observationSpec } from './specs.ts';
 
 const physicsStepCount = 2;

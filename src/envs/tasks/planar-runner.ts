@@ -7,7 +7,6 @@
 import type { Random } from '../../contract/random.ts';
 import type { Env } from '../env.ts';
 import { createEnv } from '../episode.ts';
-import { simulatorScene } from '../scene.ts';
 import {
   captureSimulator,
   openSimulator,
@@ -15,6 +14,7 @@ import {
   type Simulator,
   simulatorStateRow,
 } from '../simulator.ts';
+import { simulatorScene } from '../simulator-scene.ts';
 import type { TaskDistribution } from '../task-distribution.ts';
 import { motorSpec, observationSpec } from './specs.ts';
 
