@@ -120,15 +120,11 @@ export function createServing(config: ServerConfig, log: Logger, membership?: Me
     });
     handles = openHandles(config, membership?.spool, log);
     if (membership !== undefined) await handles.store.adopt();
-    const expectsMore = () => gate.count > 1 || openStreams.size > 0;
     const ready = await openModelStore({
       config,
       networks: {
         pool,
         inline: { threadCount: 1 },
-        expectsMore,
-        rowCountMax: config.rowCountMax,
-        onHeavyRows: (found) => log.info(found, 'batches from this size on run in the pool'),
         contextCache,
         criticCache,
       },

@@ -13,7 +13,7 @@ import type { WeightSource } from '../weights/weight-source.ts';
 import { sizesOf } from './graph-contract.ts';
 import { openAdaptation, runAdaptationProbe, type ServedAdaptation } from './served-adaptation.ts';
 import { openCritic, type ServedCritic } from './served-critic.ts';
-import { type OpenNetworkOptions, openPolicy, type ServedPolicy } from './served-policy.ts';
+import { openPolicy, type ServedPolicy } from './served-policy.ts';
 import { warmUpNetworks } from './warm-up.ts';
 
 export type ServedVersion = {
@@ -48,11 +48,6 @@ export type ServedVersion = {
 export type OpenVersionOptions = {
   readonly pool: ComputePool;
   readonly inline: SessionOptions;
-  readonly expectsMore: () => boolean;
-  /** Of a request. */
-  readonly rowCountMax: number;
-  /** Told from how many rows on a plain policy's batches run in the pool. */
-  readonly onHeavyRows: OpenNetworkOptions['onHeavyRows'];
   readonly contextCache: ContextCache;
   readonly criticCache: ContextCache;
   /** Distinguishes this version in the caches from every other that this process loads. */
@@ -70,7 +65,7 @@ export async function openVersion(
   { manifest, files }: PackageIndex,
   options: OpenVersionOptions,
 ): Promise<ServedVersion> {
-  const { pool, inline, expectsMore, contextCache, criticCache, keyPrefix, restRatio } = options;
+  const { pool, inline, contextCache, criticCache, keyPrefix, restRatio } = options;
   const step = createStepper(restRatio);
   const opened: { dispose(): unknown }[] = [];
   const tracked = <T extends { dispose(): unknown }>(session: T): T => {
@@ -80,10 +75,7 @@ export async function openVersion(
   const shared = {
     manifest,
     files,
-    expectsMore,
     keyPrefix,
-    rowCountMax: options.rowCountMax,
-    onHeavyRows: options.onHeavyRows,
     pool: {
       ...pool,
       open: async (...[file, options]: Parameters<ComputePool['open']>) =>

@@ -63,9 +63,6 @@ test.each([
   const options = {
     pool: createComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 }),
     inline: { threadCount: 1 },
-    expectsMore: () => false,
-    rowCountMax: 64,
-    onHeavyRows: () => {},
     contextCache: cache(),
     criticCache: cache(),
     keyPrefix: '0/',
