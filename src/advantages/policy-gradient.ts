@@ -20,6 +20,8 @@ export type AdvantageConfig = {
   readonly discount: number;
   /** In [0, 1]. */
   readonly lambda: number;
+  /** What counts the same, however long an episode is: every step, or every episode (where absent). */
+  readonly weighting?: 'steps' | 'episodes' | undefined;
 };
 
 /** Work that is done in slices of some tenths of a millisecond: whoever runs it may do something else after each. */
@@ -29,8 +31,8 @@ export type Sliced<T> = Generator<void, T>;
 const sliceProducts = 200_000;
 
 /**
- * The coefficient of each step's grad log pi, [N]: its advantage, divided by the count of episodes and by the steps of its own,
- * so that every episode counts the same. With those weights the advantages have mean 0 and standard deviation 1.
+ * The coefficient of each step's grad log pi, [N]: its advantage times its weight. That is 1 / N, or 1 / (count of episodes x steps of
+ * its own) where every episode counts the same. With those weights the advantages have mean 0 and standard deviation 1.
  *
  * After an episode's last step the value is 0, however it ended. Reference: pytorch-maml-rl, episode.py.
  * @throws HyperpolicyError invalid_argument where no baseline can be fitted: values too large for it
@@ -39,7 +41,9 @@ export function* policyGradientCoefficients(episodes: Episodes, config: Advantag
   const { reward, lengths } = episodes;
   const values = yield* baselineValues(episodes, discountedReturns(reward, lengths, config.discount));
   const advantages = generalisedAdvantages({ reward, values, lengths }, config);
-  const weights = lengths.flatMap((length) => Array.from({ length }, () => 1 / (lengths.length * length)));
+  const weightIn = (length: number) =>
+    config.weighting === 'steps' ? 1 / reward.length : 1 / (lengths.length * length);
+  const weights = lengths.flatMap((length) => Array.from({ length }, () => weightIn(length)));
   const mean = advantages.reduce((sum, advantage, n) => sum + advantage * weights[n]!, 0);
   const variance = advantages.reduce((sum, advantage, n) => sum + (advantage - mean) ** 2 * weights[n]!, 0);
   const scale = Math.sqrt(variance) + 1e-8;

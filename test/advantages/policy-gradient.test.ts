@@ -91,6 +91,19 @@ describe('coefficients', () => {
     expect(square).toBeCloseTo(1, 5);
   });
 
+  test('with weighting by steps, every step counts the same', () => {
+    const lengths = [3, 50, 7];
+    const random = createRandom(2);
+    const observation = Float32Array.from({ length: 60 * 2 }, () => random.normal());
+    const reward = Float32Array.from({ length: 60 }, () => random.normal());
+    const coefficients = runToEnd(
+      policyGradientCoefficients({ observation, reward, lengths }, { discount: 0.95, lambda: 0.9, weighting: 'steps' }),
+    );
+    const advantages = [...coefficients].map((coefficient) => 60 * coefficient);
+    expect(advantages.reduce((sum, advantage) => sum + advantage, 0) / 60).toBeCloseTo(0, 5);
+    expect(advantages.reduce((sum, advantage) => sum + advantage ** 2, 0) / 60).toBeCloseTo(1, 5);
+  });
+
   test('one step alone says nothing', () => {
     const episodes = { observation: Float32Array.of(2), reward: Float32Array.of(5), lengths: [1] };
     expect([...runToEnd(policyGradientCoefficients(episodes, { discount: 0.9, lambda: 1 }))]).toEqual([0]);

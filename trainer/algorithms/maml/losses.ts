@@ -1,0 +1,73 @@
+/** MAML's losses as pure functions of one task's steps. Means are weighted sums, so that absent steps have weight 0. */
+
+import * as tf from '@tensorflow/tfjs-core';
+import { gaussianKl } from '../../../src/nn/distributions.ts';
+import type { Parameters } from '../../../src/nn/parameters.ts';
+import { logProbOf, type Policy, policyOutput } from '../../../src/nn/policies/policy.ts';
+
+/** N steps of one task, its episodes below each other; actions normalised and unclipped. */
+export type TaskSteps = {
+  readonly observation: tf.Tensor2D; // [N, O]
+  readonly action: tf.Tensor2D; // [N, A]
+  /** Normalised advantage / count of steps; 0 for a step that is absent. */
+  readonly coefficient: tf.Tensor1D; // [N]
+};
+
+/** What a policy gave for the same steps earlier: constants. */
+export type OldPolicy = {
+  readonly logProb: tf.Tensor1D; // [N]
+  readonly mean: tf.Tensor2D; // [N, A]
+  readonly logStd: tf.Tensor1D; // [A]
+};
+
+/** A policy in one task. */
+export type TaskPolicy = {
+  readonly policy: Policy;
+  /** [1, C]; undefined where the policy has none. */
+  readonly context: tf.Tensor2D | undefined;
+};
+
+const outputOf = ({ policy, context }: TaskPolicy, parameters: Parameters, observation: tf.Tensor2D) =>
+  policyOutput(policy, parameters, observation, context);
+
+/** What a policy gives for the steps, to be its {@link OldPolicy}. */
+export function evaluateSteps(task: TaskPolicy, parameters: Parameters, { observation, action }: TaskSteps): OldPolicy {
+  const output = outputOf(task, parameters, observation);
+  const logProb = logProbOf(task.policy, output, action) as tf.Tensor1D;
+  return { logProb, mean: output.mean as tf.Tensor2D, logStd: output.logStd as tf.Tensor1D };
+}
+
+/**
+ * -mean of log pi(a) x advantage: the policy-gradient loss of the inner step.
+ *
+ * Source: Finn et al. 2017, algorithm 3.
+ */
+export function policyGradientLoss(task: TaskPolicy, parameters: Parameters, steps: TaskSteps): tf.Scalar {
+  const { logProb } = evaluateSteps(task, parameters, steps);
+  return tf.neg(tf.sum(tf.mul(steps.coefficient, logProb)));
+}
+
+/**
+ * -mean of pi(a) / pi_old(a) x advantage: the outer loss. At the old parameters it is 0, as normalised advantages have mean 0, and its
+ * gradient is that of {@link policyGradientLoss}.
+ *
+ * Source: Schulman et al. 2015 (TRPO), equation 14.
+ */
+export function surrogateLoss(task: TaskPolicy, parameters: Parameters, steps: TaskSteps, old: OldPolicy): tf.Scalar {
+  const { logProb } = evaluateSteps(task, parameters, steps);
+  return tf.neg(tf.sum(tf.mul(steps.coefficient, tf.exp(tf.sub(logProb, old.logProb)))));
+}
+
+/**
+ * Mean over the steps of KL(new || old), summed over action values.
+ * @param weight 1 / count of steps, 0 for a step that is absent, [N]
+ */
+export function meanKl(
+  task: TaskPolicy,
+  parameters: Parameters,
+  { observation, weight }: { readonly observation: tf.Tensor2D; readonly weight: tf.Tensor1D },
+  old: Pick<OldPolicy, 'mean' | 'logStd'>,
+): tf.Scalar {
+  const { mean, logStd } = outputOf(task, parameters, observation);
+  return tf.sum(tf.mul(weight, gaussianKl({ mean, logStd: logStd! }, old)));
+}

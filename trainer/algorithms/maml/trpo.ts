@@ -1,0 +1,95 @@
+/** One trust-region step: the natural gradient's direction by conjugate gradient, its length by the divergence, and a line search. */
+
+import { addScaled, type ConjugateGradientConfig, conjugateGradient, dot } from './conjugate-gradient.ts';
+
+export type TrpoConfig = ConjugateGradientConfig & {
+  /** Largest KL divergence of an accepted step. */
+  readonly klMax: number;
+  /** Added to the divergence's Hessian as a multiple of the identity. */
+  readonly damping: number;
+  /** Lengths tried, each `backtrackRatio` of the one before. */
+  readonly tryCount: number;
+  readonly backtrackRatio: number;
+};
+
+/** max KL 0.01, 10 iterations, 20 tries of 0.8. Source: Sarafian et al. 2021, released code (from pytorch-maml-rl). */
+export const trpoDefaults: TrpoConfig = {
+  klMax: 0.01,
+  damping: 1e-5,
+  iterationCount: 10,
+  residualSquaredMin: 1e-10,
+  tryCount: 20,
+  backtrackRatio: 0.8,
+};
+
+export type Candidate = { readonly loss: number; readonly kl: number };
+
+/** What the step works on: a loss that is 0 at the present parameters, and its divergence from there. */
+export type TrpoProblem = {
+  /** The present parameters; the step writes the accepted ones, or these again. */
+  readonly parameters: Float32Array;
+  /** The loss's gradient at the present parameters. */
+  readonly gradient: Float64Array;
+  /** The product of the divergence's Hessian with a vector, without damping, in an array that the next call may change. */
+  product(vector: Float64Array): Float64Array;
+  /** At whatever `parameters` holds. */
+  evaluate(): Candidate;
+};
+
+export type TrpoReport = {
+  /** Conjugate gradient's. */
+  readonly solution: Float64Array;
+  /** Squares of conjugate gradient's residuals, after each iteration. */
+  readonly residualsSquared: readonly number[];
+  /** s'(H + damping) s of its solution. */
+  readonly curvature: number;
+  /** The full step is solution / scale: there the quadratic form of the divergence is klMax. */
+  readonly scale: number;
+  readonly tries: readonly Candidate[];
+  /** Place of the accepted one in `tries`; null where none was, and the parameters are as before. */
+  readonly accepted: number | null;
+};
+
+/**
+ * Moves the parameters by at most the trust region, or not at all.
+ *
+ * Source: Schulman et al. 2015 (TRPO), appendix C.
+ */
+export function trpoStep(problem: TrpoProblem, config: TrpoConfig): TrpoReport {
+  const { damping, klMax } = config;
+  const damped = (vector: Float64Array): Float64Array => {
+    const image = problem.product(vector);
+    addScaled(image, vector, damping);
+    return image;
+  };
+  const { solution, residual, residualsSquared } = conjugateGradient(damped, problem.gradient, config);
+  // s'(H + damping) s = s'(g - r): the product is there already.
+  const curvature = dot(solution, problem.gradient) - dot(solution, residual);
+  const scale = Math.sqrt((0.5 * curvature) / klMax);
+  const report = { solution, residualsSquared, curvature, scale };
+  if (!(scale > 0 && scale < Number.POSITIVE_INFINITY)) return { ...report, tries: [], accepted: null };
+  return { ...report, ...searchLine(problem, { direction: solution, length: 1 / scale }, config) };
+}
+
+/**
+ * Tries parameters - ratio^j length direction for j = 0, 1, ... until the loss is better and the divergence inside the trust region;
+ * writes the old parameters again where none is.
+ */
+export function searchLine(
+  { parameters, evaluate }: Pick<TrpoProblem, 'parameters' | 'evaluate'>,
+  { direction, length }: { readonly direction: Float64Array; readonly length: number },
+  { klMax, tryCount, backtrackRatio }: Pick<TrpoConfig, 'klMax' | 'tryCount' | 'backtrackRatio'>,
+): Pick<TrpoReport, 'tries' | 'accepted'> {
+  const old = parameters.slice();
+  const tries: Candidate[] = [];
+  for (let j = 0; j < tryCount; j++) {
+    const factor = length * backtrackRatio ** j;
+    for (let i = 0; i < parameters.length; i++) parameters[i] = old[i]! - factor * direction[i]!;
+    const candidate = evaluate();
+    tries.push(candidate);
+    // Written so that NaN is refused.
+    if (candidate.loss < 0 && candidate.kl < klMax) return { tries, accepted: j };
+  }
+  parameters.set(old);
+  return { tries, accepted: null };
+}
