@@ -26,8 +26,8 @@ export type RowOptions = {
 };
 
 export type Rows = {
-  /** Begins an episode in a row. */
-  begin(row: number): void;
+  /** Begins a row's next episode, or the one of that number. */
+  begin(row: number, episode?: number): void;
   /** One step of a row; begins the next episode where one ends. */
   step(row: number): void;
   save(row: number): RowState;
@@ -78,7 +78,8 @@ export async function openRows(batch: SharedBatch, { env: name, seed, givenConte
   };
 
   return {
-    begin(row) {
+    begin(row, episode) {
+      if (episode !== undefined) running.episodes[row] = episode;
       enter(row);
       stateRow.write(states[row]!);
     },

@@ -40,8 +40,11 @@ export type VectorEnv = {
   readonly threadCount: number;
   readonly episodeStepCountMax: number;
   readonly batch: BatchView;
-  /** Begins a new episode in every environment: the first ones, or those after the ones in progress. */
-  reset(): void;
+  /**
+   * Begins a new episode in every environment: the first ones, or those after the ones in progress. With a number, those of that
+   * number in each row's sequence, from 0: the same whatever ran before.
+   */
+  reset(episode?: number): void;
   /**
    * One step of every environment. Where an episode ends, `finals`, `returns` and `lengths` have its last observation, return
    * and length, and `observations` already has the next episode's first one.
@@ -133,10 +136,12 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
     threadCount,
     episodeStepCountMax,
     batch: viewOf(batch),
-    reset() {
+    reset(episode) {
       if (state === 'stepping') finish();
       if (state === 'failed') throw failure();
-      attempt('idle', () => everyRow.forEach(team.rows.begin));
+      attempt('idle', () => {
+        for (let row = 0; row < environmentCount; row++) team.rows.begin(row, episode);
+      });
     },
     step(actions) {
       begin(actions);

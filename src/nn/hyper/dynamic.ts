@@ -11,16 +11,16 @@ export type DynamicOptions = {
 /**
  * y = ReLU(g * (x W) + b) per layer, without ReLU after the last; the gain does not scale the bias.
  *
- * Leading dimensions (...) broadcast: [B] rows with a layer each, or [B, Q] for an ensemble. Layers without leading
- * dimensions ({@link sharedLayers}) serve all rows with one product.
+ * Leading dimensions (...) broadcast: [B] rows with a layer each, or [B, Q] for an ensemble. Layers of the rank of x serve all its
+ * rows with one product: layers without leading dimensions ({@link sharedLayers}) those of x [B, I], K layers those of x [K, R, I].
  *
  * Source: Sarafian et al. 2021, section 3 and appendix.
- * @param layers weight [..., I, O], gain and bias [..., 1, O]; or weight [I, O], gain and bias [1, O]
+ * @param layers weight [..., I, O], gain and bias [..., 1, O]; shared: weight [I, O] or [K, I, O], gain and bias [(K,) 1, O]
  * @param x [..., I]
  * @returns [..., O of the last layer]
  */
 export function dynamic(layers: readonly GeneratedLayer[], x: tf.Tensor, { dense }: DynamicOptions = {}): tf.Tensor {
-  const isShared = layers[0]!.weight.rank === 2;
+  const isShared = layers[0]!.weight.rank === x.rank;
   const input = isShared ? x : tf.expandDims(x, -2); // [..., 1, I]
   let h = input;
   layers.forEach((layer, i) => {

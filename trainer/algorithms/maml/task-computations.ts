@@ -4,6 +4,7 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { toNormalised } from '../../../src/nn/action-scaling.ts';
 import { normalise } from '../../../src/nn/normalisation.ts';
 import { type Parameters, under } from '../../../src/nn/parameters.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
@@ -24,7 +25,7 @@ import type { MamlNetworks } from './networks.ts';
 /** N steps of one task, as many as the task can have; absent ones have coefficient and weight 0. */
 export type StepArrays = {
   readonly observation: Float32Array; // [N, O]
-  readonly action: Float32Array; // [N, A], normalised and unclipped
+  readonly action: Float32Array; // [N, A], environment units, not clipped
   readonly coefficient: Float32Array; // [N], normalised advantage / count of steps
   readonly weight: Float32Array; // [N], 1 / count of steps
 };
@@ -119,23 +120,15 @@ export function createTaskComputations(options: TaskComputationOptions): TaskCom
 function taskFunctions({ networks, config: { inner, rate } }: TaskComputationOptions) {
   const read = (inputs: Parameters) => {
     const { context } = inputs;
-    const task: TaskPolicy = {
-      policy: networks.policy,
-      context: context && normalise(networks.context, context as tf.Tensor2D),
-    };
-    const steps = (set: 'pre' | 'post') =>
-      under(set, inputs) as unknown as TaskSteps & { readonly weight: tf.Tensor1D };
+    const task = readTask(networks, context);
+    const steps = (set: 'pre' | 'post') => readSteps(networks, under(set, inputs));
     const [pre, post] = [steps('pre'), steps('post')];
     const old = under('old', inputs) as unknown as OldPolicy;
     const innerLoss = (parameters: Parameters) => policyGradientLoss(task, parameters, pre);
     const adapted = (meta: Parameters) => adapt(innerLoss, under('policy', meta), ratesIn(meta), inner);
     return { task, post, old, innerLoss, adapted, meta: under('meta', inputs) };
   };
-  /** The learnt rates, or the fixed one for all. */
-  const ratesIn = (meta: Parameters): Rates => {
-    if (rate.learnt !== 'no') return under('rate', meta);
-    return Object.fromEntries(Object.keys(networks.policy.specs).map((name) => [name, tf.scalar(rate.start)]));
-  };
+  const ratesIn = (meta: Parameters) => readRates(networks, rate, meta);
   return {
     gradient(inputs: Parameters) {
       const { task, post, adapted, meta } = read(inputs);
@@ -160,6 +153,29 @@ function taskFunctions({ networks, config: { inner, rate } }: TaskComputationOpt
       return { ...prefixed('d.policy', product.parameters), ...prefixed('d.rate', product.rates) };
     },
   };
+}
+
+/** The policy in a context [1, C] of environment units. */
+export const readTask = ({ policy, context: scale }: MamlNetworks, context: tf.Tensor | undefined): TaskPolicy => ({
+  policy,
+  context: context && normalise(scale, context as tf.Tensor2D),
+});
+
+/** Steps as the losses read them, from inputs in environment units. */
+export function readSteps({ scaling }: MamlNetworks, inputs: Parameters): TaskSteps & { readonly weight: tf.Tensor1D } {
+  const { observation, action, coefficient, weight } = inputs;
+  return {
+    observation: observation as tf.Tensor2D,
+    action: toNormalised(scaling, action!) as tf.Tensor2D,
+    coefficient: coefficient as tf.Tensor1D,
+    weight: weight as tf.Tensor1D,
+  };
+}
+
+/** The learnt rates among the meta-parameters, or the fixed one for all. */
+export function readRates({ policy }: MamlNetworks, { start, learnt }: MamlConfig['rate'], meta: Parameters): Rates {
+  if (learnt !== 'no') return under('rate', meta);
+  return Object.fromEntries(Object.keys(policy.specs).map((name) => [name, tf.scalar(start)]));
 }
 
 /** The arrays that the runs read and write. */
@@ -195,7 +211,7 @@ export function createTaskArrays(
   };
 }
 
-function stepInputs(
+export function stepInputs(
   set: 'pre' | 'post',
   { observation, action, coefficient, weight }: StepArrays,
   { observationSize, actionSize }: MamlNetworks,
@@ -209,13 +225,13 @@ function stepInputs(
   });
 }
 
-const boundTo = (views: MetaViews, shapes: MetaShapes): Record<string, BoundInput> =>
+export const boundTo = (views: MetaViews, shapes: MetaShapes): Record<string, BoundInput> =>
   Object.fromEntries(Object.entries(views).map(([name, data]) => [name, { shape: shapes[name]!, data }]));
 
-const prefixed = <T>(prefix: string, record: Readonly<Record<string, T>>): Record<string, T> =>
+export const prefixed = <T>(prefix: string, record: Readonly<Record<string, T>>): Record<string, T> =>
   Object.fromEntries(Object.entries(record).map(([name, value]) => [`${prefix}.${name}`, value]));
 
-function copyArrays<Name extends string>(
+export function copyArrays<Name extends string>(
   from: Readonly<Record<Name, Float32Array>>,
   to: Readonly<Record<Name, Float32Array>>,
 ): void {

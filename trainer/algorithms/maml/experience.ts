@@ -1,0 +1,79 @@
+/** From a rollout of all tasks to each task's steps with their advantages. */
+
+import { type AdvantageConfig, policyGradientCoefficients, runToEnd } from '../../../src/advantages/policy-gradient.ts';
+import type { Rollout } from '../../rollout/collect.ts';
+import type { StepArrays } from './task-computations.ts';
+
+export type TaskReturns = {
+  /** Mean undiscounted return of each task's episodes. */
+  readonly returns: readonly number[];
+  /** Valid steps of all tasks. */
+  readonly stepCount: number;
+};
+
+/**
+ * Fills each task's arrays with the first episode of each of its rows, one after the other, and the rest with absent steps. A step in
+ * which the simulator diverged is left out.
+ * @param rollout of T tasks with E rows each, in order, as many steps as an episode can have
+ * @param to of T tasks, E x steps each
+ * @throws HyperpolicyError invalid_argument where a task's values are too large for a baseline
+ */
+export function fillSteps(rollout: Rollout, to: readonly StepArrays[], config: AdvantageConfig): TaskReturns {
+  const episodeCount = rollout.environmentCount / to.length;
+  const ends = firstEnds(rollout);
+  let stepCount = 0;
+  const returns = to.map((arrays, task) => {
+    const rows = Array.from({ length: episodeCount }, (_, episode) => task * episodeCount + episode);
+    const reward = copyRows(rollout, rows, ends, arrays);
+    const lengths = rows.map((row) => ends[row]!).filter((length) => length > 0);
+    const coefficient = runToEnd(
+      policyGradientCoefficients(
+        { observation: arrays.observation.subarray(0, reward.length * observationSizeOf(rollout)), reward, lengths },
+        config,
+      ),
+    );
+    arrays.coefficient.fill(0);
+    arrays.coefficient.set(coefficient);
+    arrays.weight.fill(0);
+    arrays.weight.fill(1 / reward.length, 0, reward.length);
+    stepCount += reward.length;
+    return reward.reduce((sum, value) => sum + value, 0) / episodeCount;
+  });
+  return { returns, stepCount };
+}
+
+const observationSizeOf = ({ observations, stepCount, environmentCount }: Rollout): number =>
+  observations.length / (stepCount * environmentCount);
+
+/** Steps of each row's first episode, without one that diverged. */
+function firstEnds({ stepCount, environmentCount, episodes }: Rollout): Int32Array {
+  const ends = new Int32Array(environmentCount).fill(-1);
+  for (const { row, step, diverged } of episodes) if (ends[row] === -1) ends[row] = step + (diverged ? 0 : 1);
+  return ends.map((end) => (end === -1 ? stepCount : end));
+}
+
+/** Copies the valid steps of rows below each other, zeros after them. @returns their rewards */
+function copyRows(
+  { observations, actions, rewards, environmentCount, stepCount }: Rollout,
+  rows: readonly number[],
+  ends: Int32Array,
+  to: StepArrays,
+): Float32Array {
+  const observationSize = observations.length / (stepCount * environmentCount);
+  const actionSize = actions.length / (stepCount * environmentCount);
+  const reward = new Float32Array(rows.reduce((sum, row) => sum + ends[row]!, 0));
+  let n = 0;
+  for (const row of rows) {
+    for (let step = 0; step < ends[row]!; step++, n++) {
+      const at = step * environmentCount + row;
+      for (let i = 0; i < observationSize; i++) {
+        to.observation[n * observationSize + i] = observations[at * observationSize + i]!;
+      }
+      for (let i = 0; i < actionSize; i++) to.action[n * actionSize + i] = actions[at * actionSize + i]!;
+      reward[n] = rewards[at]!;
+    }
+  }
+  to.observation.fill(0, n * observationSize);
+  to.action.fill(0, n * actionSize);
+  return reward;
+}

@@ -1,0 +1,212 @@
+/**
+ * MAML's learner: meta-parameters, and the iteration that improves them: episodes before adaptation, adaptation, episodes after it,
+ * one trust-region step.
+ */
+
+import { createRandom } from '../../../src/contract/random.ts';
+import type { PolicySpecs } from '../../../src/contract/tensor-spec.ts';
+import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
+import { initialise } from '../../../src/nn/parameters.ts';
+import type { Engine } from '../../engine/engine.ts';
+import { checkMamlConfig, type MamlConfig } from './config.ts';
+import { fillSteps, type TaskReturns } from './experience.ts';
+import { createMetaObjective } from './meta-objective.ts';
+import { createMamlNetworks, type MamlNetworks } from './networks.ts';
+import type { Sampler } from './sampler.ts';
+import { createTaskArrays, type MetaShapes, type MetaViews, type TaskArrays } from './task-computations.ts';
+import { createTaskPolicies, type TaskPolicies } from './task-policies.ts';
+import { type TrpoReport, trpoStep } from './trpo.ts';
+
+export type MamlLearnerOptions = {
+  readonly config: MamlConfig;
+  readonly specs: PolicySpecs;
+  readonly tasks: TaskDistribution;
+  readonly engine: Engine;
+  /** Of the first parameters and of the actions' noise. */
+  readonly seed: number;
+  /** Steps of an episode, at most. */
+  readonly episodeStepCountMax: number;
+};
+
+export type Adaptation = {
+  /** Per task, under the policy before and after adaptation. */
+  readonly pre: TaskReturns;
+  readonly post: TaskReturns;
+};
+
+export type Iteration = Adaptation & { readonly trpo: TrpoReport; readonly seconds: IterationSeconds };
+
+/** Where an iteration's time went. */
+export type IterationSeconds = {
+  /** Both sets of episodes, with their advantages. */
+  readonly sampling: number;
+  /** The adapted policies. */
+  readonly inner: number;
+  /** Gradient and line search. */
+  readonly outer: number;
+  /** Products of conjugate gradient. */
+  readonly conjugateGradient: number;
+};
+
+/** What tests other tasks, or more of them, than an iteration has. */
+export type MamlEvaluator = {
+  /** Episodes of every task before and after adaptation; nothing is learnt. */
+  evaluate(sampler: Sampler, contexts: readonly ArrayLike<number>[], batch: number): Adaptation;
+  dispose(): void;
+};
+
+export type MamlLearner = {
+  readonly networks: MamlNetworks;
+  /** `policy.<name>` and, where rates are learnt, `rate.<name>`. */
+  readonly parameters: MetaViews;
+  readonly shapes: MetaShapes;
+  /** All of them in one array: everything that a resumed run needs. */
+  readonly flat: Float32Array;
+  /**
+   * One iteration: episodes, adaptation, outer step. A function of the parameters, the tasks and the number.
+   * @param contexts of `config.taskCount` tasks
+   * @param iteration from 0
+   */
+  iterate(sampler: Sampler, contexts: readonly ArrayLike<number>[], iteration: number): Iteration;
+  createEvaluator(options: {
+    readonly taskCount: number;
+    readonly episodeCount: number;
+    readonly seed: number;
+  }): MamlEvaluator;
+  dispose(): void;
+};
+
+const parameterStream = 0;
+
+/** @throws HyperpolicyError invalid_argument: a config value out of range, a policy that needs a context in an environment without */
+export function createMamlLearner(options: MamlLearnerOptions): MamlLearner {
+  const { config, specs, tasks, engine, seed, episodeStepCountMax } = options;
+  checkMamlConfig(config);
+  const networks = createMamlNetworks(config, specs, tasks);
+  const stepCount = config.episodeCount * episodeStepCountMax;
+  const objective = createMetaObjective({ engine, networks, config, stepCount });
+  initialise(objective.specs, objective.parameters, createRandom(seed, parameterStream));
+  const { parameters, shapes, flat } = objective;
+  const shared = { engine, networks, config, parameters, shapes };
+  const policies = createTaskPolicies({ ...shared, ...config, config, stepCount, seed });
+  const arrays = createBatch(networks, config.taskCount, stepCount);
+
+  return {
+    networks,
+    parameters,
+    shapes,
+    flat,
+    iterate(sampler, contexts, iteration) {
+      const clock = createClock();
+      setContexts(arrays, contexts, networks);
+      const adaptation = adaptAll({ sampler, policies, arrays, contexts, config, batch: 2 * iteration, clock });
+      const problem = clock.timed('outer', () => objective.problem(arrays));
+      const trpo = clock.timed('outer', () =>
+        trpoStep(
+          { ...problem, product: (vector) => clock.timed('conjugateGradient', () => problem.product(vector)) },
+          config.trpo,
+        ),
+      );
+      return { ...adaptation, trpo, seconds: clock.seconds() };
+    },
+    createEvaluator({ taskCount, episodeCount, seed: evaluationSeed }) {
+      const counts = { taskCount, episodeCount, stepCount: episodeCount * episodeStepCountMax };
+      const others = createTaskPolicies({ ...shared, ...counts, seed: evaluationSeed });
+      const steps = createBatch(networks, taskCount, counts.stepCount);
+      return {
+        evaluate(sampler, contexts, batch) {
+          setContexts(steps, contexts, networks);
+          return adaptAll({
+            sampler,
+            policies: others,
+            arrays: steps,
+            contexts,
+            config,
+            batch: 2 * batch,
+            clock: createClock(),
+          });
+        },
+        dispose: () => others.dispose(),
+      };
+    },
+    dispose() {
+      policies.dispose();
+      objective.dispose();
+    },
+  };
+}
+
+const createBatch = (networks: MamlNetworks, taskCount: number, stepCount: number): TaskArrays[] =>
+  Array.from({ length: taskCount }, () => ({
+    ...createTaskArrays(networks, stepCount),
+    context: new Float32Array(networks.contextSize),
+  }));
+
+function setContexts(
+  arrays: readonly TaskArrays[],
+  contexts: readonly ArrayLike<number>[],
+  { contextSize }: MamlNetworks,
+): void {
+  arrays.forEach(({ context }, task) => {
+    for (let i = 0; i < contextSize; i++) context[i] = contexts[task]![i]!;
+  });
+}
+
+/** Episodes of all tasks before adaptation, the adapted policies, and their episodes. */
+function adaptAll({
+  sampler,
+  policies,
+  arrays,
+  contexts,
+  config,
+  batch,
+  clock,
+}: {
+  readonly sampler: Sampler;
+  readonly policies: TaskPolicies;
+  readonly arrays: readonly TaskArrays[];
+  readonly contexts: readonly ArrayLike<number>[];
+  readonly config: MamlConfig;
+  readonly batch: number;
+  readonly clock: Clock;
+}): Adaptation {
+  const sample = (set: 'pre' | 'post', number: number): TaskReturns =>
+    clock.timed('sampling', () =>
+      fillSteps(
+        sampler.collect(policies, contexts, number),
+        arrays.map((task) => task[set]),
+        config.advantages,
+      ),
+    );
+  clock.timed('inner', () => policies.start(contexts));
+  const pre = sample('pre', batch);
+  if (config.inner.stepCount > 0) {
+    clock.timed('inner', () => {
+      arrays.forEach(({ pre: steps }, task) => {
+        policies.adapt(task, contexts[task]!, steps);
+      });
+    });
+  }
+  return { pre, post: sample('post', batch + 1) };
+}
+
+type Clock = ReturnType<typeof createClock>;
+
+/** Seconds by name; those of a name inside another do not count twice. */
+function createClock() {
+  const seconds = { sampling: 0, inner: 0, outer: 0, conjugateGradient: 0 };
+  let nested = 0;
+  return {
+    timed<T>(name: keyof IterationSeconds, work: () => T): T {
+      const outside = nested;
+      nested = 0;
+      const begin = performance.now();
+      const result = work();
+      const taken = (performance.now() - begin) / 1000;
+      seconds[name] += taken - nested;
+      nested = outside + taken;
+      return result;
+    },
+    seconds: (): IterationSeconds => ({ ...seconds }),
+  };
+}

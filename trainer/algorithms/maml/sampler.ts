@@ -1,0 +1,58 @@
+/**
+ * Tasks x episodes on all threads: one batched policy run per step. What a batch of episodes gives is a function of the seed, the
+ * batch's number, the tasks and the policies; neither threads nor earlier batches matter.
+ */
+
+import { collectRollout, type Rollout } from '../../rollout/collect.ts';
+import { createVectorEnv, type VectorEnv } from '../../rollout/vector-env.ts';
+import type { TaskPolicies } from './task-policies.ts';
+
+export type SamplerOptions = {
+  /** A registry name or a path. */
+  readonly env: string;
+  /** Of the first batch, [C] each: as many as every batch has. */
+  readonly contexts: readonly ArrayLike<number>[];
+  /** Of each task. */
+  readonly episodeCount: number;
+  /** Of the episodes' starts. */
+  readonly seed: number;
+  /** Threads that step, the caller's included; one per core unless given. */
+  readonly threadCount?: number | undefined;
+};
+
+export type Sampler = {
+  readonly env: Pick<VectorEnv, 'name' | 'specs' | 'tasks' | 'episodeStepCountMax' | 'threadCount'>;
+  /**
+   * One episode per row of each task.
+   * @param contexts [C] of each task
+   * @param batch from 0; below 2^31 / (steps of an episode + 1)
+   */
+  collect(policies: TaskPolicies, contexts: readonly ArrayLike<number>[], batch: number): Rollout;
+  dispose(): Promise<void>;
+};
+
+/** @throws HyperpolicyError invalid_argument: an environment without contexts, or contexts that do not fit it */
+export async function createSampler(options: SamplerOptions): Promise<Sampler> {
+  const { episodeCount, seed, threadCount } = options;
+  const ofRows = (contexts: readonly ArrayLike<number>[]) =>
+    contexts.flatMap((context) => Array.from({ length: episodeCount }, () => context));
+  const env = await createVectorEnv({
+    env: options.env,
+    environmentCount: options.contexts.length * episodeCount,
+    seed,
+    ...(threadCount !== undefined && { threadCount }),
+    contexts: ofRows(options.contexts),
+  });
+  const stepCount = env.episodeStepCountMax;
+  return {
+    env,
+    collect(policies, contexts, batch) {
+      env.setContexts(ofRows(contexts));
+      // Episodes that begin where one ends early have numbers too, at most one a step.
+      env.reset(batch * (stepCount + 1));
+      policies.seek(batch * stepCount);
+      return collectRollout({ env, policy: policies, stepCount });
+    },
+    dispose: () => env.dispose(),
+  };
+}

@@ -1,0 +1,176 @@
+/**
+ * The policies of T tasks, before or after adaptation, that act together: each task's network of the observation lies in one batch
+ * of weights, and one run answers all rows.
+ */
+
+import * as tf from '@tensorflow/tfjs-core';
+import { createRandom } from '../../../src/contract/random.ts';
+import { type Parameters, sizeOf, under } from '../../../src/nn/parameters.ts';
+import { actionOf } from '../../../src/nn/policies/policy.ts';
+import { taskOutput, taskWeightShapes, taskWeights } from '../../../src/nn/policies/task-weights.ts';
+import type { BoundInput, Engine } from '../../engine/engine.ts';
+import type { BatchPolicy } from '../../rollout/policy.ts';
+import type { MamlConfig } from './config.ts';
+import { adapt } from './inner-step.ts';
+import { policyGradientLoss } from './losses.ts';
+import type { MamlNetworks } from './networks.ts';
+import {
+  boundTo,
+  copyArrays,
+  createTaskArrays,
+  type MetaShapes,
+  type MetaViews,
+  prefixed,
+  readRates,
+  readSteps,
+  readTask,
+  type StepArrays,
+  stepInputs,
+} from './task-computations.ts';
+
+export type TaskPolicies = BatchPolicy & {
+  /** All tasks before adaptation. @param contexts [C] each, environment units */
+  start(contexts: readonly ArrayLike<number>[]): void;
+  /** One task after adaptation to its steps. */
+  adapt(task: number, context: ArrayLike<number>, pre: StepArrays): void;
+  /** The noise of the next actions: a function of the seed and the number. */
+  seek(position: number): void;
+};
+
+export type TaskPoliciesOptions = {
+  readonly engine: Engine;
+  readonly networks: MamlNetworks;
+  readonly config: Pick<MamlConfig, 'inner' | 'rate'>;
+  /** Read by `start` and `adapt`. */
+  readonly parameters: MetaViews;
+  readonly shapes: MetaShapes;
+  readonly taskCount: number;
+  /** Rows of a task, one after the other. */
+  readonly episodeCount: number;
+  /** N of a task. */
+  readonly stepCount: number;
+  /** Of the actions' noise. */
+  readonly seed: number;
+};
+
+/** Of the noise; the environments' episodes have seeds of their own. */
+const noiseStream = 6;
+
+/**
+ * Actions are samples, environment units, and not clipped: the density that the losses need is that of the sample.
+ * Reference: pytorch-maml-rl, multi_task_sampler.py.
+ */
+export function createTaskPolicies(options: TaskPoliciesOptions): TaskPolicies {
+  const { engine, networks, parameters, shapes, taskCount, episodeCount, seed } = options;
+  const { contextSize, observationSize, actionSize, policy, scaling } = networks;
+  const rowCount = taskCount * episodeCount;
+  const random = createRandom(seed, noiseStream);
+  const memory = createMemory(options);
+  const meta = prefixed('meta', boundTo(parameters, shapes));
+  const contextInput = (count: number, data: Float32Array): Record<string, BoundInput> =>
+    contextSize > 0 ? { context: { shape: [count, contextSize], data } } : {};
+
+  const computations = {
+    start: engine.compile({
+      name: 'maml-start',
+      inputs: { ...meta, ...contextInput(taskCount, memory.contexts) },
+      outputs: prefixed('to', dataOf(memory.weights)),
+      fn: (inputs) => {
+        const contexts = readTask(networks, inputs.context).context ?? tf.zeros<tf.Rank.R2>([taskCount, 0]);
+        return prefixed('to', taskWeights(policy, under('meta.policy', inputs), contexts));
+      },
+    }),
+    adapt: engine.compile({
+      name: 'maml-adapt',
+      inputs: {
+        ...meta,
+        ...contextInput(1, memory.context),
+        ...stepInputs('pre', memory.pre, networks),
+      },
+      outputs: prefixed('to', dataOf(memory.adapted)),
+      fn: (inputs) => prefixed('to', adaptedWeights(options, inputs)),
+    }),
+    act: engine.compile({
+      name: 'maml-act',
+      inputs: {
+        ...memory.weights,
+        observation: { shape: [taskCount, episodeCount, observationSize], data: memory.observation },
+        noise: { shape: [taskCount, episodeCount, actionSize], data: memory.noise },
+      },
+      outputs: { action: memory.action },
+      fn: ({ observation, noise, ...weights }) => {
+        const action = actionOf(policy, taskOutput(policy, weights, observation!), noise);
+        return { action: tf.add(tf.mul(action, tf.tensor1d(scaling.half)), tf.tensor1d(scaling.centre)) };
+      },
+    }),
+  };
+
+  return {
+    start(contexts) {
+      contexts.forEach((context, task) => {
+        if (contextSize > 0) memory.contexts.set(context, task * contextSize);
+      });
+      computations.start.run();
+    },
+    adapt(task, context, pre) {
+      if (contextSize > 0) memory.context.set(context);
+      copyArrays(pre, memory.pre);
+      computations.adapt.run();
+      for (const [name, { data }] of Object.entries(memory.adapted)) {
+        memory.weights[name]!.data.set(data, task * data.length);
+      }
+    },
+    seek(position) {
+      // A normal draw holds four values.
+      random.position = position * Math.ceil((rowCount * actionSize) / 4);
+    },
+    act(observations, _, actions) {
+      memory.observation.set(observations);
+      random.fillNormal(memory.noise);
+      computations.act.run();
+      actions.set(memory.action);
+    },
+    dispose() {
+      for (const computation of Object.values(computations)) computation.dispose();
+    },
+  };
+}
+
+/** The adapted policy as the tensors of its one context. */
+function adaptedWeights({ networks, config }: TaskPoliciesOptions, inputs: Parameters): Record<string, tf.Tensor> {
+  const meta = under('meta', inputs);
+  const task = readTask(networks, inputs.context);
+  const steps = readSteps(networks, under('pre', inputs));
+  const loss = (parameters: Parameters) => policyGradientLoss(task, parameters, steps);
+  const rates = readRates(networks, config.rate, meta);
+  const adapted = adapt(loss, under('policy', meta), rates, config.inner);
+  return taskWeights(networks.policy, adapted, task.context ?? tf.zeros<tf.Rank.R2>([1, 0]));
+}
+
+type Named = Readonly<Record<string, BoundInput>>;
+
+function createMemory({ networks, taskCount, episodeCount, stepCount }: TaskPoliciesOptions) {
+  const { contextSize, observationSize, actionSize, policy } = networks;
+  const rowCount = taskCount * episodeCount;
+  const sizes = taskWeightShapes(policy);
+  const allocate = (count: number): Named =>
+    Object.fromEntries(
+      Object.entries(sizes).map(([name, shape]) => [
+        name,
+        { shape: [count, ...shape], data: new Float32Array(count * sizeOf(shape)) },
+      ]),
+    );
+  return {
+    context: new Float32Array(contextSize),
+    contexts: new Float32Array(taskCount * contextSize),
+    pre: createTaskArrays(networks, stepCount).pre,
+    weights: allocate(taskCount),
+    adapted: allocate(1),
+    observation: new Float32Array(rowCount * observationSize),
+    noise: new Float32Array(rowCount * actionSize),
+    action: new Float32Array(rowCount * actionSize),
+  };
+}
+
+const dataOf = (named: Named): Record<string, Float32Array> =>
+  Object.fromEntries(Object.entries(named).map(([name, { data }]) => [name, data]));
