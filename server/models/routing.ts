@@ -4,12 +4,11 @@
  * nothing.
  */
 
-import { randomUUID } from 'node:crypto';
-import { readFile, rename, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type ErrorFields, failedPrecondition, invalidArgument, quoted } from '../../src/contract/errors.ts';
-import { asidePath, syncDirectory, writeDurably } from '../../src/files/durable-files.ts';
+import { replaceFile } from '../../src/files/durable-files.ts';
 
 const version = z.number().int().positive();
 
@@ -107,14 +106,9 @@ export async function writeRouting(
 ): Promise<Routing> {
   const fault = faultOf(routing);
   if (fault !== undefined) throw invalidArgument({ ...fault, where: `${where} ${fault.where}` });
-  const directory = join(store, model);
-  const aside = asidePath(directory, 'labels', randomUUID());
   try {
-    await writeDurably(aside, `${JSON.stringify(routing, null, 2)}\n`);
-    await rename(aside, fileOf(store, model));
-    await syncDirectory(directory);
+    await replaceFile(fileOf(store, model), `${JSON.stringify(routing, null, 2)}\n`);
   } catch (cause) {
-    await rm(aside, { force: true });
     const { code } = cause as NodeJS.ErrnoException;
     throw failedPrecondition({
       where: 'routing',

@@ -1,10 +1,12 @@
 /**
- * Writing that survives a kill or a power cut: a directory is filled aside, each file and the directory itself are flushed
- * to the disk, and one rename makes it visible. Readers see the whole directory or nothing.
+ * Writing that survives a kill or a power cut: a file or a directory is filled aside, it and the directory that holds it are flushed to
+ * the disk, and one rename makes it visible. Readers see the new content whole, or what was there before.
  */
 
+import { randomUUID } from 'node:crypto';
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, parse } from 'node:path';
 
 /** Writes a new file and waits until its bytes are on the disk. */
 export async function writeDurably(path: string, content: Uint8Array | string): Promise<void> {
@@ -24,6 +26,46 @@ export async function syncDirectory(path: string): Promise<void> {
     await directory.sync();
   } finally {
     await directory.close();
+  }
+}
+
+/**
+ * Gives a file new content, or creates it. Where that fails, the file is as it was.
+ * @param writer names the file aside. No two writers at once may have the same; one that always has the same writes over what it left
+ *   when it was killed
+ */
+export async function replaceFile(
+  path: string,
+  content: Uint8Array | string,
+  writer: string = randomUUID(),
+): Promise<void> {
+  const aside = asidePath(dirname(path), parse(path).name, writer);
+  try {
+    await rm(aside, { force: true });
+    await writeDurably(aside, content);
+    await rename(aside, path);
+  } catch (error) {
+    await rm(aside, { force: true });
+    throw error;
+  }
+  await syncDirectory(dirname(path));
+}
+
+/** The same, at once. */
+export function replaceFileSync(path: string, content: Uint8Array | string, writer: string): void {
+  const aside = asidePath(dirname(path), parse(path).name, writer);
+  try {
+    writeFileSync(aside, content, { flush: true });
+    renameSync(aside, path);
+  } catch (error) {
+    rmSync(aside, { force: true });
+    throw error;
+  }
+  const directory = openSync(dirname(path), 'r');
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
   }
 }
 
@@ -58,6 +100,6 @@ export async function revealDirectory(aside: string, target: string): Promise<bo
   return true;
 }
 
-/** Path of a directory aside that readers skip and no two writers share. */
+/** Path aside that readers skip and no two writers share. */
 export const asidePath = (parent: string, purpose: string, unique: string): string =>
   join(parent, `.${purpose}-${unique}`);

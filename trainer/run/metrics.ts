@@ -3,18 +3,10 @@
  * whose columns are all names seen, in order of first appearance. The JSON lines are the record; the table follows them.
  */
 
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { invalidArgument } from '../../src/contract/errors.ts';
+import { replaceFileSync } from '../../src/files/durable-files.ts';
 
 /** `step` is environment steps, `seconds` training time. The rest are metrics, by name; run/README.md has the glossary. */
 export type MetricRecord = { readonly step: number; readonly seconds: number; readonly [name: string]: number };
@@ -55,8 +47,8 @@ export function openMetricFiles({
     });
   }
   const columns = columnsOf(kept);
-  replaceFile(lines, kept.map(jsonLine).join(''));
-  replaceFile(table, tableText(kept, columns));
+  replaceFileSync(lines, kept.map(jsonLine).join(''), 'jsonl');
+  replaceFileSync(table, tableText(kept, columns), 'csv');
   const linesFile = openSync(lines, 'a');
   let tableFileDescriptor = openSync(table, 'a');
   return {
@@ -70,7 +62,7 @@ export function openMetricFiles({
       // A metric that was not seen before: a new column, so the table is written anew. A run has few of them.
       columns.push(...added);
       closeSync(tableFileDescriptor);
-      replaceFile(table, tableText(readMetrics(directory), columns));
+      replaceFileSync(table, tableText(readMetrics(directory), columns), 'csv');
       tableFileDescriptor = openSync(table, 'a');
     },
     flush() {
@@ -131,15 +123,3 @@ function tableRow(record: MetricRecord, columns: readonly string[]): string {
 
 const tableText = (records: readonly MetricRecord[], columns: readonly string[]): string =>
   `${columns.join(',')}\n${records.map((record) => tableRow(record, columns)).join('')}`;
-
-function replaceFile(path: string, text: string): void {
-  const aside = `${path}.new`;
-  const file = openSync(aside, 'w');
-  try {
-    writeFileSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(aside, path);
-}

@@ -1,8 +1,8 @@
 /** What a run has published, kept as `published.json` in its directory: a run that is resumed after its end publishes nothing twice. */
 
-import { readFile, rename } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { asidePath, writeDurably } from '../../src/files/durable-files.ts';
+import { replaceFile } from '../../src/files/durable-files.ts';
 import { readPackage } from '../../src/package/package.ts';
 
 export const publicationFile = 'published.json';
@@ -40,7 +40,5 @@ export async function samePublication(
 export async function notePublication(runDirectory: string, publication: Publication): Promise<void> {
   const { store, directory } = publication;
   const absolute = { ...publication, store: resolve(store), directory: resolve(directory) };
-  const aside = asidePath(runDirectory, 'published', 'json');
-  await writeDurably(aside, `${JSON.stringify(absolute, null, 2)}\n`);
-  await rename(aside, join(runDirectory, publicationFile));
+  await replaceFile(join(runDirectory, publicationFile), `${JSON.stringify(absolute, null, 2)}\n`, 'json');
 }

@@ -1,10 +1,9 @@
 /** A run's directory as a whole: one process at a time, one run for good, and the config that it was begun with. */
 
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
-import { asidePath, syncDirectory, writeDurably } from '../../src/files/durable-files.ts';
+import { replaceFile } from '../../src/files/durable-files.ts';
 import { checkpointSteps } from './checkpoint.ts';
 import { publicationFile } from './publication.ts';
 
@@ -87,12 +86,8 @@ const refusal = (path: string, actual: string, remedy: string, cause?: unknown) 
 
 /** Written aside and renamed: a kill or a full disk leaves the config that was there. */
 async function writeConfig(directory: string, config: unknown): Promise<void> {
-  const aside = asidePath(directory, 'config', 'json');
   try {
-    await rm(aside, { force: true });
-    await writeDurably(aside, `${JSON.stringify(config, null, 2)}\n`);
-    await rename(aside, join(directory, configFile));
-    await syncDirectory(directory);
+    await replaceFile(join(directory, configFile), `${JSON.stringify(config, null, 2)}\n`, 'json');
   } catch (cause) {
     throw unwritable(directory, cause);
   }
