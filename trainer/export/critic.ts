@@ -2,7 +2,13 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { toNormalised } from '../../src/nn/action-scaling.ts';
-import { type Critic, type CriticSplit, memberParameters, memberQ } from '../../src/nn/critics/critic.ts';
+import {
+  actionGradient,
+  type Critic,
+  type CriticSplit,
+  memberParameters,
+  memberQ,
+} from '../../src/nn/critics/critic.ts';
 import type { GeneratedLayer } from '../../src/nn/hyper/head.ts';
 import { normalise } from '../../src/nn/normalisation.ts';
 import type { Parameters } from '../../src/nn/parameters.ts';
@@ -90,7 +96,7 @@ function exportPlain(options: CriticExport, members: Members): NetworkFiles {
     const each = members().map((member) => {
       const q = (a: tf.Tensor) =>
         member({ observation: states, action: toNormalised(options.scaling, a) as tf.Tensor2D, context: contexts });
-      return { q: q(action!), gradient: tf.grad((a: tf.Tensor) => tf.sum(q(a)))(action!) };
+      return { q: q(action!), gradient: actionGradient(q, action!) };
     });
     const stack = (tensors: tf.Tensor[]) => tf.stack(tensors, 1);
     return { q: stack(each.map(({ q }) => q)), dq_da: stack(each.map(({ gradient }) => gradient)) };
@@ -133,7 +139,7 @@ function exportSplit(options: CriticExport, split: CriticSplit): { primary: Grap
       const q = (a: tf.Tensor) =>
         split.evaluate(shared, layers, { action: toNormalised(scaling, a), context: contexts }); // [B, Q]
       const actions = perMember(action!);
-      return { q: q(actions), dq_da: tf.grad((a: tf.Tensor) => tf.sum(q(a)))(actions) };
+      return { q: q(actions), dq_da: actionGradient(q, actions) };
     }),
   );
   return { primary, dynamic };

@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { createRandom, type Random } from '../../src/contract/random.ts';
 import { specSize, type TensorSpec } from '../../src/contract/tensor-spec.ts';
 import { toNormalised } from '../../src/nn/action-scaling.ts';
-import { memberQ } from '../../src/nn/critics/critic.ts';
+import { actionGradient, memberQ } from '../../src/nn/critics/critic.ts';
 import { normalise } from '../../src/nn/normalisation.ts';
 import { type Parameters, sizeOf, under } from '../../src/nn/parameters.ts';
 import { policyOutput } from '../../src/nn/policies/policy.ts';
@@ -85,7 +85,7 @@ function criticProbe({ specs, engine }: ModelToExport, options: CriticExport): P
       const stack = (tensors: tf.Tensor[]) => tf.stack(tensors, 1);
       return {
         q: stack(members.map((q) => q(action!))),
-        dq_da: stack(members.map((q) => tf.grad((a: tf.Tensor) => tf.sum(q(a)))(action!))),
+        dq_da: stack(members.map((q) => actionGradient(q, action!))),
       };
     },
   });

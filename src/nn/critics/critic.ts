@@ -112,6 +112,10 @@ function checkSizes(
   checkInputs(`critic ${architecture}`, columns, inputs);
 }
 
+/** The gradient of each row's q with respect to its action, as the action's shape. @param q a function of rows that are independent */
+export const actionGradient = <T extends tf.Tensor>(q: (action: T) => tf.Tensor, action: T): T =>
+  tf.grad((a: tf.Tensor) => tf.sum(q(a as T)))(action) as T;
+
 /** The gradient of the i-th member's q with respect to the action, [B, A], in the critic's own units. */
 export const memberActionGradient = (
   critic: Critic,
@@ -120,10 +124,7 @@ export const memberActionGradient = (
   observation: tf.Tensor2D,
   action: tf.Tensor2D,
   context?: tf.Tensor2D,
-): tf.Tensor2D =>
-  tf.grad((a: tf.Tensor) => tf.sum(memberQ(critic, i, parameters, observation, a as tf.Tensor2D, context)))(
-    action,
-  ) as tf.Tensor2D;
+): tf.Tensor2D => actionGradient((a) => memberQ(critic, i, parameters, observation, a, context), action);
 
 /** Every member's q, [B, Q], from the members' parameters or from the critic's stacks. */
 export function ensembleQ(
