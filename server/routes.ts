@@ -14,10 +14,12 @@ import type { PolicyHandlers } from './methods/policy-handlers.ts';
 import type { Admin, ModelStatusInit } from './models/admin.ts';
 import type { ModelStore } from './models/model-store.ts';
 import { actCodec, actStreamCodec } from './transport/act-codec.ts';
-import { describeStatus, type GrpcMethod, type MethodDeps } from './transport/grpc-call.ts';
-import { bidiStreamMethod, type OpenStreams, serverStreamMethod } from './transport/grpc-streams.ts';
+import type { GrpcMethod } from './transport/grpc-call.ts';
+import { serverStreamMethod } from './transport/grpc-server-stream.ts';
+import { bidiStreamMethod, type OpenStreams } from './transport/grpc-streams.ts';
 import { unaryMethod } from './transport/grpc-unary.ts';
 import type { Health } from './transport/health.ts';
+import { describeStatus, type MethodDeps } from './transport/invocation.ts';
 import { createOrderedStream } from './transport/ordered-stream.ts';
 import { createReflection } from './transport/reflection.ts';
 

@@ -20,10 +20,10 @@ import { measureEventLoopDelay } from './telemetry/event-loop-delay.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { openTracing, type Tracing } from './telemetry/tracing.ts';
 import { type GrpcListener, listenGrpc } from './transport/grpc.ts';
-import type { MethodDeps } from './transport/grpc-call.ts';
 import type { OpenStreams } from './transport/grpc-streams.ts';
 import { createHealth } from './transport/health.ts';
 import { type HttpListener, listenHttp } from './transport/http.ts';
+import type { MethodDeps } from './transport/invocation.ts';
 import { createBlockArena } from './weights/block-arena.ts';
 import { ContextCache } from './weights/context-cache.ts';
 

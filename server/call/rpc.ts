@@ -1,5 +1,6 @@
 /** What a method is to the rest of the server: a function from a decoded request to a response, without a transport. */
 
+import { randomBytes } from 'node:crypto';
 import type { Caller } from './caller.ts';
 import type { RequestRecord } from './request-record.ts';
 
@@ -9,13 +10,31 @@ export type Call = {
   readonly receivedAtMs: number;
   /** The client's deadline on the clock of `Date.now()`; Infinity without one. */
   readonly deadlineMs: number;
-  /** Whose token it is; undefined where callers are not told apart. */
-  readonly caller?: Caller | undefined;
+  /** Whose token it is; undefined without tokens, and until the call is let in. */
+  caller?: Caller | undefined;
   /** Undefined where the request is neither logged nor traced. */
   readonly record?: RequestRecord | undefined;
   /** Made on first use; names the request in logs and in INTERNAL errors. */
   requestId(): string;
 };
+
+export function createCall(
+  receivedAtMs: number,
+  deadlineMs: number,
+  { caller, record }: Pick<Call, 'caller' | 'record'> = {},
+): Call {
+  let id: string | undefined;
+  return {
+    receivedAtMs,
+    deadlineMs,
+    caller,
+    record,
+    requestId: () => {
+      id ??= randomBytes(8).toString('hex');
+      return id;
+    },
+  };
+}
 
 /** Answers at once where nothing has to be waited for, so that the common case costs no turn of the event loop. */
 export type UnaryHandler<Request, Response> = (request: Request, call: Call) => Response | Promise<Response>;

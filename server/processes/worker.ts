@@ -3,10 +3,10 @@
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import pino from 'pino';
 import { PrepareRequestSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { createCall } from '../call/rpc.ts';
 import { parseServerConfig } from '../config.ts';
 import type { ModelStore } from '../models/model-store.ts';
 import { createServing, type Loaded, type Serving, type Started } from '../serving.ts';
-import { callAt } from '../transport/grpc-call.ts';
 import { createLink, type MetricValues, type ReadyModel, type ToParent, type ToProcess } from './messages.ts';
 import { createSpentQueue } from './rates.ts';
 
@@ -55,7 +55,7 @@ const link = createLink<ToParent, ToProcess>({
       const isReady = ({ version }: { version: number }) => selection.value === version;
       // The process that asks may have seen the version first.
       if (!models.list().some((other) => other.model === model && other.versions.some(isReady))) await models.refresh();
-      const { generatedCount = 0 } = await handlers.prepareHere(message, callAt(performance.now(), deadlineMs));
+      const { generatedCount = 0 } = await handlers.prepareHere(message, createCall(performance.now(), deadlineMs));
       return generatedCount;
     },
     async spent(spent) {

@@ -7,7 +7,7 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import grpc from '@grpc/grpc-js';
 import { invalidArgument } from '../../src/contract/errors.ts';
-import { tooLarge } from './grpc-call.ts';
+import { tooLarge } from './invocation.ts';
 
 export type LibraryCall = grpc.ServerInterceptingCallInterface;
 

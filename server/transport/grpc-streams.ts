@@ -1,239 +1,195 @@
-/** Streaming methods over grpc-js: backpressure, ends and cancellations. */
+/**
+ * Methods over grpc-js with streams both ways: backpressure, ends and cancellations.
+ *
+ * They take their calls over where the library lets interceptors in, below the library's stream of objects: that one costs more than a
+ * small network.
+ */
 
-import type {
-  DescMessage,
-  DescMethodBiDiStreaming,
-  DescMethodServerStreaming,
-  MessageInitShape,
-  MessageShape,
-} from '@bufbuild/protobuf';
+import type { DescMessage, DescMethodBiDiStreaming, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
-import type { Caller } from '../call/caller.ts';
-import type { Call, StreamHandler } from '../call/rpc.ts';
+import type { HeaderReader } from '../call/request-record.ts';
+import { type Call, createCall, type ResponseSink, type StreamHandler, type StreamSession } from '../call/rpc.ts';
 import type { StatusName } from '../call/status.ts';
 import { type Codec, descriptorCodec } from './codec.ts';
-import {
-  callAt,
-  callerOf,
-  createCall,
-  deadlineOf,
-  decodeRequest,
-  definitionOf,
-  describeError,
-  type GrpcMethod,
-  headersOf,
-  type MethodDeps,
-  refusal,
-  tooLarge,
-} from './grpc-call.ts';
-import { type LibraryCall, messagesOf } from './grpc-messages.ts';
-
-export type ResponseStream<Response> = {
-  send(response: Response): void;
-  end(): void;
-  /** Names the connection. */
-  readonly peer: string;
-};
-
-/** Starts sending; returns what is called when the client has left. */
-export type StreamStarter<Request, Response> = (request: Request, stream: ResponseStream<Response>) => () => void;
-
-/** A method that answers one request with responses until either side ends it. */
-export function serverStreamMethod<I extends DescMessage, O extends DescMessage>(
-  method: DescMethodServerStreaming<I, O>,
-  start: StreamStarter<MessageShape<I>, MessageInitShape<O>>,
-  { metrics, log, access }: Pick<MethodDeps, 'metrics' | 'log' | 'access'>,
-): GrpcMethod {
-  const { parent, name } = method;
-  const codec = descriptorCodec(method);
-  const counts = metrics.method({ type: 'server_stream', service: parent.typeName, method: name });
-
-  function answer(call: grpc.ServerWritableStream<Buffer, Uint8Array>): void {
-    const receivedAtMs = performance.now();
-    counts.started();
-    counts.received();
-    const handled = (status: 'OK' | 'CANCELLED') => counts.handled(status, (performance.now() - receivedAtMs) / 1000);
-    try {
-      callerOf(access, name, call);
-      const stop = start(decodeRequest(method, codec.decode, call.request), {
-        send(response) {
-          counts.sent();
-          call.write(codec.encode(response));
-        },
-        end() {
-          handled('OK');
-          call.end();
-        },
-        peer: call.getPeer(),
-      });
-      call.once('cancelled', () => {
-        stop();
-        handled('CANCELLED');
-      });
-    } catch (error) {
-      call.emit('error', refusal(error, { method: name, context: createCall(call, receivedAtMs), counts, log }));
-    }
-  }
-  return {
-    service: parent.typeName,
-    name,
-    definition: definitionOf(parent.typeName, name, 'server_stream'),
-    implementation: answer as grpc.UntypedHandleCall,
-  };
-}
+import { deadlineOf, definitionOf, type GrpcMethod, headersOf, statusObject } from './grpc-call.ts';
+import { type LibraryCall, type MessageListener, type Messages, messagesOf } from './grpc-messages.ts';
+import { createInvocations, type Invocations, type MethodDeps, tooLarge } from './invocation.ts';
 
 /** Streams that are open, to be drained. */
 export type OpenStreams = Set<{ drain(): void }>;
 
+export type StreamDeps = MethodDeps & { readonly openStreams: OpenStreams };
+
 /** Answers on their way to a client: one that does not read them is not read from. */
 const unsentCountMax = 16;
 
-/**
- * A method that answers each message of a stream while it is open.
- *
- * It takes its calls over where the library lets interceptors in, below the library's stream of objects: that one costs more than a
- * small network.
- */
+/** A method that answers each message of a stream while it is open. */
 export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethodBiDiStreaming<I, O>,
   open: StreamHandler<MessageShape<I>, MessageInitShape<O>>,
-  {
-    metrics,
-    log,
-    access,
-    recorder,
-    openStreams,
-    config,
-  }: Pick<MethodDeps, 'config' | 'metrics' | 'log' | 'access' | 'recorder'> & { readonly openStreams: OpenStreams },
+  deps: StreamDeps,
   codec: Codec<I, O> = descriptorCodec(method),
 ): GrpcMethod {
   const { parent, name } = method;
-  const counts = metrics.method({ type: 'bidi_stream', service: parent.typeName, method: name });
-  const openRecord = recorder?.method(parent.typeName, name);
-
-  function answer(call: LibraryCall, metadata: grpc.Metadata) {
-    const openedAtMs = performance.now();
-    counts.started();
-    const headers = headersOf({ metadata });
-    const deadlineMs = deadlineOf(call);
-    let ended = false;
-
-    const close = (status: StatusName): void => {
-      ended = true;
-      messages.stop();
-      openStreams.delete(session);
-      counts.handled(status, (performance.now() - openedAtMs) / 1000);
-    };
-    const fail = (error: unknown, about: Call): void => {
-      const { code, details, metadata, status } = describeError(error, name, about, log);
-      about.record?.end(status, about);
-      close(status);
-      call.sendStatus({ code, details, metadata });
-    };
-
-    const refuse = (error: unknown, about = createCall(call, openedAtMs)): void => {
-      session.abandon();
-      fail(error, about);
-    };
-
-    let isPaused = false;
-    let unsentCount = 0;
-    const sent = (): void => {
-      unsentCount--;
-      if (unsentCount === 0) messages.read();
-    };
-
-    const session = open({
-      send(response) {
-        if (ended) return;
-        const startMs = performance.now();
-        const bytes = codec.encode(response);
-        counts.encoded((performance.now() - startMs) / 1000);
-        if (bytes.length > config.messageBytesMax) {
-          refuse(tooLarge('response', config.messageBytesMax, bytes.length));
-          return;
-        }
-        counts.sent();
-        unsentCount++;
-        messages.send(bytes, sent);
-      },
-      pause() {
-        isPaused = true;
-      },
-      resume() {
-        isPaused = false;
-        messages.read();
-      },
-      end(error) {
-        if (ended) return;
-        if (error !== undefined) {
-          fail(error, createCall(call, openedAtMs));
-          return;
-        }
-        close('OK');
-        call.sendStatus({ code: grpc.status.OK, details: 'OK', metadata: null });
-      },
-    });
-    openStreams.add(session);
-
-    let caller: Caller | undefined;
-    const messages = messagesOf(
-      call,
-      {
-        wants: () => !ended && !isPaused && unsentCount < unsentCountMax,
-        receive(bytes) {
-          counts.received();
-          const receivedAtMs = performance.now();
-          const about = callAt(receivedAtMs, deadlineMs, { caller, record: openRecord?.(receivedAtMs, headers) });
-          let request: MessageShape<I>;
-          try {
-            request = decodeRequest(method, codec.decode, bytes);
-          } catch (error) {
-            refuse(error, about);
-            return;
-          }
-          session.receive(request, about);
-        },
-        finish: () => session.finish(),
-        refuse,
-        ended(code) {
-          if (ended) return;
-          session.abandon();
-          // The library has no codes of its own.
-          close(grpc.status[code] as StatusName);
-        },
-      },
-      config.messageBytesMax,
-    );
-    try {
-      caller = callerOf(access, name, { metadata });
-    } catch (error) {
-      fail(error, createCall(call, openedAtMs));
-    }
-
-    const cancelled = (): void => {
-      // Also after an end of our own.
-      session.abandon();
-      if (!ended) close('CANCELLED');
-    };
-    return { messages, cancelled };
-  }
-
+  const streamed: Streamed<MessageShape<I>, MessageInitShape<O>> = {
+    open,
+    codec,
+    invocations: createInvocations(method, 'bidi_stream', deps),
+    openStreams: deps.openStreams,
+    messageBytesMax: deps.config.messageBytesMax,
+  };
   return {
     service: parent.typeName,
     name,
     definition: definitionOf(parent.typeName, name, 'bidi_stream'),
     takeOver(call) {
-      let taken: ReturnType<typeof answer>;
+      let stream: StreamCall<MessageShape<I>, MessageInitShape<O>>;
       call.start({
         onReceiveMetadata(metadata) {
-          taken = answer(call, metadata);
-          taken.messages.read();
+          stream = new StreamCall(call, metadata, streamed);
+          stream.messages.read();
         },
-        onReceiveMessage: (bytes) => taken.messages.onReceiveMessage(bytes),
-        onReceiveHalfClose: () => taken.messages.onReceiveHalfClose(),
-        onCancel: () => taken.cancelled(),
+        onReceiveMessage: (bytes) => stream.messages.onReceiveMessage(bytes),
+        onReceiveHalfClose: () => stream.messages.onReceiveHalfClose(),
+        onCancel: () => stream.cancelled(),
       });
     },
   };
+}
+
+/** What all streams of one method share. */
+type Streamed<Request, Response> = {
+  readonly open: StreamHandler<Request, Response>;
+  readonly codec: { decode(bytes: Buffer): Request; encode(response: Response): Uint8Array };
+  readonly invocations: Invocations;
+  readonly openStreams: OpenStreams;
+  readonly messageBytesMax: number;
+};
+
+/** One open stream, between the library's call and the session that answers. */
+class StreamCall<Request, Response> implements ResponseSink<Response>, MessageListener {
+  readonly messages: Messages;
+  readonly #call: LibraryCall;
+  readonly #method: Streamed<Request, Response>;
+  readonly #session: StreamSession<Request>;
+  readonly #headers: HeaderReader;
+  readonly #deadlineMs: number;
+  /** The stream as a whole. */
+  readonly #stream: Call;
+  #isEnded = false;
+  #isPaused = false;
+  #unsentCount = 0;
+
+  constructor(call: LibraryCall, metadata: grpc.Metadata, method: Streamed<Request, Response>) {
+    const { invocations, openStreams } = method;
+    this.#call = call;
+    this.#method = method;
+    this.#headers = headersOf({ metadata });
+    this.#deadlineMs = deadlineOf(call);
+    this.#stream = createCall(performance.now(), this.#deadlineMs);
+    invocations.counts.started();
+    this.#session = method.open(this);
+    openStreams.add(this.#session);
+    this.messages = messagesOf(call, this, method.messageBytesMax);
+    try {
+      this.#stream.caller = invocations.admit(this.#headers);
+    } catch (error) {
+      this.#fail(error, this.#stream);
+    }
+  }
+
+  /** Also after an end of our own. */
+  cancelled(): void {
+    this.#session.abandon();
+    if (!this.#isEnded) this.#close('CANCELLED');
+  }
+
+  send(response: Response): void {
+    if (this.#isEnded) return;
+    const { invocations, codec, messageBytesMax } = this.#method;
+    const bytes = invocations.encode(codec.encode, response);
+    if (bytes.length > messageBytesMax) {
+      this.refuse(tooLarge('response', messageBytesMax, bytes.length));
+      return;
+    }
+    invocations.counts.sent();
+    this.#unsentCount++;
+    this.messages.send(bytes, this.#sent);
+  }
+
+  readonly #sent = (): void => {
+    this.#unsentCount--;
+    if (this.#unsentCount === 0) this.messages.read();
+  };
+
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.messages.read();
+  }
+
+  end(error?: unknown): void {
+    if (this.#isEnded) return;
+    if (error !== undefined) {
+      this.#fail(error, this.#stream);
+      return;
+    }
+    this.#close('OK');
+    this.#call.sendStatus({ code: grpc.status.OK, details: 'OK', metadata: null });
+  }
+
+  wants(): boolean {
+    return !this.#isEnded && !this.#isPaused && this.#unsentCount < unsentCountMax;
+  }
+
+  receive(bytes: Buffer): void {
+    const { invocations, codec } = this.#method;
+    const call = invocations.arrive({
+      receivedAtMs: performance.now(),
+      deadlineMs: this.#deadlineMs,
+      headers: this.#headers,
+      caller: this.#stream.caller,
+    });
+    let request: Request;
+    try {
+      request = invocations.decode(codec.decode, bytes);
+    } catch (error) {
+      this.refuse(error, call);
+      return;
+    }
+    this.#session.receive(request, call);
+  }
+
+  finish(): void {
+    this.#session.finish();
+  }
+
+  refuse(error: unknown, call: Call = this.#stream): void {
+    this.#session.abandon();
+    this.#fail(error, call);
+  }
+
+  ended(code: grpc.status): void {
+    if (this.#isEnded) return;
+    this.#session.abandon();
+    // The library has no codes of its own.
+    this.#close(grpc.status[code] as StatusName);
+  }
+
+  #fail(error: unknown, call: Call): void {
+    const status = this.#method.invocations.describe(error, call);
+    call.record?.end(status.name, call);
+    this.#close(status.name);
+    this.#call.sendStatus(statusObject(status));
+  }
+
+  #close(status: StatusName): void {
+    this.#isEnded = true;
+    this.messages.stop();
+    this.#method.openStreams.delete(this.#session);
+    this.#method.invocations.end(status, this.#stream);
+  }
 }

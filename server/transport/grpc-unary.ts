@@ -7,81 +7,65 @@
 
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type grpc from '@grpc/grpc-js';
-import type { Call, UnaryHandler } from '../call/rpc.ts';
+import type { UnaryHandler } from '../call/rpc.ts';
 import { type Codec, descriptorCodec } from './codec.ts';
-import {
-  callerOf,
-  createCall,
-  decodeRequest,
-  definitionOf,
-  type GrpcMethod,
-  headersOf,
-  type MethodDeps,
-  refusal,
-  tooLarge,
-  tooManyRequests,
-} from './grpc-call.ts';
+import { deadlineOf, definitionOf, type GrpcMethod, headersOf, serviceError } from './grpc-call.ts';
+import { createAnswerer, createInvocations, type MethodDeps, type Transport, tooLarge } from './invocation.ts';
+
+type Wire = { readonly bytes: Buffer; readonly callback: grpc.sendUnaryData<Uint8Array> };
 
 /** A method that answers one request with one response. */
 export function unaryMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   handler: UnaryHandler<MessageShape<I>, MessageInitShape<O>>,
-  { config, metrics, log, gate, access, recorder }: MethodDeps,
+  deps: MethodDeps,
   codec: Codec<I, O> = descriptorCodec(method),
 ): GrpcMethod {
   const { parent, name } = method;
-  const counts = metrics.method({ type: 'unary', service: parent.typeName, method: name });
-  const openRecord = recorder?.method(parent.typeName, name);
+  const { log } = deps;
+  const { messageBytesMax } = deps.config;
+  const invocations = createInvocations(method, 'unary', deps);
+  const { counts } = invocations;
 
-  function answer(call: grpc.ServerUnaryCall<Buffer, Uint8Array>, callback: grpc.sendUnaryData<Uint8Array>): void {
+  function send({ callback }: Wire, ...reply: Parameters<typeof callback>): void {
+    try {
+      callback(...reply);
+    } catch (error) {
+      // It is answered and counted: what the library makes of it is between it and the client.
+      log.error({ err: error, method: name }, 'answer not sent');
+    }
+  }
+
+  const transport: Transport<Wire, MessageShape<I>, MessageInitShape<O>, Uint8Array> = {
+    read: ({ bytes }) => invocations.decode(codec.decode, bytes),
+    write(response, call) {
+      const bytes = invocations.encode(codec.encode, response, call);
+      if (bytes.length <= messageBytesMax) return bytes;
+      throw tooLarge(`${name} response`, messageBytesMax, bytes.length, 'Split the batch');
+    },
+    reply(wire, bytes, call) {
+      counts.sent();
+      invocations.end('OK', call);
+      send(wire, null, bytes);
+    },
+    refuse(wire, status, call) {
+      invocations.end(status.name, call);
+      send(wire, serviceError(status));
+    },
+  };
+  const answer = createAnswerer(invocations, handler, transport, deps);
+
+  function receive(call: grpc.ServerUnaryCall<Buffer, Uint8Array>, callback: grpc.sendUnaryData<Uint8Array>): void {
     const receivedAtMs = performance.now();
     counts.started();
-    counts.received();
-    gate.count++;
-    const record = openRecord?.(receivedAtMs, headersOf(call));
-    let context: Call | undefined;
-    /** Once per request. */
-    const send = (...reply: Parameters<typeof callback>) => {
-      gate.count--;
-      try {
-        callback(...reply);
-      } catch (error) {
-        // It is answered and counted: what the library makes of it is between it and the client.
-        log.error({ err: error, method: name }, 'answer not sent');
-      }
-    };
-    const succeed = (response: MessageInitShape<O>) => {
-      const startMs = performance.now();
-      const bytes = codec.encode(response);
-      const endMs = performance.now();
-      counts.encoded((endMs - startMs) / 1000);
-      record?.stage('encode', startMs, endMs);
-      if (bytes.length > config.messageBytesMax) {
-        throw tooLarge(`${name} response`, config.messageBytesMax, bytes.length, 'Split the batch');
-      }
-      counts.sent();
-      counts.handled('OK', (endMs - receivedAtMs) / 1000);
-      record?.end('OK', context!);
-      send(null, bytes);
-    };
-    const fail = (error: unknown) => {
-      const about = { method: name, context: context ?? createCall(call, receivedAtMs, { record }), counts, log };
-      send(refusal(error, about));
-    };
-    try {
-      if (gate.count > config.requestCountMax) throw tooManyRequests(name, config.requestCountMax);
-      context = createCall(call, receivedAtMs, { caller: callerOf(access, name, call), record });
-      const response = handler(decodeRequest(method, codec.decode, call.request), context);
-      if (response instanceof Promise) response.then(succeed).catch(fail);
-      else succeed(response);
-    } catch (error) {
-      fail(error);
-    }
+    const headers = headersOf(call);
+    const arrived = invocations.arrive({ receivedAtMs, deadlineMs: deadlineOf(call), headers });
+    answer({ bytes: call.request, callback }, arrived, headers);
   }
   return {
     service: parent.typeName,
     name,
     definition: definitionOf(parent.typeName, name, 'unary'),
-    implementation: answer as grpc.UntypedHandleCall,
+    implementation: receive as grpc.UntypedHandleCall,
   };
 }

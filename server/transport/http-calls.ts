@@ -6,11 +6,9 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { DescMethodUnary } from '@bufbuild/protobuf';
 import { type ContextValues, createContextKey, createContextValues, type HandlerContext } from '@connectrpc/connect';
-import type { OpenRecord } from '../call/request-record.ts';
 import type { Call } from '../call/rpc.ts';
 import type { StatusName } from '../call/status.ts';
-import type { MethodMetrics } from '../telemetry/metrics.ts';
-import { callAt, type MethodDeps } from './grpc-call.ts';
+import { createInvocations, type Invocations, type MethodDeps } from './invocation.ts';
 
 /** What a handler says of its request; without a call none has seen it. */
 export type HttpCall = { call?: Call; status?: StatusName };
@@ -27,62 +25,40 @@ export const httpCallOf = ({ values }: Pick<HandlerContext, 'values'>): HttpCall
 
 const httpCallKey = createContextKey<HttpCall>({});
 
-type Known = { readonly name: string; readonly counts: MethodMetrics; readonly openRecord: OpenRecord | undefined };
-
 /** @param methods those that are served; every other path counts as the one method `other` */
-export function createHttpCalls(
-  methods: readonly DescMethodUnary[],
-  { metrics, log, recorder }: Pick<MethodDeps, 'metrics' | 'log' | 'recorder'>,
-): HttpCalls {
-  const known = new Map<string, Known>();
-  for (const { parent, name } of methods) {
-    const counts = metrics.method({ type: 'unary', service: parent.typeName, method: name });
-    known.set(`/${parent.typeName}/${name}`, { name, counts, openRecord: recorder?.method(parent.typeName, name) });
+export function createHttpCalls(methods: readonly DescMethodUnary[], deps: MethodDeps): HttpCalls {
+  const known = new Map<string, Invocations>();
+  for (const method of methods) {
+    known.set(`/${method.parent.typeName}/${method.name}`, createInvocations(method, 'unary', deps));
   }
-  const other: Known = {
-    name: 'other',
-    counts: metrics.method({ type: 'other', service: 'other', method: 'other' }),
-    openRecord: recorder?.method('other', 'other'),
-  };
-  const slots = new WeakMap<object, HttpCall>();
-
-  function end({ name, counts, openRecord }: Known, { headers }: IncomingMessage, ended: Ended): void {
-    const { call, status, arrivedAtMs, httpStatus } = ended;
-    counts.handled(status, (performance.now() - (call?.receivedAtMs ?? arrivedAtMs)) / 1000);
-    if (call !== undefined) {
-      if (status === 'OK') counts.sent();
-      call.record?.end(status, call);
-      return;
-    }
-    log.debug({ method: name, status, httpStatus }, 'request refused');
-    const record = openRecord?.(arrivedAtMs, (header) => headers[header]?.toString());
-    record?.end(status, callAt(arrivedAtMs, Number.POSITIVE_INFINITY));
-  }
-
+  const other = createInvocations(otherMethod, 'other', deps);
+  const httpCalls = new WeakMap<object, HttpCall>();
   return {
-    contextValues: (request) => createContextValues().set(httpCallKey, slots.get(request) ?? {}),
+    contextValues: (request) => createContextValues().set(httpCallKey, httpCalls.get(request) ?? {}),
     watch: (next) => (request, response) => {
-      const arrivedAtMs = performance.now();
-      const method = known.get(request.url?.split('?', 1)[0] ?? '') ?? other;
-      const slot: HttpCall = {};
-      slots.set(request, slot);
-      method.counts.started();
+      const receivedAtMs = performance.now();
+      const invocations = known.get(request.url?.split('?', 1)[0] ?? '') ?? other;
+      const httpCall: HttpCall = {};
+      httpCalls.set(request, httpCall);
+      invocations.counts.started();
       // After the answer, or where the client has left before it.
       response.once('close', () => {
-        const status = statusOf(slot, request, response);
-        end(method, request, { call: slot.call, status, arrivedAtMs, httpStatus: response.statusCode });
+        const status = statusOf(httpCall, request, response);
+        if (httpCall.call !== undefined) {
+          if (status === 'OK') invocations.counts.sent();
+          invocations.end(status, httpCall.call);
+          return;
+        }
+        deps.log.debug({ method: invocations.name, status, httpStatus: response.statusCode }, 'request refused');
+        const headers = (header: string) => request.headers[header]?.toString();
+        invocations.end(status, invocations.open({ receivedAtMs, deadlineMs: Number.POSITIVE_INFINITY, headers }));
       });
       next(request, response);
     },
   };
 }
 
-type Ended = {
-  readonly call: Call | undefined;
-  readonly status: StatusName;
-  readonly arrivedAtMs: number;
-  readonly httpStatus: number;
-};
+const otherMethod = { parent: { typeName: 'other' }, name: 'other', input: { typeName: 'other' } };
 
 function statusOf({ status }: HttpCall, { method, headers }: IncomingMessage, response: ServerResponse): StatusName {
   if (status !== undefined && status !== 'OK') return status;

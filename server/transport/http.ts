@@ -6,23 +6,14 @@
 import { createServer as createPlainServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer, type ServerOptions } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import {
-  create,
-  type DescMessage,
-  type DescMethodUnary,
-  type MessageInitShape,
-  type MessageShape,
-} from '@bufbuild/protobuf';
-import { type Code, ConnectError, type HandlerContext } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { addressOf, portInUse } from '../call/ports.ts';
-import type { UnaryHandler } from '../call/rpc.ts';
-import { statusCodes } from '../call/status.ts';
 import type { PolicyHandlers } from '../methods/policy-handlers.ts';
-import { callAt, describeStatus, type MethodDeps, tooManyRequests } from './grpc-call.ts';
-import { createHttpCalls, httpCallOf } from './http-calls.ts';
+import { createHttpCalls } from './http-calls.ts';
 import { withCors } from './http-cors.ts';
+import { httpUnary } from './http-unary.ts';
+import type { MethodDeps } from './invocation.ts';
 import { handshakeMsMax, openPortTls, type PortTls } from './tls.ts';
 
 export type HttpListener = {
@@ -45,12 +36,12 @@ export async function listenHttp(handlers: PolicyHandlers, port: number, deps: M
     writeMaxBytes: config.messageBytesMax,
     routes(router) {
       router.service(PolicyService, {
-        act: bounded(act, handlers.act, deps),
-        qGrad: bounded(qGrad, handlers.qGrad, deps),
-        adapt: bounded(adapt, handlers.adapt, deps),
-        prepare: bounded(prepare, handlers.prepare, deps),
-        listModels: bounded(listModels, handlers.listModels, deps),
-        getModel: bounded(getModel, handlers.getModel, deps),
+        act: httpUnary(act, handlers.act, deps),
+        qGrad: httpUnary(qGrad, handlers.qGrad, deps),
+        adapt: httpUnary(adapt, handlers.adapt, deps),
+        prepare: httpUnary(prepare, handlers.prepare, deps),
+        listModels: httpUnary(listModels, handlers.listModels, deps),
+        getModel: httpUnary(getModel, handlers.getModel, deps),
       });
     },
   });
@@ -128,42 +119,5 @@ function boundConnections(server: Server, countMax: number): { cut(): void } {
     cut() {
       for (const socket of open) socket.destroy();
     },
-  };
-}
-
-/** A handler as the library takes it: with the bounds, access and errors of a call. */
-function bounded<I extends DescMessage, O extends DescMessage>(
-  method: DescMethodUnary<I, O>,
-  handler: UnaryHandler<MessageShape<I>, MessageInitShape<O>>,
-  { config, metrics, log, gate, access, recorder }: MethodDeps,
-): (request: MessageShape<I>, context: HandlerContext) => Promise<MessageShape<O>> {
-  const { parent, name, output } = method;
-  const counts = metrics.method({ type: 'unary', service: parent.typeName, method: name });
-  const openRecord = recorder?.method(parent.typeName, name);
-  return async (request, context) => {
-    const receivedAtMs = performance.now();
-    const timeoutMs = context.timeoutMs();
-    const deadlineMs = timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + timeoutMs;
-    const record = openRecord?.(receivedAtMs, (header) => context.requestHeader.get(header) ?? undefined);
-    const told = httpCallOf(context);
-    let call = callAt(receivedAtMs, deadlineMs, { record });
-    told.call = call;
-    counts.received();
-    gate.count++;
-    try {
-      if (gate.count > config.requestCountMax) throw tooManyRequests(name, config.requestCountMax);
-      const caller = access(name, context.requestHeader.get('authorization') ?? undefined);
-      call = callAt(receivedAtMs, deadlineMs, { caller, record });
-      const response = create(output, await handler(request, call));
-      told.status = 'OK';
-      return response;
-    } catch (error) {
-      const status = describeStatus(error, name, call, log);
-      told.status = status.name;
-      throw new ConnectError(status.text, statusCodes[status.name] as Code);
-    } finally {
-      told.call = call;
-      gate.count--;
-    }
   };
 }

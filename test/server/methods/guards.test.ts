@@ -4,11 +4,11 @@ import { create } from '@bufbuild/protobuf';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Stage } from '../../../server/call/request-record.ts';
 import type { Call } from '../../../server/call/rpc.ts';
+import { createCall } from '../../../server/call/rpc.ts';
 import { openHandles } from '../../../server/handles/open-handles.ts';
 import { createKserve } from '../../../server/kserve/service.ts';
 import { climb } from '../../../server/methods/ascent.ts';
 import { createPolicyHandlers } from '../../../server/methods/policy-handlers.ts';
-import { callAt } from '../../../server/transport/grpc-call.ts';
 import {
   ActRequestSchema,
   AdaptRequestSchema,
@@ -54,7 +54,7 @@ async function startLate() {
     eventLoopDelayUs: () => 0,
   });
   const kserve = createKserve({ models, config, work: metrics.work('ModelInfer') });
-  return { ...started, handlers, kserve, late: callAt(performance.now(), Date.now() - 1000) };
+  return { ...started, handlers, kserve, late: createCall(performance.now(), Date.now() - 1000) };
 }
 
 describe('a call whose deadline has passed', () => {
@@ -147,7 +147,7 @@ describe('a call whose deadline has passed', () => {
     const server = await startLate();
     const stages: Stage[] = [];
     const call: Call = {
-      ...callAt(performance.now(), 0),
+      ...createCall(performance.now(), 0),
       // It passes at the end of the generation.
       get deadlineMs() {
         return Date.now() + (stages.includes('primary') ? -1000 : 60_000);
@@ -180,7 +180,7 @@ describe('a call whose deadline has passed', () => {
       gradients,
       actions: new Float32Array(1),
       served: served as never,
-      call: callAt(performance.now(), Date.now() - 1),
+      call: createCall(performance.now(), Date.now() - 1),
     });
     await expect(climbed).rejects.toMatchObject({
       kind: 'deadline_exceeded',
