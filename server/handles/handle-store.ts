@@ -1,47 +1,19 @@
 /**
- * Contexts that the server holds for its clients, by handle: what Adapt made of experience, and Act answers with. They lie in the
- * spool, where every process of the server finds them; what was used lately is also in memory.
+ * Contexts that the server keeps for its clients, by handle: what Adapt made of experience, and what Act then answers with. They are
+ * files in the spool, where every process of the server finds them; those used lately are also in memory.
  *
- * What a handle names never changes, so memory and file always agree. A process bounds its own files, those that it wrote and
- * those of the process whose place it took: with P processes each has a P-th of the bounds. Expiry is by last use in any process, noted
- * every twentieth of the time to live: a context lives that much longer than promised, at most.
+ * The context of a handle never changes, so memory and file always agree. A process bounds its own files: those that it wrote, and
+ * those of the process that it replaced. With P processes each has a P-th of the bounds. A context expires by its last use in any
+ * process. Uses are noted every twentieth of the time to live, so a context lives at most that much longer than promised.
  */
 
 import { randomBytes } from 'node:crypto';
 import { deserialize, serialize } from 'node:v8';
 import { resourceExhausted } from '../../src/contract/errors.ts';
+import { type CachedContext, HandleCache } from './handle-cache.ts';
+import type { HandleContext } from './handle-context.ts';
 import type { Spool } from './handle-spool.ts';
-
-/** Whose a context is, and what it fits. */
-export type Binding = {
-  readonly model: string;
-  readonly version: number;
-  /** Tells two packages of one version number apart. */
-  readonly publishedAtMs: number;
-  /** Name of the caller's token; empty where callers are not told apart. */
-  readonly caller: string;
-};
-
-/** A Gaussian over a latent context as sums over transitions, and the context that was drawn from it. */
-export type PosteriorState = {
-  readonly kind: 'posterior';
-  readonly transitionCount: number;
-  readonly precision: Float64Array; // [C]
-  readonly weightedMean: Float64Array; // [C], precision x mean
-  readonly context: Float32Array; // [C]
-};
-
-/** Generated weights after some inner steps. */
-export type WeightsState = {
-  readonly kind: 'weights';
-  readonly stepCount: number;
-  /** That the weights were generated from. */
-  readonly context: Float32Array; // [C]
-  /** In the layout of the policy's generated weights. */
-  readonly block: Float32Array;
-};
-
-export type HeldContext = { readonly binding: Binding; readonly state: PosteriorState | WeightsState };
+import { OwnFiles } from './own-files.ts';
 
 export type HandleStore = {
   /**
@@ -49,9 +21,9 @@ export type HandleStore = {
    * @returns its handle: 128 random bits, with several processes random but for whose it is (6 bits at most)
    * @throws HyperpolicyError resource_exhausted: larger than the whole spool; the disk is full
    */
-  put(held: HeldContext): Promise<string>;
+  put(context: HandleContext): Promise<string>;
   /** The context of a handle, now used most recently; undefined where it is unknown or expired. */
-  get(handle: string): HeldContext | undefined;
+  get(handle: string): HandleContext | undefined;
   /** Takes over the files of a process that has died and whose place this one takes; to be called before the first `put`. */
   adopt(): Promise<void>;
   /** Removes what has expired, whoever wrote it. */
@@ -83,195 +55,160 @@ export type HandleStoreOptions = {
   readonly onFault?: (error: unknown) => void;
 };
 
-/** In memory. `notedAtMs`: the last use that the file shows. */
-type Cached = { readonly held: HeldContext; readonly bytes: number; usedAtMs: number; notedAtMs: number };
-/** A file of this process. */
-type Own = { readonly bytes: number; usedAtMs: number; isPending: boolean };
-
 const handlePattern = /^[0-9a-f]{32}$/;
 const sweepMsMin = 1000;
 
-export function createHandleStore(options: HandleStoreOptions): HandleStore {
-  const { spool, timeToLiveMs, countMax, bytesMax, cacheBytesMax } = options;
-  const { clock = Date.now, onFault = () => {}, isOwn = () => true } = options;
-  const noteMs = timeToLiveMs / 20;
-  // Maps iterate in order of insertion: the first entry is the one used longest ago.
-  const cache = new Map<string, Cached>();
-  const own = new Map<string, Own>();
-  const counts = { expiredCount: 0, evictedCount: 0 };
-  let cacheBytes = 0;
-  let ownBytes = 0;
+export const createHandleStore = (options: HandleStoreOptions): HandleStore => new SpooledHandles(options);
 
-  const isExpired = (usedAtMs: number, nowMs: number) => nowMs - usedAtMs > timeToLiveMs + noteMs;
+class SpooledHandles implements HandleStore {
+  readonly counts = { expiredCount: 0, evictedCount: 0 };
+  readonly timeToLiveMs: number;
+  readonly #options: HandleStoreOptions;
+  readonly #spool: Spool;
+  readonly #clock: () => number;
+  readonly #isOwn: (name: string) => boolean;
+  /** Uses are noted in the file so often. */
+  readonly #noteMs: number;
+  readonly #cache: HandleCache;
+  readonly #own: OwnFiles;
+  readonly #timer: NodeJS.Timeout;
 
-  /** Forgets a context whose file is gone. */
-  function forget(handle: string): void {
-    const cached = cache.get(handle);
-    if (cached !== undefined) {
-      cache.delete(handle);
-      cacheBytes -= cached.bytes;
+  constructor(options: HandleStoreOptions) {
+    const { spool, timeToLiveMs, countMax, bytesMax, cacheBytesMax } = options;
+    const { clock = Date.now, onFault = () => {}, isOwn = () => true } = options;
+    this.timeToLiveMs = timeToLiveMs;
+    this.#options = options;
+    this.#spool = spool;
+    this.#clock = clock;
+    this.#isOwn = isOwn;
+    this.#noteMs = timeToLiveMs / 20;
+    this.#cache = new HandleCache(cacheBytesMax);
+    const evict = (handle: string) => this.#drop(handle, 'evictedCount');
+    this.#own = new OwnFiles({ countMax, bytesMax, usedAtMs: spool.usedAtMs, evict });
+    const everyMs = Math.min(Math.max(sweepMsMin, timeToLiveMs / 4), 2 ** 31 - 1);
+    this.#timer = setInterval(() => void this.sweep().catch(onFault), everyMs).unref();
+  }
+
+  get entryCount(): number {
+    return this.#own.count;
+  }
+
+  get bytes(): number {
+    return this.#own.bytes;
+  }
+
+  async put(context: HandleContext): Promise<string> {
+    const { countMax, bytesMax } = this.#options;
+    const content = serialize(context);
+    const bytes = content.byteLength;
+    if (bytes > bytesMax) throw tooLarge(bytes, bytesMax);
+    if (!this.#own.makeRoom(bytes)) throw noRoom(countMax, bytesMax);
+    const handle = this.#newHandle();
+    const nowMs = this.#clock();
+    // Counted before it is written, so that writes at the same time keep the bounds.
+    const file = { bytes, usedAtMs: nowMs, isPending: true };
+    this.#own.add(handle, file);
+    try {
+      await this.#spool.write(handle, content, nowMs);
+    } catch (error) {
+      this.#forget(handle);
+      throw asWriteError(error);
     }
-    const file = own.get(handle);
-    if (file !== undefined) {
-      own.delete(handle);
-      ownBytes -= file.bytes;
+    file.isPending = false;
+    this.#cache.add(handle, { context, bytes, usedAtMs: nowMs, notedAtMs: nowMs });
+    return handle;
+  }
+
+  get(handle: string): HandleContext | undefined {
+    const entry = this.#cache.get(handle);
+    if (entry === undefined) return handlePattern.test(handle) ? this.#fromSpool(handle) : undefined;
+    if (this.#noteUse(handle, entry)) return entry.context;
+    this.#drop(handle, 'expiredCount');
+    return undefined;
+  }
+
+  async adopt(): Promise<void> {
+    const found = (await this.#spool.list()).filter(({ name }) => this.#isOwn(name));
+    for (const { name, bytes, usedAtMs } of found.sort((one, other) => one.usedAtMs - other.usedAtMs)) {
+      if (handlePattern.test(name)) this.#own.add(name, { bytes, usedAtMs, isPending: false });
+      // The process died while it wrote this.
+      else this.#spool.remove(name);
     }
   }
 
-  function drop(handle: string, reason: 'expiredCount' | 'evictedCount'): void {
-    if (spool.remove(handle)) counts[reason]++;
-    forget(handle);
+  async sweep(): Promise<void> {
+    const nowMs = this.#clock();
+    // What is written from here on need not be in the list.
+    const written = this.#own.written();
+    const names = new Set<string>();
+    for (const { name, usedAtMs } of await this.#spool.list()) {
+      names.add(name);
+      if (this.#isExpired(usedAtMs, nowMs)) this.#drop(name, 'expiredCount');
+    }
+    // Files that another process removed.
+    for (const handle of written) if (!names.has(handle)) this.#forget(handle);
   }
 
-  function remember(handle: string, entry: Cached): void {
-    if (entry.bytes > cacheBytesMax) return;
-    cache.set(handle, entry);
-    cacheBytes += entry.bytes;
-    for (const [oldest, { bytes }] of cache) {
-      if (cacheBytes <= cacheBytesMax) return;
-      cache.delete(oldest);
-      cacheBytes -= bytes;
+  close(): void {
+    clearInterval(this.#timer);
+    this.#spool.close();
+  }
+
+  #newHandle(): string {
+    for (;;) {
+      const handle = randomBytes(16).toString('hex');
+      if (this.#isOwn(handle)) return handle;
     }
   }
 
-  /** Drops own files until there is room for one more of this size. */
-  function makeRoom(bytes: number): void {
-    const hasRoom = () => own.size < countMax && ownBytes + bytes <= bytesMax;
-    for (const [handle, file] of own) {
-      if (hasRoom()) return;
-      if (file.isPending) continue;
-      // It may have been used in another process.
-      const usedAtMs = spool.usedAtMs(handle);
-      if (usedAtMs !== undefined && usedAtMs > file.usedAtMs) {
-        file.usedAtMs = usedAtMs;
-        moveToEnd(own, handle, file);
-      } else {
-        drop(handle, 'evictedCount');
-      }
-    }
-    if (!hasRoom()) throw noRoom(countMax, bytesMax);
+  #isExpired(usedAtMs: number, nowMs: number): boolean {
+    return nowMs - usedAtMs > this.timeToLiveMs + this.#noteMs;
   }
 
-  /** A use that memory knows of; false where the file is gone or has expired. */
-  function noteUse(handle: string, entry: Cached): boolean {
-    const nowMs = clock();
-    if (nowMs - entry.usedAtMs > timeToLiveMs) {
-      const usedAtMs = spool.usedAtMs(handle);
-      if (usedAtMs === undefined || isExpired(usedAtMs, nowMs)) return false;
+  #fromSpool(handle: string): HandleContext | undefined {
+    const usedAtMs = this.#spool.usedAtMs(handle);
+    const content = usedAtMs === undefined ? undefined : this.#spool.read(handle);
+    if (usedAtMs === undefined || content === undefined) {
+      this.#forget(handle);
+      return undefined;
     }
-    if (nowMs - entry.notedAtMs >= noteMs) {
-      if (!spool.touch(handle, nowMs)) return false;
+    const context = deserialize(content) as HandleContext;
+    const entry = { context, bytes: content.byteLength, usedAtMs, notedAtMs: usedAtMs };
+    if (this.#isExpired(usedAtMs, this.#clock()) || !this.#noteUse(handle, entry)) {
+      this.#drop(handle, 'expiredCount');
+      return undefined;
+    }
+    this.#cache.add(handle, entry);
+    return context;
+  }
+
+  /** Notes a use of a context in memory; false where its file is gone or has expired. */
+  #noteUse(handle: string, entry: CachedContext): boolean {
+    const nowMs = this.#clock();
+    if (nowMs - entry.usedAtMs > this.timeToLiveMs) {
+      const usedAtMs = this.#spool.usedAtMs(handle);
+      if (usedAtMs === undefined || this.#isExpired(usedAtMs, nowMs)) return false;
+    }
+    if (nowMs - entry.notedAtMs >= this.#noteMs) {
+      if (!this.#spool.touch(handle, nowMs)) return false;
       entry.notedAtMs = nowMs;
     }
     entry.usedAtMs = nowMs;
-    if (cache.has(handle)) moveToEnd(cache, handle, entry);
-    const file = own.get(handle);
-    if (file !== undefined) {
-      file.usedAtMs = nowMs;
-      moveToEnd(own, handle, file);
-    }
+    this.#cache.touch(handle);
+    this.#own.touch(handle, nowMs);
     return true;
   }
 
-  function fromSpool(handle: string): HeldContext | undefined {
-    const usedAtMs = spool.usedAtMs(handle);
-    const content = usedAtMs === undefined ? undefined : spool.read(handle);
-    if (usedAtMs === undefined || content === undefined) {
-      forget(handle);
-      return undefined;
-    }
-    const held = deserialize(content) as HeldContext;
-    const entry = { held, bytes: content.byteLength, usedAtMs, notedAtMs: usedAtMs };
-    if (isExpired(usedAtMs, clock()) || !noteUse(handle, entry)) {
-      drop(handle, 'expiredCount');
-      return undefined;
-    }
-    remember(handle, entry);
-    return held;
+  #drop(handle: string, reason: keyof SpooledHandles['counts']): void {
+    if (this.#spool.remove(handle)) this.counts[reason]++;
+    this.#forget(handle);
   }
 
-  async function sweep(): Promise<void> {
-    const nowMs = clock();
-    // What is written from here on need not be in the list.
-    const written = [...own.keys()].filter((handle) => !own.get(handle)!.isPending);
-    const files = await spool.list();
-    const names = new Set<string>();
-    for (const { name, usedAtMs } of files) {
-      names.add(name);
-      if (isExpired(usedAtMs, nowMs)) drop(name, 'expiredCount');
-    }
-    // Files that another process removed.
-    for (const handle of written) if (!names.has(handle)) forget(handle);
+  /** Forgets a context whose file is gone. */
+  #forget(handle: string): void {
+    this.#cache.delete(handle);
+    this.#own.forget(handle);
   }
-
-  const timer = setInterval(
-    () => void sweep().catch(onFault),
-    Math.min(Math.max(sweepMsMin, timeToLiveMs / 4), 2 ** 31 - 1),
-  );
-  timer.unref();
-
-  return {
-    timeToLiveMs,
-    counts,
-    async put(held) {
-      const content = serialize(held);
-      const bytes = content.byteLength;
-      if (bytes > bytesMax) throw tooLarge(bytes, bytesMax);
-      makeRoom(bytes);
-      let handle: string;
-      do handle = randomBytes(16).toString('hex');
-      while (!isOwn(handle));
-      const nowMs = clock();
-      // Counted before it is written, so that writes at the same time keep the bounds.
-      const file = { bytes, usedAtMs: nowMs, isPending: true };
-      own.set(handle, file);
-      ownBytes += bytes;
-      try {
-        await spool.write(handle, content, nowMs);
-      } catch (error) {
-        forget(handle);
-        throw asWriteError(error);
-      }
-      file.isPending = false;
-      remember(handle, { held, bytes, usedAtMs: nowMs, notedAtMs: nowMs });
-      return handle;
-    },
-    get(handle) {
-      const entry = cache.get(handle);
-      if (entry === undefined) return handlePattern.test(handle) ? fromSpool(handle) : undefined;
-      if (noteUse(handle, entry)) return entry.held;
-      drop(handle, 'expiredCount');
-      return undefined;
-    },
-    async adopt() {
-      const found = (await spool.list()).filter(({ name }) => isOwn(name));
-      for (const { name, bytes, usedAtMs } of found.sort((one, other) => one.usedAtMs - other.usedAtMs)) {
-        if (handlePattern.test(name)) {
-          own.set(name, { bytes, usedAtMs, isPending: false });
-          ownBytes += bytes;
-        } else {
-          // It died while it wrote this.
-          spool.remove(name);
-        }
-      }
-    },
-    sweep,
-    close() {
-      clearInterval(timer);
-      spool.close();
-    },
-    get entryCount() {
-      return own.size;
-    },
-    get bytes() {
-      return ownBytes;
-    },
-  };
-}
-
-function moveToEnd<T>(map: Map<string, T>, key: string, value: T): void {
-  map.delete(key);
-  map.set(key, value);
 }
 
 const tooLarge = (bytes: number, bytesMax: number) =>

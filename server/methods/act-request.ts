@@ -6,7 +6,7 @@ import type { ActRequest } from '../../src/gen/hyperpolicy/v1/policy_service_pb.
 import type { Call } from '../call/rpc.ts';
 import { decodeRows, type Rows } from '../call/tensors.ts';
 import type { ServerConfig } from '../config.ts';
-import type { HeldContext } from '../handles/handle-store.ts';
+import type { HandleContext } from '../handles/handle-context.ts';
 import type { ServedPolicy } from '../models/served-policy.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { GeneratedWeights } from '../weights/generated-weights.ts';
@@ -49,7 +49,7 @@ export function readActRequest(
   const { contextSource } = request;
   const context =
     contextSource.case === 'contextHandle'
-      ? heldContext(handles.find('Act', served, contextSource.value, call))
+      ? handleContext(handles.find('Act', served, contextSource.value, call))
       : { contexts: contextRows(served, request, { rowCount, rowCountMax }) };
   const draw = drawNoise(request, rowCount, served.actionSize);
   const due = dueOf(call, request.budgetUs, deadlineMarginMs);
@@ -79,7 +79,7 @@ function policyFor(served: ServedVersion, request: ActRequest): ServedPolicy {
   return policy;
 }
 
-const heldContext = (state: HeldContext['state']): Pick<ActPlan, 'contexts' | 'weights'> =>
+const handleContext = (state: HandleContext['state']): Pick<ActPlan, 'contexts' | 'weights'> =>
   state.kind === 'weights' ? { weights: weightsOf(state) } : { contexts: { values: state.context, rowCount: 1 } };
 
 /** The contexts of a request: one row, or as many as there are observations; undefined where the model has none. */

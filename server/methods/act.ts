@@ -21,7 +21,7 @@ import { type ActPlan, type Draw, readActRequest } from './act-request.ts';
 import type { ContextHandles } from './context-handles.ts';
 import { answerByDue, type Due, isOver, lateError, workDeadlineMs } from './due-time.ts';
 import { type FallbackReason, fallbackAnswer } from './fallback.ts';
-import type { HeldActions } from './held-actions.ts';
+import type { LastActions } from './last-actions.ts';
 import { RequestTimer } from './timing.ts';
 
 export type ActResponseInit = MessageInitShape<typeof ActResponseSchema>;
@@ -29,7 +29,7 @@ export type ActResponseInit = MessageInitShape<typeof ActResponseSchema>;
 export type ActDeps = {
   readonly config: ServerConfig;
   readonly handles: ContextHandles;
-  readonly held: HeldActions;
+  readonly lastActions: LastActions;
   /** Smoothed lateness of the event loop, microseconds. */
   readonly eventLoopDelayUs: () => number;
   readonly work: WorkMetrics;
@@ -57,7 +57,14 @@ type ContextInputs = Pick<PolicyInputs, 'context' | 'weights' | 'index'>;
 /** A generation that nobody waits for any more still serves the next request: so long it may wait for its turn. */
 const abandonedGenerationMs = 1000;
 
-export function createActAnswerer({ config, handles, held, work, eventLoopDelayUs, onFallback }: ActDeps): ActAnswerer {
+export function createActAnswerer({
+  config,
+  handles,
+  lastActions,
+  work,
+  eventLoopDelayUs,
+  onFallback,
+}: ActDeps): ActAnswerer {
   const timed = { eventLoopDelayUs, work };
 
   /** The stand-in, or the error where none was asked for. */
@@ -75,7 +82,7 @@ export function createActAnswerer({ config, handles, held, work, eventLoopDelayU
     const { rowCount } = plan.observation;
     const { clientId } = request;
     const caller = callerName(call.caller);
-    const { action, taken } = fallbackAnswer(fallback, reason, { served, caller, clientId, rowCount, held });
+    const { action, taken } = fallbackAnswer(fallback, reason, { served, caller, clientId, rowCount, lastActions });
     onFallback(taken.fallback === Fallback.HOLD ? 'hold' : 'safe', reason);
     const response: ActResponseInit = head(served, request, timer);
     response.action = encodeTensor(action, [rowCount, served.actionSize]);
@@ -91,7 +98,7 @@ export function createActAnswerer({ config, handles, held, work, eventLoopDelayU
     const { clientId } = request;
     if (clientId !== '' && !isLate) {
       const whose = { model: served.model, caller: callerName(call.caller), clientId };
-      held.put(whose, { action, rowCount, servedAtMs: performance.now() });
+      lastActions.put(whose, { action, rowCount, servedAtMs: performance.now() });
     }
     const response: ActResponseInit = head(served, request, timer);
     response.action = encodeTensor(action, [rowCount, served.actionSize]);

@@ -4,7 +4,7 @@ import { failedPrecondition, invalidArgument } from '../../src/contract/errors.t
 import type { AdaptRequest } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { Call } from '../call/rpc.ts';
 import { decodeRows, decodeValues, type Rows } from '../call/tensors.ts';
-import type { PosteriorState, WeightsState } from '../handles/handle-store.ts';
+import type { PosteriorState, WeightsState } from '../handles/handle-context.ts';
 import type { ServedEncoder, ServedStep, Steps } from '../models/served-adaptation.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { ContextHandles } from './context-handles.ts';

@@ -12,7 +12,7 @@ import type { AdaptRequest, AdaptResponseSchema } from '../../src/gen/hyperpolic
 import type { Call, UnaryHandler } from '../call/rpc.ts';
 import { distinctRows, encodeTensor } from '../call/tensors.ts';
 import type { ServerConfig } from '../config.ts';
-import type { HeldContext } from '../handles/handle-store.ts';
+import type { HandleContext } from '../handles/handle-context.ts';
 import { addFactors, checkPosterior, drawContext, noFactors, posteriorOf } from '../models/posterior.ts';
 import { type ServedVersion, whenHeld } from '../models/served-version.ts';
 import type { WorkMetrics } from '../telemetry/metrics.ts';
@@ -34,7 +34,7 @@ export type AdaptDeps = {
 };
 
 /** What a request came to. */
-type Adapted = { readonly state: HeldContext['state']; readonly result: NonNullable<AdaptResponseInit['result']> };
+type Adapted = { readonly state: HandleContext['state']; readonly result: NonNullable<AdaptResponseInit['result']> };
 
 type Task = { readonly served: ServedVersion; readonly call: Call; readonly timer: RequestTimer };
 type PlanOf<Kind extends AdaptPlan['kind']> = Extract<AdaptPlan, { readonly kind: Kind }>;

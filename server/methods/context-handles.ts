@@ -3,7 +3,8 @@
 import { failedPrecondition, notFound } from '../../src/contract/errors.ts';
 import { callerName } from '../call/caller.ts';
 import type { Call } from '../call/rpc.ts';
-import type { Binding, HandleStore, HeldContext, WeightsState } from '../handles/handle-store.ts';
+import type { Binding, HandleContext, WeightsState } from '../handles/handle-context.ts';
+import type { HandleStore } from '../handles/handle-store.ts';
 import type { ModelStore, Selection } from '../models/model-store.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { GeneratedWeights } from '../weights/generated-weights.ts';
@@ -27,17 +28,17 @@ export type ContextHandles = {
    * What a handle stands for.
    * @throws HyperpolicyError not_found: unknown, expired or of another token; failed_precondition: of another model or version
    */
-  find(method: string, served: ServedVersion, handle: string, call: Call): HeldContext['state'];
+  find(method: string, served: ServedVersion, handle: string, call: Call): HandleContext['state'];
   /** Keeps a state for this caller and version, and names it. Errors as HandleStore.put. */
-  put(served: ServedVersion, call: Call, state: HeldContext['state']): Promise<string>;
+  put(served: ServedVersion, call: Call, state: HandleContext['state']): Promise<string>;
   readonly timeToLiveMs: number;
 };
 
 export function createContextHandles(models: ModelStore, store: HandleStore): ContextHandles {
-  /** Another token's handle is as good as none, so that nobody learns of it. */
-  function own(method: string, handle: string, { caller }: Call): HeldContext {
-    const held = store.get(handle);
-    if (held !== undefined && held.binding.caller === callerName(caller)) return held;
+  /** A handle of another token counts as unknown, so that nobody learns of it. */
+  function own(method: string, handle: string, { caller }: Call): HandleContext {
+    const found = store.get(handle);
+    if (found !== undefined && found.binding.caller === callerName(caller)) return found;
     throw notFound({
       where: `${method} context_handle`,
       expected: 'a handle that this server holds',

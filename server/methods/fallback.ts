@@ -1,11 +1,11 @@
-/** What Act answers when it cannot answer in time: the held action, the safe action, or an error. */
+/** What Act answers when it cannot answer in time: the client's last action, the safe action, or an error. */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { type ActRequest, Fallback, type FallbackTakenSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { DueReason } from './due-time.ts';
-import type { HeldActions } from './held-actions.ts';
+import type { LastActions } from './last-actions.ts';
 
 /** The words for fallbacks, everywhere. */
 export type FallbackName = 'error' | 'safe' | 'hold';
@@ -25,7 +25,7 @@ const names: Readonly<Record<number, FallbackName>> = {
   [Fallback.HOLD]: 'hold',
 };
 
-/** @throws HyperpolicyError invalid_argument: an unknown rule; `hold` without a client; a rule without a time to keep */
+/** @throws HyperpolicyError invalid_argument: an unknown rule; `hold` without a client; a fallback without a deadline or budget */
 export function fallbackOf({ fallback, clientId, budgetUs }: ActRequest, hasDeadline: boolean): FallbackName {
   const name = names[fallback];
   const refuse = (expected: string, actual: string, remedy?: string) =>
@@ -41,9 +41,9 @@ export function fallbackOf({ fallback, clientId, budgetUs }: ActRequest, hasDead
 export function fallbackAnswer(
   name: 'safe' | 'hold',
   reason: FallbackReason,
-  { served, caller, clientId, rowCount, held }: FallbackSource,
+  { served, caller, clientId, rowCount, lastActions }: FallbackSource,
 ): FallbackAnswer {
-  const last = name === 'hold' ? held.get({ model: served.model, caller, clientId }, rowCount) : undefined;
+  const last = name === 'hold' ? lastActions.get({ model: served.model, caller, clientId }, rowCount) : undefined;
   if (last !== undefined) {
     const ageMs = performance.now() - last.servedAtMs;
     return { action: last.action, taken: { fallback: Fallback.HOLD, reason, ageMs } };
@@ -55,9 +55,9 @@ export function fallbackAnswer(
 
 export type FallbackSource = {
   readonly served: ServedVersion;
-  /** As HeldFor. */
+  /** As ActionOwner. */
   readonly caller: string;
   readonly clientId: string;
   readonly rowCount: number;
-  readonly held: HeldActions;
+  readonly lastActions: LastActions;
 };

@@ -10,7 +10,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { type ActAnswerer, createActAnswerer } from './act.ts';
 import { createAdaptHandler } from './adapt.ts';
 import { type ContextHandles, createContextHandles } from './context-handles.ts';
-import { createHeldActions } from './held-actions.ts';
+import { createLastActions } from './last-actions.ts';
 import { createGetModelHandler, createListModelsHandler } from './models.ts';
 import { createPrepareHandler, type PrepareElsewhere } from './prepare.ts';
 import { createQGradHandler } from './q-grad.ts';
@@ -48,7 +48,7 @@ export function createPolicyHandlers(deps: PolicyHandlerDeps): PolicyHandlers {
     config,
     handles,
     eventLoopDelayUs,
-    held: createHeldActions({ countMax: config.heldActionCountMax }),
+    lastActions: createLastActions({ countMax: config.heldActionCountMax }),
     work: metrics.work('Act'),
     onFallback: metrics.fallback,
   });

@@ -73,11 +73,11 @@ export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, 
       });
     }
     const { contextSource } = request;
-    const held =
+    const handleContext =
       contextSource.case === 'contextHandle'
         ? handles.find('QGrad', served, contextSource.value, call).context
         : undefined;
-    const context = contextRows(request, held, { ...limits, contextSize: critic.contextSize, rowCount });
+    const context = contextRows(request, handleContext, { ...limits, contextSize: critic.contextSize, rowCount });
     work.rows(rowCount);
     call.record?.served(served, rowCount);
     checkDeadline('QGrad', call);
@@ -151,10 +151,10 @@ type ContextRule = {
   readonly rowCountMax: number;
 };
 
-/** The context of each row; undefined where the critic takes none. @param held that of the request's handle */
+/** The context of each row; undefined where the critic takes none. @param handleContext that of the request's handle */
 function contextRows(
   { contextSource }: QGradRequest,
-  held: Float32Array | undefined,
+  handleContext: Float32Array | undefined,
   { model, contextSize, rowCount, rowCountMax }: ContextRule,
 ): Float32Array | undefined {
   if (contextSize === 0) {
@@ -162,7 +162,7 @@ function contextRows(
     const expected = `none: the critic of model "${model}" takes no context`;
     throw invalidArgument({ where: 'QGrad context', expected, actual: 'one' });
   }
-  if (held !== undefined) return repeatRow(held, rowCount);
+  if (handleContext !== undefined) return repeatRow(handleContext, rowCount);
   const rows = decodeRows(contextSource.case === 'context' ? contextSource.value : undefined, {
     where: 'QGrad context',
     columnCount: contextSize,

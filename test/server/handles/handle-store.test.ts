@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { parseServerConfig } from '../../../server/config.ts';
+import type { HandleContext } from '../../../server/handles/handle-context.ts';
 import {
   createSpoolDirectory,
   openSpool,
   removeSpoolDirectory,
   type Spool,
 } from '../../../server/handles/handle-spool.ts';
-import { createHandleStore, type HandleStoreOptions, type HeldContext } from '../../../server/handles/handle-store.ts';
+import { createHandleStore, type HandleStoreOptions } from '../../../server/handles/handle-store.ts';
 import { openHandles } from '../../../server/handles/open-handles.ts';
 
 const minute = 60_000;
@@ -19,11 +20,11 @@ const timeToLiveMs = 10 * minute;
 const startMs = 1_700_000_000_000;
 
 /** About 4 kB in a file. */
-const held = (mark: number): HeldContext => ({
+const held = (mark: number): HandleContext => ({
   binding: { model: 'm', version: 1, publishedAtMs: 5, caller: 'robot' },
   state: { kind: 'weights', stepCount: 1, context: Float32Array.of(mark), block: new Float32Array(1000).fill(mark) },
 });
-const markOf = (found: HeldContext | undefined) => found?.state.context[0];
+const markOf = (found: HandleContext | undefined) => found?.state.context[0];
 
 function openDirectory(): string {
   const directory = createSpoolDirectory(null);
@@ -210,7 +211,7 @@ describe('the handle store', () => {
     const handle = await store.put(held(1));
     const large = held(2);
     const { state } = large;
-    const tooLarge = { ...large, state: { ...state, context: new Float32Array(2000) } } as HeldContext;
+    const tooLarge = { ...large, state: { ...state, context: new Float32Array(2000) } } as HandleContext;
     await expect(store.put(tooLarge)).rejects.toThrow(
       /^context handles: expected at most 5000 bytes, the part of one process, got 1\d{4} for one context\. Allow more with --handle-spool-mib$/,
     );
