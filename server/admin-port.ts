@@ -5,9 +5,9 @@ import type { AdminModels } from './models/admin.ts';
 import { createAdmin } from './models/admin.ts';
 import { adminMethods } from './routes.ts';
 import { type GrpcListener, listenGrpc } from './transport/grpc.ts';
-import type { MethodDeps } from './transport/grpc-call.ts';
 import type { OpenStreams } from './transport/grpc-streams.ts';
 import { createHealth } from './transport/health.ts';
+import type { MethodDeps } from './transport/invocation.ts';
 
 /**
  * Listens where the settings say so. It is healthy until it drains, whatever models are ready: it is there to change them.

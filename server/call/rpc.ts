@@ -1,6 +1,7 @@
 /** What a method is to the rest of the server: a function from a decoded request to a response, without a transport. */
 
 import { randomBytes } from 'node:crypto';
+import { type HyperpolicyError, unavailable } from '../../src/contract/errors.ts';
 import type { Caller } from './caller.ts';
 import type { RequestRecord } from './request-record.ts';
 
@@ -61,3 +62,12 @@ export type StreamSession<Request> = {
 };
 
 export type StreamHandler<Request, Response> = (sink: ResponseSink<Response>) => StreamSession<Request>;
+
+/** What a stream ends with when the server drains. */
+export const draining = (where: string): HyperpolicyError =>
+  unavailable({
+    where,
+    expected: 'a server that takes requests',
+    actual: 'one that drains',
+    remedy: 'Open a new stream',
+  });

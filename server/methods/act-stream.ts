@@ -4,13 +4,14 @@
  */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { invalidArgument, quoted, unavailable } from '../../src/contract/errors.ts';
+import { invalidArgument, quoted } from '../../src/contract/errors.ts';
 import type {
   ActRequest,
   ActStreamRequest,
   ActStreamResponseSchema,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import type { Call, ResponseSink, StreamHandler, StreamSession } from '../call/rpc.ts';
+import { OrderedAnswers, type Place } from '../call/ordered-answers.ts';
+import { type Call, draining, type ResponseSink, type StreamHandler, type StreamSession } from '../call/rpc.ts';
 import type { Status } from '../call/status.ts';
 import type { ServerConfig } from '../config.ts';
 import type { ServedVersion } from '../models/served-version.ts';
@@ -26,7 +27,7 @@ export type ActStreamDeps = {
   /** What a client is told of an error; also logs a fault. */
   readonly describe: (error: unknown, call: Call) => Status;
   /** Runs later in this turn of the event loop; `setImmediate` unless a test dispatches by hand. */
-  readonly schedule?: (dispatch: () => void) => void;
+  readonly schedule?: (dispatch: () => void) => unknown;
 };
 
 type Received = { readonly request: ActRequest; readonly call: Call };
@@ -44,129 +45,127 @@ type Opening = {
 };
 
 export function createActStreamHandler(deps: ActStreamDeps): StreamHandler<ActStreamRequest, ActStreamResponseInit> {
-  return (sink) => openSession(deps, sink);
+  return (sink) => new ActStreamSession(deps, sink);
 }
 
-function openSession(deps: ActStreamDeps, sink: ResponseSink<ActStreamResponseInit>): StreamSession<ActStreamRequest> {
-  const { config, answer, describe } = deps;
-  const schedule = deps.schedule ?? ((dispatch) => void setImmediate(dispatch));
-  /** Answers that wait for one before them; undefined while it is computed. */
-  const slots: { done: ActStreamResponseInit | undefined }[] = [];
-  let opening: Opening | undefined;
-  let ending: { readonly error?: unknown } | undefined;
-  let closed = false;
+class ActStreamSession implements StreamSession<ActStreamRequest> {
+  readonly #deps: ActStreamDeps;
+  readonly #sink: ResponseSink<ActStreamResponseInit>;
+  readonly #answers: OrderedAnswers<ActStreamResponseInit>;
+  #opening: Opening | undefined;
+  /** Set once no more requests are taken. */
+  #ending: { readonly error?: unknown } | undefined;
+  #isClosed = false;
   /** Of newest-wins: the request that is answered next. */
-  let newest: Received | undefined;
-  let supersededCount = 0;
+  #newest: Received | undefined;
+  #supersededCount = 0;
 
-  function close(): void {
-    if (closed) return;
-    closed = true;
-    opening?.release();
+  constructor(deps: ActStreamDeps, sink: ResponseSink<ActStreamResponseInit>) {
+    this.#deps = deps;
+    this.#sink = sink;
+    const countMax = deps.config.streamRequestCountMax;
+    this.#answers = new OrderedAnswers({ sink, send: (response) => this.#send(response), countMax });
   }
 
-  function endWhenDone(): void {
-    if (ending === undefined || closed || slots.length > 0 || newest !== undefined) return;
-    close();
-    sink.end(ending.error);
+  receive({ act, follow, newestWins }: ActStreamRequest, call: Call): void {
+    if (this.#isClosed || this.#ending !== undefined) return;
+    if (act === undefined) {
+      this.#end(invalidArgument({ where: 'ActStream', expected: 'a request in `act`', actual: 'none' }));
+      return;
+    }
+    if (this.#opening === undefined) {
+      try {
+        this.#opening = open(this.#deps.handles, act, { follow, newestWins, call });
+      } catch (error) {
+        this.#end(error);
+        return;
+      }
+    }
+    const received = { request: act, call };
+    if (this.#opening.newestWins) this.#supersede(received);
+    else this.#answer(this.#opening, received);
   }
 
-  function refusal(error: unknown, { request, call }: Received): ActStreamResponseInit {
-    const { name, text } = describe(error, call);
+  finish(): void {
+    this.#ending ??= {};
+    this.#endWhenDone();
+  }
+
+  abandon(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#opening?.release();
+  }
+
+  drain(): void {
+    this.#end(draining('ActStream'));
+  }
+
+  /** Answers what is pending, then ends. */
+  #end(error: unknown): void {
+    this.#ending ??= { error };
+    this.#endWhenDone();
+  }
+
+  #endWhenDone(): void {
+    if (this.#ending === undefined || this.#isClosed || !this.#answers.isEmpty || this.#newest !== undefined) return;
+    this.abandon();
+    this.#sink.end(this.#ending.error);
+  }
+
+  #answer({ fixed, version }: Opening, received: Received): void {
+    let response: ActResponseInit | Promise<ActResponseInit>;
+    try {
+      refuseChange(fixed, received.request);
+      response = this.#deps.answer(version(received), received.request, received.call);
+    } catch (error) {
+      this.#settle(this.#refusal(error, received));
+      return;
+    }
+    if (!(response instanceof Promise)) {
+      this.#settle(answered(response, received));
+      return;
+    }
+    const place = this.#answers.expect();
+    response.then(
+      (value) => this.#settle(answered(value, received), place),
+      (error: unknown) => this.#settle(this.#refusal(error, received), place),
+    );
+  }
+
+  #settle(response: ActStreamResponseInit, place?: Place<ActStreamResponseInit>): void {
+    if (this.#isClosed) return;
+    this.#answers.give(response, place);
+    if (this.#answers.isEmpty) this.#answerNewest();
+    this.#endWhenDone();
+  }
+
+  #refusal(error: unknown, { request, call }: Received): ActStreamResponseInit {
+    const { name, text } = this.#deps.describe(error, call);
     call.record?.end(name, call);
     return { result: { case: 'error', value: { status: name, text, sequence: request.sequence } } };
   }
 
-  function answerNow(received: Received): void {
-    let response: ActResponseInit | Promise<ActResponseInit>;
-    try {
-      const { fixed, version } = opening!;
-      refuseChange(fixed, received.request);
-      response = answer(version(received), received.request, received.call);
-    } catch (error) {
-      settle(undefined, refusal(error, received));
-      return;
-    }
-    if (!(response instanceof Promise)) {
-      settle(undefined, answered(response, received));
-      return;
-    }
-    const slot = { done: undefined };
-    slots.push(slot);
-    if (slots.length >= config.streamRequestCountMax) sink.pause();
-    response.then(
-      (value) => settle(slot, answered(value, received)),
-      (error: unknown) => settle(slot, refusal(error, received)),
-    );
+  #send(response: ActStreamResponseInit): void {
+    if (this.#supersededCount > 0) response.supersededCount = this.#supersededCount;
+    this.#supersededCount = 0;
+    this.#sink.send(response);
   }
 
-  /** Sends an answer in its turn. */
-  function settle(
-    slot: { done: ActStreamResponseInit | undefined } | undefined,
-    response: ActStreamResponseInit,
-  ): void {
-    if (closed) return;
-    if (slot === undefined && slots.length > 0) slots.push({ done: response });
-    else if (slot === undefined) send(response);
-    else slot.done = response;
-    const wasFull = slots.length >= config.streamRequestCountMax;
-    while (slots[0]?.done !== undefined) send(slots.shift()!.done!);
-    if (wasFull && slots.length < config.streamRequestCountMax) sink.resume();
-    if (newest !== undefined && slots.length === 0) answerNewest();
-    endWhenDone();
+  /** The newest request replaces the one that waits for its turn. */
+  #supersede(received: Received): void {
+    const { schedule = setImmediate } = this.#deps;
+    if (this.#newest !== undefined) this.#supersededCount++;
+    else if (this.#answers.isEmpty) schedule(() => this.#answerNewest());
+    this.#newest = received;
   }
 
-  function send(response: ActStreamResponseInit): void {
-    if (supersededCount > 0) response.supersededCount = supersededCount;
-    supersededCount = 0;
-    sink.send(response);
+  #answerNewest(): void {
+    const received = this.#newest;
+    this.#newest = undefined;
+    if (received !== undefined && !this.#isClosed) this.#answer(this.#opening!, received);
+    this.#endWhenDone();
   }
-
-  function answerNewest(): void {
-    const received = newest;
-    newest = undefined;
-    if (received !== undefined && !closed) answerNow(received);
-    endWhenDone();
-  }
-
-  return {
-    receive({ act, follow, newestWins }, call) {
-      if (closed || ending !== undefined) return;
-      if (act === undefined) {
-        ending = { error: invalidArgument({ where: 'ActStream', expected: 'a request in `act`', actual: 'none' }) };
-        return endWhenDone();
-      }
-      if (opening === undefined) {
-        try {
-          opening = open(deps.handles, act, { follow, newestWins, call });
-        } catch (error) {
-          ending = { error };
-          return endWhenDone();
-        }
-      }
-      const received = { request: act, call };
-      if (!opening.newestWins) return answerNow(received);
-      if (newest !== undefined) supersededCount++;
-      else if (slots.length === 0) schedule(answerNewest);
-      newest = received;
-    },
-    finish() {
-      ending ??= {};
-      endWhenDone();
-    },
-    abandon: close,
-    drain() {
-      ending ??= {
-        error: unavailable({
-          where: 'ActStream',
-          expected: 'a server that takes requests',
-          actual: 'one that drains',
-          remedy: 'Open a new stream',
-        }),
-      };
-      endWhenDone();
-    },
-  };
 }
 
 function answered(value: ActResponseInit, { call }: Received): ActStreamResponseInit {

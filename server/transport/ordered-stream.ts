@@ -1,7 +1,7 @@
 /** Answers the requests of a stream in their order, each when it is ready: the simple case, without versions to keep. */
 
-import { unavailable } from '../../src/contract/errors.ts';
-import type { Call, ResponseSink, StreamSession } from '../call/rpc.ts';
+import { OrderedAnswers } from '../call/ordered-answers.ts';
+import { type Call, draining, type ResponseSink, type StreamSession } from '../call/rpc.ts';
 
 export type OrderedStreamOptions<Request, Response> = {
   readonly sink: ResponseSink<Response>;
@@ -10,57 +10,58 @@ export type OrderedStreamOptions<Request, Response> = {
   readonly pendingCountMax: number;
 };
 
-export function createOrderedStream<Request, Response>({
-  sink,
-  answer,
-  pendingCountMax,
-}: OrderedStreamOptions<Request, Response>): StreamSession<Request> {
-  const pending: { done: Response | undefined }[] = [];
-  let ending: { readonly error?: unknown } | undefined;
-  let closed = false;
+export const createOrderedStream = <Request, Response>(
+  options: OrderedStreamOptions<Request, Response>,
+): StreamSession<Request> => new OrderedStream(options);
 
-  function end(error: unknown): void {
-    if (closed) return;
-    closed = true;
-    sink.end(error);
+class OrderedStream<Request, Response> implements StreamSession<Request> {
+  readonly #options: OrderedStreamOptions<Request, Response>;
+  readonly #answers: OrderedAnswers<Response>;
+  /** Set once no more requests are taken. */
+  #ending: { readonly error?: unknown } | undefined;
+  #isClosed = false;
+
+  constructor(options: OrderedStreamOptions<Request, Response>) {
+    const { sink, pendingCountMax: countMax } = options;
+    this.#options = options;
+    this.#answers = new OrderedAnswers({ sink, send: (response) => sink.send(response), countMax });
   }
 
-  function flush(): void {
-    const wasFull = pending.length >= pendingCountMax;
-    while (!closed && pending[0]?.done !== undefined) sink.send(pending.shift()!.done!);
-    if (wasFull && pending.length < pendingCountMax) sink.resume();
-    if (pending.length === 0 && ending !== undefined) end(ending.error);
-  }
-
-  return {
-    receive(request, call) {
-      if (closed || ending !== undefined) return;
-      const slot: { done: Response | undefined } = { done: undefined };
-      pending.push(slot);
-      if (pending.length >= pendingCountMax) sink.pause();
-      answer(request, call).then((response) => {
-        slot.done = response;
+  receive(request: Request, call: Call): void {
+    if (this.#isClosed || this.#ending !== undefined) return;
+    const place = this.#answers.expect();
+    this.#options.answer(request, call).then(
+      (response) => {
         call.record?.end('OK', call);
-        flush();
-      }, end);
-    },
-    finish() {
-      ending ??= {};
-      flush();
-    },
-    abandon() {
-      closed = true;
-    },
-    drain() {
-      ending ??= {
-        error: unavailable({
-          where: 'stream',
-          expected: 'a server that takes requests',
-          actual: 'one that drains',
-          remedy: 'Open a new stream',
-        }),
-      };
-      flush();
-    },
-  };
+        if (this.#isClosed) return;
+        this.#answers.give(response, place);
+        this.#endWhenDone();
+      },
+      (error: unknown) => this.#end(error),
+    );
+  }
+
+  finish(): void {
+    this.#ending ??= {};
+    this.#endWhenDone();
+  }
+
+  abandon(): void {
+    this.#isClosed = true;
+  }
+
+  drain(): void {
+    this.#ending ??= { error: draining('stream') };
+    this.#endWhenDone();
+  }
+
+  #endWhenDone(): void {
+    if (this.#ending !== undefined && this.#answers.isEmpty) this.#end(this.#ending.error);
+  }
+
+  #end(error: unknown): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#options.sink.end(error);
+  }
 }
