@@ -60,9 +60,9 @@ const belowAlgorithms = storeys([
   room('trainer/replay', { imports: everyLibrary }),
   room('trainer/rollout', { folders: 'pictures', imports: everyLibrary }),
   room('trainer/export', { imports: everyLibrary, packages: tensors }),
-  room('trainer/run', { imports: everyLibrary, packages: `${tensors} pino zod` }),
+  room('trainer/run', { imports: everyLibrary, packages: `${tensors} pino yaml zod` }),
   room('trainer/off-policy', { imports: everyLibrary, packages: `${tensors} zod` }),
-  room('trainer/loops', { imports: everyLibrary, packages: tensors }),
+  room('trainer/loops', { imports: everyLibrary, packages: `${tensors} zod` }),
 ]);
 
 /** Beside each other, so that none imports another. */
@@ -76,6 +76,7 @@ const algorithms = on(
 const aboveAlgorithms = on(
   [...belowAlgorithms, ...algorithms],
   storeys([
+    room('trainer/algorithms', { imports: everyLibrary }),
     room('trainer/analysis', { imports: everyLibrary, packages: tensors }),
     room('trainer', { imports: everyLibrary, packages: `${tensors} zod` }),
   ]),

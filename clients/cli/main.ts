@@ -7,7 +7,10 @@ import { exitCodes, failureText } from './failure.ts';
 
 type Subcommand = {
   readonly summary: string;
-  readonly load: () => Promise<{ readonly createCommand: (name: string) => Command }>;
+  readonly load: () => Promise<{
+    /** @param args after the name */
+    readonly createCommand: (name: string, args: readonly string[]) => Command | Promise<Command>;
+  }>;
 };
 
 /** One line per subcommand; each is a file that exports `createCommand`. */
@@ -31,7 +34,7 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
 /** Of package.json, two folders above the built file. */
 const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string };
 
-async function createProgram(asked: string | undefined): Promise<Command> {
+async function createProgram([asked, ...args]: readonly string[]): Promise<Command> {
   const program = new Command('hyperpolicy')
     .description('Train hypernetwork policies and critics, and serve them over gRPC.')
     .version(version, '-V, --version')
@@ -39,7 +42,8 @@ async function createProgram(asked: string | undefined): Promise<Command> {
     .exitOverride()
     .configureOutput({ outputError: () => {} });
   for (const [name, { summary, load }] of Object.entries(subcommands)) {
-    const command = name === asked ? (await load()).createCommand(name) : new Command(name).description(summary);
+    const isAsked = name === asked;
+    const command = isAsked ? await (await load()).createCommand(name, args) : new Command(name).description(summary);
     inherit(command, program);
     program.addCommand(command);
   }
@@ -58,7 +62,7 @@ function inherit(command: Command, parent: Command): void {
 
 async function main(argv: readonly string[]): Promise<number> {
   try {
-    const program = await createProgram(argv[0] === 'help' ? argv[1] : argv[0]);
+    const program = await createProgram(argv[0] === 'help' ? argv.slice(1) : argv);
     if (argv.length === 0) {
       program.outputHelp();
       return exitCodes.ok;

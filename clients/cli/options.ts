@@ -11,7 +11,9 @@ import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
 export function integerIn(low: number, high: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (/^-?\d+$/.test(text.trim()) && Number.isSafeInteger(value) && value >= low && value <= high) return value;
+    // Also as people write large counts: 1e6.
+    const isWritten = /^-?\d+(\.\d+)?(e\+?\d+)?$/i.test(text.trim());
+    if (isWritten && Number.isSafeInteger(value) && value >= low && value <= high) return value;
     throw new InvalidArgumentError(`Expected an integer from ${low} to ${high}`);
   };
 }

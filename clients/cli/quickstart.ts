@@ -9,7 +9,7 @@ import { failedPrecondition } from '../../src/contract/errors.ts';
 import { createRandom } from '../../src/contract/random.ts';
 import { specSize } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
-import type { Td3RunConfig } from '../../trainer/train-td3.ts';
+import type { TrainOptions } from '../../trainer/train.ts';
 import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
 import { integerIn } from './options.ts';
 import { startServerProcess } from './server-process.ts';
@@ -96,20 +96,21 @@ async function ensureModel({ store, runs, seed, steps }: QuickstartOptions): Pro
     say(`Model "${model}" is published in ${store}: training is skipped.`);
     return true;
   }
-  const { trainTd3 } = await import('../../trainer/train-td3.ts');
+  const { train } = await import('../../trainer/train.ts');
   const { hasCheckpoint, readRunConfig } = await import('../../trainer/run/run-directory.ts');
   const runDirectory = join(runs, `${model}-seed${seed}`);
   const resume = await hasCheckpoint(runDirectory);
-  const begun = resume ? readRunConfig<Td3RunConfig>(runDirectory) : await quickConfig(seed);
-  const config: Td3RunConfig = {
+  const begun = resume ? readRunConfig(runDirectory) : quickConfig(seed);
+  const config: TrainOptions['config'] = {
     ...begun,
+    algorithm: { ...begun.algorithm, name: 'td3' },
     loop: { ...begun.loop, stepCount: steps },
     publish: { store, model, which: 'best' },
   };
   const action = resume ? `Going on with the run in ${runDirectory}:` : 'Training';
   say(`${action} TD3 with an SA-Hyper critic on ${environmentName}, ${steps} steps.`);
   const { run, published, publishedBefore } = await untilInterrupted((signal) =>
-    trainTd3({ config, runDirectory, resume, signal, stream: process.stderr, checkpointIntervalMs }),
+    train({ config, runDirectory, resume, signal, stream: process.stderr, checkpointIntervalMs }),
   );
   const { directory } = published ?? publishedBefore ?? {};
   if (directory === undefined) {
@@ -162,15 +163,12 @@ async function refuseTakenPorts({ port, metricsPort }: QuickstartOptions): Promi
 }
 
 /** A narrower critic and larger steps than the paper's, so that a few minutes suffice. */
-async function quickConfig(seed: number): Promise<Td3RunConfig> {
-  const { td3Defaults } = await import('../../trainer/algorithms/td3/config.ts');
-  const { offPolicyDefaults } = await import('../../trainer/train-td3.ts');
+function quickConfig(seed: number) {
   const critic = { architecture: 'sa-hyper', trunkSizes: [64], dynamicHiddenSizes: [128] };
   return {
     environment: environmentName,
-    algorithm: { ...td3Defaults(critic), actorLearningRate: 6e-4, criticLearningRate: 6e-4 },
+    algorithm: { critic, actorLearningRate: 6e-4, criticLearningRate: 6e-4 },
     loop: {
-      ...offPolicyDefaults,
       seed,
       evaluationInterval: 4_000,
       checkpointInterval: 8_000,

@@ -37,6 +37,10 @@ export const under = <T>(prefix: string, parameters: Readonly<Record<string, T>>
     ),
   );
 
+/** The same record with every name under `prefix.`. */
+export const prefixed = <T>(prefix: string, record: Readonly<Record<string, T>>): Record<string, T> =>
+  Object.fromEntries(Object.entries(record).map(([name, value]) => [`${prefix}.${name}`, value]));
+
 export const shapesOf = (specs: ParameterSpecs): Record<string, readonly number[]> =>
   Object.fromEntries(Object.entries(specs).map(([name, { shape }]) => [name, shape]));
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readPackage } from '../../src/package/package.ts';
 import { td3Defaults } from '../../trainer/algorithms/td3/config.ts';
-import { offPolicyDefaults } from '../../trainer/train-td3.ts';
+import { offPolicyDefaults } from '../../trainer/loops/off-policy-config.ts';
 import { runCommand, startCommand } from './command.ts';
 
 const directory = await mkdtemp(join(tmpdir(), 'hyperpolicy-train-'));

@@ -7,12 +7,9 @@ import type { EncoderExport, StepExport } from './adaptation.ts';
 import type { CriticExport } from './critic.ts';
 import type { PolicyExport } from './policy.ts';
 
-export type ModelToExport = {
-  /** Named in errors. */
-  readonly model: string;
-  readonly algorithm: string;
-  readonly environment: string;
-  readonly specs: PolicySpecs;
+/** What an algorithm has learnt: networks with their parameters. */
+export type TrainedModel = {
+  /** Training reward = scale x environment reward. */
   readonly rewardScale: number;
   /** At least one of the two. */
   readonly policy: PolicyExport | null;
@@ -21,6 +18,14 @@ export type ModelToExport = {
   readonly encoder?: EncoderExport | undefined;
   /** An inner step on the policy's generated weights. */
   readonly step?: StepExport | undefined;
+};
+
+export type ModelToExport = TrainedModel & {
+  /** Named in errors. */
+  readonly model: string;
+  readonly algorithm: string;
+  readonly environment: string;
+  readonly specs: PolicySpecs;
   readonly training: ManifestDraft['training'];
   /** Computes the probes' outputs from the live parameters, apart from the exported files. */
   readonly engine: Engine;

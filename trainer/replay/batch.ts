@@ -11,6 +11,8 @@ export type Batch = {
   readonly nextObservation: Float32Array; // [B, O]
   /** 1 where the task ended, else 0 (a time limit included). */
   readonly terminated: Float32Array; // [B]
+  /** The task, environment units; empty where the environment has no context. */
+  readonly context: Float32Array; // [B, C]
 };
 
 /** A zeroed batch to sample into. */
@@ -18,10 +20,12 @@ export function createBatch({
   size,
   observationSize,
   actionSize,
+  contextSize = 0,
 }: {
   size: number;
   observationSize: number;
   actionSize: number;
+  contextSize?: number;
 }): Batch {
   if (!Number.isSafeInteger(size) || size < 1) {
     throw invalidArgument({ where: 'batch size', expected: 'a positive integer', actual: `${size}` });
@@ -33,5 +37,6 @@ export function createBatch({
     reward: new Float32Array(size),
     nextObservation: new Float32Array(size * observationSize),
     terminated: new Float32Array(size),
+    context: new Float32Array(size * contextSize),
   };
 }

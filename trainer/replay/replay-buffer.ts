@@ -2,9 +2,9 @@
  * Transitions seen so far, for off-policy learning: the newest `capacity` of them, sampled uniformly with replacement.
  *
  * Memory: one flat Float32Array of rows, a row per transition, so that a sample touches one place:
- *   row = [ observation O | action A | nextObservation O | reward | terminated ]
- * Row `next` is written next; once full, that is the oldest. At 17 observations and 6 actions a row is 168 bytes and a
- * million of them 168 MB, which the system commits as they are written.
+ *   row = [ observation O | action A | nextObservation O | reward | terminated | context C ]
+ * Row `next` is written next; in a full buffer it is the oldest. With 17 observation and 6 action values a row has 168
+ * bytes, and a million rows have 168 MB; the system provides the memory as rows are written.
  */
 
 import { invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
@@ -16,6 +16,8 @@ export type ReplaySizes = {
   readonly capacity: number;
   readonly observationSize: number;
   readonly actionSize: number;
+  /** Values of the task; 0 where absent. */
+  readonly contextSize?: number;
 };
 
 /** Values of one environment step, in environment units. */
@@ -27,6 +29,8 @@ export type Transition = {
   nextObservation: ArrayLike<number>; // [O]
   /** The task ended (a fall). False where a time limit cut the episode: its value still bootstraps. */
   terminated: boolean;
+  /** The task of the episode; only where the buffer has a context size. */
+  context?: ArrayLike<number> | null; // [C]
 };
 
 export type ReplayState = {
@@ -62,17 +66,14 @@ export type ReplayBuffer = {
  * @throws HyperpolicyError invalid_argument: a size that is not a positive integer; resource_exhausted: no memory
  */
 export function createReplayBuffer(sizes: ReplaySizes): ReplayBuffer {
-  const { capacity, observationSize, actionSize } = sizes;
-  for (const [name, size] of Object.entries({ capacity, observationSize, actionSize })) {
-    if (!Number.isSafeInteger(size) || size < 1) {
-      throw invalidArgument({ where: `replay buffer ${name}`, expected: 'a positive integer', actual: `${size}` });
-    }
-  }
+  const { capacity, observationSize, actionSize, contextSize = 0 } = sizes;
+  checkSizes(sizes);
   const actionAt = observationSize;
   const nextObservationAt = actionAt + actionSize;
   const rewardAt = nextObservationAt + observationSize;
   const terminatedAt = rewardAt + 1;
-  const rowSize = terminatedAt + 1;
+  const contextAt = terminatedAt + 1;
+  const rowSize = contextAt + contextSize;
   const rows = reserve(capacity, rowSize);
   let count = 0;
   let next = 0;
@@ -82,10 +83,11 @@ export function createReplayBuffer(sizes: ReplaySizes): ReplayBuffer {
       return count;
     },
 
-    add({ observation, action, reward, nextObservation, terminated }) {
+    add({ observation, action, reward, nextObservation, terminated, context }) {
       checkValues('observation', observation, observationSize);
       checkValues('action', action, actionSize);
       checkValues('nextObservation', nextObservation, observationSize);
+      if (contextSize > 0) checkValues('context', context ?? [], contextSize);
       if (!Number.isFinite(Math.fround(reward))) throw notFinite('reward', reward);
       const row = next * rowSize;
       rows.set(observation, row);
@@ -93,6 +95,7 @@ export function createReplayBuffer(sizes: ReplaySizes): ReplayBuffer {
       rows.set(nextObservation, row + nextObservationAt);
       rows[row + rewardAt] = reward;
       rows[row + terminatedAt] = terminated ? 1 : 0;
+      if (contextSize > 0) rows.set(context!, row + contextAt);
       next = next + 1 === capacity ? 0 : next + 1;
       if (count < capacity) count += 1;
     },
@@ -105,14 +108,8 @@ export function createReplayBuffer(sizes: ReplaySizes): ReplayBuffer {
           actual: 'none',
         });
       }
-      const { size, observation, action, reward, nextObservation, terminated } = into;
-      if (observation.length !== size * observationSize || action.length !== size * actionSize) {
-        throw invalidArgument({
-          where: 'ReplayBuffer.sample',
-          expected: `a batch of ${observationSize} observation and ${actionSize} action values a row`,
-          actual: `${observation.length / size} and ${action.length / size}`,
-        });
-      }
+      checkBatch(into, sizes);
+      const { size, observation, action, reward, nextObservation, terminated, context } = into;
       for (let b = 0; b < size; b++) {
         const row = random.integer(count) * rowSize;
         copy(rows, row, observation, b * observationSize, observationSize);
@@ -120,12 +117,13 @@ export function createReplayBuffer(sizes: ReplaySizes): ReplayBuffer {
         copy(rows, row + nextObservationAt, nextObservation, b * observationSize, observationSize);
         reward[b] = rows[row + rewardAt]!;
         terminated[b] = rows[row + terminatedAt]!;
+        if (contextSize > 0) copy(rows, row + contextAt, context, b * contextSize, contextSize);
       }
     },
 
     save() {
       return {
-        state: { capacity, observationSize, actionSize, count, next },
+        state: { ...sizes, count, next },
         arrays: { rows: rows.subarray(0, count * rowSize) },
       };
     },
@@ -134,6 +132,7 @@ export function createReplayBuffer(sizes: ReplaySizes): ReplayBuffer {
       for (const name of ['capacity', 'observationSize', 'actionSize'] as const) {
         if (state[name] !== sizes[name]) throw differs(name, sizes[name], state[name]);
       }
+      if ((state.contextSize ?? 0) !== contextSize) throw differs('contextSize', contextSize, state.contextSize ?? 0);
       const oldest = state.count < capacity ? state.count : state.next;
       if (!Number.isSafeInteger(oldest) || oldest < 0 || oldest !== state.next || state.count > capacity) {
         throw differs('count and next', `positions within ${capacity}`, `${state.count} and ${state.next}`);
@@ -146,6 +145,30 @@ export function createReplayBuffer(sizes: ReplaySizes): ReplayBuffer {
       next = state.next;
     },
   };
+}
+
+function checkSizes({ capacity, observationSize, actionSize, contextSize = 0 }: ReplaySizes): void {
+  for (const [name, size] of Object.entries({ capacity, observationSize, actionSize })) {
+    if (Number.isSafeInteger(size) && size >= 1) continue;
+    throw invalidArgument({ where: `replay buffer ${name}`, expected: 'a positive integer', actual: `${size}` });
+  }
+  if (Number.isSafeInteger(contextSize) && contextSize >= 0) return;
+  const [where, expected] = ['replay buffer contextSize', 'an integer of at least 0'];
+  throw invalidArgument({ where, expected, actual: `${contextSize}` });
+}
+
+function checkBatch({ size, observation, action, context }: Batch, sizes: ReplaySizes): void {
+  const { observationSize, actionSize, contextSize = 0 } = sizes;
+  const refuse = (expected: string, actual: string) =>
+    invalidArgument({ where: 'ReplayBuffer.sample', expected, actual });
+  if (observation.length !== size * observationSize || action.length !== size * actionSize) {
+    throw refuse(
+      `a batch of ${observationSize} observation and ${actionSize} action values a row`,
+      `${observation.length / size} and ${action.length / size}`,
+    );
+  }
+  if (context.length === size * contextSize) return;
+  throw refuse(`a batch of ${contextSize} context values a row`, `${context.length / size}`);
 }
 
 /** For a few values a loop is faster than `set` over a fresh subarray. */

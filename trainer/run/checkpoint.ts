@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { failedPrecondition, HyperpolicyError, invalidArgument } from '../../src/contract/errors.ts';
 import { asidePath, revealDirectory, withDirectoryAside, writeDurably } from '../../src/files/durable-files.ts';
-import type { JsonValue, SavedState, StateArray } from './learner.ts';
+import type { JsonValue, SavedState, StateArray } from './saved-state.ts';
 
 const format = 1;
 /** Checkpoints kept besides the one just written. */

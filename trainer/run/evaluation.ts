@@ -12,8 +12,11 @@ const startStream = 6;
 export type EvaluationOptions = {
   /** Reset and stepped; its episode in progress is lost. */
   readonly env: Env;
-  /** Observation [O] to action [A], environment units, into `out`. */
-  readonly act: (observation: Float64Array, out: Float32Array) => void;
+  /**
+   * Observation [O] and, where the environment has a context, the episode's task [C] to action [A], written to `out`;
+   * environment units.
+   */
+  readonly act: (observation: Float64Array, out: Float32Array, context: Float64Array | null) => void;
   readonly episodeCount: number;
   /** Decides every start state: the same seed gives the same starts. */
   readonly seed: number;
@@ -62,7 +65,7 @@ function runEpisode(env: Env, act: EvaluationOptions['act'], seed: number, actio
   let { observation } = env.reset(seed);
   let sum = 0;
   for (let length = 1; ; length++) {
-    act(observation, action);
+    act(observation, action, env.context);
     const result = env.step(action);
     sum += result.reward;
     observation = result.observation;

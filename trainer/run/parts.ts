@@ -1,7 +1,7 @@
 /** One checkpoint out of several saved states and back: array names become `part/name`. */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
-import type { JsonValue, SavedState, StateArray } from './learner.ts';
+import type { JsonValue, SavedState, StateArray } from './saved-state.ts';
 
 /** @param state of whoever joins them */
 export function joinParts(parts: Readonly<Record<string, SavedState>>, state: JsonValue): SavedState {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { replaceFile } from '../../src/files/durable-files.ts';
 import { checkpointSteps } from './checkpoint.ts';
+import type { GivenConfig } from './config.ts';
 import { publicationFile } from './publication.ts';
 
 const configFile = 'config.json';
@@ -44,14 +45,18 @@ export async function openRunDirectory(
   return { release };
 }
 
-/** What every algorithm's config has. */
-type RunConfig = { readonly environment: string; readonly algorithm: object; readonly loop: object };
+/** What every run's config has, whichever version wrote it; completeConfig checks the rest. */
+export type BegunConfig = GivenConfig & {
+  readonly environment: string;
+  readonly algorithm: GivenConfig;
+  readonly loop: GivenConfig;
+};
 
 /**
  * The config that a run was begun with.
  * @throws HyperpolicyError failed_precondition: no run there, or its config is damaged
  */
-export function readRunConfig<Config extends RunConfig>(directory: string): Config {
+export function readRunConfig(directory: string): BegunConfig {
   const path = join(directory, configFile);
   let text: string;
   try {
@@ -61,20 +66,20 @@ export function readRunConfig<Config extends RunConfig>(directory: string): Conf
     throw refusal(path, code === 'ENOENT' ? 'no file' : message, 'Start the run without --resume', cause);
   }
   const remedy = 'train.log has the settings of each start; write them back, or begin another run';
-  let config: Partial<Config> | null;
+  let config: Partial<BegunConfig> | null;
   try {
-    config = JSON.parse(text) as Partial<Config> | null;
+    config = JSON.parse(text) as Partial<BegunConfig> | null;
   } catch (cause) {
     throw refusal(path, text.trim() === '' ? 'an empty file' : (cause as Error).message, remedy, cause);
   }
   const missing = Object.entries({ environment: 'string', algorithm: 'object', loop: 'object' } as const)
     .filter(([name, type]) => {
-      const value = config?.[name as keyof RunConfig] ?? undefined;
+      const value = config?.[name] ?? undefined;
       return typeof value !== type;
     })
     .map(([name]) => name);
   if (missing.length > 0) throw refusal(path, `one without ${missing.join(', ')}`, remedy);
-  return config as Config;
+  return config as BegunConfig;
 }
 
 /** Whether there is something to resume. */

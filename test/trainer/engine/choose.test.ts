@@ -7,7 +7,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, test } from 'vitest';
 import { createRandom } from '../../../src/contract/random.ts';
 import { createEngine, type EngineName } from '../../../trainer/engine/choose.ts';
-import { offPolicyDefaults, trainTd3 } from '../../../trainer/train-td3.ts';
+import { offPolicyDefaults } from '../../../trainer/loops/off-policy-config.ts';
+import { train } from '../../../trainer/train.ts';
 import { hasTensorflow, testWith } from '../../requirements.ts';
 import { criticConfigs, randomBatch, smallConfig, smallLearner } from '../td3/fixture.ts';
 
@@ -46,10 +47,10 @@ async function sameUpdate(name: EngineName, critic: keyof typeof criticConfigs):
 /** A TD3 run of a few dozen updates, from environment to checkpoint. */
 async function shortRun(engine: EngineName): Promise<void> {
   const runDirectory = join(directory, engine);
-  const { run } = await trainTd3({
+  const { run } = await train({
     config: {
       environment: 'Pendulum-v1',
-      algorithm: smallConfig(criticConfigs['sa-hyper']!),
+      algorithm: { name: 'td3', ...smallConfig(criticConfigs['sa-hyper']!) },
       loop: {
         ...offPolicyDefaults,
         stepCount: 60,

@@ -13,11 +13,9 @@ import { rangeNormalisation } from '../../../src/nn/normalisation.ts';
 import { drawParameters, shapesOf } from '../../../src/nn/parameters.ts';
 import { readPackage } from '../../../src/package/package.ts';
 import { readSafetensors, writeSafetensors } from '../../../src/package/safetensors.ts';
-import { td3NetworkFiles } from '../../../trainer/algorithms/td3/network-files.ts';
-import { publishTd3 } from '../../../trainer/algorithms/td3/publish.ts';
 import { importNetwork } from '../../../trainer/export/import-network.ts';
 import { publishModel } from '../../../trainer/export/package.ts';
-import { criticConfigs, smallConfig, smallLearner, specs, tracedEngine } from '../td3/fixture.ts';
+import { criticConfigs, smallLearner, specs, tracedEngine } from '../td3/fixture.ts';
 
 const store = mkdtempSync(join(tmpdir(), 'hyperpolicy-interface-'));
 afterAll(() => rmSync(store, { recursive: true }));
@@ -30,11 +28,11 @@ const graphsIn = ({ manifest }: Awaited<ReturnType<typeof readPackage>>) =>
 
 describe.each(Object.entries(criticConfigs))('the networks of a TD3 run with %s, bounds -0.5 to 2', (name, critic) => {
   const learner = smallLearner(critic);
-  const files = td3NetworkFiles(learner, smallConfig(critic));
+  const files = learner.networkFiles();
 
   test.each(['actor', 'critic'])('the %s is imported as it was published', async (network) => {
-    const options = { learner, store, model: `${name}-${network}`, environment: 'test', specs, training };
-    const { directory } = await publishTd3({ ...options, engine: tracedEngine });
+    const options = { store, model: `${name}-${network}`, algorithm: 'td3', environment: 'test', specs, training };
+    const { directory } = await publishModel({ ...learner.model(), ...options, engine: tracedEngine });
     const published = graphsIn(await readPackage(directory));
     const fileName = `${network}.safetensors`;
     const imported = await importNetwork({

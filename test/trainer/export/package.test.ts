@@ -11,8 +11,8 @@ import { shapesOf, under } from '../../../src/nn/parameters.ts';
 import { floatTensor, indexTensor, openSession, type TensorMap } from '../../../src/onnx/session.ts';
 import { readPackage } from '../../../src/package/package.ts';
 import type { Td3Learner } from '../../../trainer/algorithms/td3/learner.ts';
-import { publishTd3 } from '../../../trainer/algorithms/td3/publish.ts';
 import { boundParameters } from '../../../trainer/engine/engine.ts';
+import { publishModel } from '../../../trainer/export/package.ts';
 import type { Batch } from '../../../trainer/replay/batch.ts';
 import { criticConfigs, randomBatch, smallLearner, specs, tracedEngine } from '../td3/fixture.ts';
 
@@ -21,8 +21,9 @@ afterAll(() => rm(store, { recursive: true }));
 
 async function publish(learner: Td3Learner, model: string) {
   const training = { config: {}, seed: 3, steps: 0, evaluations: [], sourceRevision: 'unknown' };
-  const { directory } = await publishTd3({
-    learner,
+  const { directory } = await publishModel({
+    ...learner.model(),
+    algorithm: 'td3',
     store,
     model,
     environment: 'test',

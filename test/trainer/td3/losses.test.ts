@@ -7,8 +7,9 @@ import { plainSpec } from '../../../src/contract/tensor-spec.ts';
 import { createEnsemble } from '../../../src/nn/critics/critic.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
 import { td3Defaults } from '../../../trainer/algorithms/td3/config.ts';
-import { actorLoss, criticLoss, criticTarget, type Transitions } from '../../../trainer/algorithms/td3/losses.ts';
+import { actorLoss, criticLoss, criticTarget } from '../../../trainer/algorithms/td3/losses.ts';
 import { createTd3Networks, type Td3Networks } from '../../../trainer/algorithms/td3/networks.ts';
+import type { Transitions } from '../../../trainer/off-policy/transitions.ts';
 
 beforeAll(async () => {
   await tf.setBackend('cpu');

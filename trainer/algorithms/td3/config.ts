@@ -1,40 +1,35 @@
 /** TD3's settings, with the paper's values. */
 
-import type { CriticConfig } from '../../../src/nn/critics/registry.ts';
+import { z } from 'zod';
+import { type CriticConfig, hyperCriticNames } from '../../../src/nn/critics/registry.ts';
+import { actorCriticShape } from '../../off-policy/settings.ts';
+import { atLeast, integer, setting } from '../../run/setting.ts';
 
-export type Td3Config = {
-  readonly critic: CriticConfig;
-  /** Widths of the actor's hidden layers. */
-  readonly actorHiddenSizes: readonly number[];
-  readonly actorLearningRate: number;
-  readonly criticLearningRate: number;
-  readonly batchSize: number;
-  /** Discount per step, in [0, 1). */
-  readonly gamma: number;
-  /** Fraction of the way that the targets follow at each policy update. */
-  readonly tau: number;
-  /** Critic updates per policy update. */
-  readonly policyDelay: number;
-  /** Standard deviation of exploration noise, normalised action units. */
-  readonly explorationNoise: number;
-  /** Standard deviation of target smoothing noise, normalised action units, and where it is clipped. */
-  readonly targetNoise: number;
-  readonly targetNoiseClip: number;
-};
+export const td3Schema = z.strictObject({
+  ...actorCriticShape,
+  policyDelay: setting(integer(1), { flag: '--policy-delay <count>', help: 'critic updates per policy update' }),
+  explorationNoise: setting(atLeast(0), {
+    flag: '--exploration-noise <size>',
+    help: 'standard deviation of exploration noise, for actions in [-1, 1]',
+  }),
+  targetNoise: setting(atLeast(0), {
+    flag: '--target-noise <size>',
+    help: "standard deviation of the noise that smooths the target's action",
+  }),
+  targetNoiseClip: setting(atLeast(0), {
+    flag: '--target-noise-clip <size>',
+    help: 'where that noise is clipped',
+  }),
+});
 
-/** Critic learning rates of the paper: 5e-5 for hypernetworks, 3e-4 for the others. */
-const criticLearningRates: Readonly<Record<string, number>> = {
-  'sa-hyper': 5e-5,
-  'as-hyper': 5e-5,
-  'emb-hyper': 5e-5,
-};
+export type Td3Config = Readonly<z.infer<typeof td3Schema>>;
 
 /** Source: Sarafian et al. 2021, appendix (TD3); Fujimoto et al. 2018. */
 export const td3Defaults = (critic: CriticConfig): Td3Config => ({
   critic,
   actorHiddenSizes: [256, 256],
   actorLearningRate: 3e-4,
-  criticLearningRate: criticLearningRates[critic.architecture] ?? 3e-4,
+  criticLearningRate: hyperCriticNames.includes(critic.architecture) ? 5e-5 : 3e-4,
   batchSize: 100,
   gamma: 0.99,
   tau: 0.005,

@@ -3,19 +3,20 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { td3Defaults } from '../../../trainer/algorithms/td3/config.ts';
-import { offPolicyDefaults, trainTd3 } from '../../../trainer/train-td3.ts';
+import { td3Defaults } from '../../trainer/algorithms/td3/config.ts';
+import { offPolicyDefaults } from '../../trainer/loops/off-policy-config.ts';
+import { train } from '../../trainer/train.ts';
 
 test('an environment with a context is refused before anything is written', async () => {
-  const scratch = await mkdtemp(join(tmpdir(), 'train-td3-test-'));
+  const scratch = await mkdtemp(join(tmpdir(), 'train-test-'));
   const runDirectory = join(scratch, 'run');
   const config = {
     environment: 'Point-Robot',
-    algorithm: td3Defaults({ architecture: 'mlp-standard' }),
+    algorithm: { name: 'td3', ...td3Defaults({ architecture: 'mlp-standard' }) },
     loop: { ...offPolicyDefaults, stepCount: 10, evaluationEpisodeCount: 1 },
     threadCount: 1,
   };
-  await expect(trainTd3({ config, runDirectory, stream: { write: () => true } })).rejects.toMatchObject({
+  await expect(train({ config, runDirectory, stream: { write: () => true } })).rejects.toMatchObject({
     kind: 'invalid_argument',
     message:
       'train td3: expected an environment without a context, got "Point-Robot" with context goal.x, goal.y. TD3 does not see contexts; choose an environment that has none',

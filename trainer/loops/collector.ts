@@ -3,8 +3,9 @@
 import { createRandom, type Random } from '../../src/contract/random.ts';
 import { specSize, type TensorSpec } from '../../src/contract/tensor-spec.ts';
 import type { Env, EnvState } from '../../src/envs/env.ts';
+import type { OffPolicyLearner } from '../off-policy/learner.ts';
 import type { ReplayBuffer, Transition } from '../replay/replay-buffer.ts';
-import type { OffPolicyLearner, SavedState } from './learner.ts';
+import type { SavedState } from '../run/saved-state.ts';
 
 /** Streams of one seed; the learner's first parameters and the evaluation's starts have their own. */
 const streams = { resets: 1, warmUp: 2, exploration: 3 };
@@ -68,13 +69,14 @@ export function createCollector({
   return {
     step(warmUp) {
       if (warmUp) drawAction(env.specs.action, random.warmUp, action);
-      else learner.explore(observation, random.exploration, action);
+      else learner.explore(observation, random.exploration, action, env.context);
       const result = env.step(action);
       const { reward, terminated, truncated, diverged } = result;
       if (!diverged) {
         transition.reward = reward;
         transition.nextObservation = result.observation;
         transition.terminated = terminated;
+        transition.context = env.context;
         replay.add(transition);
       }
       episodeReturn += reward;

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Env, StepResult } from '../../../src/envs/env.ts';
 import { createEnvironment } from '../../../src/envs/registry.ts';
+import { createCollector } from '../../../trainer/loops/collector.ts';
 import type { Transition } from '../../../trainer/replay/replay-buffer.ts';
-import { createCollector } from '../../../trainer/run/collector.ts';
 import { joinParts, splitParts } from '../../../trainer/run/parts.ts';
 
 let env: Env;

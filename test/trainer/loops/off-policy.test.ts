@@ -6,10 +6,12 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { specSize } from '../../../src/contract/tensor-spec.ts';
 import type { Env } from '../../../src/envs/env.ts';
 import { createEnvironment } from '../../../src/envs/registry.ts';
+import { type RunOptions, trainOffPolicy } from '../../../trainer/loops/off-policy.ts';
+import type { OffPolicyConfig } from '../../../trainer/loops/off-policy-config.ts';
+import type { OffPolicyLearner } from '../../../trainer/off-policy/learner.ts';
 import { checkpointSteps, loadNewestCheckpoint } from '../../../trainer/run/checkpoint.ts';
 import { evaluate } from '../../../trainer/run/evaluation.ts';
-import type { OffPolicyLearner } from '../../../trainer/run/learner.ts';
-import { loadBestLearner, type OffPolicyConfig, type RunOptions, trainOffPolicy } from '../../../trainer/run/loop.ts';
+import { loadBestLearner } from '../../../trainer/run/evaluations.ts';
 import { type MetricRecord, readMetrics } from '../../../trainer/run/metrics.ts';
 import { createTinyLearner } from './tiny-learner.ts';
 

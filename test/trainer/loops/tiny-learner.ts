@@ -1,6 +1,6 @@
 /** A learner of a few lines: deterministic given its draws, and every input of an update changes it. */
 
-import type { OffPolicyLearner } from '../../../trainer/run/learner.ts';
+import type { OffPolicyLearner } from '../../../trainer/off-policy/learner.ts';
 
 export function createTinyLearner(observationSize: number, actionSize: number): OffPolicyLearner {
   const weights = new Float32Array(observationSize * actionSize);

@@ -1,12 +1,22 @@
-/** Saved arrays back into the arrays that they came from: all of them or none. */
+/** What a checkpoint keeps of one part of a run, and how saved arrays return to the arrays that they came from. */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
-import type { StateArray } from './learner.ts';
+
+/** A value that JSON holds exactly. */
+export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue };
+
+export type StateArray = Float32Array | Float64Array | Int32Array | Uint32Array | Uint8Array;
+
+/** Everything that must survive for training to go on bit-equally. Arrays may be views, valid until the owner's next change. */
+export type SavedState = {
+  readonly arrays: Readonly<Record<string, StateArray>>;
+  readonly state: JsonValue;
+};
 
 type Arrays = Readonly<Record<string, StateArray>>;
 
 /**
- * Copies each saved array into the one of the same name.
+ * Copies each saved array into the one of the same name: all of them or none.
  * @param where names whose state it is in errors
  * @throws HyperpolicyError invalid_argument: names or lengths differ; nothing is copied then
  */

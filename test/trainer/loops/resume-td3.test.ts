@@ -6,8 +6,9 @@ import { createEnvironment } from '../../../src/envs/registry.ts';
 import { td3Defaults } from '../../../trainer/algorithms/td3/config.ts';
 import { createTd3Learner } from '../../../trainer/algorithms/td3/learner.ts';
 import { createTracedEngine } from '../../../trainer/engine/traced.ts';
+import { type RunOptions, trainOffPolicy } from '../../../trainer/loops/off-policy.ts';
+import type { OffPolicyConfig } from '../../../trainer/loops/off-policy-config.ts';
 import { loadNewestCheckpoint } from '../../../trainer/run/checkpoint.ts';
-import { type OffPolicyConfig, type RunOptions, trainOffPolicy } from '../../../trainer/run/loop.ts';
 import { readMetrics } from '../../../trainer/run/metrics.ts';
 
 const config: OffPolicyConfig = {
@@ -65,4 +66,4 @@ test('TD3 with a hypernetwork critic, stopped and resumed with a new learner, eq
     evaluationEnv.dispose();
     await rm(scratch, { recursive: true });
   }
-});
+}, 180_000);

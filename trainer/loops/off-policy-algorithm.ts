@@ -1,0 +1,94 @@
+/** The descriptor of an algorithm that the off-policy loop trains, from what is the algorithm's own. */
+
+import type { z } from 'zod';
+import { invalidArgument } from '../../src/contract/errors.ts';
+import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { OffPolicyLearner } from '../off-policy/learner.ts';
+import type { Algorithm, Publishable, Setup, Training } from '../run/algorithm.ts';
+import { type OffPolicyLoopConfig, offPolicyDefaults, offPolicyLoopSchema } from './off-policy-config.ts';
+
+export type OffPolicyAlgorithm<Config extends { readonly batchSize: number }> = Pick<
+  Algorithm,
+  'name' | 'description' | 'examples'
+> & {
+  readonly schema: z.ZodObject;
+  /** A value for every setting; those that are given may decide others. */
+  readonly defaults: (given: Partial<Config>) => Config;
+  readonly variant: (config: Config) => string;
+  /** Whether the networks read a context; where not, an environment that has one is refused. */
+  readonly readsContext: boolean;
+  readonly createLearner: (options: {
+    readonly config: Config;
+    readonly specs: PolicySpecs;
+    readonly engine: Engine;
+    /** Of the parameters' first values. */
+    readonly seed: number;
+  }) => Promise<OffPolicyLearner & Publishable>;
+};
+
+export function offPolicyAlgorithm<Config extends { readonly batchSize: number }>(
+  own: OffPolicyAlgorithm<Config>,
+): Algorithm {
+  const { name, description, examples, schema, variant } = own;
+  return {
+    name,
+    description,
+    examples,
+    schemas: { algorithm: schema, loop: offPolicyLoopSchema },
+    defaults: ({ algorithm }) => ({
+      algorithm: own.defaults(algorithm as Partial<Config>),
+      loop: offPolicyDefaults,
+    }),
+    resumable: ['stepCount'],
+    variant: ({ algorithm }) => variant(algorithm as Config),
+    async open(setup) {
+      if (!own.readsContext) checkNoContext(name, setup);
+      return openTraining(own, setup);
+    },
+  };
+}
+
+async function openTraining<Config extends { readonly batchSize: number }>(
+  { createLearner }: OffPolicyAlgorithm<Config>,
+  { config, env, engine }: Setup,
+): Promise<Training> {
+  const { createEnvironment } = await import('../../src/envs/registry.ts');
+  const { trainOffPolicy } = await import('./off-policy.ts');
+  const { loadBestLearner } = await import('../run/evaluations.ts');
+  const algorithm = config.algorithm as unknown as Config;
+  const loop = config.loop as OffPolicyLoopConfig;
+  const evaluationEnv = await createEnvironment(config.environment);
+  let learner: OffPolicyLearner & Publishable;
+  try {
+    learner = await createLearner({ config: algorithm, specs: env.specs, engine, seed: loop.seed });
+  } catch (error) {
+    evaluationEnv.dispose();
+    throw error;
+  }
+  return {
+    stepCount: loop.stepCount,
+    run: (context) =>
+      trainOffPolicy({ ...context, env, evaluationEnv, learner, config: { ...loop, batchSize: algorithm.batchSize } }),
+    async restoreBest(runDirectory, best) {
+      learner.restore(await loadBestLearner(runDirectory, best));
+    },
+    model: learner.model,
+    networkFiles: learner.networkFiles,
+    dispose() {
+      learner.dispose();
+      evaluationEnv.dispose();
+    },
+  };
+}
+
+/** The tasks of an environment whose context is not read would be averaged over without a word. */
+function checkNoContext(name: string, { config: { environment }, env: { specs } }: Setup): void {
+  if (specs.context === null) return;
+  throw invalidArgument({
+    where: `train ${name}`,
+    expected: 'an environment without a context',
+    actual: `"${environment}" with context ${specs.context.names.join(', ')}`,
+    remedy: `${name.toUpperCase()} does not see contexts; choose an environment that has none`,
+  });
+}

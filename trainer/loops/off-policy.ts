@@ -1,0 +1,213 @@
+/**
+ * The off-policy loop: one environment step, then one update, with evaluations, metrics and checkpoints between. It knows no
+ * algorithm (off-policy/learner.ts). Nothing inside a step is asynchronous; the event loop gets a turn every 50 ms.
+ *
+ * A run directory holds `metrics.jsonl`, `metrics.csv`, `learning-curve.svg`, `checkpoints/`, and `best/`: the learner at
+ * its best evaluation.
+ */
+
+import { setImmediate as turn } from 'node:timers/promises';
+import { createRandom, type Random } from '../../src/contract/random.ts';
+import type { Env } from '../../src/envs/env.ts';
+import type { Evaluation } from '../../src/package/manifest.ts';
+import type { OffPolicyLearner } from '../off-policy/learner.ts';
+import { networkSizes } from '../off-policy/networks.ts';
+import { type Batch, createBatch } from '../replay/batch.ts';
+import { createReplayBuffer, type ReplayBuffer, type ReplayState } from '../replay/replay-buffer.ts';
+import type { RunContext, RunResult } from '../run/algorithm.ts';
+import { type Checkpoints, createCheckpoints, type LoadedRun, loadRun } from '../run/checkpoints.ts';
+import { evaluate } from '../run/evaluation.ts';
+import { createEvaluations, type Evaluations, removeBestAfter } from '../run/evaluations.ts';
+import { type MetricFiles, openMetricFiles } from '../run/metrics.ts';
+import { type Collector, createCollector } from './collector.ts';
+import { checkLoopConfig, checkSameRun, type OffPolicyConfig } from './off-policy-config.ts';
+
+export type RunOptions = RunContext & {
+  /** Stepped by training alone. */
+  readonly env: Env;
+  /** Another instance of the same environment. */
+  readonly evaluationEnv: Env;
+  readonly learner: OffPolicyLearner;
+  readonly config: OffPolicyConfig;
+};
+
+const streams = { sampling: 4, learning: 5 };
+const turnIntervalMs = 50;
+const partNames = ['learner', 'replay', 'collector'] as const;
+
+/** What a checkpoint keeps of the loop itself. */
+type LoopState = {
+  readonly config: OffPolicyConfig;
+  readonly seconds: number;
+  readonly positions: { readonly sampling: number; readonly learning: number };
+  readonly evaluations: readonly Evaluation[];
+};
+
+type Resumed = LoadedRun<(typeof partNames)[number]> & { readonly state: LoopState };
+
+/**
+ * Trains until the last step or the signal.
+ * @throws HyperpolicyError invalid_argument: a config value out of range, a run directory that has a run already (without
+ *   `resume`) or none (with it), a checkpoint that is damaged or of another config; failed_precondition: the directory cannot be written
+ */
+export async function trainOffPolicy(options: RunOptions): Promise<RunResult> {
+  const { config, runDirectory } = options;
+  checkLoopConfig(config);
+  const resumed = options.resume === true ? await resume(options) : undefined;
+  const files = openMetricFiles({ directory: runDirectory, resumeStep: resumed?.step });
+  try {
+    return await runLoop(createLoop(options, files, resumed));
+  } finally {
+    files.close();
+  }
+}
+
+async function resume({ runDirectory, config }: RunOptions): Promise<Resumed> {
+  const resumed = (await loadRun(runDirectory, partNames)) as Resumed;
+  checkSameRun(config, resumed.state.config);
+  await removeBestAfter(runDirectory, resumed.step);
+  return resumed;
+}
+
+/** A run in progress. */
+type Loop = {
+  readonly options: RunOptions;
+  readonly now: () => number;
+  readonly replay: ReplayBuffer;
+  readonly collector: Collector;
+  readonly batch: Batch;
+  readonly random: { readonly sampling: Random; readonly learning: Random };
+  readonly evaluations: Evaluations;
+  readonly checkpoints: Checkpoints;
+  /** Of training, stops left out. */
+  readonly seconds: () => number;
+  readonly record: (metrics: Readonly<Record<string, number>>) => void;
+  step: number;
+  /** Of the newest episode or evaluation. */
+  latestReturn: number | undefined;
+};
+
+function createLoop(options: RunOptions, files: MetricFiles, resumed: Resumed | undefined): Loop {
+  const { env, learner, config, now = () => performance.now() } = options;
+  const sizes = networkSizes(env.specs);
+  const replay = createReplayBuffer({ capacity: config.replayCapacity, ...sizes });
+  const startedAt = now();
+  const seconds = () => Math.round((resumed?.state.seconds ?? 0) * 1000 + now() - startedAt) / 1000;
+  const loop: Loop = {
+    options,
+    now,
+    replay,
+    collector: createCollector({ env, learner, replay, seed: config.seed }),
+    batch: createBatch({ size: config.batchSize, ...sizes }),
+    random: {
+      sampling: createRandom(config.seed, streams.sampling),
+      learning: createRandom(config.seed, streams.learning),
+    },
+    evaluations: createEvaluations(options, {
+      title: env.name,
+      warmUpStepCount: config.warmUpStepCount,
+      before: resumed?.state.evaluations ?? [],
+    }),
+    checkpoints: createCheckpoints(options, { now, files, resumedStep: resumed?.step }),
+    seconds,
+    record: (metrics) => files.write({ step: loop.step, seconds: seconds(), ...metrics }),
+    step: resumed?.step ?? 0,
+    latestReturn: resumed?.state.evaluations.at(-1)?.meanReturn,
+  };
+  if (resumed !== undefined) restore(loop, resumed);
+  return loop;
+}
+
+function restore(loop: Loop, { parts, state: { positions } }: Resumed): void {
+  loop.options.learner.restore(parts.learner);
+  loop.replay.restore(parts.replay as ReplayState);
+  loop.collector.restore(parts.collector);
+  loop.random.sampling.position = positions.sampling;
+  loop.random.learning.position = positions.learning;
+  loop.evaluations.noteCheckpoint();
+}
+
+async function runLoop(loop: Loop): Promise<RunResult> {
+  const { evaluations, checkpoints, options } = loop;
+  const { config, signal } = options;
+  const firstStep = loop.step;
+  if (evaluations.list.length === 0) await evaluateHere(loop);
+  while (loop.step < config.stepCount && signal?.aborted !== true) {
+    advance(loop);
+    const { step } = loop;
+    if (step % config.evaluationInterval === 0 || step === config.stepCount) await evaluateHere(loop);
+    if (step % config.checkpointInterval === 0 || checkpoints.isDue()) await checkpointHere(loop);
+    await turn();
+  }
+  const checkpoint = await checkpointHere(loop);
+  const last = evaluations.list.at(-1);
+  return {
+    step: loop.step,
+    firstStep,
+    aborted: loop.step < config.stepCount,
+    evaluations: evaluations.list,
+    checkpoint,
+    best: evaluations.best(),
+    results: last === undefined ? {} : { evaluationReturn: last.meanReturn },
+  };
+}
+
+/** Environment steps and updates, until it is time for something else. */
+function advance(loop: Loop): void {
+  const { collector, replay, batch, random, options } = loop;
+  const { learner, config, reporter } = options;
+  const until = loop.now() + turnIntervalMs;
+  do {
+    const finished = collector.step(loop.step < config.warmUpStepCount);
+    loop.step += 1;
+    if (finished !== null) {
+      const { episodeReturn, episodeLength, diverged } = finished;
+      loop.latestReturn = episodeReturn;
+      loop.record({ episodeReturn, episodeLength });
+      if (diverged)
+        options.log?.warn({ step: loop.step, episodeLength }, 'the simulator diverged; the episode was cut');
+    }
+    if (loop.step > config.warmUpStepCount) {
+      replay.sample(random.sampling, batch);
+      const metrics = learner.learn(batch, random.learning);
+      if (metrics !== null) loop.record(metrics);
+    }
+    reporter?.report(loop.step, loop.latestReturn);
+  } while (!isDue(config, loop.step) && loop.now() < until);
+}
+
+const isDue = ({ stepCount, evaluationInterval, checkpointInterval }: OffPolicyConfig, step: number): boolean =>
+  step >= stepCount || step % evaluationInterval === 0 || step % checkpointInterval === 0;
+
+async function evaluateHere(loop: Loop): Promise<void> {
+  const { evaluationEnv, learner, config } = loop.options;
+  const { evaluationEpisodeCount: episodeCount, seed } = config;
+  const { meanReturn, standardDeviation, returns, lengths } = await evaluate({
+    env: evaluationEnv,
+    act: learner.act.bind(learner),
+    episodeCount,
+    seed: seed + 100,
+  });
+  loop.latestReturn = meanReturn;
+  const evaluationLength = lengths.reduce((sum, length) => sum + length, 0) / episodeCount;
+  loop.record({ evaluationReturn: meanReturn, evaluationStandardDeviation: standardDeviation, evaluationLength });
+  const evaluation = { step: loop.step, meanReturn, standardDeviation, episodeCount };
+  await loop.evaluations.add(evaluation, returns, () => learner.save());
+}
+
+async function checkpointHere(loop: Loop): Promise<string> {
+  const { options, random, evaluations } = loop;
+  const { path, isNew } = await loop.checkpoints.save(loop.step, () => {
+    const positions = { sampling: random.sampling.position, learning: random.learning.position };
+    const state: LoopState = {
+      config: options.config,
+      seconds: loop.seconds(),
+      positions,
+      evaluations: evaluations.list,
+    };
+    const parts = { learner: options.learner.save(), replay: loop.replay.save(), collector: loop.collector.save() };
+    return { parts, state };
+  });
+  if (isNew) evaluations.noteCheckpoint();
+  return path;
+}

@@ -1,0 +1,64 @@
+/** The actor's answer to one observation as a compiled computation over arrays that stay in place. */
+
+import type * as tf from '@tensorflow/tfjs-core';
+import { toEnvironment } from '../../src/nn/action-scaling.ts';
+import { type Parameters, under } from '../../src/nn/parameters.ts';
+import { boundParameters, type Engine } from '../engine/engine.ts';
+import type { NetworkArrays } from './actor-critic.ts';
+import type { ContextValues, ObservationValues } from './learner.ts';
+import { type ActorCriticNetworks, sizesOf } from './networks.ts';
+import { type States, statesOf } from './transitions.ts';
+
+export type Acting = {
+  /** Standard normal draws for the next action, [A]; zeros give the deterministic one. Not read without `noisy`. */
+  readonly noise: Float32Array;
+  /** @param out [A], environment units */
+  act(observation: ObservationValues, context: ContextValues, out: Float32Array): void;
+  dispose(): void;
+};
+
+export type ActingOptions = {
+  readonly engine: Engine;
+  /** Of the computation. */
+  readonly name: string;
+  readonly networks: ActorCriticNetworks;
+  readonly actor: Pick<NetworkArrays, 'parameters' | 'shapes'>;
+  /** Whether `action` takes noise. */
+  readonly noisy: boolean;
+  /** Normalised action [1, A] of one observation. */
+  readonly action: (parameters: Parameters, states: States, noise: tf.Tensor2D | undefined) => tf.Tensor;
+};
+
+export function compileActing({ engine, name, networks, actor, noisy, action }: ActingOptions): Acting {
+  const { observationSize, actionSize, contextSize } = sizesOf(networks);
+  const observation = new Float32Array(observationSize);
+  const context = new Float32Array(contextSize);
+  const noise = new Float32Array(actionSize);
+  const result = new Float32Array(actionSize);
+  const computation = engine.compile({
+    name,
+    inputs: {
+      ...boundParameters('actor', actor.parameters, actor.shapes),
+      observation: { shape: [1, observationSize], data: observation },
+      ...(contextSize > 0 && { context: { shape: [1, contextSize], data: context } }),
+      ...(noisy && { noise: { shape: [1, actionSize], data: noise } }),
+    },
+    outputs: { action: result },
+    fn: (inputs) => ({
+      action: toEnvironment(
+        networks.scaling,
+        action(under('actor', inputs), statesOf(inputs, networks), inputs.noise as tf.Tensor2D | undefined),
+      ),
+    }),
+  });
+  return {
+    noise,
+    act(values, task, out) {
+      observation.set(values);
+      if (contextSize > 0) context.set(task!);
+      computation.run();
+      out.set(result);
+    },
+    dispose: () => computation.dispose(),
+  };
+}

@@ -1,0 +1,80 @@
+/** The parameters of an actor and its critics, with what trains them, and the arrays that computations read and write. */
+
+import { createRandom } from '../../src/contract/random.ts';
+import type { Critic } from '../../src/nn/critics/critic.ts';
+import { initialise, shapesOf } from '../../src/nn/parameters.ts';
+import { createTrainable, type Trainable, type Views } from '../../src/optim/trainable.ts';
+import type { ActorCriticNetworks } from './networks.ts';
+
+/** Stream of the initial parameters' draws; the loop has its own for noise and sampling. */
+const initialisationStream = 0x696e6974;
+
+/** A network's arrays with their shapes, by name: what a computation is bound to. */
+export type NetworkArrays = {
+  readonly parameters: Views;
+  readonly gradients: Views;
+  /** Empty where the network has no target copy. */
+  readonly target: Views;
+  readonly shapes: Readonly<Record<string, readonly number[]>>;
+};
+
+export type ActorCritic = {
+  readonly trainables: { readonly actor: Trainable; readonly critic: Trainable };
+  readonly actor: NetworkArrays;
+  /** All critics; as stacks where they can be evaluated at once, which halves the operations. */
+  readonly critics: NetworkArrays;
+  /** The first critic alone, with what it shares with the others. No stacks, no gradients. */
+  readonly firstCritic: Pick<NetworkArrays, 'parameters' | 'shapes'>;
+};
+
+/**
+ * Freshly drawn parameters; the targets are equal to them.
+ * @param actorTarget whether the actor has a target copy; the critics always have one
+ * @param seed of the parameters' first values
+ */
+export function createActorCritic(
+  { policy, critic }: Pick<ActorCriticNetworks, 'policy' | 'critic'>,
+  options: {
+    readonly actorLearningRate: number;
+    readonly criticLearningRate: number;
+    readonly actorTarget: boolean;
+    readonly seed: number;
+  },
+): ActorCritic {
+  const trainables = {
+    actor: createTrainable({
+      shapes: shapesOf(policy.specs),
+      learningRate: options.actorLearningRate,
+      target: options.actorTarget,
+    }),
+    critic: createTrainable({
+      shapes: shapesOf(critic.specs),
+      stacks: Object.fromEntries((critic.stacks ?? []).map(({ name, members }) => [name, members])),
+      learningRate: options.criticLearningRate,
+      target: true,
+    }),
+  };
+  const random = createRandom(options.seed, initialisationStream);
+  initialise(policy.specs, trainables.actor.parameters, random);
+  initialise(critic.specs, trainables.critic.parameters, random);
+  for (const trainable of Object.values(trainables)) trainable.copyToTarget();
+  const { parameters, gradients, target } = trainables.actor;
+  return {
+    trainables,
+    actor: { parameters, gradients, target, shapes: shapesOf(policy.specs) },
+    critics: criticArrays(critic, trainables.critic),
+    firstCritic: { parameters: firstMember(trainables.critic.parameters), shapes: shapesOf(critic.specs) },
+  };
+}
+
+function criticArrays({ specs, stacks }: Critic, trainable: Trainable): NetworkArrays {
+  if (stacks === undefined) {
+    const { parameters, gradients, target } = trainable;
+    return { parameters, gradients, target, shapes: shapesOf(specs) };
+  }
+  return { ...trainable.stacked, shapes: Object.fromEntries(stacks.map(({ name, shape }) => [name, shape])) };
+}
+
+/** Parameters of members are named `q<i>.`; what has another name is shared. */
+const firstMember = (views: Views): Views =>
+  Object.fromEntries(Object.entries(views).filter(([name]) => !/^q[1-9]\d*\./.test(name)));

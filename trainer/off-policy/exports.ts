@@ -1,0 +1,54 @@
+/** What an actor-critic learner gives to be published: its networks for the model package, and the same as safetensors files. */
+
+import type { CriticConfig } from '../../src/nn/critics/registry.ts';
+import { createNetwork } from '../../src/nn/network.ts';
+import { writeNetwork } from '../../src/nn/network-file.ts';
+import { shapesOf } from '../../src/nn/parameters.ts';
+import type { PolicyConfig } from '../../src/nn/policies/registry.ts';
+import type { Units } from '../../src/nn/units.ts';
+import type { TrainedModel } from '../export/model.ts';
+import type { ActorCritic } from './actor-critic.ts';
+import type { ActorCriticNetworks } from './networks.ts';
+
+/**
+ * The networks with their parameters, as views: a later update changes them.
+ * @param rewardScale training reward = scale x environment reward
+ */
+export function actorCriticModel(
+  networks: ActorCriticNetworks,
+  { actor, critic: critics }: ActorCritic['trainables'],
+  rewardScale: number,
+): TrainedModel {
+  const { policy, critic } = networks;
+  const units = unitsOf(networks);
+  return {
+    rewardScale,
+    policy: { ...units, policy, parameters: { views: actor.parameters, shapes: shapesOf(policy.specs) } },
+    critic: { ...units, critic, parameters: { views: critics.parameters, shapes: shapesOf(critic.specs) } },
+  };
+}
+
+/**
+ * File name -> bytes: the actor, and the critics in one file. Names and layouts: src/nn/README.md.
+ * @param options.policy and `options.critic`: as the registries take them
+ */
+export function actorCriticFiles(
+  networks: ActorCriticNetworks,
+  { actor, critic: critics }: ActorCritic['trainables'],
+  options: { readonly policy: PolicyConfig; readonly critic: CriticConfig; readonly rewardScale: number },
+): Map<string, Uint8Array> {
+  const { policy, critic, specs } = networks;
+  const use = { specs, units: unitsOf(networks), rewardScale: options.rewardScale };
+  const actorNetwork = createNetwork({ kind: 'policy', config: options.policy, sizes: policy.sizes });
+  const sizes = { ...critic.sizes, ensembleSize: critic.ensembleSize };
+  const criticNetwork = createNetwork({ kind: 'critic', config: options.critic, sizes });
+  return new Map([
+    ['actor.safetensors', writeNetwork(actorNetwork, actor.parameters, use)],
+    ['critic.safetensors', writeNetwork(criticNetwork, critics.parameters, use)],
+  ]);
+}
+
+const unitsOf = ({ scaling, contextNormalisation }: ActorCriticNetworks): Units => ({
+  scaling,
+  context: contextNormalisation,
+});

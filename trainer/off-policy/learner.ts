@@ -1,0 +1,41 @@
+/** What the off-policy loop needs of an algorithm. The loop knows no networks and no losses; the learner no files and no clock. */
+
+import type { Random } from '../../src/contract/random.ts';
+import type { Batch } from '../replay/batch.ts';
+import type { SavedState } from '../run/saved-state.ts';
+
+/** Metrics by name, e.g. `criticLoss`; run/README.md has the glossary. */
+export type LearnMetrics = Readonly<Record<string, number>>;
+
+/** Values of one observation, environment units. */
+export type ObservationValues = Float64Array | Float32Array;
+
+/** Values of the task in progress, environment units; absent or null where the environment has no context. */
+export type ContextValues = Float64Array | Float32Array | null | undefined;
+
+export type OffPolicyLearner = {
+  /**
+   * Deterministic action for one observation, in environment units.
+   * @param observation [O]
+   * @param out [A], written
+   * @param context [C]; a learner whose networks do not read it ignores it
+   */
+  act(observation: ObservationValues, out: Float32Array, context?: ContextValues): void;
+  /**
+   * Action with exploration noise, clipped to the bounds, in environment units.
+   * @param random draws the noise
+   */
+  explore(observation: ObservationValues, random: Random, out: Float32Array, context?: ContextValues): void;
+  /**
+   * One update, synchronous.
+   * @param random target noise and the like
+   * @returns metrics at intervals of many updates, else null: reading them may cost time
+   */
+  learn(batch: Batch, random: Random): LearnMetrics | null;
+  /** Parameters, optimiser moments and counters. */
+  save(): SavedState;
+  /** @throws HyperpolicyError invalid_argument: a state of other networks; nothing is changed then */
+  restore(saved: SavedState): void;
+  /** Frees native memory; the learner must not be used after. */
+  dispose(): void;
+};

@@ -1,0 +1,38 @@
+/** What the networks of every actor-critic learner have: one policy and an ensemble of critics, as descriptions without parameters. */
+
+import { type PolicySpecs, specSize } from '../../src/contract/tensor-spec.ts';
+import type { ActionScaling } from '../../src/nn/action-scaling.ts';
+import type { Critic } from '../../src/nn/critics/critic.ts';
+import type { Normalisation } from '../../src/nn/normalisation.ts';
+import type { Policy } from '../../src/nn/policies/policy.ts';
+
+/** Both take the same observations and actions, and the same contexts where they read any. */
+export type ActorCriticNetworks = {
+  readonly policy: Policy;
+  readonly critic: Critic;
+  /** Of the environment. */
+  readonly specs: PolicySpecs;
+  readonly scaling: ActionScaling;
+  /** Of contexts, from environment units; none where absent. */
+  readonly contextNormalisation?: Normalisation | undefined;
+};
+
+export type NetworkSizes = {
+  readonly observationSize: number;
+  readonly actionSize: number;
+  /** 0 where there is no context. */
+  readonly contextSize: number;
+};
+
+export const networkSizes = ({ observation, action, context }: PolicySpecs): NetworkSizes => ({
+  observationSize: specSize(observation),
+  actionSize: specSize(action),
+  contextSize: context === null ? 0 : specSize(context),
+});
+
+/** The sizes of what the learner's networks read. */
+export const sizesOf = ({ policy: { sizes } }: Pick<ActorCriticNetworks, 'policy'>): NetworkSizes => ({
+  observationSize: sizes.observationSize,
+  actionSize: sizes.actionSize,
+  contextSize: sizes.contextSize ?? 0,
+});

@@ -1,0 +1,47 @@
+/** Settings that off-policy algorithms share, each with its flag: parts of an algorithm's schema. */
+
+import { z } from 'zod';
+import { hyperInitialisations } from '../../src/nn/hyper/initialisation.ts';
+import { discount, integer, oneOf, rate, setting, text, widths, yesOrNo } from '../run/setting.ts';
+
+/** A critic as `src/nn/critics/registry.ts` takes it. */
+export const criticSchema = z.strictObject(
+  {
+    architecture: setting(text(), {
+      flag: '--critic <architecture>',
+      help: 'a critic of "hyperpolicy architectures", e.g. sa-hyper or mlp-standard',
+    }),
+    hiddenSizes: setting(widths().optional(), { help: "widths of an MLP critic's hidden layers" }),
+    trunkSizes: setting(widths().optional(), {
+      flag: '--trunk <widths>',
+      help: 'widths of the primary trunk of a hypernetwork critic, e.g. 256,512,1024',
+    }),
+    dynamicHiddenSizes: setting(widths().optional(), {
+      flag: '--dynamic-hidden <widths>',
+      help: 'widths of the hidden layers of its dynamic network, e.g. 256',
+    }),
+    initialisation: setting(oneOf(hyperInitialisations).optional(), { help: 'how a hypernetwork starts' }),
+    trunkLayerNorm: setting(yesOrNo().optional(), { help: 'layer normalisation in the residual blocks of the trunk' }),
+    dynamicDense: setting(yesOrNo().optional(), { help: 'a D2RL dynamic network' }),
+    headRank: setting(integer(1).optional(), { help: 'rank of low-rank weight heads; full heads unless given' }),
+  },
+  { error: 'a critic: an object with an architecture' },
+);
+
+/** Of an actor and critics that follow their targets by Polyak averaging. */
+export const actorCriticShape = {
+  critic: criticSchema,
+  actorHiddenSizes: setting(widths(), { flag: '--actor-hidden <widths>', help: "widths of the actor's hidden layers" }),
+  batchSize: setting(integer(1), { flag: '--batch-size <rows>', help: 'transitions of one update' }),
+  actorLearningRate: setting(rate(), { flag: '--actor-lr <rate>', help: 'learning rate of the actor' }),
+  criticLearningRate: setting(rate(), {
+    flag: '--critic-lr <rate>',
+    help: 'learning rate of the critics',
+    defaultText: '0.00005 for hypernetworks, else 0.0003',
+  }),
+  gamma: setting(discount(), { flag: '--gamma <factor>', help: 'discount of the reward per step' }),
+  tau: setting(rate(), {
+    flag: '--tau <fraction>',
+    help: 'fraction of the way that the target networks follow at an update',
+  }),
+};

@@ -1,0 +1,72 @@
+/** A batch of transitions on its way into a computation: arrays that stay in place, inputs bound to them, tensors of these. */
+
+import type * as tf from '@tensorflow/tfjs-core';
+import { toNormalised } from '../../src/nn/action-scaling.ts';
+import { normalise } from '../../src/nn/normalisation.ts';
+import type { BoundInput } from '../engine/engine.ts';
+import type { Batch } from '../replay/batch.ts';
+import type { ActorCriticNetworks, NetworkSizes } from './networks.ts';
+
+/** A batch as tensors; B rows. Actions are normalised to [-1, 1], contexts as the networks say. */
+export type Transitions = {
+  readonly observation: tf.Tensor2D; // [B, O]
+  readonly action: tf.Tensor2D; // [B, A]
+  readonly reward: tf.Tensor1D; // [B]
+  readonly nextObservation: tf.Tensor2D; // [B, O]
+  readonly terminated: tf.Tensor1D; // [B], 0 or 1
+  /** The task, where the networks read it. */
+  readonly context?: tf.Tensor2D | undefined; // [B, C]
+};
+
+/** Where a policy is asked. */
+export type States = Pick<Transitions, 'observation' | 'context'>;
+
+/** Inputs of a computation that read a batch's arrays, under the names of the fields. */
+export function boundBatch(
+  { size, ...batch }: Batch,
+  { observationSize, actionSize, contextSize }: NetworkSizes,
+): Record<keyof Omit<Transitions, 'context'>, BoundInput> & { readonly context?: BoundInput } {
+  return {
+    observation: { shape: [size, observationSize], data: batch.observation },
+    action: { shape: [size, actionSize], data: batch.action },
+    reward: { shape: [size], data: batch.reward },
+    nextObservation: { shape: [size, observationSize], data: batch.nextObservation },
+    terminated: { shape: [size], data: batch.terminated },
+    ...(contextSize > 0 && { context: { shape: [size, contextSize], data: batch.context } }),
+  };
+}
+
+/** Those of the bound inputs that say where a policy is asked. */
+export const boundStates = ({ observation, context }: ReturnType<typeof boundBatch>): Record<string, BoundInput> =>
+  context === undefined ? { observation } : { observation, context };
+
+/** The tensors of {@link boundStates}, normalised. */
+export function statesOf(
+  inputs: Readonly<Record<string, tf.Tensor>>,
+  { contextNormalisation }: Pick<ActorCriticNetworks, 'contextNormalisation'>,
+): States {
+  const { observation, context } = inputs as unknown as States;
+  return context === undefined ? { observation } : { observation, context: normalise(contextNormalisation, context) };
+}
+
+/** The tensors of {@link boundBatch}, normalised. */
+export function transitionsOf(
+  inputs: Readonly<Record<string, tf.Tensor>>,
+  networks: Pick<ActorCriticNetworks, 'scaling' | 'contextNormalisation'>,
+): Transitions {
+  return {
+    ...(inputs as unknown as Transitions),
+    ...statesOf(inputs, networks),
+    action: toNormalised(networks.scaling, inputs.action!) as tf.Tensor2D,
+  };
+}
+
+/** Copies a batch into arrays of the same sizes. */
+export function copyBatch(from: Batch, to: Batch): void {
+  to.observation.set(from.observation);
+  to.action.set(from.action);
+  to.reward.set(from.reward);
+  to.nextObservation.set(from.nextObservation);
+  to.terminated.set(from.terminated);
+  to.context.set(from.context);
+}

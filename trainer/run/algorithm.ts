@@ -1,0 +1,110 @@
+/**
+ * What every algorithm offers to the runner, the command and the tools beside them: a descriptor, which loads quickly, and
+ * what it opens, which holds networks and environments. Nothing above this file knows an algorithm's name.
+ */
+
+import type { z } from 'zod';
+import type { Env } from '../../src/envs/env.ts';
+import type { Evaluation } from '../../src/package/manifest.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { TrainedModel } from '../export/model.ts';
+import type { RunConfig } from './config.ts';
+import type { Progress } from './progress.ts';
+
+export type Algorithm = {
+  /** As in `hyperpolicy train NAME`. */
+  readonly name: string;
+  /** One or two sentences for the help. */
+  readonly description: string;
+  /** Lines of the help, each a whole command. */
+  readonly examples: readonly string[];
+  /** What the two groups of settings may hold; setting.ts says how flags come of them. */
+  readonly schemas: {
+    readonly algorithm: z.ZodObject;
+    /** Has at least `seed`. */
+    readonly loop: z.ZodObject;
+  };
+  /** A value for every setting; those that are given may decide others. */
+  defaults(given: GivenSettings): { readonly algorithm: object; readonly loop: object };
+  /** Names of settings in `loop` that a resumed run may change, such as its length. */
+  readonly resumable: readonly string[];
+  /** What tells runs on one environment apart, e.g. the critic: part of a model's name where none is given. */
+  variant(settings: { readonly algorithm: object }): string;
+  /**
+   * Checks that the settings fit the environment and makes what trains.
+   * @throws HyperpolicyError invalid_argument: an environment that the algorithm cannot train in, or an unknown network
+   */
+  open(setup: Setup): Promise<Training>;
+};
+
+/** Settings as a person gives them: any of them may be missing. */
+export type GivenSettings = {
+  readonly environment: string;
+  readonly algorithm: Readonly<Record<string, unknown>>;
+  readonly loop: Readonly<Record<string, unknown>>;
+};
+
+export type Setup = {
+  /** Complete and valid. */
+  readonly config: RunConfig;
+  /** Belongs to the caller, who disposes it after the training; others of its kind are made by `createEnvironment`. */
+  readonly env: Env;
+  readonly engine: Engine;
+};
+
+/** Networks, optimisers and environments of one run. */
+export type Training = Publishable & {
+  /** Length of the whole run, in the unit of its steps. */
+  readonly stepCount: number;
+  /** Trains until the last step or the signal. */
+  run(options: RunContext): Promise<RunResult>;
+  /**
+   * Puts back the networks of the run's best evaluation.
+   * @throws HyperpolicyError invalid_argument: they are missing or damaged
+   */
+  restoreBest(runDirectory: string, best: Evaluation): Promise<void>;
+  /** Frees native memory. */
+  dispose(): void;
+};
+
+/** What a published model is made of. */
+export type Publishable = {
+  /** Views of the present parameters. */
+  model(): TrainedModel;
+  /** The same networks as safetensors files: name -> bytes. */
+  networkFiles(): Map<string, Uint8Array>;
+};
+
+/** What a loop needs to run, whatever it trains. */
+export type RunContext = {
+  readonly runDirectory: string;
+  /** Aborting writes a checkpoint and ends the run. */
+  readonly signal?: AbortSignal | undefined;
+  /** Goes on from the newest checkpoint of the run directory, bit-equal to a run that was never stopped. */
+  readonly resume?: boolean | undefined;
+  readonly reporter?: Pick<Progress, 'report' | 'print'> | undefined;
+  readonly log?: RunLog | undefined;
+  /** Time between checkpoints, beside those by steps: the most that a kill can lose. Five minutes unless given. */
+  readonly checkpointIntervalMs?: number | undefined;
+  /** Milliseconds; only differences matter. */
+  readonly now?: (() => number) | undefined;
+};
+
+/** What a loop needs of a logger; pino's has it. */
+export type RunLog = { info(fields: object, message: string): void; warn(fields: object, message: string): void };
+
+export type RunResult = {
+  /** Steps done. */
+  readonly step: number;
+  /** The step that it began with: 0, or that of the checkpoint. */
+  readonly firstStep: number;
+  /** True where the signal ended the run before its last step. */
+  readonly aborted: boolean;
+  readonly evaluations: readonly Evaluation[];
+  /** The newest checkpoint's directory. */
+  readonly checkpoint: string;
+  /** The best evaluation of a policy that has learnt something, if there was one. */
+  readonly best: Evaluation | undefined;
+  /** Results by name, as the command prints them, e.g. `evaluationReturn`. */
+  readonly results: Readonly<Record<string, number>>;
+};

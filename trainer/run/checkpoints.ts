@@ -1,0 +1,80 @@
+/** The checkpoints of a run as its loop needs them: when one is due, writing it, and the newest one to go on from. */
+
+import { join } from 'node:path';
+import { invalidArgument } from '../../src/contract/errors.ts';
+import type { RunContext } from './algorithm.ts';
+import { loadNewestCheckpoint, saveCheckpoint } from './checkpoint.ts';
+import type { MetricFiles } from './metrics.ts';
+import { joinParts, splitParts } from './parts.ts';
+import type { JsonValue, SavedState } from './saved-state.ts';
+
+const checkpointDirectory = (runDirectory: string) => join(runDirectory, 'checkpoints');
+
+export type Checkpoints = {
+  /** Whether the last one is older than the interval. */
+  isDue(): boolean;
+  /**
+   * Writes one, unless this step has one.
+   * @param state of the loop
+   * @returns its directory, and whether it was written now
+   */
+  save(
+    step: number,
+    contents: () => { readonly parts: Readonly<Record<string, SavedState>>; readonly state: JsonValue },
+  ): Promise<{ readonly path: string; readonly isNew: boolean }>;
+};
+
+/**
+ * @param options.files metrics that must be on the disk before the checkpoint that follows them
+ * @param options.resumedStep of the checkpoint that the run goes on from
+ */
+export function createCheckpoints(
+  { runDirectory, checkpointIntervalMs = 300_000, log }: RunContext,
+  options: { readonly now: () => number; readonly files: MetricFiles; readonly resumedStep: number | undefined },
+): Checkpoints {
+  const directory = checkpointDirectory(runDirectory);
+  let savedStep = options.resumedStep;
+  let savedAt = options.now();
+  return {
+    isDue: () => options.now() - savedAt >= checkpointIntervalMs,
+    async save(step, contents) {
+      if (savedStep === step) return { path: join(directory, String(step)), isNew: false };
+      options.files.flush();
+      const { parts, state } = contents();
+      const path = await saveCheckpoint(directory, { step, ...joinParts(parts, state) });
+      savedStep = step;
+      savedAt = options.now();
+      log?.info({ step, path }, 'checkpoint');
+      return { path, isNew: true };
+    },
+  };
+}
+
+export type LoadedRun<Part extends string> = {
+  readonly step: number;
+  readonly parts: Readonly<Record<Part, SavedState>>;
+  /** Of the loop. */
+  readonly state: JsonValue;
+};
+
+/**
+ * The newest checkpoint of a run.
+ * @param partNames that it must have
+ * @throws HyperpolicyError invalid_argument: there is none, or it is damaged
+ */
+export async function loadRun<Part extends string>(
+  runDirectory: string,
+  partNames: readonly Part[],
+): Promise<LoadedRun<Part>> {
+  const directory = checkpointDirectory(runDirectory);
+  const checkpoint = await loadNewestCheckpoint(directory);
+  if (checkpoint === null) {
+    throw invalidArgument({
+      where: `resume: ${directory}`,
+      expected: 'a checkpoint',
+      actual: 'none',
+      remedy: 'Start the run without resuming',
+    });
+  }
+  return { step: checkpoint.step, ...splitParts(checkpoint, partNames) };
+}

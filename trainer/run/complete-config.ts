@@ -1,0 +1,67 @@
+/** From the settings that are given to a whole config. Every setting is checked here and nowhere else. */
+
+import { z } from 'zod';
+import { invalidArgument } from '../../src/contract/errors.ts';
+import type { Algorithm } from './algorithm.ts';
+import { commonSchema, type GivenConfig, type RunConfig } from './config.ts';
+import { nearest } from './nearest.ts';
+import { settingsOf } from './setting.ts';
+
+const schemaOf = ({ name, schemas }: Algorithm): z.ZodObject =>
+  z.strictObject(
+    {
+      ...commonSchema.shape,
+      algorithm: schemas.algorithm.extend({ name: z.literal(name, { error: `"${name}"` }) }),
+      loop: schemas.loop,
+    },
+    { error: 'an object' },
+  );
+
+/**
+ * A whole config from what is given: defaults where nothing is, and every value checked.
+ * @param source names what is given in errors, e.g. a file
+ * @throws HyperpolicyError invalid_argument: an unknown setting, or a value that does not fit
+ */
+export function completeConfig(algorithm: Algorithm, given: GivenConfig, source = 'config'): RunConfig {
+  const schema = schemaOf(algorithm);
+  const group = (name: string) => (isRecord(given[name]) ? given[name] : {});
+  const environment = typeof given.environment === 'string' ? given.environment : '';
+  const defaults = algorithm.defaults({ environment, algorithm: group('algorithm'), loop: group('loop') });
+  const whole = merged({ ...defaults, algorithm: { name: algorithm.name, ...defaults.algorithm } }, given);
+  const result = schema.safeParse(whole);
+  if (result.success) return result.data as RunConfig;
+  throw refusal(schema, result.error.issues[0]!, whole, source);
+}
+
+/** `over` on top of `under`, object by object; what `over` leaves undefined is not changed. */
+export function merged(under: GivenConfig, over: GivenConfig): GivenConfig {
+  const both = { ...under };
+  for (const [name, value] of Object.entries(over)) {
+    const former = both[name];
+    if (value !== undefined) both[name] = isRecord(former) && isRecord(value) ? merged(former, value) : value;
+  }
+  return both;
+}
+
+export const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function refusal(schema: z.ZodObject, issue: z.core.$ZodIssue, config: GivenConfig, source: string): Error {
+  const path = issue.path.map(String);
+  if (issue.code === 'unrecognized_keys') {
+    const unknown = [...path, issue.keys[0]!].join('.');
+    const known = settingsOf(schema).map((setting) => setting.path.join('.'));
+    return invalidArgument({
+      where: `${source}: ${unknown}`,
+      expected: 'a setting that exists',
+      actual: 'an unknown one',
+      remedy: `Did you mean ${nearest(unknown, known)}? --print-config shows all`,
+    });
+  }
+  const value = path.reduce<unknown>((at, name) => (at as Record<string, unknown> | undefined)?.[name], config);
+  return invalidArgument({
+    where: `${source}: ${path.join('.')}`,
+    expected: issue.message,
+    actual: value === undefined ? 'nothing' : JSON.stringify(value).slice(0, 100),
+  });
+}

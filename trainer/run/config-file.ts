@@ -1,0 +1,34 @@
+/** Reads a config that a person wrote, as JSON or YAML. */
+
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
+import { invalidArgument } from '../../src/contract/errors.ts';
+import { unreadable } from '../../src/package/listed-file.ts';
+import type { GivenConfig } from './config.ts';
+
+/**
+ * The settings of a file; config.ts checks them.
+ * @param path JSON where it ends in `.json`, else YAML
+ * @throws HyperpolicyError not_found: it cannot be read; invalid_argument: it does not parse, or holds no object
+ */
+export function readConfigFile(path: string): GivenConfig {
+  let content: string;
+  try {
+    content = readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+  const isJson = path.endsWith('.json');
+  const expected = `${isJson ? 'JSON' : 'YAML'} with settings by name`;
+  const refusal = (actual: string, cause?: unknown) => invalidArgument({ where: path, expected, actual, cause });
+  let value: unknown;
+  try {
+    value = isJson ? JSON.parse(content) : parse(content);
+  } catch (cause) {
+    throw refusal((cause as Error).message.split('\n')[0]!, cause);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw refusal(value === null || value === undefined ? 'an empty file' : 'another value');
+  }
+  return value as GivenConfig;
+}

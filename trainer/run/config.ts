@@ -1,0 +1,60 @@
+/** The config of a run: everything that decides its results, besides the machine; and the settings that every algorithm has. */
+
+import { z } from 'zod';
+import { type DeviceName, deviceNames } from '../../src/onnx/providers.ts';
+import { type EngineName, engineNames } from '../engine/choose.ts';
+import { integer, oneOf, setting, text } from './setting.ts';
+
+export type PublishOptions = {
+  readonly store: string;
+  readonly model: string;
+  /** The networks of the best evaluation after the warm-up, or those of the last step, or nothing. */
+  readonly which: 'best' | 'last' | 'none';
+};
+
+/** Complete. Kept as `config.json` in the run directory. */
+export type RunConfig = {
+  /** A name in the registry of environments, or a file. */
+  readonly environment: string;
+  /** The algorithm's name and settings. */
+  readonly algorithm: { readonly name: string };
+  /** The settings of the loop that trains it. */
+  readonly loop: { readonly seed: number };
+  /** Threads inside one operator. Results are bit-equal only for equal thread counts. */
+  readonly threadCount: number;
+  /** What computes the updates; `traced` where absent. */
+  readonly engine?: EngineName | undefined;
+  /** Where the traced engine computes the updates; `cpu` where absent. */
+  readonly device?: DeviceName | undefined;
+  /** Where to publish at the end; nothing is published without it. */
+  readonly publish?: PublishOptions | undefined;
+};
+
+/** A config of which any part may be missing; objects within objects. */
+export type GivenConfig = Readonly<Record<string, unknown>>;
+
+/** The settings that every algorithm has, beside its own two groups. */
+export const commonSchema = z.strictObject({
+  environment: setting(text(), {
+    flag: '--env <name>',
+    help: 'environment by name, or a file such as ./my-env.js',
+  }),
+  threadCount: setting(integer(1, 256), {
+    flag: '--threads <count>',
+    help: 'threads of one update',
+    defaultText: 'one per core',
+  }),
+  engine: setting(oneOf(engineNames).optional(), {
+    flag: '--engine <name>',
+    help: 'what computes the updates',
+    defaultText: 'traced',
+  }),
+  device: setting(oneOf(deviceNames).optional(), {
+    flag: '--device <name>',
+    help: 'where the traced engine computes the updates',
+    defaultText: 'cpu',
+  }),
+  publish: z
+    .strictObject({ store: text(), model: text(), which: oneOf(['best', 'last', 'none']) }, { error: 'an object' })
+    .optional(),
+});

@@ -1,0 +1,73 @@
+/** The evaluations of a run so far: their records, the learning curve, and on the disk the learner of the best one. */
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Evaluation } from '../../src/package/manifest.ts';
+import type { RunContext } from './algorithm.ts';
+import { loadCheckpoint, removeCheckpointsAfter, saveCheckpoint } from './checkpoint.ts';
+import { learningCurve } from './plot.ts';
+import type { SavedState } from './saved-state.ts';
+
+const bestDirectory = (runDirectory: string) => join(runDirectory, 'best');
+
+/**
+ * The learner's state at the run's best evaluation.
+ * @throws HyperpolicyError invalid_argument: it is missing or damaged
+ */
+export const loadBestLearner = (runDirectory: string, best: Evaluation): Promise<SavedState> =>
+  loadCheckpoint(join(bestDirectory(runDirectory), String(best.step)));
+
+/** Removes the best learners of steps that a resumed run does again. */
+export const removeBestAfter = (runDirectory: string, step: number): Promise<void> =>
+  removeCheckpointsAfter(bestDirectory(runDirectory), step);
+
+export type Evaluations = {
+  /** In order of their steps. */
+  readonly list: readonly Evaluation[];
+  /** The best of those after the warm-up; of equal ones the latest. */
+  best(): Evaluation | undefined;
+  /** Adds one, draws the curve anew, and keeps the learner where it is the best so far. */
+  add(evaluation: Evaluation, returns: readonly number[], save: () => SavedState): Promise<void>;
+  /** Call after each checkpoint: a run resumed from it finds the best learner of then, however many came after. */
+  noteCheckpoint(): void;
+};
+
+/**
+ * @param options.title of the learning curve
+ * @param options.warmUpStepCount evaluations up to this step are of a policy that has learnt nothing: none is the best
+ * @param options.before evaluations before the checkpoint that the run goes on from
+ */
+export function createEvaluations(
+  { runDirectory, log, reporter }: RunContext,
+  options: { readonly title: string; readonly warmUpStepCount: number; readonly before: readonly Evaluation[] },
+): Evaluations {
+  const list = [...options.before];
+  let bestAtCheckpoints: readonly number[] = [];
+  const best = () =>
+    list
+      .filter(({ step }) => step > options.warmUpStepCount)
+      .reduce<Evaluation | undefined>(
+        (former, next) => (former === undefined || next.meanReturn >= former.meanReturn ? next : former),
+        undefined,
+      );
+  return {
+    list,
+    best,
+    async add(evaluation, returns, save) {
+      const { step, meanReturn, standardDeviation, episodeCount } = evaluation;
+      list.push(evaluation);
+      writeFileSync(join(runDirectory, 'learning-curve.svg'), learningCurve(list, options.title));
+      log?.info({ step, meanReturn, standardDeviation, returns }, 'evaluation');
+      if (best()?.step === step) {
+        await saveCheckpoint(bestDirectory(runDirectory), { step, ...save() }, { keepSteps: bestAtCheckpoints });
+      }
+      reporter?.print(
+        `step ${step}: evaluation return ${meanReturn.toFixed(1)} +- ${standardDeviation.toFixed(1)} over ${episodeCount} episodes`,
+      );
+    },
+    noteCheckpoint() {
+      const step = best()?.step;
+      bestAtCheckpoints = [...bestAtCheckpoints.slice(-1), ...(step === undefined ? [] : [step])];
+    },
+  };
+}

@@ -1,0 +1,101 @@
+/** Publishes what a run has learnt: once per step, model and store, however often the run is resumed. */
+
+import { execFileSync } from 'node:child_process';
+import { access, constants, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { failedPrecondition } from '../../src/contract/errors.ts';
+import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
+import { checkModelName, type PublishedPackage } from '../../src/package/package.ts';
+import type { Engine } from '../engine/engine.ts';
+import { publishModel } from '../export/package.ts';
+import type { RunLog, RunResult, Training } from './algorithm.ts';
+import type { PublishOptions, RunConfig } from './config.ts';
+import { notePublication, type Publication, samePublication } from './publication.ts';
+
+export type PublishedRun = {
+  /** Undefined where nothing was to be published, or it is already. */
+  readonly published: PublishedPackage | undefined;
+  /** What an earlier start published of the same step, model and store. */
+  readonly publishedBefore: Publication | undefined;
+};
+
+/**
+ * Refuses what could not be published after the training.
+ * @throws HyperpolicyError invalid_argument: a model's name; failed_precondition: a store that cannot be written
+ */
+export async function checkPublishable({ store, model }: PublishOptions): Promise<void> {
+  checkModelName(model);
+  try {
+    await mkdir(store, { recursive: true });
+    await access(store, constants.W_OK);
+  } catch (cause) {
+    const expected = 'a directory that can be written';
+    throw failedPrecondition({ where: `store "${store}"`, expected, actual: (cause as Error).message, cause });
+  }
+}
+
+/** Publishes the networks of the best evaluation or of the last step. Errors: those of publishPackage. */
+export async function publishRun({
+  run,
+  training,
+  config,
+  publish,
+  runDirectory,
+  resume,
+  specs,
+  engine,
+  log,
+}: {
+  readonly run: RunResult;
+  readonly training: Training;
+  readonly config: RunConfig;
+  readonly publish: PublishOptions;
+  readonly runDirectory: string;
+  readonly resume: boolean;
+  readonly specs: PolicySpecs;
+  readonly engine: Engine;
+  readonly log: RunLog;
+}): Promise<PublishedRun> {
+  const { store, model, which } = publish;
+  const publishedBefore = resume ? await samePublication(runDirectory, { ...publish, step: run.step }) : undefined;
+  if (publishedBefore !== undefined) return { published: undefined, publishedBefore };
+  const best = which === 'best' ? run.best : undefined;
+  if (best !== undefined) await training.restoreBest(runDirectory, best);
+  await writeNetworks(join(runDirectory, 'networks'), training.networkFiles());
+  const published = await publishModel({
+    ...training.model(),
+    store,
+    model,
+    algorithm: config.algorithm.name,
+    environment: config.environment,
+    specs,
+    engine,
+    training: {
+      config: config as unknown as Record<string, unknown>,
+      seed: config.loop.seed,
+      steps: best?.step ?? run.step,
+      evaluations: [...run.evaluations],
+      sourceRevision: sourceRevision(),
+    },
+  });
+  const { version, directory } = published;
+  log.info({ directory }, 'published');
+  await notePublication(runDirectory, { store, model, which, step: run.step, version, directory });
+  return { published, publishedBefore };
+}
+
+/** The published networks once more, as safetensors. */
+async function writeNetworks(directory: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  for (const [name, bytes] of files) await writeFile(join(directory, name), bytes);
+}
+
+/** The version-control revision of this code, where it runs from a checkout. */
+function sourceRevision(): string {
+  try {
+    const options = { cwd: import.meta.dirname, stdio: ['ignore', 'pipe', 'ignore'] as ['ignore', 'pipe', 'ignore'] };
+    return execFileSync('git', ['rev-parse', 'HEAD'], options).toString().trim();
+  } catch {
+    return 'unknown';
+  }
+}

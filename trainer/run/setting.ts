@@ -1,0 +1,123 @@
+/**
+ * Settings as zod types: each says what it accepts, in words that follow "expected", and may have a flag and its help. One
+ * declaration serves config files, flags and code.
+ */
+
+import { z } from 'zod';
+
+export type SettingHelp = {
+  /** As commander takes it, e.g. `--batch-size <rows>`; without one the setting is reached by a config file. */
+  readonly flag?: string;
+  readonly help: string;
+  /** The default in words, where it depends on other settings. */
+  readonly defaultText?: string;
+};
+
+const helps = z.registry<SettingHelp>();
+
+/** Gives a type its help and its flag. */
+export const setting = <T extends z.ZodType>(type: T, help: SettingHelp): T => {
+  helps.add(type, help);
+  return type;
+};
+
+/** Larger counts are typing errors: nothing runs for so many steps. */
+const largeCount = 2 ** 31 - 1;
+
+export function integer(low: number, high = largeCount): z.ZodNumber {
+  const error = `an integer from ${low} to ${high}`;
+  return z.number({ error }).refine((value) => Number.isSafeInteger(value) && value >= low && value <= high, { error });
+}
+
+/** Above 0 and at most 1. */
+export const rate = (): z.ZodNumber => bounded('a number above 0 and at most 1', (value) => value > 0 && value <= 1);
+
+/** From 0 up to, but not including, 1. */
+export const discount = (): z.ZodNumber =>
+  bounded('a number of at least 0 and below 1', (value) => value >= 0 && value < 1);
+
+export const atLeast = (low: number): z.ZodNumber => bounded(`a number of at least ${low}`, (value) => value >= low);
+
+export const positive = (): z.ZodNumber => bounded('a number above 0', (value) => value > 0);
+
+export const anyNumber = (): z.ZodNumber => bounded('a finite number', () => true);
+
+function bounded(error: string, fits: (value: number) => boolean): z.ZodNumber {
+  return z.number({ error }).refine((value) => Number.isFinite(value) && fits(value), { error });
+}
+
+export const text = (): z.ZodString => z.string({ error: 'a text' }).min(1, { error: 'a text' });
+
+export const yesOrNo = (): z.ZodBoolean => z.boolean({ error: 'true or false' });
+
+export const oneOf = <const T extends readonly [string, ...string[]]>(names: T) =>
+  z.enum(names, { error: `one of ${names.join(', ')}` });
+
+const widthMax = 65_536;
+
+/** Widths of layers, from input to output. */
+export function widths() {
+  const error = `widths of 1 to ${widthMax}`;
+  const fits = (list: readonly number[]) =>
+    list.length > 0 && list.every((width) => Number.isSafeInteger(width) && width > 0 && width <= widthMax);
+  return z.array(z.number({ error }), { error }).refine(fits, { error }).readonly();
+}
+
+/** One setting that has a flag. */
+export type Flag = SettingHelp & {
+  readonly flag: string;
+  /** Names from the schema's top to the setting. */
+  readonly path: readonly string[];
+  /** Where the value is one of a few. */
+  readonly choices?: readonly string[] | undefined;
+  /** The value of a flag's text, or what was expected instead. */
+  readonly parse: (text: string) => { readonly value: unknown } | { readonly expected: string };
+};
+
+/** The flags of a schema, in the order of its settings. */
+export const flagsOf = (schema: z.ZodObject, path: readonly string[] = []): Flag[] =>
+  settingsOf(schema, path).flatMap(({ path: at, type, help }) => {
+    if (help?.flag === undefined) return [];
+    const { inner } = unwrapped(type);
+    const choices = inner instanceof z.ZodEnum ? (inner.options as string[]) : undefined;
+    return [{ ...help, flag: help.flag, path: at, choices, parse: (given) => parseFlag(type, given) }];
+  });
+
+export type Setting = {
+  readonly path: readonly string[];
+  readonly type: z.ZodType;
+  readonly help: SettingHelp | undefined;
+};
+
+/** Every setting of a schema that is not a group of others. */
+export const settingsOf = (schema: z.ZodObject, path: readonly string[] = []): Setting[] =>
+  Object.entries(schema.shape).flatMap(([name, type]) => {
+    const at = [...path, name];
+    const { inner, help } = unwrapped(type as z.ZodType);
+    return inner instanceof z.ZodObject ? settingsOf(inner, at) : [{ path: at, type: type as z.ZodType, help }];
+  });
+
+/** Without what says that it may be missing or is read-only; the help may be on any of these. */
+function unwrapped(type: z.ZodType): { inner: z.ZodType; help: SettingHelp | undefined } {
+  let inner = type;
+  let help = helps.get(inner);
+  while (inner instanceof z.ZodOptional || inner instanceof z.ZodReadonly) {
+    inner = inner.unwrap() as z.ZodType;
+    help ??= helps.get(inner);
+  }
+  return { inner, help };
+}
+
+function parseFlag(type: z.ZodType, given: string): ReturnType<Flag['parse']> {
+  const { inner } = unwrapped(type);
+  const isList = inner instanceof z.ZodArray;
+  const value = isList ? given.split(',').map(numberOf) : inner instanceof z.ZodNumber ? numberOf(given) : given;
+  const result = type.safeParse(value);
+  if (result.success) return { value: result.data };
+  const expected = result.error.issues[0]!.message;
+  return { expected: isList ? `${expected} with commas between: 256,512,1024` : expected };
+}
+
+/** A number as people write it: `1e6`, `1_000_000`. NaN for what is none, which no setting accepts. */
+const numberOf = (given: string): number =>
+  given.trim() === '' ? Number.NaN : Number(given.replaceAll(/(?<=\d)_(?=\d)/g, ''));
