@@ -1,12 +1,12 @@
-/** The flags of `hyperpolicy train ALGORITHM`: those of every algorithm, and those that the algorithm's settings declare. */
+/** The flags of `hyperpolicy train ALGORITHM`: those that the algorithm's settings declare, and those of every algorithm. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
-import type { Algorithm } from '../../trainer/run/algorithm.ts';
-import { commonSchema, type GivenConfig, type PublishOptions } from '../../trainer/run/config.ts';
-import { type Flag, flagsOf } from '../../trainer/run/setting.ts';
+import type { PublishOptions } from '../../trainer/run/config.ts';
+import type { Given } from '../../trainer/run/given-settings.ts';
+import type { Flag } from '../../trainer/run/setting.ts';
 
-/** Flags that are no settings of the run, beside those of settings by their camel-case names. */
+/** Values by the camel-case names of their flags; those that are not listed are settings of the run. */
 export type TrainOptions = {
   readonly config?: string;
   readonly printConfig?: boolean;
@@ -18,28 +18,16 @@ export type TrainOptions = {
   readonly [setting: string]: unknown;
 };
 
-export const defaultEnvironment = 'HalfCheetah-v5';
+type SettingFlag = Flag & { readonly shown: string | undefined };
 
-/** In the order of the help. */
-const settingFlags = ({ schemas }: Algorithm): Flag[] => [
-  ...flagsOf(commonSchema.pick({ environment: true })),
-  ...flagsOf(schemas.algorithm, ['algorithm']),
-  ...flagsOf(schemas.loop, ['loop']),
-  ...flagsOf(commonSchema.omit({ environment: true })),
-];
-
-export function addTrainOptions(command: Command, algorithm: Algorithm): Command {
-  const defaults = {
-    environment: defaultEnvironment,
-    ...algorithm.defaults({ environment: defaultEnvironment, algorithm: {}, loop: {} }),
-  };
-  for (const flag of settingFlags(algorithm)) command.addOption(optionOf(flag, defaults));
+export function addTrainOptions(command: Command, flags: readonly SettingFlag[]): Command {
+  for (const flag of flags) command.addOption(optionOf(flag));
   return command
-    .option('--config <file>', 'settings as JSON or YAML; flags come before it, defaults after it')
-    .option('--print-config', 'print the settings of the run as JSON, a file for --config, and train nothing')
+    .option('--config <file>', 'settings as JSON or YAML; flags override them, and they override the defaults')
+    .option('--print-config', 'print the settings of the run as JSON, which --config takes, and train nothing')
     .option('--run <directory>', 'run directory: metrics, log, plot, checkpoints; runs/MODEL unless given')
     .option('--store <directory>', 'where the model is published', serverDefaults.store)
-    .option('--model <name>', 'name of the published model; ENV-ALGORITHM-VARIANT in lower case unless given')
+    .option('--model <name>', 'name of the published model; made of environment, algorithm and network unless given')
     .addOption(
       new Option('--publish <which>', 'the policy of the best evaluation after the warm-up, of the last step, or none')
         .choices(['best', 'last', 'none'])
@@ -47,13 +35,11 @@ export function addTrainOptions(command: Command, algorithm: Algorithm): Command
     )
     .option(
       '--resume',
-      'go on from the newest checkpoint of the run directory, with its settings; a finished run is published once',
+      'continue from the newest checkpoint of the run directory, with its settings; a finished run is published once',
     );
 }
 
-function optionOf({ flag, help, path, choices, defaultText, parse }: Flag, defaults: GivenConfig): Option {
-  const value = path.reduce<unknown>((at, name) => (at as GivenConfig | undefined)?.[name], defaults);
-  const shown = defaultText ?? (value === undefined ? undefined : String(value));
+function optionOf({ flag, help, choices, shown, parse }: SettingFlag): Option {
   const option = new Option(flag, shown === undefined ? help : `${help} (default: ${shown})`);
   if (choices !== undefined) return option.choices([...choices]);
   return option.argParser((given: string) => {
@@ -63,13 +49,28 @@ function optionOf({ flag, help, path, choices, defaultText, parse }: Flag, defau
   });
 }
 
-/** A setting's flag as it was given. */
-export type GivenFlag = { readonly flag: string; readonly path: readonly string[]; readonly value: unknown };
+/** What the command line says of the run. */
+export function givenOf(options: TrainOptions, command: Command, flags: readonly Flag[]): Given {
+  const isGiven = (name: string) => command.getOptionValueSource(name) === 'cli';
+  const { publish, store, model } = options;
+  return {
+    file: options.config,
+    flags: flags.flatMap(({ flag, path }) => {
+      const { long, attributeName } = optionNames(flag);
+      const value = options[attributeName];
+      return value === undefined ? [] : [{ flag: long, path, value }];
+    }),
+    publish: {
+      ...(isGiven('publish') && { which: publish }),
+      ...(isGiven('store') && { store }),
+      ...(model !== undefined && { model }),
+    },
+    publishDefaults: { which: 'best', store },
+  };
+}
 
-/** The settings that flags give, in the order of the help. */
-export const givenFlags = (algorithm: Algorithm, options: TrainOptions): GivenFlag[] =>
-  settingFlags(algorithm).flatMap(({ flag, path }) => {
-    const option = new Option(flag);
-    const value = options[option.attributeName()];
-    return value === undefined ? [] : [{ flag: option.long!, path, value }];
-  });
+/** As commander names an option on the command line and in its values. */
+function optionNames(flag: string): { readonly long: string; readonly attributeName: string } {
+  const option = new Option(flag);
+  return { long: option.long!, attributeName: option.attributeName() };
+}

@@ -1,32 +1,34 @@
 /** `hyperpolicy train ALGORITHM`: trains in this process, with progress on standard error, and publishes the model. */
 
+import { join } from 'node:path';
 import { Command } from 'commander';
-import { algorithmNames, loadAlgorithm } from '../../trainer/algorithms/registry.ts';
 import type { Algorithm } from '../../trainer/run/algorithm.ts';
+import type { RunConfig } from '../../trainer/run/config.ts';
 import type { TrainResult } from '../../trainer/train.ts';
 import { printJson } from './options.ts';
-import { configOf } from './train-config.ts';
-import { addTrainOptions, type TrainOptions } from './train-flags.ts';
+import { addTrainOptions, givenOf, type TrainOptions } from './train-flags.ts';
 
-/** @param args after the name: only the algorithm that they ask for is loaded, or every one where the help needs them all */
+/** @param args after the name: they say which algorithm to load; where they name none, the help needs them all */
 export async function createCommand(name: string, args: readonly string[]): Promise<Command> {
+  const { algorithmNames, loadAlgorithm } = await import('../../trainer/algorithms/registry.ts');
   const command = new Command(name).description(
     'Train a policy and a critic. Ctrl-C leaves a checkpoint that --resume continues.',
   );
   const asked = algorithmNames.filter((algorithm) => args.includes(algorithm));
   for (const algorithm of asked.length > 0 ? asked : algorithmNames) {
-    command.addCommand(algorithmCommand(await loadAlgorithm(algorithm)));
+    command.addCommand(await algorithmCommand(await loadAlgorithm(algorithm)));
   }
   return command;
 }
 
-function algorithmCommand(algorithm: Algorithm): Command {
+async function algorithmCommand(algorithm: Algorithm): Promise<Command> {
+  const { settingFlags } = await import('../../trainer/run/given-settings.ts');
   const command = new Command(algorithm.name).description(algorithm.description);
-  return addTrainOptions(command, algorithm)
+  return addTrainOptions(command, settingFlags(algorithm))
     .addHelpText(
       'after',
       `
-Settings without a flag are reached by --config; --print-config shows them all.
+Settings without a flag are set with --config; --print-config shows every setting.
 Prints one line of JSON at the end; progress goes to standard error.
 
 Examples:
@@ -36,7 +38,7 @@ ${algorithm.examples.map((example) => `  ${example}`).join('\n')}`,
 }
 
 async function train(algorithm: Algorithm, options: TrainOptions, command: Command): Promise<void> {
-  const { config, runDirectory } = configOf(algorithm, options, command);
+  const { config, runDirectory } = await configOf(algorithm, options, command);
   if (options.printConfig === true) {
     process.stdout.write(`${JSON.stringify(config, null, 2)}\n`);
     return;
@@ -46,6 +48,28 @@ async function train(algorithm: Algorithm, options: TrainOptions, command: Comma
     runner.train({ config, runDirectory, resume: options.resume, signal, stream: process.stderr }),
   );
   printResult(result, runDirectory, config.publish?.model);
+}
+
+async function configOf(
+  algorithm: Algorithm,
+  options: TrainOptions,
+  command: Command,
+): Promise<{ readonly config: RunConfig; readonly runDirectory: string }> {
+  const { defaultModelName, isResumable, newConfig, resumedConfig, settingFlags } = await import(
+    '../../trainer/run/given-settings.ts'
+  );
+  const given = givenOf(options, command, settingFlags(algorithm));
+  if (options.resume !== true) {
+    const config = newConfig(algorithm, given);
+    return { config, runDirectory: options.run ?? join('runs', config.publish.model) };
+  }
+  const refused =
+    given.file === undefined ? given.flags.find((flag) => !isResumable(algorithm, flag))?.flag : '--config';
+  if (refused !== undefined) {
+    command.error(`error: expected --resume without settings of the run, got ${refused}. See --help`, { exitCode: 2 });
+  }
+  const runDirectory = options.run ?? join('runs', options.model ?? defaultModelName(algorithm));
+  return { config: resumedConfig(algorithm, runDirectory, given), runDirectory };
 }
 
 const interrupts = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

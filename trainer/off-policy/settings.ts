@@ -5,28 +5,25 @@ import { hyperInitialisations } from '../../src/nn/hyper/initialisation.ts';
 import { discount, integer, oneOf, rate, setting, text, widths, yesOrNo } from '../run/setting.ts';
 
 /** A critic as `src/nn/critics/registry.ts` takes it. */
-export const criticSchema = z.strictObject(
-  {
-    architecture: setting(text(), {
-      flag: '--critic <architecture>',
-      help: 'a critic of "hyperpolicy architectures", e.g. sa-hyper or mlp-standard',
-    }),
-    hiddenSizes: setting(widths().optional(), { help: "widths of an MLP critic's hidden layers" }),
-    trunkSizes: setting(widths().optional(), {
-      flag: '--trunk <widths>',
-      help: 'widths of the primary trunk of a hypernetwork critic, e.g. 256,512,1024',
-    }),
-    dynamicHiddenSizes: setting(widths().optional(), {
-      flag: '--dynamic-hidden <widths>',
-      help: 'widths of the hidden layers of its dynamic network, e.g. 256',
-    }),
-    initialisation: setting(oneOf(hyperInitialisations).optional(), { help: 'how a hypernetwork starts' }),
-    trunkLayerNorm: setting(yesOrNo().optional(), { help: 'layer normalisation in the residual blocks of the trunk' }),
-    dynamicDense: setting(yesOrNo().optional(), { help: 'a D2RL dynamic network' }),
-    headRank: setting(integer(1).optional(), { help: 'rank of low-rank weight heads; full heads unless given' }),
-  },
-  { error: 'a critic: an object with an architecture' },
-);
+export const criticSchema = z.strictObject({
+  architecture: setting(text(), {
+    flag: '--critic <architecture>',
+    help: 'a critic of "hyperpolicy architectures", e.g. sa-hyper or mlp-standard',
+  }),
+  hiddenSizes: setting(widths().optional(), { help: "widths of an MLP critic's hidden layers" }),
+  trunkSizes: setting(widths().optional(), {
+    flag: '--trunk <widths>',
+    help: 'widths of the primary trunk of a hypernetwork critic, e.g. 256,512,1024',
+  }),
+  dynamicHiddenSizes: setting(widths().optional(), {
+    flag: '--dynamic-hidden <widths>',
+    help: 'widths of the hidden layers of its dynamic network, e.g. 256',
+  }),
+  initialisation: setting(oneOf(hyperInitialisations).optional(), { help: 'how a hypernetwork starts' }),
+  trunkLayerNorm: setting(yesOrNo().optional(), { help: 'layer normalisation in the residual blocks of the trunk' }),
+  dynamicDense: setting(yesOrNo().optional(), { help: 'a D2RL dynamic network' }),
+  headRank: setting(integer(1).optional(), { help: 'rank of low-rank weight heads; full heads unless given' }),
+});
 
 /** Of an actor and critics that follow their targets by Polyak averaging. */
 export const actorCriticShape = {

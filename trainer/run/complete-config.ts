@@ -8,14 +8,11 @@ import { nearest } from './nearest.ts';
 import { settingsOf } from './setting.ts';
 
 const schemaOf = ({ name, schemas }: Algorithm): z.ZodObject =>
-  z.strictObject(
-    {
-      ...commonSchema.shape,
-      algorithm: schemas.algorithm.extend({ name: z.literal(name, { error: `"${name}"` }) }),
-      loop: schemas.loop,
-    },
-    { error: 'an object' },
-  );
+  z.strictObject({
+    ...commonSchema.shape,
+    algorithm: schemas.algorithm.extend({ name: z.literal(name, { error: `"${name}"` }) }),
+    loop: schemas.loop,
+  });
 
 /**
  * A whole config from what is given: defaults where nothing is, and every value checked.
@@ -43,11 +40,12 @@ export function merged(under: GivenConfig, over: GivenConfig): GivenConfig {
   return both;
 }
 
-export const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function refusal(schema: z.ZodObject, issue: z.core.$ZodIssue, config: GivenConfig, source: string): Error {
   const path = issue.path.map(String);
+  const isGroup = issue.code === 'invalid_type' && issue.expected === 'object';
   if (issue.code === 'unrecognized_keys') {
     const unknown = [...path, issue.keys[0]!].join('.');
     const known = settingsOf(schema).map((setting) => setting.path.join('.'));
@@ -61,7 +59,7 @@ function refusal(schema: z.ZodObject, issue: z.core.$ZodIssue, config: GivenConf
   const value = path.reduce<unknown>((at, name) => (at as Record<string, unknown> | undefined)?.[name], config);
   return invalidArgument({
     where: `${source}: ${path.join('.')}`,
-    expected: issue.message,
+    expected: isGroup ? 'an object of settings' : issue.message,
     actual: value === undefined ? 'nothing' : JSON.stringify(value).slice(0, 100),
   });
 }

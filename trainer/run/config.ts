@@ -54,7 +54,5 @@ export const commonSchema = z.strictObject({
     help: 'where the traced engine computes the updates',
     defaultText: 'cpu',
   }),
-  publish: z
-    .strictObject({ store: text(), model: text(), which: oneOf(['best', 'last', 'none']) }, { error: 'an object' })
-    .optional(),
+  publish: z.strictObject({ store: text(), model: text(), which: oneOf(['best', 'last', 'none']) }).optional(),
 });
