@@ -45,6 +45,8 @@ const serverConfigSchema = z.strictObject({
   httpPlaintext: z.boolean().default(false),
   /** Web origins whose pages may call the HTTP port, for example `https://lab.example`; kept as browsers write them. */
   httpOrigins: z.array(z.string().transform(webOrigin)).default([]),
+  /** Names, beside addresses, `host` and this machine's own, under which others ask the HTTP and the metrics port. */
+  httpHosts: z.array(z.string().min(1)).default([]),
   httpConnectionCountMax: count.default(256),
   /** Certificate chain and key of this server, PEM; both or neither. Read again when they change. */
   tlsCertificateFile: z.string().min(1).nullable().default(null),

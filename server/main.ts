@@ -45,6 +45,7 @@ export async function startServer(settings: ServerSettings, log?: Logger, spool?
   const metricsListener = await listenMetrics({
     host: config.host,
     port: config.metricsPort,
+    hosts: config.httpHosts,
     registry: serving.metrics.registry,
     notReady: serving.notReady,
   }).catch(async (error: unknown) => {

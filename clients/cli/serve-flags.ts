@@ -62,6 +62,12 @@ const groups = {
       description: 'web origins whose pages may call the HTTP port, e.g. https://lab.example',
       fallback: 'none',
     },
+    httpHosts: {
+      flags: '--http-host <name...>',
+      description:
+        "names, beside addresses, localhost and this machine's own, under which others ask the HTTP and metrics ports",
+      fallback: 'none',
+    },
   },
   'Access:': {
     tlsCertificateFile: {

@@ -71,6 +71,7 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
   const metricsListener = await listenMetrics({
     host: config.host,
     port: config.metricsPort,
+    hosts: config.httpHosts,
     registry,
     notReady: group.notReady,
   }).catch((error: unknown) => {

@@ -5,7 +5,7 @@
 
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { DescMethodUnary } from '@bufbuild/protobuf';
-import { type ContextValues, createContextKey, createContextValues, type HandlerContext } from '@connectrpc/connect';
+import { type ContextValues, createContextKey, createContextValues } from '@connectrpc/connect';
 import type { Call } from '../call/rpc.ts';
 import type { StatusName } from '../call/status.ts';
 import { createInvocations, type Invocations, type MethodDeps } from './invocation.ts';
@@ -21,7 +21,7 @@ export type HttpCalls = {
 };
 
 /** Where a handler says what becomes of its request. */
-export const httpCallOf = ({ values }: Pick<HandlerContext, 'values'>): HttpCall => values.get(httpCallKey);
+export const httpCallOf = ({ values }: { readonly values: ContextValues }): HttpCall => values.get(httpCallKey);
 
 const httpCallKey = createContextKey<HttpCall>({});
 
@@ -74,6 +74,8 @@ const refusals: Readonly<Record<number, StatusName>> = {
   200: 'UNIMPLEMENTED',
   404: 'UNIMPLEMENTED',
   405: 'UNIMPLEMENTED',
+  // Another server's name.
+  421: 'PERMISSION_DENIED',
   429: 'RESOURCE_EXHAUSTED',
   501: 'UNIMPLEMENTED',
   504: 'DEADLINE_EXCEEDED',

@@ -1,15 +1,18 @@
 /** HTTP for machines that watch the server: `/metrics`, `/healthz` (the process runs), `/readyz` (it can answer). */
 
-import { createServer, type ServerResponse } from 'node:http';
+import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
 import { addressOf, portInUse } from '../call/ports.ts';
+import { withKnownHosts } from './known-hosts.ts';
 
 export type MetricsListener = { readonly port: number; close(): Promise<void> };
 
 export type MetricsListenerOptions = {
   readonly host: string;
   readonly port: number;
+  /** Names, beside `host`, under which other machines ask. */
+  readonly hosts: readonly string[];
   readonly registry: Pick<Registry, 'contentType' | 'metrics'>;
   /** Why the server is not ready; undefined where it is. */
   readonly notReady: () => string | undefined;
@@ -17,10 +20,10 @@ export type MetricsListenerOptions = {
 
 /** @throws HyperpolicyError failed_precondition where the port cannot be had */
 export async function listenMetrics(options: MetricsListenerOptions): Promise<MetricsListener> {
-  const { host, port, registry, notReady } = options;
+  const { host, port, hosts, registry, notReady } = options;
   // A scraper that is slow or silent holds nothing for long.
   const patience = { requestTimeout: 10_000, headersTimeout: 5_000, connectionsCheckingInterval: 1000 };
-  const server = createServer(patience, (request, response) => {
+  const pages: RequestListener = (request, response) => {
     const path = request.url?.split('?')[0];
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, 'expected GET\n');
     if (path === '/healthz') return answer(response, 200, 'ok\n');
@@ -33,7 +36,8 @@ export async function listenMetrics(options: MetricsListenerOptions): Promise<Me
       (text) => answer(response, 200, text, registry.contentType),
       () => answer(response, 500, 'the metrics could not be read\n'),
     );
-  });
+  };
+  const server = createServer(patience, withKnownHosts(pages, [host, ...hosts]));
   server.maxConnections = 64;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(portInUse('metrics port', addressOf(host, port), error)));

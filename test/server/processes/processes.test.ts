@@ -122,7 +122,7 @@ describe('two processes on one port', () => {
         socket.once('data', (data) => resolve(Number(String(data).split(' ')[1])));
         socket.once('error', () => {});
         socket.once('close', () => resolve(undefined));
-        socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
+        socket.write('GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n');
       });
     const held = [await open(), await open()];
     for (const socket of held) expect(await ask(socket)).toBe(404);

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { ServerSettings } from '../../../server/config.ts';
 import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
@@ -134,6 +136,11 @@ describe('JSON over HTTP', () => {
       204,
       expect.stringContaining('POST'),
     ]);
+    const allowed = preflight.headers.get('access-control-allow-headers')!.split(', ');
+    const sent = ['authorization', 'content-type', 'connect-protocol-version', 'connect-timeout-ms'];
+    expect(allowed).toEqual(expect.arrayContaining([...sent, 'traceparent', 'tracestate', 'baggage']));
+    // A cache on the way may not give one origin's answer to another.
+    expect(other.headers.get('vary')).toBe('origin');
   });
 
   const json = { 'content-type': 'application/json' };
@@ -201,7 +208,9 @@ describe('JSON over HTTP', () => {
     // It promises more than it sends.
     const socket = connect(started.server.httpPort!, '127.0.0.1');
     const path = '/hyperpolicy.v1.PolicyService/GetModel';
-    socket.write(`POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{`);
+    socket.write(
+      `POST ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{`,
+    );
     const startedCount = `grpc_server_started_total{grpc_type="unary",grpc_service="hyperpolicy.v1.PolicyService",grpc_method="GetModel"}`;
     while ((await metricLines(started, startedCount))[startedCount] !== 1);
     socket.destroy();
@@ -223,6 +232,174 @@ describe('JSON over HTTP', () => {
       { method: 'Act', status: 'UNAUTHENTICATED' },
       { method: 'GetModel', status: 'CANCELLED' },
     ]);
+  });
+
+  const fields: Readonly<Record<string, string>> = {
+    Act: 'model, version, label, clientId, observation, context, contextHandle, ',
+    QGrad: 'model, version, label, ',
+    Adapt: 'model, version, label, ',
+    Prepare: 'model, version, label, ',
+    ListModels: '',
+    GetModel: 'model, version, label',
+  };
+  test.each(Object.keys(fields))(
+    '%s refuses a field that it does not have, and what is no JSON object',
+    async (method) => {
+      const { post } = await startHttp();
+      const unknown = await post(method, { lable: 'canary' });
+      expect(unknown).toMatchObject({ status: 400, body: { code: 'invalid_argument' } });
+      const expected = fields[method] === '' ? 'no field' : 'fields among model, ';
+      expect(unknown.body.message).toMatch(new RegExp(`^${method}: expected ${expected}.*, got "lable"$`));
+      for (const [body, text] of [
+        ['[1]', `${method}: expected a JSON object, got [1]`],
+        ['null', `${method}: expected a JSON object, got null`],
+        ['{"model": ', `${method} body: expected JSON, got text that is none (`],
+        ['', `${method} body: expected JSON, got text that is none (`],
+      ] as const) {
+        const refused = await post(method, body);
+        expect(refused).toMatchObject({ status: 400, body: { code: 'invalid_argument' } });
+        expect(refused.body.message).toContain(text);
+      }
+    },
+  );
+
+  const action = { shape: [2], data: base64(0, 0) };
+  const fallbacks = 'FALLBACK_UNSPECIFIED, FALLBACK_ERROR, FALLBACK_SAFE, FALLBACK_HOLD';
+  test.each<[string, object, string]>([
+    ['Act', { fallback: 'SAFE', budgetUs: 9 }, `Act fallback: expected one of ${fallbacks}, got "SAFE"`],
+    ['Act', { fallback: 9, budgetUs: 9 }, 'Act fallback: expected error, safe or hold (1, 2 or 3), got 9'],
+    [
+      'Act',
+      { observation: { ...observation, dtype: 'x' } },
+      'Act observation: expected fields among shape, data, got "dtype"',
+    ],
+    [
+      'Act',
+      { observation: { shape: [-1], data: '' } },
+      'Act observation.shape: expected a list of values, each an integer in [0, 2^32), got [-1]',
+    ],
+    ['Act', { observation: { shape: [3], data: '%' } }, 'Act observation.data: expected a text in base64, got "%"'],
+    ['Act', { observation: [1, 2] }, 'Act observation: expected a JSON object, got [1,2]'],
+    ['Act', { sample: 'yes' }, 'Act sample: expected true or false, got "yes"'],
+    ['Act', { seed: -1 }, 'Act seed: expected an integer in [0, 2^64), as a number or a text, got -1'],
+    ['Act', { model: 7 }, 'Act model: expected a text, got 7'],
+    ['Act', { version: 1.5 }, 'Act version: expected an integer in [0, 2^32), got 1.5'],
+    [
+      'Act',
+      { version: 1, label: 'a' },
+      'Act body: expected a hyperpolicy.v1.ActRequest, got a field twice, or two of which only one may be given',
+    ],
+    [
+      'QGrad',
+      { action, reduction: 'mean' },
+      'QGrad reduction: expected one of REDUCTION_UNSPECIFIED, REDUCTION_Q1, REDUCTION_MIN, REDUCTION_MEAN, got "mean"',
+    ],
+    ['QGrad', { action, reduction: 9 }, 'QGrad reduction: expected q1, min or mean (1, 2 or 3), got 9'],
+    ['QGrad', { action, ascend: { stepCount: 5 } }, ', got "ascend"'],
+    ['QGrad', { action, ascent: { steps: 5 } }, 'QGrad ascent: expected fields among stepCount, '],
+    [
+      'Prepare',
+      { pinning: 'PIN' },
+      'Prepare pinning: expected one of PINNING_UNSPECIFIED, PINNING_PIN, PINNING_UNPIN, got "PIN"',
+    ],
+    ['Prepare', { observation, pinning: 9 }, 'Prepare pinning: expected '],
+    ['Adapt', { transitions: [{ reward: 'x' }] }, 'Adapt'],
+  ])('%s with %j is refused, naming the field and what was expected', async (method, body, text) => {
+    const { post } = await startHttp();
+    const refused = await post(method, { model: 'plain', ...(method !== 'Adapt' && { observation }), ...body });
+    expect(refused.body.message).toContain(text);
+    expect(refused).toMatchObject({ status: 400, body: { code: 'invalid_argument' } });
+  });
+
+  const proto = { 'content-type': 'application/proto' };
+  test.each<[string, Record<string, string>, string | Uint8Array<ArrayBuffer>, string]>([
+    [
+      'bytes that are no message',
+      proto,
+      new Uint8Array([255, 255]),
+      'Act body: expected a hyperpolicy.v1.ActRequest message, got 2 bytes that do not parse as one',
+    ],
+    [
+      'bytes that are not gzip',
+      { ...json, 'content-encoding': 'gzip' },
+      '{}',
+      'Act body: expected gzip data, got bytes that do not decompress',
+    ],
+    [
+      'half of a gzip file',
+      { ...json, 'content-encoding': 'gzip' },
+      new Uint8Array(gzipSync('{"model":"plain"}').subarray(0, 20)),
+      'Act body: expected gzip data, got bytes that do not decompress',
+    ],
+    [
+      'bytes that are not brotli',
+      { ...json, 'content-encoding': 'br' },
+      'xyz',
+      'Act body: expected br data, got bytes that do not decompress',
+    ],
+    [
+      'another field, compressed',
+      { ...json, 'content-encoding': 'gzip' },
+      new Uint8Array(gzipSync('{"x":1}')),
+      'Act: expected fields among ',
+    ],
+    [
+      'a timeout that is no number',
+      { ...json, 'connect-timeout-ms': '1s' },
+      '{}',
+      'Act connect-timeout-ms: expected milliseconds in at most 10 digits, got "1s"',
+    ],
+    ['text that is not UTF-8', json, new Uint8Array([34, 255, 34]), 'Act body: expected JSON, got text that is none ('],
+  ])('%s: the client is told, and nothing is INTERNAL', async (_, headers, body, text) => {
+    const { url, lines } = await startHttp();
+    const response = await fetch(url('Act'), { method: 'POST', headers, body });
+    const refused = (await response.json()) as { code: string; message: string };
+    expect(refused).toMatchObject({ code: 'invalid_argument', message: expect.stringContaining(text) });
+    expect(response.status).toBe(400);
+    expect(lines.filter(({ msg }) => msg === 'internal fault')).toEqual([]);
+  });
+
+  /** The status line of an answer to a request with this host; '' where the connection ends without one. */
+  const statusFor = (
+    port: number,
+    host: string,
+    { path = '/hyperpolicy.v1.PolicyService/ListModels', version = '1.1' } = {},
+  ) =>
+    new Promise<string>((resolve) => {
+      const socket = connect(port, '127.0.0.1', () => {
+        socket.write(
+          `POST ${path} HTTP/${version}\r\n${host}content-type: application/json\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}`,
+        );
+      });
+      let text = '';
+      socket.on('data', (data) => {
+        text += data;
+      });
+      socket.once('close', () => resolve(text.split(' ')[1] ?? ''));
+      socket.once('error', () => {});
+    });
+
+  test('a host that is not this server is refused on both HTTP ports, and none ends the process', async () => {
+    const { server } = await startHttp({ httpHosts: ['Robots.example'] });
+    const own = [
+      '127.0.0.1',
+      '127.0.0.1:8080',
+      '[::1]:80',
+      'localhost',
+      'LocalHost.',
+      hostname(),
+      'robots.example:443',
+    ];
+    for (const host of own)
+      expect([host, await statusFor(server.httpPort!, `host: ${host}\r\n`)]).toEqual([host, '200']);
+    for (const host of ['evil.example', 'localhost.evil.example', '[', 'a b']) {
+      expect([host, await statusFor(server.httpPort!, `host: ${host}\r\n`)]).toEqual([host, '421']);
+      const page = await statusFor(server.metricsPort, `host: ${host}\r\n`, { path: '/metrics' });
+      expect([host, page]).toEqual([host, '421']);
+    }
+    // Only HTTP/1.0 may leave it out; such a request has no URL for the library.
+    expect(await statusFor(server.httpPort!, '', { version: '1.0' })).toBe('400');
+    expect(await statusFor(server.httpPort!, 'host: localhost\r\n')).toBe('200');
   });
 
   test('paths that nobody serves make no labels', async () => {

@@ -1,0 +1,114 @@
+/** What is wrong with a request in JSON, where a library says only that something is: the field by its path, and what it may be. */
+
+import {
+  type DescEnum,
+  type DescField,
+  type DescMessage,
+  fromJson,
+  type JsonObject,
+  ScalarType,
+} from '@bufbuild/protobuf';
+import { quoted } from '../../src/contract/errors.ts';
+
+/** Of an error. */
+export type JsonFault = { readonly where: string; readonly expected: string; readonly actual: string };
+
+/**
+ * @param where names the message in the fault, and begins the path of a field
+ * @returns the first field that is not known or not of its type; undefined where each by itself is right
+ */
+export function jsonFaultOf(message: DescMessage, json: unknown, where: string): JsonFault | undefined {
+  if (!isObject(json)) return { where, expected: 'a JSON object', actual: shown(json) };
+  const separator = where.includes(' ') ? '.' : ' ';
+  for (const [name, value] of Object.entries(json)) {
+    const field = message.fields.find((one) => one.jsonName === name || one.name === name);
+    if (field === undefined) {
+      const names = message.fields.map(({ jsonName }) => jsonName).join(', ');
+      return { where, expected: names === '' ? 'no field' : `fields among ${names}`, actual: quoted(name) };
+    }
+    const fault = fieldFault(message, field, { value, where: `${where}${separator}${field.jsonName}` });
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}
+
+type Given = { readonly value: unknown; readonly where: string };
+
+function fieldFault(message: DescMessage, field: DescField, { value, where }: Given): JsonFault | undefined {
+  const inside = insideFault(field, { value, where });
+  if (inside !== undefined) return inside;
+  // An unknown number of an enum is none for the library, which keeps it for others.
+  const isKnown = field.fieldKind !== 'enum' || value === null || hasValue(field.enum, value);
+  if (isKnown && takes(message, { [field.name]: value })) return undefined;
+  return { where, expected: expectedOf(field), actual: shown(value) };
+}
+
+/** Of the messages in a field. */
+function insideFault(field: DescField, { value, where }: Given): JsonFault | undefined {
+  const { message } = field;
+  if (message === undefined || value === null) return undefined;
+  if (field.fieldKind === 'message') return jsonFaultOf(message, value, where);
+  const items = field.fieldKind === 'list' ? Array.isArray(value) : isObject(value);
+  if (!items) return undefined;
+  for (const [key, item] of Object.entries(value as object)) {
+    const fault = jsonFaultOf(message, item, `${where}.${key}`);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}
+
+function takes(message: DescMessage, json: unknown): boolean {
+  try {
+    fromJson(message, json as JsonObject);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const hasValue = ({ values }: DescEnum, value: unknown): boolean =>
+  values.some(({ name, number }) => name === value || number === value);
+
+function expectedOf(field: DescField): string {
+  if (field.fieldKind === 'list') return `a list of ${itemOf(field)}`;
+  if (field.fieldKind === 'map') return `an object of ${itemOf(field)}`;
+  if (field.fieldKind === 'enum') return `one of ${field.enum.values.map(({ name }) => name).join(', ')}`;
+  return field.fieldKind === 'scalar' ? scalarNames[field.scalar] : 'a JSON object';
+}
+
+const itemOf = ({ scalar, enum: words }: DescField): string =>
+  scalar !== undefined ? `values, each ${scalarNames[scalar]}` : words !== undefined ? 'words' : 'objects';
+
+const signed = 'an integer in [-2^31, 2^31)';
+const unsigned = 'an integer in [0, 2^32)';
+const longSigned = 'an integer in [-2^63, 2^63), as a number or a text';
+const longUnsigned = 'an integer in [0, 2^64), as a number or a text';
+const number = 'a number';
+
+/** What a value of each type is in JSON. */
+const scalarNames: Readonly<Record<ScalarType, string>> = {
+  [ScalarType.BOOL]: 'true or false',
+  [ScalarType.STRING]: 'a text',
+  [ScalarType.BYTES]: 'a text in base64',
+  [ScalarType.DOUBLE]: number,
+  [ScalarType.FLOAT]: number,
+  [ScalarType.INT32]: signed,
+  [ScalarType.SINT32]: signed,
+  [ScalarType.SFIXED32]: signed,
+  [ScalarType.UINT32]: unsigned,
+  [ScalarType.FIXED32]: unsigned,
+  [ScalarType.INT64]: longSigned,
+  [ScalarType.SINT64]: longSigned,
+  [ScalarType.SFIXED64]: longSigned,
+  [ScalarType.UINT64]: longUnsigned,
+  [ScalarType.FIXED64]: longUnsigned,
+};
+
+const isObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** What came, as text of bounded length. */
+function shown(value: unknown): string {
+  const text = JSON.stringify(value);
+  return text.length > 100 ? `${text.slice(0, 100)}...` : text;
+}
