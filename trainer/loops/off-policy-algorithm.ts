@@ -13,8 +13,8 @@ export type OffPolicyAlgorithm<Config extends { readonly batchSize: number }> = 
   'name' | 'description' | 'examples'
 > & {
   readonly schema: z.ZodObject;
-  /** A value for every setting; those that are given may decide others. */
-  readonly defaults: (given: Partial<Config>) => Config;
+  /** A value for every setting; those that are given, and the environment, may decide others. */
+  readonly defaults: (given: Partial<Config>, environment: string) => Config;
   readonly variant: (config: Config) => string;
   /** Whether the networks read a context; where not, an environment that has one is refused. */
   readonly readsContext: boolean;
@@ -36,8 +36,8 @@ export function offPolicyAlgorithm<Config extends { readonly batchSize: number }
     description,
     examples,
     schemas: { algorithm: schema, loop: offPolicyLoopSchema },
-    defaults: ({ algorithm }) => ({
-      algorithm: own.defaults(algorithm as Partial<Config>),
+    defaults: ({ algorithm, environment }) => ({
+      algorithm: own.defaults(algorithm as Partial<Config>, environment),
       loop: offPolicyDefaults,
     }),
     resumable: ['stepCount'],

@@ -7,7 +7,7 @@ import { plainSpec } from '../../../src/contract/tensor-spec.ts';
 import { ensembleQ, memberQ } from '../../../src/nn/critics/critic.ts';
 import { productOfGaussians } from '../../../src/nn/distributions.ts';
 import { gaussianHead, latentKl, type Posterior } from '../../../src/nn/encoders/encoder.ts';
-import { type ParameterSpecs, shapesOf, under } from '../../../src/nn/parameters.ts';
+import { type ParameterSpecs, prefixed, shapesOf, under } from '../../../src/nn/parameters.ts';
 import { createTrainable, type Trainable } from '../../../src/optim/trainable.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
 import { type PearlConfig, pearlDefaults } from '../../../trainer/algorithms/pearl/config.ts';
@@ -153,9 +153,6 @@ function placesOf({ networks, params, state_dim, action_dim, latent_dim }: Case,
   if (kind === 'v') return hyperPlaces('sa-hyper', { ...sizes, actionSize: latent_dim, contextSize: 0 }, params.v);
   return hyperPlaces(kind === 'q' ? 'pearl-hyper-critic' : 'pearl-hyper-policy', sizes, params[kind]);
 }
-
-const prefixed = <T>(prefix: string, record: Readonly<Record<string, T>>): Record<string, T> =>
-  Object.fromEntries(Object.entries(record).map(([name, value]) => [`${prefix}.${name}`, value]));
 
 function fill(views: Readonly<Record<string, Float32Array>>, values: Readonly<Record<string, Float32Array>>): void {
   for (const [name, view] of Object.entries(views)) view.set(values[name]!);

@@ -6,13 +6,14 @@ import { describe, expect, test } from 'vitest';
 import { plainSpec } from '../../../src/contract/tensor-spec.ts';
 import { toEnvironment } from '../../../src/nn/action-scaling.ts';
 import { ensembleQ } from '../../../src/nn/critics/critic.ts';
-import { shapesOf, under } from '../../../src/nn/parameters.ts';
+import { prefixed, shapesOf, under } from '../../../src/nn/parameters.ts';
 import { policyOutput } from '../../../src/nn/policies/policy.ts';
 import { createTrainable } from '../../../src/optim/trainable.ts';
-import { paperSac, type SacConfig } from '../../../trainer/algorithms/sac/config.ts';
-import { sampleActions, type Transitions } from '../../../trainer/algorithms/sac/losses.ts';
+import { type SacConfig, sacDefaults } from '../../../trainer/algorithms/sac/config.ts';
+import { sampleActions } from '../../../trainer/algorithms/sac/losses.ts';
 import { createSacNetworks, type SacNetworks } from '../../../trainer/algorithms/sac/networks.ts';
 import { actorStep, criticStep } from '../../../trainer/algorithms/sac/steps.ts';
+import type { Transitions } from '../../../trainer/off-policy/transitions.ts';
 import { type ReferenceParameter, sine } from '../../nn/reference.ts';
 import { expectAfter, expectGradients, expectList, expectNumber, type GoldenGradient } from '../updates/compare.ts';
 import { type Compute, computations, type Inputs, networkInputs } from '../updates/compute.ts';
@@ -71,7 +72,7 @@ function setUp(golden: Case) {
     isHyper && name !== 'actor' ? hyperPlaces('sa-hyper', sizes, params.critic) : mlpPlaces(params[kindOf(name)]);
   const goldens = goldenNetworks(golden.order, (name) => ({ tensors: params[kindOf(name)], places: placesOf(name) }));
   const config: SacConfig = {
-    ...paperSac(criticConfig(golden), 'Hopper-v5'),
+    ...sacDefaults(criticConfig(golden), 'Hopper-v5'),
     actorHiddenSizes: [params.actor[1]!.shape[0]!, params.actor[3]!.shape[0]!],
     gamma: golden.gamma,
     tau: golden.tau,
@@ -132,9 +133,6 @@ function createState({ goldens, networks, logAlpha }: ReturnType<typeof setUp>, 
 
 type State = ReturnType<typeof createState>;
 
-const prefixed = <T>(prefix: string, record: Readonly<Record<string, T>>): Record<string, T> =>
-  Object.fromEntries(Object.entries(record).map(([name, value]) => [`${prefix}.${name}`, value]));
-
 const stateInputs = ({ shapes, actor, critic, temperature }: State): Inputs => ({
   ...networkInputs('actor', actor.parameters, shapes.actor),
   ...networkInputs('critic', critic.parameters, shapes.critic),
@@ -155,7 +153,7 @@ const read = (tensors: Record<string, tf.Tensor>) => ({
 
 const criticsOf = (networks: SacNetworks, config: SacConfig) => (tensors: Record<string, tf.Tensor>) => {
   const { transitions, nextNoise, logAlpha, ...parameters } = read(tensors);
-  const step = criticStep(networks, parameters, transitions, nextNoise, tf.exp(logAlpha), config);
+  const step = criticStep(networks, parameters, transitions, nextNoise, logAlpha, config);
   return { y: step.target, losses: step.losses, ...prefixed('d', step.gradients) };
 };
 

@@ -5,22 +5,22 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { plainSpec } from '../../../src/contract/tensor-spec.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
-import { paperSac, tunedSac } from '../../../trainer/algorithms/sac/config.ts';
+import { sacDefaults } from '../../../trainer/algorithms/sac/config.ts';
 import {
   actorLoss,
   criticLosses,
   criticTarget,
   sampleActions,
-  type Transitions,
   temperatureLoss,
 } from '../../../trainer/algorithms/sac/losses.ts';
 import { createSacNetworks } from '../../../trainer/algorithms/sac/networks.ts';
+import type { Transitions } from '../../../trainer/off-policy/transitions.ts';
 
 beforeAll(async () => {
   await tf.setBackend('cpu');
 });
 
-const config = paperSac({ architecture: 'mlp-small', hiddenSizes: [4] }, 'Hopper-v5');
+const config = sacDefaults({ architecture: 'mlp-small', hiddenSizes: [4] }, 'Hopper-v5');
 const networks = createSacNetworks(config, {
   observation: plainSpec('observation', 3),
   action: plainSpec('action', 2, { low: -1, high: 1 }),
@@ -77,13 +77,13 @@ test('the temperature falls while the entropy is above its target, and rises bel
 
 test('the paper lowers the learning rates for hypernetworks, the actor by environment', () => {
   const hyper = { architecture: 'sa-hyper' };
-  expect(paperSac(hyper, 'Hopper-v5')).toMatchObject({ actorLearningRate: 2e-5, criticLearningRate: 5e-5 });
-  expect(paperSac(hyper, 'HalfCheetah-v5')).toMatchObject({ actorLearningRate: 1e-4, criticLearningRate: 5e-5 });
+  expect(sacDefaults(hyper, 'Hopper-v5')).toMatchObject({ actorLearningRate: 2e-5, criticLearningRate: 5e-5 });
+  expect(sacDefaults(hyper, 'HalfCheetah-v5')).toMatchObject({ actorLearningRate: 1e-4, criticLearningRate: 5e-5 });
   const mlp = { architecture: 'mlp-standard' };
-  expect(paperSac(mlp, 'Hopper-v5')).toMatchObject({
+  expect(sacDefaults(mlp, 'Hopper-v5')).toMatchObject({
     actorLearningRate: 3e-4,
     criticLearningRate: 3e-4,
     rewardScale: 5,
   });
-  expect(tunedSac(mlp)).toMatchObject({ rewardScale: 1, temperature: { kind: 'learned', initialAlpha: 1 } });
+  expect(sacDefaults(mlp, 'Hopper-v5', 'sac')).toMatchObject({ rewardScale: 1, temperature: 'learned', alpha: 1 });
 });

@@ -4,7 +4,7 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { type Parameters, under } from '../../../src/nn/parameters.ts';
+import { type Parameters, prefixed, under } from '../../../src/nn/parameters.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
 import type { PearlConfig } from './config.ts';
 import {
@@ -110,6 +110,3 @@ export function policyStep(
     policy: ofPolicy.gradients,
   };
 }
-
-const prefixed = (prefix: string, parameters: Parameters): Parameters =>
-  Object.fromEntries(Object.entries(parameters).map(([name, value]) => [`${prefix}.${name}`, value]));

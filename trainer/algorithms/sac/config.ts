@@ -1,34 +1,38 @@
 /** SAC's settings, with the paper's values and those of the usual implementations. */
 
+import { z } from 'zod';
 import { type CriticConfig, hyperCriticNames } from '../../../src/nn/critics/registry.ts';
+import { actorCriticShape } from '../../off-policy/settings.ts';
+import { anyNumber, oneOf, positive, rate, setting } from '../../run/setting.ts';
 
-/** alpha, the weight of the entropy: given once, or learned so that the entropy approaches a target. */
-export type Temperature =
-  | { readonly kind: 'fixed'; readonly alpha: number }
-  | {
-      readonly kind: 'learned';
-      readonly initialAlpha: number;
-      /** Of log alpha. */
-      readonly learningRate: number;
-      /** In nats, of normalised actions; minus the number of action values where absent. */
-      readonly targetEntropy?: number | undefined;
-    };
+const presets = ['paper', 'sac'] as const;
 
-export type SacConfig = {
-  readonly critic: CriticConfig;
-  /** Widths of the actor's hidden layers. */
-  readonly actorHiddenSizes: readonly number[];
-  readonly actorLearningRate: number;
-  readonly criticLearningRate: number;
-  readonly batchSize: number;
-  /** Discount per step, in [0, 1). */
-  readonly gamma: number;
-  /** Fraction of the way that the target critics follow at each update. */
-  readonly tau: number;
-  /** Rewards are multiplied by it in the critics' target, so q is in units of it. */
-  readonly rewardScale: number;
-  readonly temperature: Temperature;
-};
+export const sacSchema = z.strictObject({
+  preset: setting(oneOf(presets), {
+    flag: '--preset <name>',
+    help: 'where defaults come from: Sarafian et al. 2021, or the usual SAC with a learned temperature',
+  }),
+  ...actorCriticShape,
+  rewardScale: setting(positive(), {
+    flag: '--reward-scale <factor>',
+    help: "what rewards are multiplied by in the critics' target",
+    defaultText: '5 of the paper, else 1',
+  }),
+  temperature: setting(oneOf(['fixed', 'learned']), {
+    flag: '--temperature <kind>',
+    help: 'the weight of the entropy, alpha: given, or learned so that the entropy approaches its target',
+    defaultText: 'fixed of the paper, else learned',
+  }),
+  alpha: setting(positive(), { flag: '--alpha <weight>', help: 'alpha, or its first value where it is learned' }),
+  alphaLearningRate: setting(rate(), { help: 'learning rate of log alpha' }),
+  targetEntropy: setting(anyNumber().optional(), {
+    flag: '--target-entropy <nats>',
+    help: 'of actions in [-1, 1]; minus the number of action values unless given',
+  }),
+});
+
+/** Rewards and q are in units of `rewardScale`; alpha, too. */
+export type SacConfig = Readonly<z.infer<typeof sacSchema>>;
 
 const common = {
   actorHiddenSizes: [256, 256],
@@ -37,25 +41,27 @@ const common = {
   batchSize: 256,
   gamma: 0.99,
   tau: 0.005,
+  alpha: 1,
+  alphaLearningRate: 3e-4,
 } as const;
 
 /**
- * The paper's settings. With a hypernetwork as critic the learning rates are lower, the actor's by environment.
+ * The settings of a preset.
  *
- * Source: Sarafian et al. 2021, appendix (SAC).
+ * `paper`: reward scale 5, alpha 1; with a hypernetwork as critic the learning rates are lower, the actor's by environment.
+ * `sac`: alpha learned from 1, rewards as they are.
+ *
+ * Sources: Sarafian et al. 2021, appendix (SAC); Haarnoja et al. 2018b, as in Stable-Baselines3.
  * @param environment name in the registry of environments
  */
-export function paperSac(critic: CriticConfig, environment: string): SacConfig {
-  const settings = { ...common, critic, rewardScale: 5, temperature: { kind: 'fixed', alpha: 1 } } as const;
+export function sacDefaults(
+  critic: CriticConfig,
+  environment: string,
+  preset: SacConfig['preset'] = 'paper',
+): SacConfig {
+  if (preset === 'sac') return { preset, ...common, critic, rewardScale: 1, temperature: 'learned' };
+  const settings = { preset, ...common, critic, rewardScale: 5, temperature: 'fixed' } as const;
   if (!hyperCriticNames.includes(critic.architecture)) return settings;
   const actorLearningRate = environment.startsWith('HalfCheetah') ? 1e-4 : 2e-5;
   return { ...settings, actorLearningRate, criticLearningRate: 5e-5 };
 }
-
-/** Temperature learned from 1 towards the entropy -A, rewards unscaled. Source: Haarnoja et al. 2018b, as in Stable-Baselines3. */
-export const tunedSac = (critic: CriticConfig): SacConfig => ({
-  ...common,
-  critic,
-  rewardScale: 1,
-  temperature: { kind: 'learned', initialAlpha: 1, learningRate: 3e-4 },
-});

@@ -8,21 +8,9 @@ import { ensembleQ } from '../../../src/nn/critics/critic.ts';
 import type { Parameters } from '../../../src/nn/parameters.ts';
 import { policyOutput, sampleOf } from '../../../src/nn/policies/policy.ts';
 import { checkShapes } from '../../../src/nn/shapes.ts';
+import type { States, Transitions } from '../../off-policy/transitions.ts';
 import type { SacConfig } from './config.ts';
 import type { SacNetworks } from './networks.ts';
-
-/** A batch as tensors; B rows. */
-export type Transitions = {
-  readonly observation: tf.Tensor2D; // [B, O]
-  readonly action: tf.Tensor2D; // [B, A]
-  readonly reward: tf.Tensor1D; // [B]
-  readonly nextObservation: tf.Tensor2D; // [B, O]
-  readonly terminated: tf.Tensor1D; // [B], 0 or 1
-  readonly context?: tf.Tensor2D | undefined; // [B, C]
-};
-
-/** Where a policy is asked. */
-export type States = Pick<Transitions, 'observation' | 'context'>;
 
 /**
  * The actions that the noise picks, with their log-densities.

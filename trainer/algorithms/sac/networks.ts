@@ -1,27 +1,27 @@
 /** SAC's networks: one stochastic actor and twin critics, as descriptions without parameters. */
 
-import { type PolicySpecs, specSize } from '../../../src/contract/tensor-spec.ts';
-import { type ActionScaling, actionScaling } from '../../../src/nn/action-scaling.ts';
-import type { Critic } from '../../../src/nn/critics/critic.ts';
+import type { PolicySpecs } from '../../../src/contract/tensor-spec.ts';
+import { actionScaling } from '../../../src/nn/action-scaling.ts';
 import { createCritic } from '../../../src/nn/critics/registry.ts';
-import type { Policy } from '../../../src/nn/policies/policy.ts';
-import { createPolicy } from '../../../src/nn/policies/registry.ts';
+import { createPolicy, type PolicyConfig } from '../../../src/nn/policies/registry.ts';
+import { type ActorCriticNetworks, networkSizes } from '../../off-policy/networks.ts';
 import type { SacConfig } from './config.ts';
 
-export type SacNetworks = {
-  /** A Gaussian squashed by tanh, log-std in [-20, 2]. */
-  readonly policy: Policy;
-  /** Twins. */
-  readonly critic: Critic;
-  readonly scaling: ActionScaling;
-};
+/** The policy is a Gaussian squashed by tanh, log-std in [-20, 2]; the critics are twins. */
+export type SacNetworks = ActorCriticNetworks;
+
+export const actorConfig = ({ actorHiddenSizes }: SacConfig): PolicyConfig => ({
+  architecture: 'sac-policy',
+  hiddenSizes: actorHiddenSizes,
+});
 
 /** @throws HyperpolicyError invalid_argument: an unknown critic, or options that it does not take */
-export function createSacNetworks(config: SacConfig, { observation, action }: PolicySpecs): SacNetworks {
-  const sizes = { observationSize: specSize(observation), actionSize: specSize(action) };
+export function createSacNetworks(config: SacConfig, specs: PolicySpecs): SacNetworks {
+  const { contextSize: _, ...sizes } = networkSizes(specs);
   return {
-    policy: createPolicy({ architecture: 'sac-policy', hiddenSizes: config.actorHiddenSizes }, sizes),
+    policy: createPolicy(actorConfig(config), sizes),
     critic: createCritic(config.critic, { ...sizes, ensembleSize: 2 }),
-    scaling: actionScaling(action),
+    specs,
+    scaling: actionScaling(specs.action),
   };
 }

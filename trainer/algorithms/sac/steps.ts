@@ -1,18 +1,26 @@
-/** The two steps of an update as functions of tensors: what each optimiser needs. The learner traces them; nothing here holds state. */
+/**
+ * The two steps of a SAC update: as functions of tensors, and as computations over a learner's arrays. The critics' comes first; the
+ * actor's is taken at the critics that have just been stepped, so between the two an optimiser runs.
+ */
 
 import * as tf from '@tensorflow/tfjs-core';
-import type { Parameters } from '../../../src/nn/parameters.ts';
+import { type Parameters, prefixed, under } from '../../../src/nn/parameters.ts';
+import type { Views } from '../../../src/optim/trainable.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
-import type { SacConfig } from './config.ts';
+import { boundGradients, boundParameters, type Computation, type Engine } from '../../engine/engine.ts';
+import type { ActorCritic } from '../../off-policy/actor-critic.ts';
+import { sizesOf } from '../../off-policy/networks.ts';
 import {
-  actorLoss,
-  criticLosses,
-  criticTarget,
+  boundBatch,
+  boundStates,
   type States,
-  sampleActions,
+  statesOf,
   type Transitions,
-  temperatureLoss,
-} from './losses.ts';
+  transitionsOf,
+} from '../../off-policy/transitions.ts';
+import { type Batch, createBatch } from '../../replay/batch.ts';
+import type { SacConfig } from './config.ts';
+import { actorLoss, criticLosses, criticTarget, sampleActions, temperatureLoss } from './losses.ts';
 import type { SacNetworks } from './networks.ts';
 
 export type CriticStep = {
@@ -28,6 +36,7 @@ export type CriticStep = {
  * The twins' losses and their gradients at the target that all other networks give.
  * @param parameters of the critic: its members' or its stacks
  * @param noise draws a' at s', [B, A]
+ * @param logAlpha the temperature's logarithm, []
  */
 export function criticStep(
   networks: SacNetworks,
@@ -38,10 +47,10 @@ export function criticStep(
   }: { readonly actor: Parameters; readonly critic: Parameters; readonly targetCritic: Parameters },
   transitions: Transitions,
   noise: tf.Tensor2D,
-  temperature: tf.Scalar,
+  logAlpha: tf.Scalar,
   config: SacConfig,
 ): CriticStep {
-  const target = criticTarget(networks, { actor, targetCritic }, transitions, noise, temperature, config);
+  const target = criticTarget(networks, { actor, targetCritic }, transitions, noise, tf.exp(logAlpha), config);
   const lossesAt = (parameters: Parameters) => criticLosses(networks, parameters, transitions, target);
   const { gradients } = valueAndGradients((parameters) => tf.sum(lossesAt(parameters)), critic);
   return { target, losses: lossesAt(critic), gradients };
@@ -53,13 +62,13 @@ export type ActorStep = {
   readonly gradients: Parameters;
   /** - mean log pi of the drawn actions, nats. */
   readonly entropy: tf.Scalar;
-  /** Of the temperature's loss: the loss and its gradient with respect to log alpha; both are 0 in effect where alpha is fixed. */
+  /** The temperature's loss for the same actions, and its gradient with respect to log alpha. */
   readonly temperatureLoss: tf.Scalar;
   readonly temperatureGradient: tf.Scalar;
 };
 
 /**
- * The actor's loss at the critics given, and the temperature's for the same actions.
+ * The actor's loss at the critics given, and the temperature's.
  * @param noise draws a at s, [B, A]
  * @param logAlpha the temperature's logarithm, []
  */
@@ -88,4 +97,112 @@ export function actorStep(
     temperatureLoss: ofTemperature.value,
     temperatureGradient: ofTemperature.gradients.logAlpha as tf.Scalar,
   };
+}
+
+/** The arrays that the steps read and write, beside parameters and gradients. */
+export type StepMemory = {
+  readonly batch: Batch;
+  /** Standard normal draws of the actions at s' and at s, [B, A] each. */
+  readonly nextNoise: Float32Array;
+  readonly noise: Float32Array;
+  readonly criticLosses: Float32Array;
+  /** Mean of y over the batch. */
+  readonly targetMean: Float32Array;
+  readonly actorLoss: Float32Array;
+  readonly entropy: Float32Array;
+  readonly temperatureLoss: Float32Array;
+};
+
+export function createStepMemory({ batchSize }: SacConfig, networks: SacNetworks): StepMemory {
+  const sizes = sizesOf(networks);
+  const scalar = () => new Float32Array(1);
+  return {
+    batch: createBatch({ size: batchSize, ...sizes }),
+    nextNoise: new Float32Array(batchSize * sizes.actionSize),
+    noise: new Float32Array(batchSize * sizes.actionSize),
+    criticLosses: new Float32Array(networks.critic.ensembleSize),
+    targetMean: scalar(),
+    actorLoss: scalar(),
+    entropy: scalar(),
+    temperatureLoss: scalar(),
+  };
+}
+
+/** log alpha and where its gradient goes. */
+export type TemperatureArrays = { readonly parameters: Views; readonly gradients: Views };
+
+export type StepOptions = {
+  readonly engine: Engine;
+  readonly config: SacConfig;
+  readonly networks: SacNetworks;
+  readonly parameters: ActorCritic;
+  readonly temperature: TemperatureArrays;
+  readonly memory: StepMemory;
+};
+
+export function compileCriticStep(options: StepOptions): Computation {
+  const { engine, config, networks, parameters, temperature, memory } = options;
+  const { actor, critics } = parameters;
+  const sizes = sizesOf(networks);
+  return engine.compile({
+    name: 'sac-critic',
+    inputs: {
+      ...boundParameters('actor', actor.parameters, actor.shapes),
+      ...boundParameters('critic', critics.parameters, critics.shapes),
+      ...boundParameters('targetCritic', critics.target, critics.shapes),
+      ...boundBatch(memory.batch, sizes),
+      noise: { shape: [config.batchSize, sizes.actionSize], data: memory.nextNoise },
+      logAlpha: { shape: [], data: temperature.parameters.logAlpha! },
+    },
+    outputs: {
+      losses: memory.criticLosses,
+      targetMean: memory.targetMean,
+      ...boundGradients('d', critics.gradients),
+    },
+    fn: (inputs) => {
+      const step = criticStep(
+        networks,
+        { actor: under('actor', inputs), critic: under('critic', inputs), targetCritic: under('targetCritic', inputs) },
+        transitionsOf(inputs, networks),
+        inputs.noise as tf.Tensor2D,
+        inputs.logAlpha as tf.Scalar,
+        config,
+      );
+      return { losses: step.losses, targetMean: tf.mean(step.target), ...prefixed('d', step.gradients) };
+    },
+  });
+}
+
+export function compileActorStep(options: StepOptions): Computation {
+  const { engine, config, networks, parameters, temperature, memory } = options;
+  const { actor, critics } = parameters;
+  const sizes = sizesOf(networks);
+  return engine.compile({
+    name: 'sac-actor',
+    inputs: {
+      ...boundParameters('actor', actor.parameters, actor.shapes),
+      ...boundParameters('critic', critics.parameters, critics.shapes),
+      ...boundStates(boundBatch(memory.batch, sizes)),
+      noise: { shape: [config.batchSize, sizes.actionSize], data: memory.noise },
+      logAlpha: { shape: [], data: temperature.parameters.logAlpha! },
+    },
+    outputs: {
+      loss: memory.actorLoss,
+      entropy: memory.entropy,
+      temperatureLoss: memory.temperatureLoss,
+      temperatureGradient: temperature.gradients.logAlpha!,
+      ...boundGradients('d', actor.gradients),
+    },
+    fn: (inputs) => {
+      const { gradients, ...scalars } = actorStep(
+        networks,
+        { actor: under('actor', inputs), critic: under('critic', inputs) },
+        statesOf(inputs, networks),
+        inputs.noise as tf.Tensor2D,
+        inputs.logAlpha as tf.Scalar,
+        config.targetEntropy ?? -sizes.actionSize,
+      );
+      return { ...scalars, ...prefixed('d', gradients) };
+    },
+  });
 }
