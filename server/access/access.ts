@@ -1,4 +1,4 @@
-/** Who is let in on a port: nobody is asked, everybody needs a token, or everybody needs an admin's. */
+/** Who may call a port: everybody, callers with a token, or callers with an admin's token. */
 
 import type { Logger } from 'pino';
 import { HyperpolicyError } from '../../src/contract/errors.ts';

@@ -1,4 +1,4 @@
-/** Results that are not finite: whose doing that is. */
+/** Results that are not finite: the client's fault or the model's. */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
 
@@ -9,12 +9,12 @@ export type Sent = {
   readonly values: readonly (Float32Array | undefined)[];
 };
 
-/** Larger values than these no environment or context has that a policy was trained with; products of some of them overflow. */
+/** No environment or context that a policy was trained with has larger values. Products of larger ones can overflow. */
 const ordinaryMax = 1e6;
 
 /**
- * The error for a result that is not as it should be: `invalid_argument` where something that was sent is beyond a million, because
- * then float32 overflows in any model; else a fault of the model.
+ * The error for a result that is not finite. Where the client sent a value beyond a million it is `invalid_argument`, because float32
+ * then overflows in any model; else it is a fault of the model.
  * @param fault for the log
  */
 export function badResult(fault: string, { method, values }: Sent): Error {

@@ -1,4 +1,4 @@
-/** The table from kinds of error to gRPC status codes. grpc.ts applies it; nothing else knows a code. */
+/** The table from kinds of error to gRPC statuses, and from those to the numbers that the transports send. */
 
 import { type ErrorKind, HyperpolicyError } from '../../src/contract/errors.ts';
 

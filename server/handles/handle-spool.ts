@@ -47,7 +47,7 @@ function isLeftOver(where: string, name: string): boolean {
   const pid = Number(name.slice(namePrefix().length).split('-')[0]);
   if (!Number.isSafeInteger(pid) || pid <= 0 || isAlive(pid)) return false;
   const found = lstatSync(join(where, name), { throwIfNoEntry: false });
-  // Somebody else's, or a link that somebody put there, is left alone.
+  // A directory of another user, or a link in its place, is left alone.
   return found?.isDirectory() === true && found.uid === process.getuid?.();
 }
 

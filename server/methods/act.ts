@@ -3,7 +3,7 @@
  *
  * Errors: NOT_FOUND model, version, label or handle; INVALID_ARGUMENT a tensor; FAILED_PRECONDITION fingerprint, no policy,
  * sampling a deterministic policy, a handle of another version; DEADLINE_EXCEEDED without an answer in time, where no fallback was
- * asked for; RESOURCE_EXHAUSTED queue full, likewise. Codes and metrics are applied in the grpc files.
+ * asked for; RESOURCE_EXHAUSTED queue full, likewise. Statuses and metrics are applied in transport/invocation.ts.
  */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
@@ -54,7 +54,7 @@ type Task = {
 
 type ContextInputs = Pick<PolicyInputs, 'context' | 'weights' | 'index'>;
 
-/** A generation that nobody waits for any more still serves the next request: so long it may wait for its turn. */
+/** How long an abandoned generation may stay queued: the next request will use it. */
 const abandonedGenerationMs = 1000;
 
 export function createActAnswerer({

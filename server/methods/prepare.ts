@@ -51,7 +51,7 @@ export function createPrepareHandler({
     const count = contexts.keys.length;
     call.record?.served(served, count);
     const others = elsewhere?.({ ...request, selection: { case: 'version', value: version } }, call.deadlineMs);
-    // Where this process fails first, nobody waits for the others.
+    // If this process fails first, its error goes out without waiting for the others.
     others?.catch(() => {});
     const due = dueOf(call, 0, config.deadlineMarginMs);
     let done: Promise<PrepareResponseInit>;

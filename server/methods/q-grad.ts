@@ -1,7 +1,7 @@
 /**
  * QGrad: observations [B, O], actions [B, A] and, where the critic takes them, contexts [B, C] to values [B] and action-gradients [B, A] of one or both value functions.
  *
- * Errors: as Act; FAILED_PRECONDITION where the model has no critic. Codes and metrics are applied in grpc.ts.
+ * Errors: as Act; FAILED_PRECONDITION where the model has no critic. Statuses and metrics are applied in transport/invocation.ts.
  */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';

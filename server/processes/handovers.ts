@@ -1,7 +1,7 @@
 /**
  * Connections on their way from the parent to one of its processes. Node's cluster module keeps its own copy of each until the process
- * says that it has it. Where that one ends first, Node waits for its word for ever: nobody closes the copy, the client hangs, and the
- * next connection may be handed to who is no more.
+ * confirms it. If the process ends first, Node waits for ever: nobody closes the copy, and the client hangs (one of 30 in
+ * test/bench/NOTES.md). Node's other mode, where the system shares out connections, loses none, but gives one process half of them.
  */
 
 import type { ChildProcess } from 'node:child_process';

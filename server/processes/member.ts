@@ -32,7 +32,7 @@ export type Member = {
   startedAtMs: number;
   /**
    * Where the settings say port 0, processes that ask for 0 share what it gave for as long as one of them lives; then it must be asked
-   * for by its number, and is shared under that. Who is told wrong tries the other next.
+   * for by its number, and is shared under that. If the port differs, the next attempt uses the other form.
    */
   byNumber: boolean;
   /** Deaths since it last served for `steadyMs`. */

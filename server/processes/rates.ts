@@ -1,7 +1,7 @@
 /**
- * Rates of tokens over several processes: each counts for itself at once, and tells what it has let in to the parent, which tells the
- * others. So nobody waits for an answer. What two processes let in before they have heard of each other, a few milliseconds' worth, is
- * over the rate and paid back: a burst may be as many times as large as there are processes, and over any longer time the rate holds.
+ * Rates of tokens over several processes. Each process counts at once and tells the parent what it has let in; the parent tells the
+ * others. So no request waits for an answer. What two processes let in before they hear of each other is over the rate, and is paid
+ * back later. A burst may therefore be as many times as large as there are processes; over any longer time the rate holds.
  */
 
 import type { Rates } from '../access/tokens.ts';

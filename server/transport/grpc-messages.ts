@@ -1,7 +1,7 @@
 /**
- * The messages of a streaming call. Where they are not compressed they are read from and written to the call's HTTP/2 stream as what
- * they are there: a byte that is 0, four bytes of length, the message. The library's own way costs a serial stream as much as an
- * answer; it stays for clients that compress.
+ * The messages of a streaming call. Messages that are not compressed are read from and written to the call's HTTP/2 stream directly, as
+ * frames: a byte that is 0, four bytes of length, the message. With the library's own frames a serial stream takes 10 to 19% longer
+ * (test/bench/NOTES.md); they stay for clients that compress.
  */
 
 import type { ServerHttp2Stream } from 'node:http2';

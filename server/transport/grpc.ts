@@ -1,4 +1,4 @@
-/** The gRPC listener: which methods, under which limits, and how it ends. Only the `grpc` files touch grpc-js and its codes. */
+/** The gRPC listener: which methods, under which limits, and how it ends. Only files named `grpc*` import grpc-js. */
 
 import type { Http2Server } from 'node:http2';
 import grpc from '@grpc/grpc-js';
