@@ -2,7 +2,8 @@
 
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import type { Call } from '../call/rpc.ts';
-import type { ModelStore, Selection } from '../models/model-store.ts';
+import type { ModelStore } from '../models/model-store.ts';
+import type { Selection } from '../models/selection.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 
 /** A policy or a critic of a version. */

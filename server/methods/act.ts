@@ -43,65 +43,96 @@ export type ActAnswerer = (
   call: Call,
 ) => ActResponseInit | Promise<ActResponseInit>;
 
-/** What an answer is made from. */
-type Task = {
-  readonly served: ServedVersion;
-  readonly request: ActRequest;
-  readonly call: Call;
-  readonly plan: ActPlan;
-  readonly timer: RequestTimer;
-};
-
 type ContextInputs = Pick<PolicyInputs, 'context' | 'weights' | 'index'>;
 
 /** How long an abandoned generation may stay queued: the next request will use it. */
 const abandonedGenerationMs = 1000;
 
-export function createActAnswerer({
-  config,
-  handles,
-  lastActions,
-  work,
-  eventLoopDelayUs,
-  onFallback,
-}: ActDeps): ActAnswerer {
+export function createActAnswerer(deps: ActDeps): ActAnswerer {
+  const { config, handles, work, eventLoopDelayUs } = deps;
   const timed = { eventLoopDelayUs, work };
+  return (served, request, call) => {
+    const plan = readActRequest(served, request, call, { config, handles });
+    work.rows(plan.observation.rowCount);
+    call.record?.served(served, plan.observation.rowCount);
+    return new ActTask({ served, request, call, plan, timer: new RequestTimer(call, timed), deps }).answer();
+  };
+}
 
-  /** The stand-in, or the error where none was asked for. */
-  function late(task: Task, due: Due, computed: string): ActResponseInit {
-    const { fallback } = task.plan;
-    if (fallback === 'error') throw lateError('Act', due, computed);
-    return standIn(task, fallback, due.reason);
+/** What an answer is made from. */
+type ActParts = {
+  readonly served: ServedVersion;
+  readonly request: ActRequest;
+  readonly call: Call;
+  readonly plan: ActPlan;
+  readonly timer: RequestTimer;
+  readonly deps: Pick<ActDeps, 'lastActions' | 'onFallback'>;
+};
+
+class ActTask {
+  readonly #parts: ActParts;
+
+  constructor(parts: ActParts) {
+    this.#parts = parts;
   }
 
-  function standIn(
-    { served, request, call, plan, timer }: Task,
-    fallback: 'safe' | 'hold',
-    reason: FallbackReason,
-  ): ActResponseInit {
-    const { rowCount } = plan.observation;
-    const { clientId } = request;
-    const caller = callerName(call.caller);
-    const { action, taken } = fallbackAnswer(fallback, reason, { served, caller, clientId, rowCount, lastActions });
-    onFallback(taken.fallback === Fallback.HOLD ? 'hold' : 'safe', reason);
-    const response: ActResponseInit = head(served, request, timer);
-    response.action = encodeTensor(action, [rowCount, served.actionSize]);
-    response.fallbackTaken = taken;
-    return response;
+  answer(): ActResponseInit | Promise<ActResponseInit> {
+    const { call, plan } = this.#parts;
+    const { due, fallback } = plan;
+    if (due !== undefined && isOver(due, call)) return this.#late(due, 'Nothing was computed');
+    const answer = this.#compute();
+    if (!(answer instanceof Promise)) return answer;
+    const inTime = answerByDue(answer, due, () => this.#late(due!, 'The weights that it needs are being made'));
+    if (fallback === 'error') return inTime;
+    return inTime.catch((error: unknown) => {
+      if (!(error instanceof HyperpolicyError)) throw error;
+      if (error.kind === 'resource_exhausted') return this.#standIn(fallback, 'overload');
+      // In a busy turn the work may find itself late before the timer of the answer has come.
+      if (error.kind === 'deadline_exceeded') return this.#standIn(fallback, due?.reason ?? 'deadline');
+      throw error;
+    });
   }
 
-  function respond({ served, request, call, plan, timer }: Task, { action, logProb }: PolicyOutputs): ActResponseInit {
+  #compute(): ActResponseInit | Promise<ActResponseInit> {
+    const { served, call, plan, timer } = this.#parts;
+    const { policy, contexts, due } = plan;
+    if (plan.weights !== undefined) return this.#run({ weights: { entries: [plan.weights] } });
+    if (contexts === undefined) return this.#run({});
+    if (policy.weights === undefined) {
+      const { rowCount } = plan.observation;
+      return this.#run({ context: contexts.rowCount === 1 ? repeatRow(contexts.values, rowCount) : contexts.values });
+    }
+    const distinct = distinctRows(contexts, served.contextSize);
+    const { index } = distinct;
+    const startMs = performance.now();
+    const weights = policy.weights.weightsFor(distinct, generationDeadlineMs(call, plan));
+    if (!(weights instanceof Promise)) return this.#run({ weights, index });
+    return whenHeld(served, async () => {
+      const generated = await timer.primary(startMs, weights);
+      // The fallback or the error has been sent meanwhile.
+      if (due !== undefined && performance.now() >= due.atMs) throw lateError('Act', due, 'The weights are kept');
+      return this.#run({ weights: generated, index });
+    });
+  }
+
+  #run({ context, weights, index }: ContextInputs): ActResponseInit | Promise<ActResponseInit> {
+    const { served, call, plan, timer } = this.#parts;
+    const { policy, observation, draw } = plan;
+    const { rowCount, values } = observation;
+    const deadlineMs = generationDeadlineMs(call, plan);
+    const inputs = { rowCount, observation: values, noise: draw.noise, context, weights, index, deadlineMs };
+    const outputs = timer.network(() => policy.run(inputs));
+    return outputs instanceof Promise
+      ? whenHeld(served, async () => this.#respond(await outputs))
+      : this.#respond(outputs);
+  }
+
+  #respond({ action, logProb }: PolicyOutputs): ActResponseInit {
+    const { served, request, plan } = this.#parts;
     const { rowCount } = plan.observation;
     clipActions(action, served, sentBy(plan));
-    // An answer that comes too late is not served.
-    const isLate = plan.due !== undefined && performance.now() >= plan.due.atMs;
-    const { clientId } = request;
-    if (clientId !== '' && !isLate) {
-      const whose = { model: served.model, caller: callerName(call.caller), clientId };
-      lastActions.put(whose, { action, rowCount, servedAtMs: performance.now() });
-    }
-    const response: ActResponseInit = head(served, request, timer);
-    response.action = encodeTensor(action, [rowCount, served.actionSize]);
+    this.#keepAction(action);
+    const response = this.#responseWith(action);
     if (request.logProb && logProb !== undefined) {
       checkResult(`model "${served.model}" version ${served.version}: log_prob`, logProb, sentBy(plan));
       response.logProb = encodeTensor(logProb, [rowCount]);
@@ -110,54 +141,47 @@ export function createActAnswerer({
     return response;
   }
 
-  function compute(task: Task): ActResponseInit | Promise<ActResponseInit> {
-    const { served, call, plan, timer } = task;
-    const { policy, observation, contexts, draw, due } = plan;
-    const { rowCount, values } = observation;
-    const finish = ({ context, weights, index }: ContextInputs) => {
-      const deadlineMs = generationDeadlineMs(call, plan);
-      const inputs = { rowCount, observation: values, noise: draw.noise, context, weights, index, deadlineMs };
-      const outputs = timer.network(() => policy.run(inputs));
-      return outputs instanceof Promise
-        ? whenHeld(served, async () => respond(task, await outputs))
-        : respond(task, outputs);
-    };
-    if (plan.weights !== undefined) return finish({ weights: { entries: [plan.weights] } });
-    if (contexts === undefined) return finish({});
-    if (policy.weights === undefined) {
-      return finish({ context: contexts.rowCount === 1 ? repeatRow(contexts.values, rowCount) : contexts.values });
-    }
-    const distinct = distinctRows(contexts, served.contextSize);
-    const startMs = performance.now();
-    const weights = policy.weights.weightsFor(distinct, generationDeadlineMs(call, plan));
-    if (!(weights instanceof Promise)) return finish({ weights, index: distinct.index });
-    return whenHeld(served, async () => {
-      const generated = await timer.primary(startMs, weights);
-      // Somebody else answered meanwhile.
-      if (due !== undefined && performance.now() >= due.atMs) throw lateError('Act', due, 'The weights are kept');
-      return finish({ weights: generated, index: distinct.index });
-    });
+  /** For the fallback `hold` of later requests. An answer that comes too late is not served, so its action is not kept. */
+  #keepAction(action: Float32Array): void {
+    const { served, request, call, plan, deps } = this.#parts;
+    const { clientId } = request;
+    const isLate = plan.due !== undefined && performance.now() >= plan.due.atMs;
+    if (clientId === '' || isLate) return;
+    const whose = { model: served.model, caller: callerName(call.caller), clientId };
+    const { rowCount } = plan.observation;
+    deps.lastActions.put(whose, { action, rowCount, servedAtMs: performance.now() });
   }
 
-  return (served, request, call) => {
-    const plan = readActRequest(served, request, call, { config, handles });
-    work.rows(plan.observation.rowCount);
-    call.record?.served(served, plan.observation.rowCount);
-    const task: Task = { served, request, call, plan, timer: new RequestTimer(call, timed) };
-    const { due, fallback } = plan;
-    if (due !== undefined && isOver(due, call)) return late(task, due, 'Nothing was computed');
-    const answer = compute(task);
-    if (!(answer instanceof Promise)) return answer;
-    const inTime = answerByDue(answer, due, () => late(task, due!, 'The weights that it needs are being made'));
-    if (fallback === 'error') return inTime;
-    return inTime.catch((error: unknown) => {
-      if (!(error instanceof HyperpolicyError)) throw error;
-      if (error.kind === 'resource_exhausted') return standIn(task, fallback, 'overload');
-      // In a busy turn the work may find itself late before the timer of the answer has come.
-      if (error.kind === 'deadline_exceeded') return standIn(task, fallback, due?.reason ?? 'deadline');
-      throw error;
-    });
-  };
+  /** The fallback, or the error where none was asked for. */
+  #late(due: Due, computed: string): ActResponseInit {
+    const { fallback } = this.#parts.plan;
+    if (fallback === 'error') throw lateError('Act', due, computed);
+    return this.#standIn(fallback, due.reason);
+  }
+
+  #standIn(fallback: 'safe' | 'hold', reason: FallbackReason): ActResponseInit {
+    const { served, request, call, plan, deps } = this.#parts;
+    const { rowCount } = plan.observation;
+    const { clientId } = request;
+    const { lastActions, onFallback } = deps;
+    const source = { served, caller: callerName(call.caller), clientId, rowCount, lastActions };
+    const { action, taken } = fallbackAnswer(fallback, reason, source);
+    onFallback(taken.fallback === Fallback.HOLD ? 'hold' : 'safe', reason);
+    const response = this.#responseWith(action);
+    response.fallbackTaken = taken;
+    return response;
+  }
+
+  #responseWith(action: Float32Array): ActResponseInit {
+    const { served, request, plan, timer } = this.#parts;
+    return {
+      version: served.version,
+      weightAgeMs: Date.now() - served.publishedAtMs,
+      sequence: request.sequence,
+      timing: timer.timing(),
+      action: encodeTensor(action, [plan.observation.rowCount, served.actionSize]),
+    };
+  }
 }
 
 /** Until when work for a request is worth beginning, on the clock of `Date.now()`. */
@@ -165,13 +189,6 @@ function generationDeadlineMs(call: Call, { due, fallback }: ActPlan): number {
   const deadlineMs = workDeadlineMs(call, due);
   return fallback === 'error' ? deadlineMs : Math.max(deadlineMs, Date.now() + abandonedGenerationMs);
 }
-
-const head = (served: ServedVersion, { sequence }: ActRequest, timer: RequestTimer): ActResponseInit => ({
-  version: served.version,
-  weightAgeMs: Date.now() - served.publishedAtMs,
-  sequence,
-  timing: timer.timing(),
-});
 
 function addSeed(response: ActResponseInit, { seed }: Draw): void {
   if (seed !== undefined) response.seed = BigInt(seed);

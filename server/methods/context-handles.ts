@@ -5,7 +5,8 @@ import { callerName } from '../call/caller.ts';
 import type { Call } from '../call/rpc.ts';
 import type { Binding, HandleContext, WeightsState } from '../handles/handle-context.ts';
 import type { HandleStore } from '../handles/handle-store.ts';
-import type { ModelStore, Selection } from '../models/model-store.ts';
+import type { ModelStore } from '../models/model-store.ts';
+import type { Selection } from '../models/selection.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { GeneratedWeights } from '../weights/generated-weights.ts';
 

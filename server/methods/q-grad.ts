@@ -1,27 +1,24 @@
 /**
- * QGrad: observations [B, O], actions [B, A] and, where the critic takes them, contexts [B, C] to values [B] and action-gradients [B, A] of one or both value functions.
+ * QGrad: observations [B, O], actions [B, A] and, where the critic takes them, contexts [B, C] to values [B] and action-gradients [B, A] of
+ * one or both value functions.
  *
  * Errors: as Act; FAILED_PRECONDITION where the model has no critic. Statuses and metrics are applied in transport/invocation.ts.
  */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
-import {
-  type QGradRequest,
-  type QGradResponseSchema,
-  Reduction,
-} from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import type { QGradRequest, QGradResponseSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { checkResult, type Sent } from '../call/finite.ts';
-import type { UnaryHandler } from '../call/rpc.ts';
-import { decodeRows, distinctRows, encodeTensor, repeatRow } from '../call/tensors.ts';
+import type { Call, UnaryHandler } from '../call/rpc.ts';
+import { distinctRows, encodeTensor, repeatRow } from '../call/tensors.ts';
 import type { ServerConfig } from '../config.ts';
-import { type CriticInputs, type CriticOutputs, type ReductionName, reduceEnsemble } from '../models/served-critic.ts';
-import { whenHeld } from '../models/served-version.ts';
+import { type CriticInputs, type CriticOutputs, reduceEnsemble } from '../models/served-critic.ts';
+import { type ServedVersion, whenHeld } from '../models/served-version.ts';
 import type { WorkMetrics } from '../telemetry/metrics.ts';
-import { checkAscent, climb } from './ascent.ts';
+import { climb } from './ascent.ts';
 import type { ContextHandles } from './context-handles.ts';
-import { answerByDue, dueOf, lateError } from './due-time.ts';
-import { checkClientId, checkDeadline, checkFingerprint } from './request-checks.ts';
+import { answerByDue, type Due, dueOf, lateError } from './due-time.ts';
+import { type QGradPlan, readQGradRequest } from './q-grad-request.ts';
+import { checkDeadline } from './request-checks.ts';
 import { RequestTimer } from './timing.ts';
 
 export type QGradResponseInit = MessageInitShape<typeof QGradResponseSchema>;
@@ -34,152 +31,114 @@ export type QGradDeps = {
   readonly work: WorkMetrics;
 };
 
-const reductions: Readonly<Record<number, ReductionName>> = {
-  [Reduction.UNSPECIFIED]: 'min',
-  [Reduction.Q1]: 'q1',
-  [Reduction.MIN]: 'min',
-  [Reduction.MEAN]: 'mean',
-};
-
 export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, QGradResponseInit> {
   const { handles, config, eventLoopDelayUs, work } = deps;
   return (request, call) => {
     const served = handles.resolve('QGrad', request, call);
-    checkFingerprint('QGrad', served, request.fingerprint);
-    checkClientId('QGrad', request.clientId);
-    const { critic, model, observationSize, actionSize } = served;
-    if (critic === null) {
-      throw failedPrecondition({
-        where: 'QGrad model',
-        expected: 'a model with a critic',
-        actual: `"${model}", which has none`,
-      });
-    }
-    const reduction = reductionOf(request.reduction);
-    const ascent = checkAscent(request.ascent, config.ascentStepCountMax);
-    const limits = { rowCountMax: config.rowCountMax, model };
-    const action = decodeRows(request.action, { where: 'QGrad action', columnCount: actionSize, ...limits });
-    const observation = decodeRows(request.observation, {
-      where: 'QGrad observation',
-      columnCount: observationSize,
-      ...limits,
-    });
-    const { rowCount } = action;
-    if (observation.rowCount !== 1 && observation.rowCount !== rowCount) {
-      throw invalidArgument({
-        where: 'QGrad observation',
-        expected: `one row, or one per action (${rowCount})`,
-        actual: `${observation.rowCount} rows`,
-      });
-    }
-    const { contextSource } = request;
-    const handleContext =
-      contextSource.case === 'contextHandle'
-        ? handles.find('QGrad', served, contextSource.value, call).context
-        : undefined;
-    const context = contextRows(request, handleContext, { ...limits, contextSize: critic.contextSize, rowCount });
+    const plan = readQGradRequest(served, request, call, deps);
+    const { rowCount } = plan.action;
     work.rows(rowCount);
     call.record?.served(served, rowCount);
     checkDeadline('QGrad', call);
     const due = dueOf(call, 0, config.deadlineMarginMs);
-    /** Waits no longer than the client does. */
-    const inTime = (answer: Promise<QGradResponseInit>) =>
-      answerByDue(answer, due, () => {
-        throw lateError('QGrad', due!, 'The batch is too large or the server too busy for this deadline');
-      });
-
     const timer = new RequestTimer(call, { eventLoopDelayUs, work });
-    const run = (inputs: Partial<CriticInputs>) =>
-      timer.network(() =>
-        critic.run({ ...inputs, rowCount, context, action: action.values, deadlineMs: call.deadlineMs }),
-      );
-    const sent: Sent = { method: 'QGrad', values: [observation.values, action.values, context] };
-    const reduce = (outputs: CriticOutputs) => {
-      const reduced = reduceEnsemble(outputs, { reduction, rowCount, ensembleSize: critic.ensembleSize, actionSize });
-      checkResult(`model "${model}" version ${served.version}: q`, reduced.q, sent);
-      checkResult(`model "${model}" version ${served.version}: dq_da`, reduced.dqDa, sent);
-      return reduced;
-    };
-    const respond = (outputs: CriticOutputs): QGradResponseInit => {
-      const reduced = reduce(outputs);
-      return {
-        ...(ascent && { action: encodeTensor(action.values, [rowCount, actionSize]) }),
-        q: encodeTensor(reduced.q, [rowCount]),
-        dqDa: encodeTensor(reduced.dqDa, [rowCount, actionSize]),
-        version: served.version,
-        weightAgeMs: Date.now() - served.publishedAtMs,
-        sequence: request.sequence,
-        timing: timer.timing(),
-      };
-    };
-    const inTurns = (answer: () => Promise<QGradResponseInit>) => whenHeld(served, answer);
-    const finish = (inputs: Partial<CriticInputs>) => {
-      if (ascent !== undefined) {
-        // Joined once, for all steps.
-        const joined = { ...inputs, weights: inputs.weights && critic.joined(inputs.weights) };
-        const gradients = async () => reduce(await run(joined)).dqDa;
-        const climbed = climb({ ascent, gradients, actions: action.values, served, call });
-        return inTime(inTurns(async () => respond(await climbed.then(() => run(joined)))));
-      }
-      const outputs = run(inputs);
-      return outputs instanceof Promise ? inTime(inTurns(async () => respond(await outputs))) : respond(outputs);
-    };
-
-    if (critic.weights === undefined) {
-      return finish({
-        observation: observation.rowCount === 1 ? repeatRow(observation.values, rowCount) : observation.values,
-      });
-    }
-    const distinct = distinctRows(observation, observationSize);
-    const startMs = performance.now();
-    const weights = critic.weights.weightsFor(distinct, call.deadlineMs);
-    if (!(weights instanceof Promise)) return finish({ weights, index: distinct.index });
-    const generation = inTurns(async () => {
-      const generated = await timer.primary(startMs, weights);
-      checkDeadline('QGrad', call, 'The weights are kept');
-      return finish({ weights: generated, index: distinct.index });
-    });
-    return inTime(generation);
+    return new QGradTask({ served, request, call, plan, due, timer }).answer();
   };
 }
 
-type ContextRule = {
-  readonly model: string;
-  /** Of the critic; 0 where it takes none. */
-  readonly contextSize: number;
-  readonly rowCount: number;
-  readonly rowCountMax: number;
+/** What an answer is made from. */
+type QGradParts = {
+  readonly served: ServedVersion;
+  readonly request: QGradRequest;
+  readonly call: Call;
+  readonly plan: QGradPlan;
+  readonly due: Due | undefined;
+  readonly timer: RequestTimer;
 };
 
-/** The context of each row; undefined where the critic takes none. @param handleContext that of the request's handle */
-function contextRows(
-  { contextSource }: QGradRequest,
-  handleContext: Float32Array | undefined,
-  { model, contextSize, rowCount, rowCountMax }: ContextRule,
-): Float32Array | undefined {
-  if (contextSize === 0) {
-    if (contextSource.case === undefined) return undefined;
-    const expected = `none: the critic of model "${model}" takes no context`;
-    throw invalidArgument({ where: 'QGrad context', expected, actual: 'one' });
-  }
-  if (handleContext !== undefined) return repeatRow(handleContext, rowCount);
-  const rows = decodeRows(contextSource.case === 'context' ? contextSource.value : undefined, {
-    where: 'QGrad context',
-    columnCount: contextSize,
-    rowCountMax,
-    model,
-  });
-  if (rows.rowCount === rowCount) return rows.values;
-  if (rows.rowCount === 1) return repeatRow(rows.values, rowCount);
-  throw invalidArgument({
-    where: 'QGrad context',
-    expected: `one row, or one per action (${rowCount})`,
-    actual: `${rows.rowCount} rows`,
-  });
-}
+class QGradTask {
+  readonly #parts: QGradParts;
 
-function reductionOf(reduction: number): ReductionName {
-  const name = reductions[reduction];
-  if (name !== undefined) return name;
-  throw invalidArgument({ where: 'QGrad reduction', expected: 'q1, min or mean (1, 2 or 3)', actual: `${reduction}` });
+  constructor(parts: QGradParts) {
+    this.#parts = parts;
+  }
+
+  answer(): QGradResponseInit | Promise<QGradResponseInit> {
+    const { served, call, plan, timer } = this.#parts;
+    const { critic, observation, action } = plan;
+    if (critic.weights === undefined) {
+      const { values, rowCount } = observation;
+      return this.#finish({ observation: rowCount === 1 ? repeatRow(values, action.rowCount) : values });
+    }
+    const distinct = distinctRows(observation, served.observationSize);
+    const { index } = distinct;
+    const startMs = performance.now();
+    const weights = critic.weights.weightsFor(distinct, call.deadlineMs);
+    if (!(weights instanceof Promise)) return this.#finish({ weights, index });
+    return this.#later(async () => {
+      const generated = await timer.primary(startMs, weights);
+      checkDeadline('QGrad', call, 'The weights are kept');
+      return this.#finish({ weights: generated, index });
+    });
+  }
+
+  #finish(inputs: Partial<CriticInputs>): QGradResponseInit | Promise<QGradResponseInit> {
+    const { served, call, plan } = this.#parts;
+    const { ascent, critic, action } = plan;
+    if (ascent === undefined) {
+      const outputs = this.#run(inputs);
+      return outputs instanceof Promise
+        ? this.#later(async () => this.#respond(await outputs))
+        : this.#respond(outputs);
+    }
+    // Joined once, for all steps.
+    const joined = { ...inputs, weights: inputs.weights && critic.joined(inputs.weights) };
+    const gradients = async () => this.#reduce(await this.#run(joined)).dqDa;
+    const climbed = climb({ ascent, gradients, actions: action.values, served, call });
+    return this.#later(async () => this.#respond(await climbed.then(() => this.#run(joined))));
+  }
+
+  /** An answer that takes several turns: the version stays meanwhile, and the client waits no longer than its deadline. */
+  #later(answer: () => Promise<QGradResponseInit>): Promise<QGradResponseInit> {
+    const { served, due } = this.#parts;
+    return answerByDue(whenHeld(served, answer), due, () => {
+      throw lateError('QGrad', due!, 'The batch is too large or the server too busy for this deadline');
+    });
+  }
+
+  #run(inputs: Partial<CriticInputs>): CriticOutputs | Promise<CriticOutputs> {
+    const { call, plan, timer } = this.#parts;
+    const { critic, action, context } = plan;
+    const { rowCount, values } = action;
+    return timer.network(() =>
+      critic.run({ ...inputs, rowCount, context, action: values, deadlineMs: call.deadlineMs }),
+    );
+  }
+
+  #reduce(outputs: CriticOutputs) {
+    const { served, plan } = this.#parts;
+    const { critic, observation, action, context, reduction } = plan;
+    const { model, version, actionSize } = served;
+    const { ensembleSize } = critic;
+    const reduced = reduceEnsemble(outputs, { reduction, rowCount: action.rowCount, ensembleSize, actionSize });
+    const sent: Sent = { method: 'QGrad', values: [observation.values, action.values, context] };
+    checkResult(`model "${model}" version ${version}: q`, reduced.q, sent);
+    checkResult(`model "${model}" version ${version}: dq_da`, reduced.dqDa, sent);
+    return reduced;
+  }
+
+  #respond(outputs: CriticOutputs): QGradResponseInit {
+    const { served, request, plan, timer } = this.#parts;
+    const { rowCount, values } = plan.action;
+    const reduced = this.#reduce(outputs);
+    return {
+      ...(plan.ascent && { action: encodeTensor(values, [rowCount, served.actionSize]) }),
+      q: encodeTensor(reduced.q, [rowCount]),
+      dqDa: encodeTensor(reduced.dqDa, [rowCount, served.actionSize]),
+      version: served.version,
+      weightAgeMs: Date.now() - served.publishedAtMs,
+      sequence: request.sequence,
+      timing: timer.timing(),
+    };
+  }
 }

@@ -1,0 +1,132 @@
+/** Loads packages of the store. One that was refused is not tried again until its files change. */
+
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { HyperpolicyError } from '../../src/contract/errors.ts';
+import { createStepper } from '../../src/pacing/unhurried.ts';
+import { readPackageIndex } from '../../src/package/package.ts';
+import { carryOver } from './carry-over.ts';
+import { type OpenVersionOptions, openVersion, type ServedVersion } from './served-version.ts';
+
+export type LoadListener = (result: 'loaded' | 'refused', model: string) => void;
+
+export type PackageLoaderOptions = {
+  readonly store: string;
+  /** What every version is opened with. */
+  readonly networks: Omit<OpenVersionOptions, 'keyPrefix' | 'restRatio'>;
+  readonly log: Logger;
+  readonly onLoad: LoadListener;
+};
+
+/** Beside requests: a version is loaded with a quarter of one core. */
+const restRatio = 3;
+
+export class PackageLoader {
+  readonly #options: PackageLoaderOptions;
+  /** What each version was loaded from. */
+  readonly #identities = new WeakMap<ServedVersion, string>();
+  /** Packages that were refused, by directory. */
+  readonly #refused = new Map<string, string>();
+  #loadCount = 0;
+  #hasRequests = false;
+  #isClosed = false;
+
+  constructor(options: PackageLoaderOptions) {
+    this.#options = options;
+  }
+
+  /** From now on there may be requests: loading leaves time for them. */
+  yieldToRequests(): void {
+    this.#hasRequests = true;
+  }
+
+  /** A load that is under way ends soon: it rests between steps, and there may be thousands of contexts to carry over. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  /**
+   * A version: one of `current` where its package has not changed, else loaded, with the contexts of the newest of `current`.
+   * @returns undefined where the package is refused, and after `close`
+   */
+  async versionOf(
+    model: string,
+    version: number,
+    current: readonly ServedVersion[],
+  ): Promise<ServedVersion | undefined> {
+    const directory = join(this.#options.store, model, String(version));
+    const identity = await identityOf(directory);
+    const loaded = current.find((other) => other.version === version && this.#identities.get(other) === identity);
+    if (loaded !== undefined) return loaded;
+    if (this.#isClosed || this.#refused.get(directory) === identity) return undefined;
+    try {
+      return await this.#load({ model, version, directory, identity }, current[0]);
+    } catch (error) {
+      this.#refused.set(directory, identity);
+      this.#tellRefusal(error, { model, version, directory });
+      return undefined;
+    }
+  }
+
+  /** Forgets the refusals of packages that are not in the store any more. */
+  keepOnly(published: readonly { readonly model: string; readonly versions: readonly number[] }[]): void {
+    const { store } = this.#options;
+    const directories = new Set(
+      published.flatMap(({ model, versions }) => versions.map((version) => join(store, model, String(version)))),
+    );
+    for (const directory of this.#refused.keys()) if (!directories.has(directory)) this.#refused.delete(directory);
+  }
+
+  async #load({ model, version, directory, identity }: Found, former: ServedVersion | undefined) {
+    const { networks, log, onLoad } = this.#options;
+    const index = await readPackageIndex(directory);
+    const keyPrefix = `${this.#loadCount++}/`;
+    const opened = await openVersion(index, {
+      ...networks,
+      keyPrefix,
+      restRatio: this.#hasRequests ? restRatio : 0,
+    });
+    this.#identities.set(opened, identity);
+    const contextCount = former === undefined ? 0 : await this.#carryOver(former, opened);
+    log.info({ model, version, directory, contextCount }, 'model version ready');
+    onLoad('loaded', model);
+    return opened;
+  }
+
+  /** How many contexts; a version that could not make them all is served all the same. */
+  async #carryOver(from: ServedVersion, to: ServedVersion): Promise<number> {
+    try {
+      return await carryOver(from, to, { step: createStepper(restRatio), isWanted: () => !this.#isClosed });
+    } catch (error) {
+      this.#options.log.warn({ err: error, model: to.model, version: to.version }, 'contexts were not carried over');
+      return 0;
+    }
+  }
+
+  #tellRefusal(error: unknown, found: Omit<Found, 'identity'>): void {
+    const { log, onLoad } = this.#options;
+    const reason = error instanceof Error ? error.message : String(error);
+    log.error({ ...found, reason }, 'model version refused');
+    if (!(error instanceof HyperpolicyError)) log.error({ err: error }, 'cause of the refusal');
+    onLoad('refused', found.model);
+  }
+}
+
+/** A package in the store. */
+type Found = {
+  readonly model: string;
+  readonly version: number;
+  readonly directory: string;
+  readonly identity: string;
+};
+
+/** Changes when a package is published anew in the same place. */
+async function identityOf(directory: string): Promise<string> {
+  try {
+    const { ino, mtimeMs } = await stat(join(directory, 'manifest.json'));
+    return `${directory}:${ino}:${mtimeMs}`;
+  } catch {
+    return directory;
+  }
+}

@@ -1,0 +1,97 @@
+/** Which version of a model answers a request, and the errors where none does. */
+
+import { emptyStoreRemedy, notFound, unavailable } from '../../src/contract/errors.ts';
+import type { Caller } from '../call/caller.ts';
+import { labelForClient, type Routing } from './routing.ts';
+import type { ServedVersion } from './served-version.ts';
+
+/** Which version a request asks for. */
+export type Selection = {
+  readonly model: string;
+  /** Keeps a client on one version while traffic is split. */
+  readonly clientId?: string;
+  readonly selection:
+    | { readonly case: 'version'; readonly value: number }
+    | { readonly case: 'label'; readonly value: string }
+    | { readonly case: undefined; readonly value?: undefined };
+};
+
+export type ServedModel = {
+  readonly model: string;
+  /** Ready, newest first; at least one. */
+  readonly versions: readonly ServedVersion[];
+  readonly routing: Routing;
+};
+
+export const noVersionReady = (method: string, model: string) =>
+  unavailable({
+    where: `${method} model`,
+    expected: `a version of model "${model}" that is ready`,
+    actual: 'none',
+    remedy: "The server's log has the reason",
+  });
+
+/** @throws HyperpolicyError as ModelStore.resolve */
+export function resolveVersion(
+  models: ReadonlyMap<string, ServedModel>,
+  method: string,
+  { model, selection, clientId = '' }: Selection,
+  caller: Caller | undefined,
+): ServedVersion {
+  const found = models.get(model);
+  if (found === undefined) {
+    if (models.size === 0) {
+      throw unavailable({
+        where: `${method} model`,
+        expected: 'a store with a model that is ready',
+        actual: 'none',
+        remedy: emptyStoreRemedy,
+      });
+    }
+    const allowed = [...models.keys()].filter((name) => caller?.allowsModel(name) ?? true);
+    throw notFound({ where: `${method} model`, expected: `one of ${listed(allowed)}`, actual: quoted(model) });
+  }
+  const { versions, routing } = found;
+  if (selection.case === undefined) {
+    const label = labelForClient(routing, clientId);
+    // A label whose version does not load sends its clients to the newest one that does.
+    return versions.find(({ version }) => label !== undefined && version === routing.labels[label]) ?? versions[0]!;
+  }
+  if (selection.case === 'label') return labelled(found, method, selection.value);
+  const served = versions.find(({ version }) => version === selection.value);
+  if (served !== undefined) return served;
+  throw notFound({
+    where: `${method} version`,
+    expected: `a version of model "${model}" that is ready (${versions.map(({ version }) => version).join(', ')})`,
+    actual: `${selection.value}`,
+  });
+}
+
+function labelled({ model, versions, routing }: ServedModel, method: string, label: string): ServedVersion {
+  const version = Object.hasOwn(routing.labels, label) ? routing.labels[label] : undefined;
+  const served = versions.find((other) => other.version === version);
+  if (served !== undefined) return served;
+  if (version !== undefined) {
+    throw unavailable({
+      where: `${method} label`,
+      expected: `version ${version} of model "${model}"`,
+      actual: 'one that does not load',
+    });
+  }
+  const labels = Object.keys(routing.labels);
+  throw notFound({
+    where: `${method} label`,
+    expected: `a label of model "${model}"${labels.length === 0 ? ', which has none' : ` (${labels.sort().join(', ')})`}`,
+    actual: quoted(label),
+  });
+}
+
+/** At most ten names, so that an error stays short. */
+function listed(names: Iterable<string>): string {
+  const all = [...names].sort();
+  const shown = all.slice(0, 10).map((name) => `"${name}"`);
+  return all.length > 10 ? `${shown.join(', ')} and ${all.length - 10} more` : shown.join(', ');
+}
+
+/** A client's text as it may go into an error: quoted, of bounded length. */
+const quoted = (text: string): string => JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}...` : text);
