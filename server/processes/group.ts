@@ -8,7 +8,9 @@ import { failedPrecondition, HyperpolicyError } from '../../src/contract/errors.
 import type { Rates } from '../access/tokens.ts';
 import type { ServerConfig, ServerSettings } from '../config.ts';
 import type { SharedSpool } from '../handles/open-handles.ts';
+import { askEach, askForMetrics, inEvery, whyNotReady } from './ask-each.ts';
 import { pinAgain } from './catch-up.ts';
+import { endAll } from './end-all.ts';
 import { createLifeSigns, lifeMs, silence } from './life-signs.ts';
 import { createMember, type Forked, type Member } from './member.ts';
 import {
@@ -78,9 +80,6 @@ const refreshMsMax = 60_000;
 const prepareMsMax = 60_000;
 /** For the others to look through the store with one that has just loaded: one that hangs holds it back no longer. */
 const catchUpLookMsMax = 5000;
-const metricsMsMax = 5000;
-/** Beyond the time to drain, for freeing what a process has. */
-const endMsMax = 10_000;
 
 export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
   const { config, settings, spool, rates, log, fork, clock = () => performance.now() } = options;
@@ -97,34 +96,6 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
   const orderRowCountMax = Math.min(config.batchRowCountMax, config.rowCountMax, config.queueRowCountMax);
 
   const serving = () => members.filter(({ models }) => models !== undefined);
-
-  /** The answer of each that is alive at the end, as it comes; throws the first error of one that is, after the last has answered. */
-  async function askEach<Kind extends keyof ToProcess>(
-    asked: readonly Member[],
-    question: {
-      readonly kind: Kind;
-      readonly body: ToProcess[Kind]['body'];
-      readonly timeoutMs: number;
-      readonly after?: 'greeted' | 'caughtUp';
-    },
-    onAnswer: (member: Member, answer: ToProcess[Kind]['answer']) => void,
-  ): Promise<void> {
-    const ends = await Promise.allSettled(
-      asked.map(async (member) => {
-        const { link } = member;
-        if (link === undefined) return;
-        await member[question.after ?? 'greeted'];
-        try {
-          const answer = await link.ask(question.kind, question.body, question.timeoutMs);
-          if (!link.closed) onAnswer(member, answer);
-        } catch (error) {
-          // Whoever takes its place reads the store anew.
-          if (!link.closed) throw error;
-        }
-      }),
-    );
-    for (const end of ends) if (end.status === 'rejected') throw end.reason;
-  }
 
   async function refresh(asked: readonly Member[], timeoutMs = refreshMsMax): Promise<void> {
     await askEach(asked, { kind: 'refresh', body: null, timeoutMs }, (member, answer) => {
@@ -292,36 +263,7 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
 
   async function end(): Promise<void> {
     startNoMore();
-    const timer = setTimeout(() => {
-      for (const { process, number } of members) {
-        if (process === undefined) continue;
-        log.error({ process: number }, 'process killed: it did not end in time');
-        process.kill();
-      }
-    }, config.drainMs + endMsMax);
-    const ends = await Promise.all(
-      members.map(async ({ process, link, models, exited }) => {
-        if (link === undefined) return true;
-        if (models === undefined) {
-          // It answers nobody yet.
-          process?.kill();
-          await exited;
-          return true;
-        }
-        // Whether it answers or not: what counts is how it ends.
-        link.ask('stop', null, Infinity).catch(() => {});
-        return exited;
-      }),
-    );
-    clearTimeout(timer);
-    const bad = ends.filter((good) => !good).length;
-    if (bad === 0) return;
-    throw failedPrecondition({
-      where: 'the end of the server',
-      expected: 'every process to end well',
-      actual: `${bad} of ${members.length} that did not`,
-      remedy: 'The log has the reason',
-    });
+    await endAll(members, { drainMs: config.drainMs, log });
   }
 
   return {
@@ -343,29 +285,11 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
     },
     list: () => inEvery(serving().map(({ models }) => models!)),
     async metrics() {
-      await Promise.all(
-        serving().map(async (member) => {
-          const { link, number } = member;
-          try {
-            member.counted = await link!.ask('metrics', null, metricsMsMax);
-          } catch (error) {
-            // The former ones stand in: a sum that fell would read as a restart.
-            if (!link!.closed) log.warn({ process: number, reason: (error as Error).message }, 'metrics are old');
-          }
-        }),
-      );
+      await Promise.all(serving().map((member) => askForMetrics(member, log)));
       return [bequeathed, ...members.map(({ counted }) => counted)];
     },
     spent: (name) => hub.tell(undefined, { [name]: 1 }),
-    notReady() {
-      if (stopping) return 'draining';
-      const hung = members.find(({ life }) => life?.isHung);
-      if (hung !== undefined) return `process ${hung.number}: ${silence}`;
-      const starting = members.find(({ models }) => models === undefined);
-      if (starting !== undefined) return `process ${starting.number}: loading`;
-      const empty = members.find(({ models }) => models!.length === 0);
-      return empty && `process ${empty.number}: no model is ready`;
-    },
+    notReady: () => (stopping ? 'draining' : whyNotReady(members)),
     get servingCount() {
       return serving().length;
     },
@@ -374,14 +298,4 @@ export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
     },
     stop: end,
   };
-}
-
-/** The versions that all of these have. */
-function inEvery([first = [], ...others]: readonly (readonly ReadyModel[])[]): readonly ReadyModel[] {
-  return first.flatMap(({ model, versions }) => {
-    const shared = versions.filter((version) =>
-      others.every((models) => models.some((other) => other.model === model && other.versions.includes(version))),
-    );
-    return shared.length === 0 ? [] : [{ model, versions: shared }];
-  });
 }
