@@ -1,6 +1,6 @@
 /** `hyperpolicy train` as a process: it publishes, it survives Ctrl-C, it resumes, and it refuses what makes no sense. */
 
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -143,6 +143,44 @@ describe('train td3', () => {
     expect(result.stderr).toContain(message);
     expect(result.stderr.trim().split('\n')).toHaveLength(1);
     expect(result.code).toBe(code);
+  });
+
+  test('takes its settings from a file, flags first, prints them, and trains with what it printed', async () => {
+    const settings = `
+environment: Pendulum-v1
+algorithm: { critic: { architecture: mlp-small }, batchSize: 16 }
+loop: { stepCount: 1e6, warmUpStepCount: 50, evaluationEpisodeCount: 1 }
+threadCount: 1
+publish: { which: none }
+`;
+    await writeFile(join(directory, 'run.yaml'), settings);
+    const print = ['train', 'td3', '--config', 'run.yaml', '--steps', '0.12e3', '--print-config'];
+    const printed = await runCommand(print, directory);
+    expect(printed.stderr).toBe('');
+    const config = JSON.parse(printed.stdout) as object;
+    expect(config).toMatchObject({
+      environment: 'Pendulum-v1',
+      algorithm: { name: 'td3', batchSize: 16, criticLearningRate: 3e-4 },
+      loop: { stepCount: 120, warmUpStepCount: 50, seed: 0 },
+      publish: { which: 'none', model: 'pendulum-v1-td3-mlp-small' },
+    });
+    expect(await readdir(directory)).not.toContain('runs');
+    await writeFile(join(directory, 'printed.json'), printed.stdout);
+    const trained = await runCommand(['train', 'td3', '--config', 'printed.json', '--run', 'from-file'], directory);
+    expect(JSON.parse(trained.stdout)).toMatchObject({ runDirectory: 'from-file', step: 120 });
+    expect(JSON.parse(await readFile(join(directory, 'from-file/config.json'), 'utf8'))).toEqual(config);
+  });
+
+  test('refuses a file with a setting that does not exist, and a file beside --resume', async () => {
+    await writeFile(join(directory, 'wrong.json'), '{ "loop": { "stepcount": 5 } }');
+    const wrong = await runCommand(['train', 'td3', '--config', 'wrong.json'], directory);
+    expect(wrong.stderr).toBe(
+      'hyperpolicy: wrong.json: loop.stepcount: expected a setting that exists, got an unknown one. Did you mean loop.stepCount? --print-config shows all\n',
+    );
+    expect(wrong.code).toBe(1);
+    const resumed = await runCommand(['train', 'td3', '--resume', '--config', 'wrong.json'], directory);
+    expect(resumed.stderr).toContain('expected --resume without settings of the run, got --config');
+    expect(resumed.code).toBe(2);
   });
 
   test('the help has the defaults', async () => {

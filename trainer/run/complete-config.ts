@@ -40,7 +40,7 @@ export function merged(under: GivenConfig, over: GivenConfig): GivenConfig {
   return both;
 }
 
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+export const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function refusal(schema: z.ZodObject, issue: z.core.$ZodIssue, config: GivenConfig, source: string): Error {

@@ -4,7 +4,7 @@ import { cpus } from 'node:os';
 import { basename, extname, join } from 'node:path';
 import { checkModelName } from '../../src/package/package.ts';
 import type { Algorithm } from './algorithm.ts';
-import { completeConfig, merged } from './complete-config.ts';
+import { completeConfig, isRecord, merged } from './complete-config.ts';
 import { commonSchema, type GivenConfig, type PublishOptions, type RunConfig } from './config.ts';
 import { readConfigFile } from './config-file.ts';
 import { readRunConfig } from './run-directory.ts';
@@ -53,10 +53,11 @@ export function newConfig(algorithm: Algorithm, given: Given): RunConfig & { rea
   const source = given.file ?? `train ${algorithm.name}`;
   const settings = merged(merged(defaults(), file), nested(given.flags));
   const model = modelName(algorithm, completeConfig(algorithm, { ...settings, publish: undefined }, source));
-  const publish = merged(merged({ publish: { ...given.publishDefaults, model } }, { publish: file.publish }), {
-    publish: given.publish,
-  });
-  return checked(completeConfig(algorithm, { ...settings, ...publish }, source));
+  const filePublish = file.publish ?? {};
+  const publish = isRecord(filePublish)
+    ? merged(merged({ ...given.publishDefaults, model }, filePublish), given.publish)
+    : filePublish;
+  return checked(completeConfig(algorithm, { ...settings, publish }, source));
 }
 
 /**

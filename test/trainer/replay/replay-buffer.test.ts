@@ -117,6 +117,38 @@ describe('replay buffer', () => {
     );
   });
 
+  test('keeps the task of each transition, and refuses one that does not fit', () => {
+    const tasks = { ...sizes, contextSize: 2 };
+    const buffer = createReplayBuffer(tasks);
+    for (const i of [1, 2, 3]) buffer.add({ ...transition(i), context: [i + 0.5, -i] });
+    const batch = createBatch({ size: 50, observationSize: 2, actionSize: 1, contextSize: 2 });
+    const sample = () => {
+      buffer.sample(createRandom(1), batch);
+      return Array.from({ length: 50 }, (_, b) => [
+        batch.observation[2 * b]!,
+        ...batch.context.subarray(2 * b, 2 * b + 2),
+      ]);
+    };
+    for (const [i, first, second] of sample()) expect([first, second]).toEqual([i! + 0.5, -i!]);
+    const restored = createReplayBuffer(tasks);
+    restored.restore(buffer.save());
+    restored.sample(createRandom(1), batch);
+    expect(sample().map(([i]) => i)).toEqual(Array.from({ length: 50 }, (_, b) => batch.observation[2 * b]));
+    expect(() => buffer.add(transition(4))).toThrow('ReplayBuffer.add: context: expected 2 values, got 0');
+    expect(() => buffer.add({ ...transition(4), context: [1, Number.NaN] })).toThrow(
+      'context[1]: expected a finite float32',
+    );
+    expect(() => buffer.sample(createRandom(1), createBatch({ size: 1, observationSize: 2, actionSize: 1 }))).toThrow(
+      'ReplayBuffer.sample: expected a batch of 2 context values a row, got 0',
+    );
+    expect(() => createReplayBuffer(sizes).restore(buffer.save())).toThrow(
+      'saved replay buffer: contextSize: expected 0, got 2',
+    );
+    expect(() => createReplayBuffer({ ...sizes, contextSize: -1 })).toThrow(
+      'replay buffer contextSize: expected an integer of at least 0, got -1',
+    );
+  });
+
   test('names the memory that it cannot have', () => {
     expect(() => createReplayBuffer({ capacity: 1e12, observationSize: 17, actionSize: 6 })).toThrow(
       /^replay buffer: expected \d+ MiB of memory, got Invalid typed array length: .*\. Lower the capacity$/,

@@ -116,3 +116,58 @@ test('actorLoss is minus the mean of Q1 at the actor, so a descent raises Q1', (
   expectClose([...value.dataSync()], [-2.625]);
   expectClose([...gradients.k!.dataSync()], [-4.5]);
 });
+
+describe('a rank or a size that differs is refused, as it would broadcast', () => {
+  const rows = transitions({ observation: [1, 2], reward: [1, 2] });
+  const targets = { actor: actor(), critic: critic() };
+
+  test('rewards of [B, 1] in the target', () => {
+    const wrong = { ...rows, reward: column([1, 2]) as unknown as tf.Tensor1D };
+    expect(() => criticTarget(networks, targets, wrong, column([0, 0]), config)).toThrow(
+      'TD3 critic target: expected nextObservation [B, O], reward [B], terminated [B], noise [B, A], got nextObservation [2, 1], reward [2, 1], terminated [2], noise [2, 1]',
+    );
+  });
+
+  test('noise of one row for the batch', () => {
+    expect(() => criticTarget(networks, targets, rows, column([0]), config)).toThrow('noise [1, 1]');
+  });
+
+  test('targets of [B, 1] in the loss', () => {
+    const wrong = column([1, 2]) as unknown as tf.Tensor1D;
+    expect(() => criticLoss(networks, critic(), rows, wrong)).toThrow(
+      'TD3 critic loss: expected observation [B, O], action [B, A], target [B], got observation [2, 1], action [2, 1], target [2, 1]',
+    );
+  });
+
+  test('an observation without rows in the actor loss', () => {
+    const wrong = tf.tensor1d([1, 2]) as unknown as tf.Tensor2D;
+    expect(() => actorLoss(networks, actor(), critic(), wrong)).toThrow(
+      'TD3 actor loss: expected observation [B, O], got',
+    );
+  });
+});
+
+test('a task reaches the actor and the critics', () => {
+  // pi = c / 4, Q1 = Q2 = s + c: actor loss - mean (s + c), at s = (1, 2), c = (10, 20): -16.5.
+  const onTasks: Td3Networks = {
+    ...networks,
+    actor: (parameters, _, context) => tf.mul(context!, parameters.k!),
+    critic: createEnsemble(
+      {
+        architecture: 'linear',
+        specs: {},
+        q: (_, observation, __, context) => tf.squeeze(tf.add(observation, context!), [1]),
+      },
+      { observationSize: 1, actionSize: 1, contextSize: 1 },
+      2,
+    ),
+  };
+  const context = column([10, 20]);
+  expectClose([...actorLoss(onTasks, actor(), {}, column([1, 2]), context).dataSync()], [-16.5]);
+  // Targets r + 0.5 (s' + c) = 0.5 (3 + 10), 1 + 0.5 (4 + 20); errors of q = s + c: 11 - 6.5, 22 - 13.
+  const rows = { ...transitions({ observation: [1, 2], reward: [0, 1], nextObservation: [3, 4] }), context };
+  const target = criticTarget(onTasks, { actor: actor(), critic: {} }, rows, column([0, 0]), config);
+  expectClose([...target.dataSync()], [6.5, 13]);
+  // Twice (4.5^2 + 9^2) / 2 = 101.25.
+  expectClose([...criticLoss(onTasks, {}, rows, target).dataSync()], [101.25]);
+});

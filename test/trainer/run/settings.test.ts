@@ -1,0 +1,190 @@
+/** Settings from flags, files and code: what is accepted, what overrides what, and how the rest is refused. */
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { loadAlgorithm } from '../../../trainer/algorithms/registry.ts';
+import { td3Defaults } from '../../../trainer/algorithms/td3/config.ts';
+import { offPolicyDefaults } from '../../../trainer/loops/off-policy-config.ts';
+import { completeConfig } from '../../../trainer/run/complete-config.ts';
+import { readConfigFile } from '../../../trainer/run/config-file.ts';
+import { type Given, newConfig, resumedConfig, settingFlags } from '../../../trainer/run/given-settings.ts';
+import { nearest } from '../../../trainer/run/nearest.ts';
+
+const td3 = await loadAlgorithm('td3');
+const scratch = mkdtempSync(join(tmpdir(), 'settings-test-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+function file(name: string, content: string): string {
+  const path = join(scratch, name);
+  writeFileSync(path, content);
+  return path;
+}
+
+const given = (options: Partial<Given> = {}): Given => ({
+  flags: [],
+  publish: {},
+  publishDefaults: { which: 'best', store: 'models' },
+  ...options,
+});
+
+/** A flag as the command line gives it. */
+function flag(name: string, text: string) {
+  const found = settingFlags(td3).find((one) => one.flag.startsWith(`${name} `))!;
+  const parsed = found.parse(text);
+  if ('expected' in parsed) throw new Error(parsed.expected);
+  return { ...found, value: parsed.value };
+}
+
+const whole = { environment: 'Pendulum-v1', threadCount: 1 };
+
+describe('a whole config', () => {
+  test('has defaults where nothing is given, and those that depend on what is', () => {
+    const hyper = completeConfig(td3, whole);
+    expect(hyper).toMatchObject({
+      environment: 'Pendulum-v1',
+      algorithm: { name: 'td3', ...td3Defaults({ architecture: 'sa-hyper' }) },
+      loop: offPolicyDefaults,
+    });
+    const plain = completeConfig(td3, { ...whole, algorithm: { critic: { architecture: 'mlp-small' } } });
+    expect(plain.algorithm).toMatchObject({ criticLearningRate: 3e-4 });
+    expect(hyper.algorithm).toMatchObject({ criticLearningRate: 5e-5 });
+  });
+
+  test('is complete: it comes back unchanged', () => {
+    const config = completeConfig(td3, { ...whole, loop: { stepCount: 7 } });
+    expect(completeConfig(td3, JSON.parse(JSON.stringify(config)))).toEqual(config);
+  });
+
+  test.each([
+    [
+      { algorithm: { batchsize: 7 } },
+      'algorithm.batchsize: expected a setting that exists, got an unknown one. Did you mean algorithm.batchSize? --print-config shows all',
+    ],
+    [{ algorithm: { critic: { trunk: [7] } } }, 'algorithm.critic.trunk: expected a setting that exists'],
+    // Known, but in another group.
+    [{ stepCount: 5 }, 'stepCount: expected a setting that exists, got an unknown one. Did you mean loop.stepCount?'],
+    [{ loop: { stepCount: 0 } }, 'loop.stepCount: expected an integer from 1 to 2147483647, got 0'],
+    [{ loop: { stepCount: '1e6' } }, 'loop.stepCount: expected an integer from 1 to 2147483647, got "1e6"'],
+    [{ algorithm: { gamma: 1 } }, 'algorithm.gamma: expected a number of at least 0 and below 1, got 1'],
+    [
+      { algorithm: { critic: { trunkSizes: [0] } } },
+      'algorithm.critic.trunkSizes: expected widths of 1 to 65536, got [0]',
+    ],
+    [{ algorithm: 'td3' }, 'algorithm: expected an object of settings, got "td3"'],
+    [{ algorithm: { name: 'sac' } }, 'algorithm.name: expected "td3", got "sac"'],
+    [{ engine: 'torch' }, 'engine: expected one of traced, tensorflow, cpu, got "torch"'],
+    [{ publish: 'best' }, 'publish: expected an object of settings, got "best"'],
+    [{ environment: undefined }, 'environment: expected a text, got nothing'],
+  ])('refuses %j', (wrong, message) => {
+    const { environment, ...rest } = { ...whole, ...wrong } as Record<string, unknown>;
+    const config = environment === undefined ? rest : { environment, ...rest };
+    expect(() => completeConfig(td3, config, 'my.yaml')).toThrow(`my.yaml: ${message}`);
+  });
+});
+
+test('nearest names the setting that was meant, wherever it stands', () => {
+  const known = ['loop.stepCount', 'loop.seed', 'algorithm.batchSize', 'algorithm.critic.architecture'];
+  expect(nearest('loop.stepcount', known)).toBe('loop.stepCount');
+  expect(nearest('batchSizes', known)).toBe('algorithm.batchSize');
+  expect(nearest('algorithm.arcitecture', known)).toBe('algorithm.critic.architecture');
+  expect(nearest('loop.sede', known)).toBe('loop.seed');
+});
+
+describe('flags', () => {
+  test.each([
+    ['--steps', '1e6', 1_000_000],
+    ['--steps', '1_500', 1_500],
+    ['--seed', '0', 0],
+    ['--actor-lr', '3e-4', 3e-4],
+    ['--trunk', '64,128', [64, 128]],
+    ['--critic', 'mlp-standard', 'mlp-standard'],
+  ])('%s %s', (name, text, value) => {
+    expect(flag(name, text).value).toEqual(value);
+  });
+
+  test.each([
+    ['--steps', '1.5', 'an integer from 1 to 2147483647'],
+    ['--steps', '', 'an integer from 1 to 2147483647'],
+    ['--steps', '1__0', 'an integer from 1 to 2147483647'],
+    ['--actor-lr', '0', 'a number above 0 and at most 1'],
+    ['--tau', 'Infinity', 'a number above 0 and at most 1'],
+    ['--trunk', '64,', 'widths of 1 to 65536 with commas between: 256,512,1024'],
+  ])('%s "%s" is refused', (name, text, expected) => {
+    expect(() => flag(name, text)).toThrow(expected);
+  });
+});
+
+describe('config files', () => {
+  test('YAML and JSON say the same; flags override the file, which overrides the defaults', () => {
+    const settings = { environment: 'Pendulum-v1', algorithm: { batchSize: 32 }, loop: { stepCount: 1000, seed: 4 } };
+    const json = file('a.json', JSON.stringify(settings));
+    const yaml = file(
+      'a.yaml',
+      '# A comment.\nenvironment: Pendulum-v1\nalgorithm: { batchSize: 32 }\nloop:\n  stepCount: 1e3\n  seed: 4\n',
+    );
+    expect(readConfigFile(yaml)).toEqual(settings);
+    expect(readConfigFile(json)).toEqual(settings);
+    const config = newConfig(td3, given({ file: yaml, flags: [flag('--seed', '5'), flag('--critic', 'mlp-small')] }));
+    expect(config).toMatchObject({
+      environment: 'Pendulum-v1',
+      algorithm: { batchSize: 32, critic: { architecture: 'mlp-small' }, criticLearningRate: 3e-4, gamma: 0.99 },
+      loop: { stepCount: 1000, seed: 5, warmUpStepCount: 1000 },
+      publish: { which: 'best', store: 'models', model: 'pendulum-v1-td3-mlp-small' },
+    });
+    expect(newConfig(td3, given({ file: json, flags: [flag('--seed', '5'), flag('--critic', 'mlp-small')] }))).toEqual(
+      config,
+    );
+  });
+
+  test('what is published: flags, file and defaults alike', () => {
+    const yaml = file('publish.yaml', 'publish: { model: mine, which: last }\n');
+    expect(newConfig(td3, given({ file: yaml })).publish).toEqual({ which: 'last', store: 'models', model: 'mine' });
+    const flags = given({ file: yaml, publish: { which: 'none', model: 'yours' } });
+    expect(newConfig(td3, flags).publish).toEqual({ which: 'none', store: 'models', model: 'yours' });
+    const wrong = file('wrong.yaml', 'publish: best\n');
+    expect(() => newConfig(td3, given({ file: wrong }))).toThrow(
+      `${wrong}: publish: expected an object of settings, got "best"`,
+    );
+  });
+
+  test('a whole config that was printed gives the same config', () => {
+    const config = newConfig(td3, given({ flags: [flag('--steps', '1e5')], publish: { which: 'none' } }));
+    const printed = file('printed.json', JSON.stringify(config, null, 2));
+    expect(newConfig(td3, given({ file: printed }))).toEqual(config);
+  });
+
+  test.each([
+    ['missing.yaml', undefined, 'missing.yaml: expected'],
+    ['empty.yaml', '', 'expected YAML with settings by name, got an empty file'],
+    ['list.yaml', '- 1\n', 'expected YAML with settings by name, got another value'],
+    ['torn.json', '{"loop": {', 'expected JSON with settings by name, got '],
+    ['torn.yaml', 'loop: [1,\n', 'expected YAML with settings by name, got '],
+    ['twice.yaml', 'loop: {}\nloop: {}\n', 'Map keys must be unique'],
+  ])('refuses %s in one line', (name, content, message) => {
+    const path = content === undefined ? join(scratch, name) : file(name, content);
+    let error: Error | undefined;
+    try {
+      readConfigFile(path);
+    } catch (thrown) {
+      error = thrown as Error;
+    }
+    expect(error?.message).toContain(message);
+    expect(error?.message).toContain(path);
+    expect(error?.message.split('\n')).toHaveLength(1);
+  });
+});
+
+test('a run that was begun before configs named their algorithm is resumed with its own settings', () => {
+  const { name: _, ...algorithm } = { name: 'td3', ...td3Defaults({ architecture: 'mlp-standard' }), batchSize: 16 };
+  const begun = { environment: 'Pendulum-v1', algorithm, loop: { ...offPolicyDefaults, seed: 3 }, threadCount: 1 };
+  file('config.json', JSON.stringify(begun));
+  const config = resumedConfig(td3, scratch, given({ flags: [flag('--steps', '2e6')] }));
+  expect(config).toEqual({
+    ...begun,
+    algorithm: { ...algorithm, name: 'td3' },
+    loop: { ...begun.loop, stepCount: 2_000_000 },
+    publish: { which: 'none', store: 'models', model: 'pendulum-v1-td3-mlp-standard' },
+  });
+});
