@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { invalidArgument } from '../contract/errors.ts';
 import { type SafetensorsFile, writeSafetensors } from '../package/safetensors.ts';
-import { hyperInitialisations } from './hyper/initialisation.ts';
+import { hyperInitialisations } from './names.ts';
 import { createNetwork, type Network, networkSpecs } from './network.ts';
 import { formatInterface, type NetworkInterface, parseInterface } from './network-interface.ts';
 import type { ParameterViews } from './parameters.ts';

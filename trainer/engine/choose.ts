@@ -4,11 +4,8 @@ import { failedPrecondition, invalidArgument } from '../../src/contract/errors.t
 import { registerGradients } from '../../src/trace/gradients/index.ts';
 import { createEagerEngine } from './eager.ts';
 import type { Engine } from './engine.ts';
+import { type EngineName, engineNames } from './names.ts';
 import { createTracedEngine, type TracedEngineOptions } from './traced.ts';
-
-/** `traced` compiles to ONNX; the others run operation by operation, on TensorFlow or in plain JavaScript. */
-export const engineNames = ['traced', 'tensorflow', 'cpu'] as const;
-export type EngineName = (typeof engineNames)[number];
 
 /** Packages that bring the `tensorflow` backend, best first. */
 const tensorflowPackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'];

@@ -1,7 +1,7 @@
 /** Settings that off-policy algorithms share, each with its flag: parts of an algorithm's schema. */
 
 import { z } from 'zod';
-import { hyperInitialisations } from '../../src/nn/hyper/initialisation.ts';
+import { hyperInitialisations } from '../../src/nn/names.ts';
 import { discount, integer, oneOf, rate, setting, text, widths, yesOrNo } from '../run/setting.ts';
 
 /** A critic as `src/nn/critics/registry.ts` takes it. */

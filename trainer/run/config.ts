@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { type DeviceName, deviceNames } from '../../src/onnx/providers.ts';
-import { type EngineName, engineNames } from '../engine/choose.ts';
+import { type EngineName, engineNames } from '../engine/names.ts';
 import { integer, oneOf, setting, text } from './setting.ts';
 
 export type PublishOptions = {

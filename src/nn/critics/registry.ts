@@ -41,9 +41,6 @@ const builders: Readonly<Record<string, Builder>> = {
 /** The nine of the paper, then those from later work. */
 export const criticNames: readonly string[] = Object.keys(builders);
 
-/** Those whose weights a primary network generates. */
-export const hyperCriticNames: readonly string[] = ['sa-hyper', 'as-hyper', 'emb-hyper'];
-
 /**
  * A critic of `ensembleSize` independent Q functions.
  *

@@ -2,13 +2,13 @@
 
 import type * as tf from '@tensorflow/tfjs-core';
 import { invalidArgument } from '../../contract/errors.ts';
+import { hyperInitialisations } from '../names.ts';
 import { type ParameterSpecs, type Parameters, under, withPrefix } from '../parameters.ts';
 import { dynamic, sharedLayers } from './dynamic.ts';
 import { factorsOf, type GeneratedLayer, head, headSpecs } from './head.ts';
 import {
   type HyperInitialisation,
   headInitialisers,
-  hyperInitialisations,
   type LayerRole,
   trunkInitialisers,
   withEmbeddingPower,

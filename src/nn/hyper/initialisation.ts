@@ -14,11 +14,11 @@ import {
   uniform,
   zeros,
 } from '../initialisers.ts';
+import type { hyperInitialisations } from '../names.ts';
 import type { Drawn, ParameterSpecs } from '../parameters.ts';
 import type { HeadInitialisers } from './head.ts';
 import { primary } from './primary.ts';
 
-export const hyperInitialisations = ['hyperl', 'default', 'bias-hyperinit', 'weight-hyperinit', 'hfi'] as const;
 export type HyperInitialisation = (typeof hyperInitialisations)[number];
 
 /** A dynamic layer's place: `first` also stands for every hidden layer, `last` gives the output, `log-std` beside it. */

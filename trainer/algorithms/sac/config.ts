@@ -1,7 +1,8 @@
 /** SAC's settings, with the paper's values and those of the usual implementations. */
 
 import { z } from 'zod';
-import { type CriticConfig, hyperCriticNames } from '../../../src/nn/critics/registry.ts';
+import type { CriticConfig } from '../../../src/nn/critics/registry.ts';
+import { hyperCriticNames } from '../../../src/nn/names.ts';
 import { actorCriticShape } from '../../off-policy/settings.ts';
 import { anyNumber, oneOf, positive, rate, setting } from '../../run/setting.ts';
 

@@ -1,7 +1,8 @@
 /** TD3's settings, with the paper's values. */
 
 import { z } from 'zod';
-import { type CriticConfig, hyperCriticNames } from '../../../src/nn/critics/registry.ts';
+import type { CriticConfig } from '../../../src/nn/critics/registry.ts';
+import { hyperCriticNames } from '../../../src/nn/names.ts';
 import { actorCriticShape } from '../../off-policy/settings.ts';
 import { atLeast, integer, setting } from '../../run/setting.ts';
 
