@@ -25,7 +25,7 @@ const someMilliseconds = integer(1, durationMsMax);
 const defaultWorkerCount = (processCount: number): number =>
   Math.max(1, Math.min(4, Math.floor(availableParallelism() / processCount) - 1));
 
-/** Connections of several processes come of age, so that clients that stay for long spread over those that were replaced. */
+/** With several processes connections end after a time, so that long-lived clients spread to processes that were replaced. */
 const defaultConnectionAgeMsMax = (processCount: number): number => (processCount === 1 ? 0 : 300_000);
 
 const serverConfigSchema = z.strictObject({
@@ -90,17 +90,17 @@ const serverConfigSchema = z.strictObject({
   requestCountMax: count.default(1024),
   /** Connections open at once on the gRPC port, and as many on the admin port. */
   connectionCountMax: count.default(1024),
-  /** A connection without calls is asked to leave after so long; 0 is never. */
+  /** Time after which a connection without calls is asked to leave; 0 is never. */
   connectionIdleMsMax: milliseconds.default(0),
-  /** A connection is asked to leave after so long, give or take a tenth; its calls go on; 0 is never. With several processes 300,000. */
+  /** Time after which a connection is asked to leave, give or take a tenth. Its calls go on. 0 is never; with several processes 300,000. */
   connectionAgeMsMax: milliseconds.default(defaultConnectionAgeMsMax(1)),
-  /** Calls that are left on a connection so long after it was asked to leave for its age are cut; 0 is never. */
+  /** Time that the calls of such a connection then have before they are cut; 0 is no limit. */
   connectionAgeGraceMs: milliseconds.default(0),
-  /** A connection is asked for a sign of life so often; 0 is never. */
+  /** Time between pings to a client; 0 is none. */
   keepaliveMs: milliseconds.default(60_000),
-  /** One that gives none for so long is cut. */
+  /** Time within which a client must answer a ping; else its connection is cut. */
   keepaliveTimeoutMs: someMilliseconds.default(20_000),
-  /** Pings of a client that come sooner than so, while nothing is sent to it, are too many; the third ends its connection. */
+  /** Least time between a client's pings while nothing is sent to it. The third ping that comes sooner ends its connection. */
   pingIntervalMsMin: milliseconds.default(10_000),
   /** Streams (calls) open at once on one connection. */
   connectionStreamCountMax: count.default(1024),
@@ -110,7 +110,7 @@ const serverConfigSchema = z.strictObject({
   contextCacheBytesMax: bytes.default(256 * mebibyte),
   /** Generated critic weights kept, by observation. */
   criticCacheBytesMax: bytes.default(256 * mebibyte),
-  /** How long generated weights are used after they were made; 0 is for ever. */
+  /** How long generated weights are used after they were made; 0 is no limit. */
   contextTimeToLiveMs: milliseconds.default(0),
   /** How long a context handle is kept without use. */
   handleTimeToLiveMs: someMilliseconds.default(600_000),
@@ -129,7 +129,7 @@ const serverConfigSchema = z.strictObject({
   deadlineMarginMs: milliseconds.default(10),
   /** On SIGTERM: time for requests in flight before connections are cut. */
   drainMs: milliseconds.default(10_000),
-  /** One of so many requests is logged, and each that fails with INTERNAL; 0 logs none. */
+  /** Logs one request in this many, and each that fails with INTERNAL; 0 logs none. */
   requestLogEvery: integer(0, unbounded).default(0),
   /** Where traces go: OTLP over HTTP, for example `http://127.0.0.1:4318/v1/traces`; null is off. */
   traceEndpoint: z.url().nullable().default(null),
