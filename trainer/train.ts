@@ -7,7 +7,9 @@ import { createEngine } from './engine/choose.ts';
 import type { Engine } from './engine/engine.ts';
 import type { RunResult, Training } from './run/algorithm.ts';
 import { completeConfig } from './run/complete-config.ts';
-import type { GivenConfig, RunConfig } from './run/config.ts';
+import type { GivenConfig, PublishOptions, RunConfig } from './run/config.ts';
+import { environmentPlace } from './run/environment-place.ts';
+import { explainFailure, RunFailure } from './run/failure.ts';
 import { openRunLog, type RunLogger } from './run/logging.ts';
 import { createProgress, type ProgressStream } from './run/progress.ts';
 import { checkPublishable, type PublishedRun, publishRun } from './run/publish.ts';
@@ -32,19 +34,23 @@ export type TrainResult = PublishedRun & { readonly run: RunResult };
 /**
  * Trains, and publishes where asked.
  * @throws HyperpolicyError: an unknown algorithm, setting, environment or network, a value out of range, an environment that
- *   the algorithm cannot train in, a run directory with or without a run against `resume`, a store that cannot be written
+ *   the algorithm cannot train in, a run directory with or without a run against `resume`, a store that cannot be written; and what
+ *   ended the run (an environment that throws, a loss that is not finite, a full disk), with what is kept and how to go on: the best
+ *   policy so far is published before
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const algorithm = await loadAlgorithm(options.config.algorithm.name);
-  const config = completeConfig(algorithm, options.config);
-  // Before hours of training, not after them.
-  if (publishing(config) !== undefined) await checkPublishable(config.publish!);
-  const env = await createEnvironment(config.environment);
+  const here = process.cwd();
+  const workingDirectory = options.resume === true ? (options.config.workingDirectory ?? here) : here;
+  const config = completeConfig(algorithm, { ...options.config, workingDirectory });
+  const env = await createEnvironment(environmentPlace(config));
   let training: Training | undefined;
   try {
     const { threadCount, device } = config;
     const engine = await createEngine(config.engine ?? 'traced', { threadCount, device });
     training = await algorithm.open({ config, env, engine });
+    // After what refuses without writing anything, and before hours of training.
+    if (publishing(config) !== undefined) await checkPublishable(config.publish!);
     return await trainInDirectory(options, { config, env, engine, training });
   } finally {
     training?.dispose();
@@ -54,11 +60,18 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
 
 const publishing = ({ publish }: RunConfig) => (publish?.which === 'none' ? undefined : publish);
 
+type Opened = {
+  readonly config: RunConfig;
+  readonly env: Env;
+  readonly engine: Engine;
+  readonly training: Training;
+};
+
 async function trainInDirectory(
   { runDirectory, resume = false, signal, stream, checkpointIntervalMs }: TrainOptions,
-  opened: { readonly config: RunConfig; readonly env: Env; readonly engine: Engine; readonly training: Training },
+  opened: Opened,
 ): Promise<TrainResult> {
-  const { config, env, engine, training } = opened;
+  const { config, training } = opened;
   const { stepCount } = training;
   const progress = createProgress({ stream, label: config.environment, stepCount, now: () => performance.now() });
   let directory: RunDirectory | undefined;
@@ -68,15 +81,49 @@ async function trainInDirectory(
     log = openRunLog({ directory: runDirectory, warn: progress.print });
     log.info({ config, resume }, 'training starts');
     const context = { runDirectory, signal, resume, checkpointIntervalMs, reporter: progress, log };
-    const run = await training.run(context);
+    const ending = { runDirectory, resume, signal, log };
+    let run: RunResult;
+    try {
+      run = await training.run(context);
+    } catch (error) {
+      progress.finish();
+      throw error instanceof RunFailure ? await salvage(error, opened, ending) : error;
+    }
     progress.finish();
-    const publish = publishing(config);
-    if (run.aborted || publish === undefined) return { run, published: undefined, publishedBefore: undefined };
-    const { specs } = env;
-    return { run, ...(await publishRun({ run, training, config, publish, runDirectory, resume, specs, engine, log })) };
+    return await conclude(run, opened, ending);
   } finally {
     progress.finish();
     log?.flush();
     directory?.release();
   }
 }
+
+type Context = Pick<TrainOptions, 'runDirectory' | 'signal'> & { readonly resume: boolean; readonly log: RunLogger };
+
+/** Publishes a run that is over as the config says. */
+async function conclude(run: RunResult, opened: Opened, context: Context): Promise<TrainResult> {
+  const publish = publishing(opened.config);
+  if (run.aborted || publish === undefined) return { run, published: undefined, publishedBefore: undefined };
+  return { run, ...(await publishNow(run, publish, opened, context)) };
+}
+
+/** The error of a run that failed, once the best policy so far is published as the config says. */
+async function salvage(failure: RunFailure, opened: Opened, context: Context): Promise<Error> {
+  const { result } = failure;
+  const { runDirectory } = context;
+  const publish = publishing(opened.config);
+  if (publish?.which !== 'best' || result.best === undefined) return explainFailure(failure, { runDirectory });
+  try {
+    const published = await publishNow(result, publish, opened, context);
+    return explainFailure(failure, { runDirectory, published });
+  } catch (publishFailure) {
+    return explainFailure(failure, { runDirectory, publishFailure });
+  }
+}
+
+const publishNow = (
+  run: RunResult,
+  publish: PublishOptions,
+  { config, env: { specs }, engine, training }: Opened,
+  context: Context,
+): Promise<PublishedRun> => publishRun({ ...context, run, training, config, publish, specs, engine });

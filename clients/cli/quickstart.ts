@@ -13,7 +13,7 @@ import type { TrainOptions } from '../../trainer/train.ts';
 import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
 import { integerIn } from './options.ts';
 import { startServerProcess } from './server-process.ts';
-import { untilInterrupted } from './train.ts';
+import { runTraining } from './train.ts';
 
 const environmentName = 'HalfCheetah-v5';
 const model = 'halfcheetah-quickstart';
@@ -109,7 +109,7 @@ async function ensureModel({ store, runs, seed, steps }: QuickstartOptions): Pro
   };
   const action = resume ? `Going on with the run in ${runDirectory}:` : 'Training';
   say(`${action} TD3 with an SA-Hyper critic on ${environmentName}, ${steps} steps.`);
-  const { run, published, publishedBefore } = await untilInterrupted((signal) =>
+  const { run, published, publishedBefore } = await runTraining(runDirectory, (signal) =>
     train({ config, runDirectory, resume, signal, stream: process.stderr, checkpointIntervalMs }),
   );
   const { directory } = published ?? publishedBefore ?? {};
@@ -119,8 +119,12 @@ async function ensureModel({ store, runs, seed, steps }: QuickstartOptions): Pro
   }
   const { best } = run;
   if (best !== undefined) {
+    say(`Best evaluation, which chose the policy: mean return ${best.meanReturn.toFixed(1)}, at step ${best.step}.`);
+  }
+  const { freshReturn, freshStandardDeviation, freshEpisodeCount } = published?.manifest.training ?? {};
+  if (freshReturn !== undefined) {
     say(
-      `Best evaluation: mean return ${best.meanReturn.toFixed(1)} over ${best.episodeCount} episodes, at step ${best.step}.`,
+      `Published policy on ${freshEpisodeCount} fresh episodes: mean return ${freshReturn.toFixed(1)} +- ${freshStandardDeviation!.toFixed(1)}.`,
     );
   }
   say(`Published ${directory}. Learning curve: ${join(runDirectory, 'learning-curve.svg')}`);
@@ -187,7 +191,7 @@ async function demonstrate(client: PolicyClient, environment: Env, { store, seed
     const { action } = await client.act({ ...selection, observation });
     return action.values;
   });
-  const local = await recordEpisode(environment, episodeSeed, await localPolicy(store, version));
+  const local = await recordEpisode(environment, episodeSeed, await localPolicy(store, version, environment));
   const equal = served.actions.every((action, i) => action === local.actions[i]) && served.return === local.return;
   const uniform = createRandom(episodeSeed, 1);
   const random: number[] = [];
@@ -236,14 +240,16 @@ async function recordEpisode(environment: Env, seed: number, act: Act) {
 }
 
 /** The published policy in this process, run as the server runs it. */
-async function localPolicy(store: string, version: number): Promise<Act> {
+async function localPolicy(store: string, version: number, { specs }: Env): Promise<Act> {
   const { readPackage } = await import('../../src/package/package.ts');
-  const { openSession } = await import('../../src/onnx/session.ts');
-  const { createSmallNetwork } = await import('../../src/onnx/small-network.ts');
-  const { files } = await readPackage(join(store, model, String(version)));
-  const bytes = files.get('policy.onnx')!;
-  const network = createSmallNetwork({ model: bytes, session: openSession(bytes, { threadCount }) });
-  return async (observation) => (await network.run({ rowCount: 1, rows: { observation } })).action!;
+  const { createPackagePolicy } = await import('../../trainer/rollout/policy.ts');
+  const policy = createPackagePolicy(await readPackage(join(store, model, String(version))), { specs, threadCount });
+  const noContext = new Float64Array(0);
+  return (observation) => {
+    const action = new Float32Array(specSize(specs.action));
+    policy.act(observation, noContext, action);
+    return action;
+  };
 }
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -35,7 +35,7 @@ export function addTrainOptions(command: Command, flags: readonly SettingFlag[])
     )
     .option(
       '--resume',
-      'continue from the newest checkpoint of the run directory, with its settings; a finished run is published once',
+      'continue from the newest checkpoint of the run directory, with its settings; length, intervals, threads and device may be given anew; a finished run is published once',
     );
 }
 

@@ -1,10 +1,12 @@
 /** `hyperpolicy train ALGORITHM`: trains in this process, with progress on standard error, and publishes the model. */
 
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import type { Algorithm } from '../../trainer/run/algorithm.ts';
 import type { RunConfig } from '../../trainer/run/config.ts';
 import type { TrainResult } from '../../trainer/train.ts';
+import { untilInterrupted } from './interrupts.ts';
 import { printJson } from './options.ts';
 import { addTrainOptions, givenOf, type TrainOptions } from './train-flags.ts';
 
@@ -44,7 +46,7 @@ async function train(algorithm: Algorithm, options: TrainOptions, command: Comma
     return;
   }
   const runner = await import('../../trainer/train.ts');
-  const result = await untilInterrupted((signal) =>
+  const result = await runTraining(runDirectory, (signal) =>
     runner.train({ config, runDirectory, resume: options.resume, signal, stream: process.stderr }),
   );
   printResult(result, runDirectory, config.publish?.model);
@@ -72,17 +74,27 @@ async function configOf(
   return { config: resumedConfig(algorithm, runDirectory, given), runDirectory };
 }
 
-const interrupts = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+/** Runs a training that interrupts end, with progress on a standard error that may be closed. */
+export function runTraining<T>(runDirectory: string, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  // A pipe that ended or a terminal that was closed takes no more lines; that is no reason to stop.
+  process.stderr.on('error', () => {});
+  return untilInterrupted(run, {
+    tell: (line) => process.stderr.write(`${line}\n`),
+    kept: () => {
+      const step = newestCheckpoint(runDirectory);
+      return step === undefined
+        ? 'There is no checkpoint yet'
+        : `Go on from the checkpoint of step ${step} with --run ${runDirectory} --resume`;
+    },
+  });
+}
 
-/** Runs with a signal that the first Ctrl-C, SIGTERM or closed terminal aborts; the second ends the process as usual. */
-export async function untilInterrupted<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const controller = new AbortController();
-  const abort = () => controller.abort();
-  for (const name of interrupts) process.once(name, abort);
+function newestCheckpoint(runDirectory: string): number | undefined {
   try {
-    return await run(controller.signal);
-  } finally {
-    for (const name of interrupts) process.off(name, abort);
+    const steps = readdirSync(join(runDirectory, 'checkpoints')).filter((name) => /^\d+$/.test(name));
+    return steps.length === 0 ? undefined : Math.max(...steps.map(Number));
+  } catch {
+    return undefined;
   }
 }
 
@@ -92,6 +104,10 @@ function printResult(result: TrainResult, runDirectory: string, model: string | 
     runDirectory,
     step: run.step,
     ...run.results,
+    ...(run.best !== undefined && { bestEvaluationReturn: run.best.meanReturn }),
+    ...(published?.manifest.training.freshReturn !== undefined && {
+      freshReturn: published.manifest.training.freshReturn,
+    }),
     checkpoint: run.checkpoint,
     ...(before !== undefined && { model: before.model, version: before.version, directory: before.directory }),
     ...(published !== undefined && { model, version: published.version, directory: published.directory }),

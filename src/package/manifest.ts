@@ -130,6 +130,13 @@ export const manifestSchema = z.object({
     /** Environment steps. */
     steps: z.number().int().nonnegative(),
     evaluations: z.array(evaluationSchema),
+    /** Mean return of the evaluation that chose this policy among the others of its run: too good by that choice. */
+    bestEvaluationReturn: z.number().optional(),
+    /** Of the published policy, on episodes that chose nothing: what to expect of it. */
+    freshReturn: z.number().optional(),
+    /** Standard deviation of those episodes' returns, and how many they were. */
+    freshStandardDeviation: z.number().nonnegative().optional(),
+    freshEpisodeCount: z.number().int().positive().optional(),
     /** Version-control revision of the trainer, or `unknown`. */
     sourceRevision: z.string(),
     /** ISO 8601. */

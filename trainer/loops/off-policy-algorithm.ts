@@ -6,7 +6,11 @@ import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { OffPolicyLearner } from '../off-policy/learner.ts';
 import type { Algorithm, Publishable, Setup, Training } from '../run/algorithm.ts';
+import { environmentPlace } from '../run/environment-place.ts';
 import { type OffPolicyLoopConfig, offPolicyDefaults, offPolicyLoopSchema } from './off-policy-config.ts';
+
+/** Evaluations of a run use its seed + 100. */
+const freshSeedOffset = 200;
 
 export type OffPolicyAlgorithm<Config extends { readonly batchSize: number }> = Pick<
   Algorithm,
@@ -40,7 +44,7 @@ export function offPolicyAlgorithm<Config extends { readonly batchSize: number }
       algorithm: own.defaults(algorithm as Partial<Config>, environment),
       loop: offPolicyDefaults,
     }),
-    resumable: ['stepCount'],
+    resumable: ['stepCount', 'evaluationInterval', 'evaluationEpisodeCount', 'checkpointInterval'],
     variant: ({ algorithm }) => variant(algorithm as Config),
     async open(setup) {
       if (!own.readsContext) checkNoContext(name, setup);
@@ -55,10 +59,11 @@ async function openTraining<Config extends { readonly batchSize: number }>(
 ): Promise<Training> {
   const { createEnvironment } = await import('../../src/envs/registry.ts');
   const { trainOffPolicy } = await import('./off-policy.ts');
+  const { evaluate } = await import('../run/evaluation.ts');
   const { loadBestLearner } = await import('../run/evaluations.ts');
   const algorithm = config.algorithm as unknown as Config;
   const loop = config.loop as OffPolicyLoopConfig;
-  const evaluationEnv = await createEnvironment(config.environment);
+  const evaluationEnv = await createEnvironment(environmentPlace(config));
   let learner: OffPolicyLearner & Publishable;
   try {
     learner = await createLearner({ config: algorithm, specs: env.specs, engine, seed: loop.seed });
@@ -70,6 +75,14 @@ async function openTraining<Config extends { readonly batchSize: number }>(
     stepCount: loop.stepCount,
     run: (context) =>
       trainOffPolicy({ ...context, env, evaluationEnv, learner, config: { ...loop, batchSize: algorithm.batchSize } }),
+    evaluateAfresh: (signal) =>
+      evaluate({
+        env: evaluationEnv,
+        act: learner.act.bind(learner),
+        episodeCount: loop.evaluationEpisodeCount,
+        seed: loop.seed + freshSeedOffset,
+        signal,
+      }),
     async restoreBest(runDirectory, best) {
       learner.restore(await loadBestLearner(runDirectory, best));
     },

@@ -7,10 +7,11 @@
  */
 
 import { setImmediate as turn } from 'node:timers/promises';
+import { HyperpolicyError } from '../../src/contract/errors.ts';
 import { createRandom, type Random } from '../../src/contract/random.ts';
 import type { Env } from '../../src/envs/env.ts';
 import type { Evaluation } from '../../src/package/manifest.ts';
-import type { OffPolicyLearner } from '../off-policy/learner.ts';
+import type { LearnMetrics, OffPolicyLearner } from '../off-policy/learner.ts';
 import { networkSizes } from '../off-policy/networks.ts';
 import { type Batch, createBatch } from '../replay/batch.ts';
 import { createReplayBuffer, type ReplayBuffer, type ReplayState } from '../replay/replay-buffer.ts';
@@ -18,6 +19,7 @@ import type { RunContext, RunResult } from '../run/algorithm.ts';
 import { type Checkpoints, createCheckpoints, type LoadedRun, loadRun } from '../run/checkpoints.ts';
 import { evaluate } from '../run/evaluation.ts';
 import { createEvaluations, type Evaluations, removeBestAfter } from '../run/evaluations.ts';
+import { RunFailure } from '../run/failure.ts';
 import { type MetricFiles, openMetricFiles } from '../run/metrics.ts';
 import { type Collector, createCollector } from './collector.ts';
 import { checkLoopConfig, checkSameRun, type OffPolicyConfig } from './off-policy-config.ts';
@@ -47,6 +49,8 @@ type Resumed = LoadedRun<(typeof partNames)[number]> & { readonly state: LoopSta
 
 /**
  * Trains until the last step or the signal.
+ * @throws RunFailure: the environment failed, a loss is not finite, the last checkpoint cannot be written. There is a checkpoint then
+ *   if one could be written, and what was best so far is kept
  * @throws HyperpolicyError invalid_argument: a config value out of range, a run directory that has a run already (without
  *   `resume`) or none (with it), a checkpoint that is damaged or of another config; failed_precondition: the directory cannot be written
  */
@@ -54,7 +58,11 @@ export async function trainOffPolicy(options: RunOptions): Promise<RunResult> {
   const { config, runDirectory } = options;
   checkLoopConfig(config);
   const resumed = options.resume === true ? await resume(options) : undefined;
-  const files = openMetricFiles({ directory: runDirectory, resumeStep: resumed?.step });
+  const files = openMetricFiles({
+    directory: runDirectory,
+    resumeStep: resumed?.step,
+    warn: (line) => options.log?.warn({}, line),
+  });
   try {
     return await runLoop(createLoop(options, files, resumed));
   } finally {
@@ -83,6 +91,8 @@ type Loop = {
   readonly seconds: () => number;
   readonly record: (metrics: Readonly<Record<string, number>>) => void;
   step: number;
+  /** False where nobody knows what the learner has. */
+  isSound: boolean;
   /** Of the newest episode or evaluation. */
   latestReturn: number | undefined;
 };
@@ -112,6 +122,7 @@ function createLoop(options: RunOptions, files: MetricFiles, resumed: Resumed | 
     seconds,
     record: (metrics) => files.write({ step: loop.step, seconds: seconds(), ...metrics }),
     step: resumed?.step ?? 0,
+    isSound: true,
     latestReturn: resumed?.state.evaluations.at(-1)?.meanReturn,
   };
   if (resumed !== undefined) restore(loop, resumed);
@@ -131,31 +142,66 @@ async function runLoop(loop: Loop): Promise<RunResult> {
   const { evaluations, checkpoints, options } = loop;
   const { config, signal } = options;
   const firstStep = loop.step;
-  if (evaluations.list.length === 0) await evaluateHere(loop);
-  while (loop.step < config.stepCount && signal?.aborted !== true) {
-    advance(loop);
-    const { step } = loop;
-    if (step % config.evaluationInterval === 0 || step === config.stepCount) await evaluateHere(loop);
-    if (step % config.checkpointInterval === 0 || checkpoints.isDue()) await checkpointHere(loop);
-    await turn();
+  let failure: { readonly cause: unknown } | undefined;
+  try {
+    if (isEvaluationDue(loop)) await evaluateHere(loop);
+    while (loop.step < config.stepCount && signal?.aborted !== true) {
+      advance(loop);
+      if (isEvaluationDue(loop)) await evaluateHere(loop);
+      if (loop.step % config.checkpointInterval === 0 || checkpoints.isDue()) await tryCheckpoint(loop);
+      await turn();
+    }
+  } catch (error) {
+    // An evaluation that was cut is done again by whoever goes on from the checkpoint.
+    if (signal?.aborted !== true) failure = { cause: error };
   }
-  const checkpoint = await checkpointHere(loop);
+  let checkpoint: string | undefined;
+  try {
+    if (loop.isSound) checkpoint = await checkpointHere(loop);
+  } catch (error) {
+    failure ??= { cause: error };
+  }
   const last = evaluations.list.at(-1);
-  return {
+  const result: RunResult = {
     step: loop.step,
     firstStep,
-    aborted: loop.step < config.stepCount,
+    aborted: !isComplete(loop),
     evaluations: evaluations.list,
     checkpoint,
     best: evaluations.best(),
     results: last === undefined ? {} : { evaluationReturn: last.meanReturn },
   };
+  if (failure !== undefined) throw new RunFailure(failure.cause, result);
+  return result;
+}
+
+function learn(loop: Loop): LearnMetrics | null {
+  try {
+    const metrics = loop.options.learner.learn(loop.batch, loop.random.learning);
+    const lost = Object.entries(metrics ?? {}).find(([, value]) => !Number.isFinite(value));
+    if (lost !== undefined) throw new Error(`${lost[0]}: expected a finite metric, got ${lost[1]}`);
+    return metrics;
+  } catch (error) {
+    // An update that was refused is not taken; any other fault may have come in the middle of one.
+    loop.isSound = error instanceof HyperpolicyError;
+    throw error;
+  }
+}
+
+/** Every step done, and the evaluation after the last one. */
+const isComplete = ({ step, evaluations, options: { config } }: Loop): boolean =>
+  step >= config.stepCount && evaluations.list.at(-1)?.step === step;
+
+/** Whether this step has an evaluation that is still to be made. */
+function isEvaluationDue({ step, evaluations, options: { config } }: Loop): boolean {
+  const hasOne = step % config.evaluationInterval === 0 || step >= config.stepCount;
+  return hasOne && evaluations.list.at(-1)?.step !== step;
 }
 
 /** Environment steps and updates, until it is time for something else. */
 function advance(loop: Loop): void {
   const { collector, replay, batch, random, options } = loop;
-  const { learner, config, reporter } = options;
+  const { config, reporter } = options;
   const until = loop.now() + turnIntervalMs;
   do {
     const finished = collector.step(loop.step < config.warmUpStepCount);
@@ -169,7 +215,7 @@ function advance(loop: Loop): void {
     }
     if (loop.step > config.warmUpStepCount) {
       replay.sample(random.sampling, batch);
-      const metrics = learner.learn(batch, random.learning);
+      const metrics = learn(loop);
       if (metrics !== null) loop.record(metrics);
     }
     reporter?.report(loop.step, loop.latestReturn);
@@ -180,19 +226,31 @@ const isDue = ({ stepCount, evaluationInterval, checkpointInterval }: OffPolicyC
   step >= stepCount || step % evaluationInterval === 0 || step % checkpointInterval === 0;
 
 async function evaluateHere(loop: Loop): Promise<void> {
-  const { evaluationEnv, learner, config } = loop.options;
+  const { evaluationEnv, learner, config, signal } = loop.options;
   const { evaluationEpisodeCount: episodeCount, seed } = config;
   const { meanReturn, standardDeviation, returns, lengths } = await evaluate({
     env: evaluationEnv,
     act: learner.act.bind(learner),
     episodeCount,
     seed: seed + 100,
+    signal,
   });
   loop.latestReturn = meanReturn;
   const evaluationLength = lengths.reduce((sum, length) => sum + length, 0) / episodeCount;
   loop.record({ evaluationReturn: meanReturn, evaluationStandardDeviation: standardDeviation, evaluationLength });
   const evaluation = { step: loop.step, meanReturn, standardDeviation, episodeCount };
   await loop.evaluations.add(evaluation, returns, () => learner.save());
+}
+
+/** A full disk may have room again at the next one: training goes on. */
+async function tryCheckpoint(loop: Loop): Promise<void> {
+  try {
+    await checkpointHere(loop);
+  } catch (error) {
+    loop.checkpoints.postpone();
+    const { step, options } = loop;
+    options.log?.warn({ step, error: (error as Error).message }, 'no checkpoint could be written; training goes on');
+  }
 }
 
 async function checkpointHere(loop: Loop): Promise<string> {

@@ -30,6 +30,7 @@ export type OffPolicyLearner = {
    * One update, synchronous.
    * @param random target noise and the like
    * @returns metrics at intervals of many updates, else null: reading them may cost time
+   * @throws HyperpolicyError failed_precondition: a loss that is not finite; that update is not taken
    */
   learn(batch: Batch, random: Random): LearnMetrics | null;
   /** Parameters, optimiser moments and counters. */

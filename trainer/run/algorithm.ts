@@ -9,6 +9,7 @@ import type { Evaluation } from '../../src/package/manifest.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { TrainedModel } from '../export/model.ts';
 import type { RunConfig } from './config.ts';
+import type { EvaluationResult } from './evaluation.ts';
 import type { Progress } from './progress.ts';
 
 export type Algorithm = {
@@ -26,7 +27,7 @@ export type Algorithm = {
   };
   /** A value for every setting; those that are given may decide others. */
   defaults(given: GivenSettings): { readonly algorithm: object; readonly loop: object };
-  /** Names of settings in `loop` that a resumed run may change, such as its length. */
+  /** Names of settings in `loop` that a resumed run may change, such as its length and its intervals. */
   readonly resumable: readonly string[];
   /** What tells runs on one environment apart, e.g. the critic: part of a model's name where none is given. */
   variant(settings: { readonly algorithm: object }): string;
@@ -56,8 +57,16 @@ export type Setup = {
 export type Training = Publishable & {
   /** Length of the whole run, in the unit of its steps. */
   readonly stepCount: number;
-  /** Trains until the last step or the signal. */
+  /**
+   * Trains until the last step or the signal.
+   * @throws RunFailure with the result so far, where something else ended it
+   */
   run(options: RunContext): Promise<RunResult>;
+  /**
+   * Evaluates the present networks on episodes that selected nothing: other starts than those of the run's evaluations.
+   * @throws the signal's reason where it is aborted
+   */
+  evaluateAfresh?(signal: AbortSignal | undefined): Promise<EvaluationResult>;
   /**
    * Puts back the networks of the run's best evaluation.
    * @throws HyperpolicyError invalid_argument: they are missing or damaged
@@ -98,11 +107,11 @@ export type RunResult = {
   readonly step: number;
   /** The step that it began with: 0, or that of the checkpoint. */
   readonly firstStep: number;
-  /** True where the signal ended the run before its last step. */
+  /** True where the signal ended the run before its last step or evaluation. */
   readonly aborted: boolean;
   readonly evaluations: readonly Evaluation[];
-  /** The newest checkpoint's directory. */
-  readonly checkpoint: string;
+  /** The newest checkpoint's directory; undefined where a failure left none of the last step. */
+  readonly checkpoint: string | undefined;
   /** The best evaluation of a policy that has learnt something, if there was one. */
   readonly best: Evaluation | undefined;
   /** Results by name, as the command prints them, e.g. `evaluationReturn`. */

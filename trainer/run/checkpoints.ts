@@ -13,6 +13,8 @@ const checkpointDirectory = (runDirectory: string) => join(runDirectory, 'checkp
 export type Checkpoints = {
   /** Whether the last one is older than the interval. */
   isDue(): boolean;
+  /** Begins the interval anew, where one could not be written. */
+  postpone(): void;
   /**
    * Writes one, unless this step has one.
    * @param state of the loop
@@ -37,6 +39,9 @@ export function createCheckpoints(
   let savedAt = options.now();
   return {
     isDue: () => options.now() - savedAt >= checkpointIntervalMs,
+    postpone() {
+      savedAt = options.now();
+    },
     async save(step, contents) {
       if (savedStep === step) return { path: join(directory, String(step)), isNew: false };
       options.files.flush();

@@ -26,12 +26,17 @@ export type RunConfig = {
   readonly engine?: EngineName | undefined;
   /** Where the traced engine computes the updates; `cpu` where absent. */
   readonly device?: DeviceName | undefined;
+  /** The folder that the run was begun in: relative paths of its environment file and its store are of that. */
+  readonly workingDirectory?: string | undefined;
   /** Where to publish at the end; nothing is published without it. */
   readonly publish?: PublishOptions | undefined;
 };
 
 /** A config of which any part may be missing; objects within objects. */
 export type GivenConfig = Readonly<Record<string, unknown>>;
+
+/** Of every algorithm: what a resumed run may change. Other threads, engines and devices round otherwise. */
+export const resumableSettings: readonly string[] = ['threadCount', 'engine', 'device'];
 
 /** The settings that every algorithm has, beside its own two groups. */
 export const commonSchema = z.strictObject({
@@ -54,5 +59,6 @@ export const commonSchema = z.strictObject({
     help: 'where the traced engine computes the updates',
     defaultText: 'cpu',
   }),
+  workingDirectory: text().optional(),
   publish: z.strictObject({ store: text(), model: text(), which: oneOf(['best', 'last', 'none']) }).optional(),
 });

@@ -5,6 +5,7 @@ import { invalidArgument } from '../../src/contract/errors.ts';
 import { createRandom } from '../../src/contract/random.ts';
 import { specSize } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
+import { checkReward } from './reward.ts';
 
 /** Stream of the start seeds, apart from training's. */
 const startStream = 6;
@@ -20,7 +21,7 @@ export type EvaluationOptions = {
   readonly episodeCount: number;
   /** Decides every start state: the same seed gives the same starts. */
   readonly seed: number;
-  /** Stops between episodes. */
+  /** Stops between two steps. */
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -34,9 +35,12 @@ export type EvaluationResult = {
   readonly lengths: readonly number[];
 };
 
+const turnIntervalMs = 50;
+
 /**
- * Runs the episodes one after the other; the event loop gets a turn between them.
- * @throws HyperpolicyError invalid_argument: an episode count that is not a positive integer, an action that is not finite
+ * Runs the episodes one after the other; the event loop gets a turn every 50 ms, as an episode may never end.
+ * @throws HyperpolicyError invalid_argument: an episode count that is not a positive integer, an action that is not finite, a reward that no
+ *   loss can hold
  * @throws the signal's reason where it is aborted
  */
 export async function evaluate({ env, act, episodeCount, seed, signal }: EvaluationOptions): Promise<EvaluationResult> {
@@ -52,21 +56,32 @@ export async function evaluate({ env, act, episodeCount, seed, signal }: Evaluat
   const returns: number[] = [];
   const lengths: number[] = [];
   for (let episode = 0; episode < episodeCount; episode++) {
-    signal?.throwIfAborted();
-    const { sum, length } = runEpisode(env, act, random.integer(2 ** 32), action);
+    const { sum, length } = await runEpisode(env, act, random.integer(2 ** 32), action, signal);
     returns.push(sum);
     lengths.push(length);
-    await turn();
   }
   return { ...moments(returns), returns, lengths };
 }
 
-function runEpisode(env: Env, act: EvaluationOptions['act'], seed: number, action: Float32Array) {
+async function runEpisode(
+  env: Env,
+  act: EvaluationOptions['act'],
+  seed: number,
+  action: Float32Array,
+  signal: AbortSignal | undefined,
+) {
   let { observation } = env.reset(seed);
   let sum = 0;
+  let turnAt = 0;
   for (let length = 1; ; length++) {
+    if (performance.now() >= turnAt) {
+      await turn();
+      signal?.throwIfAborted();
+      turnAt = performance.now() + turnIntervalMs;
+    }
     act(observation, action, env.context);
     const result = env.step(action);
+    checkReward(env.name, result.reward, () => `step ${length} of an evaluation episode`);
     sum += result.reward;
     observation = result.observation;
     if (result.terminated || result.truncated) return { sum, length };

@@ -1,6 +1,6 @@
 /** The evaluations of a run so far: their records, the learning curve, and on the disk the learner of the best one. */
 
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Evaluation } from '../../src/package/manifest.ts';
 import type { RunContext } from './algorithm.ts';
@@ -24,7 +24,7 @@ export const removeBestAfter = (runDirectory: string, step: number): Promise<voi
 export type Evaluations = {
   /** In order of their steps. */
   readonly list: readonly Evaluation[];
-  /** The best of those after the warm-up; of equal ones the latest. */
+  /** The best of those after the warm-up whose learner is on the disk; of equal ones the latest. */
   best(): Evaluation | undefined;
   /** Adds one, draws the curve anew, and keeps the learner where it is the best so far. */
   add(evaluation: Evaluation, returns: readonly number[], save: () => SavedState): Promise<void>;
@@ -43,23 +43,42 @@ export function createEvaluations(
 ): Evaluations {
   const list = [...options.before];
   let bestAtCheckpoints: readonly number[] = [];
+  // Only those that could be written count: they can be published.
+  const isKept = ({ step }: Evaluation) =>
+    step > options.warmUpStepCount && existsSync(join(bestDirectory(runDirectory), String(step)));
   const best = () =>
     list
-      .filter(({ step }) => step > options.warmUpStepCount)
+      .filter(isKept)
       .reduce<Evaluation | undefined>(
         (former, next) => (former === undefined || next.meanReturn >= former.meanReturn ? next : former),
         undefined,
       );
+
+  /** A log, a picture or a copy that cannot be written is no reason to stop. */
+  async function attempt(what: string, step: number, write: () => unknown): Promise<void> {
+    try {
+      await write();
+    } catch (error) {
+      log?.warn({ step, error: (error as Error).message }, `${what} could not be written; training goes on`);
+    }
+  }
+
   return {
     list,
     best,
     async add(evaluation, returns, save) {
       const { step, meanReturn, standardDeviation, episodeCount } = evaluation;
+      const former = best();
       list.push(evaluation);
-      writeFileSync(join(runDirectory, 'learning-curve.svg'), learningCurve(list, options.title));
+      await attempt('the learning curve', step, () =>
+        writeFileSync(join(runDirectory, 'learning-curve.svg'), learningCurve(list, options.title)),
+      );
       log?.info({ step, meanReturn, standardDeviation, returns }, 'evaluation');
-      if (best()?.step === step) {
-        await saveCheckpoint(bestDirectory(runDirectory), { step, ...save() }, { keepSteps: bestAtCheckpoints });
+      const isBest = step > options.warmUpStepCount && (former === undefined || meanReturn >= former.meanReturn);
+      if (isBest) {
+        await attempt('the best policy so far', step, () =>
+          saveCheckpoint(bestDirectory(runDirectory), { step, ...save() }, { keepSteps: bestAtCheckpoints }),
+        );
       }
       reporter?.print(
         `step ${step}: evaluation return ${meanReturn.toFixed(1)} +- ${standardDeviation.toFixed(1)} over ${episodeCount} episodes`,

@@ -1,11 +1,11 @@
 /** The config of a run from what a person gave: flags over a file over defaults, or a run's own config where it is resumed. */
 
 import { cpus } from 'node:os';
-import { basename, extname, join } from 'node:path';
+import { basename, extname, join, resolve } from 'node:path';
 import { checkModelName } from '../../src/package/package.ts';
 import type { Algorithm } from './algorithm.ts';
 import { completeConfig, isRecord, merged } from './complete-config.ts';
-import { commonSchema, type GivenConfig, type PublishOptions, type RunConfig } from './config.ts';
+import { commonSchema, type GivenConfig, type PublishOptions, type RunConfig, resumableSettings } from './config.ts';
 import { readConfigFile } from './config-file.ts';
 import { readRunConfig } from './run-directory.ts';
 import { type Flag, flagsOf } from './setting.ts';
@@ -57,7 +57,9 @@ export function newConfig(algorithm: Algorithm, given: Given): RunConfig & { rea
   const publish = isRecord(filePublish)
     ? merged(merged({ ...given.publishDefaults, model }, filePublish), given.publish)
     : filePublish;
-  return checked(completeConfig(algorithm, { ...settings, publish }, source));
+  // Of a file that an earlier run left, too.
+  const workingDirectory = process.cwd();
+  return checked(completeConfig(algorithm, { ...settings, workingDirectory, publish }, source));
 }
 
 /**
@@ -72,13 +74,17 @@ export function resumedConfig(
   const settings = merged(readRunConfig(runDirectory), nested(given.flags));
   const config = completeConfig(algorithm, settings, join(runDirectory, 'config.json'));
   const { store } = given.publishDefaults;
-  const former = config.publish ?? { which: 'none', store, model: modelName(algorithm, config) };
+  const own = config.publish && {
+    ...config.publish,
+    store: resolve(config.workingDirectory ?? '.', config.publish.store),
+  };
+  const former = own ?? { which: 'none', store, model: modelName(algorithm, config) };
   return checked({ ...config, publish: { ...former, ...given.publish } });
 }
 
 /** Whether a resumed run may have this flag. */
 export const isResumable = ({ resumable }: Algorithm, { path: [group, name] }: Pick<Flag, 'path'>): boolean =>
-  group === 'loop' && resumable.includes(name!);
+  name === undefined ? resumableSettings.includes(group!) : group === 'loop' && resumable.includes(name);
 
 /** The model's name of a run about which nothing is said. */
 export const defaultModelName = (algorithm: Algorithm): string =>

@@ -1,6 +1,6 @@
 /** Structured logs of a run: everything as JSON lines in `train.log` of the run directory, warnings also to the person. */
 
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import pino, { type Logger } from 'pino';
 
@@ -12,7 +12,7 @@ export type RunLogger = Logger;
  */
 export function openRunLog({ directory, warn }: { directory: string; warn: (line: string) => void }): RunLogger {
   mkdirSync(directory, { recursive: true });
-  const file = pino.destination({ dest: join(directory, 'train.log'), sync: true });
+  const file = appendTo(join(directory, 'train.log'));
   const person = { write: (line: string) => warn(warningText(line)) };
   return pino(
     { base: null, timestamp: pino.stdTimeFunctions.isoTime },
@@ -21,6 +21,20 @@ export function openRunLog({ directory, warn }: { directory: string; warn: (line
       { level: 'warn', stream: person },
     ]),
   );
+}
+
+/** Writes each line at once. A line that cannot be written is lost: a full disk must not end the run. */
+function appendTo(path: string): { write(line: string): void } {
+  const descriptor = openSync(path, 'a');
+  return {
+    write(line) {
+      try {
+        writeSync(descriptor, line);
+      } catch {
+        // Warnings reach the person besides.
+      }
+    },
+  };
 }
 
 /** `warning: message (field value, ...)` from a log line. */

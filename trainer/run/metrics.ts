@@ -3,7 +3,17 @@
  * whose columns are all names seen, in order of first appearance. The JSON lines are the record; the table follows them.
  */
 
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { replaceFileSync } from '../../src/files/durable-files.ts';
@@ -12,7 +22,10 @@ import { replaceFileSync } from '../../src/files/durable-files.ts';
 export type MetricRecord = { readonly step: number; readonly seconds: number; readonly [name: string]: number };
 
 export type MetricFiles = {
-  /** Appends one record to both files; it survives a kill of the process once this returns. */
+  /**
+   * Appends one record to both files; it survives a kill of the process once this returns. Where it cannot be written, it waits for
+   * the next one.
+   */
   write(record: MetricRecord): void;
   /** Waits until all records are on the disk. */
   flush(): void;
@@ -21,18 +34,23 @@ export type MetricFiles = {
 
 const jsonLinesFile = 'metrics.jsonl';
 const tableFile = 'metrics.csv';
+/** Records that are kept in memory while none can be written. */
+const waitingCountMax = 10_000;
 
 /**
  * Opens the metric files of a run directory, which is created where missing.
- * @param resumeStep keeps the records up to this step and drops later ones and torn last lines; without it the files must be new
+ * @param options.warn told once of records that cannot be written
+ * @param options.resumeStep keeps the records up to this step and drops later ones and torn last lines; without it the files must be new
  * @throws HyperpolicyError invalid_argument: there are records already, or they do not parse
  */
 export function openMetricFiles({
   directory,
   resumeStep,
+  warn,
 }: {
   directory: string;
   resumeStep?: number | undefined;
+  warn?: ((line: string) => void) | undefined;
 }): MetricFiles {
   mkdirSync(directory, { recursive: true });
   const lines = join(directory, jsonLinesFile);
@@ -51,19 +69,63 @@ export function openMetricFiles({
   replaceFileSync(table, tableText(kept, columns), 'csv');
   const linesFile = openSync(lines, 'a');
   let tableFileDescriptor = openSync(table, 'a');
+  /** Bytes of whole lines: what a full disk cut is taken back to here. */
+  let linesBytes = fstatSync(linesFile).size;
+  const waiting: MetricRecord[] = [];
+  let isTableBehind = false;
+
+  function writeLine(record: MetricRecord): void {
+    const line = Buffer.from(jsonLine(record));
+    try {
+      writeFileSync(linesFile, line);
+    } catch (error) {
+      ftruncateSync(linesFile, linesBytes);
+      throw error;
+    }
+    linesBytes += line.byteLength;
+  }
+
+  function writeRow(record: MetricRecord): void {
+    const added = Object.keys(record).filter((name) => !columns.includes(name));
+    columns.push(...added);
+    // A metric that was not seen before, or rows that are missing: the table is written anew. A run has few of them.
+    if (added.length > 0 || isTableBehind) {
+      isTableBehind = true;
+      replaceFileSync(table, tableText(readMetrics(directory), columns), 'csv');
+      closeSync(tableFileDescriptor);
+      tableFileDescriptor = openSync(table, 'a');
+      isTableBehind = false;
+    } else {
+      isTableBehind = true;
+      writeFileSync(tableFileDescriptor, tableRow(record, columns));
+      isTableBehind = false;
+    }
+  }
+
+  function writeWaiting(): void {
+    while (waiting.length > 0) {
+      const record = waiting[0]!;
+      writeLine(record);
+      waiting.shift();
+      writeRow(record);
+    }
+  }
+
+  let hasWarned = false;
   return {
     write(record) {
-      writeFileSync(linesFile, jsonLine(record));
-      const added = Object.keys(record).filter((name) => !columns.includes(name));
-      if (added.length === 0) {
-        writeFileSync(tableFileDescriptor, tableRow(record, columns));
-        return;
+      if (waiting.length >= waitingCountMax) waiting.shift();
+      waiting.push(record);
+      try {
+        writeWaiting();
+        hasWarned = false;
+      } catch (error) {
+        if (!hasWarned) {
+          const remedy = `training goes on, and the newest ${waitingCountMax} wait for room on the disk`;
+          warn?.(`metrics could not be written (${(error as Error).message}); ${remedy}`);
+        }
+        hasWarned = true;
       }
-      // A metric that was not seen before: a new column, so the table is written anew. A run has few of them.
-      columns.push(...added);
-      closeSync(tableFileDescriptor);
-      replaceFileSync(table, tableText(readMetrics(directory), columns), 'csv');
-      tableFileDescriptor = openSync(table, 'a');
     },
     flush() {
       fsyncSync(linesFile);

@@ -5,12 +5,15 @@ import { access, constants, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
+import type { Manifest } from '../../src/package/manifest.ts';
 import { checkModelName, type PublishedPackage } from '../../src/package/package.ts';
 import type { Engine } from '../engine/engine.ts';
 import { publishModel } from '../export/package.ts';
 import type { RunLog, RunResult, Training } from './algorithm.ts';
 import type { PublishOptions, RunConfig } from './config.ts';
 import { notePublication, type Publication, samePublication } from './publication.ts';
+
+type FreshFigures = Partial<Pick<Manifest['training'], 'freshReturn' | 'freshStandardDeviation' | 'freshEpisodeCount'>>;
 
 export type PublishedRun = {
   /** Undefined where nothing was to be published, or it is already. */
@@ -45,6 +48,7 @@ export async function publishRun({
   specs,
   engine,
   log,
+  signal,
 }: {
   readonly run: RunResult;
   readonly training: Training;
@@ -55,6 +59,7 @@ export async function publishRun({
   readonly specs: PolicySpecs;
   readonly engine: Engine;
   readonly log: RunLog;
+  readonly signal?: AbortSignal | undefined;
 }): Promise<PublishedRun> {
   const { store, model, which } = publish;
   const publishedBefore = resume ? await samePublication(runDirectory, { ...publish, step: run.step }) : undefined;
@@ -62,6 +67,8 @@ export async function publishRun({
   const best = which === 'best' ? run.best : undefined;
   if (best !== undefined) await training.restoreBest(runDirectory, best);
   await writeNetworks(join(runDirectory, 'networks'), training.networkFiles());
+  const fresh = await freshFigures(training, { log, signal });
+  const { workingDirectory: _, ...settings } = config;
   const published = await publishModel({
     ...training.model(),
     store,
@@ -71,10 +78,12 @@ export async function publishRun({
     specs,
     engine,
     training: {
-      config: config as unknown as Record<string, unknown>,
+      config: settings,
       seed: config.loop.seed,
       steps: best?.step ?? run.step,
       evaluations: [...run.evaluations],
+      ...(best !== undefined && { bestEvaluationReturn: best.meanReturn }),
+      ...fresh,
       sourceRevision: sourceRevision(),
     },
   });
@@ -82,6 +91,23 @@ export async function publishRun({
   log.info({ directory }, 'published');
   await notePublication(runDirectory, { store, model, which, step: run.step, version, directory });
   return { published, publishedBefore };
+}
+
+/** What is published is not lost for want of a figure: an environment may have failed, or a person may wait for the end. */
+async function freshFigures(
+  training: Training,
+  { log, signal }: { readonly log: RunLog; readonly signal: AbortSignal | undefined },
+): Promise<FreshFigures> {
+  try {
+    const result = await training.evaluateAfresh?.(signal);
+    if (result === undefined) return {};
+    const { meanReturn, standardDeviation, returns } = result;
+    return { freshReturn: meanReturn, freshStandardDeviation: standardDeviation, freshEpisodeCount: returns.length };
+  } catch (error) {
+    const reason = signal?.aborted === true ? 'interrupted' : (error as Error).message;
+    log.warn({ error: reason }, 'the published policy was not evaluated on fresh episodes');
+    return {};
+  }
 }
 
 /** The published networks once more, as safetensors. */

@@ -1,15 +1,15 @@
 /** A run's directory as a whole: one process at a time, one run for good, and the config that it was begun with. */
 
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { replaceFile } from '../../src/files/durable-files.ts';
 import { checkpointSteps } from './checkpoint.ts';
 import type { GivenConfig } from './config.ts';
 import { publicationFile } from './publication.ts';
+import { lockDirectory } from './run-lock.ts';
 
 const configFile = 'config.json';
-const lockFile = 'lock';
 /** What a run without a checkpoint leaves: nothing that could be continued. */
 const leftovers = ['metrics.jsonl', 'metrics.csv', 'learning-curve.svg', 'best', publicationFile];
 
@@ -34,7 +34,7 @@ export async function openRunDirectory(
   } catch (cause) {
     throw unwritable(directory, cause);
   }
-  const release = lock(directory);
+  const release = await lockDirectory(directory);
   try {
     if (!resume) await begin(directory);
     await writeConfig(directory, config);
@@ -116,48 +116,4 @@ async function begin(directory: string): Promise<void> {
     });
   }
   for (const name of leftovers) rmSync(join(directory, name), { recursive: true, force: true });
-}
-
-/** A file with this process's id; one whose process is gone does not count. */
-function lock(directory: string): () => void {
-  const path = join(directory, lockFile);
-  for (let attempt = 0; ; attempt++) {
-    try {
-      const file = openSync(path, 'wx');
-      writeSync(file, String(process.pid));
-      closeSync(file);
-      return () => rmSync(path, { force: true });
-    } catch (cause) {
-      const held = (cause as NodeJS.ErrnoException).code === 'EEXIST';
-      if (held && attempt === 0 && !isRunning(ownerOf(path))) {
-        rmSync(path, { force: true });
-        continue;
-      }
-      throw failedPrecondition({
-        where: `run directory "${directory}"`,
-        expected: 'one that no other process trains in',
-        actual: held ? `process ${ownerOf(path)} at work` : (cause as Error).message,
-        remedy: 'Wait for it, or name another directory',
-        cause,
-      });
-    }
-  }
-}
-
-function ownerOf(path: string): number {
-  try {
-    return Number(readFileSync(path, 'utf8'));
-  } catch {
-    return Number.NaN; // released in between
-  }
-}
-
-function isRunning(pid: number): boolean {
-  if (!Number.isSafeInteger(pid) || pid <= 0) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

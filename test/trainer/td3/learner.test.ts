@@ -33,6 +33,20 @@ describe.each(Object.entries(criticConfigs))('TD3 with critic %s', (_name, criti
     traced.dispose();
   });
 
+  test('an update whose loss is not finite is refused and not taken', () => {
+    const learner = smallLearner(critic);
+    const before = [learner.critic.flat.slice(), learner.actor.flat.slice(), learner.critic.adam.moment2.slice()];
+    const batch = randomBatch(1);
+    batch.reward[3] = 3e38;
+    // (q - 3e38)^2 is beyond float32.
+    expect(() => learner.learn(batch, createRandom(1))).toThrow(
+      'update: critic loss: expected a finite loss, got Infinity. Bound the rewards of the environment, or take lower learning rates',
+    );
+    expect([learner.critic.flat, learner.actor.flat, learner.critic.adam.moment2]).toEqual(before);
+    expect(learner.learn(randomBatch(1), createRandom(1))).toBeNull();
+    learner.dispose();
+  });
+
   test('the policy and the targets move on every second update only', () => {
     const learner = smallLearner(critic);
     const actor = learner.actor.flat.slice();

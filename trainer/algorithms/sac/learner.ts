@@ -8,6 +8,7 @@ import type { Engine } from '../../engine/engine.ts';
 import { compileActing } from '../../off-policy/acting.ts';
 import { createActorCritic } from '../../off-policy/actor-critic.ts';
 import { actorCriticFiles, actorCriticModel } from '../../off-policy/exports.ts';
+import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
 import type { OffPolicyLearner } from '../../off-policy/learner.ts';
 import { learnerState } from '../../off-policy/learner-state.ts';
 import { copyBatch } from '../../off-policy/transitions.ts';
@@ -108,8 +109,10 @@ function createUpdates(
       random.fillNormal(memory.nextNoise);
       random.fillNormal(memory.noise);
       steps.critic.run();
+      for (const loss of memory.criticLosses) requireFiniteLoss('critic loss', loss);
       critic.adam.step();
       steps.actor.run();
+      requireFiniteLoss('actor loss', memory.actorLoss[0]!);
       actor.adam.step();
       if (config.temperature === 'learned') temperature.adam.step();
       critic.followTarget(config.tau);

@@ -1,5 +1,6 @@
 /** SAC's networks: one stochastic actor and twin critics, as descriptions without parameters. */
 
+import { requireBounds } from '../../../src/contract/bounds.ts';
 import type { PolicySpecs } from '../../../src/contract/tensor-spec.ts';
 import { actionScaling } from '../../../src/nn/action-scaling.ts';
 import { createCritic } from '../../../src/nn/critics/registry.ts';
@@ -15,8 +16,9 @@ export const actorConfig = ({ actorHiddenSizes }: SacConfig): PolicyConfig => ({
   hiddenSizes: actorHiddenSizes,
 });
 
-/** @throws HyperpolicyError invalid_argument: an unknown critic, or options that it does not take */
+/** @throws HyperpolicyError invalid_argument: an action that lacks a bound, an unknown critic, or options that it does not take */
 export function createSacNetworks(config: SacConfig, specs: PolicySpecs): SacNetworks {
+  requireBounds('train sac', specs.action);
   const { contextSize: _, ...sizes } = networkSizes(specs);
   return {
     policy: createPolicy(actorConfig(config), sizes),

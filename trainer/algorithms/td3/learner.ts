@@ -7,6 +7,7 @@ import { compileActing } from '../../off-policy/acting.ts';
 import { createActorCritic } from '../../off-policy/actor-critic.ts';
 import { clipToBounds } from '../../off-policy/bounds.ts';
 import { actorCriticFiles, actorCriticModel } from '../../off-policy/exports.ts';
+import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
 import type { OffPolicyLearner } from '../../off-policy/learner.ts';
 import { learnerState } from '../../off-policy/learner-state.ts';
 import { copyBatch } from '../../off-policy/transitions.ts';
@@ -102,10 +103,12 @@ function createUpdates({
       copyBatch(batch, memory.batch);
       random.fillNormal(memory.noise);
       steps.critic.run();
+      requireFiniteLoss('critic loss', memory.criticLoss[0]!);
       critic.adam.step();
       updateCount++;
       if (updateCount % config.policyDelay === 0) {
         steps.actor.run();
+        requireFiniteLoss('actor loss', memory.actorLoss[0]!);
         actor.adam.step();
         critic.followTarget(config.tau);
         actor.followTarget(config.tau);

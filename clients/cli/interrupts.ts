@@ -1,0 +1,34 @@
+/** Ctrl-C, SIGTERM and a closed terminal, for commands that have something to keep. */
+
+const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/**
+ * Runs with a signal that the first interrupt aborts; the second ends the process as usual.
+ * @param tell shows a line to the person
+ * @param kept what a second interrupt leaves, as a sentence
+ */
+export async function untilInterrupted<T>(
+  run: (signal: AbortSignal) => Promise<T>,
+  { tell, kept }: { readonly tell: (line: string) => void; readonly kept: () => string },
+): Promise<T> {
+  const controller = new AbortController();
+  const release = () => {
+    for (const name of names) process.off(name, interrupt);
+  };
+  function interrupt(name: NodeJS.Signals): void {
+    if (!controller.signal.aborted) {
+      tell(`${name}: ends after the step in progress, with a checkpoint. A second one ends at once, without`);
+      controller.abort();
+      return;
+    }
+    tell(`${name} again: ended at once. ${kept()}`);
+    release();
+    process.kill(process.pid, name);
+  }
+  for (const name of names) process.on(name, interrupt);
+  try {
+    return await run(controller.signal);
+  } finally {
+    release();
+  }
+}

@@ -1,0 +1,181 @@
+/** How a training ends that does not end by itself: what it keeps, what it says, and how it goes on. */
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterAll, describe, expect, test } from 'vitest';
+import { readPackage } from '../../src/package/package.ts';
+import { readMetrics } from '../../trainer/run/metrics.ts';
+import { testWith } from '../requirements.ts';
+import { runCommand, startCommand } from './command.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'hyperpolicy-ends-'));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+/** A mass on a line; `before` runs in each step, `this.count` counts them over all episodes. */
+const source = ({ before = '', reward = '-Math.abs(this.x)', limit = '50' }) => `export default () => ({
+  name: 'mass',
+  specs: {
+    observation: { names: ['x'], low: [null], high: [null], units: ['m'] },
+    action: { names: ['force'], low: [-1], high: [1], units: ['N'] },
+    context: null,
+  },
+  episodeStepCountMax: ${limit}, stepDurationS: 0.1, x: 0, count: 0,
+  begin(random) { this.x = random.uniform(); },
+  advance(action, outcome) {
+    this.count++;
+    ${before}
+    this.x += 0.1 * action[0];
+    outcome.reward = ${reward};
+    outcome.terminated = false;
+    return true;
+  },
+  observe(out) { out[0] = this.x; },
+  capture() { return { x: Float64Array.of(this.x) }; },
+  reinstate({ x }) { this.x = x[0]; },
+});`;
+
+const small = '--critic mlp-standard --batch-size 8 --threads 1 --eval-episodes 1 --warm-up 100 --store st'.split(' ');
+
+/** Arguments of a run in a folder of its own, with its environment as `mine.mjs` there. */
+function place(name: string, parts: Parameters<typeof source>[0]): string {
+  const folder = join(directory, name);
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'mine.mjs'), source(parts));
+  return folder;
+}
+const train = (...args: string[]) => ['train', 'td3', '--env', './mine.mjs', ...small, '--run', 'r', ...args];
+const lastLine = (text: string) => text.trim().split('\n').at(-1)!;
+
+test('an environment that throws: its line, a checkpoint, and the run goes on', async () => {
+  const folder = place('throws', { before: `if (this.count === 250) throw new Error('sensor lost');` });
+  const { code, stdout, stderr } = await runCommand(train('--steps', '300', '--eval-every', '100'), folder);
+  expect(code).toBe(1);
+  expect(stdout).toBe('');
+  expect(lastLine(stderr)).toMatch(
+    /^hyperpolicy: training ended at step 249: \.\/mine\.mjs advance, episode 5 step 50: expected no exception, got Error: sensor lost at mine\.mjs:12:\d+\. The best policy so far \(step 200\) is version 1 of "mine-td3-mlp-standard"\. Go on from step 249 with --run r --resume$/,
+  );
+  const { manifest } = await readPackage(join(folder, 'st/mine-td3-mlp-standard/1'));
+  expect(manifest.training.steps).toBe(200);
+  // The count begins anew with the process, and with it an episode.
+  const resumed = await runCommand(['train', 'td3', '--run', 'r', '--resume'], folder);
+  expect(resumed.stderr).toContain('step 300: evaluation return');
+  expect(resumed.code).toBe(0);
+  expect(JSON.parse(resumed.stdout)).toMatchObject({ step: 300, version: 2 });
+});
+
+test('a reward that no loss can hold: where, and the best policy before it is published', async () => {
+  const folder = place('spike', { reward: 'this.count === 250 ? 3e38 : -Math.abs(this.x)' });
+  const { code, stderr } = await runCommand(train('--steps', '300', '--eval-every', '200'), folder);
+  expect(code).toBe(1);
+  expect(lastLine(stderr)).toBe(
+    'hyperpolicy: training ended at step 249: mass, step 50 of an episode: expected a reward between -1000000000000000 and 1000000000000000, as the loss is its square in float32, got 3e+38. Bound the rewards of the environment. The best policy so far (step 200) is version 1 of "mine-td3-mlp-standard". Go on from step 249 with --run r --resume',
+  );
+});
+
+test('figures are named: the evaluation that chose the policy, and fresh episodes of it', async () => {
+  const folder = place('fresh', {});
+  const { stdout } = await runCommand(train('--steps', '200', '--eval-every', '100', '--eval-episodes', '3'), folder);
+  const printed = JSON.parse(stdout) as Record<string, number>;
+  const { training } = (await readPackage(join(folder, 'st/mine-td3-mlp-standard/1'))).manifest;
+  expect(printed.bestEvaluationReturn).toBe(training.bestEvaluationReturn);
+  expect(training.evaluations.map(({ meanReturn }) => meanReturn)).toContain(training.bestEvaluationReturn);
+  expect(printed.freshReturn).toBe(training.freshReturn);
+  expect(training.freshEpisodeCount).toBe(3);
+  // Where somebody's folders are is nobody else's matter.
+  expect(training.config).not.toHaveProperty('workingDirectory');
+  // Other starts: other returns, if only in the last digits.
+  expect(training.evaluations.map(({ meanReturn }) => meanReturn)).not.toContain(training.freshReturn);
+});
+
+describe('SIGTERM', () => {
+  test.each<[string, Parameters<typeof source>[0]]>([
+    ['in an evaluation whose episode never ends', { limit: 'Number.MAX_SAFE_INTEGER' }],
+    [
+      'in one whose steps are slow',
+      { limit: '100000', before: 'const until = performance.now() + 20; while (performance.now() < until);' },
+    ],
+  ])('%s leaves a checkpoint', async (name, parts) => {
+    const folder = place(name.replaceAll(' ', '-'), {
+      ...parts,
+      before: `${parts.before ?? ''} if (this.count === 20) process.stderr.write('steps');`,
+    });
+    const running = startCommand(train('--steps', '1000', '--publish', 'none'), folder);
+    await running.until(/steps/);
+    running.process.kill('SIGTERM');
+    const { code, stdout, stderr } = await running.finished;
+    expect(code).toBe(0);
+    expect(stderr).toContain('SIGTERM: ends after the step in progress, with a checkpoint. A second one ends at once');
+    expect(JSON.parse(stdout)).toMatchObject({ step: 0, checkpoint: 'r/checkpoints/0' });
+  });
+});
+
+test('a second interrupt ends at once and says what is kept', async () => {
+  const built = pathToFileURL(join(import.meta.dirname, '../../dist/clients/cli/interrupts.js')).href;
+  const code = `import { untilInterrupted } from ${JSON.stringify(built)};
+    setInterval(() => {}, 1000);
+    const tell = (line) => process.stdout.write(line + '\\n');
+    const run = () => new Promise(() => tell('ready'));
+    await untilInterrupted(run, { tell, kept: () => 'Step 5 is kept' });`;
+  const script = join(directory, 'interrupted.mjs');
+  writeFileSync(script, code);
+  const running = startCommand([], directory, script);
+  await running.until(/ready/);
+  running.process.kill('SIGINT');
+  await running.until(/SIGINT: ends after/);
+  // Another one than the first counts as well.
+  running.process.kill('SIGTERM');
+  const { code: exitCode, stdout } = await running.finished;
+  expect(stdout).toContain('SIGTERM again: ended at once. Step 5 is kept');
+  expect([exitCode, running.process.signalCode]).toEqual([null, 'SIGTERM']);
+});
+
+const diskTest = testWith(spawnSync('prlimit', ['--version']).status === 0, 'prlimit', 'apt-get install util-linux');
+
+diskTest('a full disk at a metric line does not end the run, and the line is written later', async () => {
+  const folder = place('full', { before: `if (this.count === 400) process.stderr.write('later');` });
+  const steps = ['--steps', '100000', '--eval-every', '1000000', '--publish', 'none'];
+  const running = startCommand(train(...steps), folder);
+  await running.until(/step 0: evaluation/);
+  const limit = (bytes: string) =>
+    spawnSync('prlimit', ['--pid', `${running.process.pid}`, `--fsize=${bytes}:unlimited`]);
+  limit('0');
+  await running.until(/metrics could not be written \(EFBIG.*training goes on/);
+  limit('unlimited');
+  const before = readMetrics(join(folder, 'r')).length;
+  while (readMetrics(join(folder, 'r')).length < before + 5) await new Promise((resolve) => setTimeout(resolve, 50));
+  running.process.kill('SIGINT');
+  expect((await running.finished).code).toBe(0);
+  const records = readMetrics(join(folder, 'r'));
+  const episodes = records.filter((record) => 'episodeReturn' in record).map(({ step }) => step);
+  // Every episode of 50 steps, without a gap.
+  expect(episodes).toEqual(episodes.map((_, i) => 50 * (i + 1)));
+});
+
+describe('from another folder', () => {
+  test('a run finds its environment and its store, and takes settings that are safe to change', async () => {
+    const folder = place('begun', {});
+    const begun = await runCommand(train('--steps', '150', '--publish', 'none'), folder);
+    expect(begun.code).toBe(0);
+    const elsewhere = join(directory, 'elsewhere');
+    mkdirSync(elsewhere);
+    const resume = ['train', 'td3', '--run', '../begun/r', '--resume', '--steps', '200', '--publish', 'best'];
+    const safe = '--eval-every 60 --eval-episodes 2 --checkpoint-every 1000 --threads 2 --engine traced --device cpu';
+    const resumed = await runCommand([...resume, ...safe.split(' ')], elsewhere);
+    expect(resumed.stderr).toContain('step 180: evaluation return');
+    expect(resumed.code).toBe(0);
+    expect(existsSync(join(folder, 'st/mine-td3-mlp-standard/1/manifest.json'))).toBe(true);
+    expect(readdirSync(elsewhere)).toEqual([]);
+    const other = await runCommand([...resume, '--warm-up', '5'], elsewhere);
+    expect(other.stderr).toContain('expected --resume without settings of the run, got --warm-up');
+    renameSync(join(folder, 'mine.mjs'), join(folder, 'moved.mjs'));
+    const missing = await runCommand(resume, elsewhere);
+    expect(missing.code).toBe(1);
+    expect(missing.stderr).toBe(
+      `hyperpolicy: environment "./mine.mjs": expected a file at ${join(folder, 'mine.mjs')} or ${join(elsewhere, 'mine.mjs')}, got none. Put it there, or go on in the folder that has it\n`,
+    );
+    expect(readdirSync(elsewhere)).toEqual([]);
+  });
+});

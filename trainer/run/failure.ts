@@ -1,0 +1,61 @@
+/** How a run that failed ends: with what it has, and one error that says what happened where, what is kept, and how to go on. */
+
+import { basename } from 'node:path';
+import { failedPrecondition, HyperpolicyError } from '../../src/contract/errors.ts';
+import type { RunResult } from './algorithm.ts';
+import type { PublishedRun } from './publish.ts';
+
+/** What a loop throws where something ended it that was not its signal. */
+export class RunFailure extends Error {
+  readonly result: RunResult;
+
+  /** @param result what it has so far; its checkpoint is undefined where none could be written at the end */
+  constructor(cause: unknown, result: RunResult) {
+    super(textOf(cause), { cause });
+    this.name = 'RunFailure';
+    this.result = result;
+  }
+}
+
+/**
+ * The error for the person.
+ * @param outcome.published of the best policy so far, where it was to be published
+ * @param outcome.publishFailure why it could not be
+ */
+export function explainFailure(
+  { cause, result: { step, checkpoint, best } }: RunFailure,
+  {
+    runDirectory,
+    published,
+    publishFailure,
+  }: { readonly runDirectory: string; readonly published?: PublishedRun; readonly publishFailure?: unknown },
+): HyperpolicyError {
+  const { kind, where, expected, actual, remedy } = asError(cause);
+  const model = published?.published?.manifest.model ?? published?.publishedBefore?.model;
+  const version = published?.published?.version ?? published?.publishedBefore?.version;
+  const kept = [
+    remedy,
+    model === undefined ? undefined : `The best policy so far (step ${best!.step}) is version ${version} of "${model}"`,
+    publishFailure === undefined
+      ? undefined
+      : `The best policy so far (step ${best!.step}) could not be published: ${textOf(publishFailure)}`,
+    checkpoint === undefined
+      ? `No checkpoint of step ${step} could be written; --run ${runDirectory} --resume goes on from the one before, if there is one`
+      : `Go on from step ${basename(checkpoint)} with --run ${runDirectory} --resume`,
+  ];
+  return new HyperpolicyError({
+    kind,
+    where: `training ended at step ${step}: ${where}`,
+    expected,
+    actual,
+    remedy: kept.filter((text) => text !== undefined).join('. '),
+    cause,
+  });
+}
+
+const asError = (failure: unknown): HyperpolicyError =>
+  failure instanceof HyperpolicyError
+    ? failure
+    : failedPrecondition({ where: 'the loop', expected: 'no fault', actual: textOf(failure) });
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,20 @@
+/** Rewards that a run can learn from. */
+
+import { invalidArgument } from '../../src/contract/errors.ts';
+
+/** Losses are squares of returns and optimisers square their gradients once more, all in float32, which ends near 3e38. */
+const rewardMax = 1e15;
+
+/**
+ * @param place where it came up, e.g. `step 12 of an episode`
+ * @throws HyperpolicyError invalid_argument: a reward that would make the losses infinite
+ */
+export function checkReward(environment: string, reward: number, place: () => string): void {
+  if (Math.abs(reward) <= rewardMax) return;
+  throw invalidArgument({
+    where: `${environment}, ${place()}`,
+    expected: `a reward between -${rewardMax} and ${rewardMax}, as the loss is its square in float32`,
+    actual: String(reward),
+    remedy: 'Bound the rewards of the environment',
+  });
+}
