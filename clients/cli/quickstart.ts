@@ -1,4 +1,4 @@
-/** `hyperpolicy quickstart`: the whole chain once. Trains if need be, serves, drives an episode through the server, compares. */
+/** `hyperpolicy quickstart`: trains a model if there is none, serves it, and compares its returns there and in this process. */
 
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -19,7 +19,7 @@ const environmentName = 'HalfCheetah-v5';
 const model = 'halfcheetah-quickstart';
 /** Threads of every run, in training and serving alike: results do not depend on the number of cores. */
 const threadCount = 1;
-/** A kill loses no more training than this. */
+/** A kill loses at most this much training. */
 const checkpointIntervalMs = 20_000;
 
 type QuickstartOptions = {
@@ -148,7 +148,7 @@ async function hasWholeModel(store: string): Promise<boolean> {
   }
 }
 
-/** Finds out before the training, not after it, that a port is taken. */
+/** Refuses ports in use before the training, not after it. */
 async function refuseTakenPorts({ port, metricsPort }: QuickstartOptions): Promise<void> {
   for (const [flag, number] of Object.entries({ port, 'metrics-port': metricsPort })) {
     const free = await new Promise<boolean>((resolve) => {
@@ -166,7 +166,7 @@ async function refuseTakenPorts({ port, metricsPort }: QuickstartOptions): Promi
   }
 }
 
-/** A narrower critic and larger steps than the paper's, so that a few minutes suffice. */
+/** A narrower critic and higher learning rates than the paper's, so that training takes a few minutes. */
 function quickConfig(seed: number) {
   const critic = { architecture: 'sa-hyper', trunkSizes: [64], dynamicHiddenSizes: [128] };
   return {
@@ -224,7 +224,7 @@ async function demonstrate(client: PolicyClient, environment: Env, { store, seed
 
 type Act = (observation: Float32Array) => Float32Array | Promise<Float32Array>;
 
-/** One episode with what it was made of: its return and every action value in order. */
+/** Runs one episode: its return, its length and every action value in order. */
 async function recordEpisode(environment: Env, seed: number, act: Act) {
   let { observation } = environment.reset(seed);
   const actions: number[] = [];

@@ -12,7 +12,7 @@ const tensorflowPackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'
 
 /**
  * The engine of that name.
- * @param options for `traced`; TensorFlow decides for itself how many threads it has, and runs on CUDA where its package is for that
+ * @param options for `traced`. TensorFlow chooses its own number of threads, and runs on CUDA if its package is the one for GPUs
  * @throws HyperpolicyError invalid_argument for an unknown name, or a device with an engine that cannot be given one;
  *   failed_precondition where its package is missing or does not load
  */
@@ -45,7 +45,7 @@ async function loadTensorflow(): Promise<void> {
       if (isAbsent(cause, packageName)) continue;
       throw missing(`${packageName} that does not load: ${(cause as Error).message.split('\n')[0]}`, cause);
     }
-    // The package registers tfjs's own gradients, which are wrong to second order, over ours.
+    // The package replaced our gradients by tfjs's own, whose second derivatives are wrong.
     registerGradients();
     return;
   }

@@ -1,4 +1,4 @@
-/** Runs computations op by op on the tfjs backend in force: the plain reference for the traced engine. */
+/** Runs computations operation by operation on a tfjs backend. It is the reference for the traced engine. */
 
 import * as tf from '@tensorflow/tfjs-core';
 import type { Engine } from './engine.ts';
@@ -9,11 +9,11 @@ export const createEagerEngine = (backend: string): Engine => ({
   compile({ inputs, outputs, fn }) {
     return {
       run() {
-        // A backend with a synchronous factory is set before the call returns.
+        // The promise may be ignored: these backends are set before the call returns.
         void tf.setBackend(backend);
         tf.tidy(() => {
           const tensors = Object.fromEntries(
-            // tfjs keeps the array that it is given; a copy keeps later runs from seeing each other's values.
+            // tfjs keeps the array that it gets, so each run gives it a copy.
             Object.entries(inputs).map(([name, { shape, data }]) => [name, tf.tensor(data.slice(), [...shape])]),
           );
           for (const [name, tensor] of Object.entries(fn(tensors))) {

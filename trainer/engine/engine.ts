@@ -5,8 +5,8 @@ import type { TracedFunction } from '../../src/trace/trace.ts';
 export type BoundInput = { readonly shape: readonly number[]; readonly data: Float32Array };
 
 /**
- * A computation over arrays that stay where they are: inputs are read from and outputs written to the same memory on
- * every run, so a run allocates nothing and parameters are never copied.
+ * A computation over fixed arrays: every run reads its inputs from the same memory and writes its outputs to the same memory.
+ * So a run allocates nothing and copies no parameters.
  */
 export type ComputationDefinition = {
   readonly name: string;

@@ -9,15 +9,15 @@ import { trace } from '../../src/trace/trace.ts';
 import type { ComputationDefinition, Engine } from './engine.ts';
 
 export type TracedEngineOptions = {
-  /** Threads inside one operator, at most; they spin between the operators of a run, so no more than free cores. */
+  /** Most threads inside one operator. They spin between operators, so give no more than there are free cores. */
   readonly threadCount: number;
-  /** Where computations run; `cpu` unless given. What they read and write stays in host memory. */
+  /** Where computations run; `cpu` unless given. Inputs and outputs stay in host memory. */
   readonly device?: DeviceName | undefined;
 };
 
 /**
- * Below this many multiply-adds, about 20 us of arithmetic, a computation runs on one thread of the CPU whatever was asked for:
- * waking a thread or a device costs more. An actor's answer to one observation is below, an update step above.
+ * A computation with fewer multiply-adds, about 20 us of arithmetic, runs on one thread of the CPU whatever the options are:
+ * to wake another thread or a device takes longer. One action of an actor is below this, an update step is above.
  */
 const smallMultiplyAdds = 1e6;
 

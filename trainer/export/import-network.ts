@@ -23,9 +23,9 @@ export type ImportOptions = {
   /** Content of the file, and its name for errors and provenance. */
   readonly file: Uint8Array;
   readonly fileName: string;
-  /** Of a state dict. A file of ours knows its own, which one that is given must equal. */
+  /** Of a state dict. A file of ours says its own; one that is given must be the same. */
   readonly architecture?: string | undefined;
-  /** Alike. */
+  /** As with the architecture. */
   readonly sizes?: { readonly [name in keyof ReferenceSizes]?: number | undefined } | undefined;
   /** One value for all actions or one each; unbounded where absent. A file of ours with an interface has its own. */
   readonly actionLow?: readonly number[] | undefined;
@@ -120,7 +120,7 @@ function described({ fileName, architecture, sizes = {} }: ImportOptions): {
   });
 }
 
-/** What is given must be what a file of ours says itself. */
+/** Options must agree with what a file of ours says. */
 function checkOwn({ description }: Network, { fileName, architecture, sizes = {} }: ImportOptions): void {
   const text = (name: string, observation: number, action: number, context: number) =>
     `${name} with observation ${observation}, action ${action}, context ${context}`;
@@ -137,7 +137,7 @@ function checkOwn({ description }: Network, { fileName, architecture, sizes = {}
   if (expected !== actual) throw invalidArgument({ where: fileName, expected, actual });
 }
 
-/** The file's own interface. Bounds that are given beside it must be its own. */
+/** The file's own interface. Bounds that are given must agree with it. */
 function ownInterface(use: NetworkInterface, { fileName, actionLow, actionHigh }: ImportOptions): NetworkInterface {
   const { action, context } = use.specs;
   for (const [where, own, given] of [

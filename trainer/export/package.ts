@@ -12,7 +12,7 @@ import type { ModelToExport, ModelToPublish } from './model.ts';
 import { exportPolicy } from './policy.ts';
 import { probes } from './probes.ts';
 
-/** What a version of a model consists of before it has a number. */
+/** The content of a version before it is published. */
 export type PackageContent = { readonly manifest: ManifestDraft; readonly files: ReadonlyMap<string, Uint8Array> };
 
 /** Exports, probes and publishes. Errors: those of exportModel and publishPackage. */
@@ -65,7 +65,7 @@ const sizesOf = ({ observation, action }: PolicySpecs) => ({
   actionSize: specSize(action),
 });
 
-/** A package whose specs are not its networks' would be refused only when it is loaded. */
+/** Networks must have the sizes of the specs. Without this check only a server would refuse the package. */
 function checkSizes({ model, specs, policy, critic, encoder }: ModelToExport): void {
   const text = (observation: number, action: number, context: number) =>
     `observation ${observation}, action ${action}, context ${context}`;

@@ -116,7 +116,7 @@ function encoderProbe({ specs, engine }: ModelToExport, options: EncoderExport):
   return { target: 'encoder', inputs: numbers(inputs), outputs: numbers(outputs), tolerance: probeTolerance };
 }
 
-/** From the context on: the server generates the weights before it steps. */
+/** The probe begins at the context, as the server generates the weights before it adapts them. */
 function stepProbe(
   { specs, engine }: ModelToExport,
   options: PolicyExport,

@@ -58,7 +58,7 @@ const defaultSizes: RandomSizes = {
   trunkSizes: [64],
 };
 
-/** Small against the weights, and enough to be seen in actions. */
+/** Small beside the weights, but large enough to change actions visibly. */
 const innerStepSize = 0.1;
 
 /** @throws HyperpolicyError as randomPackage and publishPackage */
@@ -69,7 +69,7 @@ export const publishRandomPackage = async ({
 }: RandomPackageOptions): Promise<PublishedPackage> => publishPackage({ store, model, ...randomPackage(options) });
 
 /**
- * A package that differs only by its options and seed.
+ * A package that depends on the options and the seed alone.
  * @throws HyperpolicyError invalid_argument: no network; an inner step without a stochastic hyper policy
  */
 export function randomPackage(options: RandomOptions): PackageContent {

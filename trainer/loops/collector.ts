@@ -1,4 +1,4 @@
-/** One training environment with its episode in progress: chooses actions, steps, and puts transitions into the replay buffer. */
+/** Steps one training environment: chooses actions and puts transitions into the replay buffer. */
 
 import { createRandom, type Random } from '../../src/contract/random.ts';
 import { specSize, type TensorSpec } from '../../src/contract/tensor-spec.ts';

@@ -1,4 +1,4 @@
-/** The descriptor of an algorithm that the off-policy loop trains, from what is the algorithm's own. */
+/** Makes the descriptor of an algorithm that the off-policy loop trains. */
 
 import type { z } from 'zod';
 import { invalidArgument } from '../../src/contract/errors.ts';
@@ -95,7 +95,7 @@ async function openTraining<Config extends { readonly batchSize: number }>(
   };
 }
 
-/** The tasks of an environment whose context is not read would be averaged over without a word. */
+/** Refuses tasks that the networks cannot tell apart: the policy would be an average over all of them. */
 function checkNoContext(name: string, { config: { environment }, env: { specs } }: Setup): void {
   if (specs.context === null) return;
   throw invalidArgument({

@@ -1,4 +1,4 @@
-/** The actor's answer to one observation as a compiled computation over arrays that stay in place. */
+/** The action for one observation, as a compiled computation over fixed arrays. */
 
 import type * as tf from '@tensorflow/tfjs-core';
 import { toEnvironment } from '../../src/nn/action-scaling.ts';

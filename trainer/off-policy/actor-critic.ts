@@ -1,4 +1,4 @@
-/** The parameters of an actor and its critics, with what trains them, and the arrays that computations read and write. */
+/** The parameters of an actor and its critics with their optimisers, and the arrays that computations read and write. */
 
 import { createRandom } from '../../src/contract/random.ts';
 import type { Critic } from '../../src/nn/critics/critic.ts';

@@ -1,4 +1,4 @@
-/** What an actor-critic learner gives to be published: its networks for the model package, and the same as safetensors files. */
+/** The networks of an actor-critic learner for publishing: for the model package, and as safetensors files. */
 
 import type { CriticConfig } from '../../src/nn/critics/registry.ts';
 import { createNetwork } from '../../src/nn/network.ts';

@@ -1,4 +1,4 @@
-/** A batch of transitions on its way into a computation: arrays that stay in place, inputs bound to them, tensors of these. */
+/** A batch of transitions inside a computation: inputs that are bound to its arrays, and the tensors of these inputs. */
 
 import type * as tf from '@tensorflow/tfjs-core';
 import { toNormalised } from '../../src/nn/action-scaling.ts';
@@ -18,7 +18,7 @@ export type Transitions = {
   readonly context?: tf.Tensor2D | undefined; // [B, C]
 };
 
-/** Where a policy is asked. */
+/** What a policy reads. */
 export type States = Pick<Transitions, 'observation' | 'context'>;
 
 /** Inputs of a computation that read a batch's arrays, under the names of the fields. */
@@ -36,7 +36,7 @@ export function boundBatch(
   };
 }
 
-/** Those of the bound inputs that say where a policy is asked. */
+/** Those of the bound inputs that a policy reads. */
 export const boundStates = ({ observation, context }: ReturnType<typeof boundBatch>): Record<string, BoundInput> =>
   context === undefined ? { observation } : { observation, context };
 

@@ -25,9 +25,9 @@ export type Transition = {
   observation: ArrayLike<number>; // [O]
   action: ArrayLike<number>; // [A]
   reward: number;
-  /** What the action led to, also where the episode ended there: never the next episode's first observation. */
+  /** The observation after the action. At the end of an episode it is that episode's last one, never the next one's first. */
   nextObservation: ArrayLike<number>; // [O]
-  /** The task ended (a fall). False where a time limit cut the episode: its value still bootstraps. */
+  /** The task ended, e.g. by a fall. False at a time limit: the value of the next state still counts. */
   terminated: boolean;
   /** The task of the episode; only where the buffer has a context size. */
   context?: ArrayLike<number> | null; // [C]
@@ -43,7 +43,7 @@ export type ReplayBuffer = {
   /** Transitions held, at most the capacity. */
   readonly count: number;
   /**
-   * Adds a transition, in place of the oldest where the buffer is full.
+   * Adds a transition. In a full buffer it takes the place of the oldest one.
    * @throws HyperpolicyError invalid_argument: a wrong size or a value that is not finite in float32; nothing is then added
    */
   add(transition: Transition): void;
@@ -55,7 +55,7 @@ export type ReplayBuffer = {
   /** The contents for a checkpoint, without a copy. */
   save(): ReplayState;
   /**
-   * Takes the place of the contents; later samples are those that the saved buffer would have given.
+   * Replaces the contents. Later samples equal those of the buffer that was saved.
    * @throws HyperpolicyError invalid_argument: saved with other sizes, or damaged
    */
   restore(saved: ReplayState): void;
@@ -66,15 +66,10 @@ export type ReplayBuffer = {
  * @throws HyperpolicyError invalid_argument: a size that is not a positive integer; resource_exhausted: no memory
  */
 export function createReplayBuffer(sizes: ReplaySizes): ReplayBuffer {
-  const { capacity, observationSize, actionSize, contextSize = 0 } = sizes;
   checkSizes(sizes);
-  const actionAt = observationSize;
-  const nextObservationAt = actionAt + actionSize;
-  const rewardAt = nextObservationAt + observationSize;
-  const terminatedAt = rewardAt + 1;
-  const contextAt = terminatedAt + 1;
-  const rowSize = contextAt + contextSize;
-  const rows = reserve(capacity, rowSize);
+  const { capacity } = sizes;
+  const layout = layoutOf(sizes);
+  const rows = reserve(capacity, layout.rowSize);
   let count = 0;
   let next = 0;
 
@@ -82,69 +77,74 @@ export function createReplayBuffer(sizes: ReplaySizes): ReplayBuffer {
     get count() {
       return count;
     },
-
-    add({ observation, action, reward, nextObservation, terminated, context }) {
-      checkValues('observation', observation, observationSize);
-      checkValues('action', action, actionSize);
-      checkValues('nextObservation', nextObservation, observationSize);
-      if (contextSize > 0) checkValues('context', context ?? [], contextSize);
-      if (!Number.isFinite(Math.fround(reward))) throw notFinite('reward', reward);
-      const row = next * rowSize;
-      rows.set(observation, row);
-      rows.set(action, row + actionAt);
-      rows.set(nextObservation, row + nextObservationAt);
-      rows[row + rewardAt] = reward;
-      rows[row + terminatedAt] = terminated ? 1 : 0;
-      if (contextSize > 0) rows.set(context!, row + contextAt);
+    add(transition) {
+      checkTransition(transition, layout);
+      writeRow(rows, next * layout.rowSize, layout, transition);
       next = next + 1 === capacity ? 0 : next + 1;
       if (count < capacity) count += 1;
     },
-
     sample(random, into) {
       if (count === 0) {
-        throw invalidArgument({
-          where: 'ReplayBuffer.sample',
-          expected: 'at least one transition in the buffer',
-          actual: 'none',
-        });
+        const expected = 'at least one transition in the buffer';
+        throw invalidArgument({ where: 'ReplayBuffer.sample', expected, actual: 'none' });
       }
-      checkBatch(into, sizes);
-      const { size, observation, action, reward, nextObservation, terminated, context } = into;
-      for (let b = 0; b < size; b++) {
-        const row = random.integer(count) * rowSize;
-        copy(rows, row, observation, b * observationSize, observationSize);
-        copy(rows, row + actionAt, action, b * actionSize, actionSize);
-        copy(rows, row + nextObservationAt, nextObservation, b * observationSize, observationSize);
-        reward[b] = rows[row + rewardAt]!;
-        terminated[b] = rows[row + terminatedAt]!;
-        if (contextSize > 0) copy(rows, row + contextAt, context, b * contextSize, contextSize);
-      }
+      checkBatch(into, layout);
+      for (let b = 0; b < into.size; b++) readRow(rows, random.integer(count) * layout.rowSize, layout, into, b);
     },
-
     save() {
       return {
         state: { ...sizes, count, next },
-        arrays: { rows: rows.subarray(0, count * rowSize) },
+        arrays: { rows: rows.subarray(0, count * layout.rowSize) },
       };
     },
-
-    restore({ state, arrays }) {
-      for (const name of ['capacity', 'observationSize', 'actionSize'] as const) {
-        if (state[name] !== sizes[name]) throw differs(name, sizes[name], state[name]);
-      }
-      if ((state.contextSize ?? 0) !== contextSize) throw differs('contextSize', contextSize, state.contextSize ?? 0);
-      const oldest = state.count < capacity ? state.count : state.next;
-      if (!Number.isSafeInteger(oldest) || oldest < 0 || oldest !== state.next || state.count > capacity) {
-        throw differs('count and next', `positions within ${capacity}`, `${state.count} and ${state.next}`);
-      }
-      if (arrays.rows.length !== state.count * rowSize) {
-        throw differs('rows', `${state.count * rowSize} values`, arrays.rows.length);
-      }
-      rows.set(arrays.rows);
-      count = state.count;
-      next = state.next;
+    restore(saved) {
+      checkSaved(saved, sizes, layout);
+      rows.set(saved.arrays.rows);
+      count = saved.state.count;
+      next = saved.state.next;
     },
   };
+}
+
+/** Sizes of a row's fields, and where each begins. */
+type Layout = Required<Omit<ReplaySizes, 'capacity'>> & {
+  readonly actionAt: number;
+  readonly nextObservationAt: number;
+  readonly rewardAt: number;
+  readonly terminatedAt: number;
+  readonly contextAt: number;
+  readonly rowSize: number;
+};
+
+function layoutOf({ observationSize, actionSize, contextSize = 0 }: ReplaySizes): Layout {
+  const actionAt = observationSize;
+  const nextObservationAt = actionAt + actionSize;
+  const rewardAt = nextObservationAt + observationSize;
+  const terminatedAt = rewardAt + 1;
+  const contextAt = terminatedAt + 1;
+  const rowSize = contextAt + contextSize;
+  const places = { actionAt, nextObservationAt, rewardAt, terminatedAt, contextAt, rowSize };
+  return { observationSize, actionSize, contextSize, ...places };
+}
+
+function writeRow(rows: Float32Array, row: number, layout: Layout, transition: Transition): void {
+  rows.set(transition.observation, row);
+  rows.set(transition.action, row + layout.actionAt);
+  rows.set(transition.nextObservation, row + layout.nextObservationAt);
+  rows[row + layout.rewardAt] = transition.reward;
+  rows[row + layout.terminatedAt] = transition.terminated ? 1 : 0;
+  if (layout.contextSize > 0) rows.set(transition.context!, row + layout.contextAt);
+}
+
+/** @param b row of the batch */
+function readRow(rows: Float32Array, row: number, layout: Layout, into: Batch, b: number): void {
+  const { observationSize, actionSize, contextSize } = layout;
+  copy(rows, row, into.observation, b * observationSize, observationSize);
+  copy(rows, row + layout.actionAt, into.action, b * actionSize, actionSize);
+  copy(rows, row + layout.nextObservationAt, into.nextObservation, b * observationSize, observationSize);
+  into.reward[b] = rows[row + layout.rewardAt]!;
+  into.terminated[b] = rows[row + layout.terminatedAt]!;
+  if (contextSize > 0) copy(rows, row + layout.contextAt, into.context, b * contextSize, contextSize);
 }
 
 function checkSizes({ capacity, observationSize, actionSize, contextSize = 0 }: ReplaySizes): void {
@@ -157,8 +157,8 @@ function checkSizes({ capacity, observationSize, actionSize, contextSize = 0 }: 
   throw invalidArgument({ where, expected, actual: `${contextSize}` });
 }
 
-function checkBatch({ size, observation, action, context }: Batch, sizes: ReplaySizes): void {
-  const { observationSize, actionSize, contextSize = 0 } = sizes;
+function checkBatch({ size, observation, action, context }: Batch, layout: Layout): void {
+  const { observationSize, actionSize, contextSize } = layout;
   const refuse = (expected: string, actual: string) =>
     invalidArgument({ where: 'ReplayBuffer.sample', expected, actual });
   if (observation.length !== size * observationSize || action.length !== size * actionSize) {
@@ -171,7 +171,32 @@ function checkBatch({ size, observation, action, context }: Batch, sizes: Replay
   throw refuse(`a batch of ${contextSize} context values a row`, `${context.length / size}`);
 }
 
-/** For a few values a loop is faster than `set` over a fresh subarray. */
+function checkSaved({ state, arrays }: ReplayState, sizes: ReplaySizes, { contextSize, rowSize }: Layout): void {
+  const { capacity } = sizes;
+  for (const name of ['capacity', 'observationSize', 'actionSize'] as const) {
+    if (state[name] !== sizes[name]) throw differs(name, sizes[name], state[name]);
+  }
+  // Checkpoints before tasks were kept have no context size.
+  if ((state.contextSize ?? 0) !== contextSize) throw differs('contextSize', contextSize, state.contextSize ?? 0);
+  const oldest = state.count < capacity ? state.count : state.next;
+  if (!Number.isSafeInteger(oldest) || oldest < 0 || oldest !== state.next || state.count > capacity) {
+    throw differs('count and next', `positions within ${capacity}`, `${state.count} and ${state.next}`);
+  }
+  if (arrays.rows.length !== state.count * rowSize) {
+    throw differs('rows', `${state.count * rowSize} values`, arrays.rows.length);
+  }
+}
+
+function checkTransition(transition: Transition, { observationSize, actionSize, contextSize }: Layout): void {
+  const { observation, action, nextObservation, reward, context } = transition;
+  checkValues('observation', observation, observationSize);
+  checkValues('action', action, actionSize);
+  checkValues('nextObservation', nextObservation, observationSize);
+  if (contextSize > 0) checkValues('context', context ?? [], contextSize);
+  if (!Number.isFinite(Math.fround(reward))) throw notFinite('reward', reward);
+}
+
+/** A loop, as it is faster than `set` with a new subarray for a few values. */
 function copy(from: Float32Array, fromAt: number, to: Float32Array, toAt: number, size: number): void {
   for (let i = 0; i < size; i++) to[toAt + i] = from[fromAt + i]!;
 }

@@ -1,5 +1,5 @@
 /**
- * Runs a policy in a vectorised environment and keeps what happened: one batched policy run per step. Memory: T steps of N
+ * Runs a policy in a vectorised environment and keeps the transitions: one batched policy run per step. Memory: T steps of N
  * environments, [T, N, ...], row-major, in ordinary arrays.
  */
 
@@ -43,7 +43,7 @@ export type Rollout = {
 };
 
 /**
- * Goes on from where the environments are; `reset` them first for new episodes.
+ * Continues the episodes in progress; `reset` the environments first for new ones.
  * @throws HyperpolicyError invalid_argument: a step count that is not a positive integer, an action that is not finite
  */
 export function collectRollout({

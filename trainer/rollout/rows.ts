@@ -1,6 +1,6 @@
 /**
- * Steps the rows of a vectorised environment. A row's whole state lies in shared memory between steps, so any thread can step
- * any row, on the one environment that it has: threads claim rows, and none waits while there is work.
+ * Steps the rows of a vectorised environment. Between steps the whole state of a row is in shared memory, so any thread can
+ * step any row on its one environment. Threads claim rows, so no thread waits while there is work.
  */
 
 import { createRandom } from '../../src/contract/random.ts';
@@ -38,7 +38,7 @@ export type Rows = {
 /** Streams of the run's seed from here on belong to the rows, one each. */
 const firstStream = 1000;
 
-/** The seed of a row's episode: a function of the run's seed, the row and the episode, so threads do not matter. */
+/** The seed of a row's episode. It depends on the run's seed, the row and the episode, not on the threads. */
 export function episodeSeed(seed: number, row: number, episode: number): number {
   const random = createRandom(seed, firstStream + row);
   random.position = 2 * episode;
@@ -131,9 +131,9 @@ export async function openRows(batch: SharedBatch, { env: name, seed, givenConte
 }
 
 /**
- * Claims and steps rows until all are claimed, starting with this thread's own share.
+ * Claims and steps rows until none is left. It begins with this thread's own share.
  * @param order number of the step; a row is claimed for it once
- * @param fail told of a row whose step threw; it counts as done, so that nobody waits for it
+ * @param fail is called for a row whose step threw. The row counts as done, so that no thread waits for it
  */
 export function stepRows(
   { control, claims, sizes }: SharedBatch,

@@ -48,13 +48,13 @@ export type SharedBatch = {
   readonly running: { readonly returns: Float64Array; readonly lengths: Int32Array; readonly episodes: Int32Array };
 };
 
-/** Places in `control`, a cache line apart, as threads write them while others look. */
+/** Places in `control`, a cache line apart, as one thread writes while others read. */
 export const controlSlot = {
   /** Number of the current step; threads sleep on it. */
   order: 0,
   /** Rows that are done with the current step; the caller sleeps on it. */
   done: 16,
-  /** Workers that failed and have sent a message that says how. */
+  /** Workers that failed and have sent their failure as a message. */
   failed: 32,
 } as const;
 

@@ -1,6 +1,6 @@
 /**
- * The threads of a vectorised environment: starts them on a step through shared memory, takes part itself, and waits until
- * every row is done.
+ * The threads of a vectorised environment. The caller starts them on a step through shared memory, steps rows too, and waits
+ * until every row is done.
  */
 
 import { once } from 'node:events';
@@ -12,11 +12,11 @@ import { createWaiter } from './wait.ts';
 import type { WorkerData, WorkerFailure } from './worker.ts';
 import { workerFile } from './worker-file.ts';
 
-/** A worker that does not end its row for this long is taken for dead. */
+/** A worker that takes longer for one row counts as dead. */
 const answerTimeoutMs = 120_000;
 
 export type Team = {
-  /** The caller's own rows: every row can be read and changed through them while no step is in progress. */
+  /** Reads and changes any row. Only while no step is in progress. */
   readonly rows: Rows;
   /** Starts the workers on a step of all rows. */
   begin(): void;
@@ -42,7 +42,7 @@ export async function createTeam(
     const first = Math.floor(((worker + 1) * environmentCount) / threadCount);
     const workerData: WorkerData = { sizes, memory, rows: options, first, spinMs, port: port2 };
     const thread = new Worker(workerFile(import.meta.url, 'worker'), { workerData, transferList: [port2] });
-    // Listens from the start, as a worker may be ready before this thread is.
+    // Listen now: a worker may be ready before this thread is.
     return { thread, port: port1, ready: firstMessage(thread) };
   });
   const end = async () => {

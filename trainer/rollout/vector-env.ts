@@ -22,7 +22,7 @@ export type VectorEnvOptions = {
   readonly threadCount?: number;
   /** One task per environment instead of tasks drawn per episode; `setContexts` changes them. */
   readonly contexts?: readonly ArrayLike<number>[];
-  /** How long a waiting thread stays awake. 0 spares the cores and costs tens of microseconds a step. */
+  /** How long a waiting thread stays awake. 0 leaves the cores to others and costs tens of microseconds a step. */
   readonly spinMs?: number;
 };
 
@@ -41,8 +41,8 @@ export type VectorEnv = {
   readonly episodeStepCountMax: number;
   readonly batch: BatchView;
   /**
-   * Begins a new episode in every environment: the first ones, or those after the ones in progress. With a number, those of that
-   * number in each row's sequence, from 0: the same whatever ran before.
+   * Begins the next episode of every environment. With a number, each begins the episode of that number in its sequence, from 0;
+   * it does not depend on the episodes before.
    */
   reset(episode?: number): void;
   /**
@@ -52,9 +52,9 @@ export type VectorEnv = {
    * @throws HyperpolicyError invalid_argument: wrong size, or a value that is not finite; nothing was stepped
    */
   step(actions: ArrayLike<number>): void;
-  /** The first half of `step`: the other threads start. Compute something meanwhile, then `finish`. */
+  /** The first half of `step`: the other threads start. Call `finish` when other work is done. */
   begin(actions: ArrayLike<number>): void;
-  /** The second half of `step`: the caller's share, then waits for the others. */
+  /** The second half of `step`: steps the caller's share and waits for the other threads. */
   finish(): void;
   /** The tasks of the next episodes, one [C] per environment. Only where `contexts` was given. */
   setContexts(contexts: readonly ArrayLike<number>[]): void;
@@ -110,7 +110,7 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
     const expected = wanted === 'idle' ? 'episodes in progress and no step' : 'a step in progress';
     throw failedPrecondition({ where: `${name}: ${where}`, expected, actual, remedy });
   };
-  /** Until it is over without an error, the threads may disagree. */
+  /** Counts as failed until `body` has ended without an error: the threads may be at different steps. */
   const attempt = <T>(next: typeof state, body: () => T): T => {
     state = 'failed';
     const result = body();

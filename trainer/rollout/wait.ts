@@ -1,10 +1,10 @@
 /**
- * Waiting for another thread: first by looking again and again, as waking a sleeper costs tens of microseconds, then asleep. A
- * wait that took too long for looking makes the next one sleep at once: on a busy machine looking only takes the core away
- * from the thread that is waited for.
+ * Waits for another thread: first awake, reading the value again and again, then asleep. To wake a sleeping thread takes tens of
+ * microseconds. After a wait that had to sleep, the next one sleeps at once: on a busy machine a thread that waits awake takes
+ * the core from the thread that it waits for.
  */
 
-/** Looks at the clock once in so many looks at the value. */
+/** Readings of the value between two readings of the clock. */
 const looksPerCheck = 64;
 
 export type Waiter = {
@@ -17,7 +17,7 @@ export type Waiter = {
 };
 
 /**
- * One thread's way to wait.
+ * A waiter for one thread.
  * @param spinMs longest time awake
  */
 export function createWaiter(spinMs: number): Waiter {

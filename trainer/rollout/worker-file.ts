@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { failedPrecondition } from '../../src/contract/errors.ts';
 
 /**
- * The file that a worker thread runs, beside the module that asks. Sources that a test runner executes uncompiled ask for the
- * built file, as a thread of their own has no such runner.
- * @param moduleUrl the asker's `import.meta.url`
+ * The file that a worker thread runs; it is beside the calling module. Sources that a test runner executes without compiling
+ * them get the built file, as a new thread does not have that runner.
+ * @param moduleUrl `import.meta.url` of the caller
  * @param name without an ending
  */
 export function workerFile(moduleUrl: string, name: string): URL {

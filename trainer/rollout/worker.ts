@@ -1,4 +1,4 @@
-/** A worker thread of a vectorised environment: waits for the next step in shared memory and takes its part in it. */
+/** A worker thread of a vectorised environment: waits for a step in shared memory and steps rows until none is left. */
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { HyperpolicyError } from '../../src/contract/errors.ts';
@@ -13,11 +13,11 @@ export type WorkerData = {
   /** The row that this thread claims first. */
   readonly first: number;
   readonly spinMs: number;
-  /** To the caller, who never listens but looks after a failure, without a turn of the event loop. */
+  /** To the caller, who reads it after a failure without a turn of the event loop. */
   readonly port: MessagePort;
 };
 
-/** A failure as plain data; the caller makes an error of it again. */
+/** A failure as plain data, of which the caller makes an error. */
 export type WorkerFailure = {
   readonly message: string;
   readonly fields: Pick<HyperpolicyError, 'kind' | 'where' | 'expected' | 'actual' | 'remedy'> | null;

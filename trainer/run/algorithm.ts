@@ -1,6 +1,6 @@
 /**
- * What every algorithm offers to the runner, the command and the tools beside them: a descriptor, which loads quickly, and
- * what it opens, which holds networks and environments. Nothing above this file knows an algorithm's name.
+ * What every algorithm offers: a descriptor, which loads quickly, and the training that it opens, which holds networks and
+ * environments. The runner and the command know algorithms only through these types.
  */
 
 import type { z } from 'zod';
@@ -19,20 +19,20 @@ export type Algorithm = {
   readonly description: string;
   /** Lines of the help, each a whole command. */
   readonly examples: readonly string[];
-  /** What the two groups of settings may hold; setting.ts says how flags come of them. */
+  /** What the two groups of settings may hold. setting.ts makes flags of them. */
   readonly schemas: {
     readonly algorithm: z.ZodObject;
     /** Has at least `seed`. */
     readonly loop: z.ZodObject;
   };
-  /** A value for every setting; those that are given may decide others. */
+  /** A value for every setting. Given settings may decide the defaults of others. */
   defaults(given: GivenSettings): { readonly algorithm: object; readonly loop: object };
   /** Names of settings in `loop` that a resumed run may change, such as its length and its intervals. */
   readonly resumable: readonly string[];
-  /** What tells runs on one environment apart, e.g. the critic: part of a model's name where none is given. */
+  /** The part of a model's default name that tells runs on one environment apart, e.g. the critic. */
   variant(settings: { readonly algorithm: object }): string;
   /**
-   * Checks that the settings fit the environment and makes what trains.
+   * Checks that the settings fit the environment, and makes networks, optimisers and environments.
    * @throws HyperpolicyError invalid_argument: an environment that the algorithm cannot train in, or an unknown network
    */
   open(setup: Setup): Promise<Training>;
@@ -48,7 +48,7 @@ export type GivenSettings = {
 export type Setup = {
   /** Complete and valid. */
   readonly config: RunConfig;
-  /** Belongs to the caller, who disposes it after the training; others of its kind are made by `createEnvironment`. */
+  /** The caller disposes it after the training. */
   readonly env: Env;
   readonly engine: Engine;
 };
@@ -89,11 +89,11 @@ export type RunContext = {
   readonly runDirectory: string;
   /** Aborting writes a checkpoint and ends the run. */
   readonly signal?: AbortSignal | undefined;
-  /** Goes on from the newest checkpoint of the run directory, bit-equal to a run that was never stopped. */
+  /** Continues from the newest checkpoint of the run directory; the run equals one that was never stopped, bit for bit. */
   readonly resume?: boolean | undefined;
   readonly reporter?: Pick<Progress, 'report' | 'print'> | undefined;
   readonly log?: RunLog | undefined;
-  /** Time between checkpoints, beside those by steps: the most that a kill can lose. Five minutes unless given. */
+  /** Longest time between two checkpoints, five minutes unless given: a kill loses no more than this. */
   readonly checkpointIntervalMs?: number | undefined;
   /** Milliseconds; only differences matter. */
   readonly now?: (() => number) | undefined;
@@ -112,7 +112,7 @@ export type RunResult = {
   readonly evaluations: readonly Evaluation[];
   /** The newest checkpoint's directory; undefined where a failure left none of the last step. */
   readonly checkpoint: string | undefined;
-  /** The best evaluation of a policy that has learnt something, if there was one. */
+  /** The best evaluation after the warm-up, if there was one. */
   readonly best: Evaluation | undefined;
   /** Results by name, as the command prints them, e.g. `evaluationReturn`. */
   readonly results: Readonly<Record<string, number>>;

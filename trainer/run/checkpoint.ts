@@ -1,7 +1,7 @@
 /**
- * Checkpoints of a run: `<directory>/<step>/` with `arrays.bin`, every array one after the other as it lies in memory
- * (little-endian), and `checkpoint.json`, the JSON state with name, type, place and SHA-256 of each array. Written aside,
- * flushed and renamed, so a kill or a full disk at any moment leaves the previous checkpoint usable.
+ * Checkpoints of a run: `<directory>/<step>/` has two files. `arrays.bin` holds the bytes of all arrays one after the other,
+ * little-endian. `checkpoint.json` holds the state and the name, type, length and SHA-256 of each array. A checkpoint is
+ * written aside, flushed and renamed, so the previous one stays usable after a kill or with a full disk.
  */
 
 import { createHash } from 'node:crypto';
@@ -38,10 +38,10 @@ const schema = z.object({
 export type Checkpoint = SavedState & { readonly step: number };
 
 /**
- * Writes a checkpoint and then removes all but it, the newest of the others and those of `keepSteps`. Arrays are written
- * without a copy, so they must not change before it resolves.
+ * Writes a checkpoint. Of the others it keeps the newest one and those of `keepSteps`, and removes the rest. Arrays are
+ * not copied first, so they must not change before the promise resolves.
  * @param directory holds the checkpoints of one run; created where missing
- * @param options.keepSteps checkpoints that something else still names
+ * @param options.keepSteps checkpoints that are still in use
  * @returns the new checkpoint's directory
  * @throws HyperpolicyError failed_precondition: the directory cannot be written; earlier checkpoints stand
  */
@@ -59,7 +59,7 @@ export async function saveCheckpoint(
       const listed = await writeArrays(join(aside, arraysFile), arrays);
       await writeDurably(join(aside, stateFile), JSON.stringify({ format, step, arrays: listed, state }));
       if (await revealDirectory(aside, target)) return;
-      // The same step again. The old one leaves by a rename too, so there is at most an instant without either.
+      // The step has a checkpoint. Two renames replace it, so it is missing only between them.
       const replaced = asidePath(directory, asidePurpose, 'replaced');
       await rename(target, replaced);
       await revealDirectory(aside, target);
@@ -95,7 +95,7 @@ export async function checkpointSteps(directory: string): Promise<number[]> {
     .sort((a, b) => a - b);
 }
 
-/** Removes the checkpoints of later steps: what a run wrote after the checkpoint that it goes on from. */
+/** Removes the checkpoints of later steps. A resumed run does these steps again. */
 export async function removeCheckpointsAfter(directory: string, step: number): Promise<void> {
   const later = (await checkpointSteps(directory)).filter((other) => other > step);
   await removeSteps(directory, later);
@@ -175,7 +175,7 @@ async function readFully(handle: FileHandle, into: Uint8Array): Promise<void> {
   }
 }
 
-/** What a killed writer left behind. A directory belongs to one run at a time. */
+/** Removes what a killed writer left. No other writer is at work: a directory belongs to one run at a time. */
 async function removeAside(directory: string): Promise<void> {
   const names = (await readdir(directory)).filter((name) => name.startsWith(`.${asidePurpose}-`));
   for (const name of names) await rm(join(directory, name), { recursive: true });

@@ -1,4 +1,4 @@
-/** The checkpoints of a run as its loop needs them: when one is due, writing it, and the newest one to go on from. */
+/** The checkpoints of a run for its loop: whether one is due, writing it, and loading the newest one. */
 
 import { join } from 'node:path';
 import { invalidArgument } from '../../src/contract/errors.ts';
@@ -27,8 +27,8 @@ export type Checkpoints = {
 };
 
 /**
- * @param options.files metrics that must be on the disk before the checkpoint that follows them
- * @param options.resumedStep of the checkpoint that the run goes on from
+ * @param options.files are flushed first: a checkpoint's metrics must be on the disk before it
+ * @param options.resumedStep of the checkpoint from which the run resumes
  */
 export function createCheckpoints(
   { runDirectory, checkpointIntervalMs = 300_000, log }: RunContext,

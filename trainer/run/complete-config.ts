@@ -1,4 +1,4 @@
-/** From the settings that are given to a whole config. Every setting is checked here and nowhere else. */
+/** Makes a whole config of the settings that are given. Every setting is checked here and nowhere else. */
 
 import { z } from 'zod';
 import { invalidArgument } from '../../src/contract/errors.ts';
@@ -15,8 +15,8 @@ const schemaOf = ({ name, schemas }: Algorithm): z.ZodObject =>
   });
 
 /**
- * A whole config from what is given: defaults where nothing is, and every value checked.
- * @param source names what is given in errors, e.g. a file
+ * Fills the settings that are not given with defaults, and checks every value.
+ * @param source names the origin of the settings in errors, e.g. a file
  * @throws HyperpolicyError invalid_argument: an unknown setting, or a value that does not fit
  */
 export function completeConfig(algorithm: Algorithm, given: GivenConfig, source = 'config'): RunConfig {
@@ -30,7 +30,7 @@ export function completeConfig(algorithm: Algorithm, given: GivenConfig, source 
   throw refusal(schema, result.error.issues[0]!, whole, source);
 }
 
-/** `over` on top of `under`, object by object; what `over` leaves undefined is not changed. */
+/** `under` with the values of `over` in place of its own, also inside objects. An undefined value changes nothing. */
 export function merged(under: GivenConfig, over: GivenConfig): GivenConfig {
   const both = { ...under };
   for (const [name, value] of Object.entries(over)) {

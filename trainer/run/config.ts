@@ -1,4 +1,4 @@
-/** The config of a run: everything that decides its results, besides the machine; and the settings that every algorithm has. */
+/** The config of a run: everything but the machine that decides its results. Here are the settings that every algorithm has. */
 
 import { z } from 'zod';
 import { type DeviceName, deviceNames } from '../../src/onnx/providers.ts';
@@ -8,7 +8,7 @@ import { integer, oneOf, setting, text } from './setting.ts';
 export type PublishOptions = {
   readonly store: string;
   readonly model: string;
-  /** The networks of the best evaluation after the warm-up, or those of the last step, or nothing. */
+  /** Whether the networks of the best evaluation after the warm-up are published, those of the last step, or none. */
   readonly which: 'best' | 'last' | 'none';
 };
 
@@ -28,17 +28,17 @@ export type RunConfig = {
   readonly device?: DeviceName | undefined;
   /** The folder that the run was begun in: relative paths of its environment file and its store are of that. */
   readonly workingDirectory?: string | undefined;
-  /** Where to publish at the end; nothing is published without it. */
+  /** What to publish at the end; nothing where absent. */
   readonly publish?: PublishOptions | undefined;
 };
 
-/** A config of which any part may be missing; objects within objects. */
+/** A config in which any setting may be missing. */
 export type GivenConfig = Readonly<Record<string, unknown>>;
 
 /** Of every algorithm: what a resumed run may change. Other threads, engines and devices round otherwise. */
 export const resumableSettings: readonly string[] = ['threadCount', 'engine', 'device'];
 
-/** The settings that every algorithm has, beside its own two groups. */
+/** The settings that every algorithm has, beside the groups `algorithm` and `loop`. */
 export const commonSchema = z.strictObject({
   environment: setting(text(), {
     flag: '--env <name>',

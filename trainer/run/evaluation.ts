@@ -1,4 +1,4 @@
-/** How good a policy is: whole episodes with deterministic actions, on an environment that training does not touch. */
+/** Evaluates a policy: whole episodes with deterministic actions, on an environment of their own. */
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { invalidArgument } from '../../src/contract/errors.ts';
@@ -11,7 +11,7 @@ import { checkReward } from './reward.ts';
 const startStream = 6;
 
 export type EvaluationOptions = {
-  /** Reset and stepped; its episode in progress is lost. */
+  /** It is reset, so its episode in progress is lost. */
   readonly env: Env;
   /**
    * Observation [O] and, where the environment has a context, the episode's task [C] to action [A], written to `out`;
@@ -19,7 +19,7 @@ export type EvaluationOptions = {
    */
   readonly act: (observation: Float64Array, out: Float32Array, context: Float64Array | null) => void;
   readonly episodeCount: number;
-  /** Decides every start state: the same seed gives the same starts. */
+  /** The same seed gives the same start states. */
   readonly seed: number;
   /** Stops between two steps. */
   readonly signal?: AbortSignal | undefined;

@@ -1,4 +1,4 @@
-/** The evaluations of a run so far: their records, the learning curve, and on the disk the learner of the best one. */
+/** The evaluations of a run so far: their records, the learning curve, and the learner of the best one on the disk. */
 
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ const bestDirectory = (runDirectory: string) => join(runDirectory, 'best');
 export const loadBestLearner = (runDirectory: string, best: Evaluation): Promise<SavedState> =>
   loadCheckpoint(join(bestDirectory(runDirectory), String(best.step)));
 
-/** Removes the best learners of steps that a resumed run does again. */
+/** Removes the best learners of later steps. A resumed run does these steps again. */
 export const removeBestAfter = (runDirectory: string, step: number): Promise<void> =>
   removeCheckpointsAfter(bestDirectory(runDirectory), step);
 
@@ -26,16 +26,16 @@ export type Evaluations = {
   readonly list: readonly Evaluation[];
   /** The best of those after the warm-up whose learner is on the disk; of equal ones the latest. */
   best(): Evaluation | undefined;
-  /** Adds one, draws the curve anew, and keeps the learner where it is the best so far. */
+  /** Adds one, draws the curve again, and writes the learner to the disk if it is the best so far. */
   add(evaluation: Evaluation, returns: readonly number[], save: () => SavedState): Promise<void>;
-  /** Call after each checkpoint: a run resumed from it finds the best learner of then, however many came after. */
+  /** Call after each checkpoint. The best learner of that time stays on the disk for a run that resumes from it. */
   noteCheckpoint(): void;
 };
 
 /**
  * @param options.title of the learning curve
- * @param options.warmUpStepCount evaluations up to this step are of a policy that has learnt nothing: none is the best
- * @param options.before evaluations before the checkpoint that the run goes on from
+ * @param options.warmUpStepCount evaluations up to this step are never the best: nothing was learnt yet
+ * @param options.before evaluations that the run had at the checkpoint from which it resumes
  */
 export function createEvaluations(
   { runDirectory, log, reporter }: RunContext,

@@ -1,4 +1,4 @@
-/** The config of a run from what a person gave: flags over a file over defaults, or a run's own config where it is resumed. */
+/** The config of a run from flags, a file and defaults, in this order of precedence; a resumed run has its own config. */
 
 import { cpus } from 'node:os';
 import { basename, extname, join, resolve } from 'node:path';
@@ -17,18 +17,18 @@ export type Given = {
   /** A file of settings. */
   readonly file?: string | undefined;
   readonly flags: readonly GivenFlag[];
-  /** What the command line says of publishing. */
+  /** Publishing options of the command line. */
   readonly publish: Partial<PublishOptions>;
-  /** What holds where nothing is said of publishing. */
+  /** Publishing options that hold where neither command line nor file has them. */
   readonly publishDefaults: Omit<PublishOptions, 'model'>;
 };
 
 const environmentDefault = 'HalfCheetah-v5';
 
-/** What holds where neither a flag nor a file says otherwise, beside the algorithm's own defaults. */
+/** Defaults beside those of the algorithm. */
 const defaults = () => ({ environment: environmentDefault, threadCount: cpus().length });
 
-/** An algorithm's flags in the order of its help, each with the default that the help shows. */
+/** An algorithm's flags in the order of the help. `shown` is the default in the help. */
 export function settingFlags({ schemas, ...algorithm }: Algorithm): (Flag & { readonly shown: string | undefined })[] {
   const environment = environmentDefault;
   const values = { environment, ...algorithm.defaults({ environment, algorithm: {}, loop: {} }) };
@@ -63,7 +63,7 @@ export function newConfig(algorithm: Algorithm, given: Given): RunConfig & { rea
 }
 
 /**
- * The config that a run was begun with, but for the settings that a resumed run may change and for what is published.
+ * The config that a run was begun with. Publishing options and some settings, such as the length, may be given again.
  * @throws HyperpolicyError: no run there, or a config that does not fit
  */
 export function resumedConfig(
@@ -82,11 +82,11 @@ export function resumedConfig(
   return checked({ ...config, publish: { ...former, ...given.publish } });
 }
 
-/** Whether a resumed run may have this flag. */
+/** Whether a resumed run accepts this flag. */
 export const isResumable = ({ resumable }: Algorithm, { path: [group, name] }: Pick<Flag, 'path'>): boolean =>
   name === undefined ? resumableSettings.includes(group!) : group === 'loop' && resumable.includes(name);
 
-/** The model's name of a run about which nothing is said. */
+/** The model's name where no setting is given. */
 export const defaultModelName = (algorithm: Algorithm): string =>
   modelName(algorithm, completeConfig(algorithm, defaults()));
 
@@ -95,11 +95,11 @@ function checked(config: RunConfig): RunConfig & { readonly publish: PublishOpti
   return config as RunConfig & { readonly publish: PublishOptions };
 }
 
-/** A name made of what is trained. */
+/** A name made of environment, algorithm and variant. */
 const modelName = (algorithm: Algorithm, { environment, ...settings }: RunConfig): string =>
   `${basename(environment, extname(environment))}-${algorithm.name}-${algorithm.variant(settings)}`.toLowerCase();
 
-/** Flags as the part of a config that they give. */
+/** The part of a config that the flags give. */
 const nested = (flags: readonly GivenFlag[]): GivenConfig =>
   flags.reduce<GivenConfig>(
     (config, { path, value }) =>

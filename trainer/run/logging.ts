@@ -1,4 +1,4 @@
-/** Structured logs of a run: everything as JSON lines in `train.log` of the run directory, warnings also to the person. */
+/** Structured logs of a run: JSON lines in `train.log` of the run directory. Warnings are also shown on the terminal. */
 
 import { mkdirSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,8 +7,8 @@ import pino, { type Logger } from 'pino';
 export type RunLogger = Logger;
 
 /**
- * Opens the log, appending to an earlier one. Lines are written at once: a run logs few, and a kill must not lose them.
- * @param warn shows one line of text to the person, e.g. `Progress.print`
+ * Opens the log and appends to an earlier one. Each line is written at once: a run logs few lines, and a kill must not lose them.
+ * @param warn shows one line of text, e.g. `Progress.print`
  */
 export function openRunLog({ directory, warn }: { directory: string; warn: (line: string) => void }): RunLogger {
   mkdirSync(directory, { recursive: true });

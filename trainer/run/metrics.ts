@@ -1,6 +1,6 @@
 /**
- * The metric files of a run directory: `metrics.jsonl`, one record a line, and `metrics.csv`, the same records as a table
- * whose columns are all names seen, in order of first appearance. The JSON lines are the record; the table follows them.
+ * The metric files of a run directory. `metrics.jsonl` has one record a line. `metrics.csv` has the same records as a table;
+ * its columns are all names so far, in order of first appearance. A resumed run reads the JSON lines and writes the table again.
  */
 
 import {
@@ -139,7 +139,7 @@ export function openMetricFiles({
 }
 
 /**
- * The records of a run directory in order; none where it has no metric file. A last line without its end, torn by a kill, is dropped.
+ * The records of a run directory in order; none where it has no metric file. A last line that a kill left incomplete is dropped.
  * @throws HyperpolicyError invalid_argument: another line is not a record
  */
 export function readMetrics(directory: string): MetricRecord[] {
@@ -151,7 +151,7 @@ export function readMetrics(directory: string): MetricRecord[] {
       const record: unknown = JSON.parse(line, (_, value) => (value === null ? Number.NaN : value));
       if (isRecord(record)) return record;
     } catch {
-      // Falls through to the error below, which shows the line.
+      // The error below shows the line.
     }
     throw invalidArgument({
       where: `${path}:${i + 1}`,

@@ -1,6 +1,6 @@
-/** Which known name a mistyped one was meant to be. */
+/** Finds the known name that a mistyped name is nearest to. */
 
-/** The name that takes the fewest changes of a letter; the last part of a dotted name counts more than where it stands. */
+/** The name with the fewest changed letters. The last part of a dotted name counts most: a setting may be in the wrong group. */
 export function nearest(given: string, known: readonly string[]): string {
   const distance = (name: string) =>
     2 * editDistance(lastPart(given), lastPart(name)) + editDistance(given, name) / 100;

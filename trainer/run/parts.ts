@@ -1,9 +1,9 @@
-/** One checkpoint out of several saved states and back: array names become `part/name`. */
+/** Joins several saved states into one checkpoint and splits it again. Arrays are named `part/name`. */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { JsonValue, SavedState, StateArray } from './saved-state.ts';
 
-/** @param state of whoever joins them */
+/** @param state of the caller, beside those of the parts */
 export function joinParts(parts: Readonly<Record<string, SavedState>>, state: JsonValue): SavedState {
   const arrays: Record<string, StateArray> = {};
   const states: Record<string, JsonValue> = {};
@@ -15,7 +15,7 @@ export function joinParts(parts: Readonly<Record<string, SavedState>>, state: Js
 }
 
 /**
- * Takes apart what `joinParts` made.
+ * Splits what {@link joinParts} joined.
  * @throws HyperpolicyError invalid_argument: a part is missing
  */
 export function splitParts<Name extends string>(

@@ -13,8 +13,7 @@ const colours = { line: '#1f5fa8', band: '#1f5fa8', grid: '#e3e3e3', text: '#333
 type Axis = { readonly low: number; readonly high: number; readonly ticks: readonly number[] };
 
 /**
- * Draws a line through the mean returns and a band of one standard deviation on either side. Without a point the axes
- * stand alone.
+ * Draws a line through the mean returns and a band of one standard deviation on either side; only axes where there is no point.
  * @param title plain text
  * @returns the text of an SVG document
  */
@@ -24,7 +23,7 @@ export function learningCurve(evaluations: readonly CurvePoint[], title: string)
     mean: meanReturn,
     spread: standardDeviation,
   }));
-  // Steps end where the run does; returns end at a tick.
+  // The axis of steps ends at the last step, the axis of returns at a tick.
   const stepMax = Math.max(1, ...points.map(({ step }) => step));
   const nice = niceAxis(0, stepMax, 6);
   const steps: Axis = { low: 0, high: stepMax, ticks: nice.ticks.filter((tick) => tick <= stepMax) };

@@ -2,7 +2,7 @@
 
 const drawIntervalMs = 100;
 const lineIntervalMs = 5_000;
-/** The rate is that of the last ten seconds: warm-up steps are far faster than learning ones. */
+/** The rate is measured over the last ten seconds, as warm-up steps are far faster than learning steps. */
 const rateWindowMs = 10_000;
 const barWidth = 24;
 const clearLine = '\r\x1b[2K';
@@ -21,17 +21,17 @@ export type ProgressOptions = {
 
 export type Progress = {
   /**
-   * Tells the position; draws when the last drawing is old enough, so it may be called every step.
+   * Tells the position. It draws at most every 0.1 s (a line every 5 s without a terminal), so it may be called every step.
    * @param latestReturn of the newest episode or evaluation, where there is one
    */
   report(step: number, latestReturn?: number | undefined): void;
   /** Writes a line of text above the bar. */
   print(line: string): void;
-  /** Draws the last state, if one was reported, and leaves it standing. The second call does nothing. */
+  /** Draws the last reported state and ends the line. A second call does nothing. */
   finish(): void;
 };
 
-/** Starts a display at the step of the first `report`. */
+/** A display that starts at the step of the first `report`. */
 export function createProgress({ stream, label, stepCount, now }: ProgressOptions): Progress {
   const live = stream.isTTY === true;
   const interval = live ? drawIntervalMs : lineIntervalMs;

@@ -1,4 +1,4 @@
-/** What a run has published, kept as `published.json` in its directory: a run that is resumed after its end publishes nothing twice. */
+/** Notes in `published.json` what a run has published, so that a finished run that is resumed does not publish it again. */
 
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -18,7 +18,7 @@ export type Publication = {
   readonly directory: string;
 };
 
-/** The last publication that is the same, and whose package is still whole; undefined where it must be made. */
+/** The run's last publication if it is this one and its package is whole; else undefined. */
 export async function samePublication(
   runDirectory: string,
   { store, model, which, step }: Pick<Publication, 'store' | 'model' | 'which' | 'step'>,
@@ -31,12 +31,12 @@ export async function samePublication(
     await readPackage(former.directory);
     return former;
   } catch {
-    // No note or a damaged one, no package or a damaged one: it is published once more.
+    // The note or the package is missing or damaged, so the run is published again.
     return undefined;
   }
 }
 
-/** Replaces what was noted before. */
+/** Replaces the note. */
 export async function notePublication(runDirectory: string, publication: Publication): Promise<void> {
   const { store, directory } = publication;
   const absolute = { ...publication, store: resolve(store), directory: resolve(directory) };

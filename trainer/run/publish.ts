@@ -1,4 +1,4 @@
-/** Publishes what a run has learnt: once per step, model and store, however often the run is resumed. */
+/** Publishes what a run has learnt. A resumed run publishes the same step to the same model only once. */
 
 import { execFileSync } from 'node:child_process';
 import { access, constants, mkdir, writeFile } from 'node:fs/promises';
@@ -16,14 +16,14 @@ import { notePublication, type Publication, samePublication } from './publicatio
 type FreshFigures = Partial<Pick<Manifest['training'], 'freshReturn' | 'freshStandardDeviation' | 'freshEpisodeCount'>>;
 
 export type PublishedRun = {
-  /** Undefined where nothing was to be published, or it is already. */
+  /** Undefined where nothing was to be published, or an earlier start of the run published it. */
   readonly published: PublishedPackage | undefined;
-  /** What an earlier start published of the same step, model and store. */
+  /** The earlier publication of the same step, model and store. */
   readonly publishedBefore: Publication | undefined;
 };
 
 /**
- * Refuses what could not be published after the training.
+ * Call before the training: refuses a model or a store to which the run could not be published.
  * @throws HyperpolicyError invalid_argument: a model's name; failed_precondition: a store that cannot be written
  */
 export async function checkPublishable({ store, model }: PublishOptions): Promise<void> {
@@ -110,13 +110,13 @@ async function freshFigures(
   }
 }
 
-/** The published networks once more, as safetensors. */
+/** Writes the published networks as safetensors too. */
 async function writeNetworks(directory: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
   await mkdir(directory, { recursive: true });
   for (const [name, bytes] of files) await writeFile(join(directory, name), bytes);
 }
 
-/** The version-control revision of this code, where it runs from a checkout. */
+/** The revision of this code in version control; `unknown` outside a checkout. */
 function sourceRevision(): string {
   try {
     const options = { cwd: import.meta.dirname, stdio: ['ignore', 'pipe', 'ignore'] as ['ignore', 'pipe', 'ignore'] };

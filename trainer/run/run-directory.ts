@@ -1,4 +1,4 @@
-/** A run's directory as a whole: one process at a time, one run for good, and the config that it was begun with. */
+/** A run's directory: it belongs to one process at a time and to one run, and holds the config of that run. */
 
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { publicationFile } from './publication.ts';
 import { lockDirectory } from './run-lock.ts';
 
 const configFile = 'config.json';
-/** What a run without a checkpoint leaves: nothing that could be continued. */
+/** Files of a run that ended before its first checkpoint; a new run removes them. */
 const leftovers = ['metrics.jsonl', 'metrics.csv', 'learning-curve.svg', 'best', publicationFile];
 
 export type RunDirectory = {

@@ -1,4 +1,4 @@
-/** What a checkpoint keeps of one part of a run, and how saved arrays return to the arrays that they came from. */
+/** The state of one part of a run as a checkpoint keeps it, and how saved arrays are restored. */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
 
@@ -7,7 +7,7 @@ export type JsonValue = null | boolean | number | string | readonly JsonValue[] 
 
 export type StateArray = Float32Array | Float64Array | Int32Array | Uint32Array | Uint8Array;
 
-/** Everything that must survive for training to go on bit-equally. Arrays may be views, valid until the owner's next change. */
+/** Everything that a resumed run needs to continue with the same bits. Arrays may be views: valid until their owner changes them. */
 export type SavedState = {
   readonly arrays: Readonly<Record<string, StateArray>>;
   readonly state: JsonValue;

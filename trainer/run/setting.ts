@@ -1,12 +1,12 @@
 /**
- * Settings as zod types: each says what it accepts, in words that follow "expected", and may have a flag and its help. One
- * declaration serves config files, flags and code.
+ * Settings as zod types. Each says what it accepts, in words that follow "expected", and may have a flag with its help. The
+ * same declaration serves config files, flags and code.
  */
 
 import { z } from 'zod';
 
 export type SettingHelp = {
-  /** As commander takes it, e.g. `--batch-size <rows>`; without one the setting is reached by a config file. */
+  /** As commander takes it, e.g. `--batch-size <rows>`. A setting without a flag is set in a config file. */
   readonly flag?: string;
   readonly help: string;
   /** The default in words, where it depends on other settings. */
@@ -21,7 +21,7 @@ export const setting = <T extends z.ZodType>(type: T, help: SettingHelp): T => {
   return type;
 };
 
-/** Larger counts are typing errors: nothing runs for so many steps. */
+/** A larger count is a mistake: no run has so many steps. */
 const largeCount = 2 ** 31 - 1;
 
 export function integer(low: number, high = largeCount): z.ZodNumber {
@@ -97,7 +97,7 @@ export const settingsOf = (schema: z.ZodObject, path: readonly string[] = []): S
     return inner instanceof z.ZodObject ? settingsOf(inner, at) : [{ path: at, type: type as z.ZodType, help }];
   });
 
-/** Without what says that it may be missing or is read-only; the help may be on any of these. */
+/** The type inside `optional` and `readonly`. The help may be on any of the three. */
 function unwrapped(type: z.ZodType): { inner: z.ZodType; help: SettingHelp | undefined } {
   let inner = type;
   let help = helps.get(inner);
@@ -118,6 +118,6 @@ function parseFlag(type: z.ZodType, given: string): ReturnType<Flag['parse']> {
   return { expected: isList ? `${expected} with commas between: 256,512,1024` : expected };
 }
 
-/** A number as people write it: `1e6`, `1_000_000`. NaN for what is none, which no setting accepts. */
+/** A number as people write it: `1e6`, `1_000_000`. NaN, which no setting accepts, where it is none. */
 const numberOf = (given: string): number =>
   given.trim() === '' ? Number.NaN : Number(given.replaceAll(/(?<=\d)_(?=\d)/g, ''));
