@@ -19,7 +19,7 @@ test('an environment with a context is refused before anything is written', asyn
   await expect(train({ config, runDirectory, stream: { write: () => true } })).rejects.toMatchObject({
     kind: 'invalid_argument',
     message:
-      'train td3: expected an environment without a context, got "Point-Robot" with context goal.x, goal.y. TD3 does not see contexts; choose an environment that has none',
+      'train td3: expected a policy for tasks, or an environment without a context, got "Point-Robot" with context goal.x, goal.y. Choose --policy hyper or context-mlp, or mlp, which does not see the task',
   });
   expect(existsSync(runDirectory)).toBe(false);
   await rm(scratch, { recursive: true });

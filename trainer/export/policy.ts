@@ -15,7 +15,12 @@ import {
   namedLayers,
 } from './graphs.ts';
 
-export type PolicyExport = Units & { readonly policy: Policy; readonly parameters: NetworkParameters };
+export type PolicyExport = Units & {
+  readonly policy: Policy;
+  readonly parameters: NetworkParameters;
+  /** Values of a context that the model's specs have and the policy does not read: its graph takes them, as the contract asks. */
+  readonly unreadContextSize?: number | undefined;
+};
 
 /** Split into primary and dynamic where a primary generates the policy from the context; else plain. */
 export const exportPolicy = (options: PolicyExport): NetworkFiles =>
@@ -44,9 +49,10 @@ function noiseInput({ distribution, sizes }: Policy): Record<string, InputSpec> 
 function exportPlain(options: PolicyExport): NetworkFiles {
   const { policy, parameters } = options;
   const { observationSize, contextSize = 0 } = policy.sizes;
+  const taken = contextSize || (options.unreadContextSize ?? 0);
   const inputs: Record<string, InputSpec> = {
     observation: { shape: ['B', observationSize] },
-    ...(contextSize > 0 && { context: { shape: ['B', contextSize] } }),
+    ...(taken > 0 && { context: { shape: ['B', taken] } }),
     ...noiseInput(policy),
   };
   const graph = trace('policy', inputs, ({ observation, context, noise }) => {
@@ -54,7 +60,7 @@ function exportPlain(options: PolicyExport): NetworkFiles {
       policy,
       asConstants(parameters),
       normalise(options.observation, observation as tf.Tensor2D),
-      context && normalise(options.context, context as tf.Tensor2D),
+      contextSize > 0 ? normalise(options.context, context as tf.Tensor2D) : undefined,
     );
     return policyResults(options, output, noise);
   });

@@ -1,10 +1,11 @@
 /** Makes the descriptor of an algorithm that the off-policy loop trains. */
 
 import type { z } from 'zod';
-import { invalidArgument } from '../../src/contract/errors.ts';
 import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
+import type { TaskDistribution } from '../../src/envs/task-distribution.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { OffPolicyLearner } from '../off-policy/learner.ts';
+import { checkPolicy, type PolicySettings } from '../off-policy/policies.ts';
 import type { Algorithm, Publishable, Setup, Training } from '../run/algorithm.ts';
 import { environmentPlace } from '../run/environment-place.ts';
 import { type OffPolicyLoopConfig, offPolicyDefaults, offPolicyLoopSchema } from './off-policy-config.ts';
@@ -12,7 +13,9 @@ import { type OffPolicyLoopConfig, offPolicyDefaults, offPolicyLoopSchema } from
 /** Evaluations of a run use its seed + 100. */
 const freshSeedOffset = 200;
 
-export type OffPolicyAlgorithm<Config extends { readonly batchSize: number }> = Pick<
+type LearnerSettings = PolicySettings & { readonly batchSize: number };
+
+export type OffPolicyAlgorithm<Config extends LearnerSettings> = Pick<
   Algorithm,
   'name' | 'description' | 'examples'
 > & {
@@ -20,20 +23,18 @@ export type OffPolicyAlgorithm<Config extends { readonly batchSize: number }> = 
   /** A value for every setting; those that are given, and the environment, may decide others. */
   readonly defaults: (given: Partial<Config>, environment: string) => Config;
   readonly variant: (config: Config) => string;
-  /** Whether the networks read a context; where not, an environment that has one is refused. */
-  readonly readsContext: boolean;
   readonly createLearner: (options: {
     readonly config: Config;
     readonly specs: PolicySpecs;
+    /** Of the environment; null where it poses one task only. */
+    readonly tasks: TaskDistribution | null;
     readonly engine: Engine;
     /** Of the parameters' first values. */
     readonly seed: number;
   }) => Promise<OffPolicyLearner & Publishable>;
 };
 
-export function offPolicyAlgorithm<Config extends { readonly batchSize: number }>(
-  own: OffPolicyAlgorithm<Config>,
-): Algorithm {
+export function offPolicyAlgorithm<Config extends LearnerSettings>(own: OffPolicyAlgorithm<Config>): Algorithm {
   const { name, description, examples, schema, variant } = own;
   return {
     name,
@@ -47,13 +48,14 @@ export function offPolicyAlgorithm<Config extends { readonly batchSize: number }
     resumable: ['stepCount', 'evaluationInterval', 'evaluationEpisodeCount', 'checkpointInterval'],
     variant: ({ algorithm }) => variant(algorithm as Config),
     async open(setup) {
-      if (!own.readsContext) checkNoContext(name, setup);
+      const { environment, algorithm } = setup.config;
+      checkPolicy(`train ${name}`, algorithm as unknown as Config, { environment, specs: setup.env.specs });
       return openTraining(own, setup);
     },
   };
 }
 
-async function openTraining<Config extends { readonly batchSize: number }>(
+async function openTraining<Config extends LearnerSettings>(
   { createLearner }: OffPolicyAlgorithm<Config>,
   { config, env, engine }: Setup,
 ): Promise<Training> {
@@ -66,7 +68,7 @@ async function openTraining<Config extends { readonly batchSize: number }>(
   const evaluationEnv = await createEnvironment(environmentPlace(config));
   let learner: OffPolicyLearner & Publishable;
   try {
-    learner = await createLearner({ config: algorithm, specs: env.specs, engine, seed: loop.seed });
+    learner = await createLearner({ config: algorithm, specs: env.specs, tasks: env.tasks, engine, seed: loop.seed });
   } catch (error) {
     evaluationEnv.dispose();
     throw error;
@@ -93,15 +95,4 @@ async function openTraining<Config extends { readonly batchSize: number }>(
       evaluationEnv.dispose();
     },
   };
-}
-
-/** Refuses tasks that the networks cannot tell apart: the policy would be an average over all of them. */
-function checkNoContext(name: string, { config: { environment }, env: { specs } }: Setup): void {
-  if (specs.context === null) return;
-  throw invalidArgument({
-    where: `train ${name}`,
-    expected: 'an environment without a context',
-    actual: `"${environment}" with context ${specs.context.names.join(', ')}`,
-    remedy: `${name.toUpperCase()} does not see contexts; choose an environment that has none`,
-  });
 }

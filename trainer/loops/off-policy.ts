@@ -20,6 +20,7 @@ import { type Checkpoints, createCheckpoints, type LoadedRun, loadRun } from '..
 import { evaluate } from '../run/evaluation.ts';
 import { createEvaluations, type Evaluations, removeBestAfter } from '../run/evaluations.ts';
 import { RunFailure } from '../run/failure.ts';
+import { tasksOutOfRange } from '../run/held-out-tasks.ts';
 import { type MetricFiles, openMetricFiles } from '../run/metrics.ts';
 import { type Collector, createCollector } from './collector.ts';
 import { checkLoopConfig, checkSameRun, type OffPolicyConfig } from './off-policy-config.ts';
@@ -43,6 +44,7 @@ type LoopState = {
   readonly seconds: number;
   readonly positions: { readonly sampling: number; readonly learning: number };
   readonly evaluations: readonly Evaluation[];
+  readonly outOfRangeReturn?: number;
 };
 
 type Resumed = LoadedRun<(typeof partNames)[number]> & { readonly state: LoopState };
@@ -95,6 +97,8 @@ type Loop = {
   isSound: boolean;
   /** Of the newest episode or evaluation. */
   latestReturn: number | undefined;
+  /** Of the newest evaluation, where the environment has tasks out of the training range. */
+  outOfRangeReturn: number | undefined;
 };
 
 function createLoop(options: RunOptions, files: MetricFiles, resumed: Resumed | undefined): Loop {
@@ -124,6 +128,7 @@ function createLoop(options: RunOptions, files: MetricFiles, resumed: Resumed | 
     step: resumed?.step ?? 0,
     isSound: true,
     latestReturn: resumed?.state.evaluations.at(-1)?.meanReturn,
+    outOfRangeReturn: resumed?.state.outOfRangeReturn,
   };
   if (resumed !== undefined) restore(loop, resumed);
   return loop;
@@ -169,7 +174,10 @@ async function runLoop(loop: Loop): Promise<RunResult> {
     evaluations: evaluations.list,
     checkpoint,
     best: evaluations.best(),
-    results: last === undefined ? {} : { evaluationReturn: last.meanReturn },
+    results: {
+      ...(last !== undefined && { evaluationReturn: last.meanReturn }),
+      ...(loop.outOfRangeReturn !== undefined && { outOfRangeReturn: loop.outOfRangeReturn }),
+    },
   };
   if (failure !== undefined) throw new RunFailure(failure.cause, result);
   return result;
@@ -226,18 +234,21 @@ const isDue = ({ stepCount, evaluationInterval, checkpointInterval }: OffPolicyC
   step >= stepCount || step % evaluationInterval === 0 || step % checkpointInterval === 0;
 
 async function evaluateHere(loop: Loop): Promise<void> {
-  const { evaluationEnv, learner, config, signal } = loop.options;
+  const { evaluationEnv: env, learner, config, signal } = loop.options;
   const { evaluationEpisodeCount: episodeCount, seed } = config;
-  const { meanReturn, standardDeviation, returns, lengths } = await evaluate({
-    env: evaluationEnv,
-    act: learner.act.bind(learner),
-    episodeCount,
-    seed: seed + 100,
-    signal,
-  });
-  loop.latestReturn = meanReturn;
+  const options = { env, act: learner.act.bind(learner), episodeCount, seed: seed + 100, signal };
+  const { meanReturn, standardDeviation, returns, lengths } = await evaluate(options);
+  const contexts = tasksOutOfRange(env.tasks, options);
+  const outOfRange = contexts && (await evaluate({ ...options, contexts }));
   const evaluationLength = lengths.reduce((sum, length) => sum + length, 0) / episodeCount;
-  loop.record({ evaluationReturn: meanReturn, evaluationStandardDeviation: standardDeviation, evaluationLength });
+  loop.latestReturn = meanReturn;
+  loop.outOfRangeReturn = outOfRange?.meanReturn;
+  loop.record({
+    evaluationReturn: meanReturn,
+    evaluationStandardDeviation: standardDeviation,
+    evaluationLength,
+    ...(outOfRange && { outOfRangeReturn: outOfRange.meanReturn }),
+  });
   const evaluation = { step: loop.step, meanReturn, standardDeviation, episodeCount };
   await loop.evaluations.add(evaluation, returns, () => learner.save());
 }
@@ -262,6 +273,7 @@ async function checkpointHere(loop: Loop): Promise<string> {
       seconds: loop.seconds(),
       positions,
       evaluations: evaluations.list,
+      ...(loop.outOfRangeReturn !== undefined && { outOfRangeReturn: loop.outOfRangeReturn }),
     };
     const parts = { learner: options.learner.save(), replay: loop.replay.save(), collector: loop.collector.save() };
     return { parts, state };

@@ -23,7 +23,12 @@ export function actorCriticModel(
   const units = unitsOf(networks);
   return {
     rewardScale,
-    policy: { ...units, policy, parameters: { views: actor.parameters, shapes: shapesOf(policy.specs) } },
+    policy: {
+      ...units,
+      policy,
+      parameters: { views: actor.parameters, shapes: shapesOf(policy.specs) },
+      unreadContextSize: (policy.sizes.contextSize ?? 0) > 0 ? 0 : critic.sizes.contextSize,
+    },
     critic: { ...units, critic, parameters: { views: critics.parameters, shapes: shapesOf(critic.specs) } },
   };
 }

@@ -4,9 +4,11 @@ import { type PolicySpecs, specSize } from '../../src/contract/tensor-spec.ts';
 import type { ActionScaling } from '../../src/nn/action-scaling.ts';
 import type { Critic } from '../../src/nn/critics/critic.ts';
 import type { Normalisation } from '../../src/nn/normalisation.ts';
-import type { Policy } from '../../src/nn/policies/policy.ts';
+import type { Parameters } from '../../src/nn/parameters.ts';
+import { type Policy, type PolicyOutput, policyOutput } from '../../src/nn/policies/policy.ts';
+import type { States } from './transitions.ts';
 
-/** Both take the same observations and actions, and the same contexts where they read any. */
+/** Both take the same observations and actions. The critics read the task where there is one; the policy may not. */
 export type ActorCriticNetworks = {
   readonly policy: Policy;
   readonly critic: Critic;
@@ -31,8 +33,16 @@ export const networkSizes = ({ observation, action, context }: PolicySpecs): Net
 });
 
 /** The sizes of what the learner's networks read. */
-export const sizesOf = ({ policy: { sizes } }: Pick<ActorCriticNetworks, 'policy'>): NetworkSizes => ({
+export const sizesOf = ({ critic: { sizes } }: Pick<ActorCriticNetworks, 'critic'>): NetworkSizes => ({
   observationSize: sizes.observationSize,
   actionSize: sizes.actionSize,
   contextSize: sizes.contextSize ?? 0,
 });
+
+/** What the policy's network gives at states, whether or not it reads their context. */
+export const outputAt = (
+  { policy }: Pick<ActorCriticNetworks, 'policy'>,
+  parameters: Parameters,
+  { observation, context }: States,
+): PolicyOutput =>
+  policyOutput(policy, parameters, observation, (policy.sizes.contextSize ?? 0) > 0 ? context : undefined);

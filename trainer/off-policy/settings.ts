@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { hyperInitialisations } from '../../src/nn/names.ts';
 import { discount, integer, oneOf, rate, setting, text, widths, yesOrNo } from '../run/setting.ts';
+import { policyShape } from './policies.ts';
 
 /** A critic as `src/nn/critics/registry.ts` takes it. */
 export const criticSchema = z.strictObject({
@@ -27,6 +28,7 @@ export const criticSchema = z.strictObject({
 
 /** Of an actor and critics that follow their targets by Polyak averaging. */
 export const actorCriticShape = {
+  ...policyShape,
   critic: criticSchema,
   actorHiddenSizes: setting(widths(), { flag: '--actor-hidden <widths>', help: "widths of the actor's hidden layers" }),
   batchSize: setting(integer(1), { flag: '--batch-size <rows>', help: 'transitions of one update' }),

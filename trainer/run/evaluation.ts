@@ -19,6 +19,8 @@ export type EvaluationOptions = {
    */
   readonly act: (observation: Float64Array, out: Float32Array, context: Float64Array | null) => void;
   readonly episodeCount: number;
+  /** The task of each episode; those that the environment draws from its training range where absent. */
+  readonly contexts?: readonly ArrayLike<number>[] | undefined;
   /** The same seed gives the same start states. */
   readonly seed: number;
   /** Stops between two steps. */
@@ -43,7 +45,8 @@ const turnIntervalMs = 50;
  *   loss can hold
  * @throws the signal's reason where it is aborted
  */
-export async function evaluate({ env, act, episodeCount, seed, signal }: EvaluationOptions): Promise<EvaluationResult> {
+export async function evaluate(options: EvaluationOptions): Promise<EvaluationResult> {
+  const { env, episodeCount, contexts, seed } = options;
   if (!Number.isSafeInteger(episodeCount) || episodeCount < 1) {
     throw invalidArgument({
       where: 'evaluate: episodeCount',
@@ -56,21 +59,18 @@ export async function evaluate({ env, act, episodeCount, seed, signal }: Evaluat
   const returns: number[] = [];
   const lengths: number[] = [];
   for (let episode = 0; episode < episodeCount; episode++) {
-    const { sum, length } = await runEpisode(env, act, random.integer(2 ** 32), action, signal);
+    const start = { seed: random.integer(2 ** 32), context: contexts?.[episode] };
+    const { sum, length } = await runEpisode(options, start, action);
     returns.push(sum);
     lengths.push(length);
   }
   return { ...moments(returns), returns, lengths };
 }
 
-async function runEpisode(
-  env: Env,
-  act: EvaluationOptions['act'],
-  seed: number,
-  action: Float32Array,
-  signal: AbortSignal | undefined,
-) {
-  let { observation } = env.reset(seed);
+type Start = { readonly seed: number; readonly context: ArrayLike<number> | undefined };
+
+async function runEpisode({ env, act, signal }: EvaluationOptions, { seed, context }: Start, action: Float32Array) {
+  let { observation } = env.reset(seed, context === undefined ? {} : { context });
   let sum = 0;
   let turnAt = 0;
   for (let length = 1; ; length++) {

@@ -32,7 +32,7 @@ const mlpEntry = (
   build: (config, sizes) => mlpPolicy(architecture, distribution, sizes, config.hiddenSizes ?? hiddenSizes),
 });
 
-const hyperEntry = (architecture: string, distribution: 'gaussian' | 'tanh-gaussian'): Entry => ({
+const hyperEntry = (architecture: string, distribution: ActionDistribution): Entry => ({
   context: 'required',
   build: (config, { contextSize = 0, ...sizes }) =>
     hyperPolicy(architecture, distribution, { ...sizes, contextSize }, config),
@@ -46,6 +46,8 @@ const entries: Readonly<Record<string, Entry>> = {
   'hyper-maml': hyperEntry('hyper-maml', 'gaussian'),
   'pearl-policy': mlpEntry('pearl-policy', 'tanh-gaussian', [300, 300, 300], 'required'),
   'pearl-hyper-policy': hyperEntry('pearl-hyper-policy', 'tanh-gaussian'),
+  'td3-hyper-policy': hyperEntry('td3-hyper-policy', 'deterministic'),
+  'sac-hyper-policy': hyperEntry('sac-hyper-policy', 'tanh-gaussian'),
 };
 
 export const policyNames: readonly string[] = Object.keys(entries);

@@ -1,6 +1,7 @@
 /** SAC as the runner and the command know it. */
 
 import { offPolicyAlgorithm } from '../../loops/off-policy-algorithm.ts';
+import { hyperPolicyRate } from '../../off-policy/policies.ts';
 import { type SacConfig, sacDefaults, sacSchema } from './config.ts';
 
 export const algorithm = offPolicyAlgorithm<SacConfig>({
@@ -9,12 +10,14 @@ export const algorithm = offPolicyAlgorithm<SacConfig>({
   examples: [
     'hyperpolicy train sac --env HalfCheetah-v5 --critic sa-hyper --model my-cheetah',
     'hyperpolicy train sac --preset sac --critic mlp-standard --steps 1e5 --seed 1 --run runs/sac-1',
+    'hyperpolicy train sac --env HalfCheetah-Vel --policy hyper --model my-runner',
     'hyperpolicy train sac --run runs/sac-1 --resume --steps 2e5',
   ],
   schema: sacSchema,
-  defaults: ({ critic, preset }, environment) =>
-    sacDefaults({ architecture: 'sa-hyper', ...critic }, environment, preset),
+  defaults: ({ critic, preset, policy }, environment) => ({
+    ...sacDefaults({ architecture: 'sa-hyper', ...critic }, environment, preset),
+    ...(policy === 'hyper' && { actorLearningRate: hyperPolicyRate }),
+  }),
   variant: ({ critic }) => critic.architecture,
-  readsContext: false,
   createLearner: async (options) => (await import('./learner.ts')).createSacLearner(options),
 });

@@ -2,7 +2,8 @@
 
 import type * as tf from '@tensorflow/tfjs-core';
 import type { PolicySpecs } from '../../../src/contract/tensor-spec.ts';
-import { actionOf, policyOutput } from '../../../src/nn/policies/policy.ts';
+import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
+import { actionOf } from '../../../src/nn/policies/policy.ts';
 import { createTrainable, type Trainable } from '../../../src/optim/trainable.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { compileActing } from '../../off-policy/acting.ts';
@@ -11,6 +12,7 @@ import { actorCriticFiles, actorCriticModel } from '../../off-policy/exports.ts'
 import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
 import type { OffPolicyLearner } from '../../off-policy/learner.ts';
 import { learnerState } from '../../off-policy/learner-state.ts';
+import { outputAt } from '../../off-policy/networks.ts';
 import { copyBatch } from '../../off-policy/transitions.ts';
 import type { Publishable } from '../../run/algorithm.ts';
 import type { SacConfig } from './config.ts';
@@ -37,11 +39,13 @@ const metricsInterval = 100;
 export function createSacLearner(options: {
   readonly config: SacConfig;
   readonly specs: PolicySpecs;
+  /** Of the environment, where it poses several; what contexts are normalised by. */
+  readonly tasks?: TaskDistribution | null | undefined;
   readonly engine: Engine;
   readonly seed: number;
 }): SacLearner {
   const { config, specs, engine, seed } = options;
-  const networks = createSacNetworks(config, specs);
+  const networks = createSacNetworks(config, specs, options.tasks ?? null);
   const { actorLearningRate, criticLearningRate } = config;
   const parameters = createActorCritic(networks, { actorLearningRate, criticLearningRate, actorTarget: false, seed });
   const { trainables } = parameters;
@@ -57,8 +61,8 @@ export function createSacLearner(options: {
     networks,
     actor: parameters.actor,
     noisy: true,
-    action: (values, { observation, context }, noise) =>
-      actionOf(networks.policy, policyOutput(networks.policy, values, observation, context), noise as tf.Tensor2D),
+    action: (values, states, noise) =>
+      actionOf(networks.policy, outputAt(networks, values, states), noise as tf.Tensor2D),
   });
   const updates = createUpdates({ engine, config, networks, parameters }, temperature);
 

@@ -6,8 +6,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { ensembleQ } from '../../../src/nn/critics/critic.ts';
 import type { Parameters } from '../../../src/nn/parameters.ts';
-import { policyOutput, sampleOf } from '../../../src/nn/policies/policy.ts';
+import { sampleOf } from '../../../src/nn/policies/policy.ts';
 import { checkShapes } from '../../../src/nn/shapes.ts';
+import { outputAt } from '../../off-policy/networks.ts';
 import type { States, Transitions } from '../../off-policy/transitions.ts';
 import type { SacConfig } from './config.ts';
 import type { SacNetworks } from './networks.ts';
@@ -17,17 +18,19 @@ import type { SacNetworks } from './networks.ts';
  * @param noise N(0, I), [B, A]; an argument so that the step can be traced
  */
 export function sampleActions(
-  { policy }: SacNetworks,
+  networks: SacNetworks,
   parameters: Parameters,
-  { observation, context }: States,
+  states: States,
   noise: tf.Tensor2D,
 ): { action: tf.Tensor2D; logProb: tf.Tensor1D } {
+  const { policy } = networks;
+  const { observation } = states;
   checkShapes(
     'SAC actions',
     { observation: ['B', 'O'], noise: ['B', policy.sizes.actionSize] },
     { observation, noise },
   );
-  const { action, logProb } = sampleOf(policy, policyOutput(policy, parameters, observation, context), noise);
+  const { action, logProb } = sampleOf(policy, outputAt(networks, parameters, states), noise);
   return { action: action as tf.Tensor2D, logProb: logProb as tf.Tensor1D };
 }
 

@@ -1,19 +1,23 @@
 /** TD3 as the runner and the command know it. */
 
 import { offPolicyAlgorithm } from '../../loops/off-policy-algorithm.ts';
+import { hyperPolicyRate } from '../../off-policy/policies.ts';
 import { type Td3Config, td3Defaults, td3Schema } from './config.ts';
 
 export const algorithm = offPolicyAlgorithm<Td3Config>({
   name: 'td3',
-  description: 'TD3 with an MLP actor and twin critics. Defaults are those of the paper.',
+  description: 'TD3 with a deterministic actor and twin critics. Defaults are those of the paper.',
   examples: [
     'hyperpolicy train td3 --env HalfCheetah-v5 --critic sa-hyper --model my-cheetah',
     'hyperpolicy train td3 --critic mlp-standard --steps 1e5 --seed 1 --run runs/mlp-1',
+    'hyperpolicy train td3 --env HalfCheetah-Vel --policy hyper --model my-runner',
     'hyperpolicy train td3 --run runs/mlp-1 --resume --steps 2e5',
   ],
   schema: td3Schema,
-  defaults: ({ critic }) => td3Defaults({ architecture: 'sa-hyper', ...critic }),
+  defaults: ({ critic, policy }) => ({
+    ...td3Defaults({ architecture: 'sa-hyper', ...critic }),
+    ...(policy === 'hyper' && { actorLearningRate: hyperPolicyRate }),
+  }),
   variant: ({ critic }) => critic.architecture,
-  readsContext: false,
   createLearner: async (options) => (await import('./learner.ts')).createTd3Learner(options),
 });

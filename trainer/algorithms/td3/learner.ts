@@ -1,6 +1,7 @@
 /** TD3 as a learner of the off-policy loop: owns parameters, optimisers and the compiled steps. */
 
 import type { PolicySpecs } from '../../../src/contract/tensor-spec.ts';
+import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
 import type { Trainable } from '../../../src/optim/trainable.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { compileActing } from '../../off-policy/acting.ts';
@@ -34,11 +35,13 @@ const metricsInterval = 100;
 export function createTd3Learner(options: {
   readonly config: Td3Config;
   readonly specs: PolicySpecs;
+  /** Of the environment, where it poses several; what contexts are normalised by. */
+  readonly tasks?: TaskDistribution | null | undefined;
   readonly engine: Engine;
   readonly seed: number;
 }): Td3Learner {
   const { config, specs, engine, seed } = options;
-  const networks = createTd3Networks(config, specs);
+  const networks = createTd3Networks(config, specs, options.tasks ?? null);
   const { actorLearningRate, criticLearningRate } = config;
   const parameters = createActorCritic(networks, { actorLearningRate, criticLearningRate, actorTarget: true, seed });
   const { trainables } = parameters;

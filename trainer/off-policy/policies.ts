@@ -1,0 +1,110 @@
+/** The policies that an actor-critic learner may have where an environment poses tasks, and what their networks read of the task. */
+
+import { z } from 'zod';
+import { invalidArgument } from '../../src/contract/errors.ts';
+import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
+import type { TaskDistribution } from '../../src/envs/task-distribution.ts';
+import { type Normalisation, rangeNormalisation } from '../../src/nn/normalisation.ts';
+import type { PolicyConfig } from '../../src/nn/policies/registry.ts';
+import { oneOf, setting, widths } from '../run/setting.ts';
+import { type NetworkSizes, networkSizes } from './networks.ts';
+
+const policyKinds = ['mlp', 'context-mlp', 'hyper'] as const;
+
+/** Settings of the policy, each with its flag. */
+export const policyShape = {
+  policy: setting(oneOf(policyKinds).optional(), {
+    flag: '--policy <kind>',
+    help:
+      'where the environment poses tasks: mlp does not see the task, context-mlp has it beside the observation, ' +
+      'hyper generates a network from it. The critics see the task in each case',
+    defaultText: 'mlp; must be given for an environment with tasks',
+  }),
+  hyperPolicy: z
+    .strictObject(
+      {
+        trunkSizes: setting(widths().optional(), {
+          flag: '--policy-trunk <widths>',
+          help: 'widths of the primary trunk of a hyper policy, e.g. 256,512,1024',
+        }),
+        dynamicHiddenSizes: setting(widths().optional(), {
+          flag: '--policy-dynamic-hidden <widths>',
+          help: 'widths of the hidden layers of its dynamic network, e.g. 256',
+        }),
+      },
+      { error: 'an object with widths of a hyper policy' },
+    )
+    .optional(),
+  contextUnits: setting(oneOf(['range', 'raw']).optional(), {
+    flag: '--context-units <kind>',
+    help: 'what the networks see of a task: its place in the training range, 0 to 1, or its raw values',
+    defaultText: 'range',
+  }),
+};
+
+export type PolicySettings = Readonly<z.infer<z.ZodObject<typeof policyShape>>>;
+
+/** Whether the policy reads the task. */
+const readsTask = ({ policy }: PolicySettings): boolean => policy === 'context-mlp' || policy === 'hyper';
+
+/**
+ * The policy as the registry of policies takes it.
+ * @param names of the algorithm's MLP and of its hyper policy
+ */
+export const policyConfig = (
+  { policy, hyperPolicy, actorHiddenSizes }: PolicySettings & { readonly actorHiddenSizes: readonly number[] },
+  names: { readonly mlp: string; readonly hyper: string },
+): PolicyConfig =>
+  policy === 'hyper'
+    ? { ...hyperPolicy, architecture: names.hyper }
+    : { architecture: names.mlp, hiddenSizes: actorHiddenSizes };
+
+/** The sizes of what the policy reads: no context where it does not see the task. */
+export function policySizes(settings: PolicySettings, specs: PolicySpecs): NetworkSizes {
+  const sizes = networkSizes(specs);
+  return readsTask(settings) ? sizes : { ...sizes, contextSize: 0 };
+}
+
+/**
+ * (c - low) / (high - low) of the training range, not clipped: a task beyond the range lies beyond [0, 1]. A value whose range is
+ * [-1, 1], such as a direction, stays as it is.
+ *
+ * Source: Sarafian et al. 2021, appendix E, which says that it feeds the raw values: `raw`.
+ */
+export function taskNormalisation(
+  { contextUnits }: PolicySettings,
+  tasks: Pick<TaskDistribution, 'ranges'> | null,
+): Normalisation | undefined {
+  if (contextUnits === 'raw' || tasks === null) return undefined;
+  const ranges = tasks.ranges.train.map(([low, high]) => (low === -1 && high === 1 ? [0, 1] : [low, high]));
+  return rangeNormalisation(
+    ranges.map(([low]) => low!),
+    ranges.map(([, high]) => high!),
+  );
+}
+
+/**
+ * An environment with tasks needs a policy that was chosen for them: one that does not see the task averages over all.
+ * @throws HyperpolicyError invalid_argument: no choice where there are tasks, or a policy of tasks where there are none
+ */
+export function checkPolicy(
+  where: string,
+  settings: PolicySettings,
+  { environment, specs: { context } }: { readonly environment: string; readonly specs: PolicySpecs },
+): void {
+  if (context !== null && settings.policy === undefined) {
+    throw invalidArgument({
+      where,
+      expected: 'a policy for tasks, or an environment without a context',
+      actual: `"${environment}" with context ${context.names.join(', ')}`,
+      remedy: 'Choose --policy hyper or context-mlp, or mlp, which does not see the task',
+    });
+  }
+  if (context === null && readsTask(settings)) {
+    const [expected, actual] = ['an environment with a context', `"${environment}", which has none`];
+    throw invalidArgument({ where, expected, actual, remedy: 'Leave out --policy' });
+  }
+}
+
+/** Learning rate of hyper policies. Source: Sarafian et al. 2021, appendix E.4 (PEARL), the paper's only off-policy one. */
+export const hyperPolicyRate = 1e-4;
