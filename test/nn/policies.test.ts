@@ -84,7 +84,9 @@ test('zero noise gives the deterministic action', () => {
     const noise = tf.zeros([2, 3]);
     expect(values(actionOf(policy, output, noise))).toEqual(values(actionOf(policy, output)));
     if (policy.distribution === 'deterministic') {
-      expect(() => sampleOf(policy, output, noise)).toThrow(`sample: expected a stochastic policy, got ${architecture}`);
+      expect(() => sampleOf(policy, output, noise)).toThrow(
+        `sample: expected a stochastic policy, got ${architecture}`,
+      );
       expect(() => logProbOf(policy, output, noise)).toThrow('log-density: expected a stochastic policy');
     } else expect(values(sampleOf(policy, output, noise).action)).toEqual(values(actionOf(policy, output)));
   }

@@ -14,6 +14,10 @@ export const offPolicyLoopSchema = z.strictObject({
     flag: '--warm-up <count>',
     help: 'steps with random actions before the first update',
   }),
+  updatesPerStep: setting(integer(1).optional(), {
+    flag: '--updates-per-step <count>',
+    help: 'updates after each environment step, each with a batch of its own',
+  }),
   seed: setting(integer(0, seedMax), {
     flag: '--seed <number>',
     help: 'seed of everything random; equal seeds give equal runs. Evaluations use seed + 100',
@@ -44,6 +48,7 @@ export type OffPolicyConfig = OffPolicyLoopConfig & {
 export const offPolicyDefaults: OffPolicyLoopConfig = {
   stepCount: 1_000_000,
   warmUpStepCount: 1_000,
+  updatesPerStep: 1,
   evaluationInterval: 5_000,
   evaluationEpisodeCount: 10,
   replayCapacity: 1_000_000,
@@ -54,6 +59,7 @@ export const offPolicyDefaults: OffPolicyLoopConfig = {
 /** @throws HyperpolicyError invalid_argument: a value out of range */
 export function checkLoopConfig(config: OffPolicyConfig): void {
   for (const [name, value] of Object.entries(config)) {
+    if (value === undefined) continue;
     const min = name === 'warmUpStepCount' || name === 'seed' ? 0 : 1;
     if (!Number.isSafeInteger(value) || value < min) {
       throw invalidArgument({ where: `train: ${name}`, expected: `an integer of at least ${min}`, actual: `${value}` });
@@ -67,12 +73,14 @@ export function checkLoopConfig(config: OffPolicyConfig): void {
  * @throws HyperpolicyError invalid_argument: it differs
  */
 export function checkSameRun(config: OffPolicyConfig, begun: OffPolicyConfig): void {
-  for (const name of ['seed', 'batchSize', 'warmUpStepCount', 'replayCapacity'] as const) {
-    if (config[name] === begun[name]) continue;
+  // Runs of earlier versions do not name the updates per step.
+  const [given, former] = [config, begun].map((of) => ({ ...of, updatesPerStep: of.updatesPerStep ?? 1 }));
+  for (const name of ['seed', 'batchSize', 'warmUpStepCount', 'updatesPerStep', 'replayCapacity'] as const) {
+    if (given![name] === former![name]) continue;
     throw invalidArgument({
       where: `resume: ${name}`,
-      expected: `${begun[name]}, as the run began`,
-      actual: `${config[name]}`,
+      expected: `${former![name]}, as the run began`,
+      actual: `${given![name]}`,
     });
   }
 }

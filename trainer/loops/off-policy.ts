@@ -40,7 +40,7 @@ const partNames = ['learner', 'replay', 'collector'] as const;
 
 /** What a checkpoint keeps of the loop itself. */
 type LoopState = {
-  readonly config: OffPolicyConfig;
+  readonly config: OffPolicyConfig & { readonly updatesPerStep: number };
   readonly seconds: number;
   readonly positions: { readonly sampling: number; readonly learning: number };
   readonly evaluations: readonly Evaluation[];
@@ -222,9 +222,11 @@ function advance(loop: Loop): void {
         options.log?.warn({ step: loop.step, episodeLength }, 'the simulator diverged; the episode was cut');
     }
     if (loop.step > config.warmUpStepCount) {
-      replay.sample(random.sampling, batch);
-      const metrics = learn(loop);
-      if (metrics !== null) loop.record(metrics);
+      for (let update = 0; update < (config.updatesPerStep ?? 1); update++) {
+        replay.sample(random.sampling, batch);
+        const metrics = learn(loop);
+        if (metrics !== null) loop.record(metrics);
+      }
     }
     reporter?.report(loop.step, loop.latestReturn);
   } while (!isDue(config, loop.step) && loop.now() < until);
@@ -269,7 +271,7 @@ async function checkpointHere(loop: Loop): Promise<string> {
   const { path, isNew } = await loop.checkpoints.save(loop.step, () => {
     const positions = { sampling: random.sampling.position, learning: random.learning.position };
     const state: LoopState = {
-      config: options.config,
+      config: { ...options.config, updatesPerStep: options.config.updatesPerStep ?? 1 },
       seconds: loop.seconds(),
       positions,
       evaluations: evaluations.list,

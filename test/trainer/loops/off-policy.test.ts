@@ -13,6 +13,7 @@ import { checkpointSteps, loadNewestCheckpoint } from '../../../trainer/run/chec
 import { evaluate } from '../../../trainer/run/evaluation.ts';
 import { loadBestLearner } from '../../../trainer/run/evaluations.ts';
 import { type MetricRecord, readMetrics } from '../../../trainer/run/metrics.ts';
+import { splitParts } from '../../../trainer/run/parts.ts';
 import { createTinyLearner } from './tiny-learner.ts';
 
 let scratch: string;
@@ -155,6 +156,17 @@ describe('trainOffPolicy', () => {
     expect(stepsWith('weight').slice(0, 2)).toEqual([750, 800]); // every 50th update, the first at step 701
     expect(await checkpointSteps(join(runDirectory, 'checkpoints'))).toEqual([2400, 2600]);
     expect(await readFile(join(runDirectory, 'learning-curve.svg'), 'utf8')).toContain('HalfCheetah-v5');
+  });
+
+  test('makes as many updates after each step as asked, and a resumed run must keep to that', async () => {
+    const short = { ...config, stepCount: 720, evaluationInterval: 720, updatesPerStep: 3 };
+    await train({ config: short });
+    const checkpoint = await loadNewestCheckpoint(join(runDirectory, 'checkpoints'));
+    // 720 steps, 700 of them warm-up.
+    expect(splitParts(checkpoint!, ['learner']).parts.learner.state).toEqual({ updateCount: 3 * 20 });
+    await expect(train({ config: { ...short, updatesPerStep: 1 }, resume: true })).rejects.toThrow(
+      'resume: updatesPerStep: expected 3, as the run began, got 1',
+    );
   });
 
   test('a seed decides the run, and another seed another run', async () => {
