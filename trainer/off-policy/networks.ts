@@ -4,9 +4,7 @@ import { type PolicySpecs, specSize } from '../../src/contract/tensor-spec.ts';
 import type { ActionScaling } from '../../src/nn/action-scaling.ts';
 import type { Critic } from '../../src/nn/critics/critic.ts';
 import type { Normalisation } from '../../src/nn/normalisation.ts';
-import type { Parameters } from '../../src/nn/parameters.ts';
-import { type Policy, type PolicyOutput, policyOutput } from '../../src/nn/policies/policy.ts';
-import type { States } from './transitions.ts';
+import type { Policy } from '../../src/nn/policies/policy.ts';
 
 /** Both take the same observations and actions. The critics read the task where there is one; the policy may not. */
 export type ActorCriticNetworks = {
@@ -38,11 +36,3 @@ export const sizesOf = ({ critic: { sizes } }: Pick<ActorCriticNetworks, 'critic
   actionSize: sizes.actionSize,
   contextSize: sizes.contextSize ?? 0,
 });
-
-/** What the policy's network gives at states, whether or not it reads their context. */
-export const outputAt = (
-  { policy }: Pick<ActorCriticNetworks, 'policy'>,
-  parameters: Parameters,
-  { observation, context }: States,
-): PolicyOutput =>
-  policyOutput(policy, parameters, observation, (policy.sizes.contextSize ?? 0) > 0 ? context : undefined);

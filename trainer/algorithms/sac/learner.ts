@@ -8,11 +8,11 @@ import { createTrainable, type Trainable } from '../../../src/optim/trainable.ts
 import type { Engine } from '../../engine/engine.ts';
 import { compileActing } from '../../off-policy/acting.ts';
 import { createActorCritic } from '../../off-policy/actor-critic.ts';
+import { outputAt } from '../../off-policy/asking.ts';
 import { actorCriticFiles, actorCriticModel } from '../../off-policy/exports.ts';
 import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
 import type { OffPolicyLearner } from '../../off-policy/learner.ts';
 import { learnerState } from '../../off-policy/learner-state.ts';
-import { outputAt } from '../../off-policy/networks.ts';
 import { copyBatch } from '../../off-policy/transitions.ts';
 import type { Publishable } from '../../run/algorithm.ts';
 import type { SacConfig } from './config.ts';

@@ -8,7 +8,7 @@ import { ensembleQ } from '../../../src/nn/critics/critic.ts';
 import type { Parameters } from '../../../src/nn/parameters.ts';
 import { sampleOf } from '../../../src/nn/policies/policy.ts';
 import { checkShapes } from '../../../src/nn/shapes.ts';
-import { outputAt } from '../../off-policy/networks.ts';
+import { outputAt } from '../../off-policy/asking.ts';
 import type { States, Transitions } from '../../off-policy/transitions.ts';
 import type { SacConfig } from './config.ts';
 import type { SacNetworks } from './networks.ts';

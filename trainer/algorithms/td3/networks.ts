@@ -9,7 +9,8 @@ import { createCritic } from '../../../src/nn/critics/registry.ts';
 import type { Parameters } from '../../../src/nn/parameters.ts';
 import { actionOf } from '../../../src/nn/policies/policy.ts';
 import { createPolicy, type PolicyConfig } from '../../../src/nn/policies/registry.ts';
-import { type ActorCriticNetworks, networkSizes, outputAt } from '../../off-policy/networks.ts';
+import { outputAt } from '../../off-policy/asking.ts';
+import { type ActorCriticNetworks, networkSizes } from '../../off-policy/networks.ts';
 import { policyConfig, policySizes, taskNormalisation } from '../../off-policy/policies.ts';
 import type { Td3Config } from './config.ts';
 

@@ -1,0 +1,14 @@
+/** A policy asked at states, whether or not it reads their context. */
+
+import type { Parameters } from '../../src/nn/parameters.ts';
+import { type PolicyOutput, policyOutput } from '../../src/nn/policies/policy.ts';
+import type { ActorCriticNetworks } from './networks.ts';
+import type { States } from './transitions.ts';
+
+/** What the policy's network gives at states, whether or not it reads their context. */
+export const outputAt = (
+  { policy }: Pick<ActorCriticNetworks, 'policy'>,
+  parameters: Parameters,
+  { observation, context }: States,
+): PolicyOutput =>
+  policyOutput(policy, parameters, observation, (policy.sizes.contextSize ?? 0) > 0 ? context : undefined);
