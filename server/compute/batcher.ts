@@ -9,7 +9,7 @@ import { deadlineExceeded, resourceExhausted } from '../../src/contract/errors.t
 import { floatTensor, Tensor, type TensorMap } from '../../src/onnx/session.ts';
 import { copyTensors } from '../../src/onnx/shared-tensors.ts';
 
-/** When a job is of no more use. Whoever shares the job may put it off, and sees when it began. */
+/** When a job is no longer of use. Requests that share the job may put it off; they see when its run began. */
 export type Deadline = {
   /** On the clock of `Date.now()`. */
   atMs: number;
@@ -22,7 +22,7 @@ export type RowRange = { readonly from: number; readonly count: number };
 
 /** Where the outputs of a job go. */
 export type Sink = {
-  /** Told that these rows are being computed: room for their outputs may be made meanwhile. */
+  /** Called when these rows are being computed: the sink may allocate memory for their outputs meanwhile. */
   begin?(rows: RowRange): void;
   /**
    * Given the outputs of these rows; each row once, in any order. They lie in memory that is used again after the call; what is thrown
@@ -73,7 +73,7 @@ export type BatchQueue = {
    * @throws HyperpolicyError resource_exhausted where the queue is full
    */
   add(job: Job, sink: Sink, queuedAtMs: number): Promise<void>;
-  /** What has waited longest and fits one run, late jobs dropped; undefined where none is left. */
+  /** The jobs that have waited longest and fit one run; late jobs are dropped. Undefined where none is left. */
   take(nowMs: number): Batch | undefined;
   readonly rowCount: number;
   /** When the oldest job came; undefined where there is none. */
@@ -87,7 +87,7 @@ export type BatchQueueOptions = {
   readonly name: string;
   /** Rows of a run that jobs share. */
   readonly batchRowCountMax: number;
-  /** Rows of a run that a job has for itself, as things are: one that has more takes several, with other jobs between. */
+  /** Most rows that one job may take in a run now; a larger job is split, and other jobs run between its pieces. */
   readonly pieceRowCountMax: () => number;
   /** Rows that may wait. */
   readonly queueRowCountMax: number;
@@ -130,7 +130,7 @@ export function createBatchQueue(options: BatchQueueOptions): BatchQueue {
           if (!job.hasFailed) fail(job, expired(name, job, nowMs));
           continue;
         }
-        // In equal parts: a small rest would cost almost as much as a large one.
+        // In pieces of equal size: a small last one would cost almost as much as a large one.
         const count = Math.ceil(waiting / Math.max(1, Math.ceil(waiting / pieceRowCount)));
         if (taken.length > 0 && takenRowCount + count > batchRowCountMax) break;
         taken.push({ job, from: job.nextRow, count });

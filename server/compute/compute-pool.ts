@@ -1,7 +1,7 @@
 /**
- * Where heavy graphs run: primaries, plain critics, encoders and inner steps. Each graph has a queue; whenever the executor can take a run it gets a batch of
- * the most urgent graph that has one. What waits while a run is under way goes into the next one together; a job with many rows takes
- * several runs. Small dynamic networks and policies do not come here: they run where the request is.
+ * Where heavy graphs run: primaries, plain critics, large batches of plain policies, encoders and inner steps. Each graph has a queue.
+ * Whenever the executor can take a run, it gets a batch of the most urgent graph that has jobs. Jobs that wait while a run is under way
+ * share the next one; a job with many rows takes several runs. Small networks do not come here: they run where the request is.
  */
 
 import type { TensorMap } from '../../src/onnx/session.ts';
@@ -104,41 +104,102 @@ type Entry = {
 
 type Chosen = { readonly entry: Entry; readonly batch: Batch };
 
-/** Of the warm-up: a setting of thousands of rows a run is for those who fill them, and would keep a load for seconds. */
+/** Most rows of a warm-up run: thousands of rows, which a setting may ask for, would take seconds. */
 const warmRowCountMax = 64;
 
 const urgency: readonly Priority[] = ['act', 'adapt', 'q-grad'];
 
-/**
- * How long a run may be that a job has for itself, going by the last run: others wait so long. A cut costs about as much as four rows, so no
- * run is cut below so many times the rows that jobs share.
- */
+/** Longest time that one job may keep a thread, judged by the last full run of its graph: other jobs wait so long. */
 const pieceMsMax = 100;
+/** A piece of a large job has at least so many times the rows of a shared run: each cut costs as much as about four rows. */
 const pieceBatchCount = 4;
 
-export function createComputePool(options: ComputePoolOptions): ComputePool {
-  const { executor, batchRowCountMax, queueRowCountMax, batchDelayMs = 0, onRun, onWait } = options;
-  const clock = options.clock ?? (() => performance.now());
-  const later = options.later ?? ((delayMs, action) => void setTimeout(action, delayMs));
-  const schedule = options.schedule ?? ((dispatch) => void setImmediate(dispatch));
-  const entries = new Set<Entry>();
-  let scheduled = false;
+export const createComputePool = (options: ComputePoolOptions): ComputePool => new GraphPool(options);
+
+class GraphPool implements ComputePool {
+  readonly #options: Required<Pick<ComputePoolOptions, 'batchDelayMs' | 'clock' | 'later' | 'schedule'>> &
+    ComputePoolOptions;
+  /** Of graphs that are equally urgent the one that was served longest ago comes first. */
+  readonly #entries = new Set<Entry>();
+  #isScheduled = false;
   /** A timer is set for jobs that wait for others. */
-  let waiting = false;
+  #isWaiting = false;
 
-  /** When a queue's jobs need wait for others no longer. */
-  const dueAtMs = ({ oldestAtMs = 0, isFull }: BatchQueue): number => (isFull ? 0 : oldestAtMs + batchDelayMs);
+  constructor(options: ComputePoolOptions) {
+    this.#options = {
+      ...options,
+      batchDelayMs: options.batchDelayMs ?? 0,
+      clock: options.clock ?? (() => performance.now()),
+      later: options.later ?? ((delayMs, dispatch) => void setTimeout(dispatch, delayMs)),
+      schedule: options.schedule ?? ((dispatch) => void setImmediate(dispatch)),
+    };
+  }
 
-  /**
-   * What an idle thread runs next. Of graphs that are equally urgent the one that was served longest ago comes first: a Set keeps
-   * that order.
-   */
-  function nextBatch(): Chosen | undefined {
+  get queueRowCount(): number {
+    return [...this.#entries].reduce((sum, { queue }) => sum + queue.rowCount, 0);
+  }
+
+  async open(
+    model: ListedFile,
+    { name, priority, joins = true, restRatio = 0 }: OpenGraphOptions,
+  ): Promise<HeavyGraph> {
+    const { executor, batchRowCountMax, queueRowCountMax } = this.#options;
+    const warmUpRowCounts = [1, Math.min(batchRowCountMax, warmRowCountMax)];
+    const graph = await executor.open(model, { name, warmUpRowCounts, restRatio });
+    const queue = createBatchQueue({
+      name,
+      batchRowCountMax: joins ? batchRowCountMax : 1,
+      pieceRowCountMax: () => this.#pieceRowCount(entry),
+      queueRowCountMax,
+    });
+    const entry: Entry = { queue, joins, msPerRow: undefined, freedAtMs: 0, graph, name, priority };
+    this.#entries.add(entry);
+    const runInto = (job: Job, sink: Sink) => this.#add(entry, job, sink);
+    return {
+      inputNames: graph.inputNames,
+      outputNames: graph.outputNames,
+      runInto,
+      run(job) {
+        const sink = collectOutputs(job.rowCount);
+        return runInto(job, sink).then(() => sink.outputs);
+      },
+      dispose: () => {
+        this.#entries.delete(entry);
+        graph.dispose();
+      },
+    };
+  }
+
+  #add({ queue }: Entry, job: Job, sink: Sink): Promise<void> {
+    const done = queue.add(job, sink, this.#options.clock());
+    if (!this.#isScheduled) {
+      this.#isScheduled = true;
+      this.#options.schedule(() => this.#dispatch());
+    }
+    return done;
+  }
+
+  #dispatch(): void {
+    this.#isScheduled = false;
+    for (;;) {
+      const isIdle = this.#options.executor.idleCount > 0;
+      const next = isIdle ? this.#nextBatch() : this.#followingBatch();
+      if (next === undefined) {
+        if (isIdle) this.#waitForOthers();
+        return;
+      }
+      this.#start(next, !isIdle);
+    }
+  }
+
+  /** What an idle thread runs next. */
+  #nextBatch(): Chosen | undefined {
+    const { batchDelayMs, clock } = this.#options;
     for (const priority of urgency) {
-      for (const entry of entries) {
+      for (const entry of this.#entries) {
         if (entry.priority !== priority || entry.queue.rowCount === 0) continue;
-        if (batchDelayMs > 0 && dueAtMs(entry.queue) > clock()) continue;
-        const batch = takeFrom(entry);
+        if (batchDelayMs > 0 && this.#dueAtMs(entry.queue) > clock()) continue;
+        const batch = this.#takeFrom(entry);
         if (batch !== undefined) return batch;
       }
     }
@@ -146,81 +207,62 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
   }
 
   /**
-   * What a thread that is busy runs next, handed over beforehand: its run need not wait until this thread has time. Only full runs,
-   * which gain nothing by waiting for more rows, and only the most urgent, which nothing that comes could go before.
+   * What a busy thread runs next, handed over beforehand, so that it begins right behind the other. Only full runs: they gain nothing by
+   * waiting for more rows. Only the most urgent: nothing that comes later could go before them.
    */
-  function followingBatch(): Chosen | undefined {
-    for (const entry of entries) {
+  #followingBatch(): Chosen | undefined {
+    for (const entry of this.#entries) {
       if (entry.priority !== urgency[0] || !entry.queue.isFull || !entry.graph.canFollow) continue;
-      const batch = takeFrom(entry);
+      const batch = this.#takeFrom(entry);
       if (batch !== undefined) return batch;
     }
     return undefined;
   }
 
-  function takeFrom(entry: Entry): Chosen | undefined {
+  #takeFrom(entry: Entry): Chosen | undefined {
     const batch = entry.queue.take(Date.now());
     if (batch === undefined) return undefined;
-    entries.delete(entry);
-    entries.add(entry);
+    this.#entries.delete(entry);
+    this.#entries.add(entry);
     return { entry, batch };
   }
 
-  function pieceRowCount({ joins, msPerRow = Number.POSITIVE_INFINITY }: Entry): number {
-    return joins
-      ? Math.max(pieceBatchCount * batchRowCountMax, Math.floor(pieceMsMax / msPerRow))
-      : Number.POSITIVE_INFINITY;
+  #pieceRowCount({ joins, msPerRow = Number.POSITIVE_INFINITY }: Entry): number {
+    if (!joins) return Number.POSITIVE_INFINITY;
+    return Math.max(pieceBatchCount * this.#options.batchRowCountMax, Math.floor(pieceMsMax / msPerRow));
   }
 
-  /** Comes back when the first of the jobs that wait for others has waited long enough. */
-  function waitForOthers(): void {
-    if (batchDelayMs === 0 || waiting) return;
-    const dueMs = [...entries].flatMap(({ queue }) => (queue.rowCount === 0 ? [] : [dueAtMs(queue)]));
+  /** When the jobs of a queue no longer wait for others. */
+  #dueAtMs({ oldestAtMs = 0, isFull }: BatchQueue): number {
+    return isFull ? 0 : oldestAtMs + this.#options.batchDelayMs;
+  }
+
+  /** Dispatches again when the first of the jobs that wait for others has waited long enough. */
+  #waitForOthers(): void {
+    const { batchDelayMs, clock, later } = this.#options;
+    if (batchDelayMs === 0 || this.#isWaiting) return;
+    const dueMs = [...this.#entries].flatMap(({ queue }) => (queue.rowCount === 0 ? [] : [this.#dueAtMs(queue)]));
     if (dueMs.length === 0) return;
-    waiting = true;
+    this.#isWaiting = true;
     later(Math.max(0, Math.min(...dueMs) - clock()), () => {
-      waiting = false;
-      dispatch();
+      this.#isWaiting = false;
+      this.#dispatch();
     });
   }
 
-  function dispatch(): void {
-    scheduled = false;
-    for (;;) {
-      const isIdle = executor.idleCount > 0;
-      const next = isIdle ? nextBatch() : followingBatch();
-      if (next === undefined) {
-        if (isIdle) waitForOthers();
-        return;
-      }
-      start(next, !isIdle);
-    }
-  }
-
-  function noteStart({ entry, batch }: Chosen, startMs: number): void {
-    for (const { deadline, queuedAtMs } of batch.jobs) {
-      if (deadline.startedAtMs !== undefined) continue;
-      deadline.startedAtMs = startMs;
-      onWait?.(entry.name, (startMs - queuedAtMs) / 1000);
-    }
-  }
-
-  /** @param isFollowing it begins when the run of its graph before it ends */
-  function start(chosen: Chosen, isFollowing: boolean): void {
+  /** @param isFollowing it begins when the run before it ends, which is of the same graph */
+  #start(chosen: Chosen, isFollowing: boolean): void {
     const { entry, batch } = chosen;
-    const handedMs = clock();
-    if (!isFollowing) noteStart(chosen, handedMs);
+    const handedMs = this.#options.clock();
+    if (!isFollowing) this.#noteStart(chosen, handedMs);
     const noteEnd = () => {
       const startMs = isFollowing ? Math.max(handedMs, entry.freedAtMs) : handedMs;
-      if (isFollowing) noteStart(chosen, startMs);
-      entry.freedAtMs = clock();
-      const ms = entry.freedAtMs - startMs;
-      if (batch.rowCount >= batchRowCountMax) entry.msPerRow = ms / batch.rowCount;
-      onRun?.({ name: entry.name, rowCount: batch.rowCount, seconds: ms / 1000 });
+      if (isFollowing) this.#noteStart(chosen, startMs);
+      this.#noteEnd(chosen, startMs);
     };
     const freed = () => {
       noteEnd();
-      dispatch();
+      this.#dispatch();
     };
     try {
       const run = entry.graph.run(batch.feeds, { take: batch.take, freed });
@@ -229,59 +271,26 @@ export function createComputePool(options: ComputePoolOptions): ComputePool {
         batch.finish();
         return;
       }
-      // With its outputs taken there may be room behind the run that began in the meantime.
-      run.then(batch.finish, batch.reject).finally(dispatch);
+      // Once its outputs are taken, there may be room behind the run that began meanwhile.
+      run.then(batch.finish, batch.reject).finally(() => this.#dispatch());
       batch.begin();
     } catch (error) {
       batch.reject(error);
     }
   }
 
-  return {
-    async open(model, { name, priority, joins = true, restRatio = 0 }) {
-      const warmUpRowCounts = [1, Math.min(batchRowCountMax, warmRowCountMax)];
-      const graph = await executor.open(model, { name, warmUpRowCounts, restRatio });
-      const entry: Entry = {
-        queue: createBatchQueue({
-          name,
-          batchRowCountMax: joins ? batchRowCountMax : 1,
-          pieceRowCountMax: () => pieceRowCount(entry),
-          queueRowCountMax,
-        }),
-        joins,
-        msPerRow: undefined,
-        freedAtMs: 0,
-        graph,
-        name,
-        priority,
-      };
-      entries.add(entry);
-      const runInto = (job: Job, sink: Sink): Promise<void> => {
-        const done = entry.queue.add(job, sink, clock());
-        if (!scheduled) {
-          scheduled = true;
-          schedule(dispatch);
-        }
-        return done;
-      };
-      return {
-        inputNames: graph.inputNames,
-        outputNames: graph.outputNames,
-        runInto,
-        run(job) {
-          const sink = collectOutputs(job.rowCount);
-          return runInto(job, sink).then(() => sink.outputs);
-        },
-        dispose() {
-          entries.delete(entry);
-          graph.dispose();
-        },
-      };
-    },
-    get queueRowCount() {
-      let sum = 0;
-      for (const { queue } of entries) sum += queue.rowCount;
-      return sum;
-    },
-  };
+  #noteStart({ entry, batch }: Chosen, startMs: number): void {
+    for (const { deadline, queuedAtMs } of batch.jobs) {
+      if (deadline.startedAtMs !== undefined) continue;
+      deadline.startedAtMs = startMs;
+      this.#options.onWait?.(entry.name, (startMs - queuedAtMs) / 1000);
+    }
+  }
+
+  #noteEnd({ entry, batch }: Chosen, startMs: number): void {
+    entry.freedAtMs = this.#options.clock();
+    const ms = entry.freedAtMs - startMs;
+    if (batch.rowCount >= this.#options.batchRowCountMax) entry.msPerRow = ms / batch.rowCount;
+    this.#options.onRun?.({ name: entry.name, rowCount: batch.rowCount, seconds: ms / 1000 });
+  }
 }

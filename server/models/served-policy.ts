@@ -48,7 +48,7 @@ export type OpenNetworkOptions = {
   readonly manifest: Manifest;
   readonly files: ReadonlyMap<string, ListedFile>;
   /** Heavy graphs. */
-  readonly pool: ComputePool;
+  readonly pool: Pick<ComputePool, 'open'>;
   /** Opens a graph that runs where the request is, also its bytes. */
   readonly openInline: (file: string) => Promise<{ readonly model: Uint8Array; readonly session: Session }>;
   readonly cache: ContextCache;

@@ -1,17 +1,15 @@
 /** One version of a model, loaded and proven by its probes. Owns its networks until it is retired and idle. */
 
-import { failedPrecondition } from '../../src/contract/errors.ts';
 import { openSession, type SessionOptions } from '../../src/onnx/session.ts';
 import { createStepper } from '../../src/pacing/unhurried.ts';
 import { readListedFile } from '../../src/package/listed-file.ts';
-import { graphsOf, type Manifest, type Probe, type ProbeTensor } from '../../src/package/manifest.ts';
+import { graphsOf, type Manifest } from '../../src/package/manifest.ts';
 import type { PackageIndex } from '../../src/package/package.ts';
-import { distinctRows } from '../call/tensors.ts';
 import type { ComputePool } from '../compute/compute-pool.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
-import type { WeightSource } from '../weights/weight-source.ts';
 import { sizesOf } from './graph-contract.ts';
-import { openAdaptation, runAdaptationProbe, type ServedAdaptation } from './served-adaptation.ts';
+import { replayProbe } from './probes.ts';
+import { openAdaptation, type ServedAdaptation } from './served-adaptation.ts';
 import { openCritic, type ServedCritic } from './served-critic.ts';
 import { openPolicy, type ServedPolicy } from './served-policy.ts';
 import { warmUpNetworks } from './warm-up.ts';
@@ -46,7 +44,7 @@ export type ServedVersion = {
 };
 
 export type OpenVersionOptions = {
-  readonly pool: ComputePool;
+  readonly pool: Pick<ComputePool, 'open'>;
   readonly inline: SessionOptions;
   readonly contextCache: ContextCache;
   readonly criticCache: ContextCache;
@@ -61,10 +59,38 @@ export type OpenVersionOptions = {
  * package's probes.
  * @throws HyperpolicyError: a file that differs; a graph that does not load, run or keep the contract; a probe whose outputs differ
  */
-export async function openVersion(
-  { manifest, files }: PackageIndex,
-  options: OpenVersionOptions,
-): Promise<ServedVersion> {
+export async function openVersion(index: PackageIndex, options: OpenVersionOptions): Promise<ServedVersion> {
+  const { manifest } = index;
+  const { contextCache, criticCache, keyPrefix } = options;
+  const networks = await openNetworks(index, options);
+  const served: ServedVersion = {
+    manifest,
+    model: manifest.model,
+    version: manifest.version,
+    publishedAtMs: Date.parse(manifest.training.publishedAt),
+    ...sizesOf(manifest),
+    ...networks,
+    ...actionBounds(manifest),
+    ...createHolds(criticCache, () => {
+      for (const network of Object.values(networks)) network?.dispose();
+      contextCache.kept.dropVersion(keyPrefix);
+      criticCache.kept.dropVersion(keyPrefix);
+    }),
+  };
+  try {
+    await warmUpNetworks(served);
+    for (const probe of manifest.probes) await replayProbe(served, probe);
+  } catch (error) {
+    served.retire();
+    throw error;
+  }
+  return served;
+}
+
+type Networks = Pick<ServedVersion, 'policy' | 'critic' | 'adaptation'>;
+
+/** Opens the graphs one after the other and reads every other file, as each is verified while it is read. */
+async function openNetworks({ manifest, files }: PackageIndex, options: OpenVersionOptions): Promise<Networks> {
   const { pool, inline, contextCache, criticCache, keyPrefix, restRatio } = options;
   const step = createStepper(restRatio);
   const opened: { dispose(): unknown }[] = [];
@@ -77,84 +103,68 @@ export async function openVersion(
     files,
     keyPrefix,
     pool: {
-      ...pool,
-      open: async (...[file, options]: Parameters<ComputePool['open']>) =>
-        tracked(await pool.open(file, { ...options, restRatio })),
+      open: async (...[file, graph]: Parameters<ComputePool['open']>) =>
+        tracked(await pool.open(file, { ...graph, restRatio })),
     },
     async openInline(file: string) {
       const model = await readListedFile(files.get(file)!, step);
       return { model, session: await step(() => tracked(openSession(model, inline, file))) };
     },
   };
-  let policy: ServedPolicy | null;
-  let critic: ServedCritic | null;
-  let adaptation: ServedAdaptation | null;
   try {
-    policy = await openPolicy({ ...shared, cache: contextCache });
-    critic = await openCritic({ ...shared, cache: criticCache });
-    adaptation = await openAdaptation({ ...shared, cache: contextCache }, policy);
+    const policy = await openPolicy({ ...shared, cache: contextCache });
+    const critic = await openCritic({ ...shared, cache: criticCache });
+    const adaptation = await openAdaptation({ ...shared, cache: contextCache }, policy);
     const graphFiles = new Set(graphsOf(manifest).map(({ file }) => file));
     for (const [name, file] of files) if (!graphFiles.has(name)) await readListedFile(file, step);
+    return { policy, critic, adaptation };
   } catch (error) {
     // A graph of the package is refused: those that were opened before it hold native memory.
     for (const session of opened) session.dispose();
     throw error;
   }
+}
+
+function actionBounds({ action }: Manifest): Pick<ServedVersion, 'actionLow' | 'actionHigh' | 'safeAction'> {
+  const actionLow = Float32Array.from(action.low, (value) => value ?? Number.NEGATIVE_INFINITY);
+  const actionHigh = Float32Array.from(action.high, (value) => value ?? Number.POSITIVE_INFINITY);
+  const safeAction = actionLow.map((low, i) => Math.min(Math.max(action.safe?.[i] ?? 0, low), actionHigh[i]!));
+  return { actionLow, actionHigh, safeAction };
+}
+
+/** @param free called once, when the version is retired and nobody holds it */
+function createHolds(
+  { kept }: ContextCache,
+  free: () => void,
+): Pick<ServedVersion, 'hold' | 'release' | 'lease' | 'retire'> {
   let holdCount = 0;
-  let retired = false;
-  const disposeIfIdle = () => {
-    if (!retired || holdCount > 0) return;
-    policy?.dispose();
-    critic?.dispose();
-    adaptation?.dispose();
-    contextCache.kept.dropVersion(keyPrefix);
-    criticCache.kept.dropVersion(keyPrefix);
+  let isRetired = false;
+  const freeIfIdle = () => {
+    if (isRetired && holdCount === 0) free();
   };
   const hold = () => {
     holdCount++;
   };
   const release = () => {
     holdCount--;
-    disposeIfIdle();
+    freeIfIdle();
   };
-  const { low, high, safe } = manifest.action;
-  const actionLow = Float32Array.from(low, (value) => value ?? Number.NEGATIVE_INFINITY);
-  const actionHigh = Float32Array.from(high, (value) => value ?? Number.POSITIVE_INFINITY);
-  const served: ServedVersion = {
-    manifest,
-    model: manifest.model,
-    version: manifest.version,
-    publishedAtMs: Date.parse(manifest.training.publishedAt),
-    ...sizesOf(manifest),
-    policy,
-    critic,
-    adaptation,
-    actionLow,
-    actionHigh,
-    safeAction: actionLow.map((bound, i) => Math.min(Math.max(safe?.[i] ?? 0, bound), actionHigh[i]!)),
+  return {
     hold,
     release,
     lease() {
-      const leaveArena = criticCache.kept.arena?.enter();
+      const leaveArena = kept.arena?.enter();
       hold();
       return () => {
         leaveArena?.();
         release();
       };
     },
-    retire: () => {
-      retired = true;
-      disposeIfIdle();
+    retire() {
+      isRetired = true;
+      freeIfIdle();
     },
   };
-  try {
-    await warmUpNetworks(served);
-    for (const probe of manifest.probes) await replayProbe(served, probe);
-  } catch (error) {
-    served.retire();
-    throw error;
-  }
-  return served;
 }
 
 /** Keeps the version's networks, and the weights that were found in this turn, while `answer` is under way. */
@@ -165,71 +175,4 @@ export async function whenHeld<T>(served: Pick<ServedVersion, 'lease'>, answer: 
   } finally {
     end();
   }
-}
-
-/** Runs a probe's inputs through the loaded networks. Probes of graphs that are not served are left out. */
-async function replayProbe(served: ServedVersion, probe: Probe): Promise<void> {
-  const input = (name: string): Float32Array | undefined => {
-    const tensor = probe.inputs[name];
-    return tensor && Float32Array.from(tensor.values);
-  };
-  const where = `${served.model} version ${served.version}, ${probe.target} probe`;
-  const rowCount = Object.values(probe.inputs)[0]?.shape[0] ?? 0;
-  const observation = input('observation') ?? new Float32Array(0);
-  const generated = async (source: WeightSource, values: Float32Array = new Float32Array(0), size: number) => {
-    const contexts = distinctRows({ values, rowCount }, size);
-    return { weights: await source.generate(contexts), index: contexts.index };
-  };
-  const compare = (name: string, actual: Float32Array | undefined) => {
-    const expected = probe.outputs[name];
-    if (expected !== undefined) compareOutput(`${where} output "${name}"`, expected, actual, probe.tolerance);
-  };
-
-  if ((probe.target === 'encoder' || probe.target === 'adapt') && served.adaptation !== null) {
-    const outputs = await runAdaptationProbe(served.adaptation, probe);
-    for (const [name, values] of Object.entries(outputs)) compare(name, values);
-    return;
-  }
-  if (probe.target === 'policy' && served.policy !== null) {
-    const context = input('context');
-    const { weights } = served.policy;
-    const { action, logProb } = await served.policy.run({
-      rowCount,
-      observation,
-      noise: input('noise'),
-      ...(weights === undefined ? { context } : await generated(weights, context, served.contextSize)),
-    });
-    compare('action', action);
-    compare('log_prob', logProb);
-  }
-  if (probe.target === 'critic' && served.critic !== null) {
-    const { weights } = served.critic;
-    const { q, dqDa } = await served.critic.run({
-      rowCount,
-      action: input('action') ?? new Float32Array(0),
-      context: input('context'),
-      deadlineMs: Number.POSITIVE_INFINITY,
-      ...(weights === undefined ? { observation } : await generated(weights, observation, served.observationSize)),
-    });
-    compare('q', q);
-    compare('dq_da', dqDa);
-  }
-}
-
-function compareOutput(
-  where: string,
-  expected: ProbeTensor,
-  actual: Float32Array | undefined,
-  tolerance: number,
-): void {
-  const refuse = (wanted: string, got: string) =>
-    failedPrecondition({ where, expected: wanted, actual: got, remedy: 'The version is not served' });
-  if (actual?.length !== expected.values.length) {
-    throw refuse(`${expected.values.length} values`, `${actual?.length ?? 'none'}`);
-  }
-  expected.values.forEach((value, i) => {
-    const difference = Math.abs(actual[i]! - value) / (1 + Math.abs(value));
-    // Written so that NaN is refused too.
-    if (!(difference <= tolerance)) throw refuse(`${value} at ${i} within ${tolerance}`, `${actual[i]}`);
-  });
 }
