@@ -23,7 +23,7 @@ export type HeavyGraph = {
    * @throws HyperpolicyError resource_exhausted: the queue is full; deadline_exceeded: the job became late while it waited
    */
   run(job: Job): Promise<TensorMap>;
-  /** The same, where the caller takes the outputs from where they are. */
+  /** The same without a copy: the sink is given the outputs where they lie. */
   runInto(job: Job, sink: Sink): Promise<void>;
   /** Call when no run is in flight. */
   dispose(): void;
@@ -40,7 +40,7 @@ export type OpenGraphOptions = {
 
 /** Runs loaded graphs. */
 export type Executor = {
-  /** Runs that would begin at once. */
+  /** How many runs could begin now. */
   readonly idleCount: number;
   /**
    * Loads a graph and runs it once with each number of rows, wherever it will run.
@@ -77,7 +77,7 @@ export type ComputePoolOptions = {
   readonly executor: Executor;
   readonly batchRowCountMax: number;
   readonly queueRowCountMax: number;
-  /** How long a job waits for others where a thread is free and its run is not full; 0, unless given, is not at all. */
+  /** How long a job waits for others to share its run, where a thread is free and the run is not full. 0, the default: not at all. */
   readonly batchDelayMs?: number;
   /** Milliseconds, not going backwards, and a timer on the same clock; the process's unless a test has its own. */
   readonly clock?: () => number;

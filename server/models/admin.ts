@@ -1,4 +1,4 @@
-/** AdminService: changes the routing of a model in the store, and lets the store take effect before it answers. */
+/** AdminService: changes the routing of a model in the store, and answers when the models are served accordingly. */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { failedPrecondition, notFound, quoted } from '../../src/contract/errors.ts';
@@ -29,7 +29,7 @@ export type Admin = {
 
 /** @param store directory of published models */
 export function createAdmin(store: string, models: AdminModels): Admin {
-  // One change at a time: each reads what the one before it wrote.
+  // One change at a time, since each begins by reading what the last one wrote.
   let last: Promise<unknown> = Promise.resolve();
   function change(
     where: string,
@@ -41,7 +41,7 @@ export function createAdmin(store: string, models: AdminModels): Admin {
       const published = await publishedVersions(where, store, model);
       const before = await readRouting(store, model);
       const edited = edit(before, published);
-      // What is gone from the store cannot be held back.
+      // A version that is gone from the store need not be withheld any more.
       const withheld = edited.withheld.filter((version) => published.includes(version));
       const after = await writeRouting(store, model, { ...edited, withheld }, where);
       await models.refresh();

@@ -1,4 +1,4 @@
-/** A Gaussian over a latent context, with independent values, as sums of natural parameters: adding transitions is adding up. */
+/** A Gaussian over a latent context, with independent values, as sums of natural parameters: a new transition adds to the sums. */
 
 import { normalRow } from '../../src/contract/random.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
@@ -22,8 +22,8 @@ export const noFactors = (size: number): FactorSums => ({
 });
 
 /**
- * The sums with `transitionCount` more factors, [N, C] each; `sums` stays as it is. One after the other, so that any division of
- * the same transitions gives the same.
+ * The sums with `transitionCount` more factors, [N, C] each; `sums` is not changed. Factors are added one by one, so that the same
+ * transitions give the same sums, however they were divided into calls.
  */
 export function addFactors(
   sums: FactorSums,

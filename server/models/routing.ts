@@ -23,7 +23,7 @@ const routingSchema = z.strictObject({
 
 const labelName = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
-/** What is wrong with a routing whose fields are of the right types; undefined where nothing is. */
+/** The first fault of a routing whose fields have the right types; undefined where there is none. */
 function faultOf({
   labels,
   percentages,
@@ -120,11 +120,11 @@ export async function writeRouting(
   return routing;
 }
 
-/** FNV-1a over UTF-16 units: stable for ever, so that a client keeps its version across restarts and machines. */
+/** FNV-1a over UTF-16 units. It never changes, so a client keeps its version across restarts and machines. */
 function hash(text: string): number {
   let value = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
-  // A last mix: FNV's high bits move little for texts that differ only at their end.
+  // Mixed once more: FNV's high bits change little between texts that differ only at their end.
   value = Math.imul(value ^ (value >>> 16), 0x45d9f3b);
   return (value ^ (value >>> 16)) >>> 0;
 }

@@ -108,7 +108,7 @@ async function openStep(
   const sizes = sizesOf(manifest);
   const { observationSize, actionSize } = sizes;
   const { layout } = source;
-  // Weights of two requests cannot share a run.
+  // Each run steps the weights of one request.
   const graph = await pool.open(files.get(adapt.file)!, { name: adapt.file, priority: 'adapt', joins: false });
   checkGraph(adapt, graph, {
     inputs: [

@@ -31,12 +31,12 @@ export type CriticOutputs = {
 
 export type ServedCritic = {
   readonly ensembleSize: number;
-  /** Values of the context that it takes beside the action; 0 where it takes none, whatever the policy does. */
+  /** Values of the context that the critic takes; 0 where it takes none, even if the policy takes one. */
   readonly contextSize: number;
   /** Generates weights from observations; undefined for plain critics. */
   readonly weights: WeightSource | undefined;
   run(inputs: CriticInputs): CriticOutputs | Promise<CriticOutputs>;
-  /** The same weights, joined beforehand for several runs where a run would join them. */
+  /** The same weights, for several runs: joined now, where each run would join them again. */
   joined(weights: WeightBatch): WeightBatch;
   dispose(): void;
 };

@@ -1,4 +1,4 @@
-/** First runs of what a version runs on the event loop; the graphs of the pool are warm when they are open. */
+/** First runs of the networks that a version runs on the event loop. The pool's graphs are warm when they are open. */
 
 import type { WeightBatch, WeightLayout } from '../weights/generated-weights.ts';
 import type { ServedCritic } from './served-critic.ts';
@@ -12,7 +12,7 @@ export type Networks = {
   readonly contextSize: number;
 };
 
-/** One row, and as many as requests are joined to. */
+/** One row, and a batch. */
 const rowCounts = [1, 64];
 
 /**

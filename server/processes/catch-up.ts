@@ -1,4 +1,7 @@
-/** Gives a process that has loaded its models, and answers nobody yet, the pins that the other processes of the server have. */
+/**
+ * Gives the pins that the other processes have to a process that has loaded its models and answers nobody yet. Why it stays:
+ * pin-ledger.ts.
+ */
 
 import type { Logger } from 'pino';
 import type { Link, ToProcess } from './messages.ts';
@@ -7,12 +10,12 @@ export type PinAgainOptions = {
   readonly link: Link<ToProcess>;
   /** PrepareRequests that pin. */
   readonly orders: readonly Uint8Array[];
-  /** On the clock of `Date.now()`; what is not pinned by then is left to its first use. */
+  /** On the clock of `Date.now()`; what is not pinned by then is generated at its first use, and is not pinned. */
   readonly deadlineMs: number;
   readonly log: Logger;
 };
 
-/** One order after the other. Never throws: a process that lacks pins answers as right, only slower; the log says so. */
+/** Sends one order after the other. Never throws: a process without the pins gives the same answers, later; the log says so. */
 export async function pinAgain({ link, orders, deadlineMs, log }: PinAgainOptions): Promise<void> {
   let failedCount = 0;
   let reason: string | undefined;

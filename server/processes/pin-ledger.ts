@@ -1,6 +1,9 @@
 /**
- * What clients have pinned with Prepare, as the parent of several processes remembers it: so that a process that takes the place of
- * another can be given the same before it takes connections. Rows only; their weights are made anew.
+ * The contexts and observations that clients have pinned with Prepare, as the parent of several processes remembers them. A process that
+ * takes the place of another pins the same before it takes connections. Rows only; their weights are made anew.
+ *
+ * Why it stays: without it, what a client has pinned is pinned in all processes but one, and nobody tells the client. There, each
+ * first call of a context waits for the primary, 2.5 ms in place of 0.004 ms (README, "Measured"), and again whenever the entry is evicted.
  */
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';

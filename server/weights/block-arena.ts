@@ -1,28 +1,30 @@
 /**
- * Memory for generated weights that is used again: slabs, cut into blocks of one size. The collector does not count it (V8 leaves out
- * shared memory), so that making weights does not call it, and its pages need not be cleared by the system each time, which takes longer
- * than the copy.
+ * Memory for generated weights that is used again: slabs, cut into blocks of one size. V8 does not count shared memory, so making
+ * weights does not start the garbage collector. The system need not clear the pages each time, which takes longer than the copy.
  *
- * A block that is given back may still be read by who found it before. So it is taken again only when every reader who was there then
- * has left: readers enter in the turn in which they look for weights, and leave when they are done.
+ * A request that found a block earlier may still read it after it is given back. So a block is taken again only when every reader who
+ * was there at that time has left. Readers enter in the turn of the event loop in which they look for weights, and leave when they are done.
+ *
+ * Why it stays: without it a QGrad of 256 new states took 1.06 to 1.18 of the time and 1.08 to 1.13 of the processor time
+ * (test/bench/NOTES.md, "What the server does without").
  */
 
 /** A block that is taken. */
 export type ArenaBlock = {
-  /** Holds anything at first. Not the array of who had the memory before. */
+  /** Undefined content at first. A new array, not the one of the block that had this memory before. */
   readonly values: Float32Array;
 };
 
 export type BlockArena = {
-  /** Undefined where there is no room: memory of its own does as well. */
+  /** Undefined where there is no room: use ordinary memory then. */
   take(size: number): ArenaBlock | undefined;
-  /** Once nothing finds the block any more; a second time does nothing. */
+  /** Call when no lookup finds the block any more; a second call does nothing. */
   giveBack(block: ArenaBlock): void;
-  /** @returns to be called when nothing is read any more, once */
+  /** Begins to read. @returns call it once, when nothing is read any more */
   enter(): () => void;
-  /** Gives back to the system what is free, slab by slab. */
+  /** Gives slabs that are free as a whole back to the system. */
   trim(): void;
-  /** Taken from the system: never more than `bytesMax`. */
+  /** Bytes taken from the system: never more than `bytesMax`. */
   readonly bytes: number;
 };
 
@@ -36,11 +38,11 @@ type Slab = {
 
 type Block = ArenaBlock & { readonly slab: Slab; readonly place: number; isTaken: boolean };
 
-/** Readers that came while the same blocks could be found, and the blocks that were given back since. */
+/** Readers that entered while the same blocks could be found, and the blocks that were given back since then. */
 type Phase = { readerCount: number; readonly blocks: Block[] };
 
 const slabBytesMax = 2 ** 20;
-/** Of the arena: small ones are to be used too. */
+/** A slab's largest share of the arena, so that small arenas have several. */
 const slabShare = 1 / 8;
 
 export function createBlockArena(bytesMax: number): BlockArena {
@@ -55,7 +57,7 @@ export function createBlockArena(bytesMax: number): BlockArena {
     if (found !== undefined && found.freePlaces.length > 0) return found;
     const blockCount = Math.max(1, Math.floor(Math.min(slabBytesMax, bytesMax * slabShare) / (size * 4)));
     const slabBytes = blockCount * size * 4;
-    // What other sizes left behind makes room.
+    // Free slabs of other sizes make room.
     if (bytes + slabBytes > bytesMax) trim();
     if (bytes + slabBytes > bytesMax) return undefined;
     bytes += slabBytes;
@@ -82,13 +84,13 @@ export function createBlockArena(bytesMax: number): BlockArena {
   function free({ slab, place }: Block): void {
     slab.freePlaces.push(place);
     if (slab.freePlaces.length > 1) return;
-    // It was full: now it is among those with room.
+    // The slab was full; now it has room, so it moves to the end.
     const same = slabs.get(slab.size)!;
     same.splice(same.indexOf(slab), 1);
     same.push(slab);
   }
 
-  /** Frees what nobody can read. */
+  /** Frees the blocks that no reader can still read. */
   function settle(): void {
     let goneCount = 0;
     for (const { readerCount, blocks } of phases) {
@@ -96,7 +98,7 @@ export function createBlockArena(bytesMax: number): BlockArena {
       for (const block of blocks.splice(0)) free(block);
       goneCount++;
     }
-    // The last one is for readers to come. All at once: there are thousands behind a reader who stayed long.
+    // The last phase is for readers that come later. All in one splice: behind a reader who stayed long there may be thousands.
     phases.splice(0, Math.min(goneCount, phases.length - 1));
   }
 

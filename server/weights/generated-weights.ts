@@ -24,11 +24,11 @@ export type WeightLayout = { readonly parts: readonly Part[]; readonly size: num
 /** The weights of one context. */
 export type GeneratedWeights = {
   readonly block: Float32Array;
-  /** What a cache counts. */
+  /** Bytes that a cache counts for it. */
   readonly bytes: number;
-  /** Feeds for this context alone, made on first use; not of a lent block, of which they are a copy that nobody counts. */
+  /** Feeds for this context alone, kept from the first use on. Not kept for a lent block: they would be a copy that no cache counts. */
   feeds: TensorMap | undefined;
-  /** Where the block is an arena's. */
+  /** The arena's block, where the memory is lent by one. */
   readonly lent?: ArenaBlock | undefined;
 };
 
@@ -68,20 +68,20 @@ const entryOverheadBytes = 512;
 
 /** The weights of contexts as a primary makes them: a sink of its outputs. */
 export type WeightCollector = Required<Sink> & {
-  /** In order; all there when the job is done. */
+  /** In order; complete when the job is done. */
   readonly entries: readonly GeneratedWeights[];
-  /** After a failure: gives back what was made, and takes no more. */
+  /** Call after a failure: gives all blocks back, and takes no more outputs. */
   discard(): void;
 };
 
 /**
  * Collects the weights of `count` contexts, each copied into a block of its own, so that an entry can be freed alone.
- * @param arena lends blocks as long as it has any
+ * @param arena lends the blocks, as long as it has room
  */
 export function collectWeights(layout: WeightLayout, count: number, arena?: BlockArena): WeightCollector {
   const entries: GeneratedWeights[] = new Array(count);
   let isDiscarded = false;
-  /** Fresh memory takes longer than the copy: where it can be made while a thread computes, it is. */
+  /** Allocating memory takes longer than the copy, so it is done while a thread computes, where the run says when. */
   const begin = ({ from, count: rowCount }: RowRange): void => {
     if (isDiscarded) return;
     for (let k = from; k < from + rowCount; k++) {

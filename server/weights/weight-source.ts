@@ -63,7 +63,7 @@ export function createWeightSource(options: WeightSourceOptions): WeightSource {
     return made.entries;
   }
 
-  /** The key asked for last, with its prefix: the same text need not be put together and hashed again. */
+  /** The key asked for last, with its prefix: the same text need not be joined and hashed again. */
   let lastKey: string | undefined;
   let lastFullKey = '';
 
