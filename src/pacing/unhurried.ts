@@ -1,11 +1,11 @@
-/** Work that nobody waits for, beside work that somebody does: in steps with a rest after each, so that it has a bounded part of a core. */
+/** Throttles background work: sleeps after each step in proportion to its time, so that it takes a bounded share of a core. */
 
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 
-/** Runs a step, and comes back with its result after the rest. */
+/** Runs a step and returns its result after the rest. */
 export type Stepper = <T>(step: () => T | Promise<T>) => Promise<T>;
 
-/** However long a step took: a load should end. */
+/** Longest rest, however long a step took, so that a load ends. */
 const restMsMax = 500;
 
 /**
