@@ -3,7 +3,7 @@
  * in. A package that is refused leaves what is served as it is. Requests in flight finish on the version they started with.
  */
 
-import { listModels } from '../../src/package/package.ts';
+import { listStore, type StoreListing } from '../../src/package/package.ts';
 import { checkModelAllowed } from '../call/caller.ts';
 import type { Call } from '../call/rpc.ts';
 import type { ServerConfig } from '../config.ts';
@@ -47,6 +47,8 @@ class WatchedStore implements ModelStore {
   readonly #models = new Map<string, ServedModel>();
   /** Models of the store none of whose versions loads. */
   readonly #unready = new Set<string>();
+  /** What was said of folders that are not served. */
+  #passedOver = new Set<string>();
   #isStoreMissing = false;
   /** The look through the store that is under way. */
   #look: Promise<void> | undefined;
@@ -101,9 +103,9 @@ class WatchedStore implements ModelStore {
 
   async #lookThrough(): Promise<void> {
     const { config, log } = this.#options;
-    let published: { model: string; versions: number[] }[] = [];
+    let listing: StoreListing;
     try {
-      published = await listModels(config.store);
+      listing = await listStore(config.store);
       this.#isStoreMissing = false;
     } catch (error) {
       // Said once, not at every look; what is served stays.
@@ -111,9 +113,30 @@ class WatchedStore implements ModelStore {
       this.#isStoreMissing = true;
       return;
     }
+    this.#tellPassedOver(listing);
+    const { models: published, passedOver } = listing;
     for (const { model, versions } of published) await this.#refreshModel(model, versions);
     this.#loader.keepOnly(published);
-    this.#dropGone(new Set(published.map(({ model }) => model)));
+    // A folder that cannot be read may be again: what was served of it goes on.
+    const unreadable = passedOver.filter(({ version }) => version === undefined);
+    this.#dropGone(new Set([...published, ...unreadable].map(({ model }) => model)));
+  }
+
+  /** Each folder once, until its reason is another. */
+  #tellPassedOver({ passedOver }: StoreListing): void {
+    const { log, onLoad } = this.#options;
+    const keyOf = ({ directory, reason }: (typeof passedOver)[number]) => `${directory}: ${reason}`;
+    for (const folder of passedOver) {
+      const { directory, reason, model, version } = folder;
+      if (this.#passedOver.has(keyOf(folder))) continue;
+      if (model === undefined || version === undefined) {
+        log.warn({ directory, reason }, 'folder of the store passed over');
+        continue;
+      }
+      log.error({ model, version, directory, reason }, 'model version refused');
+      onLoad('refused', model);
+    }
+    this.#passedOver = new Set(passedOver.map(keyOf));
   }
 
   /** The newest versions that load, at most as many as are kept, and those that a label names. */
@@ -149,7 +172,7 @@ class WatchedStore implements ModelStore {
     }
   }
 
-  #dropGone(names: ReadonlySet<string>): void {
+  #dropGone(names: ReadonlySet<string | undefined>): void {
     for (const model of this.#unready) if (!names.has(model)) this.#unready.delete(model);
     for (const [model, { versions }] of this.#models) {
       if (names.has(model)) continue;

@@ -1,6 +1,6 @@
 /** Loads packages of the store. One that was refused is not tried again until its files change. */
 
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { HyperpolicyError } from '../../src/contract/errors.ts';
@@ -26,7 +26,7 @@ export class PackageLoader {
   readonly #options: PackageLoaderOptions;
   /** What each version was loaded from. */
   readonly #identities = new WeakMap<ServedVersion, string>();
-  /** Packages that were refused, by directory. */
+  /** The state of packages that were refused, by directory. */
   readonly #refused = new Map<string, string>();
   #loadCount = 0;
   #hasRequests = false;
@@ -47,7 +47,8 @@ export class PackageLoader {
   }
 
   /**
-   * A version: one of `current` where its package has not changed, else loaded, with the contexts of the newest of `current`.
+   * A version: one of `current` where its package has not changed, else loaded, with the contexts of the newest of `current`. Where
+   * it was replaced by one that does not load, the one of `current` goes on.
    * @returns undefined where the package is refused, and after `close`
    */
   async versionOf(
@@ -57,15 +58,16 @@ export class PackageLoader {
   ): Promise<ServedVersion | undefined> {
     const directory = join(this.#options.store, model, String(version));
     const identity = await identityOf(directory);
-    const loaded = current.find((other) => other.version === version && this.#identities.get(other) === identity);
-    if (loaded !== undefined) return loaded;
-    if (this.#isClosed || this.#refused.get(directory) === identity) return undefined;
+    const former = current.find((other) => other.version === version);
+    if (former !== undefined && this.#identities.get(former) === identity) return former;
+    const state = await stateOf(directory);
+    if (this.#isClosed || this.#refused.get(directory) === state) return former;
     try {
       return await this.#load({ model, version, directory, identity }, current[0]);
     } catch (error) {
-      this.#refused.set(directory, identity);
+      this.#refused.set(directory, state);
       this.#tellRefusal(error, { model, version, directory });
-      return undefined;
+      return former;
     }
   }
 
@@ -128,5 +130,18 @@ async function identityOf(directory: string): Promise<string> {
     return `${directory}:${ino}:${mtimeMs}`;
   } catch {
     return directory;
+  }
+}
+
+/** Changes with any file of a package: one that was refused may have been half copied. */
+async function stateOf(directory: string): Promise<string> {
+  try {
+    const states = (await readdir(directory)).sort().map(async (name) => {
+      const { ino, size, mtimeMs } = await stat(join(directory, name));
+      return `${name}:${ino}:${size}:${mtimeMs}`;
+    });
+    return (await Promise.all(states)).join('/');
+  } catch (error) {
+    return String(error);
   }
 }

@@ -4,11 +4,11 @@
  * nothing.
  */
 
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type ErrorFields, failedPrecondition, invalidArgument, quoted } from '../../src/contract/errors.ts';
 import { replaceFile } from '../../src/files/durable-files.ts';
+import { readRegularText } from '../../src/package/listed-file.ts';
 
 const version = z.number().int().positive();
 
@@ -72,7 +72,7 @@ const fileOf = (store: string, model: string): string => join(store, model, 'lab
 export async function readRouting(store: string, model: string): Promise<Routing> {
   let text: string;
   try {
-    text = await readFile(fileOf(store, model), 'utf8');
+    text = await readRegularText(fileOf(store, model));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return emptyRouting;
     throw error;

@@ -44,6 +44,21 @@ export async function readListedFile(
   }
 }
 
+/**
+ * The text of a small file.
+ * @throws HyperpolicyError invalid_argument: it is no regular file; Error of the system where it cannot be read
+ */
+export async function readRegularText(path: string): Promise<string> {
+  // Not waiting: nobody may ever write to a pipe.
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    if (!(await handle.stat()).isFile()) throw irregular(path);
+    return await handle.readFile('utf8');
+  } finally {
+    await handle.close();
+  }
+}
+
 async function readPieces(
   handle: FileHandle,
   { path, bytes, sha256 }: ListedFile,

@@ -8,6 +8,9 @@ import { contextSpecSchema, fingerprint, tensorSpecSchema } from '../contract/te
 /** `major.minor`. A reader refuses an unknown major; a minor only adds fields. */
 export const manifestFormat = '1.0';
 
+/** The largest version: messages carry 32 bits. */
+export const versionMax = 2 ** 32 - 1;
+
 const graphTensorSchema = z.object({
   name: z.string().min(1),
   dtype: z.enum(['float32', 'int64']),
@@ -97,7 +100,7 @@ const evaluationSchema = z.object({
 export const manifestSchema = z.object({
   format: z.string().regex(/^\d+\.\d+$/),
   model: z.string(),
-  version: z.number().int().positive(),
+  version: z.number().int().positive().max(versionMax),
   algorithm: z.string().min(1),
   environment: z.string().min(1),
   observation: tensorSpecSchema,

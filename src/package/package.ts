@@ -4,20 +4,28 @@
  */
 
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, realpath, rm, stat } from 'node:fs/promises';
+import { access, mkdir, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { checkSpecBounds } from '../contract/bounds.ts';
 import { failedPrecondition, HyperpolicyError, invalidArgument, notFound } from '../contract/errors.ts';
 import { fingerprint } from '../contract/tensor-spec.ts';
 import { asidePath, revealDirectory, syncDirectory, withDirectoryAside, writeDurably } from '../files/durable-files.ts';
-import { damaged, irregular, type ListedFile, readListedFile, systemText, unreadable } from './listed-file.ts';
-import { type Manifest, manifestFormat, parseManifest } from './manifest.ts';
+import {
+  damaged,
+  irregular,
+  type ListedFile,
+  readListedFile,
+  readRegularText,
+  systemText,
+  unreadable,
+} from './listed-file.ts';
+import { type Manifest, manifestFormat, parseManifest, versionMax } from './manifest.ts';
 
 const manifestFile = 'manifest.json';
 /** Of a manifest; those of real packages are some hundred kilobytes, most of it probes. */
 const manifestBytesMax = 64 * 1024 * 1024;
 const modelPattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
-const versionPattern = /^[1-9][0-9]{0,14}$/;
+const versionPattern = /^[1-9][0-9]*$/;
 const filePattern = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 
 /** A manifest without the fields that publishing fills in. */
@@ -55,7 +63,7 @@ export function checkModelName(model: string): void {
   if (modelPattern.test(model)) return;
   throw invalidArgument({
     where: 'model name',
-    expected: '1 to 64 of a-z 0-9 . _ - and a letter or digit first',
+    expected: modelNameRule,
     actual: JSON.stringify(model),
   });
 }
@@ -63,7 +71,7 @@ export function checkModelName(model: string): void {
 /**
  * Publishes a package as the model's next version. It is visible whole or not at all, and two publishers at once get two versions.
  * @throws HyperpolicyError invalid_argument: model or file name, or a manifest that does not match its files;
- *   failed_precondition: the store cannot be written
+ *   failed_precondition: the store cannot be written, or the model has the largest version that there is
  */
 export async function publishPackage(options: PublishOptions): Promise<PublishedPackage> {
   const { model, files, publishedAt = new Date() } = options;
@@ -82,7 +90,7 @@ export async function publishPackage(options: PublishOptions): Promise<Published
       for (const [name, content] of files) await writeDurably(join(aside, name), content);
       // A published directory is never empty, so the rename fails where another publisher took the number first.
       for (;;) {
-        const version = Math.max(0, ...(await versionsIn(modelDirectory))) + 1;
+        const version = nextVersion(modelDirectory, (await lookAtModel(modelDirectory)).versions);
         const manifest = complete(version);
         await writeDurably(join(aside, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`);
         const directory = join(modelDirectory, String(version));
@@ -137,26 +145,84 @@ export async function readPackageIndex(directory: string): Promise<PackageIndex>
   return { directory: path, manifest, files };
 }
 
+/** A folder of a store that is not served. */
+export type PassedOver = {
+  readonly directory: string;
+  /** What was expected of it, and what it is. */
+  readonly reason: string;
+  /** With a version: one that is too large. Alone: a model whose folder cannot be read, which may hold what it held before. */
+  readonly model?: string;
+  readonly version?: number;
+};
+
+export type StoreListing = {
+  /** That have at least one version, by name, with their versions ascending. */
+  readonly models: readonly { readonly model: string; readonly versions: readonly number[] }[];
+  readonly passedOver: readonly PassedOver[];
+};
+
 /**
- * Models of a store that have at least one version, by name, with their versions ascending. Only names are looked at:
- * other files, directories whose names begin with a dot and names that are not model names or versions are skipped.
- * @throws HyperpolicyError not_found: the store is missing
+ * What a store has, by names alone. Files, and folders whose names begin with a dot, are skipped without a word; one folder that
+ * cannot be read hides no other.
+ * @throws HyperpolicyError not_found: the store is missing; failed_precondition: it cannot be read
  */
-export async function listModels(store: string): Promise<{ model: string; versions: number[] }[]> {
+export async function listStore(store: string): Promise<StoreListing> {
+  const root = resolve(store);
+  let names: string[];
   try {
-    const names = (await readdir(store)).filter((name) => modelPattern.test(name)).sort();
-    const models = [];
-    for (const model of names) {
-      const directory = join(store, model);
-      if (!(await isDirectory(directory))) continue;
-      const versions = await versionsIn(directory);
-      if (versions.length > 0) models.push({ model, versions });
-    }
-    return models;
+    names = (await readdir(root)).sort();
   } catch (error) {
-    throw asStoreError(error, resolve(store), 'a store that can be read');
+    throw asStoreError(error, root, 'a store that can be read');
   }
+  const models: { model: string; versions: number[] }[] = [];
+  const passedOver: PassedOver[] = [];
+  if (names.includes(manifestFile)) {
+    const reason = 'expected a store, got one version of a model. Name the folder two above it';
+    passedOver.push({ directory: root, reason });
+  }
+  for (const name of names.filter(isVisible)) {
+    const directory = join(root, name);
+    try {
+      if (!(await isDirectory(directory))) continue;
+      const reason = await modelFault(directory, name);
+      if (reason !== undefined) {
+        passedOver.push({ directory, reason });
+        continue;
+      }
+      const found = await lookAtModel(directory);
+      passedOver.push(...found.passedOver);
+      if (found.versions.length > 0) models.push({ model: name, versions: found.versions });
+    } catch (cause) {
+      passedOver.push({
+        directory,
+        reason: `expected a folder that can be read, got ${systemText(cause)}`,
+        model: name,
+      });
+    }
+  }
+  return { models, passedOver };
 }
+
+/** The models of `listStore`. */
+export const listModels = async (store: string): Promise<StoreListing['models']> => (await listStore(store)).models;
+
+/** Why a folder of a store is no model; undefined where it is one. */
+async function modelFault(directory: string, name: string): Promise<string | undefined> {
+  if (!modelPattern.test(name)) {
+    return `expected a model name (${modelNameRule}), got ${JSON.stringify(name)}`;
+  }
+  const isVersion = await access(join(directory, manifestFile)).then(
+    () => true,
+    () => false,
+  );
+  if (!isVersion) return undefined;
+  return "expected a model's folder, got one of its versions. The store is the folder above: name that one";
+}
+
+const modelNameRule = '1 to 64 of a-z 0-9 . _ - and a letter or digit first';
+
+/** Publishers' own folders begin with a dot. */
+const isVisible = (name: string): boolean => !name.startsWith('.');
 
 function completeManifest({ model, manifest, files }: PublishOptions, version: number, publishedAt: Date): Manifest {
   const listed: Manifest['files'] = {};
@@ -191,8 +257,9 @@ async function readManifest(directory: string): Promise<string> {
     throw invalidArgument({ where: path, expected: `at most ${manifestBytesMax} bytes`, actual: `${bytes}` });
   }
   try {
-    return await readFile(path, 'utf8');
+    return await readRegularText(path);
   } catch (cause) {
+    if (cause instanceof HyperpolicyError) throw cause;
     throw unreadable(path, cause);
   }
 }
@@ -214,12 +281,42 @@ async function locate(directory: string, name: string): Promise<{ path: string; 
   }
 }
 
-/** Numbers of the version directories, ascending. */
-async function versionsIn(modelDirectory: string): Promise<number[]> {
-  const names = (await readdir(modelDirectory)).filter((name) => versionPattern.test(name));
-  const versions = [];
-  for (const name of names) if (await isDirectory(join(modelDirectory, name))) versions.push(Number(name));
-  return versions.sort((a, b) => a - b);
+/** Numbers of a model's version folders, ascending, and the folders that are none. @throws Error of the system */
+async function lookAtModel(directory: string): Promise<{ versions: number[]; passedOver: PassedOver[] }> {
+  const versions: number[] = [];
+  const passedOver: PassedOver[] = [];
+  for (const name of (await readdir(directory)).filter(isVisible).sort()) {
+    const own = join(directory, name);
+    const isVersion = versionPattern.test(name);
+    try {
+      if (!(await isDirectory(own))) continue;
+    } catch (cause) {
+      // Loading a version says why it cannot be read.
+      if (!isVersion) passedOver.push({ directory: own, reason: `expected a folder, got ${systemText(cause)}` });
+      if (!isVersion) continue;
+    }
+    if (isVersion && Number(name) <= versionMax) versions.push(Number(name));
+    else {
+      const tooLarge = isVersion ? { model: basename(directory), version: Number(name) } : {};
+      passedOver.push({ directory: own, reason: versionFault(name), ...tooLarge });
+    }
+  }
+  return { versions: versions.sort((a, b) => a - b), passedOver };
+}
+
+const versionFault = (name: string): string =>
+  `expected a version, an integer from 1 to ${versionMax} without leading zeros, got ${JSON.stringify(name)}`;
+
+/** @throws HyperpolicyError failed_precondition where none is left */
+function nextVersion(modelDirectory: string, versions: readonly number[]): number {
+  const newest = versions.at(-1) ?? 0;
+  if (newest < versionMax) return newest + 1;
+  throw failedPrecondition({
+    where: modelDirectory,
+    expected: `a version below ${versionMax}, the largest that messages carry, as the newest`,
+    actual: `${newest}`,
+    remedy: 'Publish under another model name, or remove that version',
+  });
 }
 
 /** False also for what vanished between listing and looking, and for a dangling link. */

@@ -1,6 +1,8 @@
-import { cp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { execFileSync } from 'node:child_process';
+import { cp, mkdir, readFile, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { createAdminClient } from '../../../clients/typescript/admin.ts';
 import { publishRandomPackage } from '../../random-package.ts';
 import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
 
@@ -109,6 +111,131 @@ describe('the model store', () => {
     await rm(join(store, 'm'), { recursive: true });
     await server.models.refresh();
     await expect(client.act({ model: 'm', observation })).rejects.toMatchObject({ kind: 'not_found' });
+  });
+
+  test('folders that are passed over are named once with the reason, and hide nothing', async () => {
+    const store = await temporaryStore([plain('m'), plain('good')]);
+    for (const path of ['Upper/1', 'm/v1', 'm/0004', 'm/4294967296', '.hidden', 'm/.aside']) {
+      await mkdir(join(store, path), { recursive: true });
+    }
+    await cp(join(store, 'm/1'), join(store, '7'), { recursive: true });
+    await symlink('loop', join(store, 'loop'));
+    await symlink('5', join(store, 'm/5'));
+    await writeFile(join(store, 'notes.txt'), '');
+    execFileSync('mkfifo', [join(store, 'pipe'), join(store, 'good/2')]);
+    const { server, client, lines } = await startTestServer([], { store });
+    await server.models.refresh();
+    expect((await client.listModels()).map(({ model, versions }) => [model, versions])).toEqual([
+      ['good', [1]],
+      ['m', [1]],
+    ]);
+    const version = 'expected a version, an integer from 1 to 4294967295 without leading zeros, got';
+    const told = lines.filter(({ msg }) => msg === 'folder of the store passed over');
+    const reasons = Object.fromEntries(
+      told.map(({ directory, reason }) => [relative(store, String(directory)), reason]),
+    );
+    expect(reasons).toEqual({
+      Upper: 'expected a model name (1 to 64 of a-z 0-9 . _ - and a letter or digit first), got "Upper"',
+      'm/v1': `${version} "v1"`,
+      'm/0004': `${version} "0004"`,
+      '7': "expected a model's folder, got one of its versions. The store is the folder above: name that one",
+      loop: 'expected a folder that can be read, got ELOOP: too many symbolic links encountered',
+    });
+    expect(told).toHaveLength(5);
+    expect(lines.filter(({ version: refused }) => refused === 2 ** 32)).toMatchObject([
+      { msg: 'model version refused', model: 'm', reason: `${version} "4294967296"` },
+    ]);
+    expect(lines).toContainEqual(expect.objectContaining({ msg: 'model version refused', model: 'm', version: 5 }));
+  });
+
+  test('the folder of a model, or of a version, given as the store is named', async () => {
+    const store = await temporaryStore([plain('m')]);
+    for (const [given, reason] of [
+      ['m', "expected a model's folder, got one of its versions. The store is the folder above: name that one"],
+      ['m/1', 'expected a store, got one version of a model. Name the folder two above it'],
+    ] as const) {
+      const { lines } = await startTestServer([], { store: join(store, given) });
+      expect(lines).toContainEqual(expect.objectContaining({ msg: 'folder of the store passed over', reason }));
+    }
+  });
+
+  test('the largest version that messages carry is served, and none after it is published', async () => {
+    const store = await temporaryStore([{ ...plain('m'), critic: 'plain' }]);
+    const largest = 2 ** 32 - 1;
+    const rename = async (version: number) => {
+      await cp(join(store, 'm/1'), join(store, `m/${version}`), { recursive: true });
+      const path = join(store, `m/${version}/manifest.json`);
+      await writeFile(path, JSON.stringify({ ...JSON.parse(await readFile(path, 'utf8')), version }));
+    };
+    for (const version of [2 ** 31, largest, 1_700_000_000_000]) await rename(version);
+    const { client, server } = await startTestServer([], { store, httpPort: 0, adminPort: 0 });
+    expect((await client.listModels())[0]!.versions).toEqual([largest, 2 ** 31]);
+    expect((await client.act({ model: 'm', observation })).version).toBe(largest);
+    for (const version of [largest, 2 ** 31]) {
+      expect((await client.act({ model: 'm', version, observation })).version).toBe(version);
+      expect((await client.qGrad({ model: 'm', version, observation, action: [0, 0] })).version).toBe(version);
+      const stream = client.actStream({ model: 'm', version });
+      expect((await stream.act({ observation })).version).toBe(version);
+      stream.close();
+      const response = await fetch(`http://127.0.0.1:${server.httpPort}/hyperpolicy.v1.PolicyService/GetModel`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model: 'm', version }),
+      });
+      expect(await response.json()).toMatchObject({ model: 'm', version });
+    }
+    const admin = createAdminClient({ address: `127.0.0.1:${server.adminPort}` });
+    onTestFinished(() => admin.close());
+    expect((await admin.setLabel('m', 'stable', largest)).labels).toEqual({ stable: largest });
+    expect((await client.act({ model: 'm', label: 'stable', observation })).version).toBe(largest);
+    await expect(publishRandomPackage({ store, ...plain('m', 2) })).rejects.toThrow(
+      'expected a version below 4294967295, the largest that messages carry, as the newest, got 4294967295',
+    );
+  });
+
+  test('a version that is replaced by one that does not load goes on, and the next good one is taken', async () => {
+    const store = await temporaryStore([plain('m', 1)]);
+    const { client, server, lines } = await startTestServer([], { store });
+    const { action } = await client.act({ model: 'm', observation });
+    const graph = join(store, 'm/1/policy.onnx');
+    const manifest = join(store, 'm/1/manifest.json');
+    const whole = await readFile(graph);
+    await truncate(graph, 100);
+    await utimes(manifest, 1, 1);
+    for (let i = 0; i < 2; i++) await server.models.refresh();
+    expect((await client.act({ model: 'm', observation })).action).toEqual(action);
+    expect(lines.filter(({ msg }) => msg === 'model version refused')).toHaveLength(1);
+    await writeFile(graph, whole);
+    await server.models.refresh();
+    expect(lines.filter(({ msg }) => msg === 'model version ready')).toHaveLength(2);
+    expect((await client.act({ model: 'm', observation })).action).toEqual(action);
+  });
+
+  test('a package that is still being copied is tried again when its files are there', async () => {
+    const store = await temporaryStore([plain('m', 1)]);
+    const graph = join(store, 'm/1/policy.onnx');
+    const whole = await readFile(graph);
+    await rm(graph);
+    const { client, server } = await startTestServer([], { store });
+    await expect(client.act({ model: 'm', observation })).rejects.toMatchObject({ kind: 'unavailable' });
+    await writeFile(graph, whole);
+    await server.models.refresh();
+    expect((await client.act({ model: 'm', observation })).version).toBe(1);
+  });
+
+  test('a pipe in the place of labels or of a manifest is refused, not waited for', async () => {
+    const store = await temporaryStore([plain('m', 1), plain('m', 2)]);
+    await rm(join(store, 'm/2/manifest.json'));
+    execFileSync('mkfifo', [join(store, 'm/labels.json'), join(store, 'm/2/manifest.json')]);
+    const { client, lines } = await startTestServer([], { store });
+    expect((await client.act({ model: 'm', observation })).version).toBe(1);
+    for (const [msg, file] of [
+      ['labels refused', 'm/labels.json'],
+      ['model version refused', 'm/2/manifest.json'],
+    ]) {
+      const reason = expect.stringContaining(`${join(store, file!)}: expected a regular file, got something else`);
+      expect(lines).toContainEqual(expect.objectContaining({ msg, reason }));
+    }
   });
 
   test('a version that is being published is not seen', async () => {
