@@ -101,7 +101,7 @@ const serverConfigSchema = z.strictObject({
   /** Time within which a client must answer a ping; else its connection is cut. */
   keepaliveTimeoutMs: someMilliseconds.default(20_000),
   /** Least time between a client's pings while nothing is sent to it. The third ping that comes sooner ends its connection. */
-  pingIntervalMsMin: milliseconds.default(10_000),
+  pingIntervalMsMin: milliseconds.default(100),
   /** Streams (calls) open at once on one connection. */
   connectionStreamCountMax: count.default(1024),
   /** Requests of one ActStream that may be pending before it is slowed down. */

@@ -7,11 +7,11 @@ import {
   integerIn,
   parseAddress,
   printJson,
-  type ServerOptions,
+  type SecurityOptions,
   withSecurityOptions,
 } from './options.ts';
 
-type AdminOptions = Pick<ServerOptions, 'token' | 'tlsAuthority'> & { readonly admin: string; readonly model: string };
+type AdminOptions = SecurityOptions & { readonly admin: string; readonly model: string };
 
 export function adminCommands(): Command[] {
   const version = () => new Option('--model-version <number>', 'the version').argParser(integerIn(1, 2 ** 32 - 1));

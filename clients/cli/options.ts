@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { emptyStoreRemedy, failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { unreadable } from '../../src/package/listed-file.ts';
-import type { ModelSelection } from '../typescript/act.ts';
 import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
+import type { TlsOptions } from '../typescript/connection.ts';
+import type { ModelSelection } from '../typescript/request.ts';
 
 /** A parser of integers in [low, high]. */
 export function integerIn(low: number, high: number): (text: string) => number {
@@ -54,30 +55,61 @@ export type ServerOptions = {
   readonly server: string;
   readonly timeoutMs: number;
   readonly token?: string;
+  readonly tls?: boolean;
   readonly tlsAuthority?: string;
+  readonly tlsCertificate?: string;
+  readonly tlsKey?: string;
+  readonly tlsServerName?: string;
+  readonly httpProxy?: boolean;
 };
 
-/** What a client is made with. @throws HyperpolicyError not_found: the authority's file cannot be read */
-export const connectionOf = ({ server, timeoutMs, token, tlsAuthority }: ServerOptions) => ({
-  address: server,
-  timeoutMs,
-  ...(token !== undefined && { token }),
-  ...(tlsAuthority !== undefined && { tls: { authority: readAuthority(tlsAuthority) } }),
-});
+/** Those of `withSecurityOptions`. */
+export type SecurityOptions = Omit<ServerOptions, 'server' | 'timeoutMs'>;
 
-function readAuthority(file: string): Buffer {
+/** What a client is made with. @throws HyperpolicyError not_found: a file of TLS cannot be read */
+export function connectionOf({ server, timeoutMs, token, httpProxy = false, ...security }: ServerOptions) {
+  const tls = tlsOf(security);
+  return {
+    address: server,
+    timeoutMs,
+    httpProxy,
+    ...(token !== undefined && { token }),
+    ...(tls !== undefined && { tls }),
+  };
+}
+
+/** Any option of TLS asks for it. */
+function tlsOf({ tls, tlsAuthority, tlsCertificate, tlsKey, tlsServerName }: SecurityOptions): TlsOptions | undefined {
+  const options = {
+    ...(tlsAuthority !== undefined && { authority: readPem('--tls-authority', tlsAuthority) }),
+    ...(tlsCertificate !== undefined && { certificate: readPem('--tls-certificate', tlsCertificate) }),
+    ...(tlsKey !== undefined && { key: readPem('--tls-key', tlsKey) }),
+    ...(tlsServerName !== undefined && { serverName: tlsServerName }),
+  };
+  return tls === true || Object.keys(options).length > 0 ? options : undefined;
+}
+
+function readPem(flag: string, file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (cause) {
-    throw unreadable(`--tls-authority ${file}`, cause);
+    throw unreadable(`${flag} ${file}`, cause);
   }
 }
 
-/** `--token` and `--tls-authority`. */
+/** The token, the options of TLS, and the proxy. */
 export const withSecurityOptions = (command: Command): Command =>
   command
     .addOption(new Option('--token <token>', 'bearer token').env('HYPERPOLICY_TOKEN'))
-    .option('--tls-authority <file>', 'connect with TLS; the authority (PEM) that signed the server');
+    .option('--tls', 'connect with TLS; any other --tls option does as well')
+    .option('--tls-authority <file>', "the authority (PEM) that signed the server; the system's unless given")
+    .option('--tls-certificate <file>', 'own certificate (PEM), for a server that asks for one; with --tls-key')
+    .option('--tls-key <file>', 'its key (PEM)')
+    .option('--tls-server-name <name>', "name in the server's certificate, where it is not that of the address")
+    .option(
+      '--http-proxy',
+      'through the proxy of https_proxy or http_proxy, but not to this machine; direct unless given',
+    );
 
 /** `--server`, `--timeout-ms` and those of security. */
 export const withServerOptions = (command: Command): Command =>

@@ -1,116 +1,384 @@
-/** The client's side of ActStream: a call per message, answered in order. */
+/**
+ * The client's side of ActStream: an answer per request, in order. Every request settles, whatever becomes of the server: with its
+ * answer, a fallback, or an error. Over one gRPC call while that lasts, then over another, where the stream may go on.
+ */
 
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import type grpc from '@grpc/grpc-js';
-import { resourceExhausted } from '../../src/contract/errors.ts';
+import { resourceExhausted, superseded, unavailable } from '../../src/contract/errors.ts';
+import type { ActResponse, StreamError } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { type ActResult, actInputs, actResult } from './act.ts';
 import {
-  ActStreamRequestSchema,
-  type ActStreamResponse,
-  ActStreamResponseSchema,
-  PolicyService,
-} from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { type ActOptions, type ActResult, actFields, actResult } from './act.ts';
+  type ActStreamEvent,
+  type ActStreamOptions,
+  checkStreamedAct,
+  checkStreamOptions,
+  type StreamedAct,
+  type StreamedActCall,
+  type Times,
+  timesOf,
+} from './act-stream-options.ts';
 import type { Connection } from './connection.ts';
-import { malformedResponse, toClientError, toNamedError } from './errors.ts';
-
-export type ActStreamOptions = Pick<ActOptions, 'model' | 'version' | 'label' | 'fingerprint' | 'clientId'> & {
-  /** Answer with the newest version at each time, instead of the one that the stream began with. */
-  readonly follow?: boolean;
-  /** Where several requests wait, answer only the newest; the others fail with `resource_exhausted`. */
-  readonly newestWins?: boolean;
-};
-
-/** One request of a stream; the model is the stream's. */
-export type StreamedAct = Omit<ActOptions, 'model' | 'version' | 'label' | 'fingerprint' | 'clientId' | 'sequence'>;
+import { closedError, lateError, oldError, streamOverError, toNamedError } from './errors.ts';
+import { commonFields, type ModelSelection, routingKeyOf, rowCountOf } from './request.ts';
+import { type InPlaceOf, reasonOf, type StandIns } from './stand-ins.ts';
+import { openStreamCall, type StreamCall } from './stream-call.ts';
 
 export type ActStream = {
-  /** @throws HyperpolicyError as `act`; when the stream ends, everything that is pending fails */
-  act(request: StreamedAct): Promise<ActResult>;
-  /** Sends no more; what is pending is still answered. */
+  /**
+   * Never throws at once: what is wrong is in the promise, and the stream goes on.
+   * @throws HyperpolicyError as `act` of the client; `superseded` where a newer request took its place; when the stream ends, everything
+   * that is pending fails
+   */
+  act(request: StreamedAct, call?: StreamedActCall): Promise<ActResult>;
+  /** Sends no more; what is pending still settles. Resolves when all has. */
   close(): Promise<void>;
+  /** No more requests are taken: `close` was called, the client was closed, or the stream's signal aborted. */
+  readonly closed: boolean;
+  /** No more requests are answered by a server: the stream was closed, or was lost without `resume`. */
+  readonly ended: boolean;
+  /** Why it ended; undefined where it did not, or was closed. */
+  readonly error: Error | undefined;
+  /** The version that it began with; undefined before the first answer, and where it follows. */
+  readonly version: number | undefined;
 };
 
+export type ActStreamDeps = {
+  readonly connection: Connection;
+  readonly standIns: StandIns;
+  /** What the client was made with; undefined where it was not told. */
+  readonly timeoutMs: number | undefined;
+};
+
+/** Requests that wait for the server, those that have settled without it included. */
+const pendingCountMax = 1024;
+/** A call that is silent for so long, though something is pending, is given up where another may follow. */
+const silenceMsMax = 1000;
+/** Between the last answer and the server's end of a stream that was closed. */
+const farewellMs = 1000;
+
+/** A request until its answer comes; it may have settled before. */
 type Pending = {
-  readonly sequence: bigint;
-  resolve(result: ActResult): void;
-  reject(error: unknown): void;
+  readonly of: InPlaceOf;
+  readonly sentAtMs: number;
+  readonly times: Times;
+  /** Undefined once it has settled. */
+  settle: { resolve(result: ActResult): void; reject(error: unknown): void } | undefined;
+  /** Lets go of timer and signal. */
+  release(): void;
 };
 
-export function openActStream({ client, address, metadata }: Connection, options: ActStreamOptions): ActStream {
-  const { follow = false, newestWins = false, ...selection } = options;
-  const method = PolicyService.method.actStream;
-  const stream = client.makeBidiStreamRequest(
-    `/${method.parent.typeName}/${method.name}`,
-    ({ buffer, byteOffset, byteLength }: Uint8Array) => Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength),
-    (bytes: Buffer) => bytes,
-    metadata(),
-  );
-  const pending: Pending[] = [];
-  let sequence = 0n;
-  let ended: Error | undefined;
-  let closed = () => {};
-  const end = new Promise<void>((resolve) => {
-    closed = resolve;
-  });
+type OpenCall = { readonly stream: StreamCall; heardAtMs: number | undefined };
 
-  function fail(error: Error): void {
-    ended ??= error;
-    for (const { reject } of pending.splice(0)) reject(error);
-    closed();
+/** @throws HyperpolicyError invalid_argument naming the option */
+export function openActStream(deps: ActStreamDeps, options: ActStreamOptions): ActStream {
+  checkStreamOptions('ActStream', options);
+  return new Stream(deps, options).facade();
+}
+
+class Stream {
+  readonly #deps: ActStreamDeps;
+  readonly #options: ActStreamOptions;
+  #call: OpenCall | undefined;
+  #pending: Pending[] = [];
+  #sequence = 0n;
+  /** Whether a server has taken it on, and with which version. */
+  #begun = false;
+  #version: number | undefined;
+  #lostAtMs: number | undefined;
+  #closed = false;
+  #ended = false;
+  #error: Error | undefined;
+  #farewell: NodeJS.Timeout | undefined;
+  readonly #over: Promise<void>;
+  #tellOver = () => {};
+  readonly #forget: () => void;
+
+  constructor(deps: ActStreamDeps, options: ActStreamOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#over = new Promise((resolve) => {
+      this.#tellOver = resolve;
+    });
+    const { signal } = options;
+    const abort = () => this.#cut(signal!.reason);
+    const forget = deps.connection.onClose(() => this.#cut(closedError('ActStream')));
+    this.#forget = () => {
+      forget();
+      signal?.removeEventListener('abort', abort);
+    };
+    if (signal?.aborted) abort();
+    else signal?.addEventListener('abort', abort, { once: true });
+    // The connection is under way before the first request.
+    if (!deps.connection.closed) deps.connection.channel.reconnect();
   }
 
-  stream.on('data', (bytes: Buffer) => {
-    let result: ActStreamResponse['result'];
-    try {
-      ({ result } = fromBinary(ActStreamResponseSchema, bytes));
-    } catch (cause) {
-      fail(malformedResponse('ActStream', address, cause));
-      stream.cancel();
+  facade(): ActStream {
+    const stream = this;
+    return {
+      act: async (request, call = {}) => stream.#act(request, call),
+      close: () => stream.#close(),
+      get closed() {
+        return stream.#closed;
+      },
+      get ended() {
+        return stream.#ended;
+      },
+      get error() {
+        return stream.#error;
+      },
+      get version() {
+        return stream.#version;
+      },
+    };
+  }
+
+  #act(request: StreamedAct, call: StreamedActCall): Promise<ActResult> {
+    const { connection, standIns, timeoutMs } = this.#deps;
+    if (connection.closed) throw closedError('ActStream');
+    if (this.#closed) throw this.#error ?? streamOverError();
+    checkStreamedAct('Act', this.#options, request, call);
+    const times = timesOf(this.#options, request, call, timeoutMs);
+    const inputs = actInputs('Act', { ...request, budgetUs: times.budgetUs });
+    call.signal?.throwIfAborted();
+    if (this.#pending.length >= pendingCountMax) throw tooManyPending();
+    const { clientId = '' } = this.#options;
+    const sequence = this.#sequence + 1n;
+    const of: InPlaceOf = {
+      selection: this.#selection(),
+      clientId,
+      rows: rowCountOf(inputs.observation),
+      sequence,
+      fallback: request.fallback,
+      ageMsMax: times.ageMsMax,
+    };
+    if (request.fallback !== undefined && request.fallback !== 'error') standIns.learn(of.selection);
+    if (this.#ended) return settled(() => this.#otherwise(of, this.#error!));
+    const head =
+      this.#call === undefined
+        ? commonFields('Act', { ...of.selection, ...this.#identity(), sequence })
+        : { model: '', clientId, sequence };
+    this.#call ??= this.#open(request);
+    this.#sequence = sequence;
+    const { follow = false, newestWins = false } = this.#options;
+    return new Promise((resolve, reject) => {
+      this.#pending.push(this.#await(of, times, { resolve, reject }, call.signal));
+      this.#call!.stream.send({ act: { ...head, ...inputs }, follow, newestWins });
+    });
+  }
+
+  /** Which version is asked for: once one has answered, it stays. */
+  #selection(): ModelSelection {
+    const { model, version, label } = this.#options;
+    if (this.#version !== undefined) return { model, version: this.#version };
+    return { model, ...(version !== undefined && { version }), ...(label !== undefined && { label }) };
+  }
+
+  #identity() {
+    const { fingerprint, clientId } = this.#options;
+    return { ...(fingerprint !== undefined && { fingerprint }), ...(clientId !== undefined && { clientId }) };
+  }
+
+  #open(request: StreamedAct): OpenCall {
+    const { metadata } = this.#options;
+    const routingKey = routingKeyOf({ ...request, ...this.#identity() });
+    const call: OpenCall = {
+      heardAtMs: undefined,
+      stream: openStreamCall(
+        this.#deps.connection,
+        { metadata, routingKey },
+        {
+          message: (result) => this.#receive(call, result),
+          ended: (error) => this.#lose(error ?? ended()),
+        },
+      ),
+    };
+    return call;
+  }
+
+  #await(of: InPlaceOf, times: Times, settle: NonNullable<Pending['settle']>, signal?: AbortSignal): Pending {
+    const timer = setTimeout(() => this.#expire(pending), times.waitMs);
+    const abort = () => this.#reject(pending, signal!.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    const pending: Pending = {
+      of,
+      times,
+      sentAtMs: performance.now(),
+      settle,
+      release() {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', abort);
+      },
+    };
+    return pending;
+  }
+
+  #receive(call: OpenCall, result: ActResponse | StreamError): void {
+    call.heardAtMs = performance.now();
+    const answered = this.#pending.findIndex(({ of }) => of.sequence === result.sequence);
+    // Those before it were superseded: the server answers in order.
+    const passed = this.#pending.splice(0, answered + 1);
+    const own = passed.pop();
+    for (const pending of passed) this.#reject(pending, supersededError());
+    if (own === undefined) return;
+    if (result.$typeName === 'hyperpolicy.v1.StreamError') {
+      this.#goOn();
+      this.#reject(own, toNamedError(result.status, result.text));
       return;
     }
-    if (result.case === undefined) return;
-    const answered = result.value.sequence;
-    // Those before it were superseded: the server answers in order.
-    while (pending[0] !== undefined && pending[0].sequence < answered) {
-      pending.shift()!.reject(
-        resourceExhausted({
-          where: 'ActStream',
-          expected: 'the newest request',
-          actual: 'one that a newer superseded',
-        }),
-      );
-    }
-    const next = pending.shift();
-    if (result.case === 'response') next?.resolve(actResult(result.value));
-    else next?.reject(toNamedError(result.value.status, result.value.text));
-  });
-  stream.on('error', (error: grpc.ServiceError) => {
-    fail(toClientError(error, { address, method: 'ActStream', timeoutMs: 0 }));
-  });
-  stream.on('end', () => fail(new Error('ActStream: the stream has ended')));
+    if (this.#options.follow !== true) this.#version ??= result.version || undefined;
+    this.#goOn(result.version);
+    this.#deliver(own, result);
+  }
 
-  return {
-    act(request) {
-      if (ended !== undefined) return Promise.reject(ended);
-      sequence += 1n;
-      const own = sequence;
-      const fields =
-        own === 1n
-          ? actFields({ ...selection, ...request, sequence: own })
-          : actFields({ ...request, model: '', clientId: selection.clientId ?? '', sequence: own });
-      return new Promise((resolve, reject) => {
-        pending.push({ sequence: own, resolve, reject });
-        const message = create(ActStreamRequestSchema, {
-          act: fields,
-          follow,
-          newestWins,
-        });
-        stream.write(toBinary(ActStreamRequestSchema, message));
-      });
-    },
-    close() {
-      stream.end();
-      return end;
-    },
-  };
+  /** The server has it in hand, for the first time or again. */
+  #goOn(version = 0): void {
+    this.#begun = true;
+    if (this.#lostAtMs === undefined) return;
+    this.#tell({ kind: 'resumed', version, lostMs: performance.now() - this.#lostAtMs });
+    this.#lostAtMs = undefined;
+  }
+
+  #deliver(own: Pending, response: ActResponse): void {
+    if (own.settle === undefined) return;
+    let result: ActResult;
+    try {
+      result = actResult({ method: 'ActStream', address: this.#deps.connection.address }, response, own.of.rows);
+    } catch (error) {
+      this.#reject(own, error);
+      return;
+    }
+    if (result.fallback === undefined) this.#deps.standIns.keep(own.of, result);
+    const ageMs = Math.max(performance.now() - own.sentAtMs, result.fallback?.ageMs ?? 0);
+    if (ageMs > own.times.ageMsMax) this.#replace(own, oldError('ActStream', own.times.ageMsMax, ageMs), 'age');
+    else this.#take(own)?.resolve(result);
+  }
+
+  /** A request that was not answered in time. */
+  #expire(own: Pending): void {
+    const { address } = this.#deps.connection;
+    const error = lateError('ActStream', address, own.times.waitMs);
+    this.#replace(own, error, 'timeout');
+    const call = this.#call;
+    if (call === undefined) return;
+    const isIdle = this.#pending.every(({ settle }) => settle === undefined);
+    // Nothing came of it yet, and nobody waits for it: what was sent is not to be answered later. The next request opens another.
+    if (call.heardAtMs === undefined && isIdle) this.#abandon(call);
+    const silentMs = performance.now() - Math.max(call.heardAtMs ?? 0, this.#pending[0]?.sentAtMs ?? 0);
+    if (this.#options.resume !== true || call.heardAtMs === undefined || silentMs < silenceMsMax) return;
+    call.stream.cancel();
+    this.#lose(unavailable({ where: 'ActStream', expected: `an answer of ${address}`, actual: 'silence' }));
+  }
+
+  #abandon(call: OpenCall): void {
+    call.stream.cancel();
+    this.#call = undefined;
+    this.#pending = [];
+  }
+
+  /** The call is over, and what was sent over it with it. */
+  #lose(error: Error): void {
+    this.#call = undefined;
+    for (const pending of this.#pending.splice(0)) this.#replace(pending, error);
+    if (this.#closed) this.#end(undefined);
+    // A stream that no server has taken on is where it was: a first request that is refused costs only itself.
+    else if (this.#begun && this.#options.resume !== true) this.#end(error);
+    else if (this.#begun) {
+      this.#deps.connection.channel.reconnect();
+      if (this.#lostAtMs !== undefined) return;
+      this.#lostAtMs = performance.now();
+      this.#tell({ kind: 'lost', error });
+    }
+  }
+
+  /** @param error undefined where it was closed */
+  #end(error: Error | undefined): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#error ??= error;
+    clearTimeout(this.#farewell);
+    this.#forget();
+    this.#tell({ kind: 'ended', error });
+    this.#tellOver();
+  }
+
+  #close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true;
+      if (this.#call === undefined) this.#end(undefined);
+      else this.#call.stream.finish();
+      this.#bidFarewell();
+    }
+    return this.#over;
+  }
+
+  /** A server that does not end what was closed is not waited for. */
+  #bidFarewell(): void {
+    if (!this.#closed || this.#ended || this.#pending.some(({ settle }) => settle !== undefined)) return;
+    this.#farewell ??= setTimeout(() => {
+      this.#call?.stream.cancel();
+      this.#lose(ended());
+    }, farewellMs);
+  }
+
+  /** Ends at once, from this side. */
+  #cut(reason: unknown): void {
+    this.#closed = true;
+    if (this.#ended) return;
+    this.#error = reason instanceof Error ? reason : new Error(String(reason));
+    this.#call?.stream.cancel();
+    this.#call = undefined;
+    for (const pending of this.#pending.splice(0)) this.#reject(pending, reason);
+    this.#end(this.#error);
+  }
+
+  /** What a request gets in place of an answer. @throws `error` where there is nothing */
+  #otherwise(of: InPlaceOf, error: Error, reason = reasonOf(error)): ActResult {
+    const result = reason && this.#deps.standIns.standIn(of, reason);
+    if (result === undefined) throw error;
+    return result;
+  }
+
+  #replace(own: Pending, error: Error, reason = reasonOf(error)): void {
+    const settle = this.#take(own);
+    if (settle === undefined) return;
+    try {
+      settle.resolve(this.#otherwise(own.of, error, reason));
+    } catch (refused) {
+      settle.reject(refused);
+    }
+  }
+
+  #reject(own: Pending, error: unknown): void {
+    this.#take(own)?.reject(error);
+  }
+
+  /** A request settles once. */
+  #take(own: Pending): Pending['settle'] {
+    const { settle } = own;
+    own.settle = undefined;
+    own.release();
+    if (this.#closed) this.#bidFarewell();
+    return settle;
+  }
+
+  /** Not at once: what a listener throws is its own, and not the stream's. */
+  #tell(event: ActStreamEvent): void {
+    const { onEvent } = this.#options;
+    if (onEvent !== undefined) queueMicrotask(() => onEvent(event));
+  }
 }
+
+const settled = async (result: () => ActResult): Promise<ActResult> => result();
+
+const ended = () =>
+  unavailable({ where: 'ActStream', expected: 'a stream that goes on', actual: 'its end', remedy: 'Open another' });
+
+const supersededError = () =>
+  superseded({ where: 'ActStream', expected: 'the newest request', actual: 'one that a newer superseded' });
+
+const tooManyPending = () =>
+  resourceExhausted({
+    where: 'ActStream',
+    expected: `at most ${pendingCountMax} requests that the server has not answered`,
+    actual: 'one more',
+    remedy: 'Wait for answers, or open the stream with newestWins',
+  });

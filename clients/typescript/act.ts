@@ -1,29 +1,19 @@
 /** Requests and results of acting, to and from messages; shared by single calls and streams. */
 
-import type { MessageInitShape } from '@bufbuild/protobuf';
+import { type ActResponse, Fallback } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { checkBoolean, checkChoice, checkInteger, checkOptions } from './checks.ts';
+import { receivedTensor, type Sender } from './received.ts';
 import {
-  type ActRequestSchema,
-  type ActResponse,
-  type AdaptResponse,
-  Fallback,
-  type QGradResponse,
-} from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { fromTensorMessage, type Tensor, type TensorLike, tensorFields, toTensor } from './tensor.ts';
-
-/** Which model and version; the newest version that is ready where neither version nor label is given. */
-export type ModelSelection = {
-  readonly model: string;
-  readonly version?: number;
-  readonly label?: string;
-};
-
-export type RequestCommon = ModelSelection & {
-  /** Refused where it is not the model's. */
-  readonly fingerprint?: string;
-  readonly clientId?: string;
-  /** Any number; the response has it again. */
-  readonly sequence?: bigint;
-};
+  checkSeed,
+  commonFields,
+  commonNames,
+  commonResult,
+  contextFields,
+  givenTensor,
+  type RequestCommon,
+  type ResponseCommon,
+} from './request.ts';
+import type { Tensor, TensorLike } from './tensor.ts';
 
 export type ActOptions = RequestCommon & {
   /** [B, O] or [O]. */
@@ -37,11 +27,17 @@ export type ActOptions = RequestCommon & {
   /** Of the sample, an integer in [0, 2^53); drawn by the server where absent. */
   readonly seed?: number;
   readonly logProb?: boolean;
-  /** Time to answer in from when the server has the message, microseconds. */
+  /** Time to answer in from when the server has the message, microseconds; an integer in [0, 2^32), 0 is none. */
   readonly budgetUs?: number;
-  /** What to answer when the budget is over or the timeout would be: `error` unless given. `hold` needs `clientId`. */
+  /**
+   * What to answer when the budget is over or the timeout would be: `error` unless given. `hold` needs `clientId`. Where the server
+   * gives no answer at all, the client answers by the same rule.
+   */
   readonly fallback?: 'error' | 'safe' | 'hold';
 };
+
+/** Why an action stands in. Of the server: its time or its queue; of the client: no answer in time, no server, an old answer. */
+export type FallbackReason = 'budget' | 'deadline' | 'overload' | 'timeout' | 'unavailable' | 'age';
 
 export type ActResult = {
   /** [B, A], within the bounds of the action spec. */
@@ -51,37 +47,42 @@ export type ActResult = {
   /** The seed used; present for samples. */
   readonly seed: number | undefined;
   /** Present where the action stands in for one that was not there in time. */
-  readonly fallback: { readonly kind: 'safe' | 'hold'; readonly reason: string; readonly ageMs: number } | undefined;
+  readonly fallback:
+    | { readonly kind: 'safe' | 'hold'; readonly reason: FallbackReason; readonly ageMs: number }
+    | undefined;
 } & ResponseCommon;
-
-export type ResponseCommon = {
-  /** The version that answered. */
-  readonly version: number;
-  /** Time since it was published. */
-  readonly weightAgeMs: number;
-  readonly sequence: bigint;
-  /** Where the server spent the time, microseconds. */
-  readonly timing: NonNullable<ActResponse['timing']>;
-};
 
 const fallbacks = { error: Fallback.ERROR, safe: Fallback.SAFE, hold: Fallback.HOLD } as const;
 
-type GivenContext = { readonly context?: TensorLike; readonly contextHandle?: string };
+export const actNames = [
+  ...commonNames,
+  'observation',
+  'context',
+  'contextHandle',
+  'sample',
+  'seed',
+  'logProb',
+  'budgetUs',
+  'fallback',
+] as const satisfies readonly (keyof ActOptions)[];
 
-/** The context of a request, or the handle in its place. */
-export function contextFields({ context, contextHandle }: GivenContext) {
-  if (contextHandle !== undefined) return { contextSource: { case: 'contextHandle' as const, value: contextHandle } };
-  if (context === undefined) return {};
-  return { contextSource: { case: 'context' as const, value: tensorFields(toTensor('context', context)) } };
+/** The fields of a request's message. @throws HyperpolicyError invalid_argument naming the argument */
+export function actFields(where: string, given: ActOptions) {
+  checkOptions(where, given, actNames);
+  return { ...commonFields(where, given), ...actInputs(where, given) };
 }
 
-/** The fields of a request's message. */
-export function actFields(given: ActOptions): MessageInitShape<typeof ActRequestSchema> {
+/** The fields that every request of a stream has of its own. */
+export function actInputs(where: string, given: Omit<ActOptions, 'model'>) {
   const { observation, sample = false, seed, logProb = false, budgetUs = 0, fallback } = given;
+  checkBoolean(`${where} sample`, sample);
+  checkBoolean(`${where} logProb`, logProb);
+  checkSeed(where, seed);
+  checkInteger(`${where} budgetUs`, budgetUs, 0, 2 ** 32 - 1);
+  if (fallback !== undefined) checkChoice(`${where} fallback`, fallback, Object.keys(fallbacks));
   return {
-    ...commonFields(given),
-    observation: tensorFields(toTensor('observation', observation)),
-    ...contextFields(given),
+    observation: givenTensor(where, 'observation', observation),
+    ...contextFields(where, given),
     sample,
     ...(seed !== undefined && { seed: BigInt(seed) }),
     logProb,
@@ -90,48 +91,21 @@ export function actFields(given: ActOptions): MessageInitShape<typeof ActRequest
   };
 }
 
-export const actResult = (response: ActResponse): ActResult => ({
-  action: fromTensorMessage(response.action),
-  logProb: response.logProb && fromTensorMessage(response.logProb),
-  seed: response.seed === undefined ? undefined : Number(response.seed),
-  fallback: response.fallbackTaken && {
-    kind: response.fallbackTaken.fallback === Fallback.HOLD ? 'hold' : 'safe',
-    reason: response.fallbackTaken.reason,
-    ageMs: response.fallbackTaken.ageMs,
-  },
-  ...commonResult(response),
-});
-
-type Selected =
-  | { readonly case: 'version'; readonly value: number }
-  | { readonly case: 'label'; readonly value: string }
-  | { readonly case: undefined };
-
-export function selectionFields({ model, version, label }: ModelSelection): { model: string; selection: Selected } {
-  const selection: Selected =
-    version !== undefined
-      ? { case: 'version', value: version }
-      : label !== undefined
-        ? { case: 'label', value: label }
-        : { case: undefined };
-  return { model, selection };
+/**
+ * @param rows of the request
+ * @throws HyperpolicyError failed_precondition where the response cannot be acted on
+ */
+export function actResult(from: Sender, response: ActResponse, rows: number): ActResult {
+  const { action, logProb, seed, fallbackTaken } = response;
+  return {
+    action: receivedTensor(from, 'action', action, { rank: 2, rows }),
+    logProb: logProb && receivedTensor(from, 'log_prob', logProb, { rank: 1, rows }),
+    seed: seed === undefined ? undefined : Number(seed),
+    fallback: fallbackTaken && {
+      kind: fallbackTaken.fallback === Fallback.HOLD ? 'hold' : 'safe',
+      reason: fallbackTaken.reason as FallbackReason,
+      ageMs: fallbackTaken.ageMs,
+    },
+    ...commonResult(from, response),
+  };
 }
-
-export const commonFields = (given: RequestCommon) => ({
-  ...selectionFields(given),
-  fingerprint: given.fingerprint ?? '',
-  clientId: given.clientId ?? '',
-  sequence: given.sequence ?? 0n,
-});
-
-export const commonResult = ({
-  version,
-  weightAgeMs,
-  sequence,
-  timing,
-}: ActResponse | AdaptResponse | QGradResponse): ResponseCommon => ({
-  version,
-  weightAgeMs,
-  sequence,
-  timing: timing!,
-});

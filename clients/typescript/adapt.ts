@@ -1,9 +1,21 @@
 /** Requests and results of adapting, to and from messages. */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import { invalidArgument } from '../../src/contract/errors.ts';
 import type { AdaptRequestSchema, AdaptResponse } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { commonFields, commonResult, contextFields, type RequestCommon, type ResponseCommon } from './act.ts';
-import { fromTensorMessage, type Tensor, type TensorLike, tensorFields, toTensor } from './tensor.ts';
+import { checkInteger, checkOptions, shown } from './checks.ts';
+import { receivedTensor, type Sender, unusable } from './received.ts';
+import {
+  checkSeed,
+  commonFields,
+  commonNames,
+  commonResult,
+  contextFields,
+  givenTensor,
+  type RequestCommon,
+  type ResponseCommon,
+} from './request.ts';
+import type { Tensor, TensorLike } from './tensor.ts';
 
 /** N steps of one task; none at all where a posterior may begin with its prior. */
 export type AdaptOptions = RequestCommon & {
@@ -43,38 +55,61 @@ export type AdaptResult = {
   readonly weights: { readonly stepCount: number; readonly stepNorm: number } | undefined;
 } & ResponseCommon;
 
-/** The fields of a request's message. */
-export function adaptFields(given: AdaptOptions): MessageInitShape<typeof AdaptRequestSchema> {
+const names = [
+  ...commonNames,
+  'observation',
+  'action',
+  'reward',
+  'episodeLengths',
+  'context',
+  'contextHandle',
+  'seed',
+] as const satisfies readonly (keyof AdaptOptions)[];
+
+/** The fields of a request's message. @throws HyperpolicyError invalid_argument naming the argument */
+export function adaptFields(where: string, given: AdaptOptions): MessageInitShape<typeof AdaptRequestSchema> {
+  checkOptions(where, given, names);
   const { observation, action, reward, episodeLengths = [], seed } = given;
-  const tensor = (name: string, value: TensorLike) => tensorFields(toTensor(name, value));
+  checkSeed(where, seed);
+  if (!Array.isArray(episodeLengths)) {
+    const actual = shown(episodeLengths);
+    throw invalidArgument({ where: `${where} episodeLengths`, expected: 'an array of counts', actual });
+  }
+  for (const [i, length] of episodeLengths.entries()) {
+    checkInteger(`${where} episodeLengths[${i}]`, length, 1, 2 ** 32 - 1);
+  }
   return {
-    ...commonFields(given),
-    ...(observation !== undefined && { observation: tensor('observation', observation) }),
-    ...(action !== undefined && { action: tensor('action', action) }),
-    ...(reward !== undefined && { reward: tensor('reward', reward) }),
+    ...commonFields(where, given),
+    ...(observation !== undefined && { observation: givenTensor(where, 'observation', observation) }),
+    ...(action !== undefined && { action: givenTensor(where, 'action', action) }),
+    ...(reward !== undefined && { reward: givenTensor(where, 'reward', reward) }),
     episodeLengths: [...episodeLengths],
-    ...contextFields(given),
+    ...contextFields(where, given),
     ...(seed !== undefined && { seed: BigInt(seed) }),
   };
 }
 
-export function adaptResult(response: AdaptResponse): AdaptResult {
+/** @throws HyperpolicyError failed_precondition where the response is not whole */
+export function adaptResult(from: Sender, response: AdaptResponse): AdaptResult {
   const { contextHandle, expiresAfterMs, result } = response;
+  if (!/^[0-9a-f]{32}$/.test(contextHandle)) throw unusable(from, 'a response without context_handle');
+  const row = { rank: 1 } as const;
+  if (result.case === undefined) throw unusable(from, 'a response without posterior or weights');
   return {
     contextHandle,
     expiresAfterMs,
     posterior:
       result.case === 'posterior'
         ? {
-            mean: fromTensorMessage(result.value.mean),
-            variance: fromTensorMessage(result.value.variance),
-            context: fromTensorMessage(result.value.context),
+            mean: receivedTensor(from, 'mean', result.value.mean, row),
+            variance: receivedTensor(from, 'variance', result.value.variance, row),
+            context: receivedTensor(from, 'context', result.value.context, row),
             seed: Number(result.value.seed),
             transitionCount: Number(result.value.transitionCount),
           }
         : undefined,
     weights:
       result.case === 'weights' ? { stepCount: result.value.stepCount, stepNorm: result.value.stepNorm } : undefined,
-    ...commonResult(response),
+    ...commonResult(from, response),
   };
 }

@@ -2,7 +2,9 @@
 
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { AdminService, type ModelStatus } from '../../src/gen/hyperpolicy/v1/admin_service_pb.ts';
-import { type ConnectionOptions, createConnection } from './connection.ts';
+import { checkInteger, checkOptions, checkShares, checkText, checkTime } from './checks.ts';
+import { type ConnectionOptions, connectionOptionNames, createConnection } from './connection.ts';
+import { unusable } from './received.ts';
 import { callUnary } from './unary.ts';
 
 export type AdminClientOptions = ConnectionOptions & {
@@ -23,23 +25,53 @@ export type AdminClient = {
   close(): void;
 };
 
+/** Loading keeps a server from answering pings for a while: it is given longer than a robot would wait. */
+const patience = { keepaliveMs: 10_000, keepaliveTimeoutMs: 20_000 } as const;
+
+const versionMax = 2 ** 32 - 1;
+
 /** Errors are those of `createPolicyClient`. */
-export function createAdminClient({ timeoutMs = 60_000, ...options }: AdminClientOptions): AdminClient {
-  const connection = createConnection(options);
+export function createAdminClient(options: AdminClientOptions): AdminClient {
+  const where = 'createAdminClient';
+  checkOptions(where, options, [...connectionOptionNames, 'timeoutMs']);
+  const { timeoutMs = 60_000 } = options;
+  checkTime(`${where} timeoutMs`, timeoutMs);
+  const connection = createConnection(where, { ...patience, ...options });
   const call = async <I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
   ): Promise<ModelStatus> => {
     const response: MessageShape<O> = await callUnary(connection, method, request, { timeoutMs });
-    return (response as MessageShape<O> & { status: ModelStatus }).status;
+    const { status } = response as MessageShape<O> & { status?: ModelStatus };
+    if (status === undefined) {
+      throw unusable({ method: method.name, address: connection.address }, 'a response without status');
+    }
+    return status;
   };
   const { loadVersion, unloadVersion, setLabel, setTraffic, rollback } = AdminService.method;
+  const versionOf = (method: DescMethodUnary, model: string, version: number) => {
+    checkText(`${method.name} model`, model);
+    checkInteger(`${method.name} version`, version, 1, versionMax);
+    return { model, version };
+  };
   return {
-    loadVersion: (model, version) => call(loadVersion, { model, version }),
-    unloadVersion: (model, version) => call(unloadVersion, { model, version }),
-    setLabel: (model, label, version) => call(setLabel, { model, label, version: version ?? 0 }),
-    setTraffic: (model, percentages) => call(setTraffic, { model, percentages: { ...percentages } }),
-    rollback: (model) => call(rollback, { model }),
-    close: () => connection.client.close(),
+    loadVersion: async (model, version) => call(loadVersion, versionOf(loadVersion, model, version)),
+    unloadVersion: async (model, version) => call(unloadVersion, versionOf(unloadVersion, model, version)),
+    async setLabel(model, label, version) {
+      checkText('SetLabel model', model);
+      checkText('SetLabel label', label);
+      if (version !== undefined) checkInteger('SetLabel version', version, 1, versionMax);
+      return call(setLabel, { model, label, version: version ?? 0 });
+    },
+    async setTraffic(model, percentages) {
+      checkText('SetTraffic model', model);
+      checkShares('SetTraffic percentages', percentages);
+      return call(setTraffic, { model, percentages: { ...percentages } });
+    },
+    async rollback(model) {
+      checkText('Rollback model', model);
+      return call(rollback, { model });
+    },
+    close: connection.close,
   };
 }

@@ -1,80 +1,45 @@
 /**
  * The TypeScript client of the policy service: typed calls with deadlines, over one connection.
  *
- * Defaults are those of every client here: 5 s per call, messages up to 4 MiB, no transport security.
+ * Defaults are those of every client here, in the README beside: 5 s per call, messages up to 4 MiB, no transport security.
  */
 
 import type { DescMessage, DescMethodUnary, MessageInitShape } from '@bufbuild/protobuf';
 import {
   type GetModelResponse,
   type ListModelsResponse,
-  Pinning,
   PolicyService,
-  type PrepareRequestSchema,
-  Reduction,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import {
-  type ActOptions,
-  type ActResult,
-  actFields,
-  actResult,
-  commonFields,
-  commonResult,
-  contextFields,
-  type ModelSelection,
-  type RequestCommon,
-  type ResponseCommon,
-  selectionFields,
-} from './act.ts';
-import { type ActStream, type ActStreamOptions, openActStream } from './act-stream.ts';
+import { type ActOptions, type ActResult, actFields, actResult } from './act.ts';
+import { type ActStream, openActStream } from './act-stream.ts';
+import type { ActStreamOptions } from './act-stream-options.ts';
 import { type AdaptOptions, type AdaptResult, adaptFields, adaptResult } from './adapt.ts';
-import { type ConnectionOptions, createConnection } from './connection.ts';
-import { fromTensorMessage, type Tensor, type TensorLike, tensorFields, toTensor } from './tensor.ts';
-import { type CallOptions, callUnary } from './unary.ts';
+import { checkOptions, checkTime } from './checks.ts';
+import { type ConnectionOptions, connectionOptionNames, createConnection } from './connection.ts';
+import { oldError } from './errors.ts';
+import { type PrepareOptions, type PrepareResult, prepareFields, prepareResult } from './prepare.ts';
+import { type QGradOptions, type QGradResult, qGradFields, qGradResult } from './q-grad.ts';
+import { checkDescription } from './received.ts';
+import { type ModelSelection, routingKeyOf, rowCountOf, selectionFields, selectionNames } from './request.ts';
+import { createStandIns, reasonOf } from './stand-ins.ts';
+import { type CallOptions, callUnary, checkCallOptions } from './unary.ts';
 
 export type PolicyClientOptions = ConnectionOptions & {
-  /** For calls that name no timeout of their own, milliseconds. */
+  /** For calls that name no timeout of their own, milliseconds: 5000 unless given. Requests of streams: see `StreamedActCall`. */
   readonly timeoutMs?: number;
 };
 
-export type QGradOptions = RequestCommon & {
-  /** [B, O], or one for all actions, [O] or [1, O]. */
-  readonly observation: TensorLike;
-  /** [B, A] or [A]. */
-  readonly action: TensorLike;
-  /** One for all rows, [C] or [1, C], or one per row, [B, C]; required where the critic takes a context. */
-  readonly context?: TensorLike;
-  /** A context that the server holds, instead of `context`. */
-  readonly contextHandle?: string;
-  /** How twins become one value: `min` unless given. */
-  readonly reduction?: 'q1' | 'min' | 'mean';
-  /** Climb from the actions first: steps of action <- clip(action + stepSize dq/da). */
-  readonly ascent?: { readonly stepCount: number; readonly stepSize: number };
+export type ActCallOptions = CallOptions & {
+  /**
+   * Oldest action that is returned, milliseconds: of a fresh one from the call on, of a held one from when it was fresh. An older one is
+   * replaced by the fallback (of `hold` by `safe`), or refused. No limit unless given.
+   */
+  readonly ageMsMax?: number;
 };
-
-export type QGradResult = {
-  readonly q: Tensor; // [B]
-  readonly dqDa: Tensor; // [B, A]
-  /** Where the ascent ended, [B, A]; present where one was asked for. */
-  readonly action: Tensor | undefined;
-} & ResponseCommon;
-
-export type PrepareOptions = ModelSelection & {
-  readonly fingerprint?: string;
-  readonly clientId?: string;
-  /** Contexts of a hyper policy, [K, C] or [C]. */
-  readonly context?: TensorLike;
-  /** Observations of a hyper critic, [K, O] or [O]; instead of `context`. */
-  readonly observation?: TensorLike;
-  /** `pin` keeps the weights until they are unpinned or their version is gone. */
-  readonly pinning?: 'pin' | 'unpin';
-};
-
-export type PrepareResult = { readonly version: number; readonly count: number; readonly generatedCount: number };
 
 export type PolicyClient = {
   readonly address: string;
-  act(options: ActOptions, call?: CallOptions): Promise<ActResult>;
+  act(options: ActOptions, call?: ActCallOptions): Promise<ActResult>;
   /** Opens a stream of requests to one model: the fastest way for a control loop. */
   actStream(options: ActStreamOptions): ActStream;
   qGrad(options: QGradOptions, call?: CallOptions): Promise<QGradResult>;
@@ -90,70 +55,93 @@ export type PolicyClient = {
 
 const defaultTimeoutMs = 5000;
 
-const reductions = { q1: Reduction.Q1, min: Reduction.MIN, mean: Reduction.MEAN } as const;
-
 /**
  * A client of one server. It connects at the first call, and again after a connection was lost.
  *
- * Every method throws HyperpolicyError with the kind and text of the server's error; `unavailable` where there is no server and
- * `deadline_exceeded` where it did not answer in time; and a plain Error for an internal fault.
+ * Every method rejects with HyperpolicyError: `invalid_argument` for what it was given, before anything is sent; the kind and text of
+ * the server's error; `unavailable` where there is no server, `deadline_exceeded` where it did not answer in time, `cancelled` where the
+ * client was closed, `failed_precondition` for a response that does not add up; and with a plain Error for an internal fault.
+ * @throws HyperpolicyError invalid_argument naming the option
  */
 export function createPolicyClient(options: PolicyClientOptions): PolicyClient {
-  const { address, timeoutMs = defaultTimeoutMs } = options;
-  const connection = createConnection(options);
+  const where = 'createPolicyClient';
+  checkOptions(where, options, [...connectionOptionNames, 'timeoutMs']);
+  const { address, timeoutMs: toldTimeoutMs } = options;
+  if (toldTimeoutMs !== undefined) checkTime(`${where} timeoutMs`, toldTimeoutMs);
+  const timeoutMs = toldTimeoutMs ?? defaultTimeoutMs;
+  const connection = createConnection(where, options);
   const call = <I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
     callOptions: CallOptions = {},
-  ) => callUnary(connection, method, request, { timeoutMs, ...callOptions });
+    routingKey?: string,
+  ) => {
+    checkCallOptions(method.name, callOptions);
+    return callUnary(connection, method, request, { timeoutMs, ...callOptions, routingKey });
+  };
   const { act, qGrad, adapt, prepare, listModels, getModel } = PolicyService.method;
+  const from = ({ name }: { readonly name: string }) => ({ method: name, address });
+
+  async function describe(selection: ModelSelection, callOptions?: CallOptions): Promise<GetModelResponse> {
+    checkOptions(getModel.name, selection, selectionNames);
+    return checkDescription(
+      from(getModel),
+      await call(getModel, selectionFields(getModel.name, selection), callOptions),
+    );
+  }
+  const standIns = createStandIns(describe);
+
+  async function actOrStandIn(given: ActOptions, { ageMsMax, ...callOptions }: ActCallOptions): Promise<ActResult> {
+    const fields = actFields(act.name, given);
+    if (ageMsMax !== undefined) checkTime(`${act.name} ageMsMax`, ageMsMax);
+    const { fallback, clientId = '', sequence = 0n } = given;
+    const { model, version, label } = given;
+    const of = {
+      selection: { model, ...(version !== undefined && { version }), ...(label !== undefined && { label }) },
+      clientId,
+      rows: rowCountOf(fields.observation),
+      sequence,
+      fallback,
+      ageMsMax: ageMsMax ?? Number.POSITIVE_INFINITY,
+    };
+    if (fallback !== undefined && fallback !== 'error') standIns.learn(of.selection);
+    const startMs = performance.now();
+    try {
+      const result = actResult(from(act), await call(act, fields, callOptions, routingKeyOf(given)), of.rows);
+      if (result.fallback === undefined) standIns.keep(of, result);
+      const ageMs = Math.max(performance.now() - startMs, result.fallback?.ageMs ?? 0);
+      if (ageMs <= of.ageMsMax) return result;
+      const standIn = standIns.standIn(of, 'age');
+      if (standIn === undefined) throw oldError(act.name, of.ageMsMax, ageMs);
+      return standIn;
+    } catch (error) {
+      const reason = reasonOf(error);
+      const standIn = reason && standIns.standIn(of, reason);
+      if (standIn === undefined) throw error;
+      return standIn;
+    }
+  }
 
   return {
     address,
-    act: async (given, callOptions) => actResult(await call(act, actFields(given), callOptions)),
-    actStream: (given) => openActStream(connection, given),
+    act: async (given, callOptions = {}) => actOrStandIn(given, callOptions),
+    actStream: (given) => openActStream({ connection, standIns, timeoutMs: toldTimeoutMs }, given),
     async qGrad(given, callOptions) {
-      const response = await call(
-        qGrad,
-        {
-          ...commonFields(given),
-          observation: tensorFields(toTensor('observation', given.observation)),
-          action: tensorFields(toTensor('action', given.action)),
-          ...contextFields(given),
-          reduction: reductions[given.reduction ?? 'min'],
-          ...(given.ascent && { ascent: given.ascent }),
-        },
-        callOptions,
-      );
-      return {
-        q: fromTensorMessage(response.q),
-        dqDa: fromTensorMessage(response.dqDa),
-        action: response.action && fromTensorMessage(response.action),
-        ...commonResult(response),
-      };
+      const fields = qGradFields(qGrad.name, given);
+      const response = await call(qGrad, fields, callOptions, routingKeyOf(given));
+      return qGradResult(from(qGrad), response, rowCountOf(fields.action));
     },
-    adapt: async (given, callOptions) => adaptResult(await call(adapt, adaptFields(given), callOptions)),
-    prepare: (given, callOptions) => call(prepare, prepareFields(given), callOptions),
+    async adapt(given, callOptions) {
+      const { clientId } = given ?? {};
+      const key = routingKeyOf(clientId === undefined ? {} : { clientId });
+      return adaptResult(from(adapt), await call(adapt, adaptFields(adapt.name, given), callOptions, key));
+    },
+    async prepare(given, callOptions) {
+      const fields = prepareFields(prepare.name, given);
+      return prepareResult(from(prepare), await call(prepare, fields, callOptions, routingKeyOf(given)));
+    },
     listModels: async (callOptions) => (await call(listModels, {}, callOptions)).models,
-    getModel: (selection, callOptions) => call(getModel, selectionFields(selection), callOptions),
-    close: () => connection.client.close(),
-  };
-}
-
-const pinnings = { pin: Pinning.PIN, unpin: Pinning.UNPIN } as const;
-
-function prepareFields(given: PrepareOptions): MessageInitShape<typeof PrepareRequestSchema> {
-  const { context, observation, fingerprint = '', clientId = '', pinning } = given;
-  return {
-    ...selectionFields(given),
-    fingerprint,
-    clientId,
-    ...(context !== undefined && {
-      target: { case: 'context' as const, value: tensorFields(toTensor('context', context)) },
-    }),
-    ...(observation !== undefined && {
-      target: { case: 'observation' as const, value: tensorFields(toTensor('observation', observation)) },
-    }),
-    pinning: pinning === undefined ? Pinning.UNSPECIFIED : pinnings[pinning],
+    getModel: describe,
+    close: connection.close,
   };
 }

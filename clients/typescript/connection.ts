@@ -1,6 +1,20 @@
-/** The channel of a client: address, transport security, token, limits. Shared by every client here. */
+/** What every client here is made with: address, transport security, token, metadata, limits, and what a connection is worth. */
 
+import { randomUUID } from 'node:crypto';
 import grpc from '@grpc/grpc-js';
+import { invalidArgument } from '../../src/contract/errors.ts';
+import { type Channel, openChannel } from './channel.ts';
+import {
+  checkAddress,
+  checkBoolean,
+  checkBytes,
+  checkMetadata,
+  checkOptions,
+  checkText,
+  checkTime,
+  checkToken,
+  shown,
+} from './checks.ts';
 
 export type TlsOptions = {
   /** Authority that signed the server's certificate, PEM; the system's authorities unless given. */
@@ -12,6 +26,8 @@ export type TlsOptions = {
   readonly serverName?: string;
 };
 
+export type Metadata = Readonly<Record<string, string>>;
+
 export type ConnectionOptions = {
   /** `host:port`. */
   readonly address: string;
@@ -19,40 +35,156 @@ export type ConnectionOptions = {
   readonly tls?: TlsOptions;
   /** Bearer token. Without TLS it travels readable. */
   readonly token?: string;
+  /** Bytes of one message, either way; 4 MiB unless given. */
   readonly messageBytesMax?: number;
+  /** Sent with every call, beside `authorization` and `hyperpolicy-routing-key`, which it may replace. */
+  readonly metadata?: Metadata;
+  /** Time between pings to the server, with and without calls, milliseconds; 0 is none. 200 unless given. */
+  readonly keepaliveMs?: number;
+  /** A server that is silent for so long after a ping was due is gone: the connection is cut. Milliseconds, 600 unless given. */
+  readonly keepaliveTimeoutMs?: number;
+  /** A connection that does not stand after so long is begun anew. Milliseconds, 1000 unless given. */
+  readonly connectTimeoutMs?: number;
+  /** Longest pause between two tries to connect, give or take a fifth. Milliseconds, 500 unless given. */
+  readonly reconnectMsMax?: number;
+  /** Go through the proxy that https_proxy or http_proxy names, but not to this machine itself. False unless given. */
+  readonly httpProxy?: boolean;
 };
 
 /** A channel that connects at the first call. */
 export type Connection = {
   readonly address: string;
-  readonly client: grpc.Client;
-  /** Metadata of a call. */
-  metadata(): grpc.Metadata;
+  readonly channel: Omit<Channel, 'close'>;
+  readonly closed: boolean;
+  /**
+   * Metadata of a call.
+   * @param own of this call alone
+   * @param routingKey what a balancer may tell servers by; this client's own unless given
+   */
+  metadata(own?: Metadata, routingKey?: string): grpc.Metadata;
+  /** Calls once, at `close`. Returns what takes it back. */
+  onClose(listener: () => void): () => void;
+  /** Ends the connection and what is open on it. */
+  close(): void;
 };
 
-const defaultMessageBytesMax = 4 * 1024 * 1024;
+export const connectionOptionNames = [
+  'address',
+  'tls',
+  'token',
+  'messageBytesMax',
+  'metadata',
+  'keepaliveMs',
+  'keepaliveTimeoutMs',
+  'connectTimeoutMs',
+  'reconnectMsMax',
+  'httpProxy',
+] as const satisfies readonly (keyof ConnectionOptions)[];
 
-export function createConnection({ address, tls, token, messageBytesMax }: ConnectionOptions): Connection {
-  const limit = messageBytesMax ?? defaultMessageBytesMax;
-  const credentials =
-    tls === undefined
-      ? grpc.credentials.createInsecure()
-      : grpc.credentials.createSsl(tls.authority ?? null, tls.key ?? null, tls.certificate ?? null);
-  const client = new grpc.Client(address, credentials, {
-    'grpc.max_receive_message_length': limit,
-    'grpc.max_send_message_length': limit,
-    'grpc.enable_channelz': 0,
-    // Each client has a connection of its own: several spread over the processes of a server.
-    'grpc.use_local_subchannel_pool': 1,
-    ...(tls?.serverName !== undefined && { 'grpc.ssl_target_name_override': tls.serverName }),
+/** Calls with one key may be kept on one server by a balancer. */
+export const routingKeyName = 'hyperpolicy-routing-key';
+
+/**
+ * @param where the function that was called, for errors
+ * @throws HyperpolicyError invalid_argument naming the option
+ */
+export function createConnection(where: string, given: ConnectionOptions): Connection {
+  const {
+    address,
+    tls,
+    token,
+    messageBytesMax = 4 * 1024 * 1024,
+    metadata: always = {},
+    keepaliveMs = 200,
+    keepaliveTimeoutMs = 600,
+    connectTimeoutMs = 1000,
+    reconnectMsMax = 500,
+    httpProxy = false,
+  } = given;
+  checkAddress(`${where} address`, address);
+  if (token !== undefined) checkToken(`${where} token`, token);
+  checkBytes(`${where} messageBytesMax`, messageBytesMax);
+  checkMetadata(`${where} metadata`, always);
+  checkTime(`${where} keepaliveMs`, keepaliveMs, { orZero: true });
+  checkTime(`${where} keepaliveTimeoutMs`, keepaliveTimeoutMs);
+  checkTime(`${where} connectTimeoutMs`, connectTimeoutMs);
+  checkTime(`${where} reconnectMsMax`, reconnectMsMax);
+  checkBoolean(`${where} httpProxy`, httpProxy);
+  const credentials = () => credentialsOf(`${where} tls`, tls);
+  const channel = openChannel({
+    address,
+    credentials,
+    serverName: tls?.serverName,
+    messageBytesMax,
+    keepaliveMs,
+    keepaliveTimeoutMs,
+    connectTimeoutMs,
+    reconnectMsMax,
+    httpProxy,
   });
+  const ownKey = randomUUID();
+  const listeners = new Set<() => void>();
+  let closed = false;
   return {
     address,
-    client,
-    metadata() {
+    channel,
+    metadata(own = {}, routingKey = ownKey) {
       const metadata = new grpc.Metadata();
+      metadata.set(routingKeyName, routingKey);
       if (token !== undefined) metadata.set('authorization', `Bearer ${token}`);
+      for (const [name, value] of Object.entries({ ...always, ...own })) metadata.set(name, value);
       return metadata;
     },
+    onClose(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    get closed() {
+      return closed;
+    },
+    close() {
+      closed = true;
+      for (const listener of listeners) listener();
+      listeners.clear();
+      channel.close();
+    },
   };
+}
+
+const tlsOptionNames = [
+  'authority',
+  'certificate',
+  'key',
+  'serverName',
+] as const satisfies readonly (keyof TlsOptions)[];
+
+/** @throws HyperpolicyError invalid_argument: no PEM, a key that is not the certificate's, one of the two alone */
+function credentialsOf(where: string, tls: TlsOptions | undefined): grpc.ChannelCredentials {
+  if (tls === undefined) return grpc.credentials.createInsecure();
+  checkOptions(where, tls, tlsOptionNames);
+  const { authority, certificate, key, serverName } = tls;
+  for (const [name, bytes] of Object.entries({ authority, certificate, key })) {
+    if (bytes === undefined || Buffer.isBuffer(bytes)) continue;
+    throw invalidArgument({
+      where: `${where}.${name}`,
+      expected: 'a Buffer with PEM',
+      actual: shown(bytes),
+      remedy: 'Read the file: readFileSync(name)',
+    });
+  }
+  if (serverName !== undefined) checkText(`${where}.serverName`, serverName);
+  if ((certificate === undefined) !== (key === undefined)) {
+    const missing = certificate === undefined ? 'certificate' : 'key';
+    throw invalidArgument({ where, expected: 'certificate and key, or neither', actual: `no ${missing}` });
+  }
+  try {
+    return grpc.credentials.createSsl(authority ?? null, key ?? null, certificate ?? null);
+  } catch (cause) {
+    throw invalidArgument({
+      where,
+      expected: 'PEM files, and the key that belongs to the certificate',
+      actual: (cause as Error).message,
+      cause,
+    });
+  }
 }

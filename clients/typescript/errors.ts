@@ -1,23 +1,14 @@
 /** From gRPC statuses to the one error hierarchy: a client sees the kinds of error that the server threw. */
 
 import type { ServiceError } from '@grpc/grpc-js';
-import { type ErrorKind, failedPrecondition, HyperpolicyError } from '../../src/contract/errors.ts';
-
-/** By status code. The other codes are faults, and become a plain Error. */
-const kinds: Readonly<Record<number, ErrorKind>> = {
-  3: 'invalid_argument',
-  4: 'deadline_exceeded',
-  5: 'not_found',
-  7: 'permission_denied',
-  8: 'resource_exhausted',
-  9: 'failed_precondition',
-  14: 'unavailable',
-  16: 'unauthenticated',
-};
-
-const unavailable = 14;
-const deadlineExceeded = 4;
-const unimplemented = 12;
+import {
+  cancelled,
+  deadlineExceeded,
+  type ErrorKind,
+  failedPrecondition,
+  HyperpolicyError,
+} from '../../src/contract/errors.ts';
+import { kindOfCode, kindOfStatus, statusCodes } from '../../src/contract/status.ts';
 
 export type FailedCall = {
   readonly address: string;
@@ -27,7 +18,7 @@ export type FailedCall = {
 
 /** The error of a failed call. The server's own text is kept as it is. */
 export function toClientError({ code, details }: ServiceError, { address, method, timeoutMs }: FailedCall): Error {
-  if (code === unimplemented) {
+  if (code === statusCodes.UNIMPLEMENTED) {
     return failedPrecondition({
       where: method,
       expected: `a port with this method at ${address}`,
@@ -35,12 +26,12 @@ export function toClientError({ code, details }: ServiceError, { address, method
       remedy: "Check the address: changes of what is served go to the server's admin port (serve --admin-port)",
     });
   }
-  const kind = kinds[code];
+  const kind = kindOfCode(code);
   if (kind === undefined) return new Error(`${method}: ${details}`);
   const told = toldByServer(kind, details);
   if (told !== undefined) return told;
   // No text of the server: the transport failed.
-  if (code === unavailable) {
+  if (code === statusCodes.UNAVAILABLE) {
     const refused = /ECONNREFUSED/.test(details);
     return new HyperpolicyError({
       kind,
@@ -52,30 +43,36 @@ export function toClientError({ code, details }: ServiceError, { address, method
         : 'Check the address, and that client and server both use TLS or neither does',
     });
   }
-  if (code === deadlineExceeded) {
-    return new HyperpolicyError({
-      kind,
-      where: method,
-      expected: `an answer of ${address} within ${timeoutMs} ms`,
-      actual: 'none',
-    });
+  if (code === statusCodes.DEADLINE_EXCEEDED) {
+    return lateError(method, address, timeoutMs);
   }
   return new HyperpolicyError({ kind, where: method, expected: 'an answer', actual: details });
 }
 
-/** The error of a response that does not parse: another service, or another version of this one. */
-export const malformedResponse = (method: string, address: string, cause: unknown): Error =>
+/** The error of a call without an answer in time. */
+export const lateError = (where: string, address: string, timeoutMs: number): HyperpolicyError =>
+  deadlineExceeded({ where, expected: `an answer of ${address} within ${timeoutMs} ms`, actual: 'none' });
+
+/** The error of an answer that is too old to act on. */
+export const oldError = (where: string, ageMsMax: number, ageMs: number): HyperpolicyError =>
+  deadlineExceeded({ where, expected: `an action of at most ${ageMsMax} ms`, actual: `one of ${Math.ceil(ageMs)} ms` });
+
+/** The error of a request to a stream that was closed. */
+export const streamOverError = (): HyperpolicyError =>
   failedPrecondition({
-    where: method,
-    expected: `a hyperpolicy server at ${address}`,
-    actual: `a response that does not parse (${(cause as Error).message})`,
-    remedy: 'Check the address, and that client and server are of one release',
-    cause,
+    where: 'ActStream: the stream has ended',
+    expected: 'an open one',
+    actual: 'one that was closed',
+    remedy: 'Open another',
   });
+
+/** The error of a call over a client that was closed, before or meanwhile. */
+export const closedError = (where: string): HyperpolicyError =>
+  cancelled({ where, expected: 'an open client', actual: 'one that was closed', remedy: 'Create another' });
 
 /** The error of a refused request of a stream, which goes on. @param status name of a gRPC status */
 export function toNamedError(status: string, text: string): Error {
-  const kind = Object.values(kinds).find((name) => name === status.toLowerCase());
+  const kind = kindOfStatus(status);
   return (kind && toldByServer(kind, text)) ?? new Error(text);
 }
 

@@ -9,43 +9,69 @@ import {
   type MessageShape,
   toBinary,
 } from '@bufbuild/protobuf';
-import type { Connection } from './connection.ts';
-import { malformedResponse, toClientError } from './errors.ts';
+import { timerMs } from '../../src/contract/timers.ts';
+import { checkMetadata, checkOptions, checkSignal, checkTime } from './checks.ts';
+import type { Connection, Metadata } from './connection.ts';
+import { closedError, toClientError } from './errors.ts';
+import { unusable } from './received.ts';
 
 export type CallOptions = {
+  /** Time to wait for the answer, milliseconds; more than 24.8 days count as that. The client's unless given. */
   readonly timeoutMs?: number;
+  /** Gives the call up: it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
+  /** Of this call, beside the client's. */
+  readonly metadata?: Metadata;
 };
 
-type Called = { readonly timeoutMs: number; readonly signal?: AbortSignal };
+export type Called = {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly metadata?: Metadata | undefined;
+  readonly routingKey?: string | undefined;
+};
+
+/** @throws HyperpolicyError invalid_argument naming the option */
+export function checkCallOptions(where: string, given: CallOptions): void {
+  checkOptions(`${where} options`, given, ['timeoutMs', 'signal', 'metadata']);
+  const { timeoutMs, signal, metadata } = given;
+  if (timeoutMs !== undefined) checkTime(`${where} timeoutMs`, timeoutMs);
+  if (signal !== undefined) checkSignal(`${where} signal`, signal);
+  if (metadata !== undefined) checkMetadata(`${where} metadata`, metadata);
+}
 
 /** Calls a method and waits for its response. */
 export function callUnary<I extends DescMessage, O extends DescMessage>(
-  { client, address, metadata }: Connection,
+  connection: Connection,
   { parent, name, input, output }: DescMethodUnary<I, O>,
   request: MessageInitShape<I>,
-  { timeoutMs, signal }: Called,
+  { timeoutMs, signal, metadata, routingKey }: Called,
 ): Promise<MessageShape<O>> {
+  const { address, channel } = connection;
   return new Promise((resolve, reject) => {
+    if (connection.closed) return reject(closedError(name));
     if (signal?.aborted) return reject(signal.reason);
-    const abort = () => {
-      pending.cancel();
-      reject(signal?.reason);
-    };
-    const pending = client.makeUnaryRequest(
+    const waitMs = timerMs(timeoutMs);
+    const call = channel.client.makeUnaryRequest(
       `/${parent.typeName}/${name}`,
-      // grpc-js frames messages with methods of Buffer.
-      ({ buffer, byteOffset, byteLength }: Uint8Array) => Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength),
+      toBuffer,
       (bytes: Buffer) => bytes,
       toBinary(input, create(input, request)),
-      metadata(),
-      { deadline: Date.now() + timeoutMs },
+      connection.metadata(metadata, routingKey),
+      { deadline: Date.now() + waitMs },
       (error, bytes) => {
+        forget();
         signal?.removeEventListener('abort', abort);
-        if (error !== null) reject(toClientError(error, { address, method: name, timeoutMs }));
+        if (error !== null) reject(toClientError(error, { address, method: name, timeoutMs: waitMs }));
         else resolveParsed(output, bytes!);
       },
     );
+    const giveUp = (reason: unknown) => {
+      reject(reason);
+      call.cancel();
+    };
+    const abort = () => giveUp(signal!.reason);
+    const forget = connection.onClose(() => giveUp(closedError(name)));
     signal?.addEventListener('abort', abort, { once: true });
 
     /** Inside a callback of grpc-js: what is thrown here would end the process. */
@@ -53,8 +79,13 @@ export function callUnary<I extends DescMessage, O extends DescMessage>(
       try {
         resolve(fromBinary(schema, bytes));
       } catch (cause) {
-        reject(malformedResponse(name, address, cause));
+        const what = `a response that does not parse (${(cause as Error).message})`;
+        reject(unusable({ method: name, address }, what, cause));
       }
     }
   });
 }
+
+/** grpc-js frames messages with methods of Buffer. */
+export const toBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
+  Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);

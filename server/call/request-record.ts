@@ -4,7 +4,7 @@
  */
 
 import type { Logger } from 'pino';
-import type { StatusName } from './status.ts';
+import type { StatusName } from '../../src/contract/status.ts';
 
 /** Where time goes: waiting for a worker, weights being generated, the dynamic (or whole plain) network, writing the response. */
 export type Stage = 'queue' | 'primary' | 'dynamic' | 'encode';

@@ -1,35 +1,7 @@
-/** The table from kinds of error to gRPC statuses, and from those to the numbers that the transports send. */
+/** What a client is told of an error. The table of kinds and statuses is the contract's. */
 
-import { type ErrorKind, HyperpolicyError } from '../../src/contract/errors.ts';
-
-/** gRPC's canonical codes, by number. */
-export const statusCodes = {
-  OK: 0,
-  CANCELLED: 1,
-  INVALID_ARGUMENT: 3,
-  DEADLINE_EXCEEDED: 4,
-  NOT_FOUND: 5,
-  PERMISSION_DENIED: 7,
-  RESOURCE_EXHAUSTED: 8,
-  FAILED_PRECONDITION: 9,
-  UNIMPLEMENTED: 12,
-  INTERNAL: 13,
-  UNAVAILABLE: 14,
-  UNAUTHENTICATED: 16,
-} as const;
-
-export type StatusName = keyof typeof statusCodes;
-
-const statusByKind: Readonly<Record<ErrorKind, StatusName>> = {
-  invalid_argument: 'INVALID_ARGUMENT',
-  not_found: 'NOT_FOUND',
-  failed_precondition: 'FAILED_PRECONDITION',
-  resource_exhausted: 'RESOURCE_EXHAUSTED',
-  deadline_exceeded: 'DEADLINE_EXCEEDED',
-  unauthenticated: 'UNAUTHENTICATED',
-  permission_denied: 'PERMISSION_DENIED',
-  unavailable: 'UNAVAILABLE',
-};
+import { HyperpolicyError } from '../../src/contract/errors.ts';
+import { type StatusName, statusByKind } from '../../src/contract/status.ts';
 
 export type Status = { readonly name: StatusName; readonly text: string };
 

@@ -4,6 +4,7 @@
  */
 
 import { deadlineExceeded, type HyperpolicyError } from '../../src/contract/errors.ts';
+import { callAfter } from '../../src/contract/timers.ts';
 import type { Call } from '../call/rpc.ts';
 
 export type DueReason = 'budget' | 'deadline';
@@ -57,17 +58,16 @@ export function answerByDue<T>(answer: Promise<T>, due: Due | undefined, late: (
 const timerSlackMs = 1.5;
 
 function callAt(atMs: number, action: () => void): () => void {
-  let timer: NodeJS.Timeout | undefined;
   let turn: NodeJS.Immediate | undefined;
   const waitTurns = () => {
     if (performance.now() >= atMs) action();
     else turn = setImmediate(waitTurns);
   };
-  const leftMs = atMs - performance.now();
-  if (leftMs > timerSlackMs) timer = setTimeout(waitTurns, Math.min(leftMs - timerSlackMs, 2 ** 31 - 1));
-  else waitTurns();
+  const leftMs = atMs - performance.now() - timerSlackMs;
+  const cancel = leftMs > 0 ? callAfter(leftMs, waitTurns) : undefined;
+  if (cancel === undefined) waitTurns();
   return () => {
-    clearTimeout(timer);
+    cancel?.();
     clearImmediate(turn);
   };
 }

@@ -4,6 +4,7 @@
  */
 
 import { type ErrorFields, HyperpolicyError, resourceExhausted, unavailable } from '../../src/contract/errors.ts';
+import { timerMs } from '../../src/contract/timers.ts';
 import type { ServerSettings } from '../config.ts';
 import type { SharedSpool } from '../handles/open-handles.ts';
 import type { Spent } from './rates.ts';
@@ -156,7 +157,7 @@ export function createLink<Asks extends Questions, Asked extends Questions>({
           settle(id);
           reject(unavailable({ where: name, expected: `an answer within ${timeoutMs} ms`, actual: 'none' }));
         };
-        const timer = Number.isFinite(timeoutMs) ? setTimeout(fail, timeoutMs) : undefined;
+        const timer = Number.isFinite(timeoutMs) ? setTimeout(fail, timerMs(timeoutMs)) : undefined;
         open.set(id, { resolve: resolve as (body: unknown) => void, reject, timer });
         try {
           send({ ask: id, kind, body } satisfies Message);

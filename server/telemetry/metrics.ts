@@ -5,7 +5,7 @@
  */
 
 import { Counter, collectDefaultMetrics, Registry } from 'prom-client';
-import { type StatusName, statusCodes } from '../call/status.ts';
+import { type StatusName, statusCodes } from '../../src/contract/status.ts';
 import { SlotHistogram } from './histogram.ts';
 import { type MetricsSources, registerSources } from './source-metrics.ts';
 import { type Slot, Tally } from './tally.ts';

@@ -6,8 +6,8 @@
  */
 
 import type { Logger } from 'pino';
+import { type StatusName, statusCodes } from '../../src/contract/status.ts';
 import type { HeaderReader, Tracer } from '../call/request-record.ts';
-import { type StatusName, statusCodes } from '../call/status.ts';
 import { loadOpenTelemetry, type OtelExporter } from './open-telemetry.ts';
 
 export type Tracing = {

@@ -1,8 +1,9 @@
 /** What every kind of method needs of grpc-js: its definition, and the headers, the deadline and the status of a call. */
 
 import grpc from '@grpc/grpc-js';
+import { statusCodes } from '../../src/contract/status.ts';
 import type { HeaderReader } from '../call/request-record.ts';
-import { type Status, statusCodes } from '../call/status.ts';
+import type { Status } from '../call/status.ts';
 import type { GrpcType } from '../telemetry/metrics.ts';
 
 /** A method as grpc-js takes it. */

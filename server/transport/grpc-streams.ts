@@ -7,9 +7,9 @@
 
 import type { DescMessage, DescMethodBiDiStreaming, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
+import type { StatusName } from '../../src/contract/status.ts';
 import type { HeaderReader } from '../call/request-record.ts';
 import { type Call, createCall, type ResponseSink, type StreamHandler, type StreamSession } from '../call/rpc.ts';
-import type { StatusName } from '../call/status.ts';
 import { type Codec, descriptorCodec } from './codec.ts';
 import { deadlineOf, definitionOf, type GrpcMethod, headersOf, statusObject } from './grpc-call.ts';
 import { type LibraryCall, type MessageListener, type Messages, messagesOf } from './grpc-messages.ts';

@@ -7,6 +7,7 @@ import type { Certificates } from '../access/certificates.ts';
 import { addressOf, portInUse } from '../call/ports.ts';
 import type { ServerConfig } from '../config.ts';
 import type { MethodMetrics, Metrics } from '../telemetry/metrics.ts';
+import { boundGrpcTimeout } from './deadline-headers.ts';
 import type { GrpcMethod } from './grpc-call.ts';
 import { type Connections, createConnections } from './grpc-connections.ts';
 import { openPortTls, type PortTls } from './tls.ts';
@@ -155,6 +156,8 @@ function watchConnections(server: grpc.Server, connections: Connections, tls: Po
   maker.createHttp2Server = (credentials) => {
     const made = make(credentials);
     connections.watch(made);
+    // Before the library's own, which reads it.
+    made.prependListener('stream', (_stream, headers) => boundGrpcTimeout(headers));
     tls?.watch(made);
     return made;
   };

@@ -6,8 +6,9 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { DescMethodUnary } from '@bufbuild/protobuf';
 import { type ContextValues, createContextKey, createContextValues } from '@connectrpc/connect';
+import type { StatusName } from '../../src/contract/status.ts';
 import type { Call } from '../call/rpc.ts';
-import type { StatusName } from '../call/status.ts';
+import { boundConnectTimeout } from './deadline-headers.ts';
 import { createInvocations, type Invocations, type MethodDeps } from './invocation.ts';
 
 /** What a handler says of its request; without a call none has seen it. */
@@ -37,6 +38,7 @@ export function createHttpCalls(methods: readonly DescMethodUnary[], deps: Metho
     contextValues: (request) => createContextValues().set(httpCallKey, httpCalls.get(request) ?? {}),
     watch: (next) => (request, response) => {
       const receivedAtMs = performance.now();
+      boundConnectTimeout(request.headers);
       const invocations = known.get(request.url?.split('?', 1)[0] ?? '') ?? other;
       const httpCall: HttpCall = {};
       httpCalls.set(request, httpCall);

@@ -8,8 +8,8 @@ import {
   type MessageShape,
 } from '@bufbuild/protobuf';
 import { type Code, ConnectError, type HandlerContext } from '@connectrpc/connect';
+import { statusCodes } from '../../src/contract/status.ts';
 import type { UnaryHandler } from '../call/rpc.ts';
-import { statusCodes } from '../call/status.ts';
 import { type HttpCall, httpCallOf } from './http-calls.ts';
 import { createAnswerer, createInvocations, type MethodDeps, type Transport } from './invocation.ts';
 

@@ -6,11 +6,12 @@
 
 import type { Logger } from 'pino';
 import { invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
+import type { StatusName } from '../../src/contract/status.ts';
 import { type Access, openAccess } from '../access/access.ts';
 import type { Caller } from '../call/caller.ts';
 import type { HeaderReader, RequestRecorder } from '../call/request-record.ts';
 import { type Call, createCall, type UnaryHandler } from '../call/rpc.ts';
-import { type Status, type StatusName, statusOf } from '../call/status.ts';
+import { type Status, statusOf } from '../call/status.ts';
 import type { ServerConfig } from '../config.ts';
 import type { GrpcType, MethodMetrics, Metrics } from '../telemetry/metrics.ts';
 

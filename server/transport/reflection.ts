@@ -3,11 +3,11 @@
 import { type DescFile, type DescService, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import { quoted } from '../../src/contract/errors.ts';
+import { statusCodes } from '../../src/contract/status.ts';
 import type {
   ServerReflectionRequest,
   ServerReflectionResponseSchema,
 } from '../../src/gen/grpc/reflection/v1/reflection_pb.ts';
-import { statusCodes } from '../call/status.ts';
 
 export type ReflectionResponseInit = MessageInitShape<typeof ServerReflectionResponseSchema>;
 

@@ -1,4 +1,4 @@
-/** The one error hierarchy. Each error says where, what was expected, what came, and what to do; `kind` maps to a gRPC code in the server's status table. */
+/** The one error hierarchy. Each error says where, what was expected, what came, and what to do; `kind` maps to a gRPC status in status.ts. */
 
 export type ErrorKind =
   | 'invalid_argument'
@@ -8,7 +8,11 @@ export type ErrorKind =
   | 'deadline_exceeded'
   | 'unauthenticated'
   | 'permission_denied'
-  | 'unavailable';
+  | 'unavailable'
+  /** A newer request of the same stream took its place. */
+  | 'superseded'
+  /** Whoever asked has given it up. */
+  | 'cancelled';
 
 export type ErrorFields = {
   readonly kind: ErrorKind;
@@ -54,6 +58,8 @@ export const notFound = (fields: Fields) => new HyperpolicyError({ kind: 'not_fo
 export const failedPrecondition = (fields: Fields) => new HyperpolicyError({ kind: 'failed_precondition', ...fields });
 export const resourceExhausted = (fields: Fields) => new HyperpolicyError({ kind: 'resource_exhausted', ...fields });
 export const deadlineExceeded = (fields: Fields) => new HyperpolicyError({ kind: 'deadline_exceeded', ...fields });
+export const superseded = (fields: Fields) => new HyperpolicyError({ kind: 'superseded', ...fields });
+export const cancelled = (fields: Fields) => new HyperpolicyError({ kind: 'cancelled', ...fields });
 export const unavailable = (fields: Fields) => new HyperpolicyError({ kind: 'unavailable', ...fields });
 
 /** What somebody sent, for an error: the first of it, so that its length is bounded. */

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { statusCodes } from '../../server/call/status.ts';
+import { statusCodes } from '../../src/contract/status.ts';
 import { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { type CallCase, type Case, fullName, isStream, methodOf, services, suites } from './suite.ts';
 

@@ -191,7 +191,7 @@ describe('ActStream over gRPC', () => {
     expect(results.at(-1)!.status).toBe('fulfilled');
     const rejected = results.filter((result) => result.status === 'rejected');
     expect(rejected.length).toBeGreaterThan(0);
-    for (const { reason } of rejected) expect(reason).toMatchObject({ kind: 'resource_exhausted' });
+    for (const { reason } of rejected) expect(reason).toMatchObject({ kind: 'superseded' });
     await stream.close();
   });
 

@@ -5,7 +5,8 @@
 
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { ActOptions } from '../../../clients/typescript/act.ts';
-import { createPolicyClient, type PolicyClient, type QGradOptions } from '../../../clients/typescript/client.ts';
+import { createPolicyClient, type PolicyClient } from '../../../clients/typescript/client.ts';
+import type { QGradOptions } from '../../../clients/typescript/q-grad.ts';
 import { createRandom, type Random } from '../../../src/contract/random.ts';
 import { startTestServer, temporaryStore } from '../fixtures.ts';
 

@@ -122,7 +122,7 @@ test('a peer that knows the bound on streams and breaks it is cut', async () => 
 });
 
 test('a flood of pings ends the connection with the words that clients know', async () => {
-  const server = await startTestServer([plain]);
+  const server = await startTestServer([plain], { pingIntervalMsMin: 10_000 });
   const peer = await connectRaw(server.address);
   await acceptSettings(peer);
   for (let i = 0; i < 100; i++) peer.send({ type: frameTypes.ping, body: Buffer.alloc(8, i) });

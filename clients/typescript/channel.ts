@@ -1,0 +1,101 @@
+/** The library's channel to an address: its options, and another in its place where a try to connect hangs. */
+
+import grpc from '@grpc/grpc-js';
+import { timerMs } from '../../src/contract/timers.ts';
+import { watchAttempts, watchSocket } from './liveness.ts';
+
+export type ChannelSettings = {
+  readonly address: string;
+  readonly credentials: () => grpc.ChannelCredentials;
+  readonly serverName: string | undefined;
+  readonly messageBytesMax: number;
+  readonly keepaliveMs: number;
+  readonly keepaliveTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly reconnectMsMax: number;
+  readonly httpProxy: boolean;
+};
+
+export type Channel = {
+  /** The one for the next call. */
+  readonly client: grpc.Client;
+  /** Connects again where the connection was lost, without waiting for a call. */
+  reconnect(): void;
+  close(): void;
+};
+
+/** The first pause between two tries to connect. */
+const reconnectMsMin = 100;
+
+export function openChannel(settings: ChannelSettings): Channel {
+  const { address, credentials, connectTimeoutMs, keepaliveMs, keepaliveTimeoutMs } = settings;
+  const silenceMsMax = keepaliveMs === 0 ? Number.POSITIVE_INFINITY : keepaliveMs + keepaliveTimeoutMs;
+  let closed = false;
+  let attempt: NodeJS.Timeout | undefined;
+  let client = create();
+
+  function create(): grpc.Client {
+    const watched = watchAttempts(credentials(), {
+      began() {
+        clearTimeout(attempt);
+        attempt = setTimeout(beginAnew, timerMs(connectTimeoutMs)).unref();
+      },
+      connected(socket) {
+        clearTimeout(attempt);
+        watchSocket(socket, { connectTimeoutMs, silenceMsMax });
+      },
+    });
+    return new grpc.Client(address, watched, optionsOf(settings));
+  }
+
+  /** The system tries for minutes, and ever more seldom, to reach a host that does not answer. */
+  function beginAnew(): void {
+    if (closed || stateOf(client, false) !== grpc.connectivityState.CONNECTING) return;
+    const hanging = client;
+    client = create();
+    stateOf(client, true);
+    hanging.close();
+  }
+
+  return {
+    get client() {
+      return client;
+    },
+    reconnect() {
+      if (!closed) stateOf(client, true);
+    },
+    close() {
+      closed = true;
+      clearTimeout(attempt);
+      client.close();
+    },
+  };
+}
+
+/** @param connect begins to connect where it does not yet */
+const stateOf = (client: grpc.Client, connect: boolean): grpc.connectivityState =>
+  client.getChannel().getConnectivityState(connect);
+
+function optionsOf(settings: ChannelSettings): grpc.ClientOptions {
+  const { address, serverName, messageBytesMax, keepaliveMs, reconnectMsMax, httpProxy } = settings;
+  return {
+    'grpc.max_receive_message_length': messageBytesMax,
+    'grpc.max_send_message_length': messageBytesMax,
+    'grpc.enable_channelz': 0,
+    // Each client has a connection of its own: several spread over the processes of a server.
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.initial_reconnect_backoff_ms': Math.min(reconnectMsMin, reconnectMsMax),
+    'grpc.max_reconnect_backoff_ms': reconnectMsMax,
+    'grpc.enable_http_proxy': httpProxy && !isLoopback(address) ? 1 : 0,
+    // The library pings; that an answer is missing is noticed in liveness.ts.
+    ...(keepaliveMs > 0 && { 'grpc.keepalive_time_ms': keepaliveMs, 'grpc.keepalive_permit_without_calls': 1 }),
+    ...(serverName !== undefined && { 'grpc.ssl_target_name_override': serverName }),
+  };
+}
+
+/** Whether an address is of this machine itself. @param address `host:port` */
+function isLoopback(address: string): boolean {
+  // Addresses have many spellings; a URL has one of each.
+  const { hostname } = new URL(`http://${address}`);
+  return /^(localhost|.*\.localhost|127\..*|0\.0\.0\.0|\[::1?\]|\[::ffff:7f.*)$/.test(hostname);
+}

@@ -1,0 +1,134 @@
+/** What requests have in common: which model, who asks, in which context. To messages, checked. */
+
+import { createHash } from 'node:crypto';
+import { invalidArgument } from '../../src/contract/errors.ts';
+import type {
+  ActResponse,
+  AdaptResponse,
+  QGradResponse,
+  Timing,
+} from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { checkInteger, checkOneOf, checkText, shown } from './checks.ts';
+import { checkHead, type Sender } from './received.ts';
+import { type Tensor, type TensorLike, tensorFields, toTensor } from './tensor.ts';
+
+/** Which model and version; the newest version that is ready where neither version nor label is given. */
+export type ModelSelection = {
+  /** May be left empty beside a context handle, which is of one model. */
+  readonly model: string;
+  readonly version?: number;
+  readonly label?: string;
+};
+
+export type RequestCommon = ModelSelection & {
+  /** Refused where it is not the model's. */
+  readonly fingerprint?: string;
+  /** Up to 256 bytes. */
+  readonly clientId?: string;
+  /** Any number, in [0, 2^64); the response has it again. */
+  readonly sequence?: bigint;
+};
+
+export type ResponseCommon = {
+  /** The version that answered. */
+  readonly version: number;
+  /** Time since it was published. */
+  readonly weightAgeMs: number;
+  readonly sequence: bigint;
+  /** Where the server spent the time, microseconds. */
+  readonly timing: Timing;
+};
+
+export const selectionNames = ['model', 'version', 'label'] as const satisfies readonly (keyof ModelSelection)[];
+export const commonNames = [
+  ...selectionNames,
+  'fingerprint',
+  'clientId',
+  'sequence',
+] as const satisfies readonly (keyof RequestCommon)[];
+
+type Selected =
+  | { readonly case: 'version'; readonly value: number }
+  | { readonly case: 'label'; readonly value: string }
+  | { readonly case: undefined };
+
+/** @throws HyperpolicyError invalid_argument */
+export function selectionFields(where: string, given: ModelSelection): { model: string; selection: Selected } {
+  const { model, version, label } = given;
+  if (typeof model !== 'string') {
+    throw invalidArgument({ where: `${where} model`, expected: 'the name of a model', actual: shown(model) });
+  }
+  checkOneOf(where, given, ['version', 'label']);
+  if (version !== undefined) {
+    checkInteger(`${where} version`, version, 1, 2 ** 32 - 1);
+    return { model, selection: { case: 'version', value: version } };
+  }
+  if (label === undefined) return { model, selection: { case: undefined } };
+  checkText(`${where} label`, label);
+  return { model, selection: { case: 'label', value: label } };
+}
+
+/** @throws HyperpolicyError invalid_argument */
+export function commonFields(where: string, given: RequestCommon) {
+  const { fingerprint, clientId, sequence = 0n } = given;
+  for (const [name, text] of Object.entries({ fingerprint, clientId })) {
+    if (text !== undefined && text !== '') checkText(`${where} ${name}`, text, 256);
+  }
+  if (typeof sequence !== 'bigint' || sequence < 0n || sequence >= 2n ** 64n) {
+    throw invalidArgument({
+      where: `${where} sequence`,
+      expected: 'a bigint from 0n to 2n ** 64n - 1n',
+      actual: shown(sequence),
+    });
+  }
+  return { ...selectionFields(where, given), fingerprint: fingerprint ?? '', clientId: clientId ?? '', sequence };
+}
+
+export function checkSeed(where: string, seed: unknown): void {
+  if (seed !== undefined) checkInteger(`${where} seed`, seed, 0, Number.MAX_SAFE_INTEGER);
+}
+
+export type GivenContext = { readonly context?: TensorLike; readonly contextHandle?: string };
+
+/** A tensor of a request. @throws HyperpolicyError invalid_argument */
+export const givenTensor = (where: string, name: string, given: TensorLike) =>
+  tensorFields(toTensor(`${where} ${name}`, given));
+
+/** The context of a request, or the handle in its place. @throws HyperpolicyError invalid_argument */
+export function contextFields(where: string, given: GivenContext) {
+  const { context, contextHandle } = given;
+  checkOneOf(where, given, ['context', 'contextHandle']);
+  if (contextHandle !== undefined) {
+    checkText(`${where} contextHandle`, contextHandle);
+    return { contextSource: { case: 'contextHandle' as const, value: contextHandle } };
+  }
+  if (context === undefined) return {};
+  return { contextSource: { case: 'context' as const, value: givenTensor(where, 'context', context) } };
+}
+
+/** How many rows a tensor of a request makes: [O] is one. */
+export const rowCountOf = ({ shape }: Pick<Tensor, 'shape'>): number => (shape.length === 1 ? 1 : shape[0]!);
+
+type Routed = { readonly clientId?: string } & GivenContext;
+
+/**
+ * What a balancer may tell servers by, so that what one of them holds is found again: who asks, else the context, whose weights are
+ * kept. Undefined is the client itself, which also holds for handles: Adapt and what follows go to one server.
+ */
+export function routingKeyOf({ clientId, context, contextHandle }: Routed): string | undefined {
+  if (clientId !== undefined && clientId !== '') {
+    // Header fields are printable.
+    return /^[\x21-\x7e]+$/.test(clientId) ? clientId : digest(Buffer.from(clientId));
+  }
+  if (context === undefined || contextHandle !== undefined) return undefined;
+  return digest(toTensor('context', context).values);
+}
+
+const digest = (bytes: NodeJS.ArrayBufferView): string =>
+  createHash('sha1').update(bytes).digest('base64url').slice(0, 16);
+
+/** @throws HyperpolicyError failed_precondition where the response has no head */
+export function commonResult(from: Sender, response: ActResponse | AdaptResponse | QGradResponse): ResponseCommon {
+  const { version, weightAgeMs, sequence } = response;
+  return { version, weightAgeMs, sequence, timing: checkHead(from, response) };
+}

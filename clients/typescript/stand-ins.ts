@@ -1,0 +1,135 @@
+/**
+ * What a client acts on when the server gives no answer: the last action that it got (`hold`), or the model's safe action (`safe`),
+ * which it learns from GetModel while there is a server. Both are remembered for a bounded number of models and clients.
+ */
+
+import { create } from '@bufbuild/protobuf';
+import { HyperpolicyError } from '../../src/contract/errors.ts';
+import { type GetModelResponse, type Timing, TimingSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import type { ActResult, FallbackReason } from './act.ts';
+import type { ModelSelection } from './request.ts';
+
+/** For which request. */
+export type InPlaceOf = {
+  readonly selection: ModelSelection;
+  readonly clientId: string;
+  readonly rows: number;
+  readonly sequence: bigint;
+  readonly fallback: 'error' | 'safe' | 'hold' | undefined;
+  /** Of an action that is held. */
+  readonly ageMsMax: number;
+};
+
+export type StandIns = {
+  /** Learns the safe action of a model, unless it is known; does not wait for it. */
+  learn(selection: ModelSelection): void;
+  /** Keeps an answer, to hold it. */
+  keep(of: InPlaceOf, result: ActResult): void;
+  /** Undefined where there is nothing to act on: the request wants none, or neither action is known. */
+  standIn(of: InPlaceOf, reason: FallbackReason): ActResult | undefined;
+};
+
+/** Models with a version or label, and clients of a model, that are remembered. */
+const countMax = 64;
+/** Between two tries to learn the same. */
+const learnMsMin = 1000;
+
+type Held = { readonly result: ActResult; readonly rows: number; readonly atMs: number };
+type Safe = { action?: readonly number[]; version: number; publishedAtMs: number; askedAtMs: number };
+
+/** Why the client answers in place of the server; undefined for errors that say something about the request. */
+export function reasonOf(error: unknown): FallbackReason | undefined {
+  if (!(error instanceof HyperpolicyError)) return undefined;
+  if (error.kind === 'deadline_exceeded') return 'timeout';
+  return error.kind === 'unavailable' ? 'unavailable' : undefined;
+}
+
+/** @param describe asks the server */
+export function createStandIns(describe: (selection: ModelSelection) => Promise<GetModelResponse>): StandIns {
+  const held = new Map<string, Held>();
+  const safe = new Map<string, Safe>();
+  const whose = ({ selection, clientId }: InPlaceOf) => JSON.stringify([selection.model, clientId]);
+  const which = ({ model, version, label }: ModelSelection) => JSON.stringify([model, version ?? label]);
+
+  function learn(selection: ModelSelection): void {
+    // A handle's model has no name to ask by.
+    if (selection.model === '') return;
+    const nowMs = performance.now();
+    const entry = safe.get(which(selection)) ?? { version: 0, publishedAtMs: 0, askedAtMs: Number.NEGATIVE_INFINITY };
+    if (entry.action !== undefined || nowMs - entry.askedAtMs < learnMsMin) return;
+    entry.askedAtMs = nowMs;
+    put(safe, which(selection), entry);
+    describe(selection).then(
+      ({ safeAction, version, publishedAt }) => {
+        Object.assign(entry, { action: safeAction, version, publishedAtMs: Date.parse(publishedAt) });
+      },
+      // It is asked for again; until it is known, the request's own error is what its caller gets.
+      () => {},
+    );
+  }
+
+  function holding(of: InPlaceOf, reason: FallbackReason): ActResult | undefined {
+    const last = held.get(whose(of));
+    if (last === undefined || last.rows !== of.rows) return undefined;
+    const ageMs = performance.now() - last.atMs;
+    if (ageMs > of.ageMsMax) return undefined;
+    const { action, version, weightAgeMs } = last.result;
+    return {
+      ...bare(of, version, weightAgeMs + ageMs),
+      action: { shape: action.shape, values: action.values.slice() },
+      fallback: { kind: 'hold', reason, ageMs },
+    };
+  }
+
+  function safely(of: InPlaceOf, reason: FallbackReason): ActResult | undefined {
+    const { model } = of.selection;
+    const version = held.get(whose(of))?.result.version;
+    const answered = version === undefined ? undefined : safe.get(which({ model, version }));
+    const known = answered?.action === undefined ? safe.get(which(of.selection)) : answered;
+    if (known?.action === undefined) return undefined;
+    const { action } = known;
+    const values = Float32Array.from({ length: of.rows * action.length }, (_, i) => action[i % action.length]!);
+    return {
+      ...bare(of, known.version, Date.now() - known.publishedAtMs),
+      action: { shape: [of.rows, action.length], values },
+      fallback: { kind: 'safe', reason, ageMs: 0 },
+    };
+  }
+
+  return {
+    learn,
+    keep(of, result) {
+      put(held, whose(of), { result, rows: of.rows, atMs: performance.now() });
+      const { model, version } = of.selection;
+      if (of.fallback === undefined || of.fallback === 'error' || version === result.version) return;
+      learn({ model, version: result.version });
+    },
+    standIn(of, reason) {
+      if (of.fallback === 'hold') return holding(of, reason) ?? safely(of, reason);
+      return of.fallback === 'safe' ? safely(of, reason) : undefined;
+    },
+  };
+}
+
+/** The server had no part in it. */
+const noTiming: Timing = create(TimingSchema);
+
+const bare = ({ sequence }: InPlaceOf, version: number, weightAgeMs: number) => ({
+  logProb: undefined,
+  seed: undefined,
+  version,
+  weightAgeMs,
+  sequence,
+  timing: noTiming,
+});
+
+/** The one put longest ago goes first. */
+function put<T>(map: Map<string, T>, key: string, value: T): void {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size <= countMax) return;
+  for (const oldest of map.keys()) {
+    map.delete(oldest);
+    return;
+  }
+}

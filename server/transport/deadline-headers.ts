@@ -1,0 +1,27 @@
+/**
+ * Deadlines as they travel, brought within what a timer can wait: the libraries cut a number of milliseconds to 32 bits, so that a
+ * deadline in 30 days would be over at once. One that is further away than 24.8 days counts as 24.8 days.
+ */
+
+import type { IncomingHttpHeaders } from 'node:http';
+import { timerMsMax } from '../../src/contract/timers.ts';
+
+const msPerUnit = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 } as const;
+
+/** Whole hours, as more digits than eight are not read. */
+const longestGrpc = `${Math.floor(timerMsMax / msPerUnit.H)}H`;
+
+/** Rewrites `grpc-timeout` where it is too large; what is no timeout stays for the library to refuse. */
+export function boundGrpcTimeout(headers: IncomingHttpHeaders): void {
+  const [, amount, unit] = /^(\d+)([HMSmun])$/.exec(`${headers['grpc-timeout']}`) ?? [];
+  if (amount === undefined) return;
+  const ms = Number(amount) * msPerUnit[unit as keyof typeof msPerUnit];
+  if (ms > timerMsMax || amount.length > 8)
+    headers['grpc-timeout'] = ms > timerMsMax ? longestGrpc : `${Math.ceil(ms)}m`;
+}
+
+/** The same for `connect-timeout-ms` of the HTTP port. */
+export function boundConnectTimeout(headers: IncomingHttpHeaders): void {
+  const given = `${headers['connect-timeout-ms']}`;
+  if (/^\d+$/.test(given) && Number(given) > timerMsMax) headers['connect-timeout-ms'] = `${timerMsMax}`;
+}
