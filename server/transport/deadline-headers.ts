@@ -8,7 +8,9 @@ import { timerMsMax } from '../../src/contract/timers.ts';
 
 const msPerUnit = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 } as const;
 
-/** Whole hours, as more digits than eight are not read. */
+/** The library reads the last eight digits of more. */
+const digitCountMax = 8;
+/** In whole hours, which that is enough for. */
 const longestGrpc = `${Math.floor(timerMsMax / msPerUnit.H)}H`;
 
 /** Rewrites `grpc-timeout` where it is too large; what is no timeout stays for the library to refuse. */
@@ -16,8 +18,8 @@ export function boundGrpcTimeout(headers: IncomingHttpHeaders): void {
   const [, amount, unit] = /^(\d+)([HMSmun])$/.exec(`${headers['grpc-timeout']}`) ?? [];
   if (amount === undefined) return;
   const ms = Number(amount) * msPerUnit[unit as keyof typeof msPerUnit];
-  if (ms > timerMsMax || amount.length > 8)
-    headers['grpc-timeout'] = ms > timerMsMax ? longestGrpc : `${Math.ceil(ms)}m`;
+  if (ms > timerMsMax) headers['grpc-timeout'] = longestGrpc;
+  else if (amount.length > digitCountMax) headers['grpc-timeout'] = `${Math.ceil(ms / msPerUnit.S)}S`;
 }
 
 /** The same for `connect-timeout-ms` of the HTTP port. */

@@ -1,0 +1,136 @@
+/** How the command reaches a server: through TLS on both sides, and past proxies. Needs the built command. */
+
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { temporaryStore } from '../server/fixtures.ts';
+import { spawnServer } from '../server/spawn.ts';
+
+const command = fileURLToPath(new URL('../../dist/clients/cli/main.js', import.meta.url));
+
+type Ran = { readonly code: number; readonly stdout: string; readonly stderr: string };
+const run = (args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> =>
+  new Promise((resolve) => {
+    execFile(process.execPath, [command, ...args], { env: { ...process.env, ...env } }, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+    });
+  });
+
+let store: string;
+let directory: string;
+const path = (name: string) => join(directory, name);
+
+beforeAll(async () => {
+  const size = { observationSize: 3, actionSize: 2, hiddenSize: 8 };
+  store = await temporaryStore([{ model: 'm', policy: 'plain', critic: 'plain', ...size }], afterAll);
+  directory = await mkdtemp(join(tmpdir(), 'hyperpolicy-mtls-'));
+  afterAll(() => rm(directory, { recursive: true, force: true }));
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: directory, stdio: 'ignore' });
+  for (const name of ['server', 'client']) {
+    const subject = ['-subj', `/CN=${name}`, '-addext', 'subjectAltName=DNS:robots.example'];
+    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', `${name}.key`];
+    // Each signs itself: it is its own authority.
+    openssl('req', '-x509', '-days', '2', ...key, '-out', `${name}.pem`, ...subject);
+  }
+});
+
+describe('a server that asks for certificates', () => {
+  let address: string;
+  let admin: string;
+  const both = () => [
+    '--tls-authority',
+    path('server.pem'),
+    '--tls-certificate',
+    path('client.pem'),
+    '--tls-key',
+    path('client.key'),
+    '--tls-server-name',
+    'robots.example',
+  ];
+
+  test('is reached by every command', async () => {
+    const server = await spawnServer([
+      ...['--store', store, '--admin-port', '0'],
+      ...['--tls-certificate', path('server.pem'), '--tls-key', path('server.key')],
+      ...['--tls-client-authority', path('client.pem')],
+    ]);
+    address = server.address;
+    admin = `127.0.0.1:${server.serving.adminPort}`;
+    const asks = [
+      ['models', 'list'],
+      ['models', 'show'],
+      ['act', '--observation', '1,2,3'],
+      ['qgrad', '--observation', '1,2,3', '--action', '0,0'],
+    ];
+    for (const ask of asks) {
+      const { code, stderr } = await run([...ask, '--server', address, ...both()]);
+      expect({ ask, code, stderr }).toEqual({ ask, code: 0, stderr: '' });
+    }
+    const label = ['models', 'label', '--model', 'm', '--label', 'a', '--model-version', '1', '--admin', admin];
+    expect(await run([...label, ...both()])).toMatchObject({ code: 0, stderr: '' });
+    const without = await run(['models', 'list', '--server', address, '--timeout-ms', '3000', ...both().slice(0, 2)]);
+    expect(without.code).toBe(1);
+    const half = await run(['models', 'list', '--server', address, ...both().slice(0, 4)]);
+    expect(half).toMatchObject({
+      code: 1,
+      stderr: 'hyperpolicy: createPolicyClient tls: expected certificate and key, or neither, got no key\n',
+    });
+    const missing = await run(['models', 'list', '--server', address, '--tls-key', path('none')]);
+    expect(missing.stderr).toContain(`--tls-key ${path('none')}`);
+  });
+
+  test('has every option of TLS in the help of every command that asks a server', async () => {
+    const commands = [
+      ['act'],
+      ['qgrad'],
+      ['adapt'],
+      ['eval'],
+      ['models', 'list'],
+      ['models', 'show'],
+      ['models', 'rollback'],
+    ];
+    for (const name of commands) {
+      const { stdout } = await run([...name, '--help']);
+      for (const flag of [
+        '--tls',
+        '--tls-authority',
+        '--tls-certificate',
+        '--tls-key',
+        '--tls-server-name',
+        '--http-proxy',
+      ]) {
+        expect({ name, has: stdout.includes(`${flag} `) }).toEqual({ name, has: true });
+      }
+    }
+  });
+});
+
+describe('a proxy in the environment', () => {
+  test.each(['http_proxy', 'https_proxy', 'grpc_proxy'])(
+    '%s does not come between, also where it is asked for',
+    async (name) => {
+      const { address } = await spawnServer(['--store', store]);
+      const environment = {
+        [name]: 'http://127.0.0.1:9',
+        no_proxy: 'elsewhere.example',
+        no_grpc_proxy: 'elsewhere.example',
+      };
+      const port = address.split(':')[1];
+      for (const host of ['127.0.0.1', 'localhost', '127.1']) {
+        const list = ['models', 'list', '--server', `${host}:${port}`, '--http-proxy'];
+        expect(await run(list, environment)).toMatchObject({ code: 0, stderr: '' });
+      }
+    },
+  );
+
+  test('another machine is reached without it, and through it where it is asked for', async () => {
+    const environment = { http_proxy: 'http://127.0.0.1:9', no_proxy: '', no_grpc_proxy: '' };
+    // A host that is nowhere: who looks for it tells which way it took.
+    const list = ['models', 'list', '--server', 'robot.invalid:50051', '--timeout-ms', '3000'];
+    expect((await run(list, environment)).stderr).toMatch(/robot\.invalid/);
+    expect((await run([...list, '--http-proxy'], environment)).stderr).toMatch(/127\.0\.0\.1:9|proxy/);
+  });
+});
