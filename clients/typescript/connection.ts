@@ -164,7 +164,8 @@ function credentialsOf(where: string, tls: TlsOptions | undefined): grpc.Channel
   checkOptions(where, tls, tlsOptionNames);
   const { authority, certificate, key, serverName } = tls;
   for (const [name, bytes] of Object.entries({ authority, certificate, key })) {
-    if (bytes === undefined || Buffer.isBuffer(bytes)) continue;
+    // What is no PEM the library passes over without a word, and trusts nobody.
+    if (bytes === undefined || (Buffer.isBuffer(bytes) && bytes.includes('-----BEGIN '))) continue;
     throw invalidArgument({
       where: `${where}.${name}`,
       expected: 'a Buffer with PEM',

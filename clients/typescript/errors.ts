@@ -7,6 +7,7 @@ import {
   type ErrorKind,
   failedPrecondition,
   HyperpolicyError,
+  unavailable,
 } from '../../src/contract/errors.ts';
 import { kindOfCode, kindOfStatus, statusCodes } from '../../src/contract/status.ts';
 
@@ -26,6 +27,7 @@ export function toClientError({ code, details }: ServiceError, { address, method
       remedy: "Check the address: changes of what is served go to the server's admin port (serve --admin-port)",
     });
   }
+  if (lostCall.test(details)) return lostError(method, address, details);
   const kind = kindOfCode(code);
   if (kind === undefined) return new Error(`${method}: ${details}`);
   const told = toldByServer(kind, details);
@@ -48,6 +50,17 @@ export function toClientError({ code, details }: ServiceError, { address, method
   }
   return new HyperpolicyError({ kind, where: method, expected: 'an answer', actual: details });
 }
+
+/** The library's words for a call whose connection broke, which it gives codes of several kinds, as faults have. */
+const lostCall = /^Received RST_STREAM with code \d/;
+
+const lostError = (method: string, address: string, details: string): HyperpolicyError =>
+  unavailable({
+    where: method,
+    expected: `a connection to ${address} that holds`,
+    actual: /no sign of life for \d+ ms/.exec(details)?.[0] ?? details,
+    remedy: 'Retry with backoff',
+  });
 
 /** The error of a call without an answer in time. */
 export const lateError = (where: string, address: string, timeoutMs: number): HyperpolicyError =>

@@ -230,11 +230,11 @@ describe('clients', () => {
     [
       'no PEM',
       { address, tls: { authority: Buffer.from('x') } },
-      /^createPolicyClient tls: expected PEM files, and the key that belongs/,
+      /^createPolicyClient tls.authority: expected a Buffer with PEM, got a Buffer/,
     ],
     [
       'half a pair',
-      { address, tls: { key: Buffer.from('x') } },
+      { address, tls: { key: Buffer.from('-----BEGIN X') } },
       `${where} tls: expected certificate and key, or neither, got no certificate`,
     ],
   ])('%s', (_, given, message) => {
