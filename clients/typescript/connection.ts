@@ -43,9 +43,9 @@ export type ConnectionOptions = {
   readonly keepaliveMs?: number;
   /** A server that is silent for so long after a ping was due is gone: the connection is cut. Milliseconds, 600 unless given. */
   readonly keepaliveTimeoutMs?: number;
-  /** A connection that does not stand after so long is begun anew. Milliseconds, 1000 unless given. */
+  /** A connection that is silent for so long before it stands is begun anew. Milliseconds, 500 unless given. */
   readonly connectTimeoutMs?: number;
-  /** Longest pause between two tries to connect, give or take a fifth. Milliseconds, 500 unless given. */
+  /** Longest pause between two tries to connect, give or take a fifth. Milliseconds, 250 unless given. */
   readonly reconnectMsMax?: number;
   /** Go through the proxy that https_proxy or http_proxy names, but not to this machine itself. False unless given. */
   readonly httpProxy?: boolean;
@@ -97,8 +97,8 @@ export function createConnection(where: string, given: ConnectionOptions): Conne
     metadata: always = {},
     keepaliveMs = 200,
     keepaliveTimeoutMs = 600,
-    connectTimeoutMs = 1000,
-    reconnectMsMax = 500,
+    connectTimeoutMs = 500,
+    reconnectMsMax = 250,
     httpProxy = false,
   } = given;
   checkAddress(`${where} address`, address);

@@ -125,11 +125,13 @@ describe('a frozen server', () => {
     await expect(client.act({ model: 'm', observation })).rejects.toMatchObject({ kind: 'unavailable' });
     signal(child, 'SIGCONT');
     await expect
-      .poll(() =>
-        client.act({ model: 'm', observation }).then(
-          ({ version }) => version,
-          () => 0,
-        ),
+      .poll(
+        () =>
+          client.act({ model: 'm', observation }).then(
+            ({ version }) => version,
+            () => 0,
+          ),
+        { timeout: 30_000 },
       )
       .toBe(1);
   });
@@ -146,7 +148,7 @@ test('an unplugged server is noticed, and the stream goes on when it is back, wi
   expect(held.fallback).toMatchObject({ kind: 'hold', reason: 'unavailable' });
   await told('lost');
   // Tries to connect are accepted, and hang.
-  await expect.poll(() => way.connectionCount).toBeGreaterThan(2);
+  await expect.poll(() => way.connectionCount, { timeout: 30_000 }).toBeGreaterThan(2);
   way.plug(true);
   expect((await actUntilAnswered(stream)).version).toBe(1);
   expect(events.map(({ kind }) => kind)).toEqual(['lost', 'resumed']);
