@@ -12,7 +12,6 @@ export const statusCodes = {
   PERMISSION_DENIED: 7,
   RESOURCE_EXHAUSTED: 8,
   FAILED_PRECONDITION: 9,
-  ABORTED: 10,
   UNIMPLEMENTED: 12,
   INTERNAL: 13,
   UNAVAILABLE: 14,
@@ -30,7 +29,8 @@ export const statusByKind: Readonly<Record<ErrorKind, StatusName>> = {
   unauthenticated: 'UNAUTHENTICATED',
   permission_denied: 'PERMISSION_DENIED',
   unavailable: 'UNAVAILABLE',
-  superseded: 'ABORTED',
+  // A client finds it out by itself, from the answers that come; the status alone means the next.
+  superseded: 'CANCELLED',
   cancelled: 'CANCELLED',
 };
 
