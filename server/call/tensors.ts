@@ -89,6 +89,9 @@ export const encodeTensor = (values: Float32Array, shape: number[]) => ({
   data: new Uint8Array(values.buffer as ArrayBuffer, values.byteOffset, values.byteLength),
 });
 
+/** The context of a model that takes none, where its weights are generated all the same. */
+export const noContext: Rows = { values: new Float32Array(0), rowCount: 1 };
+
 /** Repeats one row so that there are `rowCount`. */
 export function repeatRow(row: Float32Array, rowCount: number): Float32Array {
   if (rowCount === 1) return row;
@@ -107,7 +110,7 @@ export type DistinctRows = {
   readonly index: Int32Array | undefined;
 };
 
-/** @param columnCount values per row, at least 1 */
+/** @param columnCount values per row */
 export function distinctRows({ values, rowCount }: Rows, columnCount: number): DistinctRows {
   if (rowCount === 1) return { values, keys: [keyOfRow(values)], index: undefined };
   const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);

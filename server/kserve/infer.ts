@@ -1,7 +1,7 @@
 /** Runs a policy or critic on named rows: what the Open Inference Protocol asks for, by the same parts as Act and QGrad. */
 
 import { checkResult, type Sent } from '../call/finite.ts';
-import { distinctRows, type Rows } from '../call/tensors.ts';
+import { distinctRows, noContext, type Rows } from '../call/tensors.ts';
 import { clipActions } from '../methods/act.ts';
 import type { RequestTimer } from '../methods/timing.ts';
 import type { ServedVersion } from '../models/served-version.ts';
@@ -23,7 +23,7 @@ export async function inferPolicy(served: ServedVersion, inputs: Inputs, timed: 
   const contextInputs =
     policy.weights === undefined
       ? { context: context?.values }
-      : await generated(policy.weights, context!, served.contextSize, timed);
+      : await generated(policy.weights, context ?? noContext, served.contextSize, timed);
   const noise = inputs.get('noise')?.values;
   const { action, logProb } = await timed.timer.network(() =>
     policy.run({ rowCount, observation, noise, ...contextInputs, deadlineMs: timed.deadlineMs }),

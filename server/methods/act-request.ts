@@ -4,7 +4,7 @@ import { failedPrecondition, invalidArgument } from '../../src/contract/errors.t
 import { normalRow } from '../../src/contract/random.ts';
 import type { ActRequest } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { Call } from '../call/rpc.ts';
-import { decodeRows, type Rows } from '../call/tensors.ts';
+import { decodeRows, noContext, type Rows } from '../call/tensors.ts';
 import type { ServerConfig } from '../config.ts';
 import type { HandleContext } from '../handles/handle-context.ts';
 import type { ServedPolicy } from '../models/served-policy.ts';
@@ -21,7 +21,7 @@ export type Draw = { readonly seed: number | undefined; readonly noise: Float32A
 export type ActPlan = {
   readonly policy: ServedPolicy;
   readonly observation: Rows;
-  /** One row or as many as there are observations; undefined where the model has none, or there are weights. */
+  /** One row or as many as there are observations; undefined where the policy reads none, or there are weights. */
   readonly contexts?: Rows | undefined;
   /** For all rows: those of a handle. */
   readonly weights?: GeneratedWeights | undefined;
@@ -82,7 +82,7 @@ function policyFor(served: ServedVersion, request: ActRequest): ServedPolicy {
 const handleContext = (state: HandleContext['state']): Pick<ActPlan, 'contexts' | 'weights'> =>
   state.kind === 'weights' ? { weights: weightsOf(state) } : { contexts: { values: state.context, rowCount: 1 } };
 
-/** The contexts of a request: one row, or as many as there are observations; undefined where the model has none. */
+/** The contexts of a request: one row, or as many as there are observations; undefined where none is read. */
 function contextRows(
   served: ServedVersion,
   { contextSource }: ActRequest,
@@ -90,7 +90,7 @@ function contextRows(
 ): Rows | undefined {
   const { model, contextSize, manifest } = served;
   if (contextSize === 0) {
-    if (contextSource.case === undefined) return undefined;
+    if (contextSource.case === undefined) return served.policy?.weights === undefined ? undefined : noContext;
     throw invalidArgument({ where: 'Act context', expected: `none: model "${model}" takes no context`, actual: 'one' });
   }
   const rows = decodeRows(contextSource.case === 'context' ? contextSource.value : undefined, {

@@ -3,7 +3,7 @@
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import type { AdaptRequest } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { Call } from '../call/rpc.ts';
-import { decodeRows, decodeValues, type Rows } from '../call/tensors.ts';
+import { decodeRows, decodeValues, noContext, type Rows } from '../call/tensors.ts';
 import type { PosteriorState, WeightsState } from '../handles/handle-context.ts';
 import type { ServedEncoder, ServedStep, Steps } from '../models/served-adaptation.ts';
 import type { ServedVersion } from '../models/served-version.ts';
@@ -65,6 +65,14 @@ export function readAdaptRequest(
     };
   }
   refuseGiven('seed', request.seed !== undefined, 'nothing is drawn');
+  if (from !== undefined && adaptation.from === 'parameters') {
+    throw failedPrecondition({
+      where: 'Adapt context_handle',
+      expected: `none: model "${model}" adapts from its own parameters`,
+      actual: 'one',
+      remedy: 'Send all episodes at once, with the context',
+    });
+  }
   const steps = readExperience(served, request, rowCountMax);
   return {
     kind: 'weights',
@@ -124,6 +132,10 @@ function readContext(
   rowCountMax: number,
 ): Rows {
   const context = contextSource.case === 'context' ? contextSource.value : undefined;
+  if (contextSize === 0) {
+    refuseGiven('context', context !== undefined, `model "${model}" takes no context`);
+    return noContext;
+  }
   const rows = decodeRows(context, { where: 'Adapt context', columnCount: contextSize, rowCountMax, model });
   if (rows.rowCount === 1) return rows;
   throw invalidArgument({ where: 'Adapt context', expected: 'one row', actual: `${rows.rowCount} rows` });

@@ -115,7 +115,9 @@ async function takeStep({ step, steps, lengths, from }: PlanOf<'weights'>, task:
       ? { before: weightsOf(from), context: from.context, stepCount: from.stepCount }
       : { before: await generate(step.source, from, task), context: from.values.slice(), stepCount: 0 };
   const coefficient = await inSlices(policyGradientCoefficients({ ...steps, lengths }, step.advantages), call);
-  const after = await timer.network(() => step.step(before, { ...steps, coefficient }, call.deadlineMs));
+  const after = await timer.network(() =>
+    step.step({ weights: before, context }, { ...steps, coefficient }, call.deadlineMs),
+  );
   return {
     state: { kind: 'weights', stepCount: stepCount + 1, context, block: after.block },
     result: { case: 'weights', value: { stepCount: stepCount + 1, stepNorm: distance(before.block, after.block) } },

@@ -89,7 +89,8 @@ function readTarget(
     throw invalidArgument({ where: 'Prepare target', expected: 'contexts or observations', actual: 'neither' });
   }
   const isContext = target.case === 'context';
-  const source = isContext ? policy?.weights : critic?.weights;
+  const ofPolicy = contextSize > 0 ? policy?.weights : undefined;
+  const source = isContext ? ofPolicy : critic?.weights;
   if (source === undefined) {
     throw failedPrecondition({
       where: `Prepare ${target.case}`,

@@ -31,13 +31,15 @@ export type ServedStep = {
   /** Of the policy whose weights are adapted. */
   readonly source: WeightSource;
   readonly advantages: AdvantageConfig;
+  /** Where a step starts: at the given weights, or at the model's own parameters, for the given context. */
+  readonly from: 'weights' | 'parameters';
   /**
-   * The weights after one step; the given ones stay as they are.
+   * The weights after adaptation; the given ones stay as they are.
    * @param deadlineMs on the clock of `Date.now()`; late work is dropped
    * @throws Error as badResult
    */
   step(
-    weights: GeneratedWeights,
+    start: { readonly weights: GeneratedWeights; readonly context: Float32Array }, // [C]
     steps: Steps & { readonly coefficient: Float32Array }, // [N]
     deadlineMs: number,
   ): Promise<GeneratedWeights>;
@@ -106,25 +108,32 @@ async function openStep(
   source: WeightSource,
 ): Promise<ServedAdaptation> {
   const sizes = sizesOf(manifest);
-  const { observationSize, actionSize } = sizes;
+  const { observationSize, actionSize, contextSize } = sizes;
   const { layout } = source;
+  const { from = 'weights', discount, lambda, weighting } = adapt;
+  const contextRules: TensorRule[] = contextSize > 0 ? [{ name: 'context', sizes: [contextSize] }] : [];
   // Each run steps the weights of one request.
   const graph = await pool.open(files.get(adapt.file)!, { name: adapt.file, priority: 'adapt', joins: false });
   checkGraph(adapt, graph, {
     inputs: [
       ...stepRules(sizes),
       { name: 'coefficient', sizes: [] },
-      ...layout.parts.map(({ name, shape }) => ({ name, sizes: shape })),
+      ...(from === 'weights' ? layout.parts.map(({ name, shape }) => ({ name, sizes: shape })) : contextRules),
     ],
     outputs: layout.parts.map(({ name, shape }) => ({ name: adapted(name), sizes: shape })),
   });
+  const startFeeds = ({ weights, context }: Parameters<ServedStep['step']>[0]): TensorMap => {
+    if (from === 'weights') return joinWeights(layout, { entries: [weights] });
+    return contextSize > 0 ? { context: floatTensor(context, [1, contextSize]) } : {};
+  };
   return {
     kind: 'weights',
     source,
-    advantages: { discount: adapt.discount, lambda: adapt.lambda },
-    async step(weights, { rowCount, observation, action, coefficient }, deadlineMs) {
+    advantages: { discount, lambda, weighting },
+    from,
+    async step(start, { rowCount, observation, action, coefficient }, deadlineMs) {
       const feeds = {
-        ...joinWeights(layout, { entries: [weights] }),
+        ...startFeeds(start),
         observation: floatTensor(observation, [rowCount, observationSize]),
         action: floatTensor(action, [rowCount, actionSize]),
         coefficient: floatTensor(coefficient, [rowCount]),
@@ -136,7 +145,7 @@ async function openStep(
       };
       await graph.runInto({ feeds, rowCount, deadline: { atMs: deadlineMs } }, { take });
       const [moved] = collected.entries;
-      const sent = { method: 'Adapt', values: [weights.block, observation, action, coefficient] };
+      const sent = { method: 'Adapt', values: [start.weights.block, start.context, observation, action, coefficient] };
       checkResult(`${adapt.file} weights`, moved!.block, sent);
       return moved!;
     },
@@ -160,7 +169,8 @@ export async function runAdaptationProbe(
   const { source } = adaptation;
   const context = input('context');
   const { entries } = await source.generate({ values: context, keys: [''], index: undefined });
-  const { block } = await adaptation.step(entries[0]!, { ...steps, coefficient: input('coefficient') }, never);
+  const start = { weights: entries[0]!, context };
+  const { block } = await adaptation.step(start, { ...steps, coefficient: input('coefficient') }, never);
   return Object.fromEntries(
     source.layout.parts.map(({ name, offset, size }) => [adapted(name), block.subarray(offset, offset + size)]),
   );

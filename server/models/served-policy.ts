@@ -131,13 +131,16 @@ async function openHyper(options: OpenNetworkOptions, policy: HyperEntry): Promi
   const inline = await openInline(policy.dynamic.file);
   const primary = await pool.open(files.get(policy.primary.file)!, { name: policy.primary.file, priority: 'act' });
   const layout = weightLayout(policy.primary);
-  const { base, context, outputs } = rulesOf(manifest, stochastic);
-  checkGraph(policy.primary, primary, { inputs: context, outputs: layout.parts.map(weightRule) });
+  const { base, outputs } = rulesOf(manifest, stochastic);
+  const { contextSize } = sizesOf(manifest);
+  checkGraph(policy.primary, primary, {
+    inputs: [{ name: 'context', sizes: [contextSize] }],
+    outputs: layout.parts.map(weightRule),
+  });
   checkGraph(policy.dynamic, namesOf(inline.session), {
     inputs: [...base, { name: 'index', sizes: [] }, ...layout.parts.map(weightRule)],
     outputs,
   });
-  const { contextSize } = sizesOf(manifest);
   const small = createSmallNetwork({ ...inline, weightNames: layout.parts.map(({ name }) => name) });
   return {
     stochastic,

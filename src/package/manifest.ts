@@ -65,18 +65,25 @@ const encoderSchema = graphSchema.extend({
 });
 
 /**
- * One policy-gradient step on the weights that a hyper policy's primary generates for one context. The weights w, each [1, ...]
- * under its name in the primary's outputs, `observation` [N, O], `action` [N, A] (environment units) and `coefficient` [N] ->
- * `adapted_<name>` for each weight: w + step size x sum over n of coefficient[n] x d log pi(action[n] | observation[n]; w) / dw.
- * The step size is inside; coefficients are those of policy-gradient.ts.
+ * Policy-gradient steps for one context. `observation` [N, O], `action` [N, A] (environment units), `coefficient` [N] and what the
+ * steps start from -> `adapted_<name>` for each of the primary's outputs, [1, ...]. Coefficients are those of policy-gradient.ts.
+ *
+ * - from `weights`: one step on the weights w that the primary generates, each [1, ...] under its name in the primary's outputs:
+ *   w + step size x sum over n of coefficient[n] x d log pi(action[n] | observation[n]; w) / dw. May be repeated.
+ * - from `parameters`: all inner steps on the policy's own parameters, which are inside as the learning rates are; `context` [1, C] where
+ *   the model has one. The results are the weights that the primary would generate with the adapted parameters.
  *
  * Source: Finn et al. 2017 (MAML), algorithm 3.
  */
 const adaptSchema = graphSchema.extend({
+  /** `weights` where absent. */
+  from: z.enum(['weights', 'parameters']).optional(),
   /** Of rewards, in (0, 1]. */
   discount: z.number().gt(0).max(1),
   /** Of generalised advantage estimation, in [0, 1]. */
   lambda: z.number().min(0).max(1),
+  /** What counts the same, however long an episode is; `episodes` where absent. */
+  weighting: z.enum(['steps', 'episodes']).optional(),
 });
 
 /** Inputs with the outputs that the trainer computed; tensors as row-major numbers. */

@@ -6,6 +6,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { EncoderExport, StepExport } from './adaptation.ts';
 import type { CriticExport } from './critic.ts';
 import type { PolicyExport } from './policy.ts';
+import type { AdaptationExport } from './task-policy.ts';
 
 /** What an algorithm has learnt: networks with their parameters. */
 export type TrainedModel = {
@@ -18,6 +19,10 @@ export type TrainedModel = {
   readonly encoder?: EncoderExport | undefined;
   /** An inner step on the policy's generated weights. */
   readonly step?: StepExport | undefined;
+  /** In place of a step: an adaptation of all of the policy's parameters. */
+  readonly adaptation?: AdaptationExport | undefined;
+  /** The policy reads no context though the environment has one: the model is published without. */
+  readonly isWithoutContext?: boolean | undefined;
 };
 
 export type ModelToExport = TrainedModel & {

@@ -11,6 +11,7 @@ import type { NetworkFiles } from './graphs.ts';
 import type { ModelToExport, ModelToPublish } from './model.ts';
 import { exportPolicy } from './policy.ts';
 import { probes } from './probes.ts';
+import { exportAdaptation, exportTaskPolicy } from './task-policy.ts';
 
 /** The content of a version before it is published. */
 export type PackageContent = { readonly manifest: ManifestDraft; readonly files: ReadonlyMap<string, Uint8Array> };
@@ -23,15 +24,17 @@ export const publishModel = async ({ store, ...model }: ModelToPublish): Promise
  * Exports the networks and computes the probes.
  * @throws HyperpolicyError invalid_argument: networks whose sizes are not those of the specs; a policy that the step cannot adapt
  */
-export function exportModel(options: ModelToExport): PackageContent {
-  const { specs, policy, critic, encoder, step, training } = options;
+export function exportModel(given: ModelToExport): PackageContent {
+  const specs = given.isWithoutContext === true ? { ...given.specs, context: null } : given.specs;
+  const options = { ...given, specs };
+  const { policy, critic, encoder, adaptation, training } = options;
   checkSizes(options);
-  const policyFiles = policy && exportPolicy(policy);
+  const policyFiles = policy && (adaptation === undefined ? exportPolicy(policy) : exportTaskPolicy(policy));
   const criticFiles = critic && exportCritic(critic);
   const encoderFile = encoder && exportEncoder(encoder, sizesOf(specs));
-  const stepFile = step && exportStep(policy, step, policyFiles);
+  const adapt = adaptationOf(options, policyFiles);
   const networks = [policyFiles, criticFiles].flatMap((network) => (network === null ? [] : filesOf(network)));
-  const files = [...networks, ...[encoderFile, stepFile].filter((file) => file !== undefined)];
+  const files = [...networks, ...[encoderFile, adapt?.file].filter((file) => file !== undefined)];
   return {
     files: new Map(files.map(({ graph, bytes }) => [graph.file, bytes])),
     manifest: {
@@ -53,11 +56,22 @@ export function exportModel(options: ModelToExport): PackageContent {
         ensembleSize: critic.critic.ensembleSize as 1 | 2,
       },
       encoder: encoder && encoderFile ? { ...encoderFile.graph, prior: encoder.prior } : null,
-      adapt: step && stepFile ? { ...stepFile.graph, discount: step.discount, lambda: step.lambda } : null,
+      adapt: adapt === undefined ? null : { ...adapt.file.graph, ...adapt.settings },
       training,
-      probes: probes(options, stepFile?.graph),
+      probes: probes(options, adapt?.file.graph),
     },
   };
+}
+
+/** What adapts the policy, with what the manifest says of it beside the graph. */
+function adaptationOf({ policy, step, adaptation }: ModelToExport, files: NetworkFiles | null) {
+  if (adaptation !== undefined) {
+    const { discount, lambda, weighting } = adaptation;
+    const settings = { from: 'parameters' as const, discount, lambda, weighting };
+    return { file: exportAdaptation(policy, adaptation), settings };
+  }
+  if (step === undefined) return undefined;
+  return { file: exportStep(policy, step, files), settings: { discount: step.discount, lambda: step.lambda } };
 }
 
 const sizesOf = ({ observation, action }: PolicySpecs) => ({

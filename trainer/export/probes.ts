@@ -15,19 +15,21 @@ import type { CriticExport } from './critic.ts';
 import { namedLayers } from './graphs.ts';
 import type { ModelToExport } from './model.ts';
 import { type PolicyExport, policyResults } from './policy.ts';
+import { type AdaptationExport, adaptationResults } from './task-policy.ts';
 
 const probeRows = 4;
 const probeTolerance = 1e-4;
 const probeStream = 0x70726f62;
 
-/** @param stepGraph the inner step's, where the package has one */
-export function probes(options: ModelToExport, stepGraph: Graph | undefined): Probe[] {
-  const { policy, critic, encoder, step } = options;
+/** @param adaptGraph the adaptation's, where the package has one */
+export function probes(options: ModelToExport, adaptGraph: Graph | undefined): Probe[] {
+  const { policy, critic, encoder, step, adaptation } = options;
   return [
     ...(policy === null ? [] : [policyProbe(options, policy)]),
     ...(critic === null ? [] : [criticProbe(options, critic)]),
     ...(encoder === undefined ? [] : [encoderProbe(options, encoder)]),
-    ...(policy && step && stepGraph ? [stepProbe(options, policy, step, stepGraph)] : []),
+    ...(policy && step && adaptGraph ? [stepProbe(options, policy, step, adaptGraph)] : []),
+    ...(policy && adaptation && adaptGraph ? [adaptationProbe(options, policy, adaptation, adaptGraph)] : []),
   ];
 }
 
@@ -126,21 +128,10 @@ function stepProbe(
   const { parameters } = options;
   const split = splitOf(options);
   const random = createRandom(3, probeStream);
-  const context = probeInput(random, specs.context!);
-  const inputs = {
-    context: { shape: [1, specSize(specs.context!)], data: context.data.slice(0, specSize(specs.context!)) },
-    observation: probeInput(random, specs.observation),
-    action: probeInput(random, specs.action),
-    coefficient: normals(random),
-  };
+  const inputs = { context: oneContext(random, specs.context!), ...probeSteps(random, specs) };
   const generate = (live: Parameters, given: tf.Tensor) =>
     namedLayers(split.generate(live, normalise(options.context, given as tf.Tensor2D)));
-  const outputs = Object.fromEntries(
-    graph.outputs.map(({ name, shape }): [string, Rows] => {
-      const sizes = shape as number[];
-      return [name, { shape: sizes, data: new Float32Array(sizeOf(sizes)) }];
-    }),
-  );
+  const outputs = resultsOf(graph);
   const computation = engine.compile({
     name: 'step-probe',
     inputs: { ...boundParameters('policy', parameters.views, parameters.shapes), ...inputs },
@@ -155,6 +146,55 @@ function stepProbe(
   computation.dispose();
   return { target: 'adapt', inputs: numbers(inputs), outputs: numbers(outputs), tolerance: probeTolerance };
 }
+
+/** From the context on, as the server starts at the parameters. */
+function adaptationProbe(
+  { specs, engine }: ModelToExport,
+  options: PolicyExport,
+  adaptation: AdaptationExport,
+  graph: Graph,
+): Probe {
+  const { policy, parameters } = options;
+  const random = createRandom(4, probeStream);
+  const inputs = {
+    ...((policy.sizes.contextSize ?? 0) > 0 && { context: oneContext(random, specs.context!) }),
+    ...probeSteps(random, specs),
+  };
+  const outputs = resultsOf(graph);
+  const computation = engine.compile({
+    name: 'adaptation-probe',
+    inputs: { ...boundParameters('policy', parameters.views, parameters.shapes), ...inputs },
+    outputs: dataOf(outputs),
+    fn: (tensors) => adaptationResults(options, adaptation, under('policy', tensors), tensors),
+  });
+  computation.run();
+  computation.dispose();
+  return { target: 'adapt', inputs: numbers(inputs), outputs: numbers(outputs), tolerance: probeTolerance };
+}
+
+/** One context, [1, C]. */
+function oneContext(random: Random, spec: TensorSpec): Rows {
+  const size = specSize(spec);
+  return { shape: [1, size], data: probeInput(random, spec).data.slice(0, size) };
+}
+
+/** Steps of one task. */
+function probeSteps(random: Random, { observation, action }: ModelToExport['specs']) {
+  return {
+    observation: probeInput(random, observation),
+    action: probeInput(random, action),
+    coefficient: normals(random),
+  };
+}
+
+/** Arrays for the outputs of a graph without symbolic sizes. */
+const resultsOf = ({ outputs }: Graph): Record<string, Rows> =>
+  Object.fromEntries(
+    outputs.map(({ name, shape }) => {
+      const sizes = shape as number[];
+      return [name, { shape: sizes, data: new Float32Array(sizeOf(sizes)) }];
+    }),
+  );
 
 type Rows = { readonly shape: number[]; readonly data: Float32Array };
 

@@ -51,6 +51,8 @@ export type TaskPoliciesOptions = {
   readonly stepCount: number;
   /** Of the actions' noise. */
   readonly seed: number;
+  /** Acts without noise; with it unless given. */
+  readonly deterministic?: boolean | undefined;
 };
 
 /** Of the noise; the environments' episodes have seeds of their own. */
@@ -61,7 +63,7 @@ const noiseStream = 6;
  * Reference: pytorch-maml-rl, multi_task_sampler.py.
  */
 export function createTaskPolicies(options: TaskPoliciesOptions): TaskPolicies {
-  const { engine, networks, parameters, shapes, taskCount, episodeCount, seed } = options;
+  const { engine, networks, parameters, shapes, taskCount, episodeCount, seed, deterministic } = options;
   const { contextSize, observationSize, actionSize, policy, scaling } = networks;
   const rowCount = taskCount * episodeCount;
   const random = createRandom(seed, noiseStream);
@@ -126,7 +128,7 @@ export function createTaskPolicies(options: TaskPoliciesOptions): TaskPolicies {
     },
     act(observations, _, actions) {
       memory.observation.set(observations);
-      random.fillNormal(memory.noise);
+      if (deterministic !== true) random.fillNormal(memory.noise);
       computations.act.run();
       actions.set(memory.action);
     },
