@@ -4,6 +4,7 @@ import { invalidArgument } from '../../src/contract/errors.ts';
 import type { Algorithm } from '../run/algorithm.ts';
 
 const descriptors: Readonly<Record<string, () => Promise<{ readonly algorithm: Algorithm }>>> = {
+  maml: () => import('./maml/algorithm.ts'),
   sac: () => import('./sac/algorithm.ts'),
   td3: () => import('./td3/algorithm.ts'),
 };

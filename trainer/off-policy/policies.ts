@@ -72,7 +72,7 @@ export function policySizes(settings: PolicySettings, specs: PolicySpecs): Netwo
  * Source: Sarafian et al. 2021, appendix E, which says that it feeds the raw values: `raw`.
  */
 export function taskNormalisation(
-  { contextUnits }: PolicySettings,
+  { contextUnits }: Pick<PolicySettings, 'contextUnits'>,
   tasks: Pick<TaskDistribution, 'ranges'> | null,
 ): Normalisation | undefined {
   if (contextUnits === 'raw' || tasks === null) return undefined;

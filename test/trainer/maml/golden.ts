@@ -152,7 +152,7 @@ export function caseNetworks(name: string): {
     ...defaults,
     hiddenSizes: widths(/^layer\d+\.bias$/),
     hyper: description?.kind === 'policy' ? description.config : {},
-    contextScale: 'raw',
+    contextUnits: 'raw',
     inner: { stepCount: inner_steps, order: 'second' },
     rate: { start: typeof inner_rate === 'number' ? inner_rate : 0.1, learnt },
     advantages: { discount: golden.constants.gamma, lambda: golden.constants.lambda, weighting: 'steps' },

@@ -1,10 +1,10 @@
 /** MAML's settings, with the paper's values. */
 
-import type { AdvantageConfig } from '../../../src/advantages/policy-gradient.ts';
+import { z } from 'zod';
 import { invalidArgument } from '../../../src/contract/errors.ts';
-import type { HyperOptions } from '../../../src/nn/hyper/hypernetwork.ts';
-import type { InnerSteps } from './inner-step.ts';
-import { type TrpoConfig, trpoDefaults } from './trpo.ts';
+import { hyperInitialisations } from '../../../src/nn/names.ts';
+import { atLeast, discount, integer, oneOf, positive, rate, setting, widths, yesOrNo } from '../../run/setting.ts';
+import { trpoDefaults } from './trpo.ts';
 
 /**
  * - `maml`: an MLP of the observation.
@@ -15,30 +15,81 @@ import { type TrpoConfig, trpoDefaults } from './trpo.ts';
 export const mamlPolicies = ['maml', 'context-maml', 'hyper-maml', 'multi-task-hyper'] as const;
 export type MamlPolicy = (typeof mamlPolicies)[number];
 
-export type RateConfig = {
-  /** Learning rate of the inner step; where it is learnt, what it starts from. */
-  readonly start: number;
-  /** Not at all, one rate per parameter tensor, or one per value; learnt rates are meta-parameters of the same outer step. */
-  readonly learnt: 'no' | 'per-tensor' | 'per-value';
-};
+const hyperSchema = z.strictObject({
+  trunkSizes: setting(widths().optional(), {
+    flag: '--trunk <widths>',
+    help: 'widths of the primary trunk of a hyper policy, e.g. 256,512,1024',
+  }),
+  dynamicHiddenSizes: setting(widths().optional(), {
+    flag: '--dynamic-hidden <widths>',
+    help: 'widths of the hidden layers of its dynamic network, e.g. 256',
+  }),
+  initialisation: setting(oneOf(hyperInitialisations).optional(), {
+    flag: '--init <scheme>',
+    help: 'how a hyper policy starts',
+    defaultText: 'hyperl',
+  }),
+  trunkLayerNorm: setting(yesOrNo().optional(), { help: 'layer normalisation in the residual blocks of the trunk' }),
+  dynamicDense: setting(yesOrNo().optional(), { help: 'a D2RL dynamic network' }),
+  headRank: setting(integer(1).optional(), { help: 'rank of low-rank weight heads; full heads unless given' }),
+});
 
-export type MamlConfig = {
-  readonly policy: MamlPolicy;
-  /** Widths of the MLP's hidden layers; not of hypernetworks. */
-  readonly hiddenSizes: readonly number[];
-  /** Of hypernetworks; the paper's where absent. */
-  readonly hyper: HyperOptions;
-  /** Whether contexts are mapped from the training range to [0, 1] first, or taken as they are. */
-  readonly contextScale: 'range' | 'raw';
-  readonly inner: InnerSteps;
-  readonly rate: RateConfig;
-  readonly advantages: AdvantageConfig;
-  readonly trpo: TrpoConfig;
-  /** Tasks of an iteration. */
-  readonly taskCount: number;
-  /** Episodes of each task, before adaptation and again after it. */
-  readonly episodeCount: number;
-};
+const innerSchema = z.strictObject({
+  stepCount: setting(integer(0), {
+    flag: '--inner-steps <count>',
+    help: 'steps of adaptation; 0 for multi-task-hyper',
+  }),
+  order: setting(oneOf(['first', 'second']), {
+    flag: '--order <order>',
+    help: 'whether the outer gradient passes through the inner ones (second) or takes them as constants (first)',
+  }),
+});
+
+const rateSchema = z.strictObject({
+  start: setting(atLeast(0), {
+    flag: '--inner-lr <rate>',
+    help: 'learning rate of the inner step; what it starts from where it is learnt',
+    defaultText: '0.1 for MLPs, 0.00005 for hyper policies',
+  }),
+  learnt: setting(oneOf(['no', 'per-tensor', 'per-value']), {
+    flag: '--learn-rates <kind>',
+    help: 'whether the outer step learns the inner rates too (Meta-SGD), and how many of them',
+  }),
+});
+
+const trpoSchema = z.strictObject({
+  klMax: setting(positive(), { flag: '--max-kl <divergence>', help: 'largest KL divergence of an outer step' }),
+  damping: setting(atLeast(0), { help: "multiple of the identity that is added to the divergence's Hessian" }),
+  iterationCount: setting(integer(1), { flag: '--cg-iterations <count>', help: 'iterations of conjugate gradient' }),
+  residualSquaredMin: setting(atLeast(0), { help: 'conjugate gradient ends below this squared residual' }),
+  tryCount: setting(integer(1), { help: 'lengths that the line search tries' }),
+  backtrackRatio: setting(rate(), { help: 'ratio of one length to the one before' }),
+});
+
+export const mamlSchema = z.strictObject({
+  policy: setting(oneOf(mamlPolicies), { flag: '--policy <name>', help: 'what adapts' }),
+  hiddenSizes: setting(widths(), { flag: '--hidden <widths>', help: "widths of an MLP's hidden layers" }),
+  hyper: hyperSchema,
+  contextUnits: setting(oneOf(['range', 'raw']), {
+    flag: '--context-units <kind>',
+    help: 'what the networks see of a task: its place in the training range, 0 to 1, or its raw values',
+  }),
+  inner: innerSchema,
+  rate: rateSchema,
+  advantages: z.strictObject({
+    discount: setting(discount(), { flag: '--gamma <factor>', help: 'discount of the reward per step' }),
+    lambda: setting(atLeast(0), { help: 'of generalised advantage estimation, at most 1' }),
+    weighting: setting(oneOf(['steps', 'episodes']), { help: 'what counts the same, however long an episode is' }),
+  }),
+  trpo: trpoSchema,
+  taskCount: setting(integer(1), { flag: '--tasks <count>', help: 'tasks of an iteration' }),
+  episodeCount: setting(integer(1), {
+    flag: '--episodes <count>',
+    help: 'episodes of each task, before adaptation and again after it',
+  }),
+});
+
+export type MamlConfig = Readonly<z.infer<typeof mamlSchema>>;
 
 const isHyper = (policy: MamlPolicy): boolean => policy === 'hyper-maml' || policy === 'multi-task-hyper';
 
@@ -51,7 +102,7 @@ export const mamlDefaults = (policy: MamlPolicy): MamlConfig => ({
   policy,
   hiddenSizes: [100, 100],
   hyper: {},
-  contextScale: 'range',
+  contextUnits: 'range',
   inner: { stepCount: policy === 'multi-task-hyper' ? 0 : 1, order: 'second' },
   rate: { start: isHyper(policy) ? 5e-5 : 0.1, learnt: 'no' },
   advantages: { discount: 0.95, lambda: 1, weighting: 'steps' },
@@ -60,29 +111,14 @@ export const mamlDefaults = (policy: MamlPolicy): MamlConfig => ({
   episodeCount: 20,
 });
 
-/** @throws HyperpolicyError invalid_argument: a value out of its range, or values that do not fit each other */
-export function checkMamlConfig({ policy, inner, rate, taskCount, episodeCount, trpo }: MamlConfig): void {
+/** @throws HyperpolicyError invalid_argument: values that do not fit each other */
+export function checkMamlConfig({ policy, inner, rate: { learnt }, advantages }: MamlConfig): void {
   const refuse = (name: string, expected: string, actual: unknown) =>
     invalidArgument({ where: `MAML ${name}`, expected, actual: String(actual) });
-  if (!mamlPolicies.includes(policy)) throw refuse('policy', `one of ${mamlPolicies.join(', ')}`, `"${policy}"`);
-  const counts = {
-    taskCount,
-    episodeCount,
-    'trpo.iterationCount': trpo.iterationCount,
-    'trpo.tryCount': trpo.tryCount,
-  };
-  for (const [name, count] of Object.entries(counts)) {
-    if (!Number.isSafeInteger(count) || count < 1) throw refuse(name, 'a positive integer', count);
-  }
   const isMultiTask = policy === 'multi-task-hyper';
-  const stepsFit = isMultiTask ? inner.stepCount === 0 : Number.isSafeInteger(inner.stepCount) && inner.stepCount >= 1;
-  if (!stepsFit) {
-    throw refuse(`inner steps of ${policy}`, isMultiTask ? 'none' : 'a positive integer', inner.stepCount);
+  if (isMultiTask !== (inner.stepCount === 0)) {
+    throw refuse(`inner steps of ${policy}`, isMultiTask ? 'none' : 'at least one', inner.stepCount);
   }
-  if (!(rate.start >= 0 && rate.start < Number.POSITIVE_INFINITY)) {
-    throw refuse('inner rate', 'a number of at least 0', rate.start);
-  }
-  if (isMultiTask && rate.learnt !== 'no')
-    throw refuse('inner rate of multi-task-hyper', 'none that is learnt', rate.learnt);
-  if (!(trpo.klMax > 0)) throw refuse('trpo.klMax', 'a number above 0', trpo.klMax);
+  if (isMultiTask && learnt !== 'no') throw refuse(`inner rates of ${policy}`, 'none that are learnt', learnt);
+  if (advantages.lambda > 1) throw refuse('advantages.lambda', 'at most 1', advantages.lambda);
 }

@@ -4,10 +4,11 @@ import { type PolicySpecs, specSize } from '../../../src/contract/tensor-spec.ts
 import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
 import { type ActionScaling, actionScaling } from '../../../src/nn/action-scaling.ts';
 import { constant } from '../../../src/nn/initialisers.ts';
-import { type Normalisation, rangeNormalisation } from '../../../src/nn/normalisation.ts';
+import type { Normalisation } from '../../../src/nn/normalisation.ts';
 import { type ParameterSpecs, withPrefix } from '../../../src/nn/parameters.ts';
-import type { Policy } from '../../../src/nn/policies/policy.ts';
-import { createPolicy } from '../../../src/nn/policies/registry.ts';
+import type { Policy, PolicySizes } from '../../../src/nn/policies/policy.ts';
+import { createPolicy, type PolicyConfig } from '../../../src/nn/policies/registry.ts';
+import { taskNormalisation } from '../../off-policy/policies.ts';
 import type { MamlConfig } from './config.ts';
 
 export type MamlNetworks = {
@@ -21,28 +22,34 @@ export type MamlNetworks = {
   readonly contextSize: number;
 };
 
-/** @throws HyperpolicyError invalid_argument: a policy that needs a context, and an environment without */
-export function createMamlNetworks(
-  { policy: name, hiddenSizes, hyper, contextScale }: MamlConfig,
+/** The policy as the registry takes it. */
+export function policyDescription(
+  { policy, hiddenSizes, hyper }: MamlConfig,
   { observation, action, context }: PolicySpecs,
-  tasks: TaskDistribution | null,
-): MamlNetworks {
-  const sizes = {
-    observationSize: specSize(observation),
-    actionSize: specSize(action),
-    contextSize: name === 'maml' || context === null ? 0 : specSize(context),
+): { readonly config: PolicyConfig; readonly sizes: PolicySizes & { readonly contextSize: number } } {
+  const isHyper = policy === 'hyper-maml' || policy === 'multi-task-hyper';
+  return {
+    config: isHyper ? { ...hyper, architecture: 'hyper-maml' } : { architecture: policy, hiddenSizes },
+    sizes: {
+      observationSize: specSize(observation),
+      actionSize: specSize(action),
+      contextSize: policy === 'maml' || context === null ? 0 : specSize(context),
+    },
   };
-  const architecture = name === 'multi-task-hyper' ? 'hyper-maml' : name;
-  const policy = createPolicy({ ...hyper, architecture, hiddenSizes }, sizes);
-  const isScaled = sizes.contextSize > 0 && contextScale === 'range' && tasks !== null;
-  return { policy, scaling: actionScaling(action), context: isScaled ? trainingRange(tasks) : undefined, ...sizes };
 }
 
-const trainingRange = ({ ranges: { train } }: TaskDistribution): Normalisation =>
-  rangeNormalisation(
-    train.map(([low]) => low),
-    train.map(([, high]) => high),
-  );
+/** @throws HyperpolicyError invalid_argument: a policy that needs a context, and an environment without */
+export function createMamlNetworks(
+  config: MamlConfig,
+  specs: PolicySpecs,
+  tasks: TaskDistribution | null,
+): MamlNetworks {
+  const description = policyDescription(config, specs);
+  const { sizes } = description;
+  const policy = createPolicy(description.config, sizes);
+  const normalisation = sizes.contextSize > 0 ? taskNormalisation(config, tasks) : undefined;
+  return { policy, scaling: actionScaling(specs.action), context: normalisation, ...sizes };
+}
 
 /** `policy.<name>` and, where rates are learnt, `rate.<name>`. */
 export function metaSpecs({ specs }: Policy, { start, learnt }: MamlConfig['rate']): ParameterSpecs {

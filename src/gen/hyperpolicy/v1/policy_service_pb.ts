@@ -93,7 +93,7 @@ export type ActRequest = Message<"hyperpolicy.v1.ActRequest"> & {
   observation?: Tensor | undefined;
 
   /**
-   * Required by models with a context, INVALID_ARGUMENT for the others.
+   * Required by models with a context, which the others refuse: INVALID_ARGUMENT. A handle may be sent to every model that adapts.
    *
    * @generated from oneof hyperpolicy.v1.ActRequest.context_source
    */
@@ -664,9 +664,11 @@ export const QGradResponseSchema: GenMessage<QGradResponse> = /*@__PURE__*/
  * context is drawn from it for the handle: z = mean + sqrt(variance) x noise[0, dim], with noise and seed as in ActRequest.sample.
  * With a handle its transitions and the new ones count together, as if all had come in one call; without new ones z is drawn again.
  *
- * `weights` (MAML): one policy-gradient step on the weights that the policy's primary generates for `context`, or on those of a
- * handle, from at least one step of experience under them. Advantages are those of the model's training: a linear baseline and
- * generalised advantage estimation, with the model's discount.
+ * `weights` (MAML): policy-gradient steps from at least one step of experience in `context`. Most models step on all of the policy's
+ * parameters, as many times as they were trained for; the result is the weights that those generate for `context`, and a handle cannot
+ * be adapted further: FAILED_PRECONDITION. Others take one step on the generated weights alone, those of `context` or of a handle.
+ * A model without a context is sent none. Advantages are those of the model's training: a linear baseline and generalised advantage
+ * estimation, with the model's discount.
  *
  * @generated from message hyperpolicy.v1.AdaptRequest
  */
