@@ -39,7 +39,7 @@ const spec = (size: number) => ({
 /** A scripted server, and a client of it. @param react what it does with each request */
 async function scripted(
   react: (request: ActRequest, call: Call, index: number) => void,
-  options: { timeoutMs?: number; safeAction?: number[] } = {},
+  options: { timeoutMs?: number; safeAction?: number[]; neverEnds?: boolean } = {},
 ) {
   const calls: Call[] = [];
   const server = new grpc.Server();
@@ -57,7 +57,7 @@ async function scripted(
         };
         calls.push(call);
         duplex.on('error', () => {});
-        duplex.on('end', () => duplex.end());
+        if (options.neverEnds !== true) duplex.on('end', () => duplex.end());
         duplex.on('data', (bytes: Buffer) => {
           const { act } = fromBinary(ActStreamRequestSchema, bytes);
           call.requests.push(act!);
@@ -226,7 +226,7 @@ describe('giving up', () => {
   });
 
   test('close ends a stream whose server never does', async () => {
-    const { open } = await scripted(() => {});
+    const { open } = await scripted(() => {}, { neverEnds: true });
     const stream = open();
     const pending = stream.act({ observation }, { timeoutMs: 20 });
     const closed = stream.close();
