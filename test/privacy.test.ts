@@ -3,6 +3,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -21,9 +22,9 @@ async function temporaryDirectory(): Promise<string> {
   return directory;
 }
 
-/** A user who has these folders and has said nothing of telemetry. */
+/** A user who has these folders and has said nothing of telemetry. Where CI is set the runtime turns it off by itself. */
 function environment(home: string): NodeJS.ProcessEnv {
-  const { ORT_DISABLE_TELEMETRY: _, ...others } = process.env;
+  const { ORT_DISABLE_TELEMETRY: _, CI: __, ...others } = process.env;
   return { ...others, HOME: home, XDG_CACHE_HOME: join(home, 'cache'), XDG_DATA_HOME: join(home, 'data') };
 }
 
@@ -79,6 +80,16 @@ async function directories(): Promise<{ home: string; cwd: string }> {
 }
 
 describe('the telemetry of the runtime', () => {
+  test('would write under the home folder where nobody turned it off', async () => {
+    const home = await temporaryDirectory();
+    const load = `require(${JSON.stringify(createRequire(import.meta.url).resolve('onnxruntime-node/dist/binding.js'))})
+      .binding.initOrtOnce(2, function () {}, true);
+      process.kill(process.pid, 'SIGKILL');`;
+    const child = spawn(process.execPath, ['-e', load], { env: environment(home), stdio: 'ignore' });
+    await once(child, 'close');
+    expect((await readdir(home, { recursive: true })).join()).toContain('onnxruntime');
+  });
+
   test.each(programs)('is off in %s: no file, no line', async (_, args) => {
     const { home, cwd } = await directories();
     const error = await run(args, { home, cwd });

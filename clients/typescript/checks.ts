@@ -95,8 +95,9 @@ export function checkShares(where: string, given: unknown): void {
     throw refusal(where, 'an object of percentages by label', given);
   }
   for (const [label, share] of Object.entries(given)) {
-    if (typeof share === 'number' && share >= 0 && share <= 100) continue;
-    throw refusal(`${where} ${label}`, 'a number from 0 to 100', share);
+    if (typeof share !== 'number') throw refusal(`${where} ${label}`, 'a number from 0 to 100', share);
+    // In the server's words.
+    if (!(share >= 0 && share <= 100)) throw refusal(where, `0 to 100 for label ${JSON.stringify(label)}`, share);
   }
 }
 

@@ -114,7 +114,7 @@ describe('AdminService', () => {
         await admin.setLabel('m', 'stable', 3);
         return admin.setTraffic('m', { stable: -1 }).finally(() => admin.setLabel('m', 'stable', undefined));
       },
-      'SetTraffic percentages stable: expected a number from 0 to 100, got -1',
+      'SetTraffic percentages: expected 0 to 100 for label "stable", got -1',
     ],
     [
       'a label with a bad name',
