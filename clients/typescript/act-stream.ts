@@ -262,8 +262,11 @@ class Stream {
     const isIdle = this.#pending.every(({ settle }) => settle === undefined);
     // Nothing came of it yet, and nobody waits for it: what was sent is not to be answered later. The next request opens another.
     if (call.heardAtMs === undefined && isIdle) this.#abandon(call);
-    const silentMs = performance.now() - Math.max(call.heardAtMs ?? 0, this.#pending[0]?.sentAtMs ?? 0);
-    if (this.#options.resume !== true || call.heardAtMs === undefined || silentMs < silenceMsMax) return;
+    if (this.#options.resume !== true || call.heardAtMs === undefined) return;
+    const silentMs = performance.now() - Math.max(call.heardAtMs, this.#pending[0]?.sentAtMs ?? 0);
+    // Its own wait counts whole: a timer may fire a little early by the clock that is read here.
+    const waitedMs = call.heardAtMs < own.sentAtMs ? own.times.waitMs : 0;
+    if (Math.max(silentMs, waitedMs) < silenceMsMax) return;
     call.stream.cancel();
     this.#lose(unavailable({ where: 'ActStream', expected: `an answer of ${address}`, actual: 'silence' }));
   }
