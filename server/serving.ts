@@ -24,7 +24,7 @@ import type { OpenStreams } from './transport/grpc-streams.ts';
 import { createHealth } from './transport/health.ts';
 import { type HttpListener, listenHttp } from './transport/http.ts';
 import type { MethodDeps } from './transport/invocation.ts';
-import { createBlockArena } from './weights/block-arena.ts';
+import { BlockArena } from './weights/block-arena.ts';
 import { ContextCache } from './weights/context-cache.ts';
 
 /** What a process is given that is one of several. */
@@ -72,7 +72,7 @@ export function createServing(config: ServerConfig, log: Logger, membership?: Me
   const contextCache = new ContextCache({ bytesMax: config.contextCacheBytesMax, timeToLiveMs });
   const criticCache = new ContextCache({
     bytesMax: config.criticCacheBytesMax,
-    arena: createBlockArena(config.criticCacheBytesMax),
+    arena: new BlockArena(config.criticCacheBytesMax),
     timeToLiveMs,
   });
   const delay = measureEventLoopDelay();

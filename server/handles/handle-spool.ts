@@ -117,18 +117,10 @@ export function openSpool({ directory, writeNew = writeToFile }: SpoolOptions): 
         throw error;
       }
     },
-    read: (name) => orMissing(() => readFileSync(pathOf(name))),
-    usedAtMs: (name) => orMissing(() => statSync(pathOf(name)).mtimeMs),
-    touch: (name, usedAtMs) =>
-      orMissing(() => {
-        utimesSync(pathOf(name), usedAtMs / 1000, usedAtMs / 1000);
-        return true;
-      }) ?? false,
-    remove: (name) =>
-      orMissing(() => {
-        unlinkSync(pathOf(name));
-        return true;
-      }) ?? false,
+    read: (name) => unlessMissing(() => readFileSync(pathOf(name))),
+    usedAtMs: (name) => statSync(pathOf(name), { throwIfNoEntry: false })?.mtimeMs,
+    touch: (name, usedAtMs) => isThere(() => utimesSync(pathOf(name), usedAtMs / 1000, usedAtMs / 1000)),
+    remove: (name) => isThere(() => unlinkSync(pathOf(name))),
     async list() {
       const files: SpoolFile[] = [];
       for (const name of await namesIn(directory)) {
@@ -162,7 +154,7 @@ const namesIn = (directory: string): Promise<string[]> =>
 const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';
 
 /** Undefined where the file is missing. */
-function orMissing<T>(use: () => T): T | undefined {
+function unlessMissing<T>(use: () => T): T | undefined {
   try {
     return use();
   } catch (error) {
@@ -170,3 +162,10 @@ function orMissing<T>(use: () => T): T | undefined {
     throw error;
   }
 }
+
+/** Whether the file is there to be used so. */
+const isThere = (use: () => void): boolean =>
+  unlessMissing(() => {
+    use();
+    return true;
+  }) ?? false;

@@ -10,34 +10,9 @@
 import { randomBytes } from 'node:crypto';
 import { deserialize, serialize } from 'node:v8';
 import { resourceExhausted } from '../../src/contract/errors.ts';
-import { type CachedContext, HandleCache } from './handle-cache.ts';
+import { LruMap } from '../weights/lru-map.ts';
 import type { HandleContext } from './handle-context.ts';
 import type { Spool } from './handle-spool.ts';
-import { OwnFiles } from './own-files.ts';
-
-export type HandleStore = {
-  /**
-   * Keeps a context; those used longest ago make room.
-   * @returns its handle: 128 random bits, with several processes random but for whose it is (6 bits at most)
-   * @throws HyperpolicyError resource_exhausted: larger than the whole spool; the disk is full
-   */
-  put(context: HandleContext): Promise<string>;
-  /** The context of a handle, now used most recently; undefined where it is unknown or expired. */
-  get(handle: string): HandleContext | undefined;
-  /** Takes over the files of a process that has died and whose place this one takes; to be called before the first `put`. */
-  adopt(): Promise<void>;
-  /** Removes what has expired, whoever wrote it. */
-  sweep(): Promise<void>;
-  /** Stops sweeping. */
-  close(): void;
-  /** How long a context is kept without use, at least. */
-  readonly timeToLiveMs: number;
-  /** Of this process's files. */
-  readonly entryCount: number;
-  readonly bytes: number;
-  /** Dropped by this process. */
-  readonly counts: { readonly expiredCount: number; readonly evictedCount: number };
-};
 
 export type HandleStoreOptions = {
   readonly spool: Spool;
@@ -55,13 +30,24 @@ export type HandleStoreOptions = {
   readonly onFault?: (error: unknown) => void;
 };
 
+/** A context in memory. `notedAtMs`: the last use that its file shows. */
+type CachedContext = {
+  readonly context: HandleContext;
+  readonly bytes: number;
+  usedAtMs: number;
+  notedAtMs: number;
+};
+
+/** A file that counts against the bounds of this process. */
+type OwnFile = { readonly bytes: number; usedAtMs: number; isPending: boolean };
+
 const handlePattern = /^[0-9a-f]{32}$/;
 const sweepMsMin = 1000;
 
-export const createHandleStore = (options: HandleStoreOptions): HandleStore => new SpooledHandles(options);
-
-class SpooledHandles implements HandleStore {
+export class HandleStore {
+  /** Contexts dropped by this process. */
   readonly counts = { expiredCount: 0, evictedCount: 0 };
+  /** How long a context is kept without use, at least. */
   readonly timeToLiveMs: number;
   readonly #options: HandleStoreOptions;
   readonly #spool: Spool;
@@ -69,45 +55,47 @@ class SpooledHandles implements HandleStore {
   readonly #isOwn: (name: string) => boolean;
   /** Uses are noted in the file so often. */
   readonly #noteMs: number;
-  readonly #cache: HandleCache;
-  readonly #own: OwnFiles;
+  readonly #cache = new LruMap<CachedContext>();
+  readonly #own = new LruMap<OwnFile>();
   readonly #timer: NodeJS.Timeout;
 
   constructor(options: HandleStoreOptions) {
-    const { spool, timeToLiveMs, countMax, bytesMax, cacheBytesMax } = options;
-    const { clock = Date.now, onFault = () => {}, isOwn = () => true } = options;
+    const { spool, timeToLiveMs, clock = Date.now, onFault = () => {}, isOwn = () => true } = options;
     this.timeToLiveMs = timeToLiveMs;
     this.#options = options;
     this.#spool = spool;
     this.#clock = clock;
     this.#isOwn = isOwn;
     this.#noteMs = timeToLiveMs / 20;
-    this.#cache = new HandleCache(cacheBytesMax);
-    const evict = (handle: string) => this.#drop(handle, 'evictedCount');
-    this.#own = new OwnFiles({ countMax, bytesMax, usedAtMs: spool.usedAtMs, evict });
     const everyMs = Math.min(Math.max(sweepMsMin, timeToLiveMs / 4), 2 ** 31 - 1);
     this.#timer = setInterval(() => void this.sweep().catch(onFault), everyMs).unref();
   }
 
+  /** Of this process's files. */
   get entryCount(): number {
-    return this.#own.count;
+    return this.#own.size;
   }
 
   get bytes(): number {
     return this.#own.bytes;
   }
 
+  /**
+   * Keeps a context; those used longest ago make room.
+   * @returns its handle: 128 random bits, with several processes random but for whose it is (6 bits at most)
+   * @throws HyperpolicyError resource_exhausted: larger than the whole spool; the disk is full
+   */
   async put(context: HandleContext): Promise<string> {
     const { countMax, bytesMax } = this.#options;
     const content = serialize(context);
     const bytes = content.byteLength;
     if (bytes > bytesMax) throw tooLarge(bytes, bytesMax);
-    if (!this.#own.makeRoom(bytes)) throw noRoom(countMax, bytesMax);
+    if (!this.#makeRoom(bytes)) throw noRoom(countMax, bytesMax);
     const handle = this.#newHandle();
     const nowMs = this.#clock();
     // Counted before it is written, so that writes at the same time keep the bounds.
     const file = { bytes, usedAtMs: nowMs, isPending: true };
-    this.#own.add(handle, file);
+    this.#own.set(handle, file);
     try {
       await this.#spool.write(handle, content, nowMs);
     } catch (error) {
@@ -115,40 +103,44 @@ class SpooledHandles implements HandleStore {
       throw asWriteError(error);
     }
     file.isPending = false;
-    this.#cache.add(handle, { context, bytes, usedAtMs: nowMs, notedAtMs: nowMs });
+    this.#cacheContext(handle, { context, bytes, usedAtMs: nowMs, notedAtMs: nowMs });
     return handle;
   }
 
+  /** The context of a handle, now used most recently; undefined where it is unknown or expired. */
   get(handle: string): HandleContext | undefined {
-    const entry = this.#cache.get(handle);
-    if (entry === undefined) return handlePattern.test(handle) ? this.#fromSpool(handle) : undefined;
+    const entry = this.#cache.get(handle) ?? this.#readEntry(handle);
+    if (entry === undefined) return undefined;
     if (this.#noteUse(handle, entry)) return entry.context;
     this.#drop(handle, 'expiredCount');
     return undefined;
   }
 
+  /** Takes over the files of a process that has died and whose place this one takes; to be called before the first `put`. */
   async adopt(): Promise<void> {
     const found = (await this.#spool.list()).filter(({ name }) => this.#isOwn(name));
     for (const { name, bytes, usedAtMs } of found.sort((one, other) => one.usedAtMs - other.usedAtMs)) {
-      if (handlePattern.test(name)) this.#own.add(name, { bytes, usedAtMs, isPending: false });
+      if (handlePattern.test(name)) this.#own.set(name, { bytes, usedAtMs, isPending: false });
       // The process died while it wrote this.
       else this.#spool.remove(name);
     }
   }
 
+  /** Removes what has expired, whoever wrote it. */
   async sweep(): Promise<void> {
     const nowMs = this.#clock();
     // What is written from here on need not be in the list.
-    const written = this.#own.written();
+    const written = [...this.#own].filter(([, { isPending }]) => !isPending);
     const names = new Set<string>();
     for (const { name, usedAtMs } of await this.#spool.list()) {
       names.add(name);
       if (this.#isExpired(usedAtMs, nowMs)) this.#drop(name, 'expiredCount');
     }
     // Files that another process removed.
-    for (const handle of written) if (!names.has(handle)) this.#forget(handle);
+    for (const [handle] of written) if (!names.has(handle)) this.#forget(handle);
   }
 
+  /** Stops sweeping. */
   close(): void {
     clearInterval(this.#timer);
     this.#spool.close();
@@ -161,11 +153,39 @@ class SpooledHandles implements HandleStore {
     }
   }
 
+  /** Evicts own files used longest ago until there is room for one more of this size; false where that does not do. */
+  #makeRoom(bytes: number): boolean {
+    const { countMax, bytesMax } = this.#options;
+    const hasRoom = () => this.#own.size < countMax && this.#own.bytes + bytes <= bytesMax;
+    for (const [handle, file] of this.#own) {
+      if (hasRoom()) return true;
+      if (file.isPending) continue;
+      // It may have been used in another process.
+      const usedAtMs = this.#spool.usedAtMs(handle);
+      if (usedAtMs !== undefined && usedAtMs > file.usedAtMs) this.#touchOwn(handle, usedAtMs);
+      else this.#drop(handle, 'evictedCount');
+    }
+    return hasRoom();
+  }
+
+  /** Those used longest ago make room. One larger than the whole cache is not kept. */
+  #cacheContext(handle: string, entry: CachedContext): void {
+    const { cacheBytesMax } = this.#options;
+    if (entry.bytes > cacheBytesMax) return;
+    this.#cache.set(handle, entry);
+    for (const [oldest] of this.#cache) {
+      if (this.#cache.bytes <= cacheBytesMax) return;
+      this.#cache.delete(oldest);
+    }
+  }
+
   #isExpired(usedAtMs: number, nowMs: number): boolean {
     return nowMs - usedAtMs > this.timeToLiveMs + this.#noteMs;
   }
 
-  #fromSpool(handle: string): HandleContext | undefined {
+  /** A context from its file, which then is in memory; undefined where there is none. */
+  #readEntry(handle: string): CachedContext | undefined {
+    if (!handlePattern.test(handle)) return undefined;
     const usedAtMs = this.#spool.usedAtMs(handle);
     const content = usedAtMs === undefined ? undefined : this.#spool.read(handle);
     if (usedAtMs === undefined || content === undefined) {
@@ -174,12 +194,8 @@ class SpooledHandles implements HandleStore {
     }
     const context = deserialize(content) as HandleContext;
     const entry = { context, bytes: content.byteLength, usedAtMs, notedAtMs: usedAtMs };
-    if (this.#isExpired(usedAtMs, this.#clock()) || !this.#noteUse(handle, entry)) {
-      this.#drop(handle, 'expiredCount');
-      return undefined;
-    }
-    this.#cache.add(handle, entry);
-    return context;
+    this.#cacheContext(handle, entry);
+    return entry;
   }
 
   /** Notes a use of a context in memory; false where its file is gone or has expired. */
@@ -194,12 +210,17 @@ class SpooledHandles implements HandleStore {
       entry.notedAtMs = nowMs;
     }
     entry.usedAtMs = nowMs;
-    this.#cache.touch(handle);
-    this.#own.touch(handle, nowMs);
+    this.#touchOwn(handle, nowMs);
     return true;
   }
 
-  #drop(handle: string, reason: keyof SpooledHandles['counts']): void {
+  /** Notes a use of a file, where it is this process's. */
+  #touchOwn(handle: string, usedAtMs: number): void {
+    const file = this.#own.get(handle);
+    if (file !== undefined) file.usedAtMs = usedAtMs;
+  }
+
+  #drop(handle: string, reason: keyof HandleStore['counts']): void {
     if (this.#spool.remove(handle)) this.counts[reason]++;
     this.#forget(handle);
   }
@@ -207,7 +228,7 @@ class SpooledHandles implements HandleStore {
   /** Forgets a context whose file is gone. */
   #forget(handle: string): void {
     this.#cache.delete(handle);
-    this.#own.forget(handle);
+    this.#own.delete(handle);
   }
 }
 

@@ -3,7 +3,7 @@
 import type { Logger } from 'pino';
 import type { ServerConfig } from '../config.ts';
 import { createSpoolDirectory, openSpool, removeSpoolDirectory } from './handle-spool.ts';
-import { createHandleStore, type HandleStore } from './handle-store.ts';
+import { HandleStore } from './handle-store.ts';
 
 /** A spool that processes of one server share. Whoever made the directory removes it, after the last of them has stopped. */
 export type SharedSpool = {
@@ -26,7 +26,7 @@ export type OpenHandles = {
 export function openHandles(config: ServerConfig, shared?: SpoolPart, log?: Logger): OpenHandles {
   const directory = shared?.directory ?? createSpoolDirectory(config.handleDirectory);
   const processCount = shared?.processCount ?? 1;
-  const store = createHandleStore({
+  const store = new HandleStore({
     spool: openSpool({ directory }),
     isOwn: shared === undefined ? () => true : ownedBy(shared),
     timeToLiveMs: config.handleTimeToLiveMs,

@@ -15,28 +15,12 @@ export type ArenaBlock = {
   readonly values: Float32Array;
 };
 
-export type BlockArena = {
-  /** Undefined where there is no room: use ordinary memory then. */
-  take(size: number): ArenaBlock | undefined;
-  /** Call when no lookup finds the block any more; a second call does nothing. */
-  giveBack(block: ArenaBlock): void;
-  /** Begins to read. @returns call it once, when nothing is read any more */
-  enter(): () => void;
-  /** Gives slabs that are free as a whole back to the system. */
-  trim(): void;
-  /** Bytes taken from the system: never more than `bytesMax`. */
-  readonly bytes: number;
-};
+type Slab = { readonly memory: SharedArrayBuffer; takenCount: number };
 
-type Slab = {
-  readonly memory: SharedArrayBuffer;
-  /** Floats of a block. */
-  readonly size: number;
-  readonly blockCount: number;
-  readonly freePlaces: number[];
-};
+/** Where a block lies in a slab. */
+type Place = { readonly slab: Slab; readonly byteOffset: number };
 
-type Block = ArenaBlock & { readonly slab: Slab; readonly place: number; isTaken: boolean };
+type Block = ArenaBlock & { readonly place: Place; isTaken: boolean };
 
 /** Readers that entered while the same blocks could be found, and the blocks that were given back since then. */
 type Phase = { readerCount: number; readonly blocks: Block[] };
@@ -45,100 +29,94 @@ const slabBytesMax = 2 ** 20;
 /** A slab's largest share of the arena, so that small arenas have several. */
 const slabShare = 1 / 8;
 
-export function createBlockArena(bytesMax: number): BlockArena {
-  /** By size of block; those with a free place last. */
-  const slabs = new Map<number, Slab[]>();
-  const phases: Phase[] = [{ readerCount: 0, blocks: [] }];
-  let bytes = 0;
+export class BlockArena {
+  readonly #bytesMax: number;
+  /** Places that are free, by the floats of their blocks. */
+  readonly #free = new Map<number, Place[]>();
+  readonly #phases: Phase[] = [{ readerCount: 0, blocks: [] }];
+  #bytes = 0;
 
-  function slabFor(size: number): Slab | undefined {
-    const same = slabs.get(size) ?? [];
-    const found = same.at(-1);
-    if (found !== undefined && found.freePlaces.length > 0) return found;
-    const blockCount = Math.max(1, Math.floor(Math.min(slabBytesMax, bytesMax * slabShare) / (size * 4)));
-    const slabBytes = blockCount * size * 4;
-    // Free slabs of other sizes make room.
-    if (bytes + slabBytes > bytesMax) trim();
-    if (bytes + slabBytes > bytesMax) return undefined;
-    bytes += slabBytes;
-    const slab: Slab = {
-      memory: new SharedArrayBuffer(slabBytes),
-      size,
-      blockCount,
-      freePlaces: Array.from({ length: blockCount }, (_, i) => blockCount - 1 - i),
-    };
-    slabs.set(size, [...(slabs.get(size) ?? []), slab]);
-    return slab;
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
   }
 
-  function trim(): void {
-    for (const [size, list] of slabs) {
-      const used = list.filter(({ freePlaces, blockCount }) => freePlaces.length < blockCount);
-      for (const { memory } of list) bytes -= memory.byteLength;
-      for (const { memory } of used) bytes += memory.byteLength;
-      if (used.length === 0) slabs.delete(size);
-      else slabs.set(size, used);
+  /** Bytes taken from the system: never more than `bytesMax`. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** @returns undefined where there is no room: use ordinary memory then */
+  take(size: number): ArenaBlock | undefined {
+    const place = this.#free.get(size)?.pop() ?? this.#addSlab(size)?.pop();
+    if (place === undefined) return undefined;
+    place.slab.takenCount++;
+    const block: Block = { values: new Float32Array(place.slab.memory, place.byteOffset, size), place, isTaken: true };
+    return block;
+  }
+
+  /** Call when no lookup finds the block any more; a second call does nothing. */
+  giveBack(given: ArenaBlock): void {
+    const block = given as Block;
+    if (!block.isTaken) return;
+    block.isTaken = false;
+    this.#phases.at(-1)!.blocks.push(block);
+    this.#settle();
+  }
+
+  /** Begins to read. @returns call it once, when nothing is read any more */
+  enter(): () => void {
+    if (this.#phases.at(-1)!.blocks.length > 0) this.#phases.push({ readerCount: 0, blocks: [] });
+    const phase = this.#phases.at(-1)!;
+    phase.readerCount++;
+    return () => {
+      phase.readerCount--;
+      this.#settle();
+    };
+  }
+
+  /** Gives slabs that are free as a whole back to the system. */
+  trim(): void {
+    for (const [size, places] of this.#free) {
+      for (const slab of new Set(places.map((place) => place.slab))) {
+        if (slab.takenCount === 0) this.#bytes -= slab.memory.byteLength;
+      }
+      const left = places.filter(({ slab }) => slab.takenCount > 0);
+      if (left.length === 0) this.#free.delete(size);
+      else this.#free.set(size, left);
     }
   }
 
-  function free({ slab, place }: Block): void {
-    slab.freePlaces.push(place);
-    if (slab.freePlaces.length > 1) return;
-    // The slab was full; now it has room, so it moves to the end.
-    const same = slabs.get(slab.size)!;
-    same.splice(same.indexOf(slab), 1);
-    same.push(slab);
+  /** The places of a new slab; undefined where there is no room. */
+  #addSlab(size: number): Place[] | undefined {
+    const blockBytes = size * 4;
+    const blockCount = Math.max(1, Math.floor(Math.min(slabBytesMax, this.#bytesMax * slabShare) / blockBytes));
+    const slabBytes = blockCount * blockBytes;
+    // Free slabs of other sizes make room.
+    if (this.#bytes + slabBytes > this.#bytesMax) this.trim();
+    if (this.#bytes + slabBytes > this.#bytesMax) return undefined;
+    this.#bytes += slabBytes;
+    const slab: Slab = { memory: new SharedArrayBuffer(slabBytes), takenCount: 0 };
+    const places = Array.from({ length: blockCount }, (_, i) => ({ slab, byteOffset: i * blockBytes }));
+    this.#free.set(size, places);
+    return places;
   }
 
   /** Frees the blocks that no reader can still read. */
-  function settle(): void {
+  #settle(): void {
     let goneCount = 0;
-    for (const { readerCount, blocks } of phases) {
+    for (const { readerCount, blocks } of this.#phases) {
       if (readerCount > 0) break;
-      for (const block of blocks.splice(0)) free(block);
+      for (const { place, values } of blocks.splice(0)) this.#putBack(place, values.length);
       goneCount++;
     }
     // The last phase is for readers that come later. All in one splice: behind a reader who stayed long there may be thousands.
-    phases.splice(0, Math.min(goneCount, phases.length - 1));
+    this.#phases.splice(0, Math.min(goneCount, this.#phases.length - 1));
   }
 
-  return {
-    take(size) {
-      const slab = slabFor(size);
-      if (slab === undefined) return undefined;
-      const place = slab.freePlaces.pop()!;
-      if (slab.freePlaces.length === 0) {
-        const same = slabs.get(size)!;
-        same.pop();
-        same.unshift(slab);
-      }
-      const block: Block = {
-        values: new Float32Array(slab.memory, place * size * 4, size),
-        slab,
-        place,
-        isTaken: true,
-      };
-      return block;
-    },
-    giveBack(given) {
-      const block = given as Block;
-      if (!block.isTaken) return;
-      block.isTaken = false;
-      phases.at(-1)!.blocks.push(block);
-      settle();
-    },
-    enter() {
-      if (phases.at(-1)!.blocks.length > 0) phases.push({ readerCount: 0, blocks: [] });
-      const phase = phases.at(-1)!;
-      phase.readerCount++;
-      return () => {
-        phase.readerCount--;
-        settle();
-      };
-    },
-    trim,
-    get bytes() {
-      return bytes;
-    },
-  };
+  #putBack(place: Place, size: number): void {
+    place.slab.takenCount--;
+    const places = this.#free.get(size);
+    if (places === undefined) this.#free.set(size, [place]);
+    else places.push(place);
+  }
 }

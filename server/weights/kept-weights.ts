@@ -6,12 +6,9 @@
 import { resourceExhausted } from '../../src/contract/errors.ts';
 import type { BlockArena } from './block-arena.ts';
 import { type GeneratedWeights, withOwnBlock } from './generated-weights.ts';
+import { LruMap } from './lru-map.ts';
 
-export type CacheCounts = {
-  hitCount: number;
-  missCount: number;
-  evictionCount: number;
-};
+export type CacheCounts = { hitCount: number; missCount: number; evictionCount: number };
 
 export type KeptWeightsOptions = {
   /** 0 keeps nothing. */
@@ -24,22 +21,17 @@ export type KeptWeightsOptions = {
   readonly clock?: () => number;
 };
 
-type Entry = { readonly weights: GeneratedWeights; readonly expiresAtMs: number };
+type Entry = { readonly weights: GeneratedWeights; readonly bytes: number; readonly expiresAtMs: number };
 
 export class KeptWeights {
-  readonly counts: Readonly<CacheCounts> & CacheCounts = { hitCount: 0, missCount: 0, evictionCount: 0 };
+  readonly counts: CacheCounts = { hitCount: 0, missCount: 0, evictionCount: 0 };
   /** Lends blocks to entries. Undefined where entries have memory of their own. */
   readonly arena: BlockArena | undefined;
   readonly #bytesMax: number;
   readonly #timeToLiveMs: number;
   readonly #clock: () => number;
-  /** A Map iterates in order of insertion: the first entry is the one used longest ago. */
-  readonly #entries = new Map<string, Entry>();
-  readonly #pinned = new Map<string, GeneratedWeights>();
-  #entryBytes = 0;
-  #pinnedBytes = 0;
-  /** The key used last, which is in its place already. */
-  #newest: string | undefined;
+  readonly #entries = new LruMap<Entry>();
+  readonly #pinned = new LruMap<GeneratedWeights>();
 
   constructor({ bytesMax, arena, timeToLiveMs = 0, clock = () => performance.now() }: KeptWeightsOptions) {
     this.arena = arena;
@@ -50,7 +42,7 @@ export class KeptWeights {
 
   /** Pinned ones included, likewise below. */
   get bytes(): number {
-    return this.#entryBytes + this.#pinnedBytes;
+    return this.#entries.bytes + this.#pinned.bytes;
   }
 
   get entryCount(): number {
@@ -70,14 +62,13 @@ export class KeptWeights {
     const expiresAtMs = this.#timeToLiveMs === 0 ? Number.POSITIVE_INFINITY : this.#clock() + this.#timeToLiveMs;
     keys.forEach((key, i) => {
       const own = weights[i]!;
-      if (own.bytes > this.#bytesMax || this.#pinned.has(key)) {
-        this.#giveBack(own);
+      const pinned = this.#pinned.peek(key);
+      if (pinned !== undefined || own.bytes > this.#bytesMax) {
+        if (own !== pinned) this.#giveBack(own);
         return;
       }
-      this.#drop(key);
-      this.#entries.set(key, { weights: own, expiresAtMs });
-      this.#newest = key;
-      this.#entryBytes += own.bytes;
+      this.#removeUnless(key, own);
+      this.#entries.set(key, { weights: own, bytes: own.bytes, expiresAtMs });
     });
     this.#evict();
   }
@@ -87,84 +78,53 @@ export class KeptWeights {
    * @throws HyperpolicyError resource_exhausted, and nothing is pinned, where more than half of the budget would be
    */
   pin(keys: readonly string[], weights: readonly GeneratedWeights[]): void {
-    this.#refuseTooMany(keys, weights);
-    keys.forEach((key, i) => {
-      if (this.#pinned.has(key)) return;
-      const own = weights[i]!;
-      const isKept = this.#entries.get(key)?.weights === own;
-      if (isKept) this.#remove(key);
-      else this.#drop(key);
+    const added = new Map(keys.map((key, i) => [key, weights[i]!]));
+    for (const key of keys) if (this.#pinned.peek(key) !== undefined) added.delete(key);
+    const wanted = [...added.values()].reduce((sum, { bytes }) => sum + bytes, this.#pinned.bytes);
+    if (wanted > this.#bytesMax / 2) throw tooManyPinned(wanted, this.#bytesMax / 2);
+    for (const [key, own] of added) {
       // Weights that were dropped meanwhile have given their block back.
-      this.#pinned.set(key, isKept ? own : withOwnBlock(own));
-      this.#pinnedBytes += own.bytes;
-    });
+      this.#pinned.set(key, this.#removeUnless(key, own) ? own : withOwnBlock(own));
+    }
     this.#evict();
   }
 
   /** Makes these ordinary entries again. */
   unpin(keys: readonly string[]): void {
     for (const key of keys) {
-      const weights = this.#unpinOne(key);
+      const weights = this.#pinned.delete(key);
       if (weights !== undefined) this.insert([key], [weights]);
     }
   }
 
   /** Keys of a version, those used last, in order of use and pinned ones behind: at most so many, and of half of the budget. */
   newestKeys(prefix: string, countMax: number): readonly string[] {
-    const keys = [...this.#entries.keys(), ...this.#pinned.keys()].filter((key) => key.startsWith(prefix));
-    let from = keys.length;
-    for (let sum = 0; from > 0 && keys.length - from < countMax; from--) {
-      const key = keys[from - 1]!;
-      sum += (this.#entries.get(key)?.weights ?? this.#pinned.get(key)!).bytes;
+    const found = [...this.#entries, ...this.#pinned].filter(([key]) => key.startsWith(prefix));
+    let from = found.length;
+    for (let sum = 0; from > 0 && found.length - from < countMax; from--) {
+      sum += found[from - 1]![1].bytes;
       if (sum > this.#bytesMax / 2) break;
     }
-    return keys.slice(from);
+    return found.slice(from).map(([key]) => key);
   }
 
   /** Drops every entry of a version. */
   dropVersion(prefix: string): void {
-    for (const key of this.#entries.keys()) if (key.startsWith(prefix)) this.#drop(key);
-    for (const key of this.#pinned.keys()) if (key.startsWith(prefix)) this.#giveBack(this.#unpinOne(key)!);
+    for (const [key] of this.#entries) if (key.startsWith(prefix)) this.#drop(key);
+    for (const [key] of this.#pinned) if (key.startsWith(prefix)) this.#giveBack(this.#pinned.delete(key));
     this.arena?.trim();
   }
 
   #find(key: string): GeneratedWeights | undefined {
     const entry = this.#entries.get(key);
-    if (entry === undefined) return this.#pinned.size === 0 ? undefined : this.#pinned.get(key);
-    if (entry.expiresAtMs !== Number.POSITIVE_INFINITY && entry.expiresAtMs <= this.#clock()) {
-      this.#drop(key);
-      return undefined;
-    }
-    if (key !== this.#newest) {
-      this.#entries.delete(key);
-      this.#entries.set(key, entry);
-      this.#newest = key;
-    }
-    return entry.weights;
-  }
-
-  #refuseTooMany(keys: readonly string[], weights: readonly GeneratedWeights[]): void {
-    const added = keys.reduce((sum, key, i) => sum + (this.#pinned.has(key) ? 0 : weights[i]!.bytes), 0);
-    const wanted = this.#pinnedBytes + added;
-    if (wanted <= this.#bytesMax / 2) return;
-    throw resourceExhausted({
-      where: 'pinned weights',
-      expected: `at most ${Math.floor(this.#bytesMax / 2)} bytes, half of the cache`,
-      actual: `${wanted}`,
-      remedy: 'Unpin others, or make the cache larger',
-    });
-  }
-
-  #unpinOne(key: string): GeneratedWeights | undefined {
-    const weights = this.#pinned.get(key);
-    if (weights === undefined) return undefined;
-    this.#pinned.delete(key);
-    this.#pinnedBytes -= weights.bytes;
-    return weights;
+    if (entry === undefined) return this.#pinned.size === 0 ? undefined : this.#pinned.peek(key);
+    if (entry.expiresAtMs === Number.POSITIVE_INFINITY || entry.expiresAtMs > this.#clock()) return entry.weights;
+    this.#drop(key);
+    return undefined;
   }
 
   #evict(): void {
-    for (const key of this.#entries.keys()) {
+    for (const [key] of this.#entries) {
       if (this.bytes <= this.#bytesMax) return;
       this.#drop(key);
       this.counts.evictionCount++;
@@ -172,19 +132,25 @@ export class KeptWeights {
   }
 
   #drop(key: string): void {
-    const weights = this.#remove(key);
-    if (weights !== undefined) this.#giveBack(weights);
+    this.#giveBack(this.#entries.delete(key)?.weights);
   }
 
-  #remove(key: string): GeneratedWeights | undefined {
-    const entry = this.#entries.get(key);
-    if (entry === undefined) return undefined;
-    this.#entries.delete(key);
-    this.#entryBytes -= entry.weights.bytes;
-    return entry.weights;
+  /** Removes an entry; its block goes back unless it is that of these weights. @returns whether it is */
+  #removeUnless(key: string, weights: GeneratedWeights): boolean {
+    const former = this.#entries.delete(key)?.weights;
+    if (former !== weights) this.#giveBack(former);
+    return former === weights;
   }
 
-  #giveBack({ lent }: GeneratedWeights): void {
-    if (lent !== undefined) this.arena?.giveBack(lent);
+  #giveBack(weights: GeneratedWeights | undefined): void {
+    if (weights?.lent !== undefined) this.arena?.giveBack(weights.lent);
   }
 }
+
+const tooManyPinned = (bytes: number, bytesMax: number) =>
+  resourceExhausted({
+    where: 'pinned weights',
+    expected: `at most ${Math.floor(bytesMax)} bytes, half of the cache`,
+    actual: `${bytes}`,
+    remedy: 'Unpin others, or make the cache larger',
+  });

@@ -11,7 +11,7 @@ import {
   removeSpoolDirectory,
   type Spool,
 } from '../../../server/handles/handle-spool.ts';
-import { createHandleStore, type HandleStoreOptions } from '../../../server/handles/handle-store.ts';
+import { HandleStore, type HandleStoreOptions } from '../../../server/handles/handle-store.ts';
 import { openHandles } from '../../../server/handles/open-handles.ts';
 
 const minute = 60_000;
@@ -34,7 +34,7 @@ function openDirectory(): string {
 
 function openStore(directory: string, options: Partial<HandleStoreOptions> = {}) {
   const time = { nowMs: startMs };
-  const store = createHandleStore({
+  const store = new HandleStore({
     spool: openSpool({ directory }),
     timeToLiveMs,
     countMax: 100,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type ArenaBlock, createBlockArena } from '../../../server/weights/block-arena.ts';
+import { type ArenaBlock, BlockArena } from '../../../server/weights/block-arena.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 
 /** Where a block lies, as text. */
@@ -12,7 +12,7 @@ const names = new Map<ArrayBufferLike, number>();
 
 describe('the block arena', () => {
   test('lends what was given back, as another array', () => {
-    const arena = createBlockArena(1000);
+    const arena = new BlockArena(1000);
     const first = arena.take(10)!;
     first.values.fill(7);
     arena.giveBack(first);
@@ -26,7 +26,7 @@ describe('the block arena', () => {
 
   test('never takes more than its bound, and says so', () => {
     // Slabs of an eighth: 125 bytes, three blocks of 40; eight of them are 960 bytes.
-    const arena = createBlockArena(1000);
+    const arena = new BlockArena(1000);
     const taken = Array.from({ length: 30 }, () => arena.take(10));
     expect(taken.filter((block) => block !== undefined)).toHaveLength(24);
     expect(new Set(taken.slice(0, 24).map((block) => place(block!))).size).toBe(24);
@@ -34,12 +34,12 @@ describe('the block arena', () => {
     arena.giveBack(taken[0]!);
     expect(arena.take(10)).toBeDefined();
     expect(arena.take(10)).toBeUndefined();
-    expect(createBlockArena(0).take(10)).toBeUndefined();
-    expect(createBlockArena(100).take(26)).toBeUndefined();
+    expect(new BlockArena(0).take(10)).toBeUndefined();
+    expect(new BlockArena(100).take(26)).toBeUndefined();
   });
 
   test('does not lend a block again before all readers have left who were there when it was given back', () => {
-    const arena = createBlockArena(40);
+    const arena = new BlockArena(40);
     const block = arena.take(10)!;
     const leaves = [arena.enter(), arena.enter()];
     arena.giveBack(block);
@@ -57,7 +57,7 @@ describe('the block arena', () => {
   });
 
   test('frees at once what fifty thousand readers gave back behind one who stayed long', () => {
-    const arena = createBlockArena(2 ** 23);
+    const arena = new BlockArena(2 ** 23);
     const leave = arena.enter();
     const leaves = Array.from({ length: 50_000 }, () => {
       const left = arena.enter();
@@ -74,7 +74,7 @@ describe('the block arena', () => {
   });
 
   test('a reader who stays long holds what was given back since, and no more', () => {
-    const arena = createBlockArena(80);
+    const arena = new BlockArena(80);
     const [a, b] = [arena.take(10)!, arena.take(10)!];
     arena.giveBack(a);
     const stay = arena.enter();
@@ -88,7 +88,7 @@ describe('the block arena', () => {
   });
 
   test('a block that is given back twice is lent once', () => {
-    const arena = createBlockArena(80);
+    const arena = new BlockArena(80);
     const [a, b] = [arena.take(10)!, arena.take(10)!];
     arena.giveBack(a);
     arena.giveBack(a);
@@ -99,7 +99,7 @@ describe('the block arena', () => {
   });
 
   test('what other sizes left behind makes room, and can be given back to the system', () => {
-    const arena = createBlockArena(80);
+    const arena = new BlockArena(80);
     const [a, b] = [arena.take(10)!, arena.take(10)!];
     arena.giveBack(a);
     expect(arena.take(20)).toBeUndefined();
@@ -117,7 +117,7 @@ describe('the block arena', () => {
     'whatever happens, no reader sees a block change that could be found when it came (seed %i)',
     (seed) => {
       const random = createRandom(seed);
-      const arena = createBlockArena(4000);
+      const arena = new BlockArena(4000);
       /** What can be found, by what it holds; and what each reader has found. */
       const kept: { readonly block: ArenaBlock; readonly value: number }[] = [];
       const readers: { readonly leave: () => void; readonly found: typeof kept }[] = [];

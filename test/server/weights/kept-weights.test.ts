@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { BlockArena } from '../../../server/weights/block-arena.ts';
 import type { GeneratedWeights } from '../../../server/weights/generated-weights.ts';
 import { KeptWeights } from '../../../server/weights/kept-weights.ts';
 
@@ -55,5 +56,27 @@ describe('kept weights', () => {
     cache.insert(['1/a', '10/a'], [weights(1), weights(1)]);
     cache.dropVersion('1/');
     expect([cache.get('1/a'), cache.get('10/a') !== undefined]).toEqual([undefined, true]);
+  });
+
+  test('a key that is pinned twice at once counts once', () => {
+    const cache = new KeptWeights({ bytesMax: 100 });
+    const own = weights(30);
+    cache.pin(['a', 'a'], [own, own]);
+    expect([cache.bytes, cache.entryCount]).toEqual([30, 1]);
+  });
+
+  test.each(['kept', 'pinned'])('weights that are %s and come again keep their block', (how) => {
+    const arena = new BlockArena(40);
+    const lent = arena.take(10)!;
+    const own: GeneratedWeights = { ...weights(40), block: lent.values, lent };
+    const cache = new KeptWeights({ bytesMax: 100, arena });
+    cache.insert(['a'], [own]);
+    if (how === 'pinned') cache.pin(['a'], [own]);
+    cache.insert(['a'], [own]);
+    // Nobody else is given its memory, which has room for this block only.
+    expect(arena.take(10)).toBeUndefined();
+    expect(cache.get('a')).toBe(own);
+    cache.dropVersion('a');
+    expect(arena.take(10)).toBeDefined();
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { distinctRows } from '../../../server/call/tensors.ts';
 import type { HeavyGraph } from '../../../server/compute/compute-pool.ts';
-import { createBlockArena } from '../../../server/weights/block-arena.ts';
+import { BlockArena } from '../../../server/weights/block-arena.ts';
 import { ContextCache } from '../../../server/weights/context-cache.ts';
 import {
   collectWeights,
@@ -150,7 +150,7 @@ describe('collected weights', () => {
   });
 
   test('in lent blocks are joined by a copy that is not kept: the cache does not count it', () => {
-    const { take, entries } = collectWeights(one, 1, createBlockArena(1000));
+    const { take, entries } = collectWeights(one, 1, new BlockArena(1000));
     take(outputs(5, 6), { from: 0, count: 1 });
     const [entry] = entries;
     expect(entry!.lent).toBeDefined();
