@@ -3,7 +3,6 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import { actCodec, actStreamCodec } from '../../../server/transport/act-codec.ts';
-import { varintSize, WireReader, WireWriter } from '../../../server/transport/wire.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import {
   ActRequestSchema,
@@ -153,16 +152,4 @@ describe('Act', () => {
     expect(numbers(ActStreamRequestSchema)).toEqual([1, 2, 3]);
     expect(numbers(ActStreamResponseSchema)).toEqual([1, 2, 3]);
   });
-});
-
-test('integers keep their value and length', () => {
-  const writer = new WireWriter();
-  const values = [0, 1, 127, 128, 16_383, 16_384, 2 ** 31, 2 ** 32 - 1, 2 ** 40 + 5, Number.MAX_SAFE_INTEGER];
-  for (const value of values) {
-    writer.reset();
-    writer.varint(value);
-    const bytes = writer.take();
-    expect(bytes.length).toBe(varintSize(value));
-    expect(new WireReader(bytes).varint()).toBe(value);
-  }
 });
