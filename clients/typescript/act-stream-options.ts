@@ -2,7 +2,7 @@
 
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { timerMs } from '../../src/contract/timers.ts';
-import { type ActOptions, actNames } from './act.ts';
+import { type ActOptions, actNames, budgetUsMax, checkBudget } from './act.ts';
 import { checkBoolean, checkFunction, checkMetadata, checkOptions, checkSignal, checkTime, shown } from './checks.ts';
 import type { Metadata } from './connection.ts';
 import { commonFields } from './request.ts';
@@ -89,6 +89,7 @@ export function checkStreamedAct(
   checkOptions(where, request, streamedNames);
   checkOptions(`${where} options`, call, callNames);
   checkTimes(where, call);
+  checkBudget(where, request.budgetUs);
   for (const name of fixedNames) {
     if (request[name] === undefined || request[name] === stream[name]) continue;
     throw invalidArgument({
@@ -112,7 +113,6 @@ const defaultTimeoutMs = 1000;
 const wayMs = 50;
 /** How long before its timeout a request that names no budget is answered by the server's fallback. */
 const marginMs = 10;
-const budgetUsMax = 2 ** 32 - 1;
 
 export type Times = {
   /** Until the request settles, milliseconds. */

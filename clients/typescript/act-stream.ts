@@ -239,16 +239,21 @@ class Stream {
 
   #deliver(own: Pending, response: ActResponse): void {
     if (own.settle === undefined) return;
+    const { address } = this.#deps.connection;
     let result: ActResult;
     try {
-      result = actResult({ method: 'ActStream', address: this.#deps.connection.address }, response, own.of.rows);
+      result = actResult({ method: 'ActStream', address }, response, own.of.rows);
     } catch (error) {
       this.#reject(own, error);
       return;
     }
-    if (result.fallback === undefined) this.#deps.standIns.keep(own.of, result);
-    const ageMs = Math.max(performance.now() - own.sentAtMs, result.fallback?.ageMs ?? 0);
-    if (ageMs > own.times.ageMsMax) this.#replace(own, oldError('ActStream', own.times.ageMsMax, ageMs), 'age');
+    const { waitMs, ageMsMax } = own.times;
+    const tookMs = performance.now() - own.sentAtMs;
+    if (result.fallback === undefined) this.#deps.standIns.keep(own.of, result, tookMs);
+    const ageMs = Math.max(tookMs, result.fallback?.ageMs ?? 0);
+    // A process that stood still has the answer before its timers.
+    if (tookMs > waitMs) this.#replace(own, lateError('ActStream', address, waitMs), 'timeout');
+    else if (ageMs > ageMsMax) this.#replace(own, oldError('ActStream', ageMsMax, ageMs), 'age');
     else this.#take(own)?.resolve(result);
   }
 

@@ -52,6 +52,9 @@ export type ActResult = {
     | undefined;
 } & ResponseCommon;
 
+/** What a message carries. */
+export const budgetUsMax = 2 ** 32 - 1;
+
 const fallbacks = { error: Fallback.ERROR, safe: Fallback.SAFE, hold: Fallback.HOLD } as const;
 
 export const actNames = [
@@ -78,7 +81,7 @@ export function actInputs(where: string, given: Omit<ActOptions, 'model'>) {
   checkBoolean(`${where} sample`, sample);
   checkBoolean(`${where} logProb`, logProb);
   checkSeed(where, seed);
-  checkInteger(`${where} budgetUs`, budgetUs, 0, 2 ** 32 - 1);
+  checkBudget(where, budgetUs);
   if (fallback !== undefined) checkChoice(`${where} fallback`, fallback, Object.keys(fallbacks));
   return {
     observation: givenTensor(where, 'observation', observation),
@@ -89,6 +92,10 @@ export function actInputs(where: string, given: Omit<ActOptions, 'model'>) {
     budgetUs,
     fallback: fallback === undefined ? Fallback.UNSPECIFIED : fallbacks[fallback],
   };
+}
+
+export function checkBudget(where: string, budgetUs: unknown = 0): void {
+  checkInteger(`${where} budgetUs`, budgetUs, 0, budgetUsMax);
 }
 
 /**

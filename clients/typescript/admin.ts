@@ -36,7 +36,8 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
   checkOptions(where, options, [...connectionOptionNames, 'timeoutMs']);
   const { timeoutMs = 60_000 } = options;
   checkTime(`${where} timeoutMs`, timeoutMs);
-  const connection = createConnection(where, { ...patience, ...options });
+  const { keepaliveMs = patience.keepaliveMs, keepaliveTimeoutMs = patience.keepaliveTimeoutMs } = options;
+  const connection = createConnection(where, { ...options, keepaliveMs, keepaliveTimeoutMs });
   const call = async <I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,

@@ -23,11 +23,16 @@ export function shown(value: unknown): string {
   return names.length === 0 ? 'an empty object' : `an object with ${names.slice(0, 5).join(', ')}`;
 }
 
+/** False also for what keeps its contents out of sight, as a Map, a Promise and an AbortSignal do: nothing of it would be taken. */
+function isRecord(given: unknown): given is Readonly<Record<string, unknown>> {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) return false;
+  const prototype: unknown = Object.getPrototypeOf(given);
+  return Object.keys(given).length > 0 || prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
 /** An object, all of whose names are among those. */
 export function checkOptions(where: string, given: unknown, names: readonly string[]): void {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    throw refusal(where, 'an object of options', given);
-  }
+  if (!isRecord(given)) throw refusal(where, 'an object of options', given);
   const unknown = Object.keys(given).find((name) => !names.includes(name));
   if (unknown !== undefined) throw refusal(where, `options among ${names.join(', ')}`, unknown);
 }
@@ -91,9 +96,7 @@ export function checkAddress(where: string, given: unknown): void {
 
 /** Percentages by label. */
 export function checkShares(where: string, given: unknown): void {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    throw refusal(where, 'an object of percentages by label', given);
-  }
+  if (!isRecord(given)) throw refusal(where, 'an object of percentages by label', given);
   for (const [label, share] of Object.entries(given)) {
     if (typeof share !== 'number') throw refusal(`${where} ${label}`, 'a number from 0 to 100', share);
     // In the server's words.
@@ -110,9 +113,7 @@ export function checkToken(where: string, given: unknown): void {
 
 /** Header fields: names in lower case, values of printable characters. */
 export function checkMetadata(where: string, given: unknown): void {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    throw refusal(where, 'an object of texts by name', given);
-  }
+  if (!isRecord(given)) throw refusal(where, 'an object of texts by name', given);
   for (const [name, value] of Object.entries(given)) {
     if (!/^[a-z0-9_.-]+$/.test(name) || /^grpc-|-bin$/.test(name)) {
       throw refusal(where, 'names of a-z 0-9 _ . - that neither begin with grpc- nor end with -bin', name);

@@ -16,7 +16,7 @@ import type { ActStreamOptions } from './act-stream-options.ts';
 import { type AdaptOptions, type AdaptResult, adaptFields, adaptResult } from './adapt.ts';
 import { checkOptions, checkTime } from './checks.ts';
 import { type ConnectionOptions, connectionOptionNames, createConnection } from './connection.ts';
-import { oldError } from './errors.ts';
+import { lateError, oldError } from './errors.ts';
 import { type PrepareOptions, type PrepareResult, prepareFields, prepareResult } from './prepare.ts';
 import { type QGradOptions, type QGradResult, qGradFields, qGradResult } from './q-grad.ts';
 import { checkDescription } from './received.ts';
@@ -77,7 +77,11 @@ export function createPolicyClient(options: PolicyClientOptions): PolicyClient {
     routingKey?: string,
   ) => {
     checkCallOptions(method.name, callOptions);
-    return callUnary(connection, method, request, { timeoutMs, ...callOptions, routingKey });
+    return callUnary(connection, method, request, {
+      ...callOptions,
+      timeoutMs: callOptions.timeoutMs ?? timeoutMs,
+      routingKey,
+    });
   };
   const { act, qGrad, adapt, prepare, listModels, getModel } = PolicyService.method;
   const from = ({ name }: { readonly name: string }) => ({ method: name, address });
@@ -91,8 +95,10 @@ export function createPolicyClient(options: PolicyClientOptions): PolicyClient {
   }
   const standIns = createStandIns(describe);
 
-  async function actOrStandIn(given: ActOptions, { ageMsMax, ...callOptions }: ActCallOptions): Promise<ActResult> {
+  async function actOrStandIn(given: ActOptions, actOptions: ActCallOptions): Promise<ActResult> {
     const fields = actFields(act.name, given);
+    checkCallOptions(act.name, actOptions, ['ageMsMax']);
+    const { ageMsMax, ...callOptions } = actOptions;
     if (ageMsMax !== undefined) checkTime(`${act.name} ageMsMax`, ageMsMax);
     const { fallback, clientId = '', sequence = 0n } = given;
     const { model, version, label } = given;
@@ -108,8 +114,12 @@ export function createPolicyClient(options: PolicyClientOptions): PolicyClient {
     const startMs = performance.now();
     try {
       const result = actResult(from(act), await call(act, fields, callOptions, routingKeyOf(given)), of.rows);
-      if (result.fallback === undefined) standIns.keep(of, result);
-      const ageMs = Math.max(performance.now() - startMs, result.fallback?.ageMs ?? 0);
+      const tookMs = performance.now() - startMs;
+      if (result.fallback === undefined) standIns.keep(of, result, tookMs);
+      const waitMs = callOptions.timeoutMs ?? timeoutMs;
+      // A process that stood still has the answer before its timers.
+      if (tookMs > waitMs) throw lateError(act.name, address, waitMs);
+      const ageMs = Math.max(tookMs, result.fallback?.ageMs ?? 0);
       if (ageMs <= of.ageMsMax) return result;
       const standIn = standIns.standIn(of, 'age');
       if (standIn === undefined) throw oldError(act.name, of.ageMsMax, ageMs);

@@ -23,8 +23,8 @@ export type InPlaceOf = {
 export type StandIns = {
   /** Learns the safe action of a model, unless it is known; does not wait for it. */
   learn(selection: ModelSelection): void;
-  /** Keeps an answer, to hold it. */
-  keep(of: InPlaceOf, result: ActResult): void;
+  /** Keeps an answer, to hold it. @param tookMs its age: from the request on */
+  keep(of: InPlaceOf, result: ActResult, tookMs: number): void;
   /** Undefined where there is nothing to act on: the request wants none, or neither action is known. */
   standIn(of: InPlaceOf, reason: FallbackReason): ActResult | undefined;
 };
@@ -98,8 +98,8 @@ export function createStandIns(describe: (selection: ModelSelection) => Promise<
 
   return {
     learn,
-    keep(of, result) {
-      put(held, whose(of), { result, rows: of.rows, atMs: performance.now() });
+    keep(of, result, tookMs) {
+      put(held, whose(of), { result, rows: of.rows, atMs: performance.now() - tookMs });
       const { model, version } = of.selection;
       if (of.fallback === undefined || of.fallback === 'error' || version === result.version) return;
       learn({ model, version: result.version });

@@ -31,9 +31,12 @@ export type Called = {
   readonly routingKey?: string | undefined;
 };
 
-/** @throws HyperpolicyError invalid_argument naming the option */
-export function checkCallOptions(where: string, given: CallOptions): void {
-  checkOptions(`${where} options`, given, ['timeoutMs', 'signal', 'metadata']);
+/**
+ * @param more options that the method has beside these
+ * @throws HyperpolicyError invalid_argument naming the option
+ */
+export function checkCallOptions(where: string, given: CallOptions, more: readonly string[] = []): void {
+  checkOptions(`${where} options`, given, ['timeoutMs', 'signal', 'metadata', ...more]);
   const { timeoutMs, signal, metadata } = given;
   if (timeoutMs !== undefined) checkTime(`${where} timeoutMs`, timeoutMs);
   if (signal !== undefined) checkSignal(`${where} signal`, signal);

@@ -2,10 +2,12 @@
 
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type ActStreamEvent, type ActStreamOptions, createPolicyClient } from '../../clients/typescript/index.ts';
 import {
   type ActRequest,
+  ActRequestSchema,
+  ActResponseSchema,
   ActStreamRequestSchema,
   ActStreamResponseSchema,
   GetModelResponseSchema,
@@ -36,6 +38,16 @@ const spec = (size: number) => ({
   units: new Array(size).fill('1'),
 });
 
+const singleCall = (answer: grpc.sendUnaryData<Buffer>): Call => ({
+  metadata: new grpc.Metadata(),
+  requests: [],
+  answer: ({ result }) => {
+    const message = create(ActResponseSchema, result!.value as MessageInitShape<typeof ActResponseSchema>);
+    answer(null, Buffer.from(toBinary(ActResponseSchema, message)));
+  },
+  end: (code, details) => answer({ code, details }),
+});
+
 /** A scripted server, and a client of it. @param react what it does with each request */
 async function scripted(
   react: (request: ActRequest, call: Call, index: number) => void,
@@ -45,7 +57,7 @@ async function scripted(
   const server = new grpc.Server();
   onTestFinished(() => server.forceShutdown());
   server.addService(
-    { actStream: raw('ActStream', true), getModel: raw('GetModel', false) },
+    { actStream: raw('ActStream', true), act: raw('Act', false), getModel: raw('GetModel', false) },
     {
       actStream(duplex: grpc.ServerDuplexStream<Buffer, Buffer>) {
         const call: Call = {
@@ -63,6 +75,9 @@ async function scripted(
           call.requests.push(act!);
           react(act!, call, calls.length - 1);
         });
+      },
+      act({ request }: grpc.ServerUnaryCall<Buffer, Buffer>, answer: grpc.sendUnaryData<Buffer>) {
+        react(fromBinary(ActRequestSchema, request), singleCall(answer), -1);
       },
       getModel(_call: unknown, answer: grpc.sendUnaryData<Buffer>) {
         const { safeAction = [0.25, -0.5] } = options;
@@ -154,6 +169,38 @@ describe('time', () => {
     await stream.act({ observation });
     await expect(stream.act({ observation }, { timeoutMs: 20 })).rejects.toMatchObject({ kind: 'deadline_exceeded' });
     expect((await stream.act({ observation })).action.values).toEqual(Float32Array.of(0.5, 1));
+  });
+
+  test('an answer that a process finds when it goes on, after it stood still for longer than its time, is too late', async () => {
+    const now = performance.now.bind(performance);
+    let stoodStillMs = 0;
+    vi.spyOn(performance, 'now').mockImplementation(() => now() + stoodStillMs);
+    onTestFinished(() => void vi.restoreAllMocks());
+    const { client, open } = await scripted((request, call) => {
+      if (request.sequence > 1n) stoodStillMs += 60_001;
+      answers(request, call);
+    });
+    const stream = open({ clientId: 'robot' });
+    await stream.act({ observation });
+    await expect(stream.act({ observation })).rejects.toThrow('within 60000 ms, got none');
+    const { fallback } = await stream.act({ observation, fallback: 'hold' });
+    expect(fallback).toMatchObject({ kind: 'hold', reason: 'timeout' });
+    expect(fallback!.ageMs).toBeGreaterThan(60_000);
+    const single = { model: 'm', clientId: 'robot', observation, sequence: 4n };
+    await expect(client.act(single, { timeoutMs: 60_000 })).rejects.toThrow('within 60000 ms, got none');
+    expect(await client.act({ ...single, fallback: 'hold' }, { timeoutMs: 60_000 })).toMatchObject({
+      fallback: { kind: 'hold', reason: 'timeout' },
+    });
+  });
+
+  test('what is given as undefined is not given', async () => {
+    const { client } = await scripted(answers);
+    const none = { timeoutMs: undefined, signal: undefined, metadata: undefined } as object;
+    expect(await client.getModel({ model: 'm' }, none)).toMatchObject({ version: 7 });
+    expect(await client.act({ model: 'm', observation }, none)).toMatchObject({ version: 7 });
+    expect(
+      await client.actStream({ model: 'm', ...none }).act({ observation }, { signal: undefined } as object),
+    ).toMatchObject({ version: 7 });
   });
 
   test('a time of any length is waited for: 30 days do not fire at once', async () => {

@@ -206,6 +206,36 @@ describe('streams', () => {
   });
 });
 
+describe('options', () => {
+  test.each<[string, unknown, string]>([
+    ['a Map', new Map([['timeoutMs', 5]]), 'a Map'],
+    ['a signal', AbortSignal.timeout(1), 'a AbortSignal'],
+    ['a promise', Promise.resolve({}), 'a Promise'],
+    ['a time', 5000, '5000'],
+    ['null', null, 'null'],
+  ])('%s in place of them is refused, not passed over', async (_, given, actual) => {
+    const client = clientOf();
+    const message = `options: expected an object of options, got ${actual}`;
+    await expect(client.act({ model: 'm', observation }, given)).rejects.toThrow(`Act ${message}`);
+    await expect(client.getModel({ model: 'm' }, given)).rejects.toThrow(`GetModel ${message}`);
+    await expect(client.actStream({ model: 'm' }).act({ observation }, given)).rejects.toThrow(`Act ${message}`);
+    const admin: Anything = createAdminClient({ address });
+    onTestFinished(() => admin.close());
+    await expect(admin.setTraffic('m', given)).rejects.toThrow(
+      `SetTraffic percentages: expected an object of percentages by label, got ${actual}`,
+    );
+    expect(() => createPolicyClient({ address, metadata: given as Anything })).toThrow(
+      `createPolicyClient metadata: expected an object of texts by name, got ${actual}`,
+    );
+  });
+
+  test.each([10n, Symbol('b'), { us: 1 }])('a budget of another type is named: %s', async (budgetUs) => {
+    await expect(clientOf().actStream({ model: 'm' }).act({ observation, budgetUs })).rejects.toThrow(
+      'Act budgetUs: expected an integer from 0 to 4294967295, got',
+    );
+  });
+});
+
 describe('clients', () => {
   const where = 'createPolicyClient';
   test.each<[string, unknown, string | RegExp]>([
