@@ -60,6 +60,10 @@ const belowAlgorithms = storeys([
   room('trainer/replay', { imports: everyLibrary }),
   room('trainer/rollout', { folders: 'pictures', imports: everyLibrary }),
   room('trainer/export', { imports: everyLibrary, packages: tensors }),
+  room('trainer/seeing', {
+    imports: everyLibrary,
+    packages: '@bufbuild/protobuf @resvg/resvg-js prom-client vega vega-lite',
+  }),
   room('trainer/run', { imports: everyLibrary, packages: `${tensors} pino yaml zod` }),
   room('trainer/off-policy', { imports: everyLibrary, packages: `${tensors} zod` }),
   room('trainer/loops', { imports: everyLibrary, packages: `${tensors} zod` }),

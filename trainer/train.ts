@@ -5,7 +5,7 @@ import { createEnvironment } from '../src/envs/registry.ts';
 import { loadAlgorithm } from './algorithms/registry.ts';
 import { createEngine } from './engine/choose.ts';
 import type { Engine } from './engine/engine.ts';
-import type { RunResult, Training } from './run/algorithm.ts';
+import type { Algorithm, RunResult, Training } from './run/algorithm.ts';
 import { completeConfig } from './run/complete-config.ts';
 import type { GivenConfig, PublishOptions, RunConfig } from './run/config.ts';
 import { environmentPlace } from './run/environment-place.ts';
@@ -51,7 +51,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     training = await algorithm.open({ config, env, engine });
     // After what refuses without writing anything, and before hours of training.
     if (publishing(config) !== undefined) await checkPublishable(config.publish!);
-    return await trainInDirectory(options, { config, env, engine, training });
+    return await trainInDirectory(options, { algorithm, config, env, engine, training });
   } finally {
     training?.dispose();
     env.dispose();
@@ -61,6 +61,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
 const publishing = ({ publish }: RunConfig) => (publish?.which === 'none' ? undefined : publish);
 
 type Opened = {
+  readonly algorithm: Algorithm;
   readonly config: RunConfig;
   readonly env: Env;
   readonly engine: Engine;
@@ -71,7 +72,7 @@ async function trainInDirectory(
   { runDirectory, resume = false, signal, stream, checkpointIntervalMs }: TrainOptions,
   opened: Opened,
 ): Promise<TrainResult> {
-  const { config, training } = opened;
+  const { algorithm, config, training } = opened;
   const { stepCount } = training;
   const progress = createProgress({ stream, label: config.environment, stepCount, now: () => performance.now() });
   let directory: RunDirectory | undefined;
@@ -80,7 +81,8 @@ async function trainInDirectory(
     directory = await openRunDirectory(runDirectory, { config, resume });
     log = openRunLog({ directory: runDirectory, warn: progress.print });
     log.info({ config, resume }, 'training starts');
-    const context = { runDirectory, signal, resume, checkpointIntervalMs, reporter: progress, log };
+    const { stepUnit } = algorithm;
+    const context = { runDirectory, signal, resume, checkpointIntervalMs, reporter: progress, log, stepUnit };
     const ending = { runDirectory, resume, signal, log };
     let run: RunResult;
     try {

@@ -44,6 +44,7 @@ describe('train td3', () => {
         'metrics.jsonl',
         'networks',
         'published.json',
+        'tensorboard',
         'train.log',
       ].sort(),
     );

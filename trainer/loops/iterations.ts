@@ -2,8 +2,8 @@
  * The loop of algorithms whose steps are whole iterations, each a function of the learner's state and its number: iterations, with
  * evaluations before and after adaptation, metrics and checkpoints between. It knows no algorithm.
  *
- * A run directory holds `metrics.jsonl`, `metrics.csv`, `learning-curve.svg`, `checkpoints/`, and `best/`: the learner at its best
- * evaluation after adaptation.
+ * A run directory holds `metrics.jsonl`, `metrics.csv`, `tensorboard/`, `learning-curve.svg`, `checkpoints/`, and `best/`: the
+ * learner at its best evaluation after adaptation.
  */
 
 import { setImmediate as turn } from 'node:timers/promises';
@@ -14,7 +14,8 @@ import type { RunContext, RunResult } from '../run/algorithm.ts';
 import { type Checkpoints, createCheckpoints, type LoadedRun, loadRun } from '../run/checkpoints.ts';
 import { createEvaluations, type Evaluations, removeBestAfter } from '../run/evaluations.ts';
 import { RunFailure } from '../run/failure.ts';
-import { type MetricFiles, openMetricFiles } from '../run/metrics.ts';
+import type { MetricFiles } from '../run/metrics.ts';
+import { openRecords } from '../run/records.ts';
 import type { SavedState } from '../run/saved-state.ts';
 import { integer, setting } from '../run/setting.ts';
 
@@ -98,13 +99,8 @@ type Resumed = LoadedRun<'learner'> & { readonly state: LoopState };
  *   checkpoint that is damaged or of another seed
  */
 export async function trainIterations(options: IterationsOptions): Promise<RunResult> {
-  const { runDirectory } = options;
   const resumed = options.resume === true ? await resume(options) : undefined;
-  const files = openMetricFiles({
-    directory: runDirectory,
-    resumeStep: resumed?.step,
-    warn: (line) => options.log?.warn({}, line),
-  });
+  const files = openRecords(options, resumed?.step);
   try {
     return await runLoop(createLoop(options, files, resumed));
   } finally {
@@ -183,6 +179,7 @@ async function runLoop(loop: Loop): Promise<RunResult> {
   } catch (error) {
     failure ??= { cause: error };
   }
+  await loop.evaluations.finish();
   const { list } = loop.evaluations;
   const result: RunResult = {
     step: loop.step,

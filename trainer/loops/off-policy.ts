@@ -2,8 +2,8 @@
  * The off-policy loop: one environment step, then one update, with evaluations, metrics and checkpoints between. It knows no
  * algorithm (off-policy/learner.ts). Nothing inside a step is asynchronous; the event loop gets a turn every 50 ms.
  *
- * A run directory holds `metrics.jsonl`, `metrics.csv`, `learning-curve.svg`, `checkpoints/`, and `best/`: the learner at
- * its best evaluation.
+ * A run directory holds `metrics.jsonl`, `metrics.csv`, `tensorboard/`, `learning-curve.svg`, `checkpoints/`, and `best/`: the
+ * learner at its best evaluation.
  */
 
 import { setImmediate as turn } from 'node:timers/promises';
@@ -21,7 +21,8 @@ import { evaluate } from '../run/evaluation.ts';
 import { createEvaluations, type Evaluations, removeBestAfter } from '../run/evaluations.ts';
 import { RunFailure } from '../run/failure.ts';
 import { tasksOutOfRange } from '../run/held-out-tasks.ts';
-import { type MetricFiles, openMetricFiles } from '../run/metrics.ts';
+import type { MetricFiles } from '../run/metrics.ts';
+import { openRecords } from '../run/records.ts';
 import { type Collector, createCollector } from './collector.ts';
 import { checkLoopConfig, checkSameRun, type OffPolicyConfig } from './off-policy-config.ts';
 
@@ -57,14 +58,9 @@ type Resumed = LoadedRun<(typeof partNames)[number]> & { readonly state: LoopSta
  *   `resume`) or none (with it), a checkpoint that is damaged or of another config; failed_precondition: the directory cannot be written
  */
 export async function trainOffPolicy(options: RunOptions): Promise<RunResult> {
-  const { config, runDirectory } = options;
-  checkLoopConfig(config);
+  checkLoopConfig(options.config);
   const resumed = options.resume === true ? await resume(options) : undefined;
-  const files = openMetricFiles({
-    directory: runDirectory,
-    resumeStep: resumed?.step,
-    warn: (line) => options.log?.warn({}, line),
-  });
+  const files = openRecords(options, resumed?.step);
   try {
     return await runLoop(createLoop(options, files, resumed));
   } finally {
@@ -166,6 +162,7 @@ async function runLoop(loop: Loop): Promise<RunResult> {
   } catch (error) {
     failure ??= { cause: error };
   }
+  await evaluations.finish();
   const last = evaluations.list.at(-1);
   const result: RunResult = {
     step: loop.step,

@@ -10,6 +10,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { TrainedModel } from '../export/model.ts';
 import type { RunConfig } from './config.ts';
 import type { EvaluationResult } from './evaluation.ts';
+import type { MetricRecord } from './metrics.ts';
 import type { Progress } from './progress.ts';
 
 export type Algorithm = {
@@ -27,6 +28,8 @@ export type Algorithm = {
   };
   /** A value for every setting. Given settings may decide the defaults of others. */
   defaults(given: GivenSettings): { readonly algorithm: object; readonly loop: object };
+  /** What a step of a run is, in the plural; environment steps unless given. */
+  readonly stepUnit?: string;
   /** Names of settings in `loop` that a resumed run may change, such as its length and its intervals. */
   readonly resumable: readonly string[];
   /** The part of a model's default name that tells runs on one environment apart, e.g. the critic. */
@@ -93,6 +96,10 @@ export type RunContext = {
   readonly resume?: boolean | undefined;
   readonly reporter?: Pick<Progress, 'report' | 'print'> | undefined;
   readonly log?: RunLog | undefined;
+  /** What a step is, in the plural; environment steps unless given. */
+  readonly stepUnit?: string | undefined;
+  /** Told of every metric record once it is written. */
+  readonly observe?: ((record: MetricRecord) => void) | undefined;
   /** Longest time between two checkpoints, five minutes unless given: a kill loses no more than this. */
   readonly checkpointIntervalMs?: number | undefined;
   /** Milliseconds; only differences matter. */

@@ -1,11 +1,11 @@
 /** The evaluations of a run so far: their records, the learning curve, and the learner of the best one on the disk. */
 
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Evaluation } from '../../src/package/manifest.ts';
 import type { RunContext } from './algorithm.ts';
 import { loadCheckpoint, removeCheckpointsAfter, saveCheckpoint } from './checkpoint.ts';
-import { learningCurve } from './plot.ts';
+import { writeLearningCurve } from './learning-curve.ts';
 import type { SavedState } from './saved-state.ts';
 
 const bestDirectory = (runDirectory: string) => join(runDirectory, 'best');
@@ -21,15 +21,20 @@ export const loadBestLearner = (runDirectory: string, best: Evaluation): Promise
 export const removeBestAfter = (runDirectory: string, step: number): Promise<void> =>
   removeCheckpointsAfter(bestDirectory(runDirectory), step);
 
+/** A picture takes a tenth of a second of the learner's time. */
+const drawIntervalMs = 60_000;
+
 export type Evaluations = {
   /** In order of their steps. */
   readonly list: readonly Evaluation[];
   /** The best of those after the warm-up whose learner is on the disk; of equal ones the latest. */
   best(): Evaluation | undefined;
-  /** Adds one, draws the curve again, and writes the learner to the disk if it is the best so far. */
+  /** Adds one, draws the curve again once a minute, and writes the learner to the disk if it is the best so far. */
   add(evaluation: Evaluation, returns: readonly number[], save: () => SavedState): Promise<void>;
   /** Call after each checkpoint. The best learner of that time stays on the disk for a run that resumes from it. */
   noteCheckpoint(): void;
+  /** Call at the end of the run: draws the curve as it is then. */
+  finish(): Promise<void>;
 };
 
 /**
@@ -38,11 +43,13 @@ export type Evaluations = {
  * @param options.before evaluations that the run had at the checkpoint from which it resumes
  */
 export function createEvaluations(
-  { runDirectory, log, reporter }: RunContext,
+  { runDirectory, log, reporter, stepUnit, now = () => performance.now() }: RunContext,
   options: { readonly title: string; readonly warmUpStepCount: number; readonly before: readonly Evaluation[] },
 ): Evaluations {
   const list = [...options.before];
   let bestAtCheckpoints: readonly number[] = [];
+  let drawnAt = now();
+  let drawnCount = 0;
   // Only those that could be written count: they can be published.
   const isKept = ({ step }: Evaluation) =>
     step > options.warmUpStepCount && existsSync(join(bestDirectory(runDirectory), String(step)));
@@ -63,16 +70,25 @@ export function createEvaluations(
     }
   }
 
+  async function draw(): Promise<void> {
+    const evaluation = list.at(-1);
+    if (evaluation === undefined || drawnCount === list.length) return;
+    await attempt('the learning curve', evaluation.step, () =>
+      writeLearningCurve(runDirectory, list, { title: options.title, stepUnit }),
+    );
+    drawnAt = now();
+    drawnCount = list.length;
+  }
+
   return {
     list,
     best,
+    finish: draw,
     async add(evaluation, returns, save) {
       const { step, meanReturn, standardDeviation, episodeCount } = evaluation;
       const former = best();
       list.push(evaluation);
-      await attempt('the learning curve', step, () =>
-        writeFileSync(join(runDirectory, 'learning-curve.svg'), learningCurve(list, options.title)),
-      );
+      if (now() - drawnAt >= drawIntervalMs) await draw();
       log?.info({ step, meanReturn, standardDeviation, returns }, 'evaluation');
       const isBest = step > options.warmUpStepCount && (former === undefined || meanReturn >= former.meanReturn);
       if (isBest) {

@@ -7,11 +7,12 @@ import { replaceFile } from '../../src/files/durable-files.ts';
 import { checkpointSteps } from './checkpoint.ts';
 import type { GivenConfig } from './config.ts';
 import { publicationFile } from './publication.ts';
+import { tensorBoardDirectory } from './records.ts';
 import { lockDirectory } from './run-lock.ts';
 
 const configFile = 'config.json';
 /** Files of a run that ended before its first checkpoint; a new run removes them. */
-const leftovers = ['metrics.jsonl', 'metrics.csv', 'learning-curve.svg', 'best', publicationFile];
+const leftovers = ['metrics.jsonl', 'metrics.csv', 'learning-curve.svg', 'best', tensorBoardDirectory, publicationFile];
 
 export type RunDirectory = {
   /** Lets the next process in. */

@@ -19,6 +19,7 @@ export const algorithm: Algorithm = {
     algorithm: mamlDefaults((policy as MamlConfig['policy'] | undefined) ?? 'hyper-maml'),
     loop: iterationsDefaults,
   }),
+  stepUnit: 'iterations',
   resumable: ['iterationCount', 'evaluationInterval', 'checkpointInterval'],
   variant: ({ algorithm: settings }) => (settings as MamlConfig).policy,
   open: async (setup) => (await import('./training.ts')).openMaml(setup),

@@ -1,0 +1,67 @@
+/** Charts of learning curves: what is drawn, and that every text is there. */
+
+import { describe, expect, test } from 'vitest';
+import { type Curve, curveChart, type Panel } from '../../../trainer/seeing/curve-chart.ts';
+import { drawPng, drawSvg } from '../../../trainer/seeing/drawing.ts';
+
+const curve = (label: string, slope: number): Curve => ({
+  label,
+  points: [0, 5000, 10_000].map((step) => ({ step, mean: slope * step, spread: 50 })),
+});
+
+const panel = (title: string, curves: readonly Curve[]): Panel => ({
+  title,
+  subtitle: 'mean and standard deviation of 3 seeds',
+  stepTitle: 'environment steps',
+  valueTitle: 'return',
+  curves,
+});
+
+const textsOf = (svg: string) => [...svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map((match) => match[1]);
+
+describe('a chart of learning curves', () => {
+  test('has a line, a band, axes with round numbers and units, and no legend for one curve', async () => {
+    const svg = await drawSvg(curveChart([panel('HalfCheetah-v5', [curve('td3', 0.1)])]));
+    const texts = textsOf(svg);
+    for (const text of ['HalfCheetah-v5', 'mean and standard deviation of 3 seeds', 'environment steps', 'return']) {
+      expect(texts).toContain(text);
+    }
+    expect(texts).toEqual(expect.arrayContaining(['0', '2k', '10k', '200', '1,000']));
+    expect(texts).not.toContain('td3');
+    // 10,000 steps span 560 units, and the axis from -100 to 1100 spans 320: return 1000 is 320 x 100 / 1200 from the top.
+    expect(svg).toContain('d="M0,293.333L280,160L560,26.667"');
+    expect(svg).toContain('d="M0,306.667L280,173.333L560,40L560,13.333L280,146.667L0,280Z"');
+  });
+
+  test('shows whose curve is whose in a panel for each environment', async () => {
+    const curves = [curve('td3 sa-hyper', 0.1), curve('td3 mlp-standard & <more>', 0.05)];
+    const svg = await drawSvg(curveChart([panel('HalfCheetah-v5', curves), panel('Hopper-v5', curves)]));
+    const texts = textsOf(svg);
+    expect(texts.filter((text) => text === 'environment steps')).toHaveLength(2);
+    expect(texts.filter((text) => text === 'td3 sa-hyper')).toHaveLength(1);
+    expect(texts).toContain('td3 mlp-standard &amp; &lt;more&gt;');
+  });
+
+  test('stands without points', async () => {
+    const svg = await drawSvg(
+      curveChart([
+        panel(
+          'none',
+          [curve('a', 1)].map((one) => ({ ...one, points: [] })),
+        ),
+      ]),
+    );
+    expect(textsOf(svg)).toContain('environment steps');
+    expect(svg).not.toContain('NaN');
+  });
+});
+
+test('a PNG has the pixels of its scale', async () => {
+  const png = await drawPng(
+    '<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"><text y="9">x</text></svg>',
+    2,
+  );
+  const view = Buffer.from(png);
+  expect(view.subarray(1, 4).toString()).toBe('PNG');
+  expect([view.readUInt32BE(16), view.readUInt32BE(20)]).toEqual([60, 40]);
+});

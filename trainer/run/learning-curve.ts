@@ -1,0 +1,30 @@
+/** The learning curve of one run as `learning-curve.svg` in its directory. */
+
+import { join } from 'node:path';
+import { replaceFile } from '../../src/files/durable-files.ts';
+import type { Evaluation } from '../../src/package/manifest.ts';
+import { curveChart } from '../seeing/curve-chart.ts';
+import { drawSvg } from '../seeing/drawing.ts';
+
+export const defaultStepUnit = 'environment steps';
+
+/** Draws a line through the mean returns, with a band of one standard deviation of the episodes' returns on either side. */
+export async function writeLearningCurve(
+  runDirectory: string,
+  evaluations: readonly Evaluation[],
+  { title, stepUnit = defaultStepUnit }: { readonly title: string; readonly stepUnit?: string | undefined },
+): Promise<void> {
+  const points = evaluations.map(({ step, meanReturn, standardDeviation }) => ({
+    step,
+    mean: meanReturn,
+    spread: standardDeviation,
+  }));
+  const panel = {
+    title,
+    subtitle: 'evaluations: mean and standard deviation of the episodes',
+    stepTitle: stepUnit,
+    valueTitle: 'return',
+    curves: [{ label: title, points }],
+  };
+  await replaceFile(join(runDirectory, 'learning-curve.svg'), await drawSvg(curveChart([panel])), 'svg');
+}

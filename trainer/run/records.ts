@@ -1,0 +1,56 @@
+/** Where a loop writes its metrics: JSON lines and a table, TensorBoard's event file, and whoever observes the run. */
+
+import { join } from 'node:path';
+import { type EventFile, openEventFile } from '../seeing/event-file.ts';
+import { createScalars } from '../seeing/scalars.ts';
+import type { RunContext } from './algorithm.ts';
+import { type MetricFiles, openMetricFiles, readMetrics } from './metrics.ts';
+
+export const tensorBoardDirectory = 'tensorboard';
+
+/**
+ * Opens the files of a run directory.
+ * @param resumedStep of the checkpoint that the run goes on from: later records are dropped
+ * @throws HyperpolicyError as openMetricFiles
+ */
+export function openRecords(
+  { runDirectory, log, stepUnit, observe }: RunContext,
+  resumedStep: number | undefined,
+): MetricFiles {
+  const warn = (line: string) => log?.warn({}, line);
+  const files = openMetricFiles({ directory: runDirectory, resumeStep: resumedStep, warn });
+  const scalarsOf = createScalars({ stepsAreEnvironmentSteps: stepUnit === undefined });
+  const kept = resumedStep === undefined ? [] : readMetrics(runDirectory);
+  for (const record of kept) scalarsOf(record);
+  const wallTimeS = () => Date.now() / 1000;
+  let events: EventFile | undefined;
+  let hasWarned = false;
+  const attempt = (write: () => void) => {
+    try {
+      write();
+    } catch (error) {
+      if (!hasWarned) warn(`TensorBoard's events could not be written (${(error as Error).message}); training goes on`);
+      hasWarned = true;
+    }
+  };
+  attempt(() => {
+    const directory = join(runDirectory, tensorBoardDirectory);
+    events = openEventFile(directory, { wallTimeS: wallTimeS(), resumedStep });
+  });
+
+  return {
+    write(record) {
+      files.write(record);
+      attempt(() => events?.write(record.step, wallTimeS(), scalarsOf(record)));
+      observe?.(record);
+    },
+    flush() {
+      files.flush();
+      attempt(() => events?.flush());
+    },
+    close() {
+      files.close();
+      events?.close();
+    },
+  };
+}
