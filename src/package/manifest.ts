@@ -102,6 +102,8 @@ const evaluationSchema = z.object({
   meanReturn: z.number(),
   standardDeviation: z.number().nonnegative(),
   episodeCount: z.number().int().positive(),
+  /** Of a policy that adapts: the same before adaptation, on as many episodes. */
+  before: z.object({ meanReturn: z.number(), standardDeviation: z.number().nonnegative() }).exactOptional(),
 });
 
 export const manifestSchema = z.object({

@@ -6,8 +6,8 @@
  * learner at its best evaluation after adaptation.
  */
 
-import { setImmediate as turn } from 'node:timers/promises';
 import { z } from 'zod';
+import type { Sliced } from '../../src/advantages/policy-gradient.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { Evaluation } from '../../src/package/manifest.ts';
 import type { RunContext, RunResult } from '../run/algorithm.ts';
@@ -18,6 +18,7 @@ import type { MetricFiles } from '../run/metrics.ts';
 import { openRecords } from '../run/records.ts';
 import type { SavedState } from '../run/saved-state.ts';
 import { integer, setting } from '../run/setting.ts';
+import { runInTurns } from '../run/turns.ts';
 
 /** Seeds stay safe integers with the offsets that streams of their own add. */
 const seedMax = Number.MAX_SAFE_INTEGER - 1_000_000;
@@ -57,14 +58,21 @@ export const iterationsDefaults: IterationsConfig = {
   checkpointInterval: 10,
 };
 
-/** Returns of test tasks: the mean of each task's episodes. */
-export type TestReturns = { readonly pre: readonly number[]; readonly post: readonly number[] };
+/** Of each test task the mean return of its episodes, before and after adaptation, and the mean length of those after it. */
+export type TestReturns = {
+  readonly pre: readonly number[];
+  readonly post: readonly number[];
+  readonly lengths: readonly number[];
+};
 
 export type IterativeLearner = {
-  /** @param iteration from 0 */
-  iterate(iteration: number): IterationMetrics;
+  /**
+   * Where it throws or is ended between two slices, the learner is as before.
+   * @param iteration from 0
+   */
+  iterate(iteration: number): Sliced<IterationMetrics>;
   /** Episodes of every test task, before and after adaptation. */
-  evaluate(iteration: number): TestReturns;
+  evaluate(iteration: number): Sliced<TestReturns>;
   save(): SavedState;
   restore(saved: SavedState): void;
 };
@@ -132,8 +140,6 @@ type Loop = {
   step: number;
   /** Of the newest evaluation. */
   results: Readonly<Record<string, number>>;
-  /** False where nobody knows what the learner has. */
-  isSound: boolean;
 };
 
 function createLoop(options: IterationsOptions, files: MetricFiles, resumed: Resumed | undefined): Loop {
@@ -152,7 +158,6 @@ function createLoop(options: IterationsOptions, files: MetricFiles, resumed: Res
     seconds,
     step: resumed?.step ?? 0,
     results: resumed?.state.results ?? {},
-    isSound: true,
   };
   if (resumed !== undefined) loop.evaluations.noteCheckpoint();
   return loop;
@@ -165,17 +170,17 @@ async function runLoop(loop: Loop): Promise<RunResult> {
   try {
     if (isEvaluationDue(loop)) await evaluateHere(loop);
     while (loop.step < config.iterationCount && signal?.aborted !== true) {
-      advance(loop);
-      await turn();
+      await advance(loop);
       if (isEvaluationDue(loop)) await evaluateHere(loop);
       if (loop.step % config.checkpointInterval === 0 || loop.checkpoints.isDue()) await tryCheckpoint(loop);
     }
   } catch (error) {
-    failure = { cause: error };
+    // What was cut is done again by whoever goes on from the checkpoint.
+    if (signal?.aborted !== true) failure = { cause: error };
   }
   let checkpoint: string | undefined;
   try {
-    if (loop.isSound) checkpoint = await checkpointHere(loop);
+    checkpoint = await checkpointHere(loop);
   } catch (error) {
     failure ??= { cause: error };
   }
@@ -194,15 +199,13 @@ async function runLoop(loop: Loop): Promise<RunResult> {
   return result;
 }
 
-function advance(loop: Loop): void {
-  const { learner, reporter } = loop.options;
-  loop.isSound = false;
-  const metrics = learner.iterate(loop.step);
-  loop.isSound = true;
+async function advance(loop: Loop): Promise<void> {
+  const { learner, reporter, signal } = loop.options;
+  const metrics = await runInTurns(learner.iterate(loop.step), signal);
   loop.step += 1;
   loop.record(metrics);
   const { preReturn, postReturn } = metrics;
-  reporter?.report(loop.step, postReturn);
+  reporter?.report(loop.step, [preReturn, postReturn]);
   reporter?.print(
     `iteration ${loop.step}: training tasks ${preReturn.toFixed(1)} before, ${postReturn.toFixed(1)} after`,
   );
@@ -214,8 +217,8 @@ function isEvaluationDue({ step, evaluations, options: { config } }: Loop): bool
 }
 
 async function evaluateHere(loop: Loop): Promise<void> {
-  const { learner, config, reporter } = loop.options;
-  const { pre, post } = learner.evaluate(loop.step);
+  const { learner, config, reporter, signal } = loop.options;
+  const { pre, post } = await runInTurns(learner.evaluate(loop.step), signal);
   const [before, after] = [moments(pre), moments(post)];
   loop.results = { preReturn: before.mean, postReturn: after.mean };
   loop.record({
@@ -230,11 +233,18 @@ async function evaluateHere(loop: Loop): Promise<void> {
     `iteration ${loop.step}: test tasks ${before.mean.toFixed(1)} before, ${after.mean.toFixed(1)} after`,
   );
   const episodeCount = post.length * config.evaluationEpisodeCount;
-  const evaluation = { step: loop.step, meanReturn: after.mean, standardDeviation: after.deviation, episodeCount };
+  const evaluation: Evaluation = {
+    step: loop.step,
+    meanReturn: after.mean,
+    standardDeviation: after.deviation,
+    episodeCount,
+    before: { meanReturn: before.mean, standardDeviation: before.deviation },
+  };
   await loop.evaluations.add(evaluation, post, () => learner.save());
 }
 
-function moments(values: readonly number[]): { readonly mean: number; readonly deviation: number } {
+/** Mean and standard deviation, dividing by the count. */
+export function moments(values: readonly number[]): { readonly mean: number; readonly deviation: number } {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
   return { mean, deviation: Math.sqrt(variance) };

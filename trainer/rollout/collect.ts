@@ -3,6 +3,7 @@
  * environments, [T, N, ...], row-major, in ordinary arrays.
  */
 
+import { runToEnd, type Sliced } from '../../src/advantages/policy-gradient.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { specSize } from '../../src/contract/tensor-spec.ts';
 import type { BatchPolicy } from './policy.ts';
@@ -46,15 +47,16 @@ export type Rollout = {
  * Continues the episodes in progress; `reset` the environments first for new ones.
  * @throws HyperpolicyError invalid_argument: a step count that is not a positive integer, an action that is not finite
  */
-export function collectRollout({
-  env,
-  policy,
-  stepCount,
-}: {
+export const collectRollout = (options: RolloutOptions): Rollout => runToEnd(rolloutSlices(options));
+
+export type RolloutOptions = {
   readonly env: VectorEnv;
   readonly policy: BatchPolicy;
   readonly stepCount: number;
-}): Rollout {
+};
+
+/** {@link collectRollout}, a step of the batch in each slice. */
+export function* rolloutSlices({ env, policy, stepCount }: RolloutOptions): Sliced<Rollout> {
   if (!Number.isSafeInteger(stepCount) || stepCount < 1) {
     throw invalidArgument({
       where: 'collectRollout: stepCount',
@@ -102,6 +104,7 @@ export function collectRollout({
         diverged: batch.diverged[row] === 1,
       });
     }
+    yield;
   }
   return rollout;
 }

@@ -19,12 +19,15 @@ export type ProgressOptions = {
   readonly now: () => number;
 };
 
+/** One return, or those before and after adaptation. */
+export type LatestReturn = number | readonly [before: number, after: number];
+
 export type Progress = {
   /**
    * Tells the position. It draws at most every 0.1 s (a line every 5 s without a terminal), so it may be called every step.
    * @param latestReturn of the newest episode or evaluation, where there is one
    */
-  report(step: number, latestReturn?: number | undefined): void;
+  report(step: number, latestReturn?: LatestReturn | undefined): void;
   /** Writes a line of text above the bar. */
   print(line: string): void;
   /** Draws the last reported state and ends the line. A second call does nothing. */
@@ -41,7 +44,7 @@ export function createProgress({ stream, label, stepCount, now }: ProgressOption
   let step = 0;
   let reported = false;
   let finished = false;
-  let latestReturn: number | undefined;
+  let latestReturn: LatestReturn | undefined;
 
   const draw = () => {
     const at = now();
@@ -81,7 +84,7 @@ export type ProgressState = {
   readonly stepCount: number;
   /** NaN while unknown. */
   readonly stepsPerSecond: number;
-  readonly latestReturn: number | undefined;
+  readonly latestReturn: LatestReturn | undefined;
   /** Whether to draw a bar. */
   readonly bar: boolean;
 };
@@ -94,13 +97,22 @@ export function progressLine({ label, step, stepCount, stepsPerSecond, latestRet
   const left = (stepCount - step) / stepsPerSecond;
   return [
     `${label} ${picture}${grouped(step)}/${grouped(stepCount)} ${Math.floor(share * 100)}%`,
-    Number.isFinite(stepsPerSecond) ? `${grouped(Math.round(stepsPerSecond))} steps/s` : [],
-    latestReturn === undefined ? [] : `return ${latestReturn.toFixed(1)}`,
+    Number.isFinite(stepsPerSecond) ? pace(stepsPerSecond) : [],
+    latestReturn === undefined ? [] : `return ${returnText(latestReturn)}`,
     Number.isFinite(left) ? `${duration(left)} left` : [],
   ]
     .flat()
     .join(' · ');
 }
+
+/** `321 steps/s`; steps that take longer than a second as `3.2 s/step`. */
+const pace = (stepsPerSecond: number): string =>
+  stepsPerSecond >= 0.75
+    ? `${grouped(Math.round(stepsPerSecond))} steps/s`
+    : `${(1 / stepsPerSecond).toFixed(1)} s/step`;
+
+const returnText = (value: LatestReturn): string =>
+  typeof value === 'number' ? value.toFixed(1) : `${value[0].toFixed(1)} before, ${value[1].toFixed(1)} after`;
 
 const grouped = (count: number): string => count.toLocaleString('en-US');
 

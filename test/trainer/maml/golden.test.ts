@@ -337,7 +337,7 @@ describe.each(Object.keys(golden.cases))('%s', (name) => {
 
   function step(iterationCount: number) {
     const problem = objective.problem(tasks);
-    const report = trpoStep(problem, { ...config.trpo, iterationCount });
+    const report = runToEnd(trpoStep(problem, { ...config.trpo, iterationCount }));
     const after = objective.flat.slice();
     fill();
     return { ...report, after };
@@ -347,7 +347,7 @@ describe.each(Object.keys(golden.cases))('%s', (name) => {
     const expected = figures.line_search_given_step!;
     const problem = objective.problem(tasks);
     const before = objective.flat.slice();
-    const report = searchLine(problem, { direction: direction(), length: expected.multiple }, config.trpo);
+    const report = runToEnd(searchLine(problem, { direction: direction(), length: expected.multiple }, config.trpo));
     expect(expectTries(report, expected.tries, 1e-3)).toBe(expected.accepted);
     if (expected.accepted === null) expect(objective.flat).toEqual(before);
     fill();

@@ -1,6 +1,7 @@
 /** Episodes of all tasks together: the same for any number of threads, a function of the batch's number, and each task's own policy. */
 
 import { afterEach, describe, expect, test } from 'vitest';
+import { runToEnd } from '../../../src/advantages/policy-gradient.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import type { PolicySpecs } from '../../../src/contract/tensor-spec.ts';
 import { createEnvironment } from '../../../src/envs/registry.ts';
@@ -55,13 +56,13 @@ function policies(config: MamlConfig, specs: PolicySpecs, tasks: TaskDistributio
 async function bothBatches(envName: string, policy: MamlPolicy, threadCount: number) {
   const { sampler, policies: acting, contexts, arrays, config } = await setup(envName, policy, threadCount);
   acting.start(contexts);
-  const pre = sampler.collect(acting, contexts, 0);
+  const pre = runToEnd(sampler.collect(acting, contexts, 0));
   const steps = arrays();
   fillSteps(pre, steps, config.advantages);
   if (policy !== 'multi-task-hyper') {
     for (const [task, context] of contexts.entries()) acting.adapt(task, context, steps[task]!);
   }
-  const post = sampler.collect(acting, contexts, 1);
+  const post = runToEnd(sampler.collect(acting, contexts, 1));
   return { pre, post, steps };
 }
 
@@ -70,14 +71,14 @@ describe.each(['Point-Robot', 'Ant-Vel'])('trajectories in %s', (envName) => {
     const [one, three] = [await bothBatches(envName, 'hyper-maml', 1), await bothBatches(envName, 'hyper-maml', 3)];
     expect(three).toEqual(one);
     expect(one.post.actions).not.toEqual(one.pre.actions);
-  });
+  }, 240_000);
 
   test('are a function of the number of the batch, whatever ran before', async () => {
     const { sampler, policies: acting, contexts } = await setup(envName, 'context-maml', 2);
     acting.start(contexts);
-    const seventh = sampler.collect(acting, contexts, 7);
-    const second = sampler.collect(acting, contexts, 2);
-    expect(sampler.collect(acting, contexts, 7)).toEqual(seventh);
+    const seventh = runToEnd(sampler.collect(acting, contexts, 7));
+    const second = runToEnd(sampler.collect(acting, contexts, 2));
+    expect(runToEnd(sampler.collect(acting, contexts, 7))).toEqual(seventh);
     expect(second.actions).not.toEqual(seventh.actions);
   });
 });
@@ -86,7 +87,7 @@ test.each(mamlPolicies)('each task of %s acts with its own adapted weights, as i
   const { policies: acting, shared, contexts, sampler, arrays, config } = await setup('Point-Robot', policy, 1);
   acting.start(contexts);
   const steps = arrays();
-  fillSteps(sampler.collect(acting, contexts, 0), steps, config.advantages);
+  fillSteps(runToEnd(sampler.collect(acting, contexts, 0)), steps, config.advantages);
   const adapts = policy !== 'multi-task-hyper';
   // The middle task stays as it was.
   if (adapts) for (const task of [0, 2]) acting.adapt(task, contexts[task]!, steps[task]!);
@@ -113,7 +114,7 @@ test.each(mamlPolicies)('each task of %s acts with its own adapted weights, as i
 test('of each row the first episode is kept, without a step that diverged, and absent steps weigh nothing', async () => {
   const { sampler, policies: acting, contexts, arrays, config } = await setup('Point-Robot', 'maml', 1);
   acting.start(contexts);
-  const rollout = sampler.collect(acting, contexts, 0);
+  const rollout = runToEnd(sampler.collect(acting, contexts, 0));
   // Row 1 ends after 5 steps and begins another; row 2 diverges in its 4th.
   const episodes = [
     { row: 1, step: 4, return: 0, length: 5, diverged: false },

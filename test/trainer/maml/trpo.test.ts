@@ -1,6 +1,7 @@
 /** The trust-region step and its pieces against dense solutions of small problems. */
 
 import { describe, expect, test } from 'vitest';
+import { runToEnd } from '../../../src/advantages/policy-gradient.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import { conjugateGradient } from '../../../trainer/algorithms/maml/conjugate-gradient.ts';
 import { searchLine, type TrpoProblem, trpoDefaults, trpoStep } from '../../../trainer/algorithms/maml/trpo.ts';
@@ -60,10 +61,12 @@ describe('conjugate gradient', () => {
   const [a, b] = [definite(size, 1), vector(size, 2)];
 
   test('with as many iterations as dimensions is the dense solution', () => {
-    const { solution, residual, residualsSquared } = conjugateGradient((v) => times(a, v), b, {
-      iterationCount: size,
-      residualSquaredMin: 0,
-    });
+    const { solution, residual, residualsSquared } = runToEnd(
+      conjugateGradient((v) => times(a, v), b, {
+        iterationCount: size,
+        residualSquaredMin: 0,
+      }),
+    );
     expectClose(solution, solve(a, b), 1e-9);
     const image = times(a, solution);
     expectClose(
@@ -76,16 +79,18 @@ describe('conjugate gradient', () => {
   });
 
   test('ends as soon as the residual is small', () => {
-    const { residualsSquared } = conjugateGradient((v) => times(a, v), b, {
-      iterationCount: 100,
-      residualSquaredMin: 1e-6,
-    });
+    const { residualsSquared } = runToEnd(
+      conjugateGradient((v) => times(a, v), b, {
+        iterationCount: 100,
+        residualSquaredMin: 1e-6,
+      }),
+    );
     expect(residualsSquared.at(-1)!).toBeLessThan(1e-6);
     expect(residualsSquared.slice(0, -1).every((value) => value >= 1e-6)).toBe(true);
   });
 
   test('stays at 0 where a product is not of a positive definite matrix', () => {
-    const { solution } = conjugateGradient((v) => v.map((value) => -value), b, trpoDefaults);
+    const { solution } = runToEnd(conjugateGradient((v) => v.map((value) => -value), b, trpoDefaults));
     expect([...solution]).toEqual(new Array(size).fill(0));
   });
 });
@@ -120,7 +125,7 @@ describe('the trust-region step', () => {
     const s = solve(damped(a), problem.gradient);
     const curvature = dot(s, times(damped(a), s));
     const scale = Math.sqrt((0.5 * curvature) / config.klMax);
-    const report = trpoStep(problem, config);
+    const report = runToEnd(trpoStep(problem, config));
     expect(report.curvature).toBeCloseTo(curvature, 9);
     expect(report.scale).toBeCloseTo(scale, 9);
     // Without damping the full step has a divergence of exactly klMax; with it, a little less.
@@ -139,7 +144,7 @@ describe('the trust-region step', () => {
   test('is shorter where the loss is only better nearer, by powers of the ratio', () => {
     const { problem, a, start } = quadratic({ curl: 40 });
     const s = solve(damped(a), problem.gradient);
-    const report = trpoStep(problem, config);
+    const report = runToEnd(trpoStep(problem, config));
     expect(report.accepted).toBeGreaterThan(0);
     const refused = report.tries.slice(0, -1);
     expect(refused.every(({ loss, kl }) => loss >= 0 || kl >= config.klMax)).toBe(true);
@@ -157,7 +162,7 @@ describe('the trust-region step', () => {
     ['the loss is not a number', { loss: Number.NaN, kl: 0 }],
   ])('restores the parameters to the bit where %s', (_, candidate) => {
     const { problem, start } = quadratic();
-    const report = trpoStep({ ...problem, evaluate: () => candidate }, config);
+    const report = runToEnd(trpoStep({ ...problem, evaluate: () => candidate }, config));
     expect(report.accepted).toBeNull();
     expect(report.tries).toHaveLength(config.tryCount);
     expect(problem.parameters).toEqual(start);
@@ -165,14 +170,14 @@ describe('the trust-region step', () => {
 
   test('does not move where there is no gradient', () => {
     const { problem, start } = quadratic();
-    const report = trpoStep({ ...problem, gradient: new Float64Array(6) }, config);
+    const report = runToEnd(trpoStep({ ...problem, gradient: new Float64Array(6) }, config));
     expect(report).toMatchObject({ tries: [], accepted: null });
     expect(problem.parameters).toEqual(start);
   });
 
   test('the search goes down the direction', () => {
     const { problem, start } = quadratic();
-    const report = searchLine(problem, { direction: problem.gradient, length: 0.01 }, config);
+    const report = runToEnd(searchLine(problem, { direction: problem.gradient, length: 0.01 }, config));
     expect(report.accepted).toBe(0);
     expectClose(
       problem.parameters,

@@ -3,6 +3,8 @@
  * directions lose their conjugacy after a few iterations.
  */
 
+import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
+
 export type ConjugateGradientConfig = {
   readonly iterationCount: number;
   /** Ends as soon as the residual's square is below. */
@@ -18,16 +20,16 @@ export type ConjugateGradientResult = {
 };
 
 /**
- * Starts at 0. Ends early where a direction has no positive curvature, which a positive definite A does not have.
+ * Starts at 0; a slice is one product. Ends early where a direction has no positive curvature, which a positive definite A does not have.
  *
  * Source: Hestenes and Stiefel 1952; as in Schulman et al. 2015 (TRPO), appendix C.
  * @param product A v, in an array that the next call may change
  */
-export function conjugateGradient(
+export function* conjugateGradient(
   product: (vector: Float64Array) => Float64Array,
   b: Float64Array,
   { iterationCount, residualSquaredMin }: ConjugateGradientConfig,
-): ConjugateGradientResult {
+): Sliced<ConjugateGradientResult> {
   const solution = new Float64Array(b.length);
   const residual = b.slice();
   const direction = b.slice();
@@ -35,6 +37,7 @@ export function conjugateGradient(
   let squared = dot(residual, residual);
   for (let i = 0; i < iterationCount && squared >= residualSquaredMin; i++) {
     const image = product(direction);
+    yield;
     const curvature = dot(direction, image);
     if (!(curvature > 0)) break;
     const length = squared / curvature;

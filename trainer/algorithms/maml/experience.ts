@@ -2,11 +2,14 @@
 
 import { type AdvantageConfig, policyGradientCoefficients, runToEnd } from '../../../src/advantages/policy-gradient.ts';
 import type { Rollout } from '../../rollout/collect.ts';
+import { checkReward } from '../../run/reward.ts';
 import type { StepArrays } from './task-computations.ts';
 
 export type TaskReturns = {
   /** Mean undiscounted return of each task's episodes. */
   readonly returns: readonly number[];
+  /** Mean steps of each task's episodes. */
+  readonly lengths: readonly number[];
   /** Valid steps of all tasks. */
   readonly stepCount: number;
 };
@@ -21,14 +24,19 @@ export type TaskReturns = {
 export function fillSteps(rollout: Rollout, to: readonly StepArrays[], config: AdvantageConfig): TaskReturns {
   const episodeCount = rollout.environmentCount / to.length;
   const ends = firstEnds(rollout);
+  const lengths: number[] = [];
   let stepCount = 0;
   const returns = to.map((arrays, task) => {
     const rows = Array.from({ length: episodeCount }, (_, episode) => task * episodeCount + episode);
     const reward = copyRows(rollout, rows, ends, arrays);
-    const lengths = rows.map((row) => ends[row]!).filter((length) => length > 0);
+    const ofEpisodes = rows.map((row) => ends[row]!).filter((length) => length > 0);
     const coefficient = runToEnd(
       policyGradientCoefficients(
-        { observation: arrays.observation.subarray(0, reward.length * observationSizeOf(rollout)), reward, lengths },
+        {
+          observation: arrays.observation.subarray(0, reward.length * observationSizeOf(rollout)),
+          reward,
+          lengths: ofEpisodes,
+        },
         config,
       ),
     );
@@ -37,9 +45,18 @@ export function fillSteps(rollout: Rollout, to: readonly StepArrays[], config: A
     arrays.weight.fill(0);
     arrays.weight.fill(1 / reward.length, 0, reward.length);
     stepCount += reward.length;
+    lengths.push(reward.length / episodeCount);
     return reward.reduce((sum, value) => sum + value, 0) / episodeCount;
   });
-  return { returns, stepCount };
+  return { returns, lengths, stepCount };
+}
+
+/** @throws HyperpolicyError invalid_argument: a reward that no loss can hold; a step in which the simulator diverged has none */
+export function checkRewards({ rewards, diverged, environmentCount }: Rollout, environment: string): void {
+  rewards.forEach((reward, i) => {
+    if (diverged[i] === 1) return;
+    checkReward(environment, reward, () => `step ${Math.floor(i / environmentCount) + 1}, row ${i % environmentCount}`);
+  });
 }
 
 const observationSizeOf = ({ observations, stepCount, environmentCount }: Rollout): number =>

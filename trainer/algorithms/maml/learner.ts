@@ -3,13 +3,16 @@
  * one trust-region step.
  */
 
+import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import type { PolicySpecs } from '../../../src/contract/tensor-spec.ts';
 import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
 import { initialise } from '../../../src/nn/parameters.ts';
 import type { Engine } from '../../engine/engine.ts';
+import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
 import { checkMamlConfig, type MamlConfig } from './config.ts';
-import { fillSteps, type TaskReturns } from './experience.ts';
+import { dot } from './conjugate-gradient.ts';
+import { checkRewards, fillSteps, type TaskReturns } from './experience.ts';
 import { createMetaObjective } from './meta-objective.ts';
 import { createMamlNetworks, type MamlNetworks } from './networks.ts';
 import type { Sampler } from './sampler.ts';
@@ -51,7 +54,7 @@ export type IterationSeconds = {
 /** What tests other tasks, or more of them, than an iteration has. */
 export type MamlEvaluator = {
   /** Episodes of every task before and after adaptation; nothing is learnt. */
-  evaluate(sampler: Sampler, contexts: readonly ArrayLike<number>[], batch: number): Adaptation;
+  evaluate(sampler: Sampler, contexts: readonly ArrayLike<number>[], batch: number): Sliced<Adaptation>;
   dispose(): void;
 };
 
@@ -63,11 +66,13 @@ export type MamlLearner = {
   /** All of them in one array: everything that a resumed run needs. */
   readonly flat: Float32Array;
   /**
-   * One iteration: episodes, adaptation, outer step. A function of the parameters, the tasks and the number.
+   * One iteration: episodes, adaptation, outer step. A function of the parameters, the tasks and the number. Where it throws or is
+   * ended between two slices, the parameters are as before.
    * @param contexts of `config.taskCount` tasks
    * @param iteration from 0
+   * @throws HyperpolicyError failed_precondition: the outer gradient is not finite; invalid_argument: a reward that no loss can hold
    */
-  iterate(sampler: Sampler, contexts: readonly ArrayLike<number>[], iteration: number): Iteration;
+  iterate(sampler: Sampler, contexts: readonly ArrayLike<number>[], iteration: number): Sliced<Iteration>;
   createEvaluator(options: {
     readonly taskCount: number;
     readonly episodeCount: number;
@@ -96,17 +101,14 @@ export function createMamlLearner(options: MamlLearnerOptions): MamlLearner {
     parameters,
     shapes,
     flat,
-    iterate(sampler, contexts, iteration) {
+    *iterate(sampler, contexts, iteration) {
       const clock = createClock();
       setContexts(arrays, contexts, networks);
-      const adaptation = adaptAll({ sampler, policies, arrays, contexts, config, batch: 2 * iteration, clock });
+      const adaptation = yield* adaptAll({ sampler, policies, arrays, contexts, config, batch: 2 * iteration, clock });
       const problem = clock.timed('outer', () => objective.problem(arrays));
-      const trpo = clock.timed('outer', () =>
-        trpoStep(
-          { ...problem, product: (vector) => clock.timed('conjugateGradient', () => problem.product(vector)) },
-          config.trpo,
-        ),
-      );
+      requireFiniteLoss("squared norm of the outer loss's gradient", dot(problem.gradient, problem.gradient));
+      const product = (vector: Float64Array) => clock.timed('conjugateGradient', () => problem.product(vector));
+      const trpo = yield* clock.slices('outer', trpoStep({ ...problem, product }, config.trpo));
       return { ...adaptation, trpo, seconds: clock.seconds() };
     },
     createEvaluator({ taskCount, episodeCount, seed: evaluationSeed }) {
@@ -114,9 +116,9 @@ export function createMamlLearner(options: MamlLearnerOptions): MamlLearner {
       const others = createTaskPolicies({ ...shared, ...counts, seed: evaluationSeed });
       const steps = createBatch(networks, taskCount, counts.stepCount);
       return {
-        evaluate(sampler, contexts, batch) {
+        *evaluate(sampler, contexts, batch) {
           setContexts(steps, contexts, networks);
-          return adaptAll({
+          return yield* adaptAll({
             sampler,
             policies: others,
             arrays: steps,
@@ -153,7 +155,7 @@ function setContexts(
 }
 
 /** Episodes of all tasks before adaptation, the adapted policies, and their episodes. */
-function adaptAll({
+function* adaptAll({
   sampler,
   policies,
   arrays,
@@ -169,25 +171,22 @@ function adaptAll({
   readonly config: MamlConfig;
   readonly batch: number;
   readonly clock: Clock;
-}): Adaptation {
-  const sample = (set: 'pre' | 'post', number: number): TaskReturns =>
-    clock.timed('sampling', () =>
-      fillSteps(
-        sampler.collect(policies, contexts, number),
-        arrays.map((task) => task[set]),
-        config.advantages,
-      ),
-    );
-  clock.timed('inner', () => policies.start(contexts));
-  const pre = sample('pre', batch);
-  if (config.inner.stepCount > 0) {
-    clock.timed('inner', () => {
-      arrays.forEach(({ pre: steps }, task) => {
-        policies.adapt(task, contexts[task]!, steps);
-      });
-    });
+}): Sliced<Adaptation> {
+  function* sample(set: 'pre' | 'post', number: number): Sliced<TaskReturns> {
+    const rollout = yield* sampler.collect(policies, contexts, number);
+    checkRewards(rollout, sampler.env.name);
+    const to = arrays.map((task) => task[set]);
+    return fillSteps(rollout, to, config.advantages);
   }
-  return { pre, post: sample('post', batch + 1) };
+  clock.timed('inner', () => policies.start(contexts));
+  const pre = yield* clock.slices('sampling', sample('pre', batch));
+  if (config.inner.stepCount > 0) {
+    for (const [task, { pre: steps }] of arrays.entries()) {
+      clock.timed('inner', () => policies.adapt(task, contexts[task]!, steps));
+      yield;
+    }
+  }
+  return { pre, post: yield* clock.slices('sampling', sample('post', batch + 1)) };
 }
 
 type Clock = ReturnType<typeof createClock>;
@@ -196,16 +195,29 @@ type Clock = ReturnType<typeof createClock>;
 function createClock() {
   const seconds = { sampling: 0, inner: 0, outer: 0, conjugateGradient: 0 };
   let nested = 0;
+  function timed<T>(name: keyof IterationSeconds, work: () => T): T {
+    const outside = nested;
+    nested = 0;
+    const begin = performance.now();
+    const result = work();
+    const taken = (performance.now() - begin) / 1000;
+    seconds[name] += taken - nested;
+    nested = outside + taken;
+    return result;
+  }
   return {
-    timed<T>(name: keyof IterationSeconds, work: () => T): T {
-      const outside = nested;
-      nested = 0;
-      const begin = performance.now();
-      const result = work();
-      const taken = (performance.now() - begin) / 1000;
-      seconds[name] += taken - nested;
-      nested = outside + taken;
-      return result;
+    timed,
+    /** What others do between two slices does not count. */
+    *slices<T>(name: keyof IterationSeconds, work: Sliced<T>): Sliced<T> {
+      try {
+        for (;;) {
+          const { done, value } = timed(name, () => work.next());
+          if (done === true) return value;
+          yield;
+        }
+      } finally {
+        work.return(undefined as T);
+      }
     },
     seconds: (): IterationSeconds => ({ ...seconds }),
   };

@@ -3,7 +3,8 @@
  * batch's number, the tasks and the policies; neither threads nor earlier batches matter.
  */
 
-import { collectRollout, type Rollout } from '../../rollout/collect.ts';
+import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
+import { type Rollout, rolloutSlices } from '../../rollout/collect.ts';
 import { createVectorEnv, type VectorEnv } from '../../rollout/vector-env.ts';
 import type { TaskPolicies } from './task-policies.ts';
 
@@ -23,11 +24,11 @@ export type SamplerOptions = {
 export type Sampler = {
   readonly env: Pick<VectorEnv, 'name' | 'specs' | 'tasks' | 'episodeStepCountMax' | 'threadCount'>;
   /**
-   * One episode per row of each task.
+   * One episode per row of each task, a step of all rows in each slice.
    * @param contexts [C] of each task
    * @param batch from 0; below 2^31 / (steps of an episode + 1)
    */
-  collect(policies: TaskPolicies, contexts: readonly ArrayLike<number>[], batch: number): Rollout;
+  collect(policies: TaskPolicies, contexts: readonly ArrayLike<number>[], batch: number): Sliced<Rollout>;
   dispose(): Promise<void>;
 };
 
@@ -46,12 +47,12 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   const stepCount = env.episodeStepCountMax;
   return {
     env,
-    collect(policies, contexts, batch) {
+    *collect(policies, contexts, batch) {
       env.setContexts(ofRows(contexts));
       // Episodes that begin where one ends early have numbers too, at most one a step.
       env.reset(batch * (stepCount + 1));
       policies.seek(batch * stepCount);
-      return collectRollout({ env, policy: policies, stepCount });
+      return yield* rolloutSlices({ env, policy: policies, stepCount });
     },
     dispose: () => env.dispose(),
   };

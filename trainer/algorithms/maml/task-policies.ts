@@ -9,6 +9,7 @@ import { type Parameters, sizeOf, under } from '../../../src/nn/parameters.ts';
 import { actionOf } from '../../../src/nn/policies/policy.ts';
 import { taskOutput, taskWeightShapes, taskWeights } from '../../../src/nn/policies/task-weights.ts';
 import type { BoundInput, Engine } from '../../engine/engine.ts';
+import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
 import type { BatchPolicy } from '../../rollout/policy.ts';
 import type { MamlConfig } from './config.ts';
 import { adapt } from './inner-step.ts';
@@ -31,7 +32,7 @@ import {
 export type TaskPolicies = BatchPolicy & {
   /** All tasks before adaptation. @param contexts [C] each, environment units */
   start(contexts: readonly ArrayLike<number>[]): void;
-  /** One task after adaptation to its steps. */
+  /** One task after adaptation to its steps. @throws HyperpolicyError failed_precondition: an inner loss that is not finite */
   adapt(task: number, context: ArrayLike<number>, pre: StepArrays): void;
   /** The noise of the next actions: a function of the seed and the number. */
   seek(position: number): void;
@@ -89,8 +90,8 @@ export function createTaskPolicies(options: TaskPoliciesOptions): TaskPolicies {
         ...contextInput(1, memory.context),
         ...stepInputs('pre', memory.pre, networks),
       },
-      outputs: prefixed('to', dataOf(memory.adapted)),
-      fn: (inputs) => prefixed('to', adaptedWeights(options, inputs)),
+      outputs: { ...prefixed('to', dataOf(memory.adapted)), loss: memory.loss },
+      fn: (inputs) => adaptation(options, inputs),
     }),
     act: engine.compile({
       name: 'maml-act',
@@ -118,6 +119,7 @@ export function createTaskPolicies(options: TaskPoliciesOptions): TaskPolicies {
       if (contextSize > 0) memory.context.set(context);
       copyArrays(pre, memory.pre);
       computations.adapt.run();
+      requireFiniteLoss(`inner loss of task ${task}`, memory.loss[0]!);
       for (const [name, { data }] of Object.entries(memory.adapted)) {
         memory.weights[name]!.data.set(data, task * data.length);
       }
@@ -138,15 +140,16 @@ export function createTaskPolicies(options: TaskPoliciesOptions): TaskPolicies {
   };
 }
 
-/** The adapted policy as the tensors of its one context. */
-function adaptedWeights({ networks, config }: TaskPoliciesOptions, inputs: Parameters): Record<string, tf.Tensor> {
+/** The adapted policy as the tensors of its one context, and the loss before it. */
+function adaptation({ networks, config }: TaskPoliciesOptions, inputs: Parameters): Record<string, tf.Tensor> {
   const meta = under('meta', inputs);
   const task = readTask(networks, inputs.context);
   const steps = readSteps(networks, under('pre', inputs));
   const loss = (parameters: Parameters) => policyGradientLoss(task, parameters, steps);
   const rates = readRates(networks, config.rate, meta);
   const adapted = adapt(loss, under('policy', meta), rates, config.inner);
-  return taskWeights(networks.policy, adapted, task.context ?? tf.zeros<tf.Rank.R2>([1, 0]));
+  const weights = taskWeights(networks.policy, adapted, task.context ?? tf.zeros<tf.Rank.R2>([1, 0]));
+  return { ...prefixed('to', weights), loss: loss(under('policy', meta)) };
 }
 
 type Named = Readonly<Record<string, BoundInput>>;
@@ -168,6 +171,7 @@ function createMemory({ networks, taskCount, episodeCount, stepCount }: TaskPoli
     pre: createTaskArrays(networks, stepCount).pre,
     weights: allocate(taskCount),
     adapted: allocate(1),
+    loss: new Float32Array(1),
     observation: new Float32Array(rowCount * observationSize),
     noise: new Float32Array(rowCount * actionSize),
     action: new Float32Array(rowCount * actionSize),

@@ -1,16 +1,24 @@
 /** One MAML run: its learner, the samplers of training and test tasks, and the loop. */
 
+import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
 import { createNetwork } from '../../../src/nn/network.ts';
 import { writeNetwork } from '../../../src/nn/network-file.ts';
 import { under } from '../../../src/nn/parameters.ts';
-import { type IterationsConfig, type IterativeLearner, trainIterations } from '../../loops/iterations.ts';
+import {
+  type IterationsConfig,
+  type IterativeLearner,
+  moments,
+  type TestReturns,
+  trainIterations,
+} from '../../loops/iterations.ts';
 import type { Setup, Training } from '../../run/algorithm.ts';
 import { environmentPlace } from '../../run/environment-place.ts';
 import { loadBestLearner } from '../../run/evaluations.ts';
 import { restoreArrays, type SavedState } from '../../run/saved-state.ts';
+import { runInTurns } from '../../run/turns.ts';
 import type { MamlConfig } from './config.ts';
 import { createMamlLearner, type Iteration, type MamlEvaluator, type MamlLearner } from './learner.ts';
 import { mamlModel } from './model.ts';
@@ -19,8 +27,8 @@ import { createSampler, type Sampler } from './sampler.ts';
 
 /** Of the order of training tasks. */
 const taskStream = 7;
-/** Evaluations have starts and noise of their own. */
-const evaluationSeedOffset = 100;
+/** Evaluations have starts and noise of their own, and the one of what is published has others. */
+const seedOffsets = { evaluation: 100, fresh: 200 };
 
 /**
  * @throws HyperpolicyError invalid_argument: settings that do not fit each other, an environment without tasks
@@ -37,18 +45,28 @@ export async function openMaml({ config: run, env, engine }: Setup): Promise<Tra
     });
   }
   const { seed } = loop;
+  const { threadCount } = run;
   const learner = createMamlLearner({ config, specs, tasks, engine, seed, episodeStepCountMax });
   const tests = tasks.sample({ split: 'test', seed, count: loop.evaluationTaskCount ?? tasks.counts.test });
   const episodeCount = loop.evaluationEpisodeCount;
-  const testSeed = seed + evaluationSeedOffset;
-  const evaluator = learner.createEvaluator({ taskCount: tests.length, episodeCount, seed: testSeed });
   const place = environmentPlace(run);
   const taskSource = createTaskSource(tasks, config.taskCount, seed);
-  const sampler = await createSampler({ env: place, contexts: taskSource(0), episodeCount: config.episodeCount, seed });
-  const testSampler = await createSampler({ env: place, contexts: tests, episodeCount, seed: testSeed });
+  const sampler = await createSampler({
+    env: place,
+    contexts: taskSource(0),
+    episodeCount: config.episodeCount,
+    seed,
+    threadCount,
+  });
+  const openTester = async (testSeed: number): Promise<Tester> => ({
+    evaluator: learner.createEvaluator({ taskCount: tests.length, episodeCount, seed: testSeed }),
+    sampler: await createSampler({ env: place, contexts: tests, episodeCount, seed: testSeed, threadCount }),
+    tests,
+  });
+  const tester = await openTester(seed + seedOffsets.evaluation);
   const save = (): SavedState => ({ arrays: { parameters: learner.flat }, state: null });
   const restore = ({ arrays }: SavedState) => restoreArrays('MAML learner', { parameters: learner.flat }, arrays);
-  const parts: Parts = { learner, sampler, taskSource, evaluator, testSampler, tests };
+  const parts: Parts = { learner, sampler, taskSource, tester };
 
   return {
     stepCount: loop.iterationCount,
@@ -59,6 +77,16 @@ export async function openMaml({ config: run, env, engine }: Setup): Promise<Tra
         config: loop,
         title: env.name,
       }),
+    async evaluateAfresh(signal) {
+      const fresh = await openTester(seed + seedOffsets.fresh);
+      try {
+        const { post: returns, lengths } = await runInTurns(testReturns(fresh, 0), signal);
+        const { mean: meanReturn, deviation: standardDeviation } = moments(returns);
+        return { meanReturn, standardDeviation, returns, lengths };
+      } finally {
+        disposeTester(fresh);
+      }
+    },
     async restoreBest(runDirectory, best) {
       restore(await loadBestLearner(runDirectory, best));
     },
@@ -76,8 +104,7 @@ export async function openMaml({ config: run, env, engine }: Setup): Promise<Tra
     dispose() {
       // Threads of environments end with the process; nobody waits for them.
       void sampler.dispose();
-      void testSampler.dispose();
-      evaluator.dispose();
+      disposeTester(tester);
       learner.dispose();
     },
   };
@@ -111,27 +138,41 @@ type Parts = {
   readonly learner: MamlLearner;
   readonly sampler: Sampler;
   readonly taskSource: (iteration: number) => Float64Array[];
+  readonly tester: Tester;
+};
+
+/** Test tasks with all that evaluates on them. */
+type Tester = {
   readonly evaluator: MamlEvaluator;
-  readonly testSampler: Sampler;
+  readonly sampler: Sampler;
   readonly tests: readonly Float64Array[];
 };
 
-const iterative = (parts: Parts): Pick<IterativeLearner, 'iterate' | 'evaluate'> => ({
-  iterate: (iteration) => metricsOf(parts.learner.iterate(parts.sampler, parts.taskSource(iteration), iteration)),
-  evaluate(iteration) {
-    const { pre, post } = parts.evaluator.evaluate(parts.testSampler, parts.tests, iteration);
-    return { pre: pre.returns, post: post.returns };
-  },
-});
+function disposeTester({ evaluator, sampler }: Tester): void {
+  void sampler.dispose();
+  evaluator.dispose();
+}
 
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+/** @param batch of episodes, from 0 */
+function* testReturns({ evaluator, sampler, tests }: Tester, batch: number): Sliced<TestReturns> {
+  const { pre, post } = yield* evaluator.evaluate(sampler, tests, batch);
+  return { pre: pre.returns, post: post.returns, lengths: post.lengths };
+}
+
+const iterative = (parts: Parts): Pick<IterativeLearner, 'iterate' | 'evaluate'> => ({
+  *iterate(iteration) {
+    const { learner, sampler, taskSource } = parts;
+    return metricsOf(yield* learner.iterate(sampler, taskSource(iteration), iteration));
+  },
+  evaluate: (iteration) => testReturns(parts.tester, iteration),
+});
 
 /** README.md has the glossary. */
 function metricsOf({ pre, post, trpo, seconds }: Iteration) {
   const taken = trpo.accepted === null ? undefined : trpo.tries[trpo.accepted]!;
   return {
-    preReturn: mean(pre.returns),
-    postReturn: mean(post.returns),
+    preReturn: moments(pre.returns).mean,
+    postReturn: moments(post.returns).mean,
     environmentSteps: pre.stepCount + post.stepCount,
     cgResidualSquared: trpo.residualsSquared.at(-1) ?? 0,
     cgIterations: trpo.residualsSquared.length,

@@ -1,5 +1,6 @@
 /** One trust-region step: the natural gradient's direction by conjugate gradient, its length by the divergence, and a line search. */
 
+import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import { addScaled, type ConjugateGradientConfig, conjugateGradient, dot } from './conjugate-gradient.ts';
 
 export type TrpoConfig = ConjugateGradientConfig & {
@@ -51,45 +52,51 @@ export type TrpoReport = {
 };
 
 /**
- * Moves the parameters by at most the trust region, or not at all.
+ * Moves the parameters by at most the trust region, or not at all: also where it is ended between two slices, each one product or
+ * one try.
  *
  * Source: Schulman et al. 2015 (TRPO), appendix C.
  */
-export function trpoStep(problem: TrpoProblem, config: TrpoConfig): TrpoReport {
+export function* trpoStep(problem: TrpoProblem, config: TrpoConfig): Sliced<TrpoReport> {
   const { damping, klMax } = config;
   const damped = (vector: Float64Array): Float64Array => {
     const image = problem.product(vector);
     addScaled(image, vector, damping);
     return image;
   };
-  const { solution, residual, residualsSquared } = conjugateGradient(damped, problem.gradient, config);
+  const { solution, residual, residualsSquared } = yield* conjugateGradient(damped, problem.gradient, config);
   // s'(H + damping) s = s'(g - r): the product is there already.
   const curvature = dot(solution, problem.gradient) - dot(solution, residual);
   const scale = Math.sqrt((0.5 * curvature) / klMax);
   const report = { solution, residualsSquared, curvature, scale };
   if (!(scale > 0 && scale < Number.POSITIVE_INFINITY)) return { ...report, tries: [], accepted: null };
-  return { ...report, ...searchLine(problem, { direction: solution, length: 1 / scale }, config) };
+  return { ...report, ...(yield* searchLine(problem, { direction: solution, length: 1 / scale }, config)) };
 }
 
 /**
  * Tries parameters - ratio^j length direction for j = 0, 1, ... until the loss is better and the divergence inside the trust region;
  * writes the old parameters again where none is.
  */
-export function searchLine(
+export function* searchLine(
   { parameters, evaluate }: Pick<TrpoProblem, 'parameters' | 'evaluate'>,
   { direction, length }: { readonly direction: Float64Array; readonly length: number },
   { klMax, tryCount, backtrackRatio }: Pick<TrpoConfig, 'klMax' | 'tryCount' | 'backtrackRatio'>,
-): Pick<TrpoReport, 'tries' | 'accepted'> {
+): Sliced<Pick<TrpoReport, 'tries' | 'accepted'>> {
   const old = parameters.slice();
   const tries: Candidate[] = [];
-  for (let j = 0; j < tryCount; j++) {
-    const factor = length * backtrackRatio ** j;
-    for (let i = 0; i < parameters.length; i++) parameters[i] = old[i]! - factor * direction[i]!;
-    const candidate = evaluate();
-    tries.push(candidate);
-    // Written so that NaN is refused.
-    if (candidate.loss < 0 && candidate.kl < klMax) return { tries, accepted: j };
+  let accepted: number | null = null;
+  try {
+    for (let j = 0; j < tryCount && accepted === null; j++) {
+      const factor = length * backtrackRatio ** j;
+      for (let i = 0; i < parameters.length; i++) parameters[i] = old[i]! - factor * direction[i]!;
+      const candidate = evaluate();
+      tries.push(candidate);
+      // Written so that NaN is refused.
+      if (candidate.loss < 0 && candidate.kl < klMax) accepted = j;
+      yield;
+    }
+    return { tries, accepted };
+  } finally {
+    if (accepted === null) parameters.set(old);
   }
-  parameters.set(old);
-  return { tries, accepted: null };
 }
