@@ -1,8 +1,10 @@
 /** The default engine: a computation is traced once, and each run is one native call. */
 
 import { compile } from '../../src/onnx/compile.ts';
-import { sizeOf } from '../../src/onnx/graph.ts';
+import { encode } from '../../src/onnx/encode.ts';
+import { type Graph, sizeOf } from '../../src/onnx/graph.ts';
 import { multiplyAdds } from '../../src/onnx/multiply-adds.ts';
+import { optimise } from '../../src/onnx/passes/index.ts';
 import type { DeviceName } from '../../src/onnx/providers.ts';
 import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
 import { trace } from '../../src/trace/trace.ts';
@@ -24,15 +26,13 @@ const smallMultiplyAdds = 1e6;
 export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions): Engine => ({
   name: 'traced',
   compile(definition) {
-    const { name, inputs, outputs, fn } = definition;
-    const specs = Object.fromEntries(Object.entries(inputs).map(([input, { shape }]) => [input, { shape }]));
-    const graph = trace(name, specs, fn);
-    const smallestFirst = graph.outputs.toSorted((a, b) => sizeOf(a.value.shape) - sizeOf(b.value.shape));
+    const { name, inputs, outputs } = definition;
+    const graph = graphOf(definition);
     const options =
       multiplyAdds(graph) < smallMultiplyAdds
         ? { threadCount: 1 }
         : { threadCount, spinning: threadCount > 1, ...(device !== undefined && { device }) };
-    const session = compile({ ...graph, outputs: smallestFirst }, options);
+    const session = compile(graph, options);
     const feeds: TensorMap = Object.fromEntries(
       session.inputs.map((input) => {
         const { data, shape } = inputs[input.name]!;
@@ -56,6 +56,17 @@ export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions)
     };
   },
 });
+
+/** Its smallest output comes first: the session copies that one. */
+function graphOf({ name, inputs, fn }: Pick<ComputationDefinition, 'name' | 'inputs' | 'fn'>): Graph {
+  const specs = Object.fromEntries(Object.entries(inputs).map(([input, { shape }]) => [input, { shape }]));
+  const graph = trace(name, specs, fn);
+  return { ...graph, outputs: graph.outputs.toSorted((a, b) => sizeOf(a.value.shape) - sizeOf(b.value.shape)) };
+}
+
+/** A computation as ONNX: for another thread, which gets the same bits from it on one thread. */
+export const modelOf = (definition: Pick<ComputationDefinition, 'name' | 'inputs' | 'fn'>): Uint8Array =>
+  encode(optimise(graphOf(definition)));
 
 function target({ outputs, name }: ComputationDefinition, output: string): Float32Array {
   const data = outputs[output];

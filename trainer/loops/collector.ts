@@ -1,15 +1,20 @@
-/** Steps one training environment: chooses actions and puts transitions into the replay buffer. */
+/**
+ * Steps the training environments: chooses actions and puts transitions into the replay buffer. Between `begin` and `finish` the
+ * environments may be stepped by other threads. What comes out depends on the seed and the policy, never on the threads.
+ */
 
 import { createRandom, type Random } from '../../src/contract/random.ts';
 import { specSize, type TensorSpec } from '../../src/contract/tensor-spec.ts';
-import type { Env, EnvState } from '../../src/envs/env.ts';
+import type { EnvState } from '../../src/envs/env.ts';
 import type { OffPolicyLearner } from '../off-policy/learner.ts';
 import type { ReplayBuffer, Transition } from '../replay/replay-buffer.ts';
+import type { RestoredRow } from '../rollout/rows.ts';
+import type { VectorEnv } from '../rollout/vector-env.ts';
 import { checkReward } from '../run/reward.ts';
-import type { SavedState } from '../run/saved-state.ts';
+import type { SavedState, StateArray } from '../run/saved-state.ts';
 
 /** Streams of one seed; the learner's first parameters and the evaluation's starts have their own. */
-const streams = { resets: 1, warmUp: 2, exploration: 3 };
+const streams = { warmUp: 2, exploration: 3 };
 
 export type FinishedEpisode = {
   /** Undiscounted sum of rewards. */
@@ -19,86 +24,130 @@ export type FinishedEpisode = {
   readonly diverged: boolean;
 };
 
+/** A step is `choose`, `begin`, `finish`, of all environments together. */
 export type Collector = {
+  /** Environments, and so transitions of a step. */
+  readonly environmentCount: number;
   /**
-   * One environment step.
-   * @param warmUp draws the action uniformly within its bounds (standard normal where it has none) instead of asking the learner
-   * @returns the episode that this step ended, else null; the next one has then begun
-   * @throws what the environment throws, and HyperpolicyError invalid_argument: a reward that no loss can hold. The transition is
-   *   not kept, and the episode is over: a saved state begins another
+   * Chooses the actions of the next step, unless they are chosen: by the learner as it is now.
+   * @param warmUp draws them uniformly within their bounds (standard normal where they have none) instead
    */
-  step(warmUp: boolean): FinishedEpisode | null;
+  choose(warmUp: boolean): void;
+  /** Starts the step with the actions chosen. */
+  begin(): void;
+  /**
+   * Ends the step, and keeps its transitions.
+   * @returns the episodes that it ended, in the order of their rows; the next ones have then begun
+   * @throws what an environment throws, and HyperpolicyError invalid_argument: a reward that no loss can hold. The episodes are over
+   *   then: a saved state begins others
+   */
+  finish(): FinishedEpisode[];
+  /** Not between `begin` and `finish`. */
   save(): SavedState;
   restore(saved: SavedState): void;
 };
 
 type CollectorState = {
-  readonly episodeReturn: number;
-  readonly episodeLength: number;
   readonly positions: Readonly<Record<keyof typeof streams, number>>;
-  /** Null where the environment failed: the next one begins an episode. */
-  readonly env: Omit<EnvState, 'arrays'> | null;
+  /** Whether `actions` are chosen. */
+  readonly isChosen: boolean;
+  readonly rows: readonly (Omit<RestoredRow, 'env'> & { readonly env: Omit<EnvState, 'arrays'> | null })[];
 };
 
-/** Starts the first episode. */
+/** Starts the first episodes. */
 export function createCollector({
-  env,
+  envs,
   learner,
   replay,
   seed,
 }: {
-  env: Env;
+  envs: VectorEnv;
   learner: Pick<OffPolicyLearner, 'explore'>;
   replay: Pick<ReplayBuffer, 'add'>;
   seed: number;
 }): Collector {
+  const { batch, running, environmentCount, specs } = envs;
   const random = {
-    resets: createRandom(seed, streams.resets),
     warmUp: createRandom(seed, streams.warmUp),
     exploration: createRandom(seed, streams.exploration),
   };
-  const action = new Float32Array(specSize(env.specs.action));
-  const observation = new Float64Array(specSize(env.specs.observation));
-  const transition: Transition = { observation, action, reward: 0, nextObservation: observation, terminated: false };
-  let episodeReturn = 0;
-  let episodeLength = 0;
-  let hasFailed = false;
-
-  const begin = () => {
-    observation.set(env.reset(random.resets.integer(2 ** 32)).observation);
-    episodeReturn = 0;
-    episodeLength = 0;
+  const rowsOf = <T extends Float32Array | Float64Array>(values: T) => split(values, environmentCount);
+  const actions = new Float32Array(environmentCount * specSize(specs.action));
+  // Before the step: the batch's own are those after it.
+  const observations = batch.observations.slice();
+  const contexts = batch.contexts.slice();
+  const views = {
+    action: rowsOf(actions),
+    observation: rowsOf(observations),
+    next: rowsOf(batch.observations),
+    final: rowsOf(batch.finals),
+    context: specs.context === null ? null : rowsOf(contexts),
   };
-  begin();
+  let isChosen = false;
+  let hasFailed = false;
+  envs.reset();
 
-  function stepOnce(warmUp: boolean): FinishedEpisode | null {
-    if (warmUp) drawAction(env.specs.action, random.warmUp, action);
-    else learner.explore(observation, random.exploration, action, env.context);
-    const result = env.step(action);
-    const { reward, terminated, truncated, diverged } = result;
-    checkReward(env.name, reward, () => `step ${episodeLength + 1} of an episode`);
-    if (!diverged) {
-      transition.reward = reward;
-      transition.nextObservation = result.observation;
-      transition.terminated = terminated;
-      transition.context = env.context;
-      replay.add(transition);
+  function finishStep(): FinishedEpisode[] {
+    envs.finish();
+    isChosen = false;
+    for (let row = 0; row < environmentCount; row++) {
+      const { lengths } = isOver(row) ? batch : running;
+      checkReward(envs.name, batch.rewards[row]!, () => `step ${lengths[row]} of an episode`);
     }
-    episodeReturn += reward;
-    episodeLength += 1;
-    if (!terminated && !truncated) {
-      observation.set(result.observation);
-      return null;
+    const finished: FinishedEpisode[] = [];
+    for (let row = 0; row < environmentCount; row++) {
+      const diverged = batch.diverged[row] === 1;
+      if (!diverged) replay.add(transitionOf(row));
+      if (isOver(row)) {
+        finished.push({ episodeReturn: batch.returns[row]!, episodeLength: batch.lengths[row]!, diverged });
+      }
     }
-    const finished = { episodeReturn, episodeLength, diverged };
-    begin();
     return finished;
   }
 
+  const isOver = (row: number) => batch.terminated[row] === 1 || batch.truncated[row] === 1;
+
+  const transitionOf = (row: number): Transition => ({
+    observation: views.observation[row]!,
+    action: views.action[row]!,
+    reward: batch.rewards[row]!,
+    nextObservation: (isOver(row) ? views.final : views.next)[row]!,
+    terminated: batch.terminated[row] === 1,
+    context: views.context?.[row] ?? null,
+  });
+
+  /** What an environment has after one failed is nobody's state. */
+  const rowStates = (): RestoredRow[] =>
+    hasFailed
+      ? Array.from(running.episodes, (episodeCount) => ({
+          env: null,
+          episodeCount,
+          episodeReturn: 0,
+          episodeLength: 0,
+        }))
+      : envs.save();
+
   return {
-    step(warmUp) {
+    environmentCount,
+
+    choose(warmUp) {
+      if (isChosen) return;
+      observations.set(batch.observations);
+      contexts.set(batch.contexts);
+      views.action.forEach((action, row) => {
+        if (warmUp) drawAction(specs.action, random.warmUp, action);
+        else learner.explore(views.observation[row]!, random.exploration, action, views.context?.[row]);
+      });
+      isChosen = true;
+    },
+
+    begin() {
+      envs.begin(actions);
+    },
+
+    finish() {
       try {
-        return stepOnce(warmUp);
+        return finishStep();
       } catch (error) {
         hasFailed = true;
         throw error;
@@ -106,13 +155,16 @@ export function createCollector({
     },
 
     save() {
-      const { resets, warmUp, exploration } = random;
-      const positions = { resets: resets.position, warmUp: warmUp.position, exploration: exploration.position };
-      const common = { episodeReturn, episodeLength, positions };
-      // What the environment has after it failed is nobody's state.
-      if (hasFailed) return { arrays: {}, state: { ...common, env: null } satisfies CollectorState };
-      const { arrays, ...envState } = env.save();
-      return { arrays, state: { ...common, env: envState } satisfies CollectorState };
+      const { warmUp, exploration } = random;
+      const arrays: Record<string, StateArray> = { actions };
+      const rows = rowStates().map(({ env, ...rest }, row) => {
+        if (env === null) return { ...rest, env };
+        const { arrays: own, ...state } = env;
+        for (const [name, array] of Object.entries(own)) arrays[`row${row}/${name}`] = array;
+        return { ...rest, env: state };
+      });
+      const positions = { warmUp: warmUp.position, exploration: exploration.position };
+      return { arrays, state: { positions, isChosen: isChosen && !hasFailed, rows } satisfies CollectorState };
     },
 
     restore({ arrays, state }) {
@@ -120,15 +172,27 @@ export function createCollector({
       for (const name of Object.keys(streams) as (keyof typeof streams)[]) {
         random[name].position = saved.positions[name];
       }
-      if (saved.env === null) {
-        begin();
-        return;
-      }
-      observation.set(env.restore({ ...saved.env, arrays: arrays as EnvState['arrays'] }));
-      episodeReturn = saved.episodeReturn;
-      episodeLength = saved.episodeLength;
+      envs.restore(
+        saved.rows.map((row, i) => ({ ...row, env: row.env && { ...row.env, arrays: arraysOf(arrays, i) } })),
+      );
+      actions.set(arrays.actions as Float32Array);
+      observations.set(batch.observations);
+      contexts.set(batch.contexts);
+      isChosen = saved.isChosen;
     },
   };
+}
+
+function split<T extends Float32Array | Float64Array>(values: T, count: number): T[] {
+  const size = values.length / count;
+  return Array.from({ length: count }, (_, row) => values.subarray(row * size, (row + 1) * size) as T);
+}
+
+/** The arrays of one row's environment. */
+function arraysOf(arrays: SavedState['arrays'], row: number): EnvState['arrays'] {
+  const prefix = `row${row}/`;
+  const own = Object.entries(arrays).filter(([name]) => name.startsWith(prefix));
+  return Object.fromEntries(own.map(([name, array]) => [name.slice(prefix.length), array as Float64Array]));
 }
 
 function drawAction({ low, high }: TensorSpec, random: Random, out: Float32Array): void {

@@ -108,7 +108,7 @@ type Resumed = LoadedRun<'learner'> & { readonly state: LoopState };
  */
 export async function trainIterations(options: IterationsOptions): Promise<RunResult> {
   const resumed = options.resume === true ? await resume(options) : undefined;
-  const files = openRecords(options, resumed?.step);
+  const files = openRecords(options, resumed);
   try {
     return await runLoop(createLoop(options, files, resumed));
   } finally {

@@ -1,14 +1,27 @@
 /** Makes the descriptor of an algorithm that the off-policy loop trains. */
 
+import { availableParallelism } from 'node:os';
 import type { z } from 'zod';
 import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
+import type { Env } from '../../src/envs/env.ts';
+import { isEnvFile } from '../../src/envs/env-file.ts';
+import { createEnvironment } from '../../src/envs/registry.ts';
 import type { TaskDistribution } from '../../src/envs/task-distribution.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { OffPolicyLearner } from '../off-policy/learner.ts';
 import { checkPolicy, type PolicySettings } from '../off-policy/policies.ts';
+import { createVectorEnv, type VectorEnv } from '../rollout/vector-env.ts';
 import type { Algorithm, Publishable, Setup, Training } from '../run/algorithm.ts';
 import { environmentPlace } from '../run/environment-place.ts';
-import { type OffPolicyLoopConfig, offPolicyDefaults, offPolicyLoopSchema } from './off-policy-config.ts';
+import { createEvaluationThread } from '../run/evaluation-thread.ts';
+import { createLocalEvaluator, type Evaluator } from '../run/evaluator.ts';
+import type { Portable } from '../run/portable-policy.ts';
+import {
+  type OffPolicyLoopConfig,
+  offPolicyDefaults,
+  offPolicyLoopSchema,
+  resumableLoopSettings,
+} from './off-policy-config.ts';
 
 /** Evaluations of a run use its seed + 100. */
 const freshSeedOffset = 200;
@@ -31,7 +44,7 @@ export type OffPolicyAlgorithm<Config extends LearnerSettings> = Pick<
     readonly engine: Engine;
     /** Of the parameters' first values. */
     readonly seed: number;
-  }) => Promise<OffPolicyLearner & Publishable>;
+  }) => Promise<OffPolicyLearner & Publishable & Portable>;
 };
 
 export function offPolicyAlgorithm<Config extends LearnerSettings>(own: OffPolicyAlgorithm<Config>): Algorithm {
@@ -45,7 +58,7 @@ export function offPolicyAlgorithm<Config extends LearnerSettings>(own: OffPolic
       algorithm: own.defaults(algorithm as Partial<Config>, environment),
       loop: offPolicyDefaults,
     }),
-    resumable: ['stepCount', 'evaluationInterval', 'evaluationEpisodeCount', 'checkpointInterval'],
+    resumable: resumableLoopSettings,
     variant: ({ algorithm }) => variant(algorithm as Config),
     async open(setup) {
       const { environment, algorithm } = setup.config;
@@ -59,32 +72,32 @@ async function openTraining<Config extends LearnerSettings>(
   { createLearner }: OffPolicyAlgorithm<Config>,
   { config, env, engine }: Setup,
 ): Promise<Training> {
-  const { createEnvironment } = await import('../../src/envs/registry.ts');
   const { trainOffPolicy } = await import('./off-policy.ts');
-  const { evaluate } = await import('../run/evaluation.ts');
   const { loadBestLearner } = await import('../run/evaluations.ts');
   const algorithm = config.algorithm as unknown as Config;
   const loop = config.loop as OffPolicyLoopConfig;
-  const evaluationEnv = await createEnvironment(environmentPlace(config));
-  let learner: OffPolicyLearner & Publishable;
+  const { specs, tasks } = env;
+  const learner = await createLearner({ config: algorithm, specs, tasks, engine, seed: loop.seed });
+  const place = environmentPlace(config);
+  let envs: VectorEnv | undefined;
+  let evaluator: Evaluator;
   try {
-    learner = await createLearner({ config: algorithm, specs: env.specs, tasks: env.tasks, engine, seed: loop.seed });
+    envs = await openEnvironments(place, env, loop);
+    evaluator = await openEvaluator(place, learner);
   } catch (error) {
-    evaluationEnv.dispose();
+    void envs?.dispose();
+    learner.dispose();
     throw error;
   }
+  const { evaluationEpisodeCount: episodeCount, seed } = loop;
   return {
     stepCount: loop.stepCount,
     run: (context) =>
-      trainOffPolicy({ ...context, env, evaluationEnv, learner, config: { ...loop, batchSize: algorithm.batchSize } }),
-    evaluateAfresh: (signal) =>
-      evaluate({
-        env: evaluationEnv,
-        act: learner.act.bind(learner),
-        episodeCount: loop.evaluationEpisodeCount,
-        seed: loop.seed + freshSeedOffset,
-        signal,
-      }),
+      trainOffPolicy({ ...context, envs, evaluator, learner, config: { ...loop, batchSize: algorithm.batchSize } }),
+    async evaluateAfresh(signal) {
+      const order = { episodeCount, seed: seed + freshSeedOffset, outOfRange: false };
+      return (await evaluator.evaluate(order, signal)).inRange;
+    },
     async restoreBest(runDirectory, best) {
       learner.restore(await loadBestLearner(runDirectory, best));
     },
@@ -92,7 +105,23 @@ async function openTraining<Config extends LearnerSettings>(
     networkFiles: learner.networkFiles,
     dispose() {
       learner.dispose();
-      evaluationEnv.dispose();
+      evaluator.dispose();
+      void envs.dispose();
     },
   };
+}
+
+/** One environment without a thread of its own is the run's: a person's own may be a machine of which there is one. */
+async function openEnvironments(place: string, env: Env, loop: OffPolicyLoopConfig): Promise<VectorEnv> {
+  const { environmentCount = 1, seed } = loop;
+  const spare = isEnvFile(place) && environmentCount === 1 ? 0 : availableParallelism() - 1;
+  const workerCount = loop.collectorThreadCount ?? spare;
+  const isAlone = environmentCount === 1 && workerCount === 0;
+  return createVectorEnv({ env: isAlone ? env : place, environmentCount, seed, workerCount });
+}
+
+/** A person's own environment is evaluated while nothing else runs, for the same reason. */
+async function openEvaluator(place: string, learner: OffPolicyLearner & Portable): Promise<Evaluator> {
+  if (!isEnvFile(place)) return createEvaluationThread(place, learner);
+  return createLocalEvaluator(await createEnvironment(place), learner.act.bind(learner));
 }

@@ -2,21 +2,30 @@
 
 import { z } from 'zod';
 import { invalidArgument } from '../../src/contract/errors.ts';
-import { integer, setting } from '../run/setting.ts';
+import { integer, positive, setting } from '../run/setting.ts';
 
 /** Seeds stay safe integers with the offsets that streams of their own add. */
 const seedMax = Number.MAX_SAFE_INTEGER - 1_000_000;
 
-/** The settings; of a run that is resumed the seed, the warm-up and the capacity must be those that it began with. */
+/** The settings; those of a run that is resumed must be as it began, but for `resumableLoopSettings`. */
 export const offPolicyLoopSchema = z.strictObject({
   stepCount: setting(integer(1), { flag: '--steps <count>', help: 'environment steps of the whole run' }),
   warmUpStepCount: setting(integer(0), {
     flag: '--warm-up <count>',
     help: 'steps with random actions before the first update',
   }),
-  updatesPerStep: setting(integer(1).optional(), {
-    flag: '--updates-per-step <count>',
-    help: 'updates after each environment step, each with a batch of its own',
+  updatesPerStep: setting(positive().optional(), {
+    flag: '--updates-per-step <ratio>',
+    help: 'updates per environment step, each with a batch of its own; 0.25 makes one every four steps',
+  }),
+  environmentCount: setting(integer(1, 4096).optional(), {
+    flag: '--envs <count>',
+    help: 'environments stepped together; each of them counts its steps',
+  }),
+  collectorThreadCount: setting(integer(0, 256).optional(), {
+    flag: '--env-threads <count>',
+    help: 'threads that step environments while the learner updates; results do not depend on them',
+    defaultText: 'one per environment, and no more than there are cores beside the first',
   }),
   seed: setting(integer(0, seedMax), {
     flag: '--seed <number>',
@@ -49,6 +58,7 @@ export const offPolicyDefaults: OffPolicyLoopConfig = {
   stepCount: 1_000_000,
   warmUpStepCount: 1_000,
   updatesPerStep: 1,
+  environmentCount: 1,
   evaluationInterval: 5_000,
   evaluationEpisodeCount: 10,
   replayCapacity: 1_000_000,
@@ -56,11 +66,35 @@ export const offPolicyDefaults: OffPolicyLoopConfig = {
   checkpointInterval: 50_000,
 };
 
+/** What a resumed run may change. */
+export const resumableLoopSettings = [
+  'stepCount',
+  'evaluationInterval',
+  'evaluationEpisodeCount',
+  'checkpointInterval',
+  'collectorThreadCount',
+] as const;
+
+/** What decides a run, with the settings that may be absent as they then are. */
+export const decidingSettings = ({ collectorThreadCount: _, ...config }: OffPolicyConfig) => ({
+  ...config,
+  updatesPerStep: config.updatesPerStep ?? 1,
+  environmentCount: config.environmentCount ?? 1,
+});
+
+/** Updates that are due once so many steps are done. */
+export const updatesDue = (config: OffPolicyConfig, step: number): number =>
+  Math.floor(Math.max(0, step - config.warmUpStepCount) * (config.updatesPerStep ?? 1));
+
 /** @throws HyperpolicyError invalid_argument: a value out of range */
-export function checkLoopConfig(config: OffPolicyConfig): void {
+export function checkLoopConfig({ updatesPerStep = 1, ...config }: OffPolicyConfig): void {
+  if (!(updatesPerStep > 0 && updatesPerStep < Infinity)) {
+    const [where, expected] = ['train: updatesPerStep', 'a number above 0'];
+    throw invalidArgument({ where, expected, actual: `${updatesPerStep}` });
+  }
   for (const [name, value] of Object.entries(config)) {
     if (value === undefined) continue;
-    const min = name === 'warmUpStepCount' || name === 'seed' ? 0 : 1;
+    const min = ['warmUpStepCount', 'seed', 'collectorThreadCount'].includes(name) ? 0 : 1;
     if (!Number.isSafeInteger(value) || value < min) {
       throw invalidArgument({ where: `train: ${name}`, expected: `an integer of at least ${min}`, actual: `${value}` });
     }
@@ -73,14 +107,21 @@ export function checkLoopConfig(config: OffPolicyConfig): void {
  * @throws HyperpolicyError invalid_argument: it differs
  */
 export function checkSameRun(config: OffPolicyConfig, begun: OffPolicyConfig): void {
-  // Runs of earlier versions do not name the updates per step.
-  const [given, former] = [config, begun].map((of) => ({ ...of, updatesPerStep: of.updatesPerStep ?? 1 }));
-  for (const name of ['seed', 'batchSize', 'warmUpStepCount', 'updatesPerStep', 'replayCapacity'] as const) {
-    if (given![name] === former![name]) continue;
+  const [given, former] = [decidingSettings(config), decidingSettings(begun)];
+  const fixed = [
+    'seed',
+    'batchSize',
+    'warmUpStepCount',
+    'updatesPerStep',
+    'environmentCount',
+    'replayCapacity',
+  ] as const;
+  for (const name of fixed) {
+    if (given[name] === former[name]) continue;
     throw invalidArgument({
       where: `resume: ${name}`,
-      expected: `${former![name]}, as the run began`,
-      actual: `${given![name]}`,
+      expected: `${former[name]}, as the run began`,
+      actual: `${given[name]}`,
     });
   }
 }

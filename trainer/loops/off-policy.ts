@@ -1,6 +1,10 @@
 /**
- * The off-policy loop: one environment step, then one update, with evaluations, metrics and checkpoints between. It knows no
- * algorithm (off-policy/learner.ts). Nothing inside a step is asynchronous; the event loop gets a turn every 50 ms.
+ * The off-policy loop: environment steps and updates, with evaluations, metrics and checkpoints between. It knows no algorithm
+ * (off-policy/learner.ts).
+ *
+ * Step t + 1 is simulated while the updates of step t run. Its actions were chosen before these updates, and they sample what was
+ * stored up to step t. So a run is a function of its seed and settings, whichever threads step the environments and however fast
+ * they are. An evaluation may run in a thread of its own, too: see evaluations-in-flight.ts.
  *
  * A run directory holds `metrics.jsonl`, `metrics.csv`, `tensorboard/`, `learning-curve.svg`, `checkpoints/`, and `best/`: the
  * learner at its best evaluation.
@@ -9,43 +13,49 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { HyperpolicyError } from '../../src/contract/errors.ts';
 import { createRandom, type Random } from '../../src/contract/random.ts';
-import type { Env } from '../../src/envs/env.ts';
-import type { Evaluation } from '../../src/package/manifest.ts';
-import type { LearnMetrics, OffPolicyLearner } from '../off-policy/learner.ts';
+import type { OffPolicyLearner } from '../off-policy/learner.ts';
 import { networkSizes } from '../off-policy/networks.ts';
 import { type Batch, createBatch } from '../replay/batch.ts';
 import { createReplayBuffer, type ReplayBuffer, type ReplayState } from '../replay/replay-buffer.ts';
+import type { VectorEnv } from '../rollout/vector-env.ts';
 import type { RunContext, RunResult } from '../run/algorithm.ts';
 import { type Checkpoints, createCheckpoints, type LoadedRun, loadRun } from '../run/checkpoints.ts';
-import { evaluate } from '../run/evaluation.ts';
-import { createEvaluations, type Evaluations, removeBestAfter } from '../run/evaluations.ts';
+import { removeBestAfter } from '../run/evaluations.ts';
+import type { Evaluator } from '../run/evaluator.ts';
 import { RunFailure } from '../run/failure.ts';
-import { tasksOutOfRange } from '../run/held-out-tasks.ts';
 import type { MetricFiles } from '../run/metrics.ts';
 import { openRecords } from '../run/records.ts';
 import { type Collector, createCollector } from './collector.ts';
-import { checkLoopConfig, checkSameRun, type OffPolicyConfig } from './off-policy-config.ts';
+import { createEvaluationsInFlight, type EvaluationsInFlight, type EvaluationsState } from './evaluations-in-flight.ts';
+import {
+  checkLoopConfig,
+  checkSameRun,
+  decidingSettings,
+  type OffPolicyConfig,
+  updatesDue,
+} from './off-policy-config.ts';
 
 export type RunOptions = RunContext & {
   /** Stepped by training alone. */
-  readonly env: Env;
-  /** Another instance of the same environment. */
-  readonly evaluationEnv: Env;
+  readonly envs: VectorEnv;
+  /** Evaluates the learner on other instances of the same environment. */
+  readonly evaluator: Evaluator;
   readonly learner: OffPolicyLearner;
   readonly config: OffPolicyConfig;
 };
 
 const streams = { sampling: 4, learning: 5 };
 const turnIntervalMs = 50;
-const partNames = ['learner', 'replay', 'collector'] as const;
+const partNames = ['learner', 'replay', 'collector', 'evaluations'] as const;
 
 /** What a checkpoint keeps of the loop itself. */
 type LoopState = {
-  readonly config: OffPolicyConfig & { readonly updatesPerStep: number };
+  readonly config: ReturnType<typeof decidingSettings>;
   readonly seconds: number;
+  readonly updateCount: number;
+  /** In the metric files. */
+  readonly recordCount: number;
   readonly positions: { readonly sampling: number; readonly learning: number };
-  readonly evaluations: readonly Evaluation[];
-  readonly outOfRangeReturn?: number;
 };
 
 type Resumed = LoadedRun<(typeof partNames)[number]> & { readonly state: LoopState };
@@ -60,9 +70,11 @@ type Resumed = LoadedRun<(typeof partNames)[number]> & { readonly state: LoopSta
 export async function trainOffPolicy(options: RunOptions): Promise<RunResult> {
   checkLoopConfig(options.config);
   const resumed = options.resume === true ? await resume(options) : undefined;
-  const files = openRecords(options, resumed?.step);
+  const files = openRecords(options, resumed && { step: resumed.step, recordCount: resumed.state.recordCount });
   try {
-    return await runLoop(createLoop(options, files, resumed));
+    const loop = createLoop(options, files, resumed);
+    if (resumed !== undefined) await restore(loop, resumed);
+    return await runLoop(loop);
   } finally {
     files.close();
   }
@@ -83,54 +95,53 @@ type Loop = {
   readonly collector: Collector;
   readonly batch: Batch;
   readonly random: { readonly sampling: Random; readonly learning: Random };
-  readonly evaluations: Evaluations;
+  readonly evaluations: EvaluationsInFlight;
   readonly checkpoints: Checkpoints;
   /** Of training, stops left out. */
   readonly seconds: () => number;
+  readonly recordCount: () => number;
   readonly record: (metrics: Readonly<Record<string, number>>) => void;
   step: number;
+  updateCount: number;
   /** False where nobody knows what the learner has. */
   isSound: boolean;
-  /** Of the newest episode or evaluation. */
-  latestReturn: number | undefined;
-  /** Of the newest evaluation, where the environment has tasks out of the training range. */
-  outOfRangeReturn: number | undefined;
 };
 
 function createLoop(options: RunOptions, files: MetricFiles, resumed: Resumed | undefined): Loop {
-  const { env, learner, config, now = () => performance.now() } = options;
-  const sizes = networkSizes(env.specs);
+  const { envs, learner, config, now = () => performance.now() } = options;
+  const sizes = networkSizes(envs.specs);
   const replay = createReplayBuffer({ capacity: config.replayCapacity, ...sizes });
   const startedAt = now();
   const seconds = () => Math.round((resumed?.state.seconds ?? 0) * 1000 + now() - startedAt) / 1000;
+  const evaluations = createEvaluationsInFlight(options, {
+    title: envs.name,
+    write: (record) => files.write(record),
+    saved: resumed?.parts.evaluations.state as EvaluationsState | undefined,
+  });
   const loop: Loop = {
     options,
     now,
     replay,
-    collector: createCollector({ env, learner, replay, seed: config.seed }),
+    collector: createCollector({ envs, learner, replay, seed: config.seed }),
     batch: createBatch({ size: config.batchSize, ...sizes }),
     random: {
       sampling: createRandom(config.seed, streams.sampling),
       learning: createRandom(config.seed, streams.learning),
     },
-    evaluations: createEvaluations(options, {
-      title: env.name,
-      warmUpStepCount: config.warmUpStepCount,
-      before: resumed?.state.evaluations ?? [],
-    }),
+    evaluations,
     checkpoints: createCheckpoints(options, { now, files, resumedStep: resumed?.step }),
     seconds,
-    record: (metrics) => files.write({ step: loop.step, seconds: seconds(), ...metrics }),
+    recordCount: () => files.recordCount,
+    record: (metrics) => evaluations.record({ step: loop.step, seconds: seconds(), ...metrics }),
     step: resumed?.step ?? 0,
+    updateCount: resumed?.state.updateCount ?? 0,
     isSound: true,
-    latestReturn: resumed?.state.evaluations.at(-1)?.meanReturn,
-    outOfRangeReturn: resumed?.state.outOfRangeReturn,
   };
-  if (resumed !== undefined) restore(loop, resumed);
   return loop;
 }
 
-function restore(loop: Loop, { parts, state: { positions } }: Resumed): void {
+async function restore(loop: Loop, { parts, state: { positions } }: Resumed): Promise<void> {
+  await loop.evaluations.restore(parts.evaluations);
   loop.options.learner.restore(parts.learner);
   loop.replay.restore(parts.replay as ReplayState);
   loop.collector.restore(parts.collector);
@@ -140,52 +151,105 @@ function restore(loop: Loop, { parts, state: { positions } }: Resumed): void {
 }
 
 async function runLoop(loop: Loop): Promise<RunResult> {
-  const { evaluations, checkpoints, options } = loop;
-  const { config, signal } = options;
+  const { signal } = loop.options;
   const firstStep = loop.step;
   let failure: { readonly cause: unknown } | undefined;
   try {
-    if (isEvaluationDue(loop)) await evaluateHere(loop);
-    while (loop.step < config.stepCount && signal?.aborted !== true) {
-      advance(loop);
-      if (isEvaluationDue(loop)) await evaluateHere(loop);
-      if (loop.step % config.checkpointInterval === 0 || checkpoints.isDue()) await tryCheckpoint(loop);
-      await turn();
-    }
+    await runSteps(loop);
   } catch (error) {
     // An evaluation that was cut is done again by whoever goes on from the checkpoint.
     if (signal?.aborted !== true) failure = { cause: error };
   }
+  // What is being evaluated may be the best.
+  if (failure !== undefined) await loop.evaluations.settle().catch(() => {});
   let checkpoint: string | undefined;
   try {
     if (loop.isSound) checkpoint = await checkpointHere(loop);
   } catch (error) {
     failure ??= { cause: error };
   }
-  await evaluations.finish();
-  const last = evaluations.list.at(-1);
-  const result: RunResult = {
-    step: loop.step,
-    firstStep,
-    aborted: !isComplete(loop),
-    evaluations: evaluations.list,
-    checkpoint,
-    best: evaluations.best(),
-    results: {
-      ...(last !== undefined && { evaluationReturn: last.meanReturn }),
-      ...(loop.outOfRangeReturn !== undefined && { outOfRangeReturn: loop.outOfRangeReturn }),
-    },
-  };
+  await loop.evaluations.finish();
+  const result = resultOf(loop, { firstStep, checkpoint });
   if (failure !== undefined) throw new RunFailure(failure.cause, result);
   return result;
 }
 
-function learn(loop: Loop): LearnMetrics | null {
+/** Between two rounds the actions of the next step are chosen and the updates of the last one are done. */
+async function runSteps(loop: Loop): Promise<void> {
+  const { evaluations, checkpoints, options } = loop;
+  const { config } = options;
+  const isAborted = () => options.signal?.aborted === true;
+  choose(loop);
+  update(loop);
+  for (;;) {
+    if (isEvaluationDue(loop)) await evaluations.begin(loop.step, loop.seconds());
+    if (loop.step >= config.stepCount) {
+      await evaluations.settle();
+      return;
+    }
+    if (isAborted()) return;
+    if (loop.step > 0 && (isReached(loop, config.checkpointInterval) || checkpoints.isDue())) await tryCheckpoint(loop);
+    await turn();
+    if (evaluations.isOver) await evaluations.settle();
+    if (isAborted()) return;
+    advance(loop);
+  }
+}
+
+function resultOf(
+  { step, evaluations, options: { config } }: Loop,
+  known: Pick<RunResult, 'firstStep' | 'checkpoint'>,
+): RunResult {
+  const last = evaluations.list.at(-1);
+  return {
+    ...known,
+    step,
+    // Every step is done, and the evaluation after the last one.
+    aborted: !(step >= config.stepCount && last?.step === step),
+    evaluations: evaluations.list,
+    best: evaluations.best(),
+    results: {
+      ...(last !== undefined && { evaluationReturn: last.meanReturn }),
+      ...(evaluations.outOfRangeReturn !== undefined && { outOfRangeReturn: evaluations.outOfRangeReturn }),
+    },
+  };
+}
+
+/** Environment steps and updates, until it is time for something else. */
+function advance(loop: Loop): void {
+  const { collector, options, evaluations } = loop;
+  const until = loop.now() + turnIntervalMs;
+  do {
+    collector.begin();
+    try {
+      update(loop);
+    } finally {
+      finishStep(loop);
+    }
+    choose(loop);
+    options.reporter?.report(loop.step, evaluations.latestReturn);
+  } while (!isDue(loop) && loop.now() < until);
+  update(loop);
+}
+
+const choose = ({ collector, step, options: { config } }: Loop) => collector.choose(step < config.warmUpStepCount);
+
+/** The updates that are due. */
+function update(loop: Loop): void {
+  const { replay, random, batch, options } = loop;
+  const due = updatesDue(options.config, loop.step);
+  for (; loop.updateCount < due; loop.updateCount++) {
+    replay.sample(random.sampling, batch);
+    learn(loop);
+  }
+}
+
+function learn(loop: Loop): void {
   try {
     const metrics = loop.options.learner.learn(loop.batch, loop.random.learning);
     const lost = Object.entries(metrics ?? {}).find(([, value]) => !Number.isFinite(value));
     if (lost !== undefined) throw new Error(`${lost[0]}: expected a finite metric, got ${lost[1]}`);
-    return metrics;
+    if (metrics !== null) loop.record(metrics);
   } catch (error) {
     // An update that was refused is not taken; any other fault may have come in the middle of one.
     loop.isSound = error instanceof HyperpolicyError;
@@ -193,63 +257,31 @@ function learn(loop: Loop): LearnMetrics | null {
   }
 }
 
-/** Every step done, and the evaluation after the last one. */
-const isComplete = ({ step, evaluations, options: { config } }: Loop): boolean =>
-  step >= config.stepCount && evaluations.list.at(-1)?.step === step;
+function finishStep(loop: Loop): void {
+  const { collector, evaluations, options } = loop;
+  const finished = collector.finish();
+  loop.step += collector.environmentCount;
+  for (const { episodeReturn, episodeLength, diverged } of finished) {
+    evaluations.latestReturn = episodeReturn;
+    loop.record({ episodeReturn, episodeLength });
+    if (diverged) options.log?.warn({ step: loop.step, episodeLength }, 'the simulator diverged; the episode was cut');
+  }
+}
+
+/** Whether the last step, of all environments, reached a multiple of the interval. */
+const isReached = ({ step, collector }: Loop, interval: number): boolean =>
+  Math.floor(step / interval) > Math.floor((step - collector.environmentCount) / interval);
 
 /** Whether this step has an evaluation that is still to be made. */
-function isEvaluationDue({ step, evaluations, options: { config } }: Loop): boolean {
-  const hasOne = step % config.evaluationInterval === 0 || step >= config.stepCount;
-  return hasOne && evaluations.list.at(-1)?.step !== step;
+function isEvaluationDue(loop: Loop): boolean {
+  const { stepCount, evaluationInterval } = loop.options.config;
+  const hasOne = isReached(loop, evaluationInterval) || loop.step >= stepCount;
+  return hasOne && loop.evaluations.latestStep !== loop.step;
 }
 
-/** Environment steps and updates, until it is time for something else. */
-function advance(loop: Loop): void {
-  const { collector, replay, batch, random, options } = loop;
-  const { config, reporter } = options;
-  const until = loop.now() + turnIntervalMs;
-  do {
-    const finished = collector.step(loop.step < config.warmUpStepCount);
-    loop.step += 1;
-    if (finished !== null) {
-      const { episodeReturn, episodeLength, diverged } = finished;
-      loop.latestReturn = episodeReturn;
-      loop.record({ episodeReturn, episodeLength });
-      if (diverged)
-        options.log?.warn({ step: loop.step, episodeLength }, 'the simulator diverged; the episode was cut');
-    }
-    if (loop.step > config.warmUpStepCount) {
-      for (let update = 0; update < (config.updatesPerStep ?? 1); update++) {
-        replay.sample(random.sampling, batch);
-        const metrics = learn(loop);
-        if (metrics !== null) loop.record(metrics);
-      }
-    }
-    reporter?.report(loop.step, loop.latestReturn);
-  } while (!isDue(config, loop.step) && loop.now() < until);
-}
-
-const isDue = ({ stepCount, evaluationInterval, checkpointInterval }: OffPolicyConfig, step: number): boolean =>
-  step >= stepCount || step % evaluationInterval === 0 || step % checkpointInterval === 0;
-
-async function evaluateHere(loop: Loop): Promise<void> {
-  const { evaluationEnv: env, learner, config, signal } = loop.options;
-  const { evaluationEpisodeCount: episodeCount, seed } = config;
-  const options = { env, act: learner.act.bind(learner), episodeCount, seed: seed + 100, signal };
-  const { meanReturn, standardDeviation, returns, lengths } = await evaluate(options);
-  const contexts = tasksOutOfRange(env.tasks, options);
-  const outOfRange = contexts && (await evaluate({ ...options, contexts }));
-  const evaluationLength = lengths.reduce((sum, length) => sum + length, 0) / episodeCount;
-  loop.latestReturn = meanReturn;
-  loop.outOfRangeReturn = outOfRange?.meanReturn;
-  loop.record({
-    evaluationReturn: meanReturn,
-    evaluationStandardDeviation: standardDeviation,
-    evaluationLength,
-    ...(outOfRange && { outOfRangeReturn: outOfRange.meanReturn }),
-  });
-  const evaluation = { step: loop.step, meanReturn, standardDeviation, episodeCount };
-  await loop.evaluations.add(evaluation, returns, () => learner.save());
+function isDue(loop: Loop): boolean {
+  const { stepCount, evaluationInterval, checkpointInterval } = loop.options.config;
+  return loop.step >= stepCount || isReached(loop, evaluationInterval) || isReached(loop, checkpointInterval);
 }
 
 /** A full disk may have room again at the next one: training goes on. */
@@ -264,17 +296,21 @@ async function tryCheckpoint(loop: Loop): Promise<void> {
 }
 
 async function checkpointHere(loop: Loop): Promise<string> {
-  const { options, random, evaluations } = loop;
+  const { options, random, evaluations, updateCount } = loop;
   const { path, isNew } = await loop.checkpoints.save(loop.step, () => {
-    const positions = { sampling: random.sampling.position, learning: random.learning.position };
     const state: LoopState = {
-      config: { ...options.config, updatesPerStep: options.config.updatesPerStep ?? 1 },
+      config: decidingSettings(options.config),
       seconds: loop.seconds(),
-      positions,
-      evaluations: evaluations.list,
-      ...(loop.outOfRangeReturn !== undefined && { outOfRangeReturn: loop.outOfRangeReturn }),
+      updateCount,
+      recordCount: loop.recordCount(),
+      positions: { sampling: random.sampling.position, learning: random.learning.position },
     };
-    const parts = { learner: options.learner.save(), replay: loop.replay.save(), collector: loop.collector.save() };
+    const parts = {
+      learner: options.learner.save(),
+      replay: loop.replay.save(),
+      collector: loop.collector.save(),
+      evaluations: evaluations.save(loop.step),
+    };
     return { parts, state };
   });
   if (isNew) evaluations.noteCheckpoint();

@@ -3,7 +3,9 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { toEnvironment } from '../../src/nn/action-scaling.ts';
 import { type Parameters, under } from '../../src/nn/parameters.ts';
-import { boundParameters, type Engine } from '../engine/engine.ts';
+import { boundParameters, type ComputationDefinition, type Engine } from '../engine/engine.ts';
+import { modelOf } from '../engine/traced.ts';
+import type { PortablePolicy } from '../run/portable-policy.ts';
 import type { NetworkArrays } from './actor-critic.ts';
 import type { ContextValues, ObservationValues } from './learner.ts';
 import { type ActorCriticNetworks, sizesOf } from './networks.ts';
@@ -14,6 +16,8 @@ export type Acting = {
   readonly noise: Float32Array;
   /** @param out [A], environment units */
   act(observation: ObservationValues, context: ContextValues, out: Float32Array): void;
+  /** The same computation for other threads, without noise. */
+  portablePolicy(): PortablePolicy;
   dispose(): void;
 };
 
@@ -35,10 +39,11 @@ export function compileActing({ engine, name, networks, actor, noisy, action }: 
   const context = new Float32Array(contextSize);
   const noise = new Float32Array(actionSize);
   const result = new Float32Array(actionSize);
-  const computation = engine.compile({
+  const parameters = boundParameters('actor', actor.parameters, actor.shapes);
+  const definition: ComputationDefinition = {
     name,
     inputs: {
-      ...boundParameters('actor', actor.parameters, actor.shapes),
+      ...parameters,
       observation: { shape: [1, observationSize], data: observation },
       ...(contextSize > 0 && { context: { shape: [1, contextSize], data: context } }),
       ...(noisy && { noise: { shape: [1, actionSize], data: noise } }),
@@ -50,7 +55,9 @@ export function compileActing({ engine, name, networks, actor, noisy, action }: 
         action(under('actor', inputs), statesOf(inputs, networks), inputs.noise as tf.Tensor2D | undefined),
       ),
     }),
-  });
+  };
+  const computation = engine.compile(definition);
+  let model: Uint8Array | undefined;
   return {
     noise,
     act(values, task, out) {
@@ -58,6 +65,13 @@ export function compileActing({ engine, name, networks, actor, noisy, action }: 
       if (contextSize > 0) context.set(task!);
       computation.run();
       out.set(result);
+    },
+    portablePolicy() {
+      model ??= modelOf(definition);
+      return {
+        model,
+        parameters: Object.fromEntries(Object.entries(parameters).map(([input, { data }]) => [input, data])),
+      };
     },
     dispose: () => computation.dispose(),
   };

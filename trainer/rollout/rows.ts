@@ -4,7 +4,7 @@
  */
 
 import { createRandom } from '../../src/contract/random.ts';
-import type { Env, EnvState } from '../../src/envs/env.ts';
+import type { Env, EnvState, StateRow } from '../../src/envs/env.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
 import { stateRowOf } from '../../src/envs/state-row.ts';
 import { controlSlot, type SharedBatch } from './shared-batch.ts';
@@ -18,8 +18,12 @@ export type RowState = {
   readonly episodeLength: number;
 };
 
+/** A row to restore; null where nobody knows its environment's state: it begins its next episode. */
+export type RestoredRow = Omit<RowState, 'env'> & { readonly env: EnvState | null };
+
 export type RowOptions = {
-  readonly env: string;
+  /** A name, or the caller's own environment, which it disposes itself. */
+  readonly env: string | Env;
   readonly seed: number;
   /** Tasks come from the caller instead of from each episode's seed. */
   readonly givenContexts: boolean;
@@ -31,7 +35,7 @@ export type Rows = {
   /** One step of a row; begins the next episode where one ends. */
   step(row: number): void;
   save(row: number): RowState;
-  restore(row: number, state: RowState): void;
+  restore(row: number, state: RestoredRow): void;
   dispose(): void;
 };
 
@@ -51,12 +55,15 @@ export function stateSizeOf(env: Env): number {
   return stateRowOf(env).size;
 }
 
+/** Where the only row of the only thread stays in its environment. */
+const unmoved: StateRow = { size: 0, write() {}, read() {} };
+
 /** This thread's way to step rows. */
-export async function openRows(batch: SharedBatch, { env: name, seed, givenContexts }: RowOptions): Promise<Rows> {
-  const env = await createEnvironment(name);
-  env.reset(0);
-  const stateRow = stateRowOf(env);
+export async function openRows(batch: SharedBatch, { env: given, seed, givenContexts }: RowOptions): Promise<Rows> {
+  const env = typeof given === 'string' ? await createEnvironment(given) : given;
   const { environmentCount, observationSize, actionSize, contextSize, stateSize } = batch.sizes;
+  if (stateSize > 0) env.reset(0);
+  const stateRow = stateSize > 0 ? stateRowOf(env) : unmoved;
   const split = <T extends Float32Array | Float64Array>(array: T, size: number) =>
     Array.from({ length: environmentCount }, (_, row) => array.subarray(row * size, (row + 1) * size) as T);
   const states = split(batch.states, stateSize);
@@ -118,15 +125,22 @@ export async function openRows(batch: SharedBatch, { env: name, seed, givenConte
     },
 
     restore(row, state) {
+      running.episodes[row] = state.episodeCount;
+      if (state.env === null) {
+        enter(row);
+        stateRow.write(states[row]!);
+        return;
+      }
       observations[row]!.set(env.restore(state.env));
       if (env.context !== null) contexts[row]!.set(env.context);
-      running.episodes[row] = state.episodeCount;
       running.returns[row] = state.episodeReturn;
       running.lengths[row] = state.episodeLength;
       stateRow.write(states[row]!);
     },
 
-    dispose: () => env.dispose(),
+    dispose() {
+      if (typeof given === 'string') env.dispose();
+    },
   };
 }
 

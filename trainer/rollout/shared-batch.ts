@@ -12,7 +12,7 @@
  *   returns        Float64 [N]           of the episode that the step ended
  *   lengths        Int32   [N]           of the episode that the step ended
  *   terminated, truncated, diverged      Uint8 [N]
- *   states         Float64 [N, S]        state of each environment, see `StateRow`
+ *   states         Float64 [N, S]        state of each environment, see `StateRow`; empty where one row never leaves its environment
  *   running        of the episode in progress: returns Float64 [N], lengths Int32 [N], and episodes Int32 [N], those begun
  *
  * Observations are float32 because their readers are networks and replay buffers.

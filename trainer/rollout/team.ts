@@ -5,11 +5,11 @@
 
 import { once } from 'node:events';
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads';
-import { HyperpolicyError } from '../../src/contract/errors.ts';
 import { openRows, type RowOptions, type Rows, stepRows } from './rows.ts';
 import { controlSlot, type SharedBatch } from './shared-batch.ts';
+import { failureError, type ThreadFailure } from './thread-failure.ts';
 import { createWaiter } from './wait.ts';
-import type { WorkerData, WorkerFailure } from './worker.ts';
+import type { WorkerData } from './worker.ts';
 import { workerFile } from './worker-file.ts';
 
 /** A worker that takes longer for one row counts as dead. */
@@ -56,7 +56,7 @@ export async function createTeam(
     rows = await openRows(batch, options);
     for (const worker of workers) {
       const message = await worker.ready;
-      if (message !== 'ready') throw asError(message);
+      if (message !== 'ready') throw failureError('rollout worker', message);
     }
   } catch (error) {
     await end();
@@ -85,8 +85,12 @@ export async function createTeam(
         }
       }
       if (Atomics.load(control, controlSlot.failed) > 0) {
-        const messages = workers.map(({ port }) => receiveMessageOnPort(port)?.message as WorkerFailure | undefined);
-        failures.push(...messages.filter((message) => message !== undefined).map(asError));
+        const messages = workers.map(({ port }) => receiveMessageOnPort(port)?.message as ThreadFailure | undefined);
+        failures.push(
+          ...messages
+            .filter((message) => message !== undefined)
+            .map((message) => failureError('rollout worker', message)),
+        );
       }
       if (failures.length > 0) throw failures[0];
     },
@@ -98,11 +102,8 @@ export async function createTeam(
 }
 
 /** The first message of a worker, or its end. */
-function firstMessage(thread: Worker): Promise<'ready' | WorkerFailure> {
+function firstMessage(thread: Worker): Promise<'ready' | ThreadFailure> {
   const ended = once(thread, 'exit').then(([code]) => ({ message: `ended with code ${code}`, fields: null }));
-  const message = once(thread, 'message').then(([value]) => value as 'ready' | WorkerFailure);
+  const message = once(thread, 'message').then(([value]) => value as 'ready' | ThreadFailure);
   return Promise.race([message, ended]).catch((error) => ({ message: String(error), fields: null }));
 }
-
-const asError = ({ message, fields }: WorkerFailure): Error =>
-  fields === null ? new Error(`rollout worker: ${message}`) : new HyperpolicyError(fields);

@@ -6,20 +6,29 @@
 import { availableParallelism } from 'node:os';
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
+import type { Env } from '../../src/envs/env.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
 import type { TaskDistribution } from '../../src/envs/task-distribution.ts';
-import { type RowState, stateSizeOf } from './rows.ts';
+import { type RestoredRow, type RowState, stateSizeOf } from './rows.ts';
 import { batchSizes, type SharedBatch, shareBatch } from './shared-batch.ts';
 import { createTeam } from './team.ts';
 
 export type VectorEnvOptions = {
-  /** A registry name or a path, as `createEnvironment` takes. */
-  readonly env: string;
+  /**
+   * A registry name or a path, as `createEnvironment` takes. Or an environment of the caller's, for one row on one thread: it is never
+   * saved or restored between steps, and stays the caller's to dispose.
+   */
+  readonly env: string | Env;
   readonly environmentCount: number;
   /** Integer in [0, 2^53); each environment and episode derives its own seed from it. */
   readonly seed: number;
   /** Threads that step, the caller's included; one per core unless given, and never more than environments. */
   readonly threadCount?: number;
+  /**
+   * In place of `threadCount`: threads beside the caller's, at most one an environment, where the caller has other work between `begin`
+   * and `finish`. It steps only what they have not begun by then.
+   */
+  readonly workerCount?: number;
   /** One task per environment instead of tasks drawn per episode; `setContexts` changes them. */
   readonly contexts?: readonly ArrayLike<number>[];
   /** How long a waiting thread stays awake. 0 leaves the cores to others and costs tens of microseconds a step. */
@@ -40,6 +49,8 @@ export type VectorEnv = {
   readonly threadCount: number;
   readonly episodeStepCountMax: number;
   readonly batch: BatchView;
+  /** Of the episodes in progress, by row: returns and lengths so far, and how many were begun. Views, as those of `batch`. */
+  readonly running: SharedBatch['running'];
   /**
    * Begins the next episode of every environment. With a number, each begins the episode of that number in its sequence, from 0;
    * it does not depend on the episodes before.
@@ -60,7 +71,7 @@ export type VectorEnv = {
   setContexts(contexts: readonly ArrayLike<number>[]): void;
   /** Copies of all environments' states, in row order. */
   save(): RowState[];
-  restore(states: readonly RowState[]): void;
+  restore(states: readonly RestoredRow[]): void;
   /** Ends the threads. */
   dispose(): Promise<void>;
 };
@@ -71,7 +82,10 @@ const defaultSpinMs = 0.2;
 export async function createVectorEnv(options: VectorEnvOptions): Promise<VectorEnv> {
   const { env, environmentCount, seed, spinMs = defaultSpinMs } = options;
   requireCount('environmentCount', environmentCount);
-  const threadCount = Math.min(options.threadCount ?? availableParallelism(), environmentCount);
+  const threadCount =
+    options.workerCount === undefined
+      ? Math.min(options.threadCount ?? availableParallelism(), environmentCount)
+      : 1 + Math.min(options.workerCount, environmentCount);
   requireCount('threadCount', threadCount);
   if (!Number.isSafeInteger(seed) || seed < 0) {
     throw invalidArgument({
@@ -80,10 +94,18 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
       actual: String(seed),
     });
   }
-  const probe = await createEnvironment(env);
+  const moves = environmentCount > 1 || threadCount > 1;
+  if (moves && typeof env !== 'string') {
+    throw invalidArgument({
+      where: `createVectorEnv: ${env.name}`,
+      expected: 'the name of an environment, for several rows or threads',
+      actual: 'an environment',
+    });
+  }
+  const probe = typeof env === 'string' ? await createEnvironment(env) : env;
   const { name, specs, tasks, episodeStepCountMax } = probe;
-  const stateSize = stateSizeOf(probe);
-  probe.dispose();
+  const stateSize = moves ? stateSizeOf(probe) : 0;
+  if (typeof env === 'string') probe.dispose();
 
   const batch = shareBatch(batchSizes(specs, { environmentCount, stateSize }));
   const setContexts = (contexts: readonly ArrayLike<number>[]) => writeContexts(batch, name, specs, contexts);
@@ -136,6 +158,7 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
     threadCount,
     episodeStepCountMax,
     batch: viewOf(batch),
+    running: batch.running,
     reset(episode) {
       if (state === 'stepping') finish();
       if (state === 'failed') throw failure();

@@ -1,9 +1,9 @@
 /** A worker thread of a vectorised environment: waits for a step in shared memory and steps rows until none is left. */
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { HyperpolicyError } from '../../src/contract/errors.ts';
 import { openRows, type RowOptions, type Rows, stepRows } from './rows.ts';
 import { type BatchSizes, controlSlot, shareBatch } from './shared-batch.ts';
+import { describeFailure } from './thread-failure.ts';
 import { createWaiter } from './wait.ts';
 
 export type WorkerData = {
@@ -15,18 +15,6 @@ export type WorkerData = {
   readonly spinMs: number;
   /** To the caller, who reads it after a failure without a turn of the event loop. */
   readonly port: MessagePort;
-};
-
-/** A failure as plain data, of which the caller makes an error. */
-export type WorkerFailure = {
-  readonly message: string;
-  readonly fields: Pick<HyperpolicyError, 'kind' | 'where' | 'expected' | 'actual' | 'remedy'> | null;
-};
-
-const describeFailure = (error: unknown): WorkerFailure => {
-  if (!(error instanceof HyperpolicyError)) return { message: String((error as Error)?.stack ?? error), fields: null };
-  const { message, kind, where, expected, actual, remedy } = error;
-  return { message, fields: { kind, where, expected, actual, remedy } };
 };
 
 async function main({ sizes, memory, rows: options, first, spinMs, port }: WorkerData): Promise<void> {

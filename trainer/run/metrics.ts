@@ -22,6 +22,8 @@ import { replaceFileSync } from '../../src/files/durable-files.ts';
 export type MetricRecord = { readonly step: number; readonly seconds: number; readonly [name: string]: number };
 
 export type MetricFiles = {
+  /** Records so far, those of earlier starts included. */
+  readonly recordCount: number;
   /**
    * Appends one record to both files; it survives a kill of the process once this returns. Where it cannot be written, it waits for
    * the next one.
@@ -41,21 +43,25 @@ const waitingCountMax = 10_000;
  * Opens the metric files of a run directory, which is created where missing.
  * @param options.warn told once of records that cannot be written
  * @param options.resumeStep keeps the records up to this step and drops later ones and torn last lines; without it the files must be new
+ * @param options.resumeCount of these it keeps only so many, the first
  * @throws HyperpolicyError invalid_argument: there are records already, or they do not parse
  */
 export function openMetricFiles({
   directory,
   resumeStep,
+  resumeCount,
   warn,
 }: {
   directory: string;
   resumeStep?: number | undefined;
+  resumeCount?: number | undefined;
   warn?: ((line: string) => void) | undefined;
 }): MetricFiles {
   mkdirSync(directory, { recursive: true });
   const lines = join(directory, jsonLinesFile);
   const table = join(directory, tableFile);
-  const kept = resumeStep === undefined ? [] : readMetrics(directory).filter(({ step }) => step <= resumeStep);
+  const upTo = (last: number) => readMetrics(directory).filter(({ step }) => step <= last);
+  const kept = resumeStep === undefined ? [] : upTo(resumeStep).slice(0, resumeCount);
   if (resumeStep === undefined && existsSync(lines)) {
     throw invalidArgument({
       where: lines,
@@ -73,6 +79,7 @@ export function openMetricFiles({
   let linesBytes = fstatSync(linesFile).size;
   const waiting: MetricRecord[] = [];
   let isTableBehind = false;
+  let recordCount = kept.length;
 
   function writeLine(record: MetricRecord): void {
     const line = Buffer.from(jsonLine(record));
@@ -113,7 +120,11 @@ export function openMetricFiles({
 
   let hasWarned = false;
   return {
+    get recordCount() {
+      return recordCount;
+    },
     write(record) {
+      recordCount += 1;
       if (waiting.length >= waitingCountMax) waiting.shift();
       waiting.push(record);
       try {

@@ -10,17 +10,19 @@ export const tensorBoardDirectory = 'tensorboard';
 
 /**
  * Opens the files of a run directory.
- * @param resumedStep of the checkpoint that the run goes on from: later records are dropped
+ * @param resumed the checkpoint that the run goes on from: records of later steps are dropped, and those beyond so many
  * @throws HyperpolicyError as openMetricFiles
  */
 export function openRecords(
   { runDirectory, log, stepUnit, observe }: RunContext,
-  resumedStep: number | undefined,
+  resumed: { readonly step: number; readonly recordCount?: number } | undefined,
 ): MetricFiles {
   const warn = (line: string) => log?.warn({}, line);
-  const files = openMetricFiles({ directory: runDirectory, resumeStep: resumedStep, warn });
+  const { step: resumeStep, recordCount: resumeCount } = resumed ?? {};
+  const files = openMetricFiles({ directory: runDirectory, resumeStep, resumeCount, warn });
   const scalarsOf = createScalars({ stepsAreEnvironmentSteps: stepUnit === undefined });
-  const kept = resumedStep === undefined ? [] : readMetrics(runDirectory);
+  const kept = resumed === undefined ? [] : readMetrics(runDirectory);
+  const resumedStep = resumed && (kept.at(-1)?.step ?? -1);
   for (const record of kept) scalarsOf(record);
   const wallTimeS = () => Date.now() / 1000;
   let events: EventFile | undefined;
@@ -39,6 +41,9 @@ export function openRecords(
   });
 
   return {
+    get recordCount() {
+      return files.recordCount;
+    },
     write(record) {
       files.write(record);
       attempt(() => events?.write(record.step, wallTimeS(), scalarsOf(record)));

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Env, StepResult } from '../../../src/envs/env.ts';
 import { createEnvironment } from '../../../src/envs/registry.ts';
-import { createCollector } from '../../../trainer/loops/collector.ts';
+import { type Collector, createCollector } from '../../../trainer/loops/collector.ts';
 import type { Transition } from '../../../trainer/replay/replay-buffer.ts';
+import { createVectorEnv } from '../../../trainer/rollout/vector-env.ts';
 import { joinParts, splitParts } from '../../../trainer/run/parts.ts';
 
 let env: Env;
@@ -42,14 +43,26 @@ function endingEnv(flags: Partial<StepResult>): Env {
   };
 }
 
-const run = (flags: Partial<StepResult>, stepCount: number) => {
-  const collector = createCollector({ env: endingEnv(flags), learner, replay, seed: 2 });
-  return Array.from({ length: stepCount }, () => collector.step(false));
+const collectorOf = async (one: Env) => {
+  const envs = await createVectorEnv({ env: one, environmentCount: 1, seed: 2, workerCount: 0 });
+  return createCollector({ envs, learner, replay, seed: 2 });
+};
+
+/** One step, and the episode that it ended, else null. */
+function stepOf(collector: Collector, warmUp = false) {
+  collector.choose(warmUp);
+  collector.begin();
+  return collector.finish()[0] ?? null;
+}
+
+const run = async (flags: Partial<StepResult>, stepCount: number) => {
+  const collector = await collectorOf(endingEnv(flags));
+  return Array.from({ length: stepCount }, () => stepOf(collector));
 };
 
 describe('createCollector', () => {
-  test('transitions follow each other, and the last one keeps the observation that ended the episode', () => {
-    const finished = run({ terminated: true }, 4);
+  test('transitions follow each other, and the last one keeps the observation that ended the episode', async () => {
+    const finished = await run({ terminated: true }, 4);
     expect(stored.map(({ terminated }) => terminated)).toEqual([false, false, true, false]);
     expect(stored[1]!.observation).toEqual(stored[0]!.nextObservation);
     expect(stored[2]!.observation).toEqual(stored[1]!.nextObservation);
@@ -63,20 +76,20 @@ describe('createCollector', () => {
     ]);
   });
 
-  test('truncation ends the episode but is not stored as termination', () => {
-    const finished = run({ truncated: true }, 3);
+  test('truncation ends the episode but is not stored as termination', async () => {
+    const finished = await run({ truncated: true }, 3);
     expect(finished[2]).toMatchObject({ episodeLength: 3 });
     expect(stored.map(({ terminated }) => terminated)).toEqual([false, false, false]);
   });
 
-  test('a step in which the simulator diverged is not stored', () => {
-    const finished = run({ truncated: true, diverged: true, reward: 0 }, 4);
+  test('a step in which the simulator diverged is not stored', async () => {
+    const finished = await run({ truncated: true, diverged: true, reward: 0 }, 4);
     expect(finished[2]).toMatchObject({ episodeLength: 3, diverged: true });
     expect(stored).toHaveLength(3);
     expect(stored[2]!.observation).not.toEqual(stored[1]!.nextObservation);
   });
 
-  test('warm-up actions fill the bounds, or are normal where there are none', () => {
+  test('warm-up actions fill the bounds, or are normal where there are none', async () => {
     const unbounded: Env = {
       ...env,
       specs: {
@@ -84,8 +97,8 @@ describe('createCollector', () => {
         action: { ...env.specs.action, low: [-1, -1, -1, 2, 2, null], high: [1, 1, 1, 3, 3, null] },
       },
     };
-    const collector = createCollector({ env: unbounded, learner, replay, seed: 2 });
-    for (let step = 0; step < 300; step++) collector.step(true);
+    const collector = await collectorOf(unbounded);
+    for (let step = 0; step < 300; step++) stepOf(collector, true);
     const column = (i: number) => stored.map(({ action }) => action[i]!);
     for (const [i, low, high] of [
       [0, -1, 1],

@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Env } from '../../../src/envs/env.ts';
 import { createEnvironment } from '../../../src/envs/registry.ts';
-import { trainOffPolicy } from '../../../trainer/loops/off-policy.ts';
 import type { OffPolicyConfig } from '../../../trainer/loops/off-policy-config.ts';
 import type { OffPolicyLearner } from '../../../trainer/off-policy/learner.ts';
 import { readMetrics } from '../../../trainer/run/metrics.ts';
+import { trainAlone } from './run-alone.ts';
 import { createTinyLearner } from './tiny-learner.ts';
 
 let scratch: string;
@@ -62,7 +62,7 @@ function taskLearner() {
 
 test('the learner sees each episode with its own task', async () => {
   const { learner, seen } = taskLearner();
-  await trainOffPolicy({ env, evaluationEnv, learner, config, runDirectory: join(scratch, 'tasks') });
+  await trainAlone({ env, evaluationEnv, learner, config, runDirectory: join(scratch, 'tasks') });
   // Episodes of Point-Robot have a fixed length and a new task each; some of the first end in the warm-up.
   const episodeCount = Math.ceil(config.stepCount / env.episodeStepCountMax);
   const warmUpEpisodes = Math.floor(config.warmUpStepCount / env.episodeStepCountMax);
@@ -76,7 +76,7 @@ test('the learner sees each episode with its own task', async () => {
 
 test('a policy that reads the task does better in evaluation than one that does not', async () => {
   const returnOf = async (learner: OffPolicyLearner, name: string) => {
-    const { results } = await trainOffPolicy({
+    const { results } = await trainAlone({
       env,
       evaluationEnv,
       learner,
@@ -94,7 +94,7 @@ test('a run with tasks, stopped and resumed, equals the uninterrupted one', asyn
     const { stepCount, resume } = options;
     const runDirectory = join(scratch, name);
     const settings = { ...config, evaluationInterval: 1000, stepCount };
-    await trainOffPolicy({
+    await trainAlone({
       env,
       evaluationEnv,
       learner: taskLearner().learner,

@@ -6,7 +6,6 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { specSize } from '../../../src/contract/tensor-spec.ts';
 import type { Env } from '../../../src/envs/env.ts';
 import { createEnvironment } from '../../../src/envs/registry.ts';
-import { type RunOptions, trainOffPolicy } from '../../../trainer/loops/off-policy.ts';
 import type { OffPolicyConfig } from '../../../trainer/loops/off-policy-config.ts';
 import type { OffPolicyLearner } from '../../../trainer/off-policy/learner.ts';
 import { checkpointSteps, loadNewestCheckpoint } from '../../../trainer/run/checkpoint.ts';
@@ -14,6 +13,7 @@ import { evaluate } from '../../../trainer/run/evaluation.ts';
 import { loadBestLearner } from '../../../trainer/run/evaluations.ts';
 import { type MetricRecord, readMetrics } from '../../../trainer/run/metrics.ts';
 import { splitParts } from '../../../trainer/run/parts.ts';
+import { type AloneOptions, trainAlone } from './run-alone.ts';
 import { createTinyLearner } from './tiny-learner.ts';
 
 let scratch: string;
@@ -50,13 +50,13 @@ const config: OffPolicyConfig = {
 const newLearner = (): OffPolicyLearner =>
   createTinyLearner(specSize(env.specs.observation), specSize(env.specs.action));
 
-const train = (options: Partial<RunOptions> = {}) =>
-  trainOffPolicy({ env, evaluationEnv, learner: newLearner(), config, runDirectory, ...options });
+const train = (options: Partial<AloneOptions> = {}) =>
+  trainAlone({ env, evaluationEnv, learner: newLearner(), config, runDirectory, ...options });
 
 /** A signal that aborts when the run reports a step. */
 function abortAt(step: number) {
   const controller = new AbortController();
-  const reporter: RunOptions['reporter'] = {
+  const reporter: AloneOptions['reporter'] = {
     report: (reported) => {
       if (reported === step) controller.abort();
     },

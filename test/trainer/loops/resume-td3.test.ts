@@ -6,10 +6,10 @@ import { createEnvironment } from '../../../src/envs/registry.ts';
 import { td3Defaults } from '../../../trainer/algorithms/td3/config.ts';
 import { createTd3Learner } from '../../../trainer/algorithms/td3/learner.ts';
 import { createTracedEngine } from '../../../trainer/engine/traced.ts';
-import { type RunOptions, trainOffPolicy } from '../../../trainer/loops/off-policy.ts';
 import type { OffPolicyConfig } from '../../../trainer/loops/off-policy-config.ts';
 import { loadNewestCheckpoint } from '../../../trainer/run/checkpoint.ts';
 import { readMetrics } from '../../../trainer/run/metrics.ts';
+import { type AloneOptions, trainAlone } from './run-alone.ts';
 
 const config: OffPolicyConfig = {
   stepCount: 1300,
@@ -27,7 +27,7 @@ test('TD3 with a hypernetwork critic, stopped and resumed with a new learner, eq
   const env = await createEnvironment('HalfCheetah-v5');
   const evaluationEnv = await createEnvironment('HalfCheetah-v5');
   try {
-    const run = async (runDirectory: string, options: Partial<RunOptions>) => {
+    const run = async (runDirectory: string, options: Partial<AloneOptions>) => {
       const critic = { architecture: 'sa-hyper', trunkSizes: [8, 8, 16], dynamicHiddenSizes: [16] };
       const learner = createTd3Learner({
         config: { ...td3Defaults(critic), actorHiddenSizes: [16], batchSize: config.batchSize },
@@ -35,7 +35,7 @@ test('TD3 with a hypernetwork critic, stopped and resumed with a new learner, eq
         engine: createTracedEngine({ threadCount: 1 }),
         seed: config.seed,
       });
-      await trainOffPolicy({ env, evaluationEnv, learner, config, runDirectory, ...options });
+      await trainAlone({ env, evaluationEnv, learner, config, runDirectory, ...options });
       learner.dispose();
       const checkpoint = await loadNewestCheckpoint(join(runDirectory, 'checkpoints'));
       const records = readMetrics(runDirectory).map(({ seconds: _, ...metrics }) => metrics);

@@ -15,12 +15,14 @@ import type { OffPolicyLearner } from '../../off-policy/learner.ts';
 import { learnerState } from '../../off-policy/learner-state.ts';
 import { copyBatch } from '../../off-policy/transitions.ts';
 import type { Publishable } from '../../run/algorithm.ts';
+import type { Portable } from '../../run/portable-policy.ts';
 import type { SacConfig } from './config.ts';
 import { actorConfig, createSacNetworks, type SacNetworks } from './networks.ts';
 import { compileActorStep, compileCriticStep, createStepMemory, type StepMemory, type StepOptions } from './steps.ts';
 
 export type SacLearner = OffPolicyLearner &
-  Publishable & {
+  Publishable &
+  Portable & {
     readonly networks: SacNetworks;
     readonly actor: Trainable;
     readonly critic: Trainable;
@@ -78,6 +80,7 @@ export function createSacLearner(options: {
       random.fillNormal(acting.noise);
       acting.act(observation, context, out);
     },
+    portablePolicy: acting.portablePolicy,
     learn: updates.learn,
     save: updates.save,
     restore: updates.restore,

@@ -13,12 +13,14 @@ import type { OffPolicyLearner } from '../../off-policy/learner.ts';
 import { learnerState } from '../../off-policy/learner-state.ts';
 import { copyBatch } from '../../off-policy/transitions.ts';
 import type { Publishable } from '../../run/algorithm.ts';
+import type { Portable } from '../../run/portable-policy.ts';
 import type { Td3Config } from './config.ts';
 import { actorConfig, createTd3Networks, type Td3Networks } from './networks.ts';
 import { compileActorStep, compileCriticStep, createStepMemory, type StepMemory } from './steps.ts';
 
 export type Td3Learner = OffPolicyLearner &
-  Publishable & {
+  Publishable &
+  Portable & {
     readonly networks: Td3Networks;
     readonly actor: Trainable;
     readonly critic: Trainable;
@@ -67,6 +69,7 @@ export function createTd3Learner(options: {
       for (let i = 0; i < out.length; i++) out[i]! += config.explorationNoise * half[i]! * exploration[i]!;
       clipToBounds(out, specs.action);
     },
+    portablePolicy: acting.portablePolicy,
     learn: updates.learn,
     save: updates.save,
     restore: updates.restore,

@@ -1,0 +1,45 @@
+/** Who runs the evaluations of a run: the loop's own thread, which learns nothing meanwhile, or another one. */
+
+import type { Env } from '../../src/envs/env.ts';
+import { type EvaluationOptions, type EvaluationResult, evaluate } from './evaluation.ts';
+import { tasksOutOfRange } from './held-out-tasks.ts';
+
+export type EvaluationOrder = Pick<EvaluationOptions, 'episodeCount' | 'seed'> & {
+  /** Whether tasks beyond the training range are evaluated too, apart, where the environment has such. */
+  readonly outOfRange: boolean;
+};
+
+export type Evaluated = {
+  /** On tasks of the training range, or on the only task. */
+  readonly inRange: EvaluationResult;
+  readonly outOfRange: EvaluationResult | undefined;
+};
+
+export type Evaluator = {
+  /** Whether the learner may go on while an evaluation runs: its parameters are copied before `evaluate` returns its promise. */
+  readonly isConcurrent: boolean;
+  /**
+   * Evaluates the learner as it is now. One at a time.
+   * @throws what the environment throws; the signal's reason where it is aborted
+   */
+  evaluate(order: EvaluationOrder, signal: AbortSignal | undefined): Promise<Evaluated>;
+  dispose(): void;
+};
+
+/** @param env of evaluations alone; disposed with the evaluator */
+export const createLocalEvaluator = (env: Env, act: EvaluationOptions['act']): Evaluator => ({
+  isConcurrent: false,
+  evaluate: (order, signal) => evaluateOn({ env, act, signal }, order),
+  dispose: () => env.dispose(),
+});
+
+/** An evaluation on this thread. */
+export async function evaluateOn(
+  own: Pick<EvaluationOptions, 'env' | 'act' | 'signal'>,
+  { outOfRange, ...order }: EvaluationOrder,
+): Promise<Evaluated> {
+  const options = { ...own, ...order };
+  const inRange = await evaluate(options);
+  const contexts = outOfRange ? tasksOutOfRange(own.env.tasks, order) : undefined;
+  return { inRange, outOfRange: contexts && (await evaluate({ ...options, contexts })) };
+}
