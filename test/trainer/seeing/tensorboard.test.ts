@@ -104,7 +104,7 @@ withTensorBoard('TensorBoard reads a run that went on from a checkpoint', () => 
     ],
   });
   // The second episode came after the checkpoint.
-  const resumed = openRecords({ runDirectory: directory }, 150);
+  const resumed = openRecords({ runDirectory: directory }, { step: 150 });
   resumed.write({ step: 210, seconds: 3, episodeReturn: 1, episodeLength: 110 });
   resumed.close();
   expect(read()).toEqual({
