@@ -1,11 +1,10 @@
 /** Runs a policy or critic on named rows: what the Open Inference Protocol asks for, by the same parts as Act and QGrad. */
 
 import { checkResult, type Sent } from '../call/finite.ts';
-import { distinctRows, noContext, type Rows } from '../call/tensors.ts';
+import { noContext, type Rows } from '../call/tensors.ts';
 import { clipActions } from '../methods/act.ts';
-import type { RequestTimer } from '../methods/timing.ts';
+import type { Task } from '../methods/task.ts';
 import type { ServedVersion } from '../models/served-version.ts';
-import type { WeightSource } from '../weights/weight-source.ts';
 
 /** Outputs by name, each [rowCount, ...]. */
 export type NamedRows = { readonly rowCount: number; readonly values: Readonly<Record<string, Float32Array>> };
@@ -13,20 +12,18 @@ export type NamedRows = { readonly rowCount: number; readonly values: Readonly<R
 type Inputs = ReadonlyMap<string, Rows>;
 
 /** Until when a request is worth working for, on the clock of `Date.now()`, and where its time goes. */
-export type Timed = { readonly deadlineMs: number; readonly timer: RequestTimer };
+export type Timed = { readonly deadlineMs: number; readonly task: Task };
 
 /** `observation`, `context` where there is one, `noise` where given -> `action`, `log_prob` where defined. */
-export async function inferPolicy(served: ServedVersion, inputs: Inputs, timed: Timed): Promise<NamedRows> {
+export async function inferPolicy(inputs: Inputs, { task, deadlineMs }: Timed): Promise<NamedRows> {
+  const { served } = task;
   const policy = served.policy!;
   const { values: observation, rowCount } = inputs.get('observation')!;
   const context = inputs.get('context');
-  const contextInputs =
-    policy.weights === undefined
-      ? { context: context?.values }
-      : await generated(policy.weights, context ?? noContext, served.contextSize, timed);
+  const weights = policy.weights && (await task.weights(policy.weights, context ?? noContext, deadlineMs));
   const noise = inputs.get('noise')?.values;
-  const { action, logProb } = await timed.timer.network(() =>
-    policy.run({ rowCount, observation, noise, ...contextInputs, deadlineMs: timed.deadlineMs }),
+  const { action, logProb } = await task.network(() =>
+    policy.run({ rowCount, observation, noise, context: context?.values, weights, deadlineMs }),
   );
   const sent = sentBy(inputs);
   clipActions(action, served, sent);
@@ -35,22 +32,16 @@ export async function inferPolicy(served: ServedVersion, inputs: Inputs, timed: 
 }
 
 /** `observation`, `action`, `context` where the critic takes one -> `q`, `dq_da` of the whole ensemble. */
-export async function inferCritic(served: ServedVersion, inputs: Inputs, timed: Timed): Promise<NamedRows> {
+export async function inferCritic(inputs: Inputs, { task, deadlineMs }: Timed): Promise<NamedRows> {
+  const { served } = task;
   const critic = served.critic!;
   const observation = inputs.get('observation')!;
   const { rowCount } = observation;
-  const states =
-    critic.weights === undefined
-      ? { observation: observation.values }
-      : await generated(critic.weights, observation, served.observationSize, timed);
-  const { q, dqDa } = await timed.timer.network(() =>
-    critic.run({
-      rowCount,
-      action: inputs.get('action')!.values,
-      context: inputs.get('context')?.values,
-      deadlineMs: timed.deadlineMs,
-      ...states,
-    }),
+  const weights = critic.weights && (await task.weights(critic.weights, observation, deadlineMs));
+  const action = inputs.get('action')!.values;
+  const context = inputs.get('context')?.values;
+  const { q, dqDa } = await task.network(() =>
+    critic.run({ rowCount, observation: observation.values, action, context, weights, deadlineMs }),
   );
   const sent = sentBy(inputs);
   checkResult(`${described(served)}: q`, q, sent);
@@ -64,13 +55,3 @@ const sentBy = (inputs: Inputs): Sent => ({
   method: 'ModelInfer',
   values: [...inputs.values()].map(({ values }) => values),
 });
-
-async function generated(source: WeightSource, rows: Rows, columnCount: number, { deadlineMs, timer }: Timed) {
-  const contexts = distinctRows(rows, columnCount);
-  const startMs = performance.now();
-  const weights = source.weightsFor(contexts, deadlineMs);
-  return {
-    weights: weights instanceof Promise ? await timer.primary(startMs, weights) : weights,
-    index: contexts.index,
-  };
-}

@@ -13,10 +13,9 @@ import type {
 } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
 import type { Call } from '../call/rpc.ts';
 import type { ServerConfig } from '../config.ts';
-import { answerByDue, dueOf, isOver, lateError, workDeadlineMs } from '../methods/due-time.ts';
-import { RequestTimer } from '../methods/timing.ts';
+import { workDeadlineMs } from '../methods/due-time.ts';
+import { Task } from '../methods/task.ts';
 import type { ModelStore } from '../models/model-store.ts';
-import { whenHeld } from '../models/served-version.ts';
 import type { WorkMetrics } from '../telemetry/metrics.ts';
 import {
   configOf,
@@ -25,7 +24,7 @@ import {
   metadataOf,
   wireTensors,
 } from './descriptions.ts';
-import { inferCritic, inferPolicy, type NamedRows } from './infer.ts';
+import { inferCritic, inferPolicy } from './infer.ts';
 import { readParameters } from './parameters.ts';
 import { createTallies, type InferTally, type TallyOf } from './statistics.ts';
 import { createTargets, type NamedTarget, type Target, type Targets } from './targets.ts';
@@ -121,23 +120,18 @@ async function infer(
   const { timeoutUs } = readParameters(request);
   const inputs = readInputs(request, tensors, { model: request.modelName, rowCountMax: config.rowCountMax });
   const { rowCount } = inputs.get('observation')!;
-  work.rows(rowCount);
-  call.record?.served(served, rowCount);
-  const due = dueOf(call, timeoutUs, config.deadlineMarginMs);
-  if (due !== undefined && isOver(due, call)) throw lateError('ModelInfer', due, 'Nothing was computed');
-  const timer = new RequestTimer(call, { work });
+  const task = new Task({ method: 'ModelInfer', served, call, rowCount, budgetUs: timeoutUs }, { config, work });
+  if (task.isOver) throw task.lateError('Nothing was computed');
   const run = kind === 'policy' ? inferPolicy : inferCritic;
-  const timed = { deadlineMs: workDeadlineMs(call, due), timer };
+  const timed = { deadlineMs: workDeadlineMs(call, task.due), task };
   const readAtMs = performance.now();
-  const computed: Promise<NamedRows> = whenHeld(served, async () => run(served, inputs, timed));
-  const outputs = await answerByDue(computed, due, () => {
-    throw lateError('ModelInfer', due!, 'The batch is too large or the server too busy for this deadline');
-  });
+  const late = 'The batch is too large or the server too busy for this deadline';
+  const outputs = await task.inTime(() => run(inputs, timed), late);
   const computedAtMs = performance.now();
   const written = writeOutputs(request, tensors, outputs);
   const endMs = performance.now();
   const input = readAtMs - call.receivedAtMs;
   const output = endMs - computedAtMs;
-  tally.answered(rowCount, { total: endMs - call.receivedAtMs, input, ...timer.workMs, output });
+  tally.answered(rowCount, { total: endMs - call.receivedAtMs, input, ...task.workMs, output });
   return { modelName: request.modelName, modelVersion: String(served.version), id: request.id, ...written };
 }

@@ -1,4 +1,4 @@
-/** What an Act request asks for, checked: which policy, rows, contexts and noise, until when, and what instead. */
+/** What an Act request asks for, checked: which policy, rows, contexts and noise, and what instead of a late answer. */
 
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { normalRow } from '../../src/contract/random.ts';
@@ -11,9 +11,8 @@ import type { ServedPolicy } from '../models/served-policy.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { GeneratedWeights } from '../weights/generated-weights.ts';
 import { type ContextHandles, weightsOf } from './context-handles.ts';
-import { type Due, dueOf } from './due-time.ts';
 import { type FallbackName, fallbackOf } from './fallback.ts';
-import { checkClientId, checkFingerprint, seedOf } from './request-checks.ts';
+import { checkClient, oneOrEach, partOf, readContexts, seedOf } from './request-checks.ts';
 
 /** How an action is drawn: deterministic has neither field. */
 export type Draw = { readonly seed: number | undefined; readonly noise: Float32Array | undefined };
@@ -26,7 +25,6 @@ export type ActPlan = {
   /** For all rows: those of a handle. */
   readonly weights?: GeneratedWeights | undefined;
   readonly draw: Draw;
-  readonly due: Due | undefined;
   readonly fallback: FallbackName;
 };
 
@@ -37,86 +35,53 @@ export function readActRequest(
   call: Call,
   { config, handles }: { readonly config: ServerConfig; readonly handles: ContextHandles },
 ): ActPlan {
-  const { rowCountMax, deadlineMarginMs } = config;
   const policy = policyFor(served, request);
-  const observation = decodeRows(request.observation, {
-    where: 'Act observation',
-    columnCount: served.observationSize,
-    rowCountMax,
-    model: served.model,
-  });
+  const { rowCountMax } = config;
+  const { model, observationSize, actionSize } = served;
+  const rule = { where: 'Act observation', columnCount: observationSize, rowCountMax, model };
+  const observation = decodeRows(request.observation, rule);
   const { rowCount } = observation;
-  const { contextSource } = request;
+  const state = handles.find('Act', served, request.contextSource, call);
   const context =
-    contextSource.case === 'contextHandle'
-      ? handleContext(handles.find('Act', served, contextSource.value, call))
-      : { contexts: contextRows(served, request, { rowCount, rowCountMax }) };
-  const draw = drawNoise(request, rowCount, served.actionSize);
-  const due = dueOf(call, request.budgetUs, deadlineMarginMs);
-  return { policy, observation, ...context, draw, due, fallback: fallbackOf(request, due !== undefined) };
+    state === undefined ? { contexts: contextRows(served, request, { rowCount, rowCountMax }) } : contextOf(state);
+  const draw = drawNoise(request, rowCount, actionSize);
+  return { policy, observation, ...context, draw, fallback: fallbackOf(request, call) };
 }
 
 /** The policy that a request may use as it asks. */
 function policyFor(served: ServedVersion, request: ActRequest): ServedPolicy {
-  checkFingerprint('Act', served, request.fingerprint);
-  checkClientId('Act', request.clientId);
-  const { policy, model } = served;
-  if (policy === null) {
-    throw failedPrecondition({
-      where: 'Act model',
-      expected: 'a model with a policy',
-      actual: `"${model}", which has none`,
-    });
-  }
-  if (!policy.stochastic && (request.sample || request.logProb)) {
-    const asked = request.sample ? 'sample' : 'log_prob';
-    throw failedPrecondition({
-      where: `Act ${asked}`,
-      expected: 'a stochastic policy',
-      actual: `model "${model}", whose policy is deterministic`,
-    });
-  }
-  return policy;
+  checkClient('Act', served, request);
+  const policy = partOf('Act', served, { part: served.policy, name: 'a policy' });
+  if (policy.stochastic || !(request.sample || request.logProb)) return policy;
+  throw failedPrecondition({
+    where: `Act ${request.sample ? 'sample' : 'log_prob'}`,
+    expected: 'a stochastic policy',
+    actual: `model "${served.model}", whose policy is deterministic`,
+  });
 }
 
-const handleContext = (state: HandleContext['state']): Pick<ActPlan, 'contexts' | 'weights'> =>
+/** What a handle stands for. */
+const contextOf = (state: HandleContext['state']): Pick<ActPlan, 'contexts' | 'weights'> =>
   state.kind === 'weights' ? { weights: weightsOf(state) } : { contexts: { values: state.context, rowCount: 1 } };
 
 /** The contexts of a request: one row, or as many as there are observations; undefined where none is read. */
 function contextRows(
-  served: ServedVersion,
+  { model, contextSize, manifest, policy }: ServedVersion,
   { contextSource }: ActRequest,
   { rowCount, rowCountMax }: { readonly rowCount: number; readonly rowCountMax: number },
 ): Rows | undefined {
-  const { model, contextSize, manifest } = served;
-  if (contextSize === 0) {
-    if (contextSource.case === undefined) return served.policy?.weights === undefined ? undefined : noContext;
-    throw invalidArgument({ where: 'Act context', expected: `none: model "${model}" takes no context`, actual: 'one' });
-  }
-  const rows = decodeRows(contextSource.case === 'context' ? contextSource.value : undefined, {
-    where: 'Act context',
-    columnCount: contextSize,
-    rowCountMax,
-    model,
-    alternative: manifest.encoder === null ? undefined : 'a context_handle of Adapt',
-  });
-  if (rows.rowCount === 1 || rows.rowCount === rowCount) return rows;
-  throw invalidArgument({
-    where: 'Act context',
-    expected: `one row, or one per observation (${rowCount})`,
-    actual: `${rows.rowCount} rows`,
-  });
+  const alternative = manifest.encoder === null ? undefined : 'a context_handle of Adapt';
+  const taker = { name: `model "${model}"`, model, contextSize, rowCountMax, alternative };
+  const rows = readContexts('Act', contextSource, taker);
+  if (rows === undefined) return policy?.weights === undefined ? undefined : noContext;
+  return oneOrEach(rows, 'Act context', 'observation', rowCount);
 }
 
 function drawNoise({ sample, seed }: ActRequest, rowCount: number, actionSize: number): Draw {
   if (!sample) {
     if (seed === undefined) return { seed: undefined, noise: undefined };
-    throw invalidArgument({
-      where: 'Act seed',
-      expected: 'none without sample',
-      actual: `${seed}`,
-      remedy: 'Set sample',
-    });
+    const remedy = 'Set sample';
+    throw invalidArgument({ where: 'Act seed', expected: 'none without sample', actual: `${seed}`, remedy });
   }
   const used = seedOf('Act', seed);
   const noise = new Float32Array(rowCount * actionSize);

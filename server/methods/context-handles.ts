@@ -9,14 +9,10 @@ import type { ModelStore } from '../models/model-store.ts';
 import type { Selection } from '../models/selection.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { GeneratedWeights } from '../weights/generated-weights.ts';
+import type { ContextSource } from './request-checks.ts';
 
 /** What every request with a context has. */
-export type HandleSelection = Selection & {
-  readonly contextSource:
-    | { readonly case: 'contextHandle'; readonly value: string }
-    | { readonly case: 'context'; readonly value: unknown }
-    | { readonly case: undefined; readonly value?: undefined };
-};
+export type HandleSelection = Selection & { readonly contextSource: ContextSource };
 
 export type ContextHandles = {
   /**
@@ -26,10 +22,10 @@ export type ContextHandles = {
    */
   resolve(method: string, request: HandleSelection, call: Call): ServedVersion;
   /**
-   * What a handle stands for.
+   * What the handle of a request stands for; undefined where it has none.
    * @throws HyperpolicyError not_found: unknown, expired or of another token; failed_precondition: of another model or version
    */
-  find(method: string, served: ServedVersion, handle: string, call: Call): HandleContext['state'];
+  find(method: string, served: ServedVersion, source: ContextSource, call: Call): HandleContext['state'] | undefined;
   /** Keeps a state for this caller and version, and names it. Errors as HandleStore.put. */
   put(served: ServedVersion, call: Call, state: HandleContext['state']): Promise<string>;
   readonly timeToLiveMs: number;
@@ -68,8 +64,9 @@ export function createContextHandles(models: ModelStore, store: HandleStore): Co
         remedy: 'Adapt again',
       });
     },
-    find(method, served, handle, call) {
-      const { binding, state } = own(method, handle, call);
+    find(method, served, source, call) {
+      if (source.case !== 'contextHandle') return undefined;
+      const { binding, state } = own(method, source.value, call);
       if (isOf(binding, served)) return state;
       throw failedPrecondition({
         where: `${method} context_handle`,
@@ -78,16 +75,9 @@ export function createContextHandles(models: ModelStore, store: HandleStore): Co
         remedy: 'Name no version, or adapt again',
       });
     },
-    put: (served, call, state) =>
-      store.put({
-        binding: {
-          model: served.model,
-          version: served.version,
-          publishedAtMs: served.publishedAtMs,
-          caller: callerName(call.caller),
-        },
-        state,
-      }),
+    put({ model, version, publishedAtMs }, { caller }, state) {
+      return store.put({ binding: { model, version, publishedAtMs, caller: callerName(caller) }, state });
+    },
   };
 }
 

@@ -3,9 +3,10 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { type ActRequest, Fallback, type FallbackTakenSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import type { Call } from '../call/rpc.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { DueReason } from './due-time.ts';
-import type { LastActions } from './last-actions.ts';
+import type { LastAction } from './last-actions.ts';
 
 /** The words for fallbacks, everywhere. */
 export type FallbackName = 'error' | 'safe' | 'hold';
@@ -26,38 +27,29 @@ const names: Readonly<Record<number, FallbackName>> = {
 };
 
 /** @throws HyperpolicyError invalid_argument: an unknown rule; `hold` without a client; a fallback without a deadline or budget */
-export function fallbackOf({ fallback, clientId, budgetUs }: ActRequest, hasDeadline: boolean): FallbackName {
+export function fallbackOf({ fallback, clientId, budgetUs }: ActRequest, { deadlineMs }: Call): FallbackName {
   const name = names[fallback];
   const refuse = (expected: string, actual: string, remedy?: string) =>
     invalidArgument({ where: 'Act fallback', expected, actual, remedy });
   if (name === undefined) throw refuse('error, safe or hold (1, 2 or 3)', `${fallback}`);
   if (name === 'error') return name;
-  if (budgetUs === 0 && !hasDeadline) throw refuse('a budget_us or a deadline with it', 'neither');
+  if (budgetUs === 0 && deadlineMs === Number.POSITIVE_INFINITY) {
+    throw refuse('a budget_us or a deadline with it', 'neither');
+  }
   if (name === 'hold' && clientId === '') throw refuse('a client_id with hold', 'none', 'Name the client, or use safe');
   return name;
 }
 
-/** The action that stands in: what this client of this token was served last for as many rows, else the model's safe action. */
+/** The action that stands in: the last one of this client for as many rows, where there is one, else the model's safe action. */
 export function fallbackAnswer(
-  name: 'safe' | 'hold',
   reason: FallbackReason,
-  { served, caller, clientId, rowCount, lastActions }: FallbackSource,
+  { safeAction, actionSize }: ServedVersion,
+  { rowCount, last }: { readonly rowCount: number; readonly last: LastAction | undefined },
 ): FallbackAnswer {
-  const last = name === 'hold' ? lastActions.get({ model: served.model, caller, clientId }, rowCount) : undefined;
   if (last !== undefined) {
     const ageMs = performance.now() - last.servedAtMs;
     return { action: last.action, taken: { fallback: Fallback.HOLD, reason, ageMs } };
   }
-  const { safeAction, actionSize } = served;
   const action = Float32Array.from({ length: rowCount * actionSize }, (_, i) => safeAction[i % actionSize]!);
   return { action, taken: { fallback: Fallback.SAFE, reason, ageMs: 0 } };
 }
-
-export type FallbackSource = {
-  readonly served: ServedVersion;
-  /** As ActionOwner. */
-  readonly caller: string;
-  readonly clientId: string;
-  readonly rowCount: number;
-  readonly lastActions: LastActions;
-};

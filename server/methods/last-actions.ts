@@ -42,11 +42,8 @@ export function createLastActions({ countMax }: { readonly countMax: number }): 
       const key = keyOf(whose);
       actions.delete(key);
       actions.set(key, { ...last, action: last.action.slice() });
-      if (actions.size <= countMax) return;
-      for (const oldest of actions.keys()) {
-        actions.delete(oldest);
-        return;
-      }
+      const [oldest] = actions.keys();
+      if (actions.size > countMax) actions.delete(oldest!);
     },
   };
 }

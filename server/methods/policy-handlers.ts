@@ -44,20 +44,18 @@ export type PolicyHandlerDeps = {
 export function createPolicyHandlers(deps: PolicyHandlerDeps): PolicyHandlers {
   const { models, config, metrics, eventLoopDelayUs } = deps;
   const handles = createContextHandles(models, deps.handleStore);
+  const depsOf = (method: string) => ({ config, handles, eventLoopDelayUs, work: metrics.work(method) });
   const answer = createActAnswerer({
-    config,
-    handles,
-    eventLoopDelayUs,
+    ...depsOf('Act'),
     lastActions: createLastActions({ countMax: config.heldActionCountMax }),
-    work: metrics.work('Act'),
     onFallback: metrics.fallback,
   });
   return {
     answer,
     handles,
     act: (request, call) => answer(handles.resolve('Act', request, call), request, call),
-    qGrad: createQGradHandler({ config, eventLoopDelayUs, handles, work: metrics.work('QGrad') }),
-    adapt: createAdaptHandler({ config, eventLoopDelayUs, handles, work: metrics.work('Adapt') }),
+    qGrad: createQGradHandler(depsOf('QGrad')),
+    adapt: createAdaptHandler(depsOf('Adapt')),
     prepare: createPrepareHandler({ models, config, elsewhere: deps.prepareElsewhere }),
     prepareHere: createPrepareHandler({ models, config }),
     listModels: createListModelsHandler(models),

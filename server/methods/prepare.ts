@@ -12,13 +12,13 @@ import {
   type PrepareResponseSchema,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { UnaryHandler } from '../call/rpc.ts';
-import { type DistinctRows, decodeRows, distinctRows } from '../call/tensors.ts';
+import { decodeRows, type Rows } from '../call/tensors.ts';
 import type { ServerConfig } from '../config.ts';
 import type { ModelStore } from '../models/model-store.ts';
 import { type ServedVersion, whenHeld } from '../models/served-version.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { answerByDue, dueOf, lateError } from './due-time.ts';
-import { checkClientId, checkDeadline, checkFingerprint } from './request-checks.ts';
+import { checkClient, checkDeadline } from './request-checks.ts';
 
 export type PrepareResponseInit = MessageInitShape<typeof PrepareResponseSchema>;
 
@@ -43,12 +43,11 @@ export function createPrepareHandler({
 }: PrepareDeps): UnaryHandler<PrepareRequest, PrepareResponseInit> {
   return (request, call) => {
     const served = models.resolve('Prepare', request, call);
-    checkFingerprint('Prepare', served, request.fingerprint);
-    checkClientId('Prepare', request.clientId);
-    const { source, contexts } = readTarget(served, request, config.rowCountMax);
+    checkClient('Prepare', served, request);
+    const { source, rows } = readTarget(served, request, config.rowCountMax);
     checkDeadline('Prepare', call);
     const { version } = served;
-    const count = contexts.keys.length;
+    const count = source.countOf(rows);
     call.record?.served(served, count);
     const others = elsewhere?.({ ...request, selection: { case: 'version', value: version } }, call.deadlineMs);
     // If this process fails first, its error goes out without waiting for the others.
@@ -56,13 +55,13 @@ export function createPrepareHandler({
     const due = dueOf(call, 0, config.deadlineMarginMs);
     let done: Promise<PrepareResponseInit>;
     if (request.pinning === Pinning.UNPIN) {
-      source.unpin(contexts);
+      source.unpin(rows);
       if (others === undefined) return { version, count, generatedCount: 0 };
       done = others.then(() => ({ version, count, generatedCount: 0 }));
     } else {
       done = whenHeld(served, async () => {
-        const batch = await source.weightsFor(contexts, call.deadlineMs);
-        if (request.pinning === Pinning.PIN) source.pin(contexts, batch);
+        const batch = await source.weightsFor(rows, call.deadlineMs);
+        if (request.pinning === Pinning.PIN) source.pin(rows, batch);
         return { version, count, generatedCount: Math.max(batch.missingCount ?? 0, (await others) ?? 0) };
       });
     }
@@ -76,14 +75,11 @@ function readTarget(
   served: ServedVersion,
   { target, pinning }: PrepareRequest,
   rowCountMax: number,
-): { readonly source: WeightSource; readonly contexts: DistinctRows } {
+): { readonly source: WeightSource; readonly rows: Rows } {
   const { model, policy, critic, contextSize, observationSize } = served;
   if (pinning !== Pinning.UNSPECIFIED && pinning !== Pinning.PIN && pinning !== Pinning.UNPIN) {
-    throw invalidArgument({
-      where: 'Prepare pinning',
-      expected: 'none, pin or unpin (0, 1 or 2)',
-      actual: `${pinning}`,
-    });
+    const expected = 'none, pin or unpin (0, 1 or 2)';
+    throw invalidArgument({ where: 'Prepare pinning', expected, actual: `${pinning}` });
   }
   if (target.case === undefined) {
     throw invalidArgument({ where: 'Prepare target', expected: 'contexts or observations', actual: 'neither' });
@@ -91,14 +87,11 @@ function readTarget(
   const isContext = target.case === 'context';
   const ofPolicy = contextSize > 0 ? policy?.weights : undefined;
   const source = isContext ? ofPolicy : critic?.weights;
+  const where = `Prepare ${target.case}`;
   if (source === undefined) {
-    throw failedPrecondition({
-      where: `Prepare ${target.case}`,
-      expected: `a model with a ${isContext ? 'policy' : 'critic'} whose weights are generated`,
-      actual: `"${model}"`,
-    });
+    const expected = `a model with a ${isContext ? 'policy' : 'critic'} whose weights are generated`;
+    throw failedPrecondition({ where, expected, actual: `"${model}"` });
   }
   const columnCount = isContext ? contextSize : observationSize;
-  const rows = decodeRows(target.value, { where: `Prepare ${target.case}`, columnCount, rowCountMax, model });
-  return { source, contexts: distinctRows(rows, columnCount) };
+  return { source, rows: decodeRows(target.value, { where, columnCount, rowCountMax, model }) };
 }

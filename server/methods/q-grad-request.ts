@@ -1,15 +1,15 @@
 /** What a QGrad request asks for, checked: which critic, rows, contexts, reduction and ascent. */
 
-import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
+import { invalidArgument } from '../../src/contract/errors.ts';
 import { type QGradRequest, Reduction } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { Call } from '../call/rpc.ts';
-import { decodeRows, type Rows, repeatRow } from '../call/tensors.ts';
+import { decodeRows, type Rows } from '../call/tensors.ts';
 import type { ServerConfig } from '../config.ts';
 import type { ReductionName, ServedCritic } from '../models/served-critic.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import { checkAscent } from './ascent.ts';
 import type { ContextHandles } from './context-handles.ts';
-import { checkClientId, checkFingerprint } from './request-checks.ts';
+import { checkClient, eachRow, oneOrEach, partOf, readContexts } from './request-checks.ts';
 
 export type QGradPlan = {
   readonly critic: ServedCritic;
@@ -38,74 +38,23 @@ export function readQGradRequest(
 ): QGradPlan {
   const { model, observationSize, actionSize } = served;
   const { rowCountMax, ascentStepCountMax } = config;
-  checkFingerprint('QGrad', served, request.fingerprint);
-  checkClientId('QGrad', request.clientId);
-  const critic = criticOf(served);
+  checkClient('QGrad', served, request);
+  const critic = partOf('QGrad', served, { part: served.critic, name: 'a critic' });
   const reduction = reductionOf(request.reduction);
   const ascent = checkAscent(request.ascent, ascentStepCountMax);
   const rowsOf = (name: 'action' | 'observation', columnCount: number) =>
     decodeRows(request[name], { where: `QGrad ${name}`, columnCount, rowCountMax, model });
   const action = rowsOf('action', actionSize);
-  const observation = rowsOf('observation', observationSize);
   const { rowCount } = action;
-  if (observation.rowCount !== 1 && observation.rowCount !== rowCount) {
-    throw invalidArgument({
-      where: 'QGrad observation',
-      expected: `one row, or one per action (${rowCount})`,
-      actual: `${observation.rowCount} rows`,
-    });
-  }
-  const { contextSource } = request;
-  const handleContext =
-    contextSource.case === 'contextHandle'
-      ? handles.find('QGrad', served, contextSource.value, call).context
-      : undefined;
-  const rule = { model, contextSize: critic.contextSize, rowCount, rowCountMax };
-  return { critic, observation, action, context: contextRows(request, handleContext, rule), reduction, ascent };
-}
-
-function criticOf({ critic, model }: ServedVersion): ServedCritic {
-  if (critic !== null) return critic;
-  throw failedPrecondition({
-    where: 'QGrad model',
-    expected: 'a model with a critic',
-    actual: `"${model}", which has none`,
-  });
-}
-
-type ContextRule = {
-  readonly model: string;
-  /** Of the critic; 0 where it takes none. */
-  readonly contextSize: number;
-  readonly rowCount: number;
-  readonly rowCountMax: number;
-};
-
-/** The context of each row; undefined where the critic takes none. @param handleContext that of the request's handle */
-function contextRows(
-  { contextSource }: QGradRequest,
-  handleContext: Float32Array | undefined,
-  { model, contextSize, rowCount, rowCountMax }: ContextRule,
-): Float32Array | undefined {
-  if (contextSize === 0) {
-    if (contextSource.case === undefined) return undefined;
-    const expected = `none: the critic of model "${model}" takes no context`;
-    throw invalidArgument({ where: 'QGrad context', expected, actual: 'one' });
-  }
-  if (handleContext !== undefined) return repeatRow(handleContext, rowCount);
-  const rows = decodeRows(contextSource.case === 'context' ? contextSource.value : undefined, {
-    where: 'QGrad context',
-    columnCount: contextSize,
-    rowCountMax,
-    model,
-  });
-  if (rows.rowCount === rowCount) return rows.values;
-  if (rows.rowCount === 1) return repeatRow(rows.values, rowCount);
-  throw invalidArgument({
-    where: 'QGrad context',
-    expected: `one row, or one per action (${rowCount})`,
-    actual: `${rows.rowCount} rows`,
-  });
+  const observation = oneOrEach(rowsOf('observation', observationSize), 'QGrad observation', 'action', rowCount);
+  const state = handles.find('QGrad', served, request.contextSource, call);
+  const taker = { name: `the critic of model "${model}"`, model, contextSize: critic.contextSize, rowCountMax };
+  const contexts =
+    state !== undefined && critic.contextSize > 0
+      ? { values: state.context, rowCount: 1 }
+      : readContexts('QGrad', request.contextSource, taker);
+  const context = contexts && eachRow(oneOrEach(contexts, 'QGrad context', 'action', rowCount), rowCount);
+  return { critic, observation, action, context, reduction, ascent };
 }
 
 function reductionOf(reduction: number): ReductionName {

@@ -8,55 +8,33 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { QGradRequest, QGradResponseSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { checkResult, type Sent } from '../call/finite.ts';
-import type { Call, UnaryHandler } from '../call/rpc.ts';
-import { distinctRows, encodeTensor, repeatRow } from '../call/tensors.ts';
-import type { ServerConfig } from '../config.ts';
+import type { UnaryHandler } from '../call/rpc.ts';
+import { encodeTensor } from '../call/tensors.ts';
 import { type CriticInputs, type CriticOutputs, reduceEnsemble } from '../models/served-critic.ts';
-import { type ServedVersion, whenHeld } from '../models/served-version.ts';
-import type { WorkMetrics } from '../telemetry/metrics.ts';
 import { climb } from './ascent.ts';
 import type { ContextHandles } from './context-handles.ts';
-import { answerByDue, type Due, dueOf, lateError } from './due-time.ts';
 import { type QGradPlan, readQGradRequest } from './q-grad-request.ts';
-import { checkDeadline } from './request-checks.ts';
-import { RequestTimer } from './timing.ts';
+import { checkDeadline, eachRow } from './request-checks.ts';
+import { Task, type TaskDeps } from './task.ts';
 
 export type QGradResponseInit = MessageInitShape<typeof QGradResponseSchema>;
 
-export type QGradDeps = {
-  readonly handles: ContextHandles;
-  readonly config: ServerConfig;
-  /** Smoothed lateness of the event loop, microseconds. */
-  readonly eventLoopDelayUs: () => number;
-  readonly work: WorkMetrics;
-};
+/** What an answer is made from. */
+type QGradParts = { readonly request: QGradRequest; readonly plan: QGradPlan; readonly task: Task };
 
-export function createQGradHandler(deps: QGradDeps): UnaryHandler<QGradRequest, QGradResponseInit> {
-  const { handles, config, eventLoopDelayUs, work } = deps;
+export function createQGradHandler(
+  deps: TaskDeps & { readonly handles: ContextHandles },
+): UnaryHandler<QGradRequest, QGradResponseInit> {
   return (request, call) => {
-    const served = handles.resolve('QGrad', request, call);
+    const served = deps.handles.resolve('QGrad', request, call);
     const plan = readQGradRequest(served, request, call, deps);
-    const { rowCount } = plan.action;
-    work.rows(rowCount);
-    call.record?.served(served, rowCount);
+    const task = new Task({ method: 'QGrad', served, call, rowCount: plan.action.rowCount }, deps);
     checkDeadline('QGrad', call);
-    const due = dueOf(call, 0, config.deadlineMarginMs);
-    const timer = new RequestTimer(call, { eventLoopDelayUs, work });
-    return new QGradTask({ served, request, call, plan, due, timer }).answer();
+    return new QGradAnswer({ request, plan, task }).answer();
   };
 }
 
-/** What an answer is made from. */
-type QGradParts = {
-  readonly served: ServedVersion;
-  readonly request: QGradRequest;
-  readonly call: Call;
-  readonly plan: QGradPlan;
-  readonly due: Due | undefined;
-  readonly timer: RequestTimer;
-};
-
-class QGradTask {
+class QGradAnswer {
   readonly #parts: QGradParts;
 
   constructor(parts: QGradParts) {
@@ -64,26 +42,20 @@ class QGradTask {
   }
 
   answer(): QGradResponseInit | Promise<QGradResponseInit> {
-    const { served, call, plan, timer } = this.#parts;
+    const { task, plan } = this.#parts;
     const { critic, observation, action } = plan;
-    if (critic.weights === undefined) {
-      const { values, rowCount } = observation;
-      return this.#finish({ observation: rowCount === 1 ? repeatRow(values, action.rowCount) : values });
-    }
-    const distinct = distinctRows(observation, served.observationSize);
-    const { index } = distinct;
-    const startMs = performance.now();
-    const weights = critic.weights.weightsFor(distinct, call.deadlineMs);
-    if (!(weights instanceof Promise)) return this.#finish({ weights, index });
+    if (critic.weights === undefined) return this.#finish({ observation: eachRow(observation, action.rowCount) });
+    const weights = task.weights(critic.weights, observation);
+    if (!(weights instanceof Promise)) return this.#finish({ weights });
     return this.#later(async () => {
-      const generated = await timer.primary(startMs, weights);
-      checkDeadline('QGrad', call, 'The weights are kept');
-      return this.#finish({ weights: generated, index });
+      const generated = await weights;
+      checkDeadline('QGrad', task.call, 'The weights are kept');
+      return this.#finish({ weights: generated });
     });
   }
 
   #finish(inputs: Partial<CriticInputs>): QGradResponseInit | Promise<QGradResponseInit> {
-    const { served, call, plan } = this.#parts;
+    const { task, plan } = this.#parts;
     const { ascent, critic, action } = plan;
     if (ascent === undefined) {
       const outputs = this.#run(inputs);
@@ -94,31 +66,26 @@ class QGradTask {
     // Joined once, for all steps.
     const joined = { ...inputs, weights: inputs.weights && critic.joined(inputs.weights) };
     const gradients = async () => this.#reduce(await this.#run(joined)).dqDa;
-    const climbed = climb({ ascent, gradients, actions: action.values, served, call });
+    const climbed = climb({ ascent, gradients, actions: action.values, served: task.served, call: task.call });
     return this.#later(async () => this.#respond(await climbed.then(() => this.#run(joined))));
   }
 
-  /** An answer that takes several turns: the version stays meanwhile, and the client waits no longer than its deadline. */
   #later(answer: () => Promise<QGradResponseInit>): Promise<QGradResponseInit> {
-    const { served, due } = this.#parts;
-    return answerByDue(whenHeld(served, answer), due, () => {
-      throw lateError('QGrad', due!, 'The batch is too large or the server too busy for this deadline');
-    });
+    return this.#parts.task.inTime(answer, 'The batch is too large or the server too busy for this deadline');
   }
 
   #run(inputs: Partial<CriticInputs>): CriticOutputs | Promise<CriticOutputs> {
-    const { call, plan, timer } = this.#parts;
+    const { plan, task } = this.#parts;
     const { critic, action, context } = plan;
     const { rowCount, values } = action;
-    return timer.network(() =>
-      critic.run({ ...inputs, rowCount, context, action: values, deadlineMs: call.deadlineMs }),
-    );
+    const { deadlineMs } = task.call;
+    return task.network(() => critic.run({ ...inputs, rowCount, context, action: values, deadlineMs }));
   }
 
   #reduce(outputs: CriticOutputs) {
-    const { served, plan } = this.#parts;
+    const { task, plan } = this.#parts;
     const { critic, observation, action, context, reduction } = plan;
-    const { model, version, actionSize } = served;
+    const { model, version, actionSize } = task.served;
     const { ensembleSize } = critic;
     const reduced = reduceEnsemble(outputs, { reduction, rowCount: action.rowCount, ensembleSize, actionSize });
     const sent: Sent = { method: 'QGrad', values: [observation.values, action.values, context] };
@@ -128,17 +95,15 @@ class QGradTask {
   }
 
   #respond(outputs: CriticOutputs): QGradResponseInit {
-    const { served, request, plan, timer } = this.#parts;
+    const { request, plan, task } = this.#parts;
     const { rowCount, values } = plan.action;
-    const reduced = this.#reduce(outputs);
+    const { q, dqDa } = this.#reduce(outputs);
+    const shape = [rowCount, task.served.actionSize];
     return {
-      ...(plan.ascent && { action: encodeTensor(values, [rowCount, served.actionSize]) }),
-      q: encodeTensor(reduced.q, [rowCount]),
-      dqDa: encodeTensor(reduced.dqDa, [rowCount, served.actionSize]),
-      version: served.version,
-      weightAgeMs: Date.now() - served.publishedAtMs,
-      sequence: request.sequence,
-      timing: timer.timing(),
+      ...task.responseTo(request),
+      ...(plan.ascent && { action: encodeTensor(values, shape) }),
+      q: encodeTensor(q, [rowCount]),
+      dqDa: encodeTensor(dqDa, shape),
     };
   }
 }

@@ -1,17 +1,13 @@
 /** Holds a version's graphs against the contract between trainer and server: names of inputs and outputs, and their sizes. */
 
 import { failedPrecondition } from '../../src/contract/errors.ts';
+import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
 import type { Graph, GraphTensor, Manifest } from '../../src/package/manifest.ts';
 
 /** A tensor of the contract: rows (or contexts) first, then these sizes. */
 export type TensorRule = { readonly name: string; readonly sizes: readonly number[]; readonly optional?: boolean };
 
-export type GraphRule = {
-  readonly inputs: readonly TensorRule[];
-  readonly outputs: readonly TensorRule[];
-  /** Generated weights, which the graph may take beside `inputs`. */
-  readonly weights?: readonly GraphTensor[];
-};
+export type GraphRule = { readonly inputs: readonly TensorRule[]; readonly outputs: readonly TensorRule[] };
 
 /**
  * @param loaded names that the loaded file has, which must be those of the manifest
@@ -22,8 +18,8 @@ export function checkGraph(
   loaded: { readonly inputNames: readonly string[]; readonly outputNames: readonly string[] },
   rule: GraphRule,
 ): void {
-  checkSide(`${graph.file} input`, graph.inputs, loaded.inputNames, rule.inputs, rule.weights ?? []);
-  checkSide(`${graph.file} output`, graph.outputs, loaded.outputNames, rule.outputs, []);
+  checkSide(`${graph.file} input`, graph.inputs, loaded.inputNames, rule.inputs);
+  checkSide(`${graph.file} output`, graph.outputs, loaded.outputNames, rule.outputs);
 }
 
 function checkSide(
@@ -31,7 +27,6 @@ function checkSide(
   listed: readonly GraphTensor[],
   loaded: readonly string[],
   rules: readonly TensorRule[],
-  weights: readonly GraphTensor[],
 ): void {
   const names = listed.map(({ name }) => name);
   if ([...names].sort().join() !== [...loaded].sort().join()) {
@@ -56,12 +51,34 @@ function checkSide(
       });
     }
   }
-  const known = new Set([...rules, ...weights].map(({ name }) => name));
+  const known = new Set(rules.map(({ name }) => name));
   const unknown = names.filter((name) => !known.has(name));
   if (unknown.length > 0) {
     throw failedPrecondition({ where, expected: `only ${[...known].join(', ')}`, actual: unknown.join(', ') });
   }
 }
+
+/** What graphs take of each row of a model; no context where it has none. */
+export function rowRules(manifest: Manifest) {
+  const { observationSize, actionSize, contextSize } = sizesOf(manifest);
+  const rule = (name: string, ...sizes: readonly number[]): TensorRule => ({ name, sizes });
+  return {
+    observation: rule('observation', observationSize),
+    action: rule('action', actionSize),
+    noise: rule('noise', actionSize),
+    reward: rule('reward'),
+    coefficient: rule('coefficient'),
+    context: contextSize > 0 ? [rule('context', contextSize)] : [],
+  };
+}
+
+/** Feeds of a graph from the rows of each of its inputs. */
+export const feedsOf = (
+  rules: readonly TensorRule[],
+  rowCount: number,
+  rows: Readonly<Record<string, Float32Array | undefined>>,
+): TensorMap =>
+  Object.fromEntries(rules.map(({ name, sizes }) => [name, floatTensor(rows[name]!, [rowCount, ...sizes])]));
 
 /** Sizes of the values of a model. */
 export function sizesOf(manifest: Manifest) {

@@ -1,8 +1,8 @@
-/** The probes of a package: outputs that the trainer computed, which the loaded networks must give before they serve. */
+/** First runs of a version's networks: over zeros, and its probes, whose outputs the trainer computed and which must be equal. */
 
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import type { Probe, ProbeTensor } from '../../src/package/manifest.ts';
-import { distinctRows } from '../call/tensors.ts';
+import type { WeightBatch } from '../weights/generated-weights.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { runAdaptationProbe, type ServedAdaptation } from './served-adaptation.ts';
 import type { ServedCritic } from './served-critic.ts';
@@ -13,62 +13,90 @@ export type ProbedNetworks = {
   readonly model: string;
   readonly version: number;
   readonly observationSize: number;
+  readonly actionSize: number;
   readonly contextSize: number;
   readonly policy: ServedPolicy | null;
   readonly critic: ServedCritic | null;
   readonly adaptation: ServedAdaptation | null;
 };
 
+type Outputs = Readonly<Record<string, Float32Array | undefined>>;
+
+/** Of a run through a network: its rows by the names of its graph, and what gives the weights where they are generated. */
+type Run = {
+  readonly rowCount: number;
+  readonly input: (name: string) => Float32Array | undefined;
+  readonly generate: (source: WeightSource, input: string) => WeightBatch | Promise<WeightBatch>;
+};
+
+const never = Number.POSITIVE_INFINITY;
+
+async function runPolicy(policy: ServedPolicy, { rowCount, input, generate }: Run): Promise<Outputs> {
+  const { action, logProb } = await policy.run({
+    rowCount,
+    observation: input('observation')!,
+    noise: input('noise'),
+    context: input('context'),
+    weights: policy.weights && (await generate(policy.weights, 'context')),
+  });
+  return { action, log_prob: logProb };
+}
+
+async function runCritic(critic: ServedCritic, { rowCount, input, generate }: Run): Promise<Outputs> {
+  const { q, dqDa } = await critic.run({
+    rowCount,
+    observation: input('observation'),
+    action: input('action')!,
+    context: input('context'),
+    weights: critic.weights && (await generate(critic.weights, 'observation')),
+    deadlineMs: never,
+  });
+  return { q, dq_da: dqDa };
+}
+
+/** Rows of first runs: one, and a batch. */
+const warmRowCounts = [1, 64];
+
+/**
+ * Runs zeros through the networks that run on the event loop, so that no request is the first. The pool's graphs are warm when they are open.
+ * @throws Error where a network does not run
+ */
+export async function warmUpNetworks(networks: ProbedNetworks): Promise<void> {
+  const { policy, critic, observationSize, actionSize, contextSize } = networks;
+  const sizes = { observation: observationSize, action: actionSize, noise: actionSize, context: contextSize };
+  const generate = ({ layout: { size } }: WeightSource): WeightBatch => ({
+    entries: [{ block: new Float32Array(size), bytes: size * 4, feeds: undefined }],
+  });
+  for (const rowCount of warmRowCounts) {
+    const input = (name: string) => new Float32Array(rowCount * sizes[name as keyof typeof sizes]);
+    const run = { rowCount, input, generate };
+    if (policy !== null) await runPolicy(policy, run);
+    if (critic?.weights !== undefined) await runCritic(critic, run);
+  }
+}
+
 /**
  * Runs a probe's inputs through the loaded networks; a probe of a graph that is not served passes.
  * @throws HyperpolicyError failed_precondition: outputs that differ by more than the probe's tolerance
  */
 export async function replayProbe(served: ProbedNetworks, probe: Probe): Promise<void> {
-  const input = (name: string): Float32Array | undefined => {
-    const tensor = probe.inputs[name];
-    return tensor && Float32Array.from(tensor.values);
-  };
   const where = `${served.model} version ${served.version}, ${probe.target} probe`;
-  const rowCount = Object.values(probe.inputs)[0]?.shape[0] ?? 0;
-  const observation = input('observation') ?? new Float32Array(0);
-  const generated = async (source: WeightSource, values: Float32Array = new Float32Array(0), size: number) => {
-    const contexts = distinctRows({ values, rowCount }, size);
-    return { weights: await source.generate(contexts), index: contexts.index };
-  };
-  const compare = (name: string, actual: Float32Array | undefined) => {
+  const outputs = await probedOutputs(served, probe);
+  for (const [name, values] of Object.entries(outputs)) {
     const expected = probe.outputs[name];
-    if (expected !== undefined) compareOutput(`${where} output "${name}"`, expected, actual, probe.tolerance);
-  };
+    if (expected !== undefined) compareOutput(`${where} output "${name}"`, expected, values, probe.tolerance);
+  }
+}
 
-  if ((probe.target === 'encoder' || probe.target === 'adapt') && served.adaptation !== null) {
-    const outputs = await runAdaptationProbe(served.adaptation, probe);
-    for (const [name, values] of Object.entries(outputs)) compare(name, values);
-    return;
-  }
-  if (probe.target === 'policy' && served.policy !== null) {
-    const context = input('context');
-    const { weights } = served.policy;
-    const { action, logProb } = await served.policy.run({
-      rowCount,
-      observation,
-      noise: input('noise'),
-      ...(weights === undefined ? { context } : await generated(weights, context, served.contextSize)),
-    });
-    compare('action', action);
-    compare('log_prob', logProb);
-  }
-  if (probe.target === 'critic' && served.critic !== null) {
-    const { weights } = served.critic;
-    const { q, dqDa } = await served.critic.run({
-      rowCount,
-      action: input('action') ?? new Float32Array(0),
-      context: input('context'),
-      deadlineMs: Number.POSITIVE_INFINITY,
-      ...(weights === undefined ? { observation } : await generated(weights, observation, served.observationSize)),
-    });
-    compare('q', q);
-    compare('dq_da', dqDa);
-  }
+async function probedOutputs({ policy, critic, adaptation }: ProbedNetworks, probe: Probe): Promise<Outputs> {
+  const { target, inputs } = probe;
+  const rowCount = Object.values(inputs)[0]?.shape[0] ?? 0;
+  const input = (name: string) => inputs[name] && Float32Array.from(inputs[name].values);
+  const generate = (source: WeightSource, name: string) =>
+    source.generate({ values: input(name) ?? new Float32Array(0), rowCount });
+  if (target === 'policy') return policy === null ? {} : runPolicy(policy, { rowCount, input, generate });
+  if (target === 'critic') return critic === null ? {} : runCritic(critic, { rowCount, input, generate });
+  return adaptation === null ? {} : runAdaptationProbe(adaptation, probe);
 }
 
 function compareOutput(

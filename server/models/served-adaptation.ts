@@ -1,13 +1,14 @@
 /** What adapts a model, loaded: an encoder of transitions, or an inner step on generated weights. Knows nothing of requests and handles. */
 
 import type { AdvantageConfig } from '../../src/advantages/policy-gradient.ts';
-import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
+import type { TensorMap } from '../../src/onnx/session.ts';
 import type { Manifest, Probe } from '../../src/package/manifest.ts';
 import { checkResult } from '../call/finite.ts';
 import { collectWeights, type GeneratedWeights, joinWeights } from '../weights/generated-weights.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import { checkGraph, sizesOf, type TensorRule } from './graph-contract.ts';
-import type { OpenNetworkOptions, ServedPolicy } from './served-policy.ts';
+import type { OpenNetworkOptions } from './generated-network.ts';
+import { checkGraph, feedsOf, rowRules, sizesOf } from './graph-contract.ts';
+import type { ServedPolicy } from './served-policy.ts';
 
 /** N steps of one task. */
 export type Steps = {
@@ -58,40 +59,30 @@ export async function openAdaptation(
   return null;
 }
 
-function stepRules({ observationSize, actionSize }: ReturnType<typeof sizesOf>): TensorRule[] {
-  return [
-    { name: 'observation', sizes: [observationSize] },
-    { name: 'action', sizes: [actionSize] },
-  ];
-}
-
 async function openEncoder(
   { manifest, files, pool }: OpenNetworkOptions,
   encoder: NonNullable<Manifest['encoder']>,
 ): Promise<ServedAdaptation> {
-  const sizes = sizesOf(manifest);
-  const { observationSize, actionSize, contextSize } = sizes;
+  const sizes = [sizesOf(manifest).contextSize];
+  const { observation, action, reward } = rowRules(manifest);
+  const inputs = [observation, action, reward];
   const graph = await pool.open(files.get(encoder.file)!, { name: encoder.file, priority: 'adapt' });
   checkGraph(encoder, graph, {
-    inputs: [...stepRules(sizes), { name: 'reward', sizes: [] }],
+    inputs,
     outputs: [
-      { name: 'precision', sizes: [contextSize] },
-      { name: 'weighted_mean', sizes: [contextSize] },
+      { name: 'precision', sizes },
+      { name: 'weighted_mean', sizes },
     ],
   });
   return {
     kind: 'posterior',
     prior: encoder.prior,
-    async factors({ rowCount, observation, action, reward }, deadlineMs) {
-      const feeds = {
-        observation: floatTensor(observation, [rowCount, observationSize]),
-        action: floatTensor(action, [rowCount, actionSize]),
-        reward: floatTensor(reward, [rowCount]),
-      };
+    async factors({ rowCount, ...rows }, deadlineMs) {
+      const feeds = feedsOf(inputs, rowCount, rows);
       const outputs = await graph.run({ feeds, rowCount, deadline: { atMs: deadlineMs } });
       const precision = outputs.precision!.data as Float32Array;
       const weightedMean = outputs.weighted_mean!.data as Float32Array;
-      const sent = { method: 'Adapt', values: [observation, action, reward] };
+      const sent = { method: 'Adapt', values: [rows.observation, rows.action, rows.reward] };
       checkResult(`${encoder.file} precision`, precision, sent, (value) => value > 0 && Number.isFinite(value));
       checkResult(`${encoder.file} weighted_mean`, weightedMean, sent);
       return { precision, weightedMean };
@@ -107,36 +98,30 @@ async function openStep(
   adapt: NonNullable<Manifest['adapt']>,
   source: WeightSource,
 ): Promise<ServedAdaptation> {
-  const sizes = sizesOf(manifest);
-  const { observationSize, actionSize, contextSize } = sizes;
+  const { observation, action, coefficient, context } = rowRules(manifest);
   const { layout } = source;
   const { from = 'weights', discount, lambda, weighting } = adapt;
-  const contextRules: TensorRule[] = contextSize > 0 ? [{ name: 'context', sizes: [contextSize] }] : [];
+  const inputs = [observation, action, coefficient];
+  const starts = from === 'weights' ? layout.parts.map(({ name, shape }) => ({ name, sizes: shape })) : context;
   // Each run steps the weights of one request.
   const graph = await pool.open(files.get(adapt.file)!, { name: adapt.file, priority: 'adapt', joins: false });
   checkGraph(adapt, graph, {
-    inputs: [
-      ...stepRules(sizes),
-      { name: 'coefficient', sizes: [] },
-      ...(from === 'weights' ? layout.parts.map(({ name, shape }) => ({ name, sizes: shape })) : contextRules),
-    ],
+    inputs: [...inputs, ...starts],
     outputs: layout.parts.map(({ name, shape }) => ({ name: adapted(name), sizes: shape })),
   });
-  const startFeeds = ({ weights, context }: Parameters<ServedStep['step']>[0]): TensorMap => {
-    if (from === 'weights') return joinWeights(layout, { entries: [weights] });
-    return contextSize > 0 ? { context: floatTensor(context, [1, contextSize]) } : {};
-  };
   return {
     kind: 'weights',
     source,
     advantages: { discount, lambda, weighting },
     from,
-    async step(start, { rowCount, observation, action, coefficient }, deadlineMs) {
+    async step({ weights, context: startContext }, { rowCount, ...rows }, deadlineMs) {
+      const startFeeds =
+        from === 'weights'
+          ? joinWeights(layout, { entries: [weights] })
+          : feedsOf(context, 1, { context: startContext });
       const feeds = {
-        ...startFeeds(start),
-        observation: floatTensor(observation, [rowCount, observationSize]),
-        action: floatTensor(action, [rowCount, actionSize]),
-        coefficient: floatTensor(coefficient, [rowCount]),
+        ...startFeeds,
+        ...feedsOf(inputs, rowCount, rows),
       };
       const collected = collectWeights(layout, 1);
       const take = (outputs: TensorMap) => {
@@ -145,7 +130,7 @@ async function openStep(
       };
       await graph.runInto({ feeds, rowCount, deadline: { atMs: deadlineMs } }, { take });
       const [moved] = collected.entries;
-      const sent = { method: 'Adapt', values: [start.weights.block, start.context, observation, action, coefficient] };
+      const sent = { method: 'Adapt', values: [weights.block, startContext, ...Object.values(rows)] };
       checkResult(`${adapt.file} weights`, moved!.block, sent);
       return moved!;
     },
@@ -168,7 +153,7 @@ export async function runAdaptationProbe(
   }
   const { source } = adaptation;
   const context = input('context');
-  const { entries } = await source.generate({ values: context, keys: [''], index: undefined });
+  const { entries } = await source.generate({ values: context, rowCount: 1 });
   const start = { weights: entries[0]!, context };
   const { block } = await adaptation.step(start, { ...steps, coefficient: input('coefficient') }, never);
   return Object.fromEntries(

@@ -1,13 +1,11 @@
 /** A critic that is loaded: observations and actions in, values and action-gradients of its ensemble out. */
 
 import type { RowResults } from '../../src/onnx/rows/row-network.ts';
-import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
-import { createSmallNetwork } from '../../src/onnx/small-network.ts';
-import { namesOf } from '../compute/executors.ts';
-import { joinWeights, type WeightBatch, weightLayout } from '../weights/generated-weights.ts';
-import { createWeightSource, type WeightSource } from '../weights/weight-source.ts';
-import { checkGraph, sizesOf, type TensorRule } from './graph-contract.ts';
-import { type OpenNetworkOptions, weightRule } from './served-policy.ts';
+import type { Graph } from '../../src/package/manifest.ts';
+import type { WeightBatch } from '../weights/generated-weights.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+import { type OpenNetworkOptions, openGeneratedNetwork } from './generated-network.ts';
+import { checkGraph, feedsOf, type GraphRule, rowRules, sizesOf } from './graph-contract.ts';
 
 export type CriticInputs = {
   readonly rowCount: number;
@@ -16,9 +14,8 @@ export type CriticInputs = {
   readonly context?: Float32Array | undefined; // [B, C]
   /** Plain critics. */
   readonly observation?: Float32Array | undefined; // [B, O]
-  /** Hyper critics: weights of K observations, and row -> observation (undefined: all rows have the first). */
+  /** Hyper critics: the weights for each row, which are those of its observation. */
   readonly weights?: WeightBatch | undefined;
-  readonly index?: Int32Array | undefined; // [B]
   /** On the clock of `Date.now()`; late work is dropped. */
   readonly deadlineMs: number;
 };
@@ -43,83 +40,59 @@ export type ServedCritic = {
 
 /** Opens the critic of a package; null where it has none. The caller disposes it. */
 export async function openCritic(options: OpenNetworkOptions): Promise<ServedCritic | null> {
-  const { manifest, files, pool, openInline, cache, keyPrefix } = options;
+  const { manifest } = options;
   const { critic } = manifest;
   if (critic === null) return null;
-  const { observationSize, actionSize, contextSize: modelContextSize } = sizesOf(manifest);
+  const sizes = sizesOf(manifest);
   const { ensembleSize } = critic;
   const graph = critic.kind === 'plain' ? critic.graph : critic.dynamic;
-  const contextSize = graph.inputs.some(({ name }) => name === 'context') ? modelContextSize : 0;
-  const contexts: TensorRule[] = contextSize > 0 ? [{ name: 'context', sizes: [contextSize] }] : [];
-  const contextFeed = ({ context, rowCount }: CriticInputs): TensorMap =>
-    contextSize > 0 ? { context: floatTensor(context!, [rowCount, contextSize]) } : {};
-  const observation: TensorRule = { name: 'observation', sizes: [observationSize] };
-  const action: TensorRule = { name: 'action', sizes: [actionSize] };
-  const outputs: TensorRule[] = [
+  const takesContext = graph.inputs.some(({ name }) => name === 'context');
+  const { observation, action, context } = rowRules(manifest);
+  const contexts = takesContext ? context : [];
+  const outputs = [
     { name: 'q', sizes: [ensembleSize] },
-    { name: 'dq_da', sizes: [ensembleSize, actionSize] },
+    { name: 'dq_da', sizes: [ensembleSize, sizes.actionSize] },
   ];
-
-  const toOutputs = (result: TensorMap): CriticOutputs => ({
-    q: result.q!.data as Float32Array,
-    dqDa: result.dq_da!.data as Float32Array,
-  });
-
+  const shared = { ensembleSize, contextSize: takesContext ? sizes.contextSize : 0 };
   if (critic.kind === 'plain') {
-    const network = await pool.open(files.get(critic.graph.file)!, { name: critic.graph.file, priority: 'q-grad' });
-    checkGraph(critic.graph, network, { inputs: [observation, action, ...contexts], outputs });
-    return {
-      ensembleSize,
-      contextSize,
-      weights: undefined,
-      joined: (weights) => weights,
-      async run(inputs) {
-        const { rowCount, observation: rows, action: actions, deadlineMs } = inputs;
-        const feeds = {
-          ...contextFeed(inputs),
-          observation: floatTensor(rows!, [rowCount, observationSize]),
-          action: floatTensor(actions, [rowCount, actionSize]),
-        };
-        return toOutputs(await network.run({ feeds, rowCount, deadline: { atMs: deadlineMs } }));
-      },
-      dispose: () => network.dispose(),
-    };
+    const rule = { inputs: [observation, action, ...contexts], outputs };
+    return { ...shared, ...(await openPlain(options, critic.graph, rule)) };
   }
-
-  const primary = await pool.open(files.get(critic.primary.file)!, { name: critic.primary.file, priority: 'q-grad' });
-  const inline = await openInline(critic.dynamic.file);
-  const layout = weightLayout(critic.primary);
-  checkGraph(critic.primary, primary, { inputs: [observation], outputs: layout.parts.map(weightRule) });
-  checkGraph(critic.dynamic, namesOf(inline.session), {
-    inputs: [action, ...contexts, { name: 'index', sizes: [] }, ...layout.parts.map(weightRule)],
-    outputs,
-  });
-  const small = createSmallNetwork({ ...inline, weightNames: layout.parts.map(({ name }) => name) });
+  const from = { name: 'observation', size: sizes.observationSize };
+  const rule = { inputs: [action, ...contexts], outputs, priority: 'q-grad', from } as const;
+  const { weights, run, joined, dispose } = await openGeneratedNetwork(options, critic, rule);
   return {
-    ensembleSize,
-    contextSize,
-    weights: createWeightSource({
-      primary,
-      layout,
-      inputName: 'observation',
-      inputSize: observationSize,
-      cache,
-      keyPrefix,
-    }),
-    run({ rowCount, action: actions, context, weights, index }) {
-      const { entries } = weights!;
-      const generated = { entries, index, feeds: () => joinWeights(layout, weights!) };
-      const results = small.run({ rowCount, rows: { action: actions, context }, weights: generated });
-      const named = ({ q, dq_da }: RowResults): CriticOutputs => ({ q: q!, dqDa: dq_da! });
-      return results instanceof Promise ? results.then(named) : named(results);
+    ...shared,
+    weights,
+    run({ rowCount, action: actions, context: rows, weights: generated }) {
+      const results = run(rowCount, { action: actions, context: rows }, generated!);
+      return results instanceof Promise ? results.then(asOutputs) : asOutputs(results);
     },
-    joined: (weights) => (small.runsByRow(1) ? weights : { ...weights, feeds: joinWeights(layout, weights) }),
-    dispose() {
-      inline.session.dispose();
-      primary.dispose();
-    },
+    joined,
+    dispose,
   };
 }
+
+async function openPlain(
+  { files, pool }: OpenNetworkOptions,
+  graph: Graph,
+  rule: GraphRule,
+): Promise<Pick<ServedCritic, 'weights' | 'joined' | 'run' | 'dispose'>> {
+  const network = await pool.open(files.get(graph.file)!, { name: graph.file, priority: 'q-grad' });
+  checkGraph(graph, network, rule);
+  return {
+    weights: undefined,
+    joined: (weights) => weights,
+    async run({ rowCount, deadlineMs, observation, action, context }) {
+      const feeds = feedsOf(rule.inputs, rowCount, { observation, action, context });
+      const { q, dq_da } = await network.run({ feeds, rowCount, deadline: { atMs: deadlineMs } });
+      return { q: q!.data as Float32Array, dqDa: dq_da!.data as Float32Array };
+    },
+    dispose: () => network.dispose(),
+  };
+}
+
+const asOutputs = ({ q, dq_da }: RowResults): CriticOutputs => ({ q: q!, dqDa: dq_da! });
 
 export type ReductionName = 'q1' | 'min' | 'mean';
 

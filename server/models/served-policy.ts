@@ -1,16 +1,12 @@
 /** A policy that is loaded: observations, contexts and noise in, actions out. Knows nothing of requests. */
 
 import type { RowResults } from '../../src/onnx/rows/row-network.ts';
-import { floatTensor, type Session, type TensorMap } from '../../src/onnx/session.ts';
 import { createSmallNetwork } from '../../src/onnx/small-network.ts';
-import type { ListedFile } from '../../src/package/listed-file.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
-import type { ComputePool } from '../compute/compute-pool.ts';
-import { namesOf } from '../compute/executors.ts';
-import type { ContextCache } from '../weights/context-cache.ts';
-import { joinWeights, type WeightBatch, weightLayout } from '../weights/generated-weights.ts';
-import { createWeightSource, type WeightSource } from '../weights/weight-source.ts';
-import { checkGraph, sizesOf, type TensorRule } from './graph-contract.ts';
+import type { WeightBatch } from '../weights/generated-weights.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+import { type OpenNetworkOptions, openGeneratedNetwork } from './generated-network.ts';
+import { checkGraph, feedsOf, rowRules, sizesOf, type TensorRule } from './graph-contract.ts';
 
 export type PolicyInputs = {
   readonly rowCount: number;
@@ -19,9 +15,8 @@ export type PolicyInputs = {
   readonly context?: Float32Array | undefined; // [B, C]
   /** Standard normal; absent is the deterministic action. */
   readonly noise?: Float32Array | undefined; // [B, A]
-  /** Hyper policies: weights of K contexts, and row -> context (undefined: all rows have the first). */
+  /** Hyper policies: the weights for each row. */
   readonly weights?: WeightBatch | undefined;
-  readonly index?: Int32Array | undefined; // [B]
   /** On the clock of `Date.now()`; work that waits for a thread is dropped when it is late. Infinity unless given. */
   readonly deadlineMs?: number | undefined;
 };
@@ -42,18 +37,6 @@ export type ServedPolicy = {
    */
   run(inputs: PolicyInputs): PolicyOutputs | Promise<PolicyOutputs>;
   dispose(): void;
-};
-
-export type OpenNetworkOptions = {
-  readonly manifest: Manifest;
-  readonly files: ReadonlyMap<string, ListedFile>;
-  /** Heavy graphs. */
-  readonly pool: Pick<ComputePool, 'open'>;
-  /** Opens a graph that runs where the request is, also its bytes. */
-  readonly openInline: (file: string) => Promise<{ readonly model: Uint8Array; readonly session: Session }>;
-  readonly cache: ContextCache;
-  /** Of this version alone. */
-  readonly keyPrefix: string;
 };
 
 type PlainEntry = Extract<NonNullable<Manifest['policy']>, { readonly kind: 'plain' }>;
@@ -78,31 +61,31 @@ const pooledWorkMin = 2 ** 22;
 
 async function openPlain(options: OpenNetworkOptions, { graph, stochastic }: PlainEntry): Promise<ServedPolicy> {
   const { manifest, files, pool, openInline } = options;
+  const { actionSize } = sizesOf(manifest);
   const file = files.get(graph.file)!;
   const inline = file.bytes > inlineBytesMax ? undefined : await openInline(graph.file);
   const pooled = await pool.open(file, { name: graph.file, priority: 'act' });
-  const { base, context, outputs } = rulesOf(manifest, stochastic);
-  checkGraph(graph, pooled, { inputs: [...base, ...context], outputs });
+  const { inputs, outputs } = rulesOf(manifest, stochastic);
+  const allInputs = [...inputs, ...rowRules(manifest).context];
+  checkGraph(graph, pooled, { inputs: allInputs, outputs });
   const small = inline && createSmallNetwork(inline);
   const hereRowCountMax = small === undefined ? 0 : Math.ceil(pooledWorkMin / Math.max(1, small.workPerRow)) - 1;
 
-  async function runPooled(inputs: PolicyInputs): Promise<PolicyOutputs> {
-    const { rowCount, deadlineMs = Number.POSITIVE_INFINITY } = inputs;
-    const feeds = plainFeeds(inputs, manifest, stochastic);
-    const result = await pooled.run({ feeds, rowCount, deadline: { atMs: deadlineMs } });
-    return {
-      action: result.action!.data as Float32Array,
-      logProb: result.log_prob?.data as Float32Array | undefined,
-    };
+  async function runPooled({ rowCount, deadlineMs, ...rows }: PolicyInputs): Promise<PolicyOutputs> {
+    const { observation, context, noise = new Float32Array(rowCount * actionSize) } = rows;
+    const feeds = feedsOf(allInputs, rowCount, { observation, context, noise });
+    const deadline = { atMs: deadlineMs ?? Number.POSITIVE_INFINITY };
+    const { action, log_prob } = await pooled.run({ feeds, rowCount, deadline });
+    return { action: action!.data as Float32Array, logProb: log_prob?.data as Float32Array | undefined };
   }
 
   return {
     stochastic,
     weights: undefined,
-    run(inputs) {
-      if (small === undefined || inputs.rowCount > hereRowCountMax) return runPooled(inputs);
-      const { rowCount, observation, context: contexts, noise } = inputs;
-      return toOutputs(small.run({ rowCount, rows: { observation, context: contexts, noise } }));
+    run(given) {
+      const { rowCount, observation, context, noise } = given;
+      if (small === undefined || rowCount > hereRowCountMax) return runPooled(given);
+      return toOutputs(small.run({ rowCount, rows: { observation, context, noise } }));
     },
     dispose() {
       inline?.session.dispose();
@@ -111,59 +94,28 @@ async function openPlain(options: OpenNetworkOptions, { graph, stochastic }: Pla
   };
 }
 
-function plainFeeds(
-  { rowCount, observation, context, noise }: PolicyInputs,
-  manifest: Manifest,
-  stochastic: boolean,
-): TensorMap {
-  const { observationSize, actionSize, contextSize } = sizesOf(manifest);
-  const zeros = () => new Float32Array(rowCount * actionSize);
-  return {
-    observation: floatTensor(observation, [rowCount, observationSize]),
-    ...(contextSize > 0 && { context: floatTensor(context!, [rowCount, contextSize]) }),
-    ...(stochastic && { noise: floatTensor(noise ?? zeros(), [rowCount, actionSize]) }),
-  };
-}
-
 async function openHyper(options: OpenNetworkOptions, policy: HyperEntry): Promise<ServedPolicy> {
-  const { manifest, files, pool, openInline, cache, keyPrefix } = options;
+  const { manifest } = options;
   const { stochastic } = policy;
-  const inline = await openInline(policy.dynamic.file);
-  const primary = await pool.open(files.get(policy.primary.file)!, { name: policy.primary.file, priority: 'act' });
-  const layout = weightLayout(policy.primary);
-  const { base, outputs } = rulesOf(manifest, stochastic);
-  const { contextSize } = sizesOf(manifest);
-  checkGraph(policy.primary, primary, {
-    inputs: [{ name: 'context', sizes: [contextSize] }],
-    outputs: layout.parts.map(weightRule),
-  });
-  checkGraph(policy.dynamic, namesOf(inline.session), {
-    inputs: [...base, { name: 'index', sizes: [] }, ...layout.parts.map(weightRule)],
-    outputs,
-  });
-  const small = createSmallNetwork({ ...inline, weightNames: layout.parts.map(({ name }) => name) });
+  const from = { name: 'context', size: sizesOf(manifest).contextSize };
+  const rule = { ...rulesOf(manifest, stochastic), priority: 'act', from } as const;
+  const network = await openGeneratedNetwork(options, policy, rule);
   return {
     stochastic,
-    weights: createWeightSource({ primary, layout, inputName: 'context', inputSize: contextSize, cache, keyPrefix }),
-    run({ rowCount, observation, noise, weights, index }) {
-      const generated = { entries: weights!.entries, index, feeds: () => joinWeights(layout, weights!) };
-      return toOutputs(small.run({ rowCount, rows: { observation, noise }, weights: generated }));
-    },
-    dispose() {
-      inline.session.dispose();
-      primary.dispose();
-    },
+    weights: network.weights,
+    run: ({ rowCount, observation, noise, weights }) =>
+      toOutputs(network.run(rowCount, { observation, noise }, weights!)),
+    dispose: network.dispose,
   };
 }
 
-function rulesOf(manifest: Manifest, stochastic: boolean): Record<'base' | 'context' | 'outputs', TensorRule[]> {
-  const { observationSize, actionSize, contextSize } = sizesOf(manifest);
-  const observation = { name: 'observation', sizes: [observationSize] };
-  const action = { name: 'action', sizes: [actionSize] };
+/** Without the context, which plain policies take and hyper policies do not. */
+function rulesOf(manifest: Manifest, stochastic: boolean): Record<'inputs' | 'outputs', TensorRule[]> {
+  const { observation, noise, action } = rowRules(manifest);
+  const logProb = { name: 'log_prob', sizes: [], optional: true };
   return {
-    base: [observation, ...(stochastic ? [{ name: 'noise', sizes: [actionSize] }] : [])],
-    context: contextSize > 0 ? [{ name: 'context', sizes: [contextSize] }] : [],
-    outputs: [action, ...(stochastic ? [{ name: 'log_prob', sizes: [], optional: true }] : [])],
+    inputs: stochastic ? [observation, noise] : [observation],
+    outputs: stochastic ? [action, logProb] : [action],
   };
 }
 
@@ -173,8 +125,3 @@ function toOutputs(results: RowResults | Promise<RowResults>): PolicyOutputs | P
 }
 
 const asOutputs = ({ action, log_prob }: RowResults): PolicyOutputs => ({ action: action!, logProb: log_prob });
-
-export const weightRule = ({ name, shape }: { name: string; shape: readonly number[] }): TensorRule => ({
-  name,
-  sizes: shape,
-});

@@ -8,11 +8,10 @@ import type { PackageIndex } from '../../src/package/package.ts';
 import type { ComputePool } from '../compute/compute-pool.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
 import { sizesOf } from './graph-contract.ts';
-import { replayProbe } from './probes.ts';
+import { replayProbe, warmUpNetworks } from './probes.ts';
 import { openAdaptation, type ServedAdaptation } from './served-adaptation.ts';
 import { openCritic, type ServedCritic } from './served-critic.ts';
 import { openPolicy, type ServedPolicy } from './served-policy.ts';
-import { warmUpNetworks } from './warm-up.ts';
 
 export type ServedVersion = {
   readonly manifest: Manifest;

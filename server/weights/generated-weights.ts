@@ -55,6 +55,8 @@ export function weightLayout(primary: Graph): WeightLayout {
 /** The weights of K contexts, in order. */
 export type WeightBatch = {
   readonly entries: readonly GeneratedWeights[];
+  /** Row -> entry, [B]; undefined where all rows have the first. */
+  readonly index?: Int32Array | undefined;
   /** The same as feeds, where they were joined before. */
   readonly feeds?: TensorMap;
   /** When the last run that made some of them began, on the clock of `performance.now()`; undefined where none was needed. */

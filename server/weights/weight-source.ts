@@ -4,38 +4,12 @@
  */
 
 import { floatTensor } from '../../src/onnx/session.ts';
-import type { DistinctRows } from '../call/tensors.ts';
+import { distinctRows, type Rows } from '../call/tensors.ts';
 import type { Deadline } from '../compute/batcher.ts';
 import type { HeavyGraph } from '../compute/compute-pool.ts';
 import type { BlockArena } from './block-arena.ts';
 import type { ContextCache, Request } from './context-cache.ts';
 import { collectWeights, type WeightBatch, type WeightLayout } from './generated-weights.ts';
-
-export type WeightSource = {
-  readonly layout: WeightLayout;
-  /**
-   * The weights of these contexts, in order; a promise where some must be generated. Those of a critic are read over several turns of
-   * the event loop only under a lease of the version, taken in the turn of this call: else their memory may hold others' weights.
-   * @param deadlineMs on the clock of `Date.now()`; what is late while it waits is not generated
-   */
-  weightsFor(contexts: DistinctRows, deadlineMs: number): WeightBatch | Promise<WeightBatch>;
-  /**
-   * Pins or unpins the weights of these contexts.
-   * @throws HyperpolicyError resource_exhausted as KeptWeights.pin
-   */
-  pin(contexts: DistinctRows, batch: WeightBatch): void;
-  unpin(contexts: DistinctRows): void;
-  /** Contexts of this version that are in the cache, as `KeptWeights.newestKeys`, without the prefix of the version. */
-  knownKeys(countMax: number): readonly string[];
-  /**
-   * Generates the weights of contexts before anybody asks for them.
-   * @param keys as `DistinctRows` has them
-   * @throws what the run of the primary throws
-   */
-  learn(keys: readonly string[]): Promise<void>;
-  /** The weights of contexts, without the cache: neither read nor filled. For probes. */
-  generate(contexts: DistinctRows): Promise<WeightBatch>;
-};
 
 export type WeightSourceOptions = {
   readonly primary: HeavyGraph;
@@ -48,11 +22,90 @@ export type WeightSourceOptions = {
   readonly keyPrefix: string;
 };
 
-export function createWeightSource(options: WeightSourceOptions): WeightSource {
-  const { primary, layout, inputName, inputSize, cache, keyPrefix } = options;
+export class WeightSource {
+  readonly layout: WeightLayout;
+  readonly #options: WeightSourceOptions;
+  /** The key asked for last, with its prefix: the same text need not be joined and hashed again. */
+  #lastKey: string | undefined;
+  #lastFullKey = '';
 
-  async function runPrimary(values: Float32Array, count: number, deadline: Deadline, arena?: BlockArena) {
-    const made = collectWeights(layout, count, arena);
+  constructor(options: WeightSourceOptions) {
+    this.layout = options.layout;
+    this.#options = options;
+  }
+
+  /**
+   * The weights for these rows of contexts; a promise where some must be generated. Those of a critic are read over several turns of
+   * the event loop only under a lease of the version, taken in the turn of this call: else their memory may hold others' weights.
+   * @param deadlineMs on the clock of `Date.now()`; what is late while it waits is not generated
+   */
+  weightsFor(rows: Rows, deadlineMs: number): WeightBatch | Promise<WeightBatch> {
+    const { keys, values, index } = distinctRows(rows, this.#options.inputSize);
+    const batch = this.#options.cache.getOrGenerate(this.#fullKeys(keys), this.#request(values, deadlineMs));
+    return batch instanceof Promise ? batch.then((made) => ({ ...made, index })) : { entries: batch.entries, index };
+  }
+
+  /** How many contexts these rows have. */
+  countOf(rows: Rows): number {
+    return distinctRows(rows, this.#options.inputSize).keys.length;
+  }
+
+  /** Pins the weights of these rows. @throws HyperpolicyError resource_exhausted as KeptWeights.pin */
+  pin(rows: Rows, { entries }: WeightBatch): void {
+    this.#options.cache.kept.pin(this.#keysOf(rows), entries);
+  }
+
+  unpin(rows: Rows): void {
+    this.#options.cache.kept.unpin(this.#keysOf(rows));
+  }
+
+  /** Contexts of this version that are in the cache, as `KeptWeights.newestKeys`, without the prefix of the version. */
+  knownKeys(countMax: number): readonly string[] {
+    const { cache, keyPrefix } = this.#options;
+    return cache.kept.newestKeys(keyPrefix, countMax).map((key) => key.slice(keyPrefix.length));
+  }
+
+  /**
+   * Generates the weights of contexts before anybody asks for them.
+   * @param keys as `knownKeys` has them
+   * @throws what the run of the primary throws
+   */
+  learn(keys: readonly string[]): Promise<void> {
+    const values = new Float32Array(keys.length * this.#options.inputSize);
+    new Uint8Array(values.buffer).set(Buffer.from(keys.join(''), 'latin1'));
+    return this.#options.cache.learn(this.#fullKeys(keys), this.#request(values, Number.POSITIVE_INFINITY));
+  }
+
+  /** The weights for these rows, without the cache: neither read nor filled. For probes. */
+  async generate(rows: Rows): Promise<WeightBatch> {
+    const { keys, values, index } = distinctRows(rows, this.#options.inputSize);
+    return { entries: await this.#runPrimary(values, keys.length, { atMs: Number.POSITIVE_INFINITY }), index };
+  }
+
+  #keysOf(rows: Rows): readonly string[] {
+    return this.#fullKeys(distinctRows(rows, this.#options.inputSize).keys);
+  }
+
+  #fullKeys(keys: readonly string[]): readonly string[] {
+    return keys.map((key) => {
+      if (key !== this.#lastKey) {
+        this.#lastKey = key;
+        this.#lastFullKey = this.#options.keyPrefix + key;
+      }
+      return this.#lastFullKey;
+    });
+  }
+
+  #request(values: Float32Array, deadlineMs: number): Request {
+    const { inputSize, cache } = this.#options;
+    const generate = (places: readonly number[], deadline: Deadline) =>
+      this.#runPrimary(pickRows(values, places, inputSize), places.length, deadline, cache.kept.arena);
+    return { generate, deadlineMs };
+  }
+
+  async #runPrimary(values: Float32Array, count: number, deadline: Deadline, arena?: BlockArena) {
+    const { primary, inputName, inputSize } = this.#options;
+    const made = collectWeights(this.layout, count, arena);
     const feeds = { [inputName]: floatTensor(values, [count, inputSize]) };
     try {
       await primary.runInto({ feeds, rowCount: count, deadline }, made);
@@ -62,42 +115,6 @@ export function createWeightSource(options: WeightSourceOptions): WeightSource {
     }
     return made.entries;
   }
-
-  /** The key asked for last, with its prefix: the same text need not be joined and hashed again. */
-  let lastKey: string | undefined;
-  let lastFullKey = '';
-
-  function fullKey(key: string): string {
-    if (key !== lastKey) {
-      lastKey = key;
-      lastFullKey = keyPrefix + key;
-    }
-    return lastFullKey;
-  }
-
-  const keysOf = ({ keys }: DistinctRows) => keys.map(fullKey);
-
-  const request = (values: Float32Array, deadlineMs: number): Request => ({
-    generate: (places, deadline) =>
-      runPrimary(pickRows(values, places, inputSize), places.length, deadline, cache.kept.arena),
-    deadlineMs,
-  });
-
-  return {
-    layout,
-    weightsFor: (contexts, deadlineMs) => cache.getOrGenerate(keysOf(contexts), request(contexts.values, deadlineMs)),
-    pin: (contexts, { entries }) => cache.kept.pin(keysOf(contexts), entries),
-    unpin: (contexts) => cache.kept.unpin(keysOf(contexts)),
-    knownKeys: (countMax) => cache.kept.newestKeys(keyPrefix, countMax).map((key) => key.slice(keyPrefix.length)),
-    learn(keys) {
-      const values = new Float32Array(keys.length * inputSize);
-      new Uint8Array(values.buffer).set(Buffer.from(keys.join(''), 'latin1'));
-      return cache.learn(keys.map(fullKey), request(values, Number.POSITIVE_INFINITY));
-    },
-    async generate({ values, keys }) {
-      return { entries: await runPrimary(values, keys.length, { atMs: Number.POSITIVE_INFINITY }) };
-    },
-  };
 }
 
 function pickRows(values: Float32Array, rows: readonly number[], size: number): Float32Array {

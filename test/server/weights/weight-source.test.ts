@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import { distinctRows } from '../../../server/call/tensors.ts';
 import type { HeavyGraph } from '../../../server/compute/compute-pool.ts';
 import { BlockArena } from '../../../server/weights/block-arena.ts';
 import { ContextCache } from '../../../server/weights/context-cache.ts';
@@ -9,7 +8,7 @@ import {
   type WeightBatch,
   weightLayout,
 } from '../../../server/weights/generated-weights.ts';
-import { createWeightSource } from '../../../server/weights/weight-source.ts';
+import { WeightSource } from '../../../server/weights/weight-source.ts';
 import { floatTensor, type TensorMap } from '../../../src/onnx/session.ts';
 
 const layout = weightLayout({
@@ -50,9 +49,9 @@ function createPrimary({ bytesMax = 1_000_000 } = {}) {
     dispose: () => {},
   };
   const cache = new ContextCache({ bytesMax });
-  const source = createWeightSource({ primary, layout, inputName: 'context', inputSize: 1, cache, keyPrefix: '0/' });
+  const source = new WeightSource({ primary, layout, inputName: 'context', inputSize: 1, cache, keyPrefix: '0/' });
   const ask = (contexts: number[], deadlineMs = Number.POSITIVE_INFINITY) =>
-    source.weightsFor(distinctRows({ values: Float32Array.from(contexts), rowCount: contexts.length }, 1), deadlineMs);
+    source.weightsFor({ values: Float32Array.from(contexts), rowCount: contexts.length }, deadlineMs);
   /** Asks, runs what is missing at once, and reads the feeds. */
   const settled = async (...contexts: number[]) => {
     const asked = ask(contexts);
