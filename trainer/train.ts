@@ -2,6 +2,7 @@
 
 import type { Env } from '../src/envs/env.ts';
 import { createEnvironment } from '../src/envs/registry.ts';
+import { checkModelName } from '../src/package/package.ts';
 import { loadAlgorithm } from './algorithms/registry.ts';
 import { createEngine } from './engine/choose.ts';
 import type { Engine } from './engine/engine.ts';
@@ -11,9 +12,10 @@ import type { GivenConfig, PublishOptions, RunConfig } from './run/config.ts';
 import { environmentPlace } from './run/environment-place.ts';
 import { explainFailure, RunFailure } from './run/failure.ts';
 import { openRunLog, type RunLogger } from './run/logging.ts';
-import { createProgress, type ProgressStream } from './run/progress.ts';
+import { createProgress, type Progress, type ProgressStream } from './run/progress.ts';
 import { checkPublishable, type PublishedRun, publishRun } from './run/publish.ts';
 import { openRunDirectory, type RunDirectory } from './run/run-directory.ts';
+import { type MetricsPort, type MetricsPortOptions, openMetricsPort } from './seeing/metrics-port.ts';
 
 export type TrainOptions = {
   /** With the algorithm's name in `algorithm.name`; defaults fill what is not given. */
@@ -27,6 +29,8 @@ export type TrainOptions = {
   readonly stream: ProgressStream;
   /** Time between checkpoints, beside those by steps: the most that a kill can lose. */
   readonly checkpointIntervalMs?: number | undefined;
+  /** Where the run's metrics are served for Prometheus; nowhere unless given. */
+  readonly metricsPort?: MetricsPortOptions | undefined;
 };
 
 export type TrainResult = PublishedRun & { readonly run: RunResult };
@@ -34,7 +38,7 @@ export type TrainResult = PublishedRun & { readonly run: RunResult };
 /**
  * Trains, and publishes where asked.
  * @throws HyperpolicyError: an unknown algorithm, setting, environment or network, a value out of range, an environment that
- *   the algorithm cannot train in, a run directory with or without a run against `resume`, a store that cannot be written; and what
+ *   the algorithm cannot train in, a port that is taken, a run directory with or without a run against `resume`, a store that cannot be written; and what
  *   ended the run (an environment that throws, a loss that is not finite, a full disk), with what is kept and how to go on: the best
  *   policy so far is published before
  */
@@ -43,15 +47,29 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const here = process.cwd();
   const workingDirectory = options.resume === true ? (options.config.workingDirectory ?? here) : here;
   const config = completeConfig(algorithm, { ...options.config, workingDirectory });
+  // Before what takes long, and before hours of training.
+  if (publishing(config) !== undefined) checkModelName(config.publish!.model);
+  const port = options.metricsPort && (await openMetricsPort(options.metricsPort));
+  try {
+    return await trainWith(options, { algorithm, config, port });
+  } finally {
+    await port?.close();
+  }
+}
+
+async function trainWith(
+  options: TrainOptions,
+  { algorithm, config, port }: Pick<Opened, 'algorithm' | 'config' | 'port'>,
+): Promise<TrainResult> {
   const env = await createEnvironment(environmentPlace(config));
   let training: Training | undefined;
   try {
     const { threadCount, device } = config;
     const engine = await createEngine(config.engine ?? 'traced', { threadCount, device });
     training = await algorithm.open({ config, env, engine });
-    // After what refuses without writing anything, and before hours of training.
+    // After what refuses without writing anything.
     if (publishing(config) !== undefined) await checkPublishable(config.publish!);
-    return await trainInDirectory(options, { algorithm, config, env, engine, training });
+    return await trainInDirectory(options, { algorithm, config, port, env, engine, training });
   } finally {
     training?.dispose();
     env.dispose();
@@ -63,6 +81,7 @@ const publishing = ({ publish }: RunConfig) => (publish?.which === 'none' ? unde
 type Opened = {
   readonly algorithm: Algorithm;
   readonly config: RunConfig;
+  readonly port: MetricsPort | undefined;
   readonly env: Env;
   readonly engine: Engine;
   readonly training: Training;
@@ -72,7 +91,7 @@ async function trainInDirectory(
   { runDirectory, resume = false, signal, stream, checkpointIntervalMs }: TrainOptions,
   opened: Opened,
 ): Promise<TrainResult> {
-  const { algorithm, config, training } = opened;
+  const { algorithm, config, port, training } = opened;
   const { stepCount } = training;
   const progress = createProgress({ stream, label: config.environment, stepCount, now: () => performance.now() });
   let directory: RunDirectory | undefined;
@@ -81,8 +100,14 @@ async function trainInDirectory(
     directory = await openRunDirectory(runDirectory, { config, resume });
     log = openRunLog({ directory: runDirectory, warn: progress.print });
     log.info({ config, resume }, 'training starts');
-    const { stepUnit } = algorithm;
-    const context = { runDirectory, signal, resume, checkpointIntervalMs, reporter: progress, log, stepUnit };
+    port?.describe(labelsOf(config, runDirectory), stepCount);
+    if (port !== undefined) progress.print(`metrics: http://${port.address}/metrics`);
+    const context = {
+      ...{ runDirectory, signal, resume, checkpointIntervalMs, log },
+      stepUnit: algorithm.stepUnit,
+      reporter: port === undefined ? progress : watched(progress, port),
+      observer: port,
+    };
     const ending = { runDirectory, resume, signal, log };
     let run: RunResult;
     try {
@@ -99,6 +124,22 @@ async function trainInDirectory(
     directory?.release();
   }
 }
+
+const labelsOf = ({ environment, algorithm, loop }: RunConfig, run: string) => ({
+  algorithm: algorithm.name,
+  environment,
+  seed: String(loop.seed),
+  run,
+});
+
+/** A display whose steps the port shows too. */
+const watched = (progress: Progress, port: MetricsPort): Pick<Progress, 'report' | 'print'> => ({
+  print: progress.print,
+  report(step, latestReturn) {
+    port.step(step);
+    progress.report(step, latestReturn);
+  },
+});
 
 type Context = Pick<TrainOptions, 'runDirectory' | 'signal'> & { readonly resume: boolean; readonly log: RunLogger };
 

@@ -5,6 +5,7 @@ import { basename } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
 import { notFound } from '../../src/contract/errors.ts';
+import { checkModelName } from '../../src/package/package.ts';
 import { integerIn, printJson } from './options.ts';
 
 type ImportCommandOptions = {
@@ -47,6 +48,7 @@ export function createCommand(name: string): Command {
 }
 
 async function importFile(path: string, options: ImportCommandOptions): Promise<void> {
+  checkModelName(options.model);
   const file = await contentOf(path);
   const { importNetwork } = await import('../../trainer/export/import-network.ts');
   const { observationSize, actionSize, contextSize, architecture, store, model } = options;

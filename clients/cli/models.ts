@@ -2,6 +2,7 @@
 
 import { Command, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
+import { checkModelName } from '../../src/package/package.ts';
 import type { NetworkKind } from '../../trainer/export/random-package.ts';
 import { adminCommands } from './models-admin.ts';
 import {
@@ -89,6 +90,7 @@ function makeRandomCommand(): Command {
 }
 
 async function makeRandom(options: MakeRandomOptions): Promise<void> {
+  checkModelName(options.model);
   const { publishRandomPackage } = await import('../../trainer/export/random-package.ts');
   const { environment: environmentName, ...given } = options;
   const { directory, version } = await publishRandomPackage({

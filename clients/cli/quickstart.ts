@@ -1,7 +1,6 @@
 /** `hyperpolicy quickstart`: trains a model if there is none, serves it, and compares its returns there and in this process. */
 
 import { existsSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
@@ -11,6 +10,7 @@ import { specSize } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
 import type { TrainOptions } from '../../trainer/train.ts';
 import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
+import { checkPorts } from './checks.ts';
 import { integerIn } from './options.ts';
 import { startServerProcess } from './server-process.ts';
 import { runTraining } from './train.ts';
@@ -55,7 +55,13 @@ export function createCommand(name: string): Command {
 }
 
 async function quickstart(options: QuickstartOptions): Promise<void> {
-  await refuseTakenPorts(options);
+  const ports = { '--port': options.port, '--metrics-port': options.metricsPort };
+  await checkPorts(
+    'quickstart',
+    serverDefaults.host,
+    ports,
+    'npm start -- --port 0 --metrics-port 0 takes any that are free',
+  );
   if (!(await ensureModel(options))) return;
   const { createEnvironment } = await import('../../src/envs/registry.ts');
   const environment = await createEnvironment(environmentName);
@@ -145,24 +151,6 @@ async function hasWholeModel(store: string): Promise<boolean> {
       `Version ${version} of "${model}" cannot be used; a new one is published from the run. ${(error as Error).message}`,
     );
     return false;
-  }
-}
-
-/** Refuses ports in use before the training, not after it. */
-async function refuseTakenPorts({ port, metricsPort }: QuickstartOptions): Promise<void> {
-  for (const [flag, number] of Object.entries({ port, 'metrics-port': metricsPort })) {
-    const free = await new Promise<boolean>((resolve) => {
-      const probe = createServer().once('error', () => resolve(false));
-      probe.listen(number, serverDefaults.host, () => probe.close(() => resolve(true)));
-    });
-    if (!free) {
-      throw failedPrecondition({
-        where: `quickstart: --${flag} ${number}`,
-        expected: 'a free port',
-        actual: 'one that is in use, perhaps by a server that is running already',
-        remedy: 'Stop that, or choose others: npm start -- --port 0 --metrics-port 0 takes any that are free',
-      });
-    }
   }
 }
 

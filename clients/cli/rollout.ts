@@ -6,6 +6,8 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import type { Env } from '../../src/envs/env.ts';
 import type { BatchPolicy } from '../../trainer/rollout/policy.ts';
+import type { Progress } from '../../trainer/run/progress.ts';
+import { checkWritableFile } from './checks.ts';
 import { integerIn, parseRows, printJson } from './options.ts';
 
 type RolloutOptions = {
@@ -65,6 +67,7 @@ async function rollout(options: RolloutOptions): Promise<void> {
       actual: `"${out}"`,
     });
   }
+  if (out !== undefined) checkWritableFile('--out', out);
   const { createEnvironment } = await import('../../src/envs/registry.ts');
   const env = await createEnvironment(name);
   let policy: BatchPolicy | undefined;
@@ -75,7 +78,9 @@ async function rollout(options: RolloutOptions): Promise<void> {
       const draws = episode === 0 && format !== undefined;
       const result = await runEpisode(env, policy, { ...options, seed: seed + episode }, draws);
       if (result.trajectory !== undefined && out !== undefined && format !== undefined) {
-        const content = encodeTrajectory(result.trajectory, format, { width, height });
+        const frames = await frameProgress(out);
+        const content = encodeTrajectory(result.trajectory, format, { width, height, onFrame: frames.note });
+        frames.finish();
         writeOut(out, content);
         printJson({ picture: out, bytes: content.byteLength });
       }
@@ -88,6 +93,24 @@ async function rollout(options: RolloutOptions): Promise<void> {
     policy?.dispose();
     env.dispose();
   }
+}
+
+/** Pictures of a few frames need no display. */
+const displayDelayMs = 1000;
+
+async function frameProgress(label: string) {
+  const { createProgress } = await import('../../trainer/run/progress.ts');
+  const now = () => performance.now();
+  const startedAt = now();
+  let progress: Progress | undefined;
+  return {
+    note(done: number, stepCount: number) {
+      if (now() - startedAt < displayDelayMs) return;
+      progress ??= createProgress({ stream: process.stderr, label, stepCount, unit: 'frame', now });
+      progress.report(done);
+    },
+    finish: () => progress?.finish(),
+  };
 }
 
 async function openPolicy(name: string, env: Env, seed: number): Promise<BatchPolicy> {

@@ -16,6 +16,7 @@ import {
   serverDefaults,
 } from '../../server/config.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
+import { checkPorts } from './checks.ts';
 import { integerIn, numberIn } from './options.ts';
 import { type Flag, flagBounds, helpOf, settingFlags } from './serve-flags.ts';
 import { booleanVariable, refuseUnknownVariables, variableOf } from './serve-variables.ts';
@@ -90,7 +91,14 @@ async function serve(command: Command): Promise<void> {
 
 /** One process serves by itself; several have a parent, which this process then is. */
 async function start(settings: ServerSettings): Promise<{ stop(): Promise<void> }> {
-  const { processCount } = parseServerConfig(settings);
+  const { processCount, host, ...ports } = parseServerConfig(settings);
+  const flags = {
+    '--port': ports.port,
+    '--metrics-port': ports.metricsPort,
+    '--admin-port': ports.adminPort ?? undefined,
+    '--http-port': ports.httpPort ?? undefined,
+  };
+  await checkPorts('serve', host, flags, '0 takes any that is free');
   if (processCount === 1) return (await import('../../server/main.ts')).startServer(settings);
   return (await import('../../server/processes/processes.ts')).startProcesses(settings);
 }

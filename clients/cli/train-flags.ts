@@ -5,6 +5,7 @@ import { serverDefaults } from '../../server/config.ts';
 import type { PublishOptions } from '../../trainer/run/config.ts';
 import type { Given } from '../../trainer/run/given-settings.ts';
 import type { Flag } from '../../trainer/run/setting.ts';
+import { integerIn } from './options.ts';
 
 /** Values by the camel-case names of their flags; those that are not listed are settings of the run. */
 export type TrainOptions = {
@@ -15,6 +16,8 @@ export type TrainOptions = {
   readonly store: string;
   readonly model?: string;
   readonly publish: PublishOptions['which'];
+  readonly metricsPort?: number;
+  readonly metricsHost: string;
   readonly [setting: string]: unknown;
 };
 
@@ -25,14 +28,27 @@ export function addTrainOptions(command: Command, flags: readonly SettingFlag[])
   return command
     .option('--config <file>', 'settings as JSON or YAML; flags override them, and they override the defaults')
     .option('--print-config', 'print the settings of the run as JSON, which --config takes, and train nothing')
-    .option('--run <directory>', 'run directory: metrics, log, plot, checkpoints; runs/MODEL unless given')
+    .option(
+      '--run <directory>',
+      'run directory: metrics, log, plot, checkpoints; runs/MODEL-seedN unless given, N being the seed',
+    )
     .option('--store <directory>', 'where the model is published', serverDefaults.store)
-    .option('--model <name>', 'name of the published model; made of environment, algorithm and network unless given')
+    .option(
+      '--model <name>',
+      'name of the published model; made of environment, algorithm, network and seed unless given',
+    )
     .addOption(
       new Option('--publish <which>', 'the policy of the best evaluation after the warm-up, of the last step, or none')
         .choices(['best', 'last', 'none'])
         .default('best'),
     )
+    .addOption(
+      new Option(
+        '--metrics-port <port>',
+        'serves metrics of the run for Prometheus at /metrics; 0 picks a free one; off unless given',
+      ).argParser(integerIn(0, 65_535)),
+    )
+    .option('--metrics-host <address>', 'address that this port listens on; 0.0.0.0 is every one', '127.0.0.1')
     .option(
       '--resume',
       'continue from the newest checkpoint of the run directory, with its settings; length, intervals, threads and device may be given anew; a finished run is published once',

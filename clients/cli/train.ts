@@ -10,6 +10,9 @@ import { untilInterrupted } from './interrupts.ts';
 import { printJson } from './options.ts';
 import { addTrainOptions, givenOf, type TrainOptions } from './train-flags.ts';
 
+/** Where run directories are, unless --run names one. */
+const runs = 'runs';
+
 /** @param args after the name: they say which algorithm to load; where they name none, the help needs them all */
 export async function createCommand(name: string, args: readonly string[]): Promise<Command> {
   const { algorithmNames, loadAlgorithm } = await import('../../trainer/algorithms/registry.ts');
@@ -47,7 +50,12 @@ async function train(algorithm: Algorithm, options: TrainOptions, command: Comma
   }
   const runner = await import('../../trainer/train.ts');
   const result = await runTraining(runDirectory, (signal) =>
-    runner.train({ config, runDirectory, resume: options.resume, signal, stream: process.stderr }),
+    runner.train({
+      ...{ config, runDirectory, resume: options.resume, signal },
+      stream: process.stderr,
+      metricsPort:
+        options.metricsPort === undefined ? undefined : { host: options.metricsHost, port: options.metricsPort },
+    }),
   );
   printResult(result, runDirectory, config.publish?.model);
 }
@@ -57,20 +65,21 @@ async function configOf(
   options: TrainOptions,
   command: Command,
 ): Promise<{ readonly config: RunConfig; readonly runDirectory: string }> {
-  const { defaultModelName, isResumable, newConfig, resumedConfig, settingFlags } = await import(
+  const { defaultModelBase, isResumable, newConfig, resumedConfig, settingFlags } = await import(
     '../../trainer/run/given-settings.ts'
   );
+  const { findRun, runName } = await import('../../trainer/run/run-names.ts');
   const given = givenOf(options, command, settingFlags(algorithm));
   if (options.resume !== true) {
     const config = newConfig(algorithm, given);
-    return { config, runDirectory: options.run ?? join('runs', config.publish.model) };
+    return { config, runDirectory: options.run ?? join(runs, runName(config.publish.model, config.loop.seed)) };
   }
   const refused =
     given.file === undefined ? given.flags.find((flag) => !isResumable(algorithm, flag))?.flag : '--config';
   if (refused !== undefined) {
     command.error(`error: expected --resume without settings of the run, got ${refused}. See --help`, { exitCode: 2 });
   }
-  const runDirectory = options.run ?? join('runs', options.model ?? defaultModelName(algorithm));
+  const runDirectory = options.run ?? findRun(runs, options.model ?? defaultModelBase(algorithm));
   return { config: resumedConfig(algorithm, runDirectory, given), runDirectory };
 }
 

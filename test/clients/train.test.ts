@@ -22,7 +22,7 @@ describe('train td3', () => {
     expect(stderr).toContain('step 200: evaluation return');
     expect(code).toBe(0);
     const result = JSON.parse(stdout) as { directory: string; model: string; step: number };
-    expect(result).toMatchObject({ model: 'halfcheetah-v5-td3-sa-hyper', version: 1, step: 300 });
+    expect(result).toMatchObject({ model: 'halfcheetah-v5-td3-sa-hyper-seed5', version: 1, step: 300 });
     const { manifest } = await readPackage(result.directory);
     const { evaluations, seed, steps } = manifest.training;
     expect(evaluations.map(({ step }) => step)).toEqual([0, 200, 300]);

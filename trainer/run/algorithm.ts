@@ -98,12 +98,17 @@ export type RunContext = {
   readonly log?: RunLog | undefined;
   /** What a step is, in the plural; environment steps unless given. */
   readonly stepUnit?: string | undefined;
-  /** Told of every metric record once it is written. */
-  readonly observe?: ((record: MetricRecord) => void) | undefined;
+  /** Told of every metric record and every checkpoint once it is written. */
+  readonly observer?: RunObserver | undefined;
   /** Longest time between two checkpoints, five minutes unless given: a kill loses no more than this. */
   readonly checkpointIntervalMs?: number | undefined;
   /** Milliseconds; only differences matter. */
   readonly now?: (() => number) | undefined;
+};
+
+export type RunObserver = {
+  record(record: MetricRecord): void;
+  checkpoint(): void;
 };
 
 /** What a loop needs of a logger; pino's has it. */

@@ -31,7 +31,7 @@ export type Checkpoints = {
  * @param options.resumedStep of the checkpoint from which the run resumes
  */
 export function createCheckpoints(
-  { runDirectory, checkpointIntervalMs = 300_000, log }: RunContext,
+  { runDirectory, checkpointIntervalMs = 300_000, log, observer }: RunContext,
   options: { readonly now: () => number; readonly files: MetricFiles; readonly resumedStep: number | undefined },
 ): Checkpoints {
   const directory = checkpointDirectory(runDirectory);
@@ -50,6 +50,7 @@ export function createCheckpoints(
       savedStep = step;
       savedAt = options.now();
       log?.info({ step, path }, 'checkpoint');
+      observer?.checkpoint();
       return { path, isNew: true };
     },
   };

@@ -8,6 +8,7 @@ import { completeConfig, isRecord, merged } from './complete-config.ts';
 import { commonSchema, type GivenConfig, type PublishOptions, type RunConfig, resumableSettings } from './config.ts';
 import { readConfigFile } from './config-file.ts';
 import { readRunConfig } from './run-directory.ts';
+import { runName } from './run-names.ts';
 import { type Flag, flagsOf } from './setting.ts';
 
 /** A setting's flag, e.g. `--batch-size`, with its value. */
@@ -86,17 +87,20 @@ export function resumedConfig(
 export const isResumable = ({ resumable }: Algorithm, { path: [group, name] }: Pick<Flag, 'path'>): boolean =>
   name === undefined ? resumableSettings.includes(group!) : group === 'loop' && resumable.includes(name);
 
-/** The model's name where no setting is given. */
-export const defaultModelName = (algorithm: Algorithm): string =>
-  modelName(algorithm, completeConfig(algorithm, defaults()));
+/** The model's name where no setting is given, without the seed. */
+export const defaultModelBase = (algorithm: Algorithm): string =>
+  modelBase(algorithm, completeConfig(algorithm, defaults()));
 
 function checked(config: RunConfig): RunConfig & { readonly publish: PublishOptions } {
   checkModelName(config.publish!.model);
   return config as RunConfig & { readonly publish: PublishOptions };
 }
 
+const modelName = (algorithm: Algorithm, config: RunConfig): string =>
+  runName(modelBase(algorithm, config), config.loop.seed);
+
 /** A name made of environment, algorithm and variant. */
-const modelName = (algorithm: Algorithm, { environment, ...settings }: RunConfig): string =>
+const modelBase = (algorithm: Algorithm, { environment, ...settings }: RunConfig): string =>
   `${basename(environment, extname(environment))}-${algorithm.name}-${algorithm.variant(settings)}`.toLowerCase();
 
 /** The part of a config that the flags give. */

@@ -15,6 +15,8 @@ export type ProgressOptions = {
   /** What runs, e.g. `halfcheetah-v5`. */
   readonly label: string;
   readonly stepCount: number;
+  /** What is counted, in the singular; a step unless given. */
+  readonly unit?: string | undefined;
   /** Milliseconds; only differences matter. */
   readonly now: () => number;
 };
@@ -35,7 +37,7 @@ export type Progress = {
 };
 
 /** A display that starts at the step of the first `report`. */
-export function createProgress({ stream, label, stepCount, now }: ProgressOptions): Progress {
+export function createProgress({ stream, label, stepCount, unit, now }: ProgressOptions): Progress {
   const live = stream.isTTY === true;
   const interval = live ? drawIntervalMs : lineIntervalMs;
   const marks: { readonly at: number; readonly step: number }[] = [];
@@ -52,7 +54,7 @@ export function createProgress({ stream, label, stepCount, now }: ProgressOption
     while (marks.length > 2 && at - marks[1]!.at > rateWindowMs) marks.shift();
     const first = marks[0]!;
     const stepsPerSecond = at > first.at ? ((step - first.step) / (at - first.at)) * 1000 : Number.NaN;
-    const text = progressLine({ label, step, stepCount, stepsPerSecond, latestReturn, bar: live });
+    const text = progressLine({ label, step, stepCount, unit, stepsPerSecond, latestReturn, bar: live });
     stream.write(live ? `${clearLine}${text.slice(0, (stream.columns ?? 120) - 1)}` : `${text}\n`);
     drawnAt = at;
     drawnStep = step;
@@ -82,6 +84,7 @@ export type ProgressState = {
   readonly label: string;
   readonly step: number;
   readonly stepCount: number;
+  readonly unit?: string | undefined;
   /** NaN while unknown. */
   readonly stepsPerSecond: number;
   readonly latestReturn: LatestReturn | undefined;
@@ -90,14 +93,15 @@ export type ProgressState = {
 };
 
 /** One state as text: `label [####----] 1,234/5,000 24% · 321 steps/s · return 1234.5 · 0:12 left`. */
-export function progressLine({ label, step, stepCount, stepsPerSecond, latestReturn, bar }: ProgressState): string {
+export function progressLine(state: ProgressState): string {
+  const { label, step, stepCount, unit = 'step', stepsPerSecond, latestReturn, bar } = state;
   const share = Math.min(1, step / stepCount);
   const filled = Math.round(share * barWidth);
   const picture = bar ? `[${'#'.repeat(filled)}${'-'.repeat(barWidth - filled)}] ` : '';
   const left = (stepCount - step) / stepsPerSecond;
   return [
     `${label} ${picture}${grouped(step)}/${grouped(stepCount)} ${Math.floor(share * 100)}%`,
-    Number.isFinite(stepsPerSecond) ? pace(stepsPerSecond) : [],
+    Number.isFinite(stepsPerSecond) ? pace(stepsPerSecond, unit) : [],
     latestReturn === undefined ? [] : `return ${returnText(latestReturn)}`,
     Number.isFinite(left) ? `${duration(left)} left` : [],
   ]
@@ -106,10 +110,8 @@ export function progressLine({ label, step, stepCount, stepsPerSecond, latestRet
 }
 
 /** `321 steps/s`; steps that take longer than a second as `3.2 s/step`. */
-const pace = (stepsPerSecond: number): string =>
-  stepsPerSecond >= 0.75
-    ? `${grouped(Math.round(stepsPerSecond))} steps/s`
-    : `${(1 / stepsPerSecond).toFixed(1)} s/step`;
+const pace = (perSecond: number, unit: string): string =>
+  perSecond >= 0.75 ? `${grouped(Math.round(perSecond))} ${unit}s/s` : `${(1 / perSecond).toFixed(1)} s/${unit}`;
 
 const returnText = (value: LatestReturn): string =>
   typeof value === 'number' ? value.toFixed(1) : `${value[0].toFixed(1)} before, ${value[1].toFixed(1)} after`;

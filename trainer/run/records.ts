@@ -14,7 +14,7 @@ export const tensorBoardDirectory = 'tensorboard';
  * @throws HyperpolicyError as openMetricFiles
  */
 export function openRecords(
-  { runDirectory, log, stepUnit, observe }: RunContext,
+  { runDirectory, log, stepUnit, observer }: RunContext,
   resumed: { readonly step: number; readonly recordCount?: number } | undefined,
 ): MetricFiles {
   const warn = (line: string) => log?.warn({}, line);
@@ -47,7 +47,7 @@ export function openRecords(
     write(record) {
       files.write(record);
       attempt(() => events?.write(record.step, wallTimeS(), scalarsOf(record)));
-      observe?.(record);
+      observer?.record(record);
     },
     flush() {
       files.flush();

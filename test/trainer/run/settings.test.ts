@@ -131,7 +131,7 @@ describe('config files', () => {
       environment: 'Pendulum-v1',
       algorithm: { batchSize: 32, critic: { architecture: 'mlp-small' }, criticLearningRate: 3e-4, gamma: 0.99 },
       loop: { stepCount: 1000, seed: 5, warmUpStepCount: 1000 },
-      publish: { which: 'best', store: 'models', model: 'pendulum-v1-td3-mlp-small' },
+      publish: { which: 'best', store: 'models', model: 'pendulum-v1-td3-mlp-small-seed5' },
     });
     expect(newConfig(td3, given({ file: json, flags: [flag('--seed', '5'), flag('--critic', 'mlp-small')] }))).toEqual(
       config,
@@ -185,6 +185,6 @@ test('a run that was begun before configs named their algorithm is resumed with 
     ...begun,
     algorithm: { ...algorithm, name: 'td3' },
     loop: { ...begun.loop, stepCount: 2_000_000 },
-    publish: { which: 'none', store: 'models', model: 'pendulum-v1-td3-mlp-standard' },
+    publish: { which: 'none', store: 'models', model: 'pendulum-v1-td3-mlp-standard-seed3' },
   });
 });

@@ -9,8 +9,12 @@ export type Solid = {
   readonly centre: Vector;
   /** No point is farther from the centre. */
   readonly radius: number;
-  /** Distance along the ray to the first meeting, Infinity where there is none. The direction has length 1. */
-  meet(origin: Vector, direction: Vector): number;
+  /**
+   * Distance along a ray to the first meeting, Infinity where there is none. Six numbers, as it is asked for every sample.
+   * @param ox,oy,oz where the ray begins
+   * @param dx,dy,dz its direction, of length 1
+   */
+  distance(ox: number, oy: number, oz: number, dx: number, dy: number, dz: number): number;
   /** Outward normal at a point of the surface. */
   normalAt(point: Vector): Vector;
 };
@@ -27,70 +31,89 @@ export function placeSolids(shapes: readonly Shape[], pose: Float64Array): Solid
 
 function placeSolid({ kind, size, colour }: Shape, centre: Vector, turn: (axis: Vector) => Vector): Solid {
   const first = size[0]!;
-  if (kind === 'sphere') {
-    return {
-      colour,
-      centre,
-      radius: first,
-      meet: (origin, direction) => meetSphere(subtract(origin, centre), direction, first),
-      normalAt: (point) => normalise(subtract(point, centre)),
-    };
-  }
+  if (kind === 'sphere') return sphere(colour, centre, first);
   if (kind === 'capsule') return capsule(colour, centre, turn([0, 0, 1]), first, size[1]!);
   return box(colour, centre, [turn([1, 0, 0]), turn([0, 1, 0]), turn([0, 0, 1])], size as unknown as Vector);
 }
 
-/** A sphere at the origin. */
-function meetSphere(origin: Vector, direction: Vector, radius: number): number {
-  const half = dot(origin, direction);
-  const discriminant = half * half - dot(origin, origin) + radius * radius;
+function sphere(colour: Vector, centre: Vector, radius: number): Solid {
+  const [cx, cy, cz] = centre;
+  return {
+    colour,
+    centre,
+    radius,
+    distance(ox, oy, oz, dx, dy, dz) {
+      const [x, y, z] = [ox - cx, oy - cy, oz - cz];
+      return meetBall(x * dx + y * dy + z * dz, x * x + y * y + z * z, radius);
+    },
+    normalAt: (point) => normalise(subtract(point, centre)),
+  };
+}
+
+/**
+ * Distance along a ray to a ball at the origin.
+ * @param along part of the ray's origin along its direction
+ * @param square of the distance of the ray's origin
+ */
+function meetBall(along: number, square: number, radius: number): number {
+  const discriminant = along * along - square + radius * radius;
   if (discriminant < 0) return Infinity;
-  const distance = -half - Math.sqrt(discriminant);
+  const distance = -along - Math.sqrt(discriminant);
   return distance > 0 ? distance : Infinity;
 }
 
 function capsule(colour: Vector, centre: Vector, axis: Vector, radius: number, half: number): Solid {
-  /** How far along the axis the nearest point of its core is. */
-  const along = (point: Vector) => Math.min(Math.max(dot(subtract(point, centre), axis), -half), half);
-  const ends = [add(centre, scale(axis, half)), add(centre, scale(axis, -half))];
+  const [cx, cy, cz] = centre;
+  const [ax, ay, az] = axis;
   return {
     colour,
     centre,
     radius: half + radius,
-    meet(origin, direction) {
-      const from = subtract(origin, centre);
+    distance(ox, oy, oz, dx, dy, dz) {
+      const [x, y, z] = [ox - cx, oy - cy, oz - cz];
+      const along = x * dx + y * dy + z * dz;
+      const square = x * x + y * y + z * z;
+      const [height, rise] = [x * ax + y * ay + z * az, dx * ax + dy * ay + dz * az];
       // The infinite cylinder: both vectors without their part along the axis.
-      const across = subtract(direction, scale(axis, dot(direction, axis)));
-      const offset = subtract(from, scale(axis, dot(from, axis)));
-      const a = dot(across, across);
-      const b = dot(across, offset);
-      const discriminant = b * b - a * (dot(offset, offset) - radius * radius);
-      if (discriminant >= 0 && a > 0) {
+      const a = 1 - rise * rise;
+      const b = along - height * rise;
+      if (a > 1e-12) {
+        const discriminant = b * b - a * (square - height * height - radius * radius);
+        // Both caps are inside the cylinder.
+        if (discriminant < 0) return Infinity;
         const distance = (-b - Math.sqrt(discriminant)) / a;
-        const height = dot(from, axis) + distance * dot(direction, axis);
-        if (distance > 0 && Math.abs(height) <= half) return distance;
+        if (distance > 0 && Math.abs(height + distance * rise) <= half) return distance;
       }
-      return Math.min(...ends.map((end) => meetSphere(subtract(origin, end), direction, radius)));
+      const offset = 2 * half * height;
+      const far = square + half * half;
+      const upper = meetBall(along - half * rise, far - offset, radius);
+      return Math.min(upper, meetBall(along + half * rise, far + offset, radius));
     },
-    normalAt: (point) => normalise(subtract(point, add(centre, scale(axis, along(point))))),
+    normalAt(point) {
+      // The nearest point of the core.
+      const along = Math.min(Math.max(dot(subtract(point, centre), axis), -half), half);
+      return normalise(subtract(point, add(centre, scale(axis, along))));
+    },
   };
 }
 
 function box(colour: Vector, centre: Vector, axes: readonly Vector[], halves: Vector): Solid {
+  const [cx, cy, cz] = centre;
   return {
     colour,
     centre,
     radius: length(halves),
-    meet(origin, direction) {
-      const from = subtract(origin, centre);
+    distance(ox, oy, oz, dx, dy, dz) {
+      const [x, y, z] = [ox - cx, oy - cy, oz - cz];
       let near = -Infinity;
       let far = Infinity;
-      axes.forEach((axis, k) => {
-        const [position, speed] = [dot(from, axis), dot(direction, axis)];
+      for (let k = 0; k < 3; k++) {
+        const [ax, ay, az] = axes[k]!;
+        const [position, speed] = [x * ax + y * ay + z * az, dx * ax + dy * ay + dz * az];
         const [one, other] = [(-halves[k]! - position) / speed, (halves[k]! - position) / speed];
         near = Math.max(near, Math.min(one, other));
         far = Math.min(far, Math.max(one, other));
-      });
+      }
       return near > 0 && near <= far ? near : Infinity;
     },
     normalAt(point) {

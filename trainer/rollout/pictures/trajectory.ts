@@ -7,7 +7,7 @@ import { poseSize, type Scene, type Shape } from '../../../src/envs/scene.ts';
 import type { BatchPolicy } from '../policy.ts';
 import { encodeGif } from './gif.ts';
 import { encodePng, joinPictures } from './png.ts';
-import { type Picture, render } from './render.ts';
+import { createRenderer, type Picture } from './render.ts';
 import { type Camera, lookAt } from './solid.ts';
 import type { Vector } from './vector.ts';
 
@@ -93,6 +93,8 @@ export type PictureOptions = {
   /** Of a frame, pixels. */
   readonly width?: number;
   readonly height?: number;
+  /** Told after each frame. */
+  readonly onFrame?: (doneCount: number, count: number) => void;
 };
 
 const defaultSize = { width: 320, height: 240 };
@@ -144,13 +146,16 @@ function encodePoses({ poses, ...head }: Trajectory): Uint8Array {
 function drawPoses(
   { shapes, poses, view }: Trajectory,
   shown: readonly Float64Array[],
-  { width = defaultSize.width, height = defaultSize.height }: PictureOptions,
+  { width = defaultSize.width, height = defaultSize.height, onFrame }: PictureOptions,
 ): Picture[] {
   const solid = shapes.flatMap(({ kind }, i) => (kind === 'plane' ? [] : [i]));
   const extent = extentOf(shapes, solid, poses[0]!);
-  return shown.map((pose) =>
-    render(shapes, pose, { width, height, camera: cameraOf(view, solid, pose, poses[0]!, extent) }),
-  );
+  const draw = createRenderer(shapes, { width, height });
+  return shown.map((pose, i) => {
+    const picture = draw(pose, cameraOf(view, solid, pose, poses[0]!, extent));
+    onFrame?.(i + 1, shown.length);
+    return picture;
+  });
 }
 
 function centreOf(solid: readonly number[], pose: Float64Array): Vector {

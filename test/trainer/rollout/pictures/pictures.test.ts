@@ -9,7 +9,7 @@ import { poseSize, type Shape } from '../../../../src/envs/scene.ts';
 import { encodeGif } from '../../../../trainer/rollout/pictures/gif.ts';
 import { encodePng, joinPictures } from '../../../../trainer/rollout/pictures/png.ts';
 import { type Picture, render } from '../../../../trainer/rollout/pictures/render.ts';
-import { lookAt, placeSolids } from '../../../../trainer/rollout/pictures/solid.ts';
+import { lookAt, placeSolids, type Solid } from '../../../../trainer/rollout/pictures/solid.ts';
 import { encodeTrajectory, recordTrajectory } from '../../../../trainer/rollout/pictures/trajectory.ts';
 import { add, dot, normalise, rotate, scale, type Vector } from '../../../../trainer/rollout/pictures/vector.ts';
 import { createRandomPolicy } from '../../../../trainer/rollout/policy.ts';
@@ -72,6 +72,8 @@ it('the PNG encoder gives rows that inflate to the same pixels', () => {
   }
 });
 
+const meet = (solid: Solid, origin: Vector, direction: Vector) => solid.distance(...origin, ...direction);
+
 describe('solids', () => {
   const upright = [1, 0, 0, 0];
   // A quarter turn about y takes z to x.
@@ -81,18 +83,18 @@ describe('solids', () => {
 
   it('are met where arithmetic says', () => {
     const sphere = place({ size: [0.5] }, [0, 5, 0, ...upright]);
-    expect(sphere.meet([0, 0, 0], [0, 1, 0])).toBeCloseTo(4.5, 12);
-    expect(sphere.meet([0, 0, 0.6], [0, 1, 0])).toBe(Infinity);
-    expect(sphere.meet([0, 0, 0], [0, -1, 0])).toBe(Infinity);
+    expect(meet(sphere, [0, 0, 0], [0, 1, 0])).toBeCloseTo(4.5, 12);
+    expect(meet(sphere, [0, 0, 0.6], [0, 1, 0])).toBe(Infinity);
+    expect(meet(sphere, [0, 0, 0], [0, -1, 0])).toBe(Infinity);
     // Half length 2 along x, radius 0.5: the side at y = 4.5, the cap's end at x = 2.5.
     const capsule = place({ kind: 'capsule', size: [0.5, 2] }, [0, 5, 0, ...alongX]);
-    expect(capsule.meet([1.9, 0, 0], [0, 1, 0])).toBeCloseTo(4.5, 12);
-    expect(capsule.meet([10, 5, 0], [-1, 0, 0])).toBeCloseTo(7.5, 12);
-    expect(capsule.meet([0, 0, 0.6], [0, 1, 0])).toBe(Infinity);
+    expect(meet(capsule, [1.9, 0, 0], [0, 1, 0])).toBeCloseTo(4.5, 12);
+    expect(meet(capsule, [10, 5, 0], [-1, 0, 0])).toBeCloseTo(7.5, 12);
+    expect(meet(capsule, [0, 0, 0.6], [0, 1, 0])).toBe(Infinity);
     expect(capsule.normalAt([2.5, 5, 0])[0]).toBeCloseTo(1, 12);
     const box = place({ kind: 'box', size: [1, 2, 3] }, [0, 5, 0, ...upright]);
-    expect(box.meet([0, 0, 2.9], [0, 1, 0])).toBeCloseTo(3, 12);
-    expect(box.meet([0, 0, 3.1], [0, 1, 0])).toBe(Infinity);
+    expect(meet(box, [0, 0, 2.9], [0, 1, 0])).toBeCloseTo(3, 12);
+    expect(meet(box, [0, 0, 3.1], [0, 1, 0])).toBe(Infinity);
     expect(box.normalAt([0, 3, 0])).toEqual([-0, -1, -0]);
   });
 
@@ -104,7 +106,7 @@ describe('solids', () => {
       const origin = scale(normalise([random.normal(), random.normal(), random.normal()]), 5);
       const target: Vector = [random.normal(), random.normal(), random.normal()];
       const direction = normalise([target[0] - origin[0], target[1] - origin[1], target[2] - origin[2]]);
-      const distance = capsule.meet(origin, direction);
+      const distance = meet(capsule, origin, direction);
       if (distance === Infinity) continue;
       metCount++;
       const point = add(origin, scale(direction, distance));

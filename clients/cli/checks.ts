@@ -1,0 +1,70 @@
+/** What would end a command late is looked for before its work: ports that are taken or given twice, files that cannot be written. */
+
+import { accessSync, constants, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { dirname } from 'node:path';
+import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
+
+/** Ports by their flags, e.g. `--port`; 0 is any that is free, undefined none. */
+export type Ports = Readonly<Record<string, number | undefined>>;
+
+/**
+ * @param where the command
+ * @param remedy how to choose others
+ * @throws HyperpolicyError invalid_argument: two flags with one port; failed_precondition: a port that cannot be had
+ */
+export async function checkPorts(where: string, host: string, ports: Ports, remedy: string): Promise<void> {
+  const given = Object.entries(ports).flatMap(([flag, port]) =>
+    port === undefined || port === 0 ? [] : [{ flag, port }],
+  );
+  given.forEach(({ flag, port }, i) => {
+    const other = given.slice(0, i).find((before) => before.port === port);
+    if (other === undefined) return;
+    throw invalidArgument({
+      where: `${where}: ${flag} ${port}`,
+      expected: `another port than that of ${other.flag}`,
+      actual: 'the same',
+      remedy,
+    });
+  });
+  for (const { flag, port } of given) {
+    const failure = await listenOnce(host, port);
+    if (failure === undefined) continue;
+    throw failedPrecondition({
+      where: `${where}: ${flag} ${port}`,
+      expected: 'a free port',
+      actual:
+        failure.code === 'EADDRINUSE'
+          ? 'one that is in use, perhaps by a server that is running already'
+          : failure.message,
+      remedy: `Stop that, or choose others: ${remedy}`,
+      cause: failure,
+    });
+  }
+}
+
+function listenOnce(host: string, port: number): Promise<NodeJS.ErrnoException | undefined> {
+  return new Promise((resolve) => {
+    const probe = createServer().once('error', resolve);
+    probe.listen(port, host, () => probe.close(() => resolve(undefined)));
+  });
+}
+
+/**
+ * @param flag that names the file
+ * @throws HyperpolicyError failed_precondition: the folder is missing, or the file could not be written
+ */
+export function checkWritableFile(flag: string, path: string): void {
+  const refuse = (actual: string, cause?: unknown) =>
+    failedPrecondition({ where: `${flag} ${path}`, expected: 'a file that can be written', actual, cause });
+  let isDirectory = false;
+  try {
+    accessSync(dirname(path), constants.W_OK);
+    const existing = statSync(path, { throwIfNoEntry: false });
+    isDirectory = existing?.isDirectory() === true;
+    if (existing !== undefined && !isDirectory) accessSync(path, constants.W_OK);
+  } catch (cause) {
+    throw refuse((cause as Error).message, cause);
+  }
+  if (isDirectory) throw refuse('a folder');
+}

@@ -1,0 +1,55 @@
+/** What would end a command late is refused before its work begins. */
+
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { runCommand } from './command.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'hyperpolicy-checks-'));
+const other = createServer();
+let taken: string;
+beforeAll(async () => {
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+  taken = String((other.address() as AddressInfo).port);
+});
+afterAll(() => {
+  other.close();
+  rmSync(folder, { recursive: true });
+});
+
+async function refusal(...args: string[]): Promise<string> {
+  const { code, stderr, stdout } = await runCommand(args, folder);
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  return stderr.replaceAll(taken, 'TAKEN');
+}
+
+test('serve refuses a port that is taken, and one for two, before models load', async () => {
+  expect(await refusal('serve', '--port', taken, '--metrics-port', '0')).toBe(
+    'hyperpolicy: serve: --port TAKEN: expected a free port, got one that is in use, perhaps by a server that is running already. ' +
+      'Stop that, or choose others: 0 takes any that is free\n',
+  );
+  expect(await refusal('serve', '--port', '50051', '--http-port', '50051')).toBe(
+    'hyperpolicy: serve: --http-port 50051: expected another port than that of --port, got the same. 0 takes any that is free\n',
+  );
+});
+
+test('train refuses a metrics port that is taken before it begins a run', async () => {
+  expect(await refusal('train', 'td3', '--metrics-port', taken, '--run', 'run')).toBe(
+    'hyperpolicy: --metrics-port TAKEN: expected a port that is free at 127.0.0.1, got one that is in use. ' +
+      'Choose another; 0 takes any that is free\n',
+  );
+  expect(existsSync(join(folder, 'run'))).toBe(false);
+});
+
+test('a bad name of a model is refused before the model is made', async () => {
+  const refused = 'model name: expected';
+  expect(await refusal('models', 'make-random', '--model', '../evil')).toContain(refused);
+  expect(await refusal('import', 'missing.safetensors', '--model', '../evil')).toContain(refused);
+});
+
+test('a folder that is missing is refused before the episode', async () => {
+  const message = await refusal('rollout', '--env', 'Ant-v5', '--out', 'nowhere/a.gif');
+  expect(message).toContain('--out nowhere/a.gif: expected a file that can be written, got ENOENT');
+});

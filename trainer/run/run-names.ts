@@ -1,0 +1,40 @@
+/** Names of runs: they hold the seed, so that several seeds are several runs without another word. */
+
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { invalidArgument } from '../../src/contract/errors.ts';
+
+/** A run of a model with a seed. */
+export function runName(model: string, seed: number): string {
+  const ending = `-seed${seed}`;
+  return model.endsWith(ending) ? model : `${model}${ending}`;
+}
+
+/**
+ * The run directory of a model, where nobody named it.
+ * @param runs the folder of run directories
+ * @throws HyperpolicyError invalid_argument: there are several, of different seeds
+ */
+export function findRun(runs: string, model: string): string {
+  const found = namesIn(runs).filter((name) => name === model || seedOf(name, model) !== undefined);
+  if (found.length > 1) {
+    throw invalidArgument({
+      where: `resume: ${model}`,
+      expected: 'one run of this model',
+      actual: `${found.length}: ${found.join(', ')}`,
+      remedy: `Name one: --run ${join(runs, found[0]!)}`,
+    });
+  }
+  return join(runs, found[0] ?? runName(model, 0));
+}
+
+const seedOf = (name: string, model: string): string | undefined =>
+  name.startsWith(`${model}-seed`) ? /^\d+$/.exec(name.slice(model.length + '-seed'.length))?.[0] : undefined;
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).sort();
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,107 @@
+/** A run's metrics for Prometheus, over HTTP while it trains. */
+
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { failedPrecondition } from '../../src/contract/errors.ts';
+import { snakeCase } from './scalars.ts';
+
+export type MetricsPortOptions = {
+  readonly host: string;
+  /** 0 picks a free one. */
+  readonly port: number;
+};
+
+export type MetricsPort = {
+  /** `host:port`, as it was bound. */
+  readonly address: string;
+  /** Says whose metrics these are: once, as labels of `hyperpolicy_training_info`. */
+  describe(labels: Readonly<Record<string, string>>, plannedStepCount: number): void;
+  step(step: number): void;
+  record(record: Readonly<Record<string, number>>): void;
+  checkpoint(): void;
+  close(): Promise<void>;
+};
+
+/** Prometheus and a person at once need few. */
+const connectionCountMax = 32;
+const prefix = 'hyperpolicy_training_';
+
+/**
+ * Listens at once: a port that is taken is noticed before the training.
+ * @throws HyperpolicyError failed_precondition: the port cannot be had
+ */
+export async function openMetricsPort({ host, port }: MetricsPortOptions): Promise<MetricsPort> {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const server = createServer(async (request, response) => {
+    if (request.method !== 'GET' || request.url?.split('?')[0] !== '/metrics') {
+      response.writeHead(404, { 'content-type': 'text/plain' }).end('GET /metrics is all there is here\n');
+      return;
+    }
+    response.writeHead(200, { 'content-type': registry.contentType }).end(await registry.metrics());
+  });
+  server.maxConnections = connectionCountMax;
+  await new Promise<void>((resolve, reject) => {
+    const refuse = (cause: NodeJS.ErrnoException) =>
+      reject(
+        failedPrecondition({
+          where: `--metrics-port ${port}`,
+          expected: `a port that is free at ${host}`,
+          actual: cause.code === 'EADDRINUSE' ? 'one that is in use' : cause.message,
+          remedy: 'Choose another; 0 takes any that is free',
+          cause,
+        }),
+      );
+    server.once('error', refuse).listen(port, host, () => {
+      server.off('error', refuse);
+      resolve();
+    });
+  });
+  const bound = (server.address() as AddressInfo).port;
+  return {
+    address: `${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    ...metricsIn(registry),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function metricsIn(registry: Registry): Pick<MetricsPort, 'describe' | 'step' | 'record' | 'checkpoint'> {
+  const registers = [registry];
+  const gauges = new Map<string, Gauge>();
+  const gauge = (name: string, help: string): Gauge => {
+    const known = gauges.get(name) ?? new Gauge({ name: `${prefix}${name}`, help, registers });
+    gauges.set(name, known);
+    return known;
+  };
+  const steps = new Counter({ name: `${prefix}steps_total`, help: 'Steps that this process has done.', registers });
+  const position = gauge('step', 'Step of the run; a run that was resumed begins at that of its checkpoint.');
+  let last: number | undefined;
+  return {
+    describe(labels, plannedStepCount) {
+      const labelNames = Object.keys(labels);
+      new Gauge({ name: `${prefix}info`, help: 'The run: always 1.', labelNames, registers }).set(labels, 1);
+      gauge('planned_steps', 'Steps of the whole run.').set(plannedStepCount);
+    },
+    step(step) {
+      if (last !== undefined && step > last) steps.inc(step - last);
+      last = step;
+      position.set(step);
+    },
+    record({ step: _, ...metrics }) {
+      for (const [name, value] of Object.entries(metrics)) {
+        gauge(snakeCase(name), `Newest ${name} of the run's metrics.`).set(value);
+      }
+    },
+    checkpoint() {
+      gauge(
+        'last_checkpoint_timestamp_seconds',
+        'When the newest checkpoint was written, Unix time.',
+      ).setToCurrentTime();
+    },
+  };
+}
