@@ -169,7 +169,7 @@ async function compareTensorflow(figures: Figures): Promise<void> {
 }
 
 /** GFLOP/s of a [1024, 1024] product: what the arithmetic of a step could reach. */
-function productPeak(threadCount: number): number {
+export function productPeak(threadCount: number): number {
   const size = 1024;
   const g = createBuilder();
   const [a, b] = ['a', 'b'].map((name) => g.input(name, 'float32', [size, size]));

@@ -9,6 +9,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   engine: () => import('./engine.ts'),
   envs: () => import('./envs.ts'),
   serve: () => import('./serve.ts'),
+  train: () => import('./train.ts'),
 };
 
 const { values, positionals } = parseArgs({
@@ -28,7 +29,9 @@ const usage = (reason: string): never => {
   console.error(`bench: ${reason}`);
   console.error(
     `Usage: npm run bench -- ${Object.keys(benches).join('|')} [--json FILE] [--reference PYTHON]
-       serve: [--only PART,...] [--rounds N] [--peers PYTHON] [--profile DIRECTORY]`,
+       serve: [--only PART,...] [--rounds N] [--peers PYTHON] [--profile DIRECTORY]
+       train: [--only td3_mlp,td3_sa_hyper,sac_mlp,sac_sa_hyper] [--rounds N]; what PYTHON needs:
+              pip install torch stable-baselines3 "gymnasium[mujoco]" sbx-rl "rltools[mkl]"`,
   );
   return process.exit(2);
 };

@@ -5,9 +5,9 @@ export type BenchOptions = {
   readonly json?: string | undefined;
   /** A Python interpreter with the reference installed, for benches that compare with one. */
   readonly reference?: string | undefined;
-  /** Of `serve`: parts of the names of sections, with commas between; every section unless given. */
+  /** Of `serve` and `train`: parts of the names of sections, with commas between; every section unless given. */
   readonly only?: string | undefined;
-  /** Of `serve`: rounds by turns. */
+  /** Of `serve` and `train`: rounds by turns. */
   readonly rounds?: number | undefined;
   /** Of `serve`: a Python interpreter with the peers' packages. */
   readonly peers?: string | undefined;

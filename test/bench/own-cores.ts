@@ -19,6 +19,9 @@ export function allowedCores(status: string): number[] {
 
 const selfStatus = '/proc/self/status';
 
+/** Cores that this process may use; none where the system does not tell. */
+export const ownCores = (): number[] => (existsSync(selfStatus) ? allowedCores(readFileSync(selfStatus, 'utf8')) : []);
+
 /** Moves all threads of a process. */
 function pin(pid: number, cores: readonly number[]): boolean {
   return spawnSync('taskset', ['-acp', cores.join(','), `${pid}`], { stdio: 'ignore' }).status === 0;
@@ -29,7 +32,7 @@ export async function onOwnCores<T>(
   servers: readonly { readonly pid: number }[],
   run: () => Promise<T>,
 ): Promise<{ readonly result: T; readonly isPinned: boolean }> {
-  const cores = existsSync(selfStatus) ? allowedCores(readFileSync(selfStatus, 'utf8')) : [];
+  const cores = ownCores();
   const [client, server] = cores;
   if (client === undefined || server === undefined) return { result: await run(), isPinned: false };
   const pids = [process.pid, ...servers.map(({ pid }) => pid)];
