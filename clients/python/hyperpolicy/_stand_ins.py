@@ -1,0 +1,172 @@
+"""
+What a client acts on when the server gives no answer: the last action that it got (`hold`), or the model's safe action (`safe`), which
+it learns from GetModel while there is a server. Both are remembered for a bounded number of models and clients.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ._tensors import FloatArray
+from .errors import HyperpolicyError
+from .results import ActResult, FallbackReason, FallbackTaken, ModelDescription, Timing
+
+T = TypeVar("T")
+
+# Models with a version or label, and clients of a model, that are remembered.
+_COUNT_MAX = 64
+# Between two tries to learn the same.
+_LEARN_MS_MIN = 1000
+_NO_TIMING = Timing(0, 0, 0, 0)
+
+# Asks the server for a description: the fields of the selection, and what is called with what came.
+Describe = Callable[[dict[str, Any], Callable[[ModelDescription | Exception], None]], None]
+
+
+def now_ms() -> float:
+    """Monotonic."""
+    return time.perf_counter() * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class InPlaceOf:
+    """For which request; `selection` has `model` and at most one of `version` and `label`."""
+
+    selection: dict[str, Any]
+    client_id: str
+    rows: int
+    sequence: int
+    fallback: str | None
+    # Of an action that is held.
+    age_ms_max: float
+
+    @property
+    def wants_one(self) -> bool:
+        return self.fallback in ("hold", "safe")
+
+
+def reason_of(error: BaseException) -> FallbackReason | None:
+    """Why the client answers in place of the server; None for errors that say something about the request."""
+    if not isinstance(error, HyperpolicyError):
+        return None
+    if error.kind == "deadline_exceeded":
+        return "timeout"
+    return "unavailable" if error.kind == "unavailable" else None
+
+
+@dataclass(slots=True)
+class _Held:
+    result: ActResult
+    at_ms: float
+
+
+@dataclass(slots=True)
+class _Safe:
+    asked_at_ms: float
+    described: ModelDescription | None = None
+
+
+class StandIns:
+    def __init__(self, describe: Describe) -> None:
+        self._describe = describe
+        self._lock = threading.Lock()
+        self._held: OrderedDict[Hashable, _Held] = OrderedDict()
+        self._safe: OrderedDict[Hashable, _Safe] = OrderedDict()
+
+    def learn(self, selection: dict[str, Any]) -> None:
+        """Learns the safe action of a model, unless it is known; does not wait for it."""
+        # A handle's model has no name to ask by.
+        if not selection.get("model"):
+            return
+        with self._lock:
+            entry = self._safe.get(_which(selection)) or _Safe(asked_at_ms=-_LEARN_MS_MIN)
+            if entry.described is not None or now_ms() - entry.asked_at_ms < _LEARN_MS_MIN:
+                return
+            entry.asked_at_ms = now_ms()
+            _put(self._safe, _which(selection), entry)
+
+        def learned(described: ModelDescription | Exception) -> None:
+            # Where it is an error, it is asked for again; until it is known, the request's own error is what its caller gets.
+            if isinstance(described, ModelDescription):
+                entry.described = described
+
+        self._describe(selection, learned)
+
+    def keep(self, of: InPlaceOf, result: ActResult) -> None:
+        """Keeps an answer, to hold it."""
+        # The caller may change what it got.
+        kept = replace(result, action=result.action.copy())
+        with self._lock:
+            _put(self._held, _whose(of), _Held(kept, now_ms()))
+        if of.wants_one and of.selection.get("version") != result.version:
+            self.learn({"model": of.selection.get("model", ""), "version": result.version})
+
+    def stand_in(self, of: InPlaceOf, reason: FallbackReason) -> ActResult | None:
+        """None where there is nothing to act on: the request wants none, or neither action is known."""
+        if not of.wants_one:
+            return None
+        with self._lock:
+            held = self._held.get(_whose(of))
+            holding = _holding(of, held, reason) if of.fallback == "hold" else None
+            if holding is not None:
+                return holding
+            answered = None
+            if held is not None:
+                answered = self._safe.get(_which({**of.selection, "version": held.result.version, "label": None}))
+            known = answered if answered is not None and answered.described else self._safe.get(_which(of.selection))
+        return None if known is None or known.described is None else _safely(of, known.described, reason)
+
+
+def _holding(of: InPlaceOf, held: _Held | None, reason: FallbackReason) -> ActResult | None:
+    if held is None or len(held.result.action) != of.rows:
+        return None
+    age_ms = now_ms() - held.at_ms
+    if age_ms > of.age_ms_max:
+        return None
+    result = held.result
+    taken = FallbackTaken("hold", reason, age_ms)
+    return _bare(of, result.version, result.weight_age_ms + age_ms, result.action.copy(), taken)
+
+
+def _safely(of: InPlaceOf, described: ModelDescription, reason: FallbackReason) -> ActResult:
+    action = np.tile(described.safe_action.astype(np.float32), (of.rows, 1))
+    weight_age_ms = (datetime.now(UTC) - described.published_at).total_seconds() * 1000
+    return _bare(of, described.version, weight_age_ms, action, FallbackTaken("safe", reason, 0))
+
+
+def _bare(of: InPlaceOf, version: int, weight_age_ms: float, action: FloatArray, fallback: FallbackTaken) -> ActResult:
+    return ActResult(
+        version=version,
+        weight_age_ms=weight_age_ms,
+        sequence=of.sequence,
+        # The server had no part in it.
+        timing=_NO_TIMING,
+        action=action,
+        log_prob=None,
+        seed=None,
+        fallback=fallback,
+    )
+
+
+def _whose(of: InPlaceOf) -> Hashable:
+    return of.selection.get("model"), of.client_id
+
+
+def _which(selection: dict[str, Any]) -> Hashable:
+    return selection.get("model"), selection.get("version") or selection.get("label")
+
+
+def _put(entries: OrderedDict[Hashable, T], key: Hashable, value: T) -> None:
+    """The one put longest ago goes first."""
+    entries[key] = value
+    entries.move_to_end(key)
+    if len(entries) > _COUNT_MAX:
+        entries.popitem(last=False)

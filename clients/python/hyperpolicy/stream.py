@@ -1,0 +1,80 @@
+"""A stream whose acts wait for their answers. May be used from several threads."""
+
+from __future__ import annotations
+
+import threading
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Any, Unpack
+
+from ._exchanges import Core
+from ._stream_core import Outcome, StreamCore
+from ._stream_options import ActStreamEvent, StreamedActArguments
+from .results import ActResult
+
+
+class ActStream:
+    """Made by `PolicyClient.act_stream`. Every act settles within its time: with an answer, a fallback, or an error."""
+
+    def __init__(self, core: Core, given: Any) -> None:
+        self._events: SimpleQueue[ActStreamEvent] = SimpleQueue()
+        self._core = StreamCore(core, given, self._events.put)
+        if given.get("on_event") is not None:
+            threading.Thread(target=self._tell, args=(given["on_event"],), name="hyperpolicy events", daemon=True).start()
+
+    def act(self, **given: Unpack[StreamedActArguments]) -> ActResult:
+        """Raises HyperpolicyError as `act` of the client; `superseded` where a newer request took its place. The stream goes on."""
+        outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        pending = self._core.submit(given, outcomes.put)
+        try:
+            outcome = outcomes.get(timeout=pending.times.wait_ms / 1000)
+        except Empty:
+            self._core.expire(pending)
+            outcome = outcomes.get()
+        except BaseException:
+            # An interrupt from the keyboard.
+            self._core.drop(pending)
+            raise
+        return self._core.hand_over(pending, outcome)
+
+    def close(self) -> None:
+        """Sends no more; what is pending in other threads still settles. Returns when all has."""
+        over = threading.Event()
+        self._core.close(over.set)
+        over.wait()
+
+    @property
+    def closed(self) -> bool:
+        """No more requests are taken: `close` was called, or the client was closed."""
+        return self._core.closed
+
+    @property
+    def ended(self) -> bool:
+        """No more requests are answered by a server: the stream was closed, or was lost without `resume`."""
+        return self._core.ended
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why it ended; None where it did not, or was closed."""
+        return self._core.error
+
+    @property
+    def version(self) -> int | None:
+        """The version that it began with; None before the first answer, and where it follows."""
+        return self._core.version
+
+    def __enter__(self) -> ActStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _tell(self, on_event: Any) -> None:
+        """What a listener raises is its own, and not the stream's; it ends the telling, as in any thread."""
+        while True:
+            event = self._events.get()
+            on_event(event)
+            if event.kind == "ended":
+                return
