@@ -4,6 +4,7 @@
  */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
+import { isRecord } from '../../src/contract/records.ts';
 
 const refusal = (where: string, expected: string, actual: unknown, remedy?: string) =>
   invalidArgument({ where, expected, actual: shown(actual), remedy });
@@ -21,13 +22,6 @@ export function shown(value: unknown): string {
   const name = value.constructor?.name ?? 'object';
   if (name !== 'Object') return `a ${name}`;
   return names.length === 0 ? 'an empty object' : `an object with ${names.slice(0, 5).join(', ')}`;
-}
-
-/** False also for what keeps its contents out of sight, as a Map, a Promise and an AbortSignal do: nothing of it would be taken. */
-function isRecord(given: unknown): given is Readonly<Record<string, unknown>> {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) return false;
-  const prototype: unknown = Object.getPrototypeOf(given);
-  return Object.keys(given).length > 0 || prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 /** An object, all of whose names are among those. */

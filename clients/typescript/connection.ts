@@ -1,6 +1,6 @@
 /** What every client here is made with: address, transport security, token, metadata, limits, and what a connection is worth. */
 
-import { randomUUID } from 'node:crypto';
+import { createPrivateKey, randomUUID, X509Certificate } from 'node:crypto';
 import grpc from '@grpc/grpc-js';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { type Channel, openChannel } from './channel.ts';
@@ -179,6 +179,10 @@ function credentialsOf(where: string, tls: TlsOptions | undefined): grpc.Channel
     throw invalidArgument({ where, expected: 'certificate and key, or neither', actual: `no ${missing}` });
   }
   try {
+    // TLS itself takes a key of another kind than the certificate's, and the server then sees no certificate.
+    if (certificate !== undefined && !new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key!)))
+      throw new Error('a key of another certificate');
+    if (authority !== undefined) new X509Certificate(authority);
     return grpc.credentials.createSsl(authority ?? null, key ?? null, certificate ?? null);
   } catch (cause) {
     throw invalidArgument({

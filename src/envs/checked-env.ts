@@ -1,5 +1,7 @@
 /** A user's whole environment behind the `Env` contract: everything that it gives is checked before anything relies on it. */
 
+import { isRecord } from '../contract/records.ts';
+import { checkedTasks } from './checked-task.ts';
 import type { Env, EnvState, ResetResult } from './env.ts';
 import { shown, type UserCode } from './user-code.ts';
 
@@ -15,8 +17,7 @@ export function checkedEnv(env: Env, code: UserCode): Env {
     }
     const { observation, info } = given as Partial<ResetResult>;
     code.checkNumbers(member, 'an observation', observation, names);
-    if (typeof info !== 'object' || info === null)
-      throw code.refusal(member, 'info to be an object of numbers', shown(info));
+    if (!isRecord(info)) throw code.refusal(member, 'info to be an object of numbers', shown(info));
     for (const [key, value] of Object.entries(info)) {
       if (typeof value !== 'number') throw code.refusal(member, `info.${key} to be a number`, shown(value));
     }
@@ -33,46 +34,56 @@ export function checkedEnv(env: Env, code: UserCode): Env {
     episodeStepCountMax,
     stepDurationS,
     get context() {
-      return env.context ?? null;
+      return specs.context === null ? null : env.context;
     },
-    tasks: env.tasks ?? null,
+    tasks: checkedTasks(env, code),
 
     reset(seed, options) {
       code.beginEpisode();
-      return checkResult(
-        'reset',
-        code.call('reset', () => env.reset(seed, options)),
-      );
+      const given = code.call('reset', () => env.reset(seed, options));
+      return code.call('reset', () => {
+        checkContext('reset');
+        return checkResult('reset', given);
+      });
     },
 
     step(action) {
       code.beginStep();
       const result = code.call('step', () => env.step(action));
-      const { observation, info } = checkResult('step', result);
-      const { reward, terminated, truncated, diverged } = result;
-      code.checkNumber('step', 'reward', reward);
-      code.checkBoolean('step', 'terminated', terminated);
-      code.checkBoolean('step', 'truncated', truncated);
-      code.checkBoolean('step', 'diverged', diverged);
-      return { observation, info, reward, terminated, truncated, diverged };
+      return code.call('step', () => {
+        const { observation, info } = checkResult('step', result);
+        const { reward, terminated, truncated, diverged } = result;
+        code.checkNumber('step', 'reward', reward);
+        code.checkBoolean('step', 'terminated', terminated);
+        code.checkBoolean('step', 'truncated', truncated);
+        code.checkBoolean('step', 'diverged', diverged);
+        return { observation, info, reward, terminated, truncated, diverged };
+      });
     },
 
     save() {
       const saved = code.call('save', () => env.save()) as Partial<EnvState> | null | undefined;
-      const arrays = Object.entries(saved?.arrays ?? {});
-      const isWhole = Number.isSafeInteger(saved?.stepCount) && typeof saved?.ended === 'boolean' && saved.env === name;
-      if (!isWhole || !arrays.every(([, array]) => array instanceof Float64Array)) {
-        throw code.refusal('save', `env "${name}", stepCount, ended, and arrays of Float64Array`, describe(saved));
-      }
-      return saved as EnvState;
+      return code.call('save', () => {
+        const { stepCount, ended, arrays, ...more } = saved ?? {};
+        // What else it has would be lost in a checkpoint.
+        const isWhole = more.env === name && Object.keys(more).length === 1;
+        const isCount = Number.isSafeInteger(stepCount) && stepCount! >= 0;
+        const hasArrays = isRecord(arrays) && Object.values(arrays).every((array) => array instanceof Float64Array);
+        if (!isWhole || !isCount || typeof ended !== 'boolean' || !hasArrays) {
+          throw code.refusal('save', `env "${name}", stepCount, ended, and arrays of Float64Array`, describe(saved));
+        }
+        return { env: name, stepCount: stepCount!, ended, arrays: { ...arrays } };
+      });
     },
 
     restore(state) {
       code.restoreEpisode(state.stepCount);
       const observation = code.call('restore', () => env.restore(state));
-      code.checkNumbers('restore', 'an observation', observation, names);
-      checkContext('restore');
-      return observation instanceof Float64Array ? observation : Float64Array.from(observation);
+      return code.call('restore', () => {
+        code.checkNumbers('restore', 'an observation', observation, names);
+        checkContext('restore');
+        return observation instanceof Float64Array ? observation : Float64Array.from(observation);
+      });
     },
 
     ...(env.scene !== undefined && { scene: () => code.call('scene', () => env.scene!()) }),

@@ -1,5 +1,6 @@
 /** A user's task behind the `Task` contract: everything that it gives is checked before the common rules rely on it. */
 
+import { isRecord } from '../contract/records.ts';
 import type { StepInfo } from './env.ts';
 import type { Task } from './episode.ts';
 import { distribution, type TaskDistribution } from './task-distribution.ts';
@@ -34,12 +35,14 @@ export function checkedTask(task: FileTask, code: UserCode): Task {
     if (added !== undefined) throw code.refusal(member, `the same info at every step (${infoNames.join(', ')})`, added);
   }
 
-  /** Copies: a task may hand out the arrays that it goes on with. */
   function capture(): Arrays {
-    const given = code.call('capture', () => task.capture()) as unknown;
-    if (typeof given !== 'object' || given === null || Array.isArray(given) || ArrayBuffer.isView(given)) {
-      throw code.refusal('capture', 'an object of Float64Arrays by name', shown(given));
-    }
+    const captured = code.call<unknown>('capture', () => task.capture());
+    return code.call('capture', () => copies(captured));
+  }
+
+  /** A task may hand out the arrays that it goes on with. */
+  function copies(given: unknown): Arrays {
+    if (!isRecord(given)) throw code.refusal('capture', 'an object of Float64Arrays by name', shown(given));
     const arrays: Arrays = {};
     for (const [name, array] of Object.entries(given)) {
       if (!(array instanceof Float64Array))
@@ -60,7 +63,7 @@ export function checkedTask(task: FileTask, code: UserCode): Task {
     episodeStepCountMax: task.episodeStepCountMax,
     stepDurationS: task.stepDurationS,
     info,
-    tasks: task.specs.context === null ? null : checkedTasks(task, code),
+    tasks: checkedTasks(task, code),
 
     begin(random, context) {
       code.beginEpisode();
@@ -122,29 +125,51 @@ export function checkedTask(task: FileTask, code: UserCode): Task {
 const copyOf = (arrays: Readonly<Arrays>): Arrays =>
   Object.fromEntries(Object.entries(arrays).map(([name, array]) => [name, array.slice()]));
 
-/** A file gives `draw`; what else it leaves out is made of that and of the bounds of the context. */
-function checkedTasks({ specs, tasks }: FileTask, code: UserCode): TaskDistribution {
-  const spec = specs.context!;
+/** A file gives `draw`; what else it leaves out is made of that and of the bounds of the context. Null where there is no context. */
+export function checkedTasks(
+  { specs, tasks }: Pick<FileTask, 'specs' | 'tasks'>,
+  code: UserCode,
+): TaskDistribution | null {
+  const spec = specs.context;
+  if (spec === null) return null;
+  if (typeof tasks?.draw !== 'function') {
+    throw code.refusal('tasks', 'a draw function, as the specs have a context', shown(tasks?.draw));
+  }
   const range = spec.names.map(
     (_, i) => [spec.low[i] ?? Number.NEGATIVE_INFINITY, spec.high[i] ?? Number.POSITIVE_INFINITY] as const,
   );
-  const ranges = tasks!.ranges ?? { train: range, test: range };
-  const counts = tasks!.counts ?? { train: 100, test: 30 };
+  const { ranges = { train: range, test: range }, counts = { train: 100, test: 30 } } = tasks;
+  for (const split of ['train', 'test'] as const) {
+    checkRanges(code, `ranges.${split}`, ranges?.[split], spec.names);
+    const count: unknown = counts?.[split];
+    if (!Number.isSafeInteger(count) || (count as number) < 1)
+      throw code.refusal('tasks', `counts.${split} to be a positive integer`, shown(count));
+  }
   const made = distribution(spec, ranges, counts, (random, context, split) => {
     context.fill(Number.NaN);
-    code.call('tasks.draw', () => tasks!.draw(random, context, split));
+    code.call('tasks.draw', () => tasks.draw(random, context, split));
     code.checkNumbers('tasks.draw', 'a context', context, spec.names);
   });
-  if (typeof tasks!.sample !== 'function') return made;
+  if (typeof tasks.sample !== 'function') return made;
   return {
     ...made,
     sample(options) {
-      const contexts = code.call('tasks.sample', () => tasks!.sample!(options)) as unknown;
+      const { count = counts[options.split] } = options;
+      const contexts = code.call<unknown>('tasks.sample', () => tasks.sample!(options));
       if (!Array.isArray(contexts)) throw code.refusal('tasks.sample', 'a list of contexts', shown(contexts));
+      if (contexts.length !== count) throw code.refusal('tasks.sample', `${count} contexts`, `${contexts.length}`);
       for (const context of contexts) {
         code.checkNumbers('tasks.sample', 'a context', context, spec.names);
       }
       return contexts.map((context) => Float64Array.from(context as ArrayLike<number>));
     },
   };
+}
+
+/** Of each value of a context, [low, high]: the two may be equal, and infinite where the spec has no bound. */
+function checkRanges(code: UserCode, what: string, ranges: unknown, names: readonly string[]): void {
+  const fits = (range: unknown): boolean => Array.isArray(range) && range.length === 2 && range[0] <= range[1];
+  if (Array.isArray(ranges) && ranges.length === names.length && ranges.every(fits)) return;
+  const actual = Array.isArray(ranges) ? JSON.stringify(ranges).slice(0, 100) : shown(ranges);
+  throw code.refusal('tasks', `${what} to have [low, high] for each of ${names.join(', ')}`, actual);
 }

@@ -20,6 +20,7 @@ export const isEnvFile = (name: string): boolean =>
   /^(\.{0,2}\/|[A-Za-z]:[\\/])/.test(name) || /\.(m?js|ts)$/.test(name);
 
 const envMembers = ['reset', 'step', 'save', 'restore', 'dispose'] as const;
+const readMembers = ['step', 'name', 'specs', 'episodeStepCountMax', 'stepDurationS', 'tasks', 'info'] as const;
 const taskMembers = ['begin', 'advance', 'observe', 'capture', 'reinstate'] as const;
 
 /**
@@ -46,9 +47,6 @@ export async function loadEnvFile(path: string): Promise<Env> {
   const code = createUserCode(path, file);
   if (isEnv) return checkedEnv(made as Env, code);
   const task = made as FileTask;
-  if (task.specs.context !== null && typeof task.tasks?.draw !== 'function') {
-    throw refuse('tasks with a draw function, as the specs have a context', shown(task.tasks));
-  }
   return createEnv(checkedTask(task, code));
 }
 
@@ -66,7 +64,10 @@ async function make(path: string, file: string): Promise<Partial<Env & FileTask>
     throw refuse('a default export that is a function', create === undefined ? 'none' : typeof create);
   }
   try {
-    return (await create()) as Partial<Env & FileTask> | null | undefined;
+    const made = (await create()) as Partial<Env & FileTask> | null | undefined;
+    // Reading may run code of the file, too.
+    for (const member of readMembers) void made?.[member];
+    return made;
   } catch (cause) {
     throw refuse('a default export that makes an environment', thrownText(cause, file), cause);
   }

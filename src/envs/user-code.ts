@@ -12,7 +12,7 @@ const float32Max = (2 - 2 ** -23) * 2 ** 127;
 
 export type UserCode = {
   /**
-   * Runs a member.
+   * Runs a member, or reads what it gave, which may run code of the user's as well. Refusals made here pass.
    * @throws HyperpolicyError invalid_argument: it threw, or gave a promise
    */
   call<T>(member: string, run: () => T): T;
@@ -43,8 +43,12 @@ export function createUserCode(path: string, file: string): UserCode {
     return stepCount === 0 ? `, episode ${episodeCount}` : `, episode ${episodeCount} step ${stepCount}`;
   }
 
-  const refusal: UserCode['refusal'] = (member, expected, actual, remedy) =>
-    invalidArgument({ where: `${path} ${member}${place()}`, expected, actual, remedy });
+  const refusals = new WeakSet<Error>();
+  const refusal: UserCode['refusal'] = (member, expected, actual, remedy) => {
+    const error = invalidArgument({ where: `${path} ${member}${place()}`, expected, actual, remedy });
+    refusals.add(error);
+    return error;
+  };
 
   function checkNumber(member: string, what: string, value: unknown): void {
     if (typeof value === 'number' && Math.abs(value) <= float32Max) return;
@@ -60,6 +64,7 @@ export function createUserCode(path: string, file: string): UserCode {
       try {
         value = run();
       } catch (cause) {
+        if (cause instanceof Error && refusals.has(cause)) throw cause;
         throw invalidArgument({
           where: `${path} ${member}${place()}`,
           expected: 'no exception',

@@ -1,11 +1,12 @@
 /** How the command reaches a server: through TLS on both sides, and past proxies. Needs the built command. */
 
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { createAdminClient, createPolicyClient } from '../../clients/typescript/index.ts';
 import { temporaryStore } from '../server/fixtures.ts';
 import { spawnServer } from '../server/spawn.ts';
 
@@ -35,6 +36,7 @@ beforeAll(async () => {
     // Each signs itself: it is its own authority.
     openssl('req', '-x509', '-days', '2', ...key, '-out', `${name}.pem`, ...subject);
   }
+  openssl('genrsa', '-out', 'rsa.key', '2048');
 });
 
 describe('a server that asks for certificates', () => {
@@ -81,6 +83,56 @@ describe('a server that asks for certificates', () => {
     const missing = await run(['models', 'list', '--server', address, '--tls-key', path('none')]);
     expect(missing.stderr).toContain(`--tls-key ${path('none')}`);
   });
+
+  test('a key of another certificate is refused here, before a server sees none', async () => {
+    for (const [certificate, key] of [
+      ['client.pem', 'server.key'],
+      ['client.pem', 'rsa.key'],
+    ]) {
+      const options = ['--tls-certificate', path(certificate!), '--tls-key', path(key!)];
+      expect((await run(['models', 'list', '--server', '127.0.0.1:1', ...options])).stderr).toBe(
+        'hyperpolicy: createPolicyClient tls: expected PEM files, and the key that belongs to the certificate, got a key of another certificate\n',
+      );
+    }
+    const noAuthority = await run(['models', 'list', '--server', '127.0.0.1:1', '--tls-authority', path('client.key')]);
+    expect(noAuthority.stderr).toContain('createPolicyClient tls: expected PEM files');
+  });
+
+  test('asks for them in each of several processes, on every port', async () => {
+    const server = await spawnServer([
+      ...['--store', store, '--processes', '2', '--admin-port', '0', '--http-port', '0'],
+      ...['--tls-certificate', path('server.pem'), '--tls-key', path('server.key')],
+      ...['--tls-client-authority', path('client.pem')],
+    ]);
+    const { adminPort, httpPort, metricsPort } = server.serving;
+    const read = (name: string) => readFile(path(name));
+    const [authority, certificate, key] = await Promise.all(['server.pem', 'client.pem', 'client.key'].map(read));
+    const tls = { authority: authority!, serverName: 'robots.example' };
+    const listed = async (address: string, own: object) => {
+      const client = createPolicyClient({ address, tls: { ...tls, ...own }, timeoutMs: 20_000 });
+      try {
+        return (await client.listModels()).length;
+      } finally {
+        client.close();
+      }
+    };
+    // Connections go to the processes in turn.
+    for (let i = 0; i < 4; i++) {
+      expect(await listed(server.address, { certificate, key })).toBe(1);
+      await expect(listed(server.address, {})).rejects.toMatchObject({ kind: 'unavailable' });
+    }
+    const admin = createAdminClient({ address: `127.0.0.1:${adminPort}`, tls });
+    onTestFinished(() => admin.close());
+    await expect(admin.rollback('m')).rejects.toMatchObject({ kind: 'unavailable' });
+    await expect(fetch(`http://127.0.0.1:${httpPort}/`)).rejects.toThrow();
+    await expect.poll(() => failed(metricsPort!), { timeout: 30_000 }).toBeGreaterThanOrEqual(4);
+  });
+
+  /** Handshakes without a certificate on the gRPC port, over all processes. */
+  async function failed(metricsPort: number): Promise<number> {
+    const text = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+    return Number(/failed_total\{port="gRPC port",reason="no_client_certificate"\} (\d+)/.exec(text)?.[1] ?? 0);
+  }
 
   test('has every option of TLS in the help of every command that asks a server', async () => {
     const commands = [

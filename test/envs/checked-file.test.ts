@@ -173,6 +173,11 @@ describe('a slip of a member', () => {
       'expected an object of Float64Arrays by name, got an object (Float64Array)',
     ],
     [
+      'a Map',
+      { capture: 'capture() { return new Map([["x", this.x]]); },' },
+      'expected an object of Float64Arrays by name, got an object (Map)',
+    ],
+    [
       'a name that is taken',
       { capture: 'capture() { return { observation: this.x }; },' },
       'expected names other than observation and context, got "observation"',
@@ -247,6 +252,32 @@ test('a context is checked as it is drawn', async () => {
   );
 });
 
+test.each([
+  ['nothing', 'null', 'tasks: expected a draw function, as the specs have a context, got undefined'],
+  [
+    'one range too many',
+    '{ draw() {}, ranges: { train: [[0, 1], [0, 1]], test: [[0, 1]] } }',
+    'tasks: expected ranges.train to have [low, high] for each of goal, got [[0,1],[0,1]]',
+  ],
+  ['a range that is reversed', '{ draw() {}, ranges: { train: [[0, 1]], test: [[2, 1]] } }', 'ranges.test to have'],
+  [
+    'half a task',
+    '{ draw() {}, counts: { train: 0.5, test: 1 } }',
+    'tasks: expected counts.train to be a positive integer, got 0.5',
+  ],
+])('tasks: %s is refused as the file is loaded', async (_, tasks, message) => {
+  const context = `{ names: ['goal'], low: [0], high: [1], units: ['m'], source: 'oracle' }`;
+  expect(await messageOf(() => load({ context, more: `tasks: ${tasks},` }))).toContain(message);
+});
+
+test('tasks of another number than asked for are refused', async () => {
+  const context = `{ names: ['goal'], low: [0], high: [1], units: ['m'], source: 'oracle' }`;
+  const env = await load({ context, more: 'tasks: { draw() {}, sample: () => [[0.5]] },' });
+  expect(await messageOf(() => env.tasks!.sample({ split: 'train', seed: 1, count: 2 }))).toContain(
+    'tasks.sample: expected 2 contexts, got 1',
+  );
+});
+
 test('a file that fails as it loads, or as it makes the environment, says in which line', async () => {
   const path = join(folder, 'mine.mjs');
   writeFileSync(path, '\n\nexport default () => { null.x; };');
@@ -262,13 +293,15 @@ describe('a whole environment in a file', () => {
       step: `step() { return { observation: [0, 0], info: {}, reward: 1, terminated: false, truncated: false, diverged: false }; },`,
       save: `save() { return { env: 'mass', stepCount: 1, ended: false, arrays: {} }; },`,
       restore: `restore() { return [0, 0]; },`,
+      context: 'null',
+      tasks: 'context: null, tasks: null,',
       ...parts,
     };
     const path = join(folder, `mine${count++}.mjs`);
     writeFileSync(
       path,
-      `export default () => ({ name: 'mass', context: null, tasks: null, specs: { observation: ${taskParts.observation}, action: ${taskParts.action}, context: null },
-       episodeStepCountMax: 10, stepDurationS: 1, ${Object.values(p).join('\n')} dispose() {} })`,
+      `export default () => ({ name: 'mass', ${p.tasks} specs: { observation: ${taskParts.observation}, action: ${taskParts.action}, context: ${p.context} },
+       episodeStepCountMax: 10, stepDurationS: 1, ${[p.reset, p.step, p.save, p.restore].join('\n')} dispose() {} })`,
     );
     return loadEnvFile(path);
   };
@@ -308,6 +341,34 @@ describe('a whole environment in a file', () => {
       'a state without arrays of numbers',
       { save: `save() { return { env: 'mass', stepCount: 1, ended: false, arrays: { x: [1] } }; },` },
       'mine.mjs save, episode 1 step 1: expected env "mass", stepCount, ended, and arrays of Float64Array, got env the text "mass"',
+    ],
+    [
+      'a state without arrays',
+      { save: `save() { return { env: 'mass', stepCount: 1, ended: false }; },` },
+      'got env the text "mass", stepCount 1, ended false',
+    ],
+    [
+      'a state before its first step',
+      { save: `save() { return { env: 'mass', stepCount: -1, ended: false, arrays: {} }; },` },
+      'stepCount -1',
+    ],
+    [
+      'a state with more than that, which a checkpoint would lose',
+      { save: `save() { return { env: 'mass', stepCount: 1, ended: false, arrays: {}, phase: 3 }; },` },
+      'phase 3',
+    ],
+    [
+      'what throws when it is read',
+      { step: `step() { return { observation: [0, 0], info: {}, get reward() { throw new Error('late'); } }; },` },
+      'mine.mjs step, episode 1 step 1: expected no exception, got Error: late at mine.mjs:',
+    ],
+    [
+      'a context that is none',
+      {
+        context: `{ names: ['goal'], low: [0], high: [1], units: ['m'], source: 'oracle' }`,
+        tasks: 'context: [NaN], tasks: { draw() {} },',
+      },
+      'mine.mjs reset, episode 1: expected a context value 0 (goal) to be a finite number, got NaN',
     ],
     [
       'a restore without an observation',
