@@ -5,8 +5,7 @@ import type { AdminModels } from './models/admin.ts';
 import { createAdmin } from './models/admin.ts';
 import { adminMethods } from './routes.ts';
 import { type GrpcListener, listenGrpc } from './transport/grpc.ts';
-import type { OpenStreams } from './transport/grpc-streams.ts';
-import { createHealth } from './transport/health.ts';
+import { Health } from './transport/health.ts';
 import type { MethodDeps } from './transport/invocation.ts';
 
 /**
@@ -21,19 +20,15 @@ export async function listenAdmin(
 ): Promise<Pick<GrpcListener, 'port' | 'drain'> | undefined> {
   const { config, metrics, log } = deps;
   if (config.adminPort === null) return undefined;
-  const health = createHealth([AdminService.typeName]);
-  const openStreams: OpenStreams = new Set();
-  const methods = adminMethods(createAdmin(config.store, models), { health, deps, openStreams });
+  const health = new Health([AdminService.typeName]);
+  const methods = adminMethods(createAdmin(config.store, models), { health, deps });
   const listener = await listenGrpc(methods, config, { metrics, log, port: config.adminPort, setting: 'admin port' });
   health.set(true);
   return {
     port: listener.port,
     drain(drainMs) {
       health.set(false);
-      health.close();
-      const drained = listener.drain(drainMs);
-      for (const stream of openStreams) stream.drain();
-      return drained;
+      return listener.drain(drainMs);
     },
   };
 }

@@ -2,7 +2,7 @@
 
 import type { DescService } from '@bufbuild/protobuf';
 import { Health as HealthService } from '../src/gen/grpc/health/v1/health_pb.ts';
-import { ServerReflection } from '../src/gen/grpc/reflection/v1/reflection_pb.ts';
+import { ServerReflection, type ServerReflectionRequest } from '../src/gen/grpc/reflection/v1/reflection_pb.ts';
 import { AdminService } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { GRPCInferenceService, type ModelInferRequest } from '../src/gen/inference/grpc_predict_v2_pb.ts';
@@ -15,19 +15,17 @@ import type { Admin, ModelStatusInit } from './models/admin.ts';
 import type { ModelStore } from './models/model-store.ts';
 import { actCodec, actStreamCodec } from './transport/act-codec.ts';
 import type { GrpcMethod } from './transport/grpc-call.ts';
-import { serverStreamMethod } from './transport/grpc-server-stream.ts';
-import { bidiStreamMethod, type OpenStreams } from './transport/grpc-streams.ts';
+import { streamMethod } from './transport/grpc-streams.ts';
 import { unaryMethod } from './transport/grpc-unary.ts';
 import type { Health } from './transport/health.ts';
 import { describeStatus, type MethodDeps } from './transport/invocation.ts';
-import { createOrderedStream } from './transport/ordered-stream.ts';
+import { orderedStream } from './transport/ordered-stream.ts';
 import { createReflection } from './transport/reflection.ts';
 
 /** What every gRPC port has. */
 export type PortSources = {
   readonly health: Health;
   readonly deps: MethodDeps;
-  readonly openStreams: OpenStreams;
 };
 
 export type MethodSources = PortSources & { readonly models: ModelStore; readonly handlers: PolicyHandlers };
@@ -41,19 +39,14 @@ export function servingMethods(sources: MethodSources): GrpcMethod[] {
   ];
 }
 
-function policyMethods({ handlers, deps, openStreams }: MethodSources): GrpcMethod[] {
+function policyMethods({ handlers, deps }: MethodSources): GrpcMethod[] {
   const { config, log } = deps;
   const { act, actStream, qGrad, adapt, prepare, listModels, getModel } = PolicyService.method;
   const describe = (error: unknown, call: Call) => describeStatus(error, 'ActStream', call, log);
   const { answer, handles } = handlers;
   return [
     unaryMethod(act, handlers.act, deps, actCodec),
-    bidiStreamMethod(
-      actStream,
-      createActStreamHandler({ handles, config, answer, describe }),
-      { ...deps, openStreams },
-      actStreamCodec,
-    ),
+    streamMethod(actStream, createActStreamHandler({ handles, config, answer, describe }), deps, actStreamCodec),
     unaryMethod(qGrad, handlers.qGrad, deps),
     unaryMethod(adapt, handlers.adapt, deps),
     unaryMethod(prepare, handlers.prepare, deps),
@@ -62,7 +55,7 @@ function policyMethods({ handlers, deps, openStreams }: MethodSources): GrpcMeth
   ];
 }
 
-function inferenceMethods({ models, health, deps, openStreams }: MethodSources): GrpcMethod[] {
+function inferenceMethods({ models, health, deps }: MethodSources): GrpcMethod[] {
   const { config, log, metrics } = deps;
   const kserve = createKserve({ models, config, work: metrics.work('ModelInfer') });
   const { serverLive, serverReady, modelReady, serverMetadata, modelMetadata, modelInfer, modelStreamInfer } =
@@ -88,11 +81,7 @@ function inferenceMethods({ models, health, deps, openStreams }: MethodSources):
     unaryMethod(modelStatistics, ({ name, version }, call) => kserve.statistics(name, version, call), deps),
     unaryMethod(repositoryIndex, ({ repositoryName }, call) => kserve.index(repositoryName, call), deps),
     unaryMethod(modelInfer, (request, call) => kserve.infer(request, call), deps),
-    bidiStreamMethod(
-      modelStreamInfer,
-      (sink) => createOrderedStream({ sink, answer: streamed, pendingCountMax: config.streamRequestCountMax }),
-      { ...deps, openStreams },
-    ),
+    streamMethod(modelStreamInfer, orderedStream(streamed, config.streamRequestCountMax), deps),
   ];
 }
 
@@ -120,29 +109,20 @@ function toolMethods(sources: PortSources, services: readonly DescService[]): Gr
   ];
 }
 
-function healthMethods({ health, deps }: Omit<PortSources, 'openStreams'>): GrpcMethod[] {
+function healthMethods({ health, deps }: PortSources): GrpcMethod[] {
   const { check, list, watch } = HealthService.method;
   return [
-    unaryMethod(check, ({ service }) => ({ status: health.check(service) }), deps),
-    unaryMethod(list, () => ({ statuses: health.list() }), deps),
-    serverStreamMethod(
-      watch,
-      ({ service }, { send, end, peer }) => health.watch(service, { tell: (status) => send({ status }), end }, peer),
-      deps,
-    ),
+    unaryMethod(check, ({ service }) => health.check(service), deps),
+    unaryMethod(list, () => health.list(), deps),
+    streamMethod(watch, (sink, peer) => health.watch(sink, peer), deps),
   ];
 }
 
 /** Reflection under its name of today and the one before, which older tools ask for; the messages are the same. */
-function reflectionMethods({ deps, openStreams }: PortSources, services: readonly DescService[]): GrpcMethod[] {
+function reflectionMethods({ deps }: PortSources, services: readonly DescService[]): GrpcMethod[] {
   const reflect = createReflection(services);
+  const reflected = orderedStream(async (request: ServerReflectionRequest) => reflect(request), 16);
   const method = ServerReflection.method.serverReflectionInfo;
   const former = { ...method, parent: { ...method.parent, typeName: 'grpc.reflection.v1alpha.ServerReflection' } };
-  return [method, former].map((one) =>
-    bidiStreamMethod(
-      one,
-      (sink) => createOrderedStream({ sink, answer: async (request) => reflect(request), pendingCountMax: 16 }),
-      { ...deps, openStreams },
-    ),
-  );
+  return [method, former].map((one) => streamMethod(one, reflected, deps));
 }

@@ -20,8 +20,7 @@ import { measureEventLoopDelay } from './telemetry/event-loop-delay.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { openTracing, type Tracing } from './telemetry/tracing.ts';
 import { type GrpcListener, listenGrpc } from './transport/grpc.ts';
-import type { OpenStreams } from './transport/grpc-streams.ts';
-import { createHealth } from './transport/health.ts';
+import { Health } from './transport/health.ts';
 import { type HttpListener, listenHttp } from './transport/http.ts';
 import type { MethodDeps } from './transport/invocation.ts';
 import { BlockArena } from './weights/block-arena.ts';
@@ -77,7 +76,6 @@ export function createServing(config: ServerConfig, log: Logger, membership?: Me
   });
   const delay = measureEventLoopDelay();
   const gate = { count: 0 };
-  const openStreams: OpenStreams = new Set();
   let models: ModelStore | undefined;
   let pool: ComputePool | undefined;
   let handles: OpenHandles | undefined;
@@ -99,7 +97,7 @@ export function createServing(config: ServerConfig, log: Logger, membership?: Me
     session: { threadCount: config.threadCount, device: config.device },
     onOpen: (opened) => log.info({ ...opened, asked: config.device }, 'heavy graph open'),
   });
-  const health = createHealth([PolicyService.typeName, GRPCInferenceService.typeName]);
+  const health = new Health([PolicyService.typeName, GRPCInferenceService.typeName]);
   let draining = false;
   let listening = false;
 
@@ -145,7 +143,7 @@ export function createServing(config: ServerConfig, log: Logger, membership?: Me
     });
     const loaded = { models: ready, handlers, deps, doors };
     await onLoaded?.(loaded);
-    const methods = servingMethods({ models, handlers, health, deps, openStreams });
+    const methods = servingMethods({ models, handlers, health, deps });
     listener = await listenGrpc(methods, config, { metrics, log, port: config.port, setting: 'port' });
     if (config.httpPort !== null) httpListener = await listenHttp(handlers, config.httpPort, deps);
     listening = true;
@@ -178,11 +176,8 @@ export function createServing(config: ServerConfig, log: Logger, membership?: Me
     async drain() {
       draining = true;
       health.set(false);
-      health.close();
       log.info({ requestCount: gate.count, drainMs: config.drainMs }, 'draining');
-      const drained = Promise.all([listener?.drain(config.drainMs), httpListener?.drain(config.drainMs)]);
-      for (const stream of openStreams) stream.drain();
-      await drained;
+      await Promise.all([listener?.drain(config.drainMs), httpListener?.drain(config.drainMs)]);
       listener = undefined;
       httpListener = undefined;
     },

@@ -40,8 +40,9 @@ export function createCall(
 /** Answers at once where nothing has to be waited for, so that the common case costs no turn of the event loop. */
 export type UnaryHandler<Request, Response> = (request: Request, call: Call) => Response | Promise<Response>;
 
-/** What a method with streams both ways sees of the other side. */
+/** What a method with streams sees of the other side. */
 export type ResponseSink<Response> = {
+  /** Does nothing once the stream has ended; so does `end`. */
   send(response: Response): void;
   /** Takes no more requests for now; what has arrived may still come. */
   pause(): void;

@@ -1,29 +1,42 @@
-/**
- * What the server counts, in Prometheus' form. No label holds a context, a client or a request.
- *
- * What happens at every request is counted in plain numbers and copied out when a scraper asks.
- */
+/** What the server counts, in Prometheus' form. No label holds a context, a client or a request. */
 
-import { Counter, collectDefaultMetrics, Registry } from 'prom-client';
+import { collectDefaultMetrics, Registry } from 'prom-client';
 import { type StatusName, statusCodes } from '../../src/contract/status.ts';
-import { SlotHistogram } from './histogram.ts';
+import { registerCounter, registerHistogram, registerReadings, type Slot } from './readings.ts';
 import { type MetricsSources, registerSources } from './source-metrics.ts';
-import { type Slot, Tally } from './tally.ts';
-import { registerTlsMetrics, type TlsMetrics } from './tls-metrics.ts';
 
 /** Suited to a control loop: seconds, fine below 10 ms. */
-const secondBuckets = [
-  0.0001, 0.0003, 0.0006, 0.001, 0.002, 0.003, 0.005, 0.008, 0.013, 0.02, 0.03, 0.05, 0.1, 0.25, 1,
-];
+const secondBounds = [0.0001, 0.0003, 0.0006, 0.001, 0.002, 0.003, 0.005, 0.008, 0.013, 0.02, 0.03, 0.05, 0.1, 0.25, 1];
 /** Packages name their graphs' files as they like. */
 const graphLabelCountMax = 32;
-const rowBuckets = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
+const rowBounds = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
 
 /** `other` is a method that the server does not have. */
 export type GrpcType = 'unary' | 'server_stream' | 'bidi_stream' | 'other';
 
+const endReasons = ['too_many', 'pings'] as const;
 /** Why a connection was refused or cut. */
-export type EndReason = 'too_many' | 'pings';
+export type EndReason = (typeof endReasons)[number];
+
+const handshakeFailures = [
+  'no_client_certificate',
+  'client_certificate_refused',
+  'certificate_refused_by_client',
+  'not_tls',
+  'left',
+  'too_slow',
+  'no_common_protocol',
+  'other',
+] as const;
+/** Why a TLS handshake failed. */
+export type HandshakeFailure = (typeof handshakeFailures)[number];
+
+/** TLS of one port. */
+export type TlsMetrics = {
+  failed(reason: HandshakeFailure): void;
+  /** Until when its certificate holds, milliseconds since 1970. */
+  validTo(ms: number): void;
+};
 
 /** Counts of one method. */
 export type MethodMetrics = {
@@ -64,51 +77,48 @@ export type Metrics = {
 export function createMetrics(sources: MetricsSources): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  registerSources(sources, [registry]);
+  registerSources(sources, registry);
+  const kinds = kindsIn(registry);
   return {
     registry,
-    method: registerCalls(registry),
-    work: registerWork(registry),
-    tls: registerTlsMetrics([registry]),
-    ...registerEvents(registry),
-    ...registerGraphs(registry),
+    method: registerCalls(kinds),
+    work: registerWork(kinds),
+    tls: registerTls(registry, kinds),
+    ...registerEvents(kinds),
+    ...registerGraphs(kinds),
   };
 }
 
+type Kinds = ReturnType<typeof kindsIn>;
+
+const kindsIn = (registry: Registry) => ({
+  counter: (name: string, help: string) => registerCounter(registry, { name, help }),
+  seconds: (name: string, help: string) => registerHistogram(registry, { name, help, bounds: secondBounds }),
+  rows: (name: string, help: string) => registerHistogram(registry, { name, help, bounds: rowBounds }),
+});
+
 /** Calls by method and status. */
-function registerCalls(registry: Registry): Metrics['method'] {
-  const labelNames = ['grpc_type', 'grpc_service', 'grpc_method'] as const;
-  const started = new Tally(registry, 'grpc_server_started_total', 'Calls started', labelNames);
-  const received = new Tally(registry, 'grpc_server_msg_received_total', 'Messages received', labelNames);
-  const sent = new Tally(registry, 'grpc_server_msg_sent_total', 'Messages sent', labelNames);
-  const handled = new Tally(registry, 'grpc_server_handled_total', 'Calls answered, by status code', [
-    ...labelNames,
-    'grpc_code',
-  ]);
-  const handling = new SlotHistogram({
-    name: 'grpc_server_handling_seconds',
-    help: 'From when the server had the message to the answer',
-    labelNames,
-    buckets: secondBuckets,
-    registers: [registry],
-  });
-  const encode = histograms(registry, 'method')('hyperpolicy_encode_seconds', 'Writing a response', secondBuckets);
+function registerCalls({ counter, seconds }: Kinds): Metrics['method'] {
+  const started = counter('grpc_server_started_total', 'Calls started');
+  const received = counter('grpc_server_msg_received_total', 'Messages received');
+  const sent = counter('grpc_server_msg_sent_total', 'Messages sent');
+  const handled = counter('grpc_server_handled_total', 'Calls answered, by status code');
+  const handling = seconds('grpc_server_handling_seconds', 'From when the server had the message to the answer');
+  const encode = seconds('hyperpolicy_encode_seconds', 'Writing a response');
   return ({ type, service, method }) => {
     const labels = { grpc_type: type, grpc_service: service, grpc_method: method };
-    const startedSlot = started.slot(labels);
-    const receivedSlot = received.slot(labels);
-    const sentSlot = sent.slot(labels);
+    const [startedSlot, receivedSlot, sentSlot] = [started, received, sent].map((counter) => counter(labels));
     const byStatus = Object.fromEntries(
-      Object.keys(statusCodes).map((name) => [name, handled.slot({ ...labels, grpc_code: name })]),
+      Object.keys(statusCodes).map((name) => [name, handled({ ...labels, grpc_code: name })]),
     ) as Record<StatusName, Slot>;
-    const observe = handling.slot(labels);
+    const observe = handling(labels);
     return {
-      encoded: encode.slot({ method }),
-      started: () => void startedSlot.count++,
-      received: () => void receivedSlot.count++,
-      sent: () => void sentSlot.count++,
+      encoded: encode({ method }),
+      started: () => void startedSlot!.value++,
+      received: () => void receivedSlot!.value++,
+      sent: () => void sentSlot!.value++,
       handled(status, seconds) {
-        byStatus[status].count++;
+        byStatus[status].value++;
         observe(seconds);
       },
     };
@@ -116,73 +126,65 @@ function registerCalls(registry: Registry): Metrics['method'] {
 }
 
 /** What methods do for their requests. */
-function registerWork(registry: Registry): Metrics['work'] {
-  const byMethod = histograms(registry, 'method');
-  const rows = byMethod('hyperpolicy_rows', 'Rows of a request', rowBuckets);
-  const primary = byMethod(
-    'hyperpolicy_primary_seconds',
-    'Waiting for generated weights, from when their run began',
-    secondBuckets,
-  );
-  const dynamic = byMethod('hyperpolicy_dynamic_seconds', 'Dynamic networks, or whole plain ones', secondBuckets);
-  return (method) => ({
-    rows: rows.slot({ method }),
-    primary: primary.slot({ method }),
-    dynamic: dynamic.slot({ method }),
-  });
+function registerWork({ seconds, rows }: Kinds): Metrics['work'] {
+  const requestRows = rows('hyperpolicy_rows', 'Rows of a request');
+  const primary = seconds('hyperpolicy_primary_seconds', 'Waiting for generated weights, from when their run began');
+  const dynamic = seconds('hyperpolicy_dynamic_seconds', 'Dynamic networks, or whole plain ones');
+  return (method) => ({ rows: requestRows({ method }), primary: primary({ method }), dynamic: dynamic({ method }) });
 }
 
-/** What is too rare to count in slots. */
-function registerEvents(registry: Registry): Pick<Metrics, 'loadResult' | 'fallback' | 'connectionEnded'> {
-  const counter = <Label extends string>(name: string, help: string, labelNames: Label[]) =>
-    new Counter({ name, help, labelNames, registers: [registry] });
-  const loads = counter('hyperpolicy_model_loads_total', 'Model versions loaded or refused', ['model', 'result']);
-  const fallbacks = counter('hyperpolicy_fallbacks_total', 'Actions that stood in for one that was not there in time', [
-    'fallback',
-    'reason',
-  ]);
+function registerTls(registry: Registry, { counter }: Kinds): Metrics['tls'] {
+  const failures = counter('hyperpolicy_tls_handshakes_failed_total', 'TLS handshakes that failed, by port and reason');
+  const expirySeconds = new Map<string, number>();
+  registerReadings(
+    registry,
+    {
+      name: 'hyperpolicy_tls_certificate_expiry_timestamp_seconds',
+      help: 'When the certificate of a port ends, in seconds since 1970',
+      type: 'gauge',
+      aggregator: 'min',
+    },
+    () => [...expirySeconds].map(([port, value]) => ({ labels: { port }, value })),
+  );
+  return (port) => {
+    for (const reason of handshakeFailures) failures({ port, reason });
+    return {
+      failed: (reason) => void failures({ port, reason }).value++,
+      validTo: (ms) => void expirySeconds.set(port, ms / 1000),
+    };
+  };
+}
+
+function registerEvents({ counter }: Kinds): Pick<Metrics, 'loadResult' | 'fallback' | 'connectionEnded'> {
+  const loads = counter('hyperpolicy_model_loads_total', 'Model versions loaded or refused');
+  const fallbacks = counter('hyperpolicy_fallbacks_total', 'Actions that stood in for one that was not there in time');
   const connectionEnds = counter(
     'hyperpolicy_connections_ended_total',
     'gRPC connections refused or cut for what their client does',
-    ['reason'],
   );
-  for (const reason of ['too_many', 'pings'] as const) connectionEnds.inc({ reason }, 0);
+  for (const reason of endReasons) connectionEnds({ reason });
   return {
-    loadResult: (result, model) => loads.inc({ model, result }),
-    fallback: (fallback, reason) => fallbacks.inc({ fallback, reason }),
-    connectionEnded: (reason) => connectionEnds.inc({ reason }),
+    loadResult: (result, model) => void loads({ model, result }).value++,
+    fallback: (fallback, reason) => void fallbacks({ fallback, reason }).value++,
+    connectionEnded: (reason) => void connectionEnds({ reason }).value++,
   };
 }
 
 /** Heavy graphs by their names, which are the names of their files: the first `graphLabelCountMax`, then `other`. */
-function registerGraphs(registry: Registry): Pick<Metrics, 'heavyRun' | 'queued'> {
-  const byGraph = histograms(registry, 'graph');
-  const seconds = byGraph('hyperpolicy_heavy_run_seconds', 'Runs of primaries and plain critics', secondBuckets);
-  const rows = byGraph('hyperpolicy_batch_rows', 'Rows joined into one run of a heavy graph', rowBuckets);
-  const queue = byGraph('hyperpolicy_queue_seconds', 'Waiting for the turn of a heavy graph', secondBuckets);
-  const slots = new Map<string, { seconds: Observe; rows: Observe; queued: Observe }>();
-  function slotsOf(name: string) {
-    const graph = slots.has(name) || slots.size < graphLabelCountMax ? name : 'other';
-    const known = slots.get(graph);
-    if (known !== undefined) return known;
-    const labels = { graph };
-    const added = { seconds: seconds.slot(labels), rows: rows.slot(labels), queued: queue.slot(labels) };
-    slots.set(graph, added);
-    return added;
-  }
+function registerGraphs({ seconds, rows }: Kinds): Pick<Metrics, 'heavyRun' | 'queued'> {
+  const runs = seconds('hyperpolicy_heavy_run_seconds', 'Runs of primaries and plain critics');
+  const batches = rows('hyperpolicy_batch_rows', 'Rows joined into one run of a heavy graph');
+  const queue = seconds('hyperpolicy_queue_seconds', 'Waiting for the turn of a heavy graph');
+  const graphs = new Set<string>();
+  const labelsOf = (name: string) => {
+    if (graphs.size < graphLabelCountMax) graphs.add(name);
+    return { graph: graphs.has(name) ? name : 'other' };
+  };
   return {
-    heavyRun(run) {
-      const graph = slotsOf(run.name);
-      graph.seconds(run.seconds);
-      graph.rows(run.rowCount);
+    heavyRun({ name, seconds: taken, rowCount }) {
+      runs(labelsOf(name))(taken);
+      batches(labelsOf(name))(rowCount);
     },
-    queued: (name, waitedSeconds) => slotsOf(name).queued(waitedSeconds),
+    queued: (name, waitedSeconds) => queue(labelsOf(name))(waitedSeconds),
   };
 }
-
-type Observe = (value: number) => void;
-
-const histograms =
-  <Label extends string>(registry: Registry, label: Label) =>
-  (name: string, help: string, buckets: number[]) =>
-    new SlotHistogram({ name, help, labelNames: [label], buckets, registers: [registry] });

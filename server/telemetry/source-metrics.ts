@@ -1,10 +1,9 @@
-/** What is read from the server's parts when a scraper asks: caches, load, versions. */
+/** What is read from the server's parts when a scraper asks: caches, load, handles, versions. */
 
-import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import type { HandleStore } from '../handles/handle-store.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
-import type { CacheCounts } from '../weights/kept-weights.ts';
-import { registerHandleMetrics } from './handle-metrics.ts';
+import { type Reading, type ReadMetric, registerReadings } from './readings.ts';
 
 export type MetricsSources = {
   readonly caches: Readonly<Record<string, ContextCache>>;
@@ -24,114 +23,88 @@ export type MetricsSources = {
   }[];
 };
 
-export function registerSources(sources: MetricsSources, registers: Registry[]): void {
-  registerCaches(sources, registers);
-  registerLoad(sources, registers);
-  registerVersions(sources, registers);
-  registerHandleMetrics(sources.handles, registers);
-}
+export function registerSources(sources: MetricsSources, registry: Registry): void {
+  const { eventLoopDelayUs, handles, versions } = sources;
+  const registerAs =
+    (about: Pick<ReadMetric, 'type' | 'aggregator'>) => (name: string, help: string, read: () => readonly Reading[]) =>
+      registerReadings(registry, { name: `hyperpolicy_${name}`, help, ...about }, read);
+  const total = registerAs({ type: 'counter' });
+  const gauge = registerAs({ type: 'gauge' });
+  const largest = registerAs({ type: 'gauge', aggregator: 'max' });
+  const cached = (read: (cache: ContextCache) => number) => () =>
+    Object.entries(sources.caches).map(([cache, one]) => ({ labels: { cache }, value: read(one) }));
 
-function registerCaches({ caches }: MetricsSources, registers: Registry[]): void {
-  const perCache = (name: string, help: string, read: (cache: ContextCache) => number) =>
-    new Gauge({
-      name,
-      help,
-      labelNames: ['cache'],
-      registers,
-      collect() {
-        for (const [cache, source] of Object.entries(caches)) this.set({ cache }, read(source));
-      },
-    });
-  const perCacheTotal = (name: string, help: string, field: keyof CacheCounts) =>
-    new Counter({
-      name,
-      help,
-      labelNames: ['cache'],
-      registers,
-      collect() {
-        this.reset();
-        for (const [cache, { kept }] of Object.entries(caches)) this.inc({ cache }, kept.counts[field]);
-      },
-    });
-  perCacheTotal('hyperpolicy_context_cache_hits_total', 'Contexts whose weights were known', 'hitCount');
-  perCacheTotal('hyperpolicy_context_cache_misses_total', 'Contexts whose weights were not known', 'missCount');
-  perCacheTotal('hyperpolicy_context_cache_evictions_total', 'Entries that made room for others', 'evictionCount');
-  perCache('hyperpolicy_context_cache_entries', 'Contexts whose weights are kept', ({ kept }) => kept.entryCount);
-  perCache('hyperpolicy_context_cache_bytes', 'Bytes of weights that are kept', ({ kept }) => kept.bytes);
-  perCache(
-    'hyperpolicy_context_cache_arena_bytes',
+  total(
+    'context_cache_hits_total',
+    'Contexts whose weights were known',
+    cached(({ kept }) => kept.counts.hitCount),
+  );
+  total(
+    'context_cache_misses_total',
+    'Contexts whose weights were not known',
+    cached(({ kept }) => kept.counts.missCount),
+  );
+  total(
+    'context_cache_evictions_total',
+    'Entries that made room for others',
+    cached(({ kept }) => kept.counts.evictionCount),
+  );
+  gauge(
+    'context_cache_entries',
+    'Contexts whose weights are kept',
+    cached(({ kept }) => kept.entryCount),
+  );
+  gauge(
+    'context_cache_bytes',
+    'Bytes of weights that are kept',
+    cached(({ kept }) => kept.bytes),
+  );
+  gauge(
+    'context_cache_arena_bytes',
     'Memory that is taken for entries and used again',
-    ({ kept }) => kept.arena?.bytes ?? 0,
+    cached(({ kept }) => kept.arena?.bytes ?? 0),
   );
-  perCache(
-    'hyperpolicy_generations_in_flight',
+  gauge(
+    'generations_in_flight',
     'Contexts whose weights are being made',
-    (cache) => cache.inFlightCount,
+    cached((cache) => cache.inFlightCount),
   );
+
+  gauge('requests_in_flight', 'Requests being answered', single(sources.requestCount));
+  gauge('queue_rows', 'Rows that wait for heavy graphs', single(sources.queueRowCount));
+  gauge('connections', 'Open on the gRPC port', single(sources.connectionCount));
+  const delaySeconds = () => eventLoopDelayUs() / 1e6;
+  largest('event_loop_delay_seconds', 'How late the event loop runs, mean over the last second', single(delaySeconds));
+
+  const handleCount = () => handles()?.entryCount ?? 0;
+  gauge('context_handles', 'Contexts held for clients, by the process that wrote them', single(handleCount));
+  gauge(
+    'context_handle_bytes',
+    'Their bytes on the disk',
+    single(() => handles()?.bytes ?? 0),
+  );
+  total(
+    'context_handles_dropped_total',
+    'Contexts that were not used for too long (expired) or made room for others (evicted)',
+    () => {
+      const { expiredCount = 0, evictedCount = 0 } = handles()?.counts ?? {};
+      return [
+        { labels: { reason: 'expired' }, value: expiredCount },
+        { labels: { reason: 'evicted' }, value: evictedCount },
+      ];
+    },
+  );
+
+  largest('model_version_info', '1 for each version that is ready', () =>
+    versions().map(({ model, version }) => ({ labels: { model, version }, value: 1 })),
+  );
+  largest('weight_age_seconds', 'Time since the newest ready version of a model was published', () => {
+    const newest = new Map<string, number>();
+    for (const { model, publishedAtMs } of versions()) {
+      newest.set(model, Math.max(publishedAtMs, newest.get(model) ?? publishedAtMs));
+    }
+    return [...newest].map(([model, atMs]) => ({ labels: { model }, value: (Date.now() - atMs) / 1000 }));
+  });
 }
 
-function registerLoad(sources: MetricsSources, registers: Registry[]): void {
-  const { eventLoopDelayUs, requestCount, queueRowCount, connectionCount } = sources;
-  new Gauge({
-    name: 'hyperpolicy_requests_in_flight',
-    help: 'Requests being answered',
-    registers,
-    collect() {
-      this.set(requestCount());
-    },
-  });
-  new Gauge({
-    name: 'hyperpolicy_queue_rows',
-    help: 'Rows that wait for heavy graphs',
-    registers,
-    collect() {
-      this.set(queueRowCount());
-    },
-  });
-  new Gauge({
-    name: 'hyperpolicy_connections',
-    help: 'Open on the gRPC port',
-    registers,
-    collect() {
-      this.set(connectionCount());
-    },
-  });
-  new Gauge({
-    name: 'hyperpolicy_event_loop_delay_seconds',
-    help: 'How late the event loop runs, mean over the last second',
-    aggregator: 'max',
-    registers,
-    collect() {
-      this.set(eventLoopDelayUs() / 1e6);
-    },
-  });
-}
-
-function registerVersions({ versions }: MetricsSources, registers: Registry[]): void {
-  new Gauge({
-    name: 'hyperpolicy_model_version_info',
-    help: '1 for each version that is ready',
-    labelNames: ['model', 'version'],
-    aggregator: 'max',
-    registers,
-    collect() {
-      this.reset();
-      for (const { model, version } of versions()) this.set({ model, version: String(version) }, 1);
-    },
-  });
-  new Gauge({
-    name: 'hyperpolicy_weight_age_seconds',
-    help: 'Time since the newest ready version of a model was published',
-    labelNames: ['model'],
-    aggregator: 'max',
-    registers,
-    collect() {
-      this.reset();
-      const newest = new Map<string, number>();
-      for (const { model, publishedAtMs } of versions()) {
-        newest.set(model, Math.max(publishedAtMs, newest.get(model) ?? publishedAtMs));
-      }
-      for (const [model, publishedAtMs] of newest) this.set({ model }, (Date.now() - publishedAtMs) / 1000);
-    },
-  });
-}
+const single = (read: () => number) => () => [{ labels: {}, value: read() }];

@@ -6,6 +6,9 @@ import type { HeaderReader } from '../call/request-record.ts';
 import type { Status } from '../call/status.ts';
 import type { GrpcType } from '../telemetry/metrics.ts';
 
+/** Streams that are open, to be drained. */
+export type OpenStreams = Set<{ drain(): void }>;
+
 /** A method as grpc-js takes it. */
 export type GrpcMethod = {
   readonly service: string;
@@ -14,7 +17,7 @@ export type GrpcMethod = {
   /** Undefined where the method takes its calls over. */
   readonly implementation?: grpc.UntypedHandleCall;
   /** Starts a call in place of the library's own handling of it. */
-  readonly takeOver?: (call: grpc.ServerInterceptingCallInterface) => void;
+  readonly takeOver?: (call: grpc.ServerInterceptingCallInterface, openStreams: OpenStreams) => void;
 };
 
 export function definitionOf(service: string, name: string, type: GrpcType): grpc.MethodDefinition<Buffer, Uint8Array> {

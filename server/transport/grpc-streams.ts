@@ -1,52 +1,53 @@
 /**
- * Methods over grpc-js with streams both ways: backpressure, ends and cancellations.
+ * Methods over grpc-js whose answers are a stream: backpressure, ends and cancellations.
  *
  * They take their calls where the library lets interceptors in, below its stream of objects. With that stream a pipelined small policy
  * has half the throughput (1.27 to 0.63 of an echo), and a serial one takes a tenth longer: test/bench/NOTES.md.
  */
 
-import type { DescMessage, DescMethodBiDiStreaming, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import type {
+  DescMessage,
+  DescMethodBiDiStreaming,
+  DescMethodServerStreaming,
+  MessageInitShape,
+  MessageShape,
+} from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
 import type { StatusName } from '../../src/contract/status.ts';
 import type { HeaderReader } from '../call/request-record.ts';
-import { type Call, createCall, type ResponseSink, type StreamHandler, type StreamSession } from '../call/rpc.ts';
+import { type Call, createCall, type ResponseSink, type StreamSession } from '../call/rpc.ts';
 import { type Codec, descriptorCodec } from './codec.ts';
-import { deadlineOf, definitionOf, type GrpcMethod, headersOf, statusObject } from './grpc-call.ts';
+import { deadlineOf, definitionOf, type GrpcMethod, headersOf, type OpenStreams, statusObject } from './grpc-call.ts';
 import { type LibraryCall, type MessageListener, type Messages, messagesOf } from './grpc-messages.ts';
 import { createInvocations, type Invocations, type MethodDeps, tooLarge } from './invocation.ts';
-
-/** Streams that are open, to be drained. */
-export type OpenStreams = Set<{ drain(): void }>;
-
-export type StreamDeps = MethodDeps & { readonly openStreams: OpenStreams };
 
 /** Answers on their way to a client: one that does not read them is not read from. */
 const unsentCountMax = 16;
 
-/** A method that answers each message of a stream while it is open. */
-export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
-  method: DescMethodBiDiStreaming<I, O>,
-  open: StreamHandler<MessageShape<I>, MessageInitShape<O>>,
-  deps: StreamDeps,
+/** A method that answers while its stream is open. */
+export function streamMethod<I extends DescMessage, O extends DescMessage>(
+  method: DescMethodBiDiStreaming<I, O> | DescMethodServerStreaming<I, O>,
+  open: Open<MessageShape<I>, MessageInitShape<O>>,
+  deps: MethodDeps,
   codec: Codec<I, O> = descriptorCodec(method),
 ): GrpcMethod {
   const { parent, name } = method;
+  const type = method.methodKind === 'bidi_streaming' ? 'bidi_stream' : 'server_stream';
   const streamed: Streamed<MessageShape<I>, MessageInitShape<O>> = {
     open,
     codec,
-    invocations: createInvocations(method, 'bidi_stream', deps),
-    openStreams: deps.openStreams,
+    invocations: createInvocations(method, type, deps),
     messageBytesMax: deps.config.messageBytesMax,
   };
   return {
     service: parent.typeName,
     name,
-    definition: definitionOf(parent.typeName, name, 'bidi_stream'),
-    takeOver(call) {
+    definition: definitionOf(parent.typeName, name, type),
+    takeOver(call, openStreams) {
       let stream: StreamCall<MessageShape<I>, MessageInitShape<O>>;
       call.start({
         onReceiveMetadata(metadata) {
-          stream = new StreamCall(call, metadata, streamed);
+          stream = new StreamCall(call, { metadata, method: streamed, openStreams });
           stream.messages.read();
         },
         onReceiveMessage: (bytes) => stream.messages.onReceiveMessage(bytes),
@@ -57,13 +58,21 @@ export function bidiStreamMethod<I extends DescMessage, O extends DescMessage>(
   };
 }
 
+/** As StreamHandler; `peer` names the connection. */
+type Open<Request, Response> = (sink: ResponseSink<Response>, peer: string) => StreamSession<Request>;
+
 /** What all streams of one method share. */
 type Streamed<Request, Response> = {
-  readonly open: StreamHandler<Request, Response>;
+  readonly open: Open<Request, Response>;
   readonly codec: { decode(bytes: Buffer): Request; encode(response: Response): Uint8Array };
   readonly invocations: Invocations;
-  readonly openStreams: OpenStreams;
   readonly messageBytesMax: number;
+};
+
+type Opening<Request, Response> = {
+  readonly metadata: grpc.Metadata;
+  readonly method: Streamed<Request, Response>;
+  readonly openStreams: OpenStreams;
 };
 
 /** One open stream, between the library's call and the session that answers. */
@@ -71,6 +80,7 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
   readonly messages: Messages;
   readonly #call: LibraryCall;
   readonly #method: Streamed<Request, Response>;
+  readonly #openStreams: OpenStreams;
   readonly #session: StreamSession<Request>;
   readonly #headers: HeaderReader;
   readonly #deadlineMs: number;
@@ -80,17 +90,18 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
   #isPaused = false;
   #unsentCount = 0;
 
-  constructor(call: LibraryCall, metadata: grpc.Metadata, method: Streamed<Request, Response>) {
-    const { invocations, openStreams } = method;
+  constructor(call: LibraryCall, { metadata, method, openStreams }: Opening<Request, Response>) {
+    const { invocations, messageBytesMax } = method;
     this.#call = call;
     this.#method = method;
+    this.#openStreams = openStreams;
     this.#headers = headersOf({ metadata });
     this.#deadlineMs = deadlineOf(call);
     this.#stream = createCall(performance.now(), this.#deadlineMs);
     invocations.counts.started();
-    this.#session = method.open(this);
+    this.#session = method.open(this, call.getPeer());
     openStreams.add(this.#session);
-    this.messages = messagesOf(call, this, method.messageBytesMax);
+    this.messages = messagesOf(call, this, messageBytesMax);
     try {
       this.#stream.caller = invocations.admit(this.#headers);
     } catch (error) {
@@ -189,7 +200,7 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
   #close(status: StatusName): void {
     this.#isEnded = true;
     this.messages.stop();
-    this.#method.openStreams.delete(this.#session);
+    this.#openStreams.delete(this.#session);
     this.#method.invocations.end(status, this.#stream);
   }
 }

@@ -1,6 +1,7 @@
 /** The gRPC listener: which methods, under which limits, and how it ends. Only files named `grpc*` import grpc-js. */
 
 import type { Http2Server } from 'node:http2';
+import { promisify } from 'node:util';
 import grpc from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import type { Certificates } from '../access/certificates.ts';
@@ -8,7 +9,7 @@ import { addressOf, portInUse } from '../call/ports.ts';
 import type { ServerConfig } from '../config.ts';
 import type { MethodMetrics, Metrics } from '../telemetry/metrics.ts';
 import { boundGrpcTimeout } from './deadline-headers.ts';
-import type { GrpcMethod } from './grpc-call.ts';
+import type { GrpcMethod, OpenStreams } from './grpc-call.ts';
 import { type Connections, createConnections } from './grpc-connections.ts';
 import { openPortTls, type PortTls } from './tls.ts';
 
@@ -18,6 +19,15 @@ export type GrpcListener = {
   readonly connectionCount: number;
   /** Lets requests in flight finish, for at most `drainMs`; then cuts what is left. */
   drain(drainMs: number): Promise<void>;
+};
+
+export type ListenOptions = {
+  readonly port: number;
+  /** What names the port, for errors. */
+  readonly setting: string;
+  /** Counts what no method sees: calls of methods that are not served, connections that are refused. */
+  readonly metrics: Pick<Metrics, 'method' | 'connectionEnded' | 'tls'>;
+  readonly log: Logger;
 };
 
 /** Credentials as the library has them, that follow the files. */
@@ -57,18 +67,7 @@ function listenersOf<T>(certificates: Certificates, read: () => T) {
 }
 
 /** Channel options that a bare server with the same limits has too; the bench starts its echo with them. */
-export const channelOptions = (
-  config: Pick<
-    ServerConfig,
-    | 'messageBytesMax'
-    | 'connectionStreamCountMax'
-    | 'connectionIdleMsMax'
-    | 'connectionAgeMsMax'
-    | 'connectionAgeGraceMs'
-    | 'keepaliveMs'
-    | 'keepaliveTimeoutMs'
-  >,
-): grpc.ServerOptions => ({
+export const channelOptions = (config: ServerConfig): grpc.ServerOptions => ({
   'grpc.max_receive_message_length': config.messageBytesMax,
   'grpc.max_send_message_length': config.messageBytesMax,
   'grpc.max_concurrent_streams': config.connectionStreamCountMax,
@@ -80,6 +79,8 @@ export const channelOptions = (
   ...duration('grpc.keepalive_time_ms', config.keepaliveMs),
   ...duration('grpc.keepalive_timeout_ms', config.keepaliveTimeoutMs),
 });
+
+const bindAsync = promisify(grpc.Server.prototype.bindAsync);
 
 /** For the library a time that is not given is for ever. */
 const duration = (name: string, ms: number) => (ms === 0 ? {} : { [name]: ms });
@@ -95,7 +96,8 @@ export async function listenGrpc(
 ): Promise<GrpcListener> {
   // The library writes to standard error by itself; what matters is in the errors that it gives.
   grpc.setLogVerbosity(grpc.logVerbosity.NONE);
-  const server = new grpc.Server({ ...channelOptions(config), interceptors: [takingOver(methods)] });
+  const openStreams: OpenStreams = new Set();
+  const server = new grpc.Server({ ...channelOptions(config), interceptors: [takingOver(methods, openStreams)] });
   countUnknown(server, metrics.method({ type: 'other', service: 'other', method: 'other' }));
   const connections = createConnections({ config, log, onEnd: metrics.connectionEnded });
   const tls = openPortTls(config, { port: setting === 'port' ? 'gRPC port' : setting, log, metrics });
@@ -107,45 +109,44 @@ export async function listenGrpc(
       Object.fromEntries(own.flatMap(({ name, implementation }) => (implementation ? [[name, implementation]] : []))),
     );
   }
-  const credentials = credentialsOf(tls);
-  const port = await bind(server, config.host, { port: wanted, setting, credentials }).catch((error: unknown) => {
+  const address = addressOf(config.host, wanted);
+  const port = await bindAsync.call(server, address, credentialsOf(tls)).catch((error: Error) => {
     tls?.close();
-    throw error;
+    throw portInUse(setting, address, error);
   });
   return {
     port,
     get connectionCount() {
       return connections.count;
     },
-    drain: (drainMs) =>
-      drain(server, addressOf(config.host, port), drainMs).finally(() => {
-        connections.cut();
-        tls?.close();
-      }),
+    async drain(drainMs) {
+      const drained = drain(server, addressOf(config.host, port), drainMs);
+      for (const stream of openStreams) stream.drain();
+      await drained;
+      connections.cut();
+      tls?.close();
+    },
   };
 }
 
 /** Hands calls to the methods that take them over. */
-function takingOver(methods: readonly GrpcMethod[]): grpc.ServerInterceptor {
+function takingOver(methods: readonly GrpcMethod[], openStreams: OpenStreams): grpc.ServerInterceptor {
   const takers = new Map(methods.map(({ definition, takeOver }) => [definition.path, takeOver]));
   return ({ path }, call) => {
     const takeOver = takers.get(path);
     // What the library declares is wider than what it takes: any call of its own will do.
-    return takeOver === undefined ? (call as grpc.ServerInterceptingCall) : new TakenCall(call, takeOver);
+    if (takeOver === undefined) return call as grpc.ServerInterceptingCall;
+    return new TakenCall(call, () => takeOver(call, openStreams));
   };
 }
 
 /** A call that the library's own handling never starts. */
 class TakenCall extends grpc.ServerInterceptingCall {
-  readonly #start: () => void;
+  override readonly start: () => void;
 
-  constructor(call: grpc.ServerInterceptingCallInterface, takeOver: NonNullable<GrpcMethod['takeOver']>) {
+  constructor(call: grpc.ServerInterceptingCallInterface, start: () => void) {
     super(call);
-    this.#start = () => takeOver(call);
-  }
-
-  override start(): void {
-    this.#start();
+    this.start = start;
   }
 }
 
@@ -180,15 +181,6 @@ function drain(server: grpc.Server, address: string, drainMs: number): Promise<v
   });
 }
 
-export type ListenOptions = {
-  readonly port: number;
-  /** What names the port, for errors. */
-  readonly setting: string;
-  /** Counts what no method sees: calls of methods that are not served, connections that are refused. */
-  readonly metrics: Pick<Metrics, 'method' | 'connectionEnded' | 'tls'>;
-  readonly log: Logger;
-};
-
 /**
  * Counts the calls that the library answers by itself with UNIMPLEMENTED. No interceptor sees them: its table of methods is the only
  * place that every call passes.
@@ -205,22 +197,4 @@ function countUnknown(server: grpc.Server, counts: MethodMetrics): void {
     }
   }
   (server as unknown as { handlers: Map<string, unknown> }).handlers = new CountingTable();
-}
-
-function bind(
-  server: grpc.Server,
-  host: string,
-  {
-    port,
-    setting,
-    credentials,
-  }: Pick<ListenOptions, 'port' | 'setting'> & { readonly credentials: grpc.ServerCredentials },
-): Promise<number> {
-  const address = addressOf(host, port);
-  return new Promise((resolve, reject) => {
-    server.bindAsync(address, credentials, (error, bound) => {
-      if (error === null) resolve(bound);
-      else reject(portInUse(setting, address, error));
-    });
-  });
 }

@@ -1,86 +1,97 @@
 /** The standard health service, without a transport: the status of each service, and who is told when it changes. */
 
-import { notFound, quoted, resourceExhausted } from '../../src/contract/errors.ts';
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { invalidArgument, notFound, quoted, resourceExhausted } from '../../src/contract/errors.ts';
 import {
+  type HealthCheckRequest,
   type HealthCheckResponse_ServingStatus,
+  type HealthCheckResponseSchema,
   HealthCheckResponse_ServingStatus as Status,
 } from '../../src/gen/grpc/health/v1/health_pb.ts';
+import type { ResponseSink, StreamSession } from '../call/rpc.ts';
 
-export type ServingStatus = HealthCheckResponse_ServingStatus;
-
-export type Health = {
-  /** Sets the status of the server and of each of its services. */
-  set(serving: boolean): void;
-  readonly serving: boolean;
-  /** @throws HyperpolicyError not_found */
-  check(service: string): ServingStatus;
-  list(): Record<string, { status: ServingStatus }>;
-  /**
-   * Tells the status now and at each change, until the returned function is called or the server ends it.
-   * @param peer of whom there may be so many watches at once
-   * @throws HyperpolicyError resource_exhausted over that bound
-   */
-  watch(service: string, watcher: HealthWatcher, peer: string): () => void;
-  /** Ends every watch: nothing will change any more. */
-  close(): void;
-};
-
-export type HealthWatcher = { tell(status: ServingStatus): void; end(): void };
+type WatchSink = ResponseSink<MessageInitShape<typeof HealthCheckResponseSchema>>;
 
 /** Watches of one connection; connections are bounded too. */
 export const peerWatchCountMax = 16;
 
-/** @param services full names; the empty name, the server as a whole, is added */
-export function createHealth(services: readonly string[]): Health {
-  const names = new Set(['', ...services]);
-  const watchers = new Set<HealthWatcher>();
-  const watchCounts = new Map<string, number>();
-  let serving = false;
-  const status = () => (serving ? Status.SERVING : Status.NOT_SERVING);
-  return {
-    set(next) {
-      if (next === serving) return;
-      serving = next;
-      for (const { tell } of watchers) tell(status());
-    },
-    get serving() {
-      return serving;
-    },
-    check(service) {
-      if (names.has(service)) return status();
-      throw notFound({
-        where: 'Check service',
-        expected: `one of ${[...names].map((name) => `"${name}"`).join(', ')}`,
-        actual: quoted(service),
-      });
-    },
-    list: () => Object.fromEntries([...names].map((name) => [name, { status: status() }])),
-    watch(service, watcher, peer) {
-      const count = watchCounts.get(peer) ?? 0;
-      if (count >= peerWatchCountMax) {
-        throw resourceExhausted({
-          where: 'Watch',
-          expected: `at most ${peerWatchCountMax} watches on one connection`,
-          actual: 'one more',
-        });
-      }
-      const known = names.has(service);
-      watcher.tell(known ? status() : Status.SERVICE_UNKNOWN);
-      // What is unknown stays unknown: services are fixed at start. It is watched all the same, so that it can be ended.
-      const watched = known ? watcher : { ...watcher, tell: () => {} };
-      watchers.add(watched);
-      watchCounts.set(peer, count + 1);
-      return () => {
-        if (!watchers.delete(watched)) return;
-        const left = watchCounts.get(peer)! - 1;
-        if (left === 0) watchCounts.delete(peer);
-        else watchCounts.set(peer, left);
-      };
-    },
-    close() {
-      for (const { end } of watchers) end();
-      watchers.clear();
-      watchCounts.clear();
-    },
-  };
+export class Health {
+  readonly #services: ReadonlySet<string>;
+  readonly #watches = new Map<WatchSink, { readonly peer: string; readonly isKnown: boolean }>();
+  #isServing = false;
+
+  /** @param services full names; the empty name, the server as a whole, is added */
+  constructor(services: readonly string[]) {
+    this.#services = new Set(['', ...services]);
+  }
+
+  get serving(): boolean {
+    return this.#isServing;
+  }
+
+  /** Sets the status of the server and of each of its services. */
+  set(serving: boolean): void {
+    if (serving === this.#isServing) return;
+    this.#isServing = serving;
+    for (const [sink, { isKnown }] of this.#watches) if (isKnown) sink.send({ status: this.#status });
+  }
+
+  get #status(): HealthCheckResponse_ServingStatus {
+    return this.#isServing ? Status.SERVING : Status.NOT_SERVING;
+  }
+
+  /** @throws HyperpolicyError not_found */
+  check(service: string): { readonly status: HealthCheckResponse_ServingStatus } {
+    if (this.#services.has(service)) return { status: this.#status };
+    throw notFound({
+      where: 'Check service',
+      expected: `one of ${[...this.#services].map((name) => `"${name}"`).join(', ')}`,
+      actual: quoted(service),
+    });
+  }
+
+  list() {
+    return { statuses: Object.fromEntries([...this.#services].map((name) => [name, { status: this.#status }])) };
+  }
+
+  /**
+   * Tells the status now and at each change, until the client leaves or the server drains.
+   * @param peer the connection, of which there may be `peerWatchCountMax` watches at once
+   */
+  watch(sink: WatchSink, peer: string): StreamSession<HealthCheckRequest> {
+    const stop = () => this.#watches.delete(sink);
+    return {
+      receive: ({ service }) => {
+        const refusal = this.#refusalOf(sink, peer);
+        if (refusal !== undefined) {
+          sink.end(refusal);
+          return;
+        }
+        // What is unknown stays unknown, since services are fixed at start. It counts as a watch all the same.
+        const isKnown = this.#services.has(service);
+        this.#watches.set(sink, { peer, isKnown });
+        sink.send({ status: isKnown ? this.#status : Status.SERVICE_UNKNOWN });
+      },
+      finish: () => {
+        if (!this.#watches.has(sink))
+          sink.end(invalidArgument({ where: 'Watch', expected: 'a request', actual: 'none' }));
+      },
+      abandon: stop,
+      drain() {
+        stop();
+        sink.end();
+      },
+    };
+  }
+
+  #refusalOf(sink: WatchSink, peer: string): Error | undefined {
+    if (this.#watches.has(sink)) return invalidArgument({ where: 'Watch', expected: 'one request', actual: 'another' });
+    const count = [...this.#watches.values()].filter((watch) => watch.peer === peer).length;
+    if (count < peerWatchCountMax) return undefined;
+    return resourceExhausted({
+      where: 'Watch',
+      expected: `at most ${peerWatchCountMax} watches on one connection`,
+      actual: 'one more',
+    });
+  }
 }

@@ -4,8 +4,7 @@ import type { EventEmitter } from 'node:events';
 import type { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import { type CertificateFiles, type Certificates, watchCertificates } from '../access/certificates.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
-import type { HandshakeFailure } from '../telemetry/tls-metrics.ts';
+import type { HandshakeFailure, Metrics } from '../telemetry/metrics.ts';
 import { createNotes } from './notes.ts';
 
 /** From the connection to the end of its handshake. */

@@ -24,6 +24,7 @@ import {
 import { ModelInferRequestSchema } from '../../../src/gen/inference/grpc_predict_v2_pb.ts';
 import { rawCaller } from '../../compliance/raw-call.ts';
 import { metricLines, metricsOfParts, recordingLog, startTestServer, temporaryStore } from '../fixtures.ts';
+import { acceptSettings, connectRaw, frameTypes } from '../raw-http2.ts';
 
 const plain = {
   model: 'plain',
@@ -302,6 +303,39 @@ describe('health', () => {
     expect(statuses).toEqual([1, 2]);
     // The watcher does not hold up the end until it is cut.
     expect(performance.now() - startMs).toBeLessThan(10_000);
+  });
+
+  test('a watch that the drain ends is counted once', async () => {
+    const started = await startTestServer([plain], { drainMs: 20_000 });
+    // Keeps the server draining until its metrics are read: a call that is open and has not asked yet.
+    const holder = await connectRaw(started.address);
+    await acceptSettings(holder);
+    holder.open(1, check);
+    holder.send({ type: frameTypes.ping, body: Buffer.alloc(8) });
+    await holder.until(({ type, flags }) => type === frameTypes.ping && flags === 1);
+    const client = new grpc.Client(started.address, grpc.credentials.createInsecure());
+    const bytes = (message: Buffer) => message;
+    const stream = client.makeServerStreamRequest(
+      '/grpc.health.v1.Health/Watch',
+      bytes,
+      bytes,
+      Buffer.from(request('')),
+    );
+    stream.on('error', () => {});
+    await once(stream, 'data');
+    const ended = once(stream, 'end');
+    stream.on('data', () => {});
+    const stopped = started.server.stop();
+    await ended;
+    client.close();
+    const connections = async () => (await metricLines(started, 'hyperpolicy_connections ')).hyperpolicy_connections;
+    await expect.poll(connections, { timeout: 20_000 }).toBe(1);
+    const handled = await metricLines(started, 'grpc_server_handled_total{grpc_type="server_stream"');
+    expect(Object.entries(handled).filter(([, count]) => count > 0)).toEqual([
+      [expect.stringContaining('grpc_method="Watch",grpc_code="OK"'), 1],
+    ]);
+    holder.socket.destroy();
+    await stopped;
   });
 
   test('one watch more than a connection may have is refused; another connection has its own', async () => {
