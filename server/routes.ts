@@ -16,11 +16,12 @@ import type { ModelStore } from './models/model-store.ts';
 import { actCodec, actStreamCodec } from './transport/act-codec.ts';
 import type { GrpcMethod } from './transport/grpc-call.ts';
 import { streamMethod } from './transport/grpc-streams.ts';
-import { unaryMethod } from './transport/grpc-unary.ts';
+import { unaryMethods } from './transport/grpc-unary.ts';
 import type { Health } from './transport/health.ts';
 import { describeStatus, type MethodDeps } from './transport/invocation.ts';
 import { orderedStream } from './transport/ordered-stream.ts';
 import { createReflection } from './transport/reflection.ts';
+import type { UnaryHandlers } from './transport/unary-methods.ts';
 
 /** What every gRPC port has. */
 export type PortSources = {
@@ -41,63 +42,53 @@ export function servingMethods(sources: MethodSources): GrpcMethod[] {
 
 function policyMethods({ handlers, deps }: MethodSources): GrpcMethod[] {
   const { config, log } = deps;
-  const { act, actStream, qGrad, adapt, prepare, listModels, getModel } = PolicyService.method;
-  const describe = (error: unknown, call: Call) => describeStatus(error, 'ActStream', call, log);
   const { answer, handles } = handlers;
+  const describe = (error: unknown, call: Call) => describeStatus(error, 'ActStream', call, log);
+  const actStream = createActStreamHandler({ handles, config, answer, describe });
   return [
-    unaryMethod(act, handlers.act, deps, actCodec),
-    streamMethod(actStream, createActStreamHandler({ handles, config, answer, describe }), deps, actStreamCodec),
-    unaryMethod(qGrad, handlers.qGrad, deps),
-    unaryMethod(adapt, handlers.adapt, deps),
-    unaryMethod(prepare, handlers.prepare, deps),
-    unaryMethod(listModels, handlers.listModels, deps),
-    unaryMethod(getModel, handlers.getModel, deps),
+    ...unaryMethods(PolicyService, handlers, deps, { act: actCodec }),
+    streamMethod(PolicyService.method.actStream, actStream, deps, actStreamCodec),
   ];
 }
 
 function inferenceMethods({ models, health, deps }: MethodSources): GrpcMethod[] {
   const { config, log, metrics } = deps;
   const kserve = createKserve({ models, config, work: metrics.work('ModelInfer') });
-  const { serverLive, serverReady, modelReady, serverMetadata, modelMetadata, modelInfer, modelStreamInfer } =
-    GRPCInferenceService.method;
-  const { modelConfig, modelStatistics, repositoryIndex } = GRPCInferenceService.method;
   const extensions = ['model_configuration', 'model_repository(index)', 'schedule_policy', 'statistics'];
+  const about = {
+    serverLive: () => ({ live: true }),
+    serverReady: () => ({ ready: health.serving }),
+    serverMetadata: () => ({ name: 'hyperpolicy', version: '0.1.0', extensions }),
+  };
   const streamed = async (request: ModelInferRequest, call: Call) => {
     try {
-      return { inferResponse: await kserve.infer(request, call) };
+      return { inferResponse: await kserve.modelInfer(request, call) };
     } catch (error) {
       const { name, text } = describeStatus(error, 'ModelStreamInfer', call, log);
       call.record?.end(name, call);
       return { errorMessage: text, inferResponse: { id: request.id } };
     }
   };
+  const { modelStreamInfer } = GRPCInferenceService.method;
   return [
-    unaryMethod(serverLive, () => ({ live: true }), deps),
-    unaryMethod(serverReady, () => ({ ready: health.serving }), deps),
-    unaryMethod(modelReady, ({ name, version }, call) => ({ ready: kserve.isReady(name, version, call) }), deps),
-    unaryMethod(serverMetadata, () => ({ name: 'hyperpolicy', version: '0.1.0', extensions }), deps),
-    unaryMethod(modelMetadata, ({ name, version }, call) => kserve.metadata(name, version, call), deps),
-    unaryMethod(modelConfig, ({ name, version }, call) => ({ config: kserve.config(name, version, call) }), deps),
-    unaryMethod(modelStatistics, ({ name, version }, call) => kserve.statistics(name, version, call), deps),
-    unaryMethod(repositoryIndex, ({ repositoryName }, call) => kserve.index(repositoryName, call), deps),
-    unaryMethod(modelInfer, (request, call) => kserve.infer(request, call), deps),
+    ...unaryMethods(GRPCInferenceService, { ...about, ...kserve }, deps),
     streamMethod(modelStreamInfer, orderedStream(streamed, config.streamRequestCountMax), deps),
   ];
 }
 
 /** The methods of the admin port. */
 export function adminMethods(admin: Admin, sources: PortSources): GrpcMethod[] {
-  const { deps } = sources;
-  const { loadVersion, unloadVersion, setLabel, setTraffic, rollback } = AdminService.method;
-  const answered = async (status: Promise<ModelStatusInit>) => ({ status: await status });
-  return [
-    unaryMethod(loadVersion, (request) => answered(admin.loadVersion(request)), deps),
-    unaryMethod(unloadVersion, (request) => answered(admin.unloadVersion(request)), deps),
-    unaryMethod(setLabel, (request) => answered(admin.setLabel(request)), deps),
-    unaryMethod(setTraffic, (request) => answered(admin.setTraffic(request)), deps),
-    unaryMethod(rollback, (request) => answered(admin.rollback(request)), deps),
-    ...toolMethods(sources, [AdminService]),
-  ];
+  const answered =
+    <Request>(change: (request: Request) => Promise<ModelStatusInit>) =>
+    async (request: Request) => ({ status: await change(request) });
+  const handlers = {
+    loadVersion: answered(admin.loadVersion),
+    unloadVersion: answered(admin.unloadVersion),
+    setLabel: answered(admin.setLabel),
+    setTraffic: answered(admin.setTraffic),
+    rollback: answered(admin.rollback),
+  };
+  return [...unaryMethods(AdminService, handlers, sources.deps), ...toolMethods(sources, [AdminService])];
 }
 
 /** Health and reflection, which tools ask every port for. */
@@ -110,11 +101,13 @@ function toolMethods(sources: PortSources, services: readonly DescService[]): Gr
 }
 
 function healthMethods({ health, deps }: PortSources): GrpcMethod[] {
-  const { check, list, watch } = HealthService.method;
+  const handlers: UnaryHandlers<typeof HealthService> = {
+    check: ({ service }) => health.check(service),
+    list: () => health.list(),
+  };
   return [
-    unaryMethod(check, ({ service }) => health.check(service), deps),
-    unaryMethod(list, () => health.list(), deps),
-    streamMethod(watch, (sink, peer) => health.watch(sink, peer), deps),
+    ...unaryMethods(HealthService, handlers, deps),
+    streamMethod(HealthService.method.watch, (sink, peer) => health.watch(sink, peer), deps),
   ];
 }
 

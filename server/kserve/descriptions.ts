@@ -1,30 +1,18 @@
 /** What the Open Inference Protocol tells of a policy or critic before it is used: tensors, metadata, configuration. */
 
-import type { MessageInitShape } from '@bufbuild/protobuf';
-import {
-  DataType,
-  type ModelConfigSchema,
-  type ModelMetadataResponseSchema,
-} from '../../src/gen/inference/grpc_predict_v2_pb.ts';
+import { DataType } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { Target } from './targets.ts';
-import type { WireTensors } from './tensors.ts';
-
-export type ModelMetadataResponseInit = MessageInitShape<typeof ModelMetadataResponseSchema>;
-export type ModelConfigInit = MessageInitShape<typeof ModelConfigSchema>;
+import type { WireTensor, WireTensors } from './tensors.ts';
 
 const platform = 'onnxruntime_onnx';
 
 /** @param versions of the same model, newest first */
-export function metadataOf(
-  name: string,
-  target: Target,
-  versions: readonly ServedVersion[],
-): ModelMetadataResponseInit {
+export function metadataOf(name: string, target: Target, versions: readonly ServedVersion[]) {
   const { inputs, outputs } = wireTensors(target);
   const { environment, algorithm, fingerprint } = target.served.manifest;
-  const listed = ({ name: tensor, sizes }: WireTensors['inputs'][number]) => ({
-    name: tensor,
+  const listed = ({ name, sizes }: WireTensor) => ({
+    name,
     datatype: 'FP32',
     shape: [-1n, ...sizes.map(BigInt)],
   });
@@ -38,10 +26,10 @@ export function metadataOf(
   };
 }
 
-export function configOf(name: string, target: Target, rowCountMax: number): ModelConfigInit {
+export function configOf(name: string, target: Target, rowCountMax: number) {
   const { inputs, outputs } = wireTensors(target);
-  const listed = ({ name: tensor, sizes }: WireTensors['inputs'][number]) => ({
-    name: tensor,
+  const listed = ({ name, sizes }: WireTensor) => ({
+    name,
     dataType: DataType.TYPE_FP32,
     dims: sizes.map(BigInt),
   });

@@ -3,13 +3,14 @@
  * know nothing of this project. The names and shapes of tensors are those of the graph contract.
  */
 
-import type { MessageInitShape } from '@bufbuild/protobuf';
 import { HyperpolicyError, invalidArgument } from '../../src/contract/errors.ts';
 import type {
+  ModelConfigRequest,
   ModelInferRequest,
-  ModelInferResponseSchema,
-  ModelStatisticsResponseSchema,
-  RepositoryIndexResponseSchema,
+  ModelMetadataRequest,
+  ModelReadyRequest,
+  ModelStatisticsRequest,
+  RepositoryIndexRequest,
 } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
 import type { Call } from '../call/rpc.ts';
 import type { ServerConfig } from '../config.ts';
@@ -17,65 +18,62 @@ import { workDeadlineMs } from '../methods/due-time.ts';
 import { Task } from '../methods/task.ts';
 import type { ModelStore } from '../models/model-store.ts';
 import type { WorkMetrics } from '../telemetry/metrics.ts';
-import {
-  configOf,
-  type ModelConfigInit,
-  type ModelMetadataResponseInit,
-  metadataOf,
-  wireTensors,
-} from './descriptions.ts';
+import { configOf, metadataOf, wireTensors } from './descriptions.ts';
 import { inferCritic, inferPolicy } from './infer.ts';
 import { readParameters } from './parameters.ts';
-import { createTallies, type InferTally, type TallyOf } from './statistics.ts';
-import { createTargets, type NamedTarget, type Target, type Targets } from './targets.ts';
+import { createTallies, type InferTally } from './statistics.ts';
+import { createTargets, type NamedTarget, type Target } from './targets.ts';
 import { readInputs, writeOutputs } from './tensors.ts';
-
-export type ModelInferResponseInit = MessageInitShape<typeof ModelInferResponseSchema>;
-export type RepositoryIndexInit = MessageInitShape<typeof RepositoryIndexResponseSchema>;
-export type ModelStatisticsResponseInit = MessageInitShape<typeof ModelStatisticsResponseSchema>;
-
-export type Kserve = {
-  isReady(name: string, version: string, call: Call): boolean;
-  /** @throws HyperpolicyError as `infer` */
-  metadata(name: string, version: string, call: Call): ModelMetadataResponseInit;
-  /** @throws HyperpolicyError as `infer` */
-  config(name: string, version: string, call: Call): ModelConfigInit;
-  /** What the caller may use. */
-  index(repositoryName: string, call: Call): RepositoryIndexInit;
-  /** Of one version, of all versions of a name, or of all that the caller may use. @throws HyperpolicyError as `infer` */
-  statistics(name: string, version: string, call: Call): ModelStatisticsResponseInit;
-  /** @throws HyperpolicyError not_found: model or version; invalid_argument: tensors; deadline_exceeded */
-  infer(request: ModelInferRequest, call: Call): Promise<ModelInferResponseInit>;
-};
 
 export type KserveDeps = { readonly models: ModelStore; readonly config: ServerConfig; readonly work: WorkMetrics };
 
-export function createKserve({ models, config, work }: KserveDeps): Kserve {
+/**
+ * Handlers of the methods that are about models. They show a caller what it may use.
+ * @throws HyperpolicyError (each but modelReady and repositoryIndex) not_found: model or version; failed_precondition: a model without
+ * such a network; modelInfer also invalid_argument: tensors, parameters; deadline_exceeded
+ */
+export function createKserve({ models, config, work }: KserveDeps) {
   const targets = createTargets(models);
   const tallyOf = createTallies();
+  const statisticsOf = (target: NamedTarget) => ({
+    ...tallyOf(target).fields(),
+    name: target.name,
+    version: String(target.served.version),
+  });
   return {
-    isReady(name, version, call) {
+    modelReady({ name, version }: ModelReadyRequest, call: Call) {
       try {
         targets.resolve('ModelReady', name, version, call);
-        return true;
+        return { ready: true };
       } catch (error) {
-        if (error instanceof HyperpolicyError) return false;
+        if (error instanceof HyperpolicyError) return { ready: false };
         throw error;
       }
     },
-    metadata(name, version, call) {
+    modelMetadata({ name, version }: ModelMetadataRequest, call: Call) {
       const target = targets.resolve('ModelMetadata', name, version, call);
       return metadataOf(name, target, targets.versionsOf(target.served.model));
     },
-    config: (name, version, call) =>
-      configOf(name, targets.resolve('ModelConfig', name, version, call), config.rowCountMax),
-    index(repositoryName, call) {
+    modelConfig: ({ name, version }: ModelConfigRequest, call: Call) => ({
+      config: configOf(name, targets.resolve('ModelConfig', name, version, call), config.rowCountMax),
+    }),
+    repositoryIndex({ repositoryName }: RepositoryIndexRequest, call: Call) {
       if (repositoryName !== '') return { models: [] };
       const entry = ({ name, served }: NamedTarget) => ({ name, version: String(served.version), state: 'READY' });
       return { models: targets.list(call).map(entry) };
     },
-    statistics: (name, version, call) => statistics({ targets, tallyOf }, name, version, call),
-    async infer(request, call) {
+    /** Of one version, of all versions of a name, or of all that the caller may use. */
+    modelStatistics({ name, version }: ModelStatisticsRequest, call: Call) {
+      if (name === '') {
+        if (version === '') return { modelStats: targets.list(call).map(statisticsOf) };
+        throw invalidArgument({ where: 'ModelStatistics version', expected: 'none without a name', actual: 'one' });
+      }
+      const one = { ...targets.resolve('ModelStatistics', name, version, call), name };
+      if (version !== '') return { modelStats: [statisticsOf(one)] };
+      const isSame = ({ served, kind }: Target) => served.model === one.served.model && kind === one.kind;
+      return { modelStats: targets.list(call).filter(isSame).map(statisticsOf) };
+    },
+    async modelInfer(request: ModelInferRequest, call: Call) {
       const target = targets.resolve('ModelInfer', request.modelName, request.modelVersion, call);
       const tally = tallyOf(target);
       try {
@@ -88,33 +86,9 @@ export function createKserve({ models, config, work }: KserveDeps): Kserve {
   };
 }
 
-function statistics(
-  { targets, tallyOf }: { readonly targets: Targets; readonly tallyOf: TallyOf },
-  name: string,
-  version: string,
-  call: Call,
-): ModelStatisticsResponseInit {
-  const statisticsOf = (target: NamedTarget) => ({
-    ...tallyOf(target).fields(),
-    name: target.name,
-    version: String(target.served.version),
-  });
-  if (name === '') {
-    if (version === '') return { modelStats: targets.list(call).map(statisticsOf) };
-    throw invalidArgument({ where: 'ModelStatistics version', expected: 'none without a name', actual: 'one' });
-  }
-  const one = { ...targets.resolve('ModelStatistics', name, version, call), name };
-  const isSame = ({ served, kind }: Target) => served.model === one.served.model && kind === one.kind;
-  return { modelStats: (version === '' ? targets.list(call).filter(isSame) : [one]).map(statisticsOf) };
-}
-
 type Inference = Omit<KserveDeps, 'models'> & { readonly call: Call; readonly tally: InferTally };
 
-async function infer(
-  request: ModelInferRequest,
-  target: Target,
-  { call, tally, config, work }: Inference,
-): Promise<ModelInferResponseInit> {
+async function infer(request: ModelInferRequest, target: Target, { call, tally, config, work }: Inference) {
   const { served, kind } = target;
   const tensors = wireTensors(target);
   const { timeoutUs } = readParameters(request);

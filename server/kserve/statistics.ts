@@ -1,78 +1,60 @@
 /** What became of the inferences of each policy and critic: the statistics of the Open Inference Protocol. They go with their version. */
 
-import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { ModelStatisticsSchema } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
 import type { ServedVersion } from '../models/served-version.ts';
-
-export type ModelStatisticsInit = MessageInitShape<typeof ModelStatisticsSchema>;
+import type { Target } from './targets.ts';
 
 /** How long the parts of one request took, milliseconds; `total` has all of them. */
 export type InferDurations = Readonly<Record<'total' | 'queue' | 'input' | 'compute' | 'output', number>>;
 
-type Sum = { count: number; ms: number };
-
 /** Of one policy or critic of a version. */
 export class InferTally {
-  readonly #success: Sum = { count: 0, ms: 0 };
-  readonly #fail: Sum = { count: 0, ms: 0 };
-  readonly #queue: Sum = { count: 0, ms: 0 };
-  readonly #input: Sum = { count: 0, ms: 0 };
-  readonly #compute: Sum = { count: 0, ms: 0 };
-  readonly #output: Sum = { count: 0, ms: 0 };
-  #rowCount = 0;
+  readonly #answered = { count: 0, rowCount: 0, total: 0, queue: 0, input: 0, compute: 0, output: 0 };
+  readonly #failed = { count: 0, total: 0 };
   #lastAtMs = 0;
 
-  answered(rowCount: number, { total, queue, input, compute, output }: InferDurations): void {
-    this.#rowCount += rowCount;
+  answered(rowCount: number, durations: InferDurations): void {
+    const sums = this.#answered;
     this.#lastAtMs = Date.now();
-    add(this.#success, total);
-    add(this.#queue, queue);
-    add(this.#input, input);
-    add(this.#compute, compute);
-    add(this.#output, output);
+    sums.count++;
+    sums.rowCount += rowCount;
+    for (const part of durationNames) sums[part] += durations[part];
   }
 
   failed(totalMs: number): void {
     this.#lastAtMs = Date.now();
-    add(this.#fail, totalMs);
+    this.#failed.count++;
+    this.#failed.total += totalMs;
   }
 
   /** The message, without what names the model. */
-  fields(): ModelStatisticsInit {
+  fields() {
+    const { count, rowCount, total, queue, input, compute, output } = this.#answered;
     return {
       lastInference: BigInt(this.#lastAtMs),
-      inferenceCount: BigInt(this.#rowCount),
-      executionCount: BigInt(this.#success.count),
+      inferenceCount: BigInt(rowCount),
+      executionCount: BigInt(count),
       inferenceStats: {
-        success: duration(this.#success),
-        fail: duration(this.#fail),
-        queue: duration(this.#queue),
-        computeInput: duration(this.#input),
-        computeInfer: duration(this.#compute),
-        computeOutput: duration(this.#output),
+        success: duration(count, total),
+        fail: duration(this.#failed.count, this.#failed.total),
+        queue: duration(count, queue),
+        computeInput: duration(count, input),
+        computeInfer: duration(count, compute),
+        computeOutput: duration(count, output),
       },
     };
   }
 }
 
-function add(sum: Sum, ms: number): void {
-  sum.count++;
-  sum.ms += ms;
-}
+const durationNames = ['total', 'queue', 'input', 'compute', 'output'] as const;
 
-const duration = ({ count, ms }: Sum) => ({ count: BigInt(count), ns: BigInt(Math.round(ms * 1e6)) });
+const duration = (count: number, ms: number) => ({ count: BigInt(count), ns: BigInt(Math.round(ms * 1e6)) });
 
 /** Finds the tally of a policy or critic; it lasts as long as the version. */
-export type TallyOf = (target: { readonly served: ServedVersion; readonly kind: 'policy' | 'critic' }) => InferTally;
-
-export function createTallies(): TallyOf {
-  const tallies = new WeakMap<ServedVersion, Record<'policy' | 'critic', InferTally>>();
+export function createTallies(): (target: Target) => InferTally {
+  const tallies = new WeakMap<ServedVersion, Record<Target['kind'], InferTally>>();
   return ({ served, kind }) => {
-    let own = tallies.get(served);
-    if (own === undefined) {
-      own = { policy: new InferTally(), critic: new InferTally() };
-      tallies.set(served, own);
-    }
+    const own = tallies.get(served) ?? { policy: new InferTally(), critic: new InferTally() };
+    tallies.set(served, own);
     return own[kind];
   };
 }

@@ -4,7 +4,7 @@ import { invalidArgument, quoted } from '../../src/contract/errors.ts';
 import type { ModelInferRequest } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
 import { decodeRows, type Rows } from '../call/tensors.ts';
 
-type WireTensor = {
+export type WireTensor = {
   readonly name: string;
   /** Without the rows. */
   readonly sizes: readonly number[];

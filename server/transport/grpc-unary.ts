@@ -5,12 +5,24 @@
  * receipt is known before anything is decoded.
  */
 
-import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import type { DescMessage, DescMethodUnary, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type grpc from '@grpc/grpc-js';
 import type { UnaryHandler } from '../call/rpc.ts';
 import { type Codec, descriptorCodec } from './codec.ts';
 import { deadlineOf, definitionOf, type GrpcMethod, headersOf, serviceError } from './grpc-call.ts';
 import { createAnswerer, createInvocations, type MethodDeps, type Transport, tooLarge } from './invocation.ts';
+import { type UnaryHandlers, unaryMethodsOf } from './unary-methods.ts';
+
+/** Every unary method of a service. @param codecs of methods that have their own */
+export const unaryMethods = <S extends DescService>(
+  service: S,
+  handlers: UnaryHandlers<S>,
+  deps: MethodDeps,
+  codecs: Readonly<Record<string, Codec<DescMessage, DescMessage>>> = {},
+): GrpcMethod[] =>
+  unaryMethodsOf(service, handlers).map(([method, handler]) =>
+    unaryMethod(method, handler, deps, codecs[method.localName]),
+  );
 
 type Wire = { readonly bytes: Buffer; readonly callback: grpc.sendUnaryData<Uint8Array> };
 

@@ -1,62 +1,124 @@
-/** Connect's handlers as a listener of Node's HTTP server, with our own words for what the library refuses by itself. */
+/**
+ * The methods of a service as a listener of Node's HTTP server, by Connect's library. Every request is counted and logged once: by what
+ * its handler says of it, or by the HTTP status where it is refused before (no such path, another content type, no JSON, too large, an
+ * origin that is not listed).
+ */
 
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import type { ConnectRouter, ContextValues } from '@connectrpc/connect';
+import type { DescService } from '@bufbuild/protobuf';
+import { type ConnectRouter, createConnectRouter, createContextValues } from '@connectrpc/connect';
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
-import type { Logger } from 'pino';
-import { httpCallOf } from './http-calls.ts';
-import { refusalOf } from './http-refusals.ts';
+import type { StatusName } from '../../src/contract/status.ts';
+import { boundConnectTimeout } from './deadline-headers.ts';
+import { acceptCompression, refusalOf } from './http-refusals.ts';
+import { type HttpCall, httpCallKey, httpUnary } from './http-unary.ts';
+import { createInvocations, type Invocations, type MethodDeps } from './invocation.ts';
+import { createHostCheck } from './known-hosts.ts';
+import { type UnaryHandlers, unaryMethodsOf } from './unary-methods.ts';
 
 type Handler = ConnectRouter['handlers'][number];
+type Exchange = { readonly request: IncomingMessage; readonly response: ServerResponse; readonly httpCall: HttpCall };
 
-export type HttpAnswersOptions = {
-  readonly handlers: readonly Handler[];
-  readonly contextValues: (request: object) => ContextValues;
-  /** Of a body. */
-  readonly bytesMax: number;
-  readonly log: Logger;
-};
+export function createHttpAnswers<S extends DescService>(
+  service: S,
+  handlers: UnaryHandlers<S>,
+  deps: MethodDeps,
+): RequestListener {
+  const { host, httpHosts, messageBytesMax: bytesMax } = deps.config;
+  const methods = unaryMethodsOf(service, handlers).map(([method, handler]) => {
+    const invocations = createInvocations(method, 'unary', deps);
+    return { method, invocations, answer: httpUnary(method, { handler, invocations, deps }) };
+  });
+  const router = createConnectRouter({
+    connect: true,
+    grpc: false,
+    grpcWeb: false,
+    acceptCompression,
+    readMaxBytes: bytesMax,
+    writeMaxBytes: bytesMax,
+    // The library's default here is to leave out what it does not know, as if it had not been sent.
+    jsonOptions: { ignoreUnknownFields: false },
+  }).service(service, Object.fromEntries(methods.map(({ method, answer }) => [method.localName, answer])) as object);
+  const known = new Map(methods.map(({ method, invocations }) => [`/${service.typeName}/${method.name}`, invocations]));
+  const handlerOf = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  const other = createInvocations(otherMethod, 'other', deps);
+  const refusesHost = createHostCheck([host, ...httpHosts]);
 
-export function createHttpAnswers(options: HttpAnswersOptions): RequestListener {
-  const { handlers, log } = options;
-  const byPath = new Map(handlers.map((handler) => [handler.requestPath, handler]));
   return (request, response) => {
-    const handler = byPath.get(request.url?.split('?', 1)[0] ?? '');
+    const path = request.url?.split('?', 1)[0] ?? '';
+    const exchange = { request, response, httpCall: {} };
+    boundConnectTimeout(request.headers);
+    count(exchange, known.get(path) ?? other, deps);
+    if (refusesHost(request, response)) return;
+    const handler = handlerOf.get(path);
     if (handler === undefined) {
       response.writeHead(404).end();
       return;
     }
-    answer(handler, { request, response }, options).catch((error: unknown) => {
+    answer(handler, exchange, bytesMax).catch((error: unknown) => {
       // The client has left, or the server closes.
-      log.debug({ err: error, method: handler.method.name }, 'request ended early');
+      deps.log.debug({ err: error, method: handler.method.name }, 'request ended early');
       response.destroy();
     });
   };
 }
 
-async function answer(
-  handler: Handler,
-  { request, response }: { readonly request: IncomingMessage; readonly response: ServerResponse },
-  { contextValues, bytesMax }: HttpAnswersOptions,
-): Promise<void> {
-  const values = contextValues(request);
+/** Stands for every path that is not served. */
+const otherMethod = { parent: { typeName: 'other' }, name: 'other', input: { typeName: 'other' } };
+
+/** Counts a request now, and what became of it when its response is over. */
+function count({ request, response, httpCall }: Exchange, invocations: Invocations, { log }: MethodDeps): void {
+  const receivedAtMs = performance.now();
+  invocations.counts.started();
+  // After the answer, or where the client has left before it.
+  response.once('close', () => {
+    const status = statusOf({ request, response, httpCall });
+    if (httpCall.call !== undefined) {
+      if (status === 'OK') invocations.counts.sent();
+      invocations.end(status, httpCall.call);
+      return;
+    }
+    log.debug({ method: invocations.name, status, httpStatus: response.statusCode }, 'request refused');
+    const headers = (header: string) => request.headers[header]?.toString();
+    invocations.end(status, invocations.open({ receivedAtMs, deadlineMs: Number.POSITIVE_INFINITY, headers }));
+  });
+}
+
+function statusOf({ request: { method, headers }, response, httpCall: { status } }: Exchange): StatusName {
+  if (status !== undefined && status !== 'OK') return status;
+  if (!response.writableFinished) return status ?? 'CANCELLED';
+  if (status === 'OK' && response.statusCode === 200) return 'OK';
+  // A browser that asks whether a page may call.
+  if (method === 'OPTIONS' && headers.origin !== undefined) return 'PERMISSION_DENIED';
+  return refusals[response.statusCode] ?? (response.statusCode >= 500 ? 'INTERNAL' : 'INVALID_ARGUMENT');
+}
+
+/** What the library says by itself; of a stream, which needs HTTP/2, inside of a 200 or with 505. */
+const refusals: Readonly<Record<number, StatusName>> = {
+  200: 'UNIMPLEMENTED',
+  404: 'UNIMPLEMENTED',
+  405: 'UNIMPLEMENTED',
+  // Another server's name.
+  421: 'PERMISSION_DENIED',
+  429: 'RESOURCE_EXHAUSTED',
+  501: 'UNIMPLEMENTED',
+  504: 'DEADLINE_EXCEEDED',
+  505: 'UNIMPLEMENTED',
+};
+
+async function answer(handler: Handler, { request, response, httpCall }: Exchange, bytesMax: number): Promise<void> {
+  // Only HTTP/1.0 may leave it out; such a request has no URL for the library.
   if (request.headers.host === undefined) {
     response.writeHead(400).end();
     return;
   }
-  const kept: Uint8Array[] = [];
+  const values = createContextValues().set(httpCallKey, httpCall);
   const asked = universalRequestFromNodeRequest(request, response, undefined, values);
-  const body = keeping(asked.body as AsyncIterable<Uint8Array>, kept);
-  const answered = await handler({ ...asked, body });
-  const own =
-    answered.status === 200 || httpCallOf({ values }).call !== undefined || asked.signal.aborted
-      ? undefined
-      : await refusalOf(answered.status, {
-          method: handler.method,
-          header: asked.header,
-          body: Buffer.concat(kept),
-          bytesMax,
-        });
+  const kept: Uint8Array[] = [];
+  const answered = await handler({ ...asked, body: keeping(asked.body as AsyncIterable<Uint8Array>, kept) });
+  const isLibrarys = answered.status !== 200 && httpCall.call === undefined && !asked.signal.aborted;
+  const about = { method: handler.method, header: asked.header, body: kept, bytesMax };
+  const own = isLibrarys ? await refusalOf(answered.status, about) : undefined;
   if (own === undefined) return universalResponseToNodeResponse(answered, response);
   response.writeHead(own.httpStatus, { 'content-type': 'application/json' });
   response.end(JSON.stringify({ code: own.code, message: own.text }));

@@ -14,8 +14,8 @@ export const acceptCompression = [compressionGzip, compressionBrotli];
 export type RefusedRequest = {
   readonly method: Pick<DescMethod, 'name' | 'input'>;
   readonly header: Headers;
-  /** As it came. */
-  readonly body: Uint8Array;
+  /** As it came, in pieces. */
+  readonly body: readonly Uint8Array[];
   readonly bytesMax: number;
 };
 
@@ -28,64 +28,61 @@ export type HttpRefusal = { readonly httpStatus: number; readonly code: string; 
  */
 export async function refusalOf(httpStatus: number, request: RefusedRequest): Promise<HttpRefusal | undefined> {
   const { method, header, bytesMax } = request;
-  const where = method.name;
+  const where = `${method.name} body`;
   if (httpStatus === 429) {
-    const { message } = resourceExhausted({
-      where: `${where} body`,
-      expected: `at most ${bytesMax} bytes`,
-      actual: 'more',
-    });
+    const { message } = resourceExhausted({ where, expected: `at most ${bytesMax} bytes`, actual: 'more' });
     return { httpStatus, code: 'resource_exhausted', text: message };
   }
-  const compression = header.get('content-encoding');
-  const known = acceptCompression.find(({ name }) => name === compression);
-  if (compression !== null && compression !== 'identity' && known === undefined) {
+  const encoding = header.get('content-encoding') ?? 'identity';
+  const compression = acceptCompression.find(({ name }) => name === encoding);
+  if (compression === undefined && encoding !== 'identity') {
     const expected = acceptCompression.map(({ name }) => name).join(' or ');
-    const { message } = invalidArgument({ where: `${where} content-encoding`, expected, actual: quoted(compression) });
-    return { httpStatus: 501, code: 'unimplemented', text: message };
+    const { text } = invalid({ where: `${method.name} content-encoding`, expected, actual: quoted(encoding) });
+    return { httpStatus: 501, code: 'unimplemented', text };
   }
   if (httpStatus !== 400 && httpStatus !== 500) return undefined;
-  const timeout = header.get('connect-timeout-ms');
-  if (timeout !== null && !/^\d{1,10}$/.test(timeout)) {
+  const timeout = header.get('connect-timeout-ms') ?? '0';
+  if (!/^\d{1,10}$/.test(timeout)) {
     const expected = 'milliseconds in at most 10 digits';
-    return invalid({ where: `${where} connect-timeout-ms`, expected, actual: quoted(timeout) });
+    return invalid({ where: `${method.name} connect-timeout-ms`, expected, actual: quoted(timeout) });
   }
-  let body: Uint8Array;
+  let body: Uint8Array<ArrayBuffer> = Buffer.concat(request.body);
   try {
-    body = (await known?.decompress(request.body as Uint8Array<ArrayBuffer>, bytesMax)) ?? request.body;
+    if (compression !== undefined) body = await compression.decompress(body, bytesMax);
   } catch (cause) {
-    const actual = 'bytes that do not decompress';
-    return invalid({ where: `${where} body`, expected: `${known!.name} data`, actual, cause });
+    return invalid({ where, expected: `${encoding} data`, actual: 'bytes that do not decompress', cause });
   }
-  return bodyFault(method, body, header.get('content-type') ?? '');
+  return invalid(bodyFault(method, body, header.get('content-type') ?? ''));
 }
 
 /** @param body not compressed */
-function bodyFault({ name, input }: RefusedRequest['method'], body: Uint8Array, type: string): HttpRefusal {
+function bodyFault({ name, input }: RefusedRequest['method'], body: Uint8Array, type: string): Fault {
   const where = `${name} body`;
   if (!type.startsWith('application/json')) {
-    const expected = `a ${input.typeName} message`;
-    return invalid({ where, expected, actual: `${body.length} bytes that do not parse as one` });
+    const actual = `${body.length} bytes that do not parse as one`;
+    return { where, expected: `a ${input.typeName} message`, actual };
   }
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch (cause) {
     const reason = (cause as Error).message.slice(0, 200);
-    return invalid({ where, expected: 'JSON', actual: `text that is none (${reason})`, cause });
+    return { where, expected: 'JSON', actual: `text that is none (${reason})`, cause };
   }
-  const fault = jsonFaultOf(input, json, name);
-  if (fault !== undefined) return invalid(fault);
-  return invalid({
-    where,
-    expected: `a ${input.typeName}`,
-    actual: 'a field twice, or two of which only one may be given',
-    remedy: 'proto/hyperpolicy/v1 has the fields',
-  });
+  return (
+    jsonFaultOf(input, json, name) ?? {
+      where,
+      expected: `a ${input.typeName}`,
+      actual: 'a field twice, or two of which only one may be given',
+      remedy: 'proto/hyperpolicy/v1 has the fields',
+    }
+  );
 }
 
-const invalid = (fields: Omit<ErrorFields, 'kind'>): HttpRefusal => ({
+type Fault = Omit<ErrorFields, 'kind'>;
+
+const invalid = (fault: Fault): HttpRefusal => ({
   httpStatus: 400,
   code: 'invalid_argument',
-  text: invalidArgument(fields).message,
+  text: invalidArgument(fault).message,
 });

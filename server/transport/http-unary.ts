@@ -1,4 +1,4 @@
-/** Unary methods over Connect (JSON over HTTP). What becomes of a request is counted when its response is over: http-calls.ts. */
+/** Unary methods over Connect (JSON over HTTP). What becomes of a request is counted when its response is over: http-answers.ts. */
 
 import {
   create,
@@ -7,34 +7,35 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from '@bufbuild/protobuf';
-import { type Code, ConnectError, type HandlerContext } from '@connectrpc/connect';
-import { statusCodes } from '../../src/contract/status.ts';
-import type { UnaryHandler } from '../call/rpc.ts';
-import { type HttpCall, httpCallOf } from './http-calls.ts';
-import { createAnswerer, createInvocations, type MethodDeps, type Transport } from './invocation.ts';
+import { type Code, ConnectError, createContextKey, type HandlerContext } from '@connectrpc/connect';
+import { type StatusName, statusCodes } from '../../src/contract/status.ts';
+import type { Call } from '../call/rpc.ts';
+import { createAnswerer, type Invocations, type MethodDeps, type Transport } from './invocation.ts';
+import type { SomeHandler } from './unary-methods.ts';
 
-type Wire<I, O> = {
-  readonly request: I;
+type Message = MessageShape<DescMessage>;
+
+/** What a handler says of its request; without a call none has seen it. */
+export type HttpCall = { call?: Call; status?: StatusName };
+
+/** Where a handler says it. */
+export const httpCallKey = createContextKey<HttpCall>({});
+
+type Wire = {
+  readonly request: Message;
   readonly httpCall: HttpCall;
-  readonly resolve: (response: O) => void;
+  readonly resolve: (response: Message) => void;
   readonly reject: (error: ConnectError) => void;
 };
 
 /** A handler as Connect takes it. */
-export function httpUnary<I extends DescMessage, O extends DescMessage>(
-  method: DescMethodUnary<I, O>,
-  handler: UnaryHandler<MessageShape<I>, MessageInitShape<O>>,
-  deps: MethodDeps,
-): (request: MessageShape<I>, context: HandlerContext) => Promise<MessageShape<O>> {
-  const invocations = createInvocations(method, 'unary', deps);
-  const transport: Transport<
-    Wire<MessageShape<I>, MessageShape<O>>,
-    MessageShape<I>,
-    MessageInitShape<O>,
-    MessageShape<O>
-  > = {
+export function httpUnary(
+  { output }: DescMethodUnary,
+  { handler, invocations, deps }: { handler: SomeHandler; invocations: Invocations; deps: MethodDeps },
+): (request: Message, context: HandlerContext) => Promise<Message> {
+  const transport: Transport<Wire, Message, MessageInitShape<DescMessage>, Message> = {
     read: ({ request }) => request,
-    write: (response) => create(method.output, response),
+    write: (response) => create(output, response),
     reply({ httpCall, resolve }, response) {
       httpCall.status = 'OK';
       resolve(response);
@@ -49,7 +50,7 @@ export function httpUnary<I extends DescMessage, O extends DescMessage>(
     new Promise((resolve, reject) => {
       const timeoutMs = context.timeoutMs();
       const headers = (header: string) => context.requestHeader.get(header) ?? undefined;
-      const httpCall = httpCallOf(context);
+      const httpCall = context.values.get(httpCallKey);
       httpCall.call = invocations.arrive({
         receivedAtMs: performance.now(),
         deadlineMs: timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + timeoutMs,

@@ -5,18 +5,13 @@
 
 import { createServer as createPlainServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer, type ServerOptions } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
-import { createConnectRouter } from '@connectrpc/connect';
+import type { Socket } from 'node:net';
 import { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { addressOf, portInUse } from '../call/ports.ts';
 import type { PolicyHandlers } from '../methods/policy-handlers.ts';
 import { createHttpAnswers } from './http-answers.ts';
-import { createHttpCalls } from './http-calls.ts';
 import { withCors } from './http-cors.ts';
-import { acceptCompression } from './http-refusals.ts';
-import { httpUnary } from './http-unary.ts';
+import { listenOn } from './http-listen.ts';
 import type { MethodDeps } from './invocation.ts';
-import { withKnownHosts } from './known-hosts.ts';
 import { handshakeMsMax, openPortTls, type PortTls } from './tls.ts';
 
 export type HttpListener = {
@@ -26,45 +21,21 @@ export type HttpListener = {
 };
 
 /** @throws HyperpolicyError failed_precondition where the port cannot be had; as openCertificates where it has TLS */
-export async function listenHttp(handlers: PolicyHandlers, port: number, deps: MethodDeps): Promise<HttpListener> {
+export async function listenHttp(handlers: PolicyHandlers, wanted: number, deps: MethodDeps): Promise<HttpListener> {
   const { config, log, metrics } = deps;
-  const { act, qGrad, adapt, prepare, listModels, getModel } = PolicyService.method;
-  const { watch, contextValues } = createHttpCalls([act, qGrad, adapt, prepare, listModels, getModel], deps);
-  const bytesMax = config.messageBytesMax;
-  const router = createConnectRouter({
-    connect: true,
-    grpc: false,
-    grpcWeb: false,
-    acceptCompression,
-    readMaxBytes: bytesMax,
-    writeMaxBytes: bytesMax,
-    // The library's default here is to leave out what it does not know, as if it had not been sent.
-    jsonOptions: { ignoreUnknownFields: false },
-  }).service(PolicyService, {
-    act: httpUnary(act, handlers.act, deps),
-    qGrad: httpUnary(qGrad, handlers.qGrad, deps),
-    adapt: httpUnary(adapt, handlers.adapt, deps),
-    prepare: httpUnary(prepare, handlers.prepare, deps),
-    listModels: httpUnary(listModels, handlers.listModels, deps),
-    getModel: httpUnary(getModel, handlers.getModel, deps),
-  });
-  const answers = createHttpAnswers({ handlers: router.handlers, contextValues, bytesMax, log });
-  const listener = withCors(watch(withKnownHosts(answers, [config.host, ...config.httpHosts])), config.httpOrigins);
+  const listener = withCors(createHttpAnswers(PolicyService, handlers, deps), config.httpOrigins);
   const tls = config.httpPlaintext ? undefined : openPortTls(config, { port: 'HTTP port', log, metrics });
   if (config.httpPlaintext && config.tlsCertificateFile !== null) {
     log.warn({ port: 'HTTP port' }, 'without TLS, as --http-plaintext says: tokens and tensors can be read on the way');
   }
   const server = createServer(listener, tls);
   const connections = boundConnections(server, config.httpConnectionCountMax);
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => {
-      tls?.close();
-      reject(portInUse('HTTP port', addressOf(config.host, port), error));
-    });
-    server.listen(port, config.host, resolve);
+  const port = await listenOn(server, { host: config.host, port: wanted, setting: 'HTTP port' }).catch((error) => {
+    tls?.close();
+    throw error;
   });
   return {
-    port: (server.address() as AddressInfo).port,
+    port,
     drain: (drainMs) =>
       new Promise((resolve) => {
         const timer = setTimeout(connections.cut, drainMs);

@@ -73,36 +73,24 @@ function expectedOf(field: DescField): string {
   if (field.fieldKind === 'list') return `a list of ${itemOf(field)}`;
   if (field.fieldKind === 'map') return `an object of ${itemOf(field)}`;
   if (field.fieldKind === 'enum') return `one of ${field.enum.values.map(({ name }) => name).join(', ')}`;
-  return field.fieldKind === 'scalar' ? scalarNames[field.scalar] : 'a JSON object';
+  return field.fieldKind === 'scalar' ? scalarName(field.scalar) : 'a JSON object';
 }
 
 const itemOf = ({ scalar, enum: words }: DescField): string =>
-  scalar !== undefined ? `values, each ${scalarNames[scalar]}` : words !== undefined ? 'words' : 'objects';
+  scalar !== undefined ? `values, each ${scalarName(scalar)}` : words !== undefined ? 'words' : 'objects';
 
-const signed = 'an integer in [-2^31, 2^31)';
-const unsigned = 'an integer in [0, 2^32)';
-const longSigned = 'an integer in [-2^63, 2^63), as a number or a text';
-const longUnsigned = 'an integer in [0, 2^64), as a number or a text';
-const number = 'a number';
-
-/** What a value of each type is in JSON. */
-const scalarNames: Readonly<Record<ScalarType, string>> = {
-  [ScalarType.BOOL]: 'true or false',
-  [ScalarType.STRING]: 'a text',
-  [ScalarType.BYTES]: 'a text in base64',
-  [ScalarType.DOUBLE]: number,
-  [ScalarType.FLOAT]: number,
-  [ScalarType.INT32]: signed,
-  [ScalarType.SINT32]: signed,
-  [ScalarType.SFIXED32]: signed,
-  [ScalarType.UINT32]: unsigned,
-  [ScalarType.FIXED32]: unsigned,
-  [ScalarType.INT64]: longSigned,
-  [ScalarType.SINT64]: longSigned,
-  [ScalarType.SFIXED64]: longSigned,
-  [ScalarType.UINT64]: longUnsigned,
-  [ScalarType.FIXED64]: longUnsigned,
-};
+/** What a value of a type is in JSON. */
+function scalarName(type: ScalarType): string {
+  if (type === ScalarType.BOOL) return 'true or false';
+  if (type === ScalarType.STRING) return 'a text';
+  if (type === ScalarType.BYTES) return 'a text in base64';
+  // INT32, UINT64, SFIXED32 and the like.
+  const [, kind, bits] = /^(.*?)(32|64)$/.exec(ScalarType[type]) ?? [];
+  if (bits === undefined) return 'a number';
+  const isUnsigned = kind === 'UINT' || kind === 'FIXED';
+  const range = isUnsigned ? `[0, 2^${bits})` : `[-2^${Number(bits) - 1}, 2^${Number(bits) - 1})`;
+  return `an integer in ${range}${bits === '64' ? ', as a number or a text' : ''}`;
+}
 
 const isObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

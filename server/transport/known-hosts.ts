@@ -3,26 +3,26 @@
  * browser; it gives itself away by that name.
  */
 
-import type { RequestListener } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 
 /**
- * Refuses requests for other names with 421. Addresses, `localhost` and this machine's own name are known; so is no name at all,
- * which no browser sends.
+ * Addresses, `localhost` and this machine's own name are known; so is no name at all, which no browser sends.
  * @param names further ones, without a port
+ * @returns true where a request names another, which is then answered with 421
  */
-export function withKnownHosts(next: RequestListener, names: readonly string[]): RequestListener {
-  const known = new Set(['localhost', hostname(), ...names].map((name) => name.toLowerCase()));
-  return (request, response) => {
-    const name = nameOf(request.headers.host ?? '');
-    if (name === '' || known.has(name) || isIP(name) !== 0) {
-      next(request, response);
-      return;
-    }
+export function createHostCheck(
+  names: readonly string[],
+): (request: IncomingMessage, response: ServerResponse) => boolean {
+  const known = new Set(['', 'localhost', hostname(), ...names].map((name) => name.toLowerCase()));
+  return ({ headers }, response) => {
+    const name = nameOf(headers.host ?? '');
+    if (known.has(name) || isIP(name) !== 0) return false;
     const shown = JSON.stringify(name.slice(0, 100));
     response.writeHead(421, { 'content-type': 'text/plain; charset=utf-8' });
     response.end(`host: expected an address or a known name, got ${shown}. Name it with --http-host\n`);
+    return true;
   };
 }
 

@@ -1,10 +1,9 @@
 /** HTTP for machines that watch the server: `/metrics`, `/healthz` (the process runs), `/readyz` (it can answer). */
 
-import { createServer, type RequestListener, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
-import { addressOf, portInUse } from '../call/ports.ts';
-import { withKnownHosts } from './known-hosts.ts';
+import { listenOn } from './http-listen.ts';
+import { createHostCheck } from './known-hosts.ts';
 
 export type MetricsListener = { readonly port: number; close(): Promise<void> };
 
@@ -23,7 +22,9 @@ export async function listenMetrics(options: MetricsListenerOptions): Promise<Me
   const { host, port, hosts, registry, notReady } = options;
   // A scraper that is slow or silent holds nothing for long.
   const patience = { requestTimeout: 10_000, headersTimeout: 5_000, connectionsCheckingInterval: 1000 };
-  const pages: RequestListener = (request, response) => {
+  const refusesHost = createHostCheck([host, ...hosts]);
+  const server = createServer(patience, (request, response) => {
+    if (refusesHost(request, response)) return;
     const path = request.url?.split('?')[0];
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, 'expected GET\n');
     if (path === '/healthz') return answer(response, 200, 'ok\n');
@@ -36,15 +37,10 @@ export async function listenMetrics(options: MetricsListenerOptions): Promise<Me
       (text) => answer(response, 200, text, registry.contentType),
       () => answer(response, 500, 'the metrics could not be read\n'),
     );
-  };
-  const server = createServer(patience, withKnownHosts(pages, [host, ...hosts]));
-  server.maxConnections = 64;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(portInUse('metrics port', addressOf(host, port), error)));
-    server.listen(port, host, resolve);
   });
+  server.maxConnections = 64;
   return {
-    port: (server.address() as AddressInfo).port,
+    port: await listenOn(server, { host, port, setting: 'metrics port' }),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

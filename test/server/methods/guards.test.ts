@@ -94,7 +94,7 @@ describe('a call whose deadline has passed', () => {
     [
       'ModelInfer',
       ({ kserve }, call) =>
-        kserve.infer(
+        kserve.modelInfer(
           create(ModelInferRequestSchema, {
             modelName: 'hyper',
             inputs: [
