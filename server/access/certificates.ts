@@ -4,11 +4,11 @@
  */
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { accessSync, constants, readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import type { Logger } from 'pino';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { ServerConfig } from '../config.ts';
+import { readAndWatch } from './reread.ts';
 
 /** PEM. */
 export type Identity = { readonly certificate: Buffer; readonly privateKey: Buffer };
@@ -16,17 +16,15 @@ export type ClientAuthority = { readonly caCertificate: Buffer };
 
 type Material = {
   readonly identity: Identity;
+  /** Null where clients need no certificate. */
   readonly authority: ClientAuthority | null;
+  /** From when and until when the server's certificate holds, in milliseconds since 1970. */
   readonly validFromMs: number;
   readonly validToMs: number;
 };
 
 export type Certificates = {
-  readonly identity: Identity;
-  /** Null where clients need no certificate. */
-  readonly authority: ClientAuthority | null;
-  /** Until when the server's certificate holds, in milliseconds since 1970. */
-  readonly validToMs: number;
+  readonly current: Material;
   /** Reads the files again, and warns where the certificate ends soon; tells the listeners where they hold something new and good. */
   refresh(): void;
   onChange(listener: () => void): void;
@@ -35,27 +33,9 @@ export type Certificates = {
 /** The settings that name the files. */
 export type CertificateFiles = Pick<ServerConfig, 'tlsCertificateFile' | 'tlsKeyFile' | 'tlsClientAuthorityFile'>;
 
-/** How often the files are looked at for a change. */
-const refreshMs = 10_000;
 /** From here on a certificate's end is warned of, once a day. */
 const soonMs = 14 * 24 * 3_600_000;
 const warnEveryMs = 24 * 3_600_000;
-
-/**
- * The same, read again as long as the program of a port needs them.
- * @param log names the port in its lines
- * @throws HyperpolicyError as openCertificates
- */
-export function watchCertificates(
-  files: CertificateFiles,
-  log: Logger,
-): (Certificates & { close(): void }) | undefined {
-  const certificates = openCertificates(files, log);
-  if (certificates === undefined) return undefined;
-  const timer = setInterval(certificates.refresh, refreshMs);
-  timer.unref();
-  return Object.assign(certificates, { close: () => clearInterval(timer) });
-}
 
 /**
  * @param now milliseconds since 1970
@@ -63,77 +43,47 @@ export function watchCertificates(
  * @throws HyperpolicyError invalid_argument where only a part is named, or a file cannot be read or is not what it should be
  */
 export function openCertificates(
-  files: CertificateFiles,
+  { tlsCertificateFile, tlsKeyFile, tlsClientAuthorityFile }: CertificateFiles,
   log: Logger,
   now: () => number = Date.now,
 ): Certificates | undefined {
-  const { tlsCertificateFile, tlsKeyFile, tlsClientAuthorityFile } = files;
   if (tlsCertificateFile === null && tlsKeyFile === null && tlsClientAuthorityFile === null) return undefined;
   if (tlsCertificateFile === null || tlsKeyFile === null) {
     throw invalidArgument({ where: 'TLS', expected: 'a certificate and a key', actual: 'only a part of them' });
   }
   const names = [tlsCertificateFile, tlsKeyFile, ...(tlsClientAuthorityFile === null ? [] : [tlsClientAuthorityFile])];
-  for (const name of names) refuseUnreadable(name);
   const listeners: (() => void)[] = [];
-  let seen = names.map((name) => readFileSync(name));
-  let current = materialOf(seen);
-  let unreadable = false;
-  let warnedAtMs = Number.NEGATIVE_INFINITY;
+  const describe = ({ validToMs }: Material) => ({ validTo: new Date(validToMs).toUTCString() });
+  const files = readAndWatch(names, { where: 'TLS', name: 'certificates', parse: materialOf, describe, log });
+  const warnOfEnd = createEndWarning(log, now);
+  warnOfEnd(files.current);
+  return {
+    get current() {
+      return files.current;
+    },
+    refresh() {
+      const isNew = files.refresh();
+      warnOfEnd(files.current);
+      if (isNew) for (const listener of listeners) listener();
+    },
+    onChange: (listener) => listeners.push(listener),
+  };
+}
 
-  function warnOfEnd(): void {
-    const { validFromMs, validToMs } = current;
-    const holds = now() >= validFromMs && now() < validToMs - soonMs;
-    if (holds || now() - warnedAtMs < warnEveryMs) return;
+/** Warns of a certificate that does not hold, or will not for long: at once of a new one, then once a day. */
+function createEndWarning(log: Logger, now: () => number): (material: Material) => void {
+  let warned: Material | undefined;
+  let warnedAtMs = 0;
+  return (material) => {
+    const { validFromMs, validToMs } = material;
+    if (now() >= validFromMs && now() < validToMs - soonMs) return;
+    if (warned === material && now() - warnedAtMs < warnEveryMs) return;
+    warned = material;
     warnedAtMs = now();
     const validity = { validFrom: new Date(validFromMs).toUTCString(), validTo: new Date(validToMs).toUTCString() };
     if (now() < validFromMs) log.warn(validity, 'certificate does not hold yet: clients refuse it');
     else if (now() < validToMs) log.warn(validity, 'certificate ends soon: replace it');
     else log.warn(validity, 'certificate has ended: clients refuse it; replace it');
-  }
-
-  function refresh(): void {
-    readAgain();
-    warnOfEnd();
-  }
-
-  function readAgain(): void {
-    let found: NonSharedBuffer[];
-    try {
-      found = names.map((name) => readFileSync(name));
-    } catch (error) {
-      // While a file is replaced it may be missing for a moment. Said once, not at every look.
-      const reason = (error as NodeJS.ErrnoException).code;
-      if (!unreadable) log.warn({ reason }, 'certificates unreadable; the former ones hold');
-      unreadable = true;
-      return;
-    }
-    unreadable = false;
-    if (found.every((bytes, i) => bytes.equals(seen[i]!))) return;
-    seen = found;
-    try {
-      current = materialOf(found);
-    } catch (error) {
-      log.error({ reason: (error as Error).message }, 'certificates refused; the former ones hold');
-      return;
-    }
-    warnedAtMs = Number.NEGATIVE_INFINITY;
-    log.info({ validTo: new Date(current.validToMs).toUTCString() }, 'certificates read again');
-    for (const listener of listeners) listener();
-  }
-
-  warnOfEnd();
-  return {
-    get identity() {
-      return current.identity;
-    },
-    get authority() {
-      return current.authority;
-    },
-    get validToMs() {
-      return current.validToMs;
-    },
-    refresh,
-    onChange: (listener) => listeners.push(listener),
   };
 }
 
@@ -170,12 +120,4 @@ function checkEach(pem: string): void {
     throw new Error(`${blocks.length} whole certificates of ${Math.max(markCount('BEGIN'), markCount('END'))}`);
   }
   for (const block of blocks) new X509Certificate(block);
-}
-
-function refuseUnreadable(file: string): void {
-  try {
-    accessSync(file, constants.R_OK);
-  } catch (cause) {
-    throw invalidArgument({ where: 'TLS', expected: 'a file that can be read', actual: file, cause });
-  }
 }

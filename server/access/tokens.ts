@@ -4,11 +4,11 @@
  */
 
 import { createHash } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { HyperpolicyError, invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
 import type { Caller } from '../call/caller.ts';
+import { readAndWatch } from './reread.ts';
 import { createTokenRate, type TokenRate } from './token-rate.ts';
 
 const tokensSchema = z.array(
@@ -42,8 +42,8 @@ export type Tokens = {
   readonly rates: Rates;
   /** @param authorization the header's value. @throws HyperpolicyError unauthenticated */
   identify(where: string, authorization: string | undefined): Caller;
-  /** Reads the file again where it has changed; keeps what it has where the file is bad. */
-  refresh(): void;
+  /** As Reread. */
+  refresh(): boolean;
 };
 
 export type TokensOptions = {
@@ -59,12 +59,10 @@ export function openTokens(
   log: Logger,
   { clock = () => performance.now(), onSpent = () => {} }: TokensOptions = {},
 ): Tokens {
-  let readAtMs = modifiedMs(file);
   /** A file that is read again leaves the rates that it does not change as they stand. */
   let rates = new Map<string, TokenRate>();
-
-  function read(): ReadonlyMap<string, Caller> {
-    const entries = readEntries(file);
+  function parse([text]: readonly Buffer[]): ReadonlyMap<string, Caller> {
+    const entries = entriesOf(text!.toString());
     const former = rates;
     rates = new Map();
     return new Map(
@@ -79,8 +77,10 @@ export function openTokens(
     );
   }
 
-  let callers = read();
+  const describe = (callers: ReadonlyMap<string, Caller>) => ({ tokenCount: callers.size });
+  const callers = readAndWatch([file], { where: 'tokens file', name: 'tokens', parse, describe, log });
   return {
+    refresh: callers.refresh,
     rates: {
       charge(spent) {
         for (const [name, count] of Object.entries(spent)) rates.get(name)?.charge(count);
@@ -92,7 +92,8 @@ export function openTokens(
     },
     identify(where, authorization) {
       const token = /^Bearer (\S+)$/i.exec(authorization ?? '')?.[1];
-      const caller = token === undefined ? undefined : callers.get(createHash('sha256').update(token).digest('hex'));
+      const hash = token === undefined ? '' : createHash('sha256').update(token).digest('hex');
+      const caller = callers.current.get(hash);
       if (caller !== undefined) return caller;
       throw new HyperpolicyError({
         kind: 'unauthenticated',
@@ -101,43 +102,21 @@ export function openTokens(
         actual: authorization === undefined ? 'none' : 'another one',
       });
     },
-    refresh() {
-      const changedMs = modifiedMs(file);
-      if (changedMs === readAtMs) return;
-      readAtMs = changedMs;
-      try {
-        callers = read();
-        log.info({ tokenCount: callers.size }, 'tokens read again');
-      } catch (error) {
-        log.error({ reason: (error as Error).message }, 'tokens refused; the former ones hold');
-      }
-    },
   };
 }
 
-function modifiedMs(file: string): number {
+function entriesOf(text: string): readonly TokenEntry[] {
   try {
-    return statSync(file).mtimeMs;
-  } catch {
-    return 0;
-  }
-}
-
-function readEntries(file: string): readonly TokenEntry[] {
-  try {
-    const entries = tokensSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
+    const entries = tokensSchema.parse(JSON.parse(text));
     refuseRepeated('name', entries);
     refuseRepeated('sha256', entries);
     return entries;
   } catch (cause) {
-    const reason =
-      cause instanceof z.ZodError
-        ? `${cause.issues[0]!.path.join('.')}: ${cause.issues[0]!.message}`
-        : (cause as Error).message;
+    const issue = cause instanceof z.ZodError ? cause.issues[0]! : undefined;
     throw invalidArgument({
       where: 'tokens file',
       expected: 'a JSON list of { name, sha256, ... }, each name and hash once',
-      actual: reason,
+      actual: issue === undefined ? (cause as Error).message : `${issue.path.join('.')}: ${issue.message}`,
       cause,
     });
   }

@@ -33,15 +33,15 @@ export type ListenOptions = {
 /** Credentials as the library has them, that follow the files. */
 function credentialsOf(certificates: Certificates | undefined): grpc.ServerCredentials {
   if (certificates === undefined) return grpc.ServerCredentials.createInsecure();
-  const identity = listenersOf(certificates, () => certificates.identity);
-  const authority = listenersOf(certificates, () => certificates.authority);
+  const identity = listenersOf(certificates, () => certificates.current.identity);
+  const authority = listenersOf(certificates, () => certificates.current.authority);
   const provider = {
     addIdentityCertificateListener: identity.add,
     removeIdentityCertificateListener: identity.remove,
     addCaCertificateListener: authority.add,
     removeCaCertificateListener: authority.remove,
   };
-  const asksClients = certificates.authority !== null;
+  const asksClients = certificates.current.authority !== null;
   // Identity first, authorities of clients second: the library's declaration names them the other way round.
   return grpc.experimental.createCertificateProviderServerCredentials(
     provider,

@@ -55,12 +55,15 @@ const patience = { requestTimeout: 30_000, headersTimeout: 10_000, connectionsCh
 /** With TLS where there are certificates, which it follows when they change. */
 function createServer(listener: RequestListener, tls: PortTls | undefined): Server {
   if (tls === undefined) return createPlainServer(patience, listener);
-  const material = (): ServerOptions => ({
-    cert: tls.identity.certificate,
-    key: tls.identity.privateKey,
-    ...(tls.authority !== null && { ca: tls.authority.caCertificate }),
-  });
-  const asksClients = tls.authority !== null;
+  const material = (): ServerOptions => {
+    const { identity, authority } = tls.current;
+    return {
+      cert: identity.certificate,
+      key: identity.privateKey,
+      ...(authority !== null && { ca: authority.caCertificate }),
+    };
+  };
+  const asksClients = tls.current.authority !== null;
   const server = createTlsServer(
     {
       ...patience,

@@ -3,10 +3,12 @@
 import type { EventEmitter } from 'node:events';
 import type { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
-import { type CertificateFiles, type Certificates, watchCertificates } from '../access/certificates.ts';
+import { type CertificateFiles, type Certificates, openCertificates } from '../access/certificates.ts';
 import type { HandshakeFailure, Metrics } from '../telemetry/metrics.ts';
 import { createNotes } from './notes.ts';
 
+/** How often the files are looked at for a change. */
+const refreshMs = 10_000;
 /** From the connection to the end of its handshake. */
 export const handshakeMsMax = 10_000;
 
@@ -30,14 +32,16 @@ export type PortTlsOptions = {
  */
 export function openPortTls(files: CertificateFiles, { port, log, metrics }: PortTlsOptions): PortTls | undefined {
   const named = log.child({ port });
-  const certificates = watchCertificates(files, named);
+  const certificates = openCertificates(files, named);
   if (certificates === undefined) return undefined;
+  const timer = setInterval(certificates.refresh, refreshMs).unref();
   const counts = metrics.tls(port);
-  const tellEnd = () => counts.validTo(certificates.validToMs);
+  const tellEnd = () => counts.validTo(certificates.current.validToMs);
   tellEnd();
   certificates.onChange(tellEnd);
   const note = createNotes(named, 'TLS handshakes failed', () => performance.now());
   return Object.assign(certificates, {
+    close: () => clearInterval(timer),
     watch(server: EventEmitter) {
       server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {
         const reason = handshakeFailureOf(error, socket.authorizationError as unknown as string | null);

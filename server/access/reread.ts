@@ -1,0 +1,63 @@
+/** What some files mean, read again when they change. Files that cannot be read, or are damaged, leave what was there before. */
+
+import { readFileSync } from 'node:fs';
+import type { Logger } from 'pino';
+import { invalidArgument } from '../../src/contract/errors.ts';
+
+export type Reread<T> = {
+  readonly current: T;
+  /** Looks at the files. @returns whether `current` is new */
+  refresh(): boolean;
+};
+
+export type RereadOptions<T> = {
+  /** Names the files, in errors and in log lines. */
+  readonly where: string;
+  readonly name: string;
+  /** @throws Error where the files are damaged or do not belong together */
+  readonly parse: (contents: readonly Buffer[]) => T;
+  /** What the log tells of what was read. */
+  readonly describe: (value: T) => object;
+  readonly log: Logger;
+};
+
+/** @throws HyperpolicyError invalid_argument where a file cannot be read; as `parse` */
+export function readAndWatch<T>(files: readonly string[], options: RereadOptions<T>): Reread<T> {
+  const { where, name, parse, describe, log } = options;
+  let seen = files.map((file) => {
+    try {
+      return readFileSync(file);
+    } catch (cause) {
+      throw invalidArgument({ where, expected: 'a file that can be read', actual: file, cause });
+    }
+  });
+  let current = parse(seen);
+  let isUnreadable = false;
+  return {
+    get current() {
+      return current;
+    },
+    refresh() {
+      try {
+        const found = files.map((file) => readFileSync(file));
+        isUnreadable = false;
+        if (found.every((bytes, i) => bytes.equals(seen[i]!))) return false;
+        seen = found;
+      } catch (error) {
+        // While a file is replaced it may be missing for a moment. Said once, not at every look.
+        const reason = (error as NodeJS.ErrnoException).code;
+        if (!isUnreadable) log.warn({ reason }, `${name} unreadable; the former ones hold`);
+        isUnreadable = true;
+        return false;
+      }
+      try {
+        current = parse(seen);
+      } catch (error) {
+        log.error({ reason: (error as Error).message }, `${name} refused; the former ones hold`);
+        return false;
+      }
+      log.info(describe(current), `${name} read again`);
+      return true;
+    },
+  };
+}
