@@ -1,9 +1,10 @@
 /**
  * The loop of algorithms whose steps are whole iterations, each a function of the learner's state and its number: iterations, with
- * evaluations before and after adaptation, metrics and checkpoints between. It knows no algorithm.
+ * evaluations, metrics and checkpoints between. A long iteration comes in pieces, with checkpoints between these too. It knows no
+ * algorithm.
  *
  * A run directory holds `metrics.jsonl`, `metrics.csv`, `tensorboard/`, `learning-curve.svg`, `checkpoints/`, and `best/`: the
- * learner at its best evaluation after adaptation.
+ * networks at their best evaluation.
  */
 
 import { z } from 'zod';
@@ -12,9 +13,11 @@ import { invalidArgument } from '../../src/contract/errors.ts';
 import type { Evaluation } from '../../src/package/manifest.ts';
 import type { RunContext, RunResult } from '../run/algorithm.ts';
 import { type Checkpoints, createCheckpoints, type LoadedRun, loadRun } from '../run/checkpoints.ts';
+import { moments } from '../run/evaluation.ts';
 import { createEvaluations, type Evaluations, removeBestAfter } from '../run/evaluations.ts';
 import { RunFailure } from '../run/failure.ts';
 import type { MetricFiles } from '../run/metrics.ts';
+import type { LatestReturn } from '../run/progress.ts';
 import { openRecords } from '../run/records.ts';
 import type { SavedState } from '../run/saved-state.ts';
 import { integer, setting } from '../run/setting.ts';
@@ -40,7 +43,7 @@ export const iterationsSchema = z.strictObject({
   }),
   evaluationEpisodeCount: setting(integer(1), {
     flag: '--eval-episodes <count>',
-    help: 'episodes of each test task, before adaptation and again after it',
+    help: 'episodes of each test task, for each policy that is tested',
   }),
   checkpointInterval: setting(integer(1), {
     flag: '--checkpoint-every <iterations>',
@@ -58,29 +61,40 @@ export const iterationsDefaults: IterationsConfig = {
   checkpointInterval: 10,
 };
 
-/** Of each test task the mean return of its episodes, before and after adaptation, and the mean length of those after it. */
-export type TestReturns = {
-  readonly pre: readonly number[];
-  readonly post: readonly number[];
-  readonly lengths: readonly number[];
-};
-
 export type IterativeLearner = {
   /**
-   * Where it throws or is ended between two slices, the learner is as before.
+   * A piece of an iteration, or the whole of it. Where it throws or is ended between two slices, the next call goes on from there, or
+   * does the piece again.
    * @param iteration from 0
+   * @returns undefined while the iteration is not over
    */
-  iterate(iteration: number): Sliced<IterationMetrics>;
-  /** Episodes of every test task, before and after adaptation. */
-  evaluate(iteration: number): Sliced<TestReturns>;
+  iterate(iteration: number): Sliced<IterationReport | undefined>;
+  evaluate(iteration: number): Sliced<TaskEvaluation>;
+  /** Everything that a resumed run needs, also between two pieces. */
   save(): SavedState;
   restore(saved: SavedState): void;
+  /** The part of it that the best evaluation keeps. */
+  saveNetworks(): SavedState;
 };
 
-/** Metrics of an iteration; returns are means over its training tasks. */
-export type IterationMetrics = Readonly<Record<string, number>> & {
-  readonly preReturn: number;
-  readonly postReturn: number;
+export type IterationReport = {
+  readonly metrics: Readonly<Record<string, number>>;
+  /** Of the newest training episodes, if there were any. */
+  readonly latestReturn: LatestReturn | undefined;
+  /** The iteration in words. */
+  readonly text: string;
+};
+
+/** Episodes of test tasks. */
+export type TaskEvaluation = {
+  /** Of each task, the mean return of the episodes that are scored: those after adaptation. */
+  readonly returns: readonly number[];
+  /** Of the episodes before adaptation, as an evaluation's record has it. */
+  readonly before: Evaluation['before'];
+  /** By name, as the command prints them. */
+  readonly results: Readonly<Record<string, number>>;
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly text: string;
 };
 
 export type IterationsOptions = RunContext & {
@@ -101,7 +115,7 @@ type Resumed = LoadedRun<'learner'> & { readonly state: LoopState };
 
 /**
  * Trains until the last iteration or the signal.
- * @throws RunFailure: an iteration or the last checkpoint failed; there is a checkpoint of the last whole iteration if one could be
+ * @throws RunFailure: an iteration or the last checkpoint failed; there is a checkpoint of what was done before if one could be
  *   written
  * @throws HyperpolicyError invalid_argument: a run directory that has a run already (without `resume`) or none (with it), a
  *   checkpoint that is damaged or of another seed
@@ -140,6 +154,8 @@ type Loop = {
   step: number;
   /** Of the newest evaluation. */
   results: Readonly<Record<string, number>>;
+  /** Whether the learner may have changed since the newest checkpoint. */
+  hasChanged: boolean;
 };
 
 function createLoop(options: IterationsOptions, files: MetricFiles, resumed: Resumed | undefined): Loop {
@@ -158,6 +174,7 @@ function createLoop(options: IterationsOptions, files: MetricFiles, resumed: Res
     seconds,
     step: resumed?.step ?? 0,
     results: resumed?.state.results ?? {},
+    hasChanged: false,
   };
   if (resumed !== undefined) loop.evaluations.noteCheckpoint();
   return loop;
@@ -170,9 +187,10 @@ async function runLoop(loop: Loop): Promise<RunResult> {
   try {
     if (isEvaluationDue(loop)) await evaluateHere(loop);
     while (loop.step < config.iterationCount && signal?.aborted !== true) {
-      await advance(loop);
-      if (isEvaluationDue(loop)) await evaluateHere(loop);
-      if (loop.step % config.checkpointInterval === 0 || loop.checkpoints.isDue()) await tryCheckpoint(loop);
+      const isOver = await advance(loop);
+      if (isOver && isEvaluationDue(loop)) await evaluateHere(loop);
+      const hasCheckpoint = isOver && loop.step % config.checkpointInterval === 0;
+      if (hasCheckpoint || loop.checkpoints.isDue()) await tryCheckpoint(loop);
     }
   } catch (error) {
     // What was cut is done again by whoever goes on from the checkpoint.
@@ -199,16 +217,17 @@ async function runLoop(loop: Loop): Promise<RunResult> {
   return result;
 }
 
-async function advance(loop: Loop): Promise<void> {
+/** @returns whether an iteration is over */
+async function advance(loop: Loop): Promise<boolean> {
   const { learner, reporter, signal } = loop.options;
-  const metrics = await runInTurns(learner.iterate(loop.step), signal);
+  loop.hasChanged = true;
+  const report = await runInTurns(learner.iterate(loop.step), signal);
+  if (report === undefined) return false;
   loop.step += 1;
-  loop.record(metrics);
-  const { preReturn, postReturn } = metrics;
-  reporter?.report(loop.step, [preReturn, postReturn]);
-  reporter?.print(
-    `iteration ${loop.step}: training tasks ${preReturn.toFixed(1)} before, ${postReturn.toFixed(1)} after`,
-  );
+  loop.record(report.metrics);
+  reporter?.report(loop.step, report.latestReturn);
+  reporter?.print(`iteration ${loop.step}: ${report.text}`);
+  return true;
 }
 
 function isEvaluationDue({ step, evaluations, options: { config } }: Loop): boolean {
@@ -218,36 +237,19 @@ function isEvaluationDue({ step, evaluations, options: { config } }: Loop): bool
 
 async function evaluateHere(loop: Loop): Promise<void> {
   const { learner, config, reporter, signal } = loop.options;
-  const { pre, post } = await runInTurns(learner.evaluate(loop.step), signal);
-  const [before, after] = [moments(pre), moments(post)];
-  loop.results = { preReturn: before.mean, postReturn: after.mean };
-  loop.record({
-    testPreReturn: before.mean,
-    testPostReturn: after.mean,
-    testPreDeviation: before.deviation,
-    testPostDeviation: after.deviation,
-    evaluationReturn: after.mean,
-    evaluationStandardDeviation: after.deviation,
-  });
-  reporter?.print(
-    `iteration ${loop.step}: test tasks ${before.mean.toFixed(1)} before, ${after.mean.toFixed(1)} after`,
-  );
-  const episodeCount = post.length * config.evaluationEpisodeCount;
+  const { returns, before, results, metrics, text } = await runInTurns(learner.evaluate(loop.step), signal);
+  const { meanReturn, standardDeviation } = moments(returns);
+  loop.results = results;
+  loop.record({ ...metrics, evaluationReturn: meanReturn, evaluationStandardDeviation: standardDeviation });
+  reporter?.print(`iteration ${loop.step}: ${text}`);
   const evaluation: Evaluation = {
     step: loop.step,
-    meanReturn: after.mean,
-    standardDeviation: after.deviation,
-    episodeCount,
-    before: { meanReturn: before.mean, standardDeviation: before.deviation },
+    meanReturn,
+    standardDeviation,
+    episodeCount: returns.length * config.evaluationEpisodeCount,
+    ...(before !== undefined && { before }),
   };
-  await loop.evaluations.add(evaluation, post, () => learner.save());
-}
-
-/** Mean and standard deviation, dividing by the count. */
-export function moments(values: readonly number[]): { readonly mean: number; readonly deviation: number } {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
-  return { mean, deviation: Math.sqrt(variance) };
+  await loop.evaluations.add(evaluation, returns, () => learner.saveNetworks());
 }
 
 /** A full disk may have room again at the next one: training goes on. */
@@ -263,11 +265,13 @@ async function tryCheckpoint(loop: Loop): Promise<void> {
 
 async function checkpointHere(loop: Loop): Promise<string> {
   const { options, evaluations, results } = loop;
-  const { path, isNew } = await loop.checkpoints.save(loop.step, () => {
+  const contents = () => {
     const { seed } = options.config;
     const state: LoopState = { seed, seconds: loop.seconds(), evaluations: evaluations.list, results };
     return { parts: { learner: options.learner.save() }, state };
-  });
+  };
+  const { path, isNew } = await loop.checkpoints.save(loop.step, contents, { hasChanged: loop.hasChanged });
+  loop.hasChanged = false;
   if (isNew) evaluations.noteCheckpoint();
   return path;
 }

@@ -17,12 +17,13 @@ export type Checkpoints = {
   postpone(): void;
   /**
    * Writes one, unless this step has one.
-   * @param state of the loop
+   * @param options.hasChanged the step is in progress and has come further since its last one, which is then replaced
    * @returns its directory, and whether it was written now
    */
   save(
     step: number,
     contents: () => { readonly parts: Readonly<Record<string, SavedState>>; readonly state: JsonValue },
+    options?: { readonly hasChanged: boolean },
   ): Promise<{ readonly path: string; readonly isNew: boolean }>;
 };
 
@@ -42,8 +43,8 @@ export function createCheckpoints(
     postpone() {
       savedAt = options.now();
     },
-    async save(step, contents) {
-      if (savedStep === step) return { path: join(directory, String(step)), isNew: false };
+    async save(step, contents, { hasChanged = false } = { hasChanged: false }) {
+      if (savedStep === step && !hasChanged) return { path: join(directory, String(step)), isNew: false };
       options.files.flush();
       const { parts, state } = contents();
       const path = await saveCheckpoint(directory, { step, ...joinParts(parts, state) });

@@ -88,7 +88,8 @@ async function runEpisode({ env, act, signal }: EvaluationOptions, { seed, conte
   }
 }
 
-function moments(values: readonly number[]): { meanReturn: number; standardDeviation: number } {
+/** Mean, and sqrt(mean (r - mean)^2), of returns. */
+export function moments(values: readonly number[]): { meanReturn: number; standardDeviation: number } {
   const meanReturn = values.reduce((sum, value) => sum + value, 0) / values.length;
   const variance = values.reduce((sum, value) => sum + (value - meanReturn) ** 2, 0) / values.length;
   return { meanReturn, standardDeviation: Math.sqrt(variance) };

@@ -1,21 +1,15 @@
 /** One MAML run: its learner, the samplers of training and test tasks, and the loop. */
 
-import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
 import { createNetwork } from '../../../src/nn/network.ts';
 import { writeNetwork } from '../../../src/nn/network-file.ts';
 import { under } from '../../../src/nn/parameters.ts';
-import {
-  type IterationsConfig,
-  type IterativeLearner,
-  moments,
-  type TestReturns,
-  trainIterations,
-} from '../../loops/iterations.ts';
+import { type IterationsConfig, type IterativeLearner, trainIterations } from '../../loops/iterations.ts';
 import type { Setup, Training } from '../../run/algorithm.ts';
 import { environmentPlace } from '../../run/environment-place.ts';
+import { moments } from '../../run/evaluation.ts';
 import { loadBestLearner } from '../../run/evaluations.ts';
 import { restoreArrays, type SavedState } from '../../run/saved-state.ts';
 import { runInTurns } from '../../run/turns.ts';
@@ -73,7 +67,7 @@ export async function openMaml({ config: run, env, engine }: Setup): Promise<Tra
     run: (context) =>
       trainIterations({
         ...context,
-        learner: { ...iterative(parts), save, restore },
+        learner: { ...iterative(parts), save, restore, saveNetworks: save },
         config: loop,
         title: env.name,
       }),
@@ -81,8 +75,7 @@ export async function openMaml({ config: run, env, engine }: Setup): Promise<Tra
       const fresh = await openTester(seed + seedOffsets.fresh);
       try {
         const { post: returns, lengths } = await runInTurns(testReturns(fresh, 0), signal);
-        const { mean: meanReturn, deviation: standardDeviation } = moments(returns);
-        return { meanReturn, standardDeviation, returns, lengths };
+        return { ...moments(returns), returns, lengths };
       } finally {
         disposeTester(fresh);
       }
@@ -153,8 +146,11 @@ function disposeTester({ evaluator, sampler }: Tester): void {
   evaluator.dispose();
 }
 
-/** @param batch of episodes, from 0 */
-function* testReturns({ evaluator, sampler, tests }: Tester, batch: number): Sliced<TestReturns> {
+/**
+ * Of each test task the mean return of its episodes, before and after adaptation, and the mean length of those after it.
+ * @param batch of episodes, from 0
+ */
+function* testReturns({ evaluator, sampler, tests }: Tester, batch: number) {
   const { pre, post } = yield* evaluator.evaluate(sampler, tests, batch);
   return { pre: pre.returns, post: post.returns, lengths: post.lengths };
 }
@@ -162,17 +158,38 @@ function* testReturns({ evaluator, sampler, tests }: Tester, batch: number): Sli
 const iterative = (parts: Parts): Pick<IterativeLearner, 'iterate' | 'evaluate'> => ({
   *iterate(iteration) {
     const { learner, sampler, taskSource } = parts;
-    return metricsOf(yield* learner.iterate(sampler, taskSource(iteration), iteration));
+    const metrics = metricsOf(yield* learner.iterate(sampler, taskSource(iteration), iteration));
+    const { preReturn, postReturn } = metrics;
+    const text = `training tasks ${beforeAndAfter(preReturn, postReturn)}`;
+    return { metrics, latestReturn: [preReturn, postReturn] as const, text };
   },
-  evaluate: (iteration) => testReturns(parts.tester, iteration),
+  *evaluate(iteration) {
+    const { pre, post } = yield* testReturns(parts.tester, iteration);
+    const [before, after] = [moments(pre), moments(post)];
+    return {
+      returns: post,
+      before,
+      results: { preReturn: before.meanReturn, postReturn: after.meanReturn },
+      metrics: {
+        testPreReturn: before.meanReturn,
+        testPostReturn: after.meanReturn,
+        testPreDeviation: before.standardDeviation,
+        testPostDeviation: after.standardDeviation,
+      },
+      text: `test tasks ${beforeAndAfter(before.meanReturn, after.meanReturn)}`,
+    };
+  },
 });
+
+const beforeAndAfter = (before: number, after: number): string =>
+  `${before.toFixed(1)} before, ${after.toFixed(1)} after`;
 
 /** README.md has the glossary. */
 function metricsOf({ pre, post, trpo, seconds }: Iteration) {
   const taken = trpo.accepted === null ? undefined : trpo.tries[trpo.accepted]!;
   return {
-    preReturn: moments(pre.returns).mean,
-    postReturn: moments(post.returns).mean,
+    preReturn: moments(pre.returns).meanReturn,
+    postReturn: moments(post.returns).meanReturn,
     environmentSteps: pre.stepCount + post.stepCount,
     cgResidualSquared: trpo.residualsSquared.at(-1) ?? 0,
     cgIterations: trpo.residualsSquared.length,
