@@ -31,6 +31,7 @@ const libraries = [
   room('src/files'),
   room('src/pacing'),
   room('src/advantages', { imports: 'src/contract' }),
+  room('src/posterior', { imports: 'src/contract' }),
   room('src/package', { imports: 'src/contract src/files src/pacing', packages: 'zod' }),
   room('src/onnx', {
     folders: 'ops passes rows',
@@ -41,7 +42,7 @@ const libraries = [
   room('src/trace', { folders: 'gradients kernels', imports: 'src/onnx', packages: '@tensorflow/tfjs-core' }),
   room('src/nn', {
     folders: 'critics encoders hyper policies reference',
-    imports: 'src/contract src/package',
+    imports: 'src/contract src/package src/posterior',
     packages: '@tensorflow/tfjs-core @tensorflow/tfjs-backend-cpu zod',
   }),
   room('src/optim'),
@@ -51,7 +52,7 @@ const libraries = [
 ];
 
 const everyLibrary =
-  'src/gen src/contract src/files src/pacing src/advantages src/package src/onnx src/trace src/nn src/optim src/envs';
+  'src/gen src/contract src/files src/pacing src/advantages src/posterior src/package src/onnx src/trace src/nn src/optim src/envs';
 
 const tensors = '@tensorflow/tfjs-core';
 

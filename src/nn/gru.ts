@@ -27,13 +27,24 @@ export function gru(parameters: Parameters, x: tf.Tensor3D): tf.Tensor2D {
   const projected = linear(parameters, 'input', tf.reshape(x, [count * stepCount, inputSize]) as tf.Tensor2D);
   const steps = tf.unstack(tf.reshape(projected, [count, stepCount, 3 * hiddenSize]), 1) as tf.Tensor2D[]; // T of [N, 3H]
   let h = tf.zeros([count, hiddenSize]) as tf.Tensor2D;
-  for (const step of steps) {
-    const [inputReset, inputUpdate, inputCandidate] = tf.split(step, 3, 1) as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D];
-    const gates = tf.split(linear(parameters, 'state', h), 3, 1) as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D];
-    const reset = tf.sigmoid(tf.add(inputReset, gates[0]));
-    const update = tf.sigmoid(tf.add(inputUpdate, gates[1]));
-    const candidate = tf.tanh(tf.add(inputCandidate, tf.mul(reset, gates[2])));
-    h = tf.add(candidate, tf.mul(update, tf.sub(h, candidate)));
-  }
+  for (const step of steps) h = nextState(parameters, step, h);
   return h;
+}
+
+/**
+ * One step: inputs [N, I] and the state before, [N, H], to the state after.
+ * Equal to {@link gru} where the states before it come from there.
+ */
+export const gruStep = (parameters: Parameters, x: tf.Tensor2D, state: tf.Tensor2D): tf.Tensor2D =>
+  nextState(parameters, linear(parameters, 'input', x) as tf.Tensor2D, state);
+
+/** @param projected the step's inputs behind their product, [N, 3H] */
+function nextState(parameters: Parameters, projected: tf.Tensor2D, h: tf.Tensor2D): tf.Tensor2D {
+  const split = (x: tf.Tensor) => tf.split(x, 3, 1) as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D];
+  const [inputReset, inputUpdate, inputCandidate] = split(projected);
+  const [stateReset, stateUpdate, stateCandidate] = split(linear(parameters, 'state', h));
+  const reset = tf.sigmoid(tf.add(inputReset, stateReset));
+  const update = tf.sigmoid(tf.add(inputUpdate, stateUpdate));
+  const candidate = tf.tanh(tf.add(inputCandidate, tf.mul(reset, stateCandidate)));
+  return tf.add(candidate, tf.mul(update, tf.sub(h, candidate)));
 }

@@ -5,6 +5,7 @@ import type { Algorithm } from '../run/algorithm.ts';
 
 const descriptors: Readonly<Record<string, () => Promise<{ readonly algorithm: Algorithm }>>> = {
   maml: () => import('./maml/algorithm.ts'),
+  pearl: () => import('./pearl/algorithm.ts'),
   sac: () => import('./sac/algorithm.ts'),
   td3: () => import('./td3/algorithm.ts'),
 };

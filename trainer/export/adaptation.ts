@@ -21,9 +21,11 @@ import {
 } from './graphs.ts';
 import type { PolicyExport } from './policy.ts';
 
-/** Transitions are observation, action and reward side by side; only a product of factors can be exported. */
+/** Transitions are observation, action, reward and, where it is read, the next observation side by side. */
 export type EncoderExport = Pick<Units, 'scaling' | 'observation'> & {
   readonly encoder: Encoder;
+  /** False where absent. */
+  readonly readsNextObservation?: boolean | undefined;
   readonly parameters: NetworkParameters;
   /** See the manifest: `start` for PEARL as published. */
   readonly prior: NonNullable<Manifest['encoder']>['prior'];
@@ -38,15 +40,35 @@ export type StepExport = {
 
 type Steps = { readonly observation: tf.Tensor; readonly action: tf.Tensor };
 
-/**
- * Natural parameters of each transition's factor, [N, C], in environment units.
- * @throws HyperpolicyError invalid_argument for an encoder whose posterior is no product of factors
- */
+/** Transitions in environment units. */
+export type EncoderInputs = Steps & {
+  readonly reward: tf.Tensor; // [N]
+  readonly nextObservation?: tf.Tensor | undefined; // [N, O]
+  /** Of a recurrent encoder. */
+  readonly memory?: tf.Tensor | undefined; // [N, M]
+};
+
+/** What the encoder gives for each transition, by the names in `encoderOutputs`, [N, size] each. */
 export function encoderResults(
-  { encoder, scaling, observation: normalisation }: EncoderExport,
+  { encoder, scaling, observation: normalisation }: Pick<EncoderExport, 'encoder' | 'scaling' | 'observation'>,
   parameters: Parameters,
-  { observation, action, reward }: Steps & { readonly reward: tf.Tensor },
+  { observation, action, reward, nextObservation, memory }: EncoderInputs,
 ): Record<string, tf.Tensor> {
+  const parts = [normalise(normalisation, observation), toNormalised(scaling, action), tf.expandDims(reward, 1)];
+  const next = nextObservation === undefined ? [] : [normalise(normalisation, nextObservation)];
+  const transitions = tf.concat([...parts, ...next], 1) as tf.Tensor2D;
+  return encoder.steps.outputs(parameters, transitions, memory as tf.Tensor2D | undefined);
+}
+
+/**
+ * `encoder.onnx`: observation [N, O], action [N, A], reward [N], where they are read next_observation [N, O] and memory [N, M] -> the
+ * outputs of `encoderOutputs`.
+ */
+export function exportEncoder(
+  options: EncoderExport,
+  { observationSize, actionSize }: { readonly observationSize: number; readonly actionSize: number },
+): GraphFile {
+  const { encoder, readsNextObservation = false } = options;
   if (encoder.factors === undefined) {
     throw invalidArgument({
       where: 'export of an encoder',
@@ -54,31 +76,28 @@ export function encoderResults(
       actual: encoder.architecture,
     });
   }
-  const states = normalise(normalisation, observation);
-  const transitions = tf.concat([states, toNormalised(scaling, action), tf.expandDims(reward, 1)], 1);
-  const { mean, variance } = encoder.factors(parameters, transitions as tf.Tensor2D);
-  return { precision: tf.reciprocal(variance), weighted_mean: tf.div(mean, variance) };
-}
-
-/** `encoder.onnx`: observation [N, O], action [N, A], reward [N] -> precision [N, C], weighted_mean [N, C]. */
-export function exportEncoder(
-  options: EncoderExport,
-  { observationSize, actionSize }: { readonly observationSize: number; readonly actionSize: number },
-): GraphFile {
+  const { memorySize } = encoder.steps;
   const inputs = {
     observation: { shape: ['N', observationSize] },
     action: { shape: ['N', actionSize] },
     reward: { shape: ['N'] },
+    ...(readsNextObservation && { next_observation: { shape: ['N', observationSize] } }),
+    ...(memorySize > 0 && { memory: { shape: ['N', memorySize] } }),
   };
-  const graph = trace('encoder', inputs, ({ observation, action, reward }) =>
-    encoderResults(options, asConstants(options.parameters), {
-      observation: observation!,
-      action: action!,
-      reward: reward!,
-    }),
+  const graph = trace('encoder', inputs, (tensors) =>
+    encoderResults(options, asConstants(options.parameters), encoderInputs(tensors)),
   );
   return graphFile('encoder.onnx', graph);
 }
+
+/** From the tensors of the graph's names. */
+export const encoderInputs = (tensors: Readonly<Record<string, tf.Tensor>>): EncoderInputs => ({
+  observation: tensors.observation!,
+  action: tensors.action!,
+  reward: tensors.reward!,
+  nextObservation: tensors.next_observation,
+  memory: tensors.memory,
+});
 
 /**
  * The weights after one inner step, each as `adapted_<name>`.

@@ -1,6 +1,6 @@
 /** What a learner hands over to be published. */
 
-import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
+import type { ContextSpec, PolicySpecs } from '../../src/contract/tensor-spec.ts';
 import type { ManifestDraft } from '../../src/package/package.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { EncoderExport, StepExport } from './adaptation.ts';
@@ -21,6 +21,8 @@ export type TrainedModel = {
   readonly step?: StepExport | undefined;
   /** In place of a step: an adaptation of all of the policy's parameters. */
   readonly adaptation?: AdaptationExport | undefined;
+  /** In place of the environment's, e.g. a latent one. */
+  readonly context?: ContextSpec | undefined;
   /** The policy reads no context though the environment has one: the model is published without. */
   readonly isWithoutContext?: boolean | undefined;
 };

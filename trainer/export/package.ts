@@ -25,7 +25,11 @@ export const publishModel = async ({ store, ...model }: ModelToPublish): Promise
  * @throws HyperpolicyError invalid_argument: networks whose sizes are not those of the specs; a policy that the step cannot adapt
  */
 export function exportModel(given: ModelToExport): PackageContent {
-  const specs = given.isWithoutContext === true ? { ...given.specs, context: null } : given.specs;
+  const specs = {
+    ...given.specs,
+    ...(given.context !== undefined && { context: given.context }),
+    ...(given.isWithoutContext === true && { context: null }),
+  };
   const options = { ...given, specs };
   const { policy, critic, encoder, adaptation, training } = options;
   checkSizes(options);
@@ -96,11 +100,12 @@ function checkSizes({ model, specs, policy, critic, encoder }: ModelToExport): v
 
 function checkEncoder(
   model: string,
-  { encoder: { sizes } }: EncoderExport,
+  { encoder: { sizes }, readsNextObservation = false }: EncoderExport,
   { observationSize, actionSize, contextSize }: ReturnType<typeof sizesOf> & { readonly contextSize: number },
 ): void {
   const text = (transition: number, latent: number) => `transition ${transition}, latent ${latent}`;
-  const expected = text(observationSize + actionSize + 1, contextSize);
+  const nextSize = readsNextObservation ? observationSize : 0;
+  const expected = text(observationSize + actionSize + 1 + nextSize, contextSize);
   const actual = text(sizes.transitionSize, sizes.latentSize);
   if (actual !== expected) throw invalidArgument({ where: `publish "${model}" encoder`, expected, actual });
 }

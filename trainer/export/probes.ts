@@ -9,8 +9,16 @@ import { normalise } from '../../src/nn/normalisation.ts';
 import { type Parameters, sizeOf, under } from '../../src/nn/parameters.ts';
 import { policyOutput } from '../../src/nn/policies/policy.ts';
 import type { Graph, Probe } from '../../src/package/manifest.ts';
+import { encoderOutputs } from '../../src/posterior/latent-knowledge.ts';
 import { boundParameters } from '../engine/engine.ts';
-import { type EncoderExport, encoderResults, type StepExport, splitOf, stepResults } from './adaptation.ts';
+import {
+  type EncoderExport,
+  encoderInputs,
+  encoderResults,
+  type StepExport,
+  splitOf,
+  stepResults,
+} from './adaptation.ts';
 import type { CriticExport } from './critic.ts';
 import { namedLayers } from './graphs.ts';
 import type { ModelToExport } from './model.ts';
@@ -97,21 +105,27 @@ function criticProbe({ specs, engine }: ModelToExport, options: CriticExport): P
 }
 
 function encoderProbe({ specs, engine }: ModelToExport, options: EncoderExport): Probe {
-  const { parameters } = options;
-  const { latentSize } = options.encoder.sizes;
+  const { parameters, encoder, readsNextObservation = false } = options;
+  const { aggregation, memorySize } = encoder.steps;
   const random = createRandom(2, probeStream);
   const inputs = {
     observation: probeInput(random, specs.observation),
     action: probeInput(random, specs.action),
     reward: normals(random),
+    ...(readsNextObservation && { next_observation: probeInput(random, specs.observation) }),
+    ...(memorySize > 0 && { memory: normals(random, memorySize) }),
   };
-  const outputs = { precision: rows(latentSize), weighted_mean: rows(latentSize) };
+  const outputs = Object.fromEntries(
+    encoderOutputs[aggregation].map((name) => [
+      name,
+      rows(name === 'next_memory' ? memorySize : encoder.sizes.latentSize),
+    ]),
+  );
   const computation = engine.compile({
     name: 'encoder-probe',
     inputs: { ...boundParameters('encoder', parameters.views, parameters.shapes), ...inputs },
     outputs: dataOf(outputs),
-    fn: ({ observation, action, reward, ...rest }) =>
-      encoderResults(options, under('encoder', rest), { observation: observation!, action: action!, reward: reward! }),
+    fn: (tensors) => encoderResults(options, under('encoder', tensors), encoderInputs(tensors)),
   });
   computation.run();
   computation.dispose();

@@ -7,7 +7,7 @@ import { createTrainable, type Trainable, type Views } from '../../src/optim/tra
 import type { ActorCriticNetworks } from './networks.ts';
 
 /** Stream of the initial parameters' draws; the loop has its own for noise and sampling. */
-const initialisationStream = 0x696e6974;
+export const initialisationStream = 0x696e6974;
 
 /** A network's arrays with their shapes, by name: what a computation is bound to. */
 export type NetworkArrays = {
@@ -47,12 +47,7 @@ export function createActorCritic(
       learningRate: options.actorLearningRate,
       target: options.actorTarget,
     }),
-    critic: createTrainable({
-      shapes: shapesOf(critic.specs),
-      stacks: Object.fromEntries((critic.stacks ?? []).map(({ name, members }) => [name, members])),
-      learningRate: options.criticLearningRate,
-      target: true,
-    }),
+    critic: createCriticTrainable(critic, { learningRate: options.criticLearningRate, target: true }),
   };
   const random = createRandom(options.seed, initialisationStream);
   initialise(policy.specs, trainables.actor.parameters, random);
@@ -67,7 +62,19 @@ export function createActorCritic(
   };
 }
 
-function criticArrays({ specs, stacks }: Critic, trainable: Trainable): NetworkArrays {
+/** All members of a critic, with those of their stacks beside each other. */
+export const createCriticTrainable = (
+  { specs, stacks = [] }: Critic,
+  options: { readonly learningRate: number; readonly target: boolean },
+): Trainable =>
+  createTrainable({
+    ...options,
+    shapes: shapesOf(specs),
+    stacks: Object.fromEntries(stacks.map(({ name, members }) => [name, members])),
+  });
+
+/** As stacks where the members can be evaluated at once. */
+export function criticArrays({ specs, stacks }: Critic, trainable: Trainable): NetworkArrays {
   if (stacks === undefined) {
     const { parameters, gradients, target } = trainable;
     return { parameters, gradients, target, shapes: shapesOf(specs) };

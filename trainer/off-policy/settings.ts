@@ -5,16 +5,11 @@ import { hyperInitialisations } from '../../src/nn/names.ts';
 import { discount, integer, oneOf, rate, setting, text, widths, yesOrNo } from '../run/setting.ts';
 import { policyShape } from './policies.ts';
 
-/** A critic as `src/nn/critics/registry.ts` takes it. */
-export const criticSchema = z.strictObject({
-  architecture: setting(text(), {
-    flag: '--critic <architecture>',
-    help: 'a critic of "hyperpolicy architectures", e.g. sa-hyper or mlp-standard',
-  }),
-  hiddenSizes: setting(widths().optional(), { help: "widths of an MLP critic's hidden layers" }),
+/** Options of a hypernetwork. */
+export const hyperShape = {
   trunkSizes: setting(widths().optional(), {
     flag: '--trunk <widths>',
-    help: 'widths of the primary trunk of a hypernetwork critic, e.g. 256,512,1024',
+    help: 'widths of the primary trunk of a hypernetwork, e.g. 256,512,1024',
   }),
   dynamicHiddenSizes: setting(widths().optional(), {
     flag: '--dynamic-hidden <widths>',
@@ -24,6 +19,16 @@ export const criticSchema = z.strictObject({
   trunkLayerNorm: setting(yesOrNo().optional(), { help: 'layer normalisation in the residual blocks of the trunk' }),
   dynamicDense: setting(yesOrNo().optional(), { help: 'a D2RL dynamic network' }),
   headRank: setting(integer(1).optional(), { help: 'rank of low-rank weight heads; full heads unless given' }),
+};
+
+/** A critic as `src/nn/critics/registry.ts` takes it. */
+export const criticSchema = z.strictObject({
+  architecture: setting(text(), {
+    flag: '--critic <architecture>',
+    help: 'a critic of "hyperpolicy architectures", e.g. sa-hyper or mlp-standard',
+  }),
+  hiddenSizes: setting(widths().optional(), { help: "widths of an MLP critic's hidden layers" }),
+  ...hyperShape,
 });
 
 /** Of an actor and critics that follow their targets by Polyak averaging. */

@@ -40,3 +40,14 @@ export function createBatch({
     context: new Float32Array(size * contextSize),
   };
 }
+
+/** Views of the rows of `count` equal parts of a batch, one after the other: what is written to a part is in the batch. */
+export function partsOf({ size, ...fields }: Batch, count: number): Batch[] {
+  return Array.from({ length: count }, (_, part) => {
+    const views = Object.entries(fields).map(([name, data]) => {
+      const length = data.length / count;
+      return [name, data.subarray(part * length, (part + 1) * length)];
+    });
+    return { size: size / count, ...(Object.fromEntries(views) as Omit<Batch, 'size'>) };
+  });
+}

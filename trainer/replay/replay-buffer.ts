@@ -42,6 +42,8 @@ export type ReplayState = {
 export type ReplayBuffer = {
   /** Transitions held, at most the capacity. */
   readonly count: number;
+  /** Of all rows, if it is full. */
+  readonly byteCountMax: number;
   /**
    * Adds a transition. In a full buffer it takes the place of the oldest one.
    * @throws HyperpolicyError invalid_argument: a wrong size or a value that is not finite in float32; nothing is then added
@@ -52,6 +54,13 @@ export type ReplayBuffer = {
    * @throws HyperpolicyError invalid_argument: the buffer is empty or the batch has other sizes
    */
   sample(random: Random, into: Batch): void;
+  /**
+   * Fills `into` with rows that follow each other: those from the `first` oldest on, and the oldest again behind the newest.
+   * @throws HyperpolicyError invalid_argument: as sample
+   */
+  read(first: number, into: Batch): void;
+  /** Forgets all transitions. */
+  clear(): void;
   /** The contents for a checkpoint, without a copy. */
   save(): ReplayState;
   /**
@@ -77,6 +86,7 @@ export function createReplayBuffer(sizes: ReplaySizes): ReplayBuffer {
     get count() {
       return count;
     },
+    byteCountMax: rows.byteLength,
     add(transition) {
       checkTransition(transition, layout);
       writeRow(rows, next * layout.rowSize, layout, transition);
@@ -84,12 +94,20 @@ export function createReplayBuffer(sizes: ReplaySizes): ReplayBuffer {
       if (count < capacity) count += 1;
     },
     sample(random, into) {
-      if (count === 0) {
-        const expected = 'at least one transition in the buffer';
-        throw invalidArgument({ where: 'ReplayBuffer.sample', expected, actual: 'none' });
-      }
-      checkBatch(into, layout);
+      checkBatch(into, layout, count);
       for (let b = 0; b < into.size; b++) readRow(rows, random.integer(count) * layout.rowSize, layout, into, b);
+    },
+    read(first, into) {
+      checkBatch(into, layout, count);
+      const oldest = count < capacity ? 0 : next;
+      for (let b = 0; b < into.size; b++) {
+        const row = (oldest + ((first + b) % count)) % capacity;
+        readRow(rows, row * layout.rowSize, layout, into, b);
+      }
+    },
+    clear() {
+      count = 0;
+      next = 0;
     },
     save() {
       return {
@@ -157,10 +175,12 @@ function checkSizes({ capacity, observationSize, actionSize, contextSize = 0 }: 
   throw invalidArgument({ where, expected, actual: `${contextSize}` });
 }
 
-function checkBatch({ size, observation, action, context }: Batch, layout: Layout): void {
+/** @param count transitions in the buffer */
+function checkBatch({ size, observation, action, context }: Batch, layout: Layout, count: number): void {
   const { observationSize, actionSize, contextSize } = layout;
   const refuse = (expected: string, actual: string) =>
     invalidArgument({ where: 'ReplayBuffer.sample', expected, actual });
+  if (count === 0) throw refuse('at least one transition in the buffer', 'none');
   if (observation.length !== size * observationSize || action.length !== size * actionSize) {
     throw refuse(
       `a batch of ${observationSize} observation and ${actionSize} action values a row`,

@@ -6,6 +6,7 @@
 import { runToEnd, type Sliced } from '../../src/advantages/policy-gradient.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { specSize } from '../../src/contract/tensor-spec.ts';
+import type { Transition } from '../replay/replay-buffer.ts';
 import type { BatchPolicy } from './policy.ts';
 import type { VectorEnv } from './vector-env.ts';
 
@@ -107,4 +108,39 @@ export function* rolloutSlices({ env, policy, stepCount }: RolloutOptions): Slic
     yield;
   }
   return rollout;
+}
+
+/** Steps of one episode in a row: from `first` up to, but not including, `end`. */
+export type EpisodeSteps = { readonly first: number; readonly end: number; readonly isComplete: boolean };
+
+/** The episodes of each row, in order; the last may be incomplete. A step in which the simulator diverged is left out. */
+export function episodesOf({ environmentCount, stepCount, episodes }: Rollout): EpisodeSteps[][] {
+  const rows = Array.from({ length: environmentCount }, (): EpisodeSteps[] => []);
+  const next = new Int32Array(environmentCount);
+  for (const { row, step, diverged } of episodes) {
+    rows[row]!.push({ first: next[row]!, end: step + (diverged ? 0 : 1), isComplete: true });
+    next[row] = step + 1;
+  }
+  rows.forEach((row, i) => {
+    if (next[i]! < stepCount) row.push({ first: next[i]!, end: stepCount, isComplete: false });
+  });
+  return rows;
+}
+
+/** The transitions of a row's steps, in order. Each is a view that holds until the next one. */
+export function* transitionsOf(rollout: Rollout, row: number, { first, end }: EpisodeSteps): Generator<Transition> {
+  const { environmentCount: n, stepCount, observations, actions, nextObservations, rewards, terminated } = rollout;
+  const observationSize = observations.length / (n * stepCount);
+  const actionSize = actions.length / (n * stepCount);
+  for (let step = first; step < end; step++) {
+    const at = step * n + row;
+    const part = (array: Float32Array, size: number) => array.subarray(at * size, (at + 1) * size);
+    yield {
+      observation: part(observations, observationSize),
+      action: part(actions, actionSize),
+      reward: rewards[at]!,
+      nextObservation: part(nextObservations, observationSize),
+      terminated: terminated[at] === 1,
+    };
+  }
 }

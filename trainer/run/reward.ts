@@ -1,6 +1,7 @@
 /** Rewards that a run can learn from. */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
+import type { Rollout } from '../rollout/collect.ts';
 
 /** Losses are squares of returns and optimisers square their gradients once more, all in float32, which ends near 3e38. */
 const rewardMax = 1e15;
@@ -16,5 +17,13 @@ export function checkReward(environment: string, reward: number, place: () => st
     expected: `a reward between -${rewardMax} and ${rewardMax}, as the loss is its square in float32`,
     actual: String(reward),
     remedy: 'Bound the rewards of the environment',
+  });
+}
+
+/** @throws HyperpolicyError invalid_argument: a reward that no loss can hold; a step in which the simulator diverged has none */
+export function checkRewards({ rewards, diverged, environmentCount }: Rollout, environment: string): void {
+  rewards.forEach((reward, i) => {
+    if (diverged[i] === 1) return;
+    checkReward(environment, reward, () => `step ${Math.floor(i / environmentCount) + 1}, row ${i % environmentCount}`);
   });
 }

@@ -63,6 +63,12 @@ export function widths() {
   return z.array(z.number({ error }), { error }).refine(fits, { error }).readonly();
 }
 
+/** Finite numbers; how many is checked where it is known. */
+export function numbers() {
+  const error = 'finite numbers';
+  return z.array(anyNumber(), { error }).readonly();
+}
+
 /** One setting that has a flag. */
 export type Flag = SettingHelp & {
   readonly flag: string;
@@ -111,7 +117,16 @@ function unwrapped(type: z.ZodType): { inner: z.ZodType; help: SettingHelp | und
 function parseFlag(type: z.ZodType, given: string): ReturnType<Flag['parse']> {
   const { inner } = unwrapped(type);
   const isList = inner instanceof z.ZodArray;
-  const value = isList ? given.split(',').map(numberOf) : inner instanceof z.ZodNumber ? numberOf(given) : given;
+  const value = isList
+    ? given.split(',').map(numberOf)
+    : inner instanceof z.ZodNumber
+      ? numberOf(given)
+      : inner instanceof z.ZodBoolean
+        ? (new Map([
+            ['true', true],
+            ['false', false],
+          ]).get(given) ?? given)
+        : given;
   const result = type.safeParse(value);
   if (result.success) return { value: result.data };
   const expected = result.error.issues[0]!.message;

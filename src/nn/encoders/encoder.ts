@@ -1,6 +1,7 @@
 /** What every context encoder is: transitions to a Gaussian over the latent context. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import type { Aggregation } from '../../posterior/latent-knowledge.ts';
 import type { ParameterSpecs, Parameters } from '../parameters.ts';
 
 /** A diagonal Gaussian over z. */
@@ -18,10 +19,25 @@ export type Encoder = {
   posterior(parameters: Parameters, transitions: tf.Tensor3D): Posterior;
   /** Present where the posterior is the product of one Gaussian per transition: those of transitions [N, D]. */
   readonly factors?: ((parameters: Parameters, transitions: tf.Tensor2D) => Posterior) | undefined;
+  /** For transitions that come one after the other. */
+  readonly steps: EncoderSteps;
+};
+
+/** What an encoder gives for each transition, to be kept and joined: see latent-knowledge.ts. */
+export type EncoderSteps = {
+  readonly aggregation: Aggregation;
+  /** Values of the memory; 0 where it is not recurrent. */
+  readonly memorySize: number;
+  /**
+   * By the names in `encoderOutputs`, [N, size] each.
+   * @param transitions [N, D]; recurrent: one of each of N tasks, not N of one
+   * @param memory behind the transitions before, [N, memorySize], zeros at first; only where it is recurrent
+   */
+  outputs(parameters: Parameters, transitions: tf.Tensor2D, memory?: tf.Tensor2D): Record<string, tf.Tensor2D>;
 };
 
 export type EncoderSizes = {
-  /** D, the values of one transition: observation, action, reward. */
+  /** D, the values of one transition: observation, action, reward, and the next observation where it is read. */
   readonly transitionSize: number;
   readonly latentSize: number;
 };

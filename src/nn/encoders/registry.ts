@@ -3,7 +3,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { invalidArgument } from '../../contract/errors.ts';
 import { productOfGaussians } from '../distributions.ts';
-import { gru, gruSpecs } from '../gru.ts';
+import { gru, gruSpecs, gruStep } from '../gru.ts';
 import { defaultLinear } from '../initialisers.ts';
 import { linear, linearSpecs } from '../linear.ts';
 import { mlp, mlpSpecs } from '../mlp.ts';
@@ -82,6 +82,14 @@ function productEncoder(sizes: EncoderSizes, hiddenSizes: readonly number[]): En
       return productOfGaussians({ mean: perTask(mean), variance: perTask(variance) }, 1) as Posterior;
     },
     factors,
+    steps: {
+      aggregation: 'product',
+      memorySize: 0,
+      outputs(parameters, transitions) {
+        const { mean, variance } = factors(parameters, transitions);
+        return { precision: tf.reciprocal(variance), weighted_mean: tf.div(mean, variance) };
+      },
+    },
   };
 }
 
@@ -103,6 +111,14 @@ function meanEncoder(sizes: EncoderSizes, hiddenSizes: readonly number[]): Encod
       const outputs = tf.reshape(mlp(parameters, rows), [taskCount, stepCount, 2 * latentSize]);
       return gaussianHead(tf.mean(outputs, 1)) as Posterior;
     },
+    steps: {
+      aggregation: 'mean',
+      memorySize: 0,
+      outputs(parameters, transitions) {
+        const [mean, spread] = tf.split(mlp(parameters, transitions), 2, 1) as [tf.Tensor2D, tf.Tensor2D];
+        return { mean, spread };
+      },
+    },
   };
 }
 
@@ -114,6 +130,10 @@ function meanEncoder(sizes: EncoderSizes, hiddenSizes: readonly number[]): Encod
 function recurrentEncoder(sizes: EncoderSizes, hiddenSizes: readonly number[]): Encoder {
   const { transitionSize, latentSize } = sizes;
   const width = hiddenSizes.at(-1)!;
+  const featuresOf = (parameters: Parameters, rows: tf.Tensor2D) =>
+    tf.relu(mlp(under('mlp', parameters), rows)) as tf.Tensor2D;
+  const head = (parameters: Parameters, state: tf.Tensor2D) =>
+    gaussianHead(linear(parameters, 'output', state)) as Posterior;
   return {
     architecture: 'pearl-gru-encoder',
     sizes,
@@ -125,10 +145,16 @@ function recurrentEncoder(sizes: EncoderSizes, hiddenSizes: readonly number[]): 
     posterior(parameters, transitions) {
       const [taskCount, stepCount] = transitions.shape;
       const rows = tf.reshape(transitions, [taskCount * stepCount, transitionSize]) as tf.Tensor2D;
-      const features = tf.relu(mlp(under('mlp', parameters), rows));
-      const state = gru(under('gru', parameters), tf.reshape(features, [taskCount, stepCount, width]));
-      const { mean, variance } = gaussianHead(linear(parameters, 'output', state));
-      return { mean: mean as tf.Tensor2D, variance: variance as tf.Tensor2D };
+      const features = featuresOf(parameters, rows);
+      return head(parameters, gru(under('gru', parameters), tf.reshape(features, [taskCount, stepCount, width])));
+    },
+    steps: {
+      aggregation: 'recurrent',
+      memorySize: width,
+      outputs(parameters, transitions, memory) {
+        const next = gruStep(under('gru', parameters), featuresOf(parameters, transitions), memory!);
+        return { ...head(parameters, next), next_memory: next };
+      },
     },
   };
 }

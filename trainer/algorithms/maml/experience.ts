@@ -1,8 +1,7 @@
 /** From a rollout of all tasks to each task's steps with their advantages. */
 
 import { type AdvantageConfig, policyGradientCoefficients, runToEnd } from '../../../src/advantages/policy-gradient.ts';
-import type { Rollout } from '../../rollout/collect.ts';
-import { checkReward } from '../../run/reward.ts';
+import { episodesOf, type Rollout } from '../../rollout/collect.ts';
 import type { StepArrays } from './task-computations.ts';
 
 export type TaskReturns = {
@@ -23,7 +22,8 @@ export type TaskReturns = {
  */
 export function fillSteps(rollout: Rollout, to: readonly StepArrays[], config: AdvantageConfig): TaskReturns {
   const episodeCount = rollout.environmentCount / to.length;
-  const ends = firstEnds(rollout);
+  // Steps of each row's first episode.
+  const ends = episodesOf(rollout).map(([first]) => first!.end);
   const lengths: number[] = [];
   let stepCount = 0;
   const returns = to.map((arrays, task) => {
@@ -51,29 +51,14 @@ export function fillSteps(rollout: Rollout, to: readonly StepArrays[], config: A
   return { returns, lengths, stepCount };
 }
 
-/** @throws HyperpolicyError invalid_argument: a reward that no loss can hold; a step in which the simulator diverged has none */
-export function checkRewards({ rewards, diverged, environmentCount }: Rollout, environment: string): void {
-  rewards.forEach((reward, i) => {
-    if (diverged[i] === 1) return;
-    checkReward(environment, reward, () => `step ${Math.floor(i / environmentCount) + 1}, row ${i % environmentCount}`);
-  });
-}
-
 const observationSizeOf = ({ observations, stepCount, environmentCount }: Rollout): number =>
   observations.length / (stepCount * environmentCount);
-
-/** Steps of each row's first episode, without one that diverged. */
-function firstEnds({ stepCount, environmentCount, episodes }: Rollout): Int32Array {
-  const ends = new Int32Array(environmentCount).fill(-1);
-  for (const { row, step, diverged } of episodes) if (ends[row] === -1) ends[row] = step + (diverged ? 0 : 1);
-  return ends.map((end) => (end === -1 ? stepCount : end));
-}
 
 /** Copies the valid steps of rows below each other, zeros after them. @returns their rewards */
 function copyRows(
   { observations, actions, rewards, environmentCount, stepCount }: Rollout,
   rows: readonly number[],
-  ends: Int32Array,
+  ends: readonly number[],
   to: StepArrays,
 ): Float32Array {
   const observationSize = observations.length / (stepCount * environmentCount);

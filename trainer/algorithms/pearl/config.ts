@@ -1,48 +1,194 @@
-/** PEARL's settings of networks and losses, with the paper's values. */
+/** PEARL's settings, with the paper's values. */
 
-import type { EncoderConfig } from '../../../src/nn/encoders/registry.ts';
-import type { HyperOptions } from '../../../src/nn/hyper/hypernetwork.ts';
+import { z } from 'zod';
+import { invalidArgument } from '../../../src/contract/errors.ts';
+import { hyperShape } from '../../off-policy/settings.ts';
+import {
+  atLeast,
+  discount,
+  integer,
+  numbers,
+  oneOf,
+  positive,
+  rate,
+  setting,
+  widths,
+  yesOrNo,
+} from '../../run/setting.ts';
 
-export type PearlConfig = {
-  /** Hypernetworks (policy: meta = z; Q and V: meta = observation), or networks of [observation, action, z] side by side. */
-  readonly networks: 'hyper' | 'mlp';
-  /** Widths of the hypernetworks; the paper's where absent. */
-  readonly hyper?: HyperOptions | undefined;
-  /** Widths of the hidden layers of MLPs. */
-  readonly hiddenSizes: readonly number[];
-  readonly encoder: EncoderConfig;
-  /** Values of z. */
-  readonly latentSize: number;
-  /** Whether the encoder sees the next observation too: needed where tasks differ in their dynamics. */
-  readonly encodesNextObservation: boolean;
-  readonly policyLearningRate: number;
-  readonly qLearningRate: number;
-  readonly valueLearningRate: number;
-  readonly encoderLearningRate: number;
-  /** Discount per step, in [0, 1). */
-  readonly gamma: number;
-  /** Fraction of the way that the target V follows at each update. */
-  readonly tau: number;
-  readonly rewardScale: number;
-  /** Weight of the posterior's divergence from N(0, I) in the encoder's loss. */
-  readonly klWeight: number;
-  /** Weights of the mean squares of the policy's mean and log-std in its loss. */
-  readonly meanWeight: number;
-  readonly logStdWeight: number;
+/**
+ * - `pearl`: z is inferred from transitions; MLPs.
+ * - `hyper-pearl`: the same with hypernetworks.
+ * - `oracle-context`: z is the task itself; no encoder.
+ * - `no-context`: no z; one policy for all tasks.
+ */
+export const pearlAgents = ['pearl', 'hyper-pearl', 'oracle-context', 'no-context'] as const;
+export type PearlAgent = (typeof pearlAgents)[number];
+
+/** Whether an agent infers z. */
+export const infers = (agent: PearlAgent): boolean => agent === 'pearl' || agent === 'hyper-pearl';
+
+const encoderSchema = z.strictObject({
+  architecture: setting(oneOf(['pearl-encoder', 'pearl-gru-encoder']), {
+    flag: '--encoder <architecture>',
+    help: 'an MLP of each transition, or one with a GRU over transitions in their order',
+  }),
+  hiddenSizes: setting(widths(), { flag: '--encoder-hidden <widths>', help: "widths of the encoder's hidden layers" }),
+  aggregation: setting(oneOf(['product', 'mean']).optional(), {
+    flag: '--aggregation <kind>',
+    help: 'how pearl-encoder joins transitions: a product of one Gaussian each, or one Gaussian of their mean',
+    defaultText: 'product',
+  }),
+});
+
+const networkShape = {
+  agent: setting(oneOf(pearlAgents), {
+    flag: '--agent <name>',
+    help: 'z inferred by pearl or hyper-pearl, the task itself (oracle-context), or none (no-context)',
+  }),
+  networks: setting(oneOf(['hyper', 'mlp']), {
+    flag: '--networks <kind>',
+    help:
+      'policy, Q and V: hypernetworks (policy: meta = z; Q and V: meta = observation), or MLPs of observation, ' +
+      'action and z side by side',
+    defaultText: 'mlp for pearl and no-context, else hyper',
+  }),
+  hyper: z.strictObject(hyperShape),
+  hiddenSizes: setting(widths(), { flag: '--hidden <widths>', help: 'widths of the hidden layers of MLPs' }),
+  encoder: encoderSchema,
+  latentSize: setting(integer(1), { flag: '--latent <count>', help: 'values of z, where it is inferred' }),
+  encodesNextObservation: setting(yesOrNo(), {
+    flag: '--encode-next-observation <true|false>',
+    help: 'whether the encoder sees the next observation too, as it must where tasks differ in their dynamics',
+    defaultText: 'true for *-Rand-Params, else false',
+  }),
+  contextUnits: setting(oneOf(['range', 'raw']), {
+    flag: '--context-units <kind>',
+    help: 'what oracle-context sees of a task: its place in the training range, 0 to 1, or its raw values',
+  }),
 };
 
-/** Source: Sarafian et al. 2021, appendix E.4; Rakelly et al. 2019, released code. */
+const learningShape = {
+  policyLearningRate: setting(rate(), {
+    flag: '--policy-lr <rate>',
+    help: 'learning rate of the policy',
+    defaultText: '0.0001 for hypernetworks, else 0.0003',
+  }),
+  qLearningRate: setting(rate(), {
+    flag: '--q-lr <rate>',
+    help: 'learning rate of the Qs',
+    defaultText: '0.00005 for hypernetworks, else 0.0003',
+  }),
+  valueLearningRate: setting(rate(), {
+    flag: '--value-lr <rate>',
+    help: 'learning rate of V',
+    defaultText: '0.00005 for hypernetworks, else 0.0003',
+  }),
+  encoderLearningRate: setting(rate(), { flag: '--encoder-lr <rate>', help: 'learning rate of the encoder' }),
+  gamma: setting(discount(), { flag: '--gamma <factor>', help: 'discount of the reward per step' }),
+  tau: setting(rate(), { flag: '--tau <fraction>', help: 'fraction of the way that the target V follows' }),
+  rewardScale: setting(positive(), {
+    flag: '--reward-scale <factor>',
+    help: "what rewards are multiplied by in Q's target",
+  }),
+  klWeight: setting(atLeast(0), {
+    flag: '--kl-weight <weight>',
+    help: "weight of the posterior's divergence from N(0, I) in the encoder's loss",
+  }),
+  meanWeight: setting(atLeast(0), { help: "weight of the mean square of the policy's mean in its loss" }),
+  logStdWeight: setting(atLeast(0), { help: 'the same of its log-std' }),
+  metaBatchSize: setting(integer(1), {
+    flag: '--meta-batch <tasks>',
+    help: 'tasks of one update',
+    defaultText: '4 for directions, else 16',
+  }),
+  batchSize: setting(integer(1), { flag: '--batch-size <rows>', help: 'transitions of each task of one update' }),
+  contextBatchSize: setting(integer(1), {
+    flag: '--context-batch <rows>',
+    help: 'transitions of each task that the encoder sees in one update',
+    defaultText: '256 for directions, else 100',
+  }),
+  contextData: setting(oneOf(['recent', 'all']), {
+    flag: '--context-data <which>',
+    help: "the encoder's transitions: those of a task's newest collection with z of the prior, or all of them",
+  }),
+};
+
+const collectionShape = {
+  trainTaskCount: setting(integer(1).optional(), {
+    flag: '--train-tasks <count>',
+    help: 'training tasks',
+    defaultText: "the environment's: 100, or 2 directions",
+  }),
+  trainRange: setting(numbers().optional(), {
+    flag: '--train-range <low,high,...>',
+    help: "range of training tasks in place of the environment's: low and high of each value of the context; drawn uniformly",
+  }),
+  testRange: setting(numbers().optional(), {
+    flag: '--test-range <low,high,...>',
+    help: 'range of the tasks that are tested out of range',
+  }),
+  taskCount: setting(integer(1), { flag: '--tasks <count>', help: 'tasks that an iteration collects in' }),
+  initialStepCount: setting(integer(1), {
+    flag: '--initial-steps <count>',
+    help: 'steps in each training task before the first iteration, at least',
+  }),
+  priorStepCount: setting(integer(1), {
+    flag: '--prior-steps <count>',
+    help: 'steps of an iteration in each of its tasks with z of the prior; the encoder learns from these',
+    defaultText: '1000 for HalfCheetah-Fwd-Back, else 400',
+  }),
+  posteriorStepCount: setting(integer(0), {
+    flag: '--posterior-steps <count>',
+    help: 'steps with z of the posterior after them',
+    defaultText: '1000 for HalfCheetah-Fwd-Back, else 600',
+  }),
+  updateCount: setting(integer(1), {
+    flag: '--updates <count>',
+    help: 'updates of an iteration',
+    defaultText: '4000 for Ant-Fwd-Back, else 2000',
+  }),
+  replayCapacity: setting(integer(1), {
+    flag: '--replay-capacity <rows>',
+    help: 'newest transitions of each training task that updates sample from',
+  }),
+  contextCapacity: setting(integer(1), {
+    flag: '--context-capacity <rows>',
+    help: 'newest transitions of each training task that the encoder samples from',
+  }),
+  explorationEpisodeCount: setting(integer(0), {
+    flag: '--explore-episodes <count>',
+    help: 'episodes of a test task with z of the prior, before those that are scored with z of the posterior',
+  }),
+};
+
+export const pearlSchema = z.strictObject({ ...networkShape, ...learningShape, ...collectionShape });
+
+/** Steps of an iteration are of each of its tasks. */
+export type PearlConfig = Readonly<Omit<z.infer<typeof pearlSchema>, 'hyper'>> & {
+  /** Widths of the hypernetworks; the paper's where absent. */
+  readonly hyper?: z.infer<typeof pearlSchema>['hyper'] | undefined;
+};
+
+/**
+ * Defaults of an agent with hypernetworks or MLPs, for tasks that are velocities.
+ *
+ * Source: Sarafian et al. 2021, appendix E.4; Rakelly et al. 2019, released code.
+ */
 export function pearlDefaults(networks: PearlConfig['networks']): PearlConfig {
   const rates =
     networks === 'hyper'
       ? { policyLearningRate: 1e-4, qLearningRate: 5e-5, valueLearningRate: 5e-5 }
       : { policyLearningRate: 3e-4, qLearningRate: 3e-4, valueLearningRate: 3e-4 };
   return {
+    agent: networks === 'hyper' ? 'hyper-pearl' : 'pearl',
     networks,
+    hyper: {},
     hiddenSizes: [300, 300, 300],
-    encoder: { architecture: 'pearl-encoder' },
+    encoder: { architecture: 'pearl-encoder', hiddenSizes: [200, 200, 200] },
     latentSize: 5,
     encodesNextObservation: false,
+    contextUnits: 'range',
     ...rates,
     encoderLearningRate: 3e-4,
     gamma: 0.99,
@@ -51,5 +197,43 @@ export function pearlDefaults(networks: PearlConfig['networks']): PearlConfig {
     klWeight: 0.1,
     meanWeight: 1e-3,
     logStdWeight: 1e-3,
+    metaBatchSize: 16,
+    batchSize: 256,
+    contextBatchSize: 100,
+    contextData: 'recent',
+    taskCount: 5,
+    initialStepCount: 2000,
+    priorStepCount: 400,
+    posteriorStepCount: 600,
+    updateCount: 2000,
+    replayCapacity: 25_000,
+    contextCapacity: 2000,
+    explorationEpisodeCount: 2,
   };
+}
+
+/**
+ * What the paper's settings of an environment differ in. Source: Sarafian et al. 2021, appendix E.4.
+ * @param inferred whether z is
+ */
+export function environmentDefaults(environment: string, inferred: boolean): Partial<PearlConfig> {
+  const isDirection = /fwd-back/i.test(environment);
+  return {
+    ...(isDirection && { metaBatchSize: 4, contextBatchSize: 256, replayCapacity: 1_000_000 }),
+    ...(environment === 'HalfCheetah-Fwd-Back' && { priorStepCount: 1000, posteriorStepCount: 1000 }),
+    ...(/^ant-fwd-back/i.test(environment) && { updateCount: 4000 }),
+    ...(inferred && environment.endsWith('-Rand-Params') && { encodesNextObservation: true }),
+  };
+}
+
+/** @throws HyperpolicyError invalid_argument: values that do not fit each other */
+export function checkPearlConfig({ agent, networks, encodesNextObservation, encoder }: PearlConfig): void {
+  const refuse = (name: string, expected: string, actual: string) =>
+    invalidArgument({ where: `PEARL ${name}`, expected, actual });
+  const own = { pearl: 'mlp', 'hyper-pearl': 'hyper', 'oracle-context': networks, 'no-context': 'mlp' }[agent];
+  if (networks !== own) throw refuse(`networks of ${agent}`, own, networks);
+  if (!infers(agent) && encodesNextObservation) throw refuse(`encodesNextObservation of ${agent}`, 'false', 'true');
+  if (encoder.architecture === 'pearl-gru-encoder' && encoder.aggregation !== undefined) {
+    throw refuse('aggregation of pearl-gru-encoder', 'none', encoder.aggregation);
+  }
 }

@@ -5,13 +5,20 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { ensembleQ, memberQ } from '../../../src/nn/critics/critic.ts';
+import { ensembleQ } from '../../../src/nn/critics/critic.ts';
 import { latentKl, type Posterior, sampleLatent } from '../../../src/nn/encoders/encoder.ts';
 import type { Parameters } from '../../../src/nn/parameters.ts';
 import { sampleOf } from '../../../src/nn/policies/policy.ts';
 import { checkShapes } from '../../../src/nn/shapes.ts';
 import type { PearlConfig } from './config.ts';
-import { latentRows, type PearlNetworks, taskPolicyOutput } from './networks.ts';
+import {
+  type Latent,
+  latentRows,
+  type PearlNetworks,
+  type TaskNetworks,
+  taskPolicyOutput,
+  valueAt,
+} from './networks.ts';
 
 /** Rows of N tasks. */
 export type Transitions = {
@@ -37,7 +44,7 @@ export type Context = {
  * Source: Rakelly et al. 2019, section 4.1.
  */
 export function posteriorOf(
-  { encoder }: PearlNetworks,
+  { encoder }: Pick<PearlNetworks, 'encoder'>,
   parameters: Parameters,
   { observation, action, reward, nextObservation }: Context,
 ): Posterior {
@@ -63,6 +70,8 @@ export function drawLatent(posterior: Posterior, noise: tf.Tensor2D): tf.Tensor2
   return sampleLatent(posterior, noise);
 }
 
+const latentShape = (latent: Latent) => (latent === undefined ? undefined : (['N', 'Z'] as const));
+
 /** KL(posterior || N(0, I)), summed over values and tasks. Source: Rakelly et al. 2019, equation 1; the sum as in its released code. */
 export const divergence = (posterior: Posterior): tf.Scalar => tf.sum(latentKl(posterior));
 
@@ -74,15 +83,15 @@ export const divergence = (posterior: Posterior): tf.Scalar => tf.sum(latentKl(p
  * @returns y, [N B]; compute outside the gradient scope
  */
 export function qTarget(
-  { value }: PearlNetworks,
+  networks: TaskNetworks,
   targetValue: Parameters,
   { reward, nextObservation, terminated }: Transitions,
-  latent: tf.Tensor2D,
+  latent: Latent,
   { gamma, rewardScale }: PearlConfig,
 ): tf.Tensor1D {
-  const expected = { nextObservation: ['R', 'O'], reward: ['R'], terminated: ['R'], latent: ['N', 'Z'] };
+  const expected = { nextObservation: ['R', 'O'], reward: ['R'], terminated: ['R'], latent: latentShape(latent) };
   checkShapes('PEARL Q target', expected, { nextObservation, reward, terminated, latent });
-  const nextValue = memberQ(value, 0, targetValue, nextObservation, latentRows(latent, nextObservation.shape[0]));
+  const nextValue = valueAt(networks, targetValue, nextObservation, latent);
   return tf.add(tf.mul(reward, rewardScale), tf.mul(tf.mul(tf.sub(1, terminated), gamma), nextValue));
 }
 
@@ -93,15 +102,15 @@ export function qTarget(
  * @param target y, [N B]
  */
 export function qLosses(
-  { q }: PearlNetworks,
+  { q }: TaskNetworks,
   parameters: Parameters,
   { observation, action }: Transitions,
-  latent: tf.Tensor2D,
+  latent: Latent,
   target: tf.Tensor1D,
 ): tf.Tensor1D {
   checkShapes(
     'PEARL Q losses',
-    { observation: ['R', 'O'], target: ['R'], latent: ['N', 'Z'] },
+    { observation: ['R', 'O'], target: ['R'], latent: latentShape(latent) },
     { observation, target, latent },
   );
   const values = ensembleQ(q, parameters, observation, action, latentRows(latent, observation.shape[0])); // [N B, Q]
@@ -122,13 +131,13 @@ export type Draw = {
  * @param noise N(0, I), [N B, A]
  */
 export function drawActions(
-  { policy }: PearlNetworks,
+  { policy }: TaskNetworks,
   parameters: Parameters,
   observation: tf.Tensor2D,
-  latent: tf.Tensor2D,
+  latent: Latent,
   noise: tf.Tensor2D,
 ): Draw {
-  const expected = { observation: ['R', 'O'], noise: ['R', policy.sizes.actionSize], latent: ['N', 'Z'] };
+  const expected = { observation: ['R', 'O'], noise: ['R', policy.sizes.actionSize], latent: latentShape(latent) };
   checkShapes('PEARL actions', expected, { observation, noise, latent });
   const output = taskPolicyOutput(policy, parameters, observation, latent);
   const { action, logProb } = sampleOf(policy, output, noise);
@@ -138,11 +147,11 @@ export function drawActions(
 
 /** min(Q1, Q2)(s, a, z), [N B]. */
 export const smallerQ = (
-  { q }: PearlNetworks,
+  { q }: TaskNetworks,
   parameters: Parameters,
   observation: tf.Tensor2D,
   action: tf.Tensor2D,
-  latent: tf.Tensor2D,
+  latent: Latent,
 ): tf.Tensor1D => tf.min(ensembleQ(q, parameters, observation, action, latentRows(latent, observation.shape[0])), 1);
 
 /**
@@ -152,18 +161,18 @@ export const smallerQ = (
  * @param target v, [N B], a constant
  */
 export function valueLoss(
-  { value }: PearlNetworks,
+  networks: TaskNetworks,
   parameters: Parameters,
   observation: tf.Tensor2D,
-  latent: tf.Tensor2D,
+  latent: Latent,
   target: tf.Tensor1D,
 ): tf.Scalar {
   checkShapes(
     'PEARL value loss',
-    { observation: ['R', 'O'], target: ['R'], latent: ['N', 'Z'] },
+    { observation: ['R', 'O'], target: ['R'], latent: latentShape(latent) },
     { observation, target, latent },
   );
-  const v = memberQ(value, 0, parameters, observation, latentRows(latent, observation.shape[0])); // [N B]
+  const v = valueAt(networks, parameters, observation, latent); // [N B]
   return tf.mean(tf.squaredDifference(v, target));
 }
 

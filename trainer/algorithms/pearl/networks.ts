@@ -1,28 +1,37 @@
-/** PEARL's networks as descriptions without parameters: encoder, policy, twin Q functions and a state value. */
+/**
+ * PEARL's networks as descriptions without parameters: encoder, policy, twin Q functions and a state value. The baselines have no
+ * encoder: z is the task itself, or there is none.
+ */
 
 import * as tf from '@tensorflow/tfjs-core';
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { type PolicySpecs, specSize } from '../../../src/contract/tensor-spec.ts';
 import { type ActionScaling, actionScaling } from '../../../src/nn/action-scaling.ts';
-import type { Critic } from '../../../src/nn/critics/critic.ts';
+import { type Critic, memberQ } from '../../../src/nn/critics/critic.ts';
 import { type CriticConfig, createCritic } from '../../../src/nn/critics/registry.ts';
 import type { Encoder } from '../../../src/nn/encoders/encoder.ts';
 import { createEncoder } from '../../../src/nn/encoders/registry.ts';
 import type { Parameters } from '../../../src/nn/parameters.ts';
 import { type Policy, type PolicyOutput, policyOutput } from '../../../src/nn/policies/policy.ts';
-import { createPolicy } from '../../../src/nn/policies/registry.ts';
+import { createPolicy, type PolicyConfig } from '../../../src/nn/policies/registry.ts';
 import type { PearlConfig } from './config.ts';
 
-export type PearlNetworks = {
-  /** Transitions [N, T, D] of N tasks to their posteriors over z. */
-  readonly encoder: Encoder;
+/** z of each of N tasks, [N, Z]; undefined where the networks have none. */
+export type Latent = tf.Tensor2D | undefined;
+
+export type TaskNetworks = {
   /** pi(a | s, z): a Gaussian squashed by tanh. */
   readonly policy: Policy;
   /** Twins Q(s, a, z): z is their context. */
   readonly q: Critic;
-  /** V(s, z): one critic whose action is z. */
+  /** V(s, z): one critic whose action is z; a zero where there is no z. */
   readonly value: Critic;
   readonly scaling: ActionScaling;
+};
+
+export type PearlNetworks = TaskNetworks & {
+  /** Transitions [N, T, D] of N tasks to their posteriors over z. */
+  readonly encoder: Encoder;
 };
 
 /**
@@ -31,27 +40,53 @@ export type PearlNetworks = {
  * Source: Sarafian et al. 2021, section 4 and appendix E.4.
  * @throws HyperpolicyError invalid_argument: an unknown encoder, or options that a network does not take
  */
-export function createPearlNetworks(config: PearlConfig, { observation, action }: PolicySpecs): PearlNetworks {
-  const { networks, hyper = {}, hiddenSizes, latentSize } = config;
-  const [observationSize, actionSize] = [specSize(observation), specSize(action)];
-  const sizes = { observationSize, actionSize, contextSize: latentSize };
-  const criticConfig: CriticConfig =
-    networks === 'hyper' ? { ...hyper, architecture: 'sa-hyper' } : { architecture: 'mlp-standard', hiddenSizes };
-  const transitionSize = observationSize + actionSize + 1 + (config.encodesNextObservation ? observationSize : 0);
+export function createPearlNetworks(config: PearlConfig, specs: PolicySpecs): PearlNetworks {
+  const { latentSize, encodesNextObservation } = config;
+  const [observationSize, actionSize] = [specSize(specs.observation), specSize(specs.action)];
+  const transitionSize = observationSize + actionSize + 1 + (encodesNextObservation ? observationSize : 0);
   return {
+    ...createTaskNetworks(config, specs, latentSize),
     encoder: createEncoder(config.encoder, { transitionSize, latentSize }),
-    policy:
-      networks === 'hyper'
-        ? createPolicy({ ...hyper, architecture: 'pearl-hyper-policy' }, sizes)
-        : createPolicy({ architecture: 'pearl-policy', hiddenSizes }, sizes),
-    q: createCritic(criticConfig, { ...sizes, ensembleSize: 2 }),
-    value: createCritic(criticConfig, { observationSize, actionSize: latentSize, ensembleSize: 1 }),
-    scaling: actionScaling(action),
   };
 }
 
-/** One z per task, [N, Z], as one per row, [N B, Z]; the rows of a task lie together. */
-export function latentRows(latent: tf.Tensor2D, rowCount: number): tf.Tensor2D {
+/**
+ * The networks beside the encoder.
+ * @param latentSize values of z, 0 for none
+ * @throws HyperpolicyError invalid_argument: options that a network does not take
+ */
+export function createTaskNetworks(
+  config: Pick<PearlConfig, 'networks' | 'hyper' | 'hiddenSizes'>,
+  specs: PolicySpecs,
+  latentSize: number,
+): TaskNetworks {
+  const observationSize = specSize(specs.observation);
+  const sizes = { observationSize, actionSize: specSize(specs.action), contextSize: latentSize };
+  const q = criticConfig(config);
+  return {
+    policy: createPolicy(policyConfig(config, latentSize), sizes),
+    q: createCritic(q, { ...sizes, ensembleSize: 2 }),
+    value: createCritic(q, { observationSize, actionSize: Math.max(latentSize, 1), ensembleSize: 1 }),
+    scaling: actionScaling(specs.action),
+  };
+}
+
+type NetworkSettings = Pick<PearlConfig, 'networks' | 'hyper' | 'hiddenSizes'>;
+
+/** Of Q and V, as the registry takes it. */
+export const criticConfig = ({ networks, hyper, hiddenSizes }: NetworkSettings): CriticConfig =>
+  networks === 'hyper' ? { ...hyper, architecture: 'sa-hyper' } : { architecture: 'mlp-standard', hiddenSizes };
+
+/** As the registry takes it. */
+export function policyConfig({ networks, hyper, hiddenSizes }: NetworkSettings, latentSize: number): PolicyConfig {
+  if (networks === 'hyper') return { ...hyper, architecture: 'pearl-hyper-policy' };
+  return { architecture: latentSize > 0 ? 'pearl-policy' : 'sac-policy', hiddenSizes };
+}
+
+/** One z per task, [N, Z], as one per row, [N B, Z]; the rows of a task lie together. Undefined stays undefined. */
+export function latentRows<T extends Latent>(latent: T, rowCount: number): T;
+export function latentRows(latent: Latent, rowCount: number): Latent {
+  if (latent === undefined) return undefined;
   const [taskCount, latentSize] = latent.shape;
   const rowsPerTask = rowsPerTaskOf(rowCount, taskCount);
   return tf.reshape(tf.tile(tf.expandDims(latent, 1), [1, rowsPerTask, 1]), [rowCount, latentSize]);
@@ -65,11 +100,12 @@ export function taskPolicyOutput(
   policy: Policy,
   parameters: Parameters,
   observation: tf.Tensor2D,
-  latent: tf.Tensor2D,
+  latent: Latent,
 ): PolicyOutput {
   const { split } = policy;
   const [rowCount, observationSize] = observation.shape;
-  if (split === undefined) return policyOutput(policy, parameters, observation, latentRows(latent, rowCount));
+  if (split === undefined || latent === undefined)
+    return policyOutput(policy, parameters, observation, latentRows(latent, rowCount));
   const taskCount = latent.shape[0];
   const rowsPerTask = rowsPerTaskOf(rowCount, taskCount);
   const layers = split.generate(parameters, latent);
@@ -92,6 +128,17 @@ export function taskPolicyOutput(
     logStd: tf.concat(outputs.map(({ logStd }) => logStd!)),
   };
 }
+
+/** V(s, z), [N B]. */
+export const valueAt = (
+  { value }: TaskNetworks,
+  parameters: Parameters,
+  observation: tf.Tensor2D,
+  latent: Latent,
+): tf.Tensor1D => {
+  const rowCount = observation.shape[0];
+  return memberQ(value, 0, parameters, observation, latentRows(latent, rowCount) ?? tf.zeros([rowCount, 1]));
+};
 
 function rowsPerTaskOf(rowCount: number, taskCount: number): number {
   if (rowCount % taskCount === 0) return rowCount / taskCount;

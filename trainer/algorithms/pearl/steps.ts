@@ -20,7 +20,7 @@ import {
   type Transitions,
   valueLoss,
 } from './losses.ts';
-import type { PearlNetworks } from './networks.ts';
+import type { Latent, PearlNetworks, TaskNetworks } from './networks.ts';
 
 export type QStep = {
   /** z of each task, [N, Z]: the second step takes it as an input. */
@@ -67,6 +67,20 @@ export function qStep(
   };
 }
 
+/** The same where z is given: the task itself, or none. */
+export function givenQStep(
+  networks: TaskNetworks,
+  parameters: { readonly q: Parameters; readonly targetValue: Parameters },
+  transitions: Transitions,
+  latent: Latent,
+  config: PearlConfig,
+): Pick<QStep, 'target' | 'losses' | 'q'> {
+  const target = qTarget(networks, parameters.targetValue, transitions, latent, config);
+  const lossesAt = (q: Parameters) => qLosses(networks, q, transitions, latent, target);
+  const { gradients } = valueAndGradients((q) => tf.sum(lossesAt(q)), parameters.q);
+  return { target, losses: lossesAt(parameters.q), q: gradients };
+}
+
 export type PolicyStep = {
   readonly valueLoss: tf.Scalar;
   readonly policyLoss: tf.Scalar;
@@ -78,14 +92,14 @@ export type PolicyStep = {
 };
 
 /**
- * @param latent z of the first step, [N, Z]
+ * @param latent z of the first step, a constant
  * @param noise draws the actions, [N B, A]
  */
 export function policyStep(
-  networks: PearlNetworks,
+  networks: TaskNetworks,
   parameters: { readonly policy: Parameters; readonly value: Parameters; readonly q: Parameters },
   observation: tf.Tensor2D,
-  latent: tf.Tensor2D,
+  latent: Latent,
   noise: tf.Tensor2D,
   config: PearlConfig,
 ): PolicyStep {

@@ -1,0 +1,125 @@
+/** Whole runs by the command: results, resume after a kill, learning, and what is refused. */
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { loadNewestCheckpoint } from '../../../trainer/run/checkpoint.ts';
+import { readMetrics } from '../../../trainer/run/metrics.ts';
+import { type Running, startCommand } from '../../clients/command.ts';
+
+let scratch: string;
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'pearl-run-test-'));
+});
+afterAll(() => rm(scratch, { recursive: true }));
+
+const settings = (
+  '--env Point-Robot --threads 1 --trunk 12 --dynamic-hidden 10 --hidden 16,16 --encoder-hidden 16 --latent 3 --train-tasks 6 ' +
+  '--tasks 3 --initial-steps 80 --prior-steps 40 --posterior-steps 40 --updates 20 --meta-batch 3 --batch-size 16 --context-batch 12 ' +
+  '--eval-tasks 4 --replay-capacity 500 --context-capacity 100'
+).split(' ');
+
+const train = (run: string, more: readonly string[]): Running =>
+  startCommand(['train', 'pearl', '--run', run, '--publish', 'none', ...more], scratch);
+
+async function finish(run: string, more: readonly string[]): Promise<Record<string, number>> {
+  const { code, stdout, stderr } = await train(run, more).finished;
+  expect(code, stderr).toBe(0);
+  return JSON.parse(stdout.trim().split('\n').at(-1)!);
+}
+
+/** Everything that a run leaves, but times. */
+async function left(run: string) {
+  const directory = join(scratch, run);
+  const checkpoint = await loadNewestCheckpoint(join(directory, 'checkpoints'));
+  const records = readMetrics(directory).map((record) =>
+    Object.fromEntries(Object.entries(record).filter(([name]) => !/seconds$/i.test(name))),
+  );
+  return { step: checkpoint!.step, arrays: checkpoint!.arrays, records };
+}
+
+test.each([
+  ['hyper-pearl', []],
+  ['pearl', ['--encoder', 'pearl-gru-encoder']],
+])(
+  '%s %j: a run that is killed in mid-iteration and resumed equals one that was not, bit for bit',
+  async (agent, more) => {
+    const all = [...settings, '--agent', agent, ...more, '--iterations', '4', '--eval-every', '2'];
+    const whole = `whole-${agent}`;
+    const result = await finish(whole, [...all, '--checkpoint-every', '4']);
+    expect(result).toMatchObject({ step: 4, testReturn: expect.any(Number) });
+    expect(result).not.toHaveProperty('outOfRangeReturn');
+    const killed = train(`killed-${agent}`, [...all, '--checkpoint-every', '1']);
+    await killed.until(/iteration 2: training/);
+    killed.process.kill('SIGKILL');
+    await killed.finished;
+    expect((await left(`killed-${agent}`)).step).toBeLessThan(4);
+    const resumed = await finish(`killed-${agent}`, ['--resume']);
+    expect(resumed.testReturn).toBe(result.testReturn);
+    expect(await left(`killed-${agent}`)).toEqual(await left(whole));
+  },
+  240_000,
+);
+
+test('Ctrl-C leaves a checkpoint inside an iteration, and the run goes on from there to the same end', async () => {
+  const all = [...settings, '--agent', 'hyper-pearl', '--iterations', '2', '--updates', '4000', '--batch-size', '8'];
+  const stopped = train('stopped', [...all, '--eval-every', '2']);
+  await stopped.until(/test tasks/);
+  stopped.process.kill('SIGINT');
+  const { stderr } = await stopped.finished;
+  expect(stderr).toContain('--resume');
+  expect((await left('stopped')).step).toBe(0);
+}, 240_000);
+
+test('tasks out of the training range are tested apart, with any range by flag', async () => {
+  const all = [...settings, '--agent', 'oracle-context', '--iterations', '1'];
+  const result = await finish('ranges', [...all, '--train-range', '-1,0,0,1', '--test-range', '0.5,1,0,0.5']);
+  expect(result.testReturn).toBeLessThan(0);
+  expect(result.outOfRangeReturn).toBeLessThan(0);
+  expect(result.outOfRangeReturn).not.toBe(result.testReturn);
+}, 240_000);
+
+test('every iteration tells what it collected and what the updates came to', async () => {
+  const { records } = await left('whole-hyper-pearl');
+  const iterations = records.filter((record) => 'qLoss' in record);
+  expect(iterations.map(({ step }) => step)).toEqual([1, 2, 3, 4]);
+  for (const record of iterations) {
+    expect(record.kl).toBeGreaterThan(0);
+    expect(record.trainReturn).toBeLessThan(0);
+  }
+  // 6 tasks x 80 steps before the first, then 3 tasks x (40 + 40) of each.
+  expect(iterations.map(({ environmentSteps }) => environmentSteps)).toEqual([720, 960, 1200, 1440]);
+  expect(records.filter((record) => 'testReturn' in record).map(({ step }) => step)).toEqual([0, 2, 4]);
+});
+
+test('the baselines have no encoder', async () => {
+  await finish('no-context', [...settings, '--agent', 'no-context', '--iterations', '1']);
+  const { arrays, records } = await left('no-context');
+  expect(Object.keys(arrays).some((name) => name.includes('encoder'))).toBe(false);
+  expect(records.some((record) => 'kl' in record)).toBe(false);
+}, 240_000);
+
+test.each([
+  [
+    ['--env', 'HalfCheetah-v5'],
+    'train pearl: expected an environment with tasks, such as HalfCheetah-Vel, got "HalfCheetah-v5"',
+  ],
+  [[...settings, '--agent', 'pearl', '--networks', 'hyper'], 'PEARL networks of pearl: expected mlp, got hyper'],
+  [
+    [...settings, '--agent', 'no-context', '--encode-next-observation', 'true'],
+    'PEARL encodesNextObservation of no-context: expected false, got true',
+  ],
+  [
+    [...settings, '--encoder', 'pearl-gru-encoder', '--aggregation', 'mean'],
+    'PEARL aggregation of pearl-gru-encoder: expected none, got mean',
+  ],
+  [
+    [...settings, '--test-range', '1,2'],
+    'PEARL testRange: expected low and high of each of goal.x, goal.y, low first, got 1,2',
+  ],
+])('%j is refused', async (args, text) => {
+  const { code, stderr } = await train(`refused-${args.length}`, args).finished;
+  expect(code).not.toBe(0);
+  expect(stderr).toContain(text);
+});

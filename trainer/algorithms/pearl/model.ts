@@ -1,0 +1,87 @@
+/** PEARL's networks as what is published: policy and twin Q in a context that is z, and the encoder that infers it. */
+
+import type { ContextSpec, PolicySpecs } from '../../../src/contract/tensor-spec.ts';
+import { createNetwork } from '../../../src/nn/network.ts';
+import { writeNetwork } from '../../../src/nn/network-file.ts';
+import type { Normalisation } from '../../../src/nn/normalisation.ts';
+import { shapesOf } from '../../../src/nn/parameters.ts';
+import type { TrainedModel } from '../../export/model.ts';
+import { infers, type PearlConfig } from './config.ts';
+import { criticConfig, type PearlNetworks, policyConfig, type TaskNetworks } from './networks.ts';
+import type { PearlParameters } from './parameters.ts';
+
+export type PearlModelOptions = {
+  readonly config: PearlConfig;
+  readonly networks: TaskNetworks & Partial<Pick<PearlNetworks, 'encoder'>>;
+  readonly parameters: PearlParameters;
+  /** Of the environment. */
+  readonly specs: PolicySpecs;
+  /** Of its contexts, where z is the task itself. */
+  readonly context: Normalisation | undefined;
+};
+
+/** Views of the present parameters: a later update changes them. */
+export function pearlModel({ config, networks, parameters, specs, context }: PearlModelOptions): TrainedModel {
+  const { policy, q, scaling, encoder } = networks;
+  const { trainables } = parameters;
+  const units = { scaling, context };
+  return {
+    rewardScale: config.rewardScale,
+    policy: {
+      ...units,
+      policy,
+      parameters: { views: trainables.policy.parameters, shapes: shapesOf(policy.specs) },
+    },
+    critic: { ...units, critic: q, parameters: { views: trainables.q.parameters, shapes: shapesOf(q.specs) } },
+    context: contextOf(config, specs) ?? undefined,
+    isWithoutContext: config.agent === 'no-context',
+    encoder: encoder && {
+      encoder,
+      scaling,
+      parameters: { views: parameters.encoder!.trainable.parameters, shapes: shapesOf(encoder.specs) },
+      prior: 'start',
+      readsNextObservation: config.encodesNextObservation,
+    },
+  };
+}
+
+/** The policy and the Qs as safetensors files. Names and layouts: src/nn/README.md. */
+export function pearlFiles({
+  config,
+  networks,
+  parameters,
+  specs,
+  context,
+}: PearlModelOptions): Map<string, Uint8Array> {
+  const { policy, q, scaling } = networks;
+  const { trainables } = parameters;
+  const use = {
+    specs: { ...specs, context: contextOf(config, specs) },
+    units: { scaling, context },
+    rewardScale: config.rewardScale,
+  };
+  const { contextSize = 0 } = policy.sizes;
+  const policyNetwork = createNetwork({
+    kind: 'policy',
+    config: policyConfig(config, contextSize),
+    sizes: policy.sizes,
+  });
+  const sizes = { ...q.sizes, ensembleSize: q.ensembleSize };
+  const qNetwork = createNetwork({ kind: 'critic', config: criticConfig(config), sizes });
+  return new Map([
+    ['actor.safetensors', writeNetwork(policyNetwork, trainables.policy.parameters, use)],
+    ['critic.safetensors', writeNetwork(qNetwork, trainables.q.parameters, use)],
+  ]);
+}
+
+const contextOf = ({ agent, latentSize }: PearlConfig, { context }: PolicySpecs): ContextSpec | null =>
+  agent === 'no-context' ? null : infers(agent) ? latentContext(latentSize) : context;
+
+/** z has no bounds and no unit. */
+const latentContext = (size: number): ContextSpec => ({
+  names: Array.from({ length: size }, (_, i) => `z.${i}`),
+  low: Array.from({ length: size }, () => null),
+  high: Array.from({ length: size }, () => null),
+  units: Array.from({ length: size }, () => '1'),
+  source: 'latent',
+});

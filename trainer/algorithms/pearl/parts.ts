@@ -1,0 +1,153 @@
+/** The parts of one PEARL run, put together: networks, replay, samplers, learner and evaluation. */
+
+import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
+import { type PolicySpecs, specSize } from '../../../src/contract/tensor-spec.ts';
+import type { Normalisation } from '../../../src/nn/normalisation.ts';
+import type { Engine } from '../../engine/engine.ts';
+import type { IterationsConfig, IterativeLearner } from '../../loops/iterations.ts';
+import { taskNormalisation } from '../../off-policy/policies.ts';
+import { createTaskReplay, type TaskReplay } from '../../replay/task-replay.ts';
+import { collectorRandom, createCollector } from './collector.ts';
+import { infers, type PearlConfig } from './config.ts';
+import { type EvaluatedTasks, evaluateTasks } from './evaluation.ts';
+import { createPearlLearner, learnerRandom } from './learner.ts';
+import type { PearlModelOptions } from './model.ts';
+import { createPearlNetworks, createTaskNetworks, type PearlNetworks } from './networks.ts';
+import { createPearlParameters, type PearlParameters } from './parameters.ts';
+import { createRunningPosteriors, createSamplePosteriors, type PosteriorOptions } from './posteriors.ts';
+import { createSampler, type Sampler } from './sampler.ts';
+import type { RunTasks } from './tasks.ts';
+import { createUpdates } from './updates.ts';
+
+/** Evaluations have starts and draws of their own. */
+export const evaluationSeedOffset = 100;
+
+export type PearlRunOptions = {
+  readonly config: PearlConfig;
+  readonly loop: IterationsConfig;
+  readonly specs: PolicySpecs;
+  readonly tasks: RunTasks;
+  readonly engine: Engine;
+  /** A registry name or a path. */
+  readonly env: string;
+  readonly episodeStepCountMax: number;
+  /** Threads that step environments. */
+  readonly threadCount: number;
+};
+
+export type PearlRun = {
+  readonly parameters: PearlParameters;
+  readonly replay: TaskReplay;
+  readonly learner: Omit<IterativeLearner, 'evaluate'>;
+  /** As many tasks as the run tests. @param seed of z */
+  evaluate(tasks: readonly ArrayLike<number>[], seed: number): Sliced<EvaluatedTasks>;
+  readonly model: PearlModelOptions;
+  dispose(): void;
+};
+
+/** @throws HyperpolicyError invalid_argument: options that a network does not take, a size that is not positive */
+export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun> {
+  const { config, loop, specs, tasks, engine } = options;
+  const { seed } = loop;
+  const given = givenLatent(config, specs, taskNormalisation(config, tasks.distribution));
+  const { latentSize, latentOf } = given;
+  const networks = infers(config.agent)
+    ? createPearlNetworks(config, specs)
+    : createTaskNetworks(config, specs, latentSize);
+  const parameters = createPearlParameters(networks, config, seed);
+  const encoder = parameters.encoder && {
+    engine,
+    config,
+    networks: networks as PearlNetworks,
+    encoder: parameters.encoder.arrays,
+  };
+  const replay = createTaskReplay({
+    taskCount: tasks.train.length,
+    capacity: config.replayCapacity,
+    contextCapacity: config.contextCapacity,
+    observationSize: specSize(specs.observation),
+    actionSize: specSize(specs.action),
+  });
+  const samplers = await createSamplers(options, { networks, policy: parameters.policy, latentSize });
+  const posteriors = createPosteriors(encoder, samplers);
+  const updates = createUpdates({ engine, config, networks, parameters, latentSize });
+  const random = collectorRandom(seed);
+  const shared = { config, replay, contexts: tasks.train, latentOf };
+  const collector = createCollector({ ...shared, ...samplers, posteriors: posteriors.ofSamples, random });
+  return {
+    parameters,
+    replay,
+    learner: createPearlLearner({
+      ...shared,
+      parameters,
+      updates,
+      collector,
+      random: learnerRandom(seed, random),
+      now: () => performance.now(),
+    }),
+    evaluate: (contexts, latentSeed) =>
+      evaluateTasks({
+        sampler: samplers.test,
+        tasks: contexts,
+        posteriors: posteriors.running,
+        latentOf,
+        explorationEpisodeCount: config.explorationEpisodeCount,
+        scoredEpisodeCount: loop.evaluationEpisodeCount,
+        seed: latentSeed,
+      }),
+    model: { config, networks, parameters, specs, context: given.normalisation },
+    dispose() {
+      updates.dispose();
+      posteriors.ofSamples?.dispose();
+      posteriors.running?.dispose();
+      // Threads of environments end with the process; nobody waits for them.
+      for (const sampler of Object.values(samplers)) void sampler?.dispose();
+    },
+  };
+}
+
+type Samplers = { readonly prior: Sampler; readonly posterior: Sampler | undefined; readonly test: Sampler };
+
+async function createSamplers(
+  { config, loop: { seed }, tasks, env, engine, episodeStepCountMax, threadCount }: PearlRunOptions,
+  policy: Pick<Parameters<typeof createSampler>[0], 'networks' | 'policy' | 'latentSize'>,
+): Promise<Samplers> {
+  const common = { ...policy, engine, env, threadCount, context: tasks.train[0]! };
+  /** Rows of about one episode. */
+  const ofSteps = (count: number) => {
+    const rowsPerTask = Math.max(1, Math.round(count / episodeStepCountMax));
+    const size = { rowCount: config.taskCount * rowsPerTask, stepCount: Math.ceil(count / rowsPerTask) };
+    return createSampler({ ...common, ...size, seed });
+  };
+  return {
+    prior: await ofSteps(config.priorStepCount),
+    posterior: config.posteriorStepCount === 0 ? undefined : await ofSteps(config.posteriorStepCount),
+    test: await createSampler({
+      ...common,
+      rowCount: tasks.test.length,
+      stepCount: episodeStepCountMax,
+      seed: seed + evaluationSeedOffset,
+    }),
+  };
+}
+
+const createPosteriors = (encoder: PosteriorOptions | undefined, { posterior, test }: Samplers) => ({
+  ofSamples: encoder && posterior && createSamplePosteriors(encoder, posterior.rowCount),
+  running: encoder && createRunningPosteriors(encoder, test.rowCount),
+});
+
+/** z where it is not inferred: how many values, and which. */
+function givenLatent(
+  { agent, latentSize }: PearlConfig,
+  { context }: PolicySpecs,
+  normalisation: Normalisation | undefined,
+) {
+  const none = () => new Float32Array();
+  if (infers(agent)) return { latentSize, latentOf: none, normalisation: undefined };
+  if (agent === 'no-context') return { latentSize: 0, latentOf: none, normalisation: undefined };
+  const latentOf = (task: ArrayLike<number>) =>
+    Float32Array.from(task, (value, i) =>
+      normalisation === undefined ? value : (value - normalisation.shift[i]!) / normalisation.scale[i]!,
+    );
+  return { latentSize: specSize(context!), latentOf, normalisation };
+}

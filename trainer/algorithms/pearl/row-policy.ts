@@ -1,0 +1,106 @@
+/** The policy in R rows, each with a z of its own: networks are generated once for an episode, and one run answers all rows. */
+
+import type * as tf from '@tensorflow/tfjs-core';
+import type { Random } from '../../../src/contract/random.ts';
+import { toEnvironment } from '../../../src/nn/action-scaling.ts';
+import { type Parameters, prefixed, sizeOf, under } from '../../../src/nn/parameters.ts';
+import { actionOf, type PolicySplit, policyOutput } from '../../../src/nn/policies/policy.ts';
+import { trace } from '../../../src/trace/trace.ts';
+import { boundParameters, type Engine } from '../../engine/engine.ts';
+import { layersFrom, namedLayers } from '../../export/graphs.ts';
+import type { NetworkArrays } from '../../off-policy/actor-critic.ts';
+import type { BatchPolicy } from '../../rollout/policy.ts';
+import type { TaskNetworks } from './networks.ts';
+
+export type RowPolicy = BatchPolicy & {
+  /** z of each row, [R, Z], as the networks read it. */
+  readonly latents: Float32Array;
+  /**
+   * Takes the present parameters and what was written to `latents`.
+   * @param noise of the actions; deterministic without
+   */
+  begin(noise: Random | undefined): void;
+};
+
+export type RowPolicyOptions = {
+  readonly engine: Engine;
+  readonly networks: TaskNetworks;
+  readonly policy: Pick<NetworkArrays, 'parameters' | 'shapes'>;
+  readonly latentSize: number;
+  readonly rowCount: number;
+};
+
+export function createRowPolicy(options: RowPolicyOptions): RowPolicy {
+  const { engine, networks, latentSize, rowCount } = options;
+  const { observationSize, actionSize } = networks.q.sizes;
+  const latents = new Float32Array(rowCount * latentSize);
+  const observation = new Float32Array(rowCount * observationSize);
+  const noise = new Float32Array(rowCount * actionSize);
+  const action = new Float32Array(rowCount * actionSize);
+  const generation = networks.policy.split && compileGeneration(options, networks.policy.split, latents);
+  const acting = engine.compile({
+    name: 'pearl-act',
+    inputs: {
+      ...boundParameters('policy', options.policy.parameters, options.policy.shapes),
+      ...(generation?.layers ?? (latentSize > 0 && { latent: { shape: [rowCount, latentSize], data: latents } })),
+      observation: { shape: [rowCount, observationSize], data: observation },
+      noise: { shape: [rowCount, actionSize], data: noise },
+    },
+    outputs: { action },
+    fn: (inputs) => {
+      const { policy, scaling } = networks;
+      const parameters = under('policy', inputs);
+      const states = inputs.observation as tf.Tensor2D;
+      const output =
+        policy.split === undefined
+          ? policyOutput(policy, parameters, states, inputs.latent as tf.Tensor2D | undefined)
+          : policy.split.evaluate(
+              parameters,
+              layersFrom(under('layer', inputs), (tensor) => tensor),
+              states,
+            );
+      return { action: toEnvironment(scaling, actionOf(policy, output, inputs.noise as tf.Tensor2D)) };
+    },
+  });
+  let random: Random | undefined;
+  return {
+    latents,
+    begin(given) {
+      random = given;
+      generation?.computation.run();
+    },
+    act(observations, _, actions) {
+      observation.set(observations);
+      if (random === undefined) noise.fill(0);
+      else random.fillNormal(noise);
+      acting.run();
+      actions.set(action);
+    },
+    dispose() {
+      generation?.computation.dispose();
+      acting.dispose();
+    },
+  };
+}
+
+/** The primary, which writes the layers that acting reads. */
+function compileGeneration(
+  { engine, policy: { parameters, shapes }, latentSize, rowCount }: RowPolicyOptions,
+  split: PolicySplit,
+  latents: Float32Array,
+) {
+  const inputs = {
+    ...boundParameters('policy', parameters, shapes),
+    latent: { shape: [rowCount, latentSize], data: latents },
+  };
+  const fn = ({ latent, ...rest }: Parameters) =>
+    prefixed('layer', namedLayers(split.generate(under('policy', rest), latent as tf.Tensor2D)));
+  const layers = Object.fromEntries(
+    trace('pearl-generate', inputs, fn).outputs.map(({ name, value: { shape } }) => [
+      name,
+      { shape, data: new Float32Array(sizeOf(shape)) },
+    ]),
+  );
+  const outputs = Object.fromEntries(Object.entries(layers).map(([name, { data }]) => [name, data]));
+  return { layers, computation: engine.compile({ name: 'pearl-generate', inputs, outputs, fn }) };
+}

@@ -1,0 +1,89 @@
+/** One PEARL run for the runner: what it evaluates, reports and publishes. */
+
+import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
+import { invalidArgument } from '../../../src/contract/errors.ts';
+import { type IterationsConfig, type TaskEvaluation, trainIterations } from '../../loops/iterations.ts';
+import type { Setup, Training } from '../../run/algorithm.ts';
+import { environmentPlace } from '../../run/environment-place.ts';
+import { type EvaluationResult, moments } from '../../run/evaluation.ts';
+import { loadBestLearner } from '../../run/evaluations.ts';
+import { runInTurns } from '../../run/turns.ts';
+import { checkPearlConfig, type PearlConfig } from './config.ts';
+import type { EvaluatedTasks } from './evaluation.ts';
+import { networkState } from './learner.ts';
+import { pearlFiles, pearlModel } from './model.ts';
+import { createPearlRun, evaluationSeedOffset } from './parts.ts';
+import { type RunTasks, runTasks } from './tasks.ts';
+
+/** What is published is tested with draws of its own. */
+const freshSeedOffset = 200;
+
+/** @throws HyperpolicyError invalid_argument: settings that do not fit each other, an environment without tasks */
+export async function openPearl({ config: run, env, engine }: Setup): Promise<Training> {
+  const config = run.algorithm as unknown as PearlConfig;
+  const loop = run.loop as IterationsConfig;
+  checkPearlConfig(config);
+  if (env.tasks === null) {
+    throw invalidArgument({
+      where: 'train pearl',
+      expected: 'an environment with tasks, such as HalfCheetah-Vel',
+      actual: `"${run.environment}", which has one task only`,
+    });
+  }
+  const { seed } = loop;
+  const tasks = runTasks(env.tasks, config, { seed, testTaskCount: loop.evaluationTaskCount });
+  const { specs, episodeStepCountMax } = env;
+  const shared = { specs, episodeStepCountMax, engine, env: environmentPlace(run), threadCount: run.threadCount };
+  const parts = await createPearlRun({ ...shared, config, loop, tasks });
+  const evaluate = () => evaluationOf(tasks, (contexts) => parts.evaluate(contexts, seed + evaluationSeedOffset));
+
+  return {
+    stepCount: loop.iterationCount,
+    run(context) {
+      context.reporter?.print(memoryText(config, tasks, parts.replay.byteCountMax));
+      return trainIterations({ ...context, learner: { ...parts.learner, evaluate }, config: loop, title: env.name });
+    },
+    async evaluateAfresh(signal) {
+      return resultOf(await runInTurns(parts.evaluate(tasks.test, seed + freshSeedOffset), signal));
+    },
+    async restoreBest(runDirectory, best) {
+      networkState(parts.parameters).restore(await loadBestLearner(runDirectory, best));
+    },
+    model: () => pearlModel(parts.model),
+    networkFiles: () => pearlFiles(parts.model),
+    dispose: () => parts.dispose(),
+  };
+}
+
+const memoryText = ({ replayCapacity, contextCapacity }: PearlConfig, { train }: RunTasks, byteCount: number) =>
+  `replay: ${train.length} tasks x (${replayCapacity} + ${contextCapacity} for the encoder) transitions, ` +
+  `at most ${Math.ceil(byteCount / 2 ** 20)} MiB`;
+
+/** Of held-out tasks, and of those out of range where there are any. */
+function* evaluationOf(
+  { test, outOfRange }: RunTasks,
+  evaluate: (tasks: readonly Float64Array[]) => Sliced<EvaluatedTasks>,
+): Sliced<TaskEvaluation> {
+  const { returns, explorationReturns } = yield* evaluate(test);
+  const testReturn = moments(returns).meanReturn;
+  const beyond = outOfRange && moments((yield* evaluate(outOfRange)).returns);
+  const before = explorationReturns.length > 0 ? moments(explorationReturns) : undefined;
+  const results = { testReturn, ...(beyond && { outOfRangeReturn: beyond.meanReturn }) };
+  return {
+    returns,
+    before,
+    results,
+    metrics: {
+      ...results,
+      ...(beyond && { outOfRangeStandardDeviation: beyond.standardDeviation }),
+      ...(before && { explorationReturn: before.meanReturn }),
+    },
+    text: `test tasks ${testReturn.toFixed(1)}${beyond ? `, out of range ${beyond.meanReturn.toFixed(1)}` : ''}`,
+  };
+}
+
+const resultOf = ({ returns, meanLength }: EvaluatedTasks): EvaluationResult => ({
+  ...moments(returns),
+  returns,
+  lengths: returns.map(() => meanLength),
+});
