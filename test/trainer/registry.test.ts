@@ -24,7 +24,8 @@ test('no shared file holds the name of an algorithm', () => {
   expect(algorithmNames).toContain('td3');
   const names = new RegExp(`\\b(${algorithmNames.join('|')})`, 'i');
   // Architectures of networks have names of their own.
-  const text = (file: string) => readFileSync(join(root, file), 'utf8');
+  const architectures = /'pearl-(encoder|hyper-critic)'/g;
+  const text = (file: string) => readFileSync(join(root, file), 'utf8').replaceAll(architectures, '');
   expect(sharedFiles.filter((file) => names.test(text(file)))).toEqual([]);
 });
 

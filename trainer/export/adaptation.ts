@@ -27,7 +27,7 @@ export type EncoderExport = Pick<Units, 'scaling' | 'observation'> & {
   /** False where absent. */
   readonly readsNextObservation?: boolean | undefined;
   readonly parameters: NetworkParameters;
-  /** See the manifest: `start` for PEARL as published. */
+  /** See the manifest: `start` as published. */
   readonly prior: NonNullable<Manifest['encoder']>['prior'];
 };
 

@@ -106,5 +106,5 @@ export function checkPolicy(
   }
 }
 
-/** Learning rate of hyper policies. Source: Sarafian et al. 2021, appendix E.4 (PEARL), the paper's only off-policy one. */
+/** Learning rate of hyper policies. Source: Sarafian et al. 2021, appendix E.4, the paper's only off-policy one. */
 export const hyperPolicyRate = 1e-4;

@@ -62,9 +62,9 @@ test.each([
   240_000,
 );
 
-test('Ctrl-C leaves a checkpoint inside an iteration, and the run goes on from there to the same end', async () => {
-  const all = [...settings, '--agent', 'hyper-pearl', '--iterations', '2', '--updates', '4000', '--batch-size', '8'];
-  const stopped = train('stopped', [...all, '--eval-every', '2']);
+test('Ctrl-C leaves a checkpoint inside an iteration', async () => {
+  const all = [...settings, '--agent', 'hyper-pearl', '--iterations', '2', '--updates', '1000000'];
+  const stopped = train('stopped', all);
   await stopped.until(/test tasks/);
   stopped.process.kill('SIGINT');
   const { stderr } = await stopped.finished;
@@ -99,27 +99,3 @@ test('the baselines have no encoder', async () => {
   expect(Object.keys(arrays).some((name) => name.includes('encoder'))).toBe(false);
   expect(records.some((record) => 'kl' in record)).toBe(false);
 }, 240_000);
-
-test.each([
-  [
-    ['--env', 'HalfCheetah-v5'],
-    'train pearl: expected an environment with tasks, such as HalfCheetah-Vel, got "HalfCheetah-v5"',
-  ],
-  [[...settings, '--agent', 'pearl', '--networks', 'hyper'], 'PEARL networks of pearl: expected mlp, got hyper'],
-  [
-    [...settings, '--agent', 'no-context', '--encode-next-observation', 'true'],
-    'PEARL encodesNextObservation of no-context: expected false, got true',
-  ],
-  [
-    [...settings, '--encoder', 'pearl-gru-encoder', '--aggregation', 'mean'],
-    'PEARL aggregation of pearl-gru-encoder: expected none, got mean',
-  ],
-  [
-    [...settings, '--test-range', '1,2'],
-    'PEARL testRange: expected low and high of each of goal.x, goal.y, low first, got 1,2',
-  ],
-])('%j is refused', async (args, text) => {
-  const { code, stderr } = await train(`refused-${args.length}`, args).finished;
-  expect(code).not.toBe(0);
-  expect(stderr).toContain(text);
-});

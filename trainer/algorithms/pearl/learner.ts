@@ -1,6 +1,6 @@
 /**
  * PEARL's learner: an iteration collects in some training tasks, then updates all networks on batches of tasks. It comes in pieces: one
- * sampling, or updates for about 50 ms. Everything that it does is a function of its state, so a run that goes on from any piece equals
+ * sampling, or updates for about 0.2 s. Everything that it does is a function of its state, so a run that goes on from any piece equals
  * one that was not stopped.
  */
 
@@ -34,7 +34,8 @@ export type PearlLearnerOptions = {
 export type LearnerRandom = CollectorRandom & { readonly batches: Random; readonly noise: Random };
 
 const streams = { batches: 4, noise: 5 };
-const pieceMs = 50;
+/** Between two pieces there may be a checkpoint. */
+const pieceMs = 200;
 
 export const learnerRandom = (seed: number, collector: CollectorRandom): LearnerRandom => ({
   ...collector,
@@ -89,16 +90,23 @@ export function createPearlLearner(options: PearlLearnerOptions): Omit<Iterative
     };
   }
 
-  function update(): void {
-    const startedAt = now();
+  function* update(): Sliced<void> {
+    const until = now() + pieceMs;
     do {
+      const startedAt = now();
       sampleBatch(options);
       const metrics = updates.update(random.noise);
       const sums = Object.entries(metrics).map(([name, value]) => [name, (progress.sums[name] ?? 0) + value]);
-      progress = { ...progress, updateCount: progress.updateCount + 1, sums: Object.fromEntries(sums) };
-    } while (progress.updateCount < config.updateCount && now() - startedAt < pieceMs);
-    const updating = progress.seconds.updating + (now() - startedAt) / 1000;
-    progress = { ...progress, seconds: { ...progress.seconds, updating } };
+      const { updateCount, seconds } = progress;
+      const updating = seconds.updating + (now() - startedAt) / 1000;
+      progress = {
+        ...progress,
+        updateCount: updateCount + 1,
+        sums: Object.fromEntries(sums),
+        seconds: { ...seconds, updating },
+      };
+      yield;
+    } while (progress.updateCount < config.updateCount && now() < until);
   }
 
   return {
@@ -107,7 +115,7 @@ export function createPearlLearner(options: PearlLearnerOptions): Omit<Iterative
         yield* collect();
         return undefined;
       }
-      update();
+      yield* update();
       if (progress.updateCount < config.updateCount) return undefined;
       const report = reportOf(progress, environmentSteps);
       progress = atStart;
