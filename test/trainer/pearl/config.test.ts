@@ -32,7 +32,7 @@ test('held-out tasks are of the training range, those out of range of the other;
   expect(given.train).toHaveLength(7);
   expect(within(given.train, 1, 2) && within(given.test, 1, 2) && within(given.outOfRange!, 4, 5)).toBe(true);
   expect(() => runTasks(env.tasks!, { testRange: [1, 2, 3] }, options)).toThrow(
-    'PEARL testRange: expected low and high of each of velocity, low first, got 1,2,3',
+    'PEARL testRange: expected low and high of each of goal.x-velocity, low first, got 1,2,3',
   );
   env.dispose();
 });
