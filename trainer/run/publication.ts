@@ -18,20 +18,29 @@ export type Publication = {
   readonly directory: string;
 };
 
+/** The run's last publication; undefined where there is none, or its note is damaged. */
+export async function readPublication(runDirectory: string): Promise<Publication | undefined> {
+  try {
+    return JSON.parse(await readFile(join(runDirectory, publicationFile), 'utf8')) as Publication;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The run's last publication if it is this one and its package is whole; else undefined. */
 export async function samePublication(
   runDirectory: string,
   { store, model, which, step }: Pick<Publication, 'store' | 'model' | 'which' | 'step'>,
 ): Promise<Publication | undefined> {
+  const former = await readPublication(runDirectory);
+  const isSame =
+    former?.store === resolve(store) && former.model === model && former.which === which && former.step === step;
+  if (!isSame) return undefined;
   try {
-    const former = JSON.parse(await readFile(join(runDirectory, publicationFile), 'utf8')) as Publication;
-    const isSame =
-      former.store === resolve(store) && former.model === model && former.which === which && former.step === step;
-    if (!isSame) return undefined;
     await readPackage(former.directory);
     return former;
   } catch {
-    // The note or the package is missing or damaged, so the run is published again.
+    // The package is missing or damaged, so the run is published again.
     return undefined;
   }
 }

@@ -28,14 +28,6 @@ describe('progressLine', () => {
     );
   });
 
-  test('shows returns before and after adaptation, and how long a slow step takes', () => {
-    // 300 steps at 0.25 a second are 1200 s.
-    const slow = { ...state, step: 100, stepCount: 400, bar: false, stepsPerSecond: 0.25 };
-    expect(progressLine({ ...slow, latestReturn: [-20, -6.04] })).toBe(
-      'HalfCheetah-v5 100/400 25% · 4.0 s/step · return -20.0 before, -6.0 after · 20:00 left',
-    );
-  });
-
   test('leaves out what is not known', () => {
     expect(progressLine({ ...state, bar: false, stepsPerSecond: Number.NaN, latestReturn: undefined })).toBe(
       'HalfCheetah-v5 45,000/100,000 45%',

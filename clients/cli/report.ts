@@ -1,0 +1,27 @@
+/** `hyperpolicy report RUN...`: one HTML page about some runs. */
+
+import { writeFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { checkWritableFile } from './checks.ts';
+import { printJson } from './options.ts';
+
+export function createCommand(name: string): Command {
+  return new Command(name)
+    .description(
+      'Write one HTML page about runs: learning curves, returns (the best evaluation, the last one, fresh episodes), frames of an ' +
+        'episode of what each published, settings, and every evaluation. The page loads nothing. Prints one line of JSON.',
+    )
+    .argument('<runs...>', 'run directories, or folders of run directories')
+    .option('--out <file>', 'where to write', 'report.html')
+    .action(report);
+}
+
+async function report(paths: string[], { out }: { out: string }): Promise<void> {
+  checkWritableFile('--out', out);
+  const { readRuns } = await import('../../trainer/report/runs.ts');
+  const { reportPage } = await import('../../trainer/report/report.ts');
+  const runs = await readRuns(paths);
+  const note = (run: string) => process.stderr.isTTY && process.stderr.write(`an episode of ${run}\n`);
+  writeFileSync(out, await reportPage(runs, { note }));
+  printJson({ page: out, runs: runs.length });
+}

@@ -1,0 +1,103 @@
+/** What is said of several runs: statistics, curves, the page. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { createRandom } from '../../../src/contract/random.ts';
+import { curvePanels } from '../../../trainer/report/curves.ts';
+import { reportPage } from '../../../trainer/report/report.ts';
+import { readRuns } from '../../../trainer/report/runs.ts';
+import { bootstrapInterval, interquartileMean, mean, standardDeviation } from '../../../trainer/report/statistics.ts';
+import { writeRun } from './runs.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'report-test-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+describe('statistics', () => {
+  test('are those of arithmetic', () => {
+    expect(standardDeviation([1, 2, 6])).toBeCloseTo(Math.sqrt((4 + 1 + 9) / 2), 12);
+    expect(standardDeviation([4])).toBe(0);
+    // Of 9 values int(9 / 4) = 2 are cut at each end.
+    expect(interquartileMean([9, 1, 2, 3, 4, 5, 6, 7, 100])).toBe(5);
+    // Of 3 none is.
+    expect(interquartileMean([1, 2, 9])).toBe(4);
+  });
+
+  test('a bootstrap interval is that of the means of all samples, for few values', () => {
+    // Of two values a mean is 0, 5 or 10 with probability 1/4, 1/2, 1/4.
+    expect(bootstrapInterval([0, 10], mean, { random: createRandom(1) })).toEqual({ low: 0, high: 10 });
+    expect(bootstrapInterval([0, 10], mean, { random: createRandom(1), level: 0.4 })).toEqual({ low: 5, high: 5 });
+    expect(bootstrapInterval([3], mean, { random: createRandom(1) })).toEqual({ low: 3, high: 3 });
+    // Normal: 1.96 / sqrt(n) each way.
+    const random = createRandom(2);
+    const values = Array.from({ length: 400 }, () => random.normal());
+    const { low, high } = bootstrapInterval(values, mean, { random, sampleCount: 2000 });
+    expect(high - low).toBeGreaterThan(0.16);
+    expect(high - low).toBeLessThan(0.24);
+  });
+});
+
+describe('curves of runs', () => {
+  test('runs of several seeds are one, at the steps that all of them reach', async () => {
+    await writeRun(folder, { seed: 0, returns: { 0: 10, 100: 20, 200: 30 } });
+    await writeRun(folder, { seed: 1, returns: { 0: 20, 100: 40 } });
+    // Evaluated at other steps: 15 at 50 and 25 at 150 make 20 at 100.
+    await writeRun(folder, { seed: 2, returns: { 0: 0, 50: 15, 150: 25 } });
+    const [panel, ...others] = curvePanels(await readRuns([folder]));
+    expect(others).toEqual([]);
+    expect(panel).toMatchObject({ title: 'Pendulum-v1', subtitle: 'mean and standard deviation over the seeds' });
+    const [curve] = panel!.curves;
+    expect(curve!.label).toBe('td3 mlp-small (3 seeds)');
+    expect(curve!.points.map(({ step }) => step)).toEqual([0, 50, 100]);
+    expect(curve!.points[0]).toEqual({ step: 0, mean: 10, spread: 10 });
+    expect(curve!.points[2]!.mean).toBeCloseTo(80 / 3, 12);
+  });
+
+  test('are told apart by what differs, with the deviation of the episodes for one seed', async () => {
+    const paths = [
+      await writeRun(folder, { seed: 0, returns: { 0: 1 } }),
+      await writeRun(folder, { seed: 0, returns: { 0: 2 }, batchSize: 32 }),
+      await writeRun(folder, { seed: 4, returns: { 0: 3 }, critic: 'sa-small' }),
+      await writeRun(folder, { seed: 0, returns: { 0: 4 }, environment: 'Hopper-v5' }),
+    ];
+    const panels = curvePanels(await readRuns(paths));
+    expect(panels.map(({ title, curves }) => [title, curves.map(({ label }) => label)])).toEqual([
+      [
+        'Pendulum-v1',
+        ['td3 mlp-small, batchSize 100 (seed 0)', 'td3 mlp-small, batchSize 32 (seed 0)', 'td3 sa-small (seed 4)'],
+      ],
+      ['Hopper-v5', ['td3 mlp-small (seed 0)']],
+    ]);
+    expect(panels[0]!.curves[0]!.points).toEqual([{ step: 0, mean: 1, spread: 5 }]);
+    expect(panels[0]!.subtitle).toBe("mean and standard deviation of the evaluation's episodes");
+  });
+
+  test('refuse a metric that no run has, and a folder without runs', async () => {
+    await writeRun(folder, { seed: 0, returns: { 0: 1 } });
+    const runs = await readRuns([folder]);
+    expect(() => curvePanels(runs, 'evaluationretrun')).toThrow(
+      '--metric: expected one of seconds, evaluationReturn, evaluationStandardDeviation, got "evaluationretrun"',
+    );
+    await expect(readRuns([join(folder, 'none')])).rejects.toThrow(
+      `${join(folder, 'none')}: expected a run directory, or a folder with some, got no config.json`,
+    );
+  });
+});
+
+test('the page marks the best of many, has the last beside it, and loads nothing', async () => {
+  await writeRun(folder, { seed: 0, returns: { 0: 10, 100: 1230, 200: 30 } });
+  await writeRun(folder, { seed: 1, returns: { 0: 20, 100: 40 }, batchSize: 32 });
+  const text = await reportPage(await readRuns([folder]));
+  expect(text).toContain('1,230.0 ± 5.0 at 100, best of 3');
+  expect(text).toContain('<td>30.0 ± 5.0 at 200</td>');
+  expect(text).toContain(
+    '<tr class="marked"><td>algorithm.batchSize</td><td class="number">100</td><td class="number">32</td></tr>',
+  );
+  expect(text).toContain('no pictures (nothing is published, or it is gone)');
+  expect(text).toContain('<svg');
+  expect(text).not.toMatch(/(src|href)="(?!data:)/);
+});

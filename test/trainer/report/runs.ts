@@ -1,0 +1,34 @@
+/** Run directories as runs leave them, without training. */
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { loadAlgorithm } from '../../../trainer/algorithms/registry.ts';
+import { completeConfig } from '../../../trainer/run/complete-config.ts';
+
+export type WrittenRun = {
+  readonly critic?: string;
+  readonly environment?: string;
+  readonly seed: number;
+  readonly batchSize?: number;
+  /** Evaluations by step. */
+  readonly returns: Readonly<Record<number, number>>;
+};
+
+export async function writeRun(
+  runs: string,
+  { critic = 'mlp-small', environment = 'Pendulum-v1', seed, batchSize, returns }: WrittenRun,
+): Promise<string> {
+  const directory = join(runs, `${environment}-${critic}-${batchSize ?? 100}-seed${seed}`);
+  const algorithm = { critic: { architecture: critic }, ...(batchSize !== undefined && { batchSize }) };
+  const given = { environment, threadCount: 1, algorithm, loop: { seed } };
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(join(directory, 'config.json'), JSON.stringify(completeConfig(await loadAlgorithm('td3'), given)));
+  const records = Object.entries(returns).map(([step, value]) => ({
+    step: Number(step),
+    seconds: 1,
+    evaluationReturn: value,
+    evaluationStandardDeviation: 5,
+  }));
+  writeFileSync(join(directory, 'metrics.jsonl'), records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+  return directory;
+}

@@ -1,0 +1,135 @@
+/** From runs to learning curves: runs that differ in their seed alone are one curve, with mean and spread. */
+
+import { invalidArgument } from '../../src/contract/errors.ts';
+import type { CurvePoint, Panel } from '../seeing/curve-chart.ts';
+import { environmentOf, type Run } from './runs.ts';
+import { mean, standardDeviation } from './statistics.ts';
+
+export const defaultMetric = 'evaluationReturn';
+/** The spread of this metric within one run. */
+const deviationMetric = 'evaluationStandardDeviation';
+
+/**
+ * A panel for each environment, with a curve for each group of runs.
+ * @param metric a column of metrics.csv
+ * @throws HyperpolicyError invalid_argument: no run has the metric
+ */
+export function curvePanels(runs: readonly Run[], metric = defaultMetric): Panel[] {
+  const environments = [...new Set(runs.map(environmentOf))];
+  const panels = environments.map((environment) =>
+    panelOf(
+      environment,
+      runs.filter((run) => environmentOf(run) === environment),
+      metric,
+    ),
+  );
+  if (panels.some(({ curves }) => curves.some(({ points }) => points.length > 0))) return panels;
+  const names = [...new Set(runs.flatMap(({ records }) => records.flatMap((record) => Object.keys(record))))];
+  throw invalidArgument({
+    where: '--metric',
+    expected: `one of ${names.filter((name) => name !== 'step').join(', ')}`,
+    actual: `"${metric}"`,
+  });
+}
+
+function panelOf(environment: string, runs: readonly Run[], metric: string): Panel {
+  const groups = groupRuns(runs);
+  const curves = groups.map(({ label, runs: ofGroup }) => ({ label, points: pointsOf(ofGroup, metric) }));
+  return {
+    title: environment,
+    subtitle: subtitleOf(groups, metric),
+    stepTitle: [...new Set(runs.map(({ stepUnit }) => stepUnit))].join(' or '),
+    valueTitle: metric === defaultMetric ? 'evaluation return' : metric,
+    curves,
+  };
+}
+
+export type RunGroup = { readonly label: string; readonly runs: readonly Run[] };
+
+/** Runs with equal settings but for the seed, where they ran, and what they published. */
+export function groupRuns(runs: readonly Run[]): RunGroup[] {
+  const groups = new Map<string, Run[]>();
+  for (const run of runs) {
+    const key = JSON.stringify([...settingsOf(run)]);
+    groups.set(key, [...(groups.get(key) ?? []), run]);
+  }
+  const lists = [...groups.values()];
+  return lists.map((list) => ({ label: labelOf(list, lists), runs: list }));
+}
+
+/** Algorithm and network; where groups share them, the settings that differ too. */
+function labelOf(list: readonly Run[], groups: readonly (readonly Run[])[]): string {
+  const [run] = list as [Run];
+  const alike = groups.map(([first]) => first!).filter(({ name }) => name === run.name);
+  const own = settingsOf(run);
+  const differing = [...own].filter(([name, value]) => alike.some((other) => settingsOf(other).get(name) !== value));
+  const isDistinct = alike.length === 1;
+  const settings = isDistinct ? [] : differing.map(([name, value]) => `${name.split('.').at(-1)} ${value}`);
+  const seeds = list.length === 1 ? `seed ${run.seed}` : `${list.length} seeds`;
+  return `${[run.name, ...settings].join(', ')} (${seeds})`;
+}
+
+/** Every setting that decides a run's results, by its dotted name. Where and how it ran decides nothing that a curve shows. */
+export function settingsOf({ config }: Run): Map<string, string> {
+  const { algorithm, environment, loop } = config;
+  const { seed: _, ...rest } = loop;
+  return new Map(flat({ environment, algorithm, loop: rest }, ''));
+}
+
+function flat(value: unknown, path: string): [string, string][] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[path, String(value)]];
+  return Object.entries(value).flatMap(([name, inner]) => flat(inner, path === '' ? name : `${path}.${name}`));
+}
+
+function subtitleOf(groups: readonly RunGroup[], metric: string): string {
+  const hasSeeds = groups.some(({ runs }) => runs.length > 1);
+  const hasSingle = groups.some(({ runs }) => runs.length === 1) && metric === defaultMetric;
+  const bands = [
+    ...(hasSeeds ? ['over the seeds'] : []),
+    ...(hasSingle ? [`of the evaluation's episodes${hasSeeds ? ' where there is one seed' : ''}`] : []),
+  ];
+  return bands.length === 0 ? '' : `mean and standard deviation ${bands.join(', ')}`;
+}
+
+function pointsOf(runs: readonly Run[], metric: string): CurvePoint[] {
+  const curves = runs.map(({ records }) => valuesOf(records, metric)).filter((curve) => curve.length > 0);
+  const [first] = curves;
+  if (first === undefined) return [];
+  if (curves.length === 1) {
+    const spreads =
+      metric === defaultMetric
+        ? valuesOf(
+            runs.flatMap(({ records }) => records),
+            deviationMetric,
+          )
+        : [];
+    const spreadAt = new Map(spreads.map(({ step, value }) => [step, value]));
+    return first.map(({ step, value }) => ({ step, mean: value, spread: spreadAt.get(step) ?? 0 }));
+  }
+  // Where all of them are known: a mean of fewer runs would jump where one ends.
+  const begin = Math.max(...curves.map((curve) => curve[0]!.step));
+  const end = Math.min(...curves.map((curve) => curve.at(-1)!.step));
+  const steps = [...new Set(curves.flatMap((curve) => curve.map(({ step }) => step)))].sort((a, b) => a - b);
+  return steps
+    .filter((step) => step >= begin && step <= end)
+    .map((step) => {
+      const values = curves.map((curve) => valueAt(curve, step));
+      return { step, mean: mean(values), spread: standardDeviation(values) };
+    });
+}
+
+type Point = { readonly step: number; readonly value: number };
+
+const valuesOf = (records: Run['records'], metric: string): Point[] =>
+  records.flatMap((record) => {
+    const value = record[metric];
+    return value !== undefined && Number.isFinite(value) ? [{ step: record.step, value }] : [];
+  });
+
+/** On the straight line between the two points around a step. */
+function valueAt(curve: readonly Point[], step: number): number {
+  const after = curve.find((point) => point.step >= step)!;
+  const before = curve.findLast((point) => point.step <= step)!;
+  if (after.step === before.step) return before.value;
+  return before.value + ((after.value - before.value) * (step - before.step)) / (after.step - before.step);
+}

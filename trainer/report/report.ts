@@ -1,0 +1,120 @@
+/** One HTML page about some runs: curves, what to expect of each, frames of an episode, evaluations, settings. */
+
+import { basename } from 'node:path';
+import { curveChart } from '../seeing/curve-chart.ts';
+import { drawSvg } from '../seeing/drawing.ts';
+import { curvePanels, groupRuns, settingsOf } from './curves.ts';
+import { episodeFrames, type Frames } from './frames.ts';
+import { html, page, type Row, table } from './page.ts';
+import { environmentOf, type PublishedModel, publishedModel, type Run } from './runs.ts';
+
+/** A run with what was looked up for the page. */
+type Reported = {
+  readonly run: Run;
+  readonly name: string;
+  readonly published: PublishedModel | undefined;
+  readonly evaluations: readonly Evaluation[];
+};
+
+type Evaluation = { readonly step: number; readonly mean: number; readonly deviation: number };
+
+/**
+ * @param options.note told before each run whose episode is drawn: that takes seconds
+ * @returns the text of the page, which needs nothing beside it
+ */
+export async function reportPage(
+  runs: readonly Run[],
+  { note = () => {} }: { readonly note?: (name: string) => void } = {},
+): Promise<string> {
+  const reported: Reported[] = [];
+  for (const run of runs) {
+    const name = basename(run.directory);
+    reported.push({ run, name, published: await publishedModel(run), evaluations: evaluationsOf(run) });
+  }
+  const environments = [...new Set(runs.map(environmentOf))].join(', ');
+  const curves = await drawSvg(curveChart(curvePanels(runs)));
+  const frames: string[] = [];
+  for (const one of reported) {
+    note(one.name);
+    frames.push(await framesOf(one));
+  }
+  return page(`Training on ${environments}`, [
+    { title: 'Learning curves', body: `<figure>${curves}</figure>` },
+    { title: 'Returns', body: `${returnsTable(reported)}${returnsNote}` },
+    { title: 'An episode of each published policy', body: frames.join('') },
+    { title: 'Settings', body: settingsTable(runs) },
+    { title: 'Evaluations', body: reported.map(evaluationsTable).join('') },
+  ]);
+}
+
+const returnsNote =
+  '<p class="note">Mean and standard deviation of the episodes. The best evaluation is the best of many, so it is too high; ' +
+  'where it chose the published policy, that is marked. Fresh episodes chose nothing: they tell what to expect.</p>';
+
+function returnsTable(reported: readonly Reported[]): string {
+  const rows = reported.map(({ run, name, published, evaluations }): Row => {
+    const best = evaluations.reduce<Evaluation | undefined>(
+      (former, next) => (former === undefined || next.mean >= former.mean ? next : former),
+      undefined,
+    );
+    const { bestEvaluationReturn, freshReturn, freshStandardDeviation, freshEpisodeCount } =
+      published?.manifest.training ?? {};
+    const chosen = bestEvaluationReturn === undefined ? '' : ' (chose the published policy)';
+    return [
+      name,
+      run.name,
+      String(run.seed),
+      best === undefined
+        ? 'none'
+        : `${returnText(best.mean, best.deviation)} at ${count(best.step)}, best of ${evaluations.length}${chosen}`,
+      lastText(evaluations.at(-1)),
+      freshReturn === undefined
+        ? 'none'
+        : `${returnText(freshReturn, freshStandardDeviation ?? 0)}, ${freshEpisodeCount} episodes`,
+      published === undefined ? 'none' : `${published.manifest.model} version ${published.manifest.version}`,
+    ];
+  });
+  const head = ['run', 'algorithm', 'seed', 'best evaluation', 'last evaluation', 'fresh episodes', 'published'];
+  return table(head, rows);
+}
+
+const lastText = (last: Evaluation | undefined): string =>
+  last === undefined ? 'none' : `${returnText(last.mean, last.deviation)} at ${count(last.step)}`;
+
+async function framesOf({ run, name, published }: Reported): Promise<string> {
+  const frames: Frames | { readonly none: string } =
+    published === undefined ? { none: 'nothing is published, or it is gone' } : await episodeFrames(run, published);
+  if ('none' in frames) return `<p>${html(name)}: no pictures (${html(frames.none)}).</p>`;
+  const caption = `${name}: return ${returnText(frames.episodeReturn)} in ${count(frames.stepCount)} steps`;
+  const source = `data:image/png;base64,${Buffer.from(frames.png).toString('base64')}`;
+  return `<figure><img src="${source}" alt="${html(`Six frames of an episode of ${name}`)}"><figcaption>${html(caption)}</figcaption></figure>`;
+}
+
+/** A column for each group of runs; settings that differ are marked. */
+function settingsTable(runs: readonly Run[]): string {
+  const groups = groupRuns(runs);
+  const columns = groups.map(({ runs: [first] }) => settingsOf(first!));
+  const names = [...new Set(columns.flatMap((settings) => [...settings.keys()]))];
+  const rows = names.map((name): Row => {
+    const values = columns.map((settings) => settings.get(name) ?? '');
+    return { cells: [name, ...values], isMarked: new Set(values).size > 1 };
+  });
+  return table(['setting', ...groups.map(({ label }) => label)], rows);
+}
+
+function evaluationsTable({ run, name, evaluations }: Reported): string {
+  const rows = evaluations.map(({ step, mean, deviation }): Row => [count(step), decimal(mean), decimal(deviation)]);
+  const head = [run.stepUnit, 'mean return', 'standard deviation'];
+  return `<details><summary>${html(name)} (${evaluations.length})</summary>${table(head, rows)}</details>`;
+}
+
+const evaluationsOf = ({ records }: Run): Evaluation[] =>
+  records.flatMap(({ step, evaluationReturn, evaluationStandardDeviation = 0 }) =>
+    evaluationReturn === undefined ? [] : [{ step, mean: evaluationReturn, deviation: evaluationStandardDeviation }],
+  );
+
+const decimal = (value: number): string =>
+  value.toLocaleString('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const count = (value: number): string => value.toLocaleString('en-US');
+const returnText = (mean: number, deviation?: number): string =>
+  deviation === undefined ? decimal(mean) : `${decimal(mean)} ± ${decimal(deviation)}`;
