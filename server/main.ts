@@ -7,7 +7,7 @@ import { addressOf } from './call/ports.ts';
 import { parseServerConfig, type ServerConfig, type ServerSettings } from './config.ts';
 import type { SpoolPart } from './handles/open-handles.ts';
 import type { ModelStore } from './models/model-store.ts';
-import { createServing } from './serving.ts';
+import { Serving } from './serving.ts';
 import { listenMetrics } from './transport/metrics-http.ts';
 
 export type RunningServer = {
@@ -40,15 +40,10 @@ export async function startServer(settings: ServerSettings, log?: Logger, spool?
     });
   }
   const logger = log ?? pino({ level: config.logLevel });
-  const serving = createServing(config, logger, spool && { spool });
+  const serving = new Serving(config, logger, spool && { spool });
   // The metrics port comes first: a server that loads large models is alive, and not ready.
-  const metricsListener = await listenMetrics({
-    host: config.host,
-    port: config.metricsPort,
-    hosts: config.httpHosts,
-    registry: serving.metrics.registry,
-    notReady: serving.notReady,
-  }).catch(async (error: unknown) => {
+  const { registry } = serving.metrics;
+  const metricsListener = await listenMetrics(config, registry, serving.notReady).catch(async (error: unknown) => {
     await serving.close();
     throw error;
   });

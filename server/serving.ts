@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { GRPCInferenceService } from '../src/gen/inference/grpc_predict_v2_pb.ts';
 import { type Doors, openDoors } from './access/access.ts';
-import { createRequestRecorder } from './call/request-record.ts';
+import { createRequestRecorder, type Tracer } from './call/request-record.ts';
 import { type ComputePool, createComputePool } from './compute/compute-pool.ts';
 import { createExecutor } from './compute/executors.ts';
 import type { ServerConfig } from './config.ts';
@@ -18,7 +18,7 @@ import { type ModelStore, openModelStore } from './models/model-store.ts';
 import { servingMethods } from './routes.ts';
 import { measureEventLoopDelay } from './telemetry/event-loop-delay.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
-import { openTracing, type Tracing } from './telemetry/tracing.ts';
+import { openTracing } from './telemetry/tracing.ts';
 import { type GrpcListener, listenGrpc } from './transport/grpc.ts';
 import { Health } from './transport/health.ts';
 import { type HttpListener, listenHttp } from './transport/http.ts';
@@ -35,22 +35,6 @@ export type Membership = {
   readonly onSpent?: (name: string) => void;
 };
 
-export type Serving = {
-  readonly metrics: Metrics;
-  /** Why it cannot answer; undefined where it can. */
-  notReady(): string | undefined;
-  /**
-   * Loads the models, then listens. Where it throws, everything is freed.
-   * @param onLoaded between the two: nobody is answered yet
-   * @throws HyperpolicyError: a setting that is wrong; a port that cannot be had
-   */
-  start(onLoaded?: (loaded: Loaded) => Promise<unknown>): Promise<Started>;
-  /** Not ready from now on; answers what is in flight, for at most `drainMs`. */
-  drain(): Promise<void>;
-  /** Frees everything. */
-  close(): Promise<void>;
-};
-
 export type Started = Loaded & {
   /** The ports that were bound, where the settings say 0. */
   readonly port: number;
@@ -65,122 +49,148 @@ export type Loaded = {
   readonly doors: Doors;
 };
 
-/** @param membership where the process is one of several */
-export function createServing(config: ServerConfig, log: Logger, membership?: Membership): Serving {
-  const timeToLiveMs = config.contextTimeToLiveMs;
-  const contextCache = new ContextCache({ bytesMax: config.contextCacheBytesMax, timeToLiveMs });
-  const criticCache = new ContextCache({
-    bytesMax: config.criticCacheBytesMax,
-    arena: new BlockArena(config.criticCacheBytesMax),
-    timeToLiveMs,
-  });
-  const delay = measureEventLoopDelay();
-  const gate = { count: 0 };
-  let models: ModelStore | undefined;
-  let pool: ComputePool | undefined;
-  let handles: OpenHandles | undefined;
-  let listener: GrpcListener | undefined;
-  let httpListener: HttpListener | undefined;
-  let doors: Doors | undefined;
-  let tracing: Tracing | undefined;
-  const metrics = createMetrics({
-    caches: { policy: contextCache, critic: criticCache },
-    eventLoopDelayUs: delay.meanUs,
-    requestCount: () => gate.count,
-    queueRowCount: () => pool?.queueRowCount ?? 0,
-    handles: () => handles?.store,
-    connectionCount: () => listener?.connectionCount ?? 0,
-    versions: () => models?.list().flatMap(({ versions }) => versions) ?? [],
-  });
-  const executor = createExecutor({
-    workerCount: config.workerCount,
-    session: { threadCount: config.threadCount, device: config.device },
-    onOpen: (opened) => log.info({ ...opened, asked: config.device }, 'heavy graph open'),
-  });
-  const health = new Health([PolicyService.typeName, GRPCInferenceService.typeName]);
-  let draining = false;
-  let listening = false;
+export class Serving {
+  readonly metrics: Metrics;
+  readonly #config: ServerConfig;
+  readonly #log: Logger;
+  readonly #membership: Membership | undefined;
+  readonly #delay = measureEventLoopDelay();
+  readonly #gate = { count: 0 };
+  readonly #health = new Health([PolicyService.typeName, GRPCInferenceService.typeName]);
+  readonly #caches: Readonly<Record<'policy' | 'critic', ContextCache>>;
+  #phase: 'loading' | 'serving' | 'draining' = 'loading';
+  #pool: ComputePool | undefined;
+  #handles: OpenHandles | undefined;
+  #models: ModelStore | undefined;
+  #listener: GrpcListener | undefined;
+  #httpListener: HttpListener | undefined;
+  /** What frees all that was opened, in the order of opening. */
+  readonly #closers: (() => unknown)[] = [this.#delay.stop];
 
-  async function start(onLoaded?: (loaded: Loaded) => Promise<unknown>): Promise<Started> {
-    const { traceEndpoint } = config;
-    if (traceEndpoint !== null) {
-      const { traceRatio: ratio, traceQueueCountMax: queueCountMax } = config;
-      tracing = await openTracing({ endpoint: traceEndpoint, ratio, queueCountMax, log });
-    }
-    doors = openDoors(config, log, membership?.onSpent);
-    pool = createComputePool({
-      executor,
-      batchRowCountMax: config.batchRowCountMax,
-      batchDelayMs: config.batchDelayMs,
-      queueRowCountMax: config.queueRowCountMax,
-      onRun: metrics.heavyRun,
-      onWait: metrics.queued,
+  /** @param membership where the process is one of several */
+  constructor(config: ServerConfig, log: Logger, membership?: Membership) {
+    this.#config = config;
+    this.#log = log;
+    this.#membership = membership;
+    const { contextCacheBytesMax, criticCacheBytesMax, contextTimeToLiveMs: timeToLiveMs } = config;
+    const arena = new BlockArena(criticCacheBytesMax);
+    this.#caches = {
+      policy: new ContextCache({ bytesMax: contextCacheBytesMax, timeToLiveMs }),
+      critic: new ContextCache({ bytesMax: criticCacheBytesMax, arena, timeToLiveMs }),
+    };
+    this.metrics = createMetrics({
+      caches: this.#caches,
+      eventLoopDelayUs: this.#delay.meanUs,
+      requestCount: () => this.#gate.count,
+      queueRowCount: () => this.#pool?.queueRowCount ?? 0,
+      handles: () => this.#handles?.store,
+      connectionCount: () => this.#listener?.connectionCount ?? 0,
+      versions: () => this.#models?.list().flatMap(({ versions }) => versions) ?? [],
     });
-    handles = openHandles(config, membership?.spool, log);
+  }
+
+  /** Why it cannot answer; undefined where it can. */
+  readonly notReady = (): string | undefined => {
+    if (this.#phase === 'draining') return 'draining';
+    if (this.#models === undefined) return 'loading';
+    return this.#models.list().length === 0 ? 'no model is ready' : undefined;
+  };
+
+  /**
+   * Loads the models, then listens. Where it throws, everything is freed.
+   * @param onLoaded between the two: nobody is answered yet
+   * @throws HyperpolicyError: a setting that is wrong; a port that cannot be had
+   */
+  async start(onLoaded?: (loaded: Loaded) => Promise<unknown>): Promise<Started> {
+    try {
+      const loaded = await this.#load();
+      await onLoaded?.(loaded);
+      return { ...loaded, ...(await this.#listen(loaded)) };
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  async #load(): Promise<Loaded> {
+    const [config, log, metrics, membership] = [this.#config, this.#log, this.metrics, this.#membership];
+    const tracer = await this.#openTracer();
+    const doors = openDoors(config, log, membership?.onSpent);
+    this.#closers.push(doors.close);
+    const pool = this.#openPool();
+    const handles = openHandles(config, membership?.spool, log);
+    this.#handles = handles;
+    this.#closers.push(() => handles.close());
     if (membership !== undefined) await handles.store.adopt();
-    const ready = await openModelStore({
+    const { policy: contextCache, critic: criticCache } = this.#caches;
+    const models = await openModelStore({
       config,
-      networks: {
-        pool,
-        inline: { threadCount: 1 },
-        contextCache,
-        criticCache,
-      },
+      networks: { pool, inline: { threadCount: 1 }, contextCache, criticCache },
       log,
       onLoad: metrics.loadResult,
-      onChange: (modelCount) => health.set(modelCount > 0 && listening && !draining),
+      onChange: (modelCount) => this.#health.set(modelCount > 0 && this.#phase === 'serving'),
     });
-    models = ready;
-    const recorder = createRequestRecorder({ log, requestLogEvery: config.requestLogEvery, tracer: tracing?.tracer });
-    const deps: MethodDeps = { config, metrics, log, gate, access: doors.serving, recorder };
+    this.#models = models;
+    this.#closers.push(() => models.close());
+    const recorder = createRequestRecorder({ log, requestLogEvery: config.requestLogEvery, tracer });
     const handlers = createPolicyHandlers({
       models,
       handleStore: handles.store,
       config,
       metrics,
-      eventLoopDelayUs: delay.meanUs,
+      eventLoopDelayUs: this.#delay.meanUs,
       prepareElsewhere: membership?.prepareElsewhere,
     });
-    const loaded = { models: ready, handlers, deps, doors };
-    await onLoaded?.(loaded);
+    const deps = { config, metrics, log, gate: this.#gate, access: doors.serving, recorder };
+    return { models, handlers, deps, doors };
+  }
+
+  async #openTracer(): Promise<Tracer | undefined> {
+    const { traceEndpoint: endpoint, traceRatio: ratio, traceQueueCountMax: queueCountMax, drainMs } = this.#config;
+    if (endpoint === null) return undefined;
+    const tracing = await openTracing({ endpoint, ratio, queueCountMax, log: this.#log });
+    this.#closers.push(() => tracing.close(this.#phase === 'loading' ? 0 : drainMs));
+    return tracing.tracer;
+  }
+
+  #openPool(): ComputePool {
+    const { workerCount, threadCount, device, batchRowCountMax, batchDelayMs, queueRowCountMax } = this.#config;
+    const executor = createExecutor({
+      workerCount,
+      session: { threadCount, device },
+      onOpen: (opened) => this.#log.info({ ...opened, asked: device }, 'heavy graph open'),
+    });
+    this.#closers.push(() => executor.dispose());
+    const { heavyRun: onRun, queued: onWait } = this.metrics;
+    this.#pool = createComputePool({ executor, batchRowCountMax, batchDelayMs, queueRowCountMax, onRun, onWait });
+    return this.#pool;
+  }
+
+  async #listen({ models, handlers, deps }: Loaded): Promise<{ port: number; httpPort: number | undefined }> {
+    const [config, health] = [this.#config, this.#health];
     const methods = servingMethods({ models, handlers, health, deps });
-    listener = await listenGrpc(methods, config, { metrics, log, port: config.port, setting: 'port' });
-    if (config.httpPort !== null) httpListener = await listenHttp(handlers, config.httpPort, deps);
-    listening = true;
+    this.#listener = await listenGrpc(methods, config, { ...deps, port: config.port, setting: 'port' });
+    this.#closers.push(() => this.#listener?.drain(0));
+    this.#closers.push(() => this.#httpListener?.drain(0));
+    if (config.httpPort !== null) this.#httpListener = await listenHttp(handlers, config.httpPort, deps);
+    this.#phase = 'serving';
     health.set(models.list().length > 0);
-    return { port: listener.port, httpPort: httpListener?.port, ...loaded };
+    return { port: this.#listener.port, httpPort: this.#httpListener?.port };
   }
 
-  async function close(): Promise<void> {
-    await Promise.all([listener?.drain(0), httpListener?.drain(0)]);
-    await tracing?.close(listening ? config.drainMs : 0);
-    await models?.close();
-    handles?.close();
-    await executor.dispose();
-    doors?.close();
-    delay.stop();
+  /** Not ready from now on; answers what is in flight, for at most `drainMs`. */
+  async drain(): Promise<void> {
+    const { drainMs } = this.#config;
+    this.#phase = 'draining';
+    this.#health.set(false);
+    this.#log.info({ requestCount: this.#gate.count, drainMs }, 'draining');
+    await Promise.all([this.#listener?.drain(drainMs), this.#httpListener?.drain(drainMs)]);
+    this.#listener = undefined;
+    this.#httpListener = undefined;
   }
 
-  return {
-    metrics,
-    notReady() {
-      if (draining) return 'draining';
-      if (models === undefined) return 'loading';
-      return models.list().length === 0 ? 'no model is ready' : undefined;
-    },
-    start: (onLoaded) =>
-      start(onLoaded).catch(async (error: unknown) => {
-        await close();
-        throw error;
-      }),
-    async drain() {
-      draining = true;
-      health.set(false);
-      log.info({ requestCount: gate.count, drainMs: config.drainMs }, 'draining');
-      await Promise.all([listener?.drain(config.drainMs), httpListener?.drain(config.drainMs)]);
-      listener = undefined;
-      httpListener = undefined;
-    },
-    close,
-  };
+  /** Frees everything, what was opened last first. */
+  async close(): Promise<void> {
+    for (let close = this.#closers.pop(); close !== undefined; close = this.#closers.pop()) await close();
+  }
 }

@@ -68,13 +68,7 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
       return joinWithParent(own, await group.metrics()).metrics();
     },
   };
-  const metricsListener = await listenMetrics({
-    host: config.host,
-    port: config.metricsPort,
-    hosts: config.httpHosts,
-    registry,
-    notReady: group.notReady,
-  }).catch((error: unknown) => {
+  const metricsListener = await listenMetrics(config, registry, group.notReady).catch((error: unknown) => {
     free();
     throw error;
   });

@@ -6,7 +6,7 @@ import { PrepareRequestSchema } from '../../src/gen/hyperpolicy/v1/policy_servic
 import { createCall } from '../call/rpc.ts';
 import { parseServerConfig } from '../config.ts';
 import type { ModelStore } from '../models/model-store.ts';
-import { createServing, type Loaded, type Serving, type Started } from '../serving.ts';
+import { type Loaded, Serving, type Started } from '../serving.ts';
 import { createLink, type MetricValues, type ReadyModel, type ToParent, type ToProcess } from './messages.ts';
 import { createSpentQueue } from './rates.ts';
 
@@ -26,7 +26,7 @@ const link = createLink<ToParent, ToProcess>({
     async start({ settings, process: number, spool }) {
       const config = parseServerConfig(settings);
       const log = pino({ level: config.logLevel }).child({ process: number });
-      serving = createServing(config, log, {
+      serving = new Serving(config, log, {
         spool: { ...spool, process: number },
         prepareElsewhere: (request, deadlineMs) =>
           link.ask('prepareElsewhere', { request: toBinary(PrepareRequestSchema, request), deadlineMs }, Infinity),

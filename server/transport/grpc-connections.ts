@@ -8,23 +8,12 @@ import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { ServerConfig } from '../config.ts';
 import type { EndReason } from '../telemetry/metrics.ts';
-import { createNotes } from './notes.ts';
-
-export type Connections = {
-  /** Watches a server from before its first connection. */
-  watch(server: Http2Server): void;
-  /** Cuts every connection that is left, also one whose other side does not end. */
-  cut(): void;
-  /** Open and not refused. */
-  readonly count: number;
-};
+import { createNotes, type Note } from './notes.ts';
 
 export type ConnectionOptions = {
   readonly config: Pick<ServerConfig, 'connectionCountMax' | 'pingIntervalMsMin'>;
   readonly log: Logger;
   readonly onEnd: (reason: EndReason) => void;
-  /** Milliseconds, not going backwards. */
-  readonly clock?: () => number;
 };
 
 /** Connections over the bound that are open for as long as it takes to tell them so. */
@@ -38,82 +27,90 @@ const pingStrikeCountMax = 2;
 /** Of the answer to a ping, on the wire. */
 const pingAnswerBytes = 17;
 
-export function createConnections(options: ConnectionOptions): Connections {
-  const { config, log, onEnd, clock = () => performance.now() } = options;
-  const { connectionCountMax, pingIntervalMsMin } = config;
+export class Connections {
+  readonly #options: ConnectionOptions;
+  readonly #note: Note;
   /** By their remote end, which TLS does not change; with what cuts those whose session does not come. */
-  const sockets = new Map<string, { readonly socket: Socket; readonly handshake: NodeJS.Timeout }>();
-  let sessionCount = 0;
-  const note = createNotes(log, 'connections ended', clock);
+  readonly #sockets = new Map<string, { readonly socket: Socket; readonly handshake: NodeJS.Timeout }>();
+  #sessionCount = 0;
 
-  function refuse(): void {
-    onEnd('too_many');
-    note('too_many', { connectionCountMax });
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.#note = createNotes(options.log, 'connections ended', clock);
   }
 
-  function openSocket(socket: Socket): void {
+  /** Open and not refused. */
+  get count(): number {
+    return this.#sessionCount;
+  }
+
+  /** Watches a server from before its first connection. */
+  watch(server: Http2Server): void {
+    // Before the library's own: a refused connection costs it nothing.
+    server.prependListener('connection', (socket: Socket) => this.#openSocket(socket));
+    server.on('session', (session) => this.#openSession(session));
+  }
+
+  /** Cuts every connection that is left, also one whose other side does not end. */
+  cut(): void {
+    for (const { socket } of this.#sockets.values()) socket.destroy();
+  }
+
+  #openSocket(socket: Socket): void {
     const from = remoteEnd(socket);
     const handshake = setTimeout(() => socket.destroy(), handshakeMsMax);
-    sockets.set(from, { socket, handshake });
+    this.#sockets.set(from, { socket, handshake });
     socket.once('close', () => {
       clearTimeout(handshake);
-      if (sockets.get(from)?.socket === socket) sockets.delete(from);
+      if (this.#sockets.get(from)?.socket === socket) this.#sockets.delete(from);
     });
-    if (sockets.size <= connectionCountMax + refusalCountMax) return;
-    refuse();
+    if (this.#sockets.size <= this.#options.config.connectionCountMax + refusalCountMax) return;
+    this.#end('too_many');
     socket.destroy();
   }
 
-  /** Ends a connection with a reason; its calls are cut. */
-  function sendOff(session: ServerHttp2Session, text: string): void {
-    const socket = sockets.get(remoteEnd(session.socket))?.socket;
-    session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM, 0, Buffer.from(text));
-    session.close();
-    // The socket, not the session: that waits for the other side's end, which may never come.
-    const cut = setTimeout(() => socket?.destroy(), farewellMs).unref();
-    session.once('close', () => clearTimeout(cut));
-  }
-
-  function openSession(session: ServerHttp2Session): void {
-    const own = sockets.get(remoteEnd(session.socket));
+  #openSession(session: ServerHttp2Session): void {
+    const { connectionCountMax, pingIntervalMsMin } = this.#options.config;
+    const own = this.#sockets.get(remoteEnd(session.socket));
     // It was refused already, or is gone.
     if (own === undefined || own.socket.destroyed) return;
     clearTimeout(own.handshake);
-    if (sessionCount >= connectionCountMax) {
-      refuse();
-      sendOff(
-        session,
-        `connections: expected at most ${connectionCountMax} open in one process, got one more. Retry with backoff`,
-      );
+    if (this.#sessionCount >= connectionCountMax) {
+      this.#end('too_many');
+      const limit = `expected at most ${connectionCountMax} open in one process, got one more`;
+      sendOff(session, own.socket, `connections: ${limit}. Retry with backoff`);
       return;
     }
-    sessionCount++;
+    this.#sessionCount++;
     session.once('close', () => {
-      sessionCount--;
+      this.#sessionCount--;
     });
     const isFlood = createPingPolice(pingIntervalMsMin, clock);
     session.on('ping', () => {
       if (session.closed || !isFlood(session.socket.bytesWritten)) return;
-      onEnd('pings');
-      note('pings', { pingIntervalMsMin });
+      this.#end('pings');
       // Clients know these words and ping less often.
-      sendOff(session, 'too_many_pings');
+      sendOff(session, own.socket, 'too_many_pings');
     });
   }
 
-  return {
-    watch(server) {
-      // Before the library's own: a refused connection costs it nothing.
-      server.prependListener('connection', openSocket);
-      server.on('session', openSession);
-    },
-    cut() {
-      for (const { socket } of sockets.values()) socket.destroy();
-    },
-    get count() {
-      return sessionCount;
-    },
-  };
+  /** Counts a connection that is refused or cut, and tells the log. */
+  #end(reason: EndReason): void {
+    const { connectionCountMax, pingIntervalMsMin } = this.#options.config;
+    this.#options.onEnd(reason);
+    this.#note(reason, reason === 'pings' ? { pingIntervalMsMin } : { connectionCountMax });
+  }
+}
+
+const clock = () => performance.now();
+
+/** Ends a connection with a reason; its calls are cut. */
+function sendOff(session: ServerHttp2Session, socket: Socket, text: string): void {
+  session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM, 0, Buffer.from(text));
+  session.close();
+  // The socket, not the session: that waits for the other side's end, which may never come.
+  const cut = setTimeout(() => socket.destroy(), farewellMs).unref();
+  session.once('close', () => clearTimeout(cut));
 }
 
 /**

@@ -19,7 +19,7 @@ import { type Call, createCall, type ResponseSink, type StreamSession } from '..
 import { type Codec, descriptorCodec } from './codec.ts';
 import { deadlineOf, definitionOf, type GrpcMethod, headersOf, type OpenStreams, statusObject } from './grpc-call.ts';
 import { type LibraryCall, type MessageListener, type Messages, messagesOf } from './grpc-messages.ts';
-import { createInvocations, type Invocations, type MethodDeps, tooLarge } from './invocation.ts';
+import { Invocations, type MethodDeps, tooLarge } from './invocation.ts';
 
 /** Answers on their way to a client: one that does not read them is not read from. */
 const unsentCountMax = 16;
@@ -36,7 +36,7 @@ export function streamMethod<I extends DescMessage, O extends DescMessage>(
   const streamed: Streamed<MessageShape<I>, MessageInitShape<O>> = {
     open,
     codec,
-    invocations: createInvocations(method, type, deps),
+    invocations: new Invocations(method, type, deps),
     messageBytesMax: deps.config.messageBytesMax,
   };
   return {

@@ -10,7 +10,7 @@ import type grpc from '@grpc/grpc-js';
 import type { UnaryHandler } from '../call/rpc.ts';
 import { type Codec, descriptorCodec } from './codec.ts';
 import { deadlineOf, definitionOf, type GrpcMethod, headersOf, serviceError } from './grpc-call.ts';
-import { createAnswerer, createInvocations, type MethodDeps, type Transport, tooLarge } from './invocation.ts';
+import { Invocations, type MethodDeps, type Transport, tooLarge } from './invocation.ts';
 import { type UnaryHandlers, unaryMethodsOf } from './unary-methods.ts';
 
 /** Every unary method of a service. @param codecs of methods that have their own */
@@ -36,7 +36,7 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
   const { parent, name } = method;
   const { log } = deps;
   const { messageBytesMax } = deps.config;
-  const invocations = createInvocations(method, 'unary', deps);
+  const invocations = new Invocations(method, 'unary', deps);
   const { counts } = invocations;
 
   function send({ callback }: Wire, ...reply: Parameters<typeof callback>): void {
@@ -65,7 +65,7 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
       send(wire, serviceError(status));
     },
   };
-  const answer = createAnswerer(invocations, handler, transport, deps);
+  const answer = invocations.answerer(handler, transport);
 
   function receive(call: grpc.ServerUnaryCall<Buffer, Uint8Array>, callback: grpc.sendUnaryData<Uint8Array>): void {
     const receivedAtMs = performance.now();

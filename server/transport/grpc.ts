@@ -10,7 +10,7 @@ import type { ServerConfig } from '../config.ts';
 import type { MethodMetrics, Metrics } from '../telemetry/metrics.ts';
 import { boundGrpcTimeout } from './deadline-headers.ts';
 import type { GrpcMethod, OpenStreams } from './grpc-call.ts';
-import { type Connections, createConnections } from './grpc-connections.ts';
+import { Connections } from './grpc-connections.ts';
 import { openPortTls, type PortTls } from './tls.ts';
 
 export type GrpcListener = {
@@ -99,7 +99,7 @@ export async function listenGrpc(
   const openStreams: OpenStreams = new Set();
   const server = new grpc.Server({ ...channelOptions(config), interceptors: [takingOver(methods, openStreams)] });
   countUnknown(server, metrics.method({ type: 'other', service: 'other', method: 'other' }));
-  const connections = createConnections({ config, log, onEnd: metrics.connectionEnded });
+  const connections = new Connections({ config, log, onEnd: metrics.connectionEnded });
   const tls = openPortTls(config, { port: setting === 'port' ? 'gRPC port' : setting, log, metrics });
   watchConnections(server, connections, tls);
   for (const service of new Set(methods.map((method) => method.service))) {

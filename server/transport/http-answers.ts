@@ -12,7 +12,7 @@ import type { StatusName } from '../../src/contract/status.ts';
 import { boundConnectTimeout } from './deadline-headers.ts';
 import { acceptCompression, refusalOf } from './http-refusals.ts';
 import { type HttpCall, httpCallKey, httpUnary } from './http-unary.ts';
-import { createInvocations, type Invocations, type MethodDeps } from './invocation.ts';
+import { Invocations, type MethodDeps } from './invocation.ts';
 import { createHostCheck } from './known-hosts.ts';
 import { type UnaryHandlers, unaryMethodsOf } from './unary-methods.ts';
 
@@ -26,8 +26,8 @@ export function createHttpAnswers<S extends DescService>(
 ): RequestListener {
   const { host, httpHosts, messageBytesMax: bytesMax } = deps.config;
   const methods = unaryMethodsOf(service, handlers).map(([method, handler]) => {
-    const invocations = createInvocations(method, 'unary', deps);
-    return { method, invocations, answer: httpUnary(method, { handler, invocations, deps }) };
+    const invocations = new Invocations(method, 'unary', deps);
+    return { method, invocations, answer: httpUnary(method, handler, invocations) };
   });
   const router = createConnectRouter({
     connect: true,
@@ -41,7 +41,7 @@ export function createHttpAnswers<S extends DescService>(
   }).service(service, Object.fromEntries(methods.map(({ method, answer }) => [method.localName, answer])) as object);
   const known = new Map(methods.map(({ method, invocations }) => [`/${service.typeName}/${method.name}`, invocations]));
   const handlerOf = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
-  const other = createInvocations(otherMethod, 'other', deps);
+  const other = new Invocations(otherMethod, 'other', deps);
   const refusesHost = createHostCheck([host, ...httpHosts]);
 
   return (request, response) => {

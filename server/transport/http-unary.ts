@@ -10,7 +10,7 @@ import {
 import { type Code, ConnectError, createContextKey, type HandlerContext } from '@connectrpc/connect';
 import { type StatusName, statusCodes } from '../../src/contract/status.ts';
 import type { Call } from '../call/rpc.ts';
-import { createAnswerer, type Invocations, type MethodDeps, type Transport } from './invocation.ts';
+import type { Invocations, Transport } from './invocation.ts';
 import type { SomeHandler } from './unary-methods.ts';
 
 type Message = MessageShape<DescMessage>;
@@ -31,7 +31,8 @@ type Wire = {
 /** A handler as Connect takes it. */
 export function httpUnary(
   { output }: DescMethodUnary,
-  { handler, invocations, deps }: { handler: SomeHandler; invocations: Invocations; deps: MethodDeps },
+  handler: SomeHandler,
+  invocations: Invocations,
 ): (request: Message, context: HandlerContext) => Promise<Message> {
   const transport: Transport<Wire, Message, MessageInitShape<DescMessage>, Message> = {
     read: ({ request }) => request,
@@ -45,7 +46,7 @@ export function httpUnary(
       reject(new ConnectError(text, statusCodes[name] as Code));
     },
   };
-  const answer = createAnswerer(invocations, handler, transport, deps);
+  const answer = invocations.answerer(handler, transport);
   return (request, context) =>
     new Promise((resolve, reject) => {
       const timeoutMs = context.timeoutMs();

@@ -9,7 +9,7 @@ import { invalidArgument, resourceExhausted } from '../../src/contract/errors.ts
 import type { StatusName } from '../../src/contract/status.ts';
 import { type Access, openAccess } from '../access/access.ts';
 import type { Caller } from '../call/caller.ts';
-import type { HeaderReader, RequestRecorder } from '../call/request-record.ts';
+import type { HeaderReader, OpenRecord, RequestRecorder } from '../call/request-record.ts';
 import { type Call, createCall, type UnaryHandler } from '../call/rpc.ts';
 import { type Status, statusOf } from '../call/status.ts';
 import type { ServerConfig } from '../config.ts';
@@ -29,26 +29,6 @@ export type MethodDeps = {
 /** Counts requests in flight. */
 export type RequestGate = { count: number };
 
-/** One method, as its calls pass through. */
-export type Invocations = {
-  readonly name: string;
-  readonly counts: MethodMetrics;
-  /** A message is there: counts it and opens its record. */
-  arrive(arrival: Arrival): Call;
-  /** The same, without the count: no handler will see the message. */
-  open(arrival: Arrival): Call;
-  /** Who calls. @throws HyperpolicyError where they are not let in */
-  admit(headers: HeaderReader): Caller | undefined;
-  /** @throws HyperpolicyError invalid_argument where the bytes are not a request of the method */
-  decode<Request>(read: (bytes: Buffer) => Request, bytes: Buffer): Request;
-  /** Writes a response, and counts how long that took. */
-  encode<Response>(write: (response: Response) => Uint8Array, response: Response, call?: Call): Uint8Array;
-  /** What a client is told of an error. A fault goes to the log, where its request id finds it. */
-  describe(error: unknown, call: Call): Status;
-  /** Counts and records how a request ended. */
-  end(status: StatusName, call: Call): void;
-};
-
 /** Times as in Call. */
 export type Arrival = {
   readonly receivedAtMs: number;
@@ -65,52 +45,6 @@ export type MethodNames = {
   readonly input: { readonly typeName: string };
 };
 
-export function createInvocations(
-  { parent, name, input }: MethodNames,
-  type: GrpcType,
-  { metrics, log, access, recorder }: MethodDeps,
-): Invocations {
-  const counts = metrics.method({ type, service: parent.typeName, method: name });
-  const openRecord = recorder?.method(parent.typeName, name);
-  const open = ({ receivedAtMs, deadlineMs, headers, caller }: Arrival) =>
-    createCall(receivedAtMs, deadlineMs, { caller, record: openRecord?.(receivedAtMs, headers) });
-  return {
-    name,
-    counts,
-    open,
-    arrive(arrival) {
-      counts.received();
-      return open(arrival);
-    },
-    admit: (headers) => (access === openAccess ? undefined : access(name, headers('authorization'))),
-    decode(read, bytes) {
-      try {
-        return read(bytes);
-      } catch (cause) {
-        throw invalidArgument({
-          where: name,
-          expected: `a ${input.typeName} message`,
-          actual: `${bytes.length} bytes that do not parse as one`,
-          cause,
-        });
-      }
-    },
-    encode(write, response, call) {
-      const startMs = performance.now();
-      const bytes = write(response);
-      const endMs = performance.now();
-      counts.encoded((endMs - startMs) / 1000);
-      call?.record?.stage('encode', startMs, endMs);
-      return bytes;
-    },
-    describe: (error, call) => describeStatus(error, name, call, log),
-    end(status, call) {
-      counts.handled(status, (performance.now() - call.receivedAtMs) / 1000);
-      call.record?.end(status, call);
-    },
-  };
-}
-
 /** How a transport reads one message and answers it. `Wire` is what it needs to do so. */
 export type Transport<Wire, Request, Response, Encoded> = {
   /** @throws HyperpolicyError */
@@ -122,52 +56,116 @@ export type Transport<Wire, Request, Response, Encoded> = {
   refuse(wire: Wire, status: Status, call: Call): void;
 };
 
-/** Takes one message that has arrived to its answer. */
-export type Answerer<Wire> = (wire: Wire, call: Call, headers: HeaderReader) => void;
+/** One method, as its calls pass through. */
+export class Invocations {
+  readonly name: string;
+  readonly counts: MethodMetrics;
+  readonly #inputName: string;
+  readonly #deps: MethodDeps;
+  readonly #openRecord: OpenRecord | undefined;
 
-/** Answers single requests of one method. The pipeline itself. */
-export function createAnswerer<Wire, Request, Response, Encoded>(
-  { name, admit, describe }: Invocations,
-  handler: UnaryHandler<Request, Response>,
-  { read, write, reply, refuse }: Transport<Wire, Request, Response, Encoded>,
-  { gate, config: { requestCountMax } }: Pick<MethodDeps, 'gate' | 'config'>,
-): Answerer<Wire> {
-  function fail(wire: Wire, error: unknown, call: Call): void {
-    const status = describe(error, call);
-    gate.count--;
-    refuse(wire, status, call);
+  constructor({ parent: { typeName }, name, input }: MethodNames, type: GrpcType, deps: MethodDeps) {
+    this.name = name;
+    this.counts = deps.metrics.method({ type, service: typeName, method: name });
+    this.#inputName = input.typeName;
+    this.#deps = deps;
+    this.#openRecord = deps.recorder?.method(typeName, name);
   }
 
-  function succeed(wire: Wire, response: Response, call: Call): void {
-    let answer: Encoded;
-    try {
-      answer = write(response, call);
-    } catch (error) {
-      fail(wire, error, call);
-      return;
-    }
-    gate.count--;
-    reply(wire, answer, call);
+  /** A message is there: counts it and opens its record. */
+  arrive(arrival: Arrival): Call {
+    this.counts.received();
+    return this.open(arrival);
   }
 
-  return (wire, call, headers) => {
-    gate.count++;
-    let response: Response | Promise<Response>;
+  /** The same, without the count: no handler will see the message. */
+  open({ receivedAtMs, deadlineMs, headers, caller }: Arrival): Call {
+    return createCall(receivedAtMs, deadlineMs, { caller, record: this.#openRecord?.(receivedAtMs, headers) });
+  }
+
+  /** Who calls. @throws HyperpolicyError where they are not let in */
+  admit(headers: HeaderReader): Caller | undefined {
+    const { access } = this.#deps;
+    return access === openAccess ? undefined : access(this.name, headers('authorization'));
+  }
+
+  /** @throws HyperpolicyError invalid_argument where the bytes are not a request of the method */
+  decode<Request>(read: (bytes: Buffer) => Request, bytes: Buffer): Request {
     try {
-      if (gate.count > requestCountMax) throw tooManyRequests(name, requestCountMax);
-      call.caller = admit(headers);
-      response = handler(read(wire), call);
-    } catch (error) {
-      fail(wire, error, call);
-      return;
+      return read(bytes);
+    } catch (cause) {
+      throw invalidArgument({
+        where: this.name,
+        expected: `a ${this.#inputName} message`,
+        actual: `${bytes.length} bytes that do not parse as one`,
+        cause,
+      });
     }
-    if (response instanceof Promise) {
-      response.then(
-        (value) => succeed(wire, value, call),
-        (error: unknown) => fail(wire, error, call),
-      );
-    } else succeed(wire, response, call);
-  };
+  }
+
+  /** Writes a response, and counts how long that took. */
+  encode<Response>(write: (response: Response) => Uint8Array, response: Response, call?: Call): Uint8Array {
+    const startMs = performance.now();
+    const bytes = write(response);
+    const endMs = performance.now();
+    this.counts.encoded((endMs - startMs) / 1000);
+    call?.record?.stage('encode', startMs, endMs);
+    return bytes;
+  }
+
+  /** As describeStatus. */
+  describe(error: unknown, call: Call): Status {
+    return describeStatus(error, this.name, call, this.#deps.log);
+  }
+
+  /** Counts and records how a request ended. */
+  end(status: StatusName, call: Call): void {
+    this.counts.handled(status, (performance.now() - call.receivedAtMs) / 1000);
+    call.record?.end(status, call);
+  }
+
+  /** The pipeline of a single request: takes a message that has arrived to its answer. */
+  answerer<Wire, Request, Response, Encoded>(
+    handler: UnaryHandler<Request, Response>,
+    { read, write, reply, refuse }: Transport<Wire, Request, Response, Encoded>,
+  ): (wire: Wire, call: Call, headers: HeaderReader) => void {
+    const { gate, config } = this.#deps;
+    const { requestCountMax } = config;
+    const fail = (wire: Wire, error: unknown, call: Call): void => {
+      const status = this.describe(error, call);
+      gate.count--;
+      refuse(wire, status, call);
+    };
+    const succeed = (wire: Wire, response: Response, call: Call): void => {
+      let answer: Encoded;
+      try {
+        answer = write(response, call);
+      } catch (error) {
+        fail(wire, error, call);
+        return;
+      }
+      gate.count--;
+      reply(wire, answer, call);
+    };
+    return (wire, call, headers) => {
+      gate.count++;
+      let response: Response | Promise<Response>;
+      try {
+        if (gate.count > requestCountMax) throw tooManyRequests(this.name, requestCountMax);
+        call.caller = this.admit(headers);
+        response = handler(read(wire), call);
+      } catch (error) {
+        fail(wire, error, call);
+        return;
+      }
+      if (response instanceof Promise) {
+        response.then(
+          (value) => succeed(wire, value, call),
+          (error: unknown) => fail(wire, error, call),
+        );
+      } else succeed(wire, response, call);
+    };
+  }
 }
 
 /** What a client is told of an error. A fault goes to the log, where its request id finds it. */

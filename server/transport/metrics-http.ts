@@ -2,27 +2,25 @@
 
 import { createServer, type ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
+import type { ServerConfig } from '../config.ts';
 import { listenOn } from './http-listen.ts';
 import { createHostCheck } from './known-hosts.ts';
 
 export type MetricsListener = { readonly port: number; close(): Promise<void> };
 
-export type MetricsListenerOptions = {
-  readonly host: string;
-  readonly port: number;
-  /** Names, beside `host`, under which other machines ask. */
-  readonly hosts: readonly string[];
-  readonly registry: Pick<Registry, 'contentType' | 'metrics'>;
-  /** Why the server is not ready; undefined where it is. */
-  readonly notReady: () => string | undefined;
-};
-
-/** @throws HyperpolicyError failed_precondition where the port cannot be had */
-export async function listenMetrics(options: MetricsListenerOptions): Promise<MetricsListener> {
-  const { host, port, hosts, registry, notReady } = options;
+/**
+ * @param registry what `/metrics` shows
+ * @param notReady why the server is not ready; undefined where it is
+ * @throws HyperpolicyError failed_precondition where the port cannot be had
+ */
+export async function listenMetrics(
+  { host, metricsPort, httpHosts }: ServerConfig,
+  registry: Pick<Registry, 'contentType' | 'metrics'>,
+  notReady: () => string | undefined,
+): Promise<MetricsListener> {
   // A scraper that is slow or silent holds nothing for long.
   const patience = { requestTimeout: 10_000, headersTimeout: 5_000, connectionsCheckingInterval: 1000 };
-  const refusesHost = createHostCheck([host, ...hosts]);
+  const refusesHost = createHostCheck([host, ...httpHosts]);
   const server = createServer(patience, (request, response) => {
     if (refusesHost(request, response)) return;
     const path = request.url?.split('?')[0];
@@ -40,7 +38,7 @@ export async function listenMetrics(options: MetricsListenerOptions): Promise<Me
   });
   server.maxConnections = 64;
   return {
-    port: await listenOn(server, { host, port, setting: 'metrics port' }),
+    port: await listenOn(server, { host, port: metricsPort, setting: 'metrics port' }),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
