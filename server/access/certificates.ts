@@ -10,14 +10,9 @@ import { invalidArgument } from '../../src/contract/errors.ts';
 import type { ServerConfig } from '../config.ts';
 import { readAndWatch } from './reread.ts';
 
-/** PEM. */
-export type Identity = { readonly certificate: Buffer; readonly privateKey: Buffer };
-export type ClientAuthority = { readonly caCertificate: Buffer };
-
 type Material = {
-  readonly identity: Identity;
-  /** Null where clients need no certificate. */
-  readonly authority: ClientAuthority | null;
+  /** PEM: the server's chain and key, and the authorities of clients where these need a certificate. */
+  readonly context: { readonly cert: Buffer; readonly key: Buffer; readonly ca?: Buffer };
   /** From when and until when the server's certificate holds, in milliseconds since 1970. */
   readonly validFromMs: number;
   readonly validToMs: number;
@@ -88,14 +83,15 @@ function createEndWarning(log: Logger, now: () => number): (material: Material) 
 }
 
 /** @throws HyperpolicyError invalid_argument where they do not parse or do not belong together */
-function materialOf([certificate, privateKey, caCertificate]: readonly Buffer[]): Material {
-  let own: X509Certificate;
+function materialOf([cert, key, ca]: readonly Buffer[]): Material {
+  const context = { cert: cert!, key: key!, ...(ca !== undefined && { ca }) };
   try {
-    own = new X509Certificate(certificate!);
+    const own = new X509Certificate(context.cert);
     // TLS itself takes a key of another kind than the certificate's, and then refuses every client.
-    if (!own.checkPrivateKey(createPrivateKey(privateKey!))) throw new Error('key and certificate mismatch');
-    createSecureContext({ cert: certificate, key: privateKey });
-    if (caCertificate !== undefined) checkEach(caCertificate.toString('latin1'));
+    if (!own.checkPrivateKey(createPrivateKey(context.key))) throw new Error('key and certificate mismatch');
+    createSecureContext({ cert: context.cert, key: context.key });
+    if (ca !== undefined) checkEach(ca.toString('latin1'));
+    return { context, validFromMs: Date.parse(own.validFrom), validToMs: Date.parse(own.validTo) };
   } catch (cause) {
     throw invalidArgument({
       where: 'TLS',
@@ -104,12 +100,6 @@ function materialOf([certificate, privateKey, caCertificate]: readonly Buffer[])
       cause,
     });
   }
-  return {
-    identity: { certificate: certificate!, privateKey: privateKey! },
-    authority: caCertificate === undefined ? null : { caCertificate },
-    validFromMs: Date.parse(own.validFrom),
-    validToMs: Date.parse(own.validTo),
-  };
 }
 
 /** Of a bundle, TLS takes what it can read and leaves out the rest. @throws Error where one of the certificates is damaged */

@@ -1,6 +1,6 @@
 /** The gRPC listener: which methods, under which limits, and how it ends. Only files named `grpc*` import grpc-js. */
 
-import type { Http2Server } from 'node:http2';
+import type { Http2SecureServer } from 'node:http2';
 import { promisify } from 'node:util';
 import grpc from '@grpc/grpc-js';
 import type { Logger } from 'pino';
@@ -30,40 +30,11 @@ export type ListenOptions = {
   readonly log: Logger;
 };
 
-/** Credentials as the library has them, that follow the files. */
+/** Credentials as the library has them. It makes a server with them; `PortTls.watch` renews that server's. */
 function credentialsOf(certificates: Certificates | undefined): grpc.ServerCredentials {
   if (certificates === undefined) return grpc.ServerCredentials.createInsecure();
-  const identity = listenersOf(certificates, () => certificates.current.identity);
-  const authority = listenersOf(certificates, () => certificates.current.authority);
-  const provider = {
-    addIdentityCertificateListener: identity.add,
-    removeIdentityCertificateListener: identity.remove,
-    addCaCertificateListener: authority.add,
-    removeCaCertificateListener: authority.remove,
-  };
-  const asksClients = certificates.current.authority !== null;
-  // Identity first, authorities of clients second: the library's declaration names them the other way round.
-  return grpc.experimental.createCertificateProviderServerCredentials(
-    provider,
-    asksClients ? provider : null,
-    asksClients,
-  );
-}
-
-/** Listeners as the library has them: told at once what there is, and at each change. */
-function listenersOf<T>(certificates: Certificates, read: () => T) {
-  const listeners = new Set<(update: T) => void>();
-  certificates.onChange(() => {
-    for (const listener of listeners) listener(read());
-  });
-  return {
-    add(listener: (update: T) => void) {
-      listeners.add(listener);
-      // Not at once: whoever adds it is not there yet to be told.
-      process.nextTick(() => listener(read()));
-    },
-    remove: (listener: (update: T) => void) => listeners.delete(listener),
-  };
+  const { cert, key, ca = null } = certificates.current.context;
+  return grpc.ServerCredentials.createSsl(ca, [{ cert_chain: cert, private_key: key }], ca !== null);
 }
 
 /** Channel options that a bare server with the same limits has too; the bench starts its echo with them. */
@@ -152,7 +123,8 @@ class TakenCall extends grpc.ServerInterceptingCall {
 
 /** The library keeps its HTTP/2 servers to itself: they are met where it makes them. */
 function watchConnections(server: grpc.Server, connections: Connections, tls: PortTls | undefined): void {
-  const maker = server as unknown as { createHttp2Server(credentials: grpc.ServerCredentials): Http2Server };
+  // Secure where there is TLS.
+  const maker = server as unknown as { createHttp2Server(credentials: grpc.ServerCredentials): Http2SecureServer };
   const make = maker.createHttp2Server.bind(server);
   maker.createHttp2Server = (credentials) => {
     const made = make(credentials);

@@ -4,7 +4,7 @@
  */
 
 import { createServer as createPlainServer, type RequestListener, type Server } from 'node:http';
-import { createServer as createTlsServer, type ServerOptions } from 'node:https';
+import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { PolicyHandlers } from '../methods/policy-handlers.ts';
@@ -52,29 +52,12 @@ export async function listenHttp(handlers: PolicyHandlers, wanted: number, deps:
 /** A client that is slow or silent holds nothing for long. */
 const patience = { requestTimeout: 30_000, headersTimeout: 10_000, connectionsCheckingInterval: 1000 };
 
-/** With TLS where there are certificates, which it follows when they change. */
 function createServer(listener: RequestListener, tls: PortTls | undefined): Server {
   if (tls === undefined) return createPlainServer(patience, listener);
-  const material = (): ServerOptions => {
-    const { identity, authority } = tls.current;
-    return {
-      cert: identity.certificate,
-      key: identity.privateKey,
-      ...(authority !== null && { ca: authority.caCertificate }),
-    };
-  };
-  const asksClients = tls.current.authority !== null;
-  const server = createTlsServer(
-    {
-      ...patience,
-      ...material(),
-      requestCert: asksClients,
-      rejectUnauthorized: asksClients,
-      handshakeTimeout: handshakeMsMax,
-    },
-    listener,
-  );
-  tls.onChange(() => server.setSecureContext(material()));
+  const { context } = tls.current;
+  const asksClients = context.ca !== undefined;
+  const asked = { requestCert: asksClients, rejectUnauthorized: asksClients, handshakeTimeout: handshakeMsMax };
+  const server = createTlsServer({ ...patience, ...context, ...asked }, listener);
   tls.watch(server);
   return server;
 }

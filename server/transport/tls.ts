@@ -1,7 +1,6 @@
 /** TLS of one port: the certificates that it has, and the handshakes that fail on it, counted and logged with their reason. */
 
-import type { EventEmitter } from 'node:events';
-import type { TLSSocket } from 'node:tls';
+import type { Server, TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import { type CertificateFiles, type Certificates, openCertificates } from '../access/certificates.ts';
 import type { HandshakeFailure, Metrics } from '../telemetry/metrics.ts';
@@ -13,8 +12,8 @@ const refreshMs = 10_000;
 export const handshakeMsMax = 10_000;
 
 export type PortTls = Certificates & {
-  /** Watches a server that does TLS, from before its first connection. */
-  watch(server: EventEmitter): void;
+  /** Watches a server that does TLS, from before its first connection, and gives it what the files have when they change. */
+  watch(server: Server): void;
   /** Reads the files no more. */
   close(): void;
 };
@@ -42,7 +41,8 @@ export function openPortTls(files: CertificateFiles, { port, log, metrics }: Por
   const note = createNotes(named, 'TLS handshakes failed', () => performance.now());
   return Object.assign(certificates, {
     close: () => clearInterval(timer),
-    watch(server: EventEmitter) {
+    watch(server: Server) {
+      certificates.onChange(() => server.setSecureContext(certificates.current.context));
       server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {
         const reason = handshakeFailureOf(error, socket.authorizationError as unknown as string | null);
         counts.failed(reason);
