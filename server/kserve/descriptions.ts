@@ -2,13 +2,13 @@
 
 import { DataType } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
 import type { ServedVersion } from '../models/served-version.ts';
-import type { Target } from './targets.ts';
+import type { NamedTarget, Target } from './targets.ts';
 import type { WireTensor, WireTensors } from './tensors.ts';
 
 const platform = 'onnxruntime_onnx';
 
 /** @param versions of the same model, newest first */
-export function metadataOf(name: string, target: Target, versions: readonly ServedVersion[]) {
+export function metadataOf(target: NamedTarget, versions: readonly ServedVersion[]) {
   const { inputs, outputs } = wireTensors(target);
   const { environment, algorithm, fingerprint } = target.served.manifest;
   const listed = ({ name, sizes }: WireTensor) => ({
@@ -17,8 +17,8 @@ export function metadataOf(name: string, target: Target, versions: readonly Serv
     shape: [-1n, ...sizes.map(BigInt)],
   });
   return {
-    name,
-    versions: (versions.length === 0 ? [target.served] : versions).map(({ version }) => String(version)),
+    name: target.name,
+    versions: versions.map(({ version }) => String(version)),
     platform,
     inputs: inputs.map(listed),
     outputs: outputs.map(listed),
@@ -26,7 +26,7 @@ export function metadataOf(name: string, target: Target, versions: readonly Serv
   };
 }
 
-export function configOf(name: string, target: Target, rowCountMax: number) {
+export function configOf(target: NamedTarget, rowCountMax: number) {
   const { inputs, outputs } = wireTensors(target);
   const listed = ({ name, sizes }: WireTensor) => ({
     name,
@@ -34,7 +34,7 @@ export function configOf(name: string, target: Target, rowCountMax: number) {
     dims: sizes.map(BigInt),
   });
   return {
-    name,
+    name: target.name,
     platform,
     backend: 'onnxruntime',
     maxBatchSize: rowCountMax,

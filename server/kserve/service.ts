@@ -22,7 +22,7 @@ import { configOf, metadataOf, wireTensors } from './descriptions.ts';
 import { inferCritic, inferPolicy } from './infer.ts';
 import { readParameters } from './parameters.ts';
 import { createTallies, type InferTally } from './statistics.ts';
-import { createTargets, type NamedTarget, type Target } from './targets.ts';
+import { type NamedTarget, type Target, Targets } from './targets.ts';
 import { readInputs, writeOutputs } from './tensors.ts';
 
 export type KserveDeps = { readonly models: ModelStore; readonly config: ServerConfig; readonly work: WorkMetrics };
@@ -33,7 +33,7 @@ export type KserveDeps = { readonly models: ModelStore; readonly config: ServerC
  * such a network; modelInfer also invalid_argument: tensors, parameters; deadline_exceeded
  */
 export function createKserve({ models, config, work }: KserveDeps) {
-  const targets = createTargets(models);
+  const targets = new Targets(models);
   const tallyOf = createTallies();
   const statisticsOf = (target: NamedTarget) => ({
     ...tallyOf(target).fields(),
@@ -41,21 +41,21 @@ export function createKserve({ models, config, work }: KserveDeps) {
     version: String(target.served.version),
   });
   return {
-    modelReady({ name, version }: ModelReadyRequest, call: Call) {
+    modelReady(request: ModelReadyRequest, call: Call) {
       try {
-        targets.resolve('ModelReady', name, version, call);
+        targets.resolve('ModelReady', request, call);
         return { ready: true };
       } catch (error) {
         if (error instanceof HyperpolicyError) return { ready: false };
         throw error;
       }
     },
-    modelMetadata({ name, version }: ModelMetadataRequest, call: Call) {
-      const target = targets.resolve('ModelMetadata', name, version, call);
-      return metadataOf(name, target, targets.versionsOf(target.served.model));
+    modelMetadata(request: ModelMetadataRequest, call: Call) {
+      const target = targets.resolve('ModelMetadata', request, call);
+      return metadataOf(target, targets.versionsOf(target));
     },
-    modelConfig: ({ name, version }: ModelConfigRequest, call: Call) => ({
-      config: configOf(name, targets.resolve('ModelConfig', name, version, call), config.rowCountMax),
+    modelConfig: (request: ModelConfigRequest, call: Call) => ({
+      config: configOf(targets.resolve('ModelConfig', request, call), config.rowCountMax),
     }),
     repositoryIndex({ repositoryName }: RepositoryIndexRequest, call: Call) {
       if (repositoryName !== '') return { models: [] };
@@ -63,18 +63,19 @@ export function createKserve({ models, config, work }: KserveDeps) {
       return { models: targets.list(call).map(entry) };
     },
     /** Of one version, of all versions of a name, or of all that the caller may use. */
-    modelStatistics({ name, version }: ModelStatisticsRequest, call: Call) {
-      if (name === '') {
-        if (version === '') return { modelStats: targets.list(call).map(statisticsOf) };
+    modelStatistics(request: ModelStatisticsRequest, call: Call) {
+      if (request.name === '') {
+        if (request.version === '') return { modelStats: targets.list(call).map(statisticsOf) };
         throw invalidArgument({ where: 'ModelStatistics version', expected: 'none without a name', actual: 'one' });
       }
-      const one = { ...targets.resolve('ModelStatistics', name, version, call), name };
-      if (version !== '') return { modelStats: [statisticsOf(one)] };
+      const one = targets.resolve('ModelStatistics', request, call);
+      if (request.version !== '') return { modelStats: [statisticsOf(one)] };
       const isSame = ({ served, kind }: Target) => served.model === one.served.model && kind === one.kind;
       return { modelStats: targets.list(call).filter(isSame).map(statisticsOf) };
     },
     async modelInfer(request: ModelInferRequest, call: Call) {
-      const target = targets.resolve('ModelInfer', request.modelName, request.modelVersion, call);
+      const { modelName: name, modelVersion: version } = request;
+      const target = targets.resolve('ModelInfer', { name, version }, call);
       const tally = tallyOf(target);
       try {
         return await infer(request, target, { call, tally, config, work });

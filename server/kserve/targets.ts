@@ -11,40 +11,42 @@ export type Target = { readonly served: ServedVersion; readonly kind: 'policy' |
 
 export type NamedTarget = Target & { readonly name: string };
 
-export type Targets = {
+const criticSuffix = '.critic';
+
+export class Targets {
+  readonly #models: ModelStore;
+
+  constructor(models: ModelStore) {
+    this.#models = models;
+  }
+
   /**
    * @param method named in errors
    * @param version a number, a label, or empty
    * @throws HyperpolicyError as ModelStore.resolve; failed_precondition: the model has no such network
    */
-  resolve(method: string, name: string, version: string, call: Call): Target;
+  resolve(method: string, { name, version }: { name: string; version: string }, call: Call): NamedTarget {
+    const { model, kind } = parseName(name, new Set(this.#models.list().map((served) => served.model)));
+    const served = this.#models.resolve(method, { model, selection: selectionOf(version) }, call);
+    if (served[kind] !== null) return { name, served, kind };
+    throw failedPrecondition({
+      where: `${method} model`,
+      expected: `a model with a ${kind}`,
+      actual: `"${model}", which has none`,
+      ...(kind === 'policy' && { remedy: `Its critic is "${model}${criticSuffix}"` }),
+    });
+  }
+
   /** Everything that the caller may use. */
-  list(call: Call): NamedTarget[];
-  /** Ready versions of a model, newest first. */
-  versionsOf(model: string): readonly ServedVersion[];
-};
+  list({ caller }: Call): NamedTarget[] {
+    const allowed = this.#models.list().filter(({ model }) => caller?.allowsModel(model) ?? true);
+    return allowed.flatMap(({ versions }) => versions.flatMap(targetsOf));
+  }
 
-const criticSuffix = '.critic';
-
-export function createTargets(models: ModelStore): Targets {
-  return {
-    resolve(method, name, version, call) {
-      const { model, kind } = parseName(name, new Set(models.list().map((served) => served.model)));
-      const served = models.resolve(method, { model, selection: selectionOf(version) }, call);
-      if (served[kind] !== null) return { served, kind };
-      throw failedPrecondition({
-        where: `${method} model`,
-        expected: `a model with a ${kind}`,
-        actual: `"${model}", which has none`,
-        ...(kind === 'policy' && { remedy: `Its critic is "${model}${criticSuffix}"` }),
-      });
-    },
-    list({ caller }) {
-      const allowed = models.list().filter(({ model }) => caller?.allowsModel(model) ?? true);
-      return allowed.flatMap(({ versions }) => versions.flatMap(targetsOf));
-    },
-    versionsOf: (model) => models.list().find((served) => served.model === model)?.versions ?? [],
-  };
+  /** Ready versions of the model of a target, newest first. Not empty, also where the model has just gone. */
+  versionsOf({ served }: Target): readonly ServedVersion[] {
+    return this.#models.list().find(({ model }) => model === served.model)?.versions ?? [served];
+  }
 }
 
 /** A model may be called `X.critic` itself. */
