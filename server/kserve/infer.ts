@@ -11,7 +11,7 @@ export type NamedRows = { readonly rowCount: number; readonly values: Readonly<R
 
 type Inputs = ReadonlyMap<string, Rows>;
 
-/** Until when a request is worth working for, on the clock of `Date.now()`, and where its time goes. */
+/** A request, and until when work for it is of use, on the clock of `Date.now()`. */
 export type Timed = { readonly deadlineMs: number; readonly task: Task };
 
 /** `observation`, `context` where there is one, `noise` where given -> `action`, `log_prob` where defined. */

@@ -1,4 +1,4 @@
-/** Parameters of the Open Inference Protocol: those that mean something here, and a refusal of the others, which would change nothing. */
+/** Parameters of the Open Inference Protocol. Those without a meaning here are refused: they would change nothing. */
 
 import { invalidArgument, quoted } from '../../src/contract/errors.ts';
 import type { InferParameter, ModelInferRequest } from '../../src/gen/inference/grpc_predict_v2_pb.ts';

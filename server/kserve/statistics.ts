@@ -1,4 +1,4 @@
-/** What became of the inferences of each policy and critic: the statistics of the Open Inference Protocol. They go with their version. */
+/** The statistics of the Open Inference Protocol, for each policy and critic of a version; they are dropped with it. */
 
 import type { ServedVersion } from '../models/served-version.ts';
 import type { Target } from './targets.ts';

@@ -1,4 +1,4 @@
-/** Tensors of the Open Inference Protocol, raw or typed, to checked rows and back. */
+/** Turns tensors of the Open Inference Protocol, raw or typed, into checked rows and back. */
 
 import { invalidArgument, quoted } from '../../src/contract/errors.ts';
 import type { ModelInferRequest } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
@@ -38,7 +38,7 @@ export function readInputs(
     }
     if (datatype !== 'FP32') throw refuse(`ModelInfer ${name}`, 'datatype FP32', quoted(datatype));
     const data = raw.length > 0 ? raw[i]! : bytesOf(contents?.fp32Contents ?? []);
-    // A size that no tensor has stands for one that is too large for a number.
+    // A size that is too large for a number becomes one that no tensor has.
     const sizes = shape.map((size) => (size >= 0n && size < 2n ** 32n ? Number(size) : 2 ** 32));
     rows.set(
       name,

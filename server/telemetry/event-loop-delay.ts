@@ -1,4 +1,4 @@
-/** How late the event loop runs: time that a request waits before this process even knows of it. */
+/** How late the event loop runs: a request waits so long before this process sees it. */
 
 export type EventLoopDelay = {
   /** Mean over about the last second, microseconds. */

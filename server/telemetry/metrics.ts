@@ -7,7 +7,7 @@ import { type MetricsSources, registerSources } from './source-metrics.ts';
 
 /** Suited to a control loop: seconds, fine below 10 ms. */
 const secondBounds = [0.0001, 0.0003, 0.0006, 0.001, 0.002, 0.003, 0.005, 0.008, 0.013, 0.02, 0.03, 0.05, 0.1, 0.25, 1];
-/** Packages name their graphs' files as they like. */
+/** Bounds the values of the label `graph`: packages may name their graphs' files as they like. */
 const graphLabelCountMax = 32;
 const rowBounds = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
 
@@ -64,13 +64,13 @@ export type Metrics = {
   loadResult(result: 'loaded' | 'refused', model: string): void;
   /** A fallback that was served. */
   fallback(fallback: string, reason: string): void;
-  /** A run of a heavy graph, with what was joined for it. */
+  /** A run of a heavy graph, with the rows that were joined for it. */
   heavyRun(run: { readonly name: string; readonly rowCount: number; readonly seconds: number }): void;
   /** A connection was refused or cut for what its client does. */
   connectionEnded(reason: EndReason): void;
   /** Of a port with TLS, by its name. */
   tls(port: string): TlsMetrics;
-  /** A request's part of such a run has waited so long for its turn. */
+  /** A request has waited so long for its turn on a heavy graph. */
   queued(graph: string, seconds: number): void;
 };
 

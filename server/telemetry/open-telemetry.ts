@@ -72,7 +72,7 @@ export type OpenTelemetry = {
   };
 };
 
-/** By name, so that the compiler asks for none of them. */
+/** A computed name, so that the compiler does not need the packages. */
 const load = (name: string): Promise<unknown> => import(`@opentelemetry/${name}`);
 
 /** @throws HyperpolicyError failed_precondition where one is not installed, with the command that installs it */
@@ -84,7 +84,7 @@ export async function loadOpenTelemetry(): Promise<OpenTelemetry> {
     return { api, core, resources, sdk, otlp } as OpenTelemetry;
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    // The second is of a package that such a package needs.
+    // The second code is that of a missing package that one of these needs.
     if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND') throw cause;
     throw failedPrecondition({
       where: 'traces',

@@ -21,7 +21,7 @@ export type ReadMetric = Named & {
 /** A metric whose values are asked for when a scraper asks. */
 export function registerReadings(registry: Registry, metric: ReadMetric, read: () => readonly Reading[]): void {
   const get = async () => ({ aggregator: 'sum', ...metric, values: read() });
-  // The library registers such objects itself, where it joins processes; it declares its own classes only.
+  // The library takes any object like this (it registers such when it joins processes) and declares its own classes only.
   registry.registerMetric({ name: metric.name, get } as unknown as Metric);
 }
 

@@ -12,7 +12,7 @@ import { loadOpenTelemetry, type OtelExporter } from './open-telemetry.ts';
 
 export type Tracing = {
   readonly tracer: Tracer;
-  /** Sends what waits, for at most so long, and at most 5 s. */
+  /** Sends the spans that wait, for at most `timeoutMs` and at most 5 s. */
   close(timeoutMs: number): Promise<void>;
 };
 
@@ -99,7 +99,7 @@ export async function openTracing({ endpoint, ratio, queueCountMax, log }: Traci
   };
 }
 
-/** The exporter, which says once when the collector goes and once when it is back. */
+/** Wraps the exporter: the log says once that the collector is away, and once that it is back. */
 function telling(
   exporter: OtelExporter,
   success: number,

@@ -191,14 +191,14 @@ function readNumbers(reader: BinaryReader, end: number): number[] {
   return numbers;
 }
 
-/** One for all messages, which are written one after the other: making one costs as much as writing a message. */
+/** One writer for all messages: making one takes as long as writing a message. */
 const writer = new BinaryWriter();
 
 function written(write: () => void): Uint8Array {
   try {
     write();
   } catch (error) {
-    // So that nothing of this message is left for the next.
+    // Empties the writer for the next message.
     writer.finish();
     throw error;
   }

@@ -1,6 +1,6 @@
 /**
- * Deadlines as they travel, brought within what a timer can wait: the libraries cut a number of milliseconds to 32 bits, so that a
- * deadline in 30 days would be over at once. One that is further away than 24.8 days counts as 24.8 days.
+ * Bounds the deadline in a header to 24.8 days, the longest that a timer can wait. The libraries cut milliseconds to 32 bits, so that a
+ * deadline in 30 days would be over at once.
  */
 
 import type { IncomingHttpHeaders } from 'node:http';
@@ -8,12 +8,12 @@ import { timerMsMax } from '../../src/contract/timers.ts';
 
 const msPerUnit = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 } as const;
 
-/** The library reads the last eight digits of more. */
+/** Of a longer number the library reads the last eight digits only. */
 const digitCountMax = 8;
-/** In whole hours, which that is enough for. */
+/** In whole hours. */
 const longestGrpc = `${Math.floor(timerMsMax / msPerUnit.H)}H`;
 
-/** Rewrites `grpc-timeout` where it is too large; what is no timeout stays for the library to refuse. */
+/** Rewrites a `grpc-timeout` that is too large. What is no timeout stays: the library refuses it. */
 export function boundGrpcTimeout(headers: IncomingHttpHeaders): void {
   const [, amount, unit] = /^(\d+)([HMSmun])$/.exec(`${headers['grpc-timeout']}`) ?? [];
   if (amount === undefined) return;

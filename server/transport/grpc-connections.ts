@@ -1,6 +1,6 @@
 /**
  * What a client may do with connections to a gRPC port: how many are open, how long one takes to be made, and how often it pings. Age,
- * idleness and signs of life are options of the library, in grpc.ts; this knows HTTP/2 only.
+ * idleness and signs of life are options of the library, in grpc.ts; this file knows HTTP/2 only.
  */
 
 import { constants, type Http2Server, type ServerHttp2Session } from 'node:http2';
@@ -16,21 +16,21 @@ export type ConnectionOptions = {
   readonly onEnd: (reason: EndReason) => void;
 };
 
-/** Connections over the bound that are open for as long as it takes to tell them so. */
+/** Connections over the bound that may be open while they are told so. */
 const refusalCountMax = 64;
 /** From the connection to the end of its TLS handshake. */
 const handshakeMsMax = 10_000;
-/** How long a peer may take to read why it has to go. */
+/** How long a peer may take to read why it is refused. */
 const farewellMs = 1000;
-/** Too frequent pings that are borne. */
+/** Pings that may come too soon. */
 const pingStrikeCountMax = 2;
-/** Of the answer to a ping, on the wire. */
+/** Size of the answer to a ping on the wire. */
 const pingAnswerBytes = 17;
 
 export class Connections {
   readonly #options: ConnectionOptions;
   readonly #note: Note;
-  /** By their remote end, which TLS does not change; with what cuts those whose session does not come. */
+  /** By remote address and port, which TLS does not change, with the timer that ends a slow handshake. */
   readonly #sockets = new Map<string, { readonly socket: Socket; readonly handshake: NodeJS.Timeout }>();
   #sessionCount = 0;
 
@@ -108,16 +108,15 @@ const clock = () => performance.now();
 function sendOff(session: ServerHttp2Session, socket: Socket, text: string): void {
   session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM, 0, Buffer.from(text));
   session.close();
-  // The socket, not the session: that waits for the other side's end, which may never come.
+  // Not the session: it would wait for the other side to end, which may never happen.
   const cut = setTimeout(() => socket.destroy(), farewellMs).unref();
   session.once('close', () => clearTimeout(cut));
 }
 
 /**
- * Counts a client's pings; true from the one that is too much: the third that comes too soon while nothing else is sent to it.
- * Libraries measure the round trip with pings beside the data that they get, as often as they like.
+ * Counts a client's pings. Pings beside data that is sent to the client are free, since libraries measure the round trip with them.
  *
- * @returns takes the bytes that were sent to the client so far
+ * @returns given the bytes sent to the client so far: true from the third ping that comes too soon while nothing else is sent
  */
 export function createPingPolice(intervalMsMin: number, clock: () => number): (bytesSent: number) => boolean {
   let pingCount = 0;

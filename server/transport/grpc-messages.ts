@@ -11,47 +11,47 @@ import { tooLarge } from './invocation.ts';
 
 export type LibraryCall = grpc.ServerInterceptingCallInterface;
 
-/** Whoever takes the messages of a call. */
+/** Takes the messages of a call. */
 export type MessageListener = {
-  /** Whether a message may come now; where not, `read` is called when it may again. */
+  /** Whether a message may be given now. Where not, the listener calls `read` when it may again. */
   wants(): boolean;
   receive(bytes: Buffer): void;
   /** The client sends no more. */
   finish(): void;
-  /** What came is no message: the listener ends the call. */
+  /** The bytes are no message. The listener ends the call. */
   refuse(error: unknown): void;
-  /** The call has its status: from the listener, or from the library at the deadline and for what it cannot unpack. */
+  /** The call has its status: the listener's, or the library's (deadline, a message that it cannot unpack). */
   ended(code: grpc.status): void;
 };
 
 export type Messages = {
-  /** Gives what has come, as long as the listener wants it, and then asks for more. */
+  /** Gives messages that have arrived while the listener wants them, then asks for more. */
   read(): void;
   /**
    * Sends a message.
-   * @param sent is called when the connection has it; never where the client has left
+   * @param sent is called when the connection has taken it; never where the client has left
    */
   send(bytes: Uint8Array, sent: () => void): void;
-  /** What the library tells of the call. */
+  /** The library's events of the call. */
   onReceiveMessage(bytes: Buffer): void;
   onReceiveHalfClose(): void;
-  /** The call is over: what still comes is dropped, so that it does not keep the end of the stream from being seen. */
+  /** The call is over. Drops what still arrives: unread data would hide the end of the stream. */
   stop(): void;
 };
 
 const headerBytes = 5;
 
-/** Pieces of a message that wait for the rest are joined where there are more than so many, and they are smaller than so much. */
+/** Pieces of an unfinished message are joined from so many on, and one more for every so many bytes. */
 const pieceCountMin = 32;
 const pieceBytesMin = 64;
 
-/** What is needed of the library's call beyond its interface. */
+/** Members of the library's call that its interface does not declare. */
 type Internals = { readonly stream: ServerHttp2Stream; readonly incomingEncoding: string };
 
 /** @param messageBytesMax of one message that comes */
 export function messagesOf(call: LibraryCall, listener: MessageListener, messageBytesMax: number): Messages {
   const { stream, incomingEncoding } = call as unknown as Internals;
-  // A reset, by which the client has left. By itself the stream would wait until what came before is read, and end as if it were sent.
+  // The client has left by a reset. Otherwise the stream would end only when what came before is read, as if the client had ended it.
   stream.once('aborted', () => stream.destroy());
   const sendStatus = call.sendStatus.bind(call);
   call.sendStatus = (status) => {
@@ -65,7 +65,7 @@ export function messagesOf(call: LibraryCall, listener: MessageListener, message
 
 function drop(stream: ServerHttp2Stream): void {
   stream.removeAllListeners('data');
-  // A reset without an error, while what was sent before the status is not taken: nothing else would let go of it.
+  // A client may reset without an error while it leaves answers unread. Nothing else would close the stream then.
   stream.once('end', () => {
     if (stream.closed) stream.destroy();
   });
@@ -108,7 +108,7 @@ function framesOf(
     received.add(chunk);
     give();
   });
-  // The library tells that the client sends no more only to whoever waits for a message.
+  // The library reports the end of the client's messages only while it is asked for one.
   call.startRead();
 
   return {
@@ -137,14 +137,14 @@ function framesOf(
   };
 }
 
-/** The library sends it once however often it is given. */
+/** Given with each message; the library sends it once. */
 const noMetadata = new grpc.Metadata();
 
-/** Bytes as they come, in pieces of any size, to whole messages. Holds one message that is not whole, and what came with it. */
+/** Makes whole messages of bytes that arrive in pieces of any size. Holds one unfinished message and what came with it. */
 export function createFrameBuffer(messageBytesMax: number) {
   let pieces: Buffer[] = [];
   let byteCount = 0;
-  /** Bytes that must be there before there is a message, or its length. */
+  /** Bytes that the next step needs: the header, or the whole message. */
   let needed = headerBytes;
 
   return {
@@ -155,7 +155,7 @@ export function createFrameBuffer(messageBytesMax: number) {
     add(piece: Buffer): void {
       pieces.push(piece);
       byteCount += piece.length;
-      // A piece costs more than its bytes where they are few.
+      // A small piece takes more memory than its bytes.
       if (pieces.length > pieceCountMin + byteCount / pieceBytesMin) pieces = [Buffer.concat(pieces, byteCount)];
     },
     /**
@@ -164,7 +164,7 @@ export function createFrameBuffer(messageBytesMax: number) {
      */
     take(): Buffer | undefined {
       if (byteCount < needed) return undefined;
-      // Pieces of a message that is not whole are not joined again and again.
+      // Joined once the bytes are there, not at every piece.
       const bytes = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, byteCount);
       if (pieces.length > 1) pieces = [bytes];
       if (bytes[0] !== 0) {
@@ -195,7 +195,7 @@ const cutOff = () =>
 function unpackedByLibrary(call: LibraryCall, stream: ServerHttp2Stream, listener: MessageListener): Messages {
   let isAsked = false;
   let isAsking = false;
-  /** In a loop: the library may give a message before `startRead` returns. */
+  /** Loops, since the library may give a message before `startRead` returns. */
   function read(): void {
     if (isAsking) return;
     isAsking = true;

@@ -21,7 +21,7 @@ import { deadlineOf, definitionOf, type GrpcMethod, headersOf, type OpenStreams,
 import { type LibraryCall, type MessageListener, type Messages, messagesOf } from './grpc-messages.ts';
 import { Invocations, type MethodDeps, tooLarge } from './invocation.ts';
 
-/** Answers on their way to a client: one that does not read them is not read from. */
+/** Most answers that may wait to be sent. A client that leaves so many unread is not read from. */
 const unsentCountMax = 16;
 
 /** A method that answers while its stream is open. */
@@ -109,7 +109,7 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
     }
   }
 
-  /** Also after an end of our own. */
+  /** Called at every end of a call, also after an end of our own. */
   cancelled(): void {
     this.#session.abandon();
     if (!this.#isEnded) this.#close('CANCELLED');
@@ -186,7 +186,7 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
   ended(code: grpc.status): void {
     if (this.#isEnded) return;
     this.#session.abandon();
-    // The library has no codes of its own.
+    // The library gives no code that StatusName lacks.
     this.#close(grpc.status[code] as StatusName);
   }
 

@@ -43,7 +43,7 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
     try {
       callback(...reply);
     } catch (error) {
-      // It is answered and counted: what the library makes of it is between it and the client.
+      // The request is answered and counted already.
       log.error({ err: error, method: name }, 'answer not sent');
     }
   }

@@ -53,7 +53,7 @@ export const channelOptions = (config: ServerConfig): grpc.ServerOptions => ({
 
 const bindAsync = promisify(grpc.Server.prototype.bindAsync);
 
-/** For the library a time that is not given is for ever. */
+/** The library takes a missing time as no limit. */
 const duration = (name: string, ms: number) => (ms === 0 ? {} : { [name]: ms });
 
 /**
@@ -65,7 +65,7 @@ export async function listenGrpc(
   config: ServerConfig,
   { port: wanted, setting, metrics, log }: ListenOptions,
 ): Promise<GrpcListener> {
-  // The library writes to standard error by itself; what matters is in the errors that it gives.
+  // The library would write to standard error; its errors say the same.
   grpc.setLogVerbosity(grpc.logVerbosity.NONE);
   const openStreams: OpenStreams = new Set();
   const server = new grpc.Server({ ...channelOptions(config), interceptors: [takingOver(methods, openStreams)] });
@@ -105,7 +105,7 @@ function takingOver(methods: readonly GrpcMethod[], openStreams: OpenStreams): g
   const takers = new Map(methods.map(({ definition, takeOver }) => [definition.path, takeOver]));
   return ({ path }, call) => {
     const takeOver = takers.get(path);
-    // What the library declares is wider than what it takes: any call of its own will do.
+    // The declared type is too narrow: the library accepts the call that it gave.
     if (takeOver === undefined) return call as grpc.ServerInterceptingCall;
     return new TakenCall(call, () => takeOver(call, openStreams));
   };
@@ -121,7 +121,7 @@ class TakenCall extends grpc.ServerInterceptingCall {
   }
 }
 
-/** The library keeps its HTTP/2 servers to itself: they are met where it makes them. */
+/** The library does not expose its HTTP/2 servers, so its method that makes them is wrapped. */
 function watchConnections(server: grpc.Server, connections: Connections, tls: PortTls | undefined): void {
   // Secure where there is TLS.
   const maker = server as unknown as { createHttp2Server(credentials: grpc.ServerCredentials): Http2SecureServer };
@@ -129,7 +129,7 @@ function watchConnections(server: grpc.Server, connections: Connections, tls: Po
   maker.createHttp2Server = (credentials) => {
     const made = make(credentials);
     connections.watch(made);
-    // Before the library's own, which reads it.
+    // Before the library's own listener, which reads the header.
     made.prependListener('stream', (_stream, headers) => boundGrpcTimeout(headers));
     tls?.watch(made);
     return made;
@@ -143,7 +143,7 @@ function watchConnections(server: grpc.Server, connections: Connections, tls: Po
  */
 function drain(server: grpc.Server, address: string, drainMs: number): Promise<void> {
   return new Promise((resolve) => {
-    // In this order: a connection that is closing already would escape the cut.
+    // In this order: the library does not cut a connection that `tryShutdown` has begun to close.
     server.drain(address, drainMs);
     const timer = setTimeout(resolve, drainMs + 1000);
     server.tryShutdown(() => {
@@ -154,8 +154,8 @@ function drain(server: grpc.Server, address: string, drainMs: number): Promise<v
 }
 
 /**
- * Counts the calls that the library answers by itself with UNIMPLEMENTED. No interceptor sees them: its table of methods is the only
- * place that every call passes.
+ * Counts calls of methods that do not exist, which the library answers with UNIMPLEMENTED. Interceptors do not see them; the lookup of
+ * the method does.
  */
 function countUnknown(server: grpc.Server, counts: MethodMetrics): void {
   class CountingTable extends Map<string, unknown> {

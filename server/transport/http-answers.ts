@@ -36,7 +36,7 @@ export function createHttpAnswers<S extends DescService>(
     acceptCompression,
     readMaxBytes: bytesMax,
     writeMaxBytes: bytesMax,
-    // The library's default here is to leave out what it does not know, as if it had not been sent.
+    // By default the library ignores fields that it does not know.
     jsonOptions: { ignoreUnknownFields: false },
   }).service(service, Object.fromEntries(methods.map(({ method, answer }) => [method.localName, answer])) as object);
   const known = new Map(methods.map(({ method, invocations }) => [`/${service.typeName}/${method.name}`, invocations]));
@@ -93,7 +93,7 @@ function statusOf({ request: { method, headers }, response, httpCall: { status }
   return refusals[response.statusCode] ?? (response.statusCode >= 500 ? 'INTERNAL' : 'INVALID_ARGUMENT');
 }
 
-/** What the library says by itself; of a stream, which needs HTTP/2, inside of a 200 or with 505. */
+/** What the library answers by itself. Of a stream, which needs HTTP/2, it says so inside of a 200 or by 505. */
 const refusals: Readonly<Record<number, StatusName>> = {
   200: 'UNIMPLEMENTED',
   404: 'UNIMPLEMENTED',
@@ -124,7 +124,7 @@ async function answer(handler: Handler, { request, response, httpCall }: Exchang
   response.end(JSON.stringify({ code: own.code, message: own.text }));
 }
 
-/** Passes a body on and keeps it, for as long as the library reads: it reads no more than it may. */
+/** Passes a body on and keeps what the library reads, which is no more than `readMaxBytes`. */
 async function* keeping(body: AsyncIterable<Uint8Array>, kept: Uint8Array[]): AsyncIterable<Uint8Array> {
   for await (const piece of body) {
     kept.push(piece);

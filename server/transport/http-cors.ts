@@ -16,7 +16,7 @@ export function withCors(next: RequestListener, origins: readonly string[]): Req
   if (origins.length === 0) return next;
   return (request: IncomingMessage, response: ServerResponse) => {
     const { origin } = request.headers;
-    // Also where the answer is no: what is kept on the way is kept for this origin only.
+    // Also where the answer is no: a cache on the way may keep it for this origin only.
     response.setHeader('vary', 'origin');
     if (origin !== undefined && origins.includes(origin)) {
       response.setHeader('access-control-allow-origin', origin);

@@ -24,7 +24,7 @@ export type HttpRefusal = { readonly httpStatus: number; readonly code: string; 
 
 /**
  * @param httpStatus what the library answers
- * @returns undefined where its words stand: another content type or HTTP method, a client that has left
+ * @returns undefined where the library's words stand: another content type or HTTP method, a client that has left
  */
 export async function refusalOf(httpStatus: number, request: RefusedRequest): Promise<HttpRefusal | undefined> {
   const { method, header, bytesMax } = request;

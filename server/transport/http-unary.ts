@@ -15,7 +15,7 @@ import type { SomeHandler } from './unary-methods.ts';
 
 type Message = MessageShape<DescMessage>;
 
-/** What a handler says of its request; without a call none has seen it. */
+/** What a handler says of its request. Without a call no handler has seen it. */
 export type HttpCall = { call?: Call; status?: StatusName };
 
 /** Where a handler says it. */

@@ -63,8 +63,8 @@ function createServer(listener: RequestListener, tls: PortTls | undefined): Serv
 }
 
 /**
- * Cuts connections over the bound. `server.maxConnections` is of no use in one of several processes: it sends them back to the parent,
- * which hands them to the next without end where all are full.
+ * Cuts connections over the bound. `server.maxConnections` does not serve several processes: it sends them back to the parent, which
+ * would hand them from one full process to the next without end.
  */
 function boundConnections(server: Server, countMax: number): { cut(): void } {
   const open = new Set<Socket>();
@@ -77,7 +77,7 @@ function boundConnections(server: Server, countMax: number): { cut(): void } {
     socket.once('close', () => open.delete(socket));
   });
   return {
-    // Not the server's own list, which lacks those whose TLS handshake is not done.
+    // The server's own list lacks connections whose TLS handshake is not done.
     cut() {
       for (const socket of open) socket.destroy();
     },

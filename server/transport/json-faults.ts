@@ -1,4 +1,4 @@
-/** What is wrong with a request in JSON, where a library says only that something is: the field by its path, and what it may be. */
+/** Finds what is wrong with a request in JSON: the field by its path, and what it may be. */
 
 import {
   type DescEnum,
@@ -37,7 +37,7 @@ type Given = { readonly value: unknown; readonly where: string };
 function fieldFault(message: DescMessage, field: DescField, { value, where }: Given): JsonFault | undefined {
   const inside = insideFault(field, { value, where });
   if (inside !== undefined) return inside;
-  // An unknown number of an enum is none for the library, which keeps it for others.
+  // The library takes a number that an enum does not have.
   const isKnown = field.fieldKind !== 'enum' || value === null || hasValue(field.enum, value);
   if (isKnown && takes(message, { [field.name]: value })) return undefined;
   return { where, expected: expectedOf(field), actual: shown(value) };

@@ -1,4 +1,4 @@
-/** Log lines about what a client can cause as often as it likes: at most one of a kind in some seconds, with the count since. */
+/** Log lines about what a client can cause as often as it likes: at most one of a kind in 10 s, with the count since. */
 
 import type { Logger } from 'pino';
 

@@ -33,7 +33,7 @@ export function orderedStream<Request, Response>(
         );
       },
       finish: () => endWith(),
-      // The sink drops what is still answered.
+      // Answers that come later are dropped by the sink.
       abandon() {},
       drain: () => endWith(draining('stream')),
     };

@@ -48,7 +48,7 @@ export function createReflection(services: readonly DescService[]): (request: Se
 
 /** Files with all that they import, each once. */
 function withImports(files: readonly DescFile[]): DescFile[] {
-  // A set is walked to what is added meanwhile.
+  // The loop reaches what is added to the set meanwhile.
   const all = new Set(files);
   for (const { dependencies } of all) for (const file of dependencies) all.add(file);
   return [...all];

@@ -52,7 +52,7 @@ export function openPortTls(files: CertificateFiles, { port, log, metrics }: Por
   });
 }
 
-/** What the library says of it. */
+/** The cause in the library's words. */
 const causeOf = ({ code, message }: NodeJS.ErrnoException, { authorizationError }: TLSSocket): string =>
   String(authorizationError ?? code ?? message);
 

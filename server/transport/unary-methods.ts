@@ -12,7 +12,7 @@ export type UnaryHandlers<S extends Service> = {
     : never]: UnaryHandler<MessageShape<S['method'][Name]['input']>, MessageInitShape<S['method'][Name]['output']>>;
 };
 
-/** Of some method: which message it takes is known to its maker. */
+/** The handler of a method whose messages are not known here. */
 export type SomeHandler = UnaryHandler<MessageShape<DescMessage>, MessageInitShape<DescMessage>>;
 
 export function unaryMethodsOf<S extends Service>(
