@@ -338,6 +338,22 @@ describe('health', () => {
     await stopped;
   });
 
+  test.each([
+    [0, 'Watch: expected a request, got none'],
+    [2, 'Watch: expected one request, got another'],
+  ])('a watch with %i requests is refused', async (requestCount, details) => {
+    const { address } = await startTestServer([plain]);
+    const client = new grpc.Client(address, grpc.credentials.createInsecure());
+    onTestFinished(() => client.close());
+    const bytes = (message: Buffer) => message;
+    const stream = client.makeBidiStreamRequest('/grpc.health.v1.Health/Watch', bytes, bytes);
+    const failed = new Promise((resolve) => stream.on('error', resolve));
+    stream.on('data', () => {});
+    for (let i = 0; i < requestCount; i++) stream.write(Buffer.from(request('')));
+    stream.end();
+    expect(await failed).toMatchObject({ code: grpc.status.INVALID_ARGUMENT, details });
+  });
+
   test('one watch more than a connection may have is refused; another connection has its own', async () => {
     const { address } = await startTestServer([plain]);
     const watch = (client: grpc.Client) => {
