@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import sys
+import tempfile
 import time
 
 library, algorithm, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -20,6 +21,9 @@ if importlib.util.find_spec(package) is None:
     sys.exit(3)
 
 import gymnasium
+
+# MuJoCo writes a log where it runs.
+os.chdir(tempfile.gettempdir())
 
 WARM_UP = 1000
 BATCH = {"td3": 100, "sac": 256}[algorithm]

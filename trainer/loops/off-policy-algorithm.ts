@@ -35,6 +35,8 @@ export type OffPolicyAlgorithm<Config extends LearnerSettings> = Pick<
   readonly schema: z.ZodObject;
   /** A value for every setting; those that are given, and the environment, may decide others. */
   readonly defaults: (given: Partial<Config>, environment: string) => Config;
+  /** Of the loop, where the algorithm's given settings decide them. */
+  readonly loopDefaults?: (given: Partial<Config>) => Partial<OffPolicyLoopConfig>;
   readonly variant: (config: Config) => string;
   readonly createLearner: (options: {
     readonly config: Config;
@@ -56,7 +58,7 @@ export function offPolicyAlgorithm<Config extends LearnerSettings>(own: OffPolic
     schemas: { algorithm: schema, loop: offPolicyLoopSchema },
     defaults: ({ algorithm, environment }) => ({
       algorithm: own.defaults(algorithm as Partial<Config>, environment),
-      loop: offPolicyDefaults,
+      loop: { ...offPolicyDefaults, ...own.loopDefaults?.(algorithm as Partial<Config>) },
     }),
     resumable: resumableLoopSettings,
     variant: ({ algorithm }) => variant(algorithm as Config),

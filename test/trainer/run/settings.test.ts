@@ -52,6 +52,18 @@ describe('a whole config', () => {
     expect(hyper.algorithm).toMatchObject({ criticLearningRate: 5e-5 });
   });
 
+  test("has the values of the TD3 authors' code with their preset, the loop's warm-up among them, unless others are given", () => {
+    const upstream = completeConfig(td3, { ...whole, algorithm: { preset: 'td3' } });
+    expect(upstream.algorithm).toMatchObject({ preset: 'td3', batchSize: 256, criticLearningRate: 3e-4 });
+    expect(upstream.loop).toEqual({ ...offPolicyDefaults, warmUpStepCount: 25_000 });
+    const given = { algorithm: { preset: 'td3', batchSize: 8 }, loop: { warmUpStepCount: 5 } };
+    const mixed = completeConfig(td3, { ...whole, ...given });
+    expect(mixed).toMatchObject(given);
+    expect(() => completeConfig(td3, { ...whole, algorithm: { preset: 'sac' } })).toThrow(
+      'config: algorithm.preset: expected one of paper, td3, got "sac"',
+    );
+  });
+
   test('is complete: it comes back unchanged', () => {
     const config = completeConfig(td3, { ...whole, loop: { stepCount: 7 } });
     expect(completeConfig(td3, JSON.parse(JSON.stringify(config)))).toEqual(config);

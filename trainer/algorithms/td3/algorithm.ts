@@ -2,7 +2,7 @@
 
 import { offPolicyAlgorithm } from '../../loops/off-policy-algorithm.ts';
 import { hyperPolicyRate } from '../../off-policy/policies.ts';
-import { type Td3Config, td3Defaults, td3Schema } from './config.ts';
+import { type Td3Config, td3Defaults, td3Schema, td3WarmUpSteps } from './config.ts';
 
 export const algorithm = offPolicyAlgorithm<Td3Config>({
   name: 'td3',
@@ -14,10 +14,11 @@ export const algorithm = offPolicyAlgorithm<Td3Config>({
     'hyperpolicy train td3 --run runs/mlp-1 --resume --steps 2e5',
   ],
   schema: td3Schema,
-  defaults: ({ critic, policy }) => ({
-    ...td3Defaults({ architecture: 'sa-hyper', ...critic }),
+  defaults: ({ critic, policy, preset }) => ({
+    ...td3Defaults({ architecture: 'sa-hyper', ...critic }, preset),
     ...(policy === 'hyper' && { actorLearningRate: hyperPolicyRate }),
   }),
+  loopDefaults: ({ preset }) => (preset === 'td3' ? { warmUpStepCount: td3WarmUpSteps } : {}),
   variant: ({ critic }) => critic.architecture,
   createLearner: async (options) => (await import('./learner.ts')).createTd3Learner(options),
 });
