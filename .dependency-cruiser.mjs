@@ -94,7 +94,7 @@ const trainer = [...belowAlgorithms, ...algorithms, ...aboveAlgorithms];
 /** The server never trains: no network of src/nn, no tfjs, no MuJoCo. Only `transport` knows gRPC's and Connect's libraries. */
 const server = (name, packages = '') =>
   room(`server/${name}`, {
-    imports: 'src/gen src/contract src/files src/pacing src/advantages src/package src/onnx',
+    imports: 'src/gen src/contract src/files src/pacing src/advantages src/posterior src/package src/onnx',
     packages: `pino ${packages}`,
   });
 

@@ -19,10 +19,12 @@ type AdaptCommandOptions = ServerOptions &
     readonly observation?: number[][];
     readonly action?: number[][];
     readonly reward?: number[][];
+    readonly nextObservation?: number[][];
     readonly episodeLengths?: number[][];
     readonly context?: number[][];
     readonly contextHandle?: string;
     readonly seed?: number;
+    readonly useMean?: boolean;
   };
 
 export function createCommand(name: string): Command {
@@ -35,17 +37,20 @@ export function createCommand(name: string): Command {
     .addOption(option('--observation <rows>', `before each action; ${rows}`))
     .addOption(option('--action <rows>', `that were taken; ${rows}`))
     .addOption(option('--reward <values>', 'of each action: 1,2,3'))
+    .addOption(option('--next-observation <rows>', 'after each action, where the model reads it'))
     .addOption(option('--episode-lengths <counts>', 'steps of each episode: 20,10; one episode unless given'))
     .addOption(
       new Option('--seed <number>', 'of the context that is drawn; drawn by the server unless given').argParser(
         integerIn(0, Number.MAX_SAFE_INTEGER),
       ),
     )
+    .option('--use-mean', "the posterior's mean in place of a context that is drawn")
     .action(adapt);
 }
 
 async function adapt(options: AdaptCommandOptions): Promise<void> {
-  const { observation, action, reward, episodeLengths, context, contextHandle, seed } = options;
+  const { observation, action, reward, nextObservation, episodeLengths, context, contextHandle, seed, useMean } =
+    options;
   await withClient(options, async (client) => {
     const {
       posterior,
@@ -59,10 +64,12 @@ async function adapt(options: AdaptCommandOptions): Promise<void> {
       ...(observation !== undefined && { observation }),
       ...(action !== undefined && { action }),
       ...(reward !== undefined && { reward: reward.flat() }),
+      ...(nextObservation !== undefined && { nextObservation }),
       ...(episodeLengths !== undefined && { episodeLengths: episodeLengths.flat() }),
       ...(context !== undefined && { context }),
       ...(contextHandle !== undefined && { contextHandle }),
       ...(seed !== undefined && { seed }),
+      ...(useMean !== undefined && { useMean }),
     });
     printJson({
       contextHandle: handle,

@@ -3,7 +3,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { AdaptRequestSchema, AdaptResponse } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { checkInteger, checkOptions, shown } from './checks.ts';
+import { checkBoolean, checkInteger, checkOptions, shown } from './checks.ts';
 import { receivedTensor, type Sender, unusable } from './received.ts';
 import {
   checkSeed,
@@ -25,6 +25,8 @@ export type AdaptOptions = RequestCommon & {
   readonly action?: TensorLike;
   /** What the environment paid for each, [N]. */
   readonly reward?: TensorLike;
+  /** What was observed after each action, [N, O]: where `getModel` says `readsNextObservation`. */
+  readonly nextObservation?: TensorLike;
   /** Models that adapt weights: steps of each episode; one episode where absent. */
   readonly episodeLengths?: readonly number[];
   /** Models that adapt weights: where to begin, [C]. */
@@ -33,6 +35,8 @@ export type AdaptOptions = RequestCommon & {
   readonly contextHandle?: string;
   /** Of the context that is drawn, an integer in [0, 2^53); drawn by the server where absent. */
   readonly seed?: number;
+  /** The posterior's mean in place of a context that is drawn. */
+  readonly useMean?: boolean;
 };
 
 export type AdaptResult = {
@@ -47,6 +51,7 @@ export type AdaptResult = {
         readonly variance: Tensor; // [C]
         /** Drawn from the two; what the handle stands for. */
         readonly context: Tensor; // [C]
+        /** 0 where nothing was drawn. */
         readonly seed: number;
         readonly transitionCount: number;
       }
@@ -60,17 +65,20 @@ const names = [
   'observation',
   'action',
   'reward',
+  'nextObservation',
   'episodeLengths',
   'context',
   'contextHandle',
   'seed',
+  'useMean',
 ] as const satisfies readonly (keyof AdaptOptions)[];
 
 /** The fields of a request's message. @throws HyperpolicyError invalid_argument naming the argument */
 export function adaptFields(where: string, given: AdaptOptions): MessageInitShape<typeof AdaptRequestSchema> {
   checkOptions(where, given, names);
-  const { observation, action, reward, episodeLengths = [], seed } = given;
+  const { observation, action, reward, nextObservation, episodeLengths = [], seed, useMean } = given;
   checkSeed(where, seed);
+  if (useMean !== undefined) checkBoolean(`${where} useMean`, useMean);
   if (!Array.isArray(episodeLengths)) {
     const actual = shown(episodeLengths);
     throw invalidArgument({ where: `${where} episodeLengths`, expected: 'an array of counts', actual });
@@ -83,9 +91,13 @@ export function adaptFields(where: string, given: AdaptOptions): MessageInitShap
     ...(observation !== undefined && { observation: givenTensor(where, 'observation', observation) }),
     ...(action !== undefined && { action: givenTensor(where, 'action', action) }),
     ...(reward !== undefined && { reward: givenTensor(where, 'reward', reward) }),
+    ...(nextObservation !== undefined && {
+      nextObservation: givenTensor(where, 'nextObservation', nextObservation),
+    }),
     episodeLengths: [...episodeLengths],
     ...contextFields(where, given),
     ...(seed !== undefined && { seed: BigInt(seed) }),
+    ...(useMean !== undefined && { useMean }),
   };
 }
 

@@ -1,5 +1,7 @@
 /** What a context handle stands for: an adapted state, bound to the version and the caller that it was made for. */
 
+import type { LatentKnowledge } from '../../src/posterior/latent-knowledge.ts';
+
 /** Whose a context is, and what it fits. */
 export type Binding = {
   readonly model: string;
@@ -10,12 +12,9 @@ export type Binding = {
   readonly caller: string;
 };
 
-/** A Gaussian over a latent context as sums over transitions, and the context that was drawn from it. */
-export type PosteriorState = {
+/** What transitions say of a latent context, and the context that was made of it. */
+export type PosteriorState = LatentKnowledge & {
   readonly kind: 'posterior';
-  readonly transitionCount: number;
-  readonly precision: Float64Array; // [C]
-  readonly weightedMean: Float64Array; // [C], precision x mean
   readonly context: Float32Array; // [C]
 };
 

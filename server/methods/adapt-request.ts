@@ -6,26 +6,26 @@ import type { Call } from '../call/rpc.ts';
 import { decodeRows, decodeValues, noContext, type Rows } from '../call/tensors.ts';
 import type { ServerConfig } from '../config.ts';
 import type { PosteriorState, WeightsState } from '../handles/handle-context.ts';
-import type { ServedEncoder, ServedStep, Steps } from '../models/served-adaptation.ts';
+import type { ServedStep } from '../models/served-adaptation.ts';
+import type { ServedEncoder, Transitions } from '../models/served-encoder.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { ContextHandles } from './context-handles.ts';
 import { checkClient, partOf, readContexts, refuseGiven, seedOf } from './request-checks.ts';
-
-export type Experience = Steps & { readonly reward: Float32Array }; // [N]
 
 export type PosteriorPlan = {
   readonly kind: 'posterior';
   readonly encoder: ServedEncoder;
   /** Undefined where the request has none. */
-  readonly experience: Experience | undefined;
+  readonly experience: Transitions | undefined;
   readonly from: PosteriorState | undefined;
-  readonly seed: number;
+  /** Of z; undefined where z is the mean. */
+  readonly seed: number | undefined;
 };
 
 export type StepPlan = {
   readonly kind: 'weights';
   readonly step: ServedStep;
-  readonly experience: Experience;
+  readonly experience: Transitions;
   /** Of each episode. */
   readonly lengths: readonly number[];
   /** One context, or a state to go on from. */
@@ -43,21 +43,28 @@ export function readAdaptRequest(
   const { model, adaptation: part } = served;
   const { rowCountMax } = config;
   const adaptation = partOf('Adapt', served, { part, name: 'an encoder or an inner step', none: 'neither' });
-  const { contextSource, observation, action, reward, episodeLengths } = request;
+  const { contextSource, episodeLengths, nextObservation, useMean } = request;
   const from = handles.find('Adapt', served, contextSource, call);
   if (adaptation.kind === 'posterior') {
     refuseGiven('Adapt context', contextSource.case === 'context', `model "${model}" infers its context`);
-    refuseGiven('Adapt episode_lengths', episodeLengths.length > 0, 'the order of transitions does not matter');
-    const hasExperience = observation !== undefined || action !== undefined || reward !== undefined;
+    const order = adaptation.isOrdered ? 'transitions are in order' : 'the order of transitions does not matter';
+    refuseGiven('Adapt episode_lengths', episodeLengths.length > 0, order);
+    refuseGiven('Adapt use_mean', useMean && request.seed !== undefined, 'with a seed z is drawn');
+    const hasExperience = [request.observation, request.action, request.reward, nextObservation].some(
+      (tensor) => tensor !== undefined,
+    );
     return {
       kind: 'posterior',
       encoder: adaptation,
-      experience: hasExperience ? readExperience(served, request, rowCountMax) : undefined,
+      experience: hasExperience
+        ? readExperience(served, request, { rowCountMax, hasNext: adaptation.readsNextObservation })
+        : undefined,
       from: from as PosteriorState | undefined,
-      seed: seedOf('Adapt', request.seed),
+      seed: useMean ? undefined : seedOf('Adapt', request.seed),
     };
   }
   refuseGiven('Adapt seed', request.seed !== undefined, 'nothing is drawn');
+  refuseGiven('Adapt use_mean', useMean, 'there is no posterior');
   if (from !== undefined && adaptation.from === 'parameters') {
     throw failedPrecondition({
       where: 'Adapt context_handle',
@@ -66,7 +73,7 @@ export function readAdaptRequest(
       remedy: 'Send all episodes at once, with the context',
     });
   }
-  const experience = readExperience(served, request, rowCountMax);
+  const experience = readExperience(served, request, { rowCountMax, hasNext: false });
   return {
     kind: 'weights',
     step: adaptation,
@@ -79,18 +86,28 @@ export function readAdaptRequest(
 function readExperience(
   { observationSize, actionSize, model }: ServedVersion,
   request: AdaptRequest,
-  rowCountMax: number,
-): Experience {
-  const rowsOf = (name: 'action' | 'observation', columnCount: number) =>
-    decodeRows(request[name], { where: `Adapt ${name}`, columnCount, rowCountMax, model });
-  const { rowCount, values: observation } = rowsOf('observation', observationSize);
-  const actions = rowsOf('action', actionSize);
-  if (actions.rowCount !== rowCount) {
+  { rowCountMax, hasNext }: { readonly rowCountMax: number; readonly hasNext: boolean },
+): Transitions {
+  const rowsOf = (tensor: AdaptRequest['action'], name: string, columnCount: number) =>
+    decodeRows(tensor, { where: `Adapt ${name}`, columnCount, rowCountMax, model });
+  const { rowCount, values: observation } = rowsOf(request.observation, 'observation', observationSize);
+  const likeObservations = (tensor: AdaptRequest['action'], name: string, columnCount: number) => {
+    const rows = rowsOf(tensor, name, columnCount);
+    if (rows.rowCount === rowCount) return rows.values;
     const expected = `one row per observation (${rowCount})`;
-    throw invalidArgument({ where: 'Adapt action', expected, actual: `${actions.rowCount} rows` });
-  }
+    throw invalidArgument({ where: `Adapt ${name}`, expected, actual: `${rows.rowCount} rows` });
+  };
+  const action = likeObservations(request.action, 'action', actionSize);
+  const { nextObservation: next } = request;
+  if (!hasNext) refuseGiven('Adapt next_observation', next !== undefined, `model "${model}" does not read it`);
   const rewardRule = { where: 'Adapt reward', count: rowCount, per: 'observation', model };
-  return { rowCount, observation, action: actions.values, reward: decodeValues(request.reward, rewardRule) };
+  return {
+    rowCount,
+    observation,
+    action,
+    reward: decodeValues(request.reward, rewardRule),
+    ...(hasNext && { nextObservation: likeObservations(next, 'next_observation', observationSize) }),
+  };
 }
 
 function lengthsOf({ episodeLengths }: AdaptRequest, rowCount: number): readonly number[] {

@@ -9,10 +9,11 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { policyGradientCoefficients, type Sliced } from '../../src/advantages/policy-gradient.ts';
 import type { AdaptRequest, AdaptResponseSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { drawContext } from '../../src/posterior/latent-knowledge.ts';
 import type { Call, UnaryHandler } from '../call/rpc.ts';
 import { encodeTensor } from '../call/tensors.ts';
 import type { HandleContext } from '../handles/handle-context.ts';
-import { addFactors, checkPosterior, drawContext, noFactors, posteriorOf } from '../models/posterior.ts';
+import { checkPosterior } from '../models/posterior.ts';
 import { type PosteriorPlan, readAdaptRequest, type StepPlan } from './adapt-request.ts';
 import { type ContextHandles, weightsOf } from './context-handles.ts';
 import { checkDeadline } from './request-checks.ts';
@@ -46,27 +47,27 @@ export function createAdaptHandler(
 }
 
 async function inferPosterior({ encoder, experience, from, seed }: PosteriorPlan, task: Task): Promise<Adapted> {
-  let sums = from ?? noFactors(task.served.contextSize);
-  if (experience !== undefined) {
-    const factors = await task.network(() => encoder.factors(experience, task.call.deadlineMs));
-    sums = addFactors(sums, factors, experience.rowCount);
-  }
-  const { transitionCount, precision, weightedMean } = sums;
-  const posterior = posteriorOf(sums, encoder.prior);
-  const context = drawContext(posterior, seed);
-  const { observation, action, reward } = experience ?? {};
-  const sent = { method: 'Adapt', values: [observation, action, reward, from?.context] };
+  const before = from ?? encoder.nothing;
+  const known =
+    experience === undefined
+      ? before
+      : await task.network(() => encoder.learn(before, experience, task.call.deadlineMs));
+  const posterior = encoder.posteriorOf(known);
+  const context = seed === undefined ? posterior.mean : drawContext(posterior, seed);
+  const { observation, action, reward, nextObservation } = experience ?? {};
+  const sent = { method: 'Adapt', values: [observation, action, reward, nextObservation, from?.context] };
   checkPosterior({ ...posterior, context }, sent);
   const vector = (values: Float32Array) => encodeTensor(values, [values.length]);
+  const { transitionCount, values } = known;
   return {
-    state: { kind: 'posterior', transitionCount, precision, weightedMean, context },
+    state: { kind: 'posterior', transitionCount, values, context },
     result: {
       case: 'posterior',
       value: {
         mean: vector(posterior.mean),
         variance: vector(posterior.variance),
         context: vector(context),
-        seed: BigInt(seed),
+        seed: BigInt(seed ?? 0),
         transitionCount: BigInt(transitionCount),
       },
     },

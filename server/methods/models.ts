@@ -56,6 +56,7 @@ function describeVersion({ manifest, publishedAtMs, safeAction, adaptation }: Se
     publishedAt: new Date(publishedAtMs).toISOString(),
     trainingSteps: BigInt(training.steps),
     adaptation: adaptation?.kind ?? '',
+    readsNextObservation: adaptation?.kind === 'posterior' && adaptation.readsNextObservation,
     evaluations: training.evaluations.map((evaluation) => ({ ...evaluation, step: BigInt(evaluation.step) })),
   };
 }

@@ -67,6 +67,7 @@ export function rowRules(manifest: Manifest) {
     action: rule('action', actionSize),
     noise: rule('noise', actionSize),
     reward: rule('reward'),
+    nextObservation: rule('next_observation', observationSize),
     coefficient: rule('coefficient'),
     context: contextSize > 0 ? [rule('context', contextSize)] : [],
   };

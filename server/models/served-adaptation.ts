@@ -1,4 +1,4 @@
-/** What adapts a model, loaded: an encoder of transitions, or an inner step on generated weights. Knows nothing of requests and handles. */
+/** What adapts a model, loaded: an encoder, or an inner step on generated weights. Knows nothing of requests and handles. */
 
 import type { AdvantageConfig } from '../../src/advantages/policy-gradient.ts';
 import type { TensorMap } from '../../src/onnx/session.ts';
@@ -7,25 +7,9 @@ import { checkResult } from '../call/finite.ts';
 import { collectWeights, type GeneratedWeights, joinWeights } from '../weights/generated-weights.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import type { OpenNetworkOptions } from './generated-network.ts';
-import { checkGraph, feedsOf, rowRules, sizesOf } from './graph-contract.ts';
+import { checkGraph, feedsOf, rowRules } from './graph-contract.ts';
+import { openEncoder, type ServedEncoder, type Steps } from './served-encoder.ts';
 import type { ServedPolicy } from './served-policy.ts';
-
-/** N steps of one task. */
-export type Steps = {
-  readonly rowCount: number;
-  readonly observation: Float32Array; // [N, O]
-  readonly action: Float32Array; // [N, A], environment units
-};
-
-export type ServedEncoder = {
-  readonly kind: 'posterior';
-  readonly prior: NonNullable<Manifest['encoder']>['prior'];
-  /** Natural parameters of each transition's factor, [N, C]. @param deadlineMs as in ServedStep. @throws Error as badResult */
-  factors(
-    steps: Steps & { readonly reward: Float32Array }, // [N]
-    deadlineMs: number,
-  ): Promise<{ readonly precision: Float32Array; readonly weightedMean: Float32Array }>;
-};
 
 export type ServedStep = {
   readonly kind: 'weights';
@@ -57,38 +41,6 @@ export async function openAdaptation(
   if (encoder !== null) return openEncoder(options, encoder);
   if (adapt !== null) return openStep(options, adapt, policy!.weights!);
   return null;
-}
-
-async function openEncoder(
-  { manifest, files, pool }: OpenNetworkOptions,
-  encoder: NonNullable<Manifest['encoder']>,
-): Promise<ServedAdaptation> {
-  const sizes = [sizesOf(manifest).contextSize];
-  const { observation, action, reward } = rowRules(manifest);
-  const inputs = [observation, action, reward];
-  const graph = await pool.open(files.get(encoder.file)!, { name: encoder.file, priority: 'adapt' });
-  checkGraph(encoder, graph, {
-    inputs,
-    outputs: [
-      { name: 'precision', sizes },
-      { name: 'weighted_mean', sizes },
-    ],
-  });
-  return {
-    kind: 'posterior',
-    prior: encoder.prior,
-    async factors({ rowCount, ...rows }, deadlineMs) {
-      const feeds = feedsOf(inputs, rowCount, rows);
-      const outputs = await graph.run({ feeds, rowCount, deadline: { atMs: deadlineMs } });
-      const precision = outputs.precision!.data as Float32Array;
-      const weightedMean = outputs.weighted_mean!.data as Float32Array;
-      const sent = { method: 'Adapt', values: [rows.observation, rows.action, rows.reward] };
-      checkResult(`${encoder.file} precision`, precision, sent, (value) => value > 0 && Number.isFinite(value));
-      checkResult(`${encoder.file} weighted_mean`, weightedMean, sent);
-      return { precision, weightedMean };
-    },
-    dispose: () => graph.dispose(),
-  };
 }
 
 const adapted = (name: string): string => `adapted_${name}`;
@@ -144,13 +96,13 @@ export async function runAdaptationProbe(
   { inputs }: Probe,
 ): Promise<Record<string, Float32Array>> {
   const input = (name: string) => Float32Array.from(inputs[name]?.values ?? []);
-  const observation = inputs.observation;
-  const steps = { rowCount: observation?.shape[0] ?? 0, observation: input('observation'), action: input('action') };
+  const rowCount = inputs.observation?.shape[0] ?? 0;
   const never = Number.POSITIVE_INFINITY;
   if (adaptation.kind === 'posterior') {
-    const { precision, weightedMean } = await adaptation.factors({ ...steps, reward: input('reward') }, never);
-    return { precision, weighted_mean: weightedMean };
+    const rows = Object.fromEntries(Object.keys(inputs).map((name) => [name, input(name)]));
+    return adaptation.encode(rows, rowCount, never);
   }
+  const steps = { rowCount, observation: input('observation'), action: input('action') };
   const { source } = adaptation;
   const context = input('context');
   const { entries } = await source.generate({ values: context, rowCount: 1 });

@@ -50,11 +50,16 @@ const criticSchema = z.intersection(
 );
 
 /**
- * An encoder: what each transition says of the latent context, as natural parameters that are added up. For N transitions, in any
- * order and any number of calls: `observation` [N, O], `action` [N, A], `reward` [N] (environment units) -> `precision` [N, C] and
- * `weighted_mean` [N, C], the precision times the mean of each transition's Gaussian factor.
+ * An encoder: what each transition says of the latent context. For N transitions `observation` [N, O], `action` [N, A], `reward` [N]
+ * and, where it is read, `next_observation` [N, O] (environment units) -> `encoderOutputs` of src/posterior/latent-knowledge.ts:
  *
- * Source: Rakelly et al. 2019 (PEARL), section 4.1.
+ * - `product`: `precision` [N, C] and `weighted_mean` [N, C], the precision times the mean of each transition's Gaussian factor; they
+ *   are added up, in any order and any number of calls.
+ * - `mean`: `mean` and `spread` [N, C], whose means make one Gaussian.
+ * - `recurrent`: `mean` and `variance` [N, C] after each transition and `next_memory` [N, M], from `memory` [N, M] before it; the N are of
+ *   different tasks.
+ *
+ * Source: Rakelly et al. 2019 (PEARL), sections 4.1 and 6.2.
  */
 const encoderSchema = graphSchema.extend({
   /**
@@ -62,6 +67,8 @@ const encoderSchema = graphSchema.extend({
    * the product.
    */
   prior: z.enum(['start', 'factor']),
+  /** `product` where absent. */
+  aggregation: z.enum(['product', 'mean', 'recurrent']).optional(),
 });
 
 /**

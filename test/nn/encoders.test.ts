@@ -8,6 +8,7 @@ import { gru } from '../../src/nn/gru.ts';
 import { drawParameters, parameterCount, shapesOf } from '../../src/nn/parameters.ts';
 import { compile } from '../../src/onnx/compile.ts';
 import { floatTensor } from '../../src/onnx/session.ts';
+import { encoderOutputs, gaussianOf, noKnowledge, withTransitions } from '../../src/posterior/latent-knowledge.ts';
 import { trace } from '../../src/trace/trace.ts';
 
 beforeAll(() => tf.setBackend('cpu'));
@@ -94,6 +95,45 @@ test('the mean of outputs sees neither the order nor the number of equal transit
     expect(parts(one)[i]).toBeCloseTo(value, 5);
   });
 });
+
+test.each([
+  ['pearl-encoder', undefined],
+  ['pearl-encoder', 'mean'],
+  ['pearl-gru-encoder', undefined],
+] as const)(
+  '%s, %s: transitions one after the other make the posterior of all at once',
+  (architecture, aggregation) => {
+    const { data } = setUp('pearl-encoder');
+    const encoder = createEncoder({ architecture, hiddenSizes: [16, 12], aggregation }, sizes);
+    const views = drawParameters(encoder.specs, createRandom(4));
+    const parameters = Object.fromEntries(
+      Object.entries(views).map(([name, view]) => [name, tf.tensor(view, [...encoder.specs[name]!.shape])]),
+    );
+    const x = tf.tensor3d(data.slice(0, 5 * 7), [1, 5, 7]);
+    const { steps } = encoder;
+    let known = noKnowledge(6 + steps.memorySize);
+    for (let n = 0; n < 5; n++) {
+      const memory = tf.tensor2d(Float32Array.from(known.values.subarray(6)), [1, steps.memorySize]);
+      const outputs = steps.outputs(
+        parameters,
+        tf.reshape(tf.slice(x, [0, n, 0], [1, 1, 7]), [1, 7]) as tf.Tensor2D,
+        memory,
+      );
+      const parts = encoderOutputs[steps.aggregation].map((name) => Float32Array.from(outputs[name]!.dataSync()));
+      known = withTransitions(steps.aggregation, known, parts, 1);
+    }
+    const { mean, variance } = gaussianOf(steps.aggregation, known, { size: 3, prior: 'start' });
+    const whole = encoder.posterior(parameters, x);
+    for (const [actual, expected] of [
+      [mean, whole.mean],
+      [variance, whole.variance],
+    ] as const) {
+      values(expected).forEach((value, i) => {
+        expect(actual[i]).toBeCloseTo(value, 5);
+      });
+    }
+  },
+);
 
 test('an aggregation that an encoder does not take is refused', () => {
   expect(() => createEncoder({ architecture: 'pearl-gru-encoder', aggregation: 'mean' }, sizes)).toThrow(

@@ -69,13 +69,6 @@ export function exportEncoder(
   { observationSize, actionSize }: { readonly observationSize: number; readonly actionSize: number },
 ): GraphFile {
   const { encoder, readsNextObservation = false } = options;
-  if (encoder.factors === undefined) {
-    throw invalidArgument({
-      where: 'export of an encoder',
-      expected: 'one whose posterior is a product over transitions',
-      actual: encoder.architecture,
-    });
-  }
   const { memorySize } = encoder.steps;
   const inputs = {
     observation: { shape: ['N', observationSize] },

@@ -59,7 +59,10 @@ export function exportModel(given: ModelToExport): PackageContent {
         architecture: critic.critic.member.architecture,
         ensembleSize: critic.critic.ensembleSize as 1 | 2,
       },
-      encoder: encoder && encoderFile ? { ...encoderFile.graph, prior: encoder.prior } : null,
+      encoder:
+        encoder && encoderFile
+          ? { ...encoderFile.graph, prior: encoder.prior, aggregation: encoder.encoder.steps.aggregation }
+          : null,
       adapt: adapt === undefined ? null : { ...adapt.file.graph, ...adapt.settings },
       training,
       probes: probes(options, adapt?.file.graph),

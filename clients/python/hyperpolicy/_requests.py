@@ -96,15 +96,20 @@ class QGradArguments(_Common, total=False):
 
 
 class AdaptArguments(_Common, total=False):
-    """N steps of one task, [N, O], [N, A] and [N]; none at all where a posterior may begin with its prior."""
+    """
+    N steps of one task, [N, O], [N, A] and [N]; none at all where a posterior may begin with its prior. The next observation, [N, O],
+    where the model reads it.
+    """
 
     observation: TensorLike | None
     action: TensorLike | None
     reward: TensorLike | None
+    next_observation: TensorLike | None
     episode_lengths: Sequence[int] | None
     context: TensorLike | None
     context_handle: str | None
     seed: int | None
+    use_mean: bool | None
 
 
 class PrepareArguments(ModelSelection, CallArguments, total=False):
@@ -129,7 +134,8 @@ _Q_GRAD_NAMES = (
 )
 _ADAPT_NAMES = (
     *COMMON_NAMES,
-    *("observation", "action", "reward", "episode_lengths", "context", "context_handle", "seed"),
+    *("observation", "action", "reward", "next_observation", "episode_lengths", "context", "context_handle"),
+    *("seed", "use_mean"),
     *CALL_NAMES,
 )
 _PREPARE_NAMES = (
@@ -247,9 +253,10 @@ def adapt_request(where: str, given: Given) -> Any:
         lengths = ()
     if isinstance(lengths, str) or not isinstance(lengths, Sequence | np.ndarray):
         raise invalid_argument(f"{where} episode_lengths", "a sequence of counts", shown(lengths))
+    use_mean = given.get("use_mean")
     tensors = {
         name: tensor_message(f"{where} {name}", given[name])
-        for name in ("observation", "action", "reward")
+        for name in ("observation", "action", "reward", "next_observation")
         if given.get(name) is not None
     }
     return messages.AdaptRequest(
@@ -260,6 +267,7 @@ def adapt_request(where: str, given: Given) -> Any:
         ],
         **_context_fields(where, given),
         **_seed_fields(where, given),
+        **({} if use_mean is None else {"use_mean": check_boolean(f"{where} use_mean", use_mean)}),
     )
 
 

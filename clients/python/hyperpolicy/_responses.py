@@ -134,6 +134,7 @@ def model_description(sender: Sender, response: Any) -> ModelDescription:
             for one in response.evaluations
         ),
         adaptation=response.adaptation,
+        reads_next_observation=response.reads_next_observation,
     )
 
 

@@ -175,3 +175,4 @@ class ModelDescription:
     training_steps: int
     evaluations: tuple[Evaluation, ...]
     adaptation: str
+    reads_next_observation: bool

@@ -1,6 +1,23 @@
 import { describe, expect, test } from 'vitest';
-import { addFactors, checkPosterior, drawContext, noFactors, posteriorOf } from '../../../server/models/posterior.ts';
+import { checkPosterior } from '../../../server/models/posterior.ts';
 import { normalRow } from '../../../src/contract/random.ts';
+import {
+  drawContext,
+  gaussianOf,
+  type LatentKnowledge,
+  noKnowledge,
+  withTransitions,
+} from '../../../src/posterior/latent-knowledge.ts';
+
+/** The parts of a product, by their names. */
+const addFactors = (
+  sums: LatentKnowledge,
+  { precision, weightedMean }: { precision: Float32Array; weightedMean: Float32Array },
+  count: number,
+) => withTransitions('product', sums, [precision, weightedMean], count);
+const noFactors = (size: number) => noKnowledge(2 * size);
+const posteriorOf = (sums: LatentKnowledge, prior: 'start' | 'factor') =>
+  gaussianOf('product', sums, { size: sums.values.length / 2, prior });
 
 describe('a posterior', () => {
   test('is the product of its factors', () => {
@@ -38,7 +55,7 @@ describe('a posterior', () => {
 
   test('that float32 does not hold is refused: the client’s doing where what it sent is huge, else the model’s', () => {
     // Of a precision of 1e-40 the variance is 1e40: float32 ends at 3.4e38.
-    const sums = { transitionCount: 1, precision: Float64Array.of(1e-40), weightedMean: Float64Array.of(1e-40) };
+    const sums = { transitionCount: 1, values: Float64Array.of(1e-40, 1e-40) };
     const posterior = posteriorOf(sums, 'start');
     expect([...posterior.mean, ...posterior.variance]).toEqual([1, Number.POSITIVE_INFINITY]);
     const drawn = { ...posterior, context: drawContext(posterior, 1) };

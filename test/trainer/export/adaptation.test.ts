@@ -3,7 +3,6 @@
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { addFactors, noFactors, posteriorOf } from '../../../server/models/posterior.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import { type ContextSpec, plainSpec } from '../../../src/contract/tensor-spec.ts';
 import { actionScaling } from '../../../src/nn/action-scaling.ts';
@@ -14,6 +13,7 @@ import { drawParameters, type ParameterSpecs, shapesOf, sizeOf } from '../../../
 import { logProbOf } from '../../../src/nn/policies/policy.ts';
 import { createPolicy } from '../../../src/nn/policies/registry.ts';
 import { floatTensor, openSession, type TensorMap } from '../../../src/onnx/session.ts';
+import { gaussianOf, noKnowledge, withTransitions } from '../../../src/posterior/latent-knowledge.ts';
 import { createTracedEngine } from '../../../trainer/engine/traced.ts';
 import { exportEncoder, exportStep, splitOf } from '../../../trainer/export/adaptation.ts';
 import { layersFrom } from '../../../trainer/export/graphs.ts';
@@ -74,14 +74,8 @@ describe('the encoder', () => {
       reward: floatTensor(steps.reward, [count]),
     });
     expect(factors.precision!.dims).toEqual([count, 3]);
-    const sums = addFactors(
-      noFactors(3),
-      {
-        precision: factors.precision!.data as Float32Array,
-        weightedMean: factors.weighted_mean!.data as Float32Array,
-      },
-      count,
-    );
+    const parts = ['precision', 'weighted_mean'].map((name) => factors[name]!.data as Float32Array);
+    const sums = withTransitions('product', noKnowledge(6), parts, count);
     const { shift, scale } = units.observation;
     const transitions = Array.from({ length: count }, (_, n) => [
       ...shift.map((by, i) => (steps.observation[n * 4 + i]! - by) / scale[i]!),
@@ -90,7 +84,7 @@ describe('the encoder', () => {
       steps.reward[n]!,
     ]);
     const eager = encoder.posterior(tensorsOf(encoderExport.parameters), tf.tensor3d([transitions]));
-    const { mean, variance } = posteriorOf(sums, 'start');
+    const { mean, variance } = gaussianOf('product', sums, { size: 3, prior: 'start' });
     for (const [actual, expected] of [
       [mean, eager.mean.dataSync()],
       [variance, eager.variance.dataSync()],
@@ -105,12 +99,24 @@ describe('the encoder', () => {
     expect(graph.inputs.map(({ shape }) => shape[0])).toEqual(['N', 'N', 'N']);
   });
 
-  test('that is recurrent is refused', () => {
-    const recurrent = createEncoder({ architecture: 'pearl-gru-encoder', hiddenSizes: [4] }, encoder.sizes);
-    const options = { ...encoderExport, encoder: recurrent, parameters: parametersOf(recurrent.specs, 5) };
-    expect(() => exportEncoder(options, sizes)).toThrow(
-      'export of an encoder: expected one whose posterior is a product over transitions, got pearl-gru-encoder',
+  test('that is recurrent takes a memory, and one that reads the next observation takes that', () => {
+    const wider = { transitionSize: transitionSize + 4, latentSize: 3 };
+    const recurrent = createEncoder({ architecture: 'pearl-gru-encoder', hiddenSizes: [4] }, wider);
+    const parameters = parametersOf(recurrent.specs, 5);
+    const exported = exportEncoder(
+      { ...encoderExport, encoder: recurrent, parameters, readsNextObservation: true },
+      sizes,
     );
+    const names = (side: 'inputs' | 'outputs') => exported.graph[side].map(({ name, shape }) => [name, shape]);
+    expect(names('inputs').slice(3)).toEqual([
+      ['next_observation', ['N', 4]],
+      ['memory', ['N', 4]],
+    ]);
+    expect(names('outputs')).toEqual([
+      ['mean', ['N', 3]],
+      ['variance', ['N', 3]],
+      ['next_memory', ['N', 4]],
+    ]);
   });
 });
 

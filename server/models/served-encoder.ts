@@ -1,0 +1,118 @@
+/** An encoder of transitions, loaded. Knows nothing of requests and handles. */
+
+import type { Manifest } from '../../src/package/manifest.ts';
+import {
+  encoderOutputs,
+  type Gaussian,
+  gaussianOf,
+  type LatentKnowledge,
+  noKnowledge,
+  withTransitions,
+} from '../../src/posterior/latent-knowledge.ts';
+import { checkResult } from '../call/finite.ts';
+import type { OpenNetworkOptions } from './generated-network.ts';
+import { checkGraph, feedsOf, rowRules, sizesOf } from './graph-contract.ts';
+
+/** N steps of one task. */
+export type Steps = {
+  readonly rowCount: number;
+  readonly observation: Float32Array; // [N, O]
+  readonly action: Float32Array; // [N, A], environment units
+};
+
+/** Steps as an encoder reads them. */
+export type Transitions = Steps & {
+  readonly reward: Float32Array; // [N]
+  /** Where the encoder reads it. */
+  readonly nextObservation?: Float32Array | undefined; // [N, O]
+};
+
+type Rows = Readonly<Record<string, Float32Array | undefined>>;
+
+export type ServedEncoder = {
+  readonly kind: 'posterior';
+  readonly readsNextObservation: boolean;
+  /** Whether the order of transitions matters. */
+  readonly isOrdered: boolean;
+  /** Before any transition. */
+  readonly nothing: LatentKnowledge;
+  /**
+   * What is known with more transitions; the former knowledge stays as it is.
+   * @param deadlineMs on the clock of `Date.now()`; late work is dropped
+   * @throws Error as badResult
+   */
+  learn(known: LatentKnowledge, transitions: Transitions, deadlineMs: number): Promise<LatentKnowledge>;
+  posteriorOf(known: LatentKnowledge): Gaussian;
+  /** One run of the graph: rows by the names of its inputs to outputs by theirs. @throws Error as badResult */
+  encode(rows: Rows, rowCount: number, deadlineMs: number): Promise<Record<string, Float32Array>>;
+};
+
+/** What cannot be 0 or below. */
+const positive: readonly string[] = ['precision', 'variance'];
+
+/** The caller disposes it. */
+export async function openEncoder(
+  { manifest, files, pool }: OpenNetworkOptions,
+  encoder: NonNullable<Manifest['encoder']>,
+): Promise<ServedEncoder & { dispose(): void }> {
+  const { aggregation = 'product', prior, file } = encoder;
+  const size = sizesOf(manifest).contextSize;
+  const { observation, action, reward, nextObservation } = rowRules(manifest);
+  const memorySize = encoder.inputs.find(({ name }) => name === 'memory')?.shape.at(-1) as number | undefined;
+  const readsNextObservation = encoder.inputs.some(({ name }) => name === nextObservation.name);
+  const memory = aggregation === 'recurrent' ? [{ name: 'memory', sizes: [memorySize ?? 0] }] : [];
+  const inputs = [observation, action, reward, ...(readsNextObservation ? [nextObservation] : []), ...memory];
+  const names = encoderOutputs[aggregation];
+  const graph = await pool.open(files.get(file)!, { name: file, priority: 'adapt' });
+  checkGraph(encoder, graph, {
+    inputs,
+    outputs: names.map((name) => ({ name, sizes: name === 'next_memory' ? [memorySize ?? 0] : [size] })),
+  });
+
+  async function encode(rows: Rows, rowCount: number, deadlineMs: number) {
+    const feeds = feedsOf(inputs, rowCount, rows);
+    const outputs = await graph.run({ feeds, rowCount, deadline: { atMs: deadlineMs } });
+    const sent = { method: 'Adapt', values: Object.values(rows) };
+    const checked = names.map((name) => {
+      const values = outputs[name]!.data as Float32Array;
+      const isValid = positive.includes(name) ? (value: number) => value > 0 && Number.isFinite(value) : undefined;
+      checkResult(`${file} ${name}`, values, sent, isValid);
+      return [name, values] as const;
+    });
+    return Object.fromEntries(checked);
+  }
+
+  async function take(known: LatentKnowledge, rows: Rows, rowCount: number, deadlineMs: number) {
+    const before = memorySize === undefined ? {} : { memory: Float32Array.from(known.values.subarray(2 * size)) };
+    const outputs = await encode({ ...rows, ...before }, rowCount, deadlineMs);
+    return withTransitions(
+      aggregation,
+      known,
+      names.map((name) => outputs[name]!),
+      rowCount,
+    );
+  }
+
+  return {
+    kind: 'posterior',
+    readsNextObservation,
+    isOrdered: aggregation === 'recurrent',
+    nothing: noKnowledge(2 * size + (memorySize ?? 0)),
+    async learn(known, { rowCount, nextObservation: next, ...steps }, deadlineMs) {
+      const rows: Rows = { ...steps, ...(readsNextObservation && { next_observation: next }) };
+      if (aggregation !== 'recurrent') return take(known, rows, rowCount, deadlineMs);
+      let newest = known;
+      for (let n = 0; n < rowCount; n++) {
+        const one = inputs.map(({ name, sizes }) => {
+          const width = sizes.reduce((product, columns) => product * columns, 1);
+          return [name, rows[name]?.slice(n * width, (n + 1) * width)];
+        });
+        newest = await take(newest, Object.fromEntries(one), 1, deadlineMs);
+      }
+      return newest;
+    },
+    posteriorOf: (known) => gaussianOf(aggregation, known, { size, prior }),
+    encode,
+    dispose: () => graph.dispose(),
+  };
+}
