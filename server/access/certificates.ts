@@ -86,25 +86,35 @@ function createEndWarning(log: Logger, now: () => number): (material: Material) 
 function materialOf([cert, key, ca]: readonly Buffer[]): Material {
   const context = { cert: cert!, key: key!, ...(ca !== undefined && { ca }) };
   try {
-    const own = new X509Certificate(context.cert);
     // TLS itself takes a key of another kind than the certificate's, and then refuses every client.
-    if (!own.checkPrivateKey(createPrivateKey(context.key))) throw new Error('key and certificate mismatch');
+    if (!new X509Certificate(context.cert).checkPrivateKey(createPrivateKey(context.key)))
+      throw new Error('key and certificate mismatch');
     createSecureContext({ cert: context.cert, key: context.key });
     if (ca !== undefined) checkEach(ca.toString('latin1'));
-    return { context, validFromMs: Date.parse(own.validFrom), validToMs: Date.parse(own.validTo) };
+    const chain = blocksOf(context.cert.toString('latin1')).map((block) => new X509Certificate(block));
+    return {
+      context,
+      // One that has ended breaks the chain, wherever it stands.
+      validFromMs: Math.max(...chain.map(({ validFrom }) => Date.parse(validFrom))),
+      validToMs: Math.min(...chain.map(({ validTo }) => Date.parse(validTo))),
+    };
   } catch (cause) {
     throw invalidArgument({
       where: 'TLS',
       expected: 'a certificate chain, its key and, where named, authorities of clients, each as PEM',
       actual: (cause as Error).message,
+      remedy: "The first certificate of the chain is the server's own; its key is not encrypted",
       cause,
     });
   }
 }
 
+const blocksOf = (pem: string): readonly string[] =>
+  pem.match(/-----BEGIN ([A-Z0-9 ]*CERTIFICATE)-----[^-]*-----END \1-----/g) ?? [];
+
 /** Of a bundle, TLS takes what it can read and leaves out the rest. @throws Error where one of the certificates is damaged */
 function checkEach(pem: string): void {
-  const blocks = pem.match(/-----BEGIN ([A-Z0-9 ]*CERTIFICATE)-----[^-]*-----END \1-----/g) ?? [];
+  const blocks = blocksOf(pem);
   const markCount = (mark: string) => pem.split(`-----${mark} `).length - 1;
   if (blocks.length === 0 || markCount('BEGIN') !== blocks.length || markCount('END') !== blocks.length) {
     throw new Error(`${blocks.length} whole certificates of ${Math.max(markCount('BEGIN'), markCount('END'))}`);

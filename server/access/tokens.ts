@@ -7,26 +7,25 @@ import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { HyperpolicyError, invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
+import { nearest } from '../../src/contract/nearest.ts';
 import type { Caller } from '../call/caller.ts';
 import { readAndWatch } from './reread.ts';
 import { createTokenRate, type TokenRate } from './token-rate.ts';
 
-const tokensSchema = z.array(
-  z.strictObject({
-    /** Who it is: held contexts and actions go by it, so each is named once. */
-    name: z.string().min(1).max(100),
-    /** SHA-256 of the token, hexadecimal. */
-    sha256: z.string().regex(/^[0-9a-f]{64}$/),
-    /** Names of models; `*` is all, a trailing `*` any with that beginning. */
-    models: z.array(z.string().min(1)).default(['*']),
-    /** Calls and stream openings per second over all processes, with a burst of as many; absent is no limit. */
-    requestsPerSecond: z.number().positive().optional(),
-    /** May use the admin port. */
-    admin: z.boolean().default(false),
-  }),
-);
+const tokenSchema = z.strictObject({
+  /** Who it is: held contexts and actions go by it, so each is named once. */
+  name: z.string().min(1).max(100),
+  /** SHA-256 of the token, hexadecimal. */
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  /** Names of models; `*` is all, a trailing `*` any with that beginning. */
+  models: z.array(z.string().min(1)).default(['*']),
+  /** Calls and stream openings per second over all processes, with a burst of as many; absent is no limit. */
+  requestsPerSecond: z.number().positive().optional(),
+  /** May use the admin port. */
+  admin: z.boolean().default(false),
+});
 
-type TokenEntry = z.infer<typeof tokensSchema>[number];
+type TokenEntry = z.infer<typeof tokenSchema>;
 
 /** The rates of tokens that have one, by the name of the token. */
 export type Rates = {
@@ -107,16 +106,18 @@ export function openTokens(
 
 function entriesOf(text: string): readonly TokenEntry[] {
   try {
-    const entries = tokensSchema.parse(JSON.parse(text));
+    const entries = z.array(tokenSchema).parse(JSON.parse(text));
     refuseRepeated('name', entries);
     refuseRepeated('sha256', entries);
     return entries;
   } catch (cause) {
     const issue = cause instanceof z.ZodError ? cause.issues[0]! : undefined;
+    const unknown = issue?.code === 'unrecognized_keys' ? issue.keys[0]! : undefined;
     throw invalidArgument({
       where: 'tokens file',
       expected: 'a JSON list of { name, sha256, ... }, each name and hash once',
       actual: issue === undefined ? (cause as Error).message : `${issue.path.join('.')}: ${issue.message}`,
+      remedy: unknown === undefined ? undefined : `Did you mean ${nearest(unknown, Object.keys(tokenSchema.shape))}?`,
       cause,
     });
   }

@@ -6,7 +6,7 @@
 import type { DescMethod } from '@bufbuild/protobuf';
 import { compressionBrotli, compressionGzip } from '@connectrpc/connect-node';
 import { type ErrorFields, invalidArgument, quoted, resourceExhausted } from '../../src/contract/errors.ts';
-import { jsonFaultOf } from './json-faults.ts';
+import { jsonFaultOf, rivalsIn } from './json-faults.ts';
 
 /** How bodies may be compressed. */
 export const acceptCompression = [compressionGzip, compressionBrotli];
@@ -69,14 +69,15 @@ function bodyFault({ name, input }: RefusedRequest['method'], body: Uint8Array, 
     const reason = (cause as Error).message.slice(0, 200);
     return { where, expected: 'JSON', actual: `text that is none (${reason})`, cause };
   }
-  return (
-    jsonFaultOf(input, json, name) ?? {
-      where,
-      expected: `a ${input.typeName}`,
-      actual: 'a field twice, or two of which only one may be given',
-      remedy: 'proto/hyperpolicy/v1 has the fields',
-    }
-  );
+  const fault = jsonFaultOf(input, json, name);
+  if (fault !== undefined) return fault;
+  const rivals = rivalsIn(input, json as object);
+  return {
+    where,
+    expected: `a ${input.typeName}`,
+    actual: 'a field twice, or two of which only one may be given',
+    remedy: rivals.length === 0 ? 'proto/hyperpolicy/v1 has the fields' : `Give one of ${rivals.join(' and ')}`,
+  };
 }
 
 type Fault = Omit<ErrorFields, 'kind'>;

@@ -32,6 +32,15 @@ export function jsonFaultOf(message: DescMessage, json: unknown, where: string):
   return undefined;
 }
 
+/** The first fields of which only one may be given, where several are. */
+export function rivalsIn({ oneofs }: DescMessage, json: object): readonly string[] {
+  const present = Object.entries(json).flatMap(([name, value]) => (value === null ? [] : [name]));
+  const given = oneofs.map(({ fields }) =>
+    fields.flatMap(({ name, jsonName }) => (present.includes(name) || present.includes(jsonName) ? [jsonName] : [])),
+  );
+  return given.find(({ length }) => length > 1) ?? [];
+}
+
 type Given = { readonly value: unknown; readonly where: string };
 
 function fieldFault(message: DescMessage, field: DescField, { value, where }: Given): JsonFault | undefined {

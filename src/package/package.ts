@@ -4,7 +4,7 @@
  */
 
 import { createHash, randomUUID } from 'node:crypto';
-import { access, mkdir, readdir, realpath, rm, stat } from 'node:fs/promises';
+import { access, lstat, mkdir, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { checkSpecBounds } from '../contract/bounds.ts';
 import { failedPrecondition, HyperpolicyError, invalidArgument, notFound } from '../contract/errors.ts';
@@ -319,15 +319,22 @@ function nextVersion(modelDirectory: string, versions: readonly number[]): numbe
   });
 }
 
-/** False also for what vanished between listing and looking, and for a dangling link. */
+/** False also for what vanished between listing and looking. @throws Error of the system; for a dangling link, too */
 async function isDirectory(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    const vanished = (error as NodeJS.ErrnoException).code === 'ENOENT' && !(await isLink(path));
+    if (vanished) return false;
     throw error;
   }
 }
+
+const isLink = (path: string): Promise<boolean> =>
+  lstat(path).then(
+    (found) => found.isSymbolicLink(),
+    () => false,
+  );
 
 const sha256Of = (content: Uint8Array): string => createHash('sha256').update(content).digest('hex');
 

@@ -2,9 +2,9 @@
 
 import { z } from 'zod';
 import { invalidArgument } from '../../src/contract/errors.ts';
+import { nearest } from '../../src/contract/nearest.ts';
 import type { Algorithm } from './algorithm.ts';
 import { commonSchema, type GivenConfig, type RunConfig } from './config.ts';
-import { nearest } from './nearest.ts';
 import { settingsOf } from './setting.ts';
 
 const schemaOf = ({ name, schemas }: Algorithm): z.ZodObject =>

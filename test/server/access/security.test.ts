@@ -1,6 +1,6 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { copyFileSync, readFileSync } from 'node:fs';
+import { createHash, X509Certificate } from 'node:crypto';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { rm, utimes, writeFile } from 'node:fs/promises';
 import { type RequestOptions, request } from 'node:https';
 import { connect } from 'node:net';
@@ -237,6 +237,19 @@ describe('tokens', () => {
     }
     await writeFile(tokensFile, JSON.stringify([a, b]));
     expect(openTokens(tokensFile, recordingLog().log).identify('Act', 'Bearer b').name).toBe('b');
+  });
+
+  test('a slip in a key is refused with the key that it is nearest to', async () => {
+    const tokensFile = join(await temporaryStore(), 'tokens.json');
+    const refused = (entry: object) => {
+      writeFileSync(tokensFile, JSON.stringify([{ name: 'a', sha256: sha256('a'), ...entry }]));
+      return expect(() => openTokens(tokensFile, recordingLog().log));
+    };
+    refused({ requestPerSecond: 5 }).toThrow(
+      'got 0: Unrecognized key: "requestPerSecond". Did you mean requestsPerSecond?',
+    );
+    refused({ Admin: true }).toThrow('Did you mean admin?');
+    refused({ admin: 'yes' }).toThrow(/got 0\.admin: .*expected boolean, received string$/);
   });
 
   test('a bad file stops the start with its reason', async () => {
@@ -555,6 +568,11 @@ describe('TLS', () => {
     openssl('req', '-x509', '-key', 'server.key', '-days', '60', '-out', 'long.pem', '-subj', '/CN=long');
     openCertificates({ ...files, tlsCertificateFile: path('long.pem') }, log);
     expect(said()).toEqual([]);
+    // The other certificates of the chain count as well.
+    writeFileSync(path('chain.pem'), `${readFileSync(path('long.pem'))}${authority()}`);
+    const chain = openCertificates({ ...files, tlsCertificateFile: path('chain.pem') }, log)!;
+    expect(chain.current.validToMs).toBe(Date.parse(new X509Certificate(authority()).validTo));
+    expect(said()).toEqual(['certificate ends soon: replace it']);
   });
 
   test('handshakes that fail are counted and logged with their reason, one line for each', async () => {

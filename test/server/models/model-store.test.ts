@@ -121,6 +121,7 @@ describe('the model store', () => {
     await cp(join(store, 'm/1'), join(store, '7'), { recursive: true });
     await symlink('loop', join(store, 'loop'));
     await symlink('5', join(store, 'm/5'));
+    await symlink('/nowhere', join(store, 'unplugged'));
     await writeFile(join(store, 'notes.txt'), '');
     execFileSync('mkfifo', [join(store, 'pipe'), join(store, 'good/2')]);
     const { server, client, lines } = await startTestServer([], { store });
@@ -140,8 +141,9 @@ describe('the model store', () => {
       'm/0004': `${version} "0004"`,
       '7': "expected a model's folder, got one of its versions. The store is the folder above: name that one",
       loop: 'expected a folder that can be read, got ELOOP: too many symbolic links encountered',
+      unplugged: 'expected a folder that can be read, got ENOENT: no such file or directory',
     });
-    expect(told).toHaveLength(5);
+    expect(told).toHaveLength(6);
     expect(lines.filter(({ version: refused }) => refused === 2 ** 32)).toMatchObject([
       { msg: 'model version refused', model: 'm', reason: `${version} "4294967296"` },
     ]);

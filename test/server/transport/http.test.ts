@@ -289,6 +289,7 @@ describe('JSON over HTTP', () => {
       { version: 1, label: 'a' },
       'Act body: expected a hyperpolicy.v1.ActRequest, got a field twice, or two of which only one may be given',
     ],
+    ['Act', { version: 1, label: 'a' }, 'only one may be given. Give one of version and label'],
     [
       'QGrad',
       { action, reduction: 'mean' },

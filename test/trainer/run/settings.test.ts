@@ -4,13 +4,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { nearest } from '../../../src/contract/nearest.ts';
 import { loadAlgorithm } from '../../../trainer/algorithms/registry.ts';
 import { td3Defaults } from '../../../trainer/algorithms/td3/config.ts';
 import { offPolicyDefaults } from '../../../trainer/loops/off-policy-config.ts';
 import { completeConfig } from '../../../trainer/run/complete-config.ts';
 import { readConfigFile } from '../../../trainer/run/config-file.ts';
 import { type Given, newConfig, resumedConfig, settingFlags } from '../../../trainer/run/given-settings.ts';
-import { nearest } from '../../../trainer/run/nearest.ts';
 
 const td3 = await loadAlgorithm('td3');
 const scratch = mkdtempSync(join(tmpdir(), 'settings-test-'));
