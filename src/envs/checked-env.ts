@@ -1,7 +1,7 @@
 /** A user's whole environment behind the `Env` contract: everything that it gives is checked before anything relies on it. */
 
 import { isRecord } from '../contract/records.ts';
-import { checkedTasks } from './checked-task.ts';
+import { checkedTasks, clipToBounds } from './checked-task.ts';
 import type { Env, EnvState, ResetResult } from './env.ts';
 import { shown, type UserCode } from './user-code.ts';
 
@@ -49,7 +49,9 @@ export function checkedEnv(env: Env, code: UserCode): Env {
 
     step(action) {
       code.beginStep();
-      const result = code.call('step', () => env.step(action));
+      const clipped = Float64Array.from(action);
+      clipToBounds(specs.action, clipped);
+      const result = code.call('step', () => env.step(clipped));
       return code.call('step', () => {
         const { observation, info } = checkResult('step', result);
         const { reward, terminated, truncated, diverged } = result;

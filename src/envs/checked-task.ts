@@ -1,6 +1,7 @@
 /** A user's task behind the `Task` contract: everything that it gives is checked before the common rules rely on it. */
 
 import { isRecord } from '../contract/records.ts';
+import type { TensorSpec } from '../contract/tensor-spec.ts';
 import type { StepInfo } from './env.ts';
 import type { Task } from './episode.ts';
 import { distribution, type TaskDistribution } from './task-distribution.ts';
@@ -77,6 +78,7 @@ export function checkedTask(task: FileTask, code: UserCode): Task {
       // What an earlier step wrote must not stand for this one.
       outcome.reward = undefined;
       outcome.terminated = false;
+      clipToBounds(task.specs.action, action);
       const isStable = code.call('advance', () => task.advance(action, outcome as typeof result)) as unknown;
       if (typeof isStable !== 'boolean') {
         throw code.refusal('advance', 'true, or false where the simulation became unstable', shown(isStable));
@@ -120,6 +122,15 @@ export function checkedTask(task: FileTask, code: UserCode): Task {
     ...(task.scene !== undefined && { scene: () => code.call('scene', () => task.scene!()) }),
     dispose: () => code.call('dispose', () => task.dispose?.()),
   };
+}
+
+/** What is outside of the bounds acts as the bound: the file may be a machine, and policies that draw from a normal go beyond. */
+export function clipToBounds({ low, high }: TensorSpec, action: Float64Array): void {
+  for (let i = 0; i < action.length; i++) {
+    const lowest = low[i] ?? Number.NEGATIVE_INFINITY;
+    const highest = high[i] ?? Number.POSITIVE_INFINITY;
+    action[i] = Math.min(Math.max(action[i]!, lowest), highest);
+  }
 }
 
 const copyOf = (arrays: Readonly<Arrays>): Arrays =>

@@ -252,6 +252,14 @@ test('a context is checked as it is drawn', async () => {
   );
 });
 
+test('actions beyond the bounds reach the file as the bound', async () => {
+  const env = await load({ begin: 'begin() { this.x.fill(0); },' });
+  env.reset(1);
+  expect(env.step([1e16]).observation[0]).toBe(1);
+  expect(env.step([-3]).observation[0]).toBe(0);
+  expect(env.step([0.5]).observation[0]).toBe(0.5);
+});
+
 test.each([
   ['nothing', 'null', 'tasks: expected a draw function, as the specs have a context, got undefined'],
   [
@@ -383,6 +391,14 @@ describe('a whole environment in a file', () => {
       env.restore(env.save());
     };
     expect(await messageOf(run)).toContain(message);
+  });
+
+  test('gets actions within the bounds', async () => {
+    const env = await whole({
+      step: `step(a) { return { observation: [a[0], 0], info: {}, reward: 1, terminated: false, truncated: false, diverged: false }; },`,
+    });
+    env.reset(1);
+    expect(env.step([7]).observation[0]).toBe(1);
   });
 
   test('one that keeps the contract plays', async () => {
