@@ -82,8 +82,8 @@ const aboveAlgorithms = on(
   [...belowAlgorithms, ...algorithms],
   storeys([
     room('trainer/algorithms', { imports: everyLibrary }),
-    room('trainer/report', { imports: everyLibrary, packages: 'vega-lite' }),
-    room('trainer/sweep', { imports: everyLibrary, packages: 'zod' }),
+    room('trainer/report', { imports: everyLibrary }),
+    room('trainer/sweep', { imports: everyLibrary, packages: 'yaml zod' }),
     room('trainer/analysis', { imports: everyLibrary, packages: tensors }),
     room('trainer', { imports: everyLibrary, packages: `${tensors} zod` }),
   ]),

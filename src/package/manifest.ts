@@ -151,6 +151,8 @@ export const manifestSchema = z.object({
     evaluations: z.array(evaluationSchema),
     /** Mean return of the evaluation that chose this policy among the others of its run: too good by that choice. */
     bestEvaluationReturn: z.number().optional(),
+    /** Mean return of the run's last evaluation, which nothing chose: beside the best one, as that is biased upwards. */
+    lastEvaluationReturn: z.number().optional(),
     /** Of the published policy, on episodes that chose nothing: what to expect of it. */
     freshReturn: z.number().optional(),
     /** Standard deviation of those episodes' returns, and how many they were. */

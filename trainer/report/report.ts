@@ -53,20 +53,13 @@ const returnsNote =
 
 function returnsTable(reported: readonly Reported[]): string {
   const rows = reported.map(({ run, name, published, evaluations }): Row => {
-    const best = evaluations.reduce<Evaluation | undefined>(
-      (former, next) => (former === undefined || next.mean >= former.mean ? next : former),
-      undefined,
-    );
     const { bestEvaluationReturn, freshReturn, freshStandardDeviation, freshEpisodeCount } =
       published?.manifest.training ?? {};
-    const chosen = bestEvaluationReturn === undefined ? '' : ' (chose the published policy)';
     return [
       name,
       run.name,
       String(run.seed),
-      best === undefined
-        ? 'none'
-        : `${returnText(best.mean, best.deviation)} at ${count(best.step)}, best of ${evaluations.length}${chosen}`,
+      bestText(evaluations, bestEvaluationReturn),
       lastText(evaluations.at(-1)),
       freshReturn === undefined
         ? 'none'
@@ -76,6 +69,15 @@ function returnsTable(reported: readonly Reported[]): string {
   });
   const head = ['run', 'algorithm', 'seed', 'best evaluation', 'last evaluation', 'fresh episodes', 'published'];
   return table(head, rows);
+}
+
+/** @param chosen mean return of the evaluation that chose the published policy; those of the warm-up choose nothing */
+function bestText(evaluations: readonly Evaluation[], chosen: number | undefined): string {
+  const highest = Math.max(...evaluations.map((one) => one.mean));
+  const best = evaluations.findLast((one) => one.mean === (chosen ?? highest));
+  if (best === undefined) return 'none';
+  const mark = chosen === undefined ? '' : ' (chose the published policy)';
+  return `${returnText(best.mean, best.deviation)} at ${count(best.step)}, best of ${evaluations.length}${mark}`;
 }
 
 const lastText = (last: Evaluation | undefined): string =>

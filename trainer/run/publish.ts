@@ -69,6 +69,7 @@ export async function publishRun({
   await writeNetworks(join(runDirectory, 'networks'), training.networkFiles());
   const fresh = await freshFigures(training, { log, signal });
   const { workingDirectory: _, ...settings } = config;
+  const last = run.evaluations.at(-1);
   const published = await publishModel({
     ...training.model(),
     store,
@@ -83,6 +84,7 @@ export async function publishRun({
       steps: best?.step ?? run.step,
       evaluations: [...run.evaluations],
       ...(best !== undefined && { bestEvaluationReturn: best.meanReturn }),
+      ...(last !== undefined && { lastEvaluationReturn: last.meanReturn }),
       ...fresh,
       sourceRevision: sourceRevision(),
     },

@@ -67,7 +67,12 @@ function panelChart({ title, subtitle, stepTitle, valueTitle, curves }: Panel, l
     scale: { nice: false },
     axis: { labelExpr: "datum.value === 0 ? '0' : format(datum.value, '~s')", tickCount: 6, grid: false },
   };
-  const y = { type: 'quantitative' as const, title: valueTitle, axis: { tickCount: 6, format: ',~f' } };
+  const y = {
+    type: 'quantitative' as const,
+    title: valueTitle,
+    scale: { zero: false },
+    axis: { tickCount: 6, format: ',~f' },
+  };
   const color = {
     field: 'label',
     type: 'nominal' as const,

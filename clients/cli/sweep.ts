@@ -1,0 +1,107 @@
+/** `hyperpolicy sweep FILE`: trains a grid of settings, so many processes at a time, and prints one table; or prints it as a cluster's job. */
+
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { Command, Option } from 'commander';
+import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
+import type { CellEnd } from '../../trainer/sweep/run-cells.ts';
+import type { Sweep } from '../../trainer/sweep/sweep-file.ts';
+import { untilInterrupted } from './interrupts.ts';
+import { integerIn } from './options.ts';
+
+type SweepOptions = {
+  readonly processes: number;
+  readonly cell?: number;
+  readonly print?: 'cells' | 'summary' | 'slurm' | 'kubernetes';
+};
+
+export function createCommand(name: string): Command {
+  return new Command(name)
+    .description(
+      'Train every combination of a grid, a process each. What is done is passed over and what was begun goes on, so the same command ' +
+        'continues a sweep. Prints a table: of the last evaluations of the seeds the mean, standard deviation, interquartile mean and ' +
+        'its 95% bootstrap interval.',
+    )
+    .argument('<file>', 'YAML or JSON: name, grid, settings')
+    .addOption(
+      new Option('--processes <count>', 'trainings at a time')
+        .argParser(integerIn(1, 1024))
+        .default(availableParallelism(), 'one per core'),
+    )
+    .addOption(new Option('--cell <index>', 'run this cell alone').argParser(integerIn(0, 9999)))
+    .addOption(
+      new Option(
+        '--print <what>',
+        'run nothing, print: every cell as a command; the table of what is done; a Slurm array or a Kubernetes Indexed Job that ' +
+          'run one cell per index',
+      ).choices(['cells', 'summary', 'slurm', 'kubernetes']),
+    )
+    .addHelpText(
+      'after',
+      `
+A file, whose names are the flags of train:
+
+  name: cheetah
+  grid:
+    algorithm: [td3, sac]
+    critic: [mlp-standard, sa-hyper]
+    env: [HalfCheetah-v5, Hopper-v5]
+    seed: [0, 1, 2]
+  settings: { steps: 1e5, threads: 1 }
+
+Runs are in runs/NAME (runs: FOLDER changes that); store: FOLDER publishes every cell.
+
+Examples:
+  hyperpolicy sweep cheetah.yaml --processes 2
+  hyperpolicy sweep cheetah.yaml --print slurm > cheetah.sh`,
+    )
+    .action(sweep);
+}
+
+async function sweep(file: string, { processes, cell, print }: SweepOptions): Promise<void> {
+  const { readSweep } = await import('../../trainer/sweep/sweep-file.ts');
+  const read = await readSweep(file);
+  if (print !== undefined) {
+    process.stdout.write(await printed(read, { file, print, processes }));
+    return;
+  }
+  const cells = cell === undefined ? read.cells : read.cells.slice(cell, cell + 1);
+  if (cells.length === 0) {
+    throw invalidArgument({ where: '--cell', expected: `0 to ${read.cells.length - 1}`, actual: String(cell) });
+  }
+  const { outputOf, runCells } = await import('../../trainer/sweep/run-cells.ts');
+  const tell = (line: string) => process.stderr.write(`${line}\n`);
+  let endCount = 0;
+  const note = ({ cell: { runDirectory }, how }: CellEnd) =>
+    tell(`${++endCount}/${cells.length} ${runDirectory}: ${how}`);
+  const command = [process.execPath, join(import.meta.dirname, 'main.js')];
+  const ends = await untilInterrupted((signal) => runCells(cells, { command, processCount: processes, signal, note }), {
+    tell,
+    kept: () => 'The newest checkpoints are kept; the same command goes on',
+  });
+  if (cell === undefined) process.stdout.write(await printed(read, { file, print: 'summary', processes }));
+  const failed = ends.filter(({ how }) => how === 'failed');
+  if (failed.length > 0) {
+    throw failedPrecondition({
+      where: `sweep ${read.name}`,
+      expected: 'every training to end well',
+      actual: `${failed.length} that failed`,
+      remedy: `Their last lines are in ${failed.map((end) => outputOf(end.cell)).join(', ')}; the same command tries them again`,
+    });
+  }
+  if (ends.some(({ how }) => how === 'interrupted')) tell('Interrupted. The same command goes on.');
+}
+
+async function printed(
+  sweepRead: Sweep,
+  { file, print, processes }: { file: string; print: NonNullable<SweepOptions['print']>; processes: number },
+): Promise<string> {
+  const { cells } = sweepRead;
+  if (print === 'cells') return cells.map(({ trainArguments }) => `hyperpolicy ${trainArguments.join(' ')}\n`).join('');
+  if (print === 'summary') {
+    const { summarise, summaryTable } = await import('../../trainer/sweep/summary.ts');
+    return summaryTable(summarise(cells));
+  }
+  const { kubernetesJob, slurmArray } = await import('../../trainer/sweep/jobs.ts');
+  return (print === 'slurm' ? slurmArray : kubernetesJob)(sweepRead, file, processes);
+}

@@ -1,0 +1,153 @@
+/** Sweeps: the cells of a file, running them, the table, and jobs for clusters. Cells here are a stand-in that trains nothing. */
+
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { kubernetesJob, slurmArray } from '../../../trainer/sweep/jobs.ts';
+import { type CellEnd, runCells } from '../../../trainer/sweep/run-cells.ts';
+import { summarise, summaryTable } from '../../../trainer/sweep/summary.ts';
+import { readSweep } from '../../../trainer/sweep/sweep-file.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sweep-test-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function write(content: object): string {
+  const path = join(folder, 'sweep.json');
+  writeFileSync(path, JSON.stringify(content));
+  return path;
+}
+
+const small = (seeds: number[] = [0, 1]) => ({
+  name: 'small',
+  runs: join(folder, 'runs'),
+  grid: { algorithm: ['td3', 'sac'], critic: ['mlp-small', 'sa-small'], env: ['Pendulum-v1'], seed: seeds },
+  settings: { steps: '1e3' },
+});
+
+describe('a sweep file', () => {
+  test('is a cell for every combination, each with a directory of its own', async () => {
+    const { cells } = await readSweep(write(small()));
+    expect(cells.map(({ index, algorithm, seed }) => [index, algorithm, seed])).toEqual(
+      ['td3', 'td3', 'td3', 'td3', 'sac', 'sac', 'sac', 'sac'].map((name, i) => [i, name, i % 2]),
+    );
+    expect(cells[3]).toMatchObject({
+      group: { algorithm: 'td3', critic: 'sa-small', env: 'Pendulum-v1' },
+      runDirectory: join(folder, 'runs', 'td3-sa-small-pendulum-v1-seed1'),
+    });
+    expect(cells[3]!.trainArguments.join(' ')).toBe(
+      `train td3 --steps 1e3 --critic sa-small --env Pendulum-v1 --seed 1 --run ${cells[3]!.runDirectory} --publish none`,
+    );
+    expect(new Set(cells.map(({ runDirectory }) => runDirectory)).size).toBe(8);
+  });
+
+  test.each([
+    [{ grid: { critic: ['mlp-small'] } }, 'grid: expected algorithm: [maml, '],
+    [
+      { grid: { algorithm: ['td3'], critics: ['mlp-small'] } },
+      'cell 0: critics: expected a flag of "train td3", got "mlp-small"',
+    ],
+    [{ grid: { algorithm: ['td3'], steps: ['many'] } }, 'cell 0: steps: expected an integer from 1'],
+    [{ grid: { algorithm: ['td3'], seed: [1, 1] } }, 'grid: expected values that differ, got '],
+    [{ grid: { algorithm: ['td4'] } }, 'algorithm: expected one of maml, '],
+    [{ grid: { algorithm: [] } }, 'grid.algorithm: expected name, grid and settings of a sweep, got '],
+    [{ name: 'Not A Name' }, 'name: expected name, grid and settings of a sweep, got small letters, digits and dashes'],
+  ])('is refused whole before anything runs: %j', async (wrong, message) => {
+    await expect(readSweep(write({ ...small(), settings: {}, ...wrong }))).rejects.toThrow(message);
+  });
+});
+
+/** Stands in for `hyperpolicy train`: leaves a metric of its seed, or fails where the file `fail` is there. */
+function standIn(): string[] {
+  const script = join(folder, 'train.mjs');
+  writeFileSync(
+    script,
+    `import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
+     const value = (flag) => process.argv[process.argv.indexOf(flag) + 1];
+     const run = value('--run');
+     appendFileSync(${JSON.stringify(join(folder, 'began.log'))}, (process.argv.includes('--resume') ? 'resumed ' : 'began ') + run + '\\n');
+     if (existsSync(${JSON.stringify(join(folder, 'fail'))}) && run.endsWith('td3-mlp-small-pendulum-v1-seed1')) {
+       console.error('no memory');
+       process.exit(1);
+     }
+     const evaluationReturn = 10 * Number(value('--seed')) + (run.includes('sa-small') ? 100 : 0);
+     writeFileSync(run + '/metrics.jsonl', JSON.stringify({ step: 1, seconds: 1, evaluationReturn }) + '\\n');`,
+  );
+  return [process.execPath, script];
+}
+
+describe('running a sweep', () => {
+  const run = async (processCount: number, aborted = false) => {
+    const { cells } = await readSweep(write(small([0, 1, 2])));
+    const noted: CellEnd[] = [];
+    const signal = aborted ? AbortSignal.abort() : new AbortController().signal;
+    const ends = await runCells(cells, { command: standIn(), processCount, signal, note: (end) => noted.push(end) });
+    expect(noted).toHaveLength(cells.length);
+    return { cells, how: ends.map((end) => end.how) };
+  };
+
+  test('does each cell once; what failed is tried again by the next one, from its checkpoint where it has one', async () => {
+    writeFileSync(join(folder, 'fail'), '');
+    const first = await run(3);
+    expect(first.how).toEqual(first.cells.map(({ index }) => (index === 1 ? 'failed' : 'done')));
+    const failed = first.cells[1]!.runDirectory;
+    expect(readFileSync(join(failed, 'sweep-output.log'), 'utf8')).toContain('no memory');
+    expect(summarise(first.cells)[0]).toMatchObject({ seedCount: 2, mean: 10 });
+
+    rmSync(join(folder, 'fail'));
+    mkdirSync(join(failed, 'checkpoints', '500'), { recursive: true });
+    const second = await run(3);
+    expect(second.how).toEqual(second.cells.map(({ index }) => (index === 1 ? 'done' : 'done before')));
+    expect(readFileSync(join(folder, 'began.log'), 'utf8').trim().split('\n').at(-1)).toBe(`resumed ${failed}`);
+  });
+
+  test('begins nothing once it is interrupted', async () => {
+    const { how } = await run(2, true);
+    expect(new Set(how)).toEqual(new Set(['interrupted']));
+    expect(existsSync(join(folder, 'began.log'))).toBe(false);
+  });
+
+  test('makes one table: mean, standard deviation, interquartile mean and its interval', async () => {
+    const { cells } = await run(2);
+    // Seeds give 0, 10, 20.
+    const [row] = summarise(cells);
+    expect(row).toMatchObject({ seedCount: 3, mean: 10, standardDeviation: 10, interquartileMean: 10 });
+    expect(row!.interval).toEqual({ low: 0, high: 20 });
+    expect(summaryTable(summarise(cells).slice(0, 2))).toBe(
+      [
+        'algorithm  critic     env          seeds   mean   std    IQM  95% interval of the IQM',
+        'td3        mlp-small  Pendulum-v1      3   10.0  10.0   10.0              0.0 to 20.0',
+        'td3        sa-small   Pendulum-v1      3  110.0  10.0  110.0          100.0 to 120.0',
+        '',
+      ].join('\n'),
+    );
+  });
+});
+
+test('jobs for clusters run one cell per index', async () => {
+  const sweep = await readSweep(write(small()));
+  const slurm = slurmArray(sweep, "/data/my 'sweep'.yaml", 4);
+  expect(slurm).toContain('#SBATCH --array=0-7%4\n');
+  expect(slurm).toContain(`exec npx hyperpolicy sweep '/data/my '\\''sweep'\\''.yaml' --cell "$SLURM_ARRAY_TASK_ID"\n`);
+  expect(parse(kubernetesJob(sweep, 'a/sweep.yaml', 20))).toMatchObject({
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: { name: 'small' },
+    spec: {
+      completionMode: 'Indexed',
+      completions: 8,
+      parallelism: 8,
+      template: {
+        spec: {
+          containers: [
+            { command: ['npx', 'hyperpolicy', 'sweep', '/sweep/sweep.yaml', '--cell', '$(JOB_COMPLETION_INDEX)'] },
+          ],
+        },
+      },
+    },
+  });
+});

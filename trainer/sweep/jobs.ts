@@ -1,0 +1,57 @@
+/** A sweep for a cluster: a Slurm array or a Kubernetes Indexed Job, that runs one cell per index. */
+
+import { basename } from 'node:path';
+import { stringify } from 'yaml';
+import type { Sweep } from './sweep-file.ts';
+
+/** @param file of the sweep, at the same path where the array runs */
+export const slurmArray = ({ name, cells }: Sweep, file: string, processCount: number): string => `#!/bin/bash
+#SBATCH --job-name=${name}
+#SBATCH --array=0-${cells.length - 1}%${processCount}
+#SBATCH --cpus-per-task=2
+#SBATCH --output=${name}-%a.log
+#SBATCH --requeue
+# A cell ends by SIGTERM with a checkpoint; when it is requeued it goes on from there.
+#SBATCH --signal=B:TERM@120
+exec npx hyperpolicy sweep '${file.replaceAll("'", "'\\''")}' --cell "$SLURM_ARRAY_TASK_ID"
+`;
+
+/** The sweep's file is in a ConfigMap of its name; runs and store are on a volume claim of its name. */
+export function kubernetesJob({ name, cells }: Sweep, file: string, processCount: number): string {
+  const key = basename(file);
+  return stringify({
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: { name },
+    spec: {
+      completionMode: 'Indexed',
+      completions: cells.length,
+      parallelism: Math.min(processCount, cells.length),
+      // A pod that was evicted goes on from its checkpoint.
+      backoffLimitPerIndex: 3,
+      template: {
+        spec: {
+          restartPolicy: 'Never',
+          terminationGracePeriodSeconds: 120,
+          containers: [
+            {
+              name: 'cell',
+              image: 'hyperpolicy',
+              workingDir: '/work',
+              command: ['npx', 'hyperpolicy', 'sweep', `/sweep/${key}`, '--cell', '$(JOB_COMPLETION_INDEX)'],
+              resources: { requests: { cpu: '2', memory: '2Gi' } },
+              volumeMounts: [
+                { name: 'sweep', mountPath: '/sweep' },
+                { name: 'work', mountPath: '/work' },
+              ],
+            },
+          ],
+          volumes: [
+            { name: 'sweep', configMap: { name } },
+            { name: 'work', persistentVolumeClaim: { claimName: name } },
+          ],
+        },
+      },
+    },
+  });
+}

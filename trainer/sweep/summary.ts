@@ -1,0 +1,55 @@
+/** One table about a sweep: a row for each combination, over its seeds. */
+
+import { createRandom } from '../../src/contract/random.ts';
+import { bootstrapInterval, type Interval, interquartileMean, mean, standardDeviation } from '../report/statistics.ts';
+import { readMetrics } from '../run/metrics.ts';
+import { isDone } from './run-cells.ts';
+import type { Cell } from './sweep-file.ts';
+
+export type SummaryRow = {
+  readonly group: Readonly<Record<string, string>>;
+  readonly seedCount: number;
+  /** Over the seeds, of each run's last evaluation: the last is not chosen among many. */
+  readonly mean: number;
+  readonly standardDeviation: number;
+  readonly interquartileMean: number;
+  /** Of the interquartile mean, 95%. */
+  readonly interval: Interval;
+};
+
+/** Cells that are not done are left out. The samples are drawn with a fixed seed, so the table is always the same. */
+export function summarise(cells: readonly Cell[]): SummaryRow[] {
+  const groups = new Map<string, { group: Cell['group']; returns: number[] }>();
+  for (const cell of cells.filter(isDone)) {
+    const last = readMetrics(cell.runDirectory).findLast(({ evaluationReturn }) => evaluationReturn !== undefined);
+    if (last === undefined) continue;
+    const key = JSON.stringify(cell.group);
+    const known = groups.get(key) ?? { group: cell.group, returns: [] };
+    known.returns.push(last.evaluationReturn!);
+    groups.set(key, known);
+  }
+  return [...groups.values()].map(({ group, returns }) => ({
+    group,
+    seedCount: returns.length,
+    mean: mean(returns),
+    standardDeviation: standardDeviation(returns),
+    interquartileMean: interquartileMean(returns),
+    interval: bootstrapInterval(returns, interquartileMean, { random: createRandom(0) }),
+  }));
+}
+
+/** The rows as text, numbers to the right. */
+export function summaryTable(rows: readonly SummaryRow[]): string {
+  const names = [...new Set(rows.flatMap(({ group }) => Object.keys(group)))];
+  const numbers = ['seeds', 'mean', 'std', 'IQM', '95% interval of the IQM'];
+  const lines = rows.map(({ group, seedCount, interval, ...row }) => [
+    ...names.map((name) => group[name] ?? ''),
+    String(seedCount),
+    ...[row.mean, row.standardDeviation, row.interquartileMean].map((value) => value.toFixed(1)),
+    `${interval.low.toFixed(1)} to ${interval.high.toFixed(1)}`,
+  ]);
+  const all = [[...names, ...numbers], ...lines];
+  const widths = all[0]!.map((_, i) => Math.max(...all.map((line) => line[i]!.length)));
+  const pad = (cell: string, i: number) => (i < names.length ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!));
+  return `${all.map((line) => line.map(pad).join('  ').trimEnd()).join('\n')}\n`;
+}

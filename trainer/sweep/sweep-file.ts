@@ -1,0 +1,170 @@
+/** The file of a sweep: lists of values, whose every combination is a cell, a run of its own. */
+
+import { join } from 'node:path';
+import { z } from 'zod';
+import { invalidArgument } from '../../src/contract/errors.ts';
+import { algorithmNames, loadAlgorithm } from '../algorithms/registry.ts';
+import { readConfigFile } from '../run/config-file.ts';
+import { type GivenFlag, newConfig, settingFlags } from '../run/given-settings.ts';
+import { runName } from '../run/run-names.ts';
+
+const value = z.union([z.string(), z.number()]);
+const values = z.array(value).min(1);
+const cellCountMax = 10_000;
+
+const sweepSchema = z.strictObject({
+  /** Of the folder with the runs, and of jobs. */
+  name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?$/, 'small letters, digits and dashes'),
+  /** Folder that the run directories are made in; `runs/NAME` unless given. */
+  runs: z.string().min(1).optional(),
+  /** Where cells publish, as `train --store`; they publish nothing unless given. */
+  store: z.string().min(1).optional(),
+  /** Flags of `train` without their dashes, with lists of values: what a cell is a combination of. `algorithm` is one of them. */
+  grid: z.record(z.string(), values),
+  /** Flags of every cell that has them. */
+  settings: z.record(z.string(), value).optional(),
+});
+
+export type Sweep = { readonly name: string; readonly runs: string; readonly cells: readonly Cell[] };
+
+export type Cell = {
+  /** From 0, in the order of the file: the last list changes fastest. */
+  readonly index: number;
+  readonly algorithm: string;
+  readonly seed: number;
+  /** What all cells of one row of the summary share: the values but the seed. */
+  readonly group: Readonly<Record<string, string>>;
+  readonly runDirectory: string;
+  /** Of `hyperpolicy`, to begin the run. */
+  readonly trainArguments: readonly string[];
+  /** To go on from its checkpoint. */
+  readonly resumeArguments: readonly string[];
+};
+
+/**
+ * Reads and checks a whole sweep: every cell's settings are those that `train` would take.
+ * @throws HyperpolicyError: a file that cannot be read, a grid that is too large, a flag or value that `train` refuses
+ */
+export async function readSweep(path: string): Promise<Sweep> {
+  const parsed = sweepSchema.safeParse(readConfigFile(path));
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const where = `${path}: ${issue!.path.join('.') || 'sweep'}`;
+    throw invalidArgument({ where, expected: 'name, grid and settings of a sweep', actual: issue!.message });
+  }
+  const { name, runs = join('runs', name), store, grid, settings = {} } = parsed.data;
+  const combinations = combine(path, grid);
+  const cells: Cell[] = [];
+  for (const [index, combination] of combinations.entries()) {
+    cells.push(await cellOf(path, { index, runs, store, combination, settings, grid }));
+  }
+  const twice = cells.find(({ runDirectory }, i) => cells.findIndex((one) => one.runDirectory === runDirectory) < i);
+  if (twice !== undefined) {
+    throw invalidArgument({
+      where: `${path}: grid`,
+      expected: 'values that differ',
+      actual: `${twice.runDirectory} twice`,
+    });
+  }
+  return { name, runs, cells };
+}
+
+type Values = Readonly<Record<string, string | number>>;
+
+function combine(path: string, grid: Readonly<Record<string, readonly (string | number)[]>>): Values[] {
+  const count = Object.values(grid).reduce((product, list) => product * list.length, 1);
+  if (grid.algorithm === undefined || count > cellCountMax) {
+    throw invalidArgument({
+      where: `${path}: grid`,
+      expected:
+        grid.algorithm === undefined ? `algorithm: [${algorithmNames.join(', ')}]` : `at most ${cellCountMax} cells`,
+      actual: grid.algorithm === undefined ? Object.keys(grid).join(', ') || 'nothing' : String(count),
+    });
+  }
+  return Object.entries(grid).reduce<Values[]>(
+    (cells, [name, list]) => cells.flatMap((cell) => list.map((one) => ({ ...cell, [name]: one }))),
+    [{}],
+  );
+}
+
+async function cellOf(
+  path: string,
+  {
+    index,
+    runs,
+    store,
+    combination,
+    settings,
+    grid,
+  }: {
+    readonly index: number;
+    readonly runs: string;
+    readonly store: string | undefined;
+    readonly combination: Values;
+    readonly settings: Values;
+    readonly grid: Readonly<Record<string, readonly (string | number)[]>>;
+  },
+): Promise<Cell> {
+  const { algorithm: name, ...given } = { ...settings, ...combination };
+  const algorithm = await loadAlgorithm(String(name));
+  const where = `${path}: cell ${index}`;
+  const flags = settingFlags(algorithm);
+  const chosen = Object.entries(given).map(([flagName, text]): GivenFlag & { readonly text: string } => {
+    const flag = flags.find((one) => one.flag.split(/[ ,]/)[0] === `--${flagName}`);
+    const result = flag?.parse(String(text));
+    const isRefused = result === undefined || 'expected' in result || flag?.choices?.includes(String(text)) === false;
+    if (flag === undefined || isRefused) {
+      throw invalidArgument({
+        where: `${where}: ${flagName}`,
+        expected:
+          flag === undefined
+            ? `a flag of "train ${algorithm.name}"`
+            : (flag.choices?.join(', ') ?? (result as { expected: string }).expected),
+        actual: JSON.stringify(text),
+      });
+    }
+    return { flag: `--${flagName}`, path: flag.path, value: (result as { value: unknown }).value, text: String(text) };
+  });
+  const model = slug([name, ...Object.keys(grid).flatMap((key) => partOf(key, combination))]);
+  const publish = {
+    store: store ?? 'unused',
+    model,
+    which: store === undefined ? ('none' as const) : ('best' as const),
+  };
+  const { loop } = newConfig(algorithm, { flags: chosen, publish, publishDefaults: publish });
+  const runDirectory = join(runs, runName(model, loop.seed));
+  const publishing =
+    store === undefined ? ['--publish', 'none'] : ['--store', store, '--model', runName(model, loop.seed)];
+  const common = ['--run', runDirectory, ...publishing];
+  const length = chosen.filter((one) => one.flag === '--steps' || one.flag === '--iterations');
+  return {
+    index,
+    algorithm: algorithm.name,
+    seed: loop.seed,
+    group: Object.fromEntries(
+      Object.keys(grid)
+        .filter((key) => key !== 'seed')
+        .map((key) => [key, String(combination[key])]),
+    ),
+    runDirectory,
+    trainArguments: ['train', algorithm.name, ...chosen.flatMap(({ flag, text }) => [flag, text]), ...common],
+    resumeArguments: [
+      ...['train', algorithm.name, '--resume', ...common],
+      ...length.flatMap(({ flag, text }) => [flag, text]),
+    ],
+  };
+}
+
+/** What tells a cell from others in its name. The algorithm stands first, and the seed last. */
+const partOf = (key: string, combination: Values): (string | number)[] =>
+  key === 'algorithm' || key === 'seed' ? [] : [combination[key]!];
+
+const slug = (parts: readonly unknown[]): string =>
+  parts
+    .map((part) =>
+      String(part)
+        .toLowerCase()
+        .replaceAll(/[^a-z0-9.]+/g, '-')
+        .replaceAll(/^[-.]+|[-.]+$/g, ''),
+    )
+    .join('-');
