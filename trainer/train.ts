@@ -6,7 +6,7 @@ import { checkModelName } from '../src/package/package.ts';
 import { loadAlgorithm } from './algorithms/registry.ts';
 import { createEngine } from './engine/choose.ts';
 import type { Engine } from './engine/engine.ts';
-import type { Algorithm, RunResult, Training } from './run/algorithm.ts';
+import type { Algorithm, RunContext, RunResult, Training } from './run/algorithm.ts';
 import { completeConfig } from './run/complete-config.ts';
 import type { GivenConfig, PublishOptions, RunConfig } from './run/config.ts';
 import { environmentPlace } from './run/environment-place.ts';
@@ -100,6 +100,7 @@ async function trainInDirectory(
     directory = await openRunDirectory(runDirectory, { config, resume });
     log = openRunLog({ directory: runDirectory, warn: progress.print });
     log.info({ config, resume }, 'training starts');
+    const ending = { runDirectory, resume, signal, log };
     port?.describe(labelsOf(config, runDirectory), stepCount);
     if (port !== undefined) progress.print(`metrics: http://${port.address}/metrics`);
     const context = {
@@ -107,8 +108,8 @@ async function trainInDirectory(
       stepUnit: algorithm.stepUnit,
       reporter: port === undefined ? progress : watched(progress, port),
       observer: port,
+      evaluated: publishing(config)?.which === 'every' ? publishEach(opened, ending) : undefined,
     };
-    const ending = { runDirectory, resume, signal, log };
     let run: RunResult;
     try {
       run = await training.run(context);
@@ -164,8 +165,18 @@ async function salvage(failure: RunFailure, opened: Opened, context: Context): P
   }
 }
 
+/** Publishes what was evaluated, as the run comes to it. */
+const publishEach =
+  (opened: Opened, context: Context): NonNullable<RunContext['evaluated']> =>
+  async (evaluations, learner) => {
+    const { config, training } = opened;
+    const run = { step: evaluations.at(-1)!.step, best: undefined, evaluations };
+    const publish = () => publishNow(run, config.publish!, opened, context);
+    await (training.asOf?.(learner, publish) ?? publish());
+  };
+
 const publishNow = (
-  run: RunResult,
+  run: Pick<RunResult, 'step' | 'best' | 'evaluations'>,
   publish: PublishOptions,
   { config, env: { specs }, engine, training }: Opened,
   context: Context,

@@ -2,7 +2,7 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
-import type { PublishOptions } from '../../trainer/run/config.ts';
+import { type PublishOptions, publishChoices } from '../../trainer/run/config.ts';
 import type { Given } from '../../trainer/run/given-settings.ts';
 import type { Flag } from '../../trainer/run/setting.ts';
 import { integerIn } from './options.ts';
@@ -38,8 +38,11 @@ export function addTrainOptions(command: Command, flags: readonly SettingFlag[])
       'name of the published model; made of environment, algorithm, network and seed unless given',
     )
     .addOption(
-      new Option('--publish <which>', 'the policy of the best evaluation after the warm-up, of the last step, or none')
-        .choices(['best', 'last', 'none'])
+      new Option(
+        '--publish <which>',
+        'the policy of the best evaluation after the warm-up, of the last step, of every evaluation as the run comes to it (a version each), or none',
+      )
+        .choices(publishChoices)
         .default('best'),
     )
     .addOption(

@@ -10,7 +10,7 @@ import type { RunContext } from '../run/algorithm.ts';
 import { createEvaluations, type Evaluations } from '../run/evaluations.ts';
 import type { Evaluated, Evaluator } from '../run/evaluator.ts';
 import type { MetricRecord } from '../run/metrics.ts';
-import type { SavedState } from '../run/saved-state.ts';
+import { copyOf, type SavedState } from '../run/saved-state.ts';
 import type { OffPolicyConfig } from './off-policy-config.ts';
 
 export type EvaluationsState = {
@@ -158,8 +158,3 @@ export function createEvaluationsInFlight(
   };
   return own;
 }
-
-const copyOf = ({ arrays, state }: SavedState): SavedState => ({
-  arrays: Object.fromEntries(Object.entries(arrays).map(([name, array]) => [name, array.slice()])),
-  state,
-});

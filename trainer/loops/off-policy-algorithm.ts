@@ -76,6 +76,7 @@ async function openTraining<Config extends LearnerSettings>(
 ): Promise<Training> {
   const { trainOffPolicy } = await import('./off-policy.ts');
   const { loadBestLearner } = await import('../run/evaluations.ts');
+  const { copyOf } = await import('../run/saved-state.ts');
   const algorithm = config.algorithm as unknown as Config;
   const loop = config.loop as OffPolicyLoopConfig;
   const { specs, tasks } = env;
@@ -102,6 +103,15 @@ async function openTraining<Config extends LearnerSettings>(
     },
     async restoreBest(runDirectory, best) {
       learner.restore(await loadBestLearner(runDirectory, best));
+    },
+    async asOf(saved, use) {
+      const present = copyOf(learner.save());
+      learner.restore(saved);
+      try {
+        return await use();
+      } finally {
+        learner.restore(present);
+      }
     },
     model: learner.model,
     networkFiles: learner.networkFiles,

@@ -12,6 +12,7 @@ import type { RunConfig } from './config.ts';
 import type { EvaluationResult } from './evaluation.ts';
 import type { MetricRecord } from './metrics.ts';
 import type { Progress } from './progress.ts';
+import type { SavedState } from './saved-state.ts';
 
 export type Algorithm = {
   /** As in `hyperpolicy train NAME`. */
@@ -75,6 +76,11 @@ export type Training = Publishable & {
    * @throws HyperpolicyError invalid_argument: they are missing or damaged
    */
   restoreBest(runDirectory: string, best: Evaluation): Promise<void>;
+  /**
+   * Has the networks of a saved learner while `use` runs, and the present ones after it. Not there where evaluations are always of
+   * the present ones.
+   */
+  asOf?<T>(saved: SavedState, use: () => Promise<T>): Promise<T>;
   /** Frees native memory. */
   dispose(): void;
 };
@@ -100,6 +106,8 @@ export type RunContext = {
   readonly stepUnit?: string | undefined;
   /** Told of every metric record and every checkpoint once it is written. */
   readonly observer?: RunObserver | undefined;
+  /** Called after each evaluation after the warm-up, with all so far and the learner that was evaluated. */
+  readonly evaluated?: ((evaluations: readonly Evaluation[], learner: SavedState) => Promise<void>) | undefined;
   /** Longest time between two checkpoints, five minutes unless given: a kill loses no more than this. */
   readonly checkpointIntervalMs?: number | undefined;
   /** Milliseconds; only differences matter. */

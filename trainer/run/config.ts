@@ -5,11 +5,16 @@ import { type DeviceName, deviceNames } from '../../src/onnx/providers.ts';
 import { type EngineName, engineNames } from '../engine/names.ts';
 import { integer, oneOf, setting, text } from './setting.ts';
 
+export const publishChoices = ['best', 'last', 'every', 'none'] as const;
+
 export type PublishOptions = {
   readonly store: string;
   readonly model: string;
-  /** Whether the networks of the best evaluation after the warm-up are published, those of the last step, or none. */
-  readonly which: 'best' | 'last' | 'none';
+  /**
+   * Whether the networks of the best evaluation after the warm-up are published, those of the last step, those of every evaluation
+   * after the warm-up as the run comes to it, or none.
+   */
+  readonly which: (typeof publishChoices)[number];
 };
 
 /** Complete. Kept as `config.json` in the run directory. */
@@ -60,5 +65,5 @@ export const commonSchema = z.strictObject({
     defaultText: 'cpu',
   }),
   workingDirectory: text().optional(),
-  publish: z.strictObject({ store: text(), model: text(), which: oneOf(['best', 'last', 'none']) }).optional(),
+  publish: z.strictObject({ store: text(), model: text(), which: oneOf(publishChoices) }).optional(),
 });

@@ -29,7 +29,7 @@ export type Evaluations = {
   readonly list: readonly Evaluation[];
   /** The best of those after the warm-up whose learner is on the disk; of equal ones the latest. */
   best(): Evaluation | undefined;
-  /** Adds one, draws the curve again once a minute, and writes the learner to the disk if it is the best so far. */
+  /** Adds one, draws the curve again once a minute, and writes the learner to the disk if it is the best so far. Whoever waits for evaluations is told. */
   add(evaluation: Evaluation, returns: readonly number[], save: () => SavedState): Promise<void>;
   /** Call after each checkpoint. The best learner of that time stays on the disk for a run that resumes from it. */
   noteCheckpoint(): void;
@@ -43,7 +43,7 @@ export type Evaluations = {
  * @param options.before evaluations that the run had at the checkpoint from which it resumes
  */
 export function createEvaluations(
-  { runDirectory, log, reporter, stepUnit, now = () => performance.now() }: RunContext,
+  { runDirectory, log, reporter, stepUnit, evaluated, now = () => performance.now() }: RunContext,
   options: { readonly title: string; readonly warmUpStepCount: number; readonly before: readonly Evaluation[] },
 ): Evaluations {
   const list = [...options.before];
@@ -95,6 +95,9 @@ export function createEvaluations(
         await attempt('the best policy so far', step, () =>
           saveCheckpoint(bestDirectory(runDirectory), { step, ...save() }, { keepSteps: bestAtCheckpoints }),
         );
+      }
+      if (step > options.warmUpStepCount && evaluated !== undefined) {
+        await attempt('the version of this evaluation', step, () => evaluated([...list], save()));
       }
       reporter?.print(
         `step ${step}: evaluation return ${meanReturn.toFixed(1)} +- ${standardDeviation.toFixed(1)} over ${episodeCount} episodes`,

@@ -33,9 +33,9 @@ export async function samePublication(
   { store, model, which, step }: Pick<Publication, 'store' | 'model' | 'which' | 'step'>,
 ): Promise<Publication | undefined> {
   const former = await readPublication(runDirectory);
-  const isSame =
-    former?.store === resolve(store) && former.model === model && former.which === which && former.step === step;
-  if (!isSame) return undefined;
+  if (former?.store !== resolve(store) || former.model !== model || former.which !== which) return undefined;
+  // A resumed run makes evaluations again whose versions are there.
+  if (which === 'every' ? former.step < step : former.step !== step) return undefined;
   try {
     await readPackage(former.directory);
     return former;

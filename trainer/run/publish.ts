@@ -37,7 +37,7 @@ export async function checkPublishable({ store, model }: PublishOptions): Promis
   }
 }
 
-/** Publishes the networks of the best evaluation or of the last step. Errors: those of publishPackage. */
+/** Publishes the networks of the best evaluation, or the present ones. Errors: those of publishPackage. */
 export async function publishRun({
   run,
   training,
@@ -50,7 +50,7 @@ export async function publishRun({
   log,
   signal,
 }: {
-  readonly run: RunResult;
+  readonly run: Pick<RunResult, 'step' | 'best' | 'evaluations'>;
   readonly training: Training;
   readonly config: RunConfig;
   readonly publish: PublishOptions;
@@ -62,12 +62,15 @@ export async function publishRun({
   readonly signal?: AbortSignal | undefined;
 }): Promise<PublishedRun> {
   const { store, model, which } = publish;
-  const publishedBefore = resume ? await samePublication(runDirectory, { ...publish, step: run.step }) : undefined;
+  const isEvery = which === 'every';
+  const publishedBefore =
+    resume || isEvery ? await samePublication(runDirectory, { ...publish, step: run.step }) : undefined;
   if (publishedBefore !== undefined) return { published: undefined, publishedBefore };
   const best = which === 'best' ? run.best : undefined;
   if (best !== undefined) await training.restoreBest(runDirectory, best);
   await writeNetworks(join(runDirectory, 'networks'), training.networkFiles());
-  const fresh = await freshFigures(training, { log, signal });
+  // An evaluation that chose nothing is what to expect.
+  const fresh = isEvery ? {} : await freshFigures(training, { log, signal });
   const { workingDirectory: _, ...settings } = config;
   const last = run.evaluations.at(-1);
   const published = await publishModel({

@@ -13,6 +13,12 @@ export type SavedState = {
   readonly state: JsonValue;
 };
 
+/** A state that stays as it is while its owner goes on. */
+export const copyOf = ({ arrays, state }: SavedState): SavedState => ({
+  arrays: Object.fromEntries(Object.entries(arrays).map(([name, array]) => [name, array.slice()])),
+  state,
+});
+
 type Arrays = Readonly<Record<string, StateArray>>;
 
 /**

@@ -121,7 +121,7 @@ describe('running a sweep', () => {
       [
         'algorithm  critic     env          seeds   mean   std    IQM  95% interval of the IQM',
         'td3        mlp-small  Pendulum-v1      3   10.0  10.0   10.0              0.0 to 20.0',
-        'td3        sa-small   Pendulum-v1      3  110.0  10.0  110.0          100.0 to 120.0',
+        'td3        sa-small   Pendulum-v1      3  110.0  10.0  110.0           100.0 to 120.0',
         '',
       ].join('\n'),
     );

@@ -1,0 +1,50 @@
+/** A version for every evaluation of a run: each is the policy of its step, and the run is the same as without. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { readPackage } from '../../src/package/package.ts';
+import { readMetrics } from '../../trainer/run/metrics.ts';
+import { train } from '../../trainer/train.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'publish-every-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+function run(name: string, which: 'every' | 'last', stepCount: number) {
+  const config = {
+    environment: 'Pendulum-v1',
+    algorithm: { name: 'td3', critic: { architecture: 'mlp-small' }, actorHiddenSizes: [16], batchSize: 16 },
+    loop: {
+      ...{ stepCount, warmUpStepCount: 100, evaluationInterval: 100, evaluationEpisodeCount: 1 },
+      ...{ checkpointInterval: 1000, replayCapacity: 1000, seed: 3 },
+    },
+    threadCount: 1,
+    publish: { store: join(scratch, 'store'), model: name, which },
+  };
+  return train({ config, runDirectory: join(scratch, name), stream: { write: () => true } });
+}
+
+const policyOf = async (model: string, version: number) => {
+  const { manifest } = await readPackage(join(scratch, 'store', model, String(version)));
+  return { training: manifest.training, hash: manifest.files['policy.onnx']!.sha256 };
+};
+
+const metricsOf = (name: string) => readMetrics(join(scratch, name)).map((record) => ({ ...record, seconds: 0 }));
+
+test('each version after the warm-up is what a run of so many steps gives', async () => {
+  const every = await run('every', 'every', 300);
+  // What is there already is not published again at the end.
+  expect(every).toMatchObject({ published: undefined, publishedBefore: { model: 'every', version: 2, step: 300 } });
+  await run('short', 'last', 200);
+  await run('whole', 'last', 300);
+  const [first, second] = [await policyOf('every', 1), await policyOf('every', 2)];
+  expect([first.training.steps, second.training.steps]).toEqual([200, 300]);
+  expect(first.training.evaluations.map(({ step }) => step)).toEqual([0, 100, 200]);
+  expect(first.hash).toBe((await policyOf('short', 1)).hash);
+  expect(second.hash).toBe((await policyOf('whole', 1)).hash);
+  expect(metricsOf('every')).toEqual(metricsOf('whole'));
+  // Nothing was chosen; the last evaluation is named.
+  expect(second.training.bestEvaluationReturn).toBeUndefined();
+  expect(second.training.lastEvaluationReturn).toBe(second.training.evaluations.at(-1)!.meanReturn);
+});
