@@ -30,12 +30,13 @@ const libraries = [
   room('src/contract', { imports: 'src/gen', packages: 'zod' }),
   room('src/files'),
   room('src/pacing'),
+  room('src/messages', { imports: 'src/contract' }),
   room('src/advantages', { imports: 'src/contract' }),
   room('src/posterior', { imports: 'src/contract' }),
   room('src/package', { imports: 'src/contract src/files src/pacing', packages: 'zod' }),
   room('src/onnx', {
     folders: 'ops passes rows',
-    imports: 'src/gen src/contract src/package src/pacing',
+    imports: 'src/gen src/contract src/messages src/package src/pacing',
     packages: '@bufbuild/protobuf onnxruntime-common onnxruntime-node',
   }),
   room('src/onnx/rows/assembly'),
@@ -94,7 +95,7 @@ const trainer = [...belowAlgorithms, ...algorithms, ...aboveAlgorithms];
 /** The server never trains: no network of src/nn, no tfjs, no MuJoCo. Only `transport` knows gRPC's and Connect's libraries. */
 const server = (name, packages = '') =>
   room(`server/${name}`, {
-    imports: 'src/gen src/contract src/files src/pacing src/advantages src/posterior src/package src/onnx',
+    imports: 'src/gen src/contract src/files src/messages src/pacing src/advantages src/posterior src/package src/onnx',
     packages: `pino ${packages}`,
   });
 
@@ -114,6 +115,7 @@ const serverRooms = storeys([
   server('routes.ts', '@bufbuild/protobuf'),
   server('admin-port.ts'),
   server('serving.ts'),
+  server('running.ts'),
   server('main.ts'),
   server('processes', '@bufbuild/protobuf prom-client'),
 ]);

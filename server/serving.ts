@@ -8,13 +8,13 @@ import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { GRPCInferenceService } from '../src/gen/inference/grpc_predict_v2_pb.ts';
 import { type Doors, openDoors } from './access/access.ts';
 import { createRequestRecorder, type Tracer } from './call/request-record.ts';
-import { type ComputePool, createComputePool } from './compute/compute-pool.ts';
+import { ComputePool } from './compute/compute-pool.ts';
 import { createExecutor } from './compute/executors.ts';
 import type { ServerConfig } from './config.ts';
 import { type OpenHandles, openHandles, type SpoolPart } from './handles/open-handles.ts';
 import { createPolicyHandlers, type PolicyHandlers } from './methods/policy-handlers.ts';
 import type { PrepareElsewhere } from './methods/prepare.ts';
-import { type ModelStore, openModelStore } from './models/model-store.ts';
+import { ModelStore } from './models/model-store.ts';
 import { servingMethods } from './routes.ts';
 import { measureEventLoopDelay } from './telemetry/event-loop-delay.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
@@ -123,13 +123,14 @@ export class Serving {
     this.#closers.push(() => handles.close());
     if (membership !== undefined) await handles.store.adopt();
     const { policy: contextCache, critic: criticCache } = this.#caches;
-    const models = await openModelStore({
+    const models = new ModelStore({
       config,
       networks: { pool, inline: { threadCount: 1 }, contextCache, criticCache },
       log,
       onLoad: metrics.loadResult,
       onChange: (modelCount) => this.#health.set(modelCount > 0 && this.#phase === 'serving'),
     });
+    await models.open();
     this.#models = models;
     this.#closers.push(() => models.close());
     const recorder = createRequestRecorder({ log, requestLogEvery: config.requestLogEvery, tracer });
@@ -162,7 +163,7 @@ export class Serving {
     });
     this.#closers.push(() => executor.dispose());
     const { heavyRun: onRun, queued: onWait } = this.metrics;
-    this.#pool = createComputePool({ executor, batchRowCountMax, batchDelayMs, queueRowCountMax, onRun, onWait });
+    this.#pool = new ComputePool({ executor, batchRowCountMax, batchDelayMs, queueRowCountMax, onRun, onWait });
     return this.#pool;
   }
 

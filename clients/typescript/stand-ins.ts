@@ -5,6 +5,7 @@
 
 import { create } from '@bufbuild/protobuf';
 import { HyperpolicyError } from '../../src/contract/errors.ts';
+import { LruMap } from '../../src/contract/lru-map.ts';
 import { type GetModelResponse, type Timing, TimingSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { ActResult, FallbackReason } from './act.ts';
 import type { ModelSelection } from './request.ts';
@@ -46,8 +47,8 @@ export function reasonOf(error: unknown): FallbackReason | undefined {
 
 /** @param describe asks the server */
 export function createStandIns(describe: (selection: ModelSelection) => Promise<GetModelResponse>): StandIns {
-  const held = new Map<string, Held>();
-  const safe = new Map<string, Safe>();
+  const held = new LruMap<Held>();
+  const safe = new LruMap<Safe>();
   const whose = ({ selection, clientId }: InPlaceOf) => JSON.stringify([selection.model, clientId]);
   const which = ({ model, version, label }: ModelSelection) => JSON.stringify([model, version ?? label]);
 
@@ -55,7 +56,7 @@ export function createStandIns(describe: (selection: ModelSelection) => Promise<
     // A handle's model has no name to ask by.
     if (selection.model === '') return;
     const nowMs = performance.now();
-    const entry = safe.get(which(selection)) ?? { version: 0, publishedAtMs: 0, askedAtMs: Number.NEGATIVE_INFINITY };
+    const entry = safe.peek(which(selection)) ?? { version: 0, publishedAtMs: 0, askedAtMs: Number.NEGATIVE_INFINITY };
     if (entry.action !== undefined || nowMs - entry.askedAtMs < learnMsMin) return;
     entry.askedAtMs = nowMs;
     put(safe, which(selection), entry);
@@ -69,7 +70,7 @@ export function createStandIns(describe: (selection: ModelSelection) => Promise<
   }
 
   function holding(of: InPlaceOf, reason: FallbackReason): ActResult | undefined {
-    const last = held.get(whose(of));
+    const last = held.peek(whose(of));
     if (last === undefined || last.rows !== of.rows) return undefined;
     const ageMs = performance.now() - last.atMs;
     if (ageMs > of.ageMsMax) return undefined;
@@ -83,9 +84,9 @@ export function createStandIns(describe: (selection: ModelSelection) => Promise<
 
   function safely(of: InPlaceOf, reason: FallbackReason): ActResult | undefined {
     const { model } = of.selection;
-    const version = held.get(whose(of))?.result.version;
-    const answered = version === undefined ? undefined : safe.get(which({ model, version }));
-    const known = answered?.action === undefined ? safe.get(which(of.selection)) : answered;
+    const version = held.peek(whose(of))?.result.version;
+    const answered = version === undefined ? undefined : safe.peek(which({ model, version }));
+    const known = answered?.action === undefined ? safe.peek(which(of.selection)) : answered;
     if (known?.action === undefined) return undefined;
     const { action } = known;
     const values = Float32Array.from({ length: of.rows * action.length }, (_, i) => action[i % action.length]!);
@@ -124,12 +125,7 @@ const bare = ({ sequence }: InPlaceOf, version: number, weightAgeMs: number) => 
 });
 
 /** The one put longest ago goes first. */
-function put<T>(map: Map<string, T>, key: string, value: T): void {
-  map.delete(key);
+function put<T>(map: LruMap<T>, key: string, value: T): void {
   map.set(key, value);
-  if (map.size <= countMax) return;
-  for (const oldest of map.keys()) {
-    map.delete(oldest);
-    return;
-  }
+  map.evict(() => map.size > countMax);
 }

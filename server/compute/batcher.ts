@@ -6,10 +6,10 @@
  */
 
 import { deadlineExceeded, resourceExhausted } from '../../src/contract/errors.ts';
-import { floatTensor, Tensor, type TensorMap } from '../../src/onnx/session.ts';
+import { floatTensor, type Tensor, type TensorMap } from '../../src/onnx/session.ts';
 import { copyTensors } from '../../src/onnx/shared-tensors.ts';
 
-/** When a job is no longer of use. Requests that share the job may put it off; they see when its run began. */
+/** When a job is too late to be useful. Requests that share the job may extend it, and see when its run began. */
 export type Deadline = {
   /** On the clock of `Date.now()`. */
   atMs: number;
@@ -53,35 +53,6 @@ type QueuedJob = Job & {
 /** Rows of a job that were taken for one run. */
 type Piece = RowRange & { readonly job: QueuedJob };
 
-/** What was taken for one run. */
-export type Batch = {
-  readonly feeds: TensorMap;
-  readonly rowCount: number;
-  readonly jobs: readonly Pick<QueuedJob, 'deadline' | 'queuedAtMs'>[];
-  /** Call when its run is under way. */
-  begin(): void;
-  /** Hands each job its rows of the outputs. */
-  take(outputs: TensorMap): void;
-  /** Call when all is taken: jobs that have all their rows are done. */
-  finish(): void;
-  reject(error: unknown): void;
-};
-
-export type BatchQueue = {
-  /**
-   * @param queuedAtMs kept with the job
-   * @throws HyperpolicyError resource_exhausted where the queue is full
-   */
-  add(job: Job, sink: Sink, queuedAtMs: number): Promise<void>;
-  /** The jobs that have waited longest and fit one run; late jobs are dropped. Undefined where none is left. */
-  take(nowMs: number): Batch | undefined;
-  readonly rowCount: number;
-  /** When the oldest job came; undefined where there is none. */
-  readonly oldestAtMs: number | undefined;
-  /** Whether there are rows for a whole run. */
-  readonly isFull: boolean;
-};
-
 export type BatchQueueOptions = {
   /** Named in errors: the graph's file. */
   readonly name: string;
@@ -93,65 +64,130 @@ export type BatchQueueOptions = {
   readonly queueRowCountMax: number;
 };
 
-export function createBatchQueue(options: BatchQueueOptions): BatchQueue {
-  const { name, batchRowCountMax, pieceRowCountMax, queueRowCountMax } = options;
-  let jobs: QueuedJob[] = [];
-  let rowCount = 0;
+export class BatchQueue {
+  readonly #options: BatchQueueOptions;
+  #jobs: QueuedJob[] = [];
+  #rowCount = 0;
 
-  return {
-    add(job, sink, queuedAtMs) {
-      if (rowCount > 0 && rowCount + job.rowCount > queueRowCountMax) {
-        throw resourceExhausted({
-          where: `queue of ${name}`,
-          expected: `at most ${queueRowCountMax} rows waiting`,
-          actual: `${rowCount + job.rowCount}`,
-          remedy: 'Retry with backoff',
-        });
-      }
-      rowCount += job.rowCount;
-      return new Promise((resolve, reject) => {
-        const progress = { nextRow: 0, leftRowCount: job.rowCount, hasFailed: false };
-        jobs.push({ ...job, ...progress, sink, queuedAtMs, resolve, reject });
+  constructor(options: BatchQueueOptions) {
+    this.#options = options;
+  }
+
+  get rowCount(): number {
+    return this.#rowCount;
+  }
+
+  /** When the oldest job came; undefined where there is none. */
+  get oldestAtMs(): number | undefined {
+    return this.#jobs[0]?.queuedAtMs;
+  }
+
+  /** Whether there are rows for a whole run. */
+  get isFull(): boolean {
+    return this.#rowCount >= this.#options.batchRowCountMax;
+  }
+
+  /**
+   * @param queuedAtMs kept with the job
+   * @throws HyperpolicyError resource_exhausted where the queue is full
+   */
+  add(job: Job, sink: Sink, queuedAtMs: number): Promise<void> {
+    const { name, queueRowCountMax } = this.#options;
+    const rowCount = this.#rowCount + job.rowCount;
+    if (this.#rowCount > 0 && rowCount > queueRowCountMax) {
+      throw resourceExhausted({
+        where: `queue of ${name}`,
+        expected: `at most ${queueRowCountMax} rows waiting`,
+        actual: `${rowCount}`,
+        remedy: 'Retry with backoff',
       });
-    },
-    take(nowMs) {
-      const taken: Piece[] = [];
-      const pieceRowCount = pieceRowCountMax();
-      /** Jobs that have more rows: others come before them. */
-      const unfinished: QueuedJob[] = [];
-      let takenRowCount = 0;
-      let at = 0;
-      for (; at < jobs.length; at++) {
-        const job = jobs[at]!;
-        const waiting = job.rowCount - job.nextRow;
-        const isLate = job.deadline.atMs < nowMs;
-        if (isLate || job.hasFailed) {
-          rowCount -= waiting;
-          if (!job.hasFailed) fail(job, expired(name, job, nowMs));
-          continue;
-        }
-        // In pieces of equal size: a small last one would cost almost as much as a large one.
-        const count = Math.ceil(waiting / Math.max(1, Math.ceil(waiting / pieceRowCount)));
-        if (taken.length > 0 && takenRowCount + count > batchRowCountMax) break;
-        taken.push({ job, from: job.nextRow, count });
-        job.nextRow += count;
-        takenRowCount += count;
-        if (job.nextRow < job.rowCount) unfinished.push(job);
-      }
-      jobs = [...jobs.slice(at), ...unfinished];
-      rowCount -= takenRowCount;
-      return taken.length === 0 ? undefined : joinPieces(taken, takenRowCount);
-    },
-    get rowCount() {
-      return rowCount;
-    },
-    get oldestAtMs() {
-      return jobs[0]?.queuedAtMs;
-    },
-    get isFull() {
-      return rowCount >= batchRowCountMax;
-    },
-  };
+    }
+    this.#rowCount = rowCount;
+    return new Promise((resolve, reject) => {
+      const progress = { nextRow: 0, leftRowCount: job.rowCount, hasFailed: false };
+      this.#jobs.push({ ...job, ...progress, sink, queuedAtMs, resolve, reject });
+    });
+  }
+
+  /** The jobs that have waited longest and fit one run; late jobs are dropped. Undefined where none is left. */
+  take(nowMs: number): Batch | undefined {
+    const { batchRowCountMax, pieceRowCountMax } = this.#options;
+    const pieceRowCount = pieceRowCountMax();
+    const taken: Piece[] = [];
+    /** Jobs that have more rows: others come before them. */
+    const unfinished: QueuedJob[] = [];
+    let takenRowCount = 0;
+    let at = 0;
+    for (; at < this.#jobs.length; at++) {
+      const job = this.#jobs[at]!;
+      if (this.#isDropped(job, nowMs)) continue;
+      const waiting = job.rowCount - job.nextRow;
+      // In pieces of equal size: a small last one would cost almost as much as a large one.
+      const count = Math.ceil(waiting / Math.max(1, Math.ceil(waiting / pieceRowCount)));
+      if (taken.length > 0 && takenRowCount + count > batchRowCountMax) break;
+      taken.push({ job, from: job.nextRow, count });
+      job.nextRow += count;
+      takenRowCount += count;
+      if (job.nextRow < job.rowCount) unfinished.push(job);
+    }
+    this.#jobs = [...this.#jobs.slice(at), ...unfinished];
+    this.#rowCount -= takenRowCount;
+    return taken.length === 0 ? undefined : new Batch(taken, takenRowCount);
+  }
+
+  /** Drops a job that is late or has failed. */
+  #isDropped(job: QueuedJob, nowMs: number): boolean {
+    if (!job.hasFailed && job.deadline.atMs >= nowMs) return false;
+    this.#rowCount -= job.rowCount - job.nextRow;
+    if (!job.hasFailed) fail(job, expired(this.#options.name, job, nowMs));
+    return true;
+  }
+}
+
+/** What was taken for one run. */
+export class Batch {
+  readonly feeds: TensorMap;
+  readonly rowCount: number;
+  readonly #pieces: readonly Piece[];
+
+  constructor(pieces: readonly Piece[], rowCount: number) {
+    const { job, count } = pieces[0]!;
+    const isWhole = pieces.length === 1 && count === job.rowCount;
+    this.feeds = isWhole ? job.feeds : joinFeeds(pieces, rowCount);
+    this.rowCount = rowCount;
+    this.#pieces = pieces;
+  }
+
+  get jobs(): readonly Pick<QueuedJob, 'deadline' | 'queuedAtMs'>[] {
+    return this.#pieces.map(({ job }) => job);
+  }
+
+  /** Call when its run is under way. */
+  begin(): void {
+    for (const { job, from, count } of this.#pieces) job.sink.begin?.({ from, count });
+  }
+
+  /** Hands each job its rows of the outputs. */
+  take(outputs: TensorMap): void {
+    let at = 0;
+    for (const { job, from, count } of this.#pieces) {
+      const own = this.#pieces.length === 1 ? outputs : mapTensors(outputs, (all) => rowsOf(all, at, at + count));
+      job.sink.take(own, { from, count });
+      at += count;
+    }
+  }
+
+  /** Call when all is taken: jobs that have all their rows are done. */
+  finish(): void {
+    for (const { job, count } of this.#pieces) {
+      job.leftRowCount -= count;
+      if (job.leftRowCount === 0) job.resolve();
+    }
+  }
+
+  reject(error: unknown): void {
+    for (const { job } of this.#pieces) fail(job, error);
+  }
 }
 
 function fail(job: QueuedJob, error: unknown): void {
@@ -166,39 +202,6 @@ const expired = (name: string, { deadline, nextRow, rowCount }: QueuedJob, nowMs
     actual: `one that passed ${nowMs - deadline.atMs} ms ago`,
     remedy: nextRow === 0 ? 'Nothing was computed' : `${nextRow} of ${rowCount} rows were begun, and nothing is kept`,
   });
-
-function joinPieces(pieces: readonly Piece[], rowCount: number): Batch {
-  const first = pieces[0]!;
-  const isWhole = pieces.length === 1 && first.count === first.job.rowCount;
-  const feeds = isWhole ? first.job.feeds : joinFeeds(pieces, rowCount);
-  return {
-    feeds,
-    rowCount,
-    jobs: pieces.map(({ job }) => job),
-    begin() {
-      for (const { job, from, count } of pieces) job.sink.begin?.({ from, count });
-    },
-    take(outputs) {
-      let at = 0;
-      for (const { job, from, count } of pieces) {
-        job.sink.take(pieces.length === 1 ? outputs : mapTensors(outputs, (all) => rowsOf(all, at, at + count)), {
-          from,
-          count,
-        });
-        at += count;
-      }
-    },
-    finish() {
-      for (const { job, count } of pieces) {
-        job.leftRowCount -= count;
-        if (job.leftRowCount === 0) job.resolve();
-      }
-    },
-    reject(error) {
-      for (const { job } of pieces) fail(job, error);
-    },
-  };
-}
 
 const joinFeeds = (pieces: readonly Piece[], rowCount: number): TensorMap =>
   mapTensors(pieces[0]!.job.feeds, (_, name) =>
@@ -235,20 +238,24 @@ export function collectOutputs(rowCount: number): Sink & { readonly outputs: Ten
 
 /** Float32 tensors below each other. */
 function joinRows(tensors: readonly Tensor[], rowCount: number): Tensor {
-  const rest = tensors[0]!.dims.slice(1);
-  const width = rest.reduce((product, size) => product * size, 1);
+  const { rest, width } = rowSizes(tensors[0]!);
   const values = new Float32Array(rowCount * width);
   let at = 0;
   for (const { data } of tensors) {
     values.set(data as Float32Array, at);
     at += data.length;
   }
-  return new Tensor('float32', values, [rowCount, ...rest]);
+  return floatTensor(values, [rowCount, ...rest]);
 }
 
 /** Rows [from, to), without a copy. */
-function rowsOf({ data, dims }: Tensor, from: number, to: number): Tensor {
+function rowsOf(tensor: Tensor, from: number, to: number): Tensor {
+  const { rest, width } = rowSizes(tensor);
+  return floatTensor((tensor.data as Float32Array).subarray(from * width, to * width), [to - from, ...rest]);
+}
+
+/** Sizes of a row of a tensor, and how many values it has. */
+function rowSizes({ dims }: Tensor): { readonly rest: readonly number[]; readonly width: number } {
   const rest = dims.slice(1);
-  const width = rest.reduce((product, size) => product * size, 1);
-  return new Tensor('float32', (data as Float32Array).subarray(from * width, to * width), [to - from, ...rest]);
+  return { rest, width: rest.reduce((product, size) => product * size, 1) };
 }

@@ -4,19 +4,16 @@
  * share the next one; a job with many rows takes several runs. Small networks do not come here: they run where the request is.
  */
 
-import type { TensorMap } from '../../src/onnx/session.ts';
+import type { Session, TensorMap } from '../../src/onnx/session.ts';
 import type { OpenOptions } from '../../src/onnx/worker-pool.ts';
 import type { ListedFile } from '../../src/package/listed-file.ts';
-import { type Batch, type BatchQueue, collectOutputs, createBatchQueue, type Job, type Sink } from './batcher.ts';
+import { type Batch, BatchQueue, collectOutputs, type Job, type Sink } from './batcher.ts';
 
 /** The first of `urgency` runs first. */
 export type Priority = 'act' | 'adapt' | 'q-grad';
 
 /** A heavy graph that is ready to run. */
-export type HeavyGraph = {
-  /** Input and output names of the loaded graph. */
-  readonly inputNames: readonly string[];
-  readonly outputNames: readonly string[];
+export type HeavyGraph = Pick<Session, 'inputs' | 'outputs'> & {
   /**
    * Queues a job.
    * @returns its outputs, the caller's own
@@ -49,7 +46,7 @@ export type Executor = {
   open(model: ListedFile, options: Required<OpenOptions>): Promise<ExecutorGraph>;
 };
 
-export type ExecutorGraph = Omit<HeavyGraph, 'run' | 'runInto'> & {
+export type ExecutorGraph = Pick<Session, 'inputs' | 'outputs'> & {
   /** Whether a run of this graph may be handed over now, to begin right behind another that is under way. */
   readonly canFollow: boolean;
   /**
@@ -61,16 +58,7 @@ export type ExecutorGraph = Omit<HeavyGraph, 'run' | 'runInto'> & {
     feeds: TensorMap,
     taking: { readonly take: (outputs: TensorMap) => void; readonly freed: () => void },
   ): void | Promise<void>;
-};
-
-export type ComputePool = {
-  /**
-   * Loads a graph and warms it up: wherever it will run, it has run one row and as many as share a run.
-   * @throws HyperpolicyError as the executor
-   */
-  open(model: ListedFile, options: OpenGraphOptions): Promise<HeavyGraph>;
-  /** Rows that wait, over all graphs. */
-  readonly queueRowCount: number;
+  dispose(): unknown;
 };
 
 export type ComputePoolOptions = {
@@ -114,9 +102,7 @@ const pieceMsMax = 100;
 /** A piece of a large job has at least so many times the rows of a shared run: each cut costs as much as about four rows. */
 const pieceBatchCount = 4;
 
-export const createComputePool = (options: ComputePoolOptions): ComputePool => new GraphPool(options);
-
-class GraphPool implements ComputePool {
+export class ComputePool {
   readonly #options: Required<Pick<ComputePoolOptions, 'batchDelayMs' | 'clock' | 'later' | 'schedule'>> &
     ComputePoolOptions;
   /** Of graphs that are equally urgent the one that was served longest ago comes first. */
@@ -135,10 +121,15 @@ class GraphPool implements ComputePool {
     };
   }
 
+  /** Rows that wait, over all graphs. */
   get queueRowCount(): number {
     return [...this.#entries].reduce((sum, { queue }) => sum + queue.rowCount, 0);
   }
 
+  /**
+   * Loads a graph and warms it up: wherever it will run, it has run one row and as many as share a run.
+   * @throws HyperpolicyError as the executor
+   */
   async open(
     model: ListedFile,
     { name, priority, joins = true, restRatio = 0 }: OpenGraphOptions,
@@ -146,7 +137,7 @@ class GraphPool implements ComputePool {
     const { executor, batchRowCountMax, queueRowCountMax } = this.#options;
     const warmUpRowCounts = [1, Math.min(batchRowCountMax, warmRowCountMax)];
     const graph = await executor.open(model, { name, warmUpRowCounts, restRatio });
-    const queue = createBatchQueue({
+    const queue = new BatchQueue({
       name,
       batchRowCountMax: joins ? batchRowCountMax : 1,
       pieceRowCountMax: () => this.#pieceRowCount(entry),
@@ -156,8 +147,8 @@ class GraphPool implements ComputePool {
     this.#entries.add(entry);
     const runInto = (job: Job, sink: Sink) => this.#add(entry, job, sink);
     return {
-      inputNames: graph.inputNames,
-      outputNames: graph.outputNames,
+      inputs: graph.inputs,
+      outputs: graph.outputs,
       runInto,
       run(job) {
         const sink = collectOutputs(job.rowCount);
@@ -265,14 +256,15 @@ class GraphPool implements ComputePool {
       this.#dispatch();
     };
     try {
-      const run = entry.graph.run(batch.feeds, { take: batch.take, freed });
+      const run = entry.graph.run(batch.feeds, { take: (outputs) => batch.take(outputs), freed });
       if (run === undefined) {
         noteEnd();
         batch.finish();
         return;
       }
+      const failed = (error: unknown) => batch.reject(error);
       // Once its outputs are taken, there may be room behind the run that began meanwhile.
-      run.then(batch.finish, batch.reject).finally(() => this.#dispatch());
+      run.then(() => batch.finish(), failed).finally(() => this.#dispatch());
       batch.begin();
     } catch (error) {
       batch.reject(error);

@@ -1,6 +1,6 @@
 /** What runs heavy graphs: worker threads, or the calling thread where there are none. */
 
-import { openSession, type Session, type SessionOptions } from '../../src/onnx/session.ts';
+import { openSession, type SessionOptions } from '../../src/onnx/session.ts';
 import { warmUp } from '../../src/onnx/warm-up.ts';
 import { createWorkerPool } from '../../src/onnx/worker-pool.ts';
 import { createStepper } from '../../src/pacing/unhurried.ts';
@@ -30,17 +30,9 @@ function createWorkerExecutor({ workerCount, session, onOpen }: ExecutorOptions)
       return pool.idleCount;
     },
     async open(model, options) {
-      const { name } = options;
       const opened = await pool.open(model, options);
-      onOpen({ graph: name, device: opened.device });
-      return {
-        ...namesOf(opened),
-        get canFollow() {
-          return opened.canFollow;
-        },
-        run: opened.run,
-        dispose: () => void opened.dispose(),
-      };
+      onOpen({ graph: options.name, device: opened.device });
+      return opened;
     },
     dispose: () => pool.dispose(),
   };
@@ -61,7 +53,8 @@ function createInlineExecutor({ session: options, onOpen }: ExecutorOptions): Ow
       }
       onOpen({ graph: name, device: session.device });
       return {
-        ...namesOf(session),
+        inputs: session.inputs,
+        outputs: session.outputs,
         canFollow: false,
         run: (feeds, { take }) => take(session.run(feeds)),
         dispose: () => session.dispose(),
@@ -70,8 +63,3 @@ function createInlineExecutor({ session: options, onOpen }: ExecutorOptions): Ow
     dispose: async () => {},
   };
 }
-
-export const namesOf = ({ inputs, outputs }: Pick<Session, 'inputs' | 'outputs'>) => ({
-  inputNames: inputs.map(({ name }) => name),
-  outputNames: outputs.map(({ name }) => name),
-});

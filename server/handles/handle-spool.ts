@@ -65,24 +65,6 @@ export const removeSpoolDirectory = (directory: string): void => rmSync(director
 
 export type SpoolFile = { readonly name: string; readonly usedAtMs: number; readonly bytes: number };
 
-/** Times are milliseconds of the wall clock. */
-export type Spool = {
-  /** @throws Error as the file system's; nothing is left behind */
-  write(name: string, content: Uint8Array, usedAtMs: number): Promise<void>;
-  /** Undefined where there is none. The file was just written or is small: reading it costs less than waiting for it. */
-  read(name: string): Uint8Array | undefined;
-  /** When the file was last used; undefined where there is none. */
-  usedAtMs(name: string): number | undefined;
-  /** Notes a use; false where there is no such file. */
-  touch(name: string, usedAtMs: number): boolean;
-  /** False where there was no such file. */
-  remove(name: string): boolean;
-  /** Every file, those that are being written included. */
-  list(): Promise<SpoolFile[]>;
-  /** From now on a directory that is gone is not made again. */
-  close(): void;
-};
-
 export type SpoolOptions = {
   readonly directory: string;
   /** Writes a new file; that of the file system unless a test has its own. */
@@ -91,48 +73,82 @@ export type SpoolOptions = {
 
 const writeToFile = (path: string, content: Uint8Array) => writeFile(path, content, { flag: 'wx', mode: 0o600 });
 
-export function openSpool({ directory, writeNew = writeToFile }: SpoolOptions): Spool {
-  const pathOf = (name: string) => join(directory, name);
-  let closed = false;
+/** Times are milliseconds of the wall clock. */
+export class Spool {
+  readonly #directory: string;
+  readonly #writeNew: (path: string, content: Uint8Array) => Promise<void>;
+  #isClosed = false;
 
-  async function writeInDirectory(path: string, content: Uint8Array): Promise<void> {
+  constructor({ directory, writeNew = writeToFile }: SpoolOptions) {
+    this.#directory = directory;
+    this.#writeNew = writeNew;
+  }
+
+  /** @throws Error as the file system's; nothing is left behind */
+  async write(name: string, content: Uint8Array, usedAtMs: number): Promise<void> {
+    const aside = this.#pathOf(`${name}.part`);
     try {
-      await writeNew(path, content);
+      await this.#writeInDirectory(aside, content);
+      await utimes(aside, usedAtMs / 1000, usedAtMs / 1000);
+      await rename(aside, this.#pathOf(name));
     } catch (error) {
-      if (closed || !isMissing(error)) throw error;
-      makeAgain(directory);
-      await writeNew(path, content);
+      await rm(aside, { force: true });
+      throw error;
     }
   }
 
-  return {
-    async write(name, content, usedAtMs) {
-      const aside = pathOf(`${name}.part`);
-      try {
-        await writeInDirectory(aside, content);
-        await utimes(aside, usedAtMs / 1000, usedAtMs / 1000);
-        await rename(aside, pathOf(name));
-      } catch (error) {
-        await rm(aside, { force: true });
-        throw error;
-      }
-    },
-    read: (name) => unlessMissing(() => readFileSync(pathOf(name))),
-    usedAtMs: (name) => statSync(pathOf(name), { throwIfNoEntry: false })?.mtimeMs,
-    touch: (name, usedAtMs) => isThere(() => utimesSync(pathOf(name), usedAtMs / 1000, usedAtMs / 1000)),
-    remove: (name) => isThere(() => unlinkSync(pathOf(name))),
-    async list() {
-      const files: SpoolFile[] = [];
-      for (const name of await namesIn(directory)) {
-        const found = await stat(pathOf(name)).catch(() => undefined);
-        if (found !== undefined) files.push({ name, usedAtMs: found.mtimeMs, bytes: found.size });
-      }
-      return files;
-    },
-    close() {
-      closed = true;
-    },
-  };
+  /** Undefined where there is none. The file was just written or is small: reading it costs less than waiting for it. */
+  read(name: string): Uint8Array | undefined {
+    return unlessMissing(() => readFileSync(this.#pathOf(name)));
+  }
+
+  /** When the file was last used; undefined where there is none. */
+  usedAtMs(name: string): number | undefined {
+    return statSync(this.#pathOf(name), { throwIfNoEntry: false })?.mtimeMs;
+  }
+
+  /** Notes a use; false where there is no such file. */
+  touch(name: string, usedAtMs: number): boolean {
+    return isThere(() => utimesSync(this.#pathOf(name), usedAtMs / 1000, usedAtMs / 1000));
+  }
+
+  /** False where there was no such file. */
+  remove(name: string): boolean {
+    return isThere(() => unlinkSync(this.#pathOf(name)));
+  }
+
+  /** Every file, those that are being written included; none where the directory is gone. */
+  async list(): Promise<SpoolFile[]> {
+    const names = await readdir(this.#directory).catch((error: unknown) => {
+      if (isMissing(error)) return [];
+      throw error;
+    });
+    const files: SpoolFile[] = [];
+    for (const name of names) {
+      const found = await stat(this.#pathOf(name)).catch(() => undefined);
+      if (found !== undefined) files.push({ name, usedAtMs: found.mtimeMs, bytes: found.size });
+    }
+    return files;
+  }
+
+  /** From now on a directory that is gone is not made again. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  #pathOf(name: string): string {
+    return join(this.#directory, name);
+  }
+
+  async #writeInDirectory(path: string, content: Uint8Array): Promise<void> {
+    try {
+      await this.#writeNew(path, content);
+    } catch (error) {
+      if (this.#isClosed || !isMissing(error)) throw error;
+      makeAgain(this.#directory);
+      await this.#writeNew(path, content);
+    }
+  }
 }
 
 /** For this user alone, as it was. Another process of the server may be first. */
@@ -143,13 +159,6 @@ function makeAgain(directory: string): void {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
-
-/** None where the directory is gone. */
-const namesIn = (directory: string): Promise<string[]> =>
-  readdir(directory).catch((error: unknown) => {
-    if (isMissing(error)) return [];
-    throw error;
-  });
 
 const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';
 

@@ -10,7 +10,7 @@
 import { randomBytes } from 'node:crypto';
 import { deserialize, serialize } from 'node:v8';
 import { resourceExhausted } from '../../src/contract/errors.ts';
-import { LruMap } from '../weights/lru-map.ts';
+import { LruMap } from '../../src/contract/lru-map.ts';
 import type { HandleContext } from './handle-context.ts';
 import type { Spool } from './handle-spool.ts';
 
@@ -55,8 +55,8 @@ export class HandleStore {
   readonly #isOwn: (name: string) => boolean;
   /** Uses are noted in the file so often. */
   readonly #noteMs: number;
-  readonly #cache = new LruMap<CachedContext>();
-  readonly #own = new LruMap<OwnFile>();
+  readonly #cache = new LruMap<CachedContext>(({ bytes }) => bytes);
+  readonly #own = new LruMap<OwnFile>(({ bytes }) => bytes);
   readonly #timer: NodeJS.Timeout;
 
   constructor(options: HandleStoreOptions) {
@@ -173,10 +173,7 @@ export class HandleStore {
     const { cacheBytesMax } = this.#options;
     if (entry.bytes > cacheBytesMax) return;
     this.#cache.set(handle, entry);
-    for (const [oldest] of this.#cache) {
-      if (this.#cache.bytes <= cacheBytesMax) return;
-      this.#cache.delete(oldest);
-    }
+    this.#cache.evict(() => this.#cache.bytes > cacheBytesMax);
   }
 
   #isExpired(usedAtMs: number, nowMs: number): boolean {

@@ -2,7 +2,7 @@
 
 import type { Logger } from 'pino';
 import type { ServerConfig } from '../config.ts';
-import { createSpoolDirectory, openSpool, removeSpoolDirectory } from './handle-spool.ts';
+import { createSpoolDirectory, removeSpoolDirectory, Spool } from './handle-spool.ts';
 import { HandleStore } from './handle-store.ts';
 
 /** A spool that processes of one server share. Whoever made the directory removes it, after the last of them has stopped. */
@@ -27,7 +27,7 @@ export function openHandles(config: ServerConfig, shared?: SpoolPart, log?: Logg
   const directory = shared?.directory ?? createSpoolDirectory(config.handleDirectory);
   const processCount = shared?.processCount ?? 1;
   const store = new HandleStore({
-    spool: openSpool({ directory }),
+    spool: new Spool({ directory }),
     isOwn: shared === undefined ? () => true : ownedBy(shared),
     timeToLiveMs: config.handleTimeToLiveMs,
     countMax: Math.max(1, Math.floor(config.handleCountMax / processCount)),

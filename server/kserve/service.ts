@@ -14,12 +14,11 @@ import type {
 } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
 import type { Call } from '../call/rpc.ts';
 import type { ServerConfig } from '../config.ts';
-import { workDeadlineMs } from '../methods/due-time.ts';
 import { Task } from '../methods/task.ts';
 import type { ModelStore } from '../models/model-store.ts';
 import type { WorkMetrics } from '../telemetry/metrics.ts';
 import { configOf, metadataOf, wireTensors } from './descriptions.ts';
-import { inferCritic, inferPolicy } from './infer.ts';
+import { inferNetwork } from './infer.ts';
 import { readParameters } from './parameters.ts';
 import { createTallies, type InferTally } from './statistics.ts';
 import { type NamedTarget, type Target, Targets } from './targets.ts';
@@ -97,11 +96,9 @@ async function infer(request: ModelInferRequest, target: Target, { call, tally, 
   const { rowCount } = inputs.get('observation')!;
   const task = new Task({ method: 'ModelInfer', served, call, rowCount, budgetUs: timeoutUs }, { config, work });
   if (task.isOver) throw task.lateError('Nothing was computed');
-  const run = kind === 'policy' ? inferPolicy : inferCritic;
-  const timed = { deadlineMs: workDeadlineMs(call, task.due), task };
   const readAtMs = performance.now();
   const late = 'The batch is too large or the server too busy for this deadline';
-  const outputs = await task.inTime(() => run(inputs, timed), late);
+  const outputs = await task.inTime(() => inferNetwork(served[kind]!, inputs, task), late);
   const computedAtMs = performance.now();
   const written = writeOutputs(request, tensors, outputs);
   const endMs = performance.now();

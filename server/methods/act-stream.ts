@@ -32,16 +32,11 @@ export type ActStreamDeps = {
 
 type Received = { readonly request: ActRequest; readonly call: Call };
 
-/** What no later request may change. */
-type Fixed = Pick<ActRequest, 'model' | 'selection'>;
-
 /** What the first request fixed. */
-type Opening = {
-  readonly fixed: Fixed;
+type Opening = Pick<ActRequest, 'model' | 'selection' | 'clientId'> & {
   readonly newestWins: boolean;
-  /** The version for a request that comes now. */
-  readonly version: (received: Received) => ServedVersion;
-  readonly release: () => void;
+  /** The version of all requests; undefined where each goes to the newest one, or to that of its handle. */
+  readonly served: ServedVersion | undefined;
 };
 
 export function createActStreamHandler(deps: ActStreamDeps): StreamHandler<ActStreamRequest, ActStreamResponseInit> {
@@ -73,13 +68,11 @@ class ActStreamSession implements StreamSession<ActStreamRequest> {
       this.#end(invalidArgument({ where: 'ActStream', expected: 'a request in `act`', actual: 'none' }));
       return;
     }
-    if (this.#opening === undefined) {
-      try {
-        this.#opening = open(this.#deps.handles, act, { follow, newestWins, call });
-      } catch (error) {
-        this.#end(error);
-        return;
-      }
+    try {
+      this.#opening ??= open(this.#deps.handles, act, { follow, newestWins, call });
+    } catch (error) {
+      this.#end(error);
+      return;
     }
     const received = { request: act, call };
     if (this.#opening.newestWins) this.#supersede(received);
@@ -94,7 +87,7 @@ class ActStreamSession implements StreamSession<ActStreamRequest> {
   abandon(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#opening?.release();
+    this.#opening?.served?.release();
   }
 
   drain(): void {
@@ -113,11 +106,16 @@ class ActStreamSession implements StreamSession<ActStreamRequest> {
     this.#sink.end(this.#ending.error);
   }
 
-  #answer({ fixed, version }: Opening, received: Received): void {
+  #answer(opening: Opening, received: Received): void {
     let response: ActResponseInit | Promise<ActResponseInit>;
     try {
-      refuseChange(fixed, received.request);
-      response = this.#deps.answer(version(received), received.request, received.call);
+      const { request, call } = received;
+      refuseChange(opening, request);
+      const { model, selection, clientId } = opening;
+      const { contextSource } = request;
+      const asked = { model, selection, clientId, contextSource };
+      const served = opening.served ?? this.#deps.handles.resolve('ActStream', asked, call);
+      response = this.#deps.answer(served, request, call);
     } catch (error) {
       this.#settle(this.#refusal(error, received));
       return;
@@ -180,23 +178,15 @@ function open(
   { follow, newestWins, call }: { readonly follow: boolean; readonly newestWins: boolean; readonly call: Call },
 ): Opening {
   const served = handles.resolve('ActStream', first, call);
+  const { selection, clientId } = first;
   // Where the first request has a handle and no name, the model is the handle's.
   const model = first.model === '' ? served.model : first.model;
-  const { selection } = first;
-  const fixed = { model, selection };
-  if (follow) return { fixed, newestWins, version: follower(handles, { ...first, model }), release: () => {} };
-  served.hold();
-  return { fixed, newestWins, version: () => served, release: served.release };
+  if (!follow) served.hold();
+  return { model, selection, clientId, newestWins, served: follow ? undefined : served };
 }
 
-/** What a stream that follows is answered by: the newest version, and for a handle its own. */
-const follower =
-  (handles: ContextHandles, { model, selection, clientId }: ActRequest): Opening['version'] =>
-  ({ request: { contextSource }, call }) =>
-    handles.resolve('ActStream', { model, selection, clientId, contextSource }, call);
-
 /** @throws HyperpolicyError invalid_argument where a later request asks for something else than the first */
-function refuseChange(first: Fixed, request: ActRequest): void {
+function refuseChange(first: Opening, request: ActRequest): void {
   const sameModel = request.model === '' || request.model === first.model;
   const { selection } = request;
   const sameSelection =

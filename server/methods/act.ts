@@ -9,17 +9,18 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { HyperpolicyError } from '../../src/contract/errors.ts';
 import { type ActRequest, type ActResponseSchema, Fallback } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import type { RowResults } from '../../src/onnx/rows/row-network.ts';
 import { callerName } from '../call/caller.ts';
 import { badResult, checkResult, type Sent } from '../call/finite.ts';
 import type { Call } from '../call/rpc.ts';
 import { encodeTensor } from '../call/tensors.ts';
-import type { PolicyInputs, PolicyOutputs } from '../models/served-policy.ts';
 import { type ServedVersion, whenHeld } from '../models/served-version.ts';
+import type { WeightBatch } from '../weights/generated-weights.ts';
 import { type ActPlan, readActRequest } from './act-request.ts';
 import type { ContextHandles } from './context-handles.ts';
 import { answerByDue, workDeadlineMs } from './due-time.ts';
 import { type FallbackReason, fallbackAnswer } from './fallback.ts';
-import type { LastActions } from './last-actions.ts';
+import type { ActionOwner, LastActions } from './last-actions.ts';
 import { eachRow } from './request-checks.ts';
 import { Task, type TaskDeps } from './task.ts';
 
@@ -41,94 +42,84 @@ export type ActAnswerer = (
 /** How long an abandoned generation may stay queued: the next request will use it. */
 const abandonedGenerationMs = 1000;
 
-export function createActAnswerer(deps: ActDeps): ActAnswerer {
-  return (served, request, call) => {
-    const plan = readActRequest(served, request, call, deps);
-    const { budgetUs } = request;
-    const task = new Task({ method: 'Act', served, call, rowCount: plan.observation.rowCount, budgetUs }, deps);
-    return new ActAnswer({ request, plan, task, deps }).answer();
-  };
-}
+export const createActAnswerer =
+  (deps: ActDeps): ActAnswerer =>
+  (served, request, call) =>
+    new ActTask({ served, request, call }, readActRequest(served, request, call, deps), deps).answer();
 
-/** What an answer is made from. */
-type ActParts = {
-  readonly request: ActRequest;
-  readonly plan: ActPlan;
-  readonly task: Task;
-  readonly deps: Pick<ActDeps, 'lastActions' | 'onFallback'>;
-};
+type Asked = { readonly served: ServedVersion; readonly request: ActRequest; readonly call: Call };
 
-class ActAnswer {
-  readonly #parts: ActParts;
+class ActTask extends Task {
+  readonly #request: ActRequest;
+  readonly #plan: ActPlan;
+  readonly #deps: ActDeps;
 
-  constructor(parts: ActParts) {
-    this.#parts = parts;
+  constructor({ served, request, call }: Asked, plan: ActPlan, deps: ActDeps) {
+    const { rowCount } = plan.observation;
+    super({ method: 'Act', served, call, rowCount, budgetUs: request.budgetUs }, deps);
+    this.#request = request;
+    this.#plan = plan;
+    this.#deps = deps;
   }
 
   answer(): ActResponseInit | Promise<ActResponseInit> {
-    const { task, plan } = this.#parts;
-    const { fallback } = plan;
-    if (task.isOver) return this.#late('Nothing was computed');
+    const { fallback } = this.#plan;
+    if (this.isOver) return this.#late('Nothing was computed');
     const answer = this.#compute();
     if (!(answer instanceof Promise)) return answer;
-    const inTime = answerByDue(answer, task.due, () => this.#late('The weights that it needs are being made'));
+    const inTime = answerByDue(answer, this.due, () => this.#late('The weights that it needs are being made'));
     if (fallback === 'error') return inTime;
     return inTime.catch((error: unknown) => {
       if (!(error instanceof HyperpolicyError)) throw error;
       if (error.kind === 'resource_exhausted') return this.#standIn(fallback, 'overload');
-      // In a busy turn the work may find itself late before the timer of the answer has come.
-      if (error.kind === 'deadline_exceeded') return this.#standIn(fallback, task.due?.reason ?? 'deadline');
+      // On a busy event loop the work may fail as late before the timer of the answer fires.
+      if (error.kind === 'deadline_exceeded') return this.#standIn(fallback, this.due?.reason ?? 'deadline');
       throw error;
     });
   }
 
   #compute(): ActResponseInit | Promise<ActResponseInit> {
-    const { task, plan } = this.#parts;
-    const { policy, contexts, observation } = plan;
-    if (plan.weights !== undefined) return this.#run({ weights: { entries: [plan.weights] } });
-    if (contexts === undefined) return this.#run({});
-    if (policy.weights === undefined) return this.#run({ context: eachRow(contexts, observation.rowCount) });
-    const weights = task.weights(policy.weights, contexts, this.#workDeadlineMs());
-    if (!(weights instanceof Promise)) return this.#run({ weights });
-    return whenHeld(task.served, async () => {
+    const { policy, contexts, observation, weights: ofHandle } = this.#plan;
+    if (ofHandle !== undefined) return this.#run(undefined, { entries: [ofHandle] });
+    if (contexts === undefined) return this.#run();
+    if (policy.weights === undefined) return this.#run(eachRow(contexts, observation.rowCount));
+    const weights = this.weights(policy.weights, contexts, this.#workDeadlineMs());
+    if (!(weights instanceof Promise)) return this.#run(undefined, weights);
+    return whenHeld(this.served, async () => {
       const generated = await weights;
       // The fallback or the error has been sent meanwhile.
-      if (task.isLate) throw task.lateError('The weights are kept');
-      return this.#run({ weights: generated });
+      if (this.isLate) throw this.lateError('The weights are kept');
+      return this.#run(undefined, generated);
     });
   }
 
-  #run(inputs: Pick<PolicyInputs, 'context' | 'weights'>): ActResponseInit | Promise<ActResponseInit> {
-    const { task, plan } = this.#parts;
-    const { policy, observation, draw } = plan;
+  #run(context?: Float32Array, weights?: WeightBatch): ActResponseInit | Promise<ActResponseInit> {
+    const { policy, observation, draw } = this.#plan;
     const { rowCount, values } = observation;
+    const rows = { observation: values, noise: draw.noise, context };
     const deadlineMs = this.#workDeadlineMs();
-    const outputs = task.network(() =>
-      policy.run({ ...inputs, rowCount, observation: values, noise: draw.noise, deadlineMs }),
-    );
+    const outputs = this.network(() => policy.run({ rowCount, rows, weights, deadlineMs }));
     return outputs instanceof Promise
-      ? whenHeld(task.served, async () => this.#respond(await outputs))
+      ? whenHeld(this.served, async () => this.#respond(await outputs))
       : this.#respond(outputs);
   }
 
   /** Until when work for the request is worth beginning, on the clock of `Date.now()`. */
   #workDeadlineMs(): number {
-    const { task, plan } = this.#parts;
-    const deadlineMs = workDeadlineMs(task.call, task.due);
-    return plan.fallback === 'error' ? deadlineMs : Math.max(deadlineMs, Date.now() + abandonedGenerationMs);
+    const deadlineMs = workDeadlineMs(this.call, this.due);
+    return this.#plan.fallback === 'error' ? deadlineMs : Math.max(deadlineMs, Date.now() + abandonedGenerationMs);
   }
 
-  #respond({ action, logProb }: PolicyOutputs): ActResponseInit {
-    const { request, task, plan } = this.#parts;
-    const { seed } = plan.draw;
-    const { model, version } = task.served;
-    const sent = sentBy(plan);
-    clipActions(action, task.served, sent);
-    this.#keepAction(action);
-    const response = this.#responseWith(action);
-    if (request.logProb && logProb !== undefined) {
+  #respond({ action, log_prob: logProb }: RowResults): ActResponseInit {
+    const { seed } = this.#plan.draw;
+    const { model, version } = this.served;
+    const sent = sentBy(this.#plan);
+    clipActions(action!, this.served, sent);
+    this.#keepAction(action!);
+    const response = this.#responseWith(action!);
+    if (this.#request.logProb && logProb !== undefined) {
       checkResult(`model "${model}" version ${version}: log_prob`, logProb, sent);
-      response.logProb = encodeTensor(logProb, [plan.observation.rowCount]);
+      response.logProb = encodeTensor(logProb, [logProb.length]);
     }
     if (seed !== undefined) response.seed = BigInt(seed);
     return response;
@@ -136,39 +127,36 @@ class ActAnswer {
 
   /** For the fallback `hold` of later requests. An answer that comes too late is not served, so its action is not kept. */
   #keepAction(action: Float32Array): void {
-    const { request, task, plan, deps } = this.#parts;
-    if (request.clientId === '' || task.isLate) return;
-    const { rowCount } = plan.observation;
-    deps.lastActions.put(this.#owner(), { action, rowCount, servedAtMs: performance.now() });
+    if (this.#request.clientId === '' || this.isLate) return;
+    const { rowCount } = this.#plan.observation;
+    this.#deps.lastActions.put(this.#owner(), { action, rowCount, servedAtMs: performance.now() });
   }
 
-  #owner() {
-    const { request, task } = this.#parts;
-    return { model: task.served.model, caller: callerName(task.call.caller), clientId: request.clientId };
+  #owner(): ActionOwner {
+    return { model: this.served.model, caller: callerName(this.call.caller), clientId: this.#request.clientId };
   }
 
   /** The fallback, or the error where none was asked for. */
   #late(computed: string): ActResponseInit {
-    const { task, plan } = this.#parts;
-    if (plan.fallback === 'error') throw task.lateError(computed);
-    return this.#standIn(plan.fallback, task.due!.reason);
+    const { fallback } = this.#plan;
+    if (fallback === 'error') throw this.lateError(computed);
+    return this.#standIn(fallback, this.due!.reason);
   }
 
   #standIn(fallback: 'safe' | 'hold', reason: FallbackReason): ActResponseInit {
-    const { task, plan, deps } = this.#parts;
-    const { rowCount } = plan.observation;
-    const last = fallback === 'hold' ? deps.lastActions.get(this.#owner(), rowCount) : undefined;
-    const { action, taken } = fallbackAnswer(reason, task.served, { rowCount, last });
-    deps.onFallback(taken.fallback === Fallback.HOLD ? 'hold' : 'safe', reason);
+    const { lastActions, onFallback } = this.#deps;
+    const { rowCount } = this.#plan.observation;
+    const last = fallback === 'hold' ? lastActions.get(this.#owner(), rowCount) : undefined;
+    const { action, taken } = fallbackAnswer(reason, this.served, { rowCount, last });
+    onFallback(taken.fallback === Fallback.HOLD ? 'hold' : 'safe', reason);
     const response = this.#responseWith(action);
     response.fallbackTaken = taken;
     return response;
   }
 
   #responseWith(action: Float32Array): ActResponseInit {
-    const { request, task, plan } = this.#parts;
-    const response: ActResponseInit = task.responseTo(request);
-    response.action = encodeTensor(action, [plan.observation.rowCount, task.served.actionSize]);
+    const response: ActResponseInit = this.responseTo(this.#request);
+    response.action = encodeTensor(action, [this.#plan.observation.rowCount, this.served.actionSize]);
     return response;
   }
 }

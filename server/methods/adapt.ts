@@ -21,7 +21,7 @@ import { Task, type TaskDeps } from './task.ts';
 
 export type AdaptResponseInit = MessageInitShape<typeof AdaptResponseSchema>;
 
-/** What a request came to. */
+/** The outcome of a request. */
 type Adapted = { readonly state: HandleContext['state']; readonly result: NonNullable<AdaptResponseInit['result']> };
 
 /** What becomes of a late result. */
@@ -38,7 +38,7 @@ export function createAdaptHandler(
     checkDeadline('Adapt', call);
     return task.inTime(async () => {
       const { state, result } = await (plan.kind === 'posterior' ? inferPosterior(plan, task) : takeStep(plan, task));
-      // A handle that nobody hears of would only take room.
+      // The client is told that it is late, and would never learn the handle.
       if (task.isLate) throw task.lateError(lost);
       const contextHandle = await handles.put(served, call, state);
       return { ...task.responseTo(request), contextHandle, expiresAfterMs: handles.timeToLiveMs, result };

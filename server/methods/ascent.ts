@@ -29,7 +29,7 @@ export type ClimbOptions = {
   readonly call: Call;
 };
 
-/** So long an ascent may keep other requests waiting. */
+/** Longest time that an ascent may block the event loop, milliseconds. */
 const turnMs = 1;
 
 /** @throws HyperpolicyError deadline_exceeded where the client's deadline passes between steps */

@@ -39,7 +39,7 @@ export const isOver = (due: Due, call: Call): boolean =>
 export const workDeadlineMs = ({ deadlineMs }: Call, due: Due | undefined): number =>
   due?.reason === 'budget' ? Date.now() + due.atMs - performance.now() : deadlineMs;
 
-/** The answer, or what `late` gives (or throws) when it is due first; then the answer goes on unheard. */
+/** The answer, or what `late` gives (or throws) when it is due first; the work goes on, and its result is dropped. */
 export function answerByDue<T>(answer: Promise<T>, due: Due | undefined, late: () => T): Promise<T> {
   if (due === undefined) return answer;
   return new Promise((resolve, reject) => {
@@ -54,7 +54,7 @@ export function answerByDue<T>(answer: Promise<T>, due: Due | undefined, late: (
   });
 }
 
-/** Timers are late by a millisecond and more: the rest of the time is waited turn by turn. */
+/** Timers fire a millisecond or more late, so the last part is waited for turn by turn. */
 const timerSlackMs = 1.5;
 
 function callAt(atMs: number, action: () => void): () => void {

@@ -3,6 +3,8 @@
  * longest ago goes first.
  */
 
+import { LruMap } from '../../src/contract/lru-map.ts';
+
 export type LastAction = {
   readonly action: Float32Array; // [B, A]
   readonly rowCount: number;
@@ -18,32 +20,30 @@ export type ActionOwner = {
   readonly clientId: string;
 };
 
-export type LastActions = {
-  /** The last action for as many rows. */
-  get(whose: ActionOwner, rowCount: number): LastAction | undefined;
-  /** Keeps a copy. */
-  put(whose: ActionOwner, last: LastAction): void;
-};
-
 /** Larger batches are not kept: no control loop sends them. */
 const rowCountMax = 64;
 
-export function createLastActions({ countMax }: { readonly countMax: number }): LastActions {
-  const actions = new Map<string, LastAction>();
-  // Unambiguous, whatever the three are.
-  const keyOf = ({ model, caller, clientId }: ActionOwner) => JSON.stringify([model, caller, clientId]);
-  return {
-    get(whose, rowCount) {
-      const found = actions.get(keyOf(whose));
-      return found?.rowCount === rowCount ? found : undefined;
-    },
-    put(whose, last) {
-      if (last.rowCount > rowCountMax) return;
-      const key = keyOf(whose);
-      actions.delete(key);
-      actions.set(key, { ...last, action: last.action.slice() });
-      const [oldest] = actions.keys();
-      if (actions.size > countMax) actions.delete(oldest!);
-    },
-  };
+export class LastActions {
+  readonly #actions = new LruMap<LastAction>();
+  readonly #countMax: number;
+
+  constructor({ countMax }: { readonly countMax: number }) {
+    this.#countMax = countMax;
+  }
+
+  /** The last action for as many rows. */
+  get(whose: ActionOwner, rowCount: number): LastAction | undefined {
+    const found = this.#actions.peek(keyOf(whose));
+    return found?.rowCount === rowCount ? found : undefined;
+  }
+
+  /** Keeps a copy. */
+  put(whose: ActionOwner, last: LastAction): void {
+    if (last.rowCount > rowCountMax) return;
+    this.#actions.set(keyOf(whose), { ...last, action: last.action.slice() });
+    this.#actions.evict(() => this.#actions.size > this.#countMax);
+  }
 }
+
+/** Unambiguous, whatever the three are. */
+const keyOf = ({ model, caller, clientId }: ActionOwner): string => JSON.stringify([model, caller, clientId]);

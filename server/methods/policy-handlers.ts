@@ -9,8 +9,8 @@ import type { ModelStore } from '../models/model-store.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type ActAnswerer, createActAnswerer } from './act.ts';
 import { createAdaptHandler } from './adapt.ts';
-import { type ContextHandles, createContextHandles } from './context-handles.ts';
-import { createLastActions } from './last-actions.ts';
+import { ContextHandles } from './context-handles.ts';
+import { LastActions } from './last-actions.ts';
 import { createGetModelHandler, createListModelsHandler } from './models.ts';
 import { createPrepareHandler, type PrepareElsewhere } from './prepare.ts';
 import { createQGradHandler } from './q-grad.ts';
@@ -43,11 +43,11 @@ export type PolicyHandlerDeps = {
 
 export function createPolicyHandlers(deps: PolicyHandlerDeps): PolicyHandlers {
   const { models, config, metrics, eventLoopDelayUs } = deps;
-  const handles = createContextHandles(models, deps.handleStore);
+  const handles = new ContextHandles(models, deps.handleStore);
   const depsOf = (method: string) => ({ config, handles, eventLoopDelayUs, work: metrics.work(method) });
   const answer = createActAnswerer({
     ...depsOf('Act'),
-    lastActions: createLastActions({ countMax: config.heldActionCountMax }),
+    lastActions: new LastActions({ countMax: config.heldActionCountMax }),
     onFallback: metrics.fallback,
   });
   return {

@@ -7,10 +7,13 @@
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { QGradRequest, QGradResponseSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import type { RowResults } from '../../src/onnx/rows/row-network.ts';
 import { checkResult, type Sent } from '../call/finite.ts';
-import type { UnaryHandler } from '../call/rpc.ts';
+import type { Call, UnaryHandler } from '../call/rpc.ts';
 import { encodeTensor } from '../call/tensors.ts';
-import { type CriticInputs, type CriticOutputs, reduceEnsemble } from '../models/served-critic.ts';
+import { type Gradients, reduceEnsemble } from '../models/served-critic.ts';
+import type { ServedVersion } from '../models/served-version.ts';
+import type { WeightBatch } from '../weights/generated-weights.ts';
 import { climb } from './ascent.ts';
 import type { ContextHandles } from './context-handles.ts';
 import { type QGradPlan, readQGradRequest } from './q-grad-request.ts';
@@ -19,90 +22,88 @@ import { Task, type TaskDeps } from './task.ts';
 
 export type QGradResponseInit = MessageInitShape<typeof QGradResponseSchema>;
 
-/** What an answer is made from. */
-type QGradParts = { readonly request: QGradRequest; readonly plan: QGradPlan; readonly task: Task };
-
 export function createQGradHandler(
   deps: TaskDeps & { readonly handles: ContextHandles },
 ): UnaryHandler<QGradRequest, QGradResponseInit> {
   return (request, call) => {
     const served = deps.handles.resolve('QGrad', request, call);
     const plan = readQGradRequest(served, request, call, deps);
-    const task = new Task({ method: 'QGrad', served, call, rowCount: plan.action.rowCount }, deps);
+    const task = new QGradTask({ served, request, call }, plan, deps);
     checkDeadline('QGrad', call);
-    return new QGradAnswer({ request, plan, task }).answer();
+    return task.answer();
   };
 }
 
-class QGradAnswer {
-  readonly #parts: QGradParts;
+type Asked = { readonly served: ServedVersion; readonly request: QGradRequest; readonly call: Call };
 
-  constructor(parts: QGradParts) {
-    this.#parts = parts;
+class QGradTask extends Task {
+  readonly #request: QGradRequest;
+  readonly #plan: QGradPlan;
+
+  constructor({ served, request, call }: Asked, plan: QGradPlan, deps: TaskDeps) {
+    super({ method: 'QGrad', served, call, rowCount: plan.action.rowCount }, deps);
+    this.#request = request;
+    this.#plan = plan;
   }
 
   answer(): QGradResponseInit | Promise<QGradResponseInit> {
-    const { task, plan } = this.#parts;
-    const { critic, observation, action } = plan;
-    if (critic.weights === undefined) return this.#finish({ observation: eachRow(observation, action.rowCount) });
-    const weights = task.weights(critic.weights, observation);
-    if (!(weights instanceof Promise)) return this.#finish({ weights });
+    const { critic, observation, action } = this.#plan;
+    if (critic.weights === undefined) return this.#finish(eachRow(observation, action.rowCount));
+    const weights = this.weights(critic.weights, observation);
+    if (!(weights instanceof Promise)) return this.#finish(undefined, weights);
     return this.#later(async () => {
       const generated = await weights;
-      checkDeadline('QGrad', task.call, 'The weights are kept');
-      return this.#finish({ weights: generated });
+      checkDeadline('QGrad', this.call, 'The weights are kept');
+      return this.#finish(undefined, generated);
     });
   }
 
-  #finish(inputs: Partial<CriticInputs>): QGradResponseInit | Promise<QGradResponseInit> {
-    const { task, plan } = this.#parts;
-    const { ascent, critic, action } = plan;
+  #finish(observation?: Float32Array, weights?: WeightBatch): QGradResponseInit | Promise<QGradResponseInit> {
+    const { ascent, action } = this.#plan;
+    const { served, call } = this;
     if (ascent === undefined) {
-      const outputs = this.#run(inputs);
+      const outputs = this.#run(observation, weights);
       return outputs instanceof Promise
         ? this.#later(async () => this.#respond(await outputs))
         : this.#respond(outputs);
     }
-    // Joined once, for all steps.
-    const joined = { ...inputs, weights: inputs.weights && critic.joined(inputs.weights) };
-    const gradients = async () => this.#reduce(await this.#run(joined)).dqDa;
-    const climbed = climb({ ascent, gradients, actions: action.values, served: task.served, call: task.call });
-    return this.#later(async () => this.#respond(await climbed.then(() => this.#run(joined))));
+    const gradients = async () => this.#reduce(await this.#run(observation, weights)).dqDa;
+    const climbed = climb({ ascent, gradients, actions: action.values, served, call });
+    return this.#later(async () => this.#respond(await climbed.then(() => this.#run(observation, weights))));
   }
 
   #later(answer: () => Promise<QGradResponseInit>): Promise<QGradResponseInit> {
-    return this.#parts.task.inTime(answer, 'The batch is too large or the server too busy for this deadline');
+    return this.inTime(answer, 'The batch is too large or the server too busy for this deadline');
   }
 
-  #run(inputs: Partial<CriticInputs>): CriticOutputs | Promise<CriticOutputs> {
-    const { plan, task } = this.#parts;
-    const { critic, action, context } = plan;
+  #run(observation?: Float32Array, weights?: WeightBatch): RowResults | Promise<RowResults> {
+    const { critic, action, context } = this.#plan;
     const { rowCount, values } = action;
-    const { deadlineMs } = task.call;
-    return task.network(() => critic.run({ ...inputs, rowCount, context, action: values, deadlineMs }));
+    const rows = { observation, action: values, context };
+    const { deadlineMs } = this.call;
+    return this.network(() => critic.run({ rowCount, rows, weights, deadlineMs }));
   }
 
-  #reduce(outputs: CriticOutputs) {
-    const { task, plan } = this.#parts;
-    const { critic, observation, action, context, reduction } = plan;
-    const { model, version, actionSize } = task.served;
+  #reduce({ q, dq_da: dqDa }: RowResults): Gradients {
+    const { critic, observation, action, context, reduction } = this.#plan;
+    const { model, version, actionSize } = this.served;
     const { ensembleSize } = critic;
-    const reduced = reduceEnsemble(outputs, { reduction, rowCount: action.rowCount, ensembleSize, actionSize });
+    const sizes = { rowCount: action.rowCount, ensembleSize, actionSize };
+    const reduced = reduceEnsemble({ q: q!, dqDa: dqDa! }, { reduction, ...sizes });
     const sent: Sent = { method: 'QGrad', values: [observation.values, action.values, context] };
     checkResult(`model "${model}" version ${version}: q`, reduced.q, sent);
     checkResult(`model "${model}" version ${version}: dq_da`, reduced.dqDa, sent);
     return reduced;
   }
 
-  #respond(outputs: CriticOutputs): QGradResponseInit {
-    const { request, plan, task } = this.#parts;
-    const { rowCount, values } = plan.action;
+  #respond(outputs: RowResults): QGradResponseInit {
+    const { action, ascent } = this.#plan;
     const { q, dqDa } = this.#reduce(outputs);
-    const shape = [rowCount, task.served.actionSize];
+    const shape = [action.rowCount, this.served.actionSize];
     return {
-      ...task.responseTo(request),
-      ...(plan.ascent && { action: encodeTensor(values, shape) }),
-      q: encodeTensor(q, [rowCount]),
+      ...this.responseTo(this.#request),
+      ...(ascent && { action: encodeTensor(action.values, shape) }),
+      q: encodeTensor(q, [action.rowCount]),
       dqDa: encodeTensor(dqDa, shape),
     };
   }

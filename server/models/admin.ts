@@ -16,105 +16,115 @@ type ReadyVersions = { readonly model: string; readonly versions: readonly { rea
 /** The models of one process, or what every process of a server has ready. */
 export type AdminModels = { list(): readonly ReadyVersions[]; refresh(): Promise<void> };
 
-export type Admin = {
-  loadVersion(request: ModelVersion): Promise<ModelStatusInit>;
-  unloadVersion(request: ModelVersion): Promise<ModelStatusInit>;
-  setLabel(request: ModelVersion & { readonly label: string }): Promise<ModelStatusInit>;
-  setTraffic(request: {
-    readonly model: string;
-    readonly percentages: Record<string, number>;
-  }): Promise<ModelStatusInit>;
-  rollback(request: { readonly model: string }): Promise<ModelStatusInit>;
+type Edit = (routing: Routing, published: readonly number[]) => Routing;
+type Change = {
+  /** Named in errors. */
+  readonly where: string;
+  readonly model: string;
+  readonly edit: Edit;
+  readonly loads?: number | undefined;
 };
+type LabelledVersion = ModelVersion & { readonly label: string };
+type Traffic = { readonly model: string; readonly percentages: Record<string, number> };
 
-/** @param store directory of published models */
-export function createAdmin(store: string, models: AdminModels): Admin {
-  // One change at a time, since each begins by reading what the last one wrote.
-  let last: Promise<unknown> = Promise.resolve();
-  function change(
-    where: string,
-    model: string,
-    edit: (routing: Routing, published: readonly number[]) => Routing,
-    check: (served: ReadyVersions) => void = () => {},
-  ): Promise<ModelStatusInit> {
-    const done = last.then(async () => {
-      const published = await publishedVersions(where, store, model);
-      const before = await readRouting(store, model);
+export class Admin {
+  readonly #store: string;
+  readonly #models: AdminModels;
+  /** One change at a time, since each begins by reading what the last one wrote. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** @param store directory of published models */
+  constructor(store: string, models: AdminModels) {
+    this.#store = store;
+    this.#models = models;
+  }
+
+  loadVersion({ model, version }: ModelVersion): Promise<ModelStatusInit> {
+    const where = 'LoadVersion';
+    const edit: Edit = (routing, published) => {
+      refuseUnknown(where, published, { model, version });
+      // The label keeps an old version beside the newest ones.
+      const labels = { ...routing.labels, [`v${version}`]: version };
+      return { ...routing, labels, withheld: routing.withheld.filter((other) => other !== version) };
+    };
+    return this.#change({ where, model, edit, loads: version });
+  }
+
+  unloadVersion({ model, version }: ModelVersion): Promise<ModelStatusInit> {
+    const where = 'UnloadVersion';
+    const edit: Edit = (routing, published) => {
+      refuseUnknown(where, published, { model, version });
+      return withhold(where, routing, version);
+    };
+    return this.#change({ where, model, edit });
+  }
+
+  setLabel({ model, label, version }: LabelledVersion): Promise<ModelStatusInit> {
+    const where = 'SetLabel';
+    const edit: Edit = (routing, published) => {
+      const { [label]: _, ...others } = routing.labels;
+      if (version === 0) return { ...routing, labels: others };
+      refuseUnknown(where, published, { model, version });
+      return { ...routing, labels: { ...others, [label]: version } };
+    };
+    return this.#change({ where, model, edit, loads: version === 0 ? undefined : version });
+  }
+
+  setTraffic({ model, percentages }: Traffic): Promise<ModelStatusInit> {
+    return this.#change({
+      where: 'SetTraffic',
+      model,
+      edit: (routing) => ({ ...routing, percentages: { ...percentages } }),
+    });
+  }
+
+  rollback({ model }: { readonly model: string }): Promise<ModelStatusInit> {
+    const where = 'Rollback';
+    const edit: Edit = (routing) => {
+      const [newest, former] = this.#served(model)?.versions ?? [];
+      if (newest !== undefined && former !== undefined) return withhold(where, routing, newest.version);
+      const expected = `a version of model "${model}" that is ready, before the newest`;
+      throw failedPrecondition({ where, expected, actual: 'none' });
+    };
+    return this.#change({ where, model, edit });
+  }
+
+  #served(name: string): ReadyVersions | undefined {
+    return this.#models.list().find(({ model }) => model === name);
+  }
+
+  /** @param loads a version that must be ready afterwards; else all is as before */
+  #change({ where, model, edit, loads }: Change): Promise<ModelStatusInit> {
+    const done = this.#last.then(async () => {
+      const published = await publishedVersions(where, this.#store, model);
+      const before = await readRouting(this.#store, model);
       const edited = edit(before, published);
       // A version that is gone from the store need not be withheld any more.
       const withheld = edited.withheld.filter((version) => published.includes(version));
-      const after = await writeRouting(store, model, { ...edited, withheld }, where);
-      await models.refresh();
-      try {
-        const served = models.list().find((other) => other.model === model);
-        if (served !== undefined) check(served);
+      const after = await writeRouting(this.#store, model, { ...edited, withheld }, where);
+      await this.#models.refresh();
+      const served = this.#served(model);
+      if (served === undefined || loads === undefined || served.versions.some(({ version }) => version === loads)) {
         return statusOf(model, served, after);
-      } catch (error) {
-        await writeRouting(store, model, before);
-        await models.refresh();
-        throw error;
       }
+      await writeRouting(this.#store, model, before);
+      await this.#models.refresh();
+      throw failedPrecondition({
+        where,
+        expected: `version ${loads} of model "${model}" to load`,
+        actual: 'one that is withheld or refused',
+        remedy: 'The log has the reason',
+      });
     });
-    last = done.catch(() => {});
+    this.#last = done.catch(() => {});
     return done;
   }
-
-  return {
-    loadVersion: ({ model, version }) =>
-      change(
-        'LoadVersion',
-        model,
-        (routing, published) => {
-          refuseUnknown('LoadVersion', published, { model, version });
-          // The label keeps an old version beside the newest ones.
-          const labels = { ...routing.labels, [`v${version}`]: version };
-          return { ...routing, labels, withheld: routing.withheld.filter((other) => other !== version) };
-        },
-        (served) => refuseUnready('LoadVersion', served, version),
-      ),
-    unloadVersion: ({ model, version }) =>
-      change('UnloadVersion', model, (routing, published) => {
-        refuseUnknown('UnloadVersion', published, { model, version });
-        return withhold('UnloadVersion', routing, version);
-      }),
-    setLabel: ({ model, label, version }) =>
-      change(
-        'SetLabel',
-        model,
-        (routing, published) => {
-          const { [label]: _, ...others } = routing.labels;
-          if (version === 0) return { ...routing, labels: others };
-          refuseUnknown('SetLabel', published, { model, version });
-          return { ...routing, labels: { ...others, [label]: version } };
-        },
-        (served) => version === 0 || refuseUnready('SetLabel', served, version),
-      ),
-    setTraffic: ({ model, percentages }) =>
-      change('SetTraffic', model, (routing) => ({ ...routing, percentages: { ...percentages } })),
-    rollback: ({ model }) =>
-      change('Rollback', model, (routing) => {
-        const versions = models.list().find((other) => other.model === model)?.versions ?? [];
-        const [newest, former] = versions;
-        if (newest === undefined || former === undefined) {
-          throw failedPrecondition({
-            where: 'Rollback',
-            expected: `a version of model "${model}" that is ready, before the newest`,
-            actual: 'none',
-          });
-        }
-        return withhold('Rollback', routing, newest.version);
-      }),
-  };
 }
 
 async function publishedVersions(where: string, store: string, model: string): Promise<readonly number[]> {
   const found = (await listModels(store)).find((other) => other.model === model);
   if (found !== undefined) return found.versions;
-  throw notFound({
-    where: `${where} model`,
-    expected: 'a model of the store',
-    actual: quoted(model),
-  });
+  throw notFound({ where: `${where} model`, expected: 'a model of the store', actual: quoted(model) });
 }
 
 function refuseUnknown(where: string, published: readonly number[], { model, version }: ModelVersion): void {
@@ -123,16 +133,6 @@ function refuseUnknown(where: string, published: readonly number[], { model, ver
     where: `${where} version`,
     expected: `a version of model "${model}" in the store (${published.slice(-10).join(', ')})`,
     actual: `${version}`,
-  });
-}
-
-function refuseUnready(where: string, { model, versions }: ReadyVersions, version: number): void {
-  if (versions.some((other) => other.version === version)) return;
-  throw failedPrecondition({
-    where,
-    expected: `version ${version} of model "${model}" to load`,
-    actual: 'one that is withheld or refused',
-    remedy: 'The log has the reason',
   });
 }
 

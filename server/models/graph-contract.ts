@@ -1,7 +1,7 @@
 /** Holds a version's graphs against the contract between trainer and server: names of inputs and outputs, and their sizes. */
 
 import { failedPrecondition } from '../../src/contract/errors.ts';
-import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
+import { floatTensor, type Session, type TensorMap } from '../../src/onnx/session.ts';
 import type { Graph, GraphTensor, Manifest } from '../../src/package/manifest.ts';
 
 /** A tensor of the contract: rows (or contexts) first, then these sizes. */
@@ -10,30 +10,27 @@ export type TensorRule = { readonly name: string; readonly sizes: readonly numbe
 export type GraphRule = { readonly inputs: readonly TensorRule[]; readonly outputs: readonly TensorRule[] };
 
 /**
- * @param loaded names that the loaded file has, which must be those of the manifest
+ * @param loaded whose names must be those of the manifest
  * @throws HyperpolicyError failed_precondition naming the graph and the tensor
  */
-export function checkGraph(
-  graph: Graph,
-  loaded: { readonly inputNames: readonly string[]; readonly outputNames: readonly string[] },
-  rule: GraphRule,
-): void {
-  checkSide(`${graph.file} input`, graph.inputs, loaded.inputNames, rule.inputs);
-  checkSide(`${graph.file} output`, graph.outputs, loaded.outputNames, rule.outputs);
+export function checkGraph(graph: Graph, loaded: Pick<Session, 'inputs' | 'outputs'>, rule: GraphRule): void {
+  checkSide(`${graph.file} input`, graph.inputs, loaded.inputs, rule.inputs);
+  checkSide(`${graph.file} output`, graph.outputs, loaded.outputs, rule.outputs);
 }
 
 function checkSide(
   where: string,
   listed: readonly GraphTensor[],
-  loaded: readonly string[],
+  loaded: Session['inputs'],
   rules: readonly TensorRule[],
 ): void {
   const names = listed.map(({ name }) => name);
-  if ([...names].sort().join() !== [...loaded].sort().join()) {
+  const loadedNames = loaded.map(({ name }) => name);
+  if ([...names].sort().join() !== [...loadedNames].sort().join()) {
     throw failedPrecondition({
       where,
       expected: `those of the manifest (${names.join(', ')})`,
-      actual: loaded.join(', '),
+      actual: loadedNames.join(', '),
     });
   }
   for (const rule of rules) {
@@ -58,10 +55,11 @@ function checkSide(
   }
 }
 
-/** What graphs take of each row of a model; no context where it has none. */
+/** What graphs take of each row of a model. `contexts` is empty where the model has none. */
 export function rowRules(manifest: Manifest) {
   const { observationSize, actionSize, contextSize } = sizesOf(manifest);
   const rule = (name: string, ...sizes: readonly number[]): TensorRule => ({ name, sizes });
+  const context = rule('context', contextSize);
   return {
     observation: rule('observation', observationSize),
     action: rule('action', actionSize),
@@ -69,17 +67,23 @@ export function rowRules(manifest: Manifest) {
     reward: rule('reward'),
     nextObservation: rule('next_observation', observationSize),
     coefficient: rule('coefficient'),
-    context: contextSize > 0 ? [rule('context', contextSize)] : [],
+    context,
+    contexts: contextSize > 0 ? [context] : [],
   };
 }
 
-/** Feeds of a graph from the rows of each of its inputs. */
+/** Feeds of a graph from the rows of each of its inputs; zeros where there are none. */
 export const feedsOf = (
   rules: readonly TensorRule[],
   rowCount: number,
   rows: Readonly<Record<string, Float32Array | undefined>>,
 ): TensorMap =>
-  Object.fromEntries(rules.map(({ name, sizes }) => [name, floatTensor(rows[name]!, [rowCount, ...sizes])]));
+  Object.fromEntries(
+    rules.map(({ name, sizes }) => {
+      const values = rows[name] ?? new Float32Array(sizes.reduce((product, size) => product * size, rowCount));
+      return [name, floatTensor(values, [rowCount, ...sizes])];
+    }),
+  );
 
 /** Sizes of the values of a model. */
 export function sizesOf(manifest: Manifest) {

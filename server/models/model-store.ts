@@ -12,42 +12,19 @@ import { emptyRouting, type Routing, readRouting } from './routing.ts';
 import { noVersionReady, resolveVersion, type Selection, type ServedModel } from './selection.ts';
 import type { ServedVersion } from './served-version.ts';
 
-export type ModelStore = {
-  /**
-   * The version for a request.
-   * @param method named in errors
-   * @throws HyperpolicyError permission_denied: the caller may not use the model; not_found: model, version or label;
-   *   unavailable: the model has no version that is ready
-   */
-  resolve(method: string, selection: Selection, call: Pick<Call, 'caller'>): ServedVersion;
-  /** Every model that has a version ready, by name; versions newest first. */
-  list(): readonly ServedModel[];
-  /** Looks through the store once: loads what is new, retires what is too old or gone. Never throws. */
-  refresh(): Promise<void>;
-  /** Stops watching and frees every version. */
-  close(): Promise<void>;
-};
-
 export type ModelStoreOptions = Omit<PackageLoaderOptions, 'store'> & {
   readonly config: ServerConfig;
   /** Called after each look through the store. */
   readonly onChange: (modelCount: number) => void;
 };
 
-/** Loads every model of the store and keeps watching it where the settings say so. */
-export async function openModelStore(options: ModelStoreOptions): Promise<ModelStore> {
-  const store = new WatchedStore(options);
-  await store.open();
-  return store;
-}
-
-class WatchedStore implements ModelStore {
+export class ModelStore {
   readonly #options: ModelStoreOptions;
   readonly #loader: PackageLoader;
   readonly #models = new Map<string, ServedModel>();
   /** Models of the store none of whose versions loads. */
   readonly #unready = new Set<string>();
-  /** What was said of folders that are not served. */
+  /** Folders that are not served and have been reported, with the reason. */
   #passedOver = new Set<string>();
   #isStoreMissing = false;
   /** The look through the store that is under way. */
@@ -59,6 +36,7 @@ class WatchedStore implements ModelStore {
     this.#loader = new PackageLoader({ ...options, store: options.config.store });
   }
 
+  /** Loads every model of the store and keeps watching it where the settings say so. */
   async open(): Promise<void> {
     await this.#lookOnce();
     this.#loader.yieldToRequests();
@@ -66,22 +44,31 @@ class WatchedStore implements ModelStore {
     if (watchMs > 0) this.#timer = setInterval(() => this.#lookOnce(), watchMs).unref();
   }
 
+  /**
+   * The version for a request.
+   * @param method named in errors
+   * @throws HyperpolicyError permission_denied: the caller may not use the model; not_found: model, version or label;
+   *   unavailable: the model has no version that is ready
+   */
   resolve(method: string, selection: Selection, { caller }: Pick<Call, 'caller'>): ServedVersion {
     checkModelAllowed(method, caller, selection.model);
     if (this.#unready.has(selection.model)) throw noVersionReady(method, selection.model);
     return resolveVersion(this.#models, method, selection, caller);
   }
 
+  /** Every model that has a version ready, by name; versions newest first. */
   list(): readonly ServedModel[] {
     return [...this.#models.values()].sort((a, b) => (a.model < b.model ? -1 : 1));
   }
 
+  /** Looks through the store once: loads what is new, retires what is too old or gone. Never throws. */
   async refresh(): Promise<void> {
     // A look that is under way may have passed what has just changed.
     await this.#look;
     await this.#lookOnce();
   }
 
+  /** Stops watching and frees every version. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     this.#loader.close();
@@ -151,13 +138,10 @@ class WatchedStore implements ModelStore {
       const served = await this.#loader.versionOf(model, version, current);
       if (served !== undefined) next.push(served);
     }
-    if (next.length > 0) {
-      this.#models.set(model, { model, versions: next, routing });
-      this.#unready.delete(model);
-    } else {
-      this.#models.delete(model);
-      this.#unready.add(model);
-    }
+    this.#models.delete(model);
+    this.#unready.delete(model);
+    if (next.length > 0) this.#models.set(model, { model, versions: next, routing });
+    else this.#unready.add(model);
     for (const served of current) if (!next.includes(served)) served.retire();
   }
 

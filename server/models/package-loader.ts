@@ -6,7 +6,6 @@ import type { Logger } from 'pino';
 import { HyperpolicyError } from '../../src/contract/errors.ts';
 import { createStepper } from '../../src/pacing/unhurried.ts';
 import { readPackageIndex } from '../../src/package/package.ts';
-import { carryOver } from './carry-over.ts';
 import { type OpenVersionOptions, openVersion, type ServedVersion } from './served-version.ts';
 
 export type LoadListener = (result: 'loaded' | 'refused', model: string) => void;
@@ -21,6 +20,10 @@ export type PackageLoaderOptions = {
 
 /** Beside requests: a version is loaded with a quarter of one core. */
 const restRatio = 3;
+/** Contexts that are carried over to a new version at most, and half of the cache's bytes; others are generated when they are asked for. */
+const carriedCountMax = 1024;
+/** Contexts of one run. A request that comes during a run waits for it, some milliseconds. */
+const carriedRunCount = 8;
 
 export class PackageLoader {
   readonly #options: PackageLoaderOptions;
@@ -96,14 +99,29 @@ export class PackageLoader {
     return opened;
   }
 
-  /** How many contexts; a version that could not make them all is served all the same. */
+  /**
+   * Generates the weights of the contexts that clients use for a new version, before it takes the place of another: those used last. Else
+   * the first call of each context after a swap would wait for the primary, all of them at once. Latent contexts are not carried over:
+   * they belong to one version.
+   * @returns how many; a version that could not make them all is served all the same
+   */
   async #carryOver(from: ServedVersion, to: ServedVersion): Promise<number> {
+    const [known, learning] = [from.policy?.weights, to.policy?.weights];
+    if (known === undefined || learning === undefined) return 0;
+    if (to.manifest.context?.source === 'latent' || from.contextSize !== to.contextSize) return 0;
+    const step = createStepper(restRatio);
+    const keys = known.knownKeys(carriedCountMax);
+    let count = 0;
     try {
-      return await carryOver(from, to, { step: createStepper(restRatio), isWanted: () => !this.#isClosed });
+      while (count < keys.length && !this.#isClosed) {
+        const some = keys.slice(count, count + carriedRunCount);
+        await step(() => learning.learn(some));
+        count += some.length;
+      }
     } catch (error) {
       this.#options.log.warn({ err: error, model: to.model, version: to.version }, 'contexts were not carried over');
-      return 0;
     }
+    return count;
   }
 
   #tellRefusal(error: unknown, found: Omit<Found, 'identity'>): void {
@@ -124,14 +142,11 @@ type Found = {
 };
 
 /** Changes when a package is published anew in the same place. */
-async function identityOf(directory: string): Promise<string> {
-  try {
-    const { ino, mtimeMs } = await stat(join(directory, 'manifest.json'));
-    return `${directory}:${ino}:${mtimeMs}`;
-  } catch {
-    return directory;
-  }
-}
+const identityOf = (directory: string): Promise<string> =>
+  stat(join(directory, 'manifest.json')).then(
+    ({ ino, mtimeMs }) => `${directory}:${ino}:${mtimeMs}`,
+    () => directory,
+  );
 
 /** Changes with any file of a package: one that was refused may have been half copied. */
 async function stateOf(directory: string): Promise<string> {

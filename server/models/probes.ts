@@ -8,51 +8,20 @@ import { runAdaptationProbe, type ServedAdaptation } from './served-adaptation.t
 import type { ServedCritic } from './served-critic.ts';
 import type { ServedPolicy } from './served-policy.ts';
 
-/** What a version's probes run through. */
+/** The networks of a version, and the sizes of their rows. */
 export type ProbedNetworks = {
   readonly model: string;
   readonly version: number;
   readonly observationSize: number;
   readonly actionSize: number;
+  /** 0 where the model takes no context. */
   readonly contextSize: number;
   readonly policy: ServedPolicy | null;
   readonly critic: ServedCritic | null;
   readonly adaptation: ServedAdaptation | null;
 };
 
-type Outputs = Readonly<Record<string, Float32Array | undefined>>;
-
-/** Of a run through a network: its rows by the names of its graph, and what gives the weights where they are generated. */
-type Run = {
-  readonly rowCount: number;
-  readonly input: (name: string) => Float32Array | undefined;
-  readonly generate: (source: WeightSource, input: string) => WeightBatch | Promise<WeightBatch>;
-};
-
-const never = Number.POSITIVE_INFINITY;
-
-async function runPolicy(policy: ServedPolicy, { rowCount, input, generate }: Run): Promise<Outputs> {
-  const { action, logProb } = await policy.run({
-    rowCount,
-    observation: input('observation')!,
-    noise: input('noise'),
-    context: input('context'),
-    weights: policy.weights && (await generate(policy.weights, 'context')),
-  });
-  return { action, log_prob: logProb };
-}
-
-async function runCritic(critic: ServedCritic, { rowCount, input, generate }: Run): Promise<Outputs> {
-  const { q, dqDa } = await critic.run({
-    rowCount,
-    observation: input('observation'),
-    action: input('action')!,
-    context: input('context'),
-    weights: critic.weights && (await generate(critic.weights, 'observation')),
-    deadlineMs: never,
-  });
-  return { q, dq_da: dqDa };
-}
+type Outputs = Readonly<Record<string, Float32Array>>;
 
 /** Rows of first runs: one, and a batch. */
 const warmRowCounts = [1, 64];
@@ -64,16 +33,19 @@ const warmRowCounts = [1, 64];
 export async function warmUpNetworks(networks: ProbedNetworks): Promise<void> {
   const { policy, critic, observationSize, actionSize, contextSize } = networks;
   const sizes = { observation: observationSize, action: actionSize, noise: actionSize, context: contextSize };
-  const generate = ({ layout: { size } }: WeightSource): WeightBatch => ({
-    entries: [{ block: new Float32Array(size), bytes: size * 4, feeds: undefined }],
-  });
   for (const rowCount of warmRowCounts) {
-    const input = (name: string) => new Float32Array(rowCount * sizes[name as keyof typeof sizes]);
-    const run = { rowCount, input, generate };
-    if (policy !== null) await runPolicy(policy, run);
-    if (critic?.weights !== undefined) await runCritic(critic, run);
+    const zeros = Object.entries(sizes).map(([name, size]) => [name, new Float32Array(rowCount * size)]);
+    const rows: Outputs = Object.fromEntries(zeros);
+    for (const network of [policy, critic?.weights && critic]) {
+      const weights = network?.weights && zeroWeights(network.weights);
+      await network?.run({ rowCount, rows, weights, deadlineMs: Number.POSITIVE_INFINITY });
+    }
   }
 }
+
+const zeroWeights = ({ layout: { size } }: WeightSource): WeightBatch => ({
+  entries: [{ block: new Float32Array(size), bytes: size * 4 }],
+});
 
 /**
  * Runs a probe's inputs through the loaded networks; a probe of a graph that is not served passes.
@@ -82,21 +54,30 @@ export async function warmUpNetworks(networks: ProbedNetworks): Promise<void> {
 export async function replayProbe(served: ProbedNetworks, probe: Probe): Promise<void> {
   const where = `${served.model} version ${served.version}, ${probe.target} probe`;
   const outputs = await probedOutputs(served, probe);
-  for (const [name, values] of Object.entries(outputs)) {
-    const expected = probe.outputs[name];
-    if (expected !== undefined) compareOutput(`${where} output "${name}"`, expected, values, probe.tolerance);
+  if (outputs === undefined) return;
+  for (const [name, expected] of Object.entries(probe.outputs)) {
+    compareOutput(`${where} output "${name}"`, expected, outputs[name], probe.tolerance);
   }
 }
 
-async function probedOutputs({ policy, critic, adaptation }: ProbedNetworks, probe: Probe): Promise<Outputs> {
+async function probedOutputs(
+  { policy, critic, adaptation }: ProbedNetworks,
+  probe: Probe,
+): Promise<Outputs | undefined> {
   const { target, inputs } = probe;
+  if (target === 'encoder' || target === 'adapt') {
+    return adaptation === null ? undefined : runAdaptationProbe(adaptation, probe);
+  }
+  const network = target === 'policy' ? policy : critic;
+  if (network === null) return undefined;
   const rowCount = Object.values(inputs)[0]?.shape[0] ?? 0;
-  const input = (name: string) => inputs[name] && Float32Array.from(inputs[name].values);
-  const generate = (source: WeightSource, name: string) =>
-    source.generate({ values: input(name) ?? new Float32Array(0), rowCount });
-  if (target === 'policy') return policy === null ? {} : runPolicy(policy, { rowCount, input, generate });
-  if (target === 'critic') return critic === null ? {} : runCritic(critic, { rowCount, input, generate });
-  return adaptation === null ? {} : runAdaptationProbe(adaptation, probe);
+  const rows: Outputs = Object.fromEntries(
+    Object.entries(inputs).map(([name, { values }]) => [name, Float32Array.from(values)]),
+  );
+  const { weights: source } = network;
+  const weights =
+    source && (await source.generate({ values: rows[source.inputName] ?? new Float32Array(0), rowCount }));
+  return network.run({ rowCount, rows, weights, deadlineMs: Number.POSITIVE_INFINITY });
 }
 
 function compareOutput(

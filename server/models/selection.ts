@@ -1,6 +1,6 @@
 /** Which version of a model answers a request, and the errors where none does. */
 
-import { emptyStoreRemedy, notFound, unavailable } from '../../src/contract/errors.ts';
+import { emptyStoreRemedy, notFound, quoted, unavailable } from '../../src/contract/errors.ts';
 import type { Caller } from '../call/caller.ts';
 import { labelForClient, type Routing } from './routing.ts';
 import type { ServedVersion } from './served-version.ts';
@@ -92,6 +92,3 @@ function listed(names: Iterable<string>): string {
   const shown = all.slice(0, 10).map((name) => `"${name}"`);
   return all.length > 10 ? `${shown.join(', ')} and ${all.length - 10} more` : shown.join(', ');
 }
-
-/** A client's text as it may go into an error: quoted, of bounded length. */
-const quoted = (text: string): string => JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}...` : text);

@@ -6,9 +6,9 @@ import type { Manifest, Probe } from '../../src/package/manifest.ts';
 import { checkResult } from '../call/finite.ts';
 import { collectWeights, type GeneratedWeights, joinWeights } from '../weights/generated-weights.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import type { OpenNetworkOptions } from './generated-network.ts';
 import { checkGraph, feedsOf, rowRules } from './graph-contract.ts';
 import { openEncoder, type ServedEncoder, type Steps } from './served-encoder.ts';
+import type { OpenNetworkOptions } from './served-network.ts';
 import type { ServedPolicy } from './served-policy.ts';
 
 export type ServedStep = {
@@ -50,11 +50,11 @@ async function openStep(
   adapt: NonNullable<Manifest['adapt']>,
   source: WeightSource,
 ): Promise<ServedAdaptation> {
-  const { observation, action, coefficient, context } = rowRules(manifest);
+  const { observation, action, coefficient, contexts } = rowRules(manifest);
   const { layout } = source;
   const { from = 'weights', discount, lambda, weighting } = adapt;
   const inputs = [observation, action, coefficient];
-  const starts = from === 'weights' ? layout.parts.map(({ name, shape }) => ({ name, sizes: shape })) : context;
+  const starts = from === 'weights' ? layout.parts.map(({ name, shape }) => ({ name, sizes: shape })) : contexts;
   // Each run steps the weights of one request.
   const graph = await pool.open(files.get(adapt.file)!, { name: adapt.file, priority: 'adapt', joins: false });
   checkGraph(adapt, graph, {
@@ -70,7 +70,7 @@ async function openStep(
       const startFeeds =
         from === 'weights'
           ? joinWeights(layout, { entries: [weights] })
-          : feedsOf(context, 1, { context: startContext });
+          : feedsOf(contexts, 1, { context: startContext });
       const feeds = {
         ...startFeeds,
         ...feedsOf(inputs, rowCount, rows),

@@ -1,106 +1,48 @@
-/** A critic that is loaded: observations and actions in, values and action-gradients of its ensemble out. */
+/**
+ * A critic that is loaded: `observation`, `action`, `context` where it takes one -> `q` [B, Q] and `dq_da` [B, Q, A] of its ensemble of Q
+ * value functions. Where weights are generated, they come from the observation.
+ */
 
-import type { RowResults } from '../../src/onnx/rows/row-network.ts';
-import type { Graph } from '../../src/package/manifest.ts';
-import type { WeightBatch } from '../weights/generated-weights.ts';
-import type { WeightSource } from '../weights/weight-source.ts';
-import { type OpenNetworkOptions, openGeneratedNetwork } from './generated-network.ts';
-import { checkGraph, feedsOf, type GraphRule, rowRules, sizesOf } from './graph-contract.ts';
+import { rowRules } from './graph-contract.ts';
+import { type OpenNetworkOptions, openNetwork, type ServedNetwork } from './served-network.ts';
 
-export type CriticInputs = {
-  readonly rowCount: number;
-  readonly action: Float32Array; // [B, A]
-  /** Critics with a context. */
-  readonly context?: Float32Array | undefined; // [B, C]
-  /** Plain critics. */
-  readonly observation?: Float32Array | undefined; // [B, O]
-  /** Hyper critics: the weights for each row, which are those of its observation. */
-  readonly weights?: WeightBatch | undefined;
-  /** On the clock of `Date.now()`; late work is dropped. */
-  readonly deadlineMs: number;
-};
-
-/** Q value functions. */
-export type CriticOutputs = {
-  readonly q: Float32Array; // [B, Q]
-  readonly dqDa: Float32Array; // [B, Q, A]
-};
-
-export type ServedCritic = {
+export type ServedCritic = ServedNetwork & {
   readonly ensembleSize: number;
   /** Values of the context that the critic takes; 0 where it takes none, even if the policy takes one. */
   readonly contextSize: number;
-  /** Generates weights from observations; undefined for plain critics. */
-  readonly weights: WeightSource | undefined;
-  run(inputs: CriticInputs): CriticOutputs | Promise<CriticOutputs>;
-  /** The same weights, for several runs: joined now, where each run would join them again. */
-  joined(weights: WeightBatch): WeightBatch;
-  dispose(): void;
 };
 
 /** Opens the critic of a package; null where it has none. The caller disposes it. */
 export async function openCritic(options: OpenNetworkOptions): Promise<ServedCritic | null> {
-  const { manifest } = options;
-  const { critic } = manifest;
+  const { critic } = options.manifest;
   if (critic === null) return null;
-  const sizes = sizesOf(manifest);
   const { ensembleSize } = critic;
   const graph = critic.kind === 'plain' ? critic.graph : critic.dynamic;
   const takesContext = graph.inputs.some(({ name }) => name === 'context');
-  const { observation, action, context } = rowRules(manifest);
-  const contexts = takesContext ? context : [];
-  const outputs = [
-    { name: 'q', sizes: [ensembleSize] },
-    { name: 'dq_da', sizes: [ensembleSize, sizes.actionSize] },
-  ];
-  const shared = { ensembleSize, contextSize: takesContext ? sizes.contextSize : 0 };
-  if (critic.kind === 'plain') {
-    const rule = { inputs: [observation, action, ...contexts], outputs };
-    return { ...shared, ...(await openPlain(options, critic.graph, rule)) };
-  }
-  const from = { name: 'observation', size: sizes.observationSize };
-  const rule = { inputs: [action, ...contexts], outputs, priority: 'q-grad', from } as const;
-  const { weights, run, joined, dispose } = await openGeneratedNetwork(options, critic, rule);
-  return {
-    ...shared,
-    weights,
-    run({ rowCount, action: actions, context: rows, weights: generated }) {
-      const results = run(rowCount, { action: actions, context: rows }, generated!);
-      return results instanceof Promise ? results.then(asOutputs) : asOutputs(results);
-    },
-    joined,
-    dispose,
-  };
+  const { observation, action, context, contexts } = rowRules(options.manifest);
+  const network = await openNetwork(options, critic, {
+    priority: 'q-grad',
+    runsHere: false,
+    from: observation,
+    inputs: [observation, action, ...(takesContext ? contexts : [])],
+    outputs: [
+      { name: 'q', sizes: [ensembleSize] },
+      { name: 'dq_da', sizes: [ensembleSize, ...action.sizes] },
+    ],
+  });
+  return { ...network, ensembleSize, contextSize: takesContext ? context.sizes[0]! : 0 };
 }
 
-async function openPlain(
-  { files, pool }: OpenNetworkOptions,
-  graph: Graph,
-  rule: GraphRule,
-): Promise<Pick<ServedCritic, 'weights' | 'joined' | 'run' | 'dispose'>> {
-  const network = await pool.open(files.get(graph.file)!, { name: graph.file, priority: 'q-grad' });
-  checkGraph(graph, network, rule);
-  return {
-    weights: undefined,
-    joined: (weights) => weights,
-    async run({ rowCount, deadlineMs, observation, action, context }) {
-      const feeds = feedsOf(rule.inputs, rowCount, { observation, action, context });
-      const { q, dq_da } = await network.run({ feeds, rowCount, deadline: { atMs: deadlineMs } });
-      return { q: q!.data as Float32Array, dqDa: dq_da!.data as Float32Array };
-    },
-    dispose: () => network.dispose(),
-  };
-}
-
-const asOutputs = ({ q, dq_da }: RowResults): CriticOutputs => ({ q: q!, dqDa: dq_da! });
+/** Values [B, Q] and action-gradients [B, Q, A] of an ensemble; without Q where it is reduced. */
+export type Gradients = { readonly q: Float32Array; readonly dqDa: Float32Array };
 
 export type ReductionName = 'q1' | 'min' | 'mean';
 
 /** Reduces an ensemble to one value per row, with its gradient. */
 export function reduceEnsemble(
-  { q, dqDa }: CriticOutputs,
+  { q, dqDa }: Gradients,
   { reduction, rowCount, ensembleSize, actionSize }: ReductionOptions,
-): { q: Float32Array; dqDa: Float32Array } {
+): Gradients {
   if (ensembleSize === 1) return { q, dqDa };
   const values = new Float32Array(rowCount);
   const gradients = new Float32Array(rowCount * actionSize);

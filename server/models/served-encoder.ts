@@ -10,8 +10,8 @@ import {
   withTransitions,
 } from '../../src/posterior/latent-knowledge.ts';
 import { checkResult } from '../call/finite.ts';
-import type { OpenNetworkOptions } from './generated-network.ts';
 import { checkGraph, feedsOf, rowRules, sizesOf } from './graph-contract.ts';
+import type { OpenNetworkOptions } from './served-network.ts';
 
 /** N steps of one task. */
 export type Steps = {

@@ -8,23 +8,14 @@ import type { PackageIndex } from '../../src/package/package.ts';
 import type { ComputePool } from '../compute/compute-pool.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
 import { sizesOf } from './graph-contract.ts';
-import { replayProbe, warmUpNetworks } from './probes.ts';
-import { openAdaptation, type ServedAdaptation } from './served-adaptation.ts';
-import { openCritic, type ServedCritic } from './served-critic.ts';
-import { openPolicy, type ServedPolicy } from './served-policy.ts';
+import { type ProbedNetworks, replayProbe, warmUpNetworks } from './probes.ts';
+import { openAdaptation } from './served-adaptation.ts';
+import { openCritic } from './served-critic.ts';
+import { openPolicy } from './served-policy.ts';
 
-export type ServedVersion = {
+export type ServedVersion = ProbedNetworks & {
   readonly manifest: Manifest;
-  readonly model: string;
-  readonly version: number;
   readonly publishedAtMs: number;
-  readonly observationSize: number;
-  readonly actionSize: number;
-  /** 0 where the model takes no context. */
-  readonly contextSize: number;
-  readonly policy: ServedPolicy | null;
-  readonly critic: ServedCritic | null;
-  readonly adaptation: ServedAdaptation | null;
   /** Bounds of each action value; infinite where there are none. */
   readonly actionLow: Float32Array;
   readonly actionHigh: Float32Array;

@@ -2,45 +2,41 @@
 
 import type { Logger } from 'pino';
 import type { ServerConfig } from '../config.ts';
-import { askEach } from './ask-each.ts';
-import { pinAgain } from './catch-up.ts';
 import type { Member } from './member.ts';
-import type { Link, PrepareOrder, ToProcess } from './messages.ts';
-import { createPinLedger, type PinLedger } from './pin-ledger.ts';
+import type { PrepareOrder, ProcessLink, ReadyModel } from './messages.ts';
+import { PinLedger } from './pin-ledger.ts';
 
-/** For loading what is new in the store. */
+/** Longest time for loading what is new in the store. */
 const refreshMsMax = 60_000;
 const prepareMsMax = 60_000;
-/** For looking through the store with a process that has just loaded: one that hangs delays it no longer. */
+/** Longest wait for the others when a process has just loaded: one that hangs must not delay it further. */
 const catchUpLookMsMax = 5000;
 
 export class Agreement {
   readonly #members: readonly Member[];
   readonly #log: Logger;
   readonly #pins: PinLedger;
-  /** As many as run together, and no more than a process takes. */
+  /** Rows of one order to pin: as many as share a run, and no more than a process accepts. */
   readonly #orderRowCountMax: number;
 
   constructor(members: readonly Member[], config: ServerConfig, log: Logger) {
     this.#members = members;
     this.#log = log;
-    this.#pins = createPinLedger(config);
+    this.#pins = new PinLedger(config);
     this.#orderRowCountMax = Math.min(config.batchRowCountMax, config.rowCountMax, config.queueRowCountMax);
-  }
-
-  #serving(): Member[] {
-    return this.#members.filter(({ models }) => models !== undefined);
   }
 
   /** Has these processes look through the store. @throws the first error, after all have answered */
   async refresh(asked: readonly Member[], timeoutMs = refreshMsMax): Promise<void> {
-    await askEach(asked, { kind: 'refresh', body: null, timeoutMs }, (member, answer) => {
-      // A process that starts tells its models when it has started.
-      if (member.models !== undefined) member.models = answer;
+    await askEach(asked, async (member, link) => {
+      await member.greeted;
+      const models = await link.ask('refresh', null, timeoutMs);
+      // A process that is starting reports its models when it has started.
+      if (!link.closed && member.models !== undefined) member.models = models;
     });
-    const models = this.#serving().flatMap((member) => member.models!);
-    // Where all have died, the processes that replace them pin what they had.
-    if (models.length > 0) this.#pins.keepOnly(models);
+    const serving = readyModels(this.#members);
+    // With no process left, all pins are kept: the replacements need them.
+    if (serving.length > 0) this.#pins.keepOnly(serving.flat());
   }
 
   /** The same for one process, unless it does so already; a failure is in the log. */
@@ -58,23 +54,18 @@ export class Agreement {
   }
 
   /** Makes a process that has loaded its models like the others, as far as that can be done in a bounded time. */
-  async catchUp(member: Member, link: Link<ToProcess>): Promise<void> {
-    const { number: process } = member;
-    const others = this.#serving();
+  async catchUp(member: Member, link: ProcessLink): Promise<void> {
+    const log = this.#log.child({ process: member.number });
+    const others = this.#members.filter(({ models }) => models !== undefined);
     // The others may not know what this process has just found in the store.
     if (others.length > 0) {
       await this.refresh([...others, member], catchUpLookMsMax).catch((error: Error) =>
-        this.#log.warn({ process, reason: error.message }, 'not every process looked through the store'),
+        log.warn({ reason: error.message }, 'not every process looked through the store'),
       );
     }
-    // In one turn: what is asked for from now on comes after these.
+    // No await between the next two lines: an order that arrives later must come after these pins.
     member.isLoaded = true;
-    member.caughtUp = pinAgain({
-      link,
-      orders: this.#pins.orders(this.#orderRowCountMax),
-      deadlineMs: Date.now() + prepareMsMax,
-      log: this.#log.child({ process }),
-    });
+    member.caughtUp = pinAgain(link, this.#pins.orders(this.#orderRowCountMax), log);
     await member.caughtUp;
   }
 
@@ -84,10 +75,64 @@ export class Agreement {
       const others = this.#members.filter((member) => member.isLoaded && member !== asking);
       const timeoutMs = Math.max(1, Math.min(prepareMsMax, order.deadlineMs - Date.now()));
       let mostCount = 0;
-      await askEach(others, { kind: 'prepare', body: order, timeoutMs, after: 'caughtUp' }, (_, count) => {
-        mostCount = Math.max(mostCount, count);
+      await askEach(others, async (member, link) => {
+        await member.caughtUp;
+        mostCount = Math.max(mostCount, await link.ask('prepare', order, timeoutMs));
       });
       return mostCount;
     });
   }
+}
+
+/** What each process that serves has ready. */
+export const readyModels = (members: readonly Member[]): (readonly ReadyModel[])[] =>
+  members.flatMap(({ models }) => (models === undefined ? [] : [models]));
+
+/** The versions that all of these have. */
+export function inEvery([first = [], ...others]: readonly (readonly ReadyModel[])[]): readonly ReadyModel[] {
+  return first.flatMap(({ model, versions }) => {
+    const shared = versions.filter((version) =>
+      others.every((models) => models.some((other) => other.model === model && other.versions.includes(version))),
+    );
+    return shared.length === 0 ? [] : [{ model, versions: shared }];
+  });
+}
+
+/** Asks several processes at once; those that die meanwhile are left out. @throws the first error, after all have answered */
+async function askEach(
+  asked: readonly Member[],
+  ask: (member: Member, link: ProcessLink) => Promise<void>,
+): Promise<void> {
+  const ends = await Promise.allSettled(
+    asked.map(async (member) => {
+      const { link } = member;
+      if (link === undefined) return;
+      await ask(member, link).catch((error: unknown) => {
+        // It has died; its replacement reads the store by itself.
+        if (!link.closed) throw error;
+      });
+    }),
+  );
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+}
+
+/**
+ * Pins in a new process what the others have pinned, before it takes requests and within a bounded time. Never throws: without the pins
+ * the process gives the same answers, only later; the log says so.
+ */
+async function pinAgain(link: ProcessLink, orders: readonly Uint8Array[], log: Logger): Promise<void> {
+  const deadlineMs = Date.now() + prepareMsMax;
+  const failures: string[] = [];
+  for (const request of orders) {
+    const timeoutMs = Math.max(1, deadlineMs - Date.now());
+    await link.ask('prepare', { request, deadlineMs }, timeoutMs).catch((error: Error) => failures.push(error.message));
+    if (link.closed) return;
+  }
+  if (orders.length === 0) return;
+  if (failures.length === 0) {
+    log.info('pinned again what the others have');
+    return;
+  }
+  const counts = { failedCount: failures.length, orderCount: orders.length };
+  log.error({ ...counts, reason: failures[0] }, 'not everything pinned again');
 }

@@ -4,47 +4,18 @@
  */
 
 import type { Logger } from 'pino';
+import { failedPrecondition, HyperpolicyError } from '../../src/contract/errors.ts';
+import type { Answerers } from '../../src/messages/link.ts';
 import type { Rates } from '../access/tokens.ts';
 import type { ServerConfig, ServerSettings } from '../config.ts';
 import type { SharedSpool } from '../handles/open-handles.ts';
-import { Agreement } from './agreement.ts';
-import { askForMetrics, inEvery, whyNotReady } from './ask-each.ts';
-import { endAll } from './end-all.ts';
-import { Lifecycle, type Ports } from './lifecycle.ts';
-import { createMember, type Forked } from './member.ts';
-import type { MetricValues, ReadyModel } from './messages.ts';
-import { createRateHub } from './rates.ts';
+import { Agreement, inEvery, readyModels } from './agreement.ts';
+import { type Forked, lifeMs, Member, silence } from './member.ts';
+import type { MetricValues, ReadyModel, ToParent } from './messages.ts';
+import { joinCounts } from './metrics.ts';
+import { createRateHub, type RateHub } from './rates.ts';
 
-export type ProcessGroup = {
-  /**
-   * Starts all of them, together; resolves when each is ready to answer.
-   * @throws HyperpolicyError as the first that cannot start; the others are ended
-   */
-  start(): Promise<Ports>;
-  /**
-   * Has every process look through the store; those that start then do it after their start.
-   * @throws HyperpolicyError as the first that failed, after all have answered
-   */
-  refresh(): Promise<void>;
-  /** The same without waiting, and without those that still do it; failures are in the log. */
-  look(): void;
-  /** What every process has ready. */
-  list(): readonly ReadyModel[];
-  /** Of every process that serves, and what those that have died had counted when they were last asked. */
-  metrics(): Promise<readonly (readonly MetricValues[])[]>;
-  /** The parent has let in a request of this token. */
-  spent(name: string): void;
-  /** Why the server cannot answer in full; undefined where it can. */
-  notReady(): string | undefined;
-  readonly servingCount: number;
-  /** Processes that took the place of one that died. */
-  readonly replacementCount: number;
-  /**
-   * Lets every process drain and end, at once.
-   * @throws HyperpolicyError failed_precondition: one ended badly, or had to be killed
-   */
-  stop(): Promise<void>;
-};
+export type Ports = { readonly port: number; readonly httpPort: number | undefined };
 
 export type ProcessGroupOptions = {
   readonly config: ServerConfig;
@@ -59,35 +30,249 @@ export type ProcessGroupOptions = {
   readonly clock?: () => number;
 };
 
-export function createProcessGroup(options: ProcessGroupOptions): ProcessGroup {
-  const { config, rates, log, clock = () => performance.now() } = options;
-  const members = Array.from({ length: config.processCount }, (_, i) => createMember(i + 1));
-  const hub = createRateHub(rates);
-  const agreement = new Agreement(members, config, log);
-  const life = new Lifecycle({ ...options, members, agreement, hub, clock });
-  const serving = () => members.filter(({ models }) => models !== undefined);
-  return {
-    start: () => life.start(),
-    refresh: () => agreement.refresh(members),
-    look() {
-      for (const member of members) void agreement.lookAlone(member);
-    },
-    list: () => inEvery(serving().map(({ models }) => models!)),
-    async metrics() {
-      await Promise.all(serving().map((member) => askForMetrics(member, log)));
-      return [life.bequeathed, ...members.map(({ counted }) => counted)];
-    },
-    spent: (name) => hub.tell(undefined, { [name]: 1 }),
-    notReady: () => (life.isStopping ? 'draining' : whyNotReady(members)),
-    get servingCount() {
-      return serving().length;
-    },
-    get replacementCount() {
-      return life.replacementCount;
-    },
-    stop() {
-      life.startNoMore();
-      return endAll(members, { drainMs: config.drainMs, log });
-    },
-  };
+/** Delay before the first replacement; it doubles with each further death. */
+const restartMsMin = 200;
+const restartMsMax = 10_000;
+/** After serving for so long, a death counts as the first again. */
+const steadyMs = 60_000;
+const metricsMsMax = 5000;
+/** Extra time after draining, for a process to free what it has. */
+const endMsMax = 10_000;
+
+export class ProcessGroup {
+  readonly #options: ProcessGroupOptions;
+  readonly #clock: () => number;
+  readonly #members: readonly Member[];
+  readonly #agreement: Agreement;
+  readonly #hub: RateHub;
+  /** Counts of processes that have died. */
+  #bequeathed: readonly MetricValues[] = [];
+  #replacementCount = 0;
+  #isStopping = false;
+  #ports: Ports | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: ProcessGroupOptions) {
+    const { config, log, rates, clock = () => performance.now() } = options;
+    this.#options = options;
+    this.#clock = clock;
+    this.#members = Array.from({ length: config.processCount }, (_, i) => new Member(i + 1));
+    this.#agreement = new Agreement(this.#members, config, log);
+    this.#hub = createRateHub(rates);
+  }
+
+  /**
+   * Starts all of them, together; resolves when each is ready to answer.
+   * @throws HyperpolicyError as the first that cannot start; the others are ended
+   */
+  async start(): Promise<Ports> {
+    try {
+      await Promise.all(this.#members.map((member) => this.#launch(member)));
+      this.#timer = setInterval(() => this.#askForLife(), lifeMs);
+      return this.#ports!;
+    } catch (error) {
+      this.#startNoMore();
+      for (const { process } of this.#members) process?.kill();
+      await Promise.all(this.#members.map(({ exited }) => exited));
+      throw error instanceof HyperpolicyError ? error : new Error((error as Error).message, { cause: error });
+    }
+  }
+
+  /**
+   * Has every process look through the store; those that start then do it after their start.
+   * @throws HyperpolicyError as the first that failed, after all have answered
+   */
+  refresh(): Promise<void> {
+    return this.#agreement.refresh(this.#members);
+  }
+
+  /** The same without waiting, and without those that still do it; failures are in the log. */
+  look(): void {
+    for (const member of this.#members) void this.#agreement.lookAlone(member);
+  }
+
+  /** What every process has ready. */
+  list(): readonly ReadyModel[] {
+    return inEvery(readyModels(this.#members));
+  }
+
+  /** Of every process that serves, and what those that have died had counted when they were last asked. */
+  async metrics(): Promise<readonly (readonly MetricValues[])[]> {
+    await Promise.all(this.#members.map((member) => this.#askForMetrics(member)));
+    return [this.#bequeathed, ...this.#members.map(({ counted }) => counted)];
+  }
+
+  /** The parent has let in a request of this token. */
+  spent(name: string): void {
+    this.#hub.tell(undefined, { [name]: 1 });
+  }
+
+  /** Why the server cannot answer in full; undefined where it can. */
+  notReady(): string | undefined {
+    if (this.#isStopping) return 'draining';
+    const hung = this.#members.find(({ isHung }) => isHung);
+    if (hung !== undefined) return `process ${hung.number}: ${silence}`;
+    const starting = this.#members.find(({ models }) => models === undefined);
+    if (starting !== undefined) return `process ${starting.number}: loading`;
+    const empty = this.#members.find(({ models }) => models!.length === 0);
+    return empty && `process ${empty.number}: no model is ready`;
+  }
+
+  get servingCount(): number {
+    return readyModels(this.#members).length;
+  }
+
+  /** Processes that took the place of one that died. */
+  get replacementCount(): number {
+    return this.#replacementCount;
+  }
+
+  /**
+   * Lets every process drain and end, at once; kills those that take too long.
+   * @throws HyperpolicyError failed_precondition: one ended badly, or had to be killed
+   */
+  async stop(): Promise<void> {
+    const { config, log } = this.#options;
+    this.#startNoMore();
+    const timer = setTimeout(() => {
+      for (const { process, number } of this.#members) {
+        if (process === undefined) continue;
+        log.error({ process: number }, 'process killed: it did not end in time');
+        process.kill();
+      }
+    }, config.drainMs + endMsMax);
+    const ends = await Promise.all(this.#members.map(endOf));
+    clearTimeout(timer);
+    const badCount = ends.filter((isGood) => !isGood).length;
+    if (badCount === 0) return;
+    throw failedPrecondition({
+      where: 'the end of the server',
+      expected: 'every process to end well',
+      actual: `${badCount} of ${ends.length} that did not`,
+      remedy: 'The log has the reason',
+    });
+  }
+
+  /** From now on nobody is replaced. */
+  #startNoMore(): void {
+    this.#isStopping = true;
+    clearInterval(this.#timer);
+    for (const { restart } of this.#members) clearTimeout(restart);
+  }
+
+  #askForLife(): void {
+    for (const member of this.#members) {
+      member.askForLife();
+      if (!member.isHung) continue;
+      this.#options.log.error({ process: member.number }, `process killed: ${silence}`);
+      member.process?.kill();
+    }
+  }
+
+  /** Where a process does not answer, its former counts stay: a sum that fell would read as a restart. */
+  async #askForMetrics(member: Member): Promise<void> {
+    const { link, number, models } = member;
+    if (link === undefined || models === undefined) return;
+    try {
+      member.counted = await link.ask('metrics', null, metricsMsMax);
+    } catch (error) {
+      if (link.closed) return;
+      this.#options.log.warn({ process: number, reason: (error as Error).message }, 'metrics are old');
+    }
+  }
+
+  async #launch(member: Member): Promise<void> {
+    const { settings, spool } = this.#options;
+    const link = await member.take(this.#fork(member), this.#answersFor(member), (code, signal) =>
+      this.#leave(member, code, signal),
+    );
+    const ports = member.byNumber && { port: this.#ports!.port, httpPort: this.#ports!.httpPort ?? null };
+    const own = { ...settings, ...ports };
+    const started = await link.ask('start', { settings: own, process: member.number, spool }, Infinity);
+    this.#agreeOnPorts(member, started);
+    member.models = started.models;
+    member.startedAtMs = this.#clock();
+  }
+
+  #fork(member: Member): Forked {
+    try {
+      return this.#options.fork();
+    } catch (error) {
+      this.#leave(member, null, null);
+      throw error;
+    }
+  }
+
+  /** What a process asks the parent. */
+  #answersFor(member: Member): Omit<Answerers<ToParent>, 'hello'> {
+    const { number } = member;
+    return {
+      loaded: async () => {
+        const link = member.link!;
+        await this.#agreement.catchUp(member, link);
+        return this.#hub.join(number, (spent) => link.ask('spent', spent, Infinity));
+      },
+      spent: async (spent) => {
+        this.#hub.tell(number, spent);
+        return null;
+      },
+      prepareElsewhere: (order) => this.#agreement.prepareElsewhere(member, order),
+    };
+  }
+
+  #agreeOnPorts({ number }: Member, started: Ports): void {
+    this.#ports ??= started;
+    const { port, httpPort } = this.#ports;
+    if (started.port === port && started.httpPort === httpPort) return;
+    throw failedPrecondition({
+      where: `process ${number}`,
+      expected: `the ports ${port} and ${httpPort ?? 'none'}`,
+      actual: `${started.port} and ${started.httpPort ?? 'none'}`,
+    });
+  }
+
+  /** A process has ended, asked or not. */
+  #leave(member: Member, code: number | null, signal: string | null): void {
+    const { number, models, counted } = member;
+    const isSteady = models !== undefined && this.#clock() - member.startedAtMs >= steadyMs;
+    this.#bequeathed = joinCounts([this.#bequeathed, counted]);
+    member.leave();
+    this.#hub.leave(number);
+    if (this.#isStopping || this.#ports === undefined) return;
+    if (isSteady) member.deathCount = 0;
+    const delayMs = Math.min(restartMsMax, restartMsMin * 2 ** Math.min(member.deathCount, 10));
+    member.deathCount++;
+    this.#options.log.error({ process: number, code, signal, delayMs }, 'process died; another takes its place');
+    member.restart = setTimeout(() => void this.#replace(member), delayMs);
+  }
+
+  async #replace(member: Member): Promise<void> {
+    if (this.#isStopping) return;
+    const { log } = this.#options;
+    const { number } = member;
+    this.#replacementCount++;
+    try {
+      await this.#launch(member);
+      log.info({ process: number }, 'process replaced');
+    } catch (error) {
+      if (this.#isStopping) return;
+      log.error({ process: number, reason: (error as Error).message }, 'process cannot start');
+      member.byNumber = !member.byNumber;
+      member.process?.kill();
+    }
+  }
+}
+
+/** Lets a process drain and end. @returns whether it ended well */
+async function endOf({ process, link, models, exited }: Member): Promise<boolean> {
+  if (link === undefined) return true;
+  if (models === undefined) {
+    // It serves nobody yet.
+    process?.kill();
+    await exited;
+    return true;
+  }
+  // The answer does not matter, only how the process ends.
+  link.ask('stop', null, Infinity).catch(() => {});
+  return exited;
 }

@@ -37,9 +37,9 @@ export function closeLostConnections(child: ChildProcess): void {
     isDisconnected = true;
   });
   child.once('exit', () => {
-    // Not told while a receipt is open; by it Node takes the process off its list of those that get connections.
+    // Node does not emit this while a receipt is open. On it, Node hands no more connections to the process.
     if (!isDisconnected) child.emit('disconnect');
-    // The receipt by which Node closes its copy. The process being gone, there is no other.
+    // In place of the receipt that the dead process cannot send: Node then closes its copy.
     for (const ack of [...onTheirWay]) child.emit('internalMessage', { cmd: clusterCommand, ack, accepted: true });
   });
 }

@@ -1,7 +1,7 @@
-/** One place in a group of processes, and what the group knows of the process that fills it. */
+/** One place in a group of processes: the process that fills it, and what the group knows of it. */
 
-import type { LifeSigns } from './life-signs.ts';
-import type { Link, MetricValues, ReadyModel, ToProcess } from './messages.ts';
+import { type Answerers, Link } from '../../src/messages/link.ts';
+import type { MetricValues, ProcessLink, ReadyModel, ToParent, ToProcess } from './messages.ts';
 
 /** A process that was forked and waits for its first message. */
 export type Forked = {
@@ -12,50 +12,116 @@ export type Forked = {
   kill(): void;
 };
 
-export type Member = {
+/** How often a process is asked for a sign of life. */
+export const lifeMs = 10_000;
+/** Unanswered questions in a row. Counted, not timed: while the parent itself is stopped, only one is added. */
+const silentCountMax = 3;
+/** Reported of a process that hangs: it neither answers nor ends, so its clients would wait for ever. */
+export const silence = `no sign of life for ${(lifeMs * silentCountMax) / 1000} s`;
+
+export class Member {
   readonly number: number;
   process: Forked | undefined;
-  link: Link<ToProcess> | undefined;
-  /** It listens, or has ended: what is sent to it before is lost. */
-  greeted: Promise<unknown>;
-  /** It has its models: what is prepared in the others is prepared in it, once it has caught up. */
-  isLoaded: boolean;
-  /** It has what was pinned in the others, or has ended. */
-  caughtUp: Promise<unknown>;
-  isLooking: boolean;
-  /** Undefined until it is greeted. */
-  life: LifeSigns | undefined;
+  link: ProcessLink | undefined;
+  /** Resolves when the process listens (messages sent earlier are lost), or has ended. */
+  greeted: Promise<unknown> = Promise.resolve();
+  /** It has its models. From now on it takes part in every Prepare, once it has caught up. */
+  isLoaded = false;
+  /** Resolves when it has pinned what the others have, or has ended. */
+  caughtUp: Promise<unknown> = Promise.resolve();
+  /** A look through the store by this process alone is under way. */
+  isLooking = false;
   /** Undefined while it starts. */
   models: readonly ReadyModel[] | undefined;
-  /** When it was last asked. */
-  counted: readonly MetricValues[];
-  startedAtMs: number;
-  /**
-   * Where the settings say port 0, processes that ask for 0 share what it gave for as long as one of them lives; then it must be asked
-   * for by its number, and is shared under that. If the port differs, the next attempt uses the other form.
-   */
-  byNumber: boolean;
-  /** Deaths since it last served for `steadyMs`. */
-  deathCount: number;
+  /** Its metrics when it was last asked. */
+  counted: readonly MetricValues[] = [];
+  /** When it began to serve. */
+  startedAtMs = 0;
+  /** Deaths in this place since one last served for long. */
+  deathCount = 0;
   restart: NodeJS.Timeout | undefined;
-  exited: Promise<boolean>;
-};
+  /**
+   * With port 0 in the settings, the first process gets a port from the system, and others that ask for 0 share it while one of them
+   * lives. After that the port must be asked for by its number. If the port differs, the next attempt uses the other form.
+   */
+  byNumber = false;
+  /** Whether it ended well. */
+  exited: Promise<boolean> = Promise.resolve(true);
+  /** Undefined until it is greeted. */
+  #life: { isAsked: boolean; silentCount: number } | undefined;
 
-/** An empty place. */
-export const createMember = (number: number): Member => ({
-  number,
-  process: undefined,
-  link: undefined,
-  greeted: Promise.resolve(),
-  isLoaded: false,
-  caughtUp: Promise.resolve(),
-  isLooking: false,
-  life: undefined,
-  models: undefined,
-  counted: [],
-  startedAtMs: 0,
-  byNumber: false,
-  deathCount: 0,
-  restart: undefined,
-  exited: Promise.resolve(true),
-});
+  /** A place without a process. */
+  constructor(number: number) {
+    this.number = number;
+  }
+
+  /** It has left too many questions for a sign of life unanswered. */
+  get isHung(): boolean {
+    return (this.#life?.silentCount ?? 0) >= silentCountMax;
+  }
+
+  /**
+   * Takes a process, and waits until it asks for its settings or ends.
+   * @param answers what the process asks the parent
+   * @param onExit told once, when nothing of the process is left here
+   */
+  async take(
+    process: Forked,
+    answers: Omit<Answerers<ToParent>, 'hello'>,
+    onExit: (code: number | null, signal: string | null) => void,
+  ): Promise<ProcessLink> {
+    let greet: (answer: null) => void = () => {};
+    const hello = new Promise<null>((resolve) => {
+      greet = resolve;
+    });
+    const link = new Link<ToProcess, ToParent>({
+      name: `process ${this.number}`,
+      send: (message) => process.send(message),
+      answer: {
+        ...answers,
+        async hello() {
+          greet(null);
+          return null;
+        },
+      },
+    });
+    this.process = process;
+    this.link = link;
+    process.onMessage((message) => link.receive(message));
+    this.exited = new Promise((resolve) => {
+      process.onExit((code, signal) => {
+        link.close();
+        onExit(code, signal);
+        resolve(code === 0);
+      });
+    });
+    this.greeted = Promise.race([hello, this.exited]);
+    await this.greeted;
+    if (!link.closed) this.#life = { isAsked: false, silentCount: 0 };
+    return link;
+  }
+
+  /** Empties the place. */
+  leave(): void {
+    this.process = undefined;
+    this.link = undefined;
+    this.models = undefined;
+    this.isLoaded = false;
+    this.counted = [];
+    this.#life = undefined;
+  }
+
+  /** Asks for a sign of life, unless a question is open: then that was one more silence. To be called every `lifeMs`. */
+  askForLife(): void {
+    const life = this.#life;
+    if (life === undefined) return;
+    if (life.isAsked) {
+      life.silentCount++;
+      return;
+    }
+    life.isAsked = true;
+    const answered = () => Object.assign(life, { isAsked: false, silentCount: 0 });
+    // A question that fails is no answer.
+    this.link?.ask('lives', null, Infinity).then(answered, () => {});
+  }
+}

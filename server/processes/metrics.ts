@@ -19,7 +19,7 @@ export const joinWithParent = (
 const asServers = (metric: MetricValues): MetricValues =>
   metric.name === 'process_start_time_seconds' ? { ...metric, aggregator: 'first' } : metric;
 
-/** What a process leaves behind: its counts, so that no sum ever falls when it is gone. */
+/** The counters and histograms of these processes, kept after they have died, so that sums never fall. */
 export function joinCounts(parts: readonly (readonly MetricValues[])[]): readonly MetricValues[] {
   const counts = parts.map((part) => part.filter(({ type }) => type === 'counter' || type === 'histogram'));
   return (joinMetrics(counts).getMetricsAsArray() as unknown as Joined[]).map((joined) => joined.get());

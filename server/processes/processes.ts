@@ -7,17 +7,13 @@ import cluster from 'node:cluster';
 import { fileURLToPath } from 'node:url';
 import pino, { type Logger } from 'pino';
 import { Counter, Gauge, type Registry } from 'prom-client';
-import { emptyStoreRemedy } from '../../src/contract/errors.ts';
 import { openDoors } from '../access/access.ts';
-import { listenAdmin } from '../admin-port.ts';
-import { addressOf } from '../call/ports.ts';
 import { parseServerConfig, type ServerSettings } from '../config.ts';
 import { createSpoolDirectory, removeSpoolDirectory } from '../handles/handle-spool.ts';
-import type { RunningServer } from '../main.ts';
+import { type RunningServer, runServer } from '../running.ts';
 import { measureEventLoopDelay } from '../telemetry/event-loop-delay.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
-import { listenMetrics } from '../transport/metrics-http.ts';
-import { createProcessGroup, type ProcessGroup } from './group.ts';
+import { ProcessGroup } from './group.ts';
 import { closeLostConnections } from './handovers.ts';
 import type { Forked } from './member.ts';
 import type { MetricValues } from './messages.ts';
@@ -28,7 +24,7 @@ import { joinWithParent } from './metrics.ts';
  * @param log by default JSON lines on standard output, as those of the processes
  * @throws HyperpolicyError: a setting that is wrong; a port that cannot be had
  */
-export async function startProcesses(settings: ServerSettings, log?: Logger): Promise<Omit<RunningServer, 'models'>> {
+export async function startProcesses(settings: ServerSettings, log?: Logger): Promise<RunningServer> {
   const config = parseServerConfig(settings);
   const logger = (log ?? pino({ level: config.logLevel })).child({ process: 0 });
   const delay = measureEventLoopDelay();
@@ -45,7 +41,7 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
   const doors = openDoors(config, logger, (name) => group.spent(name));
   // What all processes share is made here, once, and handed to each.
   const spool = { directory: createSpoolDirectory(config.handleDirectory), processCount: config.processCount };
-  const group: ProcessGroup = createProcessGroup({
+  const group: ProcessGroup = new ProcessGroup({
     config,
     // The parent says when to look through the store, so that all see a new version at about the same time.
     settings: { ...settings, watchMs: 0 },
@@ -55,70 +51,46 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
     fork: forkProcess,
   });
   registerGroup(group, metrics.registry);
-  const free = () => {
-    removeSpoolDirectory(spool.directory);
-    doors.close();
-    delay.stop();
+  const models = {
+    list: () => group.list().map(({ model, versions }) => ({ model, versions: versions.map(asVersion) })),
+    refresh: () => group.refresh(),
   };
-
-  const registry = {
-    contentType: metrics.registry.contentType,
-    metrics: async () => {
-      const own = (await metrics.registry.getMetricsAsJSON()) as unknown as MetricValues[];
-      return joinWithParent(own, await group.metrics()).metrics();
-    },
-  };
-  const metricsListener = await listenMetrics(config, registry, group.notReady).catch((error: unknown) => {
-    free();
-    throw error;
-  });
-  let adminListener: Awaited<ReturnType<typeof listenAdmin>>;
-  let ports: { readonly port: number; readonly httpPort: number | undefined };
-  try {
-    ports = await group.start();
-    const models = {
-      list: () => group.list().map(({ model, versions }) => ({ model, versions: versions.map(asVersion) })),
-      refresh: group.refresh,
-    };
-    adminListener = await listenAdmin(models, { config, metrics, log: logger, gate, access: doors.admin });
-  } catch (error) {
-    await group.stop().catch(() => {});
-    await metricsListener.close();
-    free();
-    throw error;
-  }
-  const watch = config.watchMs === 0 ? undefined : setInterval(group.look, config.watchMs);
-  const { port, httpPort } = ports;
-  const others = { metricsPort: metricsListener.port, adminPort: adminListener?.port, httpPort };
-  logger.info({ address: addressOf(config.host, port), ...others, processCount: config.processCount }, 'serving');
-  if (group.list().length === 0) logger.warn({ store: config.store, remedy: emptyStoreRemedy }, 'no model is ready');
-
-  const stop = async () => {
-    clearInterval(watch);
-    logger.info({ drainMs: config.drainMs }, 'draining');
-    try {
-      await Promise.all([group.stop(), adminListener?.drain(config.drainMs)]);
-    } finally {
-      await metricsListener.close();
-      free();
-    }
-    logger.info('stopped');
-  };
-  let stopped: Promise<void> | undefined;
-  return {
+  let watch: NodeJS.Timeout | undefined;
+  return runServer({
     config,
-    port,
-    ...others,
-    stop: () => {
-      stopped ??= stop();
-      return stopped;
+    log: logger,
+    registry: {
+      contentType: metrics.registry.contentType,
+      async metrics() {
+        const own = (await metrics.registry.getMetricsAsJSON()) as unknown as MetricValues[];
+        return joinWithParent(own, await group.metrics()).metrics();
+      },
     },
-  };
+    notReady: () => group.notReady(),
+    async start() {
+      const ports = await group.start();
+      if (config.watchMs > 0) watch = setInterval(() => group.look(), config.watchMs);
+      return { ...ports, models, deps: { config, metrics, log: logger, gate, access: doors.admin } };
+    },
+    drain() {
+      clearInterval(watch);
+      logger.info({ drainMs: config.drainMs }, 'draining');
+      return group.stop();
+    },
+    async close() {
+      clearInterval(watch);
+      // For a start that failed. After a drain nobody is left, and how they ended has been reported.
+      await group.stop().catch(() => {});
+      removeSpoolDirectory(spool.directory);
+      doors.close();
+      delay.stop();
+    },
+  });
 }
 
 const asVersion = (version: number) => ({ version });
 
-/** Forks a process of the server. Where the system has none to give, that is its end: it never began. */
+/** Forks a process of the server. If the system cannot start it, that counts as its end. */
 export function forkProcess(): Forked {
   cluster.setupPrimary({
     exec: fileURLToPath(new URL('./worker.js', import.meta.url)),
@@ -128,7 +100,7 @@ export function forkProcess(): Forked {
   });
   const worker = cluster.fork();
   closeLostConnections(worker.process);
-  // Of the channel, of which the end of the process tells; or it never began, and then there is no other event.
+  // Either the channel broke, and `exit` follows; or the process never started, and no other event comes.
   worker.on('error', () => {
     if (worker.process.pid === undefined) worker.emit('exit', null, null);
   });

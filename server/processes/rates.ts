@@ -14,13 +14,13 @@ export type Spent = Readonly<Record<string, number>>;
 
 export type SpentQueue = { add(spent: Spent): void };
 
-/** Between two messages: what comes meanwhile goes together. */
+/** Least time between two messages; what is spent meanwhile is sent together. */
 const everyMs = 5;
 
 /**
- * Sends what is added at once, or with what else came where it has just sent something that is not answered yet; so no more waits than
- * one number per token.
- * @param send what fails is lost with the process that it was for
+ * Sends what is added at once. While a message is unanswered, more is collected and then sent as one, so at most one number per token
+ * waits.
+ * @param send where it fails, the counts are lost with the process that they were for
  */
 export function createSpentQueue(send: (spent: Spent) => Promise<unknown>): SpentQueue {
   let waiting = new Map<string, number>();

@@ -3,23 +3,24 @@
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import pino from 'pino';
 import { PrepareRequestSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { Link } from '../../src/messages/link.ts';
 import { createCall } from '../call/rpc.ts';
 import { parseServerConfig } from '../config.ts';
 import type { ModelStore } from '../models/model-store.ts';
 import { type Loaded, Serving, type Started } from '../serving.ts';
-import { createLink, type MetricValues, type ReadyModel, type ToParent, type ToProcess } from './messages.ts';
+import type { MetricValues, ReadyModel, ToParent, ToProcess } from './messages.ts';
 import { createSpentQueue } from './rates.ts';
 
 let serving: Serving | undefined;
 let starting: Promise<Started> | undefined;
 let tellLoaded: (loaded: Loaded) => void = () => {};
-/** Questions may come before. Where the start fails, this process ends, and whoever asked is told by that. */
+/** Questions that need the models wait for this. If the start fails, this process ends, and its end answers them. */
 const loaded = new Promise<Loaded>((resolve) => {
   tellLoaded = resolve;
 });
 let stopping: Promise<void> | undefined;
 
-const link = createLink<ToParent, ToProcess>({
+const link = new Link<ToParent, ToProcess>({
   name: 'the parent process',
   send: (message) => process.send!(message),
   answer: {
@@ -95,9 +96,9 @@ const metricValues = (metrics: readonly unknown[]): MetricValues[] =>
     values,
   }));
 
-process.on('message', link.receive);
-process.once('disconnect', link.close);
-// The parent drains all; a terminal tells every process.
+process.on('message', (message) => link.receive(message));
+process.once('disconnect', () => link.close());
+// A terminal signals every process; the parent alone acts on it and drains all.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => void stop());
 await link.ask('hello', null, Number.POSITIVE_INFINITY);

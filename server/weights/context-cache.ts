@@ -20,10 +20,8 @@ export type Request = {
   readonly deadlineMs: number;
 };
 
-type Generation = { readonly made: Promise<readonly GeneratedWeights[]>; readonly deadline: Deadline };
-
-/** Of one key. */
-type Share = { readonly generation: Generation; readonly place: number };
+/** One key that is being generated. */
+type Share = { readonly weights: Promise<GeneratedWeights>; readonly deadline: Deadline };
 
 export class ContextCache {
   readonly kept: KeptWeights;
@@ -65,43 +63,35 @@ export class ContextCache {
       const made = generate(own, deadline);
       this.#announce(
         own.map((k) => keys[k]!),
-        { made, deadline },
+        made,
+        deadline,
       );
     }
     const shares = unknown.map((k) => this.#shares.get(keys[k]!)!);
-    const generations = new Set(shares.map(({ generation }) => generation));
-    for (const { deadline } of generations) deadline.atMs = Math.max(deadline.atMs, deadlineMs);
-    const made = new Map<Generation, readonly GeneratedWeights[]>();
-    for (const generation of generations) made.set(generation, await generation.made);
+    for (const { deadline } of shares) deadline.atMs = Math.max(deadline.atMs, deadlineMs);
     const entries = [...known] as GeneratedWeights[];
+    const made = await Promise.all(shares.map(({ weights }) => weights));
     unknown.forEach((k, i) => {
-      const { generation, place } = shares[i]!;
-      entries[k] = made.get(generation)![place]!;
+      entries[k] = made[i]!;
     });
-    const startedAtMs = Math.max(0, ...[...generations].map(({ deadline }) => deadline.startedAtMs ?? 0));
+    const startedAtMs = Math.max(0, ...shares.map(({ deadline }) => deadline.startedAtMs ?? 0));
     return { entries, startedAtMs, missingCount: unknown.length };
   }
 
-  #announce(keys: readonly string[], { made, deadline }: Generation): void {
-    const forget = () => {
-      for (const key of keys) this.#shares.delete(key);
-    };
-    const kept = made.then(
-      (weights) => {
-        forget();
+  #announce(keys: readonly string[], made: Promise<readonly GeneratedWeights[]>, deadline: Deadline): void {
+    const kept = made
+      .finally(() => {
+        for (const key of keys) this.#shares.delete(key);
+      })
+      .then((weights) => {
         this.kept.insert(keys, weights);
         return weights;
-      },
-      (error: unknown) => {
-        forget();
-        throw error;
-      },
-    );
-    // Where nobody waits for it any more, a failure is no unhandled rejection.
-    kept.catch(() => {});
-    const generation = { made: kept, deadline };
+      });
     keys.forEach((key, place) => {
-      this.#shares.set(key, { generation, place });
+      const weights = kept.then((all) => all[place]!);
+      // Where nobody waits for it any more, a failure is no unhandled rejection.
+      weights.catch(() => {});
+      this.#shares.set(key, { weights, deadline });
     });
   }
 }

@@ -26,8 +26,6 @@ export type GeneratedWeights = {
   readonly block: Float32Array;
   /** Bytes that a cache counts for it. */
   readonly bytes: number;
-  /** Feeds for this context alone, kept from the first use on. Not kept for a lent block: they would be a copy that no cache counts. */
-  feeds: TensorMap | undefined;
   /** The arena's block, where the memory is lent by one. */
   readonly lent?: ArenaBlock | undefined;
 };
@@ -57,8 +55,6 @@ export type WeightBatch = {
   readonly entries: readonly GeneratedWeights[];
   /** Row -> entry, [B]; undefined where all rows have the first. */
   readonly index?: Int32Array | undefined;
-  /** The same as feeds, where they were joined before. */
-  readonly feeds?: TensorMap;
   /** When the last run that made some of them began, on the clock of `performance.now()`; undefined where none was needed. */
   readonly startedAtMs?: number;
   /** How many were not kept when they were asked for; undefined is none. */
@@ -89,7 +85,7 @@ export function collectWeights(layout: WeightLayout, count: number, arena?: Bloc
     for (let k = from; k < from + rowCount; k++) {
       const lent = arena?.take(layout.size);
       const block = lent?.values ?? new Float32Array(layout.size);
-      entries[k] = { block, bytes: block.byteLength + entryOverheadBytes, feeds: undefined, lent };
+      entries[k] = { block, bytes: block.byteLength + entryOverheadBytes, lent };
     }
   };
   return {
@@ -121,35 +117,25 @@ export function collectWeights(layout: WeightLayout, count: number, arena?: Bloc
 
 /** The same weights in memory of their own. */
 export const withOwnBlock = (weights: GeneratedWeights): GeneratedWeights =>
-  weights.lent === undefined
-    ? weights
-    : { ...weights, block: weights.block.slice(), feeds: undefined, lent: undefined };
-
-/** @param weights not lent: the runtime takes no shared memory */
-const feedsOfOne = ({ parts }: WeightLayout, { block }: GeneratedWeights): TensorMap =>
-  Object.fromEntries(
-    parts.map(({ name, shape, size, offset }) => [
-      name,
-      floatTensor(block.subarray(offset, offset + size), [1, ...shape]),
-    ]),
-  );
+  weights.lent === undefined ? weights : { ...weights, block: weights.block.slice(), lent: undefined };
 
 /** Feeds of a dynamic network for these contexts, in order: each part as [K, ...]. Without a copy where there is one. */
-export function joinWeights(layout: WeightLayout, { entries, feeds: made }: WeightBatch): TensorMap {
-  if (made !== undefined) return made;
-  const first = entries[0]!;
-  if (entries.length === 1) {
-    if (first.lent !== undefined) return feedsOfOne(layout, withOwnBlock(first));
-    first.feeds ??= feedsOfOne(layout, first);
-    return first.feeds;
-  }
-  const feeds: TensorMap = {};
-  for (const { name, shape, size, offset } of layout.parts) {
+export function joinWeights({ parts }: WeightLayout, { entries }: WeightBatch): TensorMap {
+  const [first] = entries;
+  // A lent block lies in shared memory, which the runtime does not take.
+  const own = entries.length === 1 && first!.lent === undefined ? first!.block : undefined;
+  const join = ({ size, offset }: Part) => {
     const joined = new Float32Array(entries.length * size);
     entries.forEach(({ block }, k) => {
       joined.set(block.subarray(offset, offset + size), k * size);
     });
-    feeds[name] = floatTensor(joined, [entries.length, ...shape]);
-  }
-  return feeds;
+    return joined;
+  };
+  return Object.fromEntries(
+    parts.map((part) => {
+      const { name, shape, size, offset } = part;
+      const values = own?.subarray(offset, offset + size) ?? join(part);
+      return [name, floatTensor(values, [entries.length, ...shape])];
+    }),
+  );
 }

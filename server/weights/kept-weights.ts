@@ -4,9 +4,9 @@
  */
 
 import { resourceExhausted } from '../../src/contract/errors.ts';
+import { LruMap } from '../../src/contract/lru-map.ts';
 import type { BlockArena } from './block-arena.ts';
 import { type GeneratedWeights, withOwnBlock } from './generated-weights.ts';
-import { LruMap } from './lru-map.ts';
 
 export type CacheCounts = { hitCount: number; missCount: number; evictionCount: number };
 
@@ -21,7 +21,7 @@ export type KeptWeightsOptions = {
   readonly clock?: () => number;
 };
 
-type Entry = { readonly weights: GeneratedWeights; readonly bytes: number; readonly expiresAtMs: number };
+type Entry = { readonly weights: GeneratedWeights; readonly expiresAtMs: number };
 
 export class KeptWeights {
   readonly counts: CacheCounts = { hitCount: 0, missCount: 0, evictionCount: 0 };
@@ -30,8 +30,8 @@ export class KeptWeights {
   readonly #bytesMax: number;
   readonly #timeToLiveMs: number;
   readonly #clock: () => number;
-  readonly #entries = new LruMap<Entry>();
-  readonly #pinned = new LruMap<GeneratedWeights>();
+  readonly #entries = new LruMap<Entry>(({ weights }) => weights.bytes);
+  readonly #pinned = new LruMap<GeneratedWeights>(({ bytes }) => bytes);
 
   constructor({ bytesMax, arena, timeToLiveMs = 0, clock = () => performance.now() }: KeptWeightsOptions) {
     this.arena = arena;
@@ -68,13 +68,13 @@ export class KeptWeights {
         return;
       }
       this.#removeUnless(key, own);
-      this.#entries.set(key, { weights: own, bytes: own.bytes, expiresAtMs });
+      this.#entries.set(key, { weights: own, expiresAtMs });
     });
     this.#evict();
   }
 
   /**
-   * Keeps these whatever comes.
+   * Keeps these until they are unpinned.
    * @throws HyperpolicyError resource_exhausted, and nothing is pinned, where more than half of the budget would be
    */
   pin(keys: readonly string[], weights: readonly GeneratedWeights[]): void {
@@ -99,7 +99,8 @@ export class KeptWeights {
 
   /** Keys of a version, those used last, in order of use and pinned ones behind: at most so many, and of half of the budget. */
   newestKeys(prefix: string, countMax: number): readonly string[] {
-    const found = [...this.#entries, ...this.#pinned].filter(([key]) => key.startsWith(prefix));
+    const entries = [...this.#entries].map(([key, { weights }]) => [key, weights] as const);
+    const found = [...entries, ...this.#pinned].filter(([key]) => key.startsWith(prefix));
     let from = found.length;
     for (let sum = 0; from > 0 && found.length - from < countMax; from--) {
       sum += found[from - 1]![1].bytes;
@@ -124,11 +125,13 @@ export class KeptWeights {
   }
 
   #evict(): void {
-    for (const [key] of this.#entries) {
-      if (this.bytes <= this.#bytesMax) return;
-      this.#drop(key);
-      this.counts.evictionCount++;
-    }
+    this.#entries.evict(
+      () => this.bytes > this.#bytesMax,
+      ({ weights }) => {
+        this.#giveBack(weights);
+        this.counts.evictionCount++;
+      },
+    );
   }
 
   #drop(key: string): void {

@@ -24,13 +24,12 @@ export type WeightSourceOptions = {
 
 export class WeightSource {
   readonly layout: WeightLayout;
+  readonly inputName: string;
   readonly #options: WeightSourceOptions;
-  /** The key asked for last, with its prefix: the same text need not be joined and hashed again. */
-  #lastKey: string | undefined;
-  #lastFullKey = '';
 
   constructor(options: WeightSourceOptions) {
     this.layout = options.layout;
+    this.inputName = options.inputName;
     this.#options = options;
   }
 
@@ -87,13 +86,7 @@ export class WeightSource {
   }
 
   #fullKeys(keys: readonly string[]): readonly string[] {
-    return keys.map((key) => {
-      if (key !== this.#lastKey) {
-        this.#lastKey = key;
-        this.#lastFullKey = this.#options.keyPrefix + key;
-      }
-      return this.#lastFullKey;
-    });
+    return keys.map((key) => this.#options.keyPrefix + key);
   }
 
   #request(values: Float32Array, deadlineMs: number): Request {
@@ -104,9 +97,9 @@ export class WeightSource {
   }
 
   async #runPrimary(values: Float32Array, count: number, deadline: Deadline, arena?: BlockArena) {
-    const { primary, inputName, inputSize } = this.#options;
+    const { primary, inputSize } = this.#options;
     const made = collectWeights(this.layout, count, arena);
-    const feeds = { [inputName]: floatTensor(values, [count, inputSize]) };
+    const feeds = { [this.inputName]: floatTensor(values, [count, inputSize]) };
     try {
       await primary.runInto({ feeds, rowCount: count, deadline }, made);
     } catch (error) {

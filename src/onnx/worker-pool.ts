@@ -115,10 +115,10 @@ export function createWorkerPool({ workerCount, queueCountMax, session: options 
       const isNew = block !== lane.input;
       lane.input = block;
       writeTensors(block, places, feeds);
-      const request = { kind: 'run', session, lane: lane.id, places, ...(isNew && { block }) } as const;
+      const request = { session, lane: lane.id, places, ...(isNew && { block }) };
       thread.runs.push(session);
       if (thread.isOpening) thread.hurry();
-      const reply = await thread.ask(request, 'ran').finally(() => thread.runs.shift());
+      const reply = await thread.ask('run', request).finally(() => thread.runs.shift());
       lane.output = reply.block ?? lane.output;
       taking.freed?.();
       dispatch();
@@ -147,7 +147,7 @@ export function createWorkerPool({ workerCount, queueCountMax, session: options 
       const id = sessionCount++;
       const model = source instanceof Uint8Array ? await shareInSlices(source) : source;
       if (disposed !== undefined) throw closed();
-      const request = { kind: 'open', session: id, model, options, warmUpRowCounts, restRatio, name } as const;
+      const request = { session: id, model, options, warmUpRowCounts, restRatio, name };
       const opening = openOnAll(threads, request);
       track(accepted, opening);
       const { device, inputs, outputs } = await opening;
@@ -223,7 +223,7 @@ async function openOnAll(threads: readonly Thread[], request: OpenRequest): Prom
 async function openOn(thread: Thread, request: OpenRequest): Promise<Opened> {
   thread.isOpening = true;
   try {
-    return await thread.ask(request, 'opened');
+    return await thread.ask('open', request);
   } finally {
     thread.isOpening = false;
   }
@@ -231,7 +231,7 @@ async function openOn(thread: Thread, request: OpenRequest): Promise<Opened> {
 
 async function closeOnAll(threads: readonly Thread[], session: number): Promise<void> {
   const alive = threads.filter(({ isAlive }) => isAlive);
-  await Promise.allSettled(alive.map((thread) => thread.ask({ kind: 'close', session }, 'closed')));
+  await Promise.allSettled(alive.map((thread) => thread.ask('close', { session })));
 }
 
 /** Keeps a promise in the set until it settles; its rejection is its owner's. */

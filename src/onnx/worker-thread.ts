@@ -3,12 +3,11 @@
 import { existsSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { failedPrecondition, unavailable } from '../contract/errors.ts';
+import { Link } from '../messages/link.ts';
 import { raisePriority } from './low-priority.ts';
 // Here too: a process whose threads run graphs may run none itself.
 import './no-telemetry.ts';
-import { type Numbered, type Reply, type Request, uncarry, type WorkerData } from './worker-messages.ts';
-
-type ReplyOf<K extends Reply['kind']> = Extract<Reply, { kind: K }>;
+import type { ToPool, ToThread, WorkerData } from './worker-messages.ts';
 
 /** Shared memory for the tensors of one run, in and out; blocks are replaced by larger ones as needed. */
 export type Lane = { readonly id: number; input: SharedArrayBuffer; output: SharedArrayBuffer };
@@ -26,42 +25,38 @@ export type Thread = {
   /** Sessions of the runs that were asked for and not answered, in order. */
   readonly runs: number[];
   /** @throws the thread's error; HyperpolicyError unavailable where the thread ends before it answers */
-  ask<K extends Reply['kind']>(request: Request, expected: K): Promise<ReplyOf<K>>;
+  ask<Kind extends keyof ToThread>(
+    kind: Kind,
+    request: Parameters<ToThread[Kind]>[0],
+  ): Promise<ReturnType<ToThread[Kind]>>;
   /** Back to its own priority, if it is at a lower one: somebody waits. */
   hurry(): void;
   /** Tells the thread to end, and waits for it. */
   end(): Promise<void>;
 };
 
-type Waiting = { readonly resolve: (reply: Reply) => void; readonly reject: (error: Error) => void };
-
 export function createThread(): Thread {
   const systemId = new Int32Array(new SharedArrayBuffer(4));
   const worker = new Worker(workerFile(), { workerData: { systemId } satisfies WorkerData });
-  const waiting = new Map<number, Waiting>();
-  let requestCount = 0;
-  let isAlive = true;
-  let crash: Error | undefined;
-  worker.on('message', ({ id, content: reply }: Numbered<Reply>) => {
-    const { resolve, reject } = waiting.get(id)!;
-    waiting.delete(id);
-    if (reply.kind === 'failed') reject(uncarry(reply.error));
-    else resolve(reply);
+  const link = new Link<ToThread, ToPool>({
+    name: 'worker pool',
+    send: (message) => worker.postMessage(message),
+    answer: {},
   });
+  let crash: Error | undefined;
+  worker.on('message', (message) => link.receive(message));
   worker.on('error', (error) => {
     crash = error;
   });
   const exited = new Promise<void>((resolve) => {
     worker.on('exit', (code) => {
-      isAlive = false;
-      for (const { reject } of waiting.values()) reject(ended(code, crash));
-      waiting.clear();
+      link.close(ended(code, crash));
       resolve();
     });
   });
   return {
     get isAlive() {
-      return isAlive;
+      return !link.closed;
     },
     freeLanes: Array.from({ length: laneCount }, (_, id) => ({
       id,
@@ -71,18 +66,12 @@ export function createThread(): Thread {
     isOpening: false,
     runs: [],
     hurry() {
-      if (isAlive) raisePriority(systemId[0]!);
+      if (!link.closed) raisePriority(systemId[0]!);
     },
-    ask(request, _expected) {
-      if (!isAlive) return Promise.reject(ended(undefined, crash));
-      return new Promise((resolve, reject) => {
-        const id = requestCount++;
-        waiting.set(id, { resolve: resolve as (reply: Reply) => void, reject });
-        worker.postMessage({ id, content: request } satisfies Numbered<Request>);
-      });
-    },
+    ask: (kind, request) => link.ask(kind, request, Number.POSITIVE_INFINITY),
     end() {
-      if (isAlive) worker.postMessage({ id: requestCount++, content: { kind: 'end' } } satisfies Numbered<Request>);
+      // Its end is the answer.
+      link.ask('end', null, Number.POSITIVE_INFINITY).catch(() => {});
       return exited;
     },
   };
@@ -107,7 +96,7 @@ function workerFile(): URL {
   });
 }
 
-const ended = (code: number | undefined, cause: Error | undefined) =>
+const ended = (code: number, cause: Error | undefined) =>
   unavailable({
     where: 'worker pool',
     expected: 'a live thread',

@@ -4,6 +4,7 @@
  */
 
 import { parentPort, workerData } from 'node:worker_threads';
+import { type Answerers, Link } from '../messages/link.ts';
 import { createStepper } from '../pacing/unhurried.ts';
 import { readListedFile } from '../package/listed-file.ts';
 import { createOutputMemory, type KeptOutputs, keepOutputs } from './kept-outputs.ts';
@@ -11,7 +12,7 @@ import { atLowPriority, systemThreadId } from './low-priority.ts';
 import { openSession, type Session, type TensorMap } from './session.ts';
 import { blockOf, copyTensors, placeTensors, viewTensors, writeTensors } from './shared-tensors.ts';
 import { warmUp } from './warm-up.ts';
-import { carry, type Numbered, type Reply, type Request, type WorkerData } from './worker-messages.ts';
+import type { ToPool, ToThread, WorkerData } from './worker-messages.ts';
 
 const sessions = new Map<number, { readonly session: Session; readonly outputsFor: KeptOutputs }>();
 /** Of every session: one runs at a time, and its outputs are copied before the next. */
@@ -21,9 +22,7 @@ const blocks: { input: SharedArrayBuffer; output: SharedArrayBuffer }[] = [];
 
 (workerData as WorkerData).systemId[0] = systemThreadId();
 
-type Answer = Reply | undefined;
-
-const answers: { [K in Request['kind']]: (request: Extract<Request, { kind: K }>) => Answer | Promise<Answer> } = {
+const answer: Answerers<ToThread> = {
   async open({ session: id, model, options, warmUpRowCounts, restRatio, name }) {
     const step = createStepper(restRatio);
     // The runtime takes no shared memory. Either copy is garbage once the model is loaded.
@@ -36,7 +35,7 @@ const answers: { [K in Request['kind']]: (request: Extract<Request, { kind: K }>
     for (const rowCount of warmUpRowCounts) {
       await step(() => atLowPriority(() => warmUp({ inputs: session.inputs, run }, rowCount, name)));
     }
-    return { kind: 'opened', device: session.device, inputs: session.inputs, outputs: session.outputs };
+    return { device: session.device, inputs: session.inputs, outputs: session.outputs };
   },
   run({ session: id, lane, places, block }) {
     const { session, outputsFor } = sessions.get(id)!;
@@ -49,31 +48,24 @@ const answers: { [K in Request['kind']]: (request: Extract<Request, { kind: K }>
     const present = own.output;
     own.output = blockOf(present, placed.byteLength);
     writeTensors(own.output, placed.places, outputs);
-    return { kind: 'ran', places: placed.places, ...(own.output !== present && { block: own.output }) };
+    return { places: placed.places, ...(own.output !== present && { block: own.output }) };
   },
   close({ session: id }) {
     sessions.get(id)?.session.dispose();
     sessions.delete(id);
-    return { kind: 'closed' };
+    return null;
   },
   end() {
     for (const { session } of sessions.values()) session.dispose();
     sessions.clear();
     parentPort!.close();
-    return undefined;
+    return null;
   },
 };
 
-parentPort!.on('message', ({ id, content: request }: Numbered<Request>) => {
-  const reply = (content: Reply | undefined) => {
-    if (content !== undefined) parentPort!.postMessage({ id, content } satisfies Numbered<Reply>);
-  };
-  const fail = (error: unknown) => reply({ kind: 'failed', error: carry(error) });
-  try {
-    const answer = answers[request.kind](request as never);
-    if (answer instanceof Promise) answer.then(reply, fail);
-    else reply(answer);
-  } catch (error) {
-    fail(error);
-  }
+const link = new Link<ToPool, ToThread>({
+  name: 'worker pool',
+  send: (message) => parentPort!.postMessage(message),
+  answer,
 });
+parentPort!.on('message', (message) => link.receive(message));

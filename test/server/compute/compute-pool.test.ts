@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { createComputePool, type Executor } from '../../../server/compute/compute-pool.ts';
+import { ComputePool, type Executor } from '../../../server/compute/compute-pool.ts';
 import { createExecutor } from '../../../server/compute/executors.ts';
 import { floatTensor } from '../../../src/onnx/session.ts';
 import { exponential } from '../../onnx/graphs.ts';
@@ -30,8 +30,8 @@ function createDoubling({
       return Math.max(0, executorCount - running.length);
     },
     open: async (_, { name }) => ({
-      inputNames: ['x'],
-      outputNames: ['y'],
+      inputs: [],
+      outputs: [],
       get canFollow() {
         return running.includes(name) && running.length < executorCount + followingCountMax;
       },
@@ -63,7 +63,7 @@ function createDoubling({
   /** Rows and seconds of each run, and how long each job waited. */
   const times = { ran: [] as number[][], waited: [] as number[] };
   const time = { nowMs: 0, timers: [] as { readonly atMs: number; readonly action: () => void }[] };
-  const pool = createComputePool({
+  const pool = new ComputePool({
     executor,
     batchRowCountMax,
     queueRowCountMax,
@@ -356,12 +356,12 @@ describe('the compute pool', () => {
   });
 
   test('outputs that do not fit the jobs fail each of them, and the next run goes on', async () => {
-    const pool = createComputePool({
+    const pool = new ComputePool({
       executor: {
         idleCount: 1,
         open: async () => ({
-          inputNames: ['x'],
-          outputNames: ['y'],
+          inputs: [],
+          outputs: [],
           // One row, however many were asked for.
           canFollow: false,
           run: async (_, { take }) => take({ y: floatTensor(Float32Array.of(1), [1, 1]) }),
@@ -395,7 +395,7 @@ describe('the compute pool', () => {
     await writeFile(path, model);
     const listed = { path, bytes: model.length, sha256: createHash('sha256').update(model).digest('hex') };
     const told: unknown[] = [];
-    const pool = createComputePool({
+    const pool = new ComputePool({
       executor,
       batchRowCountMax: 2,
       queueRowCountMax: 8,
@@ -414,12 +414,12 @@ describe('the compute pool', () => {
 
   test('a job that finds no room for its outputs fails, whatever becomes of its run', async () => {
     let end = (_: Error): void => {};
-    const pool = createComputePool({
+    const pool = new ComputePool({
       executor: {
         idleCount: 1,
         open: async () => ({
-          inputNames: ['x'],
-          outputNames: ['y'],
+          inputs: [],
+          outputs: [],
           canFollow: false,
           run: () =>
             new Promise<void>((_, reject) => {

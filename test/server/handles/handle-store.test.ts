@@ -5,12 +5,7 @@ import { basename, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { parseServerConfig } from '../../../server/config.ts';
 import type { HandleContext } from '../../../server/handles/handle-context.ts';
-import {
-  createSpoolDirectory,
-  openSpool,
-  removeSpoolDirectory,
-  type Spool,
-} from '../../../server/handles/handle-spool.ts';
+import { createSpoolDirectory, removeSpoolDirectory, Spool } from '../../../server/handles/handle-spool.ts';
 import { HandleStore, type HandleStoreOptions } from '../../../server/handles/handle-store.ts';
 import { openHandles } from '../../../server/handles/open-handles.ts';
 
@@ -35,7 +30,7 @@ function openDirectory(): string {
 function openStore(directory: string, options: Partial<HandleStoreOptions> = {}) {
   const time = { nowMs: startMs };
   const store = new HandleStore({
-    spool: openSpool({ directory }),
+    spool: new Spool({ directory }),
     timeToLiveMs,
     countMax: 100,
     bytesMax: 1e6,
@@ -137,20 +132,19 @@ describe('the handle store', () => {
 
   test('sweeping keeps count of what is written meanwhile, and forgets what is gone', async () => {
     const directory = openDirectory();
-    const inner = openSpool({ directory });
     const gate = { onList: async () => {}, write: Promise.resolve() };
-    const spool: Spool = {
-      ...inner,
-      async write(...file) {
+    class GatedSpool extends Spool {
+      override async write(...file: Parameters<Spool['write']>) {
         await gate.write;
-        await inner.write(...file);
-      },
-      async list() {
-        const files = await inner.list();
+        await super.write(...file);
+      }
+      override async list() {
+        const files = await super.list();
         await gate.onList();
         return files;
-      },
-    };
+      }
+    }
+    const spool = new GatedSpool({ directory });
     const { store, time } = openStore(directory, { spool });
     const gone = await store.put(held(1));
     await rm(join(directory, gone));
@@ -240,7 +234,7 @@ describe('the handle store', () => {
     const directory = openDirectory();
     const disk = { isFull: false };
     // The device gives the error of a full disk.
-    const spool = openSpool({
+    const spool = new Spool({
       directory,
       writeNew: async (path, content) => {
         await writeFile(path, disk.isFull ? content.subarray(0, 10) : content, { flag: 'wx' });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createPolicyClient } from '../../../clients/typescript/client.ts';
 import { answerByDue, dueOf } from '../../../server/methods/due-time.ts';
-import { createLastActions } from '../../../server/methods/last-actions.ts';
+import { LastActions } from '../../../server/methods/last-actions.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
 
@@ -247,7 +247,7 @@ describe('answerByDue', () => {
 
 describe('held actions', () => {
   test('are bounded, and the client served longest ago goes first', () => {
-    const held = createLastActions({ countMax: 2 });
+    const held = new LastActions({ countMax: 2 });
     const action = { action: Float32Array.of(1), rowCount: 1, servedAtMs: 0 };
     const client = (clientId: string) => ({ model: 'm', caller: '', clientId });
     for (const clientId of ['a', 'b', 'a', 'c']) held.put(client(clientId), action);
@@ -256,7 +256,7 @@ describe('held actions', () => {
   });
 
   test('are of one token, whatever its name and the client’s are made of', () => {
-    const held = createLastActions({ countMax: 9 });
+    const held = new LastActions({ countMax: 9 });
     held.put({ model: 'm', caller: 'a', clientId: 'b/c' }, { action: Float32Array.of(1), rowCount: 1, servedAtMs: 0 });
     for (const [caller, clientId] of [
       ['', 'b/c'],

@@ -89,7 +89,7 @@ describe('Prepare', () => {
 });
 
 describe('pins and expiry of the cache', () => {
-  const weights = (bytes: number): GeneratedWeights => ({ block: new Float32Array(0), bytes, feeds: undefined });
+  const weights = (bytes: number): GeneratedWeights => ({ block: new Float32Array(0), bytes });
 
   test('an entry expires, a pinned one does not', () => {
     let nowMs = 0;

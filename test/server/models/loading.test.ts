@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { createComputePool } from '../../../server/compute/compute-pool.ts';
+import { ComputePool } from '../../../server/compute/compute-pool.ts';
 import { createExecutor } from '../../../server/compute/executors.ts';
 import { openVersion } from '../../../server/models/served-version.ts';
 import { ContextCache } from '../../../server/weights/context-cache.ts';
@@ -61,7 +61,7 @@ test.each([
   onTestFinished(() => executor.dispose());
   const cache = () => new ContextCache({ bytesMax: 2 ** 20, timeToLiveMs: 0 });
   const options = {
-    pool: createComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 }),
+    pool: new ComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 }),
     inline: { threadCount: 1 },
     contextCache: cache(),
     criticCache: cache(),

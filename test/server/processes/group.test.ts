@@ -2,18 +2,13 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { encodeTensor } from '../../../server/call/tensors.ts';
 import { parseServerConfig, type ServerSettings } from '../../../server/config.ts';
-import { createProcessGroup } from '../../../server/processes/group.ts';
-import {
-  createLink,
-  type MetricValues,
-  type ReadyModel,
-  type ToParent,
-  type ToProcess,
-} from '../../../server/processes/messages.ts';
+import { ProcessGroup } from '../../../server/processes/group.ts';
+import type { MetricValues, ReadyModel, ToParent, ToProcess } from '../../../server/processes/messages.ts';
 import { joinMetrics, joinWithParent } from '../../../server/processes/metrics.ts';
 import type { Spent } from '../../../server/processes/rates.ts';
 import { invalidArgument, notFound } from '../../../src/contract/errors.ts';
 import { Pinning, PrepareRequestSchema } from '../../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { Link } from '../../../src/messages/link.ts';
 import { recordingLog } from '../fixtures.ts';
 
 beforeEach(() => {
@@ -97,7 +92,7 @@ function groupOf(
     goOnFrom() {},
   };
   const settings = { processCount, port: 0, ...changed };
-  const group = createProcessGroup({
+  const group = new ProcessGroup({
     config: parseServerConfig(settings),
     settings,
     spool: { directory: 'none', processCount },
@@ -112,7 +107,7 @@ function groupOf(
       let number = 0;
       const models = [{ model: 'm', versions: [2, 1] }];
       const asked: string[] = [];
-      const link = createLink<ToParent, ToProcess>({
+      const link = new Link<ToParent, ToProcess>({
         name: 'the parent process',
         send: (message) => setImmediate(() => toParent(message)),
         answer: {
@@ -559,7 +554,7 @@ describe('a process that takes the place of another', () => {
 
 describe('questions between processes', () => {
   test('an answer that does not come in time is unavailable, and named', async () => {
-    const link = createLink<ToProcess, ToParent>({ name: 'process 3', send: () => {}, answer: {} as never });
+    const link = new Link<ToProcess, ToParent>({ name: 'process 3', send: () => {}, answer: {} as never });
     const asked = expect(link.ask('refresh', null, 500)).rejects.toThrow(
       'process 3: expected an answer within 500 ms, got none',
     );
@@ -574,7 +569,7 @@ describe('questions between processes', () => {
   });
 
   test('are bounded', async () => {
-    const link = createLink<ToProcess, ToParent>({ name: 'process 3', send: () => {}, answer: {} as never });
+    const link = new Link<ToProcess, ToParent>({ name: 'process 3', send: () => {}, answer: {} as never });
     const open = Array.from({ length: 4096 }, () => link.ask('refresh', null, 500).catch(() => {}));
     await expect(link.ask('refresh', null, 500)).rejects.toMatchObject({
       kind: 'resource_exhausted',

@@ -1,6 +1,6 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
-import { createPinLedger } from '../../../server/processes/pin-ledger.ts';
+import { PinLedger } from '../../../server/processes/pin-ledger.ts';
 import { Pinning, PrepareRequestSchema } from '../../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 
 const order = (pinning: Pinning, from: number, count: number) => {
@@ -15,9 +15,9 @@ const done = async () => {};
 
 test('what is pinned already takes no more room, what is new is refused over the bound and not done', async () => {
   // Room for ten rows, each 4 bytes, its key and 256.
-  const probe = createPinLedger({ contextCacheBytesMax: 1 << 20, criticCacheBytesMax: 0 });
+  const probe = new PinLedger({ contextCacheBytesMax: 1 << 20, criticCacheBytesMax: 0 });
   await probe.during(order(Pinning.PIN, 0, 10), done);
-  const ledger = createPinLedger({ contextCacheBytesMax: 2 * probe.bytes, criticCacheBytesMax: 0 });
+  const ledger = new PinLedger({ contextCacheBytesMax: 2 * probe.bytes, criticCacheBytesMax: 0 });
   for (let time = 0; time < 3; time++) await ledger.during(order(Pinning.PIN, 0, 10), done);
   expect([ledger.bytes, rowCountOf(ledger.orders(4))]).toEqual([probe.bytes, 10]);
   let isDone = false;

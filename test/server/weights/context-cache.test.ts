@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { ContextCache } from '../../../server/weights/context-cache.ts';
 import type { GeneratedWeights } from '../../../server/weights/generated-weights.ts';
 
-const weights = (bytes: number): GeneratedWeights => ({ block: new Float32Array(0), bytes, feeds: undefined });
+const weights = (bytes: number): GeneratedWeights => ({ block: new Float32Array(0), bytes });
 
 /** A generation that the test settles. */
 function deferred() {

@@ -3,7 +3,7 @@ import { BlockArena } from '../../../server/weights/block-arena.ts';
 import type { GeneratedWeights } from '../../../server/weights/generated-weights.ts';
 import { KeptWeights } from '../../../server/weights/kept-weights.ts';
 
-const weights = (bytes: number): GeneratedWeights => ({ block: new Float32Array(0), bytes, feeds: undefined });
+const weights = (bytes: number): GeneratedWeights => ({ block: new Float32Array(0), bytes });
 
 describe('kept weights', () => {
   test('drops what was used longest ago when the budget is over', () => {

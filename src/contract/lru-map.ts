@@ -1,11 +1,17 @@
-/** Values by key in the order of their last use, and the sum of their bytes. Whoever has the map decides what must go, and when. */
+/** A map in the order of last use: bounded maps and caches drop what was used longest ago. Whoever has one says when. */
 
-export class LruMap<Value extends { readonly bytes: number }> {
+export class LruMap<Value> {
   /** A Map iterates in order of insertion: the first entry is the one used longest ago. */
   readonly #values = new Map<string, Value>();
+  readonly #bytesOf: (value: Value) => number;
   #bytes = 0;
   /** The key used last, which is in its place already. */
   #newest: string | undefined;
+
+  /** @param bytesOf of a value, which never change */
+  constructor(bytesOf: (value: Value) => number = () => 0) {
+    this.#bytesOf = bytesOf;
+  }
 
   get size(): number {
     return this.#values.size;
@@ -33,7 +39,7 @@ export class LruMap<Value extends { readonly bytes: number }> {
   set(key: string, value: Value): void {
     this.delete(key);
     this.#values.set(key, value);
-    this.#bytes += value.bytes;
+    this.#bytes += this.#bytesOf(value);
     this.#newest = key;
   }
 
@@ -41,8 +47,17 @@ export class LruMap<Value extends { readonly bytes: number }> {
     const value = this.#values.get(key);
     if (value === undefined) return undefined;
     this.#values.delete(key);
-    this.#bytes -= value.bytes;
+    this.#bytes -= this.#bytesOf(value);
     return value;
+  }
+
+  /** Deletes entries, from the one used longest ago on, for as long as there is too much. */
+  evict(isTooMuch: () => boolean, onDeleted: (value: Value) => void = () => {}): void {
+    for (const [key, value] of this.#values) {
+      if (!isTooMuch()) return;
+      this.delete(key);
+      onDeleted(value);
+    }
   }
 
   /** From the one used longest ago on. Entries may be deleted meanwhile; those that are used come once more, at the end. */

@@ -1,0 +1,141 @@
+/** A policy or a critic that is loaded: named rows in, named rows out. Knows nothing of requests. */
+
+import type { RowResults } from '../../src/onnx/rows/row-network.ts';
+import type { Session } from '../../src/onnx/session.ts';
+import { createSmallNetwork } from '../../src/onnx/small-network.ts';
+import type { ListedFile } from '../../src/package/listed-file.ts';
+import type { Graph, Manifest } from '../../src/package/manifest.ts';
+import type { ComputePool, Priority } from '../compute/compute-pool.ts';
+import type { ContextCache } from '../weights/context-cache.ts';
+import { joinWeights, type WeightBatch, weightLayout } from '../weights/generated-weights.ts';
+import { WeightSource } from '../weights/weight-source.ts';
+import { checkGraph, feedsOf, type GraphRule, type TensorRule } from './graph-contract.ts';
+
+export type NetworkInputs = {
+  readonly rowCount: number;
+  /** By the names of the contract, [B, ...]; zeros where one is undefined. What the graph does not take is not read. */
+  readonly rows: Readonly<Record<string, Float32Array | undefined>>;
+  /** The weights for each row, where a primary generates them. */
+  readonly weights?: WeightBatch | undefined;
+  /** On the clock of `Date.now()`; work that waits for a thread is dropped when it is late. */
+  readonly deadlineMs: number;
+};
+
+export type ServedNetwork = {
+  /** Generates weights; undefined where the network is one graph. */
+  readonly weights: WeightSource | undefined;
+  /**
+   * Outputs by the names of the contract, [B, ...], as the graph gives them: not yet checked. Few rows of a small network run at once on
+   * the calling thread, and many rows of a dynamic network in several turns of the event loop. The rest runs on a thread of the pool.
+   */
+  run(inputs: NetworkInputs): RowResults | Promise<RowResults>;
+  dispose(): void;
+};
+
+export type OpenNetworkOptions = {
+  readonly manifest: Manifest;
+  readonly files: ReadonlyMap<string, ListedFile>;
+  /** Heavy graphs. */
+  readonly pool: Pick<ComputePool, 'open'>;
+  /** Opens a graph that runs where the request is, also its bytes. */
+  readonly openInline: (file: string) => Promise<{ readonly model: Uint8Array; readonly session: Session }>;
+  readonly cache: ContextCache;
+  /** Of this version alone. */
+  readonly keyPrefix: string;
+};
+
+/** `inputs` are those of a plain graph. */
+export type NetworkRule = GraphRule & {
+  readonly priority: Priority;
+  /** What a primary takes; a dynamic network takes the other inputs. */
+  readonly from: TensorRule;
+  /** Whether a small plain graph runs on the calling thread. */
+  readonly runsHere: boolean;
+};
+
+type HyperGraphs = { readonly primary: Graph; readonly dynamic: Graph };
+type Graphs = { readonly kind: 'plain'; readonly graph: Graph } | ({ readonly kind: 'hyper' } & HyperGraphs);
+
+/**
+ * Opens a network and holds it against the contract. The caller disposes it.
+ * @throws HyperpolicyError: a graph that does not load or does not keep the contract
+ */
+export const openNetwork = (options: OpenNetworkOptions, graphs: Graphs, rule: NetworkRule): Promise<ServedNetwork> =>
+  graphs.kind === 'plain' ? openPlain(options, graphs.graph, rule) : openGenerated(options, graphs, rule);
+
+/** Bytes of a plain graph's file up to which it is opened here too: that takes the event loop some milliseconds. */
+const inlineBytesMax = 4 * 1024 * 1024;
+
+/**
+ * Multiplications from which a run of a plain graph goes to the pool, about 0.2 ms of the event loop: measured, networks of width 128
+ * to 900 took 0.2 to 0.3 ms for 2^21.2 to 2^22.1. A smaller run is answered sooner here: the way to a thread and back takes 0.35 ms
+ * (test/bench/NOTES.md).
+ */
+const pooledWorkMin = 2 ** 22;
+
+async function openPlain(
+  { files, pool, openInline }: OpenNetworkOptions,
+  graph: Graph,
+  rule: NetworkRule,
+): Promise<ServedNetwork> {
+  const { priority, inputs, runsHere } = rule;
+  const file = files.get(graph.file)!;
+  const inline = runsHere && file.bytes <= inlineBytesMax ? await openInline(graph.file) : undefined;
+  const pooled = await pool.open(file, { name: graph.file, priority });
+  checkGraph(graph, pooled, rule);
+  const small = inline && createSmallNetwork(inline);
+  const hereRowCountMax = small === undefined ? 0 : Math.ceil(pooledWorkMin / Math.max(1, small.workPerRow)) - 1;
+
+  async function runPooled({ rowCount, rows, deadlineMs }: NetworkInputs): Promise<RowResults> {
+    const feeds = feedsOf(inputs, rowCount, rows);
+    const outputs = await pooled.run({ feeds, rowCount, deadline: { atMs: deadlineMs } });
+    return Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, data as Float32Array]));
+  }
+
+  return {
+    weights: undefined,
+    run(given) {
+      if (small === undefined || given.rowCount > hereRowCountMax) return runPooled(given);
+      return small.run({ rowCount: given.rowCount, rows: given.rows });
+    },
+    dispose() {
+      inline?.session.dispose();
+      pooled.dispose();
+    },
+  };
+}
+
+async function openGenerated(
+  { files, pool, openInline, cache, keyPrefix }: OpenNetworkOptions,
+  { primary, dynamic }: HyperGraphs,
+  { priority, from, inputs, outputs }: NetworkRule,
+): Promise<ServedNetwork> {
+  const heavy = await pool.open(files.get(primary.file)!, { name: primary.file, priority });
+  const inline = await openInline(dynamic.file);
+  const layout = weightLayout(primary);
+  const generated: TensorRule[] = layout.parts.map(({ name, shape }) => ({ name, sizes: shape }));
+  checkGraph(primary, heavy, { inputs: [from], outputs: generated });
+  const others = inputs.filter(({ name }) => name !== from.name);
+  const dynamicInputs = [...others, { name: 'index', sizes: [] }, ...generated];
+  checkGraph(dynamic, inline.session, { inputs: dynamicInputs, outputs });
+  const small = createSmallNetwork({ ...inline, weightNames: layout.parts.map(({ name }) => name) });
+  const [inputSize] = from.sizes;
+  return {
+    weights: new WeightSource({
+      primary: heavy,
+      layout,
+      inputName: from.name,
+      inputSize: inputSize!,
+      cache,
+      keyPrefix,
+    }),
+    run({ rowCount, rows, weights }) {
+      const { entries, index } = weights!;
+      return small.run({ rowCount, rows, weights: { entries, index, feeds: () => joinWeights(layout, weights!) } });
+    },
+    dispose() {
+      inline.session.dispose();
+      heavy.dispose();
+    },
+  };
+}

@@ -1,0 +1,90 @@
+/** The start and the end of a server, in one process or in several: its metrics port, then what serves, then its admin port. */
+
+import type { Logger } from 'pino';
+import { emptyStoreRemedy } from '../src/contract/errors.ts';
+import { listenAdmin } from './admin-port.ts';
+import { addressOf } from './call/ports.ts';
+import type { ServerConfig } from './config.ts';
+import type { AdminModels } from './models/admin.ts';
+import type { MethodDeps } from './transport/invocation.ts';
+import { listenMetrics } from './transport/metrics-http.ts';
+
+export type RunningServer = {
+  readonly config: ServerConfig;
+  /** The ports that were bound, where the settings say 0. */
+  readonly port: number;
+  readonly metricsPort: number;
+  /** Undefined where there is none. */
+  readonly adminPort: number | undefined;
+  readonly httpPort: number | undefined;
+  /** Not ready from now on; answers what is in flight, for at most `drainMs`; frees everything. The second call waits for the first. */
+  stop(): Promise<void>;
+};
+
+/** What serves. */
+export type RunningParts = {
+  /** Shown at `/metrics`. */
+  readonly registry: Parameters<typeof listenMetrics>[1];
+  /** Why it cannot answer; undefined where it can. */
+  readonly notReady: () => string | undefined;
+  readonly config: ServerConfig;
+  readonly log: Logger;
+  /** Resolves when requests are answered. */
+  start(): Promise<{
+    readonly port: number;
+    readonly httpPort: number | undefined;
+    readonly models: AdminModels;
+    /** Of the admin port. */
+    readonly deps: MethodDeps;
+  }>;
+  /** Answers what is in flight. */
+  drain(): Promise<unknown>;
+  /** Frees everything, also after a start that failed. */
+  close(): Promise<void>;
+};
+
+/** @throws HyperpolicyError: a setting that is wrong; a port that cannot be had; then everything is freed */
+export async function runServer(parts: RunningParts): Promise<RunningServer> {
+  const { config, log, registry, notReady } = parts;
+  const { host, store, drainMs } = config;
+  // The metrics port comes first: a server that loads large models is alive, and not ready.
+  const metrics = await listenMetrics(config, registry, notReady).catch(async (error) => {
+    await parts.close();
+    throw error;
+  });
+  const close = async () => {
+    await parts.close();
+    await metrics.close();
+  };
+  const listen = async () => {
+    const { port, httpPort, models, deps } = await parts.start();
+    return { port, httpPort, models, admin: await listenAdmin(models, deps) };
+  };
+  const { port, httpPort, models, admin } = await listen().catch(async (error: unknown) => {
+    await close();
+    throw error;
+  });
+  const ports = { metricsPort: metrics.port, adminPort: admin?.port, httpPort };
+  const { processCount } = config;
+  log.info({ address: addressOf(host, port), ...ports, ...(processCount > 1 && { processCount }) }, 'serving');
+  if (models.list().length === 0) log.warn({ store, remedy: emptyStoreRemedy }, 'no model is ready');
+
+  const stop = async () => {
+    try {
+      await Promise.all([parts.drain(), admin?.drain(drainMs)]);
+    } finally {
+      await close();
+    }
+    log.info('stopped');
+  };
+  let stopped: Promise<void> | undefined;
+  return {
+    config,
+    port,
+    ...ports,
+    stop: () => {
+      stopped ??= stop();
+      return stopped;
+    },
+  };
+}
