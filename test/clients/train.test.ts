@@ -163,7 +163,7 @@ publish: { which: none }
       environment: 'Pendulum-v1',
       algorithm: { name: 'td3', batchSize: 16, criticLearningRate: 3e-4 },
       loop: { stepCount: 120, warmUpStepCount: 50, seed: 0 },
-      publish: { which: 'none', model: 'pendulum-v1-td3-mlp-small' },
+      publish: { which: 'none', model: 'pendulum-v1-td3-mlp-small-seed0' },
     });
     expect(await readdir(directory)).not.toContain('runs');
     await writeFile(join(directory, 'printed.json'), printed.stdout);
