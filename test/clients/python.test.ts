@@ -1,18 +1,15 @@
-/** The Python client: what is generated is current, and its own tests (test/clients/python) pass against the real server. Needs the built command. */
+/** The Python client: what is generated is current, and its own tests (test/clients/python) pass. Needs the built command. */
 
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { testWith } from '../requirements.ts';
 import { temporaryStore } from '../server/fixtures.ts';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const python = process.env.HYPERPOLICY_PYTHON ?? 'python3';
-const needed = ['grpc', 'google.protobuf', 'numpy', 'pytest'];
+import { directory, pythonTest, runPython } from './python-run.ts';
 
 test('what is generated is current', () => {
-  const { status, stderr } = spawnSync(process.execPath, ['clients/python/generate.mjs', '--check'], { cwd: root });
+  const cwd = fileURLToPath(new URL('../..', import.meta.url));
+  const { status, stderr } = spawnSync(process.execPath, ['clients/python/generate.mjs', '--check'], { cwd });
   expect({ status, stderr: String(stderr) }).toEqual({ status: 0, stderr: '' });
 });
 
@@ -32,24 +29,11 @@ beforeAll(async () => {
   );
 });
 
-const pythonTest = testWith(
-  spawnSync(python, ['-c', `import ${needed.join(', ')}`]).status === 0,
-  'Python with the packages of its client and of its tests',
-  'pip install ./clients/python pytest, or name a Python that has them in HYPERPOLICY_PYTHON',
-);
-const directory = fileURLToPath(new URL('./python/', import.meta.url));
 const files = readdirSync(directory).filter((file) => file.startsWith('test_'));
 
-pythonTest.each(files)('%s', { timeout: 240_000 }, (file) => {
-  const { status, stdout, stderr } = spawnSync(python, ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', file], {
-    cwd: directory,
-    encoding: 'utf8',
-    env: {
-      ...process.env,
-      PYTHONPATH: fileURLToPath(new URL('../../clients/python', import.meta.url)),
-      PYTHONDONTWRITEBYTECODE: '1',
-      CLIENT_TEST_STORE: store,
-    },
+pythonTest.each(files)('%s', { timeout: 240_000 }, async (file) => {
+  const { code, said } = await runPython(['-m', 'pytest', '-q', '-p', 'no:cacheprovider', file], {
+    CLIENT_TEST_STORE: store,
   });
-  expect({ status, said: status === 0 ? '' : `${stdout}\n${stderr}` }).toEqual({ status: 0, said: '' });
+  expect(code, said).toBe(0);
 });

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from dataclasses import dataclass, field
@@ -29,6 +30,12 @@ NEVER_MS = 600_000
 OBSERVATION = [1, 2, 3]
 
 
+def until(holds: Callable[[], bool]) -> None:
+    """Waits for as long as it takes; the run has a limit."""
+    while not holds():
+        time.sleep(0.005)
+
+
 @dataclass
 class Server:
     process: subprocess.Popen[str]
@@ -43,6 +50,7 @@ class Servers:
     def start(self, *args: str, store: str = STORE) -> Server:
         """The real server, once it serves."""
         ports = ["--port", "0", "--metrics-port", "0", "--admin-port", "0"]
+        # Of a flag that comes twice the last holds.
         command = ["node", str(ROOT / "dist/clients/cli/main.js"), "serve", "--store", store, *ports, *args]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self._processes.append(process)

@@ -1,8 +1,9 @@
-"""The README of the client: its program runs as written against a real server, and its tables name what there is."""
+"""The README of the client: its programs run as written against a real server, and its tables name what there is."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from conftest import ROOT, Servers
 
@@ -12,13 +13,17 @@ from hyperpolicy._generated import STATUS_BY_KIND
 README = (ROOT / "clients/python/README.md").read_text()
 
 
-def test_the_control_loop_runs(servers: Servers) -> None:
+def test_its_programs_run(servers: Servers) -> None:
     address = servers.start().address
-    (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    names: dict[str, object] = {}
-    exec(program.replace("127.0.0.1:50051", address), names)  # noqa: S102
+    loop, evaluation = (one.replace("127.0.0.1:50051", address) for one in re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+    names: dict[str, Any] = {}
+    exec(loop, names)  # noqa: S102
     stream = names["stream"]
-    assert (stream.ended, stream.version, names["action"].shape) == (True, 1, (6,))  # type: ignore[attr-defined]
+    assert (stream.ended, stream.version, names["action"].shape) == (True, 1, (6,))
+    # Short episodes, and fewer of them.
+    short = evaluation.replace("num_envs=8", "num_envs=2, max_episode_steps=20").replace("episodes=10", "episodes=2")
+    exec(short, names)  # noqa: S102
+    assert names["result"].lengths == (20, 20)
 
 
 def test_every_kind_of_error_is_in_its_table() -> None:

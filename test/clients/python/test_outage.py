@@ -1,0 +1,96 @@
+"""Servers that freeze, restart or cannot be reached, seen by a client with its defaults."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import NEVER_MS, OBSERVATION, Servers, until
+
+import hyperpolicy
+from hyperpolicy import ActStreamEvent, HyperpolicyError, PolicyClient
+
+
+def kind_of(call: Callable[[], Any]) -> str:
+    try:
+        call()
+    except HyperpolicyError as error:
+        return error.kind
+    return "answered"
+
+
+def test_a_frozen_server_is_noticed_and_taken_again_when_it_goes_on(servers: Servers) -> None:
+    server = servers.start()
+    events: list[ActStreamEvent] = []
+    with PolicyClient(server.address, timeout_ms=NEVER_MS) as client, PolicyClient(server.address) as idle:
+        stream = client.act_stream(model="m", timeout_ms=NEVER_MS, resume=True)
+        waiting = idle.act_stream(model="m", timeout_ms=NEVER_MS, on_event=events.append)
+        first = stream.act(observation=OBSERVATION, timeout_ms=30_000)
+        waiting.act(observation=OBSERVATION, timeout_ms=30_000)
+        client.act(model="m", observation=OBSERVATION)
+        # It lives: there is no silence.
+        time.sleep(1.2)
+        assert not events
+        server.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(HyperpolicyError, match="no sign of life for 800 ms") as caught:
+            stream.act(observation=OBSERVATION)
+        assert caught.value.kind == "unavailable"
+        until(lambda: [event.kind for event in events] == ["ended"])
+        assert kind_of(lambda: client.act(model="m", observation=OBSERVATION)) == "unavailable"
+        held = stream.act(observation=OBSERVATION, fallback="hold", timeout_ms=20)
+        assert held.action.tolist() == first.action.tolist()
+        server.process.send_signal(signal.SIGCONT)
+        until(lambda: kind_of(lambda: client.act(model="m", observation=OBSERVATION)) == "answered")
+        until(lambda: kind_of(lambda: stream.act(observation=OBSERVATION, timeout_ms=200)) == "answered")
+        assert stream.version == 1
+
+
+def test_a_server_that_restarts_has_its_stream_back(servers: Servers) -> None:
+    server = servers.start()
+    events: list[ActStreamEvent] = []
+
+    async def run() -> None:
+        async with hyperpolicy.AsyncPolicyClient(server.address) as client:
+            stream = client.act_stream(model="m", timeout_ms=NEVER_MS, resume=True, on_event=events.append)
+            await stream.act(observation=OBSERVATION)
+            server.process.kill()
+            server.process.wait()
+            with pytest.raises(HyperpolicyError) as caught:
+                await stream.act(observation=OBSERVATION)
+            assert caught.value.kind == "unavailable"
+            servers.start("--port", server.address.split(":")[1])
+            for _ in range(1000):
+                try:
+                    result = await stream.act(observation=OBSERVATION, timeout_ms=200)
+                except HyperpolicyError:
+                    await asyncio.sleep(0.01)
+                else:
+                    break
+            assert result.version == 1
+            await asyncio.sleep(0)
+            assert [event.kind for event in events] == ["lost", "resumed"]
+
+    asyncio.run(run())
+
+
+def test_a_program_that_is_busy_does_not_lose_a_living_server(servers: Servers) -> None:
+    server = servers.start()
+    events: list[ActStreamEvent] = []
+
+    async def run() -> None:
+        async with hyperpolicy.AsyncPolicyClient(server.address) as client:
+            stream = client.act_stream(model="m", timeout_ms=NEVER_MS, on_event=events.append)
+            await stream.act(observation=OBSERVATION)
+            answer = asyncio.ensure_future(stream.act(observation=OBSERVATION))
+            await asyncio.sleep(0)
+            end = time.monotonic() + 1.5
+            while time.monotonic() < end:
+                pass
+            assert (await answer).version == 1
+
+    asyncio.run(run())
+    assert not [event for event in events if event.kind == "lost"]
