@@ -194,7 +194,8 @@ function readNumbers(reader: BinaryReader, end: number): number[] {
 /** One writer for all messages: making one takes as long as writing a message. */
 const writer = new BinaryWriter();
 
-function written(write: () => void): Uint8Array {
+/** Copied to a Buffer, which Node takes from its pool: grpc-js wants one, and a view would give the bytes memory of their own. */
+function written(write: () => void): Buffer {
   try {
     write();
   } catch (error) {
@@ -202,7 +203,7 @@ function written(write: () => void): Uint8Array {
     writer.finish();
     throw error;
   }
-  return writer.finish();
+  return Buffer.from(writer.finish());
 }
 
 type Response = MessageInitShape<typeof ActResponseSchema>;
