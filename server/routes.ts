@@ -82,11 +82,11 @@ export function adminMethods(admin: Admin, sources: PortSources): GrpcMethod[] {
     <Request>(change: (request: Request) => Promise<ModelStatusInit>) =>
     async (request: Request) => ({ status: await change(request) });
   const handlers = {
-    loadVersion: answered(admin.loadVersion),
-    unloadVersion: answered(admin.unloadVersion),
-    setLabel: answered(admin.setLabel),
-    setTraffic: answered(admin.setTraffic),
-    rollback: answered(admin.rollback),
+    loadVersion: answered<Parameters<Admin['loadVersion']>[0]>((request) => admin.loadVersion(request)),
+    unloadVersion: answered<Parameters<Admin['unloadVersion']>[0]>((request) => admin.unloadVersion(request)),
+    setLabel: answered<Parameters<Admin['setLabel']>[0]>((request) => admin.setLabel(request)),
+    setTraffic: answered<Parameters<Admin['setTraffic']>[0]>((request) => admin.setTraffic(request)),
+    rollback: answered<Parameters<Admin['rollback']>[0]>((request) => admin.rollback(request)),
   };
   return [...unaryMethods(AdminService, handlers, sources.deps), ...toolMethods(sources, [AdminService])];
 }
