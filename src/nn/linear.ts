@@ -14,6 +14,9 @@ export const linearSpecs = (
   bias: { shape: [outputSize], initialise: bias },
 });
 
+/** Gives what {@link linear} gives, or stands in for it. */
+export type LinearMap = typeof linear;
+
 /**
  * [B, I] -> [B, O], with the parameters `name.weight` and `name.bias`. Several layers at once are [n, B, I] -> [n, B, O], with a
  * `weight` [n, I, O] and a `bias` [n, 1, O].

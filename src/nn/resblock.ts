@@ -3,7 +3,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LinearInitialisers } from './initialisers.ts';
 import { layerNorm, layerNormSpecs } from './layer-norm.ts';
-import { linear, linearSpecs } from './linear.ts';
+import { type LinearMap, linear, linearSpecs } from './linear.ts';
 import { type ParameterSpecs, type Parameters, withPrefix } from './parameters.ts';
 
 export type ResblockOptions = {
@@ -23,8 +23,8 @@ export const resblockSpecs = (
 });
 
 /** [B, N] -> [B, N]. */
-export function resblock(parameters: Parameters, name: string, x: tf.Tensor2D): tf.Tensor2D {
+export function resblock(parameters: Parameters, name: string, x: tf.Tensor2D, map: LinearMap = linear): tf.Tensor2D {
   const normalised = `${name}.norm.scale` in parameters ? layerNorm(parameters, `${name}.norm`, x) : x;
-  const hidden = linear(parameters, `${name}.first`, tf.relu(normalised));
-  return tf.add(x, linear(parameters, `${name}.second`, tf.relu(hidden)));
+  const hidden = map(parameters, `${name}.first`, tf.relu(normalised));
+  return tf.add(x, map(parameters, `${name}.second`, tf.relu(hidden)));
 }

@@ -8,23 +8,35 @@ import { drawSvg } from '../seeing/drawing.ts';
 
 export const defaultStepUnit = 'environment steps';
 
-/** Draws a line through the mean returns, with a band of one standard deviation of the episodes' returns on either side. */
+/**
+ * Draws a line through the mean returns, with a band of one standard deviation of the episodes' returns on either side. A policy that
+ * adapts has two: before adaptation and after it.
+ */
 export async function writeLearningCurve(
   runDirectory: string,
   evaluations: readonly Evaluation[],
   { title, stepUnit = defaultStepUnit }: { readonly title: string; readonly stepUnit?: string | undefined },
 ): Promise<void> {
-  const points = evaluations.map(({ step, meanReturn, standardDeviation }) => ({
-    step,
-    mean: meanReturn,
-    spread: standardDeviation,
-  }));
+  const after = evaluations.map((evaluation) => pointOf(evaluation.step, evaluation));
+  const before = evaluations.flatMap(({ step, before }) => (before === undefined ? [] : [pointOf(step, before)]));
   const panel = {
     title,
     subtitle: 'evaluations: mean and standard deviation of the episodes',
     stepTitle: stepUnit,
     valueTitle: 'return',
-    curves: [{ label: title, points }],
+    curves:
+      before.length === 0
+        ? [{ label: title, points: after }]
+        : [
+            { label: 'before adaptation', points: before },
+            { label: 'after adaptation', points: after },
+          ],
   };
   await replaceFile(join(runDirectory, 'learning-curve.svg'), await drawSvg(curveChart([panel])), 'svg');
 }
+
+const pointOf = (step: number, { meanReturn, standardDeviation }: Omit<Evaluation, 'step' | 'episodeCount'>) => ({
+  step,
+  mean: meanReturn,
+  spread: standardDeviation,
+});

@@ -2,7 +2,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { defaultLinear, type LinearInitialisers } from '../initialisers.ts';
-import { linear, linearSpecs } from '../linear.ts';
+import { type LinearMap, linear, linearSpecs } from '../linear.ts';
 import { type ParameterSpecs, type Parameters, withPrefix } from '../parameters.ts';
 
 /** One generated layer per context. K contexts, I inputs, O outputs. */
@@ -57,18 +57,23 @@ export function headSpecs({ embeddingSize, inputSize, outputSize, rank, initiali
 }
 
 /** Embedding [K, E] -> the layer that it stands for, without the factors of a low-rank head. */
-export function head(parameters: Parameters, embedding: tf.Tensor2D, inputSize: number): GeneratedLayer {
+export function head(
+  parameters: Parameters,
+  embedding: tf.Tensor2D,
+  inputSize: number,
+  map: LinearMap = linear,
+): GeneratedLayer {
   const contextCount = embedding.shape[0];
-  const outputSize = parameters['bias.bias']!.size;
+  const outputSize = parameters['bias.bias']!.shape.at(-1)!;
   const row = [contextCount, 1, outputSize];
-  const weight = linear(parameters, 'weight', embedding);
+  const weight = map(parameters, 'weight', embedding);
   return {
     weight: tf.reshape(
       weight,
       factorsOf(parameters) === undefined ? [contextCount, inputSize, outputSize] : [contextCount, 1, weight.shape[1]],
     ),
-    gain: tf.reshape(tf.add(linear(parameters, 'gain', embedding), 1), row),
-    bias: tf.reshape(linear(parameters, 'bias', embedding), row),
+    gain: tf.reshape(tf.add(map(parameters, 'gain', embedding), 1), row),
+    bias: tf.reshape(map(parameters, 'bias', embedding), row),
   };
 }
 

@@ -2,6 +2,7 @@
 
 import type * as tf from '@tensorflow/tfjs-core';
 import { invalidArgument } from '../../contract/errors.ts';
+import { type LinearMap, linear } from '../linear.ts';
 import { hyperInitialisations } from '../names.ts';
 import { type ParameterSpecs, type Parameters, under, withPrefix } from '../parameters.ts';
 import { dynamic, sharedLayers } from './dynamic.ts';
@@ -44,11 +45,14 @@ export type Hypernetwork = {
   readonly generatedCount: number;
   /** Multiply-adds of the dynamic network for one row, beyond those of shared factors. */
   readonly generatedProducts: number;
-  /** Meta variable [K, meta size] -> dynamic layers with leading K. */
-  generate(parameters: Parameters, meta: tf.Tensor2D): GeneratedLayer[];
+  /**
+   * Meta variable [K, meta size] -> dynamic layers with leading K.
+   * @param map stands in for the linear layers of trunk and heads
+   */
+  generate(parameters: Parameters, meta: tf.Tensor2D, map?: LinearMap): GeneratedLayer[];
   /**
    * The dynamic network's outputs, each [..., output size]: one, or with a log-std head two.
-   * @param layers of {@link generate}: leading (...) as x, or [1] for all rows of x [B, base size]
+   * @param layers of {@link generate}: leading (...) as x, or [1] or none for all rows of x [B, base size]
    */
   evaluate(parameters: Parameters, layers: readonly GeneratedLayer[], x: tf.Tensor): tf.Tensor[];
 };
@@ -69,13 +73,13 @@ export function createHypernetwork(config: HypernetworkConfig): Hypernetwork {
     specs: hypernetworkSpecs(config, layers),
     generatedCount,
     generatedProducts: headRank === undefined ? layers.reduce((sum, { weightSize }) => sum + weightSize, 0) : 0,
-    generate(parameters, meta) {
-      const embedding = primary(under('primary', parameters), trunkSizes.length, meta);
-      return layers.map(({ inputSize }, i) => head(under(`head${i}`, parameters), embedding, inputSize));
+    generate(parameters, meta, map = linear) {
+      const embedding = primary(under('primary', parameters), trunkSizes.length, meta, map);
+      return layers.map(({ inputSize }, i) => head(under(`head${i}`, parameters), embedding, inputSize, map));
     },
     evaluate(parameters, generated, x) {
       const whole = generated.map((layer, i) => ({ ...layer, factors: factorsOf(under(`head${i}`, parameters)) }));
-      const isShared = x.rank === 2 && whole[0]!.gain.shape[0] === 1 && x.shape[0] !== 1;
+      const isShared = x.rank === 2 && whole[0]!.gain.rank === 3 && whole[0]!.gain.shape[0] === 1 && x.shape[0] !== 1;
       const ready = isShared ? sharedLayers(whole) : whole;
       const hidden = ready.slice(0, hiddenCount);
       // The hidden layers appear once in a traced graph, however many outputs read them.

@@ -2,7 +2,7 @@
 
 import type * as tf from '@tensorflow/tfjs-core';
 import type { LinearInitialisers } from '../initialisers.ts';
-import { linear, linearSpecs } from '../linear.ts';
+import { type LinearMap, linear, linearSpecs } from '../linear.ts';
 import { type ParameterSpecs, type Parameters, withPrefix } from '../parameters.ts';
 import { resblock, resblockSpecs } from '../resblock.ts';
 
@@ -42,11 +42,16 @@ export function primarySpecs(
 }
 
 /** [K, meta size] -> [K, last width]. */
-export function primary(parameters: Parameters, stageCount: number, meta: tf.Tensor2D): tf.Tensor2D {
+export function primary(
+  parameters: Parameters,
+  stageCount: number,
+  meta: tf.Tensor2D,
+  map: LinearMap = linear,
+): tf.Tensor2D {
   let h = meta;
   for (let i = 0; i < stageCount; i++) {
-    h = linear(parameters, `stage${i}.input`, h);
-    for (let j = 0; j < blocksPerStage; j++) h = resblock(parameters, `stage${i}.block${j}`, h);
+    h = map(parameters, `stage${i}.input`, h);
+    for (let j = 0; j < blocksPerStage; j++) h = resblock(parameters, `stage${i}.block${j}`, h, map);
   }
   return h;
 }

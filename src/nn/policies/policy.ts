@@ -10,6 +10,7 @@ import {
 } from '../distributions.ts';
 import type { GeneratedLayer } from '../hyper/head.ts';
 import type { Hypernetwork } from '../hyper/hypernetwork.ts';
+import type { LinearMap } from '../linear.ts';
 import type { ParameterSpecs, Parameters } from '../parameters.ts';
 import { checkInputs } from '../shapes.ts';
 
@@ -50,9 +51,9 @@ export type Policy = {
 };
 
 export type PolicySplit = {
-  /** Context [K, C] to layers with leading K. */
-  generate(parameters: Parameters, context: tf.Tensor2D): GeneratedLayer[];
-  /** Layers with leading B (or 1, for all rows) and observation [B, O]. */
+  /** Context [K, C] to layers with leading K. @param map stands in for the linear layers on the way */
+  generate(parameters: Parameters, context: tf.Tensor2D, map?: LinearMap): GeneratedLayer[];
+  /** Layers with leading B (or 1 or none, for all rows) and observation [B, O]. */
   evaluate(parameters: Parameters, layers: readonly GeneratedLayer[], observation: tf.Tensor): PolicyOutput;
 };
 

@@ -9,31 +9,41 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { dynamic } from '../hyper/dynamic.ts';
 import { factorsOf, type GeneratedLayer } from '../hyper/head.ts';
+import type { LinearMap } from '../linear.ts';
 import { type Parameters, under } from '../parameters.ts';
 import { globalLogStd } from './log-std.ts';
 import type { Policy, PolicyOutput } from './policy.ts';
 
 /**
  * The tensors of K contexts. K is that of the contexts; a policy without has `contexts` [K, 0].
+ * @param parameters those that are no weights of linear layers of a hypernetwork may have a leading K: a copy for every context
  * @param contexts [K, C], as the network reads them
+ * @param map stands in for the linear layers of a hypernetwork
  */
-export function taskWeights(policy: Policy, parameters: Parameters, contexts: tf.Tensor2D): Record<string, tf.Tensor> {
+export function taskWeights(
+  policy: Policy,
+  parameters: Parameters,
+  contexts: tf.Tensor2D,
+  map?: LinearMap,
+): Record<string, tf.Tensor> {
   const layers =
     policy.split === undefined
       ? mlpLayers(policy, parameters, contexts)
-      : policy.split.generate(parameters, contexts).map((layer, i) => wholeLayer(layer, under(`head${i}`, parameters)));
+      : policy.split
+          .generate(parameters, contexts, map)
+          .map((layer, i) => wholeLayer(layer, under(`head${i}`, parameters)));
   const named = layers.flatMap(({ weight, gain, bias }, i): [string, tf.Tensor][] => [
     [`w${i}`, weight],
     ...(gain === undefined ? [] : [[`g${i}`, gain] as [string, tf.Tensor]]),
     [`b${i}`, bias],
   ]);
   const logStd = globalLogStd(parameters);
-  return { ...Object.fromEntries(named), log_std: forEach(contexts, logStd, [logStd.size]) };
+  return { ...Object.fromEntries(named), log_std: forEach(contexts, logStd, 1) };
 }
 
 /**
  * What the policy gives for observations, from the tensors of {@link taskWeights}.
- * @param observation [K, R, O] with tensors of K contexts, or [B, O] with tensors of B rows
+ * @param observation [K, R, O] with tensors of K contexts, or [B, O] with tensors of B rows, or of one context without the leading 1
  * @returns mean as the observations have rows; logStd broadcasts to it
  */
 export function taskOutput(policy: Policy, weights: Parameters, observation: tf.Tensor): PolicyOutput {
@@ -72,7 +82,9 @@ type Layer = Pick<GeneratedLayer, 'weight' | 'bias'> & { readonly gain?: tf.Tens
 function layersIn(weights: Parameters): GeneratedLayer[] {
   const layers: GeneratedLayer[] = [];
   for (let i = 0; `w${i}` in weights; i++) {
-    layers.push({ weight: weights[`w${i}`]!, gain: weights[`g${i}`] ?? tf.ones([1, 1, 1]), bias: weights[`b${i}`]! });
+    const weight = weights[`w${i}`]!;
+    const gain = weights[`g${i}`] ?? tf.ones(weight.shape.map(() => 1));
+    layers.push({ weight, gain, bias: weights[`b${i}`]! });
   }
   return layers;
 }
@@ -82,25 +94,21 @@ function mlpLayers({ sizes }: Policy, parameters: Parameters, contexts: tf.Tenso
   const { observationSize, contextSize = 0 } = sizes;
   const layers: Layer[] = [];
   for (let i = 0; `mlp.layer${i}.weight` in parameters; i++) {
-    const weight = parameters[`mlp.layer${i}.weight`] as tf.Tensor2D;
-    const bias = parameters[`mlp.layer${i}.bias`]!;
-    const outputSize = weight.shape[1];
-    const hasContext = i === 0 && contextSize > 0;
-    const ofObservation = hasContext ? tf.slice(weight, [0, 0], [observationSize, outputSize]) : weight;
-    const shift = hasContext
-      ? tf.add(tf.matMul(contexts, tf.slice(weight, [observationSize, 0], [contextSize, outputSize])), bias)
-      : forEach(contexts, bias, [outputSize]);
-    layers.push({
-      weight: forEach(contexts, ofObservation, ofObservation.shape),
-      bias: tf.expandDims(shift, 1),
-    });
+    const weight = forEach(contexts, parameters[`mlp.layer${i}.weight`]!, 2) as tf.Tensor3D; // [K, I, O]
+    const bias = tf.expandDims(forEach(contexts, parameters[`mlp.layer${i}.bias`]!, 1), 1); // [K, 1, O]
+    if (i > 0 || contextSize === 0) {
+      layers.push({ weight, bias });
+      continue;
+    }
+    const [ofObservation, ofContext] = tf.split(weight, [observationSize, contextSize], 1) as [tf.Tensor, tf.Tensor];
+    layers.push({ weight: ofObservation, bias: tf.add(tf.matMul(tf.expandDims(contexts, 1), ofContext), bias) });
   }
   return layers;
 }
 
-/** A tensor that is the same for every context, [K, ...]. */
-const forEach = (contexts: tf.Tensor2D, tensor: tf.Tensor, shape: readonly number[]): tf.Tensor =>
-  tf.broadcastTo(tf.expandDims(tensor, 0), [contexts.shape[0], ...shape]);
+/** A tensor of that rank that is the same for every context, [K, ...]; itself where it has the leading K. */
+const forEach = (contexts: tf.Tensor2D, tensor: tf.Tensor, rank: number): tf.Tensor =>
+  tensor.rank > rank ? tensor : tf.broadcastTo(tf.expandDims(tensor, 0), [contexts.shape[0], ...tensor.shape]);
 
 /** A low-rank head's weight is formed: its factors are the policy's own, which adaptation moves too. */
 function wholeLayer(layer: GeneratedLayer, parameters: Parameters): Layer {

@@ -36,6 +36,28 @@ const moved = (flat: Flat, direction: Flat, by: number): Flat =>
     Object.entries(flat).map(([name, data]) => [name, data.map((x, i) => x + by * direction[name]![i]!)]),
   );
 
+test.each([
+  ['pre', 'update: inner loss of task 1: expected a finite loss, got NaN'],
+  ['post', "update: squared norm of the outer loss's gradient: expected a finite loss, got NaN"],
+] as const)('a loss of the %s set that is not finite is refused by its name', (set, text) => {
+  const { objective, tasks } = smallProblem(smallConfig('hyper-maml'));
+  tasks[1]![set].coefficient[0] = Number.NaN;
+  expect(() => objective.problem(tasks)).toThrow(text);
+  objective.dispose();
+});
+
+test('a product is that of the parameters of the problem, also after a candidate was evaluated', () => {
+  const { objective, tasks } = smallProblem(smallConfig('hyper-maml'));
+  const problem = objective.problem(tasks);
+  const product = problem.product(problem.gradient).slice();
+  const old = objective.flat.slice();
+  for (let i = 0; i < old.length; i++) objective.flat[i]! += 0.01;
+  problem.evaluate();
+  objective.flat.set(old);
+  expect(problem.product(problem.gradient)).toEqual(product);
+  objective.dispose();
+});
+
 describe.each(Object.keys(cases))('%s', (name) => {
   const config = cases[name]!;
   let problem: SmallProblem;

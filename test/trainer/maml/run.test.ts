@@ -1,6 +1,6 @@
 /** Whole runs by the command: results, resume after a kill, and what is refused. */
 
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -65,6 +65,8 @@ test('every iteration tells returns before and after, and how the outer step wen
   }
   const tests = records.filter((record) => 'testPostReturn' in record);
   expect(tests.map(({ step }) => step)).toEqual([0, 2, 4, 5]);
+  const curve = await readFile(join(scratch, 'whole', 'learning-curve.svg'), 'utf8');
+  for (const label of ['before adaptation', 'after adaptation', 'iterations']) expect(curve).toContain(label);
 });
 
 test('MAML learns the point robot: after adaptation it is nearer to its goals than before, and than at the start', async () => {

@@ -9,10 +9,8 @@ import type { PolicySpecs } from '../../../src/contract/tensor-spec.ts';
 import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
 import { initialise } from '../../../src/nn/parameters.ts';
 import type { Engine } from '../../engine/engine.ts';
-import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
 import { checkRewards } from '../../run/reward.ts';
 import { checkMamlConfig, type MamlConfig } from './config.ts';
-import { dot } from './conjugate-gradient.ts';
 import { fillSteps, type TaskReturns } from './experience.ts';
 import { createMetaObjective } from './meta-objective.ts';
 import { createMamlNetworks, type MamlNetworks } from './networks.ts';
@@ -107,7 +105,6 @@ export function createMamlLearner(options: MamlLearnerOptions): MamlLearner {
       setContexts(arrays, contexts, networks);
       const adaptation = yield* adaptAll({ sampler, policies, arrays, contexts, config, batch: 2 * iteration, clock });
       const problem = clock.timed('outer', () => objective.problem(arrays));
-      requireFiniteLoss("squared norm of the outer loss's gradient", dot(problem.gradient, problem.gradient));
       const product = (vector: Float64Array) => clock.timed('conjugateGradient', () => problem.product(vector));
       const trpo = yield* clock.slices('outer', trpoStep({ ...problem, product }, config.trpo));
       return { ...adaptation, trpo, seconds: clock.seconds() };

@@ -4,6 +4,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { gaussianKl } from '../../../src/nn/distributions.ts';
 import type { Parameters } from '../../../src/nn/parameters.ts';
 import { logProbOf, type Policy, policyOutput } from '../../../src/nn/policies/policy.ts';
+import { valueAndGradients } from '../../../src/trace/differentiate.ts';
+import { inner } from './inner-step.ts';
 
 /** N steps of one task, its episodes below each other; actions normalised and unclipped. */
 export type TaskSteps = {
@@ -70,4 +72,32 @@ export function meanKl(
 ): tf.Scalar {
   const { mean, logStd } = outputOf(task, parameters, observation);
   return tf.sum(tf.mul(weight, gaussianKl({ mean, logStd: logStd! }, old)));
+}
+
+/**
+ * The product of a direction with the Hessian of {@link meanKl} at the policy that it is measured from. There the divergence has no
+ * slope in what the policy gives, so that is D' M D, with D the derivative of mean and log-std, and M the divergence's second
+ * derivatives in them: weight / variance for a mean, twice the sum of the weights for a log-std.
+ */
+export function divergenceProduct(
+  task: TaskPolicy,
+  parameters: Parameters,
+  { observation, weight }: { readonly observation: tf.Tensor2D; readonly weight: tf.Tensor1D },
+  direction: Parameters,
+): Parameters {
+  const outputs = (at: Parameters): Parameters => {
+    const { mean, logStd } = outputOf(task, at, observation);
+    return { mean, logStd: logStd! };
+  };
+  const back = (cotangent: Parameters) =>
+    valueAndGradients((at) => inner(outputs(at), cotangent), parameters).gradients;
+  const { mean, logStd } = outputs(parameters);
+  // D' u is linear in u, so its slope along the direction is D x direction, wherever u is.
+  const zero = { mean: tf.zerosLike(mean!), logStd: tf.zerosLike(logStd!) };
+  const tangent = valueAndGradients((u) => inner(back(u), direction), zero).gradients;
+  const perVariance = tf.mul(tf.expandDims(weight, 1), tf.exp(tf.mul(logStd!, -2)));
+  return back({
+    mean: tf.mul(tangent.mean!, perVariance),
+    logStd: tf.mul(tangent.logStd!, tf.mul(tf.sum(weight), 2)),
+  });
 }

@@ -1,17 +1,19 @@
 /**
- * What the outer step computes for one task at a time: the loss with its gradient, the loss with its divergence, and products with
- * the divergence's Hessian, each through the adaptation and each one run. A task's arrays are copied into those that the runs read.
+ * What the outer step computes from one task's steps: losses, slopes and Hessian products in the weights of the task's network, each one
+ * run. A task's arrays are copied into those that the runs read. task-weights-path.ts has the way from the meta-parameters to the weights.
  */
 
 import * as tf from '@tensorflow/tfjs-core';
 import { toNormalised } from '../../../src/nn/action-scaling.ts';
 import { normalise } from '../../../src/nn/normalisation.ts';
-import { type Parameters, under } from '../../../src/nn/parameters.ts';
+import { type Parameters, sizeOf, under } from '../../../src/nn/parameters.ts';
+import { taskOutput, taskWeightShapes } from '../../../src/nn/policies/task-weights.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
 import type { BoundInput, Computation, Engine } from '../../engine/engine.ts';
 import type { MamlConfig } from './config.ts';
-import { adapt, adaptedHessianProduct, type Rates } from './inner-step.ts';
+import { hessianProduct, type Rates } from './inner-step.ts';
 import {
+  divergenceProduct,
   evaluateSteps,
   meanKl,
   type OldPolicy,
@@ -44,15 +46,25 @@ export type TaskArrays = {
 export type MetaViews = Readonly<Record<string, Float32Array>>;
 export type MetaShapes = Readonly<Record<string, readonly number[]>>;
 
+/** One task's weights, or slopes and directions of them, by name as in `src/nn/policies/task-weights.ts`. */
+export type WeightRow = Readonly<Record<string, Float32Array | Float64Array>>;
+
+/** Runs over one task's steps; they read weights, and write into the last argument. */
 export type TaskComputations = {
-  /** Chooses the task that the runs are about. */
-  load(task: TaskArrays): void;
-  /** The outer loss's gradient into `gradients`, and the task's `old`. */
-  readonly gradient: () => void;
+  /** The slope of the inner loss in the weights. @returns the loss */
+  innerSlope(pre: StepArrays, weights: WeightRow, slope: WeightRow): number;
+  /** The product of the inner loss's Hessian with a direction. */
+  innerProduct(pre: StepArrays, weights: WeightRow, direction: WeightRow, product: WeightRow): void;
+  /** The slope of the outer loss at the old policy, which these weights are; writes `old` too. */
+  outerSlope(post: StepArrays, weights: WeightRow, old: TaskArrays['old'], slope: WeightRow): void;
+  /** The product of the divergence's Hessian with a direction, at the old policy. */
+  divergenceProduct(post: StepArrays, weights: WeightRow, direction: WeightRow, product: WeightRow): void;
   /** Outer loss and divergence from `old`. */
-  readonly evaluate: () => { readonly loss: number; readonly kl: number };
-  /** Hessian of the divergence times `vector` into `gradients`; the parameters must be those of `old`. */
-  readonly product: () => void;
+  evaluate(
+    post: StepArrays,
+    weights: WeightRow,
+    old: TaskArrays['old'],
+  ): { readonly loss: number; readonly kl: number };
   dispose(): void;
 };
 
@@ -62,98 +74,123 @@ export type TaskComputationOptions = {
   readonly config: Pick<MamlConfig, 'inner' | 'rate'>;
   /** N */
   readonly stepCount: number;
-  /** Read by every run, see `metaSpecs`. */
-  readonly parameters: MetaViews;
-  /** Read by `product`. */
-  readonly vector: MetaViews;
-  /** Written by `gradient` and `product`. */
-  readonly gradients: MetaViews;
-  readonly shapes: MetaShapes;
 };
 
-export function createTaskComputations(options: TaskComputationOptions): TaskComputations {
-  const { engine, networks, parameters, vector, gradients, shapes } = options;
+export function createTaskComputations(options: Omit<TaskComputationOptions, 'config'>): TaskComputations {
+  const { engine, networks, stepCount } = options;
   const memory = createMemory(options);
-  const functions = taskFunctions(options);
-  const bound = {
-    ...prefixed('meta', boundTo(parameters, shapes)),
-    ...stepInputs('pre', memory.pre, networks),
-    ...stepInputs('post', memory.post, networks),
-    'old.logProb': { shape: [options.stepCount], data: memory.old.logProb },
-    'old.mean': { shape: [options.stepCount, networks.actionSize], data: memory.old.mean },
+  const functions = taskFunctions(networks);
+  const weightShapes = taskWeightShapes(networks.policy);
+  const bound = (named: Readonly<Record<string, Float32Array>>) => boundTo(named, weightShapes);
+  const inputs = { ...stepInputs('steps', memory.steps, networks), ...prefixed('weights', bound(memory.weights)) };
+  const direction = prefixed('direction', bound(memory.direction));
+  const old = {
+    'old.logProb': { shape: [stepCount], data: memory.old.logProb },
+    'old.mean': { shape: [stepCount, networks.actionSize], data: memory.old.mean },
     'old.logStd': { shape: [networks.actionSize], data: memory.old.logStd },
-    ...(networks.contextSize > 0 && { context: { shape: [1, networks.contextSize], data: memory.context } }),
   };
-  const written = prefixed('d', gradients);
-  const compile = (name: keyof typeof functions, inputs: typeof bound, outputs: Record<string, Float32Array>) =>
-    engine.compile({ name: `maml-${name}`, inputs, outputs, fn: functions[name] });
-  const { old, loss, kl } = memory;
+  const { loss, kl } = memory;
+  const result = prefixed('d', memory.result);
+  const compile = (
+    name: keyof typeof functions,
+    more: Record<string, BoundInput>,
+    outputs: Record<string, Float32Array>,
+  ) => engine.compile({ name: `maml-${name}`, inputs: { ...inputs, ...more }, outputs, fn: functions[name] });
   const computations: Record<keyof typeof functions, Computation> = {
-    gradient: compile('gradient', bound, { ...prefixed('now', old), ...written }),
-    evaluate: compile('evaluate', bound, { loss, kl }),
-    product: compile('product', { ...bound, ...prefixed('vector', boundTo(vector, shapes)) }, written),
+    innerSlope: compile('innerSlope', {}, { ...result, loss }),
+    innerProduct: compile('innerProduct', direction, result),
+    outerSlope: compile('outerSlope', {}, { ...result, ...prefixed('now', memory.old) }),
+    divergenceProduct: compile('divergenceProduct', direction, result),
+    evaluate: compile('evaluate', old, { loss, kl }),
   };
-  let loaded: TaskArrays | undefined;
+  const load = (steps: StepArrays, weights: WeightRow) => {
+    copyArrays(steps, memory.steps);
+    copyArrays(weights, memory.weights);
+  };
   return {
-    load(task) {
-      loaded = task;
-      memory.context.set(task.context.subarray(0, networks.contextSize));
-      for (const set of ['pre', 'post'] as const) copyArrays(task[set], memory[set]);
-      copyArrays(task.old, memory.old);
+    innerSlope(pre, weights, slope) {
+      load(pre, weights);
+      computations.innerSlope.run();
+      copyArrays(memory.result, slope);
+      return loss[0]!;
     },
-    gradient() {
-      computations.gradient.run();
-      copyArrays(memory.old, loaded!.old);
+    innerProduct(pre, weights, along, product) {
+      load(pre, weights);
+      copyArrays(along, memory.direction);
+      computations.innerProduct.run();
+      copyArrays(memory.result, product);
     },
-    evaluate() {
+    outerSlope(post, weights, policy, slope) {
+      load(post, weights);
+      computations.outerSlope.run();
+      copyArrays(memory.old, policy);
+      copyArrays(memory.result, slope);
+    },
+    divergenceProduct(post, weights, along, product) {
+      load(post, weights);
+      copyArrays(along, memory.direction);
+      computations.divergenceProduct.run();
+      copyArrays(memory.result, product);
+    },
+    evaluate(post, weights, policy) {
+      load(post, weights);
+      copyArrays(policy, memory.old);
       computations.evaluate.run();
       return { loss: loss[0]!, kl: kl[0]! };
     },
-    product: () => computations.product.run(),
     dispose() {
       for (const computation of Object.values(computations)) computation.dispose();
     },
   };
 }
 
-/** The three as functions of the bound tensors. */
-function taskFunctions({ networks, config: { inner, rate } }: TaskComputationOptions) {
-  const read = (inputs: Parameters) => {
-    const { context } = inputs;
-    const task = readTask(networks, context);
-    const steps = (set: 'pre' | 'post') => readSteps(networks, under(set, inputs));
-    const [pre, post] = [steps('pre'), steps('post')];
-    const old = under('old', inputs) as unknown as OldPolicy;
-    const innerLoss = (parameters: Parameters) => policyGradientLoss(task, parameters, pre);
-    const adapted = (meta: Parameters) => adapt(innerLoss, under('policy', meta), ratesIn(meta), inner);
-    return { task, post, old, innerLoss, adapted, meta: under('meta', inputs) };
-  };
-  const ratesIn = (meta: Parameters) => readRates(networks, rate, meta);
+/** The five as functions of the bound tensors. */
+function taskFunctions(networks: MamlNetworks) {
+  const read = (inputs: Parameters) => ({
+    steps: readSteps(networks, under('steps', inputs)),
+    weights: under('weights', inputs),
+    direction: under('direction', inputs),
+    task: taskNetwork(networks),
+    old: under('old', inputs) as unknown as OldPolicy,
+  });
   return {
-    gradient(inputs: Parameters) {
-      const { task, post, adapted, meta } = read(inputs);
-      const now = evaluateSteps(task, adapted(meta), post);
-      const { gradients } = valueAndGradients((variables) => policyGradientLoss(task, adapted(variables), post), meta);
-      return { ...prefixed<tf.Tensor>('now', now), ...prefixed('d', gradients) };
+    innerSlope(inputs: Parameters) {
+      const { steps, weights, task } = read(inputs);
+      const { value, gradients } = valueAndGradients((at) => policyGradientLoss(task, at, steps), weights);
+      return { ...prefixed<tf.Tensor>('d', gradients), loss: value };
+    },
+    innerProduct(inputs: Parameters) {
+      const { steps, weights, direction, task } = read(inputs);
+      return prefixed(
+        'd',
+        hessianProduct((at) => policyGradientLoss(task, at, steps), weights, direction),
+      );
+    },
+    outerSlope(inputs: Parameters) {
+      const { steps, weights, task } = read(inputs);
+      const { gradients } = valueAndGradients((at) => policyGradientLoss(task, at, steps), weights);
+      return { ...prefixed<tf.Tensor>('now', evaluateSteps(task, weights, steps)), ...prefixed('d', gradients) };
+    },
+    divergenceProduct(inputs: Parameters) {
+      const { steps, weights, direction, task } = read(inputs);
+      return prefixed('d', divergenceProduct(task, weights, steps, direction));
     },
     evaluate(inputs: Parameters) {
-      const { task, post, old, adapted, meta } = read(inputs);
-      const parameters = adapted(meta);
-      return { loss: surrogateLoss(task, parameters, post, old), kl: meanKl(task, parameters, post, old) };
-    },
-    product(inputs: Parameters) {
-      const { task, post, old, innerLoss, meta } = read(inputs);
-      const vector = under('vector', inputs);
-      const product = adaptedHessianProduct(
-        { inner: innerLoss, divergence: (parameters) => meanKl(task, parameters, post, old) },
-        { parameters: under('policy', meta), rates: ratesIn(meta) },
-        { parameters: under('policy', vector), rates: under('rate', vector) },
-        inner,
-      );
-      return { ...prefixed('d.policy', product.parameters), ...prefixed('d.rate', product.rates) };
+      const { steps, weights, task, old } = read(inputs);
+      return { loss: surrogateLoss(task, weights, steps, old), kl: meanKl(task, weights, steps, old) };
     },
   };
 }
+
+/** The network of one task, whose parameters are its weights. */
+const taskNetwork = ({ policy }: MamlNetworks): TaskPolicy => ({
+  policy: {
+    ...policy,
+    sizes: { ...policy.sizes, contextSize: 0 },
+    output: (weights, observation) => taskOutput(policy, weights, observation),
+  },
+  context: undefined,
+});
 
 /** The policy in a context [1, C] of environment units. */
 export const readTask = ({ policy, context: scale }: MamlNetworks, context: tf.Tensor | undefined): TaskPolicy => ({
@@ -179,14 +216,14 @@ export function readRates({ policy }: MamlNetworks, { start, learnt }: MamlConfi
 }
 
 /** The arrays that the runs read and write. */
-function createMemory({ networks, stepCount }: TaskComputationOptions) {
-  const { contextSize } = networks;
-  return {
-    ...createTaskArrays(networks, stepCount),
-    context: new Float32Array(contextSize),
-    loss: new Float32Array(1),
-    kl: new Float32Array(1),
-  };
+function createMemory({ networks, stepCount }: Pick<TaskComputationOptions, 'networks' | 'stepCount'>) {
+  const views = (): Record<string, Float32Array> =>
+    Object.fromEntries(
+      Object.entries(taskWeightShapes(networks.policy)).map(([name, shape]) => [name, new Float32Array(sizeOf(shape))]),
+    );
+  const { pre: steps, old } = createTaskArrays(networks, stepCount);
+  const scalars = { loss: new Float32Array(1), kl: new Float32Array(1) };
+  return { steps, old, weights: views(), direction: views(), result: views(), ...scalars };
 }
 
 /** Zeroed arrays for one task of N steps, but for its context. */
@@ -212,7 +249,7 @@ export function createTaskArrays(
 }
 
 export function stepInputs(
-  set: 'pre' | 'post',
+  set: string,
   { observation, action, coefficient, weight }: StepArrays,
   { observationSize, actionSize }: MamlNetworks,
 ): Record<string, BoundInput> {
@@ -232,8 +269,8 @@ export const prefixed = <T>(prefix: string, record: Readonly<Record<string, T>>)
   Object.fromEntries(Object.entries(record).map(([name, value]) => [`${prefix}.${name}`, value]));
 
 export function copyArrays<Name extends string>(
-  from: Readonly<Record<Name, Float32Array>>,
-  to: Readonly<Record<Name, Float32Array>>,
+  from: Readonly<Record<Name, Float32Array | Float64Array>>,
+  to: Readonly<Record<Name, Float32Array | Float64Array>>,
 ): void {
   for (const name of Object.keys(to) as Name[]) to[name].set(from[name]);
 }
