@@ -8,6 +8,7 @@ type Bench = { run(options: BenchOptions): Promise<void> };
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   engine: () => import('./engine.ts'),
   envs: () => import('./envs.ts'),
+  maml: () => import('./maml.ts'),
   serve: () => import('./serve.ts'),
   train: () => import('./train.ts'),
 };
@@ -19,17 +20,24 @@ const { values, positionals } = parseArgs({
     reference: { type: 'string' },
     only: { type: 'string' },
     rounds: { type: 'string' },
+    tasks: { type: 'string' },
+    episodes: { type: 'string' },
     peers: { type: 'string' },
     profile: { type: 'string' },
   },
 });
 const load = benches[positionals[0] ?? ''];
-const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
+const countNames = ['rounds', 'tasks', 'episodes'] as const;
+const counts = Object.fromEntries(
+  countNames.flatMap((name) => (values[name] === undefined ? [] : [[name, Number(values[name])] as const])),
+);
+const wrong = countNames.find((name) => name in counts && !(Number.isSafeInteger(counts[name]) && counts[name]! > 0));
 const usage = (reason: string): never => {
   console.error(`bench: ${reason}`);
   console.error(
     `Usage: npm run bench -- ${Object.keys(benches).join('|')} [--json FILE] [--reference PYTHON]
        serve: [--only PART,...] [--rounds N] [--peers PYTHON] [--profile DIRECTORY]
+       maml: [--only POLICY,...] [--rounds N] [--tasks N] [--episodes N]; what PYTHON needs: pip install torch "gymnasium[mujoco]"
        train: [--only td3_mlp,td3_sa_hyper,sac_mlp,sac_sa_hyper] [--rounds N]; what PYTHON needs:
               pip install torch stable-baselines3 "gymnasium[mujoco]" sbx-rl "rltools[mkl]"`,
   );
@@ -37,8 +45,8 @@ const usage = (reason: string): never => {
 };
 if (load === undefined || positionals.length !== 1) {
   usage(`expected one of ${Object.keys(benches).join('|')}, got "${positionals.join(' ')}"`);
-} else if (rounds !== undefined && !(Number.isSafeInteger(rounds) && rounds > 0)) {
-  usage(`--rounds: expected an integer from 1, got "${values.rounds}"`);
+} else if (wrong !== undefined) {
+  usage(`--${wrong}: expected an integer from 1, got "${values[wrong]}"`);
 } else {
-  await (await load()).run({ ...values, rounds });
+  await (await load()).run({ ...values, rounds: undefined, tasks: undefined, episodes: undefined, ...counts });
 }

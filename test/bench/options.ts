@@ -5,10 +5,13 @@ export type BenchOptions = {
   readonly json?: string | undefined;
   /** A Python interpreter with the reference installed, for benches that compare with one. */
   readonly reference?: string | undefined;
-  /** Of `serve` and `train`: parts of the names of sections, with commas between; every section unless given. */
+  /** Of `serve` and `train`: parts of the names of sections, with commas between; every section unless given. Of `maml`: policies. */
   readonly only?: string | undefined;
-  /** Of `serve` and `train`: rounds by turns. */
+  /** Of `serve`, `train` and `maml`: rounds by turns. */
   readonly rounds?: number | undefined;
+  /** Of `maml`: tasks of an iteration, and episodes of each. */
+  readonly tasks?: number | undefined;
+  readonly episodes?: number | undefined;
   /** Of `serve`: a Python interpreter with the peers' packages. */
   readonly peers?: string | undefined;
   /** Of `serve`: a directory for CPU profiles of the server. */

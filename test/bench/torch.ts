@@ -18,8 +18,7 @@ export type Torch = {
 
 /** @param python an interpreter with torch installed */
 export function startTorch(python: string): Torch {
-  // Compiled benches run from dist/; the script stays in the source tree.
-  const script = fileURLToPath(new URL('test/bench/torch-reference.py', root()));
+  const script = sourceFile('test/bench/torch-reference.py');
   const child: ChildProcess = spawn(python, [script], { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
   return {
@@ -35,6 +34,9 @@ export function startTorch(python: string): Torch {
     },
   };
 }
+
+/** A file of the source tree: compiled benches run from dist/, scripts stay. */
+export const sourceFile = (path: string): string => fileURLToPath(new URL(path, root()));
 
 function root(): URL {
   const here = new URL('../../', import.meta.url);
