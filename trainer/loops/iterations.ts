@@ -20,18 +20,12 @@ import type { MetricFiles } from '../run/metrics.ts';
 import type { LatestReturn } from '../run/progress.ts';
 import { openRecords } from '../run/records.ts';
 import type { SavedState } from '../run/saved-state.ts';
-import { integer, setting } from '../run/setting.ts';
+import { integer, seedSetting, setting } from '../run/setting.ts';
 import { runInTurns } from '../run/turns.ts';
-
-/** Seeds stay safe integers with the offsets that streams of their own add. */
-const seedMax = Number.MAX_SAFE_INTEGER - 1_000_000;
 
 export const iterationsSchema = z.strictObject({
   iterationCount: setting(integer(1), { flag: '--iterations <count>', help: 'iterations of the whole run' }),
-  seed: setting(integer(0, seedMax), {
-    flag: '--seed <number>',
-    help: 'seed of everything random; equal seeds give equal runs. Evaluations use seed + 100',
-  }),
+  seed: seedSetting(),
   evaluationInterval: setting(integer(1), {
     flag: '--eval-every <iterations>',
     help: 'iterations between evaluations on test tasks; there is one before the first and one after the last too',
@@ -190,7 +184,9 @@ async function runLoop(loop: Loop): Promise<RunResult> {
       const isOver = await advance(loop);
       if (isOver && isEvaluationDue(loop)) await evaluateHere(loop);
       const hasCheckpoint = isOver && loop.step % config.checkpointInterval === 0;
-      if (hasCheckpoint || loop.checkpoints.isDue()) await tryCheckpoint(loop);
+      if (hasCheckpoint || loop.checkpoints.isDue()) {
+        await loop.checkpoints.attempt(loop.step, () => checkpointHere(loop));
+      }
     }
   } catch (error) {
     // What was cut is done again by whoever goes on from the checkpoint.
@@ -250,17 +246,6 @@ async function evaluateHere(loop: Loop): Promise<void> {
     ...(before !== undefined && { before }),
   };
   await loop.evaluations.add(evaluation, returns, () => learner.saveNetworks());
-}
-
-/** A full disk may have room again at the next one: training goes on. */
-async function tryCheckpoint(loop: Loop): Promise<void> {
-  try {
-    await checkpointHere(loop);
-  } catch (error) {
-    loop.checkpoints.postpone();
-    const { step, options } = loop;
-    options.log?.warn({ step, error: (error as Error).message }, 'no checkpoint could be written; training goes on');
-  }
 }
 
 async function checkpointHere(loop: Loop): Promise<string> {

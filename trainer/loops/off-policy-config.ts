@@ -2,10 +2,7 @@
 
 import { z } from 'zod';
 import { invalidArgument } from '../../src/contract/errors.ts';
-import { integer, positive, setting } from '../run/setting.ts';
-
-/** Seeds stay safe integers with the offsets that streams of their own add. */
-const seedMax = Number.MAX_SAFE_INTEGER - 1_000_000;
+import { integer, positive, seedSetting, setting } from '../run/setting.ts';
 
 /** The settings; those of a run that is resumed must be as it began, but for `resumableLoopSettings`. */
 export const offPolicyLoopSchema = z.strictObject({
@@ -27,10 +24,7 @@ export const offPolicyLoopSchema = z.strictObject({
     help: 'threads that step environments while the learner updates; results do not depend on them',
     defaultText: 'one per environment, and no more than there are cores beside the first',
   }),
-  seed: setting(integer(0, seedMax), {
-    flag: '--seed <number>',
-    help: 'seed of everything random; equal seeds give equal runs. Evaluations use seed + 100',
-  }),
+  seed: seedSetting(),
   evaluationInterval: setting(integer(1), {
     flag: '--eval-every <steps>',
     help: 'steps between evaluations; there is one before the first step and one after the last too',
@@ -59,6 +53,8 @@ export const offPolicyDefaults: OffPolicyLoopConfig = {
   warmUpStepCount: 1_000,
   updatesPerStep: 1,
   environmentCount: 1,
+  // The machine decides.
+  collectorThreadCount: undefined,
   evaluationInterval: 5_000,
   evaluationEpisodeCount: 10,
   replayCapacity: 1_000_000,

@@ -188,7 +188,9 @@ async function runSteps(loop: Loop): Promise<void> {
       return;
     }
     if (isAborted()) return;
-    if (loop.step > 0 && (isReached(loop, config.checkpointInterval) || checkpoints.isDue())) await tryCheckpoint(loop);
+    if (loop.step > 0 && (isReached(loop, config.checkpointInterval) || checkpoints.isDue())) {
+      await checkpoints.attempt(loop.step, () => checkpointHere(loop));
+    }
     await turn();
     if (evaluations.isOver) await evaluations.settle();
     if (isAborted()) return;
@@ -282,17 +284,6 @@ function isEvaluationDue(loop: Loop): boolean {
 function isDue(loop: Loop): boolean {
   const { stepCount, evaluationInterval, checkpointInterval } = loop.options.config;
   return loop.step >= stepCount || isReached(loop, evaluationInterval) || isReached(loop, checkpointInterval);
-}
-
-/** A full disk may have room again at the next one: training goes on. */
-async function tryCheckpoint(loop: Loop): Promise<void> {
-  try {
-    await checkpointHere(loop);
-  } catch (error) {
-    loop.checkpoints.postpone();
-    const { step, options } = loop;
-    options.log?.warn({ step, error: (error as Error).message }, 'no checkpoint could be written; training goes on');
-  }
 }
 
 async function checkpointHere(loop: Loop): Promise<string> {

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { hyperInitialisations } from '../../src/nn/names.ts';
-import { discount, integer, oneOf, rate, setting, text, widths, yesOrNo } from '../run/setting.ts';
+import { discountSetting, integer, oneOf, rate, setting, text, widths, yesOrNo } from '../run/setting.ts';
 import { policyShape } from './policies.ts';
 
 /** Options of a hypernetwork. */
@@ -43,7 +43,7 @@ export const actorCriticShape = {
     help: 'learning rate of the critics',
     defaultText: '0.00005 for hypernetworks, else 0.0003',
   }),
-  gamma: setting(discount(), { flag: '--gamma <factor>', help: 'discount of the reward per step' }),
+  gamma: discountSetting(),
   tau: setting(rate(), {
     flag: '--tau <fraction>',
     help: 'fraction of the way that the target networks follow at an update',

@@ -13,8 +13,8 @@ const checkpointDirectory = (runDirectory: string) => join(runDirectory, 'checkp
 export type Checkpoints = {
   /** Whether the last one is older than the interval. */
   isDue(): boolean;
-  /** Begins the interval anew, where one could not be written. */
-  postpone(): void;
+  /** Calls `save`. Where it fails there is a warning, and the interval begins anew: a full disk may have room again at the next one. */
+  attempt(step: number, save: () => Promise<unknown>): Promise<void>;
   /**
    * Writes one, unless this step has one.
    * @param options.hasChanged the step is in progress and has come further since its last one, which is then replaced
@@ -40,8 +40,13 @@ export function createCheckpoints(
   let savedAt = options.now();
   return {
     isDue: () => options.now() - savedAt >= checkpointIntervalMs,
-    postpone() {
-      savedAt = options.now();
+    async attempt(step, save) {
+      try {
+        await save();
+      } catch (error) {
+        savedAt = options.now();
+        log?.warn({ step, error: (error as Error).message }, 'no checkpoint could be written; training goes on');
+      }
     },
     async save(step, contents, { hasChanged = false } = { hasChanged: false }) {
       if (savedStep === step && !hasChanged) return { path: join(directory, String(step)), isNew: false };

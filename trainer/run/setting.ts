@@ -29,12 +29,25 @@ export function integer(low: number, high = largeCount): z.ZodNumber {
   return z.number({ error }).refine((value) => Number.isSafeInteger(value) && value >= low && value <= high, { error });
 }
 
+/** Seeds stay safe integers with the offsets that streams of their own add. */
+const seedMax = Number.MAX_SAFE_INTEGER - 1_000_000;
+
+/** The seed of a run, with its flag. */
+export const seedSetting = () =>
+  setting(integer(0, seedMax), {
+    flag: '--seed <number>',
+    help: 'seed of everything random; equal seeds give equal runs. Evaluations use seed + 100',
+  });
+
 /** Above 0 and at most 1. */
 export const rate = (): z.ZodNumber => bounded('a number above 0 and at most 1', (value) => value > 0 && value <= 1);
 
-/** From 0 up to, but not including, 1. */
-export const discount = (): z.ZodNumber =>
-  bounded('a number of at least 0 and below 1', (value) => value >= 0 && value < 1);
+/** The discount of an algorithm, from 0 up to, but not including, 1, with its flag. */
+export const discountSetting = () =>
+  setting(
+    bounded('a number of at least 0 and below 1', (value) => value >= 0 && value < 1),
+    { flag: '--gamma <factor>', help: 'discount of the reward per step' },
+  );
 
 export const atLeast = (low: number): z.ZodNumber => bounded(`a number of at least ${low}`, (value) => value >= low);
 

@@ -382,6 +382,32 @@ class StreamCore:
             self._bid_farewell()
 
 
+class StreamState:
+    """What a stream tells of itself, whether its acts wait or are awaited."""
+
+    _core: StreamCore
+
+    @property
+    def closed(self) -> bool:
+        """No more requests are taken: `close` was called, or the client was closed."""
+        return self._core.closed
+
+    @property
+    def ended(self) -> bool:
+        """No more requests are answered by a server: the stream was closed, or was lost without `resume`."""
+        return self._core.ended
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why it ended; None where it did not, or was closed."""
+        return self._core.error
+
+    @property
+    def version(self) -> int | None:
+        """The version that it began with; None before the first answer, and where it follows."""
+        return self._core.version
+
+
 def _stream_over() -> HyperpolicyError:
     where = "ActStream: the stream has ended"
     return HyperpolicyError("failed_precondition", where, "an open one", "one that was closed", "Open another")

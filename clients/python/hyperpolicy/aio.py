@@ -15,7 +15,7 @@ from ._requests import (
     PrepareArguments,
     QGradArguments,
 )
-from ._stream_core import StreamCore
+from ._stream_core import StreamCore, StreamState
 from ._stream_options import ActStreamArguments, ActStreamEvent, StreamedActArguments
 from .client import ClientOptions
 from .results import ActResult, AdaptResult, ModelDescription, ModelSummary, PrepareResult, QGradResult
@@ -92,7 +92,7 @@ class AsyncPolicyClient:
         return result
 
 
-class AsyncActStream:
+class AsyncActStream(StreamState):
     """Made by `AsyncPolicyClient.act_stream`. Every act settles within its time: with an answer, a fallback, or an error."""
 
     def __init__(self, core: Core, given: Any) -> None:
@@ -124,26 +124,6 @@ class AsyncActStream:
         over: asyncio.Future[None] = self._loop.create_future()
         self._core.close(lambda: _pass_on(self._loop, over, None))
         await over
-
-    @property
-    def closed(self) -> bool:
-        """No more requests are taken: `close` was called, or the client was closed."""
-        return self._core.closed
-
-    @property
-    def ended(self) -> bool:
-        """No more requests are answered by a server: the stream was closed, or was lost without `resume`."""
-        return self._core.ended
-
-    @property
-    def error(self) -> BaseException | None:
-        """Why it ended; None where it did not, or was closed."""
-        return self._core.error
-
-    @property
-    def version(self) -> int | None:
-        """The version that it began with; None before the first answer, and where it follows."""
-        return self._core.version
 
     async def __aenter__(self) -> AsyncActStream:
         return self

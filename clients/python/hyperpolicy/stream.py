@@ -8,12 +8,12 @@ from types import TracebackType
 from typing import Any, Unpack
 
 from ._exchanges import Core
-from ._stream_core import Outcome, StreamCore
+from ._stream_core import Outcome, StreamCore, StreamState
 from ._stream_options import ActStreamEvent, StreamedActArguments
 from .results import ActResult
 
 
-class ActStream:
+class ActStream(StreamState):
     """Made by `PolicyClient.act_stream`. Every act settles within its time: with an answer, a fallback, or an error."""
 
     def __init__(self, core: Core, given: Any) -> None:
@@ -42,26 +42,6 @@ class ActStream:
         over = threading.Event()
         self._core.close(over.set)
         over.wait()
-
-    @property
-    def closed(self) -> bool:
-        """No more requests are taken: `close` was called, or the client was closed."""
-        return self._core.closed
-
-    @property
-    def ended(self) -> bool:
-        """No more requests are answered by a server: the stream was closed, or was lost without `resume`."""
-        return self._core.ended
-
-    @property
-    def error(self) -> BaseException | None:
-        """Why it ended; None where it did not, or was closed."""
-        return self._core.error
-
-    @property
-    def version(self) -> int | None:
-        """The version that it began with; None before the first answer, and where it follows."""
-        return self._core.version
 
     def __enter__(self) -> ActStream:
         return self

@@ -4,9 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { loadNewestCheckpoint } from '../../../trainer/run/checkpoint.ts';
-import { readMetrics } from '../../../trainer/run/metrics.ts';
-import { type Running, startCommand } from '../../clients/command.ts';
+import { commandRuns } from '../command-runs.ts';
 
 let scratch: string;
 beforeAll(async () => {
@@ -17,24 +15,7 @@ afterAll(() => rm(scratch, { recursive: true }));
 const settings = '--env Point-Robot --tasks 6 --episodes 4 --eval-tasks 4 --eval-episodes 3 --threads 1'.split(' ');
 const sizes = ['--trunk', '16', '--dynamic-hidden', '12', '--hidden', '16'];
 
-const train = (run: string, more: readonly string[]): Running =>
-  startCommand(['train', 'maml', '--run', run, '--publish', 'none', ...more], scratch);
-
-async function finish(run: string, more: readonly string[]): Promise<Record<string, number>> {
-  const { code, stdout, stderr } = await train(run, more).finished;
-  expect(code, stderr).toBe(0);
-  return JSON.parse(stdout.trim().split('\n').at(-1)!);
-}
-
-/** Everything that a run leaves, but times. */
-async function left(run: string) {
-  const directory = join(scratch, run);
-  const checkpoint = await loadNewestCheckpoint(join(directory, 'checkpoints'));
-  const records = readMetrics(directory).map((record) =>
-    Object.fromEntries(Object.entries(record).filter(([name]) => !/seconds$/i.test(name))),
-  );
-  return { step: checkpoint!.step, arrays: checkpoint!.arrays, records };
-}
+const { train, finish, left } = commandRuns('maml', () => scratch);
 
 test('a run that is killed and resumed equals one that was not, bit for bit', async () => {
   const all = [...settings, ...sizes, '--policy', 'hyper-maml', '--inner-lr', '0.01', '--iterations', '5'];

@@ -4,9 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { loadNewestCheckpoint } from '../../../trainer/run/checkpoint.ts';
-import { readMetrics } from '../../../trainer/run/metrics.ts';
-import { type Running, startCommand } from '../../clients/command.ts';
+import { commandRuns } from '../command-runs.ts';
 
 let scratch: string;
 beforeAll(async () => {
@@ -20,24 +18,7 @@ const settings = (
   '--eval-tasks 4 --replay-capacity 500 --context-capacity 100'
 ).split(' ');
 
-const train = (run: string, more: readonly string[]): Running =>
-  startCommand(['train', 'pearl', '--run', run, '--publish', 'none', ...more], scratch);
-
-async function finish(run: string, more: readonly string[]): Promise<Record<string, number>> {
-  const { code, stdout, stderr } = await train(run, more).finished;
-  expect(code, stderr).toBe(0);
-  return JSON.parse(stdout.trim().split('\n').at(-1)!);
-}
-
-/** Everything that a run leaves, but times. */
-async function left(run: string) {
-  const directory = join(scratch, run);
-  const checkpoint = await loadNewestCheckpoint(join(directory, 'checkpoints'));
-  const records = readMetrics(directory).map((record) =>
-    Object.fromEntries(Object.entries(record).filter(([name]) => !/seconds$/i.test(name))),
-  );
-  return { step: checkpoint!.step, arrays: checkpoint!.arrays, records };
-}
+const { train, finish, left } = commandRuns('pearl', () => scratch);
 
 test.each([
   ['hyper-pearl', []],

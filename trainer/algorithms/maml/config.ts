@@ -3,7 +3,17 @@
 import { z } from 'zod';
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { hyperInitialisations } from '../../../src/nn/names.ts';
-import { atLeast, discount, integer, oneOf, positive, rate, setting, widths, yesOrNo } from '../../run/setting.ts';
+import {
+  atLeast,
+  discountSetting,
+  integer,
+  oneOf,
+  positive,
+  rate,
+  setting,
+  widths,
+  yesOrNo,
+} from '../../run/setting.ts';
 import { trpoDefaults } from './trpo.ts';
 
 /**
@@ -77,7 +87,7 @@ export const mamlSchema = z.strictObject({
   inner: innerSchema,
   rate: rateSchema,
   advantages: z.strictObject({
-    discount: setting(discount(), { flag: '--gamma <factor>', help: 'discount of the reward per step' }),
+    discount: discountSetting(),
     lambda: setting(atLeast(0), { help: 'of generalised advantage estimation, at most 1' }),
     weighting: setting(oneOf(['steps', 'episodes']), { help: 'what counts the same, however long an episode is' }),
   }),

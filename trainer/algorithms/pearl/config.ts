@@ -5,7 +5,7 @@ import { invalidArgument } from '../../../src/contract/errors.ts';
 import { hyperShape } from '../../off-policy/settings.ts';
 import {
   atLeast,
-  discount,
+  discountSetting,
   integer,
   numbers,
   oneOf,
@@ -85,7 +85,7 @@ const learningShape = {
     defaultText: '0.00005 for hypernetworks, else 0.0003',
   }),
   encoderLearningRate: setting(rate(), { flag: '--encoder-lr <rate>', help: 'learning rate of the encoder' }),
-  gamma: setting(discount(), { flag: '--gamma <factor>', help: 'discount of the reward per step' }),
+  gamma: discountSetting(),
   tau: setting(rate(), { flag: '--tau <fraction>', help: 'fraction of the way that the target V follows' }),
   rewardScale: setting(positive(), {
     flag: '--reward-scale <factor>',
