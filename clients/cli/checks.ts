@@ -3,17 +3,27 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname } from 'node:path';
-import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
+import { failedPrecondition, type HyperpolicyError, invalidArgument } from '../../src/contract/errors.ts';
 
 /** Ports by their flags, e.g. `--port`; 0 is any that is free, undefined none. */
 export type Ports = Readonly<Record<string, number | undefined>>;
 
 /**
- * @param where the command
- * @param remedy how to choose others
- * @throws HyperpolicyError invalid_argument: two flags with one port; failed_precondition: a port that cannot be had
+ * @param command that is told of in errors
+ * @param command.remedy how to choose others
+ * @param command.refusal of a port that cannot be had
+ * @throws HyperpolicyError invalid_argument: two flags with one port; `refusal`
  */
-export async function checkPorts(where: string, host: string, ports: Ports, remedy: string): Promise<void> {
+export async function checkPorts(
+  host: string,
+  ports: Ports,
+  command: {
+    readonly where: string;
+    readonly remedy: string;
+    refusal(flag: string, port: number, cause: NodeJS.ErrnoException): HyperpolicyError;
+  },
+): Promise<void> {
+  const { where, remedy } = command;
   const given = Object.entries(ports).flatMap(([flag, port]) =>
     port === undefined || port === 0 ? [] : [{ flag, port }],
   );
@@ -29,17 +39,7 @@ export async function checkPorts(where: string, host: string, ports: Ports, reme
   });
   for (const { flag, port } of given) {
     const failure = await listenOnce(host, port);
-    if (failure === undefined) continue;
-    throw failedPrecondition({
-      where: `${where}: ${flag} ${port}`,
-      expected: 'a free port',
-      actual:
-        failure.code === 'EADDRINUSE'
-          ? 'one that is in use, perhaps by a server that is running already'
-          : failure.message,
-      remedy: `Stop that, or choose others: ${remedy}`,
-      cause: failure,
-    });
+    if (failure !== undefined) throw command.refusal(flag, port, failure);
   }
 }
 

@@ -56,12 +56,22 @@ export function createCommand(name: string): Command {
 
 async function quickstart(options: QuickstartOptions): Promise<void> {
   const ports = { '--port': options.port, '--metrics-port': options.metricsPort };
-  await checkPorts(
-    'quickstart',
-    serverDefaults.host,
-    ports,
-    'npm start -- --port 0 --metrics-port 0 takes any that are free',
-  );
+  const [where, remedy] = ['quickstart', 'npm start -- --port 0 --metrics-port 0 takes any that are free'];
+  await checkPorts(serverDefaults.host, ports, {
+    where,
+    remedy,
+    refusal: (flag, port, cause) =>
+      failedPrecondition({
+        where: `${where}: ${flag} ${port}`,
+        expected: 'a free port',
+        actual:
+          cause.code === 'EADDRINUSE'
+            ? 'one that is in use, perhaps by a server that is running already'
+            : cause.message,
+        remedy: `Stop that, or choose others: ${remedy}`,
+        cause,
+      }),
+  });
   if (!(await ensureModel(options))) return;
   const { createEnvironment } = await import('../../src/envs/registry.ts');
   const environment = await createEnvironment(environmentName);

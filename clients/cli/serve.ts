@@ -98,7 +98,13 @@ async function start(settings: ServerSettings): Promise<{ stop(): Promise<void> 
     '--admin-port': ports.adminPort ?? undefined,
     '--http-port': ports.httpPort ?? undefined,
   };
-  await checkPorts('serve', host, flags, '0 takes any that is free');
+  const { addressOf, portInUse } = await import('../../server/call/ports.ts');
+  await checkPorts(host, flags, {
+    where: 'serve',
+    remedy: '0 takes any that is free',
+    // As the server itself would tell it once its models are loaded.
+    refusal: (flag, port, cause) => portInUse(flag.slice(2).replaceAll('-', ' '), addressOf(host, port), cause),
+  });
   if (processCount === 1) return (await import('../../server/main.ts')).startServer(settings);
   return (await import('../../server/processes/processes.ts')).startProcesses(settings);
 }

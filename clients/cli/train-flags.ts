@@ -2,7 +2,7 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
-import { type PublishOptions, publishChoices } from '../../trainer/run/config.ts';
+import type { PublishOptions } from '../../trainer/run/config.ts';
 import type { Given } from '../../trainer/run/given-settings.ts';
 import type { Flag } from '../../trainer/run/setting.ts';
 import { integerIn } from './options.ts';
@@ -23,7 +23,12 @@ export type TrainOptions = {
 
 type SettingFlag = Flag & { readonly shown: string | undefined };
 
-export function addTrainOptions(command: Command, flags: readonly SettingFlag[]): Command {
+/** @param publishChoices of `--publish` */
+export function addTrainOptions(
+  command: Command,
+  flags: readonly SettingFlag[],
+  publishChoices: readonly PublishOptions['which'][],
+): Command {
   for (const flag of flags) command.addOption(optionOf(flag));
   return command
     .option('--config <file>', 'settings as JSON or YAML; flags override them, and they override the defaults')

@@ -28,8 +28,9 @@ export async function createCommand(name: string, args: readonly string[]): Prom
 
 async function algorithmCommand(algorithm: Algorithm): Promise<Command> {
   const { settingFlags } = await import('../../trainer/run/given-settings.ts');
+  const { publishChoices } = await import('../../trainer/run/config.ts');
   const command = new Command(algorithm.name).description(algorithm.description);
-  return addTrainOptions(command, settingFlags(algorithm))
+  return addTrainOptions(command, settingFlags(algorithm), publishChoices)
     .addHelpText(
       'after',
       `

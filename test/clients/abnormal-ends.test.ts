@@ -37,7 +37,10 @@ const source = ({ before = '', reward = '-Math.abs(this.x)', limit = '50' }) => 
   reinstate({ x }) { this.x = x[0]; },
 });`;
 
-const small = '--critic mlp-standard --batch-size 8 --threads 1 --eval-episodes 1 --warm-up 100 --store st'.split(' ');
+const small =
+  '--critic mlp-standard --batch-size 8 --threads 1 --eval-episodes 1 --warm-up 100 --store st --model mine-td3-mlp-standard'.split(
+    ' ',
+  );
 
 /** Arguments of a run in a folder of its own, with its environment as `mine.mjs` there. */
 function place(name: string, parts: Parameters<typeof source>[0]): string {

@@ -27,8 +27,8 @@ async function refusal(...args: string[]): Promise<string> {
 
 test('serve refuses a port that is taken, and one for two, before models load', async () => {
   expect(await refusal('serve', '--port', taken, '--metrics-port', '0')).toBe(
-    'hyperpolicy: serve: --port TAKEN: expected a free port, got one that is in use, perhaps by a server that is running already. ' +
-      'Stop that, or choose others: 0 takes any that is free\n',
+    'hyperpolicy: listening on 127.0.0.1:TAKEN: expected a free port, got one that is in use. ' +
+      'Choose another port: --port N, or 0 for any that is free\n',
   );
   expect(await refusal('serve', '--port', '50051', '--http-port', '50051')).toBe(
     'hyperpolicy: serve: --http-port 50051: expected another port than that of --port, got the same. 0 takes any that is free\n',

@@ -89,11 +89,11 @@ describe('the server process', () => {
     const store = await temporaryStore();
     expect(await runToEnd(['serve', '--store', store, '--metrics-port', '0', '--port', String(port)])).toEqual({
       code: 1,
-      error: `hyperpolicy: serve: --port ${port}: expected a free port, got one that is in use, perhaps by a server that is running already. Stop that, or choose others: 0 takes any that is free\n`,
+      error: `hyperpolicy: listening on 127.0.0.1:${port}: expected a free port, got one that is in use. Choose another port: --port N, or 0 for any that is free\n`,
     });
     expect(await runToEnd(['serve', '--store', store, '--port', '0', '--metrics-port', String(port)])).toEqual({
       code: 1,
-      error: `hyperpolicy: serve: --metrics-port ${port}: expected a free port, got one that is in use, perhaps by a server that is running already. Stop that, or choose others: 0 takes any that is free\n`,
+      error: `hyperpolicy: listening on 127.0.0.1:${port}: expected a free port, got one that is in use. Choose another metrics port: --metrics-port N, or 0 for any that is free\n`,
     });
   });
 

@@ -36,11 +36,7 @@ test('every algorithm has a descriptor under its name, with settings that its de
     const defaults = algorithm.defaults({ environment: 'HalfCheetah-v5', algorithm: {}, loop: {} });
     expect(algorithm.schemas.algorithm.safeParse(defaults.algorithm).error).toBeUndefined();
     expect(algorithm.schemas.loop.safeParse(defaults.loop).error).toBeUndefined();
-    for (const setting of algorithm.resumable) {
-      // Some have no default: what counts is that the configuration knows them.
-      const issues = algorithm.schemas.loop.safeParse({ ...defaults.loop, [setting]: 1 }).error?.issues ?? [];
-      expect(issues.filter(({ code }) => code === 'unrecognized_keys')).toEqual([]);
-    }
+    expect(algorithm.resumable.every((setting) => setting in defaults.loop)).toBe(true);
   }
 });
 

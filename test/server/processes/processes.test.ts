@@ -474,14 +474,14 @@ describe('what keeps several processes from a start', () => {
     const { port } = taken.address() as { port: number };
     const store = await temporaryStore();
     const args = ['serve', '--store', store, '--processes', '2', '--workers', '0', '--log-level', 'silent'];
-    for (const [flags, flag] of [
-      [['--port', `${port}`, '--metrics-port', '0'], '--port'],
-      [['--port', '0', '--metrics-port', `${port}`], '--metrics-port'],
-      [['--port', '0', '--metrics-port', '0', '--admin-port', `${port}`], '--admin-port'],
+    for (const [flags, remedy] of [
+      [['--port', `${port}`, '--metrics-port', '0'], 'Choose another port: --port'],
+      [['--port', '0', '--metrics-port', `${port}`], 'Choose another metrics port: --metrics-port'],
+      [['--port', '0', '--metrics-port', '0', '--admin-port', `${port}`], 'Choose another admin port: --admin-port'],
     ] as const) {
       expect(await runToEnd([...args, ...flags])).toEqual({
         code: 1,
-        error: `hyperpolicy: serve: ${flag} ${port}: expected a free port, got one that is in use, perhaps by a server that is running already. Stop that, or choose others: 0 takes any that is free\n`,
+        error: `hyperpolicy: listening on 127.0.0.1:${port}: expected a free port, got one that is in use. ${remedy} N, or 0 for any that is free\n`,
       });
     }
   });
