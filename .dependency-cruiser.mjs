@@ -102,7 +102,7 @@ const server = (name, packages = '') =>
 const serverRooms = storeys([
   server('exposure.ts', 'zod'),
   server('config.ts', 'zod'),
-  server('call'),
+  server('call', '@bufbuild/protobuf'),
   server('access', 'zod'),
   server('compute'),
   server('weights'),

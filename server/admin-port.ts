@@ -1,7 +1,7 @@
 /** The admin port: AdminService with health and reflection, over the models of one process or of all. */
 
 import { AdminService } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
-import { Admin, type AdminModels } from './models/admin.ts';
+import { type AdminModels, createAdminHandlers } from './models/admin.ts';
 import { adminMethods } from './routes.ts';
 import { type GrpcListener, listenGrpc } from './transport/grpc.ts';
 import { Health } from './transport/health.ts';
@@ -20,7 +20,7 @@ export async function listenAdmin(
   const { config, metrics, log } = deps;
   if (config.adminPort === null) return undefined;
   const health = new Health([AdminService.typeName]);
-  const methods = adminMethods(new Admin(config.store, models), { health, deps });
+  const methods = adminMethods(createAdminHandlers(config.store, models), { health, deps });
   const listener = await listenGrpc(methods, config, { metrics, log, port: config.adminPort, setting: 'admin port' });
   health.set(true);
   return {

@@ -7,11 +7,10 @@ import { AdminService } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { GRPCInferenceService, type ModelInferRequest } from '../src/gen/inference/grpc_predict_v2_pb.ts';
 import { openAccess } from './access/access.ts';
-import type { Call } from './call/rpc.ts';
+import type { Call, UnaryHandlers } from './call/rpc.ts';
 import { createKserve } from './kserve/service.ts';
 import { createActStreamHandler } from './methods/act-stream.ts';
 import type { PolicyHandlers } from './methods/policy-handlers.ts';
-import type { Admin, ModelStatusInit } from './models/admin.ts';
 import type { ModelStore } from './models/model-store.ts';
 import { actCodec, actStreamCodec } from './transport/act-codec.ts';
 import type { GrpcMethod } from './transport/grpc-call.ts';
@@ -21,7 +20,6 @@ import type { Health } from './transport/health.ts';
 import { describeStatus, type MethodDeps } from './transport/invocation.ts';
 import { orderedStream } from './transport/ordered-stream.ts';
 import { createReflection } from './transport/reflection.ts';
-import type { UnaryHandlers } from './transport/unary-methods.ts';
 
 /** What every gRPC port has. */
 export type PortSources = {
@@ -77,19 +75,10 @@ function inferenceMethods({ models, health, deps }: MethodSources): GrpcMethod[]
 }
 
 /** The methods of the admin port. */
-export function adminMethods(admin: Admin, sources: PortSources): GrpcMethod[] {
-  const answered =
-    <Request>(change: (request: Request) => Promise<ModelStatusInit>) =>
-    async (request: Request) => ({ status: await change(request) });
-  const handlers = {
-    loadVersion: answered<Parameters<Admin['loadVersion']>[0]>((request) => admin.loadVersion(request)),
-    unloadVersion: answered<Parameters<Admin['unloadVersion']>[0]>((request) => admin.unloadVersion(request)),
-    setLabel: answered<Parameters<Admin['setLabel']>[0]>((request) => admin.setLabel(request)),
-    setTraffic: answered<Parameters<Admin['setTraffic']>[0]>((request) => admin.setTraffic(request)),
-    rollback: answered<Parameters<Admin['rollback']>[0]>((request) => admin.rollback(request)),
-  };
-  return [...unaryMethods(AdminService, handlers, sources.deps), ...toolMethods(sources, [AdminService])];
-}
+export const adminMethods = (handlers: UnaryHandlers<typeof AdminService>, sources: PortSources): GrpcMethod[] => [
+  ...unaryMethods(AdminService, handlers, sources.deps),
+  ...toolMethods(sources, [AdminService]),
+];
 
 /** Health and reflection, which tools ask every port for. */
 function toolMethods(sources: PortSources, services: readonly DescService[]): GrpcMethod[] {

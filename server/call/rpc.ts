@@ -1,6 +1,7 @@
 /** What a method is to the rest of the server: a function from a decoded request to a response, without a transport. */
 
 import { randomBytes } from 'node:crypto';
+import type { DescMethod, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { type HyperpolicyError, unavailable } from '../../src/contract/errors.ts';
 import type { Caller } from './caller.ts';
 import type { RequestRecord } from './request-record.ts';
@@ -39,6 +40,13 @@ export function createCall(
 
 /** Answers at once where nothing has to be waited for, so that the common case costs no turn of the event loop. */
 export type UnaryHandler<Request, Response> = (request: Request, call: Call) => Response | Promise<Response>;
+
+/** A handler for each unary method of a service, by its name in code. */
+export type UnaryHandlers<S extends { readonly method: Readonly<Record<string, DescMethod>> }> = {
+  readonly [Name in keyof S['method'] as S['method'][Name] extends { methodKind: 'unary' }
+    ? Name
+    : never]: UnaryHandler<MessageShape<S['method'][Name]['input']>, MessageInitShape<S['method'][Name]['output']>>;
+};
 
 /** What a method with streams sees of the other side. */
 export type ResponseSink<Response> = {

@@ -4,24 +4,21 @@
  */
 
 import { HyperpolicyError, invalidArgument } from '../../src/contract/errors.ts';
-import type {
-  ModelConfigRequest,
-  ModelInferRequest,
-  ModelMetadataRequest,
-  ModelReadyRequest,
-  ModelStatisticsRequest,
-  RepositoryIndexRequest,
-} from '../../src/gen/inference/grpc_predict_v2_pb.ts';
-import type { Call } from '../call/rpc.ts';
+import type { GRPCInferenceService, ModelInferRequest } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
+import { checkResult } from '../call/finite.ts';
+import type { Call, UnaryHandlers } from '../call/rpc.ts';
+import { noContext, type Rows } from '../call/tensors.ts';
 import type { ServerConfig } from '../config.ts';
+import { clipActions } from '../methods/act.ts';
+import { workDeadlineMs } from '../methods/due-time.ts';
 import { Task } from '../methods/task.ts';
 import type { ModelStore } from '../models/model-store.ts';
+import type { ServedNetwork } from '../models/served-network.ts';
 import type { WorkMetrics } from '../telemetry/metrics.ts';
-import { configOf, metadataOf, wireTensors } from './descriptions.ts';
-import { inferNetwork } from './infer.ts';
+import { configOf, metadataOf } from './descriptions.ts';
 import { readParameters } from './parameters.ts';
 import { createTallies, type InferTally } from './statistics.ts';
-import { type NamedTarget, type Target, Targets } from './targets.ts';
+import { type NamedTarget, Targets } from './targets.ts';
 import { readInputs, writeOutputs } from './tensors.ts';
 
 export type KserveDeps = { readonly models: ModelStore; readonly config: ServerConfig; readonly work: WorkMetrics };
@@ -40,7 +37,7 @@ export function createKserve({ models, config, work }: KserveDeps) {
     version: String(target.served.version),
   });
   return {
-    modelReady(request: ModelReadyRequest, call: Call) {
+    modelReady(request, call) {
       try {
         targets.resolve('ModelReady', request, call);
         return { ready: true };
@@ -49,30 +46,30 @@ export function createKserve({ models, config, work }: KserveDeps) {
         throw error;
       }
     },
-    modelMetadata(request: ModelMetadataRequest, call: Call) {
+    modelMetadata(request, call) {
       const target = targets.resolve('ModelMetadata', request, call);
       return metadataOf(target, targets.versionsOf(target));
     },
-    modelConfig: (request: ModelConfigRequest, call: Call) => ({
+    modelConfig: (request, call) => ({
       config: configOf(targets.resolve('ModelConfig', request, call), config.rowCountMax),
     }),
-    repositoryIndex({ repositoryName }: RepositoryIndexRequest, call: Call) {
+    repositoryIndex({ repositoryName }, call) {
       if (repositoryName !== '') return { models: [] };
       const entry = ({ name, served }: NamedTarget) => ({ name, version: String(served.version), state: 'READY' });
       return { models: targets.list(call).map(entry) };
     },
     /** Of one version, of all versions of a name, or of all that the caller may use. */
-    modelStatistics(request: ModelStatisticsRequest, call: Call) {
+    modelStatistics(request, call) {
       if (request.name === '') {
         if (request.version === '') return { modelStats: targets.list(call).map(statisticsOf) };
         throw invalidArgument({ where: 'ModelStatistics version', expected: 'none without a name', actual: 'one' });
       }
       const one = targets.resolve('ModelStatistics', request, call);
       if (request.version !== '') return { modelStats: [statisticsOf(one)] };
-      const isSame = ({ served, kind }: Target) => served.model === one.served.model && kind === one.kind;
+      const isSame = ({ served, name }: NamedTarget) => served.model === one.served.model && name === one.name;
       return { modelStats: targets.list(call).filter(isSame).map(statisticsOf) };
     },
-    async modelInfer(request: ModelInferRequest, call: Call) {
+    async modelInfer(request, call) {
       const { modelName: name, modelVersion: version } = request;
       const target = targets.resolve('ModelInfer', { name, version }, call);
       const tally = tallyOf(target);
@@ -83,27 +80,46 @@ export function createKserve({ models, config, work }: KserveDeps) {
         throw error;
       }
     },
-  };
+  } satisfies Partial<UnaryHandlers<typeof GRPCInferenceService>>;
 }
 
 type Inference = Omit<KserveDeps, 'models'> & { readonly call: Call; readonly tally: InferTally };
 
-async function infer(request: ModelInferRequest, target: Target, { call, tally, config, work }: Inference) {
-  const { served, kind } = target;
-  const tensors = wireTensors(target);
+async function infer(
+  request: ModelInferRequest,
+  { served, network }: NamedTarget,
+  { call, tally, config, work }: Inference,
+) {
   const { timeoutUs } = readParameters(request);
-  const inputs = readInputs(request, tensors, { model: request.modelName, rowCountMax: config.rowCountMax });
+  const rule = { model: request.modelName, rowCountMax: config.rowCountMax };
+  const inputs = readInputs(request, network.tensors, rule);
   const { rowCount } = inputs.get('observation')!;
   const task = new Task({ method: 'ModelInfer', served, call, rowCount, budgetUs: timeoutUs }, { config, work });
   if (task.isOver) throw task.lateError('Nothing was computed');
   const readAtMs = performance.now();
   const late = 'The batch is too large or the server too busy for this deadline';
-  const outputs = await task.inTime(() => inferNetwork(served[kind]!, inputs, task), late);
+  const values = await task.inTime(() => runNetwork(network, inputs, task), late);
   const computedAtMs = performance.now();
-  const written = writeOutputs(request, tensors, outputs);
+  const written = writeOutputs(request, network.tensors, { rowCount, values });
   const endMs = performance.now();
   const input = readAtMs - call.receivedAtMs;
   const output = endMs - computedAtMs;
   tally.answered(rowCount, { total: endMs - call.receivedAtMs, input, ...task.workMs, output });
   return { modelName: request.modelName, modelVersion: String(served.version), id: request.id, ...written };
+}
+
+/** Checked outputs by name, each [rowCount, ...]. */
+async function runNetwork({ weights: source, run }: ServedNetwork, inputs: ReadonlyMap<string, Rows>, task: Task) {
+  const { model, version } = task.served;
+  const deadlineMs = workDeadlineMs(task.call, task.due);
+  const { rowCount } = inputs.get('observation')!;
+  const rows = Object.fromEntries([...inputs].map(([name, { values }]) => [name, values]));
+  const weights = source && (await task.weights(source, inputs.get(source.inputName) ?? noContext, deadlineMs));
+  const outputs = await task.network(() => run({ rowCount, rows, weights, deadlineMs }));
+  const sent = { method: 'ModelInfer', values: Object.values(rows) };
+  for (const [name, output] of Object.entries(outputs)) {
+    if (name === 'action') clipActions(output, task.served, sent);
+    else checkResult(`model "${model}" version ${version}: ${name}`, output, sent);
+  }
+  return outputs;
 }

@@ -1,7 +1,6 @@
 /** The statistics of the Open Inference Protocol, for each policy and critic of a version; they are dropped with it. */
 
-import type { ServedVersion } from '../models/served-version.ts';
-import type { Target } from './targets.ts';
+import type { NamedTarget } from './targets.ts';
 
 /** How long the parts of one request took, milliseconds; `total` has all of them. */
 export type InferDurations = Readonly<Record<'total' | 'queue' | 'input' | 'compute' | 'output', number>>;
@@ -49,12 +48,12 @@ const durationNames = ['total', 'queue', 'input', 'compute', 'output'] as const;
 
 const duration = (count: number, ms: number) => ({ count: BigInt(count), ns: BigInt(Math.round(ms * 1e6)) });
 
-/** Finds the tally of a policy or critic; it lasts as long as the version. */
-export function createTallies(): (target: Target) => InferTally {
-  const tallies = new WeakMap<ServedVersion, Record<Target['kind'], InferTally>>();
-  return ({ served, kind }) => {
-    const own = tallies.get(served) ?? { policy: new InferTally(), critic: new InferTally() };
-    tallies.set(served, own);
-    return own[kind];
+/** Finds the tally of a policy or critic; it lasts as long as that is served. */
+export function createTallies(): (target: NamedTarget) => InferTally {
+  const tallies = new WeakMap<object, InferTally>();
+  return ({ network }) => {
+    const own = tallies.get(network) ?? new InferTally();
+    tallies.set(network, own);
+    return own;
   };
 }

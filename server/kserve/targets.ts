@@ -4,12 +4,15 @@ import { failedPrecondition } from '../../src/contract/errors.ts';
 import type { Call } from '../call/rpc.ts';
 import type { ModelStore } from '../models/model-store.ts';
 import type { Selection } from '../models/selection.ts';
+import type { ServedNetwork } from '../models/served-network.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 
 /** A policy or a critic of a version. */
-export type Target = { readonly served: ServedVersion; readonly kind: 'policy' | 'critic' };
-
-export type NamedTarget = Target & { readonly name: string };
+export type NamedTarget = {
+  readonly name: string;
+  readonly served: ServedVersion;
+  readonly network: ServedNetwork;
+};
 
 const criticSuffix = '.critic';
 
@@ -28,7 +31,8 @@ export class Targets {
   resolve(method: string, { name, version }: { name: string; version: string }, call: Call): NamedTarget {
     const { model, kind } = parseName(name, new Set(this.#models.list().map((served) => served.model)));
     const served = this.#models.resolve(method, { model, selection: selectionOf(version) }, call);
-    if (served[kind] !== null) return { name, served, kind };
+    const network = served[kind];
+    if (network !== null) return { name, served, network };
     throw failedPrecondition({
       where: `${method} model`,
       expected: `a model with a ${kind}`,
@@ -44,22 +48,23 @@ export class Targets {
   }
 
   /** Ready versions of the model of a target, newest first. Not empty, also where the model has just gone. */
-  versionsOf({ served }: Target): readonly ServedVersion[] {
+  versionsOf({ served }: NamedTarget): readonly ServedVersion[] {
     return this.#models.list().find(({ model }) => model === served.model)?.versions ?? [served];
   }
 }
 
 /** A model may be called `X.critic` itself. */
-function parseName(name: string, known: ReadonlySet<string>): { model: string; kind: Target['kind'] } {
+function parseName(name: string, known: ReadonlySet<string>): { model: string; kind: 'policy' | 'critic' } {
   const model = name.slice(0, -criticSuffix.length);
   const isCritic = !known.has(name) && name.endsWith(criticSuffix) && known.has(model);
   return isCritic ? { model, kind: 'critic' } : { model: name, kind: 'policy' };
 }
 
-const targetsOf = (served: ServedVersion): NamedTarget[] => [
-  ...(served.policy === null ? [] : [{ name: served.model, served, kind: 'policy' as const }]),
-  ...(served.critic === null ? [] : [{ name: `${served.model}${criticSuffix}`, served, kind: 'critic' as const }]),
-];
+const targetsOf = (served: ServedVersion): NamedTarget[] => {
+  const { model, policy, critic } = served;
+  const networks = [policy, critic].flatMap((network) => network ?? []);
+  return networks.map((network) => ({ name: network === critic ? `${model}${criticSuffix}` : model, served, network }));
+};
 
 function selectionOf(version: string): Selection['selection'] {
   if (version === '') return { case: undefined };

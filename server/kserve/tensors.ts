@@ -2,23 +2,18 @@
 
 import { invalidArgument, quoted } from '../../src/contract/errors.ts';
 import type { ModelInferRequest } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
-import { decodeRows, type Rows } from '../call/tensors.ts';
+import { decodeRows, encodeTensor, type Rows } from '../call/tensors.ts';
+import type { GraphRule, TensorRule } from '../models/graph-contract.ts';
 
-export type WireTensor = {
-  readonly name: string;
-  /** Without the rows. */
-  readonly sizes: readonly number[];
-  readonly optional?: boolean;
-};
-
-export type WireTensors = { readonly inputs: readonly WireTensor[]; readonly outputs: readonly WireTensor[] };
+/** Without noise the action of a stochastic policy is its deterministic one. */
+export const mayBeLeftOut = ({ name }: TensorRule): boolean => name === 'noise';
 
 const refuse = (where: string, expected: string, actual: string) => invalidArgument({ where, expected, actual });
 
 /** Every input by name, with equal numbers of rows. @throws HyperpolicyError invalid_argument */
 export function readInputs(
   request: ModelInferRequest,
-  { inputs: known }: WireTensors,
+  { inputs: known }: GraphRule,
   { model, rowCountMax }: { readonly model: string; readonly rowCountMax: number },
 ): ReadonlyMap<string, Rows> {
   const { inputs, rawInputContents: raw } = request;
@@ -49,10 +44,12 @@ export function readInputs(
     );
   });
   const rowCount = rows.get('observation')?.rowCount;
-  for (const { name, optional } of known) {
+  for (const tensor of known) {
+    const { name } = tensor;
     const own = rows.get(name);
-    if (own === undefined && optional !== true) throw refuse(where, `an input "${name}" for model "${model}"`, 'none');
-    if (own !== undefined && own.rowCount !== rowCount) {
+    if (own === undefined) {
+      if (!mayBeLeftOut(tensor)) throw refuse(where, `an input "${name}" for model "${model}"`, 'none');
+    } else if (own.rowCount !== rowCount) {
       throw refuse(`ModelInfer ${name}`, `${rowCount} rows as in observation`, `${own.rowCount}`);
     }
   }
@@ -64,7 +61,7 @@ const bytesOf = (values: readonly number[]): Uint8Array => new Uint8Array(Float3
 /** The outputs that were asked for, in that order; raw where the inputs were. @throws HyperpolicyError invalid_argument */
 export function writeOutputs(
   { outputs: requested, rawInputContents }: ModelInferRequest,
-  { outputs: known }: WireTensors,
+  { outputs: known }: GraphRule,
   { rowCount, values }: { readonly rowCount: number; readonly values: Readonly<Record<string, Float32Array>> },
 ) {
   const chosen = requested.length === 0 ? known : requested.map(({ name }) => find(known, name));
@@ -76,16 +73,11 @@ export function writeOutputs(
       shape: [rowCount, ...sizes].map(BigInt),
       ...(!isRaw && { contents: { fp32Contents: [...values[name]!] } }),
     })),
-    rawOutputContents: isRaw
-      ? chosen.map(({ name }) => {
-          const { buffer, byteOffset, byteLength } = values[name]!;
-          return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
-        })
-      : [],
+    rawOutputContents: isRaw ? chosen.map(({ name }) => encodeTensor(values[name]!, []).data) : [],
   };
 }
 
-function find(known: readonly WireTensor[], name: string): WireTensor {
+function find(known: readonly TensorRule[], name: string): TensorRule {
   const tensor = known.find((other) => other.name === name);
   if (tensor !== undefined) return tensor;
   const names = known.map((other) => other.name).join(', ');

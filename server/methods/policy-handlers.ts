@@ -1,8 +1,7 @@
 /** The policy service's handlers, made once: gRPC and HTTP serve the same. */
 
-import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import type { UnaryHandler } from '../call/rpc.ts';
+import type { UnaryHandlers } from '../call/rpc.ts';
 import type { ServerConfig } from '../config.ts';
 import type { HandleStore } from '../handles/handle-store.ts';
 import type { ModelStore } from '../models/model-store.ts';
@@ -15,20 +14,14 @@ import { createGetModelHandler, createListModelsHandler } from './models.ts';
 import { createPrepareHandler, type PrepareElsewhere } from './prepare.ts';
 import { createQGradHandler } from './q-grad.ts';
 
-type Methods = typeof PolicyService.method;
-type HandlerOf<Name extends keyof Methods> = UnaryHandler<
-  MessageShape<Methods[Name]['input']>,
-  MessageInitShape<Methods[Name]['output']>
->;
+type Methods = UnaryHandlers<typeof PolicyService>;
 
-export type PolicyHandlers = {
-  readonly [Name in Exclude<keyof Methods, 'actStream'>]: HandlerOf<Name>;
-} & {
+export type PolicyHandlers = Methods & {
   /** For streams, which resolve a version themselves. */
   readonly answer: ActAnswerer;
   readonly handles: ContextHandles;
   /** Prepare in this process only. */
-  readonly prepareHere: HandlerOf<'prepare'>;
+  readonly prepareHere: Methods['prepare'];
 };
 
 export type PolicyHandlerDeps = {

@@ -31,14 +31,11 @@ const warmRowCounts = [1, 64];
  * @throws Error where a network does not run
  */
 export async function warmUpNetworks(networks: ProbedNetworks): Promise<void> {
-  const { policy, critic, observationSize, actionSize, contextSize } = networks;
-  const sizes = { observation: observationSize, action: actionSize, noise: actionSize, context: contextSize };
+  const { policy, critic } = networks;
   for (const rowCount of warmRowCounts) {
-    const zeros = Object.entries(sizes).map(([name, size]) => [name, new Float32Array(rowCount * size)]);
-    const rows: Outputs = Object.fromEntries(zeros);
     for (const network of [policy, critic?.weights && critic]) {
       const weights = network?.weights && zeroWeights(network.weights);
-      await network?.run({ rowCount, rows, weights, deadlineMs: Number.POSITIVE_INFINITY });
+      await network?.run({ rowCount, rows: {}, weights, deadlineMs: Number.POSITIVE_INFINITY });
     }
   }
 }

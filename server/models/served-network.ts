@@ -24,6 +24,8 @@ export type NetworkInputs = {
 export type ServedNetwork = {
   /** Generates weights; undefined where the network is one graph. */
   readonly weights: WeightSource | undefined;
+  /** What its rows may be and become: by the contract, without what the graph lacks. */
+  readonly tensors: GraphRule;
   /**
    * Outputs by the names of the contract, [B, ...], as the graph gives them: not yet checked. Few rows of a small network run at once on
    * the calling thread, and many rows of a dynamic network in several turns of the event loop. The rest runs on a thread of the pool.
@@ -94,6 +96,7 @@ async function openPlain(
 
   return {
     weights: undefined,
+    tensors: tensorsOf(graph, rule),
     run(given) {
       if (small === undefined || given.rowCount > hereRowCountMax) return runPooled(given);
       return small.run({ rowCount: given.rowCount, rows: given.rows });
@@ -108,8 +111,9 @@ async function openPlain(
 async function openGenerated(
   { files, pool, openInline, cache, keyPrefix }: OpenNetworkOptions,
   { primary, dynamic }: HyperGraphs,
-  { priority, from, inputs, outputs }: NetworkRule,
+  rule: NetworkRule,
 ): Promise<ServedNetwork> {
+  const { priority, from, inputs, outputs } = rule;
   const heavy = await pool.open(files.get(primary.file)!, { name: primary.file, priority });
   const inline = await openInline(dynamic.file);
   const layout = weightLayout(primary);
@@ -129,6 +133,7 @@ async function openGenerated(
       cache,
       keyPrefix,
     }),
+    tensors: tensorsOf(dynamic, rule),
     run({ rowCount, rows, weights }) {
       const { entries, index } = weights!;
       return small.run({ rowCount, rows, weights: { entries, index, feeds: () => joinWeights(layout, weights!) } });
@@ -139,3 +144,8 @@ async function openGenerated(
     },
   };
 }
+
+const tensorsOf = (graph: Graph, { inputs, outputs }: GraphRule): GraphRule => ({
+  inputs,
+  outputs: outputs.filter(({ name }) => graph.outputs.some((output) => output.name === name)),
+});

@@ -16,7 +16,7 @@ export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPol
     priority: 'act',
     runsHere: true,
     from: context,
-    inputs: [observation, ...(stochastic ? [noise] : []), ...contexts],
+    inputs: [observation, ...contexts, ...(stochastic ? [noise] : [])],
     outputs: stochastic ? [action, logProb] : [action],
   });
   return { ...network, stochastic };

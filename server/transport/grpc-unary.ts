@@ -7,11 +7,11 @@
 
 import type { DescMessage, DescMethodUnary, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type grpc from '@grpc/grpc-js';
-import type { UnaryHandler } from '../call/rpc.ts';
+import type { UnaryHandler, UnaryHandlers } from '../call/rpc.ts';
 import { type Codec, descriptorCodec } from './codec.ts';
 import { deadlineOf, definitionOf, type GrpcMethod, headersOf, serviceError } from './grpc-call.ts';
 import { Invocations, type MethodDeps, type Transport, tooLarge } from './invocation.ts';
-import { type UnaryHandlers, unaryMethodsOf } from './unary-methods.ts';
+import { unaryMethodsOf } from './unary-methods.ts';
 
 /** Every unary method of a service. @param codecs of methods that have their own */
 export const unaryMethods = <S extends DescService>(

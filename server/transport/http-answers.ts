@@ -9,12 +9,13 @@ import type { DescService } from '@bufbuild/protobuf';
 import { type ConnectRouter, createConnectRouter, createContextValues } from '@connectrpc/connect';
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
 import type { StatusName } from '../../src/contract/status.ts';
+import type { UnaryHandlers } from '../call/rpc.ts';
 import { boundConnectTimeout } from './deadline-headers.ts';
 import { acceptCompression, refusalOf } from './http-refusals.ts';
 import { type HttpCall, httpCallKey, httpUnary } from './http-unary.ts';
 import { Invocations, type MethodDeps } from './invocation.ts';
 import { createHostCheck } from './known-hosts.ts';
-import { type UnaryHandlers, unaryMethodsOf } from './unary-methods.ts';
+import { unaryMethodsOf } from './unary-methods.ts';
 
 type Handler = ConnectRouter['handlers'][number];
 type Exchange = { readonly request: IncomingMessage; readonly response: ServerResponse; readonly httpCall: HttpCall };
