@@ -6,6 +6,7 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { invalidArgument } from '../src/contract/errors.ts';
+import { precisionNames } from '../src/onnx/precision.ts';
 import { deviceNames } from '../src/onnx/providers.ts';
 import { checkExposure, webOrigin } from './exposure.ts';
 
@@ -72,6 +73,8 @@ const serverConfigSchema = z.strictObject({
   threadCount: integer(1, 256).default(1),
   /** Where heavy graphs run; `auto` is a CUDA device where there is one, else the CPU. */
   device: z.enum(deviceNames).default('auto'),
+  /** How a CUDA device multiplies; `tf32` is faster, and outputs differ by some 3e-4. */
+  precision: z.enum(precisionNames).default('float32'),
   /** Rows of one request. */
   rowCountMax: count.default(4096),
   /**

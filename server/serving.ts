@@ -6,6 +6,8 @@
 import type { Logger } from 'pino';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { GRPCInferenceService } from '../src/gen/inference/grpc_predict_v2_pb.ts';
+import { setPrecision } from '../src/onnx/precision.ts';
+import { candidates } from '../src/onnx/providers.ts';
 import { type Doors, openDoors } from './access/access.ts';
 import { createRequestRecorder, type Tracer } from './call/request-record.ts';
 import { ComputePool } from './compute/compute-pool.ts';
@@ -125,9 +127,11 @@ export class Serving {
     const { policy: contextCache, critic: criticCache } = this.#caches;
     const models = new ModelStore({
       config,
-      networks: { pool, inline: { threadCount: 1 }, contextCache, criticCache },
+      networks: { pool, inline: { threadCount: 1 }, precision: config.precision, contextCache, criticCache },
+      devices: candidates(config.device),
       log,
       onLoad: metrics.loadResult,
+      onDeviceFallback: metrics.deviceFallback,
       onChange: (modelCount) => this.#health.set(modelCount > 0 && this.#phase === 'serving'),
     });
     await models.open();
@@ -155,10 +159,12 @@ export class Serving {
   }
 
   #openPool(): ComputePool {
-    const { workerCount, threadCount, device, batchRowCountMax, batchDelayMs, queueRowCountMax } = this.#config;
+    const { workerCount, threadCount, device, precision, batchRowCountMax, batchDelayMs, queueRowCountMax } =
+      this.#config;
+    setPrecision(precision);
     const executor = createExecutor({
       workerCount,
-      session: { threadCount, device },
+      session: { threadCount },
       onOpen: (opened) => this.#log.info({ ...opened, asked: device }, 'heavy graph open'),
     });
     this.#closers.push(() => executor.dispose());

@@ -104,6 +104,10 @@ const groups = {
     },
     threadCount: { flags: '--threads <count>', description: 'threads inside one heavy run' },
     device: { flags: '--device <device>', description: 'where heavy graphs run' },
+    precision: {
+      flags: '--precision <precision>',
+      description: 'products on a CUDA device; tf32 is faster and less exact, and probes may differ by 5e-3 then',
+    },
     batchRowCountMax: {
       flags: '--max-batch-rows <count>',
       description: 'rows that requests share in one heavy run',

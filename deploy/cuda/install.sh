@@ -4,7 +4,8 @@
 #
 #   deploy/cuda/install.sh [FOLDER]    FOLDER holds NVIDIA's libraries, about 3 GB; node_modules/.cuda unless given
 #
-# Run it in the project's root, after npm ci. Needs python3 with pip. It prints the LD_LIBRARY_PATH to set.
+# Run it in the project's root, after npm ci. Needs python3 with pip. It prints the LD_LIBRARY_PATH to set, and what the
+# provider's libraries resolve to on standard error.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -38,7 +39,9 @@ mkdir -p "$folder"
 find "$scratch/unpacked/nvidia" -name '*.so*' -exec mv -t "$folder" {} +
 
 # A library that is still missing, but for the driver's own, is an error here and not at the first request.
-missing=$(LD_LIBRARY_PATH="$folder" ldd "$target/libonnxruntime_providers_cuda.so" | grep 'not found' | grep -v 'libcuda.so.1' || true)
+found=$(LD_LIBRARY_PATH="$folder" ldd "$target/libonnxruntime_providers_cuda.so" | sed 's/ (0x[0-9a-f]*)$//')
+echo "$found" >&2
+missing=$(echo "$found" | grep 'not found' | grep -v 'libcuda.so.1' || true)
 if [ -n "$missing" ]; then
   echo "install.sh: expected every library of the CUDA provider, got none for:" >&2
   echo "$missing" >&2

@@ -4,6 +4,7 @@
  * share the next one; a job with many rows takes several runs. Small networks do not come here: they run where the request is.
  */
 
+import type { Device } from '../../src/onnx/providers.ts';
 import type { Session, TensorMap } from '../../src/onnx/session.ts';
 import type { OpenOptions } from '../../src/onnx/worker-pool.ts';
 import type { ListedFile } from '../../src/package/listed-file.ts';
@@ -33,6 +34,8 @@ export type OpenGraphOptions = {
   readonly joins?: boolean;
   /** As of WorkerPool.open. */
   readonly restRatio?: number;
+  /** Where its runs are made; the CPU unless given. */
+  readonly device?: Device;
 };
 
 /** Runs loaded graphs. */
@@ -132,11 +135,11 @@ export class ComputePool {
    */
   async open(
     model: ListedFile,
-    { name, priority, joins = true, restRatio = 0 }: OpenGraphOptions,
+    { name, priority, joins = true, restRatio = 0, device = 'cpu' }: OpenGraphOptions,
   ): Promise<HeavyGraph> {
     const { executor, batchRowCountMax, queueRowCountMax } = this.#options;
     const warmUpRowCounts = [1, Math.min(batchRowCountMax, warmRowCountMax)];
-    const graph = await executor.open(model, { name, warmUpRowCounts, restRatio });
+    const graph = await executor.open(model, { name, warmUpRowCounts, restRatio, device });
     const queue = new BatchQueue({
       name,
       batchRowCountMax: joins ? batchRowCountMax : 1,

@@ -41,10 +41,10 @@ function createWorkerExecutor({ workerCount, session, onOpen }: ExecutorOptions)
 function createInlineExecutor({ session: options, onOpen }: ExecutorOptions): OwnedExecutor {
   return {
     idleCount: 1,
-    async open(model, { name, warmUpRowCounts, restRatio }) {
+    async open(model, { name, warmUpRowCounts, restRatio, device }) {
       const step = createStepper(restRatio);
       const bytes = await readListedFile(model, step);
-      const session = await step(() => openSession(bytes, options, name));
+      const session = await step(() => openSession(bytes, { ...options, device }, name));
       try {
         for (const rowCount of warmUpRowCounts) await step(() => warmUp(session, rowCount, name));
       } catch (error) {

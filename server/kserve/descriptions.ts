@@ -10,7 +10,8 @@ const platform = 'onnxruntime_onnx';
 
 /** @param versions of the same model, newest first */
 export function metadataOf({ name, served, network }: NamedTarget, versions: readonly ServedVersion[]) {
-  const { environment, algorithm, fingerprint } = served.manifest;
+  const { manifest, device, precision } = served;
+  const { environment, algorithm, fingerprint } = manifest;
   const listed = (tensor: TensorRule) => ({
     name: tensor.name,
     datatype: 'FP32',
@@ -22,7 +23,7 @@ export function metadataOf({ name, served, network }: NamedTarget, versions: rea
     platform,
     inputs: network.tensors.inputs.map(listed),
     outputs: network.tensors.outputs.map(listed),
-    properties: { environment, algorithm, fingerprint },
+    properties: { environment, algorithm, fingerprint, device, precision },
   };
 }
 

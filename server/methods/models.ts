@@ -34,7 +34,8 @@ export function createGetModelHandler(models: ModelStore): UnaryHandler<GetModel
   return (request, call) => describeVersion(models.resolve('GetModel', request, call));
 }
 
-function describeVersion({ manifest, publishedAtMs, safeAction, adaptation }: ServedVersion): GetModelResponseInit {
+function describeVersion(served: ServedVersion): GetModelResponseInit {
+  const { manifest, publishedAtMs, safeAction, adaptation, device, precision } = served;
   const { policy, critic, context, training } = manifest;
   return {
     model: manifest.model,
@@ -57,6 +58,8 @@ function describeVersion({ manifest, publishedAtMs, safeAction, adaptation }: Se
     trainingSteps: BigInt(training.steps),
     adaptation: adaptation?.kind ?? '',
     readsNextObservation: adaptation?.kind === 'posterior' && adaptation.readsNextObservation,
+    device,
+    precision,
     evaluations: training.evaluations.map((evaluation) => ({ ...evaluation, step: BigInt(evaluation.step) })),
   };
 }

@@ -4,8 +4,9 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { HyperpolicyError } from '../../src/contract/errors.ts';
+import type { Device } from '../../src/onnx/providers.ts';
 import { createStepper } from '../../src/pacing/unhurried.ts';
-import { readPackageIndex } from '../../src/package/package.ts';
+import { type PackageIndex, readPackageIndex } from '../../src/package/package.ts';
 import { type OpenVersionOptions, openVersion, type ServedVersion } from './served-version.ts';
 
 export type LoadListener = (result: 'loaded' | 'refused', model: string) => void;
@@ -13,9 +14,13 @@ export type LoadListener = (result: 'loaded' | 'refused', model: string) => void
 export type PackageLoaderOptions = {
   readonly store: string;
   /** What every version is opened with. */
-  readonly networks: Omit<OpenVersionOptions, 'keyPrefix' | 'restRatio'>;
+  readonly networks: Omit<OpenVersionOptions, 'keyPrefix' | 'restRatio' | 'device'>;
+  /** To try in turn: a version that one of them refuses may be served on the next. */
+  readonly devices: readonly Device[];
   readonly log: Logger;
   readonly onLoad: LoadListener;
+  /** A device refused a version, which the next one is now tried with. */
+  readonly onDeviceFallback: (model: string, refusedBy: Device) => void;
 };
 
 /** Beside requests: a version is loaded with a quarter of one core. */
@@ -84,19 +89,37 @@ export class PackageLoader {
   }
 
   async #load({ model, version, directory, identity }: Found, former: ServedVersion | undefined) {
-    const { networks, log, onLoad } = this.#options;
-    const index = await readPackageIndex(directory);
-    const keyPrefix = `${this.#loadCount++}/`;
-    const opened = await openVersion(index, {
-      ...networks,
-      keyPrefix,
-      restRatio: this.#hasRequests ? restRatio : 0,
-    });
+    const { log, onLoad } = this.#options;
+    const opened = await this.#openOnFirst(await readPackageIndex(directory));
     this.#identities.set(opened, identity);
     const contextCount = former === undefined ? 0 : await this.#carryOver(former, opened);
-    log.info({ model, version, directory, contextCount }, 'model version ready');
+    const { device, precision } = opened;
+    log.info({ model, version, directory, contextCount, device, precision }, 'model version ready');
     onLoad('loaded', model);
     return opened;
+  }
+
+  /** On the first device that serves it. */
+  async #openOnFirst(index: PackageIndex): Promise<ServedVersion> {
+    const { networks, devices, log, onDeviceFallback } = this.#options;
+    const openOn = (device: Device) =>
+      openVersion(index, {
+        ...networks,
+        device,
+        keyPrefix: `${this.#loadCount++}/`,
+        restRatio: this.#hasRequests ? restRatio : 0,
+      });
+    const { model, version } = index.manifest;
+    for (const [i, device] of devices.slice(0, -1).entries()) {
+      try {
+        return await openOn(device);
+      } catch (error) {
+        const next = devices[i + 1];
+        log.warn({ model, version, device, next, reason: (error as Error).message }, 'refused on a device');
+        onDeviceFallback(model, device);
+      }
+    }
+    return openOn(devices.at(-1)!);
   }
 
   /**

@@ -1,5 +1,7 @@
 /** One version of a model, loaded and proven by its probes. Owns its networks until it is retired and idle. */
 
+import type { Precision } from '../../src/onnx/precision.ts';
+import type { Device } from '../../src/onnx/providers.ts';
 import { openSession, type SessionOptions } from '../../src/onnx/session.ts';
 import { createStepper } from '../../src/pacing/unhurried.ts';
 import { readListedFile } from '../../src/package/listed-file.ts';
@@ -36,6 +38,9 @@ export type ServedVersion = ProbedNetworks & {
 export type OpenVersionOptions = {
   readonly pool: Pick<ComputePool, 'open'>;
   readonly inline: SessionOptions;
+  /** Where its heavy graphs run, and how that device multiplies. */
+  readonly device: Device;
+  readonly precision: Precision;
   readonly contextCache: ContextCache;
   readonly criticCache: ContextCache;
   /** Distinguishes this version in the caches from every other that this process loads. */
@@ -51,12 +56,14 @@ export type OpenVersionOptions = {
  */
 export async function openVersion(index: PackageIndex, options: OpenVersionOptions): Promise<ServedVersion> {
   const { manifest } = index;
-  const { contextCache, criticCache, keyPrefix } = options;
+  const { contextCache, criticCache, keyPrefix, device, precision } = options;
   const networks = await openNetworks(index, options);
   const served: ServedVersion = {
     manifest,
     model: manifest.model,
     version: manifest.version,
+    device,
+    precision: device === 'cuda' ? precision : 'float32',
     publishedAtMs: Date.parse(manifest.training.publishedAt),
     ...sizesOf(manifest),
     ...networks,
@@ -81,7 +88,7 @@ type Networks = Pick<ServedVersion, 'policy' | 'critic' | 'adaptation'>;
 
 /** Opens the graphs one after the other and reads every other file, as each is verified while it is read. */
 async function openNetworks({ manifest, files }: PackageIndex, options: OpenVersionOptions): Promise<Networks> {
-  const { pool, inline, contextCache, criticCache, keyPrefix, restRatio } = options;
+  const { pool, inline, device, contextCache, criticCache, keyPrefix, restRatio } = options;
   const step = createStepper(restRatio);
   const opened: { dispose(): unknown }[] = [];
   const tracked = <T extends { dispose(): unknown }>(session: T): T => {
@@ -94,7 +101,7 @@ async function openNetworks({ manifest, files }: PackageIndex, options: OpenVers
     keyPrefix,
     pool: {
       open: async (...[file, graph]: Parameters<ComputePool['open']>) =>
-        tracked(await pool.open(file, { ...graph, restRatio })),
+        tracked(await pool.open(file, { ...graph, restRatio, device })),
     },
     async openInline(file: string) {
       const model = await readListedFile(files.get(file)!, step);

@@ -62,6 +62,8 @@ export type Metrics = {
   method(name: { readonly type: GrpcType; readonly service: string; readonly method: string }): MethodMetrics;
   work(method: string): WorkMetrics;
   loadResult(result: 'loaded' | 'refused', model: string): void;
+  /** A device refused a version that the next one is tried with. */
+  deviceFallback(model: string, refusedBy: string): void;
   /** A fallback that was served. */
   fallback(fallback: string, reason: string): void;
   /** A run of a heavy graph, with the rows that were joined for it. */
@@ -155,8 +157,14 @@ function registerTls(registry: Registry, { counter }: Kinds): Metrics['tls'] {
   };
 }
 
-function registerEvents({ counter }: Kinds): Pick<Metrics, 'loadResult' | 'fallback' | 'connectionEnded'> {
+function registerEvents({
+  counter,
+}: Kinds): Pick<Metrics, 'loadResult' | 'deviceFallback' | 'fallback' | 'connectionEnded'> {
   const loads = counter('hyperpolicy_model_loads_total', 'Model versions loaded or refused');
+  const deviceFallbacks = counter(
+    'hyperpolicy_device_fallbacks_total',
+    'Model versions that a device refused and that another was tried with',
+  );
   const fallbacks = counter('hyperpolicy_fallbacks_total', 'Actions that stood in for one that was not there in time');
   const connectionEnds = counter(
     'hyperpolicy_connections_ended_total',
@@ -165,6 +173,7 @@ function registerEvents({ counter }: Kinds): Pick<Metrics, 'loadResult' | 'fallb
   for (const reason of endReasons) connectionEnds({ reason });
   return {
     loadResult: (result, model) => void loads({ model, result }).value++,
+    deviceFallback: (model, refused_by) => void deviceFallbacks({ model, refused_by }).value++,
     fallback: (fallback, reason) => void fallbacks({ fallback, reason }).value++,
     connectionEnded: (reason) => void connectionEnds({ reason }).value++,
   };

@@ -20,6 +20,8 @@ export type MetricsSources = {
     readonly model: string;
     readonly version: number;
     readonly publishedAtMs: number;
+    readonly device: string;
+    readonly precision: string;
   }[];
 };
 
@@ -97,6 +99,12 @@ export function registerSources(sources: MetricsSources, registry: Registry): vo
 
   largest('model_version_info', '1 for each version that is ready', () =>
     versions().map(({ model, version }) => ({ labels: { model, version }, value: 1 })),
+  );
+  largest('model_version_device', '1 for each version that is ready, with the device of its heavy graphs', () =>
+    versions().map(({ model, version, device, precision }) => ({
+      labels: { model, version, device, precision },
+      value: 1,
+    })),
   );
   largest('weight_age_seconds', 'Time since the newest ready version of a model was published', () => {
     const newest = new Map<string, number>();

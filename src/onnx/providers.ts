@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { failedPrecondition, type HyperpolicyError } from '../contract/errors.ts';
+import { failedPrecondition, type HyperpolicyError, resourceExhausted } from '../contract/errors.ts';
 import { nativeBinding } from './native.ts';
 
 /** What a session can be asked for; `auto` is `cuda` where its provider loads, else `cpu`. */
@@ -43,6 +43,16 @@ export function isInstalled(device: Device): boolean {
 /** The error where a device was asked for and is not there. */
 export const missingDevice = (where: string, device: Device, actual: string, cause?: unknown): HyperpolicyError =>
   failedPrecondition({ where, expected: `the ${device} device`, actual, remedy: remedies[device], cause });
+
+/** The error where a device is there and its memory does not suffice. */
+export const fullDevice = (where: string, device: Device, actual: string, cause?: unknown): HyperpolicyError =>
+  resourceExhausted({
+    where,
+    expected: `memory of the ${device} device for one more graph`,
+    actual,
+    remedy: 'Serve fewer models or smaller batches there, or choose --device cpu',
+    cause,
+  });
 
 /** The folder of onnxruntime-node's libraries, where fetched providers belong. */
 export function libraryFolder(): string {

@@ -3,7 +3,8 @@
 import { Tensor } from 'onnxruntime-common';
 import { invalidArgument } from '../contract/errors.ts';
 import { type NativeSession, type NativeTensorMap, nativeBinding, runInPlace } from './native.ts';
-import { candidates, type Device, type DeviceName, isInstalled, missingDevice } from './providers.ts';
+import { requirePrecision } from './precision.ts';
+import { candidates, type Device, type DeviceName, fullDevice, isInstalled, missingDevice } from './providers.ts';
 
 export { Tensor };
 
@@ -51,7 +52,7 @@ const dtypeByCode: Record<number, TensorInfo['dtype']> = { 1: 'float32', 6: 'int
  * @param model the bytes of an .onnx file
  * @param name used in error messages
  * @throws HyperpolicyError invalid_argument where the bytes are not a model that the runtime takes; failed_precondition where
- *   the named device is missing
+ *   the named device is missing; resource_exhausted where the model does not fit into the device's memory
  */
 export function openSession(model: Uint8Array, options: SessionOptions, name = 'model'): Session {
   const devices = candidates(options.device ?? 'cpu');
@@ -67,6 +68,7 @@ export function openSession(model: Uint8Array, options: SessionOptions, name = '
 
 function openOn(device: Device, model: Uint8Array, options: SessionOptions, name: string): Session {
   if (!isInstalled(device)) throw missingDevice(name, device, 'no provider of that name');
+  if (device === 'cuda') requirePrecision();
   const { InferenceSession } = nativeBinding();
   const native = new InferenceSession();
   try {
@@ -90,11 +92,15 @@ function openOn(device: Device, model: Uint8Array, options: SessionOptions, name
     });
   } catch (cause) {
     const text = (cause as Error).message;
+    if (device !== 'cpu' && lacksMemory(text)) throw fullDevice(name, device, firstLine(text), cause);
     if (device !== 'cpu' && lacksDevice(text)) throw missingDevice(name, device, firstLine(text), cause);
     throw invalidArgument({ where: name, expected: 'an ONNX model', actual: text, cause });
   }
   return wrap(native, device);
 }
+
+/** Whether the runtime's text is about memory of the device. */
+const lacksMemory = (text: string): boolean => /out of memory|failed to allocate|not enough memory/i.test(text);
 
 /** Whether the runtime's text is about a missing library, driver or adapter and not about the model. */
 const lacksDevice = (text: string): boolean => /adapter|shared library|driver|CUDA failure|cuda/i.test(text);

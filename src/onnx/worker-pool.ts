@@ -7,6 +7,7 @@
 import { resourceExhausted, unavailable } from '../contract/errors.ts';
 import { shareInSlices } from '../pacing/in-slices.ts';
 import type { ListedFile } from '../package/listed-file.ts';
+import type { Device } from './providers.ts';
 import type { Session, SessionOptions, TensorMap } from './session.ts';
 import { blockOf, copyTensors, placeTensors, viewTensors, writeTensors } from './shared-tensors.ts';
 import type { Opened, OpenRequest } from './worker-messages.ts';
@@ -50,6 +51,8 @@ export type OpenOptions = {
   readonly warmUpRowCounts?: readonly number[];
   /** Milliseconds that a thread rests for each millisecond of loading, so that others have the core; 0 unless given. */
   readonly restRatio?: number;
+  /** In place of the pool's. */
+  readonly device?: Device;
 };
 
 export type WorkerPool = {
@@ -142,12 +145,13 @@ export function createWorkerPool({ workerCount, queueCountMax, session: options 
   }
 
   return {
-    async open(source, { name = 'model', warmUpRowCounts = [], restRatio = 0 } = {}) {
+    async open(source, { name = 'model', warmUpRowCounts = [], restRatio = 0, device: ownDevice } = {}) {
       if (disposed !== undefined) throw closed();
       const id = sessionCount++;
       const model = source instanceof Uint8Array ? await shareInSlices(source) : source;
       if (disposed !== undefined) throw closed();
-      const request = { session: id, model, options, warmUpRowCounts, restRatio, name };
+      const sessionOptions = ownDevice === undefined ? options : { ...options, device: ownDevice };
+      const request = { session: id, model, options: sessionOptions, warmUpRowCounts, restRatio, name };
       const opening = openOnAll(threads, request);
       track(accepted, opening);
       const { device, inputs, outputs } = await opening;

@@ -3,11 +3,14 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import pino from 'pino';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { ComputePool } from '../../../server/compute/compute-pool.ts';
 import { createExecutor } from '../../../server/compute/executors.ts';
+import { PackageLoader } from '../../../server/models/package-loader.ts';
 import { openVersion } from '../../../server/models/served-version.ts';
 import { ContextCache } from '../../../server/weights/context-cache.ts';
+import { type Device, isInstalled } from '../../../src/onnx/providers.ts';
 import { readPackageIndex } from '../../../src/package/package.ts';
 import { publishRandomPackage } from '../../random-package.ts';
 import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
@@ -63,6 +66,8 @@ test.each([
   const options = {
     pool: new ComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 }),
     inline: { threadCount: 1 },
+    device: 'cpu' as const,
+    precision: 'float32' as const,
     contextCache: cache(),
     criticCache: cache(),
     keyPrefix: '0/',
@@ -127,4 +132,43 @@ test('a server that stops does not wait until all contexts are carried over', { 
   const counts = lines.filter(({ msg }) => msg === 'model version ready').map(({ contextCount }) => contextCount);
   expect(counts).toEqual([0, expect.any(Number)]);
   expect(counts[1]).toBeLessThan(1000);
+});
+
+test.skipIf(isInstalled('cuda'))('a version that one device refuses is served on the next', async () => {
+  const store = await temporaryStore([hyper]);
+  const executor = createExecutor({ workerCount: 1, session: { threadCount: 1 }, onOpen: () => {} });
+  onTestFinished(() => executor.dispose());
+  const cache = () => new ContextCache({ bytesMax: 2 ** 20, timeToLiveMs: 0 });
+  const onDeviceFallback = vi.fn();
+  const onLoad = vi.fn();
+  const lines: Record<string, unknown>[] = [];
+  const loaderOn = (devices: readonly Device[]) =>
+    new PackageLoader({
+      store,
+      devices,
+      networks: {
+        pool: new ComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 }),
+        inline: { threadCount: 1 },
+        precision: 'float32',
+        contextCache: cache(),
+        criticCache: cache(),
+      },
+      log: pino({}, { write: (line) => void lines.push(JSON.parse(line)) }),
+      onLoad,
+      onDeviceFallback,
+    });
+  const served = await loaderOn(['cuda', 'cpu']).versionOf('hyper', 1, []);
+  expect(served).toMatchObject({ device: 'cpu', precision: 'float32' });
+  served!.retire();
+  expect(onDeviceFallback.mock.calls).toEqual([['hyper', 'cuda']]);
+  expect(lines.filter(({ level }) => level === pino.levels.values.warn)).toMatchObject([
+    { model: 'hyper', version: 1, device: 'cuda', next: 'cpu', reason: expect.stringContaining('the cuda device') },
+  ]);
+  // A device that was named is an error.
+  expect(await loaderOn(['cuda']).versionOf('hyper', 1, [])).toBeUndefined();
+  expect(onLoad.mock.calls).toEqual([
+    ['loaded', 'hyper'],
+    ['refused', 'hyper'],
+  ]);
+  expect(onDeviceFallback).toHaveBeenCalledTimes(1);
 });

@@ -91,6 +91,8 @@ describe('/metrics', () => {
       hyperpolicy_generations_in_flight: 'gauge',
       hyperpolicy_fallbacks_total: 'counter',
       hyperpolicy_model_version_info: 'gauge',
+      hyperpolicy_model_version_device: 'gauge',
+      hyperpolicy_device_fallbacks_total: 'counter',
       hyperpolicy_model_loads_total: 'counter',
       hyperpolicy_weight_age_seconds: 'gauge',
       hyperpolicy_event_loop_delay_seconds: 'gauge',
@@ -200,6 +202,7 @@ describe('/metrics', () => {
     expect([...labels].sort()).toEqual(
       [
         'cache',
+        'device',
         'fallback',
         'graph',
         'grpc_code',
@@ -208,6 +211,7 @@ describe('/metrics', () => {
         'grpc_type',
         'method',
         'model',
+        'precision',
         'reason',
         'result',
       ].filter((label) => labels.has(label)),
