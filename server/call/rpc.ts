@@ -6,12 +6,26 @@ import { type HyperpolicyError, unavailable } from '../../src/contract/errors.ts
 import type { Caller } from './caller.ts';
 import type { RequestRecord } from './request-record.ts';
 
-/** One request in flight. */
-export type Call = {
-  /** When the server had the message, on the clock of `performance.now()`. Milliseconds. */
-  readonly receivedAtMs: number;
+/** Who work is for. */
+export type Demand = {
   /** The client's deadline on the clock of `Date.now()`; Infinity without one. */
   readonly deadlineMs: number;
+  /** Whether nobody waits for it any more: the call was cancelled, or its connection is gone. */
+  readonly isGone: boolean;
+};
+
+/** Of work that is for no request. */
+export const standing: Demand = { deadlineMs: Number.POSITIVE_INFINITY, isGone: false };
+
+/** The other end of a call. */
+export type Client = { readonly cancelled: boolean };
+
+/** One request in flight. */
+export type Call = Demand & {
+  /** When the server had the message, on the clock of `performance.now()`. Milliseconds. */
+  readonly receivedAtMs: number;
+  /** An answered call is not cancelled, whatever becomes of its connection: what it began may go on. */
+  isAnswered: boolean;
   /** Whose token it is; undefined without tokens, and until the call is let in. */
   caller?: Caller | undefined;
   /** Undefined where the request is neither logged nor traced. */
@@ -23,7 +37,7 @@ export type Call = {
 export function createCall(
   receivedAtMs: number,
   deadlineMs: number,
-  { caller, record }: Pick<Call, 'caller' | 'record'> = {},
+  { caller, record, client }: Pick<Call, 'caller' | 'record'> & { readonly client?: Client | undefined } = {},
 ): Call {
   let id: string | undefined;
   return {
@@ -31,6 +45,10 @@ export function createCall(
     deadlineMs,
     caller,
     record,
+    isAnswered: false,
+    get isGone() {
+      return client?.cancelled === true && !this.isAnswered;
+    },
     requestId: () => {
       id ??= randomBytes(8).toString('hex');
       return id;

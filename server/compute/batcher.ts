@@ -5,9 +5,10 @@
  * Failure rule: a run that fails fails every job in it, and no other; what is left of those jobs is not computed.
  */
 
-import { deadlineExceeded, resourceExhausted } from '../../src/contract/errors.ts';
+import { cancelled, deadlineExceeded, resourceExhausted } from '../../src/contract/errors.ts';
 import { floatTensor, type Tensor, type TensorMap } from '../../src/onnx/session.ts';
 import { copyTensors } from '../../src/onnx/shared-tensors.ts';
+import type { Demand } from '../call/rpc.ts';
 
 /** When a job is too late to be useful. Requests that share the job may extend it, and see when its run began. */
 export type Deadline = {
@@ -15,7 +16,13 @@ export type Deadline = {
   atMs: number;
   /** When its run began, on the clock of `performance.now()`; set by who runs it. */
   startedAtMs?: number;
+  /** Who waits for it: where all are gone, it is dropped. */
+  askers?: Demand[];
 };
+
+export const deadlineFor = (demand: Demand): Deadline => ({ atMs: demand.deadlineMs, askers: [demand] });
+
+const isUnwanted = ({ askers }: Deadline): boolean => askers?.every(({ isGone }) => isGone) ?? false;
 
 /** Consecutive rows of a job. */
 export type RowRange = { readonly from: number; readonly count: number };
@@ -93,6 +100,10 @@ export class BatchQueue {
    */
   add(job: Job, sink: Sink, queuedAtMs: number): Promise<void> {
     const { name, queueRowCountMax } = this.#options;
+    if (this.#rowCount + job.rowCount > queueRowCountMax) {
+      const nowMs = Date.now();
+      this.#jobs = this.#jobs.filter((waiting) => !this.#isDropped(waiting, nowMs));
+    }
     const rowCount = this.#rowCount + job.rowCount;
     if (this.#rowCount > 0 && rowCount > queueRowCountMax) {
       throw resourceExhausted({
@@ -135,11 +146,13 @@ export class BatchQueue {
     return taken.length === 0 ? undefined : new Batch(taken, takenRowCount);
   }
 
-  /** Drops a job that is late or has failed. */
+  /** Drops a job that is late, that nobody waits for, or that has failed. */
   #isDropped(job: QueuedJob, nowMs: number): boolean {
-    if (!job.hasFailed && job.deadline.atMs >= nowMs) return false;
+    const isLate = job.deadline.atMs < nowMs;
+    if (!job.hasFailed && !isLate && !isUnwanted(job.deadline)) return false;
     this.#rowCount -= job.rowCount - job.nextRow;
-    if (!job.hasFailed) fail(job, expired(this.#options.name, job, nowMs));
+    const { name } = this.#options;
+    if (!job.hasFailed) fail(job, isLate ? expired(name, job, nowMs) : abandoned(name, job));
     return true;
   }
 }
@@ -200,8 +213,19 @@ const expired = (name: string, { deadline, nextRow, rowCount }: QueuedJob, nowMs
     where: `queue of ${name}`,
     expected: 'a deadline that has not passed',
     actual: `one that passed ${nowMs - deadline.atMs} ms ago`,
-    remedy: nextRow === 0 ? 'Nothing was computed' : `${nextRow} of ${rowCount} rows were begun, and nothing is kept`,
+    remedy: begunRows({ nextRow, rowCount }),
   });
+
+const abandoned = (name: string, job: QueuedJob) =>
+  cancelled({
+    where: `queue of ${name}`,
+    expected: 'a client that waits',
+    actual: 'none: the call was cancelled',
+    remedy: begunRows(job),
+  });
+
+const begunRows = ({ nextRow, rowCount }: Pick<QueuedJob, 'nextRow' | 'rowCount'>): string =>
+  nextRow === 0 ? 'Nothing was computed' : `${nextRow} of ${rowCount} rows were begun, and nothing is kept`;
 
 const joinFeeds = (pieces: readonly Piece[], rowCount: number): TensorMap =>
   mapTensors(pieces[0]!.job.feeds, (_, name) =>

@@ -10,7 +10,7 @@ import type { Call, UnaryHandlers } from '../call/rpc.ts';
 import { noContext, type Rows } from '../call/tensors.ts';
 import type { ServerConfig } from '../config.ts';
 import { clipActions } from '../methods/act.ts';
-import { workDeadlineMs } from '../methods/due-time.ts';
+import { demandOf } from '../methods/due-time.ts';
 import { Task } from '../methods/task.ts';
 import type { ModelStore } from '../models/model-store.ts';
 import type { ServedNetwork } from '../models/served-network.ts';
@@ -111,11 +111,11 @@ async function infer(
 /** Checked outputs by name, each [rowCount, ...]. */
 async function runNetwork({ weights: source, run }: ServedNetwork, inputs: ReadonlyMap<string, Rows>, task: Task) {
   const { model, version } = task.served;
-  const deadlineMs = workDeadlineMs(task.call, task.due);
+  const demand = demandOf(task.call, task.due);
   const { rowCount } = inputs.get('observation')!;
   const rows = Object.fromEntries([...inputs].map(([name, { values }]) => [name, values]));
-  const weights = source && (await task.weights(source, inputs.get(source.inputName) ?? noContext, deadlineMs));
-  const outputs = await task.network(() => run({ rowCount, rows, weights, deadlineMs }));
+  const weights = source && (await task.weights(source, inputs.get(source.inputName) ?? noContext, demand));
+  const outputs = await task.network(() => run({ rowCount, rows, weights, demand }));
   const sent = { method: 'ModelInfer', values: Object.values(rows) };
   for (const [name, output] of Object.entries(outputs)) {
     if (name === 'action') clipActions(output, task.served, sent);

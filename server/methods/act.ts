@@ -12,13 +12,13 @@ import { type ActRequest, type ActResponseSchema, Fallback } from '../../src/gen
 import type { RowResults } from '../../src/onnx/rows/row-network.ts';
 import { callerName } from '../call/caller.ts';
 import { badResult, checkResult, type Sent } from '../call/finite.ts';
-import type { Call } from '../call/rpc.ts';
+import type { Call, Demand } from '../call/rpc.ts';
 import { encodeTensor } from '../call/tensors.ts';
 import { type ServedVersion, whenHeld } from '../models/served-version.ts';
 import type { WeightBatch } from '../weights/generated-weights.ts';
 import { type ActPlan, readActRequest } from './act-request.ts';
 import type { ContextHandles } from './context-handles.ts';
-import { answerByDue, workDeadlineMs } from './due-time.ts';
+import { answerByDue, demandOf, demandUntil } from './due-time.ts';
 import { type FallbackReason, fallbackAnswer } from './fallback.ts';
 import type { ActionOwner, LastActions } from './last-actions.ts';
 import { eachRow } from './request-checks.ts';
@@ -83,10 +83,11 @@ class ActTask extends Task {
     if (ofHandle !== undefined) return this.#run(undefined, { entries: [ofHandle] });
     if (contexts === undefined) return this.#run();
     if (policy.weights === undefined) return this.#run(eachRow(contexts, observation.rowCount));
-    const weights = this.weights(policy.weights, contexts, this.#workDeadlineMs());
+    const weights = this.weights(policy.weights, contexts, this.#demand());
     if (!(weights instanceof Promise)) return this.#run(undefined, weights);
     return whenHeld(this.served, async () => {
       const generated = await weights;
+      this.requireClient();
       // The fallback or the error has been sent meanwhile.
       if (this.isLate) throw this.lateError('The weights are kept');
       return this.#run(undefined, generated);
@@ -97,17 +98,18 @@ class ActTask extends Task {
     const { policy, observation, draw } = this.#plan;
     const { rowCount, values } = observation;
     const rows = { observation: values, noise: draw.noise, context };
-    const deadlineMs = this.#workDeadlineMs();
-    const outputs = this.network(() => policy.run({ rowCount, rows, weights, deadlineMs }));
+    const demand = this.#demand();
+    const outputs = this.network(() => policy.run({ rowCount, rows, weights, demand }));
     return outputs instanceof Promise
       ? whenHeld(this.served, async () => this.#respond(await outputs))
       : this.#respond(outputs);
   }
 
-  /** Until when work for the request is worth beginning, on the clock of `Date.now()`. */
-  #workDeadlineMs(): number {
-    const deadlineMs = workDeadlineMs(this.call, this.due);
-    return this.#plan.fallback === 'error' ? deadlineMs : Math.max(deadlineMs, Date.now() + abandonedGenerationMs);
+  /** A generation that a fallback was served for may stay queued. */
+  #demand(): Demand {
+    const demand = demandOf(this.call, this.due);
+    if (this.#plan.fallback === 'error') return demand;
+    return demandUntil(this.call, Math.max(demand.deadlineMs, Date.now() + abandonedGenerationMs));
   }
 
   #respond({ action, log_prob: logProb }: RowResults): ActResponseInit {

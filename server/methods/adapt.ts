@@ -49,9 +49,7 @@ export function createAdaptHandler(
 async function inferPosterior({ encoder, experience, from, seed }: PosteriorPlan, task: Task): Promise<Adapted> {
   const before = from ?? encoder.nothing;
   const known =
-    experience === undefined
-      ? before
-      : await task.network(() => encoder.learn(before, experience, task.call.deadlineMs));
+    experience === undefined ? before : await task.network(() => encoder.learn(before, experience, task.call));
   const posterior = encoder.posteriorOf(known);
   const context = seed === undefined ? posterior.mean : drawContext(posterior, seed);
   const { observation, action, reward, nextObservation } = experience ?? {};
@@ -86,9 +84,7 @@ async function takeStep({ step, experience, lengths, from }: StepPlan, task: Tas
           stepCount: 0,
         };
   const coefficient = await inSlices(policyGradientCoefficients({ ...experience, lengths }, step.advantages), call);
-  const after = await task.network(() =>
-    step.step({ weights: before, context }, { ...experience, coefficient }, call.deadlineMs),
-  );
+  const after = await task.network(() => step.step({ weights: before, context }, { ...experience, coefficient }, call));
   return {
     state: { kind: 'weights', stepCount: stepCount + 1, context, block: after.block },
     result: { case: 'weights', value: { stepCount: stepCount + 1, stepNorm: distance(before.block, after.block) } },

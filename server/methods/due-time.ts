@@ -5,7 +5,7 @@
 
 import { deadlineExceeded, type HyperpolicyError } from '../../src/contract/errors.ts';
 import { callAfter } from '../../src/contract/timers.ts';
-import type { Call } from '../call/rpc.ts';
+import type { Call, Demand } from '../call/rpc.ts';
 
 export type DueReason = 'budget' | 'deadline';
 
@@ -35,9 +35,17 @@ export function dueOf(call: Call, budgetUs: number, marginMs: number): Due | und
 export const isOver = (due: Due, call: Call): boolean =>
   due.reason === 'budget' ? performance.now() >= due.atMs : Date.now() > call.deadlineMs;
 
-/** Until when work for an answer that is due then is worth beginning, on the clock of `Date.now()`. */
-export const workDeadlineMs = ({ deadlineMs }: Call, due: Due | undefined): number =>
-  due?.reason === 'budget' ? Date.now() + due.atMs - performance.now() : deadlineMs;
+/** For work that is worth beginning until an answer is due. */
+export const demandOf = (call: Call, due: Due | undefined): Demand =>
+  due?.reason === 'budget' ? demandUntil(call, Date.now() + due.atMs - performance.now()) : call;
+
+/** A call's, with another deadline. */
+export const demandUntil = (call: Call, deadlineMs: number): Demand => ({
+  deadlineMs,
+  get isGone() {
+    return call.isGone;
+  },
+});
 
 /** The answer, or what `late` gives (or throws) when it is due first; the work goes on, and its result is dropped. */
 export function answerByDue<T>(answer: Promise<T>, due: Due | undefined, late: () => T): Promise<T> {

@@ -60,7 +60,7 @@ export function createPrepareHandler({
       done = others.then(() => ({ version, count, generatedCount: 0 }));
     } else {
       done = whenHeld(served, async () => {
-        const batch = await source.weightsFor(rows, call.deadlineMs);
+        const batch = await source.weightsFor(rows, call);
         if (request.pinning === Pinning.PIN) source.pin(rows, batch);
         return { version, count, generatedCount: Math.max(batch.missingCount ?? 0, (await others) ?? 0) };
       });

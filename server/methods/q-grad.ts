@@ -80,8 +80,7 @@ class QGradTask extends Task {
     const { critic, action, context } = this.#plan;
     const { rowCount, values } = action;
     const rows = { observation, action: values, context };
-    const { deadlineMs } = this.call;
-    return this.network(() => critic.run({ rowCount, rows, weights, deadlineMs }));
+    return this.network(() => critic.run({ rowCount, rows, weights, demand: this.call }));
   }
 
   #reduce({ q, dq_da: dqDa }: RowResults): Gradients {

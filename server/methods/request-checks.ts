@@ -1,7 +1,7 @@
 /** Checks that several methods make before they compute. */
 
 import { randomInt } from 'node:crypto';
-import { deadlineExceeded, failedPrecondition, invalidArgument, quoted } from '../../src/contract/errors.ts';
+import { cancelled, deadlineExceeded, failedPrecondition, invalidArgument, quoted } from '../../src/contract/errors.ts';
 import type { Tensor } from '../../src/gen/hyperpolicy/v1/tensor_pb.ts';
 import type { Call } from '../call/rpc.ts';
 import { decodeRows, type Rows, repeatRow } from '../call/tensors.ts';
@@ -103,9 +103,11 @@ export function seedOf(method: string, seed: bigint | undefined): number {
 
 /**
  * @param computed what became of the work, as a sentence
- * @throws HyperpolicyError deadline_exceeded where the client no longer waits
+ * @throws HyperpolicyError deadline_exceeded or cancelled where the client no longer waits
  */
-export function checkDeadline(method: string, { deadlineMs }: Call, computed = 'Nothing was computed'): void {
+export function checkDeadline(method: string, call: Call, computed = 'Nothing was computed'): void {
+  requireClient(method, call, computed);
+  const { deadlineMs } = call;
   if (deadlineMs === Number.POSITIVE_INFINITY) return;
   const lateMs = Date.now() - deadlineMs;
   if (lateMs <= 0) return;
@@ -115,4 +117,12 @@ export function checkDeadline(method: string, { deadlineMs }: Call, computed = '
     actual: `one that passed ${lateMs} ms ago`,
     remedy: computed,
   });
+}
+
+/**
+ * @param computed what became of the work, as a sentence
+ * @throws HyperpolicyError cancelled where the call was cancelled
+ */
+export function requireClient(method: string, { isGone }: Call, computed = 'What was computed is not sent'): void {
+  if (isGone) throw cancelled({ where: method, expected: 'a client that waits', actual: 'none', remedy: computed });
 }

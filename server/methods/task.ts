@@ -3,7 +3,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { HyperpolicyError } from '../../src/contract/errors.ts';
 import type { TimingSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import type { Call } from '../call/rpc.ts';
+import type { Call, Demand } from '../call/rpc.ts';
 import type { Rows } from '../call/tensors.ts';
 import type { ServerConfig } from '../config.ts';
 import { type ServedVersion, whenHeld } from '../models/served-version.ts';
@@ -11,6 +11,7 @@ import type { WorkMetrics } from '../telemetry/metrics.ts';
 import type { WeightBatch } from '../weights/generated-weights.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { answerByDue, type Due, dueOf, isOver, lateError } from './due-time.ts';
+import { requireClient } from './request-checks.ts';
 
 export type TaskDeps = {
   readonly config: ServerConfig;
@@ -68,6 +69,11 @@ export class Task {
     return lateError(this.#method, this.due!, computed);
   }
 
+  /** Between two pieces of work. @throws HyperpolicyError cancelled where nobody waits for the answer */
+  requireClient(): void {
+    requireClient(this.#method, this.call);
+  }
+
   /** An answer that takes several turns: the version stays meanwhile, and the client waits no longer than until it is due. */
   inTime<T>(answer: () => Promise<T>, computed: string): Promise<T> {
     return answerByDue(whenHeld(this.served, answer), this.due, () => {
@@ -76,9 +82,9 @@ export class Task {
   }
 
   /** The weights for these rows, as WeightSource.weightsFor; where they are waited for, that is counted. */
-  weights(source: WeightSource, rows: Rows, deadlineMs = this.call.deadlineMs): WeightBatch | Promise<WeightBatch> {
+  weights(source: WeightSource, rows: Rows, demand: Demand = this.call): WeightBatch | Promise<WeightBatch> {
     const startMs = performance.now();
-    const weights = source.weightsFor(rows, deadlineMs);
+    const weights = source.weightsFor(rows, demand);
     return weights instanceof Promise ? this.#generated(startMs, weights) : weights;
   }
 

@@ -4,6 +4,7 @@ import { failedPrecondition } from '../../src/contract/errors.ts';
 import type { Precision } from '../../src/onnx/precision.ts';
 import type { Device } from '../../src/onnx/providers.ts';
 import type { Probe, ProbeTensor } from '../../src/package/manifest.ts';
+import { standing } from '../call/rpc.ts';
 import type { WeightBatch } from '../weights/generated-weights.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { runAdaptationProbe, type ServedAdaptation } from './served-adaptation.ts';
@@ -46,7 +47,7 @@ export async function warmUpNetworks(networks: ProbedNetworks): Promise<void> {
   for (const rowCount of warmRowCounts) {
     for (const network of [policy, critic?.weights && critic]) {
       const weights = network?.weights && zeroWeights(network.weights);
-      await network?.run({ rowCount, rows: {}, weights, deadlineMs: Number.POSITIVE_INFINITY });
+      await network?.run({ rowCount, rows: {}, weights, demand: standing });
     }
   }
 }
@@ -94,7 +95,7 @@ async function probedOutputs(
   const { weights: source } = network;
   const weights =
     source && (await source.generate({ values: rows[source.inputName] ?? new Float32Array(0), rowCount }));
-  return network.run({ rowCount, rows, weights, deadlineMs: Number.POSITIVE_INFINITY });
+  return network.run({ rowCount, rows, weights, demand: standing });
 }
 
 function compareOutput(

@@ -4,6 +4,8 @@ import type { AdvantageConfig } from '../../src/advantages/policy-gradient.ts';
 import type { TensorMap } from '../../src/onnx/session.ts';
 import type { Manifest, Probe } from '../../src/package/manifest.ts';
 import { checkResult } from '../call/finite.ts';
+import { type Demand, standing } from '../call/rpc.ts';
+import { deadlineFor } from '../compute/batcher.ts';
 import { collectWeights, type GeneratedWeights, joinWeights } from '../weights/generated-weights.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { checkGraph, feedsOf, rowRules } from './graph-contract.ts';
@@ -20,13 +22,13 @@ export type ServedStep = {
   readonly from: 'weights' | 'parameters';
   /**
    * The weights after adaptation; the given ones stay as they are.
-   * @param deadlineMs on the clock of `Date.now()`; late work is dropped
+   * @param demand work that is late or wanted by nobody is dropped
    * @throws Error as badResult
    */
   step(
     start: { readonly weights: GeneratedWeights; readonly context: Float32Array }, // [C]
     steps: Steps & { readonly coefficient: Float32Array }, // [N]
-    deadlineMs: number,
+    demand: Demand,
   ): Promise<GeneratedWeights>;
 };
 
@@ -66,7 +68,7 @@ async function openStep(
     source,
     advantages: { discount, lambda, weighting },
     from,
-    async step({ weights, context: startContext }, { rowCount, ...rows }, deadlineMs) {
+    async step({ weights, context: startContext }, { rowCount, ...rows }, demand) {
       const startFeeds =
         from === 'weights'
           ? joinWeights(layout, { entries: [weights] })
@@ -80,7 +82,7 @@ async function openStep(
         const named = Object.fromEntries(layout.parts.map(({ name }) => [name, outputs[adapted(name)]!]));
         collected.take(named, { from: 0, count: 1 });
       };
-      await graph.runInto({ feeds, rowCount, deadline: { atMs: deadlineMs } }, { take });
+      await graph.runInto({ feeds, rowCount, deadline: deadlineFor(demand) }, { take });
       const [moved] = collected.entries;
       const sent = { method: 'Adapt', values: [weights.block, startContext, ...Object.values(rows)] };
       checkResult(`${adapt.file} weights`, moved!.block, sent);
@@ -97,17 +99,16 @@ export async function runAdaptationProbe(
 ): Promise<Record<string, Float32Array>> {
   const input = (name: string) => Float32Array.from(inputs[name]?.values ?? []);
   const rowCount = inputs.observation?.shape[0] ?? 0;
-  const never = Number.POSITIVE_INFINITY;
   if (adaptation.kind === 'posterior') {
     const rows = Object.fromEntries(Object.keys(inputs).map((name) => [name, input(name)]));
-    return adaptation.encode(rows, rowCount, never);
+    return adaptation.encode(rows, rowCount, standing);
   }
   const steps = { rowCount, observation: input('observation'), action: input('action') };
   const { source } = adaptation;
   const context = input('context');
   const { entries } = await source.generate({ values: context, rowCount: 1 });
   const start = { weights: entries[0]!, context };
-  const { block } = await adaptation.step(start, { ...steps, coefficient: input('coefficient') }, never);
+  const { block } = await adaptation.step(start, { ...steps, coefficient: input('coefficient') }, standing);
   return Object.fromEntries(
     source.layout.parts.map(({ name, offset, size }) => [adapted(name), block.subarray(offset, offset + size)]),
   );

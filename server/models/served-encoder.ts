@@ -10,6 +10,8 @@ import {
   withTransitions,
 } from '../../src/posterior/latent-knowledge.ts';
 import { checkResult } from '../call/finite.ts';
+import type { Demand } from '../call/rpc.ts';
+import { deadlineFor } from '../compute/batcher.ts';
 import { checkGraph, feedsOf, rowRules, sizesOf } from './graph-contract.ts';
 import type { OpenNetworkOptions } from './served-network.ts';
 
@@ -38,13 +40,13 @@ export type ServedEncoder = {
   readonly nothing: LatentKnowledge;
   /**
    * What is known with more transitions; the former knowledge stays as it is.
-   * @param deadlineMs on the clock of `Date.now()`; late work is dropped
+   * @param demand work that is late or wanted by nobody is dropped
    * @throws Error as badResult
    */
-  learn(known: LatentKnowledge, transitions: Transitions, deadlineMs: number): Promise<LatentKnowledge>;
+  learn(known: LatentKnowledge, transitions: Transitions, demand: Demand): Promise<LatentKnowledge>;
   posteriorOf(known: LatentKnowledge): Gaussian;
   /** One run of the graph: rows by the names of its inputs to outputs by theirs. @throws Error as badResult */
-  encode(rows: Rows, rowCount: number, deadlineMs: number): Promise<Record<string, Float32Array>>;
+  encode(rows: Rows, rowCount: number, demand: Demand): Promise<Record<string, Float32Array>>;
 };
 
 /** What cannot be 0 or below. */
@@ -69,9 +71,9 @@ export async function openEncoder(
     outputs: names.map((name) => ({ name, sizes: name === 'next_memory' ? [memorySize ?? 0] : [size] })),
   });
 
-  async function encode(rows: Rows, rowCount: number, deadlineMs: number) {
+  async function encode(rows: Rows, rowCount: number, demand: Demand) {
     const feeds = feedsOf(inputs, rowCount, rows);
-    const outputs = await graph.run({ feeds, rowCount, deadline: { atMs: deadlineMs } });
+    const outputs = await graph.run({ feeds, rowCount, deadline: deadlineFor(demand) });
     const sent = { method: 'Adapt', values: Object.values(rows) };
     const checked = names.map((name) => {
       const values = outputs[name]!.data as Float32Array;
@@ -82,9 +84,9 @@ export async function openEncoder(
     return Object.fromEntries(checked);
   }
 
-  async function take(known: LatentKnowledge, rows: Rows, rowCount: number, deadlineMs: number) {
+  async function take(known: LatentKnowledge, rows: Rows, rowCount: number, demand: Demand) {
     const before = memorySize === undefined ? {} : { memory: Float32Array.from(known.values.subarray(2 * size)) };
-    const outputs = await encode({ ...rows, ...before }, rowCount, deadlineMs);
+    const outputs = await encode({ ...rows, ...before }, rowCount, demand);
     return withTransitions(
       aggregation,
       known,
@@ -98,16 +100,16 @@ export async function openEncoder(
     readsNextObservation,
     isOrdered: aggregation === 'recurrent',
     nothing: noKnowledge(2 * size + (memorySize ?? 0)),
-    async learn(known, { rowCount, nextObservation: next, ...steps }, deadlineMs) {
+    async learn(known, { rowCount, nextObservation: next, ...steps }, demand) {
       const rows: Rows = { ...steps, ...(readsNextObservation && { next_observation: next }) };
-      if (aggregation !== 'recurrent') return take(known, rows, rowCount, deadlineMs);
+      if (aggregation !== 'recurrent') return take(known, rows, rowCount, demand);
       let newest = known;
       for (let n = 0; n < rowCount; n++) {
         const one = inputs.map(({ name, sizes }) => {
           const width = sizes.reduce((product, columns) => product * columns, 1);
           return [name, rows[name]?.slice(n * width, (n + 1) * width)];
         });
-        newest = await take(newest, Object.fromEntries(one), 1, deadlineMs);
+        newest = await take(newest, Object.fromEntries(one), 1, demand);
       }
       return newest;
     },

@@ -5,6 +5,8 @@ import type { Session } from '../../src/onnx/session.ts';
 import { createSmallNetwork } from '../../src/onnx/small-network.ts';
 import type { ListedFile } from '../../src/package/listed-file.ts';
 import type { Graph, Manifest } from '../../src/package/manifest.ts';
+import type { Demand } from '../call/rpc.ts';
+import { deadlineFor } from '../compute/batcher.ts';
 import type { ComputePool, Priority } from '../compute/compute-pool.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
 import { joinWeights, type WeightBatch, weightLayout } from '../weights/generated-weights.ts';
@@ -17,8 +19,8 @@ export type NetworkInputs = {
   readonly rows: Readonly<Record<string, Float32Array | undefined>>;
   /** The weights for each row, where a primary generates them. */
   readonly weights?: WeightBatch | undefined;
-  /** On the clock of `Date.now()`; work that waits for a thread is dropped when it is late. */
-  readonly deadlineMs: number;
+  /** Work that waits for a thread is dropped when it is late or nobody wants it. */
+  readonly demand: Demand;
 };
 
 export type ServedNetwork = {
@@ -88,9 +90,9 @@ async function openPlain(
   const small = inline && createSmallNetwork(inline);
   const hereRowCountMax = small === undefined ? 0 : Math.ceil(pooledWorkMin / Math.max(1, small.workPerRow)) - 1;
 
-  async function runPooled({ rowCount, rows, deadlineMs }: NetworkInputs): Promise<RowResults> {
+  async function runPooled({ rowCount, rows, demand }: NetworkInputs): Promise<RowResults> {
     const feeds = feedsOf(inputs, rowCount, rows);
-    const outputs = await pooled.run({ feeds, rowCount, deadline: { atMs: deadlineMs } });
+    const outputs = await pooled.run({ feeds, rowCount, deadline: deadlineFor(demand) });
     return Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, data as Float32Array]));
   }
 

@@ -15,7 +15,7 @@ import type {
 import grpc from '@grpc/grpc-js';
 import type { StatusName } from '../../src/contract/status.ts';
 import type { HeaderReader } from '../call/request-record.ts';
-import { type Call, createCall, type ResponseSink, type StreamSession } from '../call/rpc.ts';
+import { type Call, type Client, createCall, type ResponseSink, type StreamSession } from '../call/rpc.ts';
 import { type Codec, descriptorCodec } from './codec.ts';
 import { deadlineOf, definitionOf, type GrpcMethod, headersOf, type OpenStreams, statusObject } from './grpc-call.ts';
 import { type LibraryCall, type MessageListener, type Messages, messagesOf } from './grpc-messages.ts';
@@ -52,7 +52,7 @@ export function streamMethod<I extends DescMessage, O extends DescMessage>(
         },
         onReceiveMessage: (bytes) => stream.messages.onReceiveMessage(bytes),
         onReceiveHalfClose: () => stream.messages.onReceiveHalfClose(),
-        onCancel: () => stream.cancelled(),
+        onCancel: () => stream.left(),
       });
     },
   };
@@ -76,7 +76,7 @@ type Opening<Request, Response> = {
 };
 
 /** One open stream, between the library's call and the session that answers. */
-class StreamCall<Request, Response> implements ResponseSink<Response>, MessageListener {
+class StreamCall<Request, Response> implements ResponseSink<Response>, MessageListener, Client {
   readonly messages: Messages;
   readonly #call: LibraryCall;
   readonly #method: Streamed<Request, Response>;
@@ -110,9 +110,14 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
   }
 
   /** Called at every end of a call, also after an end of our own. */
-  cancelled(): void {
+  left(): void {
     this.#session.abandon();
     if (!this.#isEnded) this.#close('CANCELLED');
+  }
+
+  /** Once it has ended, nothing can be sent. */
+  get cancelled(): boolean {
+    return this.#isEnded;
   }
 
   send(response: Response): void {
@@ -163,6 +168,7 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
       deadlineMs: this.#deadlineMs,
       headers: this.#headers,
       caller: this.#stream.caller,
+      client: this,
     });
     let request: Request;
     try {

@@ -71,7 +71,7 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
     const receivedAtMs = performance.now();
     counts.started();
     const headers = headersOf(call);
-    const arrived = invocations.arrive({ receivedAtMs, deadlineMs: deadlineOf(call), headers });
+    const arrived = invocations.arrive({ receivedAtMs, deadlineMs: deadlineOf(call), headers, client: call });
     answer({ bytes: call.request, callback }, arrived, headers);
   }
   return {

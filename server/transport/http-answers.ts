@@ -81,13 +81,16 @@ function count({ request, response, httpCall }: Exchange, invocations: Invocatio
     }
     log.debug({ method: invocations.name, status, httpStatus: response.statusCode }, 'request refused');
     const headers = (header: string) => request.headers[header]?.toString();
-    invocations.end(status, invocations.open({ receivedAtMs, deadlineMs: Number.POSITIVE_INFINITY, headers }));
+    invocations.end(
+      status,
+      invocations.open({ receivedAtMs, deadlineMs: Number.POSITIVE_INFINITY, headers, client: undefined }),
+    );
   });
 }
 
 function statusOf({ request: { method, headers }, response, httpCall: { status } }: Exchange): StatusName {
   if (status !== undefined && status !== 'OK') return status;
-  if (!response.writableFinished) return status ?? 'CANCELLED';
+  if (!response.writableFinished) return 'CANCELLED';
   if (status === 'OK' && response.statusCode === 200) return 'OK';
   // A browser that asks whether a page may call.
   if (method === 'OPTIONS' && headers.origin !== undefined) return 'PERMISSION_DENIED';

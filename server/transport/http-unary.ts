@@ -9,7 +9,7 @@ import {
 } from '@bufbuild/protobuf';
 import { type Code, ConnectError, createContextKey, type HandlerContext } from '@connectrpc/connect';
 import { type StatusName, statusCodes } from '../../src/contract/status.ts';
-import type { Call } from '../call/rpc.ts';
+import type { Call, Client } from '../call/rpc.ts';
 import type { Invocations, Transport } from './invocation.ts';
 import type { SomeHandler } from './unary-methods.ts';
 
@@ -56,7 +56,14 @@ export function httpUnary(
         receivedAtMs: performance.now(),
         deadlineMs: timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + timeoutMs,
         headers,
+        client: clientOf(context.signal),
       });
       answer({ request, httpCall, resolve, reject }, httpCall.call, headers);
     });
 }
+
+const clientOf = (signal: AbortSignal): Client => ({
+  get cancelled() {
+    return signal.aborted;
+  },
+});

@@ -5,12 +5,12 @@
  */
 
 import type { Logger } from 'pino';
-import { invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
+import { cancelled, invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
 import type { StatusName } from '../../src/contract/status.ts';
 import { type Access, openAccess } from '../access/access.ts';
 import type { Caller } from '../call/caller.ts';
 import type { HeaderReader, OpenRecord, RequestRecorder } from '../call/request-record.ts';
-import { type Call, createCall, type UnaryHandler } from '../call/rpc.ts';
+import { type Call, type Client, createCall, type UnaryHandler } from '../call/rpc.ts';
 import { type Status, statusOf } from '../call/status.ts';
 import type { ServerConfig } from '../config.ts';
 import type { GrpcType, MethodMetrics, Metrics } from '../telemetry/metrics.ts';
@@ -36,6 +36,7 @@ export type Arrival = {
   readonly headers: HeaderReader;
   /** Where the stream was let in before its messages. */
   readonly caller?: Caller | undefined;
+  readonly client: Client | undefined;
 };
 
 /** A method's descriptor, as far as it is needed. */
@@ -79,8 +80,8 @@ export class Invocations {
   }
 
   /** The same, without the count: no handler will see the message. */
-  open({ receivedAtMs, deadlineMs, headers, caller }: Arrival): Call {
-    return createCall(receivedAtMs, deadlineMs, { caller, record: this.#openRecord?.(receivedAtMs, headers) });
+  open({ receivedAtMs, deadlineMs, headers, caller, client }: Arrival): Call {
+    return createCall(receivedAtMs, deadlineMs, { caller, client, record: this.#openRecord?.(receivedAtMs, headers) });
   }
 
   /** Who calls. @throws HyperpolicyError where they are not let in */
@@ -134,17 +135,20 @@ export class Invocations {
     const fail = (wire: Wire, error: unknown, call: Call): void => {
       const status = this.describe(error, call);
       gate.count--;
+      call.isAnswered = true;
       refuse(wire, status, call);
     };
     const succeed = (wire: Wire, response: Response, call: Call): void => {
       let answer: Encoded;
       try {
+        if (call.isGone) throw unsent(this.name);
         answer = write(response, call);
       } catch (error) {
         fail(wire, error, call);
         return;
       }
       gate.count--;
+      call.isAnswered = true;
       reply(wire, answer, call);
     };
     return (wire, call, headers) => {
@@ -180,6 +184,9 @@ export function describeStatus(error: unknown, method: string, call: Call, log: 
 /** Of a message, either way. */
 export const tooLarge = (where: string, limit: number, actual: number, remedy?: string) =>
   resourceExhausted({ where, expected: `at most ${limit} bytes`, actual: `${actual}`, remedy });
+
+const unsent = (method: string) =>
+  cancelled({ where: method, expected: 'a client that waits for the answer', actual: 'none: the call was cancelled' });
 
 const tooManyRequests = (method: string, limit: number) =>
   resourceExhausted({

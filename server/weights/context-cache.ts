@@ -5,7 +5,8 @@
  * Failure rule: a generation that fails fails everyone who waits for it, and leaves nothing behind.
  */
 
-import type { Deadline } from '../compute/batcher.ts';
+import type { Demand } from '../call/rpc.ts';
+import { type Deadline, deadlineFor } from '../compute/batcher.ts';
 import type { GeneratedWeights, WeightBatch } from './generated-weights.ts';
 import { KeptWeights, type KeptWeightsOptions } from './kept-weights.ts';
 
@@ -16,8 +17,7 @@ export type Request = {
    * @param deadline of the run; requests that wait for it later put it off to their own
    */
   readonly generate: (places: readonly number[], deadline: Deadline) => Promise<readonly GeneratedWeights[]>;
-  /** On the clock of `Date.now()`. */
-  readonly deadlineMs: number;
+  readonly demand: Demand;
 };
 
 /** One key that is being generated. */
@@ -54,12 +54,12 @@ export class ContextCache {
   async #complete(
     keys: readonly string[],
     known: readonly (GeneratedWeights | undefined)[],
-    { generate, deadlineMs }: Request,
+    { generate, demand }: Request,
   ): Promise<WeightBatch> {
     const unknown = [...keys.keys()].filter((k) => known[k] === undefined);
     const own = unknown.filter((k) => !this.#shares.has(keys[k]!));
     if (own.length > 0) {
-      const deadline: Deadline = { atMs: deadlineMs };
+      const deadline = deadlineFor(demand);
       const made = generate(own, deadline);
       this.#announce(
         own.map((k) => keys[k]!),
@@ -68,7 +68,10 @@ export class ContextCache {
       );
     }
     const shares = unknown.map((k) => this.#shares.get(keys[k]!)!);
-    for (const { deadline } of shares) deadline.atMs = Math.max(deadline.atMs, deadlineMs);
+    for (const deadline of new Set(shares.map((share) => share.deadline))) {
+      deadline.atMs = Math.max(deadline.atMs, demand.deadlineMs);
+      if (!deadline.askers!.includes(demand)) deadline.askers!.push(demand);
+    }
     const entries = [...known] as GeneratedWeights[];
     const made = await Promise.all(shares.map(({ weights }) => weights));
     unknown.forEach((k, i) => {

@@ -4,6 +4,7 @@
  */
 
 import { floatTensor } from '../../src/onnx/session.ts';
+import { type Demand, standing } from '../call/rpc.ts';
 import { distinctRows, type Rows } from '../call/tensors.ts';
 import type { Deadline } from '../compute/batcher.ts';
 import type { HeavyGraph } from '../compute/compute-pool.ts';
@@ -36,11 +37,11 @@ export class WeightSource {
   /**
    * The weights for these rows of contexts; a promise where some must be generated. Those of a critic are read over several turns of
    * the event loop only under a lease of the version, taken in the turn of this call: else their memory may hold others' weights.
-   * @param deadlineMs on the clock of `Date.now()`; what is late while it waits is not generated
+   * @param demand what is late or wanted by nobody while it waits is not generated
    */
-  weightsFor(rows: Rows, deadlineMs: number): WeightBatch | Promise<WeightBatch> {
+  weightsFor(rows: Rows, demand: Demand): WeightBatch | Promise<WeightBatch> {
     const { keys, values, index } = distinctRows(rows, this.#options.inputSize);
-    const batch = this.#options.cache.getOrGenerate(this.#fullKeys(keys), this.#request(values, deadlineMs));
+    const batch = this.#options.cache.getOrGenerate(this.#fullKeys(keys), this.#request(values, demand));
     return batch instanceof Promise ? batch.then((made) => ({ ...made, index })) : { entries: batch.entries, index };
   }
 
@@ -72,7 +73,7 @@ export class WeightSource {
   learn(keys: readonly string[]): Promise<void> {
     const values = new Float32Array(keys.length * this.#options.inputSize);
     new Uint8Array(values.buffer).set(Buffer.from(keys.join(''), 'latin1'));
-    return this.#options.cache.learn(this.#fullKeys(keys), this.#request(values, Number.POSITIVE_INFINITY));
+    return this.#options.cache.learn(this.#fullKeys(keys), this.#request(values, standing));
   }
 
   /** The weights for these rows, without the cache: neither read nor filled. For probes. */
@@ -89,11 +90,11 @@ export class WeightSource {
     return keys.map((key) => this.#options.keyPrefix + key);
   }
 
-  #request(values: Float32Array, deadlineMs: number): Request {
+  #request(values: Float32Array, demand: Demand): Request {
     const { inputSize, cache } = this.#options;
     const generate = (places: readonly number[], deadline: Deadline) =>
       this.#runPrimary(pickRows(values, places, inputSize), places.length, deadline, cache.kept.arena);
-    return { generate, deadlineMs };
+    return { generate, demand };
   }
 
   async #runPrimary(values: Float32Array, count: number, deadline: Deadline, arena?: BlockArena) {

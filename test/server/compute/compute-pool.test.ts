@@ -76,12 +76,15 @@ function createDoubling({
   });
   const open = async (name: string, priority: 'act' | 'q-grad' = 'act', joins = true) => {
     const graph = await pool.open(file, { name, priority, joins });
-    return (rows: number[], atMs = Number.POSITIVE_INFINITY) =>
+    return (rows: number[], atMs = Number.POSITIVE_INFINITY, askers?: { isGone: boolean }[]) =>
       graph
         .run({
           feeds: { x: floatTensor(Float32Array.from(rows), [rows.length, 1]) },
           rowCount: rows.length,
-          deadline: { atMs },
+          deadline: {
+            atMs,
+            ...(askers && { askers: askers.map((asker) => Object.assign(asker, { deadlineMs: atMs })) }),
+          },
         })
         .then(({ y }) => [...(y!.data as Float32Array)]);
   };
@@ -297,6 +300,26 @@ describe('the compute pool', () => {
     turn();
     await endLast();
     expect(await waiting).toEqual([2, 4, 6, 8]);
+  });
+
+  test('a job is dropped when all who asked for it are gone, and makes room in a full queue', async () => {
+    const { open, turn, endLast, started, pool } = createDoubling({ batchRowCountMax: 1, queueRowCountMax: 3 });
+    const run = await open('p');
+    const askers = [{ isGone: false }, { isGone: false }];
+    const first = run([1]);
+    turn();
+    const shared = run([2], Number.POSITIVE_INFINITY, askers);
+    const left = run([3, 4], Number.POSITIVE_INFINITY, askers.slice(0, 1));
+    askers[0]!.isGone = true;
+    const next = run([5]);
+    await expect(left).rejects.toMatchObject({
+      kind: 'cancelled',
+      message: 'queue of p: expected a client that waits, got none: the call was cancelled. Nothing was computed',
+    });
+    expect(pool.queueRowCount).toBe(2);
+    for (let i = 0; i < 3; i++) await endLast();
+    expect(await Promise.all([first, shared, next])).toEqual([[2], [4], [10]]);
+    expect(started()).toEqual(['p 1', 'p 2', 'p 5']);
   });
 
   test('late jobs are dropped before anything is computed', async () => {

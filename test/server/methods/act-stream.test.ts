@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
-import type { Call } from '../../../server/call/rpc.ts';
+import { type Call, createCall } from '../../../server/call/rpc.ts';
 import { statusOf } from '../../../server/call/status.ts';
 import { parseServerConfig } from '../../../server/config.ts';
 import type { ActResponseInit } from '../../../server/methods/act.ts';
@@ -10,7 +10,7 @@ import { ActStreamRequestSchema } from '../../../src/gen/hyperpolicy/v1/policy_s
 import { publishRandomPackage } from '../../random-package.ts';
 import { startTestServer, temporaryStore } from '../fixtures.ts';
 
-const call: Call = { receivedAtMs: 0, deadlineMs: Number.POSITIVE_INFINITY, requestId: () => 'id' };
+const call: Call = createCall(0, Number.POSITIVE_INFINITY);
 
 /** A session whose answers the test gives: by sequence, at once or later. */
 function openTestStream({ atOnce = true, streamRequestCountMax = 4 } = {}) {

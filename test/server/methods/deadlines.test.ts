@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createPolicyClient } from '../../../clients/typescript/client.ts';
+import { createCall } from '../../../server/call/rpc.ts';
 import { answerByDue, dueOf } from '../../../server/methods/due-time.ts';
 import { LastActions } from '../../../server/methods/last-actions.ts';
 import { createRandom } from '../../../src/contract/random.ts';
@@ -197,11 +198,7 @@ function stopClocks(): void {
 }
 
 describe('dueOf', () => {
-  const call = (leftMs: number) => ({
-    receivedAtMs: performance.now(),
-    deadlineMs: Date.now() + leftMs,
-    requestId: () => '',
-  });
+  const call = (leftMs: number) => createCall(performance.now(), Date.now() + leftMs);
 
   test('takes the margin, but never more than half of what is left', () => {
     stopClocks();

@@ -16,14 +16,20 @@ function deferred() {
 }
 
 /** Of a request that finds what it asks for, or somebody who makes it. */
-const never = { generate: () => Promise.reject(new Error('generated again')), deadlineMs: 5 };
+const never = {
+  generate: () => Promise.reject(new Error('generated again')),
+  demand: { deadlineMs: 5, isGone: false },
+};
 
 describe('the context cache', () => {
   test('announces a generation until it is done, then keeps its result', async () => {
     const cache = new ContextCache({ bytesMax: 100 });
     const made = [weights(1), weights(2)];
     const { promise, resolve } = deferred();
-    const asked = cache.getOrGenerate(['a', 'b'], { generate: () => promise, deadlineMs: 5 });
+    const asked = cache.getOrGenerate(['a', 'b'], {
+      generate: () => promise,
+      demand: { deadlineMs: 5, isGone: false },
+    });
     expect(cache.inFlightCount).toBe(2);
     const waiting = cache.getOrGenerate(['b'], never);
     resolve(made);
@@ -36,7 +42,9 @@ describe('the context cache', () => {
   test('a generation that fails fails its waiters and leaves nothing behind', async () => {
     const cache = new ContextCache({ bytesMax: 100 });
     const { promise, reject } = deferred();
-    const asked = Promise.resolve(cache.getOrGenerate(['a'], { generate: () => promise, deadlineMs: 5 }));
+    const asked = Promise.resolve(
+      cache.getOrGenerate(['a'], { generate: () => promise, demand: { deadlineMs: 5, isGone: false } }),
+    );
     const waiting = Promise.resolve(cache.getOrGenerate(['a'], never));
     const failures = Promise.allSettled([asked, waiting]);
     reject(new Error('no memory'));
@@ -53,7 +61,7 @@ describe('the context cache', () => {
         asked.push(places);
         return places.map(() => weights(1));
       },
-      deadlineMs: 5,
+      demand: { deadlineMs: 5, isGone: false },
     };
     await cache.getOrGenerate(['b'], request);
     const first = cache.getOrGenerate(['a'], request);
@@ -67,7 +75,7 @@ describe('the context cache', () => {
 
   test('what is learnt ahead of requests is neither a hit nor a miss', async () => {
     const cache = new ContextCache({ bytesMax: 100 });
-    await cache.learn(['a'], { generate: async () => [weights(1)], deadlineMs: 5 });
+    await cache.learn(['a'], { generate: async () => [weights(1)], demand: { deadlineMs: 5, isGone: false } });
     expect(cache.kept.counts).toEqual({ hitCount: 0, missCount: 0, evictionCount: 0 });
     expect(cache.getOrGenerate(['a'], never)).not.toBeInstanceOf(Promise);
   });

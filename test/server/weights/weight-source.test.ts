@@ -51,7 +51,10 @@ function createPrimary({ bytesMax = 1_000_000 } = {}) {
   const cache = new ContextCache({ bytesMax });
   const source = new WeightSource({ primary, layout, inputName: 'context', inputSize: 1, cache, keyPrefix: '0/' });
   const ask = (contexts: number[], deadlineMs = Number.POSITIVE_INFINITY) =>
-    source.weightsFor({ values: Float32Array.from(contexts), rowCount: contexts.length }, deadlineMs);
+    source.weightsFor(
+      { values: Float32Array.from(contexts), rowCount: contexts.length },
+      { deadlineMs, isGone: false },
+    );
   /** Asks, runs what is missing at once, and reads the feeds. */
   const settled = async (...contexts: number[]) => {
     const asked = ask(contexts);
