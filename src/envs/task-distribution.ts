@@ -22,9 +22,17 @@ export type TaskDistribution = {
   readonly counts: Readonly<Record<TaskSplit, number>>;
   /** Draws one task into `context`, [C]. */
   draw(random: Random, context: Float64Array, split: TaskSplit): void;
+  /**
+   * Where the reward is too rare to learn from: a reward of a step in a task that updates may learn from instead. What a policy adapts by,
+   * and what evaluations count, is the environment's own.
+   */
+  readonly denseReward?: DenseReward | undefined;
   /** The tasks of a split: a function of the seed; the first n of a longer list are the list of n. Each [C]. */
   sample(options: SampleTasksOptions): Float64Array[];
 };
+
+/** Context [C] and the observation after the step [O], environment units. */
+export type DenseReward = (context: ArrayLike<number>, nextObservation: ArrayLike<number>) => number;
 
 const streams: Readonly<Record<TaskSplit, number>> = { train: 2, test: 3 };
 

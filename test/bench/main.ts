@@ -9,6 +9,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   engine: () => import('./engine.ts'),
   envs: () => import('./envs.ts'),
   maml: () => import('./maml.ts'),
+  pearl: () => import('./pearl.ts'),
   serve: () => import('./serve.ts'),
   train: () => import('./train.ts'),
 };
@@ -38,6 +39,7 @@ const usage = (reason: string): never => {
     `Usage: npm run bench -- ${Object.keys(benches).join('|')} [--json FILE] [--reference PYTHON]
        serve: [--only PART,...] [--rounds N] [--peers PYTHON] [--profile DIRECTORY]
        maml: [--only POLICY,...] [--rounds N] [--tasks N] [--episodes N]; what PYTHON needs: pip install torch "gymnasium[mujoco]"
+       pearl: [--only 4,16] [--rounds N]; what PYTHON needs: pip install torch
        train: [--only td3_mlp,td3_sa_hyper,sac_mlp,sac_sa_hyper] [--rounds N]; what PYTHON needs:
               pip install torch stable-baselines3 "gymnasium[mujoco]" sbx-rl "rltools[mkl]"`,
   );

@@ -5,9 +5,9 @@ export type BenchOptions = {
   readonly json?: string | undefined;
   /** A Python interpreter with the reference installed, for benches that compare with one. */
   readonly reference?: string | undefined;
-  /** Of `serve` and `train`: parts of the names of sections, with commas between; every section unless given. Of `maml`: policies. */
+  /** Of `serve` and `train`: parts of the names of sections, with commas between; every section unless given. Of `maml`: policies; of `pearl`: meta-batches. */
   readonly only?: string | undefined;
-  /** Of `serve`, `train` and `maml`: rounds by turns. */
+  /** Of `serve`, `train`, `maml` and `pearl`: rounds by turns. */
   readonly rounds?: number | undefined;
   /** Of `maml`: tasks of an iteration, and episodes of each. */
   readonly tasks?: number | undefined;

@@ -172,7 +172,72 @@ def hessian_vector(inner, rows=4000):
     return step
 
 
+def pearl(tasks, rows=256, transitions=100, observations=20, latent=5):
+    """An update of hyper-PEARL: twin Q and encoder, then V, its target and the policy, at the Qs just stepped."""
+    sizes = [observations + ACTIONS + 1, 200, 200, 200]
+    encoder = nn.Sequential(
+        *(layer for i, o in zip(sizes, sizes[1:]) for layer in (nn.Linear(i, o), nn.ReLU())), nn.Linear(200, 2 * latent)
+    )
+    policy = Hypernetwork(latent, observations, 2 * ACTIONS)
+    critics = [Hypernetwork(observations, ACTIONS + latent, 1) for _ in range(2)]
+    value, target = (Hypernetwork(observations, latent, 1) for _ in range(2))
+    for network in (policy, *critics, value):
+        for head in network.heads:
+            for layer in head.values():
+                nn.init.uniform_(layer.weight, -0.01, 0.01)
+                nn.init.zeros_(layer.bias)
+    target.load_state_dict(value.state_dict())
+    optimisers = [adam([encoder], 3e-4), adam(critics, 5e-5), adam([value], 5e-5), adam([policy], 1e-4)]
+    context = torch.randn(tasks, transitions, sizes[0])
+    s, s2 = torch.randn(tasks * rows, observations), torch.randn(tasks * rows, observations)
+    a, r = torch.randn(tasks * rows, ACTIONS), torch.randn(tasks * rows)
+
+    def smaller_q(actions, z):
+        base = torch.cat([actions, z], 1).unsqueeze(1)
+        return torch.minimum(*(critic(s, base).view(-1) for critic in critics))
+
+    def step():
+        for optimiser in optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        mean, spread = encoder(context).chunk(2, -1)
+        precision = 1 / nn.functional.softplus(spread).clamp(min=1e-7)
+        variance = 1 / precision.sum(1)
+        mean = variance * (precision * mean).sum(1)
+        z = mean + variance.sqrt() * torch.randn_like(mean)
+        kl = 0.5 * (variance + mean**2 - 1 - variance.log()).sum()
+        of_rows = z.repeat_interleave(rows, 0)
+        fixed = of_rows.detach()
+        output = policy(z.detach(), s.view(tasks, rows, -1)).reshape(tasks * rows, -1)
+        mu, log_std = output.chunk(2, -1)
+        log_std = log_std.clamp(-20, 2)
+        noise = torch.randn_like(mu)
+        u = mu + log_std.exp() * noise
+        action = u.tanh()
+        log_prob = (-0.5 * noise**2 - log_std - 0.9189 - 2 * (0.6931 - u - nn.functional.softplus(-2 * u))).sum(1)
+        with torch.no_grad():
+            y = 5 * r + 0.99 * target(s2, fixed.unsqueeze(1)).view(-1)
+        base = torch.cat([a, of_rows], 1).unsqueeze(1)
+        (sum(((critic(s, base).view(-1) - y) ** 2).mean() for critic in critics) + 0.1 * kl).backward()
+        optimisers[0].step()
+        optimisers[1].step()
+        for critic in critics:
+            critic.requires_grad_(False)
+        q = smaller_q(action, fixed)
+        goal = (q - log_prob).detach()
+        ((value(s, fixed.unsqueeze(1)).view(-1) - goal) ** 2).mean().backward()
+        optimisers[2].step()
+        with torch.no_grad():
+            torch._foreach_lerp_(list(target.parameters()), list(value.parameters()), 0.005)
+        ((log_prob - q).mean() + 1e-3 * (mu**2).mean() + 1e-3 * (log_std**2).mean()).backward()
+        optimisers[3].step()
+        for critic in critics:
+            critic.requires_grad_(True)
+
+    return step
+
+
 CASES = {
+    "pearl": pearl,
     "critic_train": critic_train,
     "critic_forward": critic_forward,
     "td3": lambda batch: td3(HyperCritic, batch),

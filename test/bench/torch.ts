@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-export type TorchCase = 'critic_train' | 'critic_forward' | 'td3' | 'td3_mlp' | 'hvp' | 'hvp_inner';
+export type TorchCase = 'critic_train' | 'critic_forward' | 'td3' | 'td3_mlp' | 'hvp' | 'hvp_inner' | 'pearl';
 
 /** Milliseconds of a step: by the clock, the median; of all processors, the mean. */
 export type Timing = { readonly ms: number; readonly cpu_ms: number };

@@ -15,6 +15,8 @@ export type TaskReplayOptions = {
   readonly contextCapacity: number;
   readonly observationSize: number;
   readonly actionSize: number;
+  /** The reward that updates learn from in a task, in place of the transition's own, which the encoder sees. */
+  readonly rewardOf?: ((task: number, transition: Transition) => number) | undefined;
 };
 
 export type TaskReplay = {
@@ -58,12 +60,19 @@ export type TaskBuffers = {
 };
 
 /** @throws HyperpolicyError invalid_argument: a size that is not a positive integer; resource_exhausted: no memory */
-export function createTaskReplay({ taskCount, capacity, contextCapacity, ...sizes }: TaskReplayOptions): TaskReplay {
-  const tasks = Array.from({ length: taskCount }, () =>
+export function createTaskReplay({
+  taskCount,
+  capacity,
+  contextCapacity,
+  rewardOf,
+  ...sizes
+}: TaskReplayOptions): TaskReplay {
+  const tasks = Array.from({ length: taskCount }, (_, task) =>
     createTask(
       createReplayBuffer({ ...sizes, capacity }),
       createReplayBuffer({ ...sizes, capacity: contextCapacity }),
       contextCapacity,
+      rewardOf && ((transition) => ({ ...transition, reward: rewardOf(task, transition) })),
     ),
   );
   return {
@@ -93,18 +102,23 @@ export function createTaskReplay({ taskCount, capacity, contextCapacity, ...size
 
 type Buffer = ReturnType<typeof createReplayBuffer>;
 
-function createTask(all: Buffer, context: Buffer, contextCapacity: number) {
+function createTask(
+  all: Buffer,
+  context: Buffer,
+  contextCapacity: number,
+  learnt: (transition: Transition) => Transition = (transition) => transition,
+) {
   let starts: number[] = [];
   let addedCount = 0;
   const buffers: TaskBuffers = {
     get count() {
       return all.count;
     },
-    add: (transition) => all.add(transition),
+    add: (transition) => all.add(learnt(transition)),
     addEpisode(transitions) {
       starts.push(addedCount);
       for (const transition of transitions) {
-        all.add(transition);
+        all.add(learnt(transition));
         context.add(transition);
         addedCount++;
       }

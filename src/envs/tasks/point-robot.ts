@@ -3,7 +3,7 @@
 import type { ContextSpec } from '../../contract/tensor-spec.ts';
 import type { Env } from '../env.ts';
 import { createEnv } from '../episode.ts';
-import { distribution } from '../task-distribution.ts';
+import { type DenseReward, distribution } from '../task-distribution.ts';
 
 const stepLimit = 0.1;
 const goalRadius = 0.2;
@@ -21,14 +21,17 @@ const range = [
   [0, 1],
 ] as const;
 
+/** As in PEARL's released code, which trains the sparse task with it. Source: Rakelly et al. 2019, released code. */
+const denseReward: DenseReward = (goal, position) => -Math.hypot(position[0]! - goal[0]!, position[1]! - goal[1]!);
+
 /**
- * reward = -distance to the goal; sparse: 1 - distance within 0.2 m of the goal, else 0. Starts at the origin, moves by the
- * action (clipped to 0.1 m an axis), 20 steps.
+ * reward = -distance to the goal; sparse: 1 - distance within 0.2 m of the goal, else 0, and -distance is its dense reward. Starts at the
+ * origin, moves by the action (clipped to 0.1 m an axis), 20 steps.
  */
 export async function createPointRobot(name: 'Point-Robot' | 'Point-Robot-Sparse'): Promise<Env> {
   const sparse = name === 'Point-Robot-Sparse';
   const info = { distance: 0 };
-  const tasks = distribution(
+  const family = distribution(
     goalContext,
     { train: range, test: range },
     { train: 100, test: 30 },
@@ -38,6 +41,7 @@ export async function createPointRobot(name: 'Point-Robot' | 'Point-Robot-Sparse
       context[1] = Math.sin(angle);
     },
   );
+  const tasks = sparse ? { ...family, denseReward } : family;
   const position = new Float64Array(2);
   let goal = new Float64Array(2);
   return createEnv({

@@ -74,6 +74,22 @@ test('every iteration tells what it collected and what the updates came to', asy
   expect(records.filter((record) => 'testReturn' in record).map(({ step }) => step)).toEqual([0, 2, 4]);
 });
 
+test('the sparse point robot: updates learn from the distance, returns count what is near; another environment has no dense reward', async () => {
+  const dense = (environment: string) => [
+    ...settings.map((word) => (word === 'Point-Robot' ? environment : word)),
+    ...['--agent', 'pearl', '--iterations', '1', '--updates', '1', '--learning-reward', 'dense'],
+  ];
+  const { testReturn } = await finish('sparse', dense('Point-Robot-Sparse'));
+  expect(testReturn).toBeGreaterThanOrEqual(0);
+  // With V near 0 at the start, the loss of both Qs is about twice the mean square of 20 times a distance near 1.
+  const { records } = await left('sparse');
+  expect(records.find((record) => 'qLoss' in record)!.qLoss).toBeGreaterThan(400);
+  const refused = train('refused', dense('Point-Robot'));
+  expect((await refused.finished).stderr).toContain(
+    'PEARL learningReward: expected own, as the environment has no dense reward, got dense',
+  );
+}, 240_000);
+
 test('the baselines have no encoder', async () => {
   await finish('no-context', [...settings, '--agent', 'no-context', '--iterations', '1']);
   const { arrays, records } = await left('no-context');

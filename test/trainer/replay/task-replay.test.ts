@@ -31,6 +31,19 @@ test('each task has transitions of its own, and those of the encoder are a part 
   expect(new Set(a!.observation)).toEqual(new Set([0, 1, 2]));
 });
 
+test('updates may learn from another reward than the encoder sees', () => {
+  const rewardOf = (task: number, { nextObservation }: { nextObservation: ArrayLike<number> }) =>
+    100 * task + nextObservation[0]!;
+  const [, task] = createTaskReplay({ taskCount: 2, capacity: 8, contextCapacity: 6, ...sizes, rewardOf }).tasks;
+  task!.addEpisode(episode(0, 2));
+  task!.add(transition(6));
+  const batch = createBatch({ size: 64, ...sizes });
+  task!.sample(createRandom(1), batch);
+  expect(new Set(batch.reward)).toEqual(new Set([101, 102, 107]));
+  task!.sampleContext(createRandom(1), batch);
+  expect(new Set(batch.reward)).toEqual(new Set([0]));
+});
+
 test('recent data: what the encoder saw before is forgotten, what updates see is not', () => {
   const [task] = create().tasks;
   task!.addEpisode(episode(0, 2));

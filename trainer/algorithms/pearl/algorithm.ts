@@ -15,7 +15,7 @@ export const algorithm: Algorithm = {
   name: 'pearl',
   description:
     'PEARL, off-policy, for environments with tasks: a policy that infers its task from a few episodes. ' +
-    'Defaults are those of the hypernetwork paper.',
+    'Defaults are those of the hypernetwork paper; for the point robot they are small (--print-config shows them).',
   examples: [
     'hyperpolicy train pearl --env HalfCheetah-Vel --agent hyper-pearl --model my-runner',
     'hyperpolicy train pearl --env Point-Robot --agent pearl --iterations 30 --run runs/pearl-1',

@@ -108,25 +108,10 @@ export function taskPolicyOutput(
     return policyOutput(policy, parameters, observation, latentRows(latent, rowCount));
   const taskCount = latent.shape[0];
   const rowsPerTask = rowsPerTaskOf(rowCount, taskCount);
-  const layers = split.generate(parameters, latent);
-  const outputs = Array.from({ length: taskCount }, (_, task) => {
-    const ofTask = (x: tf.Tensor) => tf.slice(x, [task, 0, 0], [1, x.shape[1]!, x.shape[2]!]);
-    const own = layers.map(({ weight, gain, bias, factors }) => ({
-      weight: ofTask(weight),
-      gain: ofTask(gain),
-      bias: ofTask(bias),
-      factors,
-    }));
-    return split.evaluate(
-      parameters,
-      own,
-      tf.slice(observation, [task * rowsPerTask, 0], [rowsPerTask, observationSize]),
-    );
-  });
-  return {
-    mean: tf.concat(outputs.map(({ mean }) => mean)),
-    logStd: tf.concat(outputs.map(({ logStd }) => logStd!)),
-  };
+  const rows = tf.reshape(observation, [taskCount, rowsPerTask, observationSize]);
+  const { mean, logStd } = split.evaluate(parameters, split.generate(parameters, latent), rows); // [N, B, A]
+  const flat = (output: tf.Tensor) => tf.reshape(output, [rowCount, policy.sizes.actionSize]);
+  return { mean: flat(mean), logStd: flat(logStd!) };
 }
 
 /** V(s, z), [N B]. */

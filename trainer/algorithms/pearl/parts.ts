@@ -1,11 +1,13 @@
 /** The parts of one PEARL run, put together: networks, replay, samplers, learner and evaluation. */
 
 import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
+import { invalidArgument } from '../../../src/contract/errors.ts';
 import { type PolicySpecs, specSize } from '../../../src/contract/tensor-spec.ts';
 import type { Normalisation } from '../../../src/nn/normalisation.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { IterationsConfig, IterativeLearner } from '../../loops/iterations.ts';
 import { taskNormalisation } from '../../off-policy/policies.ts';
+import type { Transition } from '../../replay/replay-buffer.ts';
 import { createTaskReplay, type TaskReplay } from '../../replay/task-replay.ts';
 import { collectorRandom, createCollector } from './collector.ts';
 import { infers, type PearlConfig } from './config.ts';
@@ -67,6 +69,7 @@ export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun
     contextCapacity: config.contextCapacity,
     observationSize: specSize(specs.observation),
     actionSize: specSize(specs.action),
+    rewardOf: learningReward(config, tasks),
   });
   const samplers = await createSamplers(options, { networks, policy: parameters.policy, latentSize });
   const posteriors = createPosteriors(encoder, samplers);
@@ -104,6 +107,16 @@ export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun
       for (const sampler of Object.values(samplers)) void sampler?.dispose();
     },
   };
+}
+
+/** Of a step in a training task. @throws HyperpolicyError invalid_argument: there is no dense reward */
+function learningReward({ learningReward: kind }: PearlConfig, { train, distribution: { denseReward } }: RunTasks) {
+  if (kind === 'own') return undefined;
+  if (denseReward === undefined) {
+    const expected = 'own, as the environment has no dense reward';
+    throw invalidArgument({ where: 'PEARL learningReward', expected, actual: kind });
+  }
+  return (task: number, { nextObservation }: Transition) => denseReward(train[task]!, nextObservation);
 }
 
 type Samplers = { readonly prior: Sampler; readonly posterior: Sampler | undefined; readonly test: Sampler };

@@ -50,13 +50,14 @@ function withRanges(given: TaskDistribution, ranges: Readonly<Record<TaskSplit, 
   const { train, test } = ranges;
   if (train === undefined && test === undefined) return given;
   const all = { train: train ?? given.ranges.train, test: test ?? given.ranges.test };
-  return distribution(given.spec, all, given.counts, (random, context, split) => {
+  const drawn = distribution(given.spec, all, given.counts, (random, context, split) => {
     const range = ranges[split];
     if (range === undefined) given.draw(random, context, split);
     range?.forEach(([low, high], i) => {
       context[i] = low + (high - low) * random.uniform();
     });
   });
+  return { ...drawn, denseReward: given.denseReward };
 }
 
 function rangeOf(name: string, values: readonly number[], { spec }: TaskDistribution): Range {
