@@ -123,6 +123,7 @@ const serverRooms = storeys([
 /** Nobody imports the command. It imports the trainer and most of the server when a subcommand needs them: test/imports.test.ts. */
 const clients = [
   room('clients/typescript', { imports: 'src/gen src/contract', packages: '@bufbuild/protobuf @grpc/grpc-js' }),
+  room('clients/robot', { imports: 'src/contract clients/typescript' }),
   room('clients/python', { packages: '@swc/core' }),
   room('clients/cli', {
     imports: `${everyLibrary} clients/typescript ${[...trainer, ...serverRooms].map(({ name }) => name).join(' ')}`,

@@ -35,6 +35,7 @@ test('holds the compiled code and what documents it, and nothing of a user', asy
       "LICENSE",
       "README.md",
       "clients/cli",
+      "clients/robot",
       "clients/typescript",
       "package.json",
       "proto/grpc",

@@ -6,6 +6,7 @@ import type { BenchOptions } from './options.ts';
 type Bench = { run(options: BenchOptions): Promise<void> };
 
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
+  clients: () => import('./clients.ts'),
   engine: () => import('./engine.ts'),
   envs: () => import('./envs.ts'),
   maml: () => import('./maml.ts'),
@@ -37,6 +38,7 @@ const usage = (reason: string): never => {
   console.error(`bench: ${reason}`);
   console.error(
     `Usage: npm run bench -- ${Object.keys(benches).join('|')} [--json FILE] [--reference PYTHON]
+       clients: [--rounds N]; what PYTHON needs: pip install ./clients/python
        serve: [--only PART,...] [--rounds N] [--peers PYTHON] [--profile DIRECTORY]
        maml: [--only POLICY,...] [--rounds N] [--tasks N] [--episodes N]; what PYTHON needs: pip install torch "gymnasium[mujoco]"
        pearl: [--only 4,16] [--rounds N]; what PYTHON needs: pip install torch

@@ -7,7 +7,7 @@ export type BenchOptions = {
   readonly reference?: string | undefined;
   /** Of `serve` and `train`: parts of the names of sections, with commas between; every section unless given. Of `maml`: policies; of `pearl`: meta-batches. */
   readonly only?: string | undefined;
-  /** Of `serve`, `train`, `maml` and `pearl`: rounds by turns. */
+  /** Of `clients`, `serve`, `train`, `maml` and `pearl`: rounds by turns. */
   readonly rounds?: number | undefined;
   /** Of `maml`: tasks of an iteration, and episodes of each. */
   readonly tasks?: number | undefined;

@@ -10,7 +10,7 @@ export async function inTurns(rounds: number, sides: readonly (() => Promise<voi
 }
 
 /** Milliseconds of each call, one by one. */
-export async function serial(call: Call, count: number): Promise<number[]> {
+export async function serial(call: () => Promise<unknown>, count: number): Promise<number[]> {
   const times: number[] = [];
   for (let i = 0; i < count; i++) {
     const start = performance.now();

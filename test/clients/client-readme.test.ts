@@ -12,22 +12,23 @@ import { spawnServer } from '../server/spawn.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const readme = await readFile(join(root, 'clients/typescript/README.md'), 'utf8');
+const robotReadme = await readFile(join(root, 'clients/robot/README.md'), 'utf8');
 const model = 'halfcheetah-quickstart';
 
-test('the control loop runs', async () => {
+test.each([
+  { of: 'client', text: readme, ending: 'console.log(stream.ended, stream.version);', said: /^true 1\n$/ },
+  { of: 'robot', text: robotReadme, ending: 'console.log(stream.ended);', said: /^[\d.]+ [\d.]+ \{.*\}\ntrue\n$/ },
+])('the control loop of the $of README runs', async ({ of, text, ending, said }) => {
   const size = { observationSize: 17, actionSize: 6, hiddenSize: 8 };
   const store = await temporaryStore([{ model, policy: 'plain', critic: 'none', ...size }]);
   const { address } = await spawnServer(['--store', store]);
-  const [, program] = /```ts\n([\s\S]*?)```/.exec(readme)!;
+  const [, program] = /```ts\n([\s\S]*?)```/.exec(text)!;
   // Inside the package, so that its name resolves.
-  const file = join(root, 'dist', `client-readme-${process.pid}.mjs`);
+  const file = join(root, 'dist', `${of}-readme-${process.pid}.mjs`);
   onTestFinished(() => rm(file));
-  await writeFile(
-    file,
-    `${program!.replace('127.0.0.1:50051', address)}\nconsole.log(stream.ended, stream.version);\n`,
-  );
+  await writeFile(file, `${program!.replace('127.0.0.1:50051', address)}\n${ending}\n`);
   const { stdout } = await promisify(execFile)(process.execPath, [file]);
-  expect(stdout).toBe('true 1\n');
+  expect(stdout).toMatch(said);
 });
 
 test('every kind of error is in its table', () => {

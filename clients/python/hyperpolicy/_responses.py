@@ -47,15 +47,17 @@ def _head(sender: Sender, response: Any) -> dict[str, Any]:
 
 
 def act_result(sender: Sender, response: Any, rows: int) -> ActResult:
-    taken = response.fallback_taken
-    kind = "hold" if taken.fallback == _HOLD else "safe"
     return ActResult(
         **_head(sender, response),
         action=sender.array("action", response, rank=2, rows=rows),
         log_prob=sender.array("log_prob", response, rank=1, rows=rows) if response.HasField("log_prob") else None,
         seed=response.seed if response.HasField("seed") else None,
-        fallback=FallbackTaken(kind, taken.reason, taken.age_ms) if response.HasField("fallback_taken") else None,  # type: ignore[arg-type]
+        fallback=_fallback(response.fallback_taken) if response.HasField("fallback_taken") else None,
     )
+
+
+def _fallback(taken: Any) -> FallbackTaken:
+    return FallbackTaken("hold" if taken.fallback == _HOLD else "safe", taken.reason, taken.age_ms)
 
 
 def q_grad_result(sender: Sender, response: Any, rows: int) -> QGradResult:

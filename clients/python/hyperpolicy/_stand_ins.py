@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -36,7 +36,7 @@ def now_ms() -> float:
     return time.perf_counter() * 1000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class InPlaceOf:
     """For which request; `selection` has `model` and at most one of `version` and `label`."""
 
@@ -64,7 +64,9 @@ def reason_of(error: BaseException) -> FallbackReason | None:
 
 @dataclass(slots=True)
 class _Held:
-    result: ActResult
+    action: FloatArray
+    version: int
+    weight_age_ms: float
     at_ms: float
 
 
@@ -102,10 +104,10 @@ class StandIns:
 
     def keep(self, of: InPlaceOf, result: ActResult) -> None:
         """Keeps an answer, to hold it."""
-        # The caller may change what it got.
-        kept = replace(result, action=result.action.copy())
+        # A copy: the caller may change what it got.
+        held = _Held(result.action.copy(), result.version, result.weight_age_ms, now_ms())
         with self._lock:
-            _put(self._held, _whose(of), _Held(kept, now_ms()))
+            _put(self._held, _whose(of), held)
         if of.wants_one and of.selection.get("version") != result.version:
             self.learn({"model": of.selection.get("model", ""), "version": result.version})
 
@@ -120,20 +122,19 @@ class StandIns:
                 return holding
             answered = None
             if held is not None:
-                answered = self._safe.get(_which({**of.selection, "version": held.result.version, "label": None}))
+                answered = self._safe.get(_which({**of.selection, "version": held.version, "label": None}))
             known = answered if answered is not None and answered.described else self._safe.get(_which(of.selection))
         return None if known is None or known.described is None else _safely(of, known.described, reason)
 
 
 def _holding(of: InPlaceOf, held: _Held | None, reason: FallbackReason) -> ActResult | None:
-    if held is None or len(held.result.action) != of.rows:
+    if held is None or len(held.action) != of.rows:
         return None
     age_ms = now_ms() - held.at_ms
     if age_ms > of.age_ms_max:
         return None
-    result = held.result
     taken = FallbackTaken("hold", reason, age_ms)
-    return _bare(of, result.version, result.weight_age_ms + age_ms, result.action.copy(), taken)
+    return _bare(of, held.version, held.weight_age_ms + age_ms, held.action.copy(), taken)
 
 
 def _safely(of: InPlaceOf, described: ModelDescription, reason: FallbackReason) -> ActResult:

@@ -140,42 +140,38 @@ class StreamCore:
                 raise self.error or _stream_over()
             check_streamed_act("Act", self._options, given)
             times = times_of(self._options, given, self._client_timeout_ms)
-            inputs = requests.input_fields("Act", {**given, "budget_us": given.get("budget_us", 0)})
-            inputs["budget_us"] = times.budget_us
+            request = messages.ActStreamRequest()
+            act = request.act
+            requests.set_inputs(act, "Act", given)
+            act.budget_us = times.budget_us
             if len(self._pending) >= _PENDING_COUNT_MAX:
                 raise _too_many_pending()
-            of = self._in_place_of(inputs, given, times)
+            of = InPlaceOf(
+                selection=self._selection(),
+                client_id=self._options.get("client_id") or "",
+                rows=row_count(act.observation),
+                sequence=self._sequence + 1,
+                fallback=given.get("fallback"),
+                age_ms_max=times.age_ms_max,
+            )
             pending = Pending(of, now_ms(), times, settle)
             if of.wants_one:
                 self._stand_ins.learn(of.selection)
             if self.ended:
                 self._replace(pending, self.error or _stream_over())
                 return pending
-            head = {"client_id": of.client_id, "sequence": of.sequence}
+            act.client_id = of.client_id
+            act.sequence = of.sequence
             if self._call is None:
                 own = {name: self._options.get(name) for name in ("fingerprint", "client_id")}
-                head = requests.common_fields("Act", {**of.selection, **own, "sequence": of.sequence})
+                act.MergeFrom(messages.ActRequest(**requests.common_fields("Act", {**of.selection, **own})))
                 self._call = self._open(given)
+            request.follow = self._options.get("follow", False)
+            request.newest_wins = self._options.get("newest_wins", False)
             self._sequence = of.sequence
             self._pending.append(pending)
-            self._call.send(
-                messages.ActStreamRequest(
-                    act=messages.ActRequest(**head, **inputs),
-                    follow=self._options.get("follow", False),
-                    newest_wins=self._options.get("newest_wins", False),
-                )
-            )
+            self._call.send(request)
             return pending
-
-    def _in_place_of(self, inputs: Mapping[str, Any], given: Mapping[str, Any], times: Times) -> InPlaceOf:
-        return InPlaceOf(
-            selection=self._selection(),
-            client_id=self._options.get("client_id") or "",
-            rows=row_count(inputs["observation"]),
-            sequence=self._sequence + 1,
-            fallback=given.get("fallback"),
-            age_ms_max=times.age_ms_max,
-        )
 
     def _selection(self) -> dict[str, Any]:
         """Which version is asked for: once one has answered, it stays."""

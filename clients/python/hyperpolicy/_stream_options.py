@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict
 
 from ._checks import check_boolean, check_metadata, check_names, check_time, shown
 from ._connection import WAIT_MS_MAX
-from ._requests import INPUT_NAMES, UINT32_MAX, ActInputs, ModelSelection, common_fields
+from ._requests import INPUT_NAMES, UINT32_MAX, ActInputs, ModelSelection, check_budget, common_fields
 from .errors import invalid_argument
 
 
@@ -76,6 +76,8 @@ def check_streamed_act(where: str, stream: Mapping[str, Any], given: Mapping[str
     """Raises invalid_argument naming the option."""
     check_names(where, given, _STREAMED_NAMES)
     _check_times(where, given)
+    if "budget_us" in given:
+        check_budget(where, given["budget_us"])
     for name in _FIXED_NAMES:
         if given.get(name) is None or given[name] == stream.get(name):
             continue
@@ -97,7 +99,7 @@ _WAY_MS = 50
 _MARGIN_MS = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Times:
     """`wait_ms` until the request settles."""
 
@@ -108,8 +110,8 @@ class Times:
 
 def times_of(stream: Mapping[str, Any], given: Mapping[str, Any], client_timeout_ms: float | None) -> Times:
     """`client_timeout_ms` is what the client was made with; None where it was not told."""
-    age_ms_max = _first(given.get("age_ms_max"), stream.get("age_ms_max"), math.inf)
-    named = _first(given.get("timeout_ms"), stream.get("timeout_ms"), None)
+    age_ms_max = _either(given.get("age_ms_max"), _either(stream.get("age_ms_max"), math.inf))
+    named = _either(given.get("timeout_ms"), stream.get("timeout_ms"))
     budget_us = given.get("budget_us", 0)
     wait_ms = min(_timeout_ms(named, budget_us / 1000, client_timeout_ms), age_ms_max, WAIT_MS_MAX)
     # The server's own stand-in knows more than the client's: it comes first where there is a server.
@@ -127,5 +129,5 @@ def _timeout_ms(named: float | None, budget_ms: float, client_timeout_ms: float 
     return with_way if client_timeout_ms is None else min(client_timeout_ms, with_way)
 
 
-def _first(*values: Any) -> Any:
-    return next((value for value in values if value is not None), None)
+def _either(value: Any, otherwise: Any) -> Any:
+    return otherwise if value is None else value

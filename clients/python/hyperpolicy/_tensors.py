@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -17,6 +18,11 @@ FloatArray: TypeAlias = NDArray[np.float32]
 # What a method takes: an array, one row of values, or rows of equal length. Values are finite in float32.
 TensorLike: TypeAlias = NDArray[Any] | Sequence[float] | Sequence[Sequence[float]] | Sequence[NDArray[Any]]
 
+# As messages have them.
+_FLOAT32: np.dtype[np.float32] = np.dtype("<f4")
+# Values that are summed to see whether all are finite.
+_SUMMED_COUNT_MAX = 128
+
 _FORMS = "an array of numbers, a sequence of numbers, or a sequence of equally long rows"
 
 
@@ -27,13 +33,24 @@ def given_array(where: str, given: Any) -> FloatArray:
         raise invalid_argument(where, _FORMS, shown(given))
     if array.ndim not in (1, 2):
         raise invalid_argument(f"{where} shape", "one or two sizes", str(list(array.shape)))
-    with np.errstate(over="ignore"):
-        floats: FloatArray = np.ascontiguousarray(array, dtype="<f4")
-    if not np.isfinite(floats).all():
+    floats = np.ascontiguousarray(array) if array.dtype == _FLOAT32 else _converted(array)
+    if not _all_finite(floats):
         at = np.argwhere(~np.isfinite(floats))[0]
         place = "".join(f"[{i}]" for i in at)
         raise invalid_argument(f"{where}{place}", "a number that is finite in float32", str(array[tuple(at)]))
     return floats
+
+
+def _converted(array: NDArray[Any]) -> FloatArray:
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, dtype=_FLOAT32)
+
+
+def _all_finite(floats: FloatArray) -> bool:
+    """Of few values the sum tells sooner than a test of each: as Python's floats it is finite where all are."""
+    if floats.size <= _SUMMED_COUNT_MAX:
+        return math.isfinite(sum(floats.ravel().tolist()))
+    return bool(np.isfinite(floats).all())
 
 
 def _of_sequence(where: str, given: Any) -> NDArray[Any]:
@@ -69,13 +86,22 @@ def _row(where: str, row: Any) -> list[float]:
 
 def tensor_message(where: str, given: Any) -> Any:
     """A tensor of a request. Raises invalid_argument."""
+    message = messages.Tensor()
+    set_tensor(message, where, given)
+    return message
+
+
+def set_tensor(message: Any, where: str, given: Any) -> None:
+    """Fills a tensor of a request in. Raises invalid_argument."""
     array = given_array(where, given)
-    return messages.Tensor(shape=array.shape, data=array.tobytes())
+    message.shape.extend(array.shape)
+    message.data = array.tobytes()
 
 
 def row_count(message: Any) -> int:
     """How many rows a tensor of a request makes: [O] is one."""
-    return 1 if len(message.shape) == 1 else int(message.shape[0])
+    shape = message.shape
+    return 1 if len(shape) == 1 else int(shape[0])
 
 
 class Sender:
@@ -99,16 +125,15 @@ class Sender:
         if not response.HasField(name):
             raise self.unusable(f"a response without {name}")
         message = getattr(response, name)
-        shape, data = tuple(message.shape), message.data
-        size = 4
-        for each in shape:
-            size *= each
+        shape, data = list(message.shape), message.data
+        size = 4 * math.prod(shape)
         is_asked = len(shape) == rank and shape[0] > 0 and (rows is None or shape[0] == rows)
         if not is_asked or size != len(data) or size == 0:
             asked = "" if rows is None else f" for {rows} rows"
-            raise self.unusable(f"a response whose {name} has shape {list(shape)} in {len(data)} bytes{asked}")
-        values = np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(shape)
-        if not np.isfinite(values).all():
+            raise self.unusable(f"a response whose {name} has shape {shape} in {len(data)} bytes{asked}")
+        # A copy: the message's own bytes never change.
+        values: FloatArray = np.ndarray(shape, _FLOAT32, bytearray(data))
+        if not _all_finite(values):
             at = int(np.argmin(np.isfinite(values.ravel())))
             raise self.unusable(f"a response whose {name} has {values.ravel()[at]} at {at}")
         return values

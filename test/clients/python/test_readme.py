@@ -26,6 +26,14 @@ def test_its_programs_run(servers: Servers) -> None:
     assert names["result"].lengths == (20, 20)
 
 
+def test_the_robots_program_runs(servers: Servers) -> None:
+    text = (ROOT / "clients/robot/README.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(program.replace("127.0.0.1:50051", servers.start().address), names)  # noqa: S102
+    assert (names["stream"].ended, names["summary"].cycle_count) == (True, 200)
+
+
 def test_every_kind_of_error_is_in_its_table() -> None:
     named = re.findall(r"`([a-z_]+)`", README.split("## Errors")[1])
     assert set(STATUS_BY_KIND) <= set(named)

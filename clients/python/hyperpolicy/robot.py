@@ -1,0 +1,243 @@
+"""
+A control loop at a fixed rate: observes, asks the server, applies a command, on a grid of periods that does not drift. Whatever becomes of
+the server, every cycle has a command.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._checks import check_integer, check_time
+from ._commander import Commander, CommandMode
+from ._stand_ins import now_ms
+from ._stream_core import Outcome, Pending
+from ._tensors import FloatArray, TensorLike
+from .errors import HyperpolicyError
+from .results import ActResult
+from .stream import ActStream
+
+__all__ = ["Commander", "CommandMode", "Controller", "Cycle", "CycleSummary"]
+
+_CYCLE_COUNT_MAX = 60_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cycle:
+    """
+    One cycle; times are milliseconds of `time.perf_counter`. `index` counts the periods since the start; it was due at `due_ms`, began
+    `jitter_ms` after that, and took `took_ms` until its command was applied. `age_ms` is that of the newest answer's observation; `latency_ms`
+    from its own request to the answer, None where none came while it waited; `version` gave the newest answer. `missed`: the next cycle was
+    due by then. `skipped_count` periods before it were passed over. `problem` is the kind of the newest error since the last answer.
+    """
+
+    index: int
+    due_ms: float
+    jitter_ms: float
+    took_ms: float
+    mode: CommandMode
+    age_ms: float
+    latency_ms: float | None
+    version: int
+    missed: bool
+    skipped_count: int
+    problem: str | None
+    command: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CycleSummary:
+    """Of the cycles in the log. `jitter_ms` has p50, p99, p999 and max, `latency_ms` p50 and p99; `modes` counts cycles by mode."""
+
+    cycle_count: int
+    cycles_per_second: float
+    jitter_ms: dict[str, float]
+    latency_ms: dict[str, float]
+    missed_count: int
+    skipped_count: int
+    modes: dict[str, int]
+
+
+class Controller:
+    """
+    `stream` gives the actions: open it with `resume`, and with `newest_wins`, so that the server answers no request that is overtaken. `observe`
+    makes an observation, [O], once a cycle; `apply` gets the command, [A], and the cycle. A cycle waits `answer_ms_max` for the answer to its own
+    observation; a later one serves the next cycles. The others are those of `Commander`.
+
+    Unless given: `age_ms_max` is ten periods, `ramp_ms` twenty, `interpolation_ms` 0, `watchdog_ms` three periods, `answer_ms_max` half of one.
+    """
+
+    def __init__(
+        self,
+        stream: ActStream,
+        *,
+        safe_action: Any,
+        observe: Callable[[], TensorLike],
+        apply: Callable[[FloatArray, Cycle], object],
+        period_ms: float = 10,
+        answer_ms_max: float | None = None,
+        age_ms_max: float | None = None,
+        ramp_ms: float | None = None,
+        interpolation_ms: float = 0,
+        watchdog_ms: float | None = None,
+        log_cycle_count_max: int = _CYCLE_COUNT_MAX,
+    ) -> None:
+        """Raises invalid_argument naming the option."""
+        self._stream = stream
+        self._observe, self._apply = observe, apply
+        self._period_ms = period = check_time("Controller period_ms", period_ms)
+        self._age_ms_max = 10 * period if age_ms_max is None else age_ms_max
+        self._answer_ms_max = period / 2 if answer_ms_max is None else check_time("Controller answer_ms_max", answer_ms_max)
+        self._commander = Commander(
+            safe_action=safe_action,
+            age_ms_max=self._age_ms_max,
+            ramp_ms=20 * period if ramp_ms is None else ramp_ms,
+            interpolation_ms=interpolation_ms,
+            watchdog_ms=3 * period if watchdog_ms is None else watchdog_ms,
+        )
+        count = check_integer("Controller log_cycle_count_max", log_cycle_count_max, 1, 2**31 - 1)
+        self._cycles: deque[Cycle] = deque(maxlen=count)
+        # What the threads of the stream and those that ask for commands share.
+        self._lock = threading.Lock()
+        self._pending: deque[Pending] = deque()
+        self._version = 0
+        self._problem: str | None = None
+
+    def run(self, cycle_count: int | None = None, stop: threading.Event | None = None) -> CycleSummary:
+        """
+        Runs in the caller's thread until the count of cycles or the event. The last command stays applied: see to it that the actuators are left
+        as they should be. What `observe` and `apply` raise ends it.
+        """
+        begin_ms = now_ms()
+        due = done = 0
+        while (cycle_count is None or done < cycle_count) and not (stop is not None and stop.is_set()):
+            _sleep_until(begin_ms + due * self._period_ms)
+            # Where the loop stood still, the periods that are wholly over are passed over: their observations cannot be made any more.
+            index = max(due, int((now_ms() - begin_ms) / self._period_ms))
+            self._cycle(index, begin_ms + index * self._period_ms, index - due)
+            due, done = index + 1, done + 1
+        return self.summary()
+
+    def command(self) -> FloatArray:
+        """
+        What actuators that are faster than the loop get now, [A]: interpolated, and on the way to safe where the loop stands still. From any
+        thread.
+        """
+        with self._lock:
+            return self._commander.command(now_ms())
+
+    def cycles(self) -> list[Cycle]:
+        """Those in the log, oldest first."""
+        return list(self._cycles)
+
+    def summary(self) -> CycleSummary:
+        """Of the cycles in the log."""
+        return _summary(self.cycles())
+
+    def _cycle(self, index: int, due_ms: float, skipped_count: int) -> None:
+        start_ms = now_ms()
+        observation = self._observe()
+        observed_at_ms = now_ms()
+        latencies = self._ask(observation, observed_at_ms, start_ms + self._answer_ms_max)
+        with self._lock:
+            at_ms = now_ms()
+            mode = self._commander.decide(at_ms, observed_at_ms)
+            cycle = Cycle(
+                index=index,
+                due_ms=due_ms,
+                jitter_ms=start_ms - due_ms,
+                took_ms=at_ms - start_ms,
+                mode=mode,
+                age_ms=self._commander.age_ms(at_ms),
+                latency_ms=latencies[0] if latencies else None,
+                version=self._version,
+                missed=at_ms >= due_ms + self._period_ms,
+                skipped_count=skipped_count,
+                problem=self._problem,
+                command=self._commander.command(at_ms),
+            )
+        self._apply(cycle.command, cycle)
+        self._cycles.append(cycle)
+
+    def _ask(self, observation: TensorLike, observed_at_ms: float, until_ms: float) -> list[float]:
+        """Sends a request and waits for its answer, at the latest until then. Returns the time that it took, where it came."""
+        latencies: list[float] = []
+        settled = threading.Event()
+
+        def settle(outcome: Outcome) -> None:
+            if self._take(outcome, observed_at_ms):
+                latencies.append(now_ms() - observed_at_ms)
+            settled.set()
+
+        self._expire()
+        try:
+            given = {"observation": observation, "timeout_ms": self._age_ms_max}
+            self._pending.append(self._stream._core.submit(given, settle))  # noqa: SLF001: of one package
+        except HyperpolicyError as error:
+            if error.kind == "invalid_argument":
+                raise
+            self._problem = error.kind
+            return latencies
+        settled.wait(max(0.0, until_ms - now_ms()) / 1000)
+        return list(latencies)
+
+    def _take(self, outcome: Outcome, observed_at_ms: float) -> bool:
+        """From a thread of the stream. Returns whether it is an answer."""
+        with self._lock:
+            if isinstance(outcome, ActResult):
+                self._commander.take(outcome.action[0], observed_at_ms)
+                self._version = outcome.version
+                self._problem = None
+                return True
+            kind = outcome.kind if isinstance(outcome, HyperpolicyError) else "internal"
+            if kind != "superseded":
+                self._problem = kind
+            return False
+
+    def _expire(self) -> None:
+        """Requests whose time is over settle."""
+        at_ms = now_ms()
+        while self._pending:
+            first = self._pending[0]
+            if first.settle is not None:
+                if at_ms - first.sent_at_ms < first.times.wait_ms:
+                    return
+                self._stream._core.expire(first)  # noqa: SLF001: of one package
+            self._pending.popleft()
+
+
+def _sleep_until(at_ms: float) -> None:
+    remaining_ms = at_ms - now_ms()
+    if remaining_ms > 0:
+        time.sleep(remaining_ms / 1000)
+
+
+def _summary(cycles: list[Cycle]) -> CycleSummary:
+    starts = [cycle.due_ms + cycle.jitter_ms for cycle in cycles]
+    took_ms = starts[-1] - starts[0] if starts else 0.0
+    jitter = np.array([cycle.jitter_ms for cycle in cycles] or [0.0])
+    latency = np.array([cycle.latency_ms for cycle in cycles if cycle.latency_ms is not None] or [0.0])
+    modes: dict[str, int] = dict.fromkeys(("fresh", "hold", "ramp", "safe"), 0)
+    for cycle in cycles:
+        modes[cycle.mode] += 1
+    quantiles = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
+    return CycleSummary(
+        cycle_count=len(cycles),
+        cycles_per_second=1000 * (len(cycles) - 1) / took_ms if took_ms > 0 else 0.0,
+        jitter_ms={name: _quantile(jitter, part) for name, part in quantiles.items()},
+        latency_ms={name: _quantile(latency, quantiles[name]) for name in ("p50", "p99")},
+        missed_count=sum(cycle.missed for cycle in cycles),
+        skipped_count=sum(cycle.skipped_count for cycle in cycles),
+        modes=modes,
+    )
+
+
+def _quantile(values: Any, part: float) -> float:
+    ordered = np.sort(values)
+    return float(ordered[min(len(ordered) - 1, int(part * len(ordered)))])

@@ -1,0 +1,101 @@
+/**
+ * What a robot's actuators get at each time, as a function of the answers so far: the newest action while it is young enough, then a ramp
+ * to the safe action. Knows neither clock nor network, so that a case is a list of numbers: test/clients/robot/commander.json, which the
+ * Python commander keeps too.
+ */
+
+import { invalidArgument } from '../../src/contract/errors.ts';
+
+export type CommanderOptions = {
+  /** What to end at where no action comes, [A], environment units. */
+  readonly safeAction: ArrayLike<number>;
+  /** An action is applied until its observation is so old, milliseconds, and never after. */
+  readonly ageMsMax: number;
+  /** Time from the last command to the safe action, milliseconds; 0 is at once. */
+  readonly rampMs: number;
+  /** Time from one action to the next, milliseconds; 0 is at once. */
+  readonly interpolationMs: number;
+  /** Without a cycle for so long commands go to the safe action, milliseconds. */
+  readonly watchdogMs: number;
+};
+
+/**
+ * `fresh`: the answer to the cycle's own observation. `hold`: that to an earlier one, still young enough. `ramp`: on the way to the safe
+ * action. `safe`: there, or nothing was ever answered.
+ */
+export type CommandMode = 'fresh' | 'hold' | 'ramp' | 'safe';
+
+export type Answer = {
+  /** [A]. Kept, and not changed. */
+  readonly action: Float32Array;
+  readonly observedAtMs: number;
+};
+
+export type Commander = {
+  /** Takes an answer; one to an older observation than that of the newest is dropped. @throws HyperpolicyError invalid_argument: not [A] */
+  take(answer: Answer): void;
+  /** A cycle, whose observation was made at `observedAtMs`: the newest answer is what to apply from now on. */
+  decide(nowMs: number, observedAtMs: number): CommandMode;
+  /** What actuators get, [A]. May be asked at any time between cycles. */
+  command(nowMs: number): Float32Array;
+  /** Age of the newest answer's observation, milliseconds; Infinity where there is none. */
+  ageMs(nowMs: number): number;
+};
+
+/** Times are milliseconds of one monotonic clock. @throws HyperpolicyError invalid_argument naming the option */
+export function createCommander(options: CommanderOptions): Commander {
+  const { ageMsMax, rampMs, interpolationMs, watchdogMs } = options;
+  for (const [name, value] of Object.entries({ ageMsMax, watchdogMs })) checkAbove(name, value, false);
+  for (const [name, value] of Object.entries({ rampMs, interpolationMs })) checkAbove(name, value, true);
+  const safe = Float32Array.from(options.safeAction);
+  let newest: Answer | undefined;
+  /** From `from` to `target` since `setAtMs`, and to the safe action since `expiresAtMs`. */
+  let from: Float32Array = safe;
+  let target: Float32Array = safe;
+  let setAtMs = 0;
+  let expiresAtMs = Number.NEGATIVE_INFINITY;
+
+  const acting = (nowMs: number) => between(from, target, share(nowMs - setAtMs, interpolationMs));
+
+  function command(nowMs: number): Float32Array {
+    if (nowMs <= expiresAtMs) return acting(nowMs);
+    return between(acting(expiresAtMs), safe, share(nowMs - expiresAtMs, rampMs));
+  }
+
+  return {
+    command,
+    ageMs: (nowMs) => (newest === undefined ? Number.POSITIVE_INFINITY : nowMs - newest.observedAtMs),
+    take(answer) {
+      if (answer.action.length !== safe.length) {
+        const [expected, actual] = [`${safe.length} values, as the safe action has`, `${answer.action.length}`];
+        throw invalidArgument({ where: 'Commander action', expected, actual });
+      }
+      if (newest === undefined || answer.observedAtMs > newest.observedAtMs) newest = answer;
+    },
+    decide(nowMs, observedAtMs) {
+      if (newest === undefined || nowMs - newest.observedAtMs > ageMsMax) {
+        return nowMs - expiresAtMs < rampMs ? 'ramp' : 'safe';
+      }
+      if (newest.action !== target || nowMs > expiresAtMs) {
+        from = command(nowMs);
+        target = newest.action;
+        setAtMs = nowMs;
+      }
+      expiresAtMs = Math.min(nowMs + watchdogMs, newest.observedAtMs + ageMsMax);
+      return newest.observedAtMs >= observedAtMs ? 'fresh' : 'hold';
+    },
+  };
+}
+
+/** How much of a duration is over, from 0 to 1. */
+const share = (elapsedMs: number, durationMs: number): number =>
+  elapsedMs >= durationMs ? 1 : Math.max(0, elapsedMs / durationMs);
+
+const between = (from: Float32Array, to: Float32Array, part: number): Float32Array =>
+  Float32Array.from(from, (value, i) => (part === 1 ? to[i]! : value + part * (to[i]! - value)));
+
+function checkAbove(name: string, value: unknown, orZero: boolean): void {
+  if (typeof value === 'number' && (value > 0 || (orZero && value === 0))) return;
+  const expected = `a number of milliseconds ${orZero ? 'from' : 'above'} 0`;
+  throw invalidArgument({ where: `Commander ${name}`, expected, actual: String(value) });
+}

@@ -1,0 +1,89 @@
+"""The robot's control loop: the cases that both languages keep, and a loop over the real server that is killed meanwhile."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import OBSERVATION, ROOT, Server, Servers
+
+from hyperpolicy import PolicyClient
+from hyperpolicy.robot import Commander, Controller, Cycle
+
+CASES = json.loads((ROOT / "test/clients/robot/commander.json").read_text())
+
+
+def commander(options: dict[str, Any]) -> Commander:
+    return Commander(
+        safe_action=options["safeAction"],
+        age_ms_max=options["ageMsMax"],
+        ramp_ms=options["rampMs"],
+        interpolation_ms=options["interpolationMs"],
+        watchdog_ms=options["watchdogMs"],
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_commander(case: dict[str, Any]) -> None:
+    made = commander(case["options"])
+    for step in case["steps"]:
+        if "take" in step:
+            made.take(np.array(step["take"], dtype=np.float32), step["observedAtMs"])
+        elif "decide" in step:
+            assert made.decide(*step["decide"]) == step["mode"], step
+        else:
+            assert made.command(step["command"]).tolist() == step["is"], step
+
+
+def test_a_loop_goes_to_the_safe_action_without_a_server_and_comes_back(servers: Servers) -> None:
+    first = servers.start()
+    port = first.address.rsplit(":", 1)[1]
+    modes: list[str] = []
+    again: list[Server] = []
+    seen: list[Cycle] = []
+
+    def apply(_command: Any, cycle: Cycle) -> None:
+        seen.append(cycle)
+        modes.append(cycle.mode)
+        if cycle.mode == "fresh" and first.process.poll() is None:
+            first.process.kill()
+            first.process.wait()
+        # Before the first answer it is at the safe action too.
+        if cycle.mode == "safe" and "ramp" in modes and not again:
+            again.append(servers.start("--port", port))
+        if cycle.mode == "fresh" and again:
+            raise StopIteration
+
+    with PolicyClient(first.address) as client, client.act_stream(model="m", resume=True, newest_wins=True) as stream:
+        safe_action = [0.25, -0.25]
+        controller = Controller(
+            stream, safe_action=safe_action, observe=lambda: OBSERVATION, apply=apply, period_ms=10, ramp_ms=500
+        )
+        with pytest.raises(StopIteration):
+            controller.run()
+    assert all(cycle.age_ms <= 100 for cycle in seen if cycle.mode in ("fresh", "hold"))
+    assert all(np.allclose(cycle.command, safe_action) for cycle in seen if cycle.mode == "safe")
+    assert any(cycle.problem == "unavailable" for cycle in seen)
+    indices = [cycle.index for cycle in seen]
+    assert indices == sorted(set(indices))
+    assert controller.summary().modes["ramp"] > 0
+
+
+def test_as_many_cycles_as_asked_for(client: PolicyClient) -> None:
+    applied: list[Any] = []
+    with client.act_stream(model="m", newest_wins=True) as stream:
+        # A time that a busy machine keeps too.
+        controller = Controller(
+            stream,
+            safe_action=[0, 0],
+            observe=lambda: OBSERVATION,
+            apply=lambda command, _cycle: applied.append(command),
+            age_ms_max=60_000,
+            answer_ms_max=60_000,
+        )
+        summary = controller.run(cycle_count=5)
+    assert (summary.cycle_count, summary.modes["fresh"], len(applied)) == (5, 5, 5)
+    assert all(cycle.latency_ms is not None and cycle.version == 1 for cycle in controller.cycles())
+    assert np.array_equal(controller.command(), applied[-1]) or controller.summary().skipped_count > 0
