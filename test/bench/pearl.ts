@@ -49,6 +49,8 @@ async function compare(metaBatchSize: number, { torch, rounds, figures }: Measur
   for (let round = 0; round < rounds; round++) {
     ours.push(timingOf(update));
     if (torch !== undefined) theirs.push(await torch.time('pearl', metaBatchSize, threadCount, 0));
+    const text = (list: readonly Timing[]) => JSON.stringify(list.at(-1) ?? null);
+    console.error(`${metaBatchSize}x256, round ${round + 1}: ours ${text(ours)}, PyTorch ${text(theirs)}`);
   }
   dispose();
   const key = `pearl_update_${metaBatchSize}x256`;

@@ -34,6 +34,16 @@ export type QFunction = {
    * vectors [n, 1, size], and q is [n, B].
    */
   qOfStack?(parameters: Parameters, observation: tf.Tensor2D, action: tf.Tensor2D, context?: tf.Tensor2D): tf.Tensor2D;
+  /**
+   * Present where a context that groups of rows share costs less than one for each row: q [N G] of N groups of G rows each. Without an
+   * action the context is the whole base.
+   */
+  qOfGroups?(
+    parameters: Parameters,
+    observation: tf.Tensor2D,
+    action: tf.Tensor2D | undefined,
+    context: tf.Tensor2D,
+  ): tf.Tensor1D;
   /** Present in hypernetworks. */
   readonly hypernetwork?: Hypernetwork | undefined;
   /** Present where the dynamic network can be evaluated without the primary. */

@@ -69,6 +69,11 @@ export function hyperQ(
       const layers = split.generate(parameters, observation);
       return split.evaluate(parameters, layers, { observation, action, context }) as tf.Tensor1D;
     },
+    ...(architecture === 'sa-hyper' &&
+      hypernetwork.evaluateGroups !== undefined && {
+        qOfGroups: (parameters, observation, own, shared) =>
+          tf.squeeze(hypernetwork.evaluateGroups!(parameters, observation, { own, shared }), [-1]) as tf.Tensor1D,
+      }),
     split,
   };
 }

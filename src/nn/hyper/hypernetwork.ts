@@ -6,6 +6,7 @@ import { type LinearMap, linear } from '../linear.ts';
 import { hyperInitialisations } from '../names.ts';
 import { type ParameterSpecs, type Parameters, under, withPrefix } from '../parameters.ts';
 import { dynamic, sharedLayers } from './dynamic.ts';
+import { groupedHidden } from './grouped.ts';
 import { factorsOf, type GeneratedLayer, head, headSpecs } from './head.ts';
 import {
   type HyperInitialisation,
@@ -55,6 +56,18 @@ export type Hypernetwork = {
    * @param layers of {@link generate}: leading (...) as x, or [1] or none for all rows of x [B, base size]
    */
   evaluate(parameters: Parameters, layers: readonly GeneratedLayer[], x: tf.Tensor): tf.Tensor[];
+  /**
+   * The output [N G, output size] at meta [N G, meta size], where the last values of the base are the same for all rows of a group: `own`
+   * [N G, I], if any, then `shared` [N, C]. Takes fewer products than a base for each row. Absent with low-rank heads, a D2RL dynamic
+   * network, no hidden layer, or a second output layer.
+   */
+  readonly evaluateGroups?:
+    | ((
+        parameters: Parameters,
+        meta: tf.Tensor2D,
+        base: { readonly own: tf.Tensor2D | undefined; readonly shared: tf.Tensor2D },
+      ) => tf.Tensor)
+    | undefined;
 };
 
 /**
@@ -68,13 +81,16 @@ export function createHypernetwork(config: HypernetworkConfig): Hypernetwork {
   checkOptions(config);
   const layers = dynamicLayers(config);
   const hiddenCount = layers.filter(({ role }) => role === 'first').length;
+  const embed = (parameters: Parameters, meta: tf.Tensor2D, map?: LinearMap) =>
+    primary(under('primary', parameters), trunkSizes.length, meta, map);
+  const canGroup = headRank === undefined && dense !== true && hiddenCount > 0 && !logStdHead;
   const generatedCount = layers.reduce((sum, { weightSize, outputSize }) => sum + weightSize + 2 * outputSize, 0);
   return {
     specs: hypernetworkSpecs(config, layers),
     generatedCount,
     generatedProducts: headRank === undefined ? layers.reduce((sum, { weightSize }) => sum + weightSize, 0) : 0,
     generate(parameters, meta, map = linear) {
-      const embedding = primary(under('primary', parameters), trunkSizes.length, meta, map);
+      const embedding = embed(parameters, meta, map);
       return layers.map(({ inputSize }, i) => head(under(`head${i}`, parameters), embedding, inputSize, map));
     },
     evaluate(parameters, generated, x) {
@@ -86,6 +102,16 @@ export function createHypernetwork(config: HypernetworkConfig): Hypernetwork {
       const output = (i: number) => dynamic([...hidden, ready[i]!], x, { dense });
       return logStdHead ? [output(hiddenCount), output(hiddenCount + 1)] : [output(hiddenCount)];
     },
+    ...(canGroup && {
+      evaluateGroups(parameters, meta, { own, shared }) {
+        const embedding = embed(parameters, meta);
+        const first = groupedHidden(under('head0', parameters), embedding, own, shared);
+        const rest = layers
+          .slice(1)
+          .map(({ inputSize }, i) => head(under(`head${i + 1}`, parameters), embedding, inputSize));
+        return dynamic(rest, first);
+      },
+    }),
   };
 }
 

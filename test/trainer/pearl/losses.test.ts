@@ -5,14 +5,23 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, expect, test } from 'vitest';
 import { createRandom } from '../../../src/contract/random.ts';
 import { plainSpec } from '../../../src/contract/tensor-spec.ts';
+import { ensembleQ, memberQ } from '../../../src/nn/critics/critic.ts';
 import { drawParameters, type ParameterSpecs, shapesOf } from '../../../src/nn/parameters.ts';
 import { policyOutput } from '../../../src/nn/policies/policy.ts';
+import { registerGradients } from '../../../src/trace/gradients/index.ts';
 import { type PearlConfig, pearlDefaults } from '../../../trainer/algorithms/pearl/config.ts';
 import { drawActions, posteriorOf, qTarget, type Transitions } from '../../../trainer/algorithms/pearl/losses.ts';
-import { createPearlNetworks, latentRows, taskPolicyOutput } from '../../../trainer/algorithms/pearl/networks.ts';
+import {
+  createPearlNetworks,
+  latentRows,
+  qAt,
+  taskPolicyOutput,
+  valueAt,
+} from '../../../trainer/algorithms/pearl/networks.ts';
 
 beforeAll(async () => {
   await tf.setBackend('cpu');
+  registerGradients();
 });
 
 const config: PearlConfig = {
@@ -82,6 +91,38 @@ test('a hyper policy generates one network per task, and means the same as one p
   const before = perTask.mean.dataSync();
   expect([...changed.slice(0, 8)]).toEqual([...before.slice(0, 8)]);
   expect([...changed.slice(8)]).not.toEqual([...before.slice(8)]);
+});
+
+test('hyper critics with one z per task mean the same as with one per row, and so do the slopes in z and action', () => {
+  const [q, v] = [drawn(networks.q.specs), drawn(networks.value.specs)];
+  const [observation, action] = [normal(2, [8, 3]), normal(3, [8, 2])] as [tf.Tensor2D, tf.Tensor2D];
+  const weight = normal(4, [8, 1]);
+  const perTask = (a: tf.Tensor, z: tf.Tensor) => [
+    qAt(networks, q, observation, a as tf.Tensor2D, z as tf.Tensor2D),
+    tf.expandDims(valueAt(networks, v, observation, z as tf.Tensor2D), 1),
+  ];
+  const perRow = (a: tf.Tensor, z: tf.Tensor) => {
+    const rows = latentRows(z as tf.Tensor2D, 8);
+    return [
+      ensembleQ(networks.q, q, observation, a as tf.Tensor2D, rows),
+      tf.expandDims(memberQ(networks.value, 0, v, observation, rows), 1),
+    ];
+  };
+  const figures = (at: typeof perTask) => [
+    ...at(action, latent),
+    ...tf.grads((a: tf.Tensor, z: tf.Tensor) => tf.sum(tf.mul(tf.concat(at(a, z), 1), weight)))([action, latent]),
+  ];
+  const expected = figures(perRow).map((tensor) => [...tensor.dataSync()]);
+  expect(expected.map(({ length }) => length)).toEqual([16, 8, 16, 4]);
+  figures(perTask).forEach((tensor, i) => {
+    tensor.dataSync().forEach((value, j) => {
+      expect(value).toBeCloseTo(expected[i]![j]!, 5);
+    });
+  });
+  expect(networks.q.member.qOfGroups).toBeDefined();
+  expect(() => qAt(networks, q, normal(2, [7, 3]) as tf.Tensor2D, normal(3, [7, 2]) as tf.Tensor2D, latent)).toThrow(
+    'PEARL batch: expected as many rows of each of 2 tasks, got 7 rows',
+  );
 });
 
 test('an encoder that takes the next observation needs it, and sees it', () => {

@@ -5,20 +5,12 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { ensembleQ } from '../../../src/nn/critics/critic.ts';
 import { latentKl, type Posterior, sampleLatent } from '../../../src/nn/encoders/encoder.ts';
 import type { Parameters } from '../../../src/nn/parameters.ts';
 import { sampleOf } from '../../../src/nn/policies/policy.ts';
 import { checkShapes } from '../../../src/nn/shapes.ts';
 import type { PearlConfig } from './config.ts';
-import {
-  type Latent,
-  latentRows,
-  type PearlNetworks,
-  type TaskNetworks,
-  taskPolicyOutput,
-  valueAt,
-} from './networks.ts';
+import { type Latent, type PearlNetworks, qAt, type TaskNetworks, taskPolicyOutput, valueAt } from './networks.ts';
 
 /** Rows of N tasks. */
 export type Transitions = {
@@ -102,7 +94,7 @@ export function qTarget(
  * @param target y, [N B]
  */
 export function qLosses(
-  { q }: TaskNetworks,
+  networks: TaskNetworks,
   parameters: Parameters,
   { observation, action }: Transitions,
   latent: Latent,
@@ -113,7 +105,7 @@ export function qLosses(
     { observation: ['R', 'O'], target: ['R'], latent: latentShape(latent) },
     { observation, target, latent },
   );
-  const values = ensembleQ(q, parameters, observation, action, latentRows(latent, observation.shape[0])); // [N B, Q]
+  const values = qAt(networks, parameters, observation, action, latent); // [N B, Q]
   return tf.mean(tf.squaredDifference(values, tf.expandDims(target, 1)), 0);
 }
 
@@ -147,12 +139,12 @@ export function drawActions(
 
 /** min(Q1, Q2)(s, a, z), [N B]. */
 export const smallerQ = (
-  { q }: TaskNetworks,
+  networks: TaskNetworks,
   parameters: Parameters,
   observation: tf.Tensor2D,
   action: tf.Tensor2D,
   latent: Latent,
-): tf.Tensor1D => tf.min(ensembleQ(q, parameters, observation, action, latentRows(latent, observation.shape[0])), 1);
+): tf.Tensor1D => tf.min(qAt(networks, parameters, observation, action, latent), 1);
 
 /**
  * mean (V(s, z) - v)^2, v = min(Q1, Q2)(s, a, z) - log pi(a | s, z).

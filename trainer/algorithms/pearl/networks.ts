@@ -7,7 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { type PolicySpecs, specSize } from '../../../src/contract/tensor-spec.ts';
 import { type ActionScaling, actionScaling } from '../../../src/nn/action-scaling.ts';
-import { type Critic, memberQ } from '../../../src/nn/critics/critic.ts';
+import { type Critic, ensembleQ, memberParameters, memberQ } from '../../../src/nn/critics/critic.ts';
 import { type CriticConfig, createCritic } from '../../../src/nn/critics/registry.ts';
 import type { Encoder } from '../../../src/nn/encoders/encoder.ts';
 import { createEncoder } from '../../../src/nn/encoders/registry.ts';
@@ -114,16 +114,38 @@ export function taskPolicyOutput(
   return { mean: flat(mean), logStd: flat(logStd!) };
 }
 
+/** Q_i(s, a, z) of each twin, [N B, Q]. */
+export function qAt(
+  { q }: TaskNetworks,
+  parameters: Parameters,
+  observation: tf.Tensor2D,
+  action: tf.Tensor2D,
+  latent: Latent,
+): tf.Tensor2D {
+  const { member, ensembleSize } = q;
+  const rowCount = observation.shape[0];
+  if (latent === undefined || member.qOfGroups === undefined)
+    return ensembleQ(q, parameters, observation, action, latentRows(latent, rowCount));
+  rowsPerTaskOf(rowCount, latent.shape[0]);
+  const twins = Array.from({ length: ensembleSize }, (_, i) =>
+    member.qOfGroups!(memberParameters(i, parameters), observation, action, latent),
+  );
+  return tf.stack(twins, 1) as tf.Tensor2D;
+}
+
 /** V(s, z), [N B]. */
-export const valueAt = (
+export function valueAt(
   { value }: TaskNetworks,
   parameters: Parameters,
   observation: tf.Tensor2D,
   latent: Latent,
-): tf.Tensor1D => {
+): tf.Tensor1D {
   const rowCount = observation.shape[0];
-  return memberQ(value, 0, parameters, observation, latentRows(latent, rowCount) ?? tf.zeros([rowCount, 1]));
-};
+  if (latent === undefined || value.member.qOfGroups === undefined)
+    return memberQ(value, 0, parameters, observation, latentRows(latent, rowCount) ?? tf.zeros([rowCount, 1]));
+  rowsPerTaskOf(rowCount, latent.shape[0]);
+  return value.member.qOfGroups(memberParameters(0, parameters), observation, undefined, latent);
+}
 
 function rowsPerTaskOf(rowCount: number, taskCount: number): number {
   if (rowCount % taskCount === 0) return rowCount / taskCount;
