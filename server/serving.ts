@@ -83,7 +83,7 @@ export class Serving {
     this.metrics = createMetrics({
       caches: this.#caches,
       eventLoopDelayUs: this.#delay.meanUs,
-      requestCount: () => this.#gate.count,
+      requestCount: () => this.#gate.count + (this.#listener?.unreadCount ?? 0),
       queueRowCount: () => this.#pool?.queueRowCount ?? 0,
       handles: () => this.#handles?.store,
       connectionCount: () => this.#listener?.connectionCount ?? 0,

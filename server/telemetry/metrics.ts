@@ -14,7 +14,7 @@ const rowBounds = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
 /** `other` is a method that the server does not have. */
 export type GrpcType = 'unary' | 'server_stream' | 'bidi_stream' | 'other';
 
-const endReasons = ['too_many', 'pings'] as const;
+const endReasons = ['too_many', 'pings', 'stalled'] as const;
 /** Why a connection was refused or cut. */
 export type EndReason = (typeof endReasons)[number];
 

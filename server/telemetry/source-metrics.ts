@@ -72,7 +72,11 @@ export function registerSources(sources: MetricsSources, registry: Registry): vo
     cached((cache) => cache.inFlightCount),
   );
 
-  gauge('requests_in_flight', 'Requests being answered', single(sources.requestCount));
+  gauge(
+    'requests_in_flight',
+    'Requests being answered, and answers that wait to be read',
+    single(sources.requestCount),
+  );
   gauge('queue_rows', 'Rows that wait for heavy graphs', single(sources.queueRowCount));
   gauge('connections', 'Open on the gRPC port', single(sources.connectionCount));
   const delaySeconds = () => eventLoopDelayUs() / 1e6;

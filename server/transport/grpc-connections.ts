@@ -1,6 +1,6 @@
 /**
- * What a client may do with connections to a gRPC port: how many are open, how long one takes to be made, and how often it pings. Age,
- * idleness and signs of life are options of the library, in grpc.ts; this file knows HTTP/2 only.
+ * What a client may do with connections to a gRPC port: how many are open, how long one takes to be made, how often it pings, and how
+ * long it leaves answers unread. Age, idleness and signs of life are options of the library, in grpc.ts; this file knows HTTP/2 only.
  */
 
 import { constants, type Http2Server, type ServerHttp2Session } from 'node:http2';
@@ -9,6 +9,7 @@ import type { Logger } from 'pino';
 import type { ServerConfig } from '../config.ts';
 import type { EndReason } from '../telemetry/metrics.ts';
 import { createNotes, type Note } from './notes.ts';
+import { Readers } from './readers.ts';
 
 export type ConnectionOptions = {
   readonly config: Pick<ServerConfig, 'connectionCountMax' | 'pingIntervalMsMin'>;
@@ -16,9 +17,9 @@ export type ConnectionOptions = {
   readonly onEnd: (reason: EndReason) => void;
 };
 
-/** Connections over the bound that may be open while they are told so. */
-const refusalCountMax = 64;
-/** From the connection to the end of its TLS handshake. */
+/** Connections over the bound that may be open before they have said that they speak HTTP/2. */
+const silentCountMax = 64;
+/** From the connection to its first SETTINGS, which come after the TLS handshake. */
 const handshakeMsMax = 10_000;
 /** How long a peer may take to read why it is refused. */
 const farewellMs = 1000;
@@ -30,18 +31,28 @@ const pingAnswerBytes = 17;
 export class Connections {
   readonly #options: ConnectionOptions;
   readonly #note: Note;
-  /** By remote address and port, which TLS does not change, with the timer that ends a slow handshake. */
-  readonly #sockets = new Map<string, { readonly socket: Socket; readonly handshake: NodeJS.Timeout }>();
+  /** By remote address and port, which TLS does not change; the oldest first. */
+  readonly #peers = new Map<string, Peer>();
+  readonly #readers: Readers;
   #sessionCount = 0;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.#note = createNotes(options.log, 'connections ended', clock);
+    this.#readers = new Readers((socket) => {
+      this.#end('stalled');
+      socket.destroy();
+    });
   }
 
   /** Open and not refused. */
   get count(): number {
     return this.#sessionCount;
+  }
+
+  /** Calls with an answer that waits to be read. */
+  get unreadCount(): number {
+    return this.#readers.unreadCount;
   }
 
   /** Watches a server from before its first connection. */
@@ -53,44 +64,60 @@ export class Connections {
 
   /** Cuts every connection that is left, also one whose other side does not end. */
   cut(): void {
-    for (const { socket } of this.#sockets.values()) socket.destroy();
+    for (const { socket } of this.#peers.values()) socket.destroy();
   }
 
+  /**
+   * A connection over the bound ends before anything is said on it, so that clients take it for one that could not be made, and wait
+   * longer each time. One that says nothing makes room for others.
+   */
   #openSocket(socket: Socket): void {
+    const { connectionCountMax } = this.#options.config;
+    if (this.#sessionCount >= connectionCountMax) {
+      this.#end('too_many');
+      socket.destroy();
+      return;
+    }
     const from = remoteEnd(socket);
-    const handshake = setTimeout(() => socket.destroy(), handshakeMsMax);
-    this.#sockets.set(from, { socket, handshake });
+    const peer: Peer = { socket, handshake: setTimeout(() => socket.destroy(), handshakeMsMax), isOpen: false };
+    this.#peers.set(from, peer);
     socket.once('close', () => {
-      clearTimeout(handshake);
-      if (this.#sockets.get(from)?.socket === socket) this.#sockets.delete(from);
+      clearTimeout(peer.handshake);
+      if (this.#peers.get(from) === peer) this.#peers.delete(from);
     });
-    if (this.#sockets.size <= this.#options.config.connectionCountMax + refusalCountMax) return;
+    if (this.#peers.size <= connectionCountMax + silentCountMax) return;
     this.#end('too_many');
-    socket.destroy();
+    [...this.#peers.values()].find(({ isOpen }) => !isOpen)?.socket.destroy();
   }
 
   #openSession(session: ServerHttp2Session): void {
-    const { connectionCountMax, pingIntervalMsMin } = this.#options.config;
-    const own = this.#sockets.get(remoteEnd(session.socket));
+    const peer = this.#peers.get(remoteEnd(session.socket));
     // It was refused already, or is gone.
-    if (own === undefined || own.socket.destroyed) return;
-    clearTimeout(own.handshake);
+    if (peer === undefined || peer.socket.destroyed) return;
+    session.once('remoteSettings', () => this.#admit(session, peer));
+  }
+
+  #admit(session: ServerHttp2Session, peer: Peer): void {
+    const { connectionCountMax, pingIntervalMsMin } = this.#options.config;
+    clearTimeout(peer.handshake);
+    peer.isOpen = true;
     if (this.#sessionCount >= connectionCountMax) {
       this.#end('too_many');
       const limit = `expected at most ${connectionCountMax} open in one process, got one more`;
-      sendOff(session, own.socket, `connections: ${limit}. Retry with backoff`);
+      sendOff(session, peer.socket, `connections: ${limit}. Retry with backoff`);
       return;
     }
     this.#sessionCount++;
     session.once('close', () => {
       this.#sessionCount--;
     });
+    this.#readers.watch(session, peer.socket);
     const isFlood = createPingPolice(pingIntervalMsMin, clock);
     session.on('ping', () => {
       if (session.closed || !isFlood(session.socket.bytesWritten)) return;
       this.#end('pings');
       // Clients know these words and ping less often.
-      sendOff(session, own.socket, 'too_many_pings');
+      sendOff(session, peer.socket, 'too_many_pings');
     });
   }
 
@@ -101,6 +128,14 @@ export class Connections {
     this.#note(reason, reason === 'pings' ? { pingIntervalMsMin } : { connectionCountMax });
   }
 }
+
+/** A connection, from before its handshake. */
+type Peer = {
+  readonly socket: Socket;
+  /** Ends a handshake that is slow. */
+  readonly handshake: NodeJS.Timeout;
+  isOpen: boolean;
+};
 
 const clock = () => performance.now();
 

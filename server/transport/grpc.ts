@@ -17,6 +17,8 @@ export type GrpcListener = {
   readonly port: number;
   /** Open now. */
   readonly connectionCount: number;
+  /** Calls with an answer that waits to be read. */
+  readonly unreadCount: number;
   /** Lets requests in flight finish, for at most `drainMs`; then cuts what is left. */
   drain(drainMs: number): Promise<void>;
 };
@@ -89,6 +91,9 @@ export async function listenGrpc(
     port,
     get connectionCount() {
       return connections.count;
+    },
+    get unreadCount() {
+      return connections.unreadCount;
     },
     async drain(drainMs) {
       const drained = drain(server, addressOf(config.host, port), drainMs);

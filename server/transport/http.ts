@@ -50,7 +50,7 @@ export async function listenHttp(handlers: PolicyHandlers, wanted: number, deps:
 }
 
 /** A client that is slow or silent holds nothing for long. */
-const patience = { requestTimeout: 30_000, headersTimeout: 10_000, connectionsCheckingInterval: 1000 };
+const patience = { requestTimeout: 10_000, headersTimeout: 10_000, connectionsCheckingInterval: 1000 };
 
 function createServer(listener: RequestListener, tls: PortTls | undefined): Server {
   if (tls === undefined) return createPlainServer(patience, listener);
@@ -63,19 +63,26 @@ function createServer(listener: RequestListener, tls: PortTls | undefined): Serv
 }
 
 /**
- * Cuts connections over the bound. `server.maxConnections` does not serve several processes: it sends them back to the parent, which
- * would hand them from one full process to the next without end.
+ * Cuts connections over the bound; those that have asked nothing yet go first. `server.maxConnections` does not serve several processes:
+ * it sends them back to the parent, which would hand them from one full process to the next without end.
  */
 function boundConnections(server: Server, countMax: number): { cut(): void } {
   const open = new Set<Socket>();
+  /** Those that have asked nothing, by what TLS does not change; the oldest first. */
+  const silent = new Map<string, Socket>();
+  const remoteEnd = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`;
   server.on('connection', (socket) => {
-    if (open.size >= countMax) {
-      socket.destroy();
-      return;
-    }
+    const from = remoteEnd(socket);
     open.add(socket);
-    socket.once('close', () => open.delete(socket));
+    silent.set(from, socket);
+    socket.once('close', () => {
+      open.delete(socket);
+      if (silent.get(from) === socket) silent.delete(from);
+    });
+    // The new one itself where all others have asked.
+    if (open.size > countMax) silent.values().next().value!.destroy();
   });
+  server.on('request', ({ socket }) => silent.delete(remoteEnd(socket)));
   return {
     // The server's own list lacks connections whose TLS handshake is not done.
     cut() {

@@ -54,9 +54,14 @@ function withImports(files: readonly DescFile[]): DescFile[] {
   return [...all];
 }
 
+/** A file with all that it imports, encoded once. */
+const encoded = new WeakMap<DescFile, Uint8Array[]>();
+
 function fileAnswer(file: DescFile | undefined, asked: string): Answer {
   if (file === undefined) return refusal('NOT_FOUND', `expected a file or symbol of this server, got ${quoted(asked)}`);
-  const fileDescriptorProto = withImports([file]).map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto));
+  const fileDescriptorProto =
+    encoded.get(file) ?? withImports([file]).map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto));
+  encoded.set(file, fileDescriptorProto);
   return { case: 'fileDescriptorResponse', value: { fileDescriptorProto } };
 }
 

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import http2 from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { createPolicyClient } from '../../../clients/typescript/client.ts';
@@ -48,21 +50,19 @@ async function eventually(read: () => Promise<boolean>): Promise<void> {
   expect.fail('it does not come to hold');
 }
 
-test('one connection more than the bound is refused with a text that names it; a free place is given away again', async () => {
+test('one connection more than the bound is cut before anything is said; a free place is given away again', async () => {
   const server = await startTestServer([plain], { connectionCountMax: 2 });
   const first = await connectRaw(server.address);
   const second = await connectRaw(server.address);
   for (const peer of [first, second]) await acceptSettings(peer);
   const third = await connectRaw(server.address);
-  expect(goawayOf(await third.until(isGoaway))).toEqual({
-    code: calm,
-    text: 'connections: expected at most 2 open in one process, got one more. Retry with backoff',
-  });
   await third.closed;
+  expect(third.frames).toEqual([]);
   expect(await metricLines(server, 'hyperpolicy_connections')).toEqual({
     hyperpolicy_connections: 2,
     'hyperpolicy_connections_ended_total{reason="too_many"}': 1,
     'hyperpolicy_connections_ended_total{reason="pings"}': 0,
+    'hyperpolicy_connections_ended_total{reason="stalled"}': 0,
   });
   expect(server.lines.find(({ msg }) => msg === 'connections ended')).toMatchObject({
     reason: 'too_many',
@@ -85,7 +85,6 @@ test('a crowd of connections is refused without holding more than the bound and 
     });
     return gone(socket);
   });
-  // 64 are told why, and cut when they do not leave; the others are cut at once.
   await Promise.all(crowd);
   expect(await metricLines(server, 'hyperpolicy_connections')).toMatchObject({
     hyperpolicy_connections: 1,
@@ -93,6 +92,62 @@ test('a crowd of connections is refused without holding more than the bound and 
   });
   expect(server.lines.filter(({ msg }) => msg === 'connections ended')).toHaveLength(1);
   expect((await server.client.act({ model: 'plain', observation })).version).toBe(1);
+});
+
+test('several that come at once are told the bound', async () => {
+  const server = await startTestServer([plain], { connectionCountMax: 1 });
+  const [first, second] = [await connectRaw(server.address), await connectRaw(server.address)];
+  await acceptSettings(first);
+  await acceptSettings(second);
+  expect(goawayOf(await second.until(isGoaway))).toEqual({
+    code: calm,
+    text: 'connections: expected at most 1 open in one process, got one more. Retry with backoff',
+  });
+  await second.closed;
+});
+
+test('silent peers keep no others out', async () => {
+  const server = await startTestServer([plain], { connectionCountMax: 1, httpPort: 0, httpConnectionCountMax: 1 });
+  const { port, httpPort } = server.server;
+  const silent = [port, httpPort!].flatMap((one) =>
+    Array.from({ length: 80 }, () => {
+      const socket = connect({ port: one, host: '127.0.0.1' });
+      socket.on('error', () => {});
+      onTestFinished(() => {
+        socket.destroy();
+      });
+      return socket;
+    }),
+  );
+  expect((await server.client.act({ model: 'plain', observation })).version).toBe(1);
+  const asked = await fetch(`http://127.0.0.1:${httpPort}/hyperpolicy.v1.PolicyService/ListModels`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{}',
+  });
+  expect(asked.status).toBe(200);
+  for (const socket of silent) socket.destroy();
+});
+
+test('a peer that never speaks is cut, and so is one that leaves answers unread', { timeout: 60_000 }, async () => {
+  const server = await startTestServer([plain]);
+  const silent = connect({ port: server.server.port, host: '127.0.0.1' });
+  const startMs = performance.now();
+  const secondsTo = (end: Promise<unknown>) => end.then(() => (performance.now() - startMs) / 1000);
+  const reader = http2.connect(`http://${server.address}`, { settings: { initialWindowSize: 0 } });
+  reader.on('error', () => {});
+  const headers = { ':method': 'POST', ':path': '/grpc.health.v1.Health/Check', 'content-type': 'application/grpc' };
+  const call = reader.request({ ...headers, te: 'trailers' });
+  call.on('error', () => {});
+  call.end(Buffer.alloc(5));
+  await once(call, 'response');
+  const unread = 'hyperpolicy_requests_in_flight';
+  await eventually(async () => (await metricLines(server, unread))[unread] === 1);
+  const [silence, stall] = await Promise.all([secondsTo(gone(silent)), secondsTo(once(reader, 'close'))]);
+  for (const seconds of [silence, stall]) expect(seconds).toBeGreaterThan(9.5);
+  const stalled = 'hyperpolicy_connections_ended_total{reason="stalled"}';
+  expect(await metricLines(server, stalled)).toEqual({ [stalled]: 1 });
+  await eventually(async () => (await metricLines(server, unread))[unread] === 0);
 });
 
 test('a stream more than a connection may have is refused, and the others go on', async () => {

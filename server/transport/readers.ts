@@ -1,0 +1,84 @@
+/** Whether clients read their answers. One that does not would hold memory of the server for as long as it likes. */
+
+import type { Http2Stream, ServerHttp2Session } from 'node:http2';
+import type { Socket } from 'node:net';
+
+/** How long answers may lie unread while nothing leaves. */
+const stalledMsMax = 10_000;
+/** What leaves in that time counts as reading from here on: pings and settings are less. */
+const readBytesMin = 10_000;
+/** Unread answers of one connection that may lie as long, whatever leaves. */
+const unreadBytesMax = 64 * 1024 * 1024;
+const lookMs = 1000;
+
+type Reader = {
+  readonly socket: Socket;
+  readonly streams: Set<Http2Stream>;
+  /** Since when there is something unread. */
+  unreadSinceMs: number | undefined;
+  /** Since when there is too much. */
+  overSinceMs: number | undefined;
+  /** When enough had left last, and how much had left then. */
+  readAtMs: number;
+  readBytes: number;
+};
+
+export class Readers {
+  readonly #cut: (socket: Socket) => void;
+  readonly #readers = new Set<Reader>();
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param cut ends a connection that does not read */
+  constructor(cut: (socket: Socket) => void) {
+    this.#cut = cut;
+  }
+
+  /** Calls with an answer that waits to be read. */
+  get unreadCount(): number {
+    return [...this.#readers].flatMap(({ streams }) => [...streams]).filter(({ writableLength }) => writableLength > 0)
+      .length;
+  }
+
+  watch(session: ServerHttp2Session, socket: Socket): void {
+    const reader: Reader = {
+      socket,
+      streams: new Set(),
+      unreadSinceMs: undefined,
+      overSinceMs: undefined,
+      readAtMs: performance.now(),
+      readBytes: socket.bytesWritten,
+    };
+    this.#readers.add(reader);
+    session.on('stream', (stream) => {
+      reader.streams.add(stream);
+      stream.once('close', () => reader.streams.delete(stream));
+    });
+    session.once('close', () => {
+      this.#readers.delete(reader);
+      if (this.#readers.size > 0) return;
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    });
+    this.#timer ??= setInterval(() => this.#look(), lookMs).unref();
+  }
+
+  #look(): void {
+    const nowMs = performance.now();
+    for (const reader of this.#readers) if (isStalled(reader, nowMs)) this.#cut(reader.socket);
+  }
+}
+
+function isStalled(reader: Reader, nowMs: number): boolean {
+  const { socket, streams } = reader;
+  let unreadBytes = 0;
+  for (const { writableLength } of streams) unreadBytes += writableLength;
+  reader.unreadSinceMs = unreadBytes > 0 ? (reader.unreadSinceMs ?? nowMs) : undefined;
+  reader.overSinceMs = unreadBytes > unreadBytesMax ? (reader.overSinceMs ?? nowMs) : undefined;
+  if (socket.bytesWritten - reader.readBytes >= readBytesMin) {
+    reader.readBytes = socket.bytesWritten;
+    reader.readAtMs = nowMs;
+  }
+  const since = (ms: number | undefined) => (ms === undefined ? 0 : nowMs - ms);
+  const isIdle = Math.min(since(reader.unreadSinceMs), nowMs - reader.readAtMs) > stalledMsMax;
+  return isIdle || since(reader.overSinceMs) > stalledMsMax;
+}
