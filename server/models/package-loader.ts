@@ -1,4 +1,7 @@
-/** Loads packages of the store. One that was refused is not tried again until its files change. */
+/**
+ * Loads packages of the store. One that was refused is not tried again until its files change, unless the reason may pass: a machine
+ * without memory, files or the right to read.
+ */
 
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -27,6 +30,9 @@ export type PackageLoaderOptions = {
 const restRatio = 3;
 /** Contexts that are carried over to a new version at most, and half of the cache's bytes; others are generated when they are asked for. */
 const carriedCountMax = 1024;
+/** Time from a refusal whose reason may pass to the next try: the least, doubled each time, and the most. */
+const retryMsMin = 1000;
+const retryMsMax = 60_000;
 /** Contexts of one run. A request that comes during a run waits for it, some milliseconds. */
 const carriedRunCount = 8;
 
@@ -34,8 +40,8 @@ export class PackageLoader {
   readonly #options: PackageLoaderOptions;
   /** What each version was loaded from. */
   readonly #identities = new WeakMap<ServedVersion, string>();
-  /** The state of packages that were refused, by directory. */
-  readonly #refused = new Map<string, string>();
+  /** Packages that were refused, by directory. */
+  readonly #refused = new Map<string, Refusal>();
   #loadCount = 0;
   #hasRequests = false;
   #isClosed = false;
@@ -69,12 +75,15 @@ export class PackageLoader {
     const former = current.find((other) => other.version === version);
     if (former !== undefined && this.#identities.get(former) === identity) return former;
     const state = await stateOf(directory);
-    if (this.#isClosed || this.#refused.get(directory) === state) return former;
+    const refusal = this.#refused.get(directory);
+    if (this.#isClosed || (refusal?.state === state && performance.now() < refusal.retryAtMs)) return former;
     try {
       return await this.#load({ model, version, directory, identity }, current[0]);
     } catch (error) {
-      this.#refused.set(directory, state);
-      this.#tellRefusal(error, { model, version, directory });
+      const delayMs = isPassing(error) ? Math.min(retryMsMax, 2 * (refusal?.delayMs ?? retryMsMin / 2)) : Infinity;
+      this.#refused.set(directory, { state, delayMs, retryAtMs: performance.now() + delayMs });
+      const retry = delayMs === Infinity ? {} : { retryMs: delayMs };
+      this.#tellRefusal(error, { model, version, directory, ...retry });
       return former;
     }
   }
@@ -147,13 +156,45 @@ export class PackageLoader {
     return count;
   }
 
-  #tellRefusal(error: unknown, found: Omit<Found, 'identity'>): void {
+  #tellRefusal(error: unknown, found: Omit<Found, 'identity'> & { readonly retryMs?: number }): void {
     const { log, onLoad } = this.#options;
     const reason = error instanceof Error ? error.message : String(error);
     log.error({ ...found, reason }, 'model version refused');
     if (!(error instanceof HyperpolicyError)) log.error({ err: error }, 'cause of the refusal');
     onLoad('refused', found.model);
   }
+}
+
+/** What is known of a package that was refused. */
+type Refusal = {
+  /** Of its files: with another one it is tried again. */
+  readonly state: string;
+  readonly delayMs: number;
+  readonly retryAtMs: number;
+};
+
+/** The system's errors that say nothing of a package. */
+const passingCodes = new Set([
+  'EACCES',
+  'EAGAIN',
+  'EBUSY',
+  'EIO',
+  'EMFILE',
+  'ENFILE',
+  'ENOMEM',
+  'EPERM',
+  'ESTALE',
+  'ETIMEDOUT',
+]);
+const passingKinds: readonly unknown[] = ['resource_exhausted', 'unavailable', 'deadline_exceeded'];
+
+/** Whether the same files may load later. */
+function isPassing(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { kind, code, cause, message } = error as Error & { kind?: unknown; code?: unknown };
+  if (passingKinds.includes(kind) || passingCodes.has(String(code)) || /bad_alloc|out of memory/i.test(message))
+    return true;
+  return cause !== error && isPassing(cause);
 }
 
 /** A package in the store. */

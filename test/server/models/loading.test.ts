@@ -1,7 +1,7 @@
 /** Loading a version beside other work: no long turns of the event loop, and nothing served but what was checked. */
 
 import { existsSync, readFileSync } from 'node:fs';
-import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { readFile, rename, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pino from 'pino';
 import { expect, onTestFinished, test, vi } from 'vitest';
@@ -171,4 +171,50 @@ test.skipIf(isInstalled('cuda'))('a version that one device refuses is served on
     ['refused', 'hyper'],
   ]);
   expect(onDeviceFallback).toHaveBeenCalledTimes(1);
+});
+
+test('a package that was refused for a reason that passes is tried again; another one only when its files change', async () => {
+  const store = await temporaryStore([hyper]);
+  const executor = createExecutor({ workerCount: 1, session: { threadCount: 1 }, onOpen: () => {} });
+  onTestFinished(() => executor.dispose());
+  const cache = () => new ContextCache({ bytesMax: 2 ** 20, timeToLiveMs: 0 });
+  const pool = new ComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 });
+  let fault: Error | undefined;
+  const faulty: Pick<ComputePool, 'open'> = {
+    open: (...asked) => (fault === undefined ? pool.open(...asked) : Promise.reject(fault)),
+  };
+  const onLoad = vi.fn();
+  const loader = new PackageLoader({
+    store,
+    devices: ['cpu'],
+    networks: {
+      pool: faulty,
+      inline: { threadCount: 1 },
+      precision: 'float32',
+      contextCache: cache(),
+      criticCache: cache(),
+    },
+    log: pino({ level: 'silent' }),
+    onLoad,
+    onDeviceFallback: vi.fn(),
+  });
+  const load = () => loader.versionOf('hyper', 1, []);
+  const tooManyFiles = Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+  fault = new Error('read', { cause: tooManyFiles });
+  expect(await load()).toBeUndefined();
+  expect(await load()).toBeUndefined();
+  // The second look came within a second.
+  expect(onLoad).toHaveBeenCalledTimes(1);
+  fault = undefined;
+  const served = await vi.waitFor(async () => (await load()) ?? expect.fail('not yet'), 10_000);
+  served.retire();
+  fault = new Error('a bad graph');
+  const touched = new Date();
+  await utimes(join(store, 'hyper', '1', 'manifest.json'), touched, touched);
+  expect(await load()).toBeUndefined();
+  onLoad.mockClear();
+  fault = undefined;
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  expect(await load()).toBeUndefined();
+  expect(onLoad).not.toHaveBeenCalled();
 });
