@@ -127,7 +127,13 @@ export class Serving {
     const { policy: contextCache, critic: criticCache } = this.#caches;
     const models = new ModelStore({
       config,
-      networks: { pool, inline: { threadCount: 1 }, precision: config.precision, contextCache, criticCache },
+      networks: {
+        pool,
+        inline: { threadCount: 1, mustEnd: true },
+        precision: config.precision,
+        contextCache,
+        criticCache,
+      },
       devices: candidates(config.device),
       log,
       onLoad: metrics.loadResult,
@@ -164,7 +170,7 @@ export class Serving {
     setPrecision(precision);
     const executor = createExecutor({
       workerCount,
-      session: { threadCount },
+      session: { threadCount, mustEnd: true },
       onOpen: (opened) => this.#log.info({ ...opened, asked: device }, 'heavy graph open'),
     });
     this.#closers.push(() => executor.dispose());

@@ -3,6 +3,7 @@ import { cp, mkdir, readFile, rm, symlink, truncate, utimes, writeFile } from 'n
 import { join, relative } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createAdminClient } from '../../../clients/typescript/admin.ts';
+import { makeEndless } from '../../endless-graph.ts';
 import { publishRandomPackage } from '../../random-package.ts';
 import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
 
@@ -57,6 +58,11 @@ describe('the model store', () => {
       /policy probe output "action": expected .* at 0 within 0.0001, got .*The version is not served/,
     ],
     [
+      'a graph whose runs never end',
+      (directory: string) => makeEndless(directory, 'policy.onnx'),
+      /policy\.onnx: expected a graph whose runs end, without Loop, got a node "for ever" of type Loop/,
+    ],
+    [
       'a graph with another size than the specs',
       async (directory: string) => {
         const path = join(directory, 'manifest.json');
@@ -80,6 +86,22 @@ describe('the model store', () => {
       'hyperpolicy_model_loads_total{model="m",result="refused"}': 1,
     });
   });
+
+  test.each(['policy.primary.onnx', 'policy.dynamic.onnx', 'critic.primary.onnx', 'critic.dynamic.onnx'])(
+    'a %s that never ends is refused, and the server goes on and stops',
+    async (file) => {
+      const hyper = (model: string) =>
+        ({ model, policy: 'hyper', critic: 'hyper', trunkSizes: [8], ...sizes }) as const;
+      const store = await temporaryStore([hyper('bad'), hyper('good')]);
+      await makeEndless(join(store, 'bad', '1'), file);
+      const { client, lines } = await startTestServer([], { store });
+      expect((await client.listModels()).map(({ model }) => model)).toEqual(['good']);
+      expect(lines.find(({ msg }) => msg === 'model version refused')).toMatchObject({
+        model: 'bad',
+        reason: expect.stringContaining('without Loop'),
+      });
+    },
+  );
 
   test('a model none of whose versions loads is unavailable, not unknown', async () => {
     const store = await temporaryStore([plain('m'), plain('other')]);
