@@ -64,7 +64,7 @@ export async function startTestServer(
   const server = await startServer({ store, port: 0, metricsPort: 0, watchMs: 0, drainMs: 1000, ...settings }, log);
   const address = `127.0.0.1:${server.port}`;
   // Longer than a busy machine takes for anything: tests that are about time say so themselves.
-  const client = createPolicyClient({ address, timeoutMs: 30_000 });
+  const client = createPolicyClient({ address, timeoutMs: 30_000, keepaliveTimeoutMs: 30_000 });
   cleanUp(async () => {
     client.close();
     await server.stop();

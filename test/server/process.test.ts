@@ -58,7 +58,7 @@ describe('the server process', () => {
     // What is new waits for others for longer than the half of its time after which it is due; the other half is for a busy machine.
     const waiting = ['--batch-delay-ms', '6000', '--max-batch-rows', '2000', '--deadline-margin-ms', '6000'];
     const { address } = await spawnServer(['--store', store, '--max-requests', '4000', ...waiting]);
-    const client = createPolicyClient({ address, timeoutMs: 60_000 });
+    const client = createPolicyClient({ address, timeoutMs: 60_000, keepaliveMs: 0 });
     onTestFinished(() => client.close());
     await client.listModels();
     const ask = (i: number) => ({ model: 'slow', observation: [i], context: [i, -i] });
