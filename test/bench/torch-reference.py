@@ -250,7 +250,7 @@ CASES = {
 def timing(step, seconds):
     step()
     samples, end, cpu = [], time.perf_counter() + seconds, time.process_time()
-    while time.perf_counter() < end or len(samples) < 2:
+    while time.perf_counter() < end or not samples:
         start = time.perf_counter()
         step()
         samples.append((time.perf_counter() - start) * 1000)
