@@ -66,7 +66,7 @@ const belowAlgorithms = storeys([
     imports: everyLibrary,
     packages: '@bufbuild/protobuf @resvg/resvg-js prom-client vega vega-lite',
   }),
-  room('trainer/run', { imports: everyLibrary, packages: `${tensors} pino yaml zod` }),
+  room('trainer/run', { folders: 'environment', imports: everyLibrary, packages: `${tensors} pino yaml zod` }),
   room('trainer/off-policy', { imports: everyLibrary, packages: `${tensors} zod` }),
   room('trainer/loops', { imports: everyLibrary, packages: `${tensors} zod` }),
 ]);

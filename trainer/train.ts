@@ -1,7 +1,5 @@
 /** One run from a config to a published package, for every algorithm: wires the parts that the other files own. */
 
-import type { Env } from '../src/envs/env.ts';
-import { createEnvironment } from '../src/envs/registry.ts';
 import { checkModelName } from '../src/package/package.ts';
 import { loadAlgorithm } from './algorithms/registry.ts';
 import { createEngine } from './engine/choose.ts';
@@ -9,6 +7,8 @@ import type { Engine } from './engine/engine.ts';
 import type { Algorithm, RunContext, RunResult, Training } from './run/algorithm.ts';
 import { completeConfig } from './run/complete-config.ts';
 import type { GivenConfig, PublishOptions, RunConfig } from './run/config.ts';
+import type { Environment } from './run/environment/environment.ts';
+import { openEnvironment } from './run/environment/open.ts';
 import { environmentPlace } from './run/environment-place.ts';
 import { explainFailure, RunFailure } from './run/failure.ts';
 import { openRunLog, type RunLogger } from './run/logging.ts';
@@ -61,18 +61,20 @@ async function trainWith(
   options: TrainOptions,
   { algorithm, config, port }: Pick<Opened, 'algorithm' | 'config' | 'port'>,
 ): Promise<TrainResult> {
-  const env = await createEnvironment(environmentPlace(config));
+  const { signal, stream } = options;
+  const tell = (line: string) => stream.write(`${line}\n`);
+  const environment = await openEnvironment(environmentPlace(config), { signal, tell });
   let training: Training | undefined;
   try {
     const { threadCount, device } = config;
     const engine = await createEngine(config.engine ?? 'traced', { threadCount, device });
-    training = await algorithm.open({ config, env, engine });
+    training = await algorithm.open({ config, environment, engine });
     // After what refuses without writing anything.
     if (publishing(config) !== undefined) await checkPublishable(config.publish!);
-    return await trainInDirectory(options, { algorithm, config, port, env, engine, training });
+    return await trainInDirectory(options, { algorithm, config, port, environment, engine, training });
   } finally {
     training?.dispose();
-    env.dispose();
+    await environment.dispose();
   }
 }
 
@@ -82,7 +84,7 @@ type Opened = {
   readonly algorithm: Algorithm;
   readonly config: RunConfig;
   readonly port: MetricsPort | undefined;
-  readonly env: Env;
+  readonly environment: Environment;
   readonly engine: Engine;
   readonly training: Training;
 };
@@ -108,6 +110,7 @@ async function trainInDirectory(
       stepUnit: algorithm.stepUnit,
       reporter: port === undefined ? progress : watched(progress, port),
       observer: port,
+      settle: opened.environment.settle,
       evaluated: publishing(config)?.which === 'every' ? publishEach(opened, ending) : undefined,
     };
     let run: RunResult;
@@ -178,6 +181,6 @@ const publishEach =
 const publishNow = (
   run: Pick<RunResult, 'step' | 'best' | 'evaluations'>,
   publish: PublishOptions,
-  { config, env: { specs }, engine, training }: Opened,
+  { config, environment: { specs }, engine, training }: Opened,
   context: Context,
 ): Promise<PublishedRun> => publishRun({ ...context, run, training, config, publish, specs, engine });

@@ -14,6 +14,7 @@ import { checkedTask, type FileTask } from './checked-task.ts';
 import type { Env } from './env.ts';
 import { createEnv } from './episode.ts';
 import { createUserCode, shown, thrownText } from './user-code.ts';
+import { enterMember, leaveMember } from './user-code-trail.ts';
 
 /** True where a name is a path: `./my-env.js`, `/envs/pole.mjs`. */
 export const isEnvFile = (name: string): boolean =>
@@ -55,14 +56,18 @@ async function make(path: string, file: string): Promise<Partial<Env & FileTask>
   const refuse = (expected: string, actual: string, cause?: unknown) =>
     invalidArgument({ where: path, expected, actual, cause });
   let create: unknown;
+  enterMember('its module');
   try {
     create = ((await import(pathToFileURL(file).href)) as { default?: unknown }).default;
   } catch (cause) {
     throw refuse('a JavaScript module that loads', thrownText(cause, file), cause);
+  } finally {
+    leaveMember();
   }
   if (typeof create !== 'function') {
     throw refuse('a default export that is a function', create === undefined ? 'none' : typeof create);
   }
+  enterMember('its default export');
   try {
     const made = (await create()) as Partial<Env & FileTask> | null | undefined;
     // Reading may run code of the file, too.
@@ -70,6 +75,8 @@ async function make(path: string, file: string): Promise<Partial<Env & FileTask>
     return made;
   } catch (cause) {
     throw refuse('a default export that makes an environment', thrownText(cause, file), cause);
+  } finally {
+    leaveMember();
   }
 }
 

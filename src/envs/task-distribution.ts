@@ -34,6 +34,11 @@ export type TaskDistribution = {
 /** Context [C] and the observation after the step [O], environment units. */
 export type DenseReward = (context: ArrayLike<number>, nextObservation: ArrayLike<number>) => number;
 
+/** A family whose tasks may come from another thread. */
+export type TaskFamily = Pick<TaskDistribution, 'spec' | 'ranges' | 'counts' | 'denseReward'> & {
+  sample(options: SampleTasksOptions): Float64Array[] | Promise<Float64Array[]>;
+};
+
 const streams: Readonly<Record<TaskSplit, number>> = { train: 2, test: 3 };
 
 type Ranges = readonly (readonly [number, number])[];

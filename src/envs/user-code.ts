@@ -6,6 +6,7 @@
 import { basename } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type HyperpolicyError, invalidArgument, quoted } from '../contract/errors.ts';
+import { enterMember, enterStep, leaveMember, placeText, type UserMember } from './user-code-trail.ts';
 
 /** The largest finite float32: what trainers and servers compute in. */
 const float32Max = (2 - 2 ** -23) * 2 ** 127;
@@ -15,7 +16,7 @@ export type UserCode = {
    * Runs a member, or reads what it gave, which may run code of the user's as well. Refusals made here pass.
    * @throws HyperpolicyError invalid_argument: it threw, or gave a promise
    */
-  call<T>(member: string, run: () => T): T;
+  call<T>(member: UserMember, run: () => T): T;
   /** The error for what a member gave. */
   refusal(member: string, expected: string, actual: string, remedy?: string): HyperpolicyError;
   /** @throws HyperpolicyError invalid_argument: not a number, not finite, or beyond float32 */
@@ -37,11 +38,8 @@ export function createUserCode(path: string, file: string): UserCode {
   let stepCount = 0;
   let isRestored = false;
 
-  function place(): string {
-    if (isRestored) return `, in an episode that was restored, step ${stepCount}`;
-    if (episodeCount === 0) return '';
-    return stepCount === 0 ? `, episode ${episodeCount}` : `, episode ${episodeCount} step ${stepCount}`;
-  }
+  const episode = () => (isRestored ? -1 : episodeCount);
+  const place = () => placeText(episode(), stepCount);
 
   const refusals = new WeakSet<Error>();
   const refusal: UserCode['refusal'] = (member, expected, actual, remedy) => {
@@ -61,6 +59,8 @@ export function createUserCode(path: string, file: string): UserCode {
     checkNumber,
     call(member, run) {
       let value: ReturnType<typeof run>;
+      enterStep(episode(), stepCount);
+      enterMember(member);
       try {
         value = run();
       } catch (cause) {
@@ -71,6 +71,8 @@ export function createUserCode(path: string, file: string): UserCode {
           actual: thrownText(cause, file),
           cause,
         });
+      } finally {
+        leaveMember();
       }
       if (isPromise(value)) {
         // Its own failure would otherwise end the process first.

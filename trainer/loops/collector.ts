@@ -8,10 +8,13 @@ import { specSize, type TensorSpec } from '../../src/contract/tensor-spec.ts';
 import type { EnvState } from '../../src/envs/env.ts';
 import type { OffPolicyLearner } from '../off-policy/learner.ts';
 import type { ReplayBuffer, Transition } from '../replay/replay-buffer.ts';
+import { finished } from '../rollout/collect.ts';
 import type { RestoredRow } from '../rollout/rows.ts';
 import type { VectorEnv } from '../rollout/vector-env.ts';
+import { HangError } from '../run/environment/hang.ts';
 import { checkReward } from '../run/reward.ts';
 import type { SavedState, StateArray } from '../run/saved-state.ts';
+import { runInTurns } from '../run/turns.ts';
 
 /** Streams of one seed; the learner's first parameters and the evaluation's starts have their own. */
 const streams = { warmUp: 2, exploration: 3 };
@@ -42,9 +45,11 @@ export type Collector = {
    *   then: a saved state begins others
    */
   finish(): FinishedEpisode[];
+  /** Waits so long at most for user code, which may never return. @returns whether `finish` may be called */
+  isReady(timeoutMs: number): boolean;
   /** Not between `begin` and `finish`. */
-  save(): SavedState;
-  restore(saved: SavedState): void;
+  save(): Promise<SavedState>;
+  restore(saved: SavedState): Promise<void>;
 };
 
 type CollectorState = {
@@ -55,7 +60,7 @@ type CollectorState = {
 };
 
 /** Starts the first episodes. */
-export function createCollector({
+export async function createCollector({
   envs,
   learner,
   replay,
@@ -65,7 +70,7 @@ export function createCollector({
   learner: Pick<OffPolicyLearner, 'explore'>;
   replay: Pick<ReplayBuffer, 'add'>;
   seed: number;
-}): Collector {
+}): Promise<Collector> {
   const { batch, running, environmentCount, specs } = envs;
   const random = {
     warmUp: createRandom(seed, streams.warmUp),
@@ -85,7 +90,8 @@ export function createCollector({
   };
   let isChosen = false;
   let hasFailed = false;
-  envs.reset();
+  envs.beginReset();
+  await runInTurns(finished(envs));
 
   function finishStep(): FinishedEpisode[] {
     envs.finish();
@@ -117,15 +123,20 @@ export function createCollector({
   });
 
   /** What an environment has after one failed is nobody's state. */
-  const rowStates = (): RestoredRow[] =>
-    hasFailed
-      ? Array.from(running.episodes, (episodeCount) => ({
-          env: null,
-          episodeCount,
-          episodeReturn: 0,
-          episodeLength: 0,
-        }))
-      : envs.save();
+  const lostRows = (): RestoredRow[] =>
+    Array.from(running.episodes, (episodeCount) => ({ env: null, episodeCount, episodeReturn: 0, episodeLength: 0 }));
+
+  async function rowStates(): Promise<RestoredRow[]> {
+    if (hasFailed) return lostRows();
+    try {
+      return await envs.save();
+    } catch (error) {
+      // Whatever else fails here is told; where an interrupt found a loop without an end, the checkpoint is what can be saved.
+      if (!(error instanceof HangError)) throw error;
+      hasFailed = true;
+      return lostRows();
+    }
+  }
 
   return {
     environmentCount,
@@ -145,6 +156,8 @@ export function createCollector({
       envs.begin(actions);
     },
 
+    isReady: envs.isReady,
+
     finish() {
       try {
         return finishStep();
@@ -154,10 +167,11 @@ export function createCollector({
       }
     },
 
-    save() {
+    async save() {
       const { warmUp, exploration } = random;
       const arrays: Record<string, StateArray> = { actions };
-      const rows = rowStates().map(({ env, ...rest }, row) => {
+      const states = await rowStates();
+      const rows = states.map(({ env, ...rest }, row) => {
         if (env === null) return { ...rest, env };
         const { arrays: own, ...state } = env;
         for (const [name, array] of Object.entries(own)) arrays[`row${row}/${name}`] = array;
@@ -167,12 +181,12 @@ export function createCollector({
       return { arrays, state: { positions, isChosen: isChosen && !hasFailed, rows } satisfies CollectorState };
     },
 
-    restore({ arrays, state }) {
+    async restore({ arrays, state }) {
       const saved = state as CollectorState;
       for (const name of Object.keys(streams) as (keyof typeof streams)[]) {
         random[name].position = saved.positions[name];
       }
-      envs.restore(
+      await envs.restore(
         saved.rows.map((row, i) => ({ ...row, env: row.env && { ...row.env, arrays: arraysOf(arrays, i) } })),
       );
       actions.set(arrays.actions as Float32Array);

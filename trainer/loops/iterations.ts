@@ -13,6 +13,7 @@ import { invalidArgument } from '../../src/contract/errors.ts';
 import type { Evaluation } from '../../src/package/manifest.ts';
 import type { RunContext, RunResult } from '../run/algorithm.ts';
 import { type Checkpoints, createCheckpoints, type LoadedRun, loadRun } from '../run/checkpoints.ts';
+import { HangError, hangOf } from '../run/environment/hang.ts';
 import { moments } from '../run/evaluation.ts';
 import { createEvaluations, type Evaluations, removeBestAfter } from '../run/evaluations.ts';
 import { RunFailure } from '../run/failure.ts';
@@ -190,7 +191,7 @@ async function runLoop(loop: Loop): Promise<RunResult> {
     }
   } catch (error) {
     // What was cut is done again by whoever goes on from the checkpoint.
-    if (signal?.aborted !== true) failure = { cause: error };
+    if (signal?.aborted !== true || error instanceof HangError) failure = { cause: error };
   }
   let checkpoint: string | undefined;
   try {
@@ -198,6 +199,7 @@ async function runLoop(loop: Loop): Promise<RunResult> {
   } catch (error) {
     failure ??= { cause: error };
   }
+  failure ??= await hangOf(loop.options);
   await loop.evaluations.finish();
   const { list } = loop.evaluations;
   const result: RunResult = {
@@ -250,7 +252,7 @@ async function evaluateHere(loop: Loop): Promise<void> {
 
 async function checkpointHere(loop: Loop): Promise<string> {
   const { options, evaluations, results } = loop;
-  const contents = () => {
+  const contents = async () => {
     const { seed } = options.config;
     const state: LoopState = { seed, seconds: loop.seconds(), evaluations: evaluations.list, results };
     return { parts: { learner: options.learner.save() }, state };

@@ -3,18 +3,13 @@
 import { availableParallelism } from 'node:os';
 import type { z } from 'zod';
 import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
-import type { Env } from '../../src/envs/env.ts';
-import { isEnvFile } from '../../src/envs/env-file.ts';
-import { createEnvironment } from '../../src/envs/registry.ts';
 import type { TaskDistribution } from '../../src/envs/task-distribution.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { OffPolicyLearner } from '../off-policy/learner.ts';
 import { checkPolicy, type PolicySettings } from '../off-policy/policies.ts';
-import { createVectorEnv, type VectorEnv } from '../rollout/vector-env.ts';
+import { createVectorEnv } from '../rollout/vector-env.ts';
 import type { Algorithm, Publishable, Setup, Training } from '../run/algorithm.ts';
-import { environmentPlace } from '../run/environment-place.ts';
-import { createEvaluationThread } from '../run/evaluation-thread.ts';
-import { createLocalEvaluator, type Evaluator } from '../run/evaluator.ts';
+import type { Environment } from '../run/environment/environment.ts';
 import type { Portable } from '../run/portable-policy.ts';
 import {
   type OffPolicyLoopConfig,
@@ -42,7 +37,7 @@ export type OffPolicyAlgorithm<Config extends LearnerSettings> = Pick<
     readonly config: Config;
     readonly specs: PolicySpecs;
     /** Of the environment; null where it poses one task only. */
-    readonly tasks: TaskDistribution | null;
+    readonly tasks: Pick<TaskDistribution, 'ranges'> | null;
     readonly engine: Engine;
     /** Of the parameters' first values. */
     readonly seed: number;
@@ -64,7 +59,7 @@ export function offPolicyAlgorithm<Config extends LearnerSettings>(own: OffPolic
     variant: ({ algorithm }) => variant(algorithm as Config),
     async open(setup) {
       const { environment, algorithm } = setup.config;
-      checkPolicy(`train ${name}`, algorithm as unknown as Config, { environment, specs: setup.env.specs });
+      checkPolicy(`train ${name}`, algorithm as unknown as Config, { environment, specs: setup.environment.specs });
       return openTraining(own, setup);
     },
   };
@@ -72,26 +67,20 @@ export function offPolicyAlgorithm<Config extends LearnerSettings>(own: OffPolic
 
 async function openTraining<Config extends LearnerSettings>(
   { createLearner }: OffPolicyAlgorithm<Config>,
-  { config, env, engine }: Setup,
+  { config, environment, engine }: Setup,
 ): Promise<Training> {
   const { trainOffPolicy } = await import('./off-policy.ts');
   const { loadBestLearner } = await import('../run/evaluations.ts');
   const { copyOf } = await import('../run/saved-state.ts');
   const algorithm = config.algorithm as unknown as Config;
   const loop = config.loop as OffPolicyLoopConfig;
-  const { specs, tasks } = env;
+  const { specs, tasks } = environment;
   const learner = await createLearner({ config: algorithm, specs, tasks, engine, seed: loop.seed });
-  const place = environmentPlace(config);
-  let envs: VectorEnv | undefined;
-  let evaluator: Evaluator;
-  try {
-    envs = await openEnvironments(place, env, loop);
-    evaluator = await openEvaluator(place, learner);
-  } catch (error) {
-    void envs?.dispose();
+  const envs = await openEnvironments(environment, loop).catch((error) => {
     learner.dispose();
     throw error;
-  }
+  });
+  const evaluator = environment.createEvaluator(learner);
   const { evaluationEpisodeCount: episodeCount, seed } = loop;
   return {
     stepCount: loop.stepCount,
@@ -123,17 +112,14 @@ async function openTraining<Config extends LearnerSettings>(
   };
 }
 
-/** One environment without a thread of its own is the run's: a person's own may be a machine of which there is one. */
-async function openEnvironments(place: string, env: Env, loop: OffPolicyLoopConfig): Promise<VectorEnv> {
-  const { environmentCount = 1, seed } = loop;
-  const spare = isEnvFile(place) && environmentCount === 1 ? 0 : availableParallelism() - 1;
-  const workerCount = loop.collectorThreadCount ?? spare;
-  const isAlone = environmentCount === 1 && workerCount === 0;
-  return createVectorEnv({ env: isAlone ? env : place, environmentCount, seed, workerCount });
-}
-
-/** A person's own environment is evaluated while nothing else runs, for the same reason. */
-async function openEvaluator(place: string, learner: OffPolicyLearner & Portable): Promise<Evaluator> {
-  if (!isEnvFile(place)) return createEvaluationThread(place, learner);
-  return createLocalEvaluator(await createEnvironment(place), learner.act.bind(learner));
+/**
+ * This project's are stepped by the loop's thread too, when it has nothing else to do. A user's file is stepped in its own threads alone,
+ * as many as there are cores.
+ */
+function openEnvironments(
+  { source }: Environment,
+  { environmentCount = 1, seed, collectorThreadCount }: OffPolicyLoopConfig,
+) {
+  const spare = availableParallelism() - (typeof source === 'string' ? 1 : 0);
+  return createVectorEnv({ env: source, environmentCount, seed, workerCount: collectorThreadCount ?? spare });
 }

@@ -20,6 +20,7 @@ import { createReplayBuffer, type ReplayBuffer, type ReplayState } from '../repl
 import type { VectorEnv } from '../rollout/vector-env.ts';
 import type { RunContext, RunResult } from '../run/algorithm.ts';
 import { type Checkpoints, createCheckpoints, type LoadedRun, loadRun } from '../run/checkpoints.ts';
+import { HangError, hangOf } from '../run/environment/hang.ts';
 import { removeBestAfter } from '../run/evaluations.ts';
 import type { Evaluator } from '../run/evaluator.ts';
 import { RunFailure } from '../run/failure.ts';
@@ -72,7 +73,7 @@ export async function trainOffPolicy(options: RunOptions): Promise<RunResult> {
   const resumed = options.resume === true ? await resume(options) : undefined;
   const files = openRecords(options, resumed && { step: resumed.step, recordCount: resumed.state.recordCount });
   try {
-    const loop = createLoop(options, files, resumed);
+    const loop = await createLoop(options, files, resumed);
     if (resumed !== undefined) await restore(loop, resumed);
     return await runLoop(loop);
   } finally {
@@ -107,7 +108,7 @@ type Loop = {
   isSound: boolean;
 };
 
-function createLoop(options: RunOptions, files: MetricFiles, resumed: Resumed | undefined): Loop {
+async function createLoop(options: RunOptions, files: MetricFiles, resumed: Resumed | undefined): Promise<Loop> {
   const { envs, learner, config, now = () => performance.now() } = options;
   const sizes = networkSizes(envs.specs);
   const replay = createReplayBuffer({ capacity: config.replayCapacity, ...sizes });
@@ -122,7 +123,7 @@ function createLoop(options: RunOptions, files: MetricFiles, resumed: Resumed | 
     options,
     now,
     replay,
-    collector: createCollector({ envs, learner, replay, seed: config.seed }),
+    collector: await createCollector({ envs, learner, replay, seed: config.seed }),
     batch: createBatch({ size: config.batchSize, ...sizes }),
     random: {
       sampling: createRandom(config.seed, streams.sampling),
@@ -144,7 +145,7 @@ async function restore(loop: Loop, { parts, state: { positions } }: Resumed): Pr
   await loop.evaluations.restore(parts.evaluations);
   loop.options.learner.restore(parts.learner);
   loop.replay.restore(parts.replay as ReplayState);
-  loop.collector.restore(parts.collector);
+  await loop.collector.restore(parts.collector);
   loop.random.sampling.position = positions.sampling;
   loop.random.learning.position = positions.learning;
   loop.evaluations.noteCheckpoint();
@@ -158,7 +159,7 @@ async function runLoop(loop: Loop): Promise<RunResult> {
     await runSteps(loop);
   } catch (error) {
     // An evaluation that was cut is done again by whoever goes on from the checkpoint.
-    if (signal?.aborted !== true) failure = { cause: error };
+    if (signal?.aborted !== true || error instanceof HangError) failure = { cause: error };
   }
   // What is being evaluated may be the best.
   if (failure !== undefined) await loop.evaluations.settle().catch(() => {});
@@ -168,6 +169,7 @@ async function runLoop(loop: Loop): Promise<RunResult> {
   } catch (error) {
     failure ??= { cause: error };
   }
+  failure ??= await hangOf(loop.options);
   await loop.evaluations.finish();
   const result = resultOf(loop, { firstStep, checkpoint });
   if (failure !== undefined) throw new RunFailure(failure.cause, result);
@@ -194,7 +196,7 @@ async function runSteps(loop: Loop): Promise<void> {
     await turn();
     if (evaluations.isOver) await evaluations.settle();
     if (isAborted()) return;
-    advance(loop);
+    await advance(loop);
   }
 }
 
@@ -217,8 +219,8 @@ function resultOf(
   };
 }
 
-/** Environment steps and updates, until it is time for something else. */
-function advance(loop: Loop): void {
+/** Environment steps and updates, until it is time for something else. The event loop has its turns while user code steps. */
+async function advance(loop: Loop): Promise<void> {
   const { collector, options, evaluations } = loop;
   const until = loop.now() + turnIntervalMs;
   do {
@@ -226,6 +228,7 @@ function advance(loop: Loop): void {
     try {
       update(loop);
     } finally {
+      while (!collector.isReady(turnIntervalMs)) await turn();
       finishStep(loop);
     }
     choose(loop);
@@ -288,7 +291,7 @@ function isDue(loop: Loop): boolean {
 
 async function checkpointHere(loop: Loop): Promise<string> {
   const { options, random, evaluations, updateCount } = loop;
-  const { path, isNew } = await loop.checkpoints.save(loop.step, () => {
+  const { path, isNew } = await loop.checkpoints.save(loop.step, async () => {
     const state: LoopState = {
       config: decidingSettings(options.config),
       seconds: loop.seconds(),
@@ -299,7 +302,7 @@ async function checkpointHere(loop: Loop): Promise<string> {
     const parts = {
       learner: options.learner.save(),
       replay: loop.replay.save(),
-      collector: loop.collector.save(),
+      collector: await loop.collector.save(),
       evaluations: evaluations.save(loop.step),
     };
     return { parts, state };

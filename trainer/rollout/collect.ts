@@ -89,7 +89,8 @@ export function* rolloutSlices({ env, policy, stepCount }: RolloutOptions): Slic
     rollout.observations.set(batch.observations, at);
     rollout.contexts.set(batch.contexts, step * contextCount);
     policy.act(batch.observations, batch.contexts, actions);
-    env.step(actions);
+    env.begin(actions);
+    yield* finished(env);
     for (const key of ['rewards', 'terminated', 'truncated', 'diverged'] as const)
       rollout[key].set(batch[key], step * n);
     rollout.nextObservations.set(batch.observations, at);
@@ -108,6 +109,15 @@ export function* rolloutSlices({ env, policy, stepCount }: RolloutOptions): Slic
     yield;
   }
   return rollout;
+}
+
+/** The slices of a wait for user code. */
+const waitMs = 50;
+
+/** Ends what `env` has begun, with a slice after each 50 ms of waiting for user code. */
+export function* finished(env: Pick<VectorEnv, 'isReady' | 'finish'>): Sliced<void> {
+  while (!env.isReady(waitMs)) yield;
+  env.finish();
 }
 
 /** Steps of one episode in a row: from `first` up to, but not including, `end`. */

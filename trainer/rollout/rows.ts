@@ -145,14 +145,24 @@ export async function openRows(batch: SharedBatch, { env: given, seed, givenCont
 }
 
 /**
- * Claims and steps rows until none is left. It begins with this thread's own share.
+ * Claims rows and works on them until none is left. It begins with this thread's own share.
  * @param order number of the step; a row is claimed for it once
- * @param fail is called for a row whose step threw. The row counts as done, so that no thread waits for it
+ * @param work on a row: a step, or its next episode
+ * @param fail is called for a row whose work threw. The row counts as done, so that no thread waits for it
  */
-export function stepRows(
+export function workRows(
   { control, claims, sizes }: SharedBatch,
-  rows: Rows,
-  { first, order, fail }: { readonly first: number; readonly order: number; readonly fail: (error: unknown) => void },
+  {
+    first,
+    order,
+    work,
+    fail,
+  }: {
+    readonly first: number;
+    readonly order: number;
+    readonly work: (row: number) => void;
+    readonly fail: (error: unknown) => void;
+  },
 ): void {
   const { environmentCount } = sizes;
   const before = (order - 1) | 0;
@@ -160,7 +170,7 @@ export function stepRows(
     const row = (first + i) % environmentCount;
     if (Atomics.compareExchange(claims, row, before, order) !== before) continue;
     try {
-      rows.step(row);
+      work(row);
     } catch (error) {
       fail(error);
     }

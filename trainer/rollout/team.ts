@@ -5,7 +5,8 @@
 
 import { once } from 'node:events';
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads';
-import { openRows, type RowOptions, type Rows, stepRows } from './rows.ts';
+import type { Env } from '../../src/envs/env.ts';
+import { openRows, type RestoredRow, type RowOptions, type RowState, type Rows, workRows } from './rows.ts';
 import { controlSlot, type SharedBatch } from './shared-batch.ts';
 import { failureError, type ThreadFailure } from './thread-failure.ts';
 import { createWaiter } from './wait.ts';
@@ -15,15 +16,32 @@ import { workerFile } from './worker-file.ts';
 /** A worker that takes longer for one row counts as dead. */
 const answerTimeoutMs = 120_000;
 
+/** Does one thing after the other: `begin` and `finish`, or `reset`, `save` or `restore`. */
 export type Team = {
-  /** Reads and changes any row. Only while no step is in progress. */
-  readonly rows: Rows;
+  /** Starts the next episode of every row, or the one of that number; `finish` ends that. */
+  reset(episode: number | undefined): void;
   /** Starts the workers on a step of all rows. */
   begin(): void;
+  /** Waits so long at most. @returns whether `finish` need not wait for user code */
+  isReady(timeoutMs: number): boolean;
   /** Takes part, then waits until all rows are done. @throws the error of a row that failed */
   finish(): void;
+  /** Copies of all rows' states, in order. */
+  save(): Promise<RowState[]>;
+  restore(states: readonly RestoredRow[]): Promise<void>;
   /** Ends the threads. */
   dispose(): Promise<void>;
+};
+
+/** Threads that run an environment which is never to run in the caller's own: that of a user's file. */
+export type EnvironmentThreads = Pick<Env, 'name' | 'specs' | 'episodeStepCountMax'> & {
+  /** Numbers of a row's state. */
+  stateSize(): Promise<number>;
+  /** Has `threadCount` of them step the rows of a batch; the caller steps none. */
+  join(
+    batch: SharedBatch,
+    options: Pick<RowOptions, 'seed' | 'givenContexts'> & { readonly threadCount: number },
+  ): Promise<Team>;
 };
 
 /** The caller, and one worker for each further thread. */
@@ -64,19 +82,31 @@ export async function createTeam(
   }
   for (const { thread } of workers) thread.unref();
   const waiter = createWaiter(spinMs);
+  const everyRow = Array.from({ length: environmentCount }, (_, row) => row);
   let order = 0;
+  let isStepping = false;
 
   return {
-    rows,
+    reset(episode) {
+      for (const row of everyRow) rows.begin(row, episode);
+    },
+    isReady: () => true,
+    save: async () => everyRow.map(rows.save),
+    async restore(states) {
+      for (const row of everyRow) rows.restore(row, states[row]!);
+    },
     begin() {
+      isStepping = true;
       Atomics.store(control, controlSlot.done, 0);
       order = (order + 1) | 0;
       Atomics.store(control, controlSlot.order, order);
       Atomics.notify(control, controlSlot.order);
     },
     finish() {
+      if (!isStepping) return;
+      isStepping = false;
       const failures: unknown[] = [];
-      stepRows(batch, rows, { first: 0, order, fail: (error) => failures.push(error) });
+      workRows(batch, { first: 0, order, work: rows.step, fail: (error) => failures.push(error) });
       for (let done = 0; done < environmentCount; ) {
         done = Atomics.load(control, controlSlot.done);
         if (done === environmentCount) break;

@@ -8,17 +8,16 @@ import { failedPrecondition, invalidArgument } from '../../src/contract/errors.t
 import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
-import type { TaskDistribution } from '../../src/envs/task-distribution.ts';
 import { type RestoredRow, type RowState, stateSizeOf } from './rows.ts';
 import { batchSizes, type SharedBatch, shareBatch } from './shared-batch.ts';
-import { createTeam } from './team.ts';
+import { createTeam, type EnvironmentThreads, type Team } from './team.ts';
 
 export type VectorEnvOptions = {
   /**
    * A registry name or a path, as `createEnvironment` takes. Or an environment of the caller's, for one row on one thread: it is never
-   * saved or restored between steps, and stays the caller's to dispose.
+   * saved or restored between steps, and stays the caller's to dispose. Or threads that step in place of the caller's.
    */
-  readonly env: string | Env;
+  readonly env: string | Env | EnvironmentThreads;
   readonly environmentCount: number;
   /** Integer in [0, 2^53); each environment and episode derives its own seed from it. */
   readonly seed: number;
@@ -44,7 +43,6 @@ export type BatchView = Pick<
 export type VectorEnv = {
   readonly name: string;
   readonly specs: PolicySpecs;
-  readonly tasks: TaskDistribution | null;
   readonly environmentCount: number;
   readonly threadCount: number;
   readonly episodeStepCountMax: number;
@@ -56,6 +54,8 @@ export type VectorEnv = {
    * it does not depend on the episodes before.
    */
   reset(episode?: number): void;
+  /** The first half of `reset`: call `finish`. */
+  beginReset(episode?: number): void;
   /**
    * One step of every environment. Where an episode ends, `finals`, `returns` and `lengths` have its last observation, return
    * and length, and `observations` already has the next episode's first one.
@@ -65,14 +65,19 @@ export type VectorEnv = {
   step(actions: ArrayLike<number>): void;
   /** The first half of `step`: the other threads start. Call `finish` when other work is done. */
   begin(actions: ArrayLike<number>): void;
+  /**
+   * Waits so long at most for user code, which may never return; `finish` then does not wait for it.
+   * @returns whether `finish` may be called
+   */
+  isReady(timeoutMs: number): boolean;
   /** The second half of `step`: steps the caller's share and waits for the other threads. */
   finish(): void;
   /** The tasks of the next episodes, one [C] per environment. Only where `contexts` was given. */
   setContexts(contexts: readonly ArrayLike<number>[]): void;
   /** Copies of all environments' states, in row order. */
-  save(): RowState[];
-  restore(states: readonly RestoredRow[]): void;
-  /** Ends the threads. */
+  save(): Promise<RowState[]>;
+  restore(states: readonly RestoredRow[]): Promise<void>;
+  /** Ends its threads. */
   dispose(): Promise<void>;
 };
 
@@ -80,13 +85,8 @@ const defaultSpinMs = 0.2;
 
 /** Creates the environments and their threads; `reset` before the first step. */
 export async function createVectorEnv(options: VectorEnvOptions): Promise<VectorEnv> {
-  const { env, environmentCount, seed, spinMs = defaultSpinMs } = options;
+  const { environmentCount, seed } = options;
   requireCount('environmentCount', environmentCount);
-  const threadCount =
-    options.workerCount === undefined
-      ? Math.min(options.threadCount ?? availableParallelism(), environmentCount)
-      : 1 + Math.min(options.workerCount, environmentCount);
-  requireCount('threadCount', threadCount);
   if (!Number.isSafeInteger(seed) || seed < 0) {
     throw invalidArgument({
       where: 'createVectorEnv: seed',
@@ -94,29 +94,13 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
       actual: String(seed),
     });
   }
-  const moves = environmentCount > 1 || threadCount > 1;
-  if (moves && typeof env !== 'string') {
-    throw invalidArgument({
-      where: `createVectorEnv: ${env.name}`,
-      expected: 'the name of an environment, for several rows or threads',
-      actual: 'an environment',
-    });
-  }
-  const probe = typeof env === 'string' ? await createEnvironment(env) : env;
-  const { name, specs, tasks, episodeStepCountMax } = probe;
-  const stateSize = moves ? stateSizeOf(probe) : 0;
-  if (typeof env === 'string') probe.dispose();
-
+  const { facts, threadCount, stateSize, join } = await openParty(options);
+  const { name, specs, episodeStepCountMax } = facts;
   const batch = shareBatch(batchSizes(specs, { environmentCount, stateSize }));
   const setContexts = (contexts: readonly ArrayLike<number>[]) => writeContexts(batch, name, specs, contexts);
   if (options.contexts !== undefined) setContexts(options.contexts);
 
-  const team = await createTeam(batch, {
-    threadCount,
-    spinMs,
-    options: { env, seed, givenContexts: options.contexts !== undefined },
-  });
-  const everyRow = Array.from({ length: environmentCount }, (_, row) => row);
+  const team = await join(batch);
   let state: 'new' | 'idle' | 'stepping' | 'failed' = 'new';
   const failure = () =>
     failedPrecondition({
@@ -133,10 +117,15 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
     throw failedPrecondition({ where: `${name}: ${where}`, expected, actual, remedy });
   };
   /** Counts as failed until `body` has ended without an error: the threads may be at different steps. */
-  const attempt = <T>(next: typeof state, body: () => T): T => {
+  const attempt = (next: typeof state, body: () => void): void => {
     state = 'failed';
-    const result = body();
+    body();
     state = next;
+  };
+  const attemptLater = async <T>(body: () => Promise<T>): Promise<T> => {
+    state = 'failed';
+    const result = await body();
+    state = 'idle';
     return result;
   };
 
@@ -149,28 +138,31 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
     require('stepping', 'finish', 'Call begin first');
     attempt('idle', () => team.finish());
   };
+  const beginReset = (episode?: number) => {
+    if (state === 'stepping') finish();
+    if (state === 'failed') throw failure();
+    attempt('stepping', () => team.reset(episode));
+  };
 
   return {
     name,
     specs,
-    tasks,
     environmentCount,
     threadCount,
     episodeStepCountMax,
     batch: viewOf(batch),
     running: batch.running,
     reset(episode) {
-      if (state === 'stepping') finish();
-      if (state === 'failed') throw failure();
-      attempt('idle', () => {
-        for (let row = 0; row < environmentCount; row++) team.rows.begin(row, episode);
-      });
+      beginReset(episode);
+      finish();
     },
+    beginReset,
     step(actions) {
       begin(actions);
       finish();
     },
     begin,
+    isReady: (timeoutMs) => state !== 'stepping' || team.isReady(timeoutMs),
     finish,
     setContexts(contexts) {
       if (options.contexts === undefined) {
@@ -184,11 +176,11 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
       if (state === 'stepping') require('idle', 'setContexts', 'Finish the step in progress first');
       setContexts(contexts);
     },
-    save() {
+    async save() {
       require('idle', 'save', 'Call reset first, and finish the step in progress');
-      return attempt('idle', () => everyRow.map(team.rows.save));
+      return attemptLater(() => team.save());
     },
-    restore(states) {
+    async restore(states) {
       if (states.length !== environmentCount) {
         throw invalidArgument({
           where: `${name}: restore`,
@@ -197,13 +189,51 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
         });
       }
       if (state !== 'new') require('idle', 'restore', 'Finish the step in progress first');
-      attempt('idle', () => {
-        states.forEach((rowState, row) => {
-          team.rows.restore(row, rowState);
-        });
-      });
+      await attemptLater(() => team.restore(states));
     },
     dispose: () => team.dispose(),
+  };
+}
+
+/** Who steps: what is known of the environment, and how a batch gets its team. */
+type Party = {
+  readonly facts: Pick<Env, 'name' | 'specs' | 'episodeStepCountMax'>;
+  readonly threadCount: number;
+  readonly stateSize: number;
+  join(batch: SharedBatch): Promise<Team>;
+};
+
+async function openParty(options: VectorEnvOptions): Promise<Party> {
+  const { env, environmentCount, seed, spinMs = defaultSpinMs } = options;
+  const rows = { seed, givenContexts: options.contexts !== undefined };
+  if (typeof env === 'object' && 'join' in env) {
+    const asked = options.workerCount ?? options.threadCount ?? availableParallelism();
+    const threadCount = Math.max(1, Math.min(asked, environmentCount));
+    const stateSize = environmentCount > 1 ? await env.stateSize() : 0;
+    return { facts: env, threadCount, stateSize, join: (batch) => env.join(batch, { ...rows, threadCount }) };
+  }
+  const threadCount =
+    options.workerCount === undefined
+      ? Math.min(options.threadCount ?? availableParallelism(), environmentCount)
+      : 1 + Math.min(options.workerCount, environmentCount);
+  requireCount('threadCount', threadCount);
+  const moves = environmentCount > 1 || threadCount > 1;
+  if (moves && typeof env !== 'string') {
+    throw invalidArgument({
+      where: `createVectorEnv: ${env.name}`,
+      expected: 'the name of an environment, for several rows or threads',
+      actual: 'an environment',
+    });
+  }
+  const probe = typeof env === 'string' ? await createEnvironment(env) : env;
+  const { name, specs, episodeStepCountMax } = probe;
+  const stateSize = moves ? stateSizeOf(probe) : 0;
+  if (typeof env === 'string') probe.dispose();
+  return {
+    facts: { name, specs, episodeStepCountMax },
+    threadCount,
+    stateSize,
+    join: (batch) => createTeam(batch, { threadCount, spinMs, options: { env, ...rows } }),
   };
 }
 

@@ -14,6 +14,8 @@ export type Waiter = {
    * @returns the new value; `value` itself after the timeout
    */
   while(values: Int32Array, index: number, value: number, timeoutMs?: number): number;
+  /** The same without a timeout, with a free event loop while it sleeps. */
+  whileInTurns(values: Int32Array, index: number, value: number): Promise<number>;
 };
 
 /**
@@ -22,17 +24,28 @@ export type Waiter = {
  */
 export function createWaiter(spinMs: number): Waiter {
   let looks = true;
+  /** @returns whether the value changed in the time awake */
+  const look = (begin: number, values: Int32Array, index: number, value: number): boolean => {
+    if (!looks) return false;
+    do {
+      for (let i = 0; i < looksPerCheck; i++) {
+        if (Atomics.load(values, index) !== value) return true;
+      }
+    } while (performance.now() - begin < spinMs);
+    return false;
+  };
   return {
+    async whileInTurns(values, index, value) {
+      const begin = performance.now();
+      if (!look(begin, values, index, value)) {
+        await Atomics.waitAsync(values, index, value).value;
+        looks = performance.now() - begin < spinMs;
+      }
+      return Atomics.load(values, index);
+    },
     while(values, index, value, timeoutMs = Infinity) {
       const begin = performance.now();
-      if (looks) {
-        do {
-          for (let i = 0; i < looksPerCheck; i++) {
-            const current = Atomics.load(values, index);
-            if (current !== value) return current;
-          }
-        } while (performance.now() - begin < spinMs);
-      }
+      if (look(begin, values, index, value)) return Atomics.load(values, index);
       Atomics.wait(values, index, value, timeoutMs);
       looks = performance.now() - begin < spinMs;
       return Atomics.load(values, index);

@@ -4,11 +4,12 @@
  */
 
 import type { z } from 'zod';
-import type { Env } from '../../src/envs/env.ts';
 import type { Evaluation } from '../../src/package/manifest.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { TrainedModel } from '../export/model.ts';
 import type { RunConfig } from './config.ts';
+import type { Environment } from './environment/environment.ts';
+import type { HangError } from './environment/hang.ts';
 import type { EvaluationResult } from './evaluation.ts';
 import type { MetricRecord } from './metrics.ts';
 import type { Progress } from './progress.ts';
@@ -53,7 +54,7 @@ export type Setup = {
   /** Complete and valid. */
   readonly config: RunConfig;
   /** The caller disposes it after the training. */
-  readonly env: Env;
+  readonly environment: Environment;
   readonly engine: Engine;
 };
 
@@ -108,6 +109,8 @@ export type RunContext = {
   readonly observer?: RunObserver | undefined;
   /** Called after each evaluation after the warm-up, with all so far and the learner that was evaluated. */
   readonly evaluated?: ((evaluations: readonly Evaluation[], learner: SavedState) => Promise<void>) | undefined;
+  /** After an interrupt: waits for user code in progress for its time. @returns where it did not return in this time */
+  readonly settle?: (() => Promise<HangError | undefined>) | undefined;
   /** Longest time between two checkpoints, five minutes unless given: a kill loses no more than this. */
   readonly checkpointIntervalMs?: number | undefined;
   /** Milliseconds; only differences matter. */

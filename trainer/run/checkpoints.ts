@@ -22,7 +22,7 @@ export type Checkpoints = {
    */
   save(
     step: number,
-    contents: () => { readonly parts: Readonly<Record<string, SavedState>>; readonly state: JsonValue },
+    contents: () => Promise<{ readonly parts: Readonly<Record<string, SavedState>>; readonly state: JsonValue }>,
     options?: { readonly hasChanged: boolean },
   ): Promise<{ readonly path: string; readonly isNew: boolean }>;
 };
@@ -51,7 +51,7 @@ export function createCheckpoints(
     async save(step, contents, { hasChanged = false } = { hasChanged: false }) {
       if (savedStep === step && !hasChanged) return { path: join(directory, String(step)), isNew: false };
       options.files.flush();
-      const { parts, state } = contents();
+      const { parts, state } = await contents();
       const path = await saveCheckpoint(directory, { step, ...joinParts(parts, state) });
       savedStep = step;
       savedAt = options.now();

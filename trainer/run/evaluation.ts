@@ -24,7 +24,7 @@ export type EvaluationOptions = {
   /** The same seed gives the same start states. */
   readonly seed: number;
   /** Stops between two steps. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: Pick<AbortSignal, 'throwIfAborted'> | undefined;
 };
 
 export type EvaluationResult = {

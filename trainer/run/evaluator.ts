@@ -40,6 +40,6 @@ export async function evaluateOn(
 ): Promise<Evaluated> {
   const options = { ...own, ...order };
   const inRange = await evaluate(options);
-  const contexts = outOfRange ? tasksOutOfRange(own.env.tasks, order) : undefined;
+  const contexts = outOfRange ? await tasksOutOfRange(own.env.tasks, order) : undefined;
   return { inRange, outOfRange: contexts && (await evaluate({ ...options, contexts })) };
 }

@@ -1,15 +1,15 @@
 /** Tasks of an evaluation that training cannot meet. Those within the training range an environment draws itself, from the seed. */
 
-import type { TaskDistribution } from '../../src/envs/task-distribution.ts';
+import type { TaskFamily } from '../../src/envs/task-distribution.ts';
 
 /**
  * A task per episode from the range of test tasks, where that range has tasks outside the training range; else undefined.
  * @param options.seed decides the tasks
  */
-export function tasksOutOfRange(
-  tasks: TaskDistribution | null,
+export async function tasksOutOfRange(
+  tasks: TaskFamily | null,
   { episodeCount, seed }: { readonly episodeCount: number; readonly seed: number },
-): Float64Array[] | undefined {
+): Promise<Float64Array[] | undefined> {
   const isOutside = tasks?.ranges.test.some(([low, high], i) => {
     const [trainLow, trainHigh] = tasks.ranges.train[i]!;
     return low < trainLow || high > trainHigh;

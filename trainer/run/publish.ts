@@ -11,6 +11,7 @@ import type { Engine } from '../engine/engine.ts';
 import { publishModel } from '../export/package.ts';
 import type { RunLog, RunResult, Training } from './algorithm.ts';
 import type { PublishOptions, RunConfig } from './config.ts';
+import { HangError } from './environment/hang.ts';
 import { notePublication, type Publication, samePublication } from './publication.ts';
 
 type FreshFigures = Partial<Pick<Manifest['training'], 'freshReturn' | 'freshStandardDeviation' | 'freshEpisodeCount'>>;
@@ -104,12 +105,14 @@ async function freshFigures(
   { log, signal }: { readonly log: RunLog; readonly signal: AbortSignal | undefined },
 ): Promise<FreshFigures> {
   try {
+    signal?.throwIfAborted();
     const result = await training.evaluateAfresh?.(signal);
     if (result === undefined) return {};
     const { meanReturn, standardDeviation, returns } = result;
     return { freshReturn: meanReturn, freshStandardDeviation: standardDeviation, freshEpisodeCount: returns.length };
   } catch (error) {
-    const reason = signal?.aborted === true ? 'interrupted' : (error as Error).message;
+    const isCut = signal?.aborted === true && !(error instanceof HangError);
+    const reason = isCut ? 'interrupted' : (error as Error).message;
     log.warn({ error: reason }, 'the published policy was not evaluated on fresh episodes');
     return {};
   }

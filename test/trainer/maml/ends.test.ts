@@ -1,10 +1,11 @@
 /** How MAML runs end that do not reach their last iteration: what is kept, what is published, and what the person is told. */
 
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Running, startCommand } from '../../clients/command.ts';
+import { type Fault, writeLine } from '../line-file.ts';
 
 let scratch: string;
 beforeAll(async () => {
@@ -12,48 +13,12 @@ beforeAll(async () => {
 });
 afterAll(() => rm(scratch, { recursive: true }));
 
-type Fault = { readonly before?: string; readonly reward?: string; readonly observed?: string };
-
-/** A walk along a line to a goal, five steps long. Each part is code that sees `count`, steps of all instances so far. */
-async function writeEnvironment(name: string, { before = '', reward = '', observed = '' }: Fault): Promise<string> {
-  const text = `
-let count = 0;
-export default () => ({
-  name: 'line',
-  specs: {
-    observation: { names: ['x'], low: [null], high: [null], units: ['m'] },
-    action: { names: ['step'], low: [-0.3], high: [0.3], units: ['m'] },
-    context: { names: ['goal'], low: [-1], high: [1], units: ['m'], source: 'oracle' },
-  },
-  tasks: { draw(random, context) { context[0] = 2 * random.uniform() - 1; } },
-  episodeStepCountMax: 5,
-  stepDurationS: 0.1,
-  x: 0,
-  goal: 0,
-  begin(random, context) { this.x = 0; this.goal = context[0]; },
-  advance(action, outcome) {
-    count += 1;
-    ${before}
-    this.x += Math.max(-0.3, Math.min(0.3, action[0]));
-    outcome.reward = ${reward === '' ? '-Math.abs(this.x - this.goal)' : reward};
-    outcome.terminated = false;
-    return true;
-  },
-  observe(observation) { observation[0] = ${observed === '' ? 'this.x' : observed}; },
-  capture() { return { x: Float64Array.of(this.x, this.goal) }; },
-  reinstate({ x }) { [this.x, this.goal] = x; },
-});
-`;
-  await writeFile(join(scratch, `${name}.mjs`), text);
-  return `./${name}.mjs`;
-}
-
 /** An evaluation has 2 x 2 x 2 x 5 = 40 steps, an iteration 2 x 3 x 2 x 5 = 60: the second iteration begins after 140. */
 const sizes = '--tasks 3 --episodes 2 --eval-tasks 2 --eval-episodes 2 --eval-every 1 --iterations 50 --threads 1';
 const networks = '--trunk 8 --dynamic-hidden 8 --hidden 8';
 
 async function train(name: string, fault: Fault, policy: string): Promise<Running> {
-  const env = await writeEnvironment(name, fault);
+  const env = await writeLine(scratch, name, fault);
   const settings = [...sizes.split(' '), ...networks.split(' '), '--policy', policy, '--checkpoint-every', '1000'];
   return startCommand(
     ['train', 'maml', '--env', env, '--run', name, '--model', name, '--store', 'st', ...settings],

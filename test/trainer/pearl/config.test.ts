@@ -22,16 +22,16 @@ test.each<[Partial<PearlConfig>, string]>([
 test('held-out tasks are of the training range, those out of range of the other; a range given replaces the environment’s', async () => {
   const env = await createEnvironment('HalfCheetah-Vel-Medium');
   const options = { seed: 1, testTaskCount: 20 };
-  const { train, test: held, outOfRange } = runTasks(env.tasks!, {}, options);
+  const { train, test: held, outOfRange } = await runTasks(env.tasks!, {}, options);
   const within = (tasks: readonly Float64Array[], low: number, high: number) =>
     tasks.every(([velocity]) => velocity! >= low && velocity! <= high);
   expect([train.length, held.length, outOfRange!.length]).toEqual([100, 20, 20]);
   expect(within(train, 0, 2.5) && within(held, 0, 2.5) && within(outOfRange!, 2.5, 3)).toBe(true);
   expect(held.some(([velocity]) => train.some(([other]) => other === velocity))).toBe(false);
-  const given = runTasks(env.tasks!, { trainTaskCount: 7, trainRange: [1, 2], testRange: [4, 5] }, options);
+  const given = await runTasks(env.tasks!, { trainTaskCount: 7, trainRange: [1, 2], testRange: [4, 5] }, options);
   expect(given.train).toHaveLength(7);
   expect(within(given.train, 1, 2) && within(given.test, 1, 2) && within(given.outOfRange!, 4, 5)).toBe(true);
-  expect(() => runTasks(env.tasks!, { testRange: [1, 2, 3] }, options)).toThrow(
+  await expect(runTasks(env.tasks!, { testRange: [1, 2, 3] }, options)).rejects.toThrow(
     'PEARL testRange: expected low and high of each of goal.x-velocity, low first, got 1,2,3',
   );
   env.dispose();

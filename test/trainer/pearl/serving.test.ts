@@ -62,7 +62,7 @@ test.each([
     expect(adaptation).toBe('posterior');
     expect(readsNextObservation).toBe('encodesNextObservation' in more);
     const env = await createEnvironment('Point-Robot');
-    const { test: tasks } = runTasks(env.tasks!, {}, { seed, testTaskCount: 2 });
+    const { test: tasks } = await runTasks(env.tasks!, {}, { seed, testTaskCount: 2 });
     const evaluationSeed = seed + evaluationSeedOffset;
     const returns: number[] = [];
     for (const [task, context] of tasks.entries()) {

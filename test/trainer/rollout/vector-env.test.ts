@@ -113,10 +113,10 @@ describe('results', () => {
     const env = await create({ ...options, threadCount: 2 });
     env.reset();
     roll(env, 15);
-    const saved = structuredClone(env.save());
+    const saved = structuredClone(await env.save());
     const expected = roll(env, 40, 15).map(({ observations, rewards }) => ({ observations, rewards }));
     const other = await create({ ...options, threadCount: 3 });
-    other.restore(saved);
+    await other.restore(saved);
     expect(roll(other, 40, 15).map(({ observations, rewards }) => ({ observations, rewards }))).toEqual(expected);
   });
 
@@ -193,7 +193,7 @@ describe('misuse', () => {
     env.begin([0, 0, 0]);
     expect(() => env.begin([0, 0, 0])).toThrow('got one in progress. Finish the step in progress first');
     env.finish();
-    expect(() => env.restore([])).toThrow('Pendulum-v1: restore: expected 3 states, got 0');
+    await expect(env.restore([])).rejects.toThrow('Pendulum-v1: restore: expected 3 states, got 0');
     expect(() => env.setContexts([])).toThrow('expected a batch with given contexts');
   });
 
@@ -213,9 +213,9 @@ describe('misuse', () => {
   it('of one row leaves a batch that is not used again', async () => {
     const env = await create({ env: 'Pendulum-v1', environmentCount: 2, seed: 1, threadCount: 2 });
     env.reset();
-    const saved = env.save();
+    const saved = await env.save();
     const broken = [saved[0]!, { ...saved[1]!, env: { ...saved[1]!.env, env: 'Elsewhere' } }];
-    expect(() => env.restore(broken)).toThrow(
+    await expect(env.restore(broken)).rejects.toThrow(
       'Pendulum-v1.restore: expected a state of Pendulum-v1, got one of Elsewhere',
     );
     expect(() => env.step([0, 0])).toThrow(

@@ -22,7 +22,7 @@ import { type TrpoReport, trpoStep } from './trpo.ts';
 export type MamlLearnerOptions = {
   readonly config: MamlConfig;
   readonly specs: PolicySpecs;
-  readonly tasks: TaskDistribution;
+  readonly tasks: Pick<TaskDistribution, 'ranges'>;
   readonly engine: Engine;
   /** Of the first parameters and of the actions' noise. */
   readonly seed: number;

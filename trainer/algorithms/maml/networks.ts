@@ -42,7 +42,7 @@ export function policyDescription(
 export function createMamlNetworks(
   config: MamlConfig,
   specs: PolicySpecs,
-  tasks: TaskDistribution | null,
+  tasks: Pick<TaskDistribution, 'ranges'> | null,
 ): MamlNetworks {
   const description = policyDescription(config, specs);
   const { sizes } = description;

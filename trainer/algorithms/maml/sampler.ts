@@ -4,13 +4,13 @@
  */
 
 import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
-import { type Rollout, rolloutSlices } from '../../rollout/collect.ts';
-import { createVectorEnv, type VectorEnv } from '../../rollout/vector-env.ts';
+import { finished, type Rollout, rolloutSlices } from '../../rollout/collect.ts';
+import { createVectorEnv, type VectorEnv, type VectorEnvOptions } from '../../rollout/vector-env.ts';
 import type { TaskPolicies } from './task-policies.ts';
 
 export type SamplerOptions = {
-  /** A registry name or a path. */
-  readonly env: string;
+  /** As `createVectorEnv` takes it. */
+  readonly env: VectorEnvOptions['env'];
   /** Of the first batch, [C] each: as many as every batch has. */
   readonly contexts: readonly ArrayLike<number>[];
   /** Of each task. */
@@ -22,7 +22,7 @@ export type SamplerOptions = {
 };
 
 export type Sampler = {
-  readonly env: Pick<VectorEnv, 'name' | 'specs' | 'tasks' | 'episodeStepCountMax' | 'threadCount'>;
+  readonly env: Pick<VectorEnv, 'name' | 'specs' | 'episodeStepCountMax' | 'threadCount'>;
   /**
    * One episode per row of each task, a step of all rows in each slice.
    * @param contexts [C] of each task
@@ -50,7 +50,8 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
     *collect(policies, contexts, batch) {
       env.setContexts(ofRows(contexts));
       // Episodes that begin where one ends early have numbers too, at most one a step.
-      env.reset(batch * (stepCount + 1));
+      env.beginReset(batch * (stepCount + 1));
+      yield* finished(env);
       policies.seek(batch * stepCount);
       return yield* rolloutSlices({ env, policy: policies, stepCount });
     },

@@ -2,13 +2,11 @@
 
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { createRandom } from '../../../src/contract/random.ts';
-import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
 import { createNetwork } from '../../../src/nn/network.ts';
 import { writeNetwork } from '../../../src/nn/network-file.ts';
 import { under } from '../../../src/nn/parameters.ts';
 import { type IterationsConfig, type IterativeLearner, trainIterations } from '../../loops/iterations.ts';
 import type { Setup, Training } from '../../run/algorithm.ts';
-import { environmentPlace } from '../../run/environment-place.ts';
 import { moments } from '../../run/evaluation.ts';
 import { loadBestLearner } from '../../run/evaluations.ts';
 import { restoreArrays, type SavedState } from '../../run/saved-state.ts';
@@ -27,10 +25,10 @@ const seedOffsets = { evaluation: 100, fresh: 200 };
 /**
  * @throws HyperpolicyError invalid_argument: settings that do not fit each other, an environment without tasks
  */
-export async function openMaml({ config: run, env, engine }: Setup): Promise<Training> {
+export async function openMaml({ config: run, environment, engine }: Setup): Promise<Training> {
   const config = run.algorithm as unknown as MamlConfig;
   const loop = run.loop as IterationsConfig;
-  const { specs, tasks, episodeStepCountMax } = env;
+  const { name: title, specs, tasks, episodeStepCountMax, source } = environment;
   if (tasks === null) {
     throw invalidArgument({
       where: 'train maml',
@@ -41,12 +39,11 @@ export async function openMaml({ config: run, env, engine }: Setup): Promise<Tra
   const { seed } = loop;
   const { threadCount } = run;
   const learner = createMamlLearner({ config, specs, tasks, engine, seed, episodeStepCountMax });
-  const tests = tasks.sample({ split: 'test', seed, count: loop.evaluationTaskCount ?? tasks.counts.test });
+  const tests = await tasks.sample({ split: 'test', seed, count: loop.evaluationTaskCount ?? tasks.counts.test });
   const episodeCount = loop.evaluationEpisodeCount;
-  const place = environmentPlace(run);
-  const taskSource = createTaskSource(tasks, config.taskCount, seed);
+  const taskSource = createTaskSource(await tasks.sample({ split: 'train', seed }), config.taskCount, seed);
   const sampler = await createSampler({
-    env: place,
+    env: source,
     contexts: taskSource(0),
     episodeCount: config.episodeCount,
     seed,
@@ -54,7 +51,7 @@ export async function openMaml({ config: run, env, engine }: Setup): Promise<Tra
   });
   const openTester = async (testSeed: number): Promise<Tester> => ({
     evaluator: learner.createEvaluator({ taskCount: tests.length, episodeCount, seed: testSeed }),
-    sampler: await createSampler({ env: place, contexts: tests, episodeCount, seed: testSeed, threadCount }),
+    sampler: await createSampler({ env: source, contexts: tests, episodeCount, seed: testSeed, threadCount }),
     tests,
   });
   const tester = await openTester(seed + seedOffsets.evaluation);
@@ -69,7 +66,7 @@ export async function openMaml({ config: run, env, engine }: Setup): Promise<Tra
         ...context,
         learner: { ...iterative(parts), save, restore, saveNetworks: save },
         config: loop,
-        title: env.name,
+        title,
       }),
     async evaluateAfresh(signal) {
       const fresh = await openTester(seed + seedOffsets.fresh);
@@ -104,11 +101,10 @@ export async function openMaml({ config: run, env, engine }: Setup): Promise<Tra
 }
 
 /**
- * The tasks of an iteration: the family's training tasks in random order, all of them before any comes again. A function of the
+ * The tasks of an iteration: all training tasks in random order, all of them before any comes again. A function of the
  * seed and the iteration.
  */
-export function createTaskSource(tasks: TaskDistribution, taskCount: number, seed: number) {
-  const all = tasks.sample({ split: 'train', seed });
+export function createTaskSource(all: readonly Float64Array[], taskCount: number, seed: number) {
   /** Round r of all tasks, shuffled. */
   const round = (r: number): Float64Array[] => {
     const random = createRandom(seed, taskStream);

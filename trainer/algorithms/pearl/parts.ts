@@ -9,6 +9,7 @@ import type { IterationsConfig, IterativeLearner } from '../../loops/iterations.
 import { taskNormalisation } from '../../off-policy/policies.ts';
 import type { Transition } from '../../replay/replay-buffer.ts';
 import { createTaskReplay, type TaskReplay } from '../../replay/task-replay.ts';
+import type { VectorEnvOptions } from '../../rollout/vector-env.ts';
 import { collectorRandom, createCollector } from './collector.ts';
 import { infers, type PearlConfig } from './config.ts';
 import { type EvaluatedTasks, evaluateTasks } from './evaluation.ts';
@@ -30,8 +31,8 @@ export type PearlRunOptions = {
   readonly specs: PolicySpecs;
   readonly tasks: RunTasks;
   readonly engine: Engine;
-  /** A registry name or a path. */
-  readonly env: string;
+  /** As `createVectorEnv` takes it. */
+  readonly env: VectorEnvOptions['env'];
   readonly episodeStepCountMax: number;
   /** Threads that step environments. */
   readonly threadCount: number;
@@ -51,7 +52,7 @@ export type PearlRun = {
 export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun> {
   const { config, loop, specs, tasks, engine } = options;
   const { seed } = loop;
-  const given = givenLatent(config, specs, taskNormalisation(config, tasks.distribution));
+  const given = givenLatent(config, specs, taskNormalisation(config, tasks));
   const { latentSize, latentOf } = given;
   const networks = infers(config.agent)
     ? createPearlNetworks(config, specs)
@@ -110,7 +111,7 @@ export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun
 }
 
 /** Of a step in a training task. @throws HyperpolicyError invalid_argument: there is no dense reward */
-function learningReward({ learningReward: kind }: PearlConfig, { train, distribution: { denseReward } }: RunTasks) {
+function learningReward({ learningReward: kind }: PearlConfig, { train, denseReward }: RunTasks) {
   if (kind === 'own') return undefined;
   if (denseReward === undefined) {
     const expected = 'own, as the environment has no dense reward';

@@ -2,14 +2,14 @@
 
 import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import type { Random } from '../../../src/contract/random.ts';
-import { type Rollout, rolloutSlices } from '../../rollout/collect.ts';
-import { createVectorEnv, type VectorEnv } from '../../rollout/vector-env.ts';
+import { finished, type Rollout, rolloutSlices } from '../../rollout/collect.ts';
+import { createVectorEnv, type VectorEnv, type VectorEnvOptions } from '../../rollout/vector-env.ts';
 import { checkRewards } from '../../run/reward.ts';
 import { createRowPolicy, type RowPolicyOptions } from './row-policy.ts';
 
 export type SamplerOptions = RowPolicyOptions & {
-  /** A registry name or a path. */
-  readonly env: string;
+  /** As `createVectorEnv` takes it. */
+  readonly env: VectorEnvOptions['env'];
   /** Of each row. */
   readonly stepCount: number;
   /** Of the episodes' starts. */
@@ -57,7 +57,8 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
     latents: policy.latents,
     *play({ contexts, number, noise }) {
       env.setContexts(contexts);
-      env.reset(number);
+      env.beginReset(number);
+      yield* finished(env);
       policy.begin(noise);
       const rollout = yield* rolloutSlices({ env, policy, stepCount });
       checkRewards(rollout, env.name);

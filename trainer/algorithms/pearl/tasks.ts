@@ -1,7 +1,7 @@
 /** The tasks of a run: those that it trains in, held-out ones of the same range, and those out of range. */
 
 import { invalidArgument } from '../../../src/contract/errors.ts';
-import { distribution, type TaskDistribution, type TaskSplit } from '../../../src/envs/task-distribution.ts';
+import { type TaskFamily, type TaskSplit, uniformTasks } from '../../../src/envs/task-distribution.ts';
 import { tasksOutOfRange } from '../../run/held-out-tasks.ts';
 import type { PearlConfig } from './config.ts';
 
@@ -9,7 +9,9 @@ import type { PearlConfig } from './config.ts';
 const testSeedOffset = 100;
 
 export type RunTasks = {
-  readonly distribution: TaskDistribution;
+  /** Those of the environment, or what was given in their place. */
+  readonly ranges: TaskFamily['ranges'];
+  readonly denseReward: TaskFamily['denseReward'];
   /** [C] each, environment units. */
   readonly train: readonly Float64Array[];
   readonly test: readonly Float64Array[];
@@ -21,24 +23,25 @@ export type RunTasks = {
  * @param options.testTaskCount the environment's count where absent
  * @throws HyperpolicyError invalid_argument: a range that does not fit the context
  */
-export function runTasks(
-  given: TaskDistribution,
+export async function runTasks(
+  given: TaskFamily,
   { trainTaskCount, trainRange, testRange }: Pick<PearlConfig, 'trainTaskCount' | 'trainRange' | 'testRange'>,
   { seed, testTaskCount }: { readonly seed: number; readonly testTaskCount: number | undefined },
-): RunTasks {
+): Promise<RunTasks> {
   const tasks = withRanges(given, {
     train: trainRange && rangeOf('trainRange', trainRange, given),
     test: testRange && rangeOf('testRange', testRange, given),
   });
   const count = testTaskCount ?? tasks.counts.test;
   const testSeed = seed + testSeedOffset;
-  const outOfRange = tasksOutOfRange(tasks, { episodeCount: count, seed: testSeed });
+  const outOfRange = await tasksOutOfRange(tasks, { episodeCount: count, seed: testSeed });
   // The test range is that of the training, or what is out of range.
   const split = outOfRange === undefined ? 'test' : 'train';
   return {
-    distribution: tasks,
-    train: tasks.sample({ split: 'train', seed, ...(trainTaskCount !== undefined && { count: trainTaskCount }) }),
-    test: tasks.sample({ split, seed: testSeed, count }),
+    ranges: tasks.ranges,
+    denseReward: tasks.denseReward,
+    train: await tasks.sample({ split: 'train', seed, ...(trainTaskCount !== undefined && { count: trainTaskCount }) }),
+    test: await tasks.sample({ split, seed: testSeed, count }),
     outOfRange,
   };
 }
@@ -46,21 +49,16 @@ export function runTasks(
 type Range = readonly (readonly [number, number])[];
 
 /** Uniform draws from the ranges that are given; else the family's own. */
-function withRanges(given: TaskDistribution, ranges: Readonly<Record<TaskSplit, Range | undefined>>): TaskDistribution {
-  const { train, test } = ranges;
-  if (train === undefined && test === undefined) return given;
-  const all = { train: train ?? given.ranges.train, test: test ?? given.ranges.test };
-  const drawn = distribution(given.spec, all, given.counts, (random, context, split) => {
-    const range = ranges[split];
-    if (range === undefined) given.draw(random, context, split);
-    range?.forEach(([low, high], i) => {
-      context[i] = low + (high - low) * random.uniform();
-    });
-  });
-  return { ...drawn, denseReward: given.denseReward };
+function withRanges(given: TaskFamily, ranges: Readonly<Record<TaskSplit, Range | undefined>>): TaskFamily {
+  const { spec, counts, denseReward } = given;
+  const all = { train: ranges.train ?? given.ranges.train, test: ranges.test ?? given.ranges.test };
+  const uniform = uniformTasks({ spec, counts, ...all });
+  const sample: TaskFamily['sample'] = (options) =>
+    (ranges[options.split] === undefined ? given : uniform).sample(options);
+  return { spec, counts, denseReward, ranges: all, sample };
 }
 
-function rangeOf(name: string, values: readonly number[], { spec }: TaskDistribution): Range {
+function rangeOf(name: string, values: readonly number[], { spec }: TaskFamily): Range {
   const ranges = spec.names.map((_, i) => [values[2 * i]!, values[2 * i + 1]!] as const);
   if (values.length === 2 * spec.names.length && ranges.every(([low, high]) => low < high)) return ranges;
   throw invalidArgument({

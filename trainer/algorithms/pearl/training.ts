@@ -4,7 +4,6 @@ import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { type IterationsConfig, type TaskEvaluation, trainIterations } from '../../loops/iterations.ts';
 import type { Setup, Training } from '../../run/algorithm.ts';
-import { environmentPlace } from '../../run/environment-place.ts';
 import { type EvaluationResult, moments } from '../../run/evaluation.ts';
 import { loadBestLearner } from '../../run/evaluations.ts';
 import { runInTurns } from '../../run/turns.ts';
@@ -19,11 +18,11 @@ import { type RunTasks, runTasks } from './tasks.ts';
 const freshSeedOffset = 200;
 
 /** @throws HyperpolicyError invalid_argument: settings that do not fit each other, an environment without tasks */
-export async function openPearl({ config: run, env, engine }: Setup): Promise<Training> {
+export async function openPearl({ config: run, environment, engine }: Setup): Promise<Training> {
   const config = run.algorithm as unknown as PearlConfig;
   const loop = run.loop as IterationsConfig;
   checkPearlConfig(config);
-  if (env.tasks === null) {
+  if (environment.tasks === null) {
     throw invalidArgument({
       where: 'train pearl',
       expected: 'an environment with tasks, such as HalfCheetah-Vel',
@@ -31,9 +30,9 @@ export async function openPearl({ config: run, env, engine }: Setup): Promise<Tr
     });
   }
   const { seed } = loop;
-  const tasks = runTasks(env.tasks, config, { seed, testTaskCount: loop.evaluationTaskCount });
-  const { specs, episodeStepCountMax } = env;
-  const shared = { specs, episodeStepCountMax, engine, env: environmentPlace(run), threadCount: run.threadCount };
+  const tasks = await runTasks(environment.tasks, config, { seed, testTaskCount: loop.evaluationTaskCount });
+  const { specs, episodeStepCountMax, source: env } = environment;
+  const shared = { specs, episodeStepCountMax, engine, env, threadCount: run.threadCount };
   const parts = await createPearlRun({ ...shared, config, loop, tasks });
   const evaluate = () => evaluationOf(tasks, (contexts) => parts.evaluate(contexts, seed + evaluationSeedOffset));
 
@@ -41,7 +40,12 @@ export async function openPearl({ config: run, env, engine }: Setup): Promise<Tr
     stepCount: loop.iterationCount,
     run(context) {
       context.reporter?.print(memoryText(config, tasks, parts.replay.byteCountMax));
-      return trainIterations({ ...context, learner: { ...parts.learner, evaluate }, config: loop, title: env.name });
+      return trainIterations({
+        ...context,
+        learner: { ...parts.learner, evaluate },
+        config: loop,
+        title: environment.name,
+      });
     },
     async evaluateAfresh(signal) {
       return resultOf(await runInTurns(parts.evaluate(tasks.test, seed + freshSeedOffset), signal));

@@ -42,7 +42,7 @@ export function createSacLearner(options: {
   readonly config: SacConfig;
   readonly specs: PolicySpecs;
   /** Of the environment, where it poses several; what contexts are normalised by. */
-  readonly tasks?: TaskDistribution | null | undefined;
+  readonly tasks?: Pick<TaskDistribution, 'ranges'> | null | undefined;
   readonly engine: Engine;
   readonly seed: number;
 }): SacLearner {

@@ -20,7 +20,7 @@ export const actorConfig = (config: SacConfig): PolicyConfig =>
 export function createSacNetworks(
   config: SacConfig,
   specs: PolicySpecs,
-  tasks: TaskDistribution | null = null,
+  tasks: Pick<TaskDistribution, 'ranges'> | null = null,
 ): SacNetworks {
   requireBounds('train sac', specs.action);
   return {

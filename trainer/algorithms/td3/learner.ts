@@ -38,7 +38,7 @@ export function createTd3Learner(options: {
   readonly config: Td3Config;
   readonly specs: PolicySpecs;
   /** Of the environment, where it poses several; what contexts are normalised by. */
-  readonly tasks?: TaskDistribution | null | undefined;
+  readonly tasks?: Pick<TaskDistribution, 'ranges'> | null | undefined;
   readonly engine: Engine;
   readonly seed: number;
 }): Td3Learner {

@@ -26,7 +26,7 @@ export const actorConfig = (config: Td3Config): PolicyConfig =>
 export function createTd3Networks(
   config: Td3Config,
   specs: PolicySpecs,
-  tasks: TaskDistribution | null = null,
+  tasks: Pick<TaskDistribution, 'ranges'> | null = null,
 ): Td3Networks {
   const { action } = specs;
   requireBounds('train td3', action);

@@ -1,0 +1,35 @@
+/** User code that did not return in the time that an interrupt, or the end of the run, gives it. */
+
+import { HyperpolicyError } from '../../../src/contract/errors.ts';
+
+/** How long a call into user code may take that an interrupt finds in progress, or that ends what was interrupted. */
+export const graceMs = 5000;
+
+/** Where it hung. Its thread was ended: what its environment has is nobody's state. */
+export class HangError extends HyperpolicyError {
+  /**
+   * @param where file, member, episode and step, as far as they are known
+   * @param after what it was to end in time after
+   */
+  constructor(where: string, after: string) {
+    super({
+      kind: 'deadline_exceeded',
+      where,
+      expected: `an end within ${graceMs / 1000} s of ${after}`,
+      actual: 'none, so its thread was ended',
+      remedy: 'Look there for a loop or a wait that does not end',
+    });
+  }
+}
+
+/** Of a run that a signal ended: where user code did not return, as the cause of a failure. Call it when all else is written. */
+export async function hangOf({
+  signal,
+  settle,
+}: {
+  readonly signal?: AbortSignal | undefined;
+  readonly settle?: (() => Promise<HangError | undefined>) | undefined;
+}): Promise<{ readonly cause: HangError } | undefined> {
+  const cause = signal?.aborted === true ? await settle?.() : undefined;
+  return cause && { cause };
+}
