@@ -113,7 +113,6 @@ const serverRooms = storeys([
   server('kserve', '@bufbuild/protobuf'),
   server('transport', '@bufbuild/protobuf @grpc/grpc-js @connectrpc/connect @connectrpc/connect-node prom-client'),
   server('routes.ts', '@bufbuild/protobuf'),
-  server('admin-port.ts'),
   server('serving.ts'),
   server('running.ts'),
   server('main.ts'),

@@ -2,10 +2,13 @@
 
 import type { Logger } from 'pino';
 import { emptyStoreRemedy } from '../src/contract/errors.ts';
-import { listenAdmin } from './admin-port.ts';
-import { addressOf } from './call/ports.ts';
+import { addressOf } from '../src/contract/ports.ts';
+import { AdminService } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
 import type { ServerConfig } from './config.ts';
-import type { AdminModels } from './models/admin.ts';
+import { type AdminModels, createAdminHandlers } from './models/admin.ts';
+import { adminMethods } from './routes.ts';
+import { listenGrpc } from './transport/grpc.ts';
+import { Health } from './transport/health.ts';
 import type { MethodDeps } from './transport/invocation.ts';
 import { listenMetrics } from './transport/metrics-http.ts';
 
@@ -46,7 +49,7 @@ export type RunningParts = {
 /** @throws HyperpolicyError: a setting that is wrong; a port that cannot be had; then everything is freed */
 export async function runServer(parts: RunningParts): Promise<RunningServer> {
   const { config, log, registry, notReady } = parts;
-  const { host, store, drainMs } = config;
+  const { host, store, adminPort, drainMs } = config;
   // The metrics port comes first: a server that loads large models is alive, and not ready.
   const metrics = await listenMetrics(config, registry, notReady).catch(async (error) => {
     await parts.close();
@@ -58,7 +61,8 @@ export async function runServer(parts: RunningParts): Promise<RunningServer> {
   };
   const listen = async () => {
     const { port, httpPort, models, deps } = await parts.start();
-    return { port, httpPort, models, admin: await listenAdmin(models, deps) };
+    const admin = adminPort === null ? undefined : await listenAdmin(adminPort, models, deps);
+    return { port, httpPort, models, admin };
   };
   const { port, httpPort, models, admin } = await listen().catch(async (error: unknown) => {
     await close();
@@ -85,6 +89,26 @@ export async function runServer(parts: RunningParts): Promise<RunningServer> {
     stop: () => {
       stopped ??= stop();
       return stopped;
+    },
+  };
+}
+
+/**
+ * The admin port, over the models of one process or of all. It is healthy until it drains, whatever models are ready: it is there to change them.
+ * @param deps whose access is that of admins
+ * @throws HyperpolicyError as listenGrpc
+ */
+async function listenAdmin(port: number, models: AdminModels, deps: MethodDeps) {
+  const { config, metrics, log } = deps;
+  const health = new Health([AdminService.typeName]);
+  const methods = adminMethods(createAdminHandlers(config.store, models), { health, deps });
+  const listener = await listenGrpc(methods, config, { metrics, log, port, setting: 'admin port' });
+  health.set(true);
+  return {
+    port: listener.port,
+    drain(drainMs: number) {
+      health.set(false);
+      return listener.drain(drainMs);
     },
   };
 }

@@ -98,7 +98,7 @@ async function start(settings: ServerSettings): Promise<{ stop(): Promise<void> 
     '--admin-port': ports.adminPort ?? undefined,
     '--http-port': ports.httpPort ?? undefined,
   };
-  const { addressOf, portInUse } = await import('../../server/call/ports.ts');
+  const { addressOf, portInUse } = await import('../../src/contract/ports.ts');
   await checkPorts(host, flags, {
     where: 'serve',
     remedy: '0 takes any that is free',

@@ -38,7 +38,7 @@ export class Connections {
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    this.#note = createNotes(options.log, 'connections ended', clock);
+    this.#note = createNotes(options.log, 'connections ended');
     this.#readers = new Readers((socket) => {
       this.#end('stalled');
       socket.destroy();

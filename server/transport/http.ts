@@ -6,11 +6,11 @@
 import { createServer as createPlainServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
+import { addressOf, listenOn, portInUse } from '../../src/contract/ports.ts';
 import { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { PolicyHandlers } from '../methods/policy-handlers.ts';
 import { createHttpAnswers } from './http-answers.ts';
 import { withCors } from './http-cors.ts';
-import { listenOn } from './http-listen.ts';
 import type { MethodDeps } from './invocation.ts';
 import { handshakeMsMax, openPortTls, type PortTls } from './tls.ts';
 
@@ -30,7 +30,9 @@ export async function listenHttp(handlers: PolicyHandlers, wanted: number, deps:
   }
   const server = createServer(listener, tls);
   const connections = boundConnections(server, config.httpConnectionCountMax);
-  const port = await listenOn(server, { host: config.host, port: wanted, setting: 'HTTP port' }).catch((error) => {
+  const { host } = config;
+  const refusal = (error: Error) => portInUse('HTTP port', addressOf(host, wanted), error);
+  const port = await listenOn(server, { host, port: wanted }, refusal).catch((error: unknown) => {
     tls?.close();
     throw error;
   });

@@ -2,8 +2,8 @@
 
 import { createServer, type ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
+import { addressOf, listenOn, portInUse } from '../../src/contract/ports.ts';
 import type { ServerConfig } from '../config.ts';
-import { listenOn } from './http-listen.ts';
 import { createHostCheck } from './known-hosts.ts';
 
 export type MetricsListener = { readonly port: number; close(): Promise<void> };
@@ -38,7 +38,9 @@ export async function listenMetrics(
   });
   server.maxConnections = 64;
   return {
-    port: await listenOn(server, { host, port: metricsPort, setting: 'metrics port' }),
+    port: await listenOn(server, { host, port: metricsPort }, (error) =>
+      portInUse('metrics port', addressOf(host, metricsPort), error),
+    ),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

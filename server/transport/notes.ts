@@ -8,17 +8,17 @@ export type Note = (reason: string, about: Readonly<Record<string, unknown>>) =>
 
 /**
  * @param message of every line; `reason` and `connectionCount` are among its fields
- * @param clock milliseconds, not going backwards
  */
-export function createNotes(log: Logger, message: string, clock: () => number): Note {
+export function createNotes(log: Logger, message: string): Note {
   const notes = new Map<string, { count: number; loggedAtMs: number }>();
   return (reason, about) => {
     const note = notes.get(reason) ?? { count: 0, loggedAtMs: Number.NEGATIVE_INFINITY };
     notes.set(reason, note);
     note.count++;
-    if (clock() - note.loggedAtMs < logEveryMs) return;
+    const nowMs = performance.now();
+    if (nowMs - note.loggedAtMs < logEveryMs) return;
     log.warn({ reason, connectionCount: note.count, ...about }, message);
     note.count = 0;
-    note.loggedAtMs = clock();
+    note.loggedAtMs = nowMs;
   };
 }

@@ -38,7 +38,7 @@ export function openPortTls(files: CertificateFiles, { port, log, metrics }: Por
   const tellEnd = () => counts.validTo(certificates.current.validToMs);
   tellEnd();
   certificates.onChange(tellEnd);
-  const note = createNotes(named, 'TLS handshakes failed', () => performance.now());
+  const note = createNotes(named, 'TLS handshakes failed');
   return Object.assign(certificates, {
     close: () => clearInterval(timer),
     watch(server: Server) {

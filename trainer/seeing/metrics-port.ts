@@ -1,9 +1,9 @@
 /** A run's metrics for Prometheus, over HTTP while it trains. */
 
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { failedPrecondition } from '../../src/contract/errors.ts';
+import { addressOf, listenOn } from '../../src/contract/ports.ts';
 import { snakeCase } from './scalars.ts';
 
 export type MetricsPortOptions = {
@@ -42,25 +42,17 @@ export async function openMetricsPort({ host, port }: MetricsPortOptions): Promi
     response.writeHead(200, { 'content-type': registry.contentType }).end(await registry.metrics());
   });
   server.maxConnections = connectionCountMax;
-  await new Promise<void>((resolve, reject) => {
-    const refuse = (cause: NodeJS.ErrnoException) =>
-      reject(
-        failedPrecondition({
-          where: `--metrics-port ${port}`,
-          expected: `a port that is free at ${host}`,
-          actual: cause.code === 'EADDRINUSE' ? 'one that is in use' : cause.message,
-          remedy: 'Choose another; 0 takes any that is free',
-          cause,
-        }),
-      );
-    server.once('error', refuse).listen(port, host, () => {
-      server.off('error', refuse);
-      resolve();
-    });
-  });
-  const bound = (server.address() as AddressInfo).port;
+  const bound = await listenOn(server, { host, port }, (cause) =>
+    failedPrecondition({
+      where: `--metrics-port ${port}`,
+      expected: `a port that is free at ${host}`,
+      actual: cause.code === 'EADDRINUSE' ? 'one that is in use' : cause.message,
+      remedy: 'Choose another; 0 takes any that is free',
+      cause,
+    }),
+  );
   return {
-    address: `${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    address: addressOf(host, bound),
     ...metricsIn(registry),
     close: () =>
       new Promise((resolve) => {

@@ -1,10 +1,27 @@
-/** Addresses to listen on, as text, and the error for one that cannot be listened on. */
+/** Addresses to listen on: as text, listened on, and the error for one that cannot be. */
 
-import { failedPrecondition, type HyperpolicyError } from '../../src/contract/errors.ts';
+import type { AddressInfo, Server } from 'node:net';
+import { failedPrecondition, type HyperpolicyError } from './errors.ts';
 
 /** `host:port`, with an IPv6 address in brackets. */
 export const addressOf = (host: string, port: number): string =>
   host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+
+/**
+ * Has a server listen.
+ * @param refusal what is thrown where the port cannot be had
+ * @returns the port that was bound, where 0 is asked for
+ */
+export const listenOn = (
+  server: Server,
+  { host, port }: { readonly host: string; readonly port: number },
+  refusal: (cause: NodeJS.ErrnoException) => Error,
+): Promise<number> =>
+  new Promise((resolve, reject) => {
+    // Stays: a connection that cannot be taken later ends no server.
+    server.on('error', (cause) => reject(refusal(cause)));
+    server.listen(port, host, () => resolve((server.address() as AddressInfo).port));
+  });
 
 /** @param setting the setting that names the port, for the remedy */
 export function portInUse(setting: string, address: string, cause: Error): HyperpolicyError {
