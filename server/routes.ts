@@ -7,6 +7,7 @@ import { AdminService } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { GRPCInferenceService, type ModelInferRequest } from '../src/gen/inference/grpc_predict_v2_pb.ts';
 import { openAccess } from './access/access.ts';
+import { orderedStream } from './call/ordered-answers.ts';
 import type { Call, UnaryHandlers } from './call/rpc.ts';
 import { createKserve } from './kserve/service.ts';
 import { createActStreamHandler } from './methods/act-stream.ts';
@@ -18,7 +19,6 @@ import { streamMethod } from './transport/grpc-streams.ts';
 import { unaryMethods } from './transport/grpc-unary.ts';
 import type { Health } from './transport/health.ts';
 import { describeStatus, type MethodDeps } from './transport/invocation.ts';
-import { orderedStream } from './transport/ordered-stream.ts';
 import { createReflection } from './transport/reflection.ts';
 
 /** What every gRPC port has. */

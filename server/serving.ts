@@ -168,14 +168,17 @@ export class Serving {
     const { workerCount, threadCount, device, precision, batchRowCountMax, batchDelayMs, queueRowCountMax } =
       this.#config;
     setPrecision(precision);
-    const executor = createExecutor({
-      workerCount,
-      session: { threadCount, mustEnd: true },
-      onOpen: (opened) => this.#log.info({ ...opened, asked: device }, 'heavy graph open'),
-    });
+    const executor = createExecutor({ workerCount, session: { threadCount, mustEnd: true } });
     this.#closers.push(() => executor.dispose());
-    const { heavyRun: onRun, queued: onWait } = this.metrics;
-    this.#pool = new ComputePool({ executor, batchRowCountMax, batchDelayMs, queueRowCountMax, onRun, onWait });
+    this.#pool = new ComputePool({
+      executor,
+      batchRowCountMax,
+      batchDelayMs,
+      queueRowCountMax,
+      onOpen: (opened) => this.#log.info({ ...opened, asked: device }, 'heavy graph open'),
+      onRun: this.metrics.heavyRun,
+      onWait: this.metrics.queued,
+    });
     return this.#pool;
   }
 

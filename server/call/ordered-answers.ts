@@ -1,6 +1,6 @@
 /** The answers of one stream in the order of their requests: each is sent when it is there, and all before it are sent. */
 
-import type { ResponseSink } from './rpc.ts';
+import { type Call, draining, type ResponseSink, type StreamHandler } from './rpc.ts';
 
 /** The place of an answer that is still being made. */
 export type Place<Response> = { answer: Response | undefined };
@@ -48,4 +48,44 @@ export class OrderedAnswers<Response> {
     while (this.#places[0]?.answer !== undefined) send(this.#places.shift()!.answer!);
     if (wasFull && this.#places.length < countMax) sink.resume();
   }
+}
+
+/**
+ * A handler that answers each request of a stream by itself: the simple case, without versions to keep.
+ * @param pendingCountMax requests that may be pending before the client is slowed down
+ */
+export function orderedStream<Request, Response>(
+  answer: (request: Request, call: Call) => Promise<Response>,
+  pendingCountMax: number,
+): StreamHandler<Request, Response> {
+  return (sink) => {
+    const answers = new OrderedAnswers<Response>({ sink, send: (one) => sink.send(one), countMax: pendingCountMax });
+    /** Set once no more requests are taken. */
+    let ending: { readonly error?: Error } | undefined;
+    const endWhenDone = () => {
+      if (ending !== undefined && answers.isEmpty) sink.end(ending.error);
+    };
+    const endWith = (error?: Error) => {
+      ending ??= { ...(error && { error }) };
+      endWhenDone();
+    };
+    return {
+      receive(request, call) {
+        if (ending !== undefined) return;
+        const place = answers.expect();
+        answer(request, call).then(
+          (response) => {
+            call.record?.end('OK', call);
+            answers.give(response, place);
+            endWhenDone();
+          },
+          (error: unknown) => sink.end(error),
+        );
+      },
+      finish: () => endWith(),
+      // Answers that come later are dropped by the sink.
+      abandon() {},
+      drain: () => endWith(draining('stream')),
+    };
+  };
 }

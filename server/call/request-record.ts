@@ -10,10 +10,10 @@ import type { StatusName } from '../../src/contract/status.ts';
 export type Stage = 'queue' | 'primary' | 'dynamic' | 'encode';
 
 /** What a request is answered with. */
-export type AnsweredBy = { readonly model: string; readonly version: number };
+type AnsweredBy = { readonly model: string; readonly version: number };
 
 /** The trace of one request. Times are on the clock of `performance.now()`. */
-export type RequestTrace = {
+type RequestTrace = {
   /** 32 hexadecimal digits. */
   readonly id: string;
   stage(stage: Stage, startMs: number, endMs: number): void;
@@ -28,26 +28,14 @@ export type Tracer = (
   header: HeaderReader,
 ) => RequestTrace | undefined;
 
-/** The record of one request. Times are on the clock of `performance.now()`. */
-export type RequestRecord = {
-  /** The version that answers, and the rows that were asked for. */
-  served(by: AnsweredBy, rowCount: number): void;
-  stage(stage: Stage, startMs: number, endMs: number): void;
-  /** The first end counts. A request whose client left its stream has none. */
-  end(status: StatusName, call: { requestId(): string }): void;
-  /** For the log: what is known so far. */
-  fields(): Readonly<Record<string, unknown>>;
-};
-
 /** Reads a header (gRPC metadata) of the request. */
 export type HeaderReader = (name: string) => string | undefined;
 
 /** Opens the record of a request of one method. */
 export type OpenRecord = (receivedAtMs: number, header: HeaderReader) => RequestRecord;
 
-export type RequestRecorder = {
-  method(service: string, name: string): OpenRecord;
-};
+/** Opens the records of a method's requests. Undefined where requests are neither logged nor traced: they then cost nothing more. */
+export type RequestRecorder = ((service: string, method: string) => OpenRecord) | undefined;
 
 export type RecorderOptions = {
   readonly log: Logger;
@@ -56,56 +44,62 @@ export type RecorderOptions = {
   readonly tracer: Tracer | undefined;
 };
 
-/** Undefined where requests are neither logged nor traced: they then cost nothing more. */
-export function createRequestRecorder({ log, requestLogEvery, tracer }: RecorderOptions): RequestRecorder | undefined {
+export function createRequestRecorder({ log, requestLogEvery, tracer }: RecorderOptions): RequestRecorder {
   if (requestLogEvery === 0 && tracer === undefined) return undefined;
   let requestCount = 0;
-  return {
-    method: (service, name) => (receivedAtMs, header) => {
-      const isLogged = requestLogEvery > 0 && requestCount++ % requestLogEvery === 0;
-      const trace = tracer?.(service, name, receivedAtMs, header);
-      const write = (status: StatusName, fields: object) => {
-        if (status === 'INTERNAL' && requestLogEvery > 0) log.error(fields, 'request');
-        else if (isLogged) log.info(fields, 'request');
-      };
-      return createRecord(name, receivedAtMs, trace, write);
-    },
+  return (service, method) => (receivedAtMs, header) => {
+    const isLogged = requestLogEvery > 0 && requestCount++ % requestLogEvery === 0;
+    const trace = tracer?.(service, method, receivedAtMs, header);
+    return new Recorded({ method, receivedAtMs, trace }, (status, fields) => {
+      if (status === 'INTERNAL' && requestLogEvery > 0) log.error(fields, 'request');
+      else if (isLogged) log.info(fields, 'request');
+    });
   };
 }
 
-function createRecord(
-  method: string,
-  receivedAtMs: number,
-  trace: RequestTrace | undefined,
-  write: (status: StatusName, fields: object) => void,
-): RequestRecord {
-  let ended = false;
-  let answeredBy: AnsweredBy | undefined;
-  let rowCount: number | undefined;
-  const fields = () => ({
-    ...(answeredBy && { model: answeredBy.model, version: answeredBy.version }),
-    ...(rowCount !== undefined && { rowCount }),
-    ...(trace && { traceId: trace.id }),
-  });
-  return {
-    served(by, rows) {
-      answeredBy = by;
-      rowCount = rows;
-    },
-    stage: (stage, startMs, endMs) => trace?.stage(stage, startMs, endMs),
-    fields,
-    end(status, call) {
-      if (ended) return;
-      ended = true;
-      const endMs = performance.now();
-      trace?.end(status, endMs, { ...(answeredBy && { answeredBy }), ...(rowCount !== undefined && { rowCount }) });
-      write(status, {
-        method,
-        status,
-        durationMs: Math.round((endMs - receivedAtMs) * 1000) / 1000,
-        requestId: call.requestId(),
-        ...fields(),
-      });
-    },
-  };
+type Opening = { readonly method: string; readonly receivedAtMs: number; readonly trace: RequestTrace | undefined };
+
+/** The record of one request. Times are on the clock of `performance.now()`. */
+export type RequestRecord = Pick<Recorded, keyof Recorded>;
+
+class Recorded {
+  readonly #opening: Opening;
+  readonly #write: (status: StatusName, fields: object) => void;
+  #about: { readonly answeredBy?: AnsweredBy; readonly rowCount?: number } = {};
+  #isEnded = false;
+
+  constructor(opening: Opening, write: (status: StatusName, fields: object) => void) {
+    this.#opening = opening;
+    this.#write = write;
+  }
+
+  /** The version that answers, and the rows that were asked for. */
+  served(answeredBy: AnsweredBy, rowCount: number): void {
+    this.#about = { answeredBy, rowCount };
+  }
+
+  stage(stage: Stage, startMs: number, endMs: number): void {
+    this.#opening.trace?.stage(stage, startMs, endMs);
+  }
+
+  /** The first end counts. A request whose client left its stream has none. */
+  end(status: StatusName, call: { requestId(): string }): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    const { method, receivedAtMs, trace } = this.#opening;
+    const endMs = performance.now();
+    trace?.end(status, endMs, this.#about);
+    const durationMs = Math.round((endMs - receivedAtMs) * 1000) / 1000;
+    this.#write(status, { method, status, durationMs, requestId: call.requestId(), ...this.fields() });
+  }
+
+  /** For the log: what is known so far. */
+  fields(): Readonly<Record<string, unknown>> {
+    const { answeredBy, rowCount } = this.#about;
+    const { trace } = this.#opening;
+    return {
+      ...(answeredBy && { model: answeredBy.model, version: answeredBy.version, rowCount }),
+      ...(trace && { traceId: trace.id }),
+    };
+  }
 }

@@ -49,7 +49,9 @@ export type Executor = {
   open(model: ListedFile, options: Required<OpenOptions>): Promise<ExecutorGraph>;
 };
 
-export type ExecutorGraph = Pick<Session, 'inputs' | 'outputs'> & {
+type ExecutorGraph = Pick<Session, 'inputs' | 'outputs'> & {
+  /** That it runs on. */
+  readonly device?: string;
   /** Whether a run of this graph may be handed over now, to begin right behind another that is under way. */
   readonly canFollow: boolean;
   /**
@@ -75,6 +77,8 @@ export type ComputePoolOptions = {
   readonly later?: (delayMs: number, dispatch: () => void) => void;
   /** Runs a dispatch soon, so that jobs of one turn are one batch; `setImmediate` unless a test dispatches by hand. */
   readonly schedule?: (dispatch: () => void) => void;
+  /** Told the device that each graph runs on. */
+  readonly onOpen?: (opened: { readonly graph: string; readonly device: string | undefined }) => void;
   /** Told of each run. */
   readonly onRun?: (run: { readonly name: string; readonly rowCount: number; readonly seconds: number }) => void;
   /** Told how long each job waited. */
@@ -105,9 +109,15 @@ const pieceMsMax = 100;
 /** A piece of a large job has at least so many times the rows of a shared run: each cut costs as much as about four rows. */
 const pieceBatchCount = 4;
 
+const defaults: Required<Pick<ComputePoolOptions, 'batchDelayMs' | 'clock' | 'later' | 'schedule'>> = {
+  batchDelayMs: 0,
+  clock: () => performance.now(),
+  later: (delayMs, dispatch) => void setTimeout(dispatch, delayMs),
+  schedule: (dispatch) => void setImmediate(dispatch),
+};
+
 export class ComputePool {
-  readonly #options: Required<Pick<ComputePoolOptions, 'batchDelayMs' | 'clock' | 'later' | 'schedule'>> &
-    ComputePoolOptions;
+  readonly #options: ComputePoolOptions & typeof defaults;
   /** Of graphs that are equally urgent the one that was served longest ago comes first. */
   readonly #entries = new Set<Entry>();
   #isScheduled = false;
@@ -115,13 +125,7 @@ export class ComputePool {
   #isWaiting = false;
 
   constructor(options: ComputePoolOptions) {
-    this.#options = {
-      ...options,
-      batchDelayMs: options.batchDelayMs ?? 0,
-      clock: options.clock ?? (() => performance.now()),
-      later: options.later ?? ((delayMs, dispatch) => void setTimeout(dispatch, delayMs)),
-      schedule: options.schedule ?? ((dispatch) => void setImmediate(dispatch)),
-    };
+    this.#options = { ...defaults, ...options };
   }
 
   /** Rows that wait, over all graphs. */
@@ -137,9 +141,10 @@ export class ComputePool {
     model: ListedFile,
     { name, priority, joins = true, restRatio = 0, device = 'cpu' }: OpenGraphOptions,
   ): Promise<HeavyGraph> {
-    const { executor, batchRowCountMax, queueRowCountMax } = this.#options;
+    const { executor, batchRowCountMax, queueRowCountMax, onOpen } = this.#options;
     const warmUpRowCounts = [1, Math.min(batchRowCountMax, warmRowCountMax)];
     const graph = await executor.open(model, { name, warmUpRowCounts, restRatio, device });
+    onOpen?.({ graph: name, device: graph.device });
     const queue = new BatchQueue({
       name,
       batchRowCountMax: joins ? batchRowCountMax : 1,
@@ -148,10 +153,11 @@ export class ComputePool {
     });
     const entry: Entry = { queue, joins, msPerRow: undefined, freedAtMs: 0, graph, name, priority };
     this.#entries.add(entry);
+    const { inputs, outputs } = graph;
     const runInto = (job: Job, sink: Sink) => this.#add(entry, job, sink);
     return {
-      inputs: graph.inputs,
-      outputs: graph.outputs,
+      inputs,
+      outputs,
       runInto,
       run(job) {
         const sink = collectOutputs(job.rowCount);

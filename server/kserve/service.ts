@@ -15,10 +15,9 @@ import { Task } from '../methods/task.ts';
 import type { ModelStore } from '../models/model-store.ts';
 import type { ServedNetwork } from '../models/served-network.ts';
 import type { WorkMetrics } from '../telemetry/metrics.ts';
-import { configOf, metadataOf } from './descriptions.ts';
 import { readParameters } from './parameters.ts';
 import { createTallies, type InferTally } from './statistics.ts';
-import { type NamedTarget, Targets } from './targets.ts';
+import { configOf, metadataOf, type NamedTarget, Targets } from './targets.ts';
 import { readInputs, writeOutputs } from './tensors.ts';
 
 export type KserveDeps = { readonly models: ModelStore; readonly config: ServerConfig; readonly work: WorkMetrics };

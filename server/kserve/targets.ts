@@ -1,11 +1,17 @@
-/** The names of the Open Inference Protocol: `M` is the policy of model M, `M.critic` its critic. */
+/**
+ * What the Open Inference Protocol calls a model: `M` is the policy of model M, `M.critic` its critic; and what it tells of one before it
+ * is used: metadata, configuration.
+ */
 
 import { failedPrecondition } from '../../src/contract/errors.ts';
+import { DataType } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
 import type { Call } from '../call/rpc.ts';
+import type { TensorRule } from '../models/graph-contract.ts';
 import type { ModelStore } from '../models/model-store.ts';
 import type { Selection } from '../models/selection.ts';
 import type { ServedNetwork } from '../models/served-network.ts';
 import type { ServedVersion } from '../models/served-version.ts';
+import { mayBeLeftOut } from './tensors.ts';
 
 /** A policy or a critic of a version. */
 export type NamedTarget = {
@@ -69,4 +75,41 @@ const targetsOf = (served: ServedVersion): NamedTarget[] => {
 function selectionOf(version: string): Selection['selection'] {
   if (version === '') return { case: undefined };
   return /^\d+$/.test(version) ? { case: 'version', value: Number(version) } : { case: 'label', value: version };
+}
+
+const platform = 'onnxruntime_onnx';
+
+/** @param versions of the same model, newest first */
+export function metadataOf({ name, served, network }: NamedTarget, versions: readonly ServedVersion[]) {
+  const { manifest, device, precision } = served;
+  const { environment, algorithm, fingerprint } = manifest;
+  const listed = (tensor: TensorRule) => ({
+    name: tensor.name,
+    datatype: 'FP32',
+    shape: [-1n, ...tensor.sizes.map(BigInt)],
+  });
+  return {
+    name,
+    versions: versions.map(({ version }) => String(version)),
+    platform,
+    inputs: network.tensors.inputs.map(listed),
+    outputs: network.tensors.outputs.map(listed),
+    properties: { environment, algorithm, fingerprint, device, precision },
+  };
+}
+
+export function configOf({ name, network }: NamedTarget, rowCountMax: number) {
+  const listed = (tensor: TensorRule) => ({
+    name: tensor.name,
+    dataType: DataType.TYPE_FP32,
+    dims: tensor.sizes.map(BigInt),
+  });
+  return {
+    name,
+    platform,
+    backend: 'onnxruntime',
+    maxBatchSize: rowCountMax,
+    input: network.tensors.inputs.map((tensor) => ({ ...listed(tensor), optional: mayBeLeftOut(tensor) })),
+    output: network.tensors.outputs.map(listed),
+  };
 }

@@ -7,7 +7,7 @@ import type { Call } from '../call/rpc.ts';
 import { decodeRows, noContext, type Rows } from '../call/tensors.ts';
 import type { ServerConfig } from '../config.ts';
 import type { HandleContext } from '../handles/handle-context.ts';
-import type { ServedPolicy } from '../models/served-policy.ts';
+import type { ServedPolicy } from '../models/served-network.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { GeneratedWeights } from '../weights/generated-weights.ts';
 import { type ContextHandles, weightsOf } from './context-handles.ts';

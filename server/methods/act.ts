@@ -19,8 +19,7 @@ import type { WeightBatch } from '../weights/generated-weights.ts';
 import { type ActPlan, readActRequest } from './act-request.ts';
 import type { ContextHandles } from './context-handles.ts';
 import { answerByDue, demandOf, demandUntil } from './due-time.ts';
-import { type FallbackReason, fallbackAnswer } from './fallback.ts';
-import type { ActionOwner, LastActions } from './last-actions.ts';
+import { type ActionOwner, type FallbackReason, fallbackAnswer, type LastActions } from './fallback.ts';
 import { eachRow } from './request-checks.ts';
 import { Task, type TaskDeps } from './task.ts';
 

@@ -9,11 +9,11 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { policyGradientCoefficients, type Sliced } from '../../src/advantages/policy-gradient.ts';
 import type { AdaptRequest, AdaptResponseSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { drawContext } from '../../src/posterior/latent-knowledge.ts';
+import { drawContext, type Gaussian } from '../../src/posterior/latent-knowledge.ts';
+import { checkResult, type Sent } from '../call/finite.ts';
 import type { Call, UnaryHandler } from '../call/rpc.ts';
 import { encodeTensor } from '../call/tensors.ts';
 import type { HandleContext } from '../handles/handle-context.ts';
-import { checkPosterior } from '../models/posterior.ts';
 import { type PosteriorPlan, readAdaptRequest, type StepPlan } from './adapt-request.ts';
 import { type ContextHandles, weightsOf } from './context-handles.ts';
 import { checkDeadline } from './request-checks.ts';
@@ -89,6 +89,11 @@ async function takeStep({ step, experience, lengths, from }: StepPlan, task: Tas
     state: { kind: 'weights', stepCount: stepCount + 1, context, block: after.block },
     result: { case: 'weights', value: { stepCount: stepCount + 1, stepNorm: distance(before.block, after.block) } },
   };
+}
+
+/** Sums that float64 holds may make a Gaussian that float32 does not. @throws Error as badResult */
+export function checkPosterior(posterior: Gaussian & { readonly context: Float32Array }, sent: Sent): void {
+  for (const part of ['mean', 'variance', 'context'] as const) checkResult(`posterior ${part}`, posterior[part], sent);
 }
 
 /** Lets other requests run between slices. @throws HyperpolicyError deadline_exceeded as soon as it is late */

@@ -9,7 +9,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { type ActAnswerer, createActAnswerer } from './act.ts';
 import { createAdaptHandler } from './adapt.ts';
 import { ContextHandles } from './context-handles.ts';
-import { LastActions } from './last-actions.ts';
+import { LastActions } from './fallback.ts';
 import { createGetModelHandler, createListModelsHandler } from './models.ts';
 import { createPrepareHandler, type PrepareElsewhere } from './prepare.ts';
 import { createQGradHandler } from './q-grad.ts';

@@ -5,7 +5,7 @@ import { type QGradRequest, Reduction } from '../../src/gen/hyperpolicy/v1/polic
 import type { Call } from '../call/rpc.ts';
 import { decodeRows, type Rows } from '../call/tensors.ts';
 import type { ServerConfig } from '../config.ts';
-import type { ReductionName, ServedCritic } from '../models/served-critic.ts';
+import type { ServedCritic } from '../models/served-network.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import { checkAscent } from './ascent.ts';
 import type { ContextHandles } from './context-handles.ts';
@@ -21,6 +21,8 @@ export type QGradPlan = {
   readonly reduction: ReductionName;
   readonly ascent: ReturnType<typeof checkAscent>;
 };
+
+export type ReductionName = 'q1' | 'min' | 'mean';
 
 const reductions: Readonly<Record<number, ReductionName>> = {
   [Reduction.UNSPECIFIED]: 'min',

@@ -11,12 +11,11 @@ import type { RowResults } from '../../src/onnx/rows/row-network.ts';
 import { checkResult, type Sent } from '../call/finite.ts';
 import type { Call, UnaryHandler } from '../call/rpc.ts';
 import { encodeTensor } from '../call/tensors.ts';
-import { type Gradients, reduceEnsemble } from '../models/served-critic.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { WeightBatch } from '../weights/generated-weights.ts';
 import { climb } from './ascent.ts';
 import type { ContextHandles } from './context-handles.ts';
-import { type QGradPlan, readQGradRequest } from './q-grad-request.ts';
+import { type QGradPlan, type ReductionName, readQGradRequest } from './q-grad-request.ts';
 import { checkDeadline, eachRow } from './request-checks.ts';
 import { Task, type TaskDeps } from './task.ts';
 
@@ -107,3 +106,40 @@ class QGradTask extends Task {
     };
   }
 }
+
+/** Values [B, Q] and action-gradients [B, Q, A] of an ensemble; without Q where it is reduced. */
+type Gradients = { readonly q: Float32Array; readonly dqDa: Float32Array };
+
+/** Reduces an ensemble to one value per row, with its gradient. */
+export function reduceEnsemble(
+  { q, dqDa }: Gradients,
+  { reduction, rowCount, ensembleSize, actionSize }: ReductionOptions,
+): Gradients {
+  if (ensembleSize === 1) return { q, dqDa };
+  const values = new Float32Array(rowCount);
+  const gradients = new Float32Array(rowCount * actionSize);
+  for (let row = 0; row < rowCount; row++) {
+    const q1 = q[2 * row]!;
+    const q2 = q[2 * row + 1]!;
+    const from = 2 * row * actionSize;
+    const to = row * actionSize;
+    if (reduction === 'mean') {
+      values[row] = (q1 + q2) / 2;
+      for (let a = 0; a < actionSize; a++) {
+        gradients[to + a] = (dqDa[from + a]! + dqDa[from + actionSize + a]!) / 2;
+      }
+      continue;
+    }
+    const second = reduction === 'min' && q2 < q1;
+    values[row] = second ? q2 : q1;
+    for (let a = 0; a < actionSize; a++) gradients[to + a] = dqDa[from + (second ? actionSize : 0) + a]!;
+  }
+  return { q: values, dqDa: gradients };
+}
+
+type ReductionOptions = {
+  readonly reduction: ReductionName;
+  readonly rowCount: number;
+  readonly ensembleSize: number;
+  readonly actionSize: number;
+};

@@ -8,8 +8,7 @@ import { standing } from '../call/rpc.ts';
 import type { WeightBatch } from '../weights/generated-weights.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { runAdaptationProbe, type ServedAdaptation } from './served-adaptation.ts';
-import type { ServedCritic } from './served-critic.ts';
-import type { ServedPolicy } from './served-policy.ts';
+import type { ServedCritic, ServedPolicy } from './served-network.ts';
 
 /** The networks of a version, and the sizes of their rows. */
 export type ProbedNetworks = {

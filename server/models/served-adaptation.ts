@@ -10,8 +10,7 @@ import { collectWeights, type GeneratedWeights, joinWeights } from '../weights/g
 import type { WeightSource } from '../weights/weight-source.ts';
 import { checkGraph, feedsOf, rowRules } from './graph-contract.ts';
 import { openEncoder, type ServedEncoder, type Steps } from './served-encoder.ts';
-import type { OpenNetworkOptions } from './served-network.ts';
-import type { ServedPolicy } from './served-policy.ts';
+import type { OpenNetworkOptions, ServedPolicy } from './served-network.ts';
 
 export type ServedStep = {
   readonly kind: 'weights';

@@ -1,4 +1,4 @@
-/** A policy or a critic that is loaded: named rows in, named rows out. Knows nothing of requests. */
+/** Policies and critics that are loaded: named rows in, named rows out. Nothing here knows of requests. */
 
 import type { RowResults } from '../../src/onnx/rows/row-network.ts';
 import type { Session } from '../../src/onnx/session.ts';
@@ -11,9 +11,9 @@ import type { ComputePool, Priority } from '../compute/compute-pool.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
 import { joinWeights, type WeightBatch, weightLayout } from '../weights/generated-weights.ts';
 import { WeightSource } from '../weights/weight-source.ts';
-import { checkGraph, feedsOf, type GraphRule, type TensorRule } from './graph-contract.ts';
+import { checkGraph, feedsOf, type GraphRule, rowRules, type TensorRule } from './graph-contract.ts';
 
-export type NetworkInputs = {
+type NetworkInputs = {
   readonly rowCount: number;
   /** By the names of the contract, [B, ...]; zeros where one is undefined. What the graph does not take is not read. */
   readonly rows: Readonly<Record<string, Float32Array | undefined>>;
@@ -48,8 +48,59 @@ export type OpenNetworkOptions = {
   readonly keyPrefix: string;
 };
 
+/** `observation`, `context` where there is one, `noise` -> `action`, `log_prob` where it is defined. */
+export type ServedPolicy = ServedNetwork & { readonly stochastic: boolean };
+
+/** Opens the policy of a package; null where it has none. The caller disposes it. */
+export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPolicy | null> {
+  const { policy } = options.manifest;
+  if (policy === null) return null;
+  const { stochastic } = policy;
+  const { observation, noise, action, context, contexts } = rowRules(options.manifest);
+  const logProb = { name: 'log_prob', sizes: [], optional: true };
+  const network = await openNetwork(options, policy, {
+    priority: 'act',
+    runsHere: true,
+    from: context,
+    inputs: [observation, ...contexts, ...(stochastic ? [noise] : [])],
+    outputs: stochastic ? [action, logProb] : [action],
+  });
+  return { ...network, stochastic };
+}
+
+/**
+ * `observation`, `action`, `context` where it takes one -> `q` [B, Q] and `dq_da` [B, Q, A] of its ensemble of Q value functions. Where
+ * weights are generated, they come from the observation.
+ */
+export type ServedCritic = ServedNetwork & {
+  readonly ensembleSize: number;
+  /** Values of the context that the critic takes; 0 where it takes none, even if the policy takes one. */
+  readonly contextSize: number;
+};
+
+/** Opens the critic of a package; null where it has none. The caller disposes it. */
+export async function openCritic(options: OpenNetworkOptions): Promise<ServedCritic | null> {
+  const { critic } = options.manifest;
+  if (critic === null) return null;
+  const { ensembleSize } = critic;
+  const graph = critic.kind === 'plain' ? critic.graph : critic.dynamic;
+  const takesContext = graph.inputs.some(({ name }) => name === 'context');
+  const { observation, action, context, contexts } = rowRules(options.manifest);
+  const network = await openNetwork(options, critic, {
+    priority: 'q-grad',
+    runsHere: false,
+    from: observation,
+    inputs: [observation, action, ...(takesContext ? contexts : [])],
+    outputs: [
+      { name: 'q', sizes: [ensembleSize] },
+      { name: 'dq_da', sizes: [ensembleSize, ...action.sizes] },
+    ],
+  });
+  return { ...network, ensembleSize, contextSize: takesContext ? context.sizes[0]! : 0 };
+}
+
 /** `inputs` are those of a plain graph. */
-export type NetworkRule = GraphRule & {
+type NetworkRule = GraphRule & {
   readonly priority: Priority;
   /** What a primary takes; a dynamic network takes the other inputs. */
   readonly from: TensorRule;
@@ -64,7 +115,7 @@ type Graphs = { readonly kind: 'plain'; readonly graph: Graph } | ({ readonly ki
  * Opens a network and holds it against the contract. The caller disposes it.
  * @throws HyperpolicyError: a graph that does not load or does not keep the contract
  */
-export const openNetwork = (options: OpenNetworkOptions, graphs: Graphs, rule: NetworkRule): Promise<ServedNetwork> =>
+const openNetwork = (options: OpenNetworkOptions, graphs: Graphs, rule: NetworkRule): Promise<ServedNetwork> =>
   graphs.kind === 'plain' ? openPlain(options, graphs.graph, rule) : openGenerated(options, graphs, rule);
 
 /** Bytes of a plain graph's file up to which it is opened here too: that takes the event loop some milliseconds. */

@@ -12,8 +12,7 @@ import type { ContextCache } from '../weights/context-cache.ts';
 import { sizesOf } from './graph-contract.ts';
 import { type ProbedNetworks, replayProbe, warmUpNetworks } from './probes.ts';
 import { openAdaptation } from './served-adaptation.ts';
-import { openCritic } from './served-critic.ts';
-import { openPolicy } from './served-policy.ts';
+import { openCritic, openPolicy } from './served-network.ts';
 
 export type ServedVersion = ProbedNetworks & {
   readonly manifest: Manifest;

@@ -11,10 +11,10 @@ import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from
 import type { StatusName } from '../../src/contract/status.ts';
 import type { UnaryHandlers } from '../call/rpc.ts';
 import { boundConnectTimeout } from './deadline-headers.ts';
+import { createHostCheck } from './http-origins.ts';
 import { acceptCompression, refusalOf } from './http-refusals.ts';
 import { type HttpCall, httpCallKey, httpUnary } from './http-unary.ts';
 import { Invocations, type MethodDeps } from './invocation.ts';
-import { createHostCheck } from './known-hosts.ts';
 import { unaryMethodsOf } from './unary-methods.ts';
 
 type Handler = ConnectRouter['handlers'][number];

@@ -10,7 +10,7 @@ import { addressOf, listenOn, portInUse } from '../../src/contract/ports.ts';
 import { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { PolicyHandlers } from '../methods/policy-handlers.ts';
 import { createHttpAnswers } from './http-answers.ts';
-import { withCors } from './http-cors.ts';
+import { withCors } from './http-origins.ts';
 import type { MethodDeps } from './invocation.ts';
 import { handshakeMsMax, openPortTls, type PortTls } from './tls.ts';
 

@@ -22,8 +22,7 @@ export type MethodDeps = {
   /** Requests being answered over all methods, against `requestCountMax`. */
   readonly gate: RequestGate;
   readonly access: Access;
-  /** Undefined where no request is logged or traced. */
-  readonly recorder?: RequestRecorder | undefined;
+  readonly recorder?: RequestRecorder;
 };
 
 /** Counts requests in flight. */
@@ -70,7 +69,7 @@ export class Invocations {
     this.counts = deps.metrics.method({ type, service: typeName, method: name });
     this.#inputName = input.typeName;
     this.#deps = deps;
-    this.#openRecord = deps.recorder?.method(typeName, name);
+    this.#openRecord = deps.recorder?.(typeName, name);
   }
 
   /** A message is there: counts it and opens its record. */

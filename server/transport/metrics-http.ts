@@ -4,7 +4,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
 import { addressOf, listenOn, portInUse } from '../../src/contract/ports.ts';
 import type { ServerConfig } from '../config.ts';
-import { createHostCheck } from './known-hosts.ts';
+import { createHostCheck } from './http-origins.ts';
 
 export type MetricsListener = { readonly port: number; close(): Promise<void> };
 

@@ -408,7 +408,7 @@ describe('the compute pool', () => {
 
   test.each([0, 1])('tells of every run, with %i workers', async (workerCount) => {
     const directory = await mkdtemp(join(tmpdir(), 'hyperpolicy-test-'));
-    const executor = createExecutor({ workerCount, session: { threadCount: 1 }, onOpen: () => {} });
+    const executor = createExecutor({ workerCount, session: { threadCount: 1 } });
     onTestFinished(async () => {
       await executor.dispose();
       await rm(directory, { recursive: true, force: true });

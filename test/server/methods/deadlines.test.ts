@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 
 import { createPolicyClient } from '../../../clients/typescript/client.ts';
 import { createCall } from '../../../server/call/rpc.ts';
 import { answerByDue, dueOf } from '../../../server/methods/due-time.ts';
-import { LastActions } from '../../../server/methods/last-actions.ts';
+import { LastActions } from '../../../server/methods/fallback.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
 

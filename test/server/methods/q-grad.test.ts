@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PolicyClient } from '../../../clients/typescript/client.ts';
-import { reduceEnsemble } from '../../../server/models/served-critic.ts';
+import { reduceEnsemble } from '../../../server/methods/q-grad.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import { metricLines, startTestServer, type TestServer } from '../fixtures.ts';
 

@@ -60,7 +60,7 @@ test.each([
   ['policy.dynamic.onnx', 1],
 ])('a package whose %s changes after it was looked at is refused, with %i workers', async (file, workerCount) => {
   const directory = join(await temporaryStore([hyper]), 'hyper', '1');
-  const executor = createExecutor({ workerCount, session: { threadCount: 1 }, onOpen: () => {} });
+  const executor = createExecutor({ workerCount, session: { threadCount: 1 } });
   onTestFinished(() => executor.dispose());
   const cache = () => new ContextCache({ bytesMax: 2 ** 20, timeToLiveMs: 0 });
   const options = {
@@ -136,7 +136,7 @@ test('a server that stops does not wait until all contexts are carried over', { 
 
 test.skipIf(isInstalled('cuda'))('a version that one device refuses is served on the next', async () => {
   const store = await temporaryStore([hyper]);
-  const executor = createExecutor({ workerCount: 1, session: { threadCount: 1 }, onOpen: () => {} });
+  const executor = createExecutor({ workerCount: 1, session: { threadCount: 1 } });
   onTestFinished(() => executor.dispose());
   const cache = () => new ContextCache({ bytesMax: 2 ** 20, timeToLiveMs: 0 });
   const onDeviceFallback = vi.fn();

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { checkPosterior } from '../../../server/models/posterior.ts';
+import { checkPosterior } from '../../../server/methods/adapt.ts';
 import { normalRow } from '../../../src/contract/random.ts';
 import {
   drawContext,

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { createTokenRate } from '../../../server/access/token-rate.ts';
+import { createTokenRate } from '../../../server/access/tokens.ts';
 import { createRateHub, createSpentQueue, type Spent } from '../../../server/processes/rates.ts';
 
 beforeEach(() => {
