@@ -71,7 +71,7 @@ export async function runServer(parts: RunningParts): Promise<RunningServer> {
   const ports = { metricsPort: metrics.port, adminPort: admin?.port, httpPort };
   const { processCount } = config;
   log.info({ address: addressOf(host, port), ...ports, ...(processCount > 1 && { processCount }) }, 'serving');
-  if (models.list().length === 0) log.warn({ store, remedy: emptyStoreRemedy }, 'no model is ready');
+  if (models.ready().length === 0) log.warn({ store, remedy: emptyStoreRemedy }, 'no model is ready');
 
   const stop = async () => {
     try {

@@ -1,5 +1,6 @@
 /** Requests and results of acting, to and from messages; shared by single calls and streams. */
 
+import { fallbacks } from '../../src/contract/words.ts';
 import { type ActResponse, Fallback } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { checkBoolean, checkChoice, checkInteger, checkOptions } from './checks.ts';
 import { receivedTensor, type Sender } from './received.ts';
@@ -54,8 +55,6 @@ export type ActResult = {
 
 /** What a message carries. */
 export const budgetUsMax = 2 ** 32 - 1;
-
-const fallbacks = { error: Fallback.ERROR, safe: Fallback.SAFE, hold: Fallback.HOLD } as const;
 
 export const actNames = [
   ...commonNames,

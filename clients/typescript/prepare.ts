@@ -1,6 +1,7 @@
 /** Requests and results of making weights ahead, to and from messages. */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import { pinnings } from '../../src/contract/words.ts';
 import {
   Pinning,
   type PrepareRequestSchema,
@@ -23,8 +24,6 @@ export type PrepareOptions = ModelSelection & {
 };
 
 export type PrepareResult = { readonly version: number; readonly count: number; readonly generatedCount: number };
-
-const pinnings = { pin: Pinning.PIN, unpin: Pinning.UNPIN } as const;
 
 const names = [
   ...selectionNames,

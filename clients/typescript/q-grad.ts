@@ -1,6 +1,7 @@
 /** Requests and results of values with their action-gradients, to and from messages. */
 
-import { type QGradResponse, Reduction } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { reductions } from '../../src/contract/words.ts';
+import type { QGradResponse } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { checkChoice, checkInteger, checkNumber, checkOptions } from './checks.ts';
 import { receivedTensor, type Sender } from './received.ts';
 import {
@@ -35,8 +36,6 @@ export type QGradResult = {
   /** Where the ascent ended, [B, A]; present where one was asked for. */
   readonly action: Tensor | undefined;
 } & ResponseCommon;
-
-const reductions = { q1: Reduction.Q1, min: Reduction.MIN, mean: Reduction.MEAN } as const;
 
 const names = [
   ...commonNames,

@@ -2,6 +2,7 @@
 
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import type grpc from '@grpc/grpc-js';
+import { toBuffer } from '../../src/contract/bytes.ts';
 import {
   ActStreamRequestSchema,
   type ActStreamResponse,
@@ -11,7 +12,6 @@ import {
 import type { Connection, Metadata } from './connection.ts';
 import { toClientError } from './errors.ts';
 import { unusable } from './received.ts';
-import { toBuffer } from './unary.ts';
 
 export type StreamCall = {
   send(message: MessageInitShape<typeof ActStreamRequestSchema>): void;

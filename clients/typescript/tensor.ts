@@ -1,5 +1,6 @@
 /** Tensors as a client has them: a Float32Array with its shape; checked where a caller gives one, and where a server does. */
 
+import { bytesOf } from '../../src/contract/bytes.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { shown } from './checks.ts';
 
@@ -104,5 +105,5 @@ export function nonFiniteAt(values: Float32Array): number {
 /** Fields of a message, without a copy. */
 export const tensorFields = ({ shape, values }: Tensor) => ({
   shape: [...shape],
-  data: new Uint8Array(values.buffer as ArrayBuffer, values.byteOffset, values.byteLength),
+  data: bytesOf(values),
 });

@@ -9,6 +9,7 @@ import {
   type MessageShape,
   toBinary,
 } from '@bufbuild/protobuf';
+import { toBuffer } from '../../src/contract/bytes.ts';
 import { timerMs } from '../../src/contract/timers.ts';
 import { checkMetadata, checkOptions, checkSignal, checkTime } from './checks.ts';
 import type { Connection, Metadata } from './connection.ts';
@@ -88,7 +89,3 @@ export function callUnary<I extends DescMessage, O extends DescMessage>(
     }
   });
 }
-
-/** grpc-js frames messages with methods of Buffer. */
-export const toBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
-  Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);

@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import type { DescMethod, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
-import { type HyperpolicyError, unavailable } from '../../src/contract/errors.ts';
+import { deadlineExceeded, type HyperpolicyError, unavailable } from '../../src/contract/errors.ts';
 import type { Caller } from './caller.ts';
 import type { RequestRecord } from './request-record.ts';
 
@@ -89,6 +89,15 @@ export type StreamSession<Request> = {
 };
 
 export type StreamHandler<Request, Response> = (sink: ResponseSink<Response>) => StreamSession<Request>;
+
+/** @param computed what became of the work, as a sentence */
+export const deadlinePassed = (where: string, lateMs: number, computed: string): HyperpolicyError =>
+  deadlineExceeded({
+    where,
+    expected: 'a deadline that has not passed',
+    actual: `one that passed ${lateMs} ms ago`,
+    remedy: computed,
+  });
 
 /** What a stream ends with when the server drains. */
 export const draining = (where: string): HyperpolicyError =>

@@ -1,5 +1,6 @@
 /** Tensors of messages to checked arrays and back. Everything that a client can get wrong in a tensor is refused here. */
 
+import { bytesOf } from '../../src/contract/bytes.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { Tensor } from '../../src/gen/hyperpolicy/v1/tensor_pb.ts';
 import { smallArrayOf } from '../../src/onnx/small-arrays.ts';
@@ -84,10 +85,7 @@ const listed = (shape: readonly number[]): string =>
   shape.length > 8 ? `${shape.slice(0, 8).join(', ')}, ... (${shape.length} dimensions)` : shape.join(', ');
 
 /** The fields of a Tensor message over `values`, without a copy. */
-export const encodeTensor = (values: Float32Array, shape: number[]) => ({
-  shape,
-  data: new Uint8Array(values.buffer as ArrayBuffer, values.byteOffset, values.byteLength),
-});
+export const encodeTensor = (values: Float32Array, shape: number[]) => ({ shape, data: bytesOf(values) });
 
 /** The context of a model that takes none, where its weights are generated all the same. */
 export const noContext: Rows = { values: new Float32Array(0), rowCount: 1 };

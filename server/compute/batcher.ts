@@ -5,10 +5,10 @@
  * Failure rule: a run that fails fails every job in it, and no other; what is left of those jobs is not computed.
  */
 
-import { cancelled, deadlineExceeded, resourceExhausted } from '../../src/contract/errors.ts';
+import { cancelled, resourceExhausted } from '../../src/contract/errors.ts';
 import { floatTensor, type Tensor, type TensorMap } from '../../src/onnx/session.ts';
 import { copyTensors } from '../../src/onnx/shared-tensors.ts';
-import type { Demand } from '../call/rpc.ts';
+import { type Demand, deadlinePassed } from '../call/rpc.ts';
 
 /** When a job is too late to be useful. Requests that share the job may extend it, and see when its run began. */
 export type Deadline = {
@@ -208,13 +208,8 @@ function fail(job: QueuedJob, error: unknown): void {
   job.reject(error);
 }
 
-const expired = (name: string, { deadline, nextRow, rowCount }: QueuedJob, nowMs: number) =>
-  deadlineExceeded({
-    where: `queue of ${name}`,
-    expected: 'a deadline that has not passed',
-    actual: `one that passed ${nowMs - deadline.atMs} ms ago`,
-    remedy: begunRows({ nextRow, rowCount }),
-  });
+const expired = (name: string, job: QueuedJob, nowMs: number) =>
+  deadlinePassed(`queue of ${name}`, nowMs - job.deadline.atMs, begunRows(job));
 
 const abandoned = (name: string, job: QueuedJob) =>
   cancelled({

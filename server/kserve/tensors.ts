@@ -1,8 +1,9 @@
 /** Turns tensors of the Open Inference Protocol, raw or typed, into checked rows and back. */
 
+import { bytesOf } from '../../src/contract/bytes.ts';
 import { invalidArgument, quoted } from '../../src/contract/errors.ts';
 import type { ModelInferRequest } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
-import { decodeRows, encodeTensor, type Rows } from '../call/tensors.ts';
+import { decodeRows, type Rows } from '../call/tensors.ts';
 import type { GraphRule, TensorRule } from '../models/graph-contract.ts';
 
 /** Without noise the action of a stochastic policy is its deterministic one. */
@@ -32,7 +33,7 @@ export function readInputs(
       throw refuse(where, `each of ${names} once`, quoted(name));
     }
     if (datatype !== 'FP32') throw refuse(`ModelInfer ${name}`, 'datatype FP32', quoted(datatype));
-    const data = raw.length > 0 ? raw[i]! : bytesOf(contents?.fp32Contents ?? []);
+    const data = raw.length > 0 ? raw[i]! : bytesOf(Float32Array.from(contents?.fp32Contents ?? []));
     // A size that is too large for a number becomes one that no tensor has.
     const sizes = shape.map((size) => (size >= 0n && size < 2n ** 32n ? Number(size) : 2 ** 32));
     rows.set(
@@ -56,8 +57,6 @@ export function readInputs(
   return rows;
 }
 
-const bytesOf = (values: readonly number[]): Uint8Array => new Uint8Array(Float32Array.from(values).buffer);
-
 /** The outputs that were asked for, in that order; raw where the inputs were. @throws HyperpolicyError invalid_argument */
 export function writeOutputs(
   { outputs: requested, rawInputContents }: ModelInferRequest,
@@ -73,7 +72,7 @@ export function writeOutputs(
       shape: [rowCount, ...sizes].map(BigInt),
       ...(!isRaw && { contents: { fp32Contents: [...values[name]!] } }),
     })),
-    rawOutputContents: isRaw ? chosen.map(({ name }) => encodeTensor(values[name]!, []).data) : [],
+    rawOutputContents: isRaw ? chosen.map(({ name }) => bytesOf(values[name]!)) : [],
   };
 }
 

@@ -2,6 +2,7 @@
 
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { normalRow } from '../../src/contract/random.ts';
+import type { FallbackName } from '../../src/contract/words.ts';
 import type { ActRequest } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { Call } from '../call/rpc.ts';
 import { decodeRows, noContext, type Rows } from '../call/tensors.ts';
@@ -11,7 +12,7 @@ import type { ServedPolicy } from '../models/served-network.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { GeneratedWeights } from '../weights/generated-weights.ts';
 import { type ContextHandles, weightsOf } from './context-handles.ts';
-import { type FallbackName, fallbackOf } from './fallback.ts';
+import { fallbackOf } from './fallback.ts';
 import { checkClient, oneOrEach, partOf, readContexts, seedOf } from './request-checks.ts';
 
 /** How an action is drawn: deterministic has neither field. */

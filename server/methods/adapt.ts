@@ -16,7 +16,7 @@ import { encodeTensor } from '../call/tensors.ts';
 import type { HandleContext } from '../handles/handle-context.ts';
 import { type PosteriorPlan, readAdaptRequest, type StepPlan } from './adapt-request.ts';
 import { type ContextHandles, weightsOf } from './context-handles.ts';
-import { checkDeadline } from './request-checks.ts';
+import { checkDeadline } from './due-time.ts';
 import { Task, type TaskDeps } from './task.ts';
 
 export type AdaptResponseInit = MessageInitShape<typeof AdaptResponseSchema>;

@@ -4,7 +4,7 @@ import { invalidArgument } from '../../src/contract/errors.ts';
 import type { Ascent } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { Call } from '../call/rpc.ts';
 import type { ServedVersion } from '../models/served-version.ts';
-import { checkDeadline } from './request-checks.ts';
+import { checkDeadline } from './due-time.ts';
 
 /** @throws HyperpolicyError invalid_argument */
 export function checkAscent(ascent: Ascent | undefined, stepCountMax: number): Ascent | undefined {

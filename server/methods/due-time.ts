@@ -3,9 +3,9 @@
  * that gives up resets its call, and a burst of resets makes Node cut the whole connection.
  */
 
-import { deadlineExceeded, type HyperpolicyError } from '../../src/contract/errors.ts';
+import { cancelled, deadlineExceeded, type HyperpolicyError } from '../../src/contract/errors.ts';
 import { callAfter } from '../../src/contract/timers.ts';
-import type { Call, Demand } from '../call/rpc.ts';
+import { type Call, type Demand, deadlinePassed } from '../call/rpc.ts';
 
 export type DueReason = 'budget' | 'deadline';
 
@@ -88,4 +88,23 @@ export function lateError(method: string, { reason }: Due, computed: string): Hy
     actual: 'none yet',
     remedy: computed,
   });
+}
+
+/**
+ * @param computed what became of the work, as a sentence
+ * @throws HyperpolicyError deadline_exceeded or cancelled where the client no longer waits
+ */
+export function checkDeadline(method: string, call: Call, computed = 'Nothing was computed'): void {
+  requireClient(method, call, computed);
+  if (call.deadlineMs === Number.POSITIVE_INFINITY) return;
+  const lateMs = Date.now() - call.deadlineMs;
+  if (lateMs > 0) throw deadlinePassed(method, lateMs, computed);
+}
+
+/**
+ * @param computed what became of the work, as a sentence
+ * @throws HyperpolicyError cancelled where the call was cancelled
+ */
+export function requireClient(method: string, { isGone }: Call, computed = 'What was computed is not sent'): void {
+  if (isGone) throw cancelled({ where: method, expected: 'a client that waits', actual: 'none', remedy: computed });
 }

@@ -3,13 +3,11 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { LruMap } from '../../src/contract/lru-map.ts';
+import { byNumber, type FallbackName, fallbacks } from '../../src/contract/words.ts';
 import { type ActRequest, Fallback, type FallbackTakenSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { Call } from '../call/rpc.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { DueReason } from './due-time.ts';
-
-/** The words for fallbacks, everywhere. */
-export type FallbackName = 'error' | 'safe' | 'hold';
 
 /** Why a fallback was taken. */
 export type FallbackReason = DueReason | 'overload';
@@ -19,12 +17,7 @@ export type FallbackAnswer = {
   readonly taken: MessageInitShape<typeof FallbackTakenSchema> & { readonly reason: FallbackReason };
 };
 
-const names: Readonly<Record<number, FallbackName>> = {
-  [Fallback.UNSPECIFIED]: 'error',
-  [Fallback.ERROR]: 'error',
-  [Fallback.SAFE]: 'safe',
-  [Fallback.HOLD]: 'hold',
-};
+const names: Readonly<Record<number, FallbackName>> = { ...byNumber(fallbacks), [Fallback.UNSPECIFIED]: 'error' };
 
 /** @throws HyperpolicyError invalid_argument: an unknown rule; `hold` without a client; a fallback without a deadline or budget */
 export function fallbackOf({ fallback, clientId, budgetUs }: ActRequest, { deadlineMs }: Call): FallbackName {

@@ -17,8 +17,8 @@ import type { ServerConfig } from '../config.ts';
 import type { ModelStore } from '../models/model-store.ts';
 import { type ServedVersion, whenHeld } from '../models/served-version.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import { answerByDue, dueOf, lateError } from './due-time.ts';
-import { checkClient, checkDeadline } from './request-checks.ts';
+import { answerByDue, checkDeadline, dueOf, lateError } from './due-time.ts';
+import { checkClient } from './request-checks.ts';
 
 export type PrepareResponseInit = MessageInitShape<typeof PrepareResponseSchema>;
 

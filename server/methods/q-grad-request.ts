@@ -1,6 +1,7 @@
 /** What a QGrad request asks for, checked: which critic, rows, contexts, reduction and ascent. */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
+import { byNumber, type ReductionName, reductions } from '../../src/contract/words.ts';
 import { type QGradRequest, Reduction } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { Call } from '../call/rpc.ts';
 import { decodeRows, type Rows } from '../call/tensors.ts';
@@ -22,14 +23,7 @@ export type QGradPlan = {
   readonly ascent: ReturnType<typeof checkAscent>;
 };
 
-export type ReductionName = 'q1' | 'min' | 'mean';
-
-const reductions: Readonly<Record<number, ReductionName>> = {
-  [Reduction.UNSPECIFIED]: 'min',
-  [Reduction.Q1]: 'q1',
-  [Reduction.MIN]: 'min',
-  [Reduction.MEAN]: 'mean',
-};
+const names: Readonly<Record<number, ReductionName>> = { ...byNumber(reductions), [Reduction.UNSPECIFIED]: 'min' };
 
 /** @throws HyperpolicyError: everything that the proto lists for QGrad, except what depends on time */
 export function readQGradRequest(
@@ -60,7 +54,7 @@ export function readQGradRequest(
 }
 
 function reductionOf(reduction: number): ReductionName {
-  const name = reductions[reduction];
+  const name = names[reduction];
   if (name !== undefined) return name;
   throw invalidArgument({ where: 'QGrad reduction', expected: 'q1, min or mean (1, 2 or 3)', actual: `${reduction}` });
 }

@@ -6,6 +6,7 @@
  */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { ReductionName } from '../../src/contract/words.ts';
 import type { QGradRequest, QGradResponseSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { RowResults } from '../../src/onnx/rows/row-network.ts';
 import { checkResult, type Sent } from '../call/finite.ts';
@@ -15,8 +16,9 @@ import type { ServedVersion } from '../models/served-version.ts';
 import type { WeightBatch } from '../weights/generated-weights.ts';
 import { climb } from './ascent.ts';
 import type { ContextHandles } from './context-handles.ts';
-import { type QGradPlan, type ReductionName, readQGradRequest } from './q-grad-request.ts';
-import { checkDeadline, eachRow } from './request-checks.ts';
+import { checkDeadline } from './due-time.ts';
+import { type QGradPlan, readQGradRequest } from './q-grad-request.ts';
+import { eachRow } from './request-checks.ts';
 import { Task, type TaskDeps } from './task.ts';
 
 export type QGradResponseInit = MessageInitShape<typeof QGradResponseSchema>;

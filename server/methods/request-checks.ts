@@ -1,9 +1,8 @@
 /** Checks that several methods make before they compute. */
 
 import { randomInt } from 'node:crypto';
-import { cancelled, deadlineExceeded, failedPrecondition, invalidArgument, quoted } from '../../src/contract/errors.ts';
+import { failedPrecondition, invalidArgument, quoted } from '../../src/contract/errors.ts';
 import type { Tensor } from '../../src/gen/hyperpolicy/v1/tensor_pb.ts';
-import type { Call } from '../call/rpc.ts';
 import { decodeRows, type Rows, repeatRow } from '../call/tensors.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 
@@ -99,30 +98,4 @@ export function seedOf(method: string, seed: bigint | undefined): number {
   if (seed === undefined) return randomInt(2 ** 48 - 1);
   if (seed <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(seed);
   throw invalidArgument({ where: `${method} seed`, expected: 'an integer in [0, 2^53)', actual: `${seed}` });
-}
-
-/**
- * @param computed what became of the work, as a sentence
- * @throws HyperpolicyError deadline_exceeded or cancelled where the client no longer waits
- */
-export function checkDeadline(method: string, call: Call, computed = 'Nothing was computed'): void {
-  requireClient(method, call, computed);
-  const { deadlineMs } = call;
-  if (deadlineMs === Number.POSITIVE_INFINITY) return;
-  const lateMs = Date.now() - deadlineMs;
-  if (lateMs <= 0) return;
-  throw deadlineExceeded({
-    where: method,
-    expected: 'a deadline that has not passed',
-    actual: `one that passed ${lateMs} ms ago`,
-    remedy: computed,
-  });
-}
-
-/**
- * @param computed what became of the work, as a sentence
- * @throws HyperpolicyError cancelled where the call was cancelled
- */
-export function requireClient(method: string, { isGone }: Call, computed = 'What was computed is not sent'): void {
-  if (isGone) throw cancelled({ where: method, expected: 'a client that waits', actual: 'none', remedy: computed });
 }

@@ -10,8 +10,7 @@ import { type ServedVersion, whenHeld } from '../models/served-version.ts';
 import type { WorkMetrics } from '../telemetry/metrics.ts';
 import type { WeightBatch } from '../weights/generated-weights.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import { answerByDue, type Due, dueOf, isOver, lateError } from './due-time.ts';
-import { requireClient } from './request-checks.ts';
+import { answerByDue, type Due, dueOf, isOver, lateError, requireClient } from './due-time.ts';
 
 export type TaskDeps = {
   readonly config: ServerConfig;

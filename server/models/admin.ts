@@ -4,13 +4,11 @@ import { failedPrecondition, notFound, quoted } from '../../src/contract/errors.
 import type { AdminService } from '../../src/gen/hyperpolicy/v1/admin_service_pb.ts';
 import { listModels } from '../../src/package/package.ts';
 import type { UnaryHandlers } from '../call/rpc.ts';
+import type { ReadyModel } from './model-store.ts';
 import { type Routing, readRouting, writeRouting } from './routing.ts';
 
-/** A model and the versions of it that are ready, newest first. */
-type ReadyVersions = { readonly model: string; readonly versions: readonly { readonly version: number }[] };
-
 /** The models of one process, or what every process of a server has ready. */
-export type AdminModels = { list(): readonly ReadyVersions[]; refresh(): Promise<void> };
+export type AdminModels = { ready(): readonly ReadyModel[]; refresh(): Promise<void> };
 
 type Change = {
   /** Named in errors. */
@@ -27,7 +25,7 @@ type Change = {
 export function createAdminHandlers(store: string, models: AdminModels): UnaryHandlers<typeof AdminService> {
   /** One change at a time, since each begins by reading what the last one wrote. */
   let last: Promise<unknown> = Promise.resolve();
-  const servedOf = (name: string) => models.list().find(({ model }) => model === name);
+  const readyOf = (name: string) => models.ready().find(({ model }) => model === name)?.versions;
   function inTurn(change: Change) {
     const status = last.then(() => apply(change));
     last = status.catch(() => {});
@@ -43,10 +41,8 @@ export function createAdminHandlers(store: string, models: AdminModels): UnaryHa
     const withheld = edited.withheld.filter((other) => published.includes(other));
     const after = await writeRouting(store, model, { ...edited, withheld }, where);
     await models.refresh();
-    const served = servedOf(model);
-    if (!loads || served === undefined || served.versions.some((other) => other.version === version)) {
-      return statusOf(model, served, after);
-    }
+    const ready = readyOf(model);
+    if (!loads || ready === undefined || ready.includes(version!)) return statusOf(model, ready, after);
     await writeRouting(store, model, before);
     await models.refresh();
     throw failedPrecondition({
@@ -84,8 +80,8 @@ export function createAdminHandlers(store: string, models: AdminModels): UnaryHa
     rollback({ model }) {
       const where = 'Rollback';
       const edit = (routing: Routing) => {
-        const [newest, former] = servedOf(model)?.versions ?? [];
-        if (newest !== undefined && former !== undefined) return withhold(where, routing, newest.version);
+        const [newest, former] = readyOf(model) ?? [];
+        if (newest !== undefined && former !== undefined) return withhold(where, routing, newest);
         const expected = `a version of model "${model}" that is ready, before the newest`;
         throw failedPrecondition({ where, expected, actual: 'none' });
       };
@@ -123,9 +119,9 @@ function withhold(where: string, routing: Routing, version: number): Routing {
   return { ...routing, labels, withheld: [...new Set([...routing.withheld, version])].sort((a, b) => a - b) };
 }
 
-const statusOf = (model: string, served: ReadyVersions | undefined, routing: Routing) => ({
+const statusOf = (model: string, ready: readonly number[] = [], routing: Routing) => ({
   model,
-  versions: served?.versions.map(({ version }) => version) ?? [],
+  versions: [...ready],
   labels: routing.labels,
   percentages: routing.percentages,
   withheld: [...routing.withheld],

@@ -18,6 +18,9 @@ export type ModelStoreOptions = Omit<PackageLoaderOptions, 'store'> & {
   readonly onChange: (modelCount: number) => void;
 };
 
+/** A model and the versions of it that are ready, newest first. */
+export type ReadyModel = { readonly model: string; readonly versions: readonly number[] };
+
 export class ModelStore {
   readonly #options: ModelStoreOptions;
   readonly #loader: PackageLoader;
@@ -59,6 +62,10 @@ export class ModelStore {
   /** Every model that has a version ready, by name; versions newest first. */
   list(): readonly ServedModel[] {
     return [...this.#models.values()].sort((a, b) => (a.model < b.model ? -1 : 1));
+  }
+
+  ready(): readonly ReadyModel[] {
+    return this.list().map(({ model, versions }) => ({ model, versions: versions.map(({ version }) => version) }));
   }
 
   /** Looks through the store once: loads what is new, retires what is too old or gone. Never throws. */

@@ -2,8 +2,9 @@
 
 import type { Logger } from 'pino';
 import type { ServerConfig } from '../config.ts';
+import type { ReadyModel } from '../models/model-store.ts';
 import type { Member } from './member.ts';
-import type { PrepareOrder, ProcessLink, ReadyModel } from './messages.ts';
+import type { PrepareOrder, ProcessLink } from './messages.ts';
 import { PinLedger } from './pin-ledger.ts';
 
 /** Longest time for loading what is new in the store. */

@@ -9,9 +9,10 @@ import type { Answerers } from '../../src/messages/link.ts';
 import type { Rates } from '../access/tokens.ts';
 import type { ServerConfig, ServerSettings } from '../config.ts';
 import type { SharedSpool } from '../handles/open-handles.ts';
+import type { ReadyModel } from '../models/model-store.ts';
 import { Agreement, inEvery, readyModels } from './agreement.ts';
 import { type Forked, lifeMs, Member, silence } from './member.ts';
-import type { MetricValues, ReadyModel, ToParent } from './messages.ts';
+import type { MetricValues, ToParent } from './messages.ts';
 import { joinCounts } from './metrics.ts';
 import { createRateHub, type RateHub } from './rates.ts';
 

@@ -1,7 +1,8 @@
 /** One place in a group of processes: the process that fills it, and what the group knows of it. */
 
 import { type Answerers, Link } from '../../src/messages/link.ts';
-import type { MetricValues, ProcessLink, ReadyModel, ToParent, ToProcess } from './messages.ts';
+import type { ReadyModel } from '../models/model-store.ts';
+import type { MetricValues, ProcessLink, ToParent, ToProcess } from './messages.ts';
 
 /** A process that was forked and waits for its first message. */
 export type Forked = {

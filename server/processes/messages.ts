@@ -3,10 +3,8 @@
 import type { Link } from '../../src/messages/link.ts';
 import type { ServerSettings } from '../config.ts';
 import type { SharedSpool } from '../handles/open-handles.ts';
+import type { ReadyModel } from '../models/model-store.ts';
 import type { Spent } from './rates.ts';
-
-/** A model and the versions of it that are ready in a process, newest first. */
-export type ReadyModel = { readonly model: string; readonly versions: readonly number[] };
 
 /** What a metric is in transit. */
 export type MetricValues = {

@@ -12,7 +12,7 @@ import { LruMap } from '../../src/contract/lru-map.ts';
 import { Pinning, type PrepareRequest, PrepareRequestSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { decodeRows, distinctRows, encodeTensor } from '../call/tensors.ts';
 import type { ServerConfig } from '../config.ts';
-import type { ReadyModel } from './messages.ts';
+import type { ReadyModel } from '../models/model-store.ts';
 
 type Target = 'context' | 'observation';
 

@@ -6,13 +6,14 @@
 import cluster from 'node:cluster';
 import { fileURLToPath } from 'node:url';
 import pino, { type Logger } from 'pino';
-import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import { openDoors } from '../access/access.ts';
 import { parseServerConfig, type ServerSettings } from '../config.ts';
 import { createSpoolDirectory, removeSpoolDirectory } from '../handles/handle-spool.ts';
 import { type RunningServer, runServer } from '../running.ts';
 import { measureEventLoopDelay } from '../telemetry/event-loop-delay.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
+import { registerReadings } from '../telemetry/readings.ts';
 import { ProcessGroup } from './group.ts';
 import { closeLostConnections } from './handovers.ts';
 import type { Forked } from './member.ts';
@@ -51,10 +52,7 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
     fork: forkProcess,
   });
   registerGroup(group, metrics.registry);
-  const models = {
-    list: () => group.list().map(({ model, versions }) => ({ model, versions: versions.map(asVersion) })),
-    refresh: () => group.refresh(),
-  };
+  const models = { ready: () => group.list(), refresh: () => group.refresh() };
   let watch: NodeJS.Timeout | undefined;
   return runServer({
     config,
@@ -88,8 +86,6 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
   });
 }
 
-const asVersion = (version: number) => ({ version });
-
 /** Forks a process of the server. If the system cannot start it, that counts as its end. */
 export function forkProcess(): Forked {
   cluster.setupPrimary({
@@ -113,22 +109,9 @@ export function forkProcess(): Forked {
 }
 
 function registerGroup(group: Pick<ProcessGroup, 'servingCount' | 'replacementCount'>, registry: Registry): void {
-  const registers = [registry];
-  new Gauge({
-    name: 'hyperpolicy_processes',
-    help: 'Processes that serve',
-    registers,
-    collect() {
-      this.set(group.servingCount);
-    },
-  });
-  new Counter({
-    name: 'hyperpolicy_process_replacements_total',
-    help: 'Processes that took the place of one that died',
-    registers,
-    collect() {
-      this.reset();
-      this.inc(group.replacementCount);
-    },
-  });
+  const serving = { name: 'hyperpolicy_processes', help: 'Processes that serve', type: 'gauge' } as const;
+  registerReadings(registry, serving, () => [{ labels: {}, value: group.servingCount }]);
+  const help = 'Processes that took the place of one that died';
+  const replaced = { name: 'hyperpolicy_process_replacements_total', help, type: 'counter' } as const;
+  registerReadings(registry, replaced, () => [{ labels: {}, value: group.replacementCount }]);
 }

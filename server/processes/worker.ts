@@ -6,9 +6,8 @@ import { PrepareRequestSchema } from '../../src/gen/hyperpolicy/v1/policy_servic
 import { Link } from '../../src/messages/link.ts';
 import { createCall } from '../call/rpc.ts';
 import { parseServerConfig } from '../config.ts';
-import type { ModelStore } from '../models/model-store.ts';
 import { type Loaded, Serving, type Started } from '../serving.ts';
-import type { MetricValues, ReadyModel, ToParent, ToProcess } from './messages.ts';
+import type { MetricValues, ToParent, ToProcess } from './messages.ts';
 import { createSpentQueue } from './rates.ts';
 
 let serving: Serving | undefined;
@@ -40,12 +39,12 @@ const link = new Link<ToParent, ToProcess>({
       });
       const { port, httpPort, models } = await starting;
       log.info({ port, httpPort }, 'process serving');
-      return { port, httpPort, models: readyModels(models) };
+      return { port, httpPort, models: models.ready() };
     },
     async refresh() {
       const { models } = await loaded;
       await models.refresh();
-      return readyModels(models);
+      return models.ready();
     },
     lives: async () => null,
     metrics: async () => metricValues(await serving!.metrics.registry.getMetricsAsJSON()),
@@ -53,9 +52,9 @@ const link = new Link<ToParent, ToProcess>({
       const { models, handlers } = await loaded;
       const message = fromBinary(PrepareRequestSchema, request);
       const { model, selection } = message;
-      const isReady = ({ version }: { version: number }) => selection.value === version;
       // The process that asks may have seen the version first.
-      if (!models.list().some((other) => other.model === model && other.versions.some(isReady))) await models.refresh();
+      const ready = models.ready().find((other) => other.model === model)?.versions;
+      if (!ready?.includes(selection.value as number)) await models.refresh();
       const { generatedCount = 0 } = await handlers.prepareHere(message, createCall(performance.now(), deadlineMs));
       return generatedCount;
     },
@@ -82,9 +81,6 @@ function stop(): Promise<void> {
   })();
   return stopping;
 }
-
-const readyModels = (models: ModelStore): ReadyModel[] =>
-  models.list().map(({ model, versions }) => ({ model, versions: versions.map(({ version }) => version) }));
 
 /** Without the functions that the library keeps beside the values. */
 const metricValues = (metrics: readonly unknown[]): MetricValues[] =>

@@ -1,6 +1,7 @@
 /** What every kind of method needs of grpc-js: its definition, and the headers, the deadline and the status of a call. */
 
 import grpc from '@grpc/grpc-js';
+import { toBuffer } from '../../src/contract/bytes.ts';
 import { statusCodes } from '../../src/contract/status.ts';
 import type { HeaderReader } from '../call/request-record.ts';
 import type { Status } from '../call/status.ts';
@@ -27,14 +28,10 @@ export function definitionOf(service: string, name: string, type: GrpcType): grp
     responseStream: type !== 'unary',
     requestSerialize: (bytes) => bytes,
     requestDeserialize: (bytes) => bytes,
-    responseSerialize: asBuffer,
+    responseSerialize: toBuffer,
     responseDeserialize: (bytes) => bytes,
   };
 }
-
-/** grpc-js frames messages with methods of Buffer. */
-const asBuffer = (bytes: Uint8Array): Buffer =>
-  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength);
 
 /** Reads the metadata of a call. */
 export const headersOf =
