@@ -175,7 +175,7 @@ test.skipIf(isInstalled('cuda'))('a version that one device refuses is served on
 
 test('a package that was refused for a reason that passes is tried again; another one only when its files change', async () => {
   const store = await temporaryStore([hyper]);
-  const executor = createExecutor({ workerCount: 1, session: { threadCount: 1 }, onOpen: () => {} });
+  const executor = createExecutor({ workerCount: 1, session: { threadCount: 1 } });
   onTestFinished(() => executor.dispose());
   const cache = () => new ContextCache({ bytesMax: 2 ** 20, timeToLiveMs: 0 });
   const pool = new ComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 });
