@@ -12,7 +12,8 @@ import {
 import { checkResult } from '../call/finite.ts';
 import type { Demand } from '../call/rpc.ts';
 import { deadlineFor } from '../compute/batcher.ts';
-import { checkGraph, feedsOf, rowRules, sizesOf } from './graph-contract.ts';
+import type { HeavyGraph } from '../compute/compute-pool.ts';
+import { checkGraph, feedsOf, rowRules, sizesOf, type TensorRule } from './graph-contract.ts';
 import type { OpenNetworkOptions } from './served-network.ts';
 
 /** N steps of one task. */
@@ -71,19 +72,7 @@ export async function openEncoder(
     outputs: names.map((name) => ({ name, sizes: name === 'next_memory' ? [memorySize ?? 0] : [size] })),
   });
 
-  async function encode(rows: Rows, rowCount: number, demand: Demand) {
-    const feeds = feedsOf(inputs, rowCount, rows);
-    const outputs = await graph.run({ feeds, rowCount, deadline: deadlineFor(demand) });
-    const sent = { method: 'Adapt', values: Object.values(rows) };
-    const checked = names.map((name) => {
-      const values = outputs[name]!.data as Float32Array;
-      const isValid = positive.includes(name) ? (value: number) => value > 0 && Number.isFinite(value) : undefined;
-      checkResult(`${file} ${name}`, values, sent, isValid);
-      return [name, values] as const;
-    });
-    return Object.fromEntries(checked);
-  }
-
+  const encode = encodeWith(graph, { file, inputs, names });
   async function take(known: LatentKnowledge, rows: Rows, rowCount: number, demand: Demand) {
     const before = memorySize === undefined ? {} : { memory: Float32Array.from(known.values.subarray(2 * size)) };
     const outputs = await encode({ ...rows, ...before }, rowCount, demand);
@@ -104,13 +93,7 @@ export async function openEncoder(
       const rows: Rows = { ...steps, ...(readsNextObservation && { next_observation: next }) };
       if (aggregation !== 'recurrent') return take(known, rows, rowCount, demand);
       let newest = known;
-      for (let n = 0; n < rowCount; n++) {
-        const one = inputs.map(({ name, sizes }) => {
-          const width = sizes.reduce((product, columns) => product * columns, 1);
-          return [name, rows[name]?.slice(n * width, (n + 1) * width)];
-        });
-        newest = await take(newest, Object.fromEntries(one), 1, demand);
-      }
+      for (let n = 0; n < rowCount; n++) newest = await take(newest, rowOf(rows, inputs, n), 1, demand);
       return newest;
     },
     posteriorOf: (known) => gaussianOf(aggregation, known, { size, prior }),
@@ -118,3 +101,34 @@ export async function openEncoder(
     dispose: () => graph.dispose(),
   };
 }
+
+type EncoderGraph = {
+  readonly file: string;
+  readonly inputs: readonly TensorRule[];
+  /** Of its outputs. */
+  readonly names: readonly string[];
+};
+
+const encodeWith =
+  (graph: HeavyGraph, { file, inputs, names }: EncoderGraph): ServedEncoder['encode'] =>
+  async (rows, rowCount, demand) => {
+    const feeds = feedsOf(inputs, rowCount, rows);
+    const outputs = await graph.run({ feeds, rowCount, deadline: deadlineFor(demand) });
+    const sent = { method: 'Adapt', values: Object.values(rows) };
+    const checked = names.map((name) => {
+      const values = outputs[name]!.data as Float32Array;
+      const isValid = positive.includes(name) ? (value: number) => value > 0 && Number.isFinite(value) : undefined;
+      checkResult(`${file} ${name}`, values, sent, isValid);
+      return [name, values] as const;
+    });
+    return Object.fromEntries(checked);
+  };
+
+/** Row n of each input. */
+const rowOf = (rows: Rows, inputs: readonly TensorRule[], n: number): Rows =>
+  Object.fromEntries(
+    inputs.map(({ name, sizes }) => {
+      const width = sizes.reduce((product, columns) => product * columns, 1);
+      return [name, rows[name]?.slice(n * width, (n + 1) * width)];
+    }),
+  );

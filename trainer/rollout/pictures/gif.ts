@@ -1,4 +1,9 @@
-/** Animated GIF. Source: GIF89a specification (CompuServe, 1990), with the looping extension of Netscape 2.0. */
+/**
+ * Animated GIF. Source: GIF89a specification (CompuServe, 1990), with the looping extension of Netscape 2.0.
+ *
+ * Our own, since no package is both light and typed: gifenc (1.0.3) declares no types, modern-gif (2.1.0) brings a decoder and a package
+ * of palettes.
+ */
 
 import { createPalette, indexPixels } from './palette.ts';
 import type { Picture } from './render.ts';
