@@ -3,8 +3,8 @@
  * others. So no request waits for an answer. What two processes let in before they hear of each other is over the rate, and is paid
  * back later. A burst may therefore be as many times as large as there are processes; over any longer time the rate holds.
  *
- * Why it stays: with an N-th share of the rate for each of N processes, a client with one connection, which one process serves, would
- * get the N-th part of its rate: 25 of 100 calls a second with four processes.
+ * Why it stays: with an N-th share of the rate for each of N processes, a client with one connection, which one process serves, gets
+ * the N-th part of its rate: measured, 25 of 100 calls a second with four processes (test/bench/NOTES.md).
  */
 
 import type { Rates } from '../access/tokens.ts';
