@@ -4,6 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { gaussianKl } from '../../../src/nn/distributions.ts';
 import type { Parameters } from '../../../src/nn/parameters.ts';
 import { logProbOf, type Policy, policyOutput } from '../../../src/nn/policies/policy.ts';
+import { checkShapes } from '../../../src/nn/shapes.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
 import { inner } from './inner-step.ts';
 
@@ -43,10 +44,13 @@ export function evaluateSteps(task: TaskPolicy, parameters: Parameters, { observ
  * -mean of log pi(a) x advantage: the policy-gradient loss of the inner step.
  *
  * Source: Finn et al. 2017, algorithm 3.
+ * @throws HyperpolicyError invalid_argument: a rank or a size that differs, e.g. coefficients of [N, 1]
  */
 export function policyGradientLoss(task: TaskPolicy, parameters: Parameters, steps: TaskSteps): tf.Scalar {
   const { logProb } = evaluateSteps(task, parameters, steps);
-  return tf.neg(tf.sum(tf.mul(steps.coefficient, logProb)));
+  const { coefficient } = steps;
+  checkShapes('MAML policy-gradient loss', { coefficient: ['N'], logProb: ['N'] }, { coefficient, logProb });
+  return tf.neg(tf.sum(tf.mul(coefficient, logProb)));
 }
 
 /**
@@ -54,15 +58,20 @@ export function policyGradientLoss(task: TaskPolicy, parameters: Parameters, ste
  * gradient is that of {@link policyGradientLoss}.
  *
  * Source: Schulman et al. 2015 (TRPO), equation 14.
+ * @throws HyperpolicyError invalid_argument as policyGradientLoss
  */
 export function surrogateLoss(task: TaskPolicy, parameters: Parameters, steps: TaskSteps, old: OldPolicy): tf.Scalar {
   const { logProb } = evaluateSteps(task, parameters, steps);
-  return tf.neg(tf.sum(tf.mul(steps.coefficient, tf.exp(tf.sub(logProb, old.logProb)))));
+  const { coefficient } = steps;
+  const given = { coefficient, logProb, oldLogProb: old.logProb };
+  checkShapes('MAML surrogate loss', { coefficient: ['N'], logProb: ['N'], oldLogProb: ['N'] }, given);
+  return tf.neg(tf.sum(tf.mul(coefficient, tf.exp(tf.sub(logProb, old.logProb)))));
 }
 
 /**
  * Mean over the steps of KL(new || old), summed over action values.
  * @param weight 1 / count of steps, 0 for a step that is absent, [N]
+ * @throws HyperpolicyError invalid_argument as policyGradientLoss
  */
 export function meanKl(
   task: TaskPolicy,
@@ -71,6 +80,7 @@ export function meanKl(
   old: Pick<OldPolicy, 'mean' | 'logStd'>,
 ): tf.Scalar {
   const { mean, logStd } = outputOf(task, parameters, observation);
+  checkShapes('MAML divergence', { observation: ['N', 'O'], weight: ['N'] }, { observation, weight });
   return tf.sum(tf.mul(weight, gaussianKl({ mean, logStd: logStd! }, old)));
 }
 
