@@ -33,8 +33,11 @@ export type Controller = {
    * that the actuators are left as they should be.
    */
   run(until: { readonly cycleCount?: number; readonly signal?: AbortSignal }): Promise<CycleSummary>;
-  /** What actuators that are faster than the loop get now, [A]: interpolated, and on the way to safe where the loop stands still. */
-  command(): Float32Array;
+  /**
+   * What actuators that are faster than the loop get, [A]: interpolated, and on the way to safe where the loop stands still.
+   * @param atMs of the controller's clock; now unless given
+   */
+  command(atMs?: number): Float32Array;
   cycles(): readonly Cycle[];
 };
 
@@ -102,7 +105,7 @@ export function createController(options: ControllerOptions): Controller {
   }
 
   return {
-    command: () => commander.command(clock.nowMs()),
+    command: (atMs = clock.nowMs()) => commander.command(atMs),
     cycles: log.cycles,
     async run({ cycleCount = Number.POSITIVE_INFINITY, signal }) {
       const beginMs = clock.nowMs();

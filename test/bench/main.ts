@@ -11,6 +11,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   envs: () => import('./envs.ts'),
   maml: () => import('./maml.ts'),
   pearl: () => import('./pearl.ts'),
+  robot: () => import('./robot/robot.ts'),
   serve: () => import('./serve.ts'),
   train: () => import('./train.ts'),
 };
@@ -26,10 +27,12 @@ const { values, positionals } = parseArgs({
     episodes: { type: 'string' },
     peers: { type: 'string' },
     profile: { type: 'string' },
+    out: { type: 'string' },
+    seconds: { type: 'string' },
   },
 });
 const load = benches[positionals[0] ?? ''];
-const countNames = ['rounds', 'tasks', 'episodes'] as const;
+const countNames = ['rounds', 'tasks', 'episodes', 'seconds'] as const;
 const counts = Object.fromEntries(
   countNames.flatMap((name) => (values[name] === undefined ? [] : [[name, Number(values[name])] as const])),
 );
@@ -39,6 +42,7 @@ const usage = (reason: string): never => {
   console.error(
     `Usage: npm run bench -- ${Object.keys(benches).join('|')} [--json FILE] [--reference PYTHON]
        clients: [--rounds N]; what PYTHON needs: pip install ./clients/python
+       robot: [--seconds N] [--out FILE.svg]
        serve: [--only PART,...] [--rounds N] [--peers PYTHON] [--profile DIRECTORY]
        maml: [--only POLICY,...] [--rounds N] [--tasks N] [--episodes N]; what PYTHON needs: pip install torch "gymnasium[mujoco]"
        pearl: [--only 4,16] [--rounds N]; what PYTHON needs: pip install torch
@@ -52,5 +56,12 @@ if (load === undefined || positionals.length !== 1) {
 } else if (wrong !== undefined) {
   usage(`--${wrong}: expected an integer from 1, got "${values[wrong]}"`);
 } else {
-  await (await load()).run({ ...values, rounds: undefined, tasks: undefined, episodes: undefined, ...counts });
+  await (await load()).run({
+    ...values,
+    rounds: undefined,
+    tasks: undefined,
+    episodes: undefined,
+    seconds: undefined,
+    ...counts,
+  });
 }

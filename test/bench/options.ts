@@ -14,6 +14,9 @@ export type BenchOptions = {
   readonly episodes?: number | undefined;
   /** Of `serve`: a Python interpreter with the peers' packages. */
   readonly peers?: string | undefined;
+  /** Of `robot`: how long, and where to draw it as SVG. */
+  readonly seconds?: number | undefined;
+  readonly out?: string | undefined;
   /** Of `serve`: a directory for CPU profiles of the server. */
   readonly profile?: string | undefined;
 };

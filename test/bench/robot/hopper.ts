@@ -10,8 +10,8 @@ import { createPlanarRunner, uniformNoise } from '../../../src/envs/tasks/planar
 export const physicsStepMs = 2;
 export const controlPeriodMs = 10;
 
-/** Height over 0.7 m, pitch within +-0.2 rad: it stands, and may hop. */
-export const stands = (position: ArrayLike<number>): boolean => position[1]! > 0.7 && Math.abs(position[2]!) < 0.2;
+/** Height over 0.7 m, pitch within +-0.2 rad: it stands, or hops. */
+export const stands = (height: number, pitch: number): boolean => height > 0.7 && Math.abs(pitch) < 0.2;
 
 /** @param isTraining an episode then ends where it falls, at most after 1000 steps of control */
 function create(isTraining: boolean): Promise<Env> {
@@ -25,7 +25,7 @@ function create(isTraining: boolean): Promise<Env> {
     controlCostWeight: 1e-3,
     noise: { position: uniformNoise(5e-3), velocity: uniformNoise(5e-3) },
     velocityLimit: 10,
-    ...(isTraining && { healthy: stands }),
+    ...(isTraining && { healthy: ([, height, pitch]) => stands(height!, pitch!) }),
   });
 }
 

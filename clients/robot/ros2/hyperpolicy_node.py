@@ -1,0 +1,98 @@
+"""A ROS 2 node around the control loop: observations of a topic in, commands out. The README beside has its topics; it is not run in tests."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import rclpy
+from rclpy.node import Node
+from std_msgs.msg import Float32MultiArray, String
+
+from hyperpolicy import PolicyClient
+from hyperpolicy.robot import Controller, Cycle
+
+
+class NoObservation(Exception):
+    """None came, or it is too old to act on."""
+
+
+class HyperpolicyNode(Node):
+    """Publishes a command every `period_ms`, from its start until `stop`."""
+
+    def __init__(self) -> None:
+        super().__init__("hyperpolicy")
+        for name, default in (("address", "127.0.0.1:50051"), ("model", ""), ("period_ms", 10.0), ("age_ms_max", 100.0)):
+            self.declare_parameter(name, default)
+        given = {name: self.get_parameter(name).value for name in ("address", "model", "period_ms", "age_ms_max")}
+        self._age_s_max = given["age_ms_max"] / 1000
+        self._newest: tuple[np.ndarray, float] | None = None
+        self._mode = ""
+        self._commands = self.create_publisher(Float32MultiArray, "command", 1)
+        self._modes = self.create_publisher(String, "mode", 10)
+        self._client = PolicyClient(given["address"])
+        self._safe_action = self._client.get_model(model=given["model"]).safe_action
+        self._stream = self._client.act_stream(
+            model=given["model"], client_id=self.get_fully_qualified_name(), resume=True, newest_wins=True
+        )
+        self._controller = Controller(
+            self._stream,
+            safe_action=self._safe_action,
+            observe=self._observe,
+            apply=self._apply,
+            period_ms=given["period_ms"],
+            age_ms_max=given["age_ms_max"],
+        )
+        self.create_subscription(Float32MultiArray, "observation", self._receive, 1)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._stream.close()
+        self._client.close()
+
+    def _receive(self, message: Float32MultiArray) -> None:
+        self._newest = (np.array(message.data, dtype=np.float32), time.monotonic())
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._controller.run(stop=self._stop)
+            except NoObservation:
+                # Nothing to ask with: the commander goes to the safe action by its watchdog.
+                self._publish(self._controller.command(), "no observation")
+                time.sleep(0.01)
+
+    def _observe(self) -> np.ndarray:
+        newest = self._newest
+        if newest is None or time.monotonic() - newest[1] > self._age_s_max:
+            raise NoObservation
+        return newest[0]
+
+    def _apply(self, command: np.ndarray, cycle: Cycle) -> None:
+        self._publish(command, cycle.mode)
+
+    def _publish(self, command: np.ndarray, mode: str) -> None:
+        self._commands.publish(Float32MultiArray(data=command.tolist()))
+        if mode != self._mode:
+            self._mode = mode
+            self._modes.publish(String(data=mode))
+
+
+def main() -> None:
+    rclpy.init()
+    node = HyperpolicyNode()
+    try:
+        rclpy.spin(node)
+    finally:
+        node.stop()
+        node.destroy_node()
+        rclpy.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+/**
+ * A simulated robot at a real server that is delayed, lossy, restarted, frozen and given a new version: what its cycles came to, and a
+ * picture of it. The policy beside was trained by `hyperpolicy train td3 --env dist/test/bench/robot/hopper.js --critic mlp-standard
+ * --actor-hidden 64,64 --seed 1` for 140000 steps; its critic is left out.
+ */
+
+import { writeFile } from 'node:fs/promises';
+import { drawSvg } from '../../../trainer/seeing/drawing.ts';
+import { report } from '../measure.ts';
+import type { BenchOptions } from '../options.ts';
+import { chartOf } from './picture.ts';
+import { ageMsMax, simulate } from './simulation.ts';
+
+export async function run({ json, out, seconds = 60 }: BenchOptions): Promise<void> {
+  const result = await simulate(seconds);
+  const { summary, cycles, fallCount, distance } = result;
+  const stale = cycles.filter(({ mode, ageMs }) => (mode === 'fresh' || mode === 'hold') && ageMs > ageMsMax);
+  if (out !== undefined) await writeFile(out, await drawSvg(chartOf(result, seconds)));
+  report(
+    {
+      seconds,
+      cycles_per_second: summary.cyclesPerSecond,
+      jitter_p50_ms: summary.jitterMs.p50,
+      jitter_p999_ms: summary.jitterMs.p999,
+      latency_p50_ms: summary.latencyMs.p50,
+      latency_p99_ms: summary.latencyMs.p99,
+      missed_count: summary.missedCount,
+      skipped_count: summary.skippedCount,
+      ...Object.fromEntries(Object.entries(summary.modes).map(([mode, count]) => [`${mode}_count`, count])),
+      stale_count: stale.length,
+      fall_count: fallCount,
+      distance_m: distance,
+    },
+    json,
+    { stale_count: { bound: 'most', value: 0 } },
+  );
+}
