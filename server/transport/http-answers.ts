@@ -8,10 +8,10 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { DescService } from '@bufbuild/protobuf';
 import { type ConnectRouter, createConnectRouter, createContextValues } from '@connectrpc/connect';
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
+import { createHostCheck } from '../../src/contract/known-hosts.ts';
 import type { StatusName } from '../../src/contract/status.ts';
 import type { UnaryHandlers } from '../call/rpc.ts';
 import { boundConnectTimeout } from './deadline-headers.ts';
-import { createHostCheck } from './http-origins.ts';
 import { acceptCompression, refusalOf } from './http-refusals.ts';
 import { type HttpCall, httpCallKey, httpUnary } from './http-unary.ts';
 import { Invocations, type MethodDeps } from './invocation.ts';
@@ -43,7 +43,7 @@ export function createHttpAnswers<S extends DescService>(
   const known = new Map(methods.map(({ method, invocations }) => [`/${service.typeName}/${method.name}`, invocations]));
   const handlerOf = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   const other = new Invocations(otherMethod, 'other', deps);
-  const refusesHost = createHostCheck([host, ...httpHosts]);
+  const refusesHost = createHostCheck([host, ...httpHosts], 'Name it with --http-host');
 
   return (request, response) => {
     const path = request.url?.split('?', 1)[0] ?? '';

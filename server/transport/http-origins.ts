@@ -1,39 +1,7 @@
-/**
- * Who may ask the HTTP ports: under which names of the server, and from which web pages. A page that resolves its own name to this machine
- * (DNS rebinding) is the same origin to a browser; it gives itself away by that name.
- */
+/** From which web pages the HTTP port may be asked. Under which names of the server: known-hosts.ts. */
 
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import { isIP } from 'node:net';
-import { hostname } from 'node:os';
 import { cors } from '@connectrpc/connect';
-
-/**
- * Addresses, `localhost` and this machine's own name are known; so is no name at all, which no browser sends.
- * @param names further ones, without a port
- * @returns true where a request names another, which is then answered with 421
- */
-export function createHostCheck(
-  names: readonly string[],
-): (request: IncomingMessage, response: ServerResponse) => boolean {
-  const known = new Set(['', 'localhost', hostname(), ...names].map((name) => name.toLowerCase()));
-  return ({ headers }, response) => {
-    const name = nameOf(headers.host ?? '');
-    if (known.has(name) || isIP(name) !== 0) return false;
-    const shown = JSON.stringify(name.slice(0, 100));
-    response.writeHead(421, { 'content-type': 'text/plain; charset=utf-8' });
-    response.end(`host: expected an address or a known name, got ${shown}. Name it with --http-host\n`);
-    return true;
-  };
-}
-
-/** Of a `Host` header: without its port, the brackets of an address, and a last dot; in lower case. */
-const nameOf = (host: string): string =>
-  host
-    .replace(/:\d*$/, '')
-    .replace(/^\[(.*)\]$/, '$1')
-    .replace(/\.$/, '')
-    .toLowerCase();
 
 /** A token, and what carries a page's trace on. */
 const ownHeaders = ['authorization', 'traceparent', 'tracestate', 'baggage'];

@@ -24,7 +24,7 @@ export type HttpRefusal = { readonly httpStatus: number; readonly code: string; 
 
 /**
  * @param httpStatus what the library answers
- * @returns undefined where the library's words stand: another content type or HTTP method, a client that has left
+ * @returns undefined where the library's words stand: a client that has left
  */
 export async function refusalOf(httpStatus: number, request: RefusedRequest): Promise<HttpRefusal | undefined> {
   const { method, header, bytesMax } = request;
@@ -32,6 +32,18 @@ export async function refusalOf(httpStatus: number, request: RefusedRequest): Pr
   if (httpStatus === 429) {
     const { message } = resourceExhausted({ where, expected: `at most ${bytesMax} bytes`, actual: 'more' });
     return { httpStatus, code: 'resource_exhausted', text: message };
+  }
+  if (httpStatus === 415) {
+    const actual = quoted(header.get('content-type') ?? '');
+    const { text } = invalid({
+      where: `${method.name} content-type`,
+      expected: 'application/json or application/proto',
+      actual,
+    });
+    return { httpStatus, code: 'invalid_argument', text };
+  }
+  if (httpStatus === 405) {
+    return { httpStatus, code: 'unimplemented', text: `${method.name}: expected POST, got another HTTP method` };
   }
   const encoding = header.get('content-encoding') ?? 'identity';
   const compression = acceptCompression.find(({ name }) => name === encoding);

@@ -2,9 +2,9 @@
 
 import { createServer, type ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
+import { createHostCheck } from '../../src/contract/known-hosts.ts';
 import { addressOf, listenOn, portInUse } from '../../src/contract/ports.ts';
 import type { ServerConfig } from '../config.ts';
-import { createHostCheck } from './http-origins.ts';
 
 export type MetricsListener = { readonly port: number; close(): Promise<void> };
 
@@ -20,7 +20,7 @@ export async function listenMetrics(
 ): Promise<MetricsListener> {
   // A scraper that is slow or silent holds nothing for long.
   const patience = { requestTimeout: 10_000, headersTimeout: 5_000, connectionsCheckingInterval: 1000 };
-  const refusesHost = createHostCheck([host, ...httpHosts]);
+  const refusesHost = createHostCheck([host, ...httpHosts], 'Name it with --http-host');
   const server = createServer(patience, (request, response) => {
     if (refusesHost(request, response)) return;
     const path = request.url?.split('?')[0];

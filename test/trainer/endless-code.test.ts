@@ -79,7 +79,7 @@ test.concurrent('at the top of the file: an interrupt ends it before anything is
   expect(code).toBe(1);
   expect(lastLine(stderr)).toBe(`hyperpolicy: ./top.mjs its module: expected an end within ${given}`);
   expect(await readdir(scratch)).not.toContain('top');
-});
+}, 240_000);
 
 test.concurrent('a second interrupt ends it at once', async () => {
   const env = await writeLine(scratch, 'twice', { before: "console.error('from here on'); for (;;);" });
@@ -94,4 +94,4 @@ test.concurrent('a second interrupt ends it at once', async () => {
   const { code, stderr } = await running.finished;
   expect(code).toBe(null);
   expect(lastLine(stderr)).toContain('SIGINT again: ended at once');
-});
+}, 240_000);

@@ -7,6 +7,7 @@ import { runToEnd, type Sliced } from '../../src/advantages/policy-gradient.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { specSize } from '../../src/contract/tensor-spec.ts';
 import type { Transition } from '../replay/replay-buffer.ts';
+import { requireMemory } from './memory.ts';
 import type { BatchPolicy } from './policy.ts';
 import type { VectorEnv } from './vector-env.ts';
 
@@ -46,7 +47,8 @@ export type Rollout = {
 
 /**
  * Continues the episodes in progress; `reset` the environments first for new ones.
- * @throws HyperpolicyError invalid_argument: a step count that is not a positive integer, an action that is not finite
+ * @throws HyperpolicyError invalid_argument: a step count that is not a positive integer, more steps than fit in memory, an action that
+ *   is not finite
  */
 export const collectRollout = (options: RolloutOptions): Rollout => runToEnd(rolloutSlices(options));
 
@@ -69,6 +71,8 @@ export function* rolloutSlices({ env, policy, stepCount }: RolloutOptions): Slic
   const observationCount = n * specSize(env.specs.observation);
   const actionCount = n * specSize(env.specs.action);
   const contextCount = batch.contexts.length;
+  const sizes = 8 * observationCount + 4 * actionCount + 8 * contextCount;
+  requireMemory(`${env.name}: rollout`, { rowCount: n, stepCount }, sizes / n + 11);
   const episodes: FinishedEpisode[] = [];
   const rollout = {
     stepCount,

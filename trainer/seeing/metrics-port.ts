@@ -3,6 +3,7 @@
 import { createServer } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { failedPrecondition } from '../../src/contract/errors.ts';
+import { createHostCheck } from '../../src/contract/known-hosts.ts';
 import { addressOf, listenOn } from '../../src/contract/ports.ts';
 import { snakeCase } from './scalars.ts';
 
@@ -34,7 +35,9 @@ const prefix = 'hyperpolicy_training_';
 export async function openMetricsPort({ host, port }: MetricsPortOptions): Promise<MetricsPort> {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  const refusesHost = createHostCheck([host], 'Ask by the address, or bind to that name with --metrics-host');
   const server = createServer(async (request, response) => {
+    if (refusesHost(request, response)) return;
     if (request.method !== 'GET' || request.url?.split('?')[0] !== '/metrics') {
       response.writeHead(404, { 'content-type': 'text/plain' }).end('GET /metrics is all there is here\n');
       return;

@@ -143,6 +143,13 @@ describe('JSON over HTTP', () => {
     expect(other.headers.get('vary')).toBe('origin');
   });
 
+  const bodies: Readonly<Record<number, object>> = {
+    405: { code: 'unimplemented', message: 'Act: expected POST, got another HTTP method' },
+    415: {
+      code: 'invalid_argument',
+      message: 'Act content-type: expected application/json or application/proto, got "text/xml"',
+    },
+  };
   const json = { 'content-type': 'application/json' };
   const origin = 'https://evil.example';
   const asksFor = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' };
@@ -183,8 +190,9 @@ describe('JSON over HTTP', () => {
     const store = await temporaryStore([plain, wide]);
     const started = await startHttp({ store, messageBytesMax: 2048, requestLogEvery: 1 });
     const response = await fetch(started.url(method), { method: 'POST', ...init });
-    await response.arrayBuffer();
+    const text = await response.text();
     expect(response.status).toBe(httpStatus);
+    if (httpStatus in bodies) expect(JSON.parse(text)).toEqual(bodies[httpStatus]);
     const counted = Object.entries(await metricLines(started, 'grpc_server_')).filter(([, value]) => value > 0);
     const [type, service] = countedAs === 'other' ? ['other', 'other'] : ['unary', 'hyperpolicy.v1.PolicyService'];
     const labels = `grpc_type="${type}",grpc_service="${service}",grpc_method="${countedAs}"`;

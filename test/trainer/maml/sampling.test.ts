@@ -9,6 +9,7 @@ import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
 import { initialise } from '../../../src/nn/parameters.ts';
 import { type MamlConfig, type MamlPolicy, mamlPolicies } from '../../../trainer/algorithms/maml/config.ts';
 import { fillSteps } from '../../../trainer/algorithms/maml/experience.ts';
+import { createMamlLearner } from '../../../trainer/algorithms/maml/learner.ts';
 import { createMetaObjective } from '../../../trainer/algorithms/maml/meta-objective.ts';
 import { createMamlNetworks } from '../../../trainer/algorithms/maml/networks.ts';
 import { createSampler } from '../../../trainer/algorithms/maml/sampler.ts';
@@ -139,6 +140,19 @@ test('of each row the first episode is kept, without a step that diverged, and a
   const reward = (row: number, count: number) =>
     Array.from({ length: count }, (_, step) => rollout.rewards[step * 6 + row]!).reduce((sum, value) => sum + value, 0);
   expect(returns[0]).toBeCloseTo((reward(0, 20) + reward(1, 5)) / 2, 4);
+});
+
+test('episodes of any length are refused before their steps are allocated, where these do not fit in memory', async () => {
+  const env = await createEnvironment('Point-Robot');
+  const config: MamlConfig = { ...smallConfig('maml'), taskCount, episodeCount };
+  const { specs } = env;
+  const create = () =>
+    createMamlLearner({ config, specs, tasks: env.tasks!, engine: tracedEngine, seed: 1, episodeStepCountMax: 1e12 });
+  // 6 rows x 1e12 steps x 8 x (2 + 2 + 2) bytes.
+  expect(create).toThrow(
+    /^train maml: expected steps that fit in [\d.]+ GiB of memory, got 6 rows of 1000000000000 steps, which need 268220.9 GiB\. All steps/,
+  );
+  env.dispose();
 });
 
 test('every training task comes once before any comes again, in an order that the seed decides', async () => {

@@ -32,7 +32,9 @@ describe('a rollout', () => {
   it('keeps the last observation of an episode and starts the next one after it', async () => {
     const env = await create('Hopper-v5');
     env.reset();
-    const rollout = collectRollout({ env, policy: createRandomPolicy(env.specs, 1), stepCount: 80 });
+    const policy = createRandomPolicy(env.specs, 1);
+    expect(() => collectRollout({ env, policy, stepCount: 1e12 })).toThrow('rollout: expected steps that fit in');
+    const rollout = collectRollout({ env, policy, stepCount: 80 });
     expect(rollout.episodes.length).toBeGreaterThan(4);
     const size = 11;
     const row = (array: Float32Array, step: number, index: number) =>

@@ -1,6 +1,8 @@
 /** The metrics of a run over HTTP, as Prometheus asks for them. */
 
 import { spawnSync } from 'node:child_process';
+import { get } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { expect, onTestFinished, test } from 'vitest';
 import { openMetricsPort } from '../../../trainer/seeing/metrics-port.ts';
 
@@ -54,6 +56,22 @@ test('passes the check of promtool, where that is installed', async () => {
     const ours = `${checked.stdout}${checked.stderr}`.split('\n').filter((line) => line.startsWith('hyperpolicy'));
     expect(ours).toEqual([]);
   }
+});
+
+test('a request that names another host, as a page that resolves its name to here does, is refused', async () => {
+  const { port } = await open();
+  const answerTo = (name: string) =>
+    new Promise<readonly [number, string]>((resolve, reject) => {
+      const request = get(`http://${port.address}/metrics`, { headers: { host: name } }, async (response) => {
+        resolve([response.statusCode!, await text(response)]);
+      });
+      request.on('error', reject);
+    });
+  expect(await answerTo('evil.example:9464')).toEqual([
+    421,
+    'host: expected an address or a known name, got "evil.example". Ask by the address, or bind to that name with --metrics-host\n',
+  ]);
+  expect((await answerTo('localhost'))[0]).toBe(200);
 });
 
 test('a port that is taken is refused by name', async () => {

@@ -9,6 +9,7 @@ import type { PolicySpecs } from '../../../src/contract/tensor-spec.ts';
 import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
 import { initialise } from '../../../src/nn/parameters.ts';
 import type { Engine } from '../../engine/engine.ts';
+import { requireMemory } from '../../rollout/memory.ts';
 import { checkRewards } from '../../run/reward.ts';
 import { checkMamlConfig, type MamlConfig } from './config.ts';
 import { fillSteps, type TaskReturns } from './experience.ts';
@@ -82,11 +83,15 @@ export type MamlLearner = {
 
 const parameterStream = 0;
 
-/** @throws HyperpolicyError invalid_argument: a config value out of range, a policy that needs a context in an environment without */
+/**
+ * @throws HyperpolicyError invalid_argument: a config value out of range, episodes whose steps do not fit in memory, a policy that needs a
+ *   context in an environment without
+ */
 export function createMamlLearner(options: MamlLearnerOptions): MamlLearner {
   const { config, specs, tasks, engine, seed, episodeStepCountMax } = options;
   checkMamlConfig(config);
   const networks = createMamlNetworks(config, specs, tasks);
+  requireStepMemory(config, networks, episodeStepCountMax);
   const stepCount = config.episodeCount * episodeStepCountMax;
   const objective = createMetaObjective({ engine, networks, config, stepCount });
   initialise(objective.specs, objective.parameters, createRandom(seed, parameterStream));
@@ -110,6 +115,7 @@ export function createMamlLearner(options: MamlLearnerOptions): MamlLearner {
       return { ...adaptation, trpo, seconds: clock.seconds() };
     },
     createEvaluator({ taskCount, episodeCount, seed: evaluationSeed }) {
+      requireStepMemory({ taskCount, episodeCount }, networks, episodeStepCountMax);
       const counts = { taskCount, episodeCount, stepCount: episodeCount * episodeStepCountMax };
       const others = createTaskPolicies({ ...shared, ...counts, seed: evaluationSeed });
       const steps = createBatch(networks, taskCount, counts.stepCount);
@@ -134,6 +140,19 @@ export function createMamlLearner(options: MamlLearnerOptions): MamlLearner {
       objective.dispose();
     },
   };
+}
+
+/** Of the episodes before and after adaptation; what else is kept comes on top. */
+function requireStepMemory(
+  { taskCount, episodeCount }: Pick<MamlConfig, 'taskCount' | 'episodeCount'>,
+  { observationSize, actionSize }: MamlNetworks,
+  stepCount: number,
+): void {
+  requireMemory(
+    'train maml',
+    { rowCount: taskCount * episodeCount, stepCount },
+    8 * (observationSize + actionSize + 2),
+  );
 }
 
 const createBatch = (networks: MamlNetworks, taskCount: number, stepCount: number): TaskArrays[] =>

@@ -1,0 +1,37 @@
+/**
+ * Whom a request may name as its server. A web page that resolves its own name to this machine (DNS rebinding) is the same origin to a
+ * browser; it gives itself away by that name.
+ */
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isIP } from 'node:net';
+import { hostname } from 'node:os';
+
+/**
+ * Addresses, `localhost` and this machine's own name are known; so is no name at all, which no browser sends.
+ * @param names further ones, without a port
+ * @param remedy what to do about a name that is not known
+ * @returns true where a request names another, which is then answered with 421
+ */
+export function createHostCheck(
+  names: readonly string[],
+  remedy: string,
+): (request: IncomingMessage, response: ServerResponse) => boolean {
+  const known = new Set(['', 'localhost', hostname(), ...names].map((name) => name.toLowerCase()));
+  return ({ headers }, response) => {
+    const name = nameOf(headers.host ?? '');
+    if (known.has(name) || isIP(name) !== 0) return false;
+    const shown = JSON.stringify(name.slice(0, 100));
+    response.writeHead(421, { 'content-type': 'text/plain; charset=utf-8' });
+    response.end(`host: expected an address or a known name, got ${shown}. ${remedy}\n`);
+    return true;
+  };
+}
+
+/** Of a `Host` header: without its port, the brackets of an address, and a last dot; in lower case. */
+const nameOf = (host: string): string =>
+  host
+    .replace(/:\d*$/, '')
+    .replace(/^\[(.*)\]$/, '$1')
+    .replace(/\.$/, '')
+    .toLowerCase();
