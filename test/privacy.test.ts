@@ -65,6 +65,14 @@ const programs: readonly (readonly [string, readonly string[]])[] = [
     ],
   ],
   [
+    'the thread of an environment file, which evaluates',
+    [
+      command,
+      ...`train td3 --env ${join(root, 'test/envs/files/cart.js')} --critic mlp-small --batch-size 8`.split(' '),
+      ...'--warm-up 20 --steps 40 --eval-every 20 --eval-episodes 1 --run run --publish none'.split(' '),
+    ],
+  ],
+  [
     'a command',
     [
       command,

@@ -2,6 +2,9 @@
  * Waits for another thread: first awake, reading the value again and again, then asleep. To wake a sleeping thread takes tens of
  * microseconds. After a wait that had to sleep, the next one sleeps at once: on a busy machine a thread that waits awake takes
  * the core from the thread that it waits for.
+ *
+ * A thread may wake another for a value that this one has seen awake, long ago where the first lost its core between: a wake without a
+ * change is no end of a wait.
  */
 
 /** Readings of the value between two readings of the clock. */
@@ -38,16 +41,24 @@ export function createWaiter(spinMs: number): Waiter {
     async whileInTurns(values, index, value) {
       const begin = performance.now();
       if (!look(begin, values, index, value)) {
-        await Atomics.waitAsync(values, index, value).value;
+        while (Atomics.load(values, index) === value) await Atomics.waitAsync(values, index, value).value;
         looks = performance.now() - begin < spinMs;
       }
       return Atomics.load(values, index);
     },
     while(values, index, value, timeoutMs = Infinity) {
       const begin = performance.now();
-      if (look(begin, values, index, value)) return Atomics.load(values, index);
-      Atomics.wait(values, index, value, timeoutMs);
-      looks = performance.now() - begin < spinMs;
+      if (!look(begin, values, index, value)) {
+        const until = begin + timeoutMs;
+        for (
+          let left = timeoutMs;
+          left > 0 && Atomics.load(values, index) === value;
+          left = until - performance.now()
+        ) {
+          Atomics.wait(values, index, value, left);
+        }
+        looks = performance.now() - begin < spinMs;
+      }
       return Atomics.load(values, index);
     },
   };

@@ -1,7 +1,7 @@
 /** Waiting between threads, and where a worker's file is. */
 
 import { Worker } from 'node:worker_threads';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { createWaiter } from '../../../trainer/rollout/wait.ts';
 import { workerFile } from '../../../trainer/rollout/worker-file.ts';
 
@@ -43,6 +43,20 @@ describe('a waiter', () => {
     values[0] = 1;
     expect(waiter.while(values, 0, 0, 2)).toBe(1);
   });
+});
+
+test.each(['while', 'whileInTurns'] as const)('a wake without a change ends no wait (%s)', async (wait) => {
+  const values = new Int32Array(new SharedArrayBuffer(8));
+  const thread = new Worker(
+    `const { parentPort, workerData } = require('node:worker_threads');
+     parentPort.postMessage('ready');
+     while (Atomics.notify(workerData, 1) === 0);
+     setTimeout(() => { Atomics.store(workerData, 1, 7); Atomics.notify(workerData, 1); }, 20);`,
+    { eval: true, workerData: values },
+  );
+  await new Promise((resolve) => thread.once('message', resolve));
+  expect(await createWaiter(0)[wait](values, 1, 0)).toBe(7);
+  await thread.terminate();
 });
 
 describe("a worker's file", () => {
