@@ -86,4 +86,3 @@ def test_as_many_cycles_as_asked_for(client: PolicyClient) -> None:
         summary = controller.run(cycle_count=5)
     assert (summary.cycle_count, summary.modes["fresh"], len(applied)) == (5, 5, 5)
     assert all(cycle.latency_ms is not None and cycle.version == 1 for cycle in controller.cycles())
-    assert np.array_equal(controller.command(), applied[-1]) or controller.summary().skipped_count > 0
