@@ -30,6 +30,7 @@ const libraries = [
   room('src/contract', { imports: 'src/gen', packages: 'zod' }),
   room('src/files'),
   room('src/pacing'),
+  room('src/metrics', { packages: 'prom-client' }),
   room('src/messages', { imports: 'src/contract' }),
   room('src/advantages', { imports: 'src/contract' }),
   room('src/posterior', { imports: 'src/contract' }),
@@ -53,7 +54,7 @@ const libraries = [
 ];
 
 const everyLibrary =
-  'src/gen src/contract src/files src/pacing src/advantages src/posterior src/package src/onnx src/trace src/nn src/optim src/envs';
+  'src/gen src/contract src/files src/metrics src/pacing src/advantages src/posterior src/package src/onnx src/trace src/nn src/optim src/envs';
 
 const tensors = '@tensorflow/tfjs-core';
 
@@ -95,7 +96,8 @@ const trainer = [...belowAlgorithms, ...algorithms, ...aboveAlgorithms];
 /** The server never trains: no network of src/nn, no tfjs, no MuJoCo. Only `transport` knows gRPC's and Connect's libraries. */
 const server = (name, packages = '') =>
   room(`server/${name}`, {
-    imports: 'src/gen src/contract src/files src/messages src/pacing src/advantages src/posterior src/package src/onnx',
+    imports:
+      'src/gen src/contract src/files src/messages src/metrics src/pacing src/advantages src/posterior src/package src/onnx',
     packages: `pino ${packages}`,
   });
 

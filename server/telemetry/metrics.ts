@@ -1,7 +1,8 @@
 /** What the server counts, in Prometheus' form. No label holds a context, a client or a request. */
 
-import { collectDefaultMetrics, Registry } from 'prom-client';
+import { Registry } from 'prom-client';
 import { type StatusName, statusCodes } from '../../src/contract/status.ts';
+import { registerProcessMetrics } from '../../src/metrics/process-metrics.ts';
 import { registerCounter, registerHistogram, registerReadings, type Slot } from './readings.ts';
 import { type MetricsSources, registerSources } from './source-metrics.ts';
 
@@ -78,7 +79,7 @@ export type Metrics = {
 
 export function createMetrics(sources: MetricsSources): Metrics {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  registerProcessMetrics(registry);
   registerSources(sources, registry);
   const kinds = kindsIn(registry);
   return {

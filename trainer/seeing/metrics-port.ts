@@ -1,10 +1,11 @@
 /** A run's metrics for Prometheus, over HTTP while it trains. */
 
 import { createServer } from 'node:http';
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import { createHostCheck } from '../../src/contract/known-hosts.ts';
 import { addressOf, listenOn } from '../../src/contract/ports.ts';
+import { registerProcessMetrics } from '../../src/metrics/process-metrics.ts';
 import { snakeCase } from './scalars.ts';
 
 export type MetricsPortOptions = {
@@ -34,7 +35,7 @@ const prefix = 'hyperpolicy_training_';
  */
 export async function openMetricsPort({ host, port }: MetricsPortOptions): Promise<MetricsPort> {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  registerProcessMetrics(registry);
   const refusesHost = createHostCheck([host], 'Ask by the address, or bind to that name with --metrics-host');
   const server = createServer(async (request, response) => {
     if (refusesHost(request, response)) return;
