@@ -8,11 +8,12 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { DescService } from '@bufbuild/protobuf';
 import { type ConnectRouter, createConnectRouter, createContextValues } from '@connectrpc/connect';
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
+import { quoted } from '../../src/contract/errors.ts';
 import { createHostCheck } from '../../src/contract/known-hosts.ts';
 import type { StatusName } from '../../src/contract/status.ts';
 import type { UnaryHandlers } from '../call/rpc.ts';
 import { boundConnectTimeout } from './deadline-headers.ts';
-import { acceptCompression, refusalOf } from './http-refusals.ts';
+import { acceptCompression, type HttpRefusal, refusalOf } from './http-refusals.ts';
 import { type HttpCall, httpCallKey, httpUnary } from './http-unary.ts';
 import { Invocations, type MethodDeps } from './invocation.ts';
 import { unaryMethodsOf } from './unary-methods.ts';
@@ -53,7 +54,8 @@ export function createHttpAnswers<S extends DescService>(
     if (refusesHost(request, response)) return;
     const handler = handlerOf.get(path);
     if (handler === undefined) {
-      response.writeHead(404).end();
+      const text = `HTTP port: expected a path /${service.typeName}/METHOD of an RPC with one answer, got ${quoted(path)}`;
+      refuse(response, { httpStatus: 404, code: 'unimplemented', text });
       return;
     }
     answer(handler, exchange, bytesMax).catch((error: unknown) => {
@@ -113,7 +115,8 @@ const refusals: Readonly<Record<number, StatusName>> = {
 async function answer(handler: Handler, { request, response, httpCall }: Exchange, bytesMax: number): Promise<void> {
   // Only HTTP/1.0 may leave it out; such a request has no URL for the library.
   if (request.headers.host === undefined) {
-    response.writeHead(400).end();
+    const text = 'HTTP port: expected a header "host", got none';
+    refuse(response, { httpStatus: 400, code: 'invalid_argument', text });
     return;
   }
   const values = createContextValues().set(httpCallKey, httpCall);
@@ -124,8 +127,12 @@ async function answer(handler: Handler, { request, response, httpCall }: Exchang
   const about = { method: handler.method, header: asked.header, body: kept, bytesMax };
   const own = isLibrarys ? await refusalOf(answered.status, about) : undefined;
   if (own === undefined) return universalResponseToNodeResponse(answered, response);
-  response.writeHead(own.httpStatus, { 'content-type': 'application/json' });
-  response.end(JSON.stringify({ code: own.code, message: own.text }));
+  refuse(response, own);
+}
+
+function refuse(response: ServerResponse, { httpStatus, code, text }: HttpRefusal): void {
+  response.writeHead(httpStatus, { 'content-type': 'application/json' });
+  response.end(JSON.stringify({ code, message: text }));
 }
 
 /** Passes a body on and keeps what the library reads, which is no more than `readMaxBytes`. */

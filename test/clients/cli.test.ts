@@ -185,6 +185,7 @@ describe('settings of serve', () => {
       bytes: '7777',
       ratio: '0.5',
       device: 'cuda',
+      precision: 'tf32',
       level: 'silent',
     };
     const given = options.map(([, flag, kind]) => [flag!, values[kind!] ?? '7'] as const);

@@ -97,7 +97,15 @@ describe('JSON over HTTP', () => {
     expect(bad.status).toBe(400);
     const large = await post('Act', { model: 'x'.repeat(5000) });
     expect(large).toMatchObject({ status: 429, body: { code: 'resource_exhausted' } });
-    expect((await fetch(url('Nope'), { method: 'POST' })).status).toBe(404);
+    const unknown = await fetch(url('Nope'), { method: 'POST' });
+    expect([unknown.status, await unknown.json()]).toEqual([
+      404,
+      {
+        code: 'unimplemented',
+        message:
+          'HTTP port: expected a path /hyperpolicy.v1.PolicyService/METHOD of an RPC with one answer, got "/hyperpolicy.v1.PolicyService/Nope"',
+      },
+    ]);
     for (const { body } of [bad, large])
       expect(JSON.stringify(body)).not.toMatch(/at .*\.(ts|js):|\/work|node_modules/);
   });
