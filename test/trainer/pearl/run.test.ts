@@ -81,9 +81,10 @@ test('the sparse point robot: updates learn from the distance, returns count wha
   ];
   const { testReturn } = await finish('sparse', dense('Point-Robot-Sparse'));
   expect(testReturn).toBeGreaterThanOrEqual(0);
-  // With V near 0 at the start, the loss of both Qs is about twice the mean square of 20 times a distance near 1.
+  // With V near 0 at the start, the loss of both Qs is about twice the mean square of 5 times a distance near 1; of its own rewards, most
+  // of which are 0, it would be near 0.
   const { records } = await left('sparse');
-  expect(records.find((record) => 'qLoss' in record)!.qLoss).toBeGreaterThan(400);
+  expect(records.find((record) => 'qLoss' in record)!.qLoss).toBeGreaterThan(25);
   const refused = train('refused', dense('Point-Robot'));
   expect((await refused.finished).stderr).toContain(
     'PEARL learningReward: expected own, as the environment has no dense reward, got dense',
