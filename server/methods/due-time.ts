@@ -95,10 +95,10 @@ export function lateError(method: string, { reason }: Due, computed: string): Hy
  * @throws HyperpolicyError deadline_exceeded or cancelled where the client no longer waits
  */
 export function checkDeadline(method: string, call: Call, computed = 'Nothing was computed'): void {
-  requireClient(method, call, computed);
-  if (call.deadlineMs === Number.POSITIVE_INFINITY) return;
-  const lateMs = Date.now() - call.deadlineMs;
+  // In this order: a library cancels a call whose deadline has passed.
+  const lateMs = call.deadlineMs === Number.POSITIVE_INFINITY ? 0 : Date.now() - call.deadlineMs;
   if (lateMs > 0) throw deadlinePassed(method, lateMs, computed);
+  requireClient(method, call, computed);
 }
 
 /**

@@ -22,7 +22,7 @@ export type PackageLoaderOptions = {
   readonly devices: readonly Device[];
   readonly log: Logger;
   readonly onLoad: LoadListener;
-  /** A device refused a version, which the next one is now tried with. */
+  /** A device refused a version that the next one serves. */
   readonly onDeviceFallback: (model: string, refusedBy: Device) => void;
 };
 
@@ -75,8 +75,9 @@ export class PackageLoader {
     const former = current.find((other) => other.version === version);
     if (former !== undefined && this.#identities.get(former) === identity) return former;
     const state = await stateOf(directory);
-    const refusal = this.#refused.get(directory);
-    if (this.#isClosed || (refusal?.state === state && performance.now() < refusal.retryAtMs)) return former;
+    const known = this.#refused.get(directory);
+    const refusal = known?.state === state ? known : undefined;
+    if (this.#isClosed || (refusal !== undefined && performance.now() < refusal.retryAtMs)) return former;
     try {
       return await this.#load({ model, version, directory, identity }, current[0]);
     } catch (error) {
@@ -109,26 +110,26 @@ export class PackageLoader {
   }
 
   /** On the first device that serves it. */
-  async #openOnFirst(index: PackageIndex): Promise<ServedVersion> {
-    const { networks, devices, log, onDeviceFallback } = this.#options;
-    const openOn = (device: Device) =>
-      openVersion(index, {
+  async #openOnFirst(index: PackageIndex, devices: readonly Device[] = this.#options.devices): Promise<ServedVersion> {
+    const { networks, log, onDeviceFallback } = this.#options;
+    const [device, ...others] = devices;
+    const keyPrefix = `${this.#loadCount++}/`;
+    try {
+      return await openVersion(index, {
         ...networks,
-        device,
-        keyPrefix: `${this.#loadCount++}/`,
+        device: device!,
+        keyPrefix,
         restRatio: this.#hasRequests ? restRatio : 0,
       });
-    const { model, version } = index.manifest;
-    for (const [i, device] of devices.slice(0, -1).entries()) {
-      try {
-        return await openOn(device);
-      } catch (error) {
-        const next = devices[i + 1];
-        log.warn({ model, version, device, next, reason: (error as Error).message }, 'refused on a device');
-        onDeviceFallback(model, device);
-      }
+    } catch (error) {
+      if (others.length === 0) throw error;
+      const opened = await this.#openOnFirst(index, others);
+      const { model, version } = opened;
+      const reason = (error as Error).message;
+      log.warn({ model, version, device, next: opened.device, reason }, 'refused on a device');
+      onDeviceFallback(model, device!);
+      return opened;
     }
-    return openOn(devices.at(-1)!);
   }
 
   /**

@@ -63,7 +63,7 @@ export type Metrics = {
   method(name: { readonly type: GrpcType; readonly service: string; readonly method: string }): MethodMetrics;
   work(method: string): WorkMetrics;
   loadResult(result: 'loaded' | 'refused', model: string): void;
-  /** A device refused a version that the next one is tried with. */
+  /** A device refused a version that the next one serves. */
   deviceFallback(model: string, refusedBy: string): void;
   /** A fallback that was served. */
   fallback(fallback: string, reason: string): void;
@@ -164,7 +164,7 @@ function registerEvents({
   const loads = counter('hyperpolicy_model_loads_total', 'Model versions loaded or refused');
   const deviceFallbacks = counter(
     'hyperpolicy_device_fallbacks_total',
-    'Model versions that a device refused and that another was tried with',
+    'Model versions that a device refused and another serves',
   );
   const fallbacks = counter('hyperpolicy_fallbacks_total', 'Actions that stood in for one that was not there in time');
   const connectionEnds = counter(

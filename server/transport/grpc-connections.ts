@@ -87,7 +87,7 @@ export class Connections {
     });
     if (this.#peers.size <= connectionCountMax + silentCountMax) return;
     this.#end('too_many');
-    [...this.#peers.values()].find(({ isOpen }) => !isOpen)?.socket.destroy();
+    [...this.#peers.values()].find(({ isOpen, socket: { destroyed } }) => !isOpen && !destroyed)?.socket.destroy();
   }
 
   #openSession(session: ServerHttp2Session): void {
@@ -125,7 +125,7 @@ export class Connections {
   #end(reason: EndReason): void {
     const { connectionCountMax, pingIntervalMsMin } = this.#options.config;
     this.#options.onEnd(reason);
-    this.#note(reason, reason === 'pings' ? { pingIntervalMsMin } : { connectionCountMax });
+    this.#note(reason, { too_many: { connectionCountMax }, pings: { pingIntervalMsMin }, stalled: {} }[reason]);
   }
 }
 

@@ -73,6 +73,12 @@ function boundConnections(server: Server, countMax: number): { cut(): void } {
   /** Those that have asked nothing, by what TLS does not change; the oldest first. */
   const silent = new Map<string, Socket>();
   const remoteEnd = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`;
+  const cutOldest = () => {
+    const [from, socket] = silent.entries().next().value!;
+    silent.delete(from);
+    open.delete(socket);
+    socket.destroy();
+  };
   server.on('connection', (socket) => {
     const from = remoteEnd(socket);
     open.add(socket);
@@ -82,7 +88,7 @@ function boundConnections(server: Server, countMax: number): { cut(): void } {
       if (silent.get(from) === socket) silent.delete(from);
     });
     // The new one itself where all others have asked.
-    if (open.size > countMax) silent.values().next().value!.destroy();
+    if (open.size > countMax) cutOldest();
   });
   server.on('request', ({ socket }) => silent.delete(remoteEnd(socket)));
   return {

@@ -57,6 +57,11 @@ export class ContextCache {
     { generate, demand }: Request,
   ): Promise<WeightBatch> {
     const unknown = [...keys.keys()].filter((k) => known[k] === undefined);
+    // Before any generation begins: a full queue drops what nobody waits for.
+    for (const deadline of new Set(unknown.flatMap((k) => this.#shares.get(keys[k]!)?.deadline ?? []))) {
+      deadline.atMs = Math.max(deadline.atMs, demand.deadlineMs);
+      deadline.askers!.push(demand);
+    }
     const own = unknown.filter((k) => !this.#shares.has(keys[k]!));
     if (own.length > 0) {
       const deadline = deadlineFor(demand);
@@ -68,10 +73,6 @@ export class ContextCache {
       );
     }
     const shares = unknown.map((k) => this.#shares.get(keys[k]!)!);
-    for (const deadline of new Set(shares.map((share) => share.deadline))) {
-      deadline.atMs = Math.max(deadline.atMs, demand.deadlineMs);
-      if (!deadline.askers!.includes(demand)) deadline.askers!.push(demand);
-    }
     const entries = [...known] as GeneratedWeights[];
     const made = await Promise.all(shares.map(({ weights }) => weights));
     unknown.forEach((k, i) => {

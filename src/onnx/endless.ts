@@ -10,7 +10,7 @@ import { HyperpolicyError, invalidArgument } from '../contract/errors.ts';
 const fields = {
   model: { graph: 7, functions: 25 },
   graph: { node: 1 },
-  function: { node: 7 },
+  function: { node: 7, attribute: 11 },
   node: { name: 3, opType: 4, attribute: 5 },
   attribute: { graph: 6, graphs: 11 },
 } as const;
@@ -29,11 +29,18 @@ export function refuseEndless(model: Uint8Array, name: string): void {
   try {
     for (const [field, bytes] of messagesOf(model)) {
       if (field === fields.model.graph) checkNodes(bytes, fields.graph.node, { name, depth: 0 });
-      if (field === fields.model.functions) checkNodes(bytes, fields.function.node, { name, depth: 0 });
+      if (field === fields.model.functions) checkFunction(bytes, { name, depth: 0 });
     }
   } catch (cause) {
     if (cause instanceof HyperpolicyError) throw cause;
     throw invalidArgument({ where: name, expected: 'an ONNX model', actual: (cause as Error).message, cause });
+  }
+}
+
+function checkFunction(bytes: Uint8Array, place: Place): void {
+  checkNodes(bytes, fields.function.node, place);
+  for (const [field, attribute] of messagesOf(bytes)) {
+    if (field === fields.function.attribute) checkAttribute(attribute, place);
   }
 }
 
@@ -49,14 +56,16 @@ function checkNode(node: Uint8Array, place: Place): void {
   for (const [field, bytes] of messagesOf(node)) {
     if (field === fields.node.opType) opType = new TextDecoder().decode(bytes);
     if (field === fields.node.name) nodeName = new TextDecoder().decode(bytes);
-    if (field === fields.node.attribute) {
-      for (const [inner, graph] of messagesOf(bytes)) {
-        if (inner !== fields.attribute.graph && inner !== fields.attribute.graphs) continue;
-        checkNodes(graph, fields.graph.node, { ...place, depth: place.depth + 1 });
-      }
-    }
+    if (field === fields.node.attribute) checkAttribute(bytes, place);
   }
   if (endless.has(opType)) throw refusal(place, `a node "${nodeName.slice(0, 100)}" of type ${opType}`);
+}
+
+function checkAttribute(attribute: Uint8Array, place: Place): void {
+  for (const [field, graph] of messagesOf(attribute)) {
+    if (field !== fields.attribute.graph && field !== fields.attribute.graphs) continue;
+    checkNodes(graph, fields.graph.node, { ...place, depth: place.depth + 1 });
+  }
 }
 
 const refusal = ({ name }: Place, actual: string) =>

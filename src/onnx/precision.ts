@@ -13,7 +13,7 @@ const variable = 'NVIDIA_TF32_OVERRIDE';
 const values: Readonly<Record<Precision, string>> = { float32: '0', tf32: '1' };
 
 // A thread has a copy of the variables, which native code does not see: theirs are the process's.
-if (isMainThread) process.env[variable] ??= values.float32;
+if (isMainThread) process.env[variable] ||= values.float32;
 
 /** Sets the precision of the process and of those that it starts. In the main thread, before a session is opened on the device. */
 export function setPrecision(precision: Precision): void {

@@ -91,6 +91,8 @@ function openOn(device: Device, model: Uint8Array, options: SessionOptions, name
           force_spinning_stop: '1',
           // Values outside the model's bytes are refused: the runtime would look for their files in the working directory.
           model_external_initializers_file_folder_path: '/dev/null',
+          // The runtime's own format, which it would recognise by four bytes, is not what `refuseEndless` reads.
+          load_model_format: 'ONNX',
         },
       },
     });

@@ -40,6 +40,14 @@ test('a loop in a function of the model is found', () => {
   expect(() => refuseEndless(Buffer.concat([model(node('Add')), bytes]), 'p.onnx')).toThrow(refusal);
 });
 
+test('a loop in the default of an attribute of a function is found', () => {
+  const [attribute] = node('If', { node: [node('Loop')] }).attribute;
+  const encoded = toBinary(AttributeProtoSchema, attribute!);
+  const body = new BinaryWriter().tag(11, WireType.LengthDelimited).bytes(encoded).finish();
+  const bytes = new BinaryWriter().tag(25, WireType.LengthDelimited).bytes(body).finish();
+  expect(() => refuseEndless(Buffer.concat([model(node('Add')), bytes]), 'p.onnx')).toThrow(refusal);
+});
+
 test('bytes that cannot be read to their end are refused, not passed', () => {
   const whole = model(node('MatMul'), node('Loop'));
   for (const end of [whole.length - 1, whole.length - 8]) {

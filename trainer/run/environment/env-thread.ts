@@ -160,7 +160,10 @@ export function startEnvThread(place: string, { signal, tell }: OpenOptions): En
         const waits = new AbortController();
         const inTime = ask('dispose', null).then(
           () => true,
-          () => true,
+          (error: Error) => {
+            tell(error.message);
+            return true;
+          },
         );
         const late = sleep(graceMs, false, { signal: waits.signal }).catch(() => false);
         if (!(await Promise.race([inTime, late]))) tell(hang('the end of the run').message);

@@ -123,7 +123,15 @@ const answers: Answers = {
     }
   },
   dispose() {
-    for (const env of environments) disposeOne(env);
+    const failures: unknown[] = [];
+    for (const env of environments) {
+      try {
+        disposeOne(env);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
     return null;
   },
 };

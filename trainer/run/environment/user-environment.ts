@@ -53,6 +53,7 @@ function createHostEvaluator(host: EnvThread, learner: Portable): Evaluator {
       const { model, parameters } = learner.portablePolicy();
       opening ??= host.ask('openPolicy', model);
       await opening;
+      signal?.throwIfAborted();
       // Copies: a view would take all of its memory along.
       const copies = Object.fromEntries(Object.entries(parameters).map(([name, values]) => [name, values.slice()]));
       const cut = () => host.cut(true);
