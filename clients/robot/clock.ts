@@ -1,5 +1,7 @@
 /** Time as the controller sees it, so that tests bring their own. */
 
+import { callAfter } from '../../src/contract/timers.ts';
+
 export type Clock = {
   /** Monotonic, milliseconds. */
   nowMs(): number;
@@ -20,11 +22,8 @@ export const systemClock: Clock = {
   nowMs: () => performance.now(),
   async sleepUntil(atMs) {
     const timerMs = atMs - performance.now() - timerLateMs;
-    if (timerMs >= 1) await new Promise<void>((resolve) => setTimeout(resolve, timerMs));
+    if (timerMs >= 1) await new Promise<void>((resolve) => callAfter(timerMs, resolve));
     while (performance.now() < atMs) await new Promise<void>((resolve) => setImmediate(resolve));
   },
-  callAt(atMs, action) {
-    const timer = setTimeout(action, atMs - performance.now());
-    return () => clearTimeout(timer);
-  },
+  callAt: (atMs, action) => callAfter(atMs - performance.now(), action),
 };

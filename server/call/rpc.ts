@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import type { DescMethod, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
-import { deadlineExceeded, type HyperpolicyError, unavailable } from '../../src/contract/errors.ts';
+import { cancelled, deadlineExceeded, type HyperpolicyError, unavailable } from '../../src/contract/errors.ts';
 import type { Caller } from './caller.ts';
 import type { RequestRecord } from './request-record.ts';
 
@@ -98,6 +98,10 @@ export const deadlinePassed = (where: string, lateMs: number, computed: string):
     actual: `one that passed ${lateMs} ms ago`,
     remedy: computed,
   });
+
+/** Of work for a call that was cancelled. @param computed what became of the work, as a sentence */
+export const callCancelled = (where: string, computed: string): HyperpolicyError =>
+  cancelled({ where, expected: 'a client that waits', actual: 'none: the call was cancelled', remedy: computed });
 
 /** What a stream ends with when the server drains. */
 export const draining = (where: string): HyperpolicyError =>

@@ -5,10 +5,10 @@
  * Failure rule: a run that fails fails every job in it, and no other; what is left of those jobs is not computed.
  */
 
-import { cancelled, resourceExhausted } from '../../src/contract/errors.ts';
+import { resourceExhausted } from '../../src/contract/errors.ts';
 import { floatTensor, type Tensor, type TensorMap } from '../../src/onnx/session.ts';
 import { copyTensors } from '../../src/onnx/shared-tensors.ts';
-import { type Demand, deadlinePassed } from '../call/rpc.ts';
+import { callCancelled, type Demand, deadlinePassed } from '../call/rpc.ts';
 
 /** When a job is too late to be useful. Requests that share the job may extend it, and see when its run began. */
 export type Deadline = {
@@ -211,13 +211,7 @@ function fail(job: QueuedJob, error: unknown): void {
 const expired = (name: string, job: QueuedJob, nowMs: number) =>
   deadlinePassed(`queue of ${name}`, nowMs - job.deadline.atMs, begunRows(job));
 
-const abandoned = (name: string, job: QueuedJob) =>
-  cancelled({
-    where: `queue of ${name}`,
-    expected: 'a client that waits',
-    actual: 'none: the call was cancelled',
-    remedy: begunRows(job),
-  });
+const abandoned = (name: string, job: QueuedJob) => callCancelled(`queue of ${name}`, begunRows(job));
 
 const begunRows = ({ nextRow, rowCount }: Pick<QueuedJob, 'nextRow' | 'rowCount'>): string =>
   nextRow === 0 ? 'Nothing was computed' : `${nextRow} of ${rowCount} rows were begun, and nothing is kept`;

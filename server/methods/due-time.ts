@@ -3,9 +3,9 @@
  * that gives up resets its call, and a burst of resets makes Node cut the whole connection.
  */
 
-import { cancelled, deadlineExceeded, type HyperpolicyError } from '../../src/contract/errors.ts';
+import { deadlineExceeded, type HyperpolicyError } from '../../src/contract/errors.ts';
 import { callAfter } from '../../src/contract/timers.ts';
-import { type Call, type Demand, deadlinePassed } from '../call/rpc.ts';
+import { type Call, callCancelled, type Demand, deadlinePassed } from '../call/rpc.ts';
 
 export type DueReason = 'budget' | 'deadline';
 
@@ -106,5 +106,5 @@ export function checkDeadline(method: string, call: Call, computed = 'Nothing wa
  * @throws HyperpolicyError cancelled where the call was cancelled
  */
 export function requireClient(method: string, { isGone }: Call, computed = 'What was computed is not sent'): void {
-  if (isGone) throw cancelled({ where: method, expected: 'a client that waits', actual: 'none', remedy: computed });
+  if (isGone) throw callCancelled(method, computed);
 }

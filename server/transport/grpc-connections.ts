@@ -10,6 +10,7 @@ import type { ServerConfig } from '../config.ts';
 import type { EndReason } from '../telemetry/metrics.ts';
 import { createNotes, type Note } from './notes.ts';
 import { Readers } from './readers.ts';
+import { handshakeMsMax, remoteEnd } from './tls.ts';
 
 export type ConnectionOptions = {
   readonly config: Pick<ServerConfig, 'connectionCountMax' | 'pingIntervalMsMin'>;
@@ -19,8 +20,6 @@ export type ConnectionOptions = {
 
 /** Connections over the bound that may be open before they have said that they speak HTTP/2. */
 const silentCountMax = 64;
-/** From the connection to its first SETTINGS, which come after the TLS handshake. */
-const handshakeMsMax = 10_000;
 /** How long a peer may take to read why it is refused. */
 const farewellMs = 1000;
 /** Pings that may come too soon. */
@@ -132,7 +131,7 @@ export class Connections {
 /** A connection, from before its handshake. */
 type Peer = {
   readonly socket: Socket;
-  /** Ends a handshake that is slow. */
+  /** Ends one that takes long for its handshakes, TLS's and then HTTP/2's first SETTINGS. */
   readonly handshake: NodeJS.Timeout;
   isOpen: boolean;
 };
@@ -171,6 +170,3 @@ export function createPingPolice(intervalMsMin: number, clock: () => number): (b
     return strikeCount > pingStrikeCountMax;
   };
 }
-
-const remoteEnd = ({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'remotePort'>): string =>
-  `${remoteAddress} ${remotePort}`;

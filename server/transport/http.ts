@@ -12,7 +12,7 @@ import type { PolicyHandlers } from '../methods/policy-handlers.ts';
 import { createHttpAnswers } from './http-answers.ts';
 import { withCors } from './http-origins.ts';
 import type { MethodDeps } from './invocation.ts';
-import { handshakeMsMax, openPortTls, type PortTls } from './tls.ts';
+import { handshakeMsMax, openPortTls, type PortTls, remoteEnd } from './tls.ts';
 
 export type HttpListener = {
   readonly port: number;
@@ -72,7 +72,6 @@ function boundConnections(server: Server, countMax: number): { cut(): void } {
   const open = new Set<Socket>();
   /** Those that have asked nothing, by what TLS does not change; the oldest first. */
   const silent = new Map<string, Socket>();
-  const remoteEnd = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`;
   const cutOldest = () => {
     const [from, socket] = silent.entries().next().value!;
     silent.delete(from);

@@ -5,14 +5,15 @@
  */
 
 import type { Logger } from 'pino';
-import { cancelled, type HyperpolicyError, invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
+import { invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
 import type { StatusName } from '../../src/contract/status.ts';
 import { type Access, openAccess } from '../access/access.ts';
 import type { Caller } from '../call/caller.ts';
 import type { HeaderReader, OpenRecord, RequestRecorder } from '../call/request-record.ts';
-import { type Call, type Client, createCall, deadlinePassed, type UnaryHandler } from '../call/rpc.ts';
+import { type Call, type Client, createCall, type UnaryHandler } from '../call/rpc.ts';
 import { type Status, statusOf } from '../call/status.ts';
 import type { ServerConfig } from '../config.ts';
+import { checkDeadline } from '../methods/due-time.ts';
 import type { GrpcType, MethodMetrics, Metrics } from '../telemetry/metrics.ts';
 
 export type MethodDeps = {
@@ -140,7 +141,7 @@ export class Invocations {
     const succeed = (wire: Wire, response: Response, call: Call): void => {
       let answer: Encoded;
       try {
-        if (call.isGone) throw unsent(this.name, call);
+        if (call.isGone) checkDeadline(this.name, call, 'The answer is not sent');
         answer = write(response, call);
       } catch (error) {
         fail(wire, error, call);
@@ -183,13 +184,6 @@ export function describeStatus(error: unknown, method: string, call: Call, log: 
 /** Of a message, either way. */
 export const tooLarge = (where: string, limit: number, actual: number, remedy?: string) =>
   resourceExhausted({ where, expected: `at most ${limit} bytes`, actual: `${actual}`, remedy });
-
-/** A library cancels a call whose deadline has passed. */
-function unsent(method: string, { deadlineMs }: Call): HyperpolicyError {
-  const [lateMs, computed] = [Date.now() - deadlineMs, 'The answer is not sent'];
-  if (lateMs > 0) return deadlinePassed(method, lateMs, computed);
-  return cancelled({ where: method, expected: 'a client that waits', actual: 'none', remedy: computed });
-}
 
 const tooManyRequests = (method: string, limit: number) =>
   resourceExhausted({

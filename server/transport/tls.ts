@@ -1,5 +1,6 @@
 /** TLS of one port: the certificates that it has, and the handshakes that fail on it, counted and logged with their reason. */
 
+import type { Socket } from 'node:net';
 import type { Server, TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import { type CertificateFiles, type Certificates, openCertificates } from '../access/certificates.ts';
@@ -10,6 +11,10 @@ import { createNotes } from './notes.ts';
 const refreshMs = 10_000;
 /** From the connection to the end of its handshake. */
 export const handshakeMsMax = 10_000;
+
+/** Which connection a socket is of: a socket of TLS has the same as the one below it. */
+export const remoteEnd = ({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'remotePort'>): string =>
+  `${remoteAddress} ${remotePort}`;
 
 export type PortTls = Certificates & {
   /** Watches a server that does TLS, from before its first connection, and gives it what the files have when they change. */

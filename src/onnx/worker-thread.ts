@@ -7,6 +7,7 @@ import { Link } from '../messages/link.ts';
 import { raisePriority } from './low-priority.ts';
 // Here too: a process whose threads run graphs may run none itself.
 import './no-telemetry.ts';
+import './precision.ts';
 import type { ToPool, ToThread, WorkerData } from './worker-messages.ts';
 
 /** Shared memory for the tensors of one run, in and out; blocks are replaced by larger ones as needed. */

@@ -2,9 +2,10 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type ActStreamEvent, createPolicyClient, type PolicyClientOptions } from '../../clients/typescript/index.ts';
+import { openRelay } from '../relay.ts';
 import { temporaryStore } from '../server/fixtures.ts';
 import { spawnServer } from '../server/spawn.ts';
 
@@ -58,40 +59,24 @@ async function actUntilAnswered(stream: ReturnType<typeof streamOf>['stream']) {
 
 /** A cable: connections to a server that can be unplugged, without either side being told. */
 async function cable(address: string) {
-  const port = Number(address.split(':')[1]);
   let isPlugged = true;
-  let connectionCount = 0;
   let byteCount = 0;
-  const sockets = new Set<Socket>();
-  const server = createServer((near) => {
-    connectionCount++;
-    const far = connect(port, '127.0.0.1');
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(from);
-      from.on('error', () => {});
-      from.on('close', () => isPlugged && to.destroy());
-      from.on('data', (bytes) => {
-        if (!isPlugged) return;
-        byteCount += bytes.length;
-        to.write(bytes);
-      });
-    }
+  const relay = await openRelay(Number(address.split(':')[1]), {
+    carry: (to) => (bytes) => {
+      if (!isPlugged) return;
+      byteCount += bytes.length;
+      to.write(bytes);
+    },
+    tellsEnds: () => isPlugged,
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
+  onTestFinished(() => relay.stop());
   return {
-    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    address: `127.0.0.1:${relay.port}`,
     plug(plugged: boolean) {
       isPlugged = plugged;
     },
     get connectionCount() {
-      return connectionCount;
+      return relay.connectionCount;
     },
     get byteCount() {
       return byteCount;

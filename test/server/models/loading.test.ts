@@ -7,13 +7,13 @@ import pino from 'pino';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { ComputePool } from '../../../server/compute/compute-pool.ts';
 import { createExecutor } from '../../../server/compute/executors.ts';
-import { PackageLoader } from '../../../server/models/package-loader.ts';
+import { PackageLoader, type PackageLoaderOptions } from '../../../server/models/package-loader.ts';
 import { openVersion } from '../../../server/models/served-version.ts';
 import { ContextCache } from '../../../server/weights/context-cache.ts';
-import { type Device, isInstalled } from '../../../src/onnx/providers.ts';
+import { isInstalled } from '../../../src/onnx/providers.ts';
 import { readPackageIndex } from '../../../src/package/package.ts';
 import { publishRandomPackage } from '../../random-package.ts';
-import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
+import { metricLines, recordingLog, startTestServer, temporaryStore } from '../fixtures.ts';
 
 const observation = [0.1, 0.2, 0.3];
 const sizes = { observationSize: 3, actionSize: 2, hiddenSize: 8 } as const;
@@ -53,6 +53,27 @@ test.runIf(existsSync(schedule))('no turn of the event loop computes for long', 
   expect(longestMs).toBeLessThan(turnMsMax);
 });
 
+/** What versions are opened with. */
+function networkOptions(workerCount: number) {
+  const executor = createExecutor({ workerCount, session: { threadCount: 1 } });
+  onTestFinished(() => executor.dispose());
+  const cache = () => new ContextCache({ bytesMax: 2 ** 20, timeToLiveMs: 0 });
+  return {
+    pool: new ComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 }),
+    inline: { threadCount: 1 },
+    precision: 'float32',
+    contextCache: cache(),
+    criticCache: cache(),
+  } as const;
+}
+
+/** A loader, and what it tells. */
+function loaderOf(options: Pick<PackageLoaderOptions, 'store' | 'devices' | 'networks'>) {
+  const { log, lines } = recordingLog();
+  const told = { onLoad: vi.fn(), onDeviceFallback: vi.fn() };
+  return { loader: new PackageLoader({ ...options, ...told, log }), lines, ...told };
+}
+
 test.each([
   ['policy.primary.onnx', 1],
   ['policy.primary.onnx', 0],
@@ -60,19 +81,7 @@ test.each([
   ['policy.dynamic.onnx', 1],
 ])('a package whose %s changes after it was looked at is refused, with %i workers', async (file, workerCount) => {
   const directory = join(await temporaryStore([hyper]), 'hyper', '1');
-  const executor = createExecutor({ workerCount, session: { threadCount: 1 } });
-  onTestFinished(() => executor.dispose());
-  const cache = () => new ContextCache({ bytesMax: 2 ** 20, timeToLiveMs: 0 });
-  const options = {
-    pool: new ComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 }),
-    inline: { threadCount: 1 },
-    device: 'cpu' as const,
-    precision: 'float32' as const,
-    contextCache: cache(),
-    criticCache: cache(),
-    keyPrefix: '0/',
-    restRatio: 0,
-  };
+  const options = { ...networkOptions(workerCount), device: 'cpu', keyPrefix: '0/', restRatio: 0 } as const;
   const index = await readPackageIndex(directory);
   const path = join(directory, file);
   const bytes = await readFile(path);
@@ -136,68 +145,31 @@ test('a server that stops does not wait until all contexts are carried over', { 
 
 test.skipIf(isInstalled('cuda'))('a version that one device refuses is served on the next', async () => {
   const store = await temporaryStore([hyper]);
-  const executor = createExecutor({ workerCount: 1, session: { threadCount: 1 } });
-  onTestFinished(() => executor.dispose());
-  const cache = () => new ContextCache({ bytesMax: 2 ** 20, timeToLiveMs: 0 });
-  const onDeviceFallback = vi.fn();
-  const onLoad = vi.fn();
-  const lines: Record<string, unknown>[] = [];
-  const loaderOn = (devices: readonly Device[]) =>
-    new PackageLoader({
-      store,
-      devices,
-      networks: {
-        pool: new ComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 }),
-        inline: { threadCount: 1 },
-        precision: 'float32',
-        contextCache: cache(),
-        criticCache: cache(),
-      },
-      log: pino({}, { write: (line) => void lines.push(JSON.parse(line)) }),
-      onLoad,
-      onDeviceFallback,
-    });
-  const served = await loaderOn(['cuda', 'cpu']).versionOf('hyper', 1, []);
+  const networks = networkOptions(1);
+  const either = loaderOf({ store, devices: ['cuda', 'cpu'], networks });
+  const served = await either.loader.versionOf('hyper', 1, []);
   expect(served).toMatchObject({ device: 'cpu', precision: 'float32' });
   served!.retire();
-  expect(onDeviceFallback.mock.calls).toEqual([['hyper', 'cuda']]);
-  expect(lines.filter(({ level }) => level === pino.levels.values.warn)).toMatchObject([
+  expect(either.onDeviceFallback.mock.calls).toEqual([['hyper', 'cuda']]);
+  expect(either.onLoad.mock.calls).toEqual([['loaded', 'hyper']]);
+  expect(either.lines.filter(({ level }) => level === pino.levels.values.warn)).toMatchObject([
     { model: 'hyper', version: 1, device: 'cuda', next: 'cpu', reason: expect.stringContaining('the cuda device') },
   ]);
   // A device that was named is an error.
-  expect(await loaderOn(['cuda']).versionOf('hyper', 1, [])).toBeUndefined();
-  expect(onLoad.mock.calls).toEqual([
-    ['loaded', 'hyper'],
-    ['refused', 'hyper'],
-  ]);
-  expect(onDeviceFallback).toHaveBeenCalledTimes(1);
+  const named = loaderOf({ store, devices: ['cuda'], networks });
+  expect(await named.loader.versionOf('hyper', 1, [])).toBeUndefined();
+  expect(named.onLoad.mock.calls).toEqual([['refused', 'hyper']]);
+  expect(named.onDeviceFallback).not.toHaveBeenCalled();
 });
 
 test('a package that was refused for a reason that passes is tried again; another one only when its files change', async () => {
   const store = await temporaryStore([hyper]);
-  const executor = createExecutor({ workerCount: 1, session: { threadCount: 1 } });
-  onTestFinished(() => executor.dispose());
-  const cache = () => new ContextCache({ bytesMax: 2 ** 20, timeToLiveMs: 0 });
-  const pool = new ComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 });
+  const networks = networkOptions(1);
   let fault: Error | undefined;
-  const faulty: Pick<ComputePool, 'open'> = {
-    open: (...asked) => (fault === undefined ? pool.open(...asked) : Promise.reject(fault)),
+  const faulty: PackageLoaderOptions['networks']['pool'] = {
+    open: (...asked) => (fault === undefined ? networks.pool.open(...asked) : Promise.reject(fault)),
   };
-  const onLoad = vi.fn();
-  const loader = new PackageLoader({
-    store,
-    devices: ['cpu'],
-    networks: {
-      pool: faulty,
-      inline: { threadCount: 1 },
-      precision: 'float32',
-      contextCache: cache(),
-      criticCache: cache(),
-    },
-    log: pino({ level: 'silent' }),
-    onLoad,
-    onDeviceFallback: vi.fn(),
-  });
+  const { loader, onLoad } = loaderOf({ store, devices: ['cpu'], networks: { ...networks, pool: faulty } });
   const load = () => loader.versionOf('hyper', 1, []);
   const tooManyFiles = Object.assign(new Error('too many open files'), { code: 'EMFILE' });
   fault = new Error('read', { cause: tooManyFiles });
