@@ -73,14 +73,14 @@ export function orderedStream<Request, Response>(
       receive(request, call) {
         if (ending !== undefined) return;
         const place = answers.expect();
-        answer(request, call).then(
-          (response) => {
+        answer(request, call)
+          .then((response) => {
             call.record?.end('OK', call);
             answers.give(response, place);
             endWhenDone();
-          },
-          (error: unknown) => sink.end(error),
-        );
+          })
+          // Also an answer that cannot be written.
+          .catch((error: unknown) => sink.end(error));
       },
       finish: () => endWith(),
       // Answers that come later are dropped by the sink.

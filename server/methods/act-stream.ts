@@ -125,10 +125,13 @@ class ActStreamSession implements StreamSession<ActStreamRequest> {
       return;
     }
     const place = this.#answers.expect();
-    response.then(
-      (value) => this.#settle(answered(value, received), place),
-      (error: unknown) => this.#settle(this.#refusal(error, received), place),
-    );
+    response
+      .then(
+        (value) => this.#settle(answered(value, received), place),
+        (error: unknown) => this.#settle(this.#refusal(error, received), place),
+      )
+      // An answer that cannot be written.
+      .catch((error: unknown) => this.#sink.end(error));
   }
 
   #settle(response: ActStreamResponseInit, place?: Place<ActStreamResponseInit>): void {

@@ -7,7 +7,7 @@ import { listStore, type StoreListing } from '../../src/package/package.ts';
 import { checkModelAllowed } from '../call/caller.ts';
 import type { Call } from '../call/rpc.ts';
 import type { ServerConfig } from '../config.ts';
-import { PackageLoader, type PackageLoaderOptions } from './package-loader.ts';
+import { type AskedVersion, PackageLoader, type PackageLoaderOptions } from './package-loader.ts';
 import { emptyRouting, type Routing, readRouting } from './routing.ts';
 import { noVersionReady, resolveVersion, type Selection, type ServedModel } from './selection.ts';
 import type { ServedVersion } from './served-version.ts';
@@ -68,10 +68,14 @@ export class ModelStore {
     return this.list().map(({ model, versions }) => ({ model, versions: versions.map(({ version }) => version) }));
   }
 
-  /** Looks through the store once: loads what is new, retires what is too old or gone. Never throws. */
-  async refresh(): Promise<void> {
+  /**
+   * Looks through the store once: loads what is new, retires what is too old or gone. Never throws.
+   * @param asked a version that somebody asks for: it is tried also if it was refused a moment ago
+   */
+  async refresh(asked: AskedVersion | null = null): Promise<void> {
     // A look that is under way may have passed what has just changed.
     await this.#look;
+    if (asked !== null) this.#loader.retry(asked);
     await this.#lookOnce();
   }
 

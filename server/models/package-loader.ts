@@ -26,6 +26,8 @@ export type PackageLoaderOptions = {
   readonly onDeviceFallback: (model: string, refusedBy: Device) => void;
 };
 
+export type AskedVersion = { readonly model: string; readonly version: number };
+
 /** Beside requests: a version is loaded with a quarter of one core. */
 const restRatio = 3;
 /** Contexts that are carried over to a new version at most, and half of the cache's bytes; others are generated when they are asked for. */
@@ -87,6 +89,11 @@ export class PackageLoader {
       this.#tellRefusal(error, { model, version, directory, ...retry });
       return former;
     }
+  }
+
+  /** Forgets that a version was refused: the next look tries it. */
+  retry({ model, version }: AskedVersion): void {
+    this.#refused.delete(join(this.#options.store, model, String(version)));
   }
 
   /** Forgets the refusals of packages that are not in the store any more. */

@@ -177,6 +177,10 @@ test('a package that was refused for a reason that passes is tried again; anothe
   expect(await load()).toBeUndefined();
   // The second look came within a second.
   expect(onLoad).toHaveBeenCalledTimes(1);
+  // Somebody asks for it: it is tried at once.
+  loader.retry({ model: 'hyper', version: 1 });
+  expect(await load()).toBeUndefined();
+  expect(onLoad).toHaveBeenCalledTimes(2);
   fault = undefined;
   const served = await vi.waitFor(async () => (await load()) ?? expect.fail('not yet'), 10_000);
   served.retire();
