@@ -125,7 +125,7 @@ const serverRooms = storeys([
 const clients = [
   room('clients/typescript', { imports: 'src/gen src/contract', packages: '@bufbuild/protobuf @grpc/grpc-js' }),
   room('clients/robot', { imports: 'src/contract clients/typescript' }),
-  room('clients/python', { packages: '@swc/core' }),
+  room('clients/generate.mjs'),
   room('clients/cli', {
     imports: `${everyLibrary} clients/typescript ${[...trainer, ...serverRooms].map(({ name }) => name).join(' ')}`,
     packages: 'commander',
