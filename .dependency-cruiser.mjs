@@ -30,7 +30,7 @@ const libraries = [
   room('src/contract', { imports: 'src/gen', packages: 'zod' }),
   room('src/files'),
   room('src/pacing'),
-  room('src/metrics', { packages: 'prom-client' }),
+  room('src/metrics', { imports: 'src/contract', packages: 'prom-client' }),
   room('src/messages', { imports: 'src/contract' }),
   room('src/advantages', { imports: 'src/contract' }),
   room('src/posterior', { imports: 'src/contract' }),

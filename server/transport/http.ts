@@ -6,7 +6,7 @@
 import { createServer as createPlainServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
-import { addressOf, listenOn, portInUse } from '../../src/contract/ports.ts';
+import { listenOn, portInUse } from '../../src/contract/ports.ts';
 import { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { PolicyHandlers } from '../methods/policy-handlers.ts';
 import { createHttpAnswers } from './http-answers.ts';
@@ -30,9 +30,8 @@ export async function listenHttp(handlers: PolicyHandlers, wanted: number, deps:
   }
   const server = createServer(listener, tls);
   const connections = boundConnections(server, config.httpConnectionCountMax);
-  const { host } = config;
-  const refusal = (error: Error) => portInUse('HTTP port', addressOf(host, wanted), error);
-  const port = await listenOn(server, { host, port: wanted }, refusal).catch((error: unknown) => {
+  const address = { host: config.host, port: wanted };
+  const port = await listenOn(server, address, portInUse('HTTP port')).catch((error: unknown) => {
     tls?.close();
     throw error;
   });
