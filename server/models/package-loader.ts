@@ -155,7 +155,7 @@ export class PackageLoader {
     try {
       while (count < keys.length && !this.#isClosed) {
         const some = keys.slice(count, count + carriedRunCount);
-        await step(() => learning.learn(some));
+        await step(() => learning.prefetch(some));
         count += some.length;
       }
     } catch (error) {
