@@ -48,6 +48,7 @@ const libraries = [
     packages: '@tensorflow/tfjs-core @tensorflow/tfjs-backend-cpu zod',
   }),
   room('src/optim'),
+  room('src/optim/tensor-steps.ts', { imports: 'src/optim', packages: '@tensorflow/tfjs-core' }),
   room('src/optim/assembly'),
   room('src/envs', { folders: 'models tasks', imports: 'src/contract', packages: 'mujoco-js' }),
   room('src/build-wasm.mjs', { packages: 'assemblyscript' }),

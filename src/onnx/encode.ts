@@ -6,6 +6,7 @@ import {
   AttributeProtoSchema,
   AttributeProto_AttributeType as AttributeType,
   TensorProto_DataType as DataType,
+  type GraphProto,
   GraphProtoSchema,
   ModelProtoSchema,
   NodeProtoSchema,
@@ -52,53 +53,65 @@ export function encode(graph: Graph): Uint8Array {
       `graph "${graph.name}": expected outputs with names of their own, got "${shared}", also an input. Rename the output`,
     );
   }
-  const names = nameValues(graph);
-  const named = (value: Value | undefined): string => (value === undefined ? '' : names.get(value)!);
   const model = create(ModelProtoSchema, {
     irVersion: BigInt(irVersion),
     producerName: 'hyperpolicy',
     opsetImport: [create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(opsetVersion) })],
-    graph: create(GraphProtoSchema, {
-      name: graph.name,
-      input: graph.inputs.map((input) => valueInfo(input, graph)),
-      output: graph.outputs.map((output) => valueInfo(output, graph)),
-      initializer: [...names].flatMap(([value, name]) => (value.constant ? [initializer(value, name)] : [])),
-      node: [
-        ...graph.nodes.map((node) =>
-          create(NodeProtoSchema, {
-            opType: node.op,
-            input: node.inputs.map(named),
-            output: node.outputs.map(named),
-            attribute: Object.entries(node.attributes).map(([name, value]) => attribute(name, value)),
-          }),
-        ),
-        // An output that is an input, a constant, or another output needs a node that makes it.
-        ...graph.outputs
-          .filter(({ name, value }) => names.get(value) !== name)
-          .map(({ name, value }) =>
-            create(NodeProtoSchema, { opType: 'Identity', input: [names.get(value)!], output: [name] }),
-          ),
-      ],
-    }),
+    graph: graphProto(graph, { names: new Map(), count: 0 }),
   });
   return toBinary(ModelProtoSchema, model);
 }
 
-function nameValues({ inputs, outputs, nodes }: Graph): Map<Value, string> {
-  const names = new Map<Value, string>();
-  for (const { name, value } of inputs) names.set(value, name);
+/** Names of one model: those of a graph inside another are apart from all around it, whose values it may read. */
+type Scope = { readonly names: Map<Value, string>; count: number };
+
+function graphProto(graph: Graph, scope: Scope): GraphProto {
+  const named = nameValues(graph, scope);
+  const nameOf = (value: Value | undefined): string => (value === undefined ? '' : scope.names.get(value)!);
+  return create(GraphProtoSchema, {
+    name: graph.name,
+    input: graph.inputs.map((input) => valueInfo(input, graph)),
+    output: graph.outputs.map((output) => valueInfo(output, graph)),
+    initializer: named.flatMap((value) => (value.constant ? [initializer(value, nameOf(value))] : [])),
+    node: [
+      ...graph.nodes.map((node) =>
+        create(NodeProtoSchema, {
+          opType: node.op,
+          input: node.inputs.map(nameOf),
+          output: node.outputs.map(nameOf),
+          attribute: Object.entries(node.attributes).map(([name, value]) => attribute(name, value, scope)),
+        }),
+      ),
+      // An output that is an input, a constant, or another output needs a node that makes it.
+      ...graph.outputs
+        .filter(({ name, value }) => nameOf(value) !== name)
+        .map(({ name, value }) =>
+          create(NodeProtoSchema, { opType: 'Identity', input: [nameOf(value)], output: [name] }),
+        ),
+    ],
+  });
+}
+
+/** Names what has no name yet. @returns the values that it named, in order */
+function nameValues({ inputs, outputs, nodes }: Graph, scope: Scope): Value[] {
+  const { names } = scope;
+  const named: Value[] = [];
+  const nameIt = (value: Value, name: string) => {
+    names.set(value, name);
+    named.push(value);
+  };
+  for (const { name, value } of inputs) nameIt(value, name);
   const produced = new Set(nodes.flatMap((node) => node.outputs));
-  for (const { name, value } of outputs) if (produced.has(value) && !names.has(value)) names.set(value, name);
-  let count = 0;
+  for (const { name, value } of outputs) if (produced.has(value) && !names.has(value)) nameIt(value, name);
   const nameNext = (value: Value | undefined) => {
-    if (value !== undefined && !names.has(value)) names.set(value, `%${count++}`);
+    if (value !== undefined && !names.has(value)) nameIt(value, `%${scope.count++}`);
   };
   for (const node of nodes) {
     node.inputs.forEach(nameNext);
     node.outputs.forEach(nameNext);
   }
   for (const { value } of outputs) nameNext(value);
-  return names;
+  return named;
 }
 
 function valueInfo({ name, value }: NamedValue, { symbols }: Graph): ValueInfoProto {
@@ -136,11 +149,14 @@ function constantData({ constant, dtype, shape }: Value): Data {
     : (data as Float32Array).fill(constant!.fill);
 }
 
-function attribute(name: string, value: Attribute): AttributeProto {
+function attribute(name: string, value: Attribute, scope: Scope): AttributeProto {
   if ('int' in value) return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value.int) });
   if ('float' in value) return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
   if ('ints' in value) {
     return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.ints.map(BigInt) });
+  }
+  if ('graph' in value) {
+    return create(AttributeProtoSchema, { name, type: AttributeType.GRAPH, g: graphProto(value.graph, scope) });
   }
   return create(AttributeProtoSchema, { name, type: AttributeType.STRING, s: new TextEncoder().encode(value.string) });
 }

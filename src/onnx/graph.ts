@@ -25,7 +25,9 @@ export type Attribute =
   | { readonly int: number }
   | { readonly float: number }
   | { readonly ints: readonly number[] }
-  | { readonly string: string };
+  | { readonly string: string }
+  /** A graph that the node runs. It may read values of the graph around it; names of its inputs and outputs are its own. */
+  | { readonly graph: Graph };
 
 export type Node = {
   /** Operator of the standard ONNX domain. */

@@ -34,6 +34,20 @@ export type Adam = {
   readonly moment2: Float32Array;
 };
 
+/** What holds where nothing is given. */
+export const adamDefaults = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
+
+/** What one step multiplies by, of its number t (from 1): stepSize = lr / (1 - b1^t), rescale2 = 1 / sqrt(1 - b2^t). */
+export type AdamScalars<T = number> = { readonly stepSize: T; readonly rescale2: T };
+
+export const adamScalars = (
+  stepCount: number,
+  { learningRate, beta1, beta2 }: { readonly learningRate: number; readonly beta1: number; readonly beta2: number },
+): AdamScalars => ({
+  stepSize: learningRate / (1 - beta1 ** stepCount),
+  rescale2: 1 / Math.sqrt(1 - beta2 ** stepCount),
+});
+
 /**
  * Creates the optimiser with zero moments. Each step t, with the hats for bias correction:
  * m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, p = (1 - lr decay) p - lr m^ / (sqrt(v^) + epsilon),
@@ -41,7 +55,7 @@ export type Adam = {
  * @throws RangeError for a number out of its range or different lengths; TypeError for arrays of another memory
  */
 export function createAdam(options: AdamOptions): Adam {
-  const { arena, parameters, gradients, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 } = options;
+  const { arena, parameters, gradients, beta1, beta2, epsilon, weightDecay = 0 } = { ...adamDefaults, ...options };
   checkNumber('createAdam: learningRate', options.learningRate, { min: 0 });
   checkNumber('createAdam: beta1', beta1, { min: 0, below: 1 });
   checkNumber('createAdam: beta2', beta2, { min: 0, below: 1 });
@@ -56,6 +70,7 @@ export function createAdam(options: AdamOptions): Adam {
   return {
     step() {
       this.stepCount += 1;
+      const { stepSize, rescale2 } = adamScalars(this.stepCount, { learningRate: this.learningRate, beta1, beta2 });
       kernels.adam(
         parametersAt,
         gradientsAt,
@@ -65,8 +80,8 @@ export function createAdam(options: AdamOptions): Adam {
         1 - beta1,
         beta2,
         1 - beta2,
-        this.learningRate / (1 - beta1 ** this.stepCount),
-        1 / Math.sqrt(1 - beta2 ** this.stepCount),
+        stepSize,
+        rescale2,
         epsilon,
         1 - this.learningRate * weightDecay,
       );

@@ -17,17 +17,24 @@ export type TrainableOptions = {
   readonly target: boolean;
 };
 
-export type Trainable = {
-  readonly layout: Layout;
-  /** All parameters in one array, and by name. */
-  readonly flat: Float32Array;
+/** The arrays of all parameters, by name. */
+export type TrainableViews = {
   readonly parameters: Views;
-  /** Where a computation writes gradients, by name. */
+  /** Where a computation writes gradients. */
   readonly gradients: Views;
-  /** The target copy by name; empty without one. */
+  /** Adam's. */
+  readonly moment1: Views;
+  readonly moment2: Views;
+  /** The target copy; empty without one. */
   readonly target: Views;
+};
+
+export type Trainable = TrainableViews & {
+  readonly layout: Layout;
+  /** All parameters in one array. */
+  readonly flat: Float32Array;
   /** The same arrays by the names of the stacks; empty without stacks. */
-  readonly stacked: { readonly parameters: Views; readonly gradients: Views; readonly target: Views };
+  readonly stacked: TrainableViews;
   readonly adam: Adam;
   /** target = parameters. */
   copyToTarget(): void;
@@ -45,17 +52,18 @@ export function createTrainable({ shapes, stacks = {}, learningRate, target }: T
   const gradients = arena.allocate(layout.length);
   const adam = createAdam({ arena, parameters: flat, gradients, learningRate });
   const copy = target ? arena.allocate(layout.length) : undefined;
+  const cut = (view: (data: Float32Array) => Views): TrainableViews => ({
+    parameters: view(flat),
+    gradients: view(gradients),
+    moment1: view(adam.moment1),
+    moment2: view(adam.moment2),
+    target: copy === undefined ? {} : view(copy),
+  });
   return {
     layout,
     flat,
-    parameters: viewsOf(layout, flat),
-    gradients: viewsOf(layout, gradients),
-    target: copy === undefined ? {} : viewsOf(layout, copy),
-    stacked: {
-      parameters: stackViewsOf(layout, stacks, flat),
-      gradients: stackViewsOf(layout, stacks, gradients),
-      target: copy === undefined ? {} : stackViewsOf(layout, stacks, copy),
-    },
+    ...cut((data) => viewsOf(layout, data)),
+    stacked: cut((data) => stackViewsOf(layout, stacks, data)),
     adam,
     copyToTarget() {
       copy?.set(flat);

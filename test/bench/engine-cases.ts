@@ -63,6 +63,7 @@ export function notingEngine(threadCount: number, traced: Traced[]): Engine {
       });
       return engine.compile(definition);
     },
+    compileRepeated: engine.compileRepeated,
   };
 }
 

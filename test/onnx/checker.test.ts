@@ -10,10 +10,12 @@ import { afterAll, expect } from 'vitest';
 import { plainSpec } from '../../src/contract/tensor-spec.ts';
 import { encode } from '../../src/onnx/encode.ts';
 import type { Graph } from '../../src/onnx/graph.ts';
+import { repeated } from '../../src/onnx/loop.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
-import { trace } from '../../src/trace/trace.ts';
+import { type TracedFunction, trace } from '../../src/trace/trace.ts';
 import { td3Defaults } from '../../trainer/algorithms/td3/config.ts';
 import { createTd3Learner } from '../../trainer/algorithms/td3/learner.ts';
+import type { BoundInput, Engine } from '../../trainer/engine/engine.ts';
 import { testWith } from '../requirements.ts';
 import { operatorGraphs } from '../trace/operator-graphs.ts';
 
@@ -37,14 +39,22 @@ function check(graphs: readonly Graph[]): string[] {
     .split('\n');
 }
 
-withChecker('whole TD3 steps are standard ONNX', () => {
+withChecker('whole TD3 steps, and several updates in one run, are standard ONNX', () => {
   const graphs: Graph[] = [];
-  const engine = {
+  const idle = { run() {}, dispose() {} };
+  const traced = (name: string, inputs: Readonly<Record<string, BoundInput>>, fn: TracedFunction) => {
+    const specs = Object.fromEntries(Object.entries(inputs).map(([input, { shape }]) => [input, { shape }]));
+    return optimise(trace(name, specs, fn));
+  };
+  const engine: Engine = {
     name: 'collecting',
-    compile({ name, inputs, fn }: Parameters<Parameters<typeof createTd3Learner>[0]['engine']['compile']>[0]) {
-      const specs = Object.fromEntries(Object.entries(inputs).map(([input, { shape }]) => [input, { shape }]));
-      graphs.push(optimise(trace(name, specs, fn)));
-      return { run() {}, dispose() {} };
+    compile({ name, inputs, fn }) {
+      graphs.push(traced(name, inputs, fn));
+      return idle;
+    },
+    compileRepeated({ name, passCount, state, slices, pass }) {
+      graphs.push(repeated(traced(name, { ...state, ...slices }, pass), passCount, new Set(Object.keys(slices))));
+      return idle;
     },
   };
   const specs = {
@@ -53,9 +63,12 @@ withChecker('whole TD3 steps are standard ONNX', () => {
     context: null,
   };
   for (const critic of [{ architecture: 'mlp-standard' }, { architecture: 'sa-hyper', trunkSizes: [16] }]) {
-    createTd3Learner({ config: td3Defaults(critic), specs, engine, seed: 1 });
+    for (const updatesPerRun of [1, 4]) {
+      createTd3Learner({ config: td3Defaults(critic), specs, engine, seed: 1, updatesPerRun });
+    }
   }
-  expect(check(graphs)).toEqual(Array(6).fill('ok'));
+  // An actor and two steps, or an actor and a run, of each.
+  expect(check(graphs)).toEqual(Array(10).fill('ok'));
 });
 
 withChecker('a symbolic batch is standard ONNX, constants of its size included', () => {

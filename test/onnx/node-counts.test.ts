@@ -36,6 +36,9 @@ function countingEngine(counts: Record<string, number>): Engine {
       );
       return { run() {}, dispose() {} };
     },
+    compileRepeated() {
+      throw new Error('expected updates one by one');
+    },
   };
 }
 

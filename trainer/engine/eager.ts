@@ -1,7 +1,7 @@
 /** Runs computations operation by operation on a tfjs backend. It is the reference for the traced engine. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import type { Engine } from './engine.ts';
+import type { BoundInput, Engine } from './engine.ts';
 
 /** @param backend name of a registered tfjs backend, e.g. `cpu` */
 export const createEagerEngine = (backend: string): Engine => ({
@@ -12,11 +12,7 @@ export const createEagerEngine = (backend: string): Engine => ({
         // The promise may be ignored: these backends are set before the call returns.
         void tf.setBackend(backend);
         tf.tidy(() => {
-          const tensors = Object.fromEntries(
-            // tfjs keeps the array that it gets, so each run gives it a copy.
-            Object.entries(inputs).map(([name, { shape, data }]) => [name, tf.tensor(data.slice(), [...shape])]),
-          );
-          for (const [name, tensor] of Object.entries(fn(tensors))) {
+          for (const [name, tensor] of Object.entries(fn(tensorsOf(inputs)))) {
             outputs[name]!.set(tensor.dataSync() as Float32Array);
           }
         });
@@ -24,4 +20,31 @@ export const createEagerEngine = (backend: string): Engine => ({
       dispose() {},
     };
   },
+  compileRepeated({ passCount, state, slices, pass }) {
+    return {
+      run() {
+        void tf.setBackend(backend);
+        let current = tf.tidy(() => tensorsOf(state));
+        for (let i = 0; i < passCount; i++) {
+          const next = tf.tidy(() => ({ ...pass({ ...current, ...tensorsOf(slices, i) }) }));
+          // What a pass leaves as it is goes on.
+          const kept = new Set(Object.values(next));
+          tf.dispose(Object.values(current).filter((tensor) => !kept.has(tensor)));
+          current = next;
+        }
+        for (const [name, { data }] of Object.entries(state)) data.set(current[name]!.dataSync() as Float32Array);
+        tf.dispose(current);
+      },
+      dispose() {},
+    };
+  },
 });
+
+/** tfjs keeps the array that it gets, so each run gives it a copy. @param slice of the arrays that hold several */
+const tensorsOf = (inputs: Readonly<Record<string, BoundInput>>, slice = 0): Record<string, tf.Tensor> =>
+  Object.fromEntries(
+    Object.entries(inputs).map(([name, { shape, data }]) => {
+      const size = tf.util.sizeFromShape([...shape]);
+      return [name, tf.tensor(data.slice(slice * size, (slice + 1) * size), [...shape])];
+    }),
+  );

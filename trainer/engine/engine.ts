@@ -21,9 +21,26 @@ export type Computation = {
   dispose(): void;
 };
 
+/**
+ * A computation whose result is what it begins with the next time, done several times in one run. Where it runs on a device, the state
+ * stays there between the passes.
+ */
+export type RepeatedDefinition = {
+  readonly name: string;
+  /** Passes of one run. */
+  readonly passCount: number;
+  /** Read at the begin of a run and written at its end, by name. */
+  readonly state: Readonly<Record<string, BoundInput>>;
+  /** What each pass has of its own: the shape is one pass's, the array has those of all passes, one after the other. */
+  readonly slices: Readonly<Record<string, BoundInput>>;
+  /** From state and slices to the state after the pass, under the names of the state. */
+  readonly pass: TracedFunction;
+};
+
 export type Engine = {
   readonly name: string;
   compile(definition: ComputationDefinition): Computation;
+  compileRepeated(definition: RepeatedDefinition): Computation;
 };
 
 /** Inputs for a network's parameters under `prefix.`. */

@@ -3,12 +3,20 @@
 import { compile } from '../../src/onnx/compile.ts';
 import { encode } from '../../src/onnx/encode.ts';
 import { type Graph, sizeOf } from '../../src/onnx/graph.ts';
+import { afterPasses, repeated } from '../../src/onnx/loop.ts';
 import { multiplyAdds } from '../../src/onnx/multiply-adds.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
 import type { DeviceName } from '../../src/onnx/providers.ts';
-import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
-import { trace } from '../../src/trace/trace.ts';
-import type { ComputationDefinition, Engine } from './engine.ts';
+import {
+  floatTensor,
+  openSession,
+  type Session,
+  type SessionOptions,
+  type TensorInfo,
+  type TensorMap,
+} from '../../src/onnx/session.ts';
+import { type TracedFunction, trace } from '../../src/trace/trace.ts';
+import type { BoundInput, Computation, ComputationDefinition, Engine } from './engine.ts';
 
 export type TracedEngineOptions = {
   /** Most threads inside one operator. They spin between operators, so give no more than there are free cores. */
@@ -23,50 +31,84 @@ export type TracedEngineOptions = {
  */
 const smallMultiplyAdds = 1e6;
 
-export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions): Engine => ({
-  name: 'traced',
-  compile(definition) {
-    const { name, inputs, outputs } = definition;
-    const graph = graphOf(definition);
-    const options =
-      multiplyAdds(graph) < smallMultiplyAdds
-        ? { threadCount: 1 }
-        : { threadCount, spinning: threadCount > 1, ...(device !== undefined && { device }) };
-    const session = compile(graph, options);
-    const feeds: TensorMap = Object.fromEntries(
-      session.inputs.map((input) => {
-        const { data, shape } = inputs[input.name]!;
-        return [input.name, floatTensor(data, shape)];
+export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions): Engine => {
+  const optionsFor = (work: number): SessionOptions =>
+    work < smallMultiplyAdds
+      ? { threadCount: 1 }
+      : { threadCount, spinning: threadCount > 1, ...(device !== undefined && { device }) };
+
+  return {
+    name: 'traced',
+    compile(definition) {
+      const { name, inputs, outputs, fn } = definition;
+      const graph = smallestFirst(graphOf(name, inputs, fn));
+      const session = compile(graph, optionsFor(multiplyAdds(graph)));
+      refuseUnknownOutputs(outputs, session, name);
+      const shapes = new Map(session.outputs.map((output) => [output.name, output.shape as readonly number[]]));
+      return bound(session, {
+        inputs,
+        outputs: (output) => ({ data: target(definition, output), shape: shapes.get(output)! }),
+      });
+    },
+    compileRepeated({ name, passCount, state, slices, pass }) {
+      const traced = optimise(graphOf(name, { ...state, ...slices }, pass));
+      const work = multiplyAdds(traced) * passCount;
+      const graph = smallestFirst(repeated(traced, passCount, new Set(Object.keys(slices))));
+      const wholes = Object.entries(slices).map(([slice, { shape, data }]) => [
+        slice,
+        { shape: [passCount, ...shape], data },
+      ]);
+      const states = new Map(Object.entries(state).map(([part, array]) => [afterPasses(part), array]));
+      return bound(openSession(encode(graph), optionsFor(work), name), {
+        inputs: { ...state, ...Object.fromEntries(wholes) },
+        // Written when all passes are done, so they may be the arrays that the first one read.
+        outputs: (output) => states.get(output)!,
+      });
+    },
+  };
+};
+
+/** A session over arrays that stay the same. */
+function bound(
+  session: Session,
+  arrays: {
+    readonly inputs: Readonly<Record<string, BoundInput>>;
+    readonly outputs: (name: string) => BoundInput;
+  },
+): Computation {
+  const tensorsOf = (values: readonly TensorInfo[], array: (name: string) => BoundInput): TensorMap =>
+    Object.fromEntries(
+      values.map(({ name }) => {
+        const { data, shape } = array(name);
+        return [name, floatTensor(data, shape)];
       }),
     );
-    const fetches: TensorMap = Object.fromEntries(
-      session.outputs.map((output) => [
-        output.name,
-        floatTensor(target(definition, output.name), output.shape as readonly number[]),
-      ]),
-    );
-    refuseUnknownOutputs(outputs, fetches, name);
-    return {
-      run() {
-        session.run(feeds, fetches);
-      },
-      dispose() {
-        session.dispose();
-      },
-    };
-  },
-});
-
-/** Its smallest output comes first: the session copies that one. */
-function graphOf({ name, inputs, fn }: Pick<ComputationDefinition, 'name' | 'inputs' | 'fn'>): Graph {
-  const specs = Object.fromEntries(Object.entries(inputs).map(([input, { shape }]) => [input, { shape }]));
-  const graph = trace(name, specs, fn);
-  return { ...graph, outputs: graph.outputs.toSorted((a, b) => sizeOf(a.value.shape) - sizeOf(b.value.shape)) };
+  const feeds = tensorsOf(session.inputs, (name) => arrays.inputs[name]!);
+  const fetches = tensorsOf(session.outputs, arrays.outputs);
+  return {
+    run() {
+      session.run(feeds, fetches);
+    },
+    dispose() {
+      session.dispose();
+    },
+  };
 }
 
+function graphOf(name: string, inputs: Readonly<Record<string, BoundInput>>, fn: TracedFunction): Graph {
+  const specs = Object.fromEntries(Object.entries(inputs).map(([input, { shape }]) => [input, { shape }]));
+  return trace(name, specs, fn);
+}
+
+/** The session copies the first output. */
+const smallestFirst = (graph: Graph): Graph => ({
+  ...graph,
+  outputs: graph.outputs.toSorted((a, b) => sizeOf(a.value.shape) - sizeOf(b.value.shape)),
+});
+
 /** A computation as ONNX: for another thread, which gets the same bits from it on one thread. */
-export const modelOf = (definition: Pick<ComputationDefinition, 'name' | 'inputs' | 'fn'>): Uint8Array =>
-  encode(optimise(graphOf(definition)));
+export const modelOf = ({ name, inputs, fn }: Pick<ComputationDefinition, 'name' | 'inputs' | 'fn'>): Uint8Array =>
+  encode(optimise(smallestFirst(graphOf(name, inputs, fn))));
 
 function target({ outputs, name }: ComputationDefinition, output: string): Float32Array {
   const data = outputs[output];
@@ -74,8 +116,9 @@ function target({ outputs, name }: ComputationDefinition, output: string): Float
   return data;
 }
 
-function refuseUnknownOutputs(outputs: object, fetches: object, name: string): void {
+function refuseUnknownOutputs(outputs: object, session: Session, name: string): void {
   for (const output of Object.keys(outputs)) {
-    if (!(output in fetches)) throw new Error(`${name}: expected an output "${output}" of the function, got none`);
+    if (!session.outputs.some((made) => made.name === output))
+      throw new Error(`${name}: expected an output "${output}" of the function, got none`);
   }
 }

@@ -1,22 +1,17 @@
 /** The parameters of an actor and its critics with their optimisers, and the arrays that computations read and write. */
 
+import * as tf from '@tensorflow/tfjs-core';
 import { createRandom } from '../../src/contract/random.ts';
 import type { Critic } from '../../src/nn/critics/critic.ts';
-import { initialise, shapesOf } from '../../src/nn/parameters.ts';
-import { createTrainable, type Trainable, type Views } from '../../src/optim/trainable.ts';
+import { initialise, type Parameters, shapesOf } from '../../src/nn/parameters.ts';
+import { createTrainable, type Trainable, type TrainableViews } from '../../src/optim/trainable.ts';
 import type { ActorCriticNetworks } from './networks.ts';
 
 /** Stream of the initial parameters' draws; the loop has its own for noise and sampling. */
 export const initialisationStream = 0x696e6974;
 
 /** A network's arrays with their shapes, by name: what a computation is bound to. */
-export type NetworkArrays = {
-  readonly parameters: Views;
-  readonly gradients: Views;
-  /** Empty where the network has no target copy. */
-  readonly target: Views;
-  readonly shapes: Readonly<Record<string, readonly number[]>>;
-};
+export type NetworkArrays = TrainableViews & { readonly shapes: Readonly<Record<string, readonly number[]>> };
 
 export type ActorCritic = {
   readonly trainables: { readonly actor: Trainable; readonly critic: Trainable };
@@ -53,10 +48,9 @@ export function createActorCritic(
   initialise(policy.specs, trainables.actor.parameters, random);
   initialise(critic.specs, trainables.critic.parameters, random);
   for (const trainable of Object.values(trainables)) trainable.copyToTarget();
-  const { parameters, gradients, target } = trainables.actor;
   return {
     trainables,
-    actor: { parameters, gradients, target, shapes: shapesOf(policy.specs) },
+    actor: arraysOf(trainables.actor, shapesOf(policy.specs)),
     critics: criticArrays(critic, trainables.critic),
     firstCritic: { parameters: firstMember(trainables.critic.parameters), shapes: shapesOf(critic.specs) },
   };
@@ -75,13 +69,29 @@ export const createCriticTrainable = (
 
 /** As stacks where the members can be evaluated at once. */
 export function criticArrays({ specs, stacks }: Critic, trainable: Trainable): NetworkArrays {
-  if (stacks === undefined) {
-    const { parameters, gradients, target } = trainable;
-    return { parameters, gradients, target, shapes: shapesOf(specs) };
-  }
+  if (stacks === undefined) return arraysOf(trainable, shapesOf(specs));
   return { ...trainable.stacked, shapes: Object.fromEntries(stacks.map(({ name, shape }) => [name, shape])) };
 }
 
+/** The arrays of all parameters by their own names. */
+export function arraysOf(
+  { parameters, gradients, moment1, moment2, target }: TrainableViews,
+  shapes: NetworkArrays['shapes'],
+): NetworkArrays {
+  return { parameters, gradients, moment1, moment2, target, shapes };
+}
+
+/** The first critic's tensors under its own names, from those of all critics: {@link ActorCritic.firstCritic} inside a computation. */
+export function firstCriticOf({ specs, stacks }: Critic, critics: Parameters): Parameters {
+  if (stacks === undefined) return firstMember(critics);
+  return Object.fromEntries(
+    stacks.map(({ name, members: [first] }) => [
+      first!,
+      tf.reshape(tf.slice(critics[name]!, 0, 1), [...specs[first!]!.shape]),
+    ]),
+  );
+}
+
 /** Parameters of members are named `q<i>.`; what has another name is shared. */
-const firstMember = (views: Views): Views =>
-  Object.fromEntries(Object.entries(views).filter(([name]) => !/^q[1-9]\d*\./.test(name)));
+const firstMember = <T>(parameters: Readonly<Record<string, T>>): Record<string, T> =>
+  Object.fromEntries(Object.entries(parameters).filter(([name]) => !/^q[1-9]\d*\./.test(name)));

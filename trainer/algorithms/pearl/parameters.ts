@@ -4,6 +4,7 @@ import { createRandom } from '../../../src/contract/random.ts';
 import { initialise, type ParameterSpecs, shapesOf } from '../../../src/nn/parameters.ts';
 import { createTrainable, type Trainable } from '../../../src/optim/trainable.ts';
 import {
+  arraysOf,
   createCriticTrainable,
   criticArrays,
   initialisationStream,
@@ -45,10 +46,9 @@ export function createPearlParameters(
   if (encoder && ofEncoder) initialise(encoder.specs, ofEncoder.parameters, random);
   return {
     trainables,
-    policy: { ...trainables.policy, shapes: shapesOf(policy.specs) },
+    policy: arraysOf(trainables.policy, shapesOf(policy.specs)),
     q: criticArrays(q, trainables.q),
-    value: { ...trainables.value, shapes: shapesOf(value.specs) },
-    encoder: encoder &&
-      ofEncoder && { trainable: ofEncoder, arrays: { ...ofEncoder, shapes: shapesOf(encoder.specs) } },
+    value: arraysOf(trainables.value, shapesOf(value.specs)),
+    encoder: encoder && ofEncoder && { trainable: ofEncoder, arrays: arraysOf(ofEncoder, shapesOf(encoder.specs)) },
   };
 }

@@ -10,15 +10,14 @@ import { compileActing } from '../../off-policy/acting.ts';
 import { createActorCritic } from '../../off-policy/actor-critic.ts';
 import { outputAt } from '../../off-policy/asking.ts';
 import { actorCriticFiles, actorCriticModel } from '../../off-policy/exports.ts';
-import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
 import type { OffPolicyLearner } from '../../off-policy/learner.ts';
-import { learnerState } from '../../off-policy/learner-state.ts';
-import { copyBatch } from '../../off-policy/transitions.ts';
+import { createLearning } from '../../off-policy/updates.ts';
 import type { Publishable } from '../../run/algorithm.ts';
 import type { Portable } from '../../run/portable-policy.ts';
 import type { SacConfig } from './config.ts';
 import { actorConfig, createSacNetworks, type SacNetworks } from './networks.ts';
-import { compileActorStep, compileCriticStep, createStepMemory, type StepMemory, type StepOptions } from './steps.ts';
+import { createStepMemory, type StepMemory } from './steps.ts';
+import { createUpdates } from './updates.ts';
 
 export type SacLearner = OffPolicyLearner &
   Publishable &
@@ -29,9 +28,6 @@ export type SacLearner = OffPolicyLearner &
     /** Its only parameter is `logAlpha`, []. */
     readonly temperature: Trainable;
   };
-
-/** Updates between two reports of metrics. */
-const metricsInterval = 100;
 
 /**
  * A learner with freshly drawn parameters.
@@ -45,8 +41,10 @@ export function createSacLearner(options: {
   readonly tasks?: Pick<TaskDistribution, 'ranges'> | null | undefined;
   readonly engine: Engine;
   readonly seed: number;
+  /** Updates that wait for each other and are taken in one run; 1 unless given. */
+  readonly updatesPerRun?: number | undefined;
 }): SacLearner {
-  const { config, specs, engine, seed } = options;
+  const { config, specs, engine, seed, updatesPerRun = 1 } = options;
   const networks = createSacNetworks(config, specs, options.tasks ?? null);
   const { actorLearningRate, criticLearningRate } = config;
   const parameters = createActorCritic(networks, { actorLearningRate, criticLearningRate, actorTarget: false, seed });
@@ -66,7 +64,14 @@ export function createSacLearner(options: {
     action: (values, states, noise) =>
       actionOf(networks.policy, outputAt(networks, values, states), noise as tf.Tensor2D),
   });
-  const updates = createUpdates({ engine, config, networks, parameters }, temperature);
+  const memory = createStepMemory(config, networks);
+  const updates = createUpdates({ engine, config, networks, parameters, temperature, memory }, updatesPerRun);
+  const learning = createLearning({
+    where: 'SAC learner',
+    trainables: { ...trainables, temperature },
+    updates,
+    metrics: () => metricsOf(memory, temperature),
+  });
 
   return {
     networks,
@@ -81,9 +86,7 @@ export function createSacLearner(options: {
       acting.act(observation, context, out);
     },
     portablePolicy: acting.portablePolicy,
-    learn: updates.learn,
-    save: updates.save,
-    restore: updates.restore,
+    ...learning,
     model: () => actorCriticModel(networks, trainables, config.rewardScale),
     networkFiles() {
       const { critic, rewardScale } = config;
@@ -92,46 +95,6 @@ export function createSacLearner(options: {
     dispose() {
       acting.dispose();
       updates.dispose();
-    },
-  };
-}
-
-/** The updates with what they keep between each other. */
-function createUpdates(
-  options: Omit<StepOptions, 'memory' | 'temperature'>,
-  temperature: Trainable,
-): Pick<OffPolicyLearner, 'learn' | 'save' | 'restore' | 'dispose'> {
-  const { config, networks, parameters } = options;
-  const { actor, critic } = parameters.trainables;
-  const memory = createStepMemory(config, networks);
-  const steps = {
-    critic: compileCriticStep({ ...options, temperature, memory }),
-    actor: compileActorStep({ ...options, temperature, memory }),
-  };
-  const state = learnerState<{ updateCount: number }>('SAC learner', { actor, critic, temperature });
-  let updateCount = 0;
-  return {
-    learn(batch, random) {
-      copyBatch(batch, memory.batch);
-      random.fillNormal(memory.nextNoise);
-      random.fillNormal(memory.noise);
-      steps.critic.run();
-      for (const loss of memory.criticLosses) requireFiniteLoss('critic loss', loss);
-      critic.adam.step();
-      steps.actor.run();
-      requireFiniteLoss('actor loss', memory.actorLoss[0]!);
-      actor.adam.step();
-      if (config.temperature === 'learned') temperature.adam.step();
-      critic.followTarget(config.tau);
-      updateCount++;
-      return updateCount % metricsInterval === 0 ? metricsOf(memory, temperature) : null;
-    },
-    save: () => state.save({ updateCount }),
-    restore(saved) {
-      ({ updateCount } = state.restore(saved));
-    },
-    dispose() {
-      for (const step of Object.values(steps)) step.dispose();
     },
   };
 }

@@ -5,7 +5,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { type Parameters, prefixed, under } from '../../../src/nn/parameters.ts';
-import type { Views } from '../../../src/optim/trainable.ts';
+import type { Trainable } from '../../../src/optim/trainable.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
 import { boundGradients, boundParameters, type Computation, type Engine } from '../../engine/engine.ts';
 import type { ActorCritic } from '../../off-policy/actor-critic.ts';
@@ -99,6 +99,10 @@ export function actorStep(
   };
 }
 
+/** Nats; minus the number of action values unless given. */
+export const targetEntropyOf = ({ targetEntropy }: SacConfig, networks: SacNetworks): number =>
+  targetEntropy ?? -sizesOf(networks).actionSize;
+
 /** The arrays that the steps read and write, beside parameters and gradients. */
 export type StepMemory = {
   readonly batch: Batch;
@@ -128,15 +132,13 @@ export function createStepMemory({ batchSize }: SacConfig, networks: SacNetworks
   };
 }
 
-/** log alpha and where its gradient goes. */
-export type TemperatureArrays = { readonly parameters: Views; readonly gradients: Views };
-
 export type StepOptions = {
   readonly engine: Engine;
   readonly config: SacConfig;
   readonly networks: SacNetworks;
   readonly parameters: ActorCritic;
-  readonly temperature: TemperatureArrays;
+  /** Its only parameter is `logAlpha`, []. */
+  readonly temperature: Trainable;
   readonly memory: StepMemory;
 };
 
@@ -200,7 +202,7 @@ export function compileActorStep(options: StepOptions): Computation {
         statesOf(inputs, networks),
         inputs.noise as tf.Tensor2D,
         inputs.logAlpha as tf.Scalar,
-        config.targetEntropy ?? -sizes.actionSize,
+        targetEntropyOf(config, networks),
       );
       return { ...scalars, ...prefixed('d', gradients) };
     },

@@ -8,15 +8,14 @@ import { compileActing } from '../../off-policy/acting.ts';
 import { createActorCritic } from '../../off-policy/actor-critic.ts';
 import { clipToBounds } from '../../off-policy/bounds.ts';
 import { actorCriticFiles, actorCriticModel } from '../../off-policy/exports.ts';
-import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
 import type { OffPolicyLearner } from '../../off-policy/learner.ts';
-import { learnerState } from '../../off-policy/learner-state.ts';
-import { copyBatch } from '../../off-policy/transitions.ts';
+import { createLearning } from '../../off-policy/updates.ts';
 import type { Publishable } from '../../run/algorithm.ts';
 import type { Portable } from '../../run/portable-policy.ts';
 import type { Td3Config } from './config.ts';
 import { actorConfig, createTd3Networks, type Td3Networks } from './networks.ts';
-import { compileActorStep, compileCriticStep, createStepMemory, type StepMemory } from './steps.ts';
+import { createStepMemory } from './steps.ts';
+import { createUpdates } from './updates.ts';
 
 export type Td3Learner = OffPolicyLearner &
   Publishable &
@@ -26,13 +25,11 @@ export type Td3Learner = OffPolicyLearner &
     readonly critic: Trainable;
   };
 
-/** Updates between two reports of metrics. */
-const metricsInterval = 100;
-
 /**
  * A learner with freshly drawn parameters.
  * @param seed of the parameters' first values
- * @throws HyperpolicyError invalid_argument: an unknown critic, or options that it does not take
+ * @throws HyperpolicyError invalid_argument: an unknown critic, options that it does not take, or `updatesPerRun` that is not 1 and no
+ *   multiple of the policy delay
  */
 export function createTd3Learner(options: {
   readonly config: Td3Config;
@@ -41,8 +38,10 @@ export function createTd3Learner(options: {
   readonly tasks?: Pick<TaskDistribution, 'ranges'> | null | undefined;
   readonly engine: Engine;
   readonly seed: number;
+  /** Updates that wait for each other and are taken in one run; 1 unless given. */
+  readonly updatesPerRun?: number | undefined;
 }): Td3Learner {
-  const { config, specs, engine, seed } = options;
+  const { config, specs, engine, seed, updatesPerRun = 1 } = options;
   const networks = createTd3Networks(config, specs, options.tasks ?? null);
   const { actorLearningRate, criticLearningRate } = config;
   const parameters = createActorCritic(networks, { actorLearningRate, criticLearningRate, actorTarget: true, seed });
@@ -55,7 +54,19 @@ export function createTd3Learner(options: {
     noisy: false,
     action: (values, { observation, context }) => networks.actor(values, observation, context),
   });
-  const updates = createUpdates({ engine, config, networks, parameters });
+  const memory = createStepMemory(config, networks);
+  const updates = createUpdates({ engine, config, networks, parameters, memory }, updatesPerRun);
+  const learning = createLearning({
+    where: 'TD3 learner',
+    trainables,
+    arrays: { actorLoss: memory.actorLoss },
+    updates,
+    metrics: () => ({
+      criticLoss: memory.criticLoss[0]!,
+      actorLoss: memory.actorLoss[0]!,
+      targetMean: memory.targetMean[0]!,
+    }),
+  });
   const exploration = new Float32Array(specs.action.names.length);
 
   return {
@@ -70,9 +81,7 @@ export function createTd3Learner(options: {
       clipToBounds(out, specs.action);
     },
     portablePolicy: acting.portablePolicy,
-    learn: updates.learn,
-    save: updates.save,
-    restore: updates.restore,
+    ...learning,
     model: () => actorCriticModel(networks, trainables, 1),
     networkFiles: () =>
       actorCriticFiles(networks, trainables, { policy: actorConfig(config), critic: config.critic, rewardScale: 1 }),
@@ -82,57 +91,3 @@ export function createTd3Learner(options: {
     },
   };
 }
-
-type UpdateOptions = Omit<Parameters<typeof compileCriticStep>[0], 'memory'>;
-
-/** The updates with what they keep between each other. */
-function createUpdates({
-  engine,
-  config,
-  networks,
-  parameters,
-}: UpdateOptions): Pick<OffPolicyLearner, 'learn' | 'save' | 'restore' | 'dispose'> {
-  const { actor, critic } = parameters.trainables;
-  const memory = createStepMemory(config, networks);
-  const steps = {
-    critic: compileCriticStep({ engine, config, networks, parameters, memory }),
-    actor: compileActorStep({ engine, networks, parameters, memory }),
-  };
-  const state = learnerState<{ updateCount: number }>(
-    'TD3 learner',
-    { actor, critic },
-    { actorLoss: memory.actorLoss },
-  );
-  let updateCount = 0;
-  return {
-    learn(batch, random) {
-      copyBatch(batch, memory.batch);
-      random.fillNormal(memory.noise);
-      steps.critic.run();
-      requireFiniteLoss('critic loss', memory.criticLoss[0]!);
-      critic.adam.step();
-      updateCount++;
-      if (updateCount % config.policyDelay === 0) {
-        steps.actor.run();
-        requireFiniteLoss('actor loss', memory.actorLoss[0]!);
-        actor.adam.step();
-        critic.followTarget(config.tau);
-        actor.followTarget(config.tau);
-      }
-      return updateCount % metricsInterval === 0 ? metricsOf(memory) : null;
-    },
-    save: () => state.save({ updateCount }),
-    restore(saved) {
-      ({ updateCount } = state.restore(saved));
-    },
-    dispose() {
-      for (const step of Object.values(steps)) step.dispose();
-    },
-  };
-}
-
-const metricsOf = ({ criticLoss, actorLoss, targetMean }: StepMemory) => ({
-  criticLoss: criticLoss[0]!,
-  actorLoss: actorLoss[0]!,
-  targetMean: targetMean[0]!,
-});

@@ -1,16 +1,59 @@
-/** The two steps of a TD3 update as computations over a learner's arrays: each writes a loss and the gradients that an optimiser needs. */
+/**
+ * The two steps of a TD3 update: as functions of tensors, and as computations over a learner's arrays. Each gives a loss and the gradients
+ * that an optimiser needs.
+ */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { prefixed, under } from '../../../src/nn/parameters.ts';
+import { type Parameters, prefixed, under } from '../../../src/nn/parameters.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
 import { boundGradients, boundParameters, type Computation, type Engine } from '../../engine/engine.ts';
 import type { ActorCritic } from '../../off-policy/actor-critic.ts';
 import { sizesOf } from '../../off-policy/networks.ts';
-import { boundBatch, boundStates, statesOf, transitionsOf } from '../../off-policy/transitions.ts';
+import {
+  boundBatch,
+  boundStates,
+  type States,
+  statesOf,
+  type Transitions,
+  transitionsOf,
+} from '../../off-policy/transitions.ts';
 import { type Batch, createBatch } from '../../replay/batch.ts';
 import type { Td3Config } from './config.ts';
 import { actorLoss, criticLoss, criticTarget } from './losses.ts';
 import type { Td3Networks } from './networks.ts';
+
+/**
+ * The twins' loss and its gradients, at the target that the target networks give.
+ * @param critic parameters of the critics: their members' or their stacks
+ * @param noise of the target's smoothing, [B, A]
+ */
+export function criticStep(
+  networks: Td3Networks,
+  { critic, targets }: { readonly critic: Parameters; readonly targets: { actor: Parameters; critic: Parameters } },
+  transitions: Transitions,
+  noise: tf.Tensor2D,
+  config: Td3Config,
+): { readonly loss: tf.Scalar; readonly targetMean: tf.Scalar; readonly gradients: Parameters } {
+  const target = criticTarget(networks, targets, transitions, noise, config);
+  const { value, gradients } = valueAndGradients(
+    (parameters) => criticLoss(networks, parameters, transitions, target),
+    critic,
+  );
+  return { loss: value, targetMean: tf.mean(target), gradients };
+}
+
+/** The actor's loss and its gradients, at the first critic. */
+export function actorStep(
+  networks: Td3Networks,
+  { actor, firstCritic }: { readonly actor: Parameters; readonly firstCritic: Parameters },
+  { observation, context }: States,
+): { readonly loss: tf.Scalar; readonly gradients: Parameters } {
+  const { value, gradients } = valueAndGradients(
+    (parameters) => actorLoss(networks, parameters, firstCritic, observation, context),
+    actor,
+  );
+  return { loss: value, gradients };
+}
 
 /** The arrays that the steps read and write, beside parameters and gradients. */
 export type StepMemory = {
@@ -34,7 +77,7 @@ export function createStepMemory({ batchSize }: Td3Config, networks: Td3Networks
   };
 }
 
-type StepOptions = {
+export type StepOptions = {
   readonly engine: Engine;
   readonly config: Td3Config;
   readonly networks: Td3Networks;
@@ -42,7 +85,6 @@ type StepOptions = {
   readonly memory: StepMemory;
 };
 
-/** The twins' loss and its gradients, at the target that the target networks give. */
 export function compileCriticStep({ engine, config, networks, parameters, memory }: StepOptions): Computation {
   const { actor, critics } = parameters;
   const sizes = sizesOf(networks);
@@ -57,19 +99,19 @@ export function compileCriticStep({ engine, config, networks, parameters, memory
     },
     outputs: { loss: memory.criticLoss, targetMean: memory.targetMean, ...boundGradients('d', critics.gradients) },
     fn: (inputs) => {
-      const transitions = transitionsOf(inputs, networks);
       const targets = { actor: under('targetActor', inputs), critic: under('targetCritic', inputs) };
-      const target = criticTarget(networks, targets, transitions, inputs.noise as tf.Tensor2D, config);
-      const { value, gradients } = valueAndGradients(
-        (values) => criticLoss(networks, values, transitions, target),
-        under('critic', inputs),
+      const { gradients, ...scalars } = criticStep(
+        networks,
+        { critic: under('critic', inputs), targets },
+        transitionsOf(inputs, networks),
+        inputs.noise as tf.Tensor2D,
+        config,
       );
-      return { loss: value, targetMean: tf.mean(target), ...prefixed('d', gradients) };
+      return { ...scalars, ...prefixed('d', gradients) };
     },
   });
 }
 
-/** The actor's loss and its gradients, at the first critic. */
 export function compileActorStep({ engine, networks, parameters, memory }: Omit<StepOptions, 'config'>): Computation {
   const { actor, firstCritic } = parameters;
   return engine.compile({
@@ -81,13 +123,12 @@ export function compileActorStep({ engine, networks, parameters, memory }: Omit<
     },
     outputs: { loss: memory.actorLoss, ...boundGradients('d', actor.gradients) },
     fn: (inputs) => {
-      const critic = under('critic', inputs);
-      const { observation, context } = statesOf(inputs, networks);
-      const { value, gradients } = valueAndGradients(
-        (values) => actorLoss(networks, values, critic, observation, context),
-        under('actor', inputs),
+      const { loss, gradients } = actorStep(
+        networks,
+        { actor: under('actor', inputs), firstCritic: under('critic', inputs) },
+        statesOf(inputs, networks),
       );
-      return { loss: value, ...prefixed('d', gradients) };
+      return { loss, ...prefixed('d', gradients) };
     },
   });
 }

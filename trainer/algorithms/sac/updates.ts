@@ -1,0 +1,112 @@
+/** SAC's updates: step by step with the optimisers between, or several in one run. */
+
+import * as tf from '@tensorflow/tfjs-core';
+import { arraysOf } from '../../off-policy/actor-critic.ts';
+import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
+import { followed } from '../../off-policy/network-tensors.ts';
+import { sizesOf } from '../../off-policy/networks.ts';
+import { copyBatch, transitionsOf } from '../../off-policy/transitions.ts';
+import { createUpdateRuns } from '../../off-policy/update-runs.ts';
+import type { Updates } from '../../off-policy/updates.ts';
+import {
+  actorStep,
+  compileActorStep,
+  compileCriticStep,
+  criticStep,
+  type StepOptions,
+  targetEntropyOf,
+} from './steps.ts';
+
+export const createUpdates = (options: StepOptions, updatesPerRun: number): Updates =>
+  updatesPerRun === 1 ? singleUpdates(options) : updateRuns(options, updatesPerRun);
+
+function singleUpdates(options: StepOptions): Updates {
+  const { config, parameters, temperature, memory } = options;
+  const { actor, critic } = parameters.trainables;
+  const steps = { critic: compileCriticStep(options), actor: compileActorStep(options) };
+  return {
+    take(batch, random) {
+      copyBatch(batch, memory.batch);
+      random.fillNormal(memory.nextNoise);
+      random.fillNormal(memory.noise);
+      steps.critic.run();
+      for (const loss of memory.criticLosses) requireFiniteLoss('critic loss', loss);
+      critic.adam.step();
+      steps.actor.run();
+      requireFiniteLoss('actor loss', memory.actorLoss[0]!);
+      actor.adam.step();
+      if (config.temperature === 'learned') temperature.adam.step();
+      critic.followTarget(config.tau);
+      return 1;
+    },
+    dispose() {
+      for (const step of Object.values(steps)) step.dispose();
+    },
+  };
+}
+
+function updateRuns(
+  { engine, config, networks, parameters, temperature, memory }: StepOptions,
+  updatesPerRun: number,
+): Updates {
+  const { trainables } = parameters;
+  const { criticLosses, targetMean, actorLoss, entropy, temperatureLoss } = memory;
+  const isLearned = config.temperature === 'learned';
+  return createUpdateRuns({
+    engine,
+    name: 'sac-updates',
+    updatesPerRun,
+    updatesPerPass: 1,
+    networks: {
+      actor: { arrays: parameters.actor, adam: trainables.actor.adam, stepsPerPass: 1 },
+      critic: { arrays: parameters.critics, adam: trainables.critic.adam, stepsPerPass: 1 },
+      temperature: {
+        arrays: arraysOf(temperature, { logAlpha: [] }),
+        adam: temperature.adam,
+        stepsPerPass: isLearned ? 1 : 0,
+      },
+    },
+    sizes: sizesOf(networks),
+    batchSize: config.batchSize,
+    noises: ['nextNoise', 'noise'],
+    metrics: { criticLosses, targetMean, actorLoss, entropy, temperatureLoss },
+    losses: { 'critic loss': criticLosses, 'actor loss': actorLoss },
+    pass(before, [inputs], step) {
+      const [actor, critic, weight] = [before.actor!, before.critic!, before.temperature!];
+      const logAlpha = weight.parameters.logAlpha as tf.Scalar;
+      const transitions = transitionsOf(inputs!, networks);
+      const ofCritics = criticStep(
+        networks,
+        { actor: actor.parameters, critic: critic.parameters, targetCritic: critic.target },
+        transitions,
+        inputs!.nextNoise as tf.Tensor2D,
+        logAlpha,
+        config,
+      );
+      const nextCritic = step('critic', critic, ofCritics.gradients);
+      const ofActor = actorStep(
+        networks,
+        { actor: actor.parameters, critic: nextCritic.parameters },
+        transitions,
+        inputs!.noise as tf.Tensor2D,
+        logAlpha,
+        targetEntropyOf(config, networks),
+      );
+      const { loss, temperatureGradient } = ofActor;
+      return {
+        networks: {
+          actor: step('actor', actor, ofActor.gradients),
+          critic: followed(nextCritic, config.tau),
+          temperature: isLearned ? step('temperature', weight, { logAlpha: temperatureGradient }) : weight,
+        },
+        metrics: {
+          criticLosses: ofCritics.losses,
+          targetMean: tf.mean(ofCritics.target),
+          actorLoss: loss,
+          entropy: ofActor.entropy,
+          temperatureLoss: ofActor.temperatureLoss,
+        },
+      };
+    },
+  });
+}
