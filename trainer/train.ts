@@ -1,5 +1,6 @@
 /** One run from a config to a published package, for every algorithm: wires the parts that the other files own. */
 
+import { invalidArgument } from '../src/contract/errors.ts';
 import { checkModelName } from '../src/package/package.ts';
 import { loadAlgorithm } from './algorithms/registry.ts';
 import { createEngine } from './engine/choose.ts';
@@ -37,7 +38,7 @@ export type TrainResult = PublishedRun & { readonly run: RunResult };
 
 /**
  * Trains, and publishes where asked.
- * @throws HyperpolicyError: an unknown algorithm, setting, environment or network, a value out of range, an environment that
+ * @throws HyperpolicyError: an unknown algorithm, setting, environment or network, a value out of range, the webgpu device, an environment that
  *   the algorithm cannot train in, a port that is taken, a run directory with or without a run against `resume`, a store that cannot be written; and what
  *   ended the run (an environment that throws, a loss that is not finite, a full disk), with what is kept and how to go on: the best
  *   policy so far is published before
@@ -47,6 +48,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const here = process.cwd();
   const workingDirectory = options.resume === true ? (options.config.workingDirectory ?? here) : here;
   const config = completeConfig(algorithm, { ...options.config, workingDirectory });
+  refuseWebgpu(config);
   // Before what takes long, and before hours of training.
   if (publishing(config) !== undefined) checkModelName(config.publish!.model);
   const port = options.metricsPort && (await openMetricsPort(options.metricsPort));
@@ -55,6 +57,17 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   } finally {
     await port?.close();
   }
+}
+
+/** Its provider runs a single update only, whose parameters and gradients would all cross to the device and back. */
+function refuseWebgpu({ device }: RunConfig): void {
+  if (device !== 'webgpu') return;
+  throw invalidArgument({
+    where: 'train: device',
+    expected: 'cpu, cuda or auto',
+    actual: device,
+    remedy: 'webgpu is for serving: training there would move all parameters to the device and back at each update',
+  });
 }
 
 async function trainWith(

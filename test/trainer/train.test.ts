@@ -7,15 +7,31 @@ import { td3Defaults } from '../../trainer/algorithms/td3/config.ts';
 import { offPolicyDefaults } from '../../trainer/loops/off-policy-config.ts';
 import { train } from '../../trainer/train.ts';
 
+const configWith = (settings: object) => ({
+  environment: 'Pendulum-v1',
+  algorithm: { name: 'td3', ...td3Defaults({ architecture: 'mlp-standard' }) },
+  loop: { ...offPolicyDefaults, stepCount: 10, evaluationEpisodeCount: 1 },
+  threadCount: 1,
+  ...settings,
+});
+
+test('the webgpu device is refused, and updates of a run that are no multiple of the policy delay', async () => {
+  const stream = { write: () => true };
+  const runDirectory = join(tmpdir(), 'train-test-nothing');
+  await expect(train({ config: configWith({ device: 'webgpu' }), runDirectory, stream })).rejects.toThrow(
+    'train: device: expected cpu, cuda or auto, got webgpu. webgpu is for serving: training there would move all parameters to the device and back at each update',
+  );
+  const loop = { ...offPolicyDefaults, updatesPerRun: 25 };
+  await expect(train({ config: configWith({ loop }), runDirectory, stream })).rejects.toThrow(
+    'train: updatesPerRun: expected 1 or a multiple of 2, the updates of the critics for one of the actor, got 25',
+  );
+  expect(existsSync(runDirectory)).toBe(false);
+});
+
 test('an environment with a context is refused before anything is written', async () => {
   const scratch = await mkdtemp(join(tmpdir(), 'train-test-'));
   const runDirectory = join(scratch, 'run');
-  const config = {
-    environment: 'Point-Robot',
-    algorithm: { name: 'td3', ...td3Defaults({ architecture: 'mlp-standard' }) },
-    loop: { ...offPolicyDefaults, stepCount: 10, evaluationEpisodeCount: 1 },
-    threadCount: 1,
-  };
+  const config = configWith({ environment: 'Point-Robot' });
   await expect(train({ config, runDirectory, stream: { write: () => true } })).rejects.toMatchObject({
     kind: 'invalid_argument',
     message:

@@ -9,6 +9,7 @@ import type { OffPolicyLearner } from '../off-policy/learner.ts';
 import { checkPolicy, type PolicySettings } from '../off-policy/policies.ts';
 import { createVectorEnv } from '../rollout/vector-env.ts';
 import type { Algorithm, Publishable, Setup, Training } from '../run/algorithm.ts';
+import type { RunConfig } from '../run/config.ts';
 import type { Environment } from '../run/environment/environment.ts';
 import type { Portable } from '../run/portable-policy.ts';
 import {
@@ -16,6 +17,7 @@ import {
   offPolicyDefaults,
   offPolicyLoopSchema,
   resumableLoopSettings,
+  updatesPerRunOf,
 } from './off-policy-config.ts';
 
 /** Evaluations of a run use its seed + 100. */
@@ -41,6 +43,7 @@ export type OffPolicyAlgorithm<Config extends LearnerSettings> = Pick<
     readonly engine: Engine;
     /** Of the parameters' first values. */
     readonly seed: number;
+    readonly updatesPerRun: number;
   }) => Promise<OffPolicyLearner & Publishable & Portable>;
 };
 
@@ -75,7 +78,8 @@ async function openTraining<Config extends LearnerSettings>(
   const algorithm = config.algorithm as unknown as Config;
   const loop = config.loop as OffPolicyLoopConfig;
   const { specs, tasks } = environment;
-  const learner = await createLearner({ config: algorithm, specs, tasks, engine, seed: loop.seed });
+  const updatesPerRun = updatesPerRunOf(loop);
+  const learner = await createLearner({ config: algorithm, specs, tasks, engine, seed: loop.seed, updatesPerRun });
   const envs = await openEnvironments(environment, loop).catch((error) => {
     learner.dispose();
     throw error;
@@ -84,8 +88,15 @@ async function openTraining<Config extends LearnerSettings>(
   const { evaluationEpisodeCount: episodeCount, seed } = loop;
   return {
     stepCount: loop.stepCount,
-    run: (context) =>
-      trainOffPolicy({ ...context, envs, evaluator, learner, config: { ...loop, batchSize: algorithm.batchSize } }),
+    run(context) {
+      const line = updatesText(updatesPerRun, config.device);
+      if (line !== undefined) context.reporter?.print(line);
+      return trainOffPolicy({
+        ...context,
+        ...{ envs, evaluator, learner },
+        config: { ...loop, batchSize: algorithm.batchSize },
+      });
+    },
     async evaluateAfresh(signal) {
       const order = { episodeCount, seed: seed + freshSeedOffset, outOfRange: false };
       return (await evaluator.evaluate(order, signal)).inRange;
@@ -110,6 +121,13 @@ async function openTraining<Config extends LearnerSettings>(
       void envs.dispose();
     },
   };
+}
+
+/** What the person is told of how updates run. */
+function updatesText(updatesPerRun: number, device: RunConfig['device']): string | undefined {
+  if (updatesPerRun > 1) return `updates: ${updatesPerRun} in a run`;
+  if (device !== 'cuda') return undefined;
+  return 'updates: one in a run, which moves all parameters to the device and back; --updates-per-run 50 to 200 is faster';
 }
 
 /**

@@ -15,6 +15,12 @@ export const offPolicyLoopSchema = z.strictObject({
     flag: '--updates-per-step <ratio>',
     help: 'updates per environment step, each with a batch of its own; 0.25 makes one every four steps',
   }),
+  updatesPerRun: setting(integer(1, 10_000).optional(), {
+    flag: '--updates-per-run <count>',
+    help:
+      'updates that wait for each other and are taken in one run of the engine: with 50, every 50 steps at one update a step. ' +
+      'On a device take 50 to 200, since parameters and moments go there and back once a run; on a cpu it saves nothing',
+  }),
   environmentCount: setting(integer(1, 4096).optional(), {
     flag: '--envs <count>',
     help: 'environments stepped together; each of them counts its steps',
@@ -52,6 +58,7 @@ export const offPolicyDefaults: OffPolicyLoopConfig = {
   stepCount: 1_000_000,
   warmUpStepCount: 1_000,
   updatesPerStep: 1,
+  updatesPerRun: 1,
   environmentCount: 1,
   // The machine decides.
   collectorThreadCount: undefined,
@@ -75,12 +82,20 @@ export const resumableLoopSettings = [
 export const decidingSettings = ({ collectorThreadCount: _, ...config }: OffPolicyConfig) => ({
   ...config,
   updatesPerStep: config.updatesPerStep ?? 1,
+  updatesPerRun: updatesPerRunOf(config),
   environmentCount: config.environmentCount ?? 1,
 });
 
-/** Updates that are due once so many steps are done. */
-export const updatesDue = (config: OffPolicyConfig, step: number): number =>
-  Math.floor(Math.max(0, step - config.warmUpStepCount) * (config.updatesPerStep ?? 1));
+/** Updates that are taken together. */
+export const updatesPerRunOf = ({ updatesPerRun = 1 }: Pick<OffPolicyLoopConfig, 'updatesPerRun'>): number =>
+  updatesPerRun;
+
+/** Updates that are due once so many steps are done: those of whole runs. What is left at a run's end is taken if it goes on. */
+export function updatesDue(config: OffPolicyConfig, step: number): number {
+  const updatesPerRun = updatesPerRunOf(config);
+  const updates = Math.max(0, step - config.warmUpStepCount) * (config.updatesPerStep ?? 1);
+  return Math.floor(updates / updatesPerRun) * updatesPerRun;
+}
 
 /** @throws HyperpolicyError invalid_argument: a value out of range */
 export function checkLoopConfig({ updatesPerStep = 1, ...config }: OffPolicyConfig): void {
@@ -109,6 +124,7 @@ export function checkSameRun(config: OffPolicyConfig, begun: OffPolicyConfig): v
     'batchSize',
     'warmUpStepCount',
     'updatesPerStep',
+    'updatesPerRun',
     'environmentCount',
     'replayCapacity',
   ] as const;

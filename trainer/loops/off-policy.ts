@@ -4,7 +4,8 @@
  *
  * Step t + 1 is simulated while the updates of step t run. Its actions were chosen before these updates, and they sample what was
  * stored up to step t. So a run is a function of its seed and settings, whichever threads step the environments and however fast
- * they are. An evaluation may run in a thread of its own, too: see evaluations-in-flight.ts.
+ * they are. An evaluation may run in a thread of its own, too: see evaluations-in-flight.ts. Updates that are taken in one run are
+ * all of the step that makes their number whole.
  *
  * A run directory holds `metrics.jsonl`, `metrics.csv`, `tensorboard/`, `learning-curve.svg`, `checkpoints/`, and `best/`: the
  * learner at its best evaluation.
@@ -34,6 +35,7 @@ import {
   decidingSettings,
   type OffPolicyConfig,
   updatesDue,
+  updatesPerRunOf,
 } from './off-policy-config.ts';
 
 export type RunOptions = RunContext & {
@@ -252,14 +254,15 @@ function update(loop: Loop): void {
 }
 
 function learn(loop: Loop): void {
+  const updatesPerRun = updatesPerRunOf(loop.options.config);
   try {
     const metrics = loop.options.learner.learn(loop.batch, loop.random.learning);
     const lost = Object.entries(metrics ?? {}).find(([, value]) => !Number.isFinite(value));
     if (lost !== undefined) throw new Error(`${lost[0]}: expected a finite metric, got ${lost[1]}`);
-    if (metrics !== null) loop.record(metrics);
+    if (metrics !== null) loop.record(updatesPerRun === 1 ? metrics : { ...metrics, updatesPerRun });
   } catch (error) {
-    // An update that was refused is not taken; any other fault may have come in the middle of one.
-    loop.isSound = error instanceof HyperpolicyError;
+    // An update that was refused is not taken; any other fault may have come in the middle of one, and so may a refusal among several.
+    loop.isSound = error instanceof HyperpolicyError && updatesPerRun === 1;
     throw error;
   }
 }

@@ -27,13 +27,14 @@ export type OffPolicyLearner = {
    */
   explore(observation: ObservationValues, random: Random, out: Float32Array, context?: ContextValues): void;
   /**
-   * One update, synchronous.
+   * One update, synchronous. A learner that takes several in one run keeps the batch until there are enough for it.
    * @param random target noise and the like
    * @returns metrics at intervals of many updates, else null: reading them may cost time
-   * @throws HyperpolicyError failed_precondition: a loss that is not finite; that update is not taken
+   * @throws HyperpolicyError failed_precondition: a loss that is not finite. That update is not taken; where it was one of several,
+   *   what the learner has is lost
    */
   learn(batch: Batch, random: Random): LearnMetrics | null;
-  /** Parameters, optimiser moments and counters. */
+  /** Parameters, optimiser moments and counters. Not while batches wait. */
   save(): SavedState;
   /** @throws HyperpolicyError invalid_argument: a state of other networks; nothing is changed then */
   restore(saved: SavedState): void;

@@ -61,7 +61,7 @@ export const commonSchema = z.strictObject({
   }),
   device: setting(oneOf(deviceNames).optional(), {
     flag: '--device <name>',
-    help: 'where the traced engine computes the updates',
+    help: 'where the traced engine computes the updates: cpu, cuda, or auto, which is cuda where it is there',
     defaultText: 'cpu',
   }),
   workingDirectory: text().optional(),
