@@ -1,4 +1,4 @@
-/** Access to a port: for everybody, for callers with a token, or for callers with an admin's token. */
+/** Who may call a port: everybody, callers with a token, or callers with an admin's token. */
 
 import type { Logger } from 'pino';
 import { HyperpolicyError } from '../../src/contract/errors.ts';
@@ -6,16 +6,16 @@ import type { Caller } from '../call/caller.ts';
 import type { ServerConfig } from '../config.ts';
 import { openTokens, type Rates, type Tokens } from './tokens.ts';
 
-/** How often the tokens file is checked for a change. */
+/** How often the tokens file is looked at for a change. */
 const tokensRefreshMs = 5000;
 
-/** The caller by the `authorization` header of a call; undefined without tokens. */
+/** Decides on the `authorization` header of a call; undefined where callers are not told apart. */
 export type Access = (method: string, authorization: string | undefined) => Caller | undefined;
 
-/** For health checks and for servers without tokens. */
+/** For health checks, and for servers without tokens. */
 export const openAccess: Access = () => undefined;
 
-/** @throws HyperpolicyError unauthenticated; resource_exhausted beyond the token's rate */
+/** @throws HyperpolicyError unauthenticated; resource_exhausted over the token's rate */
 const tokenAccess =
   (tokens: Tokens): Access =>
   (method, authorization) => {
@@ -24,7 +24,7 @@ const tokenAccess =
     return caller;
   };
 
-/** @throws HyperpolicyError as tokenAccess; permission_denied for a token without admin rights */
+/** @throws HyperpolicyError as tokenAccess; permission_denied for a token that is no admin's */
 const adminAccess = (tokens: Tokens): Access => {
   const admit = tokenAccess(tokens);
   return (method, authorization) => {
@@ -39,19 +39,20 @@ const adminAccess = (tokens: Tokens): Access => {
   };
 };
 
-/** Access to the ports of a process. */
+/** Who is let in where. */
 export type Doors = {
   readonly serving: Access;
   readonly admin: Access;
   readonly rates: Rates;
-  /** Stops reading the tokens file. */
+  /** Reads the tokens file no more. */
   close(): void;
 };
 
+/** Where there are no tokens. */
 const noRates: Rates = { charge() {}, left: () => ({}), goOnFrom() {} };
 
 /**
- * Access as the settings say. A tokens file is read again when it changes.
+ * The doors that the settings ask for; a tokens file is read again when it changes.
  * @param onSpent as TokensOptions
  * @throws HyperpolicyError as openTokens
  */

@@ -1,20 +1,20 @@
-/** Errors for results that are not finite: either the client sent extreme values, or the model is at fault. */
+/** Results that are not finite: the client's fault or the model's. */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
 
-/** The inputs from which a result was computed. */
+/** What a result was made from. */
 export type Sent = {
   /** Named in errors. */
   readonly method: string;
   readonly values: readonly (Float32Array | undefined)[];
 };
 
-/** Environments and contexts have no larger values. Products of larger ones can overflow. */
+/** No environment or context that a policy was trained with has larger values. Products of larger ones can overflow. */
 const ordinaryMax = 1e6;
 
 /**
- * The error for a result that is not finite: `invalid_argument` if the client sent a value beyond a million, because float32 then
- * overflows in any model; else a fault of the model.
+ * The error for a result that is not finite. Where the client sent a value beyond a million it is `invalid_argument`, because float32
+ * then overflows in any model; else it is a fault of the model.
  * @param fault for the log
  */
 export function badResult(fault: string, { method, values }: Sent): Error {

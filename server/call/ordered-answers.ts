@@ -1,4 +1,4 @@
-/** Sends the answers of one stream in the order of their requests. An answer waits until all before it are sent. */
+/** The answers of one stream in the order of their requests: each is sent when it is there, and all before it are sent. */
 
 import { type Call, draining, type ResponseSink, type StreamHandler } from './rpc.ts';
 
@@ -8,7 +8,7 @@ export type Place<Response> = { answer: Response | undefined };
 export type OrderedAnswersOptions<Response> = {
   readonly sink: Pick<ResponseSink<Response>, 'pause' | 'resume'>;
   readonly send: (response: Response) => void;
-  /** From this many pending answers on, nothing more is read from the client. */
+  /** Answers that may be awaited before the client is slowed down. */
   readonly countMax: number;
 };
 
@@ -24,7 +24,7 @@ export class OrderedAnswers<Response> {
     return this.#places.length === 0;
   }
 
-  /** Reserves the next place for an answer that comes later. */
+  /** Keeps a place for an answer that comes later. */
   expect(): Place<Response> {
     const place: Place<Response> = { answer: undefined };
     this.#places.push(place);
@@ -32,7 +32,7 @@ export class OrderedAnswers<Response> {
     return place;
   }
 
-  /** @param place reserved by `expect`; undefined if the answer was there at once */
+  /** Gives an answer: of a place, or of a request that needs none because its answer is there at once. */
   give(response: Response, place?: Place<Response>): void {
     if (place !== undefined) place.answer = response;
     else if (this.isEmpty) {
@@ -51,8 +51,8 @@ export class OrderedAnswers<Response> {
 }
 
 /**
- * A handler that answers each request of a stream by itself.
- * @param pendingCountMax from this many pending requests on, nothing more is read from the client
+ * A handler that answers each request of a stream by itself: the simple case, without versions to keep.
+ * @param pendingCountMax requests that may be pending before the client is slowed down
  */
 export function orderedStream<Request, Response>(
   answer: (request: Request, call: Call) => Promise<Response>,
@@ -60,7 +60,7 @@ export function orderedStream<Request, Response>(
 ): StreamHandler<Request, Response> {
   return (sink) => {
     const answers = new OrderedAnswers<Response>({ sink, send: (one) => sink.send(one), countMax: pendingCountMax });
-    /** Set when no more requests are accepted. */
+    /** Set once no more requests are taken. */
     let ending: { readonly error?: Error } | undefined;
     const endWhenDone = () => {
       if (ending !== undefined && answers.isEmpty) sink.end(ending.error);
@@ -73,17 +73,17 @@ export function orderedStream<Request, Response>(
       receive(request, call) {
         if (ending !== undefined) return;
         const place = answers.expect();
-        answer(request, call)
-          .then((response) => {
-            call.record?.end('OK', call);
+        answer(request, call).then(
+          (response) => {
+            call.end('OK');
             answers.give(response, place);
             endWhenDone();
-          })
-          // Also an answer that cannot be written.
-          .catch((error: unknown) => sink.end(error));
+          },
+          (error: unknown) => sink.end(error),
+        );
       },
       finish: () => endWith(),
-      // The sink drops answers that come later.
+      // Answers that come later are dropped by the sink.
       abandon() {},
       drain: () => endWith(draining('stream')),
     };

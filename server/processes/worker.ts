@@ -41,9 +41,9 @@ const link = new Link<ToParent, ToProcess>({
       log.info({ port, httpPort }, 'process serving');
       return { port, httpPort, models: models.ready() };
     },
-    async refresh(asked) {
+    async refresh() {
       const { models } = await loaded;
-      await models.refresh(asked);
+      await models.refresh();
       return models.ready();
     },
     lives: async () => null,

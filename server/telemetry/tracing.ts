@@ -8,7 +8,7 @@
 import type { Logger } from 'pino';
 import { type StatusName, statusCodes } from '../../src/contract/status.ts';
 import type { HeaderReader, Tracer } from '../call/request-record.ts';
-import { loadOpenTelemetry, type OpenTelemetry, type OtelExporter, type OtelTracer } from './open-telemetry.ts';
+import { loadOpenTelemetry, type OtelExporter } from './open-telemetry.ts';
 
 export type Tracing = {
   readonly tracer: Tracer;
@@ -35,8 +35,7 @@ const faults: ReadonlySet<StatusName> = new Set(['DEADLINE_EXCEEDED', 'UNIMPLEME
 
 /** @throws HyperpolicyError failed_precondition where the packages are not installed */
 export async function openTracing({ endpoint, ratio, queueCountMax, log }: TracingOptions): Promise<Tracing> {
-  const telemetry = await loadOpenTelemetry();
-  const { core, resources, sdk, otlp } = telemetry;
+  const { api, core, resources, sdk, otlp } = await loadOpenTelemetry();
   const exporter = new otlp.OTLPTraceExporter({ url: endpoint, timeoutMillis: exportTimeoutMs, concurrencyLimit: 4 });
   const provider = new sdk.TracerProvider({
     resource: resources.resourceFromAttributes({ 'service.name': 'hyperpolicy', 'process.pid': process.pid }),
@@ -51,26 +50,11 @@ export async function openTracing({ endpoint, ratio, queueCountMax, log }: Traci
       }),
     ],
   });
-  return {
-    tracer: createTracer(telemetry, provider.getTracer('hyperpolicy')),
-    close: (timeoutMs) =>
-      new Promise((resolve) => {
-        const timer = setTimeout(resolve, Math.min(timeoutMs, exportTimeoutMs));
-        provider
-          .shutdown()
-          .catch(() => {})
-          .finally(() => {
-            clearTimeout(timer);
-            resolve();
-          });
-      }),
-  };
-}
-
-function createTracer({ api, core }: OpenTelemetry, spans: OtelTracer): Tracer {
+  const spans = provider.getTracer('hyperpolicy');
   const propagator = new core.W3CTraceContextPropagator();
   const getter = { get: (header: HeaderReader, name: string) => header(name), keys: () => [] };
-  return (service, method, startMs, header) => {
+
+  const tracer: Tracer = (service, method, startMs, header) => {
     // One offset for all spans of a request: the SDK takes one per span, and children would stick out of their parent.
     const offsetMs = Date.now() - performance.now();
     const timeOf = (ms: number) => core.millisToHrTime(offsetMs + ms);
@@ -97,6 +81,21 @@ function createTracer({ api, core }: OpenTelemetry, spans: OtelTracer): Tracer {
         span.end(timeOf(endMs));
       },
     };
+  };
+
+  return {
+    tracer,
+    close: (timeoutMs) =>
+      new Promise((resolve) => {
+        const timer = setTimeout(resolve, Math.min(timeoutMs, exportTimeoutMs));
+        provider
+          .shutdown()
+          .catch(() => {})
+          .finally(() => {
+            clearTimeout(timer);
+            resolve();
+          });
+      }),
   };
 }
 

@@ -229,12 +229,10 @@ async function advance(loop: Loop): Promise<void> {
     collector.begin();
     try {
       update(loop);
-    } catch (error) {
-      // The step ends all the same, since a checkpoint is written next. What failed first is what is reported.
-      await finishStep(loop).catch(() => {});
-      throw error;
+    } finally {
+      while (!collector.isReady(turnIntervalMs)) await turn();
+      finishStep(loop);
     }
-    await finishStep(loop);
     choose(loop);
     options.reporter?.report(loop.step, evaluations.latestReturn);
   } while (!isDue(loop) && loop.now() < until);
@@ -267,9 +265,8 @@ function learn(loop: Loop): void {
   }
 }
 
-async function finishStep(loop: Loop): Promise<void> {
+function finishStep(loop: Loop): void {
   const { collector, evaluations, options } = loop;
-  while (!collector.isReady(turnIntervalMs)) await turn();
   const finished = collector.finish();
   loop.step += collector.environmentCount;
   for (const { episodeReturn, episodeLength, diverged } of finished) {
