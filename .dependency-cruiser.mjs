@@ -30,7 +30,7 @@ const libraries = [
   room('src/contract', { imports: 'src/gen', packages: 'zod' }),
   room('src/files'),
   room('src/pacing'),
-  room('src/metrics', { packages: 'prom-client' }),
+  room('src/metrics', { imports: 'src/contract', packages: 'prom-client' }),
   room('src/messages', { imports: 'src/contract' }),
   room('src/advantages', { imports: 'src/contract' }),
   room('src/posterior', { imports: 'src/contract' }),
@@ -126,7 +126,7 @@ const serverRooms = storeys([
 const clients = [
   room('clients/typescript', { imports: 'src/gen src/contract', packages: '@bufbuild/protobuf @grpc/grpc-js' }),
   room('clients/robot', { imports: 'src/contract clients/typescript' }),
-  room('clients/python', { packages: '@swc/core' }),
+  room('clients/generate.mjs'),
   room('clients/cli', {
     imports: `${everyLibrary} clients/typescript ${[...trainer, ...serverRooms].map(({ name }) => name).join(' ')}`,
     packages: 'commander',

@@ -103,7 +103,7 @@ async function start(settings: ServerSettings): Promise<{ stop(): Promise<void> 
     where: 'serve',
     remedy: '0 takes any that is free',
     // As the server itself would tell it once its models are loaded.
-    refusal: (flag, port, cause) => portInUse(flag.slice(2).replaceAll('-', ' '), addressOf(host, port), cause),
+    refusal: (flag, port, cause) => portInUse(flag.slice(2).replaceAll('-', ' '))(cause, addressOf(host, port)),
   });
   if (processCount === 1) return (await import('../../server/main.ts')).startServer(settings);
   return (await import('../../server/processes/processes.ts')).startProcesses(settings);

@@ -3,8 +3,8 @@
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { timerMs } from '../../src/contract/timers.ts';
 import { type ActOptions, actNames, budgetUsMax, checkBudget } from './act.ts';
+import type { Metadata } from './call-options.ts';
 import { checkBoolean, checkFunction, checkMetadata, checkOptions, checkSignal, checkTime, shown } from './checks.ts';
-import type { Metadata } from './connection.ts';
 import { commonFields } from './request.ts';
 
 export type ActStreamEvent =

@@ -53,7 +53,9 @@ export function checkNumber(where: string, given: unknown): void {
 
 export function checkText(where: string, given: unknown, bytesMax = Number.POSITIVE_INFINITY): void {
   if (typeof given !== 'string' || given === '') throw refusal(where, 'a text that is not empty', given);
-  if (Buffer.byteLength(given) > bytesMax) throw refusal(where, `at most ${bytesMax} bytes`, `${given}`);
+  // A character is at most three bytes of UTF-8.
+  const fits = 3 * given.length <= bytesMax || new TextEncoder().encode(given).length <= bytesMax;
+  if (!fits) throw refusal(where, `at most ${bytesMax} bytes`, `${given}`);
 }
 
 export function checkBoolean(where: string, given: unknown): void {

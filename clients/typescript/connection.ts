@@ -3,6 +3,7 @@
 import { createPrivateKey, randomUUID, X509Certificate } from 'node:crypto';
 import grpc from '@grpc/grpc-js';
 import { invalidArgument } from '../../src/contract/errors.ts';
+import { type Metadata, routingKeyName } from './call-options.ts';
 import { type Channel, openChannel } from './channel.ts';
 import {
   checkAddress,
@@ -25,8 +26,6 @@ export type TlsOptions = {
   /** Name in the server's certificate, where it is not that of the address. */
   readonly serverName?: string;
 };
-
-export type Metadata = Readonly<Record<string, string>>;
 
 export type ConnectionOptions = {
   /** `host:port`. */
@@ -80,9 +79,6 @@ export const connectionOptionNames = [
   'reconnectMsMax',
   'httpProxy',
 ] as const satisfies readonly (keyof ConnectionOptions)[];
-
-/** Calls with one key may be kept on one server by a balancer. */
-export const routingKeyName = 'hyperpolicy-routing-key';
 
 /**
  * @param where the function that was called, for errors

@@ -1,6 +1,5 @@
 /** From gRPC statuses to the one error hierarchy: a client sees the kinds of error that the server threw. */
 
-import type { ServiceError } from '@grpc/grpc-js';
 import {
   cancelled,
   deadlineExceeded,
@@ -17,8 +16,11 @@ export type FailedCall = {
   readonly timeoutMs: number;
 };
 
+/** What a call ended with. */
+export type FailedStatus = { readonly code: number; readonly details: string };
+
 /** The error of a failed call. The server's own text is kept as it is. */
-export function toClientError({ code, details }: ServiceError, { address, method, timeoutMs }: FailedCall): Error {
+export function toClientError({ code, details }: FailedStatus, { address, method, timeoutMs }: FailedCall): Error {
   if (code === statusCodes.UNIMPLEMENTED) {
     return failedPrecondition({
       where: method,
@@ -54,7 +56,8 @@ export function toClientError({ code, details }: ServiceError, { address, method
 /** The library's words for a call whose connection broke, which it gives codes of several kinds, as faults have. */
 const lostCall = /^Received RST_STREAM with code \d/;
 
-const lostError = (method: string, address: string, details: string): HyperpolicyError =>
+/** The error of a call whose connection broke. */
+export const lostError = (method: string, address: string, details: string): HyperpolicyError =>
   unavailable({
     where: method,
     expected: `a connection to ${address} that holds`,

@@ -1,6 +1,6 @@
 /** What requests have in common: which model, who asks, in which context. To messages, checked. */
 
-import { createHash } from 'node:crypto';
+import { bytesOf } from '../../src/contract/bytes.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type {
   ActResponse,
@@ -10,6 +10,7 @@ import type {
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { checkInteger, checkOneOf, checkText, shown } from './checks.ts';
 import { checkHead, type Sender } from './received.ts';
+import { sha1 } from './sha1.ts';
 import { type Tensor, type TensorLike, tensorFields, toTensor } from './tensor.ts';
 
 /** Which model and version; the newest version that is ready where neither version nor label is given. */
@@ -118,14 +119,17 @@ type Routed = { readonly clientId?: string } & GivenContext;
 export function routingKeyOf({ clientId, context, contextHandle }: Routed): string | undefined {
   if (clientId !== undefined && clientId !== '') {
     // Header fields are printable.
-    return /^[\x21-\x7e]+$/.test(clientId) ? clientId : digest(Buffer.from(clientId));
+    return /^[\x21-\x7e]+$/.test(clientId) ? clientId : digest(new TextEncoder().encode(clientId));
   }
   if (context === undefined || contextHandle !== undefined) return undefined;
-  return digest(toTensor('context', context).values);
+  return digest(bytesOf(toTensor('context', context).values));
 }
 
-const digest = (bytes: NodeJS.ArrayBufferView): string =>
-  createHash('sha1').update(bytes).digest('base64url').slice(0, 16);
+/** The first 12 bytes of SHA-1 as base64url. */
+function digest(bytes: Uint8Array): string {
+  const first = String.fromCharCode(...sha1(bytes).subarray(0, 12));
+  return btoa(first).replaceAll('+', '-').replaceAll('/', '_');
+}
 
 /** @throws HyperpolicyError failed_precondition where the response has no head */
 export function commonResult(from: Sender, response: ActResponse | AdaptResponse | QGradResponse): ResponseCommon {

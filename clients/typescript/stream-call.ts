@@ -9,7 +9,8 @@ import {
   ActStreamResponseSchema,
   PolicyService,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import type { Connection, Metadata } from './connection.ts';
+import type { Metadata } from './call-options.ts';
+import type { Connection } from './connection.ts';
 import { toClientError } from './errors.ts';
 import { unusable } from './received.ts';
 

@@ -1,4 +1,4 @@
-/** One call over a connection: encoding, deadline, abort, errors. Shared by every client here. */
+/** One call over a connection: encoding, deadline, abort, errors. Shared by every client over gRPC. */
 
 import {
   create,
@@ -11,38 +11,10 @@ import {
 } from '@bufbuild/protobuf';
 import { toBuffer } from '../../src/contract/bytes.ts';
 import { timerMs } from '../../src/contract/timers.ts';
-import { checkMetadata, checkOptions, checkSignal, checkTime } from './checks.ts';
-import type { Connection, Metadata } from './connection.ts';
+import type { Called } from './call-options.ts';
+import type { Connection } from './connection.ts';
 import { closedError, toClientError } from './errors.ts';
 import { unusable } from './received.ts';
-
-export type CallOptions = {
-  /** Time to wait for the answer, milliseconds; more than 24.8 days count as that. The client's unless given. */
-  readonly timeoutMs?: number;
-  /** Gives the call up: it rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
-  /** Of this call, beside the client's. */
-  readonly metadata?: Metadata;
-};
-
-export type Called = {
-  readonly timeoutMs: number;
-  readonly signal?: AbortSignal | undefined;
-  readonly metadata?: Metadata | undefined;
-  readonly routingKey?: string | undefined;
-};
-
-/**
- * @param more options that the method has beside these
- * @throws HyperpolicyError invalid_argument naming the option
- */
-export function checkCallOptions(where: string, given: CallOptions, more: readonly string[] = []): void {
-  checkOptions(`${where} options`, given, ['timeoutMs', 'signal', 'metadata', ...more]);
-  const { timeoutMs, signal, metadata } = given;
-  if (timeoutMs !== undefined) checkTime(`${where} timeoutMs`, timeoutMs);
-  if (signal !== undefined) checkSignal(`${where} signal`, signal);
-  if (metadata !== undefined) checkMetadata(`${where} metadata`, metadata);
-}
 
 /** Calls a method and waits for its response. */
 export function callUnary<I extends DescMessage, O extends DescMessage>(

@@ -1,4 +1,4 @@
-/** Who may call a port: everybody, callers with a token, or callers with an admin's token. */
+/** Access to a port: for everybody, for callers with a token, or for callers with an admin's token. */
 
 import type { Logger } from 'pino';
 import { HyperpolicyError } from '../../src/contract/errors.ts';
@@ -6,16 +6,16 @@ import type { Caller } from '../call/caller.ts';
 import type { ServerConfig } from '../config.ts';
 import { openTokens, type Rates, type Tokens } from './tokens.ts';
 
-/** How often the tokens file is looked at for a change. */
+/** How often the tokens file is checked for a change. */
 const tokensRefreshMs = 5000;
 
-/** Decides on the `authorization` header of a call; undefined where callers are not told apart. */
+/** The caller by the `authorization` header of a call; undefined without tokens. */
 export type Access = (method: string, authorization: string | undefined) => Caller | undefined;
 
-/** For health checks, and for servers without tokens. */
+/** For health checks and for servers without tokens. */
 export const openAccess: Access = () => undefined;
 
-/** @throws HyperpolicyError unauthenticated; resource_exhausted over the token's rate */
+/** @throws HyperpolicyError unauthenticated; resource_exhausted beyond the token's rate */
 const tokenAccess =
   (tokens: Tokens): Access =>
   (method, authorization) => {
@@ -24,7 +24,7 @@ const tokenAccess =
     return caller;
   };
 
-/** @throws HyperpolicyError as tokenAccess; permission_denied for a token that is no admin's */
+/** @throws HyperpolicyError as tokenAccess; permission_denied for a token without admin rights */
 const adminAccess = (tokens: Tokens): Access => {
   const admit = tokenAccess(tokens);
   return (method, authorization) => {
@@ -39,20 +39,19 @@ const adminAccess = (tokens: Tokens): Access => {
   };
 };
 
-/** Who is let in where. */
+/** Access to the ports of a process. */
 export type Doors = {
   readonly serving: Access;
   readonly admin: Access;
   readonly rates: Rates;
-  /** Reads the tokens file no more. */
+  /** Stops reading the tokens file. */
   close(): void;
 };
 
-/** Where there are no tokens. */
 const noRates: Rates = { charge() {}, left: () => ({}), goOnFrom() {} };
 
 /**
- * The doors that the settings ask for; a tokens file is read again when it changes.
+ * Access as the settings say. A tokens file is read again when it changes.
  * @param onSpent as TokensOptions
  * @throws HyperpolicyError as openTokens
  */

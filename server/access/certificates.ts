@@ -1,6 +1,6 @@
 /**
- * The server's certificate, its key and the authorities of its clients, read again when the files change. What is handed out always
- * belongs together: files that are damaged, or only half replaced, leave what was there before.
+ * The server's certificate, its key and the authorities of its clients. The files are read again when they change. Files that are
+ * damaged or half replaced are ignored: certificate and key in use always belong together.
  */
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';
@@ -11,31 +11,30 @@ import type { ServerConfig } from '../config.ts';
 import { readAndWatch } from './reread.ts';
 
 type Material = {
-  /** PEM: the server's chain and key, and the authorities of clients where these need a certificate. */
+  /** PEM: the server's chain and key, and the authorities of clients if clients need a certificate. */
   readonly context: { readonly cert: Buffer; readonly key: Buffer; readonly ca?: Buffer };
-  /** From when and until when the server's certificate holds, in milliseconds since 1970. */
+  /** When the server's certificate begins and ends to be valid, milliseconds since 1970. */
   readonly validFromMs: number;
   readonly validToMs: number;
 };
 
 export type Certificates = {
   readonly current: Material;
-  /** Reads the files again, and warns where the certificate ends soon; tells the listeners where they hold something new and good. */
+  /** Reads the files again, warns if the certificate ends soon, and calls the listeners if there is a new certificate. */
   refresh(): void;
   onChange(listener: () => void): void;
 };
 
-/** The settings that name the files. */
 export type CertificateFiles = Pick<ServerConfig, 'tlsCertificateFile' | 'tlsKeyFile' | 'tlsClientAuthorityFile'>;
 
-/** From here on a certificate's end is warned of, once a day. */
+/** A certificate that ends within this time is a warning, once a day. */
 const soonMs = 14 * 24 * 3_600_000;
 const warnEveryMs = 24 * 3_600_000;
 
 /**
  * @param now milliseconds since 1970
- * @returns undefined where no file is named: then the server does without TLS
- * @throws HyperpolicyError invalid_argument where only a part is named, or a file cannot be read or is not what it should be
+ * @returns undefined if no file is named: the server then runs without TLS
+ * @throws HyperpolicyError invalid_argument if only some files are named, or a file cannot be read or parsed
  */
 export function openCertificates(
   { tlsCertificateFile, tlsKeyFile, tlsClientAuthorityFile }: CertificateFiles,
@@ -65,7 +64,7 @@ export function openCertificates(
   };
 }
 
-/** Warns of a certificate that does not hold, or will not for long: at once of a new one, then once a day. */
+/** Warns of a certificate that is not valid or ends soon: at once if it is new, then once a day. */
 function createEndWarning(log: Logger, now: () => number): (material: Material) => void {
   let warned: Material | undefined;
   let warnedAtMs = 0;
@@ -82,11 +81,11 @@ function createEndWarning(log: Logger, now: () => number): (material: Material) 
   };
 }
 
-/** @throws HyperpolicyError invalid_argument where they do not parse or do not belong together */
+/** @throws HyperpolicyError invalid_argument if they do not parse or do not belong together */
 function materialOf([cert, key, ca]: readonly Buffer[]): Material {
   const context = { cert: cert!, key: key!, ...(ca !== undefined && { ca }) };
   try {
-    // TLS itself takes a key of another kind than the certificate's, and then refuses every client.
+    // TLS accepts a key of another kind than the certificate's, and then refuses every client.
     if (!new X509Certificate(context.cert).checkPrivateKey(createPrivateKey(context.key)))
       throw new Error('key and certificate mismatch');
     createSecureContext({ cert: context.cert, key: context.key });
@@ -94,7 +93,7 @@ function materialOf([cert, key, ca]: readonly Buffer[]): Material {
     const chain = blocksOf(context.cert.toString('latin1')).map((block) => new X509Certificate(block));
     return {
       context,
-      // One that has ended breaks the chain, wherever it stands.
+      // One certificate that has ended breaks the whole chain.
       validFromMs: Math.max(...chain.map(({ validFrom }) => Date.parse(validFrom))),
       validToMs: Math.min(...chain.map(({ validTo }) => Date.parse(validTo))),
     };
@@ -112,7 +111,7 @@ function materialOf([cert, key, ca]: readonly Buffer[]): Material {
 const blocksOf = (pem: string): readonly string[] =>
   pem.match(/-----BEGIN ([A-Z0-9 ]*CERTIFICATE)-----[^-]*-----END \1-----/g) ?? [];
 
-/** Of a bundle, TLS takes what it can read and leaves out the rest. @throws Error where one of the certificates is damaged */
+/** TLS silently leaves out what it cannot read of a bundle. @throws Error if one of the certificates is damaged */
 function checkEach(pem: string): void {
   const blocks = blocksOf(pem);
   const markCount = (mark: string) => pem.split(`-----${mark} `).length - 1;

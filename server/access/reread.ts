@@ -1,4 +1,4 @@
-/** What some files mean, read again when they change. Files that cannot be read, or are damaged, leave what was there before. */
+/** The parsed content of some files, read again when they change. Files that cannot be read or parsed change nothing. */
 
 import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
@@ -6,22 +6,22 @@ import { invalidArgument } from '../../src/contract/errors.ts';
 
 export type Reread<T> = {
   readonly current: T;
-  /** Looks at the files. @returns whether `current` is new */
+  /** Checks the files. @returns whether `current` is new */
   refresh(): boolean;
 };
 
 export type RereadOptions<T> = {
-  /** Names the files, in errors and in log lines. */
+  /** Names the files in errors and in log lines. */
   readonly where: string;
   readonly name: string;
-  /** @throws Error where the files are damaged or do not belong together */
+  /** @throws Error if the files are damaged or do not belong together */
   readonly parse: (contents: readonly Buffer[]) => T;
-  /** What the log tells of what was read. */
+  /** Fields for the log. */
   readonly describe: (value: T) => object;
   readonly log: Logger;
 };
 
-/** @throws HyperpolicyError invalid_argument where a file cannot be read; as `parse` */
+/** @throws HyperpolicyError invalid_argument if a file cannot be read; as `parse` */
 export function readAndWatch<T>(files: readonly string[], options: RereadOptions<T>): Reread<T> {
   const { where, name, parse, describe, log } = options;
   let seen = files.map((file) => {
@@ -44,7 +44,7 @@ export function readAndWatch<T>(files: readonly string[], options: RereadOptions
         if (found.every((bytes, i) => bytes.equals(seen[i]!))) return false;
         seen = found;
       } catch (error) {
-        // While a file is replaced it may be missing for a moment. Said once, not at every look.
+        // A file may be missing for a moment while it is replaced. Logged once, not at every check.
         const reason = (error as NodeJS.ErrnoException).code;
         if (!isUnreadable) log.warn({ reason }, `${name} unreadable; the former ones hold`);
         isUnreadable = true;

@@ -1,6 +1,6 @@
 /**
- * Who may call: bearer tokens with the models that each may use and how often. The file holds hashes, so that reading it gives
- * nobody a token; it is read again when it changes.
+ * Bearer tokens: the models that each may use, and how often. The file has hashes, so nobody learns a token by reading it. It is read
+ * again when it changes.
  */
 
 import { createHash } from 'node:crypto';
@@ -12,13 +12,13 @@ import type { Caller } from '../call/caller.ts';
 import { readAndWatch } from './reread.ts';
 
 const tokenSchema = z.strictObject({
-  /** Who it is: held contexts and actions go by it, so each is named once. */
+  /** Unique: context handles and last actions are kept under this name. */
   name: z.string().min(1).max(100),
   /** SHA-256 of the token, hexadecimal. */
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
-  /** Names of models; `*` is all, a trailing `*` any with that beginning. */
+  /** Names of models; `*` means all, `walker-*` means all whose name begins so. */
   models: z.array(z.string().min(1)).default(['*']),
-  /** Calls and stream openings per second over all processes, with a burst of as many; absent is no limit. */
+  /** Calls and new streams per second, over all processes; as many may come at once. Absent: no limit. */
   requestsPerSecond: z.number().positive().optional(),
   /** May use the admin port. */
   admin: z.boolean().default(false),
@@ -26,13 +26,13 @@ const tokenSchema = z.strictObject({
 
 type TokenEntry = z.infer<typeof tokenSchema>;
 
-/** The rates of tokens that have one, by the name of the token. */
+/** Rates of tokens, by the name of the token. */
 export type Rates = {
-  /** Other processes have let so many in. */
+  /** Counts requests that other processes accepted. */
   charge(spent: Readonly<Record<string, number>>): void;
-  /** How many are left; below 0 where other processes have let in more than there were. */
+  /** Requests that are left; below 0 if the processes together accepted too many. */
   left(): Record<string, number>;
-  /** Goes on from what another process had left. */
+  /** Starts with what another process had left. */
   goOnFrom(left: Readonly<Record<string, number>>): void;
 };
 
@@ -40,24 +40,23 @@ export type Tokens = {
   readonly rates: Rates;
   /** @param authorization the header's value. @throws HyperpolicyError unauthenticated */
   identify(where: string, authorization: string | undefined): Caller;
-  /** As Reread. */
   refresh(): boolean;
 };
 
 export type TokensOptions = {
   /** Milliseconds, not going backwards. */
   readonly clock?: () => number;
-  /** A request of a token with a rate was let in. */
+  /** Called when a request of a token with a rate was accepted. */
   readonly onSpent?: ((name: string) => void) | undefined;
 };
 
-/** @throws HyperpolicyError invalid_argument where the file cannot be read, is not a list of tokens, or repeats a name or a hash */
+/** @throws HyperpolicyError invalid_argument if the file cannot be read, is not a list of tokens, or repeats a name or a hash */
 export function openTokens(
   file: string,
   log: Logger,
   { clock = () => performance.now(), onSpent = () => {} }: TokensOptions = {},
 ): Tokens {
-  /** A file that is read again leaves the rates that it does not change as they stand. */
+  /** Rates that a new version of the file does not change keep their counts. */
   let rates = new Map<string, TokenRate>();
   function parse([text]: readonly Buffer[]): ReadonlyMap<string, Caller> {
     const entries = entriesOf(text!.toString());
@@ -122,7 +121,7 @@ function entriesOf(text: string): readonly TokenEntry[] {
   }
 }
 
-/** Callers of one name would share what is held for them; of one token only the last would count. */
+/** Callers with the same name would share their handles; of two entries for one token only the last would count. */
 function refuseRepeated(field: 'name' | 'sha256', entries: readonly TokenEntry[]): void {
   const seen = new Map<string, number>();
   entries.forEach((entry, i) => {
@@ -156,14 +155,13 @@ function createCaller({ name, models, admin }: TokenEntry, limit?: Limit): Calle
   };
 }
 
-/** The rate of a token: so many requests a second, and as many at once after a rest. */
+/** The rate of a token: `perSecond` requests a second, and as many at once after a pause. */
 type TokenRate = {
   readonly perSecond: number;
-  /** Takes one; false where none is left. */
+  /** Takes one; false if none is left. */
   take(): boolean;
-  /** Another process has taken so many. What is then below nothing is paid back before anybody is let in again. */
+  /** Counts requests of another process. A negative rest must be filled up before a request is accepted again. */
   charge(count: number): void;
-  /** How many are left; may be set to what the other processes have. */
   left: number;
 };
 

@@ -1,4 +1,4 @@
-/** Who calls, once a token is known (see access/): the name that its state is kept under, and the models that it may use. */
+/** The caller of a request, known by its token (access/): the name under which its state is kept, and the models that it may use. */
 
 import { HyperpolicyError, quoted } from '../../src/contract/errors.ts';
 
@@ -10,10 +10,10 @@ export type Caller = {
   admit(where: string): void;
 };
 
-/** Keeps the handles and last actions of callers apart; empty where there are no tokens. */
+/** The name under which a caller's handles and last actions are kept; empty without tokens. */
 export const callerName = (caller: Caller | undefined): string => caller?.name ?? '';
 
-/** @throws HyperpolicyError permission_denied where a caller with a token may not use the model */
+/** @throws HyperpolicyError permission_denied if the caller's token does not allow the model */
 export function checkModelAllowed(where: string, caller: Caller | undefined, model: string): void {
   if (caller === undefined || caller.allowsModel(model)) return;
   throw new HyperpolicyError({

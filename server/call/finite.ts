@@ -1,20 +1,20 @@
-/** Results that are not finite: the client's fault or the model's. */
+/** Errors for results that are not finite: either the client sent extreme values, or the model is at fault. */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
 
-/** What a result was made from. */
+/** The inputs from which a result was computed. */
 export type Sent = {
   /** Named in errors. */
   readonly method: string;
   readonly values: readonly (Float32Array | undefined)[];
 };
 
-/** No environment or context that a policy was trained with has larger values. Products of larger ones can overflow. */
+/** Environments and contexts have no larger values. Products of larger ones can overflow. */
 const ordinaryMax = 1e6;
 
 /**
- * The error for a result that is not finite. Where the client sent a value beyond a million it is `invalid_argument`, because float32
- * then overflows in any model; else it is a fault of the model.
+ * The error for a result that is not finite: `invalid_argument` if the client sent a value beyond a million, because float32 then
+ * overflows in any model; else a fault of the model.
  * @param fault for the log
  */
 export function badResult(fault: string, { method, values }: Sent): Error {

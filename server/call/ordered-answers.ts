@@ -1,4 +1,4 @@
-/** The answers of one stream in the order of their requests: each is sent when it is there, and all before it are sent. */
+/** Sends the answers of one stream in the order of their requests. An answer waits until all before it are sent. */
 
 import { type Call, draining, type ResponseSink, type StreamHandler } from './rpc.ts';
 
@@ -8,7 +8,7 @@ export type Place<Response> = { answer: Response | undefined };
 export type OrderedAnswersOptions<Response> = {
   readonly sink: Pick<ResponseSink<Response>, 'pause' | 'resume'>;
   readonly send: (response: Response) => void;
-  /** Answers that may be awaited before the client is slowed down. */
+  /** From this many pending answers on, nothing more is read from the client. */
   readonly countMax: number;
 };
 
@@ -24,7 +24,7 @@ export class OrderedAnswers<Response> {
     return this.#places.length === 0;
   }
 
-  /** Keeps a place for an answer that comes later. */
+  /** Reserves the next place for an answer that comes later. */
   expect(): Place<Response> {
     const place: Place<Response> = { answer: undefined };
     this.#places.push(place);
@@ -32,7 +32,7 @@ export class OrderedAnswers<Response> {
     return place;
   }
 
-  /** Gives an answer: of a place, or of a request that needs none because its answer is there at once. */
+  /** @param place reserved by `expect`; undefined if the answer was there at once */
   give(response: Response, place?: Place<Response>): void {
     if (place !== undefined) place.answer = response;
     else if (this.isEmpty) {
@@ -51,8 +51,8 @@ export class OrderedAnswers<Response> {
 }
 
 /**
- * A handler that answers each request of a stream by itself: the simple case, without versions to keep.
- * @param pendingCountMax requests that may be pending before the client is slowed down
+ * A handler that answers each request of a stream by itself.
+ * @param pendingCountMax from this many pending requests on, nothing more is read from the client
  */
 export function orderedStream<Request, Response>(
   answer: (request: Request, call: Call) => Promise<Response>,
@@ -60,7 +60,7 @@ export function orderedStream<Request, Response>(
 ): StreamHandler<Request, Response> {
   return (sink) => {
     const answers = new OrderedAnswers<Response>({ sink, send: (one) => sink.send(one), countMax: pendingCountMax });
-    /** Set once no more requests are taken. */
+    /** Set when no more requests are accepted. */
     let ending: { readonly error?: Error } | undefined;
     const endWhenDone = () => {
       if (ending !== undefined && answers.isEmpty) sink.end(ending.error);
@@ -73,17 +73,17 @@ export function orderedStream<Request, Response>(
       receive(request, call) {
         if (ending !== undefined) return;
         const place = answers.expect();
-        answer(request, call).then(
-          (response) => {
-            call.end('OK');
+        answer(request, call)
+          .then((response) => {
+            call.record?.end('OK', call);
             answers.give(response, place);
             endWhenDone();
-          },
-          (error: unknown) => sink.end(error),
-        );
+          })
+          // Also an answer that cannot be written.
+          .catch((error: unknown) => sink.end(error));
       },
       finish: () => endWith(),
-      // Answers that come later are dropped by the sink.
+      // The sink drops answers that come later.
       abandon() {},
       drain: () => endWith(draining('stream')),
     };

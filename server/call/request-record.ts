@@ -1,16 +1,15 @@
 /**
- * The record of a single request, which becomes a line of the request log, a trace, or both. Counts over all requests are metrics.ts.
+ * The record of a single request. It becomes a line of the request log, a trace, or both. Counts over all requests: telemetry/metrics.ts.
  * A record never holds tensors, tokens or paths.
  */
 
 import type { Logger } from 'pino';
 import type { StatusName } from '../../src/contract/status.ts';
 
-/** Where time goes: waiting for a worker, weights being generated, the dynamic (or whole plain) network, writing the response. */
+/** Stages of a request: waiting for a worker, generating weights, running the dynamic (or whole plain) network, writing the response. */
 export type Stage = 'queue' | 'primary' | 'dynamic' | 'encode';
 
-/** The version that answers a request. */
-export type AnsweredBy = { readonly model: string; readonly version: number };
+type AnsweredBy = { readonly model: string; readonly version: number };
 
 /** The trace of one request. Times are on the clock of `performance.now()`. */
 type RequestTrace = {
@@ -20,7 +19,7 @@ type RequestTrace = {
   end(status: StatusName, endMs: number, about: { readonly answeredBy?: AnsweredBy; readonly rowCount?: number }): void;
 };
 
-/** Begins the trace of a request, as a part of the client's where its `traceparent` says so; undefined where it is not sampled. */
+/** Begins the trace of a request, as part of the client's trace if it sent a `traceparent`; undefined if the request is not sampled. */
 export type Tracer = (
   service: string,
   method: string,
@@ -34,12 +33,12 @@ export type HeaderReader = (name: string) => string | undefined;
 /** Opens the record of a request of one method. */
 export type OpenRecord = (receivedAtMs: number, header: HeaderReader) => RequestRecord;
 
-/** Opens the records of a method's requests. Undefined where requests are neither logged nor traced: they then cost nothing more. */
+/** Opens the records of a method's requests. Undefined if requests are neither logged nor traced: then records cost nothing. */
 export type RequestRecorder = ((service: string, method: string) => OpenRecord) | undefined;
 
 export type RecorderOptions = {
   readonly log: Logger;
-  /** One of so many requests gets a line, and each that fails with INTERNAL; 0 is none. */
+  /** Logs one request in this many, and each that fails with INTERNAL; 0 logs none. */
   readonly requestLogEvery: number;
   readonly tracer: Tracer | undefined;
 };
@@ -59,20 +58,21 @@ export function createRequestRecorder({ log, requestLogEvery, tracer }: Recorder
 
 type Opening = { readonly method: string; readonly receivedAtMs: number; readonly trace: RequestTrace | undefined };
 
-/** The record of one request. Times are on the clock of `performance.now()`. */
+/** Times are on the clock of `performance.now()`. */
 export type RequestRecord = Pick<Recorded, keyof Recorded>;
 
 class Recorded {
   readonly #opening: Opening;
   readonly #write: (status: StatusName, fields: object) => void;
   #about: { readonly answeredBy?: AnsweredBy; readonly rowCount?: number } = {};
+  #isEnded = false;
 
   constructor(opening: Opening, write: (status: StatusName, fields: object) => void) {
     this.#opening = opening;
     this.#write = write;
   }
 
-  /** The version that answers, and the rows that were asked for. */
+  /** @param rowCount rows of the request */
   served(answeredBy: AnsweredBy, rowCount: number): void {
     this.#about = { answeredBy, rowCount };
   }
@@ -81,8 +81,10 @@ class Recorded {
     this.#opening.trace?.stage(stage, startMs, endMs);
   }
 
-  /** Called once. */
+  /** Only the first call counts. A request is never ended if its client has left the stream. */
   end(status: StatusName, call: { requestId(): string }): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
     const { method, receivedAtMs, trace } = this.#opening;
     const endMs = performance.now();
     trace?.end(status, endMs, this.#about);
@@ -90,7 +92,7 @@ class Recorded {
     this.#write(status, { method, status, durationMs, requestId: call.requestId(), ...this.fields() });
   }
 
-  /** For the log: what is known so far. */
+  /** Fields for the log, as far as they are known. */
   fields(): Readonly<Record<string, unknown>> {
     const { answeredBy, rowCount } = this.#about;
     const { trace } = this.#opening;

@@ -1,4 +1,4 @@
-/** What a client is told of an error. The table of kinds and statuses is the contract's. */
+/** The status that a client gets for an error. The table of kinds and statuses is src/contract/status.ts. */
 
 import { HyperpolicyError } from '../../src/contract/errors.ts';
 import { type StatusName, statusByKind } from '../../src/contract/status.ts';
@@ -6,7 +6,7 @@ import { type StatusName, statusByKind } from '../../src/contract/status.ts';
 export type Status = { readonly name: StatusName; readonly text: string };
 
 /**
- * What a client is told of an error: its own text where it is one that the client can act on, else a fixed text.
+ * A HyperpolicyError goes out with its own text, since the client can act on it. Anything else goes out as a fixed text.
  * @param requestId under which the log has the cause
  */
 export function statusOf(error: unknown, requestId: () => string): Status {
@@ -14,5 +14,5 @@ export function statusOf(error: unknown, requestId: () => string): Status {
   return { name: 'INTERNAL', text: `internal fault of the server, request ${requestId()}: its log has the cause` };
 }
 
-/** Half a character, which is what is left where a client's text was cut inside one: no status with it can be sent. */
+/** Replaces half characters, which are left if a client's text was cut inside one: gRPC cannot send them in a status. */
 const wellFormed = (text: string): string => text.replace(/\p{Surrogate}/gu, '\u{fffd}');

@@ -1,4 +1,4 @@
-/** Tensors of messages to checked arrays and back. Everything that a client can get wrong in a tensor is refused here. */
+/** Converts tensors of messages to checked arrays and back. Every fault that a client's tensor can have is refused here. */
 
 import { bytesOf } from '../../src/contract/bytes.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
@@ -16,12 +16,12 @@ export type RowsExpected = {
   readonly rowCountMax: number;
   /** Named in errors. */
   readonly model: string;
-  /** What may be sent in its place, named where there is none. */
+  /** Named in the error for a missing tensor: what may be sent instead. */
   readonly alternative?: string | undefined;
 };
 
 /**
- * A [rows, columnCount] tensor, or one row as [columnCount], copied out of the message (its bytes are unaligned there).
+ * Reads a [rows, columnCount] tensor, or one row as [columnCount]. The values are a copy, since the message's bytes are unaligned.
  * @throws HyperpolicyError invalid_argument: absent, of another shape or byte length, empty, over the limit, not finite
  */
 export function decodeRows(
@@ -61,8 +61,8 @@ export function decodeRows(
 }
 
 /**
- * A [count] tensor, copied as decodeRows does.
- * @param per what each value belongs to, for errors
+ * Reads a [count] tensor, as a copy.
+ * @param per named in errors: what each value belongs to
  * @throws HyperpolicyError invalid_argument as decodeRows
  */
 export function decodeValues(
@@ -84,13 +84,13 @@ export function decodeValues(
 const listed = (shape: readonly number[]): string =>
   shape.length > 8 ? `${shape.slice(0, 8).join(', ')}, ... (${shape.length} dimensions)` : shape.join(', ');
 
-/** The fields of a Tensor message over `values`, without a copy. */
+/** A Tensor message with a view of `values`, not a copy. */
 export const encodeTensor = (values: Float32Array, shape: number[]) => ({ shape, data: bytesOf(values) });
 
-/** The context of a model that takes none, where its weights are generated all the same. */
+/** The context of a policy whose weights are generated although the model takes no context. */
 export const noContext: Rows = { values: new Float32Array(0), rowCount: 1 };
 
-/** Repeats one row so that there are `rowCount`. */
+/** `rowCount` copies of one row. */
 export function repeatRow(row: Float32Array, rowCount: number): Float32Array {
   if (rowCount === 1) return row;
   const values = new Float32Array(row.length * rowCount);
@@ -102,16 +102,16 @@ export function repeatRow(row: Float32Array, rowCount: number): Float32Array {
 export type DistinctRows = {
   /** [K, columnCount] */
   readonly values: Float32Array;
-  /** A key per distinct row: its bytes. Rows have the same key exactly where their values are equal. */
+  /** A key per distinct row: its bytes. Two rows have the same key if and only if their values are equal. */
   readonly keys: readonly string[];
-  /** Row -> distinct row, [B]; undefined where there is one distinct row. */
+  /** Row -> distinct row, [B]; undefined if there is only one. */
   readonly index: Int32Array | undefined;
 };
 
 /** @param columnCount values per row */
 export function distinctRows({ values, rowCount }: Rows, columnCount: number): DistinctRows {
-  if (rowCount === 1) return { values, keys: [keyOfRow(values)], index: undefined };
   const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+  if (rowCount === 1) return { values, keys: [bytes.toString('latin1')], index: undefined };
   const stride = columnCount * 4;
   const position = new Map<string, number>();
   const index = new Int32Array(rowCount);
@@ -133,22 +133,4 @@ export function distinctRows({ values, rowCount }: Rows, columnCount: number): D
     distinct.set(values.subarray(row * columnCount, (row + 1) * columnCount), at * columnCount);
   });
   return { values: distinct, keys, index: keys.length === 1 ? undefined : index };
-}
-
-/** The row asked for last, and its key: a client that keeps its context asks for the same one again and again. */
-let lastRow = new Float32Array(0);
-let lastKey = '';
-
-function keyOfRow(values: Float32Array): string {
-  if (!sameValues(values, lastRow)) {
-    lastRow = values.slice();
-    lastKey = Buffer.from(lastRow.buffer).toString('latin1');
-  }
-  return lastKey;
-}
-
-function sameValues(a: Float32Array, b: Float32Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
 }

@@ -1,48 +1,45 @@
 /**
- * Jobs that wait for one heavy graph, joined into runs, or cut into several where one is large. Owns the queue, its bound and the
- * dropping of late jobs; who runs a batch, and when, is compute-pool.ts.
+ * The queue of one heavy graph. Jobs share runs; a large job is split over several. Owns the bound of the queue and drops late jobs.
+ * When and where a batch runs: compute-pool.ts.
  *
- * Failure rule: a run that fails fails every job in it, and no other; what is left of those jobs is not computed.
+ * Failure rule: a failed run fails every job in it and no other. The rest of those jobs is not computed.
  */
 
 import { resourceExhausted } from '../../src/contract/errors.ts';
 import { floatTensor, type Tensor, type TensorMap } from '../../src/onnx/session.ts';
 import { copyTensors } from '../../src/onnx/shared-tensors.ts';
-import { callCancelled, type Demand, deadlinePassed, standing } from '../call/rpc.ts';
+import { callCancelled, type Demand, deadlinePassed } from '../call/rpc.ts';
 
-/** When a job is too late to be useful. Requests that share the job may extend it, and see when its run began. */
+/** Until when a job is wanted. Requests that share the job may extend it, and see when its run began. */
 export type Deadline = {
   /** On the clock of `Date.now()`. */
   atMs: number;
-  /** When its run began, on the clock of `performance.now()`; set by who runs it. */
+  /** When its run began, on the clock of `performance.now()`; set by the compute pool. */
   startedAtMs?: number;
-  /** Who waits for it: where all are gone, it is dropped. */
-  askers?: Demand[];
+  /** The demands of the requests that wait for it; the job is dropped when all are gone. */
+  waiters?: Demand[];
 };
 
-export const deadlineFor = (demand: Demand): Deadline => ({ atMs: demand.deadlineMs, askers: [demand] });
+export const deadlineFor = (demand: Demand): Deadline => ({ atMs: demand.deadlineMs, waiters: [demand] });
 
-/** Whether it is for no request. */
-export const isStanding = ({ askers }: Deadline): boolean => askers?.every((asker) => asker === standing) ?? false;
-
-const isUnwanted = ({ askers }: Deadline): boolean => askers?.every(({ isGone }) => isGone) ?? false;
+const isUnwanted = ({ waiters }: Deadline): boolean => waiters?.every(({ isGone }) => isGone) ?? false;
 
 /** Consecutive rows of a job. */
 export type RowRange = { readonly from: number; readonly count: number };
 
-/** Where the outputs of a job go. */
+/** Receives the outputs of a job. */
 export type Sink = {
-  /** Called when these rows are being computed: the sink may allocate memory for their outputs meanwhile. */
+  /** Called while these rows are computed, so that the sink can allocate memory for their outputs meanwhile. */
   begin?(rows: RowRange): void;
   /**
-   * Given the outputs of these rows; each row once, in any order. They lie in memory that is used again after the call; what is thrown
-   * fails the run.
+   * Called once for each row, in any order. The outputs are in memory that is reused after the call, so they must be copied. An error
+   * thrown here fails the run.
    */
   take(outputs: TensorMap, rows: RowRange): void;
 };
 
 export type Job = {
-  /** Every input of the graph, each with the same number of rows first where jobs share runs. */
+  /** Every input of the graph. If jobs share runs, each begins with the dimension of rows. */
   readonly feeds: TensorMap;
   readonly rowCount: number;
   readonly deadline: Deadline;
@@ -51,26 +48,25 @@ export type Job = {
 type QueuedJob = Job & {
   readonly sink: Sink;
   readonly queuedAtMs: number;
-  /** The first row that no run has taken. */
+  /** The first row that is not yet in a run. */
   nextRow: number;
-  /** Rows whose outputs are not there. */
+  /** Rows whose outputs are missing. */
   leftRowCount: number;
   hasFailed: boolean;
   resolve(): void;
   reject(error: unknown): void;
 };
 
-/** Rows of a job that were taken for one run. */
+/** Rows of a job in one run. */
 type Piece = RowRange & { readonly job: QueuedJob };
 
 export type BatchQueueOptions = {
   /** Named in errors: the graph's file. */
   readonly name: string;
-  /** Rows of a run that jobs share. */
+  /** Most rows of a run that several jobs share. */
   readonly batchRowCountMax: number;
   /** Most rows that one job may take in a run now; a larger job is split, and other jobs run between its pieces. */
   readonly pieceRowCountMax: () => number;
-  /** Rows that may wait. */
   readonly queueRowCountMax: number;
 };
 
@@ -87,20 +83,17 @@ export class BatchQueue {
     return this.#rowCount;
   }
 
-  /** When the oldest job came; undefined where there is none. */
+  /** When the oldest job was added; undefined if the queue is empty. */
   get oldestAtMs(): number | undefined {
     return this.#jobs[0]?.queuedAtMs;
   }
 
-  /** Whether there are rows for a whole run. */
+  /** There are enough rows for a full run. */
   get isFull(): boolean {
     return this.#rowCount >= this.#options.batchRowCountMax;
   }
 
-  /**
-   * @param queuedAtMs kept with the job
-   * @throws HyperpolicyError resource_exhausted where the queue is full
-   */
+  /** @throws HyperpolicyError resource_exhausted if the queue is full */
   add(job: Job, sink: Sink, queuedAtMs: number): Promise<void> {
     const { name, queueRowCountMax } = this.#options;
     if (this.#rowCount + job.rowCount > queueRowCountMax) {
@@ -123,12 +116,12 @@ export class BatchQueue {
     });
   }
 
-  /** The jobs that have waited longest and fit one run; late jobs are dropped. Undefined where none is left. */
+  /** The oldest jobs that fit one run; late jobs are dropped. Undefined if none is left. */
   take(nowMs: number): Batch | undefined {
     const { batchRowCountMax, pieceRowCountMax } = this.#options;
     const pieceRowCount = pieceRowCountMax();
     const taken: Piece[] = [];
-    /** Jobs that have more rows: others come before them. */
+    /** Jobs with more rows go behind the others. */
     const unfinished: QueuedJob[] = [];
     let takenRowCount = 0;
     let at = 0;
@@ -136,7 +129,7 @@ export class BatchQueue {
       const job = this.#jobs[at]!;
       if (this.#isDropped(job, nowMs)) continue;
       const waiting = job.rowCount - job.nextRow;
-      // In pieces of equal size: a small last one would cost almost as much as a large one.
+      // Pieces of equal size: a small last piece would cost almost as much as a large one.
       const count = Math.ceil(waiting / Math.max(1, Math.ceil(waiting / pieceRowCount)));
       if (taken.length > 0 && takenRowCount + count > batchRowCountMax) break;
       taken.push({ job, from: job.nextRow, count });
@@ -149,7 +142,7 @@ export class BatchQueue {
     return taken.length === 0 ? undefined : new Batch(taken, takenRowCount);
   }
 
-  /** Drops a job that is late, that nobody waits for, or that has failed. */
+  /** Drops a job that is late, unwanted or failed. @returns whether it did */
   #isDropped(job: QueuedJob, nowMs: number): boolean {
     const isLate = job.deadline.atMs < nowMs;
     if (!job.hasFailed && !isLate && !isUnwanted(job.deadline)) return false;
@@ -160,7 +153,7 @@ export class BatchQueue {
   }
 }
 
-/** What was taken for one run. */
+/** The rows of one run. */
 export class Batch {
   readonly feeds: TensorMap;
   readonly rowCount: number;
@@ -178,12 +171,12 @@ export class Batch {
     return this.#pieces.map(({ job }) => job);
   }
 
-  /** Call when its run is under way. */
+  /** Call when its run has started. */
   begin(): void {
     for (const { job, from, count } of this.#pieces) job.sink.begin?.({ from, count });
   }
 
-  /** Hands each job its rows of the outputs. */
+  /** Gives each job its rows of the outputs. */
   take(outputs: TensorMap): void {
     let at = 0;
     for (const { job, from, count } of this.#pieces) {
@@ -193,7 +186,7 @@ export class Batch {
     }
   }
 
-  /** Call when all is taken: jobs that have all their rows are done. */
+  /** Call after `take`: resolves the jobs that have all their rows. */
   finish(): void {
     for (const { job, count } of this.#pieces) {
       job.leftRowCount -= count;
@@ -230,7 +223,7 @@ const joinFeeds = (pieces: readonly Piece[], rowCount: number): TensorMap =>
 const mapTensors = (tensors: TensorMap, map: (tensor: Tensor, name: string) => Tensor): TensorMap =>
   Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, map(tensor, name)]));
 
-/** A sink that keeps copies, as the outputs of one run of all the rows. */
+/** A sink that copies the outputs, as if one run had computed all the rows. */
 export function collectOutputs(rowCount: number): Sink & { readonly outputs: TensorMap } {
   let outputs: TensorMap = {};
   return {
@@ -252,7 +245,7 @@ export function collectOutputs(rowCount: number): Sink & { readonly outputs: Ten
   };
 }
 
-/** Float32 tensors below each other. */
+/** Concatenates float32 tensors along the rows. */
 function joinRows(tensors: readonly Tensor[], rowCount: number): Tensor {
   const { rest, width } = rowSizes(tensors[0]!);
   const values = new Float32Array(rowCount * width);
@@ -264,13 +257,13 @@ function joinRows(tensors: readonly Tensor[], rowCount: number): Tensor {
   return floatTensor(values, [rowCount, ...rest]);
 }
 
-/** Rows [from, to), without a copy. */
+/** A view of rows [from, to). */
 function rowsOf(tensor: Tensor, from: number, to: number): Tensor {
   const { rest, width } = rowSizes(tensor);
   return floatTensor((tensor.data as Float32Array).subarray(from * width, to * width), [to - from, ...rest]);
 }
 
-/** Sizes of a row of a tensor, and how many values it has. */
+/** The shape of one row, and its number of values. */
 function rowSizes({ dims }: Tensor): { readonly rest: readonly number[]; readonly width: number } {
   const rest = dims.slice(1);
   return { rest, width: rest.reduce((product, size) => product * size, 1) };

@@ -1,27 +1,27 @@
 /**
- * Where heavy graphs run: primaries, plain critics, large batches of plain policies, encoders and inner steps. Each graph has a queue.
- * Whenever the executor can take a run, it gets a batch of the most urgent graph that has jobs. Jobs that wait while a run is under way
- * share the next one; a job with many rows takes several runs. Small networks do not come here: they run where the request is.
+ * Runs heavy graphs: primaries, plain critics, large batches of plain policies, encoders and inner steps. Each graph has a queue. When a
+ * thread is free, it gets a batch of the most urgent graph that has jobs. Jobs that wait during a run share the next one. A job with
+ * many rows takes several runs. Small networks do not come here: they run on the event loop.
  */
 
 import type { Device } from '../../src/onnx/providers.ts';
 import type { Session, TensorMap } from '../../src/onnx/session.ts';
 import type { OpenOptions } from '../../src/onnx/worker-pool.ts';
 import type { ListedFile } from '../../src/package/listed-file.ts';
-import { type Batch, BatchQueue, collectOutputs, isStanding, type Job, type Sink } from './batcher.ts';
+import { type Batch, BatchQueue, collectOutputs, type Job, type Sink } from './batcher.ts';
 
-/** The first of `urgency` runs first. */
+/** The order is that of `urgency`. */
 export type Priority = 'act' | 'adapt' | 'q-grad';
 
-/** A heavy graph that is ready to run. */
+/** A loaded heavy graph. */
 export type HeavyGraph = Pick<Session, 'inputs' | 'outputs'> & {
   /**
    * Queues a job.
-   * @returns its outputs, the caller's own
-   * @throws HyperpolicyError resource_exhausted: the queue is full; deadline_exceeded: the job became late while it waited
+   * @returns a copy of its outputs
+   * @throws HyperpolicyError resource_exhausted: the queue is full; deadline_exceeded: the job was late before it ran
    */
   run(job: Job): Promise<TensorMap>;
-  /** The same without a copy: the sink is given the outputs where they lie. */
+  /** The same without a copy: the sink gets the outputs in place. */
   runInto(job: Job, sink: Sink): Promise<void>;
   /** Call when no run is in flight. */
   dispose(): void;
@@ -30,36 +30,33 @@ export type HeavyGraph = Pick<Session, 'inputs' | 'outputs'> & {
 export type OpenGraphOptions = {
   readonly name: string;
   readonly priority: Priority;
-  /** For metrics: what tells its version from others. */
-  readonly labels?: Readonly<Record<string, string | number>>;
-  /** Whether jobs may share a run, as rows below each other; they may unless told otherwise. */
+  /** Whether jobs may share a run, concatenated along the rows; true unless given. */
   readonly joins?: boolean;
-  /** As of WorkerPool.open. */
+  /** As in WorkerPool.open. */
   readonly restRatio?: number;
-  /** Where its runs are made; the CPU unless given. */
+  /** The CPU unless given. */
   readonly device?: Device;
 };
 
 /** Runs loaded graphs. */
 export type Executor = {
-  /** How many runs could begin now. */
+  /** Runs that could begin now. */
   readonly idleCount: number;
   /**
-   * Loads a graph and runs it once with each number of rows, wherever it will run.
+   * Loads a graph on every thread, and runs it there once with each of `warmUpRowCounts`.
    * @throws HyperpolicyError as WorkerPool.open
    */
   open(model: ListedFile, options: Required<OpenOptions>): Promise<ExecutorGraph>;
 };
 
 type ExecutorGraph = Pick<Session, 'inputs' | 'outputs'> & {
-  /** That it runs on. */
   readonly device?: string;
-  /** Whether a run of this graph may be handed over now, to begin right behind another that is under way. */
+  /** A run of this graph can be handed to a busy thread now, to begin right after the run before it. */
   readonly canFollow: boolean;
   /**
-   * @param take given the outputs, in memory that is used again when it returns
-   * @param freed told, before that, that another run can begin; not where the run is on the calling thread
-   * @throws what the run or `take` throws
+   * @param take called with the outputs, in memory that is reused when it returns
+   * @param freed called before `take` when another run can begin; never if the run is on the calling thread
+   * @throws whatever the run or `take` throws
    */
   run(
     feeds: TensorMap,
@@ -72,30 +69,26 @@ export type ComputePoolOptions = {
   readonly executor: Executor;
   readonly batchRowCountMax: number;
   readonly queueRowCountMax: number;
-  /** How long a job waits for others to share its run, where a thread is free and the run is not full. 0, the default: not at all. */
+  /** How long a job waits for others to share its run, while a thread is free and the run is not full. 0, the default: not at all. */
   readonly batchDelayMs?: number;
-  /** Milliseconds, not going backwards, and a timer on the same clock; the process's unless a test has its own. */
+  /** Monotonic milliseconds, and a timer on the same clock; tests have their own. */
   readonly clock?: () => number;
   readonly later?: (delayMs: number, dispatch: () => void) => void;
-  /** Runs a dispatch soon, so that jobs of one turn are one batch; `setImmediate` unless a test dispatches by hand. */
+  /** Runs a dispatch after this turn, so that jobs of one turn share a batch; `setImmediate` unless a test dispatches by hand. */
   readonly schedule?: (dispatch: () => void) => void;
-  /** Told the device that each graph runs on. */
   readonly onOpen?: (opened: { readonly graph: string; readonly device: string | undefined }) => void;
-  /** Told of each run. */
-  readonly onRun?: (run: { readonly graph: GraphNames; readonly rowCount: number; readonly seconds: number }) => void;
-  /** Told how long each job of a request waited; probes and first runs are no requests. */
-  readonly onWait?: (graph: GraphNames, seconds: number) => void;
+  readonly onRun?: (run: { readonly name: string; readonly rowCount: number; readonly seconds: number }) => void;
+  /** Called for each job with the time that it waited. */
+  readonly onWait?: (name: string, seconds: number) => void;
 };
 
-/** Of an open graph, the same object each time. */
-type GraphNames = Required<Pick<OpenGraphOptions, 'name' | 'labels'>>;
-
-type Entry = GraphNames & {
+type Entry = {
   readonly queue: BatchQueue;
   readonly graph: ExecutorGraph;
+  readonly name: string;
   readonly priority: Priority;
   readonly joins: boolean;
-  /** Of the last run that was full. */
+  /** Measured at the last full run. */
   msPerRow: number | undefined;
   /** When its last run ended. */
   freedAtMs: number;
@@ -103,14 +96,14 @@ type Entry = GraphNames & {
 
 type Chosen = { readonly entry: Entry; readonly batch: Batch };
 
-/** Most rows of a warm-up run: thousands of rows, which a setting may ask for, would take seconds. */
+/** Most rows of a warm-up run: with thousands of rows, which the settings allow, it would take seconds. */
 const warmRowCountMax = 64;
 
 const urgency: readonly Priority[] = ['act', 'adapt', 'q-grad'];
 
-/** Longest time that one job may keep a thread, judged by the last full run of its graph: other jobs wait so long. */
+/** Longest time that one job may occupy a thread, estimated from the last full run of its graph: other jobs wait that long. */
 const pieceMsMax = 100;
-/** A piece of a large job has at least so many times the rows of a shared run: each cut costs as much as about four rows. */
+/** A piece of a large job has at least this many times the rows of a shared run: each split costs as much as about four rows. */
 const pieceBatchCount = 4;
 
 const defaults: Required<Pick<ComputePoolOptions, 'batchDelayMs' | 'clock' | 'later' | 'schedule'>> = {
@@ -122,7 +115,7 @@ const defaults: Required<Pick<ComputePoolOptions, 'batchDelayMs' | 'clock' | 'la
 
 export class ComputePool {
   readonly #options: ComputePoolOptions & typeof defaults;
-  /** Of graphs that are equally urgent the one that was served longest ago comes first. */
+  /** In the order of the last run, the oldest first: that is the order of equally urgent graphs. */
   readonly #entries = new Set<Entry>();
   #isScheduled = false;
   /** A timer is set for jobs that wait for others. */
@@ -132,23 +125,18 @@ export class ComputePool {
     this.#options = { ...defaults, ...options };
   }
 
-  /** Rows that wait for each graph. */
-  get queues(): readonly (GraphNames & { readonly rowCount: number })[] {
-    return [...this.#entries].map(({ name, labels, queue: { rowCount } }) => ({ name, labels, rowCount }));
-  }
-
-  /** Rows that wait, over all graphs. */
+  /** Waiting rows of all graphs. */
   get queueRowCount(): number {
-    return this.queues.reduce((sum, { rowCount }) => sum + rowCount, 0);
+    return [...this.#entries].reduce((sum, { queue }) => sum + queue.rowCount, 0);
   }
 
   /**
-   * Loads a graph and warms it up: wherever it will run, it has run one row and as many as share a run.
+   * Loads a graph and warms it up on every thread, with one row and with a full run.
    * @throws HyperpolicyError as the executor
    */
   async open(
     model: ListedFile,
-    { name, labels = {}, priority, joins = true, restRatio = 0, device = 'cpu' }: OpenGraphOptions,
+    { name, priority, joins = true, restRatio = 0, device = 'cpu' }: OpenGraphOptions,
   ): Promise<HeavyGraph> {
     const { executor, batchRowCountMax, queueRowCountMax, onOpen } = this.#options;
     const warmUpRowCounts = [1, Math.min(batchRowCountMax, warmRowCountMax)];
@@ -160,7 +148,7 @@ export class ComputePool {
       pieceRowCountMax: () => this.#pieceRowCount(entry),
       queueRowCountMax,
     });
-    const entry: Entry = { queue, joins, msPerRow: undefined, freedAtMs: 0, graph, name, labels, priority };
+    const entry: Entry = { queue, joins, msPerRow: undefined, freedAtMs: 0, graph, name, priority };
     this.#entries.add(entry);
     const { inputs, outputs } = graph;
     const runInto = (job: Job, sink: Sink) => this.#add(entry, job, sink);
@@ -201,7 +189,7 @@ export class ComputePool {
     }
   }
 
-  /** What an idle thread runs next. */
+  /** The next batch for an idle thread. */
   #nextBatch(): Chosen | undefined {
     const { batchDelayMs, clock } = this.#options;
     for (const priority of urgency) {
@@ -216,8 +204,8 @@ export class ComputePool {
   }
 
   /**
-   * What a busy thread runs next, handed over beforehand, so that it begins right behind the other. Only full runs: they gain nothing by
-   * waiting for more rows. Only the most urgent: nothing that comes later could go before them.
+   * The next batch for a busy thread, handed over early so that it begins right after the current run. Only full runs: they gain nothing
+   * by waiting for more rows. Only the most urgent priority: nothing that comes later could go first.
    */
   #followingBatch(): Chosen | undefined {
     for (const entry of this.#entries) {
@@ -241,12 +229,12 @@ export class ComputePool {
     return Math.max(pieceBatchCount * this.#options.batchRowCountMax, Math.floor(pieceMsMax / msPerRow));
   }
 
-  /** When the jobs of a queue no longer wait for others. */
+  /** Until when the jobs of a queue wait for others to share their run. */
   #dueAtMs({ oldestAtMs = 0, isFull }: BatchQueue): number {
     return isFull ? 0 : oldestAtMs + this.#options.batchDelayMs;
   }
 
-  /** Dispatches again when the first of the jobs that wait for others has waited long enough. */
+  /** Dispatches again when the first waiting job is due. */
   #waitForOthers(): void {
     const { batchDelayMs, clock, later } = this.#options;
     if (batchDelayMs === 0 || this.#isWaiting) return;
@@ -259,7 +247,7 @@ export class ComputePool {
     });
   }
 
-  /** @param isFollowing it begins when the run before it ends, which is of the same graph */
+  /** @param isFollowing it begins when another run of the same graph ends */
   #start(chosen: Chosen, isFollowing: boolean): void {
     const { entry, batch } = chosen;
     const handedMs = this.#options.clock();
@@ -281,7 +269,7 @@ export class ComputePool {
         return;
       }
       const failed = (error: unknown) => batch.reject(error);
-      // Once its outputs are taken, there may be room behind the run that began meanwhile.
+      // When its outputs are taken, the thread may accept one more run behind the current one.
       run.then(() => batch.finish(), failed).finally(() => this.#dispatch());
       batch.begin();
     } catch (error) {
@@ -293,7 +281,7 @@ export class ComputePool {
     for (const { deadline, queuedAtMs } of batch.jobs) {
       if (deadline.startedAtMs !== undefined) continue;
       deadline.startedAtMs = startMs;
-      if (!isStanding(deadline)) this.#options.onWait?.(entry, (startMs - queuedAtMs) / 1000);
+      this.#options.onWait?.(entry.name, (startMs - queuedAtMs) / 1000);
     }
   }
 
@@ -301,6 +289,6 @@ export class ComputePool {
     entry.freedAtMs = this.#options.clock();
     const ms = entry.freedAtMs - startMs;
     if (batch.rowCount >= this.#options.batchRowCountMax) entry.msPerRow = ms / batch.rowCount;
-    this.#options.onRun?.({ graph: entry, rowCount: batch.rowCount, seconds: ms / 1000 });
+    this.#options.onRun?.({ name: entry.name, rowCount: batch.rowCount, seconds: ms / 1000 });
   }
 }

@@ -1,4 +1,4 @@
-/** What runs heavy graphs: worker threads, or the calling thread where there are none. */
+/** Executors of heavy graphs: worker threads, or the calling thread if there are no workers. */
 
 import { openSession, type SessionOptions, type TensorMap } from '../../src/onnx/session.ts';
 import { warmUp } from '../../src/onnx/warm-up.ts';
@@ -11,7 +11,7 @@ import type { Executor } from './compute-pool.ts';
 export type OwnedExecutor = Executor & { dispose(): Promise<void> };
 
 export type ExecutorOptions = {
-  /** 0 runs on the calling thread: requests wait while a heavy graph runs. */
+  /** 0 runs graphs on the calling thread: requests wait meanwhile. */
   readonly workerCount: number;
   readonly session: SessionOptions;
 };

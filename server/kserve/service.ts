@@ -4,7 +4,11 @@
  */
 
 import { HyperpolicyError, invalidArgument } from '../../src/contract/errors.ts';
-import type { GRPCInferenceService, ModelInferRequest } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
+import type {
+  GRPCInferenceService,
+  ModelInferRequest,
+  ModelStatisticsRequest,
+} from '../../src/gen/inference/grpc_predict_v2_pb.ts';
 import { checkResult } from '../call/finite.ts';
 import type { Call, UnaryHandlers } from '../call/rpc.ts';
 import { noContext, type Rows } from '../call/tensors.ts';
@@ -30,11 +34,6 @@ export type KserveDeps = { readonly models: ModelStore; readonly config: ServerC
 export function createKserve({ models, config, work }: KserveDeps) {
   const targets = new Targets(models);
   const tallyOf = createTallies();
-  const statisticsOf = (target: NamedTarget) => ({
-    ...tallyOf(target).fields(),
-    name: target.name,
-    version: String(target.served.version),
-  });
   return {
     modelReady(request, call) {
       try {
@@ -57,16 +56,15 @@ export function createKserve({ models, config, work }: KserveDeps) {
       const entry = ({ name, served }: NamedTarget) => ({ name, version: String(served.version), state: 'READY' });
       return { models: targets.list(call).map(entry) };
     },
-    /** Of one version, of all versions of a name, or of all that the caller may use. */
     modelStatistics(request, call) {
-      if (request.name === '') {
-        if (request.version === '') return { modelStats: targets.list(call).map(statisticsOf) };
-        throw invalidArgument({ where: 'ModelStatistics version', expected: 'none without a name', actual: 'one' });
-      }
-      const one = targets.resolve('ModelStatistics', request, call);
-      if (request.version !== '') return { modelStats: [statisticsOf(one)] };
-      const isSame = ({ served, name }: NamedTarget) => served.model === one.served.model && name === one.name;
-      return { modelStats: targets.list(call).filter(isSame).map(statisticsOf) };
+      const asked = statisticsTargets(targets, request, call);
+      return {
+        modelStats: asked.map((target) => ({
+          ...tallyOf(target).fields(),
+          name: target.name,
+          version: String(target.served.version),
+        })),
+      };
     },
     async modelInfer(request, call) {
       const { modelName: name, modelVersion: version } = request;
@@ -80,6 +78,17 @@ export function createKserve({ models, config, work }: KserveDeps) {
       }
     },
   } satisfies Partial<UnaryHandlers<typeof GRPCInferenceService>>;
+}
+
+/** One version, all versions of a name, or everything that the caller may use. */
+function statisticsTargets(targets: Targets, request: ModelStatisticsRequest, call: Call): readonly NamedTarget[] {
+  if (request.name === '') {
+    if (request.version === '') return targets.list(call);
+    throw invalidArgument({ where: 'ModelStatistics version', expected: 'none without a name', actual: 'one' });
+  }
+  const one = targets.resolve('ModelStatistics', request, call);
+  if (request.version !== '') return [one];
+  return targets.list(call).filter(({ served, name }) => served.model === one.served.model && name === one.name);
 }
 
 type Inference = Omit<KserveDeps, 'models'> & { readonly call: Call; readonly tally: InferTally };

@@ -115,7 +115,6 @@ class ActStreamSession implements StreamSession<ActStreamRequest> {
       const { contextSource } = request;
       const asked = { model, selection, clientId, contextSource };
       const served = opening.served ?? this.#deps.handles.resolve('ActStream', asked, call);
-      call.answeredBy = served;
       response = this.#deps.answer(served, request, call);
     } catch (error) {
       this.#settle(this.#refusal(error, received));
@@ -126,10 +125,13 @@ class ActStreamSession implements StreamSession<ActStreamRequest> {
       return;
     }
     const place = this.#answers.expect();
-    response.then(
-      (value) => this.#settle(answered(value, received), place),
-      (error: unknown) => this.#settle(this.#refusal(error, received), place),
-    );
+    response
+      .then(
+        (value) => this.#settle(answered(value, received), place),
+        (error: unknown) => this.#settle(this.#refusal(error, received), place),
+      )
+      // An answer that cannot be written.
+      .catch((error: unknown) => this.#sink.end(error));
   }
 
   #settle(response: ActStreamResponseInit, place?: Place<ActStreamResponseInit>): void {
@@ -141,7 +143,7 @@ class ActStreamSession implements StreamSession<ActStreamRequest> {
 
   #refusal(error: unknown, { request, call }: Received): ActStreamResponseInit {
     const { name, text } = this.#deps.describe(error, call);
-    call.end(name);
+    call.record?.end(name, call);
     return { result: { case: 'error', value: { status: name, text, sequence: request.sequence } } };
   }
 
@@ -154,10 +156,8 @@ class ActStreamSession implements StreamSession<ActStreamRequest> {
   /** The newest request replaces the one that waits for its turn. */
   #supersede(received: Received): void {
     const { schedule = setImmediate } = this.#deps;
-    if (this.#newest !== undefined) {
-      this.#supersededCount++;
-      this.#newest.call.end('CANCELLED');
-    } else if (this.#answers.isEmpty) schedule(() => this.#answerNewest());
+    if (this.#newest !== undefined) this.#supersededCount++;
+    else if (this.#answers.isEmpty) schedule(() => this.#answerNewest());
     this.#newest = received;
   }
 
@@ -170,7 +170,7 @@ class ActStreamSession implements StreamSession<ActStreamRequest> {
 }
 
 function answered(value: ActResponseInit, { call }: Received): ActStreamResponseInit {
-  call.end('OK');
+  call.record?.end('OK', call);
   return { result: { case: 'response', value } };
 }
 

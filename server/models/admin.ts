@@ -4,35 +4,47 @@ import { failedPrecondition, notFound, quoted } from '../../src/contract/errors.
 import type { AdminService } from '../../src/gen/hyperpolicy/v1/admin_service_pb.ts';
 import { listModels } from '../../src/package/package.ts';
 import type { UnaryHandlers } from '../call/rpc.ts';
-import type { ReadyModel } from './model-store.ts';
+import type { ModelStore } from './model-store.ts';
 import { type Routing, readRouting, writeRouting } from './routing.ts';
 
 /** The models of one process, or what every process of a server has ready. */
-export type AdminModels = { ready(): readonly ReadyModel[]; refresh(): Promise<void> };
+export type AdminModels = Pick<ModelStore, 'ready' | 'refresh'>;
 
 type Change = {
   /** Named in errors. */
   readonly where: string;
   readonly model: string;
-  /** One that must be in the store. */
+  /** Must be in the store. */
   readonly version?: number | undefined;
-  /** Whether that must be ready afterwards; else all is as before. */
+  /** The version must be ready after the change; else the change is taken back. */
   readonly loads?: boolean;
   readonly edit: (routing: Routing) => Routing;
 };
 
-/** @param store directory of published models */
-export function createAdminHandlers(store: string, models: AdminModels): UnaryHandlers<typeof AdminService> {
-  /** One change at a time, since each begins by reading what the last one wrote. */
-  let last: Promise<unknown> = Promise.resolve();
-  const readyOf = (name: string) => models.ready().find(({ model }) => model === name)?.versions;
-  function inTurn(change: Change) {
-    const status = last.then(() => apply(change));
-    last = status.catch(() => {});
-    return status.then((done) => ({ status: done }));
+/** Changes of routing files, one at a time: each begins by reading what the last one wrote. */
+class RoutingChanges {
+  readonly #store: string;
+  readonly #models: AdminModels;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(store: string, models: AdminModels) {
+    this.#store = store;
+    this.#models = models;
   }
 
-  async function apply({ where, model, version, loads = false, edit }: Change) {
+  async make(change: Change) {
+    const status = this.#last.then(() => this.#apply(change));
+    this.#last = status.catch(() => {});
+    return { status: await status };
+  }
+
+  /** Ready versions of a model, newest first. */
+  readyOf(name: string): readonly number[] {
+    return this.#models.ready().find(({ model }) => model === name)?.versions ?? [];
+  }
+
+  async #apply({ where, model, version, loads = false, edit }: Change) {
+    const store = this.#store;
     const published = await publishedVersions(where, store, model);
     if (version !== undefined && !published.includes(version)) throw unknownVersion(where, published, model, version);
     const before = await readRouting(store, model);
@@ -40,11 +52,11 @@ export function createAdminHandlers(store: string, models: AdminModels): UnaryHa
     // A version that is gone from the store need not be withheld any more.
     const withheld = edited.withheld.filter((other) => published.includes(other));
     const after = await writeRouting(store, model, { ...edited, withheld }, where);
-    await models.refresh();
-    const ready = readyOf(model);
-    if (!loads || ready === undefined || ready.includes(version!)) return statusOf(model, ready, after);
+    await this.#models.refresh(loads ? { model, version: version! } : null);
+    const ready = this.readyOf(model);
+    if (!loads || ready.includes(version!)) return statusOf(model, ready, after);
     await writeRouting(store, model, before);
-    await models.refresh();
+    await this.#models.refresh();
     throw failedPrecondition({
       where,
       expected: `version ${version} of model "${model}" to load`,
@@ -52,7 +64,11 @@ export function createAdminHandlers(store: string, models: AdminModels): UnaryHa
       remedy: 'The log has the reason',
     });
   }
+}
 
+/** @param store directory of published models */
+export function createAdminHandlers(store: string, models: AdminModels): UnaryHandlers<typeof AdminService> {
+  const changes = new RoutingChanges(store, models);
   return {
     loadVersion({ model, version }) {
       const edit = ({ labels, withheld, ...routing }: Routing) => ({
@@ -61,11 +77,11 @@ export function createAdminHandlers(store: string, models: AdminModels): UnaryHa
         labels: { ...labels, [`v${version}`]: version },
         withheld: withheld.filter((other) => other !== version),
       });
-      return inTurn({ where: 'LoadVersion', model, version, loads: true, edit });
+      return changes.make({ where: 'LoadVersion', model, version, loads: true, edit });
     },
     unloadVersion({ model, version }) {
       const where = 'UnloadVersion';
-      return inTurn({ where, model, version, edit: (routing) => withhold(where, routing, version) });
+      return changes.make({ where, model, version, edit: (routing) => withhold(where, routing, version) });
     },
     setLabel({ model, label, version }) {
       const isSet = version !== 0;
@@ -73,19 +89,23 @@ export function createAdminHandlers(store: string, models: AdminModels): UnaryHa
         const { [label]: _, ...others } = routing.labels;
         return { ...routing, labels: isSet ? { ...others, [label]: version } : others };
       };
-      return inTurn({ where: 'SetLabel', model, version: isSet ? version : undefined, loads: isSet, edit });
+      return changes.make({ where: 'SetLabel', model, version: isSet ? version : undefined, loads: isSet, edit });
     },
     setTraffic: ({ model, percentages }) =>
-      inTurn({ where: 'SetTraffic', model, edit: (routing) => ({ ...routing, percentages: { ...percentages } }) }),
+      changes.make({
+        where: 'SetTraffic',
+        model,
+        edit: (routing) => ({ ...routing, percentages: { ...percentages } }),
+      }),
     rollback({ model }) {
       const where = 'Rollback';
       const edit = (routing: Routing) => {
-        const [newest, former] = readyOf(model) ?? [];
+        const [newest, former] = changes.readyOf(model);
         if (newest !== undefined && former !== undefined) return withhold(where, routing, newest);
         const expected = `a version of model "${model}" that is ready, before the newest`;
         throw failedPrecondition({ where, expected, actual: 'none' });
       };
-      return inTurn({ where, model, edit });
+      return changes.make({ where, model, edit });
     },
   };
 }
@@ -119,7 +139,7 @@ function withhold(where: string, routing: Routing, version: number): Routing {
   return { ...routing, labels, withheld: [...new Set([...routing.withheld, version])].sort((a, b) => a - b) };
 }
 
-const statusOf = (model: string, ready: readonly number[] = [], routing: Routing) => ({
+const statusOf = (model: string, ready: readonly number[], routing: Routing) => ({
   model,
   versions: [...ready],
   labels: routing.labels,

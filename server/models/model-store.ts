@@ -7,7 +7,7 @@ import { listStore, type StoreListing } from '../../src/package/package.ts';
 import { checkModelAllowed } from '../call/caller.ts';
 import type { Call } from '../call/rpc.ts';
 import type { ServerConfig } from '../config.ts';
-import { PackageLoader, type PackageLoaderOptions } from './package-loader.ts';
+import { type AskedVersion, PackageLoader, type PackageLoaderOptions } from './package-loader.ts';
 import { emptyRouting, type Routing, readRouting } from './routing.ts';
 import { noVersionReady, resolveVersion, type Selection, type ServedModel } from './selection.ts';
 import type { ServedVersion } from './served-version.ts';
@@ -53,13 +53,10 @@ export class ModelStore {
    * @throws HyperpolicyError permission_denied: the caller may not use the model; not_found: model, version or label;
    *   unavailable: the model has no version that is ready
    */
-  resolve(method: string, selection: Selection, call: Pick<Call, 'caller' | 'answeredBy'>): ServedVersion {
-    const { caller } = call;
+  resolve(method: string, selection: Selection, { caller }: Pick<Call, 'caller'>): ServedVersion {
     checkModelAllowed(method, caller, selection.model);
     if (this.#unready.has(selection.model)) throw noVersionReady(method, selection.model);
-    const served = resolveVersion(this.#models, method, selection, caller);
-    call.answeredBy = served;
-    return served;
+    return resolveVersion(this.#models, method, selection, caller);
   }
 
   /** Every model that has a version ready, by name; versions newest first. */
@@ -71,10 +68,14 @@ export class ModelStore {
     return this.list().map(({ model, versions }) => ({ model, versions: versions.map(({ version }) => version) }));
   }
 
-  /** Looks through the store once: loads what is new, retires what is too old or gone. Never throws. */
-  async refresh(): Promise<void> {
+  /**
+   * Looks through the store once: loads what is new, retires what is too old or gone. Never throws.
+   * @param asked a version that somebody asks for: it is tried also if it was refused a moment ago
+   */
+  async refresh(asked: AskedVersion | null = null): Promise<void> {
     // A look that is under way may have passed what has just changed.
     await this.#look;
+    if (asked !== null) this.#loader.retry(asked);
     await this.#lookOnce();
   }
 

@@ -26,6 +26,8 @@ export type PackageLoaderOptions = {
   readonly onDeviceFallback: (model: string, refusedBy: Device) => void;
 };
 
+export type AskedVersion = { readonly model: string; readonly version: number };
+
 /** Beside requests: a version is loaded with a quarter of one core. */
 const restRatio = 3;
 /** Contexts that are carried over to a new version at most, and half of the cache's bytes; others are generated when they are asked for. */
@@ -89,6 +91,11 @@ export class PackageLoader {
     }
   }
 
+  /** Forgets that a version was refused: the next look tries it. */
+  retry({ model, version }: AskedVersion): void {
+    this.#refused.delete(join(this.#options.store, model, String(version)));
+  }
+
   /** Forgets the refusals of packages that are not in the store any more. */
   keepOnly(published: readonly { readonly model: string; readonly versions: readonly number[] }[]): void {
     const { store } = this.#options;
@@ -148,7 +155,7 @@ export class PackageLoader {
     try {
       while (count < keys.length && !this.#isClosed) {
         const some = keys.slice(count, count + carriedRunCount);
-        await step(() => learning.learn(some));
+        await step(() => learning.prefetch(some));
         count += some.length;
       }
     } catch (error) {

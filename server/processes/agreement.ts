@@ -3,6 +3,7 @@
 import type { Logger } from 'pino';
 import type { ServerConfig } from '../config.ts';
 import type { ReadyModel } from '../models/model-store.ts';
+import type { AskedVersion } from '../models/package-loader.ts';
 import type { Member } from './member.ts';
 import type { PrepareOrder, ProcessLink } from './messages.ts';
 import { PinLedger } from './pin-ledger.ts';
@@ -12,6 +13,8 @@ const refreshMsMax = 60_000;
 const prepareMsMax = 60_000;
 /** Longest wait for the others when a process has just loaded: one that hangs must not delay it further. */
 const catchUpLookMsMax = 5000;
+
+type Look = { readonly asked?: AskedVersion | null; readonly timeoutMs?: number };
 
 export class Agreement {
   readonly #members: readonly Member[];
@@ -27,11 +30,14 @@ export class Agreement {
     this.#orderRowCountMax = Math.min(config.batchRowCountMax, config.rowCountMax, config.queueRowCountMax);
   }
 
-  /** Has these processes look through the store. @throws the first error, after all have answered */
-  async refresh(asked: readonly Member[], timeoutMs = refreshMsMax): Promise<void> {
-    await askEach(asked, async (member, link) => {
+  /**
+   * Has these processes look through the store, as ModelStore.refresh.
+   * @throws the first error, after all have answered
+   */
+  async refresh(members: readonly Member[], { asked = null, timeoutMs = refreshMsMax }: Look = {}): Promise<void> {
+    await askEach(members, async (member, link) => {
       await member.greeted;
-      const models = await link.ask('refresh', null, timeoutMs);
+      const models = await link.ask('refresh', asked, timeoutMs);
       // A process that is starting reports its models when it has started.
       if (!link.closed && member.models !== undefined) member.models = models;
     });
@@ -60,7 +66,7 @@ export class Agreement {
     const others = this.#members.filter(({ models }) => models !== undefined);
     // The others may not know what this process has just found in the store.
     if (others.length > 0) {
-      await this.refresh([...others, member], catchUpLookMsMax).catch((error: Error) =>
+      await this.refresh([...others, member], { timeoutMs: catchUpLookMsMax }).catch((error: Error) =>
         log.warn({ reason: error.message }, 'not every process looked through the store'),
       );
     }

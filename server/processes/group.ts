@@ -10,6 +10,7 @@ import type { Rates } from '../access/tokens.ts';
 import type { ServerConfig, ServerSettings } from '../config.ts';
 import type { SharedSpool } from '../handles/open-handles.ts';
 import type { ReadyModel } from '../models/model-store.ts';
+import type { AskedVersion } from '../models/package-loader.ts';
 import { Agreement, inEvery, readyModels } from './agreement.ts';
 import { type Forked, lifeMs, Member, silence } from './member.ts';
 import type { MetricValues, ToParent } from './messages.ts';
@@ -80,11 +81,11 @@ export class ProcessGroup {
   }
 
   /**
-   * Has every process look through the store; those that start then do it after their start.
+   * Has every process look through the store, as ModelStore.refresh; those that start then do it after their start.
    * @throws HyperpolicyError as the first that failed, after all have answered
    */
-  refresh(): Promise<void> {
-    return this.#agreement.refresh(this.#members);
+  refresh(asked: AskedVersion | null = null): Promise<void> {
+    return this.#agreement.refresh(this.#members, { asked });
   }
 
   /** The same without waiting, and without those that still do it; failures are in the log. */

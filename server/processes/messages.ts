@@ -4,6 +4,7 @@ import type { Link } from '../../src/messages/link.ts';
 import type { ServerSettings } from '../config.ts';
 import type { SharedSpool } from '../handles/open-handles.ts';
 import type { ReadyModel } from '../models/model-store.ts';
+import type { AskedVersion } from '../models/package-loader.ts';
 import type { Spent } from './rates.ts';
 
 /** What a metric is in transit. */
@@ -25,8 +26,8 @@ export type ToProcess = {
     readonly httpPort: number | undefined;
     readonly models: readonly ReadyModel[];
   };
-  /** Looks through the store; waits until the models are loaded. */
-  refresh(body: null): readonly ReadyModel[];
+  /** Looks through the store, as ModelStore.refresh; waits until the models are loaded. */
+  refresh(asked: AskedVersion | null): readonly ReadyModel[];
   /** Answers at once, whatever is being done: a sign of life. */
   lives(body: null): null;
   metrics(body: null): readonly MetricValues[];

@@ -10,6 +10,7 @@ import type { Registry } from 'prom-client';
 import { openDoors } from '../access/access.ts';
 import { parseServerConfig, type ServerSettings } from '../config.ts';
 import { createSpoolDirectory, removeSpoolDirectory } from '../handles/handle-spool.ts';
+import type { AdminModels } from '../models/admin.ts';
 import { type RunningServer, runServer } from '../running.ts';
 import { measureEventLoopDelay } from '../telemetry/event-loop-delay.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
@@ -30,7 +31,7 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
   const logger = (log ?? pino({ level: config.logLevel })).child({ process: 0 });
   const delay = measureEventLoopDelay();
   const gate = { count: 0 };
-  const metrics = createMetrics({ eventLoopDelayUs: delay.meanUs, requestCount: () => gate.count });
+  const metrics = createMetrics({ ...noServing, eventLoopDelayUs: delay.meanUs, requestCount: () => gate.count });
   const doors = openDoors(config, logger, (name) => group.spent(name));
   // What all processes share is made here, once, and handed to each.
   const spool = { directory: createSpoolDirectory(config.handleDirectory), processCount: config.processCount };
@@ -44,17 +45,14 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
     fork: forkProcess,
   });
   registerGroup(group, metrics.registry);
-  const models = { ready: () => group.list(), refresh: () => group.refresh() };
+  const models: AdminModels = { ready: () => group.list(), refresh: (asked) => group.refresh(asked) };
   let watch: NodeJS.Timeout | undefined;
   return runServer({
     config,
     log: logger,
     registry: {
       contentType: metrics.registry.contentType,
-      async metrics() {
-        const own = (await metrics.registry.getMetricsAsJSON()) as unknown as MetricValues[];
-        return joinWithParent(own, await group.metrics()).metrics();
-      },
+      metrics: () => joinedMetrics(metrics.registry, group),
     },
     notReady: () => group.notReady(),
     async start() {
@@ -76,6 +74,20 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
       delay.stop();
     },
   });
+}
+
+/** What the parent has none of. */
+const noServing = {
+  caches: {},
+  queueRowCount: () => 0,
+  handles: () => undefined,
+  connectionCount: () => 0,
+  versions: () => [],
+};
+
+async function joinedMetrics(registry: Registry, group: ProcessGroup): Promise<string> {
+  const own = (await registry.getMetricsAsJSON()) as unknown as MetricValues[];
+  return joinWithParent(own, await group.metrics()).metrics();
 }
 
 /** Forks a process of the server. If the system cannot start it, that counts as its end. */

@@ -41,9 +41,9 @@ const link = new Link<ToParent, ToProcess>({
       log.info({ port, httpPort }, 'process serving');
       return { port, httpPort, models: models.ready() };
     },
-    async refresh() {
+    async refresh(asked) {
       const { models } = await loaded;
-      await models.refresh();
+      await models.refresh(asked);
       return models.ready();
     },
     lives: async () => null,

@@ -19,6 +19,8 @@ export type OtelSpan = {
   end(time?: Time): void;
 };
 
+export type OtelTracer = { startSpan(name: string, options: SpanOptions, context: OtelContext): OtelSpan };
+
 export type OtelExporter = {
   export(spans: unknown[], done: (result: { readonly code: number; readonly error?: Error }) => void): void;
   shutdown(): Promise<void>;
@@ -55,10 +57,7 @@ export type OpenTelemetry = {
   readonly sdk: {
     readonly TracerProvider: new (
       options: ProviderOptions,
-    ) => {
-      getTracer(name: string): { startSpan(name: string, options: SpanOptions, context: OtelContext): OtelSpan };
-      shutdown(): Promise<void>;
-    };
+    ) => { getTracer(name: string): OtelTracer; shutdown(): Promise<void> };
     readonly ParentBasedSampler: new (options: { root: object }) => object;
     readonly TraceIdRatioBasedSampler: new (ratio: number) => object;
     readonly BatchSpanProcessor: new (options: BatchOptions) => object;

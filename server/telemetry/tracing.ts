@@ -8,7 +8,7 @@
 import type { Logger } from 'pino';
 import { type StatusName, statusCodes } from '../../src/contract/status.ts';
 import type { HeaderReader, Tracer } from '../call/request-record.ts';
-import { loadOpenTelemetry, type OtelExporter } from './open-telemetry.ts';
+import { loadOpenTelemetry, type OpenTelemetry, type OtelExporter, type OtelTracer } from './open-telemetry.ts';
 
 export type Tracing = {
   readonly tracer: Tracer;
@@ -35,7 +35,8 @@ const faults: ReadonlySet<StatusName> = new Set(['DEADLINE_EXCEEDED', 'UNIMPLEME
 
 /** @throws HyperpolicyError failed_precondition where the packages are not installed */
 export async function openTracing({ endpoint, ratio, queueCountMax, log }: TracingOptions): Promise<Tracing> {
-  const { api, core, resources, sdk, otlp } = await loadOpenTelemetry();
+  const telemetry = await loadOpenTelemetry();
+  const { core, resources, sdk, otlp } = telemetry;
   const exporter = new otlp.OTLPTraceExporter({ url: endpoint, timeoutMillis: exportTimeoutMs, concurrencyLimit: 4 });
   const provider = new sdk.TracerProvider({
     resource: resources.resourceFromAttributes({ 'service.name': 'hyperpolicy', 'process.pid': process.pid }),
@@ -50,11 +51,26 @@ export async function openTracing({ endpoint, ratio, queueCountMax, log }: Traci
       }),
     ],
   });
-  const spans = provider.getTracer('hyperpolicy');
+  return {
+    tracer: createTracer(telemetry, provider.getTracer('hyperpolicy')),
+    close: (timeoutMs) =>
+      new Promise((resolve) => {
+        const timer = setTimeout(resolve, Math.min(timeoutMs, exportTimeoutMs));
+        provider
+          .shutdown()
+          .catch(() => {})
+          .finally(() => {
+            clearTimeout(timer);
+            resolve();
+          });
+      }),
+  };
+}
+
+function createTracer({ api, core }: OpenTelemetry, spans: OtelTracer): Tracer {
   const propagator = new core.W3CTraceContextPropagator();
   const getter = { get: (header: HeaderReader, name: string) => header(name), keys: () => [] };
-
-  const tracer: Tracer = (service, method, startMs, header) => {
+  return (service, method, startMs, header) => {
     // One offset for all spans of a request: the SDK takes one per span, and children would stick out of their parent.
     const offsetMs = Date.now() - performance.now();
     const timeOf = (ms: number) => core.millisToHrTime(offsetMs + ms);
@@ -81,21 +97,6 @@ export async function openTracing({ endpoint, ratio, queueCountMax, log }: Traci
         span.end(timeOf(endMs));
       },
     };
-  };
-
-  return {
-    tracer,
-    close: (timeoutMs) =>
-      new Promise((resolve) => {
-        const timer = setTimeout(resolve, Math.min(timeoutMs, exportTimeoutMs));
-        provider
-          .shutdown()
-          .catch(() => {})
-          .finally(() => {
-            clearTimeout(timer);
-            resolve();
-          });
-      }),
   };
 }
 

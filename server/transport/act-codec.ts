@@ -111,57 +111,59 @@ function readAct(reader: BinaryReader, end: number): ActRequest {
     clientId: '',
     sequence: 0n,
   };
-  while (reader.pos < end) {
-    switch (nextTag(reader)) {
-      case tag(1, 2):
-        message.model = reader.string(true);
-        break;
-      case tag(2, 0):
-        message.selection = { case: 'version', value: reader.uint32() };
-        break;
-      case tag(3, 2):
-        message.selection = { case: 'label', value: reader.string(true) };
-        break;
-      case tag(4, 2):
-        message.fingerprint = reader.string(true);
-        break;
-      case tag(5, 2):
-        if (message.observation !== undefined) throw unusual;
-        message.observation = inside(reader, readTensor);
-        break;
-      case tag(6, 2):
-        if (message.contextSource.case === 'context') throw unusual;
-        message.contextSource = { case: 'context', value: inside(reader, readTensor) };
-        break;
-      case tag(7, 2):
-        message.contextSource = { case: 'contextHandle', value: reader.string(true) };
-        break;
-      case tag(8, 0):
-        message.sample = reader.bool();
-        break;
-      case tag(9, 0):
-        message.seed = reader.uint64() as bigint;
-        break;
-      case tag(10, 0):
-        message.logProb = reader.bool();
-        break;
-      case tag(11, 0):
-        message.budgetUs = reader.uint32();
-        break;
-      case tag(12, 0):
-        message.fallback = reader.int32() as Fallback;
-        break;
-      case tag(13, 2):
-        message.clientId = reader.string(true);
-        break;
-      case tag(14, 0):
-        message.sequence = reader.uint64() as bigint;
-        break;
-      default:
-        throw unusual;
-    }
-  }
+  while (reader.pos < end) readActField(reader, message);
   return message;
+}
+
+function readActField(reader: BinaryReader, message: ActRequest): void {
+  switch (nextTag(reader)) {
+    case tag(1, 2):
+      message.model = reader.string(true);
+      break;
+    case tag(2, 0):
+      message.selection = { case: 'version', value: reader.uint32() };
+      break;
+    case tag(3, 2):
+      message.selection = { case: 'label', value: reader.string(true) };
+      break;
+    case tag(4, 2):
+      message.fingerprint = reader.string(true);
+      break;
+    case tag(5, 2):
+      if (message.observation !== undefined) throw unusual;
+      message.observation = inside(reader, readTensor);
+      break;
+    case tag(6, 2):
+      if (message.contextSource.case === 'context') throw unusual;
+      message.contextSource = { case: 'context', value: inside(reader, readTensor) };
+      break;
+    case tag(7, 2):
+      message.contextSource = { case: 'contextHandle', value: reader.string(true) };
+      break;
+    case tag(8, 0):
+      message.sample = reader.bool();
+      break;
+    case tag(9, 0):
+      message.seed = reader.uint64() as bigint;
+      break;
+    case tag(10, 0):
+      message.logProb = reader.bool();
+      break;
+    case tag(11, 0):
+      message.budgetUs = reader.uint32();
+      break;
+    case tag(12, 0):
+      message.fallback = reader.int32() as Fallback;
+      break;
+    case tag(13, 2):
+      message.clientId = reader.string(true);
+      break;
+    case tag(14, 0):
+      message.sequence = reader.uint64() as bigint;
+      break;
+    default:
+      throw unusual;
+  }
 }
 
 const readTensor: Read<Tensor> = (reader, end) => {

@@ -59,7 +59,7 @@ export function messagesOf(call: LibraryCall, listener: MessageListener, message
     sendStatus(status);
   };
   return incomingEncoding === 'identity'
-    ? framesOf(call, stream, listener, messageBytesMax)
+    ? new Frames({ call, stream, listener, messageBytesMax })
     : unpackedByLibrary(call, stream, listener);
 }
 
@@ -72,73 +72,94 @@ function drop(stream: ServerHttp2Stream): void {
   stream.resume();
 }
 
-function framesOf(
-  call: LibraryCall,
-  stream: ServerHttp2Stream,
-  listener: MessageListener,
-  messageBytesMax: number,
-): Messages {
-  const received = createFrameBuffer(messageBytesMax);
-  let isFinished = false;
-  let isGiving = false;
-  let isStopped = false;
+type FramesOptions = {
+  readonly call: LibraryCall;
+  readonly stream: ServerHttp2Stream;
+  readonly listener: MessageListener;
+  readonly messageBytesMax: number;
+};
 
-  function give(): void {
-    if (isGiving) return;
-    isGiving = true;
-    try {
-      while (!isStopped && listener.wants()) {
-        const message = received.take();
-        if (message === undefined) break;
-        listener.receive(message);
-      }
-    } catch (error) {
-      listener.refuse(error);
-    }
-    isGiving = false;
-    if (isStopped) return;
-    if (!listener.wants()) stream.pause();
-    else if (isFinished && received.isEmpty) listener.finish();
-    else if (isFinished) listener.refuse(cutOff());
-    else if (stream.isPaused()) stream.resume();
+/** Frames read from and written to the HTTP/2 stream by ourselves. */
+class Frames implements Messages {
+  readonly #call: LibraryCall;
+  readonly #stream: ServerHttp2Stream;
+  readonly #listener: MessageListener;
+  readonly #received: FrameBuffer;
+  /** The client sends no more. */
+  #isFinished = false;
+  /** The loop of `read` runs: the listener may call `read` from inside it. */
+  #isGiving = false;
+  #isStopped = false;
+
+  constructor({ call, stream, listener, messageBytesMax }: FramesOptions) {
+    this.#call = call;
+    this.#stream = stream;
+    this.#listener = listener;
+    this.#received = createFrameBuffer(messageBytesMax);
+    stream.removeAllListeners('data');
+    stream.on('data', (chunk: Buffer) => {
+      this.#received.add(chunk);
+      this.read();
+    });
+    // The library reports the end of the client's messages only while it is asked for one.
+    call.startRead();
   }
 
-  stream.removeAllListeners('data');
-  stream.on('data', (chunk: Buffer) => {
-    received.add(chunk);
-    give();
-  });
-  // The library reports the end of the client's messages only while it is asked for one.
-  call.startRead();
+  read(): void {
+    if (this.#isGiving) return;
+    this.#isGiving = true;
+    try {
+      while (!this.#isStopped && this.#listener.wants()) {
+        const message = this.#received.take();
+        if (message === undefined) break;
+        this.#listener.receive(message);
+      }
+    } catch (error) {
+      this.#listener.refuse(error);
+    }
+    this.#isGiving = false;
+    if (!this.#isStopped) this.#settle();
+  }
 
-  return {
-    read: give,
-    send(bytes, sent) {
-      call.sendMetadata(noMetadata);
-      if (stream.destroyed || stream.writableEnded) return;
-      const frame = Buffer.allocUnsafe(headerBytes + bytes.length);
-      frame[0] = 0;
-      frame.writeUInt32BE(bytes.length, 1);
-      frame.set(bytes, headerBytes);
-      stream.write(frame, (error) => {
-        if (!error) sent();
-      });
-    },
-    onReceiveMessage: () => {},
-    onReceiveHalfClose() {
-      if (stream.aborted) return;
-      isFinished = true;
-      give();
-    },
-    stop() {
-      isStopped = true;
-      drop(stream);
-    },
-  };
+  /** Nothing more can be given now: pauses, ends, or waits for more bytes. */
+  #settle(): void {
+    if (!this.#listener.wants()) this.#stream.pause();
+    else if (this.#isFinished && this.#received.isEmpty) this.#listener.finish();
+    else if (this.#isFinished) this.#listener.refuse(cutOff());
+    else if (this.#stream.isPaused()) this.#stream.resume();
+  }
+
+  send(bytes: Uint8Array, sent: () => void): void {
+    this.#call.sendMetadata(noMetadata);
+    const stream = this.#stream;
+    if (stream.destroyed || stream.writableEnded) return;
+    const frame = Buffer.allocUnsafe(headerBytes + bytes.length);
+    frame[0] = 0;
+    frame.writeUInt32BE(bytes.length, 1);
+    frame.set(bytes, headerBytes);
+    stream.write(frame, (error) => {
+      if (!error) sent();
+    });
+  }
+
+  onReceiveMessage(): void {}
+
+  onReceiveHalfClose(): void {
+    if (this.#stream.aborted) return;
+    this.#isFinished = true;
+    this.read();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    drop(this.#stream);
+  }
 }
 
 /** Given with each message; the library sends it once. */
 const noMetadata = new grpc.Metadata();
+
+type FrameBuffer = ReturnType<typeof createFrameBuffer>;
 
 /** Makes whole messages of bytes that arrive in pieces of any size. Holds one unfinished message and what came with it. */
 export function createFrameBuffer(messageBytesMax: number) {

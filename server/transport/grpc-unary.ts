@@ -24,7 +24,8 @@ export const unaryMethods = <S extends DescService>(
     unaryMethod(method, handler, deps, codecs[method.localName]),
   );
 
-type Wire = { readonly bytes: Buffer; readonly callback: grpc.sendUnaryData<Uint8Array> };
+type Callback = grpc.sendUnaryData<Uint8Array>;
+type Wire = { readonly bytes: Buffer; readonly callback: Callback };
 
 /** A method that answers one request with one response. */
 export function unaryMethod<I extends DescMessage, O extends DescMessage>(
@@ -34,26 +35,45 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
   codec: Codec<I, O> = descriptorCodec(method),
 ): GrpcMethod {
   const { parent, name } = method;
-  const { log } = deps;
-  const { messageBytesMax } = deps.config;
   const invocations = new Invocations(method, 'unary', deps);
-  const { counts } = invocations;
+  const answer = invocations.answerer(handler, transportOf(invocations, codec, deps));
 
-  function send({ callback }: Wire, ...reply: Parameters<typeof callback>): void {
+  function receive(call: grpc.ServerUnaryCall<Buffer, Uint8Array>, callback: Callback): void {
+    const receivedAtMs = performance.now();
+    invocations.counts.started();
+    const headers = headersOf(call);
+    const arrived = invocations.arrive({ receivedAtMs, deadlineMs: deadlineOf(call), headers, client: call });
+    answer({ bytes: call.request, callback }, arrived, headers);
+  }
+  return {
+    service: parent.typeName,
+    name,
+    definition: definitionOf(parent.typeName, name, 'unary'),
+    implementation: receive as grpc.UntypedHandleCall,
+  };
+}
+
+/** How the calls of a method are read and answered. */
+function transportOf<I extends DescMessage, O extends DescMessage>(
+  invocations: Invocations,
+  codec: Codec<I, O>,
+  { log, config: { messageBytesMax } }: MethodDeps,
+): Transport<Wire, MessageShape<I>, MessageInitShape<O>, Uint8Array> {
+  const { name: method, counts } = invocations;
+  function send({ callback }: Wire, ...reply: Parameters<Callback>): void {
     try {
       callback(...reply);
     } catch (error) {
       // The request is answered and counted already.
-      log.error({ err: error, method: name }, 'answer not sent');
+      log.error({ err: error, method }, 'answer not sent');
     }
   }
-
-  const transport: Transport<Wire, MessageShape<I>, MessageInitShape<O>, Uint8Array> = {
+  return {
     read: ({ bytes }) => invocations.decode(codec.decode, bytes),
     write(response, call) {
       const bytes = invocations.encode(codec.encode, response, call);
       if (bytes.length <= messageBytesMax) return bytes;
-      throw tooLarge(`${name} response`, messageBytesMax, bytes.length, 'Split the batch');
+      throw tooLarge(`${method} response`, messageBytesMax, bytes.length, 'Split the batch');
     },
     reply(wire, bytes, call) {
       counts.sent();
@@ -64,20 +84,5 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
       invocations.end(status.name, call);
       send(wire, serviceError(status));
     },
-  };
-  const answer = invocations.answerer(handler, transport);
-
-  function receive(call: grpc.ServerUnaryCall<Buffer, Uint8Array>, callback: grpc.sendUnaryData<Uint8Array>): void {
-    const receivedAtMs = performance.now();
-    counts.started();
-    const headers = headersOf(call);
-    const arrived = invocations.arrive({ receivedAtMs, deadlineMs: deadlineOf(call), headers, client: call });
-    answer({ bytes: call.request, callback }, arrived, headers);
-  }
-  return {
-    service: parent.typeName,
-    name,
-    definition: definitionOf(parent.typeName, name, 'unary'),
-    implementation: receive as grpc.UntypedHandleCall,
   };
 }

@@ -85,7 +85,7 @@ export async function listenGrpc(
   const address = addressOf(config.host, wanted);
   const port = await bindAsync.call(server, address, credentialsOf(tls)).catch((error: Error) => {
     tls?.close();
-    throw portInUse(setting, address, error);
+    throw portInUse(setting)(error, address);
   });
   return {
     port,

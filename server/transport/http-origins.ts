@@ -3,8 +3,8 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { cors } from '@connectrpc/connect';
 
-/** A token, and what carries a page's trace on. */
-const ownHeaders = ['authorization', 'traceparent', 'tracestate', 'baggage'];
+/** A token, what a balancer goes by, and what carries a page's trace on. */
+const ownHeaders = ['authorization', 'hyperpolicy-routing-key', 'traceparent', 'tracestate', 'baggage'];
 const allowedHeaders = [...cors.allowedHeaders, ...ownHeaders].map((name) => name.toLowerCase()).join(', ');
 const allowedMethods = cors.allowedMethods.join(', ');
 const exposedHeaders = cors.exposedHeaders.join(', ');

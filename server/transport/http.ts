@@ -6,7 +6,7 @@
 import { createServer as createPlainServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
-import { addressOf, listenOn, portInUse } from '../../src/contract/ports.ts';
+import { listenOn, portInUse } from '../../src/contract/ports.ts';
 import { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { PolicyHandlers } from '../methods/policy-handlers.ts';
 import { createHttpAnswers } from './http-answers.ts';
@@ -16,8 +16,6 @@ import { handshakeMsMax, openPortTls, type PortTls, remoteEnd } from './tls.ts';
 
 export type HttpListener = {
   readonly port: number;
-  /** Open now. */
-  readonly connectionCount: number;
   /** Takes no more connections; lets requests in flight finish, for at most `drainMs`. */
   drain(drainMs: number): Promise<void>;
 };
@@ -32,17 +30,13 @@ export async function listenHttp(handlers: PolicyHandlers, wanted: number, deps:
   }
   const server = createServer(listener, tls);
   const connections = boundConnections(server, config.httpConnectionCountMax);
-  const { host } = config;
-  const refusal = (error: Error) => portInUse('HTTP port', addressOf(host, wanted), error);
-  const port = await listenOn(server, { host, port: wanted }, refusal).catch((error: unknown) => {
+  const address = { host: config.host, port: wanted };
+  const port = await listenOn(server, address, portInUse('HTTP port')).catch((error: unknown) => {
     tls?.close();
     throw error;
   });
   return {
     port,
-    get connectionCount() {
-      return connections.count;
-    },
     drain: (drainMs) =>
       new Promise((resolve) => {
         const timer = setTimeout(connections.cut, drainMs);
@@ -73,7 +67,7 @@ function createServer(listener: RequestListener, tls: PortTls | undefined): Serv
  * Cuts connections over the bound; those that have asked nothing yet go first. `server.maxConnections` does not serve several processes:
  * it sends them back to the parent, which would hand them from one full process to the next without end.
  */
-function boundConnections(server: Server, countMax: number): { readonly count: number; cut(): void } {
+function boundConnections(server: Server, countMax: number): { cut(): void } {
   const open = new Set<Socket>();
   /** Those that have asked nothing, by what TLS does not change; the oldest first. */
   const silent = new Map<string, Socket>();
@@ -96,9 +90,6 @@ function boundConnections(server: Server, countMax: number): { readonly count: n
   });
   server.on('request', ({ socket }) => silent.delete(remoteEnd(socket)));
   return {
-    get count() {
-      return open.size;
-    },
     // The server's own list lacks connections whose TLS handshake is not done.
     cut() {
       for (const socket of open) socket.destroy();

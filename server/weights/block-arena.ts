@@ -1,37 +1,37 @@
 /**
- * Memory for generated weights that is used again: slabs, cut into blocks of one size. V8 does not count shared memory, so making
+ * Reused memory for generated weights: slabs that are divided into blocks of one size. V8 does not count shared memory, so allocating
  * weights does not start the garbage collector. The system need not clear the pages each time, which takes longer than the copy.
  *
- * A request that found a block earlier may still read it after it is given back. So a block is taken again only when every reader who
- * was there at that time has left. Readers enter in the turn of the event loop in which they look for weights, and leave when they are done.
+ * A request may still read a block after it was given back. So a block is reused only when every reader that was there at that time has
+ * left. Readers enter in the turn of the event loop in which they look up weights, and leave when they are done.
  *
  * Why it stays: without it a QGrad of 256 new states took 1.06 to 1.18 of the time and 1.08 to 1.13 of the processor time
  * (test/bench/NOTES.md, "What the server does without").
  */
 
-/** A block that is taken. */
+/** A block in use. */
 export type ArenaBlock = {
-  /** Undefined content at first. A new array, not the one of the block that had this memory before. */
+  /** Not initialised. A new array, even if another block had this memory before. */
   readonly values: Float32Array;
 };
 
 type Slab = { readonly memory: SharedArrayBuffer; takenCount: number };
 
-/** Where a block lies in a slab. */
+/** The position of a block in a slab. */
 type Place = { readonly slab: Slab; readonly byteOffset: number };
 
 type Block = ArenaBlock & { readonly place: Place; isTaken: boolean };
 
-/** Readers that entered while the same blocks could be found, and the blocks that were given back since then. */
+/** Readers that entered at the same time, as seen by blocks, and the blocks that were given back since then. */
 type Phase = { readerCount: number; readonly blocks: Block[] };
 
 const slabBytesMax = 2 ** 20;
-/** A slab's largest share of the arena, so that small arenas have several. */
+/** Largest share of the arena for one slab, so that small arenas have several. */
 const slabShare = 1 / 8;
 
 export class BlockArena {
   readonly #bytesMax: number;
-  /** Places that are free, by the floats of their blocks. */
+  /** Free places by block size, in floats. */
   readonly #free = new Map<number, Place[]>();
   readonly #phases: Phase[] = [{ readerCount: 0, blocks: [] }];
   #bytes = 0;
@@ -40,12 +40,12 @@ export class BlockArena {
     this.#bytesMax = bytesMax;
   }
 
-  /** Bytes taken from the system: never more than `bytesMax`. */
+  /** Allocated bytes, at most `bytesMax`. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** @returns undefined where there is no room: use ordinary memory then */
+  /** @returns undefined if there is no room: use ordinary memory then */
   take(size: number): ArenaBlock | undefined {
     const place = this.#free.get(size)?.pop() ?? this.#addSlab(size)?.pop();
     if (place === undefined) return undefined;
@@ -54,7 +54,7 @@ export class BlockArena {
     return block;
   }
 
-  /** Call when no lookup finds the block any more; a second call does nothing. */
+  /** Call when lookups no longer find the block; a second call does nothing. */
   giveBack(given: ArenaBlock): void {
     const block = given as Block;
     if (!block.isTaken) return;
@@ -63,7 +63,7 @@ export class BlockArena {
     this.#settle();
   }
 
-  /** Begins to read. @returns call it once, when nothing is read any more */
+  /** Begins to read. @returns to be called once, at the end of reading */
   enter(): () => void {
     if (this.#phases.at(-1)!.blocks.length > 0) this.#phases.push({ readerCount: 0, blocks: [] });
     const phase = this.#phases.at(-1)!;
@@ -74,7 +74,7 @@ export class BlockArena {
     };
   }
 
-  /** Gives slabs that are free as a whole back to the system. */
+  /** Frees the slabs of which no block is in use. */
   trim(): void {
     for (const [size, places] of this.#free) {
       for (const slab of new Set(places.map((place) => place.slab))) {
@@ -86,7 +86,7 @@ export class BlockArena {
     }
   }
 
-  /** The places of a new slab; undefined where there is no room. */
+  /** The places of a new slab; undefined if there is no room. */
   #addSlab(size: number): Place[] | undefined {
     const blockBytes = size * 4;
     const blockCount = Math.max(1, Math.floor(Math.min(slabBytesMax, this.#bytesMax * slabShare) / blockBytes));
@@ -109,7 +109,7 @@ export class BlockArena {
       for (const { place, values } of blocks.splice(0)) this.#putBack(place, values.length);
       goneCount++;
     }
-    // The last phase is for readers that come later. All in one splice: behind a reader who stayed long there may be thousands.
+    // The last phase stays, for readers that come later. One splice for all: after a slow reader there may be thousands of phases.
     this.#phases.splice(0, Math.min(goneCount, this.#phases.length - 1));
   }
 

@@ -1,28 +1,26 @@
 /**
- * Generated weights by (version, context): "these keys, or generate them". A key is generated once at a time; who asks for it
- * meanwhile waits for the same generation.
+ * Generated weights by (version, context): "these keys, or generate them". A key is generated once at a time; requests that ask for it
+ * meanwhile wait for the same generation.
  *
- * Failure rule: a generation that fails fails everyone who waits for it, and leaves nothing behind.
+ * Failure rule: a failed generation fails every request that waits for it, and leaves nothing behind.
  */
 
 import type { Demand } from '../call/rpc.ts';
 import { type Deadline, deadlineFor } from '../compute/batcher.ts';
 import type { GeneratedWeights, WeightBatch } from './generated-weights.ts';
-import { KeptWeights, type KeptWeightsOptions, type LookupCounts } from './kept-weights.ts';
+import { KeptWeights, type KeptWeightsOptions } from './kept-weights.ts';
 
 export type Request = {
   /**
-   * Makes the weights of some of the keys, in one run.
-   * @param places of these keys among those of the request
-   * @param deadline of the run; requests that wait for it later put it off to their own
+   * Generates the weights of some of the keys, in one run.
+   * @param places indices of these keys in the request
+   * @param deadline of the run; later requests for the same keys extend it
    */
   readonly generate: (places: readonly number[], deadline: Deadline) => Promise<readonly GeneratedWeights[]>;
   readonly demand: Demand;
-  /** As KeptWeights.get. */
-  readonly counts?: LookupCounts;
 };
 
-/** One key that is being generated. */
+/** The generation of one key. */
 type Share = { readonly weights: Promise<GeneratedWeights>; readonly deadline: Deadline };
 
 export class ContextCache {
@@ -38,14 +36,14 @@ export class ContextCache {
     return this.#shares.size;
   }
 
-  /** The weights of these keys, in order: at once where all are kept, else when those that are not are generated. */
+  /** The weights of these keys, in order: at once if all are kept, else when the missing ones are generated. */
   getOrGenerate(keys: readonly string[], request: Request): WeightBatch | Promise<WeightBatch> {
-    const entries = keys.map((key) => this.kept.get(key, request.counts));
+    const entries = keys.map((key) => this.kept.get(key));
     return isComplete(entries) ? { entries } : this.#complete(keys, entries, request);
   }
 
-  /** Generates and keeps the weights of keys that nobody has asked for yet: neither hits nor misses. */
-  async learn(keys: readonly string[], request: Request): Promise<void> {
+  /** Generates and keeps the weights of keys before they are requested; counts neither hits nor misses. */
+  async prefetch(keys: readonly string[], request: Request): Promise<void> {
     await this.#complete(
       keys,
       keys.map(() => undefined),
@@ -59,10 +57,10 @@ export class ContextCache {
     { generate, demand }: Request,
   ): Promise<WeightBatch> {
     const unknown = [...keys.keys()].filter((k) => known[k] === undefined);
-    // Before any generation begins: a full queue drops what nobody waits for.
+    // Before any generation begins, since a full queue drops what nobody waits for.
     for (const deadline of new Set(unknown.flatMap((k) => this.#shares.get(keys[k]!)?.deadline ?? []))) {
       deadline.atMs = Math.max(deadline.atMs, demand.deadlineMs);
-      deadline.askers!.push(demand);
+      deadline.waiters!.push(demand);
     }
     const own = unknown.filter((k) => !this.#shares.has(keys[k]!));
     if (own.length > 0) {
@@ -95,7 +93,7 @@ export class ContextCache {
       });
     keys.forEach((key, place) => {
       const weights = kept.then((all) => all[place]!);
-      // Where nobody waits for it any more, a failure is no unhandled rejection.
+      // A failure that nobody waits for must not be an unhandled rejection.
       weights.catch(() => {});
       this.#shares.set(key, { weights, deadline });
     });

@@ -1,6 +1,6 @@
 /**
- * The weights that a primary generates for one context: one contiguous block per context, cut from the primary's outputs and
- * joined again into the feeds of a dynamic network that serves several contexts in one run.
+ * The weights that a primary generates for one context: one contiguous block per context, copied from the primary's outputs. Blocks of
+ * several contexts are joined again into the feeds of a dynamic network.
  */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
@@ -13,7 +13,7 @@ type Part = {
   readonly name: string;
   /** Without the leading K. */
   readonly shape: readonly number[];
-  /** Values, and where they start in the block. */
+  /** Number of values, and where they begin in the block. */
   readonly size: number;
   readonly offset: number;
 };
@@ -24,9 +24,9 @@ export type WeightLayout = { readonly parts: readonly Part[]; readonly size: num
 /** The weights of one context. */
 export type GeneratedWeights = {
   readonly block: Float32Array;
-  /** Bytes that a cache counts for it. */
+  /** Bytes that count against a cache's budget. */
   readonly bytes: number;
-  /** The arena's block, where the memory is lent by one. */
+  /** The arena's block if the memory belongs to an arena. */
   readonly lent?: ArenaBlock | undefined;
 };
 
@@ -53,33 +53,33 @@ export function weightLayout(primary: Graph): WeightLayout {
 /** The weights of K contexts, in order. */
 export type WeightBatch = {
   readonly entries: readonly GeneratedWeights[];
-  /** Row -> entry, [B]; undefined where all rows have the first. */
+  /** Row -> entry, [B]; undefined if all rows use the first. */
   readonly index?: Int32Array | undefined;
-  /** When the last run that made some of them began, on the clock of `performance.now()`; undefined where none was needed. */
+  /** When the last run that generated some of them began, on the clock of `performance.now()`; undefined if all were kept. */
   readonly startedAtMs?: number;
-  /** How many were not kept when they were asked for; undefined is none. */
+  /** How many were missing in the cache; undefined means none. */
   readonly missingCount?: number;
 };
 
 /** Fixed cost of one entry beside its values: objects, views and the key. */
 const entryOverheadBytes = 512;
 
-/** The weights of contexts as a primary makes them: a sink of its outputs. */
+/** A sink that makes weights of a primary's outputs. */
 export type WeightCollector = Required<Sink> & {
-  /** In order; complete when the job is done. */
+  /** In the order of the contexts; complete when the job is done. */
   readonly entries: readonly GeneratedWeights[];
-  /** Call after a failure: gives all blocks back, and takes no more outputs. */
+  /** Call after a failure: returns all blocks to the arena, and ignores further outputs. */
   discard(): void;
 };
 
 /**
- * Collects the weights of `count` contexts, each copied into a block of its own, so that an entry can be freed alone.
- * @param arena lends the blocks, as long as it has room
+ * Copies the weights of each of `count` contexts into its own block, so that each can be freed alone.
+ * @param arena gives the blocks, as long as it has room
  */
 export function collectWeights(layout: WeightLayout, count: number, arena?: BlockArena): WeightCollector {
   const entries: GeneratedWeights[] = new Array(count);
   let isDiscarded = false;
-  /** Allocating memory takes longer than the copy, so it is done while a thread computes, where the run says when. */
+  /** Allocating takes longer than copying, so memory is allocated while a thread computes, if the run says when it begins. */
   const begin = ({ from, count: rowCount }: RowRange): void => {
     if (isDiscarded) return;
     for (let k = from; k < from + rowCount; k++) {
@@ -115,14 +115,14 @@ export function collectWeights(layout: WeightLayout, count: number, arena?: Bloc
   };
 }
 
-/** The same weights in memory of their own. */
+/** The same weights outside any arena. */
 export const withOwnBlock = (weights: GeneratedWeights): GeneratedWeights =>
   weights.lent === undefined ? weights : { ...weights, block: weights.block.slice(), lent: undefined };
 
-/** Feeds of a dynamic network for these contexts, in order: each part as [K, ...]. Without a copy where there is one. */
+/** Feeds of a dynamic network for these contexts, in order: each part as [K, ...]. A single context is not copied. */
 export function joinWeights({ parts }: WeightLayout, { entries }: WeightBatch): TensorMap {
   const [first] = entries;
-  // A lent block lies in shared memory, which the runtime does not take.
+  // An arena's block is shared memory, which the runtime does not accept.
   const own = entries.length === 1 && first!.lent === undefined ? first!.block : undefined;
   const join = ({ size, offset }: Part) => {
     const joined = new Float32Array(entries.length * size);

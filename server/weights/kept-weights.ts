@@ -1,6 +1,6 @@
 /**
- * Generated weights by key, in a budget of bytes: those used longest ago go first. Pinned ones neither go nor expire; at most half of
- * the budget may be pinned. Weights larger than the whole budget are not kept.
+ * Generated weights by key, within a budget of bytes: the least recently used are evicted first. Pinned weights are neither evicted nor
+ * expire; at most half of the budget may be pinned. Weights larger than the whole budget are not kept.
  */
 
 import { resourceExhausted } from '../../src/contract/errors.ts';
@@ -8,18 +8,16 @@ import { LruMap } from '../../src/contract/lru-map.ts';
 import type { BlockArena } from './block-arena.ts';
 import { type GeneratedWeights, withOwnBlock } from './generated-weights.ts';
 
-/** How often weights were there, and were not. */
-export type LookupCounts = { hitCount: number; missCount: number };
-export type CacheCounts = LookupCounts & { evictionCount: number };
+export type CacheCounts = { hitCount: number; missCount: number; evictionCount: number };
 
 export type KeptWeightsOptions = {
   /** 0 keeps nothing. */
   readonly bytesMax: number;
-  /** Whose blocks entries may have: they go back to it when they are dropped. */
+  /** Gets the blocks of dropped entries back. */
   readonly arena?: BlockArena | undefined;
-  /** How long an entry is used after it was made, milliseconds; 0 is for ever. */
+  /** How long an entry is valid, milliseconds; 0 means for ever. */
   readonly timeToLiveMs?: number;
-  /** Milliseconds, not going backwards; `performance.now` unless a test has its own. */
+  /** Monotonic milliseconds; `performance.now` unless a test has its own. */
   readonly clock?: () => number;
 };
 
@@ -27,7 +25,7 @@ type Entry = { readonly weights: GeneratedWeights; readonly expiresAtMs: number 
 
 export class KeptWeights {
   readonly counts: CacheCounts = { hitCount: 0, missCount: 0, evictionCount: 0 };
-  /** Lends blocks to entries. Undefined where entries have memory of their own. */
+  /** Undefined if entries use ordinary memory. */
   readonly arena: BlockArena | undefined;
   readonly #bytesMax: number;
   readonly #timeToLiveMs: number;
@@ -42,32 +40,23 @@ export class KeptWeights {
     this.#clock = clock;
   }
 
-  /** Pinned ones included, likewise below. */
+  /** Includes pinned entries, as does `entryCount`. */
   get bytes(): number {
     return this.#entries.bytes + this.#pinned.bytes;
-  }
-
-  get pinnedBytes(): number {
-    return this.#pinned.bytes;
   }
 
   get entryCount(): number {
     return this.#entries.size + this.#pinned.size;
   }
 
-  /**
-   * The weights of a key, which then are those used most recently.
-   * @param counts has the hit or the miss beside the cache's own
-   */
-  get(key: string, counts?: LookupCounts): GeneratedWeights | undefined {
+  /** The weights of a key, which become the most recently used. Counts a hit or a miss. */
+  get(key: string): GeneratedWeights | undefined {
     const weights = this.#find(key);
-    const name = weights === undefined ? 'missCount' : 'hitCount';
-    this.counts[name]++;
-    if (counts !== undefined) counts[name]++;
+    if (weights === undefined) this.counts.missCount++;
+    else this.counts.hitCount++;
     return weights;
   }
 
-  /** Keeps the weights of each key. */
   insert(keys: readonly string[], weights: readonly GeneratedWeights[]): void {
     const expiresAtMs = this.#timeToLiveMs === 0 ? Number.POSITIVE_INFINITY : this.#clock() + this.#timeToLiveMs;
     keys.forEach((key, i) => {
@@ -85,7 +74,7 @@ export class KeptWeights {
 
   /**
    * Keeps these until they are unpinned.
-   * @throws HyperpolicyError resource_exhausted, and nothing is pinned, where more than half of the budget would be
+   * @throws HyperpolicyError resource_exhausted if more than half of the budget would be pinned; nothing is pinned then
    */
   pin(keys: readonly string[], weights: readonly GeneratedWeights[]): void {
     const added = new Map(keys.map((key, i) => [key, weights[i]!]));
@@ -93,7 +82,7 @@ export class KeptWeights {
     const wanted = [...added.values()].reduce((sum, { bytes }) => sum + bytes, this.#pinned.bytes);
     if (wanted > this.#bytesMax / 2) throw tooManyPinned(wanted, this.#bytesMax / 2);
     for (const [key, own] of added) {
-      // Weights that were dropped meanwhile have given their block back.
+      // The block of weights that were dropped meanwhile belongs to the arena again: copy it.
       this.#pinned.set(key, this.#removeUnless(key, own) ? own : withOwnBlock(own));
     }
     this.#evict();
@@ -107,7 +96,7 @@ export class KeptWeights {
     }
   }
 
-  /** Keys of a version, those used last, in order of use and pinned ones behind: at most so many, and of half of the budget. */
+  /** The most recently used keys of a version, the pinned ones last: at most `countMax`, and at most half of the budget. */
   newestKeys(prefix: string, countMax: number): readonly string[] {
     const entries = [...this.#entries].map(([key, { weights }]) => [key, weights] as const);
     const found = [...entries, ...this.#pinned].filter(([key]) => key.startsWith(prefix));
@@ -119,7 +108,6 @@ export class KeptWeights {
     return found.slice(from).map(([key]) => key);
   }
 
-  /** Drops every entry of a version. */
   dropVersion(prefix: string): void {
     for (const [key] of this.#entries) if (key.startsWith(prefix)) this.#drop(key);
     for (const [key] of this.#pinned) if (key.startsWith(prefix)) this.#giveBack(this.#pinned.delete(key));
@@ -148,7 +136,7 @@ export class KeptWeights {
     this.#giveBack(this.#entries.delete(key)?.weights);
   }
 
-  /** Removes an entry; its block goes back unless it is that of these weights. @returns whether it is */
+  /** Removes an entry. Its block goes back to the arena, unless the entry has these very weights. @returns whether it has */
   #removeUnless(key: string, weights: GeneratedWeights): boolean {
     const former = this.#entries.delete(key)?.weights;
     if (former !== weights) this.#giveBack(former);

@@ -1,17 +1,16 @@
 /**
- * The weights for the contexts of a request: kept ones where they are known, one run of the primary for those that are not. The one
- * place that knows primary, cache and layout together.
+ * The weights for the contexts of a request: from the cache, or from one run of the primary for those that are missing. The only file
+ * that knows primary, cache and layout together.
  */
 
 import { floatTensor } from '../../src/onnx/session.ts';
 import { type Demand, standing } from '../call/rpc.ts';
 import { distinctRows, type Rows } from '../call/tensors.ts';
-import { type Deadline, deadlineFor } from '../compute/batcher.ts';
+import type { Deadline } from '../compute/batcher.ts';
 import type { HeavyGraph } from '../compute/compute-pool.ts';
 import type { BlockArena } from './block-arena.ts';
 import type { ContextCache, Request } from './context-cache.ts';
 import { collectWeights, type WeightBatch, type WeightLayout } from './generated-weights.ts';
-import type { LookupCounts } from './kept-weights.ts';
 
 export type WeightSourceOptions = {
   readonly primary: HeavyGraph;
@@ -20,15 +19,13 @@ export type WeightSourceOptions = {
   readonly inputName: string;
   readonly inputSize: number;
   readonly cache: ContextCache;
-  /** Of the version; no other version has it. */
+  /** Unique to the version. */
   readonly keyPrefix: string;
 };
 
 export class WeightSource {
   readonly layout: WeightLayout;
   readonly inputName: string;
-  /** How often requests found weights in the cache, and did not. */
-  readonly counts: LookupCounts = { hitCount: 0, missCount: 0 };
   readonly #options: WeightSourceOptions;
 
   constructor(options: WeightSourceOptions) {
@@ -38,9 +35,9 @@ export class WeightSource {
   }
 
   /**
-   * The weights for these rows of contexts; a promise where some must be generated. Those of a critic are read over several turns of
-   * the event loop only under a lease of the version, taken in the turn of this call: else their memory may hold others' weights.
-   * @param demand what is late or wanted by nobody while it waits is not generated
+   * The weights for these rows of contexts; a promise if some must be generated. To read a critic's weights over several turns of the
+   * event loop, take a lease of the version in the turn of this call: without it their memory may be reused.
+   * @param demand nothing is generated if it is late or gone before the run begins
    */
   weightsFor(rows: Rows, demand: Demand): WeightBatch | Promise<WeightBatch> {
     const { keys, values, index } = distinctRows(rows, this.#options.inputSize);
@@ -48,12 +45,12 @@ export class WeightSource {
     return batch instanceof Promise ? batch.then((made) => ({ ...made, index })) : { entries: batch.entries, index };
   }
 
-  /** How many contexts these rows have. */
+  /** The number of distinct contexts in these rows. */
   countOf(rows: Rows): number {
     return distinctRows(rows, this.#options.inputSize).keys.length;
   }
 
-  /** Pins the weights of these rows. @throws HyperpolicyError resource_exhausted as KeptWeights.pin */
+  /** @throws HyperpolicyError resource_exhausted as KeptWeights.pin */
   pin(rows: Rows, { entries }: WeightBatch): void {
     this.#options.cache.kept.pin(this.#keysOf(rows), entries);
   }
@@ -62,27 +59,27 @@ export class WeightSource {
     this.#options.cache.kept.unpin(this.#keysOf(rows));
   }
 
-  /** Contexts of this version that are in the cache, as `KeptWeights.newestKeys`, without the prefix of the version. */
+  /** Cached contexts of this version, as `KeptWeights.newestKeys`, without the version's prefix. */
   knownKeys(countMax: number): readonly string[] {
     const { cache, keyPrefix } = this.#options;
     return cache.kept.newestKeys(keyPrefix, countMax).map((key) => key.slice(keyPrefix.length));
   }
 
   /**
-   * Generates the weights of contexts before anybody asks for them.
-   * @param keys as `knownKeys` has them
-   * @throws what the run of the primary throws
+   * Generates the weights of contexts before they are requested.
+   * @param keys as `knownKeys` returns them
+   * @throws whatever the run of the primary throws
    */
-  learn(keys: readonly string[]): Promise<void> {
+  prefetch(keys: readonly string[]): Promise<void> {
     const values = new Float32Array(keys.length * this.#options.inputSize);
     new Uint8Array(values.buffer).set(Buffer.from(keys.join(''), 'latin1'));
-    return this.#options.cache.learn(this.#fullKeys(keys), this.#request(values, standing));
+    return this.#options.cache.prefetch(this.#fullKeys(keys), this.#request(values, standing));
   }
 
-  /** The weights for these rows, without the cache: neither read nor filled. For probes. */
+  /** The weights for these rows without the cache, for probes. */
   async generate(rows: Rows): Promise<WeightBatch> {
     const { keys, values, index } = distinctRows(rows, this.#options.inputSize);
-    return { entries: await this.#runPrimary(values, keys.length, deadlineFor(standing)), index };
+    return { entries: await this.#runPrimary(values, keys.length, { atMs: Number.POSITIVE_INFINITY }), index };
   }
 
   #keysOf(rows: Rows): readonly string[] {
@@ -97,7 +94,7 @@ export class WeightSource {
     const { inputSize, cache } = this.#options;
     const generate = (places: readonly number[], deadline: Deadline) =>
       this.#runPrimary(pickRows(values, places, inputSize), places.length, deadline, cache.kept.arena);
-    return { generate, demand, counts: this.counts };
+    return { generate, demand };
   }
 
   async #runPrimary(values: Float32Array, count: number, deadline: Deadline, arena?: BlockArena) {

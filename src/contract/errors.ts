@@ -1,18 +1,8 @@
 /** The one error hierarchy. Each error says where, what was expected, what came, and what to do; `kind` maps to a gRPC status in status.ts. */
 
-export type ErrorKind =
-  | 'invalid_argument'
-  | 'not_found'
-  | 'failed_precondition'
-  | 'resource_exhausted'
-  | 'deadline_exceeded'
-  | 'unauthenticated'
-  | 'permission_denied'
-  | 'unavailable'
-  /** A newer request of the same stream took its place. */
-  | 'superseded'
-  /** Whoever asked has given it up. */
-  | 'cancelled';
+import type { ErrorKind } from './error-kinds.ts';
+
+export type { ErrorKind } from './error-kinds.ts';
 
 export type ErrorFields = {
   readonly kind: ErrorKind;

@@ -1,35 +1,13 @@
-/** The program of the client's README runs as written against a real server, also while that is gone; its tables name what there is. */
+/** The tables of the client's README name what there is. Its programs are run by client-package.test.ts. */
 
-import { execFile } from 'node:child_process';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { statusByKind } from '../../src/contract/status.ts';
-import { temporaryStore } from '../server/fixtures.ts';
-import { spawnServer } from '../server/spawn.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const readme = await readFile(join(root, 'clients/typescript/README.md'), 'utf8');
-const robotReadme = await readFile(join(root, 'clients/robot/README.md'), 'utf8');
-const model = 'halfcheetah-quickstart';
-
-test.each([
-  { of: 'client', text: readme, ending: 'console.log(stream.ended, stream.version);', said: /^true 1\n$/ },
-  { of: 'robot', text: robotReadme, ending: 'console.log(stream.ended);', said: /^[\d.]+ [\d.]+ \{.*\}\ntrue\n$/ },
-])('the control loop of the $of README runs', async ({ of, text, ending, said }) => {
-  const size = { observationSize: 17, actionSize: 6, hiddenSize: 8 };
-  const store = await temporaryStore([{ model, policy: 'plain', critic: 'none', ...size }]);
-  const { address } = await spawnServer(['--store', store]);
-  const [, program] = /```ts\n([\s\S]*?)```/.exec(text)!;
-  // Inside the package, so that its name resolves.
-  const file = join(root, 'dist', `${of}-readme-${process.pid}.mjs`);
-  onTestFinished(() => rm(file));
-  await writeFile(file, `${program!.replace('127.0.0.1:50051', address)}\n${ending}\n`);
-  const { stdout } = await promisify(execFile)(process.execPath, [file]);
-  expect(stdout).toMatch(said);
-});
 
 test('every kind of error is in its table', () => {
   const [, table] = readme.split('## Errors');

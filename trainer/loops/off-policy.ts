@@ -229,10 +229,12 @@ async function advance(loop: Loop): Promise<void> {
     collector.begin();
     try {
       update(loop);
-    } finally {
-      while (!collector.isReady(turnIntervalMs)) await turn();
-      finishStep(loop);
+    } catch (error) {
+      // The step ends all the same, since a checkpoint is written next. What failed first is what is reported.
+      await finishStep(loop).catch(() => {});
+      throw error;
     }
+    await finishStep(loop);
     choose(loop);
     options.reporter?.report(loop.step, evaluations.latestReturn);
   } while (!isDue(loop) && loop.now() < until);
@@ -265,8 +267,9 @@ function learn(loop: Loop): void {
   }
 }
 
-function finishStep(loop: Loop): void {
+async function finishStep(loop: Loop): Promise<void> {
   const { collector, evaluations, options } = loop;
+  while (!collector.isReady(turnIntervalMs)) await turn();
   const finished = collector.finish();
   loop.step += collector.environmentCount;
   for (const { episodeReturn, episodeLength, diverged } of finished) {

@@ -1,10 +1,9 @@
 /** A run's metrics for Prometheus, over HTTP while it trains. */
 
-import { createServer } from 'node:http';
 import { Counter, Gauge, Registry } from 'prom-client';
 import { failedPrecondition } from '../../src/contract/errors.ts';
-import { createHostCheck } from '../../src/contract/known-hosts.ts';
-import { addressOf, listenOn } from '../../src/contract/ports.ts';
+import { addressOf } from '../../src/contract/ports.ts';
+import { listenForMetrics } from '../../src/metrics/metrics-listener.ts';
 import { registerProcessMetrics } from '../../src/metrics/process-metrics.ts';
 import { snakeCase } from './scalars.ts';
 
@@ -25,8 +24,6 @@ export type MetricsPort = {
   close(): Promise<void>;
 };
 
-/** Prometheus and a person at once need few. */
-const connectionCountMax = 32;
 const prefix = 'hyperpolicy_training_';
 
 /**
@@ -36,34 +33,20 @@ const prefix = 'hyperpolicy_training_';
 export async function openMetricsPort({ host, port }: MetricsPortOptions): Promise<MetricsPort> {
   const registry = new Registry();
   registerProcessMetrics(registry);
-  const refusesHost = createHostCheck([host], 'Ask by the address, or bind to that name with --metrics-host');
-  const server = createServer(async (request, response) => {
-    if (refusesHost(request, response)) return;
-    if (request.method !== 'GET' || request.url?.split('?')[0] !== '/metrics') {
-      response.writeHead(404, { 'content-type': 'text/plain' }).end('GET /metrics is all there is here\n');
-      return;
-    }
-    response.writeHead(200, { 'content-type': registry.contentType }).end(await registry.metrics());
-  });
-  server.maxConnections = connectionCountMax;
-  const bound = await listenOn(server, { host, port }, (cause) =>
-    failedPrecondition({
-      where: `--metrics-port ${port}`,
-      expected: `a port that is free at ${host}`,
-      actual: cause.code === 'EADDRINUSE' ? 'one that is in use' : cause.message,
-      remedy: 'Choose another; 0 takes any that is free',
-      cause,
-    }),
-  );
-  return {
-    address: addressOf(host, bound),
-    ...metricsIn(registry),
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
+  const listener = await listenForMetrics(registry, {
+    host,
+    port,
+    hostRemedy: 'Ask by the address, or bind to that name with --metrics-host',
+    refusal: (cause) =>
+      failedPrecondition({
+        where: `--metrics-port ${port}`,
+        expected: `a port that is free at ${host}`,
+        actual: cause.code === 'EADDRINUSE' ? 'one that is in use' : cause.message,
+        remedy: 'Choose another; 0 takes any that is free',
+        cause,
       }),
-  };
+  });
+  return { address: addressOf(host, listener.port), ...metricsIn(registry), close: listener.close };
 }
 
 function metricsIn(registry: Registry): Pick<MetricsPort, 'describe' | 'step' | 'record' | 'checkpoint'> {

@@ -1,17 +1,27 @@
-"""Written by generate.mjs from the proto and from src/contract/status.ts; never edited."""
+"""Written by clients/generate.mjs from src/contract/error-kinds.json and from the proto; never edited."""
 
 from typing import Literal
 
 ErrorKind = Literal[
+    # An argument, which the text names.
     "invalid_argument",
+    # A model, a version, a label or a handle that is not there.
     "not_found",
+    # The model does not do that, or an answer cannot be used.
     "failed_precondition",
+    # A bound, which the text names.
     "resource_exhausted",
+    # No answer in time, or one that is too old.
     "deadline_exceeded",
+    # A token is missing or unknown.
     "unauthenticated",
+    # The token is not for this.
     "permission_denied",
+    # No server, or one that is not ready.
     "unavailable",
+    # A newer request of the same stream took its place. A client finds it out from the answers that come.
     "superseded",
+    # Whoever asked has given it up. What the status alone means.
     "cancelled",
 ]
 

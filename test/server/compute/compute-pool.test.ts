@@ -76,14 +76,14 @@ function createDoubling({
   });
   const open = async (name: string, priority: 'act' | 'q-grad' = 'act', joins = true) => {
     const graph = await pool.open(file, { name, priority, joins });
-    return (rows: number[], atMs = Number.POSITIVE_INFINITY, askers?: { isGone: boolean }[]) =>
+    return (rows: number[], atMs = Number.POSITIVE_INFINITY, waiters?: { isGone: boolean }[]) =>
       graph
         .run({
           feeds: { x: floatTensor(Float32Array.from(rows), [rows.length, 1]) },
           rowCount: rows.length,
           deadline: {
             atMs,
-            ...(askers && { askers: askers.map((asker) => Object.assign(asker, { deadlineMs: atMs })) }),
+            ...(waiters && { waiters: waiters.map((waiter) => Object.assign(waiter, { deadlineMs: atMs })) }),
           },
         })
         .then(({ y }) => [...(y!.data as Float32Array)]);
@@ -305,12 +305,12 @@ describe('the compute pool', () => {
   test('a job is dropped when all who asked for it are gone, and makes room in a full queue', async () => {
     const { open, turn, endLast, started, pool } = createDoubling({ batchRowCountMax: 1, queueRowCountMax: 3 });
     const run = await open('p');
-    const askers = [{ isGone: false }, { isGone: false }];
+    const waiters = [{ isGone: false }, { isGone: false }];
     const first = run([1]);
     turn();
-    const shared = run([2], Number.POSITIVE_INFINITY, askers);
-    const left = run([3, 4], Number.POSITIVE_INFINITY, askers.slice(0, 1));
-    askers[0]!.isGone = true;
+    const shared = run([2], Number.POSITIVE_INFINITY, waiters);
+    const left = run([3, 4], Number.POSITIVE_INFINITY, waiters.slice(0, 1));
+    waiters[0]!.isGone = true;
     const next = run([5]);
     await expect(left).rejects.toMatchObject({
       kind: 'cancelled',
@@ -422,7 +422,7 @@ describe('the compute pool', () => {
       executor,
       batchRowCountMax: 2,
       queueRowCountMax: 8,
-      onRun: ({ graph: { name }, rowCount, seconds }) => told.push([name, rowCount, seconds >= 0]),
+      onRun: ({ name, rowCount, seconds }) => told.push([name, rowCount, seconds >= 0]),
     });
     const graph = await pool.open(listed, { name: 'e', priority: 'act' });
     const feeds = () => ({ x: floatTensor(Float32Array.of(0, 0), [1, 2]) });

@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createAdminClient } from '../../../clients/typescript/admin.ts';
@@ -133,6 +133,22 @@ describe('AdminService', () => {
     await expect(admin.setLabel('m', 'stable', 1)).rejects.toMatchObject({ kind: 'failed_precondition' });
     expect(await readRouting(store, 'm')).toEqual(emptyRouting);
     expect(await answers()).toBe(4);
+  });
+
+  test('the only version of a model, where it does not load, is an error and is not labelled', async () => {
+    const store = await temporaryStore([version(1)]);
+    const { server } = await startTestServer([], { store, adminPort: 0 });
+    const admin = createAdminClient({ address: `127.0.0.1:${server.adminPort}` });
+    onTestFinished(() => admin.close());
+    await writeFile(join(store, 'm', '1', 'policy.onnx'), 'damaged');
+    const touched = new Date();
+    await utimes(join(store, 'm', '1', 'manifest.json'), touched, touched);
+    await admin.unloadVersion('m', 1);
+    const refusal =
+      'expected version 1 of model "m" to load, got one that is withheld or refused. The log has the reason';
+    await expect(admin.loadVersion('m', 1)).rejects.toThrow(`LoadVersion: ${refusal}`);
+    await expect(admin.setLabel('m', 'stable', 1)).rejects.toThrow(`SetLabel: ${refusal}`);
+    expect(await readRouting(store, 'm')).toEqual({ ...emptyRouting, withheld: [1] });
   });
 
   test('a version that is gone from the store is not withheld any more', async () => {

@@ -9,7 +9,6 @@ import { ComputePool } from '../../../server/compute/compute-pool.ts';
 import { createExecutor } from '../../../server/compute/executors.ts';
 import { PackageLoader, type PackageLoaderOptions } from '../../../server/models/package-loader.ts';
 import { openVersion } from '../../../server/models/served-version.ts';
-import { VersionLabels } from '../../../server/telemetry/version-labels.ts';
 import { ContextCache } from '../../../server/weights/context-cache.ts';
 import { isInstalled } from '../../../src/onnx/providers.ts';
 import { readPackageIndex } from '../../../src/package/package.ts';
@@ -65,7 +64,6 @@ function networkOptions(workerCount: number) {
     precision: 'float32',
     contextCache: cache(),
     criticCache: cache(),
-    labels: new VersionLabels(),
   } as const;
 }
 
@@ -179,6 +177,10 @@ test('a package that was refused for a reason that passes is tried again; anothe
   expect(await load()).toBeUndefined();
   // The second look came within a second.
   expect(onLoad).toHaveBeenCalledTimes(1);
+  // Somebody asks for it: it is tried at once.
+  loader.retry({ model: 'hyper', version: 1 });
+  expect(await load()).toBeUndefined();
+  expect(onLoad).toHaveBeenCalledTimes(2);
   fault = undefined;
   const served = await vi.waitFor(async () => (await load()) ?? expect.fail('not yet'), 10_000);
   served.retire();

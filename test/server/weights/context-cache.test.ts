@@ -75,7 +75,7 @@ describe('the context cache', () => {
 
   test('what is learnt ahead of requests is neither a hit nor a miss', async () => {
     const cache = new ContextCache({ bytesMax: 100 });
-    await cache.learn(['a'], { generate: async () => [weights(1)], demand: { deadlineMs: 5, isGone: false } });
+    await cache.prefetch(['a'], { generate: async () => [weights(1)], demand: { deadlineMs: 5, isGone: false } });
     expect(cache.kept.counts).toEqual({ hitCount: 0, missCount: 0, evictionCount: 0 });
     expect(cache.getOrGenerate(['a'], never)).not.toBeInstanceOf(Promise);
   });

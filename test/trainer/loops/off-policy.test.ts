@@ -224,6 +224,25 @@ describe('trainOffPolicy', () => {
     expect(withoutSeconds(readMetrics(runDirectory))).toEqual(whole);
   });
 
+  test('an update that fails is what is reported, also where its step fails after it', async () => {
+    let hasFailed = false;
+    const learner: OffPolicyLearner = {
+      ...newLearner(),
+      learn() {
+        hasFailed = true;
+        throw new Error('no update');
+      },
+    };
+    const lost: Env = {
+      ...env,
+      step(action) {
+        if (hasFailed) throw new Error('no step');
+        return env.step(action);
+      },
+    };
+    await expect(train({ learner, env: lost })).rejects.toThrow('no update');
+  });
+
   test('a finished run resumed with more steps goes on', async () => {
     await train({ config: { ...config, stepCount: 1000 } });
     const result = await train({ resume: true, config: { ...config, stepCount: 1500 } });
