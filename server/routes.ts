@@ -63,7 +63,7 @@ function inferenceMethods({ models, health, deps }: MethodSources): GrpcMethod[]
       return { inferResponse: await kserve.modelInfer(request, call) };
     } catch (error) {
       const { name, text } = describeStatus(error, 'ModelStreamInfer', call, log);
-      call.record?.end(name, call);
+      call.end(name);
       return { errorMessage: text, inferResponse: { id: request.id } };
     }
   };

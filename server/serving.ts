@@ -60,6 +60,7 @@ export class Serving {
   readonly #gate = { count: 0 };
   readonly #health = new Health([PolicyService.typeName, GRPCInferenceService.typeName]);
   readonly #caches: Readonly<Record<'policy' | 'critic', ContextCache>>;
+  #handlers: PolicyHandlers | undefined;
   #phase: 'loading' | 'serving' | 'draining' = 'loading';
   #pool: ComputePool | undefined;
   #handles: OpenHandles | undefined;
@@ -81,13 +82,18 @@ export class Serving {
       critic: new ContextCache({ bytesMax: criticCacheBytesMax, arena, timeToLiveMs }),
     };
     this.metrics = createMetrics({
-      caches: this.#caches,
       eventLoopDelayUs: this.#delay.meanUs,
       requestCount: () => this.#gate.count + (this.#listener?.unreadCount ?? 0),
-      queueRowCount: () => this.#pool?.queueRowCount ?? 0,
-      handles: () => this.#handles?.store,
-      connectionCount: () => this.#listener?.connectionCount ?? 0,
-      versions: () => this.#models?.list().flatMap(({ versions }) => versions) ?? [],
+      serving: {
+        config,
+        caches: this.#caches,
+        queues: () => this.#pool?.queues ?? [],
+        handles: () => this.#handles?.store,
+        connectionCount: () => this.#listener?.connectionCount ?? 0,
+        httpConnectionCount: () => this.#httpListener?.connectionCount ?? 0,
+        heldActionCount: () => this.#handlers?.lastActions.size ?? 0,
+        versions: () => this.#models?.list().flatMap(({ versions }) => versions) ?? [],
+      },
     });
   }
 
@@ -133,6 +139,7 @@ export class Serving {
         precision: config.precision,
         contextCache,
         criticCache,
+        labels: metrics.versions,
       },
       devices: candidates(config.device),
       log,
@@ -152,6 +159,7 @@ export class Serving {
       eventLoopDelayUs: this.#delay.meanUs,
       prepareElsewhere: membership?.prepareElsewhere,
     });
+    this.#handlers = handlers;
     const deps = { config, metrics, log, gate: this.#gate, access: doors.serving, recorder };
     return { models, handlers, deps, doors };
   }

@@ -22,7 +22,7 @@ const rows = {
   Requests: [
     curves('Requests by method', 'reqps', [
       `hyperpolicy:requests:rate5m{${byInstance}}`,
-      '{{instance}} {{grpc_method}}',
+      '{{instance}} {{method}} {{model}} {{version}}',
     ]),
     curves('Requests by code', 'reqps', [
       `hyperpolicy:requests_by_code:rate5m{${byInstance}, grpc_code!="OK"} > 0`,
@@ -31,14 +31,15 @@ const rows = {
     curves(
       'Latency at the server',
       's',
-      [`hyperpolicy:handling_seconds:p50_5m{${byInstance}}`, 'p50 {{grpc_method}}'],
-      [`hyperpolicy:handling_seconds:p99_5m{${byInstance}}`, 'p99 {{grpc_method}}'],
+      [`hyperpolicy:request_seconds:p50_5m{${byInstance}}`, 'p50 {{method}} {{model}}'],
+      [`hyperpolicy:request_seconds:p99_5m{${byInstance}}`, 'p99 {{method}} {{model}}'],
     ),
+    curves('Used of each limit', 'percentunit', [`hyperpolicy:used:ratio{${byInstance}}`, '{{instance}} {{what}}']),
     curves(
       'In flight, and rows that wait',
       'short',
       [`hyperpolicy_requests_in_flight{${byInstance}}`, '{{instance}} requests'],
-      [`hyperpolicy_queue_rows{${byInstance}}`, '{{instance}} rows'],
+      [`hyperpolicy_queue_rows{${byInstance}}`, '{{instance}} rows {{model}} {{graph}}'],
     ),
     curves('Fallbacks', 'reqps', [
       `sum by (instance, fallback, reason) (rate(hyperpolicy_fallbacks_total{${byInstance}}[5m]))`,
@@ -62,12 +63,17 @@ const rows = {
     ]),
     curves('Contexts found in the cache', 'percentunit', [
       `hyperpolicy:context_cache_hits:ratio5m{${byInstance}}`,
-      '{{instance}} {{cache}}',
+      '{{instance}} {{cache}} {{model}}',
     ]),
-    curves('Bytes of the cache', 'bytes', [`hyperpolicy_context_cache_bytes{${byInstance}}`, '{{instance}} {{cache}}']),
+    curves(
+      'Bytes of the cache',
+      'bytes',
+      [`hyperpolicy_context_cache_bytes{${byInstance}}`, '{{instance}} {{cache}}'],
+      [`hyperpolicy_max_context_cache_bytes{${byInstance}}`, '{{instance}} {{cache}}, limit'],
+    ),
     curves('Waiting for heavy graphs, p99', 's', [
       `hyperpolicy:queue_seconds:p99_5m{${byInstance}}`,
-      '{{instance}} {{graph}}',
+      '{{instance}} {{model}} {{graph}}',
     ]),
     curves('Loads', 'short', [
       `increase(hyperpolicy_model_loads_total{${byInstance}}[5m])`,

@@ -9,7 +9,8 @@ import type { StatusName } from '../../src/contract/status.ts';
 /** Stages of a request: waiting for a worker, generating weights, running the dynamic (or whole plain) network, writing the response. */
 export type Stage = 'queue' | 'primary' | 'dynamic' | 'encode';
 
-type AnsweredBy = { readonly model: string; readonly version: number };
+/** The version that answers a request. */
+export type AnsweredBy = { readonly model: string; readonly version: number };
 
 /** The trace of one request. Times are on the clock of `performance.now()`. */
 type RequestTrace = {
@@ -65,7 +66,6 @@ class Recorded {
   readonly #opening: Opening;
   readonly #write: (status: StatusName, fields: object) => void;
   #about: { readonly answeredBy?: AnsweredBy; readonly rowCount?: number } = {};
-  #isEnded = false;
 
   constructor(opening: Opening, write: (status: StatusName, fields: object) => void) {
     this.#opening = opening;
@@ -81,10 +81,8 @@ class Recorded {
     this.#opening.trace?.stage(stage, startMs, endMs);
   }
 
-  /** Only the first call counts. A request is never ended if its client has left the stream. */
+  /** Called once. */
   end(status: StatusName, call: { requestId(): string }): void {
-    if (this.#isEnded) return;
-    this.#isEnded = true;
     const { method, receivedAtMs, trace } = this.#opening;
     const endMs = performance.now();
     trace?.end(status, endMs, this.#about);

@@ -3,8 +3,9 @@
 import { randomBytes } from 'node:crypto';
 import type { DescMethod, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { cancelled, deadlineExceeded, type HyperpolicyError, unavailable } from '../../src/contract/errors.ts';
+import type { StatusName } from '../../src/contract/status.ts';
 import type { Caller } from './caller.ts';
-import type { RequestRecord } from './request-record.ts';
+import type { AnsweredBy, RequestRecord } from './request-record.ts';
 
 /** Until when work is wanted. */
 export type Demand = {
@@ -29,16 +30,26 @@ export type Call = Demand & {
   caller?: Caller | undefined;
   /** Undefined if the request is neither logged nor traced. */
   readonly record?: RequestRecord | undefined;
+  /** The version that answers, once it is known. */
+  answeredBy?: AnsweredBy | undefined;
+  /** Counts and records how the request ended. Only the first call counts. A request may never end if its client has left the stream. */
+  end(status: StatusName): void;
   /** Names the request in logs and in INTERNAL errors; made on first use. */
   requestId(): string;
+};
+
+type CallOptions = Pick<Call, 'caller' | 'record'> & {
+  readonly client?: Client | undefined;
+  readonly onEnd?: (status: StatusName, call: Call) => void;
 };
 
 export function createCall(
   receivedAtMs: number,
   deadlineMs: number,
-  { caller, record, client }: Pick<Call, 'caller' | 'record'> & { readonly client?: Client | undefined } = {},
+  { caller, record, client, onEnd }: CallOptions = {},
 ): Call {
   let id: string | undefined;
+  let isEnded = false;
   return {
     receivedAtMs,
     deadlineMs,
@@ -51,6 +62,11 @@ export function createCall(
     requestId: () => {
       id ??= randomBytes(8).toString('hex');
       return id;
+    },
+    end(status) {
+      if (isEnded) return;
+      isEnded = true;
+      onEnd?.(status, this);
     },
   };
 }

@@ -8,7 +8,7 @@
 import { resourceExhausted } from '../../src/contract/errors.ts';
 import { floatTensor, type Tensor, type TensorMap } from '../../src/onnx/session.ts';
 import { copyTensors } from '../../src/onnx/shared-tensors.ts';
-import { callCancelled, type Demand, deadlinePassed } from '../call/rpc.ts';
+import { callCancelled, type Demand, deadlinePassed, standing } from '../call/rpc.ts';
 
 /** Until when a job is wanted. Requests that share the job may extend it, and see when its run began. */
 export type Deadline = {
@@ -21,6 +21,9 @@ export type Deadline = {
 };
 
 export const deadlineFor = (demand: Demand): Deadline => ({ atMs: demand.deadlineMs, waiters: [demand] });
+
+/** Whether it is for no request. */
+export const isStanding = ({ waiters }: Deadline): boolean => waiters?.every((waiter) => waiter === standing) ?? false;
 
 const isUnwanted = ({ waiters }: Deadline): boolean => waiters?.every(({ isGone }) => isGone) ?? false;
 

@@ -8,7 +8,7 @@ import type { Device } from '../../src/onnx/providers.ts';
 import type { Session, TensorMap } from '../../src/onnx/session.ts';
 import type { OpenOptions } from '../../src/onnx/worker-pool.ts';
 import type { ListedFile } from '../../src/package/listed-file.ts';
-import { type Batch, BatchQueue, collectOutputs, type Job, type Sink } from './batcher.ts';
+import { type Batch, BatchQueue, collectOutputs, isStanding, type Job, type Sink } from './batcher.ts';
 
 /** The order is that of `urgency`. */
 export type Priority = 'act' | 'adapt' | 'q-grad';
@@ -30,6 +30,8 @@ export type HeavyGraph = Pick<Session, 'inputs' | 'outputs'> & {
 export type OpenGraphOptions = {
   readonly name: string;
   readonly priority: Priority;
+  /** Labels of its version in metrics. */
+  readonly labels?: Readonly<Record<string, string | number>>;
   /** Whether jobs may share a run, concatenated along the rows; true unless given. */
   readonly joins?: boolean;
   /** As in WorkerPool.open. */
@@ -77,15 +79,17 @@ export type ComputePoolOptions = {
   /** Runs a dispatch after this turn, so that jobs of one turn share a batch; `setImmediate` unless a test dispatches by hand. */
   readonly schedule?: (dispatch: () => void) => void;
   readonly onOpen?: (opened: { readonly graph: string; readonly device: string | undefined }) => void;
-  readonly onRun?: (run: { readonly name: string; readonly rowCount: number; readonly seconds: number }) => void;
-  /** Called for each job with the time that it waited. */
-  readonly onWait?: (name: string, seconds: number) => void;
+  readonly onRun?: (run: { readonly graph: GraphNames; readonly rowCount: number; readonly seconds: number }) => void;
+  /** Called for each job of a request with the time that it waited; probes and first runs are not requests. */
+  readonly onWait?: (graph: GraphNames, seconds: number) => void;
 };
 
-type Entry = {
+/** Of an open graph, the same object each time. */
+type GraphNames = Required<Pick<OpenGraphOptions, 'name' | 'labels'>>;
+
+type Entry = GraphNames & {
   readonly queue: BatchQueue;
   readonly graph: ExecutorGraph;
-  readonly name: string;
   readonly priority: Priority;
   readonly joins: boolean;
   /** Measured at the last full run. */
@@ -125,9 +129,14 @@ export class ComputePool {
     this.#options = { ...defaults, ...options };
   }
 
+  /** Waiting rows of each graph. */
+  get queues(): readonly (GraphNames & { readonly rowCount: number })[] {
+    return [...this.#entries].map(({ name, labels, queue: { rowCount } }) => ({ name, labels, rowCount }));
+  }
+
   /** Waiting rows of all graphs. */
   get queueRowCount(): number {
-    return [...this.#entries].reduce((sum, { queue }) => sum + queue.rowCount, 0);
+    return this.queues.reduce((sum, { rowCount }) => sum + rowCount, 0);
   }
 
   /**
@@ -136,7 +145,7 @@ export class ComputePool {
    */
   async open(
     model: ListedFile,
-    { name, priority, joins = true, restRatio = 0, device = 'cpu' }: OpenGraphOptions,
+    { name, labels = {}, priority, joins = true, restRatio = 0, device = 'cpu' }: OpenGraphOptions,
   ): Promise<HeavyGraph> {
     const { executor, batchRowCountMax, queueRowCountMax, onOpen } = this.#options;
     const warmUpRowCounts = [1, Math.min(batchRowCountMax, warmRowCountMax)];
@@ -148,7 +157,7 @@ export class ComputePool {
       pieceRowCountMax: () => this.#pieceRowCount(entry),
       queueRowCountMax,
     });
-    const entry: Entry = { queue, joins, msPerRow: undefined, freedAtMs: 0, graph, name, priority };
+    const entry: Entry = { queue, joins, msPerRow: undefined, freedAtMs: 0, graph, name, labels, priority };
     this.#entries.add(entry);
     const { inputs, outputs } = graph;
     const runInto = (job: Job, sink: Sink) => this.#add(entry, job, sink);
@@ -281,7 +290,7 @@ export class ComputePool {
     for (const { deadline, queuedAtMs } of batch.jobs) {
       if (deadline.startedAtMs !== undefined) continue;
       deadline.startedAtMs = startMs;
-      this.#options.onWait?.(entry.name, (startMs - queuedAtMs) / 1000);
+      if (!isStanding(deadline)) this.#options.onWait?.(entry, (startMs - queuedAtMs) / 1000);
     }
   }
 
@@ -289,6 +298,6 @@ export class ComputePool {
     entry.freedAtMs = this.#options.clock();
     const ms = entry.freedAtMs - startMs;
     if (batch.rowCount >= this.#options.batchRowCountMax) entry.msPerRow = ms / batch.rowCount;
-    this.#options.onRun?.({ name: entry.name, rowCount: batch.rowCount, seconds: ms / 1000 });
+    this.#options.onRun?.({ graph: entry, rowCount: batch.rowCount, seconds: ms / 1000 });
   }
 }

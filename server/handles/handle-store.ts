@@ -80,6 +80,11 @@ export class HandleStore {
     return this.#own.bytes;
   }
 
+  /** Of the contexts in memory. */
+  get cacheBytes(): number {
+    return this.#cache.bytes;
+  }
+
   /**
    * Keeps a context; those used longest ago make room.
    * @returns its handle: 128 random bits, with several processes random but for whose it is (6 bits at most)

@@ -115,6 +115,7 @@ class ActStreamSession implements StreamSession<ActStreamRequest> {
       const { contextSource } = request;
       const asked = { model, selection, clientId, contextSource };
       const served = opening.served ?? this.#deps.handles.resolve('ActStream', asked, call);
+      call.answeredBy = served;
       response = this.#deps.answer(served, request, call);
     } catch (error) {
       this.#settle(this.#refusal(error, received));
@@ -143,7 +144,7 @@ class ActStreamSession implements StreamSession<ActStreamRequest> {
 
   #refusal(error: unknown, { request, call }: Received): ActStreamResponseInit {
     const { name, text } = this.#deps.describe(error, call);
-    call.record?.end(name, call);
+    call.end(name);
     return { result: { case: 'error', value: { status: name, text, sequence: request.sequence } } };
   }
 
@@ -156,8 +157,10 @@ class ActStreamSession implements StreamSession<ActStreamRequest> {
   /** The newest request replaces the one that waits for its turn. */
   #supersede(received: Received): void {
     const { schedule = setImmediate } = this.#deps;
-    if (this.#newest !== undefined) this.#supersededCount++;
-    else if (this.#answers.isEmpty) schedule(() => this.#answerNewest());
+    if (this.#newest !== undefined) {
+      this.#supersededCount++;
+      this.#newest.call.end('CANCELLED');
+    } else if (this.#answers.isEmpty) schedule(() => this.#answerNewest());
     this.#newest = received;
   }
 
@@ -170,7 +173,7 @@ class ActStreamSession implements StreamSession<ActStreamRequest> {
 }
 
 function answered(value: ActResponseInit, { call }: Received): ActStreamResponseInit {
-  call.record?.end('OK', call);
+  call.end('OK');
   return { result: { case: 'response', value } };
 }
 

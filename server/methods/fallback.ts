@@ -77,6 +77,10 @@ export class LastActions {
     this.#countMax = countMax;
   }
 
+  get size(): number {
+    return this.#actions.size;
+  }
+
   /** The last action for as many rows. */
   get(whose: ActionOwner, rowCount: number): LastAction | undefined {
     const found = this.#actions.peek(keyOf(whose));

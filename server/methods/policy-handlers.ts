@@ -20,6 +20,7 @@ export type PolicyHandlers = Methods & {
   /** For streams, which resolve a version themselves. */
   readonly answer: ActAnswerer;
   readonly handles: ContextHandles;
+  readonly lastActions: LastActions;
   /** Prepare in this process only. */
   readonly prepareHere: Methods['prepare'];
 };
@@ -38,14 +39,16 @@ export function createPolicyHandlers(deps: PolicyHandlerDeps): PolicyHandlers {
   const { models, config, metrics, eventLoopDelayUs } = deps;
   const handles = new ContextHandles(models, deps.handleStore);
   const depsOf = (method: string) => ({ config, handles, eventLoopDelayUs, work: metrics.work(method) });
+  const lastActions = new LastActions({ countMax: config.heldActionCountMax });
   const answer = createActAnswerer({
     ...depsOf('Act'),
-    lastActions: new LastActions({ countMax: config.heldActionCountMax }),
+    lastActions,
     onFallback: metrics.fallback,
   });
   return {
     answer,
     handles,
+    lastActions,
     act: (request, call) => answer(handles.resolve('Act', request, call), request, call),
     qGrad: createQGradHandler(depsOf('QGrad')),
     adapt: createAdaptHandler(depsOf('Adapt')),

@@ -50,6 +50,7 @@ export class Task {
     this.#method = method;
     this.#deps = deps;
     deps.work.rows(rowCount);
+    call.answeredBy = served;
     call.record?.served(served, rowCount);
   }
 

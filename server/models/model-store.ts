@@ -53,10 +53,13 @@ export class ModelStore {
    * @throws HyperpolicyError permission_denied: the caller may not use the model; not_found: model, version or label;
    *   unavailable: the model has no version that is ready
    */
-  resolve(method: string, selection: Selection, { caller }: Pick<Call, 'caller'>): ServedVersion {
+  resolve(method: string, selection: Selection, call: Pick<Call, 'caller' | 'answeredBy'>): ServedVersion {
+    const { caller } = call;
     checkModelAllowed(method, caller, selection.model);
     if (this.#unready.has(selection.model)) throw noVersionReady(method, selection.model);
-    return resolveVersion(this.#models, method, selection, caller);
+    const served = resolveVersion(this.#models, method, selection, caller);
+    call.answeredBy = served;
+    return served;
   }
 
   /** Every model that has a version ready, by name; versions newest first. */

@@ -8,6 +8,7 @@ import { readListedFile } from '../../src/package/listed-file.ts';
 import { graphsOf, type Manifest } from '../../src/package/manifest.ts';
 import type { PackageIndex } from '../../src/package/package.ts';
 import type { ComputePool } from '../compute/compute-pool.ts';
+import type { VersionLabels } from '../telemetry/version-labels.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
 import { sizesOf } from './graph-contract.ts';
 import { type ProbedNetworks, replayProbe, warmUpNetworks } from './probes.ts';
@@ -42,6 +43,8 @@ export type OpenVersionOptions = {
   readonly precision: Precision;
   readonly contextCache: ContextCache;
   readonly criticCache: ContextCache;
+  /** For metrics. */
+  readonly labels: VersionLabels;
   /** Distinguishes this version in the caches from every other that this process loads. */
   readonly keyPrefix: string;
   /** Milliseconds of rest for each millisecond of loading: requests go before. */
@@ -55,8 +58,12 @@ export type OpenVersionOptions = {
  */
 export async function openVersion(index: PackageIndex, options: OpenVersionOptions): Promise<ServedVersion> {
   const { manifest } = index;
-  const { contextCache, criticCache, keyPrefix, device, precision } = options;
-  const networks = await openNetworks(index, options);
+  const { contextCache, criticCache, keyPrefix, device, precision, labels } = options;
+  const closeLabels = labels.open(manifest);
+  const networks = await openNetworks(index, options).catch((error: unknown) => {
+    closeLabels();
+    throw error;
+  });
   const served: ServedVersion = {
     manifest,
     model: manifest.model,
@@ -71,6 +78,7 @@ export async function openVersion(index: PackageIndex, options: OpenVersionOptio
       for (const network of Object.values(networks)) network?.dispose();
       contextCache.kept.dropVersion(keyPrefix);
       criticCache.kept.dropVersion(keyPrefix);
+      closeLabels();
     }),
   };
   try {
@@ -87,7 +95,7 @@ type Networks = Pick<ServedVersion, 'policy' | 'critic' | 'adaptation'>;
 
 /** Opens the graphs one after the other and reads every other file, as each is verified while it is read. */
 async function openNetworks({ manifest, files }: PackageIndex, options: OpenVersionOptions): Promise<Networks> {
-  const { pool, inline, device, contextCache, criticCache, keyPrefix, restRatio } = options;
+  const { pool, inline, device, contextCache, criticCache, keyPrefix, restRatio, labels } = options;
   const step = createStepper(restRatio);
   const opened: { dispose(): unknown }[] = [];
   const tracked = <T extends { dispose(): unknown }>(session: T): T => {
@@ -100,7 +108,7 @@ async function openNetworks({ manifest, files }: PackageIndex, options: OpenVers
     keyPrefix,
     pool: {
       open: async (...[file, graph]: Parameters<ComputePool['open']>) =>
-        tracked(await pool.open(file, { ...graph, restRatio, device })),
+        tracked(await pool.open(file, { ...graph, labels: labels.of(manifest), restRatio, device })),
     },
     async openInline(file: string) {
       const model = await readListedFile(files.get(file)!, step);

@@ -31,7 +31,7 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
   const logger = (log ?? pino({ level: config.logLevel })).child({ process: 0 });
   const delay = measureEventLoopDelay();
   const gate = { count: 0 };
-  const metrics = createMetrics({ ...noServing, eventLoopDelayUs: delay.meanUs, requestCount: () => gate.count });
+  const metrics = createMetrics({ eventLoopDelayUs: delay.meanUs, requestCount: () => gate.count });
   const doors = openDoors(config, logger, (name) => group.spent(name));
   // What all processes share is made here, once, and handed to each.
   const spool = { directory: createSpoolDirectory(config.handleDirectory), processCount: config.processCount };
@@ -75,15 +75,6 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
     },
   });
 }
-
-/** What the parent has none of. */
-const noServing = {
-  caches: {},
-  queueRowCount: () => 0,
-  handles: () => undefined,
-  connectionCount: () => 0,
-  versions: () => [],
-};
 
 async function joinedMetrics(registry: Registry, group: ProcessGroup): Promise<string> {
   const own = (await registry.getMetricsAsJSON()) as unknown as MetricValues[];

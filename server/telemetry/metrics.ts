@@ -1,13 +1,13 @@
 /** What the server counts, in Prometheus' form. No label holds a context, a client or a request. */
 
 import { Registry } from 'prom-client';
-import { type StatusName, statusCodes } from '../../src/contract/status.ts';
+import type { StatusName } from '../../src/contract/status.ts';
 import { registerProcessMetrics } from '../../src/metrics/process-metrics.ts';
-import { registerCounter, registerHistogram, registerReadings, type Slot } from './readings.ts';
+import { type Labels, registerCounter, registerHistogram, registerReadings } from './readings.ts';
+import { type CountAnswer, registerRequests, secondBounds, slotsByStatus } from './request-metrics.ts';
 import { type MetricsSources, registerSources } from './source-metrics.ts';
+import { VersionLabels } from './version-labels.ts';
 
-/** Suited to a control loop: seconds, fine below 10 ms. */
-const secondBounds = [0.0001, 0.0003, 0.0006, 0.001, 0.002, 0.003, 0.005, 0.008, 0.013, 0.02, 0.03, 0.05, 0.1, 0.25, 1];
 /** Bounds the values of the label `graph`: packages may name their graphs' files as they like. */
 const graphLabelCountMax = 32;
 const rowBounds = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
@@ -46,7 +46,10 @@ export type MethodMetrics = {
   sent(): void;
   /** How long writing one response took. */
   encoded(seconds: number): void;
+  /** A call has ended. */
   handled(status: StatusName, seconds: number): void;
+  /** A request has ended: a unary call, or a message of a stream. */
+  readonly answered: CountAnswer;
 };
 
 /** What one method does with the requests that passed validation. */
@@ -60,6 +63,7 @@ export type WorkMetrics = {
 
 export type Metrics = {
   readonly registry: Registry;
+  readonly versions: VersionLabels;
   method(name: { readonly type: GrpcType; readonly service: string; readonly method: string }): MethodMetrics;
   work(method: string): WorkMetrics;
   loadResult(result: 'loaded' | 'refused', model: string): void;
@@ -68,27 +72,34 @@ export type Metrics = {
   /** A fallback that was served. */
   fallback(fallback: string, reason: string): void;
   /** A run of a heavy graph, with the rows that were joined for it. */
-  heavyRun(run: { readonly name: string; readonly rowCount: number; readonly seconds: number }): void;
+  heavyRun(run: { readonly graph: GraphNames; readonly rowCount: number; readonly seconds: number }): void;
   /** A connection was refused or cut for what its client does. */
   connectionEnded(reason: EndReason): void;
   /** Of a port with TLS, by its name. */
   tls(port: string): TlsMetrics;
   /** A request has waited so long for its turn on a heavy graph. */
-  queued(graph: string, seconds: number): void;
+  queued(graph: GraphNames, seconds: number): void;
 };
+
+/** Of a heavy graph, the same object each time: its file's name, and the labels of its version. */
+export type GraphNames = { readonly name: string; readonly labels: Labels };
 
 export function createMetrics(sources: MetricsSources): Metrics {
   const registry = new Registry();
   registerProcessMetrics(registry);
   registerSources(sources, registry);
+  const versions = new VersionLabels();
   const kinds = kindsIn(registry);
+  const calls = registerCalls(kinds);
+  const requests = registerRequests(registry, versions);
   return {
     registry,
-    method: registerCalls(kinds),
+    versions,
+    method: (name) => ({ ...calls(name), answered: requests(name.method) }),
     work: registerWork(kinds),
     tls: registerTls(registry, kinds),
     ...registerEvents(kinds),
-    ...registerGraphs(kinds),
+    ...registerGraphs(kinds, versions),
   };
 }
 
@@ -96,24 +107,24 @@ type Kinds = ReturnType<typeof kindsIn>;
 
 const kindsIn = (registry: Registry) => ({
   counter: (name: string, help: string) => registerCounter(registry, { name, help }),
-  seconds: (name: string, help: string) => registerHistogram(registry, { name, help, bounds: secondBounds }),
-  rows: (name: string, help: string) => registerHistogram(registry, { name, help, bounds: rowBounds }),
+  seconds: (name: string, help: string, isGone?: VersionLabels['isGone']) =>
+    registerHistogram(registry, { name, help, bounds: secondBounds, isGone }),
+  rows: (name: string, help: string, isGone?: VersionLabels['isGone']) =>
+    registerHistogram(registry, { name, help, bounds: rowBounds, isGone }),
 });
 
 /** Calls by method and status. */
-function registerCalls({ counter, seconds }: Kinds): Metrics['method'] {
+function registerCalls({ counter, seconds }: Kinds) {
   const started = counter('grpc_server_started_total', 'Calls started');
   const received = counter('grpc_server_msg_received_total', 'Messages received');
   const sent = counter('grpc_server_msg_sent_total', 'Messages sent');
   const handled = counter('grpc_server_handled_total', 'Calls answered, by status code');
   const handling = seconds('grpc_server_handling_seconds', 'From when the server had the message to the answer');
   const encode = seconds('hyperpolicy_encode_seconds', 'Writing a response');
-  return ({ type, service, method }) => {
+  return ({ type, service, method }: Parameters<Metrics['method']>[0]): Omit<MethodMetrics, 'answered'> => {
     const labels = { grpc_type: type, grpc_service: service, grpc_method: method };
     const [startedSlot, receivedSlot, sentSlot] = [started, received, sent].map((counter) => counter(labels));
-    const byStatus = Object.fromEntries(
-      Object.keys(statusCodes).map((name) => [name, handled({ ...labels, grpc_code: name })]),
-    ) as Record<StatusName, Slot>;
+    const byStatus = slotsByStatus((grpc_code) => handled({ ...labels, grpc_code }));
     const observe = handling(labels);
     return {
       encoded: encode({ method }),
@@ -180,21 +191,29 @@ function registerEvents({
   };
 }
 
-/** Heavy graphs by their names, which are the names of their files: the first `graphLabelCountMax`, then `other`. */
-function registerGraphs({ seconds, rows }: Kinds): Pick<Metrics, 'heavyRun' | 'queued'> {
-  const runs = seconds('hyperpolicy_heavy_run_seconds', 'Runs of primaries and plain critics');
-  const batches = rows('hyperpolicy_batch_rows', 'Rows joined into one run of a heavy graph');
-  const queue = seconds('hyperpolicy_queue_seconds', 'Waiting for the turn of a heavy graph');
-  const graphs = new Set<string>();
-  const labelsOf = (name: string) => {
-    if (graphs.size < graphLabelCountMax) graphs.add(name);
-    return { graph: graphs.has(name) ? name : 'other' };
+/** Heavy graphs by the names of their files, the first `graphLabelCountMax`, then `other`; and by their versions. */
+function registerGraphs({ seconds, rows }: Kinds, { isGone }: VersionLabels): Pick<Metrics, 'heavyRun' | 'queued'> {
+  const runs = seconds('hyperpolicy_heavy_run_seconds', 'Runs of primaries and plain critics', isGone);
+  const batches = rows('hyperpolicy_batch_rows', 'Rows joined into one run of a heavy graph', isGone);
+  const queue = seconds('hyperpolicy_queue_seconds', 'Waiting of requests for the turn of a heavy graph', isGone);
+  const names = new Set<string>();
+  const open = ({ name, labels: ofVersion }: GraphNames) => {
+    if (names.size < graphLabelCountMax) names.add(name);
+    const labels = { graph: names.has(name) ? name : 'other', ...ofVersion };
+    return { ran: runs(labels), joined: batches(labels), waited: queue(labels) };
+  };
+  const opened = new WeakMap<GraphNames, ReturnType<typeof open>>();
+  const seriesOf = (graph: GraphNames) => {
+    const series = opened.get(graph) ?? open(graph);
+    opened.set(graph, series);
+    return series;
   };
   return {
-    heavyRun({ name, seconds: taken, rowCount }) {
-      runs(labelsOf(name))(taken);
-      batches(labelsOf(name))(rowCount);
+    heavyRun({ graph, seconds: taken, rowCount }) {
+      const { ran, joined } = seriesOf(graph);
+      ran(taken);
+      joined(rowCount);
     },
-    queued: (name, waitedSeconds) => queue(labelsOf(name))(waitedSeconds),
+    queued: (graph, waitedSeconds) => seriesOf(graph).waited(waitedSeconds),
   };
 }

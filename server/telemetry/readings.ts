@@ -12,6 +12,12 @@ export type Reading = { readonly labels: Labels; readonly value: number; readonl
 
 type Named = { readonly name: string; readonly help: string };
 
+/** A metric whose labels may go. */
+type Going = Named & {
+  /** Whether these labels are of something that is gone: they are shown once more. */
+  readonly isGone?: ((labels: Labels) => boolean) | undefined;
+};
+
 export type ReadMetric = Named & {
   readonly type: 'counter' | 'gauge' | 'histogram';
   /** What several processes' values become; by default their sum. */
@@ -29,8 +35,8 @@ export function registerReadings(registry: Registry, metric: ReadMetric, read: (
 export type Slot = { value: number; readonly labels: Labels };
 
 /** @returns the slot of some labels */
-export function registerCounter(registry: Registry, about: Named): (labels: Labels) => Slot {
-  const slots = byLabels((labels): Slot => ({ labels, value: 0 }));
+export function registerCounter(registry: Registry, { isGone, ...about }: Going): (labels: Labels) => Slot {
+  const slots = byLabels((labels): Slot => ({ labels, value: 0 }), isGone);
   registerReadings(registry, { ...about, type: 'counter' }, slots.all);
   return slots.of;
 }
@@ -44,7 +50,7 @@ export type Observe = (value: number) => void;
  */
 export function registerHistogram(
   registry: Registry,
-  { name, help, bounds }: Named & { readonly bounds: readonly number[] },
+  { name, help, bounds, isGone }: Going & { readonly bounds: readonly number[] },
 ): (labels: Labels) => Observe {
   const series = byLabels((labels) => {
     const counts = new Float64Array(bounds.length + 1);
@@ -56,7 +62,7 @@ export function registerHistogram(
       one.sum += value;
     };
     return { one, observe };
-  });
+  }, isGone);
   const readingsOf = (labels: Labels, counts: Float64Array, sum: number): Reading[] => {
     let total = 0;
     const buckets = [...bounds, '+Inf'].map((le, i) => {
@@ -76,14 +82,18 @@ export function registerHistogram(
 }
 
 /** One of something for each set of labels. */
-function byLabels<T>(make: (labels: Labels) => T) {
-  const known = new Map<string, T>();
+function byLabels<T>(make: (labels: Labels) => T, isGone: (labels: Labels) => boolean = () => false) {
+  const known = new Map<string, { readonly labels: Labels; readonly one: T }>();
   return {
-    all: (): readonly T[] => [...known.values()],
+    all(): readonly T[] {
+      const all = [...known];
+      for (const [key, { labels }] of all) if (isGone(labels)) known.delete(key);
+      return all.map(([, { one }]) => one);
+    },
     of(labels: Labels): T {
       const key = JSON.stringify(labels);
-      const one = known.get(key) ?? make(labels);
-      known.set(key, one);
+      const { one } = known.get(key) ?? { one: make(labels) };
+      known.set(key, { labels, one });
       return one;
     },
   };

@@ -1,73 +1,147 @@
-/** What is read from the server's parts when a scraper asks: caches, load, handles, versions. */
+/** What is read from the server's parts when a scraper asks: load beside its limits, caches, handles, versions, the build. */
 
 import type { Registry } from 'prom-client';
+import type { ServerConfig } from '../config.ts';
 import type { HandleStore } from '../handles/handle-store.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
-import { type Reading, registerReadings } from './readings.ts';
+import type { LookupCounts } from '../weights/kept-weights.ts';
+import { type Labels, type Reading, registerReadings } from './readings.ts';
 
+/** Of a process. The parent of several answers no request, and leaves out what it does not have. */
 export type MetricsSources = {
-  readonly caches: Readonly<Record<string, ContextCache>>;
   readonly eventLoopDelayUs: () => number;
   readonly requestCount: () => number;
-  /** Rows that wait for heavy graphs. */
-  readonly queueRowCount: () => number;
-  /** Undefined while the server starts. */
-  readonly handles: () => HandleStore | undefined;
-  /** Open on the gRPC port. */
-  readonly connectionCount: () => number;
-  /** Every version that is ready. */
-  readonly versions: () => readonly {
-    readonly model: string;
-    readonly version: number;
-    readonly publishedAtMs: number;
-    readonly device: string;
-    readonly precision: string;
-  }[];
+  readonly serving?: ServingSources;
 };
 
-/** Metrics of each of the context caches. */
-const ofCaches: readonly (readonly [name: string, help: string, (cache: ContextCache) => number])[] = [
-  ['context_cache_hits_total', 'Contexts whose weights were known', ({ kept }) => kept.counts.hitCount],
-  ['context_cache_misses_total', 'Contexts whose weights were not known', ({ kept }) => kept.counts.missCount],
-  ['context_cache_evictions_total', 'Entries that made room for others', ({ kept }) => kept.counts.evictionCount],
-  ['context_cache_entries', 'Contexts whose weights are kept', ({ kept }) => kept.entryCount],
-  ['context_cache_bytes', 'Bytes of weights that are kept', ({ kept }) => kept.bytes],
-  [
-    'context_cache_arena_bytes',
-    'Memory that is taken for entries and used again',
-    ({ kept }) => kept.arena?.bytes ?? 0,
-  ],
-  ['generations_in_flight', 'Contexts whose weights are being made', (cache) => cache.inFlightCount],
-];
+export type ServingSources = {
+  readonly config: ServerConfig;
+  readonly caches: Readonly<Record<'policy' | 'critic', ContextCache>>;
+  /** Rows that wait for each heavy graph. */
+  readonly queues: () => readonly { readonly name: string; readonly labels: Labels; readonly rowCount: number }[];
+  /** Undefined while the server starts. */
+  readonly handles: () => HandleStore | undefined;
+  /** Open on the gRPC and on the HTTP port. */
+  readonly connectionCount: () => number;
+  readonly httpConnectionCount: () => number;
+  readonly heldActionCount: () => number;
+  /** Every version that is ready. */
+  readonly versions: () => readonly VersionSource[];
+};
 
-export function registerSources(sources: MetricsSources, registry: Registry): void {
-  const { caches, eventLoopDelayUs, handles, versions } = sources;
-  /** A counter where its name says so, by Prometheus' convention. */
-  const register = (name: string, help: string, read: () => readonly Reading[], aggregator: 'sum' | 'max' = 'sum') => {
+type VersionSource = {
+  readonly model: string;
+  readonly version: number;
+  readonly publishedAtMs: number;
+  readonly device: string;
+  readonly precision: string;
+  readonly policy: GeneratedSource;
+  readonly critic: GeneratedSource;
+};
+
+type GeneratedSource = { readonly weights: { readonly counts: LookupCounts } | undefined } | null;
+
+type Read = () => readonly Reading[];
+
+/** A counter where its name says so, by Prometheus' convention. */
+type Register = (name: string, help: string, read: Read, aggregator?: 'sum' | 'max') => void;
+
+const one = (value: number): readonly Reading[] => [{ labels: {}, value }];
+
+export function registerSources({ eventLoopDelayUs, requestCount, serving }: MetricsSources, registry: Registry): void {
+  const register: Register = (name, help, read, aggregator = 'sum') => {
     const type = name.endsWith('_total') ? 'counter' : 'gauge';
     registerReadings(registry, { name: `hyperpolicy_${name}`, help, type, aggregator }, read);
   };
-  const single = (read: () => number) => () => [{ labels: {}, value: read() }];
-
-  for (const [name, help, read] of ofCaches) {
-    register(name, help, () => Object.entries(caches).map(([cache, one]) => ({ labels: { cache }, value: read(one) })));
-  }
   const inFlight = 'Requests being answered, and answers that wait to be read';
-  register('requests_in_flight', inFlight, single(sources.requestCount));
-  register('queue_rows', 'Rows that wait for heavy graphs', single(sources.queueRowCount));
-  register('connections', 'Open on the gRPC port', single(sources.connectionCount));
-  const delaySeconds = single(() => eventLoopDelayUs() / 1e6);
-  register('event_loop_delay_seconds', 'How late the event loop runs, mean over the last second', delaySeconds, 'max');
-  const handleCount = single(() => handles()?.entryCount ?? 0);
-  register('context_handles', 'Contexts held for clients, by the process that wrote them', handleCount);
-  const handleBytes = single(() => handles()?.bytes ?? 0);
-  register('context_handle_bytes', 'Their bytes on the disk', handleBytes);
+  register('requests_in_flight', inFlight, () => one(requestCount()));
+  const lateness = () => one(eventLoopDelayUs() / 1e6);
+  register('event_loop_delay_seconds', 'How late the event loop runs, mean over the last second', lateness, 'max');
+  if (serving === undefined) return;
+  registerLoad(register, serving);
+  registerCaches(register, serving);
+  registerHandles(register, serving);
+  registerVersions(register, serving.versions);
+}
+
+function registerLoad(
+  register: Register,
+  { config, queues, connectionCount, httpConnectionCount, heldActionCount }: ServingSources,
+): void {
+  register('max_requests_in_flight', 'Requests that may be answered at once', () => one(config.requestCountMax));
+  const waiting = () =>
+    queues().map(({ name, labels, rowCount }) => ({ labels: { graph: name, ...labels }, value: rowCount }));
+  register('queue_rows', 'Rows that wait for a heavy graph', waiting);
+  register('max_queue_rows', 'Rows that may wait for each heavy graph', () => one(config.queueRowCountMax));
+  register('connections', 'Open on the gRPC port', () => one(connectionCount()));
+  register('max_connections', 'Connections that may be open on it', () => one(config.connectionCountMax));
+  register('http_connections', 'Open on the HTTP port', () => one(httpConnectionCount()));
+  register('max_http_connections', 'Connections that may be open on it', () => one(config.httpConnectionCountMax));
+  register('held_actions', 'Clients whose last action is kept for hold', () => one(heldActionCount()));
+  register('max_held_actions', 'Clients whose last action may be kept', () => one(config.heldActionCountMax));
+}
+
+function registerCaches(register: Register, { config, caches, versions }: ServingSources): void {
+  const ofCaches = (name: string, help: string, read: (cache: ContextCache) => number) =>
+    register(name, help, () => Object.entries(caches).map(([cache, own]) => ({ labels: { cache }, value: read(own) })));
+  ofCaches('context_cache_hits_total', 'Contexts whose weights were known', ({ kept }) => kept.counts.hitCount);
+  ofCaches('context_cache_misses_total', 'Contexts whose weights were not known', ({ kept }) => kept.counts.missCount);
+  register('context_lookups_total', 'The same by version', () =>
+    versions().flatMap(({ model, version, policy, critic }) =>
+      Object.entries({ policy, critic }).flatMap(([cache, network]) => lookupsOf({ cache, model, version }, network)),
+    ),
+  );
+  ofCaches(
+    'context_cache_evictions_total',
+    'Entries that made room for others',
+    ({ kept }) => kept.counts.evictionCount,
+  );
+  ofCaches('context_cache_entries', 'Contexts whose weights are kept', ({ kept }) => kept.entryCount);
+  ofCaches('context_cache_bytes', 'Bytes of weights that are kept', ({ kept }) => kept.bytes);
+  ofCaches(
+    'context_cache_pinned_bytes',
+    'Those that are pinned, at most half of the limit',
+    ({ kept }) => kept.pinnedBytes,
+  );
+  const arena = 'Memory that is taken for entries and used again';
+  ofCaches('context_cache_arena_bytes', arena, ({ kept }) => kept.arena?.bytes ?? 0);
+  ofCaches('generations_in_flight', 'Contexts whose weights are being made', ({ inFlightCount }) => inFlightCount);
+  const limits = { policy: config.contextCacheBytesMax, critic: config.criticCacheBytesMax };
+  register('max_context_cache_bytes', 'Bytes of weights that may be kept', () =>
+    Object.entries(limits).map(([cache, value]) => ({ labels: { cache }, value })),
+  );
+}
+
+function lookupsOf(labels: Labels, network: GeneratedSource): readonly Reading[] {
+  if (!network?.weights) return [];
+  const { hitCount, missCount } = network.weights.counts;
+  return [
+    { labels: { ...labels, result: 'hit' }, value: hitCount },
+    { labels: { ...labels, result: 'miss' }, value: missCount },
+  ];
+}
+
+function registerHandles(register: Register, { config, handles }: ServingSources): void {
+  // Of this process: several share what the settings name.
+  const { handleCountMax, handleSpoolBytesMax, handleCacheBytesMax, processCount } = config;
+  const kept = 'Contexts held for clients, by the process that wrote them';
+  register('context_handles', kept, () => one(handles()?.entryCount ?? 0));
+  register('max_context_handles', 'Contexts that may be held', () => one(handleCountMax / processCount));
+  register('context_handle_bytes', 'Their bytes on the disk', () => one(handles()?.bytes ?? 0));
+  const onDisk = () => one(handleSpoolBytesMax / processCount);
+  register('max_context_handle_bytes', 'Bytes that they may have on the disk', onDisk);
+  register('context_handle_cache_bytes', 'Those used lately, in memory', () => one(handles()?.cacheBytes ?? 0));
+  const inMemory = () => one(handleCacheBytesMax);
+  register('max_context_handle_cache_bytes', 'Bytes that they may have in memory', inMemory);
   const dropped = 'Contexts that were not used for too long (expired) or made room for others (evicted)';
   register('context_handles_dropped_total', dropped, () => {
     const { expiredCount = 0, evictedCount = 0 } = handles()?.counts ?? {};
     const counts = { expired: expiredCount, evicted: evictedCount };
     return Object.entries(counts).map(([reason, value]) => ({ labels: { reason }, value }));
   });
+}
+
+function registerVersions(register: Register, versions: ServingSources['versions']): void {
   const ready = () => versions().map(({ model, version }) => ({ labels: { model, version }, value: 1 }));
   register('model_version_info', '1 for each version that is ready', ready, 'max');
   const devices = () =>

@@ -198,7 +198,7 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
 
   #fail(error: unknown, call: Call): void {
     const status = this.#method.invocations.describe(error, call);
-    call.record?.end(status.name, call);
+    call.end(status.name);
     this.#close(status.name);
     this.#call.sendStatus(statusObject(status));
   }

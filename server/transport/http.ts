@@ -16,6 +16,8 @@ import { handshakeMsMax, openPortTls, type PortTls, remoteEnd } from './tls.ts';
 
 export type HttpListener = {
   readonly port: number;
+  /** Open now. */
+  readonly connectionCount: number;
   /** Takes no more connections; lets requests in flight finish, for at most `drainMs`. */
   drain(drainMs: number): Promise<void>;
 };
@@ -37,6 +39,9 @@ export async function listenHttp(handlers: PolicyHandlers, wanted: number, deps:
   });
   return {
     port,
+    get connectionCount() {
+      return connections.count;
+    },
     drain: (drainMs) =>
       new Promise((resolve) => {
         const timer = setTimeout(connections.cut, drainMs);
@@ -67,7 +72,7 @@ function createServer(listener: RequestListener, tls: PortTls | undefined): Serv
  * Cuts connections over the bound; those that have asked nothing yet go first. `server.maxConnections` does not serve several processes:
  * it sends them back to the parent, which would hand them from one full process to the next without end.
  */
-function boundConnections(server: Server, countMax: number): { cut(): void } {
+function boundConnections(server: Server, countMax: number): { readonly count: number; cut(): void } {
   const open = new Set<Socket>();
   /** Those that have asked nothing, by what TLS does not change; the oldest first. */
   const silent = new Map<string, Socket>();
@@ -90,6 +95,9 @@ function boundConnections(server: Server, countMax: number): { cut(): void } {
   });
   server.on('request', ({ socket }) => silent.delete(remoteEnd(socket)));
   return {
+    get count() {
+      return open.size;
+    },
     // The server's own list lacks connections whose TLS handshake is not done.
     cut() {
       for (const socket of open) socket.destroy();

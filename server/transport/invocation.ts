@@ -81,7 +81,8 @@ export class Invocations {
 
   /** The same, without the count: no handler will see the message. */
   open({ receivedAtMs, deadlineMs, headers, caller, client }: Arrival): Call {
-    return createCall(receivedAtMs, deadlineMs, { caller, client, record: this.#openRecord?.(receivedAtMs, headers) });
+    const record = this.#openRecord?.(receivedAtMs, headers);
+    return createCall(receivedAtMs, deadlineMs, { caller, client, record, onEnd: this.#onEnd });
   }
 
   /** Who calls. @throws HyperpolicyError where they are not let in */
@@ -119,11 +120,16 @@ export class Invocations {
     return describeStatus(error, this.name, call, this.#deps.log);
   }
 
-  /** Counts and records how a request ended. */
+  /** Counts how a call ended. A stream's messages have ends of their own. */
   end(status: StatusName, call: Call): void {
-    this.counts.handled(status, (performance.now() - call.receivedAtMs) / 1000);
-    call.record?.end(status, call);
+    this.counts.handled(status, secondsOf(call));
+    call.end(status);
   }
+
+  readonly #onEnd = (status: StatusName, call: Call): void => {
+    this.counts.answered(status, secondsOf(call), call.answeredBy);
+    call.record?.end(status, call);
+  };
 
   /** The pipeline of a single request: takes a message that has arrived to its answer. */
   answerer<Wire, Request, Response, Encoded>(
@@ -171,6 +177,8 @@ export class Invocations {
     };
   }
 }
+
+const secondsOf = ({ receivedAtMs }: Call): number => (performance.now() - receivedAtMs) / 1000;
 
 /** What a client is told of an error. A fault goes to the log, where its request id finds it. */
 export function describeStatus(error: unknown, method: string, call: Call, log: Logger): Status {

@@ -8,7 +8,7 @@
 import type { Demand } from '../call/rpc.ts';
 import { type Deadline, deadlineFor } from '../compute/batcher.ts';
 import type { GeneratedWeights, WeightBatch } from './generated-weights.ts';
-import { KeptWeights, type KeptWeightsOptions } from './kept-weights.ts';
+import { KeptWeights, type KeptWeightsOptions, type LookupCounts } from './kept-weights.ts';
 
 export type Request = {
   /**
@@ -18,6 +18,8 @@ export type Request = {
    */
   readonly generate: (places: readonly number[], deadline: Deadline) => Promise<readonly GeneratedWeights[]>;
   readonly demand: Demand;
+  /** As KeptWeights.get. */
+  readonly counts?: LookupCounts;
 };
 
 /** The generation of one key. */
@@ -38,7 +40,7 @@ export class ContextCache {
 
   /** The weights of these keys, in order: at once if all are kept, else when the missing ones are generated. */
   getOrGenerate(keys: readonly string[], request: Request): WeightBatch | Promise<WeightBatch> {
-    const entries = keys.map((key) => this.kept.get(key));
+    const entries = keys.map((key) => this.kept.get(key, request.counts));
     return isComplete(entries) ? { entries } : this.#complete(keys, entries, request);
   }
 

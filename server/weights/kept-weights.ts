@@ -8,7 +8,9 @@ import { LruMap } from '../../src/contract/lru-map.ts';
 import type { BlockArena } from './block-arena.ts';
 import { type GeneratedWeights, withOwnBlock } from './generated-weights.ts';
 
-export type CacheCounts = { hitCount: number; missCount: number; evictionCount: number };
+/** How often weights were there, and were not. */
+export type LookupCounts = { hitCount: number; missCount: number };
+export type CacheCounts = LookupCounts & { evictionCount: number };
 
 export type KeptWeightsOptions = {
   /** 0 keeps nothing. */
@@ -45,15 +47,23 @@ export class KeptWeights {
     return this.#entries.bytes + this.#pinned.bytes;
   }
 
+  get pinnedBytes(): number {
+    return this.#pinned.bytes;
+  }
+
   get entryCount(): number {
     return this.#entries.size + this.#pinned.size;
   }
 
-  /** The weights of a key, which become the most recently used. Counts a hit or a miss. */
-  get(key: string): GeneratedWeights | undefined {
+  /**
+   * The weights of a key, which become the most recently used. Counts a hit or a miss.
+   * @param counts has it too, beside the cache's own
+   */
+  get(key: string, counts?: LookupCounts): GeneratedWeights | undefined {
     const weights = this.#find(key);
-    if (weights === undefined) this.counts.missCount++;
-    else this.counts.hitCount++;
+    const name = weights === undefined ? 'missCount' : 'hitCount';
+    this.counts[name]++;
+    if (counts !== undefined) counts[name]++;
     return weights;
   }
 

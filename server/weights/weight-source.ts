@@ -6,11 +6,12 @@
 import { floatTensor } from '../../src/onnx/session.ts';
 import { type Demand, standing } from '../call/rpc.ts';
 import { distinctRows, type Rows } from '../call/tensors.ts';
-import type { Deadline } from '../compute/batcher.ts';
+import { type Deadline, deadlineFor } from '../compute/batcher.ts';
 import type { HeavyGraph } from '../compute/compute-pool.ts';
 import type { BlockArena } from './block-arena.ts';
 import type { ContextCache, Request } from './context-cache.ts';
 import { collectWeights, type WeightBatch, type WeightLayout } from './generated-weights.ts';
+import type { LookupCounts } from './kept-weights.ts';
 
 export type WeightSourceOptions = {
   readonly primary: HeavyGraph;
@@ -26,6 +27,8 @@ export type WeightSourceOptions = {
 export class WeightSource {
   readonly layout: WeightLayout;
   readonly inputName: string;
+  /** How often requests found weights in the cache, and did not. */
+  readonly counts: LookupCounts = { hitCount: 0, missCount: 0 };
   readonly #options: WeightSourceOptions;
 
   constructor(options: WeightSourceOptions) {
@@ -79,7 +82,7 @@ export class WeightSource {
   /** The weights for these rows without the cache, for probes. */
   async generate(rows: Rows): Promise<WeightBatch> {
     const { keys, values, index } = distinctRows(rows, this.#options.inputSize);
-    return { entries: await this.#runPrimary(values, keys.length, { atMs: Number.POSITIVE_INFINITY }), index };
+    return { entries: await this.#runPrimary(values, keys.length, deadlineFor(standing)), index };
   }
 
   #keysOf(rows: Rows): readonly string[] {
@@ -94,7 +97,7 @@ export class WeightSource {
     const { inputSize, cache } = this.#options;
     const generate = (places: readonly number[], deadline: Deadline) =>
       this.#runPrimary(pickRows(values, places, inputSize), places.length, deadline, cache.kept.arena);
-    return { generate, demand };
+    return { generate, demand, counts: this.counts };
   }
 
   async #runPrimary(values: Float32Array, count: number, deadline: Deadline, arena?: BlockArena) {

@@ -28,16 +28,7 @@ export async function temporaryStore(
 }
 
 /** Metrics of parts that run without a server. */
-export const metricsOfParts = () =>
-  createMetrics({
-    caches: {},
-    eventLoopDelayUs: () => 0,
-    requestCount: () => 0,
-    queueRowCount: () => 0,
-    handles: () => undefined,
-    connectionCount: () => 0,
-    versions: () => [],
-  });
+export const metricsOfParts = () => createMetrics({ eventLoopDelayUs: () => 0, requestCount: () => 0 });
 
 /** The lines of a log, as objects. */
 export function recordingLog(): { readonly log: Logger; readonly lines: Record<string, unknown>[] } {

@@ -118,8 +118,7 @@ export async function runSoak({ minutes, rate, growthMaxBytes, command, progress
         const atMs = elapsedMs();
         rss.push({ atMs, bytes: samples.get('process_resident_memory_bytes')! });
         heap.push({ atMs, bytes: samples.get('nodejs_heap_size_used_bytes')! });
-        for (const name of Object.keys(bounds))
-          peaks[name] = Math.max(peaks[name] ?? 0, samples.get(name) ?? Number.NaN);
+        for (const name of Object.keys(bounds)) peaks[name] = Math.max(peaks[name] ?? 0, totalOf(samples, name));
         if (atMs - told > Math.min(10_000, durationMs / 5)) {
           told = atMs;
           const memory = `${mib(rss.at(-1)!.bytes)} MiB resident, ${mib(heap.at(-1)!.bytes)} heap`;
@@ -145,7 +144,7 @@ export async function runSoak({ minutes, rate, growthMaxBytes, command, progress
     const rule = { warmUpMs, windowCount: 10, growthMaxShare: 0.08 };
     const rssFlatness = judgeFlatness(rss, { ...rule, growthMaxBytes });
     const heapFlatness = judgeFlatness(heap, { ...rule, growthMaxBytes: growthMaxBytes / 3 });
-    const internalCount = sumOf(left, /^grpc_server_handled_total\{.*grpc_code="INTERNAL"/);
+    const internalCount = sumOf(left, /^grpc_server_handled_total\{.*grpc_code="Internal"/);
     const faults = [
       ...tally.failures,
       ...(tally.failureCount > tally.failures.length ? [`${tally.failureCount} calls failed`] : []),
@@ -155,8 +154,8 @@ export async function runSoak({ minutes, rate, growthMaxBytes, command, progress
         .filter(([name, bound]) => !(peaks[name]! <= bound))
         .map(([name, bound]) => `${name}: expected at most ${bound}, got ${peaks[name]}`),
       ...idle
-        .filter((name) => left.get(name) !== 0)
-        .map((name) => `${name}: expected 0 at the end, got ${left.get(name)}`),
+        .filter((name) => totalOf(left, name) !== 0)
+        .map((name) => `${name}: expected 0 at the end, got ${totalOf(left, name)}`),
       ...Object.entries({ 'resident memory': rssFlatness, heap: heapFlatness })
         .filter(([, { isFlat }]) => !isFlat)
         .map(
@@ -199,11 +198,17 @@ function pick(calls: readonly SoakCall[], random: Random): SoakCall {
 const sumOf = (samples: ReadonlyMap<string, number>, name: RegExp): number =>
   [...samples].reduce((sum, [sample, value]) => (name.test(sample) ? sum + value : sum), 0);
 
+/** Over all labels where the name has none; NaN where there is no such sample. */
+function totalOf(samples: ReadonlyMap<string, number>, name: string): number {
+  const own = [...samples].filter(([sample]) => sample === name || sample.startsWith(`${name}{`));
+  return own.length === 0 ? Number.NaN : own.reduce((sum, [, value]) => sum + value, 0);
+}
+
 /** The metrics once nothing is in flight, or after 10 s. */
 async function untilIdle(scrape: () => Promise<ReadonlyMap<string, number>>): Promise<ReadonlyMap<string, number>> {
   for (let attempt = 0; ; attempt++) {
     const samples = await scrape();
-    if (attempt >= 100 || idle.every((name) => samples.get(name) === 0)) return samples;
+    if (attempt >= 100 || idle.every((name) => totalOf(samples, name) === 0)) return samples;
     await pause(100);
   }
 }

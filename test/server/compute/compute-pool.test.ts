@@ -422,7 +422,7 @@ describe('the compute pool', () => {
       executor,
       batchRowCountMax: 2,
       queueRowCountMax: 8,
-      onRun: ({ name, rowCount, seconds }) => told.push([name, rowCount, seconds >= 0]),
+      onRun: ({ graph: { name }, rowCount, seconds }) => told.push([name, rowCount, seconds >= 0]),
     });
     const graph = await pool.open(listed, { name: 'e', priority: 'act' });
     const feeds = () => ({ x: floatTensor(Float32Array.of(0, 0), [1, 2]) });

@@ -9,6 +9,7 @@ import { ComputePool } from '../../../server/compute/compute-pool.ts';
 import { createExecutor } from '../../../server/compute/executors.ts';
 import { PackageLoader, type PackageLoaderOptions } from '../../../server/models/package-loader.ts';
 import { openVersion } from '../../../server/models/served-version.ts';
+import { VersionLabels } from '../../../server/telemetry/version-labels.ts';
 import { ContextCache } from '../../../server/weights/context-cache.ts';
 import { isInstalled } from '../../../src/onnx/providers.ts';
 import { readPackageIndex } from '../../../src/package/package.ts';
@@ -64,6 +65,7 @@ function networkOptions(workerCount: number) {
     precision: 'float32',
     contextCache: cache(),
     criticCache: cache(),
+    labels: new VersionLabels(),
   } as const;
 }
 

@@ -2,25 +2,29 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ModelInferRequestSchema } from '../../../src/gen/inference/grpc_predict_v2_pb.ts';
 import { rawCaller } from '../../compliance/raw-call.ts';
+import { publishRandomPackage } from '../../random-package.ts';
 import { type Family, parseExposition } from '../exposition.ts';
-import { startTestServer, type TestServer } from '../fixtures.ts';
+import { startTestServer, type TestServer, temporaryStore } from '../fixtures.ts';
 
 const sizes = { observationSize: 3, actionSize: 2, hiddenSize: 8, trunkSizes: [16] } as const;
 const observation = [0.1, 0.2, 0.3];
-const secondBounds = [0.0001, 0.0003, 0.0006, 0.001, 0.002, 0.003, 0.005, 0.008, 0.013, 0.02, 0.03, 0.05, 0.1, 0.25, 1];
+const secondBounds = [
+  1e-5, 2e-5, 5e-5, 0.0001, 0.0003, 0.0006, 0.001, 0.002, 0.003, 0.005, 0.008, 0.013, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5,
+  1, 2.5, 5, 10,
+];
 
 let server: TestServer;
 let families: Map<string, Family>;
 
-async function scrape(): Promise<Map<string, Family>> {
-  const response = await fetch(`http://127.0.0.1:${server.server.metricsPort}/metrics`);
+async function scrape({ server: { metricsPort } } = server): Promise<Map<string, Family>> {
+  const response = await fetch(`http://127.0.0.1:${metricsPort}/metrics`);
   expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
   return parseExposition(await response.text());
 }
 
 /** The sum of the samples whose labels include these. */
-const total = (name: string, labels: Record<string, string> = {}): number => {
-  const family = families.get(name) ?? families.get(name.replace(/_(bucket|sum|count)$/, ''));
+const total = (name: string, labels: Record<string, string> = {}, from = families): number => {
+  const family = from.get(name) ?? families.get(name.replace(/_(bucket|sum|count)$/, ''));
   if (family === undefined) throw new Error(`no metric ${name}`);
   return family.samples
     .filter((sample) => sample.name === name)
@@ -129,7 +133,7 @@ describe('/metrics', () => {
     const act = { grpc_service: 'hyperpolicy.v1.PolicyService', grpc_method: 'Act', grpc_type: 'unary' };
     expect(total('grpc_server_started_total', act)).toBe(6);
     expect(total('grpc_server_handled_total', { ...act, grpc_code: 'OK' })).toBe(4);
-    expect(total('grpc_server_handled_total', { ...act, grpc_code: 'NOT_FOUND' })).toBe(2);
+    expect(total('grpc_server_handled_total', { ...act, grpc_code: 'NotFound' })).toBe(2);
     expect(total('grpc_server_handling_seconds_count', act)).toBe(6);
     const codes = families
       .get('grpc_server_handled_total')!
@@ -137,24 +141,24 @@ describe('/metrics', () => {
       .map(({ labels, value }) => [labels.grpc_code, value]);
     expect(Object.fromEntries(codes)).toEqual({
       OK: 0,
-      CANCELLED: 0,
-      INVALID_ARGUMENT: 0,
-      DEADLINE_EXCEEDED: 0,
-      NOT_FOUND: 0,
-      PERMISSION_DENIED: 0,
-      RESOURCE_EXHAUSTED: 0,
-      FAILED_PRECONDITION: 0,
-      UNIMPLEMENTED: 0,
-      INTERNAL: 0,
-      UNAVAILABLE: 0,
-      UNAUTHENTICATED: 0,
+      Canceled: 0,
+      InvalidArgument: 0,
+      DeadlineExceeded: 0,
+      NotFound: 0,
+      PermissionDenied: 0,
+      ResourceExhausted: 0,
+      FailedPrecondition: 0,
+      Unimplemented: 0,
+      Internal: 0,
+      Unavailable: 0,
+      Unauthenticated: 0,
     });
   });
 
   test('counts calls of unknown methods as other', () => {
     const other = { grpc_type: 'other', grpc_service: 'other', grpc_method: 'other' };
     expect(total('grpc_server_started_total', other)).toBe(2);
-    expect(total('grpc_server_handled_total', { ...other, grpc_code: 'UNIMPLEMENTED' })).toBe(2);
+    expect(total('grpc_server_handled_total', { ...other, grpc_code: 'Unimplemented' })).toBe(2);
     expect(total('grpc_server_handled_total', other)).toBe(2);
   });
 
@@ -168,13 +172,34 @@ describe('/metrics', () => {
     expect(counts('primary_seconds', 'method', methods)).toEqual([2, 1, 0]);
     expect(counts('dynamic_seconds', 'method', methods)).toEqual([4, 2, 1]);
     expect(counts('encode_seconds', 'method', methods)).toEqual([4, 2, 1]);
-    // Beside the two contexts, probes were replayed.
     const graphs = ['policy.primary.onnx', 'critic.primary.onnx', 'critic.onnx'];
-    for (const name of ['queue_seconds', 'heavy_run_seconds', 'batch_rows']) {
+    // Requests alone: probes wait too, but for nobody.
+    expect(counts('queue_seconds', 'graph', graphs)).toEqual([2, 1, 1]);
+    // Beside the two contexts, probes were replayed.
+    for (const name of ['heavy_run_seconds', 'batch_rows']) {
       const [policy, critic, plain] = counts(name, 'graph', graphs);
       expect(policy, name).toBeGreaterThanOrEqual(3);
       expect(critic, name).toBeGreaterThanOrEqual(2);
       expect(plain, name).toBeGreaterThanOrEqual(2);
+    }
+  });
+
+  test('has the limit beside what is bounded', () => {
+    const limits = [...families.keys()].filter((name) => name.startsWith('hyperpolicy_max_'));
+    expect(limits.sort()).toEqual([
+      'hyperpolicy_max_connections',
+      'hyperpolicy_max_context_cache_bytes',
+      'hyperpolicy_max_context_handle_bytes',
+      'hyperpolicy_max_context_handle_cache_bytes',
+      'hyperpolicy_max_context_handles',
+      'hyperpolicy_max_held_actions',
+      'hyperpolicy_max_http_connections',
+      'hyperpolicy_max_queue_rows',
+      'hyperpolicy_max_requests_in_flight',
+    ]);
+    for (const limit of limits) {
+      expect(total(limit.replace('_max', '')), limit).toBeLessThanOrEqual(total(limit));
+      expect(total(limit), limit).toBeGreaterThan(0);
     }
   });
 
@@ -217,4 +242,41 @@ describe('/metrics', () => {
       ].filter((label) => labels.has(label)),
     );
   });
+});
+
+test('requests are counted and timed by the version that answers, messages of streams too; a version goes when nobody uses it', async () => {
+  const store = await temporaryStore([{ model: 'plain', policy: 'plain', critic: 'none', ...sizes }]);
+  const own = await startTestServer([], { store, versionCountMax: 1 });
+  const { client, server: running } = own;
+  await client.act({ model: 'plain', observation });
+  await client.act({ model: 'plain', observation: [1] }).catch(() => {});
+  await client.act({ model: 'nope', observation }).catch(() => {});
+  const stream = client.actStream({ model: 'plain' });
+  await stream.act({ observation });
+  await stream.act({ observation: [1] }).catch(() => {});
+  await stream.act({ observation });
+  await publishRandomPackage({ store, model: 'plain', policy: 'plain', critic: 'none', ...sizes, seed: 2 });
+  await running.models.refresh();
+  await stream.act({ observation });
+  await client.act({ model: 'plain', observation });
+  const requests = async () => {
+    const found = await scrape(own);
+    const samples = found.get('hyperpolicy_requests_total')!.samples.filter(({ value }) => value > 0);
+    const timed = found.get('hyperpolicy_request_seconds')!.samples.filter(({ name }) => name.endsWith('_count'));
+    expect(samples.reduce((sum, { value }) => sum + value, 0)).toBe(timed.reduce((sum, { value }) => sum + value, 0));
+    return Object.fromEntries(
+      samples
+        .filter(({ labels }) => labels.method!.startsWith('Act'))
+        .map(({ labels: { method, model, version, grpc_code }, value }) => [
+          `${method} ${model} ${version} ${grpc_code}`,
+          value,
+        ]),
+    );
+  };
+  const stays = { 'Act other other NotFound': 1, 'Act plain 2 OK': 1 };
+  const goes = { 'Act plain 1 OK': 1, 'Act plain 1 InvalidArgument': 1, 'ActStream plain 1 InvalidArgument': 1 };
+  expect(await requests()).toEqual({ ...stays, ...goes, 'ActStream plain 1 OK': 3 });
+  await stream.act({ observation });
+  await stream.close();
+  await expect.poll(requests, { timeout: 20_000 }).toEqual(stays);
 });

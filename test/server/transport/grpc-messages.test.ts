@@ -189,7 +189,7 @@ describe('messages of a stream', () => {
     const { 'grpc-status': status, 'grpc-message': text } = await ending;
     expect(status).toBe(`${grpc.status.RESOURCE_EXHAUSTED}`);
     expect(decodeURI(text!)).toMatch(/^response: expected at most 1024 bytes, got 16\d\d$/);
-    expect(await handled(server)).toEqual({ RESOURCE_EXHAUSTED: 1 });
+    expect(await handled(server)).toEqual({ ResourceExhausted: 1 });
   });
 
   test('are the same where the client compresses', async () => {
@@ -227,7 +227,7 @@ describe('messages of a stream', () => {
     const { stream, ending } = openFrames(server.address, { 'grpc-timeout': '20m' });
     expect((await ending)['grpc-status']).toBe(`${grpc.status.DEADLINE_EXCEEDED}`);
     stream.close();
-    expect(await handled(server)).toEqual({ DEADLINE_EXCEEDED: 1 });
+    expect(await handled(server)).toEqual({ DeadlineExceeded: 1 });
   });
 
   const noError = 0;
@@ -252,7 +252,7 @@ describe('messages of a stream', () => {
       const reset = Buffer.alloc(4);
       reset.writeUInt32BE(code);
       peer.send({ type: frameTypes.reset, stream: 1, body: reset });
-      await expect.poll(() => handled(server), { timeout: 20_000 }).toEqual({ CANCELLED: 1 });
+      await expect.poll(() => handled(server), { timeout: 20_000 }).toEqual({ Canceled: 1 });
     },
   );
 
@@ -267,7 +267,7 @@ describe('messages of a stream', () => {
     const body = framed(toBinary(ActStreamRequestSchema, create(ActStreamRequestSchema, { act })));
     peer.send({ type: frameTypes.data, stream: 1, body });
     peer.send({ type: frameTypes.data, stream: 1, body: framed(Buffer.alloc(1), 1) });
-    await expect.poll(() => handled(server), { timeout: 20_000 }).toEqual({ INVALID_ARGUMENT: 1 });
+    await expect.poll(() => handled(server), { timeout: 20_000 }).toEqual({ InvalidArgument: 1 });
     peer.send({ type: frameTypes.reset, stream: 1, body: Buffer.alloc(4) });
     const startMs = performance.now();
     await server.server.stop();

@@ -6,10 +6,12 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { openAccess } from '../../../server/access/access.ts';
 import type { UnaryHandler } from '../../../server/call/rpc.ts';
 import { parseServerConfig } from '../../../server/config.ts';
+import { codeOf } from '../../../server/telemetry/request-metrics.ts';
 import { listenGrpc } from '../../../server/transport/grpc.ts';
 import { unaryMethod } from '../../../server/transport/grpc-unary.ts';
 import { peerWatchCountMax } from '../../../server/transport/health.ts';
 import { invalidArgument } from '../../../src/contract/errors.ts';
+import type { StatusName } from '../../../src/contract/status.ts';
 import {
   HealthCheckRequestSchema,
   type HealthCheckResponse_ServingStatus,
@@ -107,7 +109,7 @@ describe('the gRPC listener', () => {
       received: read('grpc_server_msg_received_total'),
       sent: read('grpc_server_msg_sent_total'),
       ok: read('grpc_server_handled_total', ',grpc_code="OK"'),
-      invalid: read('grpc_server_handled_total', ',grpc_code="INVALID_ARGUMENT"'),
+      invalid: read('grpc_server_handled_total', ',grpc_code="InvalidArgument"'),
       timed: read('grpc_server_handling_seconds_count'),
     }).toEqual({ started: 3, received: 3, sent: 2, ok: 2, invalid: 1, timed: 3 });
   });
@@ -225,7 +227,7 @@ describe('unaryMethod', () => {
     const handled = (await metrics.registry.metrics())
       .split('\n')
       .filter((line) => /handled_total\{.* [1-9]/.test(line));
-    expect(handled).toEqual([expect.stringContaining(`grpc_code="${code}"} 1`)]);
+    expect(handled).toEqual([expect.stringContaining(`grpc_code="${codeOf(code as StatusName)}"} 1`)]);
   });
 
   test('draining lets a request in flight finish', async () => {

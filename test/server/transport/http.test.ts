@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { ServerSettings } from '../../../server/config.ts';
+import { codeOf } from '../../../server/telemetry/request-metrics.ts';
+import type { StatusName } from '../../../src/contract/status.ts';
 import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
 
 const plain = {
@@ -207,7 +209,7 @@ describe('JSON over HTTP', () => {
     const totals = counted.filter(([name]) => /^grpc_server_(started|handled)_total/.test(name));
     expect(totals).toEqual([
       [`grpc_server_started_total{${labels}}`, 1],
-      [`grpc_server_handled_total{${labels},grpc_code="${code}"}`, 1],
+      [`grpc_server_handled_total{${labels},grpc_code="${codeOf(code as StatusName)}"}`, 1],
     ]);
     expect(counted).toContainEqual([`grpc_server_handling_seconds_count{${labels}}`, 1]);
     const requests = started.lines.filter(({ msg }) => msg === 'request');
@@ -240,8 +242,8 @@ describe('JSON over HTTP', () => {
     while (counted.length < 2) counted = await read();
     expect(counted).toEqual(
       expect.arrayContaining([
-        ['Act', 'UNAUTHENTICATED'],
-        ['GetModel', 'CANCELLED'],
+        ['Act', 'Unauthenticated'],
+        ['GetModel', 'Canceled'],
       ]),
     );
     expect(started.lines.filter(({ msg }) => msg === 'request')).toMatchObject([
