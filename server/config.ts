@@ -67,8 +67,17 @@ const serverConfigSchema = z.strictObject({
   watchMs: milliseconds.default(2000),
   /** Versions of a model that are kept ready, newest first. */
   versionCountMax: count.default(2),
-  /** Threads that run heavy graphs: primaries and plain critics. 0 runs them where the request is, which then all wait. */
+  /**
+   * Threads that run heavy graphs: primaries and plain critics. 0 runs them where the request is, which then all wait; graphs whose work
+   * is not known beforehand are refused then.
+   */
   workerCount: integer(0, 256).default(defaultWorkerCount(1)),
+  /**
+   * How long one run of a heavy graph may take, and one step of loading (opening a graph, a first run). Nobody can end a run: a thread that
+   * takes longer is given up, another takes its place, and the version is withdrawn.
+   */
+  runMsMax: someMilliseconds.default(10_000),
+  loadMsMax: someMilliseconds.default(60_000),
   /** Threads inside one run of a heavy graph. */
   threadCount: integer(1, 256).default(1),
   /** Where heavy graphs run; `auto` is a CUDA device where there is one, else the CPU. */

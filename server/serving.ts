@@ -11,12 +11,13 @@ import { candidates } from '../src/onnx/providers.ts';
 import { type Doors, openDoors } from './access/access.ts';
 import { createRequestRecorder, type Tracer } from './call/request-record.ts';
 import { ComputePool } from './compute/compute-pool.ts';
-import { createExecutor } from './compute/executors.ts';
+import { createExecutor, type OwnedExecutor } from './compute/executors.ts';
 import type { ServerConfig } from './config.ts';
 import { type OpenHandles, openHandles, type SpoolPart } from './handles/open-handles.ts';
 import { createPolicyHandlers, type PolicyHandlers } from './methods/policy-handlers.ts';
 import type { PrepareElsewhere } from './methods/prepare.ts';
 import { ModelStore } from './models/model-store.ts';
+import type { Trial } from './models/package-loader.ts';
 import { servingMethods } from './routes.ts';
 import { measureEventLoopDelay } from './telemetry/event-loop-delay.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
@@ -135,12 +136,13 @@ export class Serving {
       config,
       networks: {
         pool,
-        inline: { threadCount: 1, mustEnd: true },
+        inline: { threadCount: 1, foreign: true },
         precision: config.precision,
         contextCache,
         criticCache,
         labels: metrics.versions,
       },
+      openTrial: () => this.#openTrial(),
       devices: candidates(config.device),
       log,
       onLoad: metrics.loadResult,
@@ -172,17 +174,26 @@ export class Serving {
     return tracing.tracer;
   }
 
+  #createExecutor(workerCount: number): OwnedExecutor {
+    const { threadCount, runMsMax, loadMsMax } = this.#config;
+    const session = { threadCount, foreign: true };
+    return createExecutor({ workerCount, session, runMsMax, loadMsMax, onGivenUp: this.metrics.threadGivenUp });
+  }
+
+  #openTrial(): Trial {
+    const executor = this.#createExecutor(Math.min(1, this.#config.workerCount));
+    const pool = new ComputePool({ ...this.#config, executor });
+    return { pool, close: () => executor.dispose() };
+  }
+
   #openPool(): ComputePool {
-    const { workerCount, threadCount, device, precision, batchRowCountMax, batchDelayMs, queueRowCountMax } =
-      this.#config;
+    const { workerCount, device, precision } = this.#config;
     setPrecision(precision);
-    const executor = createExecutor({ workerCount, session: { threadCount, mustEnd: true } });
+    const executor = this.#createExecutor(workerCount);
     this.#closers.push(() => executor.dispose());
     this.#pool = new ComputePool({
+      ...this.#config,
       executor,
-      batchRowCountMax,
-      batchDelayMs,
-      queueRowCountMax,
       onOpen: (opened) => this.#log.info({ ...opened, asked: device }, 'heavy graph open'),
       onRun: this.metrics.heavyRun,
       onWait: this.metrics.queued,

@@ -99,10 +99,19 @@ const groups = {
     },
     workerCount: {
       flags: '--workers <count>',
-      description: 'threads that run heavy graphs; 0 runs them where requests are answered, which then wait',
+      description:
+        'threads that run heavy graphs; 0 runs those whose work is known where requests are answered, which then wait',
       fallback: 'cores of a process but one, at most 4',
     },
     threadCount: { flags: '--threads <count>', description: 'threads inside one heavy run' },
+    runMsMax: {
+      flags: '--max-run-ms <ms>',
+      description: 'one heavy run; a version that takes longer is withdrawn, and its thread replaced',
+    },
+    loadMsMax: {
+      flags: '--max-load-ms <ms>',
+      description: 'opening a graph, or a first run; a version that takes longer is refused',
+    },
     device: { flags: '--device <device>', description: 'where heavy graphs run' },
     precision: {
       flags: '--precision <precision>',

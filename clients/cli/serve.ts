@@ -16,6 +16,8 @@ import {
   serverDefaults,
 } from '../../server/config.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
+import { endProcess } from '../../src/contract/process-end.ts';
+import { timerMs } from '../../src/contract/timers.ts';
 import { checkPorts } from './checks.ts';
 import { integerIn, numberIn } from './options.ts';
 import { type Flag, flagBounds, helpOf, settingFlags } from './serve-flags.ts';
@@ -84,10 +86,25 @@ async function serve(command: Command): Promise<void> {
     process.once('SIGTERM', resolve);
     process.once('SIGINT', resolve);
   });
+  const { drainMs, processCount } = parseServerConfig(settings);
+  // For a thread in native code, which nobody can end, or models that are still being loaded.
+  let guard: NodeJS.Timeout | undefined;
+  void signalled.then(() => {
+    guard = setTimeout(endByForce, timerMs(drainMs + endMsMax(processCount)));
+  });
   const server = await start(settings);
   await signalled;
   await server.stop();
+  clearTimeout(guard);
 }
+
+function endByForce(): void {
+  process.stderr.write('serve: ended by force: a thread is in a run that does not end, or models are being loaded\n');
+  endProcess();
+}
+
+/** Between the end of draining and the end of the process, at most. A parent gives its processes this time, and ends after them. */
+const endMsMax = (processCount: number): number => (processCount === 1 ? 5000 : 15_000);
 
 /** One process serves by itself; several have a parent, which this process then is. */
 async function start(settings: ServerSettings): Promise<{ stop(): Promise<void> }> {

@@ -38,6 +38,8 @@ export type OpenGraphOptions = {
   readonly restRatio?: number;
   /** The CPU unless given. */
   readonly device?: Device;
+  /** As of WorkerPool.open. */
+  readonly onLost?: OpenOptions['onLost'];
 };
 
 /** Runs loaded graphs. */
@@ -48,8 +50,11 @@ export type Executor = {
    * Loads a graph on every thread, and runs it there once with each of `warmUpRowCounts`.
    * @throws HyperpolicyError as WorkerPool.open
    */
-  open(model: ListedFile, options: Required<OpenOptions>): Promise<ExecutorGraph>;
+  open(model: ListedFile, options: ExecutorOpenOptions): Promise<ExecutorGraph>;
 };
+
+/** `onLost` is told only where runs are watched. */
+type ExecutorOpenOptions = Required<Omit<OpenOptions, 'onLost'>> & Pick<OpenOptions, 'onLost'>;
 
 type ExecutorGraph = Pick<Session, 'inputs' | 'outputs'> & {
   readonly device?: string;
@@ -145,11 +150,11 @@ export class ComputePool {
    */
   async open(
     model: ListedFile,
-    { name, labels = {}, priority, joins = true, restRatio = 0, device = 'cpu' }: OpenGraphOptions,
+    { name, labels = {}, priority, joins = true, restRatio = 0, device = 'cpu', onLost }: OpenGraphOptions,
   ): Promise<HeavyGraph> {
     const { executor, batchRowCountMax, queueRowCountMax, onOpen } = this.#options;
     const warmUpRowCounts = [1, Math.min(batchRowCountMax, warmRowCountMax)];
-    const graph = await executor.open(model, { name, warmUpRowCounts, restRatio, device });
+    const graph = await executor.open(model, { name, warmUpRowCounts, restRatio, device, onLost });
     onOpen?.({ graph: name, device: graph.device });
     const queue = new BatchQueue({
       name,

@@ -1,8 +1,10 @@
 /** Executors of heavy graphs: worker threads, or the calling thread if there are no workers. */
 
+import { failedPrecondition } from '../../src/contract/errors.ts';
 import { openSession, type SessionOptions, type TensorMap } from '../../src/onnx/session.ts';
+import { isBounded } from '../../src/onnx/small-network.ts';
 import { warmUp } from '../../src/onnx/warm-up.ts';
-import { createWorkerPool } from '../../src/onnx/worker-pool.ts';
+import { createWorkerPool, type WorkerPoolOptions } from '../../src/onnx/worker-pool.ts';
 import { createStepper } from '../../src/pacing/unhurried.ts';
 import { readListedFile } from '../../src/package/listed-file.ts';
 import type { Executor } from './compute-pool.ts';
@@ -10,22 +12,20 @@ import type { Executor } from './compute-pool.ts';
 /** `dispose` ends the threads after the runs that were accepted. */
 export type OwnedExecutor = Executor & { dispose(): Promise<void> };
 
-export type ExecutorOptions = {
-  /** 0 runs graphs on the calling thread: requests wait meanwhile. */
-  readonly workerCount: number;
-  readonly session: SessionOptions;
-};
+/** With `workerCount` 0 graphs run on the calling thread: requests wait meanwhile, and nobody watches the runs. */
+export type ExecutorOptions = Omit<WorkerPoolOptions, 'queueCountMax'>;
 
-export const createExecutor = ({ workerCount, session }: ExecutorOptions): OwnedExecutor =>
-  workerCount === 0
-    ? createInlineExecutor(session)
-    : createWorkerPool({ workerCount, queueCountMax: workerCount, session });
+export const createExecutor = (options: ExecutorOptions): OwnedExecutor =>
+  options.workerCount === 0
+    ? createInlineExecutor(options.session)
+    : createWorkerPool({ ...options, queueCountMax: options.workerCount });
 
 const createInlineExecutor = (options: SessionOptions): OwnedExecutor => ({
   idleCount: 1,
   async open(model, { name, warmUpRowCounts, restRatio, device }) {
     const step = createStepper(restRatio);
     const bytes = await readListedFile(model, step);
+    if (options.foreign === true && !isBounded(bytes, [])) throw unbounded(name);
     const session = await step(() => openSession(bytes, { ...options, device }, name));
     try {
       for (const rowCount of warmUpRowCounts) await step(() => warmUp(session, rowCount, name));
@@ -39,3 +39,11 @@ const createInlineExecutor = (options: SessionOptions): OwnedExecutor => ({
   },
   dispose: async () => {},
 });
+
+const unbounded = (where: string) =>
+  failedPrecondition({
+    where,
+    expected: 'a graph of operators and sizes whose work is known before it runs',
+    actual: 'another',
+    remedy: 'Serve it with --workers 1 or more, which can be given up',
+  });

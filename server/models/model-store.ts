@@ -12,7 +12,7 @@ import { emptyRouting, type Routing, readRouting } from './routing.ts';
 import { noVersionReady, resolveVersion, type Selection, type ServedModel } from './selection.ts';
 import type { ServedVersion } from './served-version.ts';
 
-export type ModelStoreOptions = Omit<PackageLoaderOptions, 'store'> & {
+export type ModelStoreOptions = Omit<PackageLoaderOptions, 'store' | 'onWithdrawn'> & {
   readonly config: ServerConfig;
   /** Called after each look through the store. */
   readonly onChange: (modelCount: number) => void;
@@ -36,7 +36,8 @@ export class ModelStore {
 
   constructor(options: ModelStoreOptions) {
     this.#options = options;
-    this.#loader = new PackageLoader({ ...options, store: options.config.store });
+    const onWithdrawn = (served: ServedVersion) => this.#withdraw(served);
+    this.#loader = new PackageLoader({ ...options, store: options.config.store, onWithdrawn });
   }
 
   /** Loads every model of the store and keeps watching it where the settings say so. */
@@ -152,11 +153,26 @@ export class ModelStore {
       const served = await this.#loader.versionOf(model, version, current);
       if (served !== undefined) next.push(served);
     }
+    for (const served of current) if (!next.includes(served)) served.retire();
+    // One of them may have been withdrawn while another was loaded.
+    this.#serve({ model, routing, versions: next.filter((served) => !this.#loader.isWithdrawn(served)) });
+  }
+
+  #serve(served: ServedModel): void {
+    const { model, versions } = served;
     this.#models.delete(model);
     this.#unready.delete(model);
-    if (next.length > 0) this.#models.set(model, { model, versions: next, routing });
+    if (versions.length > 0) this.#models.set(model, served);
     else this.#unready.add(model);
-    for (const served of current) if (!next.includes(served)) served.retire();
+  }
+
+  #withdraw(withdrawn: ServedVersion): void {
+    const served = this.#models.get(withdrawn.model);
+    if (served?.versions.includes(withdrawn)) {
+      this.#serve({ ...served, versions: served.versions.filter((version) => version !== withdrawn) });
+    }
+    withdrawn.retire();
+    this.#options.onChange(this.#models.size);
   }
 
   /** A model's routing; where the file is damaged, what was read before. */

@@ -12,21 +12,28 @@ import { createStepper } from '../../src/pacing/unhurried.ts';
 import { type PackageIndex, readPackageIndex } from '../../src/package/package.ts';
 import { type OpenVersionOptions, openVersion, type ServedVersion } from './served-version.ts';
 
-export type LoadListener = (result: 'loaded' | 'refused', model: string) => void;
+export type LoadListener = (result: 'loaded' | 'refused' | 'withdrawn', model: string) => void;
 
 export type PackageLoaderOptions = {
   readonly store: string;
   /** What every version is opened with. */
-  readonly networks: Omit<OpenVersionOptions, 'keyPrefix' | 'restRatio' | 'device'>;
+  readonly networks: Omit<OpenVersionOptions, 'keyPrefix' | 'restRatio' | 'device' | 'onLost'>;
+  /** A thread of its own, for the first runs of a version beside requests: it can be given up without harm to anybody. */
+  readonly openTrial: () => Trial;
   /** To try in turn: a version that one of them refuses may be served on the next. */
   readonly devices: readonly Device[];
   readonly log: Logger;
   readonly onLoad: LoadListener;
   /** A device refused a version that the next one serves. */
   readonly onDeviceFallback: (model: string, refusedBy: Device) => void;
+  /** A version that was loaded is of no more use, as a run of it did not end in time. It is not loaded again while its files are the same. */
+  readonly onWithdrawn: (served: ServedVersion) => void;
 };
 
 export type AskedVersion = { readonly model: string; readonly version: number };
+
+/** Where a version is opened once before it is opened for requests. */
+export type Trial = Pick<OpenVersionOptions, 'pool'> & { close(): Promise<void> };
 
 /** Beside requests: a version is loaded with a quarter of one core. */
 const restRatio = 3;
@@ -41,7 +48,7 @@ const carriedRunCount = 8;
 export class PackageLoader {
   readonly #options: PackageLoaderOptions;
   /** What each version was loaded from. */
-  readonly #identities = new WeakMap<ServedVersion, string>();
+  readonly #sources = new WeakMap<ServedVersion, Found>();
   /** Packages that were refused, by directory. */
   readonly #refused = new Map<string, Refusal>();
   #loadCount = 0;
@@ -74,16 +81,20 @@ export class PackageLoader {
   ): Promise<ServedVersion | undefined> {
     const directory = join(this.#options.store, model, String(version));
     const identity = await identityOf(directory);
-    const former = current.find((other) => other.version === version);
-    if (former !== undefined && this.#identities.get(former) === identity) return former;
+    const former = current.find((other) => other.version === version && !this.isWithdrawn(other));
+    if (former !== undefined && this.#sources.get(former)?.identity === identity) return former;
     const state = await stateOf(directory);
+    const found: Found = { model, version, directory, identity, state };
     const known = this.#refused.get(directory);
     const refusal = known?.state === state ? known : undefined;
     if (this.#isClosed || (refusal !== undefined && performance.now() < refusal.retryAtMs)) return former;
     try {
-      return await this.#load({ model, version, directory, identity }, current[0]);
+      return await this.#load(found, current[0]);
     } catch (error) {
-      const delayMs = isPassing(error) ? Math.min(retryMsMax, 2 * (refusal?.delayMs ?? retryMsMin / 2)) : Infinity;
+      const delayMs =
+        found.lost === undefined && isPassing(error)
+          ? Math.min(retryMsMax, 2 * (refusal?.delayMs ?? retryMsMin / 2))
+          : Infinity;
       this.#refused.set(directory, { state, delayMs, retryAtMs: performance.now() + delayMs });
       const retry = delayMs === Infinity ? {} : { retryMs: delayMs };
       this.#tellRefusal(error, { model, version, directory, ...retry });
@@ -96,6 +107,11 @@ export class PackageLoader {
     this.#refused.delete(join(this.#options.store, model, String(version)));
   }
 
+  /** Whether a version is not to be served any more, as a run of it did not end in time. */
+  isWithdrawn(served: ServedVersion): boolean {
+    return this.#sources.get(served)?.lost !== undefined;
+  }
+
   /** Forgets the refusals of packages that are not in the store any more. */
   keepOnly(published: readonly { readonly model: string; readonly versions: readonly number[] }[]): void {
     const { store } = this.#options;
@@ -105,11 +121,17 @@ export class PackageLoader {
     for (const directory of this.#refused.keys()) if (!directories.has(directory)) this.#refused.delete(directory);
   }
 
-  async #load({ model, version, directory, identity }: Found, former: ServedVersion | undefined) {
+  async #load(found: Found, former: ServedVersion | undefined) {
     const { log, onLoad } = this.#options;
-    const opened = await this.#openOnFirst(await readPackageIndex(directory));
-    this.#identities.set(opened, identity);
+    const { model, version, directory } = found;
+    const opened = await this.#openOnFirst(await readPackageIndex(directory), found);
+    this.#sources.set(opened, found);
     const contextCount = former === undefined ? 0 : await this.#carryOver(former, opened);
+    if (found.lost !== undefined) {
+      opened.retire();
+      throw found.lost;
+    }
+    found.served = opened;
     const { device, precision } = opened;
     log.info({ model, version, directory, contextCount, device, precision }, 'model version ready');
     onLoad('loaded', model);
@@ -117,26 +139,58 @@ export class PackageLoader {
   }
 
   /** On the first device that serves it. */
-  async #openOnFirst(index: PackageIndex, devices: readonly Device[] = this.#options.devices): Promise<ServedVersion> {
+  async #openOnFirst(
+    index: PackageIndex,
+    found: Found,
+    devices: readonly Device[] = this.#options.devices,
+  ): Promise<ServedVersion> {
     const { networks, log, onDeviceFallback } = this.#options;
     const [device, ...others] = devices;
-    const keyPrefix = `${this.#loadCount++}/`;
+    delete found.lost;
+    const options = {
+      ...networks,
+      device: device!,
+      restRatio: this.#hasRequests ? restRatio : 0,
+      onLost: (reason: Error) => this.#lose(found, reason),
+    };
     try {
-      return await openVersion(index, {
-        ...networks,
-        device: device!,
-        keyPrefix,
-        restRatio: this.#hasRequests ? restRatio : 0,
-      });
+      if (this.#hasRequests) await this.#tryOut(index, options);
+      return await openVersion(index, { ...options, keyPrefix: this.#nextPrefix() });
     } catch (error) {
       if (others.length === 0) throw error;
-      const opened = await this.#openOnFirst(index, others);
+      const opened = await this.#openOnFirst(index, found, others);
       const { model, version } = opened;
       const reason = (error as Error).message;
       log.warn({ model, version, device, next: opened.device, reason }, 'refused on a device');
       onDeviceFallback(model, device!);
       return opened;
     }
+  }
+
+  /** All first runs, where no other version waits for them. */
+  async #tryOut(index: PackageIndex, options: Omit<OpenVersionOptions, 'keyPrefix'>): Promise<void> {
+    const { pool, close } = this.#options.openTrial();
+    try {
+      (await openVersion(index, { ...options, pool, keyPrefix: this.#nextPrefix() })).retire();
+    } finally {
+      await close();
+    }
+  }
+
+  #nextPrefix(): string {
+    return `${this.#loadCount++}/`;
+  }
+
+  #lose(found: Found, reason: Error): void {
+    found.lost ??= reason;
+    const { model, version, directory, state, served } = found;
+    if (served === undefined) return;
+    delete found.served;
+    const { log, onLoad, onWithdrawn } = this.#options;
+    this.#refused.set(directory, { state, delayMs: Infinity, retryAtMs: Infinity });
+    log.error({ model, version, directory, reason: reason.message }, 'model version withdrawn');
+    onLoad('withdrawn', model);
+    onWithdrawn(served);
   }
 
   /**
@@ -164,7 +218,7 @@ export class PackageLoader {
     return count;
   }
 
-  #tellRefusal(error: unknown, found: Omit<Found, 'identity'> & { readonly retryMs?: number }): void {
+  #tellRefusal(error: unknown, found: Pick<Found, 'model' | 'version' | 'directory'> & { readonly retryMs?: number }) {
     const { log, onLoad } = this.#options;
     const reason = error instanceof Error ? error.message : String(error);
     log.error({ ...found, reason }, 'model version refused');
@@ -211,6 +265,12 @@ type Found = {
   readonly version: number;
   readonly directory: string;
   readonly identity: string;
+  /** Of all its files. */
+  readonly state: string;
+  /** Once it is loaded. */
+  served?: ServedVersion;
+  /** Why it cannot be used: a run of it did not end in time. */
+  lost?: Error;
 };
 
 /** Changes when a package is published anew in the same place. */

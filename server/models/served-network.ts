@@ -1,7 +1,8 @@
 /** Policies and critics that are loaded: named rows in, named rows out. Nothing here knows of requests. */
 
+import { rowIndexTensor } from '../../src/onnx/row-index.ts';
 import type { RowResults } from '../../src/onnx/rows/row-network.ts';
-import type { Session } from '../../src/onnx/session.ts';
+import type { Session, TensorMap } from '../../src/onnx/session.ts';
 import { createSmallNetwork } from '../../src/onnx/small-network.ts';
 import type { ListedFile } from '../../src/package/listed-file.ts';
 import type { Graph, Manifest } from '../../src/package/manifest.ts';
@@ -41,8 +42,14 @@ export type OpenNetworkOptions = {
   readonly files: ReadonlyMap<string, ListedFile>;
   /** Heavy graphs. */
   readonly pool: Pick<ComputePool, 'open'>;
-  /** Opens a graph that runs where the request is, also its bytes. */
-  readonly openInline: (file: string) => Promise<{ readonly model: Uint8Array; readonly session: Session }>;
+  /**
+   * Opens a graph to run where the request is, with its bytes; undefined where the work of a run is large or not known beforehand: only a
+   * thread of the pool can be given up.
+   */
+  readonly openInline: (
+    file: string,
+    weightNames?: readonly string[],
+  ) => Promise<{ readonly model: Uint8Array; readonly session: Session } | undefined>;
   readonly cache: ContextCache;
   /** Of this version alone. */
   readonly keyPrefix: string;
@@ -118,9 +125,6 @@ type Graphs = { readonly kind: 'plain'; readonly graph: Graph } | ({ readonly ki
 const openNetwork = (options: OpenNetworkOptions, graphs: Graphs, rule: NetworkRule): Promise<ServedNetwork> =>
   graphs.kind === 'plain' ? openPlain(options, graphs.graph, rule) : openGenerated(options, graphs, rule);
 
-/** Bytes of a plain graph's file up to which it is opened here too: that takes the event loop some milliseconds. */
-const inlineBytesMax = 4 * 1024 * 1024;
-
 /**
  * Multiplications from which a run of a plain graph goes to the pool, about 0.2 ms of the event loop: measured, networks of width 128
  * to 900 took 0.2 to 0.3 ms for 2^21.2 to 2^22.1. A smaller run is answered sooner here: the way to a thread and back takes 0.35 ms
@@ -135,7 +139,7 @@ async function openPlain(
 ): Promise<ServedNetwork> {
   const { priority, inputs, runsHere } = rule;
   const file = files.get(graph.file)!;
-  const inline = runsHere && file.bytes <= inlineBytesMax ? await openInline(graph.file) : undefined;
+  const inline = runsHere ? await openInline(graph.file) : undefined;
   const pooled = await pool.open(file, { name: graph.file, priority });
   checkGraph(graph, pooled, rule);
   const small = inline && createSmallNetwork(inline);
@@ -143,8 +147,7 @@ async function openPlain(
 
   async function runPooled({ rowCount, rows, demand }: NetworkInputs): Promise<RowResults> {
     const feeds = feedsOf(inputs, rowCount, rows);
-    const outputs = await pooled.run({ feeds, rowCount, deadline: deadlineFor(demand) });
-    return Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, data as Float32Array]));
+    return valuesOf(await pooled.run({ feeds, rowCount, deadline: deadlineFor(demand) }));
   }
 
   return {
@@ -168,14 +171,17 @@ async function openGenerated(
 ): Promise<ServedNetwork> {
   const { priority, from, inputs, outputs } = rule;
   const heavy = await pool.open(files.get(primary.file)!, { name: primary.file, priority });
-  const inline = await openInline(dynamic.file);
   const layout = weightLayout(primary);
+  const weightNames = layout.parts.map(({ name }) => name);
+  const inline = await openInline(dynamic.file, weightNames);
+  const small = inline && createSmallNetwork({ ...inline, weightNames });
+  const options = { name: dynamic.file, priority, joins: false };
+  const pooled = inline === undefined ? await pool.open(files.get(dynamic.file)!, options) : undefined;
   const generated: TensorRule[] = layout.parts.map(({ name, shape }) => ({ name, sizes: shape }));
   checkGraph(primary, heavy, { inputs: [from], outputs: generated });
   const others = inputs.filter(({ name }) => name !== from.name);
   const dynamicInputs = [...others, { name: 'index', sizes: [] }, ...generated];
-  checkGraph(dynamic, inline.session, { inputs: dynamicInputs, outputs });
-  const small = createSmallNetwork({ ...inline, weightNames: layout.parts.map(({ name }) => name) });
+  checkGraph(dynamic, inline?.session ?? pooled!, { inputs: dynamicInputs, outputs });
   const [inputSize] = from.sizes;
   return {
     weights: new WeightSource({
@@ -187,16 +193,23 @@ async function openGenerated(
       keyPrefix,
     }),
     tensors: tensorsOf(dynamic, rule),
-    run({ rowCount, rows, weights }) {
+    run({ rowCount, rows, weights, demand }) {
       const { entries, index } = weights!;
-      return small.run({ rowCount, rows, weights: { entries, index, feeds: () => joinWeights(layout, weights!) } });
+      const join = () => joinWeights(layout, weights!);
+      if (small !== undefined) return small.run({ rowCount, rows, weights: { entries, index, feeds: join } });
+      const feeds = { ...feedsOf(others, rowCount, rows), ...join(), index: rowIndexTensor(index, rowCount) };
+      return pooled!.run({ feeds, rowCount, deadline: deadlineFor(demand) }).then(valuesOf);
     },
     dispose() {
-      inline.session.dispose();
+      inline?.session.dispose();
+      pooled?.dispose();
       heavy.dispose();
     },
   };
 }
+
+const valuesOf = (tensors: TensorMap): RowResults =>
+  Object.fromEntries(Object.entries(tensors).map(([name, { data }]) => [name, data as Float32Array]));
 
 const tensorsOf = (graph: Graph, { inputs, outputs }: GraphRule): GraphRule => ({
   inputs,

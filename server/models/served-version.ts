@@ -3,11 +3,12 @@
 import type { Precision } from '../../src/onnx/precision.ts';
 import type { Device } from '../../src/onnx/providers.ts';
 import { openSession, type SessionOptions } from '../../src/onnx/session.ts';
+import { isBounded } from '../../src/onnx/small-network.ts';
 import { createStepper } from '../../src/pacing/unhurried.ts';
 import { readListedFile } from '../../src/package/listed-file.ts';
 import { graphsOf, type Manifest } from '../../src/package/manifest.ts';
 import type { PackageIndex } from '../../src/package/package.ts';
-import type { ComputePool } from '../compute/compute-pool.ts';
+import type { ComputePool, OpenGraphOptions } from '../compute/compute-pool.ts';
 import type { VersionLabels } from '../telemetry/version-labels.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
 import { sizesOf } from './graph-contract.ts';
@@ -49,6 +50,8 @@ export type OpenVersionOptions = {
   readonly keyPrefix: string;
   /** Milliseconds of rest for each millisecond of loading: requests go before. */
   readonly restRatio: number;
+  /** Told if a run does not end in time: the version is of no more use. */
+  readonly onLost?: OpenGraphOptions['onLost'];
 };
 
 /**
@@ -93,9 +96,12 @@ export async function openVersion(index: PackageIndex, options: OpenVersionOptio
 
 type Networks = Pick<ServedVersion, 'policy' | 'critic' | 'adaptation'>;
 
+/** Bytes of a graph's file up to which it is opened on the event loop: that takes some milliseconds. */
+const inlineBytesMax = 4 * 1024 * 1024;
+
 /** Opens the graphs one after the other and reads every other file, as each is verified while it is read. */
 async function openNetworks({ manifest, files }: PackageIndex, options: OpenVersionOptions): Promise<Networks> {
-  const { pool, inline, device, contextCache, criticCache, keyPrefix, restRatio, labels } = options;
+  const { pool, inline, device, contextCache, criticCache, keyPrefix, restRatio, labels, onLost } = options;
   const step = createStepper(restRatio);
   const opened: { dispose(): unknown }[] = [];
   const tracked = <T extends { dispose(): unknown }>(session: T): T => {
@@ -108,10 +114,13 @@ async function openNetworks({ manifest, files }: PackageIndex, options: OpenVers
     keyPrefix,
     pool: {
       open: async (...[file, graph]: Parameters<ComputePool['open']>) =>
-        tracked(await pool.open(file, { ...graph, labels: labels.of(manifest), restRatio, device })),
+        tracked(await pool.open(file, { ...graph, labels: labels.of(manifest), restRatio, device, onLost })),
     },
-    async openInline(file: string) {
-      const model = await readListedFile(files.get(file)!, step);
+    async openInline(file: string, weightNames: readonly string[] = []) {
+      const listed = files.get(file)!;
+      if (listed.bytes > inlineBytesMax) return undefined;
+      const model = await readListedFile(listed, step);
+      if (!(await step(() => isBounded(model, weightNames)))) return undefined;
       return { model, session: await step(() => tracked(openSession(model, inline, file))) };
     },
   };
@@ -165,6 +174,7 @@ function createHolds(
       };
     },
     retire() {
+      if (isRetired) return;
       isRetired = true;
       freeIfIdle();
     },

@@ -2,6 +2,7 @@
 
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import pino from 'pino';
+import { endProcess } from '../../src/contract/process-end.ts';
 import { PrepareRequestSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { Link } from '../../src/messages/link.ts';
 import { createCall } from '../call/rpc.ts';
@@ -93,7 +94,11 @@ const metricValues = (metrics: readonly unknown[]): MetricValues[] =>
   }));
 
 process.on('message', (message) => link.receive(message));
-process.once('disconnect', () => link.close());
+process.prependOnceListener('disconnect', () => {
+  link.close();
+  // The parent is gone. `process.exit` would wait for a thread that is in native code.
+  if (stopping === undefined) endProcess();
+});
 // A terminal signals every process; the parent alone acts on it and drains all.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => void stop());

@@ -66,7 +66,9 @@ export type Metrics = {
   readonly versions: VersionLabels;
   method(name: { readonly type: GrpcType; readonly service: string; readonly method: string }): MethodMetrics;
   work(method: string): WorkMetrics;
-  loadResult(result: 'loaded' | 'refused', model: string): void;
+  loadResult(result: 'loaded' | 'refused' | 'withdrawn', model: string): void;
+  /** A thread's run did not end in time. */
+  threadGivenUp(): void;
   /** A device refused a version that the next one serves. */
   deviceFallback(model: string, refusedBy: string): void;
   /** A fallback that was served. */
@@ -171,8 +173,12 @@ function registerTls(registry: Registry, { counter }: Kinds): Metrics['tls'] {
 
 function registerEvents({
   counter,
-}: Kinds): Pick<Metrics, 'loadResult' | 'deviceFallback' | 'fallback' | 'connectionEnded'> {
-  const loads = counter('hyperpolicy_model_loads_total', 'Model versions loaded or refused');
+}: Kinds): Pick<Metrics, 'loadResult' | 'threadGivenUp' | 'deviceFallback' | 'fallback' | 'connectionEnded'> {
+  const loads = counter(
+    'hyperpolicy_model_loads_total',
+    'Model versions loaded, refused, or withdrawn as a run did not end',
+  );
+  const givenUp = counter('hyperpolicy_threads_given_up_total', 'Threads whose run did not end in time')({});
   const deviceFallbacks = counter(
     'hyperpolicy_device_fallbacks_total',
     'Model versions that a device refused and another serves',
@@ -185,6 +191,7 @@ function registerEvents({
   for (const reason of endReasons) connectionEnds({ reason });
   return {
     loadResult: (result, model) => void loads({ model, result }).value++,
+    threadGivenUp: () => void givenUp.value++,
     deviceFallback: (model, refused_by) => void deviceFallbacks({ model, refused_by }).value++,
     fallback: (fallback, reason) => void fallbacks({ fallback, reason }).value++,
     connectionEnded: (reason) => void connectionEnds({ reason }).value++,

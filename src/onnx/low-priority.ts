@@ -44,6 +44,11 @@ export function raisePriority(id: number, normal = getPriority(process.pid)): vo
   }
 }
 
+/** The lowest priority, from another thread of this process: what it does is wanted by nobody. */
+export function neglect(id: number): void {
+  if (id !== 0) setPriority(id, constants.priority.PRIORITY_LOW);
+}
+
 /** The system's id of the calling thread; 0 where its priority cannot be lowered and raised again. */
 export function systemThreadId(): number {
   known ??= findThreadId();

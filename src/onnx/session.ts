@@ -2,7 +2,7 @@
 
 import { Tensor } from 'onnxruntime-common';
 import { invalidArgument } from '../contract/errors.ts';
-import { refuseEndless } from './endless.ts';
+import { checkForeign } from './foreign.ts';
 import { type NativeSession, type NativeTensorMap, nativeBinding, runInPlace } from './native.ts';
 import { requirePrecision } from './precision.ts';
 import { candidates, type Device, type DeviceName, fullDevice, isInstalled, missingDevice } from './providers.ts';
@@ -19,8 +19,8 @@ export type SessionOptions = {
   readonly spinning?: boolean;
   /** Where the graph runs; `cpu` unless given. Feeds and outputs are in host memory on every device. */
   readonly device?: DeviceName;
-  /** Refuses graphs whose runs may have no end: for files that come from others. */
-  readonly mustEnd?: boolean;
+  /** Of files that come from others: checkForeign. */
+  readonly foreign?: boolean;
 };
 
 export type TensorInfo = {
@@ -58,7 +58,7 @@ const dtypeByCode: Record<number, TensorInfo['dtype']> = { 1: 'float32', 6: 'int
  *   the named device is missing; resource_exhausted where the model does not fit into the device's memory
  */
 export function openSession(model: Uint8Array, options: SessionOptions, name = 'model'): Session {
-  if (options.mustEnd === true) refuseEndless(model, name);
+  if (options.foreign === true) checkForeign(model, name);
   const devices = candidates(options.device ?? 'cpu');
   for (const device of devices.slice(0, -1)) {
     try {
@@ -91,7 +91,7 @@ function openOn(device: Device, model: Uint8Array, options: SessionOptions, name
           force_spinning_stop: '1',
           // Values outside the model's bytes are refused: the runtime would look for their files in the working directory.
           model_external_initializers_file_folder_path: '/dev/null',
-          // The runtime's own format, which it would recognise by four bytes, is not what `refuseEndless` reads.
+          // The runtime's own format, which it would recognise by four bytes, is not what `checkForeign` reads.
           load_model_format: 'ONNX',
         },
       },

@@ -6,6 +6,7 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { rowIndexTensor } from './row-index.ts';
+import { planRows } from './rows/plan.ts';
 import { NotByRow } from './rows/planning.ts';
 import { openRowNetwork, type RowNetwork, type RowResults, type RowRun, type RowWeights } from './rows/row-network.ts';
 import { floatTensor, type Session, type TensorMap } from './session.ts';
@@ -124,6 +125,20 @@ export function createSmallNetwork({ model, session, weightNames = [] }: SmallNe
 /** ONNX Runtime would copy a row's generated weights before it uses them, so those networks run by row always. */
 const rowsByRow = ({ workPerRow }: RowNetwork, isGenerated: boolean): number =>
   isGenerated ? Number.POSITIVE_INFINITY : Math.floor(rowWorkMax / Math.max(1, workPerRow));
+
+/**
+ * Whether it is known, before anything of the graph is opened or run, what a row costs, and that this is bounded: only then may the graph
+ * be opened and run on a thread that others cannot do without. Control flow, and sizes that depend on values, are not.
+ */
+export function isBounded(model: Uint8Array, weightNames: readonly string[]): boolean {
+  try {
+    planRows(model, weightNames);
+    return true;
+  } catch {
+    // Bytes that are no model are for whoever opens them to tell.
+    return false;
+  }
+}
 
 function openByRow(model: Uint8Array, weightNames: readonly string[]): RowNetwork | undefined {
   try {

@@ -10,10 +10,10 @@ import type { ListedFile } from '../package/listed-file.ts';
 import type { Device } from './providers.ts';
 import type { Session, SessionOptions, TensorMap } from './session.ts';
 import { blockOf, copyTensors, placeTensors, viewTensors, writeTensors } from './shared-tensors.ts';
-import type { Opened, OpenRequest } from './worker-messages.ts';
-import { createThread, type Lane, type Thread } from './worker-thread.ts';
+import type { Lane, Thread } from './worker-thread.ts';
+import { createThreads, died, type ThreadsOptions } from './worker-threads.ts';
 
-export type WorkerPoolOptions = {
+export type WorkerPoolOptions = Pick<ThreadsOptions, 'runMsMax' | 'loadMsMax' | 'onGivenUp'> & {
   /** Threads that run sessions, at least 1. */
   readonly workerCount: number;
   /** Runs that may wait for a thread, over all sessions. */
@@ -53,6 +53,8 @@ export type OpenOptions = {
   readonly restRatio?: number;
   /** In place of the pool's. */
   readonly device?: Device;
+  /** Told once if the session is of no more use: a run of it did not end in time, or a new thread cannot open it. Later runs fail so. */
+  readonly onLost?: ((reason: Error) => void) | undefined;
 };
 
 export type WorkerPool = {
@@ -78,11 +80,26 @@ type Job = {
 };
 
 /** A pool whose threads start at once. The caller disposes it. */
-export function createWorkerPool({ workerCount, queueCountMax, session: options }: WorkerPoolOptions): WorkerPool {
+export function createWorkerPool({
+  workerCount,
+  queueCountMax,
+  session: options,
+  ...watching
+}: WorkerPoolOptions): WorkerPool {
   if (!Number.isSafeInteger(workerCount) || workerCount < 1) {
     throw new RangeError(`createWorkerPool: expected a workerCount of at least 1, got ${workerCount}`);
   }
-  const threads = Array.from({ length: workerCount }, createThread);
+  const onLosses = new Map<number, (reason: Error) => void>();
+  const onLost = (session: number, reason: Error) => {
+    for (const job of queue.filter((waiting) => waiting.session === session)) {
+      queue.splice(queue.indexOf(job), 1);
+      job.fail(reason);
+    }
+    onLosses.get(session)?.(reason);
+    onLosses.delete(session);
+  };
+  const pooled = createThreads({ workerCount, ...watching, onLost, onReady: dispatch });
+  const threads = pooled.all;
   const queue: Job[] = [];
   const accepted = new Set<Promise<unknown>>();
   let sessionCount = 0;
@@ -91,7 +108,9 @@ export function createWorkerPool({ workerCount, queueCountMax, session: options 
   /** Those that open a graph come last: a step of that may be under way. */
   const idle = () =>
     threads
-      .filter(({ isAlive, runs, freeLanes }) => isAlive && runs.length === 0 && freeLanes.length > 0)
+      .filter(
+        (thread) => thread.isAlive && !thread.isStarting && thread.runs.length === 0 && thread.freeLanes.length > 0,
+      )
       .sort((a, b) => Number(a.isOpening) - Number(b.isOpening));
 
   /** The thread that can begin a run of a session soonest; undefined where it must wait. A dead thread is not used again. */
@@ -126,6 +145,10 @@ export function createWorkerPool({ workerCount, queueCountMax, session: options 
       taking.freed?.();
       dispatch();
       return taking.take(viewTensors(lane.output, reply.places));
+    } catch (error) {
+      // Who hears of it may want another thread at once.
+      await thread.replaced;
+      throw error;
     } finally {
       thread.freeLanes.push(lane);
       dispatch();
@@ -145,16 +168,24 @@ export function createWorkerPool({ workerCount, queueCountMax, session: options 
   }
 
   return {
-    async open(source, { name = 'model', warmUpRowCounts = [], restRatio = 0, device: ownDevice } = {}) {
+    async open(source, { name = 'model', warmUpRowCounts = [], restRatio = 0, device: ownDevice, onLost: tell } = {}) {
       if (disposed !== undefined) throw closed();
       const id = sessionCount++;
       const model = source instanceof Uint8Array ? await shareInSlices(source) : source;
       if (disposed !== undefined) throw closed();
       const sessionOptions = ownDevice === undefined ? options : { ...options, device: ownDevice };
       const request = { session: id, model, options: sessionOptions, warmUpRowCounts, restRatio, name };
-      const opening = openOnAll(threads, request);
+      let lost: Error | undefined;
+      onLosses.set(id, (reason) => {
+        lost = reason;
+        tell?.(reason);
+      });
+      const opening = pooled.open(request);
       track(accepted, opening);
-      const { device, inputs, outputs } = await opening;
+      const { device, inputs, outputs } = await opening.catch((error: unknown) => {
+        onLosses.delete(id);
+        throw error;
+      });
       const running = new Set<Promise<unknown>>();
       let gone: Promise<void> | undefined;
       return {
@@ -163,6 +194,7 @@ export function createWorkerPool({ workerCount, queueCountMax, session: options 
         outputs,
         run<T = TensorMap>(feeds: TensorMap, taking?: Taking<T>): Promise<T> {
           if (gone !== undefined) return Promise.reject(closed(name));
+          if (lost !== undefined) return Promise.reject(lost);
           const result = enqueue(id, feeds, taking ?? { take: copyTensors as (outputs: TensorMap) => T });
           track(running, result);
           return result;
@@ -171,7 +203,10 @@ export function createWorkerPool({ workerCount, queueCountMax, session: options 
           return threads.some((thread) => canFollow(thread, id));
         },
         dispose() {
-          gone ??= settled(running).then(() => closeOnAll(threads, id));
+          gone ??= settled(running).then(() => {
+            onLosses.delete(id);
+            return pooled.close(id);
+          });
           return gone;
         },
       };
@@ -183,9 +218,7 @@ export function createWorkerPool({ workerCount, queueCountMax, session: options 
       return threads.some(({ isAlive }) => isAlive) ? idle().length : 1;
     },
     dispose() {
-      disposed ??= settled(accepted).then(async () => {
-        await Promise.all(threads.map((thread) => thread.end()));
-      });
+      disposed ??= settled(accepted).then(pooled.end);
       return disposed;
     },
   };
@@ -201,42 +234,6 @@ type ThreadRun<T> = {
 
 const canFollow = ({ isAlive, runs, freeLanes }: Thread, session: number): boolean =>
   isAlive && runs.length === 1 && runs[0] === session && freeLanes.length > 0;
-
-/** At once where loading is in a hurry, else one after the other. */
-async function openOnAll(threads: readonly Thread[], request: OpenRequest): Promise<Opened> {
-  const alive = threads.filter(({ isAlive }) => isAlive);
-  try {
-    if (alive.length === 0) throw died();
-    const all: Opened[] = [];
-    if (request.restRatio === 0) {
-      const results = await Promise.allSettled(alive.map((thread) => openOn(thread, request)));
-      for (const result of results) {
-        if (result.status === 'rejected') throw result.reason;
-        all.push(result.value);
-      }
-    } else {
-      for (const thread of alive) all.push(await openOn(thread, request));
-    }
-    return all[0]!;
-  } catch (error) {
-    await closeOnAll(threads, request.session);
-    throw error;
-  }
-}
-
-async function openOn(thread: Thread, request: OpenRequest): Promise<Opened> {
-  thread.isOpening = true;
-  try {
-    return await thread.ask('open', request);
-  } finally {
-    thread.isOpening = false;
-  }
-}
-
-async function closeOnAll(threads: readonly Thread[], session: number): Promise<void> {
-  const alive = threads.filter(({ isAlive }) => isAlive);
-  await Promise.allSettled(alive.map((thread) => thread.ask('close', { session })));
-}
 
 /** Keeps a promise in the set until it settles; its rejection is its owner's. */
 function track(set: Set<Promise<unknown>>, promise: Promise<unknown>): void {
@@ -261,5 +258,3 @@ const full = (queueCountMax: number) =>
 
 const closed = (name = 'worker pool') =>
   unavailable({ where: name, expected: 'an open session', actual: 'one that is disposed' });
-
-const died = () => unavailable({ where: 'worker pool', expected: 'a live thread', actual: 'none: all have ended' });

@@ -3,8 +3,9 @@
 import { existsSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { failedPrecondition, unavailable } from '../contract/errors.ts';
+import { endProcess } from '../contract/process-end.ts';
 import { Link } from '../messages/link.ts';
-import { raisePriority } from './low-priority.ts';
+import { neglect, raisePriority } from './low-priority.ts';
 // Here too: a process whose threads run graphs may run none itself.
 import './no-telemetry.ts';
 import './precision.ts';
@@ -17,12 +18,16 @@ export type Lane = { readonly id: number; input: SharedArrayBuffer; output: Shar
 const laneCount = 2;
 
 export type Thread = {
-  /** False once the thread has ended, told or not. */
+  /** False once the thread has ended, told or not, or was given up. */
   readonly isAlive: boolean;
   /** Those that no run uses. */
   readonly freeLanes: Lane[];
   /** Whether it opens a graph; the pool says so. */
   isOpening: boolean;
+  /** Whether it lacks sessions that the others have; likewise. */
+  isStarting: boolean;
+  /** Resolves when another has taken its place, where it was given up. */
+  replaced?: Promise<void>;
   /** Sessions of the runs that were asked for and not answered, in order. */
   readonly runs: number[];
   /** @throws the thread's error; HyperpolicyError unavailable where the thread ends before it answers */
@@ -32,13 +37,34 @@ export type Thread = {
   ): Promise<ReturnType<ToThread[Kind]>>;
   /** Back to its own priority, if it is at a lower one: somebody waits. */
   hurry(): void;
+  /** The native call that it is in, and how many looks in a row have found it there before. To be called at a fixed interval. */
+  look(): { readonly session: number; readonly foundCount: number };
+  /** Gives it up: nobody can end its call, so it goes on at the lowest priority, and ends when that call does. */
+  abandon(reason: Error): void;
   /** Tells the thread to end, and waits for it. */
   end(): Promise<void>;
 };
 
+/** Those that were given up and are still there. */
+const stranded = new Set<Worker>();
+
+/** A process waits for its threads when it ends. */
+function strand(worker: Worker): void {
+  if (stranded.size === 0) process.on('exit', endIfStranded);
+  stranded.add(worker);
+  worker.once('exit', () => {
+    stranded.delete(worker);
+    if (stranded.size === 0) process.off('exit', endIfStranded);
+  });
+  worker.unref();
+}
+
+const endIfStranded = () => endProcess();
+
 export function createThread(): Thread {
   const systemId = new Int32Array(new SharedArrayBuffer(4));
-  const worker = new Worker(workerFile(), { workerData: { systemId } satisfies WorkerData });
+  const calls = new Int32Array(new SharedArrayBuffer(8));
+  const worker = new Worker(workerFile(), { workerData: { systemId, calls } satisfies WorkerData });
   const link = new Link<ToThread, ToPool>({
     name: 'worker pool',
     send: (message) => worker.postMessage(message),
@@ -49,12 +75,16 @@ export function createThread(): Thread {
   worker.on('error', (error) => {
     crash = error;
   });
-  const exited = new Promise<void>((resolve) => {
-    worker.on('exit', (code) => {
-      link.close(ended(code, crash));
-      resolve();
-    });
+  let tellGone = () => {};
+  const gone = new Promise<void>((resolve) => {
+    tellGone = resolve;
   });
+  const leave = (reason: Error) => {
+    link.close(reason);
+    tellGone();
+  };
+  worker.on('exit', (code) => leave(ended(code, crash)));
+  let [seen, foundCount] = [0, 0];
   return {
     get isAlive() {
       return !link.closed;
@@ -65,6 +95,7 @@ export function createThread(): Thread {
       output: new SharedArrayBuffer(0),
     })),
     isOpening: false,
+    isStarting: false,
     runs: [],
     hurry() {
       if (!link.closed) raisePriority(systemId[0]!);
@@ -72,8 +103,21 @@ export function createThread(): Thread {
     ask: (kind, request) => link.ask(kind, request, Number.POSITIVE_INFINITY),
     end() {
       // Its end is the answer.
-      link.ask('end', null, Number.POSITIVE_INFINITY).catch(() => {});
-      return exited;
+      if (!link.closed) link.ask('end', null, Number.POSITIVE_INFINITY).catch(() => {});
+      return gone;
+    },
+    look() {
+      const count = Atomics.load(calls, 0);
+      foundCount = count % 2 !== 0 && count === seen ? foundCount + 1 : 0;
+      seen = count;
+      return { session: calls[1]!, foundCount };
+    },
+    abandon(reason) {
+      // Not `terminate`: the runtime's binding throws into a thread that was told so, which ends the process.
+      void this.end();
+      strand(worker);
+      neglect(systemId[0]!);
+      leave(reason);
     },
   };
 }

@@ -20,7 +20,19 @@ const outputMemory = createOutputMemory();
 /** Inputs and outputs of each lane. */
 const blocks: { input: SharedArrayBuffer; output: SharedArrayBuffer }[] = [];
 
-(workerData as WorkerData).systemId[0] = systemThreadId();
+const { systemId, calls } = workerData as WorkerData;
+systemId[0] = systemThreadId();
+
+/** A call of native code, noted for who watches this thread. */
+function watched<T>(session: number, call: () => T): T {
+  calls[1] = session;
+  Atomics.add(calls, 0, 1);
+  try {
+    return call();
+  } finally {
+    Atomics.add(calls, 0, 1);
+  }
+}
 
 const answer: Answerers<ToThread> = {
   async open({ session: id, model, options, warmUpRowCounts, restRatio, name }) {
@@ -28,12 +40,12 @@ const answer: Answerers<ToThread> = {
     // The runtime takes no shared memory. Either copy is garbage once the model is loaded.
     const bytes =
       model instanceof SharedArrayBuffer ? new Uint8Array(model).slice() : await readListedFile(model, step);
-    const session = await step(() => atLowPriority(() => openSession(bytes, options, name)));
+    const session = await step(() => watched(id, () => atLowPriority(() => openSession(bytes, options, name))));
     const outputsFor = keepOutputs(session, outputMemory);
     sessions.set(id, { session, outputsFor });
     const run = (feeds: TensorMap) => session.run(feeds, outputsFor(feeds));
     for (const rowCount of warmUpRowCounts) {
-      await step(() => atLowPriority(() => warmUp({ inputs: session.inputs, run }, rowCount, name)));
+      await step(() => watched(id, () => atLowPriority(() => warmUp({ inputs: session.inputs, run }, rowCount, name))));
     }
     return { device: session.device, inputs: session.inputs, outputs: session.outputs };
   },
@@ -43,7 +55,7 @@ const answer: Answerers<ToThread> = {
     const own = blocks[lane];
     own.input = block ?? own.input;
     const feeds = copyTensors(viewTensors(own.input, places));
-    const outputs = session.run(feeds, outputsFor(feeds));
+    const outputs = watched(id, () => session.run(feeds, outputsFor(feeds)));
     const placed = placeTensors(outputs);
     const present = own.output;
     own.output = blockOf(present, placed.byteLength);

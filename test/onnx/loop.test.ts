@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { createBuilder, fill } from '../../src/onnx/builder.ts';
 import { encode } from '../../src/onnx/encode.ts';
-import { refuseEndless } from '../../src/onnx/endless.ts';
+import { checkForeign } from '../../src/onnx/foreign.ts';
 import type { Graph } from '../../src/onnx/graph.ts';
 import { afterPasses, repeated } from '../../src/onnx/loop.ts';
 import { add, mul } from '../../src/onnx/ops/elementwise.ts';
@@ -91,7 +91,7 @@ test('state has to come out as it goes in', () => {
 
 test('such a graph is refused in a file from others, whose Loop need not end', () => {
   const model = encode(repeated(pass(), 3, new Set(['slice'])));
-  expect(() => refuseEndless(model, 'policy.onnx')).toThrow(
+  expect(() => checkForeign(model, 'policy.onnx')).toThrow(
     'policy.onnx: expected a graph whose runs end, without Loop',
   );
 });

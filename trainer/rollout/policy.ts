@@ -59,7 +59,7 @@ export function createPackagePolicy(
   }
   const open = ({ file }: { readonly file: string }): Opened => {
     const model = files.get(file)!;
-    return { model, session: openSession(model, { threadCount, mustEnd: true }, file) };
+    return { model, session: openSession(model, { threadCount, foreign: true }, file) };
   };
   const observationSize = specSize(specs.observation);
   return policy.kind === 'plain'

@@ -6,7 +6,7 @@
 import { TensorProto_DataType as DataType, type NodeProto } from '../../gen/onnx/onnx_pb.ts';
 import { integerAttribute } from './attributes.ts';
 import { binaryOps, unaryOps } from './kernels.ts';
-import { NotByRow, type Place, type Planning } from './planning.ts';
+import { NotByRow, type Place, type Planning, valueCountMax } from './planning.ts';
 import { planGather, planGemm, planMatMul } from './products.ts';
 import { broadcast, offsetsOf, requireRowsFirst, show, sizeOf } from './shapes.ts';
 
@@ -58,6 +58,7 @@ export const rowOperators: Readonly<Record<string, RowOperator>> = {
     const x = planning.place(input[0]);
     const shape = broadcast('Expand', x.shape, planning.integers(input[1]) ?? []);
     requireRowsFirst('Expand', [x], shape.length);
+    if (sizeOf(shape) > valueCountMax) throw new NotByRow(`Expand to ${show(shape)}`);
     const isSame = sizeOf(shape) === sizeOf(x.shape);
     const ones = () => planning.constant(new Float32Array(sizeOf(shape)).fill(1), shape);
     planning.define(output[0]!, isSame ? { ...x, shape } : joined(planning, 'Mul', x, ones()));
@@ -139,6 +140,7 @@ function planSum(planning: Planning, node: NodeProto, isMean: boolean): void {
   }
   const keeps = integerAttribute(node, 'keepdims', 1) === 1;
   const shape = x.shape.flatMap((size, axis) => (!axes.includes(axis) ? [size] : keeps ? [1] : []));
+  planning.countReads(sizeOf(x.shape));
   const total = planning.reserve(shape, [x]);
   for (let i = 0; i < outerCount; i++) {
     planning.step((kernels) => () => kernels.sum(x.address + i * count * 4, total.address + i * 4, count));

@@ -7,8 +7,9 @@
 
 import { firstAddress } from './kernels.ts';
 import { rowOperators } from './operators.ts';
-import { NotByRow, type Place, type Planning, type Step } from './planning.ts';
+import { NotByRow, type Place, type Planning, type Step, valueCountMax } from './planning.ts';
 import { type ReadInput, readModel } from './read-model.ts';
+import { sizeOf } from './shapes.ts';
 
 /** A tensor of a request or a context, and where one row of it lies. */
 export type PlacedTensor = { readonly name: string; readonly address: number; readonly size: number };
@@ -21,14 +22,22 @@ export type RowPlan = {
   readonly weights: { readonly address: number; readonly size: number };
   readonly outputs: readonly PlacedTensor[];
   readonly steps: readonly Step[];
-  /** Multiplications of all products, for one row. */
+  /** For one row: multiplications of all products, or values that are made and summed where those are more. */
   readonly workPerRow: number;
 };
 
-const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
-
 /** Values begin at cache lines. */
 const lineBytes = 64;
+
+/**
+ * Whoever plans a graph need not know where it comes from: a file of some hundred bytes may ask for any amount of memory. Of weights,
+ * constants and values together, 256 MiB; nodes and kernel calls, of which networks have some hundred.
+ */
+const memoryCountMax = 2 ** 26;
+const nodeCountMax = 2 ** 12;
+const stepCountMax = 2 ** 16;
+/** Of one row, about 20 ms. */
+const workMax = 2 ** 28;
 
 /**
  * @param model the bytes of an ONNX file
@@ -42,9 +51,15 @@ export function planRows(model: Uint8Array, weightNames: readonly string[]): Row
   const steps: Step[] = [];
   let end = firstAddress;
   let workPerRow = 0;
+  let valuesPerRow = 0;
 
+  const countReads = (values: number): void => {
+    valuesPerRow += values;
+    if (!(valuesPerRow <= valueCountMax)) throw new NotByRow(`${valuesPerRow} values of one row`);
+  };
   const allot = (size: number, boundary = lineBytes): number => {
     const address = Math.ceil(end / boundary) * boundary;
+    if (!(size >= 0 && address / 4 + size <= memoryCountMax)) throw new NotByRow(`room for ${size} values`);
     end = address + size * 4;
     return address;
   };
@@ -91,20 +106,29 @@ export function planRows(model: Uint8Array, weightNames: readonly string[]): Row
       if (name === '') return undefined;
       const values = integers.get(name);
       if (values === undefined) throw new NotByRow(`"${name}" that is not known`);
+      sizeOf(values);
       return values;
     },
     isInteger: (name = '') => integers.has(name),
     defineIntegers: (name, values) => integers.set(name, values),
     isIndex: (name = '') => isRowIndex(byName.get(name)),
     isWeight: (name = '') => weightNames.includes(name),
-    reserve: (shape, from) => ({ address: allot(sizeOf(shape)), shape, hasRows: from.some(({ hasRows }) => hasRows) }),
+    reserve(shape, from) {
+      countReads(sizeOf(shape));
+      return { address: allot(sizeOf(shape)), shape, hasRows: from.some(({ hasRows }) => hasRows) };
+    },
+    countReads,
     constant,
     define: (name, place) => places.set(name, place),
-    step: (step) => steps.push(step),
+    step(step) {
+      if (steps.push(step) > stepCountMax) throw new NotByRow(`${steps.length} steps`);
+    },
     countWork(multiplications) {
       workPerRow += multiplications;
+      if (workPerRow > workMax) throw new NotByRow(`${workPerRow} multiplications`);
     },
   };
+  if (nodes.length > nodeCountMax) throw new NotByRow(`${nodes.length} nodes`);
   for (const node of nodes) {
     const plan = rowOperators[node.opType];
     if (plan === undefined) throw new NotByRow(`operator ${node.opType}`);
@@ -120,7 +144,7 @@ export function planRows(model: Uint8Array, weightNames: readonly string[]): Row
     weights,
     constants,
     steps,
-    workPerRow,
+    workPerRow: Math.max(workPerRow, valuesPerRow),
     memoryBytes: end,
   };
 }

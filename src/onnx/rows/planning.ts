@@ -21,6 +21,9 @@ export type Step = (kernels: RowKernels) => () => void;
 /** Why a graph cannot be planned. */
 export class NotByRow extends Error {}
 
+/** Values that one row may make, and read to be summed. */
+export const valueCountMax = 2 ** 22;
+
 /** What an operator sees while it is planned. */
 export type Planning = {
   /** @throws NotByRow where the input is absent, no float32 tensor, or turned */
@@ -40,4 +43,6 @@ export type Planning = {
   define(name: string, place: Place): void;
   step(step: Step): void;
   countWork(multiplications: number): void;
+  /** Values that are read to make few. */
+  countReads(values: number): void;
 };

@@ -43,6 +43,9 @@ export function planGather(planning: Planning, node: NodeProto): void {
   planning.define(node.output[0]!, { ...planning.place(weights), hasRows: true });
 }
 
+/** Matrices beside each other; more would cost more than ONNX Runtime. */
+const callCountMax = 256;
+
 /** A row of values times a matrix, or several such beside each other: x [..., 1, I], w [..., I, O]. */
 function product(planning: Planning, op: string, x: Place, w: Place, start?: Place): Place {
   const [inCount, outCount] = w.shape.slice(-2) as [number, number];
@@ -54,6 +57,7 @@ function product(planning: Planning, op: string, x: Place, w: Place, start?: Pla
   if (w.hasRows && w.shape.length < 3) throw new NotByRow(`${op} of ${show(x.shape, w.shape)}`);
   if (w.hasRows || w.shape.length > 2) requireRowsFirst(op, [x, w], rank);
   const y = planning.reserve([...many, ...(x.shape.length < 2 ? [] : [1]), outCount], [x, w]);
+  if (sizeOf(many) > callCountMax) throw new NotByRow(`${op} of ${show(x.shape, w.shape)}`);
   const from = start?.address ?? 0;
   const offsets = { x: offsetsOf(many, x.shape.slice(0, -2)), w: offsetsOf(many, w.shape.slice(0, -2)) };
   for (let i = 0; i < sizeOf(many); i++) {

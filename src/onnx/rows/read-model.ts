@@ -34,17 +34,21 @@ export type ReadModel = {
 
 /** `NodeProto.domain`, which our subset of the schema leaves out: operators of the standard domain have none. */
 const domainField = 7;
+/** `ModelProto.functions`, likewise. */
+const functionsField = 25;
 
 /**
  * Constants in another form than raw float32 or int64 are left out: a node that reads one cannot be planned.
  * @throws Error where the bytes are not an ONNX model; NotByRow where it has other operators than those of the known set
  */
 export function readModel(bytes: Uint8Array): ReadModel {
-  const { graph, opsetImport } = fromBinary(ModelProtoSchema, bytes);
+  const { graph, opsetImport, $unknown } = fromBinary(ModelProtoSchema, bytes);
   if (graph === undefined) throw new Error('an ONNX model: expected a graph, got none');
   const opset = opsetImport.find(({ domain }) => domain === '')?.version;
   // Operators of the same name mean other things in other sets.
   if (opset !== BigInt(opsetVersion)) throw new NotByRow(`operator set ${opset}`);
+  // One of them may have the name of an operator.
+  if ($unknown?.some(({ no }) => no === functionsField)) throw new NotByRow('functions of its own');
   const foreign = graph.node.find(({ $unknown }) => $unknown?.some(({ no }) => no === domainField));
   if (foreign !== undefined) throw new NotByRow(`operator ${foreign.opType} of another domain`);
   return {

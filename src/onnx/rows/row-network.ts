@@ -25,7 +25,7 @@ export type RowRun = {
 export type RowResults = Record<string, Float32Array>;
 
 export type RowNetwork = {
-  /** Multiplications of one row. */
+  /** As of RowPlan. */
   readonly workPerRow: number;
   /** Room for the results of so many rows, the caller's own. */
   results(rowCount: number): RowResults;

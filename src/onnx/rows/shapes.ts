@@ -2,7 +2,14 @@
 
 import { NotByRow, type Place } from './planning.ts';
 
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
+/** Dimensions of a value; those of networks have four at most. */
+const rankMax = 16;
+
+/** @throws NotByRow where there are too many dimensions */
+export function sizeOf(shape: readonly number[]): number {
+  if (shape.length > rankMax) throw new NotByRow(`${shape.length} dimensions`);
+  return shape.reduce((product, size) => product * size, 1);
+}
 
 export const show = (...shapes: (readonly number[])[]): string =>
   shapes.map((shape) => `[${shape.join(', ')}]`).join(' and ');

@@ -72,7 +72,7 @@ function networkOptions(workerCount: number) {
 /** A loader, and what it tells. */
 function loaderOf(options: Pick<PackageLoaderOptions, 'store' | 'devices' | 'networks'>) {
   const { log, lines } = recordingLog();
-  const told = { onLoad: vi.fn(), onDeviceFallback: vi.fn() };
+  const told = { onLoad: vi.fn(), onDeviceFallback: vi.fn(), onWithdrawn: vi.fn(), openTrial: vi.fn() };
   return { loader: new PackageLoader({ ...options, ...told, log }), lines, ...told };
 }
 
