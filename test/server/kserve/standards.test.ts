@@ -125,6 +125,26 @@ describe('the Open Inference Protocol', () => {
     expect(typed.rawOutputContents).toEqual([]);
   });
 
+  test('takes the size of raw contents that KServe tells, where it is right', async () => {
+    const request = (size: bigint, raw = true) => ({
+      modelName: 'plain',
+      inputs: [
+        {
+          ...input('observation', [1, 3], raw ? undefined : [1, 2, 3]),
+          parameters: { binary_data_size: { parameterChoice: { case: 'int64Param' as const, value: size } } },
+        },
+      ],
+      ...(raw && { rawInputContents: [fp32(1, 2, 3)] }),
+    });
+    expect((await infer(modelInfer, request(12n))).rawOutputContents[0]).toHaveLength(8);
+    await expect(infer(modelInfer, request(8n))).rejects.toThrow(
+      'INVALID_ARGUMENT ModelInfer observation parameters binary_data_size: expected 12, the bytes of its raw contents, got 8',
+    );
+    await expect(infer(modelInfer, request(12n, false))).rejects.toThrow(
+      'expected none: tensors are sent in the message, whole, got "binary_data_size"',
+    );
+  });
+
   test('takes noise, and zero noise is the deterministic action', async () => {
     const request = (noise: number[]) => ({
       modelName: 'hyper',

@@ -1,14 +1,19 @@
-/** Clients that others wrote, as they are: Triton's in Python, and grpcurl. */
+/** Clients that others wrote, as they are: Triton's and KServe's in Python, Triton's perf_analyzer, grpcurl, grpc_health_probe. */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { AdminService } from '../../../src/gen/hyperpolicy/v1/admin_service_pb.ts';
+import { PolicyService } from '../../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { testWith } from '../../requirements.ts';
 import { startTestServer, type TestServer } from '../fixtures.ts';
 
 const python = process.env.HYPERPOLICY_PYTHON ?? 'python3';
+const kservePython = process.env.HYPERPOLICY_KSERVE_PYTHON ?? 'python3';
+const perfAnalyzer = process.env.HYPERPOLICY_PERF_ANALYZER ?? 'perf_analyzer';
 const grpcurl = process.env.HYPERPOLICY_GRPCURL ?? 'grpcurl';
+const healthProbe = process.env.HYPERPOLICY_GRPC_HEALTH_PROBE ?? 'grpc_health_probe';
 const runs = (command: string, ...args: string[]) => spawnSync(command, args).status === 0;
 
 const tritonTest = testWith(
@@ -16,16 +21,32 @@ const tritonTest = testWith(
   "Triton's client for Python",
   'pip install "tritonclient[grpc]", or name a Python that has it in HYPERPOLICY_PYTHON',
 );
-// It is built by Go: where there is no Go, nobody can ask for it.
-const hasGrpcurl = runs(grpcurl, '-version');
-const grpcurlTest =
-  hasGrpcurl || runs('go', 'version')
+const kserveTest = testWith(
+  runs(kservePython, '-c', 'import grpc, numpy, kserve.inference_client'),
+  "KServe's SDK for Python",
+  'pip install kserve==0.21.0 in an environment of its own, and name its Python in HYPERPOLICY_KSERVE_PYTHON',
+);
+const hasPerfAnalyzer = runs(perfAnalyzer, '--version');
+const perfTest =
+  hasPerfAnalyzer || process.arch === 'x64'
     ? testWith(
-        hasGrpcurl,
-        'grpcurl',
-        'go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3, or name it in HYPERPOLICY_GRPCURL',
+        hasPerfAnalyzer,
+        "Triton's perf_analyzer",
+        'It comes with tritonclient==2.47.0, needs libb64 and libcudart.so.12, and is named in HYPERPOLICY_PERF_ANALYZER',
       )
     : test.skip;
+const hasGo = runs('go', 'version');
+/** It is built by Go: where there is no Go, nobody can ask for it. */
+const goTest = (isThere: boolean, name: string, path: string) =>
+  isThere || hasGo
+    ? testWith(isThere, name, `go install github.com/${path}, or name it in HYPERPOLICY_${name.toUpperCase()}`)
+    : test.skip;
+const grpcurlTest = goTest(runs(grpcurl, '-version'), 'grpcurl', 'fullstorydev/grpcurl/cmd/grpcurl@v1.9.3');
+const probeTest = goTest(
+  runs(healthProbe, '-version'),
+  'grpc_health_probe',
+  'grpc-ecosystem/grpc-health-probe@v0.4.62',
+);
 
 type Run = { readonly code: number | null; readonly out: string; readonly error: string };
 
@@ -47,7 +68,11 @@ async function run(command: string, args: readonly string[], input = ''): Promis
 let server: TestServer;
 beforeAll(async () => {
   const sizes = { observationSize: 3, actionSize: 2, contextSize: 2, hiddenSize: 8, trunkSizes: [16] } as const;
-  server = await startTestServer([{ model: 'hyper', policy: 'hyper', critic: 'hyper', ...sizes }], {}, afterAll);
+  server = await startTestServer(
+    [{ model: 'hyper', policy: 'hyper', critic: 'hyper', ...sizes }],
+    { adminPort: 0 },
+    afterAll,
+  );
 });
 
 const observation = [
@@ -135,6 +160,70 @@ describe('an unmodified client', () => {
     });
     expect(printed.critic.q.map((row: number[]) => row[0])).toEqual([...q.values]);
     expect(printed.critic.dq_da.map((row: number[][]) => row[0])).toEqual(rowsOf(dqDa));
+  });
+
+  kserveTest('of KServe infers, raw and typed, with the numbers of Act', { timeout: 60_000 }, async () => {
+    const script = fileURLToPath(new URL('../kserve_sdk.py', import.meta.url));
+    const { code, out, error } = await run(
+      kservePython,
+      [script, server.address],
+      JSON.stringify({ observation, context }),
+    );
+    expect([code, error]).toEqual([0, '']);
+    const action = rowsOf((await server.client.act({ model: 'hyper', observation, context })).action);
+    expect(JSON.parse(out)).toEqual({
+      live: true,
+      ready: true,
+      modelReady: [true, false],
+      model: ['hyper', '1'],
+      raw: { action },
+      typed: { action },
+    });
+  });
+
+  // Shorter windows than its own, and any spread between them: what is asked is whether it gets its answers.
+  perfTest.each([
+    ['calls', []],
+    ['a stream', ['--streaming']],
+  ])('perf_analyzer measures a policy by %s', { timeout: 120_000 }, async (_, more) => {
+    const plain = { observationSize: 3, actionSize: 2, hiddenSize: 8 };
+    const measured = await startTestServer([{ model: 'plain', policy: 'plain', critic: 'none', ...plain }]);
+    const args = [
+      '-m',
+      'plain',
+      '-u',
+      measured.address,
+      '-i',
+      'grpc',
+      '-p',
+      '200',
+      '-s',
+      '1000000',
+      '-r',
+      '3',
+      ...more,
+    ];
+    const { code, out, error } = await run(perfAnalyzer, args);
+    expect([code, error]).toEqual([0, '']);
+    expect(out).toMatch(/Throughput: [1-9]/);
+  });
+
+  probeTest('grpc_health_probe finds both ports healthy', async () => {
+    const ports = { [server.server.port]: PolicyService.typeName, [server.server.adminPort!]: AdminService.typeName };
+    for (const [port, service] of Object.entries(ports)) {
+      for (const asked of ['', service]) {
+        const probed = await run(healthProbe, ['-addr', `127.0.0.1:${port}`, '-service', asked]);
+        expect([probed.code, probed.out, probed.error]).toEqual([0, '', 'status: SERVING\n']);
+      }
+    }
+  });
+
+  grpcurlTest('grpcurl lists the services of the admin port', async () => {
+    const { code, out } = await run(grpcurl, ['-plaintext', `127.0.0.1:${server.server.adminPort}`, 'list']);
+    expect([code, out.trim().split('\n')]).toEqual([
+      0,
+      ['grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection', 'hyperpolicy.v1.AdminService'],
+    ]);
   });
 
   grpcurlTest('grpcurl lists, describes and calls, by reflection alone', async () => {
