@@ -1,18 +1,18 @@
-/** What a context handle stands for: an adapted state, bound to the version and the caller that it was made for. */
+/** The content of a context handle: an adapted state, bound to the version and the caller that it was made for. */
 
 import type { LatentKnowledge } from '../../src/posterior/latent-knowledge.ts';
 
-/** Whose a context is, and what it fits. */
+/** The version and the caller that may use a handle. */
 export type Binding = {
   readonly model: string;
   readonly version: number;
-  /** Tells two packages of one version number apart. */
+  /** Distinguishes two packages with the same version number. */
   readonly publishedAtMs: number;
-  /** Name of the caller's token; empty where callers are not told apart. */
+  /** Name of the caller's token; empty without tokens. */
   readonly caller: string;
 };
 
-/** What transitions say of a latent context, and the context that was made of it. */
+/** The posterior of a latent context after some transitions, and the context that was drawn from it. */
 export type PosteriorState = LatentKnowledge & {
   readonly kind: 'posterior';
   readonly context: Float32Array; // [C]
@@ -22,7 +22,7 @@ export type PosteriorState = LatentKnowledge & {
 export type WeightsState = {
   readonly kind: 'weights';
   readonly stepCount: number;
-  /** That the weights were generated from. */
+  /** From which the weights were generated. */
   readonly context: Float32Array; // [C]
   /** In the layout of the policy's generated weights. */
   readonly block: Float32Array;

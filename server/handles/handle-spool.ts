@@ -1,7 +1,9 @@
 /**
- * The files behind context handles: one private directory that every process of a server reads. A file is visible whole or not at all,
- * and its modification time is when it was last used, by whichever process. Where a cleaner of temporary files takes the directory,
- * the next write makes it again.
+ * The files of context handles, in one private directory that every process of a server reads. A file is visible whole or not at all.
+ * Its modification time is the time of its last use, by any process. If the directory is removed, for example by a cleaner of temporary
+ * files, the next write creates it again.
+ *
+ * Not by `replaceFile`: handles end with the server, so nothing is flushed to the disk, which would take milliseconds for each Adapt.
  */
 
 import {
@@ -19,12 +21,12 @@ import { readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Of directories: the machine (a temporary directory may be shared by containers) and the process that made them. */
+/** Names of directories have the machine, since containers may share a temporary directory, and the process that made them. */
 const namePrefix = (): string => `hyperpolicy-handles-${hostname()}-`;
 
 /**
- * Creates the directory, for this user alone, and removes those that killed servers of this machine left.
- * @param parent where; the system's temporary directory if null
+ * Creates the directory, readable by this user only, and removes those of killed servers of this machine.
+ * @param parent the system's temporary directory if null
  */
 export function createSpoolDirectory(parent: string | null): string {
   const where = parent ?? tmpdir();
@@ -37,7 +39,7 @@ function removeLeftOvers(where: string): void {
   try {
     names = readdirSync(where);
   } catch {
-    // A directory that may be written to but not listed: what is left there stays.
+    // The directory can be written but not listed: old directories stay.
   }
   for (const name of names) if (isLeftOver(where, name)) removeSpoolDirectory(join(where, name));
 }
@@ -47,7 +49,7 @@ function isLeftOver(where: string, name: string): boolean {
   const pid = Number(name.slice(namePrefix().length).split('-')[0]);
   if (!Number.isSafeInteger(pid) || pid <= 0 || isAlive(pid)) return false;
   const found = lstatSync(join(where, name), { throwIfNoEntry: false });
-  // A directory of another user, or a link in its place, is left alone.
+  // Never a directory of another user, or a link.
   return found?.isDirectory() === true && found.uid === process.getuid?.();
 }
 
@@ -60,7 +62,6 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Removes the directory and all that is in it. */
 export const removeSpoolDirectory = (directory: string): void => rmSync(directory, { recursive: true, force: true });
 
 export type SpoolFile = { readonly name: string; readonly usedAtMs: number; readonly bytes: number };
@@ -97,27 +98,27 @@ export class Spool {
     }
   }
 
-  /** Undefined where there is none. The file was just written or is small: reading it costs less than waiting for it. */
+  /** Undefined if there is none. Synchronous: files are small or just written, so reading takes less time than waiting would. */
   read(name: string): Uint8Array | undefined {
     return unlessMissing(() => readFileSync(this.#pathOf(name)));
   }
 
-  /** When the file was last used; undefined where there is none. */
+  /** When the file was last used; undefined if there is none. */
   usedAtMs(name: string): number | undefined {
     return statSync(this.#pathOf(name), { throwIfNoEntry: false })?.mtimeMs;
   }
 
-  /** Notes a use; false where there is no such file. */
+  /** Sets the time of the last use; false if there is no such file. */
   touch(name: string, usedAtMs: number): boolean {
     return isThere(() => utimesSync(this.#pathOf(name), usedAtMs / 1000, usedAtMs / 1000));
   }
 
-  /** False where there was no such file. */
+  /** False if there was no such file. */
   remove(name: string): boolean {
     return isThere(() => unlinkSync(this.#pathOf(name)));
   }
 
-  /** Every file, those that are being written included; none where the directory is gone. */
+  /** Every file, including those that are being written; none if the directory is gone. */
   async list(): Promise<SpoolFile[]> {
     const names = await readdir(this.#directory).catch((error: unknown) => {
       if (isMissing(error)) return [];
@@ -131,7 +132,7 @@ export class Spool {
     return files;
   }
 
-  /** From now on a directory that is gone is not made again. */
+  /** From now on a missing directory is not created again. */
   close(): void {
     this.#isClosed = true;
   }
@@ -151,7 +152,7 @@ export class Spool {
   }
 }
 
-/** For this user alone, as it was. Another process of the server may be first. */
+/** Creates it with the same rights. Another process of the server may do so first. */
 function makeAgain(directory: string): void {
   try {
     mkdirSync(directory, { mode: 0o700 });
@@ -162,7 +163,7 @@ function makeAgain(directory: string): void {
 
 const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';
 
-/** Undefined where the file is missing. */
+/** Undefined if the file is missing. */
 function unlessMissing<T>(use: () => T): T | undefined {
   try {
     return use();
@@ -172,7 +173,7 @@ function unlessMissing<T>(use: () => T): T | undefined {
   }
 }
 
-/** Whether the file is there to be used so. */
+/** False if the file is missing. */
 const isThere = (use: () => void): boolean =>
   unlessMissing(() => {
     use();

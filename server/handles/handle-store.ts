@@ -1,10 +1,10 @@
 /**
- * Contexts that the server keeps for its clients, by handle: what Adapt made of experience, and what Act then answers with. They are
- * files in the spool, where every process of the server finds them; those used lately are also in memory.
+ * Contexts that the server keeps for its clients, by handle: Adapt makes them from experience, and Act uses them. They are files in the
+ * spool, which every process of the server reads; recently used ones are also in memory.
  *
- * The context of a handle never changes, so memory and file always agree. A process bounds its own files: those that it wrote, and
- * those of the process that it replaced. With P processes each has a P-th of the bounds. A context expires by its last use in any
- * process. Uses are noted every twentieth of the time to live, so a context lives at most that much longer than promised.
+ * The context of a handle never changes, so memory and file always agree. Each process bounds its own files: those that it wrote, and
+ * those of the process that it replaced. With P processes, each has 1/P of the bounds. A context expires by its last use in any
+ * process. A use is written to the file once in a twentieth of the time to live, so a context may live that much longer.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -16,21 +16,21 @@ import type { Spool } from './handle-spool.ts';
 
 export type HandleStoreOptions = {
   readonly spool: Spool;
-  /** Whether a file of this name is this process's own, which holds of one random handle in as many as share the spool. */
+  /** Whether a file of this name belongs to this process; true for one of P random handles if P processes share the spool. */
   readonly isOwn?: (name: string) => boolean;
   readonly timeToLiveMs: number;
-  /** Files that this process may have. */
+  /** Most files of this process. */
   readonly countMax: number;
   readonly bytesMax: number;
-  /** Of the contexts in memory. */
+  /** For contexts in memory. */
   readonly cacheBytesMax: number;
   /** Milliseconds of the wall clock, which processes share; `Date.now` unless a test has its own. */
   readonly clock?: () => number;
-  /** Told where sweeping fails; it is tried again. */
+  /** Called when a sweep fails; it is tried again. */
   readonly onFault?: (error: unknown) => void;
 };
 
-/** A context in memory. `notedAtMs`: the last use that its file shows. */
+/** A context in memory. `notedAtMs` is the time of the last use in its file. */
 type CachedContext = {
   readonly context: HandleContext;
   readonly bytes: number;
@@ -38,7 +38,7 @@ type CachedContext = {
   notedAtMs: number;
 };
 
-/** A file that counts against the bounds of this process. */
+/** A file of this process, which counts against its bounds. */
 type OwnFile = { readonly bytes: number; usedAtMs: number; isPending: boolean };
 
 const handlePattern = /^[0-9a-f]{32}$/;
@@ -47,13 +47,13 @@ const sweepMsMin = 1000;
 export class HandleStore {
   /** Contexts dropped by this process. */
   readonly counts = { expiredCount: 0, evictedCount: 0 };
-  /** How long a context is kept without use, at least. */
+  /** Least time that an unused context is kept. */
   readonly timeToLiveMs: number;
   readonly #options: HandleStoreOptions;
   readonly #spool: Spool;
   readonly #clock: () => number;
   readonly #isOwn: (name: string) => boolean;
-  /** Uses are noted in the file so often. */
+  /** Interval between two notes of uses in a file. */
   readonly #noteMs: number;
   readonly #cache = new LruMap<CachedContext>(({ bytes }) => bytes);
   readonly #own = new LruMap<OwnFile>(({ bytes }) => bytes);
@@ -71,7 +71,7 @@ export class HandleStore {
     this.#timer = setInterval(() => void this.sweep().catch(onFault), everyMs).unref();
   }
 
-  /** Of this process's files. */
+  /** Number of this process's files. */
   get entryCount(): number {
     return this.#own.size;
   }
@@ -86,8 +86,8 @@ export class HandleStore {
   }
 
   /**
-   * Keeps a context; those used longest ago make room.
-   * @returns its handle: 128 random bits, with several processes random but for whose it is (6 bits at most)
+   * Keeps a context; the least recently used make room.
+   * @returns its handle: 128 random bits, of which up to 6 name the process if there are several
    * @throws HyperpolicyError resource_exhausted: larger than the whole spool; the disk is full
    */
   async put(context: HandleContext): Promise<string> {
@@ -98,7 +98,7 @@ export class HandleStore {
     if (!this.#makeRoom(bytes)) throw noRoom(countMax, bytesMax);
     const handle = this.#newHandle();
     const nowMs = this.#clock();
-    // Counted before it is written, so that writes at the same time keep the bounds.
+    // Counted before it is written, so that concurrent writes keep the bounds.
     const file = { bytes, usedAtMs: nowMs, isPending: true };
     this.#own.set(handle, file);
     try {
@@ -112,7 +112,7 @@ export class HandleStore {
     return handle;
   }
 
-  /** The context of a handle, now used most recently; undefined where it is unknown or expired. */
+  /** The context of a handle, which becomes the most recently used; undefined if it is unknown or expired. */
   get(handle: string): HandleContext | undefined {
     const entry = this.#cache.get(handle) ?? this.#readEntry(handle);
     if (entry === undefined) return undefined;
@@ -121,7 +121,7 @@ export class HandleStore {
     return undefined;
   }
 
-  /** Takes over the files of a process that has died and whose place this one takes; to be called before the first `put`. */
+  /** Takes over the files of the process that this one replaces. Call it before the first `put`. */
   async adopt(): Promise<void> {
     const found = (await this.#spool.list()).filter(({ name }) => this.#isOwn(name));
     for (const { name, bytes, usedAtMs } of found.sort((one, other) => one.usedAtMs - other.usedAtMs)) {
@@ -131,10 +131,10 @@ export class HandleStore {
     }
   }
 
-  /** Removes what has expired, whoever wrote it. */
+  /** Removes expired files of all processes. */
   async sweep(): Promise<void> {
     const nowMs = this.#clock();
-    // What is written from here on need not be in the list.
+    // Files that are written from here on may be missing in the list.
     const written = [...this.#own].filter(([, { isPending }]) => !isPending);
     const names = new Set<string>();
     for (const { name, usedAtMs } of await this.#spool.list()) {
@@ -158,7 +158,7 @@ export class HandleStore {
     }
   }
 
-  /** Evicts own files used longest ago until there is room for one more of this size; false where that does not do. */
+  /** Evicts the least recently used own files until there is room for one more of this size; false if that is not enough. */
   #makeRoom(bytes: number): boolean {
     const { countMax, bytesMax } = this.#options;
     const hasRoom = () => this.#own.size < countMax && this.#own.bytes + bytes <= bytesMax;
@@ -173,7 +173,7 @@ export class HandleStore {
     return hasRoom();
   }
 
-  /** Those used longest ago make room. One larger than the whole cache is not kept. */
+  /** The least recently used make room. A context larger than the whole cache is not kept. */
   #cacheContext(handle: string, entry: CachedContext): void {
     const { cacheBytesMax } = this.#options;
     if (entry.bytes > cacheBytesMax) return;
@@ -185,7 +185,7 @@ export class HandleStore {
     return nowMs - usedAtMs > this.timeToLiveMs + this.#noteMs;
   }
 
-  /** A context from its file, which then is in memory; undefined where there is none. */
+  /** Reads a context from its file into memory; undefined if there is none. */
   #readEntry(handle: string): CachedContext | undefined {
     if (!handlePattern.test(handle)) return undefined;
     const usedAtMs = this.#spool.usedAtMs(handle);
@@ -200,7 +200,7 @@ export class HandleStore {
     return entry;
   }
 
-  /** Notes a use of a context in memory; false where its file is gone or has expired. */
+  /** Notes a use of a context in memory; false if its file is gone or has expired. */
   #noteUse(handle: string, entry: CachedContext): boolean {
     const nowMs = this.#clock();
     if (nowMs - entry.usedAtMs > this.timeToLiveMs) {
@@ -216,7 +216,7 @@ export class HandleStore {
     return true;
   }
 
-  /** Notes a use of a file, where it is this process's. */
+  /** Notes a use of a file if it is this process's own. */
   #touchOwn(handle: string, usedAtMs: number): void {
     const file = this.#own.get(handle);
     if (file !== undefined) file.usedAtMs = usedAtMs;
@@ -250,7 +250,7 @@ const noRoom = (countMax: number, bytesMax: number) =>
     remedy: 'Retry with backoff',
   });
 
-/** A full disk is the client's to wait for; anything else is a fault. */
+/** A full disk is RESOURCE_EXHAUSTED, since the client can wait; anything else is a fault. */
 function asWriteError(cause: unknown): unknown {
   const { code } = cause as NodeJS.ErrnoException;
   if (code !== 'ENOSPC' && code !== 'EDQUOT') return cause;

@@ -1,28 +1,26 @@
-/** The handle store of one process, over a spool of its own or one that its parent made for several. */
+/** Opens the handle store of one process, with its own spool or with one that several processes share. */
 
 import type { Logger } from 'pino';
 import type { ServerConfig } from '../config.ts';
 import { createSpoolDirectory, removeSpoolDirectory, Spool } from './handle-spool.ts';
 import { HandleStore } from './handle-store.ts';
 
-/** A spool that processes of one server share. Whoever made the directory removes it, after the last of them has stopped. */
+/** A spool that the processes of one server share. Their parent creates the directory, and removes it when all have stopped. */
 export type SharedSpool = {
-  /** Made by `createSpoolDirectory`. */
   readonly directory: string;
-  /** Each process has its part of the bounds. */
   readonly processCount: number;
 };
 
-/** Of one process, by its number from 1. Whose a file is follows from its name, so that who takes the place of a process finds them. */
+/** The part of one process, numbered from 1. The name of a file tells whose it is, so a replaced process finds its files again. */
 export type SpoolPart = SharedSpool & { readonly process: number };
 
 export type OpenHandles = {
   readonly store: HandleStore;
-  /** Removes the directory where it is this process's own. */
+  /** Removes the directory if it is this process's own. */
   close(): void;
 };
 
-/** @throws Error as the file system's where the directory cannot be made */
+/** @throws Error of the file system if the directory cannot be created */
 export function openHandles(config: ServerConfig, shared?: SpoolPart, log?: Logger): OpenHandles {
   const directory = shared?.directory ?? createSpoolDirectory(config.handleDirectory);
   const processCount = shared?.processCount ?? 1;

@@ -1,4 +1,4 @@
-/** Parameters of the Open Inference Protocol. Those without a meaning here are refused: they would change nothing. */
+/** Parameters of the Open Inference Protocol. Those without a meaning here are refused, since they would silently do nothing. */
 
 import { invalidArgument, quoted } from '../../src/contract/errors.ts';
 import type {
@@ -7,7 +7,7 @@ import type {
   ModelInferRequest,
 } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
 
-/** Of a parameter: what it may be, and whether it is that. */
+/** For each parameter: what is expected, and the check. */
 const known: Readonly<Record<string, readonly [string, (choice: InferParameter['parameterChoice']) => boolean]>> = {
   timeout: ['an integer of microseconds from 0', isCount],
   priority: ['an integer from 0', isCount],
@@ -19,7 +19,7 @@ function isCount({ case: type, value }: InferParameter['parameterChoice']): bool
 }
 
 /**
- * @returns the budget in microseconds; 0 is none
+ * @returns the budget in microseconds; 0 means none
  * @throws HyperpolicyError invalid_argument: a parameter that is not known, or not of its type
  */
 export function readParameters({ parameters, inputs, outputs, rawInputContents: raw }: ModelInferRequest): {

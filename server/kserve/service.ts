@@ -1,6 +1,6 @@
 /**
  * The Open Inference Protocol, without a transport: metadata and inference of policies (`M`) and critics (`M.critic`) for clients that
- * know nothing of this project. The names and shapes of tensors are those of the graph contract.
+ * do not know this project. Names and shapes of tensors are those of the graph contract.
  */
 
 import { HyperpolicyError, invalidArgument } from '../../src/contract/errors.ts';
@@ -27,7 +27,7 @@ import { readInputs, writeOutputs } from './tensors.ts';
 export type KserveDeps = { readonly models: ModelStore; readonly config: ServerConfig; readonly work: WorkMetrics };
 
 /**
- * Handlers of the methods that are about models. They show a caller what it may use.
+ * Handlers of the methods about models. They show a caller only the models that it may use.
  * @throws HyperpolicyError (each but modelReady and repositoryIndex) not_found: model or version; failed_precondition: a model without
  * such a network; modelInfer also invalid_argument: tensors, parameters; deadline_exceeded
  */
@@ -116,7 +116,7 @@ async function infer(
   return { modelName: request.modelName, modelVersion: String(served.version), id: request.id, ...written };
 }
 
-/** Checked outputs by name, each [rowCount, ...]. */
+/** @returns checked outputs by name, each [rowCount, ...] */
 async function runNetwork({ weights: source, run }: ServedNetwork, inputs: ReadonlyMap<string, Rows>, task: Task) {
   const { model, version } = task.served;
   const demand = demandOf(task.call, task.due);

@@ -1,11 +1,11 @@
-/** The statistics of the Open Inference Protocol, for each policy and critic of a version; they are dropped with it. */
+/** Statistics of the Open Inference Protocol, for each policy and critic of a version. They end with the version. */
 
 import type { NamedTarget } from './targets.ts';
 
-/** How long the parts of one request took, milliseconds; `total` has all of them. */
+/** Durations of the parts of one request, milliseconds; `total` is the whole. */
 export type InferDurations = Readonly<Record<'total' | 'queue' | 'input' | 'compute' | 'output', number>>;
 
-/** Of one policy or critic of a version. */
+/** Counts of one policy or critic of a version. */
 export class InferTally {
   readonly #answered = { count: 0, rowCount: 0, total: 0, queue: 0, input: 0, compute: 0, output: 0 };
   readonly #failed = { count: 0, total: 0 };
@@ -25,7 +25,7 @@ export class InferTally {
     this.#failed.total += totalMs;
   }
 
-  /** The message, without what names the model. */
+  /** The message, without the fields that name the model. */
   fields() {
     const { count, rowCount, total, queue, input, compute, output } = this.#answered;
     return {
@@ -48,7 +48,7 @@ const durationNames = ['total', 'queue', 'input', 'compute', 'output'] as const;
 
 const duration = (count: number, ms: number) => ({ count: BigInt(count), ns: BigInt(Math.round(ms * 1e6)) });
 
-/** Finds the tally of a policy or critic; it lasts as long as that is served. */
+/** The tally of a policy or critic, kept as long as that is served. */
 export function createTallies(): (target: NamedTarget) => InferTally {
   const tallies = new WeakMap<object, InferTally>();
   return ({ network }) => {

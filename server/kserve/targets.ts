@@ -1,7 +1,4 @@
-/**
- * What the Open Inference Protocol calls a model: `M` is the policy of model M, `M.critic` its critic; and what it tells of one before it
- * is used: metadata, configuration.
- */
+/** Models of the Open Inference Protocol: `M` is the policy of model M, `M.critic` its critic. Also their metadata and configuration. */
 
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import { DataType } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
@@ -47,19 +44,19 @@ export class Targets {
     });
   }
 
-  /** Everything that the caller may use. */
+  /** All that the caller may use. */
   list({ caller }: Call): NamedTarget[] {
     const allowed = this.#models.list().filter(({ model }) => caller?.allowsModel(model) ?? true);
     return allowed.flatMap(({ versions }) => versions.flatMap(targetsOf));
   }
 
-  /** Ready versions of the model of a target, newest first. Not empty, also where the model has just gone. */
+  /** Ready versions of a target's model, newest first. Never empty, even if the model has just gone. */
   versionsOf({ served }: NamedTarget): readonly ServedVersion[] {
     return this.#models.list().find(({ model }) => model === served.model)?.versions ?? [served];
   }
 }
 
-/** A model may be called `X.critic` itself. */
+/** A model's own name may end in `.critic`. */
 function parseName(name: string, known: ReadonlySet<string>): { model: string; kind: 'policy' | 'critic' } {
   const model = name.slice(0, -criticSuffix.length);
   const isCritic = !known.has(name) && name.endsWith(criticSuffix) && known.has(model);

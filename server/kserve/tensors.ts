@@ -1,4 +1,4 @@
-/** Turns tensors of the Open Inference Protocol, raw or typed, into checked rows and back. */
+/** Converts tensors of the Open Inference Protocol, raw or typed, to checked rows and back. */
 
 import { bytesOf } from '../../src/contract/bytes.ts';
 import { invalidArgument, quoted } from '../../src/contract/errors.ts';
@@ -6,12 +6,12 @@ import type { ModelInferRequest } from '../../src/gen/inference/grpc_predict_v2_
 import { decodeRows, type Rows } from '../call/tensors.ts';
 import type { GraphRule, TensorRule } from '../models/graph-contract.ts';
 
-/** Without noise the action of a stochastic policy is its deterministic one. */
+/** Without noise a stochastic policy gives its deterministic action. */
 export const mayBeLeftOut = ({ name }: TensorRule): boolean => name === 'noise';
 
 const refuse = (where: string, expected: string, actual: string) => invalidArgument({ where, expected, actual });
 
-/** Every input by name, with equal numbers of rows. @throws HyperpolicyError invalid_argument */
+/** Inputs by name, with equal numbers of rows. @throws HyperpolicyError invalid_argument */
 export function readInputs(
   request: ModelInferRequest,
   { inputs: known }: GraphRule,
@@ -34,7 +34,7 @@ export function readInputs(
     }
     if (datatype !== 'FP32') throw refuse(`ModelInfer ${name}`, 'datatype FP32', quoted(datatype));
     const data = raw.length > 0 ? raw[i]! : bytesOf(Float32Array.from(contents?.fp32Contents ?? []));
-    // A size that is too large for a number becomes one that no tensor has.
+    // A size that is too large for a number becomes a size that no tensor has.
     const sizes = shape.map((size) => (size >= 0n && size < 2n ** 32n ? Number(size) : 2 ** 32));
     rows.set(
       name,
@@ -57,7 +57,7 @@ export function readInputs(
   return rows;
 }
 
-/** The outputs that were asked for, in that order; raw where the inputs were. @throws HyperpolicyError invalid_argument */
+/** The requested outputs, in that order; raw if the inputs were raw. @throws HyperpolicyError invalid_argument */
 export function writeOutputs(
   { outputs: requested, rawInputContents }: ModelInferRequest,
   { outputs: known }: GraphRule,

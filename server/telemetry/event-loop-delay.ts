@@ -1,4 +1,4 @@
-/** How late the event loop runs: a request waits so long before this process sees it. */
+/** The delay of the event loop: how long a request waits before this process sees it. */
 
 export type EventLoopDelay = {
   /** Mean over about the last second, microseconds. */
@@ -9,7 +9,7 @@ export type EventLoopDelay = {
 const periodMs = 20;
 const samplesPerSecond = 1000 / periodMs;
 
-/** Measures with a timer: its lateness is the delay. One sample per 20 ms, weighted to remember about a second. */
+/** Measures how late a timer fires: one sample per 20 ms, averaged over about a second. */
 export function measureEventLoopDelay(): EventLoopDelay {
   let meanMs = 0;
   let dueMs = performance.now() + periodMs;

@@ -1,4 +1,4 @@
-/** What the server counts, in Prometheus' form. No label holds a context, a client or a request. */
+/** The server's metrics for Prometheus. No label holds a context, a client or a request. */
 
 import { Registry } from 'prom-client';
 import type { StatusName } from '../../src/contract/status.ts';
@@ -16,7 +16,6 @@ const rowBounds = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
 export type GrpcType = 'unary' | 'server_stream' | 'bidi_stream' | 'other';
 
 const endReasons = ['too_many', 'pings', 'stalled'] as const;
-/** Why a connection was refused or cut. */
 export type EndReason = (typeof endReasons)[number];
 
 const handshakeFailures = [
@@ -29,22 +28,19 @@ const handshakeFailures = [
   'no_common_protocol',
   'other',
 ] as const;
-/** Why a TLS handshake failed. */
 export type HandshakeFailure = (typeof handshakeFailures)[number];
 
-/** TLS of one port. */
 export type TlsMetrics = {
   failed(reason: HandshakeFailure): void;
-  /** Until when its certificate holds, milliseconds since 1970. */
+  /** When its certificate ends, milliseconds since 1970. */
   validTo(ms: number): void;
 };
 
-/** Counts of one method. */
 export type MethodMetrics = {
   started(): void;
   received(): void;
   sent(): void;
-  /** How long writing one response took. */
+  /** Time to write one response. */
   encoded(seconds: number): void;
   /** A call has ended. */
   handled(status: StatusName, seconds: number): void;
@@ -52,10 +48,10 @@ export type MethodMetrics = {
   readonly answered: CountAnswer;
 };
 
-/** What one method does with the requests that passed validation. */
+/** Work for requests of one method that passed validation. */
 export type WorkMetrics = {
   rows(rowCount: number): void;
-  /** Waiting for generated weights, from when their run began. */
+  /** Wait for generated weights, from the beginning of their run. */
   primary(seconds: number): void;
   /** A dynamic network, or a whole plain one. */
   dynamic(seconds: number): void;
@@ -71,13 +67,11 @@ export type Metrics = {
   threadGivenUp(): void;
   /** A device refused a version that the next one serves. */
   deviceFallback(model: string, refusedBy: string): void;
-  /** A fallback that was served. */
   fallback(fallback: string, reason: string): void;
   /** A run of a heavy graph, with the rows that were joined for it. */
   heavyRun(run: { readonly graph: GraphNames; readonly rowCount: number; readonly seconds: number }): void;
   /** A connection was refused or cut for what its client does. */
   connectionEnded(reason: EndReason): void;
-  /** Of a port with TLS, by its name. */
   tls(port: string): TlsMetrics;
   /** A request has waited so long for its turn on a heavy graph. */
   queued(graph: GraphNames, seconds: number): void;
@@ -141,7 +135,6 @@ function registerCalls({ counter, seconds }: Kinds) {
   };
 }
 
-/** What methods do for their requests. */
 function registerWork({ seconds, rows }: Kinds): Metrics['work'] {
   const requestRows = rows('hyperpolicy_rows', 'Rows of a request');
   const primary = seconds('hyperpolicy_primary_seconds', 'Waiting for generated weights, from when their run began');

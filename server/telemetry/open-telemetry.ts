@@ -1,6 +1,6 @@
 /**
- * What traces need of OpenTelemetry. Its packages are optional: they are loaded where traces are asked for, and described here, so that
- * the server is built and served without them.
+ * The parts of OpenTelemetry that traces use. Its packages are optional: they are loaded only if traces are on, and their types are
+ * declared here, so that the server can be built and run without them.
  */
 
 import { failedPrecondition } from '../../src/contract/errors.ts';
@@ -8,7 +8,7 @@ import { failedPrecondition } from '../../src/contract/errors.ts';
 /** Seconds and nanoseconds since 1970. */
 type Time = [number, number];
 
-/** Which span is whose child. */
+/** Carries the parent of a span. */
 export type OtelContext = { getValue(key: symbol): unknown };
 
 export type OtelSpan = {
@@ -38,7 +38,7 @@ type BatchOptions = {
 };
 type ProviderOptions = { resource: object; sampler: object; spanProcessors: object[] };
 
-/** The packages, as far as they are used. */
+/** The packages, as far as they are used here. */
 export type OpenTelemetry = {
   readonly api: {
     readonly ROOT_CONTEXT: OtelContext;
@@ -71,10 +71,10 @@ export type OpenTelemetry = {
   };
 };
 
-/** A computed name, so that the compiler does not need the packages. */
+/** The name is computed, so that the compiler does not need the packages. */
 const load = (name: string): Promise<unknown> => import(`@opentelemetry/${name}`);
 
-/** @throws HyperpolicyError failed_precondition where one is not installed, with the command that installs it */
+/** @throws HyperpolicyError failed_precondition if one is not installed, with the command that installs it */
 export async function loadOpenTelemetry(): Promise<OpenTelemetry> {
   try {
     const [api, core, resources, sdk, otlp] = await Promise.all(
@@ -83,7 +83,7 @@ export async function loadOpenTelemetry(): Promise<OpenTelemetry> {
     return { api, core, resources, sdk, otlp } as OpenTelemetry;
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    // The second code is that of a missing package that one of these needs.
+    // The second code means that a dependency of one of these is missing.
     if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND') throw cause;
     throw failedPrecondition({
       where: 'traces',

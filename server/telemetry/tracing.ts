@@ -1,8 +1,8 @@
 /**
- * OpenTelemetry traces: a span per request with one for each stage, exported by OTLP over HTTP. The packages are optional and are
- * loaded only where an endpoint is set.
+ * OpenTelemetry traces: a span per request, with a child for each stage, exported by OTLP over HTTP. The packages are optional and are
+ * loaded only if an endpoint is set.
  *
- * A collector that is slow or away costs spans, never requests: spans wait in a bounded queue, and those over it are dropped.
+ * Requests never wait for the collector: spans wait in a bounded queue, and are dropped when it is full.
  */
 
 import type { Logger } from 'pino';
@@ -12,14 +12,14 @@ import { loadOpenTelemetry, type OpenTelemetry, type OtelExporter, type OtelTrac
 
 export type Tracing = {
   readonly tracer: Tracer;
-  /** Sends the spans that wait, for at most `timeoutMs` and at most 5 s. */
+  /** Sends the waiting spans, for at most `timeoutMs` and at most 5 s. */
   close(timeoutMs: number): Promise<void>;
 };
 
 export type TracingOptions = {
   /** Of the collector, for example `http://127.0.0.1:4318/v1/traces`. */
   readonly endpoint: string;
-  /** Share of the requests that are traced where the client does not say, 0 to 1. */
+  /** Share of requests that are traced if the client does not say, 0 to 1. */
   readonly ratio: number;
   /** Spans that may wait to be sent. */
   readonly queueCountMax: number;
@@ -30,10 +30,10 @@ const exportBatchCountMax = 512;
 const exportEveryMs = 1000;
 const exportTimeoutMs = 5000;
 
-/** Statuses that OpenTelemetry's conventions call errors of a server. */
+/** Statuses that are errors of a server by OpenTelemetry's conventions. */
 const faults: ReadonlySet<StatusName> = new Set(['DEADLINE_EXCEEDED', 'UNIMPLEMENTED', 'INTERNAL', 'UNAVAILABLE']);
 
-/** @throws HyperpolicyError failed_precondition where the packages are not installed */
+/** @throws HyperpolicyError failed_precondition if the packages are not installed */
 export async function openTracing({ endpoint, ratio, queueCountMax, log }: TracingOptions): Promise<Tracing> {
   const telemetry = await loadOpenTelemetry();
   const { core, resources, sdk, otlp } = telemetry;
@@ -71,7 +71,7 @@ function createTracer({ api, core }: OpenTelemetry, spans: OtelTracer): Tracer {
   const propagator = new core.W3CTraceContextPropagator();
   const getter = { get: (header: HeaderReader, name: string) => header(name), keys: () => [] };
   return (service, method, startMs, header) => {
-    // One offset for all spans of a request: the SDK takes one per span, and children would stick out of their parent.
+    // One clock offset for all spans of a request. The SDK takes one per span, so children could exceed their parent.
     const offsetMs = Date.now() - performance.now();
     const timeOf = (ms: number) => core.millisToHrTime(offsetMs + ms);
     const parent = propagator.extract(api.ROOT_CONTEXT, header, getter);
@@ -100,7 +100,7 @@ function createTracer({ api, core }: OpenTelemetry, spans: OtelTracer): Tracer {
   };
 }
 
-/** Wraps the exporter: the log says once that the collector is away, and once that it is back. */
+/** Wraps the exporter: logs once when the collector cannot be reached, and once when it can again. */
 function telling(
   exporter: OtelExporter,
   success: number,
