@@ -1,4 +1,4 @@
-/** AdminService: changes the routing of a model in the store, and answers when the models are served accordingly. */
+/** AdminService: changes the routing of a model in the store, and answers when the change has taken effect. */
 
 import { failedPrecondition, notFound, quoted } from '../../src/contract/errors.ts';
 import type { AdminService } from '../../src/gen/hyperpolicy/v1/admin_service_pb.ts';
@@ -7,7 +7,7 @@ import type { UnaryHandlers } from '../call/rpc.ts';
 import type { ModelStore } from './model-store.ts';
 import { type Routing, readRouting, writeRouting } from './routing.ts';
 
-/** The models of one process, or what every process of a server has ready. */
+/** The models of one process, or those that are ready in every process of a server. */
 export type AdminModels = Pick<ModelStore, 'ready' | 'refresh'>;
 
 type Change = {
@@ -123,7 +123,7 @@ const unknownVersion = (where: string, published: readonly number[], model: stri
     actual: `${version}`,
   });
 
-/** @throws HyperpolicyError failed_precondition where a label still points at it */
+/** @throws HyperpolicyError failed_precondition if a label still points at it */
 function withhold(where: string, routing: Routing, version: number): Routing {
   const own = `v${version}`;
   const { [own]: _, ...labels } = routing.labels;

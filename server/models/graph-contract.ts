@@ -1,16 +1,16 @@
-/** Holds a version's graphs against the contract between trainer and server: names of inputs and outputs, and their sizes. */
+/** The contract between trainer and server: names and sizes of the inputs and outputs of each graph. Checks a version's graphs. */
 
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import { floatTensor, type Session, type TensorMap } from '../../src/onnx/session.ts';
 import type { Graph, GraphTensor, Manifest } from '../../src/package/manifest.ts';
 
-/** A tensor of the contract: rows (or contexts) first, then these sizes. */
+/** A tensor of the contract: the first dimension is rows (or contexts), then these sizes. */
 export type TensorRule = { readonly name: string; readonly sizes: readonly number[]; readonly optional?: boolean };
 
 export type GraphRule = { readonly inputs: readonly TensorRule[]; readonly outputs: readonly TensorRule[] };
 
 /**
- * @param loaded whose names must be those of the manifest
+ * @param loaded must have the names of the manifest
  * @throws HyperpolicyError failed_precondition naming the graph and the tensor
  */
 export function checkGraph(graph: Graph, loaded: Pick<Session, 'inputs' | 'outputs'>, rule: GraphRule): void {
@@ -55,7 +55,7 @@ function checkSide(
   }
 }
 
-/** What graphs take of each row of a model. `contexts` is empty where the model has none. */
+/** The tensors of a model's rows. `contexts` is empty if the model takes no context. */
 export function rowRules(manifest: Manifest) {
   const { observationSize, actionSize, contextSize } = sizesOf(manifest);
   const rule = (name: string, ...sizes: readonly number[]): TensorRule => ({ name, sizes });
@@ -72,7 +72,7 @@ export function rowRules(manifest: Manifest) {
   };
 }
 
-/** Feeds of a graph from the rows of each of its inputs; zeros where there are none. */
+/** Feeds of a graph from the rows of its inputs; zeros for inputs without rows. */
 export const feedsOf = (
   rules: readonly TensorRule[],
   rowCount: number,
@@ -85,7 +85,6 @@ export const feedsOf = (
     }),
   );
 
-/** Sizes of the values of a model. */
 export function sizesOf(manifest: Manifest) {
   return {
     observationSize: manifest.observation.names.length,

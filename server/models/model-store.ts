@@ -1,6 +1,6 @@
 /**
- * The models that are served: finds packages in the store directory, loads the newest versions of each model and swaps them
- * in. A package that is refused leaves what is served as it is. Requests in flight finish on the version they started with.
+ * The served models: scans the store directory for packages, loads the newest versions of each model and swaps them in. A refused
+ * package changes nothing. Requests in flight finish on the version that they began with.
  */
 
 import { listStore, type StoreListing } from '../../src/package/package.ts';
@@ -14,24 +14,24 @@ import type { ServedVersion } from './served-version.ts';
 
 export type ModelStoreOptions = Omit<PackageLoaderOptions, 'store' | 'onWithdrawn'> & {
   readonly config: ServerConfig;
-  /** Called after each look through the store. */
+  /** Called after each scan of the store. */
   readonly onChange: (modelCount: number) => void;
 };
 
-/** A model and the versions of it that are ready, newest first. */
+/** A model and its ready versions, newest first. */
 export type ReadyModel = { readonly model: string; readonly versions: readonly number[] };
 
 export class ModelStore {
   readonly #options: ModelStoreOptions;
   readonly #loader: PackageLoader;
   readonly #models = new Map<string, ServedModel>();
-  /** Models of the store none of whose versions loads. */
+  /** Models of the store without a version that loads. */
   readonly #unready = new Set<string>();
-  /** Folders that are not served and have been reported, with the reason. */
-  #passedOver = new Set<string>();
+  /** Folders that are skipped and were reported, with the reason. */
+  #skipped = new Set<string>();
   #isStoreMissing = false;
-  /** The look through the store that is under way. */
-  #look: Promise<void> | undefined;
+  /** The running scan of the store. */
+  #scan: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: ModelStoreOptions) {
@@ -40,19 +40,19 @@ export class ModelStore {
     this.#loader = new PackageLoader({ ...options, store: options.config.store, onWithdrawn });
   }
 
-  /** Loads every model of the store and keeps watching it where the settings say so. */
+  /** Loads every model of the store, and scans it again every `watchMs`. */
   async open(): Promise<void> {
-    await this.#lookOnce();
+    await this.#scanOnce();
     this.#loader.yieldToRequests();
     const { watchMs } = this.#options.config;
-    if (watchMs > 0) this.#timer = setInterval(() => this.#lookOnce(), watchMs).unref();
+    if (watchMs > 0) this.#timer = setInterval(() => this.#scanOnce(), watchMs).unref();
   }
 
   /**
    * The version for a request.
    * @param method named in errors
    * @throws HyperpolicyError permission_denied: the caller may not use the model; not_found: model, version or label;
-   *   unavailable: the model has no version that is ready
+   *   unavailable: no version of the model is ready
    */
   resolve(method: string, selection: Selection, call: Pick<Call, 'caller' | 'answeredBy'>): ServedVersion {
     const { caller } = call;
@@ -63,7 +63,7 @@ export class ModelStore {
     return served;
   }
 
-  /** Every model that has a version ready, by name; versions newest first. */
+  /** Models with a ready version, sorted by name; versions newest first. */
   list(): readonly ServedModel[] {
     return [...this.#models.values()].sort((a, b) => (a.model < b.model ? -1 : 1));
   }
@@ -73,64 +73,64 @@ export class ModelStore {
   }
 
   /**
-   * Looks through the store once: loads what is new, retires what is too old or gone. Never throws.
-   * @param asked a version that somebody asks for: it is tried also if it was refused a moment ago
+   * Scans the store once: loads new versions, retires those that are too old or gone. Never throws.
+   * @param asked a version that an admin asks for: it is tried even if it was just refused
    */
   async refresh(asked: AskedVersion | null = null): Promise<void> {
-    // A look that is under way may have passed what has just changed.
-    await this.#look;
+    // A running scan may miss the latest change.
+    await this.#scan;
     if (asked !== null) this.#loader.retry(asked);
-    await this.#lookOnce();
+    await this.#scanOnce();
   }
 
   /** Stops watching and frees every version. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     this.#loader.close();
-    await this.#look;
+    await this.#scan;
     for (const { versions } of this.#models.values()) for (const served of versions) served.retire();
     this.#models.clear();
   }
 
-  #lookOnce(): Promise<void> {
+  #scanOnce(): Promise<void> {
     const { log, onChange } = this.#options;
-    this.#look ??= this.#lookThrough()
+    this.#scan ??= this.#scanStore()
       .catch((error: unknown) => log.error({ err: error }, 'looking through the store failed'))
       .finally(() => {
-        this.#look = undefined;
+        this.#scan = undefined;
         onChange(this.#models.size);
       });
-    return this.#look;
+    return this.#scan;
   }
 
-  async #lookThrough(): Promise<void> {
+  async #scanStore(): Promise<void> {
     const { config, log } = this.#options;
     let listing: StoreListing;
     try {
       listing = await listStore(config.store);
       this.#isStoreMissing = false;
     } catch (error) {
-      // Said once, not at every look; what is served stays.
+      // Logged once, not at every scan; served models stay.
       if (!this.#isStoreMissing) log.warn({ reason: (error as Error).message }, 'the store cannot be read');
       this.#isStoreMissing = true;
       return;
     }
-    this.#tellPassedOver(listing);
+    this.#reportSkipped(listing);
     const { models: published, passedOver } = listing;
     for (const { model, versions } of published) await this.#refreshModel(model, versions);
     this.#loader.keepOnly(published);
-    // A folder that cannot be read may be again: what was served of it goes on.
+    // The served models of an unreadable folder stay, since it may become readable again.
     const unreadable = passedOver.filter(({ version }) => version === undefined);
     this.#dropGone(new Set([...published, ...unreadable].map(({ model }) => model)));
   }
 
-  /** Each folder once, until its reason is another. */
-  #tellPassedOver({ passedOver }: StoreListing): void {
+  /** Reports each skipped folder once, and again when the reason changes. */
+  #reportSkipped({ passedOver }: StoreListing): void {
     const { log, onLoad } = this.#options;
     const keyOf = ({ directory, reason }: (typeof passedOver)[number]) => `${directory}: ${reason}`;
     for (const folder of passedOver) {
       const { directory, reason, model, version } = folder;
-      if (this.#passedOver.has(keyOf(folder))) continue;
+      if (this.#skipped.has(keyOf(folder))) continue;
       if (model === undefined || version === undefined) {
         log.warn({ directory, reason }, 'folder of the store passed over');
         continue;
@@ -138,10 +138,10 @@ export class ModelStore {
       log.error({ model, version, directory, reason }, 'model version refused');
       onLoad('refused', model);
     }
-    this.#passedOver = new Set(passedOver.map(keyOf));
+    this.#skipped = new Set(passedOver.map(keyOf));
   }
 
-  /** The newest versions that load, at most as many as are kept, and those that a label names. */
+  /** Serves the newest `versionCountMax` versions that load, and those with a label. */
   async #refreshModel(model: string, published: readonly number[]): Promise<void> {
     const current = this.#models.get(model)?.versions ?? [];
     const routing = await this.#routingOf(model);
@@ -175,7 +175,7 @@ export class ModelStore {
     this.#options.onChange(this.#models.size);
   }
 
-  /** A model's routing; where the file is damaged, what was read before. */
+  /** A model's routing; the former one if the file is damaged. */
   async #routingOf(model: string): Promise<Routing> {
     const { config, log } = this.#options;
     try {

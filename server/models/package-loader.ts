@@ -1,6 +1,6 @@
 /**
- * Loads packages of the store. One that was refused is not tried again until its files change, unless the reason may pass: a machine
- * without memory, files or the right to read.
+ * Loads packages of the store. A refused package is tried again when its files change, or after a delay if the reason may be temporary:
+ * no memory, too many open files, no right to read.
  */
 
 import { readdir, stat } from 'node:fs/promises';
@@ -24,7 +24,7 @@ export type PackageLoaderOptions = {
   readonly devices: readonly Device[];
   readonly log: Logger;
   readonly onLoad: LoadListener;
-  /** A device refused a version that the next one serves. */
+  /** Called if a device refused a version and the next one serves it. */
   readonly onDeviceFallback: (model: string, refusedBy: Device) => void;
   /** A version that was loaded is of no more use, as a run of it did not end in time. It is not loaded again while its files are the same. */
   readonly onWithdrawn: (served: ServedVersion) => void;
@@ -37,12 +37,12 @@ export type Trial = Pick<OpenVersionOptions, 'pool'> & { close(): Promise<void> 
 
 /** Beside requests: a version is loaded with a quarter of one core. */
 const restRatio = 3;
-/** Contexts that are carried over to a new version at most, and half of the cache's bytes; others are generated when they are asked for. */
+/** Most contexts that are carried over to a new version; at most half of the cache's bytes. Others are generated on request. */
 const carriedCountMax = 1024;
-/** Time from a refusal whose reason may pass to the next try: the least, doubled each time, and the most. */
+/** Delay after a refusal with a temporary reason; it doubles each time. */
 const retryMsMin = 1000;
 const retryMsMax = 60_000;
-/** Contexts of one run. A request that comes during a run waits for it, some milliseconds. */
+/** Contexts of one run. A request waits for the current run, some milliseconds. */
 const carriedRunCount = 8;
 
 export class PackageLoader {
@@ -59,20 +59,20 @@ export class PackageLoader {
     this.#options = options;
   }
 
-  /** From now on there may be requests: loading leaves time for them. */
+  /** From now on loading leaves time for requests. */
   yieldToRequests(): void {
     this.#hasRequests = true;
   }
 
-  /** A load that is under way ends soon: it rests between steps, and there may be thousands of contexts to carry over. */
+  /** Ends the carry-over of contexts, which may take long, and starts no further load. */
   close(): void {
     this.#isClosed = true;
   }
 
   /**
-   * A version: one of `current` where its package has not changed, else loaded, with the contexts of the newest of `current`. Where
-   * it was replaced by one that does not load, the one of `current` goes on.
-   * @returns undefined where the package is refused, and after `close`
+   * A version: that of `current` if its package has not changed, else a newly loaded one, with the contexts of the newest of `current`.
+   * If the new package does not load, the version of `current` stays.
+   * @returns undefined if the package is refused, and after `close`
    */
   async versionOf(
     model: string,
@@ -102,7 +102,7 @@ export class PackageLoader {
     }
   }
 
-  /** Forgets that a version was refused: the next look tries it. */
+  /** The next scan tries this version even if it was refused. */
   retry({ model, version }: AskedVersion): void {
     this.#refused.delete(join(this.#options.store, model, String(version)));
   }
@@ -194,10 +194,9 @@ export class PackageLoader {
   }
 
   /**
-   * Generates the weights of the contexts that clients use for a new version, before it takes the place of another: those used last. Else
-   * the first call of each context after a swap would wait for the primary, all of them at once. Latent contexts are not carried over:
-   * they belong to one version.
-   * @returns how many; a version that could not make them all is served all the same
+   * Generates the weights of the most recently used contexts for a new version, before it is swapped in. Otherwise the first call of each
+   * context after a swap would wait for the primary, all of them at once. Latent contexts are not carried over: they belong to one version.
+   * @returns the number of contexts; the version is served even if some failed
    */
   async #carryOver(from: ServedVersion, to: ServedVersion): Promise<number> {
     const [known, learning] = [from.policy?.weights, to.policy?.weights];
@@ -227,15 +226,14 @@ export class PackageLoader {
   }
 }
 
-/** What is known of a package that was refused. */
 type Refusal = {
-  /** Of its files: with another one it is tried again. */
+  /** State of the files: with another one the package is tried again. */
   readonly state: string;
   readonly delayMs: number;
   readonly retryAtMs: number;
 };
 
-/** The system's errors that say nothing of a package. */
+/** System errors that are no fault of the package. */
 const passingCodes = new Set([
   'EACCES',
   'EAGAIN',
@@ -250,7 +248,7 @@ const passingCodes = new Set([
 ]);
 const passingKinds: readonly unknown[] = ['resource_exhausted', 'unavailable', 'deadline_exceeded'];
 
-/** Whether the same files may load later. */
+/** Whether the same files may load later. Causes count as well. */
 function isPassing(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { kind, code, cause, message } = error as Error & { kind?: unknown; code?: unknown };
@@ -273,14 +271,14 @@ type Found = {
   lost?: Error;
 };
 
-/** Changes when a package is published anew in the same place. */
+/** Changes when a package is published again in the same directory. */
 const identityOf = (directory: string): Promise<string> =>
   stat(join(directory, 'manifest.json')).then(
     ({ ino, mtimeMs }) => `${directory}:${ino}:${mtimeMs}`,
     () => directory,
   );
 
-/** Changes with any file of a package: one that was refused may have been half copied. */
+/** Changes with any file of a package: a refused one may have been copied halfway. */
 async function stateOf(directory: string): Promise<string> {
   try {
     const states = (await readdir(directory)).sort().map(async (name) => {

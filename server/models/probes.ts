@@ -1,4 +1,4 @@
-/** First runs of a version's networks: over zeros, and its probes, whose outputs the trainer computed and which must be equal. */
+/** First runs of a version's networks: over zeros to warm up, then its probes, whose outputs must be those of the trainer. */
 
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import type { Precision } from '../../src/onnx/precision.ts';
@@ -14,12 +14,12 @@ import type { ServedCritic, ServedPolicy } from './served-network.ts';
 export type ProbedNetworks = {
   readonly model: string;
   readonly version: number;
-  /** Where its heavy graphs run, and how that device multiplies. */
+  /** Of its heavy graphs. */
   readonly device: Device;
   readonly precision: Precision;
   readonly observationSize: number;
   readonly actionSize: number;
-  /** 0 where the model takes no context. */
+  /** 0 if the model takes no context. */
   readonly contextSize: number;
   readonly policy: ServedPolicy | null;
   readonly critic: ServedCritic | null;
@@ -29,17 +29,17 @@ export type ProbedNetworks = {
 type Outputs = Readonly<Record<string, Float32Array>>;
 
 /**
- * Tolerance of probes in TF32, where a package's own is tighter: 10 bits of mantissa round each factor by up to 5e-4. Measured on an
- * H100 were 2.6e-4 (primary of paper size).
+ * Least tolerance of probes in TF32, whose mantissa of 10 bits rounds each factor by up to 5e-4. Measured on an H100: 2.6e-4 (primary of
+ * paper size).
  */
 const tf32Tolerance = 5e-3;
 
-/** Rows of first runs: one, and a batch. */
+/** One row, and a batch. */
 const warmRowCounts = [1, 64];
 
 /**
- * Runs zeros through the networks that run on the event loop, so that no request is the first. The pool's graphs are warm when they are open.
- * @throws Error where a network does not run
+ * Runs zeros through the networks of the event loop, so that no request is the first. The pool warms up its graphs itself.
+ * @throws Error if a network does not run
  */
 export async function warmUpNetworks(networks: ProbedNetworks): Promise<void> {
   const { policy, critic } = networks;
@@ -56,8 +56,8 @@ const zeroWeights = ({ layout: { size } }: WeightSource): WeightBatch => ({
 });
 
 /**
- * Runs a probe's inputs through the loaded networks; a probe of a graph that is not served passes.
- * @throws HyperpolicyError failed_precondition: outputs that differ by more than the probe's tolerance
+ * Runs a probe's inputs through the loaded networks. A probe of a graph that is not served passes.
+ * @throws HyperpolicyError failed_precondition: outputs differ by more than the probe's tolerance
  */
 export async function replayProbe(served: ProbedNetworks, probe: Probe): Promise<void> {
   const { model, version, device, precision } = served;
@@ -109,7 +109,7 @@ function compareOutput(
   }
   expected.values.forEach((value, i) => {
     const difference = Math.abs(actual[i]! - value) / (1 + Math.abs(value));
-    // Written so that NaN is refused too.
+    // Written so that NaN is refused as well.
     if (!(difference <= tolerance)) throw refuse(`${value} at ${i} within ${tolerance}`, `${actual[i]}`);
   });
 }

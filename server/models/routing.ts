@@ -1,7 +1,6 @@
 /**
- * Which version answers a request that names none: labels, percentages and versions that are withheld. They live in
- * `<store>/<model>/labels.json`, which is replaced atomically, so that every process of a server sees the same and a restart forgets
- * nothing.
+ * Routing of a model: labels, percentages and withheld versions. It is kept in `<store>/<model>/labels.json`, so every process of a
+ * server reads the same, also after a restart. The file is replaced atomically.
  */
 
 import { join } from 'node:path';
@@ -15,15 +14,15 @@ const version = z.number().int().positive();
 const routingSchema = z.strictObject({
   /** Label -> version. */
   labels: z.record(z.string(), version).default({}),
-  /** Label -> percentage of clients, summing to 100; empty: everybody gets the newest version. */
+  /** Label -> percentage of clients, summing to 100; if empty, every client gets the newest version. */
   percentages: z.record(z.string(), z.number()).default({}),
-  /** Versions that are not served although they are in the store: unloaded, or rolled back. */
+  /** Versions of the store that are not served: unloaded or rolled back. */
   withheld: z.array(version).default([]),
 });
 
 const labelName = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
-/** The first fault of a routing whose fields have the right types; undefined where there is none. */
+/** The first fault of a routing whose fields have the right types; undefined if there is none. */
 function faultOf({
   labels,
   percentages,
@@ -66,8 +65,8 @@ export const emptyRouting: Routing = routingSchema.parse({});
 const fileOf = (store: string, model: string): string => join(store, model, 'labels.json');
 
 /**
- * @returns the empty routing where the model has no file
- * @throws HyperpolicyError invalid_argument: a file that is not what it should be
+ * @returns the empty routing if the model has no file
+ * @throws HyperpolicyError invalid_argument: a damaged file
  */
 export async function readRouting(store: string, model: string): Promise<Routing> {
   let text: string;
@@ -120,18 +119,18 @@ export async function writeRouting(
   return routing;
 }
 
-/** FNV-1a over UTF-16 units. It never changes, so a client keeps its version across restarts and machines. */
+/** FNV-1a over UTF-16 units. It must never change: clients keep their version across restarts and machines. */
 function hash(text: string): number {
   let value = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
-  // Mixed once more: FNV's high bits change little between texts that differ only at their end.
+  // One more mixing step: FNV's high bits change little between texts that differ only at their end.
   value = Math.imul(value ^ (value >>> 16), 0x45d9f3b);
   return (value ^ (value >>> 16)) >>> 0;
 }
 
 /**
- * The label whose share a client falls into: the same one as long as the percentages stay. Clients that do not say who they are
- * get the label with the largest share. Undefined where there are no percentages.
+ * The label whose share a client falls into; it stays the same while the percentages do. Clients without an id get the label with the
+ * largest share. Undefined without percentages.
  */
 export function labelForClient({ percentages }: Routing, clientId: string): string | undefined {
   const shares = Object.entries(percentages);

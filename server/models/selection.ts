@@ -1,14 +1,13 @@
-/** Which version of a model answers a request, and the errors where none does. */
+/** Selects the version that answers a request. */
 
 import { emptyStoreRemedy, notFound, quoted, unavailable } from '../../src/contract/errors.ts';
 import type { Caller } from '../call/caller.ts';
 import { labelForClient, type Routing } from './routing.ts';
 import type { ServedVersion } from './served-version.ts';
 
-/** Which version a request asks for. */
 export type Selection = {
   readonly model: string;
-  /** Keeps a client on one version while traffic is split. */
+  /** A client stays on one version while traffic is split. */
   readonly clientId?: string;
   readonly selection:
     | { readonly case: 'version'; readonly value: number }
@@ -18,7 +17,7 @@ export type Selection = {
 
 export type ServedModel = {
   readonly model: string;
-  /** Ready, newest first; at least one. */
+  /** Ready versions, newest first; at least one. */
   readonly versions: readonly ServedVersion[];
   readonly routing: Routing;
 };
@@ -54,7 +53,7 @@ export function resolveVersion(
   const { versions, routing } = found;
   if (selection.case === undefined) {
     const label = labelForClient(routing, clientId);
-    // A label whose version does not load sends its clients to the newest one that does.
+    // If the label's version does not load, its clients get the newest ready one.
     return versions.find(({ version }) => label !== undefined && version === routing.labels[label]) ?? versions[0]!;
   }
   if (selection.case === 'label') return labelled(found, method, selection.value);

@@ -1,4 +1,4 @@
-/** What adapts a model, loaded: an encoder, or an inner step on generated weights. Knows nothing of requests and handles. */
+/** The loaded adaptation of a model: an encoder, or an inner step on generated weights. Knows nothing of requests and handles. */
 
 import type { AdvantageConfig } from '../../src/advantages/policy-gradient.ts';
 import type { TensorMap } from '../../src/onnx/session.ts';
@@ -14,14 +14,14 @@ import type { OpenNetworkOptions, ServedPolicy } from './served-network.ts';
 
 export type ServedStep = {
   readonly kind: 'weights';
-  /** Of the policy whose weights are adapted. */
+  /** Source of the weights that are adapted. */
   readonly source: WeightSource;
   readonly advantages: AdvantageConfig;
-  /** Where a step starts: at the given weights, or at the model's own parameters, for the given context. */
+  /** A step starts at the given weights, or at the model's own parameters for the given context. */
   readonly from: 'weights' | 'parameters';
   /**
-   * The weights after adaptation; the given ones stay as they are.
-   * @param demand work that is late or wanted by nobody is dropped
+   * The weights after one step; the given ones are not changed.
+   * @param demand late or gone work is dropped
    * @throws Error as badResult
    */
   step(
@@ -33,7 +33,7 @@ export type ServedStep = {
 
 export type ServedAdaptation = (ServedEncoder | ServedStep) & { dispose(): void };
 
-/** Opens the encoder or the inner step of a package; null where it has none. The caller disposes it. */
+/** Opens the encoder or the inner step of a package; null if it has none. The caller disposes it. */
 export async function openAdaptation(
   options: OpenNetworkOptions,
   policy: ServedPolicy | null,
@@ -56,7 +56,7 @@ async function openStep(
   const { from = 'weights', discount, lambda, weighting } = adapt;
   const inputs = [observation, action, coefficient];
   const starts = from === 'weights' ? layout.parts.map(({ name, shape }) => ({ name, sizes: shape })) : contexts;
-  // Each run steps the weights of one request.
+  // A run adapts the weights of one request.
   const graph = await pool.open(files.get(adapt.file)!, { name: adapt.file, priority: 'adapt', joins: false });
   checkGraph(adapt, graph, {
     inputs: [...inputs, ...starts],
@@ -91,7 +91,7 @@ async function openStep(
   };
 }
 
-/** Runs a probe's inputs; outputs by their names in the graph. */
+/** Runs a probe's inputs. @returns outputs by their names in the graph */
 export async function runAdaptationProbe(
   adaptation: ServedAdaptation,
   { inputs }: Probe,

@@ -1,4 +1,4 @@
-/** An encoder of transitions, loaded. Knows nothing of requests and handles. */
+/** A loaded encoder of transitions. Knows nothing of requests and handles. */
 
 import type { Manifest } from '../../src/package/manifest.ts';
 import {
@@ -23,10 +23,10 @@ export type Steps = {
   readonly action: Float32Array; // [N, A], environment units
 };
 
-/** Steps as an encoder reads them. */
+/** Steps with rewards, as an encoder reads them. */
 export type Transitions = Steps & {
   readonly reward: Float32Array; // [N]
-  /** Where the encoder reads it. */
+  /** Only if the encoder reads it. */
   readonly nextObservation?: Float32Array | undefined; // [N, O]
 };
 
@@ -37,20 +37,20 @@ export type ServedEncoder = {
   readonly readsNextObservation: boolean;
   /** Whether the order of transitions matters. */
   readonly isOrdered: boolean;
-  /** Before any transition. */
+  /** The knowledge before any transition. */
   readonly nothing: LatentKnowledge;
   /**
-   * What is known with more transitions; the former knowledge stays as it is.
-   * @param demand work that is late or wanted by nobody is dropped
+   * The knowledge after more transitions; the given one is not changed.
+   * @param demand late or gone work is dropped
    * @throws Error as badResult
    */
   learn(known: LatentKnowledge, transitions: Transitions, demand: Demand): Promise<LatentKnowledge>;
   posteriorOf(known: LatentKnowledge): Gaussian;
-  /** One run of the graph: rows by the names of its inputs to outputs by theirs. @throws Error as badResult */
+  /** One run of the graph: rows and outputs by their names. @throws Error as badResult */
   encode(rows: Rows, rowCount: number, demand: Demand): Promise<Record<string, Float32Array>>;
 };
 
-/** What cannot be 0 or below. */
+/** Outputs that must be above 0. */
 const positive: readonly string[] = ['precision', 'variance'];
 
 /** The caller disposes it. */
@@ -105,7 +105,7 @@ export async function openEncoder(
 type EncoderGraph = {
   readonly file: string;
   readonly inputs: readonly TensorRule[];
-  /** Of its outputs. */
+  /** Names of its outputs. */
   readonly names: readonly string[];
 };
 

@@ -1,4 +1,4 @@
-/** Policies and critics that are loaded: named rows in, named rows out. Nothing here knows of requests. */
+/** Loaded policies and critics: named rows in, named rows out. Knows nothing of requests. */
 
 import { rowIndexTensor } from '../../src/onnx/row-index.ts';
 import type { RowResults } from '../../src/onnx/rows/row-network.ts';
@@ -16,22 +16,22 @@ import { checkGraph, feedsOf, type GraphRule, rowRules, type TensorRule } from '
 
 type NetworkInputs = {
   readonly rowCount: number;
-  /** By the names of the contract, [B, ...]; zeros where one is undefined. What the graph does not take is not read. */
+  /** By the names of the contract, [B, ...]; an undefined one is zeros. Rows that the graph does not take are not read. */
   readonly rows: Readonly<Record<string, Float32Array | undefined>>;
-  /** The weights for each row, where a primary generates them. */
+  /** The weights for each row if a primary generates them. */
   readonly weights?: WeightBatch | undefined;
-  /** Work that waits for a thread is dropped when it is late or nobody wants it. */
+  /** Work that is late or gone is dropped while it waits for a thread. */
   readonly demand: Demand;
 };
 
 export type ServedNetwork = {
-  /** Generates weights; undefined where the network is one graph. */
+  /** Generates weights; undefined if the network is one plain graph. */
   readonly weights: WeightSource | undefined;
-  /** What its rows may be and become: by the contract, without what the graph lacks. */
+  /** Inputs and outputs of the contract that the graph has. */
   readonly tensors: GraphRule;
   /**
-   * Outputs by the names of the contract, [B, ...], as the graph gives them: not yet checked. Few rows of a small network run at once on
-   * the calling thread, and many rows of a dynamic network in several turns of the event loop. The rest runs on a thread of the pool.
+   * Outputs by the names of the contract, [B, ...], not yet checked. Few rows of a small network run at once on the calling thread. Many
+   * rows of a dynamic network take several turns of the event loop. All other runs go to the pool.
    */
   run(inputs: NetworkInputs): RowResults | Promise<RowResults>;
   dispose(): void;
@@ -40,7 +40,7 @@ export type ServedNetwork = {
 export type OpenNetworkOptions = {
   readonly manifest: Manifest;
   readonly files: ReadonlyMap<string, ListedFile>;
-  /** Heavy graphs. */
+  /** For heavy graphs. */
   readonly pool: Pick<ComputePool, 'open'>;
   /**
    * Opens a graph to run where the request is, with its bytes; undefined where the work of a run is large or not known beforehand: only a
@@ -51,14 +51,14 @@ export type OpenNetworkOptions = {
     weightNames?: readonly string[],
   ) => Promise<{ readonly model: Uint8Array; readonly session: Session } | undefined>;
   readonly cache: ContextCache;
-  /** Of this version alone. */
+  /** Unique to this version. */
   readonly keyPrefix: string;
 };
 
-/** `observation`, `context` where there is one, `noise` -> `action`, `log_prob` where it is defined. */
+/** `observation`, `context` if it takes one, `noise` -> `action`, `log_prob` if it is defined. */
 export type ServedPolicy = ServedNetwork & { readonly stochastic: boolean };
 
-/** Opens the policy of a package; null where it has none. The caller disposes it. */
+/** Opens the policy of a package; null if it has none. The caller disposes it. */
 export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPolicy | null> {
   const { policy } = options.manifest;
   if (policy === null) return null;
@@ -76,16 +76,16 @@ export async function openPolicy(options: OpenNetworkOptions): Promise<ServedPol
 }
 
 /**
- * `observation`, `action`, `context` where it takes one -> `q` [B, Q] and `dq_da` [B, Q, A] of its ensemble of Q value functions. Where
- * weights are generated, they come from the observation.
+ * `observation`, `action`, `context` if it takes one -> `q` [B, Q] and `dq_da` [B, Q, A] of its ensemble of Q value functions. A primary
+ * generates weights from the observation.
  */
 export type ServedCritic = ServedNetwork & {
   readonly ensembleSize: number;
-  /** Values of the context that the critic takes; 0 where it takes none, even if the policy takes one. */
+  /** Values of the context that the critic takes; 0 if it takes none, even if the policy takes one. */
   readonly contextSize: number;
 };
 
-/** Opens the critic of a package; null where it has none. The caller disposes it. */
+/** Opens the critic of a package; null if it has none. The caller disposes it. */
 export async function openCritic(options: OpenNetworkOptions): Promise<ServedCritic | null> {
   const { critic } = options.manifest;
   if (critic === null) return null;
@@ -106,12 +106,12 @@ export async function openCritic(options: OpenNetworkOptions): Promise<ServedCri
   return { ...network, ensembleSize, contextSize: takesContext ? context.sizes[0]! : 0 };
 }
 
-/** `inputs` are those of a plain graph. */
+/** `inputs` are those of a plain graph; a primary and its dynamic network share them. */
 type NetworkRule = GraphRule & {
   readonly priority: Priority;
-  /** What a primary takes; a dynamic network takes the other inputs. */
+  /** The input of a primary; a dynamic network takes the other inputs. */
   readonly from: TensorRule;
-  /** Whether a small plain graph runs on the calling thread. */
+  /** A small plain graph runs on the calling thread. */
   readonly runsHere: boolean;
 };
 
@@ -119,16 +119,16 @@ type HyperGraphs = { readonly primary: Graph; readonly dynamic: Graph };
 type Graphs = { readonly kind: 'plain'; readonly graph: Graph } | ({ readonly kind: 'hyper' } & HyperGraphs);
 
 /**
- * Opens a network and holds it against the contract. The caller disposes it.
- * @throws HyperpolicyError: a graph that does not load or does not keep the contract
+ * Opens a network and checks it against the contract. The caller disposes it.
+ * @throws HyperpolicyError: a graph that does not load or breaks the contract
  */
 const openNetwork = (options: OpenNetworkOptions, graphs: Graphs, rule: NetworkRule): Promise<ServedNetwork> =>
   graphs.kind === 'plain' ? openPlain(options, graphs.graph, rule) : openGenerated(options, graphs, rule);
 
 /**
- * Multiplications from which a run of a plain graph goes to the pool, about 0.2 ms of the event loop: measured, networks of width 128
- * to 900 took 0.2 to 0.3 ms for 2^21.2 to 2^22.1. A smaller run is answered sooner here: the way to a thread and back takes 0.35 ms
- * (test/bench/NOTES.md).
+ * A run of a plain graph with at least this many multiplications goes to the pool: it would block the event loop for about 0.2 ms
+ * (measured: 2^21.2 to 2^22.1 take 0.2 to 0.3 ms, for widths of 128 to 900). A smaller run is faster here, since the way to a thread
+ * and back takes 0.35 ms (test/bench/NOTES.md).
  */
 const pooledWorkMin = 2 ** 22;
 

@@ -1,4 +1,4 @@
-/** One version of a model, loaded and proven by its probes. Owns its networks until it is retired and idle. */
+/** One loaded version of a model, verified by its probes. Owns its networks until it is retired and idle. */
 
 import type { Precision } from '../../src/onnx/precision.ts';
 import type { Device } from '../../src/onnx/providers.ts';
@@ -19,7 +19,7 @@ import { openCritic, openPolicy } from './served-network.ts';
 export type ServedVersion = ProbedNetworks & {
   readonly manifest: Manifest;
   readonly publishedAtMs: number;
-  /** Bounds of each action value; infinite where there are none. */
+  /** Bounds of each action value; infinite without bounds. */
   readonly actionLow: Float32Array;
   readonly actionHigh: Float32Array;
   /** The action of the `safe` fallback. */
@@ -28,8 +28,8 @@ export type ServedVersion = ProbedNetworks & {
   hold(): void;
   release(): void;
   /**
-   * The same for one request, with the memory of the weights that it found in this turn of the event loop.
-   * @returns to be called once, when the request has its answer
+   * The same for one request; it also keeps the memory of weights that the request has looked up in this turn of the event loop.
+   * @returns ends the lease; call it once, when the request is answered
    */
   lease(): () => void;
   /** Frees the networks as soon as no request holds them. */
@@ -39,7 +39,7 @@ export type ServedVersion = ProbedNetworks & {
 export type OpenVersionOptions = {
   readonly pool: Pick<ComputePool, 'open'>;
   readonly inline: SessionOptions;
-  /** Where its heavy graphs run, and how that device multiplies. */
+  /** Of its heavy graphs. */
   readonly device: Device;
   readonly precision: Precision;
   readonly contextCache: ContextCache;
@@ -48,16 +48,15 @@ export type OpenVersionOptions = {
   readonly labels: VersionLabels;
   /** Distinguishes this version in the caches from every other that this process loads. */
   readonly keyPrefix: string;
-  /** Milliseconds of rest for each millisecond of loading: requests go before. */
+  /** Milliseconds of rest for each millisecond of loading, for requests. */
   readonly restRatio: number;
   /** Told if a run does not end in time: the version is of no more use. */
   readonly onLost?: OpenGraphOptions['onLost'];
 };
 
 /**
- * Verifies the files of a package, opens its graphs, checks them against the contract, runs them until they are warm and replays the
- * package's probes.
- * @throws HyperpolicyError: a file that differs; a graph that does not load, run or keep the contract; a probe whose outputs differ
+ * Verifies the files of a package, opens its graphs, checks them against the contract, warms them up and replays the package's probes.
+ * @throws HyperpolicyError: a file that differs; a graph that does not load or run, or breaks the contract; a probe whose outputs differ
  */
 export async function openVersion(index: PackageIndex, options: OpenVersionOptions): Promise<ServedVersion> {
   const { manifest } = index;
@@ -132,7 +131,7 @@ async function openNetworks({ manifest, files }: PackageIndex, options: OpenVers
     for (const [name, file] of files) if (!graphFiles.has(name)) await readListedFile(file, step);
     return { policy, critic, adaptation };
   } catch (error) {
-    // A graph of the package is refused: those that were opened before it hold native memory.
+    // Graphs that were opened before the refused one hold native memory.
     for (const session of opened) session.dispose();
     throw error;
   }
@@ -181,7 +180,7 @@ function createHolds(
   };
 }
 
-/** Keeps the version's networks, and the weights that were found in this turn, while `answer` is under way. */
+/** Runs `answer` under a lease, which keeps the version's networks and the weights that were looked up in this turn. */
 export async function whenHeld<T>(served: Pick<ServedVersion, 'lease'>, answer: () => Promise<T>): Promise<T> {
   const end = served.lease();
   try {

@@ -1,4 +1,4 @@
-/** What keeps the processes of a server alike: they look through the store together, and what is pinned is pinned in each. */
+/** Keeps the processes of a server in the same state: they scan the store together, and pins hold in each of them. */
 
 import type { Logger } from 'pino';
 import type { ServerConfig } from '../config.ts';
@@ -8,10 +8,10 @@ import type { Member } from './member.ts';
 import type { PrepareOrder, ProcessLink } from './messages.ts';
 import { PinLedger } from './pin-ledger.ts';
 
-/** Longest time for loading what is new in the store. */
+/** Longest time to load new versions. */
 const refreshMsMax = 60_000;
 const prepareMsMax = 60_000;
-/** Longest wait for the others when a process has just loaded: one that hangs must not delay it further. */
+/** Longest wait for the other processes before a new one starts: one that hangs must not delay it further. */
 const catchUpLookMsMax = 5000;
 
 type Look = { readonly asked?: AskedVersion | null; readonly timeoutMs?: number };
@@ -20,7 +20,7 @@ export class Agreement {
   readonly #members: readonly Member[];
   readonly #log: Logger;
   readonly #pins: PinLedger;
-  /** Rows of one order to pin: as many as share a run, and no more than a process accepts. */
+  /** Rows of one order to pin: those of one run, and no more than a process accepts. */
   readonly #orderRowCountMax: number;
 
   constructor(members: readonly Member[], config: ServerConfig, log: Logger) {
@@ -31,22 +31,22 @@ export class Agreement {
   }
 
   /**
-   * Has these processes look through the store, as ModelStore.refresh.
+   * These processes scan the store, as ModelStore.refresh.
    * @throws the first error, after all have answered
    */
   async refresh(members: readonly Member[], { asked = null, timeoutMs = refreshMsMax }: Look = {}): Promise<void> {
     await askEach(members, async (member, link) => {
       await member.greeted;
       const models = await link.ask('refresh', asked, timeoutMs);
-      // A process that is starting reports its models when it has started.
+      // A starting process reports its models when it has started.
       if (!link.closed && member.models !== undefined) member.models = models;
     });
     const serving = readyModels(this.#members);
-    // With no process left, all pins are kept: the replacements need them.
+    // If no process is left, the pins stay for the replacements.
     if (serving.length > 0) this.#pins.keepOnly(serving.flat());
   }
 
-  /** The same for one process, unless it does so already; a failure is in the log. */
+  /** The same for one process, unless it is scanning already; failures are logged. */
   async lookAlone(member: Member): Promise<void> {
     if (member.isLooking) return;
     member.isLooking = true;
@@ -60,23 +60,23 @@ export class Agreement {
     }
   }
 
-  /** Makes a process that has loaded its models like the others, as far as that can be done in a bounded time. */
+  /** Brings a process that has loaded its models to the state of the others, within a bounded time. */
   async catchUp(member: Member, link: ProcessLink): Promise<void> {
     const log = this.#log.child({ process: member.number });
     const others = this.#members.filter(({ models }) => models !== undefined);
-    // The others may not know what this process has just found in the store.
+    // This process may have found versions that the others do not know.
     if (others.length > 0) {
       await this.refresh([...others, member], { timeoutMs: catchUpLookMsMax }).catch((error: Error) =>
         log.warn({ reason: error.message }, 'not every process looked through the store'),
       );
     }
-    // No await between the next two lines: an order that arrives later must come after these pins.
+    // No await between the next two lines: later orders must come after these pins.
     member.isLoaded = true;
     member.caughtUp = pinAgain(link, this.#pins.orders(this.#orderRowCountMax), log);
     await member.caughtUp;
   }
 
-  /** Has every other process prepare what one was asked to. @returns the most that one of them generated */
+  /** Every other process prepares what one was asked to. @returns the largest number that one of them generated */
   prepareElsewhere(asking: Member, order: PrepareOrder): Promise<number> {
     return this.#pins.during(order.request, async () => {
       const others = this.#members.filter((member) => member.isLoaded && member !== asking);
@@ -91,11 +91,11 @@ export class Agreement {
   }
 }
 
-/** What each process that serves has ready. */
+/** The ready models of each serving process. */
 export const readyModels = (members: readonly Member[]): (readonly ReadyModel[])[] =>
   members.flatMap(({ models }) => (models === undefined ? [] : [models]));
 
-/** The versions that all of these have. */
+/** The versions that are in all of these lists. */
 export function inEvery([first = [], ...others]: readonly (readonly ReadyModel[])[]): readonly ReadyModel[] {
   return first.flatMap(({ model, versions }) => {
     const shared = versions.filter((version) =>
@@ -105,7 +105,7 @@ export function inEvery([first = [], ...others]: readonly (readonly ReadyModel[]
   });
 }
 
-/** Asks several processes at once; those that die meanwhile are left out. @throws the first error, after all have answered */
+/** Asks several processes at once; ignores those that die meanwhile. @throws the first error, after all have answered */
 async function askEach(
   asked: readonly Member[],
   ask: (member: Member, link: ProcessLink) => Promise<void>,
@@ -115,7 +115,7 @@ async function askEach(
       const { link } = member;
       if (link === undefined) return;
       await ask(member, link).catch((error: unknown) => {
-        // It has died; its replacement reads the store by itself.
+        // It has died; its replacement scans the store by itself.
         if (!link.closed) throw error;
       });
     }),
@@ -124,8 +124,8 @@ async function askEach(
 }
 
 /**
- * Pins in a new process what the others have pinned, before it takes requests and within a bounded time. Never throws: without the pins
- * the process gives the same answers, only later; the log says so.
+ * Pins in a new process what the others have pinned, within a bounded time. Never throws: failures are logged, and without the pins the
+ * process gives the same answers, only later.
  */
 async function pinAgain(link: ProcessLink, orders: readonly Uint8Array[], log: Logger): Promise<void> {
   const deadlineMs = Date.now() + prepareMsMax;

@@ -1,6 +1,6 @@
 /**
- * The processes of a server, seen from their parent: started, asked together, replaced when they die, and ended. How one is forked is an
- * argument; what they serve is serving.ts.
+ * The processes of a server, as their parent manages them: starts, asks, replaces and ends them. Forking is an argument; what a process
+ * serves is serving.ts.
  */
 
 import type { Logger } from 'pino';
@@ -21,24 +21,24 @@ export type Ports = { readonly port: number; readonly httpPort: number | undefin
 
 export type ProcessGroupOptions = {
   readonly config: ServerConfig;
-  /** For each process. */
+  /** Of each process. */
   readonly settings: ServerSettings;
   readonly spool: SharedSpool;
-  /** Of tokens, as the parent counts them for all. */
+  /** Rates of tokens, counted for all processes. */
   readonly rates: Rates;
   readonly log: Logger;
   readonly fork: () => Forked;
-  /** Milliseconds, not going backwards. */
+  /** Monotonic milliseconds. */
   readonly clock?: () => number;
 };
 
 /** Delay before the first replacement; it doubles with each further death. */
 const restartMsMin = 200;
 const restartMsMax = 10_000;
-/** After serving for so long, a death counts as the first again. */
+/** A process that served this long has its delay reset. */
 const steadyMs = 60_000;
 const metricsMsMax = 5000;
-/** Extra time after draining, for a process to free what it has. */
+/** Extra time after draining, for a process to free its resources. */
 const endMsMax = 10_000;
 
 export class ProcessGroup {
@@ -47,7 +47,7 @@ export class ProcessGroup {
   readonly #members: readonly Member[];
   readonly #agreement: Agreement;
   readonly #hub: RateHub;
-  /** Counts of processes that have died. */
+  /** Counts of dead processes, which stay in the sums. */
   #bequeathed: readonly MetricValues[] = [];
   #replacementCount = 0;
   #isStopping = false;
@@ -64,8 +64,8 @@ export class ProcessGroup {
   }
 
   /**
-   * Starts all of them, together; resolves when each is ready to answer.
-   * @throws HyperpolicyError as the first that cannot start; the others are ended
+   * Starts all processes at once; resolves when each is ready to answer.
+   * @throws HyperpolicyError of the first that cannot start; the others are ended
    */
   async start(): Promise<Ports> {
     try {
@@ -81,35 +81,35 @@ export class ProcessGroup {
   }
 
   /**
-   * Has every process look through the store, as ModelStore.refresh; those that start then do it after their start.
-   * @throws HyperpolicyError as the first that failed, after all have answered
+   * Every process scans the store, as ModelStore.refresh; a starting process does so after its start.
+   * @throws HyperpolicyError of the first that failed, after all have answered
    */
   refresh(asked: AskedVersion | null = null): Promise<void> {
     return this.#agreement.refresh(this.#members, { asked });
   }
 
-  /** The same without waiting, and without those that still do it; failures are in the log. */
+  /** The same without waiting, and without processes that still scan; failures are logged. */
   look(): void {
     for (const member of this.#members) void this.#agreement.lookAlone(member);
   }
 
-  /** What every process has ready. */
+  /** Models and versions that are ready in every process. */
   list(): readonly ReadyModel[] {
     return inEvery(readyModels(this.#members));
   }
 
-  /** Of every process that serves, and what those that have died had counted when they were last asked. */
+  /** Metrics of every serving process, and the last known counts of dead ones. */
   async metrics(): Promise<readonly (readonly MetricValues[])[]> {
     await Promise.all(this.#members.map((member) => this.#askForMetrics(member)));
     return [this.#bequeathed, ...this.#members.map(({ counted }) => counted)];
   }
 
-  /** The parent has let in a request of this token. */
+  /** The parent has accepted a request of this token. */
   spent(name: string): void {
     this.#hub.tell(undefined, { [name]: 1 });
   }
 
-  /** Why the server cannot answer in full; undefined where it can. */
+  /** Why the server is not ready; undefined if it is. */
   notReady(): string | undefined {
     if (this.#isStopping) return 'draining';
     const hung = this.#members.find(({ isHung }) => isHung);
@@ -124,14 +124,13 @@ export class ProcessGroup {
     return readyModels(this.#members).length;
   }
 
-  /** Processes that took the place of one that died. */
   get replacementCount(): number {
     return this.#replacementCount;
   }
 
   /**
-   * Lets every process drain and end, at once; kills those that take too long.
-   * @throws HyperpolicyError failed_precondition: one ended badly, or had to be killed
+   * Drains and ends all processes at once; kills those that take too long.
+   * @throws HyperpolicyError failed_precondition: one ended with an error, or had to be killed
    */
   async stop(): Promise<void> {
     const { config, log } = this.#options;
@@ -155,7 +154,6 @@ export class ProcessGroup {
     });
   }
 
-  /** From now on nobody is replaced. */
   #startNoMore(): void {
     this.#isStopping = true;
     clearInterval(this.#timer);
@@ -171,7 +169,7 @@ export class ProcessGroup {
     }
   }
 
-  /** Where a process does not answer, its former counts stay: a sum that fell would read as a restart. */
+  /** If a process does not answer, its last counts stay: a sum that falls would look like a restart. */
   async #askForMetrics(member: Member): Promise<void> {
     const { link, number, models } = member;
     if (link === undefined || models === undefined) return;
@@ -205,7 +203,7 @@ export class ProcessGroup {
     }
   }
 
-  /** What a process asks the parent. */
+  /** Answers to the questions of a process. */
   #answersFor(member: Member): Omit<Answerers<ToParent>, 'hello'> {
     const { number } = member;
     return {
@@ -233,7 +231,7 @@ export class ProcessGroup {
     });
   }
 
-  /** A process has ended, asked or not. */
+  /** Handles the end of a process. */
   #leave(member: Member, code: number | null, signal: string | null): void {
     const { number, models, counted } = member;
     const isSteady = models !== undefined && this.#clock() - member.startedAtMs >= steadyMs;
@@ -265,16 +263,16 @@ export class ProcessGroup {
   }
 }
 
-/** Lets a process drain and end. @returns whether it ended well */
+/** Drains and ends a process. @returns whether it ended without an error */
 async function endOf({ process, link, models, exited }: Member): Promise<boolean> {
   if (link === undefined) return true;
   if (models === undefined) {
-    // It serves nobody yet.
+    // It does not serve yet.
     process?.kill();
     await exited;
     return true;
   }
-  // The answer does not matter, only how the process ends.
+  // Only the exit of the process matters, not this answer.
   link.ask('stop', null, Infinity).catch(() => {});
   return exited;
 }

@@ -1,12 +1,12 @@
 /**
- * Connections on their way from the parent to one of its processes. Node's cluster module keeps its own copy of each until the process
- * confirms it. If the process ends first, Node waits for ever: nobody closes the copy, and the client hangs (one of 30 in
- * test/bench/NOTES.md). Node's other mode, where the system shares out connections, loses none, but gives one process half of them.
+ * Closes connections that are lost on their way from the parent to a process. Node's cluster module keeps its own copy of each
+ * connection until the process confirms it. If the process ends first, Node never closes the copy, and the client hangs (1 of 30 in
+ * test/bench/NOTES.md). In Node's other mode the system distributes connections: none is lost, but one process gets half of them.
  */
 
 import type { ChildProcess } from 'node:child_process';
 
-/** A message of Node's cluster module: a connection that is handed over, or the receipt for one. */
+/** A message of Node's cluster module: a connection, or the receipt for one. */
 type ClusterMessage = {
   readonly cmd?: unknown;
   readonly act?: unknown;
@@ -17,8 +17,7 @@ type ClusterMessage = {
 const clusterCommand = 'NODE_CLUSTER';
 
 /**
- * Has Node close what a process was handed and has not taken when it ends. Clients see the end of their connection, as those of every
- * other connection of that process do.
+ * When the process ends, Node closes the connections that it had not confirmed, as it closes all others of the process.
  * @param child of `cluster.fork`, before it serves
  */
 export function closeLostConnections(child: ChildProcess): void {
@@ -37,9 +36,9 @@ export function closeLostConnections(child: ChildProcess): void {
     isDisconnected = true;
   });
   child.once('exit', () => {
-    // Node does not emit this while a receipt is open. On it, Node hands no more connections to the process.
+    // Node does not emit this while a receipt is missing. After this event Node sends no more connections to the process.
     if (!isDisconnected) child.emit('disconnect');
-    // In place of the receipt that the dead process cannot send: Node then closes its copy.
+    // Replaces the receipt that the dead process cannot send: Node then closes its copy.
     for (const ack of [...onTheirWay]) child.emit('internalMessage', { cmd: clusterCommand, ack, accepted: true });
   });
 }

@@ -1,12 +1,12 @@
-/** One place in a group of processes: the process that fills it, and what the group knows of it. */
+/** One place in a group of processes: the process that fills it, and its state. */
 
 import { type Answerers, Link } from '../../src/messages/link.ts';
 import type { ReadyModel } from '../models/model-store.ts';
 import type { MetricValues, ProcessLink, ToParent, ToProcess } from './messages.ts';
 
-/** A process that was forked and waits for its first message. */
+/** A forked process that waits for its first message. */
 export type Forked = {
-  /** May throw where it has ended. */
+  /** May throw if the process has ended. */
   send(message: object): void;
   onMessage(listener: (message: unknown) => void): void;
   onExit(listener: (code: number | null, signal: string | null) => void): void;
@@ -15,30 +15,30 @@ export type Forked = {
 
 /** How often a process is asked for a sign of life. */
 export const lifeMs = 10_000;
-/** Unanswered questions in a row. Counted, not timed: while the parent itself is stopped, only one is added. */
+/** Unanswered questions in a row. Counted, not timed, so that a pause of the parent adds only one. */
 const silentCountMax = 3;
-/** Reported of a process that hangs: it neither answers nor ends, so its clients would wait for ever. */
+/** The reason to kill a process that hangs: it neither answers nor ends, so its clients would wait for ever. */
 export const silence = `no sign of life for ${(lifeMs * silentCountMax) / 1000} s`;
 
 export class Member {
   readonly number: number;
   process: Forked | undefined;
   link: ProcessLink | undefined;
-  /** Resolves when the process listens (messages sent earlier are lost), or has ended. */
+  /** Resolves when the process listens to messages (earlier ones are lost), or has ended. */
   greeted: Promise<unknown> = Promise.resolve();
-  /** It has its models. From now on it takes part in every Prepare, once it has caught up. */
+  /** It has loaded its models. From now on it takes part in every Prepare, after it has caught up. */
   isLoaded = false;
-  /** Resolves when it has pinned what the others have, or has ended. */
+  /** Resolves when it has pinned what the others have pinned, or has ended. */
   caughtUp: Promise<unknown> = Promise.resolve();
-  /** A look through the store by this process alone is under way. */
+  /** This process is scanning the store alone. */
   isLooking = false;
-  /** Undefined while it starts. */
+  /** Ready models; undefined while it starts. */
   models: readonly ReadyModel[] | undefined;
-  /** Its metrics when it was last asked. */
+  /** Its metrics, as last asked for. */
   counted: readonly MetricValues[] = [];
   /** When it began to serve. */
   startedAtMs = 0;
-  /** Deaths in this place since one last served for long. */
+  /** Deaths in this place since a process last served for `steadyMs`. */
   deathCount = 0;
   restart: NodeJS.Timeout | undefined;
   /**
@@ -46,9 +46,9 @@ export class Member {
    * lives. After that the port must be asked for by its number. If the port differs, the next attempt uses the other form.
    */
   byNumber = false;
-  /** Whether it ended well. */
+  /** Resolves when it ends, with false after an error. */
   exited: Promise<boolean> = Promise.resolve(true);
-  /** Undefined until it is greeted. */
+  /** Undefined until `greeted`. */
   #life: { isAsked: boolean; silentCount: number } | undefined;
 
   /** A place without a process. */
@@ -56,15 +56,15 @@ export class Member {
     this.number = number;
   }
 
-  /** It has left too many questions for a sign of life unanswered. */
+  /** Too many questions for a sign of life are unanswered. */
   get isHung(): boolean {
     return (this.#life?.silentCount ?? 0) >= silentCountMax;
   }
 
   /**
-   * Takes a process, and waits until it asks for its settings or ends.
-   * @param answers what the process asks the parent
-   * @param onExit told once, when nothing of the process is left here
+   * Fills the place, and waits until the process asks for its settings or ends.
+   * @param answers to questions of the process
+   * @param onExit called once, after the link is closed
    */
   async take(
     process: Forked,
@@ -112,7 +112,7 @@ export class Member {
     this.#life = undefined;
   }
 
-  /** Asks for a sign of life, unless a question is open: then that was one more silence. To be called every `lifeMs`. */
+  /** Asks for a sign of life, or counts a silence if the last question is still open. To be called every `lifeMs`. */
   askForLife(): void {
     const life = this.#life;
     if (life === undefined) return;
@@ -122,7 +122,7 @@ export class Member {
     }
     life.isAsked = true;
     const answered = () => Object.assign(life, { isAsked: false, silentCount: 0 });
-    // A question that fails is no answer.
+    // A failed question is not an answer.
     this.link?.ask('lives', null, Infinity).then(answered, () => {});
   }
 }

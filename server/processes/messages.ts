@@ -1,4 +1,4 @@
-/** What the parent of a server and its processes ask each other. */
+/** Questions between the parent of a server and its processes. */
 
 import type { Link } from '../../src/messages/link.ts';
 import type { ServerSettings } from '../config.ts';
@@ -7,7 +7,7 @@ import type { ReadyModel } from '../models/model-store.ts';
 import type { AskedVersion } from '../models/package-loader.ts';
 import type { Spent } from './rates.ts';
 
-/** What a metric is in transit. */
+/** A metric as it is sent to the parent. */
 export type MetricValues = {
   readonly name: string;
   readonly help: string;
@@ -19,40 +19,40 @@ export type MetricValues = {
 /** A Prepare that names its version. `deadlineMs` is on the clock of `Date.now()`, which processes share. */
 export type PrepareOrder = { readonly request: Uint8Array; readonly deadlineMs: number };
 
-/** What the parent asks a process. */
+/** Questions of the parent to a process. */
 export type ToProcess = {
   start(body: { readonly settings: ServerSettings; readonly process: number; readonly spool: SharedSpool }): {
     readonly port: number;
     readonly httpPort: number | undefined;
     readonly models: readonly ReadyModel[];
   };
-  /** Looks through the store, as ModelStore.refresh; waits until the models are loaded. */
+  /** Scans the store, as ModelStore.refresh; waits until the models are loaded. */
   refresh(asked: AskedVersion | null): readonly ReadyModel[];
-  /** Answers at once, whatever is being done: a sign of life. */
+  /** A sign of life: always answered at once. */
   lives(body: null): null;
   metrics(body: null): readonly MetricValues[];
-  /** Waits until the models are loaded; answers how many had to be made. */
+  /** Waits until the models are loaded; answers how many weights were generated. */
   prepare(body: PrepareOrder): number;
-  /** What other processes have let in. */
+  /** Requests that other processes accepted. */
   spent(body: Spent): null;
-  /** Drains, and answers when everything is freed. */
+  /** Drains; answers when everything is freed. */
   stop(body: null): null;
 };
 
-/** What a process asks the parent. */
+/** Questions of a process to the parent. */
 export type ToParent = {
-  /** It listens: what is sent to a process before is lost. */
+  /** It listens now: earlier messages to it are lost. */
   hello(body: null): null;
   /**
-   * It has its models and listens when it is answered: until then it is made equal to the others. What is left of the rates of tokens is
-   * in the answer, and what is `spent` comes from then on.
+   * It has loaded its models. The parent answers when the process has the state of the others; then it opens its ports. The answer has
+   * what is left of the rates of tokens; `spent` messages follow.
    */
   loaded(body: null): { readonly left: Spent };
-  /** What it has let in. */
+  /** Requests that it accepted. */
   spent(body: Spent): null;
-  /** To be prepared in every other process; answers the most that had to be made in one. */
+  /** Every other process prepares this; answers the largest number that one of them generated. */
   prepareElsewhere(body: PrepareOrder): number;
 };
 
-/** The parent's end. */
+/** The parent's side. */
 export type ProcessLink = Link<ToProcess, ToParent>;

@@ -1,9 +1,9 @@
 /**
  * The contexts and observations that clients have pinned with Prepare, as the parent of several processes remembers them. A process that
- * takes the place of another pins the same before it takes connections. Rows only; their weights are made anew.
+ * replaces another pins the same before it accepts connections. The ledger has rows only; their weights are generated again.
  *
- * Why it stays: without it, what a client has pinned is pinned in all processes but one, and nobody tells the client. There, each
- * first call of a context waits for the primary, 2.5 ms in place of 0.004 ms (README, "Measured"), and again whenever the entry is evicted.
+ * Why it stays: without it, one process lacks the pins, and no client is told. Measured after a kill: there each of 64 pinned contexts
+ * was generated again, and its first call took 2.8 times as long (test/bench/NOTES.md).
  */
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
@@ -16,32 +16,29 @@ import type { ReadyModel } from '../models/model-store.ts';
 
 type Target = 'context' | 'observation';
 
-/** A row of one version, which is pinned. */
+/** A pinned row of one version. */
 type Pin = {
   readonly model: string;
   readonly version: number;
   readonly values: Float32Array;
-  /** That are remembered: values, key, and its place. */
+  /** Memory of the ledger for it: values, key and overhead. */
   readonly bytes: number;
 };
 
 type Pins = Map<string, Pin>;
 
-/** Of a row, beside its values and its key. */
+/** Memory of a row beside its values and its key. */
 const rowOverheadBytes = 256;
 
 const bytesOf = ({ bytes }: Pin): number => bytes;
 
 const targets: readonly Target[] = ['context', 'observation'];
 
-/**
- * At most as many bytes of contexts as the cache of a process may pin, and likewise of observations: an entry of the cache is the
- * larger one, as it has the weights too.
- */
+/** Bound: half of the bytes of each cache, as in a process. An entry of a cache is larger, since it has the weights too. */
 export class PinLedger {
   readonly #pinned: Record<Target, LruMap<Pin>> = { context: new LruMap(bytesOf), observation: new LruMap(bytesOf) };
   readonly #bytesMax: Record<Target, number>;
-  /** What is being pinned. */
+  /** Orders to pin that are not yet carried out. */
   readonly #pending: Record<Target, Set<Pins>> = { context: new Set(), observation: new Set() };
 
   constructor(config: Pick<ServerConfig, 'contextCacheBytesMax' | 'criticCacheBytesMax'>) {
@@ -53,9 +50,9 @@ export class PinLedger {
   }
 
   /**
-   * Has an order carried out and remembers it: an unpinning at once, a pinning where it succeeds; `orders` has it meanwhile.
+   * Carries out an order and remembers it: unpinning at once, pinning if `work` succeeds. Meanwhile `orders` includes it.
    * @param order a PrepareRequest that names its version and that a process has checked
-   * @throws HyperpolicyError resource_exhausted: more than is remembered, and nothing is done; whatever `work` throws
+   * @throws HyperpolicyError resource_exhausted: over the bound, and nothing is done; whatever `work` throws
    */
   async during<T>(order: Uint8Array, work: () => Promise<T>): Promise<T> {
     const request = fromBinary(PrepareRequestSchema, order);
@@ -65,7 +62,7 @@ export class PinLedger {
     const pinned = this.#pinned[target.case];
     const pending = this.#pending[target.case];
     if (pinning === Pinning.UNPIN) {
-      // What is being pinned goes as well: it came before.
+      // Pending pins came earlier, so they are removed as well.
       for (const key of pins.keys()) for (const from of [pinned, ...pending]) from.delete(key);
       return work();
     }
@@ -80,7 +77,7 @@ export class PinLedger {
     }
   }
 
-  /** Everything that is pinned now, as PrepareRequests of at most so many rows. */
+  /** Everything that is pinned now, as PrepareRequests of at most `rowCountMax` rows. */
   orders(rowCountMax: number): readonly Uint8Array[] {
     return targets.flatMap((target) => {
       const all = [...this.#pinned[target], ...[...this.#pending[target]].flatMap((pins) => [...pins])];
@@ -93,7 +90,7 @@ export class PinLedger {
     });
   }
 
-  /** Forgets the versions that are not among these. */
+  /** Removes the pins of all other versions. */
   keepOnly(models: readonly ReadyModel[]): void {
     for (const target of targets) {
       for (const [key, { model, version }] of this.#pinned[target]) {
@@ -117,7 +114,7 @@ export class PinLedger {
   }
 }
 
-/** The rows of a request, each once. */
+/** The distinct rows of a request. */
 function pinsOf({ model, selection, target }: PrepareRequest): Pins {
   const version = selection.value as number;
   const columnCount = target.value!.shape.at(-1) ?? 0;

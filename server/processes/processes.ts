@@ -1,6 +1,6 @@
 /**
- * A server of several processes that share its ports: this one is their parent. It answers no request itself; the admin and the metrics
- * port are its own, because what they show and change is the server as a whole.
+ * A server of several processes that share its ports. This process is their parent: it answers no requests of the serving ports, and has
+ * the admin port and the metrics port, because these are about the server as a whole.
  */
 
 import cluster from 'node:cluster';
@@ -24,7 +24,7 @@ import { joinWithParent } from './metrics.ts';
 /**
  * Starts a server of `processCount` processes.
  * @param log by default JSON lines on standard output, as those of the processes
- * @throws HyperpolicyError: a setting that is wrong; a port that cannot be had
+ * @throws HyperpolicyError: a wrong setting; a port that cannot be had
  */
 export async function startProcesses(settings: ServerSettings, log?: Logger): Promise<RunningServer> {
   const config = parseServerConfig(settings);
@@ -33,11 +33,11 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
   const gate = { count: 0 };
   const metrics = createMetrics({ eventLoopDelayUs: delay.meanUs, requestCount: () => gate.count });
   const doors = openDoors(config, logger, (name) => group.spent(name));
-  // What all processes share is made here, once, and handed to each.
+  // Shared by all processes, so it is made here.
   const spool = { directory: createSpoolDirectory(config.handleDirectory), processCount: config.processCount };
   const group: ProcessGroup = new ProcessGroup({
     config,
-    // The parent says when to look through the store, so that all see a new version at about the same time.
+    // The parent says when to scan the store, so that all see a new version at about the same time.
     settings: { ...settings, watchMs: 0 },
     spool,
     rates: doors.rates,
@@ -67,7 +67,7 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
     },
     async close() {
       clearInterval(watch);
-      // For a start that failed. After a drain nobody is left, and how they ended has been reported.
+      // For a failed start. After a drain no process is left, and failures have been reported.
       await group.stop().catch(() => {});
       removeSpoolDirectory(spool.directory);
       doors.close();
@@ -81,17 +81,17 @@ async function joinedMetrics(registry: Registry, group: ProcessGroup): Promise<s
   return joinWithParent(own, await group.metrics()).metrics();
 }
 
-/** Forks a process of the server. If the system cannot start it, that counts as its end. */
+/** Forks a process of the server. A process that cannot be started counts as one that has ended. */
 export function forkProcess(): Forked {
   cluster.setupPrimary({
     exec: fileURLToPath(new URL('./worker.js', import.meta.url)),
     args: [],
-    // Messages hold arrays of bytes and numbers that JSON does not have.
+    // Messages have typed arrays and numbers that JSON does not support.
     serialization: 'advanced',
   });
   const worker = cluster.fork();
   closeLostConnections(worker.process);
-  // Either the channel broke, and `exit` follows; or the process never started, and no other event comes.
+  // Either the channel broke, and `exit` follows; or the process did not start, and no other event follows.
   worker.on('error', () => {
     if (worker.process.pid === undefined) worker.emit('exit', null, null);
   });

@@ -1,26 +1,25 @@
 /**
- * Rates of tokens over several processes. Each process counts at once and tells the parent what it has let in; the parent tells the
- * others. So no request waits for an answer. What two processes let in before they hear of each other is over the rate, and is paid
- * back later. A burst may therefore be as many times as large as there are processes; over any longer time the rate holds.
+ * Rates of tokens over several processes. Each process counts at once and tells the parent which requests it accepted; the parent tells
+ * the others. So no request waits for another process. Requests that are accepted at the same time may exceed the rate together; later
+ * ones then wait longer. With N processes a burst may be N times as large; over a longer time the rate holds.
  *
- * Why it stays: with an N-th share of the rate for each of N processes, a client with one connection, which one process serves, gets
- * the N-th part of its rate: measured, 25 of 100 calls a second with four processes (test/bench/NOTES.md).
+ * Why it stays: if each of N processes had 1/N of the rate, a client with one connection would get only 1/N of its rate: measured, 25 of
+ * 100 calls a second with four processes (test/bench/NOTES.md).
  */
 
 import type { Rates } from '../access/tokens.ts';
 
-/** Requests that were let in, by the name of the token. */
+/** Accepted requests by the name of the token. */
 export type Spent = Readonly<Record<string, number>>;
 
 export type SpentQueue = { add(spent: Spent): void };
 
-/** Least time between two messages; what is spent meanwhile is sent together. */
+/** Least time between two messages; counts of that time are sent together. */
 const everyMs = 5;
 
 /**
- * Sends what is added at once. While a message is unanswered, more is collected and then sent as one, so at most one number per token
- * waits.
- * @param send where it fails, the counts are lost with the process that they were for
+ * Sends counts at once. While a message is unanswered, further counts are added up, so at most one number per token waits.
+ * @param send if it fails, the counts are lost: the process that they were for has ended
  */
 export function createSpentQueue(send: (spent: Spent) => Promise<unknown>): SpentQueue {
   let waiting = new Map<string, number>();
@@ -47,16 +46,16 @@ export function createSpentQueue(send: (spent: Spent) => Promise<unknown>): Spen
   };
 }
 
-/** The parent's part. */
+/** The parent's side. */
 export type RateHub = {
-  /** A process from now on hears what the others let in; it begins with the returned `left`. */
+  /** From now on the process gets the counts of the others; it begins with the returned `left`. */
   join(process: number, send: (spent: Spent) => Promise<unknown>): { readonly left: Spent };
   leave(process: number): void;
-  /** @param process who let them in; undefined is the parent itself, which has counted them */
+  /** @param process that accepted them; undefined is the parent itself, which has counted them */
   tell(process: number | undefined, spent: Spent): void;
 };
 
-/** @param rates as the parent counts them: of all processes */
+/** @param rates as the parent counts them for all processes */
 export function createRateHub(rates: Rates): RateHub {
   const queues = new Map<number, SpentQueue>();
   return {

@@ -1,4 +1,4 @@
-/** What a process of several runs: waits to be told its settings, serves, and answers its parent. The file that processes.ts forks. */
+/** The program of one of several processes, forked by processes.ts: gets its settings, serves, and answers its parent. */
 
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import pino from 'pino';
@@ -14,7 +14,7 @@ import { createSpentQueue } from './rates.ts';
 let serving: Serving | undefined;
 let starting: Promise<Started> | undefined;
 let tellLoaded: (loaded: Loaded) => void = () => {};
-/** Questions that need the models wait for this. If the start fails, this process ends, and its end answers them. */
+/** Questions that need the models wait for this. If the start fails, this process ends, which fails them. */
 const loaded = new Promise<Loaded>((resolve) => {
   tellLoaded = resolve;
 });
@@ -53,7 +53,7 @@ const link = new Link<ToParent, ToProcess>({
       const { models, handlers } = await loaded;
       const message = fromBinary(PrepareRequestSchema, request);
       const { model, selection } = message;
-      // The process that asks may have seen the version first.
+      // The asking process may have found the version first.
       const ready = models.ready().find((other) => other.model === model)?.versions;
       if (!ready?.includes(selection.value as number)) await models.refresh();
       const { generatedCount = 0 } = await handlers.prepareHere(message, createCall(performance.now(), deadlineMs));
@@ -72,7 +72,7 @@ const link = new Link<ToParent, ToProcess>({
 
 const spentQueue = createSpentQueue((spent) => link.ask('spent', spent, Infinity));
 
-/** Drains, frees everything, and lets go of the parent: then nothing keeps this process. */
+/** Drains, frees everything and disconnects from the parent, so that this process ends. */
 function stop(): Promise<void> {
   stopping ??= (async () => {
     await starting?.catch(() => {});
@@ -83,7 +83,7 @@ function stop(): Promise<void> {
   return stopping;
 }
 
-/** Without the functions that the library keeps beside the values. */
+/** Removes functions, which cannot be sent. */
 const metricValues = (metrics: readonly unknown[]): MetricValues[] =>
   (metrics as MetricValues[]).map(({ name, help, type, aggregator, values }) => ({
     name,
