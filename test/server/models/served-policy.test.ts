@@ -12,7 +12,7 @@ test('a plain policy gives a row the same action alone, beside others, and in a 
   const act = async (model: string, count: number) =>
     (await server.client.act({ model, observation: rows(count, 20), context: rows(count, 3) })).action.values;
   const pooledRuns = async () =>
-    Object.values(await metricLines(server, 'hyperpolicy_heavy_run_seconds_count{graph="policy.onnx"}'))[0] ?? 0;
+    Object.values(await metricLines(server, 'hyperpolicy_heavy_run_seconds_count{graph="policy.onnx"'))[0] ?? 0;
   const all = await act('wide', 4096);
   // (23 x 256 + 256 x 256 + 256 x 8) multiplications a row are 73,472; 2^22 / 73,472 = 57.09.
   for (const [count, isPooled] of [
