@@ -1,4 +1,4 @@
-/** What settings let in from outside this machine: rules over several settings, and names that browsers send. */
+/** Rules for settings that open ports to other machines, and web origins. */
 
 import { BlockList, isIP } from 'node:net';
 import { z } from 'zod';
@@ -8,7 +8,7 @@ const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8);
 loopback.addAddress('::1', 'ipv6');
 
-/** Whether only this machine reaches what listens there. */
+/** Whether only this machine can reach this address. */
 export function isLoopback(host: string): boolean {
   const family = isIP(host);
   if (family === 0) return host.toLowerCase() === 'localhost';
@@ -16,8 +16,8 @@ export function isLoopback(host: string): boolean {
 }
 
 /**
- * Who can reach the admin port can change what is served.
- * @throws HyperpolicyError failed_precondition: it would be open to other machines, and nobody said so
+ * Everybody who reaches the admin port can change what is served.
+ * @throws HyperpolicyError failed_precondition: other machines could reach it, and no setting allows that
  */
 export function checkExposure(config: {
   readonly host: string;
@@ -38,8 +38,8 @@ export function checkExposure(config: {
 }
 
 /**
- * A web origin as browsers write it: scheme and host in lower case, no default port, nothing after it.
- * To be used by a schema: what is no origin is one of its issues.
+ * A web origin as browsers write it: scheme and host in lower case, no default port, no path.
+ * A zod transform: it adds an issue if the text is not an origin.
  */
 export function webOrigin(text: string, context: z.core.$RefinementCtx<string>): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;

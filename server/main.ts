@@ -13,8 +13,8 @@ export type RunningServer = Running & { readonly models: ModelStore };
 /**
  * Starts a server in this process.
  * @param log by default JSON lines on standard output
- * @param spool of context handles, where several servers share one
- * @throws HyperpolicyError: a setting that is wrong; a port that cannot be had
+ * @param spool of context handles, if several servers share one
+ * @throws HyperpolicyError: a wrong setting; a port that cannot be had
  */
 export async function startServer(settings: ServerSettings, log?: Logger, spool?: SpoolPart): Promise<RunningServer> {
   const config = parseServerConfig(settings);

@@ -1,4 +1,4 @@
-/** Which methods are served on which port: handlers wired to gRPC. */
+/** The methods of each gRPC port, with their handlers. */
 
 import type { DescService } from '@bufbuild/protobuf';
 import { Health as HealthService } from '../src/gen/grpc/health/v1/health_pb.ts';
@@ -21,7 +21,7 @@ import type { Health } from './transport/health.ts';
 import { describeStatus, type MethodDeps } from './transport/invocation.ts';
 import { createReflection } from './transport/reflection.ts';
 
-/** What every gRPC port has. */
+/** Needed for the methods of any gRPC port. */
 export type PortSources = {
   readonly health: Health;
   readonly deps: MethodDeps;
@@ -80,10 +80,10 @@ export const adminMethods = (handlers: UnaryHandlers<typeof AdminService>, sourc
   ...toolMethods(sources, [AdminService]),
 ];
 
-/** Health and reflection, which tools ask every port for. */
+/** Health and reflection, which every port has for tools. */
 function toolMethods(sources: PortSources, services: readonly DescService[]): GrpcMethod[] {
   return [
-    // A health check has no token, and would fill logs.
+    // Health checks have no token, and would fill the log.
     ...healthMethods({ ...sources, deps: { ...sources.deps, access: openAccess, recorder: undefined } }),
     ...reflectionMethods(sources, [...services, HealthService, ServerReflection]),
   ];
@@ -100,7 +100,7 @@ function healthMethods({ health, deps }: PortSources): GrpcMethod[] {
   ];
 }
 
-/** Reflection under its name of today and the one before, which older tools ask for; the messages are the same. */
+/** Reflection under its present name and, for older tools, the former one; the messages are the same. */
 function reflectionMethods({ deps }: PortSources, services: readonly DescService[]): GrpcMethod[] {
   const reflect = createReflection(services);
   const reflected = orderedStream(async (request: ServerReflectionRequest) => reflect(request), 16);

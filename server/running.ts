@@ -1,4 +1,4 @@
-/** The start and the end of a server, in one process or in several: its metrics port, then what serves, then its admin port. */
+/** Starts and stops a server of one or several processes: first the metrics port, then the serving part, then the admin port. */
 
 import type { Logger } from 'pino';
 import { emptyStoreRemedy } from '../src/contract/errors.ts';
@@ -14,21 +14,21 @@ import { listenMetrics } from './transport/metrics-http.ts';
 
 export type RunningServer = {
   readonly config: ServerConfig;
-  /** The ports that were bound, where the settings say 0. */
+  /** The ports that were bound; they differ from the settings if these say 0. */
   readonly port: number;
   readonly metricsPort: number;
-  /** Undefined where there is none. */
+  /** Undefined if it is off. */
   readonly adminPort: number | undefined;
   readonly httpPort: number | undefined;
-  /** Not ready from now on; answers what is in flight, for at most `drainMs`; frees everything. The second call waits for the first. */
+  /** Not ready from now on; requests in flight finish, for at most `drainMs`; frees everything. A second call waits for the first. */
   stop(): Promise<void>;
 };
 
-/** What serves. */
+/** The serving part of a server. */
 export type RunningParts = {
   /** Shown at `/metrics`. */
   readonly registry: Parameters<typeof listenMetrics>[1];
-  /** Why it cannot answer; undefined where it can. */
+  /** Why it is not ready; undefined if it is. */
   readonly notReady: () => string | undefined;
   readonly config: ServerConfig;
   readonly log: Logger;
@@ -37,20 +37,20 @@ export type RunningParts = {
     readonly port: number;
     readonly httpPort: number | undefined;
     readonly models: AdminModels;
-    /** Of the admin port. */
+    /** For the methods of the admin port. */
     readonly deps: MethodDeps;
   }>;
-  /** Answers what is in flight. */
+  /** Resolves when requests in flight have finished. */
   drain(): Promise<unknown>;
-  /** Frees everything, also after a start that failed. */
+  /** Frees everything, also after a failed start. */
   close(): Promise<void>;
 };
 
-/** @throws HyperpolicyError: a setting that is wrong; a port that cannot be had; then everything is freed */
+/** @throws HyperpolicyError: a wrong setting; a port that cannot be had. Everything is freed then */
 export async function runServer(parts: RunningParts): Promise<RunningServer> {
   const { config, log, registry, notReady } = parts;
   const { host, store, adminPort, drainMs } = config;
-  // The metrics port comes first: a server that loads large models is alive, and not ready.
+  // The metrics port comes first: while large models load, the server is alive but not ready.
   const metrics = await listenMetrics(config, registry, notReady).catch(async (error) => {
     await parts.close();
     throw error;
@@ -94,8 +94,8 @@ export async function runServer(parts: RunningParts): Promise<RunningServer> {
 }
 
 /**
- * The admin port, over the models of one process or of all. It is healthy until it drains, whatever models are ready: it is there to change them.
- * @param deps whose access is that of admins
+ * Opens the admin port, for the models of one process or of all. Its health is SERVING until it drains, even if no model is ready.
+ * @param deps with the access of admins
  * @throws HyperpolicyError as listenGrpc
  */
 async function listenAdmin(port: number, models: AdminModels, deps: MethodDeps) {

@@ -1,6 +1,6 @@
 /**
- * One process that serves: the models, the gRPC port and, where it is on, the HTTP port. A server is one of these with its admin and
- * metrics ports (main.ts), or several under a parent that has those (processes.ts).
+ * One serving process: the models, the gRPC port and, if it is on, the HTTP port. A server is either one of these with an admin and a
+ * metrics port (main.ts), or several under a parent that has those ports (processes/processes.ts).
  */
 
 import type { Logger } from 'pino';
@@ -29,17 +29,17 @@ import type { MethodDeps } from './transport/invocation.ts';
 import { BlockArena } from './weights/block-arena.ts';
 import { ContextCache } from './weights/context-cache.ts';
 
-/** What a process is given that is one of several. */
+/** Given to a process that is one of several. */
 export type Membership = {
-  /** Of context handles. */
+  /** For context handles. */
   readonly spool: SpoolPart;
   readonly prepareElsewhere?: PrepareElsewhere;
-  /** A request of a token with a rate was let in, for the others to count. */
+  /** Called when a request of a token with a rate was accepted, so that the other processes count it. */
   readonly onSpent?: (name: string) => void;
 };
 
 export type Started = Loaded & {
-  /** The ports that were bound, where the settings say 0. */
+  /** The ports that were bound; they differ from the settings if these say 0. */
   readonly port: number;
   readonly httpPort: number | undefined;
 };
@@ -47,7 +47,7 @@ export type Started = Loaded & {
 export type Loaded = {
   readonly models: ModelStore;
   readonly handlers: PolicyHandlers;
-  /** With which other methods can be served. */
+  /** For further methods. */
   readonly deps: MethodDeps;
   readonly doors: Doors;
 };
@@ -68,10 +68,10 @@ export class Serving {
   #models: ModelStore | undefined;
   #listener: GrpcListener | undefined;
   #httpListener: HttpListener | undefined;
-  /** What frees all that was opened, in the order of opening. */
+  /** Each frees what was opened, in the order of opening. */
   readonly #closers: (() => unknown)[] = [this.#delay.stop];
 
-  /** @param membership where the process is one of several */
+  /** @param membership if the process is one of several */
   constructor(config: ServerConfig, log: Logger, membership?: Membership) {
     this.#config = config;
     this.#log = log;
@@ -98,7 +98,7 @@ export class Serving {
     });
   }
 
-  /** Why it cannot answer; undefined where it can. */
+  /** Why it is not ready; undefined if it is. */
   readonly notReady = (): string | undefined => {
     if (this.#phase === 'draining') return 'draining';
     if (this.#models === undefined) return 'loading';
@@ -106,9 +106,9 @@ export class Serving {
   };
 
   /**
-   * Loads the models, then listens. Where it throws, everything is freed.
-   * @param onLoaded between the two: nobody is answered yet
-   * @throws HyperpolicyError: a setting that is wrong; a port that cannot be had
+   * Loads the models, then listens. If it throws, everything is freed.
+   * @param onLoaded called between the two
+   * @throws HyperpolicyError: a wrong setting; a port that cannot be had
    */
   async start(onLoaded?: (loaded: Loaded) => Promise<unknown>): Promise<Started> {
     try {
@@ -213,7 +213,7 @@ export class Serving {
     return { port: this.#listener.port, httpPort: this.#httpListener?.port };
   }
 
-  /** Not ready from now on; answers what is in flight, for at most `drainMs`. */
+  /** Not ready from now on; requests in flight finish, for at most `drainMs`. */
   async drain(): Promise<void> {
     const { drainMs } = this.#config;
     this.#phase = 'draining';
@@ -224,7 +224,7 @@ export class Serving {
     this.#httpListener = undefined;
   }
 
-  /** Frees everything, what was opened last first. */
+  /** Frees everything, in the reverse order of opening. */
   async close(): Promise<void> {
     for (let close = this.#closers.pop(); close !== undefined; close = this.#closers.pop()) await close();
   }

@@ -1,4 +1,4 @@
-/** What an Act request asks for, checked: which policy, rows, contexts and noise, and what instead of a late answer. */
+/** Reads and checks an Act request: policy, rows, contexts, noise, and the fallback for a late answer. */
 
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { normalRow } from '../../src/contract/random.ts';
@@ -6,24 +6,23 @@ import type { FallbackName } from '../../src/contract/words.ts';
 import type { ActRequest } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { Call } from '../call/rpc.ts';
 import { decodeRows, noContext, type Rows } from '../call/tensors.ts';
-import type { ServerConfig } from '../config.ts';
 import type { HandleContext } from '../handles/handle-context.ts';
 import type { ServedPolicy } from '../models/served-network.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { GeneratedWeights } from '../weights/generated-weights.ts';
-import { type ContextHandles, weightsOf } from './context-handles.ts';
+import { type ComputeDeps, weightsOf } from './context-handles.ts';
 import { fallbackOf } from './fallback.ts';
 import { checkClient, oneOrEach, partOf, readContexts, seedOf } from './request-checks.ts';
 
-/** How an action is drawn: deterministic has neither field. */
+/** The random draw of an action; both fields are undefined for a deterministic action. */
 export type Draw = { readonly seed: number | undefined; readonly noise: Float32Array | undefined };
 
 export type ActPlan = {
   readonly policy: ServedPolicy;
   readonly observation: Rows;
-  /** One row or as many as there are observations; undefined where the policy reads none, or there are weights. */
+  /** One row, or one per observation; undefined if the policy takes no context, or if there are `weights`. */
   readonly contexts?: Rows | undefined;
-  /** For all rows: those of a handle. */
+  /** Weights of a context handle, for all rows. */
   readonly weights?: GeneratedWeights | undefined;
   readonly draw: Draw;
   readonly fallback: FallbackName;
@@ -34,7 +33,7 @@ export function readActRequest(
   served: ServedVersion,
   request: ActRequest,
   call: Call,
-  { config, handles }: { readonly config: ServerConfig; readonly handles: ContextHandles },
+  { config, handles }: ComputeDeps,
 ): ActPlan {
   const policy = policyFor(served, request);
   const { rowCountMax } = config;
@@ -49,7 +48,7 @@ export function readActRequest(
   return { policy, observation, ...context, draw, fallback: fallbackOf(request, call) };
 }
 
-/** The policy that a request may use as it asks. */
+/** The policy, if it can do what the request asks for. */
 function policyFor(served: ServedVersion, request: ActRequest): ServedPolicy {
   checkClient('Act', served, request);
   const policy = partOf('Act', served, { part: served.policy, name: 'a policy' });
@@ -61,11 +60,10 @@ function policyFor(served: ServedVersion, request: ActRequest): ServedPolicy {
   });
 }
 
-/** What a handle stands for. */
 const contextOf = (state: HandleContext['state']): Pick<ActPlan, 'contexts' | 'weights'> =>
   state.kind === 'weights' ? { weights: weightsOf(state) } : { contexts: { values: state.context, rowCount: 1 } };
 
-/** The contexts of a request: one row, or as many as there are observations; undefined where none is read. */
+/** The contexts of a request: one row, or one per observation; undefined if the policy takes none. */
 function contextRows(
   { model, contextSize, manifest, policy }: ServedVersion,
   { contextSource }: ActRequest,

@@ -1,6 +1,6 @@
 /**
- * ActStream: actions over one stream. Keeps the version that the stream began with, the order of answers, and the bound on what one
- * client may have pending. What an answer is, is act.ts.
+ * ActStream: actions over one stream. Owns the version that the stream began with, the order of answers, and the bound on pending
+ * requests. act.ts computes the answers.
  */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
@@ -24,18 +24,18 @@ export type ActStreamDeps = {
   readonly handles: ContextHandles;
   readonly config: ServerConfig;
   readonly answer: ActAnswerer;
-  /** What a client is told of an error; also logs a fault. */
+  /** The status for an error; also logs faults. */
   readonly describe: (error: unknown, call: Call) => Status;
-  /** Runs later in this turn of the event loop; `setImmediate` unless a test dispatches by hand. */
+  /** Runs after this turn of the event loop; `setImmediate` unless a test dispatches by hand. */
   readonly schedule?: (dispatch: () => void) => unknown;
 };
 
 type Received = { readonly request: ActRequest; readonly call: Call };
 
-/** What the first request fixed. */
+/** Fixed by the first request. */
 type Opening = Pick<ActRequest, 'model' | 'selection' | 'clientId'> & {
   readonly newestWins: boolean;
-  /** The version of all requests; undefined where each goes to the newest one, or to that of its handle. */
+  /** The version of all requests; undefined if each uses the newest version, or that of its handle. */
   readonly served: ServedVersion | undefined;
 };
 
@@ -48,10 +48,10 @@ class ActStreamSession implements StreamSession<ActStreamRequest> {
   readonly #sink: ResponseSink<ActStreamResponseInit>;
   readonly #answers: OrderedAnswers<ActStreamResponseInit>;
   #opening: Opening | undefined;
-  /** Set once no more requests are taken. */
+  /** Set when no more requests are accepted. */
   #ending: { readonly error?: unknown } | undefined;
   #isClosed = false;
-  /** Of newest-wins: the request that is answered next. */
+  /** With newest-wins, the request that is answered next. */
   #newest: Received | undefined;
   #supersededCount = 0;
 
@@ -94,7 +94,7 @@ class ActStreamSession implements StreamSession<ActStreamRequest> {
     this.#end(draining('ActStream'));
   }
 
-  /** Answers what is pending, then ends. */
+  /** Answers pending requests, then ends. */
   #end(error: unknown): void {
     this.#ending ??= { error };
     this.#endWhenDone();
@@ -131,7 +131,7 @@ class ActStreamSession implements StreamSession<ActStreamRequest> {
         (value) => this.#settle(answered(value, received), place),
         (error: unknown) => this.#settle(this.#refusal(error, received), place),
       )
-      // An answer that cannot be written.
+      // The answer could not be written.
       .catch((error: unknown) => this.#sink.end(error));
   }
 
@@ -177,7 +177,7 @@ function answered(value: ActResponseInit, { call }: Received): ActStreamResponse
   return { result: { case: 'response', value } };
 }
 
-/** @throws HyperpolicyError where the first request's model cannot be served */
+/** @throws HyperpolicyError if the first request's model cannot be served */
 function open(
   handles: ContextHandles,
   first: ActRequest,
@@ -185,13 +185,13 @@ function open(
 ): Opening {
   const served = handles.resolve('ActStream', first, call);
   const { selection, clientId } = first;
-  // Where the first request has a handle and no name, the model is the handle's.
+  // If the first request names no model, it is that of the handle.
   const model = first.model === '' ? served.model : first.model;
   if (!follow) served.hold();
   return { model, selection, clientId, newestWins, served: follow ? undefined : served };
 }
 
-/** @throws HyperpolicyError invalid_argument where a later request asks for something else than the first */
+/** @throws HyperpolicyError invalid_argument if a later request asks for another model or version than the first */
 function refuseChange(first: Opening, request: ActRequest): void {
   const sameModel = request.model === '' || request.model === first.model;
   const { selection } = request;

@@ -2,8 +2,8 @@
  * Act: observations [B, O] to actions [B, A], float32, environment units.
  *
  * Errors: NOT_FOUND model, version, label or handle; INVALID_ARGUMENT a tensor; FAILED_PRECONDITION fingerprint, no policy,
- * sampling a deterministic policy, a handle of another version; DEADLINE_EXCEEDED without an answer in time, where no fallback was
- * asked for; RESOURCE_EXHAUSTED queue full, likewise. Statuses and metrics are applied in transport/invocation.ts.
+ * sampling a deterministic policy, a handle of another version; without a fallback also DEADLINE_EXCEEDED no answer in time and
+ * RESOURCE_EXHAUSTED queue full. Statuses and metrics are applied in transport/invocation.ts.
  */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
@@ -17,21 +17,20 @@ import { encodeTensor } from '../call/tensors.ts';
 import { type ServedVersion, whenHeld } from '../models/served-version.ts';
 import type { WeightBatch } from '../weights/generated-weights.ts';
 import { type ActPlan, readActRequest } from './act-request.ts';
-import type { ContextHandles } from './context-handles.ts';
+import type { ComputeDeps } from './context-handles.ts';
 import { answerByDue, demandOf, demandUntil } from './due-time.ts';
 import { type ActionOwner, type FallbackReason, fallbackAnswer, type LastActions } from './fallback.ts';
 import { eachRow } from './request-checks.ts';
-import { Task, type TaskDeps } from './task.ts';
+import { Task } from './task.ts';
 
 export type ActResponseInit = MessageInitShape<typeof ActResponseSchema>;
 
-export type ActDeps = TaskDeps & {
-  readonly handles: ContextHandles;
+export type ActDeps = ComputeDeps & {
   readonly lastActions: LastActions;
   readonly onFallback: (fallback: 'safe' | 'hold', reason: FallbackReason) => void;
 };
 
-/** Answers a request with a version that was resolved before. */
+/** Answers a request with this version. */
 export type ActAnswerer = (
   served: ServedVersion,
   request: ActRequest,
@@ -71,7 +70,7 @@ class ActTask extends Task {
     return inTime.catch((error: unknown) => {
       if (!(error instanceof HyperpolicyError)) throw error;
       if (error.kind === 'resource_exhausted') return this.#standIn(fallback, 'overload');
-      // On a busy event loop the work may fail as late before the timer of the answer fires.
+      // On a busy event loop the queue may refuse late work before the timer of the answer fires.
       if (error.kind === 'deadline_exceeded') return this.#standIn(fallback, this.due?.reason ?? 'deadline');
       throw error;
     });
@@ -87,7 +86,7 @@ class ActTask extends Task {
     return whenHeld(this.served, async () => {
       const generated = await weights;
       this.requireClient();
-      // The fallback or the error has been sent meanwhile.
+      // The fallback or the error has already been sent.
       if (this.isLate) throw this.lateError('The weights are kept');
       return this.#run(undefined, generated);
     });
@@ -104,7 +103,7 @@ class ActTask extends Task {
       : this.#respond(outputs);
   }
 
-  /** A generation that a fallback was served for may stay queued. */
+  /** With a fallback, the generation may stay queued after the answer is due. */
   #demand(): Demand {
     const demand = demandOf(this.call, this.due);
     if (this.#plan.fallback === 'error') return demand;
@@ -126,7 +125,7 @@ class ActTask extends Task {
     return response;
   }
 
-  /** For the fallback `hold` of later requests. An answer that comes too late is not served, so its action is not kept. */
+  /** Keeps the action for the fallback `hold` of later requests. A late action is not served, so it is not kept. */
   #keepAction(action: Float32Array): void {
     if (this.#request.clientId === '' || this.isLate) return;
     const { rowCount } = this.#plan.observation;
@@ -137,7 +136,7 @@ class ActTask extends Task {
     return { model: this.served.model, caller: callerName(this.call.caller), clientId: this.#request.clientId };
   }
 
-  /** The fallback, or the error where none was asked for. */
+  /** The fallback, or the error without one. */
   #late(computed: string): ActResponseInit {
     const { fallback } = this.#plan;
     if (fallback === 'error') throw this.lateError(computed);
@@ -167,7 +166,7 @@ const sentBy = ({ observation, contexts, weights }: ActPlan): Sent => ({
   values: [observation.values, contexts?.values, weights?.block],
 });
 
-/** Clips to the bounds of the spec, in place. @throws Error as badResult where the policy gives a value that is not finite */
+/** Clips to the bounds of the spec, in place. @throws Error as badResult if a value is not finite */
 export function clipActions(
   action: Float32Array,
   { actionLow, actionHigh, actionSize, model, version }: ServedVersion,

@@ -1,24 +1,23 @@
-/** What an Adapt request asks for, checked: from which experience, beginning where. */
+/** Reads and checks an Adapt request: the experience, and the state to start from. */
 
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import type { AdaptRequest } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { Call } from '../call/rpc.ts';
 import { decodeRows, decodeValues, noContext, type Rows } from '../call/tensors.ts';
-import type { ServerConfig } from '../config.ts';
 import type { PosteriorState, WeightsState } from '../handles/handle-context.ts';
 import type { ServedStep } from '../models/served-adaptation.ts';
 import type { ServedEncoder, Transitions } from '../models/served-encoder.ts';
 import type { ServedVersion } from '../models/served-version.ts';
-import type { ContextHandles } from './context-handles.ts';
+import type { ComputeDeps } from './context-handles.ts';
 import { checkClient, partOf, readContexts, refuseGiven, seedOf } from './request-checks.ts';
 
 export type PosteriorPlan = {
   readonly kind: 'posterior';
   readonly encoder: ServedEncoder;
-  /** Undefined where the request has none. */
+  /** Undefined if the request has none. */
   readonly experience: Transitions | undefined;
   readonly from: PosteriorState | undefined;
-  /** Of z; undefined where z is the mean. */
+  /** Seed for drawing z; undefined if z is the mean. */
   readonly seed: number | undefined;
 };
 
@@ -26,9 +25,9 @@ export type StepPlan = {
   readonly kind: 'weights';
   readonly step: ServedStep;
   readonly experience: Transitions;
-  /** Of each episode. */
+  /** Lengths of the episodes. */
   readonly lengths: readonly number[];
-  /** One context, or a state to go on from. */
+  /** One context, or the state of a handle. */
   readonly from: Rows | WeightsState;
 };
 
@@ -37,7 +36,7 @@ export function readAdaptRequest(
   served: ServedVersion,
   request: AdaptRequest,
   call: Call,
-  { config, handles }: { readonly config: ServerConfig; readonly handles: ContextHandles },
+  { config, handles }: ComputeDeps,
 ): PosteriorPlan | StepPlan {
   checkClient('Adapt', served, request);
   const { model, adaptation: part } = served;

@@ -1,6 +1,6 @@
 /**
- * Adapt: experience of one task to a context that the server holds: a posterior with a context drawn from it, or weights after one
- * more inner step.
+ * Adapt: experience of one task to a context that the server keeps: either a posterior with a context drawn from it, or weights after
+ * one more inner step.
  *
  * Errors: as Act; FAILED_PRECONDITION where the model does not adapt, or a handle is of another model or version; RESOURCE_EXHAUSTED
  * no room for handles.
@@ -15,21 +15,18 @@ import type { Call, UnaryHandler } from '../call/rpc.ts';
 import { encodeTensor } from '../call/tensors.ts';
 import type { HandleContext } from '../handles/handle-context.ts';
 import { type PosteriorPlan, readAdaptRequest, type StepPlan } from './adapt-request.ts';
-import { type ContextHandles, weightsOf } from './context-handles.ts';
+import { type ComputeDeps, weightsOf } from './context-handles.ts';
 import { checkDeadline } from './due-time.ts';
-import { Task, type TaskDeps } from './task.ts';
+import { Task } from './task.ts';
 
 export type AdaptResponseInit = MessageInitShape<typeof AdaptResponseSchema>;
 
-/** The outcome of a request. */
 type Adapted = { readonly state: HandleContext['state']; readonly result: NonNullable<AdaptResponseInit['result']> };
 
-/** What becomes of a late result. */
+/** For errors: what happens to a late result. */
 const lost = 'Nothing is kept';
 
-export function createAdaptHandler(
-  deps: TaskDeps & { readonly handles: ContextHandles },
-): UnaryHandler<AdaptRequest, AdaptResponseInit> {
+export function createAdaptHandler(deps: ComputeDeps): UnaryHandler<AdaptRequest, AdaptResponseInit> {
   const { handles } = deps;
   return (request, call) => {
     const served = handles.resolve('Adapt', request, call);
@@ -38,7 +35,7 @@ export function createAdaptHandler(
     checkDeadline('Adapt', call);
     return task.inTime(async () => {
       const { state, result } = await (plan.kind === 'posterior' ? inferPosterior(plan, task) : takeStep(plan, task));
-      // The client is told that it is late, and would never learn the handle.
+      // The client has got an error instead, so it would never learn the handle.
       if (task.isLate) throw task.lateError(lost);
       const contextHandle = await handles.put(served, call, state);
       return { ...task.responseTo(request), contextHandle, expiresAfterMs: handles.timeToLiveMs, result };
@@ -74,7 +71,7 @@ async function inferPosterior({ encoder, experience, from, seed }: PosteriorPlan
 
 async function takeStep({ step, experience, lengths, from }: StepPlan, task: Task): Promise<Adapted> {
   const { call } = task;
-  // The context of the request is a view of a larger piece of memory: what is kept is a copy.
+  // The context of the request is a view of a larger buffer, so a copy is kept.
   const { before, context, stepCount } =
     'kind' in from
       ? { before: weightsOf(from), context: from.context, stepCount: from.stepCount }
@@ -91,12 +88,12 @@ async function takeStep({ step, experience, lengths, from }: StepPlan, task: Tas
   };
 }
 
-/** Sums that float64 holds may make a Gaussian that float32 does not. @throws Error as badResult */
+/** A Gaussian of float64 sums may not fit float32. @throws Error as badResult */
 export function checkPosterior(posterior: Gaussian & { readonly context: Float32Array }, sent: Sent): void {
   for (const part of ['mean', 'variance', 'context'] as const) checkResult(`posterior ${part}`, posterior[part], sent);
 }
 
-/** Lets other requests run between slices. @throws HyperpolicyError deadline_exceeded as soon as it is late */
+/** Other requests run between slices. @throws HyperpolicyError deadline_exceeded as soon as it is late */
 async function inSlices<T>(work: Sliced<T>, call: Call): Promise<T> {
   for (;;) {
     const { done, value } = work.next();
@@ -106,7 +103,7 @@ async function inSlices<T>(work: Sliced<T>, call: Call): Promise<T> {
   }
 }
 
-/** Euclidean. */
+/** Euclidean distance. */
 function distance(a: Float32Array, b: Float32Array): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += (a[i]! - b[i]!) ** 2;

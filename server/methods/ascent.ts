@@ -21,7 +21,7 @@ export function checkAscent(ascent: Ascent | undefined, stepCountMax: number): A
 
 export type ClimbOptions = {
   readonly ascent: Ascent;
-  /** dq/da at the actions as they are now, [B, A]. */
+  /** dq/da at the present actions, [B, A]. */
   readonly gradients: () => Promise<Float32Array>;
   /** Changed in place. */
   readonly actions: Float32Array; // [B, A]
@@ -29,10 +29,10 @@ export type ClimbOptions = {
   readonly call: Call;
 };
 
-/** Longest time that an ascent may block the event loop, milliseconds. */
+/** Longest time that an ascent may block the event loop, ms. */
 const turnMs = 1;
 
-/** @throws HyperpolicyError deadline_exceeded where the client's deadline passes between steps */
+/** @throws HyperpolicyError deadline_exceeded if the client's deadline passes between steps */
 export async function climb({ ascent, gradients, actions, served, call }: ClimbOptions): Promise<void> {
   const { actionLow, actionHigh, actionSize } = served;
   let turnBeganMs = performance.now();

@@ -1,4 +1,4 @@
-/** Context handles as requests use them: which version a handle goes to, and whether this caller and this version may use it. */
+/** Context handles of requests: finds the version of a handle, and checks that caller and version may use it. */
 
 import { failedPrecondition, notFound } from '../../src/contract/errors.ts';
 import { callerName } from '../call/caller.ts';
@@ -10,9 +10,13 @@ import type { Selection } from '../models/selection.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { GeneratedWeights } from '../weights/generated-weights.ts';
 import type { ContextSource } from './request-checks.ts';
+import type { TaskDeps } from './task.ts';
 
-/** What every request with a context has. */
+/** Fields of every request that can have a context. */
 export type HandleSelection = Selection & { readonly contextSource: ContextSource };
+
+/** Needed by methods that compute. */
+export type ComputeDeps = TaskDeps & { readonly handles: ContextHandles };
 
 export class ContextHandles {
   readonly timeToLiveMs: number;
@@ -26,8 +30,8 @@ export class ContextHandles {
   }
 
   /**
-   * The version for a request: that of its handle where it has one and names no version. A request with a handle may leave the model
-   * out as well.
+   * The version for a request. If the request has a handle and names no version, it is that of the handle. A request with a handle need
+   * not name the model either.
    * @throws HyperpolicyError as ModelStore.resolve; not_found: an unknown handle; failed_precondition: its version is gone
    */
   resolve(method: string, request: HandleSelection, call: Call): ServedVersion {
@@ -51,7 +55,7 @@ export class ContextHandles {
   }
 
   /**
-   * What the handle of a request stands for; undefined where it has none.
+   * The state of a request's handle; undefined if it has no handle.
    * @throws HyperpolicyError not_found: unknown, expired or of another token; failed_precondition: of another model or version
    */
   find(method: string, served: ServedVersion, source: ContextSource, call: Call): HandleContext['state'] | undefined {
@@ -66,12 +70,12 @@ export class ContextHandles {
     });
   }
 
-  /** Keeps a state for this caller and version, and names it. Errors as HandleStore.put. */
+  /** Keeps a state for this caller and version. @returns its handle. Errors as HandleStore.put */
   put({ model, version, publishedAtMs }: ServedVersion, { caller }: Call, state: HandleContext['state']) {
     return this.#store.put({ binding: { model, version, publishedAtMs, caller: callerName(caller) }, state });
   }
 
-  /** A handle of another token counts as unknown, so that nobody learns of it. */
+  /** A handle of another token counts as unknown, so that nobody learns that it exists. */
   #own(method: string, handle: string, { caller }: Call): HandleContext {
     const found = this.#store.get(handle);
     if (found !== undefined && found.binding.caller === callerName(caller)) return found;
@@ -83,5 +87,5 @@ export class ContextHandles {
 const isOf = (binding: Binding, { model, version, publishedAtMs }: ServedVersion): boolean =>
   binding.model === model && binding.version === version && binding.publishedAtMs === publishedAtMs;
 
-/** The weights of a handle, as a primary would give them. */
+/** The weights of a handle, in the form of generated weights. */
 export const weightsOf = ({ block }: WeightsState): GeneratedWeights => ({ block, bytes: block.byteLength });

@@ -1,6 +1,6 @@
 /**
- * When an answer is due, and giving up in time. An answer that comes in band before the client's deadline costs a message; a client
- * that gives up resets its call, and a burst of resets makes Node cut the whole connection.
+ * Deadlines and budgets: when an answer is due, and what is sent if it is late. The server answers before the client's deadline, because a
+ * client that gives up resets its call, and a burst of resets makes Node cut the whole connection.
  */
 
 import { deadlineExceeded, type HyperpolicyError } from '../../src/contract/errors.ts';
@@ -16,9 +16,9 @@ export type Due = {
 };
 
 /**
- * When a call's answer is due: the end of its budget, or some time before its deadline.
- * @param budgetUs 0 is none
- * @param marginMs how long before the deadline; at most half of what was left when the message came
+ * When a call's answer is due: at the end of its budget, or some time before its deadline.
+ * @param budgetUs 0 means none
+ * @param marginMs time before the deadline; at most half of the time that was left when the message arrived
  */
 export function dueOf(call: Call, budgetUs: number, marginMs: number): Due | undefined {
   const budget: Due | undefined =
@@ -31,15 +31,15 @@ export function dueOf(call: Call, budgetUs: number, marginMs: number): Due | und
   return budget !== undefined && budget.atMs <= deadline.atMs ? budget : deadline;
 }
 
-/** Whether it is due already. A deadline counts in full before anything was computed: the margin is for waiting. */
+/** Whether it is already too late to compute. Here the deadline counts in full, since the margin is for waiting. */
 export const isOver = (due: Due, call: Call): boolean =>
   due.reason === 'budget' ? performance.now() >= due.atMs : Date.now() > call.deadlineMs;
 
-/** For work that is worth beginning until an answer is due. */
+/** The demand for work that is useful only until the answer is due. */
 export const demandOf = (call: Call, due: Due | undefined): Demand =>
   due?.reason === 'budget' ? demandUntil(call, Date.now() + due.atMs - performance.now()) : call;
 
-/** A call's, with another deadline. */
+/** A call's demand with another deadline. */
 export const demandUntil = (call: Call, deadlineMs: number): Demand => ({
   deadlineMs,
   get isGone() {
@@ -47,7 +47,7 @@ export const demandUntil = (call: Call, deadlineMs: number): Demand => ({
   },
 });
 
-/** The answer, or what `late` gives (or throws) when it is due first; the work goes on, and its result is dropped. */
+/** The answer; if it is not there when due, the result (or error) of `late`. The work then goes on, and its result is dropped. */
 export function answerByDue<T>(answer: Promise<T>, due: Due | undefined, late: () => T): Promise<T> {
   if (due === undefined) return answer;
   return new Promise((resolve, reject) => {
@@ -62,7 +62,7 @@ export function answerByDue<T>(answer: Promise<T>, due: Due | undefined, late: (
   });
 }
 
-/** Timers fire a millisecond or more late, so the last part is waited for turn by turn. */
+/** Timers fire a millisecond or more late. So the last part is waited for in turns of the event loop. */
 const timerSlackMs = 1.5;
 
 function callAt(atMs: number, action: () => void): () => void {
@@ -80,7 +80,7 @@ function callAt(atMs: number, action: () => void): () => void {
   };
 }
 
-/** The error of an answer that is not there in time. @param computed what became of the work, as a sentence */
+/** The error of a late answer. @param computed says what happened to the work, as a sentence */
 export function lateError(method: string, { reason }: Due, computed: string): HyperpolicyError {
   return deadlineExceeded({
     where: method,
@@ -91,8 +91,8 @@ export function lateError(method: string, { reason }: Due, computed: string): Hy
 }
 
 /**
- * @param computed what became of the work, as a sentence
- * @throws HyperpolicyError deadline_exceeded or cancelled where the client no longer waits
+ * @param computed as lateError
+ * @throws HyperpolicyError deadline_exceeded or cancelled if the client no longer waits
  */
 export function checkDeadline(method: string, call: Call, computed = 'Nothing was computed'): void {
   // In this order: a library cancels a call whose deadline has passed.
@@ -102,8 +102,8 @@ export function checkDeadline(method: string, call: Call, computed = 'Nothing wa
 }
 
 /**
- * @param computed what became of the work, as a sentence
- * @throws HyperpolicyError cancelled where the call was cancelled
+ * @param computed as lateError
+ * @throws HyperpolicyError cancelled if the call was cancelled
  */
 export function requireClient(method: string, { isGone }: Call, computed = 'What was computed is not sent'): void {
   if (isGone) throw callCancelled(method, computed);

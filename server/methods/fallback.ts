@@ -1,4 +1,4 @@
-/** What Act answers when it cannot answer in time: the client's last action, the safe action, or an error. */
+/** Fallbacks of a late Act: the client's last action, the safe action, or an error. */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { invalidArgument } from '../../src/contract/errors.ts';
@@ -9,7 +9,6 @@ import type { Call } from '../call/rpc.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { DueReason } from './due-time.ts';
 
-/** Why a fallback was taken. */
 export type FallbackReason = DueReason | 'overload';
 
 export type FallbackAnswer = {
@@ -33,7 +32,7 @@ export function fallbackOf({ fallback, clientId, budgetUs }: ActRequest, { deadl
   return name;
 }
 
-/** The action that stands in: the last one of this client for as many rows, where there is one, else the model's safe action. */
+/** The client's last action for as many rows if there is one, else the model's safe action. */
 export function fallbackAnswer(
   reason: FallbackReason,
   { safeAction, actionSize }: ServedVersion,
@@ -54,7 +53,6 @@ export type LastAction = {
   readonly servedAtMs: number;
 };
 
-/** Whose action it is. */
 export type ActionOwner = {
   readonly model: string;
   /** Name of the caller's token; empty without tokens. */
@@ -62,13 +60,10 @@ export type ActionOwner = {
   readonly clientId: string;
 };
 
-/** Larger batches are not kept: no control loop sends them. */
+/** Larger batches are not kept, since no control loop sends them. */
 const rowCountMax = 64;
 
-/**
- * The last action served to each client of each token and model, for `hold`. A bounded map: the client that was served longest ago goes
- * first.
- */
+/** The last action served to each client of each token and model, for `hold`. Bounded: the client that was served longest ago is dropped. */
 export class LastActions {
   readonly #actions = new LruMap<LastAction>();
   readonly #countMax: number;
@@ -95,5 +90,5 @@ export class LastActions {
   }
 }
 
-/** Unambiguous, whatever the three are. */
+/** Unambiguous for any three texts. */
 const keyOf = ({ model, caller, clientId }: ActionOwner): string => JSON.stringify([model, caller, clientId]);

@@ -1,21 +1,14 @@
-/** ListModels and GetModel: what is served, and what a client must know to use it. */
+/** ListModels and GetModel: the served models, and what a client must know to use them. */
 
-import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { TensorSpec } from '../../src/contract/tensor-spec.ts';
-import type {
-  GetModelRequest,
-  GetModelResponseSchema,
-  ListModelsRequest,
-  ListModelsResponseSchema,
-} from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import type { UnaryHandler } from '../call/rpc.ts';
+import type { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import type { UnaryHandlers } from '../call/rpc.ts';
 import type { ModelStore } from '../models/model-store.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 
-export type ListModelsResponseInit = MessageInitShape<typeof ListModelsResponseSchema>;
-export type GetModelResponseInit = MessageInitShape<typeof GetModelResponseSchema>;
+type Methods = UnaryHandlers<typeof PolicyService>;
 
-export function createListModelsHandler(models: ModelStore): UnaryHandler<ListModelsRequest, ListModelsResponseInit> {
+export function createListModelsHandler(models: ModelStore): Methods['listModels'] {
   return (_, { caller }) => ({
     models: models
       .list()
@@ -30,11 +23,11 @@ export function createListModelsHandler(models: ModelStore): UnaryHandler<ListMo
   });
 }
 
-export function createGetModelHandler(models: ModelStore): UnaryHandler<GetModelRequest, GetModelResponseInit> {
+export function createGetModelHandler(models: ModelStore): Methods['getModel'] {
   return (request, call) => describeVersion(models.resolve('GetModel', request, call));
 }
 
-function describeVersion(served: ServedVersion): GetModelResponseInit {
+function describeVersion(served: ServedVersion) {
   const { manifest, publishedAtMs, safeAction, adaptation, device, precision } = served;
   const { policy, critic, context, training } = manifest;
   return {

@@ -1,4 +1,4 @@
-/** The policy service's handlers, made once: gRPC and HTTP serve the same. */
+/** The handlers of the policy service, which gRPC and HTTP share. */
 
 import type { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { UnaryHandlers } from '../call/rpc.ts';
@@ -31,7 +31,7 @@ export type PolicyHandlerDeps = {
   readonly config: ServerConfig;
   readonly metrics: Metrics;
   readonly eventLoopDelayUs: () => number;
-  /** Where this process is one of several. */
+  /** Only if this process is one of several. */
   readonly prepareElsewhere?: PrepareElsewhere | undefined;
 };
 

@@ -1,17 +1,12 @@
 /**
- * Prepare: makes weights ahead of the requests that will need them, and pins or unpins them, in every process of the server.
+ * Prepare: generates weights before the requests that will need them, and pins or unpins them, in every process of the server.
  *
  * Errors: as Act; FAILED_PRECONDITION where the model has nothing that is generated; RESOURCE_EXHAUSTED pinned bytes.
  */
 
-import type { MessageInitShape } from '@bufbuild/protobuf';
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
-import {
-  Pinning,
-  type PrepareRequest,
-  type PrepareResponseSchema,
-} from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import type { UnaryHandler } from '../call/rpc.ts';
+import { Pinning, type PolicyService, type PrepareRequest } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import type { UnaryHandlers } from '../call/rpc.ts';
 import { decodeRows, type Rows } from '../call/tensors.ts';
 import type { ServerConfig } from '../config.ts';
 import type { ModelStore } from '../models/model-store.ts';
@@ -20,27 +15,23 @@ import type { WeightSource } from '../weights/weight-source.ts';
 import { answerByDue, checkDeadline, dueOf, lateError } from './due-time.ts';
 import { checkClient } from './request-checks.ts';
 
-export type PrepareResponseInit = MessageInitShape<typeof PrepareResponseSchema>;
-
 /**
- * Has the same done in every other process of the server.
+ * Does the same in every other process of the server.
  * @param request names its version
- * @returns how many had to be made, at most, in one of them
+ * @returns the largest number of weights that one of them generated
  */
 export type PrepareElsewhere = (request: PrepareRequest, deadlineMs: number) => Promise<number>;
 
 export type PrepareDeps = {
   readonly models: ModelStore;
   readonly config: ServerConfig;
-  /** Undefined where there are no others. */
+  /** Undefined if this is the only process. */
   readonly elsewhere?: PrepareElsewhere | undefined;
 };
 
-export function createPrepareHandler({
-  models,
-  config,
-  elsewhere,
-}: PrepareDeps): UnaryHandler<PrepareRequest, PrepareResponseInit> {
+type Handler = UnaryHandlers<typeof PolicyService>['prepare'];
+
+export function createPrepareHandler({ models, config, elsewhere }: PrepareDeps): Handler {
   return (request, call) => {
     const served = models.resolve('Prepare', request, call);
     checkClient('Prepare', served, request);
@@ -50,10 +41,10 @@ export function createPrepareHandler({
     const count = source.countOf(rows);
     call.record?.served(served, count);
     const others = elsewhere?.({ ...request, selection: { case: 'version', value: version } }, call.deadlineMs);
-    // If this process fails first, its error goes out without waiting for the others.
+    // If this process fails first, its error is sent without waiting for the others.
     others?.catch(() => {});
     const due = dueOf(call, 0, config.deadlineMarginMs);
-    let done: Promise<PrepareResponseInit>;
+    let done: Promise<Awaited<ReturnType<Handler>>>;
     if (request.pinning === Pinning.UNPIN) {
       source.unpin(rows);
       if (others === undefined) return { version, count, generatedCount: 0 };

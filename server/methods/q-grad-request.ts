@@ -1,15 +1,14 @@
-/** What a QGrad request asks for, checked: which critic, rows, contexts, reduction and ascent. */
+/** Reads and checks a QGrad request: critic, rows, contexts, reduction and ascent. */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { byNumber, type ReductionName, reductions } from '../../src/contract/words.ts';
 import { type QGradRequest, Reduction } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { Call } from '../call/rpc.ts';
 import { decodeRows, type Rows } from '../call/tensors.ts';
-import type { ServerConfig } from '../config.ts';
 import type { ServedCritic } from '../models/served-network.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import { checkAscent } from './ascent.ts';
-import type { ContextHandles } from './context-handles.ts';
+import type { ComputeDeps } from './context-handles.ts';
 import { checkClient, eachRow, oneOrEach, partOf, readContexts } from './request-checks.ts';
 
 export type QGradPlan = {
@@ -17,7 +16,7 @@ export type QGradPlan = {
   /** One row, or as many as there are actions. */
   readonly observation: Rows;
   readonly action: Rows;
-  /** Of each row; undefined where the critic takes none. */
+  /** Of each row; undefined if the critic takes none. */
   readonly context: Float32Array | undefined; // [B, C]
   readonly reduction: ReductionName;
   readonly ascent: ReturnType<typeof checkAscent>;
@@ -30,7 +29,7 @@ export function readQGradRequest(
   served: ServedVersion,
   request: QGradRequest,
   call: Call,
-  { config, handles }: { readonly config: ServerConfig; readonly handles: ContextHandles },
+  { config, handles }: ComputeDeps,
 ): QGradPlan {
   const { model, observationSize, actionSize } = served;
   const { rowCountMax, ascentStepCountMax } = config;

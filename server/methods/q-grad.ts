@@ -1,8 +1,8 @@
 /**
- * QGrad: observations [B, O], actions [B, A] and, where the critic takes them, contexts [B, C] to values [B] and action-gradients [B, A] of
+ * QGrad: observations [B, O], actions [B, A] and contexts [B, C], if the critic takes them, to values [B] and action-gradients [B, A] of
  * one or both value functions.
  *
- * Errors: as Act; FAILED_PRECONDITION where the model has no critic. Statuses and metrics are applied in transport/invocation.ts.
+ * Errors: as Act; FAILED_PRECONDITION if the model has no critic. Statuses and metrics are applied in transport/invocation.ts.
  */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
@@ -15,7 +15,7 @@ import { encodeTensor } from '../call/tensors.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { WeightBatch } from '../weights/generated-weights.ts';
 import { climb } from './ascent.ts';
-import type { ContextHandles } from './context-handles.ts';
+import type { ComputeDeps } from './context-handles.ts';
 import { checkDeadline } from './due-time.ts';
 import { type QGradPlan, readQGradRequest } from './q-grad-request.ts';
 import { eachRow } from './request-checks.ts';
@@ -23,9 +23,7 @@ import { Task, type TaskDeps } from './task.ts';
 
 export type QGradResponseInit = MessageInitShape<typeof QGradResponseSchema>;
 
-export function createQGradHandler(
-  deps: TaskDeps & { readonly handles: ContextHandles },
-): UnaryHandler<QGradRequest, QGradResponseInit> {
+export function createQGradHandler(deps: ComputeDeps): UnaryHandler<QGradRequest, QGradResponseInit> {
   return (request, call) => {
     const served = deps.handles.resolve('QGrad', request, call);
     const plan = readQGradRequest(served, request, call, deps);
@@ -109,7 +107,7 @@ class QGradTask extends Task {
   }
 }
 
-/** Values [B, Q] and action-gradients [B, Q, A] of an ensemble; without Q where it is reduced. */
+/** Values [B, Q] and action-gradients [B, Q, A] of an ensemble; [B] and [B, A] after the reduction. */
 type Gradients = { readonly q: Float32Array; readonly dqDa: Float32Array };
 
 /** Reduces an ensemble to one value per row, with its gradient. */

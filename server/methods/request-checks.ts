@@ -1,4 +1,4 @@
-/** Checks that several methods make before they compute. */
+/** Checks of requests that several methods share. */
 
 import { randomInt } from 'node:crypto';
 import { failedPrecondition, invalidArgument, quoted } from '../../src/contract/errors.ts';
@@ -9,8 +9,8 @@ import type { ServedVersion } from '../models/served-version.ts';
 const clientIdBytesMax = 256;
 
 /**
- * @throws HyperpolicyError failed_precondition where the client's specs are not the model's (an empty fingerprint is not checked);
- *   invalid_argument where the client's name is too long
+ * @throws HyperpolicyError failed_precondition if the client's specs are not the model's (an empty fingerprint is not checked);
+ *   invalid_argument if the client's id is too long
  */
 export function checkClient(
   method: string,
@@ -25,7 +25,7 @@ export function checkClient(
       remedy: 'The specs differ: read them again with GetModel',
     });
   }
-  // Characters first: a short text needs no count of its bytes.
+  // The bytes of a short text need not be counted.
   if (clientId.length * 3 <= clientIdBytesMax || Buffer.byteLength(clientId) <= clientIdBytesMax) return;
   throw invalidArgument({
     where: `${method} client_id`,
@@ -34,7 +34,7 @@ export function checkClient(
   });
 }
 
-/** A part of a version. @throws HyperpolicyError failed_precondition where the model has none */
+/** @returns the part of a version. @throws HyperpolicyError failed_precondition if the model has none */
 export function partOf<Part>(
   method: string,
   { model }: ServedVersion,
@@ -45,32 +45,32 @@ export function partOf<Part>(
   throw failedPrecondition({ where: `${method} model`, expected: `a model with ${name}`, actual });
 }
 
-/** A field that has no meaning for this model. @throws HyperpolicyError invalid_argument where it is given */
+/** For a field that has no meaning for this model. @throws HyperpolicyError invalid_argument if it is given */
 export function refuseGiven(where: string, isGiven: boolean, reason: string): void {
   if (isGiven) throw invalidArgument({ where, expected: `none: ${reason}`, actual: 'one' });
 }
 
-/** Rows that may be one for all. @throws HyperpolicyError invalid_argument where there are neither one nor `rowCount` */
+/** One row for all, or one for each. @throws HyperpolicyError invalid_argument if there are neither one nor `rowCount` */
 export function oneOrEach(rows: Rows, where: string, each: string, rowCount: number): Rows {
   if (rows.rowCount === 1 || rows.rowCount === rowCount) return rows;
   const expected = `one row, or one per ${each} (${rowCount})`;
   throw invalidArgument({ where, expected, actual: `${rows.rowCount} rows` });
 }
 
-/** The values of such rows, [B, ...]. */
+/** The values of such rows, one row for each, [B, ...]. */
 export const eachRow = ({ values, rowCount }: Rows, wantedCount: number): Float32Array =>
   rowCount === 1 ? repeatRow(values, wantedCount) : values;
 
-/** Of requests that take a context, or a handle in its place. */
+/** A request's context, or a handle instead. */
 export type ContextSource =
   | { readonly case: 'contextHandle'; readonly value: string }
   | { readonly case: 'context'; readonly value: Tensor }
   | { readonly case: undefined; readonly value?: undefined };
 
 /**
- * The contexts of a request that has no handle; undefined where none is taken.
- * @param taker what takes contexts of `contextSize` values, 0 where it takes none
- * @throws HyperpolicyError invalid_argument as decodeRows, and for a context where none is taken
+ * The contexts of a request without a handle; undefined if `taker` takes none.
+ * @param taker takes contexts of `contextSize` values; 0 if it takes none
+ * @throws HyperpolicyError invalid_argument as decodeRows, or if a context is given and none is taken
  */
 export function readContexts(
   method: string,
@@ -93,7 +93,7 @@ export function readContexts(
   return undefined;
 }
 
-/** The seed of a request, or one that is drawn. @throws HyperpolicyError invalid_argument where it is not an exact number */
+/** The seed of a request, or a random one. @throws HyperpolicyError invalid_argument if it is 2^53 or more */
 export function seedOf(method: string, seed: bigint | undefined): number {
   if (seed === undefined) return randomInt(2 ** 48 - 1);
   if (seed <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(seed);

@@ -1,4 +1,4 @@
-/** One request that computes: with which version, until when, and where its time goes, which becomes the Timing of its response. */
+/** One request that computes: its version, when it is due, and the durations of its parts, which become the Timing of its response. */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { HyperpolicyError } from '../../src/contract/errors.ts';
@@ -15,7 +15,7 @@ import { answerByDue, type Due, dueOf, isOver, lateError, requireClient } from '
 export type TaskDeps = {
   readonly config: ServerConfig;
   readonly work: WorkMetrics;
-  /** Smoothed lateness of the event loop, microseconds; 0 unless given. */
+  /** Mean delay of the event loop, microseconds; 0 unless given. */
   readonly eventLoopDelayUs?: () => number;
 };
 
@@ -25,13 +25,13 @@ export type TaskOptions = {
   readonly served: ServedVersion;
   readonly call: Call;
   readonly rowCount: number;
-  /** 0, the default, is none. */
+  /** 0, the default, means none. */
   readonly budgetUs?: number;
 };
 
 const microseconds = (milliseconds: number): number => Math.max(0, Math.round(milliseconds * 1000));
 
-/** One per request, so a class: its methods are made once. */
+/** A class, since there is one per request: its methods are created once. */
 export class Task {
   readonly served: ServedVersion;
   readonly call: Call;
@@ -42,7 +42,7 @@ export class Task {
   #primaryMs = 0;
   #networkMs = 0;
 
-  /** Begins when the request is checked: from now on it counts. */
+  /** Call it when the request is checked: it is counted from now on. */
   constructor({ method, served, call, rowCount, budgetUs = 0 }: TaskOptions, deps: TaskDeps) {
     this.served = served;
     this.call = call;
@@ -54,34 +54,34 @@ export class Task {
     call.record?.served(served, rowCount);
   }
 
-  /** Whether the answer is due before anything is computed. */
+  /** It is already too late to compute. */
   get isOver(): boolean {
     return this.due !== undefined && isOver(this.due, this.call);
   }
 
-  /** Whether the answer has become due: whoever asked has been told so. */
+  /** The answer is due: the client has got an error or a fallback. */
   get isLate(): boolean {
     return this.due !== undefined && performance.now() >= this.due.atMs;
   }
 
-  /** The error of an answer that is not there in time. @param computed what became of the work, as a sentence */
+  /** As lateError of due-time.ts. */
   lateError(computed: string): HyperpolicyError {
     return lateError(this.#method, this.due!, computed);
   }
 
-  /** Between two pieces of work. @throws HyperpolicyError cancelled where nobody waits for the answer */
+  /** To be called between two pieces of work. @throws HyperpolicyError cancelled if the client no longer waits */
   requireClient(): void {
     requireClient(this.#method, this.call);
   }
 
-  /** An answer that takes several turns: the version stays meanwhile, and the client waits no longer than until it is due. */
+  /** For an answer that takes several turns: holds the version meanwhile, and fails when the answer is due. */
   inTime<T>(answer: () => Promise<T>, computed: string): Promise<T> {
     return answerByDue(whenHeld(this.served, answer), this.due, () => {
       throw this.lateError(computed);
     });
   }
 
-  /** The weights for these rows, as WeightSource.weightsFor; where they are waited for, that is counted. */
+  /** The weights for these rows, as WeightSource.weightsFor. Waiting time is counted. */
   weights(source: WeightSource, rows: Rows, demand: Demand = this.call): WeightBatch | Promise<WeightBatch> {
     const startMs = performance.now();
     const weights = source.weightsFor(rows, demand);
@@ -101,7 +101,7 @@ export class Task {
     return batch;
   }
 
-  /** Counts the run as time for the network, until it settles where it is a promise. */
+  /** Runs a network, and counts the time until the result is there. */
   network<T>(run: () => T): T {
     const startMs = performance.now();
     const result = run();
@@ -117,12 +117,12 @@ export class Task {
     this.call.record?.stage('dynamic', startMs, endMs);
   }
 
-  /** Milliseconds so far: waiting for the turn of a generation, and generating and running networks. */
+  /** Milliseconds so far: `queue` is waiting for generations to begin, `compute` generating weights and running networks. */
   get workMs(): { readonly queue: number; readonly compute: number } {
     return { queue: this.#queueMs, compute: this.#primaryMs - this.#queueMs + this.#networkMs };
   }
 
-  /** What every response has. */
+  /** Fields of every response. */
   responseTo({ sequence }: { readonly sequence: bigint }) {
     const { version, publishedAtMs } = this.served;
     return { version, weightAgeMs: Date.now() - publishedAtMs, sequence, timing: this.#timing() };

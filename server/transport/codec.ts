@@ -1,4 +1,4 @@
-/** How the messages of a method become bytes and back: by their descriptors, unless a method has a faster way of its own. */
+/** Codecs of a method's messages. The general one uses their descriptors; a method may have a faster one. */
 
 import {
   create,
@@ -11,12 +11,12 @@ import {
 } from '@bufbuild/protobuf';
 
 export type Codec<I extends DescMessage, O extends DescMessage> = {
-  /** @throws Error where the bytes do not parse */
+  /** @throws Error if the bytes do not parse */
   decode(bytes: Buffer): MessageShape<I>;
   encode(response: MessageInitShape<O>): Uint8Array;
 };
 
-/** The codec that every method can have. */
+/** The general codec. */
 export const descriptorCodec = <I extends DescMessage, O extends DescMessage>({
   input,
   output,

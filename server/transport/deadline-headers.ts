@@ -1,6 +1,6 @@
 /**
- * Bounds the deadline in a header to 24.8 days, the longest that a timer can wait. The libraries cut milliseconds to 32 bits, so that a
- * deadline in 30 days would be over at once.
+ * Limits the deadline in a header to 24.8 days, the longest time of a timer. The libraries cut milliseconds to 32 bits, so a deadline in
+ * 30 days would pass at once.
  */
 
 import type { IncomingHttpHeaders } from 'node:http';
@@ -8,12 +8,12 @@ import { timerMsMax } from '../../src/contract/timers.ts';
 
 const msPerUnit = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 } as const;
 
-/** Of a longer number the library reads the last eight digits only. */
+/** The library reads only the last eight digits of a longer number. */
 const digitCountMax = 8;
 /** In whole hours. */
 const longestGrpc = `${Math.floor(timerMsMax / msPerUnit.H)}H`;
 
-/** Rewrites a `grpc-timeout` that is too large. What is no timeout stays: the library refuses it. */
+/** Rewrites a `grpc-timeout` that is too large. Invalid ones stay, since the library refuses them. */
 export function boundGrpcTimeout(headers: IncomingHttpHeaders): void {
   const [, amount, unit] = /^(\d+)([HMSmun])$/.exec(`${headers['grpc-timeout']}`) ?? [];
   if (amount === undefined) return;

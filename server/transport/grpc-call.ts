@@ -1,4 +1,4 @@
-/** What every kind of method needs of grpc-js: its definition, and the headers, the deadline and the status of a call. */
+/** Helpers over grpc-js for every kind of method: its definition, and the headers, the deadline and the status of a call. */
 
 import grpc from '@grpc/grpc-js';
 import { toBuffer } from '../../src/contract/bytes.ts';
@@ -7,17 +7,17 @@ import type { HeaderReader } from '../call/request-record.ts';
 import type { Status } from '../call/status.ts';
 import type { GrpcType } from '../telemetry/metrics.ts';
 
-/** Streams that are open, to be drained. */
+/** Open streams, which a drain ends. */
 export type OpenStreams = Set<{ drain(): void }>;
 
-/** A method as grpc-js takes it. */
+/** A method in the form of grpc-js. */
 export type GrpcMethod = {
   readonly service: string;
   readonly name: string;
   readonly definition: grpc.MethodDefinition<Buffer, Uint8Array>;
-  /** Undefined where the method takes its calls over. */
+  /** Undefined if the method has `takeOver`. */
   readonly implementation?: grpc.UntypedHandleCall;
-  /** Starts a call in place of the library's own handling of it. */
+  /** Handles a call instead of the library. */
   readonly takeOver?: (call: grpc.ServerInterceptingCallInterface, openStreams: OpenStreams) => void;
 };
 
@@ -33,25 +33,24 @@ export function definitionOf(service: string, name: string, type: GrpcType): grp
   };
 }
 
-/** Reads the metadata of a call. */
 export const headersOf =
   ({ metadata }: { metadata: grpc.Metadata }): HeaderReader =>
   (name) =>
     metadata.get(name)[0]?.toString();
 
-/** On the clock of `Date.now()`; Infinity without one. */
+/** The deadline on the clock of `Date.now()`; Infinity without one. */
 export function deadlineOf(call: { getDeadline(): grpc.Deadline }): number {
   const deadline = call.getDeadline();
   return typeof deadline === 'number' ? deadline : deadline.getTime();
 }
 
-/** A status as grpc-js sends it. */
+/** A status in the form of grpc-js. */
 export const statusObject = ({ name, text }: Status) => ({
   code: statusCodes[name],
   details: text,
   metadata: new grpc.Metadata(),
 });
 
-/** The same, where grpc-js wants an error. */
+/** The same as an error. */
 export const serviceError = (status: Status): grpc.ServiceError =>
   Object.assign(new Error(status.text), statusObject(status));

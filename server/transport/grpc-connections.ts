@@ -1,6 +1,6 @@
 /**
- * What a client may do with connections to a gRPC port: how many are open, how long one takes to be made, how often it pings, and how
- * long it leaves answers unread. Age, idleness and signs of life are options of the library, in grpc.ts; this file knows HTTP/2 only.
+ * Limits for connections of a gRPC port: their number, the time of a handshake, the rate of pings, and the time that answers may stay
+ * unread. Age, idleness and keepalive are options of the library, in grpc.ts; this file knows HTTP/2 only.
  */
 
 import { constants, type Http2Server, type ServerHttp2Session } from 'node:http2';
@@ -18,11 +18,11 @@ export type ConnectionOptions = {
   readonly onEnd: (reason: EndReason) => void;
 };
 
-/** Connections over the bound that may be open before they have said that they speak HTTP/2. */
+/** Extra connections that may be open before their HTTP/2 handshake. */
 const silentCountMax = 64;
-/** How long a peer may take to read why it is refused. */
+/** Time for a refused peer to read the reason. */
 const farewellMs = 1000;
-/** Pings that may come too soon. */
+/** Pings that may come too soon before the connection is ended. */
 const pingStrikeCountMax = 2;
 /** Size of the answer to a ping on the wire. */
 const pingAnswerBytes = 17;
@@ -30,7 +30,7 @@ const pingAnswerBytes = 17;
 export class Connections {
   readonly #options: ConnectionOptions;
   readonly #note: Note;
-  /** By remote address and port, which TLS does not change; the oldest first. */
+  /** By remote address and port, which are the same for a TLS socket and the socket below it; the oldest first. */
   readonly #peers = new Map<string, Peer>();
   readonly #readers: Readers;
   #sessionCount = 0;
@@ -44,31 +44,31 @@ export class Connections {
     });
   }
 
-  /** Open and not refused. */
+  /** Open connections that were not refused. */
   get count(): number {
     return this.#sessionCount;
   }
 
-  /** Calls with an answer that waits to be read. */
+  /** Calls with an unread answer. */
   get unreadCount(): number {
     return this.#readers.unreadCount;
   }
 
-  /** Watches a server from before its first connection. */
+  /** Call it before the server's first connection. */
   watch(server: Http2Server): void {
-    // Before the library's own: a refused connection costs it nothing.
+    // Before the library's own listener, so that refused connections cost it nothing.
     server.prependListener('connection', (socket: Socket) => this.#openSocket(socket));
     server.on('session', (session) => this.#openSession(session));
   }
 
-  /** Cuts every connection that is left, also one whose other side does not end. */
+  /** Cuts every remaining connection, even if its client does not close. */
   cut(): void {
     for (const { socket } of this.#peers.values()) socket.destroy();
   }
 
   /**
-   * A connection over the bound ends before anything is said on it, so that clients take it for one that could not be made, and wait
-   * longer each time. One that says nothing makes room for others.
+   * A connection over the bound is cut before any byte is sent, so clients treat it as a failed attempt and wait longer each time. Silent
+   * connections make room for others.
    */
   #openSocket(socket: Socket): void {
     const { connectionCountMax } = this.#options.config;
@@ -91,7 +91,7 @@ export class Connections {
 
   #openSession(session: ServerHttp2Session): void {
     const peer = this.#peers.get(remoteEnd(session.socket));
-    // It was refused already, or is gone.
+    // It was already refused, or is gone.
     if (peer === undefined || peer.socket.destroyed) return;
     session.once('remoteSettings', () => this.#admit(session, peer));
   }
@@ -115,12 +115,12 @@ export class Connections {
     session.on('ping', () => {
       if (session.closed || !isFlood(session.socket.bytesWritten)) return;
       this.#end('pings');
-      // Clients know these words and ping less often.
+      // Clients know this text and then ping less often.
       sendOff(session, peer.socket, 'too_many_pings');
     });
   }
 
-  /** Counts a connection that is refused or cut, and tells the log. */
+  /** Counts and logs a connection that is refused or cut. */
   #end(reason: EndReason): void {
     const { connectionCountMax, pingIntervalMsMin } = this.#options.config;
     this.#options.onEnd(reason);
@@ -131,26 +131,26 @@ export class Connections {
 /** A connection, from before its handshake. */
 type Peer = {
   readonly socket: Socket;
-  /** Ends one that takes long for its handshakes, TLS's and then HTTP/2's first SETTINGS. */
+  /** Ends the connection if its handshakes take too long: TLS, and then the first SETTINGS of HTTP/2. */
   readonly handshake: NodeJS.Timeout;
   isOpen: boolean;
 };
 
 const clock = () => performance.now();
 
-/** Ends a connection with a reason; its calls are cut. */
+/** Ends a connection and its calls with a reason. */
 function sendOff(session: ServerHttp2Session, socket: Socket, text: string): void {
   session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM, 0, Buffer.from(text));
   session.close();
-  // Not the session: it would wait for the other side to end, which may never happen.
+  // The socket, not the session: a session waits for the other side to end, which may never happen.
   const cut = setTimeout(() => socket.destroy(), farewellMs).unref();
   session.once('close', () => clearTimeout(cut));
 }
 
 /**
- * Counts a client's pings. Pings beside data that is sent to the client are free, since libraries measure the round trip with them.
+ * Counts a client's pings. Pings while data is sent to the client are free, since libraries measure the round trip with them.
  *
- * @returns given the bytes sent to the client so far: true from the third ping that comes too soon while nothing else is sent
+ * @returns takes the bytes sent to the client so far; true from the third ping that comes too soon while nothing else is sent
  */
 export function createPingPolice(intervalMsMin: number, clock: () => number): (bytesSent: number) => boolean {
   let pingCount = 0;
@@ -160,7 +160,7 @@ export function createPingPolice(intervalMsMin: number, clock: () => number): (b
   return (bytesSent) => {
     const nowMs = clock();
     const soon = nowMs - lastMs < intervalMsMin;
-    // An answer is sent after its ping is counted, so this is never too large.
+    // The answer to a ping is sent after the ping is counted, so this is never too large.
     const otherBytes = bytesSent - pingCount * pingAnswerBytes;
     lastMs = nowMs;
     pingCount++;

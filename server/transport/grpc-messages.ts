@@ -1,6 +1,6 @@
 /**
- * The messages of a streaming call. Messages that are not compressed are read from and written to the call's HTTP/2 stream directly, as
- * frames: a byte that is 0, four bytes of length, the message. With the library's own frames a serial stream takes 10 to 19% longer
+ * The messages of a streaming call. Uncompressed messages are read from and written to the call's HTTP/2 stream directly, as frames: a
+ * zero byte, four bytes of length, the message. With the library's own frames a serial stream takes 10 to 19% longer
  * (test/bench/NOTES.md); they stay for clients that compress.
  */
 
@@ -11,47 +11,47 @@ import { tooLarge } from './invocation.ts';
 
 export type LibraryCall = grpc.ServerInterceptingCallInterface;
 
-/** Takes the messages of a call. */
+/** Receives the messages of a call. */
 export type MessageListener = {
-  /** Whether a message may be given now. Where not, the listener calls `read` when it may again. */
+  /** Whether `receive` may be called now. If not, the listener calls `read` later. */
   wants(): boolean;
   receive(bytes: Buffer): void;
   /** The client sends no more. */
   finish(): void;
-  /** The bytes are no message. The listener ends the call. */
+  /** The bytes are not a message. The listener ends the call. */
   refuse(error: unknown): void;
-  /** The call has its status: the listener's, or the library's (deadline, a message that it cannot unpack). */
+  /** The call has got its status, from the listener or from the library (deadline, a message that it cannot decompress). */
   ended(code: grpc.status): void;
 };
 
 export type Messages = {
-  /** Gives messages that have arrived while the listener wants them, then asks for more. */
+  /** Gives arrived messages to the listener while it wants them, then reads more. */
   read(): void;
   /**
    * Sends a message.
-   * @param sent is called when the connection has taken it; never where the client has left
+   * @param sent called when the connection has accepted it; never if the client has left
    */
   send(bytes: Uint8Array, sent: () => void): void;
-  /** The library's events of the call. */
+  /** Events of the library's call. */
   onReceiveMessage(bytes: Buffer): void;
   onReceiveHalfClose(): void;
-  /** The call is over. Drops what still arrives: unread data would hide the end of the stream. */
+  /** The call is over. Further data is dropped, since unread data would hide the end of the stream. */
   stop(): void;
 };
 
 const headerBytes = 5;
 
-/** Pieces of an unfinished message are joined from so many on, and one more for every so many bytes. */
+/** Pieces of an unfinished message are joined when there are more than `pieceCountMin`, plus one per `pieceBytesMin` bytes. */
 const pieceCountMin = 32;
 const pieceBytesMin = 64;
 
 /** Members of the library's call that its interface does not declare. */
 type Internals = { readonly stream: ServerHttp2Stream; readonly incomingEncoding: string };
 
-/** @param messageBytesMax of one message that comes */
+/** @param messageBytesMax of one received message */
 export function messagesOf(call: LibraryCall, listener: MessageListener, messageBytesMax: number): Messages {
   const { stream, incomingEncoding } = call as unknown as Internals;
-  // The client has left by a reset. Otherwise the stream would end only when what came before is read, as if the client had ended it.
+  // The client has reset the stream. Without this, the stream would end only when earlier data is read, as if the client had ended it.
   stream.once('aborted', () => stream.destroy());
   const sendStatus = call.sendStatus.bind(call);
   call.sendStatus = (status) => {
@@ -65,7 +65,7 @@ export function messagesOf(call: LibraryCall, listener: MessageListener, message
 
 function drop(stream: ServerHttp2Stream): void {
   stream.removeAllListeners('data');
-  // A client may reset without an error while it leaves answers unread. Nothing else would close the stream then.
+  // If a client resets without an error and leaves answers unread, nothing else closes the stream.
   stream.once('end', () => {
     if (stream.closed) stream.destroy();
   });
@@ -79,7 +79,7 @@ type FramesOptions = {
   readonly messageBytesMax: number;
 };
 
-/** Frames read from and written to the HTTP/2 stream by ourselves. */
+/** Reads and writes frames on the HTTP/2 stream directly. */
 class Frames implements Messages {
   readonly #call: LibraryCall;
   readonly #stream: ServerHttp2Stream;
@@ -101,7 +101,7 @@ class Frames implements Messages {
       this.#received.add(chunk);
       this.read();
     });
-    // The library reports the end of the client's messages only while it is asked for one.
+    // The library reports the end of the client's messages only while it reads.
     call.startRead();
   }
 
@@ -156,20 +156,20 @@ class Frames implements Messages {
   }
 }
 
-/** Given with each message; the library sends it once. */
+/** Passed with each message; the library sends it once. */
 const noMetadata = new grpc.Metadata();
 
 type FrameBuffer = ReturnType<typeof createFrameBuffer>;
 
-/** Makes whole messages of bytes that arrive in pieces of any size. Holds one unfinished message and what came with it. */
+/** Assembles messages from pieces of any size. */
 export function createFrameBuffer(messageBytesMax: number) {
   let pieces: Buffer[] = [];
   let byteCount = 0;
-  /** Bytes that the next step needs: the header, or the whole message. */
+  /** Bytes that the next step needs: a header, or a whole message. */
   let needed = headerBytes;
 
   return {
-    /** Whether everything that came was taken. */
+    /** No bytes are left. */
     get isEmpty(): boolean {
       return byteCount === 0;
     },
@@ -185,7 +185,7 @@ export function createFrameBuffer(messageBytesMax: number) {
      */
     take(): Buffer | undefined {
       if (byteCount < needed) return undefined;
-      // Joined once the bytes are there, not at every piece.
+      // Joined once all bytes are there, not at every piece.
       const bytes = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, byteCount);
       if (pieces.length > 1) pieces = [bytes];
       if (bytes[0] !== 0) {
@@ -216,7 +216,7 @@ const cutOff = () =>
 function unpackedByLibrary(call: LibraryCall, stream: ServerHttp2Stream, listener: MessageListener): Messages {
   let isAsked = false;
   let isAsking = false;
-  /** Loops, since the library may give a message before `startRead` returns. */
+  /** A loop, since the library may deliver a message before `startRead` returns. */
   function read(): void {
     if (isAsking) return;
     isAsking = true;

@@ -1,8 +1,8 @@
 /**
- * Methods over grpc-js whose answers are a stream: backpressure, ends and cancellations.
+ * Streaming methods over grpc-js: backpressure, ends and cancellations.
  *
- * They take their calls where the library lets interceptors in, below its stream of objects. With that stream a pipelined small policy
- * has half the throughput (1.27 to 0.63 of an echo), and a serial one takes a tenth longer: test/bench/NOTES.md.
+ * They handle calls at the level of interceptors, below the library's object stream. With the object stream a pipelined small policy has
+ * half the throughput (0.63 of an echo, not 1.27), and a serial one takes a tenth longer: test/bench/NOTES.md.
  */
 
 import type {
@@ -21,10 +21,10 @@ import { deadlineOf, definitionOf, type GrpcMethod, headersOf, type OpenStreams,
 import { type LibraryCall, type MessageListener, type Messages, messagesOf } from './grpc-messages.ts';
 import { Invocations, type MethodDeps, tooLarge } from './invocation.ts';
 
-/** Most answers that may wait to be sent. A client that leaves so many unread is not read from. */
+/** With this many unsent answers, nothing more is read from the client. */
 const unsentCountMax = 16;
 
-/** A method that answers while its stream is open. */
+/** A method with a stream of answers. */
 export function streamMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethodBiDiStreaming<I, O> | DescMethodServerStreaming<I, O>,
   open: Open<MessageShape<I>, MessageInitShape<O>>,
@@ -58,10 +58,10 @@ export function streamMethod<I extends DescMessage, O extends DescMessage>(
   };
 }
 
-/** As StreamHandler; `peer` names the connection. */
+/** A StreamHandler that also gets the name of the connection. */
 type Open<Request, Response> = (sink: ResponseSink<Response>, peer: string) => StreamSession<Request>;
 
-/** What all streams of one method share. */
+/** Shared by all streams of one method. */
 type Streamed<Request, Response> = {
   readonly open: Open<Request, Response>;
   readonly codec: { decode(bytes: Buffer): Request; encode(response: Response): Uint8Array };
@@ -109,13 +109,13 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
     }
   }
 
-  /** Called at every end of a call, also after an end of our own. */
+  /** Called at every end of a call, even after `end`. */
   left(): void {
     this.#session.abandon();
     if (!this.#isEnded) this.#close('CANCELLED');
   }
 
-  /** Once it has ended, nothing can be sent. */
+  /** After the end nothing can be sent. */
   get cancelled(): boolean {
     return this.#isEnded;
   }
@@ -192,7 +192,7 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
   ended(code: grpc.status): void {
     if (this.#isEnded) return;
     this.#session.abandon();
-    // The library gives no code that StatusName lacks.
+    // The library only gives codes of StatusName.
     this.#close(grpc.status[code] as StatusName);
   }
 

@@ -1,8 +1,8 @@
 /**
  * Unary methods over grpc-js.
  *
- * The codec is called here and not given to grpc-js, so that a message that does not parse is INVALID_ARGUMENT and the time of
- * receipt is known before anything is decoded.
+ * grpc-js does not decode messages itself: so a message that does not parse is INVALID_ARGUMENT, and the time of its arrival is known
+ * before it is decoded.
  */
 
 import type { DescMessage, DescMethodUnary, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
@@ -13,7 +13,7 @@ import { deadlineOf, definitionOf, type GrpcMethod, headersOf, serviceError } fr
 import { Invocations, type MethodDeps, type Transport, tooLarge } from './invocation.ts';
 import { unaryMethodsOf } from './unary-methods.ts';
 
-/** Every unary method of a service. @param codecs of methods that have their own */
+/** Every unary method of a service. @param codecs for methods with their own codec */
 export const unaryMethods = <S extends DescService>(
   service: S,
   handlers: UnaryHandlers<S>,
@@ -64,7 +64,7 @@ function transportOf<I extends DescMessage, O extends DescMessage>(
     try {
       callback(...reply);
     } catch (error) {
-      // The request is answered and counted already.
+      // The request is already answered and counted.
       log.error({ err: error, method }, 'answer not sent');
     }
   }

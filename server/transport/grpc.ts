@@ -1,4 +1,4 @@
-/** The gRPC listener: which methods, under which limits, and how it ends. Only files named `grpc*` import grpc-js. */
+/** The gRPC listener: methods, limits and drain. Only files named `grpc*` import grpc-js. */
 
 import type { Http2SecureServer } from 'node:http2';
 import { promisify } from 'node:util';
@@ -15,31 +15,30 @@ import { openPortTls, type PortTls } from './tls.ts';
 
 export type GrpcListener = {
   readonly port: number;
-  /** Open now. */
   readonly connectionCount: number;
-  /** Calls with an answer that waits to be read. */
+  /** Calls with an unread answer. */
   readonly unreadCount: number;
-  /** Lets requests in flight finish, for at most `drainMs`; then cuts what is left. */
+  /** Requests in flight finish, for at most `drainMs`; then the rest is cut. */
   drain(drainMs: number): Promise<void>;
 };
 
 export type ListenOptions = {
   readonly port: number;
-  /** What names the port, for errors. */
+  /** Names the port in errors. */
   readonly setting: string;
-  /** Counts what no method sees: calls of methods that are not served, connections that are refused. */
+  /** Counts calls of unknown methods, and refused connections. */
   readonly metrics: Pick<Metrics, 'method' | 'connectionEnded' | 'tls'>;
   readonly log: Logger;
 };
 
-/** Credentials as the library has them. It makes a server with them; `PortTls.watch` renews that server's. */
+/** Credentials for the library's server; `PortTls.watch` renews them. */
 function credentialsOf(certificates: Certificates | undefined): grpc.ServerCredentials {
   if (certificates === undefined) return grpc.ServerCredentials.createInsecure();
   const { cert, key, ca = null } = certificates.current.context;
   return grpc.ServerCredentials.createSsl(ca, [{ cert_chain: cert, private_key: key }], ca !== null);
 }
 
-/** Channel options that a bare server with the same limits has too; the bench starts its echo with them. */
+/** Channel options; exported since the bench starts its echo server with the same. */
 export const channelOptions = (config: ServerConfig): grpc.ServerOptions => ({
   'grpc.max_receive_message_length': config.messageBytesMax,
   'grpc.max_send_message_length': config.messageBytesMax,
@@ -48,26 +47,23 @@ export const channelOptions = (config: ServerConfig): grpc.ServerOptions => ({
   ...duration('grpc.max_connection_idle_ms', config.connectionIdleMsMax),
   ...duration('grpc.max_connection_age_ms', config.connectionAgeMsMax),
   ...duration('grpc.max_connection_age_grace_ms', config.connectionAgeGraceMs),
-  // A peer that answers no ping is gone, whatever TCP says.
+  // A peer that does not answer pings is gone, even if TCP reports nothing.
   ...duration('grpc.keepalive_time_ms', config.keepaliveMs),
   ...duration('grpc.keepalive_timeout_ms', config.keepaliveTimeoutMs),
 });
 
 const bindAsync = promisify(grpc.Server.prototype.bindAsync);
 
-/** The library takes a missing time as no limit. */
+/** Without the option the library has no limit. */
 const duration = (name: string, ms: number) => (ms === 0 ? {} : { [name]: ms });
 
-/**
- * Listens with these methods.
- * @throws HyperpolicyError failed_precondition where the port cannot be had
- */
+/** @throws HyperpolicyError failed_precondition if the port cannot be had */
 export async function listenGrpc(
   methods: readonly GrpcMethod[],
   config: ServerConfig,
   { port: wanted, setting, metrics, log }: ListenOptions,
 ): Promise<GrpcListener> {
-  // The library would write to standard error; its errors say the same.
+  // The library would log to standard error what its errors say anyway.
   grpc.setLogVerbosity(grpc.logVerbosity.NONE);
   const openStreams: OpenStreams = new Set();
   const server = new grpc.Server({ ...channelOptions(config), interceptors: [takingOver(methods, openStreams)] });
@@ -105,12 +101,12 @@ export async function listenGrpc(
   };
 }
 
-/** Hands calls to the methods that take them over. */
+/** Passes calls to the methods that take them over. */
 function takingOver(methods: readonly GrpcMethod[], openStreams: OpenStreams): grpc.ServerInterceptor {
   const takers = new Map(methods.map(({ definition, takeOver }) => [definition.path, takeOver]));
   return ({ path }, call) => {
     const takeOver = takers.get(path);
-    // The declared type is too narrow: the library accepts the call that it gave.
+    // The declared type is too narrow: the library accepts its own call.
     if (takeOver === undefined) return call as grpc.ServerInterceptingCall;
     return new TakenCall(call, () => takeOver(call, openStreams));
   };
@@ -126,9 +122,9 @@ class TakenCall extends grpc.ServerInterceptingCall {
   }
 }
 
-/** The library does not expose its HTTP/2 servers, so its method that makes them is wrapped. */
+/** The library does not expose its HTTP/2 servers, so the method that creates them is wrapped. */
 function watchConnections(server: grpc.Server, connections: Connections, tls: PortTls | undefined): void {
-  // Secure where there is TLS.
+  // Http2SecureServer with TLS, else Http2Server.
   const maker = server as unknown as { createHttp2Server(credentials: grpc.ServerCredentials): Http2SecureServer };
   const make = maker.createHttp2Server.bind(server);
   maker.createHttp2Server = (credentials) => {
@@ -142,9 +138,9 @@ function watchConnections(server: grpc.Server, connections: Connections, tls: Po
 }
 
 /**
- * Connections are told to leave at once, and cut after `drainMs`.
+ * Asks connections to leave at once, and cuts them after `drainMs`.
  *
- * Not `forceShutdown`: without channelz the library loses track of its connections, and that call cuts none of them.
+ * Not with `forceShutdown`: without channelz the library does not know its connections, so that call cuts none.
  */
 function drain(server: grpc.Server, address: string, drainMs: number): Promise<void> {
   return new Promise((resolve) => {
@@ -159,8 +155,8 @@ function drain(server: grpc.Server, address: string, drainMs: number): Promise<v
 }
 
 /**
- * Counts calls of methods that do not exist, which the library answers with UNIMPLEMENTED. Interceptors do not see them; the lookup of
- * the method does.
+ * Counts calls of unknown methods, which the library answers with UNIMPLEMENTED. Interceptors do not see them, so the table of methods
+ * counts failed lookups.
  */
 function countUnknown(server: grpc.Server, counts: MethodMetrics): void {
   class CountingTable extends Map<string, unknown> {

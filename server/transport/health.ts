@@ -1,4 +1,4 @@
-/** The standard health service, without a transport: the status of each service, and who is told when it changes. */
+/** The standard health service, without a transport: the status of each service, and its watches. */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { invalidArgument, notFound, quoted, resourceExhausted } from '../../src/contract/errors.ts';
@@ -12,7 +12,7 @@ import type { ResponseSink, StreamSession } from '../call/rpc.ts';
 
 type WatchSink = ResponseSink<MessageInitShape<typeof HealthCheckResponseSchema>>;
 
-/** Watches of one connection; connections are bounded too. */
+/** Most watches of one connection. */
 export const peerWatchCountMax = 16;
 
 export class Health {
@@ -20,7 +20,7 @@ export class Health {
   readonly #watches = new Map<WatchSink, { readonly peer: string; readonly isKnown: boolean }>();
   #isServing = false;
 
-  /** @param services full names; the empty name, the server as a whole, is added */
+  /** @param services full names; the empty name for the whole server is added */
   constructor(services: readonly string[]) {
     this.#services = new Set(['', ...services]);
   }
@@ -55,8 +55,8 @@ export class Health {
   }
 
   /**
-   * Tells the status now and at each change, until the client leaves or the server drains.
-   * @param peer the connection, of which there may be `peerWatchCountMax` watches at once
+   * Sends the status now and at each change, until the client leaves or the server drains.
+   * @param peer names the connection, which may have `peerWatchCountMax` watches at once
    */
   watch(sink: WatchSink, peer: string): StreamSession<HealthCheckRequest> {
     const stop = () => this.#watches.delete(sink);
@@ -67,7 +67,7 @@ export class Health {
           sink.end(refusal);
           return;
         }
-        // What is unknown stays unknown, since services are fixed at start. It counts as a watch all the same.
+        // An unknown service stays unknown, since services are fixed. It counts as a watch as well.
         const isKnown = this.#services.has(service);
         this.#watches.set(sink, { peer, isKnown });
         sink.send({ status: isKnown ? this.#status : Status.SERVICE_UNKNOWN });

@@ -1,6 +1,6 @@
 /**
- * The methods of a service as a listener of Node's HTTP server, by Connect's library. Every request is counted and logged once: by what
- * its handler says of it, or by the HTTP status where it is refused before (no such path, another content type, no JSON, too large, an
+ * The methods of a service as a listener of Node's HTTP server, with Connect's library. Every request is counted and logged once: with
+ * the status of its handler, or by its HTTP status if it was refused earlier (unknown path, another content type, no JSON, too large, an
  * origin that is not listed).
  */
 
@@ -59,21 +59,21 @@ export function createHttpAnswers<S extends DescService>(
       return;
     }
     answer(handler, exchange, bytesMax).catch((error: unknown) => {
-      // The client has left, or the server closes.
+      // The client has left, or the server is closing.
       deps.log.debug({ err: error, method: handler.method.name }, 'request ended early');
       response.destroy();
     });
   };
 }
 
-/** Stands for every path that is not served. */
+/** Counts requests of unknown paths. */
 const otherMethod = { parent: { typeName: 'other' }, name: 'other', input: { typeName: 'other' } };
 
-/** Counts a request now, and what became of it when its response is over. */
+/** Counts a request now, and its status when its response is over. */
 function count({ request, response, httpCall }: Exchange, invocations: Invocations, { log }: MethodDeps): void {
   const receivedAtMs = performance.now();
   invocations.counts.started();
-  // After the answer, or where the client has left before it.
+  // After the answer, or when the client leaves.
   response.once('close', () => {
     const status = statusOf({ request, response, httpCall });
     if (httpCall.call !== undefined) {
@@ -94,12 +94,12 @@ function statusOf({ request: { method, headers }, response, httpCall: { status }
   if (status !== undefined && status !== 'OK') return status;
   if (!response.writableFinished) return 'CANCELLED';
   if (status === 'OK' && response.statusCode === 200) return 'OK';
-  // A browser that asks whether a page may call.
+  // A browser's preflight request that was not allowed.
   if (method === 'OPTIONS' && headers.origin !== undefined) return 'PERMISSION_DENIED';
   return refusals[response.statusCode] ?? (response.statusCode >= 500 ? 'INTERNAL' : 'INVALID_ARGUMENT');
 }
 
-/** What the library answers by itself. Of a stream, which needs HTTP/2, it says so inside of a 200 or by 505. */
+/** Answers of the library itself. For a stream, which needs HTTP/2, it sends an error inside a 200, or 505. */
 const refusals: Readonly<Record<number, StatusName>> = {
   200: 'UNIMPLEMENTED',
   404: 'UNIMPLEMENTED',
@@ -113,7 +113,7 @@ const refusals: Readonly<Record<number, StatusName>> = {
 };
 
 async function answer(handler: Handler, { request, response, httpCall }: Exchange, bytesMax: number): Promise<void> {
-  // Only HTTP/1.0 may leave it out; such a request has no URL for the library.
+  // HTTP/1.0 may leave it out, and the library needs it for the URL.
   if (request.headers.host === undefined) {
     const text = 'HTTP port: expected a header "host", got none';
     refuse(response, { httpStatus: 400, code: 'invalid_argument', text });
@@ -135,7 +135,7 @@ function refuse(response: ServerResponse, { httpStatus, code, text }: HttpRefusa
   response.end(JSON.stringify({ code, message: text }));
 }
 
-/** Passes a body on and keeps what the library reads, which is no more than `readMaxBytes`. */
+/** Yields a body and keeps its pieces. The library reads at most `readMaxBytes`. */
 async function* keeping(body: AsyncIterable<Uint8Array>, kept: Uint8Array[]): AsyncIterable<Uint8Array> {
   for await (const piece of body) {
     kept.push(piece);

@@ -1,25 +1,25 @@
-/** From which web pages the HTTP port may be asked. Under which names of the server: known-hosts.ts. */
+/** Origins of web pages that may call the HTTP port (CORS). Host names of the server: src/contract/known-hosts.ts. */
 
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { cors } from '@connectrpc/connect';
 
-/** A token, what a balancer goes by, and what carries a page's trace on. */
+/** For a token, for a load balancer, and for the trace of a page. */
 const ownHeaders = ['authorization', 'hyperpolicy-routing-key', 'traceparent', 'tracestate', 'baggage'];
 const allowedHeaders = [...cors.allowedHeaders, ...ownHeaders].map((name) => name.toLowerCase()).join(', ');
 const allowedMethods = cors.allowedMethods.join(', ');
 const exposedHeaders = cors.exposedHeaders.join(', ');
-/** How long a browser need not ask again, in seconds. */
+/** How long a browser may keep the answer, seconds. */
 const maxAge = '7200';
 
 /**
- * Lets pages of these origins call, with the headers that a call or a trace of it has.
- * @param origins as browsers write them; without any, cross-origin requests stay off
+ * Allows pages of these origins to call, with the headers of calls and traces.
+ * @param origins as browsers write them; without any, cross-origin requests are off
  */
 export function withCors(next: RequestListener, origins: readonly string[]): RequestListener {
   if (origins.length === 0) return next;
   return (request: IncomingMessage, response: ServerResponse) => {
     const { origin } = request.headers;
-    // Also where the answer is no: a cache on the way may keep it for this origin only.
+    // Also for refusals, so that caches keep the answer for this origin only.
     response.setHeader('vary', 'origin');
     if (origin !== undefined && origins.includes(origin)) {
       response.setHeader('access-control-allow-origin', origin);

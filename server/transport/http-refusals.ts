@@ -1,6 +1,6 @@
 /**
- * What a client is told of a request that Connect's library refuses before a handler sees it. The library's own words lack the field or
- * what was expected, and some of them put a client's fault on the server; here they get the form of every other error.
+ * Error texts for requests that Connect's library refuses before a handler sees them. The library's texts lack the field or what was
+ * expected, and some blame the server for a client's fault. Here they get the form of all other errors.
  */
 
 import type { DescMethod } from '@bufbuild/protobuf';
@@ -8,23 +8,23 @@ import { compressionBrotli, compressionGzip } from '@connectrpc/connect-node';
 import { type ErrorFields, invalidArgument, quoted, resourceExhausted } from '../../src/contract/errors.ts';
 import { jsonFaultOf, rivalsIn } from './json-faults.ts';
 
-/** How bodies may be compressed. */
+/** Accepted compressions of bodies. */
 export const acceptCompression = [compressionGzip, compressionBrotli];
 
 export type RefusedRequest = {
   readonly method: Pick<DescMethod, 'name' | 'input'>;
   readonly header: Headers;
-  /** As it came, in pieces. */
+  /** As received, in pieces. */
   readonly body: readonly Uint8Array[];
   readonly bytesMax: number;
 };
 
-/** An answer as the protocol has it. */
+/** An error in the form of the protocol. */
 export type HttpRefusal = { readonly httpStatus: number; readonly code: string; readonly text: string };
 
 /**
- * @param httpStatus what the library answers
- * @returns undefined where the library's words stand: a client that has left
+ * @param httpStatus of the library's answer
+ * @returns undefined to keep the library's text, for a client that has left
  */
 export async function refusalOf(httpStatus: number, request: RefusedRequest): Promise<HttpRefusal | undefined> {
   const { method, header, bytesMax } = request;

@@ -1,4 +1,4 @@
-/** Unary methods over Connect (JSON over HTTP). What becomes of a request is counted when its response is over: http-answers.ts. */
+/** Unary methods over Connect (JSON over HTTP). Statuses are counted when the response is over, in http-answers.ts. */
 
 import {
   create,
@@ -15,10 +15,10 @@ import type { SomeHandler } from './unary-methods.ts';
 
 type Message = MessageShape<DescMessage>;
 
-/** What a handler says of its request. Without a call no handler has seen it. */
+/** The call and the status of a request. Undefined fields: no handler has seen it. */
 export type HttpCall = { call?: Call; status?: StatusName };
 
-/** Where a handler says it. */
+/** The key under which a handler finds it. */
 export const httpCallKey = createContextKey<HttpCall>({});
 
 type Wire = {
@@ -28,7 +28,7 @@ type Wire = {
   readonly reject: (error: ConnectError) => void;
 };
 
-/** A handler as Connect takes it. */
+/** A handler in the form of Connect. */
 export function httpUnary(
   { output }: DescMethodUnary,
   handler: SomeHandler,

@@ -1,6 +1,6 @@
 /**
  * The policy service as JSON over HTTP (the Connect protocol), for curl and browsers: the same handlers, access, limits and statuses
- * as over gRPC. Its stream is not here: it needs HTTP/2 both ways.
+ * as over gRPC. ActStream is missing, since it needs HTTP/2.
  */
 
 import { createServer as createPlainServer, type RequestListener, type Server } from 'node:http';
@@ -18,11 +18,11 @@ export type HttpListener = {
   readonly port: number;
   /** Open now. */
   readonly connectionCount: number;
-  /** Takes no more connections; lets requests in flight finish, for at most `drainMs`. */
+  /** Accepts no more connections; requests in flight finish, for at most `drainMs`. */
   drain(drainMs: number): Promise<void>;
 };
 
-/** @throws HyperpolicyError failed_precondition where the port cannot be had; as openCertificates where it has TLS */
+/** @throws HyperpolicyError failed_precondition if the port cannot be had; with TLS as openCertificates */
 export async function listenHttp(handlers: PolicyHandlers, wanted: number, deps: MethodDeps): Promise<HttpListener> {
   const { config, log, metrics } = deps;
   const listener = withCors(createHttpAnswers(PolicyService, handlers, deps), config.httpOrigins);
@@ -55,7 +55,7 @@ export async function listenHttp(handlers: PolicyHandlers, wanted: number, deps:
   };
 }
 
-/** A client that is slow or silent holds nothing for long. */
+/** A slow or silent client is cut after these times. */
 const patience = { requestTimeout: 10_000, headersTimeout: 10_000, connectionsCheckingInterval: 1000 };
 
 function createServer(listener: RequestListener, tls: PortTls | undefined): Server {
@@ -69,12 +69,12 @@ function createServer(listener: RequestListener, tls: PortTls | undefined): Serv
 }
 
 /**
- * Cuts connections over the bound; those that have asked nothing yet go first. `server.maxConnections` does not serve several processes:
- * it sends them back to the parent, which would hand them from one full process to the next without end.
+ * Cuts connections over the bound, first those without a request. Not with `server.maxConnections`: with several processes Node sends the
+ * connection back to the parent, which passes it from one full process to the next for ever.
  */
 function boundConnections(server: Server, countMax: number): { readonly count: number; cut(): void } {
   const open = new Set<Socket>();
-  /** Those that have asked nothing, by what TLS does not change; the oldest first. */
+  /** Connections without a request, by remote end; the oldest first. */
   const silent = new Map<string, Socket>();
   const cutOldest = () => {
     const [from, socket] = silent.entries().next().value!;
@@ -90,7 +90,7 @@ function boundConnections(server: Server, countMax: number): { readonly count: n
       open.delete(socket);
       if (silent.get(from) === socket) silent.delete(from);
     });
-    // The new one itself where all others have asked.
+    // It is the new one if all others have sent a request.
     if (open.size > countMax) cutOldest();
   });
   server.on('request', ({ socket }) => silent.delete(remoteEnd(socket)));
@@ -98,7 +98,7 @@ function boundConnections(server: Server, countMax: number): { readonly count: n
     get count() {
       return open.size;
     },
-    // The server's own list lacks connections whose TLS handshake is not done.
+    // The server's own list lacks connections during their TLS handshake.
     cut() {
       for (const socket of open) socket.destroy();
     },

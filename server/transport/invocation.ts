@@ -1,7 +1,7 @@
 /**
- * The way from a message to its answer, the same for every transport: the bound on requests in flight, who calls, decoding, the handler,
- * the request record, counts, and errors as statuses. Transports say how a message is read and an answer written: grpc-unary.ts,
- * grpc-streams.ts, http-unary.ts.
+ * The pipeline from a message to its answer, the same for every transport: bound on requests in flight, access, decoding, handler,
+ * request record, counts, and errors as statuses. Transports read messages and write answers: grpc-unary.ts, grpc-streams.ts,
+ * http-unary.ts.
  */
 
 import type { Logger } from 'pino';
@@ -29,24 +29,24 @@ export type MethodDeps = {
 /** Counts requests in flight. */
 export type RequestGate = { count: number };
 
-/** Times as in Call. */
+/** A message that has arrived. Times as in Call. */
 export type Arrival = {
   readonly receivedAtMs: number;
   readonly deadlineMs: number;
   readonly headers: HeaderReader;
-  /** Where the stream was let in before its messages. */
+  /** Only for messages of a stream, whose caller is known already. */
   readonly caller?: Caller | undefined;
   readonly client: Client | undefined;
 };
 
-/** A method's descriptor, as far as it is needed. */
+/** The used part of a method's descriptor. */
 export type MethodNames = {
   readonly parent: { readonly typeName: string };
   readonly name: string;
   readonly input: { readonly typeName: string };
 };
 
-/** How a transport reads one message and answers it. `Wire` is what it needs to do so. */
+/** Reads one message and answers it. `Wire` is the transport's own data of a message. */
 export type Transport<Wire, Request, Response, Encoded> = {
   /** @throws HyperpolicyError */
   read(wire: Wire): Request;
@@ -57,7 +57,7 @@ export type Transport<Wire, Request, Response, Encoded> = {
   refuse(wire: Wire, status: Status, call: Call): void;
 };
 
-/** One method, as its calls pass through. */
+/** The pipeline of one method. */
 export class Invocations {
   readonly name: string;
   readonly counts: MethodMetrics;
@@ -73,25 +73,25 @@ export class Invocations {
     this.#openRecord = deps.recorder?.(typeName, name);
   }
 
-  /** A message is there: counts it and opens its record. */
+  /** Counts a message and opens its record. */
   arrive(arrival: Arrival): Call {
     this.counts.received();
     return this.open(arrival);
   }
 
-  /** The same, without the count: no handler will see the message. */
+  /** The same without the count, for a message that no handler will see. */
   open({ receivedAtMs, deadlineMs, headers, caller, client }: Arrival): Call {
     const record = this.#openRecord?.(receivedAtMs, headers);
     return createCall(receivedAtMs, deadlineMs, { caller, client, record, onEnd: this.#onEnd });
   }
 
-  /** Who calls. @throws HyperpolicyError where they are not let in */
+  /** @returns the caller. @throws HyperpolicyError without access */
   admit(headers: HeaderReader): Caller | undefined {
     const { access } = this.#deps;
     return access === openAccess ? undefined : access(this.name, headers('authorization'));
   }
 
-  /** @throws HyperpolicyError invalid_argument where the bytes are not a request of the method */
+  /** @throws HyperpolicyError invalid_argument if the bytes are not a request of the method */
   decode<Request>(read: (bytes: Buffer) => Request, bytes: Buffer): Request {
     try {
       return read(bytes);
@@ -105,7 +105,7 @@ export class Invocations {
     }
   }
 
-  /** Writes a response, and counts how long that took. */
+  /** Encodes a response, and measures the time. */
   encode<Response>(write: (response: Response) => Uint8Array, response: Response, call?: Call): Uint8Array {
     const startMs = performance.now();
     const bytes = write(response);
@@ -131,7 +131,7 @@ export class Invocations {
     call.record?.end(status, call);
   };
 
-  /** The pipeline of a single request: takes a message that has arrived to its answer. */
+  /** @returns the pipeline of a single request, from a message that has arrived to its answer */
   answerer<Wire, Request, Response, Encoded>(
     handler: UnaryHandler<Request, Response>,
     { read, write, reply, refuse }: Transport<Wire, Request, Response, Encoded>,
@@ -180,7 +180,7 @@ export class Invocations {
 
 const secondsOf = ({ receivedAtMs }: Call): number => (performance.now() - receivedAtMs) / 1000;
 
-/** What a client is told of an error. A fault goes to the log, where its request id finds it. */
+/** The status for an error. Faults are logged with the request id. */
 export function describeStatus(error: unknown, method: string, call: Call, log: Logger): Status {
   const status = statusOf(error, call.requestId);
   if (status.name === 'INTERNAL') {
@@ -189,7 +189,7 @@ export function describeStatus(error: unknown, method: string, call: Call, log: 
   return status;
 }
 
-/** Of a message, either way. */
+/** For a request or a response. */
 export const tooLarge = (where: string, limit: number, actual: number, remedy?: string) =>
   resourceExhausted({ where, expected: `at most ${limit} bytes`, actual: `${actual}`, remedy });
 

@@ -1,4 +1,4 @@
-/** Finds what is wrong with a request in JSON: the field by its path, and what it may be. */
+/** Finds the fault of a request in JSON: the path of the field, and what was expected there. */
 
 import {
   type DescEnum,
@@ -10,12 +10,11 @@ import {
 } from '@bufbuild/protobuf';
 import { quoted } from '../../src/contract/errors.ts';
 
-/** Of an error. */
 export type JsonFault = { readonly where: string; readonly expected: string; readonly actual: string };
 
 /**
- * @param where names the message in the fault, and begins the path of a field
- * @returns the first field that is not known or not of its type; undefined where each by itself is right
+ * @param where names the message, and begins the path of a field
+ * @returns the first field that is unknown or of a wrong type; undefined if there is none
  */
 export function jsonFaultOf(message: DescMessage, json: unknown, where: string): JsonFault | undefined {
   if (!isObject(json)) return { where, expected: 'a JSON object', actual: shown(json) };
@@ -32,7 +31,7 @@ export function jsonFaultOf(message: DescMessage, json: unknown, where: string):
   return undefined;
 }
 
-/** The first fields of which only one may be given, where several are. */
+/** The given fields of the first oneof that has several; else none. */
 export function rivalsIn({ oneofs }: DescMessage, json: object): readonly string[] {
   const present = Object.entries(json).flatMap(([name, value]) => (value === null ? [] : [name]));
   const given = oneofs.map(({ fields }) =>
@@ -46,13 +45,13 @@ type Given = { readonly value: unknown; readonly where: string };
 function fieldFault(message: DescMessage, field: DescField, { value, where }: Given): JsonFault | undefined {
   const inside = insideFault(field, { value, where });
   if (inside !== undefined) return inside;
-  // The library takes a number that an enum does not have.
+  // The library accepts numbers that an enum does not have.
   const isKnown = field.fieldKind !== 'enum' || value === null || hasValue(field.enum, value);
   if (isKnown && takes(message, { [field.name]: value })) return undefined;
   return { where, expected: expectedOf(field), actual: shown(value) };
 }
 
-/** Of the messages in a field. */
+/** The fault inside the message or messages of a field. */
 function insideFault(field: DescField, { value, where }: Given): JsonFault | undefined {
   const { message } = field;
   if (message === undefined || value === null) return undefined;
@@ -88,7 +87,7 @@ function expectedOf(field: DescField): string {
 const itemOf = ({ scalar, enum: words }: DescField): string =>
   scalar !== undefined ? `values, each ${scalarName(scalar)}` : words !== undefined ? 'words' : 'objects';
 
-/** What a value of a type is in JSON. */
+/** Describes the JSON value of a scalar type. */
 function scalarName(type: ScalarType): string {
   if (type === ScalarType.BOOL) return 'true or false';
   if (type === ScalarType.STRING) return 'a text';
@@ -104,7 +103,7 @@ function scalarName(type: ScalarType): string {
 const isObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** What came, as text of bounded length. */
+/** The value as text of bounded length. */
 function shown(value: unknown): string {
   const text = JSON.stringify(value);
   return text.length > 100 ? `${text.slice(0, 100)}...` : text;

@@ -1,4 +1,4 @@
-/** Log lines about what a client can cause as often as it likes: at most one of a kind in 10 s, with the count since. */
+/** Log lines about events that clients cause: at most one per reason in 10 s, with the count since the last line. */
 
 import type { Logger } from 'pino';
 
@@ -6,9 +6,7 @@ const logEveryMs = 10_000;
 
 export type Note = (reason: string, about: Readonly<Record<string, unknown>>) => void;
 
-/**
- * @param message of every line; `reason` and `connectionCount` are among its fields
- */
+/** @param message of every line; the fields include `reason` and `connectionCount` */
 export function createNotes(log: Logger, message: string): Note {
   const notes = new Map<string, { count: number; loggedAtMs: number }>();
   return (reason, about) => {

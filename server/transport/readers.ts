@@ -1,24 +1,24 @@
-/** Whether clients read their answers. One that does not would hold memory of the server for as long as it likes. */
+/** Cuts connections of clients that do not read their answers, which would occupy the server's memory without limit. */
 
 import type { Http2Stream, ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 
-/** How long answers may lie unread while nothing leaves. */
+/** How long answers may stay unread while nothing is sent. */
 const stalledMsMax = 10_000;
-/** What leaves in that time counts as reading from here on: pings and settings are less. */
+/** A client reads if at least this much is sent in that time: pings and settings are less. */
 const readBytesMin = 10_000;
-/** Unread answers of one connection that may lie as long, whatever leaves. */
+/** More unread bytes of one connection than this may last as long, even if the client reads. */
 const unreadBytesMax = 64 * 1024 * 1024;
 const lookMs = 1000;
 
 type Reader = {
   readonly socket: Socket;
   readonly streams: Set<Http2Stream>;
-  /** Since when there is something unread. */
+  /** Since when bytes are unread. */
   unreadSinceMs: number | undefined;
-  /** Since when there is too much. */
+  /** Since when more than `unreadBytesMax` are unread. */
   overSinceMs: number | undefined;
-  /** When enough had left last, and how much had left then. */
+  /** When `readBytesMin` had last been sent, and the total then. */
   readAtMs: number;
   readBytes: number;
 };
@@ -28,12 +28,12 @@ export class Readers {
   readonly #readers = new Set<Reader>();
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param cut ends a connection that does not read */
+  /** @param cut called for a connection whose client does not read */
   constructor(cut: (socket: Socket) => void) {
     this.#cut = cut;
   }
 
-  /** Calls with an answer that waits to be read. */
+  /** Calls with an unread answer. */
   get unreadCount(): number {
     return [...this.#readers].flatMap(({ streams }) => [...streams]).filter(({ writableLength }) => writableLength > 0)
       .length;

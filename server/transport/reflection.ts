@@ -1,4 +1,4 @@
-/** Server reflection, without a transport: the descriptors of the services that are registered, from the generated code. */
+/** Server reflection, without a transport: the descriptors of the registered services, from the generated code. */
 
 import { createRegistry, type DescFile, type DescService, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
@@ -46,15 +46,15 @@ export function createReflection(services: readonly DescService[]): (request: Se
   return (request) => ({ validHost: request.host, originalRequest: request, messageResponse: answer(request) });
 }
 
-/** Files with all that they import, each once. */
+/** These files and all that they import, each once. */
 function withImports(files: readonly DescFile[]): DescFile[] {
-  // The loop reaches what is added to the set meanwhile.
+  // The loop also visits files that are added meanwhile.
   const all = new Set(files);
   for (const { dependencies } of all) for (const file of dependencies) all.add(file);
   return [...all];
 }
 
-/** A file with all that it imports, encoded once. */
+/** A file and all that it imports, encoded once. */
 const encoded = new WeakMap<DescFile, Uint8Array[]>();
 
 function fileAnswer(file: DescFile | undefined, asked: string): Answer {

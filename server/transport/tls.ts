@@ -1,4 +1,4 @@
-/** TLS of one port: the certificates that it has, and the handshakes that fail on it, counted and logged with their reason. */
+/** TLS of one port: its certificates, and its failed handshakes, which are counted and logged with their reason. */
 
 import type { Socket } from 'node:net';
 import type { Server, TLSSocket } from 'node:tls';
@@ -7,19 +7,19 @@ import { type CertificateFiles, type Certificates, openCertificates } from '../a
 import type { HandshakeFailure, Metrics } from '../telemetry/metrics.ts';
 import { createNotes } from './notes.ts';
 
-/** How often the files are looked at for a change. */
+/** How often the files are checked for a change. */
 const refreshMs = 10_000;
-/** From the connection to the end of its handshake. */
+/** Longest time from the connection to the end of its handshake. */
 export const handshakeMsMax = 10_000;
 
-/** Which connection a socket is of: a socket of TLS has the same as the one below it. */
+/** Identifies a connection: it is the same for a TLS socket and the socket below it. */
 export const remoteEnd = ({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'remotePort'>): string =>
   `${remoteAddress} ${remotePort}`;
 
 export type PortTls = Certificates & {
-  /** Watches a server that does TLS, from before its first connection, and gives it what the files have when they change. */
+  /** Counts the failed handshakes of a server, and renews its certificates. Call it before the first connection. */
   watch(server: Server): void;
-  /** Reads the files no more. */
+  /** Stops reading the files. */
   close(): void;
 };
 
@@ -31,7 +31,7 @@ export type PortTlsOptions = {
 };
 
 /**
- * @returns undefined where the settings name no certificate
+ * @returns undefined if the settings name no certificate
  * @throws HyperpolicyError as openCertificates
  */
 export function openPortTls(files: CertificateFiles, { port, log, metrics }: PortTlsOptions): PortTls | undefined {
@@ -57,16 +57,16 @@ export function openPortTls(files: CertificateFiles, { port, log, metrics }: Por
   });
 }
 
-/** The cause in the library's words. */
+/** The library's name of the cause. */
 const causeOf = ({ code, message }: NodeJS.ErrnoException, { authorizationError }: TLSSocket): string =>
   String(authorizationError ?? code ?? message);
 
-/** @param refused why the client's certificate was refused, as the library says */
+/** @param refused the library's reason to refuse the client's certificate */
 export function handshakeFailureOf({ code = '' }: NodeJS.ErrnoException, refused?: string | null): HandshakeFailure {
   if (/PEER_DID_NOT_RETURN_A_CERTIFICATE/.test(code)) return 'no_client_certificate';
   if (refused !== undefined && refused !== null) return 'client_certificate_refused';
   if (/CERTIFICATE_VERIFY_FAILED/.test(code)) return 'client_certificate_refused';
-  // The client has sent an alert about what it was shown.
+  // The client has sent an alert about the server's certificate.
   if (/ALERT.*(UNKNOWN_CA|CERTIFICATE|ACCESS_DENIED)/.test(code)) return 'certificate_refused_by_client';
   if (/HTTP_REQUEST|HTTPS_PROXY_REQUEST|WRONG_VERSION_NUMBER|UNEXPECTED_MESSAGE|PACKET_LENGTH|BAD_RECORD/.test(code)) {
     return 'not_tls';

@@ -3,7 +3,7 @@
 import type { DescMessage, DescMethodUnary, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type { UnaryHandler, UnaryHandlers } from '../call/rpc.ts';
 
-/** The handler of a method whose messages are not known here. */
+/** The handler of any method. */
 export type SomeHandler = UnaryHandler<MessageShape<DescMessage>, MessageInitShape<DescMessage>>;
 
 export function unaryMethodsOf<S extends DescService>({ methods }: S, handlers: UnaryHandlers<S>) {
