@@ -85,9 +85,9 @@ describe('Act', () => {
     const rowCount = 128;
     const observation = normals(8, [rowCount, observationSize]);
     const context = [0.5, -1];
-    const before = await metricLines(server, 'hyperpolicy_heavy_run_seconds_count{graph="policy.onnx"}');
+    const before = await metricLines(server, 'hyperpolicy_heavy_run_seconds_count{graph="policy.onnx"');
     const { action } = await client.act({ model: 'wide', observation, context });
-    const after = await metricLines(server, 'hyperpolicy_heavy_run_seconds_count{graph="policy.onnx"}');
+    const after = await metricLines(server, 'hyperpolicy_heavy_run_seconds_count{graph="policy.onnx"');
     expect(Object.values(after)).not.toEqual(Object.values(before));
     const first = { shape: [3, observationSize], values: observation.values.slice(0, 3 * observationSize) };
     const { action: few } = await client.act({ model: 'wide', observation: first, context });
