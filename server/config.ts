@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { invalidArgument } from '../src/contract/errors.ts';
 import { precisionNames } from '../src/onnx/precision.ts';
 import { deviceNames } from '../src/onnx/providers.ts';
-import { checkExposure, webOrigin } from './exposure.ts';
+import { checkExposure, httpUrl, isHttpUrl, webOrigin } from './exposure.ts';
 
 const mebibyte = 1024 * 1024;
 /** In practice no bound, for counts and for MiB. */
@@ -120,7 +120,7 @@ const serverConfigSchema = z.strictObject({
   drainMs: milliseconds.default(10_000),
   /** Logs one request in this many, and each that fails with INTERNAL; 0 logs none. */
   requestLogEvery: integer(0, unbounded).default(0),
-  traceEndpoint: z.url().nullable().default(null),
+  traceEndpoint: z.string().refine(isHttpUrl, httpUrl).nullable().default(null),
   /** Share of requests that are traced if the client's `traceparent` does not say. */
   traceRatio: z.number().min(0).max(1).default(1),
   traceQueueCountMax: count.default(2048),

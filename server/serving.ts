@@ -21,7 +21,8 @@ import type { Trial } from './models/package-loader.ts';
 import { servingMethods } from './routes.ts';
 import { measureEventLoopDelay } from './telemetry/event-loop-delay.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
-import { openTracing } from './telemetry/tracing.ts';
+import { readTraceSettings } from './telemetry/trace-settings.ts';
+import { openTracing, type Tracing } from './telemetry/tracing.ts';
 import { type GrpcListener, listenGrpc } from './transport/grpc.ts';
 import { Health } from './transport/health.ts';
 import { type HttpListener, listenHttp } from './transport/http.ts';
@@ -62,6 +63,7 @@ export class Serving {
   readonly #health = new Health([PolicyService.typeName, GRPCInferenceService.typeName]);
   readonly #caches: Readonly<Record<'policy' | 'critic', ContextCache>>;
   #handlers: PolicyHandlers | undefined;
+  #spans: Tracing['counts'] | undefined;
   #phase: 'loading' | 'serving' | 'draining' = 'loading';
   #pool: ComputePool | undefined;
   #handles: OpenHandles | undefined;
@@ -92,6 +94,7 @@ export class Serving {
         handles: () => this.#handles?.store,
         connectionCount: () => this.#listener?.connectionCount ?? 0,
         httpConnectionCount: () => this.#httpListener?.connectionCount ?? 0,
+        spans: () => this.#spans,
         heldActionCount: () => this.#handlers?.lastActions.size ?? 0,
         versions: () => this.#models?.list().flatMap(({ versions }) => versions) ?? [],
       },
@@ -167,9 +170,11 @@ export class Serving {
   }
 
   async #openTracer(): Promise<Tracer | undefined> {
-    const { traceEndpoint: endpoint, traceRatio: ratio, traceQueueCountMax: queueCountMax, drainMs } = this.#config;
-    if (endpoint === null) return undefined;
-    const tracing = await openTracing({ endpoint, ratio, queueCountMax, log: this.#log });
+    const { traceQueueCountMax: queueCountMax, drainMs } = this.#config;
+    const settings = readTraceSettings(this.#config, process.env, this.#log);
+    if (settings === undefined) return undefined;
+    const tracing = await openTracing({ ...settings, queueCountMax, log: this.#log });
+    this.#spans = tracing.counts;
     this.#closers.push(() => tracing.close(this.#phase === 'loading' ? 0 : drainMs));
     return tracing.tracer;
   }

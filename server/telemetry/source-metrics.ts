@@ -6,6 +6,7 @@ import type { HandleStore } from '../handles/handle-store.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
 import type { LookupCounts } from '../weights/kept-weights.ts';
 import { type Labels, type Reading, registerReadings } from './readings.ts';
+import type { SpanCounts } from './tracing.ts';
 
 /** Of a process. The parent of several answers no request, and leaves out what it does not have. */
 export type MetricsSources = {
@@ -25,6 +26,8 @@ export type ServingSources = {
   readonly connectionCount: () => number;
   readonly httpConnectionCount: () => number;
   readonly heldActionCount: () => number;
+  /** Undefined where nothing is traced. */
+  readonly spans: () => Readonly<SpanCounts> | undefined;
   /** Every version that is ready. */
   readonly versions: () => readonly VersionSource[];
 };
@@ -62,6 +65,7 @@ export function registerSources({ eventLoopDelayUs, requestCount, serving }: Met
   registerCaches(register, serving);
   registerHandles(register, serving);
   registerVersions(register, serving.versions);
+  registerSpans(register, serving);
 }
 
 function registerLoad(
@@ -138,6 +142,16 @@ function registerHandles(register: Register, { config, handles }: ServingSources
     const { expiredCount = 0, evictedCount = 0 } = handles()?.counts ?? {};
     const counts = { expired: expiredCount, evicted: evictedCount };
     return Object.entries(counts).map(([reason, value]) => ({ labels: { reason }, value }));
+  });
+}
+
+function registerSpans(register: Register, { config, spans }: ServingSources): void {
+  register('trace_spans_waiting', 'Spans that wait to be sent', () => one(spans()?.waitingCount ?? 0));
+  register('max_trace_spans_waiting', 'Spans that may wait to be sent', () => one(config.traceQueueCountMax));
+  register('trace_spans_total', 'Spans that were sent, that no collector took, and for which there was no room', () => {
+    const { sentCount = 0, failedCount = 0, droppedCount = 0 } = spans() ?? {};
+    const counts = { sent: sentCount, failed: failedCount, dropped: droppedCount };
+    return Object.entries(counts).map(([result, value]) => ({ labels: { result }, value }));
   });
 }
 

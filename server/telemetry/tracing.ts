@@ -9,18 +9,19 @@ import type { Logger } from 'pino';
 import { type StatusName, statusCodes } from '../../src/contract/status.ts';
 import type { HeaderReader, Tracer } from '../call/request-record.ts';
 import { loadOpenTelemetry, type OpenTelemetry, type OtelExporter, type OtelTracer } from './open-telemetry.ts';
+import type { TraceSettings } from './trace-settings.ts';
 
 export type Tracing = {
+  readonly counts: Readonly<SpanCounts>;
   readonly tracer: Tracer;
   /** Sends the waiting spans, for at most `timeoutMs` and at most 5 s. */
   close(timeoutMs: number): Promise<void>;
 };
 
-export type TracingOptions = {
-  /** Of the collector, for example `http://127.0.0.1:4318/v1/traces`. */
-  readonly endpoint: string;
-  /** Share of requests that are traced if the client does not say, 0 to 1. */
-  readonly ratio: number;
+/** Spans that wait to be sent, were sent, could not be sent, and were dropped because too many waited. */
+export type SpanCounts = { waitingCount: number; sentCount: number; failedCount: number; droppedCount: number };
+
+export type TracingOptions = TraceSettings & {
   /** Spans that may wait to be sent. */
   readonly queueCountMax: number;
   readonly log: Logger;
@@ -28,34 +29,40 @@ export type TracingOptions = {
 
 const exportBatchCountMax = 512;
 const exportEveryMs = 1000;
-const exportTimeoutMs = 5000;
+/** Of the end: spans that then wait still are lost. */
+const closeMsMax = 5000;
 
 /** Statuses that are errors of a server by OpenTelemetry's conventions. */
 const faults: ReadonlySet<StatusName> = new Set(['DEADLINE_EXCEEDED', 'UNIMPLEMENTED', 'INTERNAL', 'UNAVAILABLE']);
 
 /** @throws HyperpolicyError failed_precondition if the packages are not installed */
-export async function openTracing({ endpoint, ratio, queueCountMax, log }: TracingOptions): Promise<Tracing> {
+export async function openTracing(options: TracingOptions): Promise<Tracing> {
+  const { endpoint, ratio, isParentBased, timeoutMs: timeoutMillis, resource, queueCountMax } = options;
   const telemetry = await loadOpenTelemetry();
   const { core, resources, sdk, otlp } = telemetry;
-  const exporter = new otlp.OTLPTraceExporter({ url: endpoint, timeoutMillis: exportTimeoutMs, concurrencyLimit: 4 });
+  const exporter = new otlp.OTLPTraceExporter({ url: endpoint, timeoutMillis, concurrencyLimit: 4 });
+  const counts: SpanCounts = { waitingCount: 0, sentCount: 0, failedCount: 0, droppedCount: 0 };
+  const root = new sdk.TraceIdRatioBasedSampler(ratio);
   const provider = new sdk.TracerProvider({
-    resource: resources.resourceFromAttributes({ 'service.name': 'hyperpolicy', 'process.pid': process.pid }),
-    sampler: new sdk.ParentBasedSampler({ root: new sdk.TraceIdRatioBasedSampler(ratio) }),
+    resource: resources.resourceFromAttributes(resource),
+    sampler: isParentBased ? new sdk.ParentBasedSampler({ root }) : root,
     spanProcessors: [
+      countingEnds(counts, queueCountMax),
       new sdk.BatchSpanProcessor({
-        exporter: telling(exporter, core.ExportResultCode.SUCCESS, { endpoint, log }),
+        exporter: telling(exporter, core.ExportResultCode.SUCCESS, counts, options),
         maxQueueSize: queueCountMax,
         maxExportBatchSize: Math.min(exportBatchCountMax, queueCountMax),
         scheduledDelayMillis: exportEveryMs,
-        exportTimeoutMillis: exportTimeoutMs,
+        exportTimeoutMillis: timeoutMillis,
       }),
     ],
   });
   return {
+    counts,
     tracer: createTracer(telemetry, provider.getTracer('hyperpolicy')),
     close: (timeoutMs) =>
       new Promise((resolve) => {
-        const timer = setTimeout(resolve, Math.min(timeoutMs, exportTimeoutMs));
+        const timer = setTimeout(resolve, Math.min(timeoutMs, closeMsMax));
         provider
           .shutdown()
           .catch(() => {})
@@ -100,17 +107,31 @@ function createTracer({ api, core }: OpenTelemetry, spans: OtelTracer): Tracer {
   };
 }
 
-/** Wraps the exporter: logs once when the collector cannot be reached, and once when it can again. */
+/** Sees a span before the queue does, which tells nobody what it drops. */
+const countingEnds = (counts: SpanCounts, queueCountMax: number) => ({
+  onStart() {},
+  onEnd() {
+    if (counts.waitingCount >= queueCountMax) counts.droppedCount++;
+    else counts.waitingCount++;
+  },
+  forceFlush: async () => {},
+  shutdown: async () => {},
+});
+
+/** Wraps the exporter: counts spans; logs once when the collector cannot be reached, and once when it can again. */
 function telling(
   exporter: OtelExporter,
   success: number,
+  counts: SpanCounts,
   { endpoint, log }: Pick<TracingOptions, 'endpoint' | 'log'>,
 ): OtelExporter {
   let isAway = false;
   return {
     export(spans, done) {
+      counts.waitingCount -= spans.length;
       exporter.export(spans, (result) => {
         const failed = result.code !== success;
+        counts[failed ? 'failedCount' : 'sentCount'] += spans.length;
         if (failed && !isAway) log.warn({ endpoint, reason: result.error?.message }, 'traces cannot be sent');
         if (!failed && isAway) log.info({ endpoint }, 'traces are sent again');
         isAway = failed;

@@ -1,6 +1,6 @@
 /** A collector of traces: an HTTP server that reads OTLP in JSON, and keeps the spans. */
 
-import { createServer, type ServerResponse } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 
@@ -28,6 +28,8 @@ export type Collector = {
   /** For `traceEndpoint`. */
   readonly endpoint: string;
   readonly spans: readonly OtlpSpan[];
+  /** Of the last request: whose spans they are, and its headers. */
+  readonly last: { readonly resource: Record<string, unknown>; readonly headers: IncomingHttpHeaders } | undefined;
   /** Requests that came, answered or not. */
   readonly requestCount: number;
   /** Resolves once so many requests have come. */
@@ -41,6 +43,7 @@ export async function startCollector(
 ): Promise<Collector> {
   const spans: OtlpSpan[] = [];
   let requestCount = 0;
+  let last: Collector['last'];
   const waiting = new Set<() => void>();
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
@@ -51,7 +54,8 @@ export async function startCollector(
         return;
       }
       const body = JSON.parse(Buffer.concat(chunks).toString()) as OtlpRequest;
-      for (const { scopeSpans } of body.resourceSpans) {
+      for (const { scopeSpans, resource } of body.resourceSpans) {
+        last = { resource: attributesOf(resource), headers: request.headers };
         for (const scope of scopeSpans) spans.push(...scope.spans);
       }
       requestCount++;
@@ -67,6 +71,9 @@ export async function startCollector(
   return {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/traces`,
     spans,
+    get last() {
+      return last;
+    },
     get requestCount() {
       return requestCount;
     },

@@ -196,6 +196,7 @@ describe('/metrics', () => {
       'hyperpolicy_max_http_connections',
       'hyperpolicy_max_queue_rows',
       'hyperpolicy_max_requests_in_flight',
+      'hyperpolicy_max_trace_spans_waiting',
     ]);
     for (const limit of limits) {
       expect(total(limit.replace('_max', '')), limit).toBeLessThanOrEqual(total(limit));
