@@ -93,6 +93,8 @@ function openOn(device: Device, model: Uint8Array, options: SessionOptions, name
           model_external_initializers_file_folder_path: '/dev/null',
           // The runtime's own format, which it would recognise by four bytes, is not what `checkForeign` reads.
           load_model_format: 'ONNX',
+          // Weights lie beside the provider's arena, as large as they are: the arena grows by doubling, and the binding cannot tell it not to.
+          ...(device === 'cuda' && { use_device_allocator_for_initializers: '1' }),
         },
       },
     });

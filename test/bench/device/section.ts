@@ -1,0 +1,23 @@
+/** What every section of the device check is given. */
+
+import type { Device } from '../../../src/onnx/providers.ts';
+import type { Lines } from './lines.ts';
+
+export type Section = {
+  readonly device: Device;
+  /** Small networks and few rounds: whether everything works, and no figure that means anything. */
+  readonly isQuick: boolean;
+  readonly lines: Lines;
+  /** A folder of the section's own. */
+  readonly scratch: string;
+};
+
+/** The largest |a - b| / (1 + |b|), as probes are compared. NaN where a value is NaN. */
+export function difference(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  let most = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const one = Math.abs(actual[i]! - expected[i]!) / (1 + Math.abs(expected[i]!));
+    most = Math.max(most, one);
+  }
+  return most;
+}

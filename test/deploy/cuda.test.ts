@@ -1,0 +1,134 @@
+/**
+ * What brings CUDA and what checks it, as far as that goes without a GPU and without 3 GB of downloads: the installer with wheels of our
+ * own in place of NVIDIA's, the check on the CPU.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { isInstalled } from '../../src/onnx/providers.ts';
+
+const isLinux = process.platform === 'linux' && process.arch === 'x64';
+const libraries = join(
+  dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json')),
+  'bin/napi-v6/linux/x64',
+);
+
+/** Answers `pip download` with the wheels of a folder; everything else is the real one's. */
+const pythonScript = (real: string, wheels: string) => `#!/bin/bash
+if [ "$2" = pip ]; then
+  while [ $# -gt 0 ]; do [ "$1" = --dest ] && dest=$2; shift; done
+  for wheel in "${wheels}"/*/; do (cd "$wheel" && "${real}" -m zipfile -c "$dest/$(basename "$wheel").whl" ./*); done
+  exit 0
+fi
+exec "${real}" "$@"
+`;
+
+/** A project with the installer, and wheels whose provider is a library that needs `needed`. */
+function project(needed: string) {
+  const root = mkdtempSync(join(tmpdir(), 'hyperpolicy-cuda-'));
+  onTestFinished(() => rmSync(root, { recursive: true, force: true }));
+  const target = join(root, 'node_modules/onnxruntime-node/bin/napi-v6/linux/x64');
+  const provider = join(root, 'wheels/onnxruntime_gpu/onnxruntime/capi');
+  const nvidia = join(root, 'wheels/nvidia_cublas/nvidia/cu13/lib');
+  for (const folder of [target, provider, nvidia, join(root, 'bin'), join(root, 'deploy/cuda')]) {
+    mkdirSync(folder, { recursive: true });
+  }
+  cpSync('deploy/cuda/install.sh', join(root, 'deploy/cuda/install.sh'));
+  writeFileSync(join(root, 'node_modules/onnxruntime-node/package.json'), '{"version":"1.30.0"}');
+  cpSync(join(libraries, 'libonnxruntime.so.1'), join(target, 'libonnxruntime.so.1'));
+  // The binding is a library that needs another by name; here it needs the one that is given.
+  const name = 'libonnxruntime.so.1';
+  const bytes = readFileSync(join(libraries, 'onnxruntime_binding.node'));
+  bytes.write(needed.padEnd(name.length, '\0'), bytes.indexOf(`${name}\0`), 'latin1');
+  writeFileSync(join(provider, 'libonnxruntime_providers_cuda.so'), bytes);
+  writeFileSync(join(provider, 'libonnxruntime_providers_shared.so'), '');
+  writeFileSync(join(nvidia, 'libcublas.so.13'), '');
+  const real = spawnSync('sh', ['-c', 'command -v python3'], { encoding: 'utf8' }).stdout.trim();
+  writeFileSync(join(root, 'bin/python3'), pythonScript(real, join(root, 'wheels')));
+  chmodSync(join(root, 'bin/python3'), 0o755);
+  const env = { ...process.env, PATH: `${join(root, 'bin')}:${process.env.PATH}`, LD_LIBRARY_PATH: '' };
+  const install = (...args: string[]) =>
+    spawnSync('bash', [join(root, 'deploy/cuda/install.sh'), ...args], { encoding: 'utf8', env });
+  return { root, target, install };
+}
+
+test.skipIf(!isLinux)('the installer brings the provider and its libraries, and says what it resolves to', () => {
+  const { root, target, install } = project('libonnxruntime.so.1');
+  const folder = join(root, 'cuda libraries');
+  const { status, stdout, stderr } = install(folder);
+  expect(status, stderr).toBe(0);
+  for (const name of ['cuda', 'shared'])
+    expect(existsSync(join(target, `libonnxruntime_providers_${name}.so`))).toBe(true);
+  expect(existsSync(join(folder, 'libcublas.so.13'))).toBe(true);
+  expect(stdout).toBe(`export LD_LIBRARY_PATH=${folder}\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}\n`);
+  expect(stderr).toMatch(/libonnxruntime\.so\.1 => .*libonnxruntime\.so\.1$/m);
+});
+
+test.skipIf(!isLinux)('the driver may be missing where it installs, any other library not', () => {
+  const driver = project('libcuda.so.1').install();
+  expect(driver.status, driver.stderr).toBe(0);
+  expect(driver.stderr).toContain('libcuda.so.1 => not found');
+  const other = project('libcufft.so.12').install();
+  expect(other.status).toBe(1);
+  expect(other.stdout).toBe('');
+  expect(other.stderr).toContain('install.sh: expected every library of the CUDA provider, got none for:\n');
+  expect(other.stderr.trimEnd()).toMatch(/libcufft\.so\.12 => not found$/);
+});
+
+test.skipIf(!isLinux)('the installer asks for npm ci where the runtime is not there', () => {
+  const { target, install } = project('libcuda.so.1');
+  rmSync(join(target, 'libonnxruntime.so.1'));
+  const { status, stderr } = install();
+  expect(status).toBe(1);
+  expect(stderr).toMatch(
+    /^install\.sh: expected .*libonnxruntime\.so\.1, got no file\. Run npm ci first, on Linux x64\n$/,
+  );
+});
+
+const check = (...args: string[]) => spawnSync('deploy/cuda/check.sh', args, { encoding: 'utf8' });
+
+test('the check holds on the cpu, every section', { timeout: 600_000 }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'hyperpolicy-check-test-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const json = join(folder, 'lines.json');
+  const { status, stdout, stderr } = check('--device', 'cpu', '--quick', '--json', json);
+  expect(status, `${stdout}${stderr}`).toBe(0);
+  expect(readFileSync(json, 'utf8')).toBe(stdout);
+  const lines = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const checks = lines.filter((line) => 'check' in line);
+  expect(checks.filter(({ check: name }) => name === 'served, probes within 1e-4')).toHaveLength(8);
+  expect(checks.every(({ ok }) => ok === true)).toBe(true);
+  expect(lines.filter(({ note }) => note === 'section').map(({ name }) => name)).toEqual([
+    'serving',
+    'latencies',
+    'training',
+    'memory',
+  ]);
+  const curve = lines.find(({ note }) => note === 'learning curve')!.curve as number[][];
+  expect(curve.map(([step]) => step)).toEqual([0, 160, 320]);
+});
+
+test.skipIf(isInstalled('cuda'))('a device that is not there fails the check', { timeout: 120_000 }, () => {
+  const { status, stdout } = check('--device', 'cuda', '--quick', '--only', 'training');
+  expect(status).toBe(1);
+  expect(stdout).toContain(
+    '{"check":"training runs to its end","ok":false,"why":"td3-updates: expected the cuda device, got no provider of that name.',
+  );
+});
+
+test('what the check does not know is refused', () => {
+  const unknown = check('--device', 'tpu');
+  expect([unknown.status, unknown.stderr]).toEqual([
+    2,
+    'check: --device: expected one of cpu, webgpu, cuda, got "tpu"\n',
+  ]);
+  const section = check('--only', 'speed');
+  expect(section.stderr).toBe('check: --only: expected one of serving, latencies, training, memory, got "speed"\n');
+});
