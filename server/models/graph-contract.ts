@@ -10,7 +10,7 @@ export type TensorRule = { readonly name: string; readonly sizes: readonly numbe
 export type GraphRule = { readonly inputs: readonly TensorRule[]; readonly outputs: readonly TensorRule[] };
 
 /**
- * @param loaded must have the names of the manifest
+ * @param loaded must have the names, types and sizes of the manifest, as far as the graph tells its sizes
  * @throws HyperpolicyError failed_precondition naming the graph and the tensor
  */
 export function checkGraph(graph: Graph, loaded: Pick<Session, 'inputs' | 'outputs'>, rule: GraphRule): void {
@@ -47,6 +47,17 @@ function checkSide(
         actual: `[${tensor.shape.join(', ')}]`,
       });
     }
+  }
+  for (const { name, dtype, shape } of listed) {
+    const found = loaded.find((tensor) => tensor.name === name)!;
+    const isSame = (size: number | string | undefined, i: number) =>
+      typeof size === 'string' ? typeof shape[i] === 'string' || i > 0 : size === shape[i];
+    if (found.dtype === dtype && found.shape.length === shape.length && found.shape.every(isSame)) continue;
+    throw failedPrecondition({
+      where: `${where} "${name}"`,
+      expected: `that of the manifest, ${dtype} [${shape.join(', ')}]`,
+      actual: `${found.dtype} [${found.shape.join(', ')}]`,
+    });
   }
   const known = new Set(rules.map(({ name }) => name));
   const unknown = names.filter((name) => !known.has(name));

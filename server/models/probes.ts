@@ -56,16 +56,38 @@ const zeroWeights = ({ layout: { size } }: WeightSource): WeightBatch => ({
 });
 
 /**
- * Runs a probe's inputs through the loaded networks. A probe of a graph that is not served passes.
- * @throws HyperpolicyError failed_precondition: outputs differ by more than the probe's tolerance
+ * Replays probes, so that every output of every network is compared at least once.
+ * @throws HyperpolicyError failed_precondition: a network without a probe; as replayProbe
  */
-export async function replayProbe(served: ProbedNetworks, probe: Probe): Promise<void> {
+export async function replayProbes(served: ProbedNetworks, probes: readonly Probe[]): Promise<void> {
+  const { model, version, policy, critic, adaptation } = served;
+  const adaptTarget = adaptation?.kind === 'weights' ? 'adapt' : 'encoder';
+  for (const [target, network] of Object.entries({ policy, critic, [adaptTarget]: adaptation })) {
+    if (network === null || probes.some((probe) => probe.target === target)) continue;
+    throw failedPrecondition({
+      where: `${model} version ${version}`,
+      expected: `a probe of its ${target}`,
+      actual: 'none',
+    });
+  }
+  for (const probe of probes) await replayProbe(served, probe);
+}
+
+/**
+ * Runs a probe's inputs through the loaded networks. A probe of a graph that is not served passes.
+ * @throws HyperpolicyError failed_precondition: outputs that are not all in the probe, or differ by more than its tolerance
+ */
+async function replayProbe(served: ProbedNetworks, probe: Probe): Promise<void> {
   const { model, version, device, precision } = served;
   const where = `${model} version ${version}, ${probe.target} probe${device === 'cpu' ? '' : ` on ${device}`}`;
   const outputs = await probedOutputs(served, probe);
   if (outputs === undefined) return;
   const tolerance = precision === 'tf32' ? Math.max(probe.tolerance, tf32Tolerance) : probe.tolerance;
-  for (const [name, expected] of Object.entries(probe.outputs)) {
+  for (const name of new Set([...Object.keys(outputs), ...Object.keys(probe.outputs)])) {
+    const expected = probe.outputs[name];
+    if (expected === undefined || expected.values.length === 0) {
+      throw failedPrecondition({ where: `${where} output "${name}"`, expected: 'values to compare', actual: 'none' });
+    }
     compareOutput(`${where} output "${name}"`, expected, outputs[name], { tolerance, remedy: remedyOn(device) });
   }
 }

@@ -12,7 +12,7 @@ import type { ComputePool, OpenGraphOptions } from '../compute/compute-pool.ts';
 import type { VersionLabels } from '../telemetry/version-labels.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
 import { sizesOf } from './graph-contract.ts';
-import { type ProbedNetworks, replayProbe, warmUpNetworks } from './probes.ts';
+import { type ProbedNetworks, replayProbes, warmUpNetworks } from './probes.ts';
 import { openAdaptation } from './served-adaptation.ts';
 import { openCritic, openPolicy } from './served-network.ts';
 
@@ -85,7 +85,7 @@ export async function openVersion(index: PackageIndex, options: OpenVersionOptio
   };
   try {
     await warmUpNetworks(served);
-    for (const probe of manifest.probes) await replayProbe(served, probe);
+    await replayProbes(served, manifest.probes);
   } catch (error) {
     served.retire();
     throw error;

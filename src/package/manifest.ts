@@ -100,8 +100,8 @@ const probeSchema = z.object({
   target: z.enum(['policy', 'critic', 'encoder', 'adapt']),
   inputs: z.record(z.string(), probeTensorSchema),
   outputs: z.record(z.string(), probeTensorSchema),
-  /** Largest |difference| / (1 + |expected|) that still counts as equal; allows for another CPU's rounding. */
-  tolerance: z.number().positive(),
+  /** Largest |difference| / (1 + |expected|) that still counts as equal; allows for another processor's rounding, not for other weights. */
+  tolerance: z.number().positive().max(0.01),
 });
 
 const evaluationSchema = z.object({

@@ -1,15 +1,25 @@
 import { execFileSync } from 'node:child_process';
 import { cp, mkdir, readFile, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createAdminClient } from '../../../clients/typescript/admin.ts';
-import { makeEndless } from '../../endless-graph.ts';
+import { ModelProtoSchema } from '../../../src/gen/onnx/onnx_pb.ts';
+import type { Manifest } from '../../../src/package/manifest.ts';
+import { changeGraph, makeEndless } from '../../endless-graph.ts';
 import { publishRandomPackage } from '../../random-package.ts';
 import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
 
 const sizes = { observationSize: 3, actionSize: 2, hiddenSize: 8 };
 const plain = (model: string, seed = 1) => ({ model, policy: 'plain', critic: 'none', seed, ...sizes }) as const;
 const observation = [0.1, 0.2, 0.3];
+
+async function editManifest(directory: string, edit: (manifest: Manifest) => void): Promise<void> {
+  const path = join(directory, 'manifest.json');
+  const manifest = JSON.parse(await readFile(path, 'utf8'));
+  edit(manifest);
+  await writeFile(path, JSON.stringify(manifest));
+}
 
 describe('the model store', () => {
   test('serves the newest version, and the one before by its number', async () => {
@@ -49,13 +59,63 @@ describe('the model store', () => {
     ],
     [
       'a probe that differs',
-      async (directory: string) => {
-        const path = join(directory, 'manifest.json');
-        const manifest = JSON.parse(await readFile(path, 'utf8'));
-        manifest.probes[0].outputs.action.values[0] += 0.01;
-        await writeFile(path, JSON.stringify(manifest));
-      },
+      (directory: string) =>
+        editManifest(directory, ({ probes }) => {
+          probes[0]!.outputs.action!.values[0]! += 0.01;
+        }),
       /policy probe output "action": expected .* at 0 within 0.0001, got .*The version is not served/,
+    ],
+    [
+      'a probe without outputs',
+      (directory: string) =>
+        editManifest(directory, ({ probes }) => {
+          probes[0]!.outputs = {};
+        }),
+      /policy probe output "action": expected values to compare, got none/,
+    ],
+    [
+      'a probe of no rows',
+      (directory: string) =>
+        editManifest(directory, ({ probes }) => {
+          probes[0]!.inputs = { observation: { shape: [0, 3], values: [] } };
+          probes[0]!.outputs = { action: { shape: [0, 2], values: [] } };
+        }),
+      /policy probe output "action": expected values to compare, got none/,
+    ],
+    [
+      'a network without a probe',
+      (directory: string) =>
+        editManifest(directory, ({ probes }) => {
+          probes[0]!.target = 'critic';
+        }),
+      /m version 2: expected a probe of its policy, got none/,
+    ],
+    [
+      'a probe that takes anything',
+      (directory: string) =>
+        editManifest(directory, ({ probes }) => {
+          probes[0]!.tolerance = 1e9;
+        }),
+      /expected a valid "probes\.0\.tolerance"/,
+    ],
+    [
+      'weights that are no numbers',
+      (directory: string) =>
+        changeGraph(directory, 'policy.onnx', (model) => {
+          const proto = fromBinary(ModelProtoSchema, model);
+          proto.graph!.initializer.find(({ dims }) => dims.length === 2)!.rawData.fill(0xff, 4, 8);
+          return toBinary(ModelProtoSchema, proto);
+        }),
+      /policy\.onnx: expected finite weights, got one that is not, at 1 of /,
+    ],
+    [
+      'a graph of another size than the manifest says',
+      async (directory: string) => {
+        const other = join(await temporaryStore([{ ...plain('m'), observationSize: 4 }]), 'm', '1', 'policy.onnx');
+        const bytes = await readFile(other);
+        await changeGraph(directory, 'policy.onnx', () => bytes);
+      },
+      /policy\.onnx input "observation": expected that of the manifest, float32 \[B, 3\], got float32 \[B, 4\]/,
     ],
     [
       'a graph whose runs never end',
@@ -64,12 +124,10 @@ describe('the model store', () => {
     ],
     [
       'a graph with another size than the specs',
-      async (directory: string) => {
-        const path = join(directory, 'manifest.json');
-        const manifest = JSON.parse(await readFile(path, 'utf8'));
-        manifest.policy.graph.inputs[0].shape[1] = 4;
-        await writeFile(path, JSON.stringify(manifest));
-      },
+      (directory: string) =>
+        editManifest(directory, ({ policy }) => {
+          if (policy?.kind === 'plain') policy.graph.inputs[0]!.shape[1] = 4;
+        }),
       /policy\.onnx input "observation": expected shape \[rows, 3\], got \[B, 4\]/,
     ],
   ])('%s is refused with its reason while the others and the older version serve', async (_, damage, reason) => {
