@@ -7,7 +7,6 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <cstring>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -19,6 +18,7 @@
 #include <vector>
 
 #include "hyperpolicy/v1/policy_service.grpc.pb.h"
+#include "received.hpp"
 
 namespace robot {
 
@@ -29,8 +29,11 @@ class ActionStream {
   // An action, [A], and when what it answers was observed. Called in a thread of the stream.
   using Listener = std::function<void(std::vector<float> action, double observed_at_ms)>;
 
-  ActionStream(std::shared_ptr<grpc::Channel> channel, std::string model, Listener listener)
-      : stub_(v1::PolicyService::NewStub(std::move(channel))), model_(std::move(model)), listener_(std::move(listener)) {
+  ActionStream(std::shared_ptr<grpc::Channel> channel, std::string model, std::size_t action_size, Listener listener)
+      : stub_(v1::PolicyService::NewStub(std::move(channel))),
+        model_(std::move(model)),
+        action_size_(action_size),
+        listener_(std::move(listener)) {
     thread_ = std::thread([this] { run(); });
   }
 
@@ -52,6 +55,9 @@ class ActionStream {
     }
     wake_.notify_all();
   }
+
+  // Answers that were no actions, [A], of finite values: they are not given to the listener.
+  long unusable_count() const { return unusable_count_; }
 
  private:
   using Call = grpc::ClientReaderWriter<v1::ActStreamRequest, v1::ActStreamResponse>;
@@ -129,15 +135,16 @@ class ActionStream {
         sent_.pop_front();
       }
     }
-    const std::string& data = response.action().data();
-    std::vector<float> action(data.size() / sizeof(float));
-    std::memcpy(action.data(), data.data(), action.size() * sizeof(float));
     // The server's own stand-in is not an answer to this observation.
-    if (observed_at_ms && !response.has_fallback_taken()) listener_(std::move(action), *observed_at_ms);
+    if (!observed_at_ms || response.has_fallback_taken()) return;
+    auto action = received_action(response, action_size_);
+    if (action) listener_(std::move(*action), *observed_at_ms);
+    else unusable_count_++;
   }
 
   std::unique_ptr<v1::PolicyService::Stub> stub_;
   std::string model_;
+  std::size_t action_size_;
   Listener listener_;
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -146,6 +153,7 @@ class ActionStream {
   grpc::ClientContext* context_ = nullptr;
   bool stopped_ = false, is_over_ = false;
   std::uint64_t sequence_ = 0;
+  std::atomic<long> unusable_count_ = 0;
   std::thread thread_;
 };
 

@@ -44,6 +44,10 @@ robot::v1::GetModelResponse describe(const std::shared_ptr<grpc::Channel>& chann
     std::fprintf(stderr, "%s\n", status.error_message().c_str());
     std::exit(1);
   }
+  if (!robot::is_whole(response)) {
+    std::fprintf(stderr, "GetModel: expected a description with names and a safe action of finite values, got one that is not whole\n");
+    std::exit(1);
+  }
   return response;
 }
 
@@ -68,7 +72,8 @@ int main(int count, char** given) {
   std::mutex mutex;
   std::condition_variable answered;
   double answered_at_ms = 0;
-  robot::ActionStream stream(channel, given[2], [&](robot::Action action, double observed_at_ms) {
+  const std::size_t action_size = options.safe_action.size();
+  robot::ActionStream stream(channel, given[2], action_size, [&](robot::Action action, double observed_at_ms) {
     {
       std::lock_guard lock(mutex);
       commander.take(std::move(action), observed_at_ms);
@@ -105,7 +110,7 @@ int main(int count, char** given) {
     std::fflush(stdout);
     told = mode;
   }
-  std::printf("{\"cycles\":%ld,\"fresh\":%ld,\"hold\":%ld,\"ramp\":%ld,\"safe\":%ld,\"missed\":%ld,\"jitterMsMax\":%.3f}\n", cycle_count,
-              counts[0], counts[1], counts[2], counts[3], missed_count, jitter_ms_max);
+  std::printf("{\"cycles\":%ld,\"fresh\":%ld,\"hold\":%ld,\"ramp\":%ld,\"safe\":%ld,\"missed\":%ld,\"unusable\":%ld,\"jitterMsMax\":%.3f}\n", cycle_count,
+              counts[0], counts[1], counts[2], counts[3], missed_count, stream.unusable_count(), jitter_ms_max);
   return 0;
 }
