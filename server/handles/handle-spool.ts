@@ -74,7 +74,7 @@ export type SpoolOptions = {
 
 const writeToFile = (path: string, content: Uint8Array) => writeFile(path, content, { flag: 'wx', mode: 0o600 });
 
-/** Times are milliseconds of the wall clock. */
+/** Times are milliseconds of the store's clock. */
 export class Spool {
   readonly #directory: string;
   readonly #writeNew: (path: string, content: Uint8Array) => Promise<void>;

@@ -24,8 +24,8 @@ export type HandleStoreOptions = {
   readonly bytesMax: number;
   /** For contexts in memory. */
   readonly cacheBytesMax: number;
-  /** Milliseconds of the wall clock, which processes share; `Date.now` unless a test has its own. */
-  readonly clock?: () => number;
+  /** Milliseconds, not going backwards, the same in all processes that share the spool. */
+  readonly clock: () => number;
   /** Called when a sweep fails; it is tried again. */
   readonly onFault?: (error: unknown) => void;
 };
@@ -60,7 +60,7 @@ export class HandleStore {
   readonly #timer: NodeJS.Timeout;
 
   constructor(options: HandleStoreOptions) {
-    const { spool, timeToLiveMs, clock = Date.now, onFault = () => {}, isOwn = () => true } = options;
+    const { spool, timeToLiveMs, clock, onFault = () => {}, isOwn = () => true } = options;
     this.timeToLiveMs = timeToLiveMs;
     this.#options = options;
     this.#spool = spool;
@@ -139,7 +139,9 @@ export class HandleStore {
     const names = new Set<string>();
     for (const { name, usedAtMs } of await this.#spool.list()) {
       names.add(name);
-      if (this.#isExpired(usedAtMs, nowMs)) this.#drop(name, 'expiredCount');
+      // What is being written has the time of the file system.
+      const clockMs = handlePattern.test(name) ? nowMs : Date.now();
+      if (this.#isExpired(usedAtMs, clockMs)) this.#drop(name, 'expiredCount');
     }
     // Files that another process removed.
     for (const [handle] of written) if (!names.has(handle)) this.#forget(handle);

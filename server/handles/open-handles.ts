@@ -9,7 +9,17 @@ import { HandleStore } from './handle-store.ts';
 export type SharedSpool = {
   readonly directory: string;
   readonly processCount: number;
+  /** Of `clockOffset`, the same for all of them: a use that one notes is as old to another. Each process's own unless given. */
+  readonly clockOffsetMs?: number;
 };
+
+/**
+ * From the clock that never jumps (since the machine's boot, the same in every process) to the time of day as it is now, milliseconds.
+ * Handles are as old as the former says, whoever sets the latter; the times of their files look as expected.
+ */
+export const clockOffset = (): number => Date.now() - sinceBootMs();
+
+const sinceBootMs = (): number => Number(process.hrtime.bigint()) / 1e6;
 
 /** The part of one process, numbered from 1. The name of a file tells whose it is, so a replaced process finds its files again. */
 export type SpoolPart = SharedSpool & { readonly process: number };
@@ -24,6 +34,7 @@ export type OpenHandles = {
 export function openHandles(config: ServerConfig, shared?: SpoolPart, log?: Logger): OpenHandles {
   const directory = shared?.directory ?? createSpoolDirectory(config.handleDirectory);
   const processCount = shared?.processCount ?? 1;
+  const offsetMs = shared?.clockOffsetMs ?? clockOffset();
   const store = new HandleStore({
     spool: new Spool({ directory }),
     isOwn: shared === undefined ? () => true : ownedBy(shared),
@@ -31,6 +42,7 @@ export function openHandles(config: ServerConfig, shared?: SpoolPart, log?: Logg
     countMax: Math.max(1, Math.floor(config.handleCountMax / processCount)),
     bytesMax: Math.floor(config.handleSpoolBytesMax / processCount),
     cacheBytesMax: config.handleCacheBytesMax,
+    clock: () => offsetMs + sinceBootMs(),
     onFault: (error) => log?.error({ err: error }, 'sweeping context handles failed'),
   });
   return {

@@ -10,6 +10,7 @@ import type { Registry } from 'prom-client';
 import { openDoors } from '../access/access.ts';
 import { parseServerConfig, type ServerSettings } from '../config.ts';
 import { createSpoolDirectory, removeSpoolDirectory } from '../handles/handle-spool.ts';
+import { clockOffset } from '../handles/open-handles.ts';
 import type { AdminModels } from '../models/admin.ts';
 import { type RunningServer, runServer } from '../running.ts';
 import { measureEventLoopDelay } from '../telemetry/event-loop-delay.ts';
@@ -34,7 +35,8 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
   const metrics = createMetrics({ eventLoopDelayUs: delay.meanUs, requestCount: () => gate.count });
   const doors = openDoors(config, logger, (name) => group.spent(name));
   // Shared by all processes, so it is made here.
-  const spool = { directory: createSpoolDirectory(config.handleDirectory), processCount: config.processCount };
+  const directory = createSpoolDirectory(config.handleDirectory);
+  const spool = { directory, processCount: config.processCount, clockOffsetMs: clockOffset() };
   const group: ProcessGroup = new ProcessGroup({
     config,
     // The parent says when to scan the store, so that all see a new version at about the same time.

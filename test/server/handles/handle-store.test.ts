@@ -2,12 +2,12 @@ import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { parseServerConfig } from '../../../server/config.ts';
 import type { HandleContext } from '../../../server/handles/handle-context.ts';
 import { createSpoolDirectory, removeSpoolDirectory, Spool } from '../../../server/handles/handle-spool.ts';
 import { HandleStore, type HandleStoreOptions } from '../../../server/handles/handle-store.ts';
-import { openHandles } from '../../../server/handles/open-handles.ts';
+import { clockOffset, openHandles } from '../../../server/handles/open-handles.ts';
 
 const minute = 60_000;
 const timeToLiveMs = 10 * minute;
@@ -331,6 +331,31 @@ describe('two stores on one directory', () => {
     reader.time.nowMs += minute;
     expect(reader.store.get(handle)).toBeUndefined();
   });
+
+  test.each([1, -1])(
+    'a clock that is set by %i days changes nothing, also for a process that starts later',
+    async (days) => {
+      const shared = { directory: openDirectory(), processCount: 2, clockOffsetMs: clockOffset() };
+      const config = parseServerConfig({ handleTimeToLiveMs: timeToLiveMs });
+      const open = (process: number) => {
+        const { store } = openHandles(config, { ...shared, process });
+        onTestFinished(() => store.close());
+        return store;
+      };
+      const writer = open(1);
+      const handle = await writer.put(held(1));
+      const nowMs = Date.now() + days * 24 * 60 * minute;
+      const clock = vi.spyOn(Date, 'now').mockReturnValue(nowMs);
+      onTestFinished(() => clock.mockRestore());
+      const reader = open(2);
+      await reader.sweep();
+      expect([writer, reader].map((store) => markOf(store.get(handle)))).toEqual([1, 1]);
+      const later = await reader.put(held(2));
+      clock.mockRestore();
+      await writer.sweep();
+      expect([writer, reader].map((store) => markOf(store.get(later)))).toEqual([2, 2]);
+    },
+  );
 
   test('one that takes the place of another has its files within its own bounds, and no others', async () => {
     const directory = openDirectory();
