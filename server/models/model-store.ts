@@ -74,7 +74,7 @@ export class ModelStore {
 
   /**
    * Scans the store once: loads new versions, retires those that are too old or gone. Never throws.
-   * @param asked a version that an admin asks for: it is tried even if it was just refused
+   * @param asked a version that an admin asks for: it is tried even if it was just refused for a temporary reason
    */
   async refresh(asked: AskedVersion | null = null): Promise<void> {
     // A running scan may miss the latest change.

@@ -102,9 +102,10 @@ export class PackageLoader {
     }
   }
 
-  /** The next scan tries this version even if it was refused. */
+  /** The next scan tries this version if it was refused for a temporary reason, without the rest of the delay. */
   retry({ model, version }: AskedVersion): void {
-    this.#refused.delete(join(this.#options.store, model, String(version)));
+    const directory = join(this.#options.store, model, String(version));
+    if (this.#refused.get(directory)?.delayMs !== Infinity) this.#refused.delete(directory);
   }
 
   /** Whether a version is not to be served any more, as a run of it did not end in time. */

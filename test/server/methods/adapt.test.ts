@@ -220,9 +220,7 @@ describe('Adapt with an inner step', () => {
     const started = await startTestServer([maml], { contextCacheBytesMax: 0 });
     const { client } = started;
     const primaryRuns = async () =>
-      (await metricLines(started, 'hyperpolicy_heavy_run_seconds_count{graph="policy.primary.onnx"}'))[
-        'hyperpolicy_heavy_run_seconds_count{graph="policy.primary.onnx"}'
-      ];
+      Object.values(await metricLines(started, 'hyperpolicy_heavy_run_seconds_count{graph="policy.primary.onnx"'))[0];
     const { contextHandle } = await client.adapt({ model: 'maml', ...experience(7, 20), context });
     const runs = await primaryRuns();
     for (let i = 0; i < 3; i++) await client.act({ model: 'maml', observation: observations, contextHandle });
