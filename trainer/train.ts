@@ -26,11 +26,11 @@ export type TrainOptions = {
   readonly resume?: boolean | undefined;
   /** Aborting leaves a checkpoint and publishes nothing. */
   readonly signal?: AbortSignal | undefined;
-  /** Where progress is drawn, usually `process.stderr`. */
+  /** The stream for progress, usually `process.stderr`. */
   readonly stream: ProgressStream;
   /** Time between checkpoints, beside those by steps: the most that a kill can lose. */
   readonly checkpointIntervalMs?: number | undefined;
-  /** Where the run's metrics are served for Prometheus; nowhere unless given. */
+  /** The port of the run's metrics for Prometheus; none unless given. */
   readonly metricsPort?: MetricsPortOptions | undefined;
 };
 

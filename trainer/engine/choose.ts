@@ -14,7 +14,7 @@ const tensorflowPackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'
  * The engine of that name.
  * @param options for `traced`. TensorFlow chooses its own number of threads, and runs on CUDA if its package is the one for GPUs
  * @throws HyperpolicyError invalid_argument for an unknown name, or a device with an engine that cannot be given one;
- *   failed_precondition where its package is missing or does not load
+ *   failed_precondition if its package is missing or does not load
  */
 export async function createEngine(name: EngineName, options: TracedEngineOptions): Promise<Engine> {
   if (name === 'traced') return createTracedEngine(options);

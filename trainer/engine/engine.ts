@@ -22,7 +22,7 @@ export type Computation = {
 };
 
 /**
- * A computation whose result is what it begins with the next time, done several times in one run. Where it runs on a device, the state
+ * A computation whose result is what it begins with the next time, done several times in one run. If it runs on a device, the state
  * stays there between the passes.
  */
 export type RepeatedDefinition = {

@@ -21,7 +21,7 @@ import type { BoundInput, Computation, ComputationDefinition, Engine } from './e
 export type TracedEngineOptions = {
   /** Most threads inside one operator. They spin between operators, so give no more than there are free cores. */
   readonly threadCount: number;
-  /** Where computations run; `cpu` unless given. Inputs and outputs stay in host memory. */
+  /** Device of the computations; `cpu` unless given. Inputs and outputs stay in host memory. */
   readonly device?: DeviceName | undefined;
 };
 

@@ -21,10 +21,10 @@ import {
 } from './graphs.ts';
 import type { PolicyExport } from './policy.ts';
 
-/** Transitions are observation, action, reward and, where it is read, the next observation side by side. */
+/** Transitions are observation, action, reward and, if it is read, the next observation side by side. */
 export type EncoderExport = Pick<Units, 'scaling' | 'observation'> & {
   readonly encoder: Encoder;
-  /** False where absent. */
+  /** False if absent. */
   readonly readsNextObservation?: boolean | undefined;
   readonly parameters: NetworkParameters;
   /** See the manifest: `start` as published. */
@@ -33,7 +33,7 @@ export type EncoderExport = Pick<Units, 'scaling' | 'observation'> & {
 
 export type StepExport = {
   readonly stepSize: number;
-  /** Of the advantages; see policy-gradient.ts. */
+  /** Settings of the advantages; see policy-gradient.ts. */
   readonly discount: number;
   readonly lambda: number;
 };
@@ -44,11 +44,11 @@ type Steps = { readonly observation: tf.Tensor; readonly action: tf.Tensor };
 export type EncoderInputs = Steps & {
   readonly reward: tf.Tensor; // [N]
   readonly nextObservation?: tf.Tensor | undefined; // [N, O]
-  /** Of a recurrent encoder. */
+  /** Memory of a recurrent encoder. */
   readonly memory?: tf.Tensor | undefined; // [N, M]
 };
 
-/** What the encoder gives for each transition, by the names in `encoderOutputs`, [N, size] each. */
+/** Outputs of the encoder for each transition, by the names in `encoderOutputs`, [N, size] each. */
 export function encoderResults(
   { encoder, scaling, observation: normalisation }: Pick<EncoderExport, 'encoder' | 'scaling' | 'observation'>,
   parameters: Parameters,
@@ -61,7 +61,7 @@ export function encoderResults(
 }
 
 /**
- * `encoder.onnx`: observation [N, O], action [N, A], reward [N], where they are read next_observation [N, O] and memory [N, M] -> the
+ * `encoder.onnx`: observation [N, O], action [N, A], reward [N], if they are read next_observation [N, O] and memory [N, M] -> the
  * outputs of `encoderOutputs`.
  */
 export function exportEncoder(

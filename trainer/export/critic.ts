@@ -82,7 +82,7 @@ function contextInput({ contextSize = 0 }: Critic['sizes']): Record<string, Inpu
   return contextSize > 0 ? { context: { shape: ['B', contextSize] } } : {};
 }
 
-/** `critic.onnx`: observation [B, O], action [B, A], context [B, C] where it has one -> q [B, Q], dq_da [B, Q, A]. */
+/** `critic.onnx`: observation [B, O], action [B, A], context [B, C] if it has one -> q [B, Q], dq_da [B, Q, A]. */
 function exportPlain(options: CriticExport, members: Members): NetworkFiles {
   const { sizes } = options.critic;
   const inputs: Record<string, InputSpec> = {
@@ -106,7 +106,7 @@ function exportPlain(options: CriticExport, members: Members): NetworkFiles {
 
 /**
  * `critic.primary.onnx`: observation [K, O] -> w0 [K, Q, I, O] g0 b0 [K, Q, 1, O] w1 ...
- * `critic.dynamic.onnx`: these, index [B], action [B, A] and context [B, C] where it has one -> q [B, Q], dq_da [B, Q, A]; only
+ * `critic.dynamic.onnx`: these, index [B], action [B, A] and context [B, C] if it has one -> q [B, Q], dq_da [B, Q, A]; only
  * the dynamic part is differentiated.
  */
 function exportSplit(options: CriticExport, split: CriticSplit): { primary: GraphFile; dynamic: GraphFile } {

@@ -23,11 +23,11 @@ export type ImportOptions = {
   /** Content of the file, and its name for errors and provenance. */
   readonly file: Uint8Array;
   readonly fileName: string;
-  /** Of a state dict. A file of ours says its own; one that is given must be the same. */
+  /** Architecture of a state dict. A file of ours says its own; one that is given must be the same. */
   readonly architecture?: string | undefined;
   /** As with the architecture. */
   readonly sizes?: { readonly [name in keyof ReferenceSizes]?: number | undefined } | undefined;
-  /** One value for all actions or one each; unbounded where absent. A file of ours with an interface has its own. */
+  /** One value for all actions or one each; unbounded if absent. A file of ours with an interface has its own. */
   readonly actionLow?: readonly number[] | undefined;
   readonly actionHigh?: readonly number[] | undefined;
   readonly store: string;

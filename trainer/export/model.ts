@@ -15,7 +15,7 @@ export type TrainedModel = {
   /** At least one of the two. */
   readonly policy: PolicyExport | null;
   readonly critic: CriticExport | null;
-  /** Of a latent context. */
+  /** Encoder of a latent context. */
   readonly encoder?: EncoderExport | undefined;
   /** An inner step on the policy's generated weights. */
   readonly step?: StepExport | undefined;

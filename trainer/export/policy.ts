@@ -1,4 +1,4 @@
-/** Exports a policy as the graph contract asks: observation, and context and noise where it takes them, to actions in environment units. */
+/** Exports a policy as the graph contract asks: observation, and context and noise if it takes them, to actions in environment units. */
 
 import * as tf from '@tensorflow/tfjs-core';
 import { logVolume, toEnvironment } from '../../src/nn/action-scaling.ts';
@@ -27,7 +27,7 @@ export const exportPolicy = (options: PolicyExport): NetworkFiles =>
   options.policy.split === undefined ? exportPlain(options) : exportSplit(options, options.policy.split);
 
 /**
- * What a policy's graph gives: `action` [B, A] in environment units and, where the policy is stochastic, `log_prob` [B], the
+ * What a policy's graph gives: `action` [B, A] in environment units and, if the policy is stochastic, `log_prob` [B], the
  * log-density of the unclipped sample in environment units.
  * @param noise standard normal, [B, A]; zeros give the deterministic action
  */

@@ -25,7 +25,7 @@ export type AdaptationSteps = {
 export type AdaptationExport = AdvantageConfig & {
   /**
    * The parameters after all inner steps.
-   * @param context [1, C]; undefined where the policy has none
+   * @param context [1, C]; undefined if the policy has none
    */
   readonly adapt: (parameters: Parameters, context: tf.Tensor2D | undefined, steps: AdaptationSteps) => Parameters;
 };
@@ -71,7 +71,7 @@ export function exportTaskPolicy(options: PolicyExport): NetworkFiles {
 
 /**
  * The adapted policy's weights, each as `adapted_<name>` [1, ...].
- * @param inputs in environment units: context [1, C] where the policy has one, observation, action, coefficient
+ * @param inputs in environment units: context [1, C] if the policy has one, observation, action, coefficient
  */
 export function adaptationResults(
   options: PolicyExport,
@@ -91,7 +91,7 @@ export function adaptationResults(
 }
 
 /**
- * `adapt.onnx`: context [1, C] where the policy has one, observation [N, O], action [N, A], coefficient [N] -> the adapted weights.
+ * `adapt.onnx`: context [1, C] if the policy has one, observation [N, O], action [N, A], coefficient [N] -> the adapted weights.
  * @throws HyperpolicyError invalid_argument for a policy without a density, or none
  */
 export function exportAdaptation(options: PolicyExport | null, adaptation: AdaptationExport): GraphFile {

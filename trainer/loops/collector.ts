@@ -33,7 +33,7 @@ export type Collector = {
   readonly environmentCount: number;
   /**
    * Chooses the actions of the next step, unless they are chosen: by the learner as it is now.
-   * @param warmUp draws them uniformly within their bounds (standard normal where they have none) instead
+   * @param warmUp draws them uniformly within their bounds (standard normal if they have none) instead
    */
   choose(warmUp: boolean): void;
   /** Starts the step with the actions chosen. */
@@ -45,7 +45,7 @@ export type Collector = {
    *   then: a saved state begins others
    */
   finish(): FinishedEpisode[];
-  /** Waits so long at most for user code, which may never return. @returns whether `finish` may be called */
+  /** Waits at most `timeoutMs` for user code, which may never return. @returns whether `finish` may be called */
   isReady(timeoutMs: number): boolean;
   /** Not between `begin` and `finish`. */
   save(): Promise<SavedState>;
@@ -122,7 +122,7 @@ export async function createCollector({
     context: views.context?.[row] ?? null,
   });
 
-  /** What an environment has after one failed is nobody's state. */
+  /** After a failure the states of the environments are unknown. */
   const lostRows = (): RestoredRow[] =>
     Array.from(running.episodes, (episodeCount) => ({ env: null, episodeCount, episodeReturn: 0, episodeLength: 0 }));
 

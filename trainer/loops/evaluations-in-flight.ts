@@ -16,7 +16,7 @@ import type { OffPolicyConfig } from './off-policy-config.ts';
 export type EvaluationsState = {
   readonly list: readonly Evaluation[];
   readonly outOfRangeReturn: number | null;
-  /** The one that runs; null where none does, or where it is of the checkpoint's own step. */
+  /** The one that runs; null if none does, or if it is of the checkpoint's own step. */
   readonly running: {
     readonly at: Place;
     readonly waiting: readonly MetricRecord[];
@@ -36,18 +36,18 @@ type Flight = {
 };
 
 export type EvaluationsInFlight = Pick<Evaluations, 'list' | 'best' | 'noteCheckpoint' | 'finish'> & {
-  /** Of the newest evaluation, the one that runs included. */
+  /** Step of the newest evaluation, including a running one. */
   readonly latestStep: number | undefined;
   /** Whether one has run to its end and waits for `settle`. */
   readonly isOver: boolean;
-  /** Of the newest episode or evaluation; for the display. */
+  /** Return of the newest episode or evaluation, for the display. */
   latestReturn: number | undefined;
-  /** Of the newest evaluation, where the environment has tasks out of the training range. */
+  /** Return on tasks out of the training range in the newest evaluation, if the environment has such tasks. */
   readonly outOfRangeReturn: number | undefined;
   /** Writes a record, once the evaluation before it is written. */
   record(record: MetricRecord): void;
   /**
-   * Evaluates the learner as it is now. The one before is waited for; this one, too, where it cannot run beside the learner.
+   * Evaluates the learner as it is now. The one before is waited for; this one, too, if it cannot run beside the learner.
    * @throws as `settle`
    */
   begin(step: number, seconds: number): Promise<void>;

@@ -58,7 +58,7 @@ export const iterationsDefaults: IterationsConfig = {
 
 export type IterativeLearner = {
   /**
-   * A piece of an iteration, or the whole of it. Where it throws or is ended between two slices, the next call goes on from there, or
+   * A piece of an iteration, or the whole of it. If it throws or is ended between two slices, the next call goes on from there, or
    * does the piece again.
    * @param iteration from 0
    * @returns undefined while the iteration is not over
@@ -74,7 +74,7 @@ export type IterativeLearner = {
 
 export type IterationReport = {
   readonly metrics: Readonly<Record<string, number>>;
-  /** Of the newest training episodes, if there were any. */
+  /** Mean return of the newest training episodes, if there were any. */
   readonly latestReturn: LatestReturn | undefined;
   /** The iteration in words. */
   readonly text: string;
@@ -82,9 +82,9 @@ export type IterationReport = {
 
 /** Episodes of test tasks. */
 export type TaskEvaluation = {
-  /** Of each task, the mean return of the episodes that are scored: those after adaptation. */
+  /** For each task, the mean return of the scored episodes: those after adaptation. */
   readonly returns: readonly number[];
-  /** Of the episodes before adaptation, as an evaluation's record has it. */
+  /** Means of the episodes before adaptation, as in an evaluation's record. */
   readonly before: Evaluation['before'];
   /** By name, as the command prints them. */
   readonly results: Readonly<Record<string, number>>;
@@ -95,7 +95,7 @@ export type TaskEvaluation = {
 export type IterationsOptions = RunContext & {
   readonly learner: IterativeLearner;
   readonly config: IterationsConfig;
-  /** Of the learning curve. */
+  /** Title of the learning curve. */
   readonly title: string;
 };
 
@@ -147,7 +147,7 @@ type Loop = {
   readonly record: (metrics: Readonly<Record<string, number>>) => void;
   readonly seconds: () => number;
   step: number;
-  /** Of the newest evaluation. */
+  /** Results of the newest evaluation. */
   results: Readonly<Record<string, number>>;
   /** Whether the learner may have changed since the newest checkpoint. */
   hasChanged: boolean;

@@ -32,16 +32,16 @@ export type OffPolicyAlgorithm<Config extends LearnerSettings> = Pick<
   readonly schema: z.ZodObject;
   /** A value for every setting; those that are given, and the environment, may decide others. */
   readonly defaults: (given: Partial<Config>, environment: string) => Config;
-  /** Of the loop, where the algorithm's given settings decide them. */
+  /** Defaults of the loop that depend on the algorithm's given settings. */
   readonly loopDefaults?: (given: Partial<Config>) => Partial<OffPolicyLoopConfig>;
   readonly variant: (config: Config) => string;
   readonly createLearner: (options: {
     readonly config: Config;
     readonly specs: PolicySpecs;
-    /** Of the environment; null where it poses one task only. */
+    /** Tasks of the environment; null if it poses one task only. */
     readonly tasks: Pick<TaskDistribution, 'ranges'> | null;
     readonly engine: Engine;
-    /** Of the parameters' first values. */
+    /** Seed of the parameters' first values. */
     readonly seed: number;
     readonly updatesPerRun: number;
   }) => Promise<OffPolicyLearner & Publishable & Portable>;

@@ -100,13 +100,13 @@ type Loop = {
   readonly random: { readonly sampling: Random; readonly learning: Random };
   readonly evaluations: EvaluationsInFlight;
   readonly checkpoints: Checkpoints;
-  /** Of training, stops left out. */
+  /** Seconds of training, stops left out. */
   readonly seconds: () => number;
   readonly recordCount: () => number;
   readonly record: (metrics: Readonly<Record<string, number>>) => void;
   step: number;
   updateCount: number;
-  /** False where nobody knows what the learner has. */
+  /** False if the state of the learner is unknown, after a fault. */
   isSound: boolean;
 };
 

@@ -23,7 +23,7 @@ export type Acting = {
 
 export type ActingOptions = {
   readonly engine: Engine;
-  /** Of the computation. */
+  /** Name of the computation. */
   readonly name: string;
   readonly networks: ActorCriticNetworks;
   readonly actor: Pick<NetworkArrays, 'parameters' | 'shapes'>;

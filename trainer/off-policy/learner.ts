@@ -10,7 +10,7 @@ export type LearnMetrics = Readonly<Record<string, number>>;
 /** Values of one observation, environment units. */
 export type ObservationValues = Float64Array | Float32Array;
 
-/** Values of the task in progress, environment units; absent or null where the environment has no context. */
+/** Values of the task in progress, environment units; absent or null if the environment has no context. */
 export type ContextValues = Float64Array | Float32Array | null | undefined;
 
 export type OffPolicyLearner = {
@@ -30,7 +30,7 @@ export type OffPolicyLearner = {
    * One update, synchronous. A learner that takes several in one run keeps the batch until there are enough for it.
    * @param random target noise and the like
    * @returns metrics at intervals of many updates, else null: reading them may cost time
-   * @throws HyperpolicyError failed_precondition: a loss that is not finite. That update is not taken; where it was one of several,
+   * @throws HyperpolicyError failed_precondition: a loss that is not finite. That update is not taken; if it was one of several,
    *   what the learner has is lost
    */
   learn(batch: Batch, random: Random): LearnMetrics | null;

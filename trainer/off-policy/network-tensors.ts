@@ -9,7 +9,7 @@ import type { NetworkArrays } from './actor-critic.ts';
 
 const kinds = ['parameters', 'moment1', 'moment2', 'target'] as const;
 
-/** The target is empty where the network has no copy. */
+/** The target is empty if the network has no copy. */
 export type NetworkTensors = Readonly<Record<(typeof kinds)[number], Parameters>>;
 
 /** Inputs that read a network's arrays, under `prefix.kind.parameter`. */

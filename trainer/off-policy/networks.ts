@@ -6,21 +6,21 @@ import type { Critic } from '../../src/nn/critics/critic.ts';
 import type { Normalisation } from '../../src/nn/normalisation.ts';
 import type { Policy } from '../../src/nn/policies/policy.ts';
 
-/** Both take the same observations and actions. The critics read the task where there is one; the policy may not. */
+/** Both take the same observations and actions. The critics read the task if there is one; the policy may not. */
 export type ActorCriticNetworks = {
   readonly policy: Policy;
   readonly critic: Critic;
-  /** Of the environment. */
+  /** Specs of the environment. */
   readonly specs: PolicySpecs;
   readonly scaling: ActionScaling;
-  /** Of contexts, from environment units; none where absent. */
+  /** Normalisation of contexts, from environment units; none if absent. */
   readonly contextNormalisation?: Normalisation | undefined;
 };
 
 export type NetworkSizes = {
   readonly observationSize: number;
   readonly actionSize: number;
-  /** 0 where there is no context. */
+  /** 0 if there is no context. */
   readonly contextSize: number;
 };
 

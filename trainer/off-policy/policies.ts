@@ -85,7 +85,7 @@ export function taskNormalisation(
 
 /**
  * An environment with tasks needs a policy that was chosen for them: one that does not see the task averages over all.
- * @throws HyperpolicyError invalid_argument: no choice where there are tasks, or a policy of tasks where there are none
+ * @throws HyperpolicyError invalid_argument: no choice if there are tasks, or a policy of tasks if there are none
  */
 export function checkPolicy(
   where: string,

@@ -31,7 +31,7 @@ export const criticSchema = z.strictObject({
   ...hyperShape,
 });
 
-/** Of an actor and critics that follow their targets by Polyak averaging. */
+/** Settings of an actor and critics that follow their targets by Polyak averaging. */
 export const actorCriticShape = {
   ...policyShape,
   critic: criticSchema,

@@ -20,7 +20,7 @@ import type { Updates } from './updates.ts';
 export type UpdatedNetwork = {
   readonly arrays: NetworkArrays;
   readonly adam: Adam;
-  /** Its steps in one pass; 0 where it stays as it is. */
+  /** Its steps in one pass; 0 if it stays as it is. */
   readonly stepsPerPass: number;
 };
 

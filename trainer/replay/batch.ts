@@ -9,9 +9,9 @@ export type Batch = {
   readonly action: Float32Array; // [B, A], environment units
   readonly reward: Float32Array; // [B]
   readonly nextObservation: Float32Array; // [B, O]
-  /** 1 where the task ended, else 0 (a time limit included). */
+  /** 1 if the task ended, else 0 (a time limit included). */
   readonly terminated: Float32Array; // [B]
-  /** The task, environment units; empty where the environment has no context. */
+  /** The task, environment units; empty if the environment has no context. */
   readonly context: Float32Array; // [B, C]
 };
 

@@ -16,7 +16,7 @@ export type ReplaySizes = {
   readonly capacity: number;
   readonly observationSize: number;
   readonly actionSize: number;
-  /** Values of the task; 0 where absent. */
+  /** Values of the task; 0 if absent. */
   readonly contextSize?: number;
 };
 
@@ -42,7 +42,7 @@ export type ReplayState = {
 export type ReplayBuffer = {
   /** Transitions held, at most the capacity. */
   readonly count: number;
-  /** Of all rows, if it is full. */
+  /** Bytes of all rows when the buffer is full. */
   readonly byteCountMax: number;
   /**
    * Adds a transition. In a full buffer it takes the place of the oldest one.

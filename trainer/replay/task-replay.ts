@@ -20,7 +20,7 @@ export type TaskReplayOptions = {
 };
 
 export type TaskReplay = {
-  /** Of all buffers, if they are full; the system provides the memory as rows are written. */
+  /** Bytes of all buffers when they are full; the system provides the memory as rows are written. */
   readonly byteCountMax: number;
   readonly tasks: readonly TaskBuffers[];
   /** The contents, without a copy. */
@@ -37,7 +37,7 @@ export type TaskReplayState = {
 type TaskState = {
   readonly all: ReplayState['state'];
   readonly context: ReplayState['state'];
-  /** Of the encoder's transitions so far, at which number each episode began. */
+  /** Numbers of the encoder's transitions at which its episodes began. */
   readonly starts: readonly number[];
   readonly addedCount: number;
 };

@@ -15,7 +15,7 @@ const frameSize = { width: 240, height: 180 };
 /** Starts that no evaluation had. */
 const seedOffset = 300;
 
-/** @returns why there are none, where there are none */
+/** @returns why there are none, if there are none */
 export async function episodeFrames(
   run: Run,
   { content }: PublishedModel,

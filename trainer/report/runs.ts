@@ -63,7 +63,7 @@ export const environmentOf = ({ config }: Run): string => basename(config.enviro
 
 export type PublishedModel = { readonly manifest: Manifest; readonly content: ModelPackage };
 
-/** What a run published last; undefined where it published nothing, or that is gone. */
+/** What a run published last; undefined if it published nothing, or that is gone. */
 export async function publishedModel({ directory }: Run): Promise<PublishedModel | undefined> {
   const publication = await readPublication(directory);
   if (publication === undefined) return undefined;

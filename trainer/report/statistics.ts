@@ -10,7 +10,7 @@ import type { Random } from '../../src/contract/random.ts';
 export const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;
 
-/** Of a sample: divides by the count less one. 0 for one value. */
+/** Standard deviation of a sample: divides by the count less one. 0 for one value. */
 export function standardDeviation(values: readonly number[]): number {
   if (values.length < 2) return 0;
   const centre = mean(values);

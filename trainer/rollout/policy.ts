@@ -19,7 +19,7 @@ export type BatchPolicy = {
   dispose(): void;
 };
 
-/** Uniform within the bounds; standard normal where there are none. */
+/** Uniform within the bounds; standard normal if there are none. */
 export function createRandomPolicy({ action }: PolicySpecs, seed: number): BatchPolicy {
   const random = createRandom(seed, 900);
   const size = specSize(action);

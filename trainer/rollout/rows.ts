@@ -18,7 +18,7 @@ export type RowState = {
   readonly episodeLength: number;
 };
 
-/** A row to restore; null where nobody knows its environment's state: it begins its next episode. */
+/** A row to restore; null if nobody knows its environment's state: it begins its next episode. */
 export type RestoredRow = Omit<RowState, 'env'> & { readonly env: EnvState | null };
 
 export type RowOptions = {

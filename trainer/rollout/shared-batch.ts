@@ -12,7 +12,7 @@
  *   returns        Float64 [N]           of the episode that the step ended
  *   lengths        Int32   [N]           of the episode that the step ended
  *   terminated, truncated, diverged      Uint8 [N]
- *   states         Float64 [N, S]        state of each environment, see `StateRow`; empty where one row never leaves its environment
+ *   states         Float64 [N, S]        state of each environment, see `StateRow`; empty if one row never leaves its environment
  *   running        of the episode in progress: returns Float64 [N], lengths Int32 [N], and episodes Int32 [N], those begun
  *
  * Observations are float32 because their readers are networks and replay buffers.
@@ -72,7 +72,7 @@ export const batchSizes = (
 
 /**
  * Lays out the shared memory, or looks at memory that was laid out before.
- * @param memory from another thread; allocated where absent
+ * @param memory from another thread; allocated if absent
  */
 export function shareBatch(sizes: BatchSizes, memory?: SharedArrayBuffer): SharedBatch {
   const { environmentCount: n, observationSize, actionSize, contextSize, stateSize } = sizes;

@@ -22,7 +22,7 @@ export type Team = {
   reset(episode: number | undefined): void;
   /** Starts the workers on a step of all rows. */
   begin(): void;
-  /** Waits so long at most. @returns whether `finish` need not wait for user code */
+  /** Waits at most `timeoutMs`. @returns whether `finish` need not wait for user code */
   isReady(timeoutMs: number): boolean;
   /** Takes part, then waits until all rows are done. @throws the error of a row that failed */
   finish(): void;

@@ -47,7 +47,7 @@ export type VectorEnv = {
   readonly threadCount: number;
   readonly episodeStepCountMax: number;
   readonly batch: BatchView;
-  /** Of the episodes in progress, by row: returns and lengths so far, and how many were begun. Views, as those of `batch`. */
+  /** State of the episodes in progress, by row: returns and lengths so far, and how many were begun. Views, as those of `batch`. */
   readonly running: SharedBatch['running'];
   /**
    * Begins the next episode of every environment. With a number, each begins the episode of that number in its sequence, from 0;
@@ -57,7 +57,7 @@ export type VectorEnv = {
   /** The first half of `reset`: call `finish`. */
   beginReset(episode?: number): void;
   /**
-   * One step of every environment. Where an episode ends, `finals`, `returns` and `lengths` have its last observation, return
+   * One step of every environment. If an episode ends, `finals`, `returns` and `lengths` have its last observation, return
    * and length, and `observations` already has the next episode's first one.
    * @param actions [N, A], environment units
    * @throws HyperpolicyError invalid_argument: wrong size, or a value that is not finite; nothing was stepped

@@ -69,7 +69,7 @@ export type Training = Publishable & {
   run(options: RunContext): Promise<RunResult>;
   /**
    * Evaluates the present networks on episodes that selected nothing: other starts than those of the run's evaluations.
-   * @throws the signal's reason where it is aborted
+   * @throws the signal's reason if it is aborted
    */
   evaluateAfresh?(signal: AbortSignal | undefined): Promise<EvaluationResult>;
   /**
@@ -133,7 +133,7 @@ export type RunResult = {
   /** True where the signal ended the run before its last step or evaluation. */
   readonly aborted: boolean;
   readonly evaluations: readonly Evaluation[];
-  /** The newest checkpoint's directory; undefined where a failure left none of the last step. */
+  /** The newest checkpoint's directory; undefined if a failure left none of the last step. */
   readonly checkpoint: string | undefined;
   /** The best evaluation after the warm-up, if there was one. */
   readonly best: Evaluation | undefined;

@@ -40,7 +40,7 @@ export type Checkpoint = SavedState & { readonly step: number };
 /**
  * Writes a checkpoint. Of the others it keeps the newest one and those of `keepSteps`, and removes the rest. Arrays are
  * not copied first, so they must not change before the promise resolves.
- * @param directory holds the checkpoints of one run; created where missing
+ * @param directory holds the checkpoints of one run; created if missing
  * @param options.keepSteps checkpoints that are still in use
  * @returns the new checkpoint's directory
  * @throws HyperpolicyError failed_precondition: the directory cannot be written; earlier checkpoints stand
@@ -80,7 +80,7 @@ export async function saveCheckpoint(
   }
 }
 
-/** Steps of the checkpoints in a directory, ascending; none where the directory is missing. */
+/** Steps of the checkpoints in a directory, ascending; none if the directory is missing. */
 export async function checkpointSteps(directory: string): Promise<number[]> {
   let names: string[];
   try {
@@ -102,7 +102,7 @@ export async function removeCheckpointsAfter(directory: string, step: number): P
 }
 
 /**
- * Loads the newest checkpoint of a directory, or null where it has none.
+ * Loads the newest checkpoint of a directory, or null if it has none.
  * @throws HyperpolicyError invalid_argument: it is damaged; the error says how to go on from the one before
  */
 export async function loadNewestCheckpoint(directory: string): Promise<Checkpoint | null> {

@@ -13,7 +13,7 @@ const checkpointDirectory = (runDirectory: string) => join(runDirectory, 'checkp
 export type Checkpoints = {
   /** Whether the last one is older than the interval. */
   isDue(): boolean;
-  /** Calls `save`. Where it fails there is a warning, and the interval begins anew: a full disk may have room again at the next one. */
+  /** Calls `save`. If it fails there is a warning, and the interval begins anew: a full disk may have room again at the next one. */
   attempt(step: number, save: () => Promise<unknown>): Promise<void>;
   /**
    * Writes one, unless this step has one.
@@ -65,7 +65,7 @@ export function createCheckpoints(
 export type LoadedRun<Part extends string> = {
   readonly step: number;
   readonly parts: Readonly<Record<Part, SavedState>>;
-  /** Of the loop. */
+  /** State of the loop. */
   readonly state: JsonValue;
 };
 

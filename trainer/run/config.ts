@@ -27,20 +27,20 @@ export type RunConfig = {
   readonly loop: { readonly seed: number };
   /** Threads inside one operator. Results are bit-equal only for equal thread counts. */
   readonly threadCount: number;
-  /** What computes the updates; `traced` where absent. */
+  /** The engine of the updates; `traced` if absent. */
   readonly engine?: EngineName | undefined;
-  /** Where the traced engine computes the updates; `cpu` where absent. */
+  /** The device of the traced engine; `cpu` if absent. */
   readonly device?: DeviceName | undefined;
   /** The folder that the run was begun in: relative paths of its environment file and its store are of that. */
   readonly workingDirectory?: string | undefined;
-  /** What to publish at the end; nothing where absent. */
+  /** What to publish at the end; nothing if absent. */
   readonly publish?: PublishOptions | undefined;
 };
 
 /** A config in which any setting may be missing. */
 export type GivenConfig = Readonly<Record<string, unknown>>;
 
-/** Of every algorithm: what a resumed run may change. Other threads, engines and devices round otherwise. */
+/** Settings of every algorithm that a resumed run may change. Other threads, engines or devices give other rounding. */
 export const resumableSettings: readonly string[] = ['threadCount', 'engine', 'device'];
 
 /** The settings that every algorithm has, beside the groups `algorithm` and `loop`. */

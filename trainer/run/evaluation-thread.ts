@@ -7,9 +7,9 @@ import { workerFile } from '../rollout/worker-file.ts';
 import type { Evaluated, EvaluationOrder, Evaluator } from './evaluator.ts';
 import type { PolicyParameters, Portable } from './portable-policy.ts';
 
-/** What the thread begins with. */
+/** Start data of the thread. */
 export type EvaluationThreadData = { readonly environment: string; readonly model: Uint8Array };
-/** What it is asked, and what it answers. */
+/** Its questions and answers. */
 export type EvaluationRequest = { readonly order: EvaluationOrder; readonly parameters: PolicyParameters };
 export type EvaluationAnswer = { readonly evaluated: Evaluated } | { readonly failure: ThreadFailure };
 

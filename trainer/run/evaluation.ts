@@ -14,12 +14,12 @@ export type EvaluationOptions = {
   /** It is reset, so its episode in progress is lost. */
   readonly env: Env;
   /**
-   * Observation [O] and, where the environment has a context, the episode's task [C] to action [A], written to `out`;
+   * Observation [O] and, if the environment has a context, the episode's task [C] to action [A], written to `out`;
    * environment units.
    */
   readonly act: (observation: Float64Array, out: Float32Array, context: Float64Array | null) => void;
   readonly episodeCount: number;
-  /** The task of each episode; those that the environment draws from its training range where absent. */
+  /** The task of each episode; if absent, the environment draws tasks from its training range. */
   readonly contexts?: readonly ArrayLike<number>[] | undefined;
   /** The same seed gives the same start states. */
   readonly seed: number;
@@ -30,7 +30,7 @@ export type EvaluationOptions = {
 export type EvaluationResult = {
   /** Mean of the undiscounted returns, environment reward. */
   readonly meanReturn: number;
-  /** Of the returns: sqrt(mean (r - mean)^2). */
+  /** Standard deviation of the returns: sqrt(mean (r - mean)^2). */
   readonly standardDeviation: number;
   readonly returns: readonly number[];
   /** Steps of each episode. */
@@ -43,7 +43,7 @@ const turnIntervalMs = 50;
  * Runs the episodes one after the other; the event loop gets a turn every 50 ms, as an episode may never end.
  * @throws HyperpolicyError invalid_argument: an episode count that is not a positive integer, an action that is not finite, a reward that no
  *   loss can hold
- * @throws the signal's reason where it is aborted
+ * @throws the signal's reason if it is aborted
  */
 export async function evaluate(options: EvaluationOptions): Promise<EvaluationResult> {
   const { env, episodeCount, contexts, seed } = options;

@@ -1,11 +1,11 @@
-/** Who runs the evaluations of a run: the loop's own thread, which learns nothing meanwhile, or another one. */
+/** Evaluators: in the loop's own thread, which does not learn meanwhile, or in another thread. */
 
 import type { Env } from '../../src/envs/env.ts';
 import { type EvaluationOptions, type EvaluationResult, evaluate } from './evaluation.ts';
 import { tasksOutOfRange } from './held-out-tasks.ts';
 
 export type EvaluationOrder = Pick<EvaluationOptions, 'episodeCount' | 'seed'> & {
-  /** Whether tasks beyond the training range are evaluated too, apart, where the environment has such. */
+  /** Whether tasks beyond the training range are evaluated too, apart, if the environment has such. */
   readonly outOfRange: boolean;
 };
 
@@ -20,7 +20,7 @@ export type Evaluator = {
   readonly isConcurrent: boolean;
   /**
    * Evaluates the learner as it is now. One at a time.
-   * @throws what the environment throws; the signal's reason where it is aborted
+   * @throws what the environment throws; the signal's reason if it is aborted
    */
   evaluate(order: EvaluationOrder, signal: AbortSignal | undefined): Promise<Evaluated>;
   dispose(): void;

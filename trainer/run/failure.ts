@@ -1,15 +1,15 @@
-/** How a run that failed ends: with what it has, and one error that says what happened where, what is kept, and how to go on. */
+/** The end of a failed run: its results so far, and one error that says what happened and where, what is kept, and how to resume. */
 
 import { basename } from 'node:path';
 import { failedPrecondition, HyperpolicyError } from '../../src/contract/errors.ts';
 import type { RunResult } from './algorithm.ts';
 import type { PublishedRun } from './publish.ts';
 
-/** What a loop throws where something ended it that was not its signal. */
+/** The error of a loop that was ended by anything but its signal. */
 export class RunFailure extends Error {
   readonly result: RunResult;
 
-  /** @param result what it has so far; its checkpoint is undefined where none could be written at the end */
+  /** @param result what it has so far; its checkpoint is undefined if none could be written at the end */
   constructor(cause: unknown, result: RunResult) {
     super(textOf(cause), { cause });
     this.name = 'RunFailure';
@@ -19,7 +19,7 @@ export class RunFailure extends Error {
 
 /**
  * The error for the person.
- * @param outcome.published of the best policy so far, where it was to be published
+ * @param outcome.published of the best policy so far, if it was to be published
  * @param outcome.publishFailure why it could not be
  */
 export function explainFailure(

@@ -25,7 +25,7 @@ export type MetricFiles = {
   /** Records so far, those of earlier starts included. */
   readonly recordCount: number;
   /**
-   * Appends one record to both files; it survives a kill of the process once this returns. Where it cannot be written, it waits for
+   * Appends one record to both files; it survives a kill of the process once this returns. If it cannot be written, it waits for
    * the next one.
    */
   write(record: MetricRecord): void;
@@ -40,7 +40,7 @@ const tableFile = 'metrics.csv';
 const waitingCountMax = 10_000;
 
 /**
- * Opens the metric files of a run directory, which is created where missing.
+ * Opens the metric files of a run directory, which is created if missing.
  * @param options.warn told once of records that cannot be written
  * @param options.resumeStep keeps the records up to this step and drops later ones and torn last lines; without it the files must be new
  * @param options.resumeCount of these it keeps only so many, the first
@@ -75,7 +75,7 @@ export function openMetricFiles({
   replaceFileSync(table, tableText(kept, columns), 'csv');
   const linesFile = openSync(lines, 'a');
   let tableFileDescriptor = openSync(table, 'a');
-  /** Bytes of whole lines: what a full disk cut is taken back to here. */
+  /** Bytes of whole lines: after a write that a full disk cut, the file is truncated to this. */
   let linesBytes = fstatSync(linesFile).size;
   const waiting: MetricRecord[] = [];
   let isTableBehind = false;
@@ -150,7 +150,7 @@ export function openMetricFiles({
 }
 
 /**
- * The records of a run directory in order; none where it has no metric file. A last line that a kill left incomplete is dropped.
+ * The records of a run directory in order; none if it has no metric file. A last line that a kill left incomplete is dropped.
  * @throws HyperpolicyError invalid_argument: another line is not a record
  */
 export function readMetrics(directory: string): MetricRecord[] {

@@ -8,7 +8,7 @@ export type PolicyParameters = Readonly<Record<string, Float32Array>>;
 
 export type PortablePolicy = {
   /**
-   * ONNX. Inputs: the parameters, `observation` [1, O] and, where they are read, `context` [1, C] and `noise` [1, A]. Output: `action`
+   * ONNX. Inputs: the parameters, `observation` [1, O] and, if they are read, `context` [1, C] and `noise` [1, A]. Output: `action`
    * [1, A], environment units.
    */
   readonly model: Uint8Array;

@@ -12,10 +12,10 @@ export type ProgressStream = { readonly isTTY?: boolean; readonly columns?: numb
 export type ProgressOptions = {
   /** Usually `process.stderr`, so that standard output stays clean. */
   readonly stream: ProgressStream;
-  /** What runs, e.g. `halfcheetah-v5`. */
+  /** Name of the run, e.g. `halfcheetah-v5`. */
   readonly label: string;
   readonly stepCount: number;
-  /** What is counted, in the singular; a step unless given. */
+  /** The counted unit, in the singular; a step unless given. */
   readonly unit?: string | undefined;
   /** Milliseconds; only differences matter. */
   readonly now: () => number;
@@ -27,7 +27,7 @@ export type LatestReturn = number | readonly [before: number, after: number];
 export type Progress = {
   /**
    * Tells the position. It draws at most every 0.1 s (a line every 5 s without a terminal), so it may be called every step.
-   * @param latestReturn of the newest episode or evaluation, where there is one
+   * @param latestReturn of the newest episode or evaluation, if there is one
    */
   report(step: number, latestReturn?: LatestReturn | undefined): void;
   /** Writes a line of text above the bar. */

@@ -11,14 +11,14 @@ export type Publication = {
   readonly store: string;
   readonly model: string;
   readonly which: string;
-  /** Of the run when it was published. */
+  /** Step of the run when it was published. */
   readonly step: number;
   readonly version: number;
-  /** Of the package. */
+  /** Directory of the package. */
   readonly directory: string;
 };
 
-/** The run's last publication; undefined where there is none, or its note is damaged. */
+/** The run's last publication; undefined if there is none, or its note is damaged. */
 export async function readPublication(runDirectory: string): Promise<Publication | undefined> {
   try {
     return JSON.parse(await readFile(join(runDirectory, publicationFile), 'utf8')) as Publication;

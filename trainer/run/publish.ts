@@ -17,7 +17,7 @@ import { notePublication, type Publication, samePublication } from './publicatio
 type FreshFigures = Partial<Pick<Manifest['training'], 'freshReturn' | 'freshStandardDeviation' | 'freshEpisodeCount'>>;
 
 export type PublishedRun = {
-  /** Undefined where nothing was to be published, or an earlier start of the run published it. */
+  /** Undefined if nothing was to be published, or an earlier start of the run published it. */
   readonly published: PublishedPackage | undefined;
   /** The earlier publication of the same step, model and store. */
   readonly publishedBefore: Publication | undefined;
@@ -70,7 +70,7 @@ export async function publishRun({
   const best = which === 'best' ? run.best : undefined;
   if (best !== undefined) await training.restoreBest(runDirectory, best);
   await writeNetworks(join(runDirectory, 'networks'), training.networkFiles());
-  // An evaluation that chose nothing is what to expect.
+  // The return that chose the best policy is biased; that of fresh episodes is not.
   const fresh = isEvery ? {} : await freshFigures(training, { log, signal });
   const { workingDirectory: _, ...settings } = config;
   const last = run.evaluations.at(-1);
@@ -99,7 +99,7 @@ export async function publishRun({
   return { published, publishedBefore };
 }
 
-/** What is published is not lost for want of a figure: an environment may have failed, or a person may wait for the end. */
+/** A failure here does not prevent publishing: an environment may have failed, or a person may wait for the end. */
 async function freshFigures(
   training: Training,
   { log, signal }: { readonly log: RunLog; readonly signal: AbortSignal | undefined },

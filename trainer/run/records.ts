@@ -1,4 +1,4 @@
-/** Where a loop writes its metrics: JSON lines and a table, TensorBoard's event file, and whoever observes the run. */
+/** Outputs of a loop's metrics: JSON lines and a table, TensorBoard's event file, and the run's observer. */
 
 import { join } from 'node:path';
 import { type EventFile, openEventFile } from '../seeing/event-file.ts';

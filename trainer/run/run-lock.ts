@@ -16,7 +16,7 @@ import { failedPrecondition } from '../../src/contract/errors.ts';
 
 /** Systems take about 100 bytes as the path of a socket; the names here need some of them. */
 const folderBytesMax = 60;
-/** Whoever is too busy to answer for so long is at work. */
+/** A process that does not answer within this time counts as busy: it has the lock. */
 const answerTimeoutMs = 1000;
 const askAgainMs = 10;
 
@@ -44,14 +44,14 @@ function shortPath(directory: string): { readonly path: string; close(): void } 
   return { path: `/proc/self/fd/${descriptor}`, close: () => closeSync(descriptor) };
 }
 
-/** Where this process asks for the lock, with its own socket in place. */
+/** This process's socket in the directory, with which it asks for the lock. */
 type Place = {
   /** Short enough for the path of a socket. */
   readonly folder: string;
-  /** Of the sockets' names, and the whole of this one's. */
+  /** Prefix of the sockets' names, and the full name of this one. */
   readonly prefix: string;
   readonly name: string;
-  /** What the socket answers. */
+  /** The answer of the socket. */
   state: 'asks' | 'holds';
   /** Removes the socket, at once. */
   readonly leave: () => void;
@@ -94,7 +94,7 @@ async function listenIn(folder: string, keptFolder: string, prefix: string, id: 
   return place;
 }
 
-/** @throws HyperpolicyError where another process has it */
+/** @throws HyperpolicyError if another process has it */
 async function takeLock(place: Place, directory: string): Promise<() => void> {
   const { folder, prefix, name, leave } = place;
   try {
@@ -108,7 +108,7 @@ async function takeLock(place: Place, directory: string): Promise<() => void> {
   return leave;
 }
 
-/** Returns when nobody is behind a socket, which is then removed. @throws HyperpolicyError where this process must give way */
+/** Returns when no process listens on the socket, which is then removed. @throws HyperpolicyError if this process must give way */
 async function outlive(path: string, isFirst: boolean, directory: string): Promise<void> {
   for (;;) {
     const owner = await ownerOf(path);
@@ -130,7 +130,7 @@ async function outlive(path: string, isFirst: boolean, directory: string): Promi
 
 type Owner = { readonly name: string; readonly isHolder: boolean };
 
-/** Who listens there; undefined where nobody does. */
+/** The process that listens there; undefined if there is none. */
 function ownerOf(path: string): Promise<Owner | undefined> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);

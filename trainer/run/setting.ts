@@ -76,7 +76,7 @@ export function widths() {
   return z.array(z.number({ error }), { error }).refine(fits, { error }).readonly();
 }
 
-/** Finite numbers; how many is checked where it is known. */
+/** Finite numbers; their number is checked where it is known. */
 export function numbers() {
   const error = 'finite numbers';
   return z.array(anyNumber(), { error }).readonly();
@@ -146,6 +146,6 @@ function parseFlag(type: z.ZodType, given: string): ReturnType<Flag['parse']> {
   return { expected: isList ? `${expected} with commas between: 256,512,1024` : expected };
 }
 
-/** A number as people write it: `1e6`, `1_000_000`. NaN, which no setting accepts, where it is none. */
+/** A number as people write it: `1e6`, `1_000_000`. NaN, which no setting accepts, if it is none. */
 const numberOf = (given: string): number =>
   given.trim() === '' ? Number.NaN : Number(given.replaceAll(/(?<=\d)_(?=\d)/g, ''));

@@ -7,7 +7,7 @@ const turnIntervalMs = 50;
 
 /**
  * Runs sliced work to its end, with a turn at the first slice that ends 50 ms after the last turn.
- * @throws the signal's reason where it is aborted; the work is ended there, and its `finally` blocks run
+ * @throws the signal's reason if it is aborted; the work is ended there, and its `finally` blocks run
  */
 export async function runInTurns<T>(work: Sliced<T>, signal?: AbortSignal): Promise<T> {
   let turnAt = performance.now() + turnIntervalMs;

@@ -20,7 +20,7 @@ const rateInterval = 1;
 type Metrics = { readonly step: number; readonly seconds: number; readonly [name: string]: number };
 
 /**
- * @param options.stepsAreEnvironmentSteps else a record's `environmentSteps` are counted, where it has them
+ * @param options.stepsAreEnvironmentSteps else a record's `environmentSteps` are counted, if it has them
  * @returns the scalars of the next record. Values that are not finite are left out
  */
 export function createScalars({ stepsAreEnvironmentSteps }: { readonly stepsAreEnvironmentSteps: boolean }) {

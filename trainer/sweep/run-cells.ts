@@ -1,4 +1,4 @@
-/** Runs the cells of a sweep, a process each, so many at a time. A cell that is done is passed over; one that was begun goes on. */
+/** Runs the cells of a sweep, each in a process, some at a time. Finished cells are skipped; begun ones are resumed. */
 
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
@@ -70,5 +70,5 @@ async function runCell(
   return 'done';
 }
 
-/** Where a cell's process wrote what it had to say. */
+/** The log of a cell's process. */
 export const outputOf = ({ runDirectory }: Cell): string => join(runDirectory, outputFile);

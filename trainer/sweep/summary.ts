@@ -13,7 +13,7 @@ export type SummaryRow = {
   readonly mean: number;
   readonly standardDeviation: number;
   readonly interquartileMean: number;
-  /** Of the interquartile mean, 95%. */
+  /** Interval of the interquartile mean, 95%. */
   readonly interval: Interval;
 };
 

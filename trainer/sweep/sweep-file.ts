@@ -13,11 +13,11 @@ const values = z.array(value).min(1);
 const cellCountMax = 10_000;
 
 const sweepSchema = z.strictObject({
-  /** Of the folder with the runs, and of jobs. */
+  /** Name of the folder with the runs, and of jobs. */
   name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?$/, 'small letters, digits and dashes'),
   /** Folder that the run directories are made in; `runs/NAME` unless given. */
   runs: z.string().min(1).optional(),
-  /** Where cells publish, as `train --store`; they publish nothing unless given. */
+  /** The store of published models, as `train --store`; cells publish nothing unless given. */
   store: z.string().min(1).optional(),
   /** Flags of `train` without their dashes, with lists of values: what a cell is a combination of. `algorithm` is one of them. */
   grid: z.record(z.string(), values),
@@ -32,10 +32,10 @@ export type Cell = {
   readonly index: number;
   readonly algorithm: string;
   readonly seed: number;
-  /** What all cells of one row of the summary share: the values but the seed. */
+  /** Values of all cells in one row of the summary: all but the seed. */
   readonly group: Readonly<Record<string, string>>;
   readonly runDirectory: string;
-  /** Of `hyperpolicy`, to begin the run. */
+  /** Arguments of `hyperpolicy` that begin the run. */
   readonly trainArguments: readonly string[];
   /** To go on from its checkpoint. */
   readonly resumeArguments: readonly string[];
@@ -155,7 +155,7 @@ async function cellOf(
   };
 }
 
-/** What tells a cell from others in its name. The algorithm stands first, and the seed last. */
+/** The part of a name that distinguishes a cell from others. The algorithm stands first, and the seed last. */
 const partOf = (key: string, combination: Values): (string | number)[] =>
   key === 'algorithm' || key === 'seed' ? [] : [combination[key]!];
 

@@ -18,7 +18,7 @@ export type TaskReturns = {
  * which the simulator diverged is left out.
  * @param rollout of T tasks with E rows each, in order, as many steps as an episode can have
  * @param to of T tasks, E x steps each
- * @throws HyperpolicyError invalid_argument where a task's values are too large for a baseline
+ * @throws HyperpolicyError invalid_argument if a task's values are too large for a baseline
  */
 export function fillSteps(rollout: Rollout, to: readonly StepArrays[], config: AdvantageConfig): TaskReturns {
   const episodeCount = rollout.environmentCount / to.length;

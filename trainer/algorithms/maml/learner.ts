@@ -25,7 +25,7 @@ export type MamlLearnerOptions = {
   readonly specs: PolicySpecs;
   readonly tasks: Pick<TaskDistribution, 'ranges'>;
   readonly engine: Engine;
-  /** Of the first parameters and of the actions' noise. */
+  /** Seed of the first parameters and of the actions' noise. */
   readonly seed: number;
   /** Steps of an episode, at most. */
   readonly episodeStepCountMax: number;
@@ -39,7 +39,7 @@ export type Adaptation = {
 
 export type Iteration = Adaptation & { readonly trpo: TrpoReport; readonly seconds: IterationSeconds };
 
-/** Where an iteration's time went. */
+/** Durations of the parts of an iteration. */
 export type IterationSeconds = {
   /** Both sets of episodes, with their advantages. */
   readonly sampling: number;
@@ -51,7 +51,7 @@ export type IterationSeconds = {
   readonly conjugateGradient: number;
 };
 
-/** What tests other tasks, or more of them, than an iteration has. */
+/** Evaluates other tasks, or more of them, than an iteration has. */
 export type MamlEvaluator = {
   /** Episodes of every task before and after adaptation; nothing is learnt. */
   evaluate(sampler: Sampler, contexts: readonly ArrayLike<number>[], batch: number): Sliced<Adaptation>;
@@ -66,7 +66,7 @@ export type MamlLearner = {
   /** All of them in one array: everything that a resumed run needs. */
   readonly flat: Float32Array;
   /**
-   * One iteration: episodes, adaptation, outer step. A function of the parameters, the tasks and the number. Where it throws or is
+   * One iteration: episodes, adaptation, outer step. It is a function of the parameters, the tasks and the number. If it throws or is
    * ended between two slices, the parameters are as before.
    * @param contexts of `config.taskCount` tasks
    * @param iteration from 0
@@ -142,7 +142,7 @@ export function createMamlLearner(options: MamlLearnerOptions): MamlLearner {
   };
 }
 
-/** Of the episodes before and after adaptation; what else is kept comes on top. */
+/** Checks the memory for the episodes before and after adaptation. Other memory is not counted. */
 function requireStepMemory(
   { taskCount, episodeCount }: Pick<MamlConfig, 'taskCount' | 'episodeCount'>,
   { observationSize, actionSize }: MamlNetworks,
@@ -224,7 +224,7 @@ function createClock() {
   }
   return {
     timed,
-    /** What others do between two slices does not count. */
+    /** Time between two slices belongs to other work, so it is not counted. */
     *slices<T>(name: keyof IterationSeconds, work: Sliced<T>): Sliced<T> {
       try {
         for (;;) {

@@ -16,7 +16,7 @@ export type TaskSteps = {
   readonly coefficient: tf.Tensor1D; // [N]
 };
 
-/** What a policy gave for the same steps earlier: constants. */
+/** Earlier outputs of a policy for the same steps, as constants. */
 export type OldPolicy = {
   readonly logProb: tf.Tensor1D; // [N]
   readonly mean: tf.Tensor2D; // [N, A]
@@ -26,14 +26,14 @@ export type OldPolicy = {
 /** A policy in one task. */
 export type TaskPolicy = {
   readonly policy: Policy;
-  /** [1, C]; undefined where the policy has none. */
+  /** [1, C]; undefined if the policy has none. */
   readonly context: tf.Tensor2D | undefined;
 };
 
 const outputOf = ({ policy, context }: TaskPolicy, parameters: Parameters, observation: tf.Tensor2D) =>
   policyOutput(policy, parameters, observation, context);
 
-/** What a policy gives for the steps, to be its {@link OldPolicy}. */
+/** A policy's outputs for the steps, to be used as {@link OldPolicy}. */
 export function evaluateSteps(task: TaskPolicy, parameters: Parameters, { observation, action }: TaskSteps): OldPolicy {
   const output = outputOf(task, parameters, observation);
   const logProb = logProbOf(task.policy, output, action) as tf.Tensor1D;

@@ -1,4 +1,4 @@
-/** A MAML learner as what is published: the policy before adaptation, and the adaptation that a server runs. */
+/** The published model of a MAML learner: the policy before adaptation, and the adaptation that a server runs. */
 
 import * as tf from '@tensorflow/tfjs-core';
 import { type Parameters, shapesOf, under } from '../../../src/nn/parameters.ts';

@@ -1,4 +1,4 @@
-/** MAML's policy as a description without parameters, and the meta-parameters: the policy's, and the inner rates where they are learnt. */
+/** MAML's policy as a description without parameters, and the meta-parameters: the policy's, and the inner rates if they are learnt. */
 
 import { type PolicySpecs, specSize } from '../../../src/contract/tensor-spec.ts';
 import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
@@ -14,11 +14,11 @@ import type { MamlConfig } from './config.ts';
 export type MamlNetworks = {
   readonly policy: Policy;
   readonly scaling: ActionScaling;
-  /** Of contexts, inside the graphs. */
+  /** Normalisation of contexts, inside the graphs. */
   readonly context: Normalisation | undefined;
   readonly observationSize: number;
   readonly actionSize: number;
-  /** 0 where the policy takes none, whatever the environment has. */
+  /** 0 if the policy takes none, whatever the environment has. */
   readonly contextSize: number;
 };
 

@@ -11,11 +11,11 @@ import type { TaskPolicies } from './task-policies.ts';
 export type SamplerOptions = {
   /** As `createVectorEnv` takes it. */
   readonly env: VectorEnvOptions['env'];
-  /** Of the first batch, [C] each: as many as every batch has. */
+  /** Contexts of the first batch, [C] each: as many as every batch has. */
   readonly contexts: readonly ArrayLike<number>[];
-  /** Of each task. */
+  /** Episode count of each task. */
   readonly episodeCount: number;
-  /** Of the episodes' starts. */
+  /** Seed of the episodes' starts. */
   readonly seed: number;
   /** Threads that step, the caller's included; one per core unless given. */
   readonly threadCount?: number | undefined;

@@ -35,9 +35,9 @@ export type StepArrays = {
 /** One task of an iteration. */
 export type TaskArrays = {
   readonly context: Float32Array; // [C], environment units
-  /** Under the policy before adaptation: what it adapts to. */
+  /** Steps of the policy before adaptation, to which it adapts. */
   readonly pre: StepArrays;
-  /** Under the adapted policy: what the outer loss is of. */
+  /** Steps of the adapted policy, for the outer loss. */
   readonly post: StepArrays;
   /** The adapted policy at the present parameters; written by `gradient`. */
   readonly old: { readonly logProb: Float32Array; readonly mean: Float32Array; readonly logStd: Float32Array };

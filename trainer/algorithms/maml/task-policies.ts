@@ -50,13 +50,13 @@ export type TaskPoliciesOptions = {
   readonly episodeCount: number;
   /** N of a task. */
   readonly stepCount: number;
-  /** Of the actions' noise. */
+  /** Seed of the actions' noise. */
   readonly seed: number;
   /** Acts without noise; with it unless given. */
   readonly deterministic?: boolean | undefined;
 };
 
-/** Of the noise; the environments' episodes have seeds of their own. */
+/** Random stream of the noise; the environments' episodes have seeds of their own. */
 const noiseStream = 6;
 
 /**

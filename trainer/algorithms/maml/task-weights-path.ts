@@ -3,7 +3,7 @@
  * iteration in one run, with the products of that map's derivative, forwards and backwards.
  *
  * An inner step moves every parameter by -rate x slope of the loss. The loss reads them only through the task's weights, so its slope
- * in those is all that a step needs to know of the episodes. Where a linear layer has one input row a task, its slope is of rank one,
+ * in those is all that a step needs to know of the episodes. If a linear layer has one input row a task, its slope is of rank one,
  * input' x slope of its output. It is never formed: the moved layer gives x W - rate (x . input) slope, and the products with W serve
  * all tasks at once. The other parameters are small, and each task gets its own.
  */
@@ -147,7 +147,7 @@ function pathFunctions(
 ): Record<Run, (inputs: Parameters) => Record<string, tf.Tensor>> {
   const { policy } = networks;
   const isSecond = order === 'second';
-  /** The weights as a function of meta-parameters and slopes, and where it is. */
+  /** The weights as a function of meta-parameters and slopes, and its place in memory. */
   const read = (inputs: Parameters) => {
     const contexts = readTask(networks, inputs.context).context ?? tf.zeros<tf.Rank.R2>([taskCount, 0]);
     const startAt = (variables: Parameters): Start => {
@@ -164,7 +164,7 @@ function pathFunctions(
     };
     return { at, weights };
   };
-  /** What the weights depend on: rates from the first step on, and slopes where they are no constants. */
+  /** What the weights depend on: rates from the first step on, and slopes if they are no constants. */
   const isUsed = (name: string) => (name.startsWith('meta.') ? k > 0 || !name.startsWith('meta.rate.') : isSecond);
   const backwards = (weights: (variables: Parameters) => Parameters, at: Parameters, cotangent: Parameters) => {
     const used = Object.fromEntries(Object.entries(at).filter(([name]) => isUsed(name)));
@@ -212,15 +212,15 @@ type Start = {
   readonly rates: Rates;
 };
 
-/** What one step needs to know of the layers. */
+/** The data of the layers that one step needs. */
 type LayerSlopes = {
-  /** Of each common weight's layer, [T, I]. */
+  /** Inputs of each common weight's layer, [T, I]. */
   readonly inputs: ReadonlyMap<string, tf.Tensor>;
   /** The loss's slope in each parameter of which tasks have their own: that in a layer's bias is that in its output. */
   readonly gradients: Parameters;
 };
 
-/** Of every step, one after the other. */
+/** Layer slopes of every step, one after the other. */
 function layerSlopes(policy: Policy, start: Start): LayerSlopes[] {
   const found: LayerSlopes[] = [];
   for (const slope of start.slopes) {

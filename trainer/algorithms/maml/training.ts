@@ -17,7 +17,7 @@ import { mamlModel } from './model.ts';
 import { policyDescription } from './networks.ts';
 import { createSampler, type Sampler } from './sampler.ts';
 
-/** Of the order of training tasks. */
+/** Random stream of the order of training tasks. */
 const taskStream = 7;
 /** Evaluations have starts and noise of their own, and the one of what is published has others. */
 const seedOffsets = { evaluation: 100, fresh: 200 };
@@ -92,7 +92,7 @@ export async function openMaml({ config: run, environment, engine }: Setup): Pro
       return new Map([['policy.safetensors', writeNetwork(network, under('policy', learner.parameters), use)]]);
     },
     dispose() {
-      // Threads of environments end with the process; nobody waits for them.
+      // Not awaited: threads of environments end with the process.
       void sampler.dispose();
       disposeTester(tester);
       learner.dispose();

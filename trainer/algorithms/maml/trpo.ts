@@ -25,7 +25,7 @@ export const trpoDefaults: TrpoConfig = {
 
 export type Candidate = { readonly loss: number; readonly kl: number };
 
-/** What the step works on: a loss that is 0 at the present parameters, and its divergence from there. */
+/** The problem of a step: a loss that is 0 at the present parameters, and the divergence from them. */
 export type TrpoProblem = {
   /** The present parameters; the step writes the accepted ones, or these again. */
   readonly parameters: Float32Array;
@@ -47,12 +47,12 @@ export type TrpoReport = {
   /** The full step is solution / scale: there the quadratic form of the divergence is klMax. */
   readonly scale: number;
   readonly tries: readonly Candidate[];
-  /** Place of the accepted one in `tries`; null where none was, and the parameters are as before. */
+  /** Place of the accepted one in `tries`; null if none was, and the parameters are as before. */
   readonly accepted: number | null;
 };
 
 /**
- * Moves the parameters by at most the trust region, or not at all: also where it is ended between two slices, each one product or
+ * Moves the parameters by at most the trust region, or not at all: also if it is ended between two slices, each one product or
  * one try.
  *
  * Source: Schulman et al. 2015 (TRPO), appendix C.

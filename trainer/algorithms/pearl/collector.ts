@@ -17,21 +17,21 @@ import type { Sampler } from './sampler.ts';
 export type CollectorOptions = {
   readonly config: Pick<PearlConfig, 'taskCount' | 'initialStepCount' | 'contextData' | 'encoder'>;
   readonly replay: TaskReplay;
-  /** Of each training task. */
+  /** Contexts of each training task. */
   readonly contexts: readonly ArrayLike<number>[];
   /** Rows of `taskCount` tasks, those of a task together. */
   readonly prior: Sampler;
-  /** The same with z of the posterior; undefined where no steps are asked for. */
+  /** The same with z of the posterior; undefined if no steps are asked for. */
   readonly posterior: Sampler | undefined;
-  /** Of the rows of `posterior`; undefined where z is given. */
+  /** Posteriors of the rows of `posterior`; undefined if z is given. */
   readonly posteriors: SamplePosteriors | undefined;
-  /** z of a task where it is given, as the networks read it. */
+  /** z of a task if it is given, as the networks read it. */
   readonly latentOf: (task: ArrayLike<number>) => Float32Array;
   readonly random: CollectorRandom;
 };
 
 export type CollectorRandom = Readonly<Record<keyof typeof collectorStreams, Random>>;
-/** Of a run's seed. */
+/** Random streams of a run's seed. */
 const collectorStreams = { tasks: 9, latents: 10, actions: 11, contexts: 12 };
 export const collectorRandom = (seed: number): CollectorRandom =>
   Object.fromEntries(
@@ -41,7 +41,7 @@ export const collectorRandom = (seed: number): CollectorRandom =>
 /** One sampling of several tasks at once. */
 export type Collected = {
   readonly stepCount: number;
-  /** Of whole episodes; undefined where there were none. */
+  /** Mean return of whole episodes; undefined if there were none. */
   readonly meanReturn: number | undefined;
   /** Whether an iteration has all that it collects. */
   readonly isLast: boolean;
@@ -125,7 +125,7 @@ export function createCollector(options: CollectorOptions): Collector {
   };
 }
 
-/** z of each row: the task's own where it is given, else of the prior or of the posterior. */
+/** z of each row: the task's own if it is given, else of the prior or of the posterior. */
 function writeLatents(
   { config, posteriors, latentOf, contexts, replay, random, prior }: CollectorOptions,
   sampler: Sampler,
@@ -148,7 +148,7 @@ function writeLatents(
   for (let i = 0; i < latents.length; i++) latents[i] = mean[i]! + Math.sqrt(variance[i]!) * latents[i]!;
 }
 
-/** Transitions for the encoder: in order where it reads them so, else drawn one by one. */
+/** Transitions for the encoder: in order if it reads them so, else drawn one by one. */
 export function sampleContext(
   { encoder: { architecture } }: Pick<PearlConfig, 'encoder'>,
   buffers: TaskBuffers,

@@ -171,7 +171,7 @@ export const pearlSchema = z.strictObject({ ...networkShape, ...learningShape, .
 
 /** Steps of an iteration are of each of its tasks. */
 export type PearlConfig = Readonly<Omit<z.infer<typeof pearlSchema>, 'hyper'>> & {
-  /** Widths of the hypernetworks; the paper's where absent. */
+  /** Widths of the hypernetworks; the paper's if absent. */
   readonly hyper?: z.infer<typeof pearlSchema>['hyper'] | undefined;
 };
 

@@ -1,6 +1,6 @@
 /**
  * Evaluation on tasks that are new: episodes with z of the prior explore, then z is drawn from the posterior for each episode that is
- * scored. Actions are deterministic. Nothing is learnt.
+ * scored. Actions are deterministic. The networks do not learn.
  *
  * Source: Rakelly et al. 2019, released code.
  */
@@ -27,20 +27,20 @@ export type EvaluatorOptions = {
   /** One row per task, with steps for an episode. */
   readonly sampler: Sampler;
   readonly tasks: readonly ArrayLike<number>[];
-  /** Undefined where z is given. */
+  /** Undefined if z is given. */
   readonly posteriors: RunningPosteriors | undefined;
-  /** z of a task where it is given, as the networks read it. */
+  /** z of a task if it is given, as the networks read it. */
   readonly latentOf: (task: ArrayLike<number>) => Float32Array;
   readonly explorationEpisodeCount: number;
   readonly scoredEpisodeCount: number;
-  /** Of z. */
+  /** Seed of z. */
   readonly seed: number;
 };
 
 export type EvaluatedTasks = {
   /** Mean return of the scored episodes of each task. */
   readonly returns: readonly number[];
-  /** The same of the episodes before; empty where there are none. */
+  /** The same of the episodes before; empty if there are none. */
   readonly explorationReturns: readonly number[];
   /** Mean steps of the scored episodes. */
   readonly meanLength: number;

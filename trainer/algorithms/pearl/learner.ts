@@ -23,9 +23,9 @@ export type PearlLearnerOptions = {
   readonly replay: TaskReplay;
   readonly collector: Collector;
   readonly random: LearnerRandom;
-  /** Of each training task. */
+  /** Contexts of each training task. */
   readonly contexts: readonly ArrayLike<number>[];
-  /** z of a task where it is given, as the networks read it. */
+  /** z of a task if it is given, as the networks read it. */
   readonly latentOf: (task: ArrayLike<number>) => Float32Array;
   /** Milliseconds; only differences matter. */
   readonly now: () => number;
@@ -43,13 +43,13 @@ export const learnerRandom = (seed: number, collector: CollectorRandom): Learner
   noise: createRandom(seed, streams.noise),
 });
 
-/** Of the iteration in progress. */
+/** State of the iteration in progress. */
 type Progress = {
   readonly isCollected: boolean;
   readonly updateCount: number;
   /** Over the updates. */
   readonly sums: UpdateMetrics;
-  /** Of the newest whole episodes; null before there were any. */
+  /** Mean return of the newest whole episodes; null before there were any. */
   readonly meanReturn: number | null;
   readonly seconds: { readonly collecting: number; readonly updating: number };
 };

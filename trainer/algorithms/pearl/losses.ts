@@ -21,7 +21,7 @@ export type Transitions = {
   readonly terminated: tf.Tensor1D; // [N B], 0 or 1
 };
 
-/** What the encoder reads: T transitions of each task, rewards unscaled. */
+/** Inputs of the encoder: T transitions of each task, rewards unscaled. */
 export type Context = {
   readonly observation: tf.Tensor3D; // [N, T, O]
   readonly action: tf.Tensor3D; // [N, T, A]
@@ -109,7 +109,7 @@ export function qLosses(
   return tf.mean(tf.squaredDifference(values, tf.expandDims(target, 1)), 0);
 }
 
-/** What the policy draws: mean and log-std [N B, A], actions [N B, A] and their log-densities [N B]. */
+/** Outputs and draws of the policy: mean and log-std [N B, A], actions [N B, A] and their log-densities [N B]. */
 export type Draw = {
   readonly mean: tf.Tensor2D;
   readonly logStd: tf.Tensor2D;

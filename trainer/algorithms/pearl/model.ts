@@ -1,4 +1,4 @@
-/** PEARL's networks as what is published: policy and twin Q in a context that is z, and the encoder that infers it. */
+/** The published model of PEARL: policy and twin Q whose context is z, and the encoder that infers z. */
 
 import type { ContextSpec, PolicySpecs } from '../../../src/contract/tensor-spec.ts';
 import { createNetwork } from '../../../src/nn/network.ts';
@@ -14,9 +14,9 @@ export type PearlModelOptions = {
   readonly config: PearlConfig;
   readonly networks: TaskNetworks & Partial<Pick<PearlNetworks, 'encoder'>>;
   readonly parameters: PearlParameters;
-  /** Of the environment. */
+  /** Specs of the environment. */
   readonly specs: PolicySpecs;
-  /** Of its contexts, where z is the task itself. */
+  /** Spec of its contexts, if z is the task itself. */
   readonly context: Normalisation | undefined;
 };
 

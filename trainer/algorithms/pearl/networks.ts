@@ -16,7 +16,7 @@ import { type Policy, type PolicyOutput, policyOutput } from '../../../src/nn/po
 import { createPolicy, type PolicyConfig } from '../../../src/nn/policies/registry.ts';
 import type { PearlConfig } from './config.ts';
 
-/** z of each of N tasks, [N, Z]; undefined where the networks have none. */
+/** z of each of N tasks, [N, Z]; undefined if the networks have none. */
 export type Latent = tf.Tensor2D | undefined;
 
 export type TaskNetworks = {
@@ -24,7 +24,7 @@ export type TaskNetworks = {
   readonly policy: Policy;
   /** Twins Q(s, a, z): z is their context. */
   readonly q: Critic;
-  /** V(s, z): one critic whose action is z; a zero where there is no z. */
+  /** V(s, z): one critic whose action is z; a zero if there is no z. */
   readonly value: Critic;
   readonly scaling: ActionScaling;
 };
@@ -73,7 +73,7 @@ export function createTaskNetworks(
 
 type NetworkSettings = Pick<PearlConfig, 'networks' | 'hyper' | 'hiddenSizes'>;
 
-/** Of Q and V, as the registry takes it. */
+/** The critic of Q and V, in the form of the registry. */
 export const criticConfig = ({ networks, hyper, hiddenSizes }: NetworkSettings): CriticConfig =>
   networks === 'hyper' ? { ...hyper, architecture: 'sa-hyper' } : { architecture: 'mlp-standard', hiddenSizes };
 

@@ -20,7 +20,7 @@ export type PearlParameters = {
   readonly q: NetworkArrays;
   /** V, whose target copy follows it. */
   readonly value: NetworkArrays;
-  /** Undefined where z is not inferred. */
+  /** Undefined if z is not inferred. */
   readonly encoder: { readonly trainable: Trainable; readonly arrays: NetworkArrays } | undefined;
 };
 

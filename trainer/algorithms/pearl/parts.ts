@@ -104,13 +104,13 @@ export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun
       updates.dispose();
       posteriors.ofSamples?.dispose();
       posteriors.running?.dispose();
-      // Threads of environments end with the process; nobody waits for them.
+      // Not awaited: threads of environments end with the process.
       for (const sampler of Object.values(samplers)) void sampler?.dispose();
     },
   };
 }
 
-/** Of a step in a training task. @throws HyperpolicyError invalid_argument: there is no dense reward */
+/** Learning reward of a step in a training task. @throws HyperpolicyError invalid_argument: there is no dense reward */
 function learningReward({ learningReward: kind }: PearlConfig, { train, denseReward }: RunTasks) {
   if (kind === 'own') return undefined;
   if (denseReward === undefined) {
@@ -150,7 +150,7 @@ const createPosteriors = (encoder: PosteriorOptions | undefined, { posterior, te
   running: encoder && createRunningPosteriors(encoder, test.rowCount),
 });
 
-/** z where it is not inferred: how many values, and which. */
+/** z if it is not inferred: how many values, and which. */
 function givenLatent(
   { agent, latentSize }: PearlConfig,
   { context }: PolicySpecs,

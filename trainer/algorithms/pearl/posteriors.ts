@@ -68,7 +68,7 @@ export type RunningPosteriors = {
   clear(): void;
   /** More transitions of a task, in order. */
   add(task: number, transitions: Iterable<Transition>): void;
-  /** N(0, I) where the task has none. */
+  /** N(0, I) if the task has none. */
   of(task: number): Gaussian;
   dispose(): void;
 };

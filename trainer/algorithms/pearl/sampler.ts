@@ -10,9 +10,9 @@ import { createRowPolicy, type RowPolicyOptions } from './row-policy.ts';
 export type SamplerOptions = RowPolicyOptions & {
   /** As `createVectorEnv` takes it. */
   readonly env: VectorEnvOptions['env'];
-  /** Of each row. */
+  /** Step count of each row. */
   readonly stepCount: number;
-  /** Of the episodes' starts. */
+  /** Seed of the episodes' starts. */
   readonly seed: number;
   /** Threads that step, the caller's included. */
   readonly threadCount: number;

@@ -29,11 +29,11 @@ export type QStep = {
   readonly kl: tf.Scalar;
   /** y, [N B]. */
   readonly target: tf.Tensor1D;
-  /** Of each twin, [Q]. */
+  /** Losses of each twin, [Q]. */
   readonly losses: tf.Tensor1D;
-  /** Of the losses' sum, by the Qs' parameter names. */
+  /** Gradients of the losses' sum, by the Qs' parameter names. */
   readonly q: Parameters;
-  /** Of the losses' sum and the weighted divergence, by the encoder's parameter names. */
+  /** Gradients of the losses' sum and the weighted divergence, by the encoder's parameter names. */
   readonly encoder: Parameters;
 };
 
@@ -67,7 +67,7 @@ export function qStep(
   };
 }
 
-/** The same where z is given: the task itself, or none. */
+/** The same if z is given: the task itself, or none. */
 export function givenQStep(
   networks: TaskNetworks,
   parameters: { readonly q: Parameters; readonly targetValue: Parameters },

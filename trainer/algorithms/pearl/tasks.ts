@@ -5,7 +5,7 @@ import { type TaskFamily, type TaskSplit, uniformTasks } from '../../../src/envs
 import { tasksOutOfRange } from '../../run/held-out-tasks.ts';
 import type { PearlConfig } from './config.ts';
 
-/** Held-out tasks have draws of their own also where they are drawn like training tasks. */
+/** Held-out tasks have draws of their own also if they are drawn like training tasks. */
 const testSeedOffset = 100;
 
 export type RunTasks = {
@@ -15,12 +15,12 @@ export type RunTasks = {
   /** [C] each, environment units. */
   readonly train: readonly Float64Array[];
   readonly test: readonly Float64Array[];
-  /** Undefined where no task is out of the training range. */
+  /** Undefined if no task is out of the training range. */
   readonly outOfRange: readonly Float64Array[] | undefined;
 };
 
 /**
- * @param options.testTaskCount the environment's count where absent
+ * @param options.testTaskCount the environment's count if absent
  * @throws HyperpolicyError invalid_argument: a range that does not fit the context
  */
 export async function runTasks(

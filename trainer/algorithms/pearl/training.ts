@@ -1,4 +1,4 @@
-/** One PEARL run for the runner: what it evaluates, reports and publishes. */
+/** One PEARL run: its evaluations, reports and the published model. */
 
 import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import { invalidArgument } from '../../../src/contract/errors.ts';
@@ -14,7 +14,7 @@ import { pearlFiles, pearlModel } from './model.ts';
 import { createPearlRun, evaluationSeedOffset } from './parts.ts';
 import { type RunTasks, runTasks } from './tasks.ts';
 
-/** What is published is tested with draws of its own. */
+/** Draws for the test of the published model. */
 const freshSeedOffset = 200;
 
 /** @throws HyperpolicyError invalid_argument: settings that do not fit each other, an environment without tasks */
@@ -63,7 +63,7 @@ const memoryText = ({ replayCapacity, contextCapacity }: PearlConfig, { train }:
   `replay: ${train.length} tasks x (${replayCapacity} + ${contextCapacity} for the encoder) transitions, ` +
   `at most ${Math.ceil(byteCount / 2 ** 20)} MiB`;
 
-/** Of held-out tasks, and of those out of range where there are any. */
+/** Evaluates held-out tasks, and those out of range if there are any. */
 function* evaluationOf(
   { test, outOfRange }: RunTasks,
   evaluate: (tasks: readonly Float64Array[]) => Sliced<EvaluatedTasks>,

@@ -26,9 +26,9 @@ export type UpdateMetrics = Readonly<Record<string, number>>;
 export type Updates = {
   /** Rows of each of N tasks; written before an update. */
   readonly batches: readonly Batch[];
-  /** Transitions of each task for the encoder; none where z is not inferred. */
+  /** Transitions of each task for the encoder; none if z is not inferred. */
   readonly contexts: readonly Batch[];
-  /** z of each task where it is given, [N, Z], as the networks read it. */
+  /** z of each task if it is given, [N, Z], as the networks read it. */
   readonly latents: Float32Array;
   /**
    * One update with what was written.

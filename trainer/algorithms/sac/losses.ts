@@ -1,6 +1,6 @@
 /**
  * SAC's losses as pure functions of tensors. Actions are normalised to [-1, 1], and so are log-densities and entropies; contexts
- * are normalised too where there are any.
+ * are normalised too if there are any.
  */
 
 import * as tf from '@tensorflow/tfjs-core';

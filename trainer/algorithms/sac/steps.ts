@@ -26,9 +26,9 @@ import type { SacNetworks } from './networks.ts';
 export type CriticStep = {
   /** y, [B]. */
   readonly target: tf.Tensor1D;
-  /** Of each twin, [Q]. */
+  /** Losses of each twin, [Q]. */
   readonly losses: tf.Tensor1D;
-  /** Of the losses' sum, by the critic's parameter names. */
+  /** Gradients of the losses' sum, by the critic's parameter names. */
   readonly gradients: Parameters;
 };
 

@@ -15,7 +15,7 @@ import { policyConfig, policySizes, taskNormalisation } from '../../off-policy/p
 import type { Td3Config } from './config.ts';
 
 export type Td3Networks = ActorCriticNetworks & {
-  /** Observation [B, O], and context [B, C] where the policy reads one, to normalised action [B, A]. */
+  /** Observation [B, O], and context [B, C] if the policy reads one, to normalised action [B, A]. */
   readonly actor: (parameters: Parameters, observation: tf.Tensor2D, context?: tf.Tensor2D) => tf.Tensor2D;
 };
 

@@ -58,7 +58,7 @@ export function actorStep(
 /** The arrays that the steps read and write, beside parameters and gradients. */
 export type StepMemory = {
   readonly batch: Batch;
-  /** Of the target's smoothing, standard normal, [B, A]. */
+  /** Noise of the target's smoothing, standard normal, [B, A]. */
   readonly noise: Float32Array;
   readonly criticLoss: Float32Array;
   readonly actorLoss: Float32Array;

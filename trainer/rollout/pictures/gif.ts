@@ -62,7 +62,7 @@ function compress(indices: Uint8Array): Uint8Array {
       pending >>>= 8;
     }
   };
-  // Code of (prefix code, next index); 0 where there is none yet, which no pair has.
+  // Code of (prefix code, next index); 0 if there is none yet, which no pair has.
   const table = new Uint16Array(codeCountMax << codeSize);
   let next = endCode + 1;
   emit(clearCode);

@@ -69,7 +69,7 @@ type Canvas = {
   /** Direction through the middle of each sample, three numbers each. */
   readonly rays: Float64Array;
   readonly depths: Float64Array;
-  /** The solid that is nearest, -1 where there is none. */
+  /** The solid that is nearest, -1 if there is none. */
   readonly hits: Int16Array;
 };
 

@@ -10,7 +10,7 @@ export type Solid = {
   /** No point is farther from the centre. */
   readonly radius: number;
   /**
-   * Distance along a ray to the first meeting, Infinity where there is none. Six numbers, as it is asked for every sample.
+   * Distance along a ray to the first meeting, Infinity if there is none. Six numbers, as it is asked for every sample.
    * @param ox,oy,oz where the ray begins
    * @param dx,dy,dz its direction, of length 1
    */

@@ -90,7 +90,7 @@ export function recordTrajectory(options: RecordOptions): Trajectory {
 }
 
 export type PictureOptions = {
-  /** Of a frame, pixels. */
+  /** Size of a frame, pixels. */
   readonly width?: number;
   readonly height?: number;
   /** Told after each frame. */

@@ -27,7 +27,7 @@ import {
 export type EnvThread = {
   /**
    * Asks when it is done with what it does.
-   * @throws the thread's error; HangError; failed_precondition where the thread has ended
+   * @throws the thread's error; HangError; failed_precondition if the thread has ended
    */
   ask<Kind extends keyof EnvQuestions>(
     kind: Kind,
@@ -35,13 +35,13 @@ export type EnvThread = {
   ): Promise<ReturnType<EnvQuestions[Kind]>>;
   /** Only while it is idle. @param episode of a reset; -1 for the next one */
   order(job: Job, batch: number, episode: number): void;
-  /** Waits so long at most. @returns whether it is done with its order, or will never be */
+  /** Waits at most `timeoutMs`. @returns whether its order is done, or the thread has ended */
   isIdle(timeoutMs: number): boolean;
-  /** What failed since the last call: rows, or the thread. */
+  /** Errors since the last call, of rows or of the thread. */
   takeFailures(): Error[];
-  /** Whether what is in progress, whose result nobody wants, is to end between two calls into user code. */
+  /** With true, work in progress ends between two calls into user code: its result is not needed. */
   cut(isCut: boolean): void;
-  /** Cuts what is in progress after an interrupt, and waits for user code. Nothing is stepped after it. @returns where it hung */
+  /** Cuts work in progress after an interrupt, and waits for user code. No step follows. @returns the hang, if it hung */
   settle(): Promise<HangError | undefined>;
   /** Disposes the environments, for `graceMs` at most, and ends the thread. */
   end(): Promise<void>;
@@ -184,7 +184,7 @@ function startWorker(place: string, control: SharedArrayBuffer): { port: Message
   return { port: port1, worker };
 }
 
-/** Native code, such as a child process that is waited for, is not ended so; nor does a process end before its threads. */
+/** `terminate` does not end native code, such as a wait for a child process, and a process does not end before its threads. */
 async function terminate(worker: Worker): Promise<void> {
   const isEnded = await Promise.race([worker.terminate().then(() => true), sleep(terminationMs, false)]);
   if (isEnded) return;

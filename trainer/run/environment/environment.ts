@@ -10,7 +10,7 @@ import type { Evaluator } from '../evaluator.ts';
 import type { Portable } from '../portable-policy.ts';
 import type { HangError } from './hang.ts';
 
-/** What is known without running it; plain data. */
+/** Facts that are known without running it; plain data. */
 export type EnvironmentFacts = Pick<Env, 'name' | 'specs' | 'episodeStepCountMax'> & {
   readonly tasks: Pick<TaskFamily, 'spec' | 'ranges' | 'counts'> | null;
 };

@@ -5,7 +5,7 @@ import { HyperpolicyError } from '../../../src/contract/errors.ts';
 /** How long a call into user code may take that an interrupt finds in progress, or that ends what was interrupted. */
 export const graceMs = 5000;
 
-/** Where it hung. Its thread was ended: what its environment has is nobody's state. */
+/** The place of a hang. Its thread was ended, so the state of its environment is lost. */
 export class HangError extends HyperpolicyError {
   /**
    * @param where file, member, episode and step, as far as they are known
@@ -22,7 +22,7 @@ export class HangError extends HyperpolicyError {
   }
 }
 
-/** Of a run that a signal ended: where user code did not return, as the cause of a failure. Call it when all else is written. */
+/** For a run that a signal ended: the place where user code did not return, if any, as the cause of a failure. Call it last. */
 export async function hangOf({
   signal,
   settle,

@@ -14,9 +14,9 @@ import type { Evaluated, EvaluationOrder } from '../evaluator.ts';
 import type { PolicyParameters } from '../portable-policy.ts';
 import type { EnvironmentFacts } from './environment.ts';
 
-/** What a thread begins with. */
+/** Start data of a thread. */
 export type EnvThreadData = {
-  /** Of the user's file. */
+  /** Place of the user's file. */
   readonly place: string;
   readonly control: SharedArrayBuffer;
   readonly port: MessagePort;
@@ -34,7 +34,7 @@ export const slot = {
   /** Number of the episode that a reset begins; -1 for the next one. */
   episode: 3,
   done: 16,
-  /** 1 where an evaluation, a step or a reset in progress is to end between two calls into user code. */
+  /** 1 if an evaluation, a step or a reset in progress is to end between two calls into user code. */
   isCut: 32,
   /** The user code's trail. */
   trail: 48,
@@ -52,7 +52,7 @@ export type OpenRows = Pick<RowOptions, 'seed' | 'givenContexts'> & {
   readonly firstRow: number;
 };
 
-/** By kind: what is asked, and what is answered. */
+/** Questions and answers by kind. */
 export type EnvQuestions = {
   facts(body: null): EnvironmentFacts;
   stateSize(body: null): number;
@@ -62,7 +62,7 @@ export type EnvQuestions = {
   restoreRows(body: { readonly batch: number; readonly states: readonly RestoredRow[] }): null;
   closeRows(batch: number): null;
   openPolicy(model: Uint8Array): null;
-  /** Null where it was cut. */
+  /** Null if it was cut. */
   evaluate(body: { readonly order: EvaluationOrder; readonly parameters: PolicyParameters }): Evaluated | null;
   dispose(body: null): null;
 };
