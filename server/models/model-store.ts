@@ -29,6 +29,8 @@ export class ModelStore {
   readonly #unready = new Set<string>();
   /** Folders that are skipped and were reported, with the reason. */
   #skipped = new Set<string>();
+  /** Why the labels of a model were refused at the last look. */
+  readonly #labelFaults = new Map<string, string>();
   #isStoreMissing = false;
   /** The running scan of the store. */
   #scan: Promise<void> | undefined;
@@ -179,9 +181,13 @@ export class ModelStore {
   async #routingOf(model: string): Promise<Routing> {
     const { config, log } = this.#options;
     try {
-      return await readRouting(config.store, model);
+      const routing = await readRouting(config.store, model);
+      this.#labelFaults.delete(model);
+      return routing;
     } catch (error) {
-      log.error({ model, reason: (error as Error).message }, 'labels refused');
+      const reason = (error as Error).message;
+      if (this.#labelFaults.get(model) !== reason) log.error({ model, reason }, 'labels refused');
+      this.#labelFaults.set(model, reason);
       return this.#models.get(model)?.routing ?? emptyRouting;
     }
   }

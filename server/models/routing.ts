@@ -20,6 +20,10 @@ const routingSchema = z.strictObject({
   withheld: z.array(version).default([]),
 });
 
+/** More are read and checked at every look through the store, on the event loop. */
+const labelCountMax = 1000;
+const fileBytesMax = 2 ** 20;
+
 const labelName = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
 /** The first fault of a routing whose fields have the right types; undefined if there is none. */
@@ -28,6 +32,9 @@ function faultOf({
   percentages,
 }: Routing): Pick<ErrorFields, 'where' | 'expected' | 'actual' | 'remedy'> | undefined {
   const names = Object.keys(labels);
+  if (names.length > labelCountMax) {
+    return { where: 'labels', expected: `at most ${labelCountMax}`, actual: `${names.length}` };
+  }
   const badName = names.find((name) => !labelName.test(name));
   if (badName !== undefined) {
     return {
@@ -47,14 +54,19 @@ function faultOf({
     return {
       where,
       expected:
-        names.length === 0 ? 'labels, of which the model has none' : `labels of the model (${names.sort().join(', ')})`,
+        names.length === 0
+          ? 'labels, of which the model has none'
+          : `labels of the model (${names.sort().slice(0, 10).join(', ')})`,
       actual: quoted(stray[0]),
       remedy: 'Give the label a version first, or take it out of the percentages',
     };
   }
   const sum = shares.reduce((total, [, share]) => total + share, 0);
   if (shares.length === 0 || Math.abs(sum - 100) < 1e-6) return undefined;
-  const shown = shares.map(([name, share]) => `${name}=${share}`).join(', ');
+  const shown = shares
+    .slice(0, 10)
+    .map(([name, share]) => `${name}=${share}`)
+    .join(', ');
   return { where, expected: 'shares that sum to 100', actual: `${sum} (${shown})` };
 }
 
@@ -71,7 +83,7 @@ const fileOf = (store: string, model: string): string => join(store, model, 'lab
 export async function readRouting(store: string, model: string): Promise<Routing> {
   let text: string;
   try {
-    text = await readRegularText(fileOf(store, model));
+    text = await readRegularText(fileOf(store, model), fileBytesMax);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return emptyRouting;
     throw error;

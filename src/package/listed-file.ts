@@ -46,13 +46,17 @@ export async function readListedFile(
 
 /**
  * The text of a small file.
- * @throws HyperpolicyError invalid_argument: it is no regular file; Error of the system where it cannot be read
+ * @throws HyperpolicyError invalid_argument: it is no regular file, or larger; Error of the system where it cannot be read
  */
-export async function readRegularText(path: string): Promise<string> {
+export async function readRegularText(path: string, bytesMax: number): Promise<string> {
   // Not waiting: nobody may ever write to a pipe.
   const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    if (!(await handle.stat()).isFile()) throw irregular(path);
+    const found = await handle.stat();
+    if (!found.isFile()) throw irregular(path);
+    if (found.size > bytesMax) {
+      throw invalidArgument({ where: path, expected: `at most ${bytesMax} bytes`, actual: `${found.size}` });
+    }
     return await handle.readFile('utf8');
   } finally {
     await handle.close();

@@ -252,12 +252,9 @@ function checkFileName(name: string): void {
 }
 
 async function readManifest(directory: string): Promise<string> {
-  const { path, bytes } = await locate(directory, manifestFile);
-  if (bytes > manifestBytesMax) {
-    throw invalidArgument({ where: path, expected: `at most ${manifestBytesMax} bytes`, actual: `${bytes}` });
-  }
+  const { path } = await locate(directory, manifestFile);
   try {
-    return await readRegularText(path);
+    return await readRegularText(path, manifestBytesMax);
   } catch (cause) {
     if (cause instanceof HyperpolicyError) throw cause;
     throw unreadable(path, cause);

@@ -196,6 +196,21 @@ describe('routing', () => {
     expect(lines.find(({ msg }) => msg === 'labels refused')).toMatchObject({ model: 'm' });
   });
 
+  test.each([
+    [1001, /labels: expected at most 1000, got 1001$/],
+    [500_000, /labels\.json: expected at most 1048576 bytes, got \d+$/],
+  ])('%i labels are refused, said once, and hold up nobody', async (count, reason) => {
+    const store = await temporaryStore([version(1), version(2)]);
+    await writeRouting(store, 'm', { labels: { stable: 1 }, percentages: {}, withheld: [] });
+    const { server, client, lines } = await startTestServer([], { store });
+    const labels = Object.fromEntries(Array.from({ length: count }, (_, i) => [`l${i}`, 1]));
+    await writeFile(join(store, 'm', 'labels.json'), JSON.stringify({ labels }));
+    for (let look = 0; look < 3; look++) await server.models.refresh();
+    expect((await client.act({ model: 'm', label: 'stable', observation })).version).toBe(1);
+    const refusals = lines.filter(({ msg }) => msg === 'labels refused');
+    expect(refusals).toMatchObject([{ model: 'm', reason: expect.stringMatching(reason) }]);
+  });
+
   test('is written whole or not at all', async () => {
     const store = await temporaryStore([version(1)]);
     await writeRouting(store, 'm', { labels: { a: 1 }, percentages: { a: 100 }, withheld: [] });
