@@ -19,7 +19,7 @@ import { openRunDirectory, type RunDirectory } from './run/run-directory.ts';
 import { type MetricsPort, type MetricsPortOptions, openMetricsPort } from './seeing/metrics-port.ts';
 
 export type TrainOptions = {
-  /** With the algorithm's name in `algorithm.name`; defaults fill what is not given. */
+  /** `algorithm.name` is the algorithm; defaults fill missing settings. */
   readonly config: GivenConfig & { readonly algorithm: { readonly name: string } };
   readonly runDirectory: string;
   /** Go on from the run directory's newest checkpoint. */
@@ -37,7 +37,7 @@ export type TrainOptions = {
 export type TrainResult = PublishedRun & { readonly run: RunResult };
 
 /**
- * Trains, and publishes where asked.
+ * Trains, and publishes if asked.
  * @throws HyperpolicyError: an unknown algorithm, setting, environment or network, a value out of range, the webgpu device, an environment that
  *   the algorithm cannot train in, a port that is taken, a run directory with or without a run against `resume`, a store that cannot be written; and what
  *   ended the run (an environment that throws, a loss that is not finite, a full disk), with what is kept and how to go on: the best
@@ -181,7 +181,7 @@ async function salvage(failure: RunFailure, opened: Opened, context: Context): P
   }
 }
 
-/** Publishes what was evaluated, as the run comes to it. */
+/** Publishes the evaluated policy during the run. */
 const publishEach =
   (opened: Opened, context: Context): NonNullable<RunContext['evaluated']> =>
   async (evaluations, learner) => {

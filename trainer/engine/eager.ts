@@ -27,7 +27,7 @@ export const createEagerEngine = (backend: string): Engine => ({
         let current = tf.tidy(() => tensorsOf(state));
         for (let i = 0; i < passCount; i++) {
           const next = tf.tidy(() => ({ ...pass({ ...current, ...tensorsOf(slices, i) }) }));
-          // What a pass leaves as it is goes on.
+          // State that a pass does not change stays for the next pass.
           const kept = new Set(Object.values(next));
           tf.dispose(Object.values(current).filter((tensor) => !kept.has(tensor)));
           current = next;

@@ -22,7 +22,7 @@ export type Computation = {
 };
 
 /**
- * A computation whose result is what it begins with the next time, done several times in one run. If it runs on a device, the state
+ * A computation that begins with its former result, repeated several times in one run. If it runs on a device, the state
  * stays there between the passes.
  */
 export type RepeatedDefinition = {
@@ -31,7 +31,7 @@ export type RepeatedDefinition = {
   readonly passCount: number;
   /** Read at the begin of a run and written at its end, by name. */
   readonly state: Readonly<Record<string, BoundInput>>;
-  /** What each pass has of its own: the shape is one pass's, the array has those of all passes, one after the other. */
+  /** The input of each pass: the shape is that of one pass, the array has all passes, one after the other. */
   readonly slices: Readonly<Record<string, BoundInput>>;
   /** From state and slices to the state after the pass, under the names of the state. */
   readonly pass: TracedFunction;

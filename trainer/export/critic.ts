@@ -28,7 +28,7 @@ import {
 export type CriticExport = Units & { readonly critic: Critic; readonly parameters: NetworkParameters };
 
 /**
- * Split into primary and dynamic where a primary generates the dynamic network from the observation alone; else plain. A
+ * Split into primary and dynamic if a primary generates the dynamic network from the observation alone; else plain. A
  * critic whose generated weights are the same for every input is plain, with those weights in place of its primary.
  */
 export function exportCritic(options: CriticExport): NetworkFiles {
@@ -156,7 +156,7 @@ const stackMembers = (members: readonly GeneratedLayer[][]): GeneratedLayer[] =>
     return { weight: stack('weight'), gain: stack('gain'), bias: stack('bias') };
   });
 
-/** What a dynamic network reads besides generated layers: the members' low-rank factors, [Q, ...]. */
+/** Inputs of a dynamic network besides generated layers: the members' low-rank factors, [Q, ...]. */
 function stackedFactors(critic: Critic, { views, shapes }: NetworkParameters): Parameters {
   const members = eachMember(critic, (i) => ({
     views: memberParameters(i, views),

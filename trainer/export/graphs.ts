@@ -1,4 +1,4 @@
-/** What all exports need: parameters as constants, generated layers by name, and a graph as file and manifest entry. */
+/** Shared by all exports: parameters as constants, generated layers by name, and a graph as file and manifest entry. */
 
 import * as tf from '@tensorflow/tfjs-core';
 import type { GeneratedLayer } from '../../src/nn/hyper/head.ts';

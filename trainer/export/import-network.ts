@@ -101,7 +101,7 @@ function readSource(options: ImportOptions): Source {
   };
 }
 
-/** What only the caller knows of a state dict. */
+/** Facts about a state dict that only the caller knows. */
 function described({ fileName, architecture, sizes = {} }: ImportOptions): {
   architecture: string;
   sizes: ReferenceSizes;
@@ -120,7 +120,7 @@ function described({ fileName, architecture, sizes = {} }: ImportOptions): {
   });
 }
 
-/** Options must agree with what a file of ours says. */
+/** Options must agree with those in the file. */
 function checkOwn({ description }: Network, { fileName, architecture, sizes = {} }: ImportOptions): void {
   const text = (name: string, observation: number, action: number, context: number) =>
     `${name} with observation ${observation}, action ${action}, context ${context}`;

@@ -1,4 +1,4 @@
-/** What a learner hands over to be published. */
+/** The model that a learner gives for publishing. */
 
 import type { ContextSpec, PolicySpecs } from '../../src/contract/tensor-spec.ts';
 import type { ManifestDraft } from '../../src/package/package.ts';
@@ -8,7 +8,7 @@ import type { CriticExport } from './critic.ts';
 import type { PolicyExport } from './policy.ts';
 import type { AdaptationExport } from './task-policy.ts';
 
-/** What an algorithm has learnt: networks with their parameters. */
+/** The trained networks with their parameters. */
 export type TrainedModel = {
   /** Training reward = scale x environment reward. */
   readonly rewardScale: number;

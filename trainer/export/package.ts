@@ -70,7 +70,7 @@ export function exportModel(given: ModelToExport): PackageContent {
   };
 }
 
-/** What adapts the policy, with what the manifest says of it beside the graph. */
+/** The adaptation of the policy: its graph, and its fields in the manifest. */
 function adaptationOf({ policy, step, adaptation }: ModelToExport, files: NetworkFiles | null) {
   if (adaptation !== undefined) {
     const { discount, lambda, weighting } = adaptation;

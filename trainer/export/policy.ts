@@ -22,12 +22,12 @@ export type PolicyExport = Units & {
   readonly unreadContextSize?: number | undefined;
 };
 
-/** Split into primary and dynamic where a primary generates the policy from the context; else plain. */
+/** Split into primary and dynamic if a primary generates the policy from the context; else plain. */
 export const exportPolicy = (options: PolicyExport): NetworkFiles =>
   options.policy.split === undefined ? exportPlain(options) : exportSplit(options, options.policy.split);
 
 /**
- * What a policy's graph gives: `action` [B, A] in environment units and, if the policy is stochastic, `log_prob` [B], the
+ * Outputs of a policy's graph: `action` [B, A] in environment units and, if the policy is stochastic, `log_prob` [B], the
  * log-density of the unclipped sample in environment units.
  * @param noise standard normal, [B, A]; zeros give the deterministic action
  */

@@ -29,7 +29,7 @@ const probeRows = 4;
 const probeTolerance = 1e-4;
 const probeStream = 0x70726f62;
 
-/** @param adaptGraph the adaptation's, where the package has one */
+/** @param adaptGraph the adaptation's, if the package has one */
 export function probes(options: ModelToExport, adaptGraph: Graph | undefined): Probe[] {
   const { policy, critic, encoder, step, adaptation } = options;
   return [
@@ -223,7 +223,7 @@ function normals(random: Random, ...sizes: number[]): Rows {
   return made;
 }
 
-/** Uniform between the bounds, standard normal where a value has none. */
+/** Uniform between the bounds, standard normal for a value without bounds. */
 function probeInput(random: Random, { low, high }: TensorSpec): Rows {
   const made = normals(random, low.length);
   made.data.forEach((_, i) => {

@@ -131,7 +131,7 @@ export async function createCollector({
     try {
       return await envs.save();
     } catch (error) {
-      // Whatever else fails here is told; where an interrupt found a loop without an end, the checkpoint is what can be saved.
+      // Other errors are reported. If an interrupt found an endless loop, the checkpoint keeps what can be saved.
       if (!(error instanceof HangError)) throw error;
       hasFailed = true;
       return lostRows();

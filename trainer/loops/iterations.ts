@@ -190,7 +190,7 @@ async function runLoop(loop: Loop): Promise<RunResult> {
       }
     }
   } catch (error) {
-    // What was cut is done again by whoever goes on from the checkpoint.
+    // A resumed run does the cut work again.
     if (signal?.aborted !== true || error instanceof HangError) failure = { cause: error };
   }
   let checkpoint: string | undefined;

@@ -123,7 +123,7 @@ async function openTraining<Config extends LearnerSettings>(
   };
 }
 
-/** What the person is told of how updates run. */
+/** Tells the user how updates run. */
 function updatesText(updatesPerRun: number, device: RunConfig['device']): string | undefined {
   if (updatesPerRun > 1) return `updates: ${updatesPerRun} in a run`;
   if (device !== 'cuda') return undefined;

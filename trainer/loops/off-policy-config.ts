@@ -69,7 +69,7 @@ export const offPolicyDefaults: OffPolicyLoopConfig = {
   checkpointInterval: 50_000,
 };
 
-/** What a resumed run may change. */
+/** Settings that a resumed run may change. */
 export const resumableLoopSettings = [
   'stepCount',
   'evaluationInterval',
@@ -113,7 +113,7 @@ export function checkLoopConfig({ updatesPerStep = 1, ...config }: OffPolicyConf
 }
 
 /**
- * What a resumed run may not change.
+ * Checks the settings that a resumed run may not change.
  * @param begun as the run's checkpoint has it
  * @throws HyperpolicyError invalid_argument: it differs
  */

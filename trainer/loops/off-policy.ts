@@ -51,7 +51,7 @@ const streams = { sampling: 4, learning: 5 };
 const turnIntervalMs = 50;
 const partNames = ['learner', 'replay', 'collector', 'evaluations'] as const;
 
-/** What a checkpoint keeps of the loop itself. */
+/** The loop's own state in a checkpoint. */
 type LoopState = {
   readonly config: ReturnType<typeof decidingSettings>;
   readonly seconds: number;
@@ -160,10 +160,10 @@ async function runLoop(loop: Loop): Promise<RunResult> {
   try {
     await runSteps(loop);
   } catch (error) {
-    // An evaluation that was cut is done again by whoever goes on from the checkpoint.
+    // A resumed run makes a cut evaluation again.
     if (signal?.aborted !== true || error instanceof HangError) failure = { cause: error };
   }
-  // What is being evaluated may be the best.
+  // The running evaluation may become the best one.
   if (failure !== undefined) await loop.evaluations.settle().catch(() => {});
   let checkpoint: string | undefined;
   try {
@@ -230,7 +230,7 @@ async function advance(loop: Loop): Promise<void> {
     try {
       update(loop);
     } catch (error) {
-      // The step ends all the same, since a checkpoint is written next. What failed first is what is reported.
+      // The step ends all the same, since a checkpoint is written next. The first error is reported.
       await finishStep(loop).catch(() => {});
       throw error;
     }

@@ -10,13 +10,13 @@ import type { ActorCriticNetworks } from './networks.ts';
 /** Stream of the initial parameters' draws; the loop has its own for noise and sampling. */
 export const initialisationStream = 0x696e6974;
 
-/** A network's arrays with their shapes, by name: what a computation is bound to. */
+/** A network's arrays with their shapes, by name, to which computations are bound. */
 export type NetworkArrays = TrainableViews & { readonly shapes: Readonly<Record<string, readonly number[]>> };
 
 export type ActorCritic = {
   readonly trainables: { readonly actor: Trainable; readonly critic: Trainable };
   readonly actor: NetworkArrays;
-  /** All critics; as stacks where they can be evaluated at once, which halves the operations. */
+  /** All critics; as stacks if they can be evaluated at once, which halves the operations. */
   readonly critics: NetworkArrays;
   /** The first critic alone, with what it shares with the others. No stacks, no gradients. */
   readonly firstCritic: Pick<NetworkArrays, 'parameters' | 'shapes'>;
@@ -67,7 +67,7 @@ export const createCriticTrainable = (
     stacks: Object.fromEntries(stacks.map(({ name, members }) => [name, members])),
   });
 
-/** As stacks where the members can be evaluated at once. */
+/** As stacks if the members can be evaluated at once. */
 export function criticArrays({ specs, stacks }: Critic, trainable: Trainable): NetworkArrays {
   if (stacks === undefined) return arraysOf(trainable, shapesOf(specs));
   return { ...trainable.stacked, shapes: Object.fromEntries(stacks.map(({ name, shape }) => [name, shape])) };

@@ -5,7 +5,7 @@ import { type PolicyOutput, policyOutput } from '../../src/nn/policies/policy.ts
 import type { ActorCriticNetworks } from './networks.ts';
 import type { States } from './transitions.ts';
 
-/** What the policy's network gives at states, whether or not it reads their context. */
+/** Outputs of the policy's network at states, whether or not it reads their context. */
 export const outputAt = (
   { policy }: Pick<ActorCriticNetworks, 'policy'>,
   parameters: Parameters,

@@ -1,4 +1,4 @@
-/** What the off-policy loop needs of an algorithm. The loop knows no networks and no losses; the learner knows no files and no clock. */
+/** The learner of the off-policy loop. The loop knows no networks and no losses; the learner knows no files and no clock. */
 
 import type { Random } from '../../src/contract/random.ts';
 import type { Batch } from '../replay/batch.ts';

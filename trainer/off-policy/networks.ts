@@ -1,4 +1,4 @@
-/** What the networks of every actor-critic learner have: one policy and an ensemble of critics, as descriptions without parameters. */
+/** The networks of every actor-critic learner: one policy and an ensemble of critics, as descriptions without parameters. */
 
 import { type PolicySpecs, specSize } from '../../src/contract/tensor-spec.ts';
 import type { ActionScaling } from '../../src/nn/action-scaling.ts';
@@ -30,7 +30,7 @@ export const networkSizes = ({ observation, action, context }: PolicySpecs): Net
   contextSize: context === null ? 0 : specSize(context),
 });
 
-/** The sizes of what the learner's networks read. */
+/** Sizes of the inputs of the learner's networks. */
 export const sizesOf = ({ critic: { sizes } }: Pick<ActorCriticNetworks, 'critic'>): NetworkSizes => ({
   observationSize: sizes.observationSize,
   actionSize: sizes.actionSize,

@@ -1,4 +1,4 @@
-/** The policies that an actor-critic learner may have where an environment poses tasks, and what their networks read of the task. */
+/** Policies of an actor-critic learner in an environment with tasks, and the task inputs of their networks. */
 
 import { z } from 'zod';
 import { invalidArgument } from '../../src/contract/errors.ts';
@@ -59,7 +59,7 @@ export const policyConfig = (
     ? { ...hyperPolicy, architecture: names.hyper }
     : { architecture: names.mlp, hiddenSizes: actorHiddenSizes };
 
-/** The sizes of what the policy reads: no context where it does not see the task. */
+/** Sizes of the policy's inputs: no context if it does not see the task. */
 export function policySizes(settings: PolicySettings, specs: PolicySpecs): NetworkSizes {
   const sizes = networkSizes(specs);
   return readsTask(settings) ? sizes : { ...sizes, contextSize: 0 };

@@ -14,11 +14,11 @@ export type Transitions = {
   readonly reward: tf.Tensor1D; // [B]
   readonly nextObservation: tf.Tensor2D; // [B, O]
   readonly terminated: tf.Tensor1D; // [B], 0 or 1
-  /** The task, where the networks read it. */
+  /** The task, if the networks read it. */
   readonly context?: tf.Tensor2D | undefined; // [B, C]
 };
 
-/** What a policy reads. */
+/** Inputs of a policy. */
 export type States = Pick<Transitions, 'observation' | 'context'>;
 
 /** Inputs of a computation that read a batch's arrays, under the names of the fields. */
@@ -36,7 +36,7 @@ export function boundBatch(
   };
 }
 
-/** Those of the bound inputs that a policy reads. */
+/** The bound inputs that a policy reads. */
 export const boundStates = ({ observation, context }: ReturnType<typeof boundBatch>): Record<string, BoundInput> =>
   context === undefined ? { observation } : { observation, context };
 

@@ -50,9 +50,9 @@ export type UpdateRunsOptions = {
   readonly batchSize: number;
   /** Standard normal draws of one update, [B, A] each, in the order in which they are drawn. */
   readonly noises: readonly string[];
-  /** Where what the last pass gives as metrics is written. */
+  /** The arrays for the metrics of the last pass. */
   readonly metrics: Readonly<Record<string, Float32Array>>;
-  /** Those of them that must be finite, by what errors call them. */
+  /** Metrics that must be finite, by their names in errors. */
   readonly losses: Readonly<Record<string, Float32Array>>;
   readonly pass: Pass;
 };

@@ -1,4 +1,4 @@
-/** What updates of every actor-critic learner have around them: how many were taken, when metrics are reported, and what is saved. */
+/** Bookkeeping of the updates of every actor-critic learner: their count, metrics and saved state. */
 
 import type { Random } from '../../src/contract/random.ts';
 import type { Trainable } from '../../src/optim/trainable.ts';

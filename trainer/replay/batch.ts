@@ -41,7 +41,7 @@ export function createBatch({
   };
 }
 
-/** Views of the rows of `count` equal parts of a batch, one after the other: what is written to a part is in the batch. */
+/** Views of the rows of `count` equal parts of a batch, one after the other: writing to a part writes to the batch. */
 export function partsOf({ size, ...fields }: Batch, count: number): Batch[] {
   return Array.from({ length: count }, (_, part) => {
     const views = Object.entries(fields).map(([name, data]) => {

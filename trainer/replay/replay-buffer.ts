@@ -29,7 +29,7 @@ export type Transition = {
   nextObservation: ArrayLike<number>; // [O]
   /** The task ended, e.g. by a fall. False at a time limit: the value of the next state still counts. */
   terminated: boolean;
-  /** The task of the episode; only where the buffer has a context size. */
+  /** The task of the episode; only if the buffer has a context size. */
   context?: ArrayLike<number> | null; // [C]
 };
 

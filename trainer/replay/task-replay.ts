@@ -122,7 +122,7 @@ function createTask(
         context.add(transition);
         addedCount++;
       }
-      // What begins at the end, or before the oldest, is none.
+      // An episode that begins at the end, or before the oldest transition, is empty.
       starts = starts.filter((start) => start < addedCount && start >= addedCount - contextCapacity);
     },
     clearContext() {

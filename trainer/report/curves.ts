@@ -46,7 +46,7 @@ function panelOf(environment: string, runs: readonly Run[], metric: string): Pan
 
 export type RunGroup = { readonly label: string; readonly runs: readonly Run[] };
 
-/** Runs with equal settings but for the seed, where they ran, and what they published. */
+/** Runs whose settings differ only in the seed, the machine and the publication. */
 export function groupRuns(runs: readonly Run[]): RunGroup[] {
   const groups = new Map<string, Run[]>();
   for (const run of runs) {
@@ -57,7 +57,7 @@ export function groupRuns(runs: readonly Run[]): RunGroup[] {
   return lists.map((list) => ({ label: labelOf(list, lists), runs: list }));
 }
 
-/** Algorithm and network; where groups share them, the settings that differ too. */
+/** Algorithm and network; if groups share them, also the settings that differ. */
 function labelOf(list: readonly Run[], groups: readonly (readonly Run[])[]): string {
   const [run] = list as [Run];
   const alike = groups.map(([first]) => first!).filter(({ name }) => name === run.name);
@@ -69,7 +69,7 @@ function labelOf(list: readonly Run[], groups: readonly (readonly Run[])[]): str
   return `${[run.name, ...settings].join(', ')} (${seeds})`;
 }
 
-/** Every setting that decides a run's results, by its dotted name. Where and how it ran decides nothing that a curve shows. */
+/** Every setting that decides a run's results, by its dotted name. The place and the way of running do not change a curve. */
 export function settingsOf({ config }: Run): Map<string, string> {
   const { algorithm, environment, loop } = config;
   const { seed: _, ...rest } = loop;

@@ -1,4 +1,4 @@
-/** Six pictures of an episode of what a run published. */
+/** Six pictures of an episode of a run's published policy. */
 
 import { createEnvironment } from '../../src/envs/registry.ts';
 import { encodeTrajectory, recordTrajectory } from '../rollout/pictures/trajectory.ts';

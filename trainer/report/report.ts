@@ -8,7 +8,7 @@ import { episodeFrames, type Frames } from './frames.ts';
 import { html, page, type Row, table } from './page.ts';
 import { environmentOf, type PublishedModel, publishedModel, type Run } from './runs.ts';
 
-/** A run with what was looked up for the page. */
+/** A run with its data for the page. */
 type Reported = {
   readonly run: Run;
   readonly name: string;

@@ -1,5 +1,5 @@
 /**
- * What is said of several seeds: mean, standard deviation, interquartile mean, and a bootstrap interval.
+ * Statistics over several seeds: mean, standard deviation, interquartile mean, and a bootstrap interval.
  *
  * Source: Agarwal et al. 2021 (rliable): the interquartile mean is that of scipy's `trim_mean` with a quarter cut at each end; the
  * interval is the percentile bootstrap's at 95%.

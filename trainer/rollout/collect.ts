@@ -31,7 +31,7 @@ export type Rollout = {
   readonly actions: Float32Array;
   /** [T, N] */
   readonly rewards: Float64Array;
-  /** After the step, [T, N, O]: where an episode ended its last observation, not the next episode's first. */
+  /** After the step, [T, N, O]: at the end of an episode its last observation, not the next episode's first. */
   readonly nextObservations: Float32Array;
   /** The task of the step, [T, N, C]. */
   readonly contexts: Float64Array;

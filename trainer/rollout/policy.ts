@@ -44,7 +44,7 @@ export const createZeroPolicy = (): BatchPolicy => ({
 
 /**
  * A published model's policy, without noise, run as the server runs it (`src/onnx/small-network.ts`): the same observation gives the
- * same bits here and there. A hyper policy's primary runs where contexts have changed.
+ * same bits here and there. A hyper policy's primary runs when contexts have changed.
  * @throws HyperpolicyError failed_precondition: no policy in the package, or other specs than the environment's
  */
 export function createPackagePolicy(

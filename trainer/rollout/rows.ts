@@ -18,7 +18,7 @@ export type RowState = {
   readonly episodeLength: number;
 };
 
-/** A row to restore; null if nobody knows its environment's state: it begins its next episode. */
+/** A row to restore; null if its environment's state is unknown: it begins its next episode. */
 export type RestoredRow = Omit<RowState, 'env'> & { readonly env: EnvState | null };
 
 export type RowOptions = {
@@ -32,7 +32,7 @@ export type RowOptions = {
 export type Rows = {
   /** Begins a row's next episode, or the one of that number. */
   begin(row: number, episode?: number): void;
-  /** One step of a row; begins the next episode where one ends. */
+  /** One step of a row; begins the next episode when one ends. */
   step(row: number): void;
   save(row: number): RowState;
   restore(row: number, state: RestoredRow): void;
@@ -55,7 +55,7 @@ export function stateSizeOf(env: Env): number {
   return stateRowOf(env).size;
 }
 
-/** Where the only row of the only thread stays in its environment. */
+/** For the only row of the only thread, which stays in its environment. */
 const unmoved: StateRow = { size: 0, write() {}, read() {} };
 
 /** This thread's way to step rows. */

@@ -18,7 +18,7 @@ const answerTimeoutMs = 120_000;
 
 /** Does one thing after the other: `begin` and `finish`, or `reset`, `save` or `restore`. */
 export type Team = {
-  /** Starts the next episode of every row, or the one of that number; `finish` ends that. */
+  /** Starts the next episode of every row, or the one with that number; `finish` waits for it. */
   reset(episode: number | undefined): void;
   /** Starts the workers on a step of all rows. */
   begin(): void;

@@ -25,7 +25,7 @@ export type VectorEnvOptions = {
   readonly threadCount?: number;
   /**
    * In place of `threadCount`: threads beside the caller's, at most one an environment, where the caller has other work between `begin`
-   * and `finish`. It steps only what they have not begun by then.
+   * and `finish`. The caller steps only the rows that they have not begun by then.
    */
   readonly workerCount?: number;
   /** One task per environment instead of tasks drawn per episode; `setContexts` changes them. */
@@ -34,7 +34,7 @@ export type VectorEnvOptions = {
   readonly spinMs?: number;
 };
 
-/** What a step gave, by row. Views over shared memory, which the next call changes; ONNX tensors need a copy of them. */
+/** Results of a step, by row. Views over shared memory, which the next call changes; ONNX tensors need a copy of them. */
 export type BatchView = Pick<
   SharedBatch,
   'observations' | 'finals' | 'rewards' | 'contexts' | 'returns' | 'lengths' | 'terminated' | 'truncated' | 'diverged'
@@ -66,13 +66,13 @@ export type VectorEnv = {
   /** The first half of `step`: the other threads start. Call `finish` when other work is done. */
   begin(actions: ArrayLike<number>): void;
   /**
-   * Waits so long at most for user code, which may never return; `finish` then does not wait for it.
+   * Waits at most `timeoutMs` for user code, which may never return; `finish` then does not wait for it.
    * @returns whether `finish` may be called
    */
   isReady(timeoutMs: number): boolean;
   /** The second half of `step`: steps the caller's share and waits for the other threads. */
   finish(): void;
-  /** The tasks of the next episodes, one [C] per environment. Only where `contexts` was given. */
+  /** The tasks of the next episodes, one [C] per environment. Only if `contexts` was given. */
   setContexts(contexts: readonly ArrayLike<number>[]): void;
   /** Copies of all environments' states, in row order. */
   save(): Promise<RowState[]>;
@@ -195,7 +195,7 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
   };
 }
 
-/** Who steps: what is known of the environment, and how a batch gets its team. */
+/** The environment's facts, and the way to create the team that steps a batch. */
 type Party = {
   readonly facts: Pick<Env, 'name' | 'specs' | 'episodeStepCountMax'>;
   readonly threadCount: number;
@@ -237,7 +237,7 @@ async function openParty(options: VectorEnvOptions): Promise<Party> {
   };
 }
 
-/** What the caller may read. */
+/** The part of a batch that the caller may read. */
 const viewOf = ({
   observations,
   finals,

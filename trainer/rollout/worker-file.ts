@@ -1,4 +1,4 @@
-/** Where the compiled form of a worker thread's file is. */
+/** The path of a worker thread's compiled file. */
 
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

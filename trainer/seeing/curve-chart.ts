@@ -15,7 +15,7 @@ export type Curve = { readonly label: string; readonly points: readonly CurvePoi
 /** Curves that share their axes. */
 export type Panel = {
   readonly title: string;
-  /** What the band is, for instance. */
+  /** For example, what the band shows. */
   readonly subtitle: string;
   readonly stepTitle: string;
   readonly valueTitle: string;

@@ -3,7 +3,7 @@
 import type { TopLevelSpec } from 'vega-lite';
 import { failedPrecondition } from '../../src/contract/errors.ts';
 
-/** Whoever shows the picture has one of these. */
+/** Fonts that every viewer has at least one of. */
 export const fontFamilies = 'Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif';
 
 /** @param chart with its data inside: nothing is loaded */

@@ -12,9 +12,9 @@ const tags: Readonly<Record<string, string>> = {
   temperatureLoss: 'train/ent_coef_loss',
 };
 
-/** `rollout/ep_rew_mean` and `rollout/ep_len_mean` are means of so many episodes. */
+/** `rollout/ep_rew_mean` and `rollout/ep_len_mean` are means of this many episodes. */
 const episodeCount = 100;
-/** `time/fps` is written at most once in so many seconds of training. */
+/** `time/fps` is written at most once in this many seconds of training. */
 const rateInterval = 1;
 
 type Metrics = { readonly step: number; readonly seconds: number; readonly [name: string]: number };

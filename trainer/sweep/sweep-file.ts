@@ -19,7 +19,7 @@ const sweepSchema = z.strictObject({
   runs: z.string().min(1).optional(),
   /** The store of published models, as `train --store`; cells publish nothing unless given. */
   store: z.string().min(1).optional(),
-  /** Flags of `train` without their dashes, with lists of values: what a cell is a combination of. `algorithm` is one of them. */
+  /** Flags of `train` without their dashes, with lists of values; each cell is one combination. `algorithm` is one of them. */
   grid: z.record(z.string(), values),
   /** Flags of every cell that has them. */
   settings: z.record(z.string(), value).optional(),

@@ -142,7 +142,7 @@ export function createMamlLearner(options: MamlLearnerOptions): MamlLearner {
   };
 }
 
-/** Checks the memory for the episodes before and after adaptation. Other memory is not counted. */
+/** Checks that the steps of the episodes before and after adaptation fit in memory. Other memory is not counted. */
 function requireStepMemory(
   { taskCount, episodeCount }: Pick<MamlConfig, 'taskCount' | 'episodeCount'>,
   { observationSize, actionSize }: MamlNetworks,

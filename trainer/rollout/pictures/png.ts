@@ -1,7 +1,7 @@
 /**
  * PNG of 8-bit RGB. Source: Portable Network Graphics specification, W3C, third edition.
  *
- * Our own, since Node has what it takes: fast-png (8.0.0) brings a compressor and buffers of its own.
+ * Our own, since Node has the compression: fast-png (8.0.0) brings a compressor and buffers of its own.
  */
 
 import { crc32, deflateSync } from 'node:zlib';

@@ -117,7 +117,7 @@ function cast(solid: Solid, index: number, { camera, columns, rows, rays, depths
   }
 }
 
-/** The sky and the floor, which fades into the horizon, where no solid is before them. */
+/** The sky and the floor, which fades into the horizon, if no solid is in front of them. */
 function paintBackground(
   { camera, rays, hits }: Canvas,
   floor: Vector | undefined,
@@ -180,7 +180,7 @@ function boundsOf(shades: readonly Shade[]): Bounds {
   };
 }
 
-/** Squares of 1 m, darker where a solid is between the floor and the sun. */
+/** Squares of 1 m, darker in the shadow of a solid. */
 function floorBrightness(x: number, y: number, shades: readonly Shade[], dark: Bounds): number {
   const base = (Math.floor(x) + Math.floor(y)) % 2 !== 0 ? checkDarkening : 1;
   if (x < dark.left || x > dark.right || y < dark.low || y > dark.high) return base;
