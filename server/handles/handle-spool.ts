@@ -76,12 +76,12 @@ const writeToFile = (path: string, content: Uint8Array) => writeFile(path, conte
 
 /** Times are milliseconds of the store's clock. */
 export class Spool {
-  readonly #directory: string;
+  readonly directory: string;
   readonly #writeNew: (path: string, content: Uint8Array) => Promise<void>;
   #isClosed = false;
 
   constructor({ directory, writeNew = writeToFile }: SpoolOptions) {
-    this.#directory = directory;
+    this.directory = directory;
     this.#writeNew = writeNew;
   }
 
@@ -120,7 +120,7 @@ export class Spool {
 
   /** Every file, including those that are being written; none if the directory is gone. */
   async list(): Promise<SpoolFile[]> {
-    const names = await readdir(this.#directory).catch((error: unknown) => {
+    const names = await readdir(this.directory).catch((error: unknown) => {
       if (isMissing(error)) return [];
       throw error;
     });
@@ -138,7 +138,7 @@ export class Spool {
   }
 
   #pathOf(name: string): string {
-    return join(this.#directory, name);
+    return join(this.directory, name);
   }
 
   async #writeInDirectory(path: string, content: Uint8Array): Promise<void> {
@@ -146,7 +146,7 @@ export class Spool {
       await this.#writeNew(path, content);
     } catch (error) {
       if (this.#isClosed || !isMissing(error)) throw error;
-      makeAgain(this.#directory);
+      makeAgain(this.directory);
       await this.#writeNew(path, content);
     }
   }

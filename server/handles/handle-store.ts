@@ -7,11 +7,11 @@
  * process. A use is written to the file once in a twentieth of the time to live, so a context may live that much longer.
  */
 
-import { randomBytes } from 'node:crypto';
 import { deserialize, serialize } from 'node:v8';
 import { resourceExhausted } from '../../src/contract/errors.ts';
 import { LruMap } from '../../src/contract/lru-map.ts';
 import type { HandleContext } from './handle-context.ts';
+import { isOfOtherServer, newHandle, serverMark } from './handle-name.ts';
 import type { Spool } from './handle-spool.ts';
 
 export type HandleStoreOptions = {
@@ -53,6 +53,7 @@ export class HandleStore {
   readonly #spool: Spool;
   readonly #clock: () => number;
   readonly #isOwn: (name: string) => boolean;
+  readonly #mark: string;
   /** Interval between two notes of uses in a file. */
   readonly #noteMs: number;
   readonly #cache = new LruMap<CachedContext>(({ bytes }) => bytes);
@@ -66,6 +67,7 @@ export class HandleStore {
     this.#spool = spool;
     this.#clock = clock;
     this.#isOwn = isOwn;
+    this.#mark = serverMark(spool.directory);
     this.#noteMs = timeToLiveMs / 20;
     const everyMs = Math.min(Math.max(sweepMsMin, timeToLiveMs / 4), 2 ** 31 - 1);
     this.#timer = setInterval(() => void this.sweep().catch(onFault), everyMs).unref();
@@ -87,7 +89,7 @@ export class HandleStore {
 
   /**
    * Keeps a context; the least recently used make room.
-   * @returns its handle: 128 random bits, of which up to 6 name the process if there are several
+   * @returns its handle, as newHandle; up to 6 of its random bits name the process if there are several
    * @throws HyperpolicyError resource_exhausted: larger than the whole spool; the disk is full
    */
   async put(context: HandleContext): Promise<string> {
@@ -110,6 +112,10 @@ export class HandleStore {
     file.isPending = false;
     this.#cacheContext(handle, { context, bytes, usedAtMs: nowMs, notedAtMs: nowMs });
     return handle;
+  }
+
+  isOfOtherServer(handle: string): boolean {
+    return isOfOtherServer(handle, this.#mark);
   }
 
   /** The context of a handle, which becomes the most recently used; undefined if it is unknown or expired. */
@@ -155,7 +161,7 @@ export class HandleStore {
 
   #newHandle(): string {
     for (;;) {
-      const handle = randomBytes(16).toString('hex');
+      const handle = newHandle(this.#mark);
       if (this.#isOwn(handle)) return handle;
     }
   }

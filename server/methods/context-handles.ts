@@ -80,7 +80,10 @@ export class ContextHandles {
     const found = this.#store.get(handle);
     if (found !== undefined && found.binding.caller === callerName(caller)) return found;
     const expected = 'a handle that this server holds';
-    throw notFound({ where: `${method} context_handle`, expected, actual: 'an unknown or expired one' });
+    const where = `${method} context_handle`;
+    if (!this.#store.isOfOtherServer(handle)) throw notFound({ where, expected, actual: 'an unknown or expired one' });
+    const remedy = 'Send it with the hyperpolicy-routing-key of its Adapt, or adapt again';
+    throw notFound({ where, expected, actual: 'one of another server, or of this one before it was started', remedy });
   }
 }
 
