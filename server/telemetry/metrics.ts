@@ -105,8 +105,7 @@ const kindsIn = (registry: Registry) => ({
   counter: (name: string, help: string) => registerCounter(registry, { name, help }),
   seconds: (name: string, help: string, isGone?: VersionLabels['isGone']) =>
     registerHistogram(registry, { name, help, bounds: secondBounds, isGone }),
-  rows: (name: string, help: string, isGone?: VersionLabels['isGone']) =>
-    registerHistogram(registry, { name, help, bounds: rowBounds, isGone }),
+  rows: (name: string, help: string) => registerHistogram(registry, { name, help, bounds: rowBounds }),
 });
 
 /** Calls by method and status. */
@@ -191,16 +190,16 @@ function registerEvents({
   };
 }
 
-/** Heavy graphs by the names of their files, the first `graphLabelCountMax`, then `other`; and by their versions. */
+/** Heavy graphs by the names of their files, the first `graphLabelCountMax`, then `other`; waiting also by version. */
 function registerGraphs({ seconds, rows }: Kinds, { isGone }: VersionLabels): Pick<Metrics, 'heavyRun' | 'queued'> {
-  const runs = seconds('hyperpolicy_heavy_run_seconds', 'Runs of primaries and plain critics', isGone);
-  const batches = rows('hyperpolicy_batch_rows', 'Rows joined into one run of a heavy graph', isGone);
+  const runs = seconds('hyperpolicy_heavy_run_seconds', 'Runs of primaries and plain critics');
+  const batches = rows('hyperpolicy_batch_rows', 'Rows joined into one run of a heavy graph');
   const queue = seconds('hyperpolicy_queue_seconds', 'Waiting of requests for the turn of a heavy graph', isGone);
   const names = new Set<string>();
   const open = ({ name, labels: ofVersion }: GraphNames) => {
     if (names.size < graphLabelCountMax) names.add(name);
-    const labels = { graph: names.has(name) ? name : 'other', ...ofVersion };
-    return { ran: runs(labels), joined: batches(labels), waited: queue(labels) };
+    const labels = { graph: names.has(name) ? name : 'other' };
+    return { ran: runs(labels), joined: batches(labels), waited: queue({ ...labels, ...ofVersion }) };
   };
   const opened = new WeakMap<GraphNames, ReturnType<typeof open>>();
   const seriesOf = (graph: GraphNames) => {

@@ -134,9 +134,9 @@ function registerHandles(register: Register, { config, handles }: ServingSources
   register('context_handle_bytes', 'Their bytes on the disk', () => one(handles()?.bytes ?? 0));
   const onDisk = () => one(handleSpoolBytesMax / processCount);
   register('max_context_handle_bytes', 'Bytes that they may have on the disk', onDisk);
-  register('context_handle_cache_bytes', 'Those used lately, in memory', () => one(handles()?.cacheBytes ?? 0));
+  register('handle_cache_bytes', 'Those used lately, in memory', () => one(handles()?.cacheBytes ?? 0));
   const inMemory = () => one(handleCacheBytesMax);
-  register('max_context_handle_cache_bytes', 'Bytes that they may have in memory', inMemory);
+  register('max_handle_cache_bytes', 'Bytes that they may have in memory', inMemory);
   const dropped = 'Contexts that were not used for too long (expired) or made room for others (evicted)';
   register('context_handles_dropped_total', dropped, () => {
     const { expiredCount = 0, evictedCount = 0 } = handles()?.counts ?? {};
