@@ -1,5 +1,5 @@
 /**
- * What every algorithm offers: a descriptor, which loads quickly, and the training that it opens, which holds networks and
+ * The interface of every algorithm: a descriptor, which loads quickly, and the training that it opens, which holds networks and
  * environments. The runner and the command know algorithms only through these types.
  */
 
@@ -22,7 +22,7 @@ export type Algorithm = {
   readonly description: string;
   /** Lines of the help, each a whole command. */
   readonly examples: readonly string[];
-  /** What the two groups of settings may hold. setting.ts makes flags of them. */
+  /** Schemas of the two groups of settings. setting.ts makes flags of them. */
   readonly schemas: {
     readonly algorithm: z.ZodObject;
     /** Has at least `seed`. */
@@ -30,7 +30,7 @@ export type Algorithm = {
   };
   /** A value for every setting. Given settings may decide the defaults of others. */
   defaults(given: GivenSettings): { readonly algorithm: object; readonly loop: object };
-  /** What a step of a run is, in the plural; environment steps unless given. */
+  /** The unit of a run's steps, in the plural; environment steps unless given. */
   readonly stepUnit?: string;
   /** Names of settings in `loop` that a resumed run may change, such as its length and its intervals. */
   readonly resumable: readonly string[];
@@ -64,7 +64,7 @@ export type Training = Publishable & {
   readonly stepCount: number;
   /**
    * Trains until the last step or the signal.
-   * @throws RunFailure with the result so far, where something else ended it
+   * @throws RunFailure with the result so far, if anything else ended it
    */
   run(options: RunContext): Promise<RunResult>;
   /**
@@ -86,7 +86,7 @@ export type Training = Publishable & {
   dispose(): void;
 };
 
-/** What a published model is made of. */
+/** The parts of the published model. */
 export type Publishable = {
   /** Views of the present parameters. */
   model(): TrainedModel;
@@ -94,7 +94,7 @@ export type Publishable = {
   networkFiles(): Map<string, Uint8Array>;
 };
 
-/** What a loop needs to run, whatever it trains. */
+/** Needed by every loop. */
 export type RunContext = {
   readonly runDirectory: string;
   /** Aborting writes a checkpoint and ends the run. */
@@ -103,13 +103,13 @@ export type RunContext = {
   readonly resume?: boolean | undefined;
   readonly reporter?: Pick<Progress, 'report' | 'print'> | undefined;
   readonly log?: RunLog | undefined;
-  /** What a step is, in the plural; environment steps unless given. */
+  /** The unit of steps, in the plural; environment steps unless given. */
   readonly stepUnit?: string | undefined;
   /** Told of every metric record and every checkpoint once it is written. */
   readonly observer?: RunObserver | undefined;
   /** Called after each evaluation after the warm-up, with all so far and the learner that was evaluated. */
   readonly evaluated?: ((evaluations: readonly Evaluation[], learner: SavedState) => Promise<void>) | undefined;
-  /** After an interrupt: waits for user code in progress for its time. @returns where it did not return in this time */
+  /** After an interrupt: waits for user code in progress, for a bounded time. @returns the hang, if it did not return */
   readonly settle?: (() => Promise<HangError | undefined>) | undefined;
   /** Longest time between two checkpoints, five minutes unless given: a kill loses no more than this. */
   readonly checkpointIntervalMs?: number | undefined;
@@ -122,7 +122,7 @@ export type RunObserver = {
   checkpoint(): void;
 };
 
-/** What a loop needs of a logger; pino's has it. */
+/** The part of pino's logger that loops use. */
 export type RunLog = { info(fields: object, message: string): void; warn(fields: object, message: string): void };
 
 export type RunResult = {
@@ -130,7 +130,7 @@ export type RunResult = {
   readonly step: number;
   /** The step that it began with: 0, or that of the checkpoint. */
   readonly firstStep: number;
-  /** True where the signal ended the run before its last step or evaluation. */
+  /** True if the signal ended the run before its last step or evaluation. */
   readonly aborted: boolean;
   readonly evaluations: readonly Evaluation[];
   /** The newest checkpoint's directory; undefined if a failure left none of the last step. */

@@ -1,7 +1,8 @@
 /**
  * Checkpoints of a run: `<directory>/<step>/` has two files. `arrays.bin` holds the bytes of all arrays one after the other,
  * little-endian. `checkpoint.json` holds the state and the name, type, length and SHA-256 of each array. A checkpoint is
- * written aside, flushed and renamed, so the previous one stays usable after a kill or with a full disk.
+ * written aside, flushed and renamed, so the previous one stays usable after a kill or with a full disk. Not by `replaceFile`, which
+ * replaces a single file: a checkpoint is a directory, so it uses the functions for directories of the same file.
  */
 
 import { createHash } from 'node:crypto';

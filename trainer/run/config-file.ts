@@ -8,7 +8,7 @@ import type { GivenConfig } from './config.ts';
 
 /**
  * The settings of a file; config.ts checks them.
- * @param path JSON where it ends in `.json`, else YAML
+ * @param path JSON if it ends in `.json`, else YAML
  * @throws HyperpolicyError not_found: it cannot be read; invalid_argument: it does not parse, or holds no object
  */
 export function readConfigFile(path: string): GivenConfig {

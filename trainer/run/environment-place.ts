@@ -1,4 +1,4 @@
-/** Where the environment file of a run is: also for a run that goes on from another folder than it was begun in. */
+/** Finds the environment file of a run, even if the run is resumed from another folder. */
 
 import { existsSync } from 'node:fs';
 import { isAbsolute, relative, resolve } from 'node:path';
@@ -7,7 +7,7 @@ import { isEnvFile } from '../../src/envs/env-file.ts';
 import type { RunConfig } from './config.ts';
 
 /**
- * What `createEnvironment` takes. A relative file is looked for in the folder that the run was begun in, then in this one.
+ * The argument of `createEnvironment`. A relative file is looked for in the folder that the run was begun in, then in this one.
  * @throws HyperpolicyError not_found: a file that is in neither
  */
 export function environmentPlace({ environment, workingDirectory = process.cwd() }: RunConfig): string {

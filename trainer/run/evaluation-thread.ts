@@ -24,7 +24,7 @@ export function createEvaluationThread(environment: string, learner: Portable): 
   const start = (model: Uint8Array): Worker => {
     const workerData: EvaluationThreadData = { environment, model };
     const started = new Worker(workerFile(import.meta.url, 'evaluation-worker'), { workerData });
-    // Whoever waits for an answer listens; a thread that ends at another time is no fault of anything.
+    // A pending question handles it; the end of an idle thread is not an error.
     started.on('error', () => {});
     return started;
   };

@@ -29,7 +29,7 @@ export type Evaluations = {
   readonly list: readonly Evaluation[];
   /** The best of those after the warm-up whose learner is on the disk; of equal ones the latest. */
   best(): Evaluation | undefined;
-  /** Adds one, draws the curve again once a minute, and writes the learner to the disk if it is the best so far. Whoever waits for evaluations is told. */
+  /** Adds one, draws the curve again once a minute, and writes the learner to the disk if it is the best so far. Also calls `evaluated` of the run. */
   add(evaluation: Evaluation, returns: readonly number[], save: () => SavedState): Promise<void>;
   /** Call after each checkpoint. The best learner of that time stays on the disk for a run that resumes from it. */
   noteCheckpoint(): void;

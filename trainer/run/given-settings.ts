@@ -20,7 +20,7 @@ export type Given = {
   readonly flags: readonly GivenFlag[];
   /** Publishing options of the command line. */
   readonly publish: Partial<PublishOptions>;
-  /** Publishing options that hold where neither command line nor file has them. */
+  /** Publishing options that neither command line nor file gives. */
   readonly publishDefaults: Omit<PublishOptions, 'model'>;
 };
 
@@ -87,7 +87,7 @@ export function resumedConfig(
 export const isResumable = ({ resumable }: Algorithm, { path: [group, name] }: Pick<Flag, 'path'>): boolean =>
   name === undefined ? resumableSettings.includes(group!) : group === 'loop' && resumable.includes(name);
 
-/** The model's name where no setting is given, without the seed. */
+/** The model's name if no setting is given, without the seed. */
 export const defaultModelBase = (algorithm: Algorithm): string =>
   modelBase(algorithm, completeConfig(algorithm, defaults()));
 

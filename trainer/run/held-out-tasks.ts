@@ -3,7 +3,7 @@
 import type { TaskFamily } from '../../src/envs/task-distribution.ts';
 
 /**
- * A task per episode from the range of test tasks, where that range has tasks outside the training range; else undefined.
+ * A task per episode from the range of test tasks, if that range has tasks outside the training range; else undefined.
  * @param options.seed decides the tasks
  */
 export async function tasksOutOfRange(

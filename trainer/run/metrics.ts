@@ -41,9 +41,9 @@ const waitingCountMax = 10_000;
 
 /**
  * Opens the metric files of a run directory, which is created if missing.
- * @param options.warn told once of records that cannot be written
+ * @param options.warn called once if records cannot be written
  * @param options.resumeStep keeps the records up to this step and drops later ones and torn last lines; without it the files must be new
- * @param options.resumeCount of these it keeps only so many, the first
+ * @param options.resumeCount keeps only this many of these, the first
  * @throws HyperpolicyError invalid_argument: there are records already, or they do not parse
  */
 export function openMetricFiles({

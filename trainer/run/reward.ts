@@ -7,7 +7,7 @@ import type { Rollout } from '../rollout/collect.ts';
 const rewardMax = 1e15;
 
 /**
- * @param place where it came up, e.g. `step 12 of an episode`
+ * @param place of the reward, e.g. `step 12 of an episode`
  * @throws HyperpolicyError invalid_argument: a reward that would make the losses infinite
  */
 export function checkReward(environment: string, reward: number, place: () => string): void {

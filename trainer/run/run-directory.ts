@@ -46,7 +46,7 @@ export async function openRunDirectory(
   return { release };
 }
 
-/** What every run's config has, whichever version wrote it; completeConfig checks the rest. */
+/** The part of a run's config that all versions write; completeConfig checks the rest. */
 export type BegunConfig = GivenConfig & {
   readonly environment: string;
   readonly algorithm: GivenConfig;

@@ -1,6 +1,6 @@
 /**
  * The lock of a run directory: a Unix socket `lock-<id>` in it that the process listens on. The system drops it with the process,
- * however that ends, and whoever shares the directory on this machine can ask it, in another container too; a process id says neither.
+ * however that ends, and every process that shares the directory on this machine can ask it, even from another container. A process id has neither property.
  *
  * A process puts its own socket there first and then asks all others. One that holds the lock wins; of two that ask, the lower id
  * waits for what becomes of the other, and the higher gives way. So at most one holds it, and no dead one has to be replaced.
@@ -35,7 +35,7 @@ export async function lockDirectory(directory: string): Promise<() => void> {
   }
 }
 
-/** A path of any length has a short name while it is open, where the system shows open files. */
+/** A short name for a path of any length while it is open, if the system shows open files. */
 function shortPath(directory: string): { readonly path: string; close(): void } {
   if (Buffer.byteLength(directory) <= folderBytesMax || !existsSync('/proc/self/fd')) {
     return { path: directory, close() {} };
@@ -72,7 +72,7 @@ async function openPlace(directory: string, short: string): Promise<Place> {
 async function listenIn(folder: string, keptFolder: string, prefix: string, id: string): Promise<Place> {
   const name = `${prefix}${id}`;
   const server = createServer((socket) => {
-    // Whoever asks may be gone before it has its answer.
+    // The asking process may have ended before it gets its answer.
     socket.on('error', () => {});
     socket.end(`${process.pid} ${place.state}`);
   });

@@ -11,7 +11,7 @@ export function runName(model: string, seed: number): string {
 }
 
 /**
- * The run directory of a model, where nobody named it.
+ * The run directory of a model if none is named.
  * @param runs the folder of run directories
  * @throws HyperpolicyError invalid_argument: there are several, of different seeds
  */

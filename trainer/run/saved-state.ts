@@ -13,7 +13,7 @@ export type SavedState = {
   readonly state: JsonValue;
 };
 
-/** A state that stays as it is while its owner goes on. */
+/** A copy that does not change with its owner. */
 export const copyOf = ({ arrays, state }: SavedState): SavedState => ({
   arrays: Object.fromEntries(Object.entries(arrays).map(([name, array]) => [name, array.slice()])),
   state,

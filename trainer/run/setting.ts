@@ -6,10 +6,10 @@
 import { z } from 'zod';
 
 export type SettingHelp = {
-  /** As commander takes it, e.g. `--batch-size <rows>`. A setting without a flag is set in a config file. */
+  /** In the form of commander, e.g. `--batch-size <rows>`. A setting without a flag is set in a config file. */
   readonly flag?: string;
   readonly help: string;
-  /** The default in words, where it depends on other settings. */
+  /** The default in words, if it depends on other settings. */
   readonly defaultText?: string;
 };
 
@@ -21,7 +21,7 @@ export const setting = <T extends z.ZodType>(type: T, help: SettingHelp): T => {
   return type;
 };
 
-/** A larger count is a mistake: no run has so many steps. */
+/** A larger count must be a mistake: no run has that many steps. */
 const largeCount = 2 ** 31 - 1;
 
 export function integer(low: number, high = largeCount): z.ZodNumber {
@@ -87,7 +87,7 @@ export type Flag = SettingHelp & {
   readonly flag: string;
   /** Names from the schema's top to the setting. */
   readonly path: readonly string[];
-  /** Where the value is one of a few. */
+  /** Only if the value is one of a few. */
   readonly choices?: readonly string[] | undefined;
   /** The value of a flag's text, or what was expected instead. */
   readonly parse: (text: string) => { readonly value: unknown } | { readonly expected: string };

@@ -20,7 +20,7 @@ export type ConjugateGradientResult = {
 };
 
 /**
- * Starts at 0; a slice is one product. Ends early where a direction has no positive curvature, which a positive definite A does not have.
+ * Starts at 0; a slice is one product. Ends early if a direction has no positive curvature, which a positive definite A does not have.
  *
  * Source: Hestenes and Stiefel 1952; as in Schulman et al. 2015 (TRPO), appendix C.
  * @param product A v, in an array that the next call may change

@@ -60,7 +60,7 @@ export type MamlEvaluator = {
 
 export type MamlLearner = {
   readonly networks: MamlNetworks;
-  /** `policy.<name>` and, where rates are learnt, `rate.<name>`. */
+  /** `policy.<name>` and, if rates are learnt, `rate.<name>`. */
   readonly parameters: MetaViews;
   readonly shapes: MetaShapes;
   /** All of them in one array: everything that a resumed run needs. */

@@ -51,7 +51,7 @@ export function createMamlNetworks(
   return { policy, scaling: actionScaling(specs.action), context: normalisation, ...sizes };
 }
 
-/** `policy.<name>` and, where rates are learnt, `rate.<name>`. */
+/** `policy.<name>` and, if rates are learnt, `rate.<name>`. */
 export function metaSpecs({ specs }: Policy, { start, learnt }: MamlConfig['rate']): ParameterSpecs {
   if (learnt === 'no') return withPrefix('policy', specs);
   const rates = Object.fromEntries(

@@ -9,7 +9,7 @@ import { createVectorEnv, type VectorEnv, type VectorEnvOptions } from '../../ro
 import type { TaskPolicies } from './task-policies.ts';
 
 export type SamplerOptions = {
-  /** As `createVectorEnv` takes it. */
+  /** The environment, as for `createVectorEnv`. */
   readonly env: VectorEnvOptions['env'];
   /** Contexts of the first batch, [C] each: as many as every batch has. */
   readonly contexts: readonly ArrayLike<number>[];
@@ -49,7 +49,7 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
     env,
     *collect(policies, contexts, batch) {
       env.setContexts(ofRows(contexts));
-      // Episodes that begin where one ends early have numbers too, at most one a step.
+      // Episodes that begin when one ends early have numbers as well, at most one per step.
       env.beginReset(batch * (stepCount + 1));
       yield* finished(env);
       policies.seek(batch * stepCount);

@@ -1,5 +1,5 @@
 /**
- * What the outer step computes from one task's steps: losses, slopes and Hessian products in the weights of the task's network, each one
+ * Computations of the outer step from one task's steps: losses, slopes and Hessian products in the weights of the task's network, each one
  * run. A task's arrays are copied into those that the runs read. task-weights-path.ts has the way from the meta-parameters to the weights.
  */
 

@@ -164,7 +164,7 @@ function pathFunctions(
     };
     return { at, weights };
   };
-  /** What the weights depend on: rates from the first step on, and slopes if they are no constants. */
+  /** Inputs of the weights: rates from the first step on, and slopes unless they are constants. */
   const isUsed = (name: string) => (name.startsWith('meta.') ? k > 0 || !name.startsWith('meta.rate.') : isSecond);
   const backwards = (weights: (variables: Parameters) => Parameters, at: Parameters, cotangent: Parameters) => {
     const used = Object.fromEntries(Object.entries(at).filter(([name]) => isUsed(name)));

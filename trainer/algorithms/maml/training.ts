@@ -143,7 +143,7 @@ function disposeTester({ evaluator, sampler }: Tester): void {
 }
 
 /**
- * Of each test task the mean return of its episodes, before and after adaptation, and the mean length of those after it.
+ * For each test task, the mean return of its episodes, before and after adaptation, and the mean length of those after it.
  * @param batch of episodes, from 0
  */
 function* testReturns({ evaluator, sampler, tests }: Tester, batch: number) {

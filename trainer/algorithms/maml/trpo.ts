@@ -75,7 +75,7 @@ export function* trpoStep(problem: TrpoProblem, config: TrpoConfig): Sliced<Trpo
 
 /**
  * Tries parameters - ratio^j length direction for j = 0, 1, ... until the loss is better and the divergence inside the trust region;
- * writes the old parameters again where none is.
+ * writes the old parameters again if no try is.
  */
 export function* searchLine(
   { parameters, evaluate }: Pick<TrpoProblem, 'parameters' | 'evaluate'>,

@@ -21,7 +21,7 @@ export type CollectorOptions = {
   readonly contexts: readonly ArrayLike<number>[];
   /** Rows of `taskCount` tasks, those of a task together. */
   readonly prior: Sampler;
-  /** The same with z of the posterior; undefined if no steps are asked for. */
+  /** Sampler with z of the posterior; undefined if no such steps are asked for. */
   readonly posterior: Sampler | undefined;
   /** Posteriors of the rows of `posterior`; undefined if z is given. */
   readonly posteriors: SamplePosteriors | undefined;
@@ -57,11 +57,11 @@ export type CollectorState = {
 export type Collector = {
   /**
    * The next sampling: first every training task with z of the prior, then those of iterations, whose tasks are drawn with replacement.
-   * Where it is ended between two slices or fails, nothing of it is kept, and the next call does it again.
+   * If it fails or is ended between two slices, nothing of it is kept, and the next call does it again.
    * @throws what the environment throws, and HyperpolicyError invalid_argument: a reward that no loss can hold
    */
   collect(): Sliced<Collected>;
-  /** To be restored where a run goes on, beside `random`. */
+  /** State that a resumed run restores, beside `random`. */
   state: CollectorState;
 };
 

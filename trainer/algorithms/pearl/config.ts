@@ -219,7 +219,7 @@ export function pearlDefaults(networks: PearlConfig['networks']): PearlConfig {
 }
 
 /**
- * What the settings of an environment differ in. Source: Sarafian et al. 2021, appendix E.4; of the point robot, see there.
+ * Settings that differ between environments. Source: Sarafian et al. 2021, appendix E.4; of the point robot, see there.
  * @param inferred whether z is
  */
 export function environmentDefaults(environment: string, inferred: boolean): Partial<PearlConfig> {

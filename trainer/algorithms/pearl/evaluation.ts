@@ -13,7 +13,7 @@ import type { RunningPosteriors } from './posteriors.ts';
 import type { Sampler } from './sampler.ts';
 
 const latentStream = 8;
-/** No task has so many episodes. */
+/** More than the episodes of any task. */
 const episodeStride = 1000;
 
 /** The seed of z in an episode of a task, both from 0. A client that draws with it has the same z. */
@@ -40,7 +40,7 @@ export type EvaluatorOptions = {
 export type EvaluatedTasks = {
   /** Mean return of the scored episodes of each task. */
   readonly returns: readonly number[];
-  /** The same of the episodes before; empty if there are none. */
+  /** Mean return of the exploration episodes of each task; empty if there are none. */
   readonly explorationReturns: readonly number[];
   /** Mean steps of the scored episodes. */
   readonly meanLength: number;

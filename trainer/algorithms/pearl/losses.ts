@@ -26,7 +26,7 @@ export type Context = {
   readonly observation: tf.Tensor3D; // [N, T, O]
   readonly action: tf.Tensor3D; // [N, T, A]
   readonly reward: tf.Tensor2D; // [N, T]
-  /** Where the encoder takes it. */
+  /** Only if the encoder takes it. */
   readonly nextObservation?: tf.Tensor3D | undefined; // [N, T, O]
 };
 

@@ -77,7 +77,7 @@ type NetworkSettings = Pick<PearlConfig, 'networks' | 'hyper' | 'hiddenSizes'>;
 export const criticConfig = ({ networks, hyper, hiddenSizes }: NetworkSettings): CriticConfig =>
   networks === 'hyper' ? { ...hyper, architecture: 'sa-hyper' } : { architecture: 'mlp-standard', hiddenSizes };
 
-/** As the registry takes it. */
+/** In the form of the registry. */
 export function policyConfig({ networks, hyper, hiddenSizes }: NetworkSettings, latentSize: number): PolicyConfig {
   if (networks === 'hyper') return { ...hyper, architecture: 'pearl-hyper-policy' };
   return { architecture: latentSize > 0 ? 'pearl-policy' : 'sac-policy', hiddenSizes };

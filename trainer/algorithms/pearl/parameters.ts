@@ -16,7 +16,7 @@ import type { PearlNetworks, TaskNetworks } from './networks.ts';
 export type PearlParameters = {
   readonly trainables: Readonly<Record<'policy' | 'q' | 'value', Trainable>>;
   readonly policy: NetworkArrays;
-  /** Both Qs; as stacks where they can be evaluated at once. */
+  /** Both Qs; as stacks if they can be evaluated at once. */
   readonly q: NetworkArrays;
   /** V, whose target copy follows it. */
   readonly value: NetworkArrays;

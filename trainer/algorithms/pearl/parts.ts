@@ -31,7 +31,7 @@ export type PearlRunOptions = {
   readonly specs: PolicySpecs;
   readonly tasks: RunTasks;
   readonly engine: Engine;
-  /** As `createVectorEnv` takes it. */
+  /** The environment, as for `createVectorEnv`. */
   readonly env: VectorEnvOptions['env'];
   readonly episodeStepCountMax: number;
   /** Threads that step environments. */

@@ -73,7 +73,7 @@ export type RunningPosteriors = {
   dispose(): void;
 };
 
-/** Transitions that go through the encoder in one run; one where each depends on those before. */
+/** Transitions that go through the encoder in one run; one if each depends on those before. */
 const chunkSize = 64;
 
 /** Posteriors of several tasks, whose transitions come in any number. */

@@ -8,7 +8,7 @@ import { checkRewards } from '../../run/reward.ts';
 import { createRowPolicy, type RowPolicyOptions } from './row-policy.ts';
 
 export type SamplerOptions = RowPolicyOptions & {
-  /** As `createVectorEnv` takes it. */
+  /** The environment, as for `createVectorEnv`. */
   readonly env: VectorEnvOptions['env'];
   /** Step count of each row. */
   readonly stepCount: number;

@@ -9,7 +9,7 @@ import type { PearlConfig } from './config.ts';
 const testSeedOffset = 100;
 
 export type RunTasks = {
-  /** Those of the environment, or what was given in their place. */
+  /** Tasks of the environment, or those that were given instead. */
   readonly ranges: TaskFamily['ranges'];
   readonly denseReward: TaskFamily['denseReward'];
   /** [C] each, environment units. */

@@ -37,7 +37,7 @@ export type SacLearner = OffPolicyLearner &
 export function createSacLearner(options: {
   readonly config: SacConfig;
   readonly specs: PolicySpecs;
-  /** Tasks of the environment, where it poses several; what contexts are normalised by. */
+  /** Tasks of the environment, if it poses several; contexts are normalised by them. */
   readonly tasks?: Pick<TaskDistribution, 'ranges'> | null | undefined;
   readonly engine: Engine;
   readonly seed: number;

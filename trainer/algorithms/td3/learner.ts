@@ -34,7 +34,7 @@ export type Td3Learner = OffPolicyLearner &
 export function createTd3Learner(options: {
   readonly config: Td3Config;
   readonly specs: PolicySpecs;
-  /** Tasks of the environment, where it poses several; what contexts are normalised by. */
+  /** Tasks of the environment, if it poses several; contexts are normalised by them. */
   readonly tasks?: Pick<TaskDistribution, 'ranges'> | null | undefined;
   readonly engine: Engine;
   readonly seed: number;

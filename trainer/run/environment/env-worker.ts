@@ -1,4 +1,4 @@
-/** The thread of a user's environment file: does what `protocol.ts` says, and leaves a trail of where user code is. */
+/** The thread of a user's environment file: follows `protocol.ts`, and records which user code is running. */
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
@@ -51,7 +51,7 @@ async function firstOne(): Promise<Env> {
   return first;
 }
 
-/** One that nobody else has. */
+/** An environment of its own. */
 function takeOne(): Promise<Env> {
   if (isFirstTaken) return createOne();
   isFirstTaken = true;
@@ -162,7 +162,7 @@ async function answer({ kind, body }: Question): Promise<EnvMessage> {
   }
 }
 
-/** Steps or begins rows. One that is cut leaves out those that are not begun: what it gives is for nobody. */
+/** Steps or begins rows. After a cut, rows that have not begun are left out: the result is not used. */
 function work(job: number): void {
   const { shared, rows, firstRow } = batches.get(control[slot.batch]!)!;
   const episode = control[slot.episode]!;

@@ -1,5 +1,5 @@
 /**
- * The environment of a run: what the trainer knows of it, and who runs it. An environment of this project runs wherever it suits. A
+ * The environment of a run: its facts, and the threads that run it. An environment of this project runs wherever it suits. A
  * user's file runs in threads of its own alone, so that nothing in it, not even a loop without an end, keeps the process from its signals.
  */
 
@@ -23,7 +23,7 @@ export type Environment = Omit<EnvironmentFacts, 'tasks'> & {
   createEvaluator(learner: Portable): Evaluator;
   /**
    * After an interrupt: waits for user code that is in progress, for `graceMs` at most.
-   * @returns where it did not return in this time
+   * @returns the hang, if it did not return in this time
    */
   settle(): Promise<HangError | undefined>;
   dispose(): Promise<void>;

@@ -1,5 +1,5 @@
 /**
- * What the main thread and a thread of user code say to each other. Orders go through shared memory, as a step may take microseconds:
+ * The protocol between the main thread and a thread of user code. Orders go through shared memory, as a step may take microseconds:
  * the thread does what `job` says whenever `order` changes, and then stores that order in `done`. Questions are messages, whose order
  * wakes the thread. One thing at a time.
  */
@@ -25,7 +25,7 @@ export type EnvThreadData = {
 export const jobs = { answer: 0, step: 1, reset: 2 } as const;
 export type Job = (typeof jobs)[keyof typeof jobs];
 
-/** Places in a thread's control, a cache line apart where one thread writes while another reads. */
+/** Places in a thread's control, a cache line apart if one thread writes while another reads. */
 export const slot = {
   order: 0,
   job: 1,
