@@ -27,7 +27,7 @@ const libraries = [
     folders: 'grpc/health/v1 grpc/reflection/v1 hyperpolicy/v1 inference onnx',
     packages: '@bufbuild/protobuf',
   }),
-  room('src/contract', { imports: 'src/gen', packages: 'zod' }),
+  room('src/contract', { imports: 'src/gen', packages: '@bufbuild/protobuf zod' }),
   room('src/files'),
   room('src/pacing'),
   room('src/metrics', { imports: 'src/contract', packages: 'prom-client' }),

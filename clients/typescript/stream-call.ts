@@ -1,14 +1,14 @@
 /** One gRPC call of ActStream: messages out, messages in, one end. A stream may have several after each other. */
 
-import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import type grpc from '@grpc/grpc-js';
 import { toBuffer } from '../../src/contract/bytes.ts';
 import {
-  ActStreamRequestSchema,
+  type ActStreamRequestSchema,
   type ActStreamResponse,
-  ActStreamResponseSchema,
   PolicyService,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { decodeStreamed, encodeStreamed } from './act-codec.ts';
 import type { Metadata } from './call-options.ts';
 import type { Connection } from './connection.ts';
 import { toClientError } from './errors.ts';
@@ -61,7 +61,7 @@ export function openStreamCall(
 
   function parse(bytes: Buffer): NonNullable<ActStreamResponse['result']['value']> | Error {
     try {
-      const { result } = fromBinary(ActStreamResponseSchema, bytes);
+      const { result } = decodeStreamed(bytes);
       return result.value ?? unusable(from, 'a response with neither an answer nor an error');
     } catch (cause) {
       return unusable(from, `a response that does not parse (${(cause as Error).message})`, cause);
@@ -70,7 +70,7 @@ export function openStreamCall(
 
   return {
     send(message) {
-      stream.write(toBinary(ActStreamRequestSchema, create(ActStreamRequestSchema, message)));
+      stream.write(encodeStreamed(message));
     },
     finish: () => stream.end(),
     cancel() {

@@ -11,6 +11,8 @@ import {
 } from '@bufbuild/protobuf';
 import { toBuffer } from '../../src/contract/bytes.ts';
 import { timerMs } from '../../src/contract/timers.ts';
+import { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { decodeAct, encodeAct } from './act-codec.ts';
 import type { Called } from './call-options.ts';
 import type { Connection } from './connection.ts';
 import { closedError, toClientError } from './errors.ts';
@@ -19,27 +21,29 @@ import { unusable } from './received.ts';
 /** Calls a method and waits for its response. */
 export function callUnary<I extends DescMessage, O extends DescMessage>(
   connection: Connection,
-  { parent, name, input, output }: DescMethodUnary<I, O>,
+  method: DescMethodUnary<I, O>,
   request: MessageInitShape<I>,
   { timeoutMs, signal, metadata, routingKey }: Called,
 ): Promise<MessageShape<O>> {
   const { address, channel } = connection;
+  const { name } = method;
+  const { path, encode, decode } = codecOf(method);
   return new Promise((resolve, reject) => {
     if (connection.closed) return reject(closedError(name));
     if (signal?.aborted) return reject(signal.reason);
     const waitMs = timerMs(timeoutMs);
     const call = channel.client.makeUnaryRequest(
-      `/${parent.typeName}/${name}`,
+      path,
       toBuffer,
       (bytes: Buffer) => bytes,
-      toBinary(input, create(input, request)),
+      encode(request),
       connection.metadata(metadata, routingKey),
       { deadline: Date.now() + waitMs },
       (error, bytes) => {
         forget();
         signal?.removeEventListener('abort', abort);
         if (error !== null) reject(toClientError(error, { address, method: name, timeoutMs: waitMs }));
-        else resolveParsed(output, bytes!);
+        else resolveParsed(bytes!);
       },
     );
     const giveUp = (reason: unknown) => {
@@ -51,13 +55,35 @@ export function callUnary<I extends DescMessage, O extends DescMessage>(
     signal?.addEventListener('abort', abort, { once: true });
 
     /** Inside a callback of grpc-js: what is thrown here would end the process. */
-    function resolveParsed(schema: O, bytes: Uint8Array): void {
+    function resolveParsed(bytes: Uint8Array): void {
       try {
-        resolve(fromBinary(schema, bytes));
+        resolve(decode(bytes));
       } catch (cause) {
         const what = `a response that does not parse (${(cause as Error).message})`;
         reject(unusable({ method: name, address }, what, cause));
       }
     }
   });
+}
+
+type UnaryCodec<I extends DescMessage, O extends DescMessage> = {
+  readonly path: string;
+  encode(request: MessageInitShape<I>): Uint8Array;
+  decode(bytes: Uint8Array): MessageShape<O>;
+};
+
+const codecs = new Map<DescMethodUnary, UnaryCodec<DescMessage, DescMessage>>();
+
+function codecOf<I extends DescMessage, O extends DescMessage>(method: DescMethodUnary<I, O>): UnaryCodec<I, O> {
+  const known = codecs.get(method);
+  if (known !== undefined) return known as unknown as UnaryCodec<I, O>;
+  const { parent, name, input, output } = method;
+  const made = {
+    path: `/${parent.typeName}/${name}`,
+    encode: (request: MessageInitShape<I>) => toBinary(input, create(input, request)),
+    decode: (bytes: Uint8Array) => fromBinary(output, bytes),
+    ...((method as DescMethodUnary) === PolicyService.method.act && { encode: encodeAct, decode: decodeAct }),
+  } as UnaryCodec<I, O>;
+  codecs.set(method, made as unknown as UnaryCodec<DescMessage, DescMessage>);
+  return made;
 }

@@ -7,6 +7,17 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import {
+  finished,
+  inside,
+  nextTag,
+  type Read,
+  readTensor,
+  tag,
+  unusual,
+  writeNumber,
+  writeTensor,
+} from '../../src/contract/wire.ts';
+import {
   type ActRequest,
   type ActRequestSchema,
   type ActResponseSchema,
@@ -16,11 +27,7 @@ import {
   type Fallback,
   PolicyService,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import type { Tensor, TensorSchema } from '../../src/gen/hyperpolicy/v1/tensor_pb.ts';
 import { type Codec, descriptorCodec } from './codec.ts';
-
-/** The tag before a field: its number and its wire type, which is 0 for varint, 1 for eight bytes, 2 for length-delimited. */
-const tag = (field: number, wireType: 0 | 1 | 2): number => field * 8 + wireType;
 
 const generalAct = descriptorCodec(PolicyService.method.act);
 const generalStream = descriptorCodec(PolicyService.method.actStream);
@@ -41,13 +48,10 @@ export const actStreamCodec: Codec<typeof ActStreamRequestSchema, typeof ActStre
       writer.uint32(tag(1, 2)).fork();
       writeResponse(result.value);
       writer.join();
-      writeNumber(3, supersededCount);
+      writeNumber(writer, 3, supersededCount);
     });
   },
 };
-
-/** Reads a message up to `end`. Throws if it is unusual or broken. */
-type Read<T> = (reader: BinaryReader, end: number) => T;
 
 function readOr<T>(bytes: Buffer, read: Read<T>, general: (bytes: Buffer) => T): T {
   try {
@@ -55,21 +59,6 @@ function readOr<T>(bytes: Buffer, read: Read<T>, general: (bytes: Buffer) => T):
   } catch {
     return general(bytes);
   }
-}
-
-const unusual = new Error('for the general codec');
-
-/** Reads a message inside another. */
-function inside<T>(reader: BinaryReader, read: Read<T>): T {
-  const end = reader.uint32() + reader.pos;
-  const message = read(reader, end);
-  if (reader.pos !== end) throw unusual;
-  return message;
-}
-
-function nextTag(reader: BinaryReader): number {
-  const [field, wireType] = reader.tag();
-  return field * 8 + wireType;
 }
 
 function readStreamRequest(reader: BinaryReader, end: number): ActStreamRequest {
@@ -166,80 +155,28 @@ function readActField(reader: BinaryReader, message: ActRequest): void {
   }
 }
 
-const readTensor: Read<Tensor> = (reader, end) => {
-  let shape: number[] = [];
-  let data: Uint8Array = noBytes;
-  while (reader.pos < end) {
-    switch (nextTag(reader)) {
-      case tag(1, 2):
-        if (shape.length > 0) throw unusual;
-        shape = inside(reader, readNumbers);
-        break;
-      case tag(2, 2):
-        data = reader.bytes();
-        break;
-      default:
-        throw unusual;
-    }
-  }
-  return { $typeName: 'hyperpolicy.v1.Tensor', shape, data };
-};
-
-const noBytes = new Uint8Array(0);
-
-function readNumbers(reader: BinaryReader, end: number): number[] {
-  const numbers: number[] = [];
-  while (reader.pos < end) numbers.push(reader.uint32());
-  return numbers;
-}
-
 /** One writer for all messages: to create one takes as long as to write a message. */
 const writer = new BinaryWriter();
 
 /** The bytes are copied to a Buffer of Node's pool, since grpc-js needs a Buffer and the writer is reused. */
-function written(write: () => void): Buffer {
-  try {
-    write();
-  } catch (error) {
-    // Empties the writer.
-    writer.finish();
-    throw error;
-  }
-  return Buffer.from(writer.finish());
-}
+const written = (write: () => void): Buffer => Buffer.from(finished(writer, write));
 
 type Response = MessageInitShape<typeof ActResponseSchema>;
 
 /** Writes all fields but `fallbackTaken`. */
 function writeResponse(response: Response): void {
   const { action, logProb, seed, version = 0, weightAgeMs = 0, sequence = 0n, timing } = response;
-  if (action !== undefined) writeTensor(1, action);
-  if (logProb !== undefined) writeTensor(2, logProb);
+  if (action !== undefined) writeTensor(writer, 1, action);
+  if (logProb !== undefined) writeTensor(writer, 2, logProb);
   if (seed !== undefined) writer.uint32(tag(3, 0)).uint64(seed);
-  writeNumber(4, version);
+  writeNumber(writer, 4, version);
   if (weightAgeMs !== 0) writer.uint32(tag(5, 1)).double(weightAgeMs);
   if (sequence !== 0n) writer.uint32(tag(6, 0)).uint64(sequence);
   if (timing === undefined) return;
   writer.uint32(tag(7, 2)).fork();
-  writeNumber(1, timing.totalUs);
-  writeNumber(2, timing.primaryUs);
-  writeNumber(3, timing.networkUs);
-  writeNumber(4, timing.eventLoopDelayUs);
-  writer.join();
-}
-
-/** Leaves out 0, as proto3 does. */
-function writeNumber(field: number, value = 0): void {
-  if (value !== 0) writer.uint32(tag(field, 0)).uint32(value);
-}
-
-function writeTensor(field: number, { shape = [], data = noBytes }: MessageInitShape<typeof TensorSchema>): void {
-  writer.uint32(tag(field, 2)).fork();
-  if (shape.length > 0) {
-    writer.uint32(tag(1, 2)).fork();
-    for (const size of shape) writer.uint32(size);
-    writer.join();
-  }
-  if (data.length > 0) writer.uint32(tag(2, 2)).bytes(data);
+  writeNumber(writer, 1, timing.totalUs);
+  writeNumber(writer, 2, timing.primaryUs);
+  writeNumber(writer, 3, timing.networkUs);
+  writeNumber(writer, 4, timing.eventLoopDelayUs);
   writer.join();
 }

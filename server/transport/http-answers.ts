@@ -8,7 +8,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { DescService } from '@bufbuild/protobuf';
 import { type ConnectRouter, createConnectRouter, createContextValues } from '@connectrpc/connect';
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
-import { quoted } from '../../src/contract/errors.ts';
+import { quoted, resourceExhausted } from '../../src/contract/errors.ts';
 import { createHostCheck } from '../../src/contract/known-hosts.ts';
 import type { StatusName } from '../../src/contract/status.ts';
 import type { UnaryHandlers } from '../call/rpc.ts';
@@ -125,9 +125,18 @@ async function answer(handler: Handler, { request, response, httpCall }: Exchang
   const answered = await handler({ ...asked, body: keeping(asked.body as AsyncIterable<Uint8Array>, kept) });
   const isLibrarys = answered.status !== 200 && httpCall.call === undefined && !asked.signal.aborted;
   const about = { method: handler.method, header: asked.header, body: kept, bytesMax };
+  if (answered.status === 429 && httpCall.status === 'OK')
+    return refuse(response, tooLarge(handler.method.name, bytesMax));
   const own = isLibrarys ? await refusalOf(answered.status, about) : undefined;
   if (own === undefined) return universalResponseToNodeResponse(answered, response);
   refuse(response, own);
+}
+
+/** An answer that was made and does not fit: the library's words lack the remedy. */
+function tooLarge(method: string, bytesMax: number): HttpRefusal {
+  const [where, expected, remedy] = [`${method} response`, `at most ${bytesMax} bytes`, 'Split the batch'];
+  const { message } = resourceExhausted({ where, expected, actual: 'more', remedy });
+  return { httpStatus: 429, code: 'resource_exhausted', text: message };
 }
 
 function refuse(response: ServerResponse, { httpStatus, code, text }: HttpRefusal): void {

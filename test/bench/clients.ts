@@ -7,6 +7,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { createPolicyClient } from '../../clients/typescript/index.ts';
+import { pythonLoops, typescriptLoops } from './clients-loop.ts';
 import { type Figures, report, type Target } from './measure.ts';
 import type { BenchOptions } from './options.ts';
 import { onOwnCores } from './own-cores.ts';
@@ -37,7 +38,7 @@ type Side = { readonly p50: number[]; readonly cpu: number[] };
 type Sides = Readonly<Record<string, Side>>;
 
 /** Python is named with --reference: an interpreter with the client's packages. Without one only TypeScript is measured. */
-export async function run({ json, reference, rounds = 15 }: BenchOptions): Promise<void> {
+export async function run({ json, reference, rounds = 15, seconds = 10 }: BenchOptions): Promise<void> {
   const { figures } = await withServer({ rounds, models: ['mlp'] }, async (bench) => {
     const echo = await bench.echo('mlp');
     const measure = async (language: Language, side: () => Promise<Sides>) => {
@@ -46,10 +47,18 @@ export async function run({ json, reference, rounds = 15 }: BenchOptions): Promi
       Object.assign(bench.figures, figuresOf(language, result));
     };
     await measure('typescript', () => typescriptRounds(bench, echo));
-    if (reference !== undefined) await measure('python', () => pythonRounds(bench, echo, reference));
-    else console.error('skipped: python: no --reference PYTHON with grpcio, protobuf and numpy');
+    const loop = { address: `127.0.0.1:${bench.server.port}`, model: 'mlp', observationSize, seconds };
+    const loops = async (of: () => Promise<Figures>) => {
+      const { result } = await onOwnCores([bench.server, echo.process], of);
+      Object.assign(bench.figures, result);
+    };
+    await loops(() => typescriptLoops(loop));
+    if (reference !== undefined) {
+      await measure('python', () => pythonRounds(bench, echo, reference));
+      await loops(() => pythonLoops(loop, reference, sourceFile('./clients-loop.py'), pythonEnvironment));
+    } else console.error('skipped: python: no --reference PYTHON with grpcio, protobuf and numpy');
   });
-  report({ rounds, ...figures }, json, targets);
+  report({ rounds, seconds, ...figures }, json, targets);
 }
 
 async function typescriptRounds(bench: ServeBench, echo: Echo): Promise<Sides> {
@@ -91,14 +100,19 @@ async function pythonRounds(bench: ServeBench, echo: Echo, python: string): Prom
     count: callCount,
     rounds: bench.rounds,
   };
-  const env = { ...process.env, PYTHONPATH: sourceFile('../../clients/python'), PYTHONDONTWRITEBYTECODE: '1' };
   const args = [sourceFile('./clients-python.py'), JSON.stringify(calls)];
-  const { stdout } = await promisify(execFile)(python, args, { env });
+  const { stdout } = await promisify(execFile)(python, args, { env: pythonEnvironment });
   return JSON.parse(stdout) as Sides;
 }
 
 /** From the compiled bench and from the source the checkout is equally far, but for `dist`. */
 const sourceFile = (path: string): string => fileURLToPath(new URL(path, import.meta.url).href.replace('/dist/', '/'));
+
+const pythonEnvironment = {
+  ...process.env,
+  PYTHONPATH: sourceFile('../../clients/python'),
+  PYTHONDONTWRITEBYTECODE: '1',
+};
 
 function figuresOf(language: Language, found: Sides): Figures {
   const figures: Figures = {};

@@ -41,7 +41,7 @@ const usage = (reason: string): never => {
   console.error(`bench: ${reason}`);
   console.error(
     `Usage: npm run bench -- ${Object.keys(benches).join('|')} [--json FILE] [--reference PYTHON]
-       clients: [--rounds N]; what PYTHON needs: pip install ./clients/python
+       clients: [--rounds N] [--seconds N]; what PYTHON needs: pip install ./clients/python
        robot: [--seconds N] [--out FILE.svg]
        serve: [--only PART,...] [--rounds N] [--peers PYTHON] [--profile DIRECTORY]
        maml: [--only POLICY,...] [--rounds N] [--tasks N] [--episodes N]; what PYTHON needs: pip install torch "gymnasium[mujoco]"

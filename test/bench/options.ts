@@ -14,7 +14,7 @@ export type BenchOptions = {
   readonly episodes?: number | undefined;
   /** Of `serve`: a Python interpreter with the peers' packages. */
   readonly peers?: string | undefined;
-  /** Of `robot`: how long, and where to draw it as SVG. */
+  /** Of `robot` and of each loop of `clients`: how long. `out`: where to draw it as SVG. */
   readonly seconds?: number | undefined;
   readonly out?: string | undefined;
   /** Of `serve`: a directory for CPU profiles of the server. */

@@ -4,7 +4,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { testWith } from '../requirements.ts';
 
-const python = process.env.HYPERPOLICY_PYTHON ?? 'python3';
+export const python = process.env.HYPERPOLICY_PYTHON ?? 'python3';
 const packages = 'grpc, google.protobuf, numpy, pytest, gymnasium, mujoco';
 
 export const pythonTest = testWith(
@@ -15,6 +15,13 @@ export const pythonTest = testWith(
 
 export const directory = fileURLToPath(new URL('./python/', import.meta.url));
 
+/** With the client of this checkout. */
+export const pythonEnvironment: NodeJS.ProcessEnv = {
+  ...process.env,
+  PYTHONPATH: fileURLToPath(new URL('../../clients/python', import.meta.url)),
+  PYTHONDONTWRITEBYTECODE: '1',
+};
+
 /** Runs in `directory`. @returns what it printed, also to standard error where it failed */
 export function runPython(
   args: readonly string[],
@@ -22,12 +29,7 @@ export function runPython(
 ): Promise<{ readonly code: number | null; readonly said: string }> {
   const child = spawn(python, args, {
     cwd: directory,
-    env: {
-      ...process.env,
-      PYTHONPATH: fileURLToPath(new URL('../../clients/python', import.meta.url)),
-      PYTHONDONTWRITEBYTECODE: '1',
-      ...env,
-    },
+    env: { ...pythonEnvironment, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let said = '';

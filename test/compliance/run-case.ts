@@ -20,14 +20,12 @@ export type CaseRunner = (one: Case) => Promise<void>;
 export type CaseRunnerOptions = {
   readonly peers: Readonly<Record<'serving' | 'admin', RawPeer>>;
   readonly terminate: () => void;
+  /** What the cases before saved, by name; none unless given. */
+  readonly saved?: Record<string, JsonValue>;
 };
 
 /** Cases of one suite share what they save. */
-export function createCaseRunner({ peers, terminate }: CaseRunnerOptions): CaseRunner {
-  const saved: Record<string, JsonValue> = {};
-  const portOf = ({ port, method }: Pick<Case, 'port' | 'method'>) =>
-    port ?? (fullName(method).startsWith('hyperpolicy.v1.AdminService/') ? 'admin' : 'serving');
-
+export function createCaseRunner({ peers, terminate, saved = {} }: CaseRunnerOptions): CaseRunner {
   function bytesOf(method: DescMethod, request: Record<string, JsonValue>): Uint8Array {
     return toBinary(method.input, fromJson(method.input, expand(request, saved)));
   }
@@ -36,9 +34,7 @@ export function createCaseRunner({ peers, terminate }: CaseRunnerOptions): CaseR
     if (!('bytes' in result)) expect.fail(`${method}: ${result.status} ${result.text}`);
     const { output } = methodOf(method)!;
     const json = toJson(output, fromBinary(output, result.bytes));
-    const got = Object.fromEntries(Object.keys(expected).map((path) => [path, at(json, path) ?? null]));
-    const wanted = Object.entries(expected).map(([path, value]) => [path, matcher(substitute(value, saved))]);
-    expect(got).toEqual(Object.fromEntries(wanted));
+    expectIn(json, expected, saved);
     return json;
   }
 
@@ -96,19 +92,33 @@ export function createCaseRunner({ peers, terminate }: CaseRunnerOptions): CaseR
   return (one) => (isStream(one) ? runStream(one) : runCall(one));
 }
 
+/** Holds a response's JSON against what a case expects of it. */
+export function expectIn(json: JsonValue, expected: Expected, saved: Readonly<Record<string, JsonValue>>): void {
+  const got = Object.fromEntries(Object.keys(expected).map((path) => [path, at(json, path) ?? null]));
+  const wanted = Object.entries(expected).map(([path, value]) => [path, matcher(substitute(value, saved))]);
+  expect(got).toEqual(Object.fromEntries(wanted));
+}
+
 const outcomeMatcher = ({ status = 'OK', text }: Outcome) => ({
   status,
   ...(status === 'OK' && text === undefined ? {} : { text: text === undefined ? expect.anything() : matcher(text) }),
 });
 
+export const portOf = ({ port, method }: Pick<Case, 'port' | 'method'>): 'serving' | 'admin' =>
+  port ?? (fullName(method).startsWith('hyperpolicy.v1.AdminService/') ? 'admin' : 'serving');
+
 /** A text that begins with ^ is a regular expression. */
 const matcher = (value: JsonValue): unknown =>
   typeof value === 'string' && value.startsWith('^') ? expect.stringMatching(new RegExp(value)) : value;
 
-const substitute = (value: JsonValue, saved: Readonly<Record<string, JsonValue>>): JsonValue =>
+/** Whether a text is the expected one, or matches where that is a regular expression. */
+export const isText = (expected: string, text: string): boolean =>
+  expected.startsWith('^') ? new RegExp(expected).test(text) : text === expected;
+
+export const substitute = (value: JsonValue, saved: Readonly<Record<string, JsonValue>>): JsonValue =>
   typeof value === 'string' && value.startsWith('$') ? saved[value.slice(1)]! : value;
 
-const at = (json: JsonValue, path: string): JsonValue | undefined =>
+export const at = (json: JsonValue, path: string): JsonValue | undefined =>
   path
     .split('.')
     .reduce<JsonValue | undefined>((value, key) => (value as Record<string, JsonValue> | undefined)?.[key], json);

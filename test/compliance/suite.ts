@@ -12,7 +12,7 @@ import { AdminService } from '../../src/gen/hyperpolicy/v1/admin_service_pb.ts';
 import { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { GRPCInferenceService } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
 import { publishRandomPackage } from '../random-package.ts';
-import { type CleanUp, type PackageOptions, startTestServer, temporaryStore } from '../server/fixtures.ts';
+import { type CleanUp, metricLines, type PackageOptions, startTestServer, temporaryStore } from '../server/fixtures.ts';
 
 /** Paths in a message's JSON, and what is there. */
 export type Expected = Readonly<Record<string, JsonValue>>;
@@ -109,7 +109,10 @@ export function methodOf(name: string): DescMethod | undefined {
 }
 
 export type SuiteServer = {
-  readonly addresses: Readonly<Record<'serving' | 'admin', string>>;
+  /** `http` is a URL, where the settings have an `httpPort`. */
+  readonly addresses: Readonly<Record<'serving' | 'admin' | 'http', string>>;
+  /** Messages of ActStream that it has so far. */
+  streamed(): Promise<number>;
   /** As SIGTERM does. */
   terminate(): void;
 };
@@ -128,10 +131,19 @@ export async function startSuite(
   if (tokensFile !== null) await writeFile(tokensFile, JSON.stringify(tokens!.map(hashed)));
   const directories = await Promise.all(lost.map(async (name) => [name, await temporaryStore([], cleanUp)] as const));
   const own = { store, tokensFile, adminPort: 0, ...Object.fromEntries(directories) };
-  const { server, address } = await startTestServer([], { ...settings, ...own }, cleanUp);
+  const started = await startTestServer([], { ...settings, ...own }, cleanUp);
+  const { server, address } = started;
   for (const [, path] of directories) await rm(path, { recursive: true });
   return {
-    addresses: { serving: address, admin: `127.0.0.1:${server.adminPort}` },
+    addresses: {
+      serving: address,
+      admin: `127.0.0.1:${server.adminPort}`,
+      http: `http://127.0.0.1:${server.httpPort}`,
+    },
+    async streamed() {
+      const lines = await metricLines(started, 'grpc_server_msg_received_total');
+      return Object.entries(lines).reduce((sum, [name, count]) => sum + (/"ActStream"/.test(name) ? count : 0), 0);
+    },
     terminate: () => void server.stop(),
   };
 }

@@ -1,26 +1,26 @@
 """
-Runs the single calls of one compliance suite through the Python client: `conformance.py SUITE ADDRESS`, with the server that the suite asks
-for at that address. Prints JSON: how many `ran`, what `failed`, and which cases were `passed_over` because the client cannot say them.
-
-An answer has to be the case's. An error has to have the kind of the case's status, and the server's text, word for word; where the client
-refuses an argument before it sends anything, its own text.
+Makes the calls of compliance cases with the Python client: `conformance.py ADDRESS sync|asyncio`. Reads a line of JSON for each thing to do
+(`call`, or `open`, `act` and `close` of a stream) and prints one with the same `id` when it is done: the answer as protobuf's JSON has it, the
+status and text of the error, or `unsayable` where the client has no way to send this. What to expect is the caller's: conformance/run.ts.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import dataclasses
 import json
 import re
 import sys
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import hyperpolicy.client
-from hyperpolicy import HyperpolicyError, PolicyClient
+import hyperpolicy
+from hyperpolicy import AsyncPolicyClient, HyperpolicyError, PolicyClient
 from hyperpolicy._generated import STATUS_BY_KIND
 
 METHODS = {
@@ -35,6 +35,11 @@ METHODS = {
 WORDS = ("fallback", "reduction", "pinning")
 # What protobuf's JSON writes as texts.
 LONG = ("sequence", "seed", "transitionCount", "trainingSteps", "step")
+OF_STREAM = ("model", "version", "label", "fingerprint", "client_id")
+# Longer than a busy machine takes; above the server's limits, which are what is asked for.
+PATIENT: Any = {"timeout_ms": 30_000, "keepalive_timeout_ms": 30_000, "message_bytes_max": 2**24}
+# As many as wait at once in a case.
+THREAD_COUNT = 64
 
 
 class Unsayable(Exception):
@@ -49,10 +54,12 @@ def camel(name: str) -> str:
     return re.sub(r"_(.)", lambda found: found[1].upper(), name)
 
 
-def argument(name: str, value: Any, saved: dict[str, Any]) -> Any:
+def arguments(request: dict[str, Any]) -> dict[str, Any]:
+    return {snake(name): argument(snake(name), value) for name, value in request.items()}
+
+
+def argument(name: str, value: Any) -> Any:
     """What the client takes in place of a field of the request."""
-    if isinstance(value, str) and value.startswith("$"):
-        return saved[value[1:]]
     if name in WORDS:
         if not isinstance(value, str):
             raise Unsayable("a number of an enum")
@@ -64,7 +71,7 @@ def argument(name: str, value: Any, saved: dict[str, Any]) -> Any:
     if isinstance(value, dict) and "shape" in value:
         return tensor(**value)
     if isinstance(value, dict):
-        return {snake(inner): argument(inner, one, saved) for inner, one in value.items()}
+        return {snake(inner): argument(inner, one) for inner, one in value.items()}
     return value
 
 
@@ -97,108 +104,153 @@ def as_json(value: Any, name: str = "") -> Any:
     return value
 
 
-def at(value: Any, path: str) -> Any:
-    for key in path.split("."):
-        if isinstance(value, list):
-            value = value[int(key)] if int(key) < len(value) else None
-        elif value is not None:
-            value = value.get(key)
-    return value
+def answered(result: Any) -> dict[str, Any]:
+    return {"status": "OK", "json": as_json({"models": result} if isinstance(result, list) else result)}
 
 
-def fits(wanted: Any, got: Any) -> bool:
-    if isinstance(wanted, str) and wanted.startswith("^"):
-        return isinstance(got, str) and re.search(wanted, got) is not None
-    return bool(wanted == got)
+def refused(method: str, error: BaseException, is_own: bool) -> dict[str, Any]:
+    if not isinstance(error, HyperpolicyError):
+        return {"status": "INTERNAL", "text": str(error).removeprefix(f"{method}: "), "isOwn": False}
+    status = "SUPERSEDED" if error.kind == "superseded" else STATUS_BY_KIND[error.kind]
+    # What the gRPC library says has no form.
+    return {"status": status, "text": str(error).removeprefix(f"{method}: expected an answer, got "), "isOwn": is_own}
 
 
-class Runner:
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.clients: dict[str | None, PolicyClient] = {}
-        self.saved: dict[str, Any] = {}
-        self.sent_count = 0
+class Sent(dict[str, str]):
+    """Metadata that tells whether it was looked at by the connection, which it is when the arguments were found good."""
 
-    def client(self, token: str | None) -> PolicyClient:
-        if token not in self.clients:
-            # Of a size at which the server's limit is met first.
-            self.clients[token] = PolicyClient(self.address, token=token, timeout_ms=30_000, message_bytes_max=2**24)
-        return self.clients[token]
+    was_sent = False
 
-    def ask(self, case: dict[str, Any]) -> dict[str, Any]:
-        given = {snake(name): argument(snake(name), value, self.saved) for name, value in case.get("request", {}).items()}
-        if "deadlineMs" in case:
-            given["timeout_ms"] = case["deadlineMs"]
-        sent_count = self.sent_count
-        try:
-            result = getattr(self.client(case.get("token")), METHODS[case["method"]])(**given)
-        except HyperpolicyError as error:
-            is_own = self.sent_count == sent_count and "repeat" not in case
-            # What the gRPC library says has no form.
-            text = str(error).removeprefix(f"{case['method']}: expected an answer, got ")
-            return {"status": STATUS_BY_KIND[error.kind], "text": text, "is_own": is_own}
-        except RuntimeError as error:
-            return {"status": "INTERNAL", "text": str(error).removeprefix(f"{case['method']}: ")}
-        return {"status": "OK", "json": as_json({"models": result} if isinstance(result, list) else result)}
-
-    def check(self, case: dict[str, Any]) -> str | None:
-        """What is wrong; None where all is as the case says."""
-        outcomes = case.get("outcomes") or [{"status": case.get("status", "OK"), "text": case.get("text")}]
-        count = case.get("repeat", 1)
-        with ThreadPoolExecutor(count) as pool:
-            came = list(pool.map(self.ask, [case] * count))
-        for one in came:
-            if one.get("is_own") and all(outcome.get("status") != one["status"] for outcome in outcomes):
-                raise Unsayable("a request without what the client asks for")
-            if not any(is_outcome(outcome, one) for outcome in outcomes):
-                return f"expected {outcomes}, got {one}"
-        for outcome in outcomes:
-            if not any(is_outcome(outcome, one) for one in came):
-                return f"expected {outcome}, got none"
-        if outcomes[0].get("status", "OK") != "OK" or count > 1:
-            return None
-        return self.look(case, came[0]["json"])
-
-    def look(self, case: dict[str, Any], answer: Any) -> str | None:
-        for path, value in case.get("response", {}).items():
-            wanted = self.saved[value[1:]] if isinstance(value, str) and value.startswith("$") else value
-            if not fits(wanted, at(answer, path)):
-                return f"{path}: expected {wanted}, got {at(answer, path)}"
-        for name, path in case.get("save", {}).items():
-            self.saved[name] = at(answer, path)
-        return None
+    def __bool__(self) -> bool:
+        self.was_sent = True
+        return True
 
 
-def is_outcome(outcome: dict[str, Any], came: dict[str, Any]) -> bool:
-    if outcome.get("status", "OK") != came["status"]:
-        return False
-    return outcome.get("text") is None or came.get("is_own") or fits(outcome["text"], came.get("text"))
+def is_own_of_stream(error: BaseException) -> bool:
+    """Requests of a stream that the client refuses before it sends them: what was given is not what it takes."""
+    return isinstance(error, HyperpolicyError) and error.kind == "invalid_argument" and error.where.startswith("Act ")
 
 
-def main(suite: str, address: str) -> None:
-    runner = Runner(address)
-    call = hyperpolicy.client.call_unary
+class Peer:
+    """Clients by token and streams by number, whether they wait or are awaited."""
 
-    def counted(*args: Any, **more: Any) -> bytes:
-        runner.sent_count += 1
-        return call(*args, **more)
+    def __init__(self, make: Callable[[str | None], Any]) -> None:
+        self._make = make
+        self._clients: dict[str | None, Any] = {}
+        self._streams: dict[int, Any] = {}
 
-    hyperpolicy.client.call_unary = counted
-    ran, failed, passed_over = 0, [], []
-    for case in json.loads(Path(suite).read_text())["cases"]:
-        if case["method"] not in METHODS or case.get("port") == "admin":
+    def client(self, token: str | None) -> Any:
+        if token not in self._clients:
+            self._clients[token] = self._make(token)
+        return self._clients[token]
+
+    def prepared(self, what: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any], Callable[[BaseException], bool]]:
+        """What to call, with what, and whether an error of it is the client's own refusal."""
+        given = arguments(what["request"])
+        if what["do"] == "act":
+            given.pop("sequence", None)
+            # The stream's own wait would be that of the budget.
+            wait = {"timeout_ms": PATIENT["timeout_ms"]} if "budget_us" in given else {}
+            return self._streams[what["stream"]].act, {**given, **wait}, is_own_of_stream
+        if what["method"] == "ListModels" and given:
+            raise Unsayable("an argument")
+        sent = Sent({"x-case": "conformance"})
+        given["metadata"] = sent
+        if "deadlineMs" in what:
+            given["timeout_ms"] = what["deadlineMs"]
+        return getattr(self.client(what.get("token")), METHODS[what["method"]]), given, lambda _: not sent.was_sent
+
+    def open(self, what: dict[str, Any]) -> None:
+        given = arguments(what["request"])
+        options = {name: given[name] for name in OF_STREAM if name in given}
+        more = {snake(name): what[name] for name in ("follow", "newestWins") if name in what}
+        self._streams[what["stream"]] = self.client(what.get("token")).act_stream(**options, **more)
+
+    def sent_count(self, what: dict[str, Any]) -> int:
+        return self.stream(what)._core._sequence if what["do"] == "act" else 0  # noqa: SLF001: to keep the order of threads
+
+    def stream(self, what: dict[str, Any]) -> Any:
+        return self._streams[what["stream"]]
+
+
+def method_of(what: dict[str, Any]) -> str:
+    return what.get("method", "Act")
+
+
+def ending(stream: Any) -> dict[str, Any]:
+    return answered({}) if stream.error is None else refused("ActStream", stream.error, False)
+
+
+def tell(what: dict[str, Any], reply: dict[str, Any]) -> None:
+    # One write: several threads tell.
+    sys.stdout.write(json.dumps({"id": what["id"], **reply}) + "\n")
+    sys.stdout.flush()
+
+
+def do(peer: Peer, what: dict[str, Any]) -> dict[str, Any]:
+    if what["do"] == "close":
+        peer.stream(what).close()
+        return ending(peer.stream(what))
+    try:
+        call, given, is_own = peer.prepared(what)
+    except Unsayable as unsayable:
+        return {"unsayable": str(unsayable)}
+    try:
+        return answered(call(**given))
+    except Exception as error:  # noqa: BLE001: whatever comes is what is asked for
+        return refused(method_of(what), error, is_own(error))
+
+
+async def do_awaited(peer: Peer, what: dict[str, Any]) -> dict[str, Any]:
+    if what["do"] == "close":
+        await peer.stream(what).close()
+        return ending(peer.stream(what))
+    try:
+        call, given, is_own = peer.prepared(what)
+    except Unsayable as unsayable:
+        return {"unsayable": str(unsayable)}
+    try:
+        return answered(await call(**given))
+    except Exception as error:  # noqa: BLE001: whatever comes is what is asked for
+        return refused(method_of(what), error, is_own(error))
+
+
+def waiting(address: str) -> None:
+    """Calls that wait, each in a thread; requests of one stream go out in their order."""
+    peer = Peer(lambda token: PolicyClient(address, token=token, **PATIENT))
+    with ThreadPoolExecutor(THREAD_COUNT) as pool:
+        for line in sys.stdin:
+            what = json.loads(line)
+            if what["do"] == "open":
+                peer.open(what)
+                tell(what, answered({}))
+                continue
+            sent_count = peer.sent_count(what)
+            done = pool.submit(lambda what=what: tell(what, do(peer, what)))
+            # Before the next request of the stream.
+            while what["do"] == "act" and peer.sent_count(what) == sent_count and not done.done():
+                time.sleep(0.001)
+
+
+async def awaited(address: str) -> None:
+    """Calls that are awaited, each in a task."""
+    peer = Peer(lambda token: AsyncPolicyClient(address, token=token, **PATIENT))
+    loop = asyncio.get_running_loop()
+    tasks = set()
+
+    async def finish(what: dict[str, Any]) -> None:
+        tell(what, await do_awaited(peer, what))
+
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        what = json.loads(line)
+        if what["do"] == "open":
+            peer.open(what)
+            tell(what, answered({}))
             continue
-        try:
-            if "bytes" in case:
-                raise Unsayable("bytes")
-            wrong = runner.check(case)
-        except Unsayable:
-            passed_over.append(case["name"])
-            continue
-        ran += 1
-        if wrong is not None:
-            failed.append(f"{case['name']}: {wrong}")
-    print(json.dumps({"ran": ran, "failed": failed, "passed_over": passed_over}))
+        task = loop.create_task(finish(what))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
 
-main(*sys.argv[1:])
+address, kind = sys.argv[1:]
+waiting(address) if kind == "sync" else asyncio.run(awaited(address))
