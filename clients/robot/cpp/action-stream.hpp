@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "error-kinds.hpp"
 #include "hyperpolicy/v1/policy_service.grpc.pb.h"
 #include "received.hpp"
 
@@ -59,6 +60,12 @@ class ActionStream {
   // Answers that were no actions, [A], of finite values: they are not given to the listener.
   long unusable_count() const { return unusable_count_; }
 
+  // Kind of the newest error since the last answer; empty where there is none.
+  std::string problem() {
+    std::lock_guard lock(mutex_);
+    return problem_;
+  }
+
  private:
   using Call = grpc::ClientReaderWriter<v1::ActStreamRequest, v1::ActStreamResponse>;
   using Observation = std::pair<std::vector<float>, double>;
@@ -69,13 +76,13 @@ class ActionStream {
       set(&context);
       auto call = stub_->ActStream(&context);
       std::thread reader([&] { read(*call); });
-      is_over_ = false;
       // The first request says which model; the next ones are its own.
       for (bool is_first = true; first && call->Write(request(*first, is_first)); is_first = false) first = take();
       call->WritesDone();
       context.TryCancel();
       reader.join();
-      call->Finish();
+      const auto status = call->Finish();
+      if (!status.ok() && !is_stopped()) fail(kind_of(status.error_code()));
       set(nullptr);
       // Between two tries.
       std::unique_lock lock(mutex_);
@@ -86,6 +93,7 @@ class ActionStream {
   void set(grpc::ClientContext* context) {
     std::lock_guard lock(mutex_);
     context_ = context;
+    is_over_ = false;
     sent_.clear();
     if (stopped_ && context != nullptr) context->TryCancel();
   }
@@ -117,6 +125,7 @@ class ActionStream {
   void read(Call& call) {
     for (v1::ActStreamResponse response; call.Read(&response);) {
       if (response.has_response()) receive(response.response());
+      else if (response.has_error()) fail(kind_of(response.error().status()));
     }
     {
       std::lock_guard lock(mutex_);
@@ -138,8 +147,37 @@ class ActionStream {
     // The server's own stand-in is not an answer to this observation.
     if (!observed_at_ms || response.has_fallback_taken()) return;
     auto action = received_action(response, action_size_);
-    if (action) listener_(std::move(*action), *observed_at_ms);
-    else unusable_count_++;
+    if (action) {
+      fail("");
+      listener_(std::move(*action), *observed_at_ms);
+    } else {
+      unusable_count_++;
+      fail("failed_precondition");
+    }
+  }
+
+  bool is_stopped() {
+    std::lock_guard lock(mutex_);
+    return stopped_;
+  }
+
+  // Without a kind: it is over.
+  void fail(const char* kind) {
+    std::lock_guard lock(mutex_);
+    problem_ = kind;
+  }
+
+  // What a status alone means: the last kind that has it. A status that is none is a fault.
+  static const char* kind_of(int code) {
+    const char* kind = "internal";
+    for (const ErrorKind& one : error_kinds) kind = one.code == code ? one.kind : kind;
+    return kind;
+  }
+
+  static const char* kind_of(const std::string& status) {
+    const char* kind = "internal";
+    for (const ErrorKind& one : error_kinds) kind = status == one.status ? one.kind : kind;
+    return kind;
   }
 
   std::unique_ptr<v1::PolicyService::Stub> stub_;
@@ -152,6 +190,7 @@ class ActionStream {
   std::deque<std::pair<std::uint64_t, double>> sent_;
   grpc::ClientContext* context_ = nullptr;
   bool stopped_ = false, is_over_ = false;
+  std::string problem_;
   std::uint64_t sequence_ = 0;
   std::atomic<long> unusable_count_ = 0;
   std::thread thread_;

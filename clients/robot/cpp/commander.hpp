@@ -52,6 +52,9 @@ class Commander {
     return observed_at_ms_ >= observed_at_ms ? Mode::fresh : Mode::hold;
   }
 
+  // Age of the newest answer's observation; infinite where there is none.
+  double age_ms(double now_ms) const { return now_ms - observed_at_ms_; }
+
   // What actuators get. May be asked at any time between cycles.
   Action command(double now_ms) const {
     if (now_ms <= expires_at_ms_) return acting(now_ms);

@@ -1,5 +1,6 @@
-// A control loop at a fixed rate in C++: `robot ADDRESS MODEL [PERIOD_MS [CYCLES]]`. Without CYCLES it runs until SIGINT or SIGTERM. Prints a line
-// of JSON at each change of mode, and what its cycles come to at the end. The robot itself is yours: `observe` and `apply`.
+// A control loop at a fixed rate in C++: `robot ADDRESS MODEL [PERIOD_MS [CYCLES [LOG]]]`. With CYCLES 0 it runs until SIGINT or SIGTERM. Prints a
+// line of JSON at each change of mode, and what its cycles come to at the end; LOG is a file for the cycles themselves. The robot itself is yours:
+// `observe` and `apply`.
 
 #include <cmath>
 #include <csignal>
@@ -9,6 +10,7 @@
 
 #include "action-stream.hpp"
 #include "commander.hpp"
+#include "cycle-log.hpp"
 
 namespace {
 
@@ -55,9 +57,9 @@ robot::v1::GetModelResponse describe(const std::shared_ptr<grpc::Channel>& chann
 
 int main(int count, char** given) {
   const double period_ms = count > 3 ? std::atof(given[3]) : 10;
-  const long cycle_count_max = count > 4 ? std::atol(given[4]) : -1;
+  const long cycle_count_max = count > 4 ? std::atol(given[4]) : 0;
   if (count < 3 || !(period_ms > 0)) {
-    std::fprintf(stderr, "robot: expected ADDRESS MODEL [PERIOD_MS above 0 [CYCLES]]\n");
+    std::fprintf(stderr, "robot: expected ADDRESS MODEL [PERIOD_MS above 0 [CYCLES [LOG]]]\n");
     return 2;
   }
   for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int) { is_stopped = 1; });
@@ -84,33 +86,48 @@ int main(int count, char** given) {
 
   const auto begin = std::chrono::steady_clock::now();
   const double begin_ms = now_ms();
-  long counts[4] = {}, cycle_count = 0, missed_count = 0;
-  double jitter_ms_max = 0;
+  robot::CycleLog log(60'000);
   std::optional<robot::Mode> told;
-  for (long period = 0; !is_stopped && cycle_count != cycle_count_max; period++) {
+  long next = 0;
+  for (long done = 0; !is_stopped && (cycle_count_max <= 0 || done < cycle_count_max); done++) {
+    std::this_thread::sleep_until(begin + std::chrono::duration<double, std::milli>(static_cast<double>(next) * period_ms));
+    robot::Cycle cycle;
     // Periods that are wholly over are passed over.
-    period = std::max(period, static_cast<long>((now_ms() - begin_ms) / period_ms));
-    std::this_thread::sleep_until(begin + std::chrono::duration<double, std::milli>(static_cast<double>(period) * period_ms));
-    const double due_ms = begin_ms + static_cast<double>(period) * period_ms;
+    cycle.index = std::max(next, static_cast<long>((now_ms() - begin_ms) / period_ms));
+    cycle.skipped_count = cycle.index - next;
+    cycle.due_ms = begin_ms + static_cast<double>(cycle.index) * period_ms;
     const double observed_at_ms = now_ms();
-    jitter_ms_max = std::max(jitter_ms_max, observed_at_ms - due_ms);
+    cycle.jitter_ms = observed_at_ms - cycle.due_ms;
     stream.send(observe(described.observation().names_size()), observed_at_ms);
     std::unique_lock lock(mutex);
     const std::chrono::duration<double, std::milli> half(period_ms / 2);
-    answered.wait_for(lock, half, [&] { return answered_at_ms >= observed_at_ms; });
+    const bool is_answered = answered.wait_for(lock, half, [&] { return answered_at_ms >= observed_at_ms; });
     const double at_ms = now_ms();
-    const auto mode = commander.decide(at_ms, observed_at_ms);
-    const auto command = commander.command(at_ms);
+    cycle.mode = commander.decide(at_ms, observed_at_ms);
+    cycle.command = commander.command(at_ms);
+    cycle.age_ms = commander.age_ms(at_ms);
     lock.unlock();
-    apply(command);
-    cycle_count++;
-    counts[static_cast<int>(mode)]++;
-    missed_count += now_ms() >= due_ms + period_ms ? 1 : 0;
-    if (told != mode) std::printf("{\"cycle\":%ld,\"mode\":\"%s\"}\n", period, robot::names_of_modes[static_cast<int>(mode)]);
+    apply(cycle.command);
+    if (is_answered) cycle.latency_ms = at_ms - observed_at_ms;
+    cycle.took_ms = now_ms() - observed_at_ms;
+    cycle.missed = now_ms() >= cycle.due_ms + period_ms;
+    cycle.problem = stream.problem();
+    if (told != cycle.mode) std::printf("{\"cycle\":%ld,\"mode\":\"%s\"}\n", cycle.index, robot::names_of_modes[static_cast<int>(cycle.mode)]);
     std::fflush(stdout);
-    told = mode;
+    told = cycle.mode;
+    next = cycle.index + 1;
+    log.add(std::move(cycle));
   }
-  std::printf("{\"cycles\":%ld,\"fresh\":%ld,\"hold\":%ld,\"ramp\":%ld,\"safe\":%ld,\"missed\":%ld,\"unusable\":%ld,\"jitterMsMax\":%.3f}\n", cycle_count,
-              counts[0], counts[1], counts[2], counts[3], missed_count, stream.unusable_count(), jitter_ms_max);
+  log.summarise(stdout);
+  std::printf(",\"unusable\":%ld}\n", stream.unusable_count());
+  if (count > 5) {
+    std::FILE* file = std::fopen(given[5], "w");
+    if (file == nullptr) {
+      std::fprintf(stderr, "robot: expected a file that can be written, got %s\n", given[5]);
+      return 1;
+    }
+    log.write(file);
+    std::fclose(file);
+  }
   return 0;
 }

@@ -24,6 +24,8 @@ export type ClientCall = {
 export type ClientStream = {
   /** @throws Unsayable */
   act(request: Fields): Promise<Told>;
+  /** Resolves when the stream has ended by itself, with how. */
+  over(): Promise<Told>;
   /** Resolves when all has settled, with how the stream ended. */
   close(): Promise<Told>;
 };

@@ -43,7 +43,11 @@ export function pythonPeer(address: string, kind: 'sync' | 'asyncio'): ClientPee
     async open(options) {
       const stream = ++streamCount;
       await ask({ do: 'open', stream, ...options });
-      return { act: (request) => ask({ do: 'act', stream, request }), close: () => ask({ do: 'close', stream }) };
+      return {
+        act: (request) => ask({ do: 'act', stream, request }),
+        over: () => ask({ do: 'over', stream }),
+        close: () => ask({ do: 'close', stream }),
+      };
     },
     async close() {
       child.stdin.end();

@@ -184,7 +184,8 @@ class Conversation {
 
   async #end({ end, text }: { readonly end: string; readonly text?: string }): Promise<void> {
     const waits = this.#pending.shift();
-    const told = end === 'OK' || waits === undefined ? await this.close() : await waits.told;
+    const ending = () => (end === 'OK' ? this.close() : this.#stream.over());
+    const told = waits === undefined ? await ending() : await waits.told;
     expect(fits({ status: end, ...(text !== undefined && { text }) }, told, this.#peer), JSON.stringify(told)).toBe(
       true,
     );

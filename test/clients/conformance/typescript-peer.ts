@@ -4,6 +4,7 @@ import { create, type DescMessage, type JsonValue, type MessageInitShape, toJson
 import {
   type ActOptions,
   type ActResult,
+  type ActStreamEvent,
   type AdaptResult,
   createConnectClient,
   createPolicyClient,
@@ -98,7 +99,14 @@ function openStream(client: PolicyClient, first: Fields, more: object): ClientSt
   const of = Object.entries({ model, version, label, fingerprint, clientId, ...more }).filter(
     ([, value]) => value !== undefined,
   );
-  const stream = client.actStream(Object.fromEntries(of) as never);
+  let tellOver = () => {};
+  const over = new Promise<void>((resolve) => {
+    tellOver = resolve;
+  });
+  const onEvent = ({ kind }: ActStreamEvent) => kind === 'ended' && tellOver();
+  const stream = client.actStream({ ...Object.fromEntries(of), onEvent } as never);
+  const ending = () =>
+    settled('ActStream', stream.error === undefined ? Promise.resolve({}) : Promise.reject(stream.error));
   return {
     act(request) {
       const { sequence: _, ...given } = argumentsOf(request);
@@ -108,9 +116,13 @@ function openStream(client: PolicyClient, first: Fields, more: object): ClientSt
         stream.act(given as never, given.budgetUs === undefined ? {} : { timeoutMs: patient.timeoutMs }).then(actJson),
       );
     },
+    async over() {
+      await over;
+      return ending();
+    },
     async close() {
       await stream.close();
-      return settled('ActStream', stream.error === undefined ? Promise.resolve({}) : Promise.reject(stream.error));
+      return ending();
     },
   };
 }

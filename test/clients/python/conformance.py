@@ -12,6 +12,7 @@ import dataclasses
 import json
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -134,8 +135,10 @@ def is_own_of_stream(error: BaseException) -> bool:
 class Peer:
     """Clients by token and streams by number, whether they wait or are awaited."""
 
-    def __init__(self, make: Callable[[str | None], Any]) -> None:
+    def __init__(self, make: Callable[[str | None], Any], make_event: Callable[[], Any]) -> None:
         self._make = make
+        self._make_event = make_event
+        self._over: dict[int, Any] = {}
         self._clients: dict[str | None, Any] = {}
         self._streams: dict[int, Any] = {}
 
@@ -164,7 +167,12 @@ class Peer:
         given = arguments(what["request"])
         options = {name: given[name] for name in OF_STREAM if name in given}
         more = {snake(name): what[name] for name in ("follow", "newestWins") if name in what}
-        self._streams[what["stream"]] = self.client(what.get("token")).act_stream(**options, **more)
+        over = self._over[what["stream"]] = self._make_event()
+        on_event = lambda event: over.set() if event.kind == "ended" else None  # noqa: E731
+        self._streams[what["stream"]] = self.client(what.get("token")).act_stream(**options, **more, on_event=on_event)
+
+    def over(self, what: dict[str, Any]) -> Any:
+        return self._over[what["stream"]]
 
     def sent_count(self, what: dict[str, Any]) -> int:
         return self.stream(what)._core._sequence if what["do"] == "act" else 0  # noqa: SLF001: to keep the order of threads
@@ -190,6 +198,9 @@ def tell(what: dict[str, Any], reply: dict[str, Any]) -> None:
 def do(peer: Peer, what: dict[str, Any]) -> dict[str, Any]:
     if what["do"] == "close":
         peer.stream(what).close()
+    if what["do"] == "over":
+        peer.over(what).wait()
+    if what["do"] in ("close", "over"):
         return ending(peer.stream(what))
     try:
         call, given, is_own = peer.prepared(what)
@@ -204,6 +215,9 @@ def do(peer: Peer, what: dict[str, Any]) -> dict[str, Any]:
 async def do_awaited(peer: Peer, what: dict[str, Any]) -> dict[str, Any]:
     if what["do"] == "close":
         await peer.stream(what).close()
+    if what["do"] == "over":
+        await peer.over(what).wait()
+    if what["do"] in ("close", "over"):
         return ending(peer.stream(what))
     try:
         call, given, is_own = peer.prepared(what)
@@ -217,7 +231,7 @@ async def do_awaited(peer: Peer, what: dict[str, Any]) -> dict[str, Any]:
 
 def waiting(address: str) -> None:
     """Calls that wait, each in a thread; requests of one stream go out in their order."""
-    peer = Peer(lambda token: PolicyClient(address, token=token, **PATIENT))
+    peer = Peer(lambda token: PolicyClient(address, token=token, **PATIENT), threading.Event)
     with ThreadPoolExecutor(THREAD_COUNT) as pool:
         for line in sys.stdin:
             what = json.loads(line)
@@ -234,7 +248,7 @@ def waiting(address: str) -> None:
 
 async def awaited(address: str) -> None:
     """Calls that are awaited, each in a task."""
-    peer = Peer(lambda token: AsyncPolicyClient(address, token=token, **PATIENT))
+    peer = Peer(lambda token: AsyncPolicyClient(address, token=token, **PATIENT), asyncio.Event)
     loop = asyncio.get_running_loop()
     tasks = set()
 

@@ -1,8 +1,13 @@
-/** The cases that the commanders of both languages keep: test/clients/python/test_robot.py runs them too. */
+/** The cases that the commanders of all languages keep, here in TypeScript and C++: test/clients/python/test_robot.py runs them too. */
 
-import { readFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, onTestFinished, test } from 'vitest';
 import { type CommanderOptions, createCommander } from '../../../clients/robot/index.ts';
+import { testWith } from '../../requirements.ts';
 
 type Step =
   | { readonly take: number[]; readonly observedAtMs: number }
@@ -36,4 +41,46 @@ test('refuses an action of another size', () => {
   expect(() => createCommander(options).take({ action: new Float32Array(3), observedAtMs: 0 })).toThrow(
     'Commander action: expected 2 values, as the safe action has, got 3',
   );
+});
+
+const cppTest = testWith(spawnSync('g++', ['--version']).status === 0, 'a C++ compiler', 'apt-get install g++');
+
+cppTest('the C++ commander keeps them too', { timeout: 240_000 }, () => {
+  const build = mkdtempSync(join(tmpdir(), 'hyperpolicy-commander-'));
+  onTestFinished(() => rmSync(build, { recursive: true }));
+  const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+  const program = join(build, 'cases');
+  const include = ['-I', path('../../../clients/robot/cpp')];
+  const compiled = spawnSync('g++', [
+    '-std=c++17',
+    '-Wall',
+    '-Wextra',
+    ...include,
+    '-o',
+    program,
+    path('./commander-cases.cpp'),
+  ]);
+  expect(String(compiled.stderr)).toBe('');
+  for (const { name, options: given, steps } of cases) {
+    const { safeAction, ageMsMax, rampMs, interpolationMs, watchdogMs } = given;
+    const lines = [['new', ageMsMax, rampMs, interpolationMs, watchdogMs, ...Array.from(safeAction)]];
+    for (const step of steps) {
+      if ('take' in step) lines.push(['take', step.observedAtMs, ...step.take]);
+      else if ('decide' in step) lines.push(['decide', ...step.decide]);
+      else lines.push(['command', step.command]);
+    }
+    const { stdout } = spawnSync(program, { input: lines.map((words) => words.join(' ')).join('\n') });
+    const answers = String(stdout)
+      .trim()
+      .split('\n')
+      .map((line) => line.trim());
+    const wanted = steps.flatMap((step) =>
+      'mode' in step
+        ? [step.mode]
+        : 'is' in step
+          ? [step.is.map((value) => Number(value.toPrecision(9))).join(' ')]
+          : [],
+    );
+    expect(answers, name).toEqual(wanted);
+  }
 });

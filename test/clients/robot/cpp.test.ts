@@ -2,7 +2,7 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -80,11 +80,14 @@ async function serveAnswers(
 }
 
 async function refusesWhatDoesNotAddUp(robot: string): Promise<void> {
+  const log = `${robot}.jsonl`;
   const run = async (address: string) => {
-    const loop = spawn(robot, [address, 'm', '10', '20'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const loop = spawn(robot, [address, 'm', '10', '20', log], { stdio: ['ignore', 'pipe', 'pipe'] });
     const [output, error] = [text(loop.stdout), text(loop.stderr)];
     const [code] = await once(loop, 'exit');
-    return { code, last: (await output).trim().split('\n').at(-1)!, error: await error };
+    const lines = code === 0 ? (await readFile(log, 'utf8')).trim().split('\n') : [];
+    const cycles = lines.map((line) => JSON.parse(line) as { readonly problem: string | null; readonly mode: string });
+    return { code, last: (await output).trim().split('\n').at(-1)!, error: await error, cycles };
   };
   for (const action of [
     undefined,
@@ -93,7 +96,9 @@ async function refusesWhatDoesNotAddUp(robot: string): Promise<void> {
     { shape: [1, 2], data: floats(1, Number.NaN) },
     { shape: [1, 2], data: floats(1, Number.POSITIVE_INFINITY) },
   ]) {
-    const { code, last } = await run(await serveAnswers(action));
+    const { code, last, cycles } = await run(await serveAnswers(action));
+    expect(cycles).toHaveLength(20);
+    expect(cycles.map(({ problem }) => problem)).toContain('failed_precondition');
     expect([code, JSON.parse(last)]).toMatchObject([0, { cycles: 20, fresh: 0, hold: 0, safe: 20 }]);
     expect(JSON.parse(last).unusable).toBeGreaterThan(0);
   }
