@@ -29,9 +29,13 @@ pack() {
     exit 1
   fi
   mkdir -p "$folder/deploy" "$folder/clients"
-  cp -r "$root/package.json" "$root/dist" "$root/node_modules" "$root/proto" "$folder/"
+  cp -r "$root/package.json" "$root/package-lock.json" "$root/dist" "$root/node_modules" "$root/proto" "$folder/"
   cp -r "$root/clients/cli" "$folder/clients/"
   cp -r "$root/deploy/cuda" "$folder/deploy/"
+  # What only development needs, and other systems' runtimes.
+  (cd "$folder" && npm prune --silent --omit=dev --ignore-scripts --offline --no-audit --no-fund)
+  local runtimes=$folder/node_modules/onnxruntime-node/bin/napi-v6
+  rm -rf "$runtimes/darwin" "$runtimes/win32" "$runtimes/linux/arm64"
   [ "$cuda" = no ] || "$folder/deploy/cuda/install.sh" "$folder/.cuda" >/dev/null
   echo "check.sh: $folder is $(du -sh "$folder" | cut -f1). Copy it, and run its deploy/cuda/check.sh there" >&2
 }
