@@ -84,7 +84,10 @@ describe('train td3', () => {
     expect(JSON.parse(resumed.stdout)).toMatchObject({ model: 'mine', version: 2, step: 200 });
   });
 
-  test('a finished run that is resumed says so and publishes nothing twice; once its package is gone, again', async () => {
+  // It begins the command several times, which takes long on a busy machine.
+  test('a finished run that is resumed says so and publishes nothing twice; once its package is gone, again', {
+    timeout: 240_000,
+  }, async () => {
     const begun = await runCommand(train('--steps', '150', '--run', 'done', '--model', 'once'), directory);
     const { version, directory: packageDirectory } = JSON.parse(begun.stdout) as { version: number; directory: string };
     expect(begun.stderr).not.toContain('finished');
