@@ -11,6 +11,9 @@ import { precisionNames } from '../src/onnx/precision.ts';
 import { deviceNames } from '../src/onnx/providers.ts';
 import { checkExposure, httpUrl, isHttpUrl, webOrigin } from './exposure.ts';
 
+/** As in package.json. */
+export const serverVersion = '0.1.0';
+
 const mebibyte = 1024 * 1024;
 /** In practice no bound, for counts and for MiB. */
 export const unbounded = 2 ** 31 - 1;

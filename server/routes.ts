@@ -9,6 +9,7 @@ import { GRPCInferenceService, type ModelInferRequest } from '../src/gen/inferen
 import { openAccess } from './access/access.ts';
 import { orderedStream } from './call/ordered-answers.ts';
 import type { Call, UnaryHandlers } from './call/rpc.ts';
+import { serverVersion } from './config.ts';
 import { createKserve } from './kserve/service.ts';
 import { createActStreamHandler } from './methods/act-stream.ts';
 import type { PolicyHandlers } from './methods/policy-handlers.ts';
@@ -56,7 +57,7 @@ function inferenceMethods({ models, health, deps }: MethodSources): GrpcMethod[]
   const about = {
     serverLive: () => ({ live: true }),
     serverReady: () => ({ ready: health.serving }),
-    serverMetadata: () => ({ name: 'hyperpolicy', version: '0.1.0', extensions }),
+    serverMetadata: () => ({ name: 'hyperpolicy', version: serverVersion, extensions }),
   };
   const streamed = async (request: ModelInferRequest, call: Call) => {
     try {

@@ -127,7 +127,10 @@ export class Serving {
   async #load(): Promise<Loaded> {
     const [config, log, metrics, membership] = [this.#config, this.#log, this.metrics, this.#membership];
     const tracer = await this.#openTracer();
-    const doors = openDoors(config, log, membership?.onSpent);
+    const doors = openDoors(config, log, {
+      onSpent: membership?.onSpent,
+      onRead: (result) => metrics.reloaded('tokens', result),
+    });
     this.#closers.push(doors.close);
     const pool = this.#openPool();
     const handles = openHandles(config, membership?.spool, log);

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { HyperpolicyError } from '../../src/contract/errors.ts';
 import type { Caller } from '../call/caller.ts';
 import type { ServerConfig } from '../config.ts';
-import { openTokens, type Rates, type Tokens } from './tokens.ts';
+import { openTokens, type Rates, type Tokens, type TokensOptions } from './tokens.ts';
 
 /** How often the tokens file is checked for a change. */
 const tokensRefreshMs = 5000;
@@ -52,16 +52,16 @@ const noRates: Rates = { charge() {}, left: () => ({}), goOnFrom() {} };
 
 /**
  * Access as the settings say. A tokens file is read again when it changes.
- * @param onSpent as TokensOptions
+ * The listeners are as in TokensOptions.
  * @throws HyperpolicyError as openTokens
  */
 export function openDoors(
   { tokensFile }: Pick<ServerConfig, 'tokensFile'>,
   log: Logger,
-  onSpent?: (name: string) => void,
+  { onSpent, onRead }: Pick<TokensOptions, 'onSpent' | 'onRead'> = {},
 ): Doors {
   if (tokensFile === null) return { serving: openAccess, admin: openAccess, rates: noRates, close() {} };
-  const tokens = openTokens(tokensFile, log, { onSpent });
+  const tokens = openTokens(tokensFile, log, { onSpent, onRead });
   const timer = setInterval(tokens.refresh, tokensRefreshMs);
   timer.unref();
   return {

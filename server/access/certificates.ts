@@ -8,7 +8,7 @@ import { createSecureContext } from 'node:tls';
 import type { Logger } from 'pino';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { ServerConfig } from '../config.ts';
-import { readAndWatch } from './reread.ts';
+import { type OnRead, readAndWatch } from './reread.ts';
 
 type Material = {
   /** PEM: the server's chain and key, and the authorities of clients if clients need a certificate. */
@@ -40,6 +40,7 @@ export function openCertificates(
   { tlsCertificateFile, tlsKeyFile, tlsClientAuthorityFile }: CertificateFiles,
   log: Logger,
   now: () => number = Date.now,
+  onRead?: OnRead,
 ): Certificates | undefined {
   if (tlsCertificateFile === null && tlsKeyFile === null && tlsClientAuthorityFile === null) return undefined;
   if (tlsCertificateFile === null || tlsKeyFile === null) {
@@ -48,7 +49,7 @@ export function openCertificates(
   const names = [tlsCertificateFile, tlsKeyFile, ...(tlsClientAuthorityFile === null ? [] : [tlsClientAuthorityFile])];
   const listeners: (() => void)[] = [];
   const describe = ({ validToMs }: Material) => ({ validTo: new Date(validToMs).toUTCString() });
-  const files = readAndWatch(names, { where: 'TLS', name: 'certificates', parse: materialOf, describe, log });
+  const files = readAndWatch(names, { where: 'TLS', name: 'certificates', parse: materialOf, describe, log, onRead });
   const warnOfEnd = createEndWarning(log, now);
   warnOfEnd(files.current);
   return {

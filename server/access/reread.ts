@@ -10,6 +10,8 @@ export type Reread<T> = {
   refresh(): boolean;
 };
 
+export type OnRead = (result: 'loaded' | 'refused') => void;
+
 export type RereadOptions<T> = {
   /** Names the files in errors and in log lines. */
   readonly where: string;
@@ -19,11 +21,13 @@ export type RereadOptions<T> = {
   /** Fields for the log. */
   readonly describe: (value: T) => object;
   readonly log: Logger;
+  /** Called when the files have changed. */
+  readonly onRead?: OnRead | undefined;
 };
 
 /** @throws HyperpolicyError invalid_argument if a file cannot be read; as `parse` */
 export function readAndWatch<T>(files: readonly string[], options: RereadOptions<T>): Reread<T> {
-  const { where, name, parse, describe, log } = options;
+  const { where, name, parse, describe, log, onRead } = options;
   let seen = files.map((file) => {
     try {
       return readFileSync(file);
@@ -54,9 +58,11 @@ export function readAndWatch<T>(files: readonly string[], options: RereadOptions
         current = parse(seen);
       } catch (error) {
         log.error({ reason: (error as Error).message }, `${name} refused; the former ones hold`);
+        onRead?.('refused');
         return false;
       }
       log.info(describe(current), `${name} read again`);
+      onRead?.('loaded');
       return true;
     },
   };

@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { HyperpolicyError, invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
 import { nearest } from '../../src/contract/nearest.ts';
 import type { Caller } from '../call/caller.ts';
-import { readAndWatch } from './reread.ts';
+import { type OnRead, readAndWatch } from './reread.ts';
 
 const tokenSchema = z.strictObject({
   /** Unique: context handles and last actions are kept under this name. */
@@ -44,6 +44,7 @@ export type Tokens = {
 };
 
 export type TokensOptions = {
+  readonly onRead?: OnRead | undefined;
   /** Milliseconds, not going backwards. */
   readonly clock?: () => number;
   /** Called when a request of a token with a rate was accepted. */
@@ -54,7 +55,7 @@ export type TokensOptions = {
 export function openTokens(
   file: string,
   log: Logger,
-  { clock = () => performance.now(), onSpent = () => {} }: TokensOptions = {},
+  { clock = () => performance.now(), onSpent = () => {}, onRead }: TokensOptions = {},
 ): Tokens {
   /** Rates that a new version of the file does not change keep their counts. */
   let rates = new Map<string, TokenRate>();
@@ -75,7 +76,7 @@ export function openTokens(
   }
 
   const describe = (callers: ReadonlyMap<string, Caller>) => ({ tokenCount: callers.size });
-  const callers = readAndWatch([file], { where: 'tokens file', name: 'tokens', parse, describe, log });
+  const callers = readAndWatch([file], { where: 'tokens file', name: 'tokens', parse, describe, log, onRead });
   return {
     refresh: callers.refresh,
     rates: {

@@ -33,7 +33,7 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
   const delay = measureEventLoopDelay();
   const gate = { count: 0 };
   const metrics = createMetrics({ eventLoopDelayUs: delay.meanUs, requestCount: () => gate.count });
-  const doors = openDoors(config, logger, (name) => group.spent(name));
+  const doors = openDoors(config, logger, { onSpent: (name) => group.spent(name) });
   // Shared by all processes, so it is made here.
   const directory = createSpoolDirectory(config.handleDirectory);
   const spool = { directory, processCount: config.processCount, clockOffsetMs: clockOffset() };

@@ -3,6 +3,7 @@
 import { Registry } from 'prom-client';
 import type { StatusName } from '../../src/contract/status.ts';
 import { registerProcessMetrics } from '../../src/metrics/process-metrics.ts';
+import { serverVersion } from '../config.ts';
 import { type Labels, registerCounter, registerHistogram, registerReadings } from './readings.ts';
 import { type CountAnswer, registerRequests, secondBounds, slotsByStatus } from './request-metrics.ts';
 import { type MetricsSources, registerSources } from './source-metrics.ts';
@@ -62,6 +63,8 @@ export type Metrics = {
   readonly versions: VersionLabels;
   method(name: { readonly type: GrpcType; readonly service: string; readonly method: string }): MethodMetrics;
   work(method: string): WorkMetrics;
+  /** A file that changed was read again, or refused. */
+  reloaded(kind: 'certificates' | 'tokens', result: 'loaded' | 'refused'): void;
   loadResult(result: 'loaded' | 'refused' | 'withdrawn', model: string): void;
   /** A thread's run did not end in time. */
   threadGivenUp(): void;
@@ -84,6 +87,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   const registry = new Registry();
   registerProcessMetrics(registry);
   registerSources(sources, registry);
+  registerBuild(registry);
   const versions = new VersionLabels();
   const kinds = kindsIn(registry);
   const calls = registerCalls(kinds);
@@ -141,6 +145,12 @@ function registerWork({ seconds, rows }: Kinds): Metrics['work'] {
   return (method) => ({ rows: requestRows({ method }), primary: primary({ method }), dynamic: dynamic({ method }) });
 }
 
+function registerBuild(registry: Registry): void {
+  const help = '1, with the version of the server';
+  const build = { name: 'hyperpolicy_build_info', help, type: 'gauge', aggregator: 'max' } as const;
+  registerReadings(registry, build, () => [{ labels: { version: serverVersion }, value: 1 }]);
+}
+
 function registerTls(registry: Registry, { counter }: Kinds): Metrics['tls'] {
   const failures = counter('hyperpolicy_tls_handshakes_failed_total', 'TLS handshakes that failed, by port and reason');
   const expirySeconds = new Map<string, number>();
@@ -165,7 +175,10 @@ function registerTls(registry: Registry, { counter }: Kinds): Metrics['tls'] {
 
 function registerEvents({
   counter,
-}: Kinds): Pick<Metrics, 'loadResult' | 'threadGivenUp' | 'deviceFallback' | 'fallback' | 'connectionEnded'> {
+}: Kinds): Pick<
+  Metrics,
+  'loadResult' | 'threadGivenUp' | 'deviceFallback' | 'fallback' | 'connectionEnded' | 'reloaded'
+> {
   const loads = counter(
     'hyperpolicy_model_loads_total',
     'Model versions loaded, refused, or withdrawn as a run did not end',
@@ -181,7 +194,10 @@ function registerEvents({
     'gRPC connections refused or cut for what their client does',
   );
   for (const reason of endReasons) connectionEnds({ reason });
+  const reloads = counter('hyperpolicy_reloads_total', 'Files that changed and were read again, or refused');
+  for (const kind of ['certificates', 'tokens']) for (const result of ['loaded', 'refused']) reloads({ kind, result });
   return {
+    reloaded: (kind, result) => void reloads({ kind, result }).value++,
     loadResult: (result, model) => void loads({ model, result }).value++,
     threadGivenUp: () => void givenUp.value++,
     deviceFallback: (model, refused_by) => void deviceFallbacks({ model, refused_by }).value++,

@@ -27,7 +27,7 @@ export type ListenOptions = {
   /** Names the port in errors. */
   readonly setting: string;
   /** Counts calls of unknown methods, and refused connections. */
-  readonly metrics: Pick<Metrics, 'method' | 'connectionEnded' | 'tls'>;
+  readonly metrics: Pick<Metrics, 'method' | 'connectionEnded' | 'tls' | 'reloaded'>;
   readonly log: Logger;
 };
 

@@ -27,7 +27,7 @@ export type PortTlsOptions = {
   /** Names the port in log lines and metrics. */
   readonly port: string;
   readonly log: Logger;
-  readonly metrics: Pick<Metrics, 'tls'>;
+  readonly metrics: Pick<Metrics, 'tls' | 'reloaded'>;
 };
 
 /**
@@ -36,7 +36,7 @@ export type PortTlsOptions = {
  */
 export function openPortTls(files: CertificateFiles, { port, log, metrics }: PortTlsOptions): PortTls | undefined {
   const named = log.child({ port });
-  const certificates = openCertificates(files, named);
+  const certificates = openCertificates(files, named, Date.now, (result) => metrics.reloaded('certificates', result));
   if (certificates === undefined) return undefined;
   const timer = setInterval(certificates.refresh, refreshMs).unref();
   const counts = metrics.tls(port);

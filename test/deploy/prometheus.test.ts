@@ -1,12 +1,13 @@
 /** Rules, alerts and the dashboard against Prometheus itself, the real server and the metrics of a run. Needs Debian's `prometheus`. */
 
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, vi } from 'vitest';
+import { createPolicyClient } from '../../clients/typescript/index.ts';
 import { openMetricsPort } from '../../trainer/seeing/metrics-port.ts';
 import { publishRandomPackage } from '../random-package.ts';
 import { testWith } from '../requirements.ts';
@@ -107,16 +108,25 @@ test('rules and dashboard ask for metrics that there are', { timeout: 60_000 }, 
   expect([...asked].filter((name) => !recorded.has(name))).toEqual([]);
 });
 
-test('Prometheus scrapes a server and a run; an alert comes with its fault and goes with it', {
-  timeout: 90_000,
+test('Prometheus scrapes a server and a run; alerts come with their faults and go with them', {
+  timeout: 240_000,
 }, async () => {
   const store = await temporaryStore();
-  const { server } = await startTestServer([], { store });
+  const { server, address: serverAddress, client } = await startTestServer([], { store, connectionCountMax: 1 });
   const training = await openMetricsPort({ host: '127.0.0.1', port: 0 });
   onTestFinished(() => training.close());
   training.step(0);
   const folder = await temporaryFolder();
   await cp(rules, folder, { recursive: true });
+  // The same rules with seconds in place of minutes.
+  for (const file of ['recording.yml', 'alerts.yml']) {
+    const text = await readFile(join(rules, file), 'utf8');
+    const quick = text
+      .replace(/\[\d+m\]/g, '[5s]')
+      .replace(/offset \d+m/g, 'offset 5s')
+      .replace(/for: \d+m/g, 'for: 0s');
+    await writeFile(join(folder, file), quick);
+  }
   const job = (name: string, target: string) => ({ job_name: name, static_configs: [{ targets: [target] }] });
   const config = {
     global: { scrape_interval: '1s', evaluation_interval: '1s' },
@@ -141,11 +151,42 @@ test('Prometheus scrapes a server and a run; an alert comes with its fault and g
     ['hyperpolicy', '1'],
     ['hyperpolicy-training', '1'],
   ]);
-  const noModel = 'ALERTS{alertname="HyperpolicyNoModel"}';
-  await eventually(noModel, [['hyperpolicy', '1']]);
+  const alert = (name: string) => `ALERTS{alertname="Hyperpolicy${name}",alertstate="firing"}`;
+  const [fires, clears] = [[['hyperpolicy', '1']], []];
+  await eventually(alert('NoModel'), fires);
   await publishRandomPackage({ store, model: 'm', ...small });
   await server.models.refresh();
-  await eventually(noModel, []);
+  await eventually(alert('NoModel'), clears);
+  await client.act(asked);
+  await eventually(alert('NearLimit'), fires);
+  /** Makes a fault until its alert fires, and sees it clear. */
+  const faulty = async (name: string, fault: () => Promise<unknown>) => {
+    await vi.waitFor(
+      async () => {
+        await fault().catch(() => {});
+        expect(await samples(alert(name))).toEqual(fires);
+      },
+      { timeout: 30_000, interval: 200 },
+    );
+    await eventually(alert(name), clears);
+  };
+  const late = { ...asked, budgetUs: 1, context: [5, 6] };
+  await faulty('Late', () => client.act(late));
+  await faulty('Fallbacks', () => client.act({ ...late, fallback: 'safe' }));
+  await faulty('ConnectionsEnded', async () => {
+    const other = createPolicyClient({ address: serverAddress, timeoutMs: 500 });
+    await other.act(asked).finally(() => other.close());
+  });
+  client.close();
+  await eventually(alert('NearLimit'), clears);
+  const broken = await publishRandomPackage({ store, model: 'm', ...small, seed: 2 });
+  await writeFile(join(broken.directory, 'policy.primary.onnx'), 'damaged');
+  await server.models.refresh();
+  // It fires for seconds only, which a look may miss.
+  await eventually(`max_over_time(${alert('ModelRefused')}[10m])`, fires);
+  await eventually(alert('ModelRefused'), clears);
+  await server.stop();
+  await eventually(alert('Down'), fires);
   await eventually('hyperpolicy_training_step', [['hyperpolicy-training', '0']]);
 });
 

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ModelInferRequestSchema } from '../../../src/gen/inference/grpc_predict_v2_pb.ts';
@@ -202,6 +203,18 @@ describe('/metrics', () => {
       expect(total(limit.replace('_max', '')), limit).toBeLessThanOrEqual(total(limit));
       expect(total(limit), limit).toBeGreaterThan(0);
     }
+  });
+
+  test('tells the version of the server, and of files that were read again from the start', async () => {
+    const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
+    expect(total('hyperpolicy_build_info', { version })).toBe(1);
+    const reloads = families.get('hyperpolicy_reloads_total')!.samples;
+    expect(reloads.map(({ labels: { kind, result }, value }) => [kind, result, value])).toEqual([
+      ['certificates', 'loaded', 0],
+      ['certificates', 'refused', 0],
+      ['tokens', 'loaded', 0],
+      ['tokens', 'refused', 0],
+    ]);
   });
 
   test('tells what the caches hold', () => {
