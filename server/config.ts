@@ -65,8 +65,7 @@ const serverConfigSchema = z.strictObject({
   watchMs: milliseconds.default(2000),
   versionCountMax: count.default(2),
   /**
-   * Threads that run heavy graphs: primaries and plain critics. 0 runs them where the request is, which then all wait; graphs whose work
-   * is not known beforehand are refused then.
+   * Threads that run heavy graphs: primaries and plain critics. 0 runs them where the request is, which then all wait, and nobody watches a run.
    */
   workerCount: integer(0, 256).default(defaultWorkerCount(1)),
   /**

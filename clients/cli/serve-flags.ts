@@ -100,7 +100,7 @@ const groups = {
     workerCount: {
       flags: '--workers <count>',
       description:
-        'threads that run heavy graphs; 0 runs those whose work is known where requests are answered, which then wait',
+        'threads that run heavy graphs; 0 runs them where requests are answered, which then wait, and nobody watches a run',
       fallback: 'cores of a process but one, at most 4',
     },
     threadCount: { flags: '--threads <count>', description: 'threads inside one heavy run' },

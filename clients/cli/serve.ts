@@ -88,14 +88,10 @@ async function serve(command: Command): Promise<void> {
   });
   const { drainMs, processCount } = parseServerConfig(settings);
   // For a thread in native code, which nobody can end, or models that are still being loaded.
-  let guard: NodeJS.Timeout | undefined;
-  void signalled.then(() => {
-    guard = setTimeout(endByForce, timerMs(drainMs + endMsMax(processCount)));
-  });
+  void signalled.then(() => setTimeout(endByForce, timerMs(drainMs + endMsMax(processCount))).unref());
   const server = await start(settings);
   await signalled;
   await server.stop();
-  clearTimeout(guard);
 }
 
 function endByForce(): void {

@@ -1,8 +1,6 @@
 /** Executors of heavy graphs: worker threads, or the calling thread if there are no workers. */
 
-import { failedPrecondition } from '../../src/contract/errors.ts';
 import { openSession, type SessionOptions, type TensorMap } from '../../src/onnx/session.ts';
-import { isBounded } from '../../src/onnx/small-network.ts';
 import { warmUp } from '../../src/onnx/warm-up.ts';
 import { createWorkerPool, type WorkerPoolOptions } from '../../src/onnx/worker-pool.ts';
 import { createStepper } from '../../src/pacing/unhurried.ts';
@@ -25,7 +23,6 @@ const createInlineExecutor = (options: SessionOptions): OwnedExecutor => ({
   async open(model, { name, warmUpRowCounts, restRatio, device }) {
     const step = createStepper(restRatio);
     const bytes = await readListedFile(model, step);
-    if (options.foreign === true && !isBounded(bytes, [])) throw unbounded(name);
     const session = await step(() => openSession(bytes, { ...options, device }, name));
     try {
       for (const rowCount of warmUpRowCounts) await step(() => warmUp(session, rowCount, name));
@@ -39,11 +36,3 @@ const createInlineExecutor = (options: SessionOptions): OwnedExecutor => ({
   },
   dispose: async () => {},
 });
-
-const unbounded = (where: string) =>
-  failedPrecondition({
-    where,
-    expected: 'a graph of operators and sizes whose work is known before it runs',
-    actual: 'another',
-    remedy: 'Serve it with --workers 1 or more, which can be given up',
-  });
