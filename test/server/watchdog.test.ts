@@ -90,11 +90,11 @@ describe('a run that does not end', { timeout: 60_000 }, () => {
     const store = await temporaryStore([hyper]);
     await mkdir(join(store, 'slow'));
     for (const version of ['1', '2']) await rename(join(aside, 'slow', version), join(store, 'slow', version));
-    const reason = 'policy.onnx: expected a run that ends within 2000 ms, got one that goes on';
+    const reason = 'policy.onnx: expected a run that ends within 4000 ms, got one that goes on';
     const refused = (version: number) => (line: Line) =>
       line.msg === 'model version refused' && 'version' in line && line.version === version;
     // At the start, where nobody waits yet.
-    const { server, client } = await serve(store);
+    const { server, client } = await serve(store, ['--max-load-ms', '4000']);
     expect(await server.line(refused(2))).toMatchObject({ model: 'slow', reason });
     expect((await client.act({ model: 'slow', observation })).version).toBe(1);
     // Beside requests. The one thread of the pool is not the one that is given up.
@@ -110,7 +110,7 @@ describe('a run that does not end', { timeout: 60_000 }, () => {
       longestMs = Math.max(longestMs, performance.now() - startMs);
     }
     expect(await second).toMatchObject({ model: 'slow', reason });
-    expect(longestMs).toBeLessThan(1500);
+    expect(longestMs).toBeLessThan(3500);
     expect((await client.act({ model: 'slow', observation })).version).toBe(1);
   });
 
