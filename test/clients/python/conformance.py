@@ -14,7 +14,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -189,9 +189,16 @@ def ending(stream: Any) -> dict[str, Any]:
     return answered({}) if stream.error is None else refused("ActStream", stream.error, False)
 
 
+def plain(value: Any) -> Any:
+    """What JSON has no form for: numbers of NumPy, mappings, times."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
 def tell(what: dict[str, Any], reply: dict[str, Any]) -> None:
     # One write: several threads tell.
-    sys.stdout.write(json.dumps({"id": what["id"], **reply}) + "\n")
+    sys.stdout.write(json.dumps({"id": what["id"], **reply}, default=plain) + "\n")
     sys.stdout.flush()
 
 
