@@ -1,4 +1,7 @@
-/** What would end a command late is looked for before its work: ports that are taken or given twice, files that cannot be written. */
+/**
+ * What would end a command late is looked for before its work: ports that are taken or given twice, files that cannot be
+ * written, files in the place of folders.
+ */
 
 import { accessSync, constants, statSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -67,4 +70,15 @@ export function checkWritableFile(flag: string, path: string): void {
     throw refuse((cause as Error).message, cause);
   }
   if (isDirectory) throw refuse('a folder');
+}
+
+/**
+ * A folder that is not there yet may be made later.
+ * @param flag that names the folder
+ * @throws HyperpolicyError failed_precondition: something else is there
+ */
+export function checkFolder(flag: string, path: string): void {
+  const existing = statSync(path, { throwIfNoEntry: false });
+  if (existing === undefined || existing.isDirectory()) return;
+  throw failedPrecondition({ where: `${flag} ${path}`, expected: 'a folder', actual: 'a file' });
 }

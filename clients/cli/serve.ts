@@ -18,7 +18,7 @@ import {
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { endProcess } from '../../src/contract/process-end.ts';
 import { timerMs } from '../../src/contract/timers.ts';
-import { checkPorts } from './checks.ts';
+import { checkFolder, checkPorts } from './checks.ts';
 import { integerIn, numberIn } from './options.ts';
 import { type Flag, flagBounds, helpOf, settingFlags } from './serve-flags.ts';
 import { booleanVariable, refuseUnknownVariables, variableOf } from './serve-variables.ts';
@@ -104,7 +104,8 @@ const endMsMax = (processCount: number): number => (processCount === 1 ? 5000 : 
 
 /** One process serves by itself; several have a parent, which this process then is. */
 async function start(settings: ServerSettings): Promise<{ stop(): Promise<void> }> {
-  const { processCount, host, ...ports } = parseServerConfig(settings);
+  const { processCount, host, store, ...ports } = parseServerConfig(settings);
+  checkFolder('--store', store);
   const flags = {
     '--port': ports.port,
     '--metrics-port': ports.metricsPort,

@@ -14,7 +14,7 @@
 #     libraries (3 GB), the network. Copy FOLDER there and run FOLDER/deploy/cuda/check.sh. Both machines are Linux x64, with the same
 #     major version of Node and, on the other one, the NVIDIA driver.
 #
-# Runs on a machine with 16 cores in under 8 minutes; a section's seconds are in its line.
+# Meant for under 8 minutes on a machine with 16 cores. That is an estimate: so far it ran on a CPU only. A section's seconds are in its line.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 

@@ -1,6 +1,6 @@
 /** What would end a command late is refused before its work begins. */
 
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,6 +32,13 @@ test('serve refuses a port that is taken, and one for two, before models load', 
   );
   expect(await refusal('serve', '--port', '50051', '--http-port', '50051')).toBe(
     'hyperpolicy: serve: --http-port 50051: expected another port than that of --port, got the same. 0 takes any that is free\n',
+  );
+});
+
+test('serve refuses a store that is a file', async () => {
+  writeFileSync(join(folder, 'file'), '');
+  expect(await refusal('serve', '--store', 'file', '--port', '0', '--metrics-port', '0')).toBe(
+    'hyperpolicy: --store file: expected a folder, got a file\n',
   );
 });
 
