@@ -148,7 +148,7 @@ export class Serving {
         criticCache,
         labels: metrics.versions,
       },
-      openTrial: () => this.#openTrial(),
+      openTrial: config.workerCount === 0 ? undefined : () => this.#openTrial(),
       devices: candidates(config.device),
       log,
       onLoad: metrics.loadResult,
@@ -182,14 +182,21 @@ export class Serving {
     return tracing.tracer;
   }
 
-  #createExecutor(workerCount: number): OwnedExecutor {
+  #createExecutor(workerCount: number, onReady?: () => void): OwnedExecutor {
     const { threadCount, runMsMax, loadMsMax } = this.#config;
     const session = { threadCount, foreign: true };
-    return createExecutor({ workerCount, session, runMsMax, loadMsMax, onGivenUp: this.metrics.threadGivenUp });
+    return createExecutor({
+      workerCount,
+      session,
+      runMsMax,
+      loadMsMax,
+      onReady,
+      onGivenUp: this.metrics.threadGivenUp,
+    });
   }
 
   #openTrial(): Trial {
-    const executor = this.#createExecutor(Math.min(1, this.#config.workerCount));
+    const executor = this.#createExecutor(1);
     const pool = new ComputePool({ ...this.#config, executor });
     return { pool, close: () => executor.dispose() };
   }
@@ -197,7 +204,7 @@ export class Serving {
   #openPool(): ComputePool {
     const { workerCount, device, precision } = this.#config;
     setPrecision(precision);
-    const executor = this.#createExecutor(workerCount);
+    const executor = this.#createExecutor(workerCount, () => this.#pool?.wake());
     this.#closers.push(() => executor.dispose());
     this.#pool = new ComputePool({
       ...this.#config,

@@ -9,7 +9,15 @@ export const variableOf = (flags: string): string =>
   prefix + flags.split(' ')[0]!.slice(2).replaceAll('-', '_').toUpperCase();
 
 /** Of other commands, and of tests. */
-const others = ['HYPERPOLICY_TOKEN', 'HYPERPOLICY_ENV', 'HYPERPOLICY_PYTHON', 'HYPERPOLICY_GRPCURL'];
+const others = [
+  'HYPERPOLICY_TOKEN',
+  'HYPERPOLICY_ENV',
+  'HYPERPOLICY_PYTHON',
+  'HYPERPOLICY_KSERVE_PYTHON',
+  'HYPERPOLICY_PERF_ANALYZER',
+  'HYPERPOLICY_GRPCURL',
+  'HYPERPOLICY_GRPC_HEALTH_PROBE',
+];
 /** Those that Kubernetes sets in each container where a service is called `hyperpolicy`. */
 const ofKubernetes = /^HYPERPOLICY_(SERVICE_|PORT_\d)/;
 

@@ -190,6 +190,11 @@ export class ComputePool {
     return done;
   }
 
+  /** Starts waiting jobs: the executor can run more than before. */
+  wake(): void {
+    this.#dispatch();
+  }
+
   #dispatch(): void {
     this.#isScheduled = false;
     for (;;) {

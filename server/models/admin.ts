@@ -49,9 +49,7 @@ class RoutingChanges {
     if (version !== undefined && !published.includes(version)) throw unknownVersion(where, published, model, version);
     const before = await readRouting(store, model);
     const edited = edit(before);
-    // A version that is gone from the store need not be withheld any more.
-    const withheld = edited.withheld.filter((other) => published.includes(other));
-    const after = await writeRouting(store, model, { ...edited, withheld }, where);
+    const after = await writeRouting(store, model, withoutGone(edited, published), where);
     await this.#models.refresh(loads ? { model, version: version! } : null);
     const ready = this.readyOf(model);
     if (!loads || ready.includes(version!)) return statusOf(model, ready, after);
@@ -107,6 +105,18 @@ export function createAdminHandlers(store: string, models: AdminModels): UnaryHa
       };
       return changes.make({ where, model, edit });
     },
+  };
+}
+
+/** Versions that are gone from the store are withheld no more, and the labels that LoadVersion gave them go, unless they have a share. */
+function withoutGone({ labels, percentages, withheld }: Routing, published: readonly number[]): Routing {
+  const kept = Object.entries(labels).filter(
+    ([label, version]) => label !== `v${version}` || published.includes(version) || Object.hasOwn(percentages, label),
+  );
+  return {
+    labels: Object.fromEntries(kept),
+    percentages,
+    withheld: withheld.filter((version) => published.includes(version)),
   };
 }
 

@@ -18,15 +18,15 @@ export type PackageLoaderOptions = {
   readonly store: string;
   /** What every version is opened with. */
   readonly networks: Omit<OpenVersionOptions, 'keyPrefix' | 'restRatio' | 'device' | 'onLost'>;
-  /** A thread of its own, for the first runs of a version beside requests: it can be given up without harm to anybody. */
-  readonly openTrial: () => Trial;
+  /** A thread of its own, for the first runs of a version beside requests: it can be given up without harm to anybody. Undefined without threads. */
+  readonly openTrial: (() => Trial) | undefined;
   /** To try in turn: a version that one of them refuses may be served on the next. */
   readonly devices: readonly Device[];
   readonly log: Logger;
   readonly onLoad: LoadListener;
   /** Called if a device refused a version and the next one serves it. */
   readonly onDeviceFallback: (model: string, refusedBy: Device) => void;
-  /** A version that was loaded is of no more use, as a run of it did not end in time. It is not loaded again while its files are the same. */
+  /** A version that was loaded is of no more use, as a run of it did not end in time. It is not loaded again while its files are the same, unless asked for. */
   readonly onWithdrawn: (served: ServedVersion) => void;
 };
 
@@ -102,10 +102,11 @@ export class PackageLoader {
     }
   }
 
-  /** The next scan tries this version if it was refused for a temporary reason, without the rest of the delay. */
+  /** The next scan tries this version if it was withdrawn, or refused for a temporary reason, without the rest of the delay. */
   retry({ model, version }: AskedVersion): void {
     const directory = join(this.#options.store, model, String(version));
-    if (this.#refused.get(directory)?.delayMs !== Infinity) this.#refused.delete(directory);
+    const refusal = this.#refused.get(directory);
+    if (refusal?.wasServed === true || refusal?.delayMs !== Infinity) this.#refused.delete(directory);
   }
 
   /** Whether a version is not to be served any more, as a run of it did not end in time. */
@@ -155,7 +156,8 @@ export class PackageLoader {
       onLost: (reason: Error) => this.#lose(found, reason),
     };
     try {
-      if (this.#hasRequests) await this.#tryOut(index, options);
+      const { openTrial } = this.#options;
+      if (this.#hasRequests && openTrial !== undefined) await this.#tryOut(index, options, openTrial());
       return await openVersion(index, { ...options, keyPrefix: this.#nextPrefix() });
     } catch (error) {
       if (others.length === 0) throw error;
@@ -169,8 +171,11 @@ export class PackageLoader {
   }
 
   /** All first runs, where no other version waits for them. */
-  async #tryOut(index: PackageIndex, options: Omit<OpenVersionOptions, 'keyPrefix'>): Promise<void> {
-    const { pool, close } = this.#options.openTrial();
+  async #tryOut(
+    index: PackageIndex,
+    options: Omit<OpenVersionOptions, 'keyPrefix'>,
+    { pool, close }: Trial,
+  ): Promise<void> {
     try {
       (await openVersion(index, { ...options, pool, keyPrefix: this.#nextPrefix() })).retire();
     } finally {
@@ -188,7 +193,7 @@ export class PackageLoader {
     if (served === undefined) return;
     delete found.served;
     const { log, onLoad, onWithdrawn } = this.#options;
-    this.#refused.set(directory, { state, delayMs: Infinity, retryAtMs: Infinity });
+    this.#refused.set(directory, { state, delayMs: Infinity, retryAtMs: Infinity, wasServed: true });
     log.error({ model, version, directory, reason: reason.message }, 'model version withdrawn');
     onLoad('withdrawn', model);
     onWithdrawn(served);
@@ -232,6 +237,8 @@ type Refusal = {
   readonly state: string;
   readonly delayMs: number;
   readonly retryAtMs: number;
+  /** It was loaded, and withdrawn. */
+  readonly wasServed?: true;
 };
 
 /** System errors that are no fault of the package. */

@@ -4,4 +4,6 @@
 export function endProcess(): void {
   process.removeAllListeners('SIGTERM');
   process.kill(process.pid, 'SIGTERM');
+  // The first process of a container does not get signals of its own.
+  if (process.pid === 1) process.abort();
 }

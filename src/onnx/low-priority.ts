@@ -36,17 +36,21 @@ const threadIds = (): number[] => readdirSync('/proc/self/task').map(Number);
  * @param normal the main thread's, whose id is the process's, unless given
  */
 export function raisePriority(id: number, normal = getPriority(process.pid)): void {
-  if (id === 0) return;
-  try {
-    setPriority(id, normal);
-  } catch {
-    // The thread has just ended.
-  }
+  setPriorityOf(id, normal);
 }
 
 /** The lowest priority, from another thread of this process: what it does is wanted by nobody. */
 export function neglect(id: number): void {
-  if (id !== 0) setPriority(id, constants.priority.PRIORITY_LOW);
+  setPriorityOf(id, constants.priority.PRIORITY_LOW);
+}
+
+function setPriorityOf(id: number, priority: number): void {
+  if (id === 0) return;
+  try {
+    setPriority(id, priority);
+  } catch {
+    // The thread has just ended.
+  }
 }
 
 /** The system's id of the calling thread; 0 where its priority cannot be lowered and raised again. */

@@ -14,6 +14,8 @@ import type { Lane, Thread } from './worker-thread.ts';
 import { createThreads, died, type ThreadsOptions } from './worker-threads.ts';
 
 export type WorkerPoolOptions = Pick<ThreadsOptions, 'runMsMax' | 'loadMsMax' | 'onGivenUp'> & {
+  /** A thread that took the place of another can run sessions now. */
+  readonly onReady?: (() => void) | undefined;
   /** Threads that run sessions, at least 1. */
   readonly workerCount: number;
   /** Runs that may wait for a thread, over all sessions. */
@@ -84,6 +86,7 @@ export function createWorkerPool({
   workerCount,
   queueCountMax,
   session: options,
+  onReady,
   ...watching
 }: WorkerPoolOptions): WorkerPool {
   if (!Number.isSafeInteger(workerCount) || workerCount < 1) {
@@ -98,7 +101,7 @@ export function createWorkerPool({
     onLosses.get(session)?.(reason);
     onLosses.delete(session);
   };
-  const pooled = createThreads({ workerCount, ...watching, onLost, onReady: dispatch });
+  const pooled = createThreads({ workerCount, ...watching, onLost, onReady: threadReady });
   const threads = pooled.all;
   const queue: Job[] = [];
   const accepted = new Set<Promise<unknown>>();
@@ -111,7 +114,7 @@ export function createWorkerPool({
       .filter(
         (thread) => thread.isAlive && !thread.isStarting && thread.runs.length === 0 && thread.freeLanes.length > 0,
       )
-      .sort((a, b) => Number(a.isOpening) - Number(b.isOpening));
+      .sort((a, b) => Number(a.openings > 0) - Number(b.openings > 0));
 
   /** The thread that can begin a run of a session soonest; undefined where it must wait. A dead thread is not used again. */
   const threadFor = (session: number): Thread | undefined =>
@@ -129,6 +132,11 @@ export function createWorkerPool({
     }
   }
 
+  function threadReady(): void {
+    dispatch();
+    onReady?.();
+  }
+
   /** One run on a thread: the next one begins before this one's outputs are taken. */
   async function runOn<T>({ thread, lane, session, feeds, taking }: ThreadRun<T>): Promise<T> {
     try {
@@ -139,16 +147,12 @@ export function createWorkerPool({
       writeTensors(block, places, feeds);
       const request = { session, lane: lane.id, places, ...(isNew && { block }) };
       thread.runs.push(session);
-      if (thread.isOpening) thread.hurry();
+      if (thread.openings > 0) thread.hurry();
       const reply = await thread.ask('run', request).finally(() => thread.runs.shift());
       lane.output = reply.block ?? lane.output;
       taking.freed?.();
       dispatch();
       return taking.take(viewTensors(lane.output, reply.places));
-    } catch (error) {
-      // Who hears of it may want another thread at once.
-      await thread.replaced;
-      throw error;
     } finally {
       thread.freeLanes.push(lane);
       dispatch();

@@ -22,12 +22,11 @@ export type Thread = {
   readonly isAlive: boolean;
   /** Those that no run uses. */
   readonly freeLanes: Lane[];
-  /** Whether it opens a graph; the pool says so. */
-  isOpening: boolean;
+  /** Sessions that it has, and how many it is opening; the pool says so. */
+  readonly sessions: Set<number>;
+  openings: number;
   /** Whether it lacks sessions that the others have; likewise. */
   isStarting: boolean;
-  /** Resolves when another has taken its place, where it was given up. */
-  replaced?: Promise<void>;
   /** Sessions of the runs that were asked for and not answered, in order. */
   readonly runs: number[];
   /** @throws the thread's error; HyperpolicyError unavailable where the thread ends before it answers */
@@ -94,7 +93,8 @@ export function createThread(): Thread {
       input: new SharedArrayBuffer(0),
       output: new SharedArrayBuffer(0),
     })),
-    isOpening: false,
+    sessions: new Set(),
+    openings: 0,
     isStarting: false,
     runs: [],
     hurry() {
@@ -115,9 +115,9 @@ export function createThread(): Thread {
     abandon(reason) {
       // Not `terminate`: the runtime's binding throws into a thread that was told so, which ends the process.
       void this.end();
+      leave(reason);
       strand(worker);
       neglect(systemId[0]!);
-      leave(reason);
     },
   };
 }

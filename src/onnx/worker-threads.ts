@@ -33,6 +33,9 @@ export type Threads = {
 
 /** Looks at each thread in the time that a call may take: it is given up at most so much of that later. */
 const lookCount = 8;
+/** Between attempts to start a thread or to open a session on it, where the system refuses: no memory, no more threads or files. */
+const retryMs = 1000;
+const attemptCount = 5;
 
 /** @throws HyperpolicyError failed_precondition where the threads' program is missing */
 export function createThreads({
@@ -55,8 +58,8 @@ export function createThreads({
   function look(): void {
     for (const thread of all.filter(({ isAlive }) => isAlive)) {
       const { session, foundCount } = thread.look();
-      const limitMs = thread.isOpening && thread.runs[0] !== session ? loadMsMax : runMsMax;
-      if (foundCount * lookMs >= limitMs) thread.replaced = replace(thread, session, limitMs);
+      const limitMs = thread.openings > 0 && thread.runs[0] !== session ? loadMsMax : runMsMax;
+      if (foundCount * lookMs >= limitMs) void replace(thread, session, limitMs);
     }
   }
 
@@ -66,20 +69,47 @@ export function createThreads({
     lose(session, reason);
     thread.abandon(reason);
     onGivenUp?.();
-    if (hasEnded) return;
-    const next = createThread();
-    next.isStarting = true;
-    all[all.indexOf(thread)] = next;
-    for (const [id, request] of [...sessions]) {
-      await openOn(next, request).catch((error: Error) => next.isAlive && lose(id, error));
-      // It may have been closed meanwhile.
-      if (!sessions.has(id)) await closeOn([next], id);
+    let next = startThread();
+    while (next === undefined) {
+      if (hasEnded) return;
+      await later();
+      next = startThread();
     }
+    all[all.indexOf(thread)] = next;
+    for (const [id, request] of [...sessions]) await reopen(next, id, request);
     next.isStarting = false;
-    // It may have been given up itself.
-    await next.replaced;
     onReady();
   }
+
+  /** A thread that has no session yet; undefined where the system gives none, and once all have ended. */
+  function startThread(): Thread | undefined {
+    if (hasEnded) return undefined;
+    try {
+      const next = createThread();
+      next.isStarting = true;
+      return next;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The other threads have the session: only after several refusals is it lost. */
+  async function reopen(thread: Thread, id: number, request: OpenRequest): Promise<void> {
+    for (let attempt = 1; thread.isAlive && sessions.has(id) && !thread.sessions.has(id); attempt++) {
+      try {
+        await openOn(thread, request);
+      } catch (error) {
+        if (!thread.isAlive) return;
+        if (attempt === attemptCount) lose(id, error as Error);
+        else await later();
+      }
+    }
+    // It may have been closed meanwhile.
+    if (!sessions.has(id)) await closeOn([thread], id);
+  }
+
+  const lacking = (session: number): Thread | undefined =>
+    all.find((thread) => thread.isAlive && !thread.sessions.has(session));
 
   function lose(session: number, reason: Error): void {
     sessions.delete(session);
@@ -94,6 +124,10 @@ export function createThreads({
       try {
         if (alive.length === 0) throw died();
         const opened = await (request.restRatio === 0 ? openAtOnce(alive, request) : openInTurn(alive, request));
+        // A thread may have taken the place of another meanwhile.
+        for (let thread = lacking(request.session); thread !== undefined; thread = lacking(request.session)) {
+          await openOn(thread, request);
+        }
         sessions.set(request.session, request);
         return opened;
       } catch (error) {
@@ -130,18 +164,27 @@ async function openInTurn(threads: readonly Thread[], request: OpenRequest): Pro
 }
 
 async function openOn(thread: Thread, request: OpenRequest): Promise<Opened> {
-  thread.isOpening = true;
+  thread.openings++;
   try {
-    return await thread.ask('open', request);
+    const opened = await thread.ask('open', request);
+    thread.sessions.add(request.session);
+    return opened;
   } finally {
-    thread.isOpening = false;
+    thread.openings--;
   }
 }
 
 async function closeOn(threads: readonly Thread[], session: number): Promise<void> {
   const alive = threads.filter(({ isAlive }) => isAlive);
-  await Promise.allSettled(alive.map((thread) => thread.ask('close', { session })));
+  await Promise.allSettled(
+    alive.map((thread) => {
+      thread.sessions.delete(session);
+      return thread.ask('close', { session });
+    }),
+  );
 }
+
+const later = () => new Promise<void>((resolve) => void setTimeout(resolve, retryMs).unref());
 
 const endless = (where: string, limitMs: number) =>
   unavailable({ where, expected: `a run that ends within ${limitMs} ms`, actual: 'one that goes on' });
