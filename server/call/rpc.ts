@@ -43,32 +43,45 @@ type CallOptions = Pick<Call, 'caller' | 'record'> & {
   readonly onEnd?: (status: StatusName, call: Call) => void;
 };
 
-export function createCall(
-  receivedAtMs: number,
-  deadlineMs: number,
-  { caller, record, client, onEnd }: CallOptions = {},
-): Call {
-  let id: string | undefined;
-  let isEnded = false;
-  return {
-    receivedAtMs,
-    deadlineMs,
-    caller,
-    record,
-    isAnswered: false,
-    get isGone() {
-      return client?.cancelled === true && !this.isAnswered;
-    },
-    requestId: () => {
-      id ??= randomBytes(8).toString('hex');
-      return id;
-    },
-    end(status) {
-      if (isEnded) return;
-      isEnded = true;
-      onEnd?.(status, this);
-    },
-  };
+export const createCall = (receivedAtMs: number, deadlineMs: number, options: CallOptions = {}): Call =>
+  new OpenCall(receivedAtMs, deadlineMs, options);
+
+/** A class: to create an object literal with a getter takes 1.7 us, this 0.09 (test/bench/NOTES.md). */
+class OpenCall implements Call {
+  readonly receivedAtMs: number;
+  readonly deadlineMs: number;
+  caller: Caller | undefined;
+  readonly record: RequestRecord | undefined;
+  isAnswered = false;
+  answeredBy: AnsweredBy | undefined = undefined;
+  readonly #client: Client | undefined;
+  readonly #onEnd: CallOptions['onEnd'];
+  #id: string | undefined;
+  #isEnded = false;
+
+  constructor(receivedAtMs: number, deadlineMs: number, { caller, record, client, onEnd }: CallOptions) {
+    this.receivedAtMs = receivedAtMs;
+    this.deadlineMs = deadlineMs;
+    this.caller = caller;
+    this.record = record;
+    this.#client = client;
+    this.#onEnd = onEnd;
+  }
+
+  get isGone(): boolean {
+    return this.#client?.cancelled === true && !this.isAnswered;
+  }
+
+  requestId(): string {
+    this.#id ??= randomBytes(8).toString('hex');
+    return this.#id;
+  }
+
+  end(status: StatusName): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#onEnd?.(status, this);
+  }
 }
 
 /** Returns the response itself, not a promise, when nothing has to be waited for: that saves a turn of the event loop. */

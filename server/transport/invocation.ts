@@ -182,7 +182,7 @@ const secondsOf = ({ receivedAtMs }: Call): number => (performance.now() - recei
 
 /** The status for an error. Faults are logged with the request id. */
 export function describeStatus(error: unknown, method: string, call: Call, log: Logger): Status {
-  const status = statusOf(error, call.requestId);
+  const status = statusOf(error, () => call.requestId());
   if (status.name === 'INTERNAL') {
     log.error({ err: error, method, requestId: call.requestId(), ...call.record?.fields() }, 'internal fault');
   } else log.debug({ method, status: status.name, reason: status.text }, 'request refused');

@@ -2,11 +2,11 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, vi } from 'vitest';
 import { createPolicyClient } from '../../clients/typescript/index.ts';
+import { freePort } from '../free-port.ts';
 import { testWith } from '../requirements.ts';
 import { metricLines, startTestServer, type TestServer } from '../server/fixtures.ts';
 
@@ -60,14 +60,6 @@ async function startBalancer(name: Balancer, servers: readonly TestServer[]): Pr
     await rm(folder, { recursive: true, force: true });
   });
   return `127.0.0.1:${port}`;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 for (const name of ['haproxy', 'nginx'] as const) {

@@ -2,13 +2,13 @@
 
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, vi } from 'vitest';
 import { createPolicyClient } from '../../clients/typescript/index.ts';
 import { openMetricsPort } from '../../trainer/seeing/metrics-port.ts';
+import { freePort } from '../free-port.ts';
 import { publishRandomPackage } from '../random-package.ts';
 import { testWith } from '../requirements.ts';
 import { startTestServer, temporaryStore } from '../server/fixtures.ts';
@@ -206,13 +206,4 @@ async function startPrometheus(folder: string): Promise<string> {
   });
   await vi.waitFor(async () => expect((await fetch(`http://${address}/-/ready`)).status).toBe(200), 30_000);
   return address;
-}
-
-/** Prometheus does not tell which port it took. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
