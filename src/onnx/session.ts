@@ -36,14 +36,15 @@ export type Session = {
   readonly inputs: readonly TensorInfo[];
   readonly outputs: readonly TensorInfo[];
   /**
-   * Computes every output, synchronously on the calling thread.
+   * Computes the outputs, synchronously on the calling thread.
    * @param feeds one tensor per input
    * @param fetches outputs to write in place; the others are allocated. Where large outputs are all in place, a model should have
    *   its smallest output first
+   * @param names outputs that are wanted; all unless given. The others are not copied to the host
    * @returns the tensors of `fetches` and those allocated
    * @throws Error for a missing input or a shape that the graph does not take, with the runtime's text
    */
-  run(feeds: TensorMap, fetches?: TensorMap): TensorMap;
+  run(feeds: TensorMap, fetches?: TensorMap, names?: readonly string[]): TensorMap;
   /** Frees the native memory; the session must not be used after. */
   dispose(): void;
 };
@@ -123,18 +124,20 @@ const firstLine = (text: string): string =>
 function wrap(native: NativeSession, device: Device): Session {
   const inputs = native.inputMetadata.map(tensorInfo);
   const outputs = native.outputMetadata.map(tensorInfo);
-  const unfetched: NativeTensorMap = Object.fromEntries(outputs.map(({ name }) => [name, null]));
+  const all = outputs.map(({ name }) => name);
+  const everything = unfetched(all);
   return {
     device,
     inputs,
     outputs,
-    run(feeds, fetches) {
-      if (fetches === undefined) return native.run(feeds, unfetched, {});
-      if (areLarge(outputs, fetches)) {
+    run(feeds, fetches, names = all) {
+      const wanted = names === all ? everything : unfetched(names);
+      if (fetches === undefined) return native.run(feeds, wanted, {});
+      if (areLarge(names, fetches)) {
         runInPlace(native, feeds, fetches);
         return fetches;
       }
-      return { ...native.run(feeds, { ...unfetched, ...fetches }, {}), ...fetches };
+      return { ...native.run(feeds, { ...wanted, ...fetches }, {}), ...fetches };
     },
     dispose() {
       native.dispose();
@@ -142,14 +145,17 @@ function wrap(native: NativeSession, device: Device): Session {
   };
 }
 
+/** Outputs that the runtime is to make. */
+const unfetched = (names: readonly string[]): NativeTensorMap => Object.fromEntries(names.map((name) => [name, null]));
+
 /** Elements whose copy takes as long as leaving a run early does. */
 const largeElementCount = 16_384;
 
 /** Whether all outputs are to be written in place, and those after the first are large. */
-function areLarge(outputs: readonly TensorInfo[], fetches: TensorMap): boolean {
+function areLarge(names: readonly string[], fetches: TensorMap): boolean {
   let elementCount = 0;
-  for (let i = 0; i < outputs.length; i++) {
-    const tensor = fetches[outputs[i]!.name];
+  for (let i = 0; i < names.length; i++) {
+    const tensor = fetches[names[i]!];
     if (tensor === undefined) return false;
     if (i > 0) elementCount += tensor.size;
   }

@@ -1,0 +1,173 @@
+/**
+ * Two graphs in one session: a first one, and a second one that reads what the first computes, row by row. A run asks for the first's
+ * outputs, or for the second's; what lies between the two then never leaves the device. The first's constants are there once.
+ *
+ * The second graph is appended to the bytes of the first: a reader of Protobuf merges a message that comes twice, so a large file is
+ * neither parsed nor written anew. The second lies in a branch of an `If`: a run for the first's outputs does not compute it.
+ */
+
+import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { BinaryReader } from '@bufbuild/protobuf/wire';
+import {
+  AttributeProto_AttributeType as AttributeType,
+  TensorProto_DataType as DataType,
+  type GraphProto,
+  type GraphProtoSchema,
+  ModelProtoSchema,
+  type NodeProto,
+  type OperatorSetIdProto,
+  OperatorSetIdProtoSchema,
+  type ValueInfoProto,
+} from '../gen/onnx/onnx_pb.ts';
+import { opsetVersion } from './encode.ts';
+import { integerAttribute } from './rows/attributes.ts';
+import { floatTensor, Tensor, type TensorMap } from './session.ts';
+
+/** A second graph, ready to be appended to a first. */
+export type Joining = {
+  readonly bytes: Uint8Array;
+  /** Its inputs that the first graph does not compute: [rows, ...sizes], float32. */
+  readonly inputs: readonly { readonly name: string; readonly sizes: readonly number[] }[];
+  readonly outputs: readonly string[];
+};
+
+/** The input that says whether the second graph is left out, bool [1]. Zeros, as of a first run, run both. */
+const leavesOut = 'leaves_out_second';
+/** Begins the names of the second graph's own values. */
+const prefix = 'second/';
+
+/**
+ * @param model the second graph as an ONNX model. Its row i uses row `index[i]` of what the first computes; joined, row i
+ * @param between names of its inputs that the first graph computes
+ * @returns undefined where it cannot be joined: graphs within graphs, rows that are not [rows, ...] of float32, other uses of `index`, or
+ *   another operator set than {@link opsetVersion}
+ */
+export function joiningOf(model: Uint8Array, between: readonly string[]): Joining | undefined {
+  const { graph, opsetImport } = fromBinary(ModelProtoSchema, model);
+  if (graph === undefined || !opsetImport.every(isOurSet)) return undefined;
+  const rows = graph.input.filter(({ name }) => name !== 'index' && !between.includes(name));
+  const inputs = rows.flatMap(rowInput);
+  if (inputs.length === 0 || inputs.length < rows.length || !graph.node.every(isJoinable)) return undefined;
+  const appended = create(ModelProtoSchema, {
+    graph: {
+      node: [
+        {
+          opType: 'If',
+          input: [leavesOut],
+          output: graph.output.map(({ name }) => name),
+          attribute: [
+            { name: 'then_branch', type: AttributeType.GRAPH, g: nothing(graph) },
+            { name: 'else_branch', type: AttributeType.GRAPH, g: renamed(graph, between, inputs[0]!.name) },
+          ],
+        },
+      ],
+      input: [
+        { name: leavesOut, type: { value: { case: 'tensorType', value: { elemType: DataType.BOOL, shape: one } } } },
+        ...rows,
+      ],
+      output: graph.output,
+    },
+  });
+  return { bytes: toBinary(ModelProtoSchema, appended), inputs, outputs: graph.output.map(({ name }) => name) };
+
+  function isJoinable(node: NodeProto): boolean {
+    const { input, attribute, opType } = node;
+    if (attribute.some(({ g }) => g !== undefined)) return false;
+    if (!input.includes('index')) return true;
+    if (opType === 'Gather') return between.includes(input[0]!) && integerAttribute(node, 'axis', 0) === 0;
+    return opType === 'Shape' && integerAttribute(node, 'start', 0) === 0 && integerAttribute(node, 'end', 0) === 1;
+  }
+}
+
+const one = { dim: [{ value: { case: 'dimValue', value: 1n } as const }] };
+
+const isOurSet = ({ domain, version }: { readonly domain: string; readonly version: bigint }): boolean =>
+  domain === '' && version === BigInt(opsetVersion);
+
+/** An input by its name and sizes, in a list; an empty one where it is not [rows, ...] of float32. */
+function rowInput({ name, type }: ValueInfoProto): Joining['inputs'] {
+  const tensor = type?.value.case === 'tensorType' ? type.value.value : undefined;
+  const [first, ...rest] = tensor?.shape?.dim ?? [];
+  const sizes = rest.flatMap(({ value }) => (value.case === 'dimValue' ? [Number(value.value)] : []));
+  const isRows = tensor?.elemType === DataType.FLOAT && first?.value.case === 'dimParam';
+  return isRows && sizes.length === rest.length ? [{ name, sizes }] : [];
+}
+
+/** Outputs without rows. */
+function nothing({ output }: GraphProto): MessageInitShape<typeof GraphProtoSchema> {
+  const initializer = output.map(({ name, type }) => {
+    const tensor = type?.value.case === 'tensorType' ? type.value.value : undefined;
+    const dims = (tensor?.shape?.dim ?? []).map(({ value }) => (value.case === 'dimValue' ? value.value : 0n));
+    return {
+      name: `${prefix}no ${name}`,
+      dims,
+      dataType: tensor?.elemType ?? DataType.FLOAT,
+      rawData: new Uint8Array(),
+    };
+  });
+  return {
+    name: 'nothing',
+    initializer,
+    node: initializer.map(({ name }) => ({ opType: 'Identity', input: [name], output: [`${name}, given`] })),
+    output: output.map(({ type }, i) => ({ name: `${initializer[i]!.name}, given`, ...(type && { type }) })),
+  };
+}
+
+/** The graph with names of its own, but for what it reads of the graph around it. @param rows an input with a row for each of `index` */
+function renamed(
+  graph: GraphProto,
+  between: readonly string[],
+  rows: string,
+): MessageInitShape<typeof GraphProtoSchema> {
+  const outer = new Set(graph.input.map(({ name }) => name));
+  const names = new Map<string, string>([['index', rows]]);
+  const isPick = ({ opType, input }: NodeProto) =>
+    opType === 'Gather' && input[1] === 'index' && between.includes(input[0]!);
+  for (const node of graph.node) if (isPick(node)) names.set(node.output[0]!, node.input[0]!);
+  const renamedTo = (name: string) => names.get(name) ?? (name === '' || outer.has(name) ? name : prefix + name);
+  return {
+    name: 'second',
+    initializer: graph.initializer.map((tensor) => ({ ...tensor, name: renamedTo(tensor.name) })),
+    node: graph.node
+      .filter((node) => !isPick(node))
+      .map((node) => ({ ...node, input: node.input.map(renamedTo), output: node.output.map(renamedTo) })),
+    output: graph.output.map((output) => ({ ...output, name: renamedTo(output.name) })),
+  };
+}
+
+/**
+ * The bytes of a model with the second graph behind it.
+ * @returns undefined where the first is of another operator set, in which operators of the same name mean other things
+ * @throws Error where the bytes are no model
+ */
+export function joined(first: Uint8Array, second: Joining['bytes']): Uint8Array<ArrayBuffer> | undefined {
+  if (!operatorSets(first).every(isOurSet)) return undefined;
+  const both = new Uint8Array(first.length + second.length);
+  both.set(first);
+  both.set(second, first.length);
+  return both;
+}
+
+/** The same as a reader of the whole model gives, without reading its graph. */
+function operatorSets(model: Uint8Array): OperatorSetIdProto[] {
+  const reader = new BinaryReader(model);
+  const sets: OperatorSetIdProto[] = [];
+  while (reader.pos < reader.len) {
+    const [field, wireType] = reader.tag();
+    if (field === operatorSetField) sets.push(fromBinary(OperatorSetIdProtoSchema, reader.bytes()));
+    else reader.skip(wireType, field);
+  }
+  return sets;
+}
+
+/** `ModelProto.opset_import`. */
+const operatorSetField = 8;
+
+/** Feeds of a run that leaves the second graph out, beside those of the first. */
+export const withoutSecond = ({ inputs }: Joining): TensorMap => ({
+  [leavesOut]: new Tensor('bool', Uint8Array.of(1), [1]),
+  ...Object.fromEntries(inputs.map(({ name, sizes }) => [name, floatTensor(new Float32Array(), [0, ...sizes])])),
+});
+
+/** Feeds of a run of both, beside those of the two graphs. */
+export const withSecond = (): TensorMap => ({ [leavesOut]: new Tensor('bool', Uint8Array.of(0), [1]) });
