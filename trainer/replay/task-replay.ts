@@ -5,7 +5,8 @@
 
 import type { Random } from '../../src/contract/random.ts';
 import type { Batch } from './batch.ts';
-import { createReplayBuffer, type ReplayState, type Transition } from './replay-buffer.ts';
+import { createEpisodeBuffer, type EpisodeBuffer, type EpisodesState } from './episode-buffer.ts';
+import { createReplayBuffer, type ReplayBuffer, type ReplayState, type Transition } from './replay-buffer.ts';
 
 export type TaskReplayOptions = {
   readonly taskCount: number;
@@ -37,26 +38,19 @@ export type TaskReplayState = {
 type TaskState = {
   readonly all: ReplayState['state'];
   readonly context: ReplayState['state'];
-  /** Numbers of the encoder's transitions at which its episodes began. */
-  readonly starts: readonly number[];
-  readonly addedCount: number;
-};
+} & Omit<EpisodesState, 'rows'>;
 
 export type TaskBuffers = {
   /** Transitions for updates. */
   readonly count: number;
+  /** Those for the encoder. */
+  readonly context: Pick<EpisodeBuffer, 'sample' | 'sampleSequence' | 'clear'>;
   /** @throws HyperpolicyError invalid_argument: a wrong size or a value that is not finite in float32; nothing is added then */
   add(transition: Transition): void;
   /** Transitions of one episode, in order, also for the encoder. @throws HyperpolicyError as add; what came before stays */
   addEpisode(transitions: Iterable<Transition>): void;
-  /** Forgets the encoder's transitions. */
-  clearContext(): void;
-  /** Rows drawn uniformly with replacement. @throws HyperpolicyError invalid_argument: there are none */
+  /** Rows for updates, drawn uniformly with replacement. @throws HyperpolicyError invalid_argument: there are none */
   sample(random: Random, into: Batch): void;
-  /** The same of the encoder's transitions. */
-  sampleContext(random: Random, into: Batch): void;
-  /** The encoder's transitions from the begin of an episode on, drawn uniformly; behind the newest comes the oldest. */
-  sampleSequence(random: Random, into: Batch): void;
 };
 
 /** @throws HyperpolicyError invalid_argument: a size that is not a positive integer; resource_exhausted: no memory */
@@ -70,8 +64,7 @@ export function createTaskReplay({
   const tasks = Array.from({ length: taskCount }, (_, task) =>
     createTask(
       createReplayBuffer({ ...sizes, capacity }),
-      createReplayBuffer({ ...sizes, capacity: contextCapacity }),
-      contextCapacity,
+      createEpisodeBuffer({ ...sizes, capacity: contextCapacity }),
       rewardOf && ((transition) => ({ ...transition, reward: rewardOf(task, transition) })),
     ),
   );
@@ -82,9 +75,13 @@ export function createTaskReplay({
       const saved = tasks.map(({ save }) => save());
       const arrays = saved.flatMap(({ all, context }, task) => [
         [`all${task}`, all.arrays.rows],
-        [`context${task}`, context.arrays.rows],
+        [`context${task}`, context.rows.arrays.rows],
       ]);
-      const states = saved.map(({ all, context, ...rest }) => ({ all: all.state, context: context.state, ...rest }));
+      const states = saved.map(({ all, context: { rows, ...rest } }) => ({
+        all: all.state,
+        context: rows.state,
+        ...rest,
+      }));
       return { arrays: Object.fromEntries(arrays), state: { tasks: states } };
     },
     restore({ arrays, state }) {
@@ -92,67 +89,40 @@ export function createTaskReplay({
         const { all, context, ...rest } = state.tasks[task]!;
         restore({
           all: { state: all, arrays: { rows: arrays[`all${task}`]! } },
-          context: { state: context, arrays: { rows: arrays[`context${task}`]! } },
-          ...rest,
+          context: { rows: { state: context, arrays: { rows: arrays[`context${task}`]! } }, ...rest },
         });
       });
     },
   };
 }
 
-type Buffer = ReturnType<typeof createReplayBuffer>;
-
 function createTask(
-  all: Buffer,
-  context: Buffer,
-  contextCapacity: number,
+  all: ReplayBuffer,
+  context: EpisodeBuffer,
   learnt: (transition: Transition) => Transition = (transition) => transition,
 ) {
-  let starts: number[] = [];
-  let addedCount = 0;
+  function* addingTo(transitions: Iterable<Transition>) {
+    for (const transition of transitions) {
+      all.add(learnt(transition));
+      yield transition;
+    }
+  }
   const buffers: TaskBuffers = {
     get count() {
       return all.count;
     },
+    context,
     add: (transition) => all.add(learnt(transition)),
-    addEpisode(transitions) {
-      starts.push(addedCount);
-      for (const transition of transitions) {
-        all.add(learnt(transition));
-        context.add(transition);
-        addedCount++;
-      }
-      // An episode that begins at the end, or before the oldest transition, is empty.
-      starts = starts.filter((start) => start < addedCount && start >= addedCount - contextCapacity);
-    },
-    clearContext() {
-      context.clear();
-      starts = [];
-      addedCount = 0;
-    },
+    addEpisode: (transitions) => context.addEpisode(addingTo(transitions)),
     sample: (random, into) => all.sample(random, into),
-    sampleContext: (random, into) => context.sample(random, into),
-    sampleSequence(random, into) {
-      const oldest = addedCount - context.count;
-      // One episode that is longer than the buffer has lost its begin.
-      const start = starts.length === 0 ? oldest : starts[random.integer(starts.length)]!;
-      context.read(start - oldest, into);
-    },
   };
   return {
     buffers,
     byteCountMax: all.byteCountMax + context.byteCountMax,
-    save: () => ({ all: all.save(), context: context.save(), starts, addedCount }),
-    restore(saved: {
-      readonly all: ReplayState;
-      readonly context: ReplayState;
-      readonly starts: readonly number[];
-      readonly addedCount: number;
-    }) {
+    save: () => ({ all: all.save(), context: context.save() }),
+    restore(saved: { readonly all: ReplayState; readonly context: EpisodesState }) {
       all.restore(saved.all);
       context.restore(saved.context);
-      starts = [...saved.starts];
-      ({ addedCount } = saved);
     },
   };
 }

@@ -58,7 +58,7 @@ export type RolloutOptions = {
   readonly stepCount: number;
 };
 
-/** {@link collectRollout}, a step of the batch in each slice. */
+/** {@link collectRollout}: each slice ends with a step begun, so that whoever runs it may do something else beside the step. */
 export function* rolloutSlices({ env, policy, stepCount }: RolloutOptions): Sliced<Rollout> {
   if (!Number.isSafeInteger(stepCount) || stepCount < 1) {
     throw invalidArgument({
@@ -94,6 +94,7 @@ export function* rolloutSlices({ env, policy, stepCount }: RolloutOptions): Slic
     rollout.contexts.set(batch.contexts, step * contextCount);
     policy.act(batch.observations, batch.contexts, actions);
     env.begin(actions);
+    yield;
     yield* finished(env);
     for (const key of ['rewards', 'terminated', 'truncated', 'diverged'] as const)
       rollout[key].set(batch[key], step * n);
@@ -110,7 +111,6 @@ export function* rolloutSlices({ env, policy, stepCount }: RolloutOptions): Slic
         diverged: batch.diverged[row] === 1,
       });
     }
-    yield;
   }
   return rollout;
 }

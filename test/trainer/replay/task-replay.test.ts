@@ -27,7 +27,7 @@ test('each task has transitions of its own, and those of the encoder are a part 
   second!.sample(createRandom(1), b!);
   expect(new Set(batch.observation.subarray(0, 32))).toEqual(new Set([0, 1, 2, 100]));
   expect(new Set(batch.observation.subarray(32))).toEqual(new Set([50, 51]));
-  first!.sampleContext(createRandom(2), a!);
+  first!.context.sample(createRandom(2), a!);
   expect(new Set(a!.observation)).toEqual(new Set([0, 1, 2]));
 });
 
@@ -40,18 +40,18 @@ test('updates may learn from another reward than the encoder sees', () => {
   const batch = createBatch({ size: 64, ...sizes });
   task!.sample(createRandom(1), batch);
   expect(new Set(batch.reward)).toEqual(new Set([101, 102, 107]));
-  task!.sampleContext(createRandom(1), batch);
+  task!.context.sample(createRandom(1), batch);
   expect(new Set(batch.reward)).toEqual(new Set([0]));
 });
 
 test('recent data: what the encoder saw before is forgotten, what updates see is not', () => {
   const [task] = create().tasks;
   task!.addEpisode(episode(0, 2));
-  task!.clearContext();
+  task!.context.clear();
   const batch = createBatch({ size: 32, ...sizes });
-  expect(() => task!.sampleContext(createRandom(1), batch)).toThrow('at least one transition in the buffer, got none');
+  expect(() => task!.context.sample(createRandom(1), batch)).toThrow('at least one transition in the buffer, got none');
   task!.addEpisode(episode(10, 2));
-  task!.sampleContext(createRandom(1), batch);
+  task!.context.sample(createRandom(1), batch);
   expect(new Set(batch.observation)).toEqual(new Set([10, 11]));
   expect(task!.count).toBe(4);
 });
@@ -64,7 +64,7 @@ test('a sequence begins with an episode and goes on in order, also after the old
   const seen = new Set<string>();
   const random = createRandom(3);
   for (let i = 0; i < 40; i++) {
-    task!.sampleSequence(random, batch);
+    task!.context.sampleSequence(random, batch);
     seen.add([...batch.observation].join(' '));
   }
   expect(seen).toEqual(new Set(['10 11 12 20', '20 21 22 10']));
@@ -81,7 +81,7 @@ test('what was saved and restored samples the same', () => {
     const batch = createBatch({ size: 16, ...sizes });
     const [sampled, sequence] = partsOf(batch, 2);
     tasks[0]!.sample(createRandom(4), sampled!);
-    tasks[0]!.sampleSequence(createRandom(5), sequence!);
+    tasks[0]!.context.sampleSequence(createRandom(5), sequence!);
     return [...batch.observation];
   });
   expect(drawn[0]).toEqual(drawn[1]);

@@ -7,9 +7,11 @@ import type { Normalisation } from '../../../src/nn/normalisation.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { IterationsConfig, IterativeLearner } from '../../loops/iterations.ts';
 import { taskNormalisation } from '../../off-policy/policies.ts';
+import { createEpisodeBuffer } from '../../replay/episode-buffer.ts';
 import type { Transition } from '../../replay/replay-buffer.ts';
 import { createTaskReplay, type TaskReplay } from '../../replay/task-replay.ts';
 import type { VectorEnvOptions } from '../../rollout/vector-env.ts';
+import { createCollectingNetworks, type ReadArrays } from './collecting-networks.ts';
 import { collectorRandom, createCollector } from './collector.ts';
 import { infers, type PearlConfig } from './config.ts';
 import { type EvaluatedTasks, evaluateTasks } from './evaluation.ts';
@@ -18,7 +20,7 @@ import type { PearlModelOptions } from './model.ts';
 import { createPearlNetworks, createTaskNetworks, type PearlNetworks } from './networks.ts';
 import { createPearlParameters, type PearlParameters } from './parameters.ts';
 import { createRunningPosteriors, createSamplePosteriors, type PosteriorOptions } from './posteriors.ts';
-import { createSampler, type Sampler } from './sampler.ts';
+import { createSampler, type Sampler, type SamplerOptions } from './sampler.ts';
 import type { RunTasks } from './tasks.ts';
 import { createUpdates } from './updates.ts';
 
@@ -58,26 +60,32 @@ export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun
     ? createPearlNetworks(config, specs)
     : createTaskNetworks(config, specs, latentSize);
   const parameters = createPearlParameters(networks, config, seed);
-  const encoder = parameters.encoder && {
-    engine,
-    config,
-    networks: networks as PearlNetworks,
-    encoder: parameters.encoder.arrays,
-  };
+  const collecting = createCollectingNetworks(parameters);
+  const sizes = { observationSize: specSize(specs.observation), actionSize: specSize(specs.action) };
+  const { contextCapacity } = config;
   const replay = createTaskReplay({
+    ...sizes,
     taskCount: tasks.train.length,
     capacity: config.replayCapacity,
-    contextCapacity: config.contextCapacity,
-    observationSize: specSize(specs.observation),
-    actionSize: specSize(specs.action),
+    contextCapacity,
     rewardOf: learningReward(config, tasks),
   });
-  const samplers = await createSamplers(options, { networks, policy: parameters.policy, latentSize });
-  const posteriors = createPosteriors(encoder, samplers);
+  const policies = { collecting: collecting.policy, learnt: parameters.policy };
+  const samplers = await createSamplers(options, { networks, policies, latentSize });
+  const encoderOf = (encoder: ReadArrays | undefined) =>
+    encoder && { engine, config, networks: networks as PearlNetworks, encoder };
+  const posteriors = createPosteriors(encoderOf(collecting.encoder), encoderOf(parameters.encoder?.arrays), samplers);
   const updates = createUpdates({ engine, config, networks, parameters, latentSize });
-  const random = collectorRandom(seed);
   const shared = { config, replay, contexts: tasks.train, latentOf };
-  const collector = createCollector({ ...shared, ...samplers, posteriors: posteriors.ofSamples, random });
+  const collector = createCollector({
+    ...shared,
+    ...samplers,
+    posteriors: posteriors.ofSamples,
+    newest: Array.from({ length: config.taskCount }, () =>
+      createEpisodeBuffer({ ...sizes, capacity: contextCapacity }),
+    ),
+    random: collectorRandom(seed),
+  });
   return {
     parameters,
     replay,
@@ -86,7 +94,8 @@ export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun
       parameters,
       updates,
       collector,
-      random: learnerRandom(seed, random),
+      collecting,
+      random: learnerRandom(seed),
       now: () => performance.now(),
     }),
     evaluate: (contexts, latentSeed) =>
@@ -124,20 +133,26 @@ type Samplers = { readonly prior: Sampler; readonly posterior: Sampler | undefin
 
 async function createSamplers(
   { config, loop: { seed }, tasks, env, engine, episodeStepCountMax, threadCount }: PearlRunOptions,
-  policy: Pick<Parameters<typeof createSampler>[0], 'networks' | 'policy' | 'latentSize'>,
+  {
+    policies,
+    ...policy
+  }: Pick<SamplerOptions, 'networks' | 'latentSize'> & {
+    readonly policies: Record<'collecting' | 'learnt', ReadArrays>;
+  },
 ): Promise<Samplers> {
   const common = { ...policy, engine, env, threadCount, context: tasks.train[0]! };
   /** Rows of about one episode. */
   const ofSteps = (count: number) => {
     const rowsPerTask = Math.max(1, Math.round(count / episodeStepCountMax));
     const size = { rowCount: config.taskCount * rowsPerTask, stepCount: Math.ceil(count / rowsPerTask) };
-    return createSampler({ ...common, ...size, seed });
+    return createSampler({ ...common, ...size, policy: policies.collecting, seed });
   };
   return {
     prior: await ofSteps(config.priorStepCount),
     posterior: config.posteriorStepCount === 0 ? undefined : await ofSteps(config.posteriorStepCount),
     test: await createSampler({
       ...common,
+      policy: policies.learnt,
       rowCount: tasks.test.length,
       stepCount: episodeStepCountMax,
       seed: seed + evaluationSeedOffset,
@@ -145,9 +160,13 @@ async function createSamplers(
   };
 }
 
-const createPosteriors = (encoder: PosteriorOptions | undefined, { posterior, test }: Samplers) => ({
-  ofSamples: encoder && posterior && createSamplePosteriors(encoder, posterior.rowCount),
-  running: encoder && createRunningPosteriors(encoder, test.rowCount),
+const createPosteriors = (
+  collecting: PosteriorOptions | undefined,
+  learnt: PosteriorOptions | undefined,
+  { posterior, test }: Samplers,
+) => ({
+  ofSamples: collecting && posterior && createSamplePosteriors(collecting, posterior.rowCount),
+  running: learnt && createRunningPosteriors(learnt, test.rowCount),
 });
 
 /** z if it is not inferred: how many values, and which. */
