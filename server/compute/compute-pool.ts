@@ -4,6 +4,7 @@
  * many rows takes several runs. Small networks do not come here: they run on the event loop.
  */
 
+import { type Joining, type Part, partsOf } from '../../src/onnx/joined.ts';
 import type { Device } from '../../src/onnx/providers.ts';
 import type { Session, TensorMap } from '../../src/onnx/session.ts';
 import type { OpenOptions } from '../../src/onnx/worker-pool.ts';
@@ -27,6 +28,9 @@ export type HeavyGraph = Pick<Session, 'inputs' | 'outputs'> & {
   dispose(): void;
 };
 
+/** A heavy graph, and the same with a second graph behind it, whose outputs alone it gives: over the same weights, with a queue of its own. */
+export type OpenedGraph = HeavyGraph & { readonly both?: Omit<HeavyGraph, 'dispose'> | undefined };
+
 export type OpenGraphOptions = {
   readonly name: string;
   readonly priority: Priority;
@@ -38,6 +42,8 @@ export type OpenGraphOptions = {
   readonly restRatio?: number;
   /** The CPU unless given. */
   readonly device?: Device;
+  /** A graph to join behind this one, where that works; runs of both are of this name in metrics. */
+  readonly second?: { readonly name: string; readonly joining: Joining } | undefined;
   /** As of WorkerPool.open. */
   readonly onLost?: OpenOptions['onLost'];
 };
@@ -54,20 +60,25 @@ export type Executor = {
 };
 
 /** `onLost` is told only where runs are watched. */
-type ExecutorOpenOptions = Required<Omit<OpenOptions, 'onLost'>> & Pick<OpenOptions, 'onLost'>;
+type ExecutorOpenOptions = Required<Omit<OpenOptions, 'onLost' | 'second'>> & Pick<OpenOptions, 'onLost' | 'second'>;
 
-type ExecutorGraph = Pick<Session, 'inputs' | 'outputs'> & {
+export type ExecutorGraph = Pick<Session, 'inputs' | 'outputs'> & {
   readonly device?: string;
   /** A run of this graph can be handed to a busy thread now, to begin right after the run before it. */
   readonly canFollow: boolean;
   /**
    * @param take called with the outputs, in memory that is reused when it returns
    * @param freed called before `take` when another run can begin; never if the run is on the calling thread
+   * @param outputs names of those that are wanted; all unless given
    * @throws whatever the run or `take` throws
    */
   run(
     feeds: TensorMap,
-    taking: { readonly take: (outputs: TensorMap) => void; readonly freed: () => void },
+    taking: {
+      readonly take: (outputs: TensorMap) => void;
+      readonly freed: () => void;
+      readonly outputs?: readonly string[] | undefined;
+    },
   ): void | Promise<void>;
   dispose(): unknown;
 };
@@ -95,6 +106,10 @@ type GraphNames = Required<Pick<OpenGraphOptions, 'name' | 'labels'>>;
 type Entry = GraphNames & {
   readonly queue: BatchQueue;
   readonly graph: ExecutorGraph;
+  /** Feeds of every run beside those of its jobs. */
+  readonly feeds: TensorMap;
+  /** Those that its runs are for; all if undefined. */
+  readonly outputs: readonly string[] | undefined;
   readonly priority: Priority;
   readonly joins: boolean;
   /** Measured at the last full run. */
@@ -150,35 +165,52 @@ export class ComputePool {
    */
   async open(
     model: ListedFile,
-    { name, labels = {}, priority, joins = true, restRatio = 0, device = 'cpu', onLost }: OpenGraphOptions,
-  ): Promise<HeavyGraph> {
-    const { executor, batchRowCountMax, queueRowCountMax, onOpen } = this.#options;
+    { name, labels = {}, priority, joins = true, restRatio = 0, device = 'cpu', second, onLost }: OpenGraphOptions,
+  ): Promise<OpenedGraph> {
+    const { executor, batchRowCountMax, onOpen } = this.#options;
     const warmUpRowCounts = [1, Math.min(batchRowCountMax, warmRowCountMax)];
-    const graph = await executor.open(model, { name, warmUpRowCounts, restRatio, device, onLost });
+    const opening = { name, warmUpRowCounts, restRatio, device, second: second?.joining.bytes, onLost };
+    const graph = await executor.open(model, opening);
     onOpen?.({ graph: name, device: graph.device });
-    const queue = new BatchQueue({
-      name,
-      batchRowCountMax: joins ? batchRowCountMax : 1,
-      pieceRowCountMax: () => this.#pieceRowCount(entry),
-      queueRowCountMax,
-    });
-    const entry: Entry = { queue, joins, msPerRow: undefined, freedAtMs: 0, graph, name, labels, priority };
-    this.#entries.add(entry);
-    const { inputs, outputs } = graph;
-    const runInto = (job: Job, sink: Sink) => this.#add(entry, job, sink);
+    const parts = second && partsOf(graph, second.joining);
+    const entries: Entry[] = [];
+    const enter = (part: string, { inputs, outputs, feeds }: Partial<Part>): Omit<HeavyGraph, 'dispose'> => {
+      const names = outputs?.map((output) => output.name);
+      const entry = this.#enter({ name: part, labels, graph, priority, joins, feeds: feeds ?? {}, outputs: names });
+      entries.push(entry);
+      const runInto = (job: Job, sink: Sink) => this.#add(entry, job, sink);
+      return {
+        inputs: inputs ?? graph.inputs,
+        outputs: outputs ?? graph.outputs,
+        runInto,
+        run(job) {
+          const sink = collectOutputs(job.rowCount);
+          return runInto(job, sink).then(() => sink.outputs);
+        },
+      };
+    };
     return {
-      inputs,
-      outputs,
-      runInto,
-      run(job) {
-        const sink = collectOutputs(job.rowCount);
-        return runInto(job, sink).then(() => sink.outputs);
-      },
+      ...enter(name, parts?.first ?? {}),
+      both: parts && enter(second!.name, parts.both),
       dispose: () => {
-        this.#entries.delete(entry);
+        for (const entry of entries) this.#entries.delete(entry);
         graph.dispose();
       },
     };
+  }
+
+  /** A queue for runs of a graph. */
+  #enter(graph: Omit<Entry, 'queue' | 'msPerRow' | 'freedAtMs'>): Entry {
+    const { batchRowCountMax, queueRowCountMax } = this.#options;
+    const queue = new BatchQueue({
+      name: graph.name,
+      batchRowCountMax: graph.joins ? batchRowCountMax : 1,
+      pieceRowCountMax: () => this.#pieceRowCount(entry),
+      queueRowCountMax,
+    });
+    const entry: Entry = { ...graph, queue, msPerRow: undefined, freedAtMs: 0 };
+    this.#entries.add(entry);
+    return entry;
   }
 
   #add({ queue }: Entry, job: Job, sink: Sink): Promise<void> {
@@ -281,7 +313,9 @@ export class ComputePool {
       this.#dispatch();
     };
     try {
-      const run = entry.graph.run(batch.feeds, { take: (outputs) => batch.take(outputs), freed });
+      const { graph, outputs } = entry;
+      const take = (results: TensorMap) => batch.take(results);
+      const run = graph.run({ ...batch.feeds, ...entry.feeds }, { take, freed, outputs });
       if (run === undefined) {
         noteEnd();
         batch.finish();

@@ -1,11 +1,11 @@
 /** Executors of heavy graphs: worker threads, or the calling thread if there are no workers. */
 
-import { openSession, type SessionOptions, type TensorMap } from '../../src/onnx/session.ts';
-import { warmUp } from '../../src/onnx/warm-up.ts';
+import { openWarm } from '../../src/onnx/open-warm.ts';
+import type { SessionOptions } from '../../src/onnx/session.ts';
 import { createWorkerPool, type WorkerPoolOptions } from '../../src/onnx/worker-pool.ts';
 import { createStepper } from '../../src/pacing/unhurried.ts';
 import { readListedFile } from '../../src/package/listed-file.ts';
-import type { Executor } from './compute-pool.ts';
+import type { Executor, ExecutorGraph } from './compute-pool.ts';
 
 /** `dispose` ends the threads after the runs that were accepted. */
 export type OwnedExecutor = Executor & { dispose(): Promise<void> };
@@ -20,18 +20,12 @@ export const createExecutor = (options: ExecutorOptions): OwnedExecutor =>
 
 const createInlineExecutor = (options: SessionOptions): OwnedExecutor => ({
   idleCount: 1,
-  async open(model, { name, warmUpRowCounts, restRatio, device }) {
+  async open(model, { name, warmUpRowCounts, restRatio, device, second }) {
     const step = createStepper(restRatio);
     const bytes = await readListedFile(model, step);
-    const session = await step(() => openSession(bytes, { ...options, device }, name));
-    try {
-      for (const rowCount of warmUpRowCounts) await step(() => warmUp(session, rowCount, name));
-    } catch (error) {
-      session.dispose();
-      throw error;
-    }
+    const session = await openWarm(bytes, { name, options: { ...options, device }, warmUpRowCounts, second, step });
     const { inputs, outputs } = session;
-    const run = (feeds: TensorMap, { take }: { take(outputs: TensorMap): void }) => take(session.run(feeds));
+    const run: ExecutorGraph['run'] = (feeds, { take, outputs: names }) => take(session.run(feeds, undefined, names));
     return { inputs, outputs, device: session.device, canFollow: false, run, dispose: () => session.dispose() };
   },
   dispose: async () => {},

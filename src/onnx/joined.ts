@@ -21,7 +21,7 @@ import {
 } from '../gen/onnx/onnx_pb.ts';
 import { opsetVersion } from './encode.ts';
 import { integerAttribute } from './rows/attributes.ts';
-import { floatTensor, Tensor, type TensorMap } from './session.ts';
+import { floatTensor, type Session, Tensor, type TensorInfo, type TensorMap } from './session.ts';
 
 /** A second graph, ready to be appended to a first. */
 export type Joining = {
@@ -163,11 +163,29 @@ function operatorSets(model: Uint8Array): OperatorSetIdProto[] {
 /** `ModelProto.opset_import`. */
 const operatorSetField = 8;
 
-/** Feeds of a run that leaves the second graph out, beside those of the first. */
-export const withoutSecond = ({ inputs }: Joining): TensorMap => ({
-  [leavesOut]: new Tensor('bool', Uint8Array.of(1), [1]),
-  ...Object.fromEntries(inputs.map(({ name, sizes }) => [name, floatTensor(new Float32Array(), [0, ...sizes])])),
-});
+/** One of the two ways to run a joined graph. */
+export type Part = Pick<Session, 'inputs' | 'outputs'> & {
+  /** Beside those of its inputs. */
+  readonly feeds: TensorMap;
+};
 
-/** Feeds of a run of both, beside those of the two graphs. */
-export const withSecond = (): TensorMap => ({ [leavesOut]: new Tensor('bool', Uint8Array.of(0), [1]) });
+/**
+ * What a session with a second graph can be run for: the first alone, or both for the outputs of the second.
+ * @returns undefined if the session has no second graph
+ */
+export function partsOf({ inputs, outputs }: Pick<Session, 'inputs' | 'outputs'>, second: Joining) {
+  if (!inputs.some(({ name }) => name === leavesOut)) return undefined;
+  const isOfSecond = ({ name }: TensorInfo) => second.inputs.some((input) => input.name === name);
+  const own = inputs.filter(({ name }) => name !== leavesOut);
+  const isResult = ({ name }: TensorInfo) => second.outputs.includes(name);
+  const leftOut = second.inputs.map(({ name, sizes }) => [name, floatTensor(new Float32Array(), [0, ...sizes])]);
+  const first: Part = {
+    inputs: own.filter((input) => !isOfSecond(input)),
+    outputs: outputs.filter((output) => !isResult(output)),
+    feeds: { ...Object.fromEntries(leftOut), [leavesOut]: flag(1) },
+  };
+  const both: Part = { inputs: own, outputs: outputs.filter(isResult), feeds: { [leavesOut]: flag(0) } };
+  return { first, both };
+}
+
+const flag = (value: 0 | 1): Tensor => new Tensor('bool', Uint8Array.of(value), [1]);

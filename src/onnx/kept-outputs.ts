@@ -5,8 +5,8 @@
 
 import { floatTensor, type Session, type TensorMap } from './session.ts';
 
-/** Outputs to be written in place for such inputs; undefined where their shapes are not known beforehand, or they are too large to keep. */
-export type KeptOutputs = (feeds: TensorMap) => TensorMap | undefined;
+/** Outputs to be written in place for such inputs, all or those of these names; undefined where their shapes are not known beforehand, or they are too large to keep. */
+export type KeptOutputs = (feeds: TensorMap, names?: readonly string[]) => TensorMap | undefined;
 
 /** What is larger is taken for a run and given back. */
 const keptBytesMax = 16 * 2 ** 20;
@@ -26,8 +26,9 @@ export function keepOutputs(
 ): KeptOutputs {
   const isFloat = outputs.every(({ dtype }) => dtype === 'float32');
 
-  return (feeds) => {
-    const shapes = isFloat ? shapesFor(feeds) : undefined;
+  return (feeds, names) => {
+    const wanted = names === undefined ? outputs : outputs.filter(({ name }) => names.includes(name));
+    const shapes = isFloat ? shapesFor(feeds, wanted) : undefined;
     if (shapes === undefined) return undefined;
     const counts = shapes.map((shape) => shape.reduce((product, size) => product * size, 1));
     const count = counts.reduce((sum, size) => sum + size, 0);
@@ -35,7 +36,7 @@ export function keepOutputs(
     if (count > memory.floats.length) memory.floats = new Float32Array(count);
     let from = 0;
     const tensors: TensorMap = {};
-    outputs.forEach(({ name }, i) => {
+    wanted.forEach(({ name }, i) => {
       tensors[name] = floatTensor(memory.floats.subarray(from, from + counts[i]!), shapes[i]!);
       from += counts[i]!;
     });
@@ -43,14 +44,14 @@ export function keepOutputs(
   };
 
   /** Shapes of the outputs, each symbolic size being what the feeds have for it; those without a name are all "" and nothing alike. */
-  function shapesFor(feeds: TensorMap): number[][] | undefined {
+  function shapesFor(feeds: TensorMap, wanted: Session['outputs']): number[][] | undefined {
     const sizes = new Map<string, number>();
     for (const { name, shape } of inputs) {
       shape.forEach((size, i) => {
         if (typeof size === 'string' && size !== '') sizes.set(size, feeds[name]?.dims[i] ?? 0);
       });
     }
-    const shapes = outputs.map(({ shape }) =>
+    const shapes = wanted.map(({ shape }) =>
       shape.map((size) => (typeof size === 'string' ? (sizes.get(size) ?? Number.NaN) : size)),
     );
     return shapes.flat().includes(Number.NaN) ? undefined : shapes;

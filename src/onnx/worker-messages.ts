@@ -17,6 +17,8 @@ export type OpenRequest = {
   readonly session: number;
   /** A file is read and verified by the thread itself. */
   readonly model: SharedArrayBuffer | ListedFile;
+  /** A graph to join behind it: openWarm. */
+  readonly second?: Uint8Array | undefined;
   readonly options: SessionOptions;
   /** Runs over zeros, each with so many rows, before the session counts as open. */
   readonly warmUpRowCounts: readonly number[];
@@ -36,8 +38,10 @@ export type Placed = { readonly places: TensorPlace[]; readonly block?: SharedAr
 /** While a thread reads a file, runs are answered. */
 export type ToThread = {
   open(request: OpenRequest): Opened;
-  /** Inputs and outputs lie in the blocks of a lane. */
-  run(request: Placed & { readonly session: number; readonly lane: number }): Placed;
+  /** Inputs and outputs lie in the blocks of a lane. All outputs are computed, unless names are given. */
+  run(
+    request: Placed & { readonly session: number; readonly lane: number; readonly outputs?: readonly string[] },
+  ): Placed;
   close(request: { readonly session: number }): null;
   /** Disposes every session and ends the thread. */
   end(request: null): null;

@@ -26,7 +26,7 @@ export type WorkerPoolOptions = Pick<ThreadsOptions, 'runMsMax' | 'loadMsMax' | 
 
 export type PooledSession = Pick<Session, 'device' | 'inputs' | 'outputs'> & {
   /**
-   * Computes every output on a worker thread. Feeds are copied when the run begins, so they must not change before it ends.
+   * Computes the outputs on a worker thread. Feeds are copied when the run begins, so they must not change before it ends.
    * @param taking what becomes of the outputs; unless given they are copied
    * @throws HyperpolicyError resource_exhausted where the queue is full, unavailable after disposal or where every thread has died;
    *   Error with the runtime's text for a missing input or a shape that the graph does not take; what `take` throws
@@ -44,6 +44,8 @@ export type Taking<T> = {
   readonly take: (outputs: TensorMap) => T;
   /** Told, before that, that the thread has done its part and can begin another run. */
   readonly freed?: () => void;
+  /** Names of the outputs that are wanted; all unless given. */
+  readonly outputs?: readonly string[] | undefined;
 };
 
 export type OpenOptions = {
@@ -55,6 +57,8 @@ export type OpenOptions = {
   readonly restRatio?: number;
   /** In place of the pool's. */
   readonly device?: Device;
+  /** A graph to join behind it, as `Joining.bytes`: openWarm. */
+  readonly second?: Uint8Array | undefined;
   /** Told once if the session is of no more use: a run of it did not end in time, or a new thread cannot open it. Later runs fail so. */
   readonly onLost?: ((reason: Error) => void) | undefined;
 };
@@ -145,7 +149,8 @@ export function createWorkerPool({
       const isNew = block !== lane.input;
       lane.input = block;
       writeTensors(block, places, feeds);
-      const request = { session, lane: lane.id, places, ...(isNew && { block }) };
+      const { outputs } = taking;
+      const request = { session, lane: lane.id, places, ...(isNew && { block }), ...(outputs && { outputs }) };
       thread.runs.push(session);
       if (thread.openings > 0) thread.hurry();
       const reply = await thread.ask('run', request).finally(() => thread.runs.shift());
@@ -172,13 +177,16 @@ export function createWorkerPool({
   }
 
   return {
-    async open(source, { name = 'model', warmUpRowCounts = [], restRatio = 0, device: ownDevice, onLost: tell } = {}) {
+    async open(
+      source,
+      { name = 'model', warmUpRowCounts = [], restRatio = 0, device: ownDevice, second, onLost: tell } = {},
+    ) {
       if (disposed !== undefined) throw closed();
       const id = sessionCount++;
       const model = source instanceof Uint8Array ? await shareInSlices(source) : source;
       if (disposed !== undefined) throw closed();
       const sessionOptions = ownDevice === undefined ? options : { ...options, device: ownDevice };
-      const request = { session: id, model, options: sessionOptions, warmUpRowCounts, restRatio, name };
+      const request = { session: id, model, second, options: sessionOptions, warmUpRowCounts, restRatio, name };
       let lost: Error | undefined;
       onLosses.set(id, (reason) => {
         lost = reason;

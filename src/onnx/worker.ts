@@ -9,9 +9,9 @@ import { createStepper } from '../pacing/unhurried.ts';
 import { readListedFile } from '../package/listed-file.ts';
 import { createOutputMemory, type KeptOutputs, keepOutputs } from './kept-outputs.ts';
 import { atLowPriority, systemThreadId } from './low-priority.ts';
-import { openSession, type Session, type TensorMap } from './session.ts';
+import { openWarm } from './open-warm.ts';
+import type { Session } from './session.ts';
 import { blockOf, copyTensors, placeTensors, viewTensors, writeTensors } from './shared-tensors.ts';
-import { warmUp } from './warm-up.ts';
 import type { ToPool, ToThread, WorkerData } from './worker-messages.ts';
 
 const sessions = new Map<number, { readonly session: Session; readonly outputsFor: KeptOutputs }>();
@@ -35,27 +35,32 @@ function watched<T>(session: number, call: () => T): T {
 }
 
 const answer: Answerers<ToThread> = {
-  async open({ session: id, model, options, warmUpRowCounts, restRatio, name }) {
+  async open({ session: id, model, second, options, warmUpRowCounts, restRatio, name }) {
     const step = createStepper(restRatio);
     // The runtime takes no shared memory. Either copy is garbage once the model is loaded.
     const bytes =
       model instanceof SharedArrayBuffer ? new Uint8Array(model).slice() : await readListedFile(model, step);
-    const session = await step(() => watched(id, () => atLowPriority(() => openSession(bytes, options, name))));
-    const outputsFor = keepOutputs(session, outputMemory);
-    sessions.set(id, { session, outputsFor });
-    const run = (feeds: TensorMap) => session.run(feeds, outputsFor(feeds));
-    for (const rowCount of warmUpRowCounts) {
-      await step(() => watched(id, () => atLowPriority(() => warmUp({ inputs: session.inputs, run }, rowCount, name))));
-    }
+    const session = await openWarm(bytes, {
+      name,
+      options,
+      warmUpRowCounts,
+      second,
+      step: (call) => step(() => watched(id, () => atLowPriority(call))),
+      runOf(opened) {
+        const outputsFor = keepOutputs(opened, outputMemory);
+        return (feeds) => opened.run(feeds, outputsFor(feeds));
+      },
+    });
+    sessions.set(id, { session, outputsFor: keepOutputs(session, outputMemory) });
     return { device: session.device, inputs: session.inputs, outputs: session.outputs };
   },
-  run({ session: id, lane, places, block }) {
+  run({ session: id, lane, places, block, outputs: names }) {
     const { session, outputsFor } = sessions.get(id)!;
     blocks[lane] ??= { input: new SharedArrayBuffer(0), output: new SharedArrayBuffer(0) };
     const own = blocks[lane];
     own.input = block ?? own.input;
     const feeds = copyTensors(viewTensors(own.input, places));
-    const outputs = watched(id, () => session.run(feeds, outputsFor(feeds)));
+    const outputs = watched(id, () => session.run(feeds, outputsFor(feeds, names), names));
     const placed = placeTensors(outputs);
     const present = own.output;
     own.output = blockOf(present, placed.byteLength);

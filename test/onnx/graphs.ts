@@ -63,3 +63,39 @@ export function twoRows(): Uint8Array {
   const y = g.emit('Reshape', [x, shape], { dtype: 'float32', shape: [2, 2] });
   return encode(g.finish('twoRows', [{ name: 'y', value: y }]));
 }
+
+const [manyK, manyB] = [10007, 10009];
+
+/** w [K, 2] = 2 x: the first of two graphs to be joined. */
+export function doubled(output = 'w'): Uint8Array {
+  const g = createBuilder(new Map([[manyK, 'K']]));
+  const x = g.input('x', 'float32', [manyK, 2]);
+  return encode(g.finish('doubled', [{ name: output, value: mul(g, x, fill(2, 'float32', [])) }]));
+}
+
+/** The second of them: z [B, 2] = w of the row's index, times y, plus 1; `rows` [B, 1] is 1. With `mixes` also arithmetic on the index. */
+export function timesPicked({ mixes = false } = {}): Uint8Array {
+  const symbols = new Map([
+    [manyK, 'K'],
+    [manyB, 'B'],
+  ]);
+  const g = createBuilder(symbols);
+  // Declared first, so that numbers of rows are read from it.
+  const index = g.input('index', 'int64', [manyB]);
+  const w = g.input('w', 'float32', [manyK, 2]);
+  const y = g.input('y', 'float32', [manyB, 2]);
+  const picked = g.emit('Gather', [w, index], { dtype: 'float32', shape: [manyB, 2] });
+  const rows = g.emit('Expand', [fill(1, 'float32', [1, 1]), g.shapeTensor([manyB, 1])], {
+    dtype: 'float32',
+    shape: [manyB, 1],
+  });
+  const z = add(g, mul(g, picked, y), rows);
+  const mixed = () => g.emit('Add', [index, index], { dtype: 'int64', shape: [manyB] });
+  const outputs = { z, rows, ...(mixes && { mixed: mixed() }) };
+  return encode(
+    g.finish(
+      'timesPicked',
+      Object.entries(outputs).map(([name, value]) => ({ name, value })),
+    ),
+  );
+}

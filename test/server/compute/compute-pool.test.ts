@@ -3,10 +3,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { ComputePool, type Executor } from '../../../server/compute/compute-pool.ts';
+import { ComputePool, type Executor, type HeavyGraph } from '../../../server/compute/compute-pool.ts';
 import { createExecutor } from '../../../server/compute/executors.ts';
+import { joiningOf } from '../../../src/onnx/joined.ts';
 import { floatTensor } from '../../../src/onnx/session.ts';
-import { exponential } from '../../onnx/graphs.ts';
+import { doubled, exponential, timesPicked } from '../../onnx/graphs.ts';
 
 /** Nobody reads it. */
 const file = { path: 'p.onnx', bytes: 0, sha256: '' };
@@ -406,17 +407,22 @@ describe('the compute pool', () => {
     expect((await job()).y!.dims).toEqual([1, 1]);
   });
 
-  test.each([0, 1])('tells of every run, with %i workers', async (workerCount) => {
+  /** A graph in a file, and an executor that ends with the test. */
+  async function prepare(workerCount: number, model: Uint8Array) {
     const directory = await mkdtemp(join(tmpdir(), 'hyperpolicy-test-'));
     const executor = createExecutor({ workerCount, session: { threadCount: 1 } });
     onTestFinished(async () => {
       await executor.dispose();
       await rm(directory, { recursive: true, force: true });
     });
-    const model = exponential(1);
     const path = join(directory, 'graph.onnx');
     await writeFile(path, model);
-    const listed = { path, bytes: model.length, sha256: createHash('sha256').update(model).digest('hex') };
+    const sha256 = createHash('sha256').update(model).digest('hex');
+    return { executor, listed: { path, bytes: model.length, sha256 } };
+  }
+
+  test.each([0, 1])('tells of every run, with %i workers', async (workerCount) => {
+    const { executor, listed } = await prepare(workerCount, exponential(1));
     const told: unknown[] = [];
     const pool = new ComputePool({
       executor,
@@ -432,6 +438,59 @@ describe('the compute pool', () => {
       ['e', 2, true],
       ['e', 1, true],
     ]);
+    graph.dispose();
+  });
+
+  test.each([0, 1])(
+    'runs a graph alone or with a second behind it, each with its own, with %i workers',
+    async (workerCount) => {
+      const { executor, listed } = await prepare(workerCount, doubled());
+      const ran: string[] = [];
+      const pool = new ComputePool({
+        executor,
+        batchRowCountMax: 4,
+        queueRowCountMax: 8,
+        onRun: ({ graph: { name }, rowCount }) => ran.push(`${name} ${rowCount}`),
+      });
+      const second = { name: 'both', joining: joiningOf(timesPicked(), ['w'])! };
+      const graph = await pool.open(listed, { name: 'first', priority: 'act', second });
+      expect([graph, graph.both!].map(({ inputs }) => inputs.map(({ name }) => name))).toEqual([['x'], ['x', 'y']]);
+      const rows = (...values: number[]) => floatTensor(Float32Array.from(values), [values.length / 2, 2]);
+      const run = async (of: Pick<HeavyGraph, 'run'>, feeds: Record<string, ReturnType<typeof rows>>) => {
+        const rowCount = feeds.x!.dims[0]!;
+        const outputs = await of.run({ feeds, rowCount, deadline: { atMs: Number.POSITIVE_INFINITY } });
+        return Object.fromEntries(
+          Object.entries(outputs).map(([name, { data }]) => [name, [...(data as Float32Array)]]),
+        );
+      };
+      const results = await Promise.all([
+        run(graph, { x: rows(1, 2) }),
+        run(graph.both!, { x: rows(1, 2), y: rows(1, -1) }),
+        run(graph, { x: rows(3, 4, 5, 6) }),
+        run(graph.both!, { x: rows(3, 4), y: rows(0.5, 10) }),
+      ]);
+      // w = 2 x; z = w y + 1
+      expect(results).toEqual([
+        { w: [2, 4] },
+        { z: [3, -3], rows: [1] },
+        { w: [6, 8, 10, 12] },
+        { z: [4, 81], rows: [1] },
+      ]);
+      expect(ran.sort()).toEqual(['both 2', 'first 3']);
+      expect(pool.queues.map(({ name }) => name).sort()).toEqual(['both', 'first']);
+      graph.dispose();
+      expect(pool.queues).toEqual([]);
+    },
+  );
+
+  test('a graph that cannot take the second is opened alone', async () => {
+    // The second's input has the name of a value of the first.
+    const { executor, listed } = await prepare(1, doubled('y'));
+    const pool = new ComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 });
+    const second = { name: 'both', joining: joiningOf(timesPicked(), ['w'])! };
+    const graph = await pool.open(listed, { name: 'first', priority: 'act', second });
+    expect(graph.both).toBeUndefined();
+    expect(graph.outputs.map(({ name }) => name)).toEqual(['y']);
     graph.dispose();
   });
 
