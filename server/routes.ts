@@ -1,6 +1,8 @@
 /** The methods of each gRPC port, with their handlers. */
 
 import type { DescService } from '@bufbuild/protobuf';
+import { decodeActRequest, decodeActStreamRequest } from '../src/contract/act-request.ts';
+import { encodeActResponse, encodeActStreamResponse } from '../src/contract/act-response.ts';
 import { Health as HealthService } from '../src/gen/grpc/health/v1/health_pb.ts';
 import { ServerReflection, type ServerReflectionRequest } from '../src/gen/grpc/reflection/v1/reflection_pb.ts';
 import { AdminService } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
@@ -14,7 +16,6 @@ import { createKserve } from './kserve/service.ts';
 import { createActStreamHandler } from './methods/act-stream.ts';
 import type { PolicyHandlers } from './methods/policy-handlers.ts';
 import type { ModelStore } from './models/model-store.ts';
-import { actCodec, actStreamCodec } from './transport/act-codec.ts';
 import type { GrpcMethod } from './transport/grpc-call.ts';
 import { streamMethod } from './transport/grpc-streams.ts';
 import { unaryMethods } from './transport/grpc-unary.ts';
@@ -38,6 +39,10 @@ export function servingMethods(sources: MethodSources): GrpcMethod[] {
     ...toolMethods(sources, [PolicyService, GRPCInferenceService]),
   ];
 }
+
+/** Of the methods on a control loop's path. */
+const actCodec = { decode: decodeActRequest, encode: encodeActResponse };
+const actStreamCodec = { decode: decodeActStreamRequest, encode: encodeActStreamResponse };
 
 function policyMethods({ handlers, deps }: MethodSources): GrpcMethod[] {
   const { config, log } = deps;

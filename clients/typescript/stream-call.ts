@@ -2,13 +2,14 @@
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type grpc from '@grpc/grpc-js';
+import { encodeActStreamRequest } from '../../src/contract/act-request.ts';
+import { decodeActStreamResponse } from '../../src/contract/act-response.ts';
 import { toBuffer } from '../../src/contract/bytes.ts';
 import {
   type ActStreamRequestSchema,
   type ActStreamResponse,
   PolicyService,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { decodeStreamed, encodeStreamed } from './act-codec.ts';
 import type { Metadata } from './call-options.ts';
 import type { Connection } from './connection.ts';
 import { toClientError } from './errors.ts';
@@ -61,7 +62,7 @@ export function openStreamCall(
 
   function parse(bytes: Buffer): NonNullable<ActStreamResponse['result']['value']> | Error {
     try {
-      const { result } = decodeStreamed(bytes);
+      const { result } = decodeActStreamResponse(bytes);
       return result.value ?? unusable(from, 'a response with neither an answer nor an error');
     } catch (cause) {
       return unusable(from, `a response that does not parse (${(cause as Error).message})`, cause);
@@ -70,7 +71,7 @@ export function openStreamCall(
 
   return {
     send(message) {
-      stream.write(encodeStreamed(message));
+      stream.write(encodeActStreamRequest(message));
     },
     finish: () => stream.end(),
     cancel() {

@@ -9,10 +9,11 @@ import {
   type MessageShape,
   toBinary,
 } from '@bufbuild/protobuf';
+import { encodeActRequest } from '../../src/contract/act-request.ts';
+import { decodeActResponse } from '../../src/contract/act-response.ts';
 import { toBuffer } from '../../src/contract/bytes.ts';
 import { timerMs } from '../../src/contract/timers.ts';
 import { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { decodeAct, encodeAct } from './act-codec.ts';
 import type { Called } from './call-options.ts';
 import type { Connection } from './connection.ts';
 import { closedError, toClientError } from './errors.ts';
@@ -82,7 +83,10 @@ function codecOf<I extends DescMessage, O extends DescMessage>(method: DescMetho
     path: `/${parent.typeName}/${name}`,
     encode: (request: MessageInitShape<I>) => toBinary(input, create(input, request)),
     decode: (bytes: Uint8Array) => fromBinary(output, bytes),
-    ...((method as DescMethodUnary) === PolicyService.method.act && { encode: encodeAct, decode: decodeAct }),
+    ...((method as DescMethodUnary) === PolicyService.method.act && {
+      encode: encodeActRequest,
+      decode: decodeActResponse,
+    }),
   } as UnaryCodec<I, O>;
   codecs.set(method, made as unknown as UnaryCodec<DescMessage, DescMessage>);
   return made;

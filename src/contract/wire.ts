@@ -1,10 +1,10 @@
 /**
- * Messages of acting, by hand: pieces that the codecs of server and client share. What is unusual (a field twice, an unknown one) throws, and
- * goes to the general codec.
+ * Fields of messages, written out: what act-request.ts and act-response.ts share. A message that is unusual (a field twice, an unknown one)
+ * throws, and goes to the general codec.
  */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import type { Tensor, TensorSchema } from '../gen/hyperpolicy/v1/tensor_pb.ts';
 
 /** The tag before a field: its number and its wire type, which is 0 for varint, 1 for eight bytes, 2 for length-delimited. */
@@ -14,6 +14,16 @@ export const tag = (field: number, wireType: 0 | 1 | 2): number => field * 8 + w
 export type Read<T> = (reader: BinaryReader, end: number) => T;
 
 export const unusual = new Error('for the general codec');
+
+/** Reads a message; one that is unusual or broken goes to the general codec. */
+export function readOr<T>(bytes: Uint8Array, read: Read<T>, general: (bytes: Uint8Array) => T): T {
+  try {
+    // Pieces of a Buffer are Buffers, which take longer to create.
+    return read(new BinaryReader(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)), bytes.length);
+  } catch {
+    return general(bytes);
+  }
+}
 
 /** Reads a message inside another. */
 export function inside<T>(reader: BinaryReader, read: Read<T>): T {
@@ -60,6 +70,14 @@ export function writeNumber(writer: BinaryWriter, field: number, value = 0): voi
   if (value !== 0) writer.uint32(tag(field, 0)).uint32(value);
 }
 
+export function writeText(writer: BinaryWriter, field: number, value = ''): void {
+  if (value !== '') writer.uint32(tag(field, 2)).string(value);
+}
+
+export function writeFlag(writer: BinaryWriter, field: number, value = false): void {
+  if (value) writer.uint32(tag(field, 0)).bool(true);
+}
+
 export function writeTensor(
   writer: BinaryWriter,
   field: number,
@@ -75,11 +93,16 @@ export function writeTensor(
   writer.join();
 }
 
-/** What was written, and the writer empty again, also where writing throws. */
-export function finished(writer: BinaryWriter, write: () => void): Uint8Array {
+/** One writer for all messages: to create one takes as long as to write a message. */
+const shared = new BinaryWriter();
+
+/** The bytes that `write` writes. */
+export function written(write: (writer: BinaryWriter) => void): Uint8Array {
+  const writer = shared;
   try {
-    write();
+    write(writer);
   } catch (error) {
+    // The writer must be empty for the next message.
     writer.finish();
     throw error;
   }

@@ -2,14 +2,18 @@
 
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
-import { actCodec, actStreamCodec } from '../../../server/transport/act-codec.ts';
-import { createRandom } from '../../../src/contract/random.ts';
+import { decodeActRequest, decodeActStreamRequest } from '../../src/contract/act-request.ts';
+import { encodeActResponse, encodeActStreamResponse } from '../../src/contract/act-response.ts';
+import { createRandom } from '../../src/contract/random.ts';
 import {
   ActRequestSchema,
   ActResponseSchema,
   ActStreamRequestSchema,
   ActStreamResponseSchema,
-} from '../../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+} from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+
+const actCodec = { decode: decodeActRequest, encode: encodeActResponse };
+const actStreamCodec = { decode: decodeActStreamRequest, encode: encodeActStreamResponse };
 
 const random = createRandom(21);
 const below = (count: number): number => Math.floor(random.uniform() * count);

@@ -2,7 +2,14 @@
 
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
-import { decodeAct, decodeStreamed, encodeAct, encodeStreamed } from '../../clients/typescript/act-codec.ts';
+import {
+  encodeActRequest as encodeAct,
+  encodeActStreamRequest as encodeStreamed,
+} from '../../src/contract/act-request.ts';
+import {
+  decodeActResponse as decodeAct,
+  decodeActStreamResponse as decodeStreamed,
+} from '../../src/contract/act-response.ts';
 import {
   ActRequestSchema,
   ActResponseSchema,
