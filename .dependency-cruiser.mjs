@@ -111,7 +111,7 @@ const serverRooms = storeys([
   server('weights'),
   server('handles'),
   server('telemetry', 'prom-client'),
-  server('models', '@bufbuild/protobuf zod'),
+  server('models'),
   server('methods', '@bufbuild/protobuf'),
   server('kserve', '@bufbuild/protobuf'),
   server('transport', '@bufbuild/protobuf @grpc/grpc-js @connectrpc/connect @connectrpc/connect-node prom-client'),

@@ -6,6 +6,7 @@
 import type { Logger } from 'pino';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { GRPCInferenceService } from '../src/gen/inference/grpc_predict_v2_pb.ts';
+import { measureEventLoopDelay } from '../src/metrics/event-loop-delay.ts';
 import { setPrecision } from '../src/onnx/precision.ts';
 import { candidates } from '../src/onnx/providers.ts';
 import { type Doors, openDoors } from './access/access.ts';
@@ -19,7 +20,6 @@ import type { PrepareElsewhere } from './methods/prepare.ts';
 import { ModelStore } from './models/model-store.ts';
 import type { Trial } from './models/package-loader.ts';
 import { servingMethods } from './routes.ts';
-import { measureEventLoopDelay } from './telemetry/event-loop-delay.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { readTraceSettings } from './telemetry/trace-settings.ts';
 import { openTracing, type Tracing } from './telemetry/tracing.ts';

@@ -2,8 +2,8 @@
 
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import { DataType } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
+import type { TensorRule } from '../../src/package/graph-contract.ts';
 import type { Call } from '../call/rpc.ts';
-import type { TensorRule } from '../models/graph-contract.ts';
 import type { ModelStore } from '../models/model-store.ts';
 import type { Selection } from '../models/selection.ts';
 import type { ServedNetwork } from '../models/served-network.ts';

@@ -3,8 +3,8 @@
 import { bytesOf } from '../../src/contract/bytes.ts';
 import { invalidArgument, quoted } from '../../src/contract/errors.ts';
 import type { ModelInferRequest } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
+import type { GraphRule, TensorRule } from '../../src/package/graph-contract.ts';
 import { decodeRows, type Rows } from '../call/tensors.ts';
-import type { GraphRule, TensorRule } from '../models/graph-contract.ts';
 
 /** Without noise a stochastic policy gives its deterministic action. */
 export const mayBeLeftOut = ({ name }: TensorRule): boolean => name === 'noise';

@@ -3,9 +3,9 @@
 import { failedPrecondition, notFound, quoted } from '../../src/contract/errors.ts';
 import type { AdminService } from '../../src/gen/hyperpolicy/v1/admin_service_pb.ts';
 import { listModels } from '../../src/package/package.ts';
+import { type Routing, readRouting, writeRouting } from '../../src/package/routing.ts';
 import type { UnaryHandlers } from '../call/rpc.ts';
 import type { ModelStore } from './model-store.ts';
-import { type Routing, readRouting, writeRouting } from './routing.ts';
 
 /** The models of one process, or those that are ready in every process of a server. */
 export type AdminModels = Pick<ModelStore, 'ready' | 'refresh'>;

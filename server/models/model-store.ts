@@ -4,11 +4,11 @@
  */
 
 import { listStore, type StoreListing } from '../../src/package/package.ts';
+import { emptyRouting, type Routing, readRouting } from '../../src/package/routing.ts';
 import { checkModelAllowed } from '../call/caller.ts';
 import type { Call } from '../call/rpc.ts';
 import type { ServerConfig } from '../config.ts';
 import { type AskedVersion, PackageLoader, type PackageLoaderOptions } from './package-loader.ts';
-import { emptyRouting, type Routing, readRouting } from './routing.ts';
 import { noVersionReady, resolveVersion, type Selection, type ServedModel } from './selection.ts';
 import type { ServedVersion } from './served-version.ts';
 

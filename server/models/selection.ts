@@ -1,8 +1,8 @@
 /** Selects the version that answers a request. */
 
 import { emptyStoreRemedy, notFound, quoted, unavailable } from '../../src/contract/errors.ts';
+import { labelForClient, type Routing } from '../../src/package/routing.ts';
 import type { Caller } from '../call/caller.ts';
-import { labelForClient, type Routing } from './routing.ts';
 import type { ServedVersion } from './served-version.ts';
 
 export type Selection = {

@@ -1,14 +1,15 @@
 /** The loaded adaptation of a model: an encoder, or an inner step on generated weights. Knows nothing of requests and handles. */
 
 import type { AdvantageConfig } from '../../src/advantages/policy-gradient.ts';
+import { feedsOf } from '../../src/onnx/feeds.ts';
 import type { TensorMap } from '../../src/onnx/session.ts';
+import { checkGraph, rowRules } from '../../src/package/graph-contract.ts';
 import type { Manifest, Probe } from '../../src/package/manifest.ts';
 import { checkResult } from '../call/finite.ts';
 import { type Demand, standing } from '../call/rpc.ts';
 import { deadlineFor } from '../compute/batcher.ts';
 import { collectWeights, type GeneratedWeights, joinWeights } from '../weights/generated-weights.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import { checkGraph, feedsOf, rowRules } from './graph-contract.ts';
 import { openEncoder, type ServedEncoder, type Steps } from './served-encoder.ts';
 import type { OpenNetworkOptions, ServedPolicy } from './served-network.ts';
 

@@ -1,5 +1,7 @@
 /** A loaded encoder of transitions. Knows nothing of requests and handles. */
 
+import { feedsOf } from '../../src/onnx/feeds.ts';
+import { checkGraph, rowRules, sizesOf, type TensorRule } from '../../src/package/graph-contract.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
 import {
   encoderOutputs,
@@ -13,7 +15,6 @@ import { checkResult } from '../call/finite.ts';
 import type { Demand } from '../call/rpc.ts';
 import { deadlineFor } from '../compute/batcher.ts';
 import type { HeavyGraph } from '../compute/compute-pool.ts';
-import { checkGraph, feedsOf, rowRules, sizesOf, type TensorRule } from './graph-contract.ts';
 import type { OpenNetworkOptions } from './served-network.ts';
 
 /** N steps of one task. */

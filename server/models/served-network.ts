@@ -1,9 +1,11 @@
 /** Loaded policies and critics: named rows in, named rows out. Knows nothing of requests. */
 
+import { feedsOf } from '../../src/onnx/feeds.ts';
 import { rowIndexTensor } from '../../src/onnx/row-index.ts';
 import type { RowResults } from '../../src/onnx/rows/row-network.ts';
 import type { Session, TensorMap } from '../../src/onnx/session.ts';
 import { createSmallNetwork } from '../../src/onnx/small-network.ts';
+import { checkGraph, type GraphRule, rowRules, type TensorRule } from '../../src/package/graph-contract.ts';
 import type { ListedFile } from '../../src/package/listed-file.ts';
 import type { Graph, Manifest } from '../../src/package/manifest.ts';
 import type { Demand } from '../call/rpc.ts';
@@ -12,7 +14,6 @@ import type { ComputePool, Priority } from '../compute/compute-pool.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
 import { joinWeights, type WeightBatch, weightLayout } from '../weights/generated-weights.ts';
 import { WeightSource } from '../weights/weight-source.ts';
-import { checkGraph, feedsOf, type GraphRule, rowRules, type TensorRule } from './graph-contract.ts';
 
 type NetworkInputs = {
   readonly rowCount: number;

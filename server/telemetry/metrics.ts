@@ -3,8 +3,8 @@
 import { Registry } from 'prom-client';
 import type { StatusName } from '../../src/contract/status.ts';
 import { registerProcessMetrics } from '../../src/metrics/process-metrics.ts';
+import { type Labels, registerCounter, registerHistogram, registerReadings } from '../../src/metrics/readings.ts';
 import { serverVersion } from '../config.ts';
-import { type Labels, registerCounter, registerHistogram, registerReadings } from './readings.ts';
 import { type CountAnswer, registerRequests, secondBounds, slotsByStatus } from './request-metrics.ts';
 import { type MetricsSources, registerSources } from './source-metrics.ts';
 import { VersionLabels } from './version-labels.ts';

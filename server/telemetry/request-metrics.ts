@@ -2,8 +2,8 @@
 
 import type { Registry } from 'prom-client';
 import { type StatusName, statusCodes } from '../../src/contract/status.ts';
+import { registerCounter, registerHistogram, type Slot } from '../../src/metrics/readings.ts';
 import type { AnsweredBy } from '../call/request-record.ts';
-import { registerCounter, registerHistogram, type Slot } from './readings.ts';
 import type { VersionLabels } from './version-labels.ts';
 
 /**

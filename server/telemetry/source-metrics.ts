@@ -1,11 +1,11 @@
 /** What is read from the server's parts when a scraper asks: load beside its limits, caches, handles, versions, the build. */
 
 import type { Registry } from 'prom-client';
+import { type Labels, type Reading, registerReadings } from '../../src/metrics/readings.ts';
 import type { ServerConfig } from '../config.ts';
 import type { HandleStore } from '../handles/handle-store.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
 import type { LookupCounts } from '../weights/kept-weights.ts';
-import { type Labels, type Reading, registerReadings } from './readings.ts';
 import type { SpanCounts } from './tracing.ts';
 
 /** Of a process. The parent of several answers no request, and leaves out what it does not have. */

@@ -1,7 +1,7 @@
 /** Which versions have labels of their own in metrics: those that are open, at most so many at once. All else is `other`. */
 
+import type { Labels } from '../../src/metrics/readings.ts';
 import type { AnsweredBy } from '../call/request-record.ts';
-import type { Labels } from './readings.ts';
 
 /** Each has some hundred series. */
 const labelledCountMax = 64;

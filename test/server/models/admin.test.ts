@@ -2,7 +2,7 @@ import { readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createAdminClient } from '../../../clients/typescript/admin.ts';
-import { emptyRouting, labelForClient, readRouting, writeRouting } from '../../../server/models/routing.ts';
+import { emptyRouting, labelForClient, readRouting, writeRouting } from '../../../src/package/routing.ts';
 import { startTestServer, temporaryStore } from '../fixtures.ts';
 
 const version = (seed: number) =>

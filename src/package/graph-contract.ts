@@ -1,11 +1,14 @@
 /** The contract between trainer and server: names and sizes of the inputs and outputs of each graph. Checks a version's graphs. */
 
-import { failedPrecondition } from '../../src/contract/errors.ts';
-import { floatTensor, type Session, type TensorMap } from '../../src/onnx/session.ts';
-import type { Graph, GraphTensor, Manifest } from '../../src/package/manifest.ts';
+import { failedPrecondition } from '../contract/errors.ts';
+import type { Graph, GraphTensor, Manifest } from './manifest.ts';
 
 /** A tensor of the contract: the first dimension is rows (or contexts), then these sizes. */
 export type TensorRule = { readonly name: string; readonly sizes: readonly number[]; readonly optional?: boolean };
+
+/** Inputs and outputs as the file itself has them. */
+type LoadedTensor = { readonly name: string; readonly dtype: string; readonly shape: readonly (number | string)[] };
+type LoadedGraph = { readonly inputs: readonly LoadedTensor[]; readonly outputs: readonly LoadedTensor[] };
 
 export type GraphRule = { readonly inputs: readonly TensorRule[]; readonly outputs: readonly TensorRule[] };
 
@@ -13,7 +16,7 @@ export type GraphRule = { readonly inputs: readonly TensorRule[]; readonly outpu
  * @param loaded must have the names, types and sizes of the manifest, as far as the graph tells its sizes
  * @throws HyperpolicyError failed_precondition naming the graph and the tensor
  */
-export function checkGraph(graph: Graph, loaded: Pick<Session, 'inputs' | 'outputs'>, rule: GraphRule): void {
+export function checkGraph(graph: Graph, loaded: LoadedGraph, rule: GraphRule): void {
   checkSide(`${graph.file} input`, graph.inputs, loaded.inputs, rule.inputs);
   checkSide(`${graph.file} output`, graph.outputs, loaded.outputs, rule.outputs);
 }
@@ -21,7 +24,7 @@ export function checkGraph(graph: Graph, loaded: Pick<Session, 'inputs' | 'outpu
 function checkSide(
   where: string,
   listed: readonly GraphTensor[],
-  loaded: Session['inputs'],
+  loaded: readonly LoadedTensor[],
   rules: readonly TensorRule[],
 ): void {
   const names = listed.map(({ name }) => name);
@@ -82,19 +85,6 @@ export function rowRules(manifest: Manifest) {
     contexts: contextSize > 0 ? [context] : [],
   };
 }
-
-/** Feeds of a graph from the rows of its inputs; zeros for inputs without rows. */
-export const feedsOf = (
-  rules: readonly TensorRule[],
-  rowCount: number,
-  rows: Readonly<Record<string, Float32Array | undefined>>,
-): TensorMap =>
-  Object.fromEntries(
-    rules.map(({ name, sizes }) => {
-      const values = rows[name] ?? new Float32Array(sizes.reduce((product, size) => product * size, rowCount));
-      return [name, floatTensor(values, [rowCount, ...sizes])];
-    }),
-  );
 
 export function sizesOf(manifest: Manifest) {
   return {

@@ -5,9 +5,9 @@
 
 import { join } from 'node:path';
 import { z } from 'zod';
-import { type ErrorFields, failedPrecondition, invalidArgument, quoted } from '../../src/contract/errors.ts';
-import { replaceFile } from '../../src/files/durable-files.ts';
-import { readRegularText } from '../../src/package/listed-file.ts';
+import { type ErrorFields, failedPrecondition, invalidArgument, quoted } from '../contract/errors.ts';
+import { replaceFile } from '../files/durable-files.ts';
+import { readRegularText } from './listed-file.ts';
 
 const version = z.number().int().positive();
 

@@ -1,0 +1,17 @@
+/** The inputs of a graph of the contract, from rows of values. */
+
+import type { TensorRule } from '../package/graph-contract.ts';
+import { floatTensor, type TensorMap } from './session.ts';
+
+/** Feeds of a graph from the rows of its inputs; zeros for inputs without rows. */
+export const feedsOf = (
+  rules: readonly TensorRule[],
+  rowCount: number,
+  rows: Readonly<Record<string, Float32Array | undefined>>,
+): TensorMap =>
+  Object.fromEntries(
+    rules.map(({ name, sizes }) => {
+      const values = rows[name] ?? new Float32Array(sizes.reduce((product, size) => product * size, rowCount));
+      return [name, floatTensor(values, [rowCount, ...sizes])];
+    }),
+  );
