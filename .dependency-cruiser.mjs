@@ -28,7 +28,8 @@ const libraries = [
     packages: '@bufbuild/protobuf',
   }),
   room('src/contract', { imports: 'src/gen', packages: '@bufbuild/protobuf zod' }),
-  room('src/files'),
+  room('src/files', { imports: 'src/contract', packages: 'pino' }),
+  room('src/tracing', { imports: 'src/contract', packages: 'pino' }),
   room('src/pacing'),
   room('src/metrics', { imports: 'src/contract', packages: 'prom-client' }),
   room('src/messages', { imports: 'src/contract' }),
@@ -98,7 +99,7 @@ const trainer = [...belowAlgorithms, ...algorithms, ...aboveAlgorithms];
 const server = (name, packages = '') =>
   room(`server/${name}`, {
     imports:
-      'src/gen src/contract src/files src/messages src/metrics src/pacing src/advantages src/posterior src/package src/onnx',
+      'src/gen src/contract src/files src/tracing src/messages src/metrics src/pacing src/advantages src/posterior src/package src/onnx',
     packages: `pino ${packages}`,
   });
 

@@ -9,7 +9,8 @@ import { z } from 'zod';
 import { invalidArgument } from '../src/contract/errors.ts';
 import { precisionNames } from '../src/onnx/precision.ts';
 import { deviceNames } from '../src/onnx/providers.ts';
-import { checkExposure, httpUrl, isHttpUrl, webOrigin } from './exposure.ts';
+import { httpUrl, isHttpUrl } from '../src/tracing/trace-settings.ts';
+import { checkExposure, webOrigin } from './exposure.ts';
 
 /** As in package.json. */
 export const serverVersion = '0.1.0';

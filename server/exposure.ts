@@ -37,10 +37,6 @@ export function checkExposure(config: {
   });
 }
 
-/** What traces are sent to. */
-export const httpUrl = 'a URL of http or https, such as http://127.0.0.1:4318/v1/traces';
-export const isHttpUrl = (text: string): boolean => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
-
 /**
  * A web origin as browsers write it: scheme and host in lower case, no default port, no path.
  * A zod transform: it adds an issue if the text is not an origin.

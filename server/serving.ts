@@ -9,6 +9,7 @@ import { GRPCInferenceService } from '../src/gen/inference/grpc_predict_v2_pb.ts
 import { measureEventLoopDelay } from '../src/metrics/event-loop-delay.ts';
 import { setPrecision } from '../src/onnx/precision.ts';
 import { candidates } from '../src/onnx/providers.ts';
+import { readTraceSettings } from '../src/tracing/trace-settings.ts';
 import { type Doors, openDoors } from './access/access.ts';
 import { createRequestRecorder, type Tracer } from './call/request-record.ts';
 import { ComputePool } from './compute/compute-pool.ts';
@@ -21,7 +22,6 @@ import { ModelStore } from './models/model-store.ts';
 import type { Trial } from './models/package-loader.ts';
 import { servingMethods } from './routes.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
-import { readTraceSettings } from './telemetry/trace-settings.ts';
 import { openTracing, type Tracing } from './telemetry/tracing.ts';
 import { type GrpcListener, listenGrpc } from './transport/grpc.ts';
 import { Health } from './transport/health.ts';

@@ -7,8 +7,8 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import type { Logger } from 'pino';
 import { invalidArgument } from '../../src/contract/errors.ts';
+import { type OnRead, readAndWatch } from '../../src/files/reread.ts';
 import type { ServerConfig } from '../config.ts';
-import { type OnRead, readAndWatch } from './reread.ts';
 
 type Material = {
   /** PEM: the server's chain and key, and the authorities of clients if clients need a certificate. */

@@ -8,8 +8,8 @@ import type { Logger } from 'pino';
 import { z } from 'zod';
 import { HyperpolicyError, invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
 import { nearest } from '../../src/contract/nearest.ts';
+import { type OnRead, readAndWatch } from '../../src/files/reread.ts';
 import type { Caller } from '../call/caller.ts';
-import { type OnRead, readAndWatch } from './reread.ts';
 
 const tokenSchema = z.strictObject({
   /** Unique: context handles and last actions are kept under this name. */

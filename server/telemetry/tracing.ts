@@ -7,9 +7,14 @@
 
 import type { Logger } from 'pino';
 import { type StatusName, statusCodes } from '../../src/contract/status.ts';
+import {
+  loadOpenTelemetry,
+  type OpenTelemetry,
+  type OtelExporter,
+  type OtelTracer,
+} from '../../src/tracing/open-telemetry.ts';
+import type { TraceSettings } from '../../src/tracing/trace-settings.ts';
 import type { HeaderReader, Tracer } from '../call/request-record.ts';
-import { loadOpenTelemetry, type OpenTelemetry, type OtelExporter, type OtelTracer } from './open-telemetry.ts';
-import type { TraceSettings } from './trace-settings.ts';
 
 export type Tracing = {
   readonly counts: Readonly<SpanCounts>;

@@ -6,7 +6,7 @@
 import type { DescMethod } from '@bufbuild/protobuf';
 import { compressionBrotli, compressionGzip } from '@connectrpc/connect-node';
 import { type ErrorFields, invalidArgument, quoted, resourceExhausted } from '../../src/contract/errors.ts';
-import { jsonFaultOf, rivalsIn } from './json-faults.ts';
+import { jsonFaultOf, rivalsIn } from '../../src/contract/json-faults.ts';
 
 /** Accepted compressions of bodies. */
 export const acceptCompression = [compressionGzip, compressionBrotli];

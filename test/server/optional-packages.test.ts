@@ -11,7 +11,7 @@ import * as otlp from '@opentelemetry/exporter-trace-otlp-http';
 import * as resources from '@opentelemetry/resources';
 import * as sdk from '@opentelemetry/sdk-trace';
 import { expect, onTestFinished, test } from 'vitest';
-import { loadOpenTelemetry, type OpenTelemetry } from '../../server/telemetry/open-telemetry.ts';
+import { loadOpenTelemetry, type OpenTelemetry } from '../../src/tracing/open-telemetry.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 

@@ -2,8 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { readAndWatch } from '../../../server/access/reread.ts';
-import { recordingLog } from '../fixtures.ts';
+import { readAndWatch } from '../../src/files/reread.ts';
+import { recordingLog } from '../server/fixtures.ts';
 
 test('a change is told once, as what was read or as what was refused; a file that is missing for a moment is not', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'hyperpolicy-reread-'));

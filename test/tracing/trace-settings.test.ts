@@ -1,8 +1,8 @@
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { parseServerConfig } from '../../../server/config.ts';
-import { readTraceSettings } from '../../../server/telemetry/trace-settings.ts';
-import { startCollector } from '../collector.ts';
-import { metricLines, recordingLog, startTestServer } from '../fixtures.ts';
+import { parseServerConfig } from '../../server/config.ts';
+import { readTraceSettings } from '../../src/tracing/trace-settings.ts';
+import { startCollector } from '../server/collector.ts';
+import { metricLines, recordingLog, startTestServer } from '../server/fixtures.ts';
 
 const url = 'http://127.0.0.1:4318';
 

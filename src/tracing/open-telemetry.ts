@@ -3,7 +3,7 @@
  * declared here, so that the server can be built and run without them.
  */
 
-import { failedPrecondition } from '../../src/contract/errors.ts';
+import { failedPrecondition } from '../contract/errors.ts';
 
 /** Seconds and nanoseconds since 1970. */
 type Time = [number, number];

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
-import { invalidArgument } from '../../src/contract/errors.ts';
+import { invalidArgument } from '../contract/errors.ts';
 
 export type Reread<T> = {
   readonly current: T;

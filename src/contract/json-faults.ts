@@ -8,7 +8,7 @@ import {
   type JsonObject,
   ScalarType,
 } from '@bufbuild/protobuf';
-import { quoted } from '../../src/contract/errors.ts';
+import { quoted } from './errors.ts';
 
 export type JsonFault = { readonly where: string; readonly expected: string; readonly actual: string };
 

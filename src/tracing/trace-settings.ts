@@ -1,9 +1,7 @@
-/** Where traces go and which, from the server's settings and the standard variables of OpenTelemetry. A setting goes before a variable. */
+/** Where traces go and which, from a program's own settings and the standard variables of OpenTelemetry. A setting goes before a variable. */
 
 import type { Logger } from 'pino';
-import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
-import { type ServerConfig, serverDefaults } from '../config.ts';
-import { httpUrl, isHttpUrl } from '../exposure.ts';
+import { failedPrecondition, invalidArgument } from '../contract/errors.ts';
 
 export type TraceSettings = {
   /** Of the collector, for example `http://127.0.0.1:4318/v1/traces`. */
@@ -16,6 +14,18 @@ export type TraceSettings = {
   /** What the collector is told of this server. */
   readonly resource: Readonly<Record<string, string | number>>;
 };
+
+/** The program's own settings. */
+export type GivenTraces = {
+  /** As in TraceSettings; null is not given. */
+  readonly traceEndpoint: string | null;
+  /** As in TraceSettings; 1, the default, leaves it to the variables. */
+  readonly traceRatio: number;
+};
+
+/** What traces are sent to. */
+export const httpUrl = 'a URL of http or https, such as http://127.0.0.1:4318/v1/traces';
+export const isHttpUrl = (text: string): boolean => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -32,7 +42,7 @@ const honoured =
  * @throws HyperpolicyError an endpoint or a protocol that is not HTTP
  */
 export function readTraceSettings(
-  { traceEndpoint, traceRatio }: Pick<ServerConfig, 'traceEndpoint' | 'traceRatio'>,
+  { traceEndpoint, traceRatio }: GivenTraces,
   given: Variables,
   log: Logger,
 ): TraceSettings | undefined {
@@ -51,7 +61,7 @@ export function readTraceSettings(
     if (name.startsWith('OTEL_') && !honoured.test(name)) ignored(name, 'one of those in the README');
   }
   checkProtocol(set);
-  const own = traceRatio === serverDefaults.traceRatio ? undefined : { ratio: traceRatio, isParentBased: true };
+  const own = traceRatio === 1 ? undefined : { ratio: traceRatio, isParentBased: true };
   return {
     endpoint,
     ...(own ?? samplerOf(set, ignored)),
