@@ -80,5 +80,9 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
+// A reader that has enough, such as `head`, closes the pipe: no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
 // Set and not called: what is still being written to standard output is not cut off.
 process.exitCode = await main(process.argv.slice(2));

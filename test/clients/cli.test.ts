@@ -1,7 +1,9 @@
-import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { flagBounds, helpOf, settingFlags } from '../../clients/cli/serve-flags.ts';
@@ -54,6 +56,13 @@ describe('hyperpolicy without a server', () => {
     ],
   ])('%j is a usage error: one line, exit code 2', async (args, error) => {
     expect(await run(...args)).toEqual({ code: 2, out: '', error });
+  });
+
+  test('help into a pipe that is closed is no error', async () => {
+    const child = spawn(process.execPath, [command, 'train', 'td3', '--help'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    child.stdout.destroy();
+    const [[code], error] = await Promise.all([once(child, 'close'), text(child.stderr)]);
+    expect({ code, error }).toEqual({ code: 0, error: '' });
   });
 
   test('models alone shows its subcommands', async () => {

@@ -65,8 +65,14 @@ function labelOf(list: readonly Run[], groups: readonly (readonly Run[])[]): str
   const differing = [...own].filter(([name, value]) => alike.some((other) => settingsOf(other).get(name) !== value));
   const isDistinct = alike.length === 1;
   const settings = isDistinct ? [] : differing.map(([name, value]) => `${name.split('.').at(-1)} ${value}`);
-  const seeds = list.length === 1 ? `seed ${run.seed}` : `${list.length} seeds`;
-  return `${[run.name, ...settings].join(', ')} (${seeds})`;
+  return `${[run.name, ...settings].join(', ')} (${seedsText(list)})`;
+}
+
+/** A seed that was run twice is not two seeds. */
+function seedsText(list: readonly Run[]): string {
+  const { size } = new Set(list.map(({ seed }) => seed));
+  const seeds = size === 1 ? `seed ${list[0]!.seed}` : `${size} seeds`;
+  return size === list.length ? seeds : `${list.length} runs of ${seeds}`;
 }
 
 /** Every setting that decides a run's results, by its dotted name. The place and the way of running do not change a curve. */

@@ -81,7 +81,8 @@ function panelChart({ title, subtitle, stepTitle, valueTitle, curves }: Panel, l
   };
   return {
     ...panelSize,
-    title: { text: title, subtitle },
+    // The width of a line of text is only estimated, and decides that of the picture.
+    title: { text: title, subtitle: subtitle.split(/(?<=,) /) },
     data: { values },
     layer: [
       {

@@ -76,6 +76,18 @@ describe('curves of runs', () => {
     expect(panels[0]!.subtitle).toBe("mean and standard deviation of the evaluation's episodes");
   });
 
+  test('say so where a seed was run twice', async () => {
+    const paths = [
+      await writeRun(folder, { seed: 3, returns: { 0: 1 } }),
+      await writeRun(join(folder, 'again'), { seed: 3, returns: { 0: 1 } }),
+    ];
+    const labelsOf = async (list: string[]) =>
+      curvePanels(await readRuns(list)).flatMap(({ curves }) => curves.map(({ label }) => label));
+    expect(await labelsOf(paths)).toEqual(['td3 mlp-small (2 runs of seed 3)']);
+    paths.push(await writeRun(folder, { seed: 4, returns: { 0: 1 } }));
+    expect(await labelsOf(paths)).toEqual(['td3 mlp-small (3 runs of 2 seeds)']);
+  });
+
   test('refuse a metric that no run has, and a folder without runs', async () => {
     await writeRun(folder, { seed: 0, returns: { 0: 1 } });
     const runs = await readRuns([folder]);

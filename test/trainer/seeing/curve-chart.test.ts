@@ -42,6 +42,12 @@ describe('a chart of learning curves', () => {
     expect(texts).toContain('td3 mlp-standard &amp; &lt;more&gt;');
   });
 
+  test('a long subtitle has two lines: its width is only estimated, and would decide that of the picture', async () => {
+    const subtitle = "mean and standard deviation over the seeds, of the evaluation's episodes where there is one seed";
+    const svg = await drawSvg(curveChart([{ ...panel('Hopper-v5', [curve('td3', 1)]), subtitle }]));
+    expect(Number(/width="(\d+)"/.exec(svg)![1])).toBeLessThan(700);
+  });
+
   test('stands without points', async () => {
     const svg = await drawSvg(
       curveChart([
