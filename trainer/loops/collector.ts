@@ -3,21 +3,18 @@
  * environments may be stepped by other threads. What comes out depends on the seed and the policy, never on the threads.
  */
 
-import { createRandom, type Random } from '../../src/contract/random.ts';
-import { specSize, type TensorSpec } from '../../src/contract/tensor-spec.ts';
 import type { EnvState } from '../../src/envs/env.ts';
 import type { OffPolicyLearner } from '../off-policy/learner.ts';
 import type { ReplayBuffer, Transition } from '../replay/replay-buffer.ts';
 import { finished } from '../rollout/collect.ts';
 import type { RestoredRow } from '../rollout/rows.ts';
+import { rowsOf } from '../rollout/shared-batch.ts';
 import type { VectorEnv } from '../rollout/vector-env.ts';
 import { HangError } from '../run/environment/hang.ts';
 import { checkReward } from '../run/reward.ts';
 import type { SavedState, StateArray } from '../run/saved-state.ts';
 import { runInTurns } from '../run/turns.ts';
-
-/** Streams of one seed; the learner's first parameters and the evaluation's starts have their own. */
-const streams = { warmUp: 2, exploration: 3 };
+import { type ActionPositions, NextActions } from './next-actions.ts';
 
 export type FinishedEpisode = {
   /** Undiscounted sum of rewards. */
@@ -53,153 +50,142 @@ export type Collector = {
 };
 
 type CollectorState = {
-  readonly positions: Readonly<Record<keyof typeof streams, number>>;
+  readonly positions: ActionPositions;
   /** Whether `actions` are chosen. */
   readonly isChosen: boolean;
   readonly rows: readonly (Omit<RestoredRow, 'env'> & { readonly env: Omit<EnvState, 'arrays'> | null })[];
 };
 
-/** Starts the first episodes. */
-export async function createCollector({
-  envs,
-  learner,
-  replay,
-  seed,
-}: {
-  envs: VectorEnv;
-  learner: Pick<OffPolicyLearner, 'explore'>;
-  replay: Pick<ReplayBuffer, 'add'>;
-  seed: number;
-}): Promise<Collector> {
-  const { batch, running, environmentCount, specs } = envs;
-  const random = {
-    warmUp: createRandom(seed, streams.warmUp),
-    exploration: createRandom(seed, streams.exploration),
-  };
-  const rowsOf = <T extends Float32Array | Float64Array>(values: T) => split(values, environmentCount);
-  const actions = new Float32Array(environmentCount * specSize(specs.action));
-  // Before the step: the batch's own are those after it.
-  const observations = batch.observations.slice();
-  const contexts = batch.contexts.slice();
-  const views = {
-    action: rowsOf(actions),
-    observation: rowsOf(observations),
-    next: rowsOf(batch.observations),
-    final: rowsOf(batch.finals),
-    context: specs.context === null ? null : rowsOf(contexts),
-  };
-  let isChosen = false;
-  let hasFailed = false;
-  envs.beginReset();
-  await runInTurns(finished(envs));
+type CollectorOptions = {
+  readonly envs: VectorEnv;
+  readonly learner: Pick<OffPolicyLearner, 'explore'>;
+  readonly replay: Pick<ReplayBuffer, 'add'>;
+  readonly seed: number;
+};
 
-  function finishStep(): FinishedEpisode[] {
-    envs.finish();
-    isChosen = false;
-    for (let row = 0; row < environmentCount; row++) {
-      const { lengths } = isOver(row) ? batch : running;
-      checkReward(envs.name, batch.rewards[row]!, () => `step ${lengths[row]} of an episode`);
+/** Starts the first episodes. */
+export async function createCollector(options: CollectorOptions): Promise<Collector> {
+  options.envs.beginReset();
+  await runInTurns(finished(options.envs));
+  return new StepCollector(options);
+}
+
+class StepCollector implements Collector {
+  readonly environmentCount: number;
+  readonly #envs: VectorEnv;
+  readonly #replay: CollectorOptions['replay'];
+  readonly #actions: NextActions;
+  /** Rows of the batch, which change with each step. */
+  readonly #nextObservations: readonly Float32Array[];
+  readonly #finalObservations: readonly Float32Array[];
+  #hasFailed = false;
+
+  constructor({ envs, learner, replay, seed }: CollectorOptions) {
+    this.environmentCount = envs.environmentCount;
+    this.#envs = envs;
+    this.#replay = replay;
+    this.#actions = new NextActions(envs, learner, seed);
+    this.#nextObservations = rowsOf(envs.batch.observations, envs.environmentCount);
+    this.#finalObservations = rowsOf(envs.batch.finals, envs.environmentCount);
+  }
+
+  choose(warmUp: boolean): void {
+    this.#actions.choose(warmUp);
+  }
+
+  begin(): void {
+    this.#envs.begin(this.#actions.values);
+  }
+
+  isReady(timeoutMs: number): boolean {
+    return this.#envs.isReady(timeoutMs);
+  }
+
+  finish(): FinishedEpisode[] {
+    try {
+      return this.#finishStep();
+    } catch (error) {
+      this.#hasFailed = true;
+      throw error;
+    }
+  }
+
+  async save(): Promise<SavedState> {
+    const { values: actions, positions, isChosen } = this.#actions;
+    const arrays: Record<string, StateArray> = { actions };
+    const states = await this.#rowStates();
+    const rows = states.map(({ env, ...rest }, row) => {
+      if (env === null) return { ...rest, env };
+      const { arrays: own, ...state } = env;
+      for (const [name, array] of Object.entries(own)) arrays[`row${row}/${name}`] = array;
+      return { ...rest, env: state };
+    });
+    return { arrays, state: { positions, isChosen: isChosen && !this.#hasFailed, rows } satisfies CollectorState };
+  }
+
+  async restore({ arrays, state }: SavedState): Promise<void> {
+    const { positions, isChosen, rows } = state as CollectorState;
+    await this.#envs.restore(
+      rows.map((row, i) => ({ ...row, env: row.env && { ...row.env, arrays: arraysOf(arrays, i) } })),
+    );
+    this.#actions.restore({ values: arrays.actions as Float32Array, positions, isChosen });
+  }
+
+  #finishStep(): FinishedEpisode[] {
+    const { batch, running, name } = this.#envs;
+    this.#envs.finish();
+    this.#actions.discard();
+    for (let row = 0; row < this.environmentCount; row++) {
+      const { lengths } = this.#isOver(row) ? batch : running;
+      checkReward(name, batch.rewards[row]!, () => `step ${lengths[row]} of an episode`);
     }
     const finished: FinishedEpisode[] = [];
-    for (let row = 0; row < environmentCount; row++) {
+    for (let row = 0; row < this.environmentCount; row++) {
       const diverged = batch.diverged[row] === 1;
-      if (!diverged) replay.add(transitionOf(row));
-      if (isOver(row)) {
+      if (!diverged) this.#replay.add(this.#transitionOf(row));
+      if (this.#isOver(row)) {
         finished.push({ episodeReturn: batch.returns[row]!, episodeLength: batch.lengths[row]!, diverged });
       }
     }
     return finished;
   }
 
-  const isOver = (row: number) => batch.terminated[row] === 1 || batch.truncated[row] === 1;
+  #isOver(row: number): boolean {
+    const { terminated, truncated } = this.#envs.batch;
+    return terminated[row] === 1 || truncated[row] === 1;
+  }
 
-  const transitionOf = (row: number): Transition => ({
-    observation: views.observation[row]!,
-    action: views.action[row]!,
-    reward: batch.rewards[row]!,
-    nextObservation: (isOver(row) ? views.final : views.next)[row]!,
-    terminated: batch.terminated[row] === 1,
-    context: views.context?.[row] ?? null,
-  });
+  #transitionOf(row: number): Transition {
+    const { rewards, terminated } = this.#envs.batch;
+    return {
+      ...this.#actions.rowAt(row),
+      reward: rewards[row]!,
+      nextObservation: (this.#isOver(row) ? this.#finalObservations : this.#nextObservations)[row]!,
+      terminated: terminated[row] === 1,
+    };
+  }
 
-  /** After a failure the states of the environments are unknown. */
-  const lostRows = (): RestoredRow[] =>
-    Array.from(running.episodes, (episodeCount) => ({ env: null, episodeCount, episodeReturn: 0, episodeLength: 0 }));
-
-  async function rowStates(): Promise<RestoredRow[]> {
-    if (hasFailed) return lostRows();
+  async #rowStates(): Promise<RestoredRow[]> {
+    if (this.#hasFailed) return this.#lostRows();
     try {
-      return await envs.save();
+      return await this.#envs.save();
     } catch (error) {
       // Other errors are reported. If an interrupt found an endless loop, the checkpoint keeps what can be saved.
       if (!(error instanceof HangError)) throw error;
-      hasFailed = true;
-      return lostRows();
+      this.#hasFailed = true;
+      return this.#lostRows();
     }
   }
 
-  return {
-    environmentCount,
-
-    choose(warmUp) {
-      if (isChosen) return;
-      observations.set(batch.observations);
-      contexts.set(batch.contexts);
-      views.action.forEach((action, row) => {
-        if (warmUp) drawAction(specs.action, random.warmUp, action);
-        else learner.explore(views.observation[row]!, random.exploration, action, views.context?.[row]);
-      });
-      isChosen = true;
-    },
-
-    begin() {
-      envs.begin(actions);
-    },
-
-    isReady: envs.isReady,
-
-    finish() {
-      try {
-        return finishStep();
-      } catch (error) {
-        hasFailed = true;
-        throw error;
-      }
-    },
-
-    async save() {
-      const { warmUp, exploration } = random;
-      const arrays: Record<string, StateArray> = { actions };
-      const states = await rowStates();
-      const rows = states.map(({ env, ...rest }, row) => {
-        if (env === null) return { ...rest, env };
-        const { arrays: own, ...state } = env;
-        for (const [name, array] of Object.entries(own)) arrays[`row${row}/${name}`] = array;
-        return { ...rest, env: state };
-      });
-      const positions = { warmUp: warmUp.position, exploration: exploration.position };
-      return { arrays, state: { positions, isChosen: isChosen && !hasFailed, rows } satisfies CollectorState };
-    },
-
-    async restore({ arrays, state }) {
-      const saved = state as CollectorState;
-      for (const name of Object.keys(streams) as (keyof typeof streams)[]) {
-        random[name].position = saved.positions[name];
-      }
-      await envs.restore(
-        saved.rows.map((row, i) => ({ ...row, env: row.env && { ...row.env, arrays: arraysOf(arrays, i) } })),
-      );
-      actions.set(arrays.actions as Float32Array);
-      observations.set(batch.observations);
-      contexts.set(batch.contexts);
-      isChosen = saved.isChosen;
-    },
-  };
-}
-
-function split<T extends Float32Array | Float64Array>(values: T, count: number): T[] {
-  const size = values.length / count;
-  return Array.from({ length: count }, (_, row) => values.subarray(row * size, (row + 1) * size) as T);
+  /** After a failure the states of the environments are unknown. */
+  #lostRows(): RestoredRow[] {
+    return Array.from(this.#envs.running.episodes, (episodeCount) => ({
+      env: null,
+      episodeCount,
+      episodeReturn: 0,
+      episodeLength: 0,
+    }));
+  }
 }
 
 /** The arrays of one row's environment. */
@@ -207,11 +193,4 @@ function arraysOf(arrays: SavedState['arrays'], row: number): EnvState['arrays']
   const prefix = `row${row}/`;
   const own = Object.entries(arrays).filter(([name]) => name.startsWith(prefix));
   return Object.fromEntries(own.map(([name, array]) => [name.slice(prefix.length), array as Float64Array]));
-}
-
-function drawAction({ low, high }: TensorSpec, random: Random, out: Float32Array): void {
-  for (let i = 0; i < out.length; i++) {
-    const [from, to] = [low[i] ?? null, high[i] ?? null];
-    out[i] = from === null || to === null ? random.normal() : from + (to - from) * random.uniform();
-  }
 }

@@ -7,7 +7,7 @@ import { createRandom } from '../../src/contract/random.ts';
 import type { Env, EnvState, StateRow } from '../../src/envs/env.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
 import { stateRowOf } from '../../src/envs/state-row.ts';
-import { controlSlot, type SharedBatch } from './shared-batch.ts';
+import { controlSlot, rowsOf, type SharedBatch } from './shared-batch.ts';
 
 /** One row in progress, as plain data. */
 export type RowState = {
@@ -59,88 +59,120 @@ export function stateSizeOf(env: Env): number {
 const unmoved: StateRow = { size: 0, write() {}, read() {} };
 
 /** This thread's way to step rows. */
-export async function openRows(batch: SharedBatch, { env: given, seed, givenContexts }: RowOptions): Promise<Rows> {
-  const env = typeof given === 'string' ? await createEnvironment(given) : given;
-  const { environmentCount, observationSize, actionSize, contextSize, stateSize } = batch.sizes;
-  if (stateSize > 0) env.reset(0);
-  const stateRow = stateSize > 0 ? stateRowOf(env) : unmoved;
-  const split = <T extends Float32Array | Float64Array>(array: T, size: number) =>
-    Array.from({ length: environmentCount }, (_, row) => array.subarray(row * size, (row + 1) * size) as T);
-  const states = split(batch.states, stateSize);
-  const actions = split(batch.actions, actionSize);
-  const observations = split(batch.observations, observationSize);
-  const finals = split(batch.finals, observationSize);
-  const contexts = split(batch.contexts, contextSize);
-  const nextContexts = split(batch.nextContexts, contextSize);
-  const { running } = batch;
+export async function openRows(batch: SharedBatch, { env: given, ...options }: RowOptions): Promise<Rows> {
+  const isOwn = typeof given === 'string';
+  const env = isOwn ? await createEnvironment(given) : given;
+  return new EnvRows(batch, env, { ...options, isOwn });
+}
+
+class EnvRows implements Rows {
+  readonly #batch: SharedBatch;
+  readonly #env: Env;
+  readonly #options: Omit<RowOptions, 'env'> & { readonly isOwn: boolean };
+  readonly #stateRow: StateRow;
+  readonly #views: ReturnType<typeof rowViews>;
+
+  constructor(
+    batch: SharedBatch,
+    env: Env,
+    /** `isOwn` if this disposes the environment. */
+    options: Omit<RowOptions, 'env'> & { readonly isOwn: boolean },
+  ) {
+    const { stateSize } = batch.sizes;
+    if (stateSize > 0) env.reset(0);
+    this.#batch = batch;
+    this.#env = env;
+    this.#options = options;
+    this.#stateRow = stateSize > 0 ? stateRowOf(env) : unmoved;
+    this.#views = rowViews(batch);
+  }
+
+  begin(row: number, episode?: number): void {
+    if (episode !== undefined) this.#batch.running.episodes[row] = episode;
+    this.#enter(row);
+    this.#stateRow.write(this.#views.states[row]!);
+  }
+
+  step(row: number): void {
+    const batch = this.#batch;
+    const { running } = batch;
+    const { states, actions, observations, finals } = this.#views;
+    this.#stateRow.read(states[row]!);
+    const { observation, reward, terminated, truncated, diverged } = this.#env.step(actions[row]!);
+    running.returns[row]! += reward;
+    running.lengths[row]!++;
+    batch.rewards[row] = reward;
+    batch.terminated[row] = Number(terminated);
+    batch.truncated[row] = Number(truncated);
+    batch.diverged[row] = Number(diverged);
+    if (!terminated && !truncated) {
+      // A loop, as `set` between element types costs more for a few numbers.
+      const out = observations[row]!;
+      for (let i = 0; i < batch.sizes.observationSize; i++) out[i] = observation[i]!;
+    } else {
+      finals[row]!.set(observation);
+      batch.returns[row] = running.returns[row]!;
+      batch.lengths[row] = running.lengths[row]!;
+      this.#enter(row);
+    }
+    this.#stateRow.write(states[row]!);
+  }
+
+  save(row: number): RowState {
+    const { running } = this.#batch;
+    this.#stateRow.read(this.#views.states[row]!);
+    return {
+      env: this.#env.save(),
+      episodeCount: running.episodes[row]!,
+      episodeReturn: running.returns[row]!,
+      episodeLength: running.lengths[row]!,
+    };
+  }
+
+  restore(row: number, { env: state, episodeCount, episodeReturn, episodeLength }: RestoredRow): void {
+    const { running } = this.#batch;
+    running.episodes[row] = episodeCount;
+    if (state === null) {
+      this.#enter(row);
+    } else {
+      this.#show(row, this.#env.restore(state));
+      running.returns[row] = episodeReturn;
+      running.lengths[row] = episodeLength;
+    }
+    this.#stateRow.write(this.#views.states[row]!);
+  }
+
+  dispose(): void {
+    if (this.#options.isOwn) this.#env.dispose();
+  }
 
   /** Begins an episode and leaves its state in the environment. */
-  const enter = (row: number) => {
-    const options = givenContexts ? { context: nextContexts[row]! } : {};
-    observations[row]!.set(env.reset(episodeSeed(seed, row, running.episodes[row]!), options).observation);
-    if (env.context !== null) contexts[row]!.set(env.context);
+  #enter(row: number): void {
+    const { seed, givenContexts } = this.#options;
+    const { running } = this.#batch;
+    const task = givenContexts ? { context: this.#views.nextContexts[row]! } : {};
+    this.#show(row, this.#env.reset(episodeSeed(seed, row, running.episodes[row]!), task).observation);
     running.episodes[row]!++;
     running.returns[row] = 0;
     running.lengths[row] = 0;
-  };
+  }
 
+  #show(row: number, observation: ArrayLike<number>): void {
+    const { observations, contexts } = this.#views;
+    observations[row]!.set(observation);
+    if (this.#env.context !== null) contexts[row]!.set(this.#env.context);
+  }
+}
+
+function rowViews(batch: SharedBatch) {
+  const rows = <T extends Float32Array | Float64Array>(values: T) => rowsOf(values, batch.sizes.environmentCount);
   return {
-    begin(row, episode) {
-      if (episode !== undefined) running.episodes[row] = episode;
-      enter(row);
-      stateRow.write(states[row]!);
-    },
-
-    step(row) {
-      stateRow.read(states[row]!);
-      const result = env.step(actions[row]!);
-      const { observation, reward, terminated, truncated } = result;
-      running.returns[row]! += reward;
-      running.lengths[row]!++;
-      batch.rewards[row] = reward;
-      batch.terminated[row] = Number(terminated);
-      batch.truncated[row] = Number(truncated);
-      batch.diverged[row] = Number(result.diverged);
-      if (!terminated && !truncated) {
-        // A loop, as `set` between element types costs more for a few numbers.
-        const out = observations[row]!;
-        for (let i = 0; i < observationSize; i++) out[i] = observation[i]!;
-      } else {
-        finals[row]!.set(observation);
-        batch.returns[row] = running.returns[row]!;
-        batch.lengths[row] = running.lengths[row]!;
-        enter(row);
-      }
-      stateRow.write(states[row]!);
-    },
-
-    save(row) {
-      stateRow.read(states[row]!);
-      return {
-        env: env.save(),
-        episodeCount: running.episodes[row]!,
-        episodeReturn: running.returns[row]!,
-        episodeLength: running.lengths[row]!,
-      };
-    },
-
-    restore(row, state) {
-      running.episodes[row] = state.episodeCount;
-      if (state.env === null) {
-        enter(row);
-        stateRow.write(states[row]!);
-        return;
-      }
-      observations[row]!.set(env.restore(state.env));
-      if (env.context !== null) contexts[row]!.set(env.context);
-      running.returns[row] = state.episodeReturn;
-      running.lengths[row] = state.episodeLength;
-      stateRow.write(states[row]!);
-    },
-
-    dispose() {
-      if (typeof given === 'string') env.dispose();
-    },
+    states: rows(batch.states),
+    actions: rows(batch.actions),
+    observations: rows(batch.observations),
+    finals: rows(batch.finals),
+    contexts: rows(batch.contexts),
+    nextContexts: rows(batch.nextContexts),
   };
 }
 

@@ -70,60 +70,77 @@ export const batchSizes = (
   contextSize: specs.context === null ? 0 : specSize(specs.context),
 });
 
+/** Where an array begins, and its length. */
+type Place = { readonly offset: number; readonly length: number };
+
 /**
  * Lays out the shared memory, or looks at memory that was laid out before.
  * @param memory from another thread; allocated if absent
  */
 export function shareBatch(sizes: BatchSizes, memory?: SharedArrayBuffer): SharedBatch {
-  const { environmentCount: n, observationSize, actionSize, contextSize, stateSize } = sizes;
-  let size = 0;
-  /** Every array starts at a cache line of its own. */
-  const place = (bytes: number): number => {
-    const offset = size;
-    size += Math.ceil(bytes / 64) * 64;
-    return offset;
-  };
-  const at = {
-    control: place(4 * controlSize),
-    claims: place(4 * n),
-    actions: place(4 * n * actionSize),
-    nextContexts: place(8 * n * contextSize),
-    observations: place(4 * n * observationSize),
-    finals: place(4 * n * observationSize),
-    rewards: place(8 * n),
-    contexts: place(8 * n * contextSize),
-    returns: place(8 * n),
-    lengths: place(4 * n),
-    terminated: place(n),
-    truncated: place(n),
-    diverged: place(n),
-    states: place(8 * n * stateSize),
-    runningReturns: place(8 * n),
-    runningLengths: place(4 * n),
-    runningEpisodes: place(4 * n),
-  };
-  const buffer = memory ?? new SharedArrayBuffer(size);
+  const { places: at, byteCount } = layOut(sizes);
+  const buffer = memory ?? new SharedArrayBuffer(byteCount);
+  const bytes = ({ offset, length }: Place) => new Uint8Array(buffer, offset, length);
+  const int32 = ({ offset, length }: Place) => new Int32Array(buffer, offset, length);
+  const float32 = ({ offset, length }: Place) => new Float32Array(buffer, offset, length);
+  const float64 = ({ offset, length }: Place) => new Float64Array(buffer, offset, length);
   return {
     sizes,
     memory: buffer,
-    control: new Int32Array(buffer, at.control, controlSize),
-    claims: new Int32Array(buffer, at.claims, n),
-    actions: new Float32Array(buffer, at.actions, n * actionSize),
-    nextContexts: new Float64Array(buffer, at.nextContexts, n * contextSize),
-    observations: new Float32Array(buffer, at.observations, n * observationSize),
-    finals: new Float32Array(buffer, at.finals, n * observationSize),
-    rewards: new Float64Array(buffer, at.rewards, n),
-    contexts: new Float64Array(buffer, at.contexts, n * contextSize),
-    returns: new Float64Array(buffer, at.returns, n),
-    lengths: new Int32Array(buffer, at.lengths, n),
-    terminated: new Uint8Array(buffer, at.terminated, n),
-    truncated: new Uint8Array(buffer, at.truncated, n),
-    diverged: new Uint8Array(buffer, at.diverged, n),
-    states: new Float64Array(buffer, at.states, n * stateSize),
+    control: int32(at.control),
+    claims: int32(at.claims),
+    actions: float32(at.actions),
+    nextContexts: float64(at.nextContexts),
+    observations: float32(at.observations),
+    finals: float32(at.finals),
+    rewards: float64(at.rewards),
+    contexts: float64(at.contexts),
+    returns: float64(at.returns),
+    lengths: int32(at.lengths),
+    terminated: bytes(at.terminated),
+    truncated: bytes(at.truncated),
+    diverged: bytes(at.diverged),
+    states: float64(at.states),
     running: {
-      returns: new Float64Array(buffer, at.runningReturns, n),
-      lengths: new Int32Array(buffer, at.runningLengths, n),
-      episodes: new Int32Array(buffer, at.runningEpisodes, n),
+      returns: float64(at.runningReturns),
+      lengths: int32(at.runningLengths),
+      episodes: int32(at.runningEpisodes),
     },
   };
+}
+
+function layOut({ environmentCount: n, observationSize, actionSize, contextSize, stateSize }: BatchSizes) {
+  let byteCount = 0;
+  /** Every array starts at a cache line of its own. */
+  const place = (elementBytes: number, length: number): Place => {
+    const offset = byteCount;
+    byteCount += Math.ceil((elementBytes * length) / 64) * 64;
+    return { offset, length };
+  };
+  const places = {
+    control: place(4, controlSize),
+    claims: place(4, n),
+    actions: place(4, n * actionSize),
+    nextContexts: place(8, n * contextSize),
+    observations: place(4, n * observationSize),
+    finals: place(4, n * observationSize),
+    rewards: place(8, n),
+    contexts: place(8, n * contextSize),
+    returns: place(8, n),
+    lengths: place(4, n),
+    terminated: place(1, n),
+    truncated: place(1, n),
+    diverged: place(1, n),
+    states: place(8, n * stateSize),
+    runningReturns: place(8, n),
+    runningLengths: place(4, n),
+    runningEpisodes: place(4, n),
+  };
+  return { places, byteCount };
+}
+
+/** The rows of an array with one after the other. Views. */
+export function rowsOf<T extends Float32Array | Float64Array>(values: T, rowCount: number): T[] {
+  const size = values.length / rowCount;
+  return Array.from({ length: rowCount }, (_, row) => values.subarray(row * size, (row + 1) * size) as T);
 }

@@ -4,12 +4,12 @@
  */
 
 import { once } from 'node:events';
-import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { Env } from '../../src/envs/env.ts';
 import { openRows, type RestoredRow, type RowOptions, type RowState, type Rows, workRows } from './rows.ts';
 import { controlSlot, type SharedBatch } from './shared-batch.ts';
 import { failureError, type ThreadFailure } from './thread-failure.ts';
-import { createWaiter } from './wait.ts';
+import { createWaiter, type Waiter } from './wait.ts';
 import type { WorkerData } from './worker.ts';
 import { workerFile } from './worker-file.ts';
 
@@ -53,82 +53,138 @@ export async function createTeam(
     options,
   }: { readonly threadCount: number; readonly spinMs: number; readonly options: RowOptions },
 ): Promise<Team> {
-  const { control, sizes, memory } = batch;
-  const { environmentCount } = sizes;
+  const { environmentCount } = batch.sizes;
   const workers = Array.from({ length: threadCount - 1 }, (_, worker) => {
-    const { port1, port2 } = new MessageChannel();
     const first = Math.floor(((worker + 1) * environmentCount) / threadCount);
-    const workerData: WorkerData = { sizes, memory, rows: options, first, spinMs, port: port2 };
-    const thread = new Worker(workerFile(import.meta.url, 'worker'), { workerData, transferList: [port2] });
-    // Listen now: a worker may be ready before this thread is.
-    return { thread, port: port1, ready: firstMessage(thread) };
+    return startWorker(batch, { rows: options, first, spinMs });
   });
-  const end = async () => {
-    for (const { thread, port } of workers) {
-      port.close();
-      await thread.terminate();
-    }
-  };
-  let rows: Rows;
   try {
-    rows = await openRows(batch, options);
+    const rows = await openRows(batch, options);
     for (const worker of workers) {
       const message = await worker.ready;
       if (message !== 'ready') throw failureError('rollout worker', message);
     }
+    for (const { thread } of workers) thread.unref();
+    return new WorkerTeam(batch, { rows, workers, spinMs });
   } catch (error) {
-    await end();
+    await endWorkers(workers);
     throw error;
   }
-  for (const { thread } of workers) thread.unref();
-  const waiter = createWaiter(spinMs);
-  const everyRow = Array.from({ length: environmentCount }, (_, row) => row);
-  let order = 0;
-  let isStepping = false;
+}
 
-  return {
-    reset(episode) {
-      for (const row of everyRow) rows.begin(row, episode);
-    },
-    isReady: () => true,
-    save: async () => everyRow.map(rows.save),
-    async restore(states) {
-      for (const row of everyRow) rows.restore(row, states[row]!);
-    },
-    begin() {
-      isStepping = true;
-      Atomics.store(control, controlSlot.done, 0);
-      order = (order + 1) | 0;
-      Atomics.store(control, controlSlot.order, order);
-      Atomics.notify(control, controlSlot.order);
-    },
-    finish() {
-      if (!isStepping) return;
-      isStepping = false;
-      const failures: unknown[] = [];
-      workRows(batch, { first: 0, order, work: rows.step, fail: (error) => failures.push(error) });
-      for (let done = 0; done < environmentCount; ) {
-        done = Atomics.load(control, controlSlot.done);
-        if (done === environmentCount) break;
-        if (waiter.while(control, controlSlot.done, done, answerTimeoutMs) === done) {
-          throw new Error(`rollout: expected ${environmentCount} rows within ${answerTimeoutMs} ms, got ${done}`);
-        }
+type RolloutWorker = {
+  readonly thread: Worker;
+  readonly port: MessagePort;
+  readonly ready: Promise<'ready' | ThreadFailure>;
+};
+
+function startWorker(
+  { sizes, memory }: SharedBatch,
+  options: Pick<WorkerData, 'rows' | 'first' | 'spinMs'>,
+): RolloutWorker {
+  const { port1, port2 } = new MessageChannel();
+  const workerData: WorkerData = { sizes, memory, ...options, port: port2 };
+  const thread = new Worker(workerFile(import.meta.url, 'worker'), { workerData, transferList: [port2] });
+  // Listen now: a worker may be ready before this thread is.
+  return { thread, port: port1, ready: firstMessage(thread) };
+}
+
+async function endWorkers(workers: readonly RolloutWorker[]): Promise<void> {
+  for (const { thread, port } of workers) {
+    port.close();
+    await thread.terminate();
+  }
+}
+
+class WorkerTeam implements Team {
+  readonly #batch: SharedBatch;
+  readonly #rows: Rows;
+  readonly #workers: readonly RolloutWorker[];
+  readonly #waiter: Waiter;
+  #order = 0;
+  #isStepping = false;
+
+  constructor(
+    batch: SharedBatch,
+    {
+      rows,
+      workers,
+      spinMs,
+    }: { readonly rows: Rows; readonly workers: readonly RolloutWorker[]; readonly spinMs: number },
+  ) {
+    this.#batch = batch;
+    this.#rows = rows;
+    this.#workers = workers;
+    this.#waiter = createWaiter(spinMs);
+  }
+
+  reset(episode: number | undefined): void {
+    for (const row of this.#everyRow()) this.#rows.begin(row, episode);
+  }
+
+  begin(): void {
+    const { control } = this.#batch;
+    this.#isStepping = true;
+    Atomics.store(control, controlSlot.done, 0);
+    this.#order = (this.#order + 1) | 0;
+    Atomics.store(control, controlSlot.order, this.#order);
+    Atomics.notify(control, controlSlot.order);
+  }
+
+  isReady(): boolean {
+    return true;
+  }
+
+  finish(): void {
+    if (!this.#isStepping) return;
+    this.#isStepping = false;
+    const failures: unknown[] = [];
+    workRows(this.#batch, {
+      first: 0,
+      order: this.#order,
+      work: (row) => this.#rows.step(row),
+      fail: (error) => failures.push(error),
+    });
+    this.#waitForRows();
+    if (Atomics.load(this.#batch.control, controlSlot.failed) > 0) failures.push(...this.#workerFailures());
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async save(): Promise<RowState[]> {
+    return this.#everyRow().map((row) => this.#rows.save(row));
+  }
+
+  async restore(states: readonly RestoredRow[]): Promise<void> {
+    for (const row of this.#everyRow()) this.#rows.restore(row, states[row]!);
+  }
+
+  async dispose(): Promise<void> {
+    this.#rows.dispose();
+    await endWorkers(this.#workers);
+  }
+
+  #everyRow(): number[] {
+    return Array.from({ length: this.#batch.sizes.environmentCount }, (_, row) => row);
+  }
+
+  #waitForRows(): void {
+    const { control, sizes } = this.#batch;
+    const { environmentCount } = sizes;
+    for (let done = 0; done < environmentCount; ) {
+      done = Atomics.load(control, controlSlot.done);
+      if (done === environmentCount) break;
+      if (this.#waiter.while(control, controlSlot.done, done, answerTimeoutMs) === done) {
+        throw new Error(`rollout: expected ${environmentCount} rows within ${answerTimeoutMs} ms, got ${done}`);
       }
-      if (Atomics.load(control, controlSlot.failed) > 0) {
-        const messages = workers.map(({ port }) => receiveMessageOnPort(port)?.message as ThreadFailure | undefined);
-        failures.push(
-          ...messages
-            .filter((message) => message !== undefined)
-            .map((message) => failureError('rollout worker', message)),
-        );
-      }
-      if (failures.length > 0) throw failures[0];
-    },
-    async dispose() {
-      rows.dispose();
-      await end();
-    },
-  };
+    }
+  }
+
+  #workerFailures(): Error[] {
+    return this.#workers.flatMap(({ port }) => {
+      const message = receiveMessageOnPort(port)?.message as ThreadFailure | undefined;
+      return message === undefined ? [] : [failureError('rollout worker', message)];
+    });
+  }
 }
 
 /** The first message of a worker, or its end. */

@@ -8,9 +8,11 @@ import { failedPrecondition, invalidArgument } from '../../src/contract/errors.t
 import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
+import { takeActions, writeContexts } from './batch-inputs.ts';
 import { type RestoredRow, type RowState, stateSizeOf } from './rows.ts';
 import { batchSizes, type SharedBatch, shareBatch } from './shared-batch.ts';
 import { createTeam, type EnvironmentThreads, type Team } from './team.ts';
+import { VectorEnvState } from './vector-env-state.ts';
 
 export type VectorEnvOptions = {
   /**
@@ -85,7 +87,7 @@ const defaultSpinMs = 0.2;
 
 /** Creates the environments and their threads; `reset` before the first step. */
 export async function createVectorEnv(options: VectorEnvOptions): Promise<VectorEnv> {
-  const { environmentCount, seed } = options;
+  const { environmentCount, seed, contexts } = options;
   requireCount('environmentCount', environmentCount);
   if (!Number.isSafeInteger(seed) || seed < 0) {
     throw invalidArgument({
@@ -95,104 +97,113 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
     });
   }
   const { facts, threadCount, stateSize, join } = await openParty(options);
-  const { name, specs, episodeStepCountMax } = facts;
-  const batch = shareBatch(batchSizes(specs, { environmentCount, stateSize }));
-  const setContexts = (contexts: readonly ArrayLike<number>[]) => writeContexts(batch, name, specs, contexts);
-  if (options.contexts !== undefined) setContexts(options.contexts);
-
+  const batch = shareBatch(batchSizes(facts.specs, { environmentCount, stateSize }));
+  if (contexts !== undefined) writeContexts(batch, facts.name, facts.specs, contexts);
   const team = await join(batch);
-  let state: 'new' | 'idle' | 'stepping' | 'failed' = 'new';
-  const failure = () =>
-    failedPrecondition({
-      where: name,
-      expected: 'environments in step with each other',
-      actual: 'a batch that failed',
-      remedy: 'Dispose it and create another',
-    });
-  const require = (wanted: 'idle' | 'stepping', where: string, remedy: string) => {
-    if (state === wanted) return;
-    if (state === 'failed') throw failure();
-    const actual = { new: 'no episodes yet', idle: 'none', stepping: 'one in progress' }[state];
-    const expected = wanted === 'idle' ? 'episodes in progress and no step' : 'a step in progress';
-    throw failedPrecondition({ where: `${name}: ${where}`, expected, actual, remedy });
-  };
-  /** Counts as failed until `body` has ended without an error: the threads may be at different steps. */
-  const attempt = (next: typeof state, body: () => void): void => {
-    state = 'failed';
-    body();
-    state = next;
-  };
-  const attemptLater = async <T>(body: () => Promise<T>): Promise<T> => {
-    state = 'failed';
-    const result = await body();
-    state = 'idle';
-    return result;
-  };
+  return new TeamEnv({ facts, threadCount, batch, team, givenContexts: contexts !== undefined });
+}
 
-  const begin = (actions: ArrayLike<number>) => {
-    require('idle', 'step', state === 'new' ? 'Call reset first' : 'Finish the step in progress first');
-    takeActions(batch, name, specs, actions);
-    attempt('stepping', () => team.begin());
-  };
-  const finish = () => {
-    require('stepping', 'finish', 'Call begin first');
-    attempt('idle', () => team.finish());
-  };
-  const beginReset = (episode?: number) => {
-    if (state === 'stepping') finish();
-    if (state === 'failed') throw failure();
-    attempt('stepping', () => team.reset(episode));
-  };
+class TeamEnv implements VectorEnv {
+  readonly name: string;
+  readonly specs: PolicySpecs;
+  readonly environmentCount: number;
+  readonly threadCount: number;
+  readonly episodeStepCountMax: number;
+  readonly batch: BatchView;
+  readonly running: SharedBatch['running'];
+  readonly #memory: SharedBatch;
+  readonly #team: Team;
+  readonly #givenContexts: boolean;
+  readonly #state: VectorEnvState;
 
-  return {
-    name,
-    specs,
-    environmentCount,
+  constructor({
+    facts,
     threadCount,
-    episodeStepCountMax,
-    batch: viewOf(batch),
-    running: batch.running,
-    reset(episode) {
-      beginReset(episode);
-      finish();
-    },
-    beginReset,
-    step(actions) {
-      begin(actions);
-      finish();
-    },
-    begin,
-    isReady: (timeoutMs) => state !== 'stepping' || team.isReady(timeoutMs),
-    finish,
-    setContexts(contexts) {
-      if (options.contexts === undefined) {
-        throw failedPrecondition({
-          where: `${name}: setContexts`,
-          expected: 'a batch with given contexts',
-          actual: 'one whose tasks are drawn',
-          remedy: 'Pass contexts to createVectorEnv',
-        });
-      }
-      if (state === 'stepping') require('idle', 'setContexts', 'Finish the step in progress first');
-      setContexts(contexts);
-    },
-    async save() {
-      require('idle', 'save', 'Call reset first, and finish the step in progress');
-      return attemptLater(() => team.save());
-    },
-    async restore(states) {
-      if (states.length !== environmentCount) {
-        throw invalidArgument({
-          where: `${name}: restore`,
-          expected: `${environmentCount} states`,
-          actual: String(states.length),
-        });
-      }
-      if (state !== 'new') require('idle', 'restore', 'Finish the step in progress first');
-      await attemptLater(() => team.restore(states));
-    },
-    dispose: () => team.dispose(),
-  };
+    batch,
+    team,
+    givenContexts,
+  }: Pick<Party, 'facts' | 'threadCount'> & {
+    readonly batch: SharedBatch;
+    readonly team: Team;
+    readonly givenContexts: boolean;
+  }) {
+    this.name = facts.name;
+    this.specs = facts.specs;
+    this.environmentCount = batch.sizes.environmentCount;
+    this.threadCount = threadCount;
+    this.episodeStepCountMax = facts.episodeStepCountMax;
+    this.batch = viewOf(batch);
+    this.running = batch.running;
+    this.#memory = batch;
+    this.#team = team;
+    this.#givenContexts = givenContexts;
+    this.#state = new VectorEnvState(facts.name);
+  }
+
+  reset(episode?: number): void {
+    this.beginReset(episode);
+    this.finish();
+  }
+
+  beginReset(episode?: number): void {
+    if (this.#state.isStepping) this.finish();
+    this.#state.requireSound();
+    this.#state.attempt('stepping', () => this.#team.reset(episode));
+  }
+
+  step(actions: ArrayLike<number>): void {
+    this.begin(actions);
+    this.finish();
+  }
+
+  begin(actions: ArrayLike<number>): void {
+    this.#state.require('idle', 'step', this.#state.isNew ? 'Call reset first' : 'Finish the step in progress first');
+    takeActions(this.#memory, this.name, this.specs, actions);
+    this.#state.attempt('stepping', () => this.#team.begin());
+  }
+
+  isReady(timeoutMs: number): boolean {
+    return !this.#state.isStepping || this.#team.isReady(timeoutMs);
+  }
+
+  finish(): void {
+    this.#state.require('stepping', 'finish', 'Call begin first');
+    this.#state.attempt('idle', () => this.#team.finish());
+  }
+
+  setContexts(contexts: readonly ArrayLike<number>[]): void {
+    if (!this.#givenContexts) {
+      throw failedPrecondition({
+        where: `${this.name}: setContexts`,
+        expected: 'a batch with given contexts',
+        actual: 'one whose tasks are drawn',
+        remedy: 'Pass contexts to createVectorEnv',
+      });
+    }
+    if (this.#state.isStepping) this.#state.require('idle', 'setContexts', 'Finish the step in progress first');
+    writeContexts(this.#memory, this.name, this.specs, contexts);
+  }
+
+  async save(): Promise<RowState[]> {
+    this.#state.require('idle', 'save', 'Call reset first, and finish the step in progress');
+    return this.#state.attemptLater(() => this.#team.save());
+  }
+
+  async restore(states: readonly RestoredRow[]): Promise<void> {
+    if (states.length !== this.environmentCount) {
+      throw invalidArgument({
+        where: `${this.name}: restore`,
+        expected: `${this.environmentCount} states`,
+        actual: String(states.length),
+      });
+    }
+    if (!this.#state.isNew) this.#state.require('idle', 'restore', 'Finish the step in progress first');
+    await this.#state.attemptLater(() => this.#team.restore(states));
+  }
+
+  dispose(): Promise<void> {
+    return this.#team.dispose();
+  }
 }
 
 /** The environment's facts, and the way to create the team that steps a batch. */
@@ -259,50 +270,6 @@ const viewOf = ({
   truncated,
   diverged,
 });
-
-/** Copies a batch of actions to the shared memory, all or none. */
-function takeActions(batch: SharedBatch, name: string, specs: PolicySpecs, actions: ArrayLike<number>): void {
-  const { environmentCount, actionSize } = batch.sizes;
-  if (actions.length !== batch.actions.length) {
-    throw invalidArgument({
-      where: `${name}: step`,
-      expected: `${environmentCount} x ${actionSize} action values`,
-      actual: String(actions.length),
-    });
-  }
-  for (let i = 0; i < actions.length; i++) {
-    const value = actions[i]!;
-    if (value - value === 0) continue;
-    const [row, dim] = [Math.floor(i / actionSize), i % actionSize];
-    throw invalidArgument({
-      where: `${name}: step`,
-      expected: `a finite action value ${dim} (${specs.action.names[dim]}) in row ${row}`,
-      actual: String(value),
-    });
-  }
-  batch.actions.set(actions);
-}
-
-function writeContexts(
-  batch: SharedBatch,
-  name: string,
-  specs: PolicySpecs,
-  contexts: readonly ArrayLike<number>[],
-): void {
-  const { environmentCount, contextSize } = batch.sizes;
-  const refuse = (expected: string, actual: string) =>
-    invalidArgument({ where: `${name}: contexts`, expected, actual });
-  if (specs.context === null) throw refuse('none, as the environment poses one task only', `${contexts.length}`);
-  if (contexts.length !== environmentCount) throw refuse(`${environmentCount}, one a row`, `${contexts.length}`);
-  contexts.forEach((context, row) => {
-    if (context.length !== contextSize || !Array.from(context).every(Number.isFinite)) {
-      throw refuse(`${contextSize} finite values in row ${row}`, Array.from(context).join(', '));
-    }
-  });
-  contexts.forEach((context, row) => {
-    batch.nextContexts.set(context, row * contextSize);
-  });
-}
 
 function requireCount(what: string, count: number): void {
   if (Number.isSafeInteger(count) && count >= 1) return;

@@ -35,7 +35,7 @@ async function main({ sizes, memory, rows: options, first, spinMs, port }: Worke
   const waiter = createWaiter(spinMs);
   for (let order = 0; ; ) {
     order = waiter.while(control, controlSlot.order, order);
-    workRows(batch, { first, order, work: rows.step, fail });
+    workRows(batch, { first, order, work: (row) => rows.step(row), fail });
   }
 }
 

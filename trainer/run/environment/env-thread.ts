@@ -9,10 +9,10 @@ import { readTrail } from '../../../src/envs/user-code-trail.ts';
 // Before a thread that evaluates policies.
 import '../../../src/onnx/no-telemetry.ts';
 import { failureError } from '../../rollout/thread-failure.ts';
-import { createWaiter } from '../../rollout/wait.ts';
 import { workerFile } from '../../rollout/worker-file.ts';
 import type { OpenOptions } from './environment.ts';
 import { graceMs, HangError } from './hang.ts';
+import { Orders } from './orders.ts';
 import {
   controlByteCount,
   type EnvMessage,
@@ -20,7 +20,6 @@ import {
   type EnvThreadData,
   type Job,
   jobs,
-  slot,
   trailOf,
 } from './protocol.ts';
 
@@ -47,133 +46,140 @@ export type EnvThread = {
   end(): Promise<void>;
 };
 
-const spinMs = 0.2;
 const watchIntervalMs = 50;
 const terminationMs = 1000;
 
-export function startEnvThread(place: string, { signal, tell }: OpenOptions): EnvThread {
-  const memory = new SharedArrayBuffer(controlByteCount);
-  const control = new Int32Array(memory);
-  const { port, worker } = startWorker(place, memory);
-  const waiter = createWaiter(spinMs);
-  const failures: Error[] = [];
-  let order = 0;
-  let busySince = 0;
-  let ended: Error | undefined;
-  let open: { resolve(answer: unknown): void; reject(error: Error): void } | undefined;
-  let last: Promise<unknown> = Promise.resolve();
+export const startEnvThread = (place: string, options: OpenOptions): EnvThread => new UserThread(place, options);
 
-  function close(reason: Error): void {
-    ended ??= reason;
-    open?.reject(ended);
-    open = undefined;
+class UserThread implements EnvThread {
+  readonly #place: string;
+  readonly #tell: OpenOptions['tell'];
+  readonly #memory = new SharedArrayBuffer(controlByteCount);
+  readonly #orders = new Orders(new Int32Array(this.#memory));
+  readonly #port: MessagePort;
+  readonly #worker: Worker;
+  readonly #failures: Error[] = [];
+  readonly #stopWatching: () => void;
+  #ended: Error | undefined;
+  /** The question in progress. */
+  #open: { resolve(answer: unknown): void; reject(error: Error): void } | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(place: string, { signal, tell }: OpenOptions) {
+    this.#place = place;
+    this.#tell = tell;
+    const { port, worker } = startWorker(place, this.#memory);
+    this.#port = port;
+    this.#worker = worker;
+    port.on('message', (message: EnvMessage) => this.#take(message));
+    worker.on('error', (cause) => this.#close(crash(place, thrownText(cause, resolve(place)), cause)));
+    worker.on('exit', (code) => this.#close(crash(place, `one that ended with code ${code}`)));
+    this.#stopWatching = watchAfter(signal, (abortedAt) => {
+      const busyMs = performance.now() - Math.max(abortedAt, this.#orders.givenAt);
+      if (this.#isBusy() && this.#ended === undefined && busyMs > graceMs) this.#hang('the interrupt');
+    });
   }
 
-  const hang = (after: string): HangError => {
-    const at = readTrail(trailOf(memory));
-    const error = new HangError(at === undefined ? place : `${place} ${at}`, after);
-    close(error);
-    void worker.terminate();
-    return error;
-  };
-
-  function take(message: EnvMessage): void {
-    if ('failed' in message) failures.push(failureError('environment thread', message.failed));
-    else if ('refusal' in message) open?.reject(failureError('environment thread', message.refusal));
-    else open?.resolve(message.answer);
-  }
-  port.on('message', take);
-  worker.on('error', (cause) => close(crash(place, thrownText(cause, resolve(place)), cause)));
-  worker.on('exit', (code) => close(crash(place, `one that ended with code ${code}`)));
-
-  const isDone = () => ended !== undefined || Atomics.load(control, slot.done) === order;
-  const isBusy = () => !isDone() || open !== undefined;
-  const stopWatching = watchAfter(signal, (abortedAt) => {
-    if (isBusy() && ended === undefined && performance.now() - Math.max(abortedAt, busySince) > graceMs)
-      hang('the interrupt');
-  });
-
-  function give(job: Job, batch: number, episode: number): void {
-    busySince = performance.now();
-    order = (order + 1) | 0;
-    control[slot.job] = job;
-    control[slot.batch] = batch;
-    control[slot.episode] = episode;
-    Atomics.store(control, slot.order, order);
-    Atomics.notify(control, slot.order);
+  ask<Kind extends keyof EnvQuestions>(
+    kind: Kind,
+    body: Parameters<EnvQuestions[Kind]>[0],
+  ): Promise<ReturnType<EnvQuestions[Kind]>> {
+    const answer = this.#last.then(() => this.#askNow(kind, body));
+    this.#last = answer.catch(() => {});
+    return answer as Promise<never>;
   }
 
-  const untilIdle = async () => {
-    while (isBusy()) await sleep(1);
-  };
+  order(job: Job, batch: number, episode: number): void {
+    this.#orders.give(job, batch, episode);
+  }
 
-  async function askNow(kind: keyof EnvQuestions, body: unknown): Promise<unknown> {
-    await untilIdle();
-    if (ended !== undefined) throw ended;
-    port.ref();
+  isIdle(timeoutMs: number): boolean {
+    return this.#orders.waitForDone(timeoutMs, () => this.#ended !== undefined);
+  }
+
+  takeFailures(): Error[] {
+    for (let next = receiveMessageOnPort(this.#port); next !== undefined; next = receiveMessageOnPort(this.#port)) {
+      this.#take(next.message as EnvMessage);
+    }
+    return this.#ended === undefined ? this.#failures.splice(0) : [this.#ended];
+  }
+
+  cut(isCut: boolean): void {
+    this.#orders.cut(isCut);
+  }
+
+  async settle(): Promise<HangError | undefined> {
+    this.#orders.cut(true);
+    await this.#untilIdle();
+    return this.#ended instanceof HangError ? this.#ended : undefined;
+  }
+
+  async end(): Promise<void> {
+    if (this.#ended === undefined) await this.#disposeEnvironments();
+    this.#stopWatching();
+    this.#port.close();
+    await terminate(this.#worker);
+  }
+
+  async #disposeEnvironments(): Promise<void> {
+    const waits = new AbortController();
+    const inTime = this.ask('dispose', null).then(
+      () => true,
+      (error: Error) => {
+        this.#tell(error.message);
+        return true;
+      },
+    );
+    const late = sleep(graceMs, false, { signal: waits.signal }).catch(() => false);
+    if (!(await Promise.race([inTime, late]))) this.#tell(this.#hang('the end of the run').message);
+    waits.abort();
+  }
+
+  async #askNow(kind: keyof EnvQuestions, body: unknown): Promise<unknown> {
+    await this.#untilIdle();
+    if (this.#ended !== undefined) throw this.#ended;
+    this.#port.ref();
     try {
       return await new Promise((answered, reject) => {
-        open = { resolve: answered, reject };
-        port.postMessage({ kind, body });
-        give(jobs.answer, 0, 0);
+        this.#open = { resolve: answered, reject };
+        this.#port.postMessage({ kind, body });
+        this.#orders.give(jobs.answer, 0, 0);
       });
     } finally {
-      open = undefined;
-      port.unref();
+      this.#open = undefined;
+      this.#port.unref();
     }
   }
 
-  const ask: EnvThread['ask'] = (kind, body) => {
-    const answer = last.then(() => askNow(kind, body));
-    last = answer.catch(() => {});
-    return answer as Promise<never>;
-  };
+  #take(message: EnvMessage): void {
+    if ('failed' in message) this.#failures.push(failureError('environment thread', message.failed));
+    else if ('refusal' in message) this.#open?.reject(failureError('environment thread', message.refusal));
+    else this.#open?.resolve(message.answer);
+  }
 
-  return {
-    ask,
-    order: give,
-    isIdle(timeoutMs) {
-      const until = performance.now() + timeoutMs;
-      while (!isDone()) {
-        const remainingMs = until - performance.now();
-        if (remainingMs <= 0) return false;
-        waiter.while(control, slot.done, (order - 1) | 0, remainingMs);
-      }
-      return true;
-    },
-    takeFailures() {
-      for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
-        take(next.message as EnvMessage);
-      }
-      return ended === undefined ? failures.splice(0) : [ended];
-    },
-    cut(isCut) {
-      Atomics.store(control, slot.isCut, Number(isCut));
-    },
-    async settle() {
-      Atomics.store(control, slot.isCut, 1);
-      await untilIdle();
-      return ended instanceof HangError ? ended : undefined;
-    },
-    async end() {
-      if (ended === undefined) {
-        const waits = new AbortController();
-        const inTime = ask('dispose', null).then(
-          () => true,
-          (error: Error) => {
-            tell(error.message);
-            return true;
-          },
-        );
-        const late = sleep(graceMs, false, { signal: waits.signal }).catch(() => false);
-        if (!(await Promise.race([inTime, late]))) tell(hang('the end of the run').message);
-        waits.abort();
-      }
-      stopWatching();
-      port.close();
-      await terminate(worker);
-    },
-  };
+  #close(reason: Error): void {
+    this.#ended ??= reason;
+    this.#open?.reject(this.#ended);
+    this.#open = undefined;
+  }
+
+  /** Gives the thread up. */
+  #hang(after: string): HangError {
+    const at = readTrail(trailOf(this.#memory));
+    const error = new HangError(at === undefined ? this.#place : `${this.#place} ${at}`, after);
+    this.#close(error);
+    void this.#worker.terminate();
+    return error;
+  }
+
+  #isBusy(): boolean {
+    const isDone = this.#ended !== undefined || this.#orders.isDone;
+    return !isDone || this.#open !== undefined;
+  }
+
+  async #untilIdle(): Promise<void> {
+    while (this.#isBusy()) await sleep(1);
+  }
 }
 
 function startWorker(place: string, control: SharedArrayBuffer): { port: MessagePort; worker: Worker } {
