@@ -62,32 +62,118 @@ export type EvaluationsInFlight = Pick<Evaluations, 'list' | 'best' | 'noteCheck
   restore(saved: SavedState): Promise<void>;
 };
 
-export function createEvaluationsInFlight(
-  options: RunContext & {
-    readonly evaluator: Evaluator;
-    readonly learner: OffPolicyLearner;
-    readonly config: OffPolicyConfig;
-  },
-  {
-    title,
-    write,
-    saved,
-  }: {
-    readonly title: string;
-    readonly write: (record: MetricRecord) => void;
-    readonly saved: EvaluationsState | undefined;
-  },
-): EvaluationsInFlight {
-  const { evaluator, learner, config, signal } = options;
-  const { evaluationEpisodeCount: episodeCount, seed, warmUpStepCount } = config;
-  const evaluations = createEvaluations(options, { title, warmUpStepCount, before: saved?.list ?? [] });
-  let outOfRangeReturn = saved?.outOfRangeReturn ?? undefined;
-  let flight: Flight | undefined;
+type Options = RunContext & {
+  readonly evaluator: Evaluator;
+  readonly learner: OffPolicyLearner;
+  readonly config: OffPolicyConfig;
+};
 
-  function takeOff(at: Place, waiting: readonly MetricRecord[]): Flight {
-    const { isConcurrent } = evaluator;
-    const copy = isConcurrent ? copyOf(learner.save()) : undefined;
-    const result = evaluator.evaluate({ episodeCount, seed: seed + 100, outOfRange: true }, signal);
+type Use = {
+  /** Of the learning curve. */
+  readonly title: string;
+  readonly write: (record: MetricRecord) => void;
+  readonly saved: EvaluationsState | undefined;
+};
+
+export const createEvaluationsInFlight = (options: Options, use: Use): EvaluationsInFlight =>
+  new InFlight(options, use);
+
+class InFlight implements EvaluationsInFlight {
+  latestReturn: number | undefined;
+  readonly #options: Options;
+  readonly #write: Use['write'];
+  readonly #evaluations: Evaluations;
+  #outOfRangeReturn: number | undefined;
+  #flight: Flight | undefined;
+
+  constructor(options: Options, { title, write, saved }: Use) {
+    const { warmUpStepCount } = options.config;
+    this.#options = options;
+    this.#write = write;
+    this.#evaluations = createEvaluations(options, { title, warmUpStepCount, before: saved?.list ?? [] });
+    this.#outOfRangeReturn = saved?.outOfRangeReturn ?? undefined;
+    this.latestReturn = this.list.at(-1)?.meanReturn;
+  }
+
+  get list(): readonly Evaluation[] {
+    return this.#evaluations.list;
+  }
+
+  get latestStep(): number | undefined {
+    return (this.#flight?.at ?? this.list.at(-1))?.step;
+  }
+
+  get isOver(): boolean {
+    return this.#flight?.isOver === true;
+  }
+
+  get outOfRangeReturn(): number | undefined {
+    return this.#outOfRangeReturn;
+  }
+
+  best(): Evaluation | undefined {
+    return this.#evaluations.best();
+  }
+
+  noteCheckpoint(): void {
+    this.#evaluations.noteCheckpoint();
+  }
+
+  finish(): Promise<void> {
+    return this.#evaluations.finish();
+  }
+
+  record(record: MetricRecord): void {
+    if (this.#flight === undefined) this.#write(record);
+    else this.#flight.waiting.push(record);
+  }
+
+  begin(step: number, seconds: number): Promise<void> {
+    return this.#begin({ step, seconds }, []);
+  }
+
+  async settle(): Promise<void> {
+    if (this.#flight === undefined) return;
+    const { at, learner, result, waiting } = this.#flight;
+    const evaluated = await result;
+    this.#flight = undefined;
+    this.#writeResult(at, evaluated);
+    for (const record of waiting) this.#write(record);
+    const { meanReturn, standardDeviation, returns } = evaluated.inRange;
+    const evaluation = { step: at.step, meanReturn, standardDeviation, episodeCount: this.#episodeCount };
+    await this.#evaluations.add(evaluation, returns, learner);
+  }
+
+  save(step: number): SavedState {
+    const flight = this.#flight?.at.step === step ? undefined : this.#flight;
+    const { arrays, state: learner } = flight === undefined ? { arrays: {}, state: null } : flight.learner();
+    const running = flight === undefined ? null : { at: flight.at, waiting: flight.waiting, learner };
+    const state = { list: this.list, outOfRangeReturn: this.#outOfRangeReturn ?? null, running };
+    return { arrays, state: state satisfies EvaluationsState };
+  }
+
+  async restore({ arrays, state }: SavedState): Promise<void> {
+    const { running } = state as EvaluationsState;
+    if (running === null) return;
+    this.#options.learner.restore({ arrays, state: running.learner });
+    await this.#begin(running.at, running.waiting);
+  }
+
+  get #episodeCount(): number {
+    return this.#options.config.evaluationEpisodeCount;
+  }
+
+  async #begin(at: Place, waiting: readonly MetricRecord[]): Promise<void> {
+    await this.settle();
+    this.#flight = this.#takeOff(at, waiting);
+    if (!this.#options.evaluator.isConcurrent) await this.settle();
+  }
+
+  #takeOff(at: Place, waiting: readonly MetricRecord[]): Flight {
+    const { evaluator, learner, config, signal } = this.#options;
+    const copy = evaluator.isConcurrent ? copyOf(learner.save()) : undefined;
+    const order = { episodeCount: this.#episodeCount, seed: config.seed + 100, outOfRange: true };
+    const result = evaluator.evaluate(order, signal);
     const begun: Flight = { at, learner: () => copy ?? learner.save(), result, waiting: [...waiting], isOver: false };
     const end = () => {
       begun.isOver = true;
@@ -96,65 +182,16 @@ export function createEvaluationsInFlight(
     return begun;
   }
 
-  async function settle(): Promise<void> {
-    if (flight === undefined) return;
-    const { at, learner: learnerThen, result, waiting } = flight;
-    const { inRange, outOfRange } = await result;
-    flight = undefined;
-    const { meanReturn, standardDeviation, returns, lengths } = inRange;
-    outOfRangeReturn = outOfRange?.meanReturn;
-    own.latestReturn = meanReturn;
-    write({
+  #writeResult(at: Place, { inRange, outOfRange }: Evaluated): void {
+    const { meanReturn, standardDeviation, lengths } = inRange;
+    this.#outOfRangeReturn = outOfRange?.meanReturn;
+    this.latestReturn = meanReturn;
+    this.#write({
       ...at,
       evaluationReturn: meanReturn,
       evaluationStandardDeviation: standardDeviation,
-      evaluationLength: lengths.reduce((sum, length) => sum + length, 0) / episodeCount,
+      evaluationLength: lengths.reduce((sum, length) => sum + length, 0) / this.#episodeCount,
       ...(outOfRange && { outOfRangeReturn: outOfRange.meanReturn }),
     });
-    for (const record of waiting) write(record);
-    await evaluations.add({ step: at.step, meanReturn, standardDeviation, episodeCount }, returns, learnerThen);
   }
-
-  async function begin(at: Place, waiting: readonly MetricRecord[] = []): Promise<void> {
-    await settle();
-    flight = takeOff(at, waiting);
-    if (!evaluator.isConcurrent) await settle();
-  }
-
-  const own: EvaluationsInFlight = {
-    list: evaluations.list,
-    best: evaluations.best,
-    noteCheckpoint: evaluations.noteCheckpoint,
-    finish: evaluations.finish,
-    latestReturn: evaluations.list.at(-1)?.meanReturn,
-    get latestStep() {
-      return (flight?.at ?? evaluations.list.at(-1))?.step;
-    },
-    get isOver() {
-      return flight?.isOver === true;
-    },
-    get outOfRangeReturn() {
-      return outOfRangeReturn;
-    },
-    record(record) {
-      if (flight === undefined) write(record);
-      else flight.waiting.push(record);
-    },
-    begin: (step, seconds) => begin({ step, seconds }),
-    settle,
-    save(step) {
-      const isOfHere = flight === undefined || flight.at.step === step;
-      const { arrays, state: learnerState } = isOfHere ? { arrays: {}, state: null } : flight!.learner();
-      const running = isOfHere ? null : { at: flight!.at, waiting: flight!.waiting, learner: learnerState };
-      const state = { list: evaluations.list, outOfRangeReturn: outOfRangeReturn ?? null, running };
-      return { arrays, state: state satisfies EvaluationsState };
-    },
-    async restore({ arrays, state }) {
-      const { running } = state as EvaluationsState;
-      if (running === null) return;
-      learner.restore({ arrays, state: running.learner });
-      await begin(running.at, running.waiting);
-    },
-  };
-  return own;
 }

@@ -72,9 +72,6 @@ async function openTraining<Config extends LearnerSettings>(
   { createLearner }: OffPolicyAlgorithm<Config>,
   { config, environment, engine }: Setup,
 ): Promise<Training> {
-  const { trainOffPolicy } = await import('./off-policy.ts');
-  const { loadBestLearner } = await import('../run/evaluations.ts');
-  const { copyOf } = await import('../run/saved-state.ts');
   const algorithm = config.algorithm as unknown as Config;
   const loop = config.loop as OffPolicyLoopConfig;
   const { specs, tasks } = environment;
@@ -88,7 +85,8 @@ async function openTraining<Config extends LearnerSettings>(
   const { evaluationEpisodeCount: episodeCount, seed } = loop;
   return {
     stepCount: loop.stepCount,
-    run(context) {
+    async run(context) {
+      const { trainOffPolicy } = await import('./off-policy.ts');
       const line = updatesText(updatesPerRun, config.device);
       if (line !== undefined) context.reporter?.print(line);
       return trainOffPolicy({
@@ -101,18 +99,7 @@ async function openTraining<Config extends LearnerSettings>(
       const order = { episodeCount, seed: seed + freshSeedOffset, outOfRange: false };
       return (await evaluator.evaluate(order, signal)).inRange;
     },
-    async restoreBest(runDirectory, best) {
-      learner.restore(await loadBestLearner(runDirectory, best));
-    },
-    async asOf(saved, use) {
-      const present = copyOf(learner.save());
-      learner.restore(saved);
-      try {
-        return await use();
-      } finally {
-        learner.restore(present);
-      }
-    },
+    ...statesOf(learner),
     model: learner.model,
     networkFiles: learner.networkFiles,
     dispose() {
@@ -122,6 +109,24 @@ async function openTraining<Config extends LearnerSettings>(
     },
   };
 }
+
+/** The learner as it was at other times of the run. */
+const statesOf = (learner: OffPolicyLearner): Pick<Training, 'restoreBest' | 'asOf'> => ({
+  async restoreBest(runDirectory, best) {
+    const { loadBestLearner } = await import('../run/evaluations.ts');
+    learner.restore(await loadBestLearner(runDirectory, best));
+  },
+  async asOf(saved, use) {
+    const { copyOf } = await import('../run/saved-state.ts');
+    const present = copyOf(learner.save());
+    learner.restore(saved);
+    try {
+      return await use();
+    } finally {
+      learner.restore(present);
+    }
+  },
+});
 
 /** Tells the user how updates run. */
 function updatesText(updatesPerRun: number, device: RunConfig['device']): string | undefined {

@@ -5,10 +5,11 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { invalidArgument } from '../../src/contract/errors.ts';
+import type { Random } from '../../src/contract/random.ts';
 import type { Parameters } from '../../src/nn/parameters.ts';
 import { type Adam, adamDefaults, adamScalars } from '../../src/optim/adam.ts';
-import type { BoundInput, Engine } from '../engine/engine.ts';
-import { createBatch, partsOf } from '../replay/batch.ts';
+import type { BoundInput, Computation, Engine } from '../engine/engine.ts';
+import { type Batch, createBatch, partsOf } from '../replay/batch.ts';
 import type { NetworkArrays } from './actor-critic.ts';
 import { requireFiniteLoss } from './finite-loss.ts';
 import { boundNetwork, type NetworkTensors, networkAs, networkUnder, stepped } from './network-tensors.ts';
@@ -59,7 +60,7 @@ export type UpdateRunsOptions = {
 
 /** @throws HyperpolicyError invalid_argument: a number of updates that is not one of whole passes */
 export function createUpdateRuns(options: UpdateRunsOptions): Updates {
-  const { engine, name, updatesPerRun, updatesPerPass, networks, batchSize, losses } = options;
+  const { updatesPerRun, updatesPerPass, networks, losses } = options;
   if (updatesPerRun % updatesPerPass !== 0) {
     throw invalidArgument({
       where: 'train: updatesPerRun',
@@ -68,48 +69,18 @@ export function createUpdateRuns(options: UpdateRunsOptions): Updates {
     });
   }
   const passCount = updatesPerRun / updatesPerPass;
-  const { actionSize } = options.sizes;
-  const batches = createBatch({ size: updatesPerRun * batchSize, ...options.sizes });
-  const noises = options.noises.map((noise) => [noise, new Float32Array(batches.size * actionSize)] as const);
+  const queue = createQueue(options);
   const scalars = Object.entries(networks)
     .filter(([, { stepsPerPass }]) => stepsPerPass > 0)
     .map(([network, { adam, stepsPerPass }]) => createScalars(network, adam, passCount * stepsPerPass));
-
-  const perUpdate: Record<string, BoundInput> = {
-    ...boundBatch({ ...batches, size: batchSize }, options.sizes),
-    ...Object.fromEntries(noises.map(([noise, data]) => [noise, { shape: [batchSize, actionSize], data }])),
-  };
-  const perStep = Object.assign({}, ...scalars.map(({ arrays }) => arrays)) as Record<string, Float32Array>;
-  const computation = engine.compileRepeated({
-    name,
+  const computation = compileRuns(options, {
     passCount,
-    state: {
-      ...Object.assign({}, ...Object.entries(networks).map(([network, { arrays }]) => boundNetwork(network, arrays))),
-      ...metricState(options.metrics),
-    },
-    slices: {
-      ...Object.fromEntries(
-        Object.entries(perUpdate).map(([input, { shape, data }]) => [
-          input,
-          { shape: [updatesPerPass, ...shape], data },
-        ]),
-      ),
-      ...Object.fromEntries(
-        Object.entries(perStep).map(([input, data]) => [input, { shape: [data.length / passCount], data }]),
-      ),
-    },
-    pass: (inputs) => passOf(options, inputs, Object.keys(perUpdate)),
+    perUpdate: queue.inputs,
+    perStep: Object.assign({}, ...scalars.map(({ arrays }) => arrays)),
   });
-
-  const rows = partsOf(batches, updatesPerRun);
-  let waitingCount = 0;
   return {
     take(batch, random) {
-      copyBatch(batch, rows[waitingCount]!);
-      for (const [, data] of noises) random.fillNormal(partOf(data, waitingCount, updatesPerRun));
-      waitingCount += 1;
-      if (waitingCount < updatesPerRun) return 0;
-      waitingCount = 0;
+      if (!queue.add(batch, random)) return 0;
       for (const { fill } of scalars) fill();
       computation.run();
       for (const [loss, [value]] of Object.entries(losses)) requireFiniteLoss(loss, value!);
@@ -117,6 +88,60 @@ export function createUpdateRuns(options: UpdateRunsOptions): Updates {
     },
     dispose: () => computation.dispose(),
   };
+}
+
+/** The batches and noise of the updates of one run, which wait for each other. */
+function createQueue({ updatesPerRun, batchSize, sizes, noises: names }: UpdateRunsOptions) {
+  const { actionSize } = sizes;
+  const batches = createBatch({ size: updatesPerRun * batchSize, ...sizes });
+  const noises = names.map((name) => [name, new Float32Array(batches.size * actionSize)] as const);
+  const inputs: Record<string, BoundInput> = {
+    ...boundBatch({ ...batches, size: batchSize }, sizes),
+    ...Object.fromEntries(noises.map(([name, data]) => [name, { shape: [batchSize, actionSize], data }])),
+  };
+  const rows = partsOf(batches, updatesPerRun);
+  let waitingCount = 0;
+  return {
+    /** By name; the shape is that of one update. */
+    inputs,
+    /** Adds an update, and draws its noise. @returns whether there are enough for a run; the next one begins another */
+    add(batch: Batch, random: Random): boolean {
+      copyBatch(batch, rows[waitingCount]!);
+      for (const [, data] of noises) random.fillNormal(partOf(data, waitingCount, updatesPerRun));
+      waitingCount = (waitingCount + 1) % updatesPerRun;
+      return waitingCount === 0;
+    },
+  };
+}
+
+function compileRuns(
+  options: UpdateRunsOptions,
+  {
+    passCount,
+    perUpdate,
+    perStep,
+  }: {
+    readonly passCount: number;
+    readonly perUpdate: Readonly<Record<string, BoundInput>>;
+    readonly perStep: Readonly<Record<string, Float32Array>>;
+  },
+): Computation {
+  const { engine, name, updatesPerPass, networks } = options;
+  const ofUpdates = Object.entries(perUpdate).map(([input, { shape, data }]) => [
+    input,
+    { shape: [updatesPerPass, ...shape], data },
+  ]);
+  const ofSteps = Object.entries(perStep).map(([input, data]) => [input, { shape: [data.length / passCount], data }]);
+  return engine.compileRepeated({
+    name,
+    passCount,
+    state: {
+      ...Object.assign({}, ...Object.entries(networks).map(([network, { arrays }]) => boundNetwork(network, arrays))),
+      ...metricState(options.metrics),
+    },
+    slices: Object.fromEntries([...ofUpdates, ...ofSteps]),
+    pass: (inputs) => passOf(options, inputs, Object.keys(perUpdate)),
+  });
 }
 
 /** Adam's scalars of every step of a run, as slices. */

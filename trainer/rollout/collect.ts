@@ -9,7 +9,7 @@ import { specSize } from '../../src/contract/tensor-spec.ts';
 import type { Transition } from '../replay/replay-buffer.ts';
 import { requireMemory } from './memory.ts';
 import type { BatchPolicy } from './policy.ts';
-import type { VectorEnv } from './vector-env.ts';
+import type { BatchView, VectorEnv } from './vector-env.ts';
 
 export type FinishedEpisode = {
   /** The environment's place in the batch. */
@@ -67,14 +67,34 @@ export function* rolloutSlices({ env, policy, stepCount }: RolloutOptions): Slic
       actual: `${stepCount}`,
     });
   }
-  const { batch, environmentCount: n } = env;
-  const observationCount = n * specSize(env.specs.observation);
-  const actionCount = n * specSize(env.specs.action);
+  const { batch } = env;
+  const { rollout, episodes } = allocate(env, stepCount);
+  const actionCount = rollout.actions.length / stepCount;
+  for (let step = 0; step < stepCount; step++) {
+    const actions = rollout.actions.subarray(step * actionCount, (step + 1) * actionCount);
+    rollout.observations.set(batch.observations, step * batch.observations.length);
+    rollout.contexts.set(batch.contexts, step * batch.contexts.length);
+    policy.act(batch.observations, batch.contexts, actions);
+    env.begin(actions);
+    yield;
+    yield* finished(env);
+    keepResults(rollout, batch, step);
+    for (let row = 0; row < env.environmentCount; row++) {
+      if (batch.terminated[row] === 1 || batch.truncated[row] === 1) episodes.push(endedEpisode(batch, row, step));
+    }
+  }
+  return rollout;
+}
+
+/** @throws HyperpolicyError invalid_argument: more steps than fit in memory */
+function allocate({ name, specs, batch, environmentCount: n }: VectorEnv, stepCount: number) {
+  const observationCount = n * specSize(specs.observation);
+  const actionCount = n * specSize(specs.action);
   const contextCount = batch.contexts.length;
   const sizes = 8 * observationCount + 4 * actionCount + 8 * contextCount;
-  requireMemory(`${env.name}: rollout`, { rowCount: n, stepCount }, sizes / n + 11);
+  requireMemory(`${name}: rollout`, { rowCount: n, stepCount }, sizes / n + 11);
   const episodes: FinishedEpisode[] = [];
-  const rollout = {
+  const rollout: Rollout = {
     stepCount,
     environmentCount: n,
     observations: new Float32Array(stepCount * observationCount),
@@ -87,33 +107,28 @@ export function* rolloutSlices({ env, policy, stepCount }: RolloutOptions): Slic
     diverged: new Uint8Array(stepCount * n),
     episodes,
   };
-  for (let step = 0; step < stepCount; step++) {
-    const at = step * observationCount;
-    const actions = rollout.actions.subarray(step * actionCount, (step + 1) * actionCount);
-    rollout.observations.set(batch.observations, at);
-    rollout.contexts.set(batch.contexts, step * contextCount);
-    policy.act(batch.observations, batch.contexts, actions);
-    env.begin(actions);
-    yield;
-    yield* finished(env);
-    for (const key of ['rewards', 'terminated', 'truncated', 'diverged'] as const)
-      rollout[key].set(batch[key], step * n);
-    rollout.nextObservations.set(batch.observations, at);
-    for (let row = 0; row < n; row++) {
-      if (batch.terminated[row] === 0 && batch.truncated[row] === 0) continue;
-      const size = observationCount / n;
-      rollout.nextObservations.set(batch.finals.subarray(row * size, (row + 1) * size), at + row * size);
-      episodes.push({
-        row,
-        step,
-        return: batch.returns[row]!,
-        length: batch.lengths[row]!,
-        diverged: batch.diverged[row] === 1,
-      });
-    }
-  }
-  return rollout;
+  return { rollout, episodes };
 }
+
+function keepResults(rollout: Rollout, batch: BatchView, step: number): void {
+  const { environmentCount: n, nextObservations } = rollout;
+  for (const key of ['rewards', 'terminated', 'truncated', 'diverged'] as const) rollout[key].set(batch[key], step * n);
+  const at = step * batch.observations.length;
+  nextObservations.set(batch.observations, at);
+  const size = batch.observations.length / n;
+  for (let row = 0; row < n; row++) {
+    if (batch.terminated[row] === 0 && batch.truncated[row] === 0) continue;
+    nextObservations.set(batch.finals.subarray(row * size, (row + 1) * size), at + row * size);
+  }
+}
+
+const endedEpisode = ({ returns, lengths, diverged }: BatchView, row: number, step: number): FinishedEpisode => ({
+  row,
+  step,
+  return: returns[row]!,
+  length: lengths[row]!,
+  diverged: diverged[row] === 1,
+});
 
 /** The slices of a wait for user code. */
 const waitMs = 50;

@@ -37,75 +37,97 @@ export type Evaluations = {
   finish(): Promise<void>;
 };
 
-/**
- * @param options.title of the learning curve
- * @param options.warmUpStepCount evaluations up to this step are never the best: nothing was learnt yet
- * @param options.before evaluations that the run had at the checkpoint from which it resumes
- */
-export function createEvaluations(
-  { runDirectory, log, reporter, stepUnit, evaluated, now = () => performance.now() }: RunContext,
-  options: { readonly title: string; readonly warmUpStepCount: number; readonly before: readonly Evaluation[] },
-): Evaluations {
-  const list = [...options.before];
-  let bestAtCheckpoints: readonly number[] = [];
-  let drawnAt = now();
-  let drawnCount = 0;
-  // Only those that could be written count: they can be published.
-  const isKept = ({ step }: Evaluation) =>
-    step > options.warmUpStepCount && existsSync(join(bestDirectory(runDirectory), String(step)));
-  const best = () =>
-    list
-      .filter(isKept)
+type EvaluationsOptions = {
+  /** Of the learning curve. */
+  readonly title: string;
+  /** Evaluations up to this step are never the best: nothing was learnt yet. */
+  readonly warmUpStepCount: number;
+  /** Evaluations that the run had at the checkpoint from which it resumes. */
+  readonly before: readonly Evaluation[];
+};
+
+export const createEvaluations = (run: RunContext, options: EvaluationsOptions): Evaluations =>
+  new RunEvaluations(run, options);
+
+class RunEvaluations implements Evaluations {
+  readonly list: Evaluation[];
+  readonly #run: RunContext;
+  readonly #options: EvaluationsOptions;
+  readonly #now: () => number;
+  #bestAtCheckpoints: readonly number[] = [];
+  #drawnAt: number;
+  #drawnCount = 0;
+
+  constructor(run: RunContext, options: EvaluationsOptions) {
+    const { now = () => performance.now() } = run;
+    this.list = [...options.before];
+    this.#run = run;
+    this.#options = options;
+    this.#now = now;
+    this.#drawnAt = now();
+  }
+
+  best(): Evaluation | undefined {
+    return this.list
+      .filter((evaluation) => this.#isKept(evaluation))
       .reduce<Evaluation | undefined>(
         (former, next) => (former === undefined || next.meanReturn >= former.meanReturn ? next : former),
         undefined,
       );
+  }
+
+  async add(evaluation: Evaluation, returns: readonly number[], save: () => SavedState): Promise<void> {
+    const { log, reporter, evaluated } = this.#run;
+    const { step, meanReturn, standardDeviation, episodeCount } = evaluation;
+    const former = this.best();
+    this.list.push(evaluation);
+    if (this.#now() - this.#drawnAt >= drawIntervalMs) await this.finish();
+    log?.info({ step, meanReturn, standardDeviation, returns }, 'evaluation');
+    const isAfterWarmUp = step > this.#options.warmUpStepCount;
+    if (isAfterWarmUp && (former === undefined || meanReturn >= former.meanReturn)) {
+      await this.#attempt('the best policy so far', step, () => this.#saveBest(step, save()));
+    }
+    if (isAfterWarmUp && evaluated !== undefined) {
+      await this.#attempt('the version of this evaluation', step, () => evaluated([...this.list], save()));
+    }
+    reporter?.print(
+      `step ${step}: evaluation return ${meanReturn.toFixed(1)} +- ${standardDeviation.toFixed(1)} over ${episodeCount} episodes`,
+    );
+  }
+
+  noteCheckpoint(): void {
+    const step = this.best()?.step;
+    this.#bestAtCheckpoints = [...this.#bestAtCheckpoints.slice(-1), ...(step === undefined ? [] : [step])];
+  }
+
+  async finish(): Promise<void> {
+    const { runDirectory, stepUnit } = this.#run;
+    const evaluation = this.list.at(-1);
+    if (evaluation === undefined || this.#drawnCount === this.list.length) return;
+    await this.#attempt('the learning curve', evaluation.step, () =>
+      writeLearningCurve(runDirectory, this.list, { title: this.#options.title, stepUnit }),
+    );
+    this.#drawnAt = this.#now();
+    this.#drawnCount = this.list.length;
+  }
+
+  /** Only those that could be written count: they can be published. */
+  #isKept({ step }: Evaluation): boolean {
+    const directory = bestDirectory(this.#run.runDirectory);
+    return step > this.#options.warmUpStepCount && existsSync(join(directory, String(step)));
+  }
+
+  #saveBest(step: number, saved: SavedState): Promise<unknown> {
+    const directory = bestDirectory(this.#run.runDirectory);
+    return saveCheckpoint(directory, { step, ...saved }, { keepSteps: this.#bestAtCheckpoints });
+  }
 
   /** A log, a picture or a copy that cannot be written is no reason to stop. */
-  async function attempt(what: string, step: number, write: () => unknown): Promise<void> {
+  async #attempt(what: string, step: number, write: () => unknown): Promise<void> {
     try {
       await write();
     } catch (error) {
-      log?.warn({ step, error: (error as Error).message }, `${what} could not be written; training goes on`);
+      this.#run.log?.warn({ step, error: (error as Error).message }, `${what} could not be written; training goes on`);
     }
   }
-
-  async function draw(): Promise<void> {
-    const evaluation = list.at(-1);
-    if (evaluation === undefined || drawnCount === list.length) return;
-    await attempt('the learning curve', evaluation.step, () =>
-      writeLearningCurve(runDirectory, list, { title: options.title, stepUnit }),
-    );
-    drawnAt = now();
-    drawnCount = list.length;
-  }
-
-  return {
-    list,
-    best,
-    finish: draw,
-    async add(evaluation, returns, save) {
-      const { step, meanReturn, standardDeviation, episodeCount } = evaluation;
-      const former = best();
-      list.push(evaluation);
-      if (now() - drawnAt >= drawIntervalMs) await draw();
-      log?.info({ step, meanReturn, standardDeviation, returns }, 'evaluation');
-      const isBest = step > options.warmUpStepCount && (former === undefined || meanReturn >= former.meanReturn);
-      if (isBest) {
-        await attempt('the best policy so far', step, () =>
-          saveCheckpoint(bestDirectory(runDirectory), { step, ...save() }, { keepSteps: bestAtCheckpoints }),
-        );
-      }
-      if (step > options.warmUpStepCount && evaluated !== undefined) {
-        await attempt('the version of this evaluation', step, () => evaluated([...list], save()));
-      }
-      reporter?.print(
-        `step ${step}: evaluation return ${meanReturn.toFixed(1)} +- ${standardDeviation.toFixed(1)} over ${episodeCount} episodes`,
-      );
-    },
-    noteCheckpoint() {
-      const step = best()?.step;
-      bestAtCheckpoints = [...bestAtCheckpoints.slice(-1), ...(step === undefined ? [] : [step])];
-    },
-  };
 }

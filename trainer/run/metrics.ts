@@ -50,7 +50,7 @@ export function openMetricFiles({
   directory,
   resumeStep,
   resumeCount,
-  warn,
+  warn = () => {},
 }: {
   directory: string;
   resumeStep?: number | undefined;
@@ -59,9 +59,6 @@ export function openMetricFiles({
 }): MetricFiles {
   mkdirSync(directory, { recursive: true });
   const lines = join(directory, jsonLinesFile);
-  const table = join(directory, tableFile);
-  const upTo = (last: number) => readMetrics(directory).filter(({ step }) => step <= last);
-  const kept = resumeStep === undefined ? [] : upTo(resumeStep).slice(0, resumeCount);
   if (resumeStep === undefined && existsSync(lines)) {
     throw invalidArgument({
       where: lines,
@@ -70,83 +67,139 @@ export function openMetricFiles({
       remedy: 'Resume that run or choose another directory',
     });
   }
-  const columns = columnsOf(kept);
-  replaceFileSync(lines, kept.map(jsonLine).join(''), 'jsonl');
-  replaceFileSync(table, tableText(kept, columns), 'csv');
-  const linesFile = openSync(lines, 'a');
-  let tableFileDescriptor = openSync(table, 'a');
-  /** Bytes of whole lines: after a write that a full disk cut, the file is truncated to this. */
-  let linesBytes = fstatSync(linesFile).size;
-  const waiting: MetricRecord[] = [];
-  let isTableBehind = false;
-  let recordCount = kept.length;
+  const upTo = (last: number) => readMetrics(directory).filter(({ step }) => step <= last);
+  const kept = resumeStep === undefined ? [] : upTo(resumeStep).slice(0, resumeCount);
+  return new Records(directory, kept, warn);
+}
 
-  function writeLine(record: MetricRecord): void {
+class Records implements MetricFiles {
+  readonly #lines: JsonLines;
+  readonly #table: Table;
+  readonly #waiting: MetricRecord[] = [];
+  readonly #warn: (line: string) => void;
+  #recordCount: number;
+  #hasWarned = false;
+
+  constructor(directory: string, kept: readonly MetricRecord[], warn: (line: string) => void) {
+    this.#recordCount = kept.length;
+    this.#warn = warn;
+    this.#lines = new JsonLines(directory, kept);
+    this.#table = new Table(directory, kept);
+  }
+
+  get recordCount(): number {
+    return this.#recordCount;
+  }
+
+  write(record: MetricRecord): void {
+    this.#recordCount += 1;
+    if (this.#waiting.length >= waitingCountMax) this.#waiting.shift();
+    this.#waiting.push(record);
+    try {
+      this.#writeWaiting();
+      this.#hasWarned = false;
+    } catch (error) {
+      if (!this.#hasWarned) {
+        const remedy = `training goes on, and the newest ${waitingCountMax} wait for room on the disk`;
+        this.#warn(`metrics could not be written (${(error as Error).message}); ${remedy}`);
+      }
+      this.#hasWarned = true;
+    }
+  }
+
+  flush(): void {
+    this.#lines.flush();
+    this.#table.flush();
+  }
+
+  close(): void {
+    this.#lines.close();
+    this.#table.close();
+  }
+
+  #writeWaiting(): void {
+    while (this.#waiting.length > 0) {
+      const record = this.#waiting[0]!;
+      this.#lines.write(record);
+      this.#waiting.shift();
+      this.#table.write(record);
+    }
+  }
+}
+
+class JsonLines {
+  readonly #file: number;
+  /** Bytes of whole lines: after a write that a full disk cut, the file is truncated to this. */
+  #byteCount: number;
+
+  constructor(directory: string, kept: readonly MetricRecord[]) {
+    const path = join(directory, jsonLinesFile);
+    replaceFileSync(path, kept.map(jsonLine).join(''), 'jsonl');
+    this.#file = openSync(path, 'a');
+    this.#byteCount = fstatSync(this.#file).size;
+  }
+
+  write(record: MetricRecord): void {
     const line = Buffer.from(jsonLine(record));
     try {
-      writeFileSync(linesFile, line);
+      writeFileSync(this.#file, line);
     } catch (error) {
-      ftruncateSync(linesFile, linesBytes);
+      ftruncateSync(this.#file, this.#byteCount);
       throw error;
     }
-    linesBytes += line.byteLength;
+    this.#byteCount += line.byteLength;
   }
 
-  function writeRow(record: MetricRecord): void {
-    const added = Object.keys(record).filter((name) => !columns.includes(name));
-    columns.push(...added);
-    // A metric that was not seen before, or rows that are missing: the table is written anew. A run has few of them.
-    if (added.length > 0 || isTableBehind) {
-      isTableBehind = true;
-      replaceFileSync(table, tableText(readMetrics(directory), columns), 'csv');
-      closeSync(tableFileDescriptor);
-      tableFileDescriptor = openSync(table, 'a');
-      isTableBehind = false;
-    } else {
-      isTableBehind = true;
-      writeFileSync(tableFileDescriptor, tableRow(record, columns));
-      isTableBehind = false;
-    }
+  flush(): void {
+    fsyncSync(this.#file);
   }
 
-  function writeWaiting(): void {
-    while (waiting.length > 0) {
-      const record = waiting[0]!;
-      writeLine(record);
-      waiting.shift();
-      writeRow(record);
-    }
+  close(): void {
+    closeSync(this.#file);
+  }
+}
+
+class Table {
+  readonly #directory: string;
+  readonly #path: string;
+  readonly #columns: string[];
+  #file: number;
+  /** Rows may be missing, after a write that failed. */
+  #isBehind = false;
+
+  constructor(directory: string, kept: readonly MetricRecord[]) {
+    this.#directory = directory;
+    this.#path = join(directory, tableFile);
+    this.#columns = columnsOf(kept);
+    replaceFileSync(this.#path, tableText(kept, this.#columns), 'csv');
+    this.#file = openSync(this.#path, 'a');
   }
 
-  let hasWarned = false;
-  return {
-    get recordCount() {
-      return recordCount;
-    },
-    write(record) {
-      recordCount += 1;
-      if (waiting.length >= waitingCountMax) waiting.shift();
-      waiting.push(record);
-      try {
-        writeWaiting();
-        hasWarned = false;
-      } catch (error) {
-        if (!hasWarned) {
-          const remedy = `training goes on, and the newest ${waitingCountMax} wait for room on the disk`;
-          warn?.(`metrics could not be written (${(error as Error).message}); ${remedy}`);
-        }
-        hasWarned = true;
-      }
-    },
-    flush() {
-      fsyncSync(linesFile);
-      fsyncSync(tableFileDescriptor);
-    },
-    close() {
-      closeSync(linesFile);
-      closeSync(tableFileDescriptor);
-    },
-  };
+  /** Adds the row of a record that the JSON lines have. */
+  write(record: MetricRecord): void {
+    const added = Object.keys(record).filter((name) => !this.#columns.includes(name));
+    this.#columns.push(...added);
+    // A run has few metrics that were not seen before.
+    const isRewritten = added.length > 0 || this.#isBehind;
+    this.#isBehind = true;
+    if (isRewritten) this.#rewrite();
+    else writeFileSync(this.#file, tableRow(record, this.#columns));
+    this.#isBehind = false;
+  }
+
+  flush(): void {
+    fsyncSync(this.#file);
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+
+  #rewrite(): void {
+    replaceFileSync(this.#path, tableText(readMetrics(this.#directory), this.#columns), 'csv');
+    closeSync(this.#file);
+    this.#file = openSync(this.#path, 'a');
+  }
 }
 
 /**

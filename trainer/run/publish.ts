@@ -38,19 +38,7 @@ export async function checkPublishable({ store, model }: PublishOptions): Promis
   }
 }
 
-/** Publishes the networks of the best evaluation, or the present ones. Errors: those of publishPackage. */
-export async function publishRun({
-  run,
-  training,
-  config,
-  publish,
-  runDirectory,
-  resume,
-  specs,
-  engine,
-  log,
-  signal,
-}: {
+type RunToPublish = {
   readonly run: Pick<RunResult, 'step' | 'best' | 'evaluations'>;
   readonly training: Training;
   readonly config: RunConfig;
@@ -61,7 +49,11 @@ export async function publishRun({
   readonly engine: Engine;
   readonly log: RunLog;
   readonly signal?: AbortSignal | undefined;
-}): Promise<PublishedRun> {
+};
+
+/** Publishes the networks of the best evaluation, or the present ones. Errors: those of publishPackage. */
+export async function publishRun(options: RunToPublish): Promise<PublishedRun> {
+  const { run, training, config, publish, runDirectory, resume, specs, engine, log } = options;
   const { store, model, which } = publish;
   const isEvery = which === 'every';
   const publishedBefore =
@@ -71,9 +63,7 @@ export async function publishRun({
   if (best !== undefined) await training.restoreBest(runDirectory, best);
   await writeNetworks(join(runDirectory, 'networks'), training.networkFiles());
   // The return that chose the best policy is biased; that of fresh episodes is not.
-  const fresh = isEvery ? {} : await freshFigures(training, { log, signal });
-  const { workingDirectory: _, ...settings } = config;
-  const last = run.evaluations.at(-1);
+  const fresh = isEvery ? {} : await freshFigures(options);
   const published = await publishModel({
     ...training.model(),
     store,
@@ -82,16 +72,7 @@ export async function publishRun({
     environment: config.environment,
     specs,
     engine,
-    training: {
-      config: settings,
-      seed: config.loop.seed,
-      steps: best?.step ?? run.step,
-      evaluations: [...run.evaluations],
-      ...(best !== undefined && { bestEvaluationReturn: best.meanReturn }),
-      ...(last !== undefined && { lastEvaluationReturn: last.meanReturn }),
-      ...fresh,
-      sourceRevision: sourceRevision(),
-    },
+    training: { ...trainingRecord(options, best), ...fresh, sourceRevision: sourceRevision() },
   });
   const { version, directory } = published;
   log.info({ directory }, 'published');
@@ -99,11 +80,21 @@ export async function publishRun({
   return { published, publishedBefore };
 }
 
+function trainingRecord({ run, config }: RunToPublish, best: RunResult['best']) {
+  const { workingDirectory: _, ...settings } = config;
+  const last = run.evaluations.at(-1);
+  return {
+    config: settings,
+    seed: config.loop.seed,
+    steps: best?.step ?? run.step,
+    evaluations: [...run.evaluations],
+    ...(best !== undefined && { bestEvaluationReturn: best.meanReturn }),
+    ...(last !== undefined && { lastEvaluationReturn: last.meanReturn }),
+  };
+}
+
 /** A failure here does not prevent publishing: an environment may have failed, or a person may wait for the end. */
-async function freshFigures(
-  training: Training,
-  { log, signal }: { readonly log: RunLog; readonly signal: AbortSignal | undefined },
-): Promise<FreshFigures> {
+async function freshFigures({ training, log, signal }: RunToPublish): Promise<FreshFigures> {
   try {
     signal?.throwIfAborted();
     const result = await training.evaluateAfresh?.(signal);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { algorithmNames, loadAlgorithm } from '../algorithms/registry.ts';
+import type { Algorithm } from '../run/algorithm.ts';
 import { readConfigFile } from '../run/config-file.ts';
 import { type GivenFlag, newConfig, settingFlags } from '../run/given-settings.ts';
 import { runName } from '../run/run-names.ts';
@@ -87,71 +88,73 @@ function combine(path: string, grid: Readonly<Record<string, readonly (string | 
   );
 }
 
-async function cellOf(
-  path: string,
-  {
-    index,
-    runs,
-    store,
-    combination,
-    settings,
-    grid,
-  }: {
-    readonly index: number;
-    readonly runs: string;
-    readonly store: string | undefined;
-    readonly combination: Values;
-    readonly settings: Values;
-    readonly grid: Readonly<Record<string, readonly (string | number)[]>>;
-  },
-): Promise<Cell> {
-  const { algorithm: name, ...given } = { ...settings, ...combination };
+type SweepCell = {
+  readonly index: number;
+  readonly runs: string;
+  readonly store: string | undefined;
+  readonly combination: Values;
+  readonly settings: Values;
+  readonly grid: Readonly<Record<string, readonly (string | number)[]>>;
+};
+
+async function cellOf(path: string, sweep: SweepCell): Promise<Cell> {
+  const { index, runs, store, combination, grid } = sweep;
+  const { algorithm: name, ...given } = { ...sweep.settings, ...combination };
   const algorithm = await loadAlgorithm(String(name));
-  const where = `${path}: cell ${index}`;
-  const flags = settingFlags(algorithm);
-  const chosen = Object.entries(given).map(([flagName, text]): GivenFlag & { readonly text: string } => {
-    const flag = flags.find((one) => one.flag.split(/[ ,]/)[0] === `--${flagName}`);
-    const result = flag?.parse(String(text));
-    const isRefused = result === undefined || 'expected' in result || flag?.choices?.includes(String(text)) === false;
-    if (flag === undefined || isRefused) {
-      throw invalidArgument({
-        where: `${where}: ${flagName}`,
-        expected:
-          flag === undefined
-            ? `a flag of "train ${algorithm.name}"`
-            : (flag.choices?.join(', ') ?? (result as { expected: string }).expected),
-        actual: JSON.stringify(text),
-      });
-    }
-    return { flag: `--${flagName}`, path: flag.path, value: (result as { value: unknown }).value, text: String(text) };
-  });
+  const flags = Object.entries(given).map(([flag, text]) =>
+    chosenFlag(`${path}: cell ${index}`, algorithm, flag, text),
+  );
   const model = slug([name, ...Object.keys(grid).flatMap((key) => partOf(key, combination))]);
-  const publish = {
-    store: store ?? 'unused',
-    model,
-    which: store === undefined ? ('none' as const) : ('best' as const),
-  };
-  const { loop } = newConfig(algorithm, { flags: chosen, publish, publishDefaults: publish });
-  const runDirectory = join(runs, runName(model, loop.seed));
-  const publishing =
-    store === undefined ? ['--publish', 'none'] : ['--store', store, '--model', runName(model, loop.seed)];
-  const common = ['--run', runDirectory, ...publishing];
-  const length = chosen.filter((one) => one.flag === '--steps' || one.flag === '--iterations');
+  const which = store === undefined ? ('none' as const) : ('best' as const);
+  const publish = { store: store ?? 'unused', model, which };
+  const { seed } = newConfig(algorithm, { flags, publish, publishDefaults: publish }).loop;
+  const runDirectory = join(runs, runName(model, seed));
+  const group = Object.keys(grid).filter((key) => key !== 'seed');
   return {
     index,
     algorithm: algorithm.name,
-    seed: loop.seed,
-    group: Object.fromEntries(
-      Object.keys(grid)
-        .filter((key) => key !== 'seed')
-        .map((key) => [key, String(combination[key])]),
-    ),
+    seed,
+    group: Object.fromEntries(group.map((key) => [key, String(combination[key])])),
     runDirectory,
-    trainArguments: ['train', algorithm.name, ...chosen.flatMap(({ flag, text }) => [flag, text]), ...common],
-    resumeArguments: [
-      ...['train', algorithm.name, '--resume', ...common],
-      ...length.flatMap(({ flag, text }) => [flag, text]),
-    ],
+    ...argumentsOf({ algorithm, flags, store, runDirectory, model: runName(model, seed) }),
+  };
+}
+
+type ChosenFlag = GivenFlag & { readonly text: string };
+
+/** @throws HyperpolicyError invalid_argument: a flag or value that `train` refuses */
+function chosenFlag(where: string, algorithm: Algorithm, name: string, given: string | number): ChosenFlag {
+  const text = String(given);
+  const refuse = (expected: string) =>
+    invalidArgument({ where: `${where}: ${name}`, expected, actual: JSON.stringify(given) });
+  const flag = settingFlags(algorithm).find((one) => one.flag.split(/[ ,]/)[0] === `--${name}`);
+  if (flag === undefined) throw refuse(`a flag of "train ${algorithm.name}"`);
+  if (flag.choices?.includes(text) === false) throw refuse(flag.choices.join(', '));
+  const result = flag.parse(text);
+  if ('expected' in result) throw refuse(flag.choices?.join(', ') ?? result.expected);
+  return { flag: `--${name}`, path: flag.path, value: result.value, text };
+}
+
+function argumentsOf({
+  algorithm,
+  flags,
+  store,
+  runDirectory,
+  model,
+}: {
+  readonly algorithm: Algorithm;
+  readonly flags: readonly ChosenFlag[];
+  readonly store: string | undefined;
+  readonly runDirectory: string;
+  readonly model: string;
+}): Pick<Cell, 'trainArguments' | 'resumeArguments'> {
+  const publishing = store === undefined ? ['--publish', 'none'] : ['--store', store, '--model', model];
+  const common = ['--run', runDirectory, ...publishing];
+  const textsOf = (some: readonly ChosenFlag[]) => some.flatMap(({ flag, text }) => [flag, text]);
+  const length = flags.filter(({ flag }) => flag === '--steps' || flag === '--iterations');
+  return {
+    trainArguments: ['train', algorithm.name, ...textsOf(flags), ...common],
+    resumeArguments: ['train', algorithm.name, '--resume', ...common, ...textsOf(length)],
   };
 }
 
