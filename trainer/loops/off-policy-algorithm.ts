@@ -2,10 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import type { z } from 'zod';
-import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
-import type { TaskDistribution } from '../../src/envs/task-distribution.ts';
-import type { Engine } from '../engine/engine.ts';
-import type { OffPolicyLearner } from '../off-policy/learner.ts';
+import type { LearnerOptions, OffPolicyLearner } from '../off-policy/learner.ts';
 import { checkPolicy, type PolicySettings } from '../off-policy/policies.ts';
 import { createVectorEnv } from '../rollout/vector-env.ts';
 import type { Algorithm, Publishable, Setup, Training } from '../run/algorithm.ts';
@@ -35,16 +32,7 @@ export type OffPolicyAlgorithm<Config extends LearnerSettings> = Pick<
   /** Defaults of the loop that depend on the algorithm's given settings. */
   readonly loopDefaults?: (given: Partial<Config>) => Partial<OffPolicyLoopConfig>;
   readonly variant: (config: Config) => string;
-  readonly createLearner: (options: {
-    readonly config: Config;
-    readonly specs: PolicySpecs;
-    /** Tasks of the environment; null if it poses one task only. */
-    readonly tasks: Pick<TaskDistribution, 'ranges'> | null;
-    readonly engine: Engine;
-    /** Seed of the parameters' first values. */
-    readonly seed: number;
-    readonly updatesPerRun: number;
-  }) => Promise<OffPolicyLearner & Publishable & Portable>;
+  readonly createLearner: (options: LearnerOptions<Config>) => Promise<OffPolicyLearner & Publishable & Portable>;
 };
 
 export function offPolicyAlgorithm<Config extends LearnerSettings>(own: OffPolicyAlgorithm<Config>): Algorithm {

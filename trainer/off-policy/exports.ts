@@ -7,14 +7,28 @@ import { shapesOf } from '../../src/nn/parameters.ts';
 import type { PolicyConfig } from '../../src/nn/policies/registry.ts';
 import type { Units } from '../../src/nn/units.ts';
 import type { TrainedModel } from '../export/model.ts';
+import type { Publishable } from '../run/algorithm.ts';
 import type { ActorCritic } from './actor-critic.ts';
 import type { ActorCriticNetworks } from './networks.ts';
 
-/**
- * The networks with their parameters, as views: a later update changes them.
- * @param rewardScale training reward = scale x environment reward
- */
-export function actorCriticModel(
+/** What the registries take, and training reward = `rewardScale` x environment reward. */
+export type ExportOptions = {
+  readonly policy: PolicyConfig;
+  readonly critic: CriticConfig;
+  readonly rewardScale: number;
+};
+
+export const publishable = (
+  networks: ActorCriticNetworks,
+  trainables: ActorCritic['trainables'],
+  options: ExportOptions,
+): Publishable => ({
+  model: () => actorCriticModel(networks, trainables, options.rewardScale),
+  networkFiles: () => actorCriticFiles(networks, trainables, options),
+});
+
+/** The networks with their parameters, as views: a later update changes them. */
+function actorCriticModel(
   networks: ActorCriticNetworks,
   { actor, critic: critics }: ActorCritic['trainables'],
   rewardScale: number,
@@ -33,14 +47,11 @@ export function actorCriticModel(
   };
 }
 
-/**
- * File name -> bytes: the actor, and the critics in one file. Names and layouts: src/nn/README.md.
- * @param options.policy and `options.critic`: as the registries take them
- */
-export function actorCriticFiles(
+/** File name -> bytes: the actor, and the critics in one file. Names and layouts: src/nn/README.md. */
+function actorCriticFiles(
   networks: ActorCriticNetworks,
   { actor, critic: critics }: ActorCritic['trainables'],
-  options: { readonly policy: PolicyConfig; readonly critic: CriticConfig; readonly rewardScale: number },
+  options: ExportOptions,
 ): Map<string, Uint8Array> {
   const { policy, critic, specs } = networks;
   const use = { specs, units: unitsOf(networks), rewardScale: options.rewardScale };

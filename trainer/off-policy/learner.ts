@@ -1,6 +1,9 @@
 /** The learner of the off-policy loop. The loop knows no networks and no losses; the learner knows no files and no clock. */
 
 import type { Random } from '../../src/contract/random.ts';
+import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
+import type { TaskDistribution } from '../../src/envs/task-distribution.ts';
+import type { Engine } from '../engine/engine.ts';
 import type { Batch } from '../replay/batch.ts';
 import type { SavedState } from '../run/saved-state.ts';
 
@@ -40,4 +43,17 @@ export type OffPolicyLearner = {
   restore(saved: SavedState): void;
   /** Frees native memory; the learner must not be used after. */
   dispose(): void;
+};
+
+/** What a learner is created from; its parameters are drawn afresh. */
+export type LearnerOptions<Config> = {
+  readonly config: Config;
+  readonly specs: PolicySpecs;
+  /** Tasks of the environment, if it poses several; contexts are normalised by them. */
+  readonly tasks?: Pick<TaskDistribution, 'ranges'> | null | undefined;
+  readonly engine: Engine;
+  /** Of the parameters' first values. */
+  readonly seed: number;
+  /** Updates that wait for each other and are taken in one run; 1 unless given. */
+  readonly updatesPerRun?: number | undefined;
 };

@@ -17,8 +17,8 @@ import { createMetaObjective } from './meta-objective.ts';
 import { createMamlNetworks, type MamlNetworks } from './networks.ts';
 import type { Sampler } from './sampler.ts';
 import { createTaskArrays, type MetaShapes, type MetaViews, type TaskArrays } from './task-computations.ts';
-import { createTaskPolicies, type TaskPolicies } from './task-policies.ts';
-import { type TrpoReport, trpoStep } from './trpo.ts';
+import { createTaskPolicies, type TaskPolicies, type TaskPoliciesOptions } from './task-policies.ts';
+import { type TrpoProblem, type TrpoReport, trpoStep } from './trpo.ts';
 
 export type MamlLearnerOptions = {
   readonly config: MamlConfig;
@@ -110,35 +110,46 @@ export function createMamlLearner(options: MamlLearnerOptions): MamlLearner {
       setContexts(arrays, contexts, networks);
       const adaptation = yield* adaptAll({ sampler, policies, arrays, contexts, config, batch: 2 * iteration, clock });
       const problem = clock.timed('outer', () => objective.problem(arrays));
-      const product = (vector: Float64Array) => clock.timed('conjugateGradient', () => problem.product(vector));
-      const trpo = yield* clock.slices('outer', trpoStep({ ...problem, product }, config.trpo));
+      const trpo = yield* clock.slices('outer', trpoStep(timed(problem, clock), config.trpo));
       return { ...adaptation, trpo, seconds: clock.seconds() };
     },
-    createEvaluator({ taskCount, episodeCount, seed: evaluationSeed }) {
-      requireStepMemory({ taskCount, episodeCount }, networks, episodeStepCountMax);
-      const counts = { taskCount, episodeCount, stepCount: episodeCount * episodeStepCountMax };
-      const others = createTaskPolicies({ ...shared, ...counts, seed: evaluationSeed });
-      const steps = createBatch(networks, taskCount, counts.stepCount);
-      return {
-        *evaluate(sampler, contexts, batch) {
-          setContexts(steps, contexts, networks);
-          return yield* adaptAll({
-            sampler,
-            policies: others,
-            arrays: steps,
-            contexts,
-            config,
-            batch: 2 * batch,
-            clock: createClock(),
-          });
-        },
-        dispose: () => others.dispose(),
-      };
-    },
+    createEvaluator: ({ taskCount, episodeCount, seed: evaluationSeed }) =>
+      createEvaluator({
+        ...shared,
+        taskCount,
+        episodeCount,
+        stepCount: episodeCount * episodeStepCountMax,
+        episodeStepCountMax,
+        seed: evaluationSeed,
+      }),
     dispose() {
       policies.dispose();
       objective.dispose();
     },
+  };
+}
+
+const timed = (problem: TrpoProblem, clock: Clock): TrpoProblem => ({
+  parameters: problem.parameters,
+  gradient: problem.gradient,
+  product: (vector) => clock.timed('conjugateGradient', () => problem.product(vector)),
+  evaluate: () => problem.evaluate(),
+});
+
+function createEvaluator(
+  options: Omit<TaskPoliciesOptions, 'config'> & Pick<MamlLearnerOptions, 'config' | 'episodeStepCountMax'>,
+): MamlEvaluator {
+  const { networks, config, taskCount, stepCount } = options;
+  requireStepMemory(options, networks, options.episodeStepCountMax);
+  const policies = createTaskPolicies(options);
+  const arrays = createBatch(networks, taskCount, stepCount);
+  return {
+    *evaluate(sampler, contexts, batch) {
+      setContexts(arrays, contexts, networks);
+      const clock = createClock();
+      return yield* adaptAll({ sampler, policies, arrays, contexts, config, batch: 2 * batch, clock });
+    },
+    dispose: () => policies.dispose(),
   };
 }
 

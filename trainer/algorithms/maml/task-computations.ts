@@ -76,9 +76,64 @@ export type TaskComputationOptions = {
   readonly stepCount: number;
 };
 
-export function createTaskComputations(options: Omit<TaskComputationOptions, 'config'>): TaskComputations {
-  const { engine, networks, stepCount } = options;
-  const memory = createMemory(options);
+export const createTaskComputations = (options: Omit<TaskComputationOptions, 'config'>): TaskComputations =>
+  new TaskRuns(options);
+
+class TaskRuns implements TaskComputations {
+  readonly #memory: Memory;
+  readonly #runs: Readonly<Record<keyof ReturnType<typeof taskFunctions>, Computation>>;
+
+  constructor(options: Omit<TaskComputationOptions, 'config'>) {
+    this.#memory = createMemory(options);
+    this.#runs = compileRuns(options, this.#memory);
+  }
+
+  innerSlope(pre: StepArrays, weights: WeightRow, slope: WeightRow): number {
+    this.#load(pre, weights);
+    this.#runs.innerSlope.run();
+    copyArrays(this.#memory.result, slope);
+    return this.#memory.loss[0]!;
+  }
+
+  innerProduct(pre: StepArrays, weights: WeightRow, direction: WeightRow, product: WeightRow): void {
+    this.#load(pre, weights);
+    copyArrays(direction, this.#memory.direction);
+    this.#runs.innerProduct.run();
+    copyArrays(this.#memory.result, product);
+  }
+
+  outerSlope(post: StepArrays, weights: WeightRow, old: TaskArrays['old'], slope: WeightRow): void {
+    this.#load(post, weights);
+    this.#runs.outerSlope.run();
+    copyArrays(this.#memory.old, old);
+    copyArrays(this.#memory.result, slope);
+  }
+
+  divergenceProduct(post: StepArrays, weights: WeightRow, direction: WeightRow, product: WeightRow): void {
+    this.#load(post, weights);
+    copyArrays(direction, this.#memory.direction);
+    this.#runs.divergenceProduct.run();
+    copyArrays(this.#memory.result, product);
+  }
+
+  evaluate(post: StepArrays, weights: WeightRow, old: TaskArrays['old']): { loss: number; kl: number } {
+    this.#load(post, weights);
+    copyArrays(old, this.#memory.old);
+    this.#runs.evaluate.run();
+    return { loss: this.#memory.loss[0]!, kl: this.#memory.kl[0]! };
+  }
+
+  dispose(): void {
+    for (const computation of Object.values(this.#runs)) computation.dispose();
+  }
+
+  #load(steps: StepArrays, weights: WeightRow): void {
+    copyArrays(steps, this.#memory.steps);
+    copyArrays(weights, this.#memory.weights);
+  }
+}
+
+function compileRuns({ engine, networks, stepCount }: Omit<TaskComputationOptions, 'config'>, memory: Memory) {
   const functions = taskFunctions(networks);
   const weightShapes = taskWeightShapes(networks.policy);
   const bound = (named: Readonly<Record<string, Float32Array>>) => boundTo(named, weightShapes);
@@ -96,51 +151,12 @@ export function createTaskComputations(options: Omit<TaskComputationOptions, 'co
     more: Record<string, BoundInput>,
     outputs: Record<string, Float32Array>,
   ) => engine.compile({ name: `maml-${name}`, inputs: { ...inputs, ...more }, outputs, fn: functions[name] });
-  const computations: Record<keyof typeof functions, Computation> = {
+  return {
     innerSlope: compile('innerSlope', {}, { ...result, loss }),
     innerProduct: compile('innerProduct', direction, result),
     outerSlope: compile('outerSlope', {}, { ...result, ...prefixed('now', memory.old) }),
     divergenceProduct: compile('divergenceProduct', direction, result),
     evaluate: compile('evaluate', old, { loss, kl }),
-  };
-  const load = (steps: StepArrays, weights: WeightRow) => {
-    copyArrays(steps, memory.steps);
-    copyArrays(weights, memory.weights);
-  };
-  return {
-    innerSlope(pre, weights, slope) {
-      load(pre, weights);
-      computations.innerSlope.run();
-      copyArrays(memory.result, slope);
-      return loss[0]!;
-    },
-    innerProduct(pre, weights, along, product) {
-      load(pre, weights);
-      copyArrays(along, memory.direction);
-      computations.innerProduct.run();
-      copyArrays(memory.result, product);
-    },
-    outerSlope(post, weights, policy, slope) {
-      load(post, weights);
-      computations.outerSlope.run();
-      copyArrays(memory.old, policy);
-      copyArrays(memory.result, slope);
-    },
-    divergenceProduct(post, weights, along, product) {
-      load(post, weights);
-      copyArrays(along, memory.direction);
-      computations.divergenceProduct.run();
-      copyArrays(memory.result, product);
-    },
-    evaluate(post, weights, policy) {
-      load(post, weights);
-      copyArrays(policy, memory.old);
-      computations.evaluate.run();
-      return { loss: loss[0]!, kl: kl[0]! };
-    },
-    dispose() {
-      for (const computation of Object.values(computations)) computation.dispose();
-    },
   };
 }
 
@@ -214,6 +230,8 @@ export function readRates({ policy }: MamlNetworks, { start, learnt }: MamlConfi
   if (learnt !== 'no') return under('rate', meta);
   return Object.fromEntries(Object.keys(policy.specs).map((name) => [name, tf.scalar(start)]));
 }
+
+type Memory = ReturnType<typeof createMemory>;
 
 /** The arrays that the runs read and write. */
 function createMemory({ networks, stepCount }: Pick<TaskComputationOptions, 'networks' | 'stepCount'>) {

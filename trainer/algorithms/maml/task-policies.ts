@@ -8,7 +8,7 @@ import { createRandom } from '../../../src/contract/random.ts';
 import { type Parameters, sizeOf, under } from '../../../src/nn/parameters.ts';
 import { actionOf } from '../../../src/nn/policies/policy.ts';
 import { taskOutput, taskWeightShapes, taskWeights } from '../../../src/nn/policies/task-weights.ts';
-import type { BoundInput, Engine } from '../../engine/engine.ts';
+import type { BoundInput, Computation, Engine } from '../../engine/engine.ts';
 import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
 import type { BatchPolicy } from '../../rollout/policy.ts';
 import type { MamlConfig } from './config.ts';
@@ -64,50 +64,16 @@ const noiseStream = 6;
  * Reference: pytorch-maml-rl, multi_task_sampler.py.
  */
 export function createTaskPolicies(options: TaskPoliciesOptions): TaskPolicies {
-  const { engine, networks, parameters, shapes, taskCount, episodeCount, seed, deterministic } = options;
-  const { contextSize, observationSize, actionSize, policy, scaling } = networks;
+  const { networks, taskCount, episodeCount, seed, deterministic } = options;
+  const { contextSize, actionSize } = networks;
   const rowCount = taskCount * episodeCount;
   const random = createRandom(seed, noiseStream);
   const memory = createMemory(options);
-  const meta = prefixed('meta', boundTo(parameters, shapes));
-  const contextInput = (count: number, data: Float32Array): Record<string, BoundInput> =>
-    contextSize > 0 ? { context: { shape: [count, contextSize], data } } : {};
-
   const computations = {
-    start: engine.compile({
-      name: 'maml-start',
-      inputs: { ...meta, ...contextInput(taskCount, memory.contexts) },
-      outputs: prefixed('to', dataOf(memory.weights)),
-      fn: (inputs) => {
-        const contexts = readTask(networks, inputs.context).context ?? tf.zeros<tf.Rank.R2>([taskCount, 0]);
-        return prefixed('to', taskWeights(policy, under('meta.policy', inputs), contexts));
-      },
-    }),
-    adapt: engine.compile({
-      name: 'maml-adapt',
-      inputs: {
-        ...meta,
-        ...contextInput(1, memory.context),
-        ...stepInputs('pre', memory.pre, networks),
-      },
-      outputs: { ...prefixed('to', dataOf(memory.adapted)), loss: memory.loss },
-      fn: (inputs) => adaptation(options, inputs),
-    }),
-    act: engine.compile({
-      name: 'maml-act',
-      inputs: {
-        ...memory.weights,
-        observation: { shape: [taskCount, episodeCount, observationSize], data: memory.observation },
-        noise: { shape: [taskCount, episodeCount, actionSize], data: memory.noise },
-      },
-      outputs: { action: memory.action },
-      fn: ({ observation, noise, ...weights }) => {
-        const action = actionOf(policy, taskOutput(policy, weights, observation!), noise);
-        return { action: tf.add(tf.mul(action, tf.tensor1d(scaling.half)), tf.tensor1d(scaling.centre)) };
-      },
-    }),
+    start: compileStart(options, memory),
+    adapt: compileAdapt(options, memory),
+    act: compileAct(options, memory),
   };
-
   return {
     start(contexts) {
       contexts.forEach((context, task) => {
@@ -140,6 +106,56 @@ export function createTaskPolicies(options: TaskPoliciesOptions): TaskPolicies {
   };
 }
 
+/** The weights of all tasks before adaptation. */
+const compileStart = (options: TaskPoliciesOptions, { contexts, weights }: Memory): Computation =>
+  options.engine.compile({
+    name: 'maml-start',
+    inputs: { ...boundMeta(options), ...boundContext(options, options.taskCount, contexts) },
+    outputs: prefixed('to', dataOf(weights)),
+    fn: (inputs) => {
+      const { networks, taskCount } = options;
+      const read = readTask(networks, inputs.context).context ?? tf.zeros<tf.Rank.R2>([taskCount, 0]);
+      return prefixed('to', taskWeights(networks.policy, under('meta.policy', inputs), read));
+    },
+  });
+
+/** The weights of one task after adaptation. */
+const compileAdapt = (options: TaskPoliciesOptions, { context, pre, adapted, loss }: Memory): Computation =>
+  options.engine.compile({
+    name: 'maml-adapt',
+    inputs: {
+      ...boundMeta(options),
+      ...boundContext(options, 1, context),
+      ...stepInputs('pre', pre, options.networks),
+    },
+    outputs: { ...prefixed('to', dataOf(adapted)), loss },
+    fn: (inputs) => adaptation(options, inputs),
+  });
+
+/** The actions of all rows. */
+function compileAct(options: TaskPoliciesOptions, memory: Memory): Computation {
+  const { engine, networks, taskCount, episodeCount } = options;
+  const { observationSize, actionSize, policy, scaling } = networks;
+  return engine.compile({
+    name: 'maml-act',
+    inputs: {
+      ...memory.weights,
+      observation: { shape: [taskCount, episodeCount, observationSize], data: memory.observation },
+      noise: { shape: [taskCount, episodeCount, actionSize], data: memory.noise },
+    },
+    outputs: { action: memory.action },
+    fn: ({ observation, noise, ...weights }) => {
+      const action = actionOf(policy, taskOutput(policy, weights, observation!), noise);
+      return { action: tf.add(tf.mul(action, tf.tensor1d(scaling.half)), tf.tensor1d(scaling.centre)) };
+    },
+  });
+}
+
+const boundMeta = ({ parameters, shapes }: TaskPoliciesOptions): Named => prefixed('meta', boundTo(parameters, shapes));
+
+const boundContext = ({ networks: { contextSize } }: TaskPoliciesOptions, count: number, data: Float32Array): Named =>
+  contextSize > 0 ? { context: { shape: [count, contextSize], data } } : {};
+
 /** The adapted policy as the tensors of its one context, and the loss before it. */
 function adaptation({ networks, config }: TaskPoliciesOptions, inputs: Parameters): Record<string, tf.Tensor> {
   const meta = under('meta', inputs);
@@ -153,6 +169,8 @@ function adaptation({ networks, config }: TaskPoliciesOptions, inputs: Parameter
 }
 
 type Named = Readonly<Record<string, BoundInput>>;
+
+type Memory = ReturnType<typeof createMemory>;
 
 function createMemory({ networks, taskCount, episodeCount, stepCount }: TaskPoliciesOptions) {
   const { contextSize, observationSize, actionSize, policy } = networks;

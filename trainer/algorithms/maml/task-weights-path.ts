@@ -135,65 +135,65 @@ function compileStep(options: TaskWeightsPathOptions, memory: PathMemory, k: num
 
 /** The three as functions of the bound tensors. */
 function pathFunctions(
-  {
-    networks,
-    config: {
-      inner: { order },
-      rate,
-    },
-    taskCount,
-  }: TaskWeightsPathOptions,
+  options: TaskWeightsPathOptions,
   k: number,
 ): Record<Run, (inputs: Parameters) => Record<string, tf.Tensor>> {
-  const { policy } = networks;
-  const isSecond = order === 'second';
-  /** The weights as a function of meta-parameters and slopes, and its place in memory. */
-  const read = (inputs: Parameters) => {
-    const contexts = readTask(networks, inputs.context).context ?? tf.zeros<tf.Rank.R2>([taskCount, 0]);
-    const startAt = (variables: Parameters): Start => {
-      const meta = under('meta', variables);
-      const slopes = Array.from({ length: k }, (_, i) => under(`slope${i}`, variables));
-      return { parameters: under('policy', meta), contexts, slopes, rates: readRates(networks, rate, meta) };
-    };
-    const at = renamed(inputs, /^(meta|slope\d+)\./, '$&');
-    // Found outside of what is differentiated, they are constants there.
-    const constant = isSecond ? undefined : layerSlopes(policy, startAt(at));
-    const weights = (variables: Parameters) => {
-      const start = startAt(variables);
-      return weightsAfter(policy, start, constant ?? layerSlopes(policy, start));
-    };
-    return { at, weights };
-  };
+  const isSecond = options.config.inner.order === 'second';
   /** Inputs of the weights: rates from the first step on, and slopes unless they are constants. */
   const isUsed = (name: string) => (name.startsWith('meta.') ? k > 0 || !name.startsWith('meta.rate.') : isSecond);
-  const backwards = (weights: (variables: Parameters) => Parameters, at: Parameters, cotangent: Parameters) => {
+  const backwards = ({ at, weights }: WeightsAt, cotangent: Parameters) => {
     const used = Object.fromEntries(Object.entries(at).filter(([name]) => isUsed(name)));
     const along = (variables: Parameters) => inner(weights({ ...at, ...variables }), cotangent);
     return valueAndGradients(along, used).gradients;
   };
   return {
     weights(inputs) {
-      const { at, weights } = read(inputs);
+      const { at, weights } = weightsAt(options, k, inputs);
       return prefixed('to', weights(at));
     },
     forward(inputs) {
-      const { at, weights } = read(inputs);
+      const read = weightsAt(options, k, inputs);
       const direction = {
         ...renamed(inputs, /^vector\./, 'meta.'),
         ...renamed(inputs, /^slopeTangent(\d+)\./, 'slope$1.'),
       };
       // J' u is linear in u, so its slope along a direction is J x direction, wherever u is.
-      const u = mapNamed(weights(at), (weight) => tf.zerosLike(weight));
-      const along = (cotangent: Parameters) => inner(backwards(weights, at, cotangent), direction);
+      const u = mapNamed(read.weights(read.at), (weight) => tf.zerosLike(weight));
+      const along = (cotangent: Parameters) => inner(backwards(read, cotangent), direction);
       return prefixed('to', valueAndGradients(along, u).gradients);
     },
     backward(inputs) {
-      const { at, weights } = read(inputs);
-      const back = backwards(weights, at, under('cotangent', inputs));
-      const all = mapNamed(at, (tensor, name) => back[name] ?? tf.zerosLike(tensor));
+      const read = weightsAt(options, k, inputs);
+      const back = backwards(read, under('cotangent', inputs));
+      const all = mapNamed(read.at, (tensor, name) => back[name] ?? tf.zerosLike(tensor));
       return { ...renamed(all, /^meta\./, 'd.'), ...renamed(all, /^slope(\d+)\./, 'dSlope$1.') };
     },
   };
+}
+
+type WeightsAt = {
+  /** Meta-parameters and slopes. */
+  readonly at: Parameters;
+  /** The weights after k steps as a function of these. */
+  readonly weights: (variables: Parameters) => Parameters;
+};
+
+function weightsAt({ networks, config, taskCount }: TaskWeightsPathOptions, k: number, inputs: Parameters): WeightsAt {
+  const { policy } = networks;
+  const contexts = readTask(networks, inputs.context).context ?? tf.zeros<tf.Rank.R2>([taskCount, 0]);
+  const startAt = (variables: Parameters): Start => {
+    const meta = under('meta', variables);
+    const slopes = Array.from({ length: k }, (_, i) => under(`slope${i}`, variables));
+    return { parameters: under('policy', meta), contexts, slopes, rates: readRates(networks, config.rate, meta) };
+  };
+  const at = renamed(inputs, /^(meta|slope\d+)\./, '$&');
+  // Found outside of what is differentiated, they are constants there.
+  const constant = config.inner.order === 'second' ? undefined : layerSlopes(policy, startAt(at));
+  const weights = (variables: Parameters) => {
+    const start = startAt(variables);
+    return weightsAfter(policy, start, constant ?? layerSlopes(policy, start));
+  };
+  return { at, weights };
 }
 
 /** Those whose names match, with the match replaced. */

@@ -6,7 +6,7 @@ import { createNetwork } from '../../../src/nn/network.ts';
 import { writeNetwork } from '../../../src/nn/network-file.ts';
 import { under } from '../../../src/nn/parameters.ts';
 import { type IterationsConfig, type IterativeLearner, trainIterations } from '../../loops/iterations.ts';
-import type { Setup, Training } from '../../run/algorithm.ts';
+import type { Publishable, Setup, Training } from '../../run/algorithm.ts';
 import { moments } from '../../run/evaluation.ts';
 import { loadBestLearner } from '../../run/evaluations.ts';
 import { restoreArrays, type SavedState } from '../../run/saved-state.ts';
@@ -25,40 +25,13 @@ const seedOffsets = { evaluation: 100, fresh: 200 };
 /**
  * @throws HyperpolicyError invalid_argument: settings that do not fit each other, an environment without tasks
  */
-export async function openMaml({ config: run, environment, engine }: Setup): Promise<Training> {
-  const config = run.algorithm as unknown as MamlConfig;
+export async function openMaml(setup: Setup): Promise<Training> {
+  const { config: run, environment } = setup;
   const loop = run.loop as IterationsConfig;
-  const { name: title, specs, tasks, episodeStepCountMax, source } = environment;
-  if (tasks === null) {
-    throw invalidArgument({
-      where: 'train maml',
-      expected: 'an environment with tasks, such as HalfCheetah-Vel',
-      actual: `"${run.environment}", which has one task only`,
-    });
-  }
-  const { seed } = loop;
-  const { threadCount } = run;
-  const learner = createMamlLearner({ config, specs, tasks, engine, seed, episodeStepCountMax });
-  const tests = await tasks.sample({ split: 'test', seed, count: loop.evaluationTaskCount ?? tasks.counts.test });
-  const episodeCount = loop.evaluationEpisodeCount;
-  const taskSource = createTaskSource(await tasks.sample({ split: 'train', seed }), config.taskCount, seed);
-  const sampler = await createSampler({
-    env: source,
-    contexts: taskSource(0),
-    episodeCount: config.episodeCount,
-    seed,
-    threadCount,
-  });
-  const openTester = async (testSeed: number): Promise<Tester> => ({
-    evaluator: learner.createEvaluator({ taskCount: tests.length, episodeCount, seed: testSeed }),
-    sampler: await createSampler({ env: source, contexts: tests, episodeCount, seed: testSeed, threadCount }),
-    tests,
-  });
-  const tester = await openTester(seed + seedOffsets.evaluation);
+  const parts = await openParts(setup);
+  const { learner, sampler, tester } = parts;
   const save = (): SavedState => ({ arrays: { parameters: learner.flat }, state: null });
   const restore = ({ arrays }: SavedState) => restoreArrays('MAML learner', { parameters: learner.flat }, arrays);
-  const parts: Parts = { learner, sampler, taskSource, tester };
-
   return {
     stepCount: loop.iterationCount,
     run: (context) =>
@@ -66,10 +39,10 @@ export async function openMaml({ config: run, environment, engine }: Setup): Pro
         ...context,
         learner: { ...iterative(parts), save, restore, saveNetworks: save },
         config: loop,
-        title,
+        title: environment.name,
       }),
     async evaluateAfresh(signal) {
-      const fresh = await openTester(seed + seedOffsets.fresh);
+      const fresh = await parts.openTester(loop.seed + seedOffsets.fresh);
       try {
         const { post: returns, lengths } = await runInTurns(testReturns(fresh, 0), signal);
         return { ...moments(returns), returns, lengths };
@@ -80,17 +53,7 @@ export async function openMaml({ config: run, environment, engine }: Setup): Pro
     async restoreBest(runDirectory, best) {
       restore(await loadBestLearner(runDirectory, best));
     },
-    model: () => mamlModel(learner.networks, config, learner.parameters),
-    networkFiles() {
-      const network = createNetwork({ kind: 'policy', ...policyDescription(config, specs) });
-      const { scaling, context, contextSize } = learner.networks;
-      const use = {
-        specs: contextSize === 0 ? { ...specs, context: null } : specs,
-        units: { scaling, context },
-        rewardScale: 1,
-      };
-      return new Map([['policy.safetensors', writeNetwork(network, under('policy', learner.parameters), use)]]);
-    },
+    ...publishable(learner, setup),
     dispose() {
       // Not awaited: threads of environments end with the process.
       void sampler.dispose();
@@ -99,6 +62,53 @@ export async function openMaml({ config: run, environment, engine }: Setup): Pro
     },
   };
 }
+
+async function openParts({ config: run, environment, engine }: Setup): Promise<Parts> {
+  const config = run.algorithm as unknown as MamlConfig;
+  const loop = run.loop as IterationsConfig;
+  const { specs, tasks, episodeStepCountMax, source: env } = environment;
+  if (tasks === null) {
+    throw invalidArgument({
+      where: 'train maml',
+      expected: 'an environment with tasks, such as HalfCheetah-Vel',
+      actual: `"${run.environment}", which has one task only`,
+    });
+  }
+  const { seed, evaluationEpisodeCount: episodeCount } = loop;
+  const { threadCount } = run;
+  const learner = createMamlLearner({ config, specs, tasks, engine, seed, episodeStepCountMax });
+  const tests = await tasks.sample({ split: 'test', seed, count: loop.evaluationTaskCount ?? tasks.counts.test });
+  const taskSource = createTaskSource(await tasks.sample({ split: 'train', seed }), config.taskCount, seed);
+  const training = { env, contexts: taskSource(0), episodeCount: config.episodeCount, seed, threadCount };
+  const sampler = await createSampler(training);
+  const openTester = async (testSeed: number): Promise<Tester> => ({
+    evaluator: learner.createEvaluator({ taskCount: tests.length, episodeCount, seed: testSeed }),
+    sampler: await createSampler({ env, contexts: tests, episodeCount, seed: testSeed, threadCount }),
+    tests,
+  });
+  const tester = await openTester(seed + seedOffsets.evaluation);
+  return { learner, sampler, taskSource, tester, openTester };
+}
+
+const publishable = (
+  { networks, parameters }: MamlLearner,
+  { config: run, environment: { specs } }: Setup,
+): Publishable => {
+  const config = run.algorithm as unknown as MamlConfig;
+  return {
+    model: () => mamlModel(networks, config, parameters),
+    networkFiles() {
+      const { scaling, context, contextSize } = networks;
+      const network = createNetwork({ kind: 'policy', ...policyDescription(config, specs) });
+      const use = {
+        specs: contextSize === 0 ? { ...specs, context: null } : specs,
+        units: { scaling, context },
+        rewardScale: 1,
+      };
+      return new Map([['policy.safetensors', writeNetwork(network, under('policy', parameters), use)]]);
+    },
+  };
+};
 
 /**
  * The tasks of an iteration: all training tasks in random order, all of them before any comes again. A function of the
@@ -128,6 +138,8 @@ type Parts = {
   readonly sampler: Sampler;
   readonly taskSource: (iteration: number) => Float64Array[];
   readonly tester: Tester;
+  /** Another, with starts and noise of this seed. */
+  openTester(seed: number): Promise<Tester>;
 };
 
 /** Test tasks with all that evaluates on them. */

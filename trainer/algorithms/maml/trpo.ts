@@ -78,10 +78,11 @@ export function* trpoStep(problem: TrpoProblem, config: TrpoConfig): Sliced<Trpo
  * writes the old parameters again if no try is.
  */
 export function* searchLine(
-  { parameters, evaluate }: Pick<TrpoProblem, 'parameters' | 'evaluate'>,
+  problem: Pick<TrpoProblem, 'parameters' | 'evaluate'>,
   { direction, length }: { readonly direction: Float64Array; readonly length: number },
   { klMax, tryCount, backtrackRatio }: Pick<TrpoConfig, 'klMax' | 'tryCount' | 'backtrackRatio'>,
 ): Sliced<Pick<TrpoReport, 'tries' | 'accepted'>> {
+  const { parameters } = problem;
   const old = parameters.slice();
   const tries: Candidate[] = [];
   let accepted: number | null = null;
@@ -89,7 +90,7 @@ export function* searchLine(
     for (let j = 0; j < tryCount && accepted === null; j++) {
       const factor = length * backtrackRatio ** j;
       for (let i = 0; i < parameters.length; i++) parameters[i] = old[i]! - factor * direction[i]!;
-      const candidate = evaluate();
+      const candidate = problem.evaluate();
       tries.push(candidate);
       // Written so that NaN is refused.
       if (candidate.loss < 0 && candidate.kl < klMax) accepted = j;

@@ -6,7 +6,7 @@ import { toEnvironment } from '../../../src/nn/action-scaling.ts';
 import { type Parameters, prefixed, sizeOf, under } from '../../../src/nn/parameters.ts';
 import { actionOf, type PolicySplit, policyOutput } from '../../../src/nn/policies/policy.ts';
 import { trace } from '../../../src/trace/trace.ts';
-import { boundParameters, type Engine } from '../../engine/engine.ts';
+import { type BoundInput, boundParameters, type Computation, type Engine } from '../../engine/engine.ts';
 import { layersFrom, namedLayers } from '../../export/graphs.ts';
 import type { NetworkArrays } from '../../off-policy/actor-critic.ts';
 import type { BatchPolicy } from '../../rollout/policy.ts';
@@ -31,18 +31,52 @@ export type RowPolicyOptions = {
 };
 
 export function createRowPolicy(options: RowPolicyOptions): RowPolicy {
-  const { engine, networks, latentSize, rowCount } = options;
+  const { networks, latentSize, rowCount } = options;
   const { observationSize, actionSize } = networks.q.sizes;
-  const latents = new Float32Array(rowCount * latentSize);
-  const observation = new Float32Array(rowCount * observationSize);
-  const noise = new Float32Array(rowCount * actionSize);
-  const action = new Float32Array(rowCount * actionSize);
-  const generation = networks.policy.split && compileGeneration(options, networks.policy.split, latents);
-  const acting = engine.compile({
+  const memory: Memory = {
+    latents: new Float32Array(rowCount * latentSize),
+    observation: new Float32Array(rowCount * observationSize),
+    noise: new Float32Array(rowCount * actionSize),
+    action: new Float32Array(rowCount * actionSize),
+  };
+  const generation = networks.policy.split && compileGeneration(options, networks.policy.split, memory.latents);
+  const acting = compileActing(options, memory, generation?.layers);
+  let random: Random | undefined;
+  return {
+    latents: memory.latents,
+    begin(given) {
+      random = given;
+      generation?.computation.run();
+    },
+    act(observations, _, actions) {
+      memory.observation.set(observations);
+      if (random === undefined) memory.noise.fill(0);
+      else random.fillNormal(memory.noise);
+      acting.run();
+      actions.set(memory.action);
+    },
+    dispose() {
+      generation?.computation.dispose();
+      acting.dispose();
+    },
+  };
+}
+
+/** The arrays of all rows. */
+type Memory = Readonly<Record<'latents' | 'observation' | 'noise' | 'action', Float32Array>>;
+
+/** @param layers that the primary has generated, if the policy has one */
+function compileActing(
+  { engine, networks, policy: arrays, latentSize, rowCount }: RowPolicyOptions,
+  { latents, observation, noise, action }: Memory,
+  layers: Readonly<Record<string, BoundInput>> | undefined,
+): Computation {
+  const { observationSize, actionSize } = networks.q.sizes;
+  return engine.compile({
     name: 'pearl-act',
     inputs: {
-      ...boundParameters('policy', options.policy.parameters, options.policy.shapes),
-      ...(generation?.layers ?? (latentSize > 0 && { latent: { shape: [rowCount, latentSize], data: latents } })),
+      ...boundParameters('policy', arrays.parameters, arrays.shapes),
+      ...(layers ?? (latentSize > 0 && { latent: { shape: [rowCount, latentSize], data: latents } })),
       observation: { shape: [rowCount, observationSize], data: observation },
       noise: { shape: [rowCount, actionSize], data: noise },
     },
@@ -62,25 +96,6 @@ export function createRowPolicy(options: RowPolicyOptions): RowPolicy {
       return { action: toEnvironment(scaling, actionOf(policy, output, inputs.noise as tf.Tensor2D)) };
     },
   });
-  let random: Random | undefined;
-  return {
-    latents,
-    begin(given) {
-      random = given;
-      generation?.computation.run();
-    },
-    act(observations, _, actions) {
-      observation.set(observations);
-      if (random === undefined) noise.fill(0);
-      else random.fillNormal(noise);
-      acting.run();
-      actions.set(action);
-    },
-    dispose() {
-      generation?.computation.dispose();
-      acting.dispose();
-    },
-  };
 }
 
 /** The primary, which writes the layers that acting reads. */

@@ -1,16 +1,13 @@
 /** SAC as a learner of the off-policy loop: owns parameters, optimisers, the temperature and the compiled steps. */
 
 import type * as tf from '@tensorflow/tfjs-core';
-import type { PolicySpecs } from '../../../src/contract/tensor-spec.ts';
-import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
 import { actionOf } from '../../../src/nn/policies/policy.ts';
 import { createTrainable, type Trainable } from '../../../src/optim/trainable.ts';
-import type { Engine } from '../../engine/engine.ts';
 import { compileActing } from '../../off-policy/acting.ts';
 import { createActorCritic } from '../../off-policy/actor-critic.ts';
 import { outputAt } from '../../off-policy/asking.ts';
-import { actorCriticFiles, actorCriticModel } from '../../off-policy/exports.ts';
-import type { OffPolicyLearner } from '../../off-policy/learner.ts';
+import { publishable } from '../../off-policy/exports.ts';
+import type { LearnerOptions, OffPolicyLearner } from '../../off-policy/learner.ts';
 import { createLearning } from '../../off-policy/updates.ts';
 import type { Publishable } from '../../run/algorithm.ts';
 import type { Portable } from '../../run/portable-policy.ts';
@@ -31,30 +28,15 @@ export type SacLearner = OffPolicyLearner &
 
 /**
  * A learner with freshly drawn parameters.
- * @param seed of the parameters' first values
  * @throws HyperpolicyError invalid_argument: an unknown critic, or options that it does not take
  */
-export function createSacLearner(options: {
-  readonly config: SacConfig;
-  readonly specs: PolicySpecs;
-  /** Tasks of the environment, if it poses several; contexts are normalised by them. */
-  readonly tasks?: Pick<TaskDistribution, 'ranges'> | null | undefined;
-  readonly engine: Engine;
-  readonly seed: number;
-  /** Updates that wait for each other and are taken in one run; 1 unless given. */
-  readonly updatesPerRun?: number | undefined;
-}): SacLearner {
+export function createSacLearner(options: LearnerOptions<SacConfig>): SacLearner {
   const { config, specs, engine, seed, updatesPerRun = 1 } = options;
   const networks = createSacNetworks(config, specs, options.tasks ?? null);
   const { actorLearningRate, criticLearningRate } = config;
   const parameters = createActorCritic(networks, { actorLearningRate, criticLearningRate, actorTarget: false, seed });
   const { trainables } = parameters;
-  const temperature = createTrainable({
-    shapes: { logAlpha: [] },
-    learningRate: config.alphaLearningRate,
-    target: false,
-  });
-  temperature.parameters.logAlpha![0] = Math.log(config.alpha);
+  const temperature = createTemperature(config);
   const acting = compileActing({
     engine,
     name: 'sac-act',
@@ -87,16 +69,18 @@ export function createSacLearner(options: {
     },
     portablePolicy: acting.portablePolicy,
     ...learning,
-    model: () => actorCriticModel(networks, trainables, config.rewardScale),
-    networkFiles() {
-      const { critic, rewardScale } = config;
-      return actorCriticFiles(networks, trainables, { policy: actorConfig(config), critic, rewardScale });
-    },
+    ...publishable(networks, trainables, { ...config, policy: actorConfig(config) }),
     dispose() {
       acting.dispose();
       updates.dispose();
     },
   };
+}
+
+function createTemperature({ alpha, alphaLearningRate: learningRate }: SacConfig): Trainable {
+  const temperature = createTrainable({ shapes: { logAlpha: [] }, learningRate, target: false });
+  temperature.parameters.logAlpha![0] = Math.log(alpha);
+  return temperature;
 }
 
 const metricsOf = (memory: StepMemory, temperature: Trainable) => ({

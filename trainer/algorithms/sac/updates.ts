@@ -6,7 +6,7 @@ import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
 import { followed } from '../../off-policy/network-tensors.ts';
 import { sizesOf } from '../../off-policy/networks.ts';
 import { copyBatch, transitionsOf } from '../../off-policy/transitions.ts';
-import { createUpdateRuns } from '../../off-policy/update-runs.ts';
+import { createUpdateRuns, type Pass } from '../../off-policy/update-runs.ts';
 import type { Updates } from '../../off-policy/updates.ts';
 import {
   actorStep,
@@ -45,13 +45,10 @@ function singleUpdates(options: StepOptions): Updates {
   };
 }
 
-function updateRuns(
-  { engine, config, networks, parameters, temperature, memory }: StepOptions,
-  updatesPerRun: number,
-): Updates {
+function updateRuns(options: StepOptions, updatesPerRun: number): Updates {
+  const { engine, config, networks, parameters, temperature, memory } = options;
   const { trainables } = parameters;
   const { criticLosses, targetMean, actorLoss, entropy, temperatureLoss } = memory;
-  const isLearned = config.temperature === 'learned';
   return createUpdateRuns({
     engine,
     name: 'sac-updates',
@@ -63,7 +60,7 @@ function updateRuns(
       temperature: {
         arrays: arraysOf(temperature, { logAlpha: [] }),
         adam: temperature.adam,
-        stepsPerPass: isLearned ? 1 : 0,
+        stepsPerPass: config.temperature === 'learned' ? 1 : 0,
       },
     },
     sizes: sizesOf(networks),
@@ -71,42 +68,47 @@ function updateRuns(
     noises: ['nextNoise', 'noise'],
     metrics: { criticLosses, targetMean, actorLoss, entropy, temperatureLoss },
     losses: { 'critic loss': criticLosses, 'actor loss': actorLoss },
-    pass(before, [inputs], step) {
-      const [actor, critic, weight] = [before.actor!, before.critic!, before.temperature!];
-      const logAlpha = weight.parameters.logAlpha as tf.Scalar;
-      const transitions = transitionsOf(inputs!, networks);
-      const ofCritics = criticStep(
-        networks,
-        { actor: actor.parameters, critic: critic.parameters, targetCritic: critic.target },
-        transitions,
-        inputs!.nextNoise as tf.Tensor2D,
-        logAlpha,
-        config,
-      );
-      const nextCritic = step('critic', critic, ofCritics.gradients);
-      const ofActor = actorStep(
-        networks,
-        { actor: actor.parameters, critic: nextCritic.parameters },
-        transitions,
-        inputs!.noise as tf.Tensor2D,
-        logAlpha,
-        targetEntropyOf(config, networks),
-      );
-      const { loss, temperatureGradient } = ofActor;
-      return {
-        networks: {
-          actor: step('actor', actor, ofActor.gradients),
-          critic: followed(nextCritic, config.tau),
-          temperature: isLearned ? step('temperature', weight, { logAlpha: temperatureGradient }) : weight,
-        },
-        metrics: {
-          criticLosses: ofCritics.losses,
-          targetMean: tf.mean(ofCritics.target),
-          actorLoss: loss,
-          entropy: ofActor.entropy,
-          temperatureLoss: ofActor.temperatureLoss,
-        },
-      };
-    },
+    pass: passOf(options),
   });
 }
+
+/** One update as a function of tensors: critics, actor, temperature, and the target that follows. */
+const passOf =
+  ({ config, networks }: StepOptions): Pass =>
+  (before, [inputs], step) => {
+    const [actor, critic, temperature] = [before.actor!, before.critic!, before.temperature!];
+    const logAlpha = temperature.parameters.logAlpha as tf.Scalar;
+    const transitions = transitionsOf(inputs!, networks);
+    const ofCritics = criticStep(
+      networks,
+      { actor: actor.parameters, critic: critic.parameters, targetCritic: critic.target },
+      transitions,
+      inputs!.nextNoise as tf.Tensor2D,
+      logAlpha,
+      config,
+    );
+    const nextCritic = step('critic', critic, ofCritics.gradients);
+    const { loss, gradients, entropy, temperatureLoss, temperatureGradient } = actorStep(
+      networks,
+      { actor: actor.parameters, critic: nextCritic.parameters },
+      transitions,
+      inputs!.noise as tf.Tensor2D,
+      logAlpha,
+      targetEntropyOf(config, networks),
+    );
+    const isLearned = config.temperature === 'learned';
+    return {
+      networks: {
+        actor: step('actor', actor, gradients),
+        critic: followed(nextCritic, config.tau),
+        temperature: isLearned ? step('temperature', temperature, { logAlpha: temperatureGradient }) : temperature,
+      },
+      metrics: {
+        criticLosses: ofCritics.losses,
+        targetMean: tf.mean(ofCritics.target),
+        actorLoss: loss,
+        entropy,
+        temperatureLoss,
+      },
+    };
+  };

@@ -1,14 +1,11 @@
 /** TD3 as a learner of the off-policy loop: owns parameters, optimisers and the compiled steps. */
 
-import type { PolicySpecs } from '../../../src/contract/tensor-spec.ts';
-import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
 import type { Trainable } from '../../../src/optim/trainable.ts';
-import type { Engine } from '../../engine/engine.ts';
 import { compileActing } from '../../off-policy/acting.ts';
 import { createActorCritic } from '../../off-policy/actor-critic.ts';
 import { clipToBounds } from '../../off-policy/bounds.ts';
-import { actorCriticFiles, actorCriticModel } from '../../off-policy/exports.ts';
-import type { OffPolicyLearner } from '../../off-policy/learner.ts';
+import { publishable } from '../../off-policy/exports.ts';
+import type { LearnerOptions, OffPolicyLearner } from '../../off-policy/learner.ts';
 import { createLearning } from '../../off-policy/updates.ts';
 import type { Publishable } from '../../run/algorithm.ts';
 import type { Portable } from '../../run/portable-policy.ts';
@@ -27,20 +24,10 @@ export type Td3Learner = OffPolicyLearner &
 
 /**
  * A learner with freshly drawn parameters.
- * @param seed of the parameters' first values
  * @throws HyperpolicyError invalid_argument: an unknown critic, options that it does not take, or `updatesPerRun` that is not 1 and no
  *   multiple of the policy delay
  */
-export function createTd3Learner(options: {
-  readonly config: Td3Config;
-  readonly specs: PolicySpecs;
-  /** Tasks of the environment, if it poses several; contexts are normalised by them. */
-  readonly tasks?: Pick<TaskDistribution, 'ranges'> | null | undefined;
-  readonly engine: Engine;
-  readonly seed: number;
-  /** Updates that wait for each other and are taken in one run; 1 unless given. */
-  readonly updatesPerRun?: number | undefined;
-}): Td3Learner {
+export function createTd3Learner(options: LearnerOptions<Td3Config>): Td3Learner {
   const { config, specs, engine, seed, updatesPerRun = 1 } = options;
   const networks = createTd3Networks(config, specs, options.tasks ?? null);
   const { actorLearningRate, criticLearningRate } = config;
@@ -82,9 +69,7 @@ export function createTd3Learner(options: {
     },
     portablePolicy: acting.portablePolicy,
     ...learning,
-    model: () => actorCriticModel(networks, trainables, 1),
-    networkFiles: () =>
-      actorCriticFiles(networks, trainables, { policy: actorConfig(config), critic: config.critic, rewardScale: 1 }),
+    ...publishable(networks, trainables, { policy: actorConfig(config), critic: config.critic, rewardScale: 1 }),
     dispose() {
       acting.dispose();
       updates.dispose();

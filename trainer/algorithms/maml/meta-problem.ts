@@ -1,0 +1,152 @@
+/**
+ * The problem of one outer step: the outer loss's gradient, and products with the Hessian of the divergence.
+ *
+ * The chain has two kinds of links. task-weights-path.ts goes from the meta-parameters to every task's weights, for all tasks in one
+ * run; task-computations.ts from one task's weights through its episodes. So the derivative of the weights after step k, and J', are
+ * products of theirs: the Hessian of the divergence is J' F J, with F its Hessian in the weights after the last step.
+ */
+
+import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
+import { addScaled, dot } from './conjugate-gradient.ts';
+import type { TaskArrays, TaskComputationOptions, TaskComputations } from './task-computations.ts';
+import type { TaskWeightsPath, WeightViews } from './task-weights-path.ts';
+import type { Candidate, TrpoProblem } from './trpo.ts';
+
+export type MetaProblemParts = Pick<TaskComputationOptions, 'config' | 'networks'> & {
+  readonly computations: TaskComputations;
+  readonly path: TaskWeightsPath;
+  /** All meta-parameters. */
+  readonly parameters: Float32Array;
+  /** Read by `path.forward`. */
+  readonly vector: Float32Array;
+  /** Written by `path.backward`. */
+  readonly gradient: Float32Array;
+};
+
+export class MetaProblem implements TrpoProblem {
+  readonly parameters: Float32Array;
+  readonly gradient: Float64Array;
+  readonly #tasks: readonly TaskArrays[];
+  readonly #parts: MetaProblemParts;
+  /** Slopes in each step's slopes that later runs have left. */
+  readonly #sums: readonly Readonly<Record<string, Float64Array>>[];
+  /** Whether weights and slopes are those of the parameters that the problem began with. */
+  #isCurrent = false;
+
+  /** @throws HyperpolicyError failed_precondition: a loss that is not finite */
+  constructor(tasks: readonly TaskArrays[], parts: MetaProblemParts) {
+    const { networks, computations, path } = parts;
+    const { contexts, slopes, cotangent } = path.memory;
+    this.parameters = parts.parameters;
+    this.#tasks = tasks;
+    this.#parts = parts;
+    this.#sums = slopes.map((named) => mapViews(named, (view) => new Float64Array(view.length)));
+    tasks.forEach(({ context }, task) => {
+      contexts.set(context.subarray(0, networks.contextSize), task * networks.contextSize);
+    });
+    this.#adapt((loss, task) => requireFiniteLoss(`inner loss of task ${task}`, loss));
+    tasks.forEach(({ post, old }, t) => {
+      computations.outerSlope(post, this.#row(this.#lastWeights, t), old, this.#row(cotangent, t));
+    });
+    this.gradient = this.#pullBack();
+    requireFiniteLoss("squared norm of the outer loss's gradient", dot(this.gradient, this.gradient));
+    this.#isCurrent = true;
+  }
+
+  product(direction: Float64Array): Float64Array {
+    const { computations, path, vector } = this.#parts;
+    const { tangents, cotangent } = path.memory;
+    if (!this.#isCurrent) this.#adapt();
+    this.#isCurrent = true;
+    vector.set(direction);
+    this.#pushForward();
+    const tangent = tangents.at(-1)!;
+    this.#tasks.forEach(({ post }, t) => {
+      const [weights, along] = [this.#row(this.#lastWeights, t), this.#row(tangent, t)];
+      computations.divergenceProduct(post, weights, along, this.#row(cotangent, t));
+    });
+    return this.#pullBack();
+  }
+
+  evaluate(): Candidate {
+    this.#isCurrent = false;
+    this.#adapt();
+    const results = this.#tasks.map(({ post, old }, t) =>
+      this.#parts.computations.evaluate(post, this.#row(this.#lastWeights, t), old),
+    );
+    const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value / this.#tasks.length, 0);
+    return { loss: mean(results.map(({ loss }) => loss)), kl: mean(results.map(({ kl }) => kl)) };
+  }
+
+  get #lastWeights(): WeightViews {
+    return this.#parts.path.memory.weights.at(-1)!;
+  }
+
+  /** The weights after every step at the present parameters. @param note the inner losses */
+  #adapt(note: (loss: number, task: number) => void = () => {}): void {
+    const { config, computations, path } = this.#parts;
+    const { weights, slopes } = path.memory;
+    path.weights(0);
+    for (let k = 0; k < config.inner.stepCount; k++) {
+      this.#tasks.forEach((task, t) => {
+        note(computations.innerSlope(task.pre, this.#row(weights[k]!, t), this.#row(slopes[k]!, t)), t);
+      });
+      path.weights(k + 1);
+    }
+  }
+
+  /** Mean over the tasks of J' u, from `cotangent` in the weights after the last step. */
+  #pullBack(): Float64Array {
+    const { config, path, gradient } = this.#parts;
+    const { stepCount, order } = config.inner;
+    const mean = new Float64Array(this.parameters.length);
+    for (const named of this.#sums) for (const view of Object.values(named)) view.fill(0);
+    for (let k = stepCount; ; k--) {
+      path.backward(k);
+      addScaled(mean, gradient, 1 / this.#tasks.length);
+      if (k === 0 || order === 'first') return mean;
+      for (let i = 0; i < k; i++) addViews(this.#sums[i]!, path.memory.slopeCotangents[i]!);
+      this.#innerProducts(k - 1, this.#sums[k - 1]!, path.memory.cotangent);
+    }
+  }
+
+  /** J v of the weights after the last step. */
+  #pushForward(): void {
+    const { config, path } = this.#parts;
+    const { stepCount, order } = config.inner;
+    const { tangents, slopeTangents } = path.memory;
+    for (let k = order === 'first' ? stepCount : 0; ; k++) {
+      path.forward(k);
+      if (k === stepCount) return;
+      this.#innerProducts(k, tangents[k]!, slopeTangents[k]!);
+    }
+  }
+
+  /** Products of the inner losses' Hessians in the weights after k steps with a direction of each task. */
+  #innerProducts(
+    k: number,
+    directions: Readonly<Record<string, Float32Array | Float64Array>>,
+    into: WeightViews,
+  ): void {
+    const { computations, path } = this.#parts;
+    this.#tasks.forEach(({ pre }, t) => {
+      const weights = this.#row(path.memory.weights[k]!, t);
+      computations.innerProduct(pre, weights, this.#row(directions, t), this.#row(into, t));
+    });
+  }
+
+  /** One task's part of arrays of all. */
+  #row<T extends Float32Array | Float64Array>(named: Readonly<Record<string, T>>, task: number): Record<string, T> {
+    return mapViews(named, (view) => {
+      const size = view.length / this.#tasks.length;
+      return view.subarray(task * size, (task + 1) * size) as T;
+    });
+  }
+}
+
+const mapViews = <From, To>(named: Readonly<Record<string, From>>, fn: (view: From) => To): Record<string, To> =>
+  Object.fromEntries(Object.entries(named).map(([name, view]) => [name, fn(view)]));
+
+function addViews(sums: Readonly<Record<string, Float64Array>>, views: WeightViews): void {
+  for (const [name, sum] of Object.entries(sums)) addScaled(sum, views[name]!, 1);
+}
