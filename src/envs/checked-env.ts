@@ -2,32 +2,13 @@
 
 import { isRecord } from '../contract/records.ts';
 import { checkedTasks, clipToBounds } from './checked-task.ts';
-import type { Env, EnvState, ResetResult } from './env.ts';
+import type { Env, EnvState, ResetResult, StepResult } from './env.ts';
 import { shown, type UserCode } from './user-code.ts';
 
 /** Members are called as methods, so that it may be an object of a class. */
 export function checkedEnv(env: Env, code: UserCode): Env {
   const { name, specs, episodeStepCountMax, stepDurationS } = env;
-  const { names } = specs.observation;
-
-  /** The result as numbers of our own. */
-  function checkResult(member: string, given: unknown): ResetResult {
-    if (typeof given !== 'object' || given === null) {
-      throw code.refusal(member, 'an object with observation and info', shown(given));
-    }
-    const { observation, info } = given as Partial<ResetResult>;
-    code.checkNumbers(member, 'an observation', observation, names);
-    if (!isRecord(info)) throw code.refusal(member, 'info to be an object of numbers', shown(info));
-    for (const [key, value] of Object.entries(info)) {
-      if (typeof value !== 'number') throw code.refusal(member, `info.${key} to be a number`, shown(value));
-    }
-    return { observation: observation instanceof Float64Array ? observation : Float64Array.from(observation!), info };
-  }
-
-  function checkContext(member: string): void {
-    if (specs.context !== null) code.checkNumbers(member, 'a context', env.context, specs.context.names);
-  }
-
+  const given = new GivenValues(env, code);
   return {
     name,
     specs,
@@ -40,10 +21,10 @@ export function checkedEnv(env: Env, code: UserCode): Env {
 
     reset(seed, options) {
       code.beginEpisode();
-      const given = code.call('reset', () => env.reset(seed, options));
+      const result = code.call('reset', () => env.reset(seed, options));
       return code.call('reset', () => {
-        checkContext('reset');
-        return checkResult('reset', given);
+        given.checkContext('reset');
+        return given.result('reset', result);
       });
     },
 
@@ -52,45 +33,86 @@ export function checkedEnv(env: Env, code: UserCode): Env {
       const clipped = Float64Array.from(action);
       clipToBounds(specs.action, clipped);
       const result = code.call('step', () => env.step(clipped));
-      return code.call('step', () => {
-        const { observation, info } = checkResult('step', result);
-        const { reward, terminated, truncated, diverged } = result;
-        code.checkNumber('step', 'reward', reward);
-        code.checkBoolean('step', 'terminated', terminated);
-        code.checkBoolean('step', 'truncated', truncated);
-        code.checkBoolean('step', 'diverged', diverged);
-        return { observation, info, reward, terminated, truncated, diverged };
-      });
+      return code.call('step', () => given.stepResult(result));
     },
 
     save() {
-      const saved = code.call('save', () => env.save()) as Partial<EnvState> | null | undefined;
-      return code.call('save', () => {
-        const { stepCount, ended, arrays, ...more } = saved ?? {};
-        // What else it has would be lost in a checkpoint.
-        const isWhole = more.env === name && Object.keys(more).length === 1;
-        const isCount = Number.isSafeInteger(stepCount) && stepCount! >= 0;
-        const hasArrays = isRecord(arrays) && Object.values(arrays).every((array) => array instanceof Float64Array);
-        if (!isWhole || !isCount || typeof ended !== 'boolean' || !hasArrays) {
-          throw code.refusal('save', `env "${name}", stepCount, ended, and arrays of Float64Array`, describe(saved));
-        }
-        return { env: name, stepCount: stepCount!, ended, arrays: { ...arrays } };
-      });
+      const saved = code.call('save', () => env.save());
+      return code.call('save', () => given.state(saved));
     },
 
     restore(state) {
       code.restoreEpisode(state.stepCount);
       const observation = code.call('restore', () => env.restore(state));
       return code.call('restore', () => {
-        code.checkNumbers('restore', 'an observation', observation, names);
-        checkContext('restore');
-        return observation instanceof Float64Array ? observation : Float64Array.from(observation);
+        const own = given.observation('restore', observation);
+        given.checkContext('restore');
+        return own;
       });
     },
 
     ...(env.scene !== undefined && { scene: () => code.call('scene', () => env.scene!()) }),
     dispose: () => code.call('dispose', () => env.dispose()),
   };
+}
+
+/** What an environment gave, checked, as numbers of our own. */
+class GivenValues {
+  readonly #env: Env;
+  readonly #code: UserCode;
+
+  constructor(env: Env, code: UserCode) {
+    this.#env = env;
+    this.#code = code;
+  }
+
+  checkContext(member: string): void {
+    const { specs, context } = this.#env;
+    if (specs.context !== null) this.#code.checkNumbers(member, 'a context', context, specs.context.names);
+  }
+
+  observation(member: string, values: unknown): Float64Array {
+    this.#code.checkNumbers(member, 'an observation', values, this.#env.specs.observation.names);
+    return values instanceof Float64Array ? values : Float64Array.from(values as ArrayLike<number>);
+  }
+
+  result(member: string, given: unknown): ResetResult {
+    const code = this.#code;
+    if (typeof given !== 'object' || given === null) {
+      throw code.refusal(member, 'an object with observation and info', shown(given));
+    }
+    const { observation, info } = given as Partial<ResetResult>;
+    const values = this.observation(member, observation);
+    if (!isRecord(info)) throw code.refusal(member, 'info to be an object of numbers', shown(info));
+    for (const [key, value] of Object.entries(info)) {
+      if (typeof value !== 'number') throw code.refusal(member, `info.${key} to be a number`, shown(value));
+    }
+    return { observation: values, info };
+  }
+
+  stepResult(given: StepResult): StepResult {
+    const { observation, info } = this.result('step', given);
+    const { reward, terminated, truncated, diverged } = given;
+    this.#code.checkNumber('step', 'reward', reward);
+    this.#code.checkBoolean('step', 'terminated', terminated);
+    this.#code.checkBoolean('step', 'truncated', truncated);
+    this.#code.checkBoolean('step', 'diverged', diverged);
+    return { observation, info, reward, terminated, truncated, diverged };
+  }
+
+  state(given: Partial<EnvState> | null | undefined): EnvState {
+    const { name } = this.#env;
+    const { stepCount, ended, arrays, ...more } = given ?? {};
+    // What else it has would be lost in a checkpoint.
+    const isWhole = more.env === name && Object.keys(more).length === 1;
+    const isCount = Number.isSafeInteger(stepCount) && stepCount! >= 0;
+    const hasArrays = isRecord(arrays) && Object.values(arrays).every((array) => array instanceof Float64Array);
+    if (!isWhole || !isCount || typeof ended !== 'boolean' || !hasArrays) {
+      const expected = `env "${name}", stepCount, ended, and arrays of Float64Array`;
+      throw this.#code.refusal('save', expected, describe(given));
+    }
+    return { env: name, stepCount: stepCount!, ended, arrays: { ...arrays } };
+  }
 }
 
 const describe = (saved: unknown): string =>

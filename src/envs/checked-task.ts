@@ -1,9 +1,11 @@
 /** A user's task behind the `Task` contract: everything that it gives is checked before the common rules rely on it. */
 
+import type { Random } from '../contract/random.ts';
 import { isRecord } from '../contract/records.ts';
-import type { TensorSpec } from '../contract/tensor-spec.ts';
+import type { PolicySpecs, TensorSpec } from '../contract/tensor-spec.ts';
 import type { StepInfo } from './env.ts';
-import type { Task } from './episode.ts';
+import type { Outcome, Task } from './episode.ts';
+import type { Scene } from './scene.ts';
 import { distribution, type TaskDistribution } from './task-distribution.ts';
 import { shown, type UserCode } from './user-code.ts';
 
@@ -19,109 +21,122 @@ const ownNames: readonly string[] = ['observation', 'context'];
 type Arrays = Record<string, Float64Array>;
 
 /** Members are called as methods, so that a task may be an object of a class. */
-export function checkedTask(task: FileTask, code: UserCode): Task {
-  const { names } = task.specs.observation;
-  const info: StepInfo = task.info ?? {};
-  const infoNames = Object.keys(info);
-  const outcome: { reward: unknown; terminated: unknown } = { reward: undefined, terminated: false };
-  let isRestoreChecked = false;
-  let hasState = false;
+export const checkedTask = (task: FileTask, code: UserCode): Task => new CheckedTask(task, code);
 
-  function checkInfo(member: string): void {
-    if (infoNames.length === 0) return;
-    for (const name of infoNames) {
-      if (typeof info[name] !== 'number') throw code.refusal(member, `info.${name} to be a number`, shown(info[name]));
-    }
-    const added = Object.keys(info).find((name) => !infoNames.includes(name));
-    if (added !== undefined) throw code.refusal(member, `the same info at every step (${infoNames.join(', ')})`, added);
+class CheckedTask implements Task {
+  readonly name: string;
+  readonly specs: PolicySpecs;
+  readonly episodeStepCountMax: number;
+  readonly stepDurationS: number;
+  readonly info: StepInfo;
+  readonly tasks: TaskDistribution | null;
+  readonly scene?: () => Scene;
+  readonly #task: FileTask;
+  readonly #code: UserCode;
+  readonly #infoNames: readonly string[];
+  readonly #outcome: { reward: unknown; terminated: unknown } = { reward: undefined, terminated: false };
+  #isRestoreChecked = false;
+  #hasState = false;
+
+  constructor(task: FileTask, code: UserCode) {
+    this.name = task.name;
+    this.specs = task.specs;
+    this.episodeStepCountMax = task.episodeStepCountMax;
+    this.stepDurationS = task.stepDurationS;
+    this.info = task.info ?? {};
+    this.tasks = checkedTasks(task, code);
+    if (task.scene !== undefined) this.scene = () => code.call('scene', () => task.scene!());
+    this.#task = task;
+    this.#code = code;
+    this.#infoNames = Object.keys(this.info);
   }
 
-  function capture(): Arrays {
-    const captured = code.call<unknown>('capture', () => task.capture());
-    return code.call('capture', () => copies(captured));
+  begin(random: Random, context: Float64Array | null): void {
+    this.#code.beginEpisode();
+    this.#code.call('begin', () => this.#task.begin(random, context));
+    this.#hasState = true;
+    this.#checkInfo('begin');
+  }
+
+  advance(action: Float64Array, result: Outcome): boolean {
+    const code = this.#code;
+    const outcome = this.#outcome;
+    code.beginStep();
+    // What an earlier step wrote must not stand for this one.
+    outcome.reward = undefined;
+    outcome.terminated = false;
+    clipToBounds(this.specs.action, action);
+    const isStable: unknown = code.call('advance', () => this.#task.advance(action, outcome as Outcome));
+    if (typeof isStable !== 'boolean') {
+      throw code.refusal('advance', 'true, or false where the simulation became unstable', shown(isStable));
+    }
+    if (!isStable) return false;
+    code.checkNumber('advance', 'outcome.reward', outcome.reward);
+    code.checkBoolean('advance', 'outcome.terminated', outcome.terminated);
+    this.#checkInfo('advance');
+    result.reward = outcome.reward as number;
+    result.terminated = outcome.terminated as boolean;
+    return true;
+  }
+
+  observe(observation: Float64Array): void {
+    // A value that is not written must not be an earlier one.
+    observation.fill(Number.NaN);
+    this.#code.call('observe', () => this.#task.observe(observation));
+    this.#code.checkNumbers('observe', 'an observation', observation, this.specs.observation.names);
+  }
+
+  capture(): Arrays {
+    const captured = this.#code.call<unknown>('capture', () => this.#task.capture());
+    return this.#code.call('capture', () => this.#copies(captured));
+  }
+
+  reinstate(arrays: Readonly<Arrays>, stepCount: number): void {
+    this.#code.restoreEpisode(stepCount);
+    this.#code.call('reinstate', () => this.#task.reinstate(copyOf(arrays), stepCount));
+    this.#hasState = true;
+    if (this.#isRestoreChecked) return;
+    // Once: it costs a capture, and a task that loses its state does so from the start.
+    this.#isRestoreChecked = true;
+    for (const [name, array] of Object.entries(this.capture())) {
+      const at = array.findIndex((value, i) => value !== arrays[name]![i]);
+      if (at < 0) continue;
+      const expected = `capture to give "${name}" back as it was: ${arrays[name]![at]} at ${at}`;
+      throw this.#code.refusal('reinstate', expected, `${array[at]}`);
+    }
+  }
+
+  dispose(): void {
+    this.#code.call('dispose', () => this.#task.dispose?.());
+  }
+
+  #checkInfo(member: string): void {
+    const names = this.#infoNames;
+    if (names.length === 0) return;
+    for (const name of names) {
+      const value: unknown = this.info[name];
+      if (typeof value !== 'number') throw this.#code.refusal(member, `info.${name} to be a number`, shown(value));
+    }
+    const added = Object.keys(this.info).find((name) => !names.includes(name));
+    if (added === undefined) return;
+    throw this.#code.refusal(member, `the same info at every step (${names.join(', ')})`, added);
   }
 
   /** A task may hand out the arrays that it goes on with. */
-  function copies(given: unknown): Arrays {
-    if (!isRecord(given)) throw code.refusal('capture', 'an object of Float64Arrays by name', shown(given));
+  #copies(given: unknown): Arrays {
+    const refuse = (expected: string, actual: string) => this.#code.refusal('capture', expected, actual);
+    if (!isRecord(given)) throw refuse('an object of Float64Arrays by name', shown(given));
     const arrays: Arrays = {};
     for (const [name, array] of Object.entries(given)) {
-      if (!(array instanceof Float64Array))
-        throw code.refusal('capture', `"${name}" to be a Float64Array`, shown(array));
-      if (ownNames.includes(name))
-        throw code.refusal('capture', `names other than ${ownNames.join(' and ')}`, `"${name}"`);
+      if (!(array instanceof Float64Array)) throw refuse(`"${name}" to be a Float64Array`, shown(array));
+      if (ownNames.includes(name)) throw refuse(`names other than ${ownNames.join(' and ')}`, `"${name}"`);
       // Before the first episode there is nothing to keep, and sizes are all that is asked for.
-      const bad = hasState ? array.findIndex((value) => !Number.isFinite(value)) : -1;
-      if (bad >= 0) throw code.refusal('capture', `finite values in "${name}"`, `${array[bad]} at ${bad}`);
+      const bad = this.#hasState ? array.findIndex((value) => !Number.isFinite(value)) : -1;
+      if (bad >= 0) throw refuse(`finite values in "${name}"`, `${array[bad]} at ${bad}`);
       arrays[name] = array.slice();
     }
     return arrays;
   }
-
-  return {
-    name: task.name,
-    specs: task.specs,
-    episodeStepCountMax: task.episodeStepCountMax,
-    stepDurationS: task.stepDurationS,
-    info,
-    tasks: checkedTasks(task, code),
-
-    begin(random, context) {
-      code.beginEpisode();
-      code.call('begin', () => task.begin(random, context));
-      hasState = true;
-      checkInfo('begin');
-    },
-
-    advance(action, result) {
-      code.beginStep();
-      // What an earlier step wrote must not stand for this one.
-      outcome.reward = undefined;
-      outcome.terminated = false;
-      clipToBounds(task.specs.action, action);
-      const isStable = code.call('advance', () => task.advance(action, outcome as typeof result)) as unknown;
-      if (typeof isStable !== 'boolean') {
-        throw code.refusal('advance', 'true, or false where the simulation became unstable', shown(isStable));
-      }
-      if (!isStable) return false;
-      code.checkNumber('advance', 'outcome.reward', outcome.reward);
-      code.checkBoolean('advance', 'outcome.terminated', outcome.terminated);
-      checkInfo('advance');
-      result.reward = outcome.reward as number;
-      result.terminated = outcome.terminated as boolean;
-      return true;
-    },
-
-    observe(observation) {
-      // A value that is not written must not be an earlier one.
-      observation.fill(Number.NaN);
-      code.call('observe', () => task.observe(observation));
-      code.checkNumbers('observe', 'an observation', observation, names);
-    },
-
-    capture,
-
-    reinstate(arrays, stepCount) {
-      code.restoreEpisode(stepCount);
-      code.call('reinstate', () => task.reinstate(copyOf(arrays), stepCount));
-      hasState = true;
-      if (isRestoreChecked) return;
-      // Once: it costs a capture, and a task that loses its state does so from the start.
-      isRestoreChecked = true;
-      for (const [name, array] of Object.entries(capture())) {
-        const at = array.findIndex((value, i) => value !== arrays[name]![i]);
-        if (at < 0) continue;
-        throw code.refusal(
-          'reinstate',
-          `capture to give "${name}" back as it was: ${arrays[name]![at]} at ${at}`,
-          `${array[at]}`,
-        );
-      }
-    },
-
-    ...(task.scene !== undefined && { scene: () => code.call('scene', () => task.scene!()) }),
-    dispose: () => code.call('dispose', () => task.dispose?.()),
-  };
 }
 
 /** What is outside of the bounds acts as the bound: the file may be a machine, and policies that draw from a normal go beyond. */

@@ -33,83 +33,96 @@ export type UserCode = {
 };
 
 /** @param path of the file as the user named it, @param file the same absolute */
-export function createUserCode(path: string, file: string): UserCode {
-  let episodeCount = 0;
-  let stepCount = 0;
-  let isRestored = false;
+export const createUserCode = (path: string, file: string): UserCode => new FileCode(path, file);
 
-  const episode = () => (isRestored ? -1 : episodeCount);
-  const place = () => placeText(episode(), stepCount);
+class FileCode implements UserCode {
+  readonly #path: string;
+  readonly #file: string;
+  readonly #refusals = new WeakSet<Error>();
+  #episodeCount = 0;
+  #stepCount = 0;
+  #isRestored = false;
 
-  const refusals = new WeakSet<Error>();
-  const refusal: UserCode['refusal'] = (member, expected, actual, remedy) => {
-    const error = invalidArgument({ where: `${path} ${member}${place()}`, expected, actual, remedy });
-    refusals.add(error);
-    return error;
-  };
-
-  function checkNumber(member: string, what: string, value: unknown): void {
-    if (typeof value === 'number' && Math.abs(value) <= float32Max) return;
-    const isLarge = typeof value === 'number' && Number.isFinite(value);
-    throw refusal(member, `${what} to be a finite number${isLarge ? ' that float32 can hold' : ''}`, shown(value));
+  constructor(path: string, file: string) {
+    this.#path = path;
+    this.#file = file;
   }
 
-  return {
-    refusal,
-    checkNumber,
-    call(member, run) {
-      let value: ReturnType<typeof run>;
-      enterStep(episode(), stepCount);
-      enterMember(member);
-      try {
-        value = run();
-      } catch (cause) {
-        if (cause instanceof Error && refusals.has(cause)) throw cause;
-        throw invalidArgument({
-          where: `${path} ${member}${place()}`,
-          expected: 'no exception',
-          actual: thrownText(cause, file),
-          cause,
-        });
-      } finally {
-        leaveMember();
-      }
-      if (isPromise(value)) {
-        // Its own failure would otherwise end the process first.
-        Promise.resolve(value).catch(() => {});
-        throw refusal(
-          member,
-          'a value at once',
-          'a promise',
-          'Environments are synchronous: leave out async and await',
-        );
-      }
-      return value;
-    },
-    checkNumbers(member, what, values, names) {
-      const list = values as ArrayLike<unknown> | null | undefined;
-      if (typeof list !== 'object' || list === null || list.length !== names.length) {
-        const actual = typeof list === 'object' && list !== null && 'length' in list ? `${list.length}` : shown(list);
-        throw refusal(member, `${what} of ${names.length} values (${names.join(', ')})`, actual);
-      }
-      for (let i = 0; i < names.length; i++) checkNumber(member, `${what} value ${i} (${names[i]})`, list[i]);
-    },
-    checkBoolean(member, what, value) {
-      if (typeof value !== 'boolean') throw refusal(member, `${what} to be true or false`, shown(value));
-    },
-    beginEpisode() {
-      episodeCount++;
-      stepCount = 0;
-      isRestored = false;
-    },
-    beginStep() {
-      stepCount++;
-    },
-    restoreEpisode(count) {
-      stepCount = count;
-      isRestored = true;
-    },
-  };
+  refusal(member: string, expected: string, actual: string, remedy?: string): HyperpolicyError {
+    const error = invalidArgument({ where: this.#where(member), expected, actual, remedy });
+    this.#refusals.add(error);
+    return error;
+  }
+
+  call<T>(member: UserMember, run: () => T): T {
+    const value = this.#run(member, run);
+    if (!isPromise(value)) return value;
+    // Its own failure would otherwise end the process first.
+    Promise.resolve(value).catch(() => {});
+    const remedy = 'Environments are synchronous: leave out async and await';
+    throw this.refusal(member, 'a value at once', 'a promise', remedy);
+  }
+
+  checkNumber(member: string, what: string, value: unknown): void {
+    if (typeof value === 'number' && Math.abs(value) <= float32Max) return;
+    const isLarge = typeof value === 'number' && Number.isFinite(value);
+    throw this.refusal(member, `${what} to be a finite number${isLarge ? ' that float32 can hold' : ''}`, shown(value));
+  }
+
+  checkNumbers(member: string, what: string, values: unknown, names: readonly string[]): void {
+    const list = values as ArrayLike<unknown> | null | undefined;
+    if (typeof list !== 'object' || list === null || list.length !== names.length) {
+      const actual = typeof list === 'object' && list !== null && 'length' in list ? `${list.length}` : shown(list);
+      throw this.refusal(member, `${what} of ${names.length} values (${names.join(', ')})`, actual);
+    }
+    for (let i = 0; i < names.length; i++) this.checkNumber(member, `${what} value ${i} (${names[i]})`, list[i]);
+  }
+
+  checkBoolean(member: string, what: string, value: unknown): void {
+    if (typeof value !== 'boolean') throw this.refusal(member, `${what} to be true or false`, shown(value));
+  }
+
+  beginEpisode(): void {
+    this.#episodeCount++;
+    this.#stepCount = 0;
+    this.#isRestored = false;
+  }
+
+  beginStep(): void {
+    this.#stepCount++;
+  }
+
+  restoreEpisode(stepCount: number): void {
+    this.#stepCount = stepCount;
+    this.#isRestored = true;
+  }
+
+  #run<T>(member: UserMember, run: () => T): T {
+    enterStep(this.#episode, this.#stepCount);
+    enterMember(member);
+    try {
+      return run();
+    } catch (cause) {
+      if (cause instanceof Error && this.#refusals.has(cause)) throw cause;
+      throw invalidArgument({
+        where: this.#where(member),
+        expected: 'no exception',
+        actual: thrownText(cause, this.#file),
+        cause,
+      });
+    } finally {
+      leaveMember();
+    }
+  }
+
+  /** -1 if a state was restored, whose episode is not known. */
+  get #episode(): number {
+    return this.#isRestored ? -1 : this.#episodeCount;
+  }
+
+  #where(member: string): string {
+    return `${this.#path} ${member}${placeText(this.#episode, this.#stepCount)}`;
+  }
 }
 
 /** A value as an error shows it: texts in quotes, anything that is not plain by its kind. */

@@ -6,13 +6,14 @@
  * ant_v5.py); kept, and part of the saved state.
  */
 
-import type { TensorSpec } from '../../contract/tensor-spec.ts';
+import type { Random } from '../../contract/random.ts';
+import type { PolicySpecs, TensorSpec } from '../../contract/tensor-spec.ts';
 import type { Env } from '../env.ts';
-import { createEnv } from '../episode.ts';
+import { createEnv, type Outcome } from '../episode.ts';
 import { antBodies, antJoints, antModel, antMotors } from '../models/ant.ts';
-import { captureSimulator, openSimulator, reinstateSimulator, simulatorStateRow } from '../simulator.ts';
-import { simulatorScene } from '../simulator-scene.ts';
+import { openSimulator, type Simulator } from '../simulator.ts';
 import { directionTasks, type TaskDistribution, uniformTasks } from '../task-distribution.ts';
+import { SimulatorTask } from './simulator-task.ts';
 import { directionContext, motorSpec, observationSpec, velocityContext } from './specs.ts';
 
 type Ant = {
@@ -64,12 +65,15 @@ function observationOf(observed: Ant['observedForces']): TensorSpec {
   };
 }
 
-async function createAntVariant(ant: Ant): Promise<Env> {
-  const { controlCostWeight, contactCostWeight, forwardReward } = ant;
-  const simulator = await openSimulator(antModel());
-  const firstForce = ant.observedForces === 'bodies' ? forceSize : 0;
-  const usesForces = ant.observedForces !== 'none' || contactCostWeight > 0;
-  const info = {
+const createAntVariant = async (ant: Ant): Promise<Env> => createEnv(new AntTask(ant, await openSimulator(antModel())));
+
+class AntTask extends SimulatorTask {
+  readonly name: string;
+  readonly specs: PolicySpecs;
+  readonly tasks: TaskDistribution | null;
+  readonly episodeStepCountMax: number;
+  readonly stepDurationS = stepDurationS;
+  readonly info = {
     xPosition: 0,
     yPosition: 0,
     xVelocity: 0,
@@ -79,99 +83,84 @@ async function createAntVariant(ant: Ant): Promise<Env> {
     rewardContact: 0,
     rewardSurvive: 0,
   };
-  let task: Float64Array | null = null;
-  const row = simulatorStateRow(simulator);
+  readonly #ant: Ant;
+  readonly #usesForces: boolean;
+  readonly #firstForce: number;
 
-  const isHealthy = (qpos: Float64Array) => qpos[2]! >= 0.2 && qpos[2]! <= 1;
-  const contactSquares = (): number => {
-    const { cfrcExt } = simulator;
+  constructor(ant: Ant, simulator: Simulator) {
+    super(simulator);
+    this.name = ant.name;
+    this.specs = {
+      observation: observationOf(ant.observedForces),
+      action: motorSpec(antMotors),
+      context: ant.tasks?.spec ?? null,
+    };
+    this.tasks = ant.tasks ?? null;
+    this.episodeStepCountMax = ant.episodeStepCountMax;
+    this.#ant = ant;
+    this.#usesForces = ant.observedForces !== 'none' || ant.contactCostWeight > 0;
+    this.#firstForce = ant.observedForces === 'bodies' ? forceSize : 0;
+  }
+
+  begin(random: Random, context: Float64Array | null): void {
+    const { simulator, info } = this;
+    simulator.refresh();
+    this.enter(context);
+    simulator.rewind();
+    const { qpos, qvel } = simulator;
+    for (let i = 0; i < qpos.length; i++) qpos[i]! += resetNoise * (2 * random.uniform() - 1);
+    for (let i = 0; i < qvel.length; i++) qvel[i]! += resetNoise * random.normal();
+    simulator.forward();
+    info.xPosition = qpos[0]!;
+    info.yPosition = qpos[1]!;
+    info.xVelocity = info.yVelocity = 0;
+    info.rewardForward = info.rewardControl = info.rewardContact = info.rewardSurvive = 0;
+  }
+
+  advance(action: Float64Array, outcome: Outcome): boolean {
+    const { simulator, info } = this;
+    const { controlCostWeight, contactCostWeight, forwardReward, paysUnhealthyStep, healthyReward } = this.#ant;
+    simulator.refresh();
+    const { qpos, xpos } = simulator;
+    // Body 0 is the world, body 1 the torso.
+    const xBefore = xpos[3]!;
+    const yBefore = xpos[4]!;
+    const squares = this.control(action);
+    if (!simulator.advance(physicsStepCount)) return false;
+    if (this.#usesForces) simulator.computeContactForces();
+    const xVelocity = (xpos[3]! - xBefore) / stepDurationS;
+    const yVelocity = (xpos[4]! - yBefore) / stepDurationS;
+    const alive = qpos[2]! >= 0.2 && qpos[2]! <= 1;
+    info.xPosition = qpos[0]!;
+    info.yPosition = qpos[1]!;
+    info.xVelocity = xVelocity;
+    info.yVelocity = yVelocity;
+    info.rewardForward = forwardReward === undefined ? xVelocity : forwardReward(xVelocity, yVelocity, this.context!);
+    info.rewardControl = -controlCostWeight * squares;
+    info.rewardContact = contactCostWeight > 0 ? -contactCostWeight * this.#contactSquares() : 0;
+    info.rewardSurvive = alive || paysUnhealthyStep ? healthyReward : 0;
+    outcome.reward = info.rewardForward + info.rewardSurvive + info.rewardControl + info.rewardContact;
+    outcome.terminated = !alive;
+    return true;
+  }
+
+  observe(out: Float64Array): void {
+    const { qpos, qvel, cfrcExt } = this.simulator;
+    let at = 0;
+    for (let i = 2; i < qpos.length; i++) out[at++] = qpos[i]!;
+    for (let i = 0; i < qvel.length; i++) out[at++] = qvel[i]!;
+    for (let i = this.#firstForce; at < out.length; i++) out[at++] = clipForce(cfrcExt[i]!);
+  }
+
+  #contactSquares(): number {
+    const { cfrcExt } = this.simulator;
     let squares = 0;
     for (let i = 0; i < cfrcExt.length; i++) {
       const force = clipForce(cfrcExt[i]!);
       squares += force * force;
     }
     return squares;
-  };
-
-  return createEnv({
-    name: ant.name,
-    specs: {
-      observation: observationOf(ant.observedForces),
-      action: motorSpec(antMotors),
-      context: ant.tasks?.spec ?? null,
-    },
-    tasks: ant.tasks ?? null,
-    episodeStepCountMax: ant.episodeStepCountMax,
-    stepDurationS,
-    info,
-
-    begin(random, context) {
-      simulator.refresh();
-      task = context;
-      simulator.rewind();
-      const { qpos, qvel } = simulator;
-      for (let i = 0; i < qpos.length; i++) qpos[i]! += resetNoise * (2 * random.uniform() - 1);
-      for (let i = 0; i < qvel.length; i++) qvel[i]! += resetNoise * random.normal();
-      simulator.forward();
-      info.xPosition = qpos[0]!;
-      info.yPosition = qpos[1]!;
-      info.xVelocity = info.yVelocity = 0;
-      info.rewardForward = info.rewardControl = info.rewardContact = info.rewardSurvive = 0;
-    },
-
-    advance(action, outcome) {
-      simulator.refresh();
-      const { qpos, ctrl, xpos } = simulator;
-      // Body 0 is the world, body 1 the torso.
-      const xBefore = xpos[3]!;
-      const yBefore = xpos[4]!;
-      let squares = 0;
-      for (let i = 0; i < action.length; i++) {
-        const value = action[i]!;
-        ctrl[i] = value;
-        squares += value * value;
-      }
-      if (!simulator.advance(physicsStepCount)) return false;
-      if (usesForces) simulator.computeContactForces();
-      const xVelocity = (xpos[3]! - xBefore) / stepDurationS;
-      const yVelocity = (xpos[4]! - yBefore) / stepDurationS;
-      const alive = isHealthy(qpos);
-      info.xPosition = qpos[0]!;
-      info.yPosition = qpos[1]!;
-      info.xVelocity = xVelocity;
-      info.yVelocity = yVelocity;
-      info.rewardForward = forwardReward === undefined ? xVelocity : forwardReward(xVelocity, yVelocity, task!);
-      info.rewardControl = -controlCostWeight * squares;
-      info.rewardContact = contactCostWeight > 0 ? -contactCostWeight * contactSquares() : 0;
-      info.rewardSurvive = alive || ant.paysUnhealthyStep ? ant.healthyReward : 0;
-      outcome.reward = info.rewardForward + info.rewardSurvive + info.rewardControl + info.rewardContact;
-      outcome.terminated = !alive;
-      return true;
-    },
-
-    observe(out) {
-      const { qpos, qvel, cfrcExt } = simulator;
-      let at = 0;
-      for (let i = 2; i < qpos.length; i++) out[at++] = qpos[i]!;
-      for (let i = 0; i < qvel.length; i++) out[at++] = qvel[i]!;
-      for (let i = firstForce; at < out.length; i++) out[at++] = clipForce(cfrcExt[i]!);
-    },
-
-    capture: () => captureSimulator(simulator),
-    reinstate(arrays) {
-      task = arrays.context?.slice() ?? null;
-      reinstateSimulator(simulator, arrays);
-    },
-    stateRow: {
-      ...row,
-      read(values, at, context) {
-        task = context;
-        row.read(values, at);
-      },
-    },
-    scene: () => simulatorScene(simulator),
-    dispose: () => simulator.dispose(),
-  });
+  }
 }
 
 const gymnasium = {

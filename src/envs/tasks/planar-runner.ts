@@ -5,17 +5,12 @@
  */
 
 import type { Random } from '../../contract/random.ts';
+import type { PolicySpecs } from '../../contract/tensor-spec.ts';
 import type { Env } from '../env.ts';
-import { createEnv } from '../episode.ts';
-import {
-  captureSimulator,
-  openSimulator,
-  reinstateSimulator,
-  type Simulator,
-  simulatorStateRow,
-} from '../simulator.ts';
-import { simulatorScene } from '../simulator-scene.ts';
+import { createEnv, type Outcome } from '../episode.ts';
+import { openSimulator, type Simulator } from '../simulator.ts';
 import type { TaskDistribution } from '../task-distribution.ts';
+import { SimulatorTask } from './simulator-task.ts';
 import { motorSpec, observationSpec } from './specs.ts';
 
 export type PlanarRunner = {
@@ -77,94 +72,86 @@ function observationOf({ joints, velocityLimit, observesTorso = false }: PlanarR
 }
 
 /** Creates the environment of a runner. */
-export async function createPlanarRunner(runner: PlanarRunner): Promise<Env> {
-  const { physicsStepCount, controlCostWeight, velocityLimit = Infinity, healthy, forwardReward, noise } = runner;
-  const stepDurationS = physicsStepCount * runner.physicsStepS;
-  const simulator = await openSimulator(runner.model, { ownModel: runner.applyContext !== undefined });
-  const info = { xPosition: 0, xVelocity: 0, rewardForward: 0, rewardControl: 0, rewardSurvive: 0 };
-  let task: Float64Array | null = null;
-  const row = simulatorStateRow(simulator);
-  /** The context that the model's fields are of. */
-  let applied: Float64Array | undefined;
-  const setTask = (context: Float64Array | null) => {
-    task = context;
-    if (runner.applyContext === undefined || applied?.every((value, i) => value === context![i])) return;
-    runner.applyContext(simulator, context!);
-    applied = context!.slice();
-  };
+export const createPlanarRunner = async (runner: PlanarRunner): Promise<Env> =>
+  createEnv(new RunnerTask(runner, await openSimulator(runner.model, { ownModel: runner.applyContext !== undefined })));
 
-  return createEnv({
-    name: runner.name,
-    specs: {
+class RunnerTask extends SimulatorTask {
+  readonly name: string;
+  readonly specs: PolicySpecs;
+  readonly tasks: TaskDistribution | null;
+  readonly episodeStepCountMax: number;
+  readonly stepDurationS: number;
+  readonly info = { xPosition: 0, xVelocity: 0, rewardForward: 0, rewardControl: 0, rewardSurvive: 0 };
+  readonly #runner: PlanarRunner;
+  readonly #velocityLimit: number;
+  /** The context that the model's fields are of. */
+  #applied: Float64Array | undefined;
+
+  constructor(runner: PlanarRunner, simulator: Simulator) {
+    super(simulator);
+    this.name = runner.name;
+    this.specs = {
       observation: observationOf(runner),
       action: motorSpec(runner.joints),
       context: runner.tasks?.spec ?? null,
-    },
-    tasks: runner.tasks ?? null,
-    episodeStepCountMax: runner.episodeStepCountMax,
-    stepDurationS,
-    info,
+    };
+    this.tasks = runner.tasks ?? null;
+    this.episodeStepCountMax = runner.episodeStepCountMax;
+    this.stepDurationS = runner.physicsStepCount * runner.physicsStepS;
+    this.#runner = runner;
+    this.#velocityLimit = runner.velocityLimit ?? Infinity;
+  }
 
-    begin(random, context) {
-      simulator.refresh();
-      setTask(context);
-      simulator.rewind();
-      const { qpos, qvel } = simulator;
-      for (let i = 0; i < qpos.length; i++) qpos[i]! += noise.position(random);
-      for (let i = 0; i < qvel.length; i++) qvel[i]! += noise.velocity(random);
-      simulator.forward();
-      info.xPosition = qpos[0]!;
-      info.xVelocity = info.rewardForward = info.rewardControl = info.rewardSurvive = 0;
-    },
+  begin(random: Random, context: Float64Array | null): void {
+    const { simulator, info } = this;
+    const { noise } = this.#runner;
+    simulator.refresh();
+    this.enter(context);
+    simulator.rewind();
+    const { qpos, qvel } = simulator;
+    for (let i = 0; i < qpos.length; i++) qpos[i]! += noise.position(random);
+    for (let i = 0; i < qvel.length; i++) qvel[i]! += noise.velocity(random);
+    simulator.forward();
+    info.xPosition = qpos[0]!;
+    info.xVelocity = info.rewardForward = info.rewardControl = info.rewardSurvive = 0;
+  }
 
-    advance(action, outcome) {
-      simulator.refresh();
-      const { qpos, qvel, ctrl } = simulator;
-      const xBefore = qpos[0]!;
-      let squares = 0;
-      for (let i = 0; i < action.length; i++) {
-        const value = action[i]!;
-        ctrl[i] = value;
-        squares += value * value;
-      }
-      if (!simulator.advance(physicsStepCount)) return false;
-      const x = qpos[0]!;
-      const xVelocity = (x - xBefore) / stepDurationS;
-      const alive = healthy === undefined || healthy(qpos, qvel);
-      info.xPosition = x;
-      info.xVelocity = xVelocity;
-      info.rewardForward = forwardReward === undefined ? xVelocity : forwardReward(xVelocity, task!);
-      info.rewardControl = -controlCostWeight * squares;
-      info.rewardSurvive = healthy !== undefined && (alive || runner.paysUnhealthyStep === true) ? 1 : 0;
-      outcome.reward = info.rewardForward + info.rewardSurvive + info.rewardControl;
-      outcome.terminated = !alive;
-      return true;
-    },
+  advance(action: Float64Array, outcome: Outcome): boolean {
+    const { simulator, info } = this;
+    const { physicsStepCount, controlCostWeight, healthy, forwardReward, paysUnhealthyStep } = this.#runner;
+    simulator.refresh();
+    const { qpos, qvel } = simulator;
+    const xBefore = qpos[0]!;
+    const squares = this.control(action);
+    if (!simulator.advance(physicsStepCount)) return false;
+    const x = qpos[0]!;
+    const xVelocity = (x - xBefore) / this.stepDurationS;
+    const alive = healthy === undefined || healthy(qpos, qvel);
+    info.xPosition = x;
+    info.xVelocity = xVelocity;
+    info.rewardForward = forwardReward === undefined ? xVelocity : forwardReward(xVelocity, this.context!);
+    info.rewardControl = -controlCostWeight * squares;
+    info.rewardSurvive = healthy !== undefined && (alive || paysUnhealthyStep === true) ? 1 : 0;
+    outcome.reward = info.rewardForward + info.rewardSurvive + info.rewardControl;
+    outcome.terminated = !alive;
+    return true;
+  }
 
-    observe(out) {
-      const { qpos, qvel, xpos } = simulator;
-      let at = 0;
-      for (let i = 1; i < qpos.length; i++) out[at++] = qpos[i]!;
-      for (let i = 0; i < qvel.length; i++) {
-        out[at++] = Math.min(Math.max(qvel[i]!, -velocityLimit), velocityLimit);
-      }
-      // Body 0 is the world, body 1 the torso.
-      for (let i = 3; at < out.length; i++) out[at++] = xpos[i]!;
-    },
+  observe(out: Float64Array): void {
+    const { qpos, qvel, xpos } = this.simulator;
+    const limit = this.#velocityLimit;
+    let at = 0;
+    for (let i = 1; i < qpos.length; i++) out[at++] = qpos[i]!;
+    for (let i = 0; i < qvel.length; i++) out[at++] = Math.min(Math.max(qvel[i]!, -limit), limit);
+    // Body 0 is the world, body 1 the torso.
+    for (let i = 3; at < out.length; i++) out[at++] = xpos[i]!;
+  }
 
-    capture: () => captureSimulator(simulator),
-    reinstate(arrays) {
-      setTask(arrays.context?.slice() ?? null);
-      reinstateSimulator(simulator, arrays);
-    },
-    stateRow: {
-      ...row,
-      read(values, at, context) {
-        setTask(context);
-        row.read(values, at);
-      },
-    },
-    scene: () => simulatorScene(simulator),
-    dispose: () => simulator.dispose(),
-  });
+  protected override enter(context: Float64Array | null): void {
+    super.enter(context);
+    const { applyContext } = this.#runner;
+    if (applyContext === undefined || this.#applied?.every((value, i) => value === context![i])) return;
+    applyContext(this.simulator, context!);
+    this.#applied = context!.slice();
+  }
 }
