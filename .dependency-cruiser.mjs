@@ -30,7 +30,8 @@ const libraries = [
   room('src/contract', { imports: 'src/gen', packages: '@bufbuild/protobuf zod' }),
   room('src/files', { imports: 'src/contract', packages: 'pino' }),
   room('src/tracing', { imports: 'src/contract', packages: 'pino' }),
-  room('src/pacing'),
+  room('src/pacing', { packages: 'pino' }),
+  room('src/memory'),
   room('src/metrics', { imports: 'src/contract', packages: 'prom-client' }),
   room('src/messages', { imports: 'src/contract' }),
   room('src/advantages', { imports: 'src/contract' }),
@@ -99,7 +100,7 @@ const trainer = [...belowAlgorithms, ...algorithms, ...aboveAlgorithms];
 const server = (name, packages = '') =>
   room(`server/${name}`, {
     imports:
-      'src/gen src/contract src/files src/tracing src/messages src/metrics src/pacing src/advantages src/posterior src/package src/onnx',
+      'src/gen src/contract src/files src/memory src/tracing src/messages src/metrics src/pacing src/advantages src/posterior src/package src/onnx',
     packages: `pino ${packages}`,
   });
 

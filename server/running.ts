@@ -2,15 +2,15 @@
 
 import type { Logger } from 'pino';
 import { emptyStoreRemedy } from '../src/contract/errors.ts';
-import { addressOf } from '../src/contract/ports.ts';
+import { addressOf, portInUse } from '../src/contract/ports.ts';
 import { AdminService } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
+import { listenForMetrics } from '../src/metrics/metrics-listener.ts';
 import type { ServerConfig } from './config.ts';
 import { type AdminModels, createAdminHandlers } from './models/admin.ts';
 import { adminMethods } from './routes.ts';
 import { listenGrpc } from './transport/grpc.ts';
 import { Health } from './transport/health.ts';
 import type { MethodDeps } from './transport/invocation.ts';
-import { listenMetrics } from './transport/metrics-http.ts';
 
 export type RunningServer = {
   readonly config: ServerConfig;
@@ -27,7 +27,7 @@ export type RunningServer = {
 /** The serving part of a server. */
 export type RunningParts = {
   /** Shown at `/metrics`. */
-  readonly registry: Parameters<typeof listenMetrics>[1];
+  readonly registry: Parameters<typeof listenForMetrics>[0];
   /** Why it is not ready; undefined if it is. */
   readonly notReady: () => string | undefined;
   readonly config: ServerConfig;
@@ -48,10 +48,10 @@ export type RunningParts = {
 
 /** @throws HyperpolicyError: a wrong setting; a port that cannot be had. Everything is freed then */
 export async function runServer(parts: RunningParts): Promise<RunningServer> {
-  const { config, log, registry, notReady } = parts;
+  const { config, log } = parts;
   const { host, store, adminPort, drainMs } = config;
   // The metrics port comes first: while large models load, the server is alive but not ready.
-  const metrics = await listenMetrics(config, registry, notReady).catch(async (error) => {
+  const metrics = await listenMetrics(parts).catch(async (error) => {
     await parts.close();
     throw error;
   });
@@ -112,3 +112,20 @@ async function listenAdmin(port: number, models: AdminModels, deps: MethodDeps) 
     },
   };
 }
+
+/** `/metrics`, `/healthz` (the process runs) and `/readyz` (it can answer), over HTTP. @throws HyperpolicyError failed_precondition if the port cannot be had */
+const listenMetrics = ({ config: { host, metricsPort, httpHosts }, registry, notReady }: RunningParts) =>
+  listenForMetrics(registry, {
+    host,
+    port: metricsPort,
+    otherHosts: httpHosts,
+    hostRemedy: 'Name it with --http-host',
+    pages: {
+      '/healthz': () => [200, 'ok\n'],
+      '/readyz': () => {
+        const reason = notReady();
+        return reason === undefined ? [200, 'ready\n'] : [503, `${reason}\n`];
+      },
+    },
+    refusal: portInUse('metrics port'),
+  });

@@ -6,6 +6,7 @@
 import type { Logger } from 'pino';
 import { PolicyService } from '../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { GRPCInferenceService } from '../src/gen/inference/grpc_predict_v2_pb.ts';
+import { BlockArena } from '../src/memory/block-arena.ts';
 import { measureEventLoopDelay } from '../src/metrics/event-loop-delay.ts';
 import { setPrecision } from '../src/onnx/precision.ts';
 import { candidates } from '../src/onnx/providers.ts';
@@ -27,7 +28,6 @@ import { type GrpcListener, listenGrpc } from './transport/grpc.ts';
 import { Health } from './transport/health.ts';
 import { type HttpListener, listenHttp } from './transport/http.ts';
 import type { MethodDeps } from './transport/invocation.ts';
-import { BlockArena } from './weights/block-arena.ts';
 import { ContextCache } from './weights/context-cache.ts';
 
 /** Given to a process that is one of several. */

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { HyperpolicyError, invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
 import { nearest } from '../../src/contract/nearest.ts';
 import { type OnRead, readAndWatch } from '../../src/files/reread.ts';
+import { createTokenRate, type TokenRate } from '../../src/pacing/token-rate.ts';
 import type { Caller } from '../call/caller.ts';
 
 const tokenSchema = z.strictObject({
@@ -152,47 +153,6 @@ function createCaller({ name, models, admin }: TokenEntry, limit?: Limit): Calle
         });
       }
       onSpent(name);
-    },
-  };
-}
-
-/** The rate of a token: `perSecond` requests a second, and as many at once after a pause. */
-type TokenRate = {
-  readonly perSecond: number;
-  /** Takes one; false if none is left. */
-  take(): boolean;
-  /** Counts requests of another process. A negative rest must be filled up before a request is accepted again. */
-  charge(count: number): void;
-  left: number;
-};
-
-/** @param clock milliseconds, not going backwards */
-export function createTokenRate(perSecond: number, clock: () => number): TokenRate {
-  const burst = Math.max(1, perSecond);
-  let left = burst;
-  let countedAtMs = clock();
-  const count = (): number => {
-    const nowMs = clock();
-    left = Math.min(burst, left + ((nowMs - countedAtMs) / 1000) * perSecond);
-    countedAtMs = nowMs;
-    return left;
-  };
-  return {
-    perSecond,
-    take() {
-      if (count() < 1) return false;
-      left -= 1;
-      return true;
-    },
-    charge(taken) {
-      left = count() - taken;
-    },
-    get left() {
-      return count();
-    },
-    set left(value) {
-      countedAtMs = clock();
-      left = Math.min(burst, value);
     },
   };
 }

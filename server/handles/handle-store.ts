@@ -10,9 +10,9 @@
 import { deserialize, serialize } from 'node:v8';
 import { resourceExhausted } from '../../src/contract/errors.ts';
 import { LruMap } from '../../src/contract/lru-map.ts';
+import type { Spool } from '../../src/files/spool.ts';
 import type { HandleContext } from './handle-context.ts';
 import { isOfOtherServer, newHandle, serverMark } from './handle-name.ts';
-import type { Spool } from './handle-spool.ts';
 
 export type HandleStoreOptions = {
   readonly spool: Spool;

@@ -1,8 +1,8 @@
 /** Opens the handle store of one process, with its own spool or with one that several processes share. */
 
 import type { Logger } from 'pino';
+import { createSpoolDirectory, removeSpoolDirectory, Spool } from '../../src/files/spool.ts';
 import type { ServerConfig } from '../config.ts';
-import { createSpoolDirectory, removeSpoolDirectory, Spool } from './handle-spool.ts';
 import { HandleStore } from './handle-store.ts';
 
 /** A spool that the processes of one server share. Their parent creates the directory, and removes it when all have stopped. */
@@ -32,7 +32,7 @@ export type OpenHandles = {
 
 /** @throws Error of the file system if the directory cannot be created */
 export function openHandles(config: ServerConfig, shared?: SpoolPart, log?: Logger): OpenHandles {
-  const directory = shared?.directory ?? createSpoolDirectory(config.handleDirectory);
+  const directory = shared?.directory ?? createSpoolDirectory(config.handleDirectory, 'handles');
   const processCount = shared?.processCount ?? 1;
   const offsetMs = shared?.clockOffsetMs ?? clockOffset();
   const store = new HandleStore({

@@ -4,7 +4,7 @@
  */
 
 import { deadlineExceeded, type HyperpolicyError } from '../../src/contract/errors.ts';
-import { callAfter } from '../../src/contract/timers.ts';
+import { callAt } from '../../src/contract/timers.ts';
 import { type Call, callCancelled, type Demand, deadlinePassed } from '../call/rpc.ts';
 
 export type DueReason = 'budget' | 'deadline';
@@ -60,24 +60,6 @@ export function answerByDue<T>(answer: Promise<T>, due: Due | undefined, late: (
     });
     answer.then(resolve, reject).finally(cancel);
   });
-}
-
-/** Timers fire a millisecond or more late. So the last part is waited for in turns of the event loop. */
-const timerSlackMs = 1.5;
-
-function callAt(atMs: number, action: () => void): () => void {
-  let turn: NodeJS.Immediate | undefined;
-  const waitTurns = () => {
-    if (performance.now() >= atMs) action();
-    else turn = setImmediate(waitTurns);
-  };
-  const leftMs = atMs - performance.now() - timerSlackMs;
-  const cancel = leftMs > 0 ? callAfter(leftMs, waitTurns) : undefined;
-  if (cancel === undefined) waitTurns();
-  return () => {
-    cancel?.();
-    clearImmediate(turn);
-  };
 }
 
 /** The error of a late answer. @param computed says what happened to the work, as a sentence */

@@ -3,13 +3,13 @@
  * no memory, too many open files, no right to read.
  */
 
-import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { HyperpolicyError } from '../../src/contract/errors.ts';
 import type { Device } from '../../src/onnx/providers.ts';
 import { createStepper } from '../../src/pacing/unhurried.ts';
 import { type PackageIndex, readPackageIndex } from '../../src/package/package.ts';
+import { identityOf, stateOf } from '../../src/package/package-state.ts';
 import { type OpenVersionOptions, openVersion, type ServedVersion } from './served-version.ts';
 
 export type LoadListener = (result: 'loaded' | 'refused' | 'withdrawn', model: string) => void;
@@ -278,23 +278,3 @@ type Found = {
   /** Why it cannot be used: a run of it did not end in time. */
   lost?: Error;
 };
-
-/** Changes when a package is published again in the same directory. */
-const identityOf = (directory: string): Promise<string> =>
-  stat(join(directory, 'manifest.json')).then(
-    ({ ino, mtimeMs }) => `${directory}:${ino}:${mtimeMs}`,
-    () => directory,
-  );
-
-/** Changes with any file of a package: a refused one may have been copied halfway. */
-async function stateOf(directory: string): Promise<string> {
-  try {
-    const states = (await readdir(directory)).sort().map(async (name) => {
-      const { ino, size, mtimeMs } = await stat(join(directory, name));
-      return `${name}:${ino}:${size}:${mtimeMs}`;
-    });
-    return (await Promise.all(states)).join('/');
-  } catch (error) {
-    return String(error);
-  }
-}

@@ -6,6 +6,7 @@
 import type { Logger } from 'pino';
 import { failedPrecondition, HyperpolicyError } from '../../src/contract/errors.ts';
 import type { Answerers } from '../../src/messages/link.ts';
+import { joinCounts, type MetricValues } from '../../src/metrics/joined.ts';
 import type { Rates } from '../access/tokens.ts';
 import type { ServerConfig, ServerSettings } from '../config.ts';
 import type { SharedSpool } from '../handles/open-handles.ts';
@@ -13,8 +14,7 @@ import type { ReadyModel } from '../models/model-store.ts';
 import type { AskedVersion } from '../models/package-loader.ts';
 import { Agreement, inEvery, readyModels } from './agreement.ts';
 import { type Forked, lifeMs, Member, silence } from './member.ts';
-import type { MetricValues, ToParent } from './messages.ts';
-import { joinCounts } from './metrics.ts';
+import type { ToParent } from './messages.ts';
 import { createRateHub, type RateHub } from './rates.ts';
 
 export type Ports = { readonly port: number; readonly httpPort: number | undefined };

@@ -1,8 +1,9 @@
 /** One place in a group of processes: the process that fills it, and its state. */
 
 import { type Answerers, Link } from '../../src/messages/link.ts';
+import type { MetricValues } from '../../src/metrics/joined.ts';
 import type { ReadyModel } from '../models/model-store.ts';
-import type { MetricValues, ProcessLink, ToParent, ToProcess } from './messages.ts';
+import type { ProcessLink, ToParent, ToProcess } from './messages.ts';
 
 /** A forked process that waits for its first message. */
 export type Forked = {

@@ -1,20 +1,12 @@
 /** Questions between the parent of a server and its processes. */
 
 import type { Link } from '../../src/messages/link.ts';
+import type { MetricValues } from '../../src/metrics/joined.ts';
 import type { ServerSettings } from '../config.ts';
 import type { SharedSpool } from '../handles/open-handles.ts';
 import type { ReadyModel } from '../models/model-store.ts';
 import type { AskedVersion } from '../models/package-loader.ts';
 import type { Spent } from './rates.ts';
-
-/** A metric as it is sent to the parent. */
-export type MetricValues = {
-  readonly name: string;
-  readonly help: string;
-  readonly type: string;
-  readonly aggregator: string;
-  readonly values: readonly unknown[];
-};
 
 /** A Prepare that names its version. `deadlineMs` is on the clock of `Date.now()`, which processes share. */
 export type PrepareOrder = { readonly request: Uint8Array; readonly deadlineMs: number };

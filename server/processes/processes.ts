@@ -7,11 +7,12 @@ import cluster from 'node:cluster';
 import { fileURLToPath } from 'node:url';
 import pino, { type Logger } from 'pino';
 import type { Registry } from 'prom-client';
+import { createSpoolDirectory, removeSpoolDirectory } from '../../src/files/spool.ts';
 import { measureEventLoopDelay } from '../../src/metrics/event-loop-delay.ts';
+import { joinWithParent, type MetricValues } from '../../src/metrics/joined.ts';
 import { registerReadings } from '../../src/metrics/readings.ts';
 import { openDoors } from '../access/access.ts';
 import { parseServerConfig, type ServerSettings } from '../config.ts';
-import { createSpoolDirectory, removeSpoolDirectory } from '../handles/handle-spool.ts';
 import { clockOffset } from '../handles/open-handles.ts';
 import type { AdminModels } from '../models/admin.ts';
 import { type RunningServer, runServer } from '../running.ts';
@@ -19,8 +20,6 @@ import { createMetrics } from '../telemetry/metrics.ts';
 import { ProcessGroup } from './group.ts';
 import { closeLostConnections } from './handovers.ts';
 import type { Forked } from './member.ts';
-import type { MetricValues } from './messages.ts';
-import { joinWithParent } from './metrics.ts';
 
 /**
  * Starts a server of `processCount` processes.
@@ -35,7 +34,7 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
   const metrics = createMetrics({ eventLoopDelayUs: delay.meanUs, requestCount: () => gate.count });
   const doors = openDoors(config, logger, { onSpent: (name) => group.spent(name) });
   // Shared by all processes, so it is made here.
-  const directory = createSpoolDirectory(config.handleDirectory);
+  const directory = createSpoolDirectory(config.handleDirectory, 'handles');
   const spool = { directory, processCount: config.processCount, clockOffsetMs: clockOffset() };
   const group: ProcessGroup = new ProcessGroup({
     config,

@@ -5,10 +5,11 @@ import pino from 'pino';
 import { endProcess } from '../../src/contract/process-end.ts';
 import { PrepareRequestSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { Link } from '../../src/messages/link.ts';
+import { metricValues } from '../../src/metrics/joined.ts';
 import { createCall } from '../call/rpc.ts';
 import { parseServerConfig } from '../config.ts';
 import { type Loaded, Serving, type Started } from '../serving.ts';
-import type { MetricValues, ToParent, ToProcess } from './messages.ts';
+import type { ToParent, ToProcess } from './messages.ts';
 import { createSpentQueue } from './rates.ts';
 
 let serving: Serving | undefined;
@@ -82,16 +83,6 @@ function stop(): Promise<void> {
   })();
   return stopping;
 }
-
-/** Removes functions, which cannot be sent. */
-const metricValues = (metrics: readonly unknown[]): MetricValues[] =>
-  (metrics as MetricValues[]).map(({ name, help, type, aggregator, values }) => ({
-    name,
-    help,
-    type,
-    aggregator,
-    values,
-  }));
 
 process.on('message', (message) => link.receive(message));
 process.prependOnceListener('disconnect', () => {

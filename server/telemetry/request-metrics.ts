@@ -1,7 +1,7 @@
 /** Requests by the version that answers: calls, and the messages of streams. */
 
 import type { Registry } from 'prom-client';
-import { type StatusName, statusCodes } from '../../src/contract/status.ts';
+import { codeOf, type StatusName, statusCodes } from '../../src/contract/status.ts';
 import { registerCounter, registerHistogram, type Slot } from '../../src/metrics/readings.ts';
 import type { AnsweredBy } from '../call/request-record.ts';
 import type { VersionLabels } from './version-labels.ts';
@@ -14,17 +14,6 @@ export const secondBounds = [
   0.00001, 0.00002, 0.00005, 0.0001, 0.0003, 0.0006, 0.001, 0.002, 0.003, 0.005, 0.008, 0.013, 0.02, 0.03, 0.05, 0.1,
   0.25, 0.5, 1, 2.5, 5, 10,
 ];
-
-/**
- * Statuses as Go's interceptors write them (`NotFound`): of the words that libraries have for codes, the one that dashboards and alerts
- * which go round, such as those of etcd, ask for.
- */
-export const codeOf = (status: StatusName): string => {
-  if (status === 'OK') return 'OK';
-  // Go has one l.
-  if (status === 'CANCELLED') return 'Canceled';
-  return status.toLowerCase().replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());
-};
 
 /** A slot for each status, so that all show from the start: the first of an error is seen to rise. */
 export const slotsByStatus = (slot: (grpc_code: string) => Slot): Readonly<Record<StatusName, Slot>> =>

@@ -3,9 +3,9 @@
 import type { Socket } from 'node:net';
 import type { Server, TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
+import { createNotes } from '../../src/pacing/notes.ts';
 import { type CertificateFiles, type Certificates, openCertificates } from '../access/certificates.ts';
 import type { HandshakeFailure, Metrics } from '../telemetry/metrics.ts';
-import { createNotes } from './notes.ts';
 
 /** How often the files are checked for a change. */
 const refreshMs = 10_000;

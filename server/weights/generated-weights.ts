@@ -4,10 +4,10 @@
  */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
+import type { ArenaBlock, BlockArena } from '../../src/memory/block-arena.ts';
 import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
 import type { Graph } from '../../src/package/manifest.ts';
 import type { RowRange, Sink } from '../compute/batcher.ts';
-import type { ArenaBlock, BlockArena } from './block-arena.ts';
 
 type Part = {
   readonly name: string;

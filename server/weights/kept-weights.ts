@@ -5,7 +5,7 @@
 
 import { resourceExhausted } from '../../src/contract/errors.ts';
 import { LruMap } from '../../src/contract/lru-map.ts';
-import type { BlockArena } from './block-arena.ts';
+import type { BlockArena } from '../../src/memory/block-arena.ts';
 import { type GeneratedWeights, withOwnBlock } from './generated-weights.ts';
 
 /** How often weights were there, and were not. */

@@ -3,12 +3,12 @@
  * that knows primary, cache and layout together.
  */
 
+import type { BlockArena } from '../../src/memory/block-arena.ts';
 import { floatTensor } from '../../src/onnx/session.ts';
 import { type Demand, standing } from '../call/rpc.ts';
 import { distinctRows, type Rows } from '../call/tensors.ts';
 import { type Deadline, deadlineFor } from '../compute/batcher.ts';
 import type { HeavyGraph } from '../compute/compute-pool.ts';
-import type { BlockArena } from './block-arena.ts';
 import type { ContextCache, Request } from './context-cache.ts';
 import { collectWeights, type WeightBatch, type WeightLayout } from './generated-weights.ts';
 import type { LookupCounts } from './kept-weights.ts';

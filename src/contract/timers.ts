@@ -22,3 +22,25 @@ export function callAfter(afterMs: number, action: () => void): () => void {
   wait();
   return () => clearTimeout(timer);
 }
+
+/** Timers fire a millisecond or more late. So the last part is waited for in turns of the event loop. */
+const timerSlackMs = 1.5;
+
+/**
+ * Calls at a time on the clock of `performance.now()`, and less than a millisecond late unless the event loop is busy.
+ * @returns cancels it
+ */
+export function callAt(atMs: number, action: () => void): () => void {
+  let turn: NodeJS.Immediate | undefined;
+  const waitTurns = () => {
+    if (performance.now() >= atMs) action();
+    else turn = setImmediate(waitTurns);
+  };
+  const leftMs = atMs - performance.now() - timerSlackMs;
+  const cancel = leftMs > 0 ? callAfter(leftMs, waitTurns) : undefined;
+  if (cancel === undefined) waitTurns();
+  return () => {
+    cancel?.();
+    clearImmediate(turn);
+  };
+}

@@ -5,9 +5,9 @@ import { basename, join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { parseServerConfig } from '../../../server/config.ts';
 import type { HandleContext } from '../../../server/handles/handle-context.ts';
-import { createSpoolDirectory, removeSpoolDirectory, Spool } from '../../../server/handles/handle-spool.ts';
 import { HandleStore, type HandleStoreOptions } from '../../../server/handles/handle-store.ts';
 import { clockOffset, openHandles } from '../../../server/handles/open-handles.ts';
+import { createSpoolDirectory, removeSpoolDirectory, Spool } from '../../../src/files/spool.ts';
 
 const minute = 60_000;
 const timeToLiveMs = 10 * minute;
@@ -22,7 +22,7 @@ const held = (mark: number): HandleContext => ({
 const markOf = (found: HandleContext | undefined) => found?.state.context[0];
 
 function openDirectory(): string {
-  const directory = createSpoolDirectory(null);
+  const directory = createSpoolDirectory(null, 'handles');
   onTestFinished(() => removeSpoolDirectory(directory));
   return directory;
 }
@@ -46,7 +46,7 @@ describe('the spool', () => {
   test('a new directory removes those of killed servers, and no others', async () => {
     const parent = await mkdtemp(join(tmpdir(), 'hyperpolicy-test-'));
     onTestFinished(() => rm(parent, { recursive: true }));
-    const own = createSpoolDirectory(parent);
+    const own = createSpoolDirectory(parent, 'handles');
     const child = spawnSync(process.execPath, ['-e', '']);
     // As the process that has just ended would have named its own.
     const dead = own.replace(`-${process.pid}-`, `-${child.pid}-`);
@@ -54,7 +54,7 @@ describe('the spool', () => {
     const link = `${dead}-link`;
     await Promise.all([mkdir(dead), mkdir(foreign), symlink(own, link)]);
     await writeFile(join(dead, 'aa'), 'x');
-    const next = createSpoolDirectory(parent);
+    const next = createSpoolDirectory(parent, 'handles');
     expect((await readdir(parent)).sort()).toEqual([own, foreign, link, next].map((path) => basename(path)).sort());
   });
 });
@@ -87,7 +87,7 @@ describe('the handle store', () => {
   });
 
   test('the directory and its files are for this user alone, and go with the directory', async () => {
-    const directory = createSpoolDirectory(null);
+    const directory = createSpoolDirectory(null, 'handles');
     const { store } = openStore(directory);
     const handle = await store.put(held(1));
     expect((await stat(directory)).mode & 0o777).toBe(0o700);
@@ -270,7 +270,7 @@ describe('the handle store', () => {
 
   test('a directory that is gone for good is a fault, not the client’s', async () => {
     const parent = await mkdtemp(join(tmpdir(), 'hyperpolicy-test-'));
-    const { store } = openStore(createSpoolDirectory(parent));
+    const { store } = openStore(createSpoolDirectory(parent, 'handles'));
     await rm(parent, { recursive: true });
     await expect(store.put(held(1))).rejects.toThrow('ENOENT');
     expect(store.entryCount).toBe(0);

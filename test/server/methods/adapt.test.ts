@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createPolicyClient } from '../../../clients/typescript/client.ts';
-import { createSpoolDirectory, removeSpoolDirectory } from '../../../server/handles/handle-spool.ts';
 import { startServer } from '../../../server/main.ts';
 import { policyGradientCoefficients, runToEnd } from '../../../src/advantages/policy-gradient.ts';
 import { createRandom, normalRow } from '../../../src/contract/random.ts';
 import { fingerprint } from '../../../src/contract/tensor-spec.ts';
+import { createSpoolDirectory, removeSpoolDirectory } from '../../../src/files/spool.ts';
 import { floatTensor, indexTensor, openSession, type TensorMap } from '../../../src/onnx/session.ts';
 import { type Manifest, parseManifest } from '../../../src/package/manifest.ts';
 import { readPackage } from '../../../src/package/package.ts';
@@ -404,7 +404,7 @@ describe('context handles', () => {
   });
 
   test('are those of every process that shares the directory', async () => {
-    const directory = createSpoolDirectory(null);
+    const directory = createSpoolDirectory(null, 'handles');
     onTestFinished(() => removeSpoolDirectory(directory));
     const store = await temporaryStore([pearl, maml]);
     const settings = { store, port: 0, metricsPort: 0, watchMs: 0, drainMs: 1000 };

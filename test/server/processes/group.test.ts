@@ -4,12 +4,12 @@ import { encodeTensor } from '../../../server/call/tensors.ts';
 import { parseServerConfig, type ServerSettings } from '../../../server/config.ts';
 import type { ReadyModel } from '../../../server/models/model-store.ts';
 import { ProcessGroup } from '../../../server/processes/group.ts';
-import type { MetricValues, ToParent, ToProcess } from '../../../server/processes/messages.ts';
-import { joinMetrics, joinWithParent } from '../../../server/processes/metrics.ts';
+import type { ToParent, ToProcess } from '../../../server/processes/messages.ts';
 import type { Spent } from '../../../server/processes/rates.ts';
 import { invalidArgument, notFound } from '../../../src/contract/errors.ts';
 import { Pinning, PrepareRequestSchema } from '../../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { Link } from '../../../src/messages/link.ts';
+import { joinMetrics, joinWithParent, type MetricValues } from '../../../src/metrics/joined.ts';
 import { recordingLog } from '../fixtures.ts';
 
 beforeEach(() => {

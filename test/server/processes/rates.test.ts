@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { createTokenRate } from '../../../server/access/tokens.ts';
 import { createRateHub, createSpentQueue, type Spent } from '../../../server/processes/rates.ts';
+import { createTokenRate } from '../../../src/pacing/token-rate.ts';
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });

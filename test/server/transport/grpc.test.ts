@@ -6,12 +6,11 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { openAccess } from '../../../server/access/access.ts';
 import type { UnaryHandler } from '../../../server/call/rpc.ts';
 import { parseServerConfig } from '../../../server/config.ts';
-import { codeOf } from '../../../server/telemetry/request-metrics.ts';
 import { listenGrpc } from '../../../server/transport/grpc.ts';
 import { unaryMethod } from '../../../server/transport/grpc-unary.ts';
 import { peerWatchCountMax } from '../../../server/transport/health.ts';
 import { invalidArgument } from '../../../src/contract/errors.ts';
-import type { StatusName } from '../../../src/contract/status.ts';
+import { codeOf, type StatusName } from '../../../src/contract/status.ts';
 import {
   HealthCheckRequestSchema,
   type HealthCheckResponse_ServingStatus,

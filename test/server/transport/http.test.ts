@@ -6,8 +6,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { ServerSettings } from '../../../server/config.ts';
-import { codeOf } from '../../../server/telemetry/request-metrics.ts';
-import type { StatusName } from '../../../src/contract/status.ts';
+import { codeOf, type StatusName } from '../../../src/contract/status.ts';
 import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
 
 const plain = {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { BlockArena } from '../../../server/weights/block-arena.ts';
 import type { GeneratedWeights } from '../../../server/weights/generated-weights.ts';
 import { KeptWeights } from '../../../server/weights/kept-weights.ts';
+import { BlockArena } from '../../../src/memory/block-arena.ts';
 
 const weights = (bytes: number): GeneratedWeights => ({ block: new Float32Array(0), bytes });
 

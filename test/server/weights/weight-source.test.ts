@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import type { HeavyGraph } from '../../../server/compute/compute-pool.ts';
-import { BlockArena } from '../../../server/weights/block-arena.ts';
 import { ContextCache } from '../../../server/weights/context-cache.ts';
 import {
   collectWeights,
@@ -9,6 +8,7 @@ import {
   weightLayout,
 } from '../../../server/weights/generated-weights.ts';
 import { WeightSource } from '../../../server/weights/weight-source.ts';
+import { BlockArena } from '../../../src/memory/block-arena.ts';
 import { floatTensor, type TensorMap } from '../../../src/onnx/session.ts';
 
 const layout = weightLayout({

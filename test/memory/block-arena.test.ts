@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type ArenaBlock, BlockArena } from '../../../server/weights/block-arena.ts';
-import { createRandom } from '../../../src/contract/random.ts';
+import { createRandom } from '../../src/contract/random.ts';
+import { type ArenaBlock, BlockArena } from '../../src/memory/block-arena.ts';
 
 /** Where a block lies, as text. */
 const place = ({ values }: ArenaBlock): string => {

@@ -1,9 +1,9 @@
 /**
- * The files of context handles, in one private directory that every process of a server reads. A file is visible whole or not at all.
+ * Files that end with their program, in one private directory that several of its processes read. A file is visible whole or not at all.
  * Its modification time is the time of its last use, by any process. If the directory is removed, for example by a cleaner of temporary
  * files, the next write creates it again.
  *
- * Not by `replaceFile`: handles end with the server, so nothing is flushed to the disk, which would take milliseconds for each Adapt.
+ * Nothing is flushed to the disk, which would take milliseconds for each file. Files that must survive a power cut: durable-files.ts.
  */
 
 import {
@@ -22,31 +22,33 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** Names of directories have the machine, since containers may share a temporary directory, and the process that made them. */
-const namePrefix = (): string => `hyperpolicy-handles-${hostname()}-`;
+const prefixOf = (use: string): string => `hyperpolicy-${use}-${hostname()}-`;
 
 /**
- * Creates the directory, readable by this user only, and removes those of killed servers of this machine.
+ * Creates the directory, readable by this user only, and removes those that killed programs of this machine left there.
  * @param parent the system's temporary directory if null
+ * @param use part of its name
  */
-export function createSpoolDirectory(parent: string | null): string {
+export function createSpoolDirectory(parent: string | null, use: string): string {
   const where = parent ?? tmpdir();
-  removeLeftOvers(where);
-  return mkdtempSync(join(where, `${namePrefix()}${process.pid}-`));
+  const prefix = prefixOf(use);
+  removeLeftOvers(where, prefix);
+  return mkdtempSync(join(where, `${prefix}${process.pid}-`));
 }
 
-function removeLeftOvers(where: string): void {
+function removeLeftOvers(where: string, prefix: string): void {
   let names: string[] = [];
   try {
     names = readdirSync(where);
   } catch {
     // The directory can be written but not listed: old directories stay.
   }
-  for (const name of names) if (isLeftOver(where, name)) removeSpoolDirectory(join(where, name));
+  for (const name of names)
+    if (name.startsWith(prefix) && isLeftOver(where, name, prefix)) removeSpoolDirectory(join(where, name));
 }
 
-function isLeftOver(where: string, name: string): boolean {
-  if (!name.startsWith(namePrefix())) return false;
-  const pid = Number(name.slice(namePrefix().length).split('-')[0]);
+function isLeftOver(where: string, name: string, prefix: string): boolean {
+  const pid = Number(name.slice(prefix.length).split('-')[0]);
   if (!Number.isSafeInteger(pid) || pid <= 0 || isAlive(pid)) return false;
   const found = lstatSync(join(where, name), { throwIfNoEntry: false });
   // Never a directory of another user, or a link.
@@ -74,7 +76,7 @@ export type SpoolOptions = {
 
 const writeToFile = (path: string, content: Uint8Array) => writeFile(path, content, { flag: 'wx', mode: 0o600 });
 
-/** Times are milliseconds of the store's clock. */
+/** Times are milliseconds of a clock that its processes share. */
 export class Spool {
   readonly directory: string;
   readonly #writeNew: (path: string, content: Uint8Array) => Promise<void>;
