@@ -66,9 +66,9 @@ const serverConfigSchema = z.strictObject({
   watchMs: milliseconds.default(2000),
   versionCountMax: count.default(2),
   /**
-   * Threads that run heavy graphs: primaries and plain critics. 0 runs them where the request is, which then all wait, and nobody watches a run.
+   * Threads that run heavy graphs: primaries and plain critics. At least one: a run cannot be ended, so it is never where requests are answered.
    */
-  workerCount: integer(0, 256).default(defaultWorkerCount(1)),
+  workerCount: integer(1, 256).default(defaultWorkerCount(1)),
   /**
    * How long one run of a heavy graph may take, and one step of loading (opening a graph, a first run). Nobody can end a run: a thread that
    * takes longer is given up, another takes its place, and the version is withdrawn.
@@ -145,6 +145,9 @@ export const perProcessSettings = [
 ] as const satisfies readonly (keyof ServerConfig)[];
 
 export type ServerConfig = Readonly<z.infer<typeof serverConfigSchema>>;
+/** Threads in runs that do not end, with which nothing more is loaded: one graph may hold all workers, some more one each. */
+export const stuckThreadCountMax = ({ workerCount }: ServerConfig): number => workerCount + 8;
+
 /** Any subset of the settings; the rest are defaults. */
 export type ServerSettings = z.input<typeof serverConfigSchema>;
 

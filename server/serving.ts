@@ -10,12 +10,13 @@ import { BlockArena } from '../src/memory/block-arena.ts';
 import { measureEventLoopDelay } from '../src/metrics/event-loop-delay.ts';
 import { setPrecision } from '../src/onnx/precision.ts';
 import { candidates } from '../src/onnx/providers.ts';
+import { createWorkerPool, type WorkerPool } from '../src/onnx/worker-pool.ts';
+import { strandedCount } from '../src/onnx/worker-thread.ts';
 import { readTraceSettings } from '../src/tracing/trace-settings.ts';
 import { type Doors, openDoors } from './access/access.ts';
 import { createRequestRecorder, type Tracer } from './call/request-record.ts';
 import { ComputePool } from './compute/compute-pool.ts';
-import { createExecutor, type OwnedExecutor } from './compute/executors.ts';
-import type { ServerConfig } from './config.ts';
+import { type ServerConfig, stuckThreadCountMax } from './config.ts';
 import { type OpenHandles, openHandles, type SpoolPart } from './handles/open-handles.ts';
 import { createPolicyHandlers, type PolicyHandlers } from './methods/policy-handlers.ts';
 import type { PrepareElsewhere } from './methods/prepare.ts';
@@ -95,6 +96,7 @@ export class Serving {
         connectionCount: () => this.#listener?.connectionCount ?? 0,
         httpConnectionCount: () => this.#httpListener?.connectionCount ?? 0,
         spans: () => this.#spans,
+        stuckThreadCount: strandedCount,
         heldActionCount: () => this.#handlers?.lastActions.size ?? 0,
         versions: () => this.#models?.list().flatMap(({ versions }) => versions) ?? [],
       },
@@ -148,10 +150,13 @@ export class Serving {
         criticCache,
         labels: metrics.versions,
       },
-      openTrial: config.workerCount === 0 ? undefined : () => this.#openTrial(),
+      openTrial: () => this.#openTrial(),
+      stuckCount: strandedCount,
+      stuckCountMax: stuckThreadCountMax(config),
       devices: candidates(config.device),
       log,
       onLoad: metrics.loadResult,
+      onLabels: (result) => metrics.reloaded('labels', result),
       onDeviceFallback: metrics.deviceFallback,
       onChange: (modelCount) => this.#health.set(modelCount > 0 && this.#phase === 'serving'),
     });
@@ -182,11 +187,12 @@ export class Serving {
     return tracing.tracer;
   }
 
-  #createExecutor(workerCount: number, onReady?: () => void): OwnedExecutor {
+  #createExecutor(workerCount: number, onReady?: () => void): WorkerPool {
     const { threadCount, runMsMax, loadMsMax } = this.#config;
     const session = { threadCount, foreign: true };
-    return createExecutor({
+    return createWorkerPool({
       workerCount,
+      queueCountMax: workerCount,
       session,
       runMsMax,
       loadMsMax,

@@ -99,8 +99,7 @@ const groups = {
     },
     workerCount: {
       flags: '--workers <count>',
-      description:
-        'threads that run heavy graphs; 0 runs them where requests are answered, which then wait, and nobody watches a run',
+      description: 'threads that run heavy graphs; with two, a run that does not end leaves one for the others',
       fallback: 'cores of a process but one, at most 4',
     },
     threadCount: { flags: '--threads <count>', description: 'threads inside one heavy run' },

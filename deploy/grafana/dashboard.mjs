@@ -79,11 +79,25 @@ const rows = {
       `increase(hyperpolicy_model_loads_total{${byInstance}}[5m])`,
       '{{instance}} {{model}} {{result}}',
     ]),
+    curves('Files read again or refused', 'short', [
+      `increase(hyperpolicy_reloads_total{${byInstance}}[5m])`,
+      '{{instance}} {{kind}} {{result}}',
+    ]),
   ],
   Process: [
     curves('Event loop, how late', 's', [`hyperpolicy_event_loop_delay_seconds{${byInstance}}`, '{{instance}}']),
     curves('Memory', 'bytes', [`process_resident_memory_bytes{${byInstance}}`, '{{instance}}']),
     curves('Processor', 'percentunit', [`rate(process_cpu_seconds_total{${byInstance}}[5m])`, '{{instance}}']),
+    curves('Spans of traces', 'cps', [
+      `sum by (instance, result) (rate(hyperpolicy_trace_spans_total{${byInstance}}[5m]))`,
+      '{{instance}} {{result}}',
+    ]),
+    curves(
+      'Threads in runs that do not end',
+      'short',
+      [`hyperpolicy_stuck_threads{${byInstance}}`, '{{instance}}'],
+      [`hyperpolicy_max_stuck_threads{${byInstance}}`, '{{instance}}, limit'],
+    ),
   ],
   Training: [
     curves('Steps a second', 'short', ['rate(hyperpolicy_training_steps_total[5m])', '{{instance}}']),

@@ -68,7 +68,7 @@ export type ExecutorGraph = Pick<Session, 'inputs' | 'outputs'> & {
   readonly canFollow: boolean;
   /**
    * @param take called with the outputs, in memory that is reused when it returns
-   * @param freed called before `take` when another run can begin; never if the run is on the calling thread
+   * @param freed called before `take` when another run can begin
    * @param outputs names of those that are wanted; all unless given
    * @throws whatever the run or `take` throws
    */
@@ -79,7 +79,7 @@ export type ExecutorGraph = Pick<Session, 'inputs' | 'outputs'> & {
       readonly freed: () => void;
       readonly outputs?: readonly string[] | undefined;
     },
-  ): void | Promise<void>;
+  ): Promise<void>;
   dispose(): unknown;
 };
 
@@ -316,11 +316,6 @@ export class ComputePool {
       const { graph, outputs } = entry;
       const take = (results: TensorMap) => batch.take(results);
       const run = graph.run({ ...batch.feeds, ...entry.feeds }, { take, freed, outputs });
-      if (run === undefined) {
-        noteEnd();
-        batch.finish();
-        return;
-      }
       const failed = (error: unknown) => batch.reject(error);
       // When its outputs are taken, the thread may accept one more run behind the current one.
       run.then(() => batch.finish(), failed).finally(() => this.#dispatch());

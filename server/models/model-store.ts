@@ -3,6 +3,7 @@
  * package changes nothing. Requests in flight finish on the version that they began with.
  */
 
+import { isDeepStrictEqual } from 'node:util';
 import { listStore, type StoreListing } from '../../src/package/package.ts';
 import { emptyRouting, type Routing, readRouting } from '../../src/package/routing.ts';
 import { checkModelAllowed } from '../call/caller.ts';
@@ -14,6 +15,8 @@ import type { ServedVersion } from './served-version.ts';
 
 export type ModelStoreOptions = Omit<PackageLoaderOptions, 'store' | 'onWithdrawn'> & {
   readonly config: ServerConfig;
+  /** The labels of a model changed and were read again, or refused. */
+  readonly onLabels: (result: 'loaded' | 'refused') => void;
   /** Called after each scan of the store. */
   readonly onChange: (modelCount: number) => void;
 };
@@ -179,16 +182,21 @@ export class ModelStore {
 
   /** A model's routing; the former one if the file is damaged. */
   async #routingOf(model: string): Promise<Routing> {
-    const { config, log } = this.#options;
+    const { config, log, onLabels } = this.#options;
+    const former = this.#models.get(model)?.routing;
     try {
       const routing = await readRouting(config.store, model);
       this.#labelFaults.delete(model);
+      if (former !== undefined && !isDeepStrictEqual(routing, former)) onLabels('loaded');
       return routing;
     } catch (error) {
       const reason = (error as Error).message;
-      if (this.#labelFaults.get(model) !== reason) log.error({ model, reason }, 'labels refused');
+      if (this.#labelFaults.get(model) !== reason) {
+        log.error({ model, reason }, 'labels refused');
+        onLabels('refused');
+      }
       this.#labelFaults.set(model, reason);
-      return this.#models.get(model)?.routing ?? emptyRouting;
+      return former ?? emptyRouting;
     }
   }
 

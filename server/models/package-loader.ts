@@ -5,7 +5,7 @@
 
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { HyperpolicyError } from '../../src/contract/errors.ts';
+import { HyperpolicyError, resourceExhausted } from '../../src/contract/errors.ts';
 import type { Device } from '../../src/onnx/providers.ts';
 import { createStepper } from '../../src/pacing/unhurried.ts';
 import { type PackageIndex, readPackageIndex } from '../../src/package/package.ts';
@@ -18,8 +18,11 @@ export type PackageLoaderOptions = {
   readonly store: string;
   /** What every version is opened with. */
   readonly networks: Omit<OpenVersionOptions, 'keyPrefix' | 'restRatio' | 'device' | 'onLost'>;
-  /** A thread of its own, for the first runs of a version beside requests: it can be given up without harm to anybody. Undefined without threads. */
-  readonly openTrial: (() => Trial) | undefined;
+  /** A thread of its own, for the first runs of a version beside requests: it can be given up without harm to anybody. */
+  readonly openTrial: () => Trial;
+  /** Threads that are in runs that do not end, and with how many of them nothing more is loaded. */
+  readonly stuckCount: () => number;
+  readonly stuckCountMax: number;
   /** To try in turn: a version that one of them refuses may be served on the next. */
   readonly devices: readonly Device[];
   readonly log: Logger;
@@ -126,6 +129,7 @@ export class PackageLoader {
   async #load(found: Found, former: ServedVersion | undefined) {
     const { log, onLoad } = this.#options;
     const { model, version, directory } = found;
+    this.#refuseIfStuck();
     const opened = await this.#openOnFirst(await readPackageIndex(directory), found);
     this.#sources.set(opened, found);
     const contextCount = former === undefined ? 0 : await this.#carryOver(former, opened);
@@ -156,8 +160,8 @@ export class PackageLoader {
       onLost: (reason: Error) => this.#lose(found, reason),
     };
     try {
-      const { openTrial } = this.#options;
-      if (this.#hasRequests && openTrial !== undefined) await this.#tryOut(index, options, openTrial());
+      if (this.#hasRequests || this.#options.stuckCount() > 0)
+        await this.#tryOut(index, options, this.#options.openTrial());
       return await openVersion(index, { ...options, keyPrefix: this.#nextPrefix() });
     } catch (error) {
       if (others.length === 0) throw error;
@@ -168,6 +172,19 @@ export class PackageLoader {
       onDeviceFallback(model, device!);
       return opened;
     }
+  }
+
+  /** Each such thread keeps its core busy and the graphs of all versions in memory, so there is a last one. */
+  #refuseIfStuck(): void {
+    const { stuckCount, stuckCountMax } = this.#options;
+    const count = stuckCount();
+    if (count < stuckCountMax) return;
+    throw resourceExhausted({
+      where: 'threads in runs that do not end',
+      expected: `fewer than ${stuckCountMax}`,
+      actual: `${count}`,
+      remedy: 'Remove the versions that were refused or withdrawn for that, and start the server again',
+    });
   }
 
   /** All first runs, where no other version waits for them. */

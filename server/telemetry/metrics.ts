@@ -31,6 +31,9 @@ const handshakeFailures = [
 ] as const;
 export type HandshakeFailure = (typeof handshakeFailures)[number];
 
+const reloadKinds = ['certificates', 'tokens', 'labels'] as const;
+type ReloadKind = (typeof reloadKinds)[number];
+
 export type TlsMetrics = {
   failed(reason: HandshakeFailure): void;
   /** When its certificate ends, milliseconds since 1970. */
@@ -64,7 +67,7 @@ export type Metrics = {
   method(name: { readonly type: GrpcType; readonly service: string; readonly method: string }): MethodMetrics;
   work(method: string): WorkMetrics;
   /** A file that changed was read again, or refused. */
-  reloaded(kind: 'certificates' | 'tokens', result: 'loaded' | 'refused'): void;
+  reloaded(kind: ReloadKind, result: 'loaded' | 'refused'): void;
   loadResult(result: 'loaded' | 'refused' | 'withdrawn', model: string): void;
   /** A thread's run did not end in time. */
   threadGivenUp(): void;
@@ -195,7 +198,7 @@ function registerEvents({
   );
   for (const reason of endReasons) connectionEnds({ reason });
   const reloads = counter('hyperpolicy_reloads_total', 'Files that changed and were read again, or refused');
-  for (const kind of ['certificates', 'tokens']) for (const result of ['loaded', 'refused']) reloads({ kind, result });
+  for (const kind of reloadKinds) for (const result of ['loaded', 'refused']) reloads({ kind, result });
   return {
     reloaded: (kind, result) => void reloads({ kind, result }).value++,
     loadResult: (result, model) => void loads({ model, result }).value++,

@@ -2,7 +2,7 @@
 
 import type { Registry } from 'prom-client';
 import { type Labels, type Reading, registerReadings } from '../../src/metrics/readings.ts';
-import type { ServerConfig } from '../config.ts';
+import { type ServerConfig, stuckThreadCountMax } from '../config.ts';
 import type { HandleStore } from '../handles/handle-store.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
 import type { LookupCounts } from '../weights/kept-weights.ts';
@@ -26,6 +26,8 @@ export type ServingSources = {
   readonly connectionCount: () => number;
   readonly httpConnectionCount: () => number;
   readonly heldActionCount: () => number;
+  /** Threads in runs that do not end. */
+  readonly stuckThreadCount: () => number;
   /** Undefined where nothing is traced. */
   readonly spans: () => Readonly<SpanCounts> | undefined;
   /** Every version that is ready. */
@@ -70,12 +72,16 @@ export function registerSources({ eventLoopDelayUs, requestCount, serving }: Met
 
 function registerLoad(
   register: Register,
-  { config, queues, connectionCount, httpConnectionCount, heldActionCount }: ServingSources,
+  { config, queues, connectionCount, httpConnectionCount, heldActionCount, stuckThreadCount }: ServingSources,
 ): void {
   register('max_requests_in_flight', 'Requests that may be answered at once', () => one(config.requestCountMax));
   const waiting = () =>
     queues().map(({ name, labels, rowCount }) => ({ labels: { graph: name, ...labels }, value: rowCount }));
   register('queue_rows', 'Rows that wait for a heavy graph', waiting);
+  const stuck = 'Threads in runs that do not end, which were given up';
+  register('stuck_threads', stuck, () => one(stuckThreadCount()));
+  const stuckMax = 'Threads in such runs with which nothing more is loaded';
+  register('max_stuck_threads', stuckMax, () => one(stuckThreadCountMax(config)));
   register('max_queue_rows', 'Rows that may wait for each heavy graph', () => one(config.queueRowCountMax));
   register('connections', 'Open on the gRPC port', () => one(connectionCount()));
   register('max_connections', 'Connections that may be open on it', () => one(config.connectionCountMax));

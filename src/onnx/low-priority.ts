@@ -53,7 +53,17 @@ function setPriorityOf(id: number, priority: number): void {
   }
 }
 
-/** The system's id of the calling thread; 0 where its priority cannot be lowered and raised again. */
+/** The system's id of the calling thread; 0 where it has none: Linux only. */
+export function threadId(): number {
+  if (process.platform !== 'linux') return 0;
+  try {
+    return Number(readlinkSync('/proc/thread-self').split('/').at(-1));
+  } catch {
+    return 0;
+  }
+}
+
+/** The same; 0 where its priority cannot be lowered and raised again. */
 export function systemThreadId(): number {
   known ??= findThreadId();
   return known;
@@ -63,9 +73,9 @@ export function systemThreadId(): number {
 let known: number | undefined;
 
 function findThreadId(): number {
-  if (process.platform !== 'linux') return 0;
+  const id = threadId();
+  if (id === 0) return 0;
   try {
-    const id = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
     const normal = getPriority(id);
     // Whether the way back is open is found out with the smallest step: where it is not, that is all that stays.
     setPriority(id, Math.min(normal + 1, constants.priority.PRIORITY_LOW));

@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { failedPrecondition, unavailable } from '../contract/errors.ts';
 import { endProcess } from '../contract/process-end.ts';
 import { Link } from '../messages/link.ts';
+import { type CallTime, waitedMsOf, watchCalls } from './call-watch.ts';
 import { neglect, raisePriority } from './low-priority.ts';
 // Here too: a process whose threads run graphs may run none itself.
 import './no-telemetry.ts';
@@ -36,8 +37,8 @@ export type Thread = {
   ): Promise<ReturnType<ToThread[Kind]>>;
   /** Back to its own priority, if it is at a lower one: somebody waits. */
   hurry(): void;
-  /** The native call that it is in, and how many looks in a row have found it there before. To be called at a fixed interval. */
-  look(): { readonly session: number; readonly foundCount: number };
+  /** The session of the native call that it is in, and its time. To be called at a fixed interval. */
+  look(intervalMs: number): CallTime & { readonly session: number };
   /** Gives it up: nobody can end its call, so it goes on at the lowest priority, and ends when that call does. */
   abandon(reason: Error): void;
   /** Tells the thread to end, and waits for it. */
@@ -46,6 +47,9 @@ export type Thread = {
 
 /** Those that were given up and are still there. */
 const stranded = new Set<Worker>();
+
+/** Threads of this process that were given up and are still in their call. */
+export const strandedCount = (): number => stranded.size;
 
 /** A process waits for its threads when it ends. */
 function strand(worker: Worker): void {
@@ -61,7 +65,7 @@ function strand(worker: Worker): void {
 const endIfStranded = () => endProcess();
 
 export function createThread(): Thread {
-  const systemId = new Int32Array(new SharedArrayBuffer(4));
+  const systemId = new Int32Array(new SharedArrayBuffer(8));
   const calls = new Int32Array(new SharedArrayBuffer(8));
   const worker = new Worker(workerFile(), { workerData: { systemId, calls } satisfies WorkerData });
   const link = new Link<ToThread, ToPool>({
@@ -83,7 +87,7 @@ export function createThread(): Thread {
     tellGone();
   };
   worker.on('exit', (code) => leave(ended(code, crash)));
-  let [seen, foundCount] = [0, 0];
+  const callTime = watchCalls({ count: () => Atomics.load(calls, 0), waitedMs: () => waitedMsOf(systemId[0]!) });
   return {
     get isAlive() {
       return !link.closed;
@@ -98,7 +102,7 @@ export function createThread(): Thread {
     isStarting: false,
     runs: [],
     hurry() {
-      if (!link.closed) raisePriority(systemId[0]!);
+      if (!link.closed) raisePriority(systemId[1]!);
     },
     ask: (kind, request) => link.ask(kind, request, Number.POSITIVE_INFINITY),
     end() {
@@ -106,12 +110,7 @@ export function createThread(): Thread {
       if (!link.closed) link.ask('end', null, Number.POSITIVE_INFINITY).catch(() => {});
       return gone;
     },
-    look() {
-      const count = Atomics.load(calls, 0);
-      foundCount = count % 2 !== 0 && count === seen ? foundCount + 1 : 0;
-      seen = count;
-      return { session: calls[1]!, foundCount };
-    },
+    look: (intervalMs) => ({ session: calls[1]!, ...callTime(intervalMs) }),
     abandon(reason) {
       // Not `terminate`: the runtime's binding throws into a thread that was told so, which ends the process.
       void this.end();

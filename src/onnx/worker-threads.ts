@@ -9,9 +9,9 @@ import { createThread, type Thread } from './worker-thread.ts';
 
 export type ThreadsOptions = {
   readonly workerCount: number;
-  /** How long a run may take, milliseconds; for ever unless given. */
+  /** How long a run may take, milliseconds. Time in which its thread waits for a processor counts a tenth; for ever unless given. */
   readonly runMsMax?: number | undefined;
-  /** The same of each step of opening a session: reading a graph, and a first run. */
+  /** How long each step of opening a session may take: reading a graph, and a first run. It is at low priority, so waiting counts in full. */
   readonly loadMsMax?: number | undefined;
   /** A thread was given up. */
   readonly onGivenUp?: (() => void) | undefined;
@@ -33,6 +33,8 @@ export type Threads = {
 
 /** Looks at each thread in the time that a call may take: it is given up at most so much of that later. */
 const lookCount = 8;
+/** What a millisecond of waiting for a processor counts of a run's time. */
+const waitingShare = 0.1;
 /** Between attempts to start a thread or to open a session on it, where the system refuses: no memory, no more threads or files. */
 const retryMs = 1000;
 const attemptCount = 5;
@@ -54,12 +56,13 @@ export function createThreads({
   const lookMs = Math.min(runMsMax, loadMsMax) / lookCount;
   const watch = Number.isFinite(lookMs) ? setInterval(look, lookMs).unref() : undefined;
 
-  /** Looks are counted, not timed: while this process itself stands still, nothing is. */
   function look(): void {
     for (const thread of all.filter(({ isAlive }) => isAlive)) {
-      const { session, foundCount } = thread.look();
-      const limitMs = thread.openings > 0 && thread.runs[0] !== session ? loadMsMax : runMsMax;
-      if (foundCount * lookMs >= limitMs) void replace(thread, session, limitMs);
+      const { session, takenMs, waitedMs } = thread.look(lookMs);
+      const isOpening = thread.openings > 0 && thread.runs[0] !== session;
+      const limitMs = isOpening ? loadMsMax : runMsMax;
+      const countedMs = isOpening ? takenMs : takenMs - (1 - waitingShare) * waitedMs;
+      if (countedMs >= limitMs) void replace(thread, session, limitMs);
     }
   }
 

@@ -8,7 +8,7 @@ import { type Answerers, Link } from '../messages/link.ts';
 import { createStepper } from '../pacing/unhurried.ts';
 import { readListedFile } from '../package/listed-file.ts';
 import { createOutputMemory, type KeptOutputs, keepOutputs } from './kept-outputs.ts';
-import { atLowPriority, systemThreadId } from './low-priority.ts';
+import { atLowPriority, systemThreadId, threadId } from './low-priority.ts';
 import { openWarm } from './open-warm.ts';
 import type { Session } from './session.ts';
 import { blockOf, copyTensors, placeTensors, viewTensors, writeTensors } from './shared-tensors.ts';
@@ -21,7 +21,8 @@ const outputMemory = createOutputMemory();
 const blocks: { input: SharedArrayBuffer; output: SharedArrayBuffer }[] = [];
 
 const { systemId, calls } = workerData as WorkerData;
-systemId[0] = systemThreadId();
+systemId[0] = threadId();
+systemId[1] = systemThreadId();
 
 /** A call of native code, noted for who watches this thread. */
 function watched<T>(session: number, call: () => T): T {

@@ -65,7 +65,7 @@ test('the compiler asks for no optional package', async () => {
 test('without them it serves; where traces are asked for, the error has the command that installs them', async () => {
   const command = join(await installWithout('dist'), 'dist/clients/cli/main.js');
   const store = await temporaryDirectory();
-  const serve = [command, 'serve', '--store', store, '--port', '0', '--metrics-port', '0', '--workers', '0'];
+  const serve = [command, 'serve', '--store', store, '--port', '0', '--metrics-port', '0', '--workers', '1'];
   expect(await run([...serve, '--trace-endpoint', 'http://127.0.0.1:9/v1/traces', '--log-level', 'silent'])).toEqual({
     code: 1,
     out: '',

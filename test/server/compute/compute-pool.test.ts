@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { ComputePool, type Executor, type HeavyGraph } from '../../../server/compute/compute-pool.ts';
-import { createExecutor } from '../../../server/compute/executors.ts';
 import { joiningOf } from '../../../src/onnx/joined.ts';
 import { floatTensor } from '../../../src/onnx/session.ts';
+import { createWorkerPool } from '../../../src/onnx/worker-pool.ts';
 import { doubled, exponential, timesPicked } from '../../onnx/graphs.ts';
 
 /** Nobody reads it. */
@@ -408,9 +408,9 @@ describe('the compute pool', () => {
   });
 
   /** A graph in a file, and an executor that ends with the test. */
-  async function prepare(workerCount: number, model: Uint8Array) {
+  async function prepare(model: Uint8Array) {
     const directory = await mkdtemp(join(tmpdir(), 'hyperpolicy-test-'));
-    const executor = createExecutor({ workerCount, session: { threadCount: 1 } });
+    const executor = createWorkerPool({ workerCount: 1, queueCountMax: 1, session: { threadCount: 1 } });
     onTestFinished(async () => {
       await executor.dispose();
       await rm(directory, { recursive: true, force: true });
@@ -421,8 +421,8 @@ describe('the compute pool', () => {
     return { executor, listed: { path, bytes: model.length, sha256 } };
   }
 
-  test.each([0, 1])('tells of every run, with %i workers', async (workerCount) => {
-    const { executor, listed } = await prepare(workerCount, exponential(1));
+  test('tells of every run', async () => {
+    const { executor, listed } = await prepare(exponential(1));
     const told: unknown[] = [];
     const pool = new ComputePool({
       executor,
@@ -441,51 +441,46 @@ describe('the compute pool', () => {
     graph.dispose();
   });
 
-  test.each([0, 1])(
-    'runs a graph alone or with a second behind it, each with its own, with %i workers',
-    async (workerCount) => {
-      const { executor, listed } = await prepare(workerCount, doubled());
-      const ran: string[] = [];
-      const pool = new ComputePool({
-        executor,
-        batchRowCountMax: 4,
-        queueRowCountMax: 8,
-        onRun: ({ graph: { name }, rowCount }) => ran.push(`${name} ${rowCount}`),
-      });
-      const second = { name: 'both', joining: joiningOf(timesPicked(), ['w'])! };
-      const graph = await pool.open(listed, { name: 'first', priority: 'act', second });
-      expect([graph, graph.both!].map(({ inputs }) => inputs.map(({ name }) => name))).toEqual([['x'], ['x', 'y']]);
-      const rows = (...values: number[]) => floatTensor(Float32Array.from(values), [values.length / 2, 2]);
-      const run = async (of: Pick<HeavyGraph, 'run'>, feeds: Record<string, ReturnType<typeof rows>>) => {
-        const rowCount = feeds.x!.dims[0]!;
-        const outputs = await of.run({ feeds, rowCount, deadline: { atMs: Number.POSITIVE_INFINITY } });
-        return Object.fromEntries(
-          Object.entries(outputs).map(([name, { data }]) => [name, [...(data as Float32Array)]]),
-        );
-      };
-      const results = await Promise.all([
-        run(graph, { x: rows(1, 2) }),
-        run(graph.both!, { x: rows(1, 2), y: rows(1, -1) }),
-        run(graph, { x: rows(3, 4, 5, 6) }),
-        run(graph.both!, { x: rows(3, 4), y: rows(0.5, 10) }),
-      ]);
-      // w = 2 x; z = w y + 1
-      expect(results).toEqual([
-        { w: [2, 4] },
-        { z: [3, -3], rows: [1] },
-        { w: [6, 8, 10, 12] },
-        { z: [4, 81], rows: [1] },
-      ]);
-      expect(ran.sort()).toEqual(['both 2', 'first 3']);
-      expect(pool.queues.map(({ name }) => name).sort()).toEqual(['both', 'first']);
-      graph.dispose();
-      expect(pool.queues).toEqual([]);
-    },
-  );
+  test('runs a graph alone or with a second behind it, each with its own', async () => {
+    const { executor, listed } = await prepare(doubled());
+    const ran: string[] = [];
+    const pool = new ComputePool({
+      executor,
+      batchRowCountMax: 4,
+      queueRowCountMax: 8,
+      onRun: ({ graph: { name }, rowCount }) => ran.push(`${name} ${rowCount}`),
+    });
+    const second = { name: 'both', joining: joiningOf(timesPicked(), ['w'])! };
+    const graph = await pool.open(listed, { name: 'first', priority: 'act', second });
+    expect([graph, graph.both!].map(({ inputs }) => inputs.map(({ name }) => name))).toEqual([['x'], ['x', 'y']]);
+    const rows = (...values: number[]) => floatTensor(Float32Array.from(values), [values.length / 2, 2]);
+    const run = async (of: Pick<HeavyGraph, 'run'>, feeds: Record<string, ReturnType<typeof rows>>) => {
+      const rowCount = feeds.x!.dims[0]!;
+      const outputs = await of.run({ feeds, rowCount, deadline: { atMs: Number.POSITIVE_INFINITY } });
+      return Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, [...(data as Float32Array)]]));
+    };
+    const results = await Promise.all([
+      run(graph, { x: rows(1, 2) }),
+      run(graph.both!, { x: rows(1, 2), y: rows(1, -1) }),
+      run(graph, { x: rows(3, 4, 5, 6) }),
+      run(graph.both!, { x: rows(3, 4), y: rows(0.5, 10) }),
+    ]);
+    // w = 2 x; z = w y + 1
+    expect(results).toEqual([
+      { w: [2, 4] },
+      { z: [3, -3], rows: [1] },
+      { w: [6, 8, 10, 12] },
+      { z: [4, 81], rows: [1] },
+    ]);
+    expect(ran.sort()).toEqual(['both 2', 'first 3']);
+    expect(pool.queues.map(({ name }) => name).sort()).toEqual(['both', 'first']);
+    graph.dispose();
+    expect(pool.queues).toEqual([]);
+  });
 
   test('a graph that cannot take the second is opened alone', async () => {
     // The second's input has the name of a value of the first.
-    const { executor, listed } = await prepare(1, doubled('y'));
+    const { executor, listed } = await prepare(doubled('y'));
     const pool = new ComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 });
     const second = { name: 'both', joining: joiningOf(timesPicked(), ['w'])! };
     const graph = await pool.open(listed, { name: 'first', priority: 'act', second });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createAdminClient } from '../../../clients/typescript/admin.ts';
 import { emptyRouting, labelForClient, readRouting, writeRouting } from '../../../src/package/routing.ts';
-import { startTestServer, temporaryStore } from '../fixtures.ts';
+import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
 
 const version = (seed: number) =>
   ({ model: 'm', policy: 'plain', critic: 'none', seed, observationSize: 3, actionSize: 2, hiddenSize: 8 }) as const;
@@ -189,11 +189,21 @@ describe('routing', () => {
   test('a damaged file keeps what was read before, and says so', async () => {
     const store = await temporaryStore([version(1), version(2)]);
     await writeRouting(store, 'm', { labels: { stable: 1 }, percentages: {}, withheld: [] });
-    const { server, client, lines } = await startTestServer([], { store });
+    const test = await startTestServer([], { store });
+    const { server, client, lines } = test;
     await writeFile(join(store, 'm', 'labels.json'), '{"labels": 5}');
     await server.models.refresh();
     expect((await client.act({ model: 'm', label: 'stable', observation })).version).toBe(1);
     expect(lines.find(({ msg }) => msg === 'labels refused')).toMatchObject({ model: 'm' });
+    await server.models.refresh();
+    await writeRouting(store, 'm', { labels: { stable: 2 }, percentages: {}, withheld: [] });
+    await server.models.refresh();
+    await server.models.refresh();
+    // What is read at the start is no change.
+    expect(await metricLines(test, 'hyperpolicy_reloads_total{kind="labels"')).toEqual({
+      'hyperpolicy_reloads_total{kind="labels",result="loaded"}': 1,
+      'hyperpolicy_reloads_total{kind="labels",result="refused"}': 1,
+    });
   });
 
   test.each([

@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { ComputePool } from '../../../server/compute/compute-pool.ts';
-import { createExecutor } from '../../../server/compute/executors.ts';
 import { PackageLoader, type PackageLoaderOptions } from '../../../server/models/package-loader.ts';
 import { openVersion } from '../../../server/models/served-version.ts';
 import { VersionLabels } from '../../../server/telemetry/version-labels.ts';
 import { ContextCache } from '../../../server/weights/context-cache.ts';
 import { isInstalled } from '../../../src/onnx/providers.ts';
+import { createWorkerPool } from '../../../src/onnx/worker-pool.ts';
 import { readPackageIndex } from '../../../src/package/package.ts';
 import { publishRandomPackage } from '../../random-package.ts';
 import { metricLines, recordingLog, startTestServer, temporaryStore } from '../fixtures.ts';
@@ -55,8 +55,8 @@ test.runIf(existsSync(schedule))('no turn of the event loop computes for long', 
 });
 
 /** What versions are opened with. */
-function networkOptions(workerCount: number) {
-  const executor = createExecutor({ workerCount, session: { threadCount: 1 } });
+function networkOptions() {
+  const executor = createWorkerPool({ workerCount: 1, queueCountMax: 1, session: { threadCount: 1 } });
   onTestFinished(() => executor.dispose());
   const cache = () => new ContextCache({ bytesMax: 2 ** 20, timeToLiveMs: 0 });
   return {
@@ -70,33 +70,56 @@ function networkOptions(workerCount: number) {
 }
 
 /** A loader, and what it tells. */
-function loaderOf(options: Pick<PackageLoaderOptions, 'store' | 'devices' | 'networks'>) {
+function loaderOf(
+  options: Pick<PackageLoaderOptions, 'store' | 'devices' | 'networks'> & Partial<PackageLoaderOptions>,
+) {
   const { log, lines } = recordingLog();
   const told = { onLoad: vi.fn(), onDeviceFallback: vi.fn(), onWithdrawn: vi.fn(), openTrial: vi.fn() };
-  return { loader: new PackageLoader({ ...options, ...told, log }), lines, ...told };
+  const stuck = { stuckCount: () => 0, stuckCountMax: 1 };
+  return { loader: new PackageLoader({ ...stuck, ...options, ...told, log }), lines, ...told };
 }
 
-test.each([
-  ['policy.primary.onnx', 1],
-  ['policy.primary.onnx', 0],
-  ['critic.primary.onnx', 1],
-  ['policy.dynamic.onnx', 1],
-])('a package whose %s changes after it was looked at is refused, with %i workers', async (file, workerCount) => {
-  const directory = join(await temporaryStore([hyper]), 'hyper', '1');
-  const options = { ...networkOptions(workerCount), device: 'cpu', keyPrefix: '0/', restRatio: 0 } as const;
-  const index = await readPackageIndex(directory);
-  const path = join(directory, file);
-  const bytes = await readFile(path);
-  const changed = Buffer.from(bytes);
-  changed[changed.length - 20]! ^= 1;
-  await writeFile(path, changed);
-  await expect(openVersion(index, options)).rejects.toMatchObject({
-    kind: 'invalid_argument',
-    where: path,
-    expected: `SHA-256 ${index.manifest.files[file]!.sha256}`,
+test.each(['policy.primary.onnx', 'critic.primary.onnx', 'policy.dynamic.onnx'])(
+  'a package whose %s changes after it was looked at is refused',
+  async (file) => {
+    const directory = join(await temporaryStore([hyper]), 'hyper', '1');
+    const options = { ...networkOptions(), device: 'cpu', keyPrefix: '0/', restRatio: 0 } as const;
+    const index = await readPackageIndex(directory);
+    const path = join(directory, file);
+    const bytes = await readFile(path);
+    const changed = Buffer.from(bytes);
+    changed[changed.length - 20]! ^= 1;
+    await writeFile(path, changed);
+    await expect(openVersion(index, options)).rejects.toMatchObject({
+      kind: 'invalid_argument',
+      where: path,
+      expected: `SHA-256 ${index.manifest.files[file]!.sha256}`,
+    });
+    await writeFile(path, bytes);
+    (await openVersion(index, options)).retire();
+  },
+);
+
+test('nothing is loaded while too many threads are in runs that do not end, and again once they have ended', async () => {
+  const store = await temporaryStore([hyper]);
+  let stuckCount = 3;
+  const stuck = { stuckCount: () => stuckCount, stuckCountMax: 3 };
+  const { loader, lines, onLoad } = loaderOf({ store, devices: ['cpu'], networks: networkOptions(), ...stuck });
+  expect(await loader.versionOf('hyper', 1, [])).toBe(undefined);
+  expect(lines.at(-1)).toMatchObject({
+    msg: 'model version refused',
+    reason:
+      'threads in runs that do not end: expected fewer than 3, got 3. Remove the versions that were refused or withdrawn for that, ' +
+      'and start the server again',
+    retryMs: 1000,
   });
-  await writeFile(path, bytes);
-  (await openVersion(index, options)).retire();
+  stuckCount = 0;
+  loader.retry({ model: 'hyper', version: 1 });
+  (await loader.versionOf('hyper', 1, []))!.retire();
+  expect(onLoad.mock.calls).toEqual([
+    ['refused', 'hyper'],
+    ['loaded', 'hyper'],
+  ]);
 });
 
 test('contexts in use are generated for a new version before it serves', { timeout: 60_000 }, async () => {
@@ -147,7 +170,7 @@ test('a server that stops does not wait until all contexts are carried over', { 
 
 test.skipIf(isInstalled('cuda'))('a version that one device refuses is served on the next', async () => {
   const store = await temporaryStore([hyper]);
-  const networks = networkOptions(1);
+  const networks = networkOptions();
   const either = loaderOf({ store, devices: ['cuda', 'cpu'], networks });
   const served = await either.loader.versionOf('hyper', 1, []);
   expect(served).toMatchObject({ device: 'cpu', precision: 'float32' });
@@ -166,7 +189,7 @@ test.skipIf(isInstalled('cuda'))('a version that one device refuses is served on
 
 test('a package that was refused for a reason that passes is tried again; another one only when its files change', async () => {
   const store = await temporaryStore([hyper]);
-  const networks = networkOptions(1);
+  const networks = networkOptions();
   let fault: Error | undefined;
   const faulty: PackageLoaderOptions['networks']['pool'] = {
     open: (...asked) => (fault === undefined ? networks.pool.open(...asked) : Promise.reject(fault)),

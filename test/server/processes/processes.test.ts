@@ -24,7 +24,7 @@ const observation = [0.1, 0.2, 0.3];
 
 /** Two processes, over a store that nobody looks through by himself. */
 async function spawnTwo(store: string, args: readonly string[] = []): Promise<SpawnedServer> {
-  return spawnServer(['--store', store, '--processes', '2', '--workers', '0', '--watch-ms', '0', ...args]);
+  return spawnServer(['--store', store, '--processes', '2', '--workers', '1', '--watch-ms', '0', ...args]);
 }
 
 /** Clients with a connection each, made one after the other: the processes take turns. */
@@ -473,7 +473,7 @@ describe('what keeps several processes from a start', () => {
     });
     const { port } = taken.address() as { port: number };
     const store = await temporaryStore();
-    const args = ['serve', '--store', store, '--processes', '2', '--workers', '0', '--log-level', 'silent'];
+    const args = ['serve', '--store', store, '--processes', '2', '--workers', '1', '--log-level', 'silent'];
     for (const [flags, remedy] of [
       [['--port', `${port}`, '--metrics-port', '0'], 'Choose another port: --port'],
       [['--port', '0', '--metrics-port', `${port}`], 'Choose another metrics port: --metrics-port'],

@@ -214,6 +214,8 @@ describe('/metrics', () => {
       ['certificates', 'refused', 0],
       ['tokens', 'loaded', 0],
       ['tokens', 'refused', 0],
+      ['labels', 'loaded', 0],
+      ['labels', 'refused', 0],
     ]);
   });
 
