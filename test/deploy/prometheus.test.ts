@@ -1,31 +1,15 @@
-/** Rules, alerts and the dashboard against Prometheus itself, the real server and the metrics of a run. Needs Debian's `prometheus`. */
+/** Rules, alerts and the dashboard against Prometheus' own checks and the metrics of a server and a run. Needs Debian's `prometheus`. */
 
-import { execFile, execFileSync, spawn } from 'node:child_process';
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { execFile, spawn } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { expect, onTestFinished, vi } from 'vitest';
-import { createPolicyClient } from '../../clients/typescript/index.ts';
+import { expect, onTestFinished } from 'vitest';
 import { openMetricsPort } from '../../trainer/seeing/metrics-port.ts';
-import { freePort } from '../free-port.ts';
-import { publishRandomPackage } from '../random-package.ts';
-import { testWith } from '../requirements.ts';
-import { startTestServer, temporaryStore } from '../server/fixtures.ts';
+import { startTestServer } from '../server/fixtures.ts';
+import { rules, temporaryFolder, prometheusTest as test } from './prometheus-process.ts';
 
 const run = promisify(execFile);
-const rules = 'deploy/prometheus';
-const hasPrometheus = (() => {
-  try {
-    execFileSync('promtool', ['--version'], { stdio: 'ignore' });
-    execFileSync('prometheus', ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-})();
-const test = testWith(hasPrometheus, 'Prometheus and its promtool', 'apt-get install prometheus');
-
 const small = {
   policy: 'hyper',
   critic: 'none',
@@ -35,12 +19,6 @@ const small = {
   trunkSizes: [8],
 } as const;
 const asked = { model: 'm', observation: [0.1, 0.2, 0.3], context: [1, 2] };
-
-async function temporaryFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'hyperpolicy-prometheus-'));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 /** The metrics of a server that has answered, and of a run. */
 async function exposed(): Promise<{ readonly server: string; readonly training: string }> {
@@ -107,103 +85,3 @@ test('rules and dashboard ask for metrics that there are', { timeout: 60_000 }, 
   const asked = new Set([...text.matchAll(/\bhyperpolicy:[\w:]+/g)].map(([name]) => name));
   expect([...asked].filter((name) => !recorded.has(name))).toEqual([]);
 });
-
-test('Prometheus scrapes a server and a run; alerts come with their faults and go with them', {
-  timeout: 240_000,
-}, async () => {
-  const store = await temporaryStore();
-  const { server, address: serverAddress, client } = await startTestServer([], { store, connectionCountMax: 1 });
-  const training = await openMetricsPort({ host: '127.0.0.1', port: 0 });
-  onTestFinished(() => training.close());
-  training.step(0);
-  const folder = await temporaryFolder();
-  await cp(rules, folder, { recursive: true });
-  // The same rules with seconds in place of minutes.
-  for (const file of ['recording.yml', 'alerts.yml']) {
-    const text = await readFile(join(rules, file), 'utf8');
-    const quick = text
-      .replace(/\[\d+m\]/g, '[5s]')
-      .replace(/offset \d+m/g, 'offset 5s')
-      .replace(/for: \d+m/g, 'for: 0s');
-    await writeFile(join(folder, file), quick);
-  }
-  const job = (name: string, target: string) => ({ job_name: name, static_configs: [{ targets: [target] }] });
-  const config = {
-    global: { scrape_interval: '1s', evaluation_interval: '1s' },
-    rule_files: ['recording.yml', 'alerts.yml'],
-    scrape_configs: [
-      job('hyperpolicy', `127.0.0.1:${server.metricsPort}`),
-      job('hyperpolicy-training', training.address),
-    ],
-  };
-  await writeFile(join(folder, 'prometheus.yml'), JSON.stringify(config));
-  const address = await startPrometheus(folder);
-  const samples = async (query: string) => {
-    const response = await fetch(`http://${address}/api/v1/query?query=${encodeURIComponent(query)}`);
-    const { data } = (await response.json()) as {
-      data: { result: { metric: Record<string, string>; value: [number, string] }[] };
-    };
-    return data.result.map(({ metric, value }) => [metric.job, value[1]]);
-  };
-  const eventually = (query: string, wanted: unknown) =>
-    vi.waitFor(async () => expect((await samples(query)).sort()).toEqual(wanted), { timeout: 30_000, interval: 200 });
-  await eventually('up', [
-    ['hyperpolicy', '1'],
-    ['hyperpolicy-training', '1'],
-  ]);
-  const alert = (name: string) => `ALERTS{alertname="Hyperpolicy${name}",alertstate="firing"}`;
-  const [fires, clears] = [[['hyperpolicy', '1']], []];
-  await eventually(alert('NoModel'), fires);
-  await publishRandomPackage({ store, model: 'm', ...small });
-  await server.models.refresh();
-  await eventually(alert('NoModel'), clears);
-  await client.act(asked);
-  await eventually(alert('NearLimit'), fires);
-  /** Makes a fault until its alert fires, and sees it clear. */
-  const faulty = async (name: string, fault: () => Promise<unknown>) => {
-    await vi.waitFor(
-      async () => {
-        await fault().catch(() => {});
-        expect(await samples(alert(name))).toEqual(fires);
-      },
-      { timeout: 30_000, interval: 200 },
-    );
-    await eventually(alert(name), clears);
-  };
-  const late = { ...asked, budgetUs: 1, context: [5, 6] };
-  await faulty('Late', () => client.act(late));
-  await faulty('Fallbacks', () => client.act({ ...late, fallback: 'safe' }));
-  await faulty('ConnectionsEnded', async () => {
-    const other = createPolicyClient({ address: serverAddress, timeoutMs: 500 });
-    await other.act(asked).finally(() => other.close());
-  });
-  client.close();
-  await eventually(alert('NearLimit'), clears);
-  const broken = await publishRandomPackage({ store, model: 'm', ...small, seed: 2 });
-  await writeFile(join(broken.directory, 'policy.primary.onnx'), 'damaged');
-  await server.models.refresh();
-  // It fires for seconds only, which a look may miss.
-  await eventually(`max_over_time(${alert('ModelRefused')}[10m])`, fires);
-  await eventually(alert('ModelRefused'), clears);
-  await server.stop();
-  await eventually(alert('Down'), fires);
-  await eventually('hyperpolicy_training_step', [['hyperpolicy-training', '0']]);
-});
-
-/** @returns its address, once it is ready */
-async function startPrometheus(folder: string): Promise<string> {
-  const address = `127.0.0.1:${await freePort()}`;
-  const flags = [
-    `--config.file=${folder}/prometheus.yml`,
-    `--storage.tsdb.path=${folder}/data`,
-    `--web.listen-address=${address}`,
-  ];
-  const prometheus = spawn('prometheus', flags, { stdio: 'ignore' });
-  const exited = new Promise((resolve) => prometheus.once('close', resolve));
-  onTestFinished(async () => {
-    prometheus.kill();
-    await exited;
-  });
-  await vi.waitFor(async () => expect((await fetch(`http://${address}/-/ready`)).status).toBe(200), 30_000);
-  return address;
-}

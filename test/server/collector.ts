@@ -36,10 +36,14 @@ export type Collector = {
   requests(count: number): Promise<void>;
 };
 
-/** @param answer by default 200 with the empty response of OTLP */
+/**
+ * @param answer by default 200 with the empty response of OTLP
+ * @param port any that is free unless given
+ */
 export async function startCollector(
   answer: (response: ServerResponse) => void = (response) =>
     response.writeHead(200, { 'content-type': 'application/json' }).end('{}'),
+  port = 0,
 ): Promise<Collector> {
   const spans: OtlpSpan[] = [];
   let requestCount = 0;
@@ -63,7 +67,7 @@ export async function startCollector(
       answer(response);
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   onTestFinished(() => {
     server.closeAllConnections();
     server.close();

@@ -197,6 +197,7 @@ describe('/metrics', () => {
       'hyperpolicy_max_http_connections',
       'hyperpolicy_max_queue_rows',
       'hyperpolicy_max_requests_in_flight',
+      'hyperpolicy_max_stuck_threads',
       'hyperpolicy_max_trace_spans_waiting',
     ]);
     for (const limit of limits) {

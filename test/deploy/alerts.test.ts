@@ -1,0 +1,265 @@
+/** Every alert against a real Prometheus, real servers and a real run: it fires under its fault, and clears when the fault has gone. */
+
+import { execFileSync, spawn } from 'node:child_process';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join, resolve } from 'node:path';
+import { setTimeout as after } from 'node:timers/promises';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { expect, onTestFinished, vi } from 'vitest';
+import { createPolicyClient, type PolicyClient } from '../../clients/typescript/index.ts';
+import { ModelProtoSchema, NodeProtoSchema, TensorProtoSchema } from '../../src/gen/onnx/onnx_pb.ts';
+import { changeGraph, withSlowRuns } from '../endless-graph.ts';
+import { freePort } from '../free-port.ts';
+import { startCollector } from '../server/collector.ts';
+import { temporaryStore } from '../server/fixtures.ts';
+import { type SpawnedServer, spawnServer } from '../server/spawn.ts';
+import { rules, startPrometheus, temporaryFolder, prometheusTest as test } from './prometheus-process.ts';
+
+const sizes = { critic: 'none', observationSize: 3, actionSize: 2, hiddenSize: 8 } as const;
+const hyper = { ...sizes, policy: 'hyper', trunkSizes: [8], contextSize: 2 } as const;
+const plain = { ...sizes, policy: 'plain' } as const;
+const asked = { model: 'm', observation: [0.1, 0.2, 0.3], context: [1, 2] };
+
+/** Alerts whose fault cannot be made here, and why; deploy/prometheus/tests.yml has them all. */
+const unseen: Readonly<Record<string, string>> = {
+  HyperpolicyDeviceFallback: 'needs a GPU whose driver refuses a graph',
+};
+
+const local = (port: number | undefined) => `127.0.0.1:${port}`;
+/** Longer than a busy machine takes for anything. */
+const patience = { timeout: 240_000, interval: 300 };
+
+/** Who asks Prometheus, and which alerts were seen. */
+function watcher(samples: Awaited<ReturnType<typeof startPrometheus>>) {
+  const seen: string[] = [];
+  const count = async (query: string) => (await samples(query)).length;
+  const alert = (name: string) => `ALERTS{alertname="Hyperpolicy${name}",alertstate="firing"}`;
+  /** It may fire for some seconds only, which a look may miss. */
+  const fired = (name: string) => count(`max_over_time(${alert(name)}[30m])`);
+  return {
+    seen,
+    /** Has fired: makes the fault again and again until then. */
+    async fires(name: string, fault: () => Promise<unknown> = async () => {}): Promise<void> {
+      await vi.waitFor(async () => {
+        await fault().catch(() => {});
+        expect(await fired(name), `${name} fires`).toBeGreaterThan(0);
+      }, patience);
+    },
+    async clears(name: string): Promise<void> {
+      await vi.waitFor(async () => expect(await count(alert(name)), `${name} clears`).toBe(0), patience);
+      seen.push(`Hyperpolicy${name}`);
+    },
+  };
+}
+type Watcher = ReturnType<typeof watcher>;
+
+/** Faults of requests, connections and models, at a server that starts with an empty store. */
+async function requestFaults(watch: Watcher, server: SpawnedServer, store: string, tracePort: number): Promise<void> {
+  const clientOf = (timeoutMs: number) => createPolicyClient({ address: server.address, timeoutMs });
+  const client = clientOf(60_000);
+  onTestFinished(() => client.close());
+  const ask = (request: object) => client.act({ ...asked, ...request });
+  const faulty = async (name: string, fault: () => Promise<unknown>) => {
+    await watch.fires(name, fault);
+    await watch.clears(name);
+  };
+  await watch.fires('NoModel');
+  await watch.fires('Refuses', () => ask({}));
+  await publishModels(store);
+  await watch.clears('NoModel');
+  await watch.clears('Refuses');
+  await vi.waitFor(() => ask({}), patience);
+  const one = { model: 'slow', context: undefined };
+  await Promise.all([
+    watch.fires('NearLimit'),
+    faulty('Late', () => ask({ budgetUs: 1, context: [5, 6] })),
+    faulty('Fallbacks', () => ask({ budgetUs: 1, context: [5, 6], fallback: 'safe' })),
+    // 400 products of 512 x 512 for each whole one of the largest value.
+    faulty('Slow', () => ask({ ...one, observation: [30, 0, 0] })),
+    faulty('Faults', () => ask({ model: 'no-number', context: undefined, observation: [11, 0, 0] })),
+    faulty('ConnectionsEnded', async () => {
+      const other = clientOf(500);
+      await other.act(asked).finally(() => other.close());
+    }),
+    modelRefused(watch, store),
+    spansLost(watch, client, tracePort),
+  ]);
+  await faulty('RunDidNotEnd', () => ask({ ...one, observation: [1e6, 0, 0] }));
+  client.close();
+  await watch.clears('NearLimit');
+}
+
+/** All at once, as a publication does. */
+async function publishModels(store: string): Promise<void> {
+  const aside = await temporaryStore([
+    { model: 'm', ...hyper },
+    { model: 'slow', ...plain },
+    { model: 'no-number', ...plain },
+  ]);
+  await changeGraph(join(aside, 'slow', '1'), 'policy.onnx', (model) => withSlowRuns(model, 'observation'));
+  await changeGraph(join(aside, 'no-number', '1'), 'policy.onnx', withRoots);
+  for (const model of ['slow', 'no-number', 'm']) await rename(join(aside, model), join(store, model));
+}
+
+/** The model, with 0 x sqrt(10 - observation) added to the observation. */
+function withRoots(model: Uint8Array): Uint8Array {
+  const proto = fromBinary(ModelProtoSchema, model);
+  const { node, initializer } = proto.graph!;
+  const value = (name: string, number: number) =>
+    create(TensorProtoSchema, { name, dims: [], dataType: 1, rawData: new Uint8Array(Float32Array.of(number).buffer) });
+  initializer.push(value('ten', 10), value('nothing', 0));
+  for (const one of node) one.input = one.input.map((name) => (name === 'observation' ? 'same' : name));
+  const add = (opType: string, input: string[], output: string) =>
+    create(NodeProtoSchema, { opType, input, output: [output] });
+  node.unshift(
+    add('Sub', ['ten', 'observation'], 'left'),
+    add('Sqrt', ['left'], 'root'),
+    add('Mul', ['root', 'nothing'], 'zero'),
+    add('Add', ['observation', 'zero'], 'same'),
+  );
+  return toBinary(ModelProtoSchema, proto);
+}
+
+async function modelRefused(watch: Watcher, store: string): Promise<void> {
+  const aside = await temporaryStore([{ model: 'm', ...hyper, seed: 2 }]);
+  await writeFile(join(aside, 'm', '1', 'policy.primary.onnx'), 'damaged');
+  await rename(join(aside, 'm', '1'), join(store, 'm', '2'));
+  await watch.fires('ModelRefused');
+  await watch.clears('ModelRefused');
+}
+
+/** Nobody listens at the endpoint, until somebody does. */
+async function spansLost(watch: Watcher, client: PolicyClient, port: number): Promise<void> {
+  await watch.fires('SpansLost', () => client.act(asked));
+  await startCollector(undefined, port);
+  await watch.clears('SpansLost');
+}
+
+/** A certificate that has ended, then one that ends soon, then one that holds. */
+async function certificateFaults(watch: Watcher, folder: string): Promise<void> {
+  await watch.fires('CertificateEnded');
+  await makeCertificate(folder, 2);
+  await watch.clears('CertificateEnded');
+  await watch.fires('CertificateEnds');
+  await makeCertificate(folder, 60);
+  await watch.clears('CertificateEnds');
+}
+
+/** Replaces it and its key. @param days 0: it has ended at once */
+async function makeCertificate(folder: string, days: number): Promise<void> {
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' });
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', 'new.key'];
+  openssl('req', '-new', ...key, '-out', 'new.csr', '-subj', '/CN=localhost');
+  openssl('x509', '-req', '-in', 'new.csr', '-signkey', 'new.key', '-days', `${days}`, '-out', 'new.pem');
+  await rename(join(folder, 'new.key'), join(folder, 'server.key'));
+  await rename(join(folder, 'new.pem'), join(folder, 'server.pem'));
+}
+
+async function accessFaults(watch: Watcher, server: SpawnedServer, folder: string): Promise<void> {
+  const knock = () =>
+    new Promise((resolve) => {
+      const socket = connect(Number(server.address.split(':').at(-1)), '127.0.0.1', () =>
+        socket.end('GET / HTTP/1.1\n\n'),
+      );
+      socket.on('error', resolve).on('close', resolve);
+    });
+  const handshakes = async () => {
+    await watch.fires('HandshakesFail', knock);
+    await watch.clears('HandshakesFail');
+  };
+  const reloads = async () => {
+    let fault = 0;
+    await watch.fires('ReloadRefused', () => writeFile(join(folder, 'tokens.json'), `damaged ${fault++}`));
+    await watch.clears('ReloadRefused');
+  };
+  await Promise.all([handshakes(), reloads(), certificateFaults(watch, folder)]);
+}
+
+/** Faults of processes, at a server that is not there at first. */
+async function processFaults(watch: Watcher, start: () => Promise<SpawnedServer>): Promise<void> {
+  await watch.fires('Down');
+  const server = await start();
+  await watch.clears('Down');
+  const member = () => server.lines.findLast(({ msg, process }) => msg === 'process serving' && process === 1)!.pid;
+  const first = member();
+  process.kill(first, 'SIGKILL');
+  await watch.fires('ProcessReplaced');
+  await watch.clears('ProcessReplaced');
+  await vi.waitFor(() => expect(member()).not.toBe(first), patience);
+  // As a machine that has no core for it.
+  await watch.fires('EventLoopLate', async () => {
+    process.kill(member(), 'SIGSTOP');
+    await after(400);
+    process.kill(member(), 'SIGCONT');
+    await after(100);
+  });
+  await watch.clears('EventLoopLate');
+}
+
+/** Faults of a run, which is not there at first. */
+async function trainingFaults(watch: Watcher, port: number): Promise<void> {
+  const folder = await temporaryFolder();
+  const stall = join(folder, 'stall');
+  await watch.fires('TrainingDown');
+  // No updates: it acts at random all the time.
+  const loop = {
+    stepCount: 1e6,
+    warmUpStepCount: 1e6,
+    replayCapacity: 1000,
+    checkpointInterval: 50,
+    evaluationInterval: 1e6,
+  };
+  await writeFile(join(folder, 'config.json'), JSON.stringify({ loop }));
+  const args = ['--env', resolve('test/envs/files/stalls.js'), '--config', join(folder, 'config.json')];
+  const places = ['--run', join(folder, 'run'), '--store', join(folder, 'store'), '--model', 'cart'];
+  const command = resolve('dist/clients/cli/main.js');
+  const run = spawn(
+    process.execPath,
+    [command, 'train', 'td3', ...args, ...places, '--critic', 'mlp-small', '--metrics-port', `${port}`],
+    { env: { ...process.env, STALL: stall }, stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  onTestFinished(() => void run.kill('SIGKILL'));
+  await watch.clears('TrainingDown');
+  await writeFile(stall, '');
+  await Promise.all([watch.fires('TrainingStuck'), watch.fires('TrainingUnsaved')]);
+  await rm(stall);
+  await Promise.all([watch.clears('TrainingStuck'), watch.clears('TrainingUnsaved')]);
+}
+
+test('every alert fires under its fault and clears when that has gone', { timeout: 600_000 }, async () => {
+  const [store, served, folder] = [
+    await temporaryStore(),
+    await temporaryStore([{ model: 'm', ...hyper }]),
+    await temporaryFolder(),
+  ];
+  const [tracePort, laterPort, trainingPort] = [await freePort(), await freePort(), await freePort()];
+  await makeCertificate(folder, 0);
+  await writeFile(join(folder, 'tokens.json'), '[]');
+  const tls = ['--tls-certificate', join(folder, 'server.pem'), '--tls-key', join(folder, 'server.key')];
+  const [requests, access] = await Promise.all([
+    spawnServer([
+      ...['--store', store, '--workers', '2', '--watch-ms', '200', '--max-run-ms', '3000', '--max-connections', '1'],
+      ...['--trace-endpoint', `http://127.0.0.1:${tracePort}/v1/traces`],
+    ]),
+    spawnServer(['--store', served, ...tls, '--tokens', join(folder, 'tokens.json')]),
+  ]);
+  const ports = [requests.serving.metricsPort, access.serving.metricsPort, laterPort];
+  const samples = await startPrometheus({
+    hyperpolicy: ports.map(local),
+    'hyperpolicy-training': [local(trainingPort)],
+  });
+  const watch = watcher(samples);
+  const startLater = () => spawnServer(['--store', served, '--processes', '2', '--metrics-port', `${laterPort}`]);
+  await Promise.all([
+    requestFaults(watch, requests, store, tracePort),
+    accessFaults(watch, access, folder),
+    processFaults(watch, startLater),
+    trainingFaults(watch, trainingPort),
+  ]);
+  await watch.clears('NearLimit');
+  const alerts = [...(await readFile(`${rules}/alerts.yml`, 'utf8')).matchAll(/- alert: (\w+)/g)].map(
+    ([, name]) => name!,
+  );
+  expect(new Set([...watch.seen, ...Object.keys(unseen)])).toEqual(new Set(alerts));
+});
