@@ -76,102 +76,130 @@ type State = {
 const partNames = ['networks', 'collecting', 'replay'] as const;
 
 export function createPearlLearner(options: PearlLearnerOptions): Omit<IterativeLearner, 'evaluate'> {
-  const { config, updates, replay, collector, collecting, random, now } = options;
-  const networks = networkState(options.parameters);
-  let progress = atStart;
-  let environmentSteps = 0;
+  const learner = new PearlLearner(options);
+  return {
+    iterate: () => learner.iterate(),
+    save: () => learner.save(),
+    restore: (saved) => learner.restore(saved),
+    saveNetworks: () => learner.saveNetworks(),
+  };
+}
+
+class PearlLearner {
+  readonly #options: PearlLearnerOptions;
+  readonly #networks: ReturnType<typeof networkState>;
+  #progress = atStart;
+  #environmentSteps = 0;
   /** Undefined before it begins, and after a failure or in a resumed run, which begin it again with the same networks. */
-  let work: Sliced<Collection> | undefined;
-  let collection: Collection | undefined;
+  #work: Sliced<Collection> | undefined;
+  #collection: Collection | undefined;
 
-  function addTime(part: keyof Progress['seconds'], startedAt: number): void {
-    const { seconds } = progress;
-    progress = { ...progress, seconds: { ...seconds, [part]: seconds[part] + (now() - startedAt) / 1000 } };
+  constructor(options: PearlLearnerOptions) {
+    this.#options = options;
+    this.#networks = networkState(options.parameters);
   }
 
-  /** A slice of the next collection. @returns whether there is no more of it */
-  function advance(): boolean {
-    if (collection !== undefined) return true;
-    const startedAt = now();
-    if (!progress.isCollecting) collecting.take();
-    progress = { ...progress, isCollecting: true };
-    const slices = work ?? collector.collect();
-    work = undefined;
-    const { done, value } = slices.next();
-    if (done === true) collection = value;
-    else work = slices;
-    addTime('collecting', startedAt);
-    return done === true;
+  *iterate(): ReturnType<IterativeLearner['iterate']> {
+    const { collector, now } = this.#options;
+    if (!this.#progress.isCollected) {
+      yield* this.#collect();
+      return undefined;
+    }
+    for (const until = now() + pieceMs; this.#updatesLeft > 0; ) {
+      if (this.#updatesLeft <= collector.sliceCount) this.#advance();
+      this.#update();
+      yield;
+      if (this.#updatesLeft > 0 && now() >= until) return undefined;
+    }
+    // No step of an environment is left in progress, as an evaluation may follow in the same threads.
+    while (!this.#advance()) yield;
+    const report = reportOf(this.#progress, this.#environmentSteps);
+    this.#progress = { ...atStart, isCollecting: true };
+    return report;
   }
 
-  function* collect(): Sliced<void> {
-    while (!advance()) yield;
-    const { isInitial } = collection!;
-    const { stepCount, meanReturn } = collector.keep(collection!);
-    collection = undefined;
-    environmentSteps += stepCount;
-    progress = {
-      ...progress,
+  save(): SavedState {
+    const { replay, collector, collecting, random } = this.#options;
+    const { arrays, state } = replay.save();
+    const own: State = {
+      collector: collector.state,
+      progress: this.#progress as State['progress'],
+      environmentSteps: this.#environmentSteps,
+      positions: { batches: random.batches.position, noise: random.noise.position },
+    };
+    const parts = { networks: this.saveNetworks(), collecting: collecting.saved.save({}) };
+    return joinParts({ ...parts, replay: { arrays, state: state as unknown as JsonValue } }, own);
+  }
+
+  restore(saved: SavedState): void {
+    const { replay, collector, collecting, random } = this.#options;
+    const { parts, state } = splitParts(saved, partNames);
+    const own = state as unknown as State;
+    this.#networks.restore(parts.networks);
+    collecting.saved.restore(parts.collecting);
+    replay.restore(parts.replay as unknown as TaskReplayState);
+    collector.state = own.collector;
+    this.#progress = own.progress;
+    this.#environmentSteps = own.environmentSteps;
+    random.batches.position = own.positions.batches;
+    random.noise.position = own.positions.noise;
+    [this.#work, this.#collection] = [undefined, undefined];
+  }
+
+  saveNetworks(): SavedState {
+    return this.#networks.save({});
+  }
+
+  get #updatesLeft(): number {
+    return this.#options.config.updateCount - this.#progress.updateCount;
+  }
+
+  *#collect(): Sliced<void> {
+    while (!this.#advance()) yield;
+    const { isInitial } = this.#collection!;
+    const { stepCount, meanReturn } = this.#options.collector.keep(this.#collection!);
+    this.#collection = undefined;
+    this.#environmentSteps += stepCount;
+    this.#progress = {
+      ...this.#progress,
       isCollecting: false,
       isCollected: !isInitial,
-      meanReturn: meanReturn ?? progress.meanReturn,
+      meanReturn: meanReturn ?? this.#progress.meanReturn,
     };
   }
 
-  function update(): void {
+  /** A slice of the next collection. @returns whether there is no more of it */
+  #advance(): boolean {
+    if (this.#collection !== undefined) return true;
+    const { collector, collecting, now } = this.#options;
     const startedAt = now();
-    sampleBatch(options);
-    const metrics = updates.update(random.noise);
-    const sums = Object.entries(metrics).map(([name, value]) => [name, (progress.sums[name] ?? 0) + value]);
-    progress = { ...progress, updateCount: progress.updateCount + 1, sums: Object.fromEntries(sums) };
-    addTime('updating', startedAt);
+    if (!this.#progress.isCollecting) collecting.take();
+    this.#progress = { ...this.#progress, isCollecting: true };
+    const slices = this.#work ?? collector.collect();
+    this.#work = undefined;
+    const { done, value } = slices.next();
+    if (done === true) this.#collection = value;
+    else this.#work = slices;
+    this.#addTime('collecting', startedAt);
+    return done === true;
   }
 
-  const updatesLeft = () => config.updateCount - progress.updateCount;
+  #update(): void {
+    const { updates, random, now } = this.#options;
+    const startedAt = now();
+    sampleBatch(this.#options);
+    const metrics = updates.update(random.noise);
+    const { sums, updateCount } = this.#progress;
+    const added = Object.entries(metrics).map(([name, value]) => [name, (sums[name] ?? 0) + value]);
+    this.#progress = { ...this.#progress, updateCount: updateCount + 1, sums: Object.fromEntries(added) };
+    this.#addTime('updating', startedAt);
+  }
 
-  return {
-    *iterate() {
-      if (!progress.isCollected) {
-        yield* collect();
-        return undefined;
-      }
-      for (const until = now() + pieceMs; updatesLeft() > 0; ) {
-        if (updatesLeft() <= collector.sliceCount) advance();
-        update();
-        yield;
-        if (updatesLeft() > 0 && now() >= until) return undefined;
-      }
-      // No step of an environment is left in progress, as an evaluation may follow in the same threads.
-      while (!advance()) yield;
-      const report = reportOf(progress, environmentSteps);
-      progress = { ...atStart, isCollecting: true };
-      return report;
-    },
-    save() {
-      const { arrays, state } = replay.save();
-      const own: State = {
-        collector: collector.state,
-        progress: progress as State['progress'],
-        environmentSteps,
-        positions: { batches: random.batches.position, noise: random.noise.position },
-      };
-      const parts = { networks: networks.save({}), collecting: collecting.saved.save({}) };
-      return joinParts({ ...parts, replay: { arrays, state: state as unknown as JsonValue } }, own);
-    },
-    restore(saved) {
-      const { parts, state } = splitParts(saved, partNames);
-      const own = state as unknown as State;
-      networks.restore(parts.networks);
-      collecting.saved.restore(parts.collecting);
-      replay.restore(parts.replay as unknown as TaskReplayState);
-      collector.state = own.collector;
-      ({ progress, environmentSteps } = own);
-      random.batches.position = own.positions.batches;
-      random.noise.position = own.positions.noise;
-      [work, collection] = [undefined, undefined];
-    },
-    saveNetworks: () => networks.save({}),
-  };
+  #addTime(part: keyof Progress['seconds'], startedAt: number): void {
+    const { seconds } = this.#progress;
+    const added = (this.#options.now() - startedAt) / 1000;
+    this.#progress = { ...this.#progress, seconds: { ...seconds, [part]: seconds[part] + added } };
+  }
 }
 
 /** The parameters with their optimisers. */

@@ -61,15 +61,7 @@ export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun
     : createTaskNetworks(config, specs, latentSize);
   const parameters = createPearlParameters(networks, config, seed);
   const collecting = createCollectingNetworks(parameters);
-  const sizes = { observationSize: specSize(specs.observation), actionSize: specSize(specs.action) };
-  const { contextCapacity } = config;
-  const replay = createTaskReplay({
-    ...sizes,
-    taskCount: tasks.train.length,
-    capacity: config.replayCapacity,
-    contextCapacity,
-    rewardOf: learningReward(config, tasks),
-  });
+  const { replay, newest } = createBuffers(options);
   const policies = { collecting: collecting.policy, learnt: parameters.policy };
   const samplers = await createSamplers(options, { networks, policies, latentSize });
   const encoderOf = (encoder: ReadArrays | undefined) =>
@@ -77,27 +69,13 @@ export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun
   const posteriors = createPosteriors(encoderOf(collecting.encoder), encoderOf(parameters.encoder?.arrays), samplers);
   const updates = createUpdates({ engine, config, networks, parameters, latentSize });
   const shared = { config, replay, contexts: tasks.train, latentOf };
-  const collector = createCollector({
-    ...shared,
-    ...samplers,
-    posteriors: posteriors.ofSamples,
-    newest: Array.from({ length: config.taskCount }, () =>
-      createEpisodeBuffer({ ...sizes, capacity: contextCapacity }),
-    ),
-    random: collectorRandom(seed),
-  });
+  const random = collectorRandom(seed);
+  const collector = createCollector({ ...shared, ...samplers, posteriors: posteriors.ofSamples, newest, random });
+  const learning = { parameters, updates, collector, collecting, random: learnerRandom(seed) };
   return {
     parameters,
     replay,
-    learner: createPearlLearner({
-      ...shared,
-      parameters,
-      updates,
-      collector,
-      collecting,
-      random: learnerRandom(seed),
-      now: () => performance.now(),
-    }),
+    learner: createPearlLearner({ ...shared, ...learning, now: () => performance.now() }),
     evaluate: (contexts, latentSeed) =>
       evaluateTasks({
         sampler: samplers.test,
@@ -116,6 +94,22 @@ export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun
       // Not awaited: threads of environments end with the process.
       for (const sampler of Object.values(samplers)) void sampler?.dispose();
     },
+  };
+}
+
+/** Transitions of all training tasks, and for each task of a collection those that are newest. */
+function createBuffers({ config, specs, tasks }: PearlRunOptions) {
+  const { replayCapacity, contextCapacity, taskCount } = config;
+  const sizes = { observationSize: specSize(specs.observation), actionSize: specSize(specs.action) };
+  return {
+    replay: createTaskReplay({
+      ...sizes,
+      taskCount: tasks.train.length,
+      capacity: replayCapacity,
+      contextCapacity,
+      rewardOf: learningReward(config, tasks),
+    }),
+    newest: Array.from({ length: taskCount }, () => createEpisodeBuffer({ ...sizes, capacity: contextCapacity })),
   };
 }
 
