@@ -57,53 +57,10 @@ export function createSmallNetwork({ model, session, weightNames = [] }: SmallNe
   const isSmall = isGenerated || model.byteLength / 4 <= 2 * rowWorkMax;
   const byRow = isSmall ? openByRow(model, weightNames) : undefined;
   const rowCountMax = byRow === undefined ? 0 : rowsByRow(byRow, isGenerated);
-  const inputs = session.inputs.filter(({ name, dtype }) => dtype === 'float32' && !weightNames.includes(name));
-  const takesIndex = session.inputs.some(({ name }) => name === 'index');
-  const kept: ({ readonly feeds: TensorMap; readonly fetches: TensorMap } | undefined)[] = [];
-
-  const tensorsFor = (tensors: Session['inputs'], rowCount: number): TensorMap =>
-    Object.fromEntries(
-      tensors.map(({ name, shape }) => {
-        const sizes = [rowCount, ...(shape.slice(1) as number[])];
-        return [name, floatTensor(new Float32Array(sizes.reduce((product, size) => product * size, 1)), sizes)];
-      }),
-    );
-
-  function runTogether({ rowCount, rows, weights }: SmallRun): RowResults {
-    const isKept = rowCount <= keptRowCountMax;
-    const { feeds, fetches } = kept[rowCount] ?? {
-      feeds: tensorsFor(inputs, rowCount),
-      fetches: tensorsFor(session.outputs, rowCount),
-    };
-    if (isKept) kept[rowCount] = { feeds, fetches };
-    for (const { name } of inputs) {
-      const values = feeds[name]!.data as Float32Array;
-      const given = rows[name];
-      if (given === undefined) values.fill(0);
-      else values.set(given);
-    }
-    const index = takesIndex ? { index: rowIndexTensor(weights?.index, rowCount) } : {};
-    // Not into the kept feeds: weights may be evicted.
-    session.run({ ...feeds, ...weights?.feeds(), ...index }, fetches);
-    const results: Record<string, Float32Array> = {};
-    for (const { name } of session.outputs) {
-      const values = fetches[name]!.data as Float32Array;
-      results[name] = isKept ? values.slice() : values;
-    }
-    return results;
-  }
-
-  async function runInTurns(network: RowNetwork, run: SmallRun, turnRowCount: number): Promise<RowResults> {
-    const results = network.results(run.rowCount);
-    for (let from = 0; from < run.rowCount; from += turnRowCount) {
-      if (from > 0) await nextTurn();
-      network.compute(run, from, Math.min(from + turnRowCount, run.rowCount), results);
-    }
-    return results;
-  }
+  const together = new TogetherRuns(session, weightNames);
 
   function runAtOnce(run: SmallRun): RowResults {
-    if (byRow === undefined || run.rowCount > rowCountMax) return runTogether(run);
+    if (byRow === undefined || run.rowCount > rowCountMax) return together.run(run);
     const results = byRow.results(run.rowCount);
     byRow.compute(run, 0, run.rowCount, results);
     return results;
@@ -111,16 +68,77 @@ export function createSmallNetwork({ model, session, weightNames = [] }: SmallNe
 
   return {
     workPerRow: byRow?.workPerRow ?? model.byteLength / 4,
-    runTogether,
+    runTogether: (run) => together.run(run),
     runAtOnce,
     runsByRow: (rowCount) => rowCount <= rowCountMax,
     run(run) {
-      if (byRow === undefined || run.rowCount > rowCountMax) return runTogether(run);
+      if (byRow === undefined || run.rowCount > rowCountMax) return together.run(run);
       const turnRowCount = Math.max(1, Math.floor(turnWorkMax / Math.max(1, byRow.workPerRow)));
       return run.rowCount > turnRowCount ? runInTurns(byRow, run, turnRowCount) : runAtOnce(run);
     },
   };
 }
+
+async function runInTurns(network: RowNetwork, run: SmallRun, turnRowCount: number): Promise<RowResults> {
+  const results = network.results(run.rowCount);
+  for (let from = 0; from < run.rowCount; from += turnRowCount) {
+    if (from > 0) await nextTurn();
+    network.compute(run, from, Math.min(from + turnRowCount, run.rowCount), results);
+  }
+  return results;
+}
+
+/** Runs of all rows by ONNX Runtime. */
+class TogetherRuns {
+  readonly #session: Session;
+  /** But for weights and the row -> context input. */
+  readonly #inputs: Session['inputs'];
+  readonly #takesIndex: boolean;
+  /** Tensors by number of rows. */
+  readonly #kept: ({ readonly feeds: TensorMap; readonly fetches: TensorMap } | undefined)[] = [];
+
+  constructor(session: Session, weightNames: readonly string[]) {
+    this.#session = session;
+    this.#inputs = session.inputs.filter(({ name, dtype }) => dtype === 'float32' && !weightNames.includes(name));
+    this.#takesIndex = session.inputs.some(({ name }) => name === 'index');
+  }
+
+  run({ rowCount, rows, weights }: SmallRun): RowResults {
+    const { feeds, fetches } = this.#tensors(rowCount);
+    for (const { name } of this.#inputs) {
+      const values = feeds[name]!.data as Float32Array;
+      const given = rows[name];
+      if (given === undefined) values.fill(0);
+      else values.set(given);
+    }
+    const index = this.#takesIndex ? { index: rowIndexTensor(weights?.index, rowCount) } : {};
+    // Not into the kept feeds: weights may be evicted.
+    this.#session.run({ ...feeds, ...weights?.feeds(), ...index }, fetches);
+    const results: Record<string, Float32Array> = {};
+    for (const { name } of this.#session.outputs) {
+      const values = fetches[name]!.data as Float32Array;
+      results[name] = rowCount <= keptRowCountMax ? values.slice() : values;
+    }
+    return results;
+  }
+
+  #tensors(rowCount: number): { readonly feeds: TensorMap; readonly fetches: TensorMap } {
+    const tensors = this.#kept[rowCount] ?? {
+      feeds: tensorsFor(this.#inputs, rowCount),
+      fetches: tensorsFor(this.#session.outputs, rowCount),
+    };
+    if (rowCount <= keptRowCountMax) this.#kept[rowCount] = tensors;
+    return tensors;
+  }
+}
+
+const tensorsFor = (tensors: Session['inputs'], rowCount: number): TensorMap =>
+  Object.fromEntries(
+    tensors.map(({ name, shape }) => {
+      const sizes = [rowCount, ...(shape.slice(1) as number[])];
+      return [name, floatTensor(new Float32Array(sizes.reduce((product, size) => product * size, 1)), sizes)];
+    }),
+  );
 
 /** ONNX Runtime would copy a row's generated weights before it uses them, so those networks run by row always. */
 const rowsByRow = ({ workPerRow }: RowNetwork, isGenerated: boolean): number =>

@@ -2,7 +2,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import type { GeneratedLayer } from '../hyper/head.ts';
-import { createHypernetwork, type HyperOptions } from '../hyper/hypernetwork.ts';
+import { createHypernetwork, type Hypernetwork, type HyperOptions } from '../hyper/hypernetwork.ts';
 import type { Initialiser, Parameters } from '../parameters.ts';
 import { type CriticSizes, type CriticSplit, concatInputs, type QFunction } from './critic.ts';
 
@@ -33,7 +33,7 @@ export function hyperQ(
   const inputSize = observationSize + actionSize + contextSize;
   const baseSize = architecture === 'emb-hyper' ? inputSize : inputSize - metaSize;
   const hypernetwork = createHypernetwork({ ...options, metaSize, baseSize, outputSize: 1 });
-  const evaluate = (parameters: Parameters, layers: readonly GeneratedLayer[], base: tf.Tensor): tf.Tensor =>
+  const evaluate: Evaluate = (parameters, layers, base) =>
     tf.squeeze(hypernetwork.evaluate(parameters, layers, base)[0]!, [-1]);
   const common = { architecture, specs: hypernetwork.specs, hypernetwork };
 
@@ -46,20 +46,7 @@ export function hyperQ(
       },
     };
   }
-  const split: CriticSplit =
-    architecture === 'sa-hyper'
-      ? {
-          meta: 'observation',
-          generate: (parameters, observation) => hypernetwork.generate(parameters, observation!),
-          evaluate: (parameters, layers, { action, context }) =>
-            evaluate(parameters, layers, concatInputs(action, context)),
-        }
-      : {
-          meta: 'constant',
-          generate: (parameters) => hypernetwork.generate(parameters, embeddingOf(parameters)),
-          evaluate: (parameters, layers, { observation, action, context }) =>
-            evaluate(parameters, layers, concatInputs(observation, action, context)),
-        };
+  const split = splitOf(architecture, hypernetwork, evaluate);
   return {
     ...common,
     ...(architecture === 'emb-hyper' && {
@@ -77,6 +64,27 @@ export function hyperQ(
     split,
   };
 }
+
+type Evaluate = (parameters: Parameters, layers: readonly GeneratedLayer[], base: tf.Tensor) => tf.Tensor;
+
+const splitOf = (
+  architecture: 'sa-hyper' | 'emb-hyper',
+  hypernetwork: Hypernetwork,
+  evaluate: Evaluate,
+): CriticSplit =>
+  architecture === 'sa-hyper'
+    ? {
+        meta: 'observation',
+        generate: (parameters, observation) => hypernetwork.generate(parameters, observation!),
+        evaluate: (parameters, layers, { action, context }) =>
+          evaluate(parameters, layers, concatInputs(action, context)),
+      }
+    : {
+        meta: 'constant',
+        generate: (parameters) => hypernetwork.generate(parameters, embeddingOf(parameters)),
+        evaluate: (parameters, layers, { observation, action, context }) =>
+          evaluate(parameters, layers, concatInputs(observation, action, context)),
+      };
 
 const embeddingOf = (parameters: Parameters) =>
   tf.reshape(parameters['shared.embedding']!, [1, embeddingSize]) as tf.Tensor2D;

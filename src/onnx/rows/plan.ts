@@ -5,10 +5,10 @@
  * A graph is planned only where a row's result cannot depend on the rows beside it; which operators that are is operators.ts.
  */
 
-import { firstAddress } from './kernels.ts';
 import { rowOperators } from './operators.ts';
 import { NotByRow, type Place, type Planning, type Step, valueCountMax } from './planning.ts';
-import { type ReadInput, readModel } from './read-model.ts';
+import { type ReadInput, type ReadModel, readModel } from './read-model.ts';
+import { RowMemory } from './row-memory.ts';
 import { sizeOf } from './shapes.ts';
 
 /** A tensor of a request or a context, and where one row of it lies. */
@@ -26,18 +26,11 @@ export type RowPlan = {
   readonly workPerRow: number;
 };
 
-/** Values begin at cache lines. */
-const lineBytes = 64;
-
-/**
- * Whoever plans a graph need not know where it comes from: a file of some hundred bytes may ask for any amount of memory. Of weights,
- * constants and values together, 256 MiB; nodes and kernel calls, of which networks have some hundred.
- */
-const memoryCountMax = 2 ** 26;
-const nodeCountMax = 2 ** 12;
-const stepCountMax = 2 ** 16;
 /** Of one row, about 20 ms. */
 const workMax = 2 ** 28;
+/** Nodes and kernel calls: networks have some hundred. */
+const nodeCountMax = 2 ** 12;
+const stepCountMax = 2 ** 16;
 
 /**
  * @param model the bytes of an ONNX file
@@ -45,108 +38,142 @@ const workMax = 2 ** 28;
  * @throws NotByRow where the graph has an operator, a shape or an input that a row program has not
  */
 export function planRows(model: Uint8Array, weightNames: readonly string[]): RowPlan {
-  const { inputs, outputs, constants: known, nodes } = readModel(model);
-  const places = new Map<string, Place>();
-  const constants: { address: number; values: Float32Array }[] = [];
-  const steps: Step[] = [];
-  let end = firstAddress;
-  let workPerRow = 0;
-  let valuesPerRow = 0;
-
-  const countReads = (values: number): void => {
-    valuesPerRow += values;
-    if (!(valuesPerRow <= valueCountMax)) throw new NotByRow(`${valuesPerRow} values of one row`);
-  };
-  const allot = (size: number, boundary = lineBytes): number => {
-    const address = Math.ceil(end / boundary) * boundary;
-    if (!(size >= 0 && address / 4 + size <= memoryCountMax)) throw new NotByRow(`room for ${size} values`);
-    end = address + size * 4;
-    return address;
-  };
-  const constant = (values: Float32Array, shape: readonly number[]): Place => {
-    const address = allot(values.length);
-    constants.push({ address, values });
-    return { address, shape, constant: values, hasRows: false };
-  };
-
-  const byName = new Map(inputs.map((input) => [input.name, input]));
-  const weightsAddress = allot(0);
-  for (const name of weightNames) {
-    const input = byName.get(name);
-    if (input === undefined) throw new NotByRow(`an input "${name}"`);
-    // Without gaps, so that a block is copied as it is.
-    places.set(name, { address: allot(sizeOf(input.shape), 4), shape: input.shape, hasRows: false });
-  }
-  const weights = { address: weightsAddress, size: (end - weightsAddress) / 4 };
+  const { inputs, outputs, constants, nodes } = readModel(model);
+  const planning = new GraphPlanning(inputs, constants, weightNames);
+  const weights = planning.placeWeights();
   const rowInputs = inputs.filter(({ name, isFloat }) => isFloat && !weightNames.includes(name));
-  for (const input of rowInputs) {
-    if (input.symbol === undefined) throw new NotByRow(`input "${input.name}" without rows`);
-    places.set(input.name, { address: allot(sizeOf(input.shape)), shape: input.shape, hasRows: true });
-  }
-
-  const integers = new Map<string, readonly number[]>();
-  for (const [name, value] of known) if (value.kind === 'int') integers.set(name, value.values);
-  function placeEitherWay(name = ''): Place {
-    const place = places.get(name);
-    if (place !== undefined) return place;
-    const value = known.get(name);
-    if (value?.kind !== 'float') throw new NotByRow(`"${name}" that is not float32`);
-    const made = constant(value.values, value.shape);
-    places.set(name, made);
-    return made;
-  }
-  const planning: Planning = {
-    placeEitherWay,
-    place(name) {
-      const place = placeEitherWay(name);
-      if (place.turned === true) throw new NotByRow('a transpose that no product reads');
-      return place;
-    },
-    integers(name = '') {
-      if (name === '') return undefined;
-      const values = integers.get(name);
-      if (values === undefined) throw new NotByRow(`"${name}" that is not known`);
-      sizeOf(values);
-      return values;
-    },
-    isInteger: (name = '') => integers.has(name),
-    defineIntegers: (name, values) => integers.set(name, values),
-    isIndex: (name = '') => isRowIndex(byName.get(name)),
-    isWeight: (name = '') => weightNames.includes(name),
-    reserve(shape, from) {
-      countReads(sizeOf(shape));
-      return { address: allot(sizeOf(shape)), shape, hasRows: from.some(({ hasRows }) => hasRows) };
-    },
-    countReads,
-    constant,
-    define: (name, place) => places.set(name, place),
-    step(step) {
-      if (steps.push(step) > stepCountMax) throw new NotByRow(`${steps.length} steps`);
-    },
-    countWork(multiplications) {
-      workPerRow += multiplications;
-      if (workPerRow > workMax) throw new NotByRow(`${workPerRow} multiplications`);
-    },
-  };
+  for (const input of rowInputs) planning.placeInput(input);
   if (nodes.length > nodeCountMax) throw new NotByRow(`${nodes.length} nodes`);
   for (const node of nodes) {
     const plan = rowOperators[node.opType];
     if (plan === undefined) throw new NotByRow(`operator ${node.opType}`);
     plan(planning, node);
   }
-  const placed = (name: string): PlacedTensor => {
-    const { address, shape } = planning.place(name);
-    return { name, address, size: sizeOf(shape) };
-  };
   return {
-    inputs: rowInputs.map(({ name }) => placed(name)),
-    outputs: outputs.map(placed),
+    inputs: rowInputs.map(({ name }) => planning.placed(name)),
+    outputs: outputs.map((name) => planning.placed(name)),
     weights,
-    constants,
-    steps,
-    workPerRow: Math.max(workPerRow, valuesPerRow),
-    memoryBytes: end,
+    ...planning.program(),
   };
 }
 
-const isRowIndex = (input: ReadInput | undefined): boolean => input !== undefined && !input.isFloat;
+class GraphPlanning implements Planning {
+  readonly #memory = new RowMemory();
+  readonly #inputs: ReadonlyMap<string, ReadInput>;
+  readonly #known: ReadModel['constants'];
+  readonly #weightNames: readonly string[];
+  readonly #places = new Map<string, Place>();
+  readonly #integers = new Map<string, readonly number[]>();
+  readonly #constants: { address: number; values: Float32Array }[] = [];
+  readonly #steps: Step[] = [];
+  #workPerRow = 0;
+  #valuesPerRow = 0;
+
+  constructor(inputs: readonly ReadInput[], known: ReadModel['constants'], weightNames: readonly string[]) {
+    this.#inputs = new Map(inputs.map((input) => [input.name, input]));
+    this.#known = known;
+    this.#weightNames = weightNames;
+    for (const [name, value] of known) if (value.kind === 'int') this.#integers.set(name, value.values);
+  }
+
+  /** @returns their block */
+  placeWeights(): RowPlan['weights'] {
+    const address = this.#memory.allot(0);
+    for (const name of this.#weightNames) {
+      const input = this.#inputs.get(name);
+      if (input === undefined) throw new NotByRow(`an input "${name}"`);
+      // Without gaps, so that a block is copied as it is.
+      const at = this.#memory.allot(sizeOf(input.shape), 4);
+      this.#places.set(name, { address: at, shape: input.shape, hasRows: false });
+    }
+    return { address, size: (this.#memory.byteCount - address) / 4 };
+  }
+
+  placeInput({ name, symbol, shape }: ReadInput): void {
+    if (symbol === undefined) throw new NotByRow(`input "${name}" without rows`);
+    this.#places.set(name, { address: this.#memory.allot(sizeOf(shape)), shape, hasRows: true });
+  }
+
+  placed(name: string): PlacedTensor {
+    const { address, shape } = this.place(name);
+    return { name, address, size: sizeOf(shape) };
+  }
+
+  program(): Pick<RowPlan, 'constants' | 'steps' | 'workPerRow' | 'memoryBytes'> {
+    return {
+      constants: this.#constants,
+      steps: this.#steps,
+      workPerRow: Math.max(this.#workPerRow, this.#valuesPerRow),
+      memoryBytes: this.#memory.byteCount,
+    };
+  }
+
+  place(name: string | undefined): Place {
+    const place = this.placeEitherWay(name);
+    if (place.turned === true) throw new NotByRow('a transpose that no product reads');
+    return place;
+  }
+
+  placeEitherWay(name = ''): Place {
+    const place = this.#places.get(name);
+    if (place !== undefined) return place;
+    const value = this.#known.get(name);
+    if (value?.kind !== 'float') throw new NotByRow(`"${name}" that is not float32`);
+    const made = this.constant(value.values, value.shape);
+    this.#places.set(name, made);
+    return made;
+  }
+
+  integers(name = ''): readonly number[] | undefined {
+    if (name === '') return undefined;
+    const values = this.#integers.get(name);
+    if (values === undefined) throw new NotByRow(`"${name}" that is not known`);
+    sizeOf(values);
+    return values;
+  }
+
+  isInteger(name = ''): boolean {
+    return this.#integers.has(name);
+  }
+
+  defineIntegers(name: string, values: readonly number[]): void {
+    this.#integers.set(name, values);
+  }
+
+  isIndex(name = ''): boolean {
+    return this.#inputs.get(name)?.isFloat === false;
+  }
+
+  isWeight(name = ''): boolean {
+    return this.#weightNames.includes(name);
+  }
+
+  reserve(shape: readonly number[], from: readonly Place[]): Place {
+    this.countReads(sizeOf(shape));
+    return { address: this.#memory.allot(sizeOf(shape)), shape, hasRows: from.some(({ hasRows }) => hasRows) };
+  }
+
+  constant(values: Float32Array, shape: readonly number[]): Place {
+    const address = this.#memory.allot(values.length);
+    this.#constants.push({ address, values });
+    return { address, shape, constant: values, hasRows: false };
+  }
+
+  define(name: string, place: Place): void {
+    this.#places.set(name, place);
+  }
+
+  step(step: Step): void {
+    if (this.#steps.push(step) > stepCountMax) throw new NotByRow(`${this.#steps.length} steps`);
+  }
+
+  countWork(multiplications: number): void {
+    this.#workPerRow += multiplications;
+    if (this.#workPerRow > workMax) throw new NotByRow(`${this.#workPerRow} multiplications`);
+  }
+
+  countReads(values: number): void {
+    this.#valuesPerRow += values;
+    if (!(this.#valuesPerRow <= valueCountMax)) throw new NotByRow(`${this.#valuesPerRow} values of one row`);
+  }
+}
