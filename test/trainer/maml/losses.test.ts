@@ -4,7 +4,13 @@ import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createPolicy } from '../../../src/nn/policies/registry.ts';
-import { meanKl, policyGradientLoss, surrogateLoss } from '../../../trainer/algorithms/maml/losses.ts';
+import {
+  divergenceProduct,
+  evaluateSteps,
+  meanKl,
+  policyGradientLoss,
+  surrogateLoss,
+} from '../../../trainer/algorithms/maml/losses.ts';
 
 beforeEach(() => tf.engine().startScope());
 afterEach(() => tf.engine().endScope());
@@ -28,4 +34,15 @@ test('coefficients, old log-densities and weights of [N, 1] are refused; of [N] 
   expect(() => meanKl(task, {}, { observation: column, weight: column1 }, old)).toThrow('weight [2, 1]');
   // Each action is the mean, of variance 1: a log-density of -log(2 pi) / 2.
   expect(policyGradientLoss(task, {}, steps).dataSync()[0]).toBeCloseTo(Math.log(2 * Math.PI) / 2, 6);
+});
+
+test('actions of other rows, an old policy of one row and a column of weights are refused', () => {
+  const row = tf.zeros([1, 1]) as tf.Tensor2D;
+  expect(() => evaluateSteps(task, {}, { ...steps, action: row })).toThrow(
+    'MAML steps: expected observation [N, O], action [N, A], got observation [2, 1], action [1, 1]',
+  );
+  const weighted = { observation: column, weight: tf.tensor1d([0.5, 0.5]) };
+  expect(() => meanKl(task, {}, weighted, { ...old, mean: row })).toThrow('oldMean [1, 1]');
+  expect(meanKl(task, {}, weighted, old).dataSync()[0]).toBe(0);
+  expect(() => divergenceProduct(task, {}, { observation: column, weight: column1 }, {})).toThrow('weight [2, 1]');
 });

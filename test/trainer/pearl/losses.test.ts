@@ -10,7 +10,17 @@ import { drawParameters, type ParameterSpecs, shapesOf } from '../../../src/nn/p
 import { policyOutput } from '../../../src/nn/policies/policy.ts';
 import { registerGradients } from '../../../src/trace/gradients/index.ts';
 import { type PearlConfig, pearlDefaults } from '../../../trainer/algorithms/pearl/config.ts';
-import { drawActions, posteriorOf, qTarget, type Transitions } from '../../../trainer/algorithms/pearl/losses.ts';
+import {
+  divergence,
+  drawActions,
+  drawLatent,
+  policyTerms,
+  posteriorOf,
+  qLosses,
+  qTarget,
+  smallerQ,
+  type Transitions,
+} from '../../../trainer/algorithms/pearl/losses.ts';
 import {
   createPearlNetworks,
   latentRows,
@@ -67,6 +77,20 @@ test('tensors of other ranks are refused before anything is computed', () => {
   expect(() => drawActions(networks, {}, rows.observation, latent, tf.zeros([8, 3]))).toThrow(
     'PEARL actions: expected observation [R, O], noise [R, 2], latent [N, Z], got observation [8, 3], noise [8, 3], latent [2, 2]',
   );
+});
+
+test('one action for all rows, and a posterior or outputs of one row, are refused', () => {
+  const row = tf.zeros([1, 2]) as tf.Tensor2D;
+  const target = tf.zeros([8]) as tf.Tensor1D;
+  expect(() => qLosses(networks, {}, { ...rows, action: row }, latent, target)).toThrow(
+    'PEARL Q losses: expected observation [R, O], action [R, A], target [R], latent [N, Z], ' +
+      'got observation [8, 3], action [1, 2], target [8], latent [2, 2]',
+  );
+  expect(() => smallerQ(networks, {}, rows.observation, row, latent)).toThrow('PEARL Q: expected');
+  expect(() => divergence({ mean: latent, variance: row })).toThrow('variance [1, 2]');
+  expect(() => drawLatent({ mean: latent, variance: row }, latent)).toThrow('variance [1, 2]');
+  const draw = { mean: row, logStd: rows.action, action: rows.action, logProb: target };
+  expect(() => policyTerms(draw, target, config)).toThrow('PEARL policy loss: expected mean [R, A]');
 });
 
 test('rows that cannot be of as many for each task are refused', () => {

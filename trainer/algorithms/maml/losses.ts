@@ -33,8 +33,12 @@ export type TaskPolicy = {
 const outputOf = ({ policy, context }: TaskPolicy, parameters: Parameters, observation: tf.Tensor2D) =>
   policyOutput(policy, parameters, observation, context);
 
-/** A policy's outputs for the steps, to be used as {@link OldPolicy}. */
+/**
+ * A policy's outputs for the steps, to be used as {@link OldPolicy}.
+ * @throws HyperpolicyError invalid_argument: a rank or a size that differs
+ */
 export function evaluateSteps(task: TaskPolicy, parameters: Parameters, { observation, action }: TaskSteps): OldPolicy {
+  checkShapes('MAML steps', { observation: ['N', 'O'], action: ['N', 'A'] }, { observation, action });
   const output = outputOf(task, parameters, observation);
   const logProb = logProbOf(task.policy, output, action) as tf.Tensor1D;
   return { logProb, mean: output.mean as tf.Tensor2D, logStd: output.logStd as tf.Tensor1D };
@@ -80,7 +84,11 @@ export function meanKl(
   old: Pick<OldPolicy, 'mean' | 'logStd'>,
 ): tf.Scalar {
   const { mean, logStd } = outputOf(task, parameters, observation);
-  checkShapes('MAML divergence', { observation: ['N', 'O'], weight: ['N'] }, { observation, weight });
+  checkShapes(
+    'MAML divergence',
+    { observation: ['N', 'O'], weight: ['N'], mean: ['N', 'A'], oldMean: ['N', 'A'], oldLogStd: ['A'] },
+    { observation, weight, mean, oldMean: old.mean, oldLogStd: old.logStd },
+  );
   return tf.sum(tf.mul(weight, gaussianKl({ mean, logStd: logStd! }, old)));
 }
 
@@ -88,6 +96,7 @@ export function meanKl(
  * The product of a direction with the Hessian of {@link meanKl} at the policy that it is measured from. There the divergence has no
  * slope in what the policy gives, so that is D' M D, with D the derivative of mean and log-std, and M the divergence's second
  * derivatives in them: weight / variance for a mean, twice the sum of the weights for a log-std.
+ * @throws HyperpolicyError invalid_argument as policyGradientLoss
  */
 export function divergenceProduct(
   task: TaskPolicy,
@@ -95,6 +104,7 @@ export function divergenceProduct(
   { observation, weight }: { readonly observation: tf.Tensor2D; readonly weight: tf.Tensor1D },
   direction: Parameters,
 ): Parameters {
+  checkShapes('MAML divergence', { observation: ['N', 'O'], weight: ['N'] }, { observation, weight });
   const outputs = (at: Parameters): Parameters => {
     const { mean, logStd } = outputOf(task, at, observation);
     return { mean, logStd: logStd! };

@@ -58,14 +58,18 @@ export function posteriorOf(
  * @param noise N(0, I), [N, Z]
  */
 export function drawLatent(posterior: Posterior, noise: tf.Tensor2D): tf.Tensor2D {
-  checkShapes('PEARL latent', { mean: ['N', 'Z'], noise: ['N', 'Z'] }, { mean: posterior.mean, noise });
+  const expected = { mean: ['N', 'Z'], variance: ['N', 'Z'], noise: ['N', 'Z'] };
+  checkShapes('PEARL latent', expected, { ...posterior, noise });
   return sampleLatent(posterior, noise);
 }
 
 const latentShape = (latent: Latent) => (latent === undefined ? undefined : (['N', 'Z'] as const));
 
 /** KL(posterior || N(0, I)), summed over values and tasks. Source: Rakelly et al. 2019, equation 1; the sum as in its released code. */
-export const divergence = (posterior: Posterior): tf.Scalar => tf.sum(latentKl(posterior));
+export function divergence(posterior: Posterior): tf.Scalar {
+  checkShapes('PEARL divergence', { mean: ['N', 'Z'], variance: ['N', 'Z'] }, { ...posterior });
+  return tf.sum(latentKl(posterior));
+}
 
 /**
  * y = k r + gamma (1 - terminated) V'(s', z), k the reward scale.
@@ -102,8 +106,8 @@ export function qLosses(
 ): tf.Tensor1D {
   checkShapes(
     'PEARL Q losses',
-    { observation: ['R', 'O'], target: ['R'], latent: latentShape(latent) },
-    { observation, target, latent },
+    { observation: ['R', 'O'], action: ['R', 'A'], target: ['R'], latent: latentShape(latent) },
+    { observation, action, target, latent },
   );
   const values = qAt(networks, parameters, observation, action, latent); // [N B, Q]
   return tf.mean(tf.squaredDifference(values, tf.expandDims(target, 1)), 0);
@@ -138,13 +142,17 @@ export function drawActions(
 }
 
 /** min(Q1, Q2)(s, a, z), [N B]. */
-export const smallerQ = (
+export function smallerQ(
   networks: TaskNetworks,
   parameters: Parameters,
   observation: tf.Tensor2D,
   action: tf.Tensor2D,
   latent: Latent,
-): tf.Tensor1D => tf.min(qAt(networks, parameters, observation, action, latent), 1);
+): tf.Tensor1D {
+  const expected = { observation: ['R', 'O'], action: ['R', 'A'], latent: latentShape(latent) };
+  checkShapes('PEARL Q', expected, { observation, action, latent });
+  return tf.min(qAt(networks, parameters, observation, action, latent), 1);
+}
 
 /**
  * mean (V(s, z) - v)^2, v = min(Q1, Q2)(s, a, z) - log pi(a | s, z).
@@ -184,7 +192,8 @@ export type PolicyTerms = {
  * @param q min(Q1, Q2) at the drawn actions, [N B], differentiable in them
  */
 export function policyTerms({ mean, logStd, logProb }: Draw, q: tf.Tensor1D, config: PearlConfig): PolicyTerms {
-  checkShapes('PEARL policy loss', { logProb: ['R'], q: ['R'] }, { logProb, q });
+  const expected = { mean: ['R', 'A'], logStd: ['R', 'A'], logProb: ['R'], q: ['R'] };
+  checkShapes('PEARL policy loss', expected, { mean, logStd, logProb, q });
   return {
     objective: tf.mean(tf.sub(logProb, q)),
     meanPenalty: tf.mul(tf.mean(tf.square(mean)), config.meanWeight),
