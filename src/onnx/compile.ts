@@ -3,8 +3,12 @@
 import { encode } from './encode.ts';
 import type { Graph } from './graph.ts';
 import { optimise } from './passes/index.ts';
+import { cutLongProducts } from './passes/long-products.ts';
 import { openSession, type Session, type SessionOptions } from './session.ts';
 
 /** Cleans and encodes a graph, and opens a session on it. The caller disposes the session. */
-export const compile = (graph: Graph, options: SessionOptions): Session =>
-  openSession(encode(optimise(graph)), options, graph.name);
+export function compile(graph: Graph, options: SessionOptions): Session {
+  const clean = optimise(graph);
+  const { device = 'cpu' } = options;
+  return openSession(encode(device === 'cpu' ? cutLongProducts(clean) : clean), options, graph.name);
+}

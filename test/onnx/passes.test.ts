@@ -16,6 +16,7 @@ import { foldConstants } from '../../src/onnx/passes/fold-constants.ts';
 import { foldTransposes } from '../../src/onnx/passes/fold-transposes.ts';
 import { fuseGemmBias } from '../../src/onnx/passes/gemm-bias.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
+import { cutLongProducts } from '../../src/onnx/passes/long-products.ts';
 import { propagateZeros } from '../../src/onnx/passes/propagate-zeros.ts';
 import { rewrite } from '../../src/onnx/passes/rewrite.ts';
 import { replaceRowSums } from '../../src/onnx/passes/row-sums.ts';
@@ -428,5 +429,47 @@ describe('rewrite counts the reads of a value that replaced another', () => {
       }),
     ).toEqual([2]);
     expect(usesOf((g, a) => unary(g, 'Abs', mul(g, unary(g, 'Neg', a), one)))).toEqual([1]);
+  });
+});
+
+describe('cutLongProducts', () => {
+  const [rows, width] = [2500, 512];
+  const a = [rows, width];
+  const w = [width, width];
+  const onlyGemms = (nodes: string[]) => nodes.filter((op) => op !== 'Gemm');
+
+  function expectEqual(graph: Graph, cut: Graph): void {
+    const [before, after] = [run(graph), run(cut)];
+    expect(after.length).toBe(before.length);
+    const distance = before.reduce((most, value, i) => Math.max(most, Math.abs(value - after[i]!)), 0);
+    expect(distance).toBeLessThan(1e-3);
+  }
+
+  test('cuts the rows into equal parts of at most 512, each matrix once, and the bias where it has rows', () => {
+    const twice = graphOf([a, w, a], (g, x, y, c) => add(g, matMul(g, add(g, matMul(g, x, y), c), y), x));
+    const graph = removeDeadCode(fuseGemmBias(twice));
+    const cut = cutLongProducts(graph);
+    // 2500 rows in five parts. x is cut for the first product and as the second one's bias.
+    expect(onlyGemms(ops(cut))).toEqual(['Split', 'Split', 'Concat', 'Split', 'Concat']);
+    expect(ops(cut).length).toBe(5 + 2 * 5);
+    expectEqual(graph, cut);
+  });
+
+  test('sums the parts of a product over the rows', () => {
+    const graph = graphOf([a, a], (g, x, y) => matMul(g, x, y, { transposeA: true }));
+    const cut = cutLongProducts(graph);
+    expect(ops(cut)).toEqual(['Reshape', 'Reshape', 'Transpose', 'MatMul', 'ReduceSum']);
+    expectEqual(graph, cut);
+  });
+
+  test('leaves fewer rows, narrow matrices, and rows without equal parts', () => {
+    for (const shapes of [
+      [[2047, width], w],
+      [a, [width, 256]],
+      [[2503, width], w],
+    ]) {
+      const graph = graphOf(shapes, (g, x, y) => matMul(g, x, y));
+      expect(ops(cutLongProducts(graph))).toEqual(['Gemm']);
+    }
   });
 });
