@@ -81,6 +81,8 @@ const serverConfigSchema = z.strictObject({
   device: z.enum(deviceNames).default('auto'),
   /** Products on a CUDA device; `tf32` is faster, and outputs differ by about 3e-4. */
   precision: z.enum(precisionNames).default('float32'),
+  /** How rows are answered whose context, or for a critic observation, is new: models/fused-network.ts. */
+  newRows: z.enum(['auto', 'fused', 'kept']).default('auto'),
   rowCountMax: count.default(4096),
   /**
    * Most rows of a run that requests share. A larger request runs alone; it is split if it has four times as many rows and one run would

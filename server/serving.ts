@@ -146,6 +146,7 @@ export class Serving {
         pool,
         inline: { threadCount: 1, foreign: true },
         precision: config.precision,
+        newRows: config.newRows,
         contextCache,
         criticCache,
         labels: metrics.versions,

@@ -116,6 +116,11 @@ const groups = {
       flags: '--precision <precision>',
       description: 'products on a CUDA device; tf32 is faster and less exact, and probes may differ by 5e-3 then',
     },
+    newRows: {
+      flags: '--new-rows <way>',
+      description:
+        'rows whose context or state is new: fused computes them in one run and keeps weights when asked again, kept keeps them at once, auto takes what is faster',
+    },
     batchRowCountMax: {
       flags: '--max-batch-rows <count>',
       description: 'rows that requests share in one heavy run',

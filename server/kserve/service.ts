@@ -117,13 +117,19 @@ async function infer(
 }
 
 /** @returns checked outputs by name, each [rowCount, ...] */
-async function runNetwork({ weights: source, run }: ServedNetwork, inputs: ReadonlyMap<string, Rows>, task: Task) {
+async function runNetwork(
+  { weights: source, fused, run }: ServedNetwork,
+  inputs: ReadonlyMap<string, Rows>,
+  task: Task,
+) {
   const { model, version } = task.served;
   const demand = demandOf(task.call, task.due);
   const { rowCount } = inputs.get('observation')!;
   const rows = Object.fromEntries([...inputs].map(([name, { values }]) => [name, values]));
-  const weights = source && (await task.weights(source, inputs.get(source.inputName) ?? noContext, demand));
-  const outputs = await task.network(() => run({ rowCount, rows, weights, demand }));
+  const found = source?.lookUp(inputs.get(source.inputName) ?? noContext);
+  const isNew = found !== undefined && fused?.takes(found, rowCount) === true;
+  const weights = isNew || found === undefined ? undefined : await task.weights(source!, found, demand);
+  const outputs = await task.network(() => (isNew ? fused!.run : run)({ rowCount, rows, weights, demand }));
   const sent = { method: 'ModelInfer', values: Object.values(rows) };
   for (const [name, output] of Object.entries(outputs)) {
     if (name === 'action') clipActions(output, task.served, sent);

@@ -14,6 +14,7 @@ import { callerName } from '../call/caller.ts';
 import { badResult, checkResult, type Sent } from '../call/finite.ts';
 import type { Call, Demand } from '../call/rpc.ts';
 import { encodeTensor } from '../call/tensors.ts';
+import type { ServedNetwork } from '../models/served-network.ts';
 import { type ServedVersion, whenHeld } from '../models/served-version.ts';
 import type { WeightBatch } from '../weights/generated-weights.ts';
 import { type ActPlan, readActRequest } from './act-request.ts';
@@ -81,7 +82,11 @@ class ActTask extends Task {
     if (ofHandle !== undefined) return this.#run(undefined, { entries: [ofHandle] });
     if (contexts === undefined) return this.#run();
     if (policy.weights === undefined) return this.#run(eachRow(contexts, observation.rowCount));
-    const weights = this.weights(policy.weights, contexts, this.#demand());
+    const found = policy.weights.lookUp(contexts);
+    if (contexts.rowCount === observation.rowCount && policy.fused?.takes(found, contexts.rowCount)) {
+      return this.#run(contexts.values, undefined, policy.fused);
+    }
+    const weights = this.weights(policy.weights, found, this.#demand());
     if (!(weights instanceof Promise)) return this.#run(undefined, weights);
     return whenHeld(this.served, async () => {
       const generated = await weights;
@@ -92,12 +97,16 @@ class ActTask extends Task {
     });
   }
 
-  #run(context?: Float32Array, weights?: WeightBatch): ActResponseInit | Promise<ActResponseInit> {
-    const { policy, observation, draw } = this.#plan;
+  #run(
+    context?: Float32Array,
+    weights?: WeightBatch,
+    network: Pick<ServedNetwork, 'run'> = this.#plan.policy,
+  ): ActResponseInit | Promise<ActResponseInit> {
+    const { observation, draw } = this.#plan;
     const { rowCount, values } = observation;
     const rows = { observation: values, noise: draw.noise, context };
     const demand = this.#demand();
-    const outputs = this.network(() => policy.run({ rowCount, rows, weights, demand }));
+    const outputs = this.network(() => network.run({ rowCount, rows, weights, demand }));
     return outputs instanceof Promise
       ? whenHeld(this.served, async () => this.#respond(await outputs))
       : this.#respond(outputs);

@@ -76,7 +76,7 @@ async function takeStep({ step, experience, lengths, from }: StepPlan, task: Tas
     'kind' in from
       ? { before: weightsOf(from), context: from.context, stepCount: from.stepCount }
       : {
-          before: (await task.weights(step.source, from)).entries[0]!,
+          before: (await task.weights(step.source, step.source.lookUp(from))).entries[0]!,
           context: from.values.slice(),
           stepCount: 0,
         };

@@ -12,6 +12,7 @@ import type { RowResults } from '../../src/onnx/rows/row-network.ts';
 import { checkResult, type Sent } from '../call/finite.ts';
 import type { Call, UnaryHandler } from '../call/rpc.ts';
 import { encodeTensor } from '../call/tensors.ts';
+import type { ServedNetwork } from '../models/served-network.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { WeightBatch } from '../weights/generated-weights.ts';
 import { climb } from './ascent.ts';
@@ -46,9 +47,14 @@ class QGradTask extends Task {
   }
 
   answer(): QGradResponseInit | Promise<QGradResponseInit> {
-    const { critic, observation, action } = this.#plan;
+    const { critic, observation, action, ascent } = this.#plan;
     if (critic.weights === undefined) return this.#finish(eachRow(observation, action.rowCount));
-    const weights = this.weights(critic.weights, observation);
+    const found = critic.weights.lookUp(observation);
+    // The steps of an ascent use the same weights again.
+    if (ascent === undefined && critic.fused?.takes(found, action.rowCount)) {
+      return this.#finish(eachRow(observation, action.rowCount), undefined, critic.fused);
+    }
+    const weights = this.weights(critic.weights, found);
     if (!(weights instanceof Promise)) return this.#finish(undefined, weights);
     return this.#later(async () => {
       const generated = await weights;
@@ -57,29 +63,31 @@ class QGradTask extends Task {
     });
   }
 
-  #finish(observation?: Float32Array, weights?: WeightBatch): QGradResponseInit | Promise<QGradResponseInit> {
-    const { ascent, action } = this.#plan;
+  #finish(
+    observation?: Float32Array,
+    weights?: WeightBatch,
+    network: Pick<ServedNetwork, 'run'> = this.#plan.critic,
+  ): QGradResponseInit | Promise<QGradResponseInit> {
+    const { ascent, action, context } = this.#plan;
     const { served, call } = this;
+    const run = () => {
+      const { rowCount, values } = action;
+      const rows = { observation, action: values, context };
+      return this.network(() => network.run({ rowCount, rows, weights, demand: call }));
+    };
     if (ascent === undefined) {
-      const outputs = this.#run(observation, weights);
+      const outputs = run();
       return outputs instanceof Promise
         ? this.#later(async () => this.#respond(await outputs))
         : this.#respond(outputs);
     }
-    const gradients = async () => this.#reduce(await this.#run(observation, weights)).dqDa;
+    const gradients = async () => this.#reduce(await run()).dqDa;
     const climbed = climb({ ascent, gradients, actions: action.values, served, call });
-    return this.#later(async () => this.#respond(await climbed.then(() => this.#run(observation, weights))));
+    return this.#later(async () => this.#respond(await climbed.then(run)));
   }
 
   #later(answer: () => Promise<QGradResponseInit>): Promise<QGradResponseInit> {
     return this.inTime(answer, 'The batch is too large or the server too busy for this deadline');
-  }
-
-  #run(observation?: Float32Array, weights?: WeightBatch): RowResults | Promise<RowResults> {
-    const { critic, action, context } = this.#plan;
-    const { rowCount, values } = action;
-    const rows = { observation, action: values, context };
-    return this.network(() => critic.run({ rowCount, rows, weights, demand: this.call }));
   }
 
   #reduce({ q, dq_da: dqDa }: RowResults): Gradients {

@@ -4,12 +4,11 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { HyperpolicyError } from '../../src/contract/errors.ts';
 import type { TimingSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { Call, Demand } from '../call/rpc.ts';
-import type { Rows } from '../call/tensors.ts';
 import type { ServerConfig } from '../config.ts';
 import { type ServedVersion, whenHeld } from '../models/served-version.ts';
 import type { WorkMetrics } from '../telemetry/metrics.ts';
 import type { WeightBatch } from '../weights/generated-weights.ts';
-import type { WeightSource } from '../weights/weight-source.ts';
+import type { LookUp, WeightSource } from '../weights/weight-source.ts';
 import { answerByDue, type Due, dueOf, isOver, lateError, requireClient } from './due-time.ts';
 
 export type TaskDeps = {
@@ -81,10 +80,10 @@ export class Task {
     });
   }
 
-  /** The weights for these rows, as WeightSource.weightsFor. Waiting time is counted. */
-  weights(source: WeightSource, rows: Rows, demand: Demand = this.call): WeightBatch | Promise<WeightBatch> {
+  /** The weights for what was looked up, as WeightSource.complete. Waiting time is counted. */
+  weights(source: WeightSource, found: LookUp, demand: Demand = this.call): WeightBatch | Promise<WeightBatch> {
     const startMs = performance.now();
-    const weights = source.weightsFor(rows, demand);
+    const weights = source.complete(found, demand);
     return weights instanceof Promise ? this.#generated(startMs, weights) : weights;
   }
 

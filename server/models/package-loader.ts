@@ -138,8 +138,10 @@ export class PackageLoader {
       throw found.lost;
     }
     found.served = opened;
-    const { device, precision } = opened;
-    log.info({ model, version, directory, contextCount, device, precision }, 'model version ready');
+    const { device, precision, policy, critic } = opened;
+    // Of each network that may run fused: from how many new rows on.
+    const fusedFrom = { policy: policy?.fused?.rowCountMin, critic: critic?.fused?.rowCountMin };
+    log.info({ model, version, directory, contextCount, device, precision, fusedFrom }, 'model version ready');
     onLoad('loaded', model);
     return opened;
   }

@@ -80,15 +80,15 @@ export async function replayProbes(served: ProbedNetworks, probes: readonly Prob
 async function replayProbe(served: ProbedNetworks, probe: Probe): Promise<void> {
   const { model, version, device, precision } = served;
   const where = `${model} version ${version}, ${probe.target} probe${device === 'cpu' ? '' : ` on ${device}`}`;
-  const outputs = await probedOutputs(served, probe);
-  if (outputs === undefined) return;
   const tolerance = precision === 'tf32' ? Math.max(probe.tolerance, tf32Tolerance) : probe.tolerance;
-  for (const name of new Set([...Object.keys(outputs), ...Object.keys(probe.outputs)])) {
-    const expected = probe.outputs[name];
-    if (expected === undefined || expected.values.length === 0) {
-      throw failedPrecondition({ where: `${where} output "${name}"`, expected: 'values to compare', actual: 'none' });
+  for (const outputs of await probedOutputs(served, probe)) {
+    for (const name of new Set([...Object.keys(outputs), ...Object.keys(probe.outputs)])) {
+      const expected = probe.outputs[name];
+      if (expected === undefined || expected.values.length === 0) {
+        throw failedPrecondition({ where: `${where} output "${name}"`, expected: 'values to compare', actual: 'none' });
+      }
+      compareOutput(`${where} output "${name}"`, expected, outputs[name], { tolerance, remedy: remedyOn(device) });
     }
-    compareOutput(`${where} output "${name}"`, expected, outputs[name], { tolerance, remedy: remedyOn(device) });
   }
 }
 
@@ -99,16 +99,17 @@ const remedyOn = (device: Device): string =>
         device === 'cuda' ? ', and NVIDIA_TF32_OVERRIDE must be 0 before the driver loads' : ''
       }`;
 
+/** In each way that the network can run. */
 async function probedOutputs(
   { policy, critic, adaptation }: ProbedNetworks,
   probe: Probe,
-): Promise<Outputs | undefined> {
+): Promise<readonly Outputs[]> {
   const { target, inputs } = probe;
   if (target === 'encoder' || target === 'adapt') {
-    return adaptation === null ? undefined : runAdaptationProbe(adaptation, probe);
+    return adaptation === null ? [] : [await runAdaptationProbe(adaptation, probe)];
   }
   const network = target === 'policy' ? policy : critic;
-  if (network === null) return undefined;
+  if (network === null) return [];
   const rowCount = Object.values(inputs)[0]?.shape[0] ?? 0;
   const rows: Outputs = Object.fromEntries(
     Object.entries(inputs).map(([name, { values }]) => [name, Float32Array.from(values)]),
@@ -116,7 +117,9 @@ async function probedOutputs(
   const { weights: source } = network;
   const weights =
     source && (await source.generate({ values: rows[source.inputName] ?? new Float32Array(0), rowCount }));
-  return network.run({ rowCount, rows, weights, demand: standing });
+  const asked = { rowCount, rows, demand: standing };
+  const fused = network.fused === undefined ? [] : [await network.fused.run(asked)];
+  return [await network.run({ ...asked, weights }), ...fused];
 }
 
 function compareOutput(

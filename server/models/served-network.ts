@@ -1,6 +1,8 @@
 /** Loaded policies and critics: named rows in, named rows out. Knows nothing of requests. */
 
 import { feedsOf } from '../../src/onnx/feeds.ts';
+import { joiningOf } from '../../src/onnx/joined.ts';
+import type { Device } from '../../src/onnx/providers.ts';
 import { rowIndexTensor } from '../../src/onnx/row-index.ts';
 import type { RowResults } from '../../src/onnx/rows/row-network.ts';
 import type { Session, TensorMap } from '../../src/onnx/session.ts';
@@ -8,26 +10,23 @@ import { createSmallNetwork } from '../../src/onnx/small-network.ts';
 import { checkGraph, type GraphRule, rowRules, type TensorRule } from '../../src/package/graph-contract.ts';
 import type { ListedFile } from '../../src/package/listed-file.ts';
 import type { Graph, Manifest } from '../../src/package/manifest.ts';
-import type { Demand } from '../call/rpc.ts';
 import { deadlineFor } from '../compute/batcher.ts';
 import type { ComputePool, Priority } from '../compute/compute-pool.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
 import { joinWeights, type WeightBatch, weightLayout } from '../weights/generated-weights.ts';
 import { WeightSource } from '../weights/weight-source.ts';
+import { FusedNetwork, mayFuse, type NetworkRun, type NewRows } from './fused-network.ts';
 
-type NetworkInputs = {
-  readonly rowCount: number;
-  /** By the names of the contract, [B, ...]; an undefined one is zeros. Rows that the graph does not take are not read. */
-  readonly rows: Readonly<Record<string, Float32Array | undefined>>;
+type NetworkInputs = NetworkRun & {
   /** The weights for each row if a primary generates them. */
   readonly weights?: WeightBatch | undefined;
-  /** Work that is late or gone is dropped while it waits for a thread. */
-  readonly demand: Demand;
 };
 
 export type ServedNetwork = {
   /** Generates weights; undefined if the network is one plain graph. */
   readonly weights: WeightSource | undefined;
+  /** The same without weights, for rows that are new; undefined if they are not run so. */
+  readonly fused: FusedNetwork | undefined;
   /** Inputs and outputs of the contract that the graph has. */
   readonly tensors: GraphRule;
   /**
@@ -54,6 +53,9 @@ export type OpenNetworkOptions = {
   readonly cache: ContextCache;
   /** Unique to this version. */
   readonly keyPrefix: string;
+  readonly newRows: NewRows;
+  /** Of heavy graphs. */
+  readonly device: Device;
 };
 
 /** `observation`, `context` if it takes one, `noise` -> `action`, `log_prob` if it is defined. */
@@ -153,6 +155,7 @@ async function openPlain(
 
   return {
     weights: undefined,
+    fused: undefined,
     tensors: tensorsOf(graph, rule),
     run(given) {
       if (small === undefined || given.rowCount > hereRowCountMax) return runPooled(given);
@@ -166,15 +169,18 @@ async function openPlain(
 }
 
 async function openGenerated(
-  { files, pool, openInline, cache, keyPrefix }: OpenNetworkOptions,
+  { files, pool, openInline, cache, keyPrefix, newRows, device }: OpenNetworkOptions,
   { primary, dynamic }: HyperGraphs,
   rule: NetworkRule,
 ): Promise<ServedNetwork> {
   const { priority, from, inputs, outputs } = rule;
-  const heavy = await pool.open(files.get(primary.file)!, { name: primary.file, priority });
   const layout = weightLayout(primary);
   const weightNames = layout.parts.map(({ name }) => name);
   const inline = await openInline(dynamic.file, weightNames);
+  const part = priority === 'act' ? 'policy' : 'critic';
+  const joining = inline && mayFuse(newRows, device, part) ? joiningOf(inline.model, weightNames) : undefined;
+  const second = joining && { name: `${part}.fused`, joining };
+  const heavy = await pool.open(files.get(primary.file)!, { name: primary.file, priority, second });
   const small = inline && createSmallNetwork({ ...inline, weightNames });
   const options = { name: dynamic.file, priority, joins: false };
   const pooled = inline === undefined ? await pool.open(files.get(dynamic.file)!, options) : undefined;
@@ -193,6 +199,7 @@ async function openGenerated(
       cache,
       keyPrefix,
     }),
+    fused: heavy.both && new FusedNetwork(heavy.both, inputs),
     tensors: tensorsOf(dynamic, rule),
     run({ rowCount, rows, weights, demand }) {
       const { entries, index } = weights!;

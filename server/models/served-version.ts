@@ -12,6 +12,8 @@ import type { PackageIndex } from '../../src/package/package.ts';
 import type { ComputePool, OpenGraphOptions } from '../compute/compute-pool.ts';
 import type { VersionLabels } from '../telemetry/version-labels.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
+import type { NewRows } from './fused-network.ts';
+import { chooseNewRows } from './new-rows.ts';
 import { type ProbedNetworks, replayProbes, warmUpNetworks } from './probes.ts';
 import { openAdaptation } from './served-adaptation.ts';
 import { openCritic, openPolicy } from './served-network.ts';
@@ -44,6 +46,7 @@ export type OpenVersionOptions = {
   readonly precision: Precision;
   readonly contextCache: ContextCache;
   readonly criticCache: ContextCache;
+  readonly newRows: NewRows;
   /** For metrics. */
   readonly labels: VersionLabels;
   /** Distinguishes this version in the caches from every other that this process loads. */
@@ -60,7 +63,7 @@ export type OpenVersionOptions = {
  */
 export async function openVersion(index: PackageIndex, options: OpenVersionOptions): Promise<ServedVersion> {
   const { manifest } = index;
-  const { contextCache, criticCache, keyPrefix, device, precision, labels } = options;
+  const { contextCache, criticCache, keyPrefix, device, precision, newRows, labels } = options;
   const closeLabels = labels.open(manifest);
   const networks = await openNetworks(index, options).catch((error: unknown) => {
     closeLabels();
@@ -86,6 +89,7 @@ export async function openVersion(index: PackageIndex, options: OpenVersionOptio
   try {
     await warmUpNetworks(served);
     await replayProbes(served, manifest.probes);
+    await chooseNewRows(served, newRows);
   } catch (error) {
     served.retire();
     throw error;
@@ -100,7 +104,7 @@ const inlineBytesMax = 4 * 1024 * 1024;
 
 /** Opens the graphs one after the other and reads every other file, as each is verified while it is read. */
 async function openNetworks({ manifest, files }: PackageIndex, options: OpenVersionOptions): Promise<Networks> {
-  const { pool, inline, device, contextCache, criticCache, keyPrefix, restRatio, labels, onLost } = options;
+  const { pool, inline, device, contextCache, criticCache, keyPrefix, newRows, restRatio, labels, onLost } = options;
   const step = createStepper(restRatio);
   const opened: { dispose(): unknown }[] = [];
   const tracked = <T extends { dispose(): unknown }>(session: T): T => {
@@ -111,6 +115,8 @@ async function openNetworks({ manifest, files }: PackageIndex, options: OpenVers
     manifest,
     files,
     keyPrefix,
+    newRows,
+    device,
     pool: {
       open: async (...[file, graph]: Parameters<ComputePool['open']>) =>
         tracked(await pool.open(file, { ...graph, labels: labels.of(manifest), restRatio, device, onLost })),

@@ -44,7 +44,10 @@ type VersionSource = {
   readonly critic: GeneratedSource;
 };
 
-type GeneratedSource = { readonly weights: { readonly counts: LookupCounts } | undefined } | null;
+type GeneratedSource = {
+  readonly weights: { readonly counts: LookupCounts } | undefined;
+  readonly fused: { readonly rowCountMin: number } | undefined;
+} | null;
 
 type Read = () => readonly Reading[];
 
@@ -171,6 +174,15 @@ function registerVersions(register: Register, versions: ServingSources['versions
     }));
   const aboutDevices = '1 for each version that is ready, with the device of its heavy graphs';
   register('model_version_device', aboutDevices, devices, 'max');
+  const fused = () =>
+    versions().flatMap(({ model, version, policy, critic }) =>
+      Object.entries({ policy, critic }).flatMap(([network, own]) =>
+        own?.fused === undefined ? [] : [{ labels: { model, version, network }, value: own.fused.rowCountMin }],
+      ),
+    );
+  const aboutFused =
+    'Rows from which a request whose contexts or observations are new runs primary and dynamic network in one';
+  register('model_version_fused_min_rows', aboutFused, fused, 'max');
   const ages = () => {
     const newest = new Map<string, number>();
     for (const { model, publishedAtMs } of versions()) {

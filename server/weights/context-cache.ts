@@ -22,6 +22,9 @@ export type Request = {
   readonly counts?: LookupCounts;
 };
 
+/** Weights by key, as far as they are kept. */
+export type Entries = readonly (GeneratedWeights | undefined)[];
+
 /** The generation of one key. */
 type Share = { readonly weights: Promise<GeneratedWeights>; readonly deadline: Deadline };
 
@@ -38,10 +41,18 @@ export class ContextCache {
     return this.#shares.size;
   }
 
-  /** The weights of these keys, in order: at once if all are kept, else when the missing ones are generated. */
-  getOrGenerate(keys: readonly string[], request: Request): WeightBatch | Promise<WeightBatch> {
-    const entries = keys.map((key) => this.kept.get(key, request.counts));
+  /** The weights of these keys, in order; undefined where they are not kept. */
+  lookUp(keys: readonly string[], counts?: LookupCounts): Entries {
+    return keys.map((key) => this.kept.get(key, counts));
+  }
+
+  /** The same with the missing ones generated: at once if there are none. @param entries as `lookUp` found them in this turn */
+  complete(keys: readonly string[], entries: Entries, request: Request): WeightBatch | Promise<WeightBatch> {
     return isComplete(entries) ? { entries } : this.#complete(keys, entries, request);
+  }
+
+  getOrGenerate(keys: readonly string[], request: Request): WeightBatch | Promise<WeightBatch> {
+    return this.complete(keys, this.lookUp(keys, request.counts), request);
   }
 
   /** Generates and keeps the weights of keys before they are requested; counts neither hits nor misses. */
@@ -53,11 +64,7 @@ export class ContextCache {
     );
   }
 
-  async #complete(
-    keys: readonly string[],
-    known: readonly (GeneratedWeights | undefined)[],
-    { generate, demand }: Request,
-  ): Promise<WeightBatch> {
+  async #complete(keys: readonly string[], known: Entries, { generate, demand }: Request): Promise<WeightBatch> {
     const unknown = [...keys.keys()].filter((k) => known[k] === undefined);
     // Before any generation begins, since a full queue drops what nobody waits for.
     for (const deadline of new Set(unknown.flatMap((k) => this.#shares.get(keys[k]!)?.deadline ?? []))) {
@@ -102,5 +109,5 @@ export class ContextCache {
   }
 }
 
-const isComplete = (entries: readonly (GeneratedWeights | undefined)[]): entries is readonly GeneratedWeights[] =>
+const isComplete = (entries: Entries): entries is readonly GeneratedWeights[] =>
   entries.every((entry) => entry !== undefined);

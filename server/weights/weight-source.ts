@@ -9,7 +9,7 @@ import { type Demand, standing } from '../call/rpc.ts';
 import { distinctRows, type Rows } from '../call/tensors.ts';
 import { type Deadline, deadlineFor } from '../compute/batcher.ts';
 import type { HeavyGraph } from '../compute/compute-pool.ts';
-import type { ContextCache, Request } from './context-cache.ts';
+import type { ContextCache, Entries, Request } from './context-cache.ts';
 import { collectWeights, type WeightBatch, type WeightLayout } from './generated-weights.ts';
 import type { LookupCounts } from './kept-weights.ts';
 
@@ -22,6 +22,16 @@ export type WeightSourceOptions = {
   readonly cache: ContextCache;
   /** Unique to the version. */
   readonly keyPrefix: string;
+};
+
+/** The contexts of some rows, with those weights that are kept. */
+export type LookUp = {
+  /** Of each distinct context. */
+  readonly keys: readonly string[];
+  readonly entries: Entries;
+  readonly values: Float32Array; // [K, inputSize]
+  /** Row -> context, [B]; undefined if all rows have the first. */
+  readonly index: Int32Array | undefined;
 };
 
 export class WeightSource {
@@ -43,8 +53,19 @@ export class WeightSource {
    * @param demand nothing is generated if it is late or gone before the run begins
    */
   weightsFor(rows: Rows, demand: Demand): WeightBatch | Promise<WeightBatch> {
-    const { keys, values, index } = distinctRows(rows, this.#options.inputSize);
-    const batch = this.#options.cache.getOrGenerate(this.#fullKeys(keys), this.#request(values, demand));
+    return this.complete(this.lookUp(rows), demand);
+  }
+
+  /** What is kept for these rows, counted. */
+  lookUp(rows: Rows): LookUp {
+    const { keys: ownKeys, values, index } = distinctRows(rows, this.#options.inputSize);
+    const keys = this.#fullKeys(ownKeys);
+    return { keys, values, index, entries: this.#options.cache.lookUp(keys, this.counts) };
+  }
+
+  /** As weightsFor, of what was looked up in this turn. */
+  complete({ keys, entries, values, index }: LookUp, demand: Demand): WeightBatch | Promise<WeightBatch> {
+    const batch = this.#options.cache.complete(keys, entries, this.#request(values, demand));
     return batch instanceof Promise ? batch.then((made) => ({ ...made, index })) : { entries: batch.entries, index };
   }
 
@@ -83,6 +104,18 @@ export class WeightSource {
   async generate(rows: Rows): Promise<WeightBatch> {
     const { keys, values, index } = distinctRows(rows, this.#options.inputSize);
     return { entries: await this.#runPrimary(values, keys.length, deadlineFor(standing)), index };
+  }
+
+  /** Generates weights as requests do, has them used, and keeps nothing: to see how long that takes. */
+  async borrow(rows: Rows, use: (weights: WeightBatch) => unknown): Promise<void> {
+    const { values, keys, index } = distinctRows(rows, this.#options.inputSize);
+    const { arena } = this.#options.cache.kept;
+    const entries = await this.#runPrimary(values, keys.length, deadlineFor(standing), arena);
+    try {
+      await use({ entries, index });
+    } finally {
+      for (const { lent } of entries) if (lent !== undefined) arena?.giveBack(lent);
+    }
   }
 
   #keysOf(rows: Rows): readonly string[] {

@@ -44,7 +44,7 @@ export type TestServer = {
   readonly lines: readonly Record<string, unknown>[];
 };
 
-/** A server with free ports and no watching, and a client of it; both end in the end. */
+/** A server with free ports, no watching, and nothing that depends on measured times; and a client of it. Both end in the end. */
 export async function startTestServer(
   packages: readonly PackageOptions[],
   settings: ServerSettings = {},
@@ -52,7 +52,10 @@ export async function startTestServer(
 ): Promise<TestServer> {
   const store = settings.store ?? (await temporaryStore(packages, cleanUp));
   const { log, lines } = recordingLog();
-  const server = await startServer({ store, port: 0, metricsPort: 0, watchMs: 0, drainMs: 1000, ...settings }, log);
+  const server = await startServer(
+    { store, port: 0, metricsPort: 0, watchMs: 0, drainMs: 1000, newRows: 'kept', ...settings },
+    log,
+  );
   const address = `127.0.0.1:${server.port}`;
   // Longer than a busy machine takes for anything: tests that are about time say so themselves.
   const client = createPolicyClient({ address, timeoutMs: 30_000, keepaliveTimeoutMs: 30_000 });

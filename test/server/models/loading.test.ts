@@ -63,6 +63,7 @@ function networkOptions() {
     pool: new ComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 }),
     inline: { threadCount: 1 },
     precision: 'float32',
+    newRows: 'kept',
     contextCache: cache(),
     criticCache: cache(),
     labels: new VersionLabels(),

@@ -6,6 +6,9 @@
 // A field that is left out has its default: 0, false, empty, or what its comment says. Fields of responses that are named as present
 // in some cases are absent in the others. Tensors of requests and of responses are finite.
 //
+// A row's values depend on that row alone, but their last bits may depend on the rows that share its run, and on whether the weights of its
+// context (QGrad: observation) are kept by the server or computed for this answer only: |difference| / (1 + |value|) is at most 1e-5.
+//
 // Errors of every method; the comments of fields name those that are their own:
 //   INVALID_ARGUMENT    a message that does not parse; a wrong shape or byte length; NaN or infinity; an empty batch or
 //                       one over the server's limit; a context missing where the model needs one, or sent where it has none;
@@ -421,7 +424,8 @@ export type Timing = Message<"hyperpolicy.v1.Timing"> & {
   totalUs: number;
 
   /**
-   * Waiting for a primary run, its own or another request's; 0 where every context was cached.
+   * Waiting for a primary run, its own or another request's; 0 where every context was cached, and where the contexts are new and primary
+   * and dynamic network run as one: network_us then has both.
    *
    * @generated from field: uint32 primary_us = 2;
    */

@@ -1,0 +1,199 @@
+/** New rows in one run of primary and dynamic network: which requests are answered so, and that they are answered the same. */
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { mayFuse } from '../../../server/models/fused-network.ts';
+import { fasterFrom } from '../../../server/models/new-rows.ts';
+import { createRandom } from '../../../src/contract/random.ts';
+import { metricLines, startTestServer, type TestServer } from '../fixtures.ts';
+
+const sizes = { observationSize: 4, actionSize: 3, contextSize: 2, hiddenSize: 24, trunkSizes: [32] };
+/** Equal packages under two names: what one was asked for does not make it known to the other. */
+const packages = (['a', 'b'] as const).map((model) => ({
+  model,
+  policy: 'hyper' as const,
+  critic: 'hyper' as const,
+  stochastic: true,
+  ...sizes,
+}));
+
+const normals = (seed: number, rowCount: number, size: number) => {
+  const random = createRandom(seed);
+  return { shape: [rowCount, size], values: Float32Array.from({ length: rowCount * size }, () => random.normal()) };
+};
+
+const states = (seed: number, rowCount: number) => ({
+  observation: normals(seed, rowCount, sizes.observationSize),
+  action: normals(seed + 1, rowCount, sizes.actionSize),
+});
+
+/** The largest |a - b| / (1 + |b|). */
+const difference = (actual: Float32Array, expected: Float32Array): number =>
+  Math.max(...expected.map((value, i) => Math.abs(actual[i]! - value) / (1 + Math.abs(value))));
+
+const tolerance = 1e-5;
+
+describe('with new rows fused', () => {
+  let fused: TestServer;
+  let kept: TestServer;
+  beforeAll(async () => {
+    fused = await startTestServer(packages, { newRows: 'fused' }, afterAll);
+    kept = await startTestServer(packages, {}, afterAll);
+  });
+
+  /** Rows that a graph has run since `then`. */
+  const rowsOf = async (graph: string, then = 0) => {
+    const name = `hyperpolicy_batch_rows_sum{graph="${graph}"}`;
+    return ((await metricLines(fused, name))[name] ?? 0) - then;
+  };
+
+  /** Rows that were run fused, and contexts that were generated, by what is asked. */
+  async function ran(network: 'policy' | 'critic', ask: () => Promise<unknown>) {
+    const graphs = [`${network}.fused`, `${network}.primary.onnx`];
+    const [fusedBefore, generatedBefore] = await Promise.all(graphs.map((graph) => rowsOf(graph)));
+    await ask();
+    return { fused: await rowsOf(graphs[0]!, fusedBefore), generated: await rowsOf(graphs[1]!, generatedBefore) };
+  }
+
+  test('states are computed in one run, generated when they are asked again, and known after that; all answers agree', async () => {
+    const request = { model: 'a', ...states(1, 9), reduction: 'min' as const };
+    const expected = await kept.client.qGrad(request);
+    const answers: (typeof expected)[] = [];
+    const ask = async () => answers.push(await fused.client.qGrad(request));
+    expect(await ran('critic', ask)).toEqual({ fused: 9, generated: 0 });
+    expect(await ran('critic', ask)).toEqual({ fused: 0, generated: 9 });
+    expect(await ran('critic', ask)).toEqual({ fused: 0, generated: 0 });
+    for (const { q, dqDa } of answers) {
+      expect(difference(q.values, expected.q.values)).toBeLessThan(tolerance);
+      expect(difference(dqDa.values, expected.dqDa.values)).toBeLessThan(tolerance);
+    }
+    const [first, again] = answers;
+    expect(first!.timing.primaryUs).toBe(0);
+    expect(again!.timing.primaryUs).toBeGreaterThan(0);
+  });
+
+  test('a row agrees with itself alone, whichever rows share its run', async () => {
+    const { observation, action } = states(3, 16);
+    const [together, alone] = await Promise.all([
+      fused.client.qGrad({ model: 'a', observation, action }),
+      // At once, so that the server joins some of them.
+      Promise.all(
+        Array.from({ length: 16 }, (_, row) =>
+          fused.client.qGrad({
+            model: 'b',
+            observation: observation.values.slice(row * sizes.observationSize, (row + 1) * sizes.observationSize),
+            action: action.values.slice(row * sizes.actionSize, (row + 1) * sizes.actionSize),
+          }),
+        ),
+      ),
+    ]);
+    const joined = Float32Array.from(alone.flatMap(({ dqDa }) => [...dqDa.values]));
+    expect(difference(joined, together.dqDa.values)).toBeLessThan(tolerance);
+  });
+
+  test('mostly new rows run fused, known ones among them too; one state for many actions is generated', async () => {
+    const { observation, action } = states(5, 6);
+    const row = (i: number) => observation.values.slice(i * sizes.observationSize, (i + 1) * sizes.observationSize);
+    const prepared = () =>
+      fused.client.prepare({ model: 'a', observation: [row(0), row(1)].map((values) => [...values]) });
+    expect(await ran('critic', prepared)).toEqual({ fused: 0, generated: 2 });
+    expect(await ran('critic', () => fused.client.qGrad({ model: 'a', observation, action }))).toEqual({
+      fused: 6,
+      generated: 0,
+    });
+    const one = () => fused.client.qGrad({ model: 'a', observation: [9, 8, 7, 6], action });
+    expect(await ran('critic', one)).toEqual({ fused: 0, generated: 1 });
+  });
+
+  test('an ascent generates the weights of its states', async () => {
+    const request = { model: 'a', ...states(7, 3), ascent: { stepCount: 4, stepSize: 0.1 } };
+    const expected = await kept.client.qGrad(request);
+    let climbed = expected;
+    const ask = async () => {
+      climbed = await fused.client.qGrad(request);
+    };
+    expect(await ran('critic', ask)).toEqual({ fused: 0, generated: 3 });
+    expect(difference(climbed.action!.values, expected.action!.values)).toBeLessThan(tolerance);
+  });
+
+  test('contexts, samples and log-probabilities of a policy likewise', async () => {
+    const request = {
+      model: 'a',
+      observation: normals(8, 5, sizes.observationSize),
+      context: normals(9, 5, sizes.contextSize),
+      sample: true,
+      seed: 3,
+      logProb: true,
+    };
+    const expected = await kept.client.act(request);
+    const answers: (typeof expected)[] = [];
+    const ask = async () => answers.push(await fused.client.act(request));
+    expect(await ran('policy', ask)).toEqual({ fused: 5, generated: 0 });
+    expect(await ran('policy', ask)).toEqual({ fused: 0, generated: 5 });
+    expect(await ran('policy', ask)).toEqual({ fused: 0, generated: 0 });
+    for (const { action, logProb } of answers) {
+      expect(difference(action.values, expected.action.values)).toBeLessThan(tolerance);
+      expect(difference(logProb!.values, expected.logProb!.values)).toBeLessThan(tolerance);
+    }
+    const oneForAll = () => fused.client.act({ ...request, context: [0.25, 0.5] });
+    expect(await ran('policy', oneForAll)).toEqual({ fused: 0, generated: 1 });
+  });
+});
+
+test('on the CPU a policy keeps its weights, and for the critic both ways are timed when it is loaded', async () => {
+  const started = await startTestServer([packages[0]!], { newRows: 'auto' });
+  const name = 'hyperpolicy_model_version_fused_min_rows';
+  const lines = await metricLines(started, name);
+  expect(Object.keys(lines)).toEqual([`${name}{model="a",version="1",network="critic"}`]);
+  expect([8, 64, Infinity]).toContain(Object.values(lines)[0]);
+  const ready = started.lines.find(({ msg }) => msg === 'model version ready');
+  expect(Object.keys(ready!.fusedFrom as object)).toEqual(['critic']);
+  expect(mayFuse('auto', 'cuda', 'policy')).toBe(true);
+  expect(mayFuse('kept', 'cuda', 'critic')).toBe(false);
+});
+
+describe('fasterFrom', () => {
+  /** Ways that take so many milliseconds for so many rows. */
+  const timed = async (fused: (rows: number) => number, kept: (rows: number) => number) => {
+    let nowMs = 0;
+    let runCount = 0;
+    const way = (ms: (rows: number) => number) => async (rows: number) => {
+      nowMs += ms(rows);
+      runCount++;
+    };
+    return { from: await fasterFrom({ fused: way(fused), kept: way(kept) }, () => nowMs), runCount };
+  };
+
+  test('the first number of rows at which fused saves 5 %', async () => {
+    expect(
+      await timed(
+        () => 1,
+        () => 2,
+      ),
+    ).toEqual({ from: 8, runCount: 6 });
+    expect(
+      await timed(
+        (rows) => 5 + rows / 2,
+        (rows) => rows,
+      ),
+    ).toEqual({ from: 64, runCount: 12 });
+    expect(
+      (
+        await timed(
+          () => 0.96,
+          () => 1,
+        )
+      ).from,
+    ).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test('one round of each where a round takes long', async () => {
+    expect(
+      (
+        await timed(
+          () => 1000,
+          () => 1000,
+        )
+      ).runCount,
+    ).toBe(4);
+  });
+});
