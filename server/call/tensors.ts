@@ -49,13 +49,17 @@ export function decodeRows(
     throw refuse(`${valueCount * 4} bytes of float32 for shape [${listed(shape)}]`, `${data.length}`);
   }
   const values = smallArrayOf(data);
+  let faults = 0;
   for (let i = 0; i < valueCount; i++) {
     const value = values[i]!;
-    if (value - value !== 0) {
-      throw refuse('finite values', `${value} in row ${Math.floor(i / columnCount)}, value ${i % columnCount}`);
-    }
+    // NaN if the value is not finite. Added up: a branch for each value takes twice the time.
+    faults += value - value;
     // Adding 0 turns -0 into 0, so equal rows are equal bytes.
     values[i] = value + 0;
+  }
+  if (faults !== 0) {
+    const i = values.findIndex((value) => !Number.isFinite(value));
+    throw refuse('finite values', `${values[i]} in row ${Math.floor(i / columnCount)}, value ${i % columnCount}`);
   }
   return { values, rowCount };
 }

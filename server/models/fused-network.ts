@@ -46,12 +46,14 @@ export class FusedNetwork {
   }
 
   /** Whether it answers a request: more than half of the rows have a context each that nobody asked for before. Notes what is asked for. */
-  takes({ keys, entries }: LookUp, rowCount: number): boolean {
+  takes({ keys, entries, values }: LookUp, rowCount: number): boolean {
     if (rowCount < this.rowCountMin) return false;
+    const words = new Int32Array(values.buffer, values.byteOffset, values.length);
+    const size = values.length / keys.length;
     let newCount = 0;
-    keys.forEach((key, k) => {
-      if (entries[k] === undefined && !this.#asked.note(key)) newCount++;
-    });
+    for (let k = 0; k < keys.length; k++) {
+      if (entries[k] === undefined && !this.#asked.note(words, k * size, (k + 1) * size)) newCount++;
+    }
     return 2 * newCount > rowCount;
   }
 

@@ -1,4 +1,7 @@
-/** QGrad of 256 rows with a paper-size SA-Hyper twin critic: new states, the same again, one state; and the first in this process. */
+/**
+ * QGrad of 256 rows with a paper-size SA-Hyper twin critic: new states, the same when they are kept, one state; new states with each setting
+ * of `--new-rows`, and in this process.
+ */
 
 import { fromBinary } from '@bufbuild/protobuf';
 import { serverDefaults } from '../../server/config.ts';
@@ -6,7 +9,8 @@ import { createRandom } from '../../src/contract/random.ts';
 import { QGradResponseSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { floatTensor, indexTensor, openSession } from '../../src/onnx/session.ts';
 import { addRatio, addTimes } from './serve-act.ts';
-import { paths } from './serve-client.ts';
+import { paths, type RawClient, rawClient } from './serve-client.ts';
+import { startServerProcess } from './serve-processes.ts';
 import { actionSize, normals, observationSize, qGradRequest } from './serve-requests.ts';
 import { inTurns } from './serve-rounds.ts';
 import type { ServeBench } from './serve-setup.ts';
@@ -16,8 +20,17 @@ const batch = 256;
 const callsPerRound = 3;
 
 export async function qGrad(bench: ServeBench): Promise<void> {
-  const { client, figures, rounds } = bench;
+  const { figures, rounds, store } = bench;
   const random = createRandom(6);
+  const clientOf = async (way: 'fused' | 'kept') => {
+    const server = await startServerProcess(store, ['--new-rows', way]);
+    bench.onEnd(server.stop);
+    const client = rawClient(server.port);
+    bench.onEnd(client.close);
+    return client;
+  };
+  const fused = await clientOf('fused');
+  const kept = await clientOf('kept');
   const { threadCount } = serverDefaults;
   const primary = openSession(await bench.graph('critic', 'critic.primary.onnx'), { threadCount });
   const dynamic = openSession(await bench.graph('critic', 'critic.dynamic.onnx'), { threadCount: 1 });
@@ -27,11 +40,13 @@ export async function qGrad(bench: ServeBench): Promise<void> {
   });
   const times = {
     qgrad_b256: [] as number[][],
+    qgrad_b256_fused: [] as number[][],
+    qgrad_b256_kept: [] as number[][],
     qgrad_b256_cached: [] as number[][],
     qgrad_one_state_b256: [] as number[][],
     qgrad_b256_in_process: [] as number[][],
   };
-  const timed = async (observations: Float32Array) => {
+  const timed = async (client: RawClient, observations: Float32Array) => {
     const request = qGradRequest(observations, normals(random, batch * actionSize));
     const start = performance.now();
     const answer = await client.call(paths.qGrad, request);
@@ -49,29 +64,40 @@ export async function qGrad(bench: ServeBench): Promise<void> {
     dynamic.run({ ...primary.run({ observation }), action, index });
     return performance.now() - start;
   };
-  const ours = async () => {
-    const round = { unseen: [] as number[], cached: [] as number[], oneState: [] as number[] };
+  const states = () => normals(random, batch * observationSize);
+  const unseen = (client: RawClient, times: number[][]) => async () => {
+    const round: number[] = [];
+    for (let i = 0; i < callsPerRound; i++) round.push(await timed(client, states()));
+    times.push(round);
+  };
+  const asked = unseen(bench.client, times.qgrad_b256);
+  const askedFused = unseen(fused, times.qgrad_b256_fused);
+  const askedKept = unseen(kept, times.qgrad_b256_kept);
+  const known = async () => {
+    const round = { cached: [] as number[], oneState: [] as number[] };
     for (let i = 0; i < callsPerRound; i++) {
-      const states = normals(random, batch * observationSize);
-      round.unseen.push(await timed(states));
-      round.cached.push(await timed(states));
-      round.oneState.push(await timed(states.subarray(0, observationSize)));
+      const again = states();
+      await timed(kept, again);
+      round.cached.push(await timed(kept, again));
+      round.oneState.push(await timed(kept, again.subarray(0, observationSize)));
     }
-    times.qgrad_b256.push(round.unseen);
     times.qgrad_b256_cached.push(round.cached);
     times.qgrad_one_state_b256.push(round.oneState);
   };
   const inProcess = async () => {
     times.qgrad_b256_in_process.push(Array.from({ length: callsPerRound }, timedInProcess));
   };
-  await ours();
-  await inProcess();
+  const sides = [asked, askedFused, askedKept, known, inProcess];
+  for (const side of sides) await side();
   for (const list of Object.values(times)) list.length = 0;
-  await inTurns(rounds, [ours, inProcess]);
+  await inTurns(rounds, sides);
   for (const [name, list] of Object.entries(times)) {
     addTimes(figures, name, list);
     figures[`${name}_ms`] = figures[`${name}_p50_ms`]!;
   }
-  addRatio(figures, 'qgrad_b256_ratio', times.qgrad_b256.map(median), times.qgrad_b256_in_process.map(median));
+  const inProcessTimes = times.qgrad_b256_in_process.map(median);
+  for (const name of ['qgrad_b256', 'qgrad_b256_fused', 'qgrad_b256_kept'] as const) {
+    addRatio(figures, `${name}_ratio`, times[name].map(median), inProcessTimes);
+  }
   figures.qgrad_call_count = rounds * callsPerRound;
 }

@@ -6,7 +6,7 @@ import { createRandom } from '../../../src/contract/random.ts';
 import { ActRequestSchema } from '../../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { publishRandomPackage } from '../../../trainer/export/random-package.ts';
 import type { Target } from '../measure.ts';
-import { paths, rawClient } from '../serve-client.ts';
+import { paths, type RawClient, rawClient } from '../serve-client.ts';
 import { startServerProcess } from '../serve-processes.ts';
 import {
   actionSize,
@@ -40,27 +40,26 @@ export async function latencies({ device, isQuick, lines, scratch }: Section): P
     if (isQuick) await publishSmall(store, model);
     else await publish(store, model);
   }
-  const server = await startServerProcess(store, ['--device', device]);
+  const measure = { device, isQuick, lines, store };
+  await measureCalls({ ...measure, newRows: 'auto' });
+  // What the joined run of primary and dynamic network saves.
+  await measureCalls({ ...measure, newRows: 'kept' });
+}
+
+type Measured = Pick<Section, 'device' | 'isQuick' | 'lines'> & {
+  readonly store: string;
+  readonly newRows: 'auto' | 'kept';
+};
+
+async function measureCalls({ device, isQuick, lines, store, newRows }: Measured): Promise<void> {
+  const server = await startServerProcess(store, ['--device', device, '--new-rows', newRows]);
   const client = rawClient(server.port);
-  const random = createRandom(7);
-  const act = (request: Buffer) => client.call(paths.act, request);
-  const gradients = (count: number) => () =>
-    client.call(
-      paths.qGrad,
-      qGradRequest(normals(random, count * observationSize), normals(random, count * actionSize)),
-    );
-  const known = actPayload('hyper').act;
-  const calls: Readonly<Record<string, () => Promise<unknown>>> = {
-    'QGrad, 1 new state': gradients(1),
-    'QGrad, 256 new states': gradients(256),
-    'QGrad, 2048 new states': gradients(2048),
-    'Act, 1 new context': () => act(actOf(random, 1)),
-    'Act, 1024 new contexts in one call': () => act(actOf(random, 1024)),
-    'Act, 64 calls of a new context each': () => Promise.all(actWithContexts(random, callsAtOnce).map(act)),
-    'Act, known context': () => act(known),
-  };
+  const calls = callsOf(client);
   const target = (name: string): Target | undefined =>
-    device === 'cuda' && targets[name] !== undefined ? { bound: 'most', value: targets[name] } : undefined;
+    device === 'cuda' && newRows === 'auto' && targets[name] !== undefined
+      ? { bound: 'most', value: targets[name] }
+      : undefined;
+  const suffix = newRows === 'auto' ? '' : ', weights kept';
   try {
     for (const [name, call] of Object.entries(calls)) {
       const times: number[] = [];
@@ -70,12 +69,39 @@ export async function latencies({ device, isQuick, lines, scratch }: Section): P
         await call();
         if (round >= skipped) times.push(performance.now() - begin);
       }
-      lines.figure(`${name}, ms p50`, quantile(times, 0.5), { most: quantile(times, 1), target: target(name) });
+      const most = quantile(times, 1);
+      lines.figure(`${name}${suffix}, ms p50`, quantile(times, 0.5), { most, target: target(name) });
+    }
+    if (newRows === 'kept' || device === 'cpu') return;
+    for (const graph of ['critic.fused', 'policy.fused']) {
+      const rowCount = await server.metric(`hyperpolicy_batch_rows_sum{graph="${graph}"}`);
+      lines.check('new rows run fused', rowCount > 0, { graph, rowCount });
     }
   } finally {
     client.close();
     await server.stop();
   }
+}
+
+/** By name: what is measured. */
+function callsOf(client: RawClient): Readonly<Record<string, () => Promise<unknown>>> {
+  const random = createRandom(7);
+  const act = (request: Buffer) => client.call(paths.act, request);
+  const gradients = (count: number) => () =>
+    client.call(
+      paths.qGrad,
+      qGradRequest(normals(random, count * observationSize), normals(random, count * actionSize)),
+    );
+  const known = actPayload('hyper').act;
+  return {
+    'QGrad, 1 new state': gradients(1),
+    'QGrad, 256 new states': gradients(256),
+    'QGrad, 2048 new states': gradients(2048),
+    'Act, 1 new context': () => act(actOf(random, 1)),
+    'Act, 1024 new contexts in one call': () => act(actOf(random, 1024)),
+    'Act, 64 calls of a new context each': () => Promise.all(actWithContexts(random, callsAtOnce).map(act)),
+    'Act, known context': () => act(known),
+  };
 }
 
 /** @param count rows, each with an observation and a context of its own */

@@ -11,6 +11,8 @@ import { difference, type Section } from './section.ts';
 const sizes = { observationSize: 17, actionSize: 6, contextSize: 2 } as const;
 const rowCount = 64;
 const answerTolerance = 1e-5;
+/** New rows run fused, then their weights are generated, then they are known. */
+const times = ['first', 'second', 'third'];
 
 /** What the manifest allows, by name. */
 const kinds: Readonly<Record<string, RandomOptions>> = {
@@ -35,16 +37,16 @@ export async function serving({ device, isQuick, lines, scratch }: Section): Pro
     await publishRandomPackage({ store, model, ...sizes, ...(isQuick ? smallNetworks : networks), ...options });
   }
   const ends: (() => unknown)[] = [];
-  const clientOf = async (on: string): Promise<PolicyClient> => {
-    const server = await startServerProcess(store, ['--device', on]);
+  const clientOf = async (on: string, newRows: 'auto' | 'kept'): Promise<PolicyClient> => {
+    const server = await startServerProcess(store, ['--device', on, '--new-rows', newRows]);
     ends.push(server.stop);
     const client = createPolicyClient({ address: `127.0.0.1:${server.port}`, timeoutMs: 60_000 });
     ends.push(client.close);
     return client;
   };
   try {
-    const onCpu = await clientOf('cpu');
-    const onDevice = await clientOf(device);
+    const onCpu = await clientOf('cpu', 'kept');
+    const onDevice = await clientOf(device, 'auto');
     for (const { model, kind, options } of models) {
       const isServed = await onDevice.getModel({ model }).then(
         () => true,
@@ -83,8 +85,11 @@ async function compareActs({ onCpu, onDevice, model, kind, options, lines }: Com
     observation: rows(1, rowCount, sizes.observationSize),
     ...(hasContext && { context: rows(2, rowCount, sizes.contextSize) }),
   };
-  const [expected, actual] = await Promise.all([onCpu.act(request), onDevice.act(request)]);
-  compared(lines, { name: 'Act', kind, actual: actual.action.values, expected: expected.action.values });
+  const expected = (await onCpu.act(request)).action.values;
+  for (const time of times) {
+    const actual = (await onDevice.act(request)).action.values;
+    compared(lines, { name: 'Act', kind, time, actual, expected });
+  }
 }
 
 async function compareGradients({ onCpu, onDevice, model, kind, lines }: Compared) {
@@ -93,14 +98,27 @@ async function compareGradients({ onCpu, onDevice, model, kind, lines }: Compare
     observation: rows(3, rowCount, sizes.observationSize),
     action: rows(4, rowCount, sizes.actionSize),
   };
-  const [expected, actual] = await Promise.all([onCpu.qGrad(request), onDevice.qGrad(request)]);
-  compared(lines, { name: 'QGrad', kind, actual: actual.dqDa.values, expected: expected.dqDa.values });
+  const expected = (await onCpu.qGrad(request)).dqDa.values;
+  for (const time of times) {
+    const actual = (await onDevice.qGrad(request)).dqDa.values;
+    compared(lines, { name: 'QGrad', kind, time, actual, expected });
+  }
 }
 
 function compared(
   lines: Section['lines'],
-  { name, kind, actual, expected }: Record<'name' | 'kind', string> & Record<'actual' | 'expected', ArrayLike<number>>,
+  {
+    name,
+    kind,
+    time,
+    actual,
+    expected,
+  }: Record<'name' | 'kind' | 'time', string> & Record<'actual' | 'expected', ArrayLike<number>>,
 ): void {
   const most = difference(actual, expected);
-  lines.check(`${name} as on the cpu, within ${answerTolerance}`, most <= answerTolerance, { kind, difference: most });
+  lines.check(`${name} as on the cpu, within ${answerTolerance}`, most <= answerTolerance, {
+    kind,
+    time,
+    difference: most,
+  });
 }
