@@ -195,6 +195,7 @@ describe('settings of serve', () => {
       ratio: '0.5',
       device: 'cuda',
       precision: 'tf32',
+      way: 'kept',
       level: 'silent',
     };
     const given = options.map(([, flag, kind]) => [flag!, values[kind!] ?? '7'] as const);

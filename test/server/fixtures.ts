@@ -73,7 +73,7 @@ export async function metricLines({ server }: TestServer, prefix: string): Promi
   return Object.fromEntries(
     lines.map((line) => {
       const at = line.lastIndexOf(' ');
-      return [line.slice(0, at), Number(line.slice(at + 1))];
+      return [line.slice(0, at), Number(line.slice(at + 1).replace('Inf', 'Infinity'))];
     }),
   );
 }
