@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The `hyperpolicy` command: runs the compiled one. npx links this file, which is there and executable before anything is built, and
- * stays so when dist/ is made anew.
+ * The `hyperpolicy` command: runs the compiled command. npx links to this file: it exists before the build, and stays when dist/ is built
+ * anew.
  */
 
 import { existsSync } from 'node:fs';

@@ -84,5 +84,5 @@ async function main(argv: readonly string[]): Promise<number> {
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
 });
-// Set and not called: what is still being written to standard output is not cut off.
+// Not `process.exit`, which would cut off what is still being written to standard output.
 process.exitCode = await main(process.argv.slice(2));

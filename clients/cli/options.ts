@@ -12,7 +12,7 @@ import type { ModelSelection } from '../typescript/request.ts';
 export function integerIn(low: number, high: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    // Also as people write large counts: 1e6.
+    // People also write large counts as 1e6.
     const isWritten = /^-?\d+(\.\d+)?(e\+?\d+)?$/i.test(text.trim());
     if (isWritten && Number.isSafeInteger(value) && value >= low && value <= high) return value;
     throw new InvalidArgumentError(`Expected an integer from ${low} to ${high}`);
@@ -63,7 +63,7 @@ export type ServerOptions = {
   readonly httpProxy?: boolean;
 };
 
-/** Those of `withSecurityOptions`. */
+/** The options of `withSecurityOptions`. */
 export type SecurityOptions = Omit<ServerOptions, 'server' | 'timeoutMs'>;
 
 /** What a client is made with. @throws HyperpolicyError not_found: a file of TLS cannot be read */
@@ -78,7 +78,7 @@ export function connectionOf({ server, timeoutMs, token, httpProxy = false, ...s
   };
 }
 
-/** Any option of TLS asks for it. */
+/** TLS is used if any of its options is given. */
 function tlsOf({ tls, tlsAuthority, tlsCertificate, tlsKey, tlsServerName }: SecurityOptions): TlsOptions | undefined {
   const options = {
     ...(tlsAuthority !== undefined && { authority: readPem('--tls-authority', tlsAuthority) }),

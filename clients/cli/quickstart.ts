@@ -106,7 +106,7 @@ const say = (line: string): void => {
   process.stdout.write(`${line}\n`);
 };
 
-/** @returns whether there is a model; false where training was interrupted */
+/** @returns whether there is a model; false if training was interrupted */
 async function ensureModel({ store, runs, seed, steps }: QuickstartOptions): Promise<boolean> {
   if (await hasWholeModel(store)) {
     say(`Model "${model}" is published in ${store}: training is skipped.`);

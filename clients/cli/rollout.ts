@@ -95,7 +95,7 @@ async function rollout(options: RolloutOptions): Promise<void> {
   }
 }
 
-/** Pictures of a few frames need no display. */
+/** A display appears after this time: pictures of a few frames need none. */
 const displayDelayMs = 1000;
 
 async function frameProgress(label: string) {

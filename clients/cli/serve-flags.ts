@@ -23,7 +23,7 @@ const mebibyte = 1024 * 1024;
 
 type Flags = { readonly [Name in keyof ServerConfig]: Flag };
 
-/** Under the headings of the help, in its order. One that lacks does not compile. */
+/** By heading, in the order of the help. A setting without a flag does not compile. */
 const groups = {
   'Models:': {
     store: { flags: '--store <directory>', description: 'where models are published' },

@@ -1,4 +1,4 @@
-/** Environment variables of `hyperpolicy serve`: what each is called, and that none is passed over. */
+/** Environment variables of `hyperpolicy serve`: their names, and the error for one that is not known. */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
 
@@ -38,7 +38,7 @@ export function refuseUnknownVariables(environment: NodeJS.ProcessEnv, known: re
   });
 }
 
-/** The value of a flag that takes none; undefined where the variable is not set. @throws HyperpolicyError invalid_argument */
+/** The value of a flag that takes none; undefined if the variable is not set. @throws HyperpolicyError invalid_argument */
 export function booleanVariable(name: string, environment: NodeJS.ProcessEnv): boolean | undefined {
   const value = environment[name];
   if (value === undefined) return undefined;

@@ -33,7 +33,7 @@ export function createCommand(name: string): Command {
     )
     .option('--config <file>', 'JSON object of settings, by their names in --print-config')
     .option('--print-config', 'print the settings in force as JSON, and end')
-    // The variables follow from the names: said once.
+    // The help says once how variables are named, not with each flag.
     .configureHelp({ optionDescription: ({ description }) => description })
     .addHelpText(
       'after',
@@ -50,7 +50,7 @@ Examples:
 
 function optionOf(setting: keyof ServerConfig, flag: Flag): Option {
   const option = new Option(flag.flags, helpOf(setting, flag, serverDefaults[setting]));
-  // Where a flag takes no value, the library takes any value of its variable for yes.
+  // For a flag without a value, the library takes any value of its variable as yes.
   if (!option.isBoolean()) option.env(variableOf(flag.flags));
   const bounds = flagBounds(setting, flag);
   const choices = choicesOf(setting);
@@ -81,7 +81,7 @@ async function serve(command: Command): Promise<void> {
     }
     return;
   }
-  // Before the start: a signal while models load stops the server as soon as it stands.
+  // Listen before the start: a signal while models load stops the server once it has started.
   const signalled = new Promise<void>((resolve) => {
     process.once('SIGTERM', resolve);
     process.once('SIGINT', resolve);
@@ -99,7 +99,9 @@ function endByForce(): void {
   endProcess();
 }
 
-/** Between the end of draining and the end of the process, at most. A parent gives its processes this time, and ends after them. */
+/**
+ * Longest time between the end of draining and the end of the process. A parent waits this long for its processes, and ends after them.
+ */
 const endMsMax = (processCount: number): number => (processCount === 1 ? 5000 : 15_000);
 
 /** One process serves by itself; several have a parent, which this process then is. */
@@ -116,7 +118,7 @@ async function start(settings: ServerSettings): Promise<{ stop(): Promise<void> 
   await checkPorts(host, flags, {
     where: 'serve',
     remedy: '0 takes any that is free',
-    // As the server itself would tell it once its models are loaded.
+    // The server's own error, but before it loads models.
     refusal: (flag, port, cause) => portInUse(flag.slice(2).replaceAll('-', ' '))(cause, addressOf(host, port)),
   });
   if (processCount === 1) return (await import('../../server/main.ts')).startServer(settings);
@@ -137,7 +139,7 @@ function givenSettings(command: Command): ServerSettings {
   );
 }
 
-/** @throws HyperpolicyError invalid_argument where the file is not a JSON object */
+/** @throws HyperpolicyError invalid_argument if the file is not a JSON object */
 function readSettings(file: string): ServerSettings {
   const refuse = (actual: string, cause?: unknown) =>
     invalidArgument({ where: `config ${file}`, expected: 'a JSON object of settings', actual, cause });

@@ -20,11 +20,11 @@ export type AdvantageConfig = {
   readonly discount: number;
   /** In [0, 1]. */
   readonly lambda: number;
-  /** What counts the same, however long an episode is: every step, or every episode (where absent). */
+  /** Whether every step or every episode has the same weight; `episodes` unless given. */
   readonly weighting?: 'steps' | 'episodes' | undefined;
 };
 
-/** Work that is done in slices of some tenths of a millisecond: whoever runs it may do something else after each. */
+/** Work in slices of some tenths of a millisecond. The caller may do something else after each slice. */
 export type Sliced<T> = Generator<void, T>;
 
 /** Multiply-adds of one slice. */
@@ -35,7 +35,7 @@ const sliceProducts = 200_000;
  * its own) where every episode counts the same. With those weights the advantages have mean 0 and standard deviation 1.
  *
  * After an episode's last step the value is 0, however it ended. Reference: pytorch-maml-rl, episode.py.
- * @throws HyperpolicyError invalid_argument where no baseline can be fitted: values too large for it
+ * @throws HyperpolicyError invalid_argument if no baseline can be fitted: values too large for it
  */
 export function* policyGradientCoefficients(episodes: Episodes, config: AdvantageConfig): Sliced<Float32Array> {
   const { reward, lengths } = episodes;
@@ -155,7 +155,7 @@ function* solveRidge(gram: Float64Array, target: Float64Array): Sliced<Float64Ar
   });
 }
 
-/** Solves (A + ridge I) x = b by Cholesky's decomposition; undefined where that is not positive definite. */
+/** Solves (A + ridge I) x = b by Cholesky's decomposition; undefined if that is not positive definite. */
 function* solveDefinite(lower: Float64Array, b: Float64Array, ridge: number): Sliced<Float64Array | undefined> {
   const size = b.length;
   const factor = new Float64Array(size * size);

@@ -1,6 +1,6 @@
 /**
- * Whom a request may name as its server. A web page that resolves its own name to this machine (DNS rebinding) is the same origin to a
- * browser; it gives itself away by that name.
+ * The host names that a request may use for this server. With DNS rebinding a web page resolves its own name to this machine, and the
+ * browser takes the two for one origin. Such a request has the page's name in its Host header.
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -8,10 +8,10 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 
 /**
- * Addresses, `localhost` and this machine's own name are known; so is no name at all, which no browser sends.
+ * Addresses, `localhost` and this machine's own name are known. A request without a name passes too: no browser sends one.
  * @param names further ones, without a port
  * @param remedy what to do about a name that is not known
- * @returns true where a request names another, which is then answered with 421
+ * @returns true if a request names another, which is then answered with 421
  */
 export function createHostCheck(
   names: readonly string[],

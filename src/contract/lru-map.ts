@@ -1,11 +1,11 @@
-/** A map in the order of last use: bounded maps and caches drop what was used longest ago. Whoever has one says when. */
+/** A map in the order of last use, for bounded maps and caches that drop the entry used longest ago. Its owner decides when to drop. */
 
 export class LruMap<Value> {
   /** A Map iterates in order of insertion: the first entry is the one used longest ago. */
   readonly #values = new Map<string, Value>();
   readonly #bytesOf: (value: Value) => number;
   #bytes = 0;
-  /** The key used last, which is in its place already. */
+  /** The key used last: its entry need not be moved. */
   #newest: string | undefined;
 
   /** @param bytesOf of a value, which never change */
@@ -21,7 +21,7 @@ export class LruMap<Value> {
     return this.#bytes;
   }
 
-  /** The value, which then is the one used last. */
+  /** Reads a value, and makes its entry the one used last. */
   get(key: string): Value | undefined {
     const value = this.#values.get(key);
     if (value === undefined || key === this.#newest) return value;
@@ -31,7 +31,7 @@ export class LruMap<Value> {
     return value;
   }
 
-  /** The value, without a use. */
+  /** Reads a value; the order stays. */
   peek(key: string): Value | undefined {
     return this.#values.get(key);
   }
@@ -60,7 +60,7 @@ export class LruMap<Value> {
     }
   }
 
-  /** From the one used longest ago on. Entries may be deleted meanwhile; those that are used come once more, at the end. */
+  /** Begins with the entry used longest ago. Entries may be deleted meanwhile. An entry that is used meanwhile comes again at the end. */
   [Symbol.iterator](): IterableIterator<[string, Value]> {
     return this.#values[Symbol.iterator]();
   }

@@ -7,7 +7,7 @@ import { failedPrecondition, type HyperpolicyError } from './errors.ts';
 export const addressOf = (host: string, port: number): string =>
   host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 
-/** The error for a port that cannot be had. @param address as addressOf has it */
+/** The error for a port that cannot be bound. @param address as addressOf has it */
 export type PortRefusal = (cause: NodeJS.ErrnoException, address: string) => Error;
 
 /**
@@ -21,7 +21,7 @@ export const listenOn = (
   refusal: PortRefusal,
 ): Promise<number> =>
   new Promise((resolve, reject) => {
-    // Stays: a connection that cannot be taken later ends no server.
+    // This listener stays: a later error, such as a connection that cannot be accepted, must not end the process.
     server.on('error', (cause) => reject(refusal(cause, addressOf(host, port))));
     server.listen(port, host, () => resolve((server.address() as AddressInfo).port));
   });

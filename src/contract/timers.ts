@@ -1,9 +1,9 @@
-/** Waiting for times of any length. Node's timers count to 2^31 - 1 milliseconds; what is longer fires at once there. */
+/** Timers of any length. Node's own timers fire at once if they are set to more than 2^31 - 1 milliseconds. */
 
 /** The longest time that one timer can wait, milliseconds: 24.8 days. */
 export const timerMsMax = 2 ** 31 - 1;
 
-/** For a timer that is better late by less than it should be than at once: 24.8 days where `ms` is more. */
+/** At most 24.8 days: a timer that fires too early after days is better than one that fires at once. */
 export const timerMs = (ms: number): number => Math.min(ms, timerMsMax);
 
 /**

@@ -139,7 +139,9 @@ class CheckedTask implements Task {
   }
 }
 
-/** What is outside of the bounds acts as the bound: the file may be a machine, and policies that draw from a normal go beyond. */
+/**
+ * Values outside the bounds are clipped: the file may drive a machine, and policies that sample from a normal distribution exceed bounds.
+ */
 export function clipToBounds({ low, high }: TensorSpec, action: Float64Array): void {
   for (let i = 0; i < action.length; i++) {
     const lowest = low[i] ?? Number.NEGATIVE_INFINITY;
@@ -151,7 +153,10 @@ export function clipToBounds({ low, high }: TensorSpec, action: Float64Array): v
 const copyOf = (arrays: Readonly<Arrays>): Arrays =>
   Object.fromEntries(Object.entries(arrays).map(([name, array]) => [name, array.slice()]));
 
-/** A file gives `draw`; what else it leaves out is made of that and of the bounds of the context. Null where there is no context. */
+/**
+ * A file must give `draw`. Other parts that it leaves out are made from `draw` and the bounds of the context. Null if there is no
+ * context.
+ */
 export function checkedTasks(
   { specs, tasks }: Pick<FileTask, 'specs' | 'tasks'>,
   code: UserCode,

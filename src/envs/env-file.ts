@@ -16,7 +16,7 @@ import { createEnv } from './episode.ts';
 import { createUserCode, shown, thrownText } from './user-code.ts';
 import { enterMember, leaveMember } from './user-code-trail.ts';
 
-/** True where a name is a path: `./my-env.js`, `/envs/pole.mjs`. */
+/** True if a name is a path: `./my-env.js`, `/envs/pole.mjs`. */
 export const isEnvFile = (name: string): boolean =>
   /^(\.{0,2}\/|[A-Za-z]:[\\/])/.test(name) || /\.(m?js|ts)$/.test(name);
 
@@ -28,7 +28,7 @@ const taskMembers = ['begin', 'advance', 'observe', 'capture', 'reinstate'] as c
  * Loads a user's environment.
  * @param path relative to the working directory
  * @throws HyperpolicyError not_found: no such file; invalid_argument: it does not load, has no default function, or what
- *   that gives lacks a part of the contract. Later calls throw invalid_argument where the file throws or gives what cannot be.
+ *   that gives lacks a part of the contract. Later calls throw invalid_argument if the file throws or gives what cannot be.
  */
 export async function loadEnvFile(path: string): Promise<Env> {
   const file = resolve(path);

@@ -13,7 +13,7 @@ export type StepInfo = Readonly<Record<string, number>>;
 
 /** What `reset` takes beside the seed. Unknown keys are refused. */
 export type ResetOptions = {
-  /** The task to pose, C values; only where the environment's specs have a context. A training task drawn from the seed where absent. */
+  /** The task to pose, C values; only if the environment's specs have a context. A training task drawn from the seed if absent. */
   readonly context?: ArrayLike<number>;
 };
 
@@ -63,9 +63,9 @@ export type Env = {
   readonly episodeStepCountMax: number;
   /** Simulated time of one step, seconds. */
   readonly stepDurationS: number;
-  /** The current episode's task, [C]; null where the specs have no context. A view, changed by the next `reset`. */
+  /** The current episode's task, [C]; null if the specs have no context. A view, changed by the next `reset`. */
   readonly context: Float64Array | null;
-  /** The family of tasks that contexts tell apart; null where the specs have no context. */
+  /** The family of tasks that contexts tell apart; null if the specs have no context. */
   readonly tasks: TaskDistribution | null;
   /**
    * Starts an episode: a pure function of the seed and the options.

@@ -58,7 +58,7 @@ export function takeAction({ name, specs }: Named, values: ArrayLike<number>, ac
   }
   for (let i = 0; i < action.length; i++) {
     const value = values[i]!;
-    // A value minus itself is 0 only where it is finite: cheaper than a call per value.
+    // A value minus itself is 0 only if it is finite: cheaper than a call per value.
     if (value - value !== 0) {
       throw invalidArgument({
         where: `${name}.step`,

@@ -29,13 +29,13 @@ export type Task = {
   readonly stepDurationS: number;
   /** Written by `begin` and `advance`; its keys never change. */
   readonly info: StepInfo;
-  /** The family that contexts are drawn from; null where the specs have no context. */
+  /** The family that contexts are drawn from; null if the specs have no context. */
   readonly tasks: TaskDistribution | null;
   /** Sets the start state. */
   begin(random: Random, context: Float64Array | null): void;
   /**
    * One control step.
-   * @returns false where the simulation became unstable; the outcome and observation are then ignored
+   * @returns false if the simulation became unstable; the outcome and observation are then ignored
    */
   advance(action: Float64Array, outcome: Outcome): boolean;
   /** Writes the observation of the current state. */

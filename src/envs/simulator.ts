@@ -32,7 +32,7 @@ function mujoco(): Promise<Mujoco> {
 /**
  * Compiles a model and allocates its state, at the model's reference pose.
  * @param options.ownModel a compiled model of its own, whose fields may be changed
- * @throws HyperpolicyError invalid_argument where the model does not compile
+ * @throws HyperpolicyError invalid_argument if the model does not compile
  */
 export async function openSimulator(mjcf: string, { ownModel = false } = {}): Promise<Simulator> {
   const instance = await mujoco();
@@ -157,7 +157,7 @@ export class Simulator {
 
   /**
    * Physics steps under the current controls.
-   * @returns false where the state became unstable (MuJoCo then resets itself)
+   * @returns false if the state became unstable (MuJoCo then resets itself)
    */
   advance(physicsStepCount: number): boolean {
     const instance = this.#instance;

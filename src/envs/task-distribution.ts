@@ -9,7 +9,7 @@ export type SampleTasksOptions = {
   readonly split: TaskSplit;
   /** Integer in [0, 2^53). The two splits of a seed are independent. */
   readonly seed: number;
-  /** The family's own count where absent. */
+  /** The family's own count if absent. */
   readonly count?: number;
 };
 

@@ -1,6 +1,6 @@
 /**
- * Where user code is, in memory that another thread reads while user code runs: a member that never returns cannot say it itself.
- * One trail a thread.
+ * Records where user code is, in memory that another thread can read meanwhile: a member that never returns cannot report it. Each thread
+ * has one trail.
  */
 
 const members = [
@@ -24,13 +24,13 @@ export type UserMember = (typeof members)[number];
 
 const codes = new Map(members.map((member, i) => [member, i + 1]));
 
-/** Places of the trail: the member that runs (0 where none does), the episode (0 before the first, -1 a restored one), its step. */
+/** Places of the trail: the member that runs (0 if none does), the episode (0 before the first, -1 a restored one), its step. */
 const slot = { member: 0, episode: 1, step: 2 } as const;
 export const trailSize = 3;
 
 let trail: Int32Array | undefined;
 
-/** From here on this thread says in `memory`, `trailSize` integers that threads share, where its user code is. */
+/** From now on this thread records in `memory` where its user code is: `trailSize` integers that threads share. */
 export function leaveTrail(memory: Int32Array): void {
   trail = memory;
 }
@@ -57,7 +57,7 @@ export function placeText(episode: number, step: number): string {
   return step === 0 ? `, episode ${episode}` : `, episode ${episode} step ${step}`;
 }
 
-/** A trail in words: `advance, episode 3 step 12`; undefined where no user code runs. */
+/** A trail in words: `advance, episode 3 step 12`; undefined if no user code runs. */
 export function readTrail(memory: Int32Array): string | undefined {
   const member = members[memory[slot.member]! - 1];
   return member && `${member}${placeText(memory[slot.episode]!, memory[slot.step]!)}`;

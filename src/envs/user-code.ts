@@ -13,7 +13,7 @@ const float32Max = (2 - 2 ** -23) * 2 ** 127;
 
 export type UserCode = {
   /**
-   * Runs a member, or reads what it gave, which may run code of the user's as well. Refusals made here pass.
+   * Runs a member, or reads what it gave: reading may run the user's code too. Errors made by `refusal` pass unchanged.
    * @throws HyperpolicyError invalid_argument: it threw, or gave a promise
    */
   call<T>(member: UserMember, run: () => T): T;
@@ -25,7 +25,7 @@ export type UserCode = {
   checkNumbers(member: string, what: string, values: unknown, names: readonly string[]): void;
   /** @throws HyperpolicyError invalid_argument */
   checkBoolean(member: string, what: string, value: unknown): void;
-  /** Notes where it is from here on, for the errors. */
+  /** Records the place in the run, for errors. */
   beginEpisode(): void;
   beginStep(): void;
   /** @param stepCount steps of the episode that was taken back */

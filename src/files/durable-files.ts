@@ -70,8 +70,8 @@ export function replaceFileSync(path: string, content: Uint8Array | string, writ
 }
 
 /**
- * Creates a directory that `fill` writes into; whatever it throws, nothing is left behind. A kill may leave it, so its
- * name should be one that readers skip.
+ * Creates a directory that `fill` writes into. If `fill` throws, the directory is removed. A kill may leave it, so readers should skip
+ * its name.
  */
 export async function withDirectoryAside<T>(aside: string, fill: () => Promise<T>): Promise<T> {
   await mkdir(aside);
@@ -85,7 +85,7 @@ export async function withDirectoryAside<T>(aside: string, fill: () => Promise<T
 
 /**
  * Makes a filled directory visible under its final name, atomically.
- * @returns false where a directory of that name already holds something; `aside` is then untouched
+ * @returns false if a directory of that name already holds something; `aside` is then untouched
  */
 export async function revealDirectory(aside: string, target: string): Promise<boolean> {
   await syncDirectory(aside);

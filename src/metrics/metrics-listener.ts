@@ -20,7 +20,7 @@ export type MetricsListenerOptions = {
   readonly refusal: PortRefusal;
 };
 
-/** A client that is slow or silent holds nothing for long. */
+/** Limits for slow and silent clients. */
 const patience = { requestTimeout: 10_000, headersTimeout: 5_000, connectionsCheckingInterval: 1000 };
 const connectionCountMax = 64;
 

@@ -24,7 +24,10 @@ export type Architecture = {
   readonly flops: number;
   /** Those that remain once the weights of a context are generated; all of them without a hypernetwork. */
   readonly cachedFlops: number;
-  /** A state dict of the PyTorch code of Sarafian et al. 2021 may be imported as it: the paper's nine critics and its meta-RL networks. */
+  /**
+   * Whether a state dict of the PyTorch code of Sarafian et al. 2021 can be imported as this architecture: the paper's nine critics and
+   * its meta-RL networks.
+   */
   readonly isImported: boolean;
   /** Float32 weights that a primary generates for one context; 0 without a hypernetwork. */
   readonly generatedBytes: number;

@@ -41,7 +41,7 @@ const descriptionSchema = z.discriminatedUnion('kind', [
 
 /**
  * The bytes of a network's file.
- * @param use what it needs to act in its environment; without it the file holds a network and nobody's units
+ * @param use what it needs to act in its environment; without it the file has no units
  */
 export function writeNetwork(network: Network, parameters: ParameterViews, use?: NetworkInterface): Uint8Array {
   const tensors = Object.entries(networkSpecs(network)).map(
@@ -62,7 +62,7 @@ export const holdsNetwork = ({ metadata }: SafetensorsFile): boolean => metadata
 export type NetworkContent = {
   readonly network: Network;
   readonly parameters: ParameterViews;
-  /** Undefined where the file was written without. */
+  /** Undefined if the file was written without. */
   readonly use: NetworkInterface | undefined;
 };
 

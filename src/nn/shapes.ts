@@ -3,7 +3,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { invalidArgument } from '../contract/errors.ts';
 
-/** Columns that each input of a network has; 0 where it takes none. */
+/** Columns that each input of a network has; 0 if it takes none. */
 export type InputSizes = Readonly<Record<string, number>>;
 
 /**

@@ -44,7 +44,7 @@ const dataTypes: Record<Dtype, DataType> = {
 
 /**
  * The bytes of an ONNX model. Names are `%0, %1, ...` except for inputs and outputs.
- * @throws Error where an output has the name of an input
+ * @throws Error if an output has the name of an input
  */
 export function encode(graph: Graph): Uint8Array {
   const shared = graph.outputs.find(({ name }) => graph.inputs.some((input) => input.name === name))?.name;

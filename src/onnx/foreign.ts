@@ -1,7 +1,7 @@
 /**
- * What is refused in a model file that may come from anybody who can write to a store, before anything of it is opened. Runs that might
- * not end: a run cannot be stopped once it has begun, so a graph whose work depends on values that it computes would hold its thread for
- * ever. Weights that are no numbers: they spoil the answers to some inputs, which probes need not have.
+ * Checks a model file before it is opened: anybody who can write to a store may have made it. Refused are graphs whose run may not end,
+ * since nobody can stop a run: how long they take depends on values that they compute. Refused, too, are weights that are not finite:
+ * they spoil the answers to some inputs, and the probes need not have these.
  */
 
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
@@ -130,7 +130,7 @@ function nonFiniteAt(bytes: Uint8Array, width: number, exponent: number): number
 
 const nothing = new Uint8Array();
 
-/** The fields of a message that have bytes or a number, in order; nothing is copied. @throws Error where the message does not parse */
+/** The fields of a message that have bytes or a number, in order; nothing is copied. @throws Error if the message does not parse */
 function* messagesOf(message: Uint8Array): Generator<readonly [field: number, bytes: Uint8Array, number: number]> {
   const reader = new BinaryReader(message);
   while (reader.pos < reader.len) {

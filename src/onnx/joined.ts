@@ -39,7 +39,7 @@ const prefix = 'second/';
 /**
  * @param model the second graph as an ONNX model. Its row i uses row `index[i]` of what the first computes; joined, row i
  * @param between names of its inputs that the first graph computes
- * @returns undefined where it cannot be joined: graphs within graphs, rows that are not [rows, ...] of float32, other uses of `index`, or
+ * @returns undefined if it cannot be joined: graphs within graphs, rows that are not [rows, ...] of float32, other uses of `index`, or
  *   another operator set than {@link opsetVersion}
  */
 export function joiningOf(model: Uint8Array, between: readonly string[]): Joining | undefined {
@@ -137,8 +137,8 @@ function renamed(
 
 /**
  * The bytes of a model with the second graph behind it.
- * @returns undefined where the first is of another operator set, in which operators of the same name mean other things
- * @throws Error where the bytes are no model
+ * @returns undefined if the first is of another operator set, in which operators of the same name mean other things
+ * @throws Error if the bytes are no model
  */
 export function joined(first: Uint8Array, second: Joining['bytes']): Uint8Array<ArrayBuffer> | undefined {
   if (!operatorSets(first).every(isOurSet)) return undefined;

@@ -1,14 +1,14 @@
 /**
- * Memory for outputs that is used again by every run. Fresh memory costs more than the copy into it: the system clears each page, and
- * the collector is called the sooner the more is taken outside its heap.
+ * Output memory that every run uses again. Fresh memory costs more than the copy into it: the system clears each page, and memory outside
+ * the heap makes garbage collections more frequent.
  */
 
 import { floatTensor, type Session, type TensorMap } from './session.ts';
 
-/** Outputs to be written in place for such inputs, all or those of these names; undefined where their shapes are not known beforehand, or they are too large to keep. */
+/** Outputs to be written in place for such inputs, all or those of these names; undefined if their shapes are not known beforehand, or they are too large to keep. */
 export type KeptOutputs = (feeds: TensorMap, names?: readonly string[]) => TensorMap | undefined;
 
-/** What is larger is taken for a run and given back. */
+/** Larger outputs get memory for one run only. */
 const keptBytesMax = 16 * 2 ** 20;
 
 /** Memory for the outputs of one run after the other. */

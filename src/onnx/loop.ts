@@ -15,7 +15,7 @@ export const afterPasses = (name: string): string => `after.${name}`;
  * @param pass one pass: its inputs are the state and the slices, its outputs the state, under the names of its inputs. It is not read after:
  *   its values become part of the result
  * @param slices names of inputs that differ from pass to pass
- * @throws Error where state goes in that does not come out, comes out that did not go in, or changes its shape
+ * @throws Error if state goes in that does not come out, comes out that did not go in, or changes its shape
  */
 export function repeated(pass: Graph, count: number, slices: ReadonlySet<string>): Graph {
   const state = pass.inputs.filter(({ name }) => !slices.has(name));

@@ -1,7 +1,7 @@
 /**
- * The calling thread's priority, lowered for a while. The scheduler gives a thread that has computed for long its whole slice, some
- * milliseconds, before one that wakes for a request on the same core; one of low priority yields at once. Linux only: elsewhere, and
- * where the system does not let a process raise what it lowered (CAP_SYS_NICE, or a limit `nice`), nothing is changed.
+ * The calling thread's priority, lowered for a while. The scheduler lets a busy thread finish its time slice, some milliseconds, before a
+ * thread that wakes for a request on the same core. A thread of low priority yields at once. Linux only: elsewhere, and where the system
+ * does not let a process raise what it lowered (CAP_SYS_NICE, or a limit `nice`), nothing is changed.
  */
 
 import { readdirSync, readlinkSync } from 'node:fs';
@@ -77,7 +77,7 @@ function findThreadId(): number {
   if (id === 0) return 0;
   try {
     const normal = getPriority(id);
-    // Whether the way back is open is found out with the smallest step: where it is not, that is all that stays.
+    // The smallest step shows whether the priority can be raised again. If it cannot, only this step remains.
     setPriority(id, Math.min(normal + 1, constants.priority.PRIORITY_LOW));
     setPriority(id, normal);
     return id;

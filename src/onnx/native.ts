@@ -62,7 +62,7 @@ export function nativeBinding(): NativeBinding {
 /** The runtime's log level that it has by default. */
 const warnings = 2;
 
-/** Thrown out of the end of a run whose outputs lie where they are wanted. */
+/** Thrown to leave a run early, once its outputs are in their place. */
 const written = new Error('the outputs are written');
 let isStopping = false;
 

@@ -12,15 +12,15 @@ export type WarmOptions = {
   readonly warmUpRowCounts: readonly number[];
   /** A graph to join behind the model's, as `Joining.bytes`. */
   readonly second?: Uint8Array | undefined;
-  /** Takes each call that cannot be divided. */
+  /** Runs each call that cannot be divided. */
   readonly step: Stepper;
   /** How a session is run for the first time; by itself unless given. */
   readonly runOf?: (session: Session) => Session['run'];
 };
 
 /**
- * With the second graph where that is given and runs there: nobody depends on it, so a model whose operator set, names or device do not
- * allow it is opened alone. The outputs of the session tell.
+ * Opens the model with the second graph, if one is given. The second graph is optional: the model is opened alone if its operator set,
+ * names or device do not allow both. The session's outputs show which it is.
  * @throws HyperpolicyError as openSession and warmUp
  */
 export async function openWarm(model: Uint8Array, options: WarmOptions): Promise<Session> {

@@ -13,7 +13,7 @@ export function setVariable(name: string, value: string): void {
 /**
  * To be called before the library is loaded.
  * @param file that sets it, from the project's root
- * @throws HyperpolicyError failed_precondition where it is not as wanted: in a thread of a process that never loaded the file
+ * @throws HyperpolicyError failed_precondition if it is not as wanted: in a thread of a process that never loaded the file
  */
 export function requireVariable(
   name: string,

@@ -55,8 +55,8 @@ const dtypeByCode: Record<number, TensorInfo['dtype']> = { 1: 'float32', 6: 'int
  * Loads an encoded ONNX model.
  * @param model the bytes of an .onnx file
  * @param name used in error messages
- * @throws HyperpolicyError invalid_argument where the bytes are not a model that the runtime takes; failed_precondition where
- *   the named device is missing; resource_exhausted where the model does not fit into the device's memory
+ * @throws HyperpolicyError invalid_argument if the bytes are not a model that the runtime takes; failed_precondition if
+ *   the named device is missing; resource_exhausted if the model does not fit into the device's memory
  */
 export function openSession(model: Uint8Array, options: SessionOptions, name = 'model'): Session {
   if (options.foreign === true) checkForeign(model, name);

@@ -24,7 +24,7 @@ export type SmallNetwork = {
   runsByRow(rowCount: number): boolean;
   /** @returns values per output, the caller's own; a promise where many rows run one by one, with turns of the event loop between */
   run(run: SmallRun): RowResults | Promise<RowResults>;
-  /** The same bits, always at once: where nobody waits for a turn. */
+  /** The same bits, always at once, for callers without other work on the thread. */
   runAtOnce(run: SmallRun): RowResults;
   /** The same by ONNX Runtime, however few rows there are. */
   runTogether(run: SmallRun): RowResults;
@@ -145,15 +145,15 @@ const rowsByRow = ({ workPerRow }: RowNetwork, isGenerated: boolean): number =>
   isGenerated ? Number.POSITIVE_INFINITY : Math.floor(rowWorkMax / Math.max(1, workPerRow));
 
 /**
- * Whether it is known, before anything of the graph is opened or run, what a row costs, and that this is bounded: only then may the graph
- * be opened and run on a thread that others cannot do without. Control flow, and sizes that depend on values, are not.
+ * Whether the cost of a row is known and bounded before the graph is opened or run. Only such a graph may run on a thread that others
+ * need. Control flow, and sizes that depend on values, have no known bound.
  */
 export function isBounded(model: Uint8Array, weightNames: readonly string[]): boolean {
   try {
     planRows(model, weightNames);
     return true;
   } catch {
-    // Bytes that are no model are for whoever opens them to tell.
+    // Whoever opens the bytes reports that they are no model.
     return false;
   }
 }

@@ -1,10 +1,10 @@
-/** First runs of a graph, before anybody waits for one: the runtime plans its memory and takes it, and what is lazy is loaded. */
+/** First runs of a graph, before anybody waits for one: the runtime plans and allocates its memory, and loads what it loads lazily. */
 
 import { invalidArgument } from '../contract/errors.ts';
 import { arrayTypes } from './graph.ts';
 import { type Session, Tensor, type TensorInfo, type TensorMap } from './session.ts';
 
-/** Of one input: more would be a graph that asks for memory, not for values. */
+/** Most values of one input: a graph that asks for more is refused, as it costs memory. */
 const inputValueCountMax = 2 ** 24;
 
 /**

@@ -21,13 +21,13 @@ export type Arena = {
   readonly used: number;
   /**
    * Cuts the next array: zeroed, its first byte at a multiple of 64.
-   * @throws RangeError where the length is not a positive integer or the arena is full
+   * @throws RangeError if the length is not a positive integer or the arena is full
    */
   allocate(length: number): Float32Array;
   /**
    * Byte address of an array of this arena.
    * @param where the operation and argument, for the error
-   * @throws TypeError where the array lies in another memory
+   * @throws TypeError if the array lies in another memory
    */
   addressOf(array: Float32Array, where: string): number;
   readonly kernels: Kernels;
@@ -35,7 +35,7 @@ export type Arena = {
 
 /**
  * Reserves memory for `floatCount` float32 values, rounded up to 16. The system commits it page by page as it is written.
- * @throws RangeError where the count is not in 1..2^30 or the system has no memory for it
+ * @throws RangeError if the count is not in 1..2^30 or the system has no memory for it
  */
 export function createArena(floatCount: number): Arena {
   if (!Number.isSafeInteger(floatCount) || floatCount < 1 || floatCount > floatCountMax) {

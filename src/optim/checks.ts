@@ -2,7 +2,7 @@
 
 type Range = { readonly min?: number; readonly above?: number; readonly below?: number; readonly max?: number };
 
-/** @throws RangeError where `value` is not a finite number of the range */
+/** @throws RangeError if `value` is not a finite number of the range */
 export function checkNumber(where: string, value: number, { min, above, below, max }: Range): void {
   const inside =
     Number.isFinite(value) &&
@@ -20,7 +20,7 @@ export function checkNumber(where: string, value: number, { min, above, below, m
   throw new RangeError(`${where}: expected a number ${bounds.join(' and ')}, got ${value}`);
 }
 
-/** @throws RangeError where two arrays that go together differ in length */
+/** @throws RangeError if two arrays that go together differ in length */
 export function checkSameLength(where: string, array: Float32Array, other: Float32Array): void {
   if (array.length === other.length) return;
   throw new RangeError(`${where}: expected ${other.length} values, got ${array.length}`);

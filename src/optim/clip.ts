@@ -11,7 +11,7 @@ const epsilon = 1e-6;
  * Where the norm is not finite nothing is scaled; the caller decides what to do about it.
  * @param gradients flat arrays, each with the arena that holds it
  * @returns the norm before scaling, summed in float64
- * @throws RangeError where `normMax` is not above 0; TypeError for an array of another memory
+ * @throws RangeError if `normMax` is not above 0; TypeError for an array of another memory
  */
 export function clipByGlobalNorm({
   gradients,

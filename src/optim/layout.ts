@@ -24,7 +24,7 @@ export type Stacks = Readonly<Record<string, readonly string[]>>;
 /**
  * Places tensors one after the other, each at a multiple of 16 values; those of a stack beside each other, the first at such a multiple.
  * @param shapes by name; sizes are positive integers
- * @throws RangeError where there is no tensor, a size is not a positive integer, or a stack's shapes differ
+ * @throws RangeError if there is no tensor, a size is not a positive integer, or a stack's shapes differ
  */
 export function createLayout(shapes: Readonly<Record<string, readonly number[]>>, stacks: Stacks = {}): Layout {
   const stackOf = new Map(Object.values(stacks).flatMap((names) => names.map((name) => [name, names] as const)));
@@ -62,7 +62,7 @@ function checkShape(name: string, shape: readonly number[]): void {
 
 /**
  * One view per tensor, by name, of a flat array of that layout; writing to a view writes to the array.
- * @throws RangeError where the array has another length
+ * @throws RangeError if the array has another length
  */
 export function viewsOf(layout: Layout, data: Float32Array): Record<string, Float32Array> {
   if (data.length !== layout.length) {

@@ -34,7 +34,7 @@ const policySchema = z.intersection(
   z.object({
     /** Architecture name, e.g. `mlp` or `hyper`. */
     architecture: z.string().min(1),
-    /** True where the graph takes `noise` and gives `log_prob`. */
+    /** True if the graph takes `noise` and gives `log_prob`. */
     stochastic: z.boolean(),
   }),
 );
@@ -67,7 +67,7 @@ const encoderSchema = graphSchema.extend({
    * the product.
    */
   prior: z.enum(['start', 'factor']),
-  /** `product` where absent. */
+  /** `product` if absent. */
   aggregation: z.enum(['product', 'mean', 'recurrent']).optional(),
 });
 
@@ -83,13 +83,13 @@ const encoderSchema = graphSchema.extend({
  * Source: Finn et al. 2017 (MAML), algorithm 3.
  */
 const adaptSchema = graphSchema.extend({
-  /** `weights` where absent. */
+  /** `weights` if absent. */
   from: z.enum(['weights', 'parameters']).optional(),
   /** Of rewards, in (0, 1]. */
   discount: z.number().gt(0).max(1),
   /** Of generalised advantage estimation, in [0, 1]. */
   lambda: z.number().min(0).max(1),
-  /** What counts the same, however long an episode is; `episodes` where absent. */
+  /** Whether every step or every episode has the same weight; `episodes` if absent. */
   weighting: z.enum(['steps', 'episodes']).optional(),
 });
 
@@ -123,7 +123,7 @@ export const manifestSchema = z.object({
   action: z.intersection(
     tensorSpecSchema,
     z.object({
-      /** The action of the `safe` fallback; zero clipped to the bounds where absent. */
+      /** The action of the `safe` fallback; zero clipped to the bounds if absent. */
       safe: z.array(z.number()).optional(),
     }),
   ),
@@ -149,11 +149,11 @@ export const manifestSchema = z.object({
     /** Environment steps. */
     steps: z.number().int().nonnegative(),
     evaluations: z.array(evaluationSchema),
-    /** Mean return of the evaluation that chose this policy among the others of its run: too good by that choice. */
+    /** Mean return of the evaluation that chose this policy among those of its run. The choice makes it too high. */
     bestEvaluationReturn: z.number().optional(),
     /** Mean return of the run's last evaluation, which nothing chose: beside the best one, as that is biased upwards. */
     lastEvaluationReturn: z.number().optional(),
-    /** Of the published policy, on episodes that chose nothing: what to expect of it. */
+    /** Mean return of the published policy on fresh episodes, which had no part in the choice: the return to expect. */
     freshReturn: z.number().optional(),
     /** Standard deviation of those episodes' returns, and how many they were. */
     freshStandardDeviation: z.number().nonnegative().optional(),

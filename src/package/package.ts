@@ -206,7 +206,7 @@ export async function listStore(store: string): Promise<StoreListing> {
 /** The models of `listStore`. */
 export const listModels = async (store: string): Promise<StoreListing['models']> => (await listStore(store)).models;
 
-/** Why a folder of a store is no model; undefined where it is one. */
+/** Why a folder of a store is no model; undefined if it is one. */
 async function modelFault(directory: string, name: string): Promise<string | undefined> {
   if (!modelPattern.test(name)) {
     return `expected a model name (${modelNameRule}), got ${JSON.stringify(name)}`;
@@ -304,7 +304,7 @@ async function lookAtModel(directory: string): Promise<{ versions: number[]; pas
 const versionFault = (name: string): string =>
   `expected a version, an integer from 1 to ${versionMax} without leading zeros, got ${JSON.stringify(name)}`;
 
-/** @throws HyperpolicyError failed_precondition where none is left */
+/** @throws HyperpolicyError failed_precondition if none is left */
 function nextVersion(modelDirectory: string, versions: readonly number[]): number {
   const newest = versions.at(-1) ?? 0;
   if (newest < versionMax) return newest + 1;

@@ -1,5 +1,5 @@
 /**
- * What transitions say of a latent context z, as it is kept between them, and the Gaussian over z that it makes. The trainer and the
+ * What transitions tell of a latent context z: how it is stored between them, and the Gaussian over z that follows. The trainer and the
  * server share it, so that the same transitions give the same z here and there. It knows no networks: it takes what an encoder gives.
  */
 

@@ -109,7 +109,7 @@ function constant(values: tf.BackendValues | null, shape: number[], dtype: tf.Da
 
 /**
  * A constant of equal elements.
- * @throws Error where the number was made of a symbolic size, which is a sentinel while tracing
+ * @throws Error if the number was made of a symbolic size, which is a sentinel while tracing
  */
 export function filled(value: number, dtype: Dtype, shape: Shape, symbols: Symbols): Value {
   for (const [sentinel, symbol] of symbols) {

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 const frameCountMax = 100;
 const here = dirname(fileURLToPath(import.meta.url));
 
-/** `file:line:column` of the innermost caller that is neither tfjs nor this folder; `an unknown place` where there is none. */
+/** `file:line:column` of the innermost caller that is neither tfjs nor this folder; `an unknown place` if there is none. */
 export function callSite(): string {
   const limit = Error.stackTraceLimit;
   Error.stackTraceLimit = frameCountMax;

@@ -38,7 +38,7 @@ const honoured =
 
 /**
  * A variable whose value has no meaning is passed over with a warning, as OpenTelemetry asks; so is one that is not known here.
- * @returns undefined where nothing is traced
+ * @returns undefined if nothing is traced
  * @throws HyperpolicyError an endpoint or a protocol that is not HTTP
  */
 export function readTraceSettings(

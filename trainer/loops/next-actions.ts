@@ -74,7 +74,7 @@ export class NextActions {
     this.#isChosen = true;
   }
 
-  /** They are taken: the next ones are to be chosen. */
+  /** Call it after the step: the next actions are to be chosen. */
   discard(): void {
     this.#isChosen = false;
   }
@@ -83,7 +83,7 @@ export class NextActions {
     return this.#rows[row]!;
   }
 
-  /** The environments have been restored. */
+  /** Call it after the environments are restored. */
   restore(saved: {
     readonly values: Float32Array;
     readonly positions: ActionPositions;

@@ -1,4 +1,4 @@
-/** A policy asked at states, whether or not it reads their context. */
+/** The outputs of a policy at states. */
 
 import type { Parameters } from '../../src/nn/parameters.ts';
 import { type PolicyOutput, policyOutput } from '../../src/nn/policies/policy.ts';

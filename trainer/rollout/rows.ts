@@ -75,7 +75,7 @@ class EnvRows implements Rows {
   constructor(
     batch: SharedBatch,
     env: Env,
-    /** `isOwn` if this disposes the environment. */
+    /** `isOwn`: dispose the environment at the end. */
     options: Omit<RowOptions, 'env'> & { readonly isOwn: boolean },
   ) {
     const { stateSize } = batch.sizes;

@@ -139,7 +139,7 @@ function layOut({ environmentCount: n, observationSize, actionSize, contextSize,
   return { places, byteCount };
 }
 
-/** The rows of an array with one after the other. Views. */
+/** The rows of an array, as views. */
 export function rowsOf<T extends Float32Array | Float64Array>(values: T, rowCount: number): T[] {
   const size = values.length / rowCount;
   return Array.from({ length: rowCount }, (_, row) => values.subarray(row * size, (row + 1) * size) as T);

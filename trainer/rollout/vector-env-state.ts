@@ -1,10 +1,13 @@
-/** What a vectorised environment is at, and which calls fit then. */
+/** The state of a vectorised environment, and which calls it allows. */
 
 import { failedPrecondition } from '../../src/contract/errors.ts';
 
 type State = 'new' | 'idle' | 'stepping' | 'failed';
 
-/** Counts as failed from the start of a piece of work until it ends without an error: the threads may be at different steps. */
+/**
+ * The state is `failed` from the start of a piece of work until it ends without an error: after an error the threads may be at different
+ * steps.
+ */
 export class VectorEnvState {
   readonly #name: string;
   #state: State = 'new';
@@ -22,7 +25,7 @@ export class VectorEnvState {
     return this.#state === 'stepping';
   }
 
-  /** @throws HyperpolicyError failed_precondition: it is not at what is wanted */
+  /** @throws HyperpolicyError failed_precondition: another state */
   require(wanted: 'idle' | 'stepping', where: string, remedy: string): void {
     const state = this.#state;
     if (state === wanted) return;

@@ -1,10 +1,9 @@
 /**
  * Waits for another thread: first awake, reading the value again and again, then asleep. To wake a sleeping thread takes tens of
- * microseconds. After a wait that had to sleep, the next one sleeps at once: on a busy machine a thread that waits awake takes
- * the core from the thread that it waits for.
+ * microseconds. After a wait that had to sleep, the next one sleeps at once: on a busy machine a thread that waits awake takes the core
+ * from the thread that it waits for.
  *
- * A thread may wake another for a value that this one has seen awake, long ago where the first lost its core between: a wake without a
- * change is no end of a wait.
+ * A wake may come late, for a change that this thread saw while it was awake. So a wake without a change does not end a wait.
  */
 
 /** Readings of the value between two readings of the clock. */

@@ -11,8 +11,8 @@ export type PublishOptions = {
   readonly store: string;
   readonly model: string;
   /**
-   * Whether the networks of the best evaluation after the warm-up are published, those of the last step, those of every evaluation
-   * after the warm-up as the run comes to it, or none.
+   * Which networks are published: those of the best evaluation after the warm-up, those of the last step, those of every evaluation after
+   * the warm-up during the run, or none.
    */
   readonly which: (typeof publishChoices)[number];
 };

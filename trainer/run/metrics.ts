@@ -164,7 +164,7 @@ class Table {
   readonly #path: string;
   readonly #columns: string[];
   #file: number;
-  /** Rows may be missing, after a write that failed. */
+  /** Whether rows may be missing, after a write that failed. */
   #isBehind = false;
 
   constructor(directory: string, kept: readonly MetricRecord[]) {

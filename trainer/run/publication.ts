@@ -34,7 +34,7 @@ export async function samePublication(
 ): Promise<Publication | undefined> {
   const former = await readPublication(runDirectory);
   if (former?.store !== resolve(store) || former.model !== model || former.which !== which) return undefined;
-  // A resumed run makes evaluations again whose versions are there.
+  // A resumed run repeats evaluations whose versions are already published.
   if (which === 'every' ? former.step < step : former.step !== step) return undefined;
   try {
     await readPackage(former.directory);

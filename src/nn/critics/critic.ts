@@ -9,7 +9,7 @@ import { checkInputs } from '../shapes.ts';
 export type CriticSizes = {
   readonly observationSize: number;
   readonly actionSize: number;
-  /** Values of a context, e.g. PEARL's z; 0 where absent. */
+  /** Values of a context, e.g. PEARL's z; 0 if absent. */
   readonly contextSize?: number | undefined;
 };
 
@@ -30,12 +30,12 @@ export type QFunction = {
   /** Observation [B, O], action [B, A] and, with a context, [B, C] to q [B]. */
   q(parameters: Parameters, observation: tf.Tensor2D, action: tf.Tensor2D, context?: tf.Tensor2D): tf.Tensor1D;
   /**
-   * Present where several members can be evaluated at once, in as many operations as one takes: each parameter has a leading n,
+   * Present if several members can be evaluated at once, in as many operations as one takes: each parameter has a leading n,
    * vectors [n, 1, size], and q is [n, B].
    */
   qOfStack?(parameters: Parameters, observation: tf.Tensor2D, action: tf.Tensor2D, context?: tf.Tensor2D): tf.Tensor2D;
   /**
-   * Present where a context that groups of rows share costs less than one for each row: q [N G] of N groups of G rows each. Without an
+   * Present if a context that groups of rows share costs less than one for each row: q [N G] of N groups of G rows each. Without an
    * action the context is the whole base.
    */
   qOfGroups?(
@@ -46,7 +46,7 @@ export type QFunction = {
   ): tf.Tensor1D;
   /** Present in hypernetworks. */
   readonly hypernetwork?: Hypernetwork | undefined;
-  /** Present where the dynamic network can be evaluated without the primary. */
+  /** Present if the dynamic network can be evaluated without the primary. */
   readonly split?: CriticSplit | undefined;
 };
 
@@ -55,7 +55,7 @@ export type CriticSplit = {
   readonly meta: 'observation' | 'constant';
   /** Observation [K, O] to layers with leading K; K = 1 and no observation where the weights are constant. */
   generate(parameters: Parameters, observation: tf.Tensor2D | undefined): GeneratedLayer[];
-  /** Layers with leading dimensions (...) and inputs [..., size] to q [...]. The observation is read only where the weights are constant. */
+  /** Layers with leading dimensions (...) and inputs [..., size] to q [...]. The observation is read only if the weights are constant. */
   evaluate(parameters: Parameters, layers: readonly GeneratedLayer[], inputs: CriticInputs): tf.Tensor;
 };
 
@@ -65,7 +65,7 @@ export type Critic = {
   readonly ensembleSize: number;
   readonly sizes: CriticSizes;
   readonly specs: ParameterSpecs;
-  /** Present where the members can be evaluated at once: {@link ensembleQ} takes these parameters in place of the members'. */
+  /** Present if the members can be evaluated at once: {@link ensembleQ} takes these parameters in place of the members'. */
   readonly stacks?: readonly ParameterStack[] | undefined;
 };
 

@@ -13,7 +13,7 @@ import { bronetQ, simbaV2Q } from './simba.ts';
 export type CriticConfig = HyperOptions & {
   /** A name in {@link criticNames}. */
   readonly architecture: string;
-  /** Widths of an MLP's hidden layers; the named architecture's where absent. */
+  /** Widths of an MLP's hidden layers; the named architecture's if absent. */
   readonly hiddenSizes?: readonly number[] | undefined;
 };
 

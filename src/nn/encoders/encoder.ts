@@ -17,7 +17,7 @@ export type Encoder = {
   readonly specs: ParameterSpecs;
   /** Transitions of N tasks, [N, T, D], to their posteriors. */
   posterior(parameters: Parameters, transitions: tf.Tensor3D): Posterior;
-  /** Present where the posterior is the product of one Gaussian per transition: those of transitions [N, D]. */
+  /** Present if the posterior is the product of one Gaussian per transition: those of transitions [N, D]. */
   readonly factors?: ((parameters: Parameters, transitions: tf.Tensor2D) => Posterior) | undefined;
   /** For transitions that come one after the other. */
   readonly steps: EncoderSteps;
@@ -26,12 +26,12 @@ export type Encoder = {
 /** What an encoder gives for each transition, to be kept and joined: see latent-knowledge.ts. */
 export type EncoderSteps = {
   readonly aggregation: Aggregation;
-  /** Values of the memory; 0 where it is not recurrent. */
+  /** Values of the memory; 0 if it is not recurrent. */
   readonly memorySize: number;
   /**
    * By the names in `encoderOutputs`, [N, size] each.
    * @param transitions [N, D]; recurrent: one of each of N tasks, not N of one
-   * @param memory behind the transitions before, [N, memorySize], zeros at first; only where it is recurrent
+   * @param memory behind the transitions before, [N, memorySize], zeros at first; only if it is recurrent
    */
   outputs(parameters: Parameters, transitions: tf.Tensor2D, memory?: tf.Tensor2D): Record<string, tf.Tensor2D>;
 };

@@ -13,7 +13,7 @@ import { type Encoder, type EncoderSizes, gaussianHead, type Posterior } from '.
 export type EncoderConfig = {
   /** A name in {@link encoderNames}. */
   readonly architecture: string;
-  /** Widths of the hidden layers; 200, 200, 200 where absent. */
+  /** Widths of the hidden layers; 200, 200, 200 if absent. */
   readonly hiddenSizes?: readonly number[] | undefined;
   /** How `pearl-encoder` joins its transitions: the product of a Gaussian each (the default), or one Gaussian from their mean. */
   readonly aggregation?: 'product' | 'mean' | undefined;

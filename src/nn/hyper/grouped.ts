@@ -13,7 +13,7 @@ import type { Parameters } from '../parameters.ts';
  * ReLU of the first dynamic layer. N groups of G rows; E embedding, I own and C shared base values, H outputs.
  * @param head of full weights, [E, (I + C) H]
  * @param embedding [N G, E], the rows of a group together
- * @param own [N G, I]; undefined where I is 0
+ * @param own [N G, I]; undefined if I is 0
  * @param shared [N, C]
  * @returns [N G, H]
  */

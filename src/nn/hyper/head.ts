@@ -27,7 +27,7 @@ export type HeadConfig = {
   readonly embeddingSize: number;
   readonly inputSize: number;
   readonly outputSize: number;
-  /** R of a low-rank head; a full weight is generated where absent. */
+  /** R of a low-rank head; a full weight is generated if absent. */
   readonly rank?: number | undefined;
   readonly initialisers: HeadInitialisers;
 };

@@ -17,7 +17,7 @@ import {
 } from './initialisation.ts';
 import { paperTrunk, primary, primarySpecs } from './primary.ts';
 
-/** Everything about a hypernetwork but its sizes of input and output; the paper's where absent. */
+/** Everything about a hypernetwork but its sizes of input and output; the paper's if absent. */
 export type HyperOptions = {
   /** Widths of the primary's stages; the last is the embedding's. */
   readonly trunkSizes?: readonly number[] | undefined;
@@ -28,7 +28,7 @@ export type HyperOptions = {
   readonly trunkLayerNorm?: boolean | undefined;
   /** A D2RL dynamic network; not in the paper. */
   readonly dynamicDense?: boolean | undefined;
-  /** Rank of low-rank weight heads; full heads, as in the paper, where absent. */
+  /** Rank of low-rank weight heads; full heads, as in the paper, if absent. */
   readonly headRank?: number | undefined;
 };
 

@@ -17,7 +17,7 @@ import { checkInputs } from '../shapes.ts';
 export type PolicySizes = {
   readonly observationSize: number;
   readonly actionSize: number;
-  /** Values of a context; 0 where absent. */
+  /** Values of a context; 0 if absent. */
   readonly contextSize?: number | undefined;
 };
 
@@ -46,7 +46,7 @@ export type Policy = {
   output(parameters: Parameters, observation: tf.Tensor2D, context?: tf.Tensor2D): PolicyOutput;
   /** Present in hypernetworks. */
   readonly hypernetwork?: Hypernetwork | undefined;
-  /** Present where a primary generates the network from the context. */
+  /** Present if a primary generates the network from the context. */
   readonly split?: PolicySplit | undefined;
 };
 

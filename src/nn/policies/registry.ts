@@ -10,7 +10,7 @@ import type { ActionDistribution, Policy, PolicySizes } from './policy.ts';
 export type PolicyConfig = HyperOptions & {
   /** A name in {@link policyNames}. */
   readonly architecture: string;
-  /** Widths of an MLP's hidden layers; the named architecture's where absent. */
+  /** Widths of an MLP's hidden layers; the named architecture's if absent. */
   readonly hiddenSizes?: readonly number[] | undefined;
 };
 

@@ -1,6 +1,6 @@
 /** How the reference's PyTorch parameters are named, per architecture, and which of ours each is. */
 
-/** The name without the part that says which of the twins it belongs to -> our name in one member; undefined where unknown. */
+/** The name without the part that says which of the twins it belongs to -> our name in one member; undefined if unknown. */
 export type Naming = (local: string, all: readonly string[]) => string | undefined;
 
 /**
@@ -78,7 +78,7 @@ export const namings: Readonly<Record<string, Naming>> = {
   'pearl-hyper-critic': hyperNames,
 };
 
-/** A name's twin (0 or 1; undefined where it has none) and the rest of it. `q1_emb.` becomes `emb.` of the first twin. */
+/** A name's twin (0 or 1; undefined if it has none) and the rest of it. `q1_emb.` becomes `emb.` of the first twin. */
 export function splitTwin(name: string): { readonly twin: number | undefined; readonly local: string } {
   const match = /^q([12])(_emb)?\.(.*)$/.exec(name);
   if (match === null) return { twin: undefined, local: name };

@@ -13,7 +13,7 @@ import { namings, splitTwin } from './names.ts';
 export type ReferenceSizes = {
   readonly observationSize: number;
   readonly actionSize: number;
-  /** 0 where there is no context. */
+  /** 0 if there is no context. */
   readonly contextSize: number;
 };
 

@@ -78,7 +78,7 @@ function reader({ constant, shape: own }: Value, shape: Shape): (i: number) => n
   };
 }
 
-/** Elements to skip per step along each dimension of `shape`; 0 where `own` is repeated. */
+/** Elements to skip per step along each dimension of `shape`; 0 if `own` is repeated. */
 function broadcastStrides(own: Shape, shape: Shape): number[] {
   const strides = Array<number>(shape.length).fill(0);
   let stride = 1;

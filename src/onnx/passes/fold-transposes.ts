@@ -16,7 +16,7 @@ export function foldTransposes(graph: Graph): Graph {
         transB: { int: transB! },
       });
     }
-    // (op(A) op(B))t = op(B)t op(A)t. Only where the untransposed product has no other reader, else there would be two.
+    // (op(A) op(B))t = op(B)t op(A)t. Only if the untransposed product has no other reader, else there would be two.
     const product = swapped(node);
     const gemm = producer(product);
     if (product === undefined || gemm?.op !== 'Gemm' || gemm.inputs.length > 2 || uses(product) !== 1) return undefined;

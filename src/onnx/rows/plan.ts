@@ -1,8 +1,8 @@
 /**
- * Plans a graph for one row at a time: where each value lies in one flat memory, and which kernel calls make it. Sizes are known
- * (one row, one context), so reshapes and the choice of a row's context cost nothing.
+ * Plans a graph for one row at a time: where each value lies in one flat memory, and which kernel calls make it. Sizes are known (one
+ * row, one context), so reshapes and the choice of a row's context cost nothing.
  *
- * A graph is planned only where a row's result cannot depend on the rows beside it; which operators that are is operators.ts.
+ * A graph is planned only if a row's result cannot depend on other rows: operators.ts has the operators.
  */
 
 import { rowOperators } from './operators.ts';
@@ -35,7 +35,7 @@ const stepCountMax = 2 ** 16;
 /**
  * @param model the bytes of an ONNX file
  * @param weightNames inputs that a primary generates, in the order in which a block has them
- * @throws NotByRow where the graph has an operator, a shape or an input that a row program has not
+ * @throws NotByRow if the graph has an operator, a shape or an input that a row program has not
  */
 export function planRows(model: Uint8Array, weightNames: readonly string[]): RowPlan {
   const { inputs, outputs, constants, nodes } = readModel(model);

@@ -26,11 +26,11 @@ export const valueCountMax = 2 ** 22;
 
 /** What an operator sees while it is planned. */
 export type Planning = {
-  /** @throws NotByRow where the input is absent, no float32 tensor, or turned */
+  /** @throws NotByRow if the input is absent, no float32 tensor, or turned */
   place(name: string | undefined): Place;
   /** The same, turned or not. */
   placeEitherWay(name: string | undefined): Place;
-  /** Known integers; undefined where the input is absent. @throws NotByRow where they are not known */
+  /** Known integers; undefined if the input is absent. @throws NotByRow if they are not known */
   integers(name: string | undefined): readonly number[] | undefined;
   isInteger(name: string | undefined): boolean;
   defineIntegers(name: string, values: readonly number[]): void;

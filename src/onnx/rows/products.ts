@@ -34,7 +34,7 @@ export function planMatMul(planning: Planning, { input, output }: NodeProto): vo
   planning.define(output[0]!, product(planning, 'MatMul', x, w));
 }
 
-/** A row's own weights: those of its context, which are all that the memory holds. */
+/** Weights of a row's context: the memory holds those of one context. */
 export function planGather(planning: Planning, node: NodeProto): void {
   const [weights, index] = node.input;
   if (!planning.isWeight(weights) || !planning.isIndex(index) || integerAttribute(node, 'axis', 0) !== 0) {

@@ -39,7 +39,7 @@ const functionsField = 25;
 
 /**
  * Constants in another form than raw float32 or int64 are left out: a node that reads one cannot be planned.
- * @throws Error where the bytes are not an ONNX model; NotByRow where it has other operators than those of the known set
+ * @throws Error if the bytes are not an ONNX model; NotByRow if it has other operators than those of the known set
  */
 export function readModel(bytes: Uint8Array): ReadModel {
   const { graph, opsetImport, $unknown } = fromBinary(ModelProtoSchema, bytes);

@@ -19,7 +19,7 @@ export class RowMemory {
   /**
    * @param boundary bytes; the address is a multiple
    * @returns the address of `size` float32 values
-   * @throws NotByRow where they do not fit
+   * @throws NotByRow if they do not fit
    */
   allot(size: number, boundary = lineBytes): number {
     const address = Math.ceil(this.#end / boundary) * boundary;

@@ -16,7 +16,7 @@ export type RowWeights = {
 
 export type RowRun = {
   readonly rowCount: number;
-  /** Values per input, [rowCount, ...]; zeros where one is undefined. */
+  /** Values per input, [rowCount, ...]; zeros if one is undefined. */
   readonly rows: Readonly<Record<string, Float32Array | undefined>>;
   readonly weights?: RowWeights | undefined;
 };
@@ -39,7 +39,7 @@ const pageBytes = 65_536;
  * Plans a graph and takes memory for it, which goes when nothing refers to it.
  * @param model the bytes of an ONNX file
  * @param weightNames inputs that a primary generates, in the order in which a block has them
- * @throws NotByRow where a row program cannot compute the graph
+ * @throws NotByRow if a row program cannot compute the graph
  */
 export function openRowNetwork(model: Uint8Array, weightNames: readonly string[] = []): RowNetwork {
   const { memoryBytes, constants, inputs, weights, outputs, steps, workPerRow } = planRows(model, weightNames);

@@ -5,7 +5,7 @@ import { NotByRow, type Place } from './planning.ts';
 /** Dimensions of a value; those of networks have four at most. */
 const rankMax = 16;
 
-/** @throws NotByRow where there are too many dimensions */
+/** @throws NotByRow if there are too many dimensions */
 export function sizeOf(shape: readonly number[]): number {
   if (shape.length > rankMax) throw new NotByRow(`${shape.length} dimensions`);
   return shape.reduce((product, size) => product * size, 1);
@@ -25,7 +25,7 @@ export function requireRowsFirst(op: string, operands: readonly Place[], rank: n
   if (shifted) throw new NotByRow(`${op} of ${show(...operands.map(({ shape }) => shape))}`);
 }
 
-/** The shape that both are broadcast to. @throws NotByRow where there is none */
+/** The shape that both are broadcast to. @throws NotByRow if there is none */
 export function broadcast(op: string, a: readonly number[], b: readonly number[]): number[] {
   const rank = Math.max(a.length, b.length);
   return Array.from({ length: rank }, (_, i) => {

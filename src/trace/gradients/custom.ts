@@ -1,6 +1,6 @@
 /**
- * tfjs composes a few operations with `customGrad` (`logSoftmax`, `softmaxCrossEntropy`), whose gradients save the output and so
- * are wrong to second order, like those that this folder replaces; but they go by no kernel name. They are refused there.
+ * tfjs composes a few operations with `customGrad` (`logSoftmax`, `softmaxCrossEntropy`), whose gradients save the output. They are wrong
+ * to second order, like those that this folder replaces, but have no kernel name. Second-order gradients through them are refused.
  */
 
 import * as tf from '@tensorflow/tfjs-core';

@@ -28,7 +28,7 @@ export class MetaProblem implements TrpoProblem {
   readonly gradient: Float64Array;
   readonly #tasks: readonly TaskArrays[];
   readonly #parts: MetaProblemParts;
-  /** Slopes in each step's slopes that later runs have left. */
+  /** Per inner step: the derivative in its slopes, summed over the steps after it. */
   readonly #sums: readonly Readonly<Record<string, Float64Array>>[];
   /** Whether weights and slopes are those of the parameters that the problem began with. */
   #isCurrent = false;

@@ -39,7 +39,7 @@ export type TaskArrays = {
   readonly pre: StepArrays;
   /** Steps of the adapted policy, for the outer loss. */
   readonly post: StepArrays;
-  /** The adapted policy at the present parameters; written by `gradient`. */
+  /** The adapted policy at the present parameters; written by `MetaObjective.problem`. */
   readonly old: { readonly logProb: Float32Array; readonly mean: Float32Array; readonly logStd: Float32Array };
 };
 

@@ -30,13 +30,13 @@ const [spinMs, turnIntervalMs] = [0.2, 50];
 
 type OpenBatch = { readonly shared: SharedBatch; readonly rows: Rows; readonly env: Env; readonly firstRow: number };
 
-/** Everything that the thread has: created by its questions. */
+/** All that the thread holds; its questions create it. */
 const environments = new Set<Env>();
 const batches = new Map<number, OpenBatch>();
 let policy: OpenedPolicy | undefined;
 let evaluated: Env | undefined;
 
-/** The first one also says what is known of all; the first batch or evaluation has it. */
+/** The first environment gives the facts. The first batch or evaluation then takes it. */
 let first: Env | undefined;
 let isFirstTaken = false;
 
@@ -197,6 +197,6 @@ async function serve(): Promise<never> {
 }
 
 leaveTrail(trailOf(memory));
-// Keeps the thread alive: an order that is waited for does not.
+// A wait for an order does not keep the thread alive; this does.
 parentPort!.on('message', () => {});
 await serve();

@@ -2,7 +2,7 @@
 
 import { HyperpolicyError } from '../../../src/contract/errors.ts';
 
-/** How long a call into user code may take that an interrupt finds in progress, or that ends what was interrupted. */
+/** How long a call into user code may take after an interrupt, and at the disposal of its environment. */
 export const graceMs = 5000;
 
 /** The place of a hang. Its thread was ended, so the state of its environment is lost. */
