@@ -1,14 +1,14 @@
 /**
- * A control loop at a fixed rate: observes, asks the server, applies a command, on a grid of periods that does not drift. Whatever
- * becomes of the server, every cycle has a command; which one is the commander's to say.
+ * A control loop at a fixed rate: observes, asks the server, applies a command, on a grid of periods that does not drift. Every
+ * cycle has a command, also without the server; the commander decides which.
  */
 
 import { HyperpolicyError, invalidArgument } from '../../src/contract/errors.ts';
 import type { ActStream } from '../typescript/act-stream.ts';
 import type { TensorLike } from '../typescript/tensor.ts';
 import { type Clock, systemClock } from './clock.ts';
-import { type CommanderOptions, createCommander } from './commander.ts';
-import { type Cycle, type CycleSummary, createCycleLog } from './cycle-log.ts';
+import { type Commander, type CommanderOptions, createCommander } from './commander.ts';
+import { type Cycle, type CycleLog, type CycleSummary, createCycleLog } from './cycle-log.ts';
 
 export type ControllerOptions = Pick<CommanderOptions, 'safeAction'> &
   Partial<CommanderOptions> & {
@@ -42,84 +42,112 @@ export type Controller = {
 };
 
 /**
- * Of what is not given: `ageMsMax` is ten periods, `rampMs` twenty, `interpolationMs` 0, `watchdogMs` three periods.
+ * Defaults: `ageMsMax` is ten periods, `rampMs` twenty, `interpolationMs` 0, `watchdogMs` three periods.
  * @throws HyperpolicyError invalid_argument naming the option
  */
 export function createController(options: ControllerOptions): Controller {
-  const { stream, observe, apply, periodMs = 10, logCycleCountMax = 60_000, clock = systemClock } = options;
+  const { periodMs = 10, clock = systemClock } = options;
   if (!(periodMs > 0)) {
     throw invalidArgument({ where: 'createController periodMs', expected: 'above 0', actual: String(periodMs) });
   }
-  const { safeAction, ageMsMax = 10 * periodMs, rampMs = 20 * periodMs } = options;
-  const { interpolationMs = 0, watchdogMs = 3 * periodMs, answerMsMax = periodMs / 2 } = options;
-  const commander = createCommander({ safeAction, ageMsMax, rampMs, interpolationMs, watchdogMs });
-  const log = createCycleLog(logCycleCountMax);
-  let version = 0;
-  let problem: string | undefined;
+  const loop = new ControlLoop({ ...options, periodMs, clock });
+  return {
+    run: (until) => loop.run(until),
+    command: (atMs = clock.nowMs()) => loop.command(atMs),
+    cycles: () => loop.cycles(),
+  };
+}
 
-  /** Resolves with whether an answer came; never rejects. */
-  async function ask(observation: TensorLike, observedAtMs: number): Promise<boolean> {
-    try {
-      const result = await stream.act({ observation }, { timeoutMs: ageMsMax });
-      // A stand-in of the stream is no answer: what to do without one is the commander's.
-      if (result.fallback !== undefined) return false;
-      commander.take({ action: result.action.values, observedAtMs });
-      version = result.version;
-      problem = undefined;
-      return true;
-    } catch (error) {
-      const kind = error instanceof HyperpolicyError ? error.kind : 'internal';
-      if (kind !== 'superseded') problem = kind;
-      return false;
-    }
+type LoopOptions = ControllerOptions & Required<Pick<ControllerOptions, 'periodMs' | 'clock'>>;
+
+class ControlLoop {
+  readonly #options: LoopOptions;
+  readonly #ageMsMax: number;
+  readonly #commander: Commander;
+  readonly #log: CycleLog;
+  #version = 0;
+  #problem: string | undefined;
+
+  constructor(options: LoopOptions) {
+    const { periodMs, safeAction, ageMsMax = 10 * periodMs, rampMs = 20 * periodMs } = options;
+    const { interpolationMs = 0, watchdogMs = 3 * periodMs, logCycleCountMax = 60_000 } = options;
+    this.#options = options;
+    this.#ageMsMax = ageMsMax;
+    this.#commander = createCommander({ safeAction, ageMsMax, rampMs, interpolationMs, watchdogMs });
+    this.#log = createCycleLog(logCycleCountMax);
   }
 
-  async function cycle(index: number, dueMs: number, skippedCount: number): Promise<Cycle> {
+  async run({
+    cycleCount = Number.POSITIVE_INFINITY,
+    signal,
+  }: Parameters<Controller['run']>[0]): Promise<CycleSummary> {
+    const { clock, periodMs } = this.#options;
+    const beginMs = clock.nowMs();
+    let next = 0;
+    for (let done = 0; done < cycleCount && !signal?.aborted; done++) {
+      await clock.sleepUntil(beginMs + next * periodMs);
+      // After a standstill of the loop, the periods that are wholly over are skipped: their observations cannot be made any more.
+      const index = Math.max(next, Math.floor((clock.nowMs() - beginMs) / periodMs));
+      await this.#cycle(index, beginMs + index * periodMs, index - next);
+      next = index + 1;
+    }
+    return this.#log.summary();
+  }
+
+  command(atMs: number): Float32Array {
+    return this.#commander.command(atMs);
+  }
+
+  cycles(): readonly Cycle[] {
+    return this.#log.cycles();
+  }
+
+  async #cycle(index: number, dueMs: number, skippedCount: number): Promise<void> {
+    const { clock, observe, apply, periodMs, answerMsMax = periodMs / 2 } = this.#options;
     const startMs = clock.nowMs();
     const observation = observe();
     const observedAtMs = clock.nowMs();
     let latencyMs: number | undefined;
-    const answered = ask(observation, observedAtMs).then((came) => {
+    const answered = this.#ask(observation, observedAtMs).then((came) => {
       if (came) latencyMs = clock.nowMs() - observedAtMs;
     });
     await atMost(clock, startMs + answerMsMax, answered);
     const nowMs = clock.nowMs();
-    const mode = commander.decide(nowMs, observedAtMs);
+    const mode = this.#commander.decide(nowMs, observedAtMs);
     const done: Cycle = {
       index,
       dueMs,
       jitterMs: startMs - dueMs,
       tookMs: nowMs - startMs,
       mode,
-      ageMs: commander.ageMs(nowMs),
+      ageMs: this.#commander.ageMs(nowMs),
       latencyMs,
-      version,
+      version: this.#version,
       missed: nowMs >= dueMs + periodMs,
       skippedCount,
-      problem,
-      command: commander.command(nowMs),
+      problem: this.#problem,
+      command: this.#commander.command(nowMs),
     };
     apply(done.command, done);
-    log.add(done);
-    return done;
+    this.#log.add(done);
   }
 
-  return {
-    command: (atMs = clock.nowMs()) => commander.command(atMs),
-    cycles: log.cycles,
-    async run({ cycleCount = Number.POSITIVE_INFINITY, signal }) {
-      const beginMs = clock.nowMs();
-      let next = 0;
-      for (let done = 0; done < cycleCount && !signal?.aborted; done++) {
-        await clock.sleepUntil(beginMs + next * periodMs);
-        // Where the loop stood still, the periods that are wholly over are passed over: their observations cannot be made any more.
-        const index = Math.max(next, Math.floor((clock.nowMs() - beginMs) / periodMs));
-        await cycle(index, beginMs + index * periodMs, index - next);
-        next = index + 1;
-      }
-      return log.summary();
-    },
-  };
+  /** Resolves with whether an answer came; never rejects. */
+  async #ask(observation: TensorLike, observedAtMs: number): Promise<boolean> {
+    try {
+      const result = await this.#options.stream.act({ observation }, { timeoutMs: this.#ageMsMax });
+      // A stand-in of the stream is no answer: the commander decides what to do without one.
+      if (result.fallback !== undefined) return false;
+      this.#commander.take({ action: result.action.values, observedAtMs });
+      this.#version = result.version;
+      this.#problem = undefined;
+      return true;
+    } catch (error) {
+      const kind = error instanceof HyperpolicyError ? error.kind : 'internal';
+      if (kind !== 'superseded') this.#problem = kind;
+      return false;
+    }
+  }
 }
 
 /** Resolves when the promise does, at the latest at that time. */

@@ -132,7 +132,7 @@ class TeamEnv implements VectorEnv {
     this.environmentCount = batch.sizes.environmentCount;
     this.threadCount = threadCount;
     this.episodeStepCountMax = facts.episodeStepCountMax;
-    this.batch = viewOf(batch);
+    this.batch = batch;
     this.running = batch.running;
     this.#memory = batch;
     this.#team = team;
@@ -247,29 +247,6 @@ async function openParty(options: VectorEnvOptions): Promise<Party> {
     join: (batch) => createTeam(batch, { threadCount, spinMs, options: { env, ...rows } }),
   };
 }
-
-/** The part of a batch that the caller may read. */
-const viewOf = ({
-  observations,
-  finals,
-  rewards,
-  contexts,
-  returns,
-  lengths,
-  terminated,
-  truncated,
-  diverged,
-}: SharedBatch): BatchView => ({
-  observations,
-  finals,
-  rewards,
-  contexts,
-  returns,
-  lengths,
-  terminated,
-  truncated,
-  diverged,
-});
 
 function requireCount(what: string, count: number): void {
   if (Number.isSafeInteger(count) && count >= 1) return;

@@ -1,6 +1,7 @@
 /** Gradients of kernels that move elements without computing. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { stridedSliceInfo } from '../strided-slice.ts';
 import { type GradientRule, type GradientTable, ofX, zero } from './gradient.ts';
 
 const back = ofX((dy, x) => tf.reshape(dy, x.shape));
@@ -73,17 +74,7 @@ export const shapeGradients: GradientTable = {
   [tf.SplitV]: ofX((dy, x, { axis }) => tf.concat(listOf(dy), positive(axis as number, x.rank))),
   [tf.Unpack]: ofX((dy, x, { axis }) => tf.stack(listOf(dy), positive(axis as number, x.rank)), 'value'),
   [tf.StridedSlice]: ofX((dy, x, a) => {
-    const { begin, end, strides } = tf.slice_util.sliceInfo(
-      x.shape,
-      a.begin as number[],
-      a.end as number[],
-      a.strides as number[],
-      a.beginMask as number,
-      a.endMask as number,
-      a.ellipsisMask as number,
-      a.newAxisMask as number,
-      a.shrinkAxisMask as number,
-    );
+    const { begin, end, strides } = stridedSliceInfo(x.shape, a);
     const counts = begin.map((first, i) => Math.max(0, Math.ceil((end[i]! - first) / strides[i]!)));
     if (counts.includes(0)) return tf.zerosLike(x);
     return counts.reduce<tf.Tensor>(

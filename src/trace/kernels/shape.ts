@@ -4,6 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Builder } from '../../onnx/builder.ts';
 import { sizeOf, type Value } from '../../onnx/graph.ts';
 import * as ops from '../../onnx/ops/shape.ts';
+import { stridedSliceInfo } from '../strided-slice.ts';
 import type { KernelTable } from './kernel.ts';
 
 const positive = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
@@ -57,17 +58,7 @@ export const shapeKernels: KernelTable = {
     return ops.slice(g, x!, starts, sizes);
   },
   [tf.StridedSlice]: (g, { x }, a) => {
-    const info = tf.slice_util.sliceInfo(
-      [...x!.shape],
-      a.begin as number[],
-      a.end as number[],
-      a.strides as number[],
-      a.beginMask as number,
-      a.endMask as number,
-      a.ellipsisMask as number,
-      a.newAxisMask as number,
-      a.shrinkAxisMask as number,
-    );
+    const info = stridedSliceInfo(x!.shape, a);
     const sliced = ops.stridedSlice(g, x!, info, info.finalShapeSparse.length === 0 ? [] : sparseShape(info));
     return ops.reshape(g, sliced, info.finalShape);
   },
