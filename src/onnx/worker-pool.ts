@@ -4,14 +4,15 @@
  * lie ready behind another of its session, so that the thread need not wait for this one between the two.
  */
 
-import { resourceExhausted, unavailable } from '../contract/errors.ts';
+import { unavailable } from '../contract/errors.ts';
 import { shareInSlices } from '../pacing/in-slices.ts';
 import type { ListedFile } from '../package/listed-file.ts';
 import type { Device } from './providers.ts';
+import { RunQueue, type Taking } from './run-queue.ts';
 import type { Session, SessionOptions, TensorMap } from './session.ts';
-import { blockOf, copyTensors, placeTensors, viewTensors, writeTensors } from './shared-tensors.ts';
-import type { Lane, Thread } from './worker-thread.ts';
-import { createThreads, died, type ThreadsOptions } from './worker-threads.ts';
+import { copyTensors } from './shared-tensors.ts';
+import type { Opened } from './worker-messages.ts';
+import { createThreads, type Threads, type ThreadsOptions } from './worker-threads.ts';
 
 export type WorkerPoolOptions = Pick<ThreadsOptions, 'runMsMax' | 'loadMsMax' | 'onGivenUp'> & {
   /** A thread that took the place of another can run sessions now. */
@@ -37,15 +38,6 @@ export type PooledSession = Pick<Session, 'device' | 'inputs' | 'outputs'> & {
   readonly canFollow: boolean;
   /** Frees the session on every thread once the runs accepted so far have ended. */
   dispose(): Promise<void>;
-};
-
-export type Taking<T> = {
-  /** Given views of shared memory that is used again when it returns: it copies what is to stay. */
-  readonly take: (outputs: TensorMap) => T;
-  /** Told, before that, that the thread has done its part and can begin another run. */
-  readonly freed?: () => void;
-  /** Names of the outputs that are wanted; all unless given. */
-  readonly outputs?: readonly string[] | undefined;
 };
 
 export type OpenOptions = {
@@ -79,173 +71,141 @@ export type WorkerPool = {
   dispose(): Promise<void>;
 };
 
-type Job = {
-  readonly session: number;
-  readonly run: (thread: Thread, lane: Lane) => Promise<void>;
-  readonly fail: (error: Error) => void;
-};
-
 /** A pool whose threads start at once. The caller disposes it. */
-export function createWorkerPool({
-  workerCount,
-  queueCountMax,
-  session: options,
-  onReady,
-  ...watching
-}: WorkerPoolOptions): WorkerPool {
+export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
+  const { workerCount } = options;
   if (!Number.isSafeInteger(workerCount) || workerCount < 1) {
     throw new RangeError(`createWorkerPool: expected a workerCount of at least 1, got ${workerCount}`);
   }
-  const onLosses = new Map<number, (reason: Error) => void>();
-  const onLost = (session: number, reason: Error) => {
-    for (const job of queue.filter((waiting) => waiting.session === session)) {
-      queue.splice(queue.indexOf(job), 1);
-      job.fail(reason);
-    }
-    onLosses.get(session)?.(reason);
-    onLosses.delete(session);
-  };
-  const pooled = createThreads({ workerCount, ...watching, onLost, onReady: threadReady });
-  const threads = pooled.all;
-  const queue: Job[] = [];
-  const accepted = new Set<Promise<unknown>>();
-  let sessionCount = 0;
-  let disposed: Promise<void> | undefined;
+  return new ThreadPool(options);
+}
 
-  /** Those that open a graph come last: a step of that may be under way. */
-  const idle = () =>
-    threads
-      .filter(
-        (thread) => thread.isAlive && !thread.isStarting && thread.runs.length === 0 && thread.freeLanes.length > 0,
-      )
-      .sort((a, b) => Number(a.openings > 0) - Number(b.openings > 0));
+class ThreadPool implements WorkerPool {
+  readonly #session: SessionOptions;
+  readonly #threads: Threads;
+  readonly #queue: RunQueue;
+  /** By session. */
+  readonly #onLosses = new Map<number, (reason: Error) => void>();
+  readonly #accepted = new Set<Promise<unknown>>();
+  #sessionCount = 0;
+  #disposed: Promise<void> | undefined;
 
-  /** The thread that can begin a run of a session soonest; undefined where it must wait. A dead thread is not used again. */
-  const threadFor = (session: number): Thread | undefined =>
-    idle()[0] ?? threads.find((thread) => canFollow(thread, session));
-
-  /** Gives waiting runs to threads. */
-  function dispatch(): void {
-    while (queue.length > 0) {
-      const thread = threadFor(queue[0]!.session);
-      if (thread === undefined) break;
-      void queue.shift()!.run(thread, thread.freeLanes.pop()!);
-    }
-    if (queue.length > 0 && threads.every(({ isAlive }) => !isAlive)) {
-      for (const { fail } of queue.splice(0)) fail(died());
-    }
-  }
-
-  function threadReady(): void {
-    dispatch();
-    onReady?.();
-  }
-
-  /** One run on a thread: the next one begins before this one's outputs are taken. */
-  async function runOn<T>({ thread, lane, session, feeds, taking }: ThreadRun<T>): Promise<T> {
-    try {
-      const { places, byteLength } = placeTensors(feeds);
-      const block = blockOf(lane.input, byteLength);
-      const isNew = block !== lane.input;
-      lane.input = block;
-      writeTensors(block, places, feeds);
-      const { outputs } = taking;
-      const request = { session, lane: lane.id, places, ...(isNew && { block }), ...(outputs && { outputs }) };
-      thread.runs.push(session);
-      if (thread.openings > 0) thread.hurry();
-      const reply = await thread.ask('run', request).finally(() => thread.runs.shift());
-      lane.output = reply.block ?? lane.output;
-      taking.freed?.();
-      dispatch();
-      return taking.take(viewTensors(lane.output, reply.places));
-    } finally {
-      thread.freeLanes.push(lane);
-      dispatch();
-    }
-  }
-
-  function enqueue<T>(session: number, feeds: TensorMap, taking: Taking<T>): Promise<T> {
-    if (disposed !== undefined) return Promise.reject(closed());
-    if (threadFor(session) === undefined && queue.length >= queueCountMax) return Promise.reject(full(queueCountMax));
-    const done = new Promise<T>((resolve, fail) => {
-      const run = (thread: Thread, lane: Lane) => runOn({ thread, lane, session, feeds, taking }).then(resolve, fail);
-      queue.push({ session, run, fail });
+  constructor({ queueCountMax, session, onReady, ...threads }: WorkerPoolOptions) {
+    this.#session = session;
+    this.#threads = createThreads({
+      ...threads,
+      onLost: (id, reason) => this.#lose(id, reason),
+      onReady: () => {
+        this.#queue.dispatch();
+        onReady?.();
+      },
     });
-    track(accepted, done);
-    dispatch();
+    this.#queue = new RunQueue(this.#threads.all, queueCountMax);
+  }
+
+  async open(source: Uint8Array | ListedFile, options: OpenOptions = {}): Promise<PooledSession> {
+    const { name = 'model', warmUpRowCounts = [], restRatio = 0, device, second, onLost } = options;
+    if (this.#disposed !== undefined) throw closed();
+    const session = this.#sessionCount++;
+    const model = source instanceof Uint8Array ? await shareInSlices(source) : source;
+    if (this.#disposed !== undefined) throw closed();
+    const sessionOptions = device === undefined ? this.#session : { ...this.#session, device };
+    let lost: Error | undefined;
+    this.#onLosses.set(session, (reason) => {
+      lost = reason;
+      onLost?.(reason);
+    });
+    const request = { session, model, second, options: sessionOptions, warmUpRowCounts, restRatio, name };
+    const opening = this.#threads.open(request);
+    track(this.#accepted, opening);
+    const opened = await opening.catch((error: unknown) => {
+      this.#onLosses.delete(session);
+      throw error;
+    });
+    return new OpenSession(opened, {
+      name,
+      reasonOfLoss: () => lost,
+      canFollow: () => this.#queue.canFollow(session),
+      run: (feeds, taking) => this.#run(session, feeds, taking),
+      close: () => this.#close(session),
+    });
+  }
+
+  get queuedCount(): number {
+    return this.#queue.count;
+  }
+
+  get idleCount(): number {
+    return this.#queue.idleCount;
+  }
+
+  dispose(): Promise<void> {
+    this.#disposed ??= settled(this.#accepted).then(() => this.#threads.end());
+    return this.#disposed;
+  }
+
+  #run<T>(session: number, feeds: TensorMap, taking: Taking<T>): Promise<T> {
+    if (this.#disposed !== undefined) return Promise.reject(closed());
+    const done = this.#queue.add(session, feeds, taking);
+    track(this.#accepted, done);
     return done;
   }
 
-  return {
-    async open(
-      source,
-      { name = 'model', warmUpRowCounts = [], restRatio = 0, device: ownDevice, second, onLost: tell } = {},
-    ) {
-      if (disposed !== undefined) throw closed();
-      const id = sessionCount++;
-      const model = source instanceof Uint8Array ? await shareInSlices(source) : source;
-      if (disposed !== undefined) throw closed();
-      const sessionOptions = ownDevice === undefined ? options : { ...options, device: ownDevice };
-      const request = { session: id, model, second, options: sessionOptions, warmUpRowCounts, restRatio, name };
-      let lost: Error | undefined;
-      onLosses.set(id, (reason) => {
-        lost = reason;
-        tell?.(reason);
-      });
-      const opening = pooled.open(request);
-      track(accepted, opening);
-      const { device, inputs, outputs } = await opening.catch((error: unknown) => {
-        onLosses.delete(id);
-        throw error;
-      });
-      const running = new Set<Promise<unknown>>();
-      let gone: Promise<void> | undefined;
-      return {
-        device,
-        inputs,
-        outputs,
-        run<T = TensorMap>(feeds: TensorMap, taking?: Taking<T>): Promise<T> {
-          if (gone !== undefined) return Promise.reject(closed(name));
-          if (lost !== undefined) return Promise.reject(lost);
-          const result = enqueue(id, feeds, taking ?? { take: copyTensors as (outputs: TensorMap) => T });
-          track(running, result);
-          return result;
-        },
-        get canFollow() {
-          return threads.some((thread) => canFollow(thread, id));
-        },
-        dispose() {
-          gone ??= settled(running).then(() => {
-            onLosses.delete(id);
-            return pooled.close(id);
-          });
-          return gone;
-        },
-      };
-    },
-    get queuedCount() {
-      return queue.length;
-    },
-    get idleCount() {
-      return threads.some(({ isAlive }) => isAlive) ? idle().length : 1;
-    },
-    dispose() {
-      disposed ??= settled(accepted).then(pooled.end);
-      return disposed;
-    },
-  };
+  #close(session: number): Promise<void> {
+    this.#onLosses.delete(session);
+    return this.#threads.close(session);
+  }
+
+  #lose(session: number, reason: Error): void {
+    this.#queue.drop(session, reason);
+    this.#onLosses.get(session)?.(reason);
+    this.#onLosses.delete(session);
+  }
 }
 
-type ThreadRun<T> = {
-  readonly thread: Thread;
-  readonly lane: Lane;
-  readonly session: number;
-  readonly feeds: TensorMap;
-  readonly taking: Taking<T>;
+/** What a session needs of its pool. */
+type OpenedIn = {
+  readonly name: string;
+  /** Undefined unless the session was lost. */
+  reasonOfLoss(): Error | undefined;
+  canFollow(): boolean;
+  run<T>(feeds: TensorMap, taking: Taking<T>): Promise<T>;
+  close(): Promise<void>;
 };
 
-const canFollow = ({ isAlive, runs, freeLanes }: Thread, session: number): boolean =>
-  isAlive && runs.length === 1 && runs[0] === session && freeLanes.length > 0;
+class OpenSession implements PooledSession {
+  readonly device: PooledSession['device'];
+  readonly inputs: PooledSession['inputs'];
+  readonly outputs: PooledSession['outputs'];
+  readonly #pool: OpenedIn;
+  readonly #running = new Set<Promise<unknown>>();
+  #gone: Promise<void> | undefined;
+
+  constructor({ device, inputs, outputs }: Opened, pool: OpenedIn) {
+    this.device = device;
+    this.inputs = inputs;
+    this.outputs = outputs;
+    this.#pool = pool;
+  }
+
+  run<T = TensorMap>(feeds: TensorMap, taking?: Taking<T>): Promise<T> {
+    if (this.#gone !== undefined) return Promise.reject(closed(this.#pool.name));
+    const lost = this.#pool.reasonOfLoss();
+    if (lost !== undefined) return Promise.reject(lost);
+    const result = this.#pool.run(feeds, taking ?? { take: copyTensors as (outputs: TensorMap) => T });
+    track(this.#running, result);
+    return result;
+  }
+
+  get canFollow(): boolean {
+    return this.#pool.canFollow();
+  }
+
+  dispose(): Promise<void> {
+    this.#gone ??= settled(this.#running).then(() => this.#pool.close());
+    return this.#gone;
+  }
+}
 
 /** Keeps a promise in the set until it settles; its rejection is its owner's. */
 function track(set: Set<Promise<unknown>>, promise: Promise<unknown>): void {
@@ -259,14 +219,6 @@ function track(set: Set<Promise<unknown>>, promise: Promise<unknown>): void {
 async function settled(set: ReadonlySet<Promise<unknown>>): Promise<void> {
   await Promise.all(set);
 }
-
-const full = (queueCountMax: number) =>
-  resourceExhausted({
-    where: 'worker pool',
-    expected: `at most ${queueCountMax} runs waiting`,
-    actual: 'one more',
-    remedy: 'Try again later, or raise queueCountMax',
-  });
 
 const closed = (name = 'worker pool') =>
   unavailable({ where: name, expected: 'an open session', actual: 'one that is disposed' });

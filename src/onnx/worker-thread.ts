@@ -64,61 +64,87 @@ function strand(worker: Worker): void {
 
 const endIfStranded = () => endProcess();
 
-export function createThread(): Thread {
-  const systemId = new Int32Array(new SharedArrayBuffer(8));
-  const calls = new Int32Array(new SharedArrayBuffer(8));
-  const worker = new Worker(workerFile(), { workerData: { systemId, calls } satisfies WorkerData });
-  const link = new Link<ToThread, ToPool>({
-    name: 'worker pool',
-    send: (message) => worker.postMessage(message),
-    answer: {},
-  });
-  let crash: Error | undefined;
-  worker.on('message', (message) => link.receive(message));
-  worker.on('error', (error) => {
-    crash = error;
-  });
-  let tellGone = () => {};
-  const gone = new Promise<void>((resolve) => {
-    tellGone = resolve;
-  });
-  const leave = (reason: Error) => {
-    link.close(reason);
-    tellGone();
-  };
-  worker.on('exit', (code) => leave(ended(code, crash)));
-  const callTime = watchCalls({ count: () => Atomics.load(calls, 0), waitedMs: () => waitedMsOf(systemId[0]!) });
-  return {
-    get isAlive() {
-      return !link.closed;
-    },
-    freeLanes: Array.from({ length: laneCount }, (_, id) => ({
-      id,
-      input: new SharedArrayBuffer(0),
-      output: new SharedArrayBuffer(0),
-    })),
-    sessions: new Set(),
-    openings: 0,
-    isStarting: false,
-    runs: [],
-    hurry() {
-      if (!link.closed) raisePriority(systemId[1]!);
-    },
-    ask: (kind, request) => link.ask(kind, request, Number.POSITIVE_INFINITY),
-    end() {
-      // Its end is the answer.
-      if (!link.closed) link.ask('end', null, Number.POSITIVE_INFINITY).catch(() => {});
-      return gone;
-    },
-    look: (intervalMs) => ({ session: calls[1]!, ...callTime(intervalMs) }),
-    abandon(reason) {
-      // Not `terminate`: the runtime's binding throws into a thread that was told so, which ends the process.
-      void this.end();
-      leave(reason);
-      strand(worker);
-      neglect(systemId[0]!);
-    },
-  };
+export const createThread = (): Thread => new PoolThread();
+
+class PoolThread implements Thread {
+  readonly freeLanes: Lane[] = Array.from({ length: laneCount }, (_, id) => ({
+    id,
+    input: new SharedArrayBuffer(0),
+    output: new SharedArrayBuffer(0),
+  }));
+  readonly sessions = new Set<number>();
+  openings = 0;
+  isStarting = false;
+  readonly runs: number[] = [];
+  readonly #systemId = new Int32Array(new SharedArrayBuffer(8));
+  readonly #calls = new Int32Array(new SharedArrayBuffer(8));
+  readonly #worker: Worker;
+  readonly #link: Link<ToThread, ToPool>;
+  readonly #callTime: ReturnType<typeof watchCalls>;
+  readonly #gone: Promise<void>;
+  #tellGone = () => {};
+
+  constructor() {
+    const workerData: WorkerData = { systemId: this.#systemId, calls: this.#calls };
+    const worker = new Worker(workerFile(), { workerData });
+    this.#worker = worker;
+    this.#link = new Link<ToThread, ToPool>({
+      name: 'worker pool',
+      send: (message) => worker.postMessage(message),
+      answer: {},
+    });
+    this.#gone = new Promise<void>((resolve) => {
+      this.#tellGone = resolve;
+    });
+    this.#callTime = watchCalls({
+      count: () => Atomics.load(this.#calls, 0),
+      waitedMs: () => waitedMsOf(this.#systemId[0]!),
+    });
+    let crash: Error | undefined;
+    worker.on('message', (message) => this.#link.receive(message));
+    worker.on('error', (error) => {
+      crash = error;
+    });
+    worker.on('exit', (code) => this.#leave(ended(code, crash)));
+  }
+
+  get isAlive(): boolean {
+    return !this.#link.closed;
+  }
+
+  hurry(): void {
+    if (this.isAlive) raisePriority(this.#systemId[1]!);
+  }
+
+  ask<Kind extends keyof ToThread>(
+    kind: Kind,
+    request: Parameters<ToThread[Kind]>[0],
+  ): Promise<ReturnType<ToThread[Kind]>> {
+    return this.#link.ask(kind, request, Number.POSITIVE_INFINITY);
+  }
+
+  end(): Promise<void> {
+    // Its end is the answer.
+    if (this.isAlive) this.#link.ask('end', null, Number.POSITIVE_INFINITY).catch(() => {});
+    return this.#gone;
+  }
+
+  look(intervalMs: number): CallTime & { readonly session: number } {
+    return { session: this.#calls[1]!, ...this.#callTime(intervalMs) };
+  }
+
+  abandon(reason: Error): void {
+    // Not `terminate`: the runtime's binding throws into a thread that was told so, which ends the process.
+    void this.end();
+    this.#leave(reason);
+    strand(this.#worker);
+    neglect(this.#systemId[0]!);
+  }
+
+  #leave(reason: Error): void {
+    this.#link.close(reason);
+    this.#tellGone();
+  }
 }
 
 /**

@@ -39,54 +39,92 @@ const waitingShare = 0.1;
 const retryMs = 1000;
 const attemptCount = 5;
 
-/** @throws HyperpolicyError failed_precondition where the threads' program is missing */
-export function createThreads({
-  workerCount,
-  runMsMax = Number.POSITIVE_INFINITY,
-  loadMsMax = Number.POSITIVE_INFINITY,
-  onGivenUp,
-  onLost,
-  onReady,
-}: ThreadsOptions): Threads {
-  const all = Array.from({ length: workerCount }, createThread);
-  const sessions = new Map<number, OpenRequest>();
-  /** Of the sessions that are being opened, too. */
-  const names = new Map<number, string>();
-  let hasEnded = false;
-  const lookMs = Math.min(runMsMax, loadMsMax) / lookCount;
-  const watch = Number.isFinite(lookMs) ? setInterval(look, lookMs).unref() : undefined;
+/** @throws HyperpolicyError failed_precondition if the threads' program is missing */
+export const createThreads = (options: ThreadsOptions): Threads => new WatchedThreads(options);
 
-  function look(): void {
-    for (const thread of all.filter(({ isAlive }) => isAlive)) {
+class WatchedThreads implements Threads {
+  readonly all: Thread[];
+  readonly #options: ThreadsOptions;
+  readonly #runMsMax: number;
+  readonly #loadMsMax: number;
+  readonly #sessions = new Map<number, OpenRequest>();
+  /** Of the sessions that are being opened, too. */
+  readonly #names = new Map<number, string>();
+  readonly #watch: NodeJS.Timeout | undefined;
+  #hasEnded = false;
+
+  constructor(options: ThreadsOptions) {
+    const { workerCount, runMsMax = Number.POSITIVE_INFINITY, loadMsMax = Number.POSITIVE_INFINITY } = options;
+    this.all = Array.from({ length: workerCount }, () => createThread());
+    this.#options = options;
+    this.#runMsMax = runMsMax;
+    this.#loadMsMax = loadMsMax;
+    const lookMs = Math.min(runMsMax, loadMsMax) / lookCount;
+    this.#watch = Number.isFinite(lookMs) ? setInterval(() => this.#look(lookMs), lookMs).unref() : undefined;
+  }
+
+  async open(request: OpenRequest): Promise<Opened> {
+    const { session } = request;
+    const alive = this.all.filter(({ isAlive }) => isAlive);
+    this.#names.set(session, request.name);
+    try {
+      if (alive.length === 0) throw died();
+      const opened = await (request.restRatio === 0 ? openAtOnce(alive, request) : openInTurn(alive, request));
+      // A thread may have taken the place of another meanwhile.
+      for (let thread = this.#lacking(session); thread !== undefined; thread = this.#lacking(session)) {
+        await openOn(thread, request);
+      }
+      this.#sessions.set(session, request);
+      return opened;
+    } catch (error) {
+      await this.close(session);
+      throw error;
+    }
+  }
+
+  close(session: number): Promise<void> {
+    this.#sessions.delete(session);
+    this.#names.delete(session);
+    return closeOn(this.all, session);
+  }
+
+  async end(): Promise<void> {
+    this.#hasEnded = true;
+    await Promise.all(this.all.map((thread) => thread.end()));
+    clearInterval(this.#watch);
+  }
+
+  #look(lookMs: number): void {
+    for (const thread of this.all.filter(({ isAlive }) => isAlive)) {
       const { session, takenMs, waitedMs } = thread.look(lookMs);
       const isOpening = thread.openings > 0 && thread.runs[0] !== session;
-      const limitMs = isOpening ? loadMsMax : runMsMax;
+      const limitMs = isOpening ? this.#loadMsMax : this.#runMsMax;
       const countedMs = isOpening ? takenMs : takenMs - (1 - waitingShare) * waitedMs;
-      if (countedMs >= limitMs) void replace(thread, session, limitMs);
+      if (countedMs >= limitMs) void this.#replace(thread, session, limitMs);
     }
   }
 
   /** Another thread opens every session but that of the call. */
-  async function replace(thread: Thread, session: number, limitMs: number): Promise<void> {
-    const reason = endless(names.get(session) ?? 'a session', limitMs);
-    lose(session, reason);
+  async #replace(thread: Thread, session: number, limitMs: number): Promise<void> {
+    const reason = endless(this.#names.get(session) ?? 'a session', limitMs);
+    this.#lose(session, reason);
     thread.abandon(reason);
-    onGivenUp?.();
-    let next = startThread();
+    this.#options.onGivenUp?.();
+    let next = this.#startThread();
     while (next === undefined) {
-      if (hasEnded) return;
+      if (this.#hasEnded) return;
       await later();
-      next = startThread();
+      next = this.#startThread();
     }
-    all[all.indexOf(thread)] = next;
-    for (const [id, request] of [...sessions]) await reopen(next, id, request);
+    this.all[this.all.indexOf(thread)] = next;
+    for (const [id, request] of [...this.#sessions]) await this.#reopen(next, id, request);
     next.isStarting = false;
-    onReady();
+    this.#options.onReady();
   }
 
-  /** A thread that has no session yet; undefined where the system gives none, and once all have ended. */
-  function startThread(): Thread | undefined {
-    if (hasEnded) return undefined;
+  /** A thread that has no session yet; undefined if the system gives none, and once all have ended. */
+  #startThread(): Thread | undefined {
+    if (this.#hasEnded) return undefined;
     try {
       const next = createThread();
       next.isStarting = true;
@@ -97,58 +135,28 @@ export function createThreads({
   }
 
   /** The other threads have the session: only after several refusals is it lost. */
-  async function reopen(thread: Thread, id: number, request: OpenRequest): Promise<void> {
-    for (let attempt = 1; thread.isAlive && sessions.has(id) && !thread.sessions.has(id); attempt++) {
+  async #reopen(thread: Thread, id: number, request: OpenRequest): Promise<void> {
+    for (let attempt = 1; thread.isAlive && this.#sessions.has(id) && !thread.sessions.has(id); attempt++) {
       try {
         await openOn(thread, request);
       } catch (error) {
         if (!thread.isAlive) return;
-        if (attempt === attemptCount) lose(id, error as Error);
+        if (attempt === attemptCount) this.#lose(id, error as Error);
         else await later();
       }
     }
     // It may have been closed meanwhile.
-    if (!sessions.has(id)) await closeOn([thread], id);
+    if (!this.#sessions.has(id)) await closeOn([thread], id);
   }
 
-  const lacking = (session: number): Thread | undefined =>
-    all.find((thread) => thread.isAlive && !thread.sessions.has(session));
-
-  function lose(session: number, reason: Error): void {
-    sessions.delete(session);
-    onLost(session, reason);
+  #lacking(session: number): Thread | undefined {
+    return this.all.find((thread) => thread.isAlive && !thread.sessions.has(session));
   }
 
-  return {
-    all,
-    async open(request) {
-      const alive = all.filter(({ isAlive }) => isAlive);
-      names.set(request.session, request.name);
-      try {
-        if (alive.length === 0) throw died();
-        const opened = await (request.restRatio === 0 ? openAtOnce(alive, request) : openInTurn(alive, request));
-        // A thread may have taken the place of another meanwhile.
-        for (let thread = lacking(request.session); thread !== undefined; thread = lacking(request.session)) {
-          await openOn(thread, request);
-        }
-        sessions.set(request.session, request);
-        return opened;
-      } catch (error) {
-        await this.close(request.session);
-        throw error;
-      }
-    },
-    close(session) {
-      sessions.delete(session);
-      names.delete(session);
-      return closeOn(all, session);
-    },
-    async end() {
-      hasEnded = true;
-      await Promise.all(all.map((thread) => thread.end()));
-      clearInterval(watch);
-    },
-  };
+  #lose(session: number, reason: Error): void {
+    this.#sessions.delete(session);
+    this.#options.onLost(session, reason);
+  }
 }
 
 async function openAtOnce(threads: readonly Thread[], request: OpenRequest): Promise<Opened> {
