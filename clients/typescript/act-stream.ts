@@ -137,31 +137,31 @@ class Stream {
     if (this.#closed) throw this.#error ?? streamOverError();
     checkStreamedAct('Act', this.#options, request, call);
     const times = timesOf(this.#options, request, call, timeoutMs);
-    const inputs = actInputs('Act', { ...request, budgetUs: times.budgetUs });
+    const fields = actInputs('Act', request, times.budgetUs);
     call.signal?.throwIfAborted();
     if (this.#pending.length >= pendingCountMax) throw tooManyPending();
     const { clientId = '' } = this.#options;
     const sequence = this.#sequence + 1n;
+    const rows = rowCountOf(fields.observation);
     const of: InPlaceOf = {
       selection: this.#selection(),
       clientId,
-      rows: rowCountOf(inputs.observation),
+      rows,
       sequence,
       fallback: request.fallback,
       ageMsMax: times.ageMsMax,
     };
     if (request.fallback !== undefined && request.fallback !== 'error') standIns.learn(of.selection);
     if (this.#ended) return settled(() => this.#otherwise(of, this.#error!));
-    const head =
-      this.#call === undefined
-        ? commonFields('Act', { ...of.selection, ...this.#identity(), sequence })
-        : { model: '', clientId, sequence };
+    if (this.#call === undefined) Object.assign(fields, commonFields('Act', { ...of.selection, ...this.#identity() }));
+    fields.clientId = clientId;
+    fields.sequence = sequence;
     this.#call ??= this.#open(request);
     this.#sequence = sequence;
     const { follow = false, newestWins = false } = this.#options;
     return new Promise((resolve, reject) => {
       this.#pending.push(this.#await(of, times, { resolve, reject }, call.signal));
-      this.#call!.stream.send({ act: { ...head, ...inputs }, follow, newestWins });
+      this.#call!.stream.send({ act: fields, follow, newestWins });
     });
   }
 

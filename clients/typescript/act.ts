@@ -1,15 +1,15 @@
 /** Requests and results of acting, to and from messages; shared by single calls and streams. */
 
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import { fallbacks } from '../../src/contract/words.ts';
-import { type ActResponse, Fallback } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { type ActRequestSchema, type ActResponse, Fallback } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { checkBoolean, checkChoice, checkInteger, checkOptions } from './checks.ts';
-import { receivedTensor, type Sender } from './received.ts';
+import { checkHead, receivedTensor, type Sender } from './received.ts';
 import {
   checkSeed,
   commonFields,
   commonNames,
-  commonResult,
-  contextFields,
+  contextField,
   givenTensor,
   type RequestCommon,
   type ResponseCommon,
@@ -69,24 +69,47 @@ export const actNames = [
 ] as const satisfies readonly (keyof ActOptions)[];
 
 /** The fields of a request's message. @throws HyperpolicyError invalid_argument naming the argument */
-export function actFields(where: string, given: ActOptions) {
+export function actFields(where: string, given: ActOptions): ActFields {
   checkOptions(where, given, actNames);
-  return { ...commonFields(where, given), ...actInputs(where, given) };
+  const fields = actInputs(where, given);
+  const { model, selection, fingerprint, clientId, sequence } = commonFields(where, given);
+  fields.model = model;
+  fields.selection = selection;
+  fields.fingerprint = fingerprint;
+  fields.clientId = clientId;
+  fields.sequence = sequence;
+  return fields;
 }
 
-/** The fields that every request of a stream has of its own. */
-export function actInputs(where: string, given: Omit<ActOptions, 'model'>) {
-  const { observation, sample = false, seed, logProb = false, budgetUs = 0, fallback } = given;
+export type ActFields = MessageInitShape<typeof ActRequestSchema> & {
+  readonly observation: ReturnType<typeof givenTensor>;
+};
+
+/**
+ * The fields that every request of a stream has of its own, and the others as what is not given. In one object of one class: the engine
+ * takes 3 us and more for one that is spread from others.
+ */
+export function actInputs(
+  where: string,
+  given: Omit<ActOptions, 'model'>,
+  budgetUs: number = given.budgetUs ?? 0,
+): ActFields {
+  const { observation, sample = false, seed, logProb = false, fallback } = given;
   checkBoolean(`${where} sample`, sample);
   checkBoolean(`${where} logProb`, logProb);
   checkSeed(where, seed);
   checkBudget(where, budgetUs);
   if (fallback !== undefined) checkChoice(`${where} fallback`, fallback, Object.keys(fallbacks));
   return {
+    model: '',
+    selection: { case: undefined },
+    fingerprint: '',
+    clientId: '',
+    sequence: 0n,
     observation: givenTensor(where, 'observation', observation),
-    ...contextFields(where, given),
+    contextSource: contextField(where, given),
     sample,
-    ...(seed !== undefined && { seed: BigInt(seed) }),
+    seed: seed === undefined ? undefined : BigInt(seed),
     logProb,
     budgetUs,
     fallback: fallback === undefined ? Fallback.UNSPECIFIED : fallbacks[fallback],
@@ -112,6 +135,9 @@ export function actResult(from: Sender, response: ActResponse, rows: number): Ac
       reason: fallbackTaken.reason as FallbackReason,
       ageMs: fallbackTaken.ageMs,
     },
-    ...commonResult(from, response),
+    version: response.version,
+    weightAgeMs: response.weightAgeMs,
+    sequence: response.sequence,
+    timing: checkHead(from, response),
   };
 }

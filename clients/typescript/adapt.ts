@@ -10,7 +10,7 @@ import {
   commonFields,
   commonNames,
   commonResult,
-  contextFields,
+  contextField,
   givenTensor,
   type RequestCommon,
   type ResponseCommon,
@@ -95,7 +95,7 @@ export function adaptFields(where: string, given: AdaptOptions): MessageInitShap
       nextObservation: givenTensor(where, 'nextObservation', nextObservation),
     }),
     episodeLengths: [...episodeLengths],
-    ...contextFields(where, given),
+    contextSource: contextField(where, given),
     ...(seed !== undefined && { seed: BigInt(seed) }),
     ...(useMean !== undefined && { useMean }),
   };

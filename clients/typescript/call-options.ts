@@ -33,12 +33,14 @@ export type CallUnary = <I extends DescMessage, O extends DescMessage>(
 /** Calls with one key may be kept on one server by a balancer. */
 export const routingKeyName = 'hyperpolicy-routing-key';
 
+const names = ['timeoutMs', 'signal', 'metadata'];
+
 /**
  * @param more options that the method has beside these
  * @throws HyperpolicyError invalid_argument naming the option
  */
 export function checkCallOptions(where: string, given: CallOptions, more: readonly string[] = []): void {
-  checkOptions(`${where} options`, given, ['timeoutMs', 'signal', 'metadata', ...more]);
+  checkOptions(`${where} options`, given, more.length === 0 ? names : [...names, ...more]);
   const { timeoutMs, signal, metadata } = given;
   if (timeoutMs !== undefined) checkTime(`${where} timeoutMs`, timeoutMs);
   if (signal !== undefined) checkSignal(`${where} signal`, signal);

@@ -55,6 +55,7 @@ export type Connection = {
   readonly address: string;
   readonly channel: Omit<Channel, 'close'>;
   readonly closed: boolean;
+  readonly messageBytesMax: number;
   /**
    * Metadata of a call.
    * @param own of this call alone
@@ -119,18 +120,25 @@ export function createConnection(where: string, given: ConnectionOptions): Conne
     httpProxy,
   });
   const ownKey = randomUUID();
+  const usual = metadataOf({});
   const listeners = new Set<() => void>();
   let closed = false;
+
+  function metadataOf(own: Metadata = {}, routingKey: string = ownKey): grpc.Metadata {
+    const metadata = new grpc.Metadata();
+    metadata.set(routingKeyName, routingKey);
+    if (token !== undefined) metadata.set('authorization', `Bearer ${token}`);
+    for (const [name, value] of Object.entries({ ...always, ...own })) metadata.set(name, value);
+    return metadata;
+  }
+
   return {
     address,
     channel,
-    metadata(own = {}, routingKey = ownKey) {
-      const metadata = new grpc.Metadata();
-      metadata.set(routingKeyName, routingKey);
-      if (token !== undefined) metadata.set('authorization', `Bearer ${token}`);
-      for (const [name, value] of Object.entries({ ...always, ...own })) metadata.set(name, value);
-      return metadata;
-    },
+    messageBytesMax,
+    // Each call copies what it is given.
+    metadata: (own, routingKey) =>
+      own === undefined && routingKey === undefined ? usual : metadataOf(own, routingKey),
     onClose(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);

@@ -58,8 +58,14 @@ export function createPolicyCalls(deps: PolicyCallsDeps): { readonly calls: Poli
     routingKey?: string,
   ) => {
     checkCallOptions(method.name, given);
-    return deps.callUnary(method, request, { ...given, timeoutMs: given.timeoutMs ?? deps.timeoutMs, routingKey });
+    return callChecked(method, request, given, routingKey);
   };
+  const callChecked = <I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    { timeoutMs = deps.timeoutMs, signal, metadata }: CallOptions,
+    routingKey: string | undefined,
+  ) => deps.callUnary(method, request, { timeoutMs, signal, metadata, routingKey });
   const from = ({ name }: { readonly name: string }) => ({ method: name, address });
 
   async function describe(selection: ModelSelection, given?: CallOptions): Promise<GetModelResponse> {
@@ -71,16 +77,15 @@ export function createPolicyCalls(deps: PolicyCallsDeps): { readonly calls: Poli
   async function actOrStandIn(given: ActOptions, actOptions: ActCallOptions): Promise<ActResult> {
     const fields = actFields(act.name, given);
     checkCallOptions(act.name, actOptions, ['ageMsMax']);
-    const { ageMsMax, ...callOptions } = actOptions;
+    const { ageMsMax, timeoutMs: waitMs = deps.timeoutMs } = actOptions;
     if (ageMsMax !== undefined) checkTime(`${act.name} ageMsMax`, ageMsMax);
     const of = inPlaceOf(given, rowCountOf(fields.observation), ageMsMax);
     if (of.fallback !== undefined && of.fallback !== 'error') standIns.learn(of.selection);
     const startMs = performance.now();
     try {
-      const result = actResult(from(act), await call(act, fields, callOptions, routingKeyOf(given)), of.rows);
+      const result = actResult(from(act), await callChecked(act, fields, actOptions, routingKeyOf(given)), of.rows);
       const tookMs = performance.now() - startMs;
       if (result.fallback === undefined) standIns.keep(of, result, tookMs);
-      const waitMs = callOptions.timeoutMs ?? deps.timeoutMs;
       // A process that stood still has the answer before its timers.
       if (tookMs > waitMs) throw lateError(act.name, address, waitMs);
       const ageMs = Math.max(tookMs, result.fallback?.ageMs ?? 0);

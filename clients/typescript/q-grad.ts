@@ -8,7 +8,7 @@ import {
   commonFields,
   commonNames,
   commonResult,
-  contextFields,
+  contextField,
   givenTensor,
   type RequestCommon,
   type ResponseCommon,
@@ -61,7 +61,7 @@ export function qGradFields(where: string, given: QGradOptions) {
     ...commonFields(where, given),
     observation: givenTensor(where, 'observation', observation),
     action: givenTensor(where, 'action', action),
-    ...contextFields(where, given),
+    contextSource: contextField(where, given),
     reduction: reductions[reduction],
     ...(ascent !== undefined && { ascent }),
   };

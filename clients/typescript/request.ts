@@ -69,13 +69,18 @@ export function selectionFields(where: string, given: ModelSelection): { model: 
   return { model, selection: { case: 'label', value: label } };
 }
 
+const sequenceEnd = 2n ** 64n;
+
+function checkName(where: string, given = ''): void {
+  if (given !== '') checkText(where, given, 256);
+}
+
 /** @throws HyperpolicyError invalid_argument */
 export function commonFields(where: string, given: RequestCommon) {
   const { fingerprint, clientId, sequence = 0n } = given;
-  for (const [name, text] of Object.entries({ fingerprint, clientId })) {
-    if (text !== undefined && text !== '') checkText(`${where} ${name}`, text, 256);
-  }
-  if (typeof sequence !== 'bigint' || sequence < 0n || sequence >= 2n ** 64n) {
+  checkName(`${where} fingerprint`, fingerprint);
+  checkName(`${where} clientId`, clientId);
+  if (typeof sequence !== 'bigint' || sequence < 0n || sequence >= sequenceEnd) {
     throw invalidArgument({
       where: `${where} sequence`,
       expected: 'a bigint from 0n to 2n ** 64n - 1n',
@@ -96,16 +101,21 @@ export const givenTensor = (where: string, name: string, given: TensorLike) =>
   tensorFields(toTensor(`${where} ${name}`, given));
 
 /** The context of a request, or the handle in its place. @throws HyperpolicyError invalid_argument */
-export function contextFields(where: string, given: GivenContext) {
+export function contextField(where: string, given: GivenContext): ContextField {
   const { context, contextHandle } = given;
   checkOneOf(where, given, ['context', 'contextHandle']);
   if (contextHandle !== undefined) {
     checkText(`${where} contextHandle`, contextHandle);
-    return { contextSource: { case: 'contextHandle' as const, value: contextHandle } };
+    return { case: 'contextHandle', value: contextHandle };
   }
-  if (context === undefined) return {};
-  return { contextSource: { case: 'context' as const, value: givenTensor(where, 'context', context) } };
+  if (context === undefined) return { case: undefined };
+  return { case: 'context', value: givenTensor(where, 'context', context) };
 }
+
+type ContextField =
+  | { case: 'contextHandle'; value: string }
+  | { case: 'context'; value: ReturnType<typeof tensorFields> }
+  | { case: undefined };
 
 /** How many rows a tensor of a request makes: [O] is one. */
 export const rowCountOf = ({ shape }: Pick<Tensor, 'shape'>): number => (shape.length === 1 ? 1 : shape[0]!);

@@ -49,7 +49,7 @@ export function reasonOf(error: unknown): FallbackReason | undefined {
 export function createStandIns(describe: (selection: ModelSelection) => Promise<GetModelResponse>): StandIns {
   const held = new LruMap<Held>();
   const safe = new LruMap<Safe>();
-  const whose = ({ selection, clientId }: InPlaceOf) => JSON.stringify([selection.model, clientId]);
+  const whose = ({ selection, clientId }: InPlaceOf) => `${selection.model.length} ${selection.model}${clientId}`;
   const which = ({ model, version, label }: ModelSelection) => JSON.stringify([model, version ?? label]);
 
   function learn(selection: ModelSelection): void {

@@ -9,6 +9,7 @@ import {
   type MessageShape,
   toBinary,
 } from '@bufbuild/protobuf';
+import grpc from '@grpc/grpc-js';
 import { encodeActRequest } from '../../src/contract/act-request.ts';
 import { decodeActResponse } from '../../src/contract/act-response.ts';
 import { toBuffer } from '../../src/contract/bytes.ts';
@@ -17,6 +18,7 @@ import { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts
 import type { Called } from './call-options.ts';
 import type { Connection } from './connection.ts';
 import { closedError, toClientError } from './errors.ts';
+import { beginCall } from './library-call.ts';
 import { unusable } from './received.ts';
 
 /** Calls a method and waits for its response. */
@@ -33,27 +35,33 @@ export function callUnary<I extends DescMessage, O extends DescMessage>(
     if (connection.closed) return reject(closedError(name));
     if (signal?.aborted) return reject(signal.reason);
     const waitMs = timerMs(timeoutMs);
-    const call = channel.client.makeUnaryRequest(
-      path,
-      toBuffer,
-      (bytes: Buffer) => bytes,
-      encode(request),
-      connection.metadata(metadata, routingKey),
-      { deadline: Date.now() + waitMs },
-      (error, bytes) => {
-        forget();
-        signal?.removeEventListener('abort', abort);
-        if (error !== null) reject(toClientError(error, { address, method: name, timeoutMs: waitMs }));
-        else resolveParsed(bytes!);
-      },
-    );
+    const bytes = encode(request);
+    const call = beginCall(channel.client, path, Date.now() + waitMs);
+    let answer: Buffer | undefined;
     const giveUp = (reason: unknown) => {
       reject(reason);
-      call.cancel();
+      call.cancelWithStatus(grpc.status.CANCELLED, 'given up');
     };
     const abort = () => giveUp(signal!.reason);
     const forget = connection.onClose(() => giveUp(closedError(name)));
     signal?.addEventListener('abort', abort, { once: true });
+    call.start(connection.metadata(metadata, routingKey), {
+      onReceiveMetadata() {},
+      onReceiveMessage(message: Buffer) {
+        answer = message;
+      },
+      onReceiveStatus(status) {
+        forget();
+        signal?.removeEventListener('abort', abort);
+        if (status.code !== grpc.status.OK) {
+          reject(toClientError(status, { address, method: name, timeoutMs: waitMs }));
+        } else if (answer === undefined) reject(unusable({ method: name, address }, 'a response without a message'));
+        else resolveParsed(answer);
+      },
+    });
+    call.startRead();
+    call.sendMessageWithContext({}, toBuffer(bytes));
+    call.halfClose();
 
     /** Inside a callback of grpc-js: what is thrown here would end the process. */
     function resolveParsed(bytes: Uint8Array): void {

@@ -7,7 +7,7 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import grpc from '@grpc/grpc-js';
 import { invalidArgument } from '../../src/contract/errors.ts';
-import { tooLarge } from './invocation.ts';
+import { createFrameBuffer, type FrameBuffer, frameOf } from '../../src/contract/grpc-frames.ts';
 
 export type LibraryCall = grpc.ServerInterceptingCallInterface;
 
@@ -38,12 +38,6 @@ export type Messages = {
   /** The call is over. Further data is dropped, since unread data would hide the end of the stream. */
   stop(): void;
 };
-
-const headerBytes = 5;
-
-/** Pieces of an unfinished message are joined when there are more than `pieceCountMin`, plus one per `pieceBytesMin` bytes. */
-const pieceCountMin = 32;
-const pieceBytesMin = 64;
 
 /** Members of the library's call that its interface does not declare. */
 type Internals = { readonly stream: ServerHttp2Stream; readonly incomingEncoding: string };
@@ -133,11 +127,7 @@ class Frames implements Messages {
     this.#call.sendMetadata(noMetadata);
     const stream = this.#stream;
     if (stream.destroyed || stream.writableEnded) return;
-    const frame = Buffer.allocUnsafe(headerBytes + bytes.length);
-    frame[0] = 0;
-    frame.writeUInt32BE(bytes.length, 1);
-    frame.set(bytes, headerBytes);
-    stream.write(frame, (error) => {
+    stream.write(frameOf(bytes), (error) => {
       if (!error) sent();
     });
   }
@@ -158,57 +148,6 @@ class Frames implements Messages {
 
 /** Passed with each message; the library sends it once. */
 const noMetadata = new grpc.Metadata();
-
-type FrameBuffer = ReturnType<typeof createFrameBuffer>;
-
-/** Assembles messages from pieces of any size. */
-export function createFrameBuffer(messageBytesMax: number) {
-  let pieces: Buffer[] = [];
-  let byteCount = 0;
-  /** Bytes that the next step needs: a header, or a whole message. */
-  let needed = headerBytes;
-
-  return {
-    /** No bytes are left. */
-    get isEmpty(): boolean {
-      return byteCount === 0;
-    },
-    add(piece: Buffer): void {
-      pieces.push(piece);
-      byteCount += piece.length;
-      // A small piece takes more memory than its bytes.
-      if (pieces.length > pieceCountMin + byteCount / pieceBytesMin) pieces = [Buffer.concat(pieces, byteCount)];
-    },
-    /**
-     * The next message; undefined until it is whole.
-     * @throws HyperpolicyError resource_exhausted: larger than a message may be; invalid_argument: compressed
-     */
-    take(): Buffer | undefined {
-      if (byteCount < needed) return undefined;
-      // Joined once all bytes are there, not at every piece.
-      const bytes = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, byteCount);
-      if (pieces.length > 1) pieces = [bytes];
-      if (bytes[0] !== 0) {
-        throw invalidArgument({
-          where: 'message',
-          expected: 'one that is not compressed, as grpc-encoding has it',
-          actual: `flag ${bytes[0]}`,
-        });
-      }
-      const size = bytes.readUInt32BE(1);
-      if (size > messageBytesMax) throw tooLarge('message', messageBytesMax, size);
-      const end = headerBytes + size;
-      if (byteCount < end) {
-        needed = end;
-        return undefined;
-      }
-      needed = headerBytes;
-      byteCount -= end;
-      pieces = byteCount === 0 ? [] : [bytes.subarray(end)];
-      return bytes.subarray(headerBytes, end);
-    },
-  };
-}
 
 const cutOff = () =>
   invalidArgument({ where: 'stream', expected: 'whole messages', actual: 'an end in the middle of one' });

@@ -13,13 +13,14 @@ import type {
   MessageShape,
 } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
+import { tooLarge } from '../../src/contract/grpc-frames.ts';
 import type { StatusName } from '../../src/contract/status.ts';
 import type { HeaderReader } from '../call/request-record.ts';
 import { type Call, type Client, createCall, type ResponseSink, type StreamSession } from '../call/rpc.ts';
 import { type Codec, descriptorCodec } from './codec.ts';
 import { deadlineOf, definitionOf, type GrpcMethod, headersOf, type OpenStreams, statusObject } from './grpc-call.ts';
 import { type LibraryCall, type MessageListener, type Messages, messagesOf } from './grpc-messages.ts';
-import { Invocations, type MethodDeps, tooLarge } from './invocation.ts';
+import { Invocations, type MethodDeps } from './invocation.ts';
 
 /** With this many unsent answers, nothing more is read from the client. */
 const unsentCountMax = 16;

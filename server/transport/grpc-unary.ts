@@ -7,10 +7,11 @@
 
 import type { DescMessage, DescMethodUnary, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type grpc from '@grpc/grpc-js';
+import { tooLarge } from '../../src/contract/grpc-frames.ts';
 import type { UnaryHandler, UnaryHandlers } from '../call/rpc.ts';
 import { type Codec, descriptorCodec } from './codec.ts';
 import { deadlineOf, definitionOf, type GrpcMethod, headersOf, serviceError } from './grpc-call.ts';
-import { Invocations, type MethodDeps, type Transport, tooLarge } from './invocation.ts';
+import { Invocations, type MethodDeps, type Transport } from './invocation.ts';
 import { unaryMethodsOf } from './unary-methods.ts';
 
 /** Every unary method of a service. @param codecs for methods with their own codec */

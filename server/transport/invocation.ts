@@ -189,10 +189,6 @@ export function describeStatus(error: unknown, method: string, call: Call, log: 
   return status;
 }
 
-/** For a request or a response. */
-export const tooLarge = (where: string, limit: number, actual: number, remedy?: string) =>
-  resourceExhausted({ where, expected: `at most ${limit} bytes`, actual: `${actual}`, remedy });
-
 const tooManyRequests = (method: string, limit: number) =>
   resourceExhausted({
     where: method,

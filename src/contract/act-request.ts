@@ -4,7 +4,7 @@
  */
 
 import { fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
-import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import type { BinaryReader } from '@bufbuild/protobuf/wire';
 import {
   type ActRequest,
   ActRequestSchema,
@@ -25,6 +25,7 @@ import {
   writeText,
   written,
 } from './wire.ts';
+import type { WireWriter } from './wire-writer.ts';
 
 type ActInit = MessageInitShape<typeof ActRequestSchema>;
 
@@ -53,7 +54,7 @@ export const decodeActStreamRequest = (bytes: Uint8Array): ActStreamRequest =>
 
 const withoutUnknown = { readUnknownFields: false };
 
-function writeAct(writer: BinaryWriter, request: ActInit): void {
+function writeAct(writer: WireWriter, request: ActInit): void {
   const {
     model,
     selection,

@@ -1,7 +1,7 @@
 /** Act's answer, and a stream's, written out: the server writes them and the client reads them. An error or a fallback goes to the general codec. */
 
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
-import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import type { BinaryReader } from '@bufbuild/protobuf/wire';
 import {
   type ActResponse,
   ActResponseSchema,
@@ -21,6 +21,7 @@ import {
   writeTensor,
   written,
 } from './wire.ts';
+import type { WireWriter } from './wire-writer.ts';
 
 type ActInit = MessageInitShape<typeof ActResponseSchema>;
 
@@ -51,7 +52,7 @@ export const decodeActStreamResponse = (bytes: Uint8Array): ActStreamResponse =>
   readOr(bytes, readStreamResponse, () => fromBinary(ActStreamResponseSchema, bytes));
 
 /** Writes all fields but `fallbackTaken`. */
-function writeAct(writer: BinaryWriter, response: ActInit): void {
+function writeAct(writer: WireWriter, response: ActInit): void {
   const { action, logProb, seed, version = 0, weightAgeMs = 0, sequence = 0n, timing } = response;
   if (action !== undefined) writeTensor(writer, 1, action);
   if (logProb !== undefined) writeTensor(writer, 2, logProb);

@@ -4,8 +4,9 @@
  */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import { BinaryReader } from '@bufbuild/protobuf/wire';
 import type { Tensor, TensorSchema } from '../gen/hyperpolicy/v1/tensor_pb.ts';
+import { WireWriter } from './wire-writer.ts';
 
 /** The tag before a field: its number and its wire type, which is 0 for varint, 1 for eight bytes, 2 for length-delimited. */
 export const tag = (field: number, wireType: 0 | 1 | 2): number => field * 8 + wireType;
@@ -66,20 +67,20 @@ function readNumbers(reader: BinaryReader, end: number): number[] {
 }
 
 /** Numbers are left out where they are 0, as proto3 has it. */
-export function writeNumber(writer: BinaryWriter, field: number, value = 0): void {
+export function writeNumber(writer: WireWriter, field: number, value = 0): void {
   if (value !== 0) writer.uint32(tag(field, 0)).uint32(value);
 }
 
-export function writeText(writer: BinaryWriter, field: number, value = ''): void {
+export function writeText(writer: WireWriter, field: number, value = ''): void {
   if (value !== '') writer.uint32(tag(field, 2)).string(value);
 }
 
-export function writeFlag(writer: BinaryWriter, field: number, value = false): void {
+export function writeFlag(writer: WireWriter, field: number, value = false): void {
   if (value) writer.uint32(tag(field, 0)).bool(true);
 }
 
 export function writeTensor(
-  writer: BinaryWriter,
+  writer: WireWriter,
   field: number,
   { shape = [], data = noBytes }: MessageInitShape<typeof TensorSchema>,
 ): void {
@@ -93,11 +94,11 @@ export function writeTensor(
   writer.join();
 }
 
-/** One writer for all messages: to create one takes as long as to write a message. */
-const shared = new BinaryWriter();
+/** One writer for all messages: its memory is kept. */
+const shared = new WireWriter();
 
-/** The bytes that `write` writes. */
-export function written(write: (writer: BinaryWriter) => void): Uint8Array {
+/** The bytes that `write` writes, in memory of Node's pool. */
+export function written(write: (writer: WireWriter) => void): Uint8Array<ArrayBuffer> {
   const writer = shared;
   try {
     write(writer);

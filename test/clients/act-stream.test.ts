@@ -4,6 +4,9 @@ import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/p
 import grpc from '@grpc/grpc-js';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type ActStreamEvent, type ActStreamOptions, createPolicyClient } from '../../clients/typescript/index.ts';
+import { beginCall, http2StreamOf } from '../../clients/typescript/library-call.ts';
+import { encodeActStreamRequest } from '../../src/contract/act-request.ts';
+import { toBuffer } from '../../src/contract/bytes.ts';
 import {
   type ActRequest,
   ActRequestSchema,
@@ -51,7 +54,7 @@ const singleCall = (answer: grpc.sendUnaryData<Buffer>): Call => ({
 /** A scripted server, and a client of it. @param react what it does with each request */
 async function scripted(
   react: (request: ActRequest, call: Call, index: number) => void,
-  options: { timeoutMs?: number; safeAction?: number[]; neverEnds?: boolean } = {},
+  options: { timeoutMs?: number; safeAction?: number[]; neverEnds?: boolean; messageBytesMax?: number } = {},
 ) {
   const calls: Call[] = [];
   const server = new grpc.Server();
@@ -100,6 +103,7 @@ async function scripted(
   const client = createPolicyClient({
     address: `127.0.0.1:${port}`,
     ...(options.timeoutMs !== undefined && { timeoutMs: options.timeoutMs }),
+    ...(options.messageBytesMax !== undefined && { messageBytesMax: options.messageBytesMax }),
   });
   onTestFinished(() => client.close());
   const events: ActStreamEvent[] = [];
@@ -570,6 +574,75 @@ describe('what a server sends', () => {
         kind: 'deadline_exceeded',
       });
     }
+  });
+});
+
+describe('messages past the library', () => {
+  test('a call that is answered shows its HTTP/2 stream, as this version of the library has it', async () => {
+    const { client, server } = await scripted(answers);
+    await client.act({ model: 'm', observation });
+    const library = new grpc.Client(client.address, grpc.credentials.createInsecure());
+    onTestFinished(() => library.close());
+    const call = beginCall(library, '/hyperpolicy.v1.PolicyService/ActStream', Number.POSITIVE_INFINITY);
+    const answered = new Promise<void>((resolve) => {
+      call.start(new grpc.Metadata(), {
+        onReceiveMetadata() {},
+        onReceiveMessage: () => resolve(),
+        onReceiveStatus() {},
+      });
+    });
+    call.startRead();
+    call.sendMessageWithContext({}, toBuffer(encodeActStreamRequest({ act: { model: 'm', sequence: 1n } })));
+    await answered;
+    expect(http2StreamOf(call)).toMatchObject({ id: expect.any(Number), destroyed: false });
+    call.cancelWithStatus(grpc.status.CANCELLED, 'seen');
+    server.forceShutdown();
+  });
+
+  test('one after the other and many at once are answered in order, and large ones whole', async () => {
+    const size = 20_000;
+    const { open } = await scripted(({ sequence }, call) =>
+      call.answer(response(sequence, { action: { shape: [1, size], data: new Uint8Array(4 * size) } })),
+    );
+    const stream = open();
+    for (let i = 0; i < 3; i++) await stream.act({ observation });
+    const many = await Promise.all(Array.from({ length: 50 }, () => stream.act({ observation })));
+    expect(many.map(({ sequence }) => Number(sequence))).toEqual(Array.from({ length: 50 }, (_, i) => i + 4));
+    expect(many.every(({ action }) => action.values.length === size)).toBe(true);
+    await stream.close();
+  });
+
+  test('many before the first is answered, and the end after them, arrive in order', async () => {
+    const { open, calls } = await scripted(answers);
+    const stream = open();
+    const many = Array.from({ length: 20 }, () => stream.act({ observation }));
+    const closed = stream.close();
+    expect((await Promise.all(many)).map(({ sequence }) => Number(sequence))).toEqual(many.map((_, i) => i + 1));
+    await closed;
+    expect(calls[0]!.requests.map(({ model }) => model)).toEqual(['m', ...new Array(19).fill('')]);
+  });
+
+  test('an answer over the limit of bytes ends the stream as too large', async () => {
+    const { open } = await scripted(
+      ({ sequence }, call) => {
+        const size = sequence < 3n ? 2 : 1000;
+        call.answer(response(sequence, { action: { shape: [1, size], data: new Uint8Array(4 * size) } }));
+      },
+      { messageBytesMax: 1000 },
+    );
+    const stream = open();
+    for (let i = 0; i < 2; i++) await stream.act({ observation });
+    await expect(stream.act({ observation })).rejects.toMatchObject({ kind: 'resource_exhausted' });
+    await expect(stream.act({ observation })).rejects.toMatchObject({ kind: 'resource_exhausted' });
+  });
+
+  test('a request over the limit of bytes is refused as too large', async () => {
+    const { open } = await scripted(answers, { messageBytesMax: 1000 });
+    const stream = open();
+    for (let i = 0; i < 2; i++) await stream.act({ observation });
+    await expect(stream.act({ observation: new Float32Array(1000) })).rejects.toMatchObject({
+      kind: 'resource_exhausted',
+    });
   });
 });
 

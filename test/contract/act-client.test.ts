@@ -41,6 +41,13 @@ const requests: MessageInitShape<typeof ActRequestSchema>[] = [
     sequence: 2n ** 64n - 1n,
   },
   { model: 'm', contextSource: { case: 'contextHandle', value: 'abc' }, seed: 2n ** 53n },
+  // Longer than the writer, so that it grows inside a message.
+  ...[200, 243, 300, 3000].map((count) => ({
+    model: 'm',
+    observation: tensor(...Array.from({ length: count }, (_, i) => i)),
+    contextSource: { case: 'context', value: tensor(...Array.from({ length: 63 }, (_, i) => -i)) } as const,
+    sequence: BigInt(count) ** 3n,
+  })),
 ];
 
 test.each(requests)('says %#', (request) => {

@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm';
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { createFrameBuffer } from '../../../server/transport/grpc-messages.ts';
+import { createFrameBuffer } from '../../../src/contract/grpc-frames.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import {
   ActRequestSchema,
