@@ -8,7 +8,7 @@ const width = 900;
 const modeColours = { fresh: '#2a9d57', hold: '#f2b134', ramp: '#e8743b', safe: '#b3282d' };
 
 export function chartOf(
-  { cycles, poses, beginMs, summary, fallCount, distance }: SimulationResult,
+  { cycles, poses, beginMs, summary, fallCount, policyFallCount, distance }: SimulationResult,
   seconds: number,
 ): TopLevelSpec {
   const rows = cycles.map(({ dueMs, mode, ageMs, latencyMs }, i) => ({
@@ -37,7 +37,7 @@ export function chartOf(
     background: 'white',
     padding: 12,
     title: {
-      text: `A hopper at 100 Hz for ${seconds} s: ${distance.toFixed(1)} m, ${fallCount} falls`,
+      text: `A hopper at 100 Hz for ${seconds} s: ${distance.toFixed(1)} m, ${fallCount} falls (${policyFallCount} without faults)`,
       subtitle:
         `${summary.cyclesPerSecond.toFixed(1)} cycles a second; ${fresh} fresh, ${hold} hold, ${ramp} ramp, ${safe} safe; ` +
         `jitter p99.9 ${summary.jitterMs.p999.toFixed(2)} ms; ${summary.missedCount} deadlines missed, ${summary.skippedCount} periods skipped`,

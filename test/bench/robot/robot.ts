@@ -13,7 +13,7 @@ import { ageMsMax, simulate } from './simulation.ts';
 
 export async function run({ json, out, seconds = 60 }: BenchOptions): Promise<void> {
   const result = await simulate(seconds);
-  const { summary, cycles, fallCount, distance } = result;
+  const { summary, cycles, fallCount, policyFallCount, distance } = result;
   const stale = cycles.filter(({ mode, ageMs }) => (mode === 'fresh' || mode === 'hold') && ageMs > ageMsMax);
   if (out !== undefined) await writeFile(out, await drawSvg(chartOf(result, seconds)));
   report(
@@ -29,6 +29,7 @@ export async function run({ json, out, seconds = 60 }: BenchOptions): Promise<vo
       ...Object.fromEntries(Object.entries(summary.modes).map(([mode, count]) => [`${mode}_count`, count])),
       stale_count: stale.length,
       fall_count: fallCount,
+      policy_fall_count: policyFallCount,
       distance_m: distance,
     },
     json,

@@ -14,6 +14,7 @@ import type { Env } from '../../../src/envs/env.ts';
 import { type ServerChild, startServerProcess } from '../serve-processes.ts';
 import { controlPeriodMs, createRobot, physicsStepMs, stands } from './hopper.ts';
 import { createNetwork, type Network } from './network.ts';
+import { fallsAlone } from './policy-alone.ts';
 
 const model = 'hopper';
 const policy = fileURLToPath(new URL('./policy/', import.meta.url).href.replace('/dist/', '/'));
@@ -44,6 +45,8 @@ export type SimulationResult = {
   readonly poses: readonly Pose[];
   readonly beginMs: number;
   readonly fallCount: number;
+  /** In as much time, but simulated, without any fault or delay: what is the policy's own. */
+  readonly policyFallCount: number;
   /** Metres, over all that it was set up again. */
   readonly distance: number;
 };
@@ -86,8 +89,9 @@ export async function simulate(seconds: number): Promise<SimulationResult> {
     const done = plan(seconds, { network, store, restart, server: () => server });
     const summary = await controller.run({ signal: AbortSignal.timeout(1000 * seconds) });
     await done;
+    const policyFallCount = await fallsAlone(stream, seconds);
     await stream.close();
-    return { summary, cycles: controller.cycles(), beginMs, ...body.told() };
+    return { summary, cycles: controller.cycles(), beginMs, policyFallCount, ...body.told() };
   } finally {
     for (const stop of stops.reverse()) await stop();
   }
