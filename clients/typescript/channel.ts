@@ -2,6 +2,7 @@
 
 import grpc from '@grpc/grpc-js';
 import { timerMs } from '../../src/contract/timers.ts';
+import { createLeaving } from './leaving.ts';
 import { watchAttempts, watchSocket } from './liveness.ts';
 
 export type ChannelSettings = {
@@ -24,12 +25,15 @@ export type Channel = {
   close(): void;
 };
 
+const { CONNECTING } = grpc.connectivityState;
+
 /** The first pause between two tries to connect. */
 const reconnectMsMin = 100;
 
 export function openChannel(settings: ChannelSettings): Channel {
   const { address, credentials, connectTimeoutMs, keepaliveMs, keepaliveTimeoutMs } = settings;
   const silenceMsMax = keepaliveMs === 0 ? Number.POSITIVE_INFINITY : keepaliveMs + keepaliveTimeoutMs;
+  const leaving = createLeaving();
   let closed = false;
   let attempt: NodeJS.Timeout | undefined;
   let client = create();
@@ -42,15 +46,21 @@ export function openChannel(settings: ChannelSettings): Channel {
       },
       connected(socket) {
         clearTimeout(attempt);
-        watchSocket(socket, { connectTimeoutMs, silenceMsMax });
+        // From the first moment on, and not only from the first look. The library has the session a little later than it says so.
+        if (stateOf(made, false) === CONNECTING) {
+          const look = () => void leaving.has(made, socket);
+          made.getChannel().watchConnectivityState(CONNECTING, Number.POSITIVE_INFINITY, () => queueMicrotask(look));
+        }
+        watchSocket(socket, { connectTimeoutMs, silenceMsMax, isLeaving: () => leaving.has(made, socket) });
       },
     });
-    return new grpc.Client(address, watched, optionsOf(settings));
+    const made = new grpc.Client(address, watched, optionsOf(settings));
+    return made;
   }
 
   /** The system tries for minutes, and ever more seldom, to reach a host that does not answer. */
   function beginAnew(): void {
-    if (closed || stateOf(client, false) !== grpc.connectivityState.CONNECTING) return;
+    if (closed || stateOf(client, false) !== CONNECTING) return;
     const hanging = client;
     client = create();
     stateOf(client, true);

@@ -11,18 +11,20 @@ export type LivenessOptions = {
   readonly connectTimeoutMs: number;
   /** How long the silence may be afterwards; Infinity where nobody is asked for signs of life. */
   readonly silenceMsMax: number;
+  /** Whether the server told it to leave: nobody asks for signs of life then. Asked at every look. */
+  readonly isLeaving: () => boolean;
 };
 
 /** How often a connection is looked at. What was busy for longer has waited for so long. */
 const lookMs = 50;
 
 /** Cuts a connection that is silent for too long. */
-export function watchSocket(socket: Socket, { connectTimeoutMs, silenceMsMax }: LivenessOptions): void {
+export function watchSocket(socket: Socket, { connectTimeoutMs, silenceMsMax, isLeaving }: LivenessOptions): void {
   let heardBytes = 0;
   let silentMs = 0;
   const timer = setInterval(() => {
     const { bytesRead } = socket;
-    silentMs = bytesRead === heardBytes ? silentMs + lookMs : 0;
+    silentMs = isLeaving() || bytesRead !== heardBytes ? 0 : silentMs + lookMs;
     heardBytes = bytesRead;
     const limitMs = heardBytes === 0 ? connectTimeoutMs : silenceMsMax;
     if (silentMs >= limitMs) socket.destroy(new Error(`no sign of life for ${limitMs} ms`));

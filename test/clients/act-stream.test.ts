@@ -3,7 +3,12 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { type ActStreamEvent, type ActStreamOptions, createPolicyClient } from '../../clients/typescript/index.ts';
+import {
+  type ActStreamEvent,
+  type ActStreamOptions,
+  createPolicyClient,
+  type PolicyClientOptions,
+} from '../../clients/typescript/index.ts';
 import { beginCall, http2StreamOf } from '../../clients/typescript/library-call.ts';
 import { encodeActStreamRequest } from '../../src/contract/act-request.ts';
 import { toBuffer } from '../../src/contract/bytes.ts';
@@ -54,8 +59,9 @@ const singleCall = (answer: grpc.sendUnaryData<Buffer>): Call => ({
 /** A scripted server, and a client of it. @param react what it does with each request */
 async function scripted(
   react: (request: ActRequest, call: Call, index: number) => void,
-  options: { timeoutMs?: number; safeAction?: number[]; neverEnds?: boolean; messageBytesMax?: number } = {},
+  options: { safeAction?: number[]; neverEnds?: boolean } & Partial<PolicyClientOptions> = {},
 ) {
+  const { safeAction = [0.25, -0.5], neverEnds = false, ...connection } = options;
   const calls: Call[] = [];
   const server = new grpc.Server();
   onTestFinished(() => server.forceShutdown());
@@ -72,7 +78,7 @@ async function scripted(
         };
         calls.push(call);
         duplex.on('error', () => {});
-        if (options.neverEnds !== true) duplex.on('end', () => duplex.end());
+        if (!neverEnds) duplex.on('end', () => duplex.end());
         duplex.on('data', (bytes: Buffer) => {
           const { act } = fromBinary(ActStreamRequestSchema, bytes);
           call.requests.push(act!);
@@ -83,7 +89,6 @@ async function scripted(
         react(fromBinary(ActRequestSchema, request), singleCall(answer), -1);
       },
       getModel(_call: unknown, answer: grpc.sendUnaryData<Buffer>) {
-        const { safeAction = [0.25, -0.5] } = options;
         const described = {
           version: 7,
           observation: spec(3),
@@ -102,8 +107,7 @@ async function scripted(
   });
   const client = createPolicyClient({
     address: `127.0.0.1:${port}`,
-    ...(options.timeoutMs !== undefined && { timeoutMs: options.timeoutMs }),
-    ...(options.messageBytesMax !== undefined && { messageBytesMax: options.messageBytesMax }),
+    ...connection,
   });
   onTestFinished(() => client.close());
   const events: ActStreamEvent[] = [];
@@ -644,6 +648,28 @@ describe('messages past the library', () => {
       kind: 'resource_exhausted',
     });
   });
+});
+
+test.each(['single call', 'stream'])('what a %s waits for is answered by a server that drains', async (kind) => {
+  let answer: (() => void) | undefined;
+  const { client, open, server } = await scripted(
+    (request, call) => {
+      if (request.sequence === 1n) answers(request, call);
+      else answer = () => answers(request, call);
+    },
+    // Of many pings in the wait below, the library would give everything up for the first.
+    { keepaliveMs: 10, keepaliveTimeoutMs: 10, timeoutMs: 60_000 },
+  );
+  const stream = open();
+  const act = (sequence: bigint) =>
+    kind === 'stream' ? stream.act({ observation }) : client.act({ model: 'm', observation, sequence });
+  await act(1n);
+  const waiting = act(2n);
+  await until(() => answer !== undefined);
+  server.tryShutdown(() => {});
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  answer!();
+  expect(await waiting).toMatchObject({ sequence: 2n, fallback: undefined });
 });
 
 describe('metadata', () => {

@@ -30,14 +30,8 @@ import { type ClientCall, type ClientPeer, type ClientStream, type Fields, type 
 /** Longer than a busy machine takes; above the server's limits, which are what is asked for. */
 const patient = { timeoutMs: 30_000, messageBytesMax: 2 ** 24 };
 
-/** A connection that is told to leave takes no ping any more, and the library then gives up what is in flight on it. */
-const quiet = { keepaliveMs: 0 };
-
 export const grpcPeer = (address: string): ClientPeer =>
-  peerOf(
-    (token) => createPolicyClient({ address, ...patient, ...quiet, ...(token !== undefined && { token }) }),
-    openStream,
-  );
+  peerOf((token) => createPolicyClient({ address, ...patient, ...(token !== undefined && { token }) }), openStream);
 
 export const connectPeer = (url: string): ClientPeer => ({
   ...peerOf((token) => createConnectClient({ url, ...patient, ...(token !== undefined && { token }) })),
