@@ -52,10 +52,11 @@ export function createHttpAnswers<S extends DescService>(
     boundConnectTimeout(request.headers);
     count(exchange, known.get(path) ?? other, deps);
     if (refusesHost(request, response)) return;
-    const handler = handlerOf.get(path);
+    const handler = known.has(path) ? handlerOf.get(path) : undefined;
     if (handler === undefined) {
       const text = `HTTP port: expected a path /${service.typeName}/METHOD of an RPC with one answer, got ${quoted(path)}`;
-      refuse(response, { httpStatus: 404, code: 'unimplemented', text });
+      // A stream needs another version of HTTP.
+      refuse(response, { httpStatus: handlerOf.has(path) ? 505 : 404, code: 'unimplemented', text });
       return;
     }
     answer(handler, exchange, bytesMax).catch((error: unknown) => {
@@ -99,9 +100,8 @@ function statusOf({ request: { method, headers }, response, httpCall: { status }
   return refusals[response.statusCode] ?? (response.statusCode >= 500 ? 'INTERNAL' : 'INVALID_ARGUMENT');
 }
 
-/** Answers of the library itself. For a stream, which needs HTTP/2, it sends an error inside a 200, or 505. */
+/** Answers of the library itself. */
 const refusals: Readonly<Record<number, StatusName>> = {
-  200: 'UNIMPLEMENTED',
   404: 'UNIMPLEMENTED',
   405: 'UNIMPLEMENTED',
   // Another server's name.
@@ -114,8 +114,9 @@ const refusals: Readonly<Record<number, StatusName>> = {
 
 async function answer(handler: Handler, { request, response, httpCall }: Exchange, bytesMax: number): Promise<void> {
   // HTTP/1.0 may leave it out, and the library needs it for the URL.
-  if (request.headers.host === undefined) {
-    const text = 'HTTP port: expected a header "host", got none';
+  const { host = '' } = request.headers;
+  if (!URL.canParse(`http://${host}`)) {
+    const text = `HTTP port: expected a header "host", got ${host === '' ? 'none' : quoted(host)}`;
     refuse(response, { httpStatus: 400, code: 'invalid_argument', text });
     return;
   }

@@ -7,7 +7,7 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from '@bufbuild/protobuf';
-import { type Code, ConnectError, createContextKey, type HandlerContext } from '@connectrpc/connect';
+import { Code, ConnectError, createContextKey, type HandlerContext } from '@connectrpc/connect';
 import { type StatusName, statusCodes } from '../../src/contract/status.ts';
 import type { Call, Client } from '../call/rpc.ts';
 import type { Invocations, Transport } from './invocation.ts';
@@ -62,8 +62,9 @@ export function httpUnary(
     });
 }
 
+/** The library aborts a call whose time is over, too; that is for the deadline to tell. */
 const clientOf = (signal: AbortSignal): Client => ({
   get cancelled() {
-    return signal.aborted;
+    return signal.aborted && ConnectError.from(signal.reason).code !== Code.DeadlineExceeded;
   },
 });

@@ -415,9 +415,23 @@ describe('JSON over HTTP', () => {
       const page = await statusFor(server.metricsPort, `host: ${host}\r\n`, { path: '/metrics' });
       expect([host, page]).toEqual([host, '421']);
     }
-    // Only HTTP/1.0 may leave it out; such a request has no URL for the library.
+    // Only HTTP/1.0 may leave it out. Such requests have no URL for the library.
     expect(await statusFor(server.httpPort!, '', { version: '1.0' })).toBe('400');
+    for (const host of ['', 'localhost:99999']) {
+      expect([host, await statusFor(server.httpPort!, `host: ${host}\r\n`)]).toEqual([host, '400']);
+    }
     expect(await statusFor(server.httpPort!, 'host: localhost\r\n')).toBe('200');
+  });
+
+  test('a call whose time is over when it comes is late, not cancelled; the stream is refused with its reason', async () => {
+    const { post } = await startHttp();
+    const late = await post('Act', { model: 'plain', observation }, { 'connect-timeout-ms': '0' });
+    expect([late.status, late.body.code]).toEqual([504, 'deadline_exceeded']);
+    const path = '/hyperpolicy.v1.PolicyService';
+    expect((await post('ActStream', {})).body).toEqual({
+      code: 'unimplemented',
+      message: `HTTP port: expected a path ${path}/METHOD of an RPC with one answer, got "${path}/ActStream"`,
+    });
   });
 
   test('paths that nobody serves make no labels', async () => {
