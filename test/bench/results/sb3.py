@@ -99,7 +99,7 @@ class Evaluations(BaseCallback):
         return True
 
 
-shown = {name: value for name, value in settings.items() if name not in ("action_noise", "policy_kwargs", "seed")}
+shown = {name: value for name, value in settings.items() if name not in ("policy", "action_noise", "policy_kwargs", "seed")}
 config = dict(
     environment=environment,
     algorithm=dict(name=algorithm, critic=dict(architecture="stable-baselines3"), version=stable_baselines3.__version__, **shown),
