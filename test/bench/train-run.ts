@@ -56,10 +56,13 @@ async function main(run: TrainRun): Promise<void> {
   const { collectorThreadCount } = run;
   const workers = { environmentCount: 1, workerCount: collectorThreadCount };
   const envs = await createVectorEnv({ env: benchEnvironment, seed: 0, ...workers });
+  const [begin, finish] = [envs.begin.bind(envs), envs.finish.bind(envs)];
+  // In place: a copy of an instance has no methods.
+  Object.assign(envs, { begin: timed('simulation', begin), finish: timed('simulation', finish) });
   const config = { ...offPolicyDefaults, stepCount: 2 ** 31 - 1, checkpointInterval: 2 ** 31 - 1, batchSize };
   let due = 0;
   await trainOffPolicy({
-    envs: { ...envs, begin: timed('simulation', envs.begin), finish: timed('simulation', envs.finish) },
+    envs,
     // None of the references evaluates.
     evaluator: { isConcurrent: true, evaluate: () => new Promise(() => {}), dispose() {} },
     learner: { ...learner, explore: timed('acting', learner.explore), learn: timed('learning', learner.learn) },
