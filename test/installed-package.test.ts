@@ -90,6 +90,7 @@ test('trains, with progress and a package at the end', async () => {
 const program = `
 import { createPolicyClient, HyperpolicyError, type Tensor } from 'hyperpolicy/client';
 import { createEnv, createEnvironment, environmentNames, type Env, type Task } from 'hyperpolicy/environments';
+import { algorithmNames, type TrainOptions, train } from 'hyperpolicy/training';
 
 const env: Env = await createEnvironment('HalfCheetah-v5');
 const { observation } = env.reset(0);
@@ -104,16 +105,23 @@ try {
   console.log(error instanceof HyperpolicyError && error.kind);
 }
 client.close();
+const settings = { stepCount: 20, warmUpStepCount: 10, evaluationInterval: 20, evaluationEpisodeCount: 1 };
+const options: TrainOptions = {
+  config: { environment: 'Pendulum-v1', threadCount: 1, algorithm: { name: 'td3', critic: { architecture: 'mlp-small' } }, loop: settings },
+  runDirectory: 'run',
+  stream: process.stderr,
+};
+console.log(algorithmNames.join(' '), (await train(options)).run.step);
 // @ts-expect-error: no such option.
 export const misspelt = () => createPolicyClient({ adress: '' });
 export type Mine = Task;
 `;
 
-test('gives programs its environments, and compilers its types', async () => {
+test('gives programs its environments and its training, and compilers their types', async () => {
   await writeFile(join(folder, 'program.ts'), program);
   const tsc = join(root, 'node_modules/.bin/tsc');
   const options = '--module nodenext --target es2023 --strict --types node --outDir out'.split(' ');
   await run(tsc, ['program.ts', ...options], { cwd: folder });
   const { stdout } = await run(process.execPath, ['out/program.js'], { cwd: folder });
-  expect(stdout).toBe('true 17 true function\nunavailable\n');
+  expect(stdout).toBe('true 17 true function\nunavailable\nmaml pearl sac td3 20\n');
 });
