@@ -7,6 +7,7 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { invalidArgument } from '../src/contract/errors.ts';
+import { integer, numberFrom, oneOf, text, yesOrNo } from '../src/contract/settings.ts';
 import { precisionNames } from '../src/onnx/precision.ts';
 import { deviceNames } from '../src/onnx/providers.ts';
 import { httpUrl, isHttpUrl } from '../src/tracing/trace-settings.ts';
@@ -20,7 +21,10 @@ const mebibyte = 1024 * 1024;
 export const unbounded = 2 ** 31 - 1;
 /** Eleven days. Node's timers fire at once if they are set to more than 24 days, and some add to a setting. */
 const durationMsMax = 1_000_000_000;
-const integer = (low: number, high: number) => z.number().int().min(low).max(high);
+const someTextError = { error: 'a text that is not empty' };
+const someText = text(someTextError.error);
+const listError = { error: 'a list of texts' };
+const texts = <T extends z.ZodType>(each: T) => z.array(each, listError);
 const port = integer(0, 65535);
 const count = integer(1, unbounded);
 const bytes = integer(0, unbounded * mebibyte);
@@ -36,27 +40,27 @@ const defaultConnectionAgeMsMax = (processCount: number): number => (processCoun
 
 const serverConfigSchema = z.strictObject({
   /** Packages are `<store>/<model>/<version>/`. */
-  store: z.string().min(1).default('.hyperpolicy/store'),
-  host: z.string().min(1).default('127.0.0.1'),
+  store: someText.default('.hyperpolicy/store'),
+  host: someText.default('127.0.0.1'),
   port: port.default(50051),
   metricsPort: port.default(9464),
   /** Null is off. */
   adminPort: port.nullable().default(null),
   /** JSON over HTTP (the Connect protocol); null is off. It has TLS if the gRPC port has it. */
   httpPort: port.nullable().default(null),
-  httpPlaintext: z.boolean().default(false),
+  httpPlaintext: yesOrNo().default(false),
   /** Kept as browsers write them. */
-  httpOrigins: z.array(z.string().transform(webOrigin)).default([]),
+  httpOrigins: texts(z.string(listError).transform(webOrigin)).default([]),
   /** Names of this server, beside addresses, `host` and the machine's own, on the HTTP and the metrics port. */
-  httpHosts: z.array(z.string().min(1)).default([]),
+  httpHosts: texts(text(listError.error)).default([]),
   httpConnectionCountMax: count.default(256),
-  tlsCertificateFile: z.string().min(1).nullable().default(null),
-  tlsKeyFile: z.string().min(1).nullable().default(null),
+  tlsCertificateFile: someText.nullable().default(null),
+  tlsKeyFile: someText.nullable().default(null),
   /** PEM. If given, clients need a certificate, on every port that takes requests. */
-  tlsClientAuthorityFile: z.string().min(1).nullable().default(null),
+  tlsClientAuthorityFile: someText.nullable().default(null),
   /** JSON list; if given, callers need a token. See access/tokens.ts. */
-  tokensFile: z.string().min(1).nullable().default(null),
-  adminOpen: z.boolean().default(false),
+  tokensFile: someText.nullable().default(null),
+  adminOpen: yesOrNo().default(false),
   /**
    * Limits among `perProcessSettings` are those of each process. Limits of handles and rates of tokens are those of the server. All
    * others are those of one request, connection or stream.
@@ -78,11 +82,11 @@ const serverConfigSchema = z.strictObject({
   /** Threads inside one run of a heavy graph. */
   threadCount: integer(1, 256).default(1),
   /** Device of heavy graphs; `auto` is CUDA if it is installed, else the CPU. */
-  device: z.enum(deviceNames).default('auto'),
+  device: oneOf(deviceNames).default('auto'),
   /** Products on a CUDA device; `tf32` is faster, and outputs differ by about 3e-4. */
-  precision: z.enum(precisionNames).default('float32'),
+  precision: oneOf(precisionNames).default('float32'),
   /** How rows are answered whose context, or for a critic observation, is new: models/fused-network.ts. */
-  newRows: z.enum(['auto', 'fused', 'kept']).default('auto'),
+  newRows: oneOf(['auto', 'fused', 'kept']).default('auto'),
   rowCountMax: count.default(4096),
   /**
    * Most rows of a run that requests share. A larger request runs alone; it is split if it has four times as many rows and one run would
@@ -90,7 +94,7 @@ const serverConfigSchema = z.strictObject({
    */
   batchRowCountMax: count.default(32),
   /** How long a request waits for others to share its run, while a thread is free and the run is not full; 0 is not at all. */
-  batchDelayMs: z.number().min(0).max(10_000).default(0),
+  batchDelayMs: numberFrom(0, 10_000).default(0),
   queueRowCountMax: count.default(16_384),
   messageBytesMax: integer(1024, unbounded).default(4 * mebibyte),
   requestCountMax: count.default(1024),
@@ -117,7 +121,7 @@ const serverConfigSchema = z.strictObject({
   handleSpoolBytesMax: integer(1, unbounded * mebibyte).default(256 * mebibyte),
   handleCacheBytesMax: bytes.default(64 * mebibyte),
   /** Null is the system's temporary directory. */
-  handleDirectory: z.string().min(1).nullable().default(null),
+  handleDirectory: someText.nullable().default(null),
   ascentStepCountMax: count.default(1000),
   heldActionCountMax: count.default(4096),
   /** How long before a client's deadline a late answer is given up, so that the error arrives in time. */
@@ -125,11 +129,11 @@ const serverConfigSchema = z.strictObject({
   drainMs: milliseconds.default(10_000),
   /** Logs one request in this many, and each that fails with INTERNAL; 0 logs none. */
   requestLogEvery: integer(0, unbounded).default(0),
-  traceEndpoint: z.string().refine(isHttpUrl, httpUrl).nullable().default(null),
+  traceEndpoint: z.string(someTextError).refine(isHttpUrl, httpUrl).nullable().default(null),
   /** Share of requests that are traced if the client's `traceparent` does not say. */
-  traceRatio: z.number().min(0).max(1).default(1),
+  traceRatio: numberFrom(0, 1).default(1),
   traceQueueCountMax: count.default(2048),
-  logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  logLevel: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 
 /** Limits of each process: a server of N processes has N times as much. */
@@ -182,10 +186,11 @@ function refusalOf(issue: z.core.$ZodIssue, settings: ServerSettings): Error {
     });
   }
   const [name, ...inside] = issue.path as [keyof ServerConfig, ...PropertyKey[]];
+  const isNullable = serverConfigSchema.shape[name].unwrap() instanceof z.ZodNullable;
   const value = inside.reduce<unknown>((from, key) => (from as Record<PropertyKey, unknown>)[key], settings[name]);
   return invalidArgument({
     where: `server settings ${issue.path.join('.')}`,
-    expected: issue.code === 'custom' ? issue.message : expectedOf(name),
+    expected: issue.code === 'custom' || !isNullable ? issue.message : `${issue.message}, or null`,
     // JSON can show neither NaN nor undefined.
     actual: typeof value === 'number' || value === undefined ? String(value) : JSON.stringify(value),
   });
@@ -193,40 +198,10 @@ function refusalOf(issue: z.core.$ZodIssue, settings: ServerSettings): Error {
 
 const settingNames = Object.keys(serverConfigSchema.shape) as (keyof ServerConfig)[];
 
-/** Bounds of a number, both included. */
-export type Bounds = { readonly low: number; readonly high: number; readonly isInteger: boolean };
-
-/** Undefined if the setting is not a number. */
-export function boundsOf(name: keyof ServerConfig): Bounds | undefined {
-  const type = typeOf(name);
-  if (!(type instanceof z.ZodNumber)) return undefined;
-  return { low: type.minValue!, high: type.maxValue!, isInteger: type.format === 'safeint' };
-}
-
-/** The allowed words of a setting; undefined if any text or number is allowed. */
-export function choicesOf(name: keyof ServerConfig): readonly string[] | undefined {
-  const type = typeOf(name);
-  return type instanceof z.ZodEnum ? (type.options as string[]) : undefined;
-}
-
-/** The accepted values of a setting, as a noun phrase. */
-function expectedOf(name: keyof ServerConfig): string {
-  const bounds = boundsOf(name);
-  const choices = choicesOf(name);
-  const nothing = serverConfigSchema.shape[name].unwrap() instanceof z.ZodNullable ? ', or null' : '';
-  if (bounds !== undefined) {
-    return `${bounds.isInteger ? 'an integer' : 'a number'} from ${bounds.low} to ${bounds.high}${nothing}`;
-  }
-  if (choices !== undefined) return `one of ${choices.join(', ')}`;
-  const type = typeOf(name);
-  if (type instanceof z.ZodBoolean) return 'true or false';
-  return `${type instanceof z.ZodArray ? 'a list of texts' : 'a text that is not empty'}${nothing}`;
-}
-
 /** The type of a setting, without its default and without null. */
-function typeOf(name: keyof ServerConfig): unknown {
-  const type: unknown = serverConfigSchema.shape[name].unwrap();
-  return type instanceof z.ZodNullable ? type.unwrap() : type;
+export function typeOf(name: keyof ServerConfig): z.ZodType {
+  const type: z.ZodType = serverConfigSchema.shape[name].unwrap();
+  return type instanceof z.ZodNullable ? (type.unwrap() as z.ZodType) : type;
 }
 
 export const serverDefaults: ServerConfig = serverConfigSchema.parse({});

@@ -1,13 +1,7 @@
 /** The flag of every setting of `hyperpolicy serve`: what it is called, what it means, in which unit. What it may be is the setting's. */
 
-import {
-  type Bounds,
-  boundsOf,
-  choicesOf,
-  perProcessSettings,
-  type ServerConfig,
-  unbounded,
-} from '../../server/config.ts';
+import { perProcessSettings, type ServerConfig, typeOf, unbounded } from '../../server/config.ts';
+import { type Bounds, boundsOf, choicesOf } from '../../src/contract/settings.ts';
 
 /** The flag that gives a setting. */
 export type Flag = {
@@ -275,7 +269,7 @@ void missing;
 
 /** Of the flag, in its unit: of a setting in bytes that is given in MiB, whole ones. */
 export function flagBounds(setting: keyof ServerConfig, { unit = 1 }: Flag): Bounds | undefined {
-  const bounds = boundsOf(setting);
+  const bounds = boundsOf(typeOf(setting));
   return bounds && { ...bounds, low: Math.ceil(bounds.low / unit), high: Math.floor(bounds.high / unit) };
 }
 
@@ -285,7 +279,7 @@ export function helpOf(setting: keyof ServerConfig, flag: Flag, value: unknown):
   const shown = fallback ?? String(typeof value === 'number' ? value / unit : value);
   const about = [`default: ${shown}`];
   const bounds = flagBounds(setting, flag);
-  const choices = choicesOf(setting);
+  const choices = choicesOf(typeOf(setting));
   if (choices !== undefined) about.unshift(choices.join(', '));
   else if (bounds !== undefined) {
     about.unshift(bounds.high === unbounded ? `${bounds.low} or more` : `${bounds.low} to ${bounds.high}`);

@@ -8,15 +8,16 @@
 import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import {
-  choicesOf,
   parseServerConfig,
   perProcessSettings,
   type ServerConfig,
   type ServerSettings,
   serverDefaults,
+  typeOf,
 } from '../../server/config.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { endProcess } from '../../src/contract/process-end.ts';
+import { choicesOf } from '../../src/contract/settings.ts';
 import { timerMs } from '../../src/contract/timers.ts';
 import { checkFolder, checkPorts } from './checks.ts';
 import { integerIn, numberIn } from './options.ts';
@@ -53,7 +54,7 @@ function optionOf(setting: keyof ServerConfig, flag: Flag): Option {
   // For a flag without a value, the library takes any value of its variable as yes.
   if (!option.isBoolean()) option.env(variableOf(flag.flags));
   const bounds = flagBounds(setting, flag);
-  const choices = choicesOf(setting);
+  const choices = choicesOf(typeOf(setting));
   if (bounds !== undefined) option.argParser((bounds.isInteger ? integerIn : numberIn)(bounds.low, bounds.high));
   if (choices !== undefined) option.choices(choices);
   if (option.variadic) option.argParser(listed);

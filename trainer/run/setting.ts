@@ -4,6 +4,9 @@
  */
 
 import { z } from 'zod';
+import { integer as integerFrom } from '../../src/contract/settings.ts';
+
+export { oneOf, text, yesOrNo } from '../../src/contract/settings.ts';
 
 export type SettingHelp = {
   /** In the form of commander, e.g. `--batch-size <rows>`. A setting without a flag is set in a config file. */
@@ -24,10 +27,7 @@ export const setting = <T extends z.ZodType>(type: T, help: SettingHelp): T => {
 /** A larger count must be a mistake: no run has that many steps. */
 const largeCount = 2 ** 31 - 1;
 
-export function integer(low: number, high = largeCount): z.ZodNumber {
-  const error = `an integer from ${low} to ${high}`;
-  return z.number({ error }).refine((value) => Number.isSafeInteger(value) && value >= low && value <= high, { error });
-}
+export const integer = (low: number, high = largeCount): z.ZodNumber => integerFrom(low, high);
 
 /** Seeds stay safe integers with the offsets that streams of their own add. */
 const seedMax = Number.MAX_SAFE_INTEGER - 1_000_000;
@@ -58,13 +58,6 @@ export const anyNumber = (): z.ZodNumber => bounded('a finite number', () => tru
 function bounded(error: string, fits: (value: number) => boolean): z.ZodNumber {
   return z.number({ error }).refine((value) => Number.isFinite(value) && fits(value), { error });
 }
-
-export const text = (): z.ZodString => z.string({ error: 'a text' }).min(1, { error: 'a text' });
-
-export const yesOrNo = (): z.ZodBoolean => z.boolean({ error: 'true or false' });
-
-export const oneOf = <const T extends readonly [string, ...string[]]>(names: T) =>
-  z.enum(names, { error: `one of ${names.join(', ')}` });
 
 const widthMax = 65_536;
 
