@@ -3,6 +3,7 @@
 import type { DescService } from '@bufbuild/protobuf';
 import { decodeActRequest, decodeActStreamRequest } from '../src/contract/act-request.ts';
 import { encodeActResponse, encodeActStreamResponse } from '../src/contract/act-response.ts';
+import { createReflection } from '../src/contract/reflection.ts';
 import { Health as HealthService } from '../src/gen/grpc/health/v1/health_pb.ts';
 import { ServerReflection, type ServerReflectionRequest } from '../src/gen/grpc/reflection/v1/reflection_pb.ts';
 import { AdminService } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
@@ -21,7 +22,6 @@ import { streamMethod } from './transport/grpc-streams.ts';
 import { unaryMethods } from './transport/grpc-unary.ts';
 import type { Health } from './transport/health.ts';
 import { describeStatus, type MethodDeps } from './transport/invocation.ts';
-import { createReflection } from './transport/reflection.ts';
 
 /** Needed for the methods of any gRPC port. */
 export type PortSources = {

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import grpc from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { addressOf, portInUse } from '../../src/contract/ports.ts';
-import type { Certificates } from '../access/certificates.ts';
+import type { Certificates } from '../../src/files/certificates.ts';
 import type { ServerConfig } from '../config.ts';
 import type { MethodMetrics, Metrics } from '../telemetry/metrics.ts';
 import { boundGrpcTimeout } from './deadline-headers.ts';

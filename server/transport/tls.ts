@@ -3,8 +3,8 @@
 import type { Socket } from 'node:net';
 import type { Server, TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
+import { type CertificateFiles, type Certificates, openCertificates } from '../../src/files/certificates.ts';
 import { createNotes } from '../../src/pacing/notes.ts';
-import { type CertificateFiles, type Certificates, openCertificates } from '../access/certificates.ts';
 import type { HandshakeFailure, Metrics } from '../telemetry/metrics.ts';
 
 /** How often the files are checked for a change. */

@@ -20,9 +20,9 @@ import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createAdminClient } from '../../../clients/typescript/admin.ts';
 import { createPolicyClient, type PolicyClientOptions } from '../../../clients/typescript/client.ts';
 import type { TlsOptions } from '../../../clients/typescript/connection.ts';
-import { openCertificates } from '../../../server/access/certificates.ts';
 import { openTokens } from '../../../server/access/tokens.ts';
 import { parseServerConfig } from '../../../server/config.ts';
+import { openCertificates } from '../../../src/files/certificates.ts';
 import {
   Health as HealthService,
   HealthCheckResponse_ServingStatus as ServingStatus,

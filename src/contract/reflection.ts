@@ -2,12 +2,12 @@
 
 import { createRegistry, type DescFile, type DescService, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
-import { quoted } from '../../src/contract/errors.ts';
-import { statusCodes } from '../../src/contract/status.ts';
 import type {
   ServerReflectionRequest,
   ServerReflectionResponseSchema,
-} from '../../src/gen/grpc/reflection/v1/reflection_pb.ts';
+} from '../gen/grpc/reflection/v1/reflection_pb.ts';
+import { quoted } from './errors.ts';
+import { statusCodes } from './status.ts';
 
 type ResponseInit = MessageInitShape<typeof ServerReflectionResponseSchema>;
 type Answer = NonNullable<ResponseInit['messageResponse']>;

@@ -6,9 +6,8 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import type { Logger } from 'pino';
-import { invalidArgument } from '../../src/contract/errors.ts';
-import { type OnRead, readAndWatch } from '../../src/files/reread.ts';
-import type { ServerConfig } from '../config.ts';
+import { invalidArgument } from '../contract/errors.ts';
+import { type OnRead, readAndWatch } from './reread.ts';
 
 type Material = {
   /** PEM: the server's chain and key, and the authorities of clients if clients need a certificate. */
@@ -25,7 +24,10 @@ export type Certificates = {
   onChange(listener: () => void): void;
 };
 
-export type CertificateFiles = Pick<ServerConfig, 'tlsCertificateFile' | 'tlsKeyFile' | 'tlsClientAuthorityFile'>;
+/** Names of PEM files: the chain of the server, its key, and the authorities of clients if clients need a certificate. */
+export type CertificateFiles = Readonly<
+  Record<'tlsCertificateFile' | 'tlsKeyFile' | 'tlsClientAuthorityFile', string | null>
+>;
 
 /** A certificate that ends within this time is a warning, once a day. */
 const soonMs = 14 * 24 * 3_600_000;
