@@ -4,8 +4,7 @@ import { Registry } from 'prom-client';
 import type { StatusName } from '../../src/contract/status.ts';
 import { registerProcessMetrics } from '../../src/metrics/process-metrics.ts';
 import { type Labels, registerCounter, registerHistogram, registerReadings } from '../../src/metrics/readings.ts';
-import { serverVersion } from '../config.ts';
-import { type CountAnswer, registerRequests, secondBounds, slotsByStatus } from './request-metrics.ts';
+import { registerRequests, secondBounds, slotsByStatus } from './request-metrics.ts';
 import { type MetricsSources, registerSources } from './source-metrics.ts';
 import { VersionLabels } from './version-labels.ts';
 
@@ -34,63 +33,20 @@ export type HandshakeFailure = (typeof handshakeFailures)[number];
 const reloadKinds = ['certificates', 'tokens', 'labels'] as const;
 type ReloadKind = (typeof reloadKinds)[number];
 
-export type TlsMetrics = {
-  failed(reason: HandshakeFailure): void;
-  /** When its certificate ends, milliseconds since 1970. */
-  validTo(ms: number): void;
-};
-
-export type MethodMetrics = {
-  started(): void;
-  received(): void;
-  sent(): void;
-  /** Time to write one response. */
-  encoded(seconds: number): void;
-  /** A call has ended. */
-  handled(status: StatusName, seconds: number): void;
-  /** A request has ended: a unary call, or a message of a stream. */
-  readonly answered: CountAnswer;
-};
-
-/** Work for requests of one method that passed validation. */
-export type WorkMetrics = {
-  rows(rowCount: number): void;
-  /** Wait for generated weights, from the beginning of their run. */
-  primary(seconds: number): void;
-  /** A dynamic network, or a whole plain one. */
-  dynamic(seconds: number): void;
-};
-
-export type Metrics = {
-  readonly registry: Registry;
-  readonly versions: VersionLabels;
-  method(name: { readonly type: GrpcType; readonly service: string; readonly method: string }): MethodMetrics;
-  work(method: string): WorkMetrics;
-  /** A file that changed was read again, or refused. */
-  reloaded(kind: ReloadKind, result: 'loaded' | 'refused'): void;
-  loadResult(result: 'loaded' | 'refused' | 'withdrawn', model: string): void;
-  /** A thread's run did not end in time. */
-  threadGivenUp(): void;
-  /** A device refused a version that the next one serves. */
-  deviceFallback(model: string, refusedBy: string): void;
-  fallback(fallback: string, reason: string): void;
-  /** A run of a heavy graph, with the rows that were joined for it. */
-  heavyRun(run: { readonly graph: GraphNames; readonly rowCount: number; readonly seconds: number }): void;
-  /** A connection was refused or cut for what its client does. */
-  connectionEnded(reason: EndReason): void;
-  tls(port: string): TlsMetrics;
-  /** A request has waited so long for its turn on a heavy graph. */
-  queued(graph: GraphNames, seconds: number): void;
-};
+export type Metrics = ReturnType<typeof createMetrics>;
+export type MethodMetrics = ReturnType<Metrics['method']>;
+export type WorkMetrics = ReturnType<Metrics['work']>;
 
 /** Of a heavy graph, the same object each time: its file's name, and the labels of its version. */
 export type GraphNames = { readonly name: string; readonly labels: Labels };
 
-export function createMetrics(sources: MetricsSources): Metrics {
+/** With the rows that were joined for it. */
+type HeavyRun = { readonly graph: GraphNames; readonly rowCount: number; readonly seconds: number };
+
+export function createMetrics(sources: MetricsSources) {
   const registry = new Registry();
   registerProcessMetrics(registry);
   registerSources(sources, registry);
-  registerBuild(registry);
   const versions = new VersionLabels();
   const kinds = kindsIn(registry);
   const calls = registerCalls(kinds);
@@ -98,7 +54,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   return {
     registry,
     versions,
-    method: (name) => ({ ...calls(name), answered: requests(name.method) }),
+    method: (name: MethodName) => ({ ...calls(name), answered: requests(name.method) }),
     work: registerWork(kinds),
     tls: registerTls(registry, kinds),
     ...registerEvents(kinds),
@@ -106,6 +62,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   };
 }
 
+type MethodName = { readonly type: GrpcType; readonly service: string; readonly method: string };
 type Kinds = ReturnType<typeof kindsIn>;
 
 const kindsIn = (registry: Registry) => ({
@@ -123,17 +80,19 @@ function registerCalls({ counter, seconds }: Kinds) {
   const handled = counter('grpc_server_handled_total', 'Calls answered, by status code');
   const handling = seconds('grpc_server_handling_seconds', 'From when the server had the message to the answer');
   const encode = seconds('hyperpolicy_encode_seconds', 'Writing a response');
-  return ({ type, service, method }: Parameters<Metrics['method']>[0]): Omit<MethodMetrics, 'answered'> => {
+  return ({ type, service, method }: MethodName) => {
     const labels = { grpc_type: type, grpc_service: service, grpc_method: method };
     const [startedSlot, receivedSlot, sentSlot] = [started, received, sent].map((counter) => counter(labels));
     const byStatus = slotsByStatus((grpc_code) => handled({ ...labels, grpc_code }));
     const observe = handling(labels);
     return {
+      /** Seconds to write one response. */
       encoded: encode({ method }),
       started: () => void startedSlot!.value++,
       received: () => void receivedSlot!.value++,
       sent: () => void sentSlot!.value++,
-      handled(status, seconds) {
+      /** A call has ended. */
+      handled(status: StatusName, seconds: number): void {
         byStatus[status].value++;
         observe(seconds);
       },
@@ -141,20 +100,19 @@ function registerCalls({ counter, seconds }: Kinds) {
   };
 }
 
-function registerWork({ seconds, rows }: Kinds): Metrics['work'] {
+/** Work for requests of one method that passed validation: their rows, and seconds. */
+function registerWork({ seconds, rows }: Kinds) {
   const requestRows = rows('hyperpolicy_rows', 'Rows of a request');
   const primary = seconds('hyperpolicy_primary_seconds', 'Waiting for generated weights, from when their run began');
   const dynamic = seconds('hyperpolicy_dynamic_seconds', 'Dynamic networks, or whole plain ones');
-  return (method) => ({ rows: requestRows({ method }), primary: primary({ method }), dynamic: dynamic({ method }) });
+  return (method: string) => ({
+    rows: requestRows({ method }),
+    primary: primary({ method }),
+    dynamic: dynamic({ method }),
+  });
 }
 
-function registerBuild(registry: Registry): void {
-  const help = '1, with the version of the server';
-  const build = { name: 'hyperpolicy_build_info', help, type: 'gauge', aggregator: 'max' } as const;
-  registerReadings(registry, build, () => [{ labels: { version: serverVersion }, value: 1 }]);
-}
-
-function registerTls(registry: Registry, { counter }: Kinds): Metrics['tls'] {
+function registerTls(registry: Registry, { counter }: Kinds) {
   const failures = counter('hyperpolicy_tls_handshakes_failed_total', 'TLS handshakes that failed, by port and reason');
   const expirySeconds = new Map<string, number>();
   registerReadings(
@@ -167,21 +125,17 @@ function registerTls(registry: Registry, { counter }: Kinds): Metrics['tls'] {
     },
     () => [...expirySeconds].map(([port, value]) => ({ labels: { port }, value })),
   );
-  return (port) => {
+  return (port: string) => {
     for (const reason of handshakeFailures) failures({ port, reason });
     return {
-      failed: (reason) => void failures({ port, reason }).value++,
-      validTo: (ms) => void expirySeconds.set(port, ms / 1000),
+      failed: (reason: HandshakeFailure) => void failures({ port, reason }).value++,
+      /** When its certificate ends, milliseconds since 1970. */
+      validTo: (ms: number) => void expirySeconds.set(port, ms / 1000),
     };
   };
 }
 
-function registerEvents({
-  counter,
-}: Kinds): Pick<
-  Metrics,
-  'loadResult' | 'threadGivenUp' | 'deviceFallback' | 'fallback' | 'connectionEnded' | 'reloaded'
-> {
+function registerEvents({ counter }: Kinds) {
   const loads = counter(
     'hyperpolicy_model_loads_total',
     'Model versions loaded, refused, or withdrawn as a run did not end',
@@ -200,17 +154,21 @@ function registerEvents({
   const reloads = counter('hyperpolicy_reloads_total', 'Files that changed and were read again, or refused');
   for (const kind of reloadKinds) for (const result of ['loaded', 'refused']) reloads({ kind, result });
   return {
-    reloaded: (kind, result) => void reloads({ kind, result }).value++,
-    loadResult: (result, model) => void loads({ model, result }).value++,
+    /** A file that changed was read again, or refused. */
+    reloaded: (kind: ReloadKind, result: 'loaded' | 'refused') => void reloads({ kind, result }).value++,
+    loadResult: (result: 'loaded' | 'refused' | 'withdrawn', model: string) => void loads({ model, result }).value++,
+    /** A thread's run did not end in time. */
     threadGivenUp: () => void givenUp.value++,
-    deviceFallback: (model, refused_by) => void deviceFallbacks({ model, refused_by }).value++,
-    fallback: (fallback, reason) => void fallbacks({ fallback, reason }).value++,
-    connectionEnded: (reason) => void connectionEnds({ reason }).value++,
+    /** A device refused a version that the next one serves. */
+    deviceFallback: (model: string, refused_by: string) => void deviceFallbacks({ model, refused_by }).value++,
+    fallback: (fallback: string, reason: string) => void fallbacks({ fallback, reason }).value++,
+    /** A connection was refused or cut for what its client does. */
+    connectionEnded: (reason: EndReason) => void connectionEnds({ reason }).value++,
   };
 }
 
 /** Heavy graphs by the names of their files, the first `graphLabelCountMax`, then `other`; waiting also by version. */
-function registerGraphs({ seconds, rows }: Kinds, { isGone }: VersionLabels): Pick<Metrics, 'heavyRun' | 'queued'> {
+function registerGraphs({ seconds, rows }: Kinds, { isGone }: VersionLabels) {
   const runs = seconds('hyperpolicy_heavy_run_seconds', 'Runs of primaries and plain critics');
   const batches = rows('hyperpolicy_batch_rows', 'Rows joined into one run of a heavy graph');
   const queue = seconds('hyperpolicy_queue_seconds', 'Waiting of requests for the turn of a heavy graph', isGone);
@@ -227,11 +185,12 @@ function registerGraphs({ seconds, rows }: Kinds, { isGone }: VersionLabels): Pi
     return series;
   };
   return {
-    heavyRun({ graph, seconds: taken, rowCount }) {
+    heavyRun({ graph, seconds: taken, rowCount }: HeavyRun): void {
       const { ran, joined } = seriesOf(graph);
       ran(taken);
       joined(rowCount);
     },
-    queued: (graph, waitedSeconds) => seriesOf(graph).waited(waitedSeconds),
+    /** A request has waited so long for its turn. */
+    queued: (graph: GraphNames, waitedSeconds: number) => seriesOf(graph).waited(waitedSeconds),
   };
 }

@@ -2,7 +2,7 @@
 
 import type { Registry } from 'prom-client';
 import { type Labels, type Reading, registerReadings } from '../../src/metrics/readings.ts';
-import { type ServerConfig, stuckThreadCountMax } from '../config.ts';
+import { type ServerConfig, serverVersion, stuckThreadCountMax } from '../config.ts';
 import type { HandleStore } from '../handles/handle-store.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
 import type { LookupCounts } from '../weights/kept-weights.ts';
@@ -56,6 +56,10 @@ type Register = (name: string, help: string, read: Read, aggregator?: 'sum' | 'm
 
 const one = (value: number): readonly Reading[] => [{ labels: {}, value }];
 
+/** A reading for each value of a label. */
+const by = (label: string, values: Readonly<Record<string, number>>, labels: Labels = {}): readonly Reading[] =>
+  Object.entries(values).map(([name, value]) => ({ labels: { ...labels, [label]: name }, value }));
+
 export function registerSources({ eventLoopDelayUs, requestCount, serving }: MetricsSources, registry: Registry): void {
   const register: Register = (name, help, read, aggregator = 'sum') => {
     const type = name.endsWith('_total') ? 'counter' : 'gauge';
@@ -65,6 +69,8 @@ export function registerSources({ eventLoopDelayUs, requestCount, serving }: Met
   register('requests_in_flight', inFlight, () => one(requestCount()));
   const lateness = () => one(eventLoopDelayUs() / 1e6);
   register('event_loop_delay_seconds', 'How late the event loop runs, mean over the last second', lateness, 'max');
+  const build = { labels: { version: serverVersion }, value: 1 };
+  register('build_info', '1, with the version of the server', () => [build], 'max');
   if (serving === undefined) return;
   registerLoad(register, serving);
   registerCaches(register, serving);
@@ -96,43 +102,29 @@ function registerLoad(
 
 function registerCaches(register: Register, { config, caches, versions }: ServingSources): void {
   const ofCaches = (name: string, help: string, read: (cache: ContextCache) => number) =>
-    register(name, help, () => Object.entries(caches).map(([cache, own]) => ({ labels: { cache }, value: read(own) })));
+    register(name, help, () => by('cache', { policy: read(caches.policy), critic: read(caches.critic) }));
   ofCaches('context_cache_hits_total', 'Contexts whose weights were known', ({ kept }) => kept.counts.hitCount);
   ofCaches('context_cache_misses_total', 'Contexts whose weights were not known', ({ kept }) => kept.counts.missCount);
-  register('context_lookups_total', 'The same by version', () =>
-    versions().flatMap(({ model, version, policy, critic }) =>
-      Object.entries({ policy, critic }).flatMap(([cache, network]) => lookupsOf({ cache, model, version }, network)),
-    ),
-  );
-  ofCaches(
-    'context_cache_evictions_total',
-    'Entries that made room for others',
-    ({ kept }) => kept.counts.evictionCount,
-  );
+  register('context_lookups_total', 'The same by version', () => versions().flatMap(lookupsOf));
+  const evicted = 'Entries that made room for others';
+  ofCaches('context_cache_evictions_total', evicted, ({ kept }) => kept.counts.evictionCount);
   ofCaches('context_cache_entries', 'Contexts whose weights are kept', ({ kept }) => kept.entryCount);
   ofCaches('context_cache_bytes', 'Bytes of weights that are kept', ({ kept }) => kept.bytes);
-  ofCaches(
-    'context_cache_pinned_bytes',
-    'Those that are pinned, at most half of the limit',
-    ({ kept }) => kept.pinnedBytes,
-  );
+  const pinned = 'Those that are pinned, at most half of the limit';
+  ofCaches('context_cache_pinned_bytes', pinned, ({ kept }) => kept.pinnedBytes);
   const arena = 'Memory that is taken for entries and used again';
   ofCaches('context_cache_arena_bytes', arena, ({ kept }) => kept.arena?.bytes ?? 0);
   ofCaches('generations_in_flight', 'Contexts whose weights are being made', ({ inFlightCount }) => inFlightCount);
   const limits = { policy: config.contextCacheBytesMax, critic: config.criticCacheBytesMax };
-  register('max_context_cache_bytes', 'Bytes of weights that may be kept', () =>
-    Object.entries(limits).map(([cache, value]) => ({ labels: { cache }, value })),
-  );
+  register('max_context_cache_bytes', 'Bytes of weights that may be kept', () => by('cache', limits));
 }
 
-function lookupsOf(labels: Labels, network: GeneratedSource): readonly Reading[] {
-  if (!network?.weights) return [];
-  const { hitCount, missCount } = network.weights.counts;
-  return [
-    { labels: { ...labels, result: 'hit' }, value: hitCount },
-    { labels: { ...labels, result: 'miss' }, value: missCount },
-  ];
-}
+const lookupsOf = ({ model, version, policy, critic }: VersionSource): readonly Reading[] =>
+  Object.entries({ policy, critic }).flatMap(([cache, network]) => {
+    if (!network?.weights) return [];
+    const { hitCount: hit, missCount: miss } = network.weights.counts;
+    return by('result', { hit, miss }, { cache, model, version });
+  });
 
 function registerHandles(register: Register, { config, handles }: ServingSources): void {
   // Of this process: several share what the settings name.
@@ -148,9 +140,8 @@ function registerHandles(register: Register, { config, handles }: ServingSources
   register('max_handle_cache_bytes', 'Bytes that they may have in memory', inMemory);
   const dropped = 'Contexts that were not used for too long (expired) or made room for others (evicted)';
   register('context_handles_dropped_total', dropped, () => {
-    const { expiredCount = 0, evictedCount = 0 } = handles()?.counts ?? {};
-    const counts = { expired: expiredCount, evicted: evictedCount };
-    return Object.entries(counts).map(([reason, value]) => ({ labels: { reason }, value }));
+    const { expiredCount: expired = 0, evictedCount: evicted = 0 } = handles()?.counts ?? {};
+    return by('reason', { expired, evicted });
   });
 }
 
@@ -158,9 +149,8 @@ function registerSpans(register: Register, { config, spans }: ServingSources): v
   register('trace_spans_waiting', 'Spans that wait to be sent', () => one(spans()?.waitingCount ?? 0));
   register('max_trace_spans_waiting', 'Spans that may wait to be sent', () => one(config.traceQueueCountMax));
   register('trace_spans_total', 'Spans that were sent, that no collector took, and for which there was no room', () => {
-    const { sentCount = 0, failedCount = 0, droppedCount = 0 } = spans() ?? {};
-    const counts = { sent: sentCount, failed: failedCount, dropped: droppedCount };
-    return Object.entries(counts).map(([result, value]) => ({ labels: { result }, value }));
+    const { sentCount: sent = 0, failedCount: failed = 0, droppedCount: dropped = 0 } = spans() ?? {};
+    return by('result', { sent, failed, dropped });
   });
 }
 
