@@ -105,7 +105,6 @@ const server = (name, packages = '') =>
   });
 
 const serverRooms = storeys([
-  server('exposure.ts', 'zod'),
   server('config.ts', 'zod'),
   server('call', '@bufbuild/protobuf'),
   server('access', 'zod'),

@@ -1,17 +1,16 @@
 /**
  * Every setting of the server in one validated object: names, defaults and bounds, the same for flags, variables, JSON and code. The
- * meaning of each is the help of its flag, clients/cli/serve-flags.ts; comments here add what the help leaves out. Rules over several
- * settings: exposure.ts.
+ * meaning of each is the help of its flag, clients/cli/serve-flags.ts; comments here add what the help leaves out.
  */
 
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
-import { invalidArgument } from '../src/contract/errors.ts';
-import { integer, numberFrom, oneOf, text, yesOrNo } from '../src/contract/settings.ts';
+import { failedPrecondition, invalidArgument } from '../src/contract/errors.ts';
+import { isLoopback } from '../src/contract/known-hosts.ts';
+import { integer, numberFrom, oneOf, text, webOrigin, yesOrNo } from '../src/contract/settings.ts';
 import { precisionNames } from '../src/onnx/precision.ts';
 import { deviceNames } from '../src/onnx/providers.ts';
 import { httpUrl, isHttpUrl } from '../src/tracing/trace-settings.ts';
-import { checkExposure, webOrigin } from './exposure.ts';
 
 /** As in package.json. */
 export const serverVersion = '0.1.0';
@@ -50,7 +49,7 @@ const serverConfigSchema = z.strictObject({
   httpPort: port.nullable().default(null),
   httpPlaintext: yesOrNo().default(false),
   /** Kept as browsers write them. */
-  httpOrigins: texts(z.string(listError).transform(webOrigin)).default([]),
+  httpOrigins: texts(webOrigin(listError.error)).default([]),
   /** Names of this server, beside addresses, `host` and the machine's own, on the HTTP and the metrics port. */
   httpHosts: texts(text(listError.error)).default([]),
   httpConnectionCountMax: count.default(256),
@@ -168,13 +167,26 @@ function defaultsOf({ processCount = 1 }: ServerSettings): ServerSettings {
 
 /**
  * Checks settings and fills in defaults.
- * @throws HyperpolicyError invalid_argument with the first wrong setting; failed_precondition as checkExposure
+ * @throws HyperpolicyError invalid_argument with the first wrong setting; failed_precondition if other machines could reach the admin
+ *   port and no setting allows that
  */
 export function parseServerConfig(settings: ServerSettings): ServerConfig {
   const parsed = serverConfigSchema.safeParse({ ...defaultsOf(settings), ...settings });
   if (!parsed.success) throw refusalOf(parsed.error.issues[0]!, settings);
   checkExposure(parsed.data);
   return parsed.data;
+}
+
+/** Everybody who reaches the admin port can change what is served. */
+function checkExposure({ host, adminPort, adminOpen, tokensFile, tlsCertificateFile }: ServerConfig): void {
+  if (adminPort === null || adminOpen || isLoopback(host)) return;
+  if (tokensFile !== null || tlsCertificateFile !== null) return;
+  throw failedPrecondition({
+    where: 'admin port',
+    expected: 'tokens or TLS where other machines reach it',
+    actual: `host ${JSON.stringify(host)} and neither`,
+    remedy: 'Set --tokens, or --tls-certificate and --tls-key; --admin-open lets everybody in',
+  });
 }
 
 function refusalOf(issue: z.core.$ZodIssue, settings: ServerSettings): Error {

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import pino, { type Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { createSpoolDirectory, removeSpoolDirectory } from '../../src/files/spool.ts';
+import { closeLostConnections } from '../../src/messages/handovers.ts';
 import { measureEventLoopDelay } from '../../src/metrics/event-loop-delay.ts';
 import { joinWithParent, type MetricValues } from '../../src/metrics/joined.ts';
 import { registerReadings } from '../../src/metrics/readings.ts';
@@ -18,7 +19,6 @@ import type { AdminModels } from '../models/admin.ts';
 import { type RunningServer, runServer } from '../running.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { ProcessGroup } from './group.ts';
-import { closeLostConnections } from './handovers.ts';
 import type { Forked } from './member.ts';
 
 /**

@@ -1,11 +1,23 @@
 /**
- * The host names that a request may use for this server. With DNS rebinding a web page resolves its own name to this machine, and the
- * browser takes the two for one origin. Such a request has the page's name in its Host header.
+ * Hosts: the addresses that only this machine reaches, and the host names that a request may use for this server. With DNS rebinding a web
+ * page resolves its own name to this machine, and the browser takes the two for one origin. Such a request has the page's name in its Host
+ * header.
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { isIP } from 'node:net';
+import { BlockList, isIP } from 'node:net';
 import { hostname } from 'node:os';
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8);
+loopback.addAddress('::1', 'ipv6');
+
+/** Whether only this machine can reach this address. */
+export function isLoopback(host: string): boolean {
+  const family = isIP(host);
+  if (family === 0) return host.toLowerCase() === 'localhost';
+  return loopback.check(host, family === 4 ? 'ipv4' : 'ipv6');
+}
 
 /**
  * Addresses, `localhost` and this machine's own name are known. A request without a name passes too: no browser sends one.

@@ -19,6 +19,18 @@ export const yesOrNo = (): z.ZodBoolean => z.boolean({ error: 'true or false' })
 export const oneOf = <const T extends readonly [string, ...string[]]>(names: T) =>
   z.enum(names, { error: `one of ${names.join(', ')}` });
 
+const originRule =
+  'a web origin: http or https, a host, a port where it is not the usual one, such as https://lab.example';
+
+/** A web origin, kept as browsers write it: scheme and host in lower case, no default port, no path. @param error if it is no text */
+export const webOrigin = (error: string) =>
+  z.string({ error }).transform((given, context): string => {
+    const url = URL.canParse(given) ? new URL(given) : undefined;
+    if (url !== undefined && /^https?:\/\/[^/?#@\s]+\/?$/i.test(given)) return url.origin;
+    context.addIssue({ code: 'custom', message: originRule });
+    return z.NEVER;
+  });
+
 /** Bounds of a number, both included. */
 export type Bounds = { readonly low: number; readonly high: number; readonly isInteger: boolean };
 
