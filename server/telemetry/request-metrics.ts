@@ -7,15 +7,15 @@ import type { AnsweredBy } from '../call/request-record.ts';
 import type { VersionLabels } from './version-labels.ts';
 
 /**
- * Seconds: 10 us, of a small network on a stream, to 10 s, of a batch through a large one; finest from 0.1 to 50 ms, where control loops
- * live.
+ * Seconds: from 10 us (a small network on a stream) to 10 s (a batch through a large network). Finest from 0.1 to 50 ms, the periods of
+ * control loops.
  */
 export const secondBounds = [
   0.00001, 0.00002, 0.00005, 0.0001, 0.0003, 0.0006, 0.001, 0.002, 0.003, 0.005, 0.008, 0.013, 0.02, 0.03, 0.05, 0.1,
   0.25, 0.5, 1, 2.5, 5, 10,
 ];
 
-/** A slot for each status, so that all show from the start: the first of an error is seen to rise. */
+/** A slot for each status. All are shown from the start, so that the first error of a kind shows as a rise. */
 export const slotsByStatus = (slot: (grpc_code: string) => Slot): Readonly<Record<StatusName, Slot>> =>
   Object.fromEntries(Object.keys(statusCodes).map((name) => [name, slot(codeOf(name as StatusName))])) as Record<
     StatusName,
@@ -25,7 +25,7 @@ export const slotsByStatus = (slot: (grpc_code: string) => Slot): Readonly<Recor
 /** Counts a request that has ended. */
 export type CountAnswer = (status: StatusName, seconds: number, answeredBy?: AnsweredBy) => void;
 
-/** Where no version was found, or looked for. */
+/** For requests that no version answers. */
 const nobody: AnsweredBy = { model: '', version: 0 };
 
 /** @returns what counts the requests of a method */

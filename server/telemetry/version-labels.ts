@@ -1,9 +1,9 @@
-/** Which versions have labels of their own in metrics: those that are open, at most so many at once. All else is `other`. */
+/** The versions that have labels of their own in metrics: open ones, at most 64 at once. All others are `other`. */
 
 import type { Labels } from '../../src/metrics/readings.ts';
 import type { AnsweredBy } from '../call/request-record.ts';
 
-/** Each has some hundred series. */
+/** A version has some hundred series. */
 const labelledCountMax = 64;
 
 const others = { model: 'other', version: 'other' } as const;
@@ -12,7 +12,7 @@ const keyOf = ({ model, version }: { readonly model: string; readonly version: n
   `${model}/${version}`;
 
 export class VersionLabels {
-  /** How often each is open: one that is published anew in its place stands beside the former for a while. */
+  /** How often each is open: while a package is replaced by one with the same number, both are. */
   readonly #openCounts = new Map<string, number>();
 
   /** A version is being opened. @returns to be called once, when it is freed or refused */
@@ -32,7 +32,7 @@ export class VersionLabels {
     return this.#openCounts.has(keyOf(version)) ? { model: version.model, version: version.version } : others;
   }
 
-  /** Of labels that have a model and a version: whether that version was freed. */
+  /** Whether the version that these labels name was freed. */
   readonly isGone = ({ model, version }: Labels): boolean =>
     version !== others.version && !this.#openCounts.has(`${model}/${version}`);
 }

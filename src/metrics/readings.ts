@@ -12,9 +12,9 @@ export type Reading = { readonly labels: Labels; readonly value: number; readonl
 
 type Named = { readonly name: string; readonly help: string };
 
-/** A metric whose labels may go. */
+/** A metric that drops series. */
 type Going = Named & {
-  /** Whether these labels are of something that is gone: they are shown once more. */
+  /** Whether a series belongs to something that is gone. It is shown once more, then dropped. */
   readonly isGone?: ((labels: Labels) => boolean) | undefined;
 };
 

@@ -1,11 +1,11 @@
 /**
- * Tells how long a thread has been in one native call, by looking at it now and then, and for how much of that it waited for a processor:
- * on a busy machine a run may take long and be no fault of its graph.
+ * Measures how long a thread has been in one native call, and how much of that time it waited for a processor. On a busy machine a run may
+ * take long although its graph is right.
  */
 
 import { readFileSync } from 'node:fs';
 
-/** What a thread says of itself, in memory shared with who watches it. */
+/** What a thread reports about its calls, in shared memory. */
 export type CallNotes = {
   /** Counts up before and after each native call: odd during one. */
   readonly count: () => number;
@@ -15,13 +15,13 @@ export type CallNotes = {
 
 /** Of the present call, in milliseconds; zeros where there is none. */
 export type CallTime = {
-  /** Up to one interval too few. */
+  /** At most one interval less than the real time. */
   readonly takenMs: number;
-  /** Of these. */
+  /** The part of `takenMs` in which the thread waited for a processor. */
   readonly waitedMs: number;
 };
 
-/** To be called at fixed intervals. They are counted, not timed: while this process itself stands still, no time passes. */
+/** Call the result at fixed intervals. Intervals are counted, not timed, so a pause of the whole process adds nothing. */
 export function watchCalls({ count, waitedMs }: CallNotes): (intervalMs: number) => CallTime {
   let seen = 0;
   let waitedBeforeMs = 0;
@@ -44,8 +44,8 @@ export function watchCalls({ count, waitedMs }: CallNotes): (intervalMs: number)
 const none: CallTime = { takenMs: 0, waitedMs: 0 };
 
 /**
- * How long a thread of this process has waited for a processor, by the system's id of it; 0 where the system does not tell, as only Linux
- * does: waiting then counts as computing.
+ * How long a thread of this process has waited for a processor, by the system's id of the thread. Only Linux tells this; elsewhere it is 0,
+ * and waiting counts as computing.
  */
 export function waitedMsOf(thread: number): number {
   try {

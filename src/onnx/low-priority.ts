@@ -31,7 +31,7 @@ export function atLowPriority<T>(work: () => T): T {
 const threadIds = (): number[] => readdirSync('/proc/self/task').map(Number);
 
 /**
- * Ends the low priority of another thread of this process, from where it is to be waited for.
+ * Restores the priority of another thread of this process, because somebody waits for it.
  * @param id of `systemThreadId`
  * @param normal the main thread's, whose id is the process's, unless given
  */
@@ -39,7 +39,7 @@ export function raisePriority(id: number, normal = getPriority(process.pid)): vo
   setPriorityOf(id, normal);
 }
 
-/** The lowest priority, from another thread of this process: what it does is wanted by nobody. */
+/** Sets the lowest priority for another thread of this process, whose work nobody wants any more. */
 export function neglect(id: number): void {
   setPriorityOf(id, constants.priority.PRIORITY_LOW);
 }

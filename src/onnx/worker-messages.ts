@@ -8,11 +8,11 @@ import type { TensorPlace } from './shared-tensors.ts';
 /** What a thread is started with. */
 export type WorkerData = {
   /**
-   * The thread writes the system's id of itself here, 0 where the system has none; and the same again, 0 where its priority cannot be
-   * changed and raised again. Shared, [2].
+   * The thread writes the system's id of itself here, 0 if the system has none; and the same again, 0 if its priority cannot be lowered and
+   * raised again. Shared, [2].
    */
   readonly systemId: Int32Array;
-  /** For the watch: counts up before and after each call of native code, which nobody can end, and the session of the call. Shared, [2]. */
+  /** Counts up before and after each native call, so that calls can be watched; then the session of the call. Shared, [2]. */
   readonly calls: Int32Array;
 };
 

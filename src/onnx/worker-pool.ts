@@ -15,7 +15,7 @@ import type { Opened } from './worker-messages.ts';
 import { createThreads, type Threads, type ThreadsOptions } from './worker-threads.ts';
 
 export type WorkerPoolOptions = Pick<ThreadsOptions, 'runMsMax' | 'loadMsMax' | 'onGivenUp'> & {
-  /** A thread that took the place of another can run sessions now. */
+  /** A thread that replaces another can run sessions now. */
   readonly onReady?: (() => void) | undefined;
   /** Threads that run sessions, at least 1. */
   readonly workerCount: number;
@@ -51,7 +51,7 @@ export type OpenOptions = {
   readonly device?: Device;
   /** A graph to join behind it, as `Joining.bytes`: openWarm. */
   readonly second?: Uint8Array | undefined;
-  /** Told once if the session is of no more use: a run of it did not end in time, or a new thread cannot open it. Later runs fail so. */
+  /** Called once if the session cannot be used any more: a run of it did not end in time, or a new thread cannot open it. Later runs fail. */
   readonly onLost?: ((reason: Error) => void) | undefined;
 };
 

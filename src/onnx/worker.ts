@@ -24,7 +24,7 @@ const { systemId, calls } = workerData as WorkerData;
 systemId[0] = threadId();
 systemId[1] = systemThreadId();
 
-/** A call of native code, noted for who watches this thread. */
+/** Runs a native call, and counts it for the watch. */
 function watched<T>(session: number, call: () => T): T {
   calls[1] = session;
   Atomics.add(calls, 0, 1);
