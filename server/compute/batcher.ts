@@ -6,7 +6,8 @@
  */
 
 import { resourceExhausted } from '../../src/contract/errors.ts';
-import { floatTensor, type Tensor, type TensorMap } from '../../src/onnx/session.ts';
+import { joinRows, mapTensors, rowsOf } from '../../src/onnx/row-tensors.ts';
+import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
 import { copyTensors } from '../../src/onnx/shared-tensors.ts';
 import { callCancelled, type Demand, deadlinePassed, standing } from '../call/rpc.ts';
 
@@ -223,9 +224,6 @@ const joinFeeds = (pieces: readonly Piece[], rowCount: number): TensorMap =>
     ),
   );
 
-const mapTensors = (tensors: TensorMap, map: (tensor: Tensor, name: string) => Tensor): TensorMap =>
-  Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, map(tensor, name)]));
-
 /** A sink that copies the outputs, as if one run had computed all the rows. */
 export function collectOutputs(rowCount: number): Sink & { readonly outputs: TensorMap } {
   let outputs: TensorMap = {};
@@ -246,28 +244,4 @@ export function collectOutputs(rowCount: number): Sink & { readonly outputs: Ten
       }
     },
   };
-}
-
-/** Concatenates float32 tensors along the rows. */
-function joinRows(tensors: readonly Tensor[], rowCount: number): Tensor {
-  const { rest, width } = rowSizes(tensors[0]!);
-  const values = new Float32Array(rowCount * width);
-  let at = 0;
-  for (const { data } of tensors) {
-    values.set(data as Float32Array, at);
-    at += data.length;
-  }
-  return floatTensor(values, [rowCount, ...rest]);
-}
-
-/** A view of rows [from, to). */
-function rowsOf(tensor: Tensor, from: number, to: number): Tensor {
-  const { rest, width } = rowSizes(tensor);
-  return floatTensor((tensor.data as Float32Array).subarray(from * width, to * width), [to - from, ...rest]);
-}
-
-/** The shape of one row, and its number of values. */
-function rowSizes({ dims }: Tensor): { readonly rest: readonly number[]; readonly width: number } {
-  const rest = dims.slice(1);
-  return { rest, width: rest.reduce((product, size) => product * size, 1) };
 }
