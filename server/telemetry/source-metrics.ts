@@ -2,11 +2,11 @@
 
 import type { Registry } from 'prom-client';
 import { type Labels, type Reading, registerReadings } from '../../src/metrics/readings.ts';
+import type { SpanCounts } from '../../src/tracing/span-export.ts';
 import { type ServerConfig, serverVersion, stuckThreadCountMax } from '../config.ts';
 import type { HandleStore } from '../handles/handle-store.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
 import type { LookupCounts } from '../weights/kept-weights.ts';
-import type { SpanCounts } from './tracing.ts';
 
 /** Of a process. The parent of several answers no request, and leaves out what it does not have. */
 export type MetricsSources = {
