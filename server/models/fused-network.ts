@@ -3,6 +3,7 @@
  * leaves the device, and nothing is kept. Who asks again gets weights that are.
  */
 
+import { AskedBefore } from '../../src/memory/asked-before.ts';
 import { feedsOf } from '../../src/onnx/feeds.ts';
 import type { Device } from '../../src/onnx/providers.ts';
 import type { RowResults } from '../../src/onnx/rows/row-network.ts';
@@ -11,7 +12,6 @@ import type { Demand } from '../call/rpc.ts';
 import { deadlineFor } from '../compute/batcher.ts';
 import type { HeavyGraph } from '../compute/compute-pool.ts';
 import type { ServerConfig } from '../config.ts';
-import { AskedBefore } from '../weights/asked-before.ts';
 import type { LookUp } from '../weights/weight-source.ts';
 
 export type NewRows = ServerConfig['newRows'];

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { AskedBefore } from '../../../server/weights/asked-before.ts';
+import { AskedBefore } from '../../src/memory/asked-before.ts';
 
 const bits = (...values: number[]) => new Int32Array(Float32Array.from(values).buffer);
 
