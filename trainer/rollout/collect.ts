@@ -58,7 +58,7 @@ export type RolloutOptions = {
   readonly stepCount: number;
 };
 
-/** {@link collectRollout}: each slice ends with a step begun, so that whoever runs it may do something else beside the step. */
+/** {@link collectRollout}: slices end while a step is in progress, so that whoever runs them may do something else beside it. */
 export function* rolloutSlices({ env, policy, stepCount }: RolloutOptions): Sliced<Rollout> {
   if (!Number.isSafeInteger(stepCount) || stepCount < 1) {
     throw invalidArgument({

@@ -1,7 +1,8 @@
 /**
  * Products over thousands of rows in parts of some hundred. The runtime passes over all rows of the operand and of the result for each
  * block of the other matrix, so both should stay in the cache: a [4096, 1024] x [1024, 1024] product runs at 0.6 of the speed of a
- * [512, 1024] x [1024, 1024] one on one thread. Cutting and joining copies are in what is gained (test/bench/NOTES.md). For the CPU.
+ * [512, 1024] x [1024, 1024] one on one thread. Cutting and joining copies are in what is gained (test/bench/NOTES.md). For the CPU, and
+ * for single runs: a loop of runs (loop.ts) is for devices.
  */
 
 import type { Builder } from '../builder.ts';
@@ -16,6 +17,8 @@ const partRowsMin = 256;
 const partRowsMax = 512;
 /** Narrower matrices fit into the cache with all their rows, or were not measured. */
 const widthMin = 512;
+/** Parts whose products are all in memory before they are summed: each is as large as the sum. */
+const summedCountMax = 16;
 
 export function cutLongProducts(graph: Graph): Graph {
   const cuts = new Map<Value, readonly Value[]>();
@@ -26,7 +29,9 @@ export function cutLongProducts(graph: Graph): Graph {
     const count = isSymbolic(rows, graph.symbols) ? undefined : partCount(rows);
     if (count === undefined || Math.min(width, ...b.shape) < widthMin) return undefined;
     if (isSet(node, 'transA')) {
-      return bias === undefined && !isSet(node, 'transB') ? sumOfParts(g, a, b, count) : undefined;
+      return bias === undefined && !isSet(node, 'transB') && count <= summedCountMax
+        ? sumOfParts(g, a, b, count)
+        : undefined;
     }
     const partsOf = (value: Value): readonly Value[] => {
       const known = cuts.get(value) ?? split(g, value, count);

@@ -26,7 +26,7 @@ export type CollectorOptions = {
   readonly posterior: Sampler | undefined;
   /** Posteriors of the rows of `posterior`; undefined if z is given. */
   readonly posteriors: SamplePosteriors | undefined;
-  /** For the steps with z of the prior of each of `taskCount` tasks, of which the posterior is. */
+  /** For the steps with z of the prior of each of `taskCount` tasks, of which the posterior is; none if z is given. */
   readonly newest: readonly EpisodeBuffer[];
   /** z of a task if it is given, as the networks read it. */
   readonly latentOf: (task: ArrayLike<number>) => Float32Array;
@@ -113,7 +113,7 @@ export function createCollector(options: CollectorOptions): Collector {
       const tasks = Array.from({ length: config.taskCount }, () => random.tasks.integer(contexts.length));
       const ofTasks = { tasks, isInitial: false, prior: yield* play(prior, tasks, playCount) };
       if (posterior === undefined) return { ...ofTasks, posterior };
-      noteNewest(options.newest, ofTasks);
+      if (options.posteriors !== undefined) noteNewest(options.newest, ofTasks);
       return { ...ofTasks, posterior: yield* play(posterior, tasks, playCount + 1) };
     },
     keep(collection) {

@@ -43,6 +43,8 @@ export type PearlRunOptions = {
 export type PearlRun = {
   readonly parameters: PearlParameters;
   readonly replay: TaskReplay;
+  /** Bytes of all buffers when they are full. */
+  readonly bufferByteCountMax: number;
   readonly learner: Omit<IterativeLearner, 'evaluate'>;
   /** As many tasks as the run tests. @param seed of z */
   evaluate(tasks: readonly ArrayLike<number>[], seed: number): Sliced<EvaluatedTasks>;
@@ -75,6 +77,7 @@ export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun
   return {
     parameters,
     replay,
+    bufferByteCountMax: [replay, ...newest].reduce((sum, { byteCountMax }) => sum + byteCountMax, 0),
     learner: createPearlLearner({ ...shared, ...learning, now: () => performance.now() }),
     evaluate: (contexts, latentSeed) =>
       evaluateTasks({
@@ -97,6 +100,8 @@ export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun
   };
 }
 
+const infersFromSteps = ({ agent, posteriorStepCount }: PearlConfig) => infers(agent) && posteriorStepCount > 0;
+
 /** Transitions of all training tasks, and for each task of a collection those that are newest. */
 function createBuffers({ config, specs, tasks }: PearlRunOptions) {
   const { replayCapacity, contextCapacity, taskCount } = config;
@@ -109,7 +114,9 @@ function createBuffers({ config, specs, tasks }: PearlRunOptions) {
       contextCapacity,
       rewardOf: learningReward(config, tasks),
     }),
-    newest: Array.from({ length: taskCount }, () => createEpisodeBuffer({ ...sizes, capacity: contextCapacity })),
+    newest: Array.from({ length: infersFromSteps(config) ? taskCount : 0 }, () =>
+      createEpisodeBuffer({ ...sizes, capacity: contextCapacity }),
+    ),
   };
 }
 

@@ -39,7 +39,7 @@ export async function openPearl({ config: run, environment, engine }: Setup): Pr
   return {
     stepCount: loop.iterationCount,
     run(context) {
-      context.reporter?.print(memoryText(config, tasks, parts.replay.byteCountMax));
+      context.reporter?.print(memoryText(config, tasks, parts.bufferByteCountMax));
       return trainIterations({
         ...context,
         learner: { ...parts.learner, evaluate },
