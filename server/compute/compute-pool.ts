@@ -29,7 +29,11 @@ export type HeavyGraph = Pick<Session, 'inputs' | 'outputs'> & {
 };
 
 /** A heavy graph, and the same with a second graph behind it, whose outputs alone it gives: over the same weights, with a queue of its own. */
-export type OpenedGraph = HeavyGraph & { readonly both?: Omit<HeavyGraph, 'dispose'> | undefined };
+export type OpenedGraph = HeavyGraph & {
+  readonly both?: Omit<HeavyGraph, 'dispose'> | undefined;
+  /** Why the second graph that was given is not behind it. */
+  readonly notJoined?: string | undefined;
+};
 
 export type OpenGraphOptions = {
   readonly name: string;
@@ -42,7 +46,7 @@ export type OpenGraphOptions = {
   readonly restRatio?: number;
   /** The CPU unless given. */
   readonly device?: Device;
-  /** A graph to join behind this one, where that works; runs of both are of this name in metrics. */
+  /** A graph to join behind this one, if that works; runs of both are of this name in metrics. */
   readonly second?: { readonly name: string; readonly joining: Joining } | undefined;
   /** As of WorkerPool.open. */
   readonly onLost?: OpenOptions['onLost'];
@@ -114,8 +118,8 @@ type Entry = GraphNames & {
   readonly joins: boolean;
   /** Measured at the last full run. */
   msPerRow: number | undefined;
-  /** When its last run ended. */
-  freedAtMs: number;
+  /** When the last run of its session ended: shared by the entries of a session. */
+  readonly lastRun: { freedAtMs: number };
 };
 
 type Chosen = { readonly entry: Entry; readonly batch: Batch };
@@ -169,14 +173,17 @@ export class ComputePool {
   ): Promise<OpenedGraph> {
     const { executor, batchRowCountMax, onOpen } = this.#options;
     const warmUpRowCounts = [1, Math.min(batchRowCountMax, warmRowCountMax)];
-    const opening = { name, warmUpRowCounts, restRatio, device, second: second?.joining.bytes, onLost };
-    const graph = await executor.open(model, opening);
+    const opening = { name, warmUpRowCounts, restRatio, device, onLost };
+    const joined = second && (await openJoined(executor, model, opening, second.joining.bytes));
+    const graph = joined?.graph ?? (await executor.open(model, opening));
     onOpen?.({ graph: name, device: graph.device });
     const parts = second && partsOf(graph, second.joining);
     const entries: Entry[] = [];
+    const lastRun = { freedAtMs: 0 };
     const enter = (part: string, { inputs, outputs, feeds }: Partial<Part>): Omit<HeavyGraph, 'dispose'> => {
       const names = outputs?.map((output) => output.name);
-      const entry = this.#enter({ name: part, labels, graph, priority, joins, feeds: feeds ?? {}, outputs: names });
+      const own = { name: part, feeds: feeds ?? {}, outputs: names };
+      const entry = this.#enter({ ...own, labels, graph, priority, joins, lastRun });
       entries.push(entry);
       const runInto = (job: Job, sink: Sink) => this.#add(entry, job, sink);
       return {
@@ -192,6 +199,7 @@ export class ComputePool {
     return {
       ...enter(name, parts?.first ?? {}),
       both: parts && enter(second!.name, parts.both),
+      notJoined: joined?.reason,
       dispose: () => {
         for (const entry of entries) this.#entries.delete(entry);
         graph.dispose();
@@ -200,7 +208,7 @@ export class ComputePool {
   }
 
   /** A queue for runs of a graph. */
-  #enter(graph: Omit<Entry, 'queue' | 'msPerRow' | 'freedAtMs'>): Entry {
+  #enter(graph: Omit<Entry, 'queue' | 'msPerRow'>): Entry {
     const { batchRowCountMax, queueRowCountMax } = this.#options;
     const queue = new BatchQueue({
       name: graph.name,
@@ -208,7 +216,7 @@ export class ComputePool {
       pieceRowCountMax: () => this.#pieceRowCount(entry),
       queueRowCountMax,
     });
-    const entry: Entry = { ...graph, queue, msPerRow: undefined, freedAtMs: 0 };
+    const entry: Entry = { ...graph, queue, msPerRow: undefined };
     this.#entries.add(entry);
     return entry;
   }
@@ -298,13 +306,13 @@ export class ComputePool {
     });
   }
 
-  /** @param isFollowing it begins when another run of the same graph ends */
+  /** @param isFollowing it begins when another run of the same session ends */
   #start(chosen: Chosen, isFollowing: boolean): void {
     const { entry, batch } = chosen;
     const handedMs = this.#options.clock();
     if (!isFollowing) this.#noteStart(chosen, handedMs);
     const noteEnd = () => {
-      const startMs = isFollowing ? Math.max(handedMs, entry.freedAtMs) : handedMs;
+      const startMs = isFollowing ? Math.max(handedMs, entry.lastRun.freedAtMs) : handedMs;
       if (isFollowing) this.#noteStart(chosen, startMs);
       this.#noteEnd(chosen, startMs);
     };
@@ -334,9 +342,27 @@ export class ComputePool {
   }
 
   #noteEnd({ entry, batch }: Chosen, startMs: number): void {
-    entry.freedAtMs = this.#options.clock();
-    const ms = entry.freedAtMs - startMs;
+    entry.lastRun.freedAtMs = this.#options.clock();
+    const ms = entry.lastRun.freedAtMs - startMs;
     if (batch.rowCount >= this.#options.batchRowCountMax) entry.msPerRow = ms / batch.rowCount;
     this.#options.onRun?.({ graph: entry, rowCount: batch.rowCount, seconds: ms / 1000 });
+  }
+}
+
+/** With the second graph on every thread, or alone on every thread, and why. A graph whose run does not end is tried no second time. */
+async function openJoined(executor: Executor, model: ListedFile, options: ExecutorOpenOptions, second: Uint8Array) {
+  let isLost = false;
+  const onLost = (reason: Error) => {
+    isLost = true;
+    options.onLost?.(reason);
+  };
+  try {
+    return { graph: await executor.open(model, { ...options, second, onLost }), reason: undefined };
+  } catch (error) {
+    if (isLost) throw error;
+    return {
+      graph: await executor.open(model, options),
+      reason: error instanceof Error ? error.message : String(error),
+    };
   }
 }

@@ -10,7 +10,6 @@ import type { Device } from '../../src/onnx/providers.ts';
 import { createStepper } from '../../src/pacing/unhurried.ts';
 import { type PackageIndex, readPackageIndex } from '../../src/package/package.ts';
 import { identityOf, stateOf } from '../../src/package/package-state.ts';
-import { mayFuse } from './fused-network.ts';
 import { type OpenVersionOptions, openVersion, type ServedVersion } from './served-version.ts';
 
 export type LoadListener = (result: 'loaded' | 'refused' | 'withdrawn', model: string) => void;
@@ -128,9 +127,8 @@ export class PackageLoader {
   }
 
   async #load(found: Found, former: ServedVersion | undefined) {
-    const { log, networks, onLoad } = this.#options;
+    const { log, onLoad } = this.#options;
     const { model, version, directory } = found;
-    this.#refuseIfStuck();
     const opened = await this.#openOnFirst(await readPackageIndex(directory), found);
     this.#sources.set(opened, found);
     const contextCount = former === undefined ? 0 : await this.#carryOver(former, opened);
@@ -143,14 +141,9 @@ export class PackageLoader {
     // Of each network that may run fused: from how many new rows on.
     const fusedFrom = { policy: policy?.fused?.rowCountMin, critic: critic?.fused?.rowCountMin };
     log.info({ model, version, directory, contextCount, device, precision, fusedFrom }, 'model version ready');
-    for (const name of ['policy', 'critic'] as const) {
-      const isKept = opened[name]?.weights !== undefined && opened[name].fused === undefined;
-      if (isKept && mayFuse(networks.newRows, device, name)) {
-        log.warn(
-          { model, version, network: name },
-          'new rows are not run fused: primary and dynamic network do not join into one graph',
-        );
-      }
+    for (const network of ['policy', 'critic'] as const) {
+      const reason = opened[network]?.notFused;
+      if (reason !== undefined) log.warn({ model, version, network, reason }, 'new rows are not run fused');
     }
     onLoad('loaded', model);
     return opened;
@@ -162,6 +155,7 @@ export class PackageLoader {
     found: Found,
     devices: readonly Device[] = this.#options.devices,
   ): Promise<ServedVersion> {
+    this.#refuseIfStuck();
     const { networks, log, onDeviceFallback } = this.#options;
     const [device, ...others] = devices;
     delete found.lost;

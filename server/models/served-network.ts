@@ -27,6 +27,8 @@ export type ServedNetwork = {
   readonly weights: WeightSource | undefined;
   /** The same without weights, for rows that are new; undefined if they are not run so. */
   readonly fused: FusedNetwork | undefined;
+  /** Why not, if new rows should be. */
+  readonly notFused?: string | undefined;
   /** Inputs and outputs of the contract that the graph has. */
   readonly tensors: GraphRule;
   /**
@@ -178,7 +180,8 @@ async function openGenerated(
   const weightNames = layout.parts.map(({ name }) => name);
   const inline = await openInline(dynamic.file, weightNames);
   const part = priority === 'act' ? 'policy' : 'critic';
-  const joining = inline && mayFuse(newRows, device, part) ? joiningOf(inline.model, weightNames) : undefined;
+  const fuses = mayFuse(newRows, device, part);
+  const joining = fuses && inline ? joiningOf(inline.model, weightNames) : undefined;
   const second = joining && { name: `${part}.fused`, joining };
   const heavy = await pool.open(files.get(primary.file)!, { name: primary.file, priority, second });
   const small = inline && createSmallNetwork({ ...inline, weightNames });
@@ -200,6 +203,8 @@ async function openGenerated(
       keyPrefix,
     }),
     fused: heavy.both && new FusedNetwork(heavy.both, inputs),
+    notFused:
+      fuses && joining === undefined ? `${dynamic.file} is not of the kind that can be joined` : heavy.notJoined,
     tensors: tensorsOf(dynamic, rule),
     run({ rowCount, rows, weights, demand }) {
       const { entries, index } = weights!;

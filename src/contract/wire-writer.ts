@@ -12,8 +12,9 @@ export class WireWriter {
   /** Where the messages begin that are being written, outermost first. */
   readonly #begun: number[] = [];
 
-  /** @param value in [0, 2^32) */
+  /** @param value in [0, 2^32) @throws RangeError: another, with which nothing is left of what was written */
   uint32(value: number): this {
+    if (!(value >= 0 && value <= 0xffffffff)) this.#refuse(value);
     if (value < 0x80) {
       this.#reserve(1);
       this.#bytes[this.#size++] = value;
@@ -23,6 +24,7 @@ export class WireWriter {
 
   /** @param value in [0, 2^64) */
   uint64(value: bigint): this {
+    if (value < 0n) this.#refuse(value);
     let rest = value;
     for (; rest > exactMax; rest >>= 7n) {
       this.#reserve(1);
@@ -84,6 +86,13 @@ export class WireWriter {
     // One large message is not paid for ever after.
     if (this.#bytes.length > keptBytesMax) this.#resize(keptBytesMax);
     return written;
+  }
+
+  /** The writer is used again. */
+  #refuse(value: number | bigint): never {
+    this.#size = 0;
+    this.#begun.length = 0;
+    throw new RangeError(`WireWriter: expected an unsigned integer of its size, got ${value}`);
   }
 
   #varint(value: number): void {

@@ -6,8 +6,9 @@
  * neither parsed nor written anew. The second lies in a branch of an `If`: a run for the first's outputs does not compute it.
  */
 
-import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { clone, create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { BinaryReader } from '@bufbuild/protobuf/wire';
+import { failedPrecondition } from '../contract/errors.ts';
 import {
   AttributeProto_AttributeType as AttributeType,
   TensorProto_DataType as DataType,
@@ -18,6 +19,7 @@ import {
   type OperatorSetIdProto,
   OperatorSetIdProtoSchema,
   type ValueInfoProto,
+  ValueInfoProtoSchema,
 } from '../gen/onnx/onnx_pb.ts';
 import { opsetVersion } from './encode.ts';
 import { integerAttribute } from './rows/attributes.ts';
@@ -63,9 +65,9 @@ export function joiningOf(model: Uint8Array, between: readonly string[]): Joinin
       ],
       input: [
         { name: leavesOut, type: { value: { case: 'tensorType', value: { elemType: DataType.BOOL, shape: one } } } },
-        ...rows,
+        ...rows.map(ofOwnSymbols),
       ],
-      output: graph.output,
+      output: graph.output.map(ofOwnSymbols),
     },
   });
   return { bytes: toBinary(ModelProtoSchema, appended), inputs, outputs: graph.output.map(({ name }) => name) };
@@ -83,6 +85,14 @@ const one = { dim: [{ value: { case: 'dimValue', value: 1n } as const }] };
 
 const isOurSet = ({ domain, version }: { readonly domain: string; readonly version: bigint }): boolean =>
   domain === '' && version === BigInt(opsetVersion);
+
+/** With names of its own for sizes that are open: one of the first graph may be the same, and another number. */
+function ofOwnSymbols(value: ValueInfoProto): ValueInfoProto {
+  const own = clone(ValueInfoProtoSchema, value);
+  const dims = own.type?.value.case === 'tensorType' ? (own.type.value.value.shape?.dim ?? []) : [];
+  for (const dim of dims) if (dim.value.case === 'dimParam') dim.value.value = prefix + dim.value.value;
+  return own;
+}
 
 /** An input by its name and sizes, in a list; an empty one where it is not [rows, ...] of float32. */
 function rowInput({ name, type }: ValueInfoProto): Joining['inputs'] {
@@ -137,11 +147,16 @@ function renamed(
 
 /**
  * The bytes of a model with the second graph behind it.
- * @returns undefined if the first is of another operator set, in which operators of the same name mean other things
- * @throws Error if the bytes are no model
+ * @param name of the first, for error messages
+ * @throws HyperpolicyError failed_precondition: another operator set, in which operators of the same name mean other things; Error if the
+ *   bytes are no model
  */
-export function joined(first: Uint8Array, second: Joining['bytes']): Uint8Array<ArrayBuffer> | undefined {
-  if (!operatorSets(first).every(isOurSet)) return undefined;
+export function joined(first: Uint8Array, second: Joining['bytes'], name: string): Uint8Array<ArrayBuffer> {
+  const others = operatorSets(first).filter((set) => !isOurSet(set));
+  if (others.length > 0) {
+    const actual = others.map(({ domain, version }) => `${domain || 'ONNX'} ${version}`).join(', ');
+    throw failedPrecondition({ where: `${name}: operator sets`, expected: `ONNX ${opsetVersion} alone`, actual });
+  }
   const both = new Uint8Array(first.length + second.length);
   both.set(first);
   both.set(second, first.length);

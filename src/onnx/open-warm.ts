@@ -19,24 +19,13 @@ export type WarmOptions = {
 };
 
 /**
- * Opens the model with the second graph, if one is given. The second graph is optional: the model is opened alone if its operator set,
- * names or device do not allow both. The session's outputs show which it is.
- * @throws HyperpolicyError as openSession and warmUp
+ * Opens the model, with the second graph if one is given.
+ * @throws HyperpolicyError as openSession, warmUp and joined
  */
-export async function openWarm(model: Uint8Array, options: WarmOptions): Promise<Session> {
-  if (options.second !== undefined) {
-    try {
-      const both = joined(model, options.second);
-      if (both !== undefined) return await openOne(both, options);
-    } catch {
-      // What is wrong with the model itself is thrown below.
-    }
-  }
-  return openOne(model, options);
-}
-
-async function openOne(model: Uint8Array, { name, options, warmUpRowCounts, step, runOf }: WarmOptions) {
-  const session = await step(() => openSession(model, options, name));
+export async function openWarm(model: Uint8Array, warm: WarmOptions): Promise<Session> {
+  const { name, options, warmUpRowCounts, second, step, runOf } = warm;
+  const bytes = second === undefined ? model : joined(model, second, name);
+  const session = await step(() => openSession(bytes, options, name));
   try {
     const run = runOf?.(session) ?? session.run;
     for (const rowCount of warmUpRowCounts) {

@@ -67,8 +67,8 @@ export function twoRows(): Uint8Array {
 const [manyK, manyB] = [10007, 10009];
 
 /** w [K, 2] = 2 x: the first of two graphs to be joined. */
-export function doubled(output = 'w'): Uint8Array {
-  const g = createBuilder(new Map([[manyK, 'K']]));
+export function doubled(output = 'w', rows = 'K'): Uint8Array {
+  const g = createBuilder(new Map([[manyK, rows]]));
   const x = g.input('x', 'float32', [manyK, 2]);
   return encode(g.finish('doubled', [{ name: output, value: mul(g, x, fill(2, 'float32', [])) }]));
 }

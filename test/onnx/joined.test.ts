@@ -3,6 +3,7 @@
 import { expect, test } from 'vitest';
 import { checkForeign } from '../../src/onnx/foreign.ts';
 import { joined, joiningOf, partsOf } from '../../src/onnx/joined.ts';
+import { keepOutputs } from '../../src/onnx/kept-outputs.ts';
 import { floatTensor, openSession, type Tensor, type TensorMap } from '../../src/onnx/session.ts';
 import { doubled, timesPicked } from './graphs.ts';
 
@@ -12,7 +13,7 @@ test('a run computes the first graph alone, or the second behind it with a row f
   const joining = joiningOf(timesPicked(), ['w'])!;
   expect(joining.inputs).toEqual([{ name: 'y', sizes: [2] }]);
   expect(joining.outputs).toEqual(['z', 'rows']);
-  const model = joined(doubled(), joining.bytes)!;
+  const model = joined(doubled(), joining.bytes, 'first');
   expect(() => checkForeign(model, 'joined')).not.toThrow();
   const session = openSession(model, { threadCount: 1 });
   const { first: alone, both } = partsOf(session, joining)!;
@@ -37,6 +38,17 @@ test('a run computes the first graph alone, or the second behind it with a row f
   session.dispose();
 });
 
+test('the number of rows of each is its own if both give it one name', () => {
+  const joining = joiningOf(timesPicked(), ['w'])!;
+  const session = openSession(joined(doubled('w', 'B'), joining.bytes, 'first'), { threadCount: 1 });
+  const { first: alone } = partsOf(session, joining)!;
+  const feeds = { x: floatTensor(Float32Array.of(1, 2, 3, 4), [2, 2]), ...alone.feeds };
+  const generated = session.run(feeds, keepOutputs(session)(feeds, ['w']), ['w']);
+  expect(generated.w!.dims).toEqual([2, 2]);
+  expect(numbers(generated.w)).toEqual([2, 4, 6, 8]);
+  session.dispose();
+});
+
 test('a second graph that uses the index otherwise than to pick rows is not joined', () => {
   expect(joiningOf(timesPicked({ mixes: true }), ['w'])).toBeUndefined();
   // `w` is then an input like any other: nothing of it may be picked.
@@ -51,5 +63,7 @@ test('graphs of another operator set are not joined', () => {
     return model.with(at, 17);
   };
   expect(joiningOf(renumbered(timesPicked()), ['w'])).toBeUndefined();
-  expect(joined(renumbered(doubled()), joining.bytes)).toBeUndefined();
+  expect(() => joined(renumbered(doubled()), joining.bytes, 'first')).toThrow(
+    'first: operator sets: expected ONNX 18 alone, got ONNX 17',
+  );
 });

@@ -485,6 +485,7 @@ describe('the compute pool', () => {
     const second = { name: 'both', joining: joiningOf(timesPicked(), ['w'])! };
     const graph = await pool.open(listed, { name: 'first', priority: 'act', second });
     expect(graph.both).toBeUndefined();
+    expect(graph.notJoined).toContain('y');
     expect(graph.outputs.map(({ name }) => name)).toEqual(['y']);
     graph.dispose();
   });
