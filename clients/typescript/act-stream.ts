@@ -50,8 +50,10 @@ export type ActStreamDeps = {
 
 /** Requests that wait for the server, those that have settled without it included. */
 const pendingCountMax = 1024;
-/** A call that is silent for so long, though something is pending, is given up where another may follow. */
+/** A call that is silent for so long, though something is pending, is given up where another may follow, or where no pings tell of its loss. */
 const silenceMsMax = 1000;
+/** For answers of such a call that a process has not read, or not asked for, since it stood still. */
+const graceMs = 500;
 /** Between the last answer and the server's end of a stream that was closed. */
 const farewellMs = 1000;
 
@@ -267,11 +269,19 @@ class Stream {
     const isIdle = this.#pending.every(({ settle }) => settle === undefined);
     // Nothing came of it yet, and nobody waits for it: what was sent is not to be answered later. The next request opens another.
     if (call.heardAtMs === undefined && isIdle) this.#abandon(call);
-    if (this.#options.resume !== true || call.heardAtMs === undefined) return;
+    if (this.#options.resume === true) this.#giveUpSilent(call, own);
+    // No other call follows, so not at once: a process that stood still has its timers before its answers.
+    else if (call.stream.isLeaving) setTimeout(() => this.#giveUpSilent(call, own), graceMs).unref();
+  }
+
+  /** @param own a request whose time is over */
+  #giveUpSilent(call: OpenCall, own: Pending): void {
+    if (this.#call !== call || call.heardAtMs === undefined) return;
     const silentMs = performance.now() - Math.max(call.heardAtMs, this.#pending[0]?.sentAtMs ?? 0);
     // Its own wait counts whole: a timer may fire a little early by the clock that is read here.
     const waitedMs = call.heardAtMs < own.sentAtMs ? own.times.waitMs : 0;
     if (Math.max(silentMs, waitedMs) < silenceMsMax) return;
+    const { address } = this.#deps.connection;
     call.stream.cancel();
     this.#lose(unavailable({ where: 'ActStream', expected: `an answer of ${address}`, actual: 'silence' }));
   }

@@ -11,7 +11,7 @@ export type ConnectClientOptions = {
   readonly url: string;
   /** Bearer token. Without TLS it travels readable. */
   readonly token?: string;
-  /** Sent with every call. From a web page only those that the server lets through. */
+  /** Sent with every call. From a web page only those that the server lets through. Copied when the client is created. */
   readonly metadata?: Metadata;
   /** For calls that name no timeout of their own, milliseconds: 5000 unless given. */
   readonly timeoutMs?: number;
@@ -40,12 +40,13 @@ const names = [
 export function createConnectClient(options: ConnectClientOptions): ConnectClient {
   const where = 'createConnectClient';
   checkOptions(where, options, names);
-  const { token, timeoutMs = defaultTimeoutMs, messageBytesMax = 4 * 1024 * 1024, metadata: always = {} } = options;
+  const { token, timeoutMs = defaultTimeoutMs, messageBytesMax = 4 * 1024 * 1024, metadata: fields = {} } = options;
   const url = checkUrl(`${where} url`, options.url);
   if (token !== undefined) checkToken(`${where} token`, token);
   checkTime(`${where} timeoutMs`, timeoutMs);
   checkBytes(`${where} messageBytesMax`, messageBytesMax);
-  checkMetadata(`${where} metadata`, always);
+  checkMetadata(`${where} metadata`, fields);
+  const always = { ...fields };
   const ownKey = randomKey();
   const closing = new AbortController();
   const { calls } = createPolicyCalls({

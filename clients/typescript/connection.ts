@@ -36,7 +36,7 @@ export type ConnectionOptions = {
   readonly token?: string;
   /** Bytes of one message, either way; 4 MiB unless given. */
   readonly messageBytesMax?: number;
-  /** Sent with every call, beside `authorization` and `hyperpolicy-routing-key`, which it may replace. */
+  /** Sent with every call, beside `authorization` and `hyperpolicy-routing-key`, which it may replace. Copied when the client is created. */
   readonly metadata?: Metadata;
   /** Time between pings to the server, with and without calls, milliseconds; 0 is none. 200 unless given. */
   readonly keepaliveMs?: number;
@@ -91,7 +91,7 @@ export function createConnection(where: string, given: ConnectionOptions): Conne
     tls,
     token,
     messageBytesMax = 4 * 1024 * 1024,
-    metadata: always = {},
+    metadata: fields = {},
     keepaliveMs = 200,
     keepaliveTimeoutMs = 600,
     connectTimeoutMs = 500,
@@ -101,7 +101,8 @@ export function createConnection(where: string, given: ConnectionOptions): Conne
   checkAddress(`${where} address`, address);
   if (token !== undefined) checkToken(`${where} token`, token);
   checkBytes(`${where} messageBytesMax`, messageBytesMax);
-  checkMetadata(`${where} metadata`, always);
+  checkMetadata(`${where} metadata`, fields);
+  const always = { ...fields };
   checkTime(`${where} keepaliveMs`, keepaliveMs, { orZero: true });
   checkTime(`${where} keepaliveTimeoutMs`, keepaliveTimeoutMs);
   checkTime(`${where} connectTimeoutMs`, connectTimeoutMs);

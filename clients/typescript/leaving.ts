@@ -21,20 +21,22 @@ export type Leaving = {
 
 export function createLeaving(): Leaving {
   const known = new WeakSet<Transport>();
-  /** By the port on this side, which no two connections share. */
-  const leaving = new Set<number>();
+  /** By both ends: connections to different addresses may have one port on this side. */
+  const leaving = new Set<string>();
 
   function watch(transport: Transport): void {
     const { session } = transport;
-    const port = session?.socket.localPort;
-    if (known.has(transport) || session === undefined || session.destroyed || port === undefined) return;
+    // A session that is destroyed throws where it is asked for its socket's port.
+    if (known.has(transport) || session === undefined || session.destroyed) return;
+    const ends = endsOf(session.socket);
+    if (ends === undefined) return;
     known.add(transport);
     session.once('goaway', () => {
-      leaving.add(port);
+      leaving.add(ends);
       transport.keepaliveTimeMs = -1;
       transport.clearKeepaliveTimeout?.();
     });
-    session.once('close', () => leaving.delete(port));
+    session.once('close', () => leaving.delete(ends));
   }
 
   return {
@@ -44,7 +46,15 @@ export function createLeaving(): Leaving {
         const { transport } = subchannel.getRealSubchannel();
         if (transport) watch(transport);
       }
-      return socket.localPort !== undefined && leaving.has(socket.localPort);
+      const ends = endsOf(socket);
+      return ends !== undefined && leaving.has(ends);
     },
   };
+}
+
+/** @returns undefined where there are none: a socket that is closed, or one of Unix */
+function endsOf({ localAddress, localPort, remoteAddress, remotePort }: Socket): string | undefined {
+  return localPort === undefined || remotePort === undefined
+    ? undefined
+    : `${localAddress} ${localPort} ${remoteAddress} ${remotePort}`;
 }

@@ -28,11 +28,17 @@ type Internals = {
  * @returns undefined where the answers are compressed, or where another version of the library keeps it elsewhere: the library goes on then
  */
 export function http2StreamOf(call: LibraryCall): ClientHttp2Stream | undefined {
-  const { filterStack, child } = call as unknown as Internals;
+  const { filterStack } = call as unknown as Internals;
   const isPlain = filterStack?.filters.every(
     ({ receiveCompression }) => receiveCompression?.constructor.name === 'IdentityHandler',
   );
-  return isPlain === true
-    ? child?.underlyingCalls?.[child.committedCallIndex ?? 0]?.call.child?.http2Stream
-    : undefined;
+  return isPlain === true ? committedStreamOf(call) : undefined;
+}
+
+/** Whether the server told the connection of a call to leave, so that nobody pings there: Node's HTTP/2 then opens no more streams on it. */
+export const isLeaving = (call: LibraryCall): boolean => committedStreamOf(call)?.session?.closed === true;
+
+function committedStreamOf(call: LibraryCall): ClientHttp2Stream | undefined {
+  const { child } = call as unknown as Internals;
+  return child?.underlyingCalls?.[child.committedCallIndex ?? 0]?.call.child?.http2Stream;
 }

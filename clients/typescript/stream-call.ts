@@ -11,7 +11,7 @@ import grpc from '@grpc/grpc-js';
 import { encodeActStreamRequest } from '../../src/contract/act-request.ts';
 import { decodeActStreamResponse } from '../../src/contract/act-response.ts';
 import { toBuffer } from '../../src/contract/bytes.ts';
-import { HyperpolicyError } from '../../src/contract/errors.ts';
+import { HyperpolicyError, resourceExhausted } from '../../src/contract/errors.ts';
 import { createFrameBuffer, type FrameBuffer, frameOf } from '../../src/contract/grpc-frames.ts';
 import {
   type ActStreamRequestSchema,
@@ -21,8 +21,8 @@ import {
 import type { Metadata } from './call-options.ts';
 import type { Connection } from './connection.ts';
 import { toClientError } from './errors.ts';
-import { beginCall, http2StreamOf, type LibraryCall } from './library-call.ts';
-import { unusable } from './received.ts';
+import { beginCall, http2StreamOf, isLeaving, type LibraryCall } from './library-call.ts';
+import { type Sender, unusable } from './received.ts';
 
 export type StreamCall = {
   send(message: MessageInitShape<typeof ActStreamRequestSchema>): void;
@@ -30,6 +30,8 @@ export type StreamCall = {
   finish(): void;
   /** Ends at once; nothing is told of it. */
   cancel(): void;
+  /** Whether its connection was told to leave: nothing but its own silence tells then that it is lost. */
+  readonly isLeaving: boolean;
 };
 
 export type StreamListener = {
@@ -59,7 +61,7 @@ class OpenedCall implements StreamCall {
   readonly #call: LibraryCall;
   readonly #listener: StreamListener;
   readonly #messageBytesMax: number;
-  readonly #from: { readonly method: string; readonly address: string };
+  readonly #from: Sender;
   /** Once it is written to and read from here. */
   #stream: ClientHttp2Stream | undefined;
   #sentSequence: bigint | undefined;
@@ -110,6 +112,10 @@ class OpenedCall implements StreamCall {
   cancel(): void {
     this.#isOver = true;
     this.#call.cancelWithStatus(grpc.status.CANCELLED, 'given up');
+  }
+
+  get isLeaving(): boolean {
+    return isLeaving(this.#call);
   }
 
   onReceiveMetadata(): void {}
@@ -170,7 +176,11 @@ class OpenedCall implements StreamCall {
   /** Of bytes that are no message, or more than one may have. */
   #refuse(cause: Error): void {
     const isTooLarge = cause instanceof HyperpolicyError && cause.kind === 'resource_exhausted';
-    this.#cut(isTooLarge ? cause : unusable(this.#from, `a response that does not parse (${cause.message})`, cause));
+    this.#cut(
+      isTooLarge
+        ? tooLarge(this.#from, cause)
+        : unusable(this.#from, `a response that does not parse (${cause.message})`, cause),
+    );
   }
 
   #cut(error: Error): void {
@@ -184,3 +194,12 @@ class OpenedCall implements StreamCall {
     this.#listener.ended(error);
   }
 }
+
+const tooLarge = ({ method, address }: Sender, cause: HyperpolicyError): HyperpolicyError =>
+  resourceExhausted({
+    where: method,
+    expected: `a response of ${cause.expected} from ${address}`,
+    actual: `one of ${cause.actual}`,
+    remedy: 'Raise messageBytesMax of the client',
+    cause,
+  });

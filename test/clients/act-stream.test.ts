@@ -627,7 +627,7 @@ describe('messages past the library', () => {
   });
 
   test('an answer over the limit of bytes ends the stream as too large', async () => {
-    const { open } = await scripted(
+    const { client, open } = await scripted(
       ({ sequence }, call) => {
         const size = sequence < 3n ? 2 : 1000;
         call.answer(response(sequence, { action: { shape: [1, size], data: new Uint8Array(4 * size) } }));
@@ -636,8 +636,17 @@ describe('messages past the library', () => {
     );
     const stream = open();
     for (let i = 0; i < 2; i++) await stream.act({ observation });
-    await expect(stream.act({ observation })).rejects.toMatchObject({ kind: 'resource_exhausted' });
-    await expect(stream.act({ observation })).rejects.toMatchObject({ kind: 'resource_exhausted' });
+    // An action of 4000 bytes and what is around it.
+    const message = new RegExp(
+      `^ActStream: expected a response of at most 1000 bytes from ${client.address}, got one of 40\\d\\d\\. Raise messageBytesMax`,
+    );
+    for (let i = 0; i < 2; i++) {
+      await expect(stream.act({ observation })).rejects.toMatchObject({
+        kind: 'resource_exhausted',
+        where: 'ActStream',
+        message: expect.stringMatching(message),
+      });
+    }
   });
 
   test('a request over the limit of bytes is refused as too large', async () => {
@@ -688,5 +697,15 @@ describe('metadata', () => {
     const own = await keyOf({});
     expect(await keyOf({}, { contextHandle: '0'.repeat(32) })).toBe(own);
     expect(await keyOf({ metadata: { 'hyperpolicy-routing-key': 'mine' } })).toBe('mine');
+  });
+
+  test('is what the client was created with, also where that is changed later', async () => {
+    const given = { 'x-lab': 'a' };
+    const { client, calls } = await scripted(answers, { metadata: given });
+    given['x-lab'] = 'b';
+    for (const metadata of [undefined, { 'x-own': 'c' }]) {
+      await client.actStream({ model: 'm', ...(metadata && { metadata }) }).act({ observation });
+      expect(calls.at(-1)!.metadata.get('x-lab')).toEqual(['a']);
+    }
   });
 });

@@ -139,6 +139,39 @@ test('an unplugged server is noticed, and the stream goes on when it is back, wi
   expect(events.map(({ kind }) => kind)).toEqual(['lost', 'resumed']);
 });
 
+describe('a connection that the server told to leave', () => {
+  /** A stream that stays on such a connection. */
+  async function stayingStream() {
+    const { address } = await spawnServer(['--store', store, '--max-connection-age-ms', '100']);
+    const way = await cable(address);
+    const client = clientOf(way.address);
+    const told = streamOf(client);
+    await told.stream.act({ observation });
+    const { connectionCount } = way;
+    // Another call goes over another connection only when the first is left.
+    while (way.connectionCount === connectionCount) await client.act({ model: 'm', observation });
+    expect((await told.stream.act({ observation })).version).toBe(1);
+    return { way, ...told };
+  }
+
+  test('is noticed to be lost by a stream that is asked, also without resume', async () => {
+    const { way, stream, events } = await stayingStream();
+    way.plug(false);
+    while (!stream.ended) await stream.act({ observation }, { timeoutMs: 100 }).catch(() => {});
+    expect(stream.error).toMatchObject({ kind: 'unavailable', actual: 'silence' });
+    expect(events.map(({ kind }) => kind)).toEqual(['ended']);
+  });
+
+  test('is not taken for lost by a program that was busy meanwhile', async () => {
+    const { stream, events } = await stayingStream();
+    const late = stream.act({ observation }, { timeoutMs: 1100 });
+    for (const endMs = performance.now() + 1200; performance.now() < endMs; );
+    await expect(late).rejects.toMatchObject({ kind: 'deadline_exceeded' });
+    expect((await stream.act({ observation })).version).toBe(1);
+    expect(events).toEqual([]);
+  });
+});
+
 test('a server that restarts has its stream back', async () => {
   const before = await spawnServer(['--store', store]);
   const { stream, events } = streamOf(clientOf(before.address), { resume: true });
