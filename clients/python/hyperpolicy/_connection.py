@@ -1,9 +1,13 @@
-"""The connection of a client: address, transport security, token, metadata, limits; and a watch that notices a server that is gone."""
+"""
+The connection of a client: address, transport security, token, metadata, limits; and when a server counts as gone. How its calls are made and
+who waits is that of _sync_connection.py and _aio_connection.py.
+"""
 
 from __future__ import annotations
 
 import threading
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -60,7 +64,7 @@ WAIT_MS_MAX = 2**31 - 1
 # The first pause between two tries to connect.
 _RECONNECT_MS_MIN = 100
 # How often the connection is looked at. What was busy for longer has waited for so long.
-_LOOK_MS = 50
+LOOK_MS = 50
 _ROUTING_KEY_NAME = "hyperpolicy-routing-key"
 _HEALTH_PATH = "/grpc.health.v1.Health/Check"
 _UNARY_METHODS = ("Act", "QGrad", "Adapt", "Prepare", "ListModels", "GetModel")
@@ -69,7 +73,7 @@ _UNARY_METHODS = ("Act", "QGrad", "Adapt", "Prepare", "ListModels", "GetModel")
 class Link:
     """One channel of the library, with what is called over it. `lost` says why it was cut."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: Any) -> None:
         self.channel = channel
         self.unary = {name: channel.unary_unary(f"/{messages.SERVICE}/{name}") for name in _UNARY_METHODS}
         self.act_stream = channel.stream_stream(f"/{messages.SERVICE}/ActStream")
@@ -77,8 +81,8 @@ class Link:
         self.lost: str | None = None
 
 
-class Connection:
-    """Connects at the first call, and again after the connection was lost. All methods may be called from any thread."""
+class Connection(ABC):
+    """Connects at the first call, and again after the connection was lost."""
 
     def __init__(self, where: str, address: str, options: Mapping[str, Any]) -> None:
         """`where` is the class that is made, for errors. Raises invalid_argument naming the option."""
@@ -89,6 +93,7 @@ class Connection:
             token = check_token(f"{where} token", settings["token"])
             self._always = {"authorization": f"Bearer {token}", **self._always}
         self._always = {_ROUTING_KEY_NAME: str(uuid.uuid4()), **self._always}
+        self._headers = tuple(self._always.items())
         self._keeps_own_key = _ROUTING_KEY_NAME in (settings["metadata"] or {})
         self._credentials = _credentials(f"{where} tls", settings["tls"])
         self._keepalive_ms = check_time(f"{where} keepalive_ms", settings["keepalive_ms"], or_zero=True)
@@ -99,12 +104,29 @@ class Connection:
         self._lock = threading.Lock()
         self._link: Link | None = None
         self._listeners: dict[object, Callable[[], None]] = {}
-        self._stop = threading.Event()
-        self._watch: threading.Thread | None = None
+        self._is_watched = False
+        self.closed = False
 
-    @property
-    def closed(self) -> bool:
-        return self._stop.is_set()
+    @abstractmethod
+    def start(
+        self,
+        method: str,
+        request: Any,
+        done: Callable[[bytes | Exception], None],
+        *,
+        timeout_ms: float,
+        metadata: Mapping[str, str] | None,
+        routing_key: str | None,
+    ) -> None:
+        """Calls a method, and later `done` once, with the response or the error. Raises cancelled where the client was closed."""
+
+    @abstractmethod
+    def _open(self) -> Any:
+        """A channel of the library."""
+
+    @abstractmethod
+    def _watch(self) -> None:
+        """Begins to look at the connection every LOOK_MS, until it is closed."""
 
     def link(self, where: str) -> Link:
         """The one for the next call. Raises cancelled where the client was closed."""
@@ -112,19 +134,16 @@ class Connection:
             if self.closed:
                 raise closed_error(where)
             if self._link is None:
-                self._link = self._open()
-            if self._watch is None and self._keepalive_ms > 0:
-                self._watch = threading.Thread(target=self._watch_link, name="hyperpolicy watch", daemon=True)
-                self._watch.start()
+                self._link = Link(self._open())
+            if not self._is_watched and self._keepalive_ms > 0:
+                self._is_watched = True
+                self._watch()
             return self._link
-
-    def _open(self) -> Link:
-        if self._credentials is None:
-            return Link(grpc.insecure_channel(self.address, options=self._channel_options))
-        return Link(grpc.secure_channel(self.address, self._credentials, options=self._channel_options))
 
     def metadata(self, own: Mapping[str, str] | None, routing_key: str | None) -> tuple[tuple[str, str], ...]:
         """Of a call: the client's, then its own, which may replace it."""
+        if routing_key is None and not own:
+            return self._headers
         fields = dict(self._always)
         if routing_key is not None and not self._keeps_own_key:
             fields[_ROUTING_KEY_NAME] = routing_key
@@ -137,141 +156,81 @@ class Connection:
             self._listeners[key] = listener
         return lambda: void(self._listeners.pop(key, None))
 
-    def close(self) -> None:
-        """Ends the connection and what is open on it."""
+    def _leave(self) -> Link | None:
+        """Closes, and tells who listens. Returns the link that is left, to be ended."""
         with self._lock:
-            self._stop.set()
+            self.closed = True
             link, self._link = self._link, None
             listeners = list(self._listeners.values())
             self._listeners.clear()
         for listener in listeners:
             listener()
-        if link is not None:
-            link.channel.close()
+        return link
 
-    def error(self, link: Link, error: grpc.RpcError, method: str, timeout_ms: float) -> Exception:
-        """Of a call over that link."""
-        if self.closed:
-            return closed_error(method)
-        if link.lost is not None:
-            return lost_error(method, self.address, link.lost)
-        code, details = error.code().value[0], error.details() or ""
-        return client_error(code, details, method=method, address=self.address, timeout_ms=timeout_ms)
-
-    def _watch_link(self) -> None:
-        """
-        The library does not ping more than once a second. A health check is answered by every server of gRPC, without a token. Time counts
-        only while this process could have heard an answer: a program that was busy for a while does not take a living server for dead.
-        """
-        watched: _Watched | None = None
-        while not self._stop.wait(_LOOK_MS / 1000):
-            link = self._link
-            if link is None:
-                continue
-            if watched is None or watched.link is not link:
-                watched = _Watched(link, self)
-            if watched.look(self._keepalive_ms, self._silence_ms_max):
-                self._cut(link)
-
-    def _cut(self, link: Link) -> None:
+    def _replace(self, link: Link) -> None:
+        """A link that is silent is lost, to be ended; another takes its place."""
         link.lost = f"no sign of life for {self._silence_ms_max:g} ms"
         with self._lock:
             if self._link is link and not self.closed:
-                self._link = self._open()
-        link.channel.close()
+                self._link = Link(self._open())
+
+    def error(self, link: Link, error: grpc.RpcError, method: str, timeout_ms: float) -> Exception:
+        """Of a call over that link."""
+        return self.status_error(link, error.code(), error.details(), method, timeout_ms)
+
+    def status_error(
+        self, link: Link, code: grpc.StatusCode, details: str | None, method: str, timeout_ms: float
+    ) -> Exception:
+        cut = self.cut_error(link, method)
+        if cut is not None:
+            return cut
+        return client_error(code.value[0], details or "", method=method, address=self.address, timeout_ms=timeout_ms)
+
+    def cut_error(self, link: Link, method: str) -> Exception | None:
+        """Of a call that this side ended; None where it did not."""
+        if self.closed:
+            return closed_error(method)
+        return None if link.lost is None else lost_error(method, self.address, link.lost)
+
+    def _is_silent(self, watched: Watched) -> bool:
+        return watched.look(self._keepalive_ms, self._silence_ms_max)
 
 
-class _Watched:
-    """What one link said so far."""
+class Watched:
+    """
+    What one link said so far. The library does not ping more than once a second. A health check is answered by every server of gRPC, without a
+    token. Time counts only while this process could have heard an answer: a program that was busy for a while does not take a living server
+    for dead.
+    """
 
-    def __init__(self, link: Link, connection: Connection) -> None:
+    def __init__(self, link: Link, ping: Callable[[Link, Callable[[grpc.StatusCode], None]], None]) -> None:
+        """`ping` asks for the server's health and calls, later, with the status that came."""
         self.link = link
-        self._connection = connection
+        self._ping = ping
         self._silent_ms = 0.0
         self._unasked_ms = float(WAIT_MS_MAX)
-        self._ping: Any = None
+        self._is_asked = False
         # Until a server answered, and after its connection broke, the library's own limits hold.
         self._answered = False
 
     def look(self, keepalive_ms: float, silence_ms_max: float) -> bool:
         """Whether the silence is too long. Pings where that is due."""
-        self._silent_ms += _LOOK_MS
-        self._unasked_ms += _LOOK_MS
-        if self._ping is None and self._unasked_ms >= keepalive_ms:
+        self._silent_ms += LOOK_MS
+        self._unasked_ms += LOOK_MS
+        if not self._is_asked and self._unasked_ms >= keepalive_ms:
             self._unasked_ms = 0
-            try:
-                self._ping = self.link.health.future(b"", metadata=self._connection.metadata(None, None))
-            except ValueError:
-                return False  # The client was closed meanwhile.
-            self._ping.add_done_callback(self._hear)
+            self._is_asked = True
+            self._ping(self.link, self._hear)
         return self._answered and self._silent_ms >= silence_ms_max
 
-    def _hear(self, ping: Any) -> None:
-        self._ping = None
+    def _hear(self, code: grpc.StatusCode) -> None:
+        self._is_asked = False
         self._silent_ms = 0
-        self._answered = ping.code() is not grpc.StatusCode.UNAVAILABLE
+        self._answered = code is not grpc.StatusCode.UNAVAILABLE
 
 
 def void(_: object) -> None:
     """For what is called for its effect."""
-
-
-def call_unary(
-    connection: Connection,
-    method: str,
-    request: Any,
-    *,
-    timeout_ms: float,
-    metadata: Mapping[str, str] | None,
-    routing_key: str | None,
-) -> bytes:
-    """Calls a method and waits for its response."""
-    link = connection.link(method)
-    wait_ms = min(timeout_ms, WAIT_MS_MAX)
-    headers = connection.metadata(metadata, routing_key)
-    try:
-        response: bytes = link.unary[method](request.SerializeToString(), timeout=wait_ms / 1000, metadata=headers)
-    except grpc.RpcError as error:
-        raise connection.error(link, error, method, wait_ms) from None
-    except ValueError:
-        raise _channel_error(connection, link, method) from None
-    return response
-
-
-def start_unary(
-    connection: Connection,
-    method: str,
-    request: Any,
-    done: Callable[[bytes | Exception], None],
-    *,
-    timeout_ms: float,
-    metadata: Mapping[str, str] | None,
-    routing_key: str | None,
-) -> Callable[[], None]:
-    """Calls a method, and `done` once, in another thread, with the response or the error. Returns what gives the call up."""
-    link = connection.link(method)
-    wait_ms = min(timeout_ms, WAIT_MS_MAX)
-    headers = connection.metadata(metadata, routing_key)
-    try:
-        call = link.unary[method].future(request.SerializeToString(), timeout=wait_ms / 1000, metadata=headers)
-    except ValueError:
-        raise _channel_error(connection, link, method) from None
-
-    def tell(_: object) -> None:
-        if call.code() is grpc.StatusCode.OK:
-            done(call.result())
-        else:
-            done(connection.error(link, call, method, wait_ms))
-
-    call.add_done_callback(tell)
-    return lambda: void(call.cancel())
-
-
-def _channel_error(connection: Connection, link: Link, method: str) -> Exception:
-    """The library's ValueError for a channel that was closed between two lines."""
-    if link.lost is None or connection.closed:
-        return closed_error(method)
-    return lost_error(method, connection.address, link.lost)
 
 
 def _channel_options(where: str, settings: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -12,13 +12,14 @@ from . import _messages as messages
 from . import _requests as requests
 from . import _responses as responses
 from ._checks import check_names, check_time
-from ._connection import CONNECTION_DEFAULTS, Connection, start_unary
+from ._connection import CONNECTION_DEFAULTS, Connection
 from ._stand_ins import InPlaceOf, StandIns, now_ms, reason_of
 from ._tensors import Sender, row_count
 from .errors import old_error
 from .results import ActResult, AdaptResult, ModelDescription, ModelSummary, PrepareResult, QGradResult
 
 T = TypeVar("T")
+C = TypeVar("C", bound=Connection)
 
 _TIMEOUT_MS = 5000
 
@@ -58,18 +59,20 @@ class Exchange(Generic[T]):
         return result
 
 
-class Core:
+class Core(Generic[C]):
     """What both clients are made of."""
 
-    def __init__(self, where: str, address: str, options: Mapping[str, Any]) -> None:
-        """Raises invalid_argument naming the option."""
+    def __init__(
+        self, where: str, address: str, options: Mapping[str, Any], connect: Callable[[str, str, Mapping[str, Any]], C]
+    ) -> None:
+        """`connect` makes the connection, of the same arguments. Raises invalid_argument naming the option."""
         check_names(where, options, (*CONNECTION_DEFAULTS, "timeout_ms"))
         told = options.get("timeout_ms")
         # For streams, whose default is another.
         self.told_timeout_ms = None if told is None else check_time(f"{where} timeout_ms", told)
         self.timeout_ms = _TIMEOUT_MS if self.told_timeout_ms is None else self.told_timeout_ms
         own = {name: value for name, value in options.items() if name != "timeout_ms"}
-        self.connection = Connection(where, address, own)
+        self.connection = connect(where, address, own)
         self.stand_ins = StandIns(self._describe)
 
     def _sender(self, method: str) -> Sender:
@@ -144,8 +147,8 @@ def parsed(sender: Sender, message: Any, data: bytes) -> Any:
         raise sender.unusable(f"a response that does not parse ({error})") from None
 
 
-def start(connection: Connection, exchange: Exchange[T], done: Callable[[T | Exception], None]) -> Callable[[], None]:
-    """Calls `done` once, in another thread, with the result or the error. Returns what gives the call up."""
+def start(connection: Connection, exchange: Exchange[T], done: Callable[[T | Exception], None]) -> None:
+    """Calls `done` once, later, with the result or the error."""
 
     def told(outcome: bytes | Exception) -> None:
         try:
@@ -155,10 +158,10 @@ def start(connection: Connection, exchange: Exchange[T], done: Callable[[T | Exc
         else:
             done(result)
 
-    return start_unary(connection, exchange.method, exchange.request, told, **exchange.settings)
+    connection.start(exchange.method, exchange.request, told, **exchange.settings)
 
 
-def _act_exchange(core: Core, given: Mapping[str, Any]) -> Exchange[ActResult]:
+def _act_exchange(core: Core[Any], given: Mapping[str, Any]) -> Exchange[ActResult]:
     request = requests.act_request("Act", given)
     limit = given.get("age_ms_max")
     selection = {name: given[name] for name in requests.SELECTION_NAMES if given.get(name) is not None}

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from queue import SimpleQueue
-from typing import Any
-
-import grpc
+from typing import Any, Protocol
 
 from . import _messages as messages
 from . import _requests as requests
 from . import _responses as responses
-from ._connection import Connection, Link, void
 from ._exchanges import Core, parsed
 from ._stand_ins import InPlaceOf, now_ms, reason_of
 from ._stream_options import ActStreamEvent, Times, check_stream, check_streamed_act, times_of
@@ -49,60 +45,40 @@ class Pending:
     settle: Callable[[Outcome], None] | None
 
 
-class _Call:
-    """One gRPC call of ActStream: messages out, messages in, one end. A stream may have several after each other."""
+class Call(Protocol):
+    """
+    One gRPC call of ActStream: messages out, messages in, one end. A stream may have several after each other. It tells its core what it
+    receives, and then that it has ended.
+    """
 
-    def __init__(self, connection: Connection, headers: tuple[tuple[str, str], ...], core: StreamCore) -> None:
-        self.heard_at_ms: float | None = None
-        self._out: SimpleQueue[bytes | None] = SimpleQueue()
-        self._connection = connection
-        self._core = core
-        self._link = connection.link("ActStream")
-        self._stream = _opened(connection, self._link, iter(self._out.get, None), headers)
-        threading.Thread(target=self._read, name="hyperpolicy stream", daemon=True).start()
+    heard_at_ms: float | None
 
-    def send(self, message: Any) -> None:
-        self._out.put(message.SerializeToString())
+    def send(self, data: bytes) -> None: ...
 
     def finish(self) -> None:
         """Sends no more; what was sent is still answered."""
-        self._out.put(None)
 
     def cancel(self) -> None:
         """Ends at once. What it then tells is of a call that the stream has left."""
-        self._out.put(None)
-        self._stream.cancel()
-
-    def _read(self) -> None:
-        error: Exception | None = None
-        try:
-            for data in self._stream:
-                self._core.receive(self, data)
-        except grpc.RpcError as cause:
-            error = self._connection.error(self._link, cause, "ActStream", 0)
-        except Exception as cause:  # noqa: BLE001: whatever ends the reading, what is pending settles
-            error = cause
-            self._stream.cancel()
-        # Lets go of the library's thread that sends.
-        self._out.put(None)
-        self._core.end_call(self, error or _ended())
 
 
-def _opened(connection: Connection, link: Link, out: Iterator[bytes], headers: tuple[tuple[str, str], ...]) -> Any:
-    try:
-        return link.act_stream(out, metadata=headers)
-    except ValueError:
-        # The channel was closed between two lines.
-        raise closed_error("ActStream") if connection.closed else unavailable(
-            "ActStream", f"a connection to {connection.address} that holds", "none", "Retry with backoff"
-        ) from None
+class Timer(Protocol):
+    def cancel(self) -> None: ...
 
 
 class StreamCore:
-    """All methods may be called from any thread."""
+    """All methods may be called from any thread, where its calls and timers may."""
 
-    def __init__(self, core: Core, given: Mapping[str, Any], tell: Callable[[ActStreamEvent], None]) -> None:
-        """Raises invalid_argument naming the option."""
+    def __init__(
+        self,
+        core: Core[Any],
+        given: Mapping[str, Any],
+        tell: Callable[[ActStreamEvent], None],
+        *,
+        open_call: Callable[[Any, tuple[tuple[str, str], ...], StreamCore], Call],
+        later: Callable[[float, Callable[[], None]], Timer],
+    ) -> None:
+        """`open_call` opens a call with its header fields; `later` calls after so many seconds. Raises invalid_argument naming the option."""
         check_stream("ActStream", given)
         self._connection = core.connection
         self._stand_ins = core.stand_ins
@@ -110,8 +86,10 @@ class StreamCore:
         self._sender = Sender("ActStream", core.connection.address)
         self._options = dict(given)
         self._tell = tell
+        self._open_call = open_call
+        self._later = later
         self._lock = threading.RLock()
-        self._call: _Call | None = None
+        self._call: Call | None = None
         self._pending: deque[Pending] = deque()
         self._sequence = 0
         # Whether a server has taken it on, and with which version.
@@ -121,7 +99,7 @@ class StreamCore:
         self.closed = False
         self.ended = False
         self.error: BaseException | None = None
-        self._farewell: threading.Timer | None = None
+        self._farewell: Timer | None = None
         self._over_listeners: list[Callable[[], None]] = []
         self._forget = self._connection.on_close(lambda: self._cut(closed_error("ActStream")))
         if not self._connection.closed:
@@ -170,7 +148,7 @@ class StreamCore:
             request.newest_wins = self._options.get("newest_wins", False)
             self._sequence = of.sequence
             self._pending.append(pending)
-            self._call.send(request)
+            self._call.send(request.SerializeToString())
             return pending
 
     def _selection(self) -> dict[str, Any]:
@@ -179,9 +157,10 @@ class StreamCore:
             return {"model": self._options["model"], "version": self.version}
         return {name: self._options[name] for name in requests.SELECTION_NAMES if self._options.get(name) is not None}
 
-    def _open(self, given: Mapping[str, Any]) -> _Call:
+    def _open(self, given: Mapping[str, Any]) -> Call:
         key = requests.routing_key({**given, "client_id": self._options.get("client_id")})
-        return _Call(self._connection, self._connection.metadata(self._options.get("metadata"), key), self)
+        headers = self._connection.metadata(self._options.get("metadata"), key)
+        return self._open_call(self._connection, headers, self)
 
     def hand_over(self, pending: Pending, outcome: Outcome) -> ActResult:
         """What the caller gets, at the time when it gets it: not what has become too old since. Raises the error that it settled with."""
@@ -195,7 +174,7 @@ class StreamCore:
             return outcome
         return self._otherwise(pending.of, old_error("ActStream", pending.times.age_ms_max, age_ms), "age")
 
-    def receive(self, call: _Call, data: bytes) -> None:
+    def receive(self, call: Call, data: bytes) -> None:
         response = parsed(self._sender, messages.ActStreamResponse, data)
         kind = response.WhichOneof("result")
         if kind is None:
@@ -219,6 +198,8 @@ class StreamCore:
 
     def _answered(self, sequence: int) -> Pending | None:
         """Takes the request out, and those before it, which were superseded: the server answers in order."""
+        if self._pending and self._pending[0].of.sequence == sequence:
+            return self._pending.popleft()
         if not any(pending.of.sequence == sequence for pending in self._pending):
             return None
         while True:
@@ -277,8 +258,9 @@ class StreamCore:
         with self._lock:
             self._settle(own, closed_error("ActStream"))
 
-    def end_call(self, call: _Call, error: Exception) -> None:
-        """The call is over, and what was sent over it with it."""
+    def end_call(self, call: Call, cause: Exception | None) -> None:
+        """The call is over, and what was sent over it with it. `cause` is None where the server has ended it well."""
+        error = cause or _ended()
         with self._lock:
             if call is not self._call:
                 return
@@ -330,12 +312,11 @@ class StreamCore:
         waits = self.ended or any(pending.settle is not None for pending in self._pending)
         if waits or self._call is None or self._farewell is not None:
             return
-        self._farewell = threading.Timer(_FAREWELL_MS / 1000, self._leave, (self._call,))
-        self._farewell.daemon = True
-        self._farewell.start()
+        call = self._call
+        self._farewell = self._later(_FAREWELL_MS / 1000, lambda: self._leave(call))
 
-    def _leave(self, call: _Call) -> None:
-        self.end_call(call, _ended())
+    def _leave(self, call: Call) -> None:
+        self.end_call(call, None)
         call.cancel()
 
     def _cut(self, reason: Exception) -> None:

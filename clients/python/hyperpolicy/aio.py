@@ -1,4 +1,4 @@
-"""The client whose calls are awaited. It belongs to the event loop that awaits it; what waits for the network are threads of gRPC."""
+"""The client whose calls are awaited. It belongs to the event loop that first awaits it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import asyncio
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
-from ._exchanges import Core, Exchange, start
+from ._aio_call import AioCall
+from ._aio_connection import AioConnection
+from ._exchanges import Core, Exchange
 from ._requests import (
     ActArguments,
     AdaptArguments,
@@ -28,7 +30,7 @@ class AsyncPolicyClient:
 
     def __init__(self, address: str, **options: Unpack[ClientOptions]) -> None:
         """`address` is `host:port`. Raises invalid_argument naming the option."""
-        self._core = Core("AsyncPolicyClient", address, options)
+        self._core = Core("AsyncPolicyClient", address, options, AioConnection)
 
     @property
     def address(self) -> str:
@@ -64,8 +66,7 @@ class AsyncPolicyClient:
 
     async def close(self) -> None:
         """Ends the connection; calls in flight fail."""
-        # The library waits for its own threads here.
-        await asyncio.to_thread(self._core.connection.close)
+        await self._core.connection.close()
 
     async def __aenter__(self) -> AsyncPolicyClient:
         return self
@@ -76,39 +77,30 @@ class AsyncPolicyClient:
         await self.close()
 
     async def _call(self, exchange: Exchange[T]) -> T:
-        loop = asyncio.get_running_loop()
-        arrival: asyncio.Future[T | Exception] = loop.create_future()
         try:
-            give_up = start(self._core.connection, exchange, lambda result: _pass_on(loop, arrival, result))
+            data = await self._core.connection.call(exchange.method, exchange.request, **exchange.settings)
         except Exception as error:  # noqa: BLE001: `fail` raises it again where nothing stands in
             return exchange.fail(error)
-        try:
-            result = await arrival
-        except asyncio.CancelledError:
-            give_up()
-            raise
-        if isinstance(result, Exception):
-            raise result
-        return result
+        return exchange.receive(data)
 
 
 class AsyncActStream(StreamState):
     """Made by `AsyncPolicyClient.act_stream`. Every act settles within its time: with an answer, a fallback, or an error."""
 
-    def __init__(self, core: Core, given: Any) -> None:
+    def __init__(self, core: Core[AioConnection], given: Any) -> None:
         self._loop = asyncio.get_running_loop()
         on_event = given.get("on_event")
 
         def tell(event: ActStreamEvent) -> None:
             if on_event is not None:
-                _soon(self._loop, on_event, event)
+                self._loop.call_soon(on_event, event)
 
-        self._core = StreamCore(core, given, tell)
+        self._core = StreamCore(core, given, tell, open_call=AioCall, later=self._loop.call_later)
 
     async def act(self, **given: Unpack[StreamedActArguments]) -> ActResult:
         """Raises HyperpolicyError as `act` of the client; `superseded` where a newer request took its place. The stream goes on."""
         arrival: asyncio.Future[Any] = self._loop.create_future()
-        pending = self._core.submit(given, lambda outcome: _pass_on(self._loop, arrival, outcome))
+        pending = self._core.submit(given, lambda outcome: _settle(arrival, outcome))
         timer = self._loop.call_later(pending.times.wait_ms / 1000, self._core.expire, pending)
         try:
             outcome = await arrival
@@ -122,7 +114,7 @@ class AsyncActStream(StreamState):
     async def close(self) -> None:
         """Sends no more; what is pending still settles. Returns when all has."""
         over: asyncio.Future[None] = self._loop.create_future()
-        self._core.close(lambda: _pass_on(self._loop, over, None))
+        self._core.close(lambda: _settle(over, None))
         await over
 
     async def __aenter__(self) -> AsyncActStream:
@@ -134,14 +126,7 @@ class AsyncActStream(StreamState):
         await self.close()
 
 
-def _pass_on(loop: asyncio.AbstractEventLoop, arrival: asyncio.Future[Any], result: Any) -> None:
-    """From a thread of gRPC. Errors travel as results: an error that nobody awaits is nobody's."""
-    _soon(loop, lambda: None if arrival.done() else arrival.set_result(result))
-
-
-def _soon(loop: asyncio.AbstractEventLoop, action: Any, *args: Any) -> None:
-    try:
-        loop.call_soon_threadsafe(action, *args)
-    except RuntimeError:
-        # The loop is closed: nobody waits.
-        return
+def _settle(arrival: asyncio.Future[Any], result: Any) -> None:
+    """Errors travel as results: an error that nobody awaits is nobody's."""
+    if not arrival.done():
+        arrival.set_result(result)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TypeVar, Unpack
 
-from ._connection import ConnectionOptions, call_unary
+from ._connection import ConnectionOptions
 from ._exchanges import Core, Exchange
 from ._requests import (
     ActArguments,
@@ -16,6 +16,7 @@ from ._requests import (
     QGradArguments,
 )
 from ._stream_options import ActStreamArguments
+from ._sync_connection import SyncConnection
 from .results import ActResult, AdaptResult, ModelDescription, ModelSummary, PrepareResult, QGradResult
 from .stream import ActStream
 
@@ -39,7 +40,7 @@ class PolicyClient:
 
     def __init__(self, address: str, **options: Unpack[ClientOptions]) -> None:
         """`address` is `host:port`. Raises invalid_argument naming the option."""
-        self._core = Core("PolicyClient", address, options)
+        self._core = Core("PolicyClient", address, options, SyncConnection)
 
     @property
     def address(self) -> str:
@@ -87,7 +88,7 @@ class PolicyClient:
 
     def _call(self, exchange: Exchange[T]) -> T:
         try:
-            data = call_unary(self._core.connection, exchange.method, exchange.request, **exchange.settings)
+            data = self._core.connection.call(exchange.method, exchange.request, **exchange.settings)
         except Exception as error:  # noqa: BLE001: `fail` raises it again where nothing stands in
             return exchange.fail(error)
         return exchange.receive(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Unpack
@@ -10,15 +11,16 @@ from typing import Any, Unpack
 from ._exchanges import Core
 from ._stream_core import Outcome, StreamCore, StreamState
 from ._stream_options import ActStreamEvent, StreamedActArguments
+from ._sync_call import SyncCall
 from .results import ActResult
 
 
 class ActStream(StreamState):
     """Made by `PolicyClient.act_stream`. Every act settles within its time: with an answer, a fallback, or an error."""
 
-    def __init__(self, core: Core, given: Any) -> None:
+    def __init__(self, core: Core[Any], given: Any) -> None:
         self._events: SimpleQueue[ActStreamEvent] = SimpleQueue()
-        self._core = StreamCore(core, given, self._events.put)
+        self._core = StreamCore(core, given, self._events.put, open_call=SyncCall, later=_later)
         if given.get("on_event") is not None:
             threading.Thread(target=self._tell, args=(given["on_event"],), name="hyperpolicy events", daemon=True).start()
 
@@ -58,3 +60,10 @@ class ActStream(StreamState):
             on_event(event)
             if event.kind == "ended":
                 return
+
+
+def _later(delay_s: float, action: Callable[[], None]) -> threading.Timer:
+    timer = threading.Timer(delay_s, action)
+    timer.daemon = True
+    timer.start()
+    return timer

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from awaited import AwaitedClient
 from conftest import NEVER_MS, OBSERVATION, Scripted, until
 
 import hyperpolicy
@@ -103,14 +104,15 @@ class Script:
 Open = Callable[..., tuple[ActStream, Script]]
 
 
-@pytest.fixture
-def open_stream(scripted: Callable[..., Scripted]) -> Iterator[Open]:
-    clients: list[PolicyClient] = []
+@pytest.fixture(params=[PolicyClient, AwaitedClient])
+def open_stream(request: pytest.FixtureRequest, scripted: Callable[..., Scripted]) -> Iterator[Open]:
+    """A stream of either client."""
+    clients: list[Any] = []
 
     def make(react: React, *, ends: bool = True, client: dict[str, Any] | None = None, **options: Any) -> Any:
         script = Script(react, ends=ends)
         server = scripted(unary={"GetModel": script.describe}, stream=script.stream)
-        made = PolicyClient(server.address, **(client or {}))
+        made = request.param(server.address, **(client or {}))
         clients.append(made)
         options = {"model": "m", "timeout_ms": NEVER_MS, "on_event": script.events.append, **options}
         return made.act_stream(**{name: value for name, value in options.items() if value is not None}), script
@@ -435,3 +437,52 @@ def test_awaited_acts_settle_each_with_its_answer(scripted: Callable[..., Script
 
     asyncio.run(run())
     assert [event.kind for event in events] == ["ended"]
+
+
+def test_a_request_to_a_stream_that_has_ended_unnoticed_gets_the_error_of_the_server(
+    scripted: Callable[..., Scripted],
+) -> None:
+    script = Script(answers)
+    server = scripted(stream=script.stream)
+
+    async def run() -> None:
+        async with hyperpolicy.AsyncPolicyClient(server.address) as client:
+            stream = client.act_stream(model="m", timeout_ms=NEVER_MS)
+            await stream.act(observation=OBSERVATION)
+            over = threading.Event()
+            script.calls[0].context.add_callback(over.set)
+            script.calls[0].finish(grpc.StatusCode.RESOURCE_EXHAUSTED, "ActStream: expected fewer streams, got one more")
+            # The loop is busy meanwhile.
+            over.wait()
+            with pytest.raises(HyperpolicyError, match="expected fewer streams") as caught:
+                await stream.act(observation=OBSERVATION)
+            assert caught.value.kind == "resource_exhausted"
+            assert stream.ended
+
+    asyncio.run(run())
+
+
+def test_a_closed_client_ends_awaited_acts_and_calls(scripted: Callable[..., Scripted]) -> None:
+    over = threading.Event()
+    script = Script(silence)
+
+    def silent(_request: bytes, _context: grpc.ServicerContext) -> bytes:
+        over.wait()
+        return b""
+
+    server = scripted(unary={"ListModels": silent}, stream=script.stream)
+
+    async def run() -> None:
+        client = hyperpolicy.AsyncPolicyClient(server.address, timeout_ms=NEVER_MS)
+        stream = client.act_stream(model="m", timeout_ms=NEVER_MS)
+        pending = [asyncio.ensure_future(stream.act(observation=OBSERVATION)), asyncio.ensure_future(client.list_models())]
+        while not script.calls or not script.calls[0].requests or len(server.metadata) < 2:
+            await asyncio.sleep(0.005)
+        await client.close()
+        for error in await asyncio.gather(*pending, return_exceptions=True):
+            assert isinstance(error, HyperpolicyError)
+            assert error.kind == "cancelled"
+        assert (stream.closed, stream.ended) == (True, True)
+
+    asyncio.run(run())
+    over.set()

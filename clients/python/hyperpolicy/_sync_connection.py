@@ -1,0 +1,107 @@
+"""The connection of a client whose calls wait, by gRPC's library of threads. All methods may be called from any thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import grpc
+
+from ._connection import LOOK_MS, WAIT_MS_MAX, Connection, Link, Watched
+from .errors import closed_error, lost_error
+
+
+class SyncConnection(Connection):
+    def __init__(self, where: str, address: str, options: Mapping[str, Any]) -> None:
+        """As Connection."""
+        super().__init__(where, address, options)
+        self._stop = threading.Event()
+
+    def call(
+        self,
+        method: str,
+        request: Any,
+        *,
+        timeout_ms: float,
+        metadata: Mapping[str, str] | None,
+        routing_key: str | None,
+    ) -> bytes:
+        """Calls a method and waits for its response."""
+        link = self.link(method)
+        wait_ms = min(timeout_ms, WAIT_MS_MAX)
+        headers = self.metadata(metadata, routing_key)
+        try:
+            response: bytes = link.unary[method](request.SerializeToString(), timeout=wait_ms / 1000, metadata=headers)
+        except grpc.RpcError as error:
+            raise self.error(link, error, method, wait_ms) from None
+        except ValueError:
+            raise self._channel_error(link, method) from None
+        return response
+
+    def start(
+        self,
+        method: str,
+        request: Any,
+        done: Callable[[bytes | Exception], None],
+        *,
+        timeout_ms: float,
+        metadata: Mapping[str, str] | None,
+        routing_key: str | None,
+    ) -> None:
+        """As Connection; `done` is called in another thread."""
+        link = self.link(method)
+        wait_ms = min(timeout_ms, WAIT_MS_MAX)
+        headers = self.metadata(metadata, routing_key)
+        try:
+            call = link.unary[method].future(request.SerializeToString(), timeout=wait_ms / 1000, metadata=headers)
+        except ValueError:
+            raise self._channel_error(link, method) from None
+
+        def tell(_: object) -> None:
+            if call.code() is grpc.StatusCode.OK:
+                done(call.result())
+            else:
+                done(self.error(link, call, method, wait_ms))
+
+        call.add_done_callback(tell)
+
+    def close(self) -> None:
+        """Ends the connection and what is open on it."""
+        link = self._leave()
+        self._stop.set()
+        if link is not None:
+            link.channel.close()
+
+    def _open(self) -> grpc.Channel:
+        if self._credentials is None:
+            return grpc.insecure_channel(self.address, options=self._channel_options)
+        return grpc.secure_channel(self.address, self._credentials, options=self._channel_options)
+
+    def _channel_error(self, link: Link, method: str) -> Exception:
+        """The library's ValueError for a channel that was closed between two lines."""
+        if link.lost is None or self.closed:
+            return closed_error(method)
+        return lost_error(method, self.address, link.lost)
+
+    def _watch(self) -> None:
+        threading.Thread(target=self._watch_link, name="hyperpolicy watch", daemon=True).start()
+
+    def _watch_link(self) -> None:
+        watched: Watched | None = None
+        while not self._stop.wait(LOOK_MS / 1000):
+            link = self._link
+            if link is None:
+                continue
+            if watched is None or watched.link is not link:
+                watched = Watched(link, self._ping)
+            if self._is_silent(watched):
+                self._replace(link)
+                link.channel.close()
+
+    def _ping(self, link: Link, hear: Callable[[grpc.StatusCode], None]) -> None:
+        try:
+            ping = link.health.future(b"", metadata=self.metadata(None, None))
+        except ValueError:
+            return  # The client was closed meanwhile.
+        ping.add_done_callback(lambda ping: hear(ping.code()))
