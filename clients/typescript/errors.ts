@@ -53,8 +53,11 @@ export function toClientError({ code, details }: FailedStatus, { address, method
   return new HyperpolicyError({ kind, where: method, expected: 'an answer', actual: details });
 }
 
-/** The library's words for a call whose connection broke, which it gives codes of several kinds, as faults have. */
-const lostCall = /^Received RST_STREAM with code \d/;
+/**
+ * The library's words for a call whose connection broke, which it gives codes of several kinds, as faults have. A call that this client
+ * cancels has its error before; one that is "cancelled" besides was cut with its connection.
+ */
+const lostCall = /^Received RST_STREAM with code \d|^Call cancelled$/;
 
 /** The error of a call whose connection broke. */
 export const lostError = (method: string, address: string, details: string): HyperpolicyError =>
