@@ -14,6 +14,8 @@ const sizes = { critic: 'none', observationSize: 3, actionSize: 2, hiddenSize: 8
 const plain = { model: 'plain', policy: 'plain', ...sizes } as const;
 const hyper = { ...plain, model: 'hyper', policy: 'hyper', contextSize: 2, trunkSizes: [16] } as const;
 const observation = [0.1, 0.2, 0.3];
+/** On a busy machine loading takes longer than the other tests allow. */
+const patient = ['--max-load-ms', '60000'];
 /** Hours of work. */
 const slowObservation = [1e6, 0, 0];
 
@@ -116,7 +118,13 @@ describe('a run that does not end', { timeout: 60_000 }, () => {
 
   test.each([1, 2])('ends with the server, in %i processes, on SIGTERM', async (processCount) => {
     const store = await storeWithSlow('plain', 'policy.onnx');
-    const { server, client } = await serve(store, ['--processes', `${processCount}`, '--max-run-ms', '600000']);
+    const { server, client } = await serve(store, [
+      '--processes',
+      `${processCount}`,
+      '--max-run-ms',
+      '600000',
+      ...patient,
+    ]);
     const stuck = client.act({ model: 'slow', observation: slowObservation }, { timeoutMs: 600_000 });
     stuck.catch(() => {});
     expect((await client.act({ model: 'plain', observation })).version).toBe(1);
@@ -131,7 +139,7 @@ describe('a run that does not end', { timeout: 60_000 }, () => {
 
   test('does not outlive the parent of its process', async () => {
     const store = await storeWithSlow('plain', 'policy.onnx');
-    const { server, client } = await serve(store, ['--processes', '2', '--max-run-ms', '600000']);
+    const { server, client } = await serve(store, ['--processes', '2', '--max-run-ms', '600000', ...patient]);
     client.act({ model: 'slow', observation: slowObservation }, { timeoutMs: 600_000 }).catch(() => {});
     expect((await client.act({ model: 'plain', observation })).version).toBe(1);
     server.child.kill('SIGKILL');
