@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from ._connection import LOOK_MS, WAIT_MS_MAX, Connection, Link, Watched
+from ._connection import LOOK_MS, WAIT_MS_MAX, Connection, Link
 
 
 class AioConnection(Connection):
@@ -114,16 +114,10 @@ class AioConnection(Connection):
         self._watching = self.spawn(self._watch_link())
 
     async def _watch_link(self) -> None:
-        watched: Watched | None = None
         while not self.closed:
             await asyncio.sleep(LOOK_MS / 1000)
-            link = self._link
-            if link is None:
-                continue
-            if watched is None or watched.link is not link:
-                watched = Watched(link, self._ping)
-            if self._is_silent(watched):
-                self._replace(link)
+            link = self._silent_link()
+            if link is not None:
                 await self._end(link)
 
     def _ping(self, link: Link, hear: Callable[[grpc.StatusCode], None]) -> None:

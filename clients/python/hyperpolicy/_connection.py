@@ -105,6 +105,7 @@ class Connection(ABC):
         self._link: Link | None = None
         self._listeners: dict[object, Callable[[], None]] = {}
         self._is_watched = False
+        self._watched: Watched | None = None
         self.closed = False
 
     @abstractmethod
@@ -127,6 +128,10 @@ class Connection(ABC):
     @abstractmethod
     def _watch(self) -> None:
         """Begins to look at the connection every LOOK_MS, until it is closed."""
+
+    @abstractmethod
+    def _ping(self, link: Link, hear: Callable[[grpc.StatusCode], None]) -> None:
+        """Asks for the server's health over the link, and later tells `hear` the status."""
 
     def link(self, where: str) -> Link:
         """The one for the next call. Raises cancelled where the client was closed."""
@@ -192,8 +197,17 @@ class Connection(ABC):
             return closed_error(method)
         return None if link.lost is None else lost_error(method, self.address, link.lost)
 
-    def _is_silent(self, watched: Watched) -> bool:
-        return watched.look(self._keepalive_ms, self._silence_ms_max)
+    def _silent_link(self) -> Link | None:
+        """Looks at the link. Where it is silent another has its place, and the one that is returned is to be ended."""
+        link = self._link
+        if link is None:
+            return None
+        if self._watched is None or self._watched.link is not link:
+            self._watched = Watched(link, self._ping)
+        if not self._watched.look(self._keepalive_ms, self._silence_ms_max):
+            return None
+        self._replace(link)
+        return link
 
 
 class Watched:

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from ._connection import LOOK_MS, WAIT_MS_MAX, Connection, Link, Watched
+from ._connection import LOOK_MS, WAIT_MS_MAX, Connection, Link
 from .errors import closed_error, lost_error
 
 
@@ -88,15 +88,9 @@ class SyncConnection(Connection):
         threading.Thread(target=self._watch_link, name="hyperpolicy watch", daemon=True).start()
 
     def _watch_link(self) -> None:
-        watched: Watched | None = None
         while not self._stop.wait(LOOK_MS / 1000):
-            link = self._link
-            if link is None:
-                continue
-            if watched is None or watched.link is not link:
-                watched = Watched(link, self._ping)
-            if self._is_silent(watched):
-                self._replace(link)
+            link = self._silent_link()
+            if link is not None:
                 link.channel.close()
 
     def _ping(self, link: Link, hear: Callable[[grpc.StatusCode], None]) -> None:
