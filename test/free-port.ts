@@ -2,10 +2,16 @@
 
 import { createServer } from 'node:net';
 
+/** Below the ports that systems give to connections and to port 0, so that nobody else gets it before the program. */
+const [first, count] = [20_000, 12_000] as const;
+
 export async function freePort(): Promise<number> {
+  const port = first + Math.floor(Math.random() * count);
   const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
+  const isFree = await new Promise<boolean>((resolve) => {
+    server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
+  });
+  if (!isFree) return freePort();
   await new Promise((resolve) => server.close(resolve));
   return port;
 }

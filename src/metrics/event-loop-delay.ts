@@ -7,16 +7,21 @@ export type EventLoopDelay = {
 };
 
 const periodMs = 20;
-const samplesPerSecond = 1000 / periodMs;
+const averagedMs = 1000;
 
-/** Measures how late a timer fires: one sample per 20 ms, averaged over about a second. */
+/**
+ * Measures how late a timer of 20 ms fires. Each sample counts for the time that it covers: a loop that is blocked has few samples, and
+ * counting each alike would make half a second of silence look like 10 ms.
+ */
 export function measureEventLoopDelay(): EventLoopDelay {
   let meanMs = 0;
-  let dueMs = performance.now() + periodMs;
+  let sampledAtMs = performance.now();
   const timer = setInterval(() => {
     const nowMs = performance.now();
-    meanMs += (Math.max(0, nowMs - dueMs) - meanMs) / samplesPerSecond;
-    dueMs = nowMs + periodMs;
+    const elapsedMs = nowMs - sampledAtMs;
+    const lateMs = Math.max(0, elapsedMs - periodMs);
+    meanMs += (lateMs - meanMs) * (1 - Math.exp(-elapsedMs / averagedMs));
+    sampledAtMs = nowMs;
   }, periodMs);
   timer.unref();
   return { meanUs: () => Math.round(meanMs * 1000), stop: () => clearInterval(timer) };
