@@ -139,8 +139,28 @@ export class Serving {
     this.#handles = handles;
     this.#closers.push(() => handles.close());
     if (membership !== undefined) await handles.store.adopt();
+    const models = this.#createStore(pool);
+    await models.open();
+    this.#models = models;
+    this.#closers.push(() => models.close());
+    const recorder = createRequestRecorder({ log, requestLogEvery: config.requestLogEvery, tracer });
+    const handlers = createPolicyHandlers({
+      models,
+      handleStore: handles.store,
+      config,
+      metrics,
+      eventLoopDelayUs: this.#delay.meanUs,
+      prepareElsewhere: membership?.prepareElsewhere,
+    });
+    this.#handlers = handlers;
+    const deps = { config, metrics, log, gate: this.#gate, access: doors.serving, recorder };
+    return { models, handlers, deps, doors };
+  }
+
+  #createStore(pool: ComputePool): ModelStore {
+    const [config, log, metrics] = [this.#config, this.#log, this.metrics];
     const { policy: contextCache, critic: criticCache } = this.#caches;
-    const models = new ModelStore({
+    return new ModelStore({
       config,
       networks: {
         pool,
@@ -161,21 +181,6 @@ export class Serving {
       onDeviceFallback: metrics.deviceFallback,
       onChange: (modelCount) => this.#health.set(modelCount > 0 && this.#phase === 'serving'),
     });
-    await models.open();
-    this.#models = models;
-    this.#closers.push(() => models.close());
-    const recorder = createRequestRecorder({ log, requestLogEvery: config.requestLogEvery, tracer });
-    const handlers = createPolicyHandlers({
-      models,
-      handleStore: handles.store,
-      config,
-      metrics,
-      eventLoopDelayUs: this.#delay.meanUs,
-      prepareElsewhere: membership?.prepareElsewhere,
-    });
-    this.#handlers = handlers;
-    const deps = { config, metrics, log, gate: this.#gate, access: doors.serving, recorder };
-    return { models, handlers, deps, doors };
   }
 
   async #openTracer(): Promise<Tracer | undefined> {

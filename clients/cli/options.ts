@@ -5,8 +5,8 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { emptyStoreRemedy, failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { unreadable } from '../../src/package/listed-file.ts';
 import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
-import type { TlsOptions } from '../typescript/connection.ts';
 import type { ModelSelection } from '../typescript/request.ts';
+import type { TlsOptions } from '../typescript/tls.ts';
 
 /** A parser of integers in [low, high]. */
 export function integerIn(low: number, high: number): (text: string) => number {

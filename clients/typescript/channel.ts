@@ -3,7 +3,7 @@
 import grpc from '@grpc/grpc-js';
 import { timerMs } from '../../src/contract/timers.ts';
 import { createLeaving } from './leaving.ts';
-import { watchAttempts, watchSocket } from './liveness.ts';
+import { type Attempts, watchAttempts, watchSocket } from './liveness.ts';
 
 export type ChannelSettings = {
   readonly address: string;
@@ -31,32 +31,16 @@ const { CONNECTING } = grpc.connectivityState;
 const reconnectMsMin = 100;
 
 export function openChannel(settings: ChannelSettings): Channel {
-  const { address, credentials, connectTimeoutMs, keepaliveMs, keepaliveTimeoutMs } = settings;
-  const silenceMsMax = keepaliveMs === 0 ? Number.POSITIVE_INFINITY : keepaliveMs + keepaliveTimeoutMs;
-  const leaving = createLeaving();
   let closed = false;
   let attempt: NodeJS.Timeout | undefined;
+  const create = watchedClients(settings, {
+    began() {
+      clearTimeout(attempt);
+      attempt = setTimeout(beginAnew, timerMs(settings.connectTimeoutMs)).unref();
+    },
+    connected: () => clearTimeout(attempt),
+  });
   let client = create();
-
-  function create(): grpc.Client {
-    const watched = watchAttempts(credentials(), {
-      began() {
-        clearTimeout(attempt);
-        attempt = setTimeout(beginAnew, timerMs(connectTimeoutMs)).unref();
-      },
-      connected(socket) {
-        clearTimeout(attempt);
-        // From the first moment on, and not only from the first look. The library has the session a little later than it says so.
-        if (stateOf(made, false) === CONNECTING) {
-          const look = () => void leaving.has(made, socket);
-          made.getChannel().watchConnectivityState(CONNECTING, Number.POSITIVE_INFINITY, () => queueMicrotask(look));
-        }
-        watchSocket(socket, { connectTimeoutMs, silenceMsMax, isLeaving: () => leaving.has(made, socket) });
-      },
-    });
-    const made = new grpc.Client(address, watched, optionsOf(settings));
-    return made;
-  }
 
   /** The system tries for minutes, and ever more seldom, to reach a host that does not answer. */
   function beginAnew(): void {
@@ -79,6 +63,29 @@ export function openChannel(settings: ChannelSettings): Channel {
       clearTimeout(attempt);
       client.close();
     },
+  };
+}
+
+/** @returns what makes a client of the library: its tries to connect are told, and its connections are watched */
+function watchedClients(settings: ChannelSettings, attempts: Attempts): () => grpc.Client {
+  const { address, credentials, connectTimeoutMs, keepaliveMs, keepaliveTimeoutMs } = settings;
+  const silenceMsMax = keepaliveMs === 0 ? Number.POSITIVE_INFINITY : keepaliveMs + keepaliveTimeoutMs;
+  const leaving = createLeaving();
+  return () => {
+    const watched = watchAttempts(credentials(), {
+      began: attempts.began,
+      connected(socket) {
+        attempts.connected(socket);
+        // From the first moment on, and not only from the first look. The library has the session a little later than it says so.
+        if (stateOf(made, false) === CONNECTING) {
+          const look = () => void leaving.has(made, socket);
+          made.getChannel().watchConnectivityState(CONNECTING, Number.POSITIVE_INFINITY, () => queueMicrotask(look));
+        }
+        watchSocket(socket, { connectTimeoutMs, silenceMsMax, isLeaving: () => leaving.has(made, socket) });
+      },
+    });
+    const made = new grpc.Client(address, watched, optionsOf(settings));
+    return made;
   };
 }
 

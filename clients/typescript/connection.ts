@@ -1,31 +1,11 @@
 /** What every client here is made with: address, transport security, token, metadata, limits, and what a connection is worth. */
 
-import { createPrivateKey, randomUUID, X509Certificate } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import grpc from '@grpc/grpc-js';
-import { invalidArgument } from '../../src/contract/errors.ts';
 import { type Metadata, routingKeyName } from './call-options.ts';
 import { type Channel, openChannel } from './channel.ts';
-import {
-  checkAddress,
-  checkBoolean,
-  checkBytes,
-  checkMetadata,
-  checkOptions,
-  checkText,
-  checkTime,
-  checkToken,
-  shown,
-} from './checks.ts';
-
-export type TlsOptions = {
-  /** Authority that signed the server's certificate, PEM; the system's authorities unless given. */
-  readonly authority?: Buffer;
-  /** The client's own certificate and key, PEM, for servers that ask for one. */
-  readonly certificate?: Buffer;
-  readonly key?: Buffer;
-  /** Name in the server's certificate, where it is not that of the address. */
-  readonly serverName?: string;
-};
+import { checkAddress, checkBoolean, checkBytes, checkMetadata, checkTime, checkToken } from './checks.ts';
+import { credentialsOf, type TlsOptions } from './tls.ts';
 
 export type ConnectionOptions = {
   /** `host:port`. */
@@ -86,40 +66,10 @@ export const connectionOptionNames = [
  * @throws HyperpolicyError invalid_argument naming the option
  */
 export function createConnection(where: string, given: ConnectionOptions): Connection {
-  const {
-    address,
-    tls,
-    token,
-    messageBytesMax = 4 * 1024 * 1024,
-    metadata: fields = {},
-    keepaliveMs = 200,
-    keepaliveTimeoutMs = 600,
-    connectTimeoutMs = 500,
-    reconnectMsMax = 250,
-    httpProxy = false,
-  } = given;
-  checkAddress(`${where} address`, address);
-  if (token !== undefined) checkToken(`${where} token`, token);
-  checkBytes(`${where} messageBytesMax`, messageBytesMax);
-  checkMetadata(`${where} metadata`, fields);
-  const always = { ...fields };
-  checkTime(`${where} keepaliveMs`, keepaliveMs, { orZero: true });
-  checkTime(`${where} keepaliveTimeoutMs`, keepaliveTimeoutMs);
-  checkTime(`${where} connectTimeoutMs`, connectTimeoutMs);
-  checkTime(`${where} reconnectMsMax`, reconnectMsMax);
-  checkBoolean(`${where} httpProxy`, httpProxy);
+  const { tls, token, metadata: always, ...settings } = checked(where, given);
+  const { address, messageBytesMax } = settings;
   const credentials = () => credentialsOf(`${where} tls`, tls);
-  const channel = openChannel({
-    address,
-    credentials,
-    serverName: tls?.serverName,
-    messageBytesMax,
-    keepaliveMs,
-    keepaliveTimeoutMs,
-    connectTimeoutMs,
-    reconnectMsMax,
-    httpProxy,
-  });
+  const channel = openChannel({ ...settings, credentials, serverName: tls?.serverName });
   const ownKey = randomUUID();
   const usual = metadataOf({});
   const listeners = new Set<() => void>();
@@ -156,45 +106,39 @@ export function createConnection(where: string, given: ConnectionOptions): Conne
   };
 }
 
-const tlsOptionNames = [
-  'authority',
-  'certificate',
-  'key',
-  'serverName',
-] as const satisfies readonly (keyof TlsOptions)[];
-
-/** @throws HyperpolicyError invalid_argument: no PEM, a key that is not the certificate's, one of the two alone */
-function credentialsOf(where: string, tls: TlsOptions | undefined): grpc.ChannelCredentials {
-  if (tls === undefined) return grpc.credentials.createInsecure();
-  checkOptions(where, tls, tlsOptionNames);
-  const { authority, certificate, key, serverName } = tls;
-  for (const [name, bytes] of Object.entries({ authority, certificate, key })) {
-    // What is no PEM the library passes over without a word, and trusts nobody.
-    if (bytes === undefined || (Buffer.isBuffer(bytes) && bytes.includes('-----BEGIN '))) continue;
-    throw invalidArgument({
-      where: `${where}.${name}`,
-      expected: 'a Buffer with PEM',
-      actual: shown(bytes),
-      remedy: 'Read the file: readFileSync(name)',
-    });
-  }
-  if (serverName !== undefined) checkText(`${where}.serverName`, serverName);
-  if ((certificate === undefined) !== (key === undefined)) {
-    const missing = certificate === undefined ? 'certificate' : 'key';
-    throw invalidArgument({ where, expected: 'certificate and key, or neither', actual: `no ${missing}` });
-  }
-  try {
-    // TLS itself takes a key of another kind than the certificate's, and the server then sees no certificate.
-    if (certificate !== undefined && !new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key!)))
-      throw new Error('a key of another certificate');
-    if (authority !== undefined) new X509Certificate(authority);
-    return grpc.credentials.createSsl(authority ?? null, key ?? null, certificate ?? null);
-  } catch (cause) {
-    throw invalidArgument({
-      where,
-      expected: 'PEM files, and the key that belongs to the certificate',
-      actual: (cause as Error).message,
-      cause,
-    });
-  }
+/** The options with their defaults. @throws HyperpolicyError invalid_argument naming the option */
+function checked(where: string, given: ConnectionOptions) {
+  const {
+    address,
+    tls,
+    token,
+    messageBytesMax = 4 * 1024 * 1024,
+    metadata = {},
+    keepaliveMs = 200,
+    keepaliveTimeoutMs = 600,
+    connectTimeoutMs = 500,
+    reconnectMsMax = 250,
+    httpProxy = false,
+  } = given;
+  checkAddress(`${where} address`, address);
+  if (token !== undefined) checkToken(`${where} token`, token);
+  checkBytes(`${where} messageBytesMax`, messageBytesMax);
+  checkMetadata(`${where} metadata`, metadata);
+  checkTime(`${where} keepaliveMs`, keepaliveMs, { orZero: true });
+  checkTime(`${where} keepaliveTimeoutMs`, keepaliveTimeoutMs);
+  checkTime(`${where} connectTimeoutMs`, connectTimeoutMs);
+  checkTime(`${where} reconnectMsMax`, reconnectMsMax);
+  checkBoolean(`${where} httpProxy`, httpProxy);
+  return {
+    address,
+    tls,
+    token,
+    messageBytesMax,
+    metadata: { ...metadata },
+    keepaliveMs,
+    keepaliveTimeoutMs,
+    connectTimeoutMs,
+    reconnectMsMax,
+    httpProxy,
+  };
 }

@@ -5,4 +5,5 @@ export type { ActStreamEvent, ActStreamOptions, StreamedAct, StreamedActCall } f
 export * from './admin.ts';
 export * from './client.ts';
 export * from './connect.ts';
-export type { ConnectionOptions, TlsOptions } from './connection.ts';
+export type { ConnectionOptions } from './connection.ts';
+export type { TlsOptions } from './tls.ts';

@@ -1,4 +1,4 @@
-/** The single calls of the policy service, over whatever transport: requests checked, answers checked, and what stands in for them. */
+/** The unary calls of the policy service over any transport: requests and answers are checked. */
 
 import type { DescMessage, DescMethodUnary, MessageInitShape } from '@bufbuild/protobuf';
 import {
@@ -6,24 +6,16 @@ import {
   type ListModelsResponse,
   PolicyService,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import { type ActOptions, type ActResult, actFields, actResult } from './act.ts';
+import type { ActOptions, ActResult } from './act.ts';
+import { type ActCallOptions, createActCall } from './act-call.ts';
 import { type AdaptOptions, type AdaptResult, adaptFields, adaptResult } from './adapt.ts';
 import { type CallOptions, type CallUnary, checkCallOptions } from './call-options.ts';
-import { checkOptions, checkTime } from './checks.ts';
-import { lateError, oldError } from './errors.ts';
+import { checkOptions } from './checks.ts';
 import { type PrepareOptions, type PrepareResult, prepareFields, prepareResult } from './prepare.ts';
 import { type QGradOptions, type QGradResult, qGradFields, qGradResult } from './q-grad.ts';
 import { checkDescription } from './received.ts';
 import { type ModelSelection, routingKeyOf, rowCountOf, selectionFields, selectionNames } from './request.ts';
-import { createStandIns, type InPlaceOf, reasonOf, type StandIns } from './stand-ins.ts';
-
-export type ActCallOptions = CallOptions & {
-  /**
-   * Oldest action that is returned, milliseconds: of a fresh one from the call on, of a held one from when it was fresh. An older one is
-   * replaced by the fallback (of `hold` by `safe`), or refused. No limit unless given.
-   */
-  readonly ageMsMax?: number;
-};
+import { createStandIns, type StandIns } from './stand-ins.ts';
 
 export type PolicyCalls = {
   act(options: ActOptions, call?: ActCallOptions): Promise<ActResult>;
@@ -47,7 +39,7 @@ export type PolicyCallsDeps = {
 /** Milliseconds, of clients that are not told another. */
 export const defaultTimeoutMs = 5000;
 
-const { act, qGrad, adapt, prepare, listModels, getModel } = PolicyService.method;
+const { qGrad, adapt, prepare, listModels, getModel } = PolicyService.method;
 
 export function createPolicyCalls(deps: PolicyCallsDeps): { readonly calls: PolicyCalls; readonly standIns: StandIns } {
   const { address } = deps;
@@ -58,14 +50,9 @@ export function createPolicyCalls(deps: PolicyCallsDeps): { readonly calls: Poli
     routingKey?: string,
   ) => {
     checkCallOptions(method.name, given);
-    return callChecked(method, request, given, routingKey);
+    const { timeoutMs = deps.timeoutMs, signal, metadata } = given;
+    return deps.callUnary(method, request, { timeoutMs, signal, metadata, routingKey });
   };
-  const callChecked = <I extends DescMessage, O extends DescMessage>(
-    method: DescMethodUnary<I, O>,
-    request: MessageInitShape<I>,
-    { timeoutMs = deps.timeoutMs, signal, metadata }: CallOptions,
-    routingKey: string | undefined,
-  ) => deps.callUnary(method, request, { timeoutMs, signal, metadata, routingKey });
   const from = ({ name }: { readonly name: string }) => ({ method: name, address });
 
   async function describe(selection: ModelSelection, given?: CallOptions): Promise<GetModelResponse> {
@@ -74,35 +61,8 @@ export function createPolicyCalls(deps: PolicyCallsDeps): { readonly calls: Poli
   }
   const standIns = createStandIns(describe);
 
-  async function actOrStandIn(given: ActOptions, actOptions: ActCallOptions): Promise<ActResult> {
-    const fields = actFields(act.name, given);
-    checkCallOptions(act.name, actOptions, ['ageMsMax']);
-    const { ageMsMax, timeoutMs: waitMs = deps.timeoutMs } = actOptions;
-    if (ageMsMax !== undefined) checkTime(`${act.name} ageMsMax`, ageMsMax);
-    const of = inPlaceOf(given, rowCountOf(fields.observation), ageMsMax);
-    if (of.fallback !== undefined && of.fallback !== 'error') standIns.learn(of.selection);
-    const startMs = performance.now();
-    try {
-      const result = actResult(from(act), await callChecked(act, fields, actOptions, routingKeyOf(given)), of.rows);
-      const tookMs = performance.now() - startMs;
-      if (result.fallback === undefined) standIns.keep(of, result, tookMs);
-      // A process that stood still has the answer before its timers.
-      if (tookMs > waitMs) throw lateError(act.name, address, waitMs);
-      const ageMs = Math.max(tookMs, result.fallback?.ageMs ?? 0);
-      if (ageMs <= of.ageMsMax) return result;
-      const standIn = standIns.standIn(of, 'age');
-      if (standIn === undefined) throw oldError(act.name, of.ageMsMax, ageMs);
-      return standIn;
-    } catch (error) {
-      const reason = reasonOf(error);
-      const standIn = reason && standIns.standIn(of, reason);
-      if (standIn === undefined) throw error;
-      return standIn;
-    }
-  }
-
   const calls: PolicyCalls = {
-    act: async (given, actOptions = {}) => actOrStandIn(given, actOptions),
+    act: createActCall({ ...deps, standIns }),
     async qGrad(given, callOptions) {
       const fields = qGradFields(qGrad.name, given);
       const response = await call(qGrad, fields, callOptions, routingKeyOf(given));
@@ -121,16 +81,4 @@ export function createPolicyCalls(deps: PolicyCallsDeps): { readonly calls: Poli
     getModel: describe,
   };
   return { calls, standIns };
-}
-
-function inPlaceOf(given: ActOptions, rows: number, ageMsMax = Number.POSITIVE_INFINITY): InPlaceOf {
-  const { model, version, label, clientId = '', sequence = 0n, fallback } = given;
-  return {
-    selection: { model, ...(version !== undefined && { version }), ...(label !== undefined && { label }) },
-    clientId,
-    rows,
-    sequence,
-    fallback,
-    ageMsMax,
-  };
 }

@@ -9,6 +9,7 @@ import { LruMap } from '../../src/contract/lru-map.ts';
 import { type GetModelResponse, type Timing, TimingSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { ActResult, FallbackReason } from './act.ts';
 import type { ModelSelection } from './request.ts';
+import { createSafeActions } from './safe-actions.ts';
 
 /** For which request. */
 export type InPlaceOf = {
@@ -30,13 +31,10 @@ export type StandIns = {
   standIn(of: InPlaceOf, reason: FallbackReason): ActResult | undefined;
 };
 
-/** Models with a version or label, and clients of a model, that are remembered. */
+/** Clients of a model whose last answer is kept. */
 const countMax = 64;
-/** Between two tries to learn the same. */
-const learnMsMin = 1000;
 
 type Held = { readonly result: ActResult; readonly rows: number; readonly atMs: number };
-type Safe = { action?: readonly number[]; version: number; publishedAtMs: number; askedAtMs: number };
 
 /** Why the client answers in place of the server; undefined for errors that say something about the request. */
 export function reasonOf(error: unknown): FallbackReason | undefined {
@@ -48,26 +46,8 @@ export function reasonOf(error: unknown): FallbackReason | undefined {
 /** @param describe asks the server */
 export function createStandIns(describe: (selection: ModelSelection) => Promise<GetModelResponse>): StandIns {
   const held = new LruMap<Held>();
-  const safe = new LruMap<Safe>();
+  const safe = createSafeActions(describe);
   const whose = ({ selection, clientId }: InPlaceOf) => `${selection.model.length} ${selection.model}${clientId}`;
-  const which = ({ model, version, label }: ModelSelection) => JSON.stringify([model, version ?? label]);
-
-  function learn(selection: ModelSelection): void {
-    // A handle's model has no name to ask by.
-    if (selection.model === '') return;
-    const nowMs = performance.now();
-    const entry = safe.peek(which(selection)) ?? { version: 0, publishedAtMs: 0, askedAtMs: Number.NEGATIVE_INFINITY };
-    if (entry.action !== undefined || nowMs - entry.askedAtMs < learnMsMin) return;
-    entry.askedAtMs = nowMs;
-    put(safe, which(selection), entry);
-    describe(selection).then(
-      ({ safeAction, version, publishedAt }) => {
-        Object.assign(entry, { action: safeAction, version, publishedAtMs: Date.parse(publishedAt) });
-      },
-      // It is asked for again; until it is known, the request's own error is what its caller gets.
-      () => {},
-    );
-  }
 
   function holding(of: InPlaceOf, reason: FallbackReason): ActResult | undefined {
     const last = held.peek(whose(of));
@@ -85,9 +65,8 @@ export function createStandIns(describe: (selection: ModelSelection) => Promise<
   function safely(of: InPlaceOf, reason: FallbackReason): ActResult | undefined {
     const { model } = of.selection;
     const version = held.peek(whose(of))?.result.version;
-    const answered = version === undefined ? undefined : safe.peek(which({ model, version }));
-    const known = answered?.action === undefined ? safe.peek(which(of.selection)) : answered;
-    if (known?.action === undefined) return undefined;
+    const known = (version !== undefined && safe.find({ model, version })) || safe.find(of.selection);
+    if (known === undefined) return undefined;
     const { action } = known;
     const values = Float32Array.from({ length: of.rows * action.length }, (_, i) => action[i % action.length]!);
     return {
@@ -98,12 +77,13 @@ export function createStandIns(describe: (selection: ModelSelection) => Promise<
   }
 
   return {
-    learn,
+    learn: safe.learn,
     keep(of, result, tookMs) {
-      put(held, whose(of), { result, rows: of.rows, atMs: performance.now() - tookMs });
+      held.set(whose(of), { result, rows: of.rows, atMs: performance.now() - tookMs });
+      held.evict(() => held.size > countMax);
       const { model, version } = of.selection;
       if (of.fallback === undefined || of.fallback === 'error' || version === result.version) return;
-      learn({ model, version: result.version });
+      safe.learn({ model, version: result.version });
     },
     standIn(of, reason) {
       if (of.fallback === 'hold') return holding(of, reason) ?? safely(of, reason);
@@ -123,9 +103,3 @@ const bare = ({ sequence }: InPlaceOf, version: number, weightAgeMs: number) => 
   sequence,
   timing: noTiming,
 });
-
-/** The one put longest ago goes first. */
-function put<T>(map: LruMap<T>, key: string, value: T): void {
-  map.set(key, value);
-  map.evict(() => map.size > countMax);
-}

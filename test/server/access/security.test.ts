@@ -19,7 +19,7 @@ import grpc from '@grpc/grpc-js';
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createAdminClient } from '../../../clients/typescript/admin.ts';
 import { createPolicyClient, type PolicyClientOptions } from '../../../clients/typescript/client.ts';
-import type { TlsOptions } from '../../../clients/typescript/connection.ts';
+import type { TlsOptions } from '../../../clients/typescript/tls.ts';
 import { openTokens } from '../../../server/access/tokens.ts';
 import { parseServerConfig } from '../../../server/config.ts';
 import { openCertificates } from '../../../src/files/certificates.ts';
