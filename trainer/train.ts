@@ -108,7 +108,8 @@ async function trainInDirectory(
 ): Promise<TrainResult> {
   const { algorithm, config, port, training } = opened;
   const { stepCount } = training;
-  const progress = createProgress({ stream, label: config.environment, stepCount, now: () => performance.now() });
+  const unit = algorithm.stepUnit?.replace(/s$/, '');
+  const progress = createProgress({ stream, label: config.environment, stepCount, unit, now: () => performance.now() });
   let directory: RunDirectory | undefined;
   let log: RunLogger | undefined;
   try {

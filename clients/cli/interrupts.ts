@@ -1,4 +1,4 @@
-/** Ctrl-C, SIGTERM and a closed terminal, for commands that have something to keep. */
+/** Ctrl-C, SIGTERM, a closed terminal and the end of the sweep that began a training, for commands that have something to keep. */
 
 const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -14,6 +14,7 @@ export async function untilInterrupted<T>(
   const controller = new AbortController();
   const release = () => {
     for (const name of names) process.off(name, interrupt);
+    process.off('disconnect', abandon);
   };
   function interrupt(name: NodeJS.Signals): void {
     if (!controller.signal.aborted) {
@@ -25,7 +26,14 @@ export async function untilInterrupted<T>(
     release();
     process.kill(process.pid, name);
   }
+  function abandon(): void {
+    tell('The process that began this one is gone: ends after the step in progress, with a checkpoint');
+    controller.abort();
+  }
   for (const name of names) process.on(name, interrupt);
+  process.on('disconnect', abandon);
+  // Listening must not keep a process alive that is done.
+  process.channel?.unref();
   try {
     return await run(controller.signal);
   } finally {

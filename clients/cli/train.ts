@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import type { Algorithm } from '../../trainer/run/algorithm.ts';
 import type { RunConfig } from '../../trainer/run/config.ts';
+import { tellInterrupted } from '../../trainer/run/parent-process.ts';
 import type { TrainResult } from '../../trainer/train.ts';
 import { untilInterrupted } from './interrupts.ts';
 import { printJson } from './options.ts';
@@ -124,6 +125,7 @@ function printResult(result: TrainResult, runDirectory: string, model: string | 
   });
   if (run.aborted) {
     process.stderr.write(`Interrupted at step ${run.step}. Continue with: --run ${runDirectory} --resume\n`);
+    tellInterrupted();
     return;
   }
   if (run.firstStep < run.step || run.firstStep === 0) return;

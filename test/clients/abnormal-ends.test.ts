@@ -1,6 +1,7 @@
 /** How a training ends that does not end by itself: what it keeps, what it says, and how it goes on. */
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -133,6 +134,35 @@ test('a second interrupt ends at once and says what is kept', async () => {
   const { code: exitCode, stdout } = await running.finished;
   expect(stdout).toContain('SIGTERM again: ended at once. Step 5 is kept');
   expect([exitCode, running.process.signalCode]).toEqual([null, 'SIGTERM']);
+});
+
+test('the end of the sweep that began a training interrupts it', async () => {
+  const built = pathToFileURL(join(import.meta.dirname, '../../dist/clients/cli/interrupts.js')).href;
+  const script = join(directory, 'begun.mjs');
+  writeFileSync(
+    script,
+    `import { untilInterrupted } from ${JSON.stringify(built)};
+    const tell = (line) => process.stdout.write(line + '\\n');
+    const run = (signal) => new Promise((resolve) => {
+      const timer = setInterval(() => {}, 1000);
+      signal.addEventListener('abort', () => resolve(clearInterval(timer)));
+      tell('ready');
+    });
+    await untilInterrupted(run, { tell, kept: () => '' });
+    tell('over');`,
+  );
+  const child = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+  let stdout = '';
+  child.stdout!.on('data', (chunk: Buffer) => {
+    stdout += chunk.toString();
+    // What the kernel does when the parent is killed.
+    if (stdout.includes('ready') && child.connected) child.disconnect();
+  });
+  expect(await once(child, 'close')).toEqual([0, null]);
+  expect(stdout).toContain(
+    'The process that began this one is gone: ends after the step in progress, with a checkpoint',
+  );
+  expect(stdout).toContain('over');
 });
 
 const diskTest = testWith(spawnSync('prlimit', ['--version']).status === 0, 'prlimit', 'apt-get install util-linux');

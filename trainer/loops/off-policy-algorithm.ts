@@ -47,7 +47,11 @@ export function offPolicyAlgorithm<Config extends LearnerSettings>(own: OffPolic
       loop: { ...offPolicyDefaults, ...own.loopDefaults?.(algorithm as Partial<Config>) },
     }),
     resumable: resumableLoopSettings,
-    variant: ({ algorithm }) => variant(algorithm as Config),
+    variant({ algorithm }) {
+      const config = algorithm as Config;
+      // Where there are tasks, policies of all three kinds are trained.
+      return config.policy === undefined ? variant(config) : `${config.policy}-policy-${variant(config)}`;
+    },
     async open(setup) {
       const { environment, algorithm } = setup.config;
       checkPolicy(`train ${name}`, algorithm as unknown as Config, { environment, specs: setup.environment.specs });

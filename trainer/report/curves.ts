@@ -78,7 +78,7 @@ function seedsText(list: readonly Run[]): string {
 /** Every setting that decides a run's results, by its dotted name. The place and the way of running do not change a curve. */
 export function settingsOf({ config }: Run): Map<string, string> {
   const { algorithm, environment, loop } = config;
-  const { seed: _, ...rest } = loop;
+  const { seed: _, collectorThreadCount: _threads, checkpointInterval: _checkpoints, ...rest } = loop;
   return new Map(flat({ environment, algorithm, loop: rest }, ''));
 }
 

@@ -16,7 +16,13 @@ type Reported = {
   readonly evaluations: readonly Evaluation[];
 };
 
-type Evaluation = { readonly step: number; readonly mean: number; readonly deviation: number };
+type Evaluation = {
+  readonly step: number;
+  readonly mean: number;
+  readonly deviation: number;
+  /** Mean return on tasks beyond the training range, where the environment has such. */
+  readonly outOfRange: number | undefined;
+};
 
 /**
  * @param options.note told before each run whose episode is drawn: that takes seconds
@@ -105,14 +111,19 @@ function settingsTable(runs: readonly Run[]): string {
 }
 
 function evaluationsTable({ run, name, evaluations }: Reported): string {
-  const rows = evaluations.map(({ step, mean, deviation }): Row => [count(step), decimal(mean), decimal(deviation)]);
-  const head = [run.stepUnit, 'mean return', 'standard deviation'];
+  const hasOutOfRange = evaluations.some(({ outOfRange }) => outOfRange !== undefined);
+  const rows = evaluations.map(({ step, mean, deviation, outOfRange }): Row => {
+    const beyond = outOfRange === undefined ? '' : decimal(outOfRange);
+    return [count(step), decimal(mean), decimal(deviation), ...(hasOutOfRange ? [beyond] : [])];
+  });
+  const beyondHead = 'mean return on tasks out of the training range';
+  const head = [run.stepUnit, 'mean return', 'standard deviation', ...(hasOutOfRange ? [beyondHead] : [])];
   return `<details><summary>${html(name)} (${evaluations.length})</summary>${table(head, rows)}</details>`;
 }
 
 const evaluationsOf = ({ records }: Run): Evaluation[] =>
-  records.flatMap(({ step, evaluationReturn, evaluationStandardDeviation = 0 }) =>
-    evaluationReturn === undefined ? [] : [{ step, mean: evaluationReturn, deviation: evaluationStandardDeviation }],
+  records.flatMap(({ step, evaluationReturn: mean, evaluationStandardDeviation: deviation = 0, ...others }) =>
+    mean === undefined ? [] : [{ step, mean, deviation, outOfRange: others.outOfRangeReturn }],
   );
 
 const decimal = (value: number): string =>

@@ -74,7 +74,7 @@ export type VectorEnv = {
   isReady(timeoutMs: number): boolean;
   /** The second half of `step`: steps the caller's share and waits for the other threads. */
   finish(): void;
-  /** The tasks of the next episodes, one [C] per environment. Only if `contexts` was given. */
+  /** The tasks of the next episodes, one [C] per environment. Only if `contexts` was given. It finishes a step in progress, as `reset` does. */
   setContexts(contexts: readonly ArrayLike<number>[]): void;
   /** Copies of all environments' states, in row order. */
   save(): Promise<RowState[]>;
@@ -180,7 +180,7 @@ class TeamEnv implements VectorEnv {
         remedy: 'Pass contexts to createVectorEnv',
       });
     }
-    if (this.#state.isStepping) this.#state.require('idle', 'setContexts', 'Finish the step in progress first');
+    if (this.#state.isStepping) this.finish();
     writeContexts(this.#memory, this.name, this.specs, contexts);
   }
 

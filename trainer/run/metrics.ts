@@ -84,7 +84,12 @@ class Records implements MetricFiles {
     this.#recordCount = kept.length;
     this.#warn = warn;
     this.#lines = new JsonLines(directory, kept);
-    this.#table = new Table(directory, kept);
+    try {
+      this.#table = new Table(directory, kept);
+    } catch (error) {
+      this.#lines.close();
+      throw error;
+    }
   }
 
   get recordCount(): number {
@@ -163,6 +168,7 @@ class Table {
   readonly #directory: string;
   readonly #path: string;
   readonly #columns: string[];
+  /** Open at all times: the number of a closed file may become another file's. */
   #file: number;
   /** Whether rows may be missing, after a write that failed. */
   #isBehind = false;
@@ -197,8 +203,9 @@ class Table {
 
   #rewrite(): void {
     replaceFileSync(this.#path, tableText(readMetrics(this.#directory), this.#columns), 'csv');
-    closeSync(this.#file);
+    const former = this.#file;
     this.#file = openSync(this.#path, 'a');
+    closeSync(former);
   }
 }
 

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFile } from '../../src/files/durable-files.ts';
+import { saysInterrupted } from '../run/parent-process.ts';
 import { hasCheckpoint } from '../run/run-directory.ts';
 import type { Cell } from './sweep-file.ts';
 
@@ -53,18 +54,26 @@ async function runCell(
   const args = (await hasCheckpoint(runDirectory)) ? cell.resumeArguments : cell.trainArguments;
   mkdirSync(runDirectory, { recursive: true });
   const output = openSync(join(runDirectory, outputFile), 'a');
-  // In a process group of its own: Ctrl-C must not reach it beside our signal, which would be its second.
+  // In a process group of its own: Ctrl-C must not reach it beside our signal, which would be its second. The channel closes if this
+  // process is killed; the training then ends with a checkpoint.
   const [program, ...first] = command as [string, ...string[]];
-  const child = spawn(program, [...first, ...args], { detached: true, stdio: ['ignore', output, output] });
+  const child = spawn(program, [...first, ...args], { detached: true, stdio: ['ignore', output, output, 'ipc'] });
+  let isInterrupted = false;
+  child.on('message', (message) => {
+    isInterrupted ||= saysInterrupted(message);
+  });
   const stop = () => child.kill('SIGTERM');
   signal.addEventListener('abort', stop);
+  // It may have come while the checkpoints were looked up.
+  if (signal.aborted) stop();
   const code = await new Promise<number | null>((resolve) => {
     child.once('error', () => resolve(null));
-    child.once('exit', resolve);
+    // Not `exit`, before which its last message may be missing.
+    child.once('close', resolve);
   });
   signal.removeEventListener('abort', stop);
   closeSync(output);
-  if (signal.aborted) return 'interrupted';
+  if (signal.aborted || isInterrupted) return 'interrupted';
   if (code !== 0) return 'failed';
   await replaceFile(join(runDirectory, doneFile), `${JSON.stringify({ index: cell.index })}\n`, 'sweep');
   return 'done';

@@ -76,6 +76,13 @@ describe('curves of runs', () => {
     expect(panels[0]!.subtitle).toBe("mean and standard deviation of the evaluation's episodes");
   });
 
+  test('are one wherever and however safely they ran', async () => {
+    await writeRun(folder, { seed: 0, returns: { 0: 1 }, loop: { collectorThreadCount: 0, checkpointInterval: 10 } });
+    await writeRun(folder, { seed: 1, returns: { 0: 2 }, loop: { collectorThreadCount: 3 } });
+    const [panel] = curvePanels(await readRuns([folder]));
+    expect(panel!.curves.map(({ label }) => label)).toEqual(['td3 mlp-small (2 seeds)']);
+  });
+
   test('say so where a seed was run twice', async () => {
     const paths = [
       await writeRun(folder, { seed: 3, returns: { 0: 1 } }),
@@ -112,4 +119,11 @@ test('the page marks the best of many, has the last beside it, and loads nothing
   expect(text).toContain('no pictures (nothing is published, or it is gone)');
   expect(text).toContain('<svg');
   expect(text).not.toMatch(/(src|href)="(?!data:)/);
+});
+
+test('the page has the return on tasks out of the training range, where there are such', async () => {
+  await writeRun(folder, { seed: 0, returns: { 100: 30 }, outOfRangeReturn: -1234.5 });
+  const text = await reportPage(await readRuns([folder]));
+  expect(text).toContain('<th>mean return on tasks out of the training range</th>');
+  expect(text).toContain('<td class="number">5.0</td><td class="number">-1,234.5</td></tr>');
 });

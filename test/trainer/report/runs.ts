@@ -10,17 +10,21 @@ export type WrittenRun = {
   readonly environment?: string;
   readonly seed: number;
   readonly batchSize?: number;
+  /** Of the loop. */
+  readonly loop?: Readonly<Record<string, number>>;
   /** Evaluations by step. */
   readonly returns: Readonly<Record<number, number>>;
+  /** Of those on tasks beyond the training range, the same in each evaluation. */
+  readonly outOfRangeReturn?: number;
 };
 
 export async function writeRun(
   runs: string,
-  { critic = 'mlp-small', environment = 'Pendulum-v1', seed, batchSize, returns }: WrittenRun,
+  { critic = 'mlp-small', environment = 'Pendulum-v1', seed, batchSize, loop, returns, outOfRangeReturn }: WrittenRun,
 ): Promise<string> {
   const directory = join(runs, `${environment}-${critic}-${batchSize ?? 100}-seed${seed}`);
   const algorithm = { critic: { architecture: critic }, ...(batchSize !== undefined && { batchSize }) };
-  const given = { environment, threadCount: 1, algorithm, loop: { seed } };
+  const given = { environment, threadCount: 1, algorithm, loop: { ...loop, seed } };
   mkdirSync(directory, { recursive: true });
   writeFileSync(join(directory, 'config.json'), JSON.stringify(completeConfig(await loadAlgorithm('td3'), given)));
   const records = Object.entries(returns).map(([step, value]) => ({
@@ -28,6 +32,7 @@ export async function writeRun(
     seconds: 1,
     evaluationReturn: value,
     evaluationStandardDeviation: 5,
+    ...(outOfRangeReturn !== undefined && { outOfRangeReturn }),
   }));
   writeFileSync(join(directory, 'metrics.jsonl'), records.map((record) => `${JSON.stringify(record)}\n`).join(''));
   return directory;

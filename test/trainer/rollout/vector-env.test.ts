@@ -174,6 +174,16 @@ describe('tasks', () => {
     roll(env, 20);
     expect([...env.batch.contexts]).toEqual([0, 1, 0, 1]);
   });
+
+  it('are those of a collection that follows one that was given up in the middle of a step', async () => {
+    const contexts = [[1, 0]];
+    const env = await create({ env: 'Point-Robot', environmentCount: 1, seed: 1, threadCount: 1, contexts });
+    env.reset();
+    env.begin([0, 0]);
+    env.setContexts([[0, 1]]);
+    env.reset(7);
+    expect([...env.batch.contexts]).toEqual([0, 1]);
+  });
 });
 
 describe('misuse', () => {

@@ -1,4 +1,12 @@
-import { appendFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +21,17 @@ afterEach(() => rm(directory, { recursive: true }));
 
 const lines = () => readFileSync(join(directory, 'metrics.jsonl'), 'utf8');
 const table = () => readFileSync(join(directory, 'metrics.csv'), 'utf8');
+
+/** Paths of this process's open files. */
+const openFiles = (): string[] =>
+  readdirSync('/proc/self/fd').flatMap((number) => {
+    try {
+      return [realpathSync(join('/proc/self/fd', number))];
+    } catch {
+      // A pipe, or the folder that was just read.
+      return [];
+    }
+  });
 
 function write(records: readonly MetricRecord[], resumeStep?: number) {
   const files = openMetricFiles({ directory, resumeStep });
@@ -71,6 +90,12 @@ describe('metric files', () => {
     expect(lines()).toBe('{"step":1,"seconds":0,"criticLoss":null,"actorLoss":null}\n');
     expect(table()).toContain('1,0,NaN,NaN');
     expect(readMetrics(directory)[0]!.criticLoss).toBeNaN();
+  });
+
+  test('keeps no file open if one of them cannot be made', () => {
+    mkdirSync(join(directory, 'metrics.csv', 'inside'), { recursive: true });
+    expect(() => openMetricFiles({ directory })).toThrow('metrics.csv');
+    expect(openFiles().filter((path) => path.startsWith(directory))).toEqual([]);
   });
 
   test('refuses to mix two runs, and names a line that is not a record', () => {

@@ -150,6 +150,12 @@ describe('config files', () => {
     );
   });
 
+  test('name a model after its policy too, where there are tasks: three kinds are trained on them', () => {
+    const nameOf = (policy: string) => newConfig(td3, given({ flags: [flag('--policy', policy)] })).publish.model;
+    expect(nameOf('hyper')).toBe('halfcheetah-v5-td3-hyper-policy-sa-hyper-seed0');
+    expect(nameOf('context-mlp')).toBe('halfcheetah-v5-td3-context-mlp-policy-sa-hyper-seed0');
+  });
+
   test('what is published: flags, file and defaults alike', () => {
     const yaml = file('publish.yaml', 'publish: { model: mine, which: last }\n');
     expect(newConfig(td3, given({ file: yaml })).publish).toEqual({ which: 'last', store: 'models', model: 'mine' });

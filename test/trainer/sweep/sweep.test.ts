@@ -105,6 +105,19 @@ describe('running a sweep', () => {
     expect(readFileSync(join(folder, 'began.log'), 'utf8').trim().split('\n').at(-1)).toBe(`resumed ${failed}`);
   });
 
+  test('does not take a training for done that somebody else interrupted', async () => {
+    const { cells } = await readSweep(write({ ...small([0]), grid: { algorithm: ['td3'] } }));
+    const child = new URL('../../../dist/trainer/run/parent-process.js', import.meta.url).href;
+    // Ends as `hyperpolicy train` does after SIGTERM: with code 0.
+    const script = join(folder, 'interrupted.mjs');
+    writeFileSync(script, `import { tellInterrupted } from ${JSON.stringify(child)}; tellInterrupted();`);
+    const command = [process.execPath, script];
+    const signal = new AbortController().signal;
+    const [end] = await runCells(cells, { command, processCount: 1, signal, note: () => {} });
+    expect(end!.how).toBe('interrupted');
+    expect(existsSync(join(end!.cell.runDirectory, 'sweep-done.json'))).toBe(false);
+  });
+
   test('begins nothing once it is interrupted', async () => {
     const { how } = await run(2, true);
     expect(new Set(how)).toEqual(new Set(['interrupted']));
