@@ -158,7 +158,8 @@ test('the end of the sweep that began a training interrupts it', async () => {
     // What the kernel does when the parent is killed.
     if (stdout.includes('ready') && child.connected) child.disconnect();
   });
-  expect(await once(child, 'close')).toEqual([0, null]);
+  const [ended] = await Promise.all([once(child, 'exit'), once(child.stdout!, 'end')]);
+  expect(ended).toEqual([0, null]);
   expect(stdout).toContain(
     'The process that began this one is gone: ends after the step in progress, with a checkpoint',
   );

@@ -55,7 +55,8 @@ export function createProgress({ stream, label, stepCount, unit, now }: Progress
     const first = marks[0]!;
     const stepsPerSecond = at > first.at ? ((step - first.step) / (at - first.at)) * 1000 : Number.NaN;
     const text = progressLine({ label, step, stepCount, unit, stepsPerSecond, latestReturn, bar: live });
-    stream.write(live ? `${clearLine}${text.slice(0, (stream.columns ?? 120) - 1)}` : `${text}\n`);
+    // A terminal without a size, as of `docker run -t`, says 0.
+    stream.write(live ? `${clearLine}${text.slice(0, (stream.columns || 120) - 1)}` : `${text}\n`);
     drawnAt = at;
     drawnStep = step;
   };

@@ -89,6 +89,12 @@ describe('createProgress', () => {
     ]);
   });
 
+  test('shows the whole line on a terminal that does not tell its width', () => {
+    const { written, progress } = display(true, 0);
+    progress.report(1);
+    expect(written[0]).toMatch(/1\/1,000 0%$/);
+  });
+
   test('never fills a narrow terminal to its last column', () => {
     const { written, progress } = display(true, 20);
     progress.report(1);
