@@ -3,9 +3,9 @@
 /** The training was interrupted: it ended well, with a checkpoint, but it is not finished. */
 const interrupted = 'interrupted';
 
-/** Does nothing where no process listens. */
+/** Does nothing where no process listens, or it is gone. */
 export const tellInterrupted = (): void => {
-  process.send?.(interrupted);
+  process.send?.(interrupted, undefined, undefined, () => {});
 };
 
 export const saysInterrupted = (message: unknown): boolean => message === interrupted;
