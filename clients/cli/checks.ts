@@ -3,9 +3,8 @@
  * written, files in the place of folders.
  */
 
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, statSync, unlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { dirname } from 'node:path';
 import { failedPrecondition, type HyperpolicyError, invalidArgument } from '../../src/contract/errors.ts';
 
 /** Ports by their flags, e.g. `--port`; 0 is any that is free, undefined none. */
@@ -62,14 +61,20 @@ export function checkWritableFile(flag: string, path: string): void {
     failedPrecondition({ where: `${flag} ${path}`, expected: 'a file that can be written', actual, cause });
   let isDirectory = false;
   try {
-    accessSync(dirname(path), constants.W_OK);
     const existing = statSync(path, { throwIfNoEntry: false });
     isDirectory = existing?.isDirectory() === true;
-    if (existing !== undefined && !isDirectory) accessSync(path, constants.W_OK);
+    if (existing === undefined) makeAndRemove(path);
+    else if (!isDirectory) accessSync(path, constants.W_OK);
   } catch (cause) {
     throw refuse((cause as Error).message, cause);
   }
   if (isDirectory) throw refuse('a folder');
+}
+
+/** The rights of its folder alone do not tell, of /proc for example. */
+function makeAndRemove(path: string): void {
+  closeSync(openSync(path, 'wx'));
+  unlinkSync(path);
 }
 
 /**
@@ -78,7 +83,13 @@ export function checkWritableFile(flag: string, path: string): void {
  * @throws HyperpolicyError failed_precondition: something else is there
  */
 export function checkFolder(flag: string, path: string): void {
-  const existing = statSync(path, { throwIfNoEntry: false });
-  if (existing === undefined || existing.isDirectory()) return;
-  throw failedPrecondition({ where: `${flag} ${path}`, expected: 'a folder', actual: 'a file' });
+  const refuse = (actual: string, cause?: unknown) =>
+    failedPrecondition({ where: `${flag} ${path}`, expected: 'a folder', actual, cause });
+  let isFolder: boolean;
+  try {
+    isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? true;
+  } catch (cause) {
+    throw refuse((cause as Error).message, cause);
+  }
+  if (!isFolder) throw refuse('a file');
 }

@@ -5,6 +5,7 @@ import { basename } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
 import { notFound } from '../../src/contract/errors.ts';
+import { makeWritableFolder } from '../../src/files/folders.ts';
 import { checkModelName } from '../../src/package/package.ts';
 import { integerIn, printJson } from './options.ts';
 
@@ -49,6 +50,7 @@ export function createCommand(name: string): Command {
 
 async function importFile(path: string, options: ImportCommandOptions): Promise<void> {
   checkModelName(options.model);
+  makeWritableFolder(`--store ${options.store}`, options.store);
   const file = await contentOf(path);
   const { importNetwork } = await import('../../trainer/export/import-network.ts');
   const { observationSize, actionSize, contextSize, architecture, store, model } = options;

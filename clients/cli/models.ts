@@ -2,6 +2,7 @@
 
 import { Command, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
+import { makeWritableFolder } from '../../src/files/folders.ts';
 import { checkModelName } from '../../src/package/package.ts';
 import type { NetworkKind } from '../../trainer/export/random-package.ts';
 import { adminCommands } from './models-admin.ts';
@@ -91,6 +92,7 @@ function makeRandomCommand(): Command {
 
 async function makeRandom(options: MakeRandomOptions): Promise<void> {
   checkModelName(options.model);
+  makeWritableFolder(`--store ${options.store}`, options.store);
   const { publishRandomPackage } = await import('../../trainer/export/random-package.ts');
   const { environment: environmentName, ...given } = options;
   const { directory, version } = await publishRandomPackage({

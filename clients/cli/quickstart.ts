@@ -8,6 +8,7 @@ import { failedPrecondition } from '../../src/contract/errors.ts';
 import { createRandom } from '../../src/contract/random.ts';
 import { specSize } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
+import { makeWritableFolder } from '../../src/files/folders.ts';
 import type { TrainOptions } from '../../trainer/train.ts';
 import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
 import { checkPorts } from './checks.ts';
@@ -72,6 +73,7 @@ async function quickstart(options: QuickstartOptions): Promise<void> {
         cause,
       }),
   });
+  makeWritableFolder(`--runs ${options.runs}`, options.runs);
   if (!(await ensureModel(options))) return;
   const { createEnvironment } = await import('../../src/envs/registry.ts');
   const environment = await createEnvironment(environmentName);

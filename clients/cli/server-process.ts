@@ -2,10 +2,11 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream, mkdirSync } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { failedPrecondition } from '../../src/contract/errors.ts';
+import { makeFolder } from '../../src/files/folders.ts';
 
 export type ServerProcess = {
   /** `host:port` of gRPC and of HTTP metrics. */
@@ -33,10 +34,10 @@ export async function startServerProcess(
   flags: Readonly<Record<string, string | number>>,
   { logFile, warn }: { logFile: string; warn: (line: string) => void },
 ): Promise<ServerProcess> {
+  makeFolder(dirname(logFile));
   const main = join(import.meta.dirname, 'main.js');
   const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const child = spawn(process.execPath, [main, 'serve', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
-  mkdirSync(dirname(logFile), { recursive: true });
   const log = createWriteStream(logFile, { flags: 'a' });
   const exit = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
   const lines = createInterface({ input: child.stdout });

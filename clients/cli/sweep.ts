@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
+import { makeWritableFolder } from '../../src/files/folders.ts';
 import type { CellEnd } from '../../trainer/sweep/run-cells.ts';
 import type { Sweep } from '../../trainer/sweep/sweep-file.ts';
 import { untilInterrupted } from './interrupts.ts';
@@ -69,6 +70,7 @@ async function sweep(file: string, { processes, cell, print }: SweepOptions): Pr
   if (cells.length === 0) {
     throw invalidArgument({ where: '--cell', expected: `0 to ${read.cells.length - 1}`, actual: String(cell) });
   }
+  makeWritableFolder(`runs ${read.runs}`, read.runs);
   const { outputOf, runCells } = await import('../../trainer/sweep/run-cells.ts');
   const tell = (line: string) => process.stderr.write(`${line}\n`);
   let endCount = 0;

@@ -30,7 +30,7 @@ export type OpenHandles = {
   close(): void;
 };
 
-/** @throws Error of the file system if the directory cannot be created */
+/** @throws HyperpolicyError failed_precondition: the directory cannot be created */
 export function openHandles(config: ServerConfig, shared?: SpoolPart, log?: Logger): OpenHandles {
   const directory = shared?.directory ?? createSpoolDirectory(config.handleDirectory, 'handles');
   const processCount = shared?.processCount ?? 1;

@@ -20,6 +20,7 @@ import {
 import { readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { unwritableFolder } from './folders.ts';
 
 /** Names of directories have the machine, since containers may share a temporary directory, and the process that made them. */
 const prefixOf = (use: string): string => `hyperpolicy-${use}-${hostname()}-`;
@@ -28,12 +29,17 @@ const prefixOf = (use: string): string => `hyperpolicy-${use}-${hostname()}-`;
  * Creates the directory, readable by this user only, and removes those that killed programs of this machine left there.
  * @param parent the system's temporary directory if null
  * @param use part of its name
+ * @throws HyperpolicyError failed_precondition: it cannot be created
  */
 export function createSpoolDirectory(parent: string | null, use: string): string {
   const where = parent ?? tmpdir();
   const prefix = prefixOf(use);
   removeLeftOvers(where, prefix);
-  return mkdtempSync(join(where, `${prefix}${process.pid}-`));
+  try {
+    return mkdtempSync(join(where, `${prefix}${process.pid}-`));
+  } catch (cause) {
+    throw unwritableFolder(`${use} in ${where}`, cause);
+  }
 }
 
 function removeLeftOvers(where: string, prefix: string): void {

@@ -4,12 +4,13 @@
  */
 
 import { createHash, randomUUID } from 'node:crypto';
-import { access, lstat, mkdir, readdir, realpath, rm, stat } from 'node:fs/promises';
+import { access, lstat, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { checkSpecBounds } from '../contract/bounds.ts';
 import { failedPrecondition, HyperpolicyError, invalidArgument, notFound } from '../contract/errors.ts';
 import { fingerprint } from '../contract/tensor-spec.ts';
 import { asidePath, revealDirectory, syncDirectory, withDirectoryAside, writeDurably } from '../files/durable-files.ts';
+import { makeFolder } from '../files/folders.ts';
 import {
   damaged,
   irregular,
@@ -83,7 +84,7 @@ export async function publishPackage(options: PublishOptions): Promise<Published
   parseManifest(JSON.stringify(complete(1)));
   const modelDirectory = join(store, model);
   try {
-    await mkdir(modelDirectory, { recursive: true });
+    makeFolder(modelDirectory);
     await syncDirectory(store);
     const aside = asidePath(store, 'publish', randomUUID());
     return await withDirectoryAside(aside, async () => {

@@ -40,6 +40,9 @@ test('serve refuses a store that is a file', async () => {
   expect(await refusal('serve', '--store', 'file', '--port', '0', '--metrics-port', '0')).toBe(
     'hyperpolicy: --store file: expected a folder, got a file\n',
   );
+  expect(await refusal('serve', '--store', 'file/models', '--port', '0', '--metrics-port', '0')).toMatch(
+    /^hyperpolicy: --store file\/models: expected a folder, got ENOTDIR: not a directory/,
+  );
 });
 
 test('train refuses a metrics port that is taken before it begins a run', async () => {
@@ -54,6 +57,44 @@ test('a bad name of a model is refused before the model is made', async () => {
   const refused = 'model name: expected';
   expect(await refusal('models', 'make-random', '--model', '../evil')).toContain(refused);
   expect(await refusal('import', 'missing.safetensors', '--model', '../evil')).toContain(refused);
+});
+
+test.skipIf(process.platform !== 'linux')(
+  'a folder that cannot be made is refused before the work it is for, by every flag that names one',
+  { timeout: 120_000 },
+  async () => {
+    writeFileSync(
+      join(folder, 'sweep.json'),
+      JSON.stringify({ name: 's', runs: '/proc/x/y', grid: { algorithm: ['td3'] } }),
+    );
+    writeFileSync(join(folder, 'network.safetensors'), '');
+    const ports = ['--port', '0', '--metrics-port', '0'];
+    const refusals = await Promise.all([
+      refusal('train', 'td3', '--env', 'Pendulum-v1', '--store', '/proc/x/y'),
+      refusal('train', 'td3', '--env', 'Pendulum-v1', '--store', 'store', '--run', '/proc/x/y'),
+      refusal('quickstart', ...ports, '--runs', '/proc/x/y'),
+      refusal('models', 'make-random', '--model', 'm', '--store', '/proc/x/y'),
+      refusal('import', 'network.safetensors', '--model', 'm', '--store', '/proc/x/y'),
+      refusal('sweep', 'sweep.json'),
+      refusal('serve', ...ports, '--handle-directory', '/proc/x/y'),
+    ]);
+    const refused = /^hyperpolicy: (.+): expected a directory that can be written, got ENOENT: .*\n$/;
+    expect(refusals.map((text) => refused.exec(text)?.[1])).toEqual([
+      'store "/proc/x/y"',
+      'run directory "/proc/x/y"',
+      '--runs /proc/x/y',
+      '--store /proc/x/y',
+      '--store /proc/x/y',
+      'runs /proc/x/y',
+      'handles in /proc/x/y',
+    ]);
+  },
+);
+
+test('a file that cannot be written is refused where its folder seems to allow it', async () => {
+  expect(await refusal('plot', 'run', '--out', '/proc/x.svg')).toContain(
+    '--out /proc/x.svg: expected a file that can be written, got ',
+  );
 });
 
 test('a folder that is missing is refused before the episode', async () => {

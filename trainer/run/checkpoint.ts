@@ -6,11 +6,12 @@
  */
 
 import { createHash } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { failedPrecondition, HyperpolicyError, invalidArgument } from '../../src/contract/errors.ts';
 import { asidePath, revealDirectory, withDirectoryAside, writeDurably } from '../../src/files/durable-files.ts';
+import { makeFolder } from '../../src/files/folders.ts';
 import type { JsonValue, SavedState, StateArray } from './saved-state.ts';
 
 const format = 1;
@@ -52,7 +53,7 @@ export async function saveCheckpoint(
   { keepSteps = [] }: { keepSteps?: readonly number[] } = {},
 ): Promise<string> {
   try {
-    await mkdir(directory, { recursive: true });
+    makeFolder(directory);
     await removeAside(directory);
     const target = join(directory, String(step));
     const aside = asidePath(directory, asidePurpose, String(step));

@@ -1,8 +1,9 @@
 /** Structured logs of a run: JSON lines in `train.log` of the run directory. Warnings are also shown on the terminal. */
 
-import { mkdirSync, openSync, writeSync } from 'node:fs';
+import { openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import pino, { type Logger } from 'pino';
+import { makeFolder } from '../../src/files/folders.ts';
 
 export type RunLogger = Logger;
 
@@ -11,7 +12,7 @@ export type RunLogger = Logger;
  * @param warn shows one line of text, e.g. `Progress.print`
  */
 export function openRunLog({ directory, warn }: { directory: string; warn: (line: string) => void }): RunLogger {
-  mkdirSync(directory, { recursive: true });
+  makeFolder(directory);
   const file = appendTo(join(directory, 'train.log'));
   const person = { write: (line: string) => warn(warningText(line)) };
   return pino(

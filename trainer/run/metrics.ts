@@ -9,7 +9,6 @@ import {
   fstatSync,
   fsyncSync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   readFileSync,
   writeFileSync,
@@ -17,6 +16,7 @@ import {
 import { join } from 'node:path';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { replaceFileSync } from '../../src/files/durable-files.ts';
+import { makeFolder } from '../../src/files/folders.ts';
 
 /** `step` is environment steps, `seconds` training time. The rest are metrics, by name; run/README.md has the glossary. */
 export type MetricRecord = { readonly step: number; readonly seconds: number; readonly [name: string]: number };
@@ -57,7 +57,7 @@ export function openMetricFiles({
   resumeCount?: number | undefined;
   warn?: ((line: string) => void) | undefined;
 }): MetricFiles {
-  mkdirSync(directory, { recursive: true });
+  makeFolder(directory);
   const lines = join(directory, jsonLinesFile);
   if (resumeStep === undefined && existsSync(lines)) {
     throw invalidArgument({

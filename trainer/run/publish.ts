@@ -1,10 +1,10 @@
 /** Publishes what a run has learnt. A resumed run publishes the same step to the same model only once. */
 
 import { execFileSync } from 'node:child_process';
-import { access, constants, mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { failedPrecondition } from '../../src/contract/errors.ts';
 import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
+import { makeFolder, makeWritableFolder } from '../../src/files/folders.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
 import { checkModelName, type PublishedPackage } from '../../src/package/package.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -27,15 +27,9 @@ export type PublishedRun = {
  * Call before the training: refuses a model or a store to which the run could not be published.
  * @throws HyperpolicyError invalid_argument: a model's name; failed_precondition: a store that cannot be written
  */
-export async function checkPublishable({ store, model }: PublishOptions): Promise<void> {
+export function checkPublishable({ store, model }: PublishOptions): void {
   checkModelName(model);
-  try {
-    await mkdir(store, { recursive: true });
-    await access(store, constants.W_OK);
-  } catch (cause) {
-    const expected = 'a directory that can be written';
-    throw failedPrecondition({ where: `store "${store}"`, expected, actual: (cause as Error).message, cause });
-  }
+  makeWritableFolder(`store "${store}"`, store);
 }
 
 type RunToPublish = {
@@ -111,7 +105,7 @@ async function freshFigures({ training, log, signal }: RunToPublish): Promise<Fr
 
 /** Writes the published networks as safetensors too. */
 async function writeNetworks(directory: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
-  await mkdir(directory, { recursive: true });
+  makeFolder(directory);
   for (const [name, bytes] of files) await writeFile(join(directory, name), bytes);
 }
 

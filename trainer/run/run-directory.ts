@@ -1,9 +1,10 @@
 /** A run's directory: it belongs to one process at a time and to one run, and holds the config of that run. */
 
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { replaceFile } from '../../src/files/durable-files.ts';
+import { makeWritableFolder, unwritableFolder } from '../../src/files/folders.ts';
 import { checkpointSteps } from './checkpoint.ts';
 import type { GivenConfig } from './config.ts';
 import { publicationFile } from './publication.ts';
@@ -30,11 +31,7 @@ export async function openRunDirectory(
   directory: string,
   { config, resume }: { config: unknown; resume: boolean },
 ): Promise<RunDirectory> {
-  try {
-    mkdirSync(directory, { recursive: true });
-  } catch (cause) {
-    throw unwritable(directory, cause);
-  }
+  makeWritableFolder(whereOf(directory), directory);
   const release = await lockDirectory(directory);
   try {
     if (!resume) await begin(directory);
@@ -95,22 +92,16 @@ async function writeConfig(directory: string, config: unknown): Promise<void> {
   try {
     await replaceFile(join(directory, configFile), `${JSON.stringify(config, null, 2)}\n`, 'json');
   } catch (cause) {
-    throw unwritable(directory, cause);
+    throw unwritableFolder(whereOf(directory), cause);
   }
 }
 
-const unwritable = (directory: string, cause: unknown) =>
-  failedPrecondition({
-    where: `run directory "${directory}"`,
-    expected: 'a directory that can be written',
-    actual: (cause as Error).message,
-    cause,
-  });
+const whereOf = (directory: string): string => `run directory "${directory}"`;
 
 async function begin(directory: string): Promise<void> {
   if (await hasCheckpoint(directory)) {
     throw invalidArgument({
-      where: `run directory "${directory}"`,
+      where: whereOf(directory),
       expected: 'an empty or new directory',
       actual: 'one with a run in it',
       remedy: 'Resume that run with --resume, or name another directory',

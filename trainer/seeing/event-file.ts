@@ -5,19 +5,11 @@
  * Sources: TensorFlow's tensorflow/core/lib/io/record_writer.h and tensorboard/compat/proto/event.proto.
  */
 
-import {
-  closeSync,
-  fstatSync,
-  fsyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readdirSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import { makeFolder } from '../../src/files/folders.ts';
 
 export type Scalar = { readonly tag: string; readonly value: number };
 
@@ -39,7 +31,7 @@ export function openEventFile(
   directory: string,
   { wallTimeS, resumedStep }: { readonly wallTimeS: number; readonly resumedStep?: number | undefined },
 ): EventFile {
-  mkdirSync(directory, { recursive: true });
+  makeFolder(directory);
   const number = String(readdirSync(directory).length).padStart(4, '0');
   const path = join(directory, `events.out.tfevents.${Math.floor(wallTimeS)}.${number}.${hostname()}`);
   const file = openSync(path, 'ax');

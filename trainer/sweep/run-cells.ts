@@ -1,9 +1,10 @@
 /** Runs the cells of a sweep, each in a process, some at a time. Finished cells are skipped; begun ones are resumed. */
 
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFile } from '../../src/files/durable-files.ts';
+import { makeFolder } from '../../src/files/folders.ts';
 import { saysInterrupted } from '../run/parent-process.ts';
 import { hasCheckpoint } from '../run/run-directory.ts';
 import type { Cell } from './sweep-file.ts';
@@ -52,7 +53,7 @@ async function runCell(
   if (signal.aborted) return 'interrupted';
   const { runDirectory } = cell;
   const args = (await hasCheckpoint(runDirectory)) ? cell.resumeArguments : cell.trainArguments;
-  mkdirSync(runDirectory, { recursive: true });
+  makeFolder(runDirectory);
   const output = openSync(join(runDirectory, outputFile), 'a');
   // In a process group of its own: Ctrl-C must not reach it beside our signal, which would be its second. The channel closes if this
   // process is killed; the training then ends with a checkpoint.
