@@ -1,6 +1,7 @@
 /** Transport security of a client: its PEM files as credentials of the library. */
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
 import grpc from '@grpc/grpc-js';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { checkOptions, checkText, shown } from './checks.ts';
@@ -47,7 +48,7 @@ export function credentialsOf(where: string, tls: TlsOptions | undefined): grpc.
     if (certificate !== undefined && !new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key!)))
       throw new Error('a key of another certificate');
     if (authority !== undefined) new X509Certificate(authority);
-    return grpc.credentials.createSsl(authority ?? null, key ?? null, certificate ?? null);
+    return withoutAddressAsName(grpc.credentials.createSsl(authority ?? null, key ?? null, certificate ?? null));
   } catch (cause) {
     throw invalidArgument({
       where,
@@ -56,4 +57,20 @@ export function credentialsOf(where: string, tls: TlsOptions | undefined): grpc.
       cause,
     });
   }
+}
+
+/**
+ * The same credentials, that send no name to a server which is known by its address. The library sends the address, which is no name
+ * (RFC 6066, section 3) and of which Node warns (DEP0123). The certificate must still have the address: Node compares `host` then.
+ */
+function withoutAddressAsName(credentials: grpc.ChannelCredentials): grpc.ChannelCredentials {
+  const create = credentials._createSecureConnector.bind(credentials);
+  credentials._createSecureConnector = (...given) => {
+    const connector = create(...given);
+    // Private to the library.
+    const { connectionOptions: options } = connector as { connectionOptions?: { servername?: string } };
+    if (options?.servername !== undefined && isIP(options.servername) !== 0) delete options.servername;
+    return connector;
+  };
+  return credentials;
 }

@@ -30,13 +30,28 @@ beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'hyperpolicy-mtls-'));
   afterAll(() => rm(directory, { recursive: true, force: true }));
   const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: directory, stdio: 'ignore' });
-  for (const name of ['server', 'client']) {
-    const subject = ['-subj', `/CN=${name}`, '-addext', 'subjectAltName=DNS:robots.example'];
+  const names = { server: 'DNS:robots.example', client: 'DNS:robots.example', addressed: 'IP:127.0.0.1' };
+  for (const [name, alternative] of Object.entries(names)) {
+    const subject = ['-subj', `/CN=${name}`, '-addext', `subjectAltName=${alternative}`];
     const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', `${name}.key`];
     // Each signs itself: it is its own authority.
     openssl('req', '-x509', '-days', '2', ...key, '-out', `${name}.pem`, ...subject);
   }
   openssl('genrsa', '-out', 'rsa.key', '2048');
+});
+
+test('a server is known by the address in its certificate, without a word on standard error, and by no other', async () => {
+  const list = async (certificate: string) => {
+    const tls = ['--tls-certificate', path(`${certificate}.pem`), '--tls-key', path(`${certificate}.key`)];
+    const { address } = await spawnServer(['--store', store, ...tls]);
+    return run(['models', 'list', '--server', address, '--tls-authority', path(`${certificate}.pem`)]);
+  };
+  const [known, foreign] = await Promise.all([list('addressed'), list('server')]);
+  expect(known).toMatchObject({ code: 0, stderr: '' });
+  expect(foreign).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("IP: 127.0.0.1 is not in the cert's list"),
+  });
 });
 
 describe('a server that asks for certificates', () => {
