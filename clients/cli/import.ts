@@ -5,6 +5,7 @@ import { basename } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
 import { notFound } from '../../src/contract/errors.ts';
+import { writtenNumber } from '../../src/contract/written-number.ts';
 import { makeWritableFolder } from '../../src/files/folders.ts';
 import { checkModelName } from '../../src/package/package.ts';
 import { integerIn, printJson } from './options.ts';
@@ -77,7 +78,7 @@ async function contentOf(path: string): Promise<Uint8Array> {
 }
 
 function parseBounds(text: string): number[] {
-  const values = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  const values = text.split(',').map(writtenNumber);
   if (values.every(Number.isFinite)) return values;
   throw new InvalidArgumentError('Expected numbers with commas between: -1 or -1,-0.5,-2');
 }

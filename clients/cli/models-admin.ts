@@ -1,6 +1,7 @@
 /** The subcommands of `hyperpolicy models` that change what a server serves, through its admin port. */
 
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { writtenNumber } from '../../src/contract/written-number.ts';
 import { type AdminClient, createAdminClient } from '../typescript/admin.ts';
 import {
   connectionOf,
@@ -72,7 +73,8 @@ function command<T>(
 
 function parseShares(text: string): Record<string, number> {
   if (text === '') return {};
-  const pairs = text.split(',').map((pair) => /^([^=]+)=(\d+(?:\.\d+)?)$/.exec(pair.trim()));
-  if (pairs.some((pair) => pair === null)) throw new InvalidArgumentError('Expected label=percentage,...');
-  return Object.fromEntries(pairs.map((pair) => [pair![1]!, Number(pair![2])]));
+  const pairs = text.split(',').map((pair) => /^([^=]+)=([^=]+)$/.exec(pair.trim()));
+  const shares = pairs.map((pair) => [pair?.[1] ?? '', writtenNumber(pair?.[2] ?? '')] as const);
+  if (!shares.every(([, share]) => share >= 0)) throw new InvalidArgumentError('Expected label=percentage,...');
+  return Object.fromEntries(shares);
 }

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { emptyStoreRemedy, failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
+import { writtenNumber } from '../../src/contract/written-number.ts';
 import { unreadable } from '../../src/package/listed-file.ts';
 import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
 import type { ModelSelection } from '../typescript/request.ts';
@@ -11,10 +12,8 @@ import type { TlsOptions } from '../typescript/tls.ts';
 /** A parser of integers in [low, high]. */
 export function integerIn(low: number, high: number): (text: string) => number {
   return (text) => {
-    const value = Number(text);
-    // People also write large counts as 1e6.
-    const isWritten = /^-?\d+(\.\d+)?(e\+?\d+)?$/i.test(text.trim());
-    if (isWritten && Number.isSafeInteger(value) && value >= low && value <= high) return value;
+    const value = writtenNumber(text);
+    if (Number.isSafeInteger(value) && value >= low && value <= high) return value;
     throw new InvalidArgumentError(`Expected an integer from ${low} to ${high}`);
   };
 }
@@ -22,8 +21,8 @@ export function integerIn(low: number, high: number): (text: string) => number {
 /** A parser of numbers in [low, high]. */
 export function numberIn(low: number, high: number): (text: string) => number {
   return (text) => {
-    const value = Number(text);
-    if (text.trim() !== '' && value >= low && value <= high) return value;
+    const value = writtenNumber(text);
+    if (value >= low && value <= high) return value;
     throw new InvalidArgumentError(`Expected a number from ${low} to ${high}`);
   };
 }
@@ -40,13 +39,13 @@ export function parseRows(text: string): number[][] {
   const refuse = () => new InvalidArgumentError('Expected numbers: 1,2,3 or [1,2,3] or [[1,2,3],[4,5,6]]');
   let parsed: unknown;
   try {
-    parsed = JSON.parse(text.trimStart().startsWith('[') ? text : `[${text}]`);
+    parsed = text.trimStart().startsWith('[') ? JSON.parse(text) : text.split(',').map(writtenNumber);
   } catch {
     throw refuse();
   }
   const list = parsed as unknown[];
   const rows = Array.isArray(list[0]) ? (list as unknown[][]) : [list];
-  const good = rows.every((row) => Array.isArray(row) && row.every((value) => typeof value === 'number'));
+  const good = rows.every((row) => Array.isArray(row) && row.every(Number.isFinite));
   if (!good || rows[0]!.length === 0) throw refuse();
   return rows as number[][];
 }

@@ -5,6 +5,7 @@
 
 import { z } from 'zod';
 import { integer as integerFrom } from '../../src/contract/settings.ts';
+import { writtenNumber } from '../../src/contract/written-number.ts';
 
 export { oneOf, text, yesOrNo } from '../../src/contract/settings.ts';
 
@@ -124,9 +125,9 @@ function parseFlag(type: z.ZodType, given: string): ReturnType<Flag['parse']> {
   const { inner } = unwrapped(type);
   const isList = inner instanceof z.ZodArray;
   const value = isList
-    ? given.split(',').map(numberOf)
+    ? given.split(',').map(writtenNumber)
     : inner instanceof z.ZodNumber
-      ? numberOf(given)
+      ? writtenNumber(given)
       : inner instanceof z.ZodBoolean
         ? (new Map([
             ['true', true],
@@ -138,7 +139,3 @@ function parseFlag(type: z.ZodType, given: string): ReturnType<Flag['parse']> {
   const expected = result.error.issues[0]!.message;
   return { expected: isList ? `${expected} with commas between: 256,512,1024` : expected };
 }
-
-/** A number as people write it: `1e6`, `1_000_000`. NaN, which no setting accepts, if it is none. */
-const numberOf = (given: string): number =>
-  given.trim() === '' ? Number.NaN : Number(given.replaceAll(/(?<=\d)_(?=\d)/g, ''));
