@@ -97,3 +97,13 @@ test('the baselines have no encoder', async () => {
   expect(Object.keys(arrays).some((name) => name.includes('encoder'))).toBe(false);
   expect(records.some((record) => 'kl' in record)).toBe(false);
 }, 240_000);
+
+test('fresh episodes have starts that no evaluation had', async () => {
+  const all = settings.map((word) => (word === 'Point-Robot' ? 'HalfCheetah-Vel' : word));
+  // With the task as z, equal starts would give equal returns.
+  const few = ['--train-tasks', '3', '--initial-steps', '20', '--eval-tasks', '1', '--updates', '1'];
+  const more = [...few, '--agent', 'oracle-context', '--iterations', '1', '--publish', 'last'];
+  const { testReturn, freshReturn } = await finish('fresh', [...all, ...more]);
+  expect(freshReturn).toBeLessThan(0);
+  expect(freshReturn).not.toBe(testReturn);
+}, 240_000);

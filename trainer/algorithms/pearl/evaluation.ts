@@ -35,6 +35,8 @@ export type EvaluatorOptions = {
   readonly scoredEpisodeCount: number;
   /** Seed of z. */
   readonly seed: number;
+  /** Number of the first episode: the starts of equal numbers are equal. */
+  readonly firstEpisode: number;
 };
 
 export type EvaluatedTasks = {
@@ -47,7 +49,7 @@ export type EvaluatedTasks = {
 };
 
 export function* evaluateTasks(options: EvaluatorOptions): Sliced<EvaluatedTasks> {
-  const { sampler, tasks, posteriors, explorationEpisodeCount, scoredEpisodeCount } = options;
+  const { sampler, tasks, posteriors, explorationEpisodeCount, scoredEpisodeCount, firstEpisode } = options;
   posteriors?.clear();
   const returns = tasks.map(() => 0);
   const explorationReturns = tasks.map(() => 0);
@@ -56,7 +58,8 @@ export function* evaluateTasks(options: EvaluatorOptions): Sliced<EvaluatedTasks
     const isScored = episode >= explorationEpisodeCount;
     writeLatents(options, episode, isScored);
     // Rows that end early begin further episodes, at most one a step.
-    const rollout = yield* sampler.play({ contexts: tasks, number: episode * (sampler.stepCount + 1) });
+    const number = (firstEpisode + episode) * (sampler.stepCount + 1);
+    const rollout = yield* sampler.play({ contexts: tasks, number });
     firstEpisodes(rollout).forEach(({ steps, total }, task) => {
       posteriors?.add(task, transitionsOf(rollout, task, steps));
       (isScored ? returns : explorationReturns)[task]! += total;

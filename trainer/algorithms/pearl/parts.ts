@@ -46,8 +46,16 @@ export type PearlRun = {
   /** Bytes of all buffers when they are full. */
   readonly bufferByteCountMax: number;
   readonly learner: Omit<IterativeLearner, 'evaluate'>;
-  /** As many tasks as the run tests. @param seed of z */
-  evaluate(tasks: readonly ArrayLike<number>[], seed: number): Sliced<EvaluatedTasks>;
+  /**
+   * As many tasks as the run tests. Its evaluations have the same starts.
+   * @param seed of z
+   * @param options.areFresh starts that no evaluation has
+   */
+  evaluate(
+    tasks: readonly ArrayLike<number>[],
+    seed: number,
+    options?: { readonly areFresh: boolean },
+  ): Sliced<EvaluatedTasks>;
   readonly model: PearlModelOptions;
   dispose(): void;
 };
@@ -79,7 +87,7 @@ export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun
     replay,
     bufferByteCountMax: [replay, ...newest].reduce((sum, { byteCountMax }) => sum + byteCountMax, 0),
     learner: createPearlLearner({ ...shared, ...learning, now: () => performance.now() }),
-    evaluate: (contexts, latentSeed) =>
+    evaluate: (contexts, latentSeed, { areFresh } = { areFresh: false }) =>
       evaluateTasks({
         sampler: samplers.test,
         tasks: contexts,
@@ -88,6 +96,7 @@ export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun
         explorationEpisodeCount: config.explorationEpisodeCount,
         scoredEpisodeCount: loop.evaluationEpisodeCount,
         seed: latentSeed,
+        firstEpisode: areFresh ? config.explorationEpisodeCount + loop.evaluationEpisodeCount : 0,
       }),
     model: { config, networks, parameters, specs, context: given.normalisation },
     dispose() {

@@ -48,7 +48,7 @@ export async function openPearl({ config: run, environment, engine }: Setup): Pr
       });
     },
     async evaluateAfresh(signal) {
-      return resultOf(await runInTurns(parts.evaluate(tasks.test, seed + freshSeedOffset), signal));
+      return resultOf(await runInTurns(parts.evaluate(tasks.test, seed + freshSeedOffset, { areFresh: true }), signal));
     },
     async restoreBest(runDirectory, best) {
       networkState(parts.parameters).restore(await loadBestLearner(runDirectory, best));
