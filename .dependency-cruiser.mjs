@@ -13,16 +13,12 @@ const room = (name, { folders = '', imports = '', packages = '' } = {}) => ({
   packages: words(packages),
 });
 
-/** Each of these rooms may also import those below. */
-const on = (below, rooms) =>
-  rooms.map((one) => ({ ...one, imports: [...one.imports, ...below.map(({ name }) => name)] }));
-
-/** Rooms that stand on each other: each may import those that are listed before it. */
-const storeys = (rooms) => rooms.flatMap((one, i) => on(rooms.slice(0, i), [one]));
-
 const words = (text) => text.split(/\s+/).filter((word) => word !== '');
 
-const libraries = [
+const algorithms = ['td3', 'sac', 'maml', 'pearl'].map((name) => `trainer/algorithms/${name}`);
+
+/** Each may import what it lists, all of which stands above it here. */
+const rooms = [
   room('src/gen', {
     folders: 'grpc/health/v1 grpc/reflection/v1 hyperpolicy/v1 inference onnx',
     packages: '@bufbuild/protobuf',
@@ -39,102 +35,139 @@ const libraries = [
   room('src/package', { imports: 'src/contract src/files src/pacing', packages: 'zod' }),
   room('src/onnx', {
     folders: 'ops passes rows',
-    imports: 'src/gen src/contract src/messages src/package src/pacing',
+    imports: 'src/gen src/contract src/pacing src/messages src/package',
     packages: '@bufbuild/protobuf onnxruntime-common onnxruntime-node',
   }),
   room('src/onnx/rows/assembly'),
   room('src/trace', { folders: 'gradients kernels', imports: 'src/onnx', packages: '@tensorflow/tfjs-core' }),
   room('src/nn', {
     folders: 'critics encoders hyper policies reference',
-    imports: 'src/contract src/package src/posterior',
-    packages: '@tensorflow/tfjs-core @tensorflow/tfjs-backend-cpu zod',
+    imports: 'src/contract src/posterior src/package',
+    packages: '@tensorflow/tfjs-backend-cpu @tensorflow/tfjs-core zod',
   }),
   room('src/optim'),
   room('src/optim/tensor-steps.ts', { imports: 'src/optim', packages: '@tensorflow/tfjs-core' }),
   room('src/optim/assembly'),
   room('src/envs', { folders: 'models tasks', imports: 'src/contract', packages: 'mujoco-js' }),
   room('src/build-wasm.mjs', { packages: 'assemblyscript' }),
-];
-
-const everyLibrary =
-  'src/gen src/contract src/files src/metrics src/pacing src/advantages src/posterior src/package src/onnx src/trace src/nn src/optim src/envs';
-
-const tensors = '@tensorflow/tfjs-core';
-
-const belowAlgorithms = storeys([
-  room('trainer/engine', { imports: everyLibrary, packages: `${tensors} @tensorflow/tfjs-backend-cpu` }),
-  room('trainer/replay', { imports: everyLibrary }),
-  room('trainer/rollout', { folders: 'pictures', imports: everyLibrary }),
-  room('trainer/export', { imports: everyLibrary, packages: tensors }),
+  room('trainer/engine', {
+    imports: 'src/contract src/onnx src/trace',
+    packages: '@tensorflow/tfjs-backend-cpu @tensorflow/tfjs-core',
+  }),
+  room('trainer/replay', { imports: 'src/contract' }),
+  room('trainer/rollout', {
+    folders: 'pictures',
+    imports: 'src/contract src/advantages src/package src/onnx src/envs trainer/replay',
+  }),
+  room('trainer/export', {
+    imports: 'src/contract src/advantages src/posterior src/package src/onnx src/trace src/nn trainer/engine',
+    packages: '@tensorflow/tfjs-core',
+  }),
   room('trainer/seeing', {
-    imports: everyLibrary,
+    imports: 'src/contract src/files src/metrics',
     packages: '@bufbuild/protobuf @resvg/resvg-js prom-client vega vega-lite',
   }),
-  room('trainer/run', { folders: 'environment', imports: everyLibrary, packages: `${tensors} pino yaml zod` }),
-  room('trainer/off-policy', { imports: everyLibrary, packages: `${tensors} zod` }),
-  room('trainer/loops', { imports: everyLibrary, packages: `${tensors} zod` }),
-]);
-
-/** Beside each other, so that none imports another. */
-const algorithms = on(
-  belowAlgorithms,
-  ['td3', 'sac', 'maml', 'pearl', 'recurrent'].map((name) =>
-    room(`trainer/algorithms/${name}`, { imports: everyLibrary, packages: `${tensors} zod` }),
-  ),
-);
-
-const aboveAlgorithms = on(
-  [...belowAlgorithms, ...algorithms],
-  storeys([
-    room('trainer/algorithms', { imports: everyLibrary }),
-    room('trainer/report', { imports: everyLibrary }),
-    room('trainer/sweep', { imports: everyLibrary, packages: 'yaml zod' }),
-    room('trainer/analysis', { imports: everyLibrary, packages: tensors }),
-    room('trainer', { imports: everyLibrary, packages: `${tensors} zod` }),
-  ]),
-);
-
-const trainer = [...belowAlgorithms, ...algorithms, ...aboveAlgorithms];
-
-/** The server never trains: no network of src/nn, no tfjs, no MuJoCo. Only `transport` knows gRPC's and Connect's libraries. */
-const server = (name, packages = '') =>
-  room(`server/${name}`, {
+  room('trainer/run', {
+    folders: 'environment',
     imports:
-      'src/gen src/contract src/files src/memory src/tracing src/messages src/metrics src/pacing src/advantages src/posterior src/package src/onnx',
-    packages: `pino ${packages}`,
-  });
-
-const serverRooms = storeys([
-  server('config.ts', 'zod'),
-  server('call', '@bufbuild/protobuf'),
-  server('access', 'zod'),
-  server('compute'),
-  server('weights'),
-  server('handles'),
-  server('telemetry', 'prom-client'),
-  server('models'),
-  server('methods', '@bufbuild/protobuf'),
-  server('kserve', '@bufbuild/protobuf'),
-  server('transport', '@bufbuild/protobuf @grpc/grpc-js @connectrpc/connect @connectrpc/connect-node prom-client'),
-  server('routes.ts', '@bufbuild/protobuf'),
-  server('serving.ts'),
-  server('running.ts'),
-  server('main.ts'),
-  server('processes', '@bufbuild/protobuf prom-client'),
-]);
-
-/** Nobody imports the command. It imports the trainer and most of the server when a subcommand needs them: test/imports.test.ts. */
-const clients = [
+      'src/contract src/files src/advantages src/package src/onnx src/envs trainer/engine trainer/rollout trainer/export trainer/seeing',
+    packages: 'pino yaml zod',
+  }),
+  room('trainer/off-policy', {
+    imports:
+      'src/contract src/nn src/optim src/optim/tensor-steps.ts src/envs trainer/engine trainer/replay trainer/export trainer/run',
+    packages: '@tensorflow/tfjs-core zod',
+  }),
+  room('trainer/loops', {
+    imports:
+      'src/contract src/advantages src/package src/envs trainer/replay trainer/rollout trainer/run trainer/off-policy',
+    packages: 'zod',
+  }),
+  // Beside each other, so that none imports another.
+  ...algorithms.map((name) =>
+    room(name, {
+      imports:
+        'src/contract src/advantages src/posterior src/trace src/nn src/optim src/envs trainer/engine trainer/replay trainer/rollout trainer/export trainer/run trainer/off-policy trainer/loops',
+      packages: '@tensorflow/tfjs-core zod',
+    }),
+  ),
+  room('trainer/algorithms', {
+    imports: `src/contract trainer/run ${algorithms.join(' ')}`,
+  }),
+  room('trainer/report', {
+    imports: 'src/contract src/package src/envs trainer/rollout trainer/seeing trainer/run trainer/algorithms',
+  }),
+  room('trainer/sweep', {
+    imports: 'src/contract src/files trainer/run trainer/algorithms trainer/report',
+    packages: 'yaml zod',
+  }),
+  room('trainer', { imports: 'src/contract src/package trainer/engine trainer/seeing trainer/run trainer/algorithms' }),
+  // The server never trains: no network of src/nn, no tfjs, no MuJoCo. Of gRPC's and Connect's libraries only `transport` knows.
+  room('server/config.ts', { imports: 'src/contract src/tracing src/onnx', packages: 'zod' }),
+  room('server/call', { imports: 'src/gen src/contract src/onnx', packages: '@bufbuild/protobuf pino' }),
+  room('server/access', {
+    imports: 'src/contract src/files src/pacing server/config.ts server/call',
+    packages: 'pino zod',
+  }),
+  room('server/compute', { imports: 'src/contract src/package src/onnx server/call' }),
+  room('server/weights', { imports: 'src/contract src/memory src/package src/onnx server/call server/compute' }),
+  room('server/handles', { imports: 'src/contract src/files src/posterior server/config.ts', packages: 'pino' }),
+  room('server/telemetry', {
+    imports: 'src/contract src/tracing src/metrics server/config.ts server/call server/weights server/handles',
+    packages: 'prom-client',
+  }),
+  room('server/models', {
+    imports:
+      'src/gen src/contract src/pacing src/memory src/advantages src/posterior src/package src/onnx server/config.ts server/call server/compute server/weights server/telemetry',
+    packages: 'pino',
+  }),
+  room('server/methods', {
+    imports:
+      'src/gen src/contract src/advantages src/posterior src/onnx server/config.ts server/call server/weights server/handles server/telemetry server/models',
+    packages: '@bufbuild/protobuf',
+  }),
+  room('server/kserve', {
+    imports:
+      'src/gen src/contract src/package server/config.ts server/call server/telemetry server/models server/methods',
+  }),
+  room('server/transport', {
+    imports:
+      'src/gen src/contract src/files src/pacing server/config.ts server/call server/access server/telemetry server/methods',
+    packages: '@bufbuild/protobuf @connectrpc/connect @connectrpc/connect-node @grpc/grpc-js pino',
+  }),
+  room('server/routes.ts', {
+    imports:
+      'src/gen src/contract server/config.ts server/call server/access server/models server/methods server/kserve server/transport',
+    packages: '@bufbuild/protobuf',
+  }),
+  room('server/serving.ts', {
+    imports:
+      'src/gen src/tracing src/memory src/metrics src/onnx server/config.ts server/call server/access server/compute server/weights server/handles server/telemetry server/models server/methods server/transport server/routes.ts',
+    packages: 'pino',
+  }),
+  room('server/running.ts', {
+    imports: 'src/gen src/contract src/metrics server/config.ts server/models server/transport server/routes.ts',
+    packages: 'pino',
+  }),
+  room('server/main.ts', {
+    imports: 'src/contract server/config.ts server/handles server/models server/serving.ts server/running.ts',
+    packages: 'pino',
+  }),
+  room('server/processes', {
+    imports:
+      'src/gen src/contract src/files src/metrics src/messages server/config.ts server/call server/access server/handles server/telemetry server/models server/serving.ts server/running.ts',
+    packages: '@bufbuild/protobuf pino prom-client',
+  }),
+  // Nobody imports the command. It imports trainer and server when a subcommand needs them: test/imports.test.ts.
   room('clients/typescript', { imports: 'src/gen src/contract', packages: '@bufbuild/protobuf @grpc/grpc-js' }),
   room('clients/robot', { imports: 'src/contract clients/typescript' }),
   room('clients/generate.mjs'),
   room('clients/cli', {
-    imports: `${everyLibrary} clients/typescript ${[...trainer, ...serverRooms].map(({ name }) => name).join(' ')}`,
+    imports:
+      'src/contract src/files src/package src/nn src/envs trainer/rollout trainer/export trainer/seeing trainer/run trainer/algorithms trainer/report trainer/sweep trainer server/config.ts server/main.ts server/processes clients/typescript',
     packages: 'commander',
   }),
 ];
-
-const rooms = [...libraries, ...trainer, ...serverRooms, ...clients];
 
 const escaped = (path) => path.replaceAll('.', '\\.');
 /** Files of a room, not of folders inside it that are not its own. */
@@ -142,11 +175,11 @@ const filesOf = ({ paths }) =>
   paths.map((path) => (/\.m?ts$|\.mjs$/.test(path) ? `^${escaped(path)}$` : `^${escaped(path)}/[^/]+$`));
 const filesOfPackage = (name) => `^node_modules/${escaped(name)}/`;
 
-const byName = new Map(rooms.map((one) => [one.name, one]));
-function find(name) {
-  const found = byName.get(name);
-  if (found === undefined) throw new Error(`.dependency-cruiser.mjs: expected a room that is listed, got "${name}"`);
-  return found;
+/** A room that stands above another in the list. */
+function above(lower, name) {
+  const found = rooms.slice(0, rooms.indexOf(lower)).find((one) => one.name === name);
+  if (found !== undefined) return found;
+  throw new Error(`.dependency-cruiser.mjs: ${lower.name}: expected rooms that stand above it, got "${name}"`);
 }
 
 export default {
@@ -156,7 +189,9 @@ export default {
     ...rooms.map((one) => ({
       from: { path: filesOf(one) },
       to: {
-        path: [one, ...one.imports.map(find)].flatMap(filesOf).concat(one.packages.map(filesOfPackage)),
+        path: [one, ...one.imports.map((name) => above(one, name))]
+          .flatMap(filesOf)
+          .concat(one.packages.map(filesOfPackage)),
       },
     })),
     // Tests reach every room that is listed, and every package.
