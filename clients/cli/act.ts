@@ -29,17 +29,17 @@ export function createCommand(name: string): Command {
   const command = new Command(name).description('Ask a server for actions. Prints one line of JSON.');
   return withContextOptions(withModelOptions(withServerOptions(command)), 'one context, or one per row')
     .addOption(
-      new Option('--observation <rows>', 'one per action: 1,2,3 or [[1,2,3],[4,5,6]]')
+      new Option('--observation <rows>', 'one row per action: 1,2,3 or [[1,2,3],[4,5,6]]')
         .argParser(parseRows)
         .makeOptionMandatory(),
     )
-    .option('--sample', 'a sample instead of the deterministic action; stochastic policies only')
+    .option('--sample', 'sample the action; stochastic policies only')
     .addOption(
-      new Option('--seed <number>', 'of the sample; drawn by the server unless given').argParser(
+      new Option('--seed <number>', 'seed of the sample; default: drawn by the server').argParser(
         integerIn(0, Number.MAX_SAFE_INTEGER),
       ),
     )
-    .option('--log-prob', 'print log-probabilities as well; stochastic policies only')
+    .option('--log-prob', 'also print log-probabilities; stochastic policies only')
     .addHelpText(
       'after',
       `

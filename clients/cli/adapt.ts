@@ -33,18 +33,21 @@ export function createCommand(name: string): Command {
     'Adapt a model of a server to experience of one task: infer its latent context, or step on the weights of a context. Prints one line of JSON with a handle.',
   );
   const option = (flags: string, description: string) => new Option(flags, description).argParser(parseRows);
-  return withContextOptions(withModelOptions(withServerOptions(command)), 'where a step begins')
-    .addOption(option('--observation <rows>', `before each action; ${rows}`))
-    .addOption(option('--action <rows>', `that were taken; ${rows}`))
-    .addOption(option('--reward <values>', 'of each action: 1,2,3'))
-    .addOption(option('--next-observation <rows>', 'after each action, where the model reads it'))
-    .addOption(option('--episode-lengths <counts>', 'steps of each episode: 20,10; one episode unless given'))
+  return withContextOptions(
+    withModelOptions(withServerOptions(command)),
+    'context from whose weights the first step starts',
+  )
+    .addOption(option('--observation <rows>', `observation before each action; ${rows}`))
+    .addOption(option('--action <rows>', `actions that were taken; ${rows}`))
+    .addOption(option('--reward <values>', 'reward of each action: 1,2,3'))
+    .addOption(option('--next-observation <rows>', 'observation after each action, if the model reads it'))
+    .addOption(option('--episode-lengths <counts>', 'steps of each episode: 20,10; default: one episode'))
     .addOption(
-      new Option('--seed <number>', 'of the context that is drawn; drawn by the server unless given').argParser(
+      new Option('--seed <number>', 'seed of the context that is drawn; default: drawn by the server').argParser(
         integerIn(0, Number.MAX_SAFE_INTEGER),
       ),
     )
-    .option('--use-mean', "the posterior's mean in place of a context that is drawn")
+    .option('--use-mean', "use the posterior's mean as context; nothing is drawn")
     .action(adapt);
 }
 

@@ -23,8 +23,8 @@ export function createCommand(name: string): Command {
     )
     .addOption(size('--observation-size <count>', 'values of an observation', 17))
     .addOption(size('--action-size <count>', 'values of an action', 6))
-    .addOption(size('--context-size <count>', 'values of a context, where there is one', 5))
-    .option('--json', 'one line of JSON each')
+    .addOption(size('--context-size <count>', 'values of a context, for networks that have one', 5))
+    .option('--json', 'print one line of JSON per network')
     .action(list);
 }
 

@@ -25,9 +25,9 @@ export function createCommand(name: string): Command {
   );
   return withModelOptions(withServerOptions(command))
     .option('--env <name>', "environment, also a file such as ./my-env.js; the model's unless given")
-    .addOption(new Option('--episodes <count>', 'how many').argParser(integerIn(1, 1_000_000)).default(1))
+    .addOption(new Option('--episodes <count>', 'number of episodes').argParser(integerIn(1, 1_000_000)).default(1))
     .addOption(
-      new Option('--seed <number>', 'of the first episode; the next ones count up')
+      new Option('--seed <number>', 'seed of the first episode; each next episode adds 1')
         .argParser(integerIn(0, Number.MAX_SAFE_INTEGER - 1_000_000))
         .default(0),
     )

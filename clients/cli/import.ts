@@ -26,24 +26,25 @@ export function createCommand(name: string): Command {
     new Option(flags, description).argParser(integerIn(low, 100_000));
   return new Command(name)
     .description(
-      'Publish a policy or a critic from a safetensors file. A file of this project (networks/ of a run directory) says itself what ' +
-        'it is, and acts as it did there. A PyTorch state dict of the code of Sarafian et al. 2021 needs the options; its actions ' +
+      'Publish a policy or a critic from a safetensors file. A file of this project (networks/ of a run directory) describes itself ' +
+        'and needs no options. A PyTorch state dict of the code of Sarafian et al. 2021 needs the options; its actions ' +
         'are clipped to the bounds and not scaled. Prints one line of JSON.',
     )
     .argument('<file>', 'a .safetensors file')
     .option(
       '--architecture <name>',
-      'of a state dict: one that "hyperpolicy architectures" marks under import. Options that a file of this project knows itself must agree with it',
+      'network of a state dict, one that "hyperpolicy architectures" marks under import. For a file of this project, options must agree with the file',
     )
     .addOption(size('--observation-size <count>', 'values of an observation', 1))
     .addOption(size('--action-size <count>', 'values of an action', 1))
-    .addOption(size('--context-size <count>', 'values of a context; 0 is none, as unless given', 0))
+    .addOption(size('--context-size <count>', 'values of a context; default: 0, no context', 0))
     .addOption(
-      new Option('--action-low <values>', 'lower bounds: one, or one per action; unbounded unless given').argParser(
-        parseBounds,
-      ),
+      new Option(
+        '--action-low <values>',
+        'lower bounds: one number, or one per action value; default: unbounded',
+      ).argParser(parseBounds),
     )
-    .addOption(new Option('--action-high <values>', 'upper bounds, alike').argParser(parseBounds))
+    .addOption(new Option('--action-high <values>', 'upper bounds, in the same form').argParser(parseBounds))
     .requiredOption('--model <name>', 'name of the model to publish')
     .option('--store <directory>', 'where to publish', serverDefaults.store)
     .action(importFile);

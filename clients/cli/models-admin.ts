@@ -25,22 +25,22 @@ export function adminCommands(): Command[] {
     ).addOption(version().makeOptionMandatory()),
     command<{ modelVersion: number }>(
       'unload',
-      'Serve a version no more, until it is loaded again; its labels go elsewhere first.',
+      'Stop serving a version until it is loaded again. Move its labels to other versions first.',
       (admin, { model, modelVersion }) => admin.unloadVersion(model, modelVersion),
     ).addOption(version().makeOptionMandatory()),
     command<{ label: string; modelVersion?: number }>(
       'label',
-      'Point a label at a version; without one, remove it.',
+      'Point a label at a version; without --model-version, remove the label.',
       (admin, options) => admin.setLabel(options.model, options.label, options.modelVersion),
     )
       .addOption(label())
       .addOption(version()),
     command<{ split: Record<string, number> }>(
       'traffic',
-      'Split the clients that name no version between labels, by client_id: a client keeps its label.',
+      'Split the traffic of clients that name no version between labels. A client_id always gets the same label.',
       (admin, { model, split }) => admin.setTraffic(model, split),
     ).addOption(
-      new Option('--split <shares>', 'percentages that sum to 100: stable=90,canary=10; "" gives everybody the newest')
+      new Option('--split <shares>', 'percentages that sum to 100: stable=90,canary=10; "" ends the split')
         .argParser(parseShares)
         .makeOptionMandatory(),
     ),

@@ -22,11 +22,11 @@ export function createCommand(name: string): Command {
     'List and show the models of a server, choose which versions it serves, and make random ones.',
   );
   models.addCommand(
-    withServerOptions(new Command('list').description('Models that are ready, one line of JSON each.')).action(list),
+    withServerOptions(new Command('list').description('Print the ready models, one line of JSON each.')).action(list),
   );
   models.addCommand(
     withModelOptions(
-      withServerOptions(new Command('show').description('Specs and provenance of a model, as JSON.')),
+      withServerOptions(new Command('show').description('Print specs and provenance of a model, as JSON.')),
     ).action(show),
   );
   models.addCommand(makeRandomCommand());
@@ -67,7 +67,7 @@ function makeRandomCommand(): Command {
   const size = (flags: string, description: string, low: number, fallback: number) =>
     new Option(flags, description).argParser(integerIn(low, 100_000)).default(fallback);
   return new Command('make-random')
-    .description('Publish a package with random parameters: it controls nothing, and serves like a trained one.')
+    .description('Publish a package with random parameters, to try or load a server.')
     .option('--store <directory>', 'where to publish', serverDefaults.store)
     .requiredOption('--model <name>', 'name of the model (required)')
     .addOption(new Option('--policy <kind>', 'kind of policy').choices(kinds).default('hyper'))
@@ -75,7 +75,7 @@ function makeRandomCommand(): Command {
     .option('--stochastic', 'the policy can be sampled')
     .addOption(size('--observation-size <count>', 'values of an observation', 1, 17))
     .addOption(size('--action-size <count>', 'values of an action', 1, 6))
-    .addOption(size('--context-size <count>', 'values of a context; 0 is none, or 2 for a hyper policy', 0, 0))
+    .addOption(size('--context-size <count>', 'values of a context; 0: none (2 for a hyper policy)', 0, 0))
     .addOption(size('--hidden <count>', 'width of plain and dynamic networks', 1, 256))
     .addOption(
       new Option('--trunk <widths>', "widths of the primary's trunk")
@@ -84,9 +84,9 @@ function makeRandomCommand(): Command {
     )
     .option('--latent', 'the context is inferred, not known to the client')
     .option('--encoder', 'the context is inferred by an encoder: Adapt gives a posterior')
-    .option('--adapt', 'Adapt steps on the weights of a hyper policy; needs --stochastic')
-    .option('--environment <name>', 'an environment, whose specs then give the sizes')
-    .addOption(size('--seed <number>', 'of the parameters', 0, 1))
+    .option('--adapt', 'Adapt changes the weights of a hyper policy; needs --stochastic')
+    .option('--environment <name>', 'take the sizes from the specs of this environment')
+    .addOption(size('--seed <number>', 'seed of the parameters', 0, 1))
     .action(makeRandom);
 }
 

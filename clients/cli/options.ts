@@ -100,15 +100,15 @@ function readPem(flag: string, file: string): Buffer {
 export const withSecurityOptions = (command: Command): Command =>
   command
     .addOption(new Option('--token <token>', 'bearer token').env('HYPERPOLICY_TOKEN'))
-    .option('--tls', 'connect with TLS; any other --tls option does as well')
-    .option('--tls-authority <file>', "the authority (PEM) that signed the server; the system's unless given")
-    .option('--tls-certificate <file>', 'own certificate (PEM), for a server that asks for one; with --tls-key')
-    .option('--tls-key <file>', 'its key (PEM)')
-    .option('--tls-server-name <name>', "name in the server's certificate, where it is not that of the address")
+    .option('--tls', 'connect with TLS; every other --tls option turns it on too')
     .option(
-      '--http-proxy',
-      'through the proxy of https_proxy or http_proxy, but not to this machine; direct unless given',
-    );
+      '--tls-authority <file>',
+      "authority (PEM) that signed the server's certificate; default: the system's authorities",
+    )
+    .option('--tls-certificate <file>', "the client's certificate (PEM), if the server asks for one; needs --tls-key")
+    .option('--tls-key <file>', 'key (PEM) of --tls-certificate')
+    .option('--tls-server-name <name>', "name in the server's certificate, if it differs from the address")
+    .option('--http-proxy', 'connect through the proxy in https_proxy or http_proxy, except to this machine');
 
 /** `--server`, `--timeout-ms` and those of security. */
 export const withServerOptions = (command: Command): Command =>
@@ -123,16 +123,16 @@ export const withServerOptions = (command: Command): Command =>
 /** `--model` and which version of it. */
 export const withModelOptions = (command: Command): Command =>
   command
-    .option('--model <name>', 'name of the model; the only one of the server unless given')
+    .option('--model <name>', 'name of the model; may be left out if the server has only one')
     .addOption(
       new Option(
         '--model-version <number>',
-        'a version; unless given the newest that is ready, or that of the share of traffic',
+        'number of a version; default: the newest ready one, or the one that the traffic split chooses',
       )
         .argParser(integerIn(1, 2 ** 32 - 1))
         .conflicts('label'),
     )
-    .option('--label <label>', 'the version that a label names');
+    .option('--label <label>', 'the version with this label');
 
 /** `--context` or `--context-handle`. @param which what one row is for */
 export const withContextOptions = (command: Command, which: string): Command =>
@@ -140,7 +140,7 @@ export const withContextOptions = (command: Command, which: string): Command =>
     .addOption(new Option('--context <rows>', which).argParser(parseRows).conflicts('contextHandle'))
     .option(
       '--context-handle <handle>',
-      'a handle of adapt (32 hexadecimal digits), instead of a context; names the model as well',
+      'a handle from adapt (32 hexadecimal digits) in place of a context; it names the model too',
     );
 
 export type ModelOptions = { readonly model?: string; readonly modelVersion?: number; readonly label?: string };

@@ -10,8 +10,8 @@ import { printJson } from './options.ts';
 export function createCommand(name: string): Command {
   return new Command(name)
     .description(
-      'Draw learning curves of runs. Runs that differ in their seed alone are one curve, with mean and standard deviation over the ' +
-        "seeds; a single run shows the deviation of its evaluation's episodes. Each environment has a panel. Prints one line of JSON.",
+      'Draw learning curves of runs. Runs that differ only in their seed are one curve: mean and standard deviation over the ' +
+        'seeds. A single run shows the deviation over the episodes of an evaluation. Each environment has a panel. Prints one line of JSON.',
     )
     .argument('<runs...>', 'run directories, or folders of run directories')
     .option('--out <file>', 'where to draw: .svg or .png', 'learning-curves.svg')

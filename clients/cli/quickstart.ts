@@ -44,9 +44,11 @@ export function createCommand(name: string): Command {
     .option('--exit', 'stop the server and exit after the episode')
     .option('--store <directory>', 'where the model is published', serverDefaults.store)
     .option('--runs <directory>', 'where the run keeps metrics, plot and checkpoints', 'runs')
-    .addOption(port('--port <port>', 'gRPC; 0 picks a free one', serverDefaults.port))
-    .addOption(port('--metrics-port <port>', 'HTTP metrics and health; 0 picks a free one', serverDefaults.metricsPort))
-    .addOption(new Option('--seed <number>', 'of the training run').argParser(integerIn(0, 2 ** 31)).default(0))
+    .addOption(port('--port <port>', 'gRPC port; 0 picks a free one', serverDefaults.port))
+    .addOption(
+      port('--metrics-port <port>', 'HTTP port of metrics and health; 0 picks a free one', serverDefaults.metricsPort),
+    )
+    .addOption(new Option('--seed <number>', 'seed of the training run').argParser(integerIn(0, 2 ** 31)).default(0))
     .addOption(
       new Option('--steps <count>', 'environment steps of the training run')
         .argParser(integerIn(1, 2 ** 31))

@@ -33,20 +33,20 @@ export function createCommand(name: string): Command {
     .requiredOption('--env <name>', "an environment's name, or a file such as ./my-env.js")
     .option(
       '--policy <policy>',
-      '`random`, `zero`, or the directory of a published version, which acts as a server does: returns equal those of eval',
+      '`random`, `zero`, or the directory of a published version; its returns are those of eval',
       'random',
     )
     .option('--out <file>', 'picture of the first episode: .gif, .png or .json')
-    .addOption(count('--episodes <count>', 'how many', 1_000_000).default(1))
+    .addOption(count('--episodes <count>', 'number of episodes', 1_000_000).default(1))
     .addOption(
-      new Option('--seed <number>', 'of the first episode; the next ones count up')
+      new Option('--seed <number>', 'seed of the first episode; each next episode adds 1')
         .argParser(integerIn(0, Number.MAX_SAFE_INTEGER - 1_000_000))
         .default(0),
     )
-    .addOption(count('--steps <count>', 'cut episodes after so many steps', 1_000_000_000))
-    .addOption(new Option('--context <values>', 'the task to pose: 1,2,3').argParser(parseContext))
-    .addOption(count('--width <pixels>', 'of a frame', 4096).default(320))
-    .addOption(count('--height <pixels>', 'of a frame', 4096).default(240))
+    .addOption(count('--steps <count>', 'most steps of an episode', 1_000_000_000))
+    .addOption(new Option('--context <values>', 'context of the task: 1,2,3').argParser(parseContext))
+    .addOption(count('--width <pixels>', 'width of a frame', 4096).default(320))
+    .addOption(count('--height <pixels>', 'height of a frame', 4096).default(240))
     .action(rollout);
 }
 

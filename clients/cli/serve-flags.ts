@@ -23,7 +23,7 @@ const groups = {
     store: { flags: '--store <directory>', description: 'where models are published' },
     watchMs: {
       flags: '--watch-ms <ms>',
-      description: 'time between looks for new versions; 0 looks only at start and at admin calls',
+      description: 'time between scans for new versions; 0: scans only at start and at admin calls',
     },
     versionCountMax: {
       flags: '--versions <count>',
@@ -33,7 +33,7 @@ const groups = {
   'Ports:': {
     host: {
       flags: '--host <address>',
-      description: 'address that every port listens on; 0.0.0.0 is every one of this machine',
+      description: 'address that every port listens on; 0.0.0.0: all addresses of this machine',
     },
     port: { flags: '--port <port>', description: 'gRPC; 0 picks a free one' },
     metricsPort: {
@@ -48,8 +48,8 @@ const groups = {
     },
     httpPlaintext: {
       flags: '--http-plaintext',
-      description: 'the HTTP port stays without TLS and client certificates although the gRPC port has them',
-      fallback: 'with TLS where the gRPC port has it',
+      description: 'no TLS and no client certificates on the HTTP port, even if the gRPC port has them',
+      fallback: 'TLS if the gRPC port has it',
     },
     httpOrigins: {
       flags: '--http-origin <origin...>',
@@ -59,7 +59,7 @@ const groups = {
     httpHosts: {
       flags: '--http-host <name...>',
       description:
-        "names, beside addresses, localhost and this machine's own, under which others ask the HTTP and metrics ports",
+        "host names that the HTTP and metrics ports accept, beside addresses, localhost and this machine's name",
       fallback: 'none',
     },
   },
@@ -69,21 +69,25 @@ const groups = {
       description: 'certificate chain, PEM; read again when it changes',
       fallback: 'no TLS',
     },
-    tlsKeyFile: { flags: '--tls-key <file>', description: 'its key, PEM; both or neither', fallback: 'no TLS' },
+    tlsKeyFile: {
+      flags: '--tls-key <file>',
+      description: 'key of the certificate, PEM; give both or neither',
+      fallback: 'no TLS',
+    },
     tlsClientAuthorityFile: {
       flags: '--tls-client-authority <file>',
-      description: 'PEM; clients then need a certificate that it signed',
-      fallback: 'clients need none',
+      description: 'certificate authority, PEM; clients must have a certificate that it signed',
+      fallback: 'none is needed',
     },
     tokensFile: {
       flags: '--tokens <file>',
-      description: 'JSON list of tokens, with their rates and models; callers then need one',
-      fallback: 'callers need none',
+      description: 'JSON list of tokens with their rates and models; callers must send one',
+      fallback: 'none is needed',
     },
     adminOpen: {
       flags: '--admin-open',
-      description: 'the admin port may be reached from other machines without tokens and TLS',
-      fallback: 'that is refused',
+      description: 'allow other machines on the admin port without tokens and TLS',
+      fallback: 'refused',
     },
   },
   'Compute:': {
@@ -93,31 +97,32 @@ const groups = {
     },
     workerCount: {
       flags: '--workers <count>',
-      description: 'threads that run heavy graphs; with two, a run that does not end leaves one for the others',
-      fallback: 'cores of a process but one, at most 4',
+      description:
+        'threads that run heavy graphs; with two or more, a run that does not end leaves a thread for others',
+      fallback: 'cores per process less one; from 1 to 4',
     },
     threadCount: { flags: '--threads <count>', description: 'threads inside one heavy run' },
     runMsMax: {
       flags: '--max-run-ms <ms>',
-      description: 'one heavy run; a version that takes longer is withdrawn, and its thread replaced',
+      description: 'longest heavy run; a version that takes longer is withdrawn, and its thread replaced',
     },
     loadMsMax: {
       flags: '--max-load-ms <ms>',
-      description: 'opening a graph, or a first run; a version that takes longer is refused',
+      description: 'longest time to open a graph or for a first run; a version that takes longer is refused',
     },
     device: { flags: '--device <device>', description: 'where heavy graphs run' },
     precision: {
       flags: '--precision <precision>',
-      description: 'products on a CUDA device; tf32 is faster and less exact, and probes may differ by 5e-3 then',
+      description: 'of products on a CUDA device; tf32 is faster and less exact: probes may differ by 5e-3',
     },
     newRows: {
       flags: '--new-rows <way>',
       description:
-        'rows whose context or state is new: fused computes them in one run and keeps weights when asked again, kept keeps them at once, auto takes what is faster',
+        'how rows with a new context or state are computed; fused: in one run, weights are kept at the second request; kept: weights are kept at once; auto: the faster way',
     },
     batchRowCountMax: {
       flags: '--max-batch-rows <count>',
-      description: 'rows that requests share in one heavy run',
+      description: 'most rows of one heavy run, which requests share',
     },
     batchDelayMs: {
       flags: '--batch-delay-ms <ms>',
@@ -125,117 +130,120 @@ const groups = {
     },
     queueRowCountMax: {
       flags: '--max-queue-rows <count>',
-      description: 'rows that wait for one heavy graph',
+      description: 'most rows that wait for one heavy graph',
     },
   },
   'Requests:': {
-    requestCountMax: { flags: '--max-requests <count>', description: 'requests in flight' },
-    rowCountMax: { flags: '--max-rows <count>', description: 'rows of one request' },
+    requestCountMax: { flags: '--max-requests <count>', description: 'most requests in flight' },
+    rowCountMax: { flags: '--max-rows <count>', description: 'most rows of one request' },
     messageBytesMax: {
       flags: '--max-message-bytes <bytes>',
-      description: 'one message, either way',
+      description: 'largest message, in either direction',
     },
     ascentStepCountMax: {
       flags: '--max-ascent-steps <count>',
-      description: 'steps of one ascent of QGrad',
+      description: 'most steps of one ascent of QGrad',
     },
     heldActionCountMax: {
       flags: '--max-held-actions <count>',
-      description: 'clients whose last action is kept for the fallback "hold"',
+      description: 'most clients whose last action is kept, for the fallback "hold"',
     },
     deadlineMarginMs: {
       flags: '--deadline-margin-ms <ms>',
-      description: 'how long before its deadline a request is given up, so that the answer is in time',
+      description:
+        'a request is answered so long before its deadline at the latest, so that the answer arrives in time',
     },
-    drainMs: { flags: '--drain-ms <ms>', description: 'time for requests in flight on SIGTERM' },
+    drainMs: { flags: '--drain-ms <ms>', description: 'longest time to finish requests in flight after SIGTERM' },
   },
   'Connections:': {
-    connectionCountMax: { flags: '--max-connections <count>', description: 'open on a gRPC port' },
+    connectionCountMax: { flags: '--max-connections <count>', description: 'most connections to a gRPC port' },
     httpConnectionCountMax: {
       flags: '--max-http-connections <count>',
-      description: 'open on the HTTP port',
+      description: 'most connections to the HTTP port',
     },
     connectionStreamCountMax: {
       flags: '--max-streams <count>',
-      description: 'calls open on one connection',
+      description: 'most open calls of one connection',
     },
     streamRequestCountMax: {
       flags: '--max-stream-requests <count>',
-      description: 'requests pending on one ActStream before it is slowed down',
+      description: 'most pending requests of one ActStream; then no more are read',
     },
     connectionIdleMsMax: {
       flags: '--max-connection-idle-ms <ms>',
-      description: 'a connection without calls is asked to leave after it; 0 is never',
+      description: 'a connection without calls is asked to close after this time; 0: never',
     },
     connectionAgeMsMax: {
       flags: '--max-connection-age-ms <ms>',
-      description: 'a connection takes no more calls after it; 0 is never',
+      description: 'a connection accepts no new calls after this time; 0: never',
       fallback: '0; 300000 with several processes',
     },
     connectionAgeGraceMs: {
       flags: '--max-connection-age-grace-ms <ms>',
-      description: 'its last calls are cut so long after that; 0 is never',
+      description: 'time for its open calls to end after that, before they are cut; 0: for ever',
     },
     keepaliveMs: {
       flags: '--keepalive-ms <ms>',
-      description: 'time between pings to a client; 0 is none',
+      description: 'time between pings to a client; 0: no pings',
     },
     keepaliveTimeoutMs: {
       flags: '--keepalive-timeout-ms <ms>',
-      description: 'a client that answers none for so long is cut',
+      description: 'longest time to answer a ping; then the client is cut',
     },
     pingIntervalMsMin: {
       flags: '--min-ping-interval-ms <ms>',
-      description: 'a client that pings more often while nothing is sent to it is cut',
+      description:
+        'least time between two pings of a client to which nothing is sent; the third ping too soon ends its connection',
     },
   },
   'Generated weights and context handles:': {
     contextCacheBytesMax: {
       flags: '--context-cache-mib <MiB>',
-      description: 'generated policy weights kept, by context; half may be pinned',
+      description: 'cache of generated policy weights, by context; half may be pinned',
       unit: mebibyte,
     },
     criticCacheBytesMax: {
       flags: '--critic-cache-mib <MiB>',
-      description: 'generated critic weights kept, by observation; half may be pinned',
+      description: 'cache of generated critic weights, by observation; half may be pinned',
       unit: mebibyte,
     },
     contextTimeToLiveMs: {
       flags: '--context-ttl-ms <ms>',
-      description: 'how long generated weights are used; 0 is for ever',
+      description: 'how long generated weights are used; 0: for ever',
     },
     handleCountMax: {
       flags: '--max-handles <count>',
-      description: 'contexts held for clients, over all processes; each has its part',
+      description: 'most context handles, over all processes; each process has an equal share',
     },
     handleTimeToLiveMs: {
       flags: '--handle-ttl-ms <ms>',
-      description: 'how long a context handle is kept without use',
+      description: 'a context handle that was not used for so long expires',
     },
     handleSpoolBytesMax: {
       flags: '--handle-spool-mib <MiB>',
-      description: 'their bytes on the disk, over all processes; the part of one bounds a context',
+      description:
+        'most bytes of handles on the disk, over all processes; the share of one process is the largest size of a context',
       unit: mebibyte,
     },
     handleCacheBytesMax: {
       flags: '--handle-cache-mib <MiB>',
-      description: 'their bytes in memory',
+      description: 'cache of handles in memory',
       unit: mebibyte,
     },
     handleDirectory: {
       flags: '--handle-directory <directory>',
-      description: 'where their private directory is made',
+      description: 'where the private directory of the handles is made',
       fallback: "the system's temporary directory",
     },
   },
   'Logs and traces:': {
     logLevel: {
       flags: '--log-level <level>',
-      description: 'least important message that is logged',
+      description: 'lowest level that is logged',
     },
     requestLogEvery: {
       flags: '--log-requests <every>',
-      description: 'log one of so many requests, and each that fails with INTERNAL; 0 is none',
+      description: 'log one of every N requests, and each that fails with INTERNAL; 0: none',
     },
     traceEndpoint: {
       flags: '--trace-endpoint <url>',
@@ -244,11 +252,11 @@ const groups = {
     },
     traceRatio: {
       flags: '--trace-ratio <ratio>',
-      description: 'share of requests traced where the client does not say',
+      description: 'share of requests that are traced, if the client does not decide',
     },
     traceQueueCountMax: {
       flags: '--max-trace-spans <count>',
-      description: 'spans that wait to be sent; others are dropped',
+      description: 'most spans that wait to be sent; further ones are dropped',
     },
   },
 } satisfies Readonly<Record<string, Partial<Flags>>>;

@@ -32,8 +32,8 @@ export function createCommand(name: string): Command {
         '(--metrics-port: HYPERPOLICY_METRICS_PORT), else from the file of --config. With several processes each has a limit ' +
         'that is marked "per process"; the others are of the server, or of one request, connection or stream.',
     )
-    .option('--config <file>', 'JSON object of settings, by their names in --print-config')
-    .option('--print-config', 'print the settings in force as JSON, and end')
+    .option('--config <file>', 'JSON object of settings; names as in --print-config')
+    .option('--print-config', 'print the settings in force as JSON, and exit')
     // The help says once how variables are named, not with each flag.
     .configureHelp({ optionDescription: ({ description }) => description })
     .addHelpText(

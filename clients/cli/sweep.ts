@@ -19,22 +19,22 @@ type SweepOptions = {
 export function createCommand(name: string): Command {
   return new Command(name)
     .description(
-      'Train every combination of a grid, a process each. What is done is passed over and what was begun goes on, so the same command ' +
-        'continues a sweep. Prints a table: of the last evaluations of the seeds the mean, standard deviation, interquartile mean and ' +
-        'its 95% bootstrap interval.',
+      'Train every combination of a grid, each in a process. The same command continues a sweep: it skips finished runs and resumes ' +
+        'others. Prints a table over the seeds: mean and standard deviation of the last evaluations, and their interquartile mean ' +
+        'with its 95% bootstrap interval.',
     )
     .argument('<file>', 'YAML or JSON: name, grid, settings')
     .addOption(
-      new Option('--processes <count>', 'trainings at a time')
+      new Option('--processes <count>', 'runs that train at the same time')
         .argParser(integerIn(1, 1024))
         .default(availableParallelism(), 'one per core'),
     )
-    .addOption(new Option('--cell <index>', 'run this cell alone').argParser(integerIn(0, 9999)))
+    .addOption(new Option('--cell <index>', 'train only this cell of the grid').argParser(integerIn(0, 9999)))
     .addOption(
       new Option(
         '--print <what>',
-        'run nothing, print: every cell as a command; the table of what is done; a Slurm array or a Kubernetes Indexed Job that ' +
-          'run one cell per index',
+        'train nothing; print the command of every cell, the table of finished runs, or a Slurm array or Kubernetes Indexed Job ' +
+          'with one cell per index',
       ).choices(['cells', 'summary', 'slurm', 'kubernetes']),
     )
     .addHelpText(

@@ -35,17 +35,14 @@ export function addTrainOptions(
     .option('--print-config', 'print the settings of the run as JSON, which --config takes, and train nothing')
     .option(
       '--run <directory>',
-      'run directory: metrics, log, plot, checkpoints; runs/MODEL-seedN unless given, N being the seed',
+      'run directory, with metrics, log, plot and checkpoints; default: runs/MODEL-seedN, where N is the seed',
     )
     .option('--store <directory>', 'where the model is published', serverDefaults.store)
-    .option(
-      '--model <name>',
-      'name of the published model; made of environment, algorithm, network and seed unless given',
-    )
+    .option('--model <name>', 'name of the published model; default: made of environment, algorithm, network and seed')
     .addOption(
       new Option(
         '--publish <which>',
-        'the policy of the best evaluation after the warm-up, of the last step, of every evaluation as the run comes to it (a version each), or none',
+        'which policy is published: that of the best evaluation after the warm-up, of the last step, of every evaluation at once (a version each), or none',
       )
         .choices(publishChoices)
         .default('best'),
@@ -53,13 +50,17 @@ export function addTrainOptions(
     .addOption(
       new Option(
         '--metrics-port <port>',
-        'serves metrics of the run for Prometheus at /metrics; 0 picks a free one; off unless given',
+        "port for metrics of the run in Prometheus' form at /metrics; 0 picks a free one; default: off",
       ).argParser(integerIn(0, 65_535)),
     )
-    .option('--metrics-host <address>', 'address that this port listens on; 0.0.0.0 is every one', '127.0.0.1')
+    .option(
+      '--metrics-host <address>',
+      'address that --metrics-port listens on; 0.0.0.0: all addresses of this machine',
+      '127.0.0.1',
+    )
     .option(
       '--resume',
-      'continue from the newest checkpoint of the run directory, with its settings; length, intervals, threads and device may be given anew; a finished run is published once',
+      'continue from the newest checkpoint of the run directory, with its settings. Length, intervals, threads and device may be changed. A finished run is published if it was not yet',
     );
 }
 

@@ -29,7 +29,7 @@ export const iterationsSchema = z.strictObject({
   seed: seedSetting(),
   evaluationInterval: setting(integer(1), {
     flag: '--eval-every <iterations>',
-    help: 'iterations between evaluations on test tasks; there is one before the first and one after the last too',
+    help: 'iterations between evaluations on test tasks; there is also one before the first and after the last iteration',
   }),
   evaluationTaskCount: setting(integer(1).optional(), {
     flag: '--eval-tasks <count>',
@@ -42,7 +42,7 @@ export const iterationsSchema = z.strictObject({
   }),
   checkpointInterval: setting(integer(1), {
     flag: '--checkpoint-every <iterations>',
-    help: 'iterations between checkpoints, beside one every five minutes and one at the end',
+    help: 'iterations between checkpoints; there is also one every five minutes and one at the end',
   }),
 });
 

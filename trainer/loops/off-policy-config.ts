@@ -13,27 +13,27 @@ export const offPolicyLoopSchema = z.strictObject({
   }),
   updatesPerStep: setting(positive().optional(), {
     flag: '--updates-per-step <ratio>',
-    help: 'updates per environment step, each with a batch of its own; 0.25 makes one every four steps',
+    help: 'updates per environment step, each with its own batch; 0.25: one every four steps',
   }),
   updatesPerRun: setting(integer(1, 10_000).optional(), {
     flag: '--updates-per-run <count>',
     help:
-      'updates that wait for each other and are taken in one run of the engine: with 50, every 50 steps at one update a step. ' +
-      'On a device take 50 to 200, since parameters and moments go there and back once a run; on a cpu it saves nothing',
+      'updates of one run of the engine; with 50 and one update per step there is a run every 50 steps. Take 50 to 200 on cuda: ' +
+      'parameters are copied there and back once per run. On a CPU it saves nothing',
   }),
   environmentCount: setting(integer(1, 4096).optional(), {
     flag: '--envs <count>',
-    help: 'environments stepped together; each of them counts its steps',
+    help: 'environments that are stepped together; the steps of all are counted',
   }),
   collectorThreadCount: setting(integer(0, 256).optional(), {
     flag: '--env-threads <count>',
     help: 'threads that step environments while the learner updates; results do not depend on them',
-    defaultText: 'one per environment, and no more than there are cores beside the first',
+    defaultText: 'one per environment, at most all cores but one',
   }),
   seed: seedSetting(),
   evaluationInterval: setting(integer(1), {
     flag: '--eval-every <steps>',
-    help: 'steps between evaluations; there is one before the first step and one after the last too',
+    help: 'steps between evaluations; there is also one before the first and after the last step',
   }),
   evaluationEpisodeCount: setting(integer(1), {
     flag: '--eval-episodes <count>',
@@ -41,9 +41,12 @@ export const offPolicyLoopSchema = z.strictObject({
   }),
   checkpointInterval: setting(integer(1), {
     flag: '--checkpoint-every <steps>',
-    help: 'steps between checkpoints, beside one every five minutes and one at the end',
+    help: 'steps between checkpoints; there is also one every five minutes and one at the end',
   }),
-  replayCapacity: setting(integer(1), { flag: '--replay-capacity <count>', help: 'transitions kept' }),
+  replayCapacity: setting(integer(1), {
+    flag: '--replay-capacity <count>',
+    help: 'most transitions in the replay buffer',
+  }),
 });
 
 export type OffPolicyLoopConfig = Readonly<z.infer<typeof offPolicyLoopSchema>>;

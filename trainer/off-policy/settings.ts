@@ -15,7 +15,7 @@ export const hyperShape = {
     flag: '--dynamic-hidden <widths>',
     help: 'widths of the hidden layers of its dynamic network, e.g. 256',
   }),
-  initialisation: setting(oneOf(hyperInitialisations).optional(), { help: 'how a hypernetwork starts' }),
+  initialisation: setting(oneOf(hyperInitialisations).optional(), { help: 'initialisation of a hypernetwork' }),
   trunkLayerNorm: setting(yesOrNo().optional(), { help: 'layer normalisation in the residual blocks of the trunk' }),
   dynamicDense: setting(yesOrNo().optional(), { help: 'a D2RL dynamic network' }),
   headRank: setting(integer(1).optional(), { help: 'rank of low-rank weight heads; full heads unless given' }),
@@ -46,6 +46,6 @@ export const actorCriticShape = {
   gamma: discountSetting(),
   tau: setting(rate(), {
     flag: '--tau <fraction>',
-    help: 'fraction of the way that the target networks follow at an update',
+    help: 'Polyak factor: fraction by which the target networks move towards the networks at an update',
   }),
 };

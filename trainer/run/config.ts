@@ -56,12 +56,12 @@ export const commonSchema = z.strictObject({
   }),
   engine: setting(oneOf(engineNames).optional(), {
     flag: '--engine <name>',
-    help: 'what computes the updates',
+    help: 'engine that computes the updates',
     defaultText: 'traced',
   }),
   device: setting(oneOf(deviceNames).optional(), {
     flag: '--device <name>',
-    help: 'where the traced engine computes the updates: cpu, cuda, or auto, which is cuda where it is there',
+    help: 'where the traced engine computes the updates; auto: cuda if it is installed, else cpu',
     defaultText: 'cpu',
   }),
   workingDirectory: text().optional(),

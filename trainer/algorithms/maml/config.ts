@@ -36,7 +36,7 @@ const hyperSchema = z.strictObject({
   }),
   initialisation: setting(oneOf(hyperInitialisations).optional(), {
     flag: '--init <scheme>',
-    help: 'how a hyper policy starts',
+    help: 'initialisation of a hyper policy',
     defaultText: 'hyperl',
   }),
   trunkLayerNorm: setting(yesOrNo().optional(), { help: 'layer normalisation in the residual blocks of the trunk' }),
@@ -58,7 +58,7 @@ const innerSchema = z.strictObject({
 const rateSchema = z.strictObject({
   start: setting(atLeast(0), {
     flag: '--inner-lr <rate>',
-    help: 'learning rate of the inner step; what it starts from where it is learnt',
+    help: 'learning rate of the inner step; its first value if it is learned',
     defaultText: '0.1 for MLPs, 0.00005 for hyper policies',
   }),
   learnt: setting(oneOf(['no', 'per-tensor', 'per-value']), {
@@ -72,12 +72,12 @@ const trpoSchema = z.strictObject({
   damping: setting(atLeast(0), { help: "multiple of the identity that is added to the divergence's Hessian" }),
   iterationCount: setting(integer(1), { flag: '--cg-iterations <count>', help: 'iterations of conjugate gradient' }),
   residualSquaredMin: setting(atLeast(0), { help: 'conjugate gradient ends below this squared residual' }),
-  tryCount: setting(integer(1), { help: 'lengths that the line search tries' }),
+  tryCount: setting(integer(1), { help: 'most step lengths that the line search tries' }),
   backtrackRatio: setting(rate(), { help: 'ratio of one length to the one before' }),
 });
 
 export const mamlSchema = z.strictObject({
-  policy: setting(oneOf(mamlPolicies), { flag: '--policy <name>', help: 'what adapts' }),
+  policy: setting(oneOf(mamlPolicies), { flag: '--policy <name>', help: 'policy, and whether and how it adapts' }),
   hiddenSizes: setting(widths(), { flag: '--hidden <widths>', help: "widths of an MLP's hidden layers" }),
   hyper: hyperSchema,
   contextUnits: setting(oneOf(['range', 'raw']), {
@@ -88,8 +88,8 @@ export const mamlSchema = z.strictObject({
   rate: rateSchema,
   advantages: z.strictObject({
     discount: discountSetting(),
-    lambda: setting(atLeast(0), { help: 'of generalised advantage estimation, at most 1' }),
-    weighting: setting(oneOf(['steps', 'episodes']), { help: 'what counts the same, however long an episode is' }),
+    lambda: setting(atLeast(0), { help: 'lambda of generalised advantage estimation, at most 1' }),
+    weighting: setting(oneOf(['steps', 'episodes']), { help: 'whether each step or each episode has the same weight' }),
   }),
   trpo: trpoSchema,
   taskCount: setting(integer(1), { flag: '--tasks <count>', help: 'tasks of an iteration' }),

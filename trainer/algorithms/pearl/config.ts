@@ -44,22 +44,22 @@ const encoderSchema = z.strictObject({
 const networkShape = {
   agent: setting(oneOf(pearlAgents), {
     flag: '--agent <name>',
-    help: 'z inferred by pearl or hyper-pearl, the task itself (oracle-context), or none (no-context)',
+    help: 'what the policy knows of the task: z inferred from experience (pearl, hyper-pearl), the task itself (oracle-context), or nothing (no-context)',
   }),
   networks: setting(oneOf(['hyper', 'mlp']), {
     flag: '--networks <kind>',
     help:
-      'policy, Q and V: hypernetworks (policy: meta = z; Q and V: meta = observation), or MLPs of observation, ' +
-      'action and z side by side',
+      'kind of policy, Q and V: hypernetworks (meta variable z for the policy, the observation for Q and V), or MLPs of observation, ' +
+      'action and z',
     defaultText: 'mlp for pearl and no-context, else hyper',
   }),
   hyper: z.strictObject(hyperShape),
   hiddenSizes: setting(widths(), { flag: '--hidden <widths>', help: 'widths of the hidden layers of MLPs' }),
   encoder: encoderSchema,
-  latentSize: setting(integer(1), { flag: '--latent <count>', help: 'values of z, where it is inferred' }),
+  latentSize: setting(integer(1), { flag: '--latent <count>', help: 'values of z, if it is inferred' }),
   encodesNextObservation: setting(yesOrNo(), {
     flag: '--encode-next-observation <true|false>',
-    help: 'whether the encoder sees the next observation too, as it must where tasks differ in their dynamics',
+    help: 'whether the encoder reads the next observation too; needed if tasks differ in their dynamics',
     defaultText: 'true for *-Rand-Params, else false',
   }),
   contextUnits: setting(oneOf(['range', 'raw']), {
@@ -145,7 +145,7 @@ const collectionShape = {
   }),
   posteriorStepCount: setting(integer(0), {
     flag: '--posterior-steps <count>',
-    help: 'steps with z of the posterior after them',
+    help: 'steps of an iteration in each of its tasks with z of the posterior, after those of the prior',
     defaultText: '1000 for HalfCheetah-Fwd-Back, else 600',
   }),
   updateCount: setting(integer(1), {
@@ -155,11 +155,11 @@ const collectionShape = {
   }),
   replayCapacity: setting(integer(1), {
     flag: '--replay-capacity <rows>',
-    help: 'newest transitions of each training task that updates sample from',
+    help: 'transitions kept of each training task, for updates',
   }),
   contextCapacity: setting(integer(1), {
     flag: '--context-capacity <rows>',
-    help: 'newest transitions of each training task that the encoder samples from',
+    help: 'transitions kept of each training task, for the encoder',
   }),
   explorationEpisodeCount: setting(integer(0), {
     flag: '--explore-episodes <count>',

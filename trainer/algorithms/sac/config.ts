@@ -16,19 +16,19 @@ export const sacSchema = z.strictObject({
   ...actorCriticShape,
   rewardScale: setting(positive(), {
     flag: '--reward-scale <factor>',
-    help: "what rewards are multiplied by in the critics' target",
-    defaultText: '5 of the paper, else 1',
+    help: "factor of rewards in the critics' target",
+    defaultText: '5 for the preset paper, else 1',
   }),
   temperature: setting(oneOf(['fixed', 'learned']), {
     flag: '--temperature <kind>',
-    help: 'the weight of the entropy, alpha: given, or learned so that the entropy approaches its target',
-    defaultText: 'fixed of the paper, else learned',
+    help: 'whether the weight of the entropy, alpha, is fixed, or learned so that the entropy approaches its target',
+    defaultText: 'fixed for the preset paper, else learned',
   }),
-  alpha: setting(positive(), { flag: '--alpha <weight>', help: 'alpha, or its first value where it is learned' }),
+  alpha: setting(positive(), { flag: '--alpha <weight>', help: 'alpha; its first value if it is learned' }),
   alphaLearningRate: setting(rate(), { help: 'learning rate of log alpha' }),
   targetEntropy: setting(anyNumber().optional(), {
     flag: '--target-entropy <nats>',
-    help: 'of actions in [-1, 1]; minus the number of action values unless given',
+    help: 'target of the entropy, of actions in [-1, 1]; default: minus the number of action values',
   }),
 });
 

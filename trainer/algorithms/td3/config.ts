@@ -25,7 +25,7 @@ export const td3Schema = z.strictObject({
   }),
   targetNoiseClip: setting(atLeast(0), {
     flag: '--target-noise-clip <size>',
-    help: 'where that noise is clipped',
+    help: 'bound that this noise is clipped to',
   }),
 });
 
