@@ -159,7 +159,6 @@ export class Serving {
 
   #createStore(pool: ComputePool): ModelStore {
     const [config, log, metrics] = [this.#config, this.#log, this.metrics];
-    const { policy: contextCache, critic: criticCache } = this.#caches;
     return new ModelStore({
       config,
       networks: {
@@ -167,8 +166,8 @@ export class Serving {
         inline: { threadCount: 1, foreign: true },
         precision: config.precision,
         newRows: config.newRows,
-        contextCache,
-        criticCache,
+        contextCache: this.#caches.policy,
+        criticCache: this.#caches.critic,
         labels: metrics.versions,
       },
       openTrial: () => this.#openTrial(),
@@ -195,11 +194,10 @@ export class Serving {
 
   #createExecutor(workerCount: number, onReady?: () => void): WorkerPool {
     const { threadCount, runMsMax, loadMsMax } = this.#config;
-    const session = { threadCount, foreign: true };
     return createWorkerPool({
       workerCount,
       queueCountMax: workerCount,
-      session,
+      session: { threadCount, foreign: true },
       runMsMax,
       loadMsMax,
       onReady,

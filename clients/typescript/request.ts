@@ -123,8 +123,8 @@ export const rowCountOf = ({ shape }: Pick<Tensor, 'shape'>): number => (shape.l
 type Routed = { readonly clientId?: string } & GivenContext;
 
 /**
- * What a balancer may tell servers by, so that what one of them holds is found again: who asks, else the context, whose weights are
- * kept. Undefined is the client itself, which also holds for handles: Adapt and what follows go to one server.
+ * The key by which a balancer chooses a server, so that a client finds its state again: the client's id, else the context, whose weights
+ * the server keeps. Undefined: a key of the client object. So it is for handles: Adapt and the calls after it go to one server.
  */
 export function routingKeyOf({ clientId, context, contextHandle }: Routed): string | undefined {
   if (clientId !== undefined && clientId !== '') {

@@ -9,13 +9,13 @@ import { HandleStore } from './handle-store.ts';
 export type SharedSpool = {
   readonly directory: string;
   readonly processCount: number;
-  /** Of `clockOffset`, the same for all of them: a use that one notes is as old to another. Each process's own unless given. */
+  /** As `clockOffset` returned it, the same for all processes, so that a use has the same age in each. Each process's own unless given. */
   readonly clockOffsetMs?: number;
 };
 
 /**
- * From the clock that never jumps (since the machine's boot, the same in every process) to the time of day as it is now, milliseconds.
- * Handles are as old as the former says, whoever sets the latter; the times of their files look as expected.
+ * The time of day now, less the time since the machine's boot, milliseconds. Ages of handles are measured since the boot, which is the same
+ * in every process and never jumps. This offset turns such a time into that of a file.
  */
 export const clockOffset = (): number => Date.now() - sinceBootMs();
 

@@ -1,6 +1,6 @@
 /**
  * A primary and its dynamic network in one run: for rows whose contexts (for a critic: observations) are new. Nothing that is generated
- * leaves the device, and nothing is kept. Who asks again gets weights that are.
+ * leaves the device, and nothing is kept. The second request for a context generates weights that are kept.
  */
 
 import { AskedBefore } from '../../src/memory/asked-before.ts';

@@ -1,4 +1,4 @@
-/** Keeps the processes of a server in the same state: they scan the store together, and pins hold in each of them. */
+/** Keeps the processes of a server in the same state: they scan the store together, and pins hold in each (why: pin-ledger.ts). */
 
 import type { Logger } from 'pino';
 import type { ServerConfig } from '../config.ts';

@@ -3,7 +3,7 @@
  * replaces another pins the same before it accepts connections. The ledger has rows only; their weights are generated again.
  *
  * Why it stays: without it, one process lacks the pins, and no client is told. Measured after a kill: there each of 64 pinned contexts
- * was generated again, and its first call took 2.8 times as long (test/bench/NOTES.md).
+ * was generated again, and its first call took 20 ms in place of 6 to 8 (test/bench/NOTES.md).
  */
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';

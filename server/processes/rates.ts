@@ -3,8 +3,8 @@
  * the others. So no request waits for another process. Requests that are accepted at the same time may exceed the rate together; later
  * ones then wait longer. With N processes a burst may be N times as large; over a longer time the rate holds.
  *
- * Why it stays: if each of N processes had 1/N of the rate, a client with one connection would get only 1/N of its rate: measured, 25 of
- * 100 calls a second with four processes (test/bench/NOTES.md).
+ * Why it stays: if each of N processes had 1/N of the rate, a client with one connection would get only 1/N of its rate: measured, 27 of
+ * 90 calls a second with four processes and a rate of 100 (test/bench/NOTES.md).
  */
 
 import type { Rates } from '../access/tokens.ts';

@@ -1,7 +1,4 @@
-/**
- * The weights for the contexts of a request: from the cache, or from one run of the primary for those that are missing. The only file
- * that knows primary, cache and layout together.
- */
+/** The weights for the contexts of a request: from the cache, or from one run of the primary for those that are missing. */
 
 import type { BlockArena } from '../../src/memory/block-arena.ts';
 import { floatTensor } from '../../src/onnx/session.ts';

@@ -1,5 +1,5 @@
 /**
- * Questions and answers between two processes or threads, over whatever channel they have. Knows neither who is on the other side nor
+ * Questions and answers between two processes or threads, over whatever channel they have. Knows neither the other side nor
  * how it was started.
  */
 

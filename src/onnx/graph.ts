@@ -3,7 +3,7 @@
  * Nodes and values are immutable; a pass builds a new node list.
  *
  * Symbolic dimensions: a graph is built at a sentinel size (a large prime) per symbol, so shapes are always numbers;
- * `symbols` says which sizes stand for a name, and only shape tensors and the encoder look at it.
+ * `symbols` says which sizes stand for a name.
  */
 
 export type Dtype = 'float32' | 'int32' | 'int64' | 'bool';

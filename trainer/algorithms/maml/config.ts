@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { hyperInitialisations } from '../../../src/nn/names.ts';
+import { hyperShape } from '../../off-policy/settings.ts';
 import {
   atLeast,
   discountSetting,
@@ -12,7 +13,6 @@ import {
   rate,
   setting,
   widths,
-  yesOrNo,
 } from '../../run/setting.ts';
 import { trpoDefaults } from './trpo.ts';
 
@@ -26,22 +26,12 @@ export const mamlPolicies = ['maml', 'context-maml', 'hyper-maml', 'multi-task-h
 export type MamlPolicy = (typeof mamlPolicies)[number];
 
 const hyperSchema = z.strictObject({
-  trunkSizes: setting(widths().optional(), {
-    flag: '--trunk <widths>',
-    help: 'widths of the primary trunk of a hyper policy, e.g. 256,512,1024',
-  }),
-  dynamicHiddenSizes: setting(widths().optional(), {
-    flag: '--dynamic-hidden <widths>',
-    help: 'widths of the hidden layers of its dynamic network, e.g. 256',
-  }),
+  ...hyperShape,
   initialisation: setting(oneOf(hyperInitialisations).optional(), {
     flag: '--init <scheme>',
     help: 'initialisation of a hyper policy',
     defaultText: 'hyperl',
   }),
-  trunkLayerNorm: setting(yesOrNo().optional(), { help: 'layer normalisation in the residual blocks of the trunk' }),
-  dynamicDense: setting(yesOrNo().optional(), { help: 'a D2RL dynamic network' }),
-  headRank: setting(integer(1).optional(), { help: 'rank of low-rank weight heads; full heads unless given' }),
 });
 
 const innerSchema = z.strictObject({
