@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import type { Algorithm } from '../../trainer/run/algorithm.ts';
 import type { RunConfig } from '../../trainer/run/config.ts';
-import { tellInterrupted } from '../../trainer/run/parent-process.ts';
 import type { TrainResult } from '../../trainer/train.ts';
 import { untilInterrupted } from './interrupts.ts';
 import { printJson } from './options.ts';
@@ -60,6 +59,9 @@ async function train(algorithm: Algorithm, options: TrainOptions, command: Comma
     }),
   );
   printResult(result, runDirectory, config.publish?.model);
+  if (!result.run.aborted) return;
+  const { tellInterrupted } = await import('../../trainer/run/parent-process.ts');
+  tellInterrupted();
 }
 
 async function configOf(
@@ -125,7 +127,6 @@ function printResult(result: TrainResult, runDirectory: string, model: string | 
   });
   if (run.aborted) {
     process.stderr.write(`Interrupted at step ${run.step}. Continue with: --run ${runDirectory} --resume\n`);
-    tellInterrupted();
     return;
   }
   if (run.firstStep < run.step || run.firstStep === 0) return;
