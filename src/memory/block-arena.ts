@@ -5,7 +5,7 @@
  * A request may still read a block after it was given back. So a block is reused only when every reader that was there at that time has
  * left. Readers enter in the turn of the event loop in which they look up blocks, and leave when they are done.
  *
- * Why it stays: without it, a QGrad of 256 new states took 1.06 to 1.18 of the time and 1.08 to 1.13 of the processor time
+ * Why it stays: without it, a QGrad of 256 new states took 1.05 to 1.18 of the time and 1.08 to 1.20 of the processor time
  * (test/bench/NOTES.md, "What the server does without").
  */
 
