@@ -4,16 +4,7 @@ import { z } from 'zod';
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { hyperInitialisations } from '../../../src/nn/names.ts';
 import { hyperShape } from '../../off-policy/settings.ts';
-import {
-  atLeast,
-  discountSetting,
-  integer,
-  oneOf,
-  positive,
-  rate,
-  setting,
-  widths,
-} from '../../run/setting.ts';
+import { atLeast, discountSetting, integer, oneOf, positive, rate, setting, widths } from '../../run/setting.ts';
 import { trpoDefaults } from './trpo.ts';
 
 /**
