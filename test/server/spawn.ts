@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 
-const command = fileURLToPath(new URL('../../dist/clients/cli/main.js', import.meta.url));
+const builtCommand = fileURLToPath(new URL('../../dist/clients/cli/main.js', import.meta.url));
 
 /** A line of the log. */
 export type Line = {
@@ -32,8 +32,8 @@ export type SpawnedServer = {
   error(): string;
 };
 
-/** A server on free ports, once it serves. It is killed when the test ends. */
-export async function spawnServer(args: readonly string[]): Promise<SpawnedServer> {
+/** A server on free ports, once it serves. It is killed when the test ends. @param command this checkout's unless given */
+export async function spawnServer(args: readonly string[], command = builtCommand): Promise<SpawnedServer> {
   const child = spawn(process.execPath, [command, 'serve', '--port', '0', '--metrics-port', '0', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -68,7 +68,7 @@ export async function spawnServer(args: readonly string[]): Promise<SpawnedServe
 
 /** A run of the command that ends by itself. */
 export async function runToEnd(args: readonly string[]): Promise<{ code: number | null; error: string }> {
-  const child = spawn(process.execPath, [command, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(process.execPath, [builtCommand, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
   let error = '';
   child.stderr.on('data', (text) => {
     error += text;
