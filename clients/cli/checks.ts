@@ -1,5 +1,5 @@
 /**
- * What would end a command late is looked for before its work: ports that are taken or given twice, files that cannot be
+ * Checks before a command's work, of what would otherwise fail at its end: ports that are taken or given twice, files that cannot be
  * written, files in the place of folders.
  */
 

@@ -1,4 +1,4 @@
-/** The log of a controller: every cycle, of which a bounded number is kept, and what they come to. */
+/** The log of a controller: the newest cycles, up to a bound, and a summary. */
 
 import type { CommandMode } from './commander.ts';
 

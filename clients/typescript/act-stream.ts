@@ -1,6 +1,6 @@
 /**
- * The client's side of ActStream: an answer per request, in order. Every request settles, whatever becomes of the server: with its
- * answer, a fallback, or an error. Over one gRPC call while that lasts, then over another, where the stream may go on.
+ * The client's side of ActStream: an answer per request, in order. Every request settles, even if the server is lost: with its answer, a
+ * fallback, or an error. A stream uses one gRPC call at a time; if that is lost and the stream may resume, another.
  */
 
 import { resourceExhausted, superseded, unavailable } from '../../src/contract/errors.ts';

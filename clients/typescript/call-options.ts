@@ -1,4 +1,4 @@
-/** What every call may be given, over whatever it goes: time, abort, header fields. */
+/** The options of every call, over any transport: time, abort, header fields. */
 
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { checkMetadata, checkOptions, checkSignal, checkTime } from './checks.ts';

@@ -1,4 +1,4 @@
-/** The library's channel to an address: its options, and another in its place where a try to connect hangs. */
+/** The library's channel to an address: its options, and another channel in its place if an attempt to connect hangs. */
 
 import grpc from '@grpc/grpc-js';
 import { timerMs } from '../../src/contract/timers.ts';

@@ -1,6 +1,6 @@
 /**
- * What a caller may give, checked before anything is sent: JavaScript has no compiler that tells. What fits into a message and means
- * nothing to the model is the server's to refuse. Each check throws HyperpolicyError invalid_argument with the name of the argument.
+ * Checks of arguments before anything is sent, since JavaScript has no compiler that checks them. The server refuses what fits into a
+ * message but not the model. Each check throws HyperpolicyError invalid_argument with the name of the argument.
  */
 
 import { invalidArgument } from '../../src/contract/errors.ts';

@@ -1,4 +1,4 @@
-/** The client over HTTP, by Connect's protocol: for browsers, where gRPC is not to be had, and for Node. It has no streams. */
+/** The client over HTTP, by Connect's protocol: for browsers, which have no gRPC, and for Node. It has no streams. */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { type Metadata, routingKeyName } from './call-options.ts';

@@ -1,4 +1,4 @@
-/** What every client here is made with: address, transport security, token, metadata, limits, and what a connection is worth. */
+/** The connection of a client: its options (address, TLS, token, metadata, limits, pings) and its channel. */
 
 import { randomUUID } from 'node:crypto';
 import grpc from '@grpc/grpc-js';

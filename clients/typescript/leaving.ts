@@ -1,6 +1,6 @@
 /**
- * Connections that the server told to leave, as a server does that drains: what is in flight on them is still answered. Node's HTTP/2 takes no
- * ping there, and the library, which would ping on, would take that for a connection that is lost and give up what is in flight.
+ * Connections that the server asked to close, as a draining server does: it still answers what is in flight on them. Node's HTTP/2 takes no
+ * ping there. The library would ping on, take the connection for lost and give up what is in flight, so its pings are turned off.
  */
 
 import type { ClientHttp2Session } from 'node:http2';

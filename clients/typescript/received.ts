@@ -1,4 +1,4 @@
-/** What a server sends, checked before a robot gets it: what does not add up is refused and never handed on. */
+/** Checks of what a server sends, before the caller gets it: inconsistent responses are refused. */
 
 import { failedPrecondition, type HyperpolicyError } from '../../src/contract/errors.ts';
 import type { GetModelResponse, Timing } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';

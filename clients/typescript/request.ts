@@ -1,4 +1,4 @@
-/** What requests have in common: which model, who asks, in which context. To messages, checked. */
+/** The fields that requests share (model, client, context), checked and written to messages. */
 
 import { bytesOf } from '../../src/contract/bytes.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';

@@ -1,6 +1,6 @@
 /**
- * SHA-1 of the few bytes that a routing key is made of, as the Python client makes it. Browsers have none that answers at once, and none at
- * all for pages that came without TLS. Nothing here keeps a secret by it.
+ * SHA-1 of the few bytes of a routing key, as the Python client makes it. The one of browsers answers later, and is missing on pages that came
+ * without TLS. It protects no secret here.
  */
 
 const rotated = (word: number, bits: number): number => (word << bits) | (word >>> (32 - bits));

@@ -1,6 +1,6 @@
 /**
- * Writes messages of protobuf into one array that is kept: of a small message the general writer, which collects pieces, takes longer than
- * everything else that is done for it. Values are appended; a length goes before what it counts when that is known.
+ * Writes messages of protobuf into one array that is kept. The general writer collects pieces, which for a small message takes longer than all
+ * other work on it. Values are appended; a length is put before its content when it is known.
  */
 
 const text = new TextEncoder();

@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { checkPosterior } from '../../../server/methods/adapt.ts';
-import { normalRow } from '../../../src/contract/random.ts';
+import { checkPosterior } from '../../server/methods/adapt.ts';
+import { normalRow } from '../../src/contract/random.ts';
 import {
   drawContext,
   gaussianOf,
   type LatentKnowledge,
   noKnowledge,
   withTransitions,
-} from '../../../src/posterior/latent-knowledge.ts';
+} from '../../src/posterior/latent-knowledge.ts';
 
 /** The parts of a product, by their names. */
 const addFactors = (
