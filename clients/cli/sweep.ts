@@ -3,7 +3,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
+import { cancelled, failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { makeWritableFolder } from '../../src/files/folders.ts';
 import type { CellEnd } from '../../trainer/sweep/run-cells.ts';
 import type { Sweep } from '../../trainer/sweep/sweep-file.ts';
@@ -91,7 +91,16 @@ async function sweep(file: string, { processes, cell, print }: SweepOptions): Pr
       remedy: `Their last lines are in ${failed.map((end) => outputOf(end.cell)).join(', ')}; the same command tries them again`,
     });
   }
-  if (ends.some(({ how }) => how === 'interrupted')) tell('Interrupted. The same command goes on.');
+  const interrupted = ends.filter(({ how }) => how === 'interrupted');
+  if (interrupted.length > 0) {
+    // An error, so that a cluster does not count the cell as done.
+    throw cancelled({
+      where: `sweep ${read.name}`,
+      expected: 'every training to come to its end',
+      actual: `${interrupted.length} that were interrupted`,
+      remedy: 'The same command goes on',
+    });
+  }
 }
 
 async function printed(

@@ -2,9 +2,19 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readPackage } from '../../src/package/package.ts';
@@ -166,6 +176,20 @@ test('the end of the sweep that began a training interrupts it', async () => {
   expect(stdout).toContain('over');
 });
 
+test('a sweep that is interrupted has not done its work: a cluster must run the cell again', async () => {
+  const folder = place('sweep', {});
+  const grid = { algorithm: ['td3'], env: ['Pendulum-v1'], critic: ['mlp-small'] };
+  const settings = { steps: 100_000, 'actor-hidden': '8', 'batch-size': 8, threads: 1, 'checkpoint-every': 20 };
+  writeFileSync(join(folder, 'sweep.json'), JSON.stringify({ name: 'long', runs: 'cells', grid, settings }));
+  const running = startCommand(['sweep', 'sweep.json', '--cell', '0'], folder);
+  const log = join(folder, 'cells', 'td3-pendulum-v1-mlp-small-seed0', 'train.log');
+  while (!existsSync(log) || !readFileSync(log, 'utf8').includes('checkpoint')) await setTimeout(20);
+  running.process.kill('SIGTERM');
+  const { code, stderr } = await running.finished;
+  expect(stderr).toContain('expected every training to come to its end, got 1 that were interrupted');
+  expect(code).toBe(1);
+});
+
 const diskTest = testWith(spawnSync('prlimit', ['--version']).status === 0, 'prlimit', 'apt-get install util-linux');
 
 diskTest('a full disk at a metric line does not end the run, and the line is written later', async () => {
@@ -179,7 +203,7 @@ diskTest('a full disk at a metric line does not end the run, and the line is wri
   await running.until(/metrics could not be written \(EFBIG.*training goes on/);
   limit('unlimited');
   const before = readMetrics(join(folder, 'r')).length;
-  while (readMetrics(join(folder, 'r')).length < before + 5) await new Promise((resolve) => setTimeout(resolve, 50));
+  while (readMetrics(join(folder, 'r')).length < before + 5) await setTimeout(50);
   running.process.kill('SIGINT');
   expect((await running.finished).code).toBe(0);
   const records = readMetrics(join(folder, 'r'));

@@ -27,8 +27,9 @@ export function kubernetesJob({ name, cells }: Sweep, file: string, processCount
       completionMode: 'Indexed',
       completions: cells.length,
       parallelism: Math.min(processCount, cells.length),
-      // A pod that was evicted goes on from its checkpoint.
+      // A pod that was evicted goes on from its checkpoint. It is no failure of its cell.
       backoffLimitPerIndex: 3,
+      podFailurePolicy: { rules: [{ action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget' }] }] },
       template: {
         spec: {
           restartPolicy: 'Never',

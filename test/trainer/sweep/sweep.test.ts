@@ -154,6 +154,7 @@ test('jobs for clusters run one cell per index', async () => {
       completionMode: 'Indexed',
       completions: 8,
       parallelism: 8,
+      podFailurePolicy: { rules: [{ action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget' }] }] },
       template: {
         spec: {
           containers: [
