@@ -6,11 +6,18 @@
  */
 
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { type FileHandle, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { failedPrecondition, HyperpolicyError, invalidArgument } from '../../src/contract/errors.ts';
-import { asidePath, revealDirectory, withDirectoryAside, writeDurably } from '../../src/files/durable-files.ts';
+import {
+  asidePath,
+  revealDirectory,
+  syncDirectory,
+  withDirectoryAside,
+  writeDurably,
+} from '../../src/files/durable-files.ts';
 import { makeFolder } from '../../src/files/folders.ts';
 import type { JsonValue, SavedState, StateArray } from './saved-state.ts';
 
@@ -20,6 +27,8 @@ const keepOthersCount = 1;
 const stateFile = 'checkpoint.json';
 const arraysFile = 'arrays.bin';
 const asidePurpose = 'checkpoint';
+/** Of a checkpoint that another of its step replaces. */
+const replacedName = 'replaced';
 
 const arrayTypes = { Float32Array, Float64Array, Int32Array, Uint32Array, Uint8Array } as const;
 
@@ -61,10 +70,11 @@ export async function saveCheckpoint(
       const listed = await writeArrays(join(aside, arraysFile), arrays);
       await writeDurably(join(aside, stateFile), JSON.stringify({ format, step, arrays: listed, state }));
       if (await revealDirectory(aside, target)) return;
-      // The step has a checkpoint. Two renames replace it, so it is missing only between them.
-      const replaced = asidePath(directory, asidePurpose, 'replaced');
+      // The step has a checkpoint. Two renames replace it. A kill between them leaves both aside; finishReplacement does the second.
+      const replaced = asidePath(directory, asidePurpose, replacedName);
       await rename(target, replaced);
-      await revealDirectory(aside, target);
+      await rename(aside, target);
+      await syncDirectory(directory);
       await rm(replaced, { recursive: true });
     });
     const others = (await checkpointSteps(directory)).filter((other) => other !== step && !keepSteps.includes(other));
@@ -92,10 +102,12 @@ export async function checkpointSteps(directory: string): Promise<number[]> {
     throw error;
   }
   return names
-    .filter((name) => /^(0|[1-9]\d{0,14})$/.test(name))
+    .filter(isStep)
     .map(Number)
     .sort((a, b) => a - b);
 }
+
+const isStep = (name: string): boolean => /^(0|[1-9]\d{0,14})$/.test(name);
 
 /** Removes the checkpoints of later steps. A resumed run does these steps again. */
 export async function removeCheckpointsAfter(directory: string, step: number): Promise<void> {
@@ -108,6 +120,7 @@ export async function removeCheckpointsAfter(directory: string, step: number): P
  * @throws HyperpolicyError invalid_argument: it is damaged; the error says how to go on from the one before
  */
 export async function loadNewestCheckpoint(directory: string): Promise<Checkpoint | null> {
+  await finishReplacement(directory);
   const step = (await checkpointSteps(directory)).at(-1);
   return step === undefined ? null : loadCheckpoint(join(directory, String(step)));
 }
@@ -175,6 +188,17 @@ async function readFully(handle: FileHandle, into: Uint8Array): Promise<void> {
     if (bytesRead === 0) throw new Error(`the file ends ${into.length - at} bytes early`);
     at += bytesRead;
   }
+}
+
+/** Shows the checkpoint that a killed writer had whole, after it had put the one before out of the way. */
+async function finishReplacement(directory: string): Promise<void> {
+  if (!existsSync(asidePath(directory, asidePurpose, replacedName))) return;
+  const prefix = `.${asidePurpose}-`;
+  for (const name of await readdir(directory)) {
+    const step = name.startsWith(prefix) ? name.slice(prefix.length) : '';
+    if (isStep(step) && !existsSync(join(directory, step))) await rename(join(directory, name), join(directory, step));
+  }
+  await syncDirectory(directory);
 }
 
 /** Removes what a killed writer left. No other writer is at work: a directory belongs to one run at a time. */

@@ -4,6 +4,9 @@ import { basename } from 'node:path';
 import { stringify } from 'yaml';
 import type { Sweep } from './sweep-file.ts';
 
+/** `npx` hands signals to a shell, and dash keeps them from the command. Bash becomes the command instead. */
+const npxShell = { name: 'npm_config_script_shell', value: 'bash' };
+
 /** @param file of the sweep, at the same path where the array runs */
 export const slurmArray = ({ name, cells }: Sweep, file: string, processCount: number): string => `#!/bin/bash
 #SBATCH --job-name=${name}
@@ -13,6 +16,7 @@ export const slurmArray = ({ name, cells }: Sweep, file: string, processCount: n
 #SBATCH --requeue
 # A cell ends by SIGTERM with a checkpoint; when it is requeued it goes on from there.
 #SBATCH --signal=B:TERM@120
+export ${npxShell.name}=${npxShell.value}
 exec npx hyperpolicy sweep '${file.replaceAll("'", "'\\''")}' --cell "$SLURM_ARRAY_TASK_ID"
 `;
 
@@ -40,6 +44,7 @@ export function kubernetesJob({ name, cells }: Sweep, file: string, processCount
               image: 'hyperpolicy',
               workingDir: '/work',
               command: ['npx', 'hyperpolicy', 'sweep', `/sweep/${key}`, '--cell', '$(JOB_COMPLETION_INDEX)'],
+              env: [npxShell],
               resources: { requests: { cpu: '2', memory: '2Gi' } },
               volumeMounts: [
                 { name: 'sweep', mountPath: '/sweep' },

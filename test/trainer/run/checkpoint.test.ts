@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -73,6 +73,16 @@ describe('checkpoints', () => {
     await saveCheckpoint(directory, { ...content(3), state: 'second' });
     expect((await loadNewestCheckpoint(directory))!.state).toBe('second');
     expect(await readdir(directory)).toEqual(['3']);
+  });
+
+  test('a kill between the two renames of that leaves the second', async () => {
+    await save(3);
+    await rename(join(directory, '3'), join(directory, '.checkpoint-replaced'));
+    await saveCheckpoint(root, { ...content(3), state: 'second' });
+    await rename(join(root, '3'), join(directory, '.checkpoint-3'));
+    expect((await loadNewestCheckpoint(directory))!.state).toBe('second');
+    await save(4);
+    expect((await readdir(directory)).sort()).toEqual(['3', '4']);
   });
 
   test('what a killed writer left is skipped, and removed by the next save', async () => {

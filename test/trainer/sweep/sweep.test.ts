@@ -145,6 +145,8 @@ test('jobs for clusters run one cell per index', async () => {
   const sweep = await readSweep(write(small()));
   const slurm = slurmArray(sweep, "/data/my 'sweep'.yaml", 4);
   expect(slurm).toContain('#SBATCH --array=0-7%4\n');
+  // Without it no signal reaches the cell.
+  expect(slurm).toContain('export npm_config_script_shell=bash\n');
   expect(slurm).toContain(`exec npx hyperpolicy sweep '/data/my '\\''sweep'\\''.yaml' --cell "$SLURM_ARRAY_TASK_ID"\n`);
   expect(parse(kubernetesJob(sweep, 'a/sweep.yaml', 20))).toMatchObject({
     apiVersion: 'batch/v1',
@@ -158,7 +160,10 @@ test('jobs for clusters run one cell per index', async () => {
       template: {
         spec: {
           containers: [
-            { command: ['npx', 'hyperpolicy', 'sweep', '/sweep/sweep.yaml', '--cell', '$(JOB_COMPLETION_INDEX)'] },
+            {
+              command: ['npx', 'hyperpolicy', 'sweep', '/sweep/sweep.yaml', '--cell', '$(JOB_COMPLETION_INDEX)'],
+              env: [{ name: 'npm_config_script_shell', value: 'bash' }],
+            },
           ],
         },
       },
