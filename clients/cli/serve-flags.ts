@@ -151,7 +151,7 @@ const groups = {
     deadlineMarginMs: {
       flags: '--deadline-margin-ms <ms>',
       description:
-        'a request is answered so long before its deadline at the latest, so that the answer arrives in time',
+        'a request is answered at the latest this time before its deadline, so that the answer arrives in time',
     },
     drainMs: { flags: '--drain-ms <ms>', description: 'longest time to finish requests in flight after SIGTERM' },
   },
