@@ -6,11 +6,12 @@
 import { constants, type Http2Server, type ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
+import { remoteEnd } from '../../src/contract/http-connections.ts';
 import { createNotes, type Note } from '../../src/pacing/notes.ts';
 import type { ServerConfig } from '../config.ts';
 import type { EndReason } from '../telemetry/metrics.ts';
 import { Readers } from './readers.ts';
-import { handshakeMsMax, remoteEnd } from './tls.ts';
+import { handshakeMsMax } from './tls.ts';
 
 export type ConnectionOptions = {
   readonly config: Pick<ServerConfig, 'connectionCountMax' | 'pingIntervalMsMin'>;

@@ -5,14 +5,14 @@
 
 import { createServer as createPlainServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { Socket } from 'node:net';
+import { guardConnections } from '../../src/contract/http-connections.ts';
 import { listenOn, portInUse } from '../../src/contract/ports.ts';
 import { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { PolicyHandlers } from '../methods/policy-handlers.ts';
 import { createHttpAnswers } from './http-answers.ts';
 import { withCors } from './http-origins.ts';
 import type { MethodDeps } from './invocation.ts';
-import { handshakeMsMax, openPortTls, type PortTls, remoteEnd } from './tls.ts';
+import { handshakeMsMax, openPortTls, type PortTls } from './tls.ts';
 
 export type HttpListener = {
   readonly port: number;
@@ -31,7 +31,7 @@ export async function listenHttp(handlers: PolicyHandlers, wanted: number, deps:
     log.warn({ port: 'HTTP port' }, 'without TLS, as --http-plaintext says: tokens and tensors can be read on the way');
   }
   const server = createServer(listener, tls);
-  const connections = boundConnections(server, config.httpConnectionCountMax);
+  const connections = guardConnections(server, config.httpConnectionCountMax);
   const address = { host: config.host, port: wanted };
   const port = await listenOn(server, address, portInUse('HTTP port')).catch((error: unknown) => {
     tls?.close();
@@ -66,41 +66,4 @@ function createServer(listener: RequestListener, tls: PortTls | undefined): Serv
   const server = createTlsServer({ ...patience, ...context, ...asked }, listener);
   tls.watch(server);
   return server;
-}
-
-/**
- * Cuts connections over the bound, first those without a request. Not with `server.maxConnections`: with several processes Node sends the
- * connection back to the parent, which passes it from one full process to the next for ever.
- */
-function boundConnections(server: Server, countMax: number): { readonly count: number; cut(): void } {
-  const open = new Set<Socket>();
-  /** Connections without a request, by remote end; the oldest first. */
-  const silent = new Map<string, Socket>();
-  const cutOldest = () => {
-    const [from, socket] = silent.entries().next().value!;
-    silent.delete(from);
-    open.delete(socket);
-    socket.destroy();
-  };
-  server.on('connection', (socket) => {
-    const from = remoteEnd(socket);
-    open.add(socket);
-    silent.set(from, socket);
-    socket.once('close', () => {
-      open.delete(socket);
-      if (silent.get(from) === socket) silent.delete(from);
-    });
-    // It is the new one if all others have sent a request.
-    if (open.size > countMax) cutOldest();
-  });
-  server.on('request', ({ socket }) => silent.delete(remoteEnd(socket)));
-  return {
-    get count() {
-      return open.size;
-    },
-    // The server's own list lacks connections during their TLS handshake.
-    cut() {
-      for (const socket of open) socket.destroy();
-    },
-  };
 }

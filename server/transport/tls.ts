@@ -1,6 +1,5 @@
 /** TLS of one port: its certificates, and its failed handshakes, which are counted and logged with their reason. */
 
-import type { Socket } from 'node:net';
 import type { Server, TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import { type CertificateFiles, type Certificates, openCertificates } from '../../src/files/certificates.ts';
@@ -11,10 +10,6 @@ import type { HandshakeFailure, Metrics } from '../telemetry/metrics.ts';
 const refreshMs = 10_000;
 /** Longest time from the connection to the end of its handshake. */
 export const handshakeMsMax = 10_000;
-
-/** Identifies a connection: it is the same for a TLS socket and the socket below it. */
-export const remoteEnd = ({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'remotePort'>): string =>
-  `${remoteAddress} ${remotePort}`;
 
 export type PortTls = Certificates & {
   /** Counts the failed handshakes of a server, and renews its certificates. Call it before the first connection. */

@@ -2,6 +2,7 @@
 
 import { createServer, type ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
+import { guardConnections } from '../contract/http-connections.ts';
 import { createHostCheck } from '../contract/known-hosts.ts';
 import { listenOn, type PortRefusal } from '../contract/ports.ts';
 
@@ -43,13 +44,13 @@ export async function listenForMetrics(
       () => answer(response, 500, 'the metrics could not be read\n'),
     );
   });
-  server.maxConnections = connectionCountMax;
+  const connections = guardConnections(server, connectionCountMax);
   return {
     port: await listenOn(server, { host, port }, refusal),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
-        server.closeAllConnections();
+        connections.cut();
       }),
   };
 }

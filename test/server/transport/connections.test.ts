@@ -108,8 +108,8 @@ test('several that come at once are told the bound', async () => {
 
 test('silent peers keep no others out', async () => {
   const server = await startTestServer([plain], { connectionCountMax: 1, httpPort: 0, httpConnectionCountMax: 1 });
-  const { port, httpPort } = server.server;
-  const silent = [port, httpPort!].flatMap((one) =>
+  const { port, httpPort, metricsPort } = server.server;
+  const silent = [port, httpPort!, metricsPort].flatMap((one) =>
     Array.from({ length: 80 }, () => {
       const socket = connect({ port: one, host: '127.0.0.1' });
       socket.on('error', () => {});
@@ -119,13 +119,17 @@ test('silent peers keep no others out', async () => {
       return socket;
     }),
   );
-  expect((await server.client.act({ model: 'plain', observation })).version).toBe(1);
+  // Sooner than silent peers are cut by themselves.
+  const client = createPolicyClient({ address: server.address, connectTimeoutMs: 8000, timeoutMs: 8000 });
+  onTestFinished(() => client.close());
+  expect((await client.act({ model: 'plain', observation })).version).toBe(1);
   const asked = await fetch(`http://127.0.0.1:${httpPort}/hyperpolicy.v1.PolicyService/ListModels`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: '{}',
   });
   expect(asked.status).toBe(200);
+  expect((await fetch(`http://127.0.0.1:${metricsPort}/healthz`)).status).toBe(200);
   for (const socket of silent) socket.destroy();
 });
 
@@ -148,6 +152,24 @@ test('a peer that never speaks is cut, and so is one that leaves answers unread'
   const stalled = 'hyperpolicy_connections_ended_total{reason="stalled"}';
   expect(await metricLines(server, stalled)).toEqual({ [stalled]: 1 });
   await eventually(async () => (await metricLines(server, unread))[unread] === 0);
+});
+
+test('who leaves answers unread at the HTTP or the metrics port is cut', { timeout: 120_000 }, async () => {
+  const { server } = await startTestServer([plain], { httpPort: 0 });
+  const path = '/hyperpolicy.v1.PolicyService/ListModels';
+  const list = `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}`;
+  const get = 'GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n';
+  const cut = async (port: number, request: string) => {
+    const socket = connect({ port, host: '127.0.0.1' });
+    onTestFinished(() => void socket.destroy());
+    socket.on('error', () => {});
+    // Nobody reads, so that the end shows only where something is written.
+    socket.pause();
+    const writing = setInterval(() => socket.write(socket.writableLength < 2 ** 20 ? request.repeat(500) : ''), 20);
+    await new Promise((resolve) => socket.once('close', resolve));
+    clearInterval(writing);
+  };
+  await Promise.all([cut(server.httpPort!, list), cut(server.metricsPort, get)]);
 });
 
 test('a stream more than a connection may have is refused, and the others go on', async () => {
