@@ -156,8 +156,10 @@ test('a peer that never speaks is cut, and so is one that leaves answers unread'
 
 test('who leaves answers unread at the HTTP or the metrics port is cut', { timeout: 120_000 }, async () => {
   const { server } = await startTestServer([plain], { httpPort: 0 });
-  const path = '/hyperpolicy.v1.PolicyService/ListModels';
-  const list = `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}`;
+  // Zeros of 1024 rows with 3 float32, in base64.
+  const body = `{"model":"plain","observation":{"shape":[1024,3],"data":"${'A'.repeat(16_384)}"}}`;
+  const head = `host: localhost\r\ncontent-type: application/json\r\ncontent-length: ${body.length}`;
+  const acts = `POST /hyperpolicy.v1.PolicyService/Act HTTP/1.1\r\n${head}\r\n\r\n${body}`;
   const get = 'GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n';
   const cut = async (port: number, request: string) => {
     const socket = connect({ port, host: '127.0.0.1' });
@@ -165,11 +167,11 @@ test('who leaves answers unread at the HTTP or the metrics port is cut', { timeo
     socket.on('error', () => {});
     // Nobody reads, so that the end shows only where something is written.
     socket.pause();
-    const writing = setInterval(() => socket.write(socket.writableLength < 2 ** 20 ? request.repeat(500) : ''), 20);
+    const writing = setInterval(() => socket.write(socket.writableLength < 2 ** 20 ? request.repeat(10) : ''), 20);
     await new Promise((resolve) => socket.once('close', resolve));
     clearInterval(writing);
   };
-  await Promise.all([cut(server.httpPort!, list), cut(server.metricsPort, get)]);
+  await Promise.all([cut(server.httpPort!, acts), cut(server.metricsPort, get)]);
 });
 
 test('a stream more than a connection may have is refused, and the others go on', async () => {
