@@ -11,7 +11,7 @@ import type { EngineName } from '../../../trainer/engine/names.ts';
 import { offPolicyDefaults } from '../../../trainer/loops/off-policy-config.ts';
 import { train } from '../../../trainer/train.ts';
 import { hasTensorflow, testWith } from '../../requirements.ts';
-import { criticConfigs, randomBatch, smallConfig, smallLearner } from '../td3/fixture.ts';
+import { criticConfigs, randomBatch, smallConfig, smallLearner } from '../algorithms/td3/fixture.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'hyperpolicy-engine-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));

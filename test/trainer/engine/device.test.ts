@@ -11,7 +11,7 @@ import { createEngine } from '../../../trainer/engine/choose.ts';
 import type { Engine } from '../../../trainer/engine/engine.ts';
 import { createTracedEngine } from '../../../trainer/engine/traced.ts';
 import { withWebgpu } from '../../webgpu.ts';
-import { randomBatch, smallConfig, specs } from '../td3/fixture.ts';
+import { randomBatch, smallConfig, specs } from '../algorithms/td3/fixture.ts';
 
 const rows = 64;
 

@@ -15,7 +15,7 @@ import { readPackage } from '../../../src/package/package.ts';
 import { readSafetensors, writeSafetensors } from '../../../src/package/safetensors.ts';
 import { importNetwork } from '../../../trainer/export/import-network.ts';
 import { publishModel } from '../../../trainer/export/package.ts';
-import { criticConfigs, smallLearner, specs, tracedEngine } from '../td3/fixture.ts';
+import { criticConfigs, smallLearner, specs, tracedEngine } from '../algorithms/td3/fixture.ts';
 
 const store = mkdtempSync(join(tmpdir(), 'hyperpolicy-interface-'));
 afterAll(() => rmSync(store, { recursive: true }));

@@ -14,7 +14,7 @@ import type { Td3Learner } from '../../../trainer/algorithms/td3/learner.ts';
 import { boundParameters } from '../../../trainer/engine/engine.ts';
 import { publishModel } from '../../../trainer/export/package.ts';
 import type { Batch } from '../../../trainer/replay/batch.ts';
-import { criticConfigs, randomBatch, smallLearner, specs, tracedEngine } from '../td3/fixture.ts';
+import { criticConfigs, randomBatch, smallLearner, specs, tracedEngine } from '../algorithms/td3/fixture.ts';
 
 const store = await mkdtemp(join(tmpdir(), 'hyperpolicy-export-'));
 afterAll(() => rm(store, { recursive: true }));

@@ -1,0 +1,79 @@
+/** How MAML runs end that do not reach their last iteration: what is kept, what is published, and what the person is told. */
+
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Running, startCommand } from '../../../clients/command.ts';
+import { type Fault, writeLine } from '../../line-file.ts';
+
+let scratch: string;
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'maml-ends-test-'));
+});
+afterAll(() => rm(scratch, { recursive: true }));
+
+/** An evaluation has 2 x 2 x 2 x 5 = 40 steps, an iteration 2 x 3 x 2 x 5 = 60: the second iteration begins after 140. */
+const sizes = '--tasks 3 --episodes 2 --eval-tasks 2 --eval-episodes 2 --eval-every 1 --iterations 50 --threads 1';
+const networks = '--trunk 8 --dynamic-hidden 8 --hidden 8';
+
+async function train(name: string, fault: Fault, policy: string): Promise<Running> {
+  const env = await writeLine(scratch, name, fault);
+  const settings = [...sizes.split(' '), ...networks.split(' '), '--policy', policy, '--checkpoint-every', '1000'];
+  return startCommand(
+    ['train', 'maml', '--env', env, '--run', name, '--model', name, '--store', 'st', ...settings],
+    scratch,
+  );
+}
+
+const lastLine = (text: string): string => text.trim().split('\n').at(-1)!;
+
+test.each([
+  [
+    'throws',
+    'maml',
+    { before: "if (count === 160) throw new Error('sensor lost');" },
+    /sensor lost at throws\.mjs:\d+/,
+  ],
+  [
+    'spike',
+    'hyper-maml',
+    { reward: 'count === 160 ? 3e38 : -Math.abs(this.x - this.goal)' },
+    /a reward between .* as the loss/,
+  ],
+  ['far', 'multi-task-hyper', { observed: 'count >= 160 ? 1e30 : this.x' }, /baseline: .* values that are too large/],
+] as [string, string, Fault, RegExp][])(
+  'an environment that has a fault (%s) leaves a checkpoint, the best policy so far is published, and one line says so',
+  async (name, policy, fault, expected) => {
+    const { code, stderr } = await (await train(name, fault, policy)).finished;
+    const line = lastLine(stderr);
+    expect(code, stderr).toBe(1);
+    expect(line).toMatch(expected);
+    expect(line).toContain('training ended at step 1');
+    expect(line).toContain(`The best policy so far (step 1) is version 1 of "${name}"`);
+    expect(line).toContain(`Go on from step 1 with --run ${name} --resume`);
+    expect(await readdir(join(scratch, name, 'checkpoints'))).toEqual(['1']);
+  },
+  240_000,
+);
+
+test.each([
+  ['an evaluation', '141', 'step 1', 'SIGTERM'],
+  ['an iteration', '90', 'step 0', 'SIGINT'],
+] as const)(
+  'an interrupt within %s ends it there, with a checkpoint',
+  async (what, from, step, signal) => {
+    const name = what.replace(/\W/g, '');
+    // From then on a step takes so long that what is in progress would need minutes.
+    const slow = `if (count === ${from}) console.error('slow from here'); if (count >= ${from}) { const until = performance.now() + 2000; while (performance.now() < until); }`;
+    const running = await train(name, { before: slow }, 'multi-task-hyper');
+    await running.until(/slow from here/);
+    running.process.kill(signal);
+    const { code, stdout, stderr } = await running.finished;
+    expect(code, stderr).toBe(0);
+    expect(stderr).toContain(`Interrupted at ${step}`);
+    expect(JSON.parse(lastLine(stdout))).toMatchObject({ step: Number(step.slice('step '.length)) });
+    expect(await readdir(join(scratch, name, 'checkpoints'))).toEqual([step.slice('step '.length)]);
+  },
+  240_000,
+);

@@ -1,0 +1,48 @@
+/** MAML's losses refuse a rank or a size that would broadcast. */
+
+import * as tf from '@tensorflow/tfjs-core';
+import '@tensorflow/tfjs-backend-cpu';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createPolicy } from '../../../../src/nn/policies/registry.ts';
+import {
+  divergenceProduct,
+  evaluateSteps,
+  meanKl,
+  policyGradientLoss,
+  surrogateLoss,
+} from '../../../../trainer/algorithms/maml/losses.ts';
+
+beforeEach(() => tf.engine().startScope());
+afterEach(() => tf.engine().endScope());
+
+const policy: Parameters<typeof policyGradientLoss>[0]['policy'] = {
+  ...createPolicy({ architecture: 'maml' } as never, { observationSize: 1, actionSize: 1 }),
+  distribution: 'gaussian',
+  output: (_, observation) => ({ mean: observation, logStd: tf.zeros([1]) }),
+};
+const task = { policy, context: undefined };
+const column = tf.tensor2d([[0], [0]]);
+const column1 = column as unknown as tf.Tensor1D;
+const old = { logProb: tf.zeros([2]) as tf.Tensor1D, mean: column, logStd: tf.zeros([1]) as tf.Tensor1D };
+const steps = { observation: column, action: column, coefficient: tf.tensor1d([0.5, 0.5]) };
+
+test('coefficients, old log-densities and weights of [N, 1] are refused; of [N] they are taken', () => {
+  expect(() => policyGradientLoss(task, {}, { ...steps, coefficient: column1 })).toThrow(
+    'MAML policy-gradient loss: expected coefficient [N], logProb [N], got coefficient [2, 1], logProb [2]',
+  );
+  expect(() => surrogateLoss(task, {}, steps, { ...old, logProb: column1 })).toThrow('oldLogProb [2, 1]');
+  expect(() => meanKl(task, {}, { observation: column, weight: column1 }, old)).toThrow('weight [2, 1]');
+  // Each action is the mean, of variance 1: a log-density of -log(2 pi) / 2.
+  expect(policyGradientLoss(task, {}, steps).dataSync()[0]).toBeCloseTo(Math.log(2 * Math.PI) / 2, 6);
+});
+
+test('actions of other rows, an old policy of one row and a column of weights are refused', () => {
+  const row = tf.zeros([1, 1]) as tf.Tensor2D;
+  expect(() => evaluateSteps(task, {}, { ...steps, action: row })).toThrow(
+    'MAML steps: expected observation [N, O], action [N, A], got observation [2, 1], action [1, 1]',
+  );
+  const weighted = { observation: column, weight: tf.tensor1d([0.5, 0.5]) };
+  expect(() => meanKl(task, {}, weighted, { ...old, mean: row })).toThrow('oldMean [1, 1]');
+  expect(meanKl(task, {}, weighted, old).dataSync()[0]).toBe(0);
+  expect(() => divergenceProduct(task, {}, { observation: column, weight: column1 }, {})).toThrow('weight [2, 1]');
+});

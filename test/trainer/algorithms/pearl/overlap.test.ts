@@ -1,0 +1,131 @@
+/** Collections beside updates: which networks collect, and that nothing depends on threads or on where a run is stopped. */
+
+import { expect, test } from 'vitest';
+import { runToEnd } from '../../../../src/advantages/policy-gradient.ts';
+import { createEnvironment } from '../../../../src/envs/registry.ts';
+import { type PearlConfig, pearlDefaults } from '../../../../trainer/algorithms/pearl/config.ts';
+import {
+  createPearlLearner,
+  learnerRandom,
+  type PearlLearnerOptions,
+} from '../../../../trainer/algorithms/pearl/learner.ts';
+import { createPearlRun, type PearlRun } from '../../../../trainer/algorithms/pearl/parts.ts';
+import { runTasks } from '../../../../trainer/algorithms/pearl/tasks.ts';
+import { createTracedEngine } from '../../../../trainer/engine/traced.ts';
+import { iterationsDefaults } from '../../../../trainer/loops/iterations.ts';
+import type { SavedState } from '../../../../trainer/run/saved-state.ts';
+
+const loop = { ...iterationsDefaults, seed: 5, evaluationTaskCount: 2, evaluationEpisodeCount: 1 };
+const config: PearlConfig = {
+  ...pearlDefaults('hyper'),
+  hyper: { trunkSizes: [8], dynamicHiddenSizes: [8] },
+  encoder: { architecture: 'pearl-encoder', hiddenSizes: [8] },
+  latentSize: 2,
+  ...{ metaBatchSize: 2, batchSize: 8, contextBatchSize: 6, replayCapacity: 200, contextCapacity: 50 },
+  ...{ trainTaskCount: 4, taskCount: 3, initialStepCount: 20, priorStepCount: 20, posteriorStepCount: 20 },
+  // Two samplings of 20 steps, so that they begin beside update 10 of 50.
+  updateCount: 50,
+};
+
+async function withRun<T>(threadCount: number, body: (run: PearlRun) => T): Promise<T> {
+  const environment = await createEnvironment('Point-Robot');
+  const run = await createPearlRun({
+    config,
+    loop,
+    specs: environment.specs,
+    tasks: await runTasks(environment.tasks!, config, { seed: 5, testTaskCount: 2 }),
+    engine: createTracedEngine({ threadCount: 1 }),
+    env: 'Point-Robot',
+    episodeStepCountMax: environment.episodeStepCountMax,
+    threadCount,
+  });
+  environment.dispose();
+  try {
+    return body(run);
+  } finally {
+    run.dispose();
+  }
+}
+
+/** Pieces until so many iterations are over. */
+function iterate({ learner }: PearlRun, count: number): void {
+  for (let done = 0; done < count; ) if (runToEnd(learner.iterate(done)) !== undefined) done++;
+}
+
+/** Without the seconds. */
+function plain({ arrays, state }: SavedState): unknown {
+  const isTime = (key: string) => key === 'seconds';
+  return {
+    arrays: Object.entries(arrays).map(([name, array]) => [name, Array.from(array)]),
+    state: JSON.parse(JSON.stringify(state, (key, value: unknown) => (isTime(key) ? undefined : value))),
+  };
+}
+
+const wholeRun = (threadCount: number) =>
+  withRun(threadCount, (run) => {
+    iterate(run, 2);
+    return plain(run.learner.save());
+  });
+
+test('a run is the same for every count of threads that step environments, and if it is stopped beside an update and restored', async () => {
+  const whole = await wholeRun(3);
+  expect(await wholeRun(1)).toEqual(whole);
+  const stopped = await withRun(2, ({ learner }) => {
+    let piece = learner.iterate(0);
+    while (pieceState(learner.save()).updateCount < 30) if (piece.next().done === true) piece = learner.iterate(0);
+    piece.return(undefined);
+    return structuredClone(learner.save());
+  });
+  expect(pieceState(stopped)).toMatchObject({ isCollecting: true, updateCount: 30 });
+  const resumed = await withRun(2, (run) => {
+    run.learner.restore(stopped);
+    iterate(run, 2);
+    return plain(run.learner.save());
+  });
+  expect(resumed).toEqual(whole);
+}, 240_000);
+
+const pieceState = ({ state }: SavedState) =>
+  (state as unknown as { state: { progress: { isCollecting: boolean; updateCount: number } } }).state.progress;
+
+test('the next collection has the networks from as many updates before the end as it has steps', () => {
+  const log: string[] = [];
+  const collector: PearlLearnerOptions['collector'] = {
+    sliceCount: 2,
+    *collect() {
+      for (const step of ['first', 'second']) {
+        log.push(step);
+        yield;
+      }
+      return {} as never;
+    },
+    keep() {
+      log.push('keep');
+      return { stepCount: 2, meanReturn: undefined };
+    },
+    state: { playCount: 0, positions: { tasks: 0, latents: 0, actions: 0, contexts: 0 } },
+  };
+  const learner = createPearlLearner({
+    config: { ...config, updateCount: 4 },
+    parameters: { trainables: {}, encoder: undefined },
+    updates: {
+      batches: [],
+      update() {
+        log.push('update');
+        return {};
+      },
+    },
+    replay: {},
+    collector,
+    collecting: { take: () => log.push('take') },
+    contexts: [],
+    random: learnerRandom(0),
+    now: () => 0,
+  } as unknown as PearlLearnerOptions);
+  iterate({ learner } as PearlRun, 2);
+  const beside = ['take', 'first', 'update', 'second', 'update'];
+  expect(log).toEqual([
+    ...['take', 'first', 'second', 'keep', 'update', 'update', ...beside],
+    ...['keep', 'update', 'update', ...beside],
+  ]);
+});

@@ -1,0 +1,272 @@
+/** SAC's losses and two whole updates against figures in float64: test/golden/updates/sac.json. */
+
+import { readFileSync } from 'node:fs';
+import * as tf from '@tensorflow/tfjs-core';
+import { describe, expect, test } from 'vitest';
+import { plainSpec } from '../../../../src/contract/tensor-spec.ts';
+import { toEnvironment } from '../../../../src/nn/action-scaling.ts';
+import { ensembleQ } from '../../../../src/nn/critics/critic.ts';
+import { prefixed, shapesOf, under } from '../../../../src/nn/parameters.ts';
+import { policyOutput } from '../../../../src/nn/policies/policy.ts';
+import { createTrainable } from '../../../../src/optim/trainable.ts';
+import { type SacConfig, sacDefaults } from '../../../../trainer/algorithms/sac/config.ts';
+import { sampleActions } from '../../../../trainer/algorithms/sac/losses.ts';
+import { createSacNetworks, type SacNetworks } from '../../../../trainer/algorithms/sac/networks.ts';
+import { actorStep, criticStep } from '../../../../trainer/algorithms/sac/steps.ts';
+import type { Transitions } from '../../../../trainer/off-policy/transitions.ts';
+import { type ReferenceParameter, sine } from '../../../nn/reference.ts';
+import {
+  expectAfter,
+  expectGradients,
+  expectList,
+  expectNumber,
+  type GoldenGradient,
+} from '../../off-policy/compare.ts';
+import { type Compute, computations, type Inputs, networkInputs } from '../../off-policy/compute.ts';
+import { goldenNetworks, goldenTensors, hyperPlaces, mlpPlaces, startOf } from '../../off-policy/tensors.ts';
+
+type Lists = Readonly<Record<string, readonly number[]>>;
+type Update = {
+  readonly y: readonly number[];
+  readonly critic_losses: readonly number[];
+  readonly actor_loss: number;
+  readonly actor_grads: readonly GoldenGradient[];
+  readonly alpha_loss?: number;
+  readonly log_alpha?: number;
+  readonly after: Readonly<Record<string, readonly (readonly number[])[]>>;
+};
+type Case = {
+  readonly critic: 'mlp' | 'sa-hyper';
+  readonly state_dim: number;
+  readonly action_dim: number;
+  readonly batch: number;
+  readonly low: readonly number[];
+  readonly high: readonly number[];
+  readonly gamma: number;
+  readonly tau: number;
+  readonly reward_scale: number;
+  readonly alpha?: number;
+  readonly log_alpha?: number;
+  readonly target_entropy?: number;
+  readonly learning_rates: { readonly actor: number; readonly critic: number; readonly alpha?: number };
+  readonly phases: Readonly<Record<'state' | 'action' | 'reward' | 'next_state' | 'next_noise' | 'noise', number>>;
+  readonly terminated: readonly number[];
+  readonly params: Readonly<Record<'actor' | 'critic', readonly ReferenceParameter[]>>;
+  readonly order: readonly string[];
+  readonly start: Lists & {
+    readonly next_q: readonly (readonly number[])[];
+    readonly q: readonly (readonly number[])[];
+    readonly pi_q: readonly (readonly number[])[];
+    readonly grads: Readonly<Record<'actor' | 'q1' | 'q2', readonly GoldenGradient[]>>;
+    readonly actor_loss: number;
+    readonly alpha_loss?: number;
+    readonly alpha_grad?: number;
+  };
+  readonly update_1: Update;
+  readonly update_2: Update;
+};
+
+const file = new URL('../../../golden/updates/sac.json', import.meta.url);
+const cases = Object.entries(JSON.parse(readFileSync(file, 'utf8')) as Record<string, Case>);
+
+/** Everything of a case in our terms. */
+function setUp(golden: Case) {
+  const { state_dim, action_dim, batch, phases, params } = golden;
+  const sizes = { observationSize: state_dim, actionSize: action_dim, contextSize: 0 };
+  const isHyper = golden.critic === 'sa-hyper';
+  const placesOf = (name: string) =>
+    isHyper && name !== 'actor' ? hyperPlaces('sa-hyper', sizes, params.critic) : mlpPlaces(params[kindOf(name)]);
+  const goldens = goldenNetworks(golden.order, (name) => ({ tensors: params[kindOf(name)], places: placesOf(name) }));
+  const config: SacConfig = {
+    ...sacDefaults(criticConfig(golden), 'Hopper-v5'),
+    actorHiddenSizes: [params.actor[1]!.shape[0]!, params.actor[3]!.shape[0]!],
+    gamma: golden.gamma,
+    tau: golden.tau,
+    rewardScale: golden.reward_scale,
+  };
+  const networks = createSacNetworks(config, {
+    observation: plainSpec('observation', state_dim),
+    action: { ...plainSpec('action', action_dim), low: [...golden.low], high: [...golden.high] },
+    context: null,
+  });
+  const rows = (size: number, phase: number, scale?: number) => ({
+    data: sine(batch * size, phase, scale),
+    shape: [batch, size],
+  });
+  const inputs: Inputs = {
+    observation: rows(state_dim, phases.state),
+    action: rows(action_dim, phases.action, 0.9),
+    reward: { data: sine(batch, phases.reward), shape: [batch] },
+    nextObservation: rows(state_dim, phases.next_state),
+    terminated: { data: Float32Array.from(golden.terminated), shape: [batch] },
+    nextNoise: rows(action_dim, phases.next_noise, 1.5),
+    noise: rows(action_dim, phases.noise, 1.5),
+  };
+  const logAlpha = golden.log_alpha ?? Math.log(golden.alpha!);
+  return { goldens, config, networks, inputs, logAlpha };
+}
+
+const kindOf = (network: string) => (network === 'actor' ? 'actor' : 'critic');
+
+/** The widths that the golden tensors have. */
+function criticConfig({ critic, params }: Case): SacConfig['critic'] {
+  const rowsOf = (pattern: RegExp) =>
+    params.critic.filter(({ name }) => pattern.test(name)).map(({ shape }) => shape[0]!);
+  if (critic === 'mlp') return { architecture: 'mlp-standard', hiddenSizes: rowsOf(/^linear[12]\.bias$/) };
+  const trunkSizes = rowsOf(/^hyper\.hyper\.\d+\.bias$/);
+  return { architecture: 'sa-hyper', trunkSizes, dynamicHiddenSizes: rowsOf(/^layer1\.b1\.bias$/) };
+}
+
+/** The networks' arrays with all that trains them, at the case's start. */
+function createState({ goldens, networks, logAlpha }: ReturnType<typeof setUp>, { learning_rates: rates }: Case) {
+  const shapes = { actor: shapesOf(networks.policy.specs), critic: shapesOf(networks.critic.specs) };
+  const actor = createTrainable({ shapes: shapes.actor, learningRate: rates.actor, target: false });
+  const critic = createTrainable({ shapes: shapes.critic, learningRate: rates.critic, target: true });
+  const temperature = createTrainable({ shapes: { logAlpha: [] }, learningRate: rates.alpha ?? 0, target: false });
+  const fill = (views: Readonly<Record<string, Float32Array>>, values: Record<string, Float32Array>) => {
+    for (const [name, view] of Object.entries(views)) view.set(values[name]!);
+  };
+  const twins = (first: string, second: string) => ({
+    ...prefixed('q0', startOf(goldens[first]!)),
+    ...prefixed('q1', startOf(goldens[second]!)),
+  });
+  fill(actor.parameters, startOf(goldens.actor!));
+  fill(critic.parameters, twins('q1', 'q2'));
+  fill(critic.target, twins('q1_target', 'q2_target'));
+  temperature.parameters.logAlpha![0] = logAlpha;
+  return { shapes, actor, critic, temperature };
+}
+
+type State = ReturnType<typeof createState>;
+
+const stateInputs = ({ shapes, actor, critic, temperature }: State): Inputs => ({
+  ...networkInputs('actor', actor.parameters, shapes.actor),
+  ...networkInputs('critic', critic.parameters, shapes.critic),
+  ...networkInputs('targetCritic', critic.target, shapes.critic),
+  logAlpha: { data: temperature.parameters.logAlpha!, shape: [] },
+});
+
+/** What the functions under test read of the inputs. */
+const read = (tensors: Record<string, tf.Tensor>) => ({
+  transitions: tensors as unknown as Transitions,
+  actor: under('actor', tensors),
+  critic: under('critic', tensors),
+  targetCritic: under('targetCritic', tensors),
+  noise: tensors.noise as tf.Tensor2D,
+  nextNoise: tensors.nextNoise as tf.Tensor2D,
+  logAlpha: tensors.logAlpha as tf.Scalar,
+});
+
+const criticsOf = (networks: SacNetworks, config: SacConfig) => (tensors: Record<string, tf.Tensor>) => {
+  const { transitions, nextNoise, logAlpha, ...parameters } = read(tensors);
+  const step = criticStep(networks, parameters, transitions, nextNoise, logAlpha, config);
+  return { y: step.target, losses: step.losses, ...prefixed('d', step.gradients) };
+};
+
+const actorOf = (networks: SacNetworks, targetEntropy: number) => (tensors: Record<string, tf.Tensor>) => {
+  const { transitions, noise, logAlpha, ...parameters } = read(tensors);
+  const step = actorStep(networks, parameters, transitions, noise, logAlpha, targetEntropy);
+  const { loss, temperatureLoss, temperatureGradient, gradients } = step;
+  return { loss, temperatureLoss, temperatureGradient, ...prefixed('d', gradients) };
+};
+
+/** Quantities on the way to the losses. */
+const partsOf = (networks: SacNetworks) => (tensors: Record<string, tf.Tensor>) => {
+  const { transitions, actor, critic, targetCritic, noise, nextNoise } = read(tensors);
+  const { observation, nextObservation, action } = transitions;
+  const here = policyOutput(networks.policy, actor, observation);
+  const next = policyOutput(networks.policy, actor, nextObservation);
+  const drawn = sampleActions(networks, actor, { observation }, noise);
+  const nextDrawn = sampleActions(networks, actor, { observation: nextObservation }, nextNoise);
+  const q = (parameters: typeof critic, s: tf.Tensor2D, a: tf.Tensor2D) =>
+    tf.transpose(ensembleQ(networks.critic, parameters, s, a)); // [Q, B]
+  return {
+    mean: here.mean,
+    log_std: here.logStd!,
+    pi_action: drawn.action,
+    pi_action_env: toEnvironment(networks.scaling, drawn.action),
+    log_prob: drawn.logProb,
+    next_mean: next.mean,
+    next_log_std: next.logStd!,
+    next_action: nextDrawn.action,
+    next_log_prob: nextDrawn.logProb,
+    q: q(critic, observation, action),
+    pi_q: q(critic, observation, drawn.action),
+    next_q: q(targetCritic, nextObservation, nextDrawn.action),
+  };
+};
+
+describe.each(computations)('%s', (_engine, compute) => {
+  describe.each(cases)('%s', (_name, golden) => {
+    test('meets every quantity, loss and gradient at the start', () => {
+      const given = setUp(golden);
+      const state = createState(given, golden);
+      const inputs = { ...given.inputs, ...stateInputs(state) };
+      for (const [name, values] of Object.entries(compute(inputs, partsOf(given.networks)))) {
+        const expected = golden.start[name];
+        if (name !== 'pi_action_env') expect(expected, name).toBeDefined();
+        if (expected !== undefined) expectList(values, expected.flat(), name);
+      }
+      const critics = compute(inputs, criticsOf(given.networks, given.config));
+      expectList(critics.y!, golden.start.y!, 'y');
+      expectList(critics.losses!, golden.start.critic_losses!, 'critic losses');
+      const { actor, q1, q2 } = golden.start.grads;
+      const gradients = under('d', critics);
+      expectGradients(goldenTensors(given.goldens.q1!, under('q0', gradients)), q1, 'q1');
+      expectGradients(goldenTensors(given.goldens.q2!, under('q1', gradients)), q2, 'q2');
+      const actors = compute(inputs, actorOf(given.networks, golden.target_entropy ?? 0));
+      expectNumber(actors.loss![0]!, golden.start.actor_loss, 'actor loss');
+      expectGradients(goldenTensors(given.goldens.actor!, under('d', actors)), actor, 'actor');
+      if (golden.start.alpha_loss === undefined) return;
+      expectNumber(actors.temperatureLoss![0]!, golden.start.alpha_loss, 'alpha loss');
+      expectNumber(actors.temperatureGradient![0]!, golden.start.alpha_grad!, 'alpha gradient');
+    });
+
+    test('meets two whole updates', () => {
+      const given = setUp(golden);
+      const state = createState(given, golden);
+      for (const expected of [golden.update_1, golden.update_2]) updateOnce(given, state, golden, compute, expected);
+    });
+  });
+});
+
+/** One update in the stated order, compared at every stage. */
+function updateOnce(
+  { goldens, config, networks, inputs }: ReturnType<typeof setUp>,
+  state: State,
+  golden: Case,
+  compute: Compute,
+  expected: Update,
+): void {
+  const { actor, critic, temperature } = state;
+  const critics = compute({ ...inputs, ...stateInputs(state) }, criticsOf(networks, config));
+  expectList(critics.y!, expected.y, 'y');
+  expectList(critics.losses!, expected.critic_losses, 'critic losses');
+  for (const [name, view] of Object.entries(critic.gradients)) view.set(critics[`d.${name}`]!);
+  critic.adam.step();
+
+  const actors = compute({ ...inputs, ...stateInputs(state) }, actorOf(networks, golden.target_entropy ?? 0));
+  expectNumber(actors.loss![0]!, expected.actor_loss, 'actor loss');
+  expectGradients(goldenTensors(goldens.actor!, under('d', actors)), expected.actor_grads, 'actor');
+  for (const [name, view] of Object.entries(actor.gradients)) view.set(actors[`d.${name}`]!);
+  actor.adam.step();
+
+  if (golden.log_alpha !== undefined) {
+    expectNumber(actors.temperatureLoss![0]!, expected.alpha_loss!, 'alpha loss');
+    temperature.gradients.logAlpha!.set(actors.temperatureGradient!);
+    temperature.adam.step();
+    expect(Math.abs(temperature.parameters.logAlpha![0]! - expected.log_alpha!)).toBeLessThan(1e-6);
+  }
+  critic.followTarget(golden.tau);
+
+  const arrays: Record<string, Readonly<Record<string, Float32Array>>> = {
+    actor: actor.parameters,
+    q1: under('q0', critic.parameters),
+    q2: under('q1', critic.parameters),
+    q1_target: under('q0', critic.target),
+    q2_target: under('q1', critic.target),
+  };
+  for (const [name, values] of Object.entries(expected.after)) {
+    expectAfter(goldenTensors(goldens[name]!, arrays[name]!), values, name);
+  }
+}
