@@ -86,7 +86,7 @@ async function trainWith(
     if (publishing(config) !== undefined) checkPublishable(config.publish!);
     return await trainInDirectory(options, { algorithm, config, port, environment, engine, training });
   } finally {
-    training?.dispose();
+    await training?.dispose();
     await environment.dispose();
   }
 }

@@ -73,7 +73,13 @@ export function checkWritableFile(flag: string, path: string): void {
 
 /** The rights of its folder alone do not tell, of /proc for example. */
 function makeAndRemove(path: string): void {
-  closeSync(openSync(path, 'wx'));
+  try {
+    closeSync(openSync(path, 'wx'));
+  } catch (cause) {
+    // A link to a file that is not there yet, or a file that somebody has made meanwhile.
+    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return;
+    throw cause;
+  }
   unlinkSync(path);
 }
 

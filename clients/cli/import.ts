@@ -52,8 +52,8 @@ export function createCommand(name: string): Command {
 
 async function importFile(path: string, options: ImportCommandOptions): Promise<void> {
   checkModelName(options.model);
-  makeWritableFolder(`--store ${options.store}`, options.store);
   const file = await contentOf(path);
+  makeWritableFolder(`--store ${options.store}`, options.store);
   const { importNetwork } = await import('../../trainer/export/import-network.ts');
   const { observationSize, actionSize, contextSize, architecture, store, model } = options;
   const { version, directory, manifest } = await importNetwork({

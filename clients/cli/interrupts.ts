@@ -32,6 +32,8 @@ export async function untilInterrupted<T>(
   }
   for (const name of names) process.on(name, interrupt);
   process.on('disconnect', abandon);
+  // It may have gone before anybody listened. Undefined where nobody can go.
+  if ((process.connected as boolean | undefined) === false) abandon();
   // Listening must not keep a process alive that is done.
   process.channel?.unref();
   try {

@@ -180,7 +180,7 @@ const groups = {
     },
     connectionAgeGraceMs: {
       flags: '--max-connection-age-grace-ms <ms>',
-      description: 'time for its open calls to end after that, before they are cut; 0: for ever',
+      description: 'time for open calls to end after --max-connection-age-ms, before they are cut; 0: for ever',
     },
     keepaliveMs: {
       flags: '--keepalive-ms <ms>',

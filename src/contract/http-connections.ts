@@ -1,6 +1,6 @@
 /** The connections of an HTTP port: no more than a bound, those that say nothing go first, and nobody leaves answers unread. */
 
-import type { Server, ServerResponse } from 'node:http';
+import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 
 export type GuardedConnections = {
@@ -9,9 +9,6 @@ export type GuardedConnections = {
   /** Ends all of them. */
   cut(): void;
 };
-
-/** How long an answer may stay unread, since the client last read some of it. */
-const unreadMsMax = 10_000;
 
 /** Identifies a connection: it is the same for a TLS socket and the socket below it. */
 export const remoteEnd = ({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'remotePort'>): string =>
@@ -22,8 +19,9 @@ export const remoteEnd = ({ remoteAddress, remotePort }: Pick<Socket, 'remoteAdd
  * `server.maxConnections`: that refuses the new one, whoever the others are, and with several processes Node sends it back to the parent,
  * which passes it from one full process to the next for ever.
  * @param server of HTTP or HTTPS
+ * @param unreadMsMax how long an answer may stay unread, since the client last read some of it
  */
-export function guardConnections(server: Server, countMax: number): GuardedConnections {
+export function guardConnections(server: Server, countMax: number, unreadMsMax = 10_000): GuardedConnections {
   const open = new Set<Socket>();
   /** Connections without a request, by remote end; the oldest first. */
   const silent = new Map<string, Socket>();
@@ -44,10 +42,8 @@ export function guardConnections(server: Server, countMax: number): GuardedConne
     // It is the new one if all others have sent a request.
     if (open.size > countMax) cutOldest();
   });
-  server.on('request', ({ socket }, response) => {
-    silent.delete(remoteEnd(socket));
-    limitUnread(response, socket);
-  });
+  server.on('request', ({ socket }) => silent.delete(remoteEnd(socket)));
+  cutUnread(server, unreadMsMax);
   return {
     get count() {
       return open.size;
@@ -59,7 +55,35 @@ export function guardConnections(server: Server, countMax: number): GuardedConne
   };
 }
 
-/** The server ends a connection at its timeout, and sets another one when the answer has gone out. */
-function limitUnread(response: ServerResponse, socket: Socket): void {
-  response.once('prefinish', () => socket.setTimeout(unreadMsMax));
+/**
+ * Cuts who leaves answers unread. The server ends a connection at its socket's timeout, which starts anew whenever the client reads. It is
+ * set only while bytes wait to be read: on one connection a call that takes long may follow an answer that is read.
+ */
+function cutUnread(server: Server, unreadMsMax: number): void {
+  const asking = new Set<Socket>();
+  const limited = new Set<Socket>();
+  server.on('request', ({ socket }) => {
+    if (asking.has(socket)) return;
+    asking.add(socket);
+    socket.once('close', () => {
+      asking.delete(socket);
+      limited.delete(socket);
+    });
+  });
+  const look = () => {
+    for (const socket of asking) {
+      const isUnread = socket.writableLength > 0;
+      if (isUnread === limited.has(socket)) continue;
+      if (isUnread) {
+        limited.add(socket);
+        socket.setTimeout(unreadMsMax);
+      } else {
+        limited.delete(socket);
+        // After the last answer the server has set its own, for the next request.
+        if (socket.timeout === unreadMsMax) socket.setTimeout(0);
+      }
+    }
+  };
+  const looking = setInterval(look, unreadMsMax / 10).unref();
+  server.once('close', () => clearInterval(looking));
 }

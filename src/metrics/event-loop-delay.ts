@@ -8,6 +8,8 @@ export type EventLoopDelay = {
 
 const periodMs = 20;
 const averagedMs = 1000;
+/** A process that was stopped for an hour says so without a number that answers have no room for. */
+const lateMsMax = 60_000;
 
 /**
  * Measures how late a timer of 20 ms fires. Each sample counts for the time that it covers: a loop that is blocked has few samples, and
@@ -19,7 +21,7 @@ export function measureEventLoopDelay(): EventLoopDelay {
   const timer = setInterval(() => {
     const nowMs = performance.now();
     const elapsedMs = nowMs - sampledAtMs;
-    const lateMs = Math.max(0, elapsedMs - periodMs);
+    const lateMs = Math.min(lateMsMax, Math.max(0, elapsedMs - periodMs));
     meanMs += (lateMs - meanMs) * (1 - Math.exp(-elapsedMs / averagedMs));
     sampledAtMs = nowMs;
   }, periodMs);

@@ -64,7 +64,7 @@ async function main(run: TrainRun): Promise<void> {
   await trainOffPolicy({
     envs,
     // None of the references evaluates.
-    evaluator: { isConcurrent: true, evaluate: () => new Promise(() => {}), dispose() {} },
+    evaluator: { isConcurrent: true, evaluate: () => new Promise(() => {}), async dispose() {} },
     learner: { ...learner, explore: timed('acting', learner.explore), learn: timed('learning', learner.learn) },
     config: { ...config, evaluationInterval: 2 ** 31 - 1 },
     runDirectory: mkdtempSync(join(tmpdir(), 'hyperpolicy-bench-')),

@@ -7,7 +7,6 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -16,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { readPackage } from '../../src/package/package.ts';
 import { readMetrics } from '../../trainer/run/metrics.ts';
 import { testWith } from '../requirements.ts';
@@ -146,14 +145,23 @@ test('a second interrupt ends at once and says what is kept', async () => {
   expect([exitCode, running.process.signalCode]).toEqual([null, 'SIGTERM']);
 });
 
-test('the end of the sweep that began a training interrupts it', async () => {
+test.each([
+  ['the end of the sweep that began a training interrupts it', ''],
+  [
+    'also where it ended while the training was loading',
+    `process.stdout.write('ready\\n');
+    while (process.connected) await new Promise((resolve) => setTimeout(resolve, 10));`,
+  ],
+])('%s', async (_, before) => {
   const built = pathToFileURL(join(import.meta.dirname, '../../dist/clients/cli/interrupts.js')).href;
   const script = join(directory, 'begun.mjs');
   writeFileSync(
     script,
     `import { untilInterrupted } from ${JSON.stringify(built)};
+    ${before}
     const tell = (line) => process.stdout.write(line + '\\n');
     const run = (signal) => new Promise((resolve) => {
+      if (signal.aborted) return resolve();
       const timer = setInterval(() => {}, 1000);
       signal.addEventListener('abort', () => resolve(clearInterval(timer)));
       tell('ready');
@@ -182,8 +190,9 @@ test('a sweep that is interrupted has not done its work: a cluster must run the 
   const settings = { steps: 100_000, 'actor-hidden': '8', 'batch-size': 8, threads: 1, 'checkpoint-every': 20 };
   writeFileSync(join(folder, 'sweep.json'), JSON.stringify({ name: 'long', runs: 'cells', grid, settings }));
   const running = startCommand(['sweep', 'sweep.json', '--cell', '0'], folder);
-  const log = join(folder, 'cells', 'td3-pendulum-v1-mlp-small-seed0', 'train.log');
-  while (!existsSync(log) || !readFileSync(log, 'utf8').includes('checkpoint')) await setTimeout(20);
+  onTestFinished(() => void running.process.kill('SIGKILL'));
+  const checkpoints = join(folder, 'cells', 'td3-pendulum-v1-mlp-small-seed0', 'checkpoints');
+  while (!existsSync(checkpoints) || !readdirSync(checkpoints).some((name) => /^\d+$/.test(name))) await setTimeout(20);
   running.process.kill('SIGTERM');
   const { code, stderr } = await running.finished;
   expect(stderr).toContain('expected every training to come to its end, got 1 that were interrupted');

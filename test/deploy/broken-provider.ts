@@ -1,6 +1,6 @@
 /** An installation whose CUDA provider is there and does not load, as where its libraries are missing: `--device auto` tries it on any machine. */
 
-import { cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { libraryFolder } from '../../src/onnx/providers.ts';
 
@@ -24,6 +24,11 @@ export function installBrokenProvider(folder: string): string {
     path.startsWith(join(of, 'bin')) && !libraries.startsWith(path) && !path.startsWith(libraries);
   cpSync(of, join(modules, runtime), { recursive: true, filter: (path) => !others(path) });
   const target = join(modules, runtime, libraries.slice(of.length));
-  for (const name of ['cuda', 'shared']) writeFileSync(join(target, `libonnxruntime_providers_${name}.so`), '');
+  for (const name of ['cuda', 'shared']) {
+    const path = join(target, `libonnxruntime_providers_${name}.so`);
+    // It may be a link to the real one.
+    rmSync(path, { force: true });
+    writeFileSync(path, '');
+  }
   return join(folder, 'dist/clients/cli/main.js');
 }

@@ -94,9 +94,9 @@ async function openTraining<Config extends LearnerSettings>(
     ...statesOf(learner),
     model: learner.model,
     networkFiles: learner.networkFiles,
-    dispose() {
+    async dispose() {
       learner.dispose();
-      evaluator.dispose();
+      await evaluator.dispose();
       void envs.dispose();
     },
   };

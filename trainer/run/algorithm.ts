@@ -83,7 +83,7 @@ export type Training = Publishable & {
    */
   asOf?<T>(saved: SavedState, use: () => Promise<T>): Promise<T>;
   /** Frees native memory. */
-  dispose(): void;
+  dispose(): Promise<void>;
 };
 
 /** The parts of the published model. */

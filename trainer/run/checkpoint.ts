@@ -63,6 +63,7 @@ export async function saveCheckpoint(
 ): Promise<string> {
   try {
     makeFolder(directory);
+    await finishReplacement(directory);
     await removeAside(directory);
     const target = join(directory, String(step));
     const aside = asidePath(directory, asidePurpose, String(step));
@@ -73,7 +74,10 @@ export async function saveCheckpoint(
       // The step has a checkpoint. Two renames replace it. A kill between them leaves both aside; finishReplacement does the second.
       const replaced = asidePath(directory, asidePurpose, replacedName);
       await rename(target, replaced);
-      await rename(aside, target);
+      await rename(aside, target).catch(async (cause) => {
+        await rename(replaced, target);
+        throw cause;
+      });
       await syncDirectory(directory);
       await rm(replaced, { recursive: true });
     });
@@ -106,6 +110,10 @@ export async function checkpointSteps(directory: string): Promise<number[]> {
     .map(Number)
     .sort((a, b) => a - b);
 }
+
+/** Whether there is one to load, also one that a killed writer was about to show. */
+export const hasLoadable = async (directory: string): Promise<boolean> =>
+  (await checkpointSteps(directory)).length > 0 || existsSync(asidePath(directory, asidePurpose, replacedName));
 
 const isStep = (name: string): boolean => /^(0|[1-9]\d{0,14})$/.test(name);
 

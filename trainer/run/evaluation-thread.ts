@@ -11,27 +11,31 @@ import type { PolicyParameters, Portable } from './portable-policy.ts';
 export type EvaluationThreadData = { readonly environment: string; readonly model: Uint8Array };
 /** Its questions and answers. */
 export type EvaluationRequest = { readonly order: EvaluationOrder; readonly parameters: PolicyParameters };
+/** Sent in place of a question: the thread ends, between two steps of an evaluation. */
+export const endRequest = 'end';
 export type EvaluationAnswer = { readonly evaluated: Evaluated } | { readonly failure: ThreadFailure };
 
 /**
- * The thread starts with the first evaluation. An evaluation that is aborted ends it, in the middle of a step if need be; the next one
- * starts another.
+ * The thread starts with the first evaluation. An evaluation that is aborted ends it; the next one starts another. It ends by itself:
+ * to terminate a thread in a run of ONNX Runtime aborts the process.
  * @param environment as `createEnvironment` takes it
  */
 export function createEvaluationThread(environment: string, learner: Portable): Evaluator {
-  let thread: Worker | undefined;
+  let running: Running | undefined;
 
-  const start = (model: Uint8Array): Worker => {
+  const start = (model: Uint8Array): Running => {
     const workerData: EvaluationThreadData = { environment, model };
     const started = new Worker(workerFile(import.meta.url, 'evaluation-worker'), { workerData });
     // A pending question handles it; the end of an idle thread is not an error.
     started.on('error', () => {});
-    return started;
+    return { thread: started, ended: new Promise((resolve) => started.once('exit', resolve)) };
   };
 
-  const stop = () => {
-    void thread?.terminate();
-    thread = undefined;
+  const stop = async () => {
+    const ending = running;
+    running = undefined;
+    ending?.thread.postMessage(endRequest);
+    await ending?.ended;
   };
 
   return {
@@ -40,7 +44,8 @@ export function createEvaluationThread(environment: string, learner: Portable): 
       signal?.throwIfAborted();
       const { model, parameters } = learner.portablePolicy();
       const copies = Object.fromEntries(Object.entries(parameters).map(([name, values]) => [name, values.slice()]));
-      thread ??= start(model);
+      running ??= start(model);
+      const { thread } = running;
       const request: EvaluationRequest = { order, parameters: copies };
       thread.postMessage(
         request,
@@ -51,13 +56,15 @@ export function createEvaluationThread(environment: string, learner: Portable): 
         if ('failure' in answer) throw failureError('evaluation', answer.failure);
         return answer.evaluated;
       } catch (error) {
-        stop();
+        await stop();
         throw error;
       }
     },
     dispose: stop,
   };
 }
+
+type Running = { readonly thread: Worker; readonly ended: Promise<unknown> };
 
 /** @throws the thread's error or end; the signal's reason */
 async function answerOf(thread: Worker, signal: AbortSignal | undefined): Promise<EvaluationAnswer> {

@@ -23,14 +23,14 @@ export type Evaluator = {
    * @throws what the environment throws; the signal's reason if it is aborted
    */
   evaluate(order: EvaluationOrder, signal: AbortSignal | undefined): Promise<Evaluated>;
-  dispose(): void;
+  dispose(): Promise<void>;
 };
 
 /** @param env of evaluations alone; disposed with the evaluator */
 export const createLocalEvaluator = (env: Env, act: EvaluationOptions['act']): Evaluator => ({
   isConcurrent: false,
   evaluate: (order, signal) => evaluateOn({ env, act, signal }, order),
-  dispose: () => env.dispose(),
+  dispose: async () => env.dispose(),
 });
 
 /** An evaluation on this thread. */

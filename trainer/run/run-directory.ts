@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { replaceFile } from '../../src/files/durable-files.ts';
 import { makeWritableFolder, unwritableFolder } from '../../src/files/folders.ts';
-import { checkpointSteps } from './checkpoint.ts';
+import { hasLoadable } from './checkpoint.ts';
 import type { GivenConfig } from './config.ts';
 import { publicationFile } from './publication.ts';
 import { tensorBoardDirectory } from './records.ts';
@@ -81,8 +81,7 @@ export function readRunConfig(directory: string): BegunConfig {
 }
 
 /** Whether there is something to resume. */
-export const hasCheckpoint = async (directory: string): Promise<boolean> =>
-  (await checkpointSteps(join(directory, 'checkpoints'))).length > 0;
+export const hasCheckpoint = async (directory: string): Promise<boolean> => hasLoadable(join(directory, 'checkpoints'));
 
 const refusal = (path: string, actual: string, remedy: string, cause?: unknown) =>
   failedPrecondition({ where: `resume: ${path}`, expected: 'the config of a run', actual, remedy, cause });

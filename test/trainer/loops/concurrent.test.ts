@@ -68,7 +68,7 @@ const unending = (): Evaluator => ({
   isConcurrent: true,
   evaluate: (_, signal) =>
     new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error))),
-  dispose() {},
+  async dispose() {},
 });
 
 async function runOf(name: 'td3' | 'sac', directory: string, { workerCount, evaluator, run }: Setup) {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   checkpointSteps,
+  hasLoadable,
   loadCheckpoint,
   loadNewestCheckpoint,
   removeCheckpointsAfter,
@@ -80,6 +81,7 @@ describe('checkpoints', () => {
     await rename(join(directory, '3'), join(directory, '.checkpoint-replaced'));
     await saveCheckpoint(root, { ...content(3), state: 'second' });
     await rename(join(root, '3'), join(directory, '.checkpoint-3'));
+    expect(await hasLoadable(directory)).toBe(true);
     expect((await loadNewestCheckpoint(directory))!.state).toBe('second');
     await save(4);
     expect((await readdir(directory)).sort()).toEqual(['3', '4']);

@@ -54,7 +54,7 @@ export async function openMaml(setup: Setup): Promise<Training> {
       restore(await loadBestLearner(runDirectory, best));
     },
     ...publishable(learner, setup),
-    dispose() {
+    async dispose() {
       // Not awaited: threads of environments end with the process.
       void sampler.dispose();
       disposeTester(tester);

@@ -47,7 +47,7 @@ export type PearlRun = {
   readonly bufferByteCountMax: number;
   readonly learner: Omit<IterativeLearner, 'evaluate'>;
   /**
-   * As many tasks as the run tests. Its evaluations have the same starts.
+   * As many tasks as the run tests. All evaluations of a run begin from the same states.
    * @param seed of z
    * @param options.areFresh starts that no evaluation has
    */

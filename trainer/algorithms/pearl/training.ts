@@ -55,7 +55,7 @@ export async function openPearl({ config: run, environment, engine }: Setup): Pr
     },
     model: () => pearlModel(parts.model),
     networkFiles: () => pearlFiles(parts.model),
-    dispose: () => parts.dispose(),
+    dispose: async () => parts.dispose(),
   };
 }
 

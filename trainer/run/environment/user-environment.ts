@@ -67,6 +67,6 @@ function createHostEvaluator(host: EnvThread, learner: Portable): Evaluator {
         host.cut(false);
       }
     },
-    dispose() {},
+    async dispose() {},
   };
 }
