@@ -11,6 +11,7 @@ import { adminMethods } from './routes.ts';
 import { listenGrpc } from './transport/grpc.ts';
 import { Health } from './transport/health.ts';
 import type { MethodDeps } from './transport/invocation.ts';
+import { checkCertificates } from './transport/tls.ts';
 
 export type RunningServer = {
   readonly config: ServerConfig;
@@ -51,7 +52,12 @@ export async function runServer(parts: RunningParts): Promise<RunningServer> {
   const { config, log } = parts;
   const { host, store, adminPort, drainMs } = config;
   // The metrics port comes first: while large models load, the server is alive but not ready.
-  const metrics = await listenMetrics(parts).catch(async (error) => {
+  const open = async () => {
+    // Before models load. The ports read the files again.
+    checkCertificates(config, log);
+    return listenMetrics(parts);
+  };
+  const metrics = await open().catch(async (error: unknown) => {
     await parts.close();
     throw error;
   });

@@ -52,6 +52,11 @@ export function openPortTls(files: CertificateFiles, { port, log, metrics }: Por
   });
 }
 
+/** @throws HyperpolicyError as openCertificates. It logs nothing: the ports do, which open them */
+export function checkCertificates(files: CertificateFiles, log: Logger): void {
+  openCertificates(files, log.child({}, { level: 'silent' }));
+}
+
 /** The library's name of the cause. */
 const causeOf = ({ code, message }: NodeJS.ErrnoException, { authorizationError }: TLSSocket): string =>
   String(authorizationError ?? code ?? message);

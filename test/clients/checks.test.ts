@@ -5,6 +5,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { temporaryStore } from '../server/fixtures.ts';
 import { runCommand } from './command.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'hyperpolicy-checks-'));
@@ -33,6 +34,19 @@ test('serve refuses a port that is taken, and one for two, before models load', 
   expect(await refusal('serve', '--port', '50051', '--http-port', '50051')).toBe(
     'hyperpolicy: serve: --http-port 50051: expected another port than that of --port, got the same. 0 takes any that is free\n',
   );
+});
+
+test('serve refuses certificates that it cannot use before models load', async () => {
+  const store = await temporaryStore([{ model: 'm', policy: 'plain', critic: 'none' }]);
+  const given = ['serve', '--store', store, '--port', '0', '--metrics-port', '0', '--tls-certificate', 'none.pem'];
+  const both = await runCommand([...given, '--tls-key', 'none.key'], folder);
+  expect(both.stderr).toContain('none.pem');
+  const one = await runCommand(given, folder);
+  expect(one.stderr).toBe('hyperpolicy: TLS: expected a certificate and a key, got only a part of them\n');
+  for (const { code, stdout } of [both, one]) {
+    expect(code).toBe(1);
+    expect(stdout).not.toContain('model version ready');
+  }
 });
 
 test('serve refuses a store that is a file', async () => {
