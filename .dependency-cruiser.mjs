@@ -40,10 +40,11 @@ const rooms = [
   }),
   room('src/onnx/rows/assembly'),
   room('src/trace', { folders: 'gradients kernels', imports: 'src/onnx', packages: '@tensorflow/tfjs-core' }),
+  room('src/nn/cpu-backend.ts', { packages: '@tensorflow/tfjs-backend-cpu @tensorflow/tfjs-core' }),
   room('src/nn', {
     folders: 'critics encoders hyper policies reference',
-    imports: 'src/contract src/posterior src/package',
-    packages: '@tensorflow/tfjs-backend-cpu @tensorflow/tfjs-core zod',
+    imports: 'src/contract src/posterior src/package src/nn/cpu-backend.ts',
+    packages: '@tensorflow/tfjs-core zod',
   }),
   room('src/optim'),
   room('src/optim/tensor-steps.ts', { imports: 'src/optim', packages: '@tensorflow/tfjs-core' }),
@@ -51,8 +52,8 @@ const rooms = [
   room('src/envs', { folders: 'models tasks', imports: 'src/contract', packages: 'mujoco-js' }),
   room('src/build-wasm.mjs', { packages: 'assemblyscript' }),
   room('trainer/engine', {
-    imports: 'src/contract src/onnx src/trace',
-    packages: '@tensorflow/tfjs-backend-cpu @tensorflow/tfjs-core',
+    imports: 'src/contract src/onnx src/trace src/nn/cpu-backend.ts',
+    packages: '@tensorflow/tfjs-core',
   }),
   room('trainer/replay', { imports: 'src/contract' }),
   room('trainer/rollout', {

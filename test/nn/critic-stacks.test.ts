@@ -12,7 +12,7 @@ import { trace } from '../../src/trace/trace.ts';
 import { createEagerEngine } from '../../trainer/engine/eager.ts';
 import { type BoundInput, boundParameters, type Engine } from '../../trainer/engine/engine.ts';
 import { createTracedEngine } from '../../trainer/engine/traced.ts';
-import '@tensorflow/tfjs-backend-cpu';
+import '../../src/nn/cpu-backend.ts';
 
 type Tensors = Readonly<Record<string, tf.Tensor>>;
 

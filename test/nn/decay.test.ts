@@ -1,4 +1,4 @@
-import '@tensorflow/tfjs-backend-cpu';
+import '../../src/nn/cpu-backend.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import '../../src/trace/differentiate.ts';
 import { beforeAll, expect, test } from 'vitest';

@@ -1,6 +1,6 @@
 /** The defining property of every initialisation scheme, for every hypernetwork. */
 
-import '@tensorflow/tfjs-backend-cpu';
+import '../../src/nn/cpu-backend.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createRandom } from '../../src/contract/random.ts';

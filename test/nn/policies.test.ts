@@ -1,6 +1,6 @@
 /** Policies: sizes, limits of the log-std, one context for all rows, and what is refused. */
 
-import '@tensorflow/tfjs-backend-cpu';
+import '../../src/nn/cpu-backend.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createRandom } from '../../src/contract/random.ts';

@@ -1,6 +1,6 @@
 /** Steps on tensors against the kernels: the same operations, each rounded once. */
 
-import '@tensorflow/tfjs-backend-cpu';
+import '../../src/nn/cpu-backend.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, expect, test } from 'vitest';
 import { createRandom } from '../../src/contract/random.ts';

@@ -1,6 +1,6 @@
 /** Kernels at their edges: integers, truth values, NaN, small numbers, ids that are no row. Traced equals eager. */
 
-import '@tensorflow/tfjs-backend-cpu';
+import '../../src/nn/cpu-backend.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { compile } from '../../src/onnx/compile.ts';

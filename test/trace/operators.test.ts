@@ -3,7 +3,7 @@
  * Hessian-vector product, and both orders meet central finite differences, accumulated in float64.
  */
 
-import '@tensorflow/tfjs-backend-cpu';
+import '../../src/nn/cpu-backend.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createRandom } from '../../src/contract/random.ts';

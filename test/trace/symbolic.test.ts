@@ -1,6 +1,6 @@
 /** Traces with a symbolic size give, at every size, what eager gives; what would freeze the sentinel is refused. */
 
-import '@tensorflow/tfjs-backend-cpu';
+import '../../src/nn/cpu-backend.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createRandom } from '../../src/contract/random.ts';

@@ -1,6 +1,6 @@
 /** Traced results equal eager results on tfjs's plain `cpu` backend, for values, gradients and gradients of gradients. */
 
-import '@tensorflow/tfjs-backend-cpu';
+import '../../src/nn/cpu-backend.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createRandom } from '../../src/contract/random.ts';

@@ -27,7 +27,7 @@ export async function createEngine(name: EngineName, options: TracedEngineOption
     });
   }
   if (name === 'cpu') {
-    await import('@tensorflow/tfjs-backend-cpu');
+    await import('../../src/nn/cpu-backend.ts');
     return createEagerEngine('cpu');
   }
   if (name === 'tensorflow') {

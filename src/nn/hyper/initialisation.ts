@@ -3,7 +3,7 @@
  * the number of inputs of the dynamic layer. Where a scheme speaks only of heads, the trunk is initialised as in `hyperl`.
  */
 
-import '@tensorflow/tfjs-backend-cpu';
+import '../cpu-backend.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Random } from '../../contract/random.ts';
 import {

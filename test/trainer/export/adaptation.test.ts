@@ -1,6 +1,6 @@
 /** What adapts a model, exported: the files compute what the training functions compute, and the server works with them. */
 
-import '@tensorflow/tfjs-backend-cpu';
+import '../../../src/nn/cpu-backend.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createRandom } from '../../../src/contract/random.ts';

@@ -1,6 +1,6 @@
 /** A function of tensors on arrays: as one traced graph, or operation by operation. */
 
-import '@tensorflow/tfjs-backend-cpu';
+import '../../../src/nn/cpu-backend.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../../../src/onnx/compile.ts';
 import { floatTensor } from '../../../src/onnx/session.ts';

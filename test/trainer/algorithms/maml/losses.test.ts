@@ -1,7 +1,7 @@
 /** MAML's losses refuse a rank or a size that would broadcast. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import '@tensorflow/tfjs-backend-cpu';
+import '../../../../src/nn/cpu-backend.ts';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createPolicy } from '../../../../src/nn/policies/registry.ts';
 import {

@@ -1,6 +1,6 @@
 /** PEARL's losses: what they say of wrong ranks, the next observation in the context, and a hyper policy per task against per row. */
 
-import '@tensorflow/tfjs-backend-cpu';
+import '../../../../src/nn/cpu-backend.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, expect, test } from 'vitest';
 import { createRandom } from '../../../../src/contract/random.ts';

@@ -1,6 +1,6 @@
 /** SAC's losses: what they say of wrong ranks, and the sign of the temperature's step by hand. */
 
-import '@tensorflow/tfjs-backend-cpu';
+import '../../../../src/nn/cpu-backend.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { plainSpec } from '../../../../src/contract/tensor-spec.ts';

@@ -1,6 +1,6 @@
 /** TD3's losses by hand: linear networks of one weight each, and the arithmetic beside every expected value. */
 
-import '@tensorflow/tfjs-backend-cpu';
+import '../../../../src/nn/cpu-backend.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { plainSpec } from '../../../../src/contract/tensor-spec.ts';

@@ -1,6 +1,6 @@
 /** What the TD3 learner does around its losses: units of actions, gradients, targets and exploration, against plain arithmetic. */
 
-import '@tensorflow/tfjs-backend-cpu';
+import '../../../../src/nn/cpu-backend.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createRandom } from '../../../../src/contract/random.ts';
