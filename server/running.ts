@@ -77,7 +77,8 @@ export async function runServer(parts: RunningParts): Promise<RunningServer> {
   const ports = { metricsPort: metrics.port, adminPort: admin?.port, httpPort };
   const { processCount } = config;
   log.info({ address: addressOf(host, port), ...ports, ...(processCount > 1 && { processCount }) }, 'serving');
-  if (models.ready().length === 0) log.warn({ store, remedy: emptyStoreRemedy }, 'no model is ready');
+  const remedy = `If versions were refused, the lines above say why. ${emptyStoreRemedy}`;
+  if (models.ready().length === 0) log.warn({ store, remedy }, 'no model is ready');
 
   const stop = async () => {
     try {
