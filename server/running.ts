@@ -77,8 +77,10 @@ export async function runServer(parts: RunningParts): Promise<RunningServer> {
   const ports = { metricsPort: metrics.port, adminPort: admin?.port, httpPort };
   const { processCount } = config;
   log.info({ address: addressOf(host, port), ...ports, ...(processCount > 1 && { processCount }) }, 'serving');
-  const remedy = `If versions were refused, the lines above say why. ${emptyStoreRemedy}`;
-  if (models.ready().length === 0) log.warn({ store, remedy }, 'no model is ready');
+  if (models.ready().length === 0) {
+    const remedy = `If versions were refused, the lines above say why. ${emptyStoreRemedy}`;
+    log.warn({ store, remedy }, 'no model is ready');
+  }
 
   const stop = async () => {
     try {

@@ -61,27 +61,17 @@ export function guardConnections(server: Server, countMax: number, unreadMsMax =
  */
 function cutUnread(server: Server, unreadMsMax: number): void {
   const asking = new Set<Socket>();
-  const limited = new Set<Socket>();
   server.on('request', ({ socket }) => {
     if (asking.has(socket)) return;
     asking.add(socket);
-    socket.once('close', () => {
-      asking.delete(socket);
-      limited.delete(socket);
-    });
+    socket.once('close', () => asking.delete(socket));
   });
   const look = () => {
     for (const socket of asking) {
       const isUnread = socket.writableLength > 0;
-      if (isUnread === limited.has(socket)) continue;
-      if (isUnread) {
-        limited.add(socket);
-        socket.setTimeout(unreadMsMax);
-      } else {
-        limited.delete(socket);
-        // After the last answer the server has set its own, for the next request.
-        if (socket.timeout === unreadMsMax) socket.setTimeout(0);
-      }
+      // Another timeout is the server's own, which it sets after the last answer, for the next request.
+      const isLimited = socket.timeout === unreadMsMax;
+      if (isUnread !== isLimited) socket.setTimeout(isUnread ? unreadMsMax : 0);
     }
   };
   const looking = setInterval(look, unreadMsMax / 10).unref();
