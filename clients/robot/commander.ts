@@ -7,7 +7,7 @@
 import { invalidArgument } from '../../src/contract/errors.ts';
 
 export type CommanderOptions = {
-  /** What to end at where no action comes, [A], environment units. */
+  /** What to end at where no action comes, [A], environment units; until `setSafeAction` gives another. */
   readonly safeAction: ArrayLike<number>;
   /** An action is applied until its observation is so old, milliseconds, and never after. */
   readonly ageMsMax: number;
@@ -34,6 +34,11 @@ export type Answer = {
 export type Commander = {
   /** Takes an answer; one to an older observation than that of the newest is dropped. @throws HyperpolicyError invalid_argument: not [A] */
   take(answer: Answer): void;
+  /**
+   * From now on commands go to this safe action, [A], also those that are there already: it follows the robot's state where no single action is
+   * safe in all of them. @throws HyperpolicyError invalid_argument: not [A], or not finite
+   */
+  setSafeAction(action: ArrayLike<number>): void;
   /** A cycle, whose observation was made at `observedAtMs`: the newest answer is what to apply from now on. */
   decide(nowMs: number, observedAtMs: number): CommandMode;
   /** What actuators get, [A]. May be asked at any time between cycles. */
@@ -47,7 +52,7 @@ export function createCommander(options: CommanderOptions): Commander {
   const { ageMsMax, rampMs, interpolationMs, watchdogMs } = options;
   for (const [name, value] of Object.entries({ ageMsMax, watchdogMs })) checkAbove(name, value, false);
   for (const [name, value] of Object.entries({ rampMs, interpolationMs })) checkAbove(name, value, true);
-  const safe = Float32Array.from(options.safeAction);
+  let safe = Float32Array.from(options.safeAction);
   let newest: Answer | undefined;
   /** From `from` to `target` since `setAtMs`, and to the safe action since `expiresAtMs`. */
   let from: Float32Array = safe;
@@ -71,6 +76,14 @@ export function createCommander(options: CommanderOptions): Commander {
         throw invalidArgument({ where: 'Commander action', expected, actual });
       }
       if (newest === undefined || answer.observedAtMs > newest.observedAtMs) newest = answer;
+    },
+    setSafeAction(action) {
+      const given = Float32Array.from(action);
+      if (given.length !== safe.length || !given.every(Number.isFinite)) {
+        const expected = `${safe.length} finite values`;
+        throw invalidArgument({ where: 'Commander safe action', expected, actual: `[${given.join(', ')}]` });
+      }
+      safe = given;
     },
     decide(nowMs, observedAtMs) {
       if (newest === undefined || nowMs - newest.observedAtMs > ageMsMax) {

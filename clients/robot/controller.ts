@@ -16,6 +16,11 @@ export type ControllerOptions = Pick<CommanderOptions, 'safeAction'> &
     readonly stream: Pick<ActStream, 'act'>;
     /** [O]; called once a cycle. What it throws ends the run. */
     readonly observe: () => TensorLike;
+    /**
+     * Where no single action is safe: gives the safe action for an observation, [A], in place of `safeAction`. Called once a cycle, so that it
+     * is ready when an answer is missing; what it throws ends the run. While the loop stands still its last one stays.
+     */
+    readonly safePolicy?: (observation: TensorLike) => ArrayLike<number>;
     /** Gets the command, [A], once a cycle. What it throws ends the run. */
     readonly apply: (command: Float32Array, cycle: Cycle) => void;
     /** 10 unless given: 100 Hz. */
@@ -103,7 +108,7 @@ class ControlLoop {
   }
 
   async #cycle(index: number, dueMs: number, skippedCount: number): Promise<void> {
-    const { clock, observe, apply, periodMs, answerMsMax = periodMs / 2 } = this.#options;
+    const { clock, observe, safePolicy, apply, periodMs, answerMsMax = periodMs / 2 } = this.#options;
     const startMs = clock.nowMs();
     const observation = observe();
     const observedAtMs = clock.nowMs();
@@ -111,6 +116,8 @@ class ControlLoop {
     const answered = this.#ask(observation, observedAtMs).then((came) => {
       if (came) latencyMs = clock.nowMs() - observedAtMs;
     });
+    // Computed while the answer is on its way.
+    if (safePolicy !== undefined) this.#commander.setSafeAction(safePolicy(observation));
     await atMost(clock, startMs + answerMsMax, answered);
     const nowMs = clock.nowMs();
     const mode = this.#commander.decide(nowMs, observedAtMs);

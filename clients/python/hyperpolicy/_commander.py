@@ -33,7 +33,7 @@ class Commander:
         self, *, safe_action: Any, age_ms_max: float, ramp_ms: float, interpolation_ms: float, watchdog_ms: float
     ) -> None:
         """
-        `safe_action`, [A], is where a ramp ends, `ramp_ms` after its start. An action is applied until its observation is `age_ms_max` old, and
+        `safe_action`, [A], is where a ramp ends, `ramp_ms` after its start, until `set_safe_action` gives another. An action is applied until its observation is `age_ms_max` old, and
         never after; one action goes over into the next within `interpolation_ms`; without a cycle for `watchdog_ms` the ramp begins too.
         """
         self._safe: FloatArray = np.array(safe_action, dtype=np.float32)
@@ -55,6 +55,13 @@ class Commander:
             raise invalid_argument("Commander action", expected, f"{action.size}")
         if self._newest is None or observed_at_ms > self._newest.observed_at_ms:
             self._newest = _Answer(action, observed_at_ms)
+
+    def set_safe_action(self, action: Any) -> None:
+        """From now on commands go to this safe action, [A], also those that are there already. Raises invalid_argument."""
+        given: FloatArray = np.array(action, dtype=np.float32)
+        if given.shape != self._safe.shape or not np.isfinite(given).all():
+            raise invalid_argument("Commander safe action", f"{self._safe.size} finite values", f"{given.tolist()}")
+        self._safe = given
 
     def decide(self, now_ms: float, observed_at_ms: float) -> CommandMode:
         """A cycle, whose observation was made at `observed_at_ms`: the newest answer is what to apply from now on."""

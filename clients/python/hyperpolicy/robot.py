@@ -68,7 +68,8 @@ class Controller:
     """
     `stream` gives the actions: open it with `resume`, and with `newest_wins`, so that the server answers no request that is overtaken. `observe`
     makes an observation, [O], once a cycle; `apply` gets the command, [A], and the cycle. A cycle waits `answer_ms_max` for the answer to its own
-    observation; a later one serves the next cycles. The others are those of `Commander`.
+    observation; a later one serves the next cycles. `safe_policy`, where no single action is safe, gives the safe action for an observation, [A], in
+    place of `safe_action`: it is called once a cycle, and while the loop stands still its last one stays. The others are those of `Commander`.
 
     Unless given: `age_ms_max` is ten periods, `ramp_ms` twenty, `interpolation_ms` 0, `watchdog_ms` three periods, `answer_ms_max` half of one.
     """
@@ -80,6 +81,7 @@ class Controller:
         safe_action: Any,
         observe: Callable[[], TensorLike],
         apply: Callable[[FloatArray, Cycle], object],
+        safe_policy: Callable[[TensorLike], Any] | None = None,
         period_ms: float = 10,
         answer_ms_max: float | None = None,
         age_ms_max: float | None = None,
@@ -90,7 +92,7 @@ class Controller:
     ) -> None:
         """Raises invalid_argument naming the option."""
         self._stream = stream
-        self._observe, self._apply = observe, apply
+        self._observe, self._apply, self._safe_policy = observe, apply, safe_policy
         self._period_ms = period = check_time("Controller period_ms", period_ms)
         self._age_ms_max = 10 * period if age_ms_max is None else age_ms_max
         self._answer_ms_max = period / 2 if answer_ms_max is None else check_time("Controller answer_ms_max", answer_ms_max)
@@ -144,7 +146,13 @@ class Controller:
         start_ms = now_ms()
         observation = self._observe()
         observed_at_ms = now_ms()
-        latencies = self._ask(observation, observed_at_ms, start_ms + self._answer_ms_max)
+        latencies, settled = self._ask(observation, observed_at_ms)
+        if self._safe_policy is not None:
+            # Computed while the answer is on its way.
+            safe_action = self._safe_policy(observation)
+            with self._lock:
+                self._commander.set_safe_action(safe_action)
+        settled.wait(max(0.0, start_ms + self._answer_ms_max - now_ms()) / 1000)
         with self._lock:
             at_ms = now_ms()
             mode = self._commander.decide(at_ms, observed_at_ms)
@@ -165,8 +173,8 @@ class Controller:
         self._apply(cycle.command, cycle)
         self._cycles.append(cycle)
 
-    def _ask(self, observation: TensorLike, observed_at_ms: float, until_ms: float) -> list[float]:
-        """Sends a request and waits for its answer, at the latest until then. Returns the time that it took, where it came."""
+    def _ask(self, observation: TensorLike, observed_at_ms: float) -> tuple[list[float], threading.Event]:
+        """Sends a request. Returns what gets the time that its answer took, and the event that it has settled."""
         latencies: list[float] = []
         settled = threading.Event()
 
@@ -183,9 +191,8 @@ class Controller:
             if error.kind == "invalid_argument":
                 raise
             self._problem = error.kind
-            return latencies
-        settled.wait(max(0.0, until_ms - now_ms()) / 1000)
-        return list(latencies)
+            settled.set()
+        return latencies, settled
 
     def _take(self, outcome: Outcome, observed_at_ms: float) -> bool:
         """From a thread of the stream. Returns whether it is an answer."""

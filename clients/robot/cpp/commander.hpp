@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <optional>
 #include <stdexcept>
@@ -36,6 +37,14 @@ class Commander {
     newest_ = std::move(action);
     observed_at_ms_ = observed_at_ms;
     is_new_ = true;
+  }
+
+  // From now on commands go to this safe action, also those that are there already.
+  void set_safe_action(Action action) {
+    const bool is_finite = std::all_of(action.begin(), action.end(), [](float value) { return std::isfinite(value); });
+    if (action.size() != options_.safe_action.size() || !is_finite)
+      throw std::invalid_argument("Commander safe action: another size than before, or a value that is not finite");
+    options_.safe_action = std::move(action);
   }
 
   // A cycle, whose observation was made at `observed_at_ms`: the newest answer is what to apply from now on.

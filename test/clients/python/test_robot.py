@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import OBSERVATION, ROOT, Server, Servers
 
-from hyperpolicy import PolicyClient
+from hyperpolicy import HyperpolicyError, PolicyClient
 from hyperpolicy.robot import Commander, Controller, Cycle
 
 CASES = json.loads((ROOT / "test/clients/robot/commander.json").read_text())
@@ -31,6 +31,8 @@ def test_commander(case: dict[str, Any]) -> None:
     for step in case["steps"]:
         if "take" in step:
             made.take(np.array(step["take"], dtype=np.float32), step["observedAtMs"])
+        elif "safe" in step:
+            made.set_safe_action(step["safe"])
         elif "decide" in step:
             assert made.decide(*step["decide"]) == step["mode"], step
         else:
@@ -69,6 +71,30 @@ def test_a_loop_goes_to_the_safe_action_without_a_server_and_comes_back(servers:
     indices = [cycle.index for cycle in seen]
     assert indices == sorted(set(indices))
     assert controller.summary().modes["ramp"] > 0
+
+
+@pytest.mark.parametrize("wrong", [[0.0], [0.0, float("nan")]])
+def test_a_safe_action_that_does_not_fit(wrong: list[float]) -> None:
+    made = Commander(safe_action=[0, 0], age_ms_max=100, ramp_ms=50, interpolation_ms=0, watchdog_ms=30)
+    with pytest.raises(HyperpolicyError, match="Commander safe action: expected 2 finite values, got"):
+        made.set_safe_action(wrong)
+
+
+def test_a_safe_policy_follows_the_observation(client: PolicyClient) -> None:
+    observed = iter(range(100))
+    seen: list[Cycle] = []
+    # A stream of a model that is not there: no answer ever comes.
+    with client.act_stream(model="none", newest_wins=True) as stream:
+        controller = Controller(
+            stream,
+            safe_action=[0, 0],
+            safe_policy=lambda observation: np.asarray(observation)[:2] + 1,
+            observe=lambda: np.full(len(OBSERVATION), next(observed), np.float32),
+            apply=lambda _command, cycle: seen.append(cycle),
+        )
+        controller.run(cycle_count=3)
+    assert [cycle.command.tolist() for cycle in seen] == [[1, 1], [2, 2], [3, 3]]
+    assert {cycle.mode for cycle in seen} == {"safe"}
 
 
 def test_as_many_cycles_as_asked_for(client: PolicyClient) -> None:

@@ -1,5 +1,5 @@
 // The C++ commander for the cases of commander.json, as lines: `new AGE RAMP INTERPOLATION WATCHDOG SAFE...`, `take OBSERVED ACTION...`,
-// `decide NOW OBSERVED`, `command NOW`. Answers each decide with the mode and each command with its values.
+// `safe ACTION...`, `decide NOW OBSERVED`, `command NOW`. Answers each decide with the mode and each command with its values.
 #include <cstdio>
 #include <iostream>
 #include <sstream>
@@ -25,6 +25,8 @@ int main() {
       commander.emplace(options);
     } else if (verb == "take") {
       commander->take(robot::Action(numbers.begin() + 1, numbers.end()), numbers[0]);
+    } else if (verb == "safe") {
+      commander->set_safe_action(robot::Action(numbers.begin(), numbers.end()));
     } else if (verb == "decide") {
       std::puts(robot::names_of_modes[static_cast<int>(commander->decide(numbers[0], numbers[1]))]);
     } else {

@@ -11,6 +11,7 @@ import { testWith } from '../../requirements.ts';
 
 type Step =
   | { readonly take: number[]; readonly observedAtMs: number }
+  | { readonly safe: number[] }
   | { readonly decide: [number, number]; readonly mode: string }
   | { readonly command: number; readonly is: number[] };
 type Case = { readonly name: string; readonly options: CommanderOptions; readonly steps: readonly Step[] };
@@ -22,7 +23,8 @@ test.each(cases)('$name', ({ options, steps }) => {
   for (const step of steps) {
     if ('take' in step) {
       commander.take({ action: Float32Array.from(step.take), observedAtMs: step.observedAtMs });
-    } else if ('decide' in step) expect(commander.decide(...step.decide), JSON.stringify(step)).toBe(step.mode);
+    } else if ('safe' in step) commander.setSafeAction(step.safe);
+    else if ('decide' in step) expect(commander.decide(...step.decide), JSON.stringify(step)).toBe(step.mode);
     else expect([...commander.command(step.command)], JSON.stringify(step)).toEqual(step.is);
   }
 });
@@ -40,6 +42,15 @@ test.each([
 test('refuses an action of another size', () => {
   expect(() => createCommander(options).take({ action: new Float32Array(3), observedAtMs: 0 })).toThrow(
     'Commander action: expected 2 values, as the safe action has, got 3',
+  );
+});
+
+test.each([
+  [[0], '[0]'],
+  [[0, Number.NaN], '[0, NaN]'],
+])('refuses the safe action %j', (action, shown) => {
+  expect(() => createCommander(options).setSafeAction(action)).toThrow(
+    `Commander safe action: expected 2 finite values, got ${shown}`,
   );
 });
 
@@ -66,6 +77,7 @@ cppTest('the C++ commander keeps them too', { timeout: 240_000 }, () => {
     const lines = [['new', ageMsMax, rampMs, interpolationMs, watchdogMs, ...Array.from(safeAction)]];
     for (const step of steps) {
       if ('take' in step) lines.push(['take', step.observedAtMs, ...step.take]);
+      else if ('safe' in step) lines.push(['safe', ...step.safe]);
       else if ('decide' in step) lines.push(['decide', ...step.decide]);
       else lines.push(['command', step.command]);
     }

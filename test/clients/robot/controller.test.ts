@@ -114,6 +114,23 @@ test('without a server it holds as long as allowed, goes to the safe action, and
   expect(cycles.map(({ problem }) => problem)).toEqual([undefined, ...Array(5).fill('unavailable'), undefined]);
 });
 
+test('a safe policy gives the safe action of each observation', async () => {
+  const gone = undefined;
+  let observed = 0;
+  const { applied } = await run([1, gone, gone, gone, gone, gone, gone], {
+    observe: () => [10 * observed++],
+    safePolicy: (observation) => [(observation as number[])[0]! + 1],
+  });
+  // At 40 half of the ramp from 1 is over, and 41 is safe; from 50 on it is safe.
+  expect(applied).toEqual([1, 1, 1, 1, 21, 51, 61]);
+});
+
+test('a safe policy whose action does not fit ends the run', async () => {
+  await expect(run([1], { safePolicy: () => [0, 0] })).rejects.toThrow(
+    'Commander safe action: expected 1 finite values, got [0, 0]',
+  );
+});
+
 test('a loop that stood still passes the lost periods over and says so', async () => {
   const { cycles, summary } = await run([1, 1, 1, 1], {}, ({ index }, busy) => {
     // Until 26: the cycle of 10 is begun late, that of 20 with it passed over.
