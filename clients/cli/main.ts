@@ -25,6 +25,7 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   plot: { summary: 'draw learning curves of runs', load: () => import('./plot.ts') },
   report: { summary: 'write an HTML page about runs', load: () => import('./report.ts') },
   sweep: { summary: 'train a grid of settings, and print one table', load: () => import('./sweep.ts') },
+  environments: { summary: 'list every environment with its sizes and tasks', load: () => import('./environments.ts') },
   architectures: { summary: 'list every network with its costs', load: () => import('./architectures.ts') },
   import: { summary: 'publish a network from a safetensors file', load: () => import('./import.ts') },
   act: { summary: 'ask a server for actions', load: () => import('./act.ts') },
@@ -63,6 +64,13 @@ function inherit(command: Command, parent: Command): void {
   for (const child of command.commands) inherit(child, command);
 }
 
+/** `nothing --help` and `help nothing` as `nothing`, which commander refuses: it would print the help of all commands. */
+function withoutHelpOfUnknown(argv: readonly string[]): string[] {
+  const asked = argv[0] === 'help' ? argv[1] : argv[0];
+  const isUnknown = asked !== undefined && !/^-|^help$/.test(asked) && !Object.hasOwn(subcommands, asked);
+  return isUnknown ? [asked] : [...argv];
+}
+
 async function main(argv: readonly string[]): Promise<number> {
   try {
     const program = await createProgram(argv[0] === 'help' ? argv.slice(1) : argv);
@@ -70,7 +78,7 @@ async function main(argv: readonly string[]): Promise<number> {
       program.outputHelp();
       return exitCodes.ok;
     }
-    await program.parseAsync([...argv], { from: 'user' });
+    await program.parseAsync(withoutHelpOfUnknown(argv), { from: 'user' });
     return exitCodes.ok;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.ok;

@@ -81,7 +81,10 @@ async function quickstart(options: QuickstartOptions): Promise<void> {
   const environment = await createEnvironment(environmentName);
   const logFile = join(options.runs, 'server.log');
   const flags = { store: options.store, port: options.port, 'metrics-port': options.metricsPort, threads: threadCount };
-  const server = await startServerProcess(flags, { logFile, warn: say });
+  const server = await startServerProcess(flags, { logFile, warn: say }).catch((error: unknown) => {
+    say(`The model is kept: npm start serves it without training again; ${remedy}.`);
+    throw error;
+  });
   // Ctrl-C reaches the server too, as it is in the same process group; a signal to this process alone is passed on.
   process.on('SIGINT', () => {});
   process.on('SIGTERM', server.stop);

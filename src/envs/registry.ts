@@ -1,6 +1,7 @@
 /** The environments by name. */
 
 import { notFound } from '../contract/errors.ts';
+import { nearest } from '../contract/nearest.ts';
 import type { Env } from './env.ts';
 import { isEnvFile, loadEnvFile } from './env-file.ts';
 
@@ -53,6 +54,7 @@ export async function createEnvironment(name: string): Promise<Env> {
       where: 'environment',
       expected: `one of ${environmentNames.join(', ')}, or a path such as ./my-env.js`,
       actual: `"${name}"`,
+      remedy: `Did you mean ${nearest(name, environmentNames)}?`,
     });
   }
   return factory();

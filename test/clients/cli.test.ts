@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { flagBounds, helpOf, settingFlags } from '../../clients/cli/serve-flags.ts';
 import { parseServerConfig, type ServerSettings, serverDefaults } from '../../server/config.ts';
+import { environmentNames } from '../../src/envs/registry.ts';
 import { startTestServer } from '../server/fixtures.ts';
 
 const command = fileURLToPath(new URL('../../dist/clients/cli/main.js', import.meta.url));
@@ -24,6 +25,8 @@ const run = (...args: string[]): Promise<Ended> =>
 describe('hyperpolicy without a server', () => {
   test.each([
     [['bogus'], "hyperpolicy: unknown command 'bogus'. See --help\n"],
+    [['bogus', '--help'], "hyperpolicy: unknown command 'bogus'. See --help\n"],
+    [['help', 'trian'], "hyperpolicy: unknown command 'trian' (Did you mean train?)\n"],
     [['serve', '--bogus'], "hyperpolicy: unknown option '--bogus'. See --help\n"],
     [
       ['serve', '--port', '70000'],
@@ -124,6 +127,17 @@ describe('hyperpolicy without a server', () => {
       code: 1,
       error: 'hyperpolicy: make-random adapt: expected a stochastic hyper policy, got a deterministic hyper one\n',
     });
+  });
+
+  test('lists the environments with the ranges of their tasks', async () => {
+    const { out } = await run('environments');
+    const lines = out.split('\n').map((line) => line.split(/ {2,}/));
+    expect(lines[0]).toEqual(['name', 'observation', 'action', 'steps', 'Hz', 'tasks']);
+    expect(lines).toContainEqual(['HalfCheetah-v5', '17', '6', '1,000', '20']);
+    const medium = ['HalfCheetah-Vel-Medium', '20', '6', '200', '20', 'goal.x-velocity 0 to 2.5, tests 2.5 to 3 m/s'];
+    expect(lines).toContainEqual(medium);
+    const json = (await run('environments', '--json')).out.trim().split('\n');
+    expect(json.map((line) => (JSON.parse(line) as { name: string }).name)).toEqual(environmentNames);
   });
 
   test('the list of networks marks those that import takes', async () => {

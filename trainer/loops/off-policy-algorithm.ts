@@ -24,7 +24,7 @@ type LearnerSettings = PolicySettings & { readonly batchSize: number };
 
 export type OffPolicyAlgorithm<Config extends LearnerSettings> = Pick<
   Algorithm,
-  'name' | 'description' | 'examples'
+  'name' | 'description' | 'examples' | 'environmentDefault'
 > & {
   readonly schema: z.ZodObject;
   /** A value for every setting; those that are given, and the environment, may decide others. */
@@ -36,11 +36,12 @@ export type OffPolicyAlgorithm<Config extends LearnerSettings> = Pick<
 };
 
 export function offPolicyAlgorithm<Config extends LearnerSettings>(own: OffPolicyAlgorithm<Config>): Algorithm {
-  const { name, description, examples, schema, variant } = own;
+  const { name, description, examples, environmentDefault, schema, variant } = own;
   return {
     name,
     description,
     examples,
+    environmentDefault,
     schemas: { algorithm: schema, loop: offPolicyLoopSchema },
     defaults: ({ algorithm, environment }) => ({
       algorithm: own.defaults(algorithm as Partial<Config>, environment),

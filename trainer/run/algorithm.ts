@@ -22,6 +22,8 @@ export type Algorithm = {
   readonly description: string;
   /** Lines of the help, each a whole command. */
   readonly examples: readonly string[];
+  /** Where it trains unless a setting names another. */
+  readonly environmentDefault: string;
   /** Schemas of the two groups of settings. setting.ts makes flags of them. */
   readonly schemas: {
     readonly algorithm: z.ZodObject;

@@ -24,14 +24,15 @@ export type Given = {
   readonly publishDefaults: Omit<PublishOptions, 'model'>;
 };
 
-const environmentDefault = 'HalfCheetah-v5';
-
 /** Defaults beside those of the algorithm. */
-const defaults = () => ({ environment: environmentDefault, threadCount: cpus().length });
+const defaults = ({ environmentDefault }: Algorithm) => ({
+  environment: environmentDefault,
+  threadCount: cpus().length,
+});
 
 /** An algorithm's flags in the order of the help. `shown` is the default in the help. */
 export function settingFlags({ schemas, ...algorithm }: Algorithm): (Flag & { readonly shown: string | undefined })[] {
-  const environment = environmentDefault;
+  const { environmentDefault: environment } = algorithm;
   const values = { environment, ...algorithm.defaults({ environment, algorithm: {}, loop: {} }) };
   const flags = [
     ...flagsOf(commonSchema.pick({ environment: true })),
@@ -52,7 +53,7 @@ export function settingFlags({ schemas, ...algorithm }: Algorithm): (Flag & { re
 export function newConfig(algorithm: Algorithm, given: Given): RunConfig & { readonly publish: PublishOptions } {
   const file = given.file === undefined ? {} : readConfigFile(given.file);
   const source = given.file ?? `train ${algorithm.name}`;
-  const settings = merged(merged(defaults(), file), nested(given.flags));
+  const settings = merged(merged(defaults(algorithm), file), nested(given.flags));
   const model = modelName(algorithm, completeConfig(algorithm, { ...settings, publish: undefined }, source));
   const filePublish = file.publish ?? {};
   const publish = isRecord(filePublish)
@@ -89,7 +90,7 @@ export const isResumable = ({ resumable }: Algorithm, { path: [group, name] }: P
 
 /** The model's name if no setting is given, without the seed. */
 export const defaultModelBase = (algorithm: Algorithm): string =>
-  modelBase(algorithm, completeConfig(algorithm, defaults()));
+  modelBase(algorithm, completeConfig(algorithm, defaults(algorithm)));
 
 function checked(config: RunConfig): RunConfig & { readonly publish: PublishOptions } {
   checkModelName(config.publish!.model);

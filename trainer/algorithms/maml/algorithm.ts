@@ -14,6 +14,7 @@ export const algorithm: Algorithm = {
     'hyperpolicy train maml --env HalfCheetah-Fwd-Back --policy maml --inner-lr 0.1 --seed 1 --run runs/maml-1',
     'hyperpolicy train maml --env Point-Robot --policy context-maml --iterations 20 --tasks 20 --episodes 10',
   ],
+  environmentDefault: 'HalfCheetah-Vel',
   schemas: { algorithm: mamlSchema, loop: iterationsSchema },
   defaults: ({ algorithm: { policy } }) => ({
     algorithm: mamlDefaults((policy as MamlConfig['policy'] | undefined) ?? 'hyper-maml'),

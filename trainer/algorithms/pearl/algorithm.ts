@@ -22,6 +22,7 @@ export const algorithm: Algorithm = {
     'hyperpolicy train pearl --env HalfCheetah-Vel-Medium --agent oracle-context --seed 1',
     'hyperpolicy train pearl --env HalfCheetah-Vel --agent hyper-pearl --train-range 0,2.5 --test-range 2.5,4',
   ],
+  environmentDefault: 'HalfCheetah-Vel',
   schemas: { algorithm: pearlSchema, loop: iterationsSchema },
   defaults({ environment, algorithm: given }) {
     const agent = (given.agent as PearlAgent | undefined) ?? 'hyper-pearl';

@@ -13,6 +13,7 @@ export const algorithm = offPolicyAlgorithm<SacConfig>({
     'hyperpolicy train sac --env HalfCheetah-Vel --policy hyper --model my-runner',
     'hyperpolicy train sac --run runs/sac-1 --resume --steps 2e5',
   ],
+  environmentDefault: 'HalfCheetah-v5',
   schema: sacSchema,
   defaults: ({ critic, preset, policy }, environment) => ({
     ...sacDefaults({ architecture: 'sa-hyper', ...critic }, environment, preset),

@@ -13,6 +13,7 @@ export const algorithm = offPolicyAlgorithm<Td3Config>({
     'hyperpolicy train td3 --env HalfCheetah-Vel --policy hyper --model my-runner',
     'hyperpolicy train td3 --run runs/mlp-1 --resume --steps 2e5',
   ],
+  environmentDefault: 'HalfCheetah-v5',
   schema: td3Schema,
   defaults: ({ critic, policy, preset }) => ({
     ...td3Defaults({ architecture: 'sa-hyper', ...critic }, preset),
