@@ -78,7 +78,7 @@ class AioConnection(Connection):
 
     def stream(self, link: Link, headers: tuple[tuple[str, str], ...]) -> Any:
         """Opens a call of ActStream, which ends with its link; `forget` it when it is over."""
-        call = link.act_stream(metadata=headers)
+        call = link.act_stream()(metadata=headers)
         self._calls[call] = link
         return call
 

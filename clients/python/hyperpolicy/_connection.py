@@ -76,9 +76,12 @@ class Link:
     def __init__(self, channel: Any) -> None:
         self.channel = channel
         self.unary = {name: channel.unary_unary(f"/{messages.SERVICE}/{name}") for name in _UNARY_METHODS}
-        self.act_stream = channel.stream_stream(f"/{messages.SERVICE}/ActStream")
         self.health = channel.unary_unary(_HEALTH_PATH)
         self.lost: str | None = None
+
+    def act_stream(self, read: Callable[[bytes], bytes] | None = None) -> Any:
+        """What opens a call of ActStream. The library calls `read` for each answer."""
+        return self.channel.stream_stream(f"/{messages.SERVICE}/ActStream", response_deserializer=read)
 
 
 class Connection(ABC):

@@ -1,15 +1,18 @@
-"""A gRPC call of ActStream whose answers a thread of its own reads."""
+"""
+A gRPC call of ActStream whose answers are taken where the library has them first: in its own thread, by what it calls to read a message. A caller
+then waits for one thread less than where the library's iterator passes answers on. The iterator is read by a thread of the call, which
+only asks for the next answer, and learns of the end.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import Any
 
 import grpc
 
-from ._connection import Connection, Link
+from ._connection import Connection
 from ._stream_core import StreamCore
 from .errors import closed_error, unavailable
 
@@ -22,8 +25,10 @@ class SyncCall:
         self._out: SimpleQueue[bytes | None] = SimpleQueue()
         self._connection = connection
         self._core = core
+        # What went wrong with an answer.
+        self._fault: Exception | None = None
         self._link = connection.link("ActStream")
-        self._stream = _opened(connection, self._link, iter(self._out.get, None), headers)
+        self._stream = self._opened(headers)
         threading.Thread(target=self._read, name="hyperpolicy stream", daemon=True).start()
 
     def send(self, data: bytes) -> None:
@@ -34,13 +39,23 @@ class SyncCall:
 
     def cancel(self) -> None:
         self._out.put(None)
-        self._stream.cancel()
+        # Not here: the stream's lock is held, for which the library's thread may wait in `_take` while it has the call's own lock.
+        threading.Thread(target=self._stream.cancel, name="hyperpolicy cancel", daemon=True).start()
+
+    def _take(self, data: bytes) -> bytes:
+        """In the library's thread, with its lock of the call. What it raises would end as the library's words: the reader raises it."""
+        try:
+            self._core.receive(self, data)
+        except Exception as fault:  # noqa: BLE001: whatever it is, it ends the call
+            self._fault = fault
+        return data
 
     def _read(self) -> None:
         error: Exception | None = None
         try:
-            for data in self._stream:
-                self._core.receive(self, data)
+            for _ in self._stream:
+                if self._fault is not None:
+                    raise self._fault
         except grpc.RpcError as cause:
             error = self._connection.error(self._link, cause, "ActStream", 0)
         except Exception as cause:  # noqa: BLE001: whatever ends the reading, what is pending settles
@@ -50,12 +65,12 @@ class SyncCall:
         self._out.put(None)
         self._core.end_call(self, error)
 
-
-def _opened(connection: Connection, link: Link, out: Iterator[bytes], headers: tuple[tuple[str, str], ...]) -> Any:
-    try:
-        return link.act_stream(out, metadata=headers)
-    except ValueError:
-        # The channel was closed between two lines.
-        raise closed_error("ActStream") if connection.closed else unavailable(
-            "ActStream", f"a connection to {connection.address} that holds", "none", "Retry with backoff"
-        ) from None
+    def _opened(self, headers: tuple[tuple[str, str], ...]) -> Any:
+        try:
+            return self._link.act_stream(self._take)(iter(self._out.get, None), metadata=headers)
+        except ValueError:
+            # The channel was closed between two lines.
+            if self._connection.closed:
+                raise closed_error("ActStream") from None
+            expected = f"a connection to {self._connection.address} that holds"
+            raise unavailable("ActStream", expected, "none", "Retry with backoff") from None
