@@ -17,6 +17,7 @@ import {
   timesOf,
 } from './act-stream-options.ts';
 import type { Connection } from './connection.ts';
+import { createDueTimer } from './due-timer.ts';
 import { closedError, lateError, oldError, streamOverError, toNamedError } from './errors.ts';
 import { commonFields, type ModelSelection, routingKeyOf, rowCountOf } from './request.ts';
 import { type InPlaceOf, reasonOf, type StandIns } from './stand-ins.ts';
@@ -64,9 +65,12 @@ type Pending = {
   readonly times: Times;
   /** Undefined once it has settled. */
   settle: { resolve(result: ActResult): void; reject(error: unknown): void } | undefined;
-  /** Lets go of timer and signal. */
-  release(): void;
+  /** Lets go of the signal. */
+  release: (() => void) | undefined;
 };
+
+/** When a request's time is over. */
+const dueAtMs = ({ sentAtMs, times }: Pending): number => sentAtMs + times.waitMs;
 
 type OpenCall = { readonly stream: StreamCall; heardAtMs: number | undefined };
 
@@ -81,6 +85,9 @@ class Stream {
   readonly #options: ActStreamOptions;
   #call: OpenCall | undefined;
   #pending: Pending[] = [];
+  /** Of those, how many have not settled. */
+  #unsettledCount = 0;
+  readonly #timer = createDueTimer(() => this.#wake());
   #sequence = 0n;
   /** Whether a server has taken it on, and with which version. */
   #begun = false;
@@ -197,20 +204,25 @@ class Stream {
   }
 
   #await(of: InPlaceOf, times: Times, settle: NonNullable<Pending['settle']>, signal?: AbortSignal): Pending {
-    const timer = setTimeout(() => this.#expire(pending), times.waitMs);
-    const abort = () => this.#reject(pending, signal!.reason);
-    signal?.addEventListener('abort', abort, { once: true });
-    const pending: Pending = {
-      of,
-      times,
-      sentAtMs: performance.now(),
-      settle,
-      release() {
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', abort);
-      },
-    };
+    const pending: Pending = { of, times, sentAtMs: performance.now(), settle, release: undefined };
+    if (signal !== undefined) {
+      const abort = () => this.#reject(pending, signal.reason);
+      signal.addEventListener('abort', abort, { once: true });
+      pending.release = () => signal.removeEventListener('abort', abort);
+    }
+    this.#unsettledCount++;
+    this.#timer.set(dueAtMs(pending));
     return pending;
+  }
+
+  /** Requests whose time is over settle. */
+  #wake(): void {
+    const nowMs = performance.now();
+    for (const pending of [...this.#pending]) {
+      if (pending.settle !== undefined && dueAtMs(pending) <= nowMs) this.#expire(pending);
+    }
+    const waiting = this.#pending.filter(({ settle }) => settle !== undefined);
+    if (waiting.length > 0) this.#timer.set(Math.min(...waiting.map(dueAtMs)));
   }
 
   #receive(call: OpenCall, result: ActResponse | StreamError): void {
@@ -313,6 +325,7 @@ class Stream {
     this.#ended = true;
     this.#error ??= error;
     clearTimeout(this.#farewell);
+    this.#timer.stop();
     this.#forget();
     this.#tell({ kind: 'ended', error });
     this.#tellOver();
@@ -372,8 +385,11 @@ class Stream {
   /** A request settles once. */
   #take(own: Pending): Pending['settle'] {
     const { settle } = own;
+    if (settle === undefined) return undefined;
     own.settle = undefined;
-    own.release();
+    own.release?.();
+    this.#unsettledCount--;
+    if (this.#unsettledCount === 0) this.#timer.rest();
     if (this.#closed) this.#bidFarewell();
     return settle;
   }
