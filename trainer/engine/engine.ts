@@ -37,10 +37,38 @@ export type RepeatedDefinition = {
   readonly pass: TracedFunction;
 };
 
+/** An array with a row for each item, or one for several items in a row: as many for each. */
+export type ItemArray = { readonly rowCount: number; readonly shape: readonly number[] };
+
+/** A function of one item: it reads rows of some arrays and writes rows of others. */
+export type ItemFunction = { readonly inputs: readonly string[]; readonly outputs: readonly string[] };
+
+/**
+ * Computations that run for each of many items by itself, over arrays of all items. Several threads may take items, so an array
+ * that a function writes has a row for each.
+ */
+export type ItemsDefinition<Name extends string> = {
+  readonly name: string;
+  readonly itemCount: number;
+  readonly arrays: Readonly<Record<string, ItemArray>>;
+  /** The names of their inputs and outputs are those of arrays. */
+  readonly functions: Readonly<Record<Name, ItemFunction & { readonly fn: TracedFunction }>>;
+};
+
+export type ItemComputations<Name extends string> = {
+  /** [rowCount, ...shape], row-major, zeros at first. The caller writes and reads them between runs. */
+  readonly arrays: Readonly<Record<string, Float32Array>>;
+  /** One function for all items. The results do not depend on the number of threads. */
+  run(name: Name): void;
+  dispose(): void;
+};
+
 export type Engine = {
   readonly name: string;
   compile(definition: ComputationDefinition): Computation;
   compileRepeated(definition: RepeatedDefinition): Computation;
+  /** Only of engines with a way of their own; others compute items in turn. See `compileItems` of items.ts. */
+  compileItems?<Name extends string>(definition: ItemsDefinition<Name>): ItemComputations<Name>;
 };
 
 /** Inputs for a network's parameters under `prefix.`. */

@@ -6,17 +6,12 @@ import { type Graph, sizeOf } from '../../src/onnx/graph.ts';
 import { afterPasses, repeated } from '../../src/onnx/loop.ts';
 import { multiplyAdds } from '../../src/onnx/multiply-adds.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
-import type { DeviceName } from '../../src/onnx/providers.ts';
-import {
-  floatTensor,
-  openSession,
-  type Session,
-  type SessionOptions,
-  type TensorInfo,
-  type TensorMap,
-} from '../../src/onnx/session.ts';
+import { candidates, type DeviceName } from '../../src/onnx/providers.ts';
+import { openSession, type Session, type SessionOptions } from '../../src/onnx/session.ts';
 import { type TracedFunction, trace } from '../../src/trace/trace.ts';
-import type { BoundInput, Computation, ComputationDefinition, Engine } from './engine.ts';
+import { bindSession } from './bound.ts';
+import type { BoundInput, ComputationDefinition, Engine } from './engine.ts';
+import { itemsOnThreads } from './item-threads.ts';
 
 export type TracedEngineOptions = {
   /** Most threads inside one operator. They spin between operators, so give no more than there are free cores. */
@@ -45,7 +40,7 @@ export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions)
       const session = compile(graph, optionsFor(multiplyAdds(graph)));
       refuseUnknownOutputs(outputs, session, name);
       const shapes = new Map(session.outputs.map((output) => [output.name, output.shape as readonly number[]]));
-      return bound(session, {
+      return bindSession(session, {
         inputs,
         outputs: (output) => ({ data: target(definition, output), shape: shapes.get(output)! }),
       });
@@ -59,41 +54,18 @@ export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions)
         { shape: [passCount, ...shape], data },
       ]);
       const states = new Map(Object.entries(state).map(([part, array]) => [afterPasses(part), array]));
-      return bound(openSession(encode(graph), optionsFor(work), name), {
+      return bindSession(openSession(encode(graph), optionsFor(work), name), {
         inputs: { ...state, ...Object.fromEntries(wholes) },
         // Written when all passes are done, so they may be the arrays that the first one read.
         outputs: (output) => states.get(output)!,
       });
     },
+    // A device has no second core for another item.
+    ...(candidates(device ?? 'cpu')[0] === 'cpu' && {
+      compileItems: (definition) => itemsOnThreads(definition, { threadCount, modelOf }),
+    }),
   };
 };
-
-/** A session over arrays that stay the same. */
-function bound(
-  session: Session,
-  arrays: {
-    readonly inputs: Readonly<Record<string, BoundInput>>;
-    readonly outputs: (name: string) => BoundInput;
-  },
-): Computation {
-  const tensorsOf = (values: readonly TensorInfo[], array: (name: string) => BoundInput): TensorMap =>
-    Object.fromEntries(
-      values.map(({ name }) => {
-        const { data, shape } = array(name);
-        return [name, floatTensor(data, shape)];
-      }),
-    );
-  const feeds = tensorsOf(session.inputs, (name) => arrays.inputs[name]!);
-  const fetches = tensorsOf(session.outputs, arrays.outputs);
-  return {
-    run() {
-      session.run(feeds, fetches);
-    },
-    dispose() {
-      session.dispose();
-    },
-  };
-}
 
 function graphOf(name: string, inputs: Readonly<Record<string, BoundInput>>, fn: TracedFunction): Graph {
   const specs = Object.fromEntries(Object.entries(inputs).map(([input, { shape }]) => [input, { shape }]));

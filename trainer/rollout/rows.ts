@@ -7,7 +7,7 @@ import { createRandom } from '../../src/contract/random.ts';
 import type { Env, EnvState, StateRow } from '../../src/envs/env.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
 import { stateRowOf } from '../../src/envs/state-row.ts';
-import { controlSlot, rowsOf, type SharedBatch } from './shared-batch.ts';
+import { rowsOf, type SharedBatch } from './shared-batch.ts';
 
 /** One row in progress, as plain data. */
 export type RowState = {
@@ -174,38 +174,4 @@ function rowViews(batch: SharedBatch) {
     contexts: rows(batch.contexts),
     nextContexts: rows(batch.nextContexts),
   };
-}
-
-/**
- * Claims rows and works on them until none is left. It begins with this thread's own share.
- * @param order number of the step; a row is claimed for it once
- * @param work on a row: a step, or its next episode
- * @param fail is called for a row whose work threw. The row counts as done, so that no thread waits for it
- */
-export function workRows(
-  { control, claims, sizes }: SharedBatch,
-  {
-    first,
-    order,
-    work,
-    fail,
-  }: {
-    readonly first: number;
-    readonly order: number;
-    readonly work: (row: number) => void;
-    readonly fail: (error: unknown) => void;
-  },
-): void {
-  const { environmentCount } = sizes;
-  const before = (order - 1) | 0;
-  for (let i = 0; i < environmentCount; i++) {
-    const row = (first + i) % environmentCount;
-    if (Atomics.compareExchange(claims, row, before, order) !== before) continue;
-    try {
-      work(row);
-    } catch (error) {
-      fail(error);
-    }
-    if (Atomics.add(control, controlSlot.done, 1) === environmentCount - 1) Atomics.notify(control, controlSlot.done);
-  }
 }

@@ -1,7 +1,7 @@
 /**
  * The memory that the threads of a vectorised environment share. One SharedArrayBuffer, N environments, row-major:
  *
- *   control        Int32   [3]           see `controlSlot`
+ *   control        Int32   [3]           see `controlSlot` of claims.ts
  *   claims         Int32   [N]           number of the last order that a thread took the row for
  *   actions        Float32 [N, A]        written by the caller
  *   nextContexts   Float64 [N, C]        written by the caller: the task of the next episode
@@ -19,6 +19,7 @@
  */
 
 import { type PolicySpecs, specSize } from '../../src/contract/tensor-spec.ts';
+import { controlSize } from './claims.ts';
 
 export type BatchSizes = {
   readonly environmentCount: number;
@@ -47,18 +48,6 @@ export type SharedBatch = {
   readonly states: Float64Array;
   readonly running: { readonly returns: Float64Array; readonly lengths: Int32Array; readonly episodes: Int32Array };
 };
-
-/** Places in `control`, a cache line apart, as one thread writes while others read. */
-export const controlSlot = {
-  /** Number of the current step; threads sleep on it. */
-  order: 0,
-  /** Rows that are done with the current step; the caller sleeps on it. */
-  done: 16,
-  /** Workers that failed and have sent their failure as a message. */
-  failed: 32,
-} as const;
-
-const controlSize = 48;
 
 export const batchSizes = (
   specs: PolicySpecs,

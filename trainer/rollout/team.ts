@@ -6,15 +6,13 @@
 import { once } from 'node:events';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { Env } from '../../src/envs/env.ts';
-import { openRows, type RestoredRow, type RowOptions, type RowState, type Rows, workRows } from './rows.ts';
-import { controlSlot, type SharedBatch } from './shared-batch.ts';
+import { controlSlot, giveOrder, waitForItems, workItems } from './claims.ts';
+import { openRows, type RestoredRow, type RowOptions, type RowState, type Rows } from './rows.ts';
+import type { SharedBatch } from './shared-batch.ts';
 import { failureError, type ThreadFailure } from './thread-failure.ts';
 import { createWaiter, type Waiter } from './wait.ts';
 import type { WorkerData } from './worker.ts';
 import { workerFile } from './worker-file.ts';
-
-/** A worker that takes longer for one row counts as dead. */
-const answerTimeoutMs = 120_000;
 
 /** Does one thing after the other: `begin` and `finish`, or `reset`, `save` or `restore`. */
 export type Team = {
@@ -123,12 +121,9 @@ class WorkerTeam implements Team {
   }
 
   begin(): void {
-    const { control } = this.#batch;
     this.#isStepping = true;
-    Atomics.store(control, controlSlot.done, 0);
     this.#order = (this.#order + 1) | 0;
-    Atomics.store(control, controlSlot.order, this.#order);
-    Atomics.notify(control, controlSlot.order);
+    giveOrder(this.#batch, this.#order);
   }
 
   isReady(): boolean {
@@ -139,13 +134,13 @@ class WorkerTeam implements Team {
     if (!this.#isStepping) return;
     this.#isStepping = false;
     const failures: unknown[] = [];
-    workRows(this.#batch, {
+    workItems(this.#batch, {
       first: 0,
       order: this.#order,
       work: (row) => this.#rows.step(row),
       fail: (error) => failures.push(error),
     });
-    this.#waitForRows();
+    waitForItems(this.#batch, this.#waiter, 'rollout: rows');
     if (Atomics.load(this.#batch.control, controlSlot.failed) > 0) failures.push(...this.#workerFailures());
     if (failures.length > 0) throw failures[0];
   }
@@ -165,18 +160,6 @@ class WorkerTeam implements Team {
 
   #everyRow(): number[] {
     return Array.from({ length: this.#batch.sizes.environmentCount }, (_, row) => row);
-  }
-
-  #waitForRows(): void {
-    const { control, sizes } = this.#batch;
-    const { environmentCount } = sizes;
-    for (let done = 0; done < environmentCount; ) {
-      done = Atomics.load(control, controlSlot.done);
-      if (done === environmentCount) break;
-      if (this.#waiter.while(control, controlSlot.done, done, answerTimeoutMs) === done) {
-        throw new Error(`rollout: expected ${environmentCount} rows within ${answerTimeoutMs} ms, got ${done}`);
-      }
-    }
   }
 
   #workerFailures(): Error[] {

@@ -1,8 +1,9 @@
 /** A worker thread of a vectorised environment: waits for a step in shared memory and steps rows until none is left. */
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { openRows, type RowOptions, type Rows, workRows } from './rows.ts';
-import { type BatchSizes, controlSlot, shareBatch } from './shared-batch.ts';
+import { controlSlot, workItems } from './claims.ts';
+import { openRows, type RowOptions, type Rows } from './rows.ts';
+import { type BatchSizes, shareBatch } from './shared-batch.ts';
 import { describeFailure } from './thread-failure.ts';
 import { createWaiter } from './wait.ts';
 
@@ -35,7 +36,7 @@ async function main({ sizes, memory, rows: options, first, spinMs, port }: Worke
   const waiter = createWaiter(spinMs);
   for (let order = 0; ; ) {
     order = waiter.while(control, controlSlot.order, order);
-    workRows(batch, { first, order, work: (row) => rows.step(row), fail });
+    workItems(batch, { first, order, work: (row) => rows.step(row), fail });
   }
 }
 

@@ -14,6 +14,7 @@ import {
   type MetaViews,
   type TaskArrays,
   type TaskComputationOptions,
+  type TaskComputations,
 } from './task-computations.ts';
 import { createTaskWeightsPath, type TaskWeightsPath } from './task-weights-path.ts';
 import type { TrpoProblem } from './trpo.ts';
@@ -26,7 +27,7 @@ export type MetaObjective = {
   readonly flat: Float32Array;
   readonly parameters: MetaViews;
   /**
-   * The problem of one outer step from the present parameters; computes its gradient and the tasks' `old`. It holds until the next is
+   * The problem of one outer step from the present parameters; computes its gradient. It holds until the next is
    * made.
    * @throws HyperpolicyError failed_precondition: a loss that is not finite
    */
@@ -34,7 +35,7 @@ export type MetaObjective = {
   dispose(): void;
 };
 
-export type MetaObjectiveOptions = TaskComputationOptions;
+export type MetaObjectiveOptions = Omit<TaskComputationOptions, 'taskCount'>;
 
 export function createMetaObjective(options: MetaObjectiveOptions): MetaObjective {
   const specs = metaSpecs(options.networks.policy, options.config.rate);
@@ -48,15 +49,15 @@ export function createMetaObjective(options: MetaObjectiveOptions): MetaObjectiv
   ];
   const views = (data: Float32Array) => viewsOf(layout, data);
   const parameters = views(flat);
-  const computations = createTaskComputations(options);
-  let path: (TaskWeightsPath & { readonly taskCount: number }) | undefined;
-  const pathOf = (taskCount: number): TaskWeightsPath => {
-    if (path?.taskCount !== taskCount) {
-      path?.dispose();
+  let batch: Batch | undefined;
+  const batchOf = (taskCount: number): Batch => {
+    if (batch?.taskCount !== taskCount) {
+      disposeBatch(batch);
       const bound = { parameters, vector: views(vector), gradients: views(gradient), shapes };
-      path = { ...createTaskWeightsPath({ ...options, ...bound, taskCount }), taskCount };
+      const computations = createTaskComputations({ ...options, taskCount });
+      batch = { taskCount, computations, path: createTaskWeightsPath({ ...options, ...bound, taskCount }) };
     }
-    return path;
+    return batch;
   };
   return {
     specs,
@@ -67,15 +68,23 @@ export function createMetaObjective(options: MetaObjectiveOptions): MetaObjectiv
     problem: (tasks) =>
       new MetaProblem(tasks, {
         ...options,
-        computations,
-        path: pathOf(tasks.length),
+        ...batchOf(tasks.length),
         parameters: flat,
         vector,
         gradient,
       }),
-    dispose() {
-      computations.dispose();
-      path?.dispose();
-    },
+    dispose: () => disposeBatch(batch),
   };
+}
+
+/** What computes for a number of tasks. */
+type Batch = {
+  readonly taskCount: number;
+  readonly computations: TaskComputations;
+  readonly path: TaskWeightsPath;
+};
+
+function disposeBatch(batch: Batch | undefined): void {
+  batch?.computations.dispose();
+  batch?.path.dispose();
 }

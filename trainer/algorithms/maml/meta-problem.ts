@@ -2,14 +2,14 @@
  * The problem of one outer step: the outer loss's gradient, and products with the Hessian of the divergence.
  *
  * The chain has two kinds of links. task-weights-path.ts goes from the meta-parameters to every task's weights, for all tasks in one
- * run; task-computations.ts from one task's weights through its episodes. So the derivative of the weights after step k, and J', are
+ * run; task-computations.ts from each task's weights through its episodes. So the derivative of the weights after step k, and J', are
  * products of theirs: the Hessian of the divergence is J' F J, with F its Hessian in the weights after the last step.
  */
 
 import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
 import { addScaled, dot } from './conjugate-gradient.ts';
-import type { TaskArrays, TaskComputationOptions, TaskComputations } from './task-computations.ts';
-import type { TaskWeightsPath, WeightViews } from './task-weights-path.ts';
+import type { TaskArrays, TaskComputationOptions, TaskComputations, WeightViews } from './task-computations.ts';
+import type { TaskWeightsPath } from './task-weights-path.ts';
 import type { Candidate, TrpoProblem } from './trpo.ts';
 
 export type MetaProblemParts = Pick<TaskComputationOptions, 'config' | 'networks'> & {
@@ -26,7 +26,7 @@ export type MetaProblemParts = Pick<TaskComputationOptions, 'config' | 'networks
 export class MetaProblem implements TrpoProblem {
   readonly parameters: Float32Array;
   readonly gradient: Float64Array;
-  readonly #tasks: readonly TaskArrays[];
+  readonly #taskCount: number;
   readonly #parts: MetaProblemParts;
   /** Per inner step: the derivative in its slopes, summed over the steps after it. */
   readonly #sums: readonly Readonly<Record<string, Float64Array>>[];
@@ -38,16 +38,15 @@ export class MetaProblem implements TrpoProblem {
     const { networks, computations, path } = parts;
     const { contexts, slopes, cotangent } = path.memory;
     this.parameters = parts.parameters;
-    this.#tasks = tasks;
+    this.#taskCount = tasks.length;
     this.#parts = parts;
     this.#sums = slopes.map((named) => mapViews(named, (view) => new Float64Array(view.length)));
     tasks.forEach(({ context }, task) => {
       contexts.set(context.subarray(0, networks.contextSize), task * networks.contextSize);
     });
+    computations.load(tasks);
     this.#adapt((loss, task) => requireFiniteLoss(`inner loss of task ${task}`, loss));
-    tasks.forEach(({ post, old }, t) => {
-      computations.outerSlope(post, this.#row(this.#lastWeights, t), old, this.#row(cotangent, t));
-    });
+    computations.outerSlopes(this.#lastWeights, cotangent);
     this.gradient = this.#pullBack();
     requireFiniteLoss("squared norm of the outer loss's gradient", dot(this.gradient, this.gradient));
     this.#isCurrent = true;
@@ -60,22 +59,16 @@ export class MetaProblem implements TrpoProblem {
     this.#isCurrent = true;
     vector.set(direction);
     this.#pushForward();
-    const tangent = tangents.at(-1)!;
-    this.#tasks.forEach(({ post }, t) => {
-      const [weights, along] = [this.#row(this.#lastWeights, t), this.#row(tangent, t)];
-      computations.divergenceProduct(post, weights, along, this.#row(cotangent, t));
-    });
+    computations.divergenceProducts(this.#lastWeights, tangents.at(-1)!, cotangent);
     return this.#pullBack();
   }
 
   evaluate(): Candidate {
     this.#isCurrent = false;
     this.#adapt();
-    const results = this.#tasks.map(({ post, old }, t) =>
-      this.#parts.computations.evaluate(post, this.#row(this.#lastWeights, t), old),
-    );
-    const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value / this.#tasks.length, 0);
-    return { loss: mean(results.map(({ loss }) => loss)), kl: mean(results.map(({ kl }) => kl)) };
+    const { losses, kls } = this.#parts.computations.evaluate(this.#lastWeights);
+    const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value / this.#taskCount, 0);
+    return { loss: mean(losses), kl: mean(kls) };
   }
 
   get #lastWeights(): WeightViews {
@@ -88,9 +81,7 @@ export class MetaProblem implements TrpoProblem {
     const { weights, slopes } = path.memory;
     path.weights(0);
     for (let k = 0; k < config.inner.stepCount; k++) {
-      this.#tasks.forEach((task, t) => {
-        note(computations.innerSlope(task.pre, this.#row(weights[k]!, t), this.#row(slopes[k]!, t)), t);
-      });
+      computations.innerSlopes(weights[k]!, slopes[k]!).forEach(note);
       path.weights(k + 1);
     }
   }
@@ -103,44 +94,23 @@ export class MetaProblem implements TrpoProblem {
     for (const named of this.#sums) for (const view of Object.values(named)) view.fill(0);
     for (let k = stepCount; ; k--) {
       path.backward(k);
-      addScaled(mean, gradient, 1 / this.#tasks.length);
+      addScaled(mean, gradient, 1 / this.#taskCount);
       if (k === 0 || order === 'first') return mean;
       for (let i = 0; i < k; i++) addViews(this.#sums[i]!, path.memory.slopeCotangents[i]!);
-      this.#innerProducts(k - 1, this.#sums[k - 1]!, path.memory.cotangent);
+      this.#parts.computations.innerProducts(path.memory.weights[k - 1]!, this.#sums[k - 1]!, path.memory.cotangent);
     }
   }
 
   /** J v of the weights after the last step. */
   #pushForward(): void {
-    const { config, path } = this.#parts;
+    const { config, computations, path } = this.#parts;
     const { stepCount, order } = config.inner;
-    const { tangents, slopeTangents } = path.memory;
+    const { weights, tangents, slopeTangents } = path.memory;
     for (let k = order === 'first' ? stepCount : 0; ; k++) {
       path.forward(k);
       if (k === stepCount) return;
-      this.#innerProducts(k, tangents[k]!, slopeTangents[k]!);
+      computations.innerProducts(weights[k]!, tangents[k]!, slopeTangents[k]!);
     }
-  }
-
-  /** Products of the inner losses' Hessians in the weights after k steps with a direction of each task. */
-  #innerProducts(
-    k: number,
-    directions: Readonly<Record<string, Float32Array | Float64Array>>,
-    into: WeightViews,
-  ): void {
-    const { computations, path } = this.#parts;
-    this.#tasks.forEach(({ pre }, t) => {
-      const weights = this.#row(path.memory.weights[k]!, t);
-      computations.innerProduct(pre, weights, this.#row(directions, t), this.#row(into, t));
-    });
-  }
-
-  /** One task's part of arrays of all. */
-  #row<T extends Float32Array | Float64Array>(named: Readonly<Record<string, T>>, task: number): Record<string, T> {
-    return mapViews(named, (view) => {
-      const size = view.length / this.#tasks.length;
-      return view.subarray(task * size, (task + 1) * size) as T;
-    });
   }
 }
 

@@ -1,15 +1,16 @@
 /**
- * Computations of the outer step from one task's steps: losses, slopes and Hessian products in the weights of the task's network, each one
- * run. A task's arrays are copied into those that the runs read. task-weights-path.ts has the way from the meta-parameters to the weights.
+ * Computations of the outer step from the tasks' steps: losses, slopes and Hessian products in the weights of each task's network.
+ * task-weights-path.ts has the way from the meta-parameters to the weights.
  */
 
 import * as tf from '@tensorflow/tfjs-core';
 import { toNormalised } from '../../../src/nn/action-scaling.ts';
 import { normalise } from '../../../src/nn/normalisation.ts';
-import { type Parameters, sizeOf, under } from '../../../src/nn/parameters.ts';
+import { type Parameters, under } from '../../../src/nn/parameters.ts';
 import { taskOutput, taskWeightShapes } from '../../../src/nn/policies/task-weights.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
-import type { BoundInput, Computation, Engine } from '../../engine/engine.ts';
+import type { BoundInput, Engine, ItemComputations, ItemsDefinition } from '../../engine/engine.ts';
+import { compileItems } from '../../engine/items.ts';
 import type { MamlConfig } from './config.ts';
 import { hessianProduct, type Rates } from './inner-step.ts';
 import {
@@ -39,32 +40,29 @@ export type TaskArrays = {
   readonly pre: StepArrays;
   /** Steps of the adapted policy, for the outer loss. */
   readonly post: StepArrays;
-  /** The adapted policy at the present parameters; written by `MetaObjective.problem`. */
-  readonly old: { readonly logProb: Float32Array; readonly mean: Float32Array; readonly logStd: Float32Array };
 };
 
 export type MetaViews = Readonly<Record<string, Float32Array>>;
 export type MetaShapes = Readonly<Record<string, readonly number[]>>;
 
-/** One task's weights, or slopes and directions of them, by name as in `src/nn/policies/task-weights.ts`. */
-export type WeightRow = Readonly<Record<string, Float32Array | Float64Array>>;
+/** Weights of T tasks, or slopes and directions of them: [T, ...] each, by name as in `src/nn/policies/task-weights.ts`. */
+export type WeightViews = Readonly<Record<string, Float32Array>>;
+type WideViews = Readonly<Record<string, Float32Array | Float64Array>>;
 
-/** Runs over one task's steps; they read weights, and write into the last argument. */
+/** Runs over the steps of T tasks that were loaded; they read weights, and write into the last argument. */
 export type TaskComputations = {
-  /** The slope of the inner loss in the weights. @returns the loss */
-  innerSlope(pre: StepArrays, weights: WeightRow, slope: WeightRow): number;
-  /** The product of the inner loss's Hessian with a direction. */
-  innerProduct(pre: StepArrays, weights: WeightRow, direction: WeightRow, product: WeightRow): void;
-  /** The slope of the outer loss at the old policy, which these weights are; writes `old` too. */
-  outerSlope(post: StepArrays, weights: WeightRow, old: TaskArrays['old'], slope: WeightRow): void;
-  /** The product of the divergence's Hessian with a direction, at the old policy. */
-  divergenceProduct(post: StepArrays, weights: WeightRow, direction: WeightRow, product: WeightRow): void;
-  /** Outer loss and divergence from `old`. */
-  evaluate(
-    post: StepArrays,
-    weights: WeightRow,
-    old: TaskArrays['old'],
-  ): { readonly loss: number; readonly kl: number };
+  /** Takes the steps of all tasks. */
+  load(tasks: readonly TaskArrays[]): void;
+  /** The slopes of the inner losses in the weights. @returns the losses */
+  innerSlopes(weights: WeightViews, slopes: WeightViews): number[];
+  /** The products of the inner losses' Hessians with a direction of each task. */
+  innerProducts(weights: WeightViews, directions: WideViews, products: WeightViews): void;
+  /** The slopes of the outer losses at the old policies, which these weights are from now on. */
+  outerSlopes(weights: WeightViews, slopes: WeightViews): void;
+  /** The products of the divergences' Hessians with a direction of each task, at the old policies. */
+  divergenceProducts(weights: WeightViews, directions: WideViews, products: WeightViews): void;
+  /** Outer losses and divergences from the old policies. */
+  evaluate(weights: WeightViews): { readonly losses: number[]; readonly kls: number[] };
   dispose(): void;
 };
 
@@ -74,125 +72,178 @@ export type TaskComputationOptions = {
   readonly config: Pick<MamlConfig, 'inner' | 'rate'>;
   /** N */
   readonly stepCount: number;
+  readonly taskCount: number;
 };
 
-export const createTaskComputations = (options: Omit<TaskComputationOptions, 'config'>): TaskComputations =>
-  new TaskRuns(options);
+/** Steps of one run, at most: values of a hidden layer then stay in a core's cache from one operator to the next. */
+const partStepCountMax = 1000;
+
+/** A task's steps in parts, each one item of the runs. Losses and slopes are sums over steps, so those of the parts are added. */
+export function createTaskComputations(options: Omit<TaskComputationOptions, 'config'>): TaskComputations {
+  const { engine, networks, stepCount, taskCount } = options;
+  const partCount = Math.ceil(stepCount / partStepCountMax);
+  const size = { taskCount, itemCount: taskCount * partCount, stepCount: Math.ceil(stepCount / partCount) };
+  const items = compileItems(engine, taskItems(networks, size));
+  return new TaskRuns(items, taskCount, partCount);
+}
 
 class TaskRuns implements TaskComputations {
-  readonly #memory: Memory;
-  readonly #runs: Readonly<Record<keyof ReturnType<typeof taskFunctions>, Computation>>;
+  readonly #items: ItemComputations<Run>;
+  readonly #taskCount: number;
+  readonly #partCount: number;
 
-  constructor(options: Omit<TaskComputationOptions, 'config'>) {
-    this.#memory = createMemory(options);
-    this.#runs = compileRuns(options, this.#memory);
+  constructor(items: ItemComputations<Run>, taskCount: number, partCount: number) {
+    this.#items = items;
+    this.#taskCount = taskCount;
+    this.#partCount = partCount;
   }
 
-  innerSlope(pre: StepArrays, weights: WeightRow, slope: WeightRow): number {
-    this.#load(pre, weights);
-    this.#runs.innerSlope.run();
-    copyArrays(this.#memory.result, slope);
-    return this.#memory.loss[0]!;
+  load(tasks: readonly TaskArrays[]): void {
+    for (const [name, all] of Object.entries(this.#items.arrays)) {
+      const [set, field] = name.split('.') as ['pre' | 'post', keyof StepArrays];
+      if (set !== 'pre' && set !== 'post') continue;
+      // The last part of a task may have room for more steps than are left: those are absent, as zeros.
+      tasks.forEach((task, t) => {
+        all.set(task[set][field], (t * all.length) / this.#taskCount);
+      });
+    }
   }
 
-  innerProduct(pre: StepArrays, weights: WeightRow, direction: WeightRow, product: WeightRow): void {
-    this.#load(pre, weights);
-    copyArrays(direction, this.#memory.direction);
-    this.#runs.innerProduct.run();
-    copyArrays(this.#memory.result, product);
+  innerSlopes(weights: WeightViews, slopes: WeightViews): number[] {
+    this.#run('innerSlope', { weights }, slopes);
+    return this.#sums('loss');
   }
 
-  outerSlope(post: StepArrays, weights: WeightRow, old: TaskArrays['old'], slope: WeightRow): void {
-    this.#load(post, weights);
-    this.#runs.outerSlope.run();
-    copyArrays(this.#memory.old, old);
-    copyArrays(this.#memory.result, slope);
+  innerProducts(weights: WeightViews, direction: WideViews, products: WeightViews): void {
+    this.#run('innerProduct', { weights, direction }, products);
   }
 
-  divergenceProduct(post: StepArrays, weights: WeightRow, direction: WeightRow, product: WeightRow): void {
-    this.#load(post, weights);
-    copyArrays(direction, this.#memory.direction);
-    this.#runs.divergenceProduct.run();
-    copyArrays(this.#memory.result, product);
+  outerSlopes(weights: WeightViews, slopes: WeightViews): void {
+    this.#run('outerSlope', { weights }, slopes);
   }
 
-  evaluate(post: StepArrays, weights: WeightRow, old: TaskArrays['old']): { loss: number; kl: number } {
-    this.#load(post, weights);
-    copyArrays(old, this.#memory.old);
-    this.#runs.evaluate.run();
-    return { loss: this.#memory.loss[0]!, kl: this.#memory.kl[0]! };
+  divergenceProducts(weights: WeightViews, direction: WideViews, products: WeightViews): void {
+    this.#run('divergenceProduct', { weights, direction }, products);
+  }
+
+  evaluate(weights: WeightViews): { losses: number[]; kls: number[] } {
+    this.#run('evaluate', { weights }, {});
+    return { losses: this.#sums('loss'), kls: this.#sums('kl') };
   }
 
   dispose(): void {
-    for (const computation of Object.values(this.#runs)) computation.dispose();
+    this.#items.dispose();
   }
 
-  #load(steps: StepArrays, weights: WeightRow): void {
-    copyArrays(steps, this.#memory.steps);
-    copyArrays(weights, this.#memory.weights);
+  #run(run: Run, inputs: Readonly<Record<string, WideViews>>, results: WeightViews): void {
+    const { arrays } = this.#items;
+    for (const [prefix, views] of Object.entries(inputs)) {
+      for (const [name, view] of Object.entries(views)) arrays[`${prefix}.${name}`]!.set(view);
+    }
+    this.#items.run(run);
+    for (const [name, to] of Object.entries(results)) this.#addParts(arrays[`result.${name}`]!, to);
+  }
+
+  /** Rows of each task's parts, added up. */
+  #addParts(parts: Float32Array, to: Float32Array | Float64Array): void {
+    const size = to.length / this.#taskCount;
+    for (let task = 0; task < this.#taskCount; task++) {
+      const first = task * this.#partCount * size;
+      for (let i = 0; i < size; i++) {
+        let sum = 0;
+        for (let part = 0; part < this.#partCount; part++) sum += parts[first + part * size + i]!;
+        to[task * size + i] = sum;
+      }
+    }
+  }
+
+  #sums(name: 'loss' | 'kl'): number[] {
+    const sums = new Float64Array(this.#taskCount);
+    this.#addParts(this.#items.arrays[name]!, sums);
+    return [...sums];
   }
 }
 
-function compileRuns({ engine, networks, stepCount }: Omit<TaskComputationOptions, 'config'>, memory: Memory) {
+type Run = keyof ReturnType<typeof taskFunctions>;
+
+/** @param size `stepCount` is that of an item */
+function taskItems(
+  networks: MamlNetworks,
+  {
+    taskCount,
+    itemCount,
+    stepCount,
+  }: { readonly taskCount: number; readonly itemCount: number; readonly stepCount: number },
+): ItemsDefinition<Run> {
+  const { observationSize, actionSize, policy } = networks;
+  const named = (prefix: string, shapes: MetaShapes, rowCount = itemCount) =>
+    prefixed(prefix, Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, { rowCount, shape }])));
+  const weightShapes = taskWeightShapes(policy);
+  const inner = {
+    observation: [stepCount, observationSize],
+    action: [stepCount, actionSize],
+    coefficient: [stepCount],
+  };
+  const sets = { pre: named('pre', inner), post: named('post', { ...inner, weight: [stepCount] }) };
+  const old = named('old', { logProb: [stepCount], mean: [stepCount, actionSize], logStd: [actionSize] });
+  const result = named('result', weightShapes);
+  const given = {
+    weights: named('weights', weightShapes, taskCount),
+    direction: named('direction', weightShapes, taskCount),
+  };
+  const loss = { loss: { rowCount: itemCount, shape: [] } };
+  const kl = { kl: { rowCount: itemCount, shape: [] } };
   const functions = taskFunctions(networks);
-  const weightShapes = taskWeightShapes(networks.policy);
-  const bound = (named: Readonly<Record<string, Float32Array>>) => boundTo(named, weightShapes);
-  const inputs = { ...stepInputs('steps', memory.steps, networks), ...prefixed('weights', bound(memory.weights)) };
-  const direction = prefixed('direction', bound(memory.direction));
-  const old = {
-    'old.logProb': { shape: [stepCount], data: memory.old.logProb },
-    'old.mean': { shape: [stepCount, networks.actionSize], data: memory.old.mean },
-    'old.logStd': { shape: [networks.actionSize], data: memory.old.logStd },
-  };
-  const { loss, kl } = memory;
-  const result = prefixed('d', memory.result);
-  const compile = (
-    name: keyof typeof functions,
-    more: Record<string, BoundInput>,
-    outputs: Record<string, Float32Array>,
-  ) => engine.compile({ name: `maml-${name}`, inputs: { ...inputs, ...more }, outputs, fn: functions[name] });
+  const io = (run: Run, inputs: readonly object[], outputs: readonly object[]) => ({
+    inputs: inputs.flatMap(Object.keys),
+    outputs: outputs.flatMap(Object.keys),
+    fn: functions[run],
+  });
   return {
-    innerSlope: compile('innerSlope', {}, { ...result, loss }),
-    innerProduct: compile('innerProduct', direction, result),
-    outerSlope: compile('outerSlope', {}, { ...result, ...prefixed('now', memory.old) }),
-    divergenceProduct: compile('divergenceProduct', direction, result),
-    evaluate: compile('evaluate', old, { loss, kl }),
+    name: 'maml',
+    itemCount,
+    arrays: { ...sets.pre, ...sets.post, ...given.weights, ...given.direction, ...result, ...old, ...loss, ...kl },
+    functions: {
+      innerSlope: io('innerSlope', [sets.pre, given.weights], [result, loss]),
+      innerProduct: io('innerProduct', [sets.pre, given.weights, given.direction], [result]),
+      outerSlope: io('outerSlope', [sets.post, given.weights], [result, old]),
+      divergenceProduct: io('divergenceProduct', [sets.post, given.weights, given.direction], [result]),
+      evaluate: io('evaluate', [sets.post, given.weights, old], [loss, kl]),
+    },
   };
 }
 
-/** The five as functions of the bound tensors. */
+/** The five as functions of an item's tensors. */
 function taskFunctions(networks: MamlNetworks) {
-  const read = (inputs: Parameters) => ({
-    steps: readSteps(networks, under('steps', inputs)),
+  const task = taskNetwork(networks);
+  const read = (set: 'pre' | 'post', inputs: Parameters) => ({
+    steps: readSteps(networks, under(set, inputs)),
     weights: under('weights', inputs),
     direction: under('direction', inputs),
-    task: taskNetwork(networks),
     old: under('old', inputs) as unknown as OldPolicy,
   });
   return {
     innerSlope(inputs: Parameters) {
-      const { steps, weights, task } = read(inputs);
+      const { steps, weights } = read('pre', inputs);
       const { value, gradients } = valueAndGradients((at) => policyGradientLoss(task, at, steps), weights);
-      return { ...prefixed<tf.Tensor>('d', gradients), loss: value };
+      return { ...prefixed<tf.Tensor>('result', gradients), loss: value };
     },
     innerProduct(inputs: Parameters) {
-      const { steps, weights, direction, task } = read(inputs);
-      return prefixed(
-        'd',
-        hessianProduct((at) => policyGradientLoss(task, at, steps), weights, direction),
-      );
+      const { steps, weights, direction } = read('pre', inputs);
+      const loss = (at: Parameters) => policyGradientLoss(task, at, steps);
+      return prefixed<tf.Tensor>('result', hessianProduct(loss, weights, direction));
     },
     outerSlope(inputs: Parameters) {
-      const { steps, weights, task } = read(inputs);
+      const { steps, weights } = read('post', inputs);
       const { gradients } = valueAndGradients((at) => policyGradientLoss(task, at, steps), weights);
-      return { ...prefixed<tf.Tensor>('now', evaluateSteps(task, weights, steps)), ...prefixed('d', gradients) };
+      return { ...prefixed<tf.Tensor>('old', evaluateSteps(task, weights, steps)), ...prefixed('result', gradients) };
     },
     divergenceProduct(inputs: Parameters) {
-      const { steps, weights, direction, task } = read(inputs);
-      return prefixed('d', divergenceProduct(task, weights, steps, direction));
+      const { steps, weights, direction } = read('post', inputs);
+      return prefixed<tf.Tensor>('result', divergenceProduct(task, weights, steps, direction));
     },
-    evaluate(inputs: Parameters) {
-      const { steps, weights, task, old } = read(inputs);
+    evaluate(inputs: Parameters): Record<string, tf.Tensor> {
+      const { steps, weights, old } = read('post', inputs);
       return { loss: surrogateLoss(task, weights, steps, old), kl: meanKl(task, weights, steps, old) };
     },
   };
@@ -231,19 +282,6 @@ export function readRates({ policy }: MamlNetworks, { start, learnt }: MamlConfi
   return Object.fromEntries(Object.keys(policy.specs).map((name) => [name, tf.scalar(start)]));
 }
 
-type Memory = ReturnType<typeof createMemory>;
-
-/** The arrays that the runs read and write. */
-function createMemory({ networks, stepCount }: Pick<TaskComputationOptions, 'networks' | 'stepCount'>) {
-  const views = (): Record<string, Float32Array> =>
-    Object.fromEntries(
-      Object.entries(taskWeightShapes(networks.policy)).map(([name, shape]) => [name, new Float32Array(sizeOf(shape))]),
-    );
-  const { pre: steps, old } = createTaskArrays(networks, stepCount);
-  const scalars = { loss: new Float32Array(1), kl: new Float32Array(1) };
-  return { steps, old, weights: views(), direction: views(), result: views(), ...scalars };
-}
-
 /** Zeroed arrays for one task of N steps, but for its context. */
 export function createTaskArrays(
   { observationSize, actionSize }: Pick<MamlNetworks, 'observationSize' | 'actionSize'>,
@@ -255,15 +293,7 @@ export function createTaskArrays(
     coefficient: new Float32Array(stepCount),
     weight: new Float32Array(stepCount),
   });
-  return {
-    pre: steps(),
-    post: steps(),
-    old: {
-      logProb: new Float32Array(stepCount),
-      mean: new Float32Array(stepCount * actionSize),
-      logStd: new Float32Array(actionSize),
-    },
-  };
+  return { pre: steps(), post: steps() };
 }
 
 export function stepInputs(

@@ -18,10 +18,15 @@ import type { BoundInput, Computation, Engine } from '../../engine/engine.ts';
 import type { MamlConfig } from './config.ts';
 import { inner, mapNamed, type Rates } from './inner-step.ts';
 import type { MamlNetworks } from './networks.ts';
-import { boundTo, type MetaShapes, type MetaViews, prefixed, readRates, readTask } from './task-computations.ts';
-
-/** [T, ...] each, by name as in `src/nn/policies/task-weights.ts`. */
-export type WeightViews = Readonly<Record<string, Float32Array>>;
+import {
+  boundTo,
+  type MetaShapes,
+  type MetaViews,
+  prefixed,
+  readRates,
+  readTask,
+  type WeightViews,
+} from './task-computations.ts';
 
 /** Arrays of the runs. K inner steps; lists of K + 1 begin with the weights before the first. */
 export type PathMemory = {

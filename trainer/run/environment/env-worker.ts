@@ -5,8 +5,9 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import type { Env } from '../../../src/envs/env.ts';
 import { createEnvironment } from '../../../src/envs/registry.ts';
 import { leaveTrail } from '../../../src/envs/user-code-trail.ts';
-import { openRows, type Rows, stateSizeOf, workRows } from '../../rollout/rows.ts';
-import { controlSlot, type SharedBatch, shareBatch } from '../../rollout/shared-batch.ts';
+import { controlSlot, workItems } from '../../rollout/claims.ts';
+import { openRows, type Rows, stateSizeOf } from '../../rollout/rows.ts';
+import { type SharedBatch, shareBatch } from '../../rollout/shared-batch.ts';
 import { describeFailure } from '../../rollout/thread-failure.ts';
 import { createWaiter } from '../../rollout/wait.ts';
 import { evaluateOn } from '../evaluator.ts';
@@ -167,7 +168,7 @@ function work(job: number): void {
   const { shared, rows, firstRow } = batches.get(control[slot.batch]!)!;
   const episode = control[slot.episode]!;
   const number = episode < 0 ? undefined : episode;
-  workRows(shared, {
+  workItems(shared, {
     first: firstRow,
     order: Atomics.load(shared.control, controlSlot.order),
     work(row) {

@@ -1,7 +1,8 @@
 /** The threads of a user's environment as the team of one vectorised environment: they step all rows, the caller none. */
 
+import { giveOrder } from '../../rollout/claims.ts';
 import type { RowOptions } from '../../rollout/rows.ts';
-import { controlSlot, type SharedBatch } from '../../rollout/shared-batch.ts';
+import type { SharedBatch } from '../../rollout/shared-batch.ts';
 import type { Team } from '../../rollout/team.ts';
 import type { EnvThread } from './env-thread.ts';
 import { type Job, jobs } from './protocol.ts';
@@ -13,7 +14,7 @@ export async function joinThreads(
   batch: SharedBatch,
   { threads, ...rows }: Pick<RowOptions, 'seed' | 'givenContexts'> & { readonly threads: readonly EnvThread[] },
 ): Promise<Team> {
-  const { control, sizes, memory } = batch;
+  const { sizes, memory } = batch;
   const id = batchCount++;
   await Promise.all(
     threads.map((thread, i) => {
@@ -25,8 +26,7 @@ export async function joinThreads(
 
   function give(job: Job, episode: number): void {
     order = (order + 1) | 0;
-    Atomics.store(control, controlSlot.done, 0);
-    Atomics.store(control, controlSlot.order, order);
+    giveOrder(batch, order);
     for (const thread of threads) thread.order(job, id, episode);
   }
 

@@ -1,0 +1,112 @@
+/** Computations over items: in turn, on the caller's thread and by a worker alone, with the same results. */
+
+import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import * as tf from '@tensorflow/tfjs-core';
+import { expect, test } from 'vitest';
+import { createEngine } from '../../../trainer/engine/choose.ts';
+import type { Engine, ItemComputations, ItemsDefinition } from '../../../trainer/engine/engine.ts';
+import { jobSlot, lastJob, shareItems } from '../../../trainer/engine/item-memory.ts';
+import type { ItemWorkerData } from '../../../trainer/engine/item-worker.ts';
+import { compileItems, type ItemsPlan } from '../../../trainer/engine/items.ts';
+import { createTracedEngine, modelOf } from '../../../trainer/engine/traced.ts';
+import { controlSlot, giveOrder, waitForItems } from '../../../trainer/rollout/claims.ts';
+import { createWaiter } from '../../../trainer/rollout/wait.ts';
+import { workerFile } from '../../../trainer/rollout/worker-file.ts';
+
+/** Four items; each row of `w` is for two of them. */
+const definition: ItemsDefinition<'product' | 'total'> = {
+  name: 'test',
+  itemCount: 4,
+  arrays: {
+    x: { rowCount: 4, shape: [2, 3] },
+    w: { rowCount: 2, shape: [3] },
+    y: { rowCount: 4, shape: [2] },
+    sum: { rowCount: 4, shape: [] },
+  },
+  functions: {
+    product: { inputs: ['x', 'w'], outputs: ['y'], fn: ({ x, w }) => ({ y: tf.sum(tf.mul(x!, w!), 1) }) },
+    total: { inputs: ['x'], outputs: ['sum'], fn: ({ x }) => ({ sum: tf.sum(x!) }) },
+  },
+};
+
+const x = Float32Array.from({ length: 24 }, (_, i) => i - 10);
+const w = Float32Array.of(1, 0, 2, 0, -1, 3);
+/** y[item, row] = sum of x[item, row] times the item's row of w: item 0 is [-10, -9, -8], [-7, -6, -5] by [1, 0, 2]. */
+const y = [-26, -17, -8, 1, 9, 15, 21, 27];
+const sum = [-45, -9, 27, 63];
+
+function fill(arrays: ItemComputations<string>['arrays']): void {
+  arrays.x!.set(x);
+  arrays.w!.set(w);
+}
+
+const engines: Record<string, () => Engine | Promise<Engine>> = {
+  'on one thread': () => createTracedEngine({ threadCount: 1 }),
+  'on more threads than items': () => createTracedEngine({ threadCount: 5 }),
+  'in turn': () => createEngine('cpu', { threadCount: 1 }),
+};
+
+test.each(Object.keys(engines))('functions run for every item, %s', async (name) => {
+  const items = compileItems(await engines[name]!(), definition);
+  fill(items.arrays);
+  for (let run = 0; run < 3; run++) {
+    items.arrays.y!.fill(0);
+    items.run('product');
+    expect([...items.arrays.y!]).toEqual(y);
+    items.run('total');
+    expect([...items.arrays.sum!]).toEqual(sum);
+  }
+  items.dispose();
+});
+
+const plan: ItemsPlan = {
+  ...definition,
+  functions: { product: { inputs: ['x', 'w'], outputs: ['y'] }, total: { inputs: ['x'], outputs: ['sum'] } },
+};
+
+/** A worker, with the caller's side of its memory. */
+function startWorker(models: ItemWorkerData['models']) {
+  const memory = shareItems(plan);
+  const { port1, port2 } = new MessageChannel();
+  const workerData: ItemWorkerData = { plan, models, memory: memory.memory, first: 2, spinMs: 0, port: port2 };
+  const file = workerFile(new URL('../../../trainer/engine/items.ts', import.meta.url).href, 'item-worker');
+  const thread = new Worker(file, { workerData, transferList: [port2] });
+  return { memory, port: port1, ended: new Promise((resolve) => thread.once('exit', resolve)) };
+}
+
+test('a worker alone does the items that the caller leaves, and ends when told to', async () => {
+  const models = Object.fromEntries(
+    Object.entries(definition.functions).map(([name, { inputs, fn }]) => {
+      const shapes = inputs.map((input) => [
+        input,
+        { shape: definition.arrays[input]!.shape, data: new Float32Array(0) },
+      ]);
+      return [name, modelOf({ name, inputs: Object.fromEntries(shapes), fn })];
+    }),
+  );
+  const { memory, port, ended } = startWorker(models);
+  fill(memory.arrays);
+  const waiter = createWaiter(0);
+  const order = (job: number, number: number) => {
+    memory.job[jobSlot.name] = job;
+    giveOrder(memory, number);
+  };
+  order(0, 1);
+  waitForItems(memory, waiter, 'items');
+  order(1, 2);
+  waitForItems(memory, waiter, 'items');
+  order(lastJob, 3);
+  expect(await ended).toBe(0);
+  expect(Atomics.load(memory.job, jobSlot.ended)).toBe(1);
+  expect([...memory.arrays.y!]).toEqual(y);
+  expect([...memory.arrays.sum!]).toEqual(sum);
+  port.close();
+});
+
+test('a worker that cannot begin says why', async () => {
+  const { memory, port, ended } = startWorker({ product: Uint8Array.of(1, 2, 3), total: Uint8Array.of() });
+  await ended;
+  expect(Atomics.load(memory.control, controlSlot.failed)).toBe(1);
+  expect(receiveMessageOnPort(port)?.message.message).toContain('test-product: expected an ONNX model');
+  port.close();
+});

@@ -1,0 +1,111 @@
+/**
+ * Computations over items: their memory, and a lane, which is what one thread needs to run them. ONNX Runtime takes no shared memory, so
+ * a lane has arrays of its own for one item; it copies rows in and out.
+ */
+
+import type {
+  BoundInput,
+  Computation,
+  Engine,
+  ItemArray,
+  ItemComputations,
+  ItemFunction,
+  ItemsDefinition,
+} from './engine.ts';
+
+/** What a thread is told of the items; plain data. */
+export type ItemsPlan = {
+  readonly name: string;
+  readonly itemCount: number;
+  readonly arrays: Readonly<Record<string, ItemArray>>;
+  readonly functions: Readonly<Record<string, ItemFunction>>;
+};
+
+export type ItemLane = {
+  /** Runs a function for one item. */
+  run(name: string, item: number): void;
+  dispose(): void;
+};
+
+type Compile = (
+  name: string,
+  inputs: Readonly<Record<string, BoundInput>>,
+  outputs: Readonly<Record<string, BoundInput>>,
+) => Computation;
+
+const sizeOf = ({ shape }: Pick<ItemArray, 'shape'>): number => shape.reduce((product, size) => product * size, 1);
+
+export const lengthOf = (array: ItemArray): number => array.rowCount * sizeOf(array);
+
+/** @param shared all rows of each array */
+export function openLane(
+  { itemCount, arrays, functions }: ItemsPlan,
+  shared: Readonly<Record<string, Float32Array>>,
+  compile: Compile,
+): ItemLane {
+  const columns = Object.fromEntries(
+    Object.entries(arrays).map(([name, array]) => [name, openColumn(array, itemCount, shared[name]!)]),
+  );
+  const own = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, columns[name]!.own]));
+  const runs = Object.fromEntries(
+    Object.entries(functions).map(([name, { inputs, outputs }]) => [name, compile(name, own(inputs), own(outputs))]),
+  );
+  return {
+    run(name, item) {
+      const { inputs, outputs } = functions[name]!;
+      for (const input of inputs) columns[input]!.take(item);
+      runs[name]!.run();
+      for (const output of outputs) columns[output]!.give(item);
+    },
+    dispose() {
+      for (const computation of Object.values(runs)) computation.dispose();
+    },
+  };
+}
+
+/** One array as a lane sees it: its own memory for the row of an item. */
+function openColumn(array: ItemArray, itemCount: number, shared: Float32Array) {
+  const size = sizeOf(array);
+  const itemsPerRow = itemCount / array.rowCount;
+  const data = new Float32Array(size);
+  const row = (item: number) => {
+    const first = Math.floor(item / itemsPerRow) * size;
+    return shared.subarray(first, first + size);
+  };
+  return {
+    own: { shape: array.shape, data },
+    take: (item: number) => data.set(row(item)),
+    give: (item: number) => row(item).set(data),
+  };
+}
+
+/** Items in the engine's own way, or one after the other. */
+export const compileItems = <Name extends string>(
+  engine: Engine,
+  definition: ItemsDefinition<Name>,
+): ItemComputations<Name> => engine.compileItems?.(definition) ?? itemsInTurn(engine, definition);
+
+export function itemsInTurn<Name extends string>(
+  engine: Pick<Engine, 'compile'>,
+  definition: ItemsDefinition<Name>,
+): ItemComputations<Name> {
+  const { name: group, itemCount, functions } = definition;
+  const arrays = Object.fromEntries(
+    Object.entries(definition.arrays).map(([name, array]) => [name, new Float32Array(lengthOf(array))]),
+  );
+  const lane = openLane(definition, arrays, (name, inputs, outputs) =>
+    engine.compile({
+      name: `${group}-${name}`,
+      inputs,
+      outputs: Object.fromEntries(Object.entries(outputs).map(([output, { data }]) => [output, data])),
+      fn: functions[name as Name].fn,
+    }),
+  );
+  return {
+    arrays,
+    run(name) {
+      for (let item = 0; item < itemCount; item++) lane.run(name, item);
+    },
+    dispose: () => lane.dispose(),
+  };
+}
