@@ -49,7 +49,7 @@ const specs = {
 };
 
 test.each([
-  ['mlp-standard', { 'td3-act': 8, 'td3-critic': 75, 'td3-actor': 42 }],
+  ['mlp-standard', { 'td3-act': 8, 'td3-critic': 73, 'td3-actor': 42 }],
   ['sa-hyper', { 'td3-act': 8, 'td3-critic': 502, 'td3-actor': 91 }],
 ])('TD3 with %s critics', (architecture, expected) => {
   const counts: Record<string, number> = {};

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { type Builder, createBuilder, dense, fill } from '../../src/onnx/builder.ts';
 import { encode } from '../../src/onnx/encode.ts';
 import type { Graph, Shape, Value } from '../../src/onnx/graph.ts';
-import { add, mul, sub, unary } from '../../src/onnx/ops/elementwise.ts';
+import { add, cast, comparison, mul, sub, unary } from '../../src/onnx/ops/elementwise.ts';
 import { matMul } from '../../src/onnx/ops/matmul.ts';
 import { reduce } from '../../src/onnx/ops/reduce.ts';
 import { expand, reshape, transpose } from '../../src/onnx/ops/shape.ts';
@@ -18,6 +18,7 @@ import { fuseGemmBias } from '../../src/onnx/passes/gemm-bias.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
 import { cutLongProducts } from '../../src/onnx/passes/long-products.ts';
 import { propagateZeros } from '../../src/onnx/passes/propagate-zeros.ts';
+import { readReluMasks } from '../../src/onnx/passes/relu-masks.ts';
 import { rewrite } from '../../src/onnx/passes/rewrite.ts';
 import { replaceRowSums } from '../../src/onnx/passes/row-sums.ts';
 import { simplify } from '../../src/onnx/passes/simplify.ts';
@@ -355,6 +356,33 @@ describe('batched products', () => {
       (g, a, b) => matMul(g, a, b),
     );
     check(graph, replaceThinProducts, ['MatMul'], ['MatMul']);
+  });
+});
+
+describe("ReLU's mask", () => {
+  const masked =
+    (limit: number): Build =>
+    (g, a) => {
+      const x = mul(g, a, a);
+      const shifted = sub(g, x, fill(0.5, 'float32', []));
+      const relu = unary(g, 'Relu', shifted);
+      return mul(g, relu, cast(g, comparison(g, 'Greater', shifted, fill(limit, 'float32', [])), 'float32'));
+    };
+  /** What the comparison reads. */
+  const readOf = ({ nodes }: Graph): string => {
+    const value = nodes.find(({ op }) => op === 'Greater')!.inputs[0]!;
+    return nodes.find(({ outputs }) => outputs.includes(value))!.op;
+  };
+  const operators = ['Mul', 'Sub', 'Relu', 'Greater', 'Cast', 'Mul'];
+
+  test('is read from its result', () => {
+    const graph = graphOf([[3, 4]], masked(0));
+    expect(readOf(graph)).toBe('Sub');
+    expect(readOf(check(graph, readReluMasks, operators, operators))).toBe('Relu');
+  });
+
+  test('is not what another limit gives', () => {
+    expect(readOf(check(graphOf([[3, 4]], masked(-0.25)), readReluMasks, operators, operators))).toBe('Sub');
   });
 });
 

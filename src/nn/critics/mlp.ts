@@ -18,9 +18,9 @@ export const mlpQ = (architecture: string, sizes: CriticSizes, hiddenSizes: read
   q: (parameters, observation, action, context) =>
     tf.squeeze(mlp(parameters, concatInputs(observation, action, context) as tf.Tensor2D), [1]),
   qOfStack(parameters, observation, action, context) {
-    const x = concatInputs(observation, action, context);
-    const memberCount = parameters['layer0.weight']!.shape[0]!;
-    return tf.squeeze(mlp(parameters, tf.tile(tf.expandDims(x, 0), [memberCount, 1, 1]) as tf.Tensor3D), [2]);
+    // The first product broadcasts over the members.
+    const x = tf.expandDims(concatInputs(observation, action, context), 0) as tf.Tensor3D; // [1, B, I]
+    return tf.squeeze(mlp(parameters, x), [2]);
   },
 });
 

@@ -9,6 +9,7 @@ import { foldConstants } from './fold-constants.ts';
 import { foldTransposes } from './fold-transposes.ts';
 import { fuseGemmBias } from './gemm-bias.ts';
 import { propagateZeros } from './propagate-zeros.ts';
+import { readReluMasks } from './relu-masks.ts';
 import { replaceRowSums } from './row-sums.ts';
 import { simplify } from './simplify.ts';
 import { replaceThinProducts } from './thin-products.ts';
@@ -38,5 +39,5 @@ export function optimise(graph: Graph): Graph {
     current = next;
     if (settled) break;
   }
-  return removeDeadCode(materialiseFills(removeDeadCode(replaceRowSums(fuseGemmBias(current)))));
+  return removeDeadCode(materialiseFills(removeDeadCode(replaceRowSums(fuseGemmBias(readReluMasks(current))))));
 }
