@@ -11,7 +11,8 @@ export function createCommand(name: string): Command {
   return new Command(name)
     .description(
       'Draw learning curves of runs. Runs that differ only in their seed are one curve: mean and standard deviation over the ' +
-        'seeds. A single run shows the deviation over the episodes of an evaluation. Each environment has a panel. Prints one line of JSON.',
+        'seeds. A single run shows the deviation over the episodes of an evaluation. A policy that adapts has a curve after adaptation and a broken one before it. ' +
+        'Each environment has a panel. Prints one line of JSON.',
     )
     .argument('<runs...>', 'run directories, or folders of run directories')
     .option('--out <file>', 'where to draw: .svg or .png', 'learning-curves.svg')
@@ -41,6 +42,8 @@ async function plot(paths: string[], { out, metric }: { out: string; metric: str
   writeFileSync(out, format === '.png' ? await drawPng(svg) : svg);
   printJson({
     picture: out,
-    curves: panels.flatMap(({ title, curves }) => curves.map(({ label }) => `${title}: ${label}`)),
+    curves: panels.flatMap(({ title, curves }) =>
+      curves.map(({ label, phase }) => `${title}: ${[label, phase].filter((part) => part !== undefined).join(', ')}`),
+    ),
   });
 }

@@ -1,16 +1,20 @@
 /** From runs to learning curves: runs that differ in their seed alone are one curve, with mean and spread. */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
-import type { CurvePoint, Panel } from '../seeing/curve-chart.ts';
+import type { Curve, CurvePoint, Panel } from '../seeing/curve-chart.ts';
 import { environmentOf, type Run } from './runs.ts';
 import { mean, standardDeviation } from './statistics.ts';
 
 export const defaultMetric = 'evaluationReturn';
-/** The spread of this metric within one run. */
-const deviationMetric = 'evaluationStandardDeviation';
+
+/** What a curve shows: a column of metrics.csv, and the one of its spread within a run, if there is one. */
+type Shown = { readonly metric: string; readonly deviation?: string };
+
+const evaluations: Shown = { metric: defaultMetric, deviation: 'evaluationStandardDeviation' };
 
 /**
- * A panel for each environment, with a curve for each group of runs.
+ * A panel for each environment, with a curve for each group of runs. Policies that adapt have two for the default metric: after
+ * adaptation and before it.
  * @param metric a column of metrics.csv
  * @throws HyperpolicyError invalid_argument: no run has the metric
  */
@@ -34,7 +38,7 @@ export function curvePanels(runs: readonly Run[], metric = defaultMetric): Panel
 
 function panelOf(environment: string, runs: readonly Run[], metric: string): Panel {
   const groups = groupRuns(runs);
-  const curves = groups.map(({ label, runs: ofGroup }) => ({ label, points: pointsOf(ofGroup, metric) }));
+  const curves = groups.flatMap((group) => curvesOf(group, metric));
   return {
     title: environment,
     subtitle: subtitleOf(groups, metric),
@@ -42,6 +46,18 @@ function panelOf(environment: string, runs: readonly Run[], metric: string): Pan
     valueTitle: metric === defaultMetric ? 'evaluation return' : metric,
     curves,
   };
+}
+
+function curvesOf({ label, runs }: RunGroup, metric: string): Curve[] {
+  if (metric !== defaultMetric) return [{ label, points: pointsOf(runs, { metric }) }];
+  const after = pointsOf(runs, evaluations);
+  const { beforeAdaptation } = runs[0]!;
+  const before = beforeAdaptation === undefined ? [] : pointsOf(runs, beforeAdaptation);
+  if (before.length === 0) return [{ label, points: after }];
+  return [
+    { label, points: after, phase: 'after adaptation' },
+    { label, points: before, phase: 'before adaptation' },
+  ];
 }
 
 export type RunGroup = { readonly label: string; readonly runs: readonly Run[] };
@@ -97,18 +113,13 @@ function subtitleOf(groups: readonly RunGroup[], metric: string): string {
   return bands.length === 0 ? '' : `mean and standard deviation ${bands.join(', ')}`;
 }
 
-function pointsOf(runs: readonly Run[], metric: string): CurvePoint[] {
+function pointsOf(runs: readonly Run[], { metric, deviation }: Shown): CurvePoint[] {
   const curves = runs.map(({ records }) => valuesOf(records, metric)).filter((curve) => curve.length > 0);
   const [first] = curves;
   if (first === undefined) return [];
   if (curves.length === 1) {
-    const spreads =
-      metric === defaultMetric
-        ? valuesOf(
-            runs.flatMap(({ records }) => records),
-            deviationMetric,
-          )
-        : [];
+    const records = runs.flatMap((run) => run.records);
+    const spreads = deviation === undefined ? [] : valuesOf(records, deviation);
     const spreadAt = new Map(spreads.map(({ step, value }) => [step, value]));
     return first.map(({ step, value }) => ({ step, mean: value, spread: spreadAt.get(step) ?? 0 }));
   }

@@ -6,6 +6,7 @@ import { invalidArgument, notFound } from '../../src/contract/errors.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
 import { type ModelPackage, readPackage } from '../../src/package/package.ts';
 import { loadAlgorithm } from '../algorithms/registry.ts';
+import type { Algorithm } from '../run/algorithm.ts';
 import { defaultStepUnit } from '../run/learning-curve.ts';
 import { type MetricRecord, readMetrics } from '../run/metrics.ts';
 import { readPublication } from '../run/publication.ts';
@@ -18,6 +19,8 @@ export type Run = {
   /** Algorithm and network, e.g. `td3 sa-hyper`. */
   readonly name: string;
   readonly stepUnit: string;
+  /** Columns of the evaluations before adaptation, if the policy adapts. */
+  readonly beforeAdaptation: Algorithm['beforeAdaptation'];
   readonly records: readonly MetricRecord[];
 };
 
@@ -55,6 +58,7 @@ async function readRun(directory: string): Promise<Run> {
     seed: Number(config.loop.seed ?? 0),
     name: `${name} ${algorithm.variant({ algorithm: config.algorithm })}`,
     stepUnit: algorithm.stepUnit ?? defaultStepUnit,
+    beforeAdaptation: algorithm.beforeAdaptation,
     records: readMetrics(directory),
   };
 }

@@ -10,7 +10,12 @@ export type CurvePoint = {
   readonly spread: number;
 };
 
-export type Curve = { readonly label: string; readonly points: readonly CurvePoint[] };
+export type Curve = {
+  readonly label: string;
+  readonly points: readonly CurvePoint[];
+  /** What tells curves of one label apart: the first phase of a chart is a whole line, others are broken. */
+  readonly phase?: string;
+};
 
 /** Curves that share their axes. */
 export type Panel = {
@@ -24,15 +29,18 @@ export type Panel = {
 
 const panelSize = { width: 560, height: 320 };
 const columnCount = 2;
-/** Labels are shown whole up to this width. */
-const legendLabelWidthMax = 480;
+/** Longer labels of the legend have several lines, which end after a comma. */
+const labelLineLengthMax = 64;
 /** A curve of few points shows where they are. */
 const markedPointCountMax = 40;
+/** Bands lie over each other, so those of many curves are fainter. */
+const bandOpacity = (curveCount: number): number => Math.min(0.18, 0.36 / curveCount);
 
 /** @returns one panel, or several in two columns; the colours of equal labels are equal */
 export function curveChart(panels: readonly Panel[]): TopLevelSpec {
-  const labels = [...new Set(panels.flatMap(({ curves }) => curves.map(({ label }) => label)))];
-  const drawn = panels.map((panel) => panelChart(panel, labels));
+  const labels = [...new Set(panels.flatMap(({ curves }) => curves.map(({ label }) => inLines(label))))];
+  const phases = [...new Set(panels.flatMap(({ curves }) => curves.map(({ phase }) => phase)))];
+  const drawn = panels.map((panel) => panelChart(panel, labels, phases));
   return {
     background: 'white',
     padding: 12,
@@ -44,7 +52,7 @@ export function curveChart(panels: readonly Panel[]): TopLevelSpec {
       legend: {
         orient: 'bottom',
         direction: 'vertical',
-        labelLimit: legendLabelWidthMax,
+        labelLimit: 0,
         title: null,
         symbolType: 'stroke',
         symbolStrokeWidth: 3,
@@ -55,9 +63,35 @@ export function curveChart(panels: readonly Panel[]): TopLevelSpec {
   };
 }
 
-function panelChart({ title, subtitle, stepTitle, valueTitle, curves }: Panel, labels: readonly string[]) {
-  const values = curves.flatMap(({ label, points }) =>
-    points.map(({ step, mean, spread }) => ({ label, step, mean, low: mean - spread, high: mean + spread })),
+/** Of a legend's label. */
+const lineEnd = '\n';
+
+function inLines(label: string): string {
+  const lines = [''];
+  for (const part of label.split(/(?<=, )/)) {
+    if (lines.at(-1)!.length + part.length > labelLineLengthMax) lines.push('');
+    lines[lines.length - 1] += part;
+  }
+  return lines
+    .map((line) => line.trimEnd())
+    .filter((line) => line !== '')
+    .join(lineEnd);
+}
+
+function panelChart(
+  { title, subtitle, stepTitle, valueTitle, curves }: Panel,
+  labels: readonly string[],
+  phases: readonly (string | undefined)[],
+) {
+  const values = curves.flatMap(({ label, phase, points }) =>
+    points.map(({ step, mean, spread }) => ({
+      label: inLines(label),
+      phase,
+      step,
+      mean,
+      low: mean - spread,
+      high: mean + spread,
+    })),
   );
   const isMarked = curves.every(({ points }) => points.length <= markedPointCountMax);
   const x = {
@@ -77,7 +111,16 @@ function panelChart({ title, subtitle, stepTitle, valueTitle, curves }: Panel, l
     field: 'label',
     type: 'nominal' as const,
     scale: { domain: [...labels], scheme: 'tableau10' as const },
-    ...(labels.length === 1 && { legend: null }),
+    legend: labels.length === 1 ? null : { labelExpr: `split(datum.label, ${JSON.stringify(lineEnd)})` },
+  };
+  const hasPhases = phases.some((phase) => phase !== undefined);
+  const lineStyle = hasPhases && {
+    strokeDash: {
+      field: 'phase',
+      type: 'nominal' as const,
+      scale: { domain: phases.map(String), range: phases.map((_, i) => (i === 0 ? [1, 0] : [5, 4])) },
+      legend: { symbolStrokeColor: '#444444', symbolStrokeWidth: 2, symbolSize: 900 },
+    },
   };
   return {
     ...panelSize,
@@ -86,18 +129,32 @@ function panelChart({ title, subtitle, stepTitle, valueTitle, curves }: Panel, l
     data: { values },
     layer: [
       {
-        mark: { type: 'area' as const, opacity: 0.18 },
-        encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' }, color },
+        mark: { type: 'area' as const, opacity: bandOpacity(curves.length) },
+        encoding: {
+          x,
+          y: { ...y, field: 'low' },
+          y2: { field: 'high' },
+          color,
+          ...(hasPhases && { detail: { field: 'phase', type: 'nominal' as const } }),
+        },
       },
       {
         mark: {
           type: 'line' as const,
           strokeWidth: 2,
           strokeJoin: 'round' as const,
-          ...(isMarked && { point: { size: 22 } }),
         },
-        encoding: { x, y: { ...y, field: 'mean' }, color },
+        encoding: { x, y: { ...y, field: 'mean' }, color, ...lineStyle },
       },
+      // Not as points of the line: then the phases' legend would show points.
+      ...(isMarked
+        ? [
+            {
+              mark: { type: 'point' as const, filled: true, size: 22, opacity: 1 },
+              encoding: { x, y: { ...y, field: 'mean' }, color },
+            },
+          ]
+        : []),
     ],
   };
 }

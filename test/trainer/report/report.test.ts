@@ -9,7 +9,7 @@ import { curvePanels } from '../../../trainer/report/curves.ts';
 import { reportPage } from '../../../trainer/report/report.ts';
 import { readRuns } from '../../../trainer/report/runs.ts';
 import { bootstrapInterval, interquartileMean, mean, standardDeviation } from '../../../trainer/report/statistics.ts';
-import { writeRun } from './runs.ts';
+import { writeMamlRun, writeRun } from './runs.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -74,6 +74,44 @@ describe('curves of runs', () => {
     ]);
     expect(panels[0]!.curves[0]!.points).toEqual([{ step: 0, mean: 1, spread: 5 }]);
     expect(panels[0]!.subtitle).toBe("mean and standard deviation of the evaluation's episodes");
+  });
+
+  test('of a policy that adapts are two, after adaptation and before it, with the spread over the seeds', async () => {
+    await writeMamlRun(folder, 0, [
+      [1, 10],
+      [3, 30],
+    ]);
+    const runs = await readRuns([folder]);
+    expect(curvePanels(runs)[0]!.curves).toEqual([
+      {
+        label: 'maml maml (seed 0)',
+        phase: 'after adaptation',
+        points: [
+          { step: 0, mean: 10, spread: 5 },
+          { step: 10, mean: 30, spread: 5 },
+        ],
+      },
+      {
+        label: 'maml maml (seed 0)',
+        phase: 'before adaptation',
+        points: [
+          { step: 0, mean: 1, spread: 2 },
+          { step: 10, mean: 3, spread: 2 },
+        ],
+      },
+    ]);
+    expect(curvePanels(runs, 'testPreReturn')[0]!.curves.map(({ phase }) => phase)).toEqual([undefined]);
+    await writeMamlRun(folder, 1, [
+      [3, 10],
+      [5, 30],
+    ]);
+    const [after, before] = curvePanels(await readRuns([folder]))[0]!.curves;
+    expect(after).toMatchObject({ label: 'maml maml (2 seeds)', points: [{ spread: 0 }, { spread: 0 }] });
+    // Of 1 and 3, and of 3 and 5: deviations of 1 on either side, (1 + 1) / (2 - 1) = 2 squared.
+    expect(before!.points).toEqual([
+      { step: 0, mean: 2, spread: Math.SQRT2 },
+      { step: 10, mean: 4, spread: Math.SQRT2 },
+    ]);
   });
 
   test('are one wherever and however safely they ran', async () => {

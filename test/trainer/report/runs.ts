@@ -25,8 +25,6 @@ export async function writeRun(
   const directory = join(runs, `${environment}-${critic}-${batchSize ?? 100}-seed${seed}`);
   const algorithm = { critic: { architecture: critic }, ...(batchSize !== undefined && { batchSize }) };
   const given = { environment, threadCount: 1, algorithm, loop: { ...loop, seed } };
-  mkdirSync(directory, { recursive: true });
-  writeFileSync(join(directory, 'config.json'), JSON.stringify(completeConfig(await loadAlgorithm('td3'), given)));
   const records = Object.entries(returns).map(([step, value]) => ({
     step: Number(step),
     seconds: 1,
@@ -34,6 +32,35 @@ export async function writeRun(
     evaluationStandardDeviation: 5,
     ...(outOfRangeReturn !== undefined && { outOfRangeReturn }),
   }));
+  return writeFiles(directory, 'td3', given, records);
+}
+
+/** A MAML run with evaluations at steps 0 and 10. @param returns before and after adaptation, at either */
+export async function writeMamlRun(
+  runs: string,
+  seed: number,
+  returns: readonly (readonly [before: number, after: number])[],
+): Promise<string> {
+  const records = returns.map(([before, after], i) => ({
+    step: 10 * i,
+    seconds: 1,
+    testPreReturn: before,
+    testPreDeviation: 2,
+    evaluationReturn: after,
+    evaluationStandardDeviation: 5,
+  }));
+  const given = { environment: 'Point-Robot', threadCount: 1, algorithm: { policy: 'maml' }, loop: { seed } };
+  return writeFiles(join(runs, `maml-seed${seed}`), 'maml', given, records);
+}
+
+async function writeFiles(
+  directory: string,
+  algorithm: string,
+  given: Parameters<typeof completeConfig>[1],
+  records: readonly object[],
+): Promise<string> {
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(join(directory, 'config.json'), JSON.stringify(completeConfig(await loadAlgorithm(algorithm), given)));
   writeFileSync(join(directory, 'metrics.jsonl'), records.map((record) => `${JSON.stringify(record)}\n`).join(''));
   return directory;
 }

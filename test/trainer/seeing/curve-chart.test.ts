@@ -42,6 +42,28 @@ describe('a chart of learning curves', () => {
     expect(texts).toContain('td3 mlp-standard &amp; &lt;more&gt;');
   });
 
+  test('tells the phases of a curve apart by broken lines of its colour', async () => {
+    const after = { ...curve('maml', 0.1), phase: 'after adaptation' };
+    const before = { ...curve('maml', 0.05), phase: 'before adaptation' };
+    const svg = await drawSvg(curveChart([panel('Point-Robot', [after, before])]));
+    expect(textsOf(svg)).toEqual(expect.arrayContaining(['after adaptation', 'before adaptation']));
+    const dashes = (dash: string) =>
+      [...svg.matchAll(/<path[^>]*>/g)]
+        .map(([path]) => path)
+        .filter((path) => path.includes(`stroke-dasharray="${dash}"`));
+    // The curve, and its line in the legend.
+    for (const dash of ['1,0', '5,4']) {
+      expect(dashes(dash).map((path) => /stroke="(#\w+)"/.exec(path)?.[1])).toEqual(['#4c78a8', '#444444']);
+    }
+  });
+
+  test('a long label of the legend has several lines, and is whole', async () => {
+    const label = 'maml hyper-maml, stepCount 1, start 0.01, learnt per-tensor, taskCount 10, episodeCount 6 (2 seeds)';
+    const svg = await drawSvg(curveChart([panel('Point-Robot', [curve(label, 1), curve('maml', 1)])]));
+    expect(svg).toContain('>maml hyper-maml, stepCount 1, start 0.01, learnt per-tensor,<');
+    expect(svg).toContain('>taskCount 10, episodeCount 6 (2 seeds)<');
+  });
+
   test('a long subtitle has two lines: its width is only estimated, and would decide that of the picture', async () => {
     const subtitle = "mean and standard deviation over the seeds, of the evaluation's episodes where there is one seed";
     const svg = await drawSvg(curveChart([{ ...panel('Hopper-v5', [curve('td3', 1)]), subtitle }]));

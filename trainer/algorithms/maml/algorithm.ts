@@ -22,6 +22,7 @@ export const algorithm: Algorithm = {
   }),
   stepUnit: 'iterations',
   resumable: ['iterationCount', 'evaluationInterval', 'checkpointInterval'],
+  beforeAdaptation: { metric: 'testPreReturn', deviation: 'testPreDeviation' },
   variant: ({ algorithm: settings }) => (settings as MamlConfig).policy,
   open: async (setup) => (await import('./training.ts')).openMaml(setup),
 };
