@@ -1,4 +1,4 @@
-/** A short run of the simulated robot with all of its faults: no action is applied above its limit, and it is drawn. Needs the built bench. */
+/** A short run of the simulated robot with all of its faults: no action is applied above its limit, it stands, and it is drawn. Needs the built bench. */
 
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -16,6 +16,7 @@ test('a robot acts through every fault', { timeout: 240_000 }, async () => {
   await promisify(execFile)(process.execPath, [main, 'robot', '--seconds', '8', '--json', json, '--out', svg]);
   const figures = JSON.parse(await readFile(json, 'utf8')) as Record<string, number>;
   expect(figures.stale_count).toBe(0);
+  expect(figures.fall_count).toBe(0);
   expect(figures.fresh_count! + figures.hold_count!).toBeGreaterThan(0);
   // The restart alone is longer than an action may be held.
   expect(figures.safe_count).toBeGreaterThan(0);

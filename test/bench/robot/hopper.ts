@@ -1,34 +1,57 @@
 /**
- * The simulated robot: Gymnasium's Hopper, physics at 500 Hz and control at 100 Hz. Its default export is the environment that its policy is
- * trained in; the simulation steps the same robot by single physics steps.
+ * The simulated robot: Gymnasium's Hopper, physics and drives at 500 Hz, control at 100 Hz. Its drives balance it by themselves, as a robot's
+ * own controller does; an action is what is added to that, up to 0.6 of their torque. With no action it stands, so that is its safe action.
  */
 
 import type { Env } from '../../../src/envs/env.ts';
 import { hopperModel } from '../../../src/envs/models/planar-walkers.ts';
 import { createPlanarRunner, uniformNoise } from '../../../src/envs/tasks/planar-runner.ts';
+import { balance } from './balance.ts';
 
 export const physicsStepMs = 2;
 export const controlPeriodMs = 10;
+/** An action is applied until its observation is so old, milliseconds. */
+export const ageMsMax = 50;
+/** From there to the safe action. */
+export const rampMs = 40;
+export const safeAction = [0, 0, 0];
+const actionShare = 0.6;
 
-/** Height over 0.7 m, pitch within +-0.2 rad: it stands, or hops. */
+/** Height over 0.7 m, pitch within +-0.2 rad, as Gymnasium has it: it stands, or hops. */
 export const stands = (height: number, pitch: number): boolean => height > 0.7 && Math.abs(pitch) < 0.2;
 
-/** @param isTraining an episode then ends where it falls, at most after 1000 steps of control */
-function create(isTraining: boolean): Promise<Env> {
-  return createPlanarRunner({
-    name: isTraining ? 'Hopper-100Hz' : 'Hopper-500Hz',
+/** A step is one of physics. It never ends an episode by itself. */
+export async function createRobot(): Promise<Env> {
+  const body = await createPlanarRunner({
+    name: 'Hopper-500Hz',
     model: hopperModel(),
     joints: ['thigh', 'leg', 'foot'],
     physicsStepS: physicsStepMs / 1000,
-    physicsStepCount: isTraining ? controlPeriodMs / physicsStepMs : 1,
-    episodeStepCountMax: isTraining ? 1000 : Number.MAX_SAFE_INTEGER,
-    controlCostWeight: 1e-3,
+    physicsStepCount: 1,
+    episodeStepCountMax: Number.MAX_SAFE_INTEGER,
+    controlCostWeight: 0,
     noise: { position: uniformNoise(5e-3), velocity: uniformNoise(5e-3) },
     velocityLimit: 10,
-    ...(isTraining && { healthy: ([, height, pitch]) => stands(height!, pitch!) }),
   });
+  let observation: Float64Array;
+  return {
+    ...body,
+    reset(seed) {
+      const begun = body.reset(seed);
+      observation = begun.observation;
+      return begun;
+    },
+    step(action) {
+      const torques = balance(observation).map((own, i) => clip(own + actionShare * clip(action[i]!)));
+      const result = body.step(torques);
+      observation = result.observation;
+      return result;
+    },
+    restore(state) {
+      observation = body.restore(state);
+      return observation;
+    },
+  };
 }
 
-export const createRobot = (): Promise<Env> => create(false);
-
-export default (): Promise<Env> => create(true);
+const clip = (torque: number): number => Math.min(Math.max(torque, -1), 1);

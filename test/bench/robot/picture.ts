@@ -1,8 +1,9 @@
-/** The run as a picture: faults, modes, the age of actions, the robot's height over time; and how long answers took. */
+/** The run as a picture: faults, modes, the age of actions, the robot's height and way over time; and how long answers took. */
 
 import type { TopLevelSpec } from 'vega-lite';
 import { fontFamilies } from '../../../trainer/seeing/drawing.ts';
-import { ageMsMax, faults, type SimulationResult } from './simulation.ts';
+import { ageMsMax } from './hopper.ts';
+import { faults, type SimulationResult } from './simulation.ts';
 
 const width = 900;
 const modeColours = { fresh: '#2a9d57', hold: '#f2b134', ramp: '#e8743b', safe: '#b3282d' };
@@ -91,20 +92,8 @@ export function chartOf(
           },
         ],
       },
-      {
-        width,
-        height: 110,
-        layer: [
-          shaded,
-          {
-            mark: { type: 'line', strokeWidth: 1, color: '#2b5c8a' },
-            encoding: {
-              ...time('seconds'),
-              y: { field: 'height', type: 'quantitative', title: 'height of the torso, m' },
-            },
-          },
-        ],
-      },
+      { width, height: 90, layer: [shaded, line({ field: 'height', title: 'height of the torso, m' }, time(null))] },
+      { width, height: 90, layer: [shaded, line({ field: 'x', title: 'way, m' }, time('seconds'))] },
       {
         width,
         height: 130,
@@ -123,3 +112,8 @@ export function chartOf(
     ],
   } as TopLevelSpec;
 }
+
+const line = ({ field, title }: { readonly field: string; readonly title: string }, time: object) => ({
+  mark: { type: 'line', strokeWidth: 1, color: '#2b5c8a' },
+  encoding: { ...time, y: { field, type: 'quantitative', title } },
+});

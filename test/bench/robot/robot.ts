@@ -1,15 +1,16 @@
 /**
  * A simulated robot at a real server that is delayed, lossy, restarted, frozen and given a new version: what its cycles came to, and a
- * picture of it. The policy beside was trained by `hyperpolicy train td3 --env dist/test/bench/robot/hopper.js --critic mlp-standard
- * --actor-hidden 64,64 --seed 1` for 140000 steps; its critic is left out.
+ * picture of it. The policy beside was trained by `hyperpolicy train sac --preset sac --env dist/test/bench/robot/walking.js --critic mlp-small
+ * --actor-hidden 64,64 --batch-size 128 --eval-every 5000 --seed 1`; its manifest has steps and returns, and its critic is left out.
  */
 
 import { writeFile } from 'node:fs/promises';
 import { drawSvg } from '../../../trainer/seeing/drawing.ts';
 import { report } from '../measure.ts';
 import type { BenchOptions } from '../options.ts';
+import { ageMsMax } from './hopper.ts';
 import { chartOf } from './picture.ts';
-import { ageMsMax, simulate } from './simulation.ts';
+import { simulate } from './simulation.ts';
 
 export async function run({ json, out, seconds = 60 }: BenchOptions): Promise<void> {
   const result = await simulate(seconds);
@@ -33,6 +34,6 @@ export async function run({ json, out, seconds = 60 }: BenchOptions): Promise<vo
       distance_m: distance,
     },
     json,
-    { stale_count: { bound: 'most', value: 0 } },
+    { stale_count: { bound: 'most', value: 0 }, fall_count: { bound: 'most', value: 0 } },
   );
 }

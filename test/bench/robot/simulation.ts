@@ -12,15 +12,12 @@ import { createPolicyClient } from '../../../clients/typescript/index.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import type { Env } from '../../../src/envs/env.ts';
 import { type ServerChild, startServerProcess } from '../serve-processes.ts';
-import { controlPeriodMs, createRobot, physicsStepMs, stands } from './hopper.ts';
+import { ageMsMax, controlPeriodMs, createRobot, physicsStepMs, rampMs, stands } from './hopper.ts';
 import { createNetwork, type Network } from './network.ts';
 import { fallsAlone } from './policy-alone.ts';
 
 const model = 'hopper';
 const policy = fileURLToPath(new URL('./policy/', import.meta.url).href.replace('/dist/', '/'));
-/** An action is applied until its observation is so old, milliseconds. */
-export const ageMsMax = 50;
-const rampMs = 100;
 const lyingMs = 1000;
 
 /** Something that is wrong for a while; parts of the whole run. */
