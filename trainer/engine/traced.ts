@@ -7,10 +7,11 @@ import { afterPasses, repeated } from '../../src/onnx/loop.ts';
 import { multiplyAdds } from '../../src/onnx/multiply-adds.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
 import { candidates, type DeviceName } from '../../src/onnx/providers.ts';
-import { openSession, type Session, type SessionOptions } from '../../src/onnx/session.ts';
+import { openSession, type SessionOptions } from '../../src/onnx/session.ts';
+import { openSmallComputation } from '../../src/onnx/small-computation.ts';
 import { type TracedFunction, trace } from '../../src/trace/trace.ts';
 import { bindSession } from './bound.ts';
-import type { BoundInput, ComputationDefinition, Engine } from './engine.ts';
+import type { BoundInput, Computation, ComputationDefinition, Engine } from './engine.ts';
 import { itemsOnThreads } from './item-threads.ts';
 
 export type TracedEngineOptions = {
@@ -27,18 +28,16 @@ export type TracedEngineOptions = {
 const smallMultiplyAdds = 1e6;
 
 export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions): Engine => {
-  const optionsFor = (work: number): SessionOptions =>
-    work < smallMultiplyAdds
-      ? { threadCount: 1 }
-      : { threadCount, spinning: threadCount > 1, ...(device !== undefined && { device }) };
+  const options: SessionOptions = { threadCount, spinning: threadCount > 1, ...(device !== undefined && { device }) };
 
   return {
     name: 'traced',
     compile(definition) {
       const { name, inputs, outputs, fn } = definition;
       const graph = smallestFirst(graphOf(name, inputs, fn));
-      const session = compile(graph, optionsFor(multiplyAdds(graph)));
-      refuseUnknownOutputs(outputs, session, name);
+      refuseUnknownOutputs(outputs, graph);
+      if (multiplyAdds(graph) < smallMultiplyAdds) return small(definition, graph);
+      const session = compile(graph, options);
       const shapes = new Map(session.outputs.map((output) => [output.name, output.shape as readonly number[]]));
       return bindSession(session, {
         inputs,
@@ -54,7 +53,7 @@ export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions)
         { shape: [passCount, ...shape], data },
       ]);
       const states = new Map(Object.entries(state).map(([part, array]) => [afterPasses(part), array]));
-      return bindSession(openSession(encode(graph), optionsFor(work), name), {
+      return bindSession(openSession(encode(graph), work < smallMultiplyAdds ? { threadCount: 1 } : options, name), {
         inputs: { ...state, ...Object.fromEntries(wholes) },
         // Written when all passes are done, so they may be the arrays that the first one read.
         outputs: (output) => states.get(output)!,
@@ -66,6 +65,14 @@ export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions)
     }),
   };
 };
+
+/** The bytes are those of {@link modelOf}. */
+function small(definition: ComputationDefinition, graph: Graph): Computation {
+  const { bind, dispose } = openSmallComputation(encode(optimise(graph)), graph.name);
+  const inputs = Object.entries(definition.inputs).map(([name, { data }]) => [name, data]);
+  const outputs = graph.outputs.map(({ name }) => [name, target(definition, name)]);
+  return { run: bind(Object.fromEntries(inputs), Object.fromEntries(outputs)), dispose };
+}
 
 function graphOf(name: string, inputs: Readonly<Record<string, BoundInput>>, fn: TracedFunction): Graph {
   const specs = Object.fromEntries(Object.entries(inputs).map(([input, { shape }]) => [input, { shape }]));
@@ -88,9 +95,9 @@ function target({ outputs, name }: ComputationDefinition, output: string): Float
   return data;
 }
 
-function refuseUnknownOutputs(outputs: object, session: Session, name: string): void {
+function refuseUnknownOutputs(outputs: object, { name, outputs: made }: Graph): void {
   for (const output of Object.keys(outputs)) {
-    if (!session.outputs.some((made) => made.name === output))
+    if (!made.some((value) => value.name === output))
       throw new Error(`${name}: expected an output "${output}" of the function, got none`);
   }
 }

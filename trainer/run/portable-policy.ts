@@ -1,6 +1,6 @@
 /** A deterministic policy that another thread can run: a graph as ONNX, and the parameters that it takes. */
 
-import { floatTensor, openSession } from '../../src/onnx/session.ts';
+import { openSmallComputation } from '../../src/onnx/small-computation.ts';
 import type { EvaluationOptions } from './evaluation.ts';
 
 /** Parameters by the graph's input names. */
@@ -26,23 +26,21 @@ export type OpenedPolicy = {
 
 /** @param model of a {@link PortablePolicy} */
 export function openPolicy(model: Uint8Array): OpenedPolicy {
-  const session = openSession(model, { threadCount: 1 }, 'policy of an evaluation');
+  const computation = openSmallComputation(model, 'policy of an evaluation');
   return {
     actWith(parameters) {
-      const feeds = Object.fromEntries(
-        session.inputs.map(({ name, shape }) => {
-          const sizes = shape as readonly number[];
-          const size = sizes.reduce((product, one) => product * one, 1);
-          return [name, floatTensor(parameters[name] ?? new Float32Array(size), sizes)];
-        }),
+      const inputs = Object.fromEntries(
+        computation.inputs.map(({ name, size }) => [name, parameters[name] ?? new Float32Array(size)]),
       );
-      const values = (name: string) => feeds[name]?.data as Float32Array | undefined;
+      const action = new Float32Array(computation.outputs[0]!.size);
+      const run = computation.bind(inputs, { action });
       return (observation, out, context) => {
-        values('observation')!.set(observation);
-        if (context !== null) values('context')?.set(context);
-        out.set(session.run(feeds).action!.data as Float32Array);
+        inputs.observation!.set(observation);
+        if (context !== null) inputs.context?.set(context);
+        run();
+        out.set(action);
       };
     },
-    dispose: () => session.dispose(),
+    dispose: () => computation.dispose(),
   };
 }

@@ -5,8 +5,8 @@
  */
 
 import { smallArray } from '../small-arrays.ts';
-import { instantiateRowKernels } from './kernels.ts';
 import { planRows } from './plan.ts';
+import { openProgram } from './program.ts';
 
 /** Generated weights: a block per context, its parts in the order of `weightNames`; row -> entry, all the first where undefined. */
 export type RowWeights = {
@@ -33,8 +33,6 @@ export type RowNetwork = {
   compute(run: RowRun, from: number, to: number, results: RowResults): void;
 };
 
-const pageBytes = 65_536;
-
 /**
  * Plans a graph and takes memory for it, which goes when nothing refers to it.
  * @param model the bytes of an ONNX file
@@ -42,13 +40,9 @@ const pageBytes = 65_536;
  * @throws NotByRow if a row program cannot compute the graph
  */
 export function openRowNetwork(model: Uint8Array, weightNames: readonly string[] = []): RowNetwork {
-  const { memoryBytes, constants, inputs, weights, outputs, steps, workPerRow } = planRows(model, weightNames);
-  const pages = Math.ceil(memoryBytes / pageBytes);
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-  const floats = new Float32Array(memory.buffer);
-  for (const { address, values } of constants) floats.set(values, address / 4);
-  const kernels = instantiateRowKernels(memory);
-  const calls = steps.map((step) => step(kernels));
+  const plan = planRows(model, weightNames);
+  const { inputs, weights, outputs, workPerRow } = plan;
+  const { floats, compute } = openProgram(plan);
   /** The block that the memory holds. */
   let held: Float32Array | undefined;
 
@@ -77,7 +71,7 @@ export function openRowNetwork(model: Uint8Array, weightNames: readonly string[]
           if (values === undefined) floats.fill(0, to, to + size);
           else for (let i = 0; i < size; i++) floats[to + i] = values[row * size + i]!;
         }
-        for (const call of calls) call();
+        compute();
         for (const { name, address, size } of outputs) {
           const values = results[name]!;
           const from = address / 4;
