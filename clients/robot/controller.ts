@@ -116,7 +116,7 @@ class ControlLoop {
     const answered = this.#ask(observation, observedAtMs).then((came) => {
       if (came) latencyMs = clock.nowMs() - observedAtMs;
     });
-    // Computed while the answer is on its way.
+    // Before the wait: it is ready where no answer comes.
     if (safePolicy !== undefined) this.#commander.setSafeAction(safePolicy(observation));
     await atMost(clock, startMs + answerMsMax, answered);
     const nowMs = clock.nowMs();

@@ -33,8 +33,9 @@ class Commander:
         self, *, safe_action: Any, age_ms_max: float, ramp_ms: float, interpolation_ms: float, watchdog_ms: float
     ) -> None:
         """
-        `safe_action`, [A], is where a ramp ends, `ramp_ms` after its start, until `set_safe_action` gives another. An action is applied until its observation is `age_ms_max` old, and
-        never after; one action goes over into the next within `interpolation_ms`; without a cycle for `watchdog_ms` the ramp begins too.
+        `safe_action`, [A], is where a ramp ends, `ramp_ms` after its start, until `set_safe_action` gives another. An action is applied until its
+        observation is `age_ms_max` old, and never after; one action goes over into the next within `interpolation_ms`; without a cycle for
+        `watchdog_ms` the ramp begins too.
         """
         self._safe: FloatArray = np.array(safe_action, dtype=np.float32)
         self._age_ms_max = check_time("Commander age_ms_max", age_ms_max)

@@ -59,7 +59,10 @@ class Call(Protocol):
         """Sends no more; what was sent is still answered."""
 
     def cancel(self) -> None:
-        """Ends at once. What it then tells is of a call that the stream has left."""
+        """
+        Ends at once. What it then tells is of a call that the stream has left. Called without the core's lock: while a message is received, the
+        call may hold a lock of its own and wait for that one.
+        """
 
 
 class Timer(Protocol):
@@ -231,27 +234,34 @@ class StreamCore:
     def expire(self, own: Pending) -> None:
         """Its time is over: it settles now, unless it has."""
         with self._lock:
-            if own.settle is None:
-                return
-            self._replace(own, late_error("ActStream", self._connection.address, own.times.wait_ms))
-            call = self._call
-            if call is None:
-                return
-            is_idle = all(pending.settle is None for pending in self._pending)
-            if call.heard_at_ms is None and is_idle:
-                # Nothing came of it yet, and nobody waits for it: what was sent is not to be answered later.
-                self._call = None
-                self._pending.clear()
-                call.cancel()
-            if not self._options.get("resume") or call.heard_at_ms is None:
-                return
-            since_ms = max(call.heard_at_ms, self._pending[0].sent_at_ms if self._pending else 0)
-            # Its own wait counts whole: a timer may fire a little early by the clock that is read here.
-            waited_ms = own.times.wait_ms if call.heard_at_ms < own.sent_at_ms else 0
-            if max(now_ms() - since_ms, waited_ms) >= _SILENCE_MS_MAX:
-                expected = f"an answer of {self._connection.address}"
-                self.end_call(call, unavailable("ActStream", expected, "silence"))
-                call.cancel()
+            given_up = self._expired(own)
+        if given_up is not None:
+            given_up.cancel()
+
+    def _expired(self, own: Pending) -> Call | None:
+        """Returns the call that is given up with it."""
+        if own.settle is None:
+            return None
+        self._replace(own, late_error("ActStream", self._connection.address, own.times.wait_ms))
+        call = self._call
+        if call is None:
+            return None
+        if call.heard_at_ms is None:
+            if any(pending.settle is not None for pending in self._pending):
+                return None
+            # Nothing came of it yet, and nobody waits for it: what was sent is not to be answered later.
+            self._call = None
+            self._pending.clear()
+            return call
+        if not self._options.get("resume"):
+            return None
+        since_ms = max(call.heard_at_ms, self._pending[0].sent_at_ms if self._pending else 0)
+        # Its own wait counts whole: a timer may fire a little early by the clock that is read here.
+        waited_ms = own.times.wait_ms if call.heard_at_ms < own.sent_at_ms else 0
+        if max(now_ms() - since_ms, waited_ms) < _SILENCE_MS_MAX:
+            return None
+        self.end_call(call, unavailable("ActStream", f"an answer of {self._connection.address}", "silence"))
+        return call
 
     def drop(self, own: Pending) -> None:
         """Its caller has given it up."""

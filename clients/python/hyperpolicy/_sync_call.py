@@ -39,8 +39,7 @@ class SyncCall:
 
     def cancel(self) -> None:
         self._out.put(None)
-        # Not here: the stream's lock is held, for which the library's thread may wait in `_take` while it has the call's own lock.
-        threading.Thread(target=self._stream.cancel, name="hyperpolicy cancel", daemon=True).start()
+        self._stream.cancel()
 
     def _take(self, data: bytes) -> bytes:
         """In the library's thread, with its lock of the call. What it raises would end as the library's words: the reader raises it."""

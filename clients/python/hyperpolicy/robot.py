@@ -114,7 +114,7 @@ class Controller:
     def run(self, cycle_count: int | None = None, stop: threading.Event | None = None) -> CycleSummary:
         """
         Runs in the caller's thread until the count of cycles or the event. The last command stays applied: see to it that the actuators are left
-        as they should be. What `observe` and `apply` raise ends it.
+        as they should be. What `observe`, `safe_policy` and `apply` raise ends it.
         """
         begin_ms = now_ms()
         due = done = 0

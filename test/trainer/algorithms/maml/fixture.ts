@@ -30,12 +30,11 @@ export const smallConfig = (policy: MamlPolicy): MamlConfig => ({
 });
 
 export const tracedEngine = createTracedEngine({ threadCount: 1 });
-const stepCount = 14;
 
 /** Random steps, the last two absent. */
 function randomSteps(arrays: StepArrays, seed: number): StepArrays {
   const random = createRandom(seed);
-  const valid = stepCount - 2;
+  const valid = arrays.weight.length - 2;
   for (const field of ['observation', 'action'] as const) random.fillNormal(arrays[field]);
   const raw = Array.from({ length: valid }, () => random.normal());
   const mean = raw.reduce((sum, value) => sum + value, 0) / valid;
@@ -54,10 +53,11 @@ export type SmallProblem = {
   readonly reference: Objective;
 };
 
-export function smallProblem(config: MamlConfig, seed = 1): SmallProblem {
+/** @param stepCount of each task, two absent ones included */
+export function smallProblem(config: MamlConfig, { stepCount = 14 } = {}): SmallProblem {
   const networks = createMamlNetworks(config, specs, null);
   const objective = createMetaObjective({ engine: tracedEngine, networks, config, stepCount });
-  const random = createRandom(seed);
+  const random = createRandom(1);
   initialise(objective.specs, objective.parameters, random);
   // Larger than at the start, so that the second order shows; log-stds and biases are no longer 0.
   for (const [name, view] of Object.entries(objective.parameters)) {

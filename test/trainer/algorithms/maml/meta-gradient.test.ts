@@ -9,7 +9,7 @@ import { divergence, type Flat, outerLoss } from './float64.ts';
 
 const withSteps = (stepCount: number): Pick<MamlConfig, 'inner'> => ({ inner: { stepCount, order: 'second' } });
 
-const cases: Record<string, MamlConfig> = {
+const cases: Record<string, MamlConfig & { readonly stepCount?: number }> = {
   ...Object.fromEntries(mamlPolicies.map((policy) => [policy, smallConfig(policy)])),
   'maml, two inner steps': { ...smallConfig('maml'), ...withSteps(2) },
   'hyper-maml, three inner steps': {
@@ -26,6 +26,8 @@ const cases: Record<string, MamlConfig> = {
     ...withSteps(2),
     rate: { start: 0.01, learnt: 'per-value' },
   },
+  // Parts of 501 steps; in the last, three are absent.
+  'hyper-maml, steps in two parts': { ...smallConfig('hyper-maml'), stepCount: 1001 },
 };
 
 const epsilon = 1e-5;
@@ -59,10 +61,10 @@ test('a product is that of the parameters of the problem, also after a candidate
 });
 
 describe.each(Object.keys(cases))('%s', (name) => {
-  const config = cases[name]!;
+  const { stepCount, ...config } = cases[name]!;
   let problem: SmallProblem;
   beforeAll(() => {
-    problem = smallProblem(config);
+    problem = smallProblem(config, { stepCount });
   });
   afterAll(() => problem.objective.dispose());
 
@@ -119,6 +121,24 @@ describe.each(Object.keys(cases))('%s', (name) => {
 
   test('the meta-gradient agrees with finite differences in every tensor', () => {
     expect(worst(problem.objective.problem(problem.tasks).gradient)).toBeLessThan(1e-5);
+  });
+
+  test("a candidate's divergence agrees", () => {
+    const { objective, tasks, reference } = problem;
+    const old = policyIn64(objective);
+    const candidate = objective.problem(tasks);
+    const start = objective.flat.slice();
+    for (const [tensor, data] of Object.entries(directions(8).policy)) {
+      data.forEach((value, i) => {
+        objective.parameters[`policy.${tensor}`]![i]! += 0.03 * value;
+      });
+    }
+    const next = policyIn64(objective);
+    const { kl } = candidate.evaluate();
+    objective.flat.set(start);
+    const expected = tasks.reduce((sum, task) => sum + divergence(next, old, task, reference), 0) / tasks.length;
+    expect(expected).toBeGreaterThan(1e-4);
+    expect(Math.abs(kl / expected - 1)).toBeLessThan(1e-4);
   });
 
   test.runIf(config.inner.stepCount > 0)('the gradient of first order does not', () => {
