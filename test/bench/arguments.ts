@@ -55,7 +55,7 @@ export const benchInfos = {
   },
   train: {
     measures: 'environment steps a second of TD3 and SAC, beside Stable-Baselines3, SBX and RLtools',
-    options: ['reference', 'only', 'rounds'],
+    options: ['reference', 'against', 'only', 'rounds'],
     only: 'td3_mlp,td3_sa_hyper,sac_mlp,sac_sa_hyper',
     reference: 'pip install torch stable-baselines3 "gymnasium[mujoco]" sbx-rl "rltools[mkl]"',
   },
@@ -69,6 +69,7 @@ const names = Object.keys(infos) as BenchName[];
 const optionHelps: Readonly<Record<OptionName, { readonly value: string; readonly help: string }>> = {
   json: { value: 'FILE', help: 'write the figures to this file, as flat JSON' },
   reference: { value: 'PYTHON', help: 'Python interpreter of the reference; needs' },
+  against: { value: 'NAME,...', help: 'compare only with these libraries: sb3,sbx,rltools' },
   only: { value: 'NAME,...', help: 'measure only these:' },
   rounds: { value: 'N', help: 'how often the sides are measured, by turns' },
   tasks: { value: 'N', help: 'tasks of an iteration' },

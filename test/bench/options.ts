@@ -5,6 +5,8 @@ export type BenchOptions = {
   readonly json?: string | undefined;
   /** A Python interpreter with the reference installed, for benches that compare with one. */
   readonly reference?: string | undefined;
+  /** Of `train`: libraries to compare with, with commas between; all unless given. */
+  readonly against?: string | undefined;
   /** Of `serve` and `train`: parts of the names of sections, with commas between; every section unless given. Of `maml`: policies; of `pearl`: meta-batches. */
   readonly only?: string | undefined;
   /** Of `clients`, `serve`, `train`, `maml` and `pearl`: rounds by turns. */

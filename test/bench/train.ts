@@ -11,7 +11,7 @@
  * paper's evaluations, 10 episodes every 5000 steps, take in their thread for each step of training. `floor` is the matrix products of the
  * update at the speed of a large product on one core.
  *
- *     npm run bench -- train [--json FILE] [--reference PYTHON] [--only td3_mlp,sac_mlp,...] [--rounds N]
+ *     npm run bench -- train [--json FILE] [--reference PYTHON] [--against rltools,...] [--only td3_mlp,sac_mlp,...] [--rounds N]
  */
 
 import { fileURLToPath } from 'node:url';
@@ -50,8 +50,12 @@ const targets: Readonly<Record<string, Target>> = Object.fromEntries(
   ]),
 );
 
-export async function run({ json, reference, only, rounds = defaultRounds }: BenchOptions): Promise<void> {
+export async function run(options: BenchOptions): Promise<void> {
+  const { json, reference, against, only, rounds = defaultRounds } = options;
   const figures: Figures = {};
+  const others = reference === undefined ? [] : (against?.split(',') ?? libraries);
+  const unknown = others.find((name) => !(libraries as readonly string[]).includes(name));
+  if (unknown !== undefined) throw new Error(`--against: expected some of ${libraries.join(', ')}, got ${unknown}`);
   const wanted = only?.split(',');
   const chosen = subjects.filter(({ key }) => wanted === undefined || wanted.some((part) => key.includes(part)));
   if (chosen.length === 0) throw new Error(`--only: expected a part of ${subjects.map(({ key }) => key).join(', ')}`);
@@ -59,7 +63,7 @@ export async function run({ json, reference, only, rounds = defaultRounds }: Ben
   figures.product_gflops_c1 = peak;
   for (const subject of chosen) {
     await describe(subject, peak, figures);
-    for (const coreCount of [1, 2]) await race(subject, { coreCount, reference, rounds }, figures);
+    for (const coreCount of [1, 2]) await race(subject, { coreCount, reference, others, rounds }, figures);
     figures[`${subject.algorithm}_${subject.name}_sps`] = figures[`${subject.algorithm}_${subject.name}_sps_c2`]!;
   }
   report(figures, json, targets);
@@ -85,7 +89,12 @@ async function describe({ key, ...subject }: Subject, peak: number, figures: Fig
 /** The sides by turns, on so many cores. */
 async function race(
   { algorithm, critic, key, name, hasReferences }: Subject,
-  { coreCount, reference, rounds }: { coreCount: number; reference: string | undefined; rounds: number },
+  {
+    coreCount,
+    reference,
+    others,
+    rounds,
+  }: { coreCount: number; reference: string | undefined; others: readonly string[]; rounds: number },
   figures: Figures,
 ): Promise<void> {
   const cores = ownCores().slice(0, coreCount);
@@ -94,7 +103,7 @@ async function race(
   const samples = new Map<string, Window[]>();
   try {
     sides.set('ours', (await openSide([process.execPath, ownScript, JSON.stringify(threads)], cores))!);
-    for (const library of hasReferences && reference !== undefined ? libraries : []) {
+    for (const library of hasReferences ? others : []) {
       const side = await openSide([reference!, referenceScript, library, algorithm, String(coreCount)], cores);
       if (side === null) console.error(`${library}: not installed for ${reference}`);
       else sides.set(library, side);
