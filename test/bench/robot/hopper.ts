@@ -10,6 +10,11 @@ import { balance } from './balance.ts';
 
 export const physicsStepMs = 2;
 export const controlPeriodMs = 10;
+/**
+ * How often the policy gets a new observation; between them it is asked with the same again. It was trained with actions that last 10 to 80 ms, and
+ * with a new observation every 10 ms it comes to rest.
+ */
+export const observationPeriodMs = 50;
 /** An action is applied until its observation is so old, milliseconds. */
 export const ageMsMax = 50;
 /** From there to the safe action. */

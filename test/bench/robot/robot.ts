@@ -1,7 +1,8 @@
 /**
  * A simulated robot at a real server that is delayed, lossy, restarted, frozen and given a new version: what its cycles came to, and a
  * picture of it. The policy beside was trained by `hyperpolicy train sac --preset sac --env dist/test/bench/robot/walking.js --critic mlp-small
- * --actor-hidden 64,64 --batch-size 128 --eval-every 5000 --seed 1`; its manifest has steps and returns, and its critic is left out.
+ * --actor-hidden 64,64 --batch-size 128 --eval-every 5000 --seed 1 --steps 81040`, its best evaluation at 80000 steps: 254 (the same on ten fresh
+ * episodes: 259), where standing still has 141. Its critic is left out.
  */
 
 import { writeFile } from 'node:fs/promises';

@@ -12,7 +12,15 @@ import { createPolicyClient } from '../../../clients/typescript/index.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import type { Env } from '../../../src/envs/env.ts';
 import { type ServerChild, startServerProcess } from '../serve-processes.ts';
-import { ageMsMax, controlPeriodMs, createRobot, physicsStepMs, rampMs, stands } from './hopper.ts';
+import {
+  ageMsMax,
+  controlPeriodMs,
+  createRobot,
+  observationPeriodMs,
+  physicsStepMs,
+  rampMs,
+  stands,
+} from './hopper.ts';
 import { createNetwork, type Network } from './network.ts';
 import { fallsAlone } from './policy-alone.ts';
 
@@ -143,6 +151,9 @@ function createBody(env: Env) {
   let x = 0;
   let distance = 0;
   let observation = Float32Array.from(env.reset(seed).observation);
+  /** What the policy sees, and since when. */
+  let seen = observation;
+  let seenAtMs = Number.NEGATIVE_INFINITY;
   const poses: Pose[] = [];
 
   function step(command: Float32Array): void {
@@ -180,7 +191,11 @@ function createBody(env: Env) {
       if (controller !== undefined) {
         poses.push({ atMs: nowMs, height: observation[0]!, x: distance, stands: fallenAtMs === undefined });
       }
-      return observation;
+      if (simulatedMs - seenAtMs >= observationPeriodMs) {
+        seen = observation;
+        seenAtMs = simulatedMs;
+      }
+      return seen;
     },
     told: () => ({ poses, fallCount, distance }),
     dispose: () => env.dispose(),
