@@ -84,6 +84,7 @@ export async function simulate(seconds: number): Promise<SimulationResult> {
     });
     // A connection, and the server's first answer, before the clock runs.
     await stream.act({ observation: body.observe(undefined) }, { timeoutMs: 30_000 });
+    const policyFallCount = await fallsAlone(stream, seconds);
     const restart = async () => {
       const { port } = server;
       await server.stop();
@@ -94,7 +95,6 @@ export async function simulate(seconds: number): Promise<SimulationResult> {
     const done = plan(seconds, { network, store, restart, server: () => server });
     const summary = await controller.run({ signal: AbortSignal.timeout(1000 * seconds) });
     await done;
-    const policyFallCount = await fallsAlone(stream, seconds);
     await stream.close();
     return { summary, cycles: controller.cycles(), beginMs, policyFallCount, ...body.told() };
   } finally {
