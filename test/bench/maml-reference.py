@@ -7,10 +7,14 @@ shared memory; all tasks act in one batched product. Written from the published 
 
 import json
 import multiprocessing
+import os
 import sys
 import time
 from multiprocessing import shared_memory
 from pathlib import Path
+
+# Threads that wait awake take the cores from the processes that step. Read when PyTorch loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import gymnasium
 import mujoco

@@ -47,7 +47,9 @@ describe.each(Object.keys(configs))('%s', (name) => {
     const contexts = tasks.sample({ split: 'train', seed: 1, count: config.taskCount });
     learner = createMamlLearner({ config, specs, tasks, engine: tracedEngine, seed: 2, episodeStepCountMax });
     sampler = await createSampler({ env: 'Point-Robot', contexts, episodeCount, seed: 2, threadCount: 1 });
-    for (let i = 0; i < 3; i++) learner.iterate(sampler, contexts, i);
+    const untrained = learner.flat.slice();
+    for (let i = 0; i < 3; i++) runToEnd(learner.iterate(sampler, contexts, i));
+    expect(learner.flat).not.toEqual(untrained);
   });
   afterAll(async () => {
     learner.dispose();
