@@ -13,7 +13,7 @@ export type CurvePoint = {
 export type Curve = {
   readonly label: string;
   readonly points: readonly CurvePoint[];
-  /** What tells curves of one label apart: the first phase of a chart is a whole line, others are broken. */
+  /** What tells curves of one label apart: the first phase of a chart is a whole line, as are curves without one; others are broken. */
   readonly phase?: string;
 };
 
@@ -39,7 +39,7 @@ const bandOpacity = (curveCount: number): number => Math.min(0.18, 0.36 / curveC
 /** @returns one panel, or several in two columns; the colours of equal labels are equal */
 export function curveChart(panels: readonly Panel[]): TopLevelSpec {
   const labels = [...new Set(panels.flatMap(({ curves }) => curves.map(({ label }) => inLines(label))))];
-  const phases = [...new Set(panels.flatMap(({ curves }) => curves.map(({ phase }) => phase)))];
+  const phases = [...new Set(panels.flatMap(({ curves }) => curves.flatMap(({ phase }) => phase ?? [])))];
   const drawn = panels.map((panel) => panelChart(panel, labels, phases));
   return {
     background: 'white',
@@ -81,12 +81,12 @@ function inLines(label: string): string {
 function panelChart(
   { title, subtitle, stepTitle, valueTitle, curves }: Panel,
   labels: readonly string[],
-  phases: readonly (string | undefined)[],
+  phases: readonly string[],
 ) {
   const values = curves.flatMap(({ label, phase, points }) =>
     points.map(({ step, mean, spread }) => ({
       label: inLines(label),
-      phase,
+      phase: phase ?? phases[0],
       step,
       mean,
       low: mean - spread,
@@ -113,12 +113,12 @@ function panelChart(
     scale: { domain: [...labels], scheme: 'tableau10' as const },
     legend: labels.length === 1 ? null : { labelExpr: `split(datum.label, ${JSON.stringify(lineEnd)})` },
   };
-  const hasPhases = phases.some((phase) => phase !== undefined);
+  const hasPhases = phases.length > 0;
   const lineStyle = hasPhases && {
     strokeDash: {
       field: 'phase',
       type: 'nominal' as const,
-      scale: { domain: phases.map(String), range: phases.map((_, i) => (i === 0 ? [1, 0] : [5, 4])) },
+      scale: { domain: [...phases], range: phases.map((_, i) => (i === 0 ? [1, 0] : [5, 4])) },
       legend: { symbolStrokeColor: '#444444', symbolStrokeWidth: 2, symbolSize: 900 },
     },
   };

@@ -19,6 +19,13 @@ const panel = (title: string, curves: readonly Curve[]): Panel => ({
 
 const textsOf = (svg: string) => [...svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map((match) => match[1]);
 
+/** Colours of the lines that are broken like this. */
+const strokesOf = (svg: string, dash: string) =>
+  [...svg.matchAll(/<path[^>]*>/g)]
+    .map(([path]) => path)
+    .filter((path) => path.includes(`stroke-dasharray="${dash}"`))
+    .map((path) => /stroke="(#\w+)"/.exec(path)?.[1]);
+
 describe('a chart of learning curves', () => {
   test('has a line, a band, axes with round numbers and units, and no legend for one curve', async () => {
     const svg = await drawSvg(curveChart([panel('HalfCheetah-v5', [curve('td3', 0.1)])]));
@@ -47,14 +54,17 @@ describe('a chart of learning curves', () => {
     const before = { ...curve('maml', 0.05), phase: 'before adaptation' };
     const svg = await drawSvg(curveChart([panel('Point-Robot', [after, before])]));
     expect(textsOf(svg)).toEqual(expect.arrayContaining(['after adaptation', 'before adaptation']));
-    const dashes = (dash: string) =>
-      [...svg.matchAll(/<path[^>]*>/g)]
-        .map(([path]) => path)
-        .filter((path) => path.includes(`stroke-dasharray="${dash}"`));
     // The curve, and its line in the legend.
-    for (const dash of ['1,0', '5,4']) {
-      expect(dashes(dash).map((path) => /stroke="(#\w+)"/.exec(path)?.[1])).toEqual(['#4c78a8', '#444444']);
-    }
+    for (const dash of ['1,0', '5,4']) expect(strokesOf(svg, dash)).toEqual(['#4c78a8', '#444444']);
+  });
+
+  test('draws curves without phases as whole lines, beside those that have some', async () => {
+    const phases = ['after adaptation', 'before adaptation'];
+    const adapting = phases.map((phase) => ({ ...curve('maml', 0.1), phase }));
+    const svg = await drawSvg(curveChart([panel('Point-Robot', [curve('td3', 0.05), ...adapting])]));
+    expect(textsOf(svg)).not.toContain('undefined');
+    expect(strokesOf(svg, '1,0')).toEqual(['#4c78a8', '#f58518', '#444444']);
+    expect(strokesOf(svg, '5,4')).toEqual(['#f58518', '#444444']);
   });
 
   test('a long label of the legend has several lines, and is whole', async () => {
