@@ -19,6 +19,7 @@ export type SmallComputation = {
    * @param inputs read by each run, by name
    * @param outputs written by each run, by name
    * @returns a run
+   * @throws Error if an array is missing or of another size
    */
   bind(inputs: Arrays, outputs: Arrays): () => void;
   dispose(): void;
@@ -31,13 +32,23 @@ export type SmallComputation = {
 export function openSmallComputation(model: Uint8Array, name: string): SmallComputation {
   const byRow = openRowComputation(model);
   if (byRow !== undefined) {
-    return { ...byRow, bind: (inputs, outputs) => () => byRow.run(inputs, outputs), dispose() {} };
+    return {
+      ...byRow,
+      bind(inputs, outputs) {
+        requireSizes(name, byRow.inputs, inputs);
+        requireSizes(name, byRow.outputs, outputs);
+        return () => byRow.run(inputs, outputs);
+      },
+      dispose() {},
+    };
   }
   const session = openSession(model, { threadCount: 1 }, name);
+  const sizes = { inputs: session.inputs.map(named), outputs: session.outputs.map(named) };
   return {
-    inputs: session.inputs.map(named),
-    outputs: session.outputs.map(named),
+    ...sizes,
     bind(inputs, outputs) {
+      requireSizes(name, sizes.inputs, inputs);
+      requireSizes(name, sizes.outputs, outputs);
       const feeds = tensors(session.inputs, inputs);
       const fetches = tensors(session.outputs, outputs);
       return () => {
@@ -46,6 +57,13 @@ export function openSmallComputation(model: Uint8Array, name: string): SmallComp
     },
     dispose: () => session.dispose(),
   };
+}
+
+function requireSizes(where: string, values: readonly NamedSize[], arrays: Arrays): void {
+  for (const { name, size } of values) {
+    const length = arrays[name]?.length;
+    if (length !== size) throw new Error(`${where}: expected ${size} values of "${name}", got ${length ?? 'no array'}`);
+  }
 }
 
 const named = ({ name, shape }: TensorInfo) => ({ name, size: sizeOf(shape as readonly number[]) });

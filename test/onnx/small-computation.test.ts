@@ -71,6 +71,20 @@ describe.each([
   });
 });
 
+test.each([1, 3])('arrays of another size are refused, %i rows', (rowCount) => {
+  const { bind, dispose } = openSmallComputation(network(rowCount, 17), 'network');
+  const given = arrays(rowCount, 17);
+  const y = new Float32Array(rowCount * outputSize);
+  expect(() => bind({ ...given, w: new Float32Array(8) }, { y })).toThrow(
+    `network: expected ${17 * hiddenSize} values of "w", got 8`,
+  );
+  expect(() => bind(given, { y: new Float32Array(100) })).toThrow(
+    `expected ${rowCount * outputSize} values of "y", got 100`,
+  );
+  expect(() => bind(given, {})).toThrow(`expected ${rowCount * outputSize} values of "y", got no array`);
+  dispose();
+});
+
 test('a graph of a symbolic number of rows is not one row', () => {
   expect(openRowComputation(network(10_007, 17, new Map([[10_007, 'B']])))).toBeUndefined();
 });
