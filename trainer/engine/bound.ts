@@ -37,8 +37,23 @@ export const openModels =
     name: string,
     inputs: Readonly<Record<string, BoundInput>>,
     outputs: Readonly<Record<string, BoundInput>>,
-  ): Computation =>
-    bindSession(openSession(models[name]!, { threadCount: 1 }, `${group}-${name}`), {
-      inputs,
-      outputs: (output) => outputs[output]!,
-    });
+  ): Computation => {
+    const session = openSession(models[name]!, { threadCount: 1 }, `${group}-${name}`);
+    checkOutputs(`${group}-${name}`, session.outputs, outputs);
+    return bindSession(session, { inputs, outputs: (output) => outputs[output]! });
+  };
+
+/**
+ * @param made the outputs of a function
+ * @param given arrays by name
+ * @throws Error unless there is one for each
+ */
+export function checkOutputs(where: string, made: readonly { readonly name: string }[], given: object): void {
+  for (const output of Object.keys(given)) {
+    if (!made.some(({ name }) => name === output))
+      throw new Error(`${where}: expected an output "${output}" of the function, got none`);
+  }
+  for (const { name } of made) {
+    if (!Object.hasOwn(given, name)) throw new Error(`${where}: expected an array for output "${name}", got none`);
+  }
+}

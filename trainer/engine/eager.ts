@@ -1,18 +1,25 @@
 /** Runs computations operation by operation on a tfjs backend. It is the reference for the traced engine. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { checkOutputs } from './bound.ts';
 import type { BoundInput, Engine } from './engine.ts';
 
 /** @param backend name of a registered tfjs backend, e.g. `cpu` */
 export const createEagerEngine = (backend: string): Engine => ({
   name: backend,
-  compile({ inputs, outputs, fn }) {
+  compile({ name: where, inputs, outputs, fn }) {
     return {
       run() {
         // The promise may be ignored: these backends are set before the call returns.
         void tf.setBackend(backend);
         tf.tidy(() => {
-          for (const [name, tensor] of Object.entries(fn(tensorsOf(inputs)))) {
+          const made = Object.entries(fn(tensorsOf(inputs)));
+          checkOutputs(
+            where,
+            made.map(([name]) => ({ name })),
+            outputs,
+          );
+          for (const [name, tensor] of made) {
             outputs[name]!.set(tensor.dataSync() as Float32Array);
           }
         });

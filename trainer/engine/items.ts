@@ -79,13 +79,30 @@ function openColumn(array: ItemArray, itemCount: number, shared: Float32Array) {
   };
 }
 
-/** Items in the engine's own way, or one after the other. */
-export const compileItems = <Name extends string>(
+/**
+ * Items in the engine's own way, or one after the other.
+ * @throws Error if items do not share the rows of an array evenly, or several write one row
+ */
+export function compileItems<Name extends string>(
   engine: Engine,
   definition: ItemsDefinition<Name>,
-): ItemComputations<Name> => engine.compileItems?.(definition) ?? itemsInTurn(engine, definition);
+): ItemComputations<Name> {
+  checkRows(definition);
+  return engine.compileItems?.(definition) ?? itemsInTurn(engine, definition);
+}
 
-export function itemsInTurn<Name extends string>(
+function checkRows({ name: group, itemCount, arrays, functions }: ItemsPlan): void {
+  for (const [name, { rowCount }] of Object.entries(arrays)) {
+    const where = `${group}: array "${name}"`;
+    if (itemCount % rowCount !== 0)
+      throw new Error(`${where}: expected rows for equal parts of ${itemCount} items, got ${rowCount}`);
+    const isWritten = Object.values(functions).some(({ outputs }) => outputs.includes(name));
+    if (isWritten && rowCount !== itemCount)
+      throw new Error(`${where}: expected a row for each of ${itemCount} items, as it is written, got ${rowCount}`);
+  }
+}
+
+function itemsInTurn<Name extends string>(
   engine: Pick<Engine, 'compile'>,
   definition: ItemsDefinition<Name>,
 ): ItemComputations<Name> {

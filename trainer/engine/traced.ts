@@ -1,4 +1,4 @@
-/** The default engine: a computation is traced once, and each run is one native call. */
+/** The default engine: a computation is traced once, and each run is one native call, or a row program where that takes less. */
 
 import { compile } from '../../src/onnx/compile.ts';
 import { encode } from '../../src/onnx/encode.ts';
@@ -10,7 +10,7 @@ import { candidates, type DeviceName } from '../../src/onnx/providers.ts';
 import { openSession, type SessionOptions } from '../../src/onnx/session.ts';
 import { openSmallComputation } from '../../src/onnx/small-computation.ts';
 import { type TracedFunction, trace } from '../../src/trace/trace.ts';
-import { bindSession } from './bound.ts';
+import { bindSession, checkOutputs } from './bound.ts';
 import type { BoundInput, Computation, ComputationDefinition, Engine } from './engine.ts';
 import { itemsOnThreads } from './item-threads.ts';
 
@@ -35,13 +35,13 @@ export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions)
     compile(definition) {
       const { name, inputs, outputs, fn } = definition;
       const graph = smallestFirst(graphOf(name, inputs, fn));
-      refuseUnknownOutputs(outputs, graph);
+      checkOutputs(name, graph.outputs, outputs);
       if (multiplyAdds(graph) < smallMultiplyAdds) return small(definition, graph);
       const session = compile(graph, options);
       const shapes = new Map(session.outputs.map((output) => [output.name, output.shape as readonly number[]]));
       return bindSession(session, {
         inputs,
-        outputs: (output) => ({ data: target(definition, output), shape: shapes.get(output)! }),
+        outputs: (output) => ({ data: outputs[output]!, shape: shapes.get(output)! }),
       });
     },
     compileRepeated({ name, passCount, state, slices, pass }) {
@@ -70,8 +70,7 @@ export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions)
 function small(definition: ComputationDefinition, graph: Graph): Computation {
   const { bind, dispose } = openSmallComputation(encode(optimise(graph)), graph.name);
   const inputs = Object.entries(definition.inputs).map(([name, { data }]) => [name, data]);
-  const outputs = graph.outputs.map(({ name }) => [name, target(definition, name)]);
-  return { run: bind(Object.fromEntries(inputs), Object.fromEntries(outputs)), dispose };
+  return { run: bind(Object.fromEntries(inputs), definition.outputs), dispose };
 }
 
 function graphOf(name: string, inputs: Readonly<Record<string, BoundInput>>, fn: TracedFunction): Graph {
@@ -88,16 +87,3 @@ const smallestFirst = (graph: Graph): Graph => ({
 /** A computation as ONNX: for another thread, which gets the same bits from it on one thread. */
 export const modelOf = ({ name, inputs, fn }: Pick<ComputationDefinition, 'name' | 'inputs' | 'fn'>): Uint8Array =>
   encode(optimise(smallestFirst(graphOf(name, inputs, fn))));
-
-function target({ outputs, name }: ComputationDefinition, output: string): Float32Array {
-  const data = outputs[output];
-  if (data === undefined) throw new Error(`${name}: expected an array for output "${output}", got none`);
-  return data;
-}
-
-function refuseUnknownOutputs(outputs: object, { name, outputs: made }: Graph): void {
-  for (const output of Object.keys(outputs)) {
-    if (!made.some((value) => value.name === output))
-      throw new Error(`${name}: expected an output "${output}" of the function, got none`);
-  }
-}

@@ -59,6 +59,31 @@ test.each(Object.keys(engines))('functions run for every item, %s', async (name)
   items.dispose();
 });
 
+const { x: xRows, y: yRows } = definition.arrays;
+const identity = (outputs: string[]) => ({
+  inputs: ['x'],
+  outputs,
+  fn: ({ x }: Record<string, tf.Tensor>) => ({ y: tf.neg(x!) }),
+});
+
+test.each([
+  [{ x: { ...xRows!, rowCount: 3 } }, ['y'], 'test: array "x": expected rows for equal parts of 4 items, got 3'],
+  [
+    { x: xRows!, y: { ...xRows!, rowCount: 2 } },
+    ['y'],
+    'test: array "y": expected a row for each of 4 items, as it is written, got 2',
+  ],
+  [{ x: xRows!, y: xRows!, z: yRows! }, ['y', 'z'], 'test-f: expected an output "z" of the function, got none'],
+  [{ x: xRows! }, [], 'test-f: expected an array for output "y", got none'],
+])('arrays that do not fit are refused: %#', async (arrays, outputs, text) => {
+  const wrong = { name: 'test', itemCount: 4, arrays, functions: { f: identity(outputs) } };
+  for (const engine of Object.values(engines)) {
+    const opened = await engine();
+    // In turn, a function is only known once it runs.
+    expect(() => compileItems(opened, wrong).run('f')).toThrow(text);
+  }
+});
+
 const plan: ItemsPlan = {
   ...definition,
   functions: { product: { inputs: ['x', 'w'], outputs: ['y'] }, total: { inputs: ['x'], outputs: ['sum'] } },
