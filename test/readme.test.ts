@@ -74,7 +74,7 @@ describe('a command of the README', () => {
   test('serve', async () => {
     const args = argumentsOf(commands.find((line) => line.includes(' serve '))!);
     const running = startCommand(
-      args.map((arg) => (/^50052$|^9465$/.test(arg) ? '0' : arg)),
+      args.map((arg) => (/^50052$|^9466$/.test(arg) ? '0' : arg)),
       directory,
     );
     await running.until(/"serving"/);

@@ -74,7 +74,7 @@ async function environmentOf({ model, environment }: { model: string; environmen
 
 function refuseOtherSpecs(
   { name, specs }: Env,
-  { model, fingerprint: served }: { model: string; fingerprint: string },
+  { model, fingerprint: served, adaptation }: { model: string; fingerprint: string; adaptation: string },
 ): void {
   const own = fingerprint(specs);
   if (own === served) return;
@@ -82,6 +82,10 @@ function refuseOtherSpecs(
     where: `eval ${name}`,
     expected: `a model with the environment's specs (${own})`,
     actual: `"${model}" with ${served}`,
+    remedy:
+      adaptation === ''
+        ? undefined
+        : 'This model adapts to experience, and has a context of its own in place of the task: see hyperpolicy adapt --help',
   });
 }
 

@@ -142,7 +142,9 @@ async function ensureModel({ store, runs, seed, steps }: QuickstartOptions): Pro
   }
   const { best } = run;
   if (best !== undefined) {
-    say(`Best evaluation, which chose the policy: mean return ${best.meanReturn.toFixed(1)}, at step ${best.step}.`);
+    say(
+      `Best evaluation after the warm-up, which chose the policy: mean return ${best.meanReturn.toFixed(1)}, at step ${best.step}.`,
+    );
   }
   const { freshReturn, freshStandardDeviation, freshEpisodeCount } = published?.manifest.training ?? {};
   if (freshReturn !== undefined) {

@@ -40,6 +40,11 @@ pack() {
   echo "check.sh: $folder is $(du -sh "$folder" | cut -f1). Copy it, and run its deploy/cuda/check.sh there" >&2
 }
 
+if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then
+  sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+  exit 0
+fi
+
 if [ "${1:-}" = --pack ]; then
   folder=${2:?check.sh: --pack: expected a folder, got none}
   case "${3:-}" in

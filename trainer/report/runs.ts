@@ -11,6 +11,7 @@ import { defaultStepUnit } from '../run/learning-curve.ts';
 import { type MetricRecord, readMetrics } from '../run/metrics.ts';
 import { readPublication } from '../run/publication.ts';
 import { type BegunConfig, readRunConfig } from '../run/run-directory.ts';
+import { kindWords } from '../run/run-names.ts';
 
 export type Run = {
   readonly directory: string;
@@ -56,7 +57,7 @@ async function readRun(directory: string): Promise<Run> {
     directory,
     config,
     seed: Number(config.loop.seed ?? 0),
-    name: `${name} ${algorithm.variant({ algorithm: config.algorithm })}`,
+    name: kindWords(algorithm, { algorithm: config.algorithm }).join(' '),
     stepUnit: algorithm.stepUnit ?? defaultStepUnit,
     beforeAdaptation: algorithm.beforeAdaptation,
     records: readMetrics(directory),

@@ -51,11 +51,16 @@ export function createPackagePolicy(
   { directory, manifest, files }: ModelPackage,
   { specs, threadCount }: { readonly specs: PolicySpecs; readonly threadCount: number },
 ): BatchPolicy {
-  const { policy } = manifest;
-  const refuse = (expected: string, actual: string) => failedPrecondition({ where: directory, expected, actual });
+  const { policy, encoder, adapt } = manifest;
+  const refuse = (expected: string, actual: string, remedy?: string) =>
+    failedPrecondition({ where: directory, expected, actual, remedy });
   if (policy === null) throw refuse('a package with a policy', 'one without');
   if (fingerprint(specs) !== manifest.fingerprint) {
-    throw refuse(`the specs of the environment (${fingerprint(specs)})`, `those of ${manifest.environment}`);
+    throw refuse(
+      `the specs of the environment (${fingerprint(specs)})`,
+      `others (${manifest.fingerprint})`,
+      encoder === null && adapt === null ? undefined : adaptsRemedy,
+    );
   }
   const open = ({ file }: { readonly file: string }): Opened => {
     const model = files.get(file)!;
@@ -66,6 +71,9 @@ export function createPackagePolicy(
     ? plainPolicy(open(policy.graph), observationSize)
     : hyperPolicy(open(policy.primary), open(policy.dynamic), observationSize, specSize(specs.context!));
 }
+
+const adaptsRemedy =
+  'This model adapts to experience, and has a context of its own in place of the task: serve it, and ask with hyperpolicy adapt and act --context-handle';
 
 type Opened = { readonly model: Uint8Array; readonly session: Session };
 

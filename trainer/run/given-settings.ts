@@ -8,7 +8,7 @@ import { completeConfig, isRecord, merged } from './complete-config.ts';
 import { commonSchema, type GivenConfig, type PublishOptions, type RunConfig, resumableSettings } from './config.ts';
 import { readConfigFile } from './config-file.ts';
 import { readRunConfig } from './run-directory.ts';
-import { runName } from './run-names.ts';
+import { kindWords, runName } from './run-names.ts';
 import { type Flag, flagsOf } from './setting.ts';
 
 /** A setting's flag, e.g. `--batch-size`, with its value. */
@@ -102,7 +102,7 @@ const modelName = (algorithm: Algorithm, config: RunConfig): string =>
 
 /** A name made of environment, algorithm and variant. */
 const modelBase = (algorithm: Algorithm, { environment, ...settings }: RunConfig): string =>
-  `${basename(environment, extname(environment))}-${algorithm.name}-${algorithm.variant(settings)}`.toLowerCase();
+  [basename(environment, extname(environment)), ...kindWords(algorithm, settings)].join('-').toLowerCase();
 
 /** The part of a config that the flags give. */
 const nested = (flags: readonly GivenFlag[]): GivenConfig =>

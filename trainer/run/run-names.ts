@@ -3,6 +3,13 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { invalidArgument } from '../../src/contract/errors.ts';
+import type { Algorithm } from './algorithm.ts';
+
+/** Words that tell a run's kind: the algorithm's name and its variant, once where they are equal. */
+export const kindWords = (
+  algorithm: Pick<Algorithm, 'name' | 'variant'>,
+  settings: { readonly algorithm: object },
+): string[] => [...new Set([algorithm.name, algorithm.variant(settings)])];
 
 /** A run of a model with a seed. */
 export function runName(model: string, seed: number): string {

@@ -99,7 +99,12 @@ function panelChart(
     type: 'quantitative' as const,
     title: stepTitle,
     scale: { nice: false },
-    axis: { labelExpr: "datum.value === 0 ? '0' : format(datum.value, '~s')", tickCount: 6, grid: false },
+    axis: {
+      labelExpr: "format(datum.value, datum.value < 1000 ? 'd' : '~s')",
+      tickCount: 6,
+      tickMinStep: 1,
+      grid: false,
+    },
   };
   const y = {
     type: 'quantitative' as const,

@@ -23,14 +23,7 @@ const devices: readonly Device[] = ['cpu', 'webgpu', 'cuda'];
 /** Training is refused on webgpu. */
 const skipped: Readonly<Partial<Record<Device, readonly string[]>>> = { webgpu: ['training'] };
 
-const { values } = parseArgs({
-  options: {
-    device: { type: 'string', default: 'cuda' },
-    only: { type: 'string' },
-    quick: { type: 'boolean', default: false },
-    json: { type: 'string' },
-  },
-});
+const values = given();
 const device = devices.find((name) => name === values.device);
 const names = values.only?.split(',') ?? Object.keys(sections);
 const unknown = names.find((name) => sections[name] === undefined);
@@ -60,3 +53,18 @@ for (const name of names.filter((name) => !skipped[device]?.includes(name))) {
 }
 lines.note('end', { failed: lines.failedCount, seconds: Math.round((performance.now() - begin) / 1000) });
 process.exitCode = lines.failedCount === 0 ? 0 : 1;
+
+function given() {
+  const options = {
+    device: { type: 'string', default: 'cuda' },
+    only: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    json: { type: 'string' },
+  } as const;
+  try {
+    return parseArgs({ options }).values;
+  } catch (error) {
+    process.stderr.write(`check.sh: ${(error as Error).message}. See --help\n`);
+    process.exit(2);
+  }
+}

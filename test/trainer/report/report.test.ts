@@ -84,7 +84,7 @@ describe('curves of runs', () => {
     const runs = await readRuns([folder]);
     expect(curvePanels(runs)[0]!.curves).toEqual([
       {
-        label: 'maml maml (seed 0)',
+        label: 'maml (seed 0)',
         phase: 'after adaptation',
         points: [
           { step: 0, mean: 10, spread: 5 },
@@ -92,7 +92,7 @@ describe('curves of runs', () => {
         ],
       },
       {
-        label: 'maml maml (seed 0)',
+        label: 'maml (seed 0)',
         phase: 'before adaptation',
         points: [
           { step: 0, mean: 1, spread: 2 },
@@ -106,7 +106,7 @@ describe('curves of runs', () => {
       [5, 30],
     ]);
     const [after, before] = curvePanels(await readRuns([folder]))[0]!.curves;
-    expect(after).toMatchObject({ label: 'maml maml (2 seeds)', points: [{ spread: 0 }, { spread: 0 }] });
+    expect(after).toMatchObject({ label: 'maml (2 seeds)', points: [{ spread: 0 }, { spread: 0 }] });
     // Of 1 and 3, and of 3 and 5: deviations of 1 on either side, (1 + 1) / (2 - 1) = 2 squared.
     expect(before!.points).toEqual([
       { step: 0, mean: 2, spread: Math.SQRT2 },
