@@ -1,7 +1,7 @@
 /** The environments by name. */
 
 import { notFound } from '../contract/errors.ts';
-import { nearest } from '../contract/nearest.ts';
+import { meant } from '../contract/nearest.ts';
 import type { Env } from './env.ts';
 import { isEnvFile, loadEnvFile } from './env-file.ts';
 
@@ -50,11 +50,12 @@ export async function createEnvironment(name: string): Promise<Env> {
   if (isEnvFile(name)) return loadEnvFile(name);
   const factory = Object.hasOwn(factories, name) ? factories[name] : undefined;
   if (factory === undefined) {
+    const suggested = meant(name, environmentNames);
     throw notFound({
       where: 'environment',
       expected: `one of ${environmentNames.join(', ')}, or a path such as ./my-env.js`,
       actual: `"${name}"`,
-      remedy: `Did you mean ${nearest(name, environmentNames)}?`,
+      remedy: suggested && `Did you mean ${suggested}?`,
     });
   }
   return factory();

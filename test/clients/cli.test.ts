@@ -159,6 +159,10 @@ describe('hyperpolicy without a server', () => {
       code: 1,
       error: expect.stringMatching(/^hyperpolicy: environment: expected one of .*HalfCheetah-v5.*, got "Nope-v0"\n$/),
     });
+    expect(await run('models', 'make-random', '--model', 'm', '--environment', 'HalfCheeta-v5')).toMatchObject({
+      code: 1,
+      error: expect.stringMatching(/got "HalfCheeta-v5"\. Did you mean HalfCheetah-v5\?\n$/),
+    });
   });
 });
 
