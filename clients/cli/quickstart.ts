@@ -58,23 +58,7 @@ export function createCommand(name: string): Command {
 }
 
 async function quickstart(options: QuickstartOptions): Promise<void> {
-  const ports = { '--port': options.port, '--metrics-port': options.metricsPort };
-  const [where, remedy] = ['quickstart', 'npm start -- --port 0 --metrics-port 0 takes any that are free'];
-  await checkPorts(serverDefaults.host, ports, {
-    where,
-    remedy,
-    refusal: (flag, port, cause) =>
-      failedPrecondition({
-        where: `${where}: ${flag} ${port}`,
-        expected: 'a free port',
-        actual:
-          cause.code === 'EADDRINUSE'
-            ? 'one that is in use, perhaps by a server that is running already'
-            : cause.message,
-        remedy: `Stop that, or choose others: ${remedy}`,
-        cause,
-      }),
-  });
+  await checkFreePorts(options);
   makeWritableFolder(`--runs ${options.runs}`, options.runs);
   if (!(await ensureModel(options))) return;
   const { createEnvironment } = await import('../../src/envs/registry.ts');
@@ -82,7 +66,7 @@ async function quickstart(options: QuickstartOptions): Promise<void> {
   const logFile = join(options.runs, 'server.log');
   const flags = { store: options.store, port: options.port, 'metrics-port': options.metricsPort, threads: threadCount };
   const server = await startServerProcess(flags, { logFile, warn: say }).catch((error: unknown) => {
-    say(`The model is kept: npm start serves it without training again; ${remedy}.`);
+    say(`The model is kept: npm start serves it without training again; ${otherPorts}.`);
     throw error;
   });
   // Ctrl-C reaches the server too, as it is in the same process group; a signal to this process alone is passed on.
@@ -107,6 +91,29 @@ async function quickstart(options: QuickstartOptions): Promise<void> {
     say(`Try: npx hyperpolicy eval --server ${server.address} --model ${model} --episodes 3`);
   }
   await server.ended;
+}
+
+const otherPorts = 'npm start -- --port 0 --metrics-port 0 takes any that are free';
+
+/** Before minutes of training. */
+async function checkFreePorts(options: QuickstartOptions): Promise<void> {
+  const ports = { '--port': options.port, '--metrics-port': options.metricsPort };
+  const [where, remedy] = ['quickstart', otherPorts];
+  await checkPorts(serverDefaults.host, ports, {
+    where,
+    remedy,
+    refusal: (flag, port, cause) =>
+      failedPrecondition({
+        where: `${where}: ${flag} ${port}`,
+        expected: 'a free port',
+        actual:
+          cause.code === 'EADDRINUSE'
+            ? 'one that is in use, perhaps by a server that is running already'
+            : cause.message,
+        remedy: `Stop that, or choose others: ${remedy}`,
+        cause,
+      }),
+  });
 }
 
 const say = (line: string): void => {

@@ -78,12 +78,48 @@ function inLines(label: string): string {
     .join(lineEnd);
 }
 
-function panelChart(
-  { title, subtitle, stepTitle, valueTitle, curves }: Panel,
-  labels: readonly string[],
-  phases: readonly string[],
-) {
-  const values = curves.flatMap(({ label, phase, points }) =>
+function panelChart(panel: Panel, labels: readonly string[], phases: readonly string[]) {
+  const { title, subtitle, curves } = panel;
+  const { x, y } = axes(panel);
+  const color = {
+    field: 'label',
+    type: 'nominal' as const,
+    scale: { domain: [...labels], scheme: 'tableau10' as const },
+    legend: labels.length === 1 ? null : { labelExpr: `split(datum.label, ${JSON.stringify(lineEnd)})` },
+  };
+  const hasPhases = phases.length > 0;
+  const band = {
+    mark: { type: 'area' as const, opacity: bandOpacity(curves.length) },
+    encoding: {
+      x,
+      y: { ...y, field: 'low' },
+      y2: { field: 'high' },
+      color,
+      ...(hasPhases && { detail: { field: 'phase', type: 'nominal' as const } }),
+    },
+  };
+  const line = {
+    mark: { type: 'line' as const, strokeWidth: 2, strokeJoin: 'round' as const },
+    encoding: { x, y: { ...y, field: 'mean' }, color, ...(hasPhases && lineStyle(phases)) },
+  };
+  // Not as points of the line: then the phases' legend would show points.
+  const marks = {
+    mark: { type: 'point' as const, filled: true, size: 22, opacity: 1 },
+    encoding: { x, y: { ...y, field: 'mean' }, color },
+  };
+  const isMarked = curves.every(({ points }) => points.length <= markedPointCountMax);
+  return {
+    ...panelSize,
+    // The width of a line of text is only estimated, and decides that of the picture.
+    title: { text: title, subtitle: subtitle.split(/(?<=,) /) },
+    data: { values: valuesOf(curves, phases) },
+    layer: isMarked ? [band, line, marks] : [band, line],
+  };
+}
+
+/** The points of all curves, as Vega-Lite reads them. */
+const valuesOf = (curves: readonly Curve[], phases: readonly string[]) =>
+  curves.flatMap(({ label, phase, points }) =>
     points.map(({ step, mean, spread }) => ({
       label: inLines(label),
       phase: phase ?? phases[0],
@@ -93,8 +129,9 @@ function panelChart(
       high: mean + spread,
     })),
   );
-  const isMarked = curves.every(({ points }) => points.length <= markedPointCountMax);
-  const x = {
+
+const axes = ({ stepTitle, valueTitle }: Panel) => ({
+  x: {
     field: 'step',
     type: 'quantitative' as const,
     title: stepTitle,
@@ -105,61 +142,20 @@ function panelChart(
       tickMinStep: 1,
       grid: false,
     },
-  };
-  const y = {
+  },
+  y: {
     type: 'quantitative' as const,
     title: valueTitle,
     scale: { zero: false },
     axis: { tickCount: 6, format: ',~f' },
-  };
-  const color = {
-    field: 'label',
+  },
+});
+
+const lineStyle = (phases: readonly string[]) => ({
+  strokeDash: {
+    field: 'phase',
     type: 'nominal' as const,
-    scale: { domain: [...labels], scheme: 'tableau10' as const },
-    legend: labels.length === 1 ? null : { labelExpr: `split(datum.label, ${JSON.stringify(lineEnd)})` },
-  };
-  const hasPhases = phases.length > 0;
-  const lineStyle = hasPhases && {
-    strokeDash: {
-      field: 'phase',
-      type: 'nominal' as const,
-      scale: { domain: [...phases], range: phases.map((_, i) => (i === 0 ? [1, 0] : [5, 4])) },
-      legend: { symbolStrokeColor: '#444444', symbolStrokeWidth: 2, symbolSize: 900 },
-    },
-  };
-  return {
-    ...panelSize,
-    // The width of a line of text is only estimated, and decides that of the picture.
-    title: { text: title, subtitle: subtitle.split(/(?<=,) /) },
-    data: { values },
-    layer: [
-      {
-        mark: { type: 'area' as const, opacity: bandOpacity(curves.length) },
-        encoding: {
-          x,
-          y: { ...y, field: 'low' },
-          y2: { field: 'high' },
-          color,
-          ...(hasPhases && { detail: { field: 'phase', type: 'nominal' as const } }),
-        },
-      },
-      {
-        mark: {
-          type: 'line' as const,
-          strokeWidth: 2,
-          strokeJoin: 'round' as const,
-        },
-        encoding: { x, y: { ...y, field: 'mean' }, color, ...lineStyle },
-      },
-      // Not as points of the line: then the phases' legend would show points.
-      ...(isMarked
-        ? [
-            {
-              mark: { type: 'point' as const, filled: true, size: 22, opacity: 1 },
-              encoding: { x, y: { ...y, field: 'mean' }, color },
-            },
-          ]
-        : []),
-    ],
-  };
-}
+    scale: { domain: [...phases], range: phases.map((_, i) => (i === 0 ? [1, 0] : [5, 4])) },
+    legend: { symbolStrokeColor: '#444444', symbolStrokeWidth: 2, symbolSize: 900 },
+  },
+});
