@@ -5,9 +5,9 @@ export type Column<Entry> = { readonly title: string; readonly cell: (entry: Ent
 /** A line of titles and one for each entry, with words to the left and numbers to the right of a column. */
 export function table<Entry>(columns: readonly Column<Entry>[], entries: readonly Entry[]): string {
   const cells = columns.map(({ title, cell }) => aligned(title, entries.map(cell)));
-  const lines = [-1, ...entries.keys()].map((entry) =>
+  const lines = cells[0]!.map((_, line) =>
     cells
-      .map((column) => column[entry + 1]!)
+      .map((column) => column[line]!)
       .join('  ')
       .trimEnd(),
   );

@@ -3,6 +3,7 @@
  * a lane has arrays of its own for one item; it copies rows in and out.
  */
 
+import { sizeOf } from '../../src/onnx/graph.ts';
 import type {
   BoundInput,
   Computation,
@@ -33,9 +34,7 @@ type Compile = (
   outputs: Readonly<Record<string, BoundInput>>,
 ) => Computation;
 
-const sizeOf = ({ shape }: Pick<ItemArray, 'shape'>): number => shape.reduce((product, size) => product * size, 1);
-
-export const lengthOf = (array: ItemArray): number => array.rowCount * sizeOf(array);
+export const lengthOf = (array: ItemArray): number => array.rowCount * sizeOf(array.shape);
 
 /** @param shared all rows of each array */
 export function openLane(
@@ -65,7 +64,7 @@ export function openLane(
 
 /** One array as a lane sees it: its own memory for the row of an item. */
 function openColumn(array: ItemArray, itemCount: number, shared: Float32Array) {
-  const size = sizeOf(array);
+  const size = sizeOf(array.shape);
   const itemsPerRow = itemCount / array.rowCount;
   const data = new Float32Array(size);
   const row = (item: number) => {
