@@ -123,7 +123,7 @@ class Stream {
   facade(): ActStream {
     const stream = this;
     return {
-      act: async (request, call = {}) => stream.#act(request, call),
+      act: (request, call = {}) => promised(() => stream.#act(request, call)),
       close: () => stream.#close(),
       get closed() {
         return stream.#closed;
@@ -161,7 +161,7 @@ class Stream {
       ageMsMax: times.ageMsMax,
     };
     if (request.fallback !== undefined && request.fallback !== 'error') standIns.learn(of.selection);
-    if (this.#ended) return settled(() => this.#otherwise(of, this.#error!));
+    if (this.#ended) return promised(() => this.#otherwise(of, this.#error!));
     if (this.#call === undefined) Object.assign(fields, commonFields('Act', { ...of.selection, ...this.#identity() }));
     fields.clientId = clientId;
     fields.sequence = sequence;
@@ -227,11 +227,7 @@ class Stream {
 
   #receive(call: OpenCall, result: ActResponse | StreamError): void {
     call.heardAtMs = performance.now();
-    const answered = this.#pending.findIndex(({ of }) => of.sequence === result.sequence);
-    // Those before it were superseded: the server answers in order.
-    const passed = this.#pending.splice(0, answered + 1);
-    const own = passed.pop();
-    for (const pending of passed) this.#reject(pending, supersededError());
+    const own = this.#takeUpTo(result.sequence);
     if (own === undefined) return;
     if (result.$typeName === 'hyperpolicy.v1.StreamError') {
       this.#goOn();
@@ -241,6 +237,16 @@ class Stream {
     if (this.#options.follow !== true) this.#version ??= result.version || undefined;
     this.#goOn(result.version);
     this.#deliver(own, result);
+  }
+
+  /** The request of an answer; undefined where it is unknown. Those before it were superseded: the server answers in order. */
+  #takeUpTo(sequence: bigint): Pending | undefined {
+    if (this.#pending[0]?.of.sequence === sequence) return this.#pending.shift();
+    const answered = this.#pending.findIndex(({ of }) => of.sequence === sequence);
+    const passed = this.#pending.splice(0, answered + 1);
+    const own = passed.pop();
+    for (const pending of passed) this.#reject(pending, supersededError());
+    return own;
   }
 
   /** The server has it in hand, for the first time or again. */
@@ -401,7 +407,14 @@ class Stream {
   }
 }
 
-const settled = async (result: () => ActResult): Promise<ActResult> => result();
+/** What it throws is in the promise. Not an async function: of the promise that it got it would make another, settled three turns later. */
+function promised<Result>(result: () => Result | Promise<Result>): Promise<Result> {
+  try {
+    return Promise.resolve(result());
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
 
 const ended = () =>
   unavailable({ where: 'ActStream', expected: 'a stream that goes on', actual: 'its end', remedy: 'Open another' });

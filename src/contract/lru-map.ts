@@ -37,10 +37,17 @@ export class LruMap<Value> {
   }
 
   set(key: string, value: Value): void {
-    this.delete(key);
+    if (key === this.#newest) this.#bytes -= this.#sizeOf(key);
+    else this.delete(key);
     this.#values.set(key, value);
     this.#bytes += this.#bytesOf(value);
     this.#newest = key;
+  }
+
+  /** 0 where there is none. */
+  #sizeOf(key: string): number {
+    const value = this.#values.get(key);
+    return value === undefined ? 0 : this.#bytesOf(value);
   }
 
   delete(key: string): Value | undefined {

@@ -82,7 +82,8 @@ export class WireWriter {
     const written = new Uint8Array(buffer as ArrayBuffer, byteOffset, this.#size);
     written.set(this.#bytes.subarray(0, this.#size));
     this.#size = 0;
-    this.#begun.length = 0;
+    // Setting a length is slow, and it is 0 unless a value was refused.
+    if (this.#begun.length > 0) this.#begun.length = 0;
     // One large message is not paid for ever after.
     if (this.#bytes.length > keptBytesMax) this.#resize(keptBytesMax);
     return written;

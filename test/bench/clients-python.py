@@ -81,14 +81,16 @@ def waiting(calls: dict[str, Any]) -> Sides:
     """Calls that wait."""
     client = PolicyClient(calls["server"])
     stream = client.act_stream(model="mlp")
-    bare, echo = Bare(calls["server"], calls), Bare(calls["echo"], calls)
+    bare, echo, node_echo = Bare(calls["server"], calls), Bare(calls["echo"], calls), Bare(calls["nodeEcho"], calls)
     sides: dict[str, Callable[[], object]] = {
         "unary": lambda: client.act(model="mlp", observation=OBSERVATION),
         "unary_bare": bare.unary,
         "unary_echo": echo.unary,
+        "unary_node_echo": node_echo.unary,
         "stream": lambda: stream.act(observation=OBSERVATION),
         "stream_bare": bare.stream,
         "stream_echo": echo.stream,
+        "stream_node_echo": node_echo.stream,
     }
     for call in sides.values():
         for _ in range(WARM_COUNT):
@@ -97,7 +99,7 @@ def waiting(calls: dict[str, Any]) -> Sides:
     for _ in range(calls["rounds"]):
         for name, call in sides.items():
             measure(found[name], call, calls["count"])
-    for one in (bare, echo, stream, client):
+    for one in (bare, echo, node_echo, stream, client):
         one.close()
     return found
 
@@ -127,14 +129,17 @@ async def awaited(calls: dict[str, Any]) -> Sides:
     """The same with asyncio."""
     client = AsyncPolicyClient(calls["server"])
     stream = client.act_stream(model="mlp")
-    bare, echo = AioBare(calls["server"], calls), AioBare(calls["echo"], calls)
+    bare = AioBare(calls["server"], calls)
+    echo, node_echo = AioBare(calls["asyncioEcho"], calls), AioBare(calls["nodeEcho"], calls)
     sides: dict[str, Callable[[], Awaitable[object]]] = {
         "asyncio_unary": lambda: client.act(model="mlp", observation=OBSERVATION),
         "asyncio_unary_bare": bare.unary,
         "asyncio_unary_echo": echo.unary,
+        "asyncio_unary_node_echo": node_echo.unary,
         "asyncio_stream": lambda: stream.act(observation=OBSERVATION),
         "asyncio_stream_bare": bare.stream,
         "asyncio_stream_echo": echo.stream,
+        "asyncio_stream_node_echo": node_echo.stream,
     }
     for call in sides.values():
         for _ in range(WARM_COUNT):
@@ -143,7 +148,7 @@ async def awaited(calls: dict[str, Any]) -> Sides:
     for _ in range(calls["rounds"]):
         for name, call in sides.items():
             await measure_awaited(found[name], call, calls["count"])
-    for one in (bare, echo, stream, client):
+    for one in (bare, echo, node_echo, stream, client):
         await one.close()
     return found
 

@@ -1,6 +1,7 @@
 /**
  * The clients' bench: Act by a client against the real server, and by the bare gRPC library of its language against the same server and
- * against the echo of the serving bench, by turns. Ratios are over rounds; how servers and payloads are made alike is in NOTES.md.
+ * against a bare echo in its language (grpc-js, grpcio with threads, grpc.aio), by turns. Python is also compared with the grpc-js echo:
+ * the real server is one of grpc-js. Ratios are over rounds; how servers and payloads are made alike is in NOTES.md.
  */
 
 import { execFile } from 'node:child_process';
@@ -12,6 +13,7 @@ import { type Figures, report, type Target } from './measure.ts';
 import type { BenchOptions } from './options.ts';
 import { onOwnCores } from './own-cores.ts';
 import { paths } from './serve-client.ts';
+import { type Child, startPythonProcess } from './serve-processes.ts';
 import { inTurns, serial } from './serve-rounds.ts';
 import { type Echo, type ServeBench, withServer } from './serve-setup.ts';
 import { compareRounds, median } from './statistics.ts';
@@ -34,15 +36,15 @@ const observationSize = 17;
 
 /** Of one side, by round, microseconds a call: the median by the clock, and the processor time of the client's process. */
 type Side = { readonly p50: number[]; readonly cpu: number[] };
-/** By kind; `_bare` is the library against the server, `_echo` against the echo. */
+/** By kind; `_bare` is the library against the server, `_echo` against the echo of its language, `_node_echo` against that of grpc-js. */
 type Sides = Readonly<Record<string, Side>>;
 
 /** Python is named with --reference: an interpreter with the client's packages. Without one only TypeScript is measured. */
 export async function run({ json, reference, rounds = 15, seconds = 10 }: BenchOptions): Promise<void> {
   const { figures } = await withServer({ rounds, models: ['mlp'] }, async (bench) => {
     const echo = await bench.echo('mlp');
-    const measure = async (language: Language, side: () => Promise<Sides>) => {
-      const { result, isPinned } = await onOwnCores([bench.server, echo.process], side);
+    const measure = async (language: Language, side: () => Promise<Sides>, echoes: readonly Child[] = []) => {
+      const { result, isPinned } = await onOwnCores([bench.server, echo.process, ...echoes], side);
       bench.figures.clients_on_own_cores = isPinned ? 'yes' : 'no';
       Object.assign(bench.figures, figuresOf(language, result));
     };
@@ -54,11 +56,24 @@ export async function run({ json, reference, rounds = 15, seconds = 10 }: BenchO
     };
     await loops(() => typescriptLoops(loop));
     if (reference !== undefined) {
-      await measure('python', () => pythonRounds(bench, echo, reference));
+      const own = await startPythonEchoes(bench, echo, reference);
+      await measure('python', () => pythonRounds(bench, echo, own, reference), Object.values(own));
       await loops(() => pythonLoops(loop, reference, sourceFile('./clients-loop.py'), pythonEnvironment));
     } else console.error('skipped: python: no --reference PYTHON with grpcio, protobuf and numpy');
   });
   report({ rounds, seconds, ...figures }, json, targets);
+}
+
+type PythonEchoes = Readonly<Record<'threads' | 'asyncio', Child>>;
+
+async function startPythonEchoes({ onEnd }: ServeBench, { answers }: Echo, python: string): Promise<PythonEchoes> {
+  const start = async (kind: keyof PythonEchoes) => {
+    const given = { kind, act: answers.act.toString('hex'), actStream: answers.actStream.toString('hex') };
+    const child = await startPythonProcess(python, './clients-echo.py', [JSON.stringify(given)]);
+    onEnd(child.stop);
+    return child;
+  };
+  return { threads: await start('threads'), asyncio: await start('asyncio') };
 }
 
 async function typescriptRounds(bench: ServeBench, echo: Echo): Promise<Sides> {
@@ -91,10 +106,14 @@ async function typescriptRounds(bench: ServeBench, echo: Echo): Promise<Sides> {
   return found;
 }
 
-async function pythonRounds(bench: ServeBench, echo: Echo, python: string): Promise<Sides> {
+/** @param own echoes in Python */
+async function pythonRounds(bench: ServeBench, echo: Echo, own: PythonEchoes, python: string): Promise<Sides> {
+  const address = ({ port }: { readonly port: number }) => `127.0.0.1:${port}`;
   const calls = {
-    server: `127.0.0.1:${bench.server.port}`,
-    echo: `127.0.0.1:${echo.process.port}`,
+    server: address(bench.server),
+    echo: address(own.threads),
+    asyncioEcho: address(own.asyncio),
+    nodeEcho: address(echo.process),
     act: echo.requests.act.toString('hex'),
     actStream: echo.requests.actStream.toString('hex'),
     count: callCount,
@@ -127,6 +146,11 @@ function figuresOf(language: Language, found: Sides): Figures {
     figures[`${name}_ratio_low`] = low;
     figures[`${name}_ratio_high`] = high;
     figures[`${name}_bare_ratio`] = compareRounds(ours.p50, bare.p50).ratio;
+    const node = found[`${kind}_node_echo`];
+    if (node !== undefined) {
+      figures[`${name}_node_echo_p50_us`] = median(node.p50);
+      figures[`${name}_node_echo_ratio`] = compareRounds(ours.p50, node.p50).ratio;
+    }
     figures[`${name}_cpu_us`] = median(ours.cpu);
     figures[`${name}_bare_cpu_us`] = median(bare.cpu);
   }
