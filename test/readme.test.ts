@@ -52,6 +52,14 @@ function argumentsOf(line: string): string[] {
   return asks ? [...(at < 0 ? args : args.toSpliced(at, 2)), '--server', address] : args;
 }
 
+/** A model that was published just now is served once the server has seen and loaded it. */
+async function untilServed(model: string): Promise<void> {
+  for (;;) {
+    const { stdout } = await runCommand(['models', 'list', '--server', address], directory);
+    if (stdout.includes(`"model":"${model}"`)) return;
+  }
+}
+
 test('names the two commands on its first screen', () => {
   expect(lines[0]).toBe('npm ci && npm start');
   expect(lines[1]).toBe('npm ci && npm test');
@@ -62,7 +70,9 @@ describe('a command of the README', () => {
   test.each(commands.filter((line) => !line.includes(' serve ')))(
     '%s',
     async (line) => {
-      const { code, stdout, stderr } = await runCommand(argumentsOf(line), directory);
+      const args = argumentsOf(line);
+      if (args[0] === 'eval') await untilServed(args[args.indexOf('--model') + 1]!);
+      const { code, stdout, stderr } = await runCommand(args, directory);
       expect(stderr).not.toContain('hyperpolicy:');
       expect(code).toBe(0);
       expect(stdout).not.toBe('');

@@ -1,10 +1,12 @@
 /** `hyperpolicy eval`: drives the environment that a model names through a server and prints the returns. */
 
 import { Command, Option } from 'commander';
-import { failedPrecondition } from '../../src/contract/errors.ts';
-import { fingerprint } from '../../src/contract/tensor-spec.ts';
+import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
+import { type ContextSpec, fingerprint } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
 import type { PolicyClient } from '../typescript/client.ts';
+import { type AdaptingModel, driveTask, taskSeeds } from './adapted-episodes.ts';
+import { driveEpisode } from './episodes.ts';
 import {
   integerIn,
   type ModelOptions,
@@ -17,19 +19,60 @@ import {
 } from './options.ts';
 
 type EvalOptions = ServerOptions &
-  ModelOptions & { readonly env?: string; readonly episodes: number; readonly seed: number };
+  ModelOptions & {
+    readonly env?: string;
+    readonly episodes: number;
+    readonly seed: number;
+    readonly tasks?: number;
+    readonly adaptEpisodes?: number;
+  };
+
+type Described = Awaited<ReturnType<PolicyClient['getModel']>>;
+
+const countMax = 1_000_000;
 
 export function createCommand(name: string): Command {
   const command = new Command(name).description(
-    'Drive the environment that a model was trained in through a server, and print the return of each episode and their mean.',
+    'Drive the environment that a model was trained in through a server, and print the return of each episode and their mean; ' +
+      'of a model that adapts, for each task the mean return before adaptation and after it.',
   );
+  const count = (flags: string, description: string, low = 1) =>
+    new Option(flags, description).argParser(integerIn(low, countMax));
   return withModelOptions(withServerOptions(command))
     .option('--env <name>', "environment, also a file such as ./my-env.js; the model's unless given")
-    .addOption(new Option('--episodes <count>', 'number of episodes').argParser(integerIn(1, 1_000_000)).default(1))
     .addOption(
-      new Option('--seed <number>', 'seed of the first episode; each next episode adds 1')
-        .argParser(integerIn(0, Number.MAX_SAFE_INTEGER - 1_000_000))
+      count('--episodes <count>', 'number of episodes; of a model that adapts: in each task, after adaptation').default(
+        1,
+      ),
+    )
+    .addOption(
+      new Option('--seed <number>', 'seed of the first episode, or of the first task; each next one adds 1')
+        .argParser(integerIn(0, Number.MAX_SAFE_INTEGER - countMax))
         .default(0),
+    )
+    .addOption(count('--tasks <count>', 'of a model that adapts: number of tasks (default: 1)'))
+    .addOption(
+      count(
+        '--adapt-episodes <count>',
+        "of a model that adapts: episodes in each task before adaptation (default: as many as in its trainer's evaluations)",
+        0,
+      ),
+    )
+    .addHelpText(
+      'after',
+      `
+A model adapts if \`hyperpolicy models show\` has an "adaptation". It is driven as in its trainer's evaluations, task by task:
+  1. The environment draws a task from the seed. It stays for all episodes of the task; each episode has a start of its own.
+  2. --adapt-episodes episodes are played, and their transitions sent to Adapt.
+  3. --episodes episodes are played with the handle that Adapt answered.
+  "posterior" (PEARL): before adaptation each episode has a context drawn from the prior; after it each has one drawn from the posterior
+  of all episodes before. Actions are deterministic.
+  "weights" (MAML): actions are samples before and after adaptation, and the policy reads the task itself if it was trained to.
+
+Examples:
+  hyperpolicy eval --model my-cheetah --episodes 10
+  hyperpolicy eval --model my-pearl --tasks 20
+  hyperpolicy eval --model my-maml --tasks 20 --adapt-episodes 10 --episodes 10`,
     )
     .action(evaluate);
 }
@@ -40,23 +83,129 @@ async function evaluate(options: EvalOptions): Promise<void> {
     const environment = await environmentOf(described, options.env);
     try {
       refuseOtherSpecs(environment, described);
-      const returns: number[] = [];
-      for (let episode = 0; episode < options.episodes; episode++) {
-        const result = await driveEpisode(client, environment, {
-          // The version that was described, even if a newer one comes meanwhile.
-          model: described.model,
-          version: described.version,
-          fingerprint: described.fingerprint,
-          seed: options.seed + episode,
+      const { adaptation } = described;
+      if (adaptation === 'posterior' || adaptation === 'weights') {
+        const model: AdaptingModel = {
+          ...drivenOf(described),
+          adaptation,
+          readsNextObservation: described.readsNextObservation,
+        };
+        await evaluateTasks(client, environment, model, {
+          ...options,
+          adaptEpisodes: adaptEpisodesOf(options, described),
         });
-        returns.push(result.return);
-        printJson({ episode, seed: options.seed + episode, ...result });
+      } else {
+        refuseTaskOptions(options, described);
+        await evaluateEpisodes(client, environment, drivenOf(described), options);
       }
-      printJson(summary(described, returns));
     } finally {
       environment.dispose();
     }
   });
+}
+
+/** The version that was described, even if a newer one comes meanwhile. */
+const drivenOf = ({ model, version, fingerprint: of, context }: Described) => ({
+  model,
+  version,
+  fingerprint: of,
+  takesContext: context?.source === 'oracle',
+});
+
+async function evaluateEpisodes(
+  client: PolicyClient,
+  environment: Env,
+  model: ReturnType<typeof drivenOf>,
+  { episodes, seed: firstSeed }: EvalOptions,
+): Promise<void> {
+  const returns: number[] = [];
+  for (let episode = 0; episode < episodes; episode++) {
+    const seed = firstSeed + episode;
+    const result = await driveEpisode(client, environment, model, { seed });
+    returns.push(result.return);
+    printJson({ episode, seed, ...result });
+  }
+  const { mean, deviation } = moments(returns);
+  const { model: name, version } = model;
+  printJson({ model: name, version, episodes: returns.length, meanReturn: mean, standardDeviation: deviation });
+}
+
+async function evaluateTasks(
+  client: PolicyClient,
+  environment: Env,
+  model: AdaptingModel,
+  {
+    tasks = 1,
+    seed: firstSeed,
+    episodes: afterCount,
+    adaptEpisodes: beforeCount,
+  }: EvalOptions & { readonly adaptEpisodes: number },
+): Promise<void> {
+  const returns = { before: [] as number[], after: [] as number[] };
+  for (let task = 0; task < tasks; task++) {
+    const seed = firstSeed + task;
+    environment.reset(seed);
+    const context = environment.context?.slice();
+    const seeds = taskSeeds(seed);
+    const { before, after, ...times } = await driveTask(client, environment, model, {
+      context,
+      seeds,
+      beforeCount,
+      afterCount,
+    });
+    const mean = { after: moments(after).mean, ...(beforeCount > 0 && { before: moments(before).mean }) };
+    returns.after.push(mean.after);
+    if (mean.before !== undefined) returns.before.push(mean.before);
+    printJson({
+      task,
+      seed,
+      ...(context !== undefined && { context: [...context] }),
+      ...(mean.before !== undefined && { returnBefore: mean.before }),
+      returnAfter: mean.after,
+      ...times,
+    });
+  }
+  const after = moments(returns.after);
+  printJson({
+    model: model.model,
+    version: model.version,
+    tasks,
+    adaptEpisodes: beforeCount,
+    episodes: afterCount,
+    ...(beforeCount > 0 && { meanReturnBefore: moments(returns.before).mean }),
+    meanReturnAfter: after.mean,
+    standardDeviationAfter: after.deviation,
+  });
+}
+
+/** @throws HyperpolicyError invalid_argument: not given and not known, or 0 where there must be some */
+function adaptEpisodesOf(
+  { adaptEpisodes }: EvalOptions,
+  { model, adaptation, adaptationEpisodeCount }: Described,
+): number {
+  const least = adaptation === 'weights' ? 1 : 0;
+  const count = adaptEpisodes ?? adaptationEpisodeCount;
+  if (count !== undefined && count >= least) return count;
+  throw invalidArgument({
+    where: '--adapt-episodes',
+    expected:
+      count === undefined
+        ? `a count, since "${model}" does not say how many its trainer had`
+        : `at least ${least}, since "${model}" adapts its weights to them`,
+    actual: count === undefined ? 'none' : `${count}`,
+  });
+}
+
+function refuseTaskOptions({ tasks, adaptEpisodes }: EvalOptions, { model }: Described): void {
+  for (const [flag, value] of Object.entries({ '--tasks': tasks, '--adapt-episodes': adaptEpisodes })) {
+    if (value === undefined) continue;
+    throw invalidArgument({
+      where: flag,
+      expected: 'a model that adapts to experience',
+      actual: `"${model}", which does not`,
+      remedy: 'Leave it out; --episodes is the number of episodes',
+    });
+  }
 }
 
 /** The model's environment, or the user's own. A path is only taken from the user: the server must not choose what is loaded here. */
@@ -72,76 +221,27 @@ async function environmentOf({ model, environment }: { model: string; environmen
   });
 }
 
-function refuseOtherSpecs(
-  { name, specs }: Env,
-  { model, fingerprint: served, adaptation }: { model: string; fingerprint: string; adaptation: string },
-): void {
-  const own = fingerprint(specs);
-  if (own === served) return;
+function refuseOtherSpecs({ name, specs }: Env, described: Described): void {
+  const own = fingerprint({ ...specs, context: contextOf(described, specs.context) });
+  if (own === described.fingerprint) return;
   throw failedPrecondition({
     where: `eval ${name}`,
     expected: `a model with the environment's specs (${own})`,
-    actual: `"${model}" with ${served}`,
-    remedy:
-      adaptation === ''
-        ? undefined
-        : 'This model adapts to experience, and has a context of its own in place of the task: see hyperpolicy adapt --help',
+    actual: `"${described.model}" with ${described.fingerprint}`,
   });
 }
 
-export type EpisodeOptions = {
-  readonly model: string;
-  readonly version: number;
-  readonly fingerprint: string;
-  /** Of the environment's reset. */
-  readonly seed: number;
-};
-
-export type EpisodeResult = {
-  readonly return: number;
-  readonly steps: number;
-  /** Time of the slowest and of the middle call, milliseconds. */
-  readonly actP50Ms: number;
-  readonly actMaxMs: number;
-};
-
-/** One episode with every action from the server, deterministic. */
-export async function driveEpisode(
-  client: PolicyClient,
-  environment: Env,
-  { model, version, fingerprint: specs, seed }: EpisodeOptions,
-): Promise<EpisodeResult> {
-  let { observation } = environment.reset(seed);
-  let total = 0;
-  const timesMs: number[] = [];
-  for (let ended = false; !ended; ) {
-    const startMs = performance.now();
-    const { action } = await client.act({
-      model,
-      version,
-      fingerprint: specs,
-      observation: Float32Array.from(observation),
-      ...(environment.context !== null && { context: Float32Array.from(environment.context) }),
-      sequence: BigInt(timesMs.length),
-    });
-    timesMs.push(performance.now() - startMs);
-    const step = environment.step(action.values);
-    total += step.reward;
-    observation = step.observation;
-    ended = step.terminated || step.truncated;
-  }
-  const sorted = [...timesMs].sort((a, b) => a - b);
-  const rounded = (value: number) => Math.round(value * 1000) / 1000;
-  return {
-    return: total,
-    steps: timesMs.length,
-    actP50Ms: rounded(sorted[Math.floor(sorted.length / 2)]!),
-    actMaxMs: rounded(sorted.at(-1)!),
-  };
+/** What a model's context may be: the task, nothing where its policy reads none, or what it infers. */
+function contextOf({ context, adaptation }: Described, task: ContextSpec | null): ContextSpec | null {
+  if (context === undefined) return null;
+  if (context.source !== 'latent' || adaptation !== 'posterior') return task;
+  const { names, low, high, units } = context.spec!;
+  const bounds = (values: readonly number[]) => values.map((value) => (Number.isFinite(value) ? value : null));
+  return { names, low: bounds(low), high: bounds(high), units, source: 'latent' };
 }
 
-function summary({ model, version }: { model: string; version: number }, returns: readonly number[]) {
-  const mean = returns.reduce((sum, value) => sum + value, 0) / returns.length;
-  const variance = returns.reduce((sum, value) => sum + (value - mean) ** 2, 0) / returns.length;
-  return { model, version, episodes: returns.length, meanReturn: mean, standardDeviation: Math.sqrt(variance) };
+function moments(values: readonly number[]): { readonly mean: number; readonly deviation: number } {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
+  return { mean, deviation: Math.sqrt(variance) };
 }

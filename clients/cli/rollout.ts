@@ -33,7 +33,8 @@ export function createCommand(name: string): Command {
     .requiredOption('--env <name>', "an environment's name, or a file such as ./my-env.js")
     .option(
       '--policy <policy>',
-      '`random`, `zero`, or the directory of a published version; its returns are those of eval',
+      '`random`, `zero`, or the directory of a published version; its returns are those of eval. One that adapts acts as before ' +
+        'adaptation if it reads the task; if not, only eval drives it',
       'random',
     )
     .option('--out <file>', 'picture of the first episode: .gif, .png or .json')

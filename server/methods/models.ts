@@ -51,6 +51,8 @@ function describeVersion(served: ServedVersion) {
     trainingSteps: BigInt(training.steps),
     adaptation: adaptation?.kind ?? '',
     readsNextObservation: adaptation?.kind === 'posterior' && adaptation.readsNextObservation,
+    ...(adaptation !== null &&
+      training.adaptationEpisodeCount !== undefined && { adaptationEpisodeCount: training.adaptationEpisodeCount }),
     device,
     precision,
     evaluations: training.evaluations.map((evaluation) => ({ ...evaluation, step: BigInt(evaluation.step) })),

@@ -158,6 +158,8 @@ export const manifestSchema = z.object({
     /** Standard deviation of those episodes' returns, and how many they were. */
     freshStandardDeviation: z.number().nonnegative().optional(),
     freshEpisodeCount: z.number().int().positive().optional(),
+    /** Of a policy that adapts: episodes of a task by which the evaluations adapted it before they scored it. */
+    adaptationEpisodeCount: z.number().int().nonnegative().optional(),
     /** Version-control revision of the trainer, or `unknown`. */
     sourceRevision: z.string(),
     /** ISO 8601. */

@@ -2,31 +2,35 @@
 
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { driveEpisode } from '../../clients/cli/eval.ts';
+import { driveEpisode } from '../../clients/cli/episodes.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
 import { readPackage } from '../../src/package/package.ts';
 import { runEpisode } from '../../trainer/rollout/pictures/trajectory.ts';
 import { createPackagePolicy } from '../../trainer/rollout/policy.ts';
 import { type PackageOptions, startTestServer, temporaryStore } from '../server/fixtures.ts';
 
-const cases: Readonly<Record<string, { environment: string } & Omit<PackageOptions, 'model' | 'environment'>>> = {
+type Case = { environment: string; readsNoTask?: boolean };
+
+const cases: Readonly<Record<string, Case & Omit<PackageOptions, 'model' | 'environment'>>> = {
   'a plain policy': { environment: 'Pendulum-v1', policy: 'plain', critic: 'none' },
   'a stochastic one': { environment: 'Pendulum-v1', policy: 'plain', critic: 'none', stochastic: true },
   // Beyond what runs where the request is.
   'a plain policy of 9 MB': { environment: 'Pendulum-v1', policy: 'plain', critic: 'none', hiddenSize: 1500 },
   'one with a context': { environment: 'Point-Robot', policy: 'plain', critic: 'none' },
+  'one that does not read the task': { environment: 'Point-Robot', readsNoTask: true, policy: 'plain', critic: 'none' },
   'a hyper policy': { environment: 'Point-Robot', policy: 'hyper', critic: 'none' },
 };
 
-test.each(Object.entries(cases))('%s', async (_, { environment, ...options }) => {
+test.each(Object.entries(cases))('%s', async (_, { environment, readsNoTask = false, ...options }) => {
   const env = await createEnvironment(environment);
-  const named = { name: environment, ...env.specs };
+  const named = { name: environment, ...env.specs, ...(readsNoTask && { context: null }) };
   const store = await temporaryStore([{ ...options, model: 'm', environment: named }]);
   const { client } = await startTestServer([], { store });
-  const { fingerprint } = await client.getModel({ model: 'm' });
+  const { fingerprint, context } = await client.getModel({ model: 'm' });
+  const model = { model: 'm', version: 1, fingerprint, takesContext: context !== undefined };
   const policy = createPackagePolicy(await readPackage(join(store, 'm', '1')), { specs: env.specs, threadCount: 1 });
   for (const seed of [0, 1]) {
-    const served = await driveEpisode(client, env, { model: 'm', version: 1, fingerprint, seed });
+    const served = await driveEpisode(client, env, model, { seed });
     const own = runEpisode({ env, policy, seed });
     expect([own.return, own.stepCount]).toEqual([served.return, served.steps]);
     expect(own.return).not.toBe(0);

@@ -21,6 +21,8 @@ export type TrainedModel = {
   readonly step?: StepExport | undefined;
   /** In place of a step: an adaptation of all of the policy's parameters. */
   readonly adaptation?: AdaptationExport | undefined;
+  /** Of a policy that adapts: as in the manifest's `training`. */
+  readonly adaptationEpisodeCount?: number | undefined;
   /** In place of the environment's, e.g. a latent one. */
   readonly context?: ContextSpec | undefined;
   /** The policy reads no context though the environment has one: the model is published without. */

@@ -45,21 +45,26 @@ export const createZeroPolicy = (): BatchPolicy => ({
 /**
  * A published model's policy, without noise, run as the server runs it (`src/onnx/small-network.ts`): the same observation gives the
  * same bits here and there. A hyper policy's primary runs when contexts have changed.
- * @throws HyperpolicyError failed_precondition: no policy in the package, or other specs than the environment's
+ * One that adapts acts as before adaptation.
+ * @throws HyperpolicyError failed_precondition: no policy in the package, other specs than the environment's, or one that adapts and
+ *   does not read the task
  */
 export function createPackagePolicy(
   { directory, manifest, files }: ModelPackage,
   { specs, threadCount }: { readonly specs: PolicySpecs; readonly threadCount: number },
 ): BatchPolicy {
-  const { policy, encoder, adapt } = manifest;
+  const { policy, encoder, adapt, context } = manifest;
   const refuse = (expected: string, actual: string, remedy?: string) =>
     failedPrecondition({ where: directory, expected, actual, remedy });
   if (policy === null) throw refuse('a package with a policy', 'one without');
-  if (fingerprint(specs) !== manifest.fingerprint) {
+  const adapts = encoder !== null || adapt !== null;
+  // A policy need not read the task.
+  const expected = fingerprint(context === null && !adapts ? { ...specs, context } : specs);
+  if (expected !== manifest.fingerprint) {
     throw refuse(
-      `the specs of the environment (${fingerprint(specs)})`,
+      `the specs of the environment (${expected})`,
       `others (${manifest.fingerprint})`,
-      encoder === null && adapt === null ? undefined : adaptsRemedy,
+      adapts ? 'This model adapts to experience: serve it, and use hyperpolicy eval' : undefined,
     );
   }
   const open = ({ file }: { readonly file: string }): Opened => {
@@ -71,9 +76,6 @@ export function createPackagePolicy(
     ? plainPolicy(open(policy.graph), observationSize)
     : hyperPolicy(open(policy.primary), open(policy.dynamic), observationSize, specSize(specs.context!));
 }
-
-const adaptsRemedy =
-  'This model adapts to experience, and has a context of its own in place of the task: serve it, and ask with hyperpolicy adapt and act --context-handle';
 
 type Opened = { readonly model: Uint8Array; readonly session: Session };
 

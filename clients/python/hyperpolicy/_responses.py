@@ -137,6 +137,9 @@ def model_description(sender: Sender, response: Any) -> ModelDescription:
         ),
         adaptation=response.adaptation,
         reads_next_observation=response.reads_next_observation,
+        adaptation_episode_count=(
+            response.adaptation_episode_count if response.HasField("adaptation_episode_count") else None
+        ),
     )
 
 

@@ -116,7 +116,8 @@ def evaluate(env: Any, address: str | PolicyClient, model: str, **options: Unpac
     The environment is not closed. `address` may be a client. Of several environments each gives its share of the episodes, so that short
     episodes do not count more often than long ones.
 
-    Raises HyperpolicyError as the client; failed_precondition where the environment's spaces are not the model's.
+    Raises HyperpolicyError as the client; failed_precondition where the environment's spaces are not the model's, and where the model adapts
+    to experience and neither `context_handle` nor `context` is given: nothing is adapted here.
     """
     check_names("evaluate", options, (*_POLICY_NAMES, "episodes", "deterministic", "reset_seed"))
     own: Any = {name: value for name, value in options.items() if name in _POLICY_NAMES}
@@ -127,6 +128,7 @@ def evaluate(env: Any, address: str | PolicyClient, model: str, **options: Unpac
     try:
         policy = Policy(client, model, **own)
         _check_spaces(env, policy.description)
+        _check_adapted(policy.description, own)
 
         def act(observation: Any) -> FloatArray:
             return policy.predict(observation, deterministic=deterministic)[0]
@@ -158,6 +160,18 @@ def _check_spaces(env: Any, described: ModelDescription) -> None:
     if (spec.low < getattr(space, "low", np.inf)).any() or (spec.high > getattr(space, "high", -np.inf)).any():
         expected = f"an environment that takes actions from {spec.low} to {spec.high}"
         raise HyperpolicyError("failed_precondition", "evaluate", expected, f"one whose action space is {space}")
+
+
+def _check_adapted(described: ModelDescription, own: PolicyOptions) -> None:
+    if described.adaptation == "" or own.get("context_handle") is not None or own.get("context") is not None:
+        return
+    raise HyperpolicyError(
+        "failed_precondition",
+        "evaluate",
+        f"a context_handle, as model {shown(described.model)} adapts to experience",
+        "none",
+        "The command `hyperpolicy eval` plays, adapts and plays again; PolicyClient.adapt gives a handle for transitions of your own",
+    )
 
 
 def _drive_single(env: Any, act: Any, episodes: int, reset_seed: int | None) -> list[tuple[float, int]]:

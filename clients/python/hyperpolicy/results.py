@@ -176,3 +176,4 @@ class ModelDescription:
     evaluations: tuple[Evaluation, ...]
     adaptation: str
     reads_next_observation: bool
+    adaptation_episode_count: int | None

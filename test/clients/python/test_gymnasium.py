@@ -104,3 +104,16 @@ def test_an_environment_that_does_not_fit_is_refused(client: PolicyClient) -> No
         evaluate(env, client, "m")
     with pytest.raises(HyperpolicyError, match="got \"episode\"$"):
         evaluate(env, client, "m", episode=3)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("model", ["posterior", "weights"])
+def test_a_model_that_adapts_needs_a_handle(client: PolicyClient, model: str) -> None:
+    with pytest.raises(HyperpolicyError, match=f'^evaluate: expected a context_handle, as model "{model}" adapts') as caught:
+        evaluate(Counter(), client, model)
+    assert caught.value.kind == "failed_precondition"
+    assert "hyperpolicy eval" in str(caught.value)
+    steps: Any = {"observation": np.ones((2, 3)), "action": np.zeros((2, 2)), "reward": np.ones(2)}
+    start: Any = {"context": [0.5, 1]} if model == "weights" else {}
+    handle = client.adapt(model=model, **steps, **start).context_handle
+    assert evaluate(Counter(), client, model, episodes=1, context_handle=handle).returns == (3,)
+    assert evaluate(Counter(), client, model, episodes=1, context=[0.5, 1]).returns == (3,)

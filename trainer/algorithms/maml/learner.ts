@@ -77,6 +77,8 @@ export type MamlLearner = {
     readonly taskCount: number;
     readonly episodeCount: number;
     readonly seed: number;
+    /** As for `createTaskPolicies`. */
+    readonly noise?: TaskPoliciesOptions['noise'];
   }): MamlEvaluator;
   dispose(): void;
 };
@@ -113,11 +115,12 @@ export function createMamlLearner(options: MamlLearnerOptions): MamlLearner {
       const trpo = yield* clock.slices('outer', trpoStep(timed(problem, clock), config.trpo));
       return { ...adaptation, trpo, seconds: clock.seconds() };
     },
-    createEvaluator: ({ taskCount, episodeCount, seed: evaluationSeed }) =>
+    createEvaluator: ({ taskCount, episodeCount, seed: evaluationSeed, noise }) =>
       createEvaluator({
         ...shared,
         taskCount,
         episodeCount,
+        noise,
         stepCount: episodeCount * episodeStepCountMax,
         episodeStepCountMax,
         seed: evaluationSeed,

@@ -34,7 +34,7 @@ export type TaskPolicies = BatchPolicy & {
   start(contexts: readonly ArrayLike<number>[]): void;
   /** One task after adaptation to its steps. @throws HyperpolicyError failed_precondition: an inner loss that is not finite */
   adapt(task: number, context: ArrayLike<number>, pre: StepArrays): void;
-  /** The noise of the next actions: a function of the seed and the number. */
+  /** The noise of the next actions: that of a step of this number. */
   seek(position: number): void;
 };
 
@@ -52,22 +52,48 @@ export type TaskPoliciesOptions = {
   readonly stepCount: number;
   /** Seed of the actions' noise. */
   readonly seed: number;
-  /** Acts without noise; with it unless given. */
-  readonly deterministic?: boolean | undefined;
+  /** In place of that of the seed. */
+  readonly noise?: ActionNoise | undefined;
+};
+
+export type ActionNoise = {
+  /** Names the step of the next rows. */
+  seek(position: number): void;
+  /** Writes the rows of a step, [T, E, A], and goes on to the next step. */
+  fill(rows: Float32Array): void;
+};
+
+/** Actions are deterministic. */
+export const noNoise: ActionNoise = {
+  seek() {},
+  fill(rows) {
+    rows.fill(0);
+  },
 };
 
 /** Random stream of the noise; the environments' episodes have seeds of their own. */
 const noiseStream = 6;
+
+/** @param valueCount of the rows of a step */
+function seededNoise(seed: number, valueCount: number): ActionNoise {
+  const random = createRandom(seed, noiseStream);
+  return {
+    seek(position) {
+      // A normal draw holds four values.
+      random.position = position * Math.ceil(valueCount / 4);
+    },
+    fill: (rows) => random.fillNormal(rows),
+  };
+}
 
 /**
  * Actions are samples, environment units, and not clipped: the density that the losses need is that of the sample.
  * Reference: pytorch-maml-rl, multi_task_sampler.py.
  */
 export function createTaskPolicies(options: TaskPoliciesOptions): TaskPolicies {
-  const { networks, taskCount, episodeCount, seed, deterministic } = options;
+  const { networks, taskCount, episodeCount, seed } = options;
   const { contextSize, actionSize } = networks;
-  const rowCount = taskCount * episodeCount;
-  const random = createRandom(seed, noiseStream);
+  const { noise = seededNoise(seed, taskCount * episodeCount * actionSize) } = options;
   const memory = createMemory(options);
   const computations = {
     start: compileStart(options, memory),
@@ -90,13 +116,10 @@ export function createTaskPolicies(options: TaskPoliciesOptions): TaskPolicies {
         memory.weights[name]!.data.set(data, task * data.length);
       }
     },
-    seek(position) {
-      // A normal draw holds four values.
-      random.position = position * Math.ceil((rowCount * actionSize) / 4);
-    },
+    seek: (position) => noise.seek(position),
     act(observations, _, actions) {
       memory.observation.set(observations);
-      if (deterministic !== true) random.fillNormal(memory.noise);
+      noise.fill(memory.noise);
       computations.act.run();
       actions.set(memory.action);
     },

@@ -95,8 +95,12 @@ const publishable = (
   { config: run, environment: { specs } }: Setup,
 ): Publishable => {
   const config = run.algorithm as unknown as MamlConfig;
+  const { evaluationEpisodeCount } = run.loop as IterationsConfig;
   return {
-    model: () => mamlModel(networks, config, parameters),
+    model: () => ({
+      ...mamlModel(networks, config, parameters),
+      ...(config.inner.stepCount > 0 && { adaptationEpisodeCount: evaluationEpisodeCount }),
+    }),
     networkFiles() {
       const { scaling, context, contextSize } = networks;
       const network = createNetwork({ kind: 'policy', ...policyDescription(config, specs) });

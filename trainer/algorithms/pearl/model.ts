@@ -35,6 +35,7 @@ export function pearlModel({ config, networks, parameters, specs, context }: Pea
     critic: { ...units, critic: q, parameters: { views: trainables.q.parameters, shapes: shapesOf(q.specs) } },
     context: contextOf(config, specs) ?? undefined,
     isWithoutContext: config.agent === 'no-context',
+    adaptationEpisodeCount: encoder && config.explorationEpisodeCount,
     encoder: encoder && {
       encoder,
       scaling,

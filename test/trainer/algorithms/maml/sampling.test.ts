@@ -14,7 +14,7 @@ import { createMetaObjective } from '../../../../trainer/algorithms/maml/meta-ob
 import { createMamlNetworks } from '../../../../trainer/algorithms/maml/networks.ts';
 import { createSampler } from '../../../../trainer/algorithms/maml/sampler.ts';
 import { createTaskArrays } from '../../../../trainer/algorithms/maml/task-computations.ts';
-import { createTaskPolicies } from '../../../../trainer/algorithms/maml/task-policies.ts';
+import { createTaskPolicies, noNoise } from '../../../../trainer/algorithms/maml/task-policies.ts';
 import { createTaskSource } from '../../../../trainer/algorithms/maml/training.ts';
 import { smallConfig, tracedEngine } from './fixture.ts';
 
@@ -94,7 +94,7 @@ test.each(mamlPolicies)('each task of %s acts with its own adapted weights, as i
   if (adapts) for (const task of [0, 2]) acting.adapt(task, contexts[task]!, steps[task]!);
   const observations = Float32Array.from({ length: taskCount * episodeCount * 2 }, (_, i) => 0.3 * Math.sin(i + 1));
   const actions = new Float32Array(taskCount * episodeCount * 2);
-  const still = { ...shared, deterministic: true };
+  const still = { ...shared, noise: noNoise };
   const together = keep(createTaskPolicies({ ...still, taskCount, episodeCount }));
   together.start(contexts);
   if (adapts) for (const task of [0, 2]) together.adapt(task, contexts[task]!, steps[task]!);

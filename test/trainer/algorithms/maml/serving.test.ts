@@ -1,7 +1,10 @@
 /** A policy trained for seconds on the point robot, published, and adapted over gRPC: as the trainer adapts it. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type AdaptingModel, driveTask, type TaskSeeds, taskSeeds } from '../../../../clients/cli/adapted-episodes.ts';
+import type { PolicyClient } from '../../../../clients/typescript/client.ts';
 import { policyGradientCoefficients, runToEnd } from '../../../../src/advantages/policy-gradient.ts';
+import { normalRow } from '../../../../src/contract/random.ts';
 import type { PolicySpecs } from '../../../../src/contract/tensor-spec.ts';
 import { createEnvironment } from '../../../../src/envs/registry.ts';
 import { type MamlConfig, mamlDefaults } from '../../../../trainer/algorithms/maml/config.ts';
@@ -9,13 +12,15 @@ import { createMamlLearner, type MamlLearner } from '../../../../trainer/algorit
 import { mamlModel } from '../../../../trainer/algorithms/maml/model.ts';
 import { createSampler, type Sampler } from '../../../../trainer/algorithms/maml/sampler.ts';
 import { createTaskArrays, type StepArrays } from '../../../../trainer/algorithms/maml/task-computations.ts';
-import { createTaskPolicies } from '../../../../trainer/algorithms/maml/task-policies.ts';
+import { type ActionNoise, createTaskPolicies, noNoise } from '../../../../trainer/algorithms/maml/task-policies.ts';
 import { publishModel } from '../../../../trainer/export/package.ts';
+import { episodeSeed } from '../../../../trainer/rollout/rows.ts';
 import { startTestServer, temporaryStore } from '../../../server/fixtures.ts';
 import { tracedEngine } from './fixture.ts';
 
 const episodeCount = 3;
-const stepCount = 20 * episodeCount;
+const episodeStepCount = 20;
+const stepCount = episodeStepCount * episodeCount;
 const hyper = { trunkSizes: [16], dynamicHiddenSizes: [12] };
 
 const configs: Record<string, MamlConfig> = {
@@ -107,7 +112,7 @@ describe.each(Object.keys(configs))('%s', (name) => {
       episodeCount: 2,
       stepCount,
       seed: 0,
-      deterministic: true,
+      noise: noNoise,
     });
     const act = () => {
       const actions = new Float32Array(4);
@@ -120,6 +125,46 @@ describe.each(Object.keys(configs))('%s', (name) => {
     expectClose(after.action.values, act());
     policies.dispose();
     expect(after.action.values).not.toEqual(before.action.values);
+  });
+
+  test('an environment that is driven through the server earns the returns of the trainer, before adaptation and after it', async () => {
+    const { client } = await publishAndServe();
+    const tasks = [
+      [0.6, 0.8],
+      [-1, 0],
+    ];
+    const evaluationSeed = 9;
+    const seedsOf = (task: number) => withSmallNoise(taskSeeds(100 + task));
+    const noise = servedNoise({
+      taskCount: tasks.length,
+      actionSeed: (task, ...step) => seedsOf(task).action(...step),
+    });
+    const evaluator = learner.createEvaluator({ taskCount: tasks.length, episodeCount, seed: 0, noise });
+    const shared = { env: 'Point-Robot', contexts: tasks, episodeCount, seed: evaluationSeed, threadCount: 1 };
+    const testSampler = await createSampler(shared);
+    const { pre, post } = runToEnd(evaluator.evaluate(testSampler, tasks, 0));
+    await testSampler.dispose();
+    evaluator.dispose();
+
+    const model = adaptingModel(await client.getModel({ model: 'maml' }));
+    const env = await createEnvironment('Point-Robot');
+    for (const [task, context] of tasks.entries()) {
+      const start = (episode: number) => {
+        const set = Math.floor(episode / episodeCount);
+        return episodeSeed(
+          evaluationSeed,
+          task * episodeCount + (episode % episodeCount),
+          set * (episodeStepCount + 1),
+        );
+      };
+      const seeds = { ...seedsOf(task), start };
+      const counts = { beforeCount: episodeCount, afterCount: episodeCount };
+      const { before, after, steps } = await driveTask(client, env, model, { context, seeds, ...counts });
+      expect(steps).toBe(2 * stepCount);
+      expect(mean(before)).toBeCloseTo(pre.returns[task]!, 3);
+      expect(mean(after)).toBeCloseTo(post.returns[task]!, 3);
+    }
+    env.dispose();
   });
 
   test('a handle is acted with, and not adapted further', async () => {
@@ -137,6 +182,57 @@ describe.each(Object.keys(configs))('%s', (name) => {
     );
   });
 });
+
+/** Noise that takes no action beyond its bounds: a server clips, the trainer does not. */
+const withSmallNoise = (seeds: TaskSeeds): TaskSeeds => ({
+  ...seeds,
+  action(episode, step) {
+    const noise = new Float32Array(2);
+    let seed = seeds.action(episode, step);
+    do normalRow(++seed, 0, 2, noise);
+    while (noise.some((value) => Math.abs(value) > 0.25));
+    return seed;
+  },
+});
+
+/** The noise of the server's samples, for rows of tasks x episodes: those before adaptation are the first steps. */
+function servedNoise({
+  taskCount,
+  actionSeed,
+}: {
+  readonly taskCount: number;
+  readonly actionSeed: (task: number, episode: number, step: number) => number;
+}): ActionNoise {
+  let position = 0;
+  return {
+    seek(next) {
+      position = next;
+    },
+    fill(rows) {
+      const [set, step] = [Math.floor(position / episodeStepCount), position % episodeStepCount];
+      for (let row = 0; row < taskCount * episodeCount; row++) {
+        const episode = set * episodeCount + (row % episodeCount);
+        normalRow(actionSeed(Math.floor(row / episodeCount), episode, step), 0, 2, rows, 2 * row);
+      }
+      position++;
+    },
+  };
+}
+
+function adaptingModel(described: Awaited<ReturnType<PolicyClient['getModel']>>): AdaptingModel {
+  const { model, version, fingerprint, adaptation, readsNextObservation, context } = described;
+  expect(adaptation).toBe('weights');
+  return {
+    model,
+    version,
+    fingerprint,
+    adaptation: 'weights',
+    readsNextObservation,
+    takesContext: context !== undefined,
+  };
+}
+
+const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 type Experience = { observation: Float32Array; action: Float32Array; reward: Float32Array };
 

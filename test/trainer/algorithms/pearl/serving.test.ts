@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { driveTask, taskSeeds } from '../../../../clients/cli/adapted-episodes.ts';
 import { createEnvironment } from '../../../../src/envs/registry.ts';
 import { latentSeed } from '../../../../trainer/algorithms/pearl/evaluation.ts';
 import { evaluationSeedOffset } from '../../../../trainer/algorithms/pearl/parts.ts';
@@ -42,7 +43,7 @@ test.each([
   ['pearl', { encoder: { architecture: 'pearl-encoder', hiddenSizes: [12], aggregation: 'mean' } }],
   ['hyper-pearl', { encoder: gru }],
 ] as const)(
-  '%s, %j: a client that adapts within two episodes earns the return of the trainer',
+  '%s, %j: a client that adapts within two episodes and goes on adapting earns the returns of the trainer',
   async (agent, more) => {
     const runDirectory = join(scratch, JSON.stringify([agent, more]).replaceAll(/\W+/g, '-'));
     const store = join(runDirectory, 'store');
@@ -50,7 +51,7 @@ test.each([
       config: {
         environment: 'Point-Robot',
         algorithm: { name: 'pearl', agent, ...settings, ...more } as GivenConfig & { readonly name: string },
-        loop: { iterationCount: 2, seed, evaluationTaskCount: 2, evaluationInterval: 2 },
+        loop: { iterationCount: 2, seed, evaluationTaskCount: 2, evaluationEpisodeCount: 2, evaluationInterval: 2 },
         threadCount: 1,
         publish: { store, model: 'm', which: 'last' as const },
       },
@@ -58,61 +59,42 @@ test.each([
       stream: { write: () => true },
     });
     const { client } = await startTestServer([], { store });
-    const { readsNextObservation, adaptation } = await client.getModel({ model: 'm' });
+    const { fingerprint, readsNextObservation, adaptation, adaptationEpisodeCount } = await client.getModel({
+      model: 'm',
+    });
     expect(adaptation).toBe('posterior');
     expect(readsNextObservation).toBe('encodesNextObservation' in more);
+    expect(adaptationEpisodeCount).toBe(2);
     const env = await createEnvironment('Point-Robot');
     const { test: tasks } = await runTasks(env.tasks!, {}, { seed, testTaskCount: 2 });
     const evaluationSeed = seed + evaluationSeedOffset;
-    const returns: number[] = [];
+    const returns = { before: [] as number[], after: [] as number[] };
     for (const [task, context] of tasks.entries()) {
-      let known: string | undefined;
-      for (let episode = 0; episode < 3; episode++) {
-        const z = latentSeed(evaluationSeed, task, episode);
-        // Two episodes with z of the prior, the last with z of the posterior of both.
-        const from = episode < 2 || known === undefined ? {} : { contextHandle: known };
-        const { contextHandle } = await client.adapt({ model: 'm', ...from, seed: z });
-        const start = episodeSeed(evaluationSeed, task, episode * (env.episodeStepCountMax + 1));
-        const played = await play(env.reset(start, { context }).observation, contextHandle);
-        const adapted = await client.adapt({
-          model: 'm',
-          ...(known !== undefined && { contextHandle: known }),
-          observation: { shape: [20, 2], values: Float32Array.from(played.observation) },
-          action: { shape: [20, 2], values: Float32Array.from(played.action) },
-          reward: Float32Array.from(played.reward),
-          ...(readsNextObservation && {
-            nextObservation: { shape: [20, 2], values: Float32Array.from(played.nextObservation) },
-          }),
-        });
-        known = adapted.contextHandle;
-        expect(adapted.posterior!.transitionCount).toBe(20 * (episode + 1));
-        if (episode === 2) returns.push(played.reward.reduce((sum, reward) => sum + reward, 0));
-      }
+      const { before, after, steps } = await driveTask(
+        client,
+        env,
+        { model: 'm', version: 1, fingerprint, adaptation: 'posterior', readsNextObservation, takesContext: false },
+        {
+          context,
+          beforeCount: 2,
+          afterCount: 2,
+          seeds: {
+            ...taskSeeds(0),
+            start: (episode) => episodeSeed(evaluationSeed, task, episode * (env.episodeStepCountMax + 1)),
+            latent: (episode) => latentSeed(evaluationSeed, task, episode),
+          },
+        },
+      );
+      expect(steps).toBe(4 * 20);
+      returns.before.push(mean(before));
+      returns.after.push(mean(after));
     }
-    expect(run.results.testReturn).toBeCloseTo((returns[0]! + returns[1]!) / 2, 3);
-    expect(returns[0]).not.toBe(returns[1]);
+    expect(run.evaluations.at(-1)!.before!.meanReturn).toBeCloseTo(mean(returns.before), 3);
+    expect(run.results.testReturn).toBeCloseTo(mean(returns.after), 3);
+    expect(returns.after[0]).not.toBe(returns.after[1]);
     env.dispose();
-
-    async function play(first: ArrayLike<number>, contextHandle: string) {
-      const kept = {
-        observation: [] as number[],
-        action: [] as number[],
-        reward: [] as number[],
-        nextObservation: [] as number[],
-      };
-      let observation = Float32Array.from(first);
-      for (let ended = false; !ended; ) {
-        const { values } = (await client.act({ model: 'm', observation, contextHandle })).action;
-        const step = env.step(values);
-        kept.observation.push(...observation);
-        kept.action.push(...values);
-        kept.reward.push(step.reward);
-        observation = Float32Array.from(step.observation);
-        kept.nextObservation.push(...observation);
-        ended = step.terminated || step.truncated;
-      }
-      return kept;
-    }
   },
   240_000,
 );
+
+const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -1,0 +1,134 @@
+/** `hyperpolicy eval` of models that adapt, through the real server. That it earns the trainer's returns: test/trainer/algorithms/{maml,pearl}/serving.test.ts. */
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createEnvironment } from '../../src/envs/registry.ts';
+import { readPackage } from '../../src/package/package.ts';
+import { createPackagePolicy } from '../../trainer/rollout/policy.ts';
+import type { GivenConfig } from '../../trainer/run/config.ts';
+import { train } from '../../trainer/train.ts';
+import { startTestServer } from '../server/fixtures.ts';
+import { runCommand } from './command.ts';
+
+const scratch = await mkdtemp(join(tmpdir(), 'eval-adapts-test-'));
+const store = join(scratch, 'store');
+let address: string;
+
+beforeAll(async () => {
+  const learnt = { taskCount: 12, episodeCount: 8, hiddenSizes: [16] };
+  await trainModel('maml', { policy: 'maml', ...learnt }, { iterationCount: 15, evaluationEpisodeCount: 8 });
+  const tiny = { trainTaskCount: 2, taskCount: 1, initialStepCount: 20, updateCount: 2, explorationEpisodeCount: 3 };
+  await trainModel('pearl', { agent: 'pearl', ...tiny }, { iterationCount: 1 });
+  ({ address } = await startTestServer([], { store }, afterAll));
+}, 240_000);
+afterAll(() => rm(scratch, { recursive: true }));
+
+async function trainModel(name: string, algorithm: object, loop: object): Promise<void> {
+  await train({
+    config: {
+      environment: 'Point-Robot',
+      algorithm: { name, ...algorithm } as GivenConfig & { readonly name: string },
+      loop: { seed: 1, evaluationTaskCount: 2, evaluationInterval: 100, ...loop },
+      threadCount: 1,
+      publish: { store, model: name, which: 'last' },
+    },
+    runDirectory: join(scratch, name),
+    stream: { write: () => true },
+  });
+}
+
+async function evaluate(...args: string[]) {
+  const { code, stdout, stderr } = await runCommand(['eval', '--server', address, ...args], scratch);
+  expect([code, stderr]).toEqual([0, '']);
+  const printed = stdout.trim().split('\n');
+  return printed.map((line) => JSON.parse(line) as Record<string, number> & { readonly context?: number[] });
+}
+
+test('MAML: each task has its return before adaptation and after it, which is better', async () => {
+  const lines = await evaluate('--model', 'maml', '--tasks', '3', '--seed', '5', '--episodes', '2');
+  const [first, second, third, means] = lines;
+  expect(lines).toHaveLength(4);
+  expect(lines.slice(0, 3)).toMatchObject([5, 6, 7].map((seed, task) => ({ task, seed, steps: (8 + 2) * 20 })));
+  // As many episodes adapt as in the trainer's evaluations.
+  expect(means).toMatchObject({ model: 'maml', version: 1, tasks: 3, adaptEpisodes: 8, episodes: 2 });
+  const meanOf = (name: string) => (first![name]! + second![name]! + third![name]!) / 3;
+  expect(means!.meanReturnBefore).toBeCloseTo(meanOf('returnBefore'), 9);
+  expect(means!.meanReturnAfter).toBeCloseTo(meanOf('returnAfter'), 9);
+  // Without adaptation both are those of the same policy.
+  expect(means!.meanReturnAfter!).toBeGreaterThan(means!.meanReturnBefore! + 4);
+});
+
+test('a task is a function of its seed: what the environment draws, with the same returns again', async () => {
+  const args = ['--model', 'pearl', '--adapt-episodes', '2'];
+  const [first, second] = await evaluate(...args, '--tasks', '2');
+  const [again] = await evaluate(...args, '--seed', '1');
+  const ofTask = ({ seed, context, returnBefore, returnAfter, steps }: NonNullable<typeof first>) => ({
+    ...{ seed, context, returnBefore, returnAfter, steps },
+  });
+  expect(ofTask(again!)).toEqual(ofTask(second!));
+  const env = await createEnvironment('Point-Robot');
+  env.reset(1);
+  expect(second!.context).toEqual([...env.context!]);
+  expect(first!.context).not.toEqual(second!.context);
+  env.dispose();
+});
+
+test('PEARL: as many episodes adapt as in its evaluations, unless it is told another number, even none', async () => {
+  const counts = async (...args: string[]) => {
+    const lines = await evaluate('--model', 'pearl', ...args);
+    const { adaptEpisodes, episodes, meanReturnBefore } = lines.at(-1)!;
+    return { adaptEpisodes, episodes, hasBefore: meanReturnBefore !== undefined, steps: lines[0]!.steps };
+  };
+  expect(await counts()).toEqual({ adaptEpisodes: 3, episodes: 1, hasBefore: true, steps: 80 });
+  const none = ['--adapt-episodes', '0', '--episodes', '2'];
+  expect(await counts(...none)).toEqual({ adaptEpisodes: 0, episodes: 2, hasBefore: false, steps: 40 });
+});
+
+test.each([
+  [
+    ['--model', 'maml', '--adapt-episodes', '0'],
+    '--adapt-episodes: expected at least 1, since "maml" adapts its weights to them, got 0',
+  ],
+  [
+    ['--model', 'maml', '--env', 'Pendulum-v1'],
+    "eval Pendulum-v1: expected a model with the environment's specs (sha256:",
+  ],
+])('%j is refused', async (args, text) => {
+  const { code, stderr } = await runCommand(['eval', '--server', address, ...args], scratch);
+  expect([code, stderr]).toEqual([1, expect.stringContaining(`hyperpolicy: ${text}`)]);
+});
+
+test('models whose packages say nothing, or that do not adapt', async () => {
+  const env = await createEnvironment('Point-Robot');
+  const environment = { name: 'Point-Robot', ...env.specs };
+  env.dispose();
+  const random = { critic: 'none', environment, hiddenSize: 8 } as const;
+  const server = await startTestServer([
+    { ...random, model: 'adapts', policy: 'hyper', stochastic: true, adapt: true },
+    { ...random, model: 'still', policy: 'plain' },
+  ]);
+  const run = (...args: string[]) => runCommand(['eval', '--server', server.address, ...args], scratch);
+  expect((await run('--model', 'adapts')).stderr).toBe(
+    'hyperpolicy: --adapt-episodes: expected a count, since "adapts" does not say how many its trainer had, got none\n',
+  );
+  const told = await run('--model', 'adapts', '--adapt-episodes', '2');
+  expect(JSON.parse(told.stdout.split('\n')[0]!)).toMatchObject({ task: 0, steps: 60 });
+  for (const flag of ['--tasks', '--adapt-episodes']) {
+    expect((await run('--model', 'still', flag, '2')).stderr).toBe(
+      `hyperpolicy: ${flag}: expected a model that adapts to experience, got "still", which does not. Leave it out; --episodes is the number of episodes\n`,
+    );
+  }
+});
+
+test('rollout names eval as the way', async () => {
+  const env = await createEnvironment('Point-Robot');
+  for (const model of ['maml', 'pearl']) {
+    const content = await readPackage(join(store, model, '1'));
+    expect(() => createPackagePolicy(content, { specs: env.specs, threadCount: 1 })).toThrow(
+      'This model adapts to experience: serve it, and use hyperpolicy eval',
+    );
+  }
+  env.dispose();
+});
