@@ -10,7 +10,7 @@ import { checkModelAllowed } from '../call/caller.ts';
 import type { Call } from '../call/rpc.ts';
 import type { ServerConfig } from '../config.ts';
 import { type AskedVersion, PackageLoader, type PackageLoaderOptions } from './package-loader.ts';
-import { noVersionReady, resolveVersion, type Selection, type ServedModel } from './selection.ts';
+import { loading, noVersionReady, resolveVersion, type Selection, type ServedModel } from './selection.ts';
 import type { ServedVersion } from './served-version.ts';
 
 export type ModelStoreOptions = Omit<PackageLoaderOptions, 'store' | 'onWithdrawn'> & {
@@ -30,6 +30,8 @@ export class ModelStore {
   readonly #models = new Map<string, ServedModel>();
   /** Models of the store without a version that loads. */
   readonly #unready = new Set<string>();
+  /** Models that the running scan has found, and that are in neither of the two yet. */
+  readonly #loading = new Set<string>();
   /** Folders that are skipped and were reported, with the reason. */
   #skipped = new Set<string>();
   /** Why the labels of a model were refused at the last look. */
@@ -57,11 +59,12 @@ export class ModelStore {
    * The version for a request.
    * @param method named in errors
    * @throws HyperpolicyError permission_denied: the caller may not use the model; not_found: model, version or label;
-   *   unavailable: no version of the model is ready
+   *   unavailable: no version of the model is ready, or it is loading
    */
   resolve(method: string, selection: Selection, call: Pick<Call, 'caller' | 'answeredBy'>): ServedVersion {
     const { caller } = call;
     checkModelAllowed(method, caller, selection.model);
+    if (this.#loading.has(selection.model)) throw loading(method, selection.model);
     if (this.#unready.has(selection.model)) throw noVersionReady(method, selection.model);
     const served = resolveVersion(this.#models, method, selection, caller);
     call.answeredBy = served;
@@ -103,6 +106,7 @@ export class ModelStore {
       .catch((error: unknown) => log.error({ err: error }, 'looking through the store failed'))
       .finally(() => {
         this.#scan = undefined;
+        this.#loading.clear();
         onChange(this.#models.size);
       });
     return this.#scan;
@@ -122,6 +126,9 @@ export class ModelStore {
     }
     this.#reportSkipped(listing);
     const { models: published, passedOver } = listing;
+    for (const { model } of published) {
+      if (!this.#models.has(model) && !this.#unready.has(model)) this.#loading.add(model);
+    }
     for (const { model, versions } of published) await this.#refreshModel(model, versions);
     this.#loader.keepOnly(published);
     // The served models of an unreadable folder stay, since it may become readable again.
@@ -167,6 +174,7 @@ export class ModelStore {
     const { model, versions } = served;
     this.#models.delete(model);
     this.#unready.delete(model);
+    this.#loading.delete(model);
     if (versions.length > 0) this.#models.set(model, served);
     else this.#unready.add(model);
   }

@@ -30,6 +30,15 @@ export const noVersionReady = (method: string, model: string) =>
     remedy: "The server's log has the reason",
   });
 
+/** Of a model that was not served before: until it is loaded, or waits for others to be. */
+export const loading = (method: string, model: string) =>
+  unavailable({
+    where: `${method} model`,
+    expected: `a version of model "${model}" that is ready`,
+    actual: 'one that is loading',
+    remedy: 'Ask again in a few seconds: a large network takes that long',
+  });
+
 /** @throws HyperpolicyError as ModelStore.resolve */
 export function resolveVersion(
   models: ReadonlyMap<string, ServedModel>,

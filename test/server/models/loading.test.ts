@@ -54,6 +54,37 @@ test.runIf(existsSync(schedule))('no turn of the event loop computes for long', 
   expect(longestMs).toBeLessThan(turnMsMax);
 });
 
+test('a client that asks for a model while it loads is told so, also if it waits for another', async () => {
+  const store = await temporaryStore([plain]);
+  const aside = await temporaryStore([hyper, { ...plain, model: 'waits' }]);
+  const { server } = await startTestServer([], { store });
+  for (const model of ['hyper', 'waits']) await rename(join(aside, model), join(store, model));
+  let isOver = false;
+  const refreshed = server.models.refresh().then(() => {
+    isOver = true;
+  });
+  const messages = new Set<string>();
+  const ask = (model: string) =>
+    server.models.resolve('Act', { model, selection: { case: undefined } }, { caller: undefined });
+  while (!isOver) {
+    for (const model of ['hyper', 'waits']) {
+      try {
+        ask(model);
+      } catch (error) {
+        messages.add((error as Error).message);
+      }
+    }
+    await new Promise(setImmediate);
+  }
+  await refreshed;
+  const told = (model: string) =>
+    `Act model: expected a version of model "${model}" that is ready, got one that is loading. Ask again in a few seconds: a large network takes that long`;
+  const unknown = (model: string) => `Act model: expected one of "small", got "${model}"`;
+  // Unknown until the store is listed.
+  expect([...messages]).toEqual([unknown('hyper'), unknown('waits'), told('hyper'), told('waits')]);
+  expect([ask('hyper').version, ask('waits').version]).toEqual([1, 1]);
+});
+
 /** What versions are opened with. */
 function networkOptions() {
   const executor = createWorkerPool({ workerCount: 1, queueCountMax: 1, session: { threadCount: 1 } });
