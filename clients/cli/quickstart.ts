@@ -139,7 +139,7 @@ async function ensureModel({ store, runs, seed, steps }: QuickstartOptions): Pro
   };
   const action = resume ? `Going on with the run in ${runDirectory}:` : 'Training';
   say(`${action} TD3 with an SA-Hyper critic on ${environmentName}, ${steps} steps.`);
-  const { run, published, publishedBefore } = await runTraining(runDirectory, (signal) =>
+  const { run, published, publishedBefore } = await runTraining({ runDirectory, resume: 'npm start' }, (signal) =>
     train({ config, runDirectory, resume, signal, stream: process.stderr, checkpointIntervalMs }),
   );
   const { directory } = published ?? publishedBefore ?? {};

@@ -50,7 +50,8 @@ async function train(algorithm: Algorithm, options: TrainOptions, command: Comma
     return;
   }
   const runner = await import('../../trainer/train.ts');
-  const result = await runTraining(runDirectory, (signal) =>
+  const resume = `hyperpolicy train ${algorithm.name} --run ${runDirectory} --resume`;
+  const result = await runTraining({ runDirectory, resume }, (signal) =>
     runner.train({
       ...{ config, runDirectory, resume: options.resume, signal },
       stream: process.stderr,
@@ -58,7 +59,7 @@ async function train(algorithm: Algorithm, options: TrainOptions, command: Comma
         options.metricsPort === undefined ? undefined : { host: options.metricsHost, port: options.metricsPort },
     }),
   );
-  printResult(result, runDirectory, config.publish?.model);
+  printResult(result, { runDirectory, resume, model: config.publish?.model });
   if (!result.run.aborted) return;
   const { tellInterrupted } = await import('../../trainer/run/parent-process.ts');
   tellInterrupted();
@@ -87,8 +88,17 @@ async function configOf(
   return { config: resumedConfig(algorithm, runDirectory, given), runDirectory };
 }
 
+export type Resumable = {
+  readonly runDirectory: string;
+  /** The command that goes on with the run. */
+  readonly resume: string;
+};
+
 /** Runs a training that interrupts end, with progress on a standard error that may be closed. */
-export function runTraining<T>(runDirectory: string, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export function runTraining<T>(
+  { runDirectory, resume }: Resumable,
+  run: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   // A pipe that ended or a terminal that was closed takes no more lines; that is no reason to stop.
   process.stderr.on('error', () => {});
   return untilInterrupted(run, {
@@ -97,7 +107,7 @@ export function runTraining<T>(runDirectory: string, run: (signal: AbortSignal) 
       const step = newestCheckpoint(runDirectory);
       return step === undefined
         ? 'There is no checkpoint yet'
-        : `Go on from the checkpoint of step ${step} with --run ${runDirectory} --resume`;
+        : `The checkpoint of step ${step} is kept. Go on from it with: ${resume}`;
     },
   });
 }
@@ -111,7 +121,10 @@ function newestCheckpoint(runDirectory: string): number | undefined {
   }
 }
 
-function printResult(result: TrainResult, runDirectory: string, model: string | undefined): void {
+function printResult(
+  result: TrainResult,
+  { runDirectory, resume, model }: Resumable & { readonly model: string | undefined },
+): void {
   const { run, published, publishedBefore: before } = result;
   printJson({
     runDirectory,
@@ -126,7 +139,7 @@ function printResult(result: TrainResult, runDirectory: string, model: string | 
     ...(published !== undefined && { model, version: published.version, directory: published.directory }),
   });
   if (run.aborted) {
-    process.stderr.write(`Interrupted at step ${run.step}. Continue with: --run ${runDirectory} --resume\n`);
+    process.stderr.write(`Interrupted at step ${run.step}. Kept: ${run.checkpoint!}. Go on with: ${resume}\n`);
     return;
   }
   if (run.firstStep < run.step || run.firstStep === 0) return;

@@ -67,8 +67,10 @@ describe('train td3', () => {
     running.process.kill('SIGINT');
     const stopped = await running.finished;
     expect(stopped.code).toBe(0);
-    expect(stopped.stderr).toContain('Continue with: --run stopped --resume');
     const { step } = JSON.parse(stopped.stdout) as { step: number };
+    expect(stopped.stderr).toContain(
+      `Interrupted at step ${step}. Kept: stopped/checkpoints/${step}. Go on with: hyperpolicy train td3 --run stopped --resume\n`,
+    );
     expect(step).toBeGreaterThanOrEqual(500);
     const resume = ['train', 'td3', '--run', 'stopped', '--resume', '--steps', `${step + 50}`, '--publish', 'none'];
     const resumed = await runCommand(resume, directory);
