@@ -104,7 +104,7 @@ function settingsTable(runs: readonly Run[]): string {
   const columns = groups.map(({ runs: [first] }) => settingsOf(first!));
   const names = [...new Set(columns.flatMap((settings) => [...settings.keys()]))];
   const rows = names.map((name): Row => {
-    const values = columns.map((settings) => settings.get(name) ?? '');
+    const values = columns.map((settings) => settings.get(name) ?? '–');
     return { cells: [name, ...values], isMarked: new Set(values).size > 1 };
   });
   return table(['setting', ...groups.map(({ label }) => label)], rows);
