@@ -183,6 +183,21 @@ describe('Gemm bias', () => {
     check(graph, fuseGemmBias, ['Gemm', 'Add'], ['Gemm']);
   });
 
+  test('goes into the other product where one was added already', () => {
+    const graph = graphOf([[2, 3], [3, 4], [4]], (g, a, b, c) =>
+      add(g, c, add(g, matMul(g, a, b), matMul(g, unary(g, 'Exp', a), b))),
+    );
+    check(graph, fuseGemmBias, ['Gemm', 'Exp', 'Gemm', 'Add', 'Add'], ['Exp', 'Gemm', 'Gemm']);
+  });
+
+  test('stays outside where the other product has another reader', () => {
+    const graph = graphOf([[2, 3], [3, 4], [4]], (g, a, b, c) => {
+      const product = matMul(g, unary(g, 'Exp', a), b);
+      return mul(g, product, add(g, c, add(g, matMul(g, a, b), product)));
+    });
+    check(graph, fuseGemmBias, ['Exp', 'Gemm', 'Gemm', 'Add', 'Add', 'Mul'], ['Exp', 'Gemm', 'Gemm', 'Add', 'Mul']);
+  });
+
   test('stays outside where the product has another reader', () => {
     const graph = graphOf([[2, 3], [3, 4], [4]], (g, a, b, c) => {
       const product = matMul(g, a, b);

@@ -1,4 +1,7 @@
-/** Moves a bias addition into the matrix product before it: Add(Gemm(a, b), c) -> Gemm(a, b, c). */
+/**
+ * Moves a bias addition into the matrix product before it: Add(Gemm(a, b), c) -> Gemm(a, b, c). If that has another product in that place
+ * already, into the other one: Add(Gemm(a, b, Gemm(d, e)), c) -> Gemm(a, b, Gemm(d, e, c)).
+ */
 
 import type { Graph, Node, Value } from '../graph.ts';
 import { type RewriteContext, rewrite } from './rewrite.ts';
@@ -11,12 +14,16 @@ export function fuseGemmBias(graph: Graph): Graph {
   });
 }
 
-function fuse(node: Node, product: Value, bias: Value, { g, producer, uses }: RewriteContext): Value | undefined {
+function fuse(node: Node, product: Value, bias: Value, context: RewriteContext): Value | undefined {
+  const { g, producer, uses } = context;
   const gemm = producer(product);
-  if (gemm?.op !== 'Gemm' || gemm.inputs.length > 2 || uses(product) !== 1) return undefined;
-  const [rows, columns] = product.shape as [number, number];
-  const [biasRows, biasColumns] = [bias.shape.at(-2) ?? 1, bias.shape.at(-1) ?? 1];
-  const broadcasts =
-    bias.shape.length <= 2 && (biasRows === 1 || biasRows === rows) && (biasColumns === 1 || biasColumns === columns);
-  return broadcasts ? g.emit('Gemm', [...gemm.inputs, bias], node.outputs[0]!, gemm.attributes) : undefined;
+  if (gemm?.op !== 'Gemm' || uses(product) !== 1 || !broadcasts(bias, product)) return undefined;
+  const [a, b, added] = gemm.inputs as [Value, Value, Value | undefined];
+  const whole = added === undefined ? bias : fuse(node, added, bias, context);
+  return whole && g.emit('Gemm', [a, b, whole], node.outputs[0]!, gemm.attributes);
+}
+
+function broadcasts({ shape }: Value, { shape: [rows, columns] }: Value): boolean {
+  const [biasRows, biasColumns] = [shape.at(-2) ?? 1, shape.at(-1) ?? 1];
+  return shape.length <= 2 && (biasRows === 1 || biasRows === rows) && (biasColumns === 1 || biasColumns === columns);
 }
