@@ -5,8 +5,7 @@ import { gaussianKl } from '../../../src/nn/distributions.ts';
 import type { Parameters } from '../../../src/nn/parameters.ts';
 import { logProbOf, type Policy, policyOutput } from '../../../src/nn/policies/policy.ts';
 import { checkShapes } from '../../../src/nn/shapes.ts';
-import { valueAndGradients } from '../../../src/trace/differentiate.ts';
-import { inner } from './inner-step.ts';
+import { hessianProduct } from './inner-step.ts';
 
 /** N steps of one task, its episodes below each other; actions normalised and unclipped. */
 export type TaskSteps = {
@@ -93,10 +92,41 @@ export function meanKl(
 }
 
 /**
- * The product of a direction with the Hessian of {@link meanKl} at the policy that it is measured from. There the divergence has no
- * slope in what the policy gives, so that is D' M D, with D the derivative of mean and log-std, and M the divergence's second
- * derivatives in them: weight / variance for a mean, twice the sum of the weights for a log-std.
+ * The product of a direction with the Hessian of {@link policyGradientLoss}, as that of its expansion: second derivatives in the mean and the
+ * log-std are known, so that nothing of a density is differentiated.
  * @throws HyperpolicyError invalid_argument as policyGradientLoss
+ */
+export function policyGradientProduct(
+  task: TaskPolicy,
+  parameters: Parameters,
+  { observation, action, coefficient }: TaskSteps,
+  direction: Parameters,
+): Parameters {
+  checkShapes(
+    'MAML policy-gradient product',
+    { observation: ['N', 'O'], action: ['N', 'A'], coefficient: ['N'] },
+    { observation, action, coefficient },
+  );
+  const { mean, logStd } = outputOf(task, parameters, observation);
+  const precision = tf.exp(tf.mul(logStd!, -2));
+  const weight = tf.mul(tf.expandDims(coefficient, 1), precision); // [N, A]
+  const difference = tf.sub(action, mean);
+  const slope = tf.neg(tf.mul(weight, difference));
+  return expansionProduct(task, parameters, observation, {
+    derivatives: {
+      mean: slope,
+      meanMean: weight,
+      meanLogStd: tf.mul(slope, -2),
+      logStdLogStd: tf.mul(tf.sum(tf.mul(slope, difference), 0), -2),
+    },
+    direction,
+  });
+}
+
+/**
+ * The product of a direction with the Hessian of {@link meanKl} at the policy that it is measured from. There the divergence has no
+ * slope in what the policy gives, and the second derivatives are weight / variance for a mean, twice the sum of the weights for a log-std.
+ * @throws HyperpolicyError invalid_argument: a rank or a size that differs
  */
 export function divergenceProduct(
   task: TaskPolicy,
@@ -105,19 +135,47 @@ export function divergenceProduct(
   direction: Parameters,
 ): Parameters {
   checkShapes('MAML divergence', { observation: ['N', 'O'], weight: ['N'] }, { observation, weight });
-  const outputs = (at: Parameters): Parameters => {
-    const { mean, logStd } = outputOf(task, at, observation);
-    return { mean, logStd: logStd! };
-  };
-  const back = (cotangent: Parameters) =>
-    valueAndGradients((at) => inner(outputs(at), cotangent), parameters).gradients;
-  const { mean, logStd } = outputs(parameters);
-  // D' u is linear in u, so its slope along the direction is D x direction, wherever u is.
-  const zero = { mean: tf.zerosLike(mean!), logStd: tf.zerosLike(logStd!) };
-  const tangent = valueAndGradients((u) => inner(back(u), direction), zero).gradients;
-  const perVariance = tf.mul(tf.expandDims(weight, 1), tf.exp(tf.mul(logStd!, -2)));
-  return back({
-    mean: tf.mul(tangent.mean!, perVariance),
-    logStd: tf.mul(tangent.logStd!, tf.mul(tf.sum(weight), 2)),
+  const logStd = outputOf(task, parameters, observation).logStd!;
+  return expansionProduct(task, parameters, observation, {
+    derivatives: {
+      meanMean: tf.mul(tf.expandDims(weight, 1), tf.exp(tf.mul(logStd, -2))),
+      logStdLogStd: tf.mul(tf.sum(weight), 2),
+    },
+    direction,
   });
+}
+
+/**
+ * Derivatives of a sum over steps in the mean and the log-std of each. One in the log-std alone is not needed: policies here have a log-std
+ * that is linear in the parameters.
+ */
+type Derivatives = {
+  readonly mean?: tf.Tensor; // [N, A]
+  readonly meanMean: tf.Tensor; // [N, A]
+  readonly meanLogStd?: tf.Tensor; // [N, A]
+  readonly logStdLogStd: tf.Tensor; // [A] or a scalar
+};
+
+/** The product of a direction with the Hessian, in the parameters, of the function of mean and log-std that has these derivatives. */
+function expansionProduct(
+  task: TaskPolicy,
+  parameters: Parameters,
+  observation: tf.Tensor2D,
+  { derivatives, direction }: { readonly derivatives: Derivatives; readonly direction: Parameters },
+): Parameters {
+  const { mean: slope, meanMean, meanLogStd, logStdLogStd } = derivatives;
+  const here = outputOf(task, parameters, observation);
+  // A log-std may be a parameter itself: only as another tensor is it a constant.
+  const origin = { mean: here.mean, logStd: tf.clone(here.logStd!) };
+  const expansion = (at: Parameters): tf.Scalar => {
+    const { mean, logStd } = outputOf(task, at, observation);
+    const [dMean, dLogStd] = [tf.sub(mean, origin.mean), tf.sub(logStd!, origin.logStd)];
+    const terms = [
+      tf.mul(tf.mul(meanMean, 0.5), tf.square(dMean)),
+      ...(slope === undefined ? [] : [tf.mul(slope, dMean)]),
+      ...(meanLogStd === undefined ? [] : [tf.mul(meanLogStd, tf.mul(dMean, dLogStd))]),
+    ];
+    return tf.add(tf.sum(tf.addN(terms)), tf.sum(tf.mul(tf.mul(logStdLogStd, 0.5), tf.square(dLogStd)))) as tf.Scalar;
+  };
+  return hessianProduct(expansion, parameters, direction);
 }

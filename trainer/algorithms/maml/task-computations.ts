@@ -12,13 +12,14 @@ import { valueAndGradients } from '../../../src/trace/differentiate.ts';
 import type { BoundInput, Engine, ItemComputations, ItemsDefinition } from '../../engine/engine.ts';
 import { compileItems } from '../../engine/items.ts';
 import type { MamlConfig } from './config.ts';
-import { hessianProduct, type Rates } from './inner-step.ts';
+import type { Rates } from './inner-step.ts';
 import {
   divergenceProduct,
   evaluateSteps,
   meanKl,
   type OldPolicy,
   policyGradientLoss,
+  policyGradientProduct,
   surrogateLoss,
   type TaskPolicy,
   type TaskSteps,
@@ -230,8 +231,7 @@ function taskFunctions(networks: MamlNetworks) {
     },
     innerProduct(inputs: Parameters) {
       const { steps, weights, direction } = read('pre', inputs);
-      const loss = (at: Parameters) => policyGradientLoss(task, at, steps);
-      return prefixed<tf.Tensor>('result', hessianProduct(loss, weights, direction));
+      return prefixed<tf.Tensor>('result', policyGradientProduct(task, weights, steps, direction));
     },
     outerSlope(inputs: Parameters) {
       const { steps, weights } = read('post', inputs);

@@ -1,16 +1,23 @@
-/** MAML's losses refuse a rank or a size that would broadcast. */
+/** MAML's losses refuse a rank or a size that would broadcast; their Hessian products are those of differentiating twice. */
 
 import * as tf from '@tensorflow/tfjs-core';
 import '../../../../src/nn/cpu-backend.ts';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createRandom } from '../../../../src/contract/random.ts';
 import { createPolicy } from '../../../../src/nn/policies/registry.ts';
+import { mamlPolicies } from '../../../../trainer/algorithms/maml/config.ts';
+import { hessianProduct } from '../../../../trainer/algorithms/maml/inner-step.ts';
 import {
   divergenceProduct,
   evaluateSteps,
   meanKl,
   policyGradientLoss,
+  policyGradientProduct,
   surrogateLoss,
 } from '../../../../trainer/algorithms/maml/losses.ts';
+import { createMamlNetworks } from '../../../../trainer/algorithms/maml/networks.ts';
+import { readTask } from '../../../../trainer/algorithms/maml/task-computations.ts';
+import { smallConfig, specs } from './fixture.ts';
 
 beforeEach(() => tf.engine().startScope());
 afterEach(() => tf.engine().endScope());
@@ -46,3 +53,44 @@ test('actions of other rows, an old policy of one row and a column of weights ar
   expect(meanKl(task, {}, weighted, old).dataSync()[0]).toBe(0);
   expect(() => divergenceProduct(task, {}, { observation: column, weight: column1 }, {})).toThrow('weight [2, 1]');
 });
+
+test.each(mamlPolicies)(
+  'products with the Hessians of loss and divergence are those of differentiating them twice, %s',
+  (name) => {
+    const networks = createMamlNetworks(smallConfig(name), specs, null);
+    const random = createRandom(3);
+    const draw = (shape: readonly number[]) =>
+      tf.tensor(
+        Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => 0.5 * random.normal()),
+        [...shape],
+      );
+    const { specs: parameterSpecs } = networks.policy;
+    const shaped = Object.entries(parameterSpecs).map(([key, { shape }]) => [key, draw(shape)]);
+    const parameters: Record<string, tf.Tensor> = Object.fromEntries(shaped);
+    const direction = Object.fromEntries(Object.entries(parameters).map(([key, { shape }]) => [key, draw(shape)]));
+    const task = readTask(networks, networks.contextSize > 0 ? draw([1, networks.contextSize]) : undefined);
+    const observation = draw([7, 3]) as tf.Tensor2D;
+    const coefficient = draw([7]) as tf.Tensor1D;
+    const steps = { observation, action: draw([7, 2]) as tf.Tensor2D, coefficient };
+    const weighted = { observation, weight: tf.square(coefficient) as tf.Tensor1D };
+    const old = evaluateSteps(task, parameters, steps);
+    expectEqual(
+      policyGradientProduct(task, parameters, steps, direction),
+      hessianProduct((at) => policyGradientLoss(task, at, steps), parameters, direction),
+    );
+    expectEqual(
+      divergenceProduct(task, parameters, weighted, direction),
+      hessianProduct((at) => meanKl(task, at, weighted, old), parameters, direction),
+    );
+  },
+);
+
+/** In every tensor, on the scale of its largest value. */
+function expectEqual(actual: Record<string, tf.Tensor>, expected: Record<string, tf.Tensor>): void {
+  expect(Object.keys(actual)).toEqual(Object.keys(expected));
+  for (const [name, tensor] of Object.entries(expected)) {
+    const scale = tf.max(tf.abs(tensor)).dataSync()[0]!;
+    expect(scale, name).toBeGreaterThan(0);
+    expect(tf.max(tf.abs(tf.sub(actual[name]!, tensor))).dataSync()[0]! / scale, name).toBeLessThan(1e-4);
+  }
+}
