@@ -51,13 +51,13 @@ const rooms = [
   room('src/optim/assembly'),
   room('src/envs', { folders: 'models tasks', imports: 'src/contract', packages: 'mujoco-js' }),
   room('src/build-wasm.mjs', { packages: 'assemblyscript' }),
-  // How threads work together, whatever on.
-  ...['claims', 'wait', 'thread-failure', 'worker-file'].map((name) =>
+  // How threads work together, whatever on, and how much memory there is.
+  ...['claims', 'memory', 'wait', 'thread-failure', 'worker-file'].map((name) =>
     room(`trainer/rollout/${name}.ts`, { imports: 'src/contract' }),
   ),
   room('trainer/engine', {
     imports:
-      'src/contract src/onnx src/trace src/nn/cpu-backend.ts trainer/rollout/claims.ts trainer/rollout/wait.ts trainer/rollout/thread-failure.ts trainer/rollout/worker-file.ts',
+      'src/contract src/onnx src/trace src/nn/cpu-backend.ts trainer/rollout/claims.ts trainer/rollout/memory.ts trainer/rollout/wait.ts trainer/rollout/thread-failure.ts trainer/rollout/worker-file.ts',
     packages: '@tensorflow/tfjs-core',
   }),
   room('trainer/replay', { imports: 'src/contract' }),

@@ -3,9 +3,10 @@
 import { type Graph, type Node, sizeOf, type Value } from './graph.ts';
 
 /** Multiply-adds of a graph's matrix products; the rest is little beside them. Symbolic sizes count as while tracing. */
-export const multiplyAdds = ({ nodes }: Graph): number => nodes.reduce((sum, node) => sum + ofNode(node), 0);
+export const multiplyAdds = ({ nodes }: Graph): number => nodes.reduce((sum, node) => sum + nodeMultiplyAdds(node), 0);
 
-function ofNode({ op, inputs, outputs, attributes }: Node): number {
+/** Those of one node; 0 if it is no product. */
+export function nodeMultiplyAdds({ op, inputs, outputs, attributes }: Node): number {
   if (op !== 'Gemm' && op !== 'MatMul') return 0;
   const { shape } = inputs[0] as Value;
   const isTransposed = (attributes.transA as { int: number } | undefined)?.int === 1;

@@ -2,6 +2,10 @@
 
 import { floatTensor, openSession, type Session, type TensorInfo, type TensorMap } from '../../src/onnx/session.ts';
 import type { BoundInput, Computation } from './engine.ts';
+import type { OpenedFunction } from './items.ts';
+
+/** A function of items as ONNX: whole, or with what comes before it. See OpenedFunction. */
+export type ItemModels = { readonly rest: Uint8Array; readonly steady?: Uint8Array | undefined };
 
 /** The arrays' sizes are those of the graph's values. */
 export function bindSession(
@@ -30,18 +34,30 @@ export function bindSession(
   };
 }
 
-/** Computations of graphs as ONNX by name, each on the calling thread alone. */
-export const openModels =
-  (group: string, models: Readonly<Record<string, Uint8Array>>) =>
-  (
-    name: string,
-    inputs: Readonly<Record<string, BoundInput>>,
-    outputs: Readonly<Record<string, BoundInput>>,
-  ): Computation => {
-    const session = openSession(models[name]!, { threadCount: 1 }, `${group}-${name}`);
-    checkOutputs(`${group}-${name}`, session.outputs, outputs);
-    return bindSession(session, { inputs, outputs: (output) => outputs[output]! });
+/** Functions of items as ONNX by name, each on the calling thread alone. */
+export const openItemModels =
+  (group: string, models: Readonly<Record<string, ItemModels>>) =>
+  (name: string): OpenedFunction => {
+    const { rest, steady } = models[name]!;
+    const opened = openProgram(rest, `${group}-${name}`);
+    if (steady === undefined) return { rest: opened };
+    const { outputs, ...before } = openProgram(steady, `${group}-${name}-steady`);
+    const shapes = outputs.map((output) => [output.name, output.shape as readonly number[]]);
+    return { rest: opened, steady: { ...before, shapes: Object.fromEntries(shapes) } };
   };
+
+function openProgram(model: Uint8Array, name: string) {
+  const session = openSession(model, { threadCount: 1 }, name);
+  return {
+    inputs: session.inputs.map((input) => input.name),
+    outputs: session.outputs,
+    bind(inputs: Readonly<Record<string, BoundInput>>, outputs: Readonly<Record<string, BoundInput>>) {
+      checkOutputs(name, session.outputs, outputs);
+      return bindSession(session, { inputs, outputs: (output) => outputs[output]! }).run;
+    },
+    dispose: () => session.dispose(),
+  };
+}
 
 /**
  * @param made the outputs of a function

@@ -41,7 +41,16 @@ export type RepeatedDefinition = {
 export type ItemArray = { readonly rowCount: number; readonly shape: readonly number[] };
 
 /** A function of one item: it reads rows of some arrays and writes rows of others. */
-export type ItemFunction = { readonly inputs: readonly string[]; readonly outputs: readonly string[] };
+export type ItemFunction = {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /**
+   * Inputs that only change before a `renew`: an engine may keep what follows from them alone, from one run to the next. None unless given.
+   */
+  readonly steady?: readonly string[] | undefined;
+  /** How many sets of steady inputs are in use by turns; 1 unless given. */
+  readonly placeCount?: number | undefined;
+};
 
 /**
  * Computations that run for each of many items by itself, over arrays of all items. Several threads may take items, so an array
@@ -58,8 +67,13 @@ export type ItemsDefinition<Name extends string> = {
 export type ItemComputations<Name extends string> = {
   /** [rowCount, ...shape], row-major, zeros at first. The caller writes and reads them between runs. */
   readonly arrays: Readonly<Record<string, Float32Array>>;
-  /** One function for all items. The results do not depend on the number of threads. */
-  run(name: Name): void;
+  /**
+   * One function for all items. The results do not depend on the number of threads, nor on what is kept.
+   * @param place which set of steady inputs the arrays hold, below the function's `placeCount`; 0 unless given
+   */
+  run(name: Name, place?: number): void;
+  /** Steady inputs have changed, or will before the next run. */
+  renew(): void;
   dispose(): void;
 };
 

@@ -16,10 +16,14 @@ export type ItemMemory = Claims & {
   readonly arrays: Readonly<Record<string, Float32Array>>;
 };
 
-/** Places in `job`, a cache line apart. */
+/** Places in `job`: those that the caller writes, and a cache line apart those that workers write. */
 export const jobSlot = {
   /** Place of the order's function in the plan, or `lastJob`. */
   name: 0,
+  /** Which set of its steady inputs the arrays hold. */
+  place: 1,
+  /** Number of the last `renew`. */
+  epoch: 2,
   /** Workers that have ended. */
   ended: 16,
 } as const;

@@ -8,17 +8,22 @@ import { controlSlot, giveOrder, waitForItems, workItems } from '../rollout/clai
 import { failureError, type ThreadFailure } from '../rollout/thread-failure.ts';
 import { createWaiter, type Waiter } from '../rollout/wait.ts';
 import { workerFile } from '../rollout/worker-file.ts';
-import { openModels } from './bound.ts';
-import type { BoundInput, ComputationDefinition, ItemComputations, ItemsDefinition } from './engine.ts';
+import { type ItemModels, openItemModels } from './bound.ts';
+import type { BoundInput, ComputationDefinition, ItemComputations, ItemFunction, ItemsDefinition } from './engine.ts';
 import { type ItemMemory, jobSlot, lastJob, shareItems } from './item-memory.ts';
 import type { ItemWorkerData } from './item-worker.ts';
-import { type ItemLane, type ItemsPlan, openLane } from './items.ts';
+import { type ItemLane, type ItemsPlan, openLane, type SteadyPoint } from './items.ts';
 
 export type ItemThreadsOptions = {
   /** The caller's included; never more than items. */
   readonly threadCount: number;
-  /** A function as ONNX. */
-  readonly modelOf: (definition: Pick<ComputationDefinition, 'name' | 'inputs' | 'fn'>) => Uint8Array;
+  /** The most that they keep of steady inputs, all together. */
+  readonly keptBytesMax: number;
+  /** A function as ONNX. @param steady names of its steady inputs */
+  readonly modelsOf: (
+    definition: Pick<ComputationDefinition, 'name' | 'inputs' | 'fn'>,
+    steady: readonly string[],
+  ) => ItemModels;
 };
 
 const spinMs = 0.2;
@@ -27,24 +32,28 @@ const endTimeoutMs = 10_000;
 
 export function itemsOnThreads<Name extends string>(
   definition: ItemsDefinition<Name>,
-  { threadCount, modelOf }: ItemThreadsOptions,
+  { threadCount, keptBytesMax, modelsOf }: ItemThreadsOptions,
 ): ItemComputations<Name> {
   const { name: group, itemCount, arrays } = definition;
   const functions = Object.entries<ItemsDefinition<Name>['functions'][Name]>(definition.functions);
   const models = Object.fromEntries(
-    functions.map(([name, { inputs, fn }]) => {
+    functions.map(([name, { inputs, steady = [], fn }]) => {
       const empty = (input: string): BoundInput => ({ shape: arrays[input]!.shape, data: new Float32Array(0) });
       const bound = Object.fromEntries(inputs.map((input) => [input, empty(input)]));
-      return [name, modelOf({ name: `${group}-${name}`, inputs: bound, fn })];
+      return [name, modelsOf({ name: `${group}-${name}`, inputs: bound, fn }, steady)];
     }),
   );
   const plan: ItemsPlan = {
     name: group,
     itemCount,
     arrays,
-    functions: Object.fromEntries(functions.map(([name, { inputs, outputs }]) => [name, { inputs, outputs }])),
+    functions: Object.fromEntries(
+      functions.map(([name, { fn: _, ...plain }]): [string, ItemFunction] => [name, plain]),
+    ),
+    threadCount: Math.min(threadCount, itemCount),
+    keptBytesMax,
   };
-  return new ThreadedItems(plan, models, Math.min(threadCount, itemCount));
+  return new ThreadedItems(plan, models);
 }
 
 type ItemWorker = { readonly thread: Worker; readonly port: MessagePort };
@@ -52,32 +61,33 @@ type ItemWorker = { readonly thread: Worker; readonly port: MessagePort };
 class ThreadedItems implements ItemComputations<string> {
   readonly arrays: ItemMemory['arrays'];
   readonly #plan: ItemsPlan;
-  readonly #models: Readonly<Record<string, Uint8Array>>;
+  readonly #models: ItemWorkerData['models'];
   readonly #memory: ItemMemory;
   readonly #lane: ItemLane;
-  readonly #threadCount: number;
   readonly #waiter: Waiter = createWaiter(spinMs);
   /** Started by the first run; until a worker is ready, others do its share. */
   #workers: readonly ItemWorker[] = [];
   #order = 0;
+  #epoch = 0;
 
-  constructor(plan: ItemsPlan, models: Readonly<Record<string, Uint8Array>>, threadCount: number) {
+  constructor(plan: ItemsPlan, models: ItemWorkerData['models']) {
     this.#plan = plan;
     this.#models = models;
     this.#memory = shareItems(plan);
     this.arrays = this.#memory.arrays;
-    this.#lane = openLane(plan, this.arrays, openModels(plan.name, models));
-    this.#threadCount = threadCount;
+    this.#lane = openLane(plan, this.arrays, openItemModels(plan.name, models));
   }
 
-  run(name: string): void {
-    if (this.#order === 0) this.#workers = Array.from({ length: this.#threadCount - 1 }, (_, i) => this.#start(i + 1));
-    this.#give(Object.keys(this.#plan.functions).indexOf(name));
+  run(name: string, place = 0): void {
+    const { threadCount, functions } = this.#plan;
+    if (this.#order === 0) this.#workers = Array.from({ length: threadCount - 1 }, (_, i) => this.#start(i + 1));
+    const point = { place, epoch: this.#epoch };
+    this.#give(Object.keys(functions).indexOf(name), point);
     const failures: unknown[] = [];
     workItems(this.#memory, {
       first: 0,
       order: this.#order,
-      work: (item) => this.#lane.run(name, item),
+      work: (item) => this.#lane.run(name, item, point),
       fail: (error) => failures.push(error),
     });
     waitForItems(this.#memory, this.#waiter, `${this.#plan.name}: items`);
@@ -85,10 +95,14 @@ class ThreadedItems implements ItemComputations<string> {
     if (failures.length > 0) throw failures[0];
   }
 
+  renew(): void {
+    this.#epoch = (this.#epoch + 1) | 0;
+  }
+
   /** Waits for the workers: one that is ended from outside while it is in the runtime takes the process along. */
   dispose(): void {
     const { job } = this.#memory;
-    this.#give(lastJob);
+    this.#give(lastJob, { place: 0, epoch: this.#epoch });
     for (let ended = 0; ended < this.#workers.length; ) {
       ended = Atomics.load(job, jobSlot.ended);
       if (ended === this.#workers.length) break;
@@ -98,8 +112,11 @@ class ThreadedItems implements ItemComputations<string> {
     this.#lane.dispose();
   }
 
-  #give(job: number): void {
-    this.#memory.job[jobSlot.name] = job;
+  #give(name: number, { place, epoch }: SteadyPoint): void {
+    const { job } = this.#memory;
+    job[jobSlot.name] = name;
+    job[jobSlot.place] = place;
+    job[jobSlot.epoch] = epoch;
     this.#order = (this.#order + 1) | 0;
     giveOrder(this.#memory, this.#order);
   }
@@ -110,7 +127,7 @@ class ThreadedItems implements ItemComputations<string> {
       plan: this.#plan,
       models: this.#models,
       memory: this.#memory.memory,
-      first: Math.floor((place * this.#plan.itemCount) / this.#threadCount),
+      first: Math.floor((place * this.#plan.itemCount) / this.#plan.threadCount),
       spinMs,
       port: port2,
     };

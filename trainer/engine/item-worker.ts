@@ -4,14 +4,14 @@ import { type MessagePort, workerData } from 'node:worker_threads';
 import { controlSlot, workItems } from '../rollout/claims.ts';
 import { describeFailure } from '../rollout/thread-failure.ts';
 import { createWaiter } from '../rollout/wait.ts';
-import { openModels } from './bound.ts';
+import { type ItemModels, openItemModels } from './bound.ts';
 import { jobSlot, lastJob, shareItems } from './item-memory.ts';
 import { type ItemsPlan, openLane } from './items.ts';
 
 export type ItemWorkerData = {
   readonly plan: ItemsPlan;
-  /** The functions as ONNX, by name. */
-  readonly models: Readonly<Record<string, Uint8Array>>;
+  /** The functions by name. */
+  readonly models: Readonly<Record<string, ItemModels>>;
   readonly memory: SharedArrayBuffer;
   /** The item that this thread claims first. */
   readonly first: number;
@@ -28,14 +28,15 @@ function serve({ plan, models, memory: buffer, first, spinMs, port }: ItemWorker
     Atomics.add(control, controlSlot.failed, 1);
   };
   try {
-    const lane = openLane(plan, memory.arrays, openModels(plan.name, models));
+    const lane = openLane(plan, memory.arrays, openItemModels(plan.name, models));
     const names = Object.keys(plan.functions);
     const waiter = createWaiter(spinMs);
     for (let order = 0; ; ) {
       order = waiter.while(control, controlSlot.order, order);
       if (job[jobSlot.name] === lastJob) break;
       const name = names[job[jobSlot.name]!]!;
-      workItems(memory, { first, order, work: (item) => lane.run(name, item), fail });
+      const point = { place: job[jobSlot.place]!, epoch: job[jobSlot.epoch]! };
+      workItems(memory, { first, order, work: (item) => lane.run(name, item, point), fail });
     }
     lane.dispose();
   } catch (error) {

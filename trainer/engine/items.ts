@@ -1,6 +1,7 @@
 /**
  * Computations over items: their memory, and a lane, which is what one thread needs to run them. ONNX Runtime takes no shared memory, so
- * a lane has arrays of its own for one item; it copies rows in and out.
+ * a lane has arrays of its own for one item, and copies rows in and out. What it keeps of items (`steady` of ItemFunction) stays with it: an
+ * item that another thread takes next time is computed anew there.
  */
 
 import { sizeOf } from '../../src/onnx/graph.ts';
@@ -13,6 +14,7 @@ import type {
   ItemFunction,
   ItemsDefinition,
 } from './engine.ts';
+import { createKeptSlots } from './kept-slots.ts';
 
 /** What a thread is told of the items; plain data. */
 export type ItemsPlan = {
@@ -20,46 +22,143 @@ export type ItemsPlan = {
   readonly itemCount: number;
   readonly arrays: Readonly<Record<string, ItemArray>>;
   readonly functions: Readonly<Record<string, ItemFunction>>;
+  /** Those that share the items. */
+  readonly threadCount: number;
+  /** The most that they keep of steady inputs, all together. */
+  readonly keptBytesMax: number;
 };
+
+/** Steady inputs of an item are the same at the same place in the same epoch. */
+export type SteadyPoint = { readonly place: number; readonly epoch: number };
 
 export type ItemLane = {
   /** Runs a function for one item. */
-  run(name: string, item: number): void;
+  run(name: string, item: number, point: SteadyPoint): void;
   dispose(): void;
 };
 
-type Compile = (
-  name: string,
-  inputs: Readonly<Record<string, BoundInput>>,
-  outputs: Readonly<Record<string, BoundInput>>,
-) => Computation;
+type Arrays = Readonly<Record<string, BoundInput>>;
+
+/** A function that is ready for arrays. */
+export type Program = {
+  /** Names of the inputs that it reads. */
+  readonly inputs: readonly string[];
+  /** @returns a run that reads and writes these arrays; there may be several */
+  bind(inputs: Arrays, outputs: Arrays): () => void;
+  dispose(): void;
+};
+
+/** A function, and if it is split, what comes before it: its outputs, of these shapes, are made of steady inputs and are inputs of the rest. */
+export type OpenedFunction = {
+  readonly rest: Program;
+  readonly steady?: (Program & { readonly shapes: Readonly<Record<string, readonly number[]>> }) | undefined;
+};
 
 export const lengthOf = (array: ItemArray): number => array.rowCount * sizeOf(array.shape);
 
-/** @param shared all rows of each array */
+/**
+ * @param shared all rows of each array
+ * @throws Error what `open` throws
+ */
 export function openLane(
-  { itemCount, arrays, functions }: ItemsPlan,
+  plan: ItemsPlan,
   shared: Readonly<Record<string, Float32Array>>,
-  compile: Compile,
+  open: (name: string) => OpenedFunction,
 ): ItemLane {
+  const { itemCount, arrays, functions } = plan;
   const columns = Object.fromEntries(
     Object.entries(arrays).map(([name, array]) => [name, openColumn(array, itemCount, shared[name]!)]),
   );
-  const own = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, columns[name]!.own]));
+  const opened = Object.fromEntries(Object.keys(functions).map((name) => [name, open(name)]));
+  const slotCountMax = keptSlotCounts(plan, opened);
   const runs = Object.fromEntries(
-    Object.entries(functions).map(([name, { inputs, outputs }]) => [name, compile(name, own(inputs), own(outputs))]),
+    Object.entries(functions).map(([name, { outputs }]) => [
+      name,
+      bindItems(opened[name]!, { columns, outputs, itemCount, slotCountMax: slotCountMax[name]! }),
+    ]),
   );
   return {
-    run(name, item) {
-      const { inputs, outputs } = functions[name]!;
-      for (const input of inputs) columns[input]!.take(item);
-      runs[name]!.run();
-      for (const output of outputs) columns[output]!.give(item);
-    },
+    run: (name, item, point) => runs[name]!(item, point),
     dispose() {
-      for (const computation of Object.values(runs)) computation.dispose();
+      for (const { steady, rest } of Object.values(opened)) {
+        steady?.dispose();
+        rest.dispose();
+      }
     },
   };
+}
+
+type Columns = Readonly<Record<string, ReturnType<typeof openColumn>>>;
+
+/** Runs of a function for an item. */
+function bindItems(
+  { rest, steady }: OpenedFunction,
+  {
+    columns,
+    outputs,
+    itemCount,
+    slotCountMax,
+  }: {
+    readonly columns: Columns;
+    readonly outputs: readonly string[];
+    readonly itemCount: number;
+    readonly slotCountMax: number;
+  },
+): (item: number, point: SteadyPoint) => void {
+  const own = Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column.own]));
+  const results = Object.fromEntries(outputs.map((name) => [name, own[name]!]));
+  const take = ({ inputs }: Program, item: number) => {
+    for (const input of inputs) columns[input]?.take(item);
+  };
+  const give = (item: number) => {
+    for (const output of outputs) columns[output]!.give(item);
+  };
+  if (steady === undefined) {
+    const run = rest.bind(own, results);
+    return (item) => {
+      take(rest, item);
+      run();
+      give(item);
+    };
+  }
+  const slots = createKeptSlots(() => {
+    const kept = Object.fromEntries(
+      Object.entries(steady.shapes).map(([name, shape]) => [name, { shape, data: new Float32Array(sizeOf(shape)) }]),
+    );
+    return { fill: steady.bind(own, kept), run: rest.bind({ ...own, ...kept }, results) };
+  }, slotCountMax);
+  return (item, { place, epoch }) => {
+    const slot = slots.take(place * itemCount + item, epoch, ({ fill }) => {
+      take(steady, item);
+      fill();
+    });
+    take(rest, item);
+    slot.run();
+    give(item);
+  };
+}
+
+/** Room beyond a thread's equal share, as threads do not always do equal shares. */
+const unevenness = 1.25;
+
+/** The most slots of each function in one lane. */
+function keptSlotCounts(
+  { itemCount, functions, threadCount, keptBytesMax }: ItemsPlan,
+  opened: Readonly<Record<string, OpenedFunction>>,
+): Record<string, number> {
+  const wanted = Object.fromEntries(
+    Object.entries(functions).map(([name, { placeCount = 1 }]) => [
+      name,
+      Math.ceil((unevenness * itemCount * placeCount) / threadCount),
+    ]),
+  );
+  const wantedBytes = Object.entries(opened).reduce((sum, [name, { steady }]) => {
+    const sizes = Object.values(steady?.shapes ?? {}).map(sizeOf);
+    return sum + wanted[name]! * sizes.reduce((bytes, size) => bytes + 4 * size, 0);
+  }, 0);
+  if (threadCount * wantedBytes <= keptBytesMax) return wanted;
+  const part = keptBytesMax / (threadCount * wantedBytes);
+  return Object.fromEntries(Object.entries(wanted).map(([name, count]) => [name, Math.floor(part * count)]));
 }
 
 /** One array as a lane sees it: its own memory for the row of an item. */
@@ -79,18 +178,19 @@ function openColumn(array: ItemArray, itemCount: number, shared: Float32Array) {
 }
 
 /**
- * Items in the engine's own way, or one after the other.
- * @throws Error if items do not share the rows of an array evenly, or several write one row
+ * Items in the engine's own way, or one after the other, without keeping anything.
+ * @throws Error if items do not share the rows of an array evenly, several write one row, or a steady input is none
  */
 export function compileItems<Name extends string>(
   engine: Engine,
   definition: ItemsDefinition<Name>,
 ): ItemComputations<Name> {
   checkRows(definition);
+  checkSteady(definition);
   return engine.compileItems?.(definition) ?? itemsInTurn(engine, definition);
 }
 
-function checkRows({ name: group, itemCount, arrays, functions }: ItemsPlan): void {
+function checkRows({ name: group, itemCount, arrays, functions }: ItemsDefinition<string>): void {
   for (const [name, { rowCount }] of Object.entries(arrays)) {
     const where = `${group}: array "${name}"`;
     if (itemCount % rowCount !== 0)
@@ -98,6 +198,14 @@ function checkRows({ name: group, itemCount, arrays, functions }: ItemsPlan): vo
     const isWritten = Object.values(functions).some(({ outputs }) => outputs.includes(name));
     if (isWritten && rowCount !== itemCount)
       throw new Error(`${where}: expected a row for each of ${itemCount} items, as it is written, got ${rowCount}`);
+  }
+}
+
+function checkSteady({ name: group, functions }: ItemsDefinition<string>): void {
+  for (const [name, { inputs, steady = [] }] of Object.entries(functions)) {
+    const unknown = steady.find((input) => !inputs.includes(input));
+    if (unknown !== undefined)
+      throw new Error(`${group}-${name}: expected steady inputs among its inputs, got "${unknown}"`);
   }
 }
 
@@ -109,19 +217,36 @@ function itemsInTurn<Name extends string>(
   const arrays = Object.fromEntries(
     Object.entries(definition.arrays).map(([name, array]) => [name, new Float32Array(lengthOf(array))]),
   );
-  const lane = openLane(definition, arrays, (name, inputs, outputs) =>
-    engine.compile({
-      name: `${group}-${name}`,
-      inputs,
-      outputs: Object.fromEntries(Object.entries(outputs).map(([output, { data }]) => [output, data])),
-      fn: functions[name as Name].fn,
-    }),
-  );
+  const open = (name: string) => ({ rest: programOf(engine, `${group}-${name}`, functions[name as Name]) });
+  const lane = openLane({ ...definition, threadCount: 1, keptBytesMax: 0 }, arrays, open);
   return {
     arrays,
     run(name) {
-      for (let item = 0; item < itemCount; item++) lane.run(name, item);
+      for (let item = 0; item < itemCount; item++) lane.run(name, item, { place: 0, epoch: 0 });
     },
+    renew() {},
     dispose: () => lane.dispose(),
+  };
+}
+
+/** A function as the engine computes it. */
+function programOf(
+  engine: Pick<Engine, 'compile'>,
+  name: string,
+  { inputs: names, fn }: ItemsDefinition<string>['functions'][string],
+): Program {
+  const computations: Computation[] = [];
+  return {
+    inputs: names,
+    bind(arrays, results) {
+      const inputs = Object.fromEntries(names.map((input) => [input, arrays[input]!]));
+      const outputs = Object.fromEntries(Object.entries(results).map(([output, { data }]) => [output, data]));
+      const computation = engine.compile({ name, inputs, outputs, fn });
+      computations.push(computation);
+      return () => computation.run();
+    },
+    dispose() {
+      for (const computation of computations) computation.dispose();
+    },
   };
 }

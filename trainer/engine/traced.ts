@@ -9,8 +9,10 @@ import { optimise } from '../../src/onnx/passes/index.ts';
 import { candidates, type DeviceName } from '../../src/onnx/providers.ts';
 import { openSession, type SessionOptions } from '../../src/onnx/session.ts';
 import { openSmallComputation } from '../../src/onnx/small-computation.ts';
+import { splitSteady } from '../../src/onnx/steady-part.ts';
 import { type TracedFunction, trace } from '../../src/trace/trace.ts';
-import { bindSession, checkOutputs } from './bound.ts';
+import { memoryLimit } from '../rollout/memory.ts';
+import { bindSession, checkOutputs, type ItemModels } from './bound.ts';
 import type { BoundInput, Computation, ComputationDefinition, Engine } from './engine.ts';
 import { itemsOnThreads } from './item-threads.ts';
 
@@ -61,7 +63,8 @@ export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions)
     },
     // A device has no second core for another item.
     ...(candidates(device ?? 'cpu')[0] === 'cpu' && {
-      compileItems: (definition) => itemsOnThreads(definition, { threadCount, modelOf }),
+      compileItems: (definition) =>
+        itemsOnThreads(definition, { threadCount, keptBytesMax: keptBytesMax(), modelsOf: itemModelsOf }),
     }),
   };
 };
@@ -84,6 +87,22 @@ const smallestFirst = (graph: Graph): Graph => ({
   outputs: graph.outputs.toSorted((a, b) => sizeOf(a.value.shape) - sizeOf(b.value.shape)),
 });
 
+type Function = Pick<ComputationDefinition, 'name' | 'inputs' | 'fn'>;
+
+const optimised = ({ name, inputs, fn }: Function): Graph => optimise(smallestFirst(graphOf(name, inputs, fn)));
+
 /** A computation as ONNX: for another thread, which gets the same bits from it on one thread. */
-export const modelOf = ({ name, inputs, fn }: Pick<ComputationDefinition, 'name' | 'inputs' | 'fn'>): Uint8Array =>
-  encode(optimise(smallestFirst(graphOf(name, inputs, fn))));
+export const modelOf = (definition: Function): Uint8Array => encode(optimised(definition));
+
+/** A function of items as ONNX, split if it pays. @param steady names of its steady inputs */
+function itemModelsOf(definition: Function, steady: readonly string[]): ItemModels {
+  const graph = optimised(definition);
+  const parts = splitSteady(graph, new Set(steady));
+  if (parts === undefined) return { rest: encode(graph) };
+  return { rest: encode(parts.rest), steady: encode(parts.steady) };
+}
+
+/** Of items' steady inputs; also an eighth of the memory at most. */
+const largestKeptBytes = 2 ** 30;
+
+const keptBytesMax = (): number => Math.min(largestKeptBytes, memoryLimit() / 8);

@@ -1,9 +1,12 @@
-/** Whether the steps of a rollout fit in memory, asked before they are allocated. */
+/** How much memory there is, and whether the steps of a rollout fit in it, asked before they are allocated. */
 
 import { totalmem } from 'node:os';
 import { invalidArgument } from '../../src/contract/errors.ts';
 
 const gibibyte = 2 ** 30;
+
+/** Bytes of the machine's memory, or of the container's. */
+export const memoryLimit = (): number => Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
 
 /**
  * @param steps rows and steps of each that are kept at once
@@ -15,7 +18,7 @@ export function requireMemory(
   steps: { readonly rowCount: number; readonly stepCount: number },
   byteCount: number,
 ): void {
-  const limit = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+  const limit = memoryLimit();
   const needed = steps.rowCount * steps.stepCount * byteCount;
   if (needed <= limit) return;
   throw invalidArgument({

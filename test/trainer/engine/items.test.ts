@@ -7,7 +7,7 @@ import { createEngine } from '../../../trainer/engine/choose.ts';
 import type { Engine, ItemComputations, ItemsDefinition } from '../../../trainer/engine/engine.ts';
 import { jobSlot, lastJob, shareItems } from '../../../trainer/engine/item-memory.ts';
 import type { ItemWorkerData } from '../../../trainer/engine/item-worker.ts';
-import { compileItems, type ItemsPlan } from '../../../trainer/engine/items.ts';
+import { compileItems, type ItemsPlan, openLane } from '../../../trainer/engine/items.ts';
 import { createTracedEngine, modelOf } from '../../../trainer/engine/traced.ts';
 import { controlSlot, giveOrder, waitForItems } from '../../../trainer/rollout/claims.ts';
 import { createWaiter } from '../../../trainer/rollout/wait.ts';
@@ -59,6 +59,113 @@ test.each(Object.keys(engines))('functions run for every item, %s', async (name)
   items.dispose();
 });
 
+/** y = x exp(w), with exp(w) kept at two places. */
+const withSteady: ItemsDefinition<'scaled'> = {
+  ...definition,
+  functions: {
+    scaled: {
+      inputs: ['x', 'w'],
+      outputs: ['y'],
+      steady: ['w'],
+      placeCount: 2,
+      fn: ({ x, w }) => ({ y: tf.sum(tf.mul(x!, tf.exp(w!)), 1) }),
+    },
+  },
+};
+const scaled = (w: Float32Array) =>
+  Array.from({ length: 8 }, (_, row) => {
+    const item = Math.floor(row / 2);
+    const value = (i: number) => x[3 * row + i]! * Math.exp(w[3 * Math.floor(item / 2) + i]!);
+    return value(0) + value(1) + value(2);
+  });
+const other = Float32Array.of(-1, 1, 0, 1, 2, -2);
+
+function expectScaled(items: ItemComputations<'scaled'>, w: Float32Array): void {
+  items.arrays.y!.forEach((value, i) => {
+    expect(Math.abs(value / scaled(w)[i]! - 1)).toBeLessThan(1e-5);
+  });
+}
+
+test.each(Object.keys(engines))(
+  'steady inputs are read again after they are renewed, and at another place, %s',
+  async (name) => {
+    const items = compileItems(await engines[name]!(), withSteady);
+    const run = (w: Float32Array, place: number) => {
+      items.arrays.y!.fill(0);
+      items.arrays.w!.set(w);
+      items.run('scaled', place);
+      expectScaled(items, w);
+    };
+    items.arrays.x!.set(x);
+    for (const [first, second] of [
+      [w, other],
+      [other, w],
+    ] as const) {
+      items.renew();
+      for (let round = 0; round < 3; round++) {
+        run(first, 0);
+        run(second, 1);
+      }
+    }
+    items.dispose();
+  },
+);
+
+test('what follows from steady inputs is kept until they are renewed', () => {
+  const items = compileItems(createTracedEngine({ threadCount: 1 }), withSteady);
+  fill(items.arrays);
+  items.run('scaled');
+  const before = items.arrays.y!.slice();
+  // Against the rule, to see it.
+  items.arrays.w!.set(other);
+  items.run('scaled');
+  expect(items.arrays.y!).toEqual(before);
+  items.renew();
+  items.run('scaled');
+  expectScaled(items, other);
+  items.dispose();
+});
+
+/** A lane whose function `scaled` keeps 12 bytes of each of four items, with two threads. @returns the items that were computed anew */
+function laneKeeping(keptBytesMax: number, items: readonly number[]): number[] {
+  const { arrays } = definition;
+  const shared = Object.fromEntries(
+    Object.entries(arrays).map(([name, { rowCount, shape }]) => [
+      name,
+      Float32Array.from({ length: rowCount * shape.reduce((product, size) => product * size, 1) }, (_, i) => i),
+    ]),
+  );
+  const log: number[] = [];
+  const program = (inputs: string[], onRun: (first: number) => void) => ({
+    inputs,
+    bind: (bound: Record<string, { readonly data: Float32Array }>) => () => onRun(bound[inputs[0]!]!.data[0]!),
+    dispose: () => {},
+  });
+  const lane = openLane({ ...plan, functions: withSteady.functions, keptBytesMax }, shared, () => ({
+    rest: program(['w', 'kept.0'], () => {}),
+    steady: { ...program(['x'], (first) => log.push(first / 6)), shapes: { 'kept.0': [3] } },
+  }));
+  for (const item of items) lane.run('scaled', item, { place: 0, epoch: 0 });
+  lane.dispose();
+  return log;
+}
+
+test('a lane keeps no more than its share, and a quarter for what it does beyond; the bound is for all threads', () => {
+  // Half of 8 points and a quarter more: 5; here of one place, so all four items.
+  expect(laneKeeping(1000, [0, 1, 2, 3, 0, 1, 2, 3])).toEqual([0, 1, 2, 3]);
+  // 48 bytes are two slots for each of two threads: of items 2 and 3, nothing is kept.
+  expect(laneKeeping(48, [0, 1, 2, 3, 0, 1, 2, 3])).toEqual([0, 1, 2, 3, 2, 3]);
+  expect(laneKeeping(0, [0, 0, 1])).toEqual([0, 0, 1]);
+});
+
+test('a steady input that is none is refused', () => {
+  const { scaled } = withSteady.functions;
+  const wrong = { ...withSteady, functions: { scaled: { ...scaled, steady: ['v'] } } };
+  expect(() => compileItems(createTracedEngine({ threadCount: 1 }), wrong)).toThrow(
+    'test-scaled: expected steady inputs among its inputs, got "v"',
+  );
+});
+
 const { x: xRows, y: yRows } = definition.arrays;
 const identity = (outputs: string[]) => ({
   inputs: ['x'],
@@ -87,6 +194,8 @@ test.each([
 const plan: ItemsPlan = {
   ...definition,
   functions: { product: { inputs: ['x', 'w'], outputs: ['y'] }, total: { inputs: ['x'], outputs: ['sum'] } },
+  threadCount: 2,
+  keptBytesMax: 0,
 };
 
 /** A worker, with the caller's side of its memory. */
@@ -106,7 +215,7 @@ test('a worker alone does the items that the caller leaves, and ends when told t
         input,
         { shape: definition.arrays[input]!.shape, data: new Float32Array(0) },
       ]);
-      return [name, modelOf({ name, inputs: Object.fromEntries(shapes), fn })];
+      return [name, { rest: modelOf({ name, inputs: Object.fromEntries(shapes), fn }) }];
     }),
   );
   const { memory, port, ended } = startWorker(models);
@@ -129,7 +238,10 @@ test('a worker alone does the items that the caller leaves, and ends when told t
 });
 
 test('a worker that cannot begin says why', async () => {
-  const { memory, port, ended } = startWorker({ product: Uint8Array.of(1, 2, 3), total: Uint8Array.of() });
+  const { memory, port, ended } = startWorker({
+    product: { rest: Uint8Array.of(1, 2, 3) },
+    total: { rest: Uint8Array.of() },
+  });
   await ended;
   expect(Atomics.load(memory.control, controlSlot.failed)).toBe(1);
   expect(receiveMessageOnPort(port)?.message.message).toContain('test-product: expected an ONNX model');

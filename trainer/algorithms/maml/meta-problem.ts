@@ -79,6 +79,7 @@ export class MetaProblem implements TrpoProblem {
   #adapt(note: (loss: number, task: number) => void = () => {}): void {
     const { config, computations, path } = this.#parts;
     const { weights, slopes } = path.memory;
+    computations.renew();
     path.weights(0);
     for (let k = 0; k < config.inner.stepCount; k++) {
       computations.innerSlopes(weights[k]!, slopes[k]!).forEach(note);
@@ -97,7 +98,12 @@ export class MetaProblem implements TrpoProblem {
       addScaled(mean, gradient, 1 / this.#taskCount);
       if (k === 0 || order === 'first') return mean;
       for (let i = 0; i < k; i++) addViews(this.#sums[i]!, path.memory.slopeCotangents[i]!);
-      this.#parts.computations.innerProducts(path.memory.weights[k - 1]!, this.#sums[k - 1]!, path.memory.cotangent);
+      this.#parts.computations.innerProducts(
+        k - 1,
+        path.memory.weights[k - 1]!,
+        this.#sums[k - 1]!,
+        path.memory.cotangent,
+      );
     }
   }
 
@@ -109,7 +115,7 @@ export class MetaProblem implements TrpoProblem {
     for (let k = order === 'first' ? stepCount : 0; ; k++) {
       path.forward(k);
       if (k === stepCount) return;
-      computations.innerProducts(weights[k]!, tangents[k]!, slopeTangents[k]!);
+      computations.innerProducts(k, weights[k]!, tangents[k]!, slopeTangents[k]!);
     }
   }
 }

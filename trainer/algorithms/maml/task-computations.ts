@@ -54,10 +54,12 @@ type WideViews = Readonly<Record<string, Float32Array | Float64Array>>;
 export type TaskComputations = {
   /** Takes the steps of all tasks. */
   load(tasks: readonly TaskArrays[]): void;
+  /** Comes before products at other weights than those before: what they share, such as hidden values, is kept between them. */
+  renew(): void;
   /** The slopes of the inner losses in the weights. @returns the losses */
   innerSlopes(weights: WeightViews, slopes: WeightViews): number[];
-  /** The products of the inner losses' Hessians with a direction of each task. */
-  innerProducts(weights: WeightViews, directions: WideViews, products: WeightViews): void;
+  /** The products of the inner losses' Hessians with a direction of each task. @param step the inner step whose weights these are */
+  innerProducts(step: number, weights: WeightViews, directions: WideViews, products: WeightViews): void;
   /** The slopes of the outer losses at the old policies, which these weights are from now on. */
   outerSlopes(weights: WeightViews, slopes: WeightViews): void;
   /** The products of the divergences' Hessians with a direction of each task, at the old policies. */
@@ -80,11 +82,11 @@ export type TaskComputationOptions = {
 const partStepCountMax = 1000;
 
 /** A task's steps in parts, each one item of the runs. Losses and slopes are sums over steps, so those of the parts are added. */
-export function createTaskComputations(options: Omit<TaskComputationOptions, 'config'>): TaskComputations {
-  const { engine, networks, stepCount, taskCount } = options;
+export function createTaskComputations(options: TaskComputationOptions): TaskComputations {
+  const { engine, networks, config, stepCount, taskCount } = options;
   const partCount = Math.ceil(stepCount / partStepCountMax);
   const size = { taskCount, itemCount: taskCount * partCount, stepCount: Math.ceil(stepCount / partCount) };
-  const items = compileItems(engine, taskItems(networks, size));
+  const items = compileItems(engine, taskItems(networks, { ...size, innerStepCount: config.inner.stepCount }));
   return new TaskRuns(items, taskCount, partCount);
 }
 
@@ -108,6 +110,11 @@ class TaskRuns implements TaskComputations {
         all.set(task[set][field], (t * all.length) / this.#taskCount);
       });
     }
+    this.renew();
+  }
+
+  renew(): void {
+    this.#items.renew();
   }
 
   innerSlopes(weights: WeightViews, slopes: WeightViews): number[] {
@@ -115,8 +122,8 @@ class TaskRuns implements TaskComputations {
     return this.#sums('loss');
   }
 
-  innerProducts(weights: WeightViews, direction: WideViews, products: WeightViews): void {
-    this.#run('innerProduct', { weights, direction }, products);
+  innerProducts(step: number, weights: WeightViews, direction: WideViews, products: WeightViews): void {
+    this.#run('innerProduct', { weights, direction }, products, step);
   }
 
   outerSlopes(weights: WeightViews, slopes: WeightViews): void {
@@ -136,25 +143,27 @@ class TaskRuns implements TaskComputations {
     this.#items.dispose();
   }
 
-  #run(run: Run, inputs: Readonly<Record<string, WideViews>>, results: WeightViews): void {
+  #run(run: Run, inputs: Readonly<Record<string, WideViews>>, results: WeightViews, place = 0): void {
     const { arrays } = this.#items;
     for (const [prefix, views] of Object.entries(inputs)) {
       for (const [name, view] of Object.entries(views)) arrays[`${prefix}.${name}`]!.set(view);
     }
-    this.#items.run(run);
+    this.#items.run(run, place);
     for (const [name, to] of Object.entries(results)) this.#addParts(arrays[`result.${name}`]!, to);
   }
 
-  /** Rows of each task's parts, added up. */
+  /** Rows of each task's parts, added up: part after part, as memory is read in order then. */
   #addParts(parts: Float32Array, to: Float32Array | Float64Array): void {
     const size = to.length / this.#taskCount;
+    const sum = new Float64Array(size);
     for (let task = 0; task < this.#taskCount; task++) {
-      const first = task * this.#partCount * size;
-      for (let i = 0; i < size; i++) {
-        let sum = 0;
-        for (let part = 0; part < this.#partCount; part++) sum += parts[first + part * size + i]!;
-        to[task * size + i] = sum;
+      for (let part = 0; part < this.#partCount; part++) {
+        const first = (task * this.#partCount + part) * size;
+        const row = parts.subarray(first, first + size);
+        if (part === 0) sum.set(row);
+        else for (let i = 0; i < size; i++) sum[i]! += row[i]!;
       }
+      to.set(sum, task * size);
     }
   }
 
@@ -174,7 +183,8 @@ function taskItems(
     taskCount,
     itemCount,
     stepCount,
-  }: { readonly taskCount: number; readonly itemCount: number; readonly stepCount: number },
+    innerStepCount,
+  }: Readonly<Record<'taskCount' | 'itemCount' | 'stepCount' | 'innerStepCount', number>>,
 ): ItemsDefinition<Run> {
   const { observationSize, actionSize, policy } = networks;
   const named = (prefix: string, shapes: MetaShapes, rowCount = itemCount) =>
@@ -206,9 +216,16 @@ function taskItems(
     arrays: { ...sets.pre, ...sets.post, ...given.weights, ...given.direction, ...result, ...old, ...loss, ...kl },
     functions: {
       innerSlope: io('innerSlope', [sets.pre, given.weights], [result, loss]),
-      innerProduct: io('innerProduct', [sets.pre, given.weights, given.direction], [result]),
+      innerProduct: {
+        ...io('innerProduct', [sets.pre, given.weights, given.direction], [result]),
+        steady: Object.keys({ ...sets.pre, ...given.weights }),
+        placeCount: innerStepCount,
+      },
       outerSlope: io('outerSlope', [sets.post, given.weights], [result, old]),
-      divergenceProduct: io('divergenceProduct', [sets.post, given.weights, given.direction], [result]),
+      divergenceProduct: {
+        ...io('divergenceProduct', [sets.post, given.weights, given.direction], [result]),
+        steady: Object.keys({ ...sets.post, ...given.weights }),
+      },
       evaluate: io('evaluate', [sets.post, given.weights, old], [loss, kl]),
     },
   };
