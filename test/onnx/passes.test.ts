@@ -17,6 +17,7 @@ import { foldTransposes } from '../../src/onnx/passes/fold-transposes.ts';
 import { fuseGemmBias } from '../../src/onnx/passes/gemm-bias.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
 import { cutLongProducts } from '../../src/onnx/passes/long-products.ts';
+import { turnNarrowProducts } from '../../src/onnx/passes/narrow-products.ts';
 import { propagateZeros } from '../../src/onnx/passes/propagate-zeros.ts';
 import { readReluMasks } from '../../src/onnx/passes/relu-masks.ts';
 import { rewrite } from '../../src/onnx/passes/rewrite.ts';
@@ -216,6 +217,92 @@ describe('Gemm bias', () => {
       (g, a, b, c) => add(g, matMul(g, a, b), c),
     );
     check(graph, fuseGemmBias, ['Gemm', 'Add'], ['Gemm', 'Add']);
+  });
+});
+
+describe('narrow products over many rows', () => {
+  const transposed = (g: Builder, a: Value, b: Value) => matMul(g, transpose(g, a, [1, 0]), b);
+  const folded = (shapes: readonly Shape[], build: Build) => foldTransposes(graphOf(shapes, build));
+
+  test.each<[string, readonly Shape[], Build, string[]]>([
+    [
+      'alone',
+      [
+        [256, 8],
+        [256, 2],
+      ],
+      transposed,
+      ['Transpose', 'MatMul', 'Transpose'],
+    ],
+    [
+      'with what is added',
+      [
+        [256, 8],
+        [256, 2],
+        [8, 2],
+      ],
+      (g, a, b, c) => add(g, transposed(g, a, b), c),
+      ['Transpose', 'MatMul', 'Transpose', 'Add'],
+    ],
+    [
+      'after optimise',
+      [
+        [256, 8],
+        [256, 2],
+      ],
+      (g, a, b) => transposed(g, unary(g, 'Exp', a), b),
+      ['Exp', 'Transpose', 'MatMul', 'Transpose'],
+    ],
+  ])('are turned, %s', (_name, shapes, build, after) => {
+    const graph = removeDeadCode(fuseGemmBias(folded(shapes, build)));
+    const before = [...after.filter((op) => op === 'Exp'), 'Gemm'];
+    check(graph, turnNarrowProducts, before, after);
+    expect(ops(optimise(graph))).toEqual(after);
+  });
+
+  test.each<[string, readonly Shape[], Build]>([
+    [
+      'fewer rows',
+      [
+        [255, 8],
+        [255, 2],
+      ],
+      transposed,
+    ],
+    [
+      'one column',
+      [
+        [256, 8],
+        [256, 1],
+      ],
+      transposed,
+    ],
+    [
+      'many columns',
+      [
+        [256, 100],
+        [256, 21],
+      ],
+      transposed,
+    ],
+    [
+      'a left side that is hardly wider',
+      [
+        [256, 7],
+        [256, 2],
+      ],
+      transposed,
+    ],
+    [
+      'a left side that is not transposed',
+      [
+        [256, 8],
+        [8, 2],
+      ],
+      (g, a, b) => matMul(g, a, b),
+    ],
+  ])('stay with %s', (_name, shapes, build) => {
+    check(removeDeadCode(folded(shapes, build)), turnNarrowProducts, ['Gemm'], ['Gemm']);
   });
 });
 

@@ -8,6 +8,7 @@ import { materialiseFills, shrinkFills } from './fills.ts';
 import { foldConstants } from './fold-constants.ts';
 import { foldTransposes } from './fold-transposes.ts';
 import { fuseGemmBias } from './gemm-bias.ts';
+import { turnNarrowProducts } from './narrow-products.ts';
 import { propagateZeros } from './propagate-zeros.ts';
 import { readReluMasks } from './relu-masks.ts';
 import { replaceRowSums } from './row-sums.ts';
@@ -39,5 +40,7 @@ export function optimise(graph: Graph): Graph {
     current = next;
     if (settled) break;
   }
-  return removeDeadCode(materialiseFills(removeDeadCode(replaceRowSums(fuseGemmBias(readReluMasks(current))))));
+  return removeDeadCode(
+    materialiseFills(removeDeadCode(replaceRowSums(turnNarrowProducts(fuseGemmBias(readReluMasks(current)))))),
+  );
 }
