@@ -43,7 +43,12 @@ export function* policyGradientCoefficients(episodes: Episodes, config: Advantag
   const advantages = generalisedAdvantages({ reward, values, lengths }, config);
   const weightIn = (length: number) =>
     config.weighting === 'steps' ? 1 / reward.length : 1 / (lengths.length * length);
-  const weights = lengths.flatMap((length) => Array.from({ length }, () => weightIn(length)));
+  const weights = new Float64Array(reward.length);
+  let begin = 0;
+  for (const length of lengths) {
+    weights.fill(weightIn(length), begin, begin + length);
+    begin += length;
+  }
   const mean = advantages.reduce((sum, advantage, n) => sum + advantage * weights[n]!, 0);
   const variance = advantages.reduce((sum, advantage, n) => sum + (advantage - mean) ** 2 * weights[n]!, 0);
   const scale = Math.sqrt(variance) + 1e-8;
@@ -102,42 +107,123 @@ function backwards(
  * steps, by least squares with a ridge of 1e-5, ten times larger until the system can be solved.
  */
 export function* baselineValues(
-  { observation, lengths }: Pick<Episodes, 'observation' | 'lengths'>,
+  episodes: Pick<Episodes, 'observation' | 'lengths'>,
   returns: Float64Array,
 ): Sliced<Float64Array> {
   const stepCount = returns.length;
-  const observationSize = observation.length / stepCount;
-  const size = 2 * observationSize + 4;
-  const times = Float64Array.from(lengths.flatMap((length) => Array.from({ length }, (_, t) => t / 100)));
-  const features = new Float64Array(size);
-  const readFeatures = (n: number) => {
-    for (let i = 0; i < observationSize; i++) {
-      const value = observation[n * observationSize + i]!;
-      features[i] = value;
-      features[observationSize + i] = value * value;
-    }
-    const t = times[n]!;
-    features.set([t, t * t, t * t * t, 1], 2 * observationSize);
-  };
+  const { size, blockRows, columns, read } = featureBlocks(episodes, stepCount);
   const gram = new Float64Array(size * size); // lower triangle
   const target = new Float64Array(size);
-  const rowsPerSlice = Math.ceil(sliceProducts / ((size * size) / 2));
-  for (let n = 0; n < stepCount; n++) {
-    readFeatures(n);
-    for (let i = 0; i < size; i++) {
-      const feature = features[i]!;
-      for (let j = 0; j <= i; j++) gram[i * size + j]! += feature * features[j]!;
-      target[i]! += feature * returns[n]!;
-    }
-    if (n % rowsPerSlice === rowsPerSlice - 1) yield;
+  const values = new Float64Array(stepCount);
+  const blocksPerSlice = Math.max(1, Math.floor(sliceProducts / (blockRows * rowProducts(size))));
+  for (let first = 0, block = 1; first < stepCount; first += blockRows, block++) {
+    const count = read(first);
+    addProducts(gram, columns, count);
+    addTargets(target, columns, returns.subarray(first, first + count));
+    if (block % blocksPerSlice === 0) yield;
   }
   const weights = yield* solveRidge(gram, target);
-  const values = new Float64Array(stepCount);
-  for (let n = 0; n < stepCount; n++) {
-    readFeatures(n);
-    for (let i = 0; i < size; i++) values[n]! += weights[i]! * features[i]!;
+  for (let first = 0; first < stepCount; first += blockRows) {
+    addValues(values.subarray(first, first + read(first)), columns, weights);
   }
   return values;
+}
+
+/** Steps whose features are in memory at once, at most, so that they stay in the first cache. */
+const blockRowsMax = 32;
+
+/** Multiply-adds of one row in the lower triangle. */
+const rowProducts = (size: number): number => (size * size) / 2;
+
+/** Features of a block of steps, [F, block]; a slice has room for a block. */
+function featureBlocks({ observation, lengths }: Pick<Episodes, 'observation' | 'lengths'>, stepCount: number) {
+  const observationSize = observation.length / stepCount;
+  const size = 2 * observationSize + 4;
+  const blockRows = Math.max(1, Math.min(blockRowsMax, Math.floor(sliceProducts / rowProducts(size))));
+  const columns = new Float64Array(size * blockRows);
+  const times = new Float64Array(stepCount);
+  let begin = 0;
+  for (const length of lengths) {
+    for (let t = 0; t < length; t++) times[begin + t] = t / 100;
+    begin += length;
+  }
+  return {
+    size,
+    blockRows,
+    columns,
+    /** @returns the steps that there are from the first on, at most a block */
+    read(first: number): number {
+      const count = Math.min(blockRows, stepCount - first);
+      const afterObservation = 2 * observationSize * blockRows;
+      for (let r = 0; r < count; r++) {
+        const n = first + r;
+        for (let i = 0; i < observationSize; i++) {
+          const value = observation[n * observationSize + i]!;
+          columns[i * blockRows + r] = value;
+          columns[(observationSize + i) * blockRows + r] = value * value;
+        }
+        const t = times[n]!;
+        columns[afterObservation + r] = t;
+        columns[afterObservation + blockRows + r] = t * t;
+        columns[afterObservation + 2 * blockRows + r] = t * t * t;
+        columns[afterObservation + 3 * blockRows + r] = 1;
+      }
+      return count;
+    },
+  };
+}
+
+/** gram += products of the columns over their rows, two by two: half of the reads. The size is even. The sums go on row by row. */
+function addProducts(gram: Float64Array, columns: Float64Array, count: number): void {
+  const size = Math.sqrt(gram.length);
+  const blockRows = columns.length / size;
+  for (let i = 0; i < size; i += 2) {
+    const a = i * blockRows;
+    const b = a + blockRows;
+    for (let j = 0; j <= i; j += 2) {
+      const c = j * blockRows;
+      const d = c + blockRows;
+      const upper = i * size + j;
+      const lower = upper + size;
+      let ac = gram[upper]!;
+      let ad = gram[upper + 1]!;
+      let bc = gram[lower]!;
+      let bd = gram[lower + 1]!;
+      for (let r = 0; r < count; r++) {
+        const x = columns[a + r]!;
+        const y = columns[b + r]!;
+        const z = columns[c + r]!;
+        const w = columns[d + r]!;
+        ac += x * z;
+        ad += x * w;
+        bc += y * z;
+        bd += y * w;
+      }
+      gram[upper] = ac;
+      gram[upper + 1] = ad;
+      gram[lower] = bc;
+      gram[lower + 1] = bd;
+    }
+  }
+}
+
+/** target += products of the columns with the returns of a block. */
+function addTargets(target: Float64Array, columns: Float64Array, returns: Float64Array): void {
+  const blockRows = columns.length / target.length;
+  for (let i = 0; i < target.length; i++) {
+    let sum = target[i]!;
+    for (let r = 0; r < returns.length; r++) sum += columns[i * blockRows + r]! * returns[r]!;
+    target[i] = sum;
+  }
+}
+
+/** values += sums of the weighted columns of a block. */
+function addValues(values: Float64Array, columns: Float64Array, weights: Float64Array): void {
+  const blockRows = columns.length / weights.length;
+  for (let i = 0; i < weights.length; i++) {
+    const weight = weights[i]!;
+    for (let r = 0; r < values.length; r++) values[r]! += weight * columns[i * blockRows + r]!;
+  }
 }
 
 const ridgeStart = 1e-5;
