@@ -12,6 +12,7 @@ import { makeWritableFolder } from '../../src/files/folders.ts';
 import type { TrainOptions } from '../../trainer/train.ts';
 import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
 import { checkPorts } from './checks.ts';
+import { commandLine } from './command-line.ts';
 import { integerIn } from './options.ts';
 import { startServerProcess } from './server-process.ts';
 import { runTraining } from './train.ts';
@@ -20,6 +21,8 @@ const environmentName = 'HalfCheetah-v5';
 const model = 'halfcheetah-quickstart';
 /** Threads of every run, in training and serving alike: results do not depend on the number of cores. */
 const threadCount = 1;
+/** Of the options that say which run it is, and what becomes of it. */
+const runDefaults = { store: serverDefaults.store, runs: 'runs', seed: 0, steps: 32_000 };
 /** A kill loses at most this much training. */
 const checkpointIntervalMs = 20_000;
 
@@ -42,17 +45,21 @@ export function createCommand(name: string): Command {
         'drive one episode through the server. A model that is published already is not trained again.',
     )
     .option('--exit', 'stop the server and exit after the episode')
-    .option('--store <directory>', 'where the model is published', serverDefaults.store)
-    .option('--runs <directory>', 'where the run keeps metrics, plot and checkpoints', 'runs')
+    .option('--store <directory>', 'where the model is published', runDefaults.store)
+    .option('--runs <directory>', 'where the run keeps metrics, plot and checkpoints', runDefaults.runs)
     .addOption(port('--port <port>', 'gRPC port; 0 picks a free one', serverDefaults.port))
     .addOption(
       port('--metrics-port <port>', 'HTTP port of metrics and health; 0 picks a free one', serverDefaults.metricsPort),
     )
-    .addOption(new Option('--seed <number>', 'seed of the training run').argParser(integerIn(0, 2 ** 31)).default(0))
+    .addOption(
+      new Option('--seed <number>', 'seed of the training run')
+        .argParser(integerIn(0, 2 ** 31))
+        .default(runDefaults.seed),
+    )
     .addOption(
       new Option('--steps <count>', 'environment steps of the training run')
         .argParser(integerIn(1, 2 ** 31))
-        .default(32_000),
+        .default(runDefaults.steps),
     )
     .action(quickstart);
 }
@@ -120,8 +127,17 @@ const say = (line: string): void => {
   process.stdout.write(`${line}\n`);
 };
 
+/** The command that goes on with the run of these options. */
+export function sameCommand(options: Pick<QuickstartOptions, keyof typeof runDefaults>): string {
+  const names = ['store', 'runs', 'seed', 'steps'] as const;
+  const given = names.filter((name) => options[name] !== runDefaults[name]);
+  const args = given.flatMap((name) => [`--${name}`, `${options[name]}`]);
+  return commandLine(['npm', 'start', ...(args.length > 0 ? ['--', ...args] : [])]);
+}
+
 /** @returns whether there is a model; false if training was interrupted */
-async function ensureModel({ store, runs, seed, steps }: QuickstartOptions): Promise<boolean> {
+async function ensureModel(options: QuickstartOptions): Promise<boolean> {
+  const { store, runs, seed, steps } = options;
   if (await hasWholeModel(store)) {
     say(`Model "${model}" is published in ${store}: training is skipped.`);
     return true;
@@ -137,14 +153,15 @@ async function ensureModel({ store, runs, seed, steps }: QuickstartOptions): Pro
     loop: { ...begun.loop, stepCount: steps },
     publish: { store, model, which: 'best' },
   };
+  const again = sameCommand(options);
   const action = resume ? `Going on with the run in ${runDirectory}:` : 'Training';
   say(`${action} TD3 with an SA-Hyper critic on ${environmentName}, ${steps} steps.`);
-  const { run, published, publishedBefore } = await runTraining({ runDirectory, resume: 'npm start' }, (signal) =>
+  const { run, published, publishedBefore } = await runTraining({ runDirectory, resume: again }, (signal) =>
     train({ config, runDirectory, resume, signal, stream: process.stderr, checkpointIntervalMs }),
   );
   const { directory } = published ?? publishedBefore ?? {};
   if (directory === undefined) {
-    say(`Interrupted at step ${run.step}; the checkpoint is kept. npm start goes on from there.`);
+    say(`Interrupted at step ${run.step}; the checkpoint is kept. Go on with: ${again}`);
     return false;
   }
   const { best } = run;
