@@ -68,6 +68,7 @@ A model adapts if \`hyperpolicy models show\` has an "adaptation". It is driven 
   "posterior" (PEARL): before adaptation each episode has a context drawn from the prior; after it each has one drawn from the posterior
   of all episodes before. Actions are deterministic.
   "weights" (MAML): actions are samples before and after adaptation, and the policy reads the task itself if it was trained to.
+  All steps before adaptation are in one request: 4096 at most, unless the server was started with another --max-rows.
 
 Examples:
   hyperpolicy eval --model my-cheetah --episodes 10

@@ -100,6 +100,14 @@ test.each([
   expect([code, stderr]).toEqual([1, expect.stringContaining(`hyperpolicy: ${text}`)]);
 });
 
+test('more steps than the server takes in a request are refused by it, with the limit', async () => {
+  const server = await startTestServer([], { store, rowCountMax: 32 });
+  const args = ['eval', '--server', server.address, '--model', 'maml', '--adapt-episodes', '2'];
+  const { code, stdout, stderr } = await runCommand(args, scratch);
+  expect([code, stdout]).toEqual([1, '']);
+  expect(stderr).toContain('Adapt observation: expected at most 32 rows, got 40');
+});
+
 test('models whose packages say nothing, or that do not adapt', async () => {
   const env = await createEnvironment('Point-Robot');
   const environment = { name: 'Point-Robot', ...env.specs };
