@@ -1,5 +1,9 @@
 /** Commands as a person gives them to a shell. */
 
+/** How this program was called: npm sets the variable for what npx runs. */
+export const ownCommand = ({ npm_command: by }: NodeJS.ProcessEnv): readonly string[] =>
+  by === 'exec' ? ['npx', 'hyperpolicy'] : ['hyperpolicy'];
+
 /** A line that a POSIX shell takes apart into these words. */
 export const commandLine = (words: readonly string[]): string => words.map(quotedWord).join(' ');
 

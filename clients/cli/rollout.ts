@@ -1,9 +1,9 @@
 /** `hyperpolicy rollout`: runs episodes of an environment under a policy, prints their returns, and draws one as a picture. */
 
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
+import { failedPrecondition, invalidArgument, notFound } from '../../src/contract/errors.ts';
 import type { Env } from '../../src/envs/env.ts';
 import type { BatchPolicy } from '../../trainer/rollout/policy.ts';
 import type { Progress } from '../../trainer/run/progress.ts';
@@ -118,6 +118,13 @@ async function openPolicy(name: string, env: Env, seed: number): Promise<BatchPo
   const policies = await import('../../trainer/rollout/policy.ts');
   if (name === 'random') return policies.createRandomPolicy(env.specs, seed);
   if (name === 'zero') return policies.createZeroPolicy();
+  if (!existsSync(name)) {
+    throw notFound({
+      where: '--policy',
+      expected: '`random`, `zero`, or the directory of a published version, such as .hyperpolicy/store/my-model/1',
+      actual: `"${name}", which does not exist`,
+    });
+  }
   const { readPackage } = await import('../../src/package/package.ts');
   return policies.createPackagePolicy(await readPackage(name), { specs: env.specs, threadCount: 1 });
 }

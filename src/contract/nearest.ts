@@ -1,10 +1,10 @@
 /** Finds the known name that a mistyped name is meant for. */
 
-/** The name with the fewest changed letters. The last part of a dotted name counts most: a setting may be in the wrong group. */
+/** The name with the fewest changed letters; of several the last, as versions rise. The last part of a dotted name counts most: a setting may be in the wrong group. */
 export function nearest(given: string, known: readonly string[]): string {
   const distance = (name: string) =>
     2 * editDistance(lastPart(given), lastPart(name)) + editDistance(given, name) / 100;
-  return known.reduce((best, name) => (distance(name) < distance(best) ? name : best));
+  return known.reduce((best, name) => (distance(name) <= distance(best) ? name : best));
 }
 
 /** The name with the fewest changed letters, if they are at most a third of those given: else it was hardly meant. */

@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { Command } from 'commander';
 import { expect, test } from 'vitest';
-import { commandLine } from '../../clients/cli/command-line.ts';
+import { commandLine, ownCommand } from '../../clients/cli/command-line.ts';
 import { createCommand, sameCommand } from '../../clients/cli/quickstart.ts';
 
 test.runIf(process.platform !== 'win32')('a shell reads back the words', () => {
@@ -27,4 +27,10 @@ test.each([
   const command = createCommand('quickstart').action(() => {});
   new Command().addCommand(command).parse(['quickstart', ...args], { from: 'user' });
   expect(sameCommand(command.opts())).toBe(expected);
+});
+
+test('what npx runs is named with npx', () => {
+  expect(ownCommand({ npm_command: 'exec' })).toEqual(['npx', 'hyperpolicy']);
+  expect(ownCommand({ npm_command: 'run-script' })).toEqual(['hyperpolicy']);
+  expect(ownCommand({})).toEqual(['hyperpolicy']);
 });

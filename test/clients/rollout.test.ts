@@ -49,7 +49,11 @@ describe('hyperpolicy rollout', () => {
     [['--env', 'Hopper-v5', '--out', 'a.mp4'], 1, '--out: expected a file that ends in .gif, .png, .json, got "a.mp4"'],
     [['--env', 'Nowhere'], 1, 'environment: expected one of '],
     [['--env', 'Pendulum-v1', '--context', '1'], 1, 'expected no context, as the environment poses one task only'],
-    [['--env', 'Pendulum-v1', '--policy', 'missing/1'], 1, 'expected a file that can be read'],
+    [
+      ['--env', 'Pendulum-v1', '--policy', 'missing/1'],
+      1,
+      '`random`, `zero`, or the directory of a published version, such as .hyperpolicy/store/my-model/1, got "missing/1", which does not exist',
+    ],
     [['--env', 'Pendulum-v1', '--colour', 'red'], 2, "unknown option '--colour'"],
     [['--env', 'Pendulum-v1', '--steps', '0'], 2, 'Expected an integer from 1 to'],
     [[], 2, "required option '--env <name>' not specified"],

@@ -68,9 +68,8 @@ describe('train td3', () => {
     const stopped = await running.finished;
     expect(stopped.code).toBe(0);
     const { step } = JSON.parse(stopped.stdout) as { step: number };
-    expect(stopped.stderr).toContain(
-      `Interrupted at step ${step}. Kept: stopped/checkpoints/${step}. Go on with: hyperpolicy train td3 --run stopped --resume\n`,
-    );
+    expect(stopped.stderr).toContain(`Interrupted at step ${step}. Kept: stopped/checkpoints/${step}. Go on with: `);
+    expect(stopped.stderr).toContain('hyperpolicy train td3 --run stopped --resume\n');
     expect(step).toBeGreaterThanOrEqual(500);
     const resume = ['train', 'td3', '--run', 'stopped', '--resume', '--steps', `${step + 50}`, '--publish', 'none'];
     const resumed = await runCommand(resume, directory);

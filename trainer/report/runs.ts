@@ -43,7 +43,11 @@ function runDirectoriesIn(path: string): string[] {
   const inside = existsSync(path) ? readdirSync(path).sort() : [];
   const found = inside.map((name) => join(path, name)).filter(isRun);
   if (found.length > 0) return found;
-  throw notFound({ where: path, expected: 'a run directory, or a folder with some', actual: 'no config.json' });
+  throw notFound({
+    where: path,
+    expected: 'a run directory, or a folder with some',
+    actual: existsSync(path) ? 'no config.json' : 'nothing there',
+  });
 }
 
 async function readRun(directory: string): Promise<Run> {

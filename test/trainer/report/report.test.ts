@@ -140,7 +140,7 @@ describe('curves of runs', () => {
       '--metric: expected one of seconds, evaluationReturn, evaluationStandardDeviation, got "evaluationretrun"',
     );
     await expect(readRuns([join(folder, 'none')])).rejects.toThrow(
-      `${join(folder, 'none')}: expected a run directory, or a folder with some, got no config.json`,
+      `${join(folder, 'none')}: expected a run directory, or a folder with some, got nothing there`,
     );
   });
 });
