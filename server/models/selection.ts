@@ -22,22 +22,19 @@ export type ServedModel = {
   readonly routing: Routing;
 };
 
-export const noVersionReady = (method: string, model: string) =>
+/** The error for a model of which no version can answer. */
+const notReady = (actual: string, remedy: string) => (method: string, model: string) =>
   unavailable({
     where: `${method} model`,
     expected: `a version of model "${model}" that is ready`,
-    actual: 'none',
-    remedy: "The server's log has the reason",
+    actual,
+    remedy,
   });
 
+export const noVersionReady = notReady('none', "The server's log has the reason");
+
 /** Of a model that was not served before: until it is loaded, or waits for others to be. */
-export const loading = (method: string, model: string) =>
-  unavailable({
-    where: `${method} model`,
-    expected: `a version of model "${model}" that is ready`,
-    actual: 'one that is loading',
-    remedy: 'Ask again in a few seconds: a large network takes that long',
-  });
+export const loading = notReady('one that is loading', 'Ask again in a few seconds: a large network takes that long');
 
 /** @throws HyperpolicyError as ModelStore.resolve */
 export function resolveVersion(
