@@ -35,6 +35,8 @@ export type Adaptation = {
   /** Per task, under the policy before and after adaptation. */
   readonly pre: TaskReturns;
   readonly post: TaskReturns;
+  /** Valid steps of all episodes. */
+  readonly stepCount: number;
 };
 
 export type Iteration = Adaptation & { readonly trpo: TrpoReport; readonly seconds: IterationSeconds };
@@ -110,7 +112,8 @@ export function createMamlLearner(options: MamlLearnerOptions): MamlLearner {
     *iterate(sampler, contexts, iteration) {
       const clock = createClock();
       setContexts(arrays, contexts, networks);
-      const adaptation = yield* adaptAll({ sampler, policies, arrays, contexts, config, batch: 2 * iteration, clock });
+      const batches = { sampler, policies, arrays, contexts, config, batch: 2 * iteration, clock };
+      const adaptation = yield* config.inner.stepCount > 0 ? adaptAll(batches) : actWithoutAdaptation(batches);
       const problem = clock.timed('outer', () => objective.problem(arrays));
       const trpo = yield* clock.slices('outer', trpoStep(timed(problem, clock), config.trpo));
       return { ...adaptation, trpo, seconds: clock.seconds() };
@@ -185,39 +188,52 @@ function setContexts(
   });
 }
 
-/** Episodes of all tasks before adaptation, the adapted policies, and their episodes. */
-function* adaptAll({
-  sampler,
-  policies,
-  arrays,
-  contexts,
-  config,
-  batch,
-  clock,
-}: {
+type Batches = {
   readonly sampler: Sampler;
   readonly policies: TaskPolicies;
   readonly arrays: readonly TaskArrays[];
   readonly contexts: readonly ArrayLike<number>[];
   readonly config: MamlConfig;
+  /** The number of the episodes before adaptation; those after it have the next. */
   readonly batch: number;
   readonly clock: Clock;
-}): Sliced<Adaptation> {
-  function* sample(set: 'pre' | 'post', number: number): Sliced<TaskReturns> {
-    const rollout = yield* sampler.collect(policies, contexts, number);
-    checkRewards(rollout, sampler.env.name);
-    const to = arrays.map((task) => task[set]);
-    return fillSteps(rollout, to, config.advantages);
-  }
+};
+
+/** Episodes of all tasks before adaptation, the adapted policies, and their episodes. */
+function* adaptAll(batches: Batches): Sliced<Adaptation> {
+  const { policies, arrays, contexts, config, batch, clock } = batches;
   clock.timed('inner', () => policies.start(contexts));
-  const pre = yield* clock.slices('sampling', sample('pre', batch));
+  const pre = yield* sample(batches, 'pre', batch);
   if (config.inner.stepCount > 0) {
     for (const [task, { pre: steps }] of arrays.entries()) {
       clock.timed('inner', () => policies.adapt(task, contexts[task]!, steps));
       yield;
     }
   }
-  return { pre, post: yield* clock.slices('sampling', sample('post', batch + 1)) };
+  const post = yield* sample(batches, 'post', batch + 1);
+  return { pre, post, stepCount: pre.stepCount + post.stepCount };
+}
+
+/** What the outer step needs if there is no inner one: the episodes after adaptation, which are those before it as well. */
+function* actWithoutAdaptation(batches: Batches): Sliced<Adaptation> {
+  const { policies, contexts, batch, clock } = batches;
+  clock.timed('inner', () => policies.start(contexts));
+  const both = yield* sample(batches, 'post', batch + 1);
+  return { pre: both, post: both, stepCount: both.stepCount };
+}
+
+function* sample(
+  { sampler, policies, arrays, contexts, config, clock }: Batches,
+  set: 'pre' | 'post',
+  batch: number,
+): Sliced<TaskReturns> {
+  const collect = function* (): Sliced<TaskReturns> {
+    const rollout = yield* sampler.collect(policies, contexts, batch);
+    checkRewards(rollout, sampler.env.name);
+    const to = arrays.map((task) => task[set]);
+    return fillSteps(rollout, to, config.advantages);
+  };
+  return yield* clock.slices('sampling', collect());
 }
 
 type Clock = ReturnType<typeof createClock>;

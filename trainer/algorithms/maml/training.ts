@@ -197,12 +197,12 @@ const beforeAndAfter = (before: number, after: number): string =>
   `${before.toFixed(1)} before, ${after.toFixed(1)} after`;
 
 /** README.md has the glossary. */
-function metricsOf({ pre, post, trpo, seconds }: Iteration) {
+function metricsOf({ pre, post, stepCount, trpo, seconds }: Iteration) {
   const taken = trpo.accepted === null ? undefined : trpo.tries[trpo.accepted]!;
   return {
     preReturn: moments(pre.returns).meanReturn,
     postReturn: moments(post.returns).meanReturn,
-    environmentSteps: pre.stepCount + post.stepCount,
+    environmentSteps: stepCount,
     cgResidualSquared: trpo.residualsSquared.at(-1) ?? 0,
     cgIterations: trpo.residualsSquared.length,
     stepScale: trpo.scale,

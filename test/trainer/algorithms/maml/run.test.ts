@@ -50,6 +50,17 @@ test('every iteration tells returns before and after, and how the outer step wen
   for (const label of ['before adaptation', 'after adaptation', 'iterations']) expect(curve).toContain(label);
 });
 
+test('a policy without an inner step acts once an iteration', async () => {
+  await finish('once', [...settings, ...sizes, '--policy', 'multi-task-hyper', '--iterations', '2']);
+  const iterations = (await left('once')).records.filter((record) => 'backtracks' in record);
+  expect(iterations).toHaveLength(2);
+  for (const record of iterations) {
+    expect(record.environmentSteps).toBe(6 * 4 * 20);
+    expect(record.preReturn).toBe(record.postReturn);
+    expect(record.accepted).toBe(1);
+  }
+}, 120_000);
+
 test('MAML learns the point robot: after adaptation it is nearer to its goals than before, and than at the start', async () => {
   const all = [...settings, ...sizes, '--policy', 'maml', '--iterations', '15', '--eval-every', '15'];
   const result = await finish('learns', [...all, '--tasks', '12', '--episodes', '8']);
