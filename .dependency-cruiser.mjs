@@ -103,6 +103,9 @@ const rooms = [
   room('trainer/report', {
     imports: 'src/contract src/package src/envs trainer/rollout trainer/seeing trainer/run trainer/algorithms',
   }),
+  room('trainer/analysis', {
+    imports: 'src/contract trainer/engine trainer/run trainer/algorithms trainer/algorithms/maml trainer/report',
+  }),
   room('trainer/sweep', {
     imports: 'src/contract src/files trainer/run trainer/algorithms trainer/report',
     packages: 'yaml zod',
