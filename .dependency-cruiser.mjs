@@ -173,7 +173,7 @@ const rooms = [
   room('clients/generate.mjs'),
   room('clients/cli', {
     imports:
-      'src/contract src/files src/package src/nn src/envs trainer/rollout trainer/export trainer/seeing trainer/run trainer/algorithms trainer/report trainer/sweep trainer server/config.ts server/main.ts server/processes clients/typescript',
+      'src/contract src/files src/package src/nn src/envs trainer/rollout trainer/export trainer/seeing trainer/run trainer/algorithms trainer/report trainer/analysis trainer/sweep trainer server/config.ts server/main.ts server/processes clients/typescript',
     packages: 'commander',
   }),
 ];

@@ -24,6 +24,7 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   train: { summary: 'train a policy and publish it', load: () => import('./train.ts') },
   plot: { summary: 'draw learning curves of runs', load: () => import('./plot.ts') },
   report: { summary: 'write an HTML page about runs', load: () => import('./report.ts') },
+  analyse: { summary: 'study what was trained: noise of MAML updates', load: () => import('./analyse.ts') },
   sweep: { summary: 'train a grid of settings, and print one table', load: () => import('./sweep.ts') },
   environments: { summary: 'list every environment with its sizes and tasks', load: () => import('./environments.ts') },
   architectures: { summary: 'list every network with its costs', load: () => import('./architectures.ts') },

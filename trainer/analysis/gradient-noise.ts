@@ -15,6 +15,7 @@ import {
   testReturns,
 } from '../algorithms/maml/parts.ts';
 import { mean } from '../report/statistics.ts';
+import type { Progress } from '../run/progress.ts';
 import { runInTurns } from '../run/turns.ts';
 import { createVectorSpread, type ReturnSpread, returnSpread, type VectorSpread } from './spread.ts';
 import { readStudiedRun, withSetup } from './studied-run.ts';
@@ -28,9 +29,11 @@ export type GradientNoiseOptions = {
   readonly seed?: number | undefined;
   /** Those of the run unless given. */
   readonly threadCount?: number | undefined;
-  /** Shows a line to the person. */
-  readonly tell: (line: string) => void;
+  readonly progress: NoiseProgress;
 };
+
+/** Of the updates: it counts them, and shows a line for each. */
+export type NoiseProgress = Pick<Progress, 'report' | 'print'>;
 
 /** Mean returns of the test tasks' episodes. */
 export type Returns = {
@@ -72,15 +75,15 @@ export type GradientNoise = UpdateNoise & {
  * @throws HyperpolicyError as `readStudiedRun`; failed_precondition: a gradient that is not finite
  */
 export async function studyGradientNoise(options: GradientNoiseOptions): Promise<GradientNoise> {
-  const { updateCount, tell } = options;
+  const { updateCount, progress } = options;
   const { config, step, learner } = await readStudiedRun({ ...options, study: 'noise', algorithms: ['maml'] });
   const seed = options.seed ?? config.loop.seed + seedOffsets.study;
-  return withSetup(config, tell, async (setup) => {
+  return withSetup(config, progress.print, async (setup) => {
     const parts = await openParts(setup, { episodeSeed: seed });
     try {
       restoreLearner(parts.learner, learner);
       const numbers = Array.from({ length: updateCount }, (_, update) => update);
-      const noise = await measureUpdates(parts, numbers, tell);
+      const noise = await measureUpdates(parts, numbers, progress);
       const { policy } = config.algorithm as { readonly name: string; readonly policy: string };
       return { step, seed, environment: setup.environment.name, policy, ...noise };
     } finally {
@@ -96,17 +99,19 @@ export async function studyGradientNoise(options: GradientNoiseOptions): Promise
 export async function measureUpdates(
   parts: Parts,
   numbers: readonly number[],
-  tell: (line: string) => void,
+  { report, print }: NoiseProgress,
 ): Promise<UpdateNoise> {
   const start = await evaluate(parts);
-  tell(`without an update: ${inWords(start)}`);
+  print(`without an update: ${inWords(start)}`);
+  report(0, [start.preReturn, start.postReturn]);
   const spread = createVectorSpread(parts.learner.flat.length);
   const updates: Update[] = [];
   for (const number of numbers) {
     const update = await measureUpdate(parts, number, spread.add);
     updates.push(update);
     const refused = update.accepted ? '' : '; the step was refused';
-    tell(`update ${updates.length} of ${numbers.length}: ${inWords(update)}${refused}`);
+    print(`update ${updates.length} of ${numbers.length}: ${inWords(update)}${refused}`);
+    report(updates.length, [update.preReturn, update.postReturn]);
   }
   return {
     start,

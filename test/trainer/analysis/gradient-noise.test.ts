@@ -34,8 +34,10 @@ afterAll(() => rm(scratch, { recursive: true }));
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => Buffer.from(buffer, byteOffset, byteLength);
 
+const silent = { report: () => {}, print: () => {} };
+
 const study = (more: Partial<Parameters<typeof studyGradientNoise>[0]> = {}) =>
-  studyGradientNoise({ runDirectory: run, updateCount: 3, tell: () => {}, ...more });
+  studyGradientNoise({ runDirectory: run, updateCount: 3, progress: silent, ...more });
 
 /** Contents and times of all files. */
 async function filesOf(directory: string): Promise<Record<string, unknown>> {
@@ -51,7 +53,7 @@ describe('a study', () => {
   test('gives the same for the same seed, other updates for another, and leaves the run as it was', async () => {
     const before = await filesOf(run);
     const lines: string[] = [];
-    const first = await study({ tell: (line) => lines.push(line) });
+    const first = await study({ progress: { ...silent, print: (line) => lines.push(line) } });
     expect(first).toMatchObject({ step: 3, seed: 304, environment: 'Point-Robot', policy: 'maml' });
     expect(lines.map((line) => line.split(':')[0])).toEqual([
       ...['without an update', 'update 1 of 3', 'update 2 of 3', 'update 3 of 3'],
@@ -96,7 +98,7 @@ test('equal updates do not lie apart, and the parameters are there again after a
       const parts = await openParts(setup, { episodeSeed: 9 });
       restoreLearner(parts.learner, (await loadLearner(run)).learner);
       const before = parts.learner.flat.slice();
-      const noise = await measureUpdates(parts, [7, 7, 7], () => {});
+      const noise = await measureUpdates(parts, [7, 7, 7], silent);
       expect(bytesOf(parts.learner.flat)).toEqual(bytesOf(before));
       const [first] = noise.updates;
       // They did move, so the parameters were put back.
