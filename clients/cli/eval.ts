@@ -81,7 +81,8 @@ Examples:
 async function evaluate(options: EvalOptions): Promise<void> {
   await withClient(options, async (client) => {
     const described = await client.getModel(await selectionOf(client, options));
-    const environment = await environmentOf(described, options.env);
+    const { createModelEnvironment } = await import('../../src/envs/model-environment.ts');
+    const environment = await createModelEnvironment(described, { own: options.env, where: 'eval' });
     try {
       refuseOtherSpecs(environment, described);
       const { adaptation } = described;
@@ -207,19 +208,6 @@ function refuseTaskOptions({ tasks, adaptEpisodes }: EvalOptions, { model }: Des
       remedy: 'Leave it out; --episodes is the number of episodes',
     });
   }
-}
-
-/** The model's environment, or the user's own. A path is only taken from the user: the server must not choose what is loaded here. */
-async function environmentOf({ model, environment }: { model: string; environment: string }, own: string | undefined) {
-  const { createEnvironment, environmentNames } = await import('../../src/envs/registry.ts');
-  if (own !== undefined) return createEnvironment(own);
-  if (environmentNames.includes(environment)) return createEnvironment(environment);
-  throw failedPrecondition({
-    where: `eval: environment of "${model}"`,
-    expected: `one of ${environmentNames.join(', ')}`,
-    actual: `"${environment}"`,
-    remedy: 'Name yours with --env ./file.js',
-  });
 }
 
 function refuseOtherSpecs({ name, specs }: Env, described: Described): void {

@@ -1,11 +1,8 @@
 /** `hyperpolicy plot RUN...`: learning curves of runs as SVG or PNG. */
 
-import { writeFileSync } from 'node:fs';
-import { extname } from 'node:path';
 import { Command } from 'commander';
-import { invalidArgument } from '../../src/contract/errors.ts';
-import { checkWritableFile } from './checks.ts';
 import { printJson } from './options.ts';
+import { checkFileEnding, pictureEndings, writePicture } from './picture-file.ts';
 
 export function createCommand(name: string): Command {
   return new Command(name)
@@ -28,18 +25,11 @@ Examples:
 }
 
 async function plot(paths: string[], { out, metric }: { out: string; metric: string }): Promise<void> {
-  const format = extname(out).toLowerCase();
-  if (format !== '.svg' && format !== '.png') {
-    throw invalidArgument({ where: '--out', expected: 'a file that ends in .svg or .png', actual: `"${out}"` });
-  }
-  checkWritableFile('--out', out);
+  checkFileEnding('--out', out, pictureEndings);
   const { readRuns } = await import('../../trainer/report/runs.ts');
   const { curvePanels } = await import('../../trainer/report/curves.ts');
-  const { curveChart } = await import('../../trainer/seeing/curve-chart.ts');
-  const { drawPng, drawSvg } = await import('../../trainer/seeing/drawing.ts');
   const panels = curvePanels(await readRuns(paths), metric);
-  const svg = await drawSvg(curveChart(panels));
-  writeFileSync(out, format === '.png' ? await drawPng(svg) : svg);
+  await writePicture(out, panels);
   printJson({
     picture: out,
     curves: panels.flatMap(({ title, curves }) =>

@@ -6,7 +6,7 @@
  */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { ReductionName } from '../../src/contract/words.ts';
+import { type Gradients, reduceEnsemble } from '../../src/contract/reduced-ensemble.ts';
 import type { QGradRequest, QGradResponseSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { RowResults } from '../../src/onnx/rows/row-network.ts';
 import { checkResult, type Sent } from '../call/finite.ts';
@@ -114,40 +114,3 @@ class QGradTask extends Task {
     };
   }
 }
-
-/** Values [B, Q] and action-gradients [B, Q, A] of an ensemble; [B] and [B, A] after the reduction. */
-type Gradients = { readonly q: Float32Array; readonly dqDa: Float32Array };
-
-/** Reduces an ensemble to one value per row, with its gradient. */
-export function reduceEnsemble(
-  { q, dqDa }: Gradients,
-  { reduction, rowCount, ensembleSize, actionSize }: ReductionOptions,
-): Gradients {
-  if (ensembleSize === 1) return { q, dqDa };
-  const values = new Float32Array(rowCount);
-  const gradients = new Float32Array(rowCount * actionSize);
-  for (let row = 0; row < rowCount; row++) {
-    const q1 = q[2 * row]!;
-    const q2 = q[2 * row + 1]!;
-    const from = 2 * row * actionSize;
-    const to = row * actionSize;
-    if (reduction === 'mean') {
-      values[row] = (q1 + q2) / 2;
-      for (let a = 0; a < actionSize; a++) {
-        gradients[to + a] = (dqDa[from + a]! + dqDa[from + actionSize + a]!) / 2;
-      }
-      continue;
-    }
-    const second = reduction === 'min' && q2 < q1;
-    values[row] = second ? q2 : q1;
-    for (let a = 0; a < actionSize; a++) gradients[to + a] = dqDa[from + (second ? actionSize : 0) + a]!;
-  }
-  return { q: values, dqDa: gradients };
-}
-
-type ReductionOptions = {
-  readonly reduction: ReductionName;
-  readonly rowCount: number;
-  readonly ensembleSize: number;
-  readonly actionSize: number;
-};
