@@ -49,6 +49,7 @@ test('holds the compiled code and what documents it, and nothing of a user', asy
       "src/trace",
       "trainer/README.md",
       "trainer/algorithms",
+      "trainer/analysis",
       "trainer/run",
     ]
   `);

@@ -1,10 +1,10 @@
-/** `hyperpolicy analyse STUDY`: studies of what was trained, a file each. */
+/** `hyperpolicy analyse`: the analyses of the paper, on published models. A file for each; trainer/analysis computes them. */
 
 import { Command } from 'commander';
-import { createNoiseCommand } from './analyse-noise.ts';
+import { gradientsCommand } from './analyse-gradients.ts';
 
 export function createCommand(name: string): Command {
   return new Command(name)
-    .description('Study what was trained. Nothing of it is changed.')
-    .addCommand(createNoiseCommand('noise'));
+    .description('Analyse published models as the paper does (Sarafian, Keynan, Kraus, ICML 2021).')
+    .addCommand(gradientsCommand());
 }

@@ -53,7 +53,7 @@ export function createPackagePolicy(
   { directory, manifest, files }: ModelPackage,
   { specs, threadCount }: { readonly specs: PolicySpecs; readonly threadCount: number },
 ): BatchPolicy {
-  const { policy, encoder, adapt, context } = manifest;
+  const { policy, encoder, adapt, context, environment } = manifest;
   const refuse = (expected: string, actual: string, remedy?: string) =>
     failedPrecondition({ where: directory, expected, actual, remedy });
   if (policy === null) throw refuse('a package with a policy', 'one without');
@@ -64,7 +64,9 @@ export function createPackagePolicy(
     throw refuse(
       `the specs of the environment (${expected})`,
       `others (${manifest.fingerprint})`,
-      adapts ? 'This model adapts to experience: serve it, and use hyperpolicy eval' : undefined,
+      adapts
+        ? 'This model adapts to experience: serve it, and use hyperpolicy eval'
+        : `Name the environment that it was trained in, "${environment}"`,
     );
   }
   const open = ({ file }: { readonly file: string }): Opened => {

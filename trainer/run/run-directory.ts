@@ -13,15 +13,7 @@ import { lockDirectory } from './run-lock.ts';
 
 const configFile = 'config.json';
 /** Files of a run that ended before its first checkpoint; a new run removes them. */
-const leftovers = [
-  'metrics.jsonl',
-  'metrics.csv',
-  'learning-curve.svg',
-  'best',
-  'kept',
-  tensorBoardDirectory,
-  publicationFile,
-];
+const leftovers = ['metrics.jsonl', 'metrics.csv', 'learning-curve.svg', 'best', tensorBoardDirectory, publicationFile];
 
 export type RunDirectory = {
   /** Lets the next process in. */

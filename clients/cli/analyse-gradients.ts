@@ -1,0 +1,181 @@
+/** `hyperpolicy analyse gradients`: gradient accuracy of critics along the versions of models. */
+
+import { writeFileSync } from 'node:fs';
+import { extname } from 'node:path';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { serverDefaults } from '../../server/config.ts';
+import type { ReductionName } from '../../src/contract/words.ts';
+import { versionMax } from '../../src/package/manifest.ts';
+import type { VersionAccuracy } from '../../trainer/analysis/gradient-study.ts';
+import type { VersionChoice } from '../../trainer/analysis/model-versions.ts';
+import { integerIn, numberIn, parseRows, printJson } from './options.ts';
+import { checkFileEnding, pictureEndings, writePicture } from './picture-file.ts';
+
+type GradientsOptions = {
+  readonly model: readonly VersionChoice[];
+  readonly store: string;
+  readonly env?: string;
+  readonly states: number;
+  readonly actions: number;
+  readonly noise: number;
+  readonly discount: number;
+  readonly hold: number;
+  readonly horizon?: number;
+  readonly bootstrap?: boolean;
+  readonly reduction: ReductionName;
+  readonly thresholds: readonly number[];
+  readonly seed: number;
+  readonly out?: string;
+  readonly picture?: string;
+};
+
+const countMax = 1_000_000;
+
+export function gradientsCommand(): Command {
+  const count = (flags: string, description: string, low = 1) =>
+    new Option(flags, description).argParser(integerIn(low, countMax));
+  return new Command('gradients')
+    .description(
+      "Compare a critic's action-gradient with one estimated from returns, at states that the policy reaches: the cosine similarity of " +
+        'the two, its mean, and the fraction of states above thresholds. For each version a line of JSON, and one about all at the end.',
+    )
+    .addOption(
+      new Option(
+        '--model <name...>',
+        'models with their versions, all unless given: my-cheetah, or my-cheetah@3 or @3,5,9',
+      )
+        .argParser(parseVersions)
+        .makeOptionMandatory(),
+    )
+    .option('--store <directory>', 'where they are published', serverDefaults.store)
+    .option('--env <name>', "environment, also a file such as ./my-env.js; the model's unless given")
+    .addOption(count('--states <count>', 'states, each of an episode of its own').default(15))
+    .addOption(count('--actions <count>', 'actions tried at each state; more than an action has values').default(15))
+    .addOption(
+      new Option(
+        '--noise <deviation>',
+        "standard deviation of the tried actions around the policy's, in halves of their range",
+      )
+        .argParser(numberIn(Number.MIN_VALUE, 1000))
+        .default(0.3),
+    )
+    .addOption(
+      new Option('--discount <factor>', 'of rewards; give the one that the critic was trained with')
+        .argParser(numberIn(0, 1))
+        .default(0.99),
+    )
+    .addOption(count('--hold <steps>', "steps for which a tried action is held; the authors' code has 3").default(1))
+    .addOption(
+      count(
+        '--horizon <steps>',
+        "steps of a return (default: to the episode's end, or until rewards weigh less than 1e-4)",
+      ),
+    )
+    .option(
+      '--bootstrap',
+      'add the value of the state where a return is cut, by the horizon or by the time limit, as the critics say',
+    )
+    .addOption(
+      new Option(
+        '--reduction <rule>',
+        "which of twin critics' gradients: the first, which TD3's policy follows; the smaller (SAC); the mean",
+      )
+        .choices(['q1', 'min', 'mean'])
+        .default('q1'),
+    )
+    .addOption(
+      new Option('--thresholds <cosines>', 'cosines from -1 to 1: the fraction of states above each is given')
+        .argParser(parseThresholds)
+        .default([0, 0.25, 0.5], '0,0.25,0.5'),
+    )
+    .addOption(
+      new Option('--seed <number>', 'of episodes, states and actions')
+        .argParser(integerIn(0, Number.MAX_SAFE_INTEGER))
+        .default(0),
+    )
+    .option('--out <file>', 'results as a file: .json, with the cosine of each state, or .csv')
+    .option('--picture <file>', 'curves along the versions: .svg or .png')
+    .addHelpText(
+      'after',
+      `
+Train with --publish every, so that each evaluation has a version. The returns of one version are --states x --actions episodes.
+
+Examples:
+  hyperpolicy train td3 --env Hopper-v5 --critic sa-hyper --trunk 64 --publish every --model hyper
+  hyperpolicy train td3 --env Hopper-v5 --critic mlp-standard --publish every --model mlp
+  hyperpolicy analyse gradients --model hyper mlp --out gradients.csv --picture gradients.svg
+  hyperpolicy analyse gradients --model hyper@10 --hold 3 --bootstrap`,
+    )
+    .action(analyse);
+}
+
+/** `name`, `name@3` or `name@3,5,9`, after those before. */
+function parseVersions(text: string, before: readonly VersionChoice[] = []): VersionChoice[] {
+  const [, model, list] = /^([^@]+)(?:@(\d+(?:,\d+)*))?$/.exec(text) ?? [];
+  const versions = list?.split(',').map(Number);
+  if (model === undefined || versions?.some((version) => version < 1 || version > versionMax)) {
+    throw new InvalidArgumentError(
+      'Expected a model, or a model with versions, such as my-cheetah@3 or my-cheetah@3,5,9',
+    );
+  }
+  return [...before, { model, versions }];
+}
+
+function parseThresholds(text: string): number[] {
+  const [row, ...more] = parseRows(text);
+  if (more.length > 0 || row!.some((value) => value < -1 || value > 1)) {
+    throw new InvalidArgumentError('Expected one row of numbers from -1 to 1: 0,0.5');
+  }
+  return [...new Set(row)];
+}
+
+async function analyse(options: GradientsOptions): Promise<void> {
+  const { model: choices, store, env, thresholds, out, picture } = options;
+  if (out !== undefined) checkFileEnding('--out', out, ['.json', '.csv']);
+  if (picture !== undefined) checkFileEnding('--picture', picture, pictureEndings);
+  const { findVersions } = await import('../../trainer/analysis/model-versions.ts');
+  const study = await import('../../trainer/analysis/gradient-study.ts');
+  const { createProgress } = await import('../../trainer/run/progress.ts');
+  const settings = {
+    ...{ stateCount: options.states, actionCount: options.actions, noise: options.noise, seed: options.seed },
+    ...{ discount: options.discount, holdStepCount: options.hold, horizon: options.horizon },
+    ...{ bootstraps: options.bootstrap === true, reduction: options.reduction },
+  };
+  const versions = await findVersions(store, choices);
+  const progress = createProgress({
+    ...{ stream: process.stderr, label: 'gradients', unit: 'return', now: () => performance.now() },
+    stepCount: versions.length * settings.stateCount * settings.actionCount,
+  });
+  let returnCount = 0;
+  const onReturn = () => progress.report(++returnCount);
+  const records: VersionAccuracy[] = [];
+  try {
+    for await (const record of study.studyGradients({ versions, env, settings, thresholds, onReturn })) {
+      records.push(record);
+      const { cosines: _, fractionsAbove: _fractions, ...shown } = record;
+      printJson({ ...shown, statesWithCosine: study.knownCount(record), fractionsAbove: named(record, thresholds) });
+    }
+  } finally {
+    progress.finish();
+  }
+  if (out !== undefined) writeFileSync(out, fileText(out, records, study.accuracyTable(records, thresholds), options));
+  if (picture !== undefined) await writePicture(picture, study.accuracyPanels(records, thresholds));
+  printJson({
+    ...{ models: [...new Set(choices.map(({ model }) => model))], versions: records.length },
+    ...{ states: settings.stateCount, actions: settings.actionCount },
+    environmentSteps: records.reduce((sum, { environmentSteps }) => sum + environmentSteps, 0),
+    ...(out !== undefined && { out }),
+    ...(picture !== undefined && { picture }),
+  });
+}
+
+/** Fractions by their threshold. */
+const named = ({ fractionsAbove }: VersionAccuracy, thresholds: readonly number[]) =>
+  Object.fromEntries(thresholds.map((threshold, i) => [threshold, fractionsAbove[i]]));
+
+function fileText(path: string, records: readonly VersionAccuracy[], table: string, options: GradientsOptions): string {
+  if (extname(path).toLowerCase() === '.csv') return table;
+  const { model: _, store: _store, out: _out, picture: _picture, ...settings } = options;
+  const versions = records.map((record) => ({ ...record, fractionsAbove: named(record, options.thresholds) }));
+  return `${JSON.stringify({ settings, versions }, null, 2)}\n`;
+}
