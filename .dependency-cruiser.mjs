@@ -103,12 +103,13 @@ const rooms = [
   room('trainer/report', {
     imports: 'src/contract src/package src/envs trainer/rollout trainer/seeing trainer/run trainer/algorithms',
   }),
+  room('trainer/analysis', {
+    imports:
+      'src/contract src/package src/onnx src/envs trainer/engine trainer/rollout trainer/seeing trainer/run trainer/algorithms trainer/algorithms/maml trainer/report',
+  }),
   room('trainer/sweep', {
     imports: 'src/contract src/files trainer/run trainer/algorithms trainer/report',
     packages: 'yaml zod',
-  }),
-  room('trainer/analysis', {
-    imports: 'src/contract src/package src/onnx src/envs trainer/rollout trainer/seeing',
   }),
   room('trainer', { imports: 'src/contract src/package trainer/engine trainer/seeing trainer/run trainer/algorithms' }),
   // The server never trains: no network of src/nn, no tfjs, no MuJoCo. Of gRPC's and Connect's libraries only `transport` knows.
@@ -173,7 +174,7 @@ const rooms = [
   room('clients/generate.mjs'),
   room('clients/cli', {
     imports:
-      'src/contract src/files src/package src/nn src/envs trainer/rollout trainer/export trainer/seeing trainer/run trainer/algorithms trainer/report trainer/sweep trainer/analysis trainer server/config.ts server/main.ts server/processes clients/typescript',
+      'src/contract src/files src/package src/nn src/envs trainer/rollout trainer/export trainer/seeing trainer/run trainer/algorithms trainer/report trainer/analysis trainer/sweep trainer server/config.ts server/main.ts server/processes clients/typescript',
     packages: 'commander',
   }),
 ];

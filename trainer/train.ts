@@ -125,6 +125,7 @@ async function trainInDirectory(
       reporter: port === undefined ? progress : watched(progress, port),
       observer: port,
       settle: opened.environment.settle,
+      keptSteps: config.keptSteps,
       evaluated: publishing(config)?.which === 'every' ? publishEach(opened, ending) : undefined,
     };
     let run: RunResult;

@@ -31,10 +31,10 @@ type GradientsOptions = {
 
 const countMax = 1_000_000;
 
-export function gradientsCommand(): Command {
+export function createGradientsCommand(name: string): Command {
   const count = (flags: string, description: string, low = 1) =>
     new Option(flags, description).argParser(integerIn(low, countMax));
-  return new Command('gradients')
+  return new Command(name)
     .description(
       "Compare a critic's action-gradient with one estimated from returns, at states that the policy reaches: the cosine similarity of " +
         'the two, its mean, and the fraction of states above thresholds. For each version a line of JSON, and one about all at the end.',

@@ -1,10 +1,12 @@
-/** `hyperpolicy analyse`: the analyses of the paper, on published models. A file for each; trainer/analysis computes them. */
+/** `hyperpolicy analyse STUDY`: studies of what was trained, a file each; trainer/analysis computes them. */
 
 import { Command } from 'commander';
-import { gradientsCommand } from './analyse-gradients.ts';
+import { createGradientsCommand } from './analyse-gradients.ts';
+import { createNoiseCommand } from './analyse-noise.ts';
 
 export function createCommand(name: string): Command {
   return new Command(name)
-    .description('Analyse published models as the paper does (Sarafian, Keynan, Kraus, ICML 2021).')
-    .addCommand(gradientsCommand());
+    .description('Study what was trained. Nothing of it is changed.')
+    .addCommand(createGradientsCommand('gradients'))
+    .addCommand(createNoiseCommand('noise'));
 }

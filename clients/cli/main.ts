@@ -25,7 +25,10 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   plot: { summary: 'draw learning curves of runs', load: () => import('./plot.ts') },
   report: { summary: 'write an HTML page about runs', load: () => import('./report.ts') },
   sweep: { summary: 'train a grid of settings, and print one table', load: () => import('./sweep.ts') },
-  analyse: { summary: 'analyse published models as the paper does', load: () => import('./analyse.ts') },
+  analyse: {
+    summary: 'study what was trained: gradients of critics, noise of MAML updates',
+    load: () => import('./analyse.ts'),
+  },
   environments: { summary: 'list every environment with its sizes and tasks', load: () => import('./environments.ts') },
   architectures: { summary: 'list every network with its costs', load: () => import('./architectures.ts') },
   import: { summary: 'publish a network from a safetensors file', load: () => import('./import.ts') },

@@ -4,7 +4,7 @@
  * algorithm.
  *
  * A run directory holds `metrics.jsonl`, `metrics.csv`, `tensorboard/`, `learning-curve.svg`, `checkpoints/`, and `best/`: the
- * networks at their best evaluation.
+ * networks at their best evaluation. `kept/` has the learner at chosen iterations.
  */
 
 import { z } from 'zod';
@@ -17,6 +17,7 @@ import { HangError, hangOf } from '../run/environment/hang.ts';
 import { moments } from '../run/evaluation.ts';
 import { createEvaluations, type Evaluations, removeBestAfter } from '../run/evaluations.ts';
 import { RunFailure } from '../run/failure.ts';
+import { createKeptLearners, type KeptLearners, removeKeptAfter } from '../run/kept-learners.ts';
 import type { MetricFiles } from '../run/metrics.ts';
 import type { LatestReturn } from '../run/progress.ts';
 import { openRecords } from '../run/records.ts';
@@ -136,6 +137,7 @@ async function resume({ runDirectory, config, learner }: IterationsOptions): Pro
     });
   }
   await removeBestAfter(runDirectory, resumed.step);
+  await removeKeptAfter(runDirectory, resumed.step);
   learner.restore(resumed.parts.learner);
   return resumed;
 }
@@ -144,6 +146,7 @@ type Loop = {
   readonly options: IterationsOptions;
   readonly evaluations: Evaluations;
   readonly checkpoints: Checkpoints;
+  readonly kept: KeptLearners;
   readonly record: (metrics: Readonly<Record<string, number>>) => void;
   readonly seconds: () => number;
   step: number;
@@ -165,6 +168,7 @@ function createLoop(options: IterationsOptions, files: MetricFiles, resumed: Res
       before: resumed?.state.evaluations ?? [],
     }),
     checkpoints: createCheckpoints(options, { now, files, resumedStep: resumed?.step }),
+    kept: createKeptLearners(options),
     record: (metrics) => files.write({ step: loop.step, seconds: seconds(), ...metrics }),
     seconds,
     step: resumed?.step ?? 0,
@@ -225,6 +229,7 @@ async function advance(loop: Loop): Promise<boolean> {
   loop.record(report.metrics);
   reporter?.report(loop.step, report.latestReturn);
   reporter?.print(`iteration ${loop.step}: ${report.text}`);
+  if (loop.kept.isReached({ from: loop.step - 1, to: loop.step })) await loop.kept.keep(loop.step, learner.save());
   return true;
 }
 

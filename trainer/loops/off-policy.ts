@@ -8,7 +8,7 @@
  * all of the step that makes their number whole.
  *
  * A run directory holds `metrics.jsonl`, `metrics.csv`, `tensorboard/`, `learning-curve.svg`, `checkpoints/`, and `best/`: the
- * learner at its best evaluation.
+ * learner at its best evaluation. `kept/` has the learner at chosen steps.
  */
 
 import { setImmediate as turn } from 'node:timers/promises';
@@ -25,6 +25,7 @@ import { HangError, hangOf } from '../run/environment/hang.ts';
 import { removeBestAfter } from '../run/evaluations.ts';
 import type { Evaluator } from '../run/evaluator.ts';
 import { RunFailure } from '../run/failure.ts';
+import { createKeptLearners, type KeptLearners, removeKeptAfter } from '../run/kept-learners.ts';
 import type { MetricFiles } from '../run/metrics.ts';
 import { openRecords } from '../run/records.ts';
 import { type Collector, createCollector } from './collector.ts';
@@ -87,6 +88,7 @@ async function resume({ runDirectory, config }: RunOptions): Promise<Resumed> {
   const resumed = (await loadRun(runDirectory, partNames)) as Resumed;
   checkSameRun(config, resumed.state.config);
   await removeBestAfter(runDirectory, resumed.step);
+  await removeKeptAfter(runDirectory, resumed.step);
   return resumed;
 }
 
@@ -100,6 +102,7 @@ type Loop = {
   readonly random: { readonly sampling: Random; readonly learning: Random };
   readonly evaluations: EvaluationsInFlight;
   readonly checkpoints: Checkpoints;
+  readonly kept: KeptLearners;
   /** Seconds of training, stops left out. */
   readonly seconds: () => number;
   readonly recordCount: () => number;
@@ -133,6 +136,7 @@ async function createLoop(options: RunOptions, files: MetricFiles, resumed: Resu
     },
     evaluations,
     checkpoints: createCheckpoints(options, { now, files, resumedStep: resumed?.step }),
+    kept: createKeptLearners(options),
     seconds,
     recordCount: () => files.recordCount,
     record: (metrics) => evaluations.record({ step: loop.step, seconds: seconds(), ...metrics }),
@@ -186,6 +190,7 @@ async function runSteps(loop: Loop): Promise<void> {
   choose(loop);
   update(loop);
   for (;;) {
+    if (isKept(loop)) await loop.kept.keep(loop.step, options.learner.save());
     if (isEvaluationDue(loop)) await evaluations.begin(loop.step, loop.seconds());
     if (loop.step >= config.stepCount) {
       await evaluations.settle();
@@ -283,6 +288,10 @@ async function finishStep(loop: Loop): Promise<void> {
 const isReached = ({ step, collector }: Loop, interval: number): boolean =>
   Math.floor(step / interval) > Math.floor((step - collector.environmentCount) / interval);
 
+/** Whether the learner of this step is kept. */
+const isKept = ({ step, collector, kept }: Loop): boolean =>
+  kept.isReached({ from: step - collector.environmentCount, to: step });
+
 /** Whether this step has an evaluation that is still to be made. */
 function isEvaluationDue(loop: Loop): boolean {
   const { stepCount, evaluationInterval } = loop.options.config;
@@ -292,7 +301,8 @@ function isEvaluationDue(loop: Loop): boolean {
 
 function isDue(loop: Loop): boolean {
   const { stepCount, evaluationInterval, checkpointInterval } = loop.options.config;
-  return loop.step >= stepCount || isReached(loop, evaluationInterval) || isReached(loop, checkpointInterval);
+  const isAtInterval = isReached(loop, evaluationInterval) || isReached(loop, checkpointInterval);
+  return loop.step >= stepCount || isAtInterval || isKept(loop);
 }
 
 async function checkpointHere(loop: Loop): Promise<string> {

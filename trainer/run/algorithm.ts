@@ -117,6 +117,8 @@ export type RunContext = {
   readonly settle?: (() => Promise<HangError | undefined>) | undefined;
   /** Longest time between two checkpoints, five minutes unless given: a kill loses no more than this. */
   readonly checkpointIntervalMs?: number | undefined;
+  /** Steps after which a copy of the learner is kept; with several environments after the first step that is not before one. */
+  readonly keptSteps?: readonly number[] | undefined;
   /** Milliseconds; only differences matter. */
   readonly now?: (() => number) | undefined;
 };

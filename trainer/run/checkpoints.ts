@@ -8,7 +8,8 @@ import type { MetricFiles } from './metrics.ts';
 import { joinParts, splitParts } from './parts.ts';
 import type { JsonValue, SavedState } from './saved-state.ts';
 
-const checkpointDirectory = (runDirectory: string) => join(runDirectory, 'checkpoints');
+/** Holds the checkpoints of a run, `<step>/` each. */
+export const checkpointDirectory = (runDirectory: string) => join(runDirectory, 'checkpoints');
 
 export type Checkpoints = {
   /** Whether the last one is older than the interval. */

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { type DeviceName, deviceNames } from '../../src/onnx/providers.ts';
 import { type EngineName, engineNames } from '../engine/names.ts';
-import { integer, oneOf, setting, text } from './setting.ts';
+import { integer, oneOf, setting, steps, text } from './setting.ts';
 
 export const publishChoices = ['best', 'last', 'every', 'none'] as const;
 
@@ -31,6 +31,8 @@ export type RunConfig = {
   readonly engine?: EngineName | undefined;
   /** The device of the traced engine; `cpu` if absent. */
   readonly device?: DeviceName | undefined;
+  /** Steps after which a copy of the learner is kept. */
+  readonly keptSteps?: readonly number[] | undefined;
   /** The folder that the run was begun in: relative paths of its environment file and its store are of that. */
   readonly workingDirectory?: string | undefined;
   /** What to publish at the end; nothing if absent. */
@@ -41,7 +43,7 @@ export type RunConfig = {
 export type GivenConfig = Readonly<Record<string, unknown>>;
 
 /** Settings of every algorithm that a resumed run may change. Other threads, engines or devices give other rounding. */
-export const resumableSettings: readonly string[] = ['threadCount', 'engine', 'device'];
+export const resumableSettings: readonly string[] = ['threadCount', 'engine', 'device', 'keptSteps'];
 
 /** The settings that every algorithm has, beside the groups `algorithm` and `loop`. */
 export const commonSchema = z.strictObject({
@@ -63,6 +65,10 @@ export const commonSchema = z.strictObject({
     flag: '--device <name>',
     help: 'where the traced engine computes the updates; auto: cuda if it is installed, else cpu',
     defaultText: 'cpu',
+  }),
+  keptSteps: setting(steps().optional(), {
+    flag: '--keep-at <steps>',
+    help: 'steps (of MAML and PEARL iterations) after which a copy of the learner is kept, as 50,150: what "hyperpolicy analyse" reads',
   }),
   workingDirectory: text().optional(),
   publish: z.strictObject({ store: text(), model: text(), which: oneOf(publishChoices) }).optional(),

@@ -13,7 +13,15 @@ import { lockDirectory } from './run-lock.ts';
 
 const configFile = 'config.json';
 /** Files of a run that ended before its first checkpoint; a new run removes them. */
-const leftovers = ['metrics.jsonl', 'metrics.csv', 'learning-curve.svg', 'best', tensorBoardDirectory, publicationFile];
+const leftovers = [
+  'metrics.jsonl',
+  'metrics.csv',
+  'learning-curve.svg',
+  'best',
+  'kept',
+  tensorBoardDirectory,
+  publicationFile,
+];
 
 export type RunDirectory = {
   /** Lets the next process in. */

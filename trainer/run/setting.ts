@@ -70,6 +70,15 @@ export function widths() {
   return z.array(z.number({ error }), { error }).refine(fits, { error }).readonly();
 }
 
+/** Steps of a run. */
+export function steps() {
+  const error = `steps from 1 to ${largeCount}`;
+  return z
+    .array(z.number({ error }).int({ error }).min(1, { error }).max(largeCount, { error }), { error })
+    .min(1, { error })
+    .readonly();
+}
+
 /** Finite numbers; their number is checked where it is known. */
 export function numbers() {
   const error = 'finite numbers';

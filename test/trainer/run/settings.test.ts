@@ -111,6 +111,7 @@ describe('flags', () => {
     ['--seed', '0', 0],
     ['--actor-lr', '3e-4', 3e-4],
     ['--trunk', '64,128', [64, 128]],
+    ['--keep-at', '50,1e3', [50, 1000]],
     ['--critic', 'mlp-standard', 'mlp-standard'],
   ])('%s %s', (name, text, value) => {
     expect(flag(name, text).value).toEqual(value);
@@ -122,6 +123,7 @@ describe('flags', () => {
     ['--steps', '1__0', 'an integer from 1 to 2147483647'],
     ['--actor-lr', '0', 'a number above 0 and at most 1'],
     ['--tau', 'Infinity', 'a number above 0 and at most 1'],
+    ['--keep-at', '50,0', 'steps from 1 to 2147483647 with commas between'],
     ['--trunk', '64,', 'widths of 1 to 65536 with commas between: 256,512,1024'],
   ])('%s "%s" is refused', (name, text, expected) => {
     expect(() => flag(name, text)).toThrow(expected);

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { loadLearner } from '../../../../trainer/run/kept-learners.ts';
 import { commandRuns } from '../../command-runs.ts';
 
 let scratch: string;
@@ -19,7 +20,7 @@ const { train, finish, left } = commandRuns('maml', () => scratch);
 
 test('a run that is killed and resumed equals one that was not, bit for bit', async () => {
   const all = [...settings, ...sizes, '--policy', 'hyper-maml', '--inner-lr', '0.01', '--iterations', '5'];
-  const more = [...all, '--checkpoint-every', '1', '--eval-every', '2'];
+  const more = [...all, '--checkpoint-every', '1', '--eval-every', '2', '--keep-at', '2,4'];
   const result = await finish('whole', more);
   expect(result).toMatchObject({ step: 5, preReturn: expect.any(Number), postReturn: expect.any(Number) });
   const killed = train('killed', more);
@@ -30,6 +31,10 @@ test('a run that is killed and resumed equals one that was not, bit for bit', as
   const resumed = await finish('killed', ['--resume']);
   expect(resumed.preReturn).toBe(result.preReturn);
   expect(await left('killed')).toEqual(await left('whole'));
+  for (const step of [2, 4]) {
+    const kept = (run: string) => loadLearner(join(scratch, run), step);
+    expect(await kept('killed')).toEqual(await kept('whole'));
+  }
 }, 240_000);
 
 test('every iteration tells returns before and after, and how the outer step went', async () => {

@@ -12,10 +12,10 @@ import { fillSteps } from '../../../../trainer/algorithms/maml/experience.ts';
 import { createMamlLearner } from '../../../../trainer/algorithms/maml/learner.ts';
 import { createMetaObjective } from '../../../../trainer/algorithms/maml/meta-objective.ts';
 import { createMamlNetworks } from '../../../../trainer/algorithms/maml/networks.ts';
+import { createTaskSource } from '../../../../trainer/algorithms/maml/parts.ts';
 import { createSampler } from '../../../../trainer/algorithms/maml/sampler.ts';
 import { createTaskArrays } from '../../../../trainer/algorithms/maml/task-computations.ts';
 import { createTaskPolicies, noNoise } from '../../../../trainer/algorithms/maml/task-policies.ts';
-import { createTaskSource } from '../../../../trainer/algorithms/maml/training.ts';
 import { smallConfig, tracedEngine } from './fixture.ts';
 
 const open: { dispose(): unknown }[] = [];
