@@ -31,9 +31,10 @@ export function splitSteady(graph: Graph, steady: ReadonlySet<string>): SplitGra
   const varying = varyingNodes(graph, steady);
   const kept = worthKeeping(graph, varying);
   if (kept.length === 0) return undefined;
+  const prefix = freePrefix(graph);
   const names = kept
     .toSorted((a, b) => sizeOf(a.shape) - sizeOf(b.shape))
-    .map((value, i) => ({ name: `kept.${i}`, value }));
+    .map((value, i) => ({ name: `${prefix}${i}`, value }));
   const isKept = new Set(kept);
   return {
     steady: part(graph, `${graph.name}-steady`, graph.nodes, graph.inputs, names),
@@ -45,6 +46,14 @@ export function splitSteady(graph: Graph, steady: ReadonlySet<string>): SplitGra
       graph.outputs,
     ),
   };
+}
+
+/** `kept.`, or a longer one if names of the graph begin so. */
+function freePrefix({ inputs, outputs }: Graph): string {
+  const isTaken = (prefix: string) => [...inputs, ...outputs].some(({ name }) => name.startsWith(prefix));
+  let prefix = 'kept.';
+  while (isTaken(prefix)) prefix += 'kept.';
+  return prefix;
 }
 
 /** Nodes that read, maybe through others, an input that is not steady. */

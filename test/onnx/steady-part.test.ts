@@ -57,6 +57,17 @@ test('products and small values are kept, masks are computed again, and the bits
   expect(run(rest, { ...feeds, ...kept }).y!.data).toEqual(run(removeDeadCode(graph), feeds).y!.data);
 });
 
+test('kept values have names that no input and no output of the graph has', () => {
+  const g = createBuilder();
+  const [a, b] = [g.input('kept.0', 'float32', [2]), g.input('kept.kept.1', 'float32', [2])];
+  const grown = unary(g, 'Exp', a);
+  const graph = g.finish('named', [{ name: 'kept.1', value: mul(g, grown, b) }]);
+  const { steady, rest } = splitSteady(graph, new Set(['kept.0']))!;
+  expect(shapesOf(steady.outputs)).toEqual(['kept.kept.kept.0 [2]']);
+  const feeds = tensors(graph);
+  expect(run(rest, { ...feeds, ...run(steady, feeds) })['kept.1']!.data).toEqual(run(graph, feeds)['kept.1']!.data);
+});
+
 test.each([
   ['no input is steady', new Set<string>()],
   ['nothing follows from the steady inputs alone', new Set(['v'])],

@@ -48,7 +48,7 @@ export type ItemFunction = {
    * Inputs that only change before a `renew`: an engine may keep what follows from them alone, from one run to the next. None unless given.
    */
   readonly steady?: readonly string[] | undefined;
-  /** How many sets of steady inputs are in use by turns; 1 unless given. */
+  /** How many sets of steady inputs are in use by turns; at least 1, which it is unless given. */
   readonly placeCount?: number | undefined;
 };
 
@@ -70,6 +70,7 @@ export type ItemComputations<Name extends string> = {
   /**
    * One function for all items. The results do not depend on the number of threads, nor on what is kept.
    * @param place which set of steady inputs the arrays hold, below the function's `placeCount`; 0 unless given
+   * @throws Error: a function or a place that there is not; what a function throws
    */
   run(name: Name, place?: number): void;
   /** Steady inputs have changed, or will before the next run. */

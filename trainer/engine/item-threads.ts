@@ -12,12 +12,12 @@ import { type ItemModels, openItemModels } from './bound.ts';
 import type { BoundInput, ComputationDefinition, ItemComputations, ItemFunction, ItemsDefinition } from './engine.ts';
 import { type ItemMemory, jobSlot, lastJob, shareItems } from './item-memory.ts';
 import type { ItemWorkerData } from './item-worker.ts';
-import { type ItemLane, type ItemsPlan, openLane, type SteadyPoint } from './items.ts';
+import { checkRun, type ItemLane, type ItemsPlan, openLane, type SteadyPoint } from './items.ts';
 
 export type ItemThreadsOptions = {
   /** The caller's included; never more than items. */
   readonly threadCount: number;
-  /** The most that they keep of steady inputs, all together. */
+  /** See ItemsPlan. */
   readonly keptBytesMax: number;
   /** A function as ONNX. @param steady names of its steady inputs */
   readonly modelsOf: (
@@ -80,6 +80,7 @@ class ThreadedItems implements ItemComputations<string> {
 
   run(name: string, place = 0): void {
     const { threadCount, functions } = this.#plan;
+    checkRun(this.#plan, name, place);
     if (this.#order === 0) this.#workers = Array.from({ length: threadCount - 1 }, (_, i) => this.#start(i + 1));
     const point = { place, epoch: this.#epoch };
     this.#give(Object.keys(functions).indexOf(name), point);

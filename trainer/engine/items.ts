@@ -24,7 +24,7 @@ export type ItemsPlan = {
   readonly functions: Readonly<Record<string, ItemFunction>>;
   /** Those that share the items. */
   readonly threadCount: number;
-  /** The most that they keep of steady inputs, all together. */
+  /** The most that they keep of steady inputs, all together; but each function has room for one item on each thread. */
   readonly keptBytesMax: number;
 };
 
@@ -141,7 +141,7 @@ function bindItems(
 /** Room beyond a thread's equal share, as threads do not always do equal shares. */
 const unevenness = 1.25;
 
-/** The most slots of each function in one lane. */
+/** The most slots of each function in one lane: one, without which it could not run, and as many more as the bound has room for. */
 function keptSlotCounts(
   { itemCount, functions, threadCount, keptBytesMax }: ItemsPlan,
   opened: Readonly<Record<string, OpenedFunction>>,
@@ -152,13 +152,16 @@ function keptSlotCounts(
       Math.ceil((unevenness * itemCount * placeCount) / threadCount),
     ]),
   );
-  const wantedBytes = Object.entries(opened).reduce((sum, [name, { steady }]) => {
-    const sizes = Object.values(steady?.shapes ?? {}).map(sizeOf);
-    return sum + wanted[name]! * sizes.reduce((bytes, size) => bytes + 4 * size, 0);
-  }, 0);
-  if (threadCount * wantedBytes <= keptBytesMax) return wanted;
-  const part = keptBytesMax / (threadCount * wantedBytes);
-  return Object.fromEntries(Object.entries(wanted).map(([name, count]) => [name, Math.floor(part * count)]));
+  const bytesOf = (countOf: (name: string) => number) =>
+    Object.entries(opened).reduce((sum, [name, { steady }]) => {
+      const sizes = Object.values(steady?.shapes ?? {}).map(sizeOf);
+      return sum + threadCount * countOf(name) * sizes.reduce((bytes, size) => bytes + 4 * size, 0);
+    }, 0);
+  if (bytesOf((name) => wanted[name]!) <= keptBytesMax) return wanted;
+  const room = Math.max(0, keptBytesMax - bytesOf(() => 1));
+  const wantedBeyondOne = bytesOf((name) => wanted[name]! - 1);
+  const part = wantedBeyondOne === 0 ? 0 : room / wantedBeyondOne;
+  return Object.fromEntries(Object.entries(wanted).map(([name, count]) => [name, 1 + Math.floor(part * (count - 1))]));
 }
 
 /** One array as a lane sees it: its own memory for the row of an item. */
@@ -209,6 +212,19 @@ function checkSteady({ name: group, functions }: ItemsDefinition<string>): void 
   }
 }
 
+/** @throws Error: a function or a place that the definition does not have */
+export function checkRun(
+  { name: group, functions }: Pick<ItemsPlan, 'name' | 'functions'>,
+  name: string,
+  place: number,
+): void {
+  if (!Object.hasOwn(functions, name))
+    throw new Error(`${group}: expected one of ${Object.keys(functions).join(', ')}, got "${name}"`);
+  const { placeCount = 1 } = functions[name]!;
+  if (!(Number.isInteger(place) && place >= 0 && place < placeCount))
+    throw new Error(`${group}-${name}: expected a place from 0 to ${placeCount - 1}, got ${place}`);
+}
+
 function itemsInTurn<Name extends string>(
   engine: Pick<Engine, 'compile'>,
   definition: ItemsDefinition<Name>,
@@ -221,7 +237,8 @@ function itemsInTurn<Name extends string>(
   const lane = openLane({ ...definition, threadCount: 1, keptBytesMax: 0 }, arrays, open);
   return {
     arrays,
-    run(name) {
+    run(name, place = 0) {
+      checkRun(definition, name, place);
       for (let item = 0; item < itemCount; item++) lane.run(name, item, { place: 0, epoch: 0 });
     },
     renew() {},

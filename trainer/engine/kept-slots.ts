@@ -1,6 +1,6 @@
 /**
  * Slots for what a lane keeps of items: a slot is an item's until the epoch changes, and then free for any. Their number is bounded: an item
- * that finds none uses the spare one, which is filled for each of its runs.
+ * that finds none takes over the slot that was filled last, so that the others stay.
  */
 
 export type KeptSlots<Slot> = {
@@ -11,11 +11,13 @@ export type KeptSlots<Slot> = {
   take(key: number, epoch: number, fill: (slot: Slot) => void): Slot;
 };
 
+/** @param countMax at least 1 */
 export function createKeptSlots<Slot>(create: () => Slot, countMax: number): KeptSlots<Slot> {
+  if (!(countMax >= 1)) throw new Error(`kept slots: expected at least one, got ${countMax}`);
   const filled = new Map<number, Slot>();
   const free: Slot[] = [];
   let present: number | undefined;
-  let spare: Slot | undefined;
+  let last: number | undefined;
   return {
     take(key, epoch, fill) {
       if (epoch !== present) {
@@ -25,15 +27,15 @@ export function createKeptSlots<Slot>(create: () => Slot, countMax: number): Kep
       }
       const own = filled.get(key);
       if (own !== undefined) return own;
-      if (filled.size < countMax) {
-        const slot = free.pop() ?? create();
-        fill(slot);
-        filled.set(key, slot);
-        return slot;
+      if (filled.size === countMax) {
+        free.push(filled.get(last!)!);
+        filled.delete(last!);
       }
-      spare ??= create();
-      fill(spare);
-      return spare;
+      const slot = free.pop() ?? create();
+      fill(slot);
+      filled.set(key, slot);
+      last = key;
+      return slot;
     },
   };
 }

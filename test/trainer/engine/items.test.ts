@@ -153,10 +153,27 @@ function laneKeeping(keptBytesMax: number, items: readonly number[]): number[] {
 test('a lane keeps no more than its share, and a quarter for what it does beyond; the bound is for all threads', () => {
   // Half of 8 points and a quarter more: 5; here of one place, so all four items.
   expect(laneKeeping(1000, [0, 1, 2, 3, 0, 1, 2, 3])).toEqual([0, 1, 2, 3]);
-  // 48 bytes are two slots for each of two threads: of items 2 and 3, nothing is kept.
-  expect(laneKeeping(48, [0, 1, 2, 3, 0, 1, 2, 3])).toEqual([0, 1, 2, 3, 2, 3]);
-  expect(laneKeeping(0, [0, 0, 1])).toEqual([0, 0, 1]);
+  // 48 bytes are two slots for each of two threads: item 0 stays in one, and the others take turns in the other.
+  expect(laneKeeping(48, [0, 1, 2, 3, 0, 1, 2, 3])).toEqual([0, 1, 2, 3, 1, 2, 3]);
+  // A byte less is one slot each, which is what it takes to run.
+  expect(laneKeeping(47, [0, 1, 0, 0])).toEqual([0, 1, 0]);
+  expect(laneKeeping(0, [0, 0, 1, 0])).toEqual([0, 1, 0]);
 });
+
+test.each(Object.keys(engines))(
+  'a place or a function that there is not is refused before anything runs, %s',
+  async (name) => {
+    const items = compileItems<string>(await engines[name]!(), withSteady);
+    for (const place of [2, -1, 0.5, Number.NaN]) {
+      expect(() => items.run('scaled', place)).toThrow(`test-scaled: expected a place from 0 to 1, got ${place}`);
+    }
+    expect(() => items.run('scale')).toThrow('test: expected one of scaled, got "scale"');
+    fill(items.arrays);
+    items.run('scaled', 1);
+    expectScaled(items, w);
+    items.dispose();
+  },
+);
 
 test('a steady input that is none is refused', () => {
   const { scaled } = withSteady.functions;

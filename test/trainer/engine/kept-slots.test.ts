@@ -19,10 +19,14 @@ test('a slot is filled once an epoch, and is free for any key in the next', () =
   expect(log.slice(2)).toEqual(['7 into 1', '5 into 0']);
 });
 
-test('keys beyond the bound share one slot, which is filled for each run', () => {
-  const { log, take } = counting(1);
-  expect([take(5, 0), take(6, 0), take(7, 0), take(6, 0), take(5, 0)]).toEqual([0, 1, 1, 1, 0]);
+test('keys beyond the bound take over the slot that was filled last, the others stay, and no further slot is made', () => {
+  const { log, take } = counting(2);
+  expect([take(5, 0), take(6, 0), take(7, 0), take(6, 0), take(6, 0), take(5, 0)]).toEqual([0, 1, 1, 1, 1, 0]);
   expect(log).toEqual(['5 into 0', '6 into 1', '7 into 1', '6 into 1']);
+});
+
+test('a bound of no slot is refused, as there would be nothing to run in', () => {
+  expect(() => createKeptSlots(() => 0, 0)).toThrow('kept slots: expected at least one, got 0');
 });
 
 test("a slot whose filling failed is nobody's", () => {

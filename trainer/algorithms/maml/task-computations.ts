@@ -58,7 +58,7 @@ export type TaskComputations = {
   renew(): void;
   /** The slopes of the inner losses in the weights. @returns the losses */
   innerSlopes(weights: WeightViews, slopes: WeightViews): number[];
-  /** The products of the inner losses' Hessians with a direction of each task. @param step the inner step whose weights these are */
+  /** The products of the inner losses' Hessians with a direction of each task; to second order only. @param step the inner step whose weights these are */
   innerProducts(step: number, weights: WeightViews, directions: WideViews, products: WeightViews): void;
   /** The slopes of the outer losses at the old policies, which these weights are from now on. */
   outerSlopes(weights: WeightViews, slopes: WeightViews): void;
@@ -86,7 +86,9 @@ export function createTaskComputations(options: TaskComputationOptions): TaskCom
   const { engine, networks, config, stepCount, taskCount } = options;
   const partCount = Math.ceil(stepCount / partStepCountMax);
   const size = { taskCount, itemCount: taskCount * partCount, stepCount: Math.ceil(stepCount / partCount) };
-  const items = compileItems(engine, taskItems(networks, { ...size, innerStepCount: config.inner.stepCount }));
+  // To first order the outer step has no use for them.
+  const innerProductCount = config.inner.order === 'first' ? 0 : config.inner.stepCount;
+  const items = compileItems(engine, taskItems(networks, { ...size, innerProductCount }));
   return new TaskRuns(items, taskCount, partCount);
 }
 
@@ -176,16 +178,16 @@ class TaskRuns implements TaskComputations {
 
 type Run = keyof ReturnType<typeof taskFunctions>;
 
-/** @param size `stepCount` is that of an item */
+/** @param size `stepCount` is that of an item; `innerProductCount` is the number of inner steps whose products are run */
 function taskItems(
   networks: MamlNetworks,
   {
     taskCount,
     itemCount,
     stepCount,
-    innerStepCount,
-  }: Readonly<Record<'taskCount' | 'itemCount' | 'stepCount' | 'innerStepCount', number>>,
-): ItemsDefinition<Run> {
+    innerProductCount,
+  }: Readonly<Record<'taskCount' | 'itemCount' | 'stepCount' | 'innerProductCount', number>>,
+): ItemsDefinition<string> {
   const { observationSize, actionSize, policy } = networks;
   const named = (prefix: string, shapes: MetaShapes, rowCount = itemCount) =>
     prefixed(prefix, Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, { rowCount, shape }])));
@@ -216,11 +218,13 @@ function taskItems(
     arrays: { ...sets.pre, ...sets.post, ...given.weights, ...given.direction, ...result, ...old, ...loss, ...kl },
     functions: {
       innerSlope: io('innerSlope', [sets.pre, given.weights], [result, loss]),
-      innerProduct: {
-        ...io('innerProduct', [sets.pre, given.weights, given.direction], [result]),
-        steady: Object.keys({ ...sets.pre, ...given.weights }),
-        placeCount: innerStepCount,
-      },
+      ...(innerProductCount > 0 && {
+        innerProduct: {
+          ...io('innerProduct', [sets.pre, given.weights, given.direction], [result]),
+          steady: Object.keys({ ...sets.pre, ...given.weights }),
+          placeCount: innerProductCount,
+        },
+      }),
       outerSlope: io('outerSlope', [sets.post, given.weights], [result, old]),
       divergenceProduct: {
         ...io('divergenceProduct', [sets.post, given.weights, given.direction], [result]),

@@ -4,7 +4,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createRandom } from '../../../../src/contract/random.ts';
 import { viewsOf } from '../../../../src/optim/layout.ts';
 import { type MamlConfig, mamlPolicies } from '../../../../trainer/algorithms/maml/config.ts';
-import { policyIn64, type SmallProblem, smallConfig, smallProblem } from './fixture.ts';
+import { createMamlNetworks } from '../../../../trainer/algorithms/maml/networks.ts';
+import { createTaskComputations } from '../../../../trainer/algorithms/maml/task-computations.ts';
+import type { Engine, ItemsDefinition } from '../../../../trainer/engine/engine.ts';
+import { policyIn64, type SmallProblem, smallConfig, smallProblem, specs, tracedEngine } from './fixture.ts';
 import { divergence, type Flat, outerLoss } from './float64.ts';
 
 const withSteps = (stepCount: number): Pick<MamlConfig, 'inner'> => ({ inner: { stepCount, order: 'second' } });
@@ -47,6 +50,26 @@ test.each([
   expect(() => objective.problem(tasks)).toThrow(text);
   objective.dispose();
 });
+
+test.each([
+  ['second', 2, 2],
+  ['first', 2, undefined],
+  ['second', 0, undefined],
+] as const)(
+  'products of the inner losses, %s order with %i inner steps: kept at %s places',
+  (order, stepCount, places) => {
+    const config = { ...smallConfig('maml'), inner: { stepCount, order } };
+    const networks = createMamlNetworks(config, specs, null);
+    const asked: ItemsDefinition<string>[] = [];
+    const compileItems: Engine['compileItems'] = (definition) => {
+      asked.push(definition);
+      return tracedEngine.compileItems!(definition);
+    };
+    const engine = { ...tracedEngine, compileItems };
+    createTaskComputations({ engine, networks, config, stepCount: 14, taskCount: 2 }).dispose();
+    expect(asked.map(({ functions }) => functions.innerProduct?.placeCount)).toEqual([places]);
+  },
+);
 
 test('a product is that of the parameters of the problem, also after a candidate was evaluated', () => {
   const { objective, tasks } = smallProblem(smallConfig('hyper-maml'));
