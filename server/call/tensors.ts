@@ -14,6 +14,8 @@ export type RowsExpected = {
   /** Values per row. */
   readonly columnCount: number;
   readonly rowCountMax: number;
+  /** Named in the error for more rows: what helps. To split the batch, unless given. */
+  readonly rowsRemedy?: string | undefined;
   /** Named in errors. */
   readonly model: string;
   /** Named in the error for a missing tensor: what may be sent instead. */
@@ -26,7 +28,7 @@ export type RowsExpected = {
  */
 export function decodeRows(
   tensor: Tensor | undefined,
-  { where, columnCount, rowCountMax, model, alternative }: RowsExpected,
+  { where, columnCount, rowCountMax, rowsRemedy = 'Split the batch', model, alternative }: RowsExpected,
 ): Rows {
   const refuse = (expected: string, actual: string, remedy?: string) =>
     invalidArgument({ where, expected, actual, remedy });
@@ -43,7 +45,7 @@ export function decodeRows(
     throw refuse(`${columnCount} values per row for model "${model}"`, `shape [${listed(shape)}]`);
   }
   if (rowCount === 0) throw refuse('at least one row', `shape [${listed(shape)}]`);
-  if (rowCount > rowCountMax) throw refuse(`at most ${rowCountMax} rows`, `${rowCount}`, 'Split the batch');
+  if (rowCount > rowCountMax) throw refuse(`at most ${rowCountMax} rows`, `${rowCount}`, rowsRemedy);
   const valueCount = rowCount * columnCount;
   if (data.length !== valueCount * 4) {
     throw refuse(`${valueCount * 4} bytes of float32 for shape [${listed(shape)}]`, `${data.length}`);

@@ -3,7 +3,7 @@
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import type { AdaptRequest } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { Call } from '../call/rpc.ts';
-import { decodeRows, decodeValues, noContext, type Rows } from '../call/tensors.ts';
+import { decodeRows, decodeValues, noContext, type Rows, type RowsExpected } from '../call/tensors.ts';
 import type { PosteriorState, WeightsState } from '../handles/handle-context.ts';
 import type { ServedStep } from '../models/served-adaptation.ts';
 import type { ServedEncoder, Transitions } from '../models/served-encoder.ts';
@@ -56,7 +56,11 @@ export function readAdaptRequest(
       kind: 'posterior',
       encoder: adaptation,
       experience: hasExperience
-        ? readExperience(served, request, { rowCountMax, hasNext: adaptation.readsNextObservation })
+        ? readExperience(served, request, {
+            rowCountMax,
+            rowsRemedy: `Send the rest in further calls, each with the context_handle of the last answer, or ${largerLimit}`,
+            hasNext: adaptation.readsNextObservation,
+          })
         : undefined,
       from: from as PosteriorState | undefined,
       seed: useMean ? undefined : seedOf('Adapt', request.seed),
@@ -72,23 +76,30 @@ export function readAdaptRequest(
       remedy: 'Send all episodes at once, with the context',
     });
   }
-  const experience = readExperience(served, request, { rowCountMax, hasNext: false });
+  const experience = readExperience(served, request, {
+    rowCountMax,
+    // A further call would be a further step.
+    rowsRemedy: `All steps of an adaptation go in one request: send fewer, or ${largerLimit}`,
+    hasNext: false,
+  });
   return {
     kind: 'weights',
     step: adaptation,
     experience,
     lengths: lengthsOf(request, experience.rowCount),
-    from: (from as WeightsState | undefined) ?? readContext(served, request, rowCountMax),
+    from: (from as WeightsState | undefined) ?? readContext(served, request),
   };
 }
+
+const largerLimit = 'start the server with a larger --max-rows';
 
 function readExperience(
   { observationSize, actionSize, model }: ServedVersion,
   request: AdaptRequest,
-  { rowCountMax, hasNext }: { readonly rowCountMax: number; readonly hasNext: boolean },
+  { hasNext, ...limit }: Pick<RowsExpected, 'rowCountMax' | 'rowsRemedy'> & { readonly hasNext: boolean },
 ): Transitions {
   const rowsOf = (tensor: AdaptRequest['action'], name: string, columnCount: number) =>
-    decodeRows(tensor, { where: `Adapt ${name}`, columnCount, rowCountMax, model });
+    decodeRows(tensor, { where: `Adapt ${name}`, columnCount, model, ...limit });
   const { rowCount, values: observation } = rowsOf(request.observation, 'observation', observationSize);
   const likeObservations = (tensor: AdaptRequest['action'], name: string, columnCount: number) => {
     const rows = rowsOf(tensor, name, columnCount);
@@ -120,8 +131,10 @@ function lengthsOf({ episodeLengths }: AdaptRequest, rowCount: number): readonly
   });
 }
 
-function readContext({ contextSize, model }: ServedVersion, { contextSource }: AdaptRequest, rowCountMax: number) {
-  const rows = readContexts('Adapt', contextSource, { name: `model "${model}"`, model, contextSize, rowCountMax });
+function readContext({ contextSize, model }: ServedVersion, { contextSource }: AdaptRequest) {
+  // Not the limit of requests: how many rows there may be is told below.
+  const taker = { name: `model "${model}"`, model, contextSize, rowCountMax: Number.POSITIVE_INFINITY };
+  const rows = readContexts('Adapt', contextSource, taker);
   if (rows === undefined || rows.rowCount === 1) return rows ?? noContext;
   throw invalidArgument({ where: 'Adapt context', expected: 'one row', actual: `${rows.rowCount} rows` });
 }
