@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from conftest import ROOT, Servers
+import pytest
+from conftest import ROOT, Servers, until
 
 from hyperpolicy._connection import CONNECTION_DEFAULTS
 from hyperpolicy._generated import STATUS_BY_KIND
@@ -13,13 +14,21 @@ from hyperpolicy._generated import STATUS_BY_KIND
 README = (ROOT / "clients/python/README.md").read_text()
 
 
-def test_its_programs_run(servers: Servers) -> None:
+def test_its_programs_run(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
     address = servers.start().address
     loop, evaluation = (one.replace("127.0.0.1:50051", address) for one in re.findall(r"```python\n(.*?)```", README, re.DOTALL))
     names: dict[str, Any] = {}
     exec(loop, names)  # noqa: S102
     stream = names["stream"]
     assert (stream.ended, stream.version, names["action"].shape) == (True, 1, (6,))
+    told: list[str] = []
+
+    def has_ended() -> bool:
+        told.append(capsys.readouterr().out)
+        return "ended" in "".join(told)
+
+    until(has_ended)
+    assert "None" not in "".join(told)
     # Short episodes, and fewer of them.
     short = evaluation.replace("num_envs=8", "num_envs=2, max_episode_steps=20").replace("episodes=10", "episodes=2")
     exec(short, names)  # noqa: S102
