@@ -11,7 +11,7 @@ import type { GivenConfig, PublishOptions, RunConfig } from './run/config.ts';
 import type { Environment } from './run/environment/environment.ts';
 import { openEnvironment } from './run/environment/open.ts';
 import { environmentPlace } from './run/environment-place.ts';
-import { explainFailure, RunFailure } from './run/failure.ts';
+import { explainFailure, type Resumption, RunFailure } from './run/failure.ts';
 import { openRunLog, type RunLogger } from './run/logging.ts';
 import { createProgress, type Progress, type ProgressStream } from './run/progress.ts';
 import { checkPublishable, type PublishedRun, publishRun } from './run/publish.ts';
@@ -24,6 +24,8 @@ export type TrainOptions = {
   readonly runDirectory: string;
   /** Go on from the run directory's newest checkpoint. */
   readonly resume?: boolean | undefined;
+  /** The command that goes on with the run, quoted for a shell: the error of a run that fails names it. None for a run from code. */
+  readonly resumeCommand?: string | undefined;
   /** Aborting leaves a checkpoint and publishes nothing. */
   readonly signal?: AbortSignal | undefined;
   /** The stream for progress, usually `process.stderr`. */
@@ -103,7 +105,7 @@ type Opened = {
 };
 
 async function trainInDirectory(
-  { runDirectory, resume = false, signal, stream, checkpointIntervalMs }: TrainOptions,
+  { runDirectory, resume = false, resumeCommand, signal, stream, checkpointIntervalMs }: TrainOptions,
   opened: Opened,
 ): Promise<TrainResult> {
   const { algorithm, config, port, training } = opened;
@@ -116,7 +118,7 @@ async function trainInDirectory(
     directory = await openRunDirectory(runDirectory, { config, resume });
     log = openRunLog({ directory: runDirectory, warn: progress.print });
     log.info({ config, resume }, 'training starts');
-    const ending = { runDirectory, resume, signal, log };
+    const ending = { runDirectory, resume, resumeCommand, signal, log };
     port?.describe(labelsOf(config, runDirectory), stepCount);
     if (port !== undefined) progress.print(`metrics: http://${port.address}/metrics`);
     const context = {
@@ -160,7 +162,7 @@ const watched = (progress: Progress, port: MetricsPort): Pick<Progress, 'report'
   },
 });
 
-type Context = Pick<TrainOptions, 'runDirectory' | 'signal'> & { readonly resume: boolean; readonly log: RunLogger };
+type Context = Pick<TrainOptions, 'signal'> & Resumption & { readonly resume: boolean; readonly log: RunLogger };
 
 /** Publishes a run that is over as the config says. */
 async function conclude(run: RunResult, opened: Opened, context: Context): Promise<TrainResult> {
@@ -172,14 +174,15 @@ async function conclude(run: RunResult, opened: Opened, context: Context): Promi
 /** The error of a run that failed, once the best policy so far is published as the config says. */
 async function salvage(failure: RunFailure, opened: Opened, context: Context): Promise<Error> {
   const { result } = failure;
-  const { runDirectory } = context;
+  const { runDirectory, resumeCommand } = context;
+  const resumption = { runDirectory, resumeCommand };
   const publish = publishing(opened.config);
-  if (publish?.which !== 'best' || result.best === undefined) return explainFailure(failure, { runDirectory });
+  if (publish?.which !== 'best' || result.best === undefined) return explainFailure(failure, resumption);
   try {
     const published = await publishNow(result, publish, opened, context);
-    return explainFailure(failure, { runDirectory, published });
+    return explainFailure(failure, { ...resumption, published });
   } catch (publishFailure) {
-    return explainFailure(failure, { runDirectory, publishFailure });
+    return explainFailure(failure, { ...resumption, publishFailure });
   }
 }
 

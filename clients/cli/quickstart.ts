@@ -157,7 +157,10 @@ async function ensureModel(options: QuickstartOptions): Promise<boolean> {
   const action = resume ? `Going on with the run in ${runDirectory}:` : 'Training';
   say(`${action} TD3 with an SA-Hyper critic on ${environmentName}, ${steps} steps.`);
   const { run, published, publishedBefore } = await runTraining({ runDirectory, resume: again }, (signal) =>
-    train({ config, runDirectory, resume, signal, stream: process.stderr, checkpointIntervalMs }),
+    train({
+      ...{ config, runDirectory, resume, resumeCommand: again, signal },
+      ...{ stream: process.stderr, checkpointIntervalMs },
+    }),
   );
   const { directory } = published ?? publishedBefore ?? {};
   if (directory === undefined) {

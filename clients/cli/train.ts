@@ -54,7 +54,7 @@ async function train(algorithm: Algorithm, options: TrainOptions, command: Comma
   const resume = commandLine([...ownCommand(process.env), 'train', algorithm.name, '--run', runDirectory, '--resume']);
   const result = await runTraining({ runDirectory, resume }, (signal) =>
     runner.train({
-      ...{ config, runDirectory, resume: options.resume, signal },
+      ...{ config, runDirectory, resume: options.resume, resumeCommand: resume, signal },
       stream: process.stderr,
       metricsPort:
         options.metricsPort === undefined ? undefined : { host: options.metricsHost, port: options.metricsPort },

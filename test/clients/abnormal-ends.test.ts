@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
+import { commandLine, ownCommand } from '../../clients/cli/command-line.ts';
 import { readPackage } from '../../src/package/package.ts';
 import { readMetrics } from '../../trainer/run/metrics.ts';
 import { testWith } from '../requirements.ts';
@@ -52,20 +53,24 @@ function place(name: string, parts: Parameters<typeof source>[0]): string {
   return folder;
 }
 const train = (...args: string[]) => ['train', 'td3', '--env', './mine.mjs', ...small, '--run', 'r', ...args];
+const resumeOf = (run: string) => commandLine([...ownCommand(process.env), 'train', 'td3', '--run', run, '--resume']);
 const lastLine = (text: string) => text.trim().split('\n').at(-1)!;
 
 test('an environment that throws: its line, a checkpoint, and the run goes on', async () => {
   const folder = place('throws', { before: `if (this.count === 250) throw new Error('sensor lost');` });
-  const { code, stdout, stderr } = await runCommand(train('--steps', '300', '--eval-every', '100'), folder);
+  const named = train('--run', 'my run', '--steps', '300', '--eval-every', '100');
+  const { code, stdout, stderr } = await runCommand(named, folder);
   expect(code).toBe(1);
   expect(stdout).toBe('');
-  expect(lastLine(stderr)).toMatch(
-    /^hyperpolicy: training ended at step 249: \.\/mine\.mjs advance, episode 5 step 50: expected no exception, got Error: sensor lost at mine\.mjs:12:\d+\. The best policy so far \(step 200\) is version 1 of "mine-td3-mlp-standard"\. Go on from step 249 with --run r --resume$/,
+  const [told, command] = lastLine(stderr).split(' with: ');
+  expect(command).toBe(resumeOf('my run'));
+  expect(told).toMatch(
+    /^hyperpolicy: training ended at step 249: \.\/mine\.mjs advance, episode 5 step 50: expected no exception, got Error: sensor lost at mine\.mjs:12:\d+\. The best policy so far \(step 200\) is version 1 of "mine-td3-mlp-standard"\. Go on from step 249$/,
   );
   const { manifest } = await readPackage(join(folder, 'st/mine-td3-mlp-standard/1'));
   expect(manifest.training.steps).toBe(200);
   // The count begins anew with the process, and with it an episode.
-  const resumed = await runCommand(['train', 'td3', '--run', 'r', '--resume'], folder);
+  const resumed = await runCommand(['train', 'td3', '--run', 'my run', '--resume'], folder);
   expect(resumed.stderr).toContain('step 300: evaluation return');
   expect(resumed.code).toBe(0);
   expect(JSON.parse(resumed.stdout)).toMatchObject({ step: 300, version: 2 });
@@ -76,7 +81,7 @@ test('a reward that no loss can hold: where, and the best policy before it is pu
   const { code, stderr } = await runCommand(train('--steps', '300', '--eval-every', '200'), folder);
   expect(code).toBe(1);
   expect(lastLine(stderr)).toBe(
-    'hyperpolicy: training ended at step 249: mass, step 50 of an episode: expected a reward between -1000000000000000 and 1000000000000000, as the loss is its square in float32, got 3e+38. Bound the rewards of the environment. The best policy so far (step 200) is version 1 of "mine-td3-mlp-standard". Go on from step 249 with --run r --resume',
+    `hyperpolicy: training ended at step 249: mass, step 50 of an episode: expected a reward between -1000000000000000 and 1000000000000000, as the loss is its square in float32, got 3e+38. Bound the rewards of the environment. The best policy so far (step 200) is version 1 of "mine-td3-mlp-standard". Go on from step 249 with: ${resumeOf('r')}`,
   );
 });
 

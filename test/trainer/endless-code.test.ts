@@ -57,7 +57,8 @@ test.concurrent.each([
       new RegExp(`training ended at step ${checkpoint}: \\./${name}\\.mjs ${place}: expected an end within`),
     );
     expect(line).toContain(given);
-    expect(line).toContain(`Go on from step ${checkpoint} with --run ${name} --resume`);
+    expect(line).toContain(`. Go on from step ${checkpoint} with: `);
+    expect(line).toContain(`hyperpolicy train ${algorithm} --run ${name} --resume`);
     // The others have only the evaluation before the first step.
     const isLearnt = count === 150 || count === 65;
     if (isLearnt) expect(line).toMatch(new RegExp(`\\(step \\d+\\) is version 1 of "${name}"`));

@@ -17,6 +17,12 @@ export class RunFailure extends Error {
   }
 }
 
+export type Resumption = {
+  readonly runDirectory: string;
+  /** A whole command, quoted for a shell; undefined for a run that was begun from code. */
+  readonly resumeCommand: string | undefined;
+};
+
 /**
  * The error for the person.
  * @param outcome.published of the best policy so far, if it was to be published
@@ -25,10 +31,10 @@ export class RunFailure extends Error {
 export function explainFailure(
   { cause, result: { step, checkpoint, best } }: RunFailure,
   {
-    runDirectory,
     published,
     publishFailure,
-  }: { readonly runDirectory: string; readonly published?: PublishedRun; readonly publishFailure?: unknown },
+    ...resumption
+  }: Resumption & { readonly published?: PublishedRun; readonly publishFailure?: unknown },
 ): HyperpolicyError {
   const { kind, where, expected, actual, remedy } = asError(cause);
   const model = published?.published?.manifest.model ?? published?.publishedBefore?.model;
@@ -40,8 +46,8 @@ export function explainFailure(
       ? undefined
       : `The best policy so far (step ${best!.step}) could not be published: ${textOf(publishFailure)}`,
     checkpoint === undefined
-      ? `No checkpoint of step ${step} could be written; --run ${runDirectory} --resume goes on from the one before, if there is one`
-      : `Go on from step ${basename(checkpoint)} with --run ${runDirectory} --resume`,
+      ? `No checkpoint of step ${step} could be written. Go on from the one before, if there is one, ${wayOf(resumption)}`
+      : `Go on from step ${basename(checkpoint)} ${wayOf(resumption)}`,
   ];
   return new HyperpolicyError({
     kind,
@@ -52,6 +58,11 @@ export function explainFailure(
     cause,
   });
 }
+
+const wayOf = ({ runDirectory, resumeCommand }: Resumption): string =>
+  resumeCommand === undefined
+    ? `with \`resume: true\` and the run directory ${JSON.stringify(runDirectory)}`
+    : `with: ${resumeCommand}`;
 
 const asError = (failure: unknown): HyperpolicyError =>
   failure instanceof HyperpolicyError

@@ -54,7 +54,8 @@ test.each([
     expect(line).toMatch(expected);
     expect(line).toContain('training ended at step 1');
     expect(line).toContain(`The best policy so far (step 1) is version 1 of "${name}"`);
-    expect(line).toContain(`Go on from step 1 with --run ${name} --resume`);
+    expect(line).toContain('. Go on from step 1 with: ');
+    expect(line).toContain(`hyperpolicy train maml --run ${name} --resume`);
     expect(await readdir(join(scratch, name, 'checkpoints'))).toEqual(['1']);
   },
   240_000,
