@@ -2,7 +2,8 @@
 
 import { Command, Option } from 'commander';
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
-import { type ContextSpec, fingerprint } from '../../src/contract/tensor-spec.ts';
+import { specDifference } from '../../src/contract/spec-difference.ts';
+import { type ContextSpec, fingerprint, type PolicySpecs } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
 import type { PolicyClient } from '../typescript/client.ts';
 import { type AdaptingModel, driveTask, taskSeeds } from './adapted-episodes.ts';
@@ -84,7 +85,7 @@ async function evaluate(options: EvalOptions): Promise<void> {
     const { createModelEnvironment } = await import('../../src/envs/model-environment.ts');
     const environment = await createModelEnvironment(described, { own: options.env, where: 'eval' });
     try {
-      refuseOtherSpecs(environment, described);
+      refuseOtherSpecs(environment, described, options.env);
       const { adaptation } = described;
       if (adaptation === 'posterior' || adaptation === 'weights') {
         const model: AdaptingModel = {
@@ -195,6 +196,7 @@ function adaptEpisodesOf(
         ? `a count, since "${model}" does not say how many its trainer had`
         : `at least ${least}, since "${model}" adapts its weights to them`,
     actual: count === undefined ? 'none' : `${count}`,
+    remedy: 'Give one: --adapt-episodes 10',
   });
 }
 
@@ -210,23 +212,43 @@ function refuseTaskOptions({ tasks, adaptEpisodes }: EvalOptions, { model }: Des
   }
 }
 
-function refuseOtherSpecs({ name, specs }: Env, described: Described): void {
-  const own = fingerprint({ ...specs, context: contextOf(described, specs.context) });
-  if (own === described.fingerprint) return;
+/** @param own the user's environment, if it is not the model's */
+function refuseOtherSpecs({ name, specs }: Env, described: Described, own: string | undefined): void {
+  const { model, environment } = described;
+  const modelSpecs = specsOf(described);
+  const wanted = { ...specs, context: contextOf(described, modelSpecs.context, specs.context) };
+  if (fingerprint(wanted) === described.fingerprint) return;
+  const { expected, actual } = specDifference(wanted, modelSpecs);
   throw failedPrecondition({
     where: `eval ${name}`,
-    expected: `a model with the environment's specs (${own})`,
-    actual: `"${described.model}" with ${described.fingerprint}`,
+    expected: `a model for the environment's ${expected}`,
+    actual: `"${model}" for ${actual}`,
+    remedy:
+      own === undefined
+        ? 'The environment has changed since the model was published: train it anew, or name another with --env'
+        : `Name one that has its specs with --env${environment === 'none' ? '' : `, as "${environment}" had`}`,
   });
 }
 
-/** What a model's context may be: the task, nothing where its policy reads none, or what it infers. */
-function contextOf({ context, adaptation }: Described, task: ContextSpec | null): ContextSpec | null {
-  if (context === undefined) return null;
-  if (context.source !== 'latent' || adaptation !== 'posterior') return task;
-  const { names, low, high, units } = context.spec!;
+function specsOf({ observation, action, context }: Described): PolicySpecs {
   const bounds = (values: readonly number[]) => values.map((value) => (Number.isFinite(value) ? value : null));
-  return { names, low: bounds(low), high: bounds(high), units, source: 'latent' };
+  const specOf = ({ names, low, high, units }: NonNullable<Described['observation']>) => ({
+    ...{ names, low: bounds(low), high: bounds(high), units },
+  });
+  return {
+    observation: specOf(observation!),
+    action: specOf(action!),
+    context:
+      context === undefined
+        ? null
+        : { ...specOf(context.spec!), source: context.source === 'latent' ? 'latent' : 'oracle' },
+  };
+}
+
+/** What a model's context may be: the task, nothing where its policy reads none, or what it infers. */
+function contextOf({ adaptation }: Described, own: ContextSpec | null, task: ContextSpec | null): ContextSpec | null {
+  if (own === null) return null;
+  return own.source === 'latent' && adaptation === 'posterior' ? own : task;
 }
 
 function moments(values: readonly number[]): { readonly mean: number; readonly deviation: number } {

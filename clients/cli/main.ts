@@ -4,6 +4,7 @@
 import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { exitCodes, failureText } from './failure.ts';
+import { withSuggestion } from './suggestions.ts';
 
 type Subcommand = {
   readonly summary: string;
@@ -64,6 +65,9 @@ function inherit(command: Command, parent: Command): void {
   command
     .copyInheritedSettings(parent)
     .configureHelp(help)
+    .exitOverride((error) => {
+      throw withSuggestion(error, command);
+    })
     .summary(subcommands[command.name()]?.summary ?? command.summary());
   for (const child of command.commands) inherit(child, command);
 }

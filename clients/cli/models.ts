@@ -2,6 +2,7 @@
 
 import { Command, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
+import { emptyStoreRemedy } from '../../src/contract/errors.ts';
 import { makeWritableFolder } from '../../src/files/folders.ts';
 import { checkModelName } from '../../src/package/package.ts';
 import type { NetworkKind } from '../../trainer/export/random-package.ts';
@@ -36,7 +37,9 @@ export function createCommand(name: string): Command {
 
 async function list(options: ServerOptions): Promise<void> {
   await withClient(options, async (client) => {
-    for (const model of await client.listModels()) printJson(model);
+    const models = await client.listModels();
+    for (const model of models) printJson(model);
+    if (models.length === 0) process.stderr.write(`No model is ready. ${emptyStoreRemedy}\n`);
   });
 }
 
@@ -52,7 +55,7 @@ type MakeRandomOptions = {
   readonly stochastic?: boolean;
   readonly observationSize: number;
   readonly actionSize: number;
-  readonly contextSize: number;
+  readonly contextSize?: number;
   readonly hidden: number;
   readonly trunk: number[];
   readonly latent?: boolean;
@@ -75,7 +78,12 @@ function makeRandomCommand(): Command {
     .option('--stochastic', 'the policy can be sampled')
     .addOption(size('--observation-size <count>', 'values of an observation', 1, 17))
     .addOption(size('--action-size <count>', 'values of an action', 1, 6))
-    .addOption(size('--context-size <count>', 'values of a context; 0: none (2 for a hyper policy)', 0, 0))
+    .addOption(
+      new Option(
+        '--context-size <count>',
+        'values of a context; default: 2 for a hyper policy or an encoder, else none',
+      ).argParser(integerIn(1, 100_000)),
+    )
     .addOption(size('--hidden <count>', 'width of plain and dynamic networks', 1, 256))
     .addOption(
       new Option('--trunk <widths>', "widths of the primary's trunk")

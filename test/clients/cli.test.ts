@@ -27,6 +27,15 @@ describe('hyperpolicy without a server', () => {
     [['bogus'], "hyperpolicy: unknown command 'bogus'. See --help\n"],
     [['bogus', '--help'], "hyperpolicy: unknown command 'bogus'. See --help\n"],
     [['help', 'trian'], "hyperpolicy: unknown command 'trian' (Did you mean train?)\n"],
+    [
+      ['train', 'td3', '--enviroment', 'Hopper-v5'],
+      "hyperpolicy: unknown option '--enviroment' (Did you mean --env?)\n",
+    ],
+    [
+      ['models', 'make-random', '--model', 'm', '--env', 'Hopper-v5'],
+      "hyperpolicy: unknown option '--env' (Did you mean --environment?)\n",
+    ],
+    [['eval', '--modle', 'm'], "hyperpolicy: unknown option '--modle' (Did you mean --model?)\n"],
     [['serve', '--bogus'], "hyperpolicy: unknown option '--bogus'. See --help\n"],
     [
       ['serve', '--port', '70000'],
@@ -103,6 +112,14 @@ describe('hyperpolicy without a server', () => {
       error:
         'hyperpolicy: --tls-authority no-such.pem: expected a file that can be read, got ENOENT: no such file or directory\n',
     });
+  });
+
+  test('the help of make-random says what a context has', async () => {
+    const { out } = await run('models', 'make-random', '--help');
+    const [option] = /--context-size(?:.|\n)*?(?=\n +--)/.exec(out)!;
+    expect(option.replace(/\s+/g, ' ')).toBe(
+      '--context-size <count> values of a context; default: 2 for a hyper policy or an encoder, else none',
+    );
   });
 
   test('make-random makes models that adapt, and refuses those that cannot', async () => {
@@ -421,7 +438,8 @@ describe('hyperpolicy with a server', () => {
   });
 
   test('models list and show', async () => {
-    const { out } = await run('models', 'list', ...server);
+    const { out, error } = await run('models', 'list', ...server);
+    expect(error).toBe('');
     expect(
       out
         .trim()
@@ -475,10 +493,33 @@ describe('hyperpolicy with a server', () => {
 
   test('a server without a model is an error that says what to do', async () => {
     const { address } = await startTestServer([]);
+    const remedy =
+      'Publish one into the store of the server: "hyperpolicy train td3", or to try it "hyperpolicy models make-random --model demo"';
     expect(await run('models', 'show', '--server', address)).toMatchObject({
       code: 1,
-      error: `hyperpolicy: --model: expected a server with a model, got ${address}, which has none. Publish one into the store of the server: "hyperpolicy train td3", or to try it "hyperpolicy models make-random --model demo"\n`,
+      error: `hyperpolicy: --model: expected a server with a model, got ${address}, which has none. ${remedy}\n`,
     });
+    // An empty list is a list: nothing for a script to read, and a line for a person.
+    const list = await run('models', 'list', '--server', address);
+    expect(list).toEqual({ code: 0, out: '', error: `No model is ready. ${remedy}\n` });
+  });
+
+  test('eval tells a model that does not fit an environment by its sizes, or by the first value that differs', async () => {
+    const { createEnvironment } = await import('../../src/envs/registry.ts');
+    const { specs } = await createEnvironment('Pendulum-v1');
+    const wider = { ...specs, action: { ...specs.action, high: [3] } };
+    const plain = { policy: 'plain', critic: 'none', hiddenSize: 8 } as const;
+    const { address } = await startTestServer([
+      { ...plain, model: 'old', environment: { name: 'Pendulum-v1', ...wider } },
+      { ...plain, model: 'random', observationSize: 2, actionSize: 1 },
+    ]);
+    const refusal = async (...args: string[]) => (await run('eval', '--server', address, '--model', ...args)).error;
+    expect(await refusal('old')).toBe(
+      `hyperpolicy: eval Pendulum-v1: expected a model for the environment's action value 0 "rod.torque" in [-2, 2] N m, got "old" for action value 0 "rod.torque" in [-2, 3] N m. The environment has changed since the model was published: train it anew, or name another with --env\n`,
+    );
+    expect(await refusal('random', '--env', 'HalfCheetah-v5')).toBe(
+      `hyperpolicy: eval HalfCheetah-v5: expected a model for the environment's observation 17, action 6, no context, got "random" for observation 2, action 1, no context. Name one that has its specs with --env\n`,
+    );
   });
 
   test('eval drives the real environment through the server, reproducibly', async () => {

@@ -89,11 +89,11 @@ test('PEARL: as many episodes adapt as in its evaluations, unless it is told ano
 test.each([
   [
     ['--model', 'maml', '--adapt-episodes', '0'],
-    '--adapt-episodes: expected at least 1, since "maml" adapts its weights to them, got 0',
+    '--adapt-episodes: expected at least 1, since "maml" adapts its weights to them, got 0. Give one: --adapt-episodes 10',
   ],
   [
     ['--model', 'maml', '--env', 'Pendulum-v1'],
-    "eval Pendulum-v1: expected a model with the environment's specs (sha256:",
+    'eval Pendulum-v1: expected a model for the environment\'s observation 3, action 1, no context, got "maml" for observation 2, action 2, no context. Name one that has its specs with --env, as "Point-Robot" had',
   ],
 ])('%j is refused', async (args, text) => {
   const { code, stderr } = await runCommand(['eval', '--server', address, ...args], scratch);
@@ -105,7 +105,9 @@ test('more steps than the server takes in a request are refused by it, with the 
   const args = ['eval', '--server', server.address, '--model', 'maml', '--adapt-episodes', '2'];
   const { code, stdout, stderr } = await runCommand(args, scratch);
   expect([code, stdout]).toEqual([1, '']);
-  expect(stderr).toContain('Adapt observation: expected at most 32 rows, got 40');
+  expect(stderr).toContain(
+    'Adapt observation: expected at most 32 rows, got 40. All steps of an adaptation go in one request: send fewer, or start the server with a larger --max-rows',
+  );
 });
 
 test('models whose packages say nothing, or that do not adapt', async () => {
@@ -119,7 +121,7 @@ test('models whose packages say nothing, or that do not adapt', async () => {
   ]);
   const run = (...args: string[]) => runCommand(['eval', '--server', server.address, ...args], scratch);
   expect((await run('--model', 'adapts')).stderr).toBe(
-    'hyperpolicy: --adapt-episodes: expected a count, since "adapts" does not say how many its trainer had, got none\n',
+    'hyperpolicy: --adapt-episodes: expected a count, since "adapts" does not say how many its trainer had, got none. Give one: --adapt-episodes 10\n',
   );
   const told = await run('--model', 'adapts', '--adapt-episodes', '2');
   expect(JSON.parse(told.stdout.split('\n')[0]!)).toMatchObject({ task: 0, steps: 60 });

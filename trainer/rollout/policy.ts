@@ -2,6 +2,7 @@
 
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import { createRandom } from '../../src/contract/random.ts';
+import { specDifference } from '../../src/contract/spec-difference.ts';
 import { fingerprint, type PolicySpecs, specSize } from '../../src/contract/tensor-spec.ts';
 import { floatTensor, openSession, type Session, type TensorMap } from '../../src/onnx/session.ts';
 import { createSmallNetwork, type SmallWeights } from '../../src/onnx/small-network.ts';
@@ -59,14 +60,13 @@ export function createPackagePolicy(
   if (policy === null) throw refuse('a package with a policy', 'one without');
   const adapts = encoder !== null || adapt !== null;
   // A policy need not read the task.
-  const expected = fingerprint(context === null && !adapts ? { ...specs, context } : specs);
-  if (expected !== manifest.fingerprint) {
+  const wanted = context === null && !adapts ? { ...specs, context } : specs;
+  if (fingerprint(wanted) !== manifest.fingerprint) {
+    const { expected, actual } = specDifference(wanted, manifest);
     throw refuse(
-      `the specs of the environment (${expected})`,
-      `others (${manifest.fingerprint})`,
-      adapts
-        ? 'This model adapts to experience: serve it, and use hyperpolicy eval'
-        : `Name the environment that it was trained in, "${environment}"`,
+      `a model for the environment's ${expected}`,
+      `one for ${actual}`,
+      adapts ? 'This model adapts to experience: serve it, and use hyperpolicy eval' : environmentRemedy(environment),
     );
   }
   const open = ({ file }: { readonly file: string }): Opened => {
@@ -78,6 +78,12 @@ export function createPackagePolicy(
     ? plainPolicy(open(policy.graph), observationSize)
     : hyperPolicy(open(policy.primary), open(policy.dynamic), observationSize, specSize(specs.context!));
 }
+
+/** @param name `none` for packages that were made without one */
+const environmentRemedy = (name: string): string =>
+  name === 'none'
+    ? 'It was made for no environment: choose one that has its specs'
+    : `Name the environment that it was trained in, "${name}", or train anew if that has changed`;
 
 type Opened = { readonly model: Uint8Array; readonly session: Session };
 

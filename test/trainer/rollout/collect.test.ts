@@ -135,7 +135,7 @@ describe("a published model's policy", () => {
     const { directory } = await publishRandomPackage({ store, model: 'other', policy: 'plain', critic: 'none' });
     const other = await readPackage(directory);
     expect(() => createPackagePolicy(other, { specs: env.specs, threadCount: 1 })).toThrow(
-      'expected the specs of the environment (sha256:',
+      "expected a model for the environment's observation 3, action 1, no context, got one for observation 17, action 6, no context. It was made for no environment: choose one that has its specs",
     );
   });
 });
