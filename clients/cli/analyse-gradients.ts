@@ -5,9 +5,9 @@ import { extname } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
 import type { ReductionName } from '../../src/contract/words.ts';
-import { versionMax } from '../../src/package/manifest.ts';
 import type { VersionAccuracy } from '../../trainer/analysis/gradient-study.ts';
 import type { VersionChoice } from '../../trainer/analysis/model-versions.ts';
+import { parseVersions } from './analysed-versions.ts';
 import { integerIn, numberIn, parseRows, printJson } from './options.ts';
 import { checkFileEnding, pictureEndings, writePicture } from './picture-file.ts';
 
@@ -107,18 +107,6 @@ Examples:
   hyperpolicy analyse gradients --model hyper@10 --hold 3 --bootstrap`,
     )
     .action(analyse);
-}
-
-/** `name`, `name@3` or `name@3,5,9`, after those before. */
-function parseVersions(text: string, before: readonly VersionChoice[] = []): VersionChoice[] {
-  const [, model, list] = /^([^@]+)(?:@(\d+(?:,\d+)*))?$/.exec(text) ?? [];
-  const versions = list?.split(',').map(Number);
-  if (model === undefined || versions?.some((version) => version < 1 || version > versionMax)) {
-    throw new InvalidArgumentError(
-      'Expected a model, or a model with versions, such as my-cheetah@3 or my-cheetah@3,5,9',
-    );
-  }
-  return [...before, { model, versions }];
 }
 
 function parseThresholds(text: string): number[] {

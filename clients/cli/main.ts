@@ -27,7 +27,7 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   report: { summary: 'write an HTML page about runs', load: () => import('./report.ts') },
   sweep: { summary: 'train a grid of settings, and print one table', load: () => import('./sweep.ts') },
   analyse: {
-    summary: 'study what was trained: gradients of critics, noise of MAML updates',
+    summary: 'study what was trained: gradients, weights, noise',
     load: () => import('./analyse.ts'),
   },
   environments: { summary: 'list every environment with its sizes and tasks', load: () => import('./environments.ts') },

@@ -23,6 +23,8 @@ export type Panel = {
   /** For example, what the band shows. */
   readonly subtitle: string;
   readonly stepTitle: string;
+  /** Whether steps may lie between whole numbers; they are counts unless given. */
+  readonly isFractional?: boolean;
   readonly valueTitle: string;
   readonly curves: readonly Curve[];
 };
@@ -130,16 +132,17 @@ const valuesOf = (curves: readonly Curve[], phases: readonly string[]) =>
     })),
   );
 
-const axes = ({ stepTitle, valueTitle }: Panel) => ({
+const axes = ({ stepTitle, isFractional = false, valueTitle }: Panel) => ({
   x: {
     field: 'step',
     type: 'quantitative' as const,
     title: stepTitle,
     scale: { nice: false },
     axis: {
-      labelExpr: "format(datum.value, datum.value < 1000 ? 'd' : '~s')",
+      ...(isFractional
+        ? { format: ',~f' }
+        : { labelExpr: "format(datum.value, datum.value < 1000 ? 'd' : '~s')", tickMinStep: 1 }),
       tickCount: 6,
-      tickMinStep: 1,
       grid: false,
     },
   },
