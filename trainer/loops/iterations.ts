@@ -168,7 +168,7 @@ function createLoop(options: IterationsOptions, files: MetricFiles, resumed: Res
       before: resumed?.state.evaluations ?? [],
     }),
     checkpoints: createCheckpoints(options, { now, files, resumedStep: resumed?.step }),
-    kept: createKeptLearners(options),
+    kept: createKeptLearners(options, options.config.iterationCount),
     record: (metrics) => files.write({ step: loop.step, seconds: seconds(), ...metrics }),
     seconds,
     step: resumed?.step ?? 0,

@@ -136,7 +136,7 @@ async function createLoop(options: RunOptions, files: MetricFiles, resumed: Resu
     },
     evaluations,
     checkpoints: createCheckpoints(options, { now, files, resumedStep: resumed?.step }),
-    kept: createKeptLearners(options),
+    kept: createKeptLearners(options, options.config.stepCount),
     seconds,
     recordCount: () => files.recordCount,
     record: (metrics) => evaluations.record({ step: loop.step, seconds: seconds(), ...metrics }),

@@ -21,8 +21,14 @@ export type KeptLearners = {
   keep(step: number, learner: SavedState): Promise<void>;
 };
 
-export function createKeptLearners({ runDirectory, keptSteps = [], log }: RunContext): KeptLearners {
+/** Warns of chosen steps that the run does not reach. @param lastStep of the run */
+export function createKeptLearners({ runDirectory, keptSteps = [], log }: RunContext, lastStep: number): KeptLearners {
   const directory = keptDirectory(runDirectory);
+  const beyond = keptSteps.filter((step) => step > lastStep);
+  if (beyond.length > 0) {
+    const fields = { steps: beyond.join(', ') };
+    log?.warn(fields, `--keep-at names steps beyond the last, ${lastStep}: no learner of them is kept`);
+  }
   return {
     isReached: ({ from, to }) => keptSteps.some((step) => from < step && step <= to),
     async keep(step, learner) {

@@ -45,7 +45,12 @@ const train = (options: Partial<AloneOptions> = {}) =>
 const keptSteps = () => checkpointSteps(join(runDirectory, 'kept'));
 
 test('those of the chosen steps stay, and each is the learner as it was then', async () => {
-  await train({ keptSteps: [250, 450, 700, 800] });
+  const warnings: unknown[][] = [];
+  const log = { info: () => {}, warn: (...line: unknown[]) => warnings.push(line) };
+  await train({ keptSteps: [250, 450, 700, 800], log });
+  expect(warnings).toEqual([
+    [{ steps: '800' }, '--keep-at names steps beyond the last, 700: no learner of them is kept'],
+  ]);
   expect(await keptSteps()).toEqual([250, 450, 700]);
   expect(await checkpointSteps(join(runDirectory, 'checkpoints'))).toEqual([600, 700]);
   const kept = await loadLearner(runDirectory, 450);
