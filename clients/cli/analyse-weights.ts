@@ -59,7 +59,7 @@ export function createWeightsCommand(name: string): Command {
       count(
         '--inputs <count>',
         'weights are generated for so many: states that the policy reaches (critic), training tasks (policy)',
-        100_000,
+        10_000,
       ).default(50),
     )
     .addOption(

@@ -1,6 +1,6 @@
 /** The gradient of returns with respect to the first action, by least squares over actions that were tried, and how alike two gradients are. */
 
-/** A direction is lost if what the others leave of it is less than this share of its length: rounding of float32 actions is 1e-7. */
+/** A direction is lost if its mean and the others leave less of it than this share of its length: rounding of float32 actions is 1e-7. */
 const independentShare = 1e-5;
 
 /**
@@ -20,22 +20,23 @@ export function fitGradient(actions: ArrayLike<number>, returns: ArrayLike<numbe
   const count = returns.length;
   const size = actions.length / count;
   if (count <= size) return undefined;
-  const columns = Array.from({ length: size }, (_, dim) =>
-    centred(Float64Array.from({ length: count }, (_row, n) => actions[n * size + dim]!)),
+  const given = Array.from({ length: size }, (_, dim) =>
+    Float64Array.from({ length: count }, (_row, n) => actions[n * size + dim]!),
   );
+  const columns = given.map(centred);
   const rest = centred(Float64Array.from(returns));
   const factor = new Float64Array(size * size); // R of X = QR
   const target = new Float64Array(size); // Q'y
   for (let dim = 0; dim < size; dim++) {
     const column = columns[dim]!;
-    const length = norm(column);
     for (let before = 0; before < dim; before++) {
       const share = dot(columns[before]!, column);
       factor[before * size + dim] = share;
       subtract(column, columns[before]!, share);
     }
     const left = norm(column);
-    if (!(left > independentShare * length)) return undefined;
+    // Of equal values the mean may leave their rounding, so it counts beside the values as they were given.
+    if (!(left > independentShare * norm(given[dim]!))) return undefined;
     factor[dim * size + dim] = left;
     for (let n = 0; n < count; n++) column[n]! /= left;
     target[dim] = dot(column, rest);
@@ -44,7 +45,7 @@ export function fitGradient(actions: ArrayLike<number>, returns: ArrayLike<numbe
   return solveUpper(factor, target);
 }
 
-/** Cosine of the angle between two vectors; undefined if one is zero. */
+/** Cosine of the angle between two vectors; undefined if one is zero or not finite. */
 export function cosineSimilarity(a: ArrayLike<number>, b: ArrayLike<number>): number | undefined {
   const length = norm(a) * norm(b);
   return length > 0 && length < Number.POSITIVE_INFINITY ? dot(a, b) / length : undefined;

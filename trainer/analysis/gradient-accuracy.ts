@@ -56,7 +56,7 @@ export type Studied = {
   readonly onReturn?: () => void;
 };
 
-/** By state: between the critic's gradient and the estimate; null where one of them is zero or the actions do not determine it. */
+/** By state: between the critic's gradient and the estimate; null where one of them is zero or not finite, or the actions do not determine it. */
 export type Accuracy = {
   readonly cosines: readonly (number | null)[];
   /** Steps of the environment that this took. */
@@ -66,13 +66,16 @@ export type Accuracy = {
 /** Rewards that weigh less than this beside the first are left out: at a discount of 0.99 those after 917 steps. */
 const negligibleWeight = 1e-4;
 
+/** Returns of one version: their episodes are in memory side by side, with the weights that a primary generates for their ends. */
+const returnCountMax = 20_000;
+
 /** Streams of the seed; those of states are one each. */
 const actionStream = 0x61637473;
 const firstStateStream = 0x73740000;
 
 /**
  * Actions count in halves of their range, as the networks see them, so that each counts the same whatever its unit.
- * @throws HyperpolicyError invalid_argument: too few actions for a gradient
+ * @throws HyperpolicyError invalid_argument: too few actions for a gradient, or too many returns for memory
  */
 export function gradientAccuracy(studied: Studied, settings: AccuracySettings): Accuracy {
   const { env, policy, critic, onReturn } = studied;
@@ -83,6 +86,14 @@ export function gradientAccuracy(studied: Studied, settings: AccuracySettings): 
       where: 'actions at each state',
       expected: `at least ${size + 1}, one more than an action of ${env.name} has values`,
       actual: `${actionCount}`,
+    });
+  }
+  if (stateCount * actionCount > returnCountMax) {
+    throw invalidArgument({
+      where: 'returns of a version',
+      expected: `at most ${returnCountMax}`,
+      actual: `${stateCount} states x ${actionCount} actions`,
+      remedy: 'Choose fewer of one, and for more states analyse several times with seeds of their own',
     });
   }
   const states = reachedStates(studied, settings);

@@ -66,6 +66,16 @@ describe('fitGradient', () => {
     expect(fitGradient([0, 1, 1, 3, 2, 5, 5, 11], [1, 2, 3, 4])).toBeUndefined(); // the second is 2 x the first + 1
     expect(fitGradient([0, 1, 1, 3, 2, 5.1, 5, 11], [1, 2, 3, 4])).toBeDefined();
   });
+
+  test.each([0.3, 0.7])(
+    'is undefined if all actions are at one bound of %d, whatever their mean rounds to',
+    (bound) => {
+      // As clipped to float32 and counted in halves of the range: the mean of 15 of them is not exactly each of them.
+      const atBound = Math.fround(bound) / bound;
+      const actions = normals(30, 2).map((value, i) => (i % 2 === 0 ? atBound : 0.3 * value));
+      expect(fitGradient(actions, normals(15, 3))).toBeUndefined();
+    },
+  );
 });
 
 test('cosineSimilarity', () => {
@@ -73,4 +83,5 @@ test('cosineSimilarity', () => {
   expect(cosineSimilarity([3, 4], [-3, -4])).toBeCloseTo(-1, 12);
   expect(cosineSimilarity([1, 0], [1, 1])).toBeCloseTo(Math.SQRT1_2, 12);
   expect(cosineSimilarity([0, 0], [1, 1])).toBeUndefined();
+  expect(cosineSimilarity([Number.NaN, 1], [1, 1])).toBeUndefined();
 });

@@ -139,6 +139,13 @@ describe('where the gradient is known', () => {
       'actions at each state: expected at least 3, one more than an action of plane has values, got 2',
     );
   });
+
+  test('more returns than memory has room for are refused', () => {
+    const studied = { env: linear(), policy: towardsZero(0.1), critic: constantCritic([3, 4]) };
+    expect(() => gradientAccuracy(studied, { ...settings, stateCount: 100, actionCount: 201 })).toThrow(
+      'returns of a version: expected at most 20000, got 100 states x 201 actions. Choose fewer of one',
+    );
+  });
 });
 
 test('each state of an episode is as likely as another', () => {
