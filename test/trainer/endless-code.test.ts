@@ -26,12 +26,12 @@ const place = String.raw`advance, (episode \d+|in an episode that was restored,)
 const given =
   '5 s of the interrupt, got none, so its thread was ended. Look there for a loop or a wait that does not end';
 
-/** An evaluation has 10 steps (td3) or 40 (maml), 30 steps of td3 or an iteration of 60 steps lie between; one comes first. */
+/** An evaluation has 10 steps (td3) or 40 (maml), 30 steps of td3 or an iteration of 30 steps lie between; one comes first. */
 test.concurrent.each([
   ['a step of td3', 'td3', 65, 'SIGTERM', /^\d\d$/],
   ['an evaluation of td3', 'td3', 47, 'SIGINT', /^30$/],
-  ['an iteration of maml', 'maml', 150, 'SIGTERM', /^1$/],
-  ['an evaluation of maml', 'maml', 110, 'SIGINT', /^1$/],
+  ['an iteration of maml', 'maml', 125, 'SIGTERM', /^1$/],
+  ['an evaluation of maml', 'maml', 90, 'SIGINT', /^1$/],
 ] as const)(
   'in %s: an interrupt ends it after five seconds, with a checkpoint, and the best so far is published',
   async (_, algorithm, count, signal, step) => {
@@ -60,7 +60,7 @@ test.concurrent.each([
     expect(line).toContain(`. Go on from step ${checkpoint} with: `);
     expect(line).toContain(`hyperpolicy train ${algorithm} --run ${name} --resume`);
     // The others have only the evaluation before the first step.
-    const isLearnt = count === 150 || count === 65;
+    const isLearnt = count === 125 || count === 65;
     if (isLearnt) expect(line).toMatch(new RegExp(`\\(step \\d+\\) is version 1 of "${name}"`));
 
     await writeLine(scratch, name, {});

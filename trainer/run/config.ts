@@ -68,7 +68,7 @@ export const commonSchema = z.strictObject({
   }),
   keptSteps: setting(steps().optional(), {
     flag: '--keep-at <steps>',
-    help: 'steps (of MAML and PEARL iterations) after which a copy of the learner is kept, as 50,150: what "hyperpolicy analyse" reads',
+    help: 'steps, or iterations where the run counts them, after which a copy of the learner is kept, as 50,150: what "hyperpolicy analyse" reads',
   }),
   workingDirectory: text().optional(),
   publish: z.strictObject({ store: text(), model: text(), which: oneOf(publishChoices) }).optional(),
