@@ -7,7 +7,7 @@ import { serverDefaults } from '../../server/config.ts';
 import type { ReductionName } from '../../src/contract/words.ts';
 import type { VersionAccuracy } from '../../trainer/analysis/gradient-study.ts';
 import type { VersionChoice } from '../../trainer/analysis/model-versions.ts';
-import { parseVersions } from './analysed-versions.ts';
+import { createModelsOption } from './analysed-versions.ts';
 import { integerIn, numberIn, parseRows, printJson } from './options.ts';
 import { checkFileEnding, pictureEndings, writePicture } from './picture-file.ts';
 
@@ -39,14 +39,7 @@ export function createGradientsCommand(name: string): Command {
       "Compare a critic's action-gradient with one estimated from returns, at states that the policy reaches: the cosine similarity of " +
         'the two, its mean, and the fraction of states above thresholds. For each version a line of JSON, and one about all at the end.',
     )
-    .addOption(
-      new Option(
-        '--model <name...>',
-        'models with their versions, all unless given: my-cheetah, or my-cheetah@3 or @3,5,9',
-      )
-        .argParser(parseVersions)
-        .makeOptionMandatory(),
-    )
+    .addOption(createModelsOption())
     .option('--store <directory>', 'where they are published', serverDefaults.store)
     .option('--env <name>', "environment, also a file such as ./my-env.js; the model's unless given")
     .addOption(count('--states <count>', 'states, each of an episode of its own').default(15))

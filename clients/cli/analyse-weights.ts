@@ -6,7 +6,7 @@ import { Command, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
 import type { VersionChoice } from '../../trainer/analysis/model-versions.ts';
 import type { ComparedPart, VersionWeights, WeightPart, WeightStudy } from '../../trainer/analysis/weight-study.ts';
-import { parseVersion, parseVersions } from './analysed-versions.ts';
+import { createModelsOption, parseVersion } from './analysed-versions.ts';
 import { integerIn, printJson } from './options.ts';
 import { checkFileEnding, pictureEndings, writePicture } from './picture-file.ts';
 
@@ -31,14 +31,7 @@ export function createWeightsCommand(name: string): Command {
       'Histograms of the weights that a primary generates, layer by layer, beside those of a plain network, and the total-variation ' +
         'distance of the two over the same bins. For each version a line of JSON, and one about all at the end.',
     )
-    .addOption(
-      new Option(
-        '--model <name...>',
-        'models with their versions, all unless given: my-cheetah, or my-cheetah@3 or @3,5,9',
-      )
-        .argParser(parseVersions)
-        .makeOptionMandatory(),
-    )
+    .addOption(createModelsOption())
     .addOption(
       new Option(
         '--against <name>',

@@ -1,13 +1,14 @@
 /** Models with their versions as options name them. */
 
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { versionMax } from '../../src/package/manifest.ts';
 import type { VersionChoice } from '../../trainer/analysis/model-versions.ts';
 
-/** `name`, `name@3` or `name@3,5,9`, after those before. */
-export function parseVersions(text: string, before: readonly VersionChoice[] = []): VersionChoice[] {
-  return [...before, parseChoice(text)];
-}
+/** `--model`: one or more of `name`, `name@3` or `name@3,5,9`. */
+export const createModelsOption = (): Option =>
+  new Option('--model <name...>', 'models with their versions, all unless given: my-cheetah, or my-cheetah@3 or @3,5,9')
+    .argParser((text: string, before: readonly VersionChoice[] = []) => [...before, parseChoice(text)])
+    .makeOptionMandatory();
 
 function parseChoice(text: string): VersionChoice {
   const [, model, list] = /^([^@]+)(?:@(\d+(?:,\d+)*))?$/.exec(text) ?? [];

@@ -12,6 +12,7 @@ import { sizesOf } from '../../src/package/graph-contract.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
 import type { ModelPackage } from '../../src/package/package.ts';
 import { createPackagePolicy } from '../rollout/policy.ts';
+import { concatenated } from './concatenated.ts';
 import { reachedStates } from './gradient-accuracy.ts';
 import { observationsOf } from './lockstep.ts';
 
@@ -151,18 +152,14 @@ export function plainLayers(content: ModelPackage, network: NetworkName, layerCo
   return Array.from({ length: layerCount }, (_, layer) => {
     const own = layers.filter((_layer, i) => i % layerCount === layer);
     return {
-      weights: concatenated(own.map(({ weights }) => weights)),
-      biases: concatenated(own.map(({ biases }) => biases)),
+      weights: concatenated(
+        Float32Array,
+        own.map(({ weights }) => weights),
+      ),
+      biases: concatenated(
+        Float32Array,
+        own.map(({ biases }) => biases),
+      ),
     };
   });
-}
-
-function concatenated(parts: readonly Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

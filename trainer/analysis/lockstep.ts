@@ -7,6 +7,7 @@ import { specSize } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
 import { stateRowOf } from '../../src/envs/state-row.ts';
 import type { BatchPolicy } from '../rollout/policy.ts';
+import { concatenated } from './concatenated.ts';
 
 /** A state that episodes can go on from. */
 export type Place = {
@@ -99,28 +100,21 @@ export function actionsAt(policy: BatchPolicy, places: readonly Seen[], actionSi
 
 /** [N, O] */
 export const observationsOf = (places: readonly Seen[]): Float32Array =>
-  joined(
+  concatenated(
     Float32Array,
     places.map(({ observation }) => observation),
   );
 
 /** [N, C] */
 export const contextsOf = (places: readonly Seen[]): Float64Array =>
-  joined(
+  concatenated(
     Float64Array,
     places.map(({ context }) => context),
   );
 
-function joined<T extends Float32Array | Float64Array>(make: new (size: number) => T, parts: readonly T[]): T {
-  const size = parts[0]?.length ?? 0;
-  const whole = new make(parts.length * size);
-  for (const [i, part] of parts.entries()) whole.set(part, i * size);
-  return whole;
-}
-
 /** These rows of [N, A]. */
 function rowsOf(values: Float32Array, rows: readonly number[], size: number): Float32Array {
-  return joined(
+  return concatenated(
     Float32Array,
     rows.map((at) => values.subarray(at * size, (at + 1) * size)),
   );
