@@ -7,6 +7,8 @@ import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 
 export type ConjugateGradientConfig = {
   readonly iterationCount: number;
+  /** Added to A as a multiple of the identity; 0 unless given. */
+  readonly damping?: number;
   /** Ends as soon as the residual's square is below. */
   readonly residualSquaredMin: number;
 };
@@ -28,7 +30,7 @@ export type ConjugateGradientResult = {
 export function* conjugateGradient(
   product: (vector: Float64Array) => Float64Array,
   b: Float64Array,
-  { iterationCount, residualSquaredMin }: ConjugateGradientConfig,
+  { iterationCount, damping = 0, residualSquaredMin }: ConjugateGradientConfig,
 ): Sliced<ConjugateGradientResult> {
   const solution = new Float64Array(b.length);
   const residual = b.slice();
@@ -38,12 +40,9 @@ export function* conjugateGradient(
   for (let i = 0; i < iterationCount && squared >= residualSquaredMin; i++) {
     const image = product(direction);
     yield;
-    const curvature = dot(direction, image);
+    const curvature = dampedDot(direction, image, damping);
     if (!(curvature > 0)) break;
-    const length = squared / curvature;
-    addScaled(solution, direction, length);
-    addScaled(residual, image, -length);
-    const next = dot(residual, residual);
+    const next = advance({ solution, residual }, { direction, image, damping }, squared / curvature);
     residualsSquared.push(next);
     const ratio = next / squared;
     for (let n = 0; n < direction.length; n++) direction[n] = residual[n]! + ratio * direction[n]!;
@@ -56,6 +55,38 @@ export function dot(a: Float64Array, b: Float64Array): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
   return sum;
+}
+
+/** direction' (image + damping direction), without writing the damped image: to write it takes as long as to read it once more. */
+function dampedDot(direction: Float64Array, image: Float64Array, damping: number): number {
+  let sum = 0;
+  for (let i = 0; i < direction.length; i++) sum += direction[i]! * (image[i]! + damping * direction[i]!);
+  return sum;
+}
+
+/**
+ * Solution and residual after a step along the direction, in one pass: a large policy's vectors are in no cache.
+ * @returns |residual|^2
+ */
+function advance(
+  { solution, residual }: Pick<ConjugateGradientResult, 'solution' | 'residual'>,
+  { direction, image, damping }: { direction: Float64Array; image: Float64Array; damping: number },
+  length: number,
+): number {
+  let squared = 0;
+  for (let i = 0; i < solution.length; i++) {
+    const along = direction[i]!;
+    const rest = residual[i]! - length * (image[i]! + damping * along);
+    solution[i]! += length * along;
+    residual[i] = rest;
+    squared += rest * rest;
+  }
+  return squared;
+}
+
+/** a = factor b */
+export function setScaled(a: Float64Array, b: Float32Array, factor: number): void {
+  for (let i = 0; i < a.length; i++) a[i] = factor * b[i]!;
 }
 
 /** a += factor b */

@@ -7,7 +7,7 @@
  */
 
 import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
-import { addScaled, dot } from './conjugate-gradient.ts';
+import { addScaled, dot, setScaled } from './conjugate-gradient.ts';
 import type { TaskArrays, TaskComputationOptions, TaskComputations, WeightViews } from './task-computations.ts';
 import type { TaskWeightsPath } from './task-weights-path.ts';
 import type { Candidate, TrpoProblem } from './trpo.ts';
@@ -30,6 +30,8 @@ export class MetaProblem implements TrpoProblem {
   readonly #parts: MetaProblemParts;
   /** Per inner step: the derivative in its slopes, summed over the steps after it. */
   readonly #sums: readonly Readonly<Record<string, Float64Array>>[];
+  /** Of the last product: new memory for each would cost more than all that is written to it. */
+  readonly #image: Float64Array;
   /** Whether weights and slopes are those of the parameters that the problem began with. */
   #isCurrent = false;
 
@@ -47,7 +49,8 @@ export class MetaProblem implements TrpoProblem {
     computations.load(tasks);
     this.#adapt((loss, task) => requireFiniteLoss(`inner loss of task ${task}`, loss));
     computations.outerSlopes(this.#lastWeights, cotangent);
-    this.gradient = this.#pullBack();
+    this.#image = new Float64Array(this.parameters.length);
+    this.gradient = this.#pullBack(new Float64Array(this.parameters.length));
     requireFiniteLoss("squared norm of the outer loss's gradient", dot(this.gradient, this.gradient));
     this.#isCurrent = true;
   }
@@ -60,7 +63,7 @@ export class MetaProblem implements TrpoProblem {
     vector.set(direction);
     this.#pushForward();
     computations.divergenceProducts(this.#lastWeights, tangents.at(-1)!, cotangent);
-    return this.#pullBack();
+    return this.#pullBack(this.#image);
   }
 
   evaluate(): Candidate {
@@ -87,15 +90,15 @@ export class MetaProblem implements TrpoProblem {
     }
   }
 
-  /** Mean over the tasks of J' u, from `cotangent` in the weights after the last step. */
-  #pullBack(): Float64Array {
+  /** Mean over the tasks of J' u, from `cotangent` in the weights after the last step. @returns `mean` */
+  #pullBack(mean: Float64Array): Float64Array {
     const { config, path, gradient } = this.#parts;
     const { stepCount, order } = config.inner;
-    const mean = new Float64Array(this.parameters.length);
     for (const named of this.#sums) for (const view of Object.values(named)) view.fill(0);
     for (let k = stepCount; ; k--) {
       path.backward(k);
-      addScaled(mean, gradient, 1 / this.#taskCount);
+      const put = k === stepCount ? setScaled : addScaled;
+      put(mean, gradient, 1 / this.#taskCount);
       if (k === 0 || order === 'first') return mean;
       for (let i = 0; i < k; i++) addViews(this.#sums[i]!, path.memory.slopeCotangents[i]!);
       this.#parts.computations.innerProducts(

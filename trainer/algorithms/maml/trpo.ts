@@ -1,7 +1,7 @@
 /** One trust-region step: the natural gradient's direction by conjugate gradient, its length by the divergence, and a line search. */
 
 import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
-import { addScaled, type ConjugateGradientConfig, conjugateGradient, dot } from './conjugate-gradient.ts';
+import { type ConjugateGradientConfig, conjugateGradient, dot } from './conjugate-gradient.ts';
 
 export type TrpoConfig = ConjugateGradientConfig & {
   /** Largest KL divergence of an accepted step. */
@@ -58,16 +58,14 @@ export type TrpoReport = {
  * Source: Schulman et al. 2015 (TRPO), appendix C.
  */
 export function* trpoStep(problem: TrpoProblem, config: TrpoConfig): Sliced<TrpoReport> {
-  const { damping, klMax } = config;
-  const damped = (vector: Float64Array): Float64Array => {
-    const image = problem.product(vector);
-    addScaled(image, vector, damping);
-    return image;
-  };
-  const { solution, residual, residualsSquared } = yield* conjugateGradient(damped, problem.gradient, config);
+  const { solution, residual, residualsSquared } = yield* conjugateGradient(
+    (vector) => problem.product(vector),
+    problem.gradient,
+    config,
+  );
   // s'(H + damping) s = s'(g - r): the product is there already.
   const curvature = dot(solution, problem.gradient) - dot(solution, residual);
-  const scale = Math.sqrt((0.5 * curvature) / klMax);
+  const scale = Math.sqrt((0.5 * curvature) / config.klMax);
   const report = { solution, residualsSquared, curvature, scale };
   if (!(scale > 0 && scale < Number.POSITIVE_INFINITY)) return { ...report, tries: [], accepted: null };
   return { ...report, ...(yield* searchLine(problem, { direction: solution, length: 1 / scale }, config)) };
