@@ -138,8 +138,10 @@ async function analyse(options: GradientsOptions): Promise<void> {
     }
   } finally {
     progress.finish();
+    // Hours of returns are not lost if a later version fails.
+    if (out !== undefined && records.length > 0)
+      writeFileSync(out, fileText(out, records, study.accuracyTable(records, thresholds), options));
   }
-  if (out !== undefined) writeFileSync(out, fileText(out, records, study.accuracyTable(records, thresholds), options));
   if (picture !== undefined) await writePicture(picture, study.accuracyPanels(records, thresholds));
   printJson({
     ...{ models: [...new Set(choices.map(({ model }) => model))], versions: records.length },

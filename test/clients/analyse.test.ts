@@ -106,6 +106,17 @@ describe('hyperpolicy analyse gradients', () => {
     expect(lines(stdout)).toHaveLength(2);
   });
 
+  it('studies a version that is named twice once, and writes what it has if a later one fails', async () => {
+    const { code, stdout } = await gradients('--model', 'a@2', 'a', 'actor', '--out', 'part.csv');
+    expect(code).toBe(1);
+    expect(lines(stdout).map(({ version }) => version)).toEqual([2, 1]);
+    const [, ...rows] = readFileSync(join(folder, 'part.csv'), 'utf8').trim().split('\n');
+    expect(rows.map((row) => row.split(',').slice(0, 2))).toEqual([
+      ['a', '2'],
+      ['a', '1'],
+    ]);
+  });
+
   it.each([
     [['--model', 'c'], 1, 'model of .: expected one of a, actor, b, nowhere, got "c". Train one with --publish every'],
     [['--model', 'a@3'], 1, 'version of "a": expected one of 1, 2, got 3'],

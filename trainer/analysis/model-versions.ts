@@ -10,12 +10,12 @@ export type VersionChoice = { readonly model: string; readonly versions?: readon
 export type ModelVersion = { readonly model: string; readonly version: number; readonly directory: string };
 
 /**
- * @returns by choice, the versions ascending
+ * @returns by choice, the versions ascending; each once, where it is first chosen
  * @throws HyperpolicyError not_found: a model or version that the store does not have; failed_precondition: the store cannot be read
  */
 export async function findVersions(store: string, choices: readonly VersionChoice[]): Promise<ModelVersion[]> {
   const models = await listModels(store);
-  return choices.flatMap(({ model, versions: asked }) => {
+  const all = choices.flatMap(({ model, versions: asked }) => {
     const found = models.find((one) => one.model === model);
     if (found === undefined) {
       throw notFound({
@@ -37,4 +37,5 @@ export async function findVersions(store: string, choices: readonly VersionChoic
       .filter((version) => asked?.includes(version) ?? true)
       .map((version) => ({ model, version, directory: join(store, model, `${version}`) }));
   });
+  return [...new Map(all.map((one) => [one.directory, one])).values()];
 }

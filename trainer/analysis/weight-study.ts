@@ -86,15 +86,17 @@ const shownShare = 3;
  */
 export async function studyWeights(options: WeightStudyOptions): Promise<WeightStudy> {
   const { versions, against, binCount, onVersion } = options;
-  const read: Values[] = [];
-  for (const version of versions) {
+  const content = await readPackage(against.directory);
+  const first = await generatedValues(versions[0]!, options);
+  const { network, layers } = first;
+  const plain = { ...headOf(content, network), layers: plainLayers(content, network, layers.length) };
+  onVersion?.();
+  const read = [first];
+  for (const version of versions.slice(1)) {
     read.push(await generatedValues(version, options));
-    refuseOther(read[0]!, read.at(-1)!);
+    refuseOther(first, read.at(-1)!);
     onVersion?.();
   }
-  const { network, layers } = read[0]!;
-  const content = await readPackage(against.directory);
-  const plain = { ...headOf(content, network), layers: plainLayers(content, network, layers.length) };
   return {
     generated: read.map((one) =>
       partsOf(one, (values, place) => comparedPart(values, plain.layers[place.layer]![place.part], binCount)),

@@ -184,6 +184,8 @@ async function runLoop(loop: Loop): Promise<RunResult> {
   const firstStep = loop.step;
   let failure: { readonly cause: unknown } | undefined;
   try {
+    // A run may resume at a step that is to be kept from now on.
+    await keepHere(loop);
     if (isEvaluationDue(loop)) await evaluateHere(loop);
     while (loop.step < config.iterationCount && signal?.aborted !== true) {
       const isOver = await advance(loop);
@@ -229,8 +231,12 @@ async function advance(loop: Loop): Promise<boolean> {
   loop.record(report.metrics);
   reporter?.report(loop.step, report.latestReturn);
   reporter?.print(`iteration ${loop.step}: ${report.text}`);
-  if (loop.kept.isReached({ from: loop.step - 1, to: loop.step })) await loop.kept.keep(loop.step, learner.save());
+  await keepHere(loop);
   return true;
+}
+
+async function keepHere({ kept, step, options: { learner } }: Loop): Promise<void> {
+  if (kept.isReached({ from: step - 1, to: step })) await kept.keep(step, learner.save());
 }
 
 function isEvaluationDue({ step, evaluations, options: { config } }: Loop): boolean {

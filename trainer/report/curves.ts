@@ -108,7 +108,7 @@ function subtitleOf(groups: readonly RunGroup[], metric: string): string {
   const hasSingle = groups.some(({ runs }) => runs.length === 1) && metric === defaultMetric;
   const bands = [
     ...(hasSeeds ? ['over the seeds'] : []),
-    ...(hasSingle ? [`of the evaluation's episodes${hasSeeds ? ' where there is one seed' : ''}`] : []),
+    ...(hasSingle ? [`of the evaluation's returns${hasSeeds ? ' where there is one seed' : ''}`] : []),
   ];
   return bands.length === 0 ? '' : `mean and standard deviation ${bands.join(', ')}`;
 }

@@ -29,7 +29,7 @@ export type Evaluations = {
   readonly list: readonly Evaluation[];
   /** The best of those after the warm-up whose learner is on the disk; of equal ones the latest. */
   best(): Evaluation | undefined;
-  /** Adds one, draws the curve again once a minute, and writes the learner to the disk if it is the best so far. Also calls `evaluated` of the run. */
+  /** Adds one with the returns that it is the mean of, draws the curve again once a minute, and writes the learner to the disk if it is the best so far. Also calls `evaluated` of the run. */
   add(evaluation: Evaluation, returns: readonly number[], save: () => SavedState): Promise<void>;
   /** Call after each checkpoint. The best learner of that time stays on the disk for a run that resumes from it. */
   noteCheckpoint(): void;
@@ -90,8 +90,10 @@ class RunEvaluations implements Evaluations {
     if (isAfterWarmUp && evaluated !== undefined) {
       await this.#attempt('the version of this evaluation', step, () => evaluated([...this.list], save()));
     }
+    // The returns are those of the episodes, or of tasks with several episodes each.
+    const spread = `${returns.length === episodeCount ? '' : `${returns.length} tasks with `}${episodeCount} episodes`;
     reporter?.print(
-      `step ${step}: evaluation return ${meanReturn.toFixed(1)} +- ${standardDeviation.toFixed(1)} over ${episodeCount} episodes`,
+      `step ${step}: evaluation return ${meanReturn.toFixed(1)} +- ${standardDeviation.toFixed(1)} over ${spread}`,
     );
   }
 

@@ -19,18 +19,22 @@ let run: string;
 beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'gradient-noise-test-'));
   run = join(scratch, 'run');
-  await train({
+  await trainSmall(run, 3, [1]);
+}, 120_000);
+afterAll(() => rm(scratch, { recursive: true }));
+
+/** @param keptSteps iterations after which the learner is kept */
+const trainSmall = (runDirectory: string, iterationCount: number, keptSteps?: readonly number[], resume = false) =>
+  train({
     config: {
       environment: 'Point-Robot',
       algorithm: { name: 'maml', ...{ policy: 'maml', hiddenSizes: [8], taskCount: 3, episodeCount: 2 } },
-      loop: { iterationCount: 3, evaluationTaskCount: 2, evaluationEpisodeCount: 2, seed: 4 },
-      ...{ threadCount: 1, keptSteps: [1] },
+      loop: { iterationCount, evaluationTaskCount: 2, evaluationEpisodeCount: 2, seed: 4 },
+      ...{ threadCount: 1, ...(keptSteps && { keptSteps }) },
     },
-    runDirectory: run,
+    ...{ runDirectory, resume },
     stream: { write: () => true },
   });
-}, 120_000);
-afterAll(() => rm(scratch, { recursive: true }));
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => Buffer.from(buffer, byteOffset, byteLength);
 
@@ -152,3 +156,12 @@ describe('the spread', () => {
     expect(single.result()).toEqual({ meanNorm: 2, relativeSpread: 0, meanCosine: null });
   });
 });
+
+test('a run that resumes at an iteration keeps its learner if it is asked to', async () => {
+  const resumed = join(scratch, 'resumed');
+  await trainSmall(resumed, 1);
+  await trainSmall(resumed, 2, [1], true);
+  await trainSmall(resumed, 3, undefined, true);
+  const [later, kept] = [await loadLearner(resumed, 1), await loadLearner(run, 1)];
+  expect(later.learner.arrays).toEqual(kept.learner.arrays);
+}, 60_000);

@@ -73,7 +73,7 @@ describe('curves of runs', () => {
       ['Hopper-v5', ['td3 mlp-small (seed 0)']],
     ]);
     expect(panels[0]!.curves[0]!.points).toEqual([{ step: 0, mean: 1, spread: 5 }]);
-    expect(panels[0]!.subtitle).toBe("mean and standard deviation of the evaluation's episodes");
+    expect(panels[0]!.subtitle).toBe("mean and standard deviation of the evaluation's returns");
   });
 
   test('of a policy that adapts are two, after adaptation and before it, with the spread over the seeds', async () => {

@@ -75,7 +75,7 @@ describe('a chart of learning curves', () => {
   });
 
   test('a long subtitle has two lines: its width is only estimated, and would decide that of the picture', async () => {
-    const subtitle = "mean and standard deviation over the seeds, of the evaluation's episodes where there is one seed";
+    const subtitle = "mean and standard deviation over the seeds, of the evaluation's returns where there is one seed";
     const svg = await drawSvg(curveChart([{ ...panel('Hopper-v5', [curve('td3', 1)]), subtitle }]));
     expect(Number(/width="(\d+)"/.exec(svg)![1])).toBeLessThan(700);
   });
