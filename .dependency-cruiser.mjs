@@ -52,18 +52,15 @@ const rooms = [
   room('src/envs', { folders: 'models tasks', imports: 'src/contract', packages: 'mujoco-js' }),
   room('src/build-wasm.mjs', { packages: 'assemblyscript' }),
   // How threads work together, whatever on, and how much memory there is.
-  ...['claims', 'memory', 'wait', 'thread-failure', 'worker-file'].map((name) =>
-    room(`trainer/rollout/${name}.ts`, { imports: 'src/contract' }),
-  ),
+  room('trainer/machine', { imports: 'src/contract' }),
   room('trainer/engine', {
-    imports:
-      'src/contract src/onnx src/trace src/nn/cpu-backend.ts trainer/rollout/claims.ts trainer/rollout/memory.ts trainer/rollout/wait.ts trainer/rollout/thread-failure.ts trainer/rollout/worker-file.ts',
+    imports: 'src/contract src/onnx src/trace src/nn/cpu-backend.ts trainer/machine',
     packages: '@tensorflow/tfjs-core',
   }),
   room('trainer/replay', { imports: 'src/contract' }),
   room('trainer/rollout', {
     folders: 'pictures',
-    imports: 'src/contract src/advantages src/package src/onnx src/envs trainer/replay',
+    imports: 'src/contract src/advantages src/package src/onnx src/envs trainer/machine trainer/replay',
   }),
   room('trainer/export', {
     imports: 'src/contract src/advantages src/posterior src/package src/onnx src/trace src/nn trainer/engine',
@@ -76,7 +73,7 @@ const rooms = [
   room('trainer/run', {
     folders: 'environment',
     imports:
-      'src/contract src/files src/advantages src/package src/onnx src/envs trainer/engine trainer/rollout trainer/export trainer/seeing',
+      'src/contract src/files src/advantages src/package src/onnx src/envs trainer/machine trainer/engine trainer/rollout trainer/export trainer/seeing',
     packages: 'pino yaml zod',
   }),
   room('trainer/off-policy', {
@@ -93,7 +90,7 @@ const rooms = [
   ...algorithms.map((name) =>
     room(name, {
       imports:
-        'src/contract src/advantages src/posterior src/trace src/nn src/optim src/envs trainer/engine trainer/replay trainer/rollout trainer/export trainer/run trainer/off-policy trainer/loops',
+        'src/contract src/advantages src/posterior src/trace src/nn src/optim src/envs trainer/machine trainer/engine trainer/replay trainer/rollout trainer/export trainer/run trainer/off-policy trainer/loops',
       packages: '@tensorflow/tfjs-core zod',
     }),
   ),

@@ -7,7 +7,7 @@
  *   arrays    Float32 [rows, ...]  each of them
  */
 
-import { type Claims, controlSize } from '../rollout/claims.ts';
+import { type Claims, controlSize } from '../machine/claims.ts';
 import { type ItemsPlan, lengthOf } from './items.ts';
 
 export type ItemMemory = Claims & {

@@ -4,10 +4,10 @@
  */
 
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
-import { controlSlot, giveOrder, waitForItems, workItems } from '../rollout/claims.ts';
-import { failureError, type ThreadFailure } from '../rollout/thread-failure.ts';
-import { createWaiter, type Waiter } from '../rollout/wait.ts';
-import { workerFile } from '../rollout/worker-file.ts';
+import { controlSlot, giveOrder, waitForItems, workItems } from '../machine/claims.ts';
+import { failureError, type ThreadFailure } from '../machine/thread-failure.ts';
+import { createWaiter, type Waiter } from '../machine/wait.ts';
+import { workerFile } from '../machine/worker-file.ts';
 import { type ItemModels, openItemModels } from './bound.ts';
 import type { BoundInput, ComputationDefinition, ItemComputations, ItemFunction, ItemsDefinition } from './engine.ts';
 import { type ItemMemory, jobSlot, lastJob, shareItems } from './item-memory.ts';

@@ -1,9 +1,9 @@
 /** A worker thread of item computations: waits for orders in shared memory and runs items until none is left. */
 
 import { type MessagePort, workerData } from 'node:worker_threads';
-import { controlSlot, workItems } from '../rollout/claims.ts';
-import { describeFailure } from '../rollout/thread-failure.ts';
-import { createWaiter } from '../rollout/wait.ts';
+import { controlSlot, workItems } from '../machine/claims.ts';
+import { describeFailure } from '../machine/thread-failure.ts';
+import { createWaiter } from '../machine/wait.ts';
 import { type ItemModels, openItemModels } from './bound.ts';
 import { jobSlot, lastJob, shareItems } from './item-memory.ts';
 import { type ItemsPlan, openLane } from './items.ts';

@@ -11,7 +11,7 @@ import { openSession, type SessionOptions } from '../../src/onnx/session.ts';
 import { openSmallComputation } from '../../src/onnx/small-computation.ts';
 import { splitSteady } from '../../src/onnx/steady-part.ts';
 import { type TracedFunction, trace } from '../../src/trace/trace.ts';
-import { memoryLimit } from '../rollout/memory.ts';
+import { memoryLimit } from '../machine/memory.ts';
 import { bindSession, checkOutputs, type ItemModels } from './bound.ts';
 import type { BoundInput, Computation, ComputationDefinition, Engine } from './engine.ts';
 import { itemsOnThreads } from './item-threads.ts';

@@ -6,8 +6,8 @@
 import { runToEnd, type Sliced } from '../../src/advantages/policy-gradient.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { specSize } from '../../src/contract/tensor-spec.ts';
+import { requireMemory } from '../machine/memory.ts';
 import type { Transition } from '../replay/replay-buffer.ts';
-import { requireMemory } from './memory.ts';
 import type { BatchPolicy } from './policy.ts';
 import type { BatchView, VectorEnv } from './vector-env.ts';
 

@@ -19,7 +19,7 @@
  */
 
 import { type PolicySpecs, specSize } from '../../src/contract/tensor-spec.ts';
-import { controlSize } from './claims.ts';
+import { controlSize } from '../machine/claims.ts';
 
 export type BatchSizes = {
   readonly environmentCount: number;

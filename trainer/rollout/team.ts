@@ -6,13 +6,13 @@
 import { once } from 'node:events';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { Env } from '../../src/envs/env.ts';
-import { controlSlot, giveOrder, waitForItems, workItems } from './claims.ts';
+import { controlSlot, giveOrder, waitForItems, workItems } from '../machine/claims.ts';
+import { failureError, type ThreadFailure } from '../machine/thread-failure.ts';
+import { createWaiter, type Waiter } from '../machine/wait.ts';
+import { workerFile } from '../machine/worker-file.ts';
 import { openRows, type RestoredRow, type RowOptions, type RowState, type Rows } from './rows.ts';
 import type { SharedBatch } from './shared-batch.ts';
-import { failureError, type ThreadFailure } from './thread-failure.ts';
-import { createWaiter, type Waiter } from './wait.ts';
 import type { WorkerData } from './worker.ts';
-import { workerFile } from './worker-file.ts';
 
 /** Does one thing after the other: `begin` and `finish`, or `reset`, `save` or `restore`. */
 export type Team = {

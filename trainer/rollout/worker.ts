@@ -1,11 +1,11 @@
 /** A worker thread of a vectorised environment: waits for a step in shared memory and steps rows until none is left. */
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { controlSlot, workItems } from './claims.ts';
+import { controlSlot, workItems } from '../machine/claims.ts';
+import { describeFailure } from '../machine/thread-failure.ts';
+import { createWaiter } from '../machine/wait.ts';
 import { openRows, type RowOptions, type Rows } from './rows.ts';
 import { type BatchSizes, shareBatch } from './shared-batch.ts';
-import { describeFailure } from './thread-failure.ts';
-import { createWaiter } from './wait.ts';
 
 export type WorkerData = {
   readonly sizes: BatchSizes;

@@ -2,8 +2,8 @@
 
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { failureError, type ThreadFailure } from '../rollout/thread-failure.ts';
-import { workerFile } from '../rollout/worker-file.ts';
+import { failureError, type ThreadFailure } from '../machine/thread-failure.ts';
+import { workerFile } from '../machine/worker-file.ts';
 import type { Evaluated, EvaluationOrder, Evaluator } from './evaluator.ts';
 import type { PolicyParameters, Portable } from './portable-policy.ts';
 

@@ -3,7 +3,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Env } from '../../src/envs/env.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
-import { describeFailure } from '../rollout/thread-failure.ts';
+import { describeFailure } from '../machine/thread-failure.ts';
 import {
   type EvaluationAnswer,
   type EvaluationRequest,

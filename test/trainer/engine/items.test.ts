@@ -9,9 +9,9 @@ import { jobSlot, lastJob, shareItems } from '../../../trainer/engine/item-memor
 import type { ItemWorkerData } from '../../../trainer/engine/item-worker.ts';
 import { compileItems, type ItemsPlan, openLane } from '../../../trainer/engine/items.ts';
 import { createTracedEngine, modelOf } from '../../../trainer/engine/traced.ts';
-import { controlSlot, giveOrder, waitForItems } from '../../../trainer/rollout/claims.ts';
-import { createWaiter } from '../../../trainer/rollout/wait.ts';
-import { workerFile } from '../../../trainer/rollout/worker-file.ts';
+import { controlSlot, giveOrder, waitForItems } from '../../../trainer/machine/claims.ts';
+import { createWaiter } from '../../../trainer/machine/wait.ts';
+import { workerFile } from '../../../trainer/machine/worker-file.ts';
 
 /** Four items; each row of `w` is for two of them. */
 const definition: ItemsDefinition<'product' | 'total'> = {

@@ -9,7 +9,7 @@ import type { PolicySpecs } from '../../../src/contract/tensor-spec.ts';
 import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
 import { initialise } from '../../../src/nn/parameters.ts';
 import type { Engine } from '../../engine/engine.ts';
-import { requireMemory } from '../../rollout/memory.ts';
+import { requireMemory } from '../../machine/memory.ts';
 import { checkRewards } from '../../run/reward.ts';
 import { checkMamlConfig, type MamlConfig } from './config.ts';
 import { fillSteps, type TaskReturns } from './experience.ts';

@@ -8,8 +8,8 @@ import { thrownText } from '../../../src/envs/user-code.ts';
 import { readTrail } from '../../../src/envs/user-code-trail.ts';
 // Before a thread that evaluates policies.
 import '../../../src/onnx/no-telemetry.ts';
-import { failureError } from '../../rollout/thread-failure.ts';
-import { workerFile } from '../../rollout/worker-file.ts';
+import { failureError } from '../../machine/thread-failure.ts';
+import { workerFile } from '../../machine/worker-file.ts';
 import type { OpenOptions } from './environment.ts';
 import { graceMs, HangError } from './hang.ts';
 import { Orders } from './orders.ts';

@@ -5,11 +5,11 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import type { Env } from '../../../src/envs/env.ts';
 import { createEnvironment } from '../../../src/envs/registry.ts';
 import { leaveTrail } from '../../../src/envs/user-code-trail.ts';
-import { controlSlot, workItems } from '../../rollout/claims.ts';
+import { controlSlot, workItems } from '../../machine/claims.ts';
+import { describeFailure } from '../../machine/thread-failure.ts';
+import { createWaiter } from '../../machine/wait.ts';
 import { openRows, type Rows, stateSizeOf } from '../../rollout/rows.ts';
 import { type SharedBatch, shareBatch } from '../../rollout/shared-batch.ts';
-import { describeFailure } from '../../rollout/thread-failure.ts';
-import { createWaiter } from '../../rollout/wait.ts';
 import { evaluateOn } from '../evaluator.ts';
 import { type OpenedPolicy, openPolicy } from '../portable-policy.ts';
 import type { EnvironmentFacts } from './environment.ts';

@@ -1,6 +1,6 @@
 /** Orders to a thread of user code, through the memory that it shares. */
 
-import { createWaiter } from '../../rollout/wait.ts';
+import { createWaiter } from '../../machine/wait.ts';
 import { type Job, slot } from './protocol.ts';
 
 const spinMs = 0.2;

@@ -7,9 +7,9 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { SampleTasksOptions } from '../../../src/envs/task-distribution.ts';
 import { trailSize } from '../../../src/envs/user-code-trail.ts';
+import type { ThreadFailure } from '../../machine/thread-failure.ts';
 import type { RestoredRow, RowOptions, RowState } from '../../rollout/rows.ts';
 import type { BatchSizes } from '../../rollout/shared-batch.ts';
-import type { ThreadFailure } from '../../rollout/thread-failure.ts';
 import type { Evaluated, EvaluationOrder } from '../evaluator.ts';
 import type { PolicyParameters } from '../portable-policy.ts';
 import type { EnvironmentFacts } from './environment.ts';

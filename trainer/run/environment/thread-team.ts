@@ -1,6 +1,6 @@
 /** The threads of a user's environment as the team of one vectorised environment: they step all rows, the caller none. */
 
-import { giveOrder } from '../../rollout/claims.ts';
+import { giveOrder } from '../../machine/claims.ts';
 import type { RowOptions } from '../../rollout/rows.ts';
 import type { SharedBatch } from '../../rollout/shared-batch.ts';
 import type { Team } from '../../rollout/team.ts';

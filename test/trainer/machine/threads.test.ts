@@ -2,8 +2,8 @@
 
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it, test } from 'vitest';
-import { createWaiter } from '../../../trainer/rollout/wait.ts';
-import { workerFile } from '../../../trainer/rollout/worker-file.ts';
+import { createWaiter } from '../../../trainer/machine/wait.ts';
+import { workerFile } from '../../../trainer/machine/worker-file.ts';
 
 /** A thread that stores 7 at place 1 once place 0 is 1, and wakes whoever sleeps on it. */
 async function answerer(values: Int32Array): Promise<Worker> {
