@@ -91,7 +91,8 @@ export function createGradientsCommand(name: string): Command {
     .addHelpText(
       'after',
       `
-Train with --publish every, so that each evaluation has a version. The returns of one version are --states x --actions episodes.
+Train with --publish every, so that each evaluation has a version. Models of one critic named NAME-seed0, NAME-seed1 and so on are one
+curve of the picture, with mean and spread over the seeds. The returns of one version are --states x --actions episodes.
 
 Examples:
   hyperpolicy train td3 --env Hopper-v5 --critic sa-hyper --trunk 64 --publish every --model hyper

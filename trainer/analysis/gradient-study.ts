@@ -3,6 +3,7 @@
 import type { Env } from '../../src/envs/env.ts';
 import { createModelEnvironment } from '../../src/envs/model-environment.ts';
 import { readPackage } from '../../src/package/package.ts';
+import { mean, standardDeviation } from '../report/statistics.ts';
 import { createPackagePolicy } from '../rollout/policy.ts';
 import type { CurvePoint, Panel } from '../seeing/curve-chart.ts';
 import { type AccuracySettings, gradientAccuracy } from './gradient-accuracy.ts';
@@ -79,14 +80,13 @@ export async function* studyGradients(options: StudyOptions): AsyncGenerator<Ver
 
 function summaryOf(cosines: readonly (number | null)[], thresholds: readonly number[]) {
   const known = cosines.filter((cosine) => cosine !== null);
-  const mean = (values: readonly number[]) =>
-    values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
-  const meanCosine = mean(known);
-  const variance = mean(known.map((cosine) => (cosine - meanCosine!) ** 2));
+  const meanOf = (values: readonly number[]) => (values.length === 0 ? null : mean(values));
+  const meanCosine = meanOf(known);
+  const variance = meanOf(known.map((cosine) => (cosine - meanCosine!) ** 2));
   return {
     meanCosine,
     standardDeviation: variance === null ? null : Math.sqrt(variance),
-    fractionsAbove: thresholds.map((threshold) => mean(known.map((cosine) => Number(cosine > threshold)))),
+    fractionsAbove: thresholds.map((threshold) => meanOf(known.map((cosine) => Number(cosine > threshold)))),
   };
 }
 
@@ -109,32 +109,31 @@ export const knownCount = ({ cosines }: Pick<VersionAccuracy, 'cosines'>): numbe
 /** As RFC 4180 asks of cells with commas and quotes; an environment file may have any name. */
 const quoted = (text: string): string => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
-/** A panel of the mean cosine and one for each threshold, with a curve for each model. */
+/**
+ * A panel of the mean cosine and one for each threshold, with a curve for each model. Models of one architecture whose names differ in their
+ * ending alone, `-seed0`, `-seed1` and so on, are seeds of one curve.
+ */
 export function accuracyPanels(records: readonly VersionAccuracy[], thresholds: readonly number[]): Panel[] {
-  const models = [...new Set(records.map(({ model }) => model))];
-  const byStep = models.every((model) => {
-    const steps = records.filter((record) => record.model === model).map(({ step }) => step);
-    return new Set(steps).size === steps.length;
-  });
+  const models = groups(records, ({ model }) => model);
+  const byStep = models.every((own) => new Set(own.map(({ step }) => step)).size === own.length);
+  const series = groups(models, ([first]) => seriesOf(first!));
+  const placeOf = ({ step, version }: VersionAccuracy) => (byStep ? step : version);
   const panel = (
     head: Pick<Panel, 'title' | 'subtitle' | 'valueTitle'>,
     value: (record: VersionAccuracy) => Value,
   ): Panel => ({
     ...head,
     stepTitle: byStep ? 'training steps' : 'version',
-    curves: models.map((model) => ({
-      label: `${model}, ${records.find((record) => record.model === model)!.architecture}`,
-      points: records
-        .filter((record) => record.model === model)
-        .flatMap((record) => pointOf(byStep ? record.step : record.version, value(record))),
-    })),
+    curves: series.map((seeds) => ({ label: labelOf(seeds), points: pointsOf(seeds, placeOf, value) })),
   });
   const environments = [...new Set(records.map(({ environment }) => environment))].join(', ');
+  const hasSeeds = series.some((seeds) => seeds.length > 1);
+  const spread = hasSeeds ? 'the seeds, or over states where there is one seed' : 'states';
   return [
     panel(
       {
         title: `Gradient accuracy on ${environments}`,
-        subtitle: 'mean and standard deviation over states',
+        subtitle: `mean and standard deviation over ${spread}`,
         valueTitle: 'cosine similarity',
       },
       ({ meanCosine, standardDeviation }) => [meanCosine, standardDeviation],
@@ -148,8 +147,41 @@ export function accuracyPanels(records: readonly VersionAccuracy[], thresholds: 
   ];
 }
 
+const stemOf = (model: string): string => model.replace(/-seed\d+$/, '');
+
+const seriesOf = ({ model, architecture, environment }: VersionAccuracy): string =>
+  [stemOf(model), architecture, environment].join('\n');
+
+function labelOf(seeds: readonly (readonly VersionAccuracy[])[]): string {
+  const { model, architecture } = seeds[0]![0]!;
+  return seeds.length === 1 ? `${model}, ${architecture}` : `${stemOf(model)}, ${architecture} (${seeds.length} seeds)`;
+}
+
+/** Those of equal names together, in the order of the first of each. */
+function groups<T>(all: readonly T[], nameOf: (one: T) => string): T[][] {
+  const found = new Map<string, T[]>();
+  for (const one of all) found.set(nameOf(one), [...(found.get(nameOf(one)) ?? []), one]);
+  return [...found.values()];
+}
+
 /** A value with its spread; null where there is none. */
 type Value = readonly [mean: number | null, spread: number | null];
 
-const pointOf = (step: number, [mean, spread]: Value): CurvePoint[] =>
-  mean === null ? [] : [{ step, mean, spread: spread ?? 0 }];
+/** Of one model its own values; of several seeds their mean and spread where all of them have a value. */
+function pointsOf(
+  seeds: readonly (readonly VersionAccuracy[])[],
+  placeOf: (record: VersionAccuracy) => number,
+  value: (record: VersionAccuracy) => Value,
+): CurvePoint[] {
+  const known = seeds
+    .flat()
+    .map((record) => ({ step: placeOf(record), value: value(record) }))
+    .filter(({ value: [mean] }) => mean !== null);
+  return groups(known, ({ step }) => `${step}`)
+    .filter((points) => points.length === seeds.length)
+    .map((points) => {
+      const means = points.map(({ value: [mean] }) => mean!);
+      const spread = seeds.length === 1 ? (points[0]!.value[1] ?? 0) : standardDeviation(means);
+      return { step: points[0]!.step, mean: mean(means), spread };
+    });
+}
