@@ -16,6 +16,7 @@ import { openRunLog, type RunLogger } from './run/logging.ts';
 import { createProgress, type Progress, type ProgressStream } from './run/progress.ts';
 import { checkPublishable, type PublishedRun, publishRun } from './run/publish.ts';
 import { openRunDirectory, type RunDirectory } from './run/run-directory.ts';
+import { requireSameRun } from './run/same-run.ts';
 import { type MetricsPort, type MetricsPortOptions, openMetricsPort } from './seeing/metrics-port.ts';
 
 export type TrainOptions = {
@@ -115,6 +116,7 @@ async function trainInDirectory(
   let directory: RunDirectory | undefined;
   let log: RunLogger | undefined;
   try {
+    if (resume) requireSameRun(algorithm, runDirectory, config);
     directory = await openRunDirectory(runDirectory, { config, resume });
     log = openRunLog({ directory: runDirectory, warn: progress.print });
     log.info({ config, resume }, 'training starts');

@@ -60,7 +60,8 @@ async function train(algorithm: Algorithm, options: TrainOptions, command: Comma
         options.metricsPort === undefined ? undefined : { host: options.metricsHost, port: options.metricsPort },
     }),
   );
-  printResult(result, { runDirectory, resume, model: config.publish?.model });
+  const { stepUnit = 'steps' } = algorithm;
+  printResult(result, { runDirectory, resume, model: config.publish?.model, stepUnit });
   if (!result.run.aborted) return;
   const { tellInterrupted } = await import('../../trainer/run/parent-process.ts');
   tellInterrupted();
@@ -124,7 +125,12 @@ function newestCheckpoint(runDirectory: string): number | undefined {
 
 function printResult(
   result: TrainResult,
-  { runDirectory, resume, model }: Resumable & { readonly model: string | undefined },
+  {
+    runDirectory,
+    resume,
+    model,
+    stepUnit,
+  }: Resumable & { readonly model: string | undefined; readonly stepUnit: string },
 ): void {
   const { run, published, publishedBefore: before } = result;
   printJson({
@@ -147,5 +153,7 @@ function printResult(
   // Nothing was trained.
   const done =
     before === undefined ? '' : ` It is published as version ${before.version} of "${before.model}" already.`;
-  process.stderr.write(`The run is finished: it has its ${run.step} steps.${done} To go on, give more with --steps.\n`);
+  process.stderr.write(
+    `The run is finished: it has its ${run.step} steps.${done} To go on, give more with --${stepUnit}.\n`,
+  );
 }

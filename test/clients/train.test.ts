@@ -171,6 +171,20 @@ publish: { which: none }
     });
     expect(await readdir(directory)).not.toContain('runs');
     await writeFile(join(directory, 'printed.json'), printed.stdout);
+    // A name that was made of the settings is made anew.
+    const other = [
+      'train',
+      'td3',
+      '--config',
+      'printed.json',
+      '--critic',
+      'mlp-standard',
+      '--seed',
+      '1',
+      '--print-config',
+    ];
+    const { publish } = JSON.parse((await runCommand(other, directory)).stdout);
+    expect(publish).toMatchObject({ which: 'none', model: 'pendulum-v1-td3-mlp-standard-seed1' });
     const trained = await runCommand(['train', 'td3', '--config', 'printed.json', '--run', 'from-file'], directory);
     expect(JSON.parse(trained.stdout)).toMatchObject({ runDirectory: 'from-file', step: 120 });
     expect(JSON.parse(await readFile(join(directory, 'from-file/config.json'), 'utf8'))).toEqual(config);

@@ -11,18 +11,23 @@ import { train } from '../../trainer/train.ts';
 const scratch = mkdtempSync(join(tmpdir(), 'publish-every-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
-function run(name: string, which: 'every' | 'last', stepCount: number) {
+function run(
+  name: string,
+  which: 'every' | 'last',
+  stepCount: number,
+  { resume = false, evaluationInterval = 100, checkpointInterval = 1000 } = {},
+) {
   const config = {
     environment: 'Pendulum-v1',
     algorithm: { name: 'td3', critic: { architecture: 'mlp-small' }, actorHiddenSizes: [16], batchSize: 16 },
     loop: {
-      ...{ stepCount, warmUpStepCount: 100, evaluationInterval: 100, evaluationEpisodeCount: 1 },
-      ...{ checkpointInterval: 1000, replayCapacity: 1000, seed: 3 },
+      ...{ stepCount, warmUpStepCount: 100, evaluationInterval, evaluationEpisodeCount: 1 },
+      ...{ checkpointInterval, replayCapacity: 1000, seed: 3 },
     },
     threadCount: 1,
     publish: { store: join(scratch, 'store'), model: name, which },
   };
-  return train({ config, runDirectory: join(scratch, name), stream: { write: () => true } });
+  return train({ config, runDirectory: join(scratch, name), stream: { write: () => true }, resume });
 }
 
 const policyOf = async (model: string, version: number) => {
@@ -47,4 +52,13 @@ test('each version after the warm-up is what a run of so many steps gives', asyn
   // Nothing was chosen; the last evaluation is named.
   expect(second.training.bestEvaluationReturn).toBeUndefined();
   expect(second.training.lastEvaluationReturn).toBe(second.training.evaluations.at(-1)!.meanReturn);
+});
+
+test('a run that goes on from an earlier checkpoint publishes the evaluations that it did not have, and no other', async () => {
+  await run('again', 'every', 400, { evaluationInterval: 200, checkpointInterval: 200 });
+  rmSync(join(scratch, 'again', 'checkpoints', '400'), { recursive: true });
+  await run('again', 'every', 400, { evaluationInterval: 100, checkpointInterval: 200, resume: true });
+  const steps = [1, 2, 3].map(async (version) => (await policyOf('again', version)).training.steps);
+  expect(await Promise.all(steps)).toEqual([200, 400, 300]);
+  await expect(policyOf('again', 4)).rejects.toThrow();
 });

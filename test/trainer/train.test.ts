@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -38,5 +38,25 @@ test('an environment with a context is refused before anything is written', asyn
       'train td3: expected a policy for tasks, or an environment without a context, got "Point-Robot" with context goal.x, goal.y. Choose --policy hyper or context-mlp, or mlp, which does not see the task',
   });
   expect(existsSync(runDirectory)).toBe(false);
+  await rm(scratch, { recursive: true });
+});
+
+test('a run from code is resumed with the settings that it was begun with, or not at all', async () => {
+  const scratch = await mkdtemp(join(tmpdir(), 'train-test-'));
+  const runDirectory = join(scratch, 'run');
+  const stream = { write: () => true };
+  const begin = configWith({});
+  await train({ config: begin, runDirectory, stream });
+  const written = readFileSync(join(runDirectory, 'config.json'), 'utf8');
+  const resume = (config: ReturnType<typeof configWith>) => train({ config, runDirectory, stream, resume: true });
+  await expect(resume({ ...begin, algorithm: { ...begin.algorithm, gamma: 0.5 } })).rejects.toThrow(
+    'resume: algorithm.gamma: expected 0.99, as the run began, got 0.5',
+  );
+  await expect(resume({ ...begin, loop: { ...begin.loop, seed: 2 } as typeof begin.loop })).rejects.toThrow(
+    'resume: loop.seed: expected 0, as the run began, got 2',
+  );
+  expect(readFileSync(join(runDirectory, 'config.json'), 'utf8')).toBe(written);
+  const { run } = await resume({ ...begin, loop: { ...begin.loop, stepCount: 12 } });
+  expect(run.step).toBe(12);
   await rm(scratch, { recursive: true });
 });

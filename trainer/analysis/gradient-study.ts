@@ -147,14 +147,17 @@ export function accuracyPanels(records: readonly VersionAccuracy[], thresholds: 
   ];
 }
 
-const stemOf = (model: string): string => model.replace(/-seed\d+$/, '');
+const seedEnding = /-seed\d+$/;
 
+/** A name without a seed is that of no other's seed. */
 const seriesOf = ({ model, architecture, environment }: VersionAccuracy): string =>
-  [stemOf(model), architecture, environment].join('\n');
+  [model.replace(seedEnding, '-seed'), architecture, environment].join('\n');
 
 function labelOf(seeds: readonly (readonly VersionAccuracy[])[]): string {
   const { model, architecture } = seeds[0]![0]!;
-  return seeds.length === 1 ? `${model}, ${architecture}` : `${stemOf(model)}, ${architecture} (${seeds.length} seeds)`;
+  return seeds.length === 1
+    ? `${model}, ${architecture}`
+    : `${model.replace(seedEnding, '')}, ${architecture} (${seeds.length} seeds)`;
 }
 
 /** Those of equal names together, in the order of the first of each. */

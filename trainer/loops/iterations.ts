@@ -11,6 +11,7 @@ import { z } from 'zod';
 import type { Sliced } from '../../src/advantages/policy-gradient.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { Evaluation } from '../../src/package/manifest.ts';
+import { PartialUpdate } from '../off-policy/finite-loss.ts';
 import type { RunContext, RunResult } from '../run/algorithm.ts';
 import { type Checkpoints, createCheckpoints, type LoadedRun, loadRun } from '../run/checkpoints.ts';
 import { HangError, hangOf } from '../run/environment/hang.ts';
@@ -105,6 +106,8 @@ type LoopState = {
   readonly seconds: number;
   readonly evaluations: readonly Evaluation[];
   readonly results: Readonly<Record<string, number>>;
+  /** In the metric files; not in checkpoints of former versions. */
+  readonly recordCount?: number;
 };
 
 type Resumed = LoadedRun<'learner'> & { readonly state: LoopState };
@@ -118,7 +121,7 @@ type Resumed = LoadedRun<'learner'> & { readonly state: LoopState };
  */
 export async function trainIterations(options: IterationsOptions): Promise<RunResult> {
   const resumed = options.resume === true ? await resume(options) : undefined;
-  const files = openRecords(options, resumed);
+  const files = openRecords(options, resumed && { step: resumed.step, recordCount: resumed.state.recordCount });
   try {
     return await runLoop(createLoop(options, files, resumed));
   } finally {
@@ -148,11 +151,12 @@ type Loop = {
   readonly checkpoints: Checkpoints;
   readonly kept: KeptLearners;
   readonly record: (metrics: Readonly<Record<string, number>>) => void;
+  readonly recordCount: () => number;
   readonly seconds: () => number;
   step: number;
   /** Results of the newest evaluation. */
   results: Readonly<Record<string, number>>;
-  /** Whether the learner may have changed since the newest checkpoint. */
+  /** Whether there may be more than the newest checkpoint has: of the learner, or an evaluation. */
   hasChanged: boolean;
 };
 
@@ -170,6 +174,7 @@ function createLoop(options: IterationsOptions, files: MetricFiles, resumed: Res
     checkpoints: createCheckpoints(options, { now, files, resumedStep: resumed?.step }),
     kept: createKeptLearners(options, options.config.iterationCount),
     record: (metrics) => files.write({ step: loop.step, seconds: seconds(), ...metrics }),
+    recordCount: () => files.recordCount,
     seconds,
     step: resumed?.step ?? 0,
     results: resumed?.state.results ?? {},
@@ -201,7 +206,7 @@ async function runLoop(loop: Loop): Promise<RunResult> {
   }
   let checkpoint: string | undefined;
   try {
-    checkpoint = await checkpointHere(loop);
+    if (!(failure?.cause instanceof PartialUpdate)) checkpoint = await checkpointHere(loop);
   } catch (error) {
     failure ??= { cause: error };
   }
@@ -236,7 +241,7 @@ async function advance(loop: Loop): Promise<boolean> {
 }
 
 async function keepHere({ kept, step, options: { learner } }: Loop): Promise<void> {
-  if (kept.isReached({ from: step - 1, to: step })) await kept.keep(step, learner.save());
+  if (kept.isReached({ from: step - 1, to: step })) await kept.keep(step, learner.saveNetworks());
 }
 
 function isEvaluationDue({ step, evaluations, options: { config } }: Loop): boolean {
@@ -247,6 +252,7 @@ function isEvaluationDue({ step, evaluations, options: { config } }: Loop): bool
 async function evaluateHere(loop: Loop): Promise<void> {
   const { learner, config, reporter, signal } = loop.options;
   const { returns, before, results, metrics, text } = await runInTurns(learner.evaluate(loop.step), signal);
+  loop.hasChanged = true;
   const { meanReturn, standardDeviation } = moments(returns);
   loop.results = results;
   loop.record({ ...metrics, evaluationReturn: meanReturn, evaluationStandardDeviation: standardDeviation });
@@ -265,7 +271,8 @@ async function checkpointHere(loop: Loop): Promise<string> {
   const { options, evaluations, results } = loop;
   const contents = async () => {
     const { seed } = options.config;
-    const state: LoopState = { seed, seconds: loop.seconds(), evaluations: evaluations.list, results };
+    const [seconds, recordCount] = [loop.seconds(), loop.recordCount()];
+    const state: LoopState = { seed, seconds, evaluations: evaluations.list, results, recordCount };
     return { parts: { learner: options.learner.save() }, state };
   };
   const { path, isNew } = await loop.checkpoints.save(loop.step, contents, { hasChanged: loop.hasChanged });

@@ -14,6 +14,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { HyperpolicyError } from '../../src/contract/errors.ts';
 import { createRandom, type Random } from '../../src/contract/random.ts';
+import { PartialUpdate } from '../off-policy/finite-loss.ts';
 import type { OffPolicyLearner } from '../off-policy/learner.ts';
 import { networkSizes } from '../off-policy/networks.ts';
 import { type Batch, createBatch } from '../replay/batch.ts';
@@ -266,8 +267,8 @@ function learn(loop: Loop): void {
     if (lost !== undefined) throw new Error(`${lost[0]}: expected a finite metric, got ${lost[1]}`);
     if (metrics !== null) loop.record(updatesPerRun === 1 ? metrics : { ...metrics, updatesPerRun });
   } catch (error) {
-    // An update that was refused is not taken; any other fault may have come in the middle of one, and so may a refusal among several.
-    loop.isSound = error instanceof HyperpolicyError && updatesPerRun === 1;
+    // An update that was refused whole is not taken; any other fault may have come in the middle of one, and so may a refusal among several.
+    loop.isSound = error instanceof HyperpolicyError && !(error instanceof PartialUpdate) && updatesPerRun === 1;
     throw error;
   }
 }

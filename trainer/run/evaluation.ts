@@ -35,6 +35,8 @@ export type EvaluationResult = {
   readonly returns: readonly number[];
   /** Steps of each episode. */
   readonly lengths: readonly number[];
+  /** Where the returns are means of several episodes each: how many there were in all. */
+  readonly episodeCount?: number;
 };
 
 const turnIntervalMs = 50;

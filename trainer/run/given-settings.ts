@@ -51,7 +51,7 @@ export function settingFlags({ schemas, ...algorithm }: Algorithm): (Flag & { re
  * @throws HyperpolicyError: a file that cannot be read, a setting that is unknown or does not fit, a model's name
  */
 export function newConfig(algorithm: Algorithm, given: Given): RunConfig & { readonly publish: PublishOptions } {
-  const file = given.file === undefined ? {} : readConfigFile(given.file);
+  const file = given.file === undefined ? {} : withoutMadeName(algorithm, readConfigFile(given.file), given.file);
   const source = given.file ?? `train ${algorithm.name}`;
   const settings = merged(merged(defaults(algorithm), file), nested(given.flags));
   const model = modelName(algorithm, completeConfig(algorithm, { ...settings, publish: undefined }, source));
@@ -91,6 +91,14 @@ export const isResumable = ({ resumable }: Algorithm, { path: [group, name] }: P
 /** The model's name if no setting is given, without the seed. */
 export const defaultModelBase = (algorithm: Algorithm): string =>
   modelBase(algorithm, completeConfig(algorithm, defaults(algorithm)));
+
+/** A file that --print-config or a run wrote names the model after its own settings; with other ones the name is made anew. */
+function withoutMadeName(algorithm: Algorithm, file: GivenConfig, source: string): GivenConfig {
+  if (!isRecord(file.publish)) return file;
+  const { model, ...publish } = file.publish;
+  const own = completeConfig(algorithm, { ...merged(defaults(algorithm), file), publish: undefined }, source);
+  return model === modelName(algorithm, own) ? { ...file, publish } : file;
+}
 
 function checked(config: RunConfig): RunConfig & { readonly publish: PublishOptions } {
   checkModelName(config.publish!.model);

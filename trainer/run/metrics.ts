@@ -29,8 +29,9 @@ export type MetricFiles = {
    * the next one.
    */
   write(record: MetricRecord): void;
-  /** Waits until all records are on the disk. */
+  /** Waits until all records are on the disk. @throws Error of the system: some cannot be written */
   flush(): void;
+  /** Tries once more to write those that wait. */
   close(): void;
 };
 
@@ -113,11 +114,17 @@ class Records implements MetricFiles {
   }
 
   flush(): void {
+    this.#writeWaiting();
     this.#lines.flush();
     this.#table.flush();
   }
 
   close(): void {
+    try {
+      this.#writeWaiting();
+    } catch (error) {
+      this.#warn(`${this.#waiting.length} records of the metrics are lost (${(error as Error).message})`);
+    }
     this.#lines.close();
     this.#table.close();
   }

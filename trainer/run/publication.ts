@@ -13,6 +13,8 @@ export type Publication = {
   readonly which: string;
   /** Step of the run when it was published. */
   readonly step: number;
+  /** Of a run that publishes every evaluation: the steps of all of them so far. */
+  readonly steps?: readonly number[];
   readonly version: number;
   /** Directory of the package. */
   readonly directory: string;
@@ -32,10 +34,9 @@ export async function samePublication(
   runDirectory: string,
   { store, model, which, step }: Pick<Publication, 'store' | 'model' | 'which' | 'step'>,
 ): Promise<Publication | undefined> {
-  const former = await readPublication(runDirectory);
-  if (former?.store !== resolve(store) || former.model !== model || former.which !== which) return undefined;
+  const former = await lastTo(runDirectory, { store, model, which });
   // A resumed run repeats evaluations whose versions are already published.
-  if (which === 'every' ? former.step < step : former.step !== step) return undefined;
+  if (former === undefined || !(former.steps ?? [former.step]).includes(step)) return undefined;
   try {
     await readPackage(former.directory);
     return former;
@@ -45,9 +46,22 @@ export async function samePublication(
   }
 }
 
+/** The last publication to this model of this store, by the same choice. */
+async function lastTo(
+  runDirectory: string,
+  { store, model, which }: Pick<Publication, 'store' | 'model' | 'which'>,
+): Promise<Publication | undefined> {
+  const former = await readPublication(runDirectory);
+  return former?.store === resolve(store) && former.model === model && former.which === which ? former : undefined;
+}
+
 /** Replaces the note. */
-export async function notePublication(runDirectory: string, publication: Publication): Promise<void> {
-  const { store, directory } = publication;
-  const absolute = { ...publication, store: resolve(store), directory: resolve(directory) };
+export async function notePublication(runDirectory: string, publication: Omit<Publication, 'steps'>): Promise<void> {
+  const { store, directory, which, step } = publication;
+  const former = which === 'every' ? await lastTo(runDirectory, publication) : undefined;
+  const absolute: Publication = {
+    ...{ ...publication, store: resolve(store), directory: resolve(directory) },
+    ...(which === 'every' && { steps: [...(former?.steps ?? (former === undefined ? [] : [former.step])), step] }),
+  };
   await replaceFile(join(runDirectory, publicationFile), `${JSON.stringify(absolute, null, 2)}\n`, 'json');
 }

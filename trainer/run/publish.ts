@@ -1,8 +1,9 @@
 /** Publishes what a run has learnt. A resumed run publishes the same step to the same model only once. */
 
 import { execFileSync } from 'node:child_process';
+import { existsSync, realpathSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
 import { makeFolder, makeWritableFolder } from '../../src/files/folders.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
@@ -93,8 +94,8 @@ async function freshFigures({ training, log, signal }: RunToPublish): Promise<Fr
     signal?.throwIfAborted();
     const result = await training.evaluateAfresh?.(signal);
     if (result === undefined) return {};
-    const { meanReturn, standardDeviation, returns } = result;
-    return { freshReturn: meanReturn, freshStandardDeviation: standardDeviation, freshEpisodeCount: returns.length };
+    const { meanReturn, standardDeviation, returns, episodeCount = returns.length } = result;
+    return { freshReturn: meanReturn, freshStandardDeviation: standardDeviation, freshEpisodeCount: episodeCount };
   } catch (error) {
     const isCut = signal?.aborted === true && !(error instanceof HangError);
     const reason = isCut ? 'interrupted' : (error as Error).message;
@@ -109,12 +110,23 @@ async function writeNetworks(directory: string, files: ReadonlyMap<string, Uint8
   for (const [name, bytes] of files) await writeFile(join(directory, name), bytes);
 }
 
-/** The revision of this code in version control; `unknown` outside a checkout. */
+/** The revision of this code in version control; `unknown` outside a checkout of its own, as where it is installed as a package. */
 function sourceRevision(): string {
   try {
     const options = { cwd: import.meta.dirname, stdio: ['ignore', 'pipe', 'ignore'] as ['ignore', 'pipe', 'ignore'] };
-    return execFileSync('git', ['rev-parse', 'HEAD'], options).toString().trim();
+    const [root, revision] = execFileSync('git', ['rev-parse', '--show-toplevel', 'HEAD'], options)
+      .toString()
+      .trim()
+      .split('\n') as [string, string];
+    return realpathSync(root) === realpathSync(packageRoot()) ? revision : 'unknown';
   } catch {
     return 'unknown';
   }
+}
+
+/** The nearest folder above this file with a package.json. */
+function packageRoot(): string {
+  let folder = import.meta.dirname;
+  while (!existsSync(join(folder, 'package.json')) && folder !== dirname(folder)) folder = dirname(folder);
+  return folder;
 }

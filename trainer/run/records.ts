@@ -15,7 +15,7 @@ export const tensorBoardDirectory = 'tensorboard';
  */
 export function openRecords(
   { runDirectory, log, stepUnit, observer }: RunContext,
-  resumed: { readonly step: number; readonly recordCount?: number } | undefined,
+  resumed: { readonly step: number; readonly recordCount?: number | undefined } | undefined,
 ): MetricFiles {
   const warn = (line: string) => log?.warn({}, line);
   const { step: resumeStep, recordCount: resumeCount } = resumed ?? {};

@@ -1,8 +1,9 @@
 /** Runs the cells of a sweep, each in a process, some at a time. Finished cells are skipped; begun ones are resumed. */
 
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { invalidArgument } from '../../src/contract/errors.ts';
 import { replaceFile } from '../../src/files/durable-files.ts';
 import { makeFolder } from '../../src/files/folders.ts';
 import { saysInterrupted } from '../run/parent-process.ts';
@@ -11,17 +12,36 @@ import type { Cell } from './sweep-file.ts';
 
 /** Written when a cell's process has ended well. */
 const doneFile = 'sweep-done.json';
+/** Written when a cell begins: its settings, which the same cell of an edited sweep must have too. */
+const settingsFile = 'sweep-cell.txt';
 const outputFile = 'sweep-output.log';
 
 export type CellEnd = { readonly cell: Cell; readonly how: 'done' | 'done before' | 'failed' | 'interrupted' };
 
 export const isDone = ({ runDirectory }: Cell): boolean => existsSync(join(runDirectory, doneFile));
 
+/** @throws HyperpolicyError invalid_argument: the run was begun with other settings */
+function refuseOtherSettings({ runDirectory, settings }: Cell): void {
+  const path = join(runDirectory, settingsFile);
+  if (!existsSync(path)) return;
+  const begun = readFileSync(path, 'utf8');
+  if (begun === settingsText(settings)) return;
+  throw invalidArgument({
+    where: `sweep: ${runDirectory}`,
+    expected: `the settings that it was begun with, ${begun.trim()}`,
+    actual: settings.join(' '),
+    remedy: 'Give the edited sweep another name, or remove that folder',
+  });
+}
+
+const settingsText = (settings: readonly string[]): string => `${settings.join(' ')}\n`;
+
 /**
  * @param options.command that the arguments of a cell follow, e.g. `[node, main.js]`
  * @param options.processCount at a time
  * @param options.signal aborting asks the processes to end, which leave their checkpoints, and begins no other
  * @param options.note told as each cell ends
+ * @throws HyperpolicyError invalid_argument, before any cell begins: one was begun with other settings
  */
 export async function runCells(
   cells: readonly Cell[],
@@ -32,6 +52,7 @@ export async function runCells(
     readonly note: (end: CellEnd) => void;
   },
 ): Promise<CellEnd[]> {
+  for (const cell of cells) refuseOtherSettings(cell);
   const ends: CellEnd[] = [];
   const waiting = [...cells];
   const work = async (): Promise<void> => {
@@ -54,6 +75,7 @@ async function runCell(
   const { runDirectory } = cell;
   const args = (await hasCheckpoint(runDirectory)) ? cell.resumeArguments : cell.trainArguments;
   makeFolder(runDirectory);
+  await replaceFile(join(runDirectory, settingsFile), settingsText(cell.settings), 'sweep');
   const output = openSync(join(runDirectory, outputFile), 'a');
   // In a process group of its own: Ctrl-C must not reach it beside our signal, which would be its second. The channel closes if this
   // process is killed; the training then ends with a checkpoint.

@@ -9,8 +9,9 @@ import { readConfigFile } from '../run/config-file.ts';
 import { type GivenFlag, newConfig, settingFlags } from '../run/given-settings.ts';
 import { runName } from '../run/run-names.ts';
 
-const value = z.union([z.string(), z.number()]);
+const value = z.union([z.string(), z.number(), z.boolean()], { error: 'a text, a number, true or false' });
 const values = z.array(value).min(1);
+type Value = z.infer<typeof value>;
 const cellCountMax = 10_000;
 
 const sweepSchema = z.strictObject({
@@ -36,6 +37,8 @@ export type Cell = {
   /** Values of all cells in one row of the summary: all but the seed. */
   readonly group: Readonly<Record<string, string>>;
   readonly runDirectory: string;
+  /** The settings as flags of `train` with their values. */
+  readonly settings: readonly string[];
   /** Arguments of `hyperpolicy` that begin the run. */
   readonly trainArguments: readonly string[];
   /** To go on from its checkpoint. */
@@ -70,9 +73,9 @@ export async function readSweep(path: string): Promise<Sweep> {
   return { name, runs, cells };
 }
 
-type Values = Readonly<Record<string, string | number>>;
+type Values = Readonly<Record<string, Value>>;
 
-function combine(path: string, grid: Readonly<Record<string, readonly (string | number)[]>>): Values[] {
+function combine(path: string, grid: Readonly<Record<string, readonly Value[]>>): Values[] {
   const count = Object.values(grid).reduce((product, list) => product * list.length, 1);
   if (grid.algorithm === undefined || count > cellCountMax) {
     throw invalidArgument({
@@ -94,7 +97,7 @@ type SweepCell = {
   readonly store: string | undefined;
   readonly combination: Values;
   readonly settings: Values;
-  readonly grid: Readonly<Record<string, readonly (string | number)[]>>;
+  readonly grid: Readonly<Record<string, readonly Value[]>>;
 };
 
 async function cellOf(path: string, sweep: SweepCell): Promise<Cell> {
@@ -123,7 +126,7 @@ async function cellOf(path: string, sweep: SweepCell): Promise<Cell> {
 type ChosenFlag = GivenFlag & { readonly text: string };
 
 /** @throws HyperpolicyError invalid_argument: a flag or value that `train` refuses */
-function chosenFlag(where: string, algorithm: Algorithm, name: string, given: string | number): ChosenFlag {
+function chosenFlag(where: string, algorithm: Algorithm, name: string, given: Value): ChosenFlag {
   const text = String(given);
   const refuse = (expected: string) =>
     invalidArgument({ where: `${where}: ${name}`, expected, actual: JSON.stringify(given) });
@@ -147,25 +150,27 @@ function argumentsOf({
   readonly store: string | undefined;
   readonly runDirectory: string;
   readonly model: string;
-}): Pick<Cell, 'trainArguments' | 'resumeArguments'> {
+}): Pick<Cell, 'settings' | 'trainArguments' | 'resumeArguments'> {
   const publishing = store === undefined ? ['--publish', 'none'] : ['--store', store, '--model', model];
   const common = ['--run', runDirectory, ...publishing];
   const textsOf = (some: readonly ChosenFlag[]) => some.flatMap(({ flag, text }) => [flag, text]);
   const length = flags.filter(({ flag }) => flag === '--steps' || flag === '--iterations');
   return {
+    settings: [algorithm.name, ...textsOf(flags)],
     trainArguments: ['train', algorithm.name, ...textsOf(flags), ...common],
     resumeArguments: ['train', algorithm.name, '--resume', ...common, ...textsOf(length)],
   };
 }
 
 /** The part of a name that distinguishes a cell from others. The algorithm stands first, and the seed last. */
-const partOf = (key: string, combination: Values): (string | number)[] =>
+const partOf = (key: string, combination: Values): Value[] =>
   key === 'algorithm' || key === 'seed' ? [] : [combination[key]!];
 
 const slug = (parts: readonly unknown[]): string =>
   parts
     .map((part) =>
       String(part)
+        .replace(/^-(?=[\d.])/, 'minus')
         .toLowerCase()
         .replaceAll(/[^a-z0-9.]+/g, '-')
         .replaceAll(/^[-.]+|[-.]+$/g, ''),

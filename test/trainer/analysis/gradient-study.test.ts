@@ -35,8 +35,14 @@ test('another critic or environment is another curve', () => {
     record('a-seed0', 10, 0.2),
     record('a-seed1', 10, 0.2, { architecture: 'mlp-small' }),
     record('a-seed2', 10, 0.2, { environment: 'Ant-v5' }),
+    record('a', 10, 0.2),
   ];
   const [{ curves, subtitle }] = accuracyPanels(records, []) as [ReturnType<typeof accuracyPanels>[number]];
-  expect(curves.map(({ label }) => label)).toEqual(['a-seed0, sa-hyper', 'a-seed1, mlp-small', 'a-seed2, sa-hyper']);
+  expect(curves.map(({ label }) => label)).toEqual([
+    'a-seed0, sa-hyper',
+    'a-seed1, mlp-small',
+    'a-seed2, sa-hyper',
+    'a, sa-hyper',
+  ]);
   expect(subtitle).toBe('mean and standard deviation over states');
 });

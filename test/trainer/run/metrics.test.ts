@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
   mkdirSync,
@@ -47,6 +48,41 @@ const three: readonly MetricRecord[] = [
 ];
 
 describe('metric files', () => {
+  test('records that found no room are written when a checkpoint asks for it, and at the end', () => {
+    const script = join(directory, 'full.mjs');
+    const metrics = new URL('../../../dist/trainer/run/metrics.js', import.meta.url).href;
+    writeFileSync(
+      script,
+      `import { execFileSync } from 'node:child_process';
+       import { openMetricFiles, readMetrics } from ${JSON.stringify(metrics)};
+       process.on('SIGXFSZ', () => {});
+       const limit = (bytes) => execFileSync('prlimit', ['--pid', String(process.pid), '--fsize=' + bytes + ':']);
+       const files = openMetricFiles({ directory: 'run' });
+       const write = (first) => {
+         for (let step = first; step < first + 60; step++) files.write({ step, seconds: step });
+       };
+       const counts = [];
+       const count = () => counts.push(readMetrics('run').length);
+       limit(1024);
+       write(0);
+       count();
+       limit('unlimited');
+       files.flush();
+       count();
+       limit(2048);
+       write(60);
+       count();
+       limit('unlimited');
+       files.close();
+       count();
+       console.log(JSON.stringify(counts));`,
+    );
+    const counts = JSON.parse(execFileSync(process.execPath, [script], { cwd: directory }).toString());
+    expect(counts[0]).toBeLessThan(60);
+    expect(counts[2]).toBeLessThan(120);
+    expect([counts[1], counts[3]]).toEqual([60, 120]);
+  });
+
   test('both files hold every record; a new metric becomes a new column', () => {
     write(three);
     expect(lines()).toBe(

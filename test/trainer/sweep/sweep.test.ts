@@ -2,7 +2,7 @@
 
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { kubernetesJob, slurmArray } from '../../../trainer/sweep/jobs.ts';
@@ -43,6 +43,20 @@ describe('a sweep file', () => {
       `train td3 --steps 1e3 --critic sa-small --env Pendulum-v1 --seed 1 --run ${cells[3]!.runDirectory} --publish none`,
     );
     expect(new Set(cells.map(({ runDirectory }) => runDirectory)).size).toBe(8);
+  });
+
+  test('values may be true and false, and negative', async () => {
+    const yes = { algorithm: ['pearl'], env: ['Point-Robot'], 'encode-next-observation': [true, false] };
+    const negative = { algorithm: ['sac'], 'target-entropy': [-3, 3] };
+    const named = async (grid: object) =>
+      (await readSweep(write({ ...small(), settings: {}, grid }))).cells.map(
+        ({ runDirectory, settings }) => `${basename(runDirectory)}: ${settings.slice(1).join(' ')}`,
+      );
+    expect(await named(yes)).toEqual([
+      'pearl-point-robot-true-seed0: --env Point-Robot --encode-next-observation true',
+      'pearl-point-robot-false-seed0: --env Point-Robot --encode-next-observation false',
+    ]);
+    expect(await named(negative)).toEqual(['sac-minus3-seed0: --target-entropy -3', 'sac-3-seed0: --target-entropy 3']);
   });
 
   test.each([
@@ -116,6 +130,20 @@ describe('running a sweep', () => {
     const [end] = await runCells(cells, { command, processCount: 1, signal, note: () => {} });
     expect(end!.how).toBe('interrupted');
     expect(existsSync(join(end!.cell.runDirectory, 'sweep-done.json'))).toBe(false);
+  });
+
+  test('a cell whose settings were edited is refused before any begins; more seeds are not', async () => {
+    const options = { command: standIn(), processCount: 2, signal: new AbortController().signal, note: () => {} };
+    const cellsOf = async (sweep: object) => (await readSweep(write(sweep))).cells;
+    await runCells(await cellsOf(small([0])), options);
+    const more = await runCells(await cellsOf(small([0, 1])), options);
+    expect(more.map(({ how }) => how)).toEqual([0, 1, 2, 3].flatMap(() => ['done before', 'done']));
+    const began = readFileSync(join(folder, 'began.log'), 'utf8');
+    const edited = await cellsOf({ ...small([0, 1, 2]), settings: { steps: '2e3' } });
+    await expect(runCells(edited, options)).rejects.toThrow(
+      'expected the settings that it was begun with, td3 --steps 1e3 --critic mlp-small --env Pendulum-v1 --seed 0, got td3 --steps 2e3',
+    );
+    expect(readFileSync(join(folder, 'began.log'), 'utf8')).toBe(began);
   });
 
   test('begins nothing once it is interrupted', async () => {

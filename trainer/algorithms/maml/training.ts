@@ -47,7 +47,8 @@ export async function openMaml(setup: Setup): Promise<Training> {
       const fresh = await parts.openTester(loop.seed + seedOffsets.fresh);
       try {
         const { post: returns, lengths } = await runInTurns(testReturns(fresh, 0), signal);
-        return { ...moments(returns), returns, lengths };
+        const episodeCount = returns.length * loop.evaluationEpisodeCount;
+        return { ...moments(returns), returns, lengths, episodeCount };
       } finally {
         disposeTester(fresh);
       }

@@ -89,6 +89,7 @@ class PearlLearner {
   readonly #options: PearlLearnerOptions;
   readonly #networks: ReturnType<typeof networkState>;
   #progress = atStart;
+  /** Since the last report. */
   #environmentSteps = 0;
   /** Undefined before it begins, and after a failure or in a resumed run, which begin it again with the same networks. */
   #work: Sliced<Collection> | undefined;
@@ -114,6 +115,7 @@ class PearlLearner {
     // No step of an environment is left in progress, as an evaluation may follow in the same threads.
     while (!this.#advance()) yield;
     const report = reportOf(this.#progress, this.#environmentSteps);
+    this.#environmentSteps = 0;
     this.#progress = { ...atStart, isCollecting: true };
     return report;
   }

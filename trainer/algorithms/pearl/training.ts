@@ -4,7 +4,7 @@ import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { type IterationsConfig, type TaskEvaluation, trainIterations } from '../../loops/iterations.ts';
 import type { Setup, Training } from '../../run/algorithm.ts';
-import { type EvaluationResult, moments } from '../../run/evaluation.ts';
+import { moments } from '../../run/evaluation.ts';
 import { loadBestLearner } from '../../run/evaluations.ts';
 import { runInTurns } from '../../run/turns.ts';
 import { checkPearlConfig, type PearlConfig } from './config.ts';
@@ -48,7 +48,10 @@ export async function openPearl({ config: run, environment, engine }: Setup): Pr
       });
     },
     async evaluateAfresh(signal) {
-      return resultOf(await runInTurns(parts.evaluate(tasks.test, seed + freshSeedOffset, { areFresh: true }), signal));
+      const slices = parts.evaluate(tasks.test, seed + freshSeedOffset, { areFresh: true });
+      const { returns, meanLength } = await runInTurns(slices, signal);
+      const lengths = returns.map(() => meanLength);
+      return { ...moments(returns), returns, lengths, episodeCount: returns.length * loop.evaluationEpisodeCount };
     },
     async restoreBest(runDirectory, best) {
       networkState(parts.parameters).restore(await loadBestLearner(runDirectory, best));
@@ -85,9 +88,3 @@ function* evaluationOf(
     text: `test tasks ${testReturn.toFixed(1)}${beyond ? `, out of range ${beyond.meanReturn.toFixed(1)}` : ''}`,
   };
 }
-
-const resultOf = ({ returns, meanLength }: EvaluatedTasks): EvaluationResult => ({
-  ...moments(returns),
-  returns,
-  lengths: returns.map(() => meanLength),
-});

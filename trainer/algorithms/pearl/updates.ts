@@ -69,8 +69,8 @@ export function createUpdates(options: UpdatesOptions): Updates {
       trainables.q.adam.step();
       encoder?.trainable.adam.step();
       steps.policy.run();
-      requireFiniteLoss('V loss', memory.valueLoss[0]!);
-      requireFiniteLoss('policy loss', memory.policyLoss[0]!);
+      requireFiniteLoss('V loss', memory.valueLoss[0]!, { isBegun: true });
+      requireFiniteLoss('policy loss', memory.policyLoss[0]!, { isBegun: true });
       trainables.value.adam.step();
       trainables.value.followTarget(config.tau);
       trainables.policy.adam.step();

@@ -33,7 +33,7 @@ function singleUpdates(options: StepOptions): Updates {
       for (const loss of memory.criticLosses) requireFiniteLoss('critic loss', loss);
       critic.adam.step();
       steps.actor.run();
-      requireFiniteLoss('actor loss', memory.actorLoss[0]!);
+      requireFiniteLoss('actor loss', memory.actorLoss[0]!, { isBegun: true });
       actor.adam.step();
       if (config.temperature === 'learned') temperature.adam.step();
       critic.followTarget(config.tau);

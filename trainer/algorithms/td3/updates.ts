@@ -29,7 +29,7 @@ function singleUpdates({ engine, config, networks, parameters, memory }: StepOpt
       critic.adam.step();
       if (critic.adam.stepCount % config.policyDelay === 0) {
         steps.actor.run();
-        requireFiniteLoss('actor loss', memory.actorLoss[0]!);
+        requireFiniteLoss('actor loss', memory.actorLoss[0]!, { isBegun: true });
         actor.adam.step();
         critic.followTarget(config.tau);
         actor.followTarget(config.tau);

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readPackage } from '../../../../src/package/package.ts';
 import { commandRuns } from '../../command-runs.ts';
 
 let scratch: string;
@@ -70,7 +71,7 @@ test('every iteration tells what it collected and what the updates came to', asy
     expect(record.trainReturn).toBeLessThan(0);
   }
   // 6 tasks x 80 steps before the first, then 3 tasks x (40 + 40) of each.
-  expect(iterations.map(({ environmentSteps }) => environmentSteps)).toEqual([720, 960, 1200, 1440]);
+  expect(iterations.map(({ environmentSteps }) => environmentSteps)).toEqual([720, 240, 240, 240]);
   expect(records.filter((record) => 'testReturn' in record).map(({ step }) => step)).toEqual([0, 2, 4]);
 });
 
@@ -102,8 +103,10 @@ test('fresh episodes have starts that no evaluation had', async () => {
   const all = settings.map((word) => (word === 'Point-Robot' ? 'HalfCheetah-Vel' : word));
   // With the task as z, equal starts would give equal returns.
   const few = ['--train-tasks', '3', '--initial-steps', '20', '--eval-tasks', '1', '--updates', '1'];
-  const more = [...few, '--agent', 'oracle-context', '--iterations', '1', '--publish', 'last'];
-  const { testReturn, freshReturn } = await finish('fresh', [...all, ...more]);
+  const more = [...few, '--agent', 'oracle-context', '--iterations', '1', '--publish', 'last', '--eval-episodes', '2'];
+  const { testReturn, freshReturn, directory } = await finish('fresh', [...all, ...more]);
+  const { manifest } = await readPackage(String(directory));
+  expect(manifest.training.freshEpisodeCount).toBe(2);
   expect(freshReturn).toBeLessThan(0);
   expect(freshReturn).not.toBe(testReturn);
 }, 240_000);

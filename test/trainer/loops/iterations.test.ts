@@ -1,0 +1,96 @@
+/** The loop of iterations: a run that is cut at an evaluation has it once, and a learner in the middle of an update is not saved. */
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeEach, expect, test } from 'vitest';
+import { type IterativeLearner, trainIterations } from '../../../trainer/loops/iterations.ts';
+import { PartialUpdate } from '../../../trainer/off-policy/finite-loss.ts';
+import { checkpointSteps } from '../../../trainer/run/checkpoint.ts';
+import { RunFailure } from '../../../trainer/run/failure.ts';
+import { loadLearner } from '../../../trainer/run/kept-learners.ts';
+import { readMetrics } from '../../../trainer/run/metrics.ts';
+
+let runDirectory: string;
+beforeEach(async () => {
+  const scratch = await mkdtemp(join(tmpdir(), 'iterations-test-'));
+  runDirectory = join(scratch, 'run');
+  return () => rm(scratch, { recursive: true });
+});
+
+/** Counts; its returns are higher the longer it has counted, but for iteration 3, which is the best. */
+function counter(sliceCountOf: (iteration: number) => number = () => 1): IterativeLearner {
+  const count = Float32Array.of(0);
+  const state = () => ({ arrays: { count: count.slice() }, state: null });
+  return {
+    *iterate() {
+      yield;
+      count[0]! += 1;
+      return { metrics: { count: count[0]! }, latestReturn: undefined, text: 'counted' };
+    },
+    *evaluate(iteration) {
+      for (let slice = sliceCountOf(iteration); slice > 0; slice--) yield;
+      const value = iteration === 3 ? 100 : iteration;
+      return { returns: [value - 1, value + 1], before: undefined, results: { value }, metrics: { value }, text: '' };
+    },
+    save: () => ({ ...state(), arrays: { ...state().arrays, replay: new Float32Array(3) } }),
+    saveNetworks: state,
+    restore: ({ arrays }) => count.set(arrays.count as Float32Array),
+  };
+}
+
+const train = (
+  iterationCount: number,
+  { learner = counter(), resume = false, ...more }: Partial<Parameters<typeof trainIterations>[0]> = {},
+) =>
+  trainIterations({
+    ...{ learner, runDirectory, resume, title: 'counter' },
+    config: {
+      ...{ iterationCount, evaluationInterval: 3, evaluationEpisodeCount: 5, checkpointInterval: 2, seed: 0 },
+      ...{ evaluationTaskCount: 2 },
+    } as Parameters<typeof trainIterations>[0]['config'],
+    ...more,
+  });
+
+const evaluated = () => readMetrics(runDirectory).filter((record) => 'value' in record);
+
+test('an evaluation that a resumed run makes at its first iteration is in its checkpoint, and in the records once', async () => {
+  const interrupt = new AbortController();
+  const learner = counter((iteration) => {
+    if (iteration !== 3) return 1;
+    interrupt.abort();
+    return Number.POSITIVE_INFINITY;
+  });
+  expect((await train(3, { learner, signal: interrupt.signal })).aborted).toBe(true);
+  expect(evaluated().map(({ step }) => step)).toEqual([0]);
+  expect((await train(3, { resume: true })).best).toMatchObject({ step: 3, meanReturn: 100, episodeCount: 10 });
+  await train(3, { resume: true });
+  expect(evaluated().map(({ step }) => step)).toEqual([0, 3]);
+  expect((await train(6, { resume: true })).best).toMatchObject({ step: 3, meanReturn: 100 });
+  expect(evaluated().map(({ step }) => step)).toEqual([0, 3, 6]);
+});
+
+test('a learner that is kept has no replay buffer', async () => {
+  await train(3, { keptSteps: [1] });
+  expect(Object.keys((await loadLearner(runDirectory, 1)).learner.arrays)).toEqual(['count']);
+});
+
+test('an update that was refused when a part of it was taken leaves the checkpoint before', async () => {
+  const learner = counter();
+  const broken: IterativeLearner = {
+    ...learner,
+    iterate(iteration) {
+      if (iteration < 3) return learner.iterate(iteration);
+      throw new PartialUpdate({
+        kind: 'failed_precondition',
+        where: 'update',
+        expected: 'a finite loss',
+        actual: 'NaN',
+      });
+    },
+  };
+  const failure = await train(6, { learner: broken }).catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(RunFailure);
+  expect((failure as RunFailure).result.checkpoint).toBeUndefined();
+  expect(await checkpointSteps(join(runDirectory, 'checkpoints'))).toEqual([2]);
+});

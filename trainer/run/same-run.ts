@@ -1,0 +1,45 @@
+/** Whether a resumed run is the run that was begun: its settings, but for those that may be given again. */
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { invalidArgument } from '../../src/contract/errors.ts';
+import type { Algorithm } from './algorithm.ts';
+import { completeConfig, isRecord } from './complete-config.ts';
+import type { RunConfig } from './config.ts';
+import { readRunConfig } from './run-directory.ts';
+
+/**
+ * Call before anything is written to the directory.
+ * @throws HyperpolicyError invalid_argument: a setting that differs; as readRunConfig and completeConfig
+ */
+export function requireSameRun(algorithm: Algorithm, runDirectory: string, config: RunConfig): void {
+  const path = join(runDirectory, 'config.json');
+  // The loop says that there is no run.
+  if (!existsSync(path)) return;
+  const begun = decidingSettings(algorithm, completeConfig(algorithm, readRunConfig(runDirectory), path));
+  const given = decidingSettings(algorithm, config);
+  for (const name of new Set([...begun.keys(), ...given.keys()])) {
+    if (begun.get(name) === given.get(name)) continue;
+    throw invalidArgument({
+      where: `resume: ${name}`,
+      expected: `${begun.get(name) ?? 'nothing'}, as the run began`,
+      actual: given.get(name) ?? 'nothing',
+      remedy: 'Leave it out to go on with the run, or begin another one',
+    });
+  }
+}
+
+/** By dotted name, as JSON. */
+function decidingSettings({ resumable }: Algorithm, { environment, algorithm, loop }: RunConfig): Map<string, string> {
+  const fixed = Object.entries(loop).filter(([name]) => !resumable.includes(name));
+  return new Map(flat({ environment, algorithm, loop: Object.fromEntries(fixed) }));
+}
+
+const flat = (value: object, path: readonly string[] = []): [string, string][] =>
+  Object.entries(value).flatMap(([name, inner]): [string, string][] =>
+    isRecord(inner)
+      ? flat(inner, [...path, name])
+      : inner === undefined
+        ? []
+        : [[[...path, name].join('.'), JSON.stringify(inner)]],
+  );
