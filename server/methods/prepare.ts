@@ -6,13 +6,13 @@
 
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { Pinning, type PolicyService, type PrepareRequest } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
-import type { UnaryHandlers } from '../call/rpc.ts';
+import type { Call, UnaryHandlers } from '../call/rpc.ts';
 import { decodeRows, type Rows } from '../call/tensors.ts';
 import type { ServerConfig } from '../config.ts';
 import type { ModelStore } from '../models/model-store.ts';
 import { type ServedVersion, whenHeld } from '../models/served-version.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import { answerByDue, checkDeadline, dueOf, lateError } from './due-time.ts';
+import { answerByDue, checkDeadline, type Due, dueOf, lateError, requireClient } from './due-time.ts';
 import { checkClient } from './request-checks.ts';
 
 /**
@@ -50,16 +50,30 @@ export function createPrepareHandler({ models, config, elsewhere }: PrepareDeps)
       if (others === undefined) return { version, count, generatedCount: 0 };
       done = others.then(() => ({ version, count, generatedCount: 0 }));
     } else {
-      done = whenHeld(served, async () => {
+      const isPin = request.pinning === Pinning.PIN;
+      let generatedCount = 0;
+      const make = async () => {
         const batch = await source.weightsFor(rows, call);
-        if (request.pinning === Pinning.PIN) source.pin(rows, batch);
-        return { version, count, generatedCount: Math.max(batch.missingCount ?? 0, (await others) ?? 0) };
+        generatedCount = Math.max(batch.missingCount ?? 0, (await others) ?? 0);
+        if (isPin) requireWaiting(call, due);
+        return batch;
+      };
+      done = whenHeld(served, async () => {
+        await (isPin ? source.pinWhenMade(rows, make) : make());
+        return { version, count, generatedCount };
       });
     }
     return answerByDue(done, due, () => {
-      throw lateError('Prepare', due!, 'The weights are being made');
+      throw lateError('Prepare', due!, 'The weights are being made, and are not pinned');
     });
   };
+}
+
+/** A call that fails must not pin: its client would not know of the pin. @throws HyperpolicyError if the call has failed, or will */
+function requireWaiting(call: Call, due: Due | undefined): void {
+  const computed = 'Nothing is pinned';
+  if (due !== undefined && performance.now() >= due.atMs) throw lateError('Prepare', due, computed);
+  requireClient('Prepare', call, computed);
 }
 
 function readTarget(

@@ -6,7 +6,7 @@
 import { resourceExhausted } from '../../src/contract/errors.ts';
 import { LruMap } from '../../src/contract/lru-map.ts';
 import type { BlockArena } from '../../src/memory/block-arena.ts';
-import { type GeneratedWeights, withOwnBlock } from './generated-weights.ts';
+import { type GeneratedWeights, type WeightBatch, withOwnBlock } from './generated-weights.ts';
 
 /** How often weights were there, and were not. */
 export type LookupCounts = { hitCount: number; missCount: number };
@@ -34,6 +34,8 @@ export class KeptWeights {
   readonly #clock: () => number;
   readonly #entries = new LruMap<Entry>(({ weights }) => weights.bytes);
   readonly #pinned = new LruMap<GeneratedWeights>(({ bytes }) => bytes);
+  /** Keys that will be pinned when their weights are made. */
+  readonly #pending = new Set<Set<string>>();
 
   constructor({ bytesMax, arena, timeToLiveMs = 0, clock = () => performance.now() }: KeptWeightsOptions) {
     this.arena = arena;
@@ -98,9 +100,29 @@ export class KeptWeights {
     this.#evict();
   }
 
+  /**
+   * Pins what `make` resolves to, the weights of each key in order; not those that are unpinned before.
+   * @throws HyperpolicyError as pin; whatever `make` throws, and nothing is pinned
+   */
+  async pinWhenMade(keys: readonly string[], make: () => Promise<WeightBatch>): Promise<void> {
+    const wanted = new Set(keys);
+    this.#pending.add(wanted);
+    try {
+      const { entries } = await make();
+      const places = [...keys.keys()].filter((place) => wanted.has(keys[place]!));
+      this.pin(
+        places.map((place) => keys[place]!),
+        places.map((place) => entries[place]!),
+      );
+    } finally {
+      this.#pending.delete(wanted);
+    }
+  }
+
   /** Makes these ordinary entries again. */
   unpin(keys: readonly string[]): void {
     for (const key of keys) {
+      for (const wanted of this.#pending) wanted.delete(key);
       const weights = this.#pinned.delete(key);
       if (weights !== undefined) this.insert([key], [weights]);
     }

@@ -71,9 +71,9 @@ export class WeightSource {
     return distinctRows(rows, this.#options.inputSize).keys.length;
   }
 
-  /** @throws HyperpolicyError resource_exhausted as KeptWeights.pin */
-  pin(rows: Rows, { entries }: WeightBatch): void {
-    this.#options.cache.kept.pin(this.#keysOf(rows), entries);
+  /** As KeptWeights.pinWhenMade. */
+  pinWhenMade(rows: Rows, make: () => Promise<WeightBatch>): Promise<void> {
+    return this.#options.cache.kept.pinWhenMade(this.#keysOf(rows), make);
   }
 
   unpin(rows: Rows): void {

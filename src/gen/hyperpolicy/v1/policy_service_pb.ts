@@ -1632,14 +1632,15 @@ export const Pinning = {
   UNSPECIFIED: 0,
 
   /**
-   * Keep them until they are unpinned or their version is gone. At most half of the cache may be pinned.
+   * Keep them until they are unpinned or their version is gone. At most half of the cache may be pinned. A call that fails pins nothing; of a
+   * server with several processes, some may have pinned them: repeat the call, or unpin.
    *
    * @generated from enum value: PINNING_PIN = 1;
    */
   PIN: 1,
 
   /**
-   * Let them be dropped again. Nothing is made.
+   * Let them be dropped again, also where a call that pins them is still in progress. Nothing is made.
    *
    * @generated from enum value: PINNING_UNPIN = 2;
    */
