@@ -22,7 +22,7 @@ import type { WorkMetrics } from '../telemetry/metrics.ts';
 import { readParameters } from './parameters.ts';
 import { createTallies, type InferTally } from './statistics.ts';
 import { configOf, metadataOf, type NamedTarget, Targets } from './targets.ts';
-import { readInputs, writeOutputs } from './tensors.ts';
+import { readInputs, readRequested, writeOutputs } from './tensors.ts';
 
 export type KserveDeps = { readonly models: ModelStore; readonly config: ServerConfig; readonly work: WorkMetrics };
 
@@ -101,6 +101,7 @@ async function infer(
   const { timeoutUs } = readParameters(request);
   const rule = { model: request.modelName, rowCountMax: config.rowCountMax };
   const inputs = readInputs(request, network.tensors, rule);
+  const requested = readRequested(request, network.tensors);
   const { rowCount } = inputs.get('observation')!;
   const task = new Task({ method: 'ModelInfer', served, call, rowCount, budgetUs: timeoutUs }, { config, work });
   if (task.isOver) throw task.lateError('Nothing was computed');
@@ -108,7 +109,7 @@ async function infer(
   const late = 'The batch is too large or the server too busy for this deadline';
   const values = await task.inTime(() => runNetwork(network, inputs, task), late);
   const computedAtMs = performance.now();
-  const written = writeOutputs(request, network.tensors, { rowCount, values });
+  const written = writeOutputs(requested, { rowCount, values, isRaw: request.rawInputContents.length > 0 });
   const endMs = performance.now();
   const input = readAtMs - call.receivedAtMs;
   const output = endMs - computedAtMs;

@@ -57,28 +57,44 @@ export function readInputs(
   return rows;
 }
 
-/** The requested outputs, in that order; raw if the inputs were raw. @throws HyperpolicyError invalid_argument */
+/**
+ * The requested outputs in that order, each once: a name takes a few bytes of a message, and its values up to a megabyte of the answer.
+ * @throws HyperpolicyError invalid_argument
+ */
+export function readRequested({ outputs }: ModelInferRequest, { outputs: known }: GraphRule): readonly TensorRule[] {
+  if (outputs.length === 0) return known;
+  const requested = new Set<TensorRule>();
+  for (const { name } of outputs) {
+    const tensor = known.find((other) => other.name === name);
+    if (tensor === undefined || requested.has(tensor)) {
+      const names = known.map((other) => other.name).join(', ');
+      throw refuse('ModelInfer outputs', `some of ${names}, each once`, quoted(name));
+    }
+    requested.add(tensor);
+  }
+  return [...requested];
+}
+
+/** @param isRaw as the inputs were */
 export function writeOutputs(
-  { outputs: requested, rawInputContents }: ModelInferRequest,
-  { outputs: known }: GraphRule,
-  { rowCount, values }: { readonly rowCount: number; readonly values: Readonly<Record<string, Float32Array>> },
+  requested: readonly TensorRule[],
+  {
+    rowCount,
+    values,
+    isRaw,
+  }: {
+    readonly rowCount: number;
+    readonly values: Readonly<Record<string, Float32Array>>;
+    readonly isRaw: boolean;
+  },
 ) {
-  const chosen = requested.length === 0 ? known : requested.map(({ name }) => find(known, name));
-  const isRaw = rawInputContents.length > 0;
   return {
-    outputs: chosen.map(({ name, sizes }) => ({
+    outputs: requested.map(({ name, sizes }) => ({
       name,
       datatype: 'FP32',
       shape: [rowCount, ...sizes].map(BigInt),
       ...(!isRaw && { contents: { fp32Contents: [...values[name]!] } }),
     })),
-    rawOutputContents: isRaw ? chosen.map(({ name }) => bytesOf(values[name]!)) : [],
+    rawOutputContents: isRaw ? requested.map(({ name }) => bytesOf(values[name]!)) : [],
   };
-}
-
-function find(known: readonly TensorRule[], name: string): TensorRule {
-  const tensor = known.find((other) => other.name === name);
-  if (tensor !== undefined) return tensor;
-  const names = known.map((other) => other.name).join(', ');
-  throw refuse('ModelInfer outputs', `some of ${names}`, quoted(name));
 }

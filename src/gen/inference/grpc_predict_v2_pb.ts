@@ -380,7 +380,7 @@ export type ModelInferRequest = Message<"inference.ModelInferRequest"> & {
   inputs: ModelInferRequest_InferInputTensor[];
 
   /**
-   * Empty is all.
+   * Each at most once; empty is all.
    *
    * @generated from field: repeated inference.ModelInferRequest.InferRequestedOutputTensor outputs = 6;
    */
