@@ -76,8 +76,8 @@ async function quickstart(options: QuickstartOptions): Promise<void> {
     say(`The model is kept: npm start serves it without training again; ${otherPorts}.`);
     throw error;
   });
-  // Ctrl-C reaches the server too, as it is in the same process group; a signal to this process alone is passed on.
-  process.on('SIGINT', () => {});
+  // Ctrl-C reaches the server too, as it is in the same process group, and npm hands it on; a signal to this process alone is passed on.
+  process.on('SIGINT', server.stop);
   process.on('SIGTERM', server.stop);
   const client = createPolicyClient({ address: server.address });
   try {

@@ -12,7 +12,7 @@ export type ServerProcess = {
   /** `host:port` of gRPC and of HTTP metrics. */
   readonly address: string;
   readonly metricsAddress: string;
-  /** Asks it to drain and end. */
+  /** Asks it to drain and end; a second call does nothing. */
   stop(): void;
   /**
    * Resolves when it has ended by itself or on request.
@@ -51,10 +51,15 @@ export async function startServerProcess(
   });
   const first = await Promise.race([serving, exit]);
   if (Array.isArray(first)) throw ended('to serve', first, logFile);
+  let isAsked = false;
   return {
     address: first.address,
     metricsAddress: `${first.address.slice(0, first.address.lastIndexOf(':'))}:${first.metricsPort}`,
-    stop: () => child.kill('SIGTERM'),
+    stop() {
+      // A second SIGTERM would end it at once.
+      if (!isAsked) child.kill('SIGTERM');
+      isAsked = true;
+    },
     ended: exit.then((how) => {
       if (how[0] !== 0) throw ended('to serve until it is told to stop', how, logFile);
     }),

@@ -142,6 +142,36 @@ test('a second interrupt ends at once and says what is kept', async () => {
   expect([exitCode, running.process.signalCode]).toEqual([null, 'SIGTERM']);
 });
 
+test('an interrupt that npm hands on is the one that the terminal gave; half a second later it is a second one', async () => {
+  const built = pathToFileURL(join(import.meta.dirname, '../../dist/clients/cli/interrupts.js')).href;
+  const script = join(directory, 'handed-on.mjs');
+  const code = `import { untilInterrupted } from ${JSON.stringify(built)};
+    setInterval(() => {}, 1000);
+    const tell = (line) => process.stdout.write(line + '\\n');
+    let time = 0;
+    const run = async () => {
+      const interrupt = () => new Promise((resolve) => {
+        process.once('SIGINT', () => setImmediate(resolve));
+        process.kill(process.pid, 'SIGINT');
+      });
+      await interrupt();
+      time = 499;
+      await interrupt();
+      tell('still here');
+      time = 500;
+      process.kill(process.pid, 'SIGINT');
+      return new Promise(() => {});
+    };
+    await untilInterrupted(run, { tell, kept: () => 'Step 5 is kept', now: () => time });`;
+  writeFileSync(script, code);
+  const running = startCommand([], directory, script);
+  const { stdout } = await running.finished;
+  const [first, ...others] = stdout.trim().split('\n');
+  expect(first).toContain('SIGINT: ends after the step in progress');
+  expect(others).toEqual(['still here', 'SIGINT again: ended at once. Step 5 is kept']);
+  expect(running.process.signalCode).toBe('SIGINT');
+});
+
 test.each([
   ['the end of the sweep that began a training interrupts it', ''],
   [

@@ -15,8 +15,16 @@ export type Running = {
 };
 
 /** Starts the command with its arguments in a working directory. @param file the compiled command; this checkout's unless given */
-export function startCommand(args: readonly string[], cwd: string, file = main): Running {
-  const child = spawn(process.execPath, [file, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+export const startCommand = (args: readonly string[], cwd: string, file = main): Running =>
+  startProcess(process.execPath, [file, ...args], { cwd });
+
+/** Starts any program. With `detached` it leads a process group of its own, as a command of a shell does. */
+export function startProcess(
+  program: string,
+  args: readonly string[],
+  options: { readonly cwd: string; readonly detached?: boolean },
+): Running {
+  const child = spawn(program, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
   const waiting = new Set<() => void>();

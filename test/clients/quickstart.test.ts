@@ -4,8 +4,9 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
-import { runCommand, startCommand } from './command.ts';
+import { fileURLToPath } from 'node:url';
+import { afterAll, expect, onTestFinished, test } from 'vitest';
+import { runCommand, startCommand, startProcess } from './command.ts';
 
 const directory = await mkdtemp(join(tmpdir(), 'hyperpolicy-quickstart-'));
 afterAll(() => rm(directory, { recursive: true, force: true }));
@@ -31,6 +32,36 @@ test('skips training where the model is published, and serves until it is told t
   expect(stdout).toContain('training is skipped');
   expect(stdout).toContain('every action bit-equal');
   expect(code).toBe(0);
+});
+
+test.each([
+  ['SIGTERM to npm', 'SIGTERM', 1],
+  ['Ctrl-C, which every process of the group gets', 'SIGINT', -1],
+] as const)('%s ends npm start and its server', async (_name, signal, group) => {
+  const root = fileURLToPath(new URL('../..', import.meta.url));
+  const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: { start: string } };
+  // As it is written, but the build is done.
+  const start = scripts.start.replace('npm run build', 'true').replace('dist/', `${join(root, 'dist')}/`);
+  await writeFile(join(directory, 'package.json'), JSON.stringify({ private: true, scripts: { start } }));
+  const running = startProcess('npm', ['start', '--', ...ports], { cwd: directory, detached: true });
+  onTestFinished(() => {
+    try {
+      process.kill(-running.process.pid!, 'SIGKILL');
+    } catch {
+      // Nobody is left in the group.
+    }
+  });
+  let output = '';
+  running.process.stdout!.on('data', (chunk: Buffer) => {
+    output += chunk.toString();
+  });
+  await running.until(/Serving until Ctrl-C/);
+  const [, address] = /gRPC (\S+)/.exec(output)!;
+  process.kill(group * running.process.pid!, signal);
+  // Its streams close once the last process that has them is gone.
+  await running.finished;
+  const asked = await runCommand(['models', 'list', '--server', address!], directory);
+  expect(asked.stderr).toContain('a refused connection');
 });
 
 test('publishes again from the run where the package is damaged, and says what was wrong', async () => {
