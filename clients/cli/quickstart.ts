@@ -42,7 +42,7 @@ export function createCommand(name: string): Command {
   return new Command(name)
     .description(
       'Train TD3 with a hypernetwork critic on HalfCheetah for three to five minutes, publish the model, serve it, and ' +
-        'drive one episode through the server. A model that is published already is not trained again.',
+        'drive one episode through the server. If the newest version was trained with these steps and this seed, it is not trained again.',
     )
     .option('--exit', 'stop the server and exit after the episode')
     .option('--store <directory>', 'where the model is published', runDefaults.store)
@@ -73,7 +73,7 @@ async function quickstart(options: QuickstartOptions): Promise<void> {
   const logFile = join(options.runs, 'server.log');
   const flags = { store: options.store, port: options.port, 'metrics-port': options.metricsPort, threads: threadCount };
   const server = await startServerProcess(flags, { logFile, warn: say }).catch((error: unknown) => {
-    say(`The model is kept: npm start serves it without training again; ${otherPorts}.`);
+    say(`The model is kept: the same command serves it without training again; ${otherPorts}.`);
     throw error;
   });
   // Ctrl-C reaches the server too, as it is in the same process group, and npm hands it on; a signal to this process alone is passed on.
@@ -138,14 +138,28 @@ export function sameCommand(options: Pick<QuickstartOptions, keyof typeof runDef
 /** @returns whether there is a model; false if training was interrupted */
 async function ensureModel(options: QuickstartOptions): Promise<boolean> {
   const { store, runs, seed, steps } = options;
-  if (await hasWholeModel(store)) {
-    say(`Model "${model}" is published in ${store}: training is skipped.`);
+  const newest = await newestWhole(store);
+  if (newest?.steps === steps && newest.seed === seed) {
+    say(
+      `Version ${newest.version} of "${model}" in ${store} was trained for ${steps} steps with seed ${seed}: training is skipped. ` +
+        'Other --steps or another --seed train a further version.',
+    );
     return true;
+  }
+  if (newest !== undefined) {
+    say(
+      `Version ${newest.version} of "${model}" in ${store} was trained for ${newest.steps ?? 'unknown'} steps with seed ${newest.seed}, ` +
+        `not for ${steps} with seed ${seed}: a further version is published.`,
+    );
   }
   const { train } = await import('../../trainer/train.ts');
   const { hasCheckpoint, readRunConfig } = await import('../../trainer/run/run-directory.ts');
-  const runDirectory = join(runs, `${model}-seed${seed}`);
+  const { forgetPublication } = await import('../../trainer/run/publication.ts');
+  const ofSteps = steps === runDefaults.steps ? '' : `-steps${steps}`;
+  const runDirectory = join(runs, `${model}-seed${seed}${ofSteps}`);
   const resume = await hasCheckpoint(runDirectory);
+  // The newest version is what is served: a finished run whose version is an older one is published again.
+  if (resume) await forgetPublication(runDirectory);
   const begun = resume ? readRunConfig(runDirectory) : quickConfig(seed);
   const config: TrainOptions['config'] = {
     ...begun,
@@ -183,20 +197,23 @@ async function ensureModel(options: QuickstartOptions): Promise<boolean> {
   return true;
 }
 
-/** Whether the newest version is there and undamaged; says what is wrong with one that is not. */
-async function hasWholeModel(store: string): Promise<boolean> {
-  if (!existsSync(store)) return false;
+type Newest = { readonly version: number; readonly seed: number; readonly steps: unknown };
+
+/** The newest version with the settings of its run, if it is there and undamaged; says what is wrong with one that is not. */
+async function newestWhole(store: string): Promise<Newest | undefined> {
+  if (!existsSync(store)) return undefined;
   const { listModels, readPackage } = await import('../../src/package/package.ts');
   const version = (await listModels(store)).find((entry) => entry.model === model)?.versions.at(-1);
-  if (version === undefined) return false;
+  if (version === undefined) return undefined;
   try {
-    await readPackage(join(store, model, String(version)));
-    return true;
+    const { training } = (await readPackage(join(store, model, String(version)))).manifest;
+    const { loop } = training.config as { readonly loop?: { readonly stepCount?: unknown } };
+    return { version, seed: training.seed, steps: loop?.stepCount };
   } catch (error) {
     say(
       `Version ${version} of "${model}" cannot be used; a new one is published from the run. ${(error as Error).message}`,
     );
-    return false;
+    return undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 /** The README's first command, shortened: train, publish, serve, drive; and what it does the second time. */
 
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,12 +24,15 @@ test('trains, serves, and drives an episode whose every action equals the in-pro
   expect(code).toBe(0);
 });
 
-test('skips training where the model is published, and serves until it is told to stop', async () => {
-  const running = startCommand(['quickstart', ...ports], directory);
+test('skips training where the newest version has these steps and this seed, and serves until it is told to stop', async () => {
+  const running = startCommand(['quickstart', '--steps', '1200', ...ports], directory);
   await running.until(/Serving until Ctrl-C/);
   running.process.kill('SIGTERM');
   const { code, stdout } = await running.finished;
-  expect(stdout).toContain('training is skipped');
+  expect(stdout).toContain(
+    'Version 1 of "halfcheetah-quickstart" in .hyperpolicy/store was trained for 1200 steps with seed 0: training is skipped. ' +
+      'Other --steps or another --seed train a further version.',
+  );
   expect(stdout).toContain('every action bit-equal');
   expect(code).toBe(0);
 });
@@ -43,7 +46,7 @@ test.each([
   // As it is written, but the build is done.
   const start = scripts.start.replace('npm run build', 'true').replace('dist/', `${join(root, 'dist')}/`);
   await writeFile(join(directory, 'package.json'), JSON.stringify({ private: true, scripts: { start } }));
-  const running = startProcess('npm', ['start', '--', ...ports], { cwd: directory, detached: true });
+  const running = startProcess('npm', ['start', '--', '--steps', '1200', ...ports], { cwd: directory, detached: true });
   onTestFinished(() => {
     try {
       process.kill(-running.process.pid!, 'SIGKILL');
@@ -73,6 +76,29 @@ test('publishes again from the run where the package is damaged, and says what w
   expect(stdout).toMatch(/Published .*halfcheetah-quickstart\/2/);
   expect(stdout).toContain('every action bit-equal');
   expect(code).toBe(0);
+});
+
+test('other steps and another seed train a further version, which the next run takes, and none is lost', async () => {
+  const quickstart = (...args: string[]) => runCommand(['quickstart', '--exit', ...args, ...ports], directory);
+  const other = await quickstart('--steps', '1100', '--seed', '1');
+  expect(other.stdout).toContain(
+    'Version 2 of "halfcheetah-quickstart" in .hyperpolicy/store was trained for 1200 steps with seed 0, not for 1100 with seed 1: a further version is published.',
+  );
+  expect(other.stdout).toMatch(/Training TD3.*, 1100 steps/);
+  expect(other.stdout).toMatch(/Published .*halfcheetah-quickstart\/3/);
+  expect(other.stdout).toContain('every action bit-equal');
+  // Its run is finished: it is published again, so that the newest version is the one asked for.
+  const former = await quickstart('--steps', '1200');
+  expect(former.stdout).toContain('for 1100 steps with seed 1, not for 1200 with seed 0');
+  expect(former.stdout).toMatch(/Published .*halfcheetah-quickstart\/4/);
+  expect(former.stderr).not.toMatch(/ 9\d%/);
+  const again = await quickstart('--steps', '1200');
+  expect(again.stdout).toContain('Version 4 of');
+  expect(again.stdout).toContain('training is skipped');
+  const versions = (await readdir(join(directory, '.hyperpolicy/store/halfcheetah-quickstart'))).filter((name) =>
+    /^\d+$/.test(name),
+  );
+  expect(versions.sort()).toEqual(['1', '2', '3', '4']);
 });
 
 test('refuses a port in use before it trains', async () => {

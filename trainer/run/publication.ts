@@ -1,6 +1,6 @@
 /** Notes in `published.json` what a run has published, so that a finished run that is resumed does not publish it again. */
 
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { replaceFile } from '../../src/files/durable-files.ts';
 import { readPackage } from '../../src/package/package.ts';
@@ -65,3 +65,7 @@ export async function notePublication(runDirectory: string, publication: Omit<Pu
   };
   await replaceFile(join(runDirectory, publicationFile), `${JSON.stringify(absolute, null, 2)}\n`, 'json');
 }
+
+/** Removes the note: a finished run that is resumed publishes again. */
+export const forgetPublication = (runDirectory: string): Promise<void> =>
+  rm(join(runDirectory, publicationFile), { force: true });
