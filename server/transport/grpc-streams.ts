@@ -104,7 +104,7 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
     openStreams.add(this.#session);
     this.messages = messagesOf(call, this, messageBytesMax);
     try {
-      this.#stream.caller = invocations.admit(this.#headers);
+      this.#stream.caller = invocations.identify(this.#headers);
     } catch (error) {
       this.#fail(error, this.#stream);
     }

@@ -37,14 +37,23 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
 ): GrpcMethod {
   const { parent, name } = method;
   const invocations = new Invocations(method, 'unary', deps);
-  const answer = invocations.answerer(handler, transportOf(invocations, codec, deps));
+  const transport = transportOf(invocations, codec, deps);
+  const answer = invocations.answerer(handler, transport);
 
   function receive(call: grpc.ServerUnaryCall<Buffer, Uint8Array>, callback: Callback): void {
     const receivedAtMs = performance.now();
     invocations.counts.started();
     const headers = headersOf(call);
     const arrived = invocations.arrive({ receivedAtMs, deadlineMs: deadlineOf(call), headers, client: call });
-    answer({ bytes: call.request, callback }, arrived, headers);
+    const wire = { bytes: call.request, callback };
+    try {
+      arrived.caller = invocations.admit(headers);
+      invocations.enter();
+    } catch (error) {
+      transport.refuse(wire, invocations.describe(error, arrived), arrived);
+      return;
+    }
+    answer(wire, arrived);
   }
   return {
     service: parent.typeName,

@@ -14,12 +14,12 @@ import type { StatusName } from '../../src/contract/status.ts';
 import type { UnaryHandlers } from '../call/rpc.ts';
 import { boundConnectTimeout } from './deadline-headers.ts';
 import { acceptCompression, type HttpRefusal, refusalOf } from './http-refusals.ts';
-import { type HttpCall, httpCallKey, httpUnary } from './http-unary.ts';
+import { type Admission, entering, httpCallKey, httpUnary } from './http-unary.ts';
 import { Invocations, type MethodDeps } from './invocation.ts';
 import { unaryMethodsOf } from './unary-methods.ts';
 
 type Handler = ConnectRouter['handlers'][number];
-type Exchange = { readonly request: IncomingMessage; readonly response: ServerResponse; readonly httpCall: HttpCall };
+type Exchange = Admission & { readonly request: IncomingMessage; readonly response: ServerResponse };
 
 export function createHttpAnswers<S extends DescService>(
   service: S,
@@ -48,9 +48,10 @@ export function createHttpAnswers<S extends DescService>(
 
   return (request, response) => {
     const path = request.url?.split('?', 1)[0] ?? '';
-    const exchange = { request, response, httpCall: {} };
+    const headers = (header: string) => request.headers[header]?.toString();
+    const exchange = { request, response, headers, invocations: known.get(path) ?? other, httpCall: {} };
     boundConnectTimeout(request.headers);
-    count(exchange, known.get(path) ?? other, deps);
+    count(exchange, deps);
     if (refusesHost(request, response)) return;
     const handler = known.has(path) ? handlerOf.get(path) : undefined;
     if (handler === undefined) {
@@ -71,19 +72,19 @@ export function createHttpAnswers<S extends DescService>(
 const otherMethod = { parent: { typeName: 'other' }, name: 'other', input: { typeName: 'other' } };
 
 /** Counts a request now, and its status when its response is over. */
-function count({ request, response, httpCall }: Exchange, invocations: Invocations, { log }: MethodDeps): void {
+function count(exchange: Exchange, { log }: MethodDeps): void {
+  const { response, headers, invocations, httpCall } = exchange;
   const receivedAtMs = performance.now();
   invocations.counts.started();
   // After the answer, or when the client leaves.
   response.once('close', () => {
-    const status = statusOf({ request, response, httpCall });
+    const status = statusOf(exchange);
     if (httpCall.call !== undefined) {
       if (status === 'OK') invocations.counts.sent();
       invocations.end(status, httpCall.call);
       return;
     }
     log.debug({ method: invocations.name, status, httpStatus: response.statusCode }, 'request refused');
-    const headers = (header: string) => request.headers[header]?.toString();
     invocations.end(
       status,
       invocations.open({ receivedAtMs, deadlineMs: Number.POSITIVE_INFINITY, headers, client: undefined }),
@@ -112,7 +113,8 @@ const refusals: Readonly<Record<number, StatusName>> = {
   505: 'UNIMPLEMENTED',
 };
 
-async function answer(handler: Handler, { request, response, httpCall }: Exchange, bytesMax: number): Promise<void> {
+async function answer(handler: Handler, exchange: Exchange, bytesMax: number): Promise<void> {
+  const { request, response, invocations, httpCall } = exchange;
   // HTTP/1.0 may leave it out, and the library needs it for the URL.
   const { host = '' } = request.headers;
   if (!URL.canParse(`http://${host}`)) {
@@ -123,7 +125,11 @@ async function answer(handler: Handler, { request, response, httpCall }: Exchang
   const values = createContextValues().set(httpCallKey, httpCall);
   const asked = universalRequestFromNodeRequest(request, response, undefined, values);
   const kept: Uint8Array[] = [];
-  const answered = await handler({ ...asked, body: keeping(asked.body as AsyncIterable<Uint8Array>, kept) });
+  const body = entering(keeping(asked.body as AsyncIterable<Uint8Array>, kept), exchange);
+  const answered = await handler({ ...asked, body }).finally(() => {
+    // The library could not decode it.
+    if (httpCall.enteredAtMs !== undefined && httpCall.call === undefined) invocations.leave();
+  });
   const isLibrarys = answered.status !== 200 && httpCall.call === undefined && !asked.signal.aborted;
   const about = { method: handler.method, header: asked.header, body: kept, bytesMax };
   if (answered.status === 429 && httpCall.status === 'OK')

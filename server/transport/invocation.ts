@@ -86,9 +86,34 @@ export class Invocations {
   }
 
   /** @returns the caller. @throws HyperpolicyError without access */
-  admit(headers: HeaderReader): Caller | undefined {
+  identify(headers: HeaderReader): Caller | undefined {
     const { access } = this.#deps;
     return access === openAccess ? undefined : access(this.name, headers('authorization'));
+  }
+
+  /** As identify, for a single request; refuses it first, without a charge on its token's rate, if `enter` would. */
+  admit(headers: HeaderReader): Caller | undefined {
+    this.#requireRoom();
+    return this.identify(headers);
+  }
+
+  /**
+   * Takes a place among the requests in flight: before a message is decoded. The pipeline of `answerer` gives it back; where a message does
+   * not come so far, `leave` does.
+   * @throws HyperpolicyError resource_exhausted if there are too many
+   */
+  enter(): void {
+    this.#requireRoom();
+    this.#deps.gate.count++;
+  }
+
+  leave(): void {
+    this.#deps.gate.count--;
+  }
+
+  #requireRoom(): void {
+    const { requestCountMax } = this.#deps.config;
+    if (this.#deps.gate.count >= requestCountMax) throw tooManyRequests(this.name, requestCountMax);
   }
 
   /** @throws HyperpolicyError invalid_argument if the bytes are not a request of the method */
@@ -131,16 +156,14 @@ export class Invocations {
     call.record?.end(status, call);
   };
 
-  /** @returns the pipeline of a single request, from a message that has arrived to its answer */
+  /** @returns the pipeline of a single request that has entered: from its message to its answer */
   answerer<Wire, Request, Response, Encoded>(
     handler: UnaryHandler<Request, Response>,
     { read, write, reply, refuse }: Transport<Wire, Request, Response, Encoded>,
-  ): (wire: Wire, call: Call, headers: HeaderReader) => void {
-    const { gate, config } = this.#deps;
-    const { requestCountMax } = config;
+  ): (wire: Wire, call: Call) => void {
     const fail = (wire: Wire, error: unknown, call: Call): void => {
       const status = this.describe(error, call);
-      gate.count--;
+      this.leave();
       call.isAnswered = true;
       refuse(wire, status, call);
     };
@@ -153,16 +176,13 @@ export class Invocations {
         fail(wire, error, call);
         return;
       }
-      gate.count--;
+      this.leave();
       call.isAnswered = true;
       reply(wire, answer, call);
     };
-    return (wire, call, headers) => {
-      gate.count++;
+    return (wire, call) => {
       let response: Response | Promise<Response>;
       try {
-        if (gate.count > requestCountMax) throw tooManyRequests(this.name, requestCountMax);
-        call.caller = this.admit(headers);
         response = handler(read(wire), call);
       } catch (error) {
         fail(wire, error, call);

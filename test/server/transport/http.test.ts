@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { ServerSettings } from '../../../server/config.ts';
 import { codeOf, type StatusName } from '../../../src/contract/status.ts';
 import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
@@ -129,6 +129,43 @@ describe('JSON over HTTP', () => {
     expect(late.status).toBe(200);
   });
 
+  test('what may not be answered is refused before it is decoded', async () => {
+    const store = await temporaryStore([{ ...plain, model: 'hyper', policy: 'hyper', critic: 'none', contextSize: 1 }]);
+    const tokensFile = join(store, 'tokens.json');
+    const sha256 = createHash('sha256').update('key').digest('hex');
+    await writeFile(tokensFile, JSON.stringify([{ name: 'x', sha256 }]));
+    const limits = { requestCountMax: 1, batchDelayMs: 10_000 };
+    const started = await startHttp({ store, tokensFile, ...limits });
+    const { post } = started;
+    const noJson = '{"model": ';
+    expect(await post('Prepare', noJson)).toMatchObject({ status: 401, body: { code: 'unauthenticated' } });
+    const authorization = 'Bearer key';
+    // Refused by the library: each gives its place back.
+    for (let i = 0; i < 3; i++) {
+      expect(await post('Prepare', noJson, { authorization })).toMatchObject({
+        status: 400,
+        body: { message: expect.stringMatching(/^Prepare body: expected JSON/) },
+      });
+    }
+    const context = { shape: [1], data: base64(1) };
+    const stop = new AbortController();
+    const waiting = fetch(started.url('Prepare'), {
+      method: 'POST',
+      headers: { ...json, authorization },
+      body: JSON.stringify({ model: 'hyper', context }),
+      signal: stop.signal,
+    });
+    const left = expect(waiting).rejects.toThrow('aborted');
+    const inFlight = 'hyperpolicy_requests_in_flight';
+    await vi.waitFor(async () => expect(await metricLines(started, inFlight)).toEqual({ [inFlight]: 1 }), 20_000);
+    expect(await post('Prepare', noJson, { authorization })).toMatchObject({
+      status: 429,
+      body: { message: 'Prepare: expected at most 1 requests in flight, got one more. Retry with backoff' },
+    });
+    stop.abort();
+    await left;
+  });
+
   test('cross-origin requests are off unless the origin is listed', async () => {
     const origin = 'https://lab.example';
     const off = await startHttp();
@@ -218,7 +255,8 @@ describe('JSON over HTTP', () => {
   test('a request without a token, and one whose client has left, are counted and logged once', async () => {
     const store = await temporaryStore([plain]);
     const tokensFile = join(store, 'tokens.json');
-    await writeFile(tokensFile, '[]');
+    const sha256 = createHash('sha256').update('key').digest('hex');
+    await writeFile(tokensFile, JSON.stringify([{ name: 'x', sha256 }]));
     const started = await startHttp({ store, tokensFile, requestLogEvery: 1 });
     const body = JSON.stringify({ model: 'plain', observation });
     expect((await fetch(started.url('Act'), { method: 'POST', headers: json, body })).status).toBe(401);
@@ -226,7 +264,7 @@ describe('JSON over HTTP', () => {
     const socket = connect(started.server.httpPort!, '127.0.0.1');
     const path = '/hyperpolicy.v1.PolicyService/GetModel';
     socket.write(
-      `POST ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{`,
+      `POST ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer key\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{`,
     );
     const startedCount = `grpc_server_started_total{grpc_type="unary",grpc_service="hyperpolicy.v1.PolicyService",grpc_method="GetModel"}`;
     while ((await metricLines(started, startedCount))[startedCount] !== 1);
