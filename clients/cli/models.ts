@@ -61,6 +61,7 @@ type MakeRandomOptions = {
   readonly latent?: boolean;
   readonly encoder?: boolean;
   readonly adapt?: boolean;
+  readonly env?: string;
   readonly environment?: string;
   readonly seed: number;
 };
@@ -93,7 +94,8 @@ function makeRandomCommand(): Command {
     .option('--latent', 'the context is inferred, not known to the client')
     .option('--encoder', 'the context is inferred by an encoder: Adapt gives a posterior')
     .option('--adapt', 'Adapt changes the weights of a hyper policy; needs --stochastic')
-    .option('--environment <name>', 'take the sizes from the specs of this environment')
+    .option('--env <name>', 'take the sizes from the specs of this environment, also a file such as ./my-env.js')
+    .addOption(new Option('--environment <name>', 'the former name of --env').hideHelp().conflicts('env'))
     .addOption(size('--seed <number>', 'seed of the parameters', 0, 1))
     .action(makeRandom);
 }
@@ -102,7 +104,7 @@ async function makeRandom(options: MakeRandomOptions): Promise<void> {
   checkModelName(options.model);
   makeWritableFolder(`--store ${options.store}`, options.store);
   const { publishRandomPackage } = await import('../../trainer/export/random-package.ts');
-  const { environment: environmentName, ...given } = options;
+  const { env, environment: environmentName = env, ...given } = options;
   const { directory, version } = await publishRandomPackage({
     ...given,
     ...(environmentName !== undefined && { environment: await environmentSpecs(environmentName) }),

@@ -1,18 +1,21 @@
 /** `hyperpolicy rollout`: runs episodes of an environment under a policy, prints their returns, and draws one as a picture. */
 
 import { existsSync, writeFileSync } from 'node:fs';
-import { extname } from 'node:path';
+import { extname, join } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { serverDefaults } from '../../server/config.ts';
 import { failedPrecondition, invalidArgument, notFound } from '../../src/contract/errors.ts';
 import type { Env } from '../../src/envs/env.ts';
 import type { BatchPolicy } from '../../trainer/rollout/policy.ts';
 import type { Progress } from '../../trainer/run/progress.ts';
+import { parseVersion } from './analysed-versions.ts';
 import { checkWritableFile } from './checks.ts';
 import { integerIn, parseRows, printJson } from './options.ts';
 
 type RolloutOptions = {
   readonly env: string;
   readonly policy: string;
+  readonly store: string;
   readonly out?: string;
   readonly episodes: number;
   readonly seed: number;
@@ -33,10 +36,11 @@ export function createCommand(name: string): Command {
     .requiredOption('--env <name>', "an environment's name, or a file such as ./my-env.js")
     .option(
       '--policy <policy>',
-      '`random`, `zero`, or the directory of a published version; its returns are those of eval. One that adapts acts as before ' +
-        'adaptation if it reads the task; if not, only eval drives it',
+      '`random`, `zero`, a published model (my-cheetah: its newest version; my-cheetah@3), or the directory of a version; its returns ' +
+        'are those of eval. One that adapts acts as before adaptation if it reads the task; if not, only eval drives it',
       'random',
     )
+    .option('--store <directory>', 'where the model of --policy is published', serverDefaults.store)
     .option('--out <file>', 'picture of the first episode: .gif, .png or .json')
     .addOption(count('--episodes <count>', 'number of episodes', 1_000_000).default(1))
     .addOption(
@@ -73,7 +77,7 @@ async function rollout(options: RolloutOptions): Promise<void> {
   const env = await createEnvironment(name);
   let policy: BatchPolicy | undefined;
   try {
-    policy = await openPolicy(options.policy, env, seed);
+    policy = await openPolicy(options, env);
     const returns: number[] = [];
     for (let episode = 0; episode < episodes; episode++) {
       const draws = episode === 0 && format !== undefined;
@@ -114,19 +118,32 @@ async function frameProgress(label: string) {
   };
 }
 
-async function openPolicy(name: string, env: Env, seed: number): Promise<BatchPolicy> {
+async function openPolicy({ policy: name, store, seed }: RolloutOptions, env: Env): Promise<BatchPolicy> {
   const policies = await import('../../trainer/rollout/policy.ts');
   if (name === 'random') return policies.createRandomPolicy(env.specs, seed);
   if (name === 'zero') return policies.createZeroPolicy();
-  if (!existsSync(name)) {
-    throw notFound({
-      where: '--policy',
-      expected: '`random`, `zero`, or the directory of a published version, such as .hyperpolicy/store/my-model/1',
-      actual: `"${name}", which does not exist`,
-    });
-  }
   const { readPackage } = await import('../../src/package/package.ts');
-  return policies.createPackagePolicy(await readPackage(name), { specs: env.specs, threadCount: 1 });
+  const directory = await directoryOf(name, store);
+  return policies.createPackagePolicy(await readPackage(directory), { specs: env.specs, threadCount: 1 });
+}
+
+/** Neither a path nor misspelt: the store knows whether there is one. */
+const modelChoice = /^[a-z0-9][a-z0-9._-]{0,63}(@[1-9]\d{0,9})?$/;
+
+/** The directory of a version, named by itself or by its model in the store. */
+async function directoryOf(name: string, store: string): Promise<string> {
+  if (existsSync(join(name, 'manifest.json'))) return name;
+  if (modelChoice.test(name)) {
+    const { findVersions } = await import('../../trainer/analysis/model-versions.ts');
+    const remedy = '`random`, `zero` and the directory of a version are policies too';
+    return (await findVersions(store, [parseVersion(name)], remedy)).at(-1)!.directory;
+  }
+  throw notFound({
+    where: '--policy',
+    expected:
+      '`random`, `zero`, a published model such as my-model or my-model@3, or the directory of a version, such as .hyperpolicy/store/my-model/1',
+    actual: existsSync(name) ? `"${name}", which has no manifest.json` : `"${name}", which does not exist`,
+  });
 }
 
 async function runEpisode(env: Env, policy: BatchPolicy, options: RolloutOptions, draws: boolean) {

@@ -45,6 +45,51 @@ describe('hyperpolicy rollout', () => {
     expect(lines(stdout)[0].return).toBeCloseTo(-20, 9);
   });
 
+  it('runs a published model by its name, one of its versions, or its directory', async () => {
+    const made = [
+      'models',
+      'make-random',
+      '--model',
+      'swing',
+      '--policy',
+      'plain',
+      '--env',
+      'Pendulum-v1',
+      '--critic',
+      'none',
+    ];
+    for (const seed of ['1', '2']) await runCommand([...made, '--store', 'kept', '--seed', seed], folder);
+    const returnOf = async (policy: string) => {
+      const { stdout, stderr } = await rollout(
+        '--env',
+        'Pendulum-v1',
+        '--policy',
+        policy,
+        '--store',
+        'kept',
+        '--steps',
+        '20',
+      );
+      expect(stderr).toBe('');
+      return lines(stdout)[0].return;
+    };
+    const [newest, first, second, directory] = [
+      await returnOf('swing'),
+      await returnOf('swing@1'),
+      await returnOf('swing@2'),
+      await returnOf('kept/swing/1'),
+    ];
+    expect(newest).toBe(second);
+    expect(directory).toBe(first);
+    expect(first).not.toBe(second);
+    const refusal = async (policy: string) =>
+      (await rollout('--env', 'Pendulum-v1', '--policy', policy, '--store', 'kept')).stderr;
+    expect(await refusal('swong')).toBe(
+      'hyperpolicy: model of kept: expected one of swing, got "swong". `random`, `zero` and the directory of a version are policies too\n',
+    );
+    expect(await refusal('swing@3')).toBe('hyperpolicy: version of "swing": expected one of 1, 2, got 3\n');
+  });
+
   it.each([
     [['--env', 'Hopper-v5', '--out', 'a.mp4'], 1, '--out: expected a file that ends in .gif, .png, .json, got "a.mp4"'],
     [['--env', 'Nowhere'], 1, 'environment: expected one of '],
@@ -52,7 +97,12 @@ describe('hyperpolicy rollout', () => {
     [
       ['--env', 'Pendulum-v1', '--policy', 'missing/1'],
       1,
-      '`random`, `zero`, or the directory of a published version, such as .hyperpolicy/store/my-model/1, got "missing/1", which does not exist',
+      '`random`, `zero`, a published model such as my-model or my-model@3, or the directory of a version, such as .hyperpolicy/store/my-model/1, got "missing/1", which does not exist',
+    ],
+    [
+      ['--env', 'Pendulum-v1', '--policy', '.'],
+      1,
+      'the directory of a version, such as .hyperpolicy/store/my-model/1, got ".", which has no manifest.json',
     ],
     [['--env', 'Pendulum-v1', '--colour', 'red'], 2, "unknown option '--colour'"],
     [['--env', 'Pendulum-v1', '--steps', '0'], 2, 'Expected an integer from 1 to'],

@@ -10,10 +10,15 @@ export type VersionChoice = { readonly model: string; readonly versions?: readon
 export type ModelVersion = { readonly model: string; readonly version: number; readonly directory: string };
 
 /**
+ * @param remedy for a model that is not there
  * @returns by choice, the versions ascending; each once, where it is first chosen
  * @throws HyperpolicyError not_found: a model or version that the store does not have; failed_precondition: the store cannot be read
  */
-export async function findVersions(store: string, choices: readonly VersionChoice[]): Promise<ModelVersion[]> {
+export async function findVersions(
+  store: string,
+  choices: readonly VersionChoice[],
+  remedy = 'Train one with --publish every, so that each evaluation has a version',
+): Promise<ModelVersion[]> {
   const models = await listModels(store);
   const all = choices.flatMap(({ model, versions: asked }) => {
     const found = models.find((one) => one.model === model);
@@ -22,7 +27,7 @@ export async function findVersions(store: string, choices: readonly VersionChoic
         where: `model of ${store}`,
         expected: models.length === 0 ? 'a store with a model' : `one of ${models.map((one) => one.model).join(', ')}`,
         actual: models.length === 0 ? 'an empty one' : `"${model}"`,
-        remedy: 'Train one with --publish every, so that each evaluation has a version',
+        remedy,
       });
     }
     const missing = asked?.find((version) => !found.versions.includes(version));
