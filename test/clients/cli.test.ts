@@ -32,8 +32,12 @@ describe('hyperpolicy without a server', () => {
       "hyperpolicy: unknown option '--enviroment' (Did you mean --env?)\n",
     ],
     [
-      ['models', 'make-random', '--model', 'm', '--env', 'Hopper-v5'],
-      "hyperpolicy: unknown option '--env' (Did you mean --environment?)\n",
+      ['models', 'make-random', '--model', 'm', '--environ', 'Hopper-v5'],
+      "hyperpolicy: unknown option '--environ' (Did you mean --env?)\n",
+    ],
+    [
+      ['models', 'make-random', '--model', 'm', '--env', 'Hopper-v5', '--environment', 'Hopper-v5'],
+      "hyperpolicy: option '--environment <name>' cannot be used with option '--env <name>'. See --help\n",
     ],
     [['eval', '--modle', 'm'], "hyperpolicy: unknown option '--modle' (Did you mean --model?)\n"],
     [['serve', '--bogus'], "hyperpolicy: unknown option '--bogus'. See --help\n"],
