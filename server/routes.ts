@@ -21,7 +21,7 @@ import type { GrpcMethod } from './transport/grpc-call.ts';
 import { streamMethod } from './transport/grpc-streams.ts';
 import { unaryMethods } from './transport/grpc-unary.ts';
 import type { Health } from './transport/health.ts';
-import { describeStatus, type MethodDeps } from './transport/invocation.ts';
+import { createGate, describeStatus, type MethodDeps, ownGateCountMax } from './transport/invocation.ts';
 
 /** Needed for the methods of any gRPC port. */
 export type PortSources = {
@@ -50,7 +50,7 @@ function policyMethods({ handlers, deps }: MethodSources): GrpcMethod[] {
   const describe = (error: unknown, call: Call) => describeStatus(error, 'ActStream', call, log);
   const actStream = createActStreamHandler({ handles, config, answer, describe });
   return [
-    ...unaryMethods(PolicyService, handlers, deps, { act: actCodec }),
+    ...unaryMethods(PolicyService, handlers, deps, { codecs: { act: actCodec } }),
     streamMethod(PolicyService.method.actStream, actStream, deps, actStreamCodec),
   ];
 }
@@ -74,8 +74,10 @@ function inferenceMethods({ models, health, deps }: MethodSources): GrpcMethod[]
     }
   };
   const { modelStreamInfer } = GRPCInferenceService.method;
+  const probes = createGate(ownGateCountMax);
+  const gates = { serverLive: probes, serverReady: probes };
   return [
-    ...unaryMethods(GRPCInferenceService, { ...about, ...kserve }, deps),
+    ...unaryMethods(GRPCInferenceService, { ...about, ...kserve }, deps, { gates }),
     streamMethod(modelStreamInfer, orderedStream(streamed, config.streamRequestCountMax), deps),
   ];
 }
@@ -88,14 +90,12 @@ export const adminMethods = (handlers: UnaryHandlers<typeof AdminService>, sourc
 
 /** Health and reflection, which every port has for tools. */
 function toolMethods(sources: PortSources, services: readonly DescService[]): GrpcMethod[] {
-  return [
-    // Health checks have no token, and would fill the log.
-    ...healthMethods({ ...sources, deps: { ...sources.deps, access: openAccess, recorder: undefined } }),
-    ...reflectionMethods(sources, [...services, HealthService, ServerReflection]),
-  ];
+  return [...healthMethods(sources), ...reflectionMethods(sources, [...services, HealthService, ServerReflection])];
 }
 
-function healthMethods({ health, deps }: PortSources): GrpcMethod[] {
+function healthMethods({ health, deps: ofPort }: PortSources): GrpcMethod[] {
+  // Health checks have no token, would fill the log, and are answered by a server that is busy.
+  const deps = { ...ofPort, access: openAccess, recorder: undefined, gate: createGate(ownGateCountMax) };
   const handlers: UnaryHandlers<typeof HealthService> = {
     check: ({ service }) => health.check(service),
     list: () => health.list(),

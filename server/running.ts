@@ -10,7 +10,7 @@ import { type AdminModels, createAdminHandlers } from './models/admin.ts';
 import { adminMethods } from './routes.ts';
 import { listenGrpc } from './transport/grpc.ts';
 import { Health } from './transport/health.ts';
-import type { MethodDeps } from './transport/invocation.ts';
+import { createGate, type MethodDeps, ownGateCountMax } from './transport/invocation.ts';
 import { checkCertificates } from './transport/tls.ts';
 
 export type RunningServer = {
@@ -24,6 +24,9 @@ export type RunningServer = {
   /** Not ready from now on; requests in flight finish, for at most `drainMs`; frees everything. A second call waits for the first. */
   stop(): Promise<void>;
 };
+
+/** The admin port has a gate of its own. */
+type AdminDeps = Omit<MethodDeps, 'gate'>;
 
 /** The serving part of a server. */
 export type RunningParts = {
@@ -39,7 +42,7 @@ export type RunningParts = {
     readonly httpPort: number | undefined;
     readonly models: AdminModels;
     /** For the methods of the admin port. */
-    readonly deps: MethodDeps;
+    readonly deps: AdminDeps;
   }>;
   /** Resolves when requests in flight have finished. */
   drain(): Promise<unknown>;
@@ -107,7 +110,8 @@ export async function runServer(parts: RunningParts): Promise<RunningServer> {
  * @param deps with the access of admins
  * @throws HyperpolicyError as listenGrpc
  */
-async function listenAdmin(port: number, models: AdminModels, deps: MethodDeps) {
+async function listenAdmin(port: number, models: AdminModels, ofPort: AdminDeps) {
+  const deps = { ...ofPort, gate: createGate(ownGateCountMax) };
   const { config, metrics, log } = deps;
   const health = new Health([AdminService.typeName]);
   const methods = adminMethods(createAdminHandlers(config.store, models), { health, deps });

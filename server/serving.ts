@@ -28,7 +28,7 @@ import { openTracing, type Tracing } from './telemetry/tracing.ts';
 import { type GrpcListener, listenGrpc } from './transport/grpc.ts';
 import { Health } from './transport/health.ts';
 import { type HttpListener, listenHttp } from './transport/http.ts';
-import type { MethodDeps } from './transport/invocation.ts';
+import { createGate, type MethodDeps, type RequestGate } from './transport/invocation.ts';
 import { ContextCache } from './weights/context-cache.ts';
 
 /** Given to a process that is one of several. */
@@ -60,7 +60,8 @@ export class Serving {
   readonly #log: Logger;
   readonly #membership: Membership | undefined;
   readonly #delay = measureEventLoopDelay();
-  readonly #gate = { count: 0 };
+  /** Of the policy service and the Open Inference Protocol, without their probes. */
+  readonly #gate: RequestGate;
   readonly #health = new Health([PolicyService.typeName, GRPCInferenceService.typeName]);
   readonly #caches: Readonly<Record<'policy' | 'critic', ContextCache>>;
   #handlers: PolicyHandlers | undefined;
@@ -79,6 +80,7 @@ export class Serving {
     this.#config = config;
     this.#log = log;
     this.#membership = membership;
+    this.#gate = createGate(config.requestCountMax);
     const { contextCacheBytesMax, criticCacheBytesMax, contextTimeToLiveMs: timeToLiveMs } = config;
     const arena = new BlockArena(criticCacheBytesMax);
     this.#caches = {
@@ -87,9 +89,9 @@ export class Serving {
     };
     this.metrics = createMetrics({
       eventLoopDelayUs: this.#delay.meanUs,
-      requestCount: () => this.#gate.count + (this.#listener?.unreadCount ?? 0),
       serving: {
         config,
+        requestCount: () => this.#gate.count + (this.#listener?.unreadCount ?? 0),
         caches: this.#caches,
         queues: () => this.#pool?.queues ?? [],
         handles: () => this.#handles?.store,

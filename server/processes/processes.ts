@@ -30,8 +30,7 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
   const config = parseServerConfig(settings);
   const logger = (log ?? pino({ level: config.logLevel })).child({ process: 0 });
   const delay = measureEventLoopDelay();
-  const gate = { count: 0 };
-  const metrics = createMetrics({ eventLoopDelayUs: delay.meanUs, requestCount: () => gate.count });
+  const metrics = createMetrics({ eventLoopDelayUs: delay.meanUs });
   const doors = openDoors(config, logger, { onSpent: (name) => group.spent(name) });
   // Shared by all processes, so it is made here.
   const directory = createSpoolDirectory(config.handleDirectory, 'handles');
@@ -59,7 +58,7 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
     async start() {
       const ports = await group.start();
       if (config.watchMs > 0) watch = setInterval(() => group.look(), config.watchMs);
-      return { ...ports, models, deps: { config, metrics, log: logger, gate, access: doors.admin } };
+      return { ...ports, models, deps: { config, metrics, log: logger, access: doors.admin } };
     },
     drain() {
       clearInterval(watch);

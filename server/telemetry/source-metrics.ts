@@ -8,16 +8,17 @@ import type { HandleStore } from '../handles/handle-store.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
 import type { LookupCounts } from '../weights/kept-weights.ts';
 
-/** Of a process. The parent of several answers no request, and leaves out what it does not have. */
+/** Of a process. The parent of several answers only its admins, and leaves out what it does not have. */
 export type MetricsSources = {
   readonly eventLoopDelayUs: () => number;
-  readonly requestCount: () => number;
   readonly serving?: ServingSources;
 };
 
 export type ServingSources = {
   readonly config: ServerConfig;
   readonly caches: Readonly<Record<'policy' | 'critic', ContextCache>>;
+  /** In flight, and those whose answer waits to be read. */
+  readonly requestCount: () => number;
   /** Rows that wait for each heavy graph. */
   readonly queues: () => readonly { readonly name: string; readonly labels: Labels; readonly rowCount: number }[];
   /** Undefined while the server starts. */
@@ -60,13 +61,11 @@ const one = (value: number): readonly Reading[] => [{ labels: {}, value }];
 const by = (label: string, values: Readonly<Record<string, number>>, labels: Labels = {}): readonly Reading[] =>
   Object.entries(values).map(([name, value]) => ({ labels: { ...labels, [label]: name }, value }));
 
-export function registerSources({ eventLoopDelayUs, requestCount, serving }: MetricsSources, registry: Registry): void {
+export function registerSources({ eventLoopDelayUs, serving }: MetricsSources, registry: Registry): void {
   const register: Register = (name, help, read, aggregator = 'sum') => {
     const type = name.endsWith('_total') ? 'counter' : 'gauge';
     registerReadings(registry, { name: `hyperpolicy_${name}`, help, type, aggregator }, read);
   };
-  const inFlight = 'Requests being answered, and answers that wait to be read';
-  register('requests_in_flight', inFlight, () => one(requestCount()));
   const lateness = () => one(eventLoopDelayUs() / 1e6);
   register('event_loop_delay_seconds', 'How late the event loop runs, mean over the last second', lateness, 'max');
   const build = { labels: { version: serverVersion }, value: 1 };
@@ -81,8 +80,18 @@ export function registerSources({ eventLoopDelayUs, requestCount, serving }: Met
 
 function registerLoad(
   register: Register,
-  { config, queues, connectionCount, httpConnectionCount, heldActionCount, stuckThreadCount }: ServingSources,
+  {
+    config,
+    requestCount,
+    queues,
+    connectionCount,
+    httpConnectionCount,
+    heldActionCount,
+    stuckThreadCount,
+  }: ServingSources,
 ): void {
+  const inFlight = 'Requests being answered, and answers that wait to be read';
+  register('requests_in_flight', inFlight, () => one(requestCount()));
   register('max_requests_in_flight', 'Requests that may be answered at once', () => one(config.requestCountMax));
   const waiting = () =>
     queues().map(({ name, labels, rowCount }) => ({ labels: { graph: name, ...labels }, value: rowCount }));

@@ -11,19 +11,27 @@ import { tooLarge } from '../../src/contract/grpc-frames.ts';
 import type { UnaryHandler, UnaryHandlers } from '../call/rpc.ts';
 import { type Codec, descriptorCodec } from './codec.ts';
 import { deadlineOf, definitionOf, type GrpcMethod, headersOf, serviceError } from './grpc-call.ts';
-import { Invocations, type MethodDeps, type Transport } from './invocation.ts';
+import { Invocations, type MethodDeps, type RequestGate, type Transport } from './invocation.ts';
 import { unaryMethodsOf } from './unary-methods.ts';
 
-/** Every unary method of a service. @param codecs for methods with their own codec */
+export type MethodOptions = {
+  /** For methods with their own codec. */
+  readonly codecs?: Readonly<Record<string, Codec<DescMessage, DescMessage>>>;
+  /** For methods with another gate than the others. */
+  readonly gates?: Readonly<Record<string, RequestGate>>;
+};
+
+/** Every unary method of a service. */
 export const unaryMethods = <S extends DescService>(
   service: S,
   handlers: UnaryHandlers<S>,
   deps: MethodDeps,
-  codecs: Readonly<Record<string, Codec<DescMessage, DescMessage>>> = {},
+  { codecs = {}, gates = {} }: MethodOptions = {},
 ): GrpcMethod[] =>
-  unaryMethodsOf(service, handlers).map(([method, handler]) =>
-    unaryMethod(method, handler, deps, codecs[method.localName]),
-  );
+  unaryMethodsOf(service, handlers).map(([method, handler]) => {
+    const gate = gates[method.localName] ?? deps.gate;
+    return unaryMethod(method, handler, { ...deps, gate }, codecs[method.localName]);
+  });
 
 type Callback = grpc.sendUnaryData<Uint8Array>;
 type Wire = { readonly bytes: Buffer; readonly callback: Callback };

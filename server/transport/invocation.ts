@@ -20,14 +20,22 @@ export type MethodDeps = {
   readonly config: ServerConfig;
   readonly metrics: Metrics;
   readonly log: Logger;
-  /** Requests being answered over all methods, against `requestCountMax`. */
+  /** Shared by the methods that may fill it together. */
   readonly gate: RequestGate;
   readonly access: Access;
   readonly recorder?: RequestRecorder;
 };
 
-/** Counts requests in flight. */
-export type RequestGate = { count: number };
+/** Counts requests in flight, and bounds them. */
+export type RequestGate = { count: number; readonly countMax: number };
+
+export const createGate = (countMax: number): RequestGate => ({ count: 0, countMax });
+
+/**
+ * Most requests at once of health checks, and of admins: each has a gate of its own, so that a server that is busy with `requestCountMax`
+ * others is not taken for dead, and can be administered.
+ */
+export const ownGateCountMax = 64;
 
 /** A message that has arrived. Times as in Call. */
 export type Arrival = {
@@ -112,8 +120,8 @@ export class Invocations {
   }
 
   #requireRoom(): void {
-    const { requestCountMax } = this.#deps.config;
-    if (this.#deps.gate.count >= requestCountMax) throw tooManyRequests(this.name, requestCountMax);
+    const { count, countMax } = this.#deps.gate;
+    if (count >= countMax) throw tooManyRequests(this.name, countMax);
   }
 
   /** @throws HyperpolicyError invalid_argument if the bytes are not a request of the method */

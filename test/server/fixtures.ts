@@ -28,7 +28,7 @@ export async function temporaryStore(
 }
 
 /** Metrics of parts that run without a server. */
-export const metricsOfParts = () => createMetrics({ eventLoopDelayUs: () => 0, requestCount: () => 0 });
+export const metricsOfParts = () => createMetrics({ eventLoopDelayUs: () => 0 });
 
 /** The lines of a log, as objects. */
 export function recordingLog(): { readonly log: Logger; readonly lines: Record<string, unknown>[] } {

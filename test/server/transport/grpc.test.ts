@@ -2,13 +2,15 @@ import { once } from 'node:events';
 import { connect } from 'node:http2';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { createAdminClient } from '../../../clients/typescript/admin.ts';
 import { openAccess } from '../../../server/access/access.ts';
 import type { UnaryHandler } from '../../../server/call/rpc.ts';
 import { parseServerConfig } from '../../../server/config.ts';
 import { listenGrpc } from '../../../server/transport/grpc.ts';
 import { unaryMethod } from '../../../server/transport/grpc-unary.ts';
 import { peerWatchCountMax } from '../../../server/transport/health.ts';
+import { createGate, ownGateCountMax } from '../../../server/transport/invocation.ts';
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { codeOf, type StatusName } from '../../../src/contract/status.ts';
 import {
@@ -127,15 +129,15 @@ describe('the gRPC listener', () => {
 });
 
 /** A listener with one method whose handler the test supplies. */
-async function listenWith(handler: UnaryHandler<ListModelsRequest, object>, settings: object = {}) {
-  const config = parseServerConfig({ store: await temporaryStore(), port: 0, ...settings });
+async function listenWith(handler: UnaryHandler<ListModelsRequest, object>, requestCountMax = 1024) {
+  const config = parseServerConfig({ store: await temporaryStore(), port: 0 });
   const { log, lines } = recordingLog();
   const metrics = metricsOfParts();
   const method = unaryMethod(PolicyService.method.listModels, handler, {
     config,
     metrics,
     log,
-    gate: { count: 0 },
+    gate: createGate(requestCountMax),
     access: openAccess,
   });
   const listener = await listenGrpc([method], config, {
@@ -153,6 +155,36 @@ async function listenWith(handler: UnaryHandler<ListModelsRequest, object>, sett
     listener,
   };
 }
+
+test('a server that is full of requests answers its health checks and its admins, whose requests are bounded apart', async () => {
+  const hyper = { ...plain, model: 'hyper', policy: 'hyper', contextSize: 1 } as const;
+  const limits = { requestCountMax: 1, batchDelayMs: 10_000, adminPort: 0 };
+  const started = await startTestServer([hyper, plain], limits);
+  const { client, address, server } = started;
+  const admin = createAdminClient({ address: `127.0.0.1:${server.adminPort}` });
+  onTestFinished(() => admin.close());
+  // It waits for others, for longer than the test takes.
+  const waiting = client.prepare({ model: 'hyper', context: [1] });
+  waiting.catch(() => {});
+  const inFlight = 'hyperpolicy_requests_in_flight';
+  await vi.waitFor(async () => expect(await metricLines(started, inFlight)).toEqual({ [inFlight]: 1 }), 20_000);
+  const [serving, ofAdmin] = [rawCaller(address), rawCaller(`127.0.0.1:${server.adminPort}`)];
+  const none = new Uint8Array(0);
+  expect((await serving(act, actBytes)).status).toBe('RESOURCE_EXHAUSTED');
+  for (const call of [serving, ofAdmin]) expect((await call('/grpc.health.v1.Health/Check', none)).status).toBe('OK');
+  for (const probe of ['ServerLive', 'ServerReady']) {
+    expect((await serving(`/inference.GRPCInferenceService/${probe}`, none)).status).toBe('OK');
+  }
+  await admin.setLabel('plain', 'stable', 1);
+  const scans = await Promise.allSettled(
+    Array.from({ length: 2 * ownGateCountMax }, () => admin.loadVersion('plain', 1)),
+  );
+  const refused = scans.flatMap((scan) => (scan.status === 'rejected' ? [scan.reason] : []));
+  expect(refused.length).toBeGreaterThan(0);
+  expect(refused.length).toBeLessThanOrEqual(ownGateCountMax);
+  for (const reason of refused)
+    expect(reason.message).toContain(`LoadVersion: expected at most ${ownGateCountMax} requests in flight`);
+});
 
 describe('unaryMethod', () => {
   test.each([
@@ -181,9 +213,7 @@ describe('unaryMethod', () => {
 
   test('one request more than the limit is refused, and names it', async () => {
     const release: (() => void)[] = [];
-    const { call } = await listenWith(() => new Promise((resolve) => release.push(() => resolve({}))), {
-      requestCountMax: 2,
-    });
+    const { call } = await listenWith(() => new Promise((resolve) => release.push(() => resolve({}))), 2);
     const first = call();
     const second = call();
     while (release.length < 2) await new Promise((resolve) => setImmediate(resolve));
@@ -204,7 +234,7 @@ describe('unaryMethod', () => {
     ['answered later', async () => ({}), 'OK'],
     ['refused', () => Promise.reject(invalidArgument({ where: 'x', expected: 'y', actual: 'z' })), 'INVALID_ARGUMENT'],
   ])('a request that is %s is counted out once, also where the library fails to send it', async (_, handler, code) => {
-    const gate = { count: 0 };
+    const gate = createGate(1);
     const { log, lines } = recordingLog();
     const metrics = metricsOfParts();
     const deps = { config: parseServerConfig({}), metrics, log, gate, access: openAccess };
