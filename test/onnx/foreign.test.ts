@@ -14,6 +14,7 @@ import { type Builder, createBuilder, dense } from '../../src/onnx/builder.ts';
 import { encode } from '../../src/onnx/encode.ts';
 import { checkForeign } from '../../src/onnx/foreign.ts';
 import { add, unary } from '../../src/onnx/ops/elementwise.ts';
+import { readModel } from '../../src/onnx/rows/read-model.ts';
 import { isBounded } from '../../src/onnx/small-network.ts';
 
 const node = (opType: string, inner?: Parameters<typeof create<typeof GraphProtoSchema>>[1]) =>
@@ -146,5 +147,23 @@ describe('the event loop', () => {
     ['bytes that are no model', () => Uint8Array.of(1, 2, 3)],
   ])('does not take %s', (_, bytes) => {
     expect(isBounded(bytes(), [])).toBe(false);
+  });
+
+  const many = 2 ** 17;
+  const field = (number: number, bytes: Uint8Array) =>
+    new BinaryWriter().tag(number, WireType.LengthDelimited).bytes(bytes).finish();
+  const empty = (number: number) => Buffer.alloc(2 * many, field(number, new Uint8Array()));
+  test.each([
+    ['nodes', empty(1)],
+    ['tensors', empty(5)],
+    ['inputs', empty(11)],
+    ['attributes of a node', field(1, empty(5))],
+    ['names of inputs of a node', field(1, empty(1))],
+    ['sizes of a tensor', field(5, field(1, new Uint8Array(many)))],
+    ['fields that nobody knows', empty(15)],
+  ])('does not read on where a graph has too many %s', (_, graph) => {
+    const bytes = Buffer.concat([field(8, Uint8Array.of(16, 18)), field(7, graph)]);
+    expect(() => readModel(bytes)).toThrow('more than 131072 fields');
+    expect(isBounded(bytes, [])).toBe(false);
   });
 });

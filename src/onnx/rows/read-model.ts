@@ -1,6 +1,7 @@
 /** Reads the bytes of an ONNX model as far as a row program needs: nodes, constants, and the sizes of inputs. */
 
-import { fromBinary } from '@bufbuild/protobuf';
+import { type DescMessage, fromBinary, ScalarType } from '@bufbuild/protobuf';
+import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import {
   TensorProto_DataType as DataType,
   ModelProtoSchema,
@@ -38,10 +39,18 @@ const domainField = 7;
 const functionsField = 25;
 
 /**
+ * Fields and packed numbers of a model without its raw data: networks have some thousand. Decoding takes a microsecond and some hundred
+ * bytes for each, on the thread that others need.
+ */
+const fieldCountMax = 2 ** 17;
+
+/**
  * Constants in another form than raw float32 or int64 are left out: a node that reads one cannot be planned.
- * @throws Error if the bytes are not an ONNX model; NotByRow if it has other operators than those of the known set
+ * @throws Error if the bytes are not an ONNX model; NotByRow if it has other operators than those of the known set, or more
+ *   fields than a network
  */
 export function readModel(bytes: Uint8Array): ReadModel {
+  countFields(ModelProtoSchema, bytes);
   const { graph, opsetImport, $unknown } = fromBinary(ModelProtoSchema, bytes);
   if (graph === undefined) throw new Error('an ONNX model: expected a graph, got none');
   const opset = opsetImport.find(({ domain }) => domain === '')?.version;
@@ -88,4 +97,25 @@ function readConstant({ dims, dataType, rawData }: TensorProto): ReadConstant | 
     return { kind: 'int', shape, values: Array.from(new BigInt64Array(buffer), Number) };
   }
   return undefined;
+}
+
+/** @returns the number of fields up to the end of the message. @throws NotByRow as soon as there are too many */
+function countFields(schema: DescMessage, bytes: Uint8Array, before = 0): number {
+  const reader = new BinaryReader(bytes);
+  let count = before;
+  while (reader.pos < reader.len) {
+    const [number, wireType] = reader.tag();
+    count++;
+    if (wireType === WireType.LengthDelimited) {
+      const value = reader.bytes();
+      const field = schema.fields.find((one) => one.number === number);
+      if (field?.message !== undefined) count = countFields(field.message, value, count);
+      // Packed: an integer may have a single byte.
+      else if (field?.fieldKind === 'list' && field.scalar !== ScalarType.STRING) count += value.length;
+    } else {
+      reader.skip(wireType, number);
+    }
+    if (count > fieldCountMax) throw new NotByRow(`more than ${fieldCountMax} fields`);
+  }
+  return count;
 }
