@@ -158,9 +158,10 @@ export class ModelStore {
     const current = this.#models.get(model)?.versions ?? [];
     const routing = await this.#routingOf(model);
     const labelled = new Set(Object.values(routing.labels));
+    const withheld = new Set(routing.withheld);
     const next: ServedVersion[] = [];
     for (const version of [...published].sort((a, b) => b - a)) {
-      if (routing.withheld.includes(version)) continue;
+      if (withheld.has(version)) continue;
       if (next.length >= this.#options.config.versionCountMax && !labelled.has(version)) continue;
       const served = await this.#loader.versionOf(model, version, current);
       if (served !== undefined) next.push(served);

@@ -2,18 +2,25 @@
 
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { atMost } from './bounded.ts';
+
+/** Values of one observation, action or context: those of some pictures. */
+const valueCountMax = 2 ** 16;
 
 /** One bound per value; `null` where the value is unbounded (JSON has no infinity). What a bound can be: `checkBounds`. */
-const bounds = z.array(z.custom<number>((bound) => typeof bound === 'number', 'expected a number or null').nullable());
+const bounds = atMost(
+  valueCountMax,
+  z.array(z.custom<number>((bound) => typeof bound === 'number', 'expected a number or null').nullable()),
+);
 
 export const tensorSpecSchema = z
   .object({
     /** One name per value, e.g. `torso.pitch`. */
-    names: z.array(z.string().min(1)).min(1),
+    names: atMost(valueCountMax, z.array(z.string().min(1)).min(1)),
     low: bounds,
     high: bounds,
     /** One unit per value, e.g. `rad`, `m/s`, `1`. */
-    units: z.array(z.string().min(1)),
+    units: atMost(valueCountMax, z.array(z.string().min(1))),
   })
   .refine(({ names, low, high, units }) => [low, high, units].every((list) => list.length === names.length), {
     message: 'names, low, high and units must have the same length',

@@ -1,6 +1,7 @@
 /** The model manifest: what a package holds and where it came from. Reading and publishing packages is in package.ts. */
 
 import { z } from 'zod';
+import { atMost, numbers, parseBounded } from '../contract/bounded.ts';
 import { checkSpecBounds } from '../contract/bounds.ts';
 import { invalidArgument } from '../contract/errors.ts';
 import { contextSpecSchema, fingerprint, tensorSpecSchema } from '../contract/tensor-spec.ts';
@@ -11,18 +12,27 @@ export const manifestFormat = '1.0';
 /** The largest version: messages carry 32 bits. */
 export const versionMax = 2 ** 32 - 1;
 
+/** Inputs or outputs of a graph. */
+const tensorCountMax = 256;
+const dimensionCountMax = 16;
+const probeCountMax = 64;
+/** Runs have some thousand. */
+const evaluationCountMax = 2 ** 15;
+/** Lists, objects and fields of the whole: six for each evaluation, and some thousand. */
+const partCountMax = 2 ** 18;
+
 const graphTensorSchema = z.object({
   name: z.string().min(1),
   dtype: z.enum(['float32', 'int64']),
   /** Sizes; a string is a symbolic dimension (`B` rows, `K` contexts). */
-  shape: z.array(z.union([z.number().int().nonnegative(), z.string().min(1)])),
+  shape: atMost(dimensionCountMax, z.array(z.union([z.number().int().nonnegative(), z.string().min(1)]))),
 });
 
 const graphSchema = z.object({
   /** File name inside the package. */
   file: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/),
-  inputs: z.array(graphTensorSchema),
-  outputs: z.array(graphTensorSchema),
+  inputs: atMost(tensorCountMax, z.array(graphTensorSchema)),
+  outputs: atMost(tensorCountMax, z.array(graphTensorSchema)),
 });
 
 /** `plain`: one graph. `hyper`: a primary that generates weights per context, and a dynamic network that uses them. */
@@ -94,12 +104,16 @@ const adaptSchema = graphSchema.extend({
 });
 
 /** Inputs with the outputs that the trainer computed; tensors as row-major numbers. */
-const probeTensorSchema = z.object({ shape: z.array(z.number().int().nonnegative()), values: z.array(z.number()) });
+const probeTensorSchema = z.object({
+  shape: atMost(dimensionCountMax, z.array(z.number().int().nonnegative())),
+  values: numbers(),
+});
+const probeTensorsSchema = z.record(z.string(), probeTensorSchema);
 const probeSchema = z.object({
   /** A probe of `adapt` has `context` [1, C] among its inputs in place of the weights, which the primary generates. */
   target: z.enum(['policy', 'critic', 'encoder', 'adapt']),
-  inputs: z.record(z.string(), probeTensorSchema),
-  outputs: z.record(z.string(), probeTensorSchema),
+  inputs: probeTensorsSchema,
+  outputs: probeTensorsSchema,
   /** Largest |difference| / (1 + |expected|) that still counts as equal; allows for another processor's rounding, not for other weights. */
   tolerance: z.number().positive().max(0.01),
 });
@@ -124,7 +138,7 @@ export const manifestSchema = z.object({
     tensorSpecSchema,
     z.object({
       /** The action of the `safe` fallback; zero clipped to the bounds if absent. */
-      safe: z.array(z.number()).optional(),
+      safe: numbers().optional(),
     }),
   ),
   context: contextSpecSchema.nullable(),
@@ -133,7 +147,7 @@ export const manifestSchema = z.object({
   /** Training reward = scale x environment reward; q is in training-reward units. */
   rewardScale: z.number(),
   /** Constants that are already inside the graphs, for readers: e.g. `context.low`. */
-  normalisation: z.record(z.string(), z.array(z.number())),
+  normalisation: z.record(z.string(), numbers()),
   policy: policySchema.nullable(),
   critic: criticSchema.nullable(),
   /** At most one of the two. An encoder belongs to a latent context; `adapt` to a hyper policy that is stochastic. */
@@ -148,7 +162,7 @@ export const manifestSchema = z.object({
     seed: z.number().int().nonnegative(),
     /** Environment steps. */
     steps: z.number().int().nonnegative(),
-    evaluations: z.array(evaluationSchema),
+    evaluations: atMost(evaluationCountMax, z.array(evaluationSchema)),
     /** Mean return of the evaluation that chose this policy among those of its run. The choice makes it too high. */
     bestEvaluationReturn: z.number().optional(),
     /** Mean return of the run's last evaluation, which nothing chose: beside the best one, as that is biased upwards. */
@@ -165,7 +179,7 @@ export const manifestSchema = z.object({
     /** ISO 8601. */
     publishedAt: z.string(),
   }),
-  probes: z.array(probeSchema).min(1),
+  probes: atMost(probeCountMax, z.array(probeSchema).min(1)),
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
@@ -194,7 +208,7 @@ export function graphsOf(manifest: Manifest): Graph[] {
 export function parseManifest(text: string): Manifest {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseBounded(text, partCountMax);
   } catch (cause) {
     throw invalidArgument({
       where: 'manifest.json',
@@ -209,7 +223,7 @@ export function parseManifest(text: string): Manifest {
     const issue = parsed.error.issues[0]!;
     throw invalidArgument({
       where: 'manifest.json',
-      expected: `a valid "${issue.path.join('.')}"`,
+      expected: `a valid "${issue.path.join('.').slice(0, 200)}"`,
       actual: issue.message,
     });
   }

@@ -23,8 +23,11 @@ import {
 import { type Manifest, manifestFormat, parseManifest, versionMax } from './manifest.ts';
 
 const manifestFile = 'manifest.json';
-/** Of a manifest; those of real packages are some hundred kilobytes, most of it probes. */
-const manifestBytesMax = 64 * 1024 * 1024;
+/**
+ * Of a manifest. Those of real packages are some hundred kilobytes, most of it probes: the largest is that of adapted weights, of which
+ * this has room for 400,000.
+ */
+const manifestBytesMax = 16 * 1024 * 1024;
 const modelPattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 const versionPattern = /^[1-9][0-9]*$/;
 const filePattern = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
@@ -81,7 +84,9 @@ export async function publishPackage(options: PublishOptions): Promise<Published
   const complete = (version: number): Manifest => completeManifest(options, version, publishedAt);
   // Refuse before anything is written; what is not finite would be null, a bound that is not there.
   checkSpecBounds(`publish "${model}"`, options.manifest);
-  parseManifest(JSON.stringify(complete(1)));
+  const text = textOf(complete(1));
+  checkManifestSize(`publish "${model}"`, text);
+  parseManifest(text);
   const modelDirectory = join(store, model);
   try {
     makeFolder(modelDirectory);
@@ -93,7 +98,7 @@ export async function publishPackage(options: PublishOptions): Promise<Published
       for (;;) {
         const version = nextVersion(modelDirectory, (await lookAtModel(modelDirectory)).versions);
         const manifest = complete(version);
-        await writeDurably(join(aside, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`);
+        await writeDurably(join(aside, manifestFile), textOf(manifest));
         const directory = join(modelDirectory, String(version));
         if (await revealDirectory(aside, directory)) return { version, directory, manifest };
         await rm(join(aside, manifestFile));
@@ -240,6 +245,20 @@ function completeManifest({ model, manifest, files }: PublishOptions, version: n
     files: listed,
     training: { ...manifest.training, publishedAt: publishedAt.toISOString() },
   };
+}
+
+const textOf = (manifest: Manifest): string => `${JSON.stringify(manifest, null, 2)}\n`;
+
+/** Nobody could read a larger one. @throws HyperpolicyError invalid_argument */
+function checkManifestSize(where: string, text: string): void {
+  const bytes = Buffer.byteLength(text);
+  if (bytes <= manifestBytesMax) return;
+  throw invalidArgument({
+    where,
+    expected: `a manifest of at most ${manifestBytesMax} bytes`,
+    actual: `${bytes}`,
+    remedy: 'Most of it is probes: an adapted policy may have 400,000 weights of one context',
+  });
 }
 
 /** A name from a manifest becomes a path, so it must stay inside the package. */

@@ -5,9 +5,17 @@
 
 import { join } from 'node:path';
 import { z } from 'zod';
+import { atMost, parseBounded } from '../contract/bounded.ts';
 import { type ErrorFields, failedPrecondition, invalidArgument, quoted } from '../contract/errors.ts';
 import { replaceFile } from '../files/durable-files.ts';
 import { readRegularText } from './listed-file.ts';
+
+/** More of a file is not read, as it is read at every look through the store, on the event loop. */
+const labelCountMax = 1000;
+const withheldCountMax = 10_000;
+const fileBytesMax = 2 ** 19;
+/** Labels, percentages and some more. */
+const partCountMax = 2 * labelCountMax + 100;
 
 const version = z.number().int().positive();
 
@@ -17,12 +25,8 @@ const routingSchema = z.strictObject({
   /** Label -> percentage of clients, summing to 100; if empty, every client gets the newest version. */
   percentages: z.record(z.string(), z.number()).default({}),
   /** Versions of the store that are not served: unloaded or rolled back. */
-  withheld: z.array(version).default([]),
+  withheld: atMost(withheldCountMax, z.array(version)).default([]),
 });
-
-/** More are read and checked at every look through the store, on the event loop. */
-const labelCountMax = 1000;
-const fileBytesMax = 2 ** 20;
 
 const labelName = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
@@ -30,10 +34,20 @@ const labelName = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 function faultOf({
   labels,
   percentages,
+  withheld,
 }: Routing): Pick<ErrorFields, 'where' | 'expected' | 'actual' | 'remedy'> | undefined {
   const names = Object.keys(labels);
   if (names.length > labelCountMax) {
     return { where: 'labels', expected: `at most ${labelCountMax}`, actual: `${names.length}` };
+  }
+  if (withheld.length > withheldCountMax) {
+    const remedy = 'Take versions out of the store that are not to be served again';
+    return {
+      where: 'withheld versions',
+      expected: `at most ${withheldCountMax}`,
+      actual: `${withheld.length}`,
+      remedy,
+    };
   }
   const badName = names.find((name) => !labelName.test(name));
   if (badName !== undefined) {
@@ -91,7 +105,7 @@ export async function readRouting(store: string, model: string): Promise<Routing
   const file = `${model}/labels.json`;
   let routing: Routing;
   try {
-    routing = routingSchema.parse(JSON.parse(text));
+    routing = routingSchema.parse(parseBounded(text, partCountMax));
   } catch (cause) {
     const reason = cause instanceof z.ZodError ? issueText(cause) : (cause as Error).message;
     throw invalidArgument({ where: file, expected: 'labels, percentages and withheld', actual: reason, cause });
@@ -101,7 +115,9 @@ export async function readRouting(store: string, model: string): Promise<Routing
   return routing;
 }
 
-const issueText = ({ issues: [issue] }: z.ZodError): string => `${issue!.path.join('.')}: ${issue!.message}`;
+/** Names of fields may be as long as the file. */
+const issueText = ({ issues: [issue] }: z.ZodError): string =>
+  `${issue!.path.join('.')}: ${issue!.message}`.slice(0, 200);
 
 /**
  * Replaces a model's routing.

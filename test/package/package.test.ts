@@ -50,6 +50,13 @@ async function messageAfter(damage: (directory: string) => Promise<unknown>): Pr
   return error.message.replaceAll(store, 'STORE');
 }
 
+/** Gives a field of a package's manifest this JSON. */
+async function edit(directory: string, field: string, json: string): Promise<void> {
+  const path = join(directory, 'manifest.json');
+  const manifest = JSON.parse(await readFile(path, 'utf8'));
+  await writeFile(path, JSON.stringify({ ...manifest, [field]: 'HERE' }).replace('"HERE"', json));
+}
+
 describe('publishPackage', () => {
   test('what is published is read back, version by version', async () => {
     const publishedAt = new Date('2026-01-02T03:04:05.678Z');
@@ -185,6 +192,50 @@ describe('readPackage', () => {
     );
     expect(await messageAfter(editManifest('"model": "m"', '"model": "n"'))).toBe(
       'STORE/m/4/manifest.json: expected model "m" as the directory is named, got "n"',
+    );
+  });
+
+  const listed = (count: number, entry: string) => `[${Array.from({ length: count }, () => entry).join(',')}]`;
+  test.each([
+    [
+      'probes that are too many',
+      'probes',
+      listed(65, '0'),
+      'expected a valid "probes", got expected at most 64 entries',
+    ],
+    [
+      'names that are too many',
+      'observation',
+      `{"names":${listed(2 ** 16 + 1, '0')},"low":[],"high":[],"units":[]}`,
+      'expected a valid "observation.names", got expected at most 65536 entries',
+    ],
+    [
+      'values that are none',
+      'normalisation',
+      `{"mean":${listed(3, '"0"')}}`,
+      'expected a valid "normalisation.mean", got expected a list of finite numbers',
+    ],
+    [
+      'many lists',
+      'anything',
+      listed(2 ** 18, '[]'),
+      'expected JSON, got text that does not parse (more than 262144 lists, objects and fields)',
+    ],
+  ])('a manifest with %s, of whose entries none is looked at', async (_, field, content, reason) => {
+    const message = await messageAfter((directory) => edit(directory, field, content));
+    expect(message).toBe(`manifest.json: ${reason}`);
+  });
+
+  test('a manifest that is too large, which is not published either', async () => {
+    const bytes = 16 * 1024 * 1024;
+    expect(await messageAfter((directory) => truncate(join(directory, 'manifest.json'), bytes + 1))).toContain(
+      `manifest.json: expected at most ${bytes} bytes, got ${bytes + 1}`,
+    );
+    const values = Array.from({ length: 1_500_000 }, (_, i) => i);
+    const [probe] = draft.probes;
+    const probes = [{ ...probe!, outputs: { action: { shape: [values.length], values } } }];
+    await expect(publish('large', { ...draft, probes })).rejects.toThrow(
+      /^publish "large": expected a manifest of at most 16777216 bytes, got \d+\. Most of it is probes/,
     );
   });
 

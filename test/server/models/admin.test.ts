@@ -206,15 +206,22 @@ describe('routing', () => {
     });
   });
 
+  const labels = (count: number) => ({
+    labels: Object.fromEntries(Array.from({ length: count }, (_, i) => [`l${i}`, 1])),
+  });
+  const long = 'x'.repeat(100_000);
+  const numbers = (count: number) => ({ withheld: Array.from({ length: count }, () => 0) });
   test.each([
-    [1001, /labels: expected at most 1000, got 1001$/],
-    [500_000, /labels\.json: expected at most 1048576 bytes, got \d+$/],
-  ])('%i labels are refused, said once, and hold up nobody', async (count, reason) => {
+    ['1,001 labels', labels(1001), /labels: expected at most 1000, got 1001$/],
+    ['3,000 labels', labels(3000), /got more than 2100 lists, objects and fields$/],
+    ['500,000 labels', labels(500_000), /labels\.json: expected at most 524288 bytes, got \d+$/],
+    ['20,000 numbers', numbers(20_000), /got withheld: expected at most 10000 entries$/],
+    ['a long name', { [long]: 1 }, /got : Unrecognized key: "x{160,200}$/],
+  ])('%s are refused, said once, and hold up nobody', async (_, content, reason) => {
     const store = await temporaryStore([version(1), version(2)]);
     await writeRouting(store, 'm', { labels: { stable: 1 }, percentages: {}, withheld: [] });
     const { server, client, lines } = await startTestServer([], { store });
-    const labels = Object.fromEntries(Array.from({ length: count }, (_, i) => [`l${i}`, 1]));
-    await writeFile(join(store, 'm', 'labels.json'), JSON.stringify({ labels }));
+    await writeFile(join(store, 'm', 'labels.json'), JSON.stringify(content));
     for (let look = 0; look < 3; look++) await server.models.refresh();
     expect((await client.act({ model: 'm', label: 'stable', observation })).version).toBe(1);
     const refusals = lines.filter(({ msg }) => msg === 'labels refused');
