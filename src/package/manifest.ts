@@ -176,8 +176,8 @@ export const manifestSchema = z.object({
     adaptationEpisodeCount: z.number().int().nonnegative().optional(),
     /** Version-control revision of the trainer, or `unknown`. */
     sourceRevision: z.string(),
-    /** ISO 8601. */
-    publishedAt: z.string(),
+    /** ISO 8601 with seconds and `Z` or an offset: the age of weights is counted from it. */
+    publishedAt: z.iso.datetime({ offset: true }),
   }),
   probes: atMost(probeCountMax, z.array(probeSchema).min(1)),
 });

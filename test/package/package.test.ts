@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { plainSpec } from '../../src/contract/tensor-spec.ts';
+import type { Manifest } from '../../src/package/manifest.ts';
 import { listModels, type ManifestDraft, publishPackage, readPackage } from '../../src/package/package.ts';
 
 let store: string;
@@ -238,6 +239,18 @@ describe('readPackage', () => {
       /^publish "large": expected a manifest of at most 16777216 bytes, got \d+\. Most of it is probes/,
     );
   });
+
+  test.each(['yesterday', '', '2026-01-02', '2026-02-30T00:00:00Z', '2026-01-02T03:04:05'])(
+    'a manifest whose time of publication is "%s"',
+    async (publishedAt) => {
+      const path = (directory: string) => join(directory, 'manifest.json');
+      const message = await messageAfter(async (directory) => {
+        const { training } = JSON.parse(await readFile(path(directory), 'utf8')) as Manifest;
+        await edit(directory, 'training', JSON.stringify({ ...training, publishedAt }));
+      });
+      expect(message).toBe('manifest.json: expected a valid "training.publishedAt", got Invalid ISO datetime');
+    },
+  );
 
   test('a manifest that lists a file outside its directory', async () => {
     const outside = `"files": {\n    "../1/policy.onnx": { "bytes": 0, "sha256": "${'0'.repeat(64)}" },`;
