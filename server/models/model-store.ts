@@ -5,7 +5,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { listStore, type StoreListing } from '../../src/package/package.ts';
-import { emptyRouting, type Routing, readRouting } from '../../src/package/routing.ts';
+import { type Routing, readRouting, routingFile } from '../../src/package/routing.ts';
 import { checkModelAllowed } from '../call/caller.ts';
 import type { Call } from '../call/rpc.ts';
 import type { ServerConfig } from '../config.ts';
@@ -24,6 +24,9 @@ export type ModelStoreOptions = Omit<PackageLoaderOptions, 'store' | 'onWithdraw
 /** A model and its ready versions, newest first. */
 export type ReadyModel = { readonly model: string; readonly versions: readonly number[] };
 
+const labelsRemedy =
+  'Mend the file, or remove it: then every version is served, also those that were unloaded or rolled back';
+
 export class ModelStore {
   readonly #options: ModelStoreOptions;
   readonly #loader: PackageLoader;
@@ -34,6 +37,8 @@ export class ModelStore {
   readonly #loading = new Set<string>();
   /** Folders that are skipped and were reported, with the reason. */
   #skipped = new Set<string>();
+  /** The last good routing of each model of the store, ready or not. */
+  readonly #routings = new Map<string, Routing>();
   /** Why the labels of a model were refused at the last look. */
   readonly #labelFaults = new Map<string, string>();
   #isStoreMissing = false;
@@ -153,10 +158,18 @@ export class ModelStore {
     this.#skipped = new Set(passedOver.map(keyOf));
   }
 
-  /** Serves the newest `versionCountMax` versions that load, and those with a label. */
+  /**
+   * Serves the newest `versionCountMax` versions that load, and those with a label. None without a routing: nobody knows which are
+   * withheld.
+   */
   async #refreshModel(model: string, published: readonly number[]): Promise<void> {
     const current = this.#models.get(model)?.versions ?? [];
     const routing = await this.#routingOf(model);
+    if (routing === undefined) {
+      this.#unready.add(model);
+      this.#loading.delete(model);
+      return;
+    }
     const labelled = new Set(Object.values(routing.labels));
     const withheld = new Set(routing.withheld);
     const next: ServedVersion[] = [];
@@ -189,28 +202,35 @@ export class ModelStore {
     this.#options.onChange(this.#models.size);
   }
 
-  /** A model's routing; the former one if the file is damaged. */
-  async #routingOf(model: string): Promise<Routing> {
+  /** A model's routing. If the file is damaged, the former one; undefined if none was read since the start. */
+  async #routingOf(model: string): Promise<Routing | undefined> {
     const { config, log, onLabels } = this.#options;
-    const former = this.#models.get(model)?.routing;
+    const former = this.#routings.get(model);
     try {
       const routing = await readRouting(config.store, model);
       this.#labelFaults.delete(model);
+      this.#routings.set(model, routing);
       if (former !== undefined && !isDeepStrictEqual(routing, former)) onLabels('loaded');
       return routing;
     } catch (error) {
       const reason = (error as Error).message;
       if (this.#labelFaults.get(model) !== reason) {
-        log.error({ model, reason }, 'labels refused');
+        const served = former === undefined ? 'none' : 'as the labels said before';
+        log.error(
+          { model, file: routingFile(config.store, model), reason, served, remedy: labelsRemedy },
+          'labels refused',
+        );
         onLabels('refused');
       }
       this.#labelFaults.set(model, reason);
-      return former ?? emptyRouting;
+      return former;
     }
   }
 
   #dropGone(names: ReadonlySet<string | undefined>): void {
-    for (const model of this.#unready) if (!names.has(model)) this.#unready.delete(model);
+    for (const known of [this.#unready, this.#routings, this.#labelFaults]) {
+      for (const model of known.keys()) if (!names.has(model)) known.delete(model);
+    }
     for (const [model, { versions }] of this.#models) {
       if (names.has(model)) continue;
       this.#models.delete(model);

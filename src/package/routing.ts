@@ -88,7 +88,8 @@ export type Routing = Readonly<z.infer<typeof routingSchema>>;
 
 export const emptyRouting: Routing = routingSchema.parse({});
 
-const fileOf = (store: string, model: string): string => join(store, model, 'labels.json');
+/** Where it is kept. */
+export const routingFile = (store: string, model: string): string => join(store, model, 'labels.json');
 
 /**
  * @returns the empty routing if the model has no file
@@ -97,7 +98,7 @@ const fileOf = (store: string, model: string): string => join(store, model, 'lab
 export async function readRouting(store: string, model: string): Promise<Routing> {
   let text: string;
   try {
-    text = await readRegularText(fileOf(store, model), fileBytesMax);
+    text = await readRegularText(routingFile(store, model), fileBytesMax);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return emptyRouting;
     throw error;
@@ -134,7 +135,7 @@ export async function writeRouting(
   const fault = faultOf(routing);
   if (fault !== undefined) throw invalidArgument({ ...fault, where: `${where} ${fault.where}` });
   try {
-    await replaceFile(fileOf(store, model), `${JSON.stringify(routing, null, 2)}\n`);
+    await replaceFile(routingFile(store, model), `${JSON.stringify(routing, null, 2)}\n`);
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     throw failedPrecondition({

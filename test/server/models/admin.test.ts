@@ -1,4 +1,4 @@
-import { readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createAdminClient } from '../../../clients/typescript/admin.ts';
@@ -204,6 +204,37 @@ describe('routing', () => {
       'hyperpolicy_reloads_total{kind="labels",result="loaded"}': 1,
       'hyperpolicy_reloads_total{kind="labels",result="refused"}': 1,
     });
+  });
+
+  test('of a damaged file that was never read serves nothing of its model until it is mended', async () => {
+    const store = await temporaryStore([version(1), version(2), { ...version(1), model: 'other' }]);
+    const file = join(store, 'm', 'labels.json');
+    await writeRouting(store, 'm', { labels: {}, percentages: {}, withheld: [2] });
+    const whole = await readFile(file);
+    await writeFile(file, whole.subarray(0, 10));
+    const test = await startTestServer([], { store });
+    const { server, client, lines } = test;
+    await server.models.refresh();
+    expect(await client.listModels()).toMatchObject([{ model: 'other', versions: [1] }]);
+    await expect(client.act({ model: 'm', observation })).rejects.toThrow(
+      'Act model: expected a version of model "m" that is ready, got none. The server\'s log has the reason',
+    );
+    expect(lines.filter(({ msg }) => msg === 'labels refused')).toMatchObject([
+      { level: 50, model: 'm', file, served: 'none', remedy: expect.stringMatching(/^Mend the file, or remove it/) },
+    ]);
+    await writeFile(file, whole);
+    await server.models.refresh();
+    expect((await client.act({ model: 'm', observation })).version).toBe(1);
+  });
+
+  test('of a damaged file keeps withheld what was the only version', async () => {
+    const store = await temporaryStore([version(1)]);
+    const { server, client } = await startTestServer([], { store });
+    await writeRouting(store, 'm', { labels: {}, percentages: {}, withheld: [1] });
+    await server.models.refresh();
+    await truncate(join(store, 'm', 'labels.json'));
+    for (let look = 0; look < 2; look++) await server.models.refresh();
+    await expect(client.act({ model: 'm', observation })).rejects.toMatchObject({ kind: 'unavailable' });
   });
 
   const labels = (count: number) => ({

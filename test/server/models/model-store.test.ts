@@ -306,13 +306,14 @@ describe('the model store', () => {
   });
 
   test('a pipe in the place of labels or of a manifest is refused, not waited for', async () => {
-    const store = await temporaryStore([plain('m', 1), plain('m', 2)]);
+    const store = await temporaryStore([plain('m', 1), plain('m', 2), plain('n')]);
     await rm(join(store, 'm/2/manifest.json'));
-    execFileSync('mkfifo', [join(store, 'm/labels.json'), join(store, 'm/2/manifest.json')]);
+    execFileSync('mkfifo', [join(store, 'n/labels.json'), join(store, 'm/2/manifest.json')]);
     const { client, lines } = await startTestServer([], { store });
     expect((await client.act({ model: 'm', observation })).version).toBe(1);
+    await expect(client.act({ model: 'n', observation })).rejects.toMatchObject({ kind: 'unavailable' });
     for (const [msg, file] of [
-      ['labels refused', 'm/labels.json'],
+      ['labels refused', 'n/labels.json'],
       ['model version refused', 'm/2/manifest.json'],
     ]) {
       const reason = expect.stringContaining(`${join(store, file!)}: expected a regular file, got something else`);
