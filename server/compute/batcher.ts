@@ -97,7 +97,7 @@ export class BatchQueue {
     return this.#rowCount >= this.#options.batchRowCountMax;
   }
 
-  /** @throws HyperpolicyError resource_exhausted if the queue is full */
+  /** @returns rejects with HyperpolicyError resource_exhausted if the queue is full; nothing is thrown before */
   add(job: Job, sink: Sink, queuedAtMs: number): Promise<void> {
     const { name, queueRowCountMax } = this.#options;
     if (this.#rowCount + job.rowCount > queueRowCountMax) {
@@ -106,12 +106,9 @@ export class BatchQueue {
     }
     const rowCount = this.#rowCount + job.rowCount;
     if (this.#rowCount > 0 && rowCount > queueRowCountMax) {
-      throw resourceExhausted({
-        where: `queue of ${name}`,
-        expected: `at most ${queueRowCountMax} rows waiting`,
-        actual: `${rowCount}`,
-        remedy: 'Retry with backoff',
-      });
+      const expected = `at most ${queueRowCountMax} rows waiting`;
+      const fields = { where: `queue of ${name}`, expected, actual: `${rowCount}`, remedy: 'Retry with backoff' };
+      return Promise.reject(resourceExhausted(fields));
     }
     this.#rowCount = rowCount;
     return new Promise((resolve, reject) => {

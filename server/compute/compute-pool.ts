@@ -18,7 +18,7 @@ export type Priority = 'act' | 'adapt' | 'q-grad';
 export type HeavyGraph = Pick<Session, 'inputs' | 'outputs'> & {
   /**
    * Queues a job.
-   * @returns a copy of its outputs
+   * @returns a copy of its outputs; all errors come with it, none before
    * @throws HyperpolicyError resource_exhausted: the queue is full; deadline_exceeded: the job was late before it ran
    */
   run(job: Job): Promise<TensorMap>;

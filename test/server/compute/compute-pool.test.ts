@@ -295,7 +295,7 @@ describe('the compute pool', () => {
     const { open, turn, endLast } = createDoubling();
     const run = await open('p.onnx');
     const waiting = run([1, 2, 3, 4]);
-    expect(() => run([1, 2, 3, 4, 5])).toThrow(
+    await expect(run([1, 2, 3, 4, 5])).rejects.toThrow(
       'queue of p.onnx: expected at most 8 rows waiting, got 9. Retry with backoff',
     );
     turn();

@@ -7,6 +7,7 @@ import { createCall } from '../../../server/call/rpc.ts';
 import { answerByDue, dueOf } from '../../../server/methods/due-time.ts';
 import { LastActions } from '../../../server/methods/fallback.ts';
 import { createRandom } from '../../../src/contract/random.ts';
+import { changeGraph, withSlowRuns } from '../../endless-graph.ts';
 import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
 
 /** A primary that takes tens of milliseconds for 64 contexts. */
@@ -144,6 +145,20 @@ describe('answers in time', () => {
       kind: 'resource_exhausted',
       message: expect.stringContaining('at most 64 rows waiting'),
     });
+  });
+
+  test('so is one of a dynamic network that runs on a thread, whose weights are kept', async () => {
+    const own = await temporaryStore([{ ...slow, critic: 'none', hiddenSize: 8, trunkSizes: [16] }]);
+    await changeGraph(join(own, 'slow', '1'), 'policy.dynamic.onnx', (model) => withSlowRuns(model, 'observation'));
+    const { client } = await startTestServer([], { store: own, workerCount: 1, queueRowCountMax: 1 });
+    const context = [1, 2];
+    await client.prepare({ model: 'slow', context });
+    // About 50 ms each: one runs, one waits, and there is no room for more.
+    const request = { model: 'slow', observation: [10, 0, 0], context, fallback: 'safe' } as const;
+    const answers = await Promise.all(Array.from({ length: 8 }, () => client.act(request, { timeoutMs: 60_000 })));
+    const reasons = answers.map(({ fallback }) => fallback?.reason);
+    expect(reasons).toContain('overload');
+    expect(reasons).toContain(undefined);
   });
 
   test.each([
