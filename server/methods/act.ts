@@ -137,8 +137,12 @@ class ActTask extends Task {
   /** Keeps the action for the fallback `hold` of later requests. A late action is not served, so it is not kept. */
   #keepAction(action: Float32Array): void {
     if (this.#request.clientId === '' || this.isLate) return;
-    const { rowCount } = this.#plan.observation;
-    this.#deps.lastActions.put(this.#owner(), { action, rowCount, servedAtMs: performance.now() });
+    this.#deps.lastActions.put(this.#owner(), { action, ...this.#shape(), servedAtMs: performance.now() });
+  }
+
+  /** What an action must agree in to be held for another. */
+  #shape() {
+    return { rowCount: this.#plan.observation.rowCount, fingerprint: this.served.manifest.fingerprint };
   }
 
   #owner(): ActionOwner {
@@ -155,7 +159,7 @@ class ActTask extends Task {
   #standIn(fallback: 'safe' | 'hold', reason: FallbackReason): ActResponseInit {
     const { lastActions, onFallback } = this.#deps;
     const { rowCount } = this.#plan.observation;
-    const last = fallback === 'hold' ? lastActions.get(this.#owner(), rowCount) : undefined;
+    const last = fallback === 'hold' ? lastActions.get(this.#owner(), this.#shape()) : undefined;
     const { action, taken } = fallbackAnswer(reason, this.served, { rowCount, last });
     onFallback(taken.fallback === Fallback.HOLD ? 'hold' : 'safe', reason);
     const response = this.#responseWith(action);

@@ -32,7 +32,7 @@ export function fallbackOf({ fallback, clientId, budgetUs }: ActRequest, { deadl
   return name;
 }
 
-/** The client's last action for as many rows if there is one, else the model's safe action. */
+/** The client's last action for as many rows and the same specs if there is one, else the model's safe action. */
 export function fallbackAnswer(
   reason: FallbackReason,
   { safeAction, actionSize }: ServedVersion,
@@ -49,6 +49,8 @@ export function fallbackAnswer(
 export type LastAction = {
   readonly action: Float32Array; // [B, A]
   readonly rowCount: number;
+  /** Of the specs of the version that served it: another version may have other actions. */
+  readonly fingerprint: string;
   /** When it was served, on the clock of `performance.now()`. */
   readonly servedAtMs: number;
 };
@@ -76,10 +78,13 @@ export class LastActions {
     return this.#actions.size;
   }
 
-  /** The last action for as many rows. */
-  get(whose: ActionOwner, rowCount: number): LastAction | undefined {
+  /** The last action, if it is for as many rows and of the same specs. */
+  get(
+    whose: ActionOwner,
+    { rowCount, fingerprint }: Pick<LastAction, 'rowCount' | 'fingerprint'>,
+  ): LastAction | undefined {
     const found = this.#actions.peek(keyOf(whose));
-    return found?.rowCount === rowCount ? found : undefined;
+    return found?.rowCount === rowCount && found.fingerprint === fingerprint ? found : undefined;
   }
 
   /** Keeps a copy. */

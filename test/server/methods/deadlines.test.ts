@@ -87,6 +87,17 @@ describe('answers in time', () => {
     expect([other.fallback?.kind, other.action.shape]).toEqual(['safe', [40, 2]]);
   });
 
+  test('hold: nothing of a version with other actions', async () => {
+    const own = await temporaryStore([slow, slow, { ...slow, actionSize: 1 }]);
+    const { client } = await startTestServer([], { store: own, versionCountMax: 3 });
+    const asked = { clientId: 'robot-1', budgetUs: 1000, fallback: 'hold' } as const;
+    const last = await client.act({ ...unseen(), version: 1, clientId: 'robot-1' });
+    const other = await client.act({ ...unseen(), ...asked, version: 3 });
+    expect([other.fallback?.kind, other.action]).toEqual(['safe', { shape: [64, 1], values: new Float32Array(64) }]);
+    const same = await client.act({ ...unseen(), ...asked, version: 2 });
+    expect([same.fallback?.kind, same.action]).toEqual(['hold', last.action]);
+  });
+
   test('hold: nothing of another token, whatever client_id it sends', async () => {
     const names = ['a', 'b'] as const;
     const tokensFile = join(store, 'tokens.json');
@@ -258,26 +269,28 @@ describe('answerByDue', () => {
 });
 
 describe('held actions', () => {
+  const one = { rowCount: 1, fingerprint: 'sha256:1' };
+
   test('are bounded, and the client served longest ago goes first', () => {
     const held = new LastActions({ countMax: 2 });
-    const action = { action: Float32Array.of(1), rowCount: 1, servedAtMs: 0 };
+    const action = { ...one, action: Float32Array.of(1), servedAtMs: 0 };
     const client = (clientId: string) => ({ model: 'm', caller: '', clientId });
     for (const clientId of ['a', 'b', 'a', 'c']) held.put(client(clientId), action);
-    expect(['a', 'b', 'c'].map((id) => held.get(client(id), 1) !== undefined)).toEqual([true, false, true]);
-    expect(held.get({ ...client('a'), model: 'other' }, 1)).toBeUndefined();
+    expect(['a', 'b', 'c'].map((id) => held.get(client(id), one) !== undefined)).toEqual([true, false, true]);
+    expect(held.get({ ...client('a'), model: 'other' }, one)).toBeUndefined();
   });
 
   test('are of one token, whatever its name and the client’s are made of', () => {
     const held = new LastActions({ countMax: 9 });
-    held.put({ model: 'm', caller: 'a', clientId: 'b/c' }, { action: Float32Array.of(1), rowCount: 1, servedAtMs: 0 });
+    held.put({ model: 'm', caller: 'a', clientId: 'b/c' }, { ...one, action: Float32Array.of(1), servedAtMs: 0 });
     for (const [caller, clientId] of [
       ['', 'b/c'],
       ['', 'a/b/c'],
       ['a/b', 'c'],
       ['a","b/c', ''],
     ] as const) {
-      expect(held.get({ model: 'm', caller, clientId }, 1)).toBeUndefined();
+      expect(held.get({ model: 'm', caller, clientId }, one)).toBeUndefined();
     }
-    expect(held.get({ model: 'm', caller: 'a', clientId: 'b/c' }, 1)?.action).toEqual(Float32Array.of(1));
+    expect(held.get({ model: 'm', caller: 'a', clientId: 'b/c' }, one)?.action).toEqual(Float32Array.of(1));
   });
 });

@@ -382,7 +382,8 @@ export const StreamErrorSchema: GenMessage<StreamError> = /*@__PURE__*/
  */
 export type FallbackTaken = Message<"hyperpolicy.v1.FallbackTaken"> & {
   /**
-   * FALLBACK_SAFE or FALLBACK_HOLD: what was served; SAFE also where HOLD was asked for and there was nothing to hold.
+   * FALLBACK_SAFE or FALLBACK_HOLD: what was served; SAFE also where HOLD was asked for and there was nothing to hold
+   * of as many rows and the same fingerprint.
    *
    * @generated from field: hyperpolicy.v1.Fallback fallback = 1;
    */
