@@ -103,7 +103,7 @@ export async function measureUpdates(
 ): Promise<UpdateNoise> {
   const start = await evaluate(parts);
   print(`without an update: ${inWords(start)}`);
-  report(0, [start.preReturn, start.postReturn]);
+  report(0, { of: 'evaluation', value: [start.preReturn, start.postReturn] });
   const spread = createVectorSpread(parts.learner.flat.length);
   const updates: Update[] = [];
   for (const number of numbers) {
@@ -111,7 +111,7 @@ export async function measureUpdates(
     updates.push(update);
     const refused = update.accepted ? '' : '; the step was refused';
     print(`update ${updates.length} of ${numbers.length}: ${inWords(update)}${refused}`);
-    report(updates.length, [update.preReturn, update.postReturn]);
+    report(updates.length, { of: 'evaluation', value: [update.preReturn, update.postReturn] });
   }
   return {
     start,

@@ -10,6 +10,7 @@ import type { RunContext } from '../run/algorithm.ts';
 import { createEvaluations, type Evaluations } from '../run/evaluations.ts';
 import type { Evaluated, Evaluator } from '../run/evaluator.ts';
 import type { MetricRecord } from '../run/metrics.ts';
+import type { LatestReturn } from '../run/progress.ts';
 import { copyOf, type SavedState } from '../run/saved-state.ts';
 import type { OffPolicyConfig } from './off-policy-config.ts';
 
@@ -41,7 +42,7 @@ export type EvaluationsInFlight = Pick<Evaluations, 'list' | 'best' | 'noteCheck
   /** Whether one has run to its end and waits for `settle`. */
   readonly isOver: boolean;
   /** Return of the newest episode or evaluation, for the display. */
-  latestReturn: number | undefined;
+  latestReturn: LatestReturn | undefined;
   /** Return on tasks out of the training range in the newest evaluation, if the environment has such tasks. */
   readonly outOfRangeReturn: number | undefined;
   /** Writes a record, once the evaluation before it is written. */
@@ -79,7 +80,7 @@ export const createEvaluationsInFlight = (options: Options, use: Use): Evaluatio
   new InFlight(options, use);
 
 class InFlight implements EvaluationsInFlight {
-  latestReturn: number | undefined;
+  latestReturn: LatestReturn | undefined;
   readonly #options: Options;
   readonly #write: Use['write'];
   readonly #evaluations: Evaluations;
@@ -92,7 +93,8 @@ class InFlight implements EvaluationsInFlight {
     this.#write = write;
     this.#evaluations = createEvaluations(options, { title, warmUpStepCount, before: saved?.list ?? [] });
     this.#outOfRangeReturn = saved?.outOfRangeReturn ?? undefined;
-    this.latestReturn = this.list.at(-1)?.meanReturn;
+    const last = this.list.at(-1);
+    this.latestReturn = last && { of: 'evaluation', value: last.meanReturn };
   }
 
   get list(): readonly Evaluation[] {
@@ -185,7 +187,7 @@ class InFlight implements EvaluationsInFlight {
   #writeResult(at: Place, { inRange, outOfRange }: Evaluated): void {
     const { meanReturn, standardDeviation, lengths } = inRange;
     this.#outOfRangeReturn = outOfRange?.meanReturn;
-    this.latestReturn = meanReturn;
+    this.latestReturn = { of: 'evaluation', value: meanReturn };
     this.#write({
       ...at,
       evaluationReturn: meanReturn,

@@ -279,7 +279,7 @@ async function finishStep(loop: Loop): Promise<void> {
   const finished = collector.finish();
   loop.step += collector.environmentCount;
   for (const { episodeReturn, episodeLength, diverged } of finished) {
-    evaluations.latestReturn = episodeReturn;
+    evaluations.latestReturn = { of: 'training', value: episodeReturn };
     loop.record({ episodeReturn, episodeLength });
     if (diverged) options.log?.warn({ step: loop.step, episodeLength }, 'the simulator diverged; the episode was cut');
   }

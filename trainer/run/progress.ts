@@ -21,8 +21,12 @@ export type ProgressOptions = {
   readonly now: () => number;
 };
 
-/** One return, or those before and after adaptation. */
-export type LatestReturn = number | readonly [before: number, after: number];
+/** Training episodes have exploration noise, so their returns say other things than an evaluation's. */
+export type LatestReturn = {
+  readonly of: 'training' | 'evaluation';
+  /** One return, or those before and after adaptation. */
+  readonly value: number | readonly [before: number, after: number];
+};
 
 export type Progress = {
   /**
@@ -93,7 +97,7 @@ export type ProgressState = {
   readonly bar: boolean;
 };
 
-/** One state as text: `label [####----] 1,234/5,000 24% · 321 steps/s · return 1234.5 · 0:12 left`. */
+/** One state as text: `label [####----] 1,234/5,000 24% · 321 steps/s · training return 1234.5 · 0:12 left`. */
 export function progressLine(state: ProgressState): string {
   const { label, step, stepCount, unit = 'step', stepsPerSecond, latestReturn, bar } = state;
   const share = Math.min(1, step / stepCount);
@@ -103,7 +107,7 @@ export function progressLine(state: ProgressState): string {
   return [
     `${label} ${picture}${grouped(step)}/${grouped(stepCount)} ${Math.floor(share * 100)}%`,
     Number.isFinite(stepsPerSecond) ? pace(stepsPerSecond, unit) : [],
-    latestReturn === undefined ? [] : `return ${returnText(latestReturn)}`,
+    latestReturn === undefined ? [] : `${latestReturn.of} return ${returnText(latestReturn)}`,
     Number.isFinite(left) ? `${duration(left)} left` : [],
   ]
     .flat()
@@ -114,7 +118,7 @@ export function progressLine(state: ProgressState): string {
 const pace = (perSecond: number, unit: string): string =>
   perSecond >= 0.75 ? `${grouped(Math.round(perSecond))} ${unit}s/s` : `${(1 / perSecond).toFixed(1)} s/${unit}`;
 
-const returnText = (value: LatestReturn): string =>
+const returnText = ({ value }: LatestReturn): string =>
   typeof value === 'number' ? value.toFixed(1) : `${value[0].toFixed(1)} before, ${value[1].toFixed(1)} after`;
 
 const grouped = (count: number): string => count.toLocaleString('en-US');

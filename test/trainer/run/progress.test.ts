@@ -10,12 +10,18 @@ function display(isTTY: boolean, columns = 120) {
 }
 
 describe('progressLine', () => {
-  const state = { label: 'HalfCheetah-v5', step: 45_000, stepCount: 100_000, latestReturn: -12.34, bar: true };
+  const state = {
+    label: 'HalfCheetah-v5',
+    step: 45_000,
+    stepCount: 100_000,
+    latestReturn: { of: 'training' as const, value: -12.34 },
+    bar: true,
+  };
 
   test('shows share, rate, return and time left', () => {
     // 55,000 steps at 100 a second are 550 s; 45% of 24 marks are 10.8.
     expect(progressLine({ ...state, stepsPerSecond: 100 })).toBe(
-      'HalfCheetah-v5 [###########-------------] 45,000/100,000 45% · 100 steps/s · return -12.3 · 9:10 left',
+      'HalfCheetah-v5 [###########-------------] 45,000/100,000 45% · 100 steps/s · training return -12.3 · 9:10 left',
     );
     expect(progressLine({ ...state, bar: false, stepsPerSecond: 12 })).toContain('1:16:23 left'); // 4583 s
   });
@@ -23,8 +29,8 @@ describe('progressLine', () => {
   test('shows returns before and after adaptation, and how long a slow step takes', () => {
     // 300 steps at 0.25 a second are 1200 s.
     const slow = { ...state, step: 100, stepCount: 400, bar: false, stepsPerSecond: 0.25 };
-    expect(progressLine({ ...slow, latestReturn: [-20, -6.04] })).toBe(
-      'HalfCheetah-v5 100/400 25% · 4.0 s/step · return -20.0 before, -6.0 after · 20:00 left',
+    expect(progressLine({ ...slow, latestReturn: { of: 'evaluation', value: [-20, -6.04] } })).toBe(
+      'HalfCheetah-v5 100/400 25% · 4.0 s/step · evaluation return -20.0 before, -6.0 after · 20:00 left',
     );
   });
 
@@ -39,12 +45,12 @@ describe('createProgress', () => {
   test('on a terminal redraws in place, at most ten times a second', () => {
     const { written, progress, advance } = display(true);
     for (let step = 0; step < 500; step++) {
-      progress.report(step, step / 2);
+      progress.report(step, { of: 'training', value: step / 2 });
       advance(1);
     }
     expect(written).toHaveLength(5);
     expect(written.every((text) => text.startsWith('\r\x1b[2K') && !text.includes('\n'))).toBe(true);
-    expect(written.at(-1)).toContain('400/1,000 40% · 1,000 steps/s · return 200.0 · 0:01 left');
+    expect(written.at(-1)).toContain('400/1,000 40% · 1,000 steps/s · training return 200.0 · 0:01 left');
     progress.finish();
     expect(written.slice(-2)).toEqual([expect.stringContaining('499/1,000'), '\n']);
   });

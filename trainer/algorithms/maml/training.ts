@@ -93,7 +93,7 @@ const iterative = (parts: Parts): Pick<IterativeLearner, 'iterate' | 'evaluate'>
     const metrics = metricsOf(yield* learner.iterate(sampler, taskSource(iteration), iteration));
     const { preReturn, postReturn } = metrics;
     const text = `training tasks ${beforeAndAfter(preReturn, postReturn)}`;
-    return { metrics, latestReturn: [preReturn, postReturn] as const, text };
+    return { metrics, latestReturn: { of: 'training', value: [preReturn, postReturn] } as const, text };
   },
   *evaluate(iteration) {
     const { pre, post } = yield* testReturns(parts.tester, iteration);

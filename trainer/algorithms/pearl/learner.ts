@@ -236,5 +236,6 @@ function reportOf({ sums, updateCount, meanReturn, seconds }: Progress, environm
     updatingSeconds: seconds.updating,
   };
   const text = meanReturn === null ? 'no training episode was whole' : `training tasks ${meanReturn.toFixed(1)}`;
-  return { metrics, latestReturn: meanReturn ?? undefined, text };
+  const latestReturn = meanReturn === null ? undefined : ({ of: 'training', value: meanReturn } as const);
+  return { metrics, latestReturn, text };
 }
