@@ -223,11 +223,17 @@ function refuseOtherSpecs({ name, specs }: Env, described: Described, own: strin
     where: `eval ${name}`,
     expected: `a model for the environment's ${expected}`,
     actual: `"${model}" for ${actual}`,
-    remedy:
-      own === undefined
-        ? 'The environment has changed since the model was published: train it anew, or name another with --env'
-        : `Name one that has its specs with --env${environment === 'none' ? '' : `, as "${environment}" had`}`,
+    remedy: otherSpecsRemedy(environment, own),
   });
+}
+
+function otherSpecsRemedy(environment: string, own: string | undefined): string {
+  if (own === undefined) {
+    return 'The environment has changed since the model was published: train it anew, or name another with --env';
+  }
+  return environment === 'none'
+    ? `It was made without an environment: "models make-random --env ${own}" makes one that fits`
+    : `Name one that has its specs with --env, as "${environment}" had`;
 }
 
 function specsOf({ observation, action, context }: Described): PolicySpecs {

@@ -1,12 +1,21 @@
-/** Names the option that an unknown one is meant for where commander does not: it compares letters, so `--environment` is far from `--env`. */
+/**
+ * Names what an unknown option or subcommand is meant for where commander does not: it compares letters, so `--environment` is far from
+ * `--env`.
+ */
 
 import { type Command, CommanderError } from 'commander';
 
 /** Fewer letters begin too many words. */
 const letterCountMin = 3;
 
-/** An error of a command's arguments, with a suggestion for an unknown option if there is one and commander has made none. */
+/** An error of a command's arguments, with a suggestion for what is unknown if there is one and commander has made none. */
 export function withSuggestion(error: CommanderError, command: Command): CommanderError {
+  const isUnknownCommand = /^error: unknown command '[^']*'$/.test(error.message);
+  // The top command has too many for a line.
+  if (isUnknownCommand && command.parent !== null) {
+    const names = command.commands.map((child) => child.name());
+    return new CommanderError(error.exitCode, error.code, `${error.message}\n(Expected one of ${names.join(', ')})`);
+  }
   const flag = /^error: unknown option '(--[^']+)'$/.exec(error.message)?.[1];
   const [name] = flag === undefined ? [] : alike(flag, longFlagsOf(command));
   if (name === undefined) return error;

@@ -26,7 +26,8 @@ export function toClientError({ code, details }: FailedStatus, { address, method
       where: method,
       expected: `a port with this method at ${address}`,
       actual: 'one without it',
-      remedy: "Check the address: changes of what is served go to the server's admin port (serve --admin-port)",
+      remedy:
+        "Check the address: the policy's methods are at the server's --port, changes of what is served at its --admin-port",
     });
   }
   if (lostCall.test(details)) return lostError(method, address, details);
@@ -36,21 +37,31 @@ export function toClientError({ code, details }: FailedStatus, { address, method
   if (told !== undefined) return told;
   // No text of the server: the transport failed.
   if (code === statusCodes.UNAVAILABLE) {
-    const refused = /ECONNREFUSED/.test(details);
-    return new HyperpolicyError({
-      kind,
-      where: method,
-      expected: `a server at ${address}`,
-      actual: refused ? 'a refused connection' : details,
-      remedy: refused
-        ? 'Start one with "hyperpolicy serve", or name another address'
-        : 'Check the address, and that client and server both use TLS or neither does',
-    });
+    return new HyperpolicyError({ kind, where: method, expected: `a server at ${address}`, ...unreachable(details) });
   }
   if (code === statusCodes.DEADLINE_EXCEEDED) {
     return lateError(method, address, timeoutMs);
   }
   return new HyperpolicyError({ kind, where: method, expected: 'an answer', actual: details });
+}
+
+/** Why there is no connection, and what to do. */
+function unreachable(details: string): { readonly actual: string; readonly remedy: string } {
+  if (/ECONNREFUSED/.test(details)) {
+    return {
+      actual: 'a refused connection',
+      remedy: 'Start one with "hyperpolicy serve", or name another address',
+    };
+  }
+  const remedy = 'Check the address, and that client and server both use TLS or neither does';
+  // An HTTP port, such as that of the metrics, or TLS on one side only.
+  if (/Protocol error/.test(details)) {
+    return {
+      actual: 'an answer that is not gRPC',
+      remedy: `gRPC is at the server's --port, not at those of HTTP. ${remedy}`,
+    };
+  }
+  return { actual: details, remedy };
 }
 
 /**

@@ -20,8 +20,8 @@ export async function createModelEnvironment(
   if (environmentNames.includes(environment)) return createEnvironment(environment);
   throw failedPrecondition({
     where: `${where}: environment of "${model}"`,
-    expected: `one of ${environmentNames.join(', ')}`,
+    expected: 'one that "hyperpolicy environments" lists',
     actual: `"${environment}"`,
-    remedy: 'Name yours with --env ./file.js',
+    remedy: 'Name yours with --env: its name, or its file such as ./my-env.js',
   });
 }

@@ -41,6 +41,10 @@ const factories: Factories = {
 /** Every name that `createEnvironment` takes, sorted. */
 export const environmentNames: readonly string[] = Object.keys(factories).sort();
 
+/** `Hopper-v5` for `hopper`. */
+const newestVersion = (name: string): string | undefined =>
+  environmentNames.findLast((known) => known.toLowerCase().replace(/-v\d+$/, '') === name.toLowerCase());
+
 /**
  * Creates an environment; `dispose` it when done. It needs a reset before its first step.
  * @param name one of `environmentNames`, or the path of a user's own (`./my-env.js`, see env-file.ts)
@@ -50,7 +54,7 @@ export async function createEnvironment(name: string): Promise<Env> {
   if (isEnvFile(name)) return loadEnvFile(name);
   const factory = Object.hasOwn(factories, name) ? factories[name] : undefined;
   if (factory === undefined) {
-    const suggested = meant(name, environmentNames);
+    const suggested = newestVersion(name) ?? meant(name, environmentNames);
     throw notFound({
       where: 'environment',
       expected: `one of ${environmentNames.join(', ')}, or a path such as ./my-env.js`,

@@ -1,8 +1,8 @@
 /** Every architecture by name, with what it costs: parameters, forward FLOPs, and bytes of generated weights per context. */
 
-import { criticNames } from './critics/registry.ts';
 import { createEncoder, encoderNames } from './encoders/registry.ts';
 import type { Hypernetwork, HyperOptions } from './hyper/hypernetwork.ts';
+import { criticNames } from './names.ts';
 import { createNetwork, type Network, type NetworkDescription, networkSpecs } from './network.ts';
 import { type ParameterSpecs, parameterCount, sizeOf } from './parameters.ts';
 import { policyNames, policyNeedsContext } from './policies/registry.ts';

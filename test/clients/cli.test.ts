@@ -1,6 +1,8 @@
 import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -26,6 +28,7 @@ describe('hyperpolicy without a server', () => {
   test.each([
     [['bogus'], "hyperpolicy: unknown command 'bogus'. See --help\n"],
     [['bogus', '--help'], "hyperpolicy: unknown command 'bogus'. See --help\n"],
+    [['train', 'ppo'], "hyperpolicy: unknown command 'ppo' (Expected one of maml, pearl, sac, td3). See --help\n"],
     [['help', 'trian'], "hyperpolicy: unknown command 'trian' (Did you mean train?)\n"],
     [
       ['train', 'td3', '--enviroment', 'Hopper-v5'],
@@ -462,8 +465,18 @@ describe('hyperpolicy with a server', () => {
     expect(await run('models', 'rollback', '--model', 'small', '--admin', server[1]!)).toEqual({
       code: 1,
       out: '',
-      error: `hyperpolicy: Rollback: expected a port with this method at ${server[1]}, got one without it. Check the address: changes of what is served go to the server's admin port (serve --admin-port)\n`,
+      error: `hyperpolicy: Rollback: expected a port with this method at ${server[1]}, got one without it. Check the address: the policy's methods are at the server's --port, changes of what is served at its --admin-port\n`,
     });
+  });
+
+  test('a port of HTTP is told so', async () => {
+    const http = createServer((_request, response) => response.end());
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void http.close());
+    const address = `127.0.0.1:${(http.address() as AddressInfo).port}`;
+    expect((await run('models', 'list', '--server', address)).error).toBe(
+      `hyperpolicy: ListModels: expected a server at ${address}, got an answer that is not gRPC. gRPC is at the server's --port, not at those of HTTP. Check the address, and that client and server both use TLS or neither does\n`,
+    );
   });
 
   test("the server's refusals are one line, exit code 1", async () => {
@@ -480,7 +493,7 @@ describe('hyperpolicy with a server', () => {
     expect(await run('eval', ...server, '--model', 'small')).toMatchObject({
       code: 1,
       error: expect.stringMatching(
-        /^hyperpolicy: eval: environment of "small": expected one of .* Name yours with --env .\/file.js\n$/,
+        /^hyperpolicy: eval: environment of "small": expected one that "hyperpolicy environments" lists, got "none". Name yours with --env: its name, or its file such as .\/my-env.js\n$/,
       ),
     });
   });
@@ -522,7 +535,7 @@ describe('hyperpolicy with a server', () => {
       `hyperpolicy: eval Pendulum-v1: expected a model for the environment's action value 0 "rod.torque" in [-2, 2] N m, got "old" for action value 0 "rod.torque" in [-2, 3] N m. The environment has changed since the model was published: train it anew, or name another with --env\n`,
     );
     expect(await refusal('random', '--env', 'HalfCheetah-v5')).toBe(
-      `hyperpolicy: eval HalfCheetah-v5: expected a model for the environment's observation 17, action 6, no context, got "random" for observation 2, action 1, no context. Name one that has its specs with --env\n`,
+      `hyperpolicy: eval HalfCheetah-v5: expected a model for the environment's observation 17, action 6, no context, got "random" for observation 2, action 1, no context. It was made without an environment: "models make-random --env HalfCheetah-v5" makes one that fits\n`,
     );
   });
 

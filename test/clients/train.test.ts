@@ -50,6 +50,16 @@ describe('train td3', () => {
     );
   });
 
+  test('says of a setting that the critic does not have that it changes nothing', async () => {
+    const args = ['--critic', 'mlp-small', '--steps', '20', '--warm-up', '10', '--publish', 'none', '--run', 'unused'];
+    const { code, stderr } = await runCommand(train(...args), directory);
+    expect(stderr.match(/^warning: .*$/gm)).toEqual([
+      'warning: critic "mlp-small" has no trunk (--trunk): the setting changes nothing',
+      'warning: critic "mlp-small" has no dynamic network (--dynamic-hidden): the setting changes nothing',
+    ]);
+    expect(code).toBe(0);
+  });
+
   test('equal seeds give equal runs', async () => {
     const metrics = async (name: string) => {
       await runCommand(train('--steps', '250', '--run', name, '--publish', 'none', '--seed', '9'), directory);
@@ -134,8 +144,13 @@ describe('train td3', () => {
   test.each([
     [['--model', '../evil'], 'model name: expected 1 to 64 of a-z 0-9 . _ - and a letter or digit first', 1],
     [['--store', 'whole/config.json'], 'store "whole/config.json": expected a directory that can be written', 1],
-    [['--critic', 'sa'], 'critic: expected one of ', 1],
+    [
+      ['--critic', 'sa-hyper rank 16'],
+      "option '--critic <architecture>' argument 'sa-hyper rank 16' is invalid. Allowed choices are mlp-standard, mlp-small, ",
+      2,
+    ],
     [['--env', 'Cheetah'], 'environment: expected one of ', 1],
+    [['--env', 'hopper'], '"hopper". Did you mean Hopper-v5?', 1],
     [
       ['--steps', 'many'],
       "option '--steps <count>' argument 'many' is invalid. Expected an integer from 1 to 2147483647",

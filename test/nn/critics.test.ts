@@ -3,7 +3,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
 import { type Critic, memberQ } from '../../src/nn/critics/critic.ts';
-import { createCritic, criticNames } from '../../src/nn/critics/registry.ts';
+import { createCritic } from '../../src/nn/critics/registry.ts';
+import { criticNames } from '../../src/nn/names.ts';
 import { parameterCount, shapesOf } from '../../src/nn/parameters.ts';
 import { trace } from '../../src/trace/trace.ts';
 

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import type { z } from 'zod';
 import type { LearnerOptions, OffPolicyLearner } from '../off-policy/learner.ts';
 import { checkPolicy, type PolicySettings } from '../off-policy/policies.ts';
+import { type CriticSettings, unusedCriticSettings } from '../off-policy/settings.ts';
 import { createVectorEnv } from '../rollout/vector-env.ts';
 import type { Algorithm, Publishable, Setup, Training } from '../run/algorithm.ts';
 import type { RunConfig } from '../run/config.ts';
@@ -20,7 +21,7 @@ import {
 /** Evaluations of a run use its seed + 100. */
 const freshSeedOffset = 200;
 
-type LearnerSettings = PolicySettings & { readonly batchSize: number };
+type LearnerSettings = PolicySettings & { readonly batchSize: number; readonly critic: CriticSettings };
 
 export type OffPolicyAlgorithm<Config extends LearnerSettings> = Pick<
   Algorithm,
@@ -82,6 +83,7 @@ async function openTraining<Config extends LearnerSettings>(
       const { trainOffPolicy } = await import('./off-policy.ts');
       const line = updatesText(updatesPerRun, config.device);
       if (line !== undefined) context.reporter?.print(line);
+      for (const unused of unusedCriticSettings(algorithm.critic)) context.log?.warn({}, unused);
       return trainOffPolicy({
         ...context,
         ...{ envs, evaluator, learner },

@@ -1,8 +1,8 @@
 /** Settings that off-policy algorithms share, each with its flag: parts of an algorithm's schema. */
 
 import { z } from 'zod';
-import { hyperInitialisations } from '../../src/nn/names.ts';
-import { discountSetting, integer, oneOf, rate, setting, text, widths, yesOrNo } from '../run/setting.ts';
+import { criticNames, hyperCriticNames, hyperInitialisations } from '../../src/nn/names.ts';
+import { discountSetting, integer, oneOf, rate, setting, widths, yesOrNo } from '../run/setting.ts';
 import { policyShape } from './policies.ts';
 
 /** Options of a hypernetwork. */
@@ -23,13 +23,32 @@ export const hyperShape = {
 
 /** A critic as `src/nn/critics/registry.ts` takes it. */
 export const criticSchema = z.strictObject({
-  architecture: setting(text(), {
+  architecture: setting(oneOf<readonly [string, ...string[]]>(criticNames), {
     flag: '--critic <architecture>',
-    help: 'a critic of "hyperpolicy architectures", e.g. sa-hyper or mlp-standard',
+    help: 'a critic of "hyperpolicy architectures"; what it lists as "sa-hyper rank 16" is sa-hyper with headRank 16 in the file of --config',
   }),
   hiddenSizes: setting(widths().optional(), { help: "widths of an MLP critic's hidden layers" }),
   ...hyperShape,
 });
+
+export type CriticSettings = Readonly<z.infer<typeof criticSchema>>;
+
+/** A line for each given setting that this critic does not have. */
+export function unusedCriticSettings({ architecture, ...given }: CriticSettings): string[] {
+  const isHyper = hyperCriticNames.includes(architecture);
+  const isTaken = (name: string) => {
+    if (name === 'hiddenSizes') return architecture.startsWith('mlp-');
+    return isHyper || (name === 'trunkSizes' && architecture === 'resnet-features');
+  };
+  return Object.entries(given)
+    .filter(([name, value]) => value !== undefined && !isTaken(name))
+    .map(([name]) => `critic "${architecture}" has no ${wordsOf[name] ?? name}: the setting changes nothing`);
+}
+
+const wordsOf: Readonly<Record<string, string>> = {
+  trunkSizes: 'trunk (--trunk)',
+  dynamicHiddenSizes: 'dynamic network (--dynamic-hidden)',
+};
 
 /** Settings of an actor and critics that follow their targets by Polyak averaging. */
 export const actorCriticShape = {

@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { invalidArgument } from '../../src/contract/errors.ts';
+import { meant } from '../../src/contract/nearest.ts';
 import { algorithmNames, loadAlgorithm } from '../algorithms/registry.ts';
 import type { Algorithm } from '../run/algorithm.ts';
 import { readConfigFile } from '../run/config-file.ts';
@@ -128,10 +129,14 @@ type ChosenFlag = GivenFlag & { readonly text: string };
 /** @throws HyperpolicyError invalid_argument: a flag or value that `train` refuses */
 function chosenFlag(where: string, algorithm: Algorithm, name: string, given: Value): ChosenFlag {
   const text = String(given);
-  const refuse = (expected: string) =>
-    invalidArgument({ where: `${where}: ${name}`, expected, actual: JSON.stringify(given) });
-  const flag = settingFlags(algorithm).find((one) => one.flag.split(/[ ,]/)[0] === `--${name}`);
-  if (flag === undefined) throw refuse(`a flag of "train ${algorithm.name}"`);
+  const refuse = (expected: string, remedy?: string) =>
+    invalidArgument({ where: `${where}: ${name}`, expected, actual: JSON.stringify(given), remedy });
+  const flags = settingFlags(algorithm).map((one) => ({ ...one, name: one.flag.split(/[ ,]/)[0]!.slice(2) }));
+  const flag = flags.find((one) => one.name === name);
+  if (flag === undefined) {
+    const suggested = meant(name, ['algorithm', ...flags.map((one) => one.name)]);
+    throw refuse(`a flag of "train ${algorithm.name}"`, suggested && `Did you mean ${suggested}?`);
+  }
   if (flag.choices?.includes(text) === false) throw refuse(flag.choices.join(', '));
   const result = flag.parse(text);
   if ('expected' in result) throw refuse(flag.choices?.join(', ') ?? result.expected);

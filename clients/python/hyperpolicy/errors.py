@@ -66,6 +66,8 @@ def closed_error(where: str) -> HyperpolicyError:
 # The library's words for a connection that broke, which it gives several codes.
 _LOST = re.compile(r"^Received RST_STREAM with error code \d|Socket closed|Connection reset|Broken pipe|GOAWAY|transport is closing")
 _REFUSED = re.compile(r"Connection refused")
+# An HTTP port, such as that of the metrics, or TLS on one side only.
+_NOT_GRPC = re.compile(r"Failed parsing HTTP/2")
 _TOLD = re.compile(r"(.*?): expected (.*?), got (.*?)(?:\. ([A-Z].*))?", re.DOTALL)
 
 
@@ -78,7 +80,7 @@ def client_error(code: int, details: str, *, method: str, address: str, timeout_
             method,
             f"a port with this method at {address}",
             "one without it",
-            "Check the address: changes of what is served go to the server's admin port (serve --admin-port)",
+            "Check the address: the policy's methods are at the server's --port, changes of what is served at its --admin-port",
         )
     kind = _KIND_BY_STATUS.get(status)
     told = None if kind is None else _told_by_server(kind, details)
@@ -101,6 +103,9 @@ def _unreachable(method: str, address: str, details: str) -> HyperpolicyError:
         remedy = 'Start one with "hyperpolicy serve", or name another address'
         return unavailable(method, f"a server at {address}", "a refused connection", remedy)
     remedy = "Check the address, and that client and server both use TLS or neither does"
+    if _NOT_GRPC.search(details):
+        remedy = f"gRPC is at the server's --port, not at those of HTTP. {remedy}"
+        return unavailable(method, f"a server at {address}", "an answer that is not gRPC", remedy)
     return unavailable(method, f"a server at {address}", details, remedy)
 
 

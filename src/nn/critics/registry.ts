@@ -3,6 +3,7 @@
 import { invalidArgument } from '../../contract/errors.ts';
 import type { HyperOptions } from '../hyper/hypernetwork.ts';
 import { paperTrunk } from '../hyper/primary.ts';
+import { type CriticName, criticNames } from '../names.ts';
 import { type Critic, type CriticSizes, createEnsemble, type QFunction } from './critic.ts';
 import { hyperQ } from './hyper.ts';
 import { d2rlQ, mlpQ } from './mlp.ts';
@@ -11,7 +12,7 @@ import { bronetQ, simbaV2Q } from './simba.ts';
 
 /** The hypernetwork's options hold for hypernetworks (`trunkSizes` also for `resnet-features`). */
 export type CriticConfig = HyperOptions & {
-  /** A name in {@link criticNames}. */
+  /** One of `criticNames`. */
   readonly architecture: string;
   /** Widths of an MLP's hidden layers; the named architecture's if absent. */
   readonly hiddenSizes?: readonly number[] | undefined;
@@ -24,7 +25,7 @@ const mlpOf =
   (config, sizes) =>
     mlpQ(architecture, sizes, config.hiddenSizes ?? hiddenSizes);
 
-const builders: Readonly<Record<string, Builder>> = {
+const builders: Readonly<Record<CriticName, Builder>> = {
   'mlp-standard': mlpOf('mlp-standard', [256, 256]),
   'mlp-small': mlpOf('mlp-small', [256]),
   'mlp-large': mlpOf('mlp-large', [2900, 2900]),
@@ -38,9 +39,6 @@ const builders: Readonly<Record<string, Builder>> = {
   'simba-v2': (_config, sizes) => simbaV2Q(sizes),
 };
 
-/** The nine of the paper, then those from later work. */
-export const criticNames: readonly string[] = Object.keys(builders);
-
 /**
  * A critic of `ensembleSize` independent Q functions.
  *
@@ -48,13 +46,13 @@ export const criticNames: readonly string[] = Object.keys(builders);
  * @throws HyperpolicyError invalid_argument for an unknown architecture or options that do not fit
  */
 export function createCritic(config: CriticConfig, sizes: CriticSizes & { readonly ensembleSize: number }): Critic {
-  const build = builders[config.architecture];
-  if (build === undefined) {
+  const name = criticNames.find((known) => known === config.architecture);
+  if (name === undefined) {
     throw invalidArgument({
       where: 'critic',
       expected: `one of ${criticNames.join(', ')}`,
       actual: `"${config.architecture}"`,
     });
   }
-  return createEnsemble(build(config, sizes), sizes, sizes.ensembleSize);
+  return createEnsemble(builders[name](config, sizes), sizes, sizes.ensembleSize);
 }

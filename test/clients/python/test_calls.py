@@ -6,8 +6,10 @@ import asyncio
 import json
 import socket
 import subprocess
+import threading
 from collections.abc import Callable
 from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -151,9 +153,22 @@ def test_no_server_is_said(server: Server) -> None:
         "ListModels: expected a server at 127.0.0.1:1, got a refused connection. "
         'Start one with "hyperpolicy serve", or name another address'
     )
-    with PolicyClient(server.admin) as client, pytest.raises(HyperpolicyError, match="admin port") as caught:
+    with PolicyClient(server.admin) as client, pytest.raises(HyperpolicyError, match="--admin-port") as caught:
         client.list_models()
     assert caught.value.kind == "failed_precondition"
+
+
+def test_a_port_of_http_is_told_so() -> None:
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{http.server_port}"
+        with PolicyClient(address) as client, pytest.raises(HyperpolicyError) as caught:
+            client.list_models()
+        http.shutdown()
+    assert str(caught.value) == (
+        f"ListModels: expected a server at {address}, got an answer that is not gRPC. gRPC is at the server's --port, not at those of HTTP. "
+        "Check the address, and that client and server both use TLS or neither does"
+    )
 
 
 def test_a_closed_client_refuses_and_its_calls_end(scripted: Callable[..., Scripted]) -> None:

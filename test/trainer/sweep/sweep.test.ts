@@ -25,7 +25,7 @@ function write(content: object): string {
 const small = (seeds: number[] = [0, 1]) => ({
   name: 'small',
   runs: join(folder, 'runs'),
-  grid: { algorithm: ['td3', 'sac'], critic: ['mlp-small', 'sa-small'], env: ['Pendulum-v1'], seed: seeds },
+  grid: { algorithm: ['td3', 'sac'], critic: ['mlp-small', 'sa-hyper'], env: ['Pendulum-v1'], seed: seeds },
   settings: { steps: '1e3' },
 });
 
@@ -36,11 +36,11 @@ describe('a sweep file', () => {
       ['td3', 'td3', 'td3', 'td3', 'sac', 'sac', 'sac', 'sac'].map((name, i) => [i, name, i % 2]),
     );
     expect(cells[3]).toMatchObject({
-      group: { algorithm: 'td3', critic: 'sa-small', env: 'Pendulum-v1' },
-      runDirectory: join(folder, 'runs', 'td3-sa-small-pendulum-v1-seed1'),
+      group: { algorithm: 'td3', critic: 'sa-hyper', env: 'Pendulum-v1' },
+      runDirectory: join(folder, 'runs', 'td3-sa-hyper-pendulum-v1-seed1'),
     });
     expect(cells[3]!.trainArguments.join(' ')).toBe(
-      `train td3 --steps 1e3 --critic sa-small --env Pendulum-v1 --seed 1 --run ${cells[3]!.runDirectory} --publish none`,
+      `train td3 --steps 1e3 --critic sa-hyper --env Pendulum-v1 --seed 1 --run ${cells[3]!.runDirectory} --publish none`,
     );
     expect(new Set(cells.map(({ runDirectory }) => runDirectory)).size).toBe(8);
   });
@@ -63,7 +63,7 @@ describe('a sweep file', () => {
     [{ grid: { critic: ['mlp-small'] } }, 'grid: expected algorithm: [maml, '],
     [
       { grid: { algorithm: ['td3'], critics: ['mlp-small'] } },
-      'cell 0: critics: expected a flag of "train td3", got "mlp-small"',
+      'cell 0: critics: expected a flag of "train td3", got "mlp-small". Did you mean critic?',
     ],
     [{ grid: { algorithm: ['td3'], steps: ['many'] } }, 'cell 0: steps: expected an integer from 1'],
     [{ grid: { algorithm: ['td3'], seed: [1, 1] } }, 'grid: expected values that differ, got '],
@@ -88,7 +88,7 @@ function standIn(): string[] {
        console.error('no memory');
        process.exit(1);
      }
-     const evaluationReturn = 10 * Number(value('--seed')) + (run.includes('sa-small') ? 100 : 0);
+     const evaluationReturn = 10 * Number(value('--seed')) + (run.includes('sa-hyper') ? 100 : 0);
      writeFileSync(run + '/metrics.jsonl', JSON.stringify({ step: 1, seconds: 1, evaluationReturn }) + '\\n');`,
   );
   return [process.execPath, script];
@@ -162,7 +162,7 @@ describe('running a sweep', () => {
       [
         'algorithm  critic     env          seeds   mean   std    IQM  95% interval of the IQM',
         'td3        mlp-small  Pendulum-v1      3   10.0  10.0   10.0              0.0 to 20.0',
-        'td3        sa-small   Pendulum-v1      3  110.0  10.0  110.0           100.0 to 120.0',
+        'td3        sa-hyper   Pendulum-v1      3  110.0  10.0  110.0           100.0 to 120.0',
         '',
       ].join('\n'),
     );

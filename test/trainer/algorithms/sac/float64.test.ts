@@ -5,7 +5,8 @@
 
 import { afterAll, describe, expect, test } from 'vitest';
 import { createRandom } from '../../../../src/contract/random.ts';
-import { type CriticConfig, criticNames } from '../../../../src/nn/critics/registry.ts';
+import type { CriticConfig } from '../../../../src/nn/critics/registry.ts';
+import { criticNames } from '../../../../src/nn/names.ts';
 import { shapesOf } from '../../../../src/nn/parameters.ts';
 import type { Trainable } from '../../../../src/optim/trainable.ts';
 import type { SacConfig } from '../../../../trainer/algorithms/sac/config.ts';
