@@ -92,6 +92,7 @@ export class Serving {
       serving: {
         config,
         requestCount: () => this.#gate.count + (this.#listener?.unreadCount ?? 0),
+        streamRequestCount: () => this.#listener?.streamRequestCount ?? 0,
         caches: this.#caches,
         queues: () => this.#pool?.queues ?? [],
         handles: () => this.#handles?.store,

@@ -39,6 +39,7 @@ const rows = {
       'In flight, and rows that wait',
       'short',
       [`hyperpolicy_requests_in_flight{${byInstance}}`, '{{instance}} requests'],
+      [`hyperpolicy_stream_requests_in_flight{${byInstance}}`, '{{instance}} requests of streams'],
       [`hyperpolicy_queue_rows{${byInstance}}`, '{{instance}} rows {{model}} {{graph}}'],
     ),
     curves('Fallbacks', 'reqps', [

@@ -24,6 +24,11 @@ export class OrderedAnswers<Response> {
     return this.#places.length === 0;
   }
 
+  /** Answers that are not sent. */
+  get pendingCount(): number {
+    return this.#places.length;
+  }
+
   /** Reserves the next place for an answer that comes later. */
   expect(): Place<Response> {
     const place: Place<Response> = { answer: undefined };
@@ -70,6 +75,9 @@ export function orderedStream<Request, Response>(
       endWhenDone();
     };
     return {
+      get pendingCount() {
+        return answers.pendingCount;
+      },
       receive(request, call) {
         if (ending !== undefined) return;
         const place = answers.expect();

@@ -107,6 +107,8 @@ export type ResponseSink<Response> = {
 
 /** One open stream of a method. */
 export type StreamSession<Request> = {
+  /** Requests whose answer is not sent. */
+  readonly pendingCount: number;
   receive(request: Request, call: Call): void;
   /** The client sends no more: answer pending requests, then end. */
   finish(): void;

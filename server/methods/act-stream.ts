@@ -62,6 +62,10 @@ class ActStreamSession implements StreamSession<ActStreamRequest> {
     this.#answers = new OrderedAnswers({ sink, send: (response) => this.#send(response), countMax });
   }
 
+  get pendingCount(): number {
+    return this.#answers.pendingCount + (this.#newest === undefined ? 0 : 1);
+  }
+
   receive({ act, follow, newestWins }: ActStreamRequest, call: Call): void {
     if (this.#isClosed || this.#ending !== undefined) return;
     if (act === undefined) {

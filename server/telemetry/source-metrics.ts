@@ -17,8 +17,10 @@ export type MetricsSources = {
 export type ServingSources = {
   readonly config: ServerConfig;
   readonly caches: Readonly<Record<'policy' | 'critic', ContextCache>>;
-  /** In flight, and those whose answer waits to be read. */
+  /** Calls in flight, and those whose answer waits to be read. */
   readonly requestCount: () => number;
+  /** Messages of streams without an answer. */
+  readonly streamRequestCount: () => number;
   /** Rows that wait for each heavy graph. */
   readonly queues: () => readonly { readonly name: string; readonly labels: Labels; readonly rowCount: number }[];
   /** Undefined while the server starts. */
@@ -83,6 +85,7 @@ function registerLoad(
   {
     config,
     requestCount,
+    streamRequestCount,
     queues,
     connectionCount,
     httpConnectionCount,
@@ -90,9 +93,11 @@ function registerLoad(
     stuckThreadCount,
   }: ServingSources,
 ): void {
-  const inFlight = 'Requests being answered, and answers that wait to be read';
+  const inFlight = 'Unary calls being answered, and answers of any call that wait to be read';
   register('requests_in_flight', inFlight, () => one(requestCount()));
-  register('max_requests_in_flight', 'Requests that may be answered at once', () => one(config.requestCountMax));
+  register('max_requests_in_flight', 'Unary calls that may be answered at once', () => one(config.requestCountMax));
+  const ofStreams = 'Messages of streams that wait for their answer; each stream has a limit of its own';
+  register('stream_requests_in_flight', ofStreams, () => one(streamRequestCount()));
   const waiting = () =>
     queues().map(({ name, labels, rowCount }) => ({ labels: { graph: name, ...labels }, value: rowCount }));
   register('queue_rows', 'Rows that wait for a heavy graph', waiting);

@@ -4,11 +4,12 @@ import grpc from '@grpc/grpc-js';
 import { toBuffer } from '../../src/contract/bytes.ts';
 import { statusCodes } from '../../src/contract/status.ts';
 import type { HeaderReader } from '../call/request-record.ts';
+import type { StreamSession } from '../call/rpc.ts';
 import type { Status } from '../call/status.ts';
 import type { GrpcType } from '../telemetry/metrics.ts';
 
-/** Open streams, which a drain ends. */
-export type OpenStreams = Set<{ drain(): void }>;
+/** Open streams, which a drain ends, and whose pending requests are counted. */
+export type OpenStreams = Set<Pick<StreamSession<unknown>, 'drain' | 'pendingCount'>>;
 
 /** A method in the form of grpc-js. */
 export type GrpcMethod = {

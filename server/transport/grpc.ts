@@ -18,6 +18,8 @@ export type GrpcListener = {
   readonly connectionCount: number;
   /** Calls with an unread answer. */
   readonly unreadCount: number;
+  /** Requests of open streams whose answer is not sent. */
+  readonly streamRequestCount: number;
   /** Requests in flight finish, for at most `drainMs`; then the rest is cut. */
   drain(drainMs: number): Promise<void>;
 };
@@ -90,6 +92,9 @@ export async function listenGrpc(
     },
     get unreadCount() {
       return connections.unreadCount;
+    },
+    get streamRequestCount() {
+      return [...openStreams].reduce((sum, { pendingCount }) => sum + pendingCount, 0);
     },
     async drain(drainMs) {
       const drained = drain(server, addressOf(config.host, port), drainMs);

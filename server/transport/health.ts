@@ -61,6 +61,8 @@ export class Health {
   watch(sink: WatchSink, peer: string): StreamSession<HealthCheckRequest> {
     const stop = () => this.#watches.delete(sink);
     return {
+      // A watch waits for no answer.
+      pendingCount: 0,
       receive: ({ service }) => {
         const refusal = this.#refusalOf(sink, peer);
         if (refusal !== undefined) {

@@ -73,6 +73,7 @@ const bounds: Readonly<Record<string, number>> = {
 /** Samples that must be 0 once nobody calls any more. */
 const idle = [
   'hyperpolicy_requests_in_flight',
+  'hyperpolicy_stream_requests_in_flight',
   'hyperpolicy_queue_rows',
   'hyperpolicy_generations_in_flight{cache="policy"}',
   'hyperpolicy_generations_in_flight{cache="critic"}',

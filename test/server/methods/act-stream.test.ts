@@ -1,5 +1,5 @@
-import { create } from '@bufbuild/protobuf';
-import { describe, expect, test } from 'vitest';
+import { create, toBinary } from '@bufbuild/protobuf';
+import { describe, expect, test, vi } from 'vitest';
 import { type Call, createCall } from '../../../server/call/rpc.ts';
 import { statusOf } from '../../../server/call/status.ts';
 import { parseServerConfig } from '../../../server/config.ts';
@@ -7,8 +7,10 @@ import type { ActResponseInit } from '../../../server/methods/act.ts';
 import { createActStreamHandler } from '../../../server/methods/act-stream.ts';
 import type { ContextHandles } from '../../../server/methods/context-handles.ts';
 import { ActStreamRequestSchema } from '../../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { ModelInferRequestSchema } from '../../../src/gen/inference/grpc_predict_v2_pb.ts';
+import { rawPeer } from '../../compliance/raw-call.ts';
 import { publishRandomPackage } from '../../random-package.ts';
-import { startTestServer, temporaryStore } from '../fixtures.ts';
+import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
 
 const call: Call = createCall(0, Number.POSITIVE_INFINITY);
 
@@ -193,6 +195,36 @@ describe('ActStream over gRPC', () => {
     expect(rejected.length).toBeGreaterThan(0);
     for (const { reason } of rejected) expect(reason).toMatchObject({ kind: 'superseded' });
     await stream.close();
+  });
+
+  test('messages that wait for their answer are counted while their stream is open', async () => {
+    const hyper = { ...plain(1), policy: 'hyper', contextSize: 2 } as const;
+    // What is new waits for others, for longer than the test takes.
+    const started = await startTestServer([hyper], { batchDelayMs: 10_000 });
+    const { client, address } = started;
+    const gauge = 'hyperpolicy_stream_requests_in_flight';
+    const counted = async (count: number) =>
+      vi.waitFor(async () => expect(await metricLines(started, gauge)).toEqual({ [gauge]: count }), 20_000);
+    const asked: Promise<unknown>[] = [];
+    const inOrder = client.actStream({ model: 'm' });
+    for (const i of [1, 2, 3]) asked.push(inOrder.act({ observation, context: [i, 0] }));
+    await counted(3);
+    const newest = client.actStream({ model: 'm', newestWins: true });
+    asked.push(newest.act({ observation, context: [4, 0] }));
+    await counted(4);
+    asked.push(newest.act({ observation, context: [5, 0] }));
+    await counted(5);
+    const inputs = [
+      { name: 'observation', datatype: 'FP32', shape: [1n, 3n], contents: { fp32Contents: observation } },
+      { name: 'context', datatype: 'FP32', shape: [1n, 2n], contents: { fp32Contents: [6, 0] } },
+    ];
+    const infer = create(ModelInferRequestSchema, { modelName: 'm', inputs });
+    const stream = rawPeer(address).open('/inference.GRPCInferenceService/ModelStreamInfer');
+    stream.send(toBinary(ModelInferRequestSchema, infer));
+    await counted(6);
+    client.close();
+    for (const end of await Promise.allSettled(asked)) expect(end.status).toBe('rejected');
+    await counted(1);
   });
 
   test('a draining server ends the stream with UNAVAILABLE', async () => {

@@ -87,6 +87,7 @@ describe('/metrics', () => {
       hyperpolicy_encode_seconds: 'histogram',
       hyperpolicy_heavy_run_seconds: 'histogram',
       hyperpolicy_requests_in_flight: 'gauge',
+      hyperpolicy_stream_requests_in_flight: 'gauge',
       hyperpolicy_queue_rows: 'gauge',
       hyperpolicy_context_cache_hits_total: 'counter',
       hyperpolicy_context_cache_misses_total: 'counter',
