@@ -127,7 +127,7 @@ describe('hyperpolicy analyse gradients', () => {
       'actor/1: expected a package with a critic, got one of random without. Name a model that "hyperpolicy train td3" or',
     ],
     [['--model', 'a', '--env', 'Hopper-v5'], 1, 'Name the environment that it was trained in, "Pendulum-v1"'],
-    [['--model', 'nowhere'], 1, 'got "none". Name yours with --env ./file.js'],
+    [['--model', 'nowhere'], 1, 'got "none". Name yours with --env: its name, or its file such as ./my-env.js'],
     [
       ['--model', 'a', '--actions', '1'],
       1,

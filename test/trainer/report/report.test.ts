@@ -61,14 +61,14 @@ describe('curves of runs', () => {
     const paths = [
       await writeRun(folder, { seed: 0, returns: { 0: 1 } }),
       await writeRun(folder, { seed: 0, returns: { 0: 2 }, batchSize: 32 }),
-      await writeRun(folder, { seed: 4, returns: { 0: 3 }, critic: 'sa-small' }),
+      await writeRun(folder, { seed: 4, returns: { 0: 3 }, critic: 'sa-hyper' }),
       await writeRun(folder, { seed: 0, returns: { 0: 4 }, environment: 'Hopper-v5' }),
     ];
     const panels = curvePanels(await readRuns(paths));
     expect(panels.map(({ title, curves }) => [title, curves.map(({ label }) => label)])).toEqual([
       [
         'Pendulum-v1',
-        ['td3 mlp-small, batchSize 100 (seed 0)', 'td3 mlp-small, batchSize 32 (seed 0)', 'td3 sa-small (seed 4)'],
+        ['td3 mlp-small, batchSize 100 (seed 0)', 'td3 mlp-small, batchSize 32 (seed 0)', 'td3 sa-hyper (seed 4)'],
       ],
       ['Hopper-v5', ['td3 mlp-small (seed 0)']],
     ]);
