@@ -9,35 +9,43 @@ import { openTokens, type Rates, type Tokens, type TokensOptions } from './token
 /** How often the tokens file is checked for a change. */
 const tokensRefreshMs = 5000;
 
-/** The caller by the `authorization` header of a call; undefined without tokens. */
-export type Access = (method: string, authorization: string | undefined) => Caller | undefined;
+/** Who may call, by the `authorization` header of a call. The caller is undefined without tokens. */
+export type Access = {
+  /** Counts a request. @throws HyperpolicyError as `know`; resource_exhausted beyond the token's rate */
+  admit(method: string, authorization: string | undefined): Caller | undefined;
+  /** @throws HyperpolicyError unauthenticated; permission_denied for a token without admin rights on an admin's port */
+  know(method: string, authorization: string | undefined): Caller | undefined;
+  /** Calls back when the tokens have changed, for calls that last. @returns ends that */
+  onChange(listener: () => void): () => void;
+};
 
 /** For health checks and for servers without tokens. */
-export const openAccess: Access = () => undefined;
+export const openAccess: Access = { admit: () => undefined, know: () => undefined, onChange: () => () => {} };
 
-/** @throws HyperpolicyError unauthenticated; resource_exhausted beyond the token's rate */
-const tokenAccess =
-  (tokens: Tokens): Access =>
-  (method, authorization) => {
-    const caller = tokens.identify(method, authorization);
+const tokenAccess = (know: Tokens['identify'], listeners: Set<() => void>): Access => ({
+  know,
+  admit(method, authorization) {
+    const caller = know(method, authorization);
     caller.admit(method);
     return caller;
-  };
+  },
+  onChange(listener) {
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+  },
+});
 
-/** @throws HyperpolicyError as tokenAccess; permission_denied for a token without admin rights */
-const adminAccess = (tokens: Tokens): Access => {
-  const admit = tokenAccess(tokens);
-  return (method, authorization) => {
-    const caller = admit(method, authorization);
-    if (caller?.admin === true) return caller;
-    throw new HyperpolicyError({
-      kind: 'permission_denied',
-      where: method,
-      expected: "an admin's token",
-      actual: 'one that may only use models',
-    });
-  };
-};
+/** As identify; throws permission_denied for a token without admin rights. */
+function identifyAdmin(tokens: Tokens, method: string, authorization: string | undefined): Caller {
+  const caller = tokens.identify(method, authorization);
+  if (caller.admin) return caller;
+  throw new HyperpolicyError({
+    kind: 'permission_denied',
+    where: method,
+    expected: "an admin's token",
+    actual: 'one that may only use models',
+  });
+}
 
 /** Access to the ports of a process. */
 export type Doors = {
@@ -62,11 +70,15 @@ export function openDoors(
 ): Doors {
   if (tokensFile === null) return { serving: openAccess, admin: openAccess, rates: noRates, close() {} };
   const tokens = openTokens(tokensFile, log, { onSpent, onRead });
-  const timer = setInterval(tokens.refresh, tokensRefreshMs);
+  const listeners = new Set<() => void>();
+  const refresh = () => {
+    if (tokens.refresh()) for (const tell of listeners) tell();
+  };
+  const timer = setInterval(refresh, tokensRefreshMs);
   timer.unref();
   return {
-    serving: tokenAccess(tokens),
-    admin: adminAccess(tokens),
+    serving: tokenAccess(tokens.identify, listeners),
+    admin: tokenAccess((method, authorization) => identifyAdmin(tokens, method, authorization), listeners),
     rates: tokens.rates,
     close: () => clearInterval(timer),
   };

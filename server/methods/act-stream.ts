@@ -10,6 +10,7 @@ import type {
   ActStreamRequest,
   ActStreamResponseSchema,
 } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { checkModelAllowed } from '../call/caller.ts';
 import { OrderedAnswers, type Place } from '../call/ordered-answers.ts';
 import { type Call, draining, type ResponseSink, type StreamHandler, type StreamSession } from '../call/rpc.ts';
 import type { Status } from '../call/status.ts';
@@ -116,6 +117,8 @@ class ActStreamSession implements StreamSession<ActStreamRequest> {
       const { request, call } = received;
       refuseChange(opening, request);
       const { model, selection, clientId } = opening;
+      // The token may have lost the model since.
+      checkModelAllowed('ActStream', call.caller, model);
       const { contextSource } = request;
       const asked = { model, selection, clientId, contextSource };
       const served = opening.served ?? this.#deps.handles.resolve('ActStream', asked, call);

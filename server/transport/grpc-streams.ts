@@ -87,6 +87,7 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
   readonly #deadlineMs: number;
   /** The stream as a whole. */
   readonly #stream: Call;
+  #stopWatching: (() => void) | undefined;
   #isEnded = false;
   #isPaused = false;
   #unsentCount = 0;
@@ -107,6 +108,17 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
       this.#stream.caller = invocations.identify(this.#headers);
     } catch (error) {
       this.#fail(error, this.#stream);
+      return;
+    }
+    this.#stopWatching = invocations.onAccessChange(() => this.#lookAgain());
+  }
+
+  /** The token may be gone, or may use other models. */
+  #lookAgain(): void {
+    try {
+      this.#stream.caller = this.#method.invocations.know(this.#headers);
+    } catch (error) {
+      this.refuse(error);
     }
   }
 
@@ -206,6 +218,7 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
 
   #close(status: StatusName): void {
     this.#isEnded = true;
+    this.#stopWatching?.();
     this.messages.stop();
     this.#openStreams.delete(this.#session);
     this.#method.invocations.end(status, this.#stream);

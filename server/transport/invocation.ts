@@ -96,7 +96,17 @@ export class Invocations {
   /** @returns the caller. @throws HyperpolicyError without access */
   identify(headers: HeaderReader): Caller | undefined {
     const { access } = this.#deps;
-    return access === openAccess ? undefined : access(this.name, headers('authorization'));
+    return access === openAccess ? undefined : access.admit(this.name, headers('authorization'));
+  }
+
+  /** The caller of a call that lasts, without another count. @throws HyperpolicyError without access */
+  know(headers: HeaderReader): Caller | undefined {
+    return this.#deps.access.know(this.name, headers('authorization'));
+  }
+
+  /** Calls back when callers may have changed. @returns ends that */
+  onAccessChange(listener: () => void): () => void {
+    return this.#deps.access.onChange(listener);
   }
 
   /** As identify, for a single request; refuses it first, without a charge on its token's rate, if `enter` would. */

@@ -1,5 +1,6 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { createHash, X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { rm, utimes, writeFile } from 'node:fs/promises';
 import { type RequestOptions, request } from 'node:https';
@@ -28,6 +29,11 @@ import {
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from '../../../src/gen/grpc/health/v1/health_pb.ts';
 import { ServerReflection } from '../../../src/gen/grpc/reflection/v1/reflection_pb.ts';
+import {
+  ActStreamRequestSchema,
+  type ActStreamResponse,
+  ActStreamResponseSchema,
+} from '../../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { GRPCInferenceService } from '../../../src/gen/inference/grpc_predict_v2_pb.ts';
 import { rawCaller, rawPeer } from '../../compliance/raw-call.ts';
 import { metricLines, recordingLog, startTestServer, temporaryStore } from '../fixtures.ts';
@@ -220,6 +226,51 @@ describe('tokens', () => {
     vi.advanceTimersByTime(5000);
     expect(await as('new-token').listModels()).toHaveLength(2);
     await expect(as('boss-token').listModels()).rejects.toMatchObject({ kind: 'unauthenticated' });
+  });
+
+  test('a stream ends when its token is gone, and is answered by what its token may use now', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    const { address, tokensFile } = await startWithTokens();
+    const open = async (token: string, model: string) => {
+      const metadata = new grpc.Metadata();
+      metadata.set('authorization', `Bearer ${token}`);
+      const caller = new grpc.Client(address, grpc.credentials.createInsecure());
+      onTestFinished(() => caller.close());
+      const stream = caller.makeBidiStreamRequest(
+        '/hyperpolicy.v1.PolicyService/ActStream',
+        (bytes: Buffer) => bytes,
+        (bytes: Buffer) => fromBinary(ActStreamResponseSchema, bytes),
+        metadata,
+      );
+      const ended = new Promise<grpc.StatusObject>((resolve) => stream.on('status', resolve));
+      stream.on('error', () => {});
+      const data = new Uint8Array(Float32Array.from(observation).buffer);
+      const ask = async () => {
+        const act = { model, observation: { shape: [3], data } };
+        stream.write(Buffer.from(toBinary(ActStreamRequestSchema, create(ActStreamRequestSchema, { act }))));
+        const [{ result }] = (await once(stream, 'data')) as [ActStreamResponse];
+        return result.case === 'error' ? result.value.status : result.case;
+      };
+      expect(await ask()).toBe('response');
+      return { ask, ended };
+    };
+    const gone = await open('slow-token', 'secret');
+    const narrowed = await open('boss-token', 'secret');
+    const kept = await open('walker-token', 'walker-1');
+    const tokens = [
+      { name: 'walker', sha256: sha256('walker-token'), models: ['walker-*'] },
+      { name: 'boss', sha256: sha256('boss-token'), models: ['walker-*'] },
+    ];
+    await writeFile(tokensFile, JSON.stringify(tokens));
+    vi.advanceTimersByTime(5000);
+    expect(await gone.ended).toMatchObject({
+      code: grpc.status.UNAUTHENTICATED,
+      details: 'ActStream: expected a header "authorization: Bearer TOKEN" with a known token, got another one',
+    });
+    expect([await narrowed.ask(), await kept.ask()]).toEqual(['PERMISSION_DENIED', 'response']);
   });
 
   test('two tokens of one name, or one token twice, are refused', async () => {

@@ -1550,8 +1550,8 @@ export const Fallback = {
   SAFE: 2,
 
   /**
-   * The last action that the model served to this `client_id` of this token for as many rows (up to 64); `safe` where there is none.
-   * Needs `client_id`.
+   * The last action that the model served to this `client_id` of this token for as many rows (up to 64) and the same fingerprint;
+   * `safe` where there is none. Needs `client_id`.
    *
    * @generated from enum value: FALLBACK_HOLD = 3;
    */
@@ -1683,7 +1683,7 @@ export const PolicyService: GenService<{
    * A request that is refused is answered in its place, and the stream goes on. The stream ends with a status where its first request names
    * a model, version, label or handle that cannot be served, or an unknown token (the statuses above); with INVALID_ARGUMENT at a message
    * that does not parse or has no request in it; with OK once all is answered after the client sends no more; with UNAVAILABLE, likewise,
-   * where the server drains.
+   * where the server drains; with UNAUTHENTICATED, at once, where the server no longer knows its token.
    *
    * @generated from rpc hyperpolicy.v1.PolicyService.ActStream
    */
