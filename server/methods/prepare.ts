@@ -44,13 +44,13 @@ export function createPrepareHandler({ models, config, elsewhere }: PrepareDeps)
     // If this process fails first, its error is sent without waiting for the others.
     others?.catch(() => {});
     const due = dueOf(call, 0, config.deadlineMarginMs);
+    const isPin = request.pinning === Pinning.PIN;
     let done: Promise<Awaited<ReturnType<Handler>>>;
     if (request.pinning === Pinning.UNPIN) {
       source.unpin(rows);
       if (others === undefined) return { version, count, generatedCount: 0 };
       done = others.then(() => ({ version, count, generatedCount: 0 }));
     } else {
-      const isPin = request.pinning === Pinning.PIN;
       let generatedCount = 0;
       const make = async () => {
         const batch = await source.weightsFor(rows, call);
@@ -64,7 +64,7 @@ export function createPrepareHandler({ models, config, elsewhere }: PrepareDeps)
       });
     }
     return answerByDue(done, due, () => {
-      throw lateError('Prepare', due!, 'The weights are being made, and are not pinned');
+      throw lateError('Prepare', due!, `The weights are being made${isPin ? ', and are not pinned' : ''}`);
     });
   };
 }
