@@ -23,10 +23,9 @@ import {
 import { type Manifest, manifestFormat, parseManifest, versionMax } from './manifest.ts';
 
 const manifestFile = 'manifest.json';
-/**
- * Of a manifest. Those of real packages are some hundred kilobytes, most of it probes: the largest is that of adapted weights, of which
- * this has room for 400,000.
- */
+/** Weights of one context of a policy that adapts: its package has a probe of adapted ones. */
+export const adaptedWeightCountMax = 400_000;
+/** Of a manifest. Those of real packages are some hundred kilobytes, most of it probes: the largest is that of adapted weights. */
 const manifestBytesMax = 16 * 1024 * 1024;
 const modelPattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 const versionPattern = /^[1-9][0-9]*$/;
@@ -257,7 +256,7 @@ function checkManifestSize(where: string, text: string): void {
     where,
     expected: `a manifest of at most ${manifestBytesMax} bytes`,
     actual: `${bytes}`,
-    remedy: 'Most of it is probes: an adapted policy may have 400,000 weights of one context',
+    remedy: `Most of it is probes: an adapted policy may have ${adaptedWeightCountMax} weights of one context`,
   });
 }
 

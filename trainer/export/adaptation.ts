@@ -5,10 +5,12 @@ import { invalidArgument } from '../../src/contract/errors.ts';
 import { toNormalised } from '../../src/nn/action-scaling.ts';
 import type { Encoder } from '../../src/nn/encoders/encoder.ts';
 import { normalise } from '../../src/nn/normalisation.ts';
-import type { Parameters } from '../../src/nn/parameters.ts';
-import { logProbOf, type PolicySplit } from '../../src/nn/policies/policy.ts';
+import { type Parameters, sizeOf } from '../../src/nn/parameters.ts';
+import { logProbOf, type Policy, type PolicySplit } from '../../src/nn/policies/policy.ts';
+import { taskWeightShapes } from '../../src/nn/policies/task-weights.ts';
 import type { Units } from '../../src/nn/units.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
+import { adaptedWeightCountMax } from '../../src/package/package.ts';
 import { valueAndGradients } from '../../src/trace/differentiate.ts';
 import { trace } from '../../src/trace/trace.ts';
 import {
@@ -165,3 +167,18 @@ const notAdaptable = (options: PolicyExport | null) =>
     expected: 'a stochastic hyper policy',
     actual: options?.policy.architecture ?? 'none',
   });
+
+/**
+ * Call before a training whose policy is published: a package holds a probe of the adapted policy.
+ * @throws HyperpolicyError invalid_argument: it has too many weights in a task
+ */
+export function requireRoomForAdapted(where: string, policy: Policy): void {
+  const count = Object.values(taskWeightShapes(policy)).reduce((sum, shape) => sum + sizeOf(shape), 0);
+  if (count <= adaptedWeightCountMax) return;
+  throw invalidArgument({
+    where,
+    expected: `a policy of at most ${adaptedWeightCountMax} weights in a task, as its package holds an adapted one`,
+    actual: `${count}`,
+    remedy: 'Take narrower layers, or publish nothing (--publish none)',
+  });
+}

@@ -3,6 +3,7 @@
 import { createNetwork } from '../../../src/nn/network.ts';
 import { writeNetwork } from '../../../src/nn/network-file.ts';
 import { under } from '../../../src/nn/parameters.ts';
+import { requireRoomForAdapted } from '../../export/adaptation.ts';
 import { type IterationsConfig, type IterativeLearner, trainIterations } from '../../loops/iterations.ts';
 import type { Publishable, Setup, Training } from '../../run/algorithm.ts';
 import { moments } from '../../run/evaluation.ts';
@@ -12,7 +13,7 @@ import { runInTurns } from '../../run/turns.ts';
 import type { MamlConfig } from './config.ts';
 import type { Iteration, MamlLearner } from './learner.ts';
 import { mamlModel } from './model.ts';
-import { policyDescription } from './networks.ts';
+import { type MamlNetworks, policyDescription } from './networks.ts';
 import {
   disposeParts,
   disposeTester,
@@ -31,6 +32,12 @@ export async function openMaml(setup: Setup): Promise<Training> {
   const { config: run, environment } = setup;
   const loop = run.loop as IterationsConfig;
   const parts = await openParts(setup, { episodeSeed: loop.seed });
+  try {
+    requirePublishable(setup, parts.learner.networks);
+  } catch (error) {
+    disposeParts(parts);
+    throw error;
+  }
   const { learner } = parts;
   const save = () => savedLearner(learner);
   const restore = (saved: SavedState) => restoreLearner(learner, saved);
@@ -61,6 +68,12 @@ export async function openMaml(setup: Setup): Promise<Training> {
       disposeParts(parts);
     },
   };
+}
+
+function requirePublishable({ config: { publish, algorithm } }: Setup, { policy }: MamlNetworks): void {
+  const { inner } = algorithm as unknown as MamlConfig;
+  const isPublished = publish !== undefined && publish.which !== 'none';
+  if (isPublished && inner.stepCount > 0) requireRoomForAdapted('train maml', policy);
 }
 
 const publishable = (

@@ -55,6 +55,19 @@ test('every iteration tells returns before and after, and how the outer step wen
   for (const label of ['before adaptation', 'after adaptation', 'iterations']) expect(curve).toContain(label);
 });
 
+test('a policy whose adapted weights no package can hold is refused before it is trained', async () => {
+  const wide = [...settings, '--policy', 'maml', '--hidden', '700,700', '--iterations', '1'];
+  // Later options count: the runs of these tests publish nothing.
+  const { code, stderr } = await train('wide', [...wide, '--publish', 'last']).finished;
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr: expect.stringContaining(
+      'train maml: expected a policy of at most 400000 weights in a task, as its package holds an adapted one, got ',
+    ),
+  });
+  await finish('wide', wide);
+}, 120_000);
+
 test('a policy without an inner step acts once an iteration', async () => {
   await finish('once', [...settings, ...sizes, '--policy', 'multi-task-hyper', '--iterations', '2']);
   const iterations = (await left('once')).records.filter((record) => 'backtracks' in record);
