@@ -1,6 +1,7 @@
 /** From runs to learning curves: runs that differ in their seed alone are one curve, with mean and spread. */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
+import { dotted } from '../run/complete-config.ts';
 import type { Curve, CurvePoint, Panel } from '../seeing/curve-chart.ts';
 import { environmentOf, type Run } from './runs.ts';
 import { mean, standardDeviation } from './statistics.ts';
@@ -95,12 +96,8 @@ function seedsText(list: readonly Run[]): string {
 export function settingsOf({ config }: Run): Map<string, string> {
   const { algorithm, environment, loop } = config;
   const { seed: _, collectorThreadCount: _threads, checkpointInterval: _checkpoints, ...rest } = loop;
-  return new Map(flat({ environment, algorithm, loop: rest }, ''));
-}
-
-function flat(value: unknown, path: string): [string, string][] {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[path, String(value)]];
-  return Object.entries(value).flatMap(([name, inner]) => flat(inner, path === '' ? name : `${path}.${name}`));
+  const settings = dotted({ environment, algorithm, loop: rest });
+  return new Map(settings.map(([name, value]) => [name, String(value)]));
 }
 
 function subtitleOf(groups: readonly RunGroup[], metric: string): string {

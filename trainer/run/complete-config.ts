@@ -43,6 +43,12 @@ export function merged(under: GivenConfig, over: GivenConfig): GivenConfig {
 export const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+/** Every setting that is not a group of others, by its dotted name. */
+export const dotted = (settings: object, path: readonly string[] = []): [name: string, value: unknown][] =>
+  Object.entries(settings).flatMap(([name, value]): [string, unknown][] =>
+    isRecord(value) ? dotted(value, [...path, name]) : [[[...path, name].join('.'), value]],
+  );
+
 function refusal(schema: z.ZodObject, issue: z.core.$ZodIssue, config: GivenConfig, source: string): Error {
   const path = issue.path.map(String);
   const isGroup = issue.code === 'invalid_type' && issue.expected === 'object';

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { Algorithm } from './algorithm.ts';
-import { completeConfig, isRecord } from './complete-config.ts';
+import { completeConfig, dotted } from './complete-config.ts';
 import type { RunConfig } from './config.ts';
 import { readRunConfig } from './run-directory.ts';
 
@@ -32,14 +32,6 @@ export function requireSameRun(algorithm: Algorithm, runDirectory: string, confi
 /** By dotted name, as JSON. */
 function decidingSettings({ resumable }: Algorithm, { environment, algorithm, loop }: RunConfig): Map<string, string> {
   const fixed = Object.entries(loop).filter(([name]) => !resumable.includes(name));
-  return new Map(flat({ environment, algorithm, loop: Object.fromEntries(fixed) }));
+  const settings = dotted({ environment, algorithm, loop: Object.fromEntries(fixed) });
+  return new Map(settings.flatMap(([name, value]) => (value === undefined ? [] : [[name, JSON.stringify(value)]])));
 }
-
-const flat = (value: object, path: readonly string[] = []): [string, string][] =>
-  Object.entries(value).flatMap(([name, inner]): [string, string][] =>
-    isRecord(inner)
-      ? flat(inner, [...path, name])
-      : inner === undefined
-        ? []
-        : [[[...path, name].join('.'), JSON.stringify(inner)]],
-  );
