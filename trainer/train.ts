@@ -1,7 +1,7 @@
 /** One run from a config to a published package, for every algorithm: wires the parts that the other files own. */
 
 import { invalidArgument } from '../src/contract/errors.ts';
-import { checkModelName } from '../src/package/package.ts';
+import { checkModelName } from '../src/package/model-name.ts';
 import { loadAlgorithm } from './algorithms/registry.ts';
 import { createEngine } from './engine/choose.ts';
 import type { Engine } from './engine/engine.ts';
@@ -17,6 +17,7 @@ import { createProgress, type Progress, type ProgressStream } from './run/progre
 import { checkPublishable, type PublishedRun, publishRun } from './run/publish.ts';
 import { openRunDirectory, type RunDirectory } from './run/run-directory.ts';
 import { requireSameRun } from './run/same-run.ts';
+import { unusedSettings } from './run/unused-settings.ts';
 import { type MetricsPort, type MetricsPortOptions, openMetricsPort } from './seeing/metrics-port.ts';
 
 export type TrainOptions = {
@@ -120,6 +121,7 @@ async function trainInDirectory(
     directory = await openRunDirectory(runDirectory, { config, resume });
     log = openRunLog({ directory: runDirectory, warn: progress.print });
     log.info({ config, resume }, 'training starts');
+    for (const line of unusedSettings(algorithm, config)) log.warn({}, line);
     const ending = { runDirectory, resume, resumeCommand, signal, log };
     port?.describe(labelsOf(config, runDirectory), stepCount);
     if (port !== undefined) progress.print(`metrics: http://${port.address}/metrics`);

@@ -7,7 +7,7 @@ import { serverDefaults } from '../../server/config.ts';
 import { notFound } from '../../src/contract/errors.ts';
 import { writtenNumber } from '../../src/contract/written-number.ts';
 import { makeWritableFolder } from '../../src/files/folders.ts';
-import { checkModelName } from '../../src/package/package.ts';
+import { checkModelName } from '../../src/package/model-name.ts';
 import { integerIn, printJson } from './options.ts';
 
 type ImportCommandOptions = {

@@ -4,7 +4,7 @@ import { Command, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
 import { emptyStoreRemedy } from '../../src/contract/errors.ts';
 import { makeWritableFolder } from '../../src/files/folders.ts';
-import { checkModelName } from '../../src/package/package.ts';
+import { checkModelName } from '../../src/package/model-name.ts';
 import type { NetworkKind } from '../../trainer/export/random-package.ts';
 import { adminCommands } from './models-admin.ts';
 import {

@@ -6,6 +6,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
 import { failedPrecondition, invalidArgument, notFound } from '../../src/contract/errors.ts';
 import type { Env } from '../../src/envs/env.ts';
+import { isModelName } from '../../src/package/model-name.ts';
 import type { BatchPolicy } from '../../trainer/rollout/policy.ts';
 import type { Progress } from '../../trainer/run/progress.ts';
 import { parseVersion } from './analysed-versions.ts';
@@ -128,12 +129,12 @@ async function openPolicy({ policy: name, store, seed }: RolloutOptions, env: En
 }
 
 /** Neither a path nor misspelt: the store knows whether there is one. */
-const modelChoice = /^[a-z0-9][a-z0-9._-]{0,63}(@[1-9]\d{0,9})?$/;
+const isModelChoice = (name: string): boolean => isModelName(name.replace(/@[1-9]\d{0,9}$/, ''));
 
 /** The directory of a version, named by itself or by its model in the store. */
 async function directoryOf(name: string, store: string): Promise<string> {
   if (existsSync(join(name, 'manifest.json'))) return name;
-  if (modelChoice.test(name)) {
+  if (isModelChoice(name)) {
     const { findVersions } = await import('../../trainer/analysis/model-versions.ts');
     const remedy = '`random`, `zero` and the directory of a version are policies too';
     return (await findVersions(store, [parseVersion(name)], remedy)).at(-1)!.directory;

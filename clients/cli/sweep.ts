@@ -7,6 +7,7 @@ import { cancelled, failedPrecondition, invalidArgument } from '../../src/contra
 import { makeWritableFolder } from '../../src/files/folders.ts';
 import type { CellEnd } from '../../trainer/sweep/run-cells.ts';
 import type { Sweep } from '../../trainer/sweep/sweep-file.ts';
+import { commandLine } from './command-line.ts';
 import { untilInterrupted } from './interrupts.ts';
 import { integerIn } from './options.ts';
 
@@ -108,7 +109,8 @@ async function printed(
   { file, print, processes }: { file: string; print: NonNullable<SweepOptions['print']>; processes: number },
 ): Promise<string> {
   const { cells } = sweepRead;
-  if (print === 'cells') return cells.map(({ trainArguments }) => `hyperpolicy ${trainArguments.join(' ')}\n`).join('');
+  if (print === 'cells')
+    return cells.map(({ trainArguments }) => `${commandLine(['hyperpolicy', ...trainArguments])}\n`).join('');
   if (print === 'summary') {
     const { summarise, summaryTable } = await import('../../trainer/sweep/summary.ts');
     return summaryTable(summarise(cells));

@@ -21,13 +21,13 @@ import {
   unreadable,
 } from './listed-file.ts';
 import { type Manifest, manifestFormat, parseManifest, versionMax } from './manifest.ts';
+import { checkModelName, isModelName, modelNameRule } from './model-name.ts';
 
 const manifestFile = 'manifest.json';
 /** Weights of one context of a policy that adapts: its package has a probe of adapted ones. */
 export const adaptedWeightCountMax = 400_000;
 /** Of a manifest. Those of real packages are some hundred kilobytes, most of it probes: the largest is that of adapted weights. */
 const manifestBytesMax = 16 * 1024 * 1024;
-const modelPattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 const versionPattern = /^[1-9][0-9]*$/;
 const filePattern = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 
@@ -57,19 +57,6 @@ export type ModelPackage = {
 
 /** A package whose files are still to be read: each is verified as it is, by `readListedFile`. */
 export type PackageIndex = Omit<ModelPackage, 'files'> & { readonly files: ReadonlyMap<string, ListedFile> };
-
-/**
- * Checks a model name: 1 to 64 of `a-z 0-9 . _ -`, the first a letter or digit.
- * @throws HyperpolicyError invalid_argument
- */
-export function checkModelName(model: string): void {
-  if (modelPattern.test(model)) return;
-  throw invalidArgument({
-    where: 'model name',
-    expected: modelNameRule,
-    actual: JSON.stringify(model),
-  });
-}
 
 /**
  * Publishes a package as the model's next version. It is visible whole or not at all, and two publishers at once get two versions.
@@ -213,7 +200,7 @@ export const listModels = async (store: string): Promise<StoreListing['models']>
 
 /** Why a folder of a store is no model; undefined if it is one. */
 async function modelFault(directory: string, name: string): Promise<string | undefined> {
-  if (!modelPattern.test(name)) {
+  if (!isModelName(name)) {
     return `expected a model name (${modelNameRule}), got ${JSON.stringify(name)}`;
   }
   const isVersion = await access(join(directory, manifestFile)).then(
@@ -223,8 +210,6 @@ async function modelFault(directory: string, name: string): Promise<string | und
   if (!isVersion) return undefined;
   return "expected a model's folder, got one of its versions. The store is the folder above: name that one";
 }
-
-const modelNameRule = '1 to 64 of a-z 0-9 . _ - and a letter or digit first';
 
 /** Publishers' own folders begin with a dot. */
 const isVisible = (name: string): boolean => !name.startsWith('.');

@@ -54,8 +54,8 @@ describe('train td3', () => {
     const args = ['--critic', 'mlp-small', '--steps', '20', '--warm-up', '10', '--publish', 'none', '--run', 'unused'];
     const { code, stderr } = await runCommand(train(...args), directory);
     expect(stderr.match(/^warning: .*$/gm)).toEqual([
-      'warning: critic "mlp-small" has no trunk (--trunk): the setting changes nothing',
-      'warning: critic "mlp-small" has no dynamic network (--dynamic-hidden): the setting changes nothing',
+      'warning: critic "mlp-small" does not use --trunk (critic.trunkSizes): the setting changes nothing',
+      'warning: critic "mlp-small" does not use --dynamic-hidden (critic.dynamicHiddenSizes): the setting changes nothing',
     ]);
     expect(code).toBe(0);
   });

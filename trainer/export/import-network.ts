@@ -6,13 +6,13 @@
 import { createHash } from 'node:crypto';
 import { checkBounds, requireBounds } from '../../src/contract/bounds.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
-import { type PolicySpecs, plainSpec, type TensorSpec } from '../../src/contract/tensor-spec.ts';
+import { type PolicySpecs, plainSpec, specSize, type TensorSpec } from '../../src/contract/tensor-spec.ts';
 import { actionScaling, identityScaling } from '../../src/nn/action-scaling.ts';
 import { type Network, networkSpecs } from '../../src/nn/network.ts';
 import { holdsNetwork, readNetwork } from '../../src/nn/network-file.ts';
 import type { NetworkInterface } from '../../src/nn/network-interface.ts';
 import { type ParameterViews, shapesOf } from '../../src/nn/parameters.ts';
-import type { PolicySizes } from '../../src/nn/policies/policy.ts';
+import type { Policy, PolicySizes } from '../../src/nn/policies/policy.ts';
 import { type ReferenceSizes, referenceNetwork, referenceParameters } from '../../src/nn/reference/network.ts';
 import type { PublishedPackage } from '../../src/package/package.ts';
 import { readSafetensors } from '../../src/package/safetensors.ts';
@@ -58,7 +58,10 @@ export async function importNetwork(options: ImportOptions): Promise<PublishedPa
     environment: 'none',
     specs: use.specs,
     rewardScale: use.rewardScale,
-    policy: network.kind === 'policy' ? { ...trained, policy: network.policy } : null,
+    policy:
+      network.kind === 'policy'
+        ? { ...trained, policy: network.policy, unreadContextSize: unreadContextSize(network.policy, use) }
+        : null,
     critic: network.kind === 'critic' ? { ...trained, critic: network.critic } : null,
     training: {
       config: {
@@ -76,6 +79,10 @@ export async function importNetwork(options: ImportOptions): Promise<PublishedPa
     engine: createTracedEngine({ threadCount: 1 }),
   });
 }
+
+/** Values of a context that the specs have and the policy does not read. */
+const unreadContextSize = ({ sizes }: Policy, { specs: { context } }: NetworkInterface): number =>
+  context === null || (sizes.contextSize ?? 0) > 0 ? 0 : specSize(context);
 
 function readSource(options: ImportOptions): Source {
   const { file, fileName } = options;

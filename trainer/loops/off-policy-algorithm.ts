@@ -3,10 +3,10 @@
 import { availableParallelism } from 'node:os';
 import type { z } from 'zod';
 import type { LearnerOptions, OffPolicyLearner } from '../off-policy/learner.ts';
-import { checkPolicy, type PolicySettings } from '../off-policy/policies.ts';
-import { type CriticSettings, unusedCriticSettings } from '../off-policy/settings.ts';
+import { checkPolicy, type PolicySettings, unusedByPolicy } from '../off-policy/policies.ts';
+import { type CriticSettings, unusedByCritic } from '../off-policy/settings.ts';
 import { createVectorEnv } from '../rollout/vector-env.ts';
-import type { Algorithm, Publishable, Setup, Training } from '../run/algorithm.ts';
+import type { Algorithm, Publishable, Setup, Training, Unused } from '../run/algorithm.ts';
 import type { RunConfig } from '../run/config.ts';
 import type { Environment } from '../run/environment/environment.ts';
 import type { Portable } from '../run/portable-policy.ts';
@@ -33,6 +33,8 @@ export type OffPolicyAlgorithm<Config extends LearnerSettings> = Pick<
   /** Defaults of the loop that depend on the algorithm's given settings. */
   readonly loopDefaults?: (given: Partial<Config>) => Partial<OffPolicyLoopConfig>;
   readonly variant: (config: Config) => string;
+  /** Beside what its policy and critic have no use for. */
+  readonly unused?: (config: Config) => readonly Unused[];
   readonly createLearner: (options: LearnerOptions<Config>) => Promise<OffPolicyLearner & Publishable & Portable>;
 };
 
@@ -53,6 +55,10 @@ export function offPolicyAlgorithm<Config extends LearnerSettings>(own: OffPolic
       const config = algorithm as Config;
       // Where there are tasks, policies of all three kinds are trained.
       return config.policy === undefined ? variant(config) : `${config.policy}-policy-${variant(config)}`;
+    },
+    unused(settings) {
+      const config = settings as Config;
+      return [...unusedByCritic(config.critic), ...unusedByPolicy(config), ...(own.unused?.(config) ?? [])];
     },
     async open(setup) {
       const { environment, algorithm } = setup.config;
@@ -83,7 +89,6 @@ async function openTraining<Config extends LearnerSettings>(
       const { trainOffPolicy } = await import('./off-policy.ts');
       const line = updatesText(updatesPerRun, config.device);
       if (line !== undefined) context.reporter?.print(line);
-      for (const unused of unusedCriticSettings(algorithm.critic)) context.log?.warn({}, unused);
       return trainOffPolicy({
         ...context,
         ...{ envs, evaluator, learner },

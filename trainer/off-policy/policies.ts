@@ -6,6 +6,7 @@ import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
 import type { TaskDistribution } from '../../src/envs/task-distribution.ts';
 import { type Normalisation, rangeNormalisation } from '../../src/nn/normalisation.ts';
 import type { PolicyConfig } from '../../src/nn/policies/registry.ts';
+import type { Unused } from '../run/algorithm.ts';
 import { oneOf, setting, widths } from '../run/setting.ts';
 import { type NetworkSizes, networkSizes } from './networks.ts';
 
@@ -58,6 +59,15 @@ export const policyConfig = (
   policy === 'hyper'
     ? { ...hyperPolicy, architecture: names.hyper }
     : { architecture: names.mlp, hiddenSizes: actorHiddenSizes };
+
+/** What this policy has no use for. */
+export function unusedByPolicy({ policy }: PolicySettings): Unused[] {
+  const isHyper = policy === 'hyper';
+  const hyper = ['trunkSizes', 'dynamicHiddenSizes'].map((name) => `hyperPolicy.${name}`);
+  const unused = { by: `policy "${policy ?? 'mlp'}"`, names: isHyper ? ['actorHiddenSizes'] : hyper };
+  // Only where there are tasks is there a choice.
+  return policy === undefined ? [unused, { by: 'an environment without tasks', names: ['contextUnits'] }] : [unused];
+}
 
 /** Sizes of the policy's inputs: no context if it does not see the task. */
 export function policySizes(settings: PolicySettings, specs: PolicySpecs): NetworkSizes {

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { criticNames, hyperCriticNames, hyperInitialisations } from '../../src/nn/names.ts';
+import type { Unused } from '../run/algorithm.ts';
 import { discountSetting, integer, oneOf, rate, setting, widths, yesOrNo } from '../run/setting.ts';
 import { policyShape } from './policies.ts';
 
@@ -33,22 +34,16 @@ export const criticSchema = z.strictObject({
 
 export type CriticSettings = Readonly<z.infer<typeof criticSchema>>;
 
-/** A line for each given setting that this critic does not have. */
-export function unusedCriticSettings({ architecture, ...given }: CriticSettings): string[] {
+/** What this critic has no use for. */
+export function unusedByCritic({ architecture }: CriticSettings): Unused[] {
   const isHyper = hyperCriticNames.includes(architecture);
   const isTaken = (name: string) => {
     if (name === 'hiddenSizes') return architecture.startsWith('mlp-');
     return isHyper || (name === 'trunkSizes' && architecture === 'resnet-features');
   };
-  return Object.entries(given)
-    .filter(([name, value]) => value !== undefined && !isTaken(name))
-    .map(([name]) => `critic "${architecture}" has no ${wordsOf[name] ?? name}: the setting changes nothing`);
+  const names = ['hiddenSizes', ...Object.keys(hyperShape)].filter((name) => !isTaken(name));
+  return [{ by: `critic "${architecture}"`, names: names.map((name) => `critic.${name}`) }];
 }
-
-const wordsOf: Readonly<Record<string, string>> = {
-  trunkSizes: 'trunk (--trunk)',
-  dynamicHiddenSizes: 'dynamic network (--dynamic-hidden)',
-};
 
 /** Settings of an actor and critics that follow their targets by Polyak averaging. */
 export const actorCriticShape = {

@@ -40,6 +40,8 @@ export type Algorithm = {
   readonly resumable: readonly string[];
   /** The part of a model's default name that tells runs on one environment apart, e.g. the critic. */
   variant(settings: { readonly algorithm: object }): string;
+  /** What the choices among these complete settings have no use for. */
+  unused?(settings: object): readonly Unused[];
   /**
    * Checks that the settings fit the environment, and makes networks, optimisers and environments.
    * @throws HyperpolicyError invalid_argument: an environment that the algorithm cannot train in, or an unknown network
@@ -52,6 +54,14 @@ export type GivenSettings = {
   readonly environment: string;
   readonly algorithm: Readonly<Record<string, unknown>>;
   readonly loop: Readonly<Record<string, unknown>>;
+};
+
+/** Settings that a choice has no use for. */
+export type Unused = {
+  /** The choice, e.g. `critic "mlp-small"`. */
+  readonly by: string;
+  /** Dotted names within the algorithm's group. */
+  readonly names: readonly string[];
 };
 
 export type Setup = {

@@ -2,13 +2,13 @@
 
 import { cpus } from 'node:os';
 import { basename, extname, join, resolve } from 'node:path';
-import { checkModelName } from '../../src/package/package.ts';
+import { checkModelName } from '../../src/package/model-name.ts';
 import type { Algorithm } from './algorithm.ts';
 import { completeConfig, isRecord, merged } from './complete-config.ts';
 import { commonSchema, type GivenConfig, type PublishOptions, type RunConfig, resumableSettings } from './config.ts';
 import { readConfigFile } from './config-file.ts';
 import { readRunConfig } from './run-directory.ts';
-import { kindWords, runName } from './run-names.ts';
+import { kindWords, madeModelName, runName } from './run-names.ts';
 import { type Flag, flagsOf } from './setting.ts';
 
 /** A setting's flag, e.g. `--batch-size`, with its value. */
@@ -110,7 +110,7 @@ const modelName = (algorithm: Algorithm, config: RunConfig): string =>
 
 /** A name made of environment, algorithm and variant. */
 const modelBase = (algorithm: Algorithm, { environment, ...settings }: RunConfig): string =>
-  [basename(environment, extname(environment)), ...kindWords(algorithm, settings)].join('-').toLowerCase();
+  madeModelName([basename(environment, extname(environment)), ...kindWords(algorithm, settings)], settings.loop.seed);
 
 /** The part of a config that the flags give. */
 const nested = (flags: readonly GivenFlag[]): GivenConfig =>

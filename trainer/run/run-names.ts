@@ -1,8 +1,10 @@
 /** Names of runs: they hold the seed, so that several seeds are several runs without another word. */
 
+import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { invalidArgument } from '../../src/contract/errors.ts';
+import { modelNameLengthMax } from '../../src/package/model-name.ts';
 import type { Algorithm } from './algorithm.ts';
 
 /** Words that tell a run's kind: the algorithm's name and its variant, once where they are equal. */
@@ -13,9 +15,35 @@ export const kindWords = (
 
 /** A run of a model with a seed. */
 export function runName(model: string, seed: number): string {
-  const ending = `-seed${seed}`;
+  const ending = runEnding(seed);
   return model.endsWith(ending) ? model : `${model}${ending}`;
 }
+
+const runEnding = (seed: number): string => `-seed${seed}`;
+
+/** Seeds of as many digits leave the name before them as it is. */
+const endingLengthMin = '-seed9999'.length;
+const hashLength = 6;
+
+/**
+ * A model's name of these words, without the seed, for which there is room. One that is too long is cut and gets a hash of the whole, so that
+ * names that differ stay different.
+ * @param words any text; what a name cannot have is a dash
+ */
+export function madeModelName(words: readonly string[], seed: number): string {
+  const whole = words.map(nameOf).filter(Boolean).join('-');
+  const lengthMax = modelNameLengthMax - Math.max(runEnding(seed).length, endingLengthMin);
+  if (whole.length <= lengthMax) return whole;
+  const hash = createHash('sha256').update(whole).digest('hex').slice(0, hashLength);
+  const kept = whole.slice(0, lengthMax - hashLength - 1).replace(/[._-]+$/, '');
+  return `${kept}-${hash}`;
+}
+
+const nameOf = (word: string): string =>
+  word
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9._]+/g, '-')
+    .replaceAll(/^[._-]+|[._-]+$/g, '');
 
 /**
  * The run directory of a model if none is named.

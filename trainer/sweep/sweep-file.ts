@@ -8,7 +8,8 @@ import { algorithmNames, loadAlgorithm } from '../algorithms/registry.ts';
 import type { Algorithm } from '../run/algorithm.ts';
 import { readConfigFile } from '../run/config-file.ts';
 import { type GivenFlag, newConfig, settingFlags } from '../run/given-settings.ts';
-import { runName } from '../run/run-names.ts';
+import { madeModelName, runName } from '../run/run-names.ts';
+import type { Flag } from '../run/setting.ts';
 
 const value = z.union([z.string(), z.number(), z.boolean()], { error: 'a text, a number, true or false' });
 const values = z.array(value).min(1);
@@ -24,7 +25,7 @@ const sweepSchema = z.strictObject({
   store: z.string().min(1).optional(),
   /** Flags of `train` without their dashes, with lists of values; each cell is one combination. `algorithm` is one of them. */
   grid: z.record(z.string(), values),
-  /** Flags of every cell that has them. */
+  /** Flags of every cell; those that only some of the grid's algorithms have are of these alone. */
   settings: z.record(z.string(), value).optional(),
 });
 
@@ -59,11 +60,15 @@ export async function readSweep(path: string): Promise<Sweep> {
   }
   const { name, runs = join('runs', name), store, grid, settings = {} } = parsed.data;
   const combinations = combine(path, grid);
-  const cells: Cell[] = [];
-  for (const [index, combination] of combinations.entries()) {
-    cells.push(await cellOf(path, { index, runs, store, combination, settings, grid }));
-  }
-  const twice = cells.find(({ runDirectory }, i) => cells.findIndex((one) => one.runDirectory === runDirectory) < i);
+  const trainers = new Map<Value, Trainer>();
+  for (const one of grid.algorithm!) trainers.set(one, trainerOf(await loadAlgorithm(String(one))));
+  const cells = combinations.map((combination, index) => {
+    const trainer = trainers.get(combination.algorithm!)!;
+    const own = settingsOf(trainer, settings, [...trainers.values()]);
+    return cellOf(path, { index, runs, store, trainer, combination, settings: own, grid });
+  });
+  const indexOf = new Map(cells.map(({ runDirectory, index }) => [runDirectory, index]));
+  const twice = cells.find(({ runDirectory, index }) => indexOf.get(runDirectory) !== index);
   if (twice !== undefined) {
     throw invalidArgument({
       where: `${path}: grid`,
@@ -92,27 +97,41 @@ function combine(path: string, grid: Readonly<Record<string, readonly Value[]>>)
   );
 }
 
+/** An algorithm, and its flags by their names without dashes. */
+type Trainer = { readonly algorithm: Algorithm; readonly flags: ReadonlyMap<string, Flag> };
+
+const trainerOf = (algorithm: Algorithm): Trainer => ({
+  algorithm,
+  flags: new Map(settingFlags(algorithm).map((one) => [one.flag.split(/[ ,]/)[0]!.slice(2), one])),
+});
+
+/** Those that the algorithm has, and those that none has, which are refused later by name. */
+const settingsOf = ({ flags }: Trainer, settings: Values, all: readonly Trainer[]): Values =>
+  Object.fromEntries(
+    Object.entries(settings).filter(([name]) => flags.has(name) || !all.some((other) => other.flags.has(name))),
+  );
+
 type SweepCell = {
   readonly index: number;
   readonly runs: string;
   readonly store: string | undefined;
+  readonly trainer: Trainer;
   readonly combination: Values;
   readonly settings: Values;
   readonly grid: Readonly<Record<string, readonly Value[]>>;
 };
 
-async function cellOf(path: string, sweep: SweepCell): Promise<Cell> {
-  const { index, runs, store, combination, grid } = sweep;
-  const { algorithm: name, ...given } = { ...sweep.settings, ...combination };
-  const algorithm = await loadAlgorithm(String(name));
-  const flags = Object.entries(given).map(([flag, text]) =>
-    chosenFlag(`${path}: cell ${index}`, algorithm, flag, text),
-  );
-  const model = slug([name, ...Object.keys(grid).flatMap((key) => partOf(key, combination))]);
-  const which = store === undefined ? ('none' as const) : ('best' as const);
-  const publish = { store: store ?? 'unused', model, which };
+function cellOf(path: string, sweep: SweepCell): Cell {
+  const { index, runs, store, trainer, combination, grid } = sweep;
+  const { algorithm } = trainer;
+  const { algorithm: _, ...given } = { ...sweep.settings, ...combination };
+  const flags = Object.entries(given).map(([flag, text]) => chosenFlag(`${path}: cell ${index}`, trainer, flag, text));
+  // Only the seed is of interest here, and that the settings are accepted. The model's name is made below, and fits.
+  const publish = { store: store ?? 'unused', model: 'cell', which: 'none' as const };
   const { seed } = newConfig(algorithm, { flags, publish, publishDefaults: publish }).loop;
-  const runDirectory = join(runs, runName(model, seed));
+  const words = [algorithm.name, ...Object.keys(grid).flatMap((key) => partOf(key, combination))].map(wordOf);
+  const model = runName(madeModelName(words, seed), seed);
+  const runDirectory = join(runs, model);
   const group = Object.keys(grid).filter((key) => key !== 'seed');
   return {
     index,
@@ -120,21 +139,20 @@ async function cellOf(path: string, sweep: SweepCell): Promise<Cell> {
     seed,
     group: Object.fromEntries(group.map((key) => [key, String(combination[key])])),
     runDirectory,
-    ...argumentsOf({ algorithm, flags, store, runDirectory, model: runName(model, seed) }),
+    ...argumentsOf({ algorithm, flags, store, runDirectory, model }),
   };
 }
 
 type ChosenFlag = GivenFlag & { readonly text: string };
 
 /** @throws HyperpolicyError invalid_argument: a flag or value that `train` refuses */
-function chosenFlag(where: string, algorithm: Algorithm, name: string, given: Value): ChosenFlag {
+function chosenFlag(where: string, { algorithm, flags }: Trainer, name: string, given: Value): ChosenFlag {
   const text = String(given);
   const refuse = (expected: string, remedy?: string) =>
     invalidArgument({ where: `${where}: ${name}`, expected, actual: JSON.stringify(given), remedy });
-  const flags = settingFlags(algorithm).map((one) => ({ ...one, name: one.flag.split(/[ ,]/)[0]!.slice(2) }));
-  const flag = flags.find((one) => one.name === name);
+  const flag = flags.get(name);
   if (flag === undefined) {
-    const suggested = meant(name, ['algorithm', ...flags.map((one) => one.name)]);
+    const suggested = meant(name, ['algorithm', ...flags.keys()]);
     throw refuse(`a flag of "train ${algorithm.name}"`, suggested && `Did you mean ${suggested}?`);
   }
   if (flag.choices?.includes(text) === false) throw refuse(flag.choices.join(', '));
@@ -171,13 +189,8 @@ function argumentsOf({
 const partOf = (key: string, combination: Values): Value[] =>
   key === 'algorithm' || key === 'seed' ? [] : [combination[key]!];
 
-const slug = (parts: readonly unknown[]): string =>
-  parts
-    .map((part) =>
-      String(part)
-        .replace(/^-(?=[\d.])/, 'minus')
-        .toLowerCase()
-        .replaceAll(/[^a-z0-9.]+/g, '-')
-        .replaceAll(/^[-.]+|[-.]+$/g, ''),
-    )
-    .join('-');
+/** A value as a part of a name: one that is negative differs from one that is not. */
+const wordOf = (part: Value | undefined): string =>
+  String(part)
+    .replace(/^-(?=[\d.])/, 'minus')
+    .replaceAll('_', '-');

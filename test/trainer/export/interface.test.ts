@@ -13,9 +13,10 @@ import { rangeNormalisation } from '../../../src/nn/normalisation.ts';
 import { drawParameters, shapesOf } from '../../../src/nn/parameters.ts';
 import { readPackage } from '../../../src/package/package.ts';
 import { readSafetensors, writeSafetensors } from '../../../src/package/safetensors.ts';
+import { createTd3Learner } from '../../../trainer/algorithms/td3/learner.ts';
 import { importNetwork } from '../../../trainer/export/import-network.ts';
 import { publishModel } from '../../../trainer/export/package.ts';
-import { criticConfigs, smallLearner, specs, tracedEngine } from '../algorithms/td3/fixture.ts';
+import { criticConfigs, smallConfig, smallLearner, specs, tracedEngine } from '../algorithms/td3/fixture.ts';
 
 const store = mkdtempSync(join(tmpdir(), 'hyperpolicy-interface-'));
 afterAll(() => rmSync(store, { recursive: true }));
@@ -26,8 +27,19 @@ const training = { config: {}, seed: 3, steps: 0, evaluations: [], sourceRevisio
 const graphsIn = ({ manifest }: Awaited<ReturnType<typeof readPackage>>) =>
   Object.fromEntries(Object.entries(manifest.files).map(([name, { sha256 }]) => [name, sha256]));
 
-describe.each(Object.entries(criticConfigs))('the networks of a TD3 run with %s, bounds -0.5 to 2', (name, critic) => {
-  const learner = smallLearner(critic);
+const tasks: PolicySpecs = {
+  ...specs,
+  context: { ...plainSpec('goal', 2, { low: -1, high: 3 }), source: 'oracle' },
+};
+const onTasks = (policy: 'mlp' | 'context-mlp' | 'hyper') => {
+  const config = { ...smallConfig(criticConfigs['mlp-standard']!), policy };
+  return createTd3Learner({ config, specs: tasks, engine: tracedEngine, seed: 3 });
+};
+
+describe.each([
+  ...Object.entries(criticConfigs).map(([name, critic]) => [name, specs, smallLearner(critic)] as const),
+  ...(['mlp', 'context-mlp', 'hyper'] as const).map((policy) => [`tasks-${policy}`, tasks, onTasks(policy)] as const),
+])('the networks of a TD3 run: %s, bounds -0.5 to 2', (name, specs, learner) => {
   const files = learner.networkFiles();
 
   test.each(['actor', 'critic'])('the %s is imported as it was published', async (network) => {

@@ -158,6 +158,37 @@ describe('config files', () => {
     expect(nameOf('context-mlp')).toBe('halfcheetah-v5-td3-context-mlp-policy-sa-hyper-seed0');
   });
 
+  test.each([
+    ['HalfCheetah-Vel-Medium', 'context-mlp', 0, 'halfcheetah-vel-medium-td3-context-mlp-policy-mlp-small'],
+    ['HalfCheetah-Vel-Medium', 'context-mlp', 9999, 'halfcheetah-vel-medium-td3-context-mlp-policy-mlp-small'],
+    ['Walker2d-Rand-Params', 'context-mlp', 0, 'walker2d-rand-params-td3-context-mlp-policy-mlp-small'],
+    ['./my envs/Mass & spring.mjs', 'mlp', 1, 'mass-spring-td3-mlp-policy-mlp-small'],
+  ])('name a model so that the store takes it: %s, %s, seed %i', (env, policy, seed, name) => {
+    const flags = [
+      flag('--env', env),
+      flag('--policy', policy),
+      flag('--seed', String(seed)),
+      flag('--critic', 'mlp-small'),
+    ];
+    expect(newConfig(td3, given({ flags })).publish.model).toBe(`${name}-seed${seed}`);
+  });
+
+  test('a name that would be too long is cut, and differs where the whole one does', () => {
+    const nameOf = (critic: string, seed: number) => {
+      const long = [flag('--env', 'HalfCheetah-Vel-Medium'), flag('--policy', 'context-mlp')];
+      const flags = [...long, flag('--critic', critic), flag('--seed', String(seed))];
+      return newConfig(td3, given({ flags })).publish.model;
+    };
+    const names = ['resnet-features', 'mlp-standard'].flatMap((critic) =>
+      [0, 10, 2 ** 40].map((seed) => nameOf(critic, seed)),
+    );
+    for (const name of names)
+      expect(name).toMatch(/^halfcheetah-vel-medium-td3-context-mlp[a-z-]*-[0-9a-f]{6}-seed\d+$/);
+    expect(Math.max(...names.map((name) => name.length))).toBeLessThanOrEqual(64);
+    expect(new Set(names).size).toBe(names.length);
+    expect(names[1]).toBe(names[0]!.replace(/0$/, '10'));
+  });
+
   test('what is published: flags, file and defaults alike', () => {
     const yaml = file('publish.yaml', 'publish: { model: mine, which: last }\n');
     expect(newConfig(td3, given({ file: yaml })).publish).toEqual({ which: 'last', store: 'models', model: 'mine' });

@@ -59,6 +59,32 @@ describe('a sweep file', () => {
     expect(await named(negative)).toEqual(['sac-minus3-seed0: --target-entropy -3', 'sac-3-seed0: --target-entropy 3']);
   });
 
+  test('a setting that only some algorithms have is of their cells alone', async () => {
+    const settings = { temperature: 'fixed', 'policy-delay': 3 };
+    const { cells } = await readSweep(write({ ...small([0]), grid: { algorithm: ['td3', 'sac'] }, settings }));
+    expect(cells.map((cell) => cell.settings.join(' '))).toEqual(['td3 --policy-delay 3', 'sac --temperature fixed']);
+  });
+
+  test('long values make names that the store takes, and that differ', async () => {
+    const grid = {
+      algorithm: ['td3', 'sac'],
+      critic: ['sa-hyper'],
+      policy: ['context-mlp', 'hyper'],
+      env: ['HalfCheetah-Vel-Medium'],
+      trunk: ['256,512,1024'],
+      gamma: [0.99],
+      seed: [0, 11],
+    };
+    for (const store of [undefined, join(folder, 'store')]) {
+      const { cells } = await readSweep(write({ ...small(), grid, store }));
+      const names = cells.map(({ runDirectory }) => basename(runDirectory));
+      expect(new Set(names).size).toBe(8);
+      for (const name of names) expect(name).toMatch(/^[a-z0-9][a-z0-9._-]{0,63}$/);
+      const models = cells.map(({ trainArguments: all }) => all[all.indexOf('--model') + 1]);
+      if (store !== undefined) expect(models).toEqual(names);
+    }
+  });
+
   test.each([
     [{ grid: { critic: ['mlp-small'] } }, 'grid: expected algorithm: [maml, '],
     [

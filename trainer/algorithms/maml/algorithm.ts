@@ -2,7 +2,7 @@
 
 import { iterationsDefaults, iterationsSchema } from '../../loops/iterations.ts';
 import type { Algorithm } from '../../run/algorithm.ts';
-import { type MamlConfig, mamlDefaults, mamlSchema } from './config.ts';
+import { type MamlConfig, mamlDefaults, mamlSchema, unusedByPolicy } from './config.ts';
 
 export const algorithm: Algorithm = {
   name: 'maml',
@@ -24,5 +24,6 @@ export const algorithm: Algorithm = {
   resumable: ['iterationCount', 'evaluationInterval', 'checkpointInterval'],
   beforeAdaptation: { metric: 'testPreReturn', deviation: 'testPreDeviation' },
   variant: ({ algorithm: settings }) => (settings as MamlConfig).policy,
+  unused: (settings) => unusedByPolicy(settings as MamlConfig),
   open: async (setup) => (await import('./training.ts')).openMaml(setup),
 };

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { hyperInitialisations } from '../../../src/nn/names.ts';
 import { hyperShape } from '../../off-policy/settings.ts';
+import type { Unused } from '../../run/algorithm.ts';
 import { atLeast, discountSetting, integer, oneOf, positive, rate, setting, widths } from '../../run/setting.ts';
 import { trpoDefaults } from './trpo.ts';
 
@@ -101,6 +102,15 @@ export const mamlDefaults = (policy: MamlPolicy): MamlConfig => ({
   taskCount: 40,
   episodeCount: 20,
 });
+
+/** What this policy has no use for. */
+export function unusedByPolicy({ policy, inner }: MamlConfig): Unused[] {
+  const hyper = Object.keys(hyperShape).map((name) => `hyper.${name}`);
+  const names = isHyper(policy) ? ['hiddenSizes'] : hyper;
+  if (policy === 'maml') names.push('contextUnits');
+  if (inner.stepCount === 0) names.push('inner.order', 'rate.start');
+  return [{ by: `policy "${policy}"`, names }];
+}
 
 /** @throws HyperpolicyError invalid_argument: values that do not fit each other */
 export function checkMamlConfig({ policy, inner, rate: { learnt }, advantages }: MamlConfig): void {

@@ -9,6 +9,7 @@ import {
   type PearlConfig,
   pearlDefaults,
   pearlSchema,
+  unusedByAgent,
 } from './config.ts';
 
 export const algorithm: Algorithm = {
@@ -36,5 +37,6 @@ export const algorithm: Algorithm = {
   stepUnit: 'iterations',
   resumable: ['iterationCount', 'evaluationInterval', 'checkpointInterval'],
   variant: ({ algorithm: settings }) => (settings as PearlConfig).agent,
+  unused: (settings) => unusedByAgent(settings as PearlConfig),
   open: async (setup) => (await import('./training.ts')).openPearl(setup),
 };

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { hyperShape } from '../../off-policy/settings.ts';
+import type { Unused } from '../../run/algorithm.ts';
 import {
   atLeast,
   discountSetting,
@@ -275,6 +276,21 @@ const sparsePointRobot: Partial<PearlConfig> = {
   posteriorStepCount: 100,
   explorationEpisodeCount: 5,
 };
+
+/** What this agent, and its kind of networks, have no use for. */
+export function unusedByAgent({ agent, networks }: PearlConfig): Unused[] {
+  const hyper = Object.keys(hyperShape).map((name) => `hyper.${name}`);
+  const inference = ['latentSize', 'encoderLearningRate', 'klWeight', 'contextBatchSize'];
+  const encoder = Object.keys(encoderSchema.shape).map((name) => `encoder.${name}`);
+  const names = [
+    ...(infers(agent) ? [] : [...encoder, ...inference]),
+    ...(agent === 'oracle-context' ? [] : ['contextUnits']),
+  ];
+  return [
+    { by: `agent "${agent}"`, names },
+    { by: `networks "${networks}"`, names: networks === 'hyper' ? ['hiddenSizes'] : hyper },
+  ];
+}
 
 /** @throws HyperpolicyError invalid_argument: values that do not fit each other */
 export function checkPearlConfig({ agent, networks, encodesNextObservation, encoder }: PearlConfig): void {

@@ -20,5 +20,7 @@ export const algorithm = offPolicyAlgorithm<SacConfig>({
     ...(policy === 'hyper' && { actorLearningRate: hyperPolicyRate }),
   }),
   variant: ({ critic }) => critic.architecture,
+  unused: ({ temperature }) =>
+    temperature === 'fixed' ? [{ by: 'a fixed temperature', names: ['targetEntropy', 'alphaLearningRate'] }] : [],
   createLearner: async (options) => (await import('./learner.ts')).createSacLearner(options),
 });

@@ -1,0 +1,98 @@
+/** What a choice has no use for is named, if it was given; defaults are not. */
+
+import { expect, test } from 'vitest';
+import { loadAlgorithm } from '../../../trainer/algorithms/registry.ts';
+import { completeConfig } from '../../../trainer/run/complete-config.ts';
+import { unusedSettings } from '../../../trainer/run/unused-settings.ts';
+
+async function linesOf(name: string, settings: object, environment = 'Point-Robot'): Promise<string[]> {
+  const algorithm = await loadAlgorithm(name);
+  const config = completeConfig(algorithm, { environment, threadCount: 1, algorithm: { name, ...settings } });
+  const lines = unusedSettings(algorithm, config);
+  // A config that was written whole says the same again.
+  expect(unusedSettings(algorithm, JSON.parse(JSON.stringify(config)))).toEqual(lines);
+  return lines.map((line) => line.replace(': the setting changes nothing', ''));
+}
+
+test.each([
+  ['td3', {}],
+  ['td3', { policy: 'hyper', hyperPolicy: { trunkSizes: [8] }, contextUnits: 'raw' }],
+  ['td3', { critic: { architecture: 'mlp-small', hiddenSizes: [8] }, actorHiddenSizes: [8] }],
+  ['sac', { policy: 'mlp', temperature: 'learned', targetEntropy: -2 }],
+  ['sac', { preset: 'sac', critic: { architecture: 'resnet-features', trunkSizes: [8] } }],
+  ['maml', {}],
+  ['maml', { policy: 'maml', hiddenSizes: [8], inner: { order: 'first' } }],
+  ['maml', { policy: 'multi-task-hyper', hyper: { trunkSizes: [8], initialisation: 'hfi' } }],
+  ['pearl', {}],
+  ['pearl', { agent: 'pearl', hiddenSizes: [8], encoder: { architecture: 'pearl-gru-encoder' } }],
+  ['pearl', { agent: 'no-context' }],
+  ['pearl', { agent: 'oracle-context', networks: 'mlp', contextUnits: 'raw' }],
+])('%s with %j uses all of it', async (name, settings) => {
+  expect(await linesOf(name, settings)).toEqual([]);
+});
+
+test.each<[string, object, string[]]>([
+  [
+    'td3',
+    { critic: { architecture: 'mlp-small', trunkSizes: [8], headRank: 4 }, hyperPolicy: { trunkSizes: [8] } },
+    [
+      'critic "mlp-small" does not use --trunk (critic.trunkSizes)',
+      'critic "mlp-small" does not use critic.headRank',
+      'policy "mlp" does not use --policy-trunk (hyperPolicy.trunkSizes)',
+    ],
+  ],
+  [
+    'td3',
+    { contextUnits: 'raw', critic: { architecture: 'sa-hyper', hiddenSizes: [8] } },
+    [
+      'critic "sa-hyper" does not use critic.hiddenSizes',
+      'an environment without tasks does not use --context-units (contextUnits)',
+    ],
+  ],
+  [
+    'sac',
+    { policy: 'hyper', actorHiddenSizes: [8], targetEntropy: -2 },
+    [
+      'policy "hyper" does not use --actor-hidden (actorHiddenSizes)',
+      'a fixed temperature does not use --target-entropy (targetEntropy)',
+    ],
+  ],
+  [
+    'maml',
+    { policy: 'maml', hyper: { trunkSizes: [8], initialisation: 'hfi' }, contextUnits: 'raw' },
+    [
+      'policy "maml" does not use --trunk (hyper.trunkSizes)',
+      'policy "maml" does not use --init (hyper.initialisation)',
+      'policy "maml" does not use --context-units (contextUnits)',
+    ],
+  ],
+  [
+    'maml',
+    { policy: 'multi-task-hyper', hiddenSizes: [8], inner: { order: 'first' }, rate: { start: 0.5 } },
+    [
+      'policy "multi-task-hyper" does not use --hidden (hiddenSizes)',
+      'policy "multi-task-hyper" does not use --order (inner.order)',
+      'policy "multi-task-hyper" does not use --inner-lr (rate.start)',
+    ],
+  ],
+  [
+    'pearl',
+    { agent: 'pearl', hyper: { trunkSizes: [8], dynamicHiddenSizes: [4] }, contextUnits: 'raw' },
+    [
+      'agent "pearl" does not use --context-units (contextUnits)',
+      'networks "mlp" does not use --trunk (hyper.trunkSizes)',
+      'networks "mlp" does not use --dynamic-hidden (hyper.dynamicHiddenSizes)',
+    ],
+  ],
+  [
+    'pearl',
+    { agent: 'oracle-context', encoder: { architecture: 'pearl-gru-encoder' }, latentSize: 7, hiddenSizes: [8] },
+    [
+      'agent "oracle-context" does not use --encoder (encoder.architecture)',
+      'agent "oracle-context" does not use --latent (latentSize)',
+      'networks "hyper" does not use --hidden (hiddenSizes)',
+    ],
+  ],
+])('%s with %j does not', async (name, settings, lines) => {
+  expect(await linesOf(name, settings)).toEqual(lines);
+});
