@@ -4,6 +4,7 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { requireBounds } from '../../../src/contract/bounds.ts';
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { type PolicySpecs, specSize } from '../../../src/contract/tensor-spec.ts';
 import { type ActionScaling, actionScaling } from '../../../src/nn/action-scaling.ts';
@@ -38,7 +39,7 @@ export type PearlNetworks = TaskNetworks & {
  * Hypernetworks: policy with meta = z, base = s; Q with meta = s, base = [a, z]; V with meta = s, base = z.
  *
  * Source: Sarafian et al. 2021, section 4 and appendix E.4.
- * @throws HyperpolicyError invalid_argument: an unknown encoder, or options that a network does not take
+ * @throws HyperpolicyError invalid_argument: an action that lacks a bound, an unknown encoder, or options that a network does not take
  */
 export function createPearlNetworks(config: PearlConfig, specs: PolicySpecs): PearlNetworks {
   const { latentSize, encodesNextObservation } = config;
@@ -53,13 +54,14 @@ export function createPearlNetworks(config: PearlConfig, specs: PolicySpecs): Pe
 /**
  * The networks beside the encoder.
  * @param latentSize values of z, 0 for none
- * @throws HyperpolicyError invalid_argument: options that a network does not take
+ * @throws HyperpolicyError invalid_argument: an action that lacks a bound, or options that a network does not take
  */
 export function createTaskNetworks(
   config: Pick<PearlConfig, 'networks' | 'hyper' | 'hiddenSizes'>,
   specs: PolicySpecs,
   latentSize: number,
 ): TaskNetworks {
+  requireBounds('train pearl', specs.action);
   const observationSize = specSize(specs.observation);
   const sizes = { observationSize, actionSize: specSize(specs.action), contextSize: latentSize };
   const q = criticConfig(config);

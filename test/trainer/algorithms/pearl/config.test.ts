@@ -3,6 +3,7 @@
 import { expect, test } from 'vitest';
 import { createEnvironment } from '../../../../src/envs/registry.ts';
 import { checkPearlConfig, type PearlConfig, pearlDefaults } from '../../../../trainer/algorithms/pearl/config.ts';
+import { createPearlNetworks, createTaskNetworks } from '../../../../trainer/algorithms/pearl/networks.ts';
 import { runTasks } from '../../../../trainer/algorithms/pearl/tasks.ts';
 
 test.each<[Partial<PearlConfig>, string]>([
@@ -17,6 +18,18 @@ test.each<[Partial<PearlConfig>, string]>([
   ],
 ])('%j is refused', (given, text) => {
   expect(() => checkPearlConfig({ ...pearlDefaults('hyper'), ...given })).toThrow(text);
+});
+
+test.each(['pearl', 'no-context'] as const)('actions without bounds are refused: %s', async (agent) => {
+  const environment = await createEnvironment('Point-Robot');
+  const { action } = environment.specs;
+  const specs = { ...environment.specs, action: { ...action, high: [null, ...action.high.slice(1)] } };
+  const config = { ...pearlDefaults('mlp'), agent, networks: 'mlp' as const };
+  const create = () => (agent === 'pearl' ? createPearlNetworks(config, specs) : createTaskNetworks(config, specs, 0));
+  expect(create).toThrow(
+    `train pearl: action "${action.names[0]}": expected a low and a high bound, as the policy maps -1 to 1 onto them`,
+  );
+  environment.dispose();
 });
 
 test('held-out tasks are of the training range, those out of range of the other; a range given replaces the environment’s', async () => {
