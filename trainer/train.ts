@@ -87,7 +87,7 @@ async function trainWith(
     const engine = await createEngine(config.engine ?? 'traced', { threadCount, device });
     training = await algorithm.open({ config, environment, engine });
     // After what refuses without writing anything.
-    if (publishing(config) !== undefined) checkPublishable(config.publish!);
+    if (publishing(config) !== undefined) await checkPublishable(config.publish!);
     return await trainInDirectory(options, { algorithm, config, port, environment, engine, training });
   } finally {
     await training?.dispose();

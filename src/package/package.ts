@@ -96,6 +96,20 @@ export async function publishPackage(options: PublishOptions): Promise<Published
 }
 
 /**
+ * The version that a package published now would have; 1 in a store that is still to be made.
+ * @throws HyperpolicyError failed_precondition: the model has the largest version that there is, or its folder cannot be read
+ */
+export async function versionToPublish(store: string, model: string): Promise<number> {
+  const directory = join(resolve(store), model);
+  try {
+    return nextVersion(directory, (await lookAtModel(directory)).versions);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 1;
+    throw asStoreError(error, directory, 'a folder that can be read');
+  }
+}
+
+/**
  * Reads a package and verifies it: the manifest, the directory's names against it, every size and every SHA-256.
  * @param directory `<store>/<model>/<version>`
  * @throws HyperpolicyError not_found: the directory or a listed file is missing; invalid_argument: anything that differs

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -58,5 +58,18 @@ test('a run from code is resumed with the settings that it was begun with, or no
   expect(readFileSync(join(runDirectory, 'config.json'), 'utf8')).toBe(written);
   const { run } = await resume({ ...begin, loop: { ...begin.loop, stepCount: 12 } });
   expect(run.step).toBe(12);
+  await rm(scratch, { recursive: true });
+});
+
+test('a model that can have no further version is refused before the training', async () => {
+  const scratch = await mkdtemp(join(tmpdir(), 'train-test-'));
+  const store = join(scratch, 'store');
+  await mkdir(join(store, 'full', '4294967295'), { recursive: true });
+  const runDirectory = join(scratch, 'run');
+  const config = configWith({ publish: { store, model: 'full', which: 'best' } });
+  await expect(train({ config, runDirectory, stream: { write: () => true } })).rejects.toThrow(
+    `${join(store, 'full')}: expected a version below 4294967295, the largest that messages carry, as the newest, got 4294967295`,
+  );
+  expect(existsSync(runDirectory)).toBe(false);
   await rm(scratch, { recursive: true });
 });

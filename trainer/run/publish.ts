@@ -8,7 +8,7 @@ import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
 import { makeFolder, makeWritableFolder } from '../../src/files/folders.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
 import { checkModelName } from '../../src/package/model-name.ts';
-import type { PublishedPackage } from '../../src/package/package.ts';
+import { type PublishedPackage, versionToPublish } from '../../src/package/package.ts';
 import type { Engine } from '../engine/engine.ts';
 import { publishModel } from '../export/package.ts';
 import type { RunLog, RunResult, Training } from './algorithm.ts';
@@ -27,11 +27,13 @@ export type PublishedRun = {
 
 /**
  * Call before the training: refuses a model or a store to which the run could not be published.
- * @throws HyperpolicyError invalid_argument: a model's name; failed_precondition: a store that cannot be written
+ * @throws HyperpolicyError invalid_argument: a model's name; failed_precondition: a store that cannot be written, a model's folder
+ *   that cannot be read or has the largest version that there is
  */
-export function checkPublishable({ store, model }: PublishOptions): void {
+export async function checkPublishable({ store, model }: PublishOptions): Promise<void> {
   checkModelName(model);
   makeWritableFolder(`store "${store}"`, store);
+  await versionToPublish(store, model);
 }
 
 type RunToPublish = {
