@@ -18,7 +18,12 @@ const directory = mkdtempSync(join(tmpdir(), 'hyperpolicy-ends-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 /** A mass on a line; `before` runs in each step, `this.count` counts them over all episodes. */
-const source = ({ before = '', reward = '-Math.abs(this.x)', limit = '50' }) => `export default () => ({
+const source = ({
+  before = '',
+  reward = '-Math.abs(this.x)',
+  limit = '50',
+  captured = 'this.x',
+}) => `export default () => ({
   name: 'mass',
   specs: {
     observation: { names: ['x'], low: [null], high: [null], units: ['m'] },
@@ -36,7 +41,7 @@ const source = ({ before = '', reward = '-Math.abs(this.x)', limit = '50' }) => 
     return true;
   },
   observe(out) { out[0] = this.x; },
-  capture() { return { x: Float64Array.of(this.x) }; },
+  capture() { return { x: Float64Array.of(${captured}) }; },
   reinstate({ x }) { this.x = x[0]; },
 });`;
 
@@ -75,6 +80,31 @@ test('an environment that throws: its line, a checkpoint, and the run goes on', 
   expect(resumed.code).toBe(0);
   expect(JSON.parse(resumed.stdout)).toMatchObject({ step: 300, version: 2 });
 });
+
+test.each([
+  ['throws at a checkpoint', `(() => { throw new Error('encoder lost'); })()`, ['--checkpoint-every', '160'], 160],
+  ['is not finite at the last one', 'Infinity', [], 200],
+])(
+  'an environment whose state %s: its line, a checkpoint that begins another episode, and the run goes on',
+  async (name, captured, more, step) => {
+    const folder = place(`state ${name}`, { captured });
+    const { code, stderr } = await runCommand(train('--steps', '200', '--publish', 'none', ...more), folder);
+    expect(code).toBe(1);
+    expect(lastLine(stderr)).toMatch(
+      new RegExp(
+        `^hyperpolicy: training ended at step ${step}: \\./mine\\.mjs capture, episode \\d+.*: expected .*, got .*(encoder lost at mine\\.mjs:19|Infinity).*\\. Go on from step ${step} with: `,
+      ),
+    );
+    expect(stderr).not.toContain('training goes on');
+    writeFileSync(join(folder, 'mine.mjs'), source({}));
+    const steps = ['--steps', '260', '--publish', 'none'];
+    const resumed = await runCommand(['train', 'td3', '--run', 'r', '--resume', ...steps], folder);
+    expect(resumed.code, resumed.stderr).toBe(0);
+    // Episodes have 50 steps; the one that was lost is not in the metrics.
+    const ends = readMetrics(join(folder, 'r')).filter((record) => 'episodeReturn' in record);
+    expect(ends.map((record) => record.step)).toEqual([50, 100, 150, ...(step === 200 ? [200, 250] : [210, 260])]);
+  },
+);
 
 test('a reward that no loss can hold: where, and the best policy before it is published', async () => {
   const folder = place('spike', { reward: 'this.count === 250 ? 3e38 : -Math.abs(this.x)' });

@@ -10,7 +10,6 @@ import { finished } from '../rollout/collect.ts';
 import type { RestoredRow } from '../rollout/rows.ts';
 import { rowsOf } from '../rollout/shared-batch.ts';
 import type { VectorEnv } from '../rollout/vector-env.ts';
-import { HangError } from '../run/environment/hang.ts';
 import { checkReward } from '../run/reward.ts';
 import type { SavedState, StateArray } from '../run/saved-state.ts';
 import { runInTurns } from '../run/turns.ts';
@@ -44,8 +43,10 @@ export type Collector = {
   finish(): FinishedEpisode[];
   /** Waits at most `timeoutMs` for user code, which may never return. @returns whether `finish` may be called */
   isReady(timeoutMs: number): boolean;
-  /** Not between `begin` and `finish`. */
+  /** Not between `begin` and `finish`. Whatever the environments do: see `saveFailure`. */
   save(): Promise<SavedState>;
+  /** What an environment threw when it was to be saved. That state, and all after it, begins other episodes; no step may follow. */
+  readonly saveFailure: { readonly cause: unknown } | undefined;
   restore(saved: SavedState): Promise<void>;
 };
 
@@ -72,6 +73,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
 
 class StepCollector implements Collector {
   readonly environmentCount: number;
+  saveFailure: Collector['saveFailure'];
   readonly #envs: VectorEnv;
   readonly #replay: CollectorOptions['replay'];
   readonly #actions: NextActions;
@@ -169,9 +171,8 @@ class StepCollector implements Collector {
     if (this.#hasFailed) return this.#lostRows();
     try {
       return await this.#envs.save();
-    } catch (error) {
-      // Other errors are reported. If an interrupt found an endless loop, the checkpoint keeps what can be saved.
-      if (!(error instanceof HangError)) throw error;
+    } catch (cause) {
+      this.saveFailure = { cause };
       this.#hasFailed = true;
       return this.#lostRows();
     }

@@ -176,7 +176,7 @@ async function runLoop(loop: Loop): Promise<RunResult> {
   } catch (error) {
     failure ??= { cause: error };
   }
-  failure ??= await hangOf(loop.options);
+  failure ??= loop.collector.saveFailure ?? (await hangOf(loop.options));
   await loop.evaluations.finish();
   const result = resultOf(loop, { firstStep, checkpoint });
   if (failure !== undefined) throw new RunFailure(failure.cause, result);
@@ -185,7 +185,7 @@ async function runLoop(loop: Loop): Promise<RunResult> {
 
 /** Between two rounds the actions of the next step are chosen and the updates of the last one are done. */
 async function runSteps(loop: Loop): Promise<void> {
-  const { evaluations, checkpoints, options } = loop;
+  const { evaluations, checkpoints, collector, options } = loop;
   const { config } = options;
   const isAborted = () => options.signal?.aborted === true;
   choose(loop);
@@ -200,6 +200,7 @@ async function runSteps(loop: Loop): Promise<void> {
     if (isAborted()) return;
     if (loop.step > 0 && (isReached(loop, config.checkpointInterval) || checkpoints.isDue())) {
       await checkpoints.attempt(loop.step, () => checkpointHere(loop));
+      if (collector.saveFailure !== undefined) throw collector.saveFailure.cause;
     }
     await turn();
     if (evaluations.isOver) await evaluations.settle();
