@@ -1,5 +1,7 @@
 /** Ctrl-C, SIGTERM, a closed terminal and the end of the sweep that began a training, for commands that have something to keep. */
 
+import { endProcess } from '../../src/contract/process-end.ts';
+
 const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
@@ -38,7 +40,7 @@ export async function untilInterrupted<T>(
     if (first?.name === name && now() - first.at < handedOnMs) return;
     tell(`${name} again: ended at once. ${kept()}`);
     release();
-    process.kill(process.pid, name);
+    endProcess(name);
   }
   function abandon(): void {
     tell('The process that began this one is gone: ends after the step in progress, with a checkpoint');

@@ -100,5 +100,7 @@ async function main(argv: readonly string[]): Promise<number> {
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
 });
+// A pipe that ended or a terminal that was closed takes no more lines of progress; that is no reason to stop.
+process.stderr.on('error', () => {});
 // Not `process.exit`, which would cut off what is still being written to standard output.
 process.exitCode = await main(process.argv.slice(2));

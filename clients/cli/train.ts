@@ -96,13 +96,11 @@ export type Resumable = {
   readonly resume: string;
 };
 
-/** Runs a training that interrupts end, with progress on a standard error that may be closed. */
+/** Runs a training that interrupts end. */
 export function runTraining<T>(
   { runDirectory, resume }: Resumable,
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  // A pipe that ended or a terminal that was closed takes no more lines; that is no reason to stop.
-  process.stderr.on('error', () => {});
   return untilInterrupted(run, {
     tell: (line) => process.stderr.write(`${line}\n`),
     kept: () => {

@@ -2,7 +2,16 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -12,7 +21,7 @@ import { commandLine, ownCommand } from '../../clients/cli/command-line.ts';
 import { readPackage } from '../../src/package/package.ts';
 import { readMetrics } from '../../trainer/run/metrics.ts';
 import { testWith } from '../requirements.ts';
-import { runCommand, startCommand } from './command.ts';
+import { runCommand, startCommand, startProcess } from './command.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'hyperpolicy-ends-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
@@ -254,6 +263,70 @@ test('a sweep that is interrupted has not done its work: a cluster must run the 
   const { code, stderr } = await running.finished;
   expect(stderr).toContain('expected every training to come to its end, got 1 that were interrupted');
   expect(code).toBe(1);
+});
+
+test('a sweep whose standard error is closed goes on', async () => {
+  const folder = place('deaf', {});
+  const grid = { algorithm: ['td3'], env: ['./mine.mjs'], critic: ['mlp-small'], seed: [0, 1] };
+  const settings = { steps: 10, 'actor-hidden': '8', threads: 1, 'eval-episodes': 1 };
+  writeFileSync(join(folder, 'sweep.json'), JSON.stringify({ name: 'deaf', runs: 'cells', grid, settings }));
+  const running = startCommand(['sweep', 'sweep.json', '--processes', '1'], folder);
+  running.process.stderr!.destroy();
+  const { code, stdout } = await running.finished;
+  expect(stdout).toMatch(/^td3 .* 2 /m);
+  expect(code).toBe(0);
+});
+
+/** A process that is process 1 of its own container: signals that it sends to itself do nothing. */
+const alone = ['--pid', '--fork', '--mount-proc', '--kill-child'];
+const containerTest = testWith(
+  spawnSync('unshare', [...alone, 'true']).status === 0,
+  'unshare with the right to make a process namespace',
+  'apt-get install util-linux; docker run --privileged',
+);
+
+function startAlone(args: readonly string[], folder: string) {
+  const running = startProcess('unshare', [...alone, process.execPath, ...args], { cwd: folder });
+  onTestFinished(() => void running.process.kill('SIGKILL'));
+  const { pid } = running.process;
+  const first = () => Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'));
+  return { ...running, signal: (name: NodeJS.Signals) => process.kill(first(), name) };
+}
+
+const main = join(import.meta.dirname, '../../dist/clients/cli/main.js');
+
+containerTest(
+  'process 1 of a container ends although user code waits in native code',
+  async () => {
+    const wait = `console.error('waits'); process.getBuiltinModule('node:child_process').execSync('sleep 600');`;
+    const folder = place('native', { before: `if (this.count === 20) { ${wait} }` });
+    const running = startAlone([main, ...train('--steps', '100000', '--publish', 'none')], folder);
+    await running.until(/waits/);
+    running.signal('SIGINT');
+    const { stderr } = await running.finished;
+    expect(lastLine(stderr)).toMatch(
+      /^hyperpolicy: training ended at step \d+: \.\/mine\.mjs advance, .*: expected an end within 5 s/,
+    );
+  },
+  60_000,
+);
+
+containerTest('a second interrupt ends process 1 of a container', async () => {
+  const folder = place('twice', {});
+  const built = pathToFileURL(join(import.meta.dirname, '../../dist/clients/cli/interrupts.js')).href;
+  const code = `import { untilInterrupted } from ${JSON.stringify(built)};
+    setInterval(() => {}, 1000);
+    const tell = (line) => process.stderr.write(line + '\\n');
+    const run = () => new Promise(() => tell('ready'));
+    await untilInterrupted(run, { tell, kept: () => 'Step 5 is kept' });`;
+  writeFileSync(join(folder, 'twice.mjs'), code);
+  const running = startAlone([join(folder, 'twice.mjs')], folder);
+  await running.until(/ready/);
+  running.signal('SIGINT');
+  await running.until(/SIGINT: ends after/);
+  running.signal('SIGTERM');
+  const { stderr } = await running.finished;
+  expect(lastLine(stderr)).toBe('SIGTERM again: ended at once. Step 5 is kept');
 });
 
 const diskTest = testWith(spawnSync('prlimit', ['--version']).status === 0, 'prlimit', 'apt-get install util-linux');

@@ -41,7 +41,8 @@ const settingsText = (settings: readonly string[]): string => `${settings.join('
  * @param options.processCount at a time
  * @param options.signal aborting asks the processes to end, which leave their checkpoints, and begins no other
  * @param options.note told as each cell ends
- * @throws HyperpolicyError invalid_argument, before any cell begins: one was begun with other settings
+ * @throws HyperpolicyError invalid_argument, before any cell begins: one was begun with other settings; Error of the system: a file of a cell
+ *   cannot be written, once the processes that ran have ended as if aborted
  */
 export async function runCells(
   cells: readonly Cell[],
@@ -55,14 +56,21 @@ export async function runCells(
   for (const cell of cells) refuseOtherSettings(cell);
   const ends: CellEnd[] = [];
   const waiting = [...cells];
+  const failing = new AbortController();
+  const signal = AbortSignal.any([options.signal, failing.signal]);
   const work = async (): Promise<void> => {
     for (let cell = waiting.shift(); cell !== undefined; cell = waiting.shift()) {
-      const end = { cell, how: await runCell(cell, options) };
+      const end = { cell, how: await runCell(cell, { ...options, signal }) };
       ends.push(end);
       options.note(end);
     }
   };
-  await Promise.all(Array.from({ length: options.processCount }, work));
+  const fail = (error: unknown) => {
+    waiting.length = 0;
+    failing.abort(error);
+  };
+  await Promise.all(Array.from({ length: options.processCount }, () => work().catch(fail)));
+  failing.signal.throwIfAborted();
   return ends.sort((a, b) => a.cell.index - b.cell.index);
 }
 

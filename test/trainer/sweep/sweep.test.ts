@@ -172,6 +172,31 @@ describe('running a sweep', () => {
     expect(readFileSync(join(folder, 'began.log'), 'utf8')).toBe(began);
   });
 
+  test('a cell that cannot begin ends the sweep: those that run end as if interrupted, and no other begins', async () => {
+    const { cells } = await readSweep(write(small([0, 1, 2])));
+    const script = join(folder, 'waits.mjs');
+    writeFileSync(
+      script,
+      `import { appendFileSync } from 'node:fs';
+       process.on('SIGTERM', () => { note('ended'); process.exit(0); });
+       const note = (word) => appendFileSync(${JSON.stringify(join(folder, 'waits.log'))}, word + '\\n');
+       note('began');
+       setInterval(() => {}, 1000);`,
+    );
+    const log = () => (existsSync(join(folder, 'waits.log')) ? readFileSync(join(folder, 'waits.log'), 'utf8') : '');
+    // The second cell waits for nothing: its directory cannot be made.
+    mkdirSync(join(folder, 'runs'));
+    writeFileSync(cells[1]!.runDirectory, 'a file');
+    const noted: CellEnd[] = [];
+    const options = { command: [process.execPath, script], processCount: 2, signal: new AbortController().signal };
+    await expect(runCells(cells, { ...options, note: (end) => noted.push(end) })).rejects.toMatchObject({
+      code: expect.stringMatching(/ENOTDIR|EEXIST/),
+    });
+    expect(noted.map(({ cell, how }) => [cell.index, how])).toEqual([[0, 'interrupted']]);
+    expect(['', 'began\nended\n']).toContain(log());
+    expect(existsSync(cells[2]!.runDirectory)).toBe(false);
+  });
+
   test('begins nothing once it is interrupted', async () => {
     const { how } = await run(2, true);
     expect(new Set(how)).toEqual(new Set(['interrupted']));

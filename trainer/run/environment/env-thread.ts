@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { failedPrecondition } from '../../../src/contract/errors.ts';
+import { endProcess } from '../../../src/contract/process-end.ts';
 import { thrownText } from '../../../src/envs/user-code.ts';
 import { readTrail } from '../../../src/envs/user-code-trail.ts';
 // Before a thread that evaluates policies.
@@ -195,7 +196,7 @@ async function terminate(worker: Worker): Promise<void> {
   const isEnded = await Promise.race([worker.terminate().then(() => true), sleep(terminationMs, false)]);
   if (isEnded) return;
   worker.unref();
-  process.on('exit', () => process.kill(process.pid, 'SIGKILL'));
+  process.on('exit', () => endProcess('SIGKILL'));
 }
 
 /** Calls `check` again and again once the signal is aborted. @returns stops that */
