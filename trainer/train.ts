@@ -24,7 +24,7 @@ export type TrainOptions = {
   /** `algorithm.name` is the algorithm; defaults fill missing settings. */
   readonly config: GivenConfig & { readonly algorithm: { readonly name: string } };
   readonly runDirectory: string;
-  /** Go on from the run directory's newest checkpoint. */
+  /** Go on from the run directory's newest checkpoint. A run that was killed before its first one begins at step 0. */
   readonly resume?: boolean | undefined;
   /** The command that goes on with the run, quoted for a shell: the error of a run that fails names it. None for a run from code. */
   readonly resumeCommand?: string | undefined;
@@ -32,8 +32,6 @@ export type TrainOptions = {
   readonly signal?: AbortSignal | undefined;
   /** The stream for progress, usually `process.stderr`. */
   readonly stream: ProgressStream;
-  /** Time between checkpoints, beside those by steps: the most that a kill can lose. */
-  readonly checkpointIntervalMs?: number | undefined;
   /** The port of the run's metrics for Prometheus; none unless given. */
   readonly metricsPort?: MetricsPortOptions | undefined;
 };
@@ -107,7 +105,7 @@ type Opened = {
 };
 
 async function trainInDirectory(
-  { runDirectory, resume = false, resumeCommand, signal, stream, checkpointIntervalMs }: TrainOptions,
+  { runDirectory, resume = false, resumeCommand, signal, stream }: TrainOptions,
   opened: Opened,
 ): Promise<TrainResult> {
   const { algorithm, config, port, training } = opened;
@@ -117,16 +115,19 @@ async function trainInDirectory(
   let directory: RunDirectory | undefined;
   let log: RunLogger | undefined;
   try {
-    if (resume) requireSameRun(algorithm, runDirectory, config);
+    if (resume) await requireSameRun(algorithm, runDirectory, config);
     directory = await openRunDirectory(runDirectory, { config, resume });
+    const { isResumed } = directory;
     log = openRunLog({ directory: runDirectory, warn: progress.print });
-    log.info({ config, resume }, 'training starts');
+    log.info({ config, resume: isResumed }, 'training starts');
+    if (resume && !isResumed) progress.print(`${runDirectory} has no checkpoint yet: its run begins at step 0`);
     for (const line of unusedSettings(algorithm, config)) log.warn({}, line);
     const ending = { runDirectory, resume, resumeCommand, signal, log };
     port?.describe(labelsOf(config, runDirectory), stepCount);
     if (port !== undefined) progress.print(`metrics: http://${port.address}/metrics`);
     const context = {
-      ...{ runDirectory, signal, resume, checkpointIntervalMs, log },
+      ...{ runDirectory, signal, resume: isResumed, log },
+      checkpointIntervalMs: config.checkpointMinutes && 60_000 * config.checkpointMinutes,
       stepUnit: algorithm.stepUnit,
       reporter: port === undefined ? progress : watched(progress, port),
       observer: port,

@@ -24,7 +24,7 @@ const threadCount = 1;
 /** Of the options that say which run it is, and what becomes of it. */
 const runDefaults = { store: serverDefaults.store, runs: 'runs', seed: 0, steps: 32_000 };
 /** A kill loses at most this much training. */
-const checkpointIntervalMs = 20_000;
+const checkpointMinutes = 1 / 3;
 
 type QuickstartOptions = {
   readonly store: string;
@@ -165,6 +165,7 @@ async function ensureModel(options: QuickstartOptions): Promise<boolean> {
     ...begun,
     algorithm: { ...begun.algorithm, name: 'td3' },
     loop: { ...begun.loop, stepCount: steps },
+    checkpointMinutes,
     publish: { store, model, which: 'best' },
   };
   const again = sameCommand(options);
@@ -172,8 +173,7 @@ async function ensureModel(options: QuickstartOptions): Promise<boolean> {
   say(`${action} TD3 with an SA-Hyper critic on ${environmentName}, ${steps} steps.`);
   const { run, published, publishedBefore } = await runTraining({ runDirectory, resume: again }, (signal) =>
     train({
-      ...{ config, runDirectory, resume, resumeCommand: again, signal },
-      ...{ stream: process.stderr, checkpointIntervalMs },
+      ...{ config, runDirectory, resume, resumeCommand: again, signal, stream: process.stderr },
     }),
   );
   const { directory } = published ?? publishedBefore ?? {};

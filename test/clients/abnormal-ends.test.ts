@@ -21,6 +21,7 @@ import { commandLine, ownCommand } from '../../clients/cli/command-line.ts';
 import { readPackage } from '../../src/package/package.ts';
 import { readMetrics } from '../../trainer/run/metrics.ts';
 import { testWith } from '../requirements.ts';
+import { commandRuns } from '../trainer/command-runs.ts';
 import { runCommand, startCommand, startProcess } from './command.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'hyperpolicy-ends-'));
@@ -122,6 +123,37 @@ test('a reward that no loss can hold: where, and the best policy before it is pu
   expect(lastLine(stderr)).toBe(
     `hyperpolicy: training ended at step 249: mass, step 50 of an episode: expected a reward between -1000000000000000 and 1000000000000000, as the loss is its square in float32, got 3e+38. Bound the rewards of the environment. The best policy so far (step 200) is version 1 of "mine-td3-mlp-standard". Go on from step 249 with: ${resumeOf('r')}`,
   );
+});
+
+test('a run that is killed before its first checkpoint begins again with its settings, and equals one that was not', async () => {
+  const folder = place('early', {});
+  const { finish, left } = commandRuns('td3', () => folder);
+  const env = ['--env', './mine.mjs', ...small, '--eval-every', '200', '--seed', '3'];
+  await finish('whole', [...env, '--steps', '300']);
+  const killed = startCommand(train(...env, '--run', 'killed', '--steps', '100000', '--publish', 'none'), folder);
+  await killed.until(/step 200: evaluation/);
+  killed.process.kill('SIGKILL');
+  await killed.finished;
+  expect(readdirSync(join(folder, 'killed'))).not.toContain('checkpoints');
+  const resumed = commandRuns('td3', () => folder).train('killed', ['--resume', '--steps', '300']);
+  const { code, stderr } = await resumed.finished;
+  expect(code, stderr).toBe(0);
+  expect(stderr).toContain('killed has no checkpoint yet: its run begins at step 0\n');
+  expect(await left('killed')).toEqual(await left('whole'));
+});
+
+test('a checkpoint comes after --checkpoint-minutes, also those of a resumed run', async () => {
+  const folder = place('minutes', {});
+  const steps = (count: string) => ['--checkpoint-every', '1e6', '--publish', 'none', '--steps', count];
+  const checkpoints = () => readdirSync(join(folder, 'r/checkpoints')).map(Number);
+  await runCommand(train(...steps('600')), folder);
+  expect(checkpoints()).toEqual([600]);
+  const resume = ['train', 'td3', '--run', 'r', '--resume', '--checkpoint-minutes', '0.001'];
+  const { code, stderr } = await runCommand([...resume, ...steps('1200')], folder);
+  expect(code, stderr).toBe(0);
+  // The newest two.
+  expect(Math.min(...checkpoints())).toBeGreaterThan(600);
+  expect(checkpoints()).toHaveLength(2);
 });
 
 test('figures are named: the evaluation that chose the policy, and fresh episodes of it', async () => {

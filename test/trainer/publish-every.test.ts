@@ -62,3 +62,11 @@ test('a run that goes on from an earlier checkpoint publishes the evaluations th
   expect(await Promise.all(steps)).toEqual([200, 400, 300]);
   await expect(policyOf('again', 4)).rejects.toThrow();
 });
+
+test('a run that begins again because it has no checkpoint does not publish its evaluations twice', async () => {
+  await run('early', 'every', 200);
+  rmSync(join(scratch, 'early', 'checkpoints'), { recursive: true });
+  const { published, publishedBefore } = await run('early', 'every', 300, { resume: true });
+  expect([published, publishedBefore?.version, publishedBefore?.step]).toEqual([undefined, 2, 300]);
+  expect((await policyOf('early', 1)).training.steps).toBe(200);
+});

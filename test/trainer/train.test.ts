@@ -61,6 +61,15 @@ test('a run from code is resumed with the settings that it was begun with, or no
   await rm(scratch, { recursive: true });
 });
 
+test('resuming where there is no run is refused, and nothing is written', async () => {
+  const runDirectory = join(tmpdir(), 'train-test-nothing');
+  const resume = { runDirectory, stream: { write: () => true }, resume: true };
+  await expect(train({ config: configWith({}), ...resume })).rejects.toThrow(
+    `resume: ${join(runDirectory, 'config.json')}: expected the config of a run, got no file. Start the run without --resume`,
+  );
+  expect(existsSync(runDirectory)).toBe(false);
+});
+
 test('a model that can have no further version is refused before the training', async () => {
   const scratch = await mkdtemp(join(tmpdir(), 'train-test-'));
   const store = join(scratch, 'store');

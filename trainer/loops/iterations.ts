@@ -44,7 +44,7 @@ export const iterationsSchema = z.strictObject({
   }),
   checkpointInterval: setting(integer(1), {
     flag: '--checkpoint-every <iterations>',
-    help: 'iterations between checkpoints; there is also one every five minutes and one at the end',
+    help: 'iterations between checkpoints; there are also those of --checkpoint-minutes and one at the end',
   }),
 });
 

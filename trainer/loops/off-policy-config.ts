@@ -41,7 +41,7 @@ export const offPolicyLoopSchema = z.strictObject({
   }),
   checkpointInterval: setting(integer(1), {
     flag: '--checkpoint-every <steps>',
-    help: 'steps between checkpoints; there is also one every five minutes and one at the end',
+    help: 'steps between checkpoints; there are also those of --checkpoint-minutes and one at the end',
   }),
   replayCapacity: setting(integer(1), {
     flag: '--replay-capacity <count>',

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { RunContext } from './algorithm.ts';
 import { loadNewestCheckpoint, saveCheckpoint } from './checkpoint.ts';
+import { checkpointMinutesDefault } from './config.ts';
 import type { MetricFiles } from './metrics.ts';
 import { joinParts, splitParts } from './parts.ts';
 import type { JsonValue, SavedState } from './saved-state.ts';
@@ -33,7 +34,7 @@ export type Checkpoints = {
  * @param options.resumedStep of the checkpoint from which the run resumes
  */
 export function createCheckpoints(
-  { runDirectory, checkpointIntervalMs = 300_000, log, observer }: RunContext,
+  { runDirectory, checkpointIntervalMs = 60_000 * checkpointMinutesDefault, log, observer }: RunContext,
   options: { readonly now: () => number; readonly files: MetricFiles; readonly resumedStep: number | undefined },
 ): Checkpoints {
   const directory = checkpointDirectory(runDirectory);

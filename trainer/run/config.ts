@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { type DeviceName, deviceNames } from '../../src/onnx/providers.ts';
 import { type EngineName, engineNames } from '../engine/names.ts';
-import { integer, oneOf, setting, steps, text } from './setting.ts';
+import { integer, oneOf, positive, setting, steps, text } from './setting.ts';
 
 export const publishChoices = ['best', 'last', 'every', 'none'] as const;
 
@@ -31,6 +31,8 @@ export type RunConfig = {
   readonly engine?: EngineName | undefined;
   /** The device of the traced engine; `cpu` if absent. */
   readonly device?: DeviceName | undefined;
+  /** Longest time between two checkpoints; `checkpointMinutesDefault` if absent. */
+  readonly checkpointMinutes?: number | undefined;
   /** Steps after which a copy of the learner is kept. */
   readonly keptSteps?: readonly number[] | undefined;
   /** The folder that the run was begun in: relative paths of its environment file and its store are of that. */
@@ -43,7 +45,17 @@ export type RunConfig = {
 export type GivenConfig = Readonly<Record<string, unknown>>;
 
 /** Settings of every algorithm that a resumed run may change. Other threads, engines or devices give other rounding. */
-export const resumableSettings: readonly string[] = ['threadCount', 'engine', 'device', 'keptSteps'];
+export const resumableSettings: readonly string[] = [
+  'threadCount',
+  'engine',
+  'device',
+  'checkpointMinutes',
+  'keptSteps',
+];
+
+/** Between two checkpoints: at most a day. */
+export const checkpointMinutesDefault = 5;
+const checkpointMinutesMax = 1440;
 
 /** The settings that every algorithm has, beside the groups `algorithm` and `loop`. */
 export const commonSchema = z.strictObject({
@@ -65,6 +77,11 @@ export const commonSchema = z.strictObject({
     flag: '--device <name>',
     help: 'where the traced engine computes the updates; auto: cuda if it is installed, else cpu',
     defaultText: 'cpu',
+  }),
+  checkpointMinutes: setting(positive(checkpointMinutesMax).optional(), {
+    flag: '--checkpoint-minutes <minutes>',
+    help: 'longest time between two checkpoints, which is what a kill can lose; 0.5: thirty seconds',
+    defaultText: String(checkpointMinutesDefault),
   }),
   keptSteps: setting(steps().optional(), {
     flag: '--keep-at <steps>',

@@ -24,6 +24,8 @@ const leftovers = [
 ];
 
 export type RunDirectory = {
+  /** Whether the run goes on from a checkpoint; false if it begins at step 0. */
+  readonly isResumed: boolean;
   /** Lets the next process in. */
   release(): void;
 };
@@ -31,7 +33,8 @@ export type RunDirectory = {
 /**
  * Takes the directory for this process and writes the config.
  *
- * Without `resume` it must hold no checkpoint; a run that ended before its first one is begun again.
+ * Without `resume` it must hold no checkpoint. A run that ended before its first one is begun again, with `resume` too: call
+ * `requireSameRun` first.
  * @throws HyperpolicyError invalid_argument: it has a run already; failed_precondition: another process trains in it, or
  *   it cannot be written
  */
@@ -42,13 +45,14 @@ export async function openRunDirectory(
   makeWritableFolder(whereOf(directory), directory);
   const release = await lockDirectory(directory);
   try {
-    if (!resume) await begin(directory);
+    const isResumed = resume && (await hasCheckpoint(directory));
+    if (!isResumed) await begin(directory, { isAgain: resume });
     await writeConfig(directory, config);
+    return { isResumed, release };
   } catch (error) {
     release();
     throw error;
   }
-  return { release };
 }
 
 /** The part of a run's config that all versions write; completeConfig checks the rest. */
@@ -105,7 +109,8 @@ async function writeConfig(directory: string, config: unknown): Promise<void> {
 
 const whereOf = (directory: string): string => `run directory "${directory}"`;
 
-async function begin(directory: string): Promise<void> {
+/** @param options.isAgain it is the run that was begun there: what it published at its evaluations counts */
+async function begin(directory: string, { isAgain }: { readonly isAgain: boolean }): Promise<void> {
   if (await hasCheckpoint(directory)) {
     throw invalidArgument({
       where: whereOf(directory),
@@ -114,5 +119,6 @@ async function begin(directory: string): Promise<void> {
       remedy: 'Resume that run with --resume, or name another directory',
     });
   }
-  for (const name of leftovers) rmSync(join(directory, name), { recursive: true, force: true });
+  const removed = isAgain ? leftovers.filter((name) => name !== publicationFile) : leftovers;
+  for (const name of removed) rmSync(join(directory, name), { recursive: true, force: true });
 }

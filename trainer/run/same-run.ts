@@ -6,16 +6,16 @@ import { invalidArgument } from '../../src/contract/errors.ts';
 import type { Algorithm } from './algorithm.ts';
 import { completeConfig, dotted } from './complete-config.ts';
 import type { RunConfig } from './config.ts';
-import { readRunConfig } from './run-directory.ts';
+import { hasCheckpoint, readRunConfig } from './run-directory.ts';
 
 /**
  * Call before anything is written to the directory.
- * @throws HyperpolicyError invalid_argument: a setting that differs; as readRunConfig and completeConfig
+ * @throws HyperpolicyError invalid_argument: a setting that differs; as readRunConfig, of a directory without a run too, and completeConfig
  */
-export function requireSameRun(algorithm: Algorithm, runDirectory: string, config: RunConfig): void {
+export async function requireSameRun(algorithm: Algorithm, runDirectory: string, config: RunConfig): Promise<void> {
   const path = join(runDirectory, 'config.json');
-  // The loop says that there is no run.
-  if (!existsSync(path)) return;
+  // A checkpoint has what decides the run as well.
+  if (!existsSync(path) && (await hasCheckpoint(runDirectory))) return;
   const begun = decidingSettings(algorithm, completeConfig(algorithm, readRunConfig(runDirectory), path));
   const given = decidingSettings(algorithm, config);
   for (const name of new Set([...begun.keys(), ...given.keys()])) {

@@ -41,7 +41,7 @@ export const seedSetting = () =>
   });
 
 /** Above 0 and at most 1. */
-export const rate = (): z.ZodNumber => bounded('a number above 0 and at most 1', (value) => value > 0 && value <= 1);
+export const rate = (): z.ZodNumber => positive(1);
 
 /** The discount of an algorithm, from 0 up to, but not including, 1, with its flag. */
 export const discountSetting = () =>
@@ -52,7 +52,8 @@ export const discountSetting = () =>
 
 export const atLeast = (low: number): z.ZodNumber => bounded(`a number of at least ${low}`, (value) => value >= low);
 
-export const positive = (): z.ZodNumber => bounded('a number above 0', (value) => value > 0);
+export const positive = (high = Infinity): z.ZodNumber =>
+  bounded(`a number above 0${high === Infinity ? '' : ` and at most ${high}`}`, (value) => value > 0 && value <= high);
 
 export const anyNumber = (): z.ZodNumber => bounded('a finite number', () => true);
 

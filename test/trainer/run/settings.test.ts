@@ -10,7 +10,13 @@ import { td3Defaults } from '../../../trainer/algorithms/td3/config.ts';
 import { offPolicyDefaults } from '../../../trainer/loops/off-policy-config.ts';
 import { completeConfig } from '../../../trainer/run/complete-config.ts';
 import { readConfigFile } from '../../../trainer/run/config-file.ts';
-import { type Given, newConfig, resumedConfig, settingFlags } from '../../../trainer/run/given-settings.ts';
+import {
+  type Given,
+  isResumable,
+  newConfig,
+  resumedConfig,
+  settingFlags,
+} from '../../../trainer/run/given-settings.ts';
 
 const td3 = await loadAlgorithm('td3');
 const scratch = mkdtempSync(join(tmpdir(), 'settings-test-'));
@@ -238,4 +244,12 @@ test('a run that was begun before configs named their algorithm is resumed with 
     loop: { ...begun.loop, stepCount: 2_000_000 },
     publish: { which: 'none', store: 'models', model: 'pendulum-v1-td3-mlp-standard-seed3' },
   });
+});
+
+test('the time between checkpoints is above 0 minutes and at most a day, and may be given again', () => {
+  expect(() => flag('--checkpoint-minutes', '0')).toThrow('a number above 0 and at most 1440');
+  expect(() => flag('--checkpoint-minutes', '1441')).toThrow('a number above 0 and at most 1440');
+  const half = flag('--checkpoint-minutes', '0.5');
+  expect(newConfig(td3, given({ flags: [half] }))).toMatchObject({ checkpointMinutes: 0.5 });
+  expect(isResumable(td3, half)).toBe(true);
 });
