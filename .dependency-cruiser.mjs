@@ -60,7 +60,7 @@ const rooms = [
   room('trainer/replay', { imports: 'src/contract' }),
   room('trainer/rollout', {
     folders: 'pictures',
-    imports: 'src/contract src/advantages src/package src/onnx src/envs trainer/machine trainer/replay',
+    imports: 'src/contract src/advantages src/posterior src/package src/onnx src/envs trainer/machine trainer/replay',
   }),
   room('trainer/export', {
     imports: 'src/contract src/advantages src/posterior src/package src/onnx src/trace src/nn trainer/engine',
@@ -98,7 +98,8 @@ const rooms = [
     imports: `src/contract trainer/run ${algorithms.join(' ')}`,
   }),
   room('trainer/report', {
-    imports: 'src/contract src/package src/envs trainer/rollout trainer/seeing trainer/run trainer/algorithms',
+    imports:
+      'src/contract src/package src/envs trainer/replay trainer/rollout trainer/seeing trainer/run trainer/algorithms',
   }),
   room('trainer/analysis', {
     imports:

@@ -4,6 +4,7 @@ import { failedPrecondition, invalidArgument } from '../../../src/contract/error
 import { specSize } from '../../../src/contract/tensor-spec.ts';
 import type { Env, ResetOptions } from '../../../src/envs/env.ts';
 import { poseSize, type Scene, type Shape } from '../../../src/envs/scene.ts';
+import type { Transition } from '../../replay/replay-buffer.ts';
 import type { BatchPolicy } from '../policy.ts';
 import { encodeGif } from './gif.ts';
 import { encodePng, joinPictures } from './png.ts';
@@ -28,7 +29,9 @@ export type RecordOptions = {
   /** The episode's end, or this many steps. */
   readonly stepCountMax?: number;
   /** The task to pose. */
-  readonly context?: ArrayLike<number>;
+  readonly context?: ArrayLike<number> | undefined;
+  /** Gets each transition in turn; one in which the simulator diverged is none. */
+  readonly keep?: (transition: Transition) => void;
 };
 
 export type EpisodeResult = {
@@ -43,24 +46,26 @@ export type EpisodeResult = {
  * @param note called with the start state, and after every step that did not diverge
  */
 export function runEpisode(
-  { env, policy, seed, stepCountMax = Infinity, context }: RecordOptions,
+  { env, policy, seed, stepCountMax = Infinity, context, keep }: RecordOptions,
   note: () => void = () => {},
 ): EpisodeResult {
   const options: ResetOptions = context === undefined ? {} : { context };
   const action = new Float32Array(specSize(env.specs.action));
   const none = new Float64Array(0);
-  let { observation } = env.reset(seed, options);
+  let observation = Float32Array.from(env.reset(seed, options).observation);
   let total = 0;
   let stepCount = 0;
   note();
   while (stepCount < stepCountMax) {
-    policy.act(Float32Array.from(observation), env.context ?? none, action);
-    const result = env.step(action);
-    observation = result.observation;
-    total += result.reward;
+    policy.act(observation, env.context ?? none, action);
+    const { reward, terminated, truncated, diverged, ...result } = env.step(action);
+    const nextObservation = Float32Array.from(result.observation);
+    if (!diverged) keep?.({ observation, action: action.slice(), reward, nextObservation, terminated });
+    observation = nextObservation;
+    total += reward;
     stepCount++;
-    if (!result.diverged) note();
-    if (result.terminated || result.truncated) return { return: total, stepCount, terminated: result.terminated };
+    if (!diverged) note();
+    if (terminated || truncated) return { return: total, stepCount, terminated };
   }
   return { return: total, stepCount, terminated: false };
 }

@@ -16,6 +16,7 @@ import { type ActionNoise, createTaskPolicies, noNoise } from '../../../../train
 import { publishModel } from '../../../../trainer/export/package.ts';
 import { episodeSeed } from '../../../../trainer/rollout/rows.ts';
 import { startTestServer, temporaryStore } from '../../../server/fixtures.ts';
+import { expectAdaptsAsServed } from '../../rollout/adapts-as-served.ts';
 import { tracedEngine } from './fixture.ts';
 
 const episodeCount = 3;
@@ -73,7 +74,7 @@ describe.each(Object.keys(configs))('%s', (name) => {
       training: { config: {}, seed: 2, steps: 3, evaluations: [], sourceRevision: 'unknown' },
       engine: tracedEngine,
     });
-    return startTestServer([], { store });
+    return { store, ...(await startTestServer([], { store })) };
   }
 
   test('the served adaptation is the one in process, and a client acts with it', async () => {
@@ -165,6 +166,11 @@ describe.each(Object.keys(configs))('%s', (name) => {
       expect(mean(after)).toBeCloseTo(post.returns[task]!, 3);
     }
     env.dispose();
+  });
+
+  test('the package in process acts and adapts as it does in a server', async () => {
+    const { client, store } = await publishAndServe();
+    await expectAdaptsAsServed(client, store, 'maml');
   });
 
   test('a handle is acted with, and not adapted further', async () => {

@@ -13,6 +13,7 @@ import { episodeSeed } from '../../../../trainer/rollout/rows.ts';
 import type { GivenConfig } from '../../../../trainer/run/config.ts';
 import { train } from '../../../../trainer/train.ts';
 import { startTestServer } from '../../../server/fixtures.ts';
+import { expectAdaptsAsServed } from '../../rollout/adapts-as-served.ts';
 
 const scratch = await mkdtemp(join(tmpdir(), 'pearl-serving-test-'));
 afterAll(() => rm(scratch, { recursive: true }));
@@ -43,7 +44,7 @@ test.each([
   ['pearl', { encoder: { architecture: 'pearl-encoder', hiddenSizes: [12], aggregation: 'mean' } }],
   ['hyper-pearl', { encoder: gru }],
 ] as const)(
-  '%s, %j: a client that adapts within two episodes and goes on adapting earns the returns of the trainer',
+  '%s, %j: a client that adapts within two episodes and goes on adapting earns the returns of the trainer; in process the package acts the same',
   async (agent, more) => {
     const runDirectory = join(scratch, JSON.stringify([agent, more]).replaceAll(/\W+/g, '-'));
     const store = join(runDirectory, 'store');
@@ -93,6 +94,7 @@ test.each([
     expect(run.results.testReturn).toBeCloseTo(mean(returns.after), 3);
     expect(returns.after[0]).not.toBe(returns.after[1]);
     env.dispose();
+    await expectAdaptsAsServed(client, store, 'm');
   },
   240_000,
 );
