@@ -12,6 +12,12 @@ const tags: Readonly<Record<string, string>> = {
   temperatureLoss: 'train/ent_coef_loss',
 };
 
+/** Of iterations: training episodes after adaptation (MAML), or of collection (PEARL). They have a tag of their own too. */
+const alsoTags: Readonly<Record<string, string>> = {
+  postReturn: 'rollout/ep_rew_mean',
+  trainReturn: 'rollout/ep_rew_mean',
+};
+
 /** `rollout/ep_rew_mean` and `rollout/ep_len_mean` are means of this many episodes. */
 const episodeCount = 100;
 /** `time/fps` is written at most once in this many seconds of training. */
@@ -29,10 +35,11 @@ export function createScalars({ stepsAreEnvironmentSteps }: { readonly stepsAreE
   return (record: Metrics): Scalar[] => {
     const { step, seconds, ...metrics } = record;
     const group = 'evaluationReturn' in metrics ? 'eval' : 'episodeReturn' in metrics ? 'rollout' : 'train';
-    const scalars = Object.entries(metrics).map(([name, value]) => ({
-      tag: tags[name] ?? `${group}/${snakeCase(name)}`,
-      value: name in windows ? meanOfLast(windows[name as keyof typeof windows], value) : value,
-    }));
+    const scalars = Object.entries(metrics).flatMap(([name, metric]) => {
+      const value = name in windows ? meanOfLast(windows[name as keyof typeof windows], metric) : metric;
+      const own = tags[name] ?? `${group}/${snakeCase(name)}`;
+      return [own, alsoTags[name]].flatMap((tag) => (tag === undefined ? [] : [{ tag, value }]));
+    });
     const fps = rate(record);
     return [...scalars, ...(fps === undefined ? [] : [{ tag: 'time/fps', value: fps }])].filter(({ value }) =>
       Number.isFinite(value),

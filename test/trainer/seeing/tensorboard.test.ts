@@ -76,6 +76,20 @@ describe('the scalars of a record', () => {
     ]);
   });
 
+  test('of iterations have the return of training under the name of Stable-Baselines3 too', () => {
+    const scalars = createScalars({ stepsAreEnvironmentSteps: false });
+    expect(scalars({ step: 1, seconds: 0, preReturn: -5, postReturn: -3 })).toEqual([
+      { tag: 'train/pre_return', value: -5 },
+      { tag: 'train/post_return', value: -3 },
+      { tag: 'rollout/ep_rew_mean', value: -3 },
+    ]);
+    // Each is the mean of an iteration's episodes: not of the last hundred iterations.
+    expect(scalars({ step: 2, seconds: 0, trainReturn: -1 })).toEqual([
+      { tag: 'train/train_return', value: -1 },
+      { tag: 'rollout/ep_rew_mean', value: -1 },
+    ]);
+  });
+
   test('count environment steps where a step is something else', () => {
     const scalars = createScalars({ stepsAreEnvironmentSteps: false });
     scalars({ step: 1, seconds: 10, environmentSteps: 500 });
