@@ -8,7 +8,8 @@ export function createCommand(name: string): Command {
   return new Command(name)
     .description(
       'Draw learning curves of runs. Runs that differ only in their seed are one curve: mean and standard deviation over the ' +
-        'seeds. A single run shows the deviation over the episodes of an evaluation. MAML has a curve of the returns after adaptation and a broken one of those before it. ' +
+        'seeds. A single run shows the deviation over the episodes of an evaluation. Policies that adapt have a curve of the returns after ' +
+        'adaptation and a broken one of those before it. ' +
         'Each environment has a panel. Prints one line of JSON.',
     )
     .argument('<runs...>', 'run directories, or folders of run directories')

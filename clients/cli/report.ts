@@ -9,7 +9,8 @@ export function createCommand(name: string): Command {
   return new Command(name)
     .description(
       'Write one HTML page about runs: learning curves, returns (the best evaluation, the last one, fresh episodes), frames of an ' +
-        'episode of each published policy, settings, and every evaluation. The page needs no other file. Prints one line of JSON.',
+        'episode of each published policy (of one that adapts: before and after it does), settings, and every evaluation. The page needs ' +
+        'no other file. Prints one line of JSON.',
     )
     .argument('<runs...>', 'run directories, or folders of run directories')
     .option('--out <file>', 'where to write', 'report.html')

@@ -16,12 +16,17 @@ type Reported = {
   readonly evaluations: readonly Evaluation[];
 };
 
+/** Returns of a policy that adapts are those after it did. */
 type Evaluation = {
   readonly step: number;
   readonly mean: number;
   readonly deviation: number;
-  /** Mean return on tasks beyond the training range, where the environment has such. */
-  readonly outOfRange: number | undefined;
+  /** Of a policy that adapts. */
+  readonly beforeMean: number | undefined;
+  readonly beforeDeviation: number | undefined;
+  /** On tasks beyond the training range, where the environment has such. */
+  readonly outOfRangeMean: number | undefined;
+  readonly outOfRangeDeviation: number | undefined;
 };
 
 /**
@@ -47,7 +52,7 @@ export async function reportPage(
   return page(`Training on ${environments}`, [
     { title: 'Learning curves', body: `<figure>${curves}</figure>` },
     { title: 'Returns', body: `${returnsTable(reported)}${returnsNote}` },
-    { title: 'An episode of each published policy', body: frames.join('') },
+    { title: 'Episodes of the published policies', body: frames.join('') },
     { title: 'Settings', body: settingsTable(runs) },
     { title: 'Evaluations', body: reported.map(evaluationsTable).join('') },
   ]);
@@ -55,7 +60,8 @@ export async function reportPage(
 
 const returnsNote =
   '<p class="note">Mean and standard deviation of the episodes. The best evaluation is the best of many, so it is too high; ' +
-  'where it chose the published policy, that is marked. Fresh episodes chose nothing: they tell what to expect.</p>';
+  'where it chose the published policy, that is marked. Fresh episodes chose nothing: they tell what to expect. ' +
+  'Those of policies that adapt are after adaptation.</p>';
 
 function returnsTable(reported: readonly Reported[]): string {
   const rows = reported.map(({ run, name, published, evaluations }): Row => {
@@ -90,12 +96,20 @@ const lastText = (last: Evaluation | undefined): string =>
   last === undefined ? 'none' : `${returnText(last.mean, last.deviation)} at ${count(last.step)}`;
 
 async function framesOf({ run, name, published }: Reported): Promise<string> {
-  const frames: Frames | { readonly none: string } =
+  const frames =
     published === undefined ? { none: 'nothing is published, or it is gone' } : await episodeFrames(run, published);
   if ('none' in frames) return `<p>${html(name)}: no pictures (${html(frames.none)}).</p>`;
-  const caption = `${name}: return ${returnText(frames.episodeReturn)} in ${count(frames.stepCount)} steps`;
-  const source = `data:image/png;base64,${Buffer.from(frames.png).toString('base64')}`;
-  return `<figure><img src="${source}" alt="${html(`Six frames of an episode of ${name}`)}"><figcaption>${html(caption)}</figcaption></figure>`;
+  return frames.map((one) => figureOf(name, one)).join('');
+}
+
+function figureOf(name: string, { png, phase, episodeReturn, stepCount, task }: Frames): string {
+  const episode = phase === undefined ? name : `${name}, ${phase}`;
+  const values = Object.entries(task).map(([value, number]) => `${value} ${number.toPrecision(3)}`);
+  const posed = values.length === 0 ? '' : `; task: ${values.join(', ')}`;
+  const caption = `${episode}: return ${returnText(episodeReturn)} in ${count(stepCount)} steps${posed}`;
+  const source = `data:image/png;base64,${Buffer.from(png).toString('base64')}`;
+  const text = html(`Six frames of an episode of ${episode}`);
+  return `<figure><img src="${source}" alt="${text}"><figcaption>${html(caption)}</figcaption></figure>`;
 }
 
 /** A column for each group of runs; settings that differ are marked. */
@@ -110,21 +124,42 @@ function settingsTable(runs: readonly Run[]): string {
   return table(['setting', ...groups.map(({ label }) => label)], rows);
 }
 
+/** Columns that the run has. */
 function evaluationsTable({ run, name, evaluations }: Reported): string {
-  const hasOutOfRange = evaluations.some(({ outOfRange }) => outOfRange !== undefined);
-  const rows = evaluations.map(({ step, mean, deviation, outOfRange }): Row => {
-    const beyond = outOfRange === undefined ? '' : decimal(outOfRange);
-    return [count(step), decimal(mean), decimal(deviation), ...(hasOutOfRange ? [beyond] : [])];
-  });
-  const beyondHead = 'mean return on tasks out of the training range';
-  const head = [run.stepUnit, 'mean return', 'standard deviation', ...(hasOutOfRange ? [beyondHead] : [])];
+  const phase = evaluations.some(({ beforeMean }) => beforeMean !== undefined) ? ' after adaptation' : '';
+  const all: readonly (readonly [head: string, column: Exclude<keyof Evaluation, 'step'>])[] = [
+    ['mean return before adaptation', 'beforeMean'],
+    ['standard deviation', 'beforeDeviation'],
+    [`mean return${phase}`, 'mean'],
+    ['standard deviation', 'deviation'],
+    [`mean return${phase} on tasks out of the training range`, 'outOfRangeMean'],
+    ['standard deviation', 'outOfRangeDeviation'],
+  ];
+  const columns = all.filter(([, column]) => evaluations.some((one) => one[column] !== undefined));
+  const rows = evaluations.map(
+    (one): Row => [
+      count(one.step),
+      ...columns.map(([, column]) => (one[column] === undefined ? '' : decimal(one[column]))),
+    ],
+  );
+  const head = [run.stepUnit, ...columns.map(([title]) => title)];
   return `<details><summary>${html(name)} (${evaluations.length})</summary>${table(head, rows)}</details>`;
 }
 
-const evaluationsOf = ({ records }: Run): Evaluation[] =>
-  records.flatMap(({ step, evaluationReturn: mean, evaluationStandardDeviation: deviation = 0, ...others }) =>
-    mean === undefined ? [] : [{ step, mean, deviation, outOfRange: others.outOfRangeReturn }],
-  );
+const evaluationsOf = ({ records, beforeAdaptation }: Run): Evaluation[] =>
+  records.flatMap((record): Evaluation[] => {
+    const { step, evaluationReturn: mean, evaluationStandardDeviation: deviation = 0 } = record;
+    if (mean === undefined) return [];
+    return [
+      {
+        ...{ step, mean, deviation },
+        beforeMean: beforeAdaptation && record[beforeAdaptation.metric],
+        beforeDeviation: beforeAdaptation && record[beforeAdaptation.deviation],
+        outOfRangeMean: record.outOfRangeReturn,
+        outOfRangeDeviation: record.outOfRangeStandardDeviation,
+      },
+    ];
+  });
 
 const decimal = (value: number): string =>
   value.toLocaleString('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 });

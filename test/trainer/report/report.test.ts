@@ -9,6 +9,7 @@ import { curvePanels } from '../../../trainer/report/curves.ts';
 import { reportPage } from '../../../trainer/report/report.ts';
 import { readRuns } from '../../../trainer/report/runs.ts';
 import { bootstrapInterval, interquartileMean, mean, standardDeviation } from '../../../trainer/report/statistics.ts';
+import { train } from '../../../trainer/train.ts';
 import { writeMamlRun, writeRun } from './runs.ts';
 
 let folder: string;
@@ -158,6 +159,63 @@ test('the page marks the best of many, has the last beside it, and loads nothing
   expect(text).toContain('<svg');
   expect(text).not.toMatch(/(src|href)="(?!data:)/);
 });
+
+test('evaluations of a policy that adapts have their returns before adaptation', async () => {
+  await writeMamlRun(folder, 0, [[-30, -10]]);
+  const text = await reportPage(await readRuns([folder]));
+  const heads = ['before', 'after'].map(
+    (phase) => `<th>mean return ${phase} adaptation</th><th>standard deviation</th>`,
+  );
+  expect(text).toContain(`<th>iterations</th>${heads.join('')}</tr>`);
+  const cells = ['0', '-30.0', '2.0', '-10.0', '5.0'].map((value) => `<td class="number">${value}</td>`);
+  expect(text).toContain(`<tr>${cells.join('')}</tr>`);
+});
+
+const tinyPearl = { trainTaskCount: 2, taskCount: 1, initialStepCount: 20, updateCount: 2, explorationEpisodeCount: 2 };
+
+test.each([
+  [
+    'maml',
+    { policy: 'maml', taskCount: 2, episodeCount: 2, hiddenSizes: [8] },
+    ['actions are samples', 'actions are samples'],
+  ],
+  [
+    'pearl',
+    { agent: 'pearl', ...tinyPearl },
+    ['its context is drawn from the prior', 'its context is drawn from the posterior'],
+  ],
+])(
+  'the page has an episode of %s before adaptation and one after it, and both returns',
+  async (name, settings, acts) => {
+    const model = `tiny-${name}`;
+    await train({
+      config: {
+        environment: 'Point-Robot',
+        algorithm: { name, ...settings },
+        loop: { seed: 1, iterationCount: 1, evaluationTaskCount: 2, evaluationEpisodeCount: 2 },
+        threadCount: 1,
+        publish: { store: join(folder, 'store'), model, which: 'last' },
+      },
+      runDirectory: join(folder, 'runs', model),
+      stream: { write: () => true },
+    });
+    const text = await reportPage(await readRuns([join(folder, 'runs')]));
+    const captions = [...text.matchAll(/<figure><img [^>]*><figcaption>(.*?)<\/figcaption>/g)].map(
+      ([, caption]) => caption!,
+    );
+    const episode = 'return -\\d+\\.\\d in 20 steps; task: goal\\.x -?[\\d.]+, goal\\.y -?[\\d.]+';
+    expect(captions).toEqual([
+      expect.stringMatching(`^${model}, before adaptation \\(${acts[0]}\\): ${episode}$`),
+      expect.stringMatching(`^${model}, after adaptation to 2 episodes of the same task \\(${acts[1]}\\): ${episode}$`),
+    ]);
+    const [before, after] = captions.map((caption) => caption.split('; ')[1]);
+    expect(after).toBe(before);
+    expect(text).toContain(
+      '<th>mean return before adaptation</th><th>standard deviation</th><th>mean return after adaptation</th><th>standard deviation</th></tr>',
+    );
+  },
+  120_000,
+);
 
 test('the page has the return on tasks out of the training range, where there are such', async () => {
   await writeRun(folder, { seed: 0, returns: { 100: 30 }, outOfRangeReturn: -1234.5 });

@@ -36,6 +36,7 @@ export const algorithm: Algorithm = {
   },
   stepUnit: 'iterations',
   resumable: ['iterationCount', 'evaluationInterval', 'checkpointInterval'],
+  beforeAdaptation: { metric: 'explorationReturn', deviation: 'explorationStandardDeviation' },
   variant: ({ algorithm: settings }) => (settings as PearlConfig).agent,
   unused: (settings) => unusedByAgent(settings as PearlConfig),
   open: async (setup) => (await import('./training.ts')).openPearl(setup),

@@ -83,7 +83,10 @@ function* evaluationOf(
     metrics: {
       ...results,
       ...(beyond && { outOfRangeStandardDeviation: beyond.standardDeviation }),
-      ...(before && { explorationReturn: before.meanReturn }),
+      ...(before && {
+        explorationReturn: before.meanReturn,
+        explorationStandardDeviation: before.standardDeviation,
+      }),
     },
     text: `test tasks ${testReturn.toFixed(1)}${beyond ? `, out of range ${beyond.meanReturn.toFixed(1)}` : ''}`,
   };
