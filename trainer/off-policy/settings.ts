@@ -16,7 +16,11 @@ export const hyperShape = {
     flag: '--dynamic-hidden <widths>',
     help: 'widths of the hidden layers of its dynamic network, e.g. 256',
   }),
-  initialisation: setting(oneOf(hyperInitialisations).optional(), { help: 'initialisation of a hypernetwork' }),
+  initialisation: setting(oneOf(hyperInitialisations).optional(), {
+    flag: '--init <scheme>',
+    help: 'initialisation of a hypernetwork',
+    defaultText: 'hyperl',
+  }),
   trunkLayerNorm: setting(yesOrNo().optional(), { help: 'layer normalisation in the residual blocks of the trunk' }),
   dynamicDense: setting(yesOrNo().optional(), { help: 'a D2RL dynamic network' }),
   headRank: setting(integer(1).optional(), { help: 'rank of low-rank weight heads; full heads unless given' }),

@@ -34,9 +34,13 @@ test.each([
 test.each<[string, object, string[]]>([
   [
     'td3',
-    { critic: { architecture: 'mlp-small', trunkSizes: [8], headRank: 4 }, hyperPolicy: { trunkSizes: [8] } },
+    {
+      critic: { architecture: 'mlp-small', trunkSizes: [8], initialisation: 'hfi', headRank: 4 },
+      hyperPolicy: { trunkSizes: [8] },
+    },
     [
       'critic "mlp-small" does not use --trunk (critic.trunkSizes)',
+      'critic "mlp-small" does not use --init (critic.initialisation)',
       'critic "mlp-small" does not use critic.headRank',
       'policy "mlp" does not use --policy-trunk (hyperPolicy.trunkSizes)',
     ],

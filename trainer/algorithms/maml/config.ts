@@ -2,7 +2,6 @@
 
 import { z } from 'zod';
 import { invalidArgument } from '../../../src/contract/errors.ts';
-import { hyperInitialisations } from '../../../src/nn/names.ts';
 import { hyperShape } from '../../off-policy/settings.ts';
 import type { Unused } from '../../run/algorithm.ts';
 import { atLeast, discountSetting, integer, oneOf, positive, rate, setting, widths } from '../../run/setting.ts';
@@ -16,15 +15,6 @@ import { trpoDefaults } from './trpo.ts';
  */
 export const mamlPolicies = ['maml', 'context-maml', 'hyper-maml', 'multi-task-hyper'] as const;
 export type MamlPolicy = (typeof mamlPolicies)[number];
-
-const hyperSchema = z.strictObject({
-  ...hyperShape,
-  initialisation: setting(oneOf(hyperInitialisations).optional(), {
-    flag: '--init <scheme>',
-    help: 'initialisation of a hyper policy',
-    defaultText: 'hyperl',
-  }),
-});
 
 const innerSchema = z.strictObject({
   stepCount: setting(integer(0), {
@@ -61,7 +51,7 @@ const trpoSchema = z.strictObject({
 export const mamlSchema = z.strictObject({
   policy: setting(oneOf(mamlPolicies), { flag: '--policy <name>', help: 'policy, and whether and how it adapts' }),
   hiddenSizes: setting(widths(), { flag: '--hidden <widths>', help: "widths of an MLP's hidden layers" }),
-  hyper: hyperSchema,
+  hyper: z.strictObject(hyperShape),
   contextUnits: setting(oneOf(['range', 'raw']), {
     flag: '--context-units <kind>',
     help: 'what the networks see of a task: its place in the training range, 0 to 1, or its raw values',
