@@ -10,8 +10,8 @@ import { type InPlaceOf, reasonOf, type StandIns } from './stand-ins.ts';
 
 export type ActCallOptions = CallOptions & {
   /**
-   * Oldest action that is returned, milliseconds: of a fresh one from the call on, of a held one from when it was fresh. An older one is
-   * replaced by the fallback (of `hold` by `safe`), or refused. No limit unless given.
+   * Oldest action that is returned, milliseconds: of a fresh one from the call on, of a held one from the request that it answers. An
+   * older one is replaced by the fallback (of `hold` by `safe`), or refused. No limit unless given.
    */
   readonly ageMsMax?: number;
 };

@@ -23,8 +23,8 @@ export type StreamedActCall = {
    */
   readonly timeoutMs?: number;
   /**
-   * Oldest action that is returned, milliseconds: of a fresh one from `act` on, of a held one from when it was fresh. An older one is
-   * replaced by the fallback (of `hold` by `safe`), or refused. Fresh ones: `timeoutMs`; held ones: no limit unless given.
+   * Oldest action that is returned, milliseconds: of a fresh one from `act` on, of a held one from the request that it answers. An older
+   * one is replaced by the fallback (of `hold` by `safe`), or refused. Fresh ones: `timeoutMs`; held ones: no limit unless given.
    */
   readonly ageMsMax?: number;
   /** Gives the request up: it rejects with the signal's reason. Of a stream: ends it. */

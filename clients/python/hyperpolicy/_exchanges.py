@@ -182,10 +182,11 @@ def _act_exchange(core: Core[Any], given: Mapping[str, Any]) -> Exchange[ActResu
         return None if reason is None else stand_ins.stand_in(of, reason)
 
     def receive(data: bytes) -> ActResult:
+        took_ms = now_ms() - start_ms
         result = responses.act_result(sender, parsed(sender, messages.ActResponse, data), of.rows)
         if result.fallback is None:
-            stand_ins.keep(of, result)
-        age_ms = max(now_ms() - start_ms, 0 if result.fallback is None else result.fallback.age_ms)
+            stand_ins.keep(of, result, took_ms)
+        age_ms = max(took_ms, 0 if result.fallback is None else result.fallback.age_ms)
         if age_ms <= of.age_ms_max:
             return result
         stand_in = stand_ins.stand_in(of, "age")

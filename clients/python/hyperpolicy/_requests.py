@@ -59,7 +59,7 @@ class ActInputs(TypedDict, total=False):
     """
     `observation` is [B, O] or [O]; `context` one for all rows, [C] or [1, C], or one per row, [B, C]. `seed` is in [0, 2^53).
     `budget_us` is the time to answer in from when the server has the message; 0 is none. `fallback` is what to answer when it is over.
-    `age_ms_max` bounds the age of what is returned: of a fresh action from the call on, of a held one from when it was fresh.
+    `age_ms_max` bounds the age of what is returned: of a fresh action from the call on, of a held one from the request that it answers.
     """
 
     observation: Required[TensorLike]

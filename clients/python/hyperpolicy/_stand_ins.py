@@ -102,10 +102,10 @@ class StandIns:
 
         self._describe(selection, learned)
 
-    def keep(self, of: InPlaceOf, result: ActResult) -> None:
-        """Keeps an answer, to hold it."""
+    def keep(self, of: InPlaceOf, result: ActResult, took_ms: float) -> None:
+        """Keeps an answer, to hold it; `took_ms` is its age, from the request on."""
         # A copy: the caller may change what it got.
-        held = _Held(result.action.copy(), result.version, result.weight_age_ms, now_ms())
+        held = _Held(result.action.copy(), result.version, result.weight_age_ms, now_ms() - took_ms)
         with self._lock:
             _put(self._held, _whose(of), held)
         if of.wants_one and of.selection.get("version") != result.version:

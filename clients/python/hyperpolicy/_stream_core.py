@@ -228,7 +228,7 @@ class StreamCore:
             self._settle(own, error)
             return
         if result.fallback is None:
-            self._stand_ins.keep(own.of, result)
+            self._stand_ins.keep(own.of, result, now_ms() - own.sent_at_ms)
         self._settle(own, result)
 
     def expire(self, own: Pending) -> None:

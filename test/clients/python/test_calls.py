@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -274,6 +275,17 @@ def test_tokens_and_certificates_are_asked_for(servers: Servers, tmp_path: Path)
                 return f"version {client.act(model='m', observation=OBSERVATION).version}"
             except HyperpolicyError as error:
                 return error.kind
+
+def test_an_answer_that_is_too_old_is_not_held_in_its_own_place(scripted: Callable[..., Scripted]) -> None:
+    def late(_request: bytes, _context: Any) -> bytes:
+        time.sleep(0.1)
+        return act_response()
+
+    server = scripted(unary={"Act": late})
+    with PolicyClient(server.address) as client, pytest.raises(HyperpolicyError, match="of at most 50 ms, got one of") as caught:
+        client.act(model="m", client_id="r", observation=OBSERVATION, fallback="hold", age_ms_max=50)
+    assert caught.value.kind == "deadline_exceeded"
+
 
     own = {name: (tmp_path / f"client.{end}").read_bytes() for name, end in (("certificate", "pem"), ("key", "key"))}
     assert kind("t0ken", **own) == "version 1"

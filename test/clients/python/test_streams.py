@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -255,6 +256,23 @@ def test_what_is_no_answer_ends_the_stream(open_stream: Open, data: bytes) -> No
 
 def test_a_lost_stream_ends_and_still_stands_in(open_stream: Open) -> None:
     def react(request: Any, call: Call, _index: int) -> None:
+def test_the_age_of_a_held_action_counts_from_its_request(open_stream: Open) -> None:
+    def react(request: Any, call: Call, _index: int) -> None:
+        if request.sequence == 1:
+            time.sleep(0.2)
+            call.answer(1)
+
+    stream, _ = open_stream(react)
+    stream.act(observation=OBSERVATION)
+    held = stream.act(observation=OBSERVATION, timeout_ms=5, fallback="hold")
+    assert held.fallback is not None
+    assert held.fallback.age_ms >= 205
+    until(lambda: knows_safe_action(stream))
+    safe = stream.act(observation=OBSERVATION, timeout_ms=5, fallback="hold", age_ms_max=200)
+    assert safe.fallback is not None
+    assert safe.fallback.kind == "safe"
+
+
         if request.sequence == 1:
             call.answer(1)
         else:
