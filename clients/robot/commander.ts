@@ -4,7 +4,7 @@
  * Python commander keeps too.
  */
 
-import { invalidArgument } from '../../src/contract/errors.ts';
+import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 
 export type CommanderOptions = {
   /** What to end at where no action comes, [A], environment units; until `setSafeAction` gives another. */
@@ -32,7 +32,10 @@ export type Answer = {
 };
 
 export type Commander = {
-  /** Takes an answer; one to an older observation than that of the newest is dropped. @throws HyperpolicyError invalid_argument: not [A] */
+  /**
+   * Takes an answer; one to an older observation than that of the newest is dropped.
+   * @throws HyperpolicyError failed_precondition: not [A], an answer of another model
+   */
   take(answer: Answer): void;
   /**
    * From now on commands go to this safe action, [A], also those that are there already: it follows the robot's state where no single action is
@@ -52,7 +55,7 @@ export function createCommander(options: CommanderOptions): Commander {
   const { ageMsMax, rampMs, interpolationMs, watchdogMs } = options;
   for (const [name, value] of Object.entries({ ageMsMax, watchdogMs })) checkAbove(name, value, false);
   for (const [name, value] of Object.entries({ rampMs, interpolationMs })) checkAbove(name, value, true);
-  let safe = Float32Array.from(options.safeAction);
+  let safe = safeActionOf(options.safeAction);
   let newest: Answer | undefined;
   /** From `from` to `target` since `setAtMs`, and to the safe action since `expiresAtMs`. */
   let from: Float32Array = safe;
@@ -73,17 +76,12 @@ export function createCommander(options: CommanderOptions): Commander {
     take(answer) {
       if (answer.action.length !== safe.length) {
         const [expected, actual] = [`${safe.length} values, as the safe action has`, `${answer.action.length}`];
-        throw invalidArgument({ where: 'Commander action', expected, actual });
+        throw failedPrecondition({ where: 'Commander action', expected, actual });
       }
       if (newest === undefined || answer.observedAtMs > newest.observedAtMs) newest = answer;
     },
     setSafeAction(action) {
-      const given = Float32Array.from(action);
-      if (given.length !== safe.length || !given.every(Number.isFinite)) {
-        const expected = `${safe.length} finite values`;
-        throw invalidArgument({ where: 'Commander safe action', expected, actual: `[${given.join(', ')}]` });
-      }
-      safe = given;
+      safe = safeActionOf(action, safe.length);
     },
     decide(nowMs, observedAtMs) {
       if (newest === undefined || nowMs - newest.observedAtMs > ageMsMax) {
@@ -98,6 +96,15 @@ export function createCommander(options: CommanderOptions): Commander {
       return newest.observedAtMs >= observedAtMs ? 'fresh' : 'hold';
     },
   };
+}
+
+/** A copy. @param size how many values it has to have, where that is known */
+function safeActionOf(action: ArrayLike<number>, size?: number): Float32Array {
+  const given = Float32Array.from(action);
+  const fits = size === undefined ? given.length > 0 : given.length === size;
+  if (fits && given.every(Number.isFinite)) return given;
+  const expected = `${size ?? 'one or more'} finite values`;
+  throw invalidArgument({ where: 'Commander safe action', expected, actual: `[${given.join(', ')}]` });
 }
 
 /** How much of a duration is over, from 0 to 1. */

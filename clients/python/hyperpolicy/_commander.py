@@ -13,7 +13,7 @@ import numpy as np
 
 from ._checks import check_time
 from ._tensors import FloatArray
-from .errors import invalid_argument
+from .errors import HyperpolicyError, invalid_argument
 
 # `fresh`: the answer to the cycle's own observation. `hold`: that to an earlier one, still young enough. `ramp`: on the way to the safe
 # action. `safe`: there, or nothing was ever answered.
@@ -35,9 +35,9 @@ class Commander:
         """
         `safe_action`, [A], is where a ramp ends, `ramp_ms` after its start, until `set_safe_action` gives another. An action is applied until its
         observation is `age_ms_max` old, and never after; one action goes over into the next within `interpolation_ms`; without a cycle for
-        `watchdog_ms` the ramp begins too.
+        `watchdog_ms` the ramp begins too. Raises invalid_argument naming the option.
         """
-        self._safe: FloatArray = np.array(safe_action, dtype=np.float32)
+        self._safe = _safe_action(safe_action)
         self._age_ms_max = check_time("Commander age_ms_max", age_ms_max)
         self._ramp_ms = check_time("Commander ramp_ms", ramp_ms, or_zero=True)
         self._interpolation_ms = check_time("Commander interpolation_ms", interpolation_ms, or_zero=True)
@@ -50,19 +50,19 @@ class Commander:
         self._expires_at_ms = -math.inf
 
     def take(self, action: FloatArray, observed_at_ms: float) -> None:
-        """Takes an answer, [A], which is kept; one to an older observation than that of the newest is dropped. Raises invalid_argument."""
+        """
+        Takes an answer, [A], which is kept; one to an older observation than that of the newest is dropped. Raises failed_precondition where it is
+        not [A]: an answer of another model.
+        """
         if action.shape != self._safe.shape:
             expected = f"{self._safe.size} values, as the safe action has"
-            raise invalid_argument("Commander action", expected, f"{action.size}")
+            raise HyperpolicyError("failed_precondition", "Commander action", expected, f"{action.size}")
         if self._newest is None or observed_at_ms > self._newest.observed_at_ms:
             self._newest = _Answer(action, observed_at_ms)
 
     def set_safe_action(self, action: Any) -> None:
         """From now on commands go to this safe action, [A], also those that are there already. Raises invalid_argument."""
-        given: FloatArray = np.array(action, dtype=np.float32)
-        if given.shape != self._safe.shape or not np.isfinite(given).all():
-            raise invalid_argument("Commander safe action", f"{self._safe.size} finite values", f"{given.tolist()}")
-        self._safe = given
+        self._safe = _safe_action(action, self._safe.size)
 
     def decide(self, now_ms: float, observed_at_ms: float) -> CommandMode:
         """A cycle, whose observation was made at `observed_at_ms`: the newest answer is what to apply from now on."""
@@ -89,6 +89,15 @@ class Commander:
 
     def _acting(self, now_ms: float) -> FloatArray:
         return _between(self._from, self._target, _share(now_ms - self._set_at_ms, self._interpolation_ms))
+
+
+def _safe_action(action: Any, size: int | None = None) -> FloatArray:
+    """A copy, of so many values where `size` is given."""
+    given: FloatArray = np.array(action, dtype=np.float32)
+    fits = given.ndim == 1 and given.size > 0 if size is None else given.shape == (size,)
+    if not fits or not np.isfinite(given).all():
+        raise invalid_argument("Commander safe action", f"{size or 'one or more'} finite values", f"{given.tolist()}")
+    return given
 
 
 def _share(elapsed_ms: float, duration_ms: float) -> float:

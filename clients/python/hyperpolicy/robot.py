@@ -179,33 +179,41 @@ class Controller:
         settled = threading.Event()
 
         def settle(outcome: Outcome) -> None:
-            if self._take(outcome, observed_at_ms):
-                latencies.append(now_ms() - observed_at_ms)
-            settled.set()
+            """In a thread of the stream, which what is raised here would end."""
+            try:
+                if isinstance(outcome, BaseException):
+                    self._miss(outcome)
+                else:
+                    self._take(outcome, observed_at_ms)
+                    latencies.append(now_ms() - observed_at_ms)
+            except Exception as error:  # noqa: BLE001: without an answer that fits, the commander decides
+                self._miss(error)
+            finally:
+                settled.set()
 
-        self._expire()
         try:
+            self._expire()
             given = {"observation": observation, "timeout_ms": self._age_ms_max}
             self._pending.append(self._stream._core.submit(given, settle))  # noqa: SLF001: of one package
-        except HyperpolicyError as error:
-            if error.kind == "invalid_argument":
-                raise
-            self._problem = error.kind
+        except Exception as error:  # noqa: BLE001: whatever it is, the cycle has its command
+            self._miss(error)
             settled.set()
         return latencies, settled
 
-    def _take(self, outcome: Outcome, observed_at_ms: float) -> bool:
-        """From a thread of the stream. Returns whether it is an answer."""
+    def _take(self, result: ActResult, observed_at_ms: float) -> None:
+        """Raises failed_precondition where the action is not [A]."""
         with self._lock:
-            if isinstance(outcome, ActResult):
-                self._commander.take(outcome.action[0], observed_at_ms)
-                self._version = outcome.version
-                self._problem = None
-                return True
-            kind = outcome.kind if isinstance(outcome, HyperpolicyError) else "internal"
-            if kind != "superseded":
-                self._problem = kind
-            return False
+            self._commander.take(result.action[0], observed_at_ms)
+            self._version = result.version
+            self._problem = None
+
+    def _miss(self, error: BaseException) -> None:
+        """There is no answer, for that reason."""
+        kind = error.kind if isinstance(error, HyperpolicyError) else "internal"
+        if kind == "superseded":
+            return
+        with self._lock:
+            self._problem = kind
 
     def _expire(self) -> None:
         """Requests whose time is over settle."""

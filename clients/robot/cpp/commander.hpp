@@ -28,7 +28,10 @@ constexpr const char* names_of_modes[] = {"fresh", "hold", "ramp", "safe"};
 class Commander {
  public:
   explicit Commander(CommanderOptions options)
-      : options_(std::move(options)), from_(options_.safe_action), target_(options_.safe_action) {}
+      : options_(std::move(options)), from_(options_.safe_action), target_(options_.safe_action) {
+    if (options_.safe_action.empty() || !is_finite(options_.safe_action))
+      throw std::invalid_argument("Commander safe action: no value, or one that is not finite");
+  }
 
   // Takes an answer; one to an older observation than that of the newest is dropped.
   void take(Action action, double observed_at_ms) {
@@ -41,8 +44,7 @@ class Commander {
 
   // From now on commands go to this safe action, also those that are there already.
   void set_safe_action(Action action) {
-    const bool is_finite = std::all_of(action.begin(), action.end(), [](float value) { return std::isfinite(value); });
-    if (action.size() != options_.safe_action.size() || !is_finite)
+    if (action.size() != options_.safe_action.size() || !is_finite(action))
       throw std::invalid_argument("Commander safe action: another size than before, or a value that is not finite");
     options_.safe_action = std::move(action);
   }
@@ -74,6 +76,10 @@ class Commander {
   static constexpr double never = -std::numeric_limits<double>::infinity();
 
   Action acting(double now_ms) const { return between(from_, target_, share(now_ms - set_at_ms_, options_.interpolation_ms)); }
+
+  static bool is_finite(const Action& action) {
+    return std::all_of(action.begin(), action.end(), [](float value) { return std::isfinite(value); });
+  }
 
   // How much of a duration is over, from 0 to 1.
   static double share(double elapsed_ms, double duration_ms) {

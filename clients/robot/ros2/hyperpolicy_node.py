@@ -1,4 +1,4 @@
-"""A ROS 2 node around the control loop: observations of a topic in, commands out. The README beside has its topics; it is not run in tests."""
+"""A ROS 2 node around the control loop: observations of a topic in, commands out. The README of clients/robot has its topics."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class HyperpolicyNode(Node):
             self.declare_parameter(name, default)
         given = {name: self.get_parameter(name).value for name in ("address", "model", "period_ms", "age_ms_max")}
         self._age_s_max = given["age_ms_max"] / 1000
+        self._period_s = given["period_ms"] / 1000
         self._newest: tuple[np.ndarray, float] | None = None
         self._mode = ""
         self._commands = self.create_publisher(Float32MultiArray, "command", 1)
@@ -59,13 +60,26 @@ class HyperpolicyNode(Node):
         self._newest = (np.array(message.data, dtype=np.float32), time.monotonic())
 
     def _run(self) -> None:
+        """Ends at `stop` only: without this thread there are no commands."""
         while not self._stop.is_set():
             try:
                 self._controller.run(stop=self._stop)
             except NoObservation:
-                # Nothing to ask with: the commander goes to the safe action by its watchdog.
-                self._publish(self._controller.command(), "no observation")
-                time.sleep(0.01)
+                self._publish_without_cycle("no observation")
+            except Exception as error:  # noqa: BLE001: whatever it is, commands go on
+                self._log(error)
+                self._publish_without_cycle("fault")
+
+    def _publish_without_cycle(self, mode: str) -> None:
+        """The commander goes to the safe action by its watchdog."""
+        try:
+            self._publish(self._controller.command(), mode)
+        except Exception as error:  # noqa: BLE001: the next one may go out
+            self._log(error)
+        self._stop.wait(self._period_s)
+
+    def _log(self, error: Exception) -> None:
+        self.get_logger().error(f"{type(error).__name__}: {error}", throttle_duration_sec=1.0)
 
     def _observe(self) -> np.ndarray:
         newest = self._newest

@@ -80,6 +80,43 @@ def test_a_safe_action_that_does_not_fit(wrong: list[float]) -> None:
         made.set_safe_action(wrong)
 
 
+@pytest.mark.parametrize("wrong", [[], [0.0, float("inf")], [[0.0, 0.0]]])
+def test_a_first_safe_action_that_is_none(wrong: Any) -> None:
+    with pytest.raises(HyperpolicyError, match="Commander safe action: expected one or more finite values, got"):
+        Commander(safe_action=wrong, age_ms_max=100, ramp_ms=50, interpolation_ms=0, watchdog_ms=30)
+
+
+def test_an_observation_that_cannot_be_sent_costs_its_cycle_alone(client: PolicyClient) -> None:
+    observations: list[Any] = [OBSERVATION, [1, float("nan"), 3], "none", OBSERVATION]
+    with client.act_stream(model="m") as stream:
+        controller = Controller(
+            stream,
+            safe_action=[0, 0],
+            observe=lambda: observations.pop(0),
+            apply=lambda _command, _cycle: None,
+            age_ms_max=60_000,
+            answer_ms_max=60_000,
+        )
+        controller.run(cycle_count=4)
+    assert [cycle.mode for cycle in controller.cycles()] == ["fresh", "hold", "hold", "fresh"]
+    assert [cycle.problem for cycle in controller.cycles()] == [None, "invalid_argument", "invalid_argument", None]
+
+
+def test_answers_of_another_size_are_dropped_and_the_stream_goes_on(client: PolicyClient) -> None:
+    with client.act_stream(model="m") as stream:
+        controller = Controller(
+            stream,
+            safe_action=[0, 0, 0],
+            observe=lambda: OBSERVATION,
+            apply=lambda _command, _cycle: None,
+            age_ms_max=60_000,
+            answer_ms_max=60_000,
+        )
+        controller.run(cycle_count=3)
+        assert not stream.ended
+    assert [(cycle.mode, cycle.problem) for cycle in controller.cycles()] == [("safe", "failed_precondition")] * 3
+
+
 def test_a_safe_policy_follows_the_observation(client: PolicyClient) -> None:
     observed = iter(range(100))
     seen: list[Cycle] = []

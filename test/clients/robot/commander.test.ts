@@ -39,6 +39,15 @@ test.each([
   expect(() => createCommander({ ...options, ...wrong })).toThrow(text);
 });
 
+test.each([
+  [[], '[]'],
+  [[0, Number.POSITIVE_INFINITY], '[0, Infinity]'],
+])('refuses %j as the first safe action', (safeAction, shown) => {
+  expect(() => createCommander({ ...options, safeAction })).toThrow(
+    `Commander safe action: expected one or more finite values, got ${shown}`,
+  );
+});
+
 test('refuses an action of another size', () => {
   expect(() => createCommander(options).take({ action: new Float32Array(3), observedAtMs: 0 })).toThrow(
     'Commander action: expected 2 values, as the safe action has, got 3',

@@ -114,6 +114,12 @@ test('without a server it holds as long as allowed, goes to the safe action, and
   expect(cycles.map(({ problem }) => problem)).toEqual([undefined, ...Array(5).fill('unavailable'), undefined]);
 });
 
+test('an answer of another size is dropped, and told', async () => {
+  const { cycles, applied } = await run([1, 1], { safeAction: [0, 0] });
+  expect(applied).toEqual([0, 0]);
+  expect(cycles.map(({ mode, problem }) => [mode, problem])).toEqual(Array(2).fill(['safe', 'failed_precondition']));
+});
+
 test('a safe policy gives the safe action of each observation', async () => {
   const gone = undefined;
   let observed = 0;
