@@ -3,6 +3,7 @@
  * fallback, or an error. A stream uses one gRPC call at a time; if that is lost and the stream may resume, another.
  */
 
+import { encodeActStreamRequest } from '../../src/contract/act-request.ts';
 import { resourceExhausted, superseded, unavailable } from '../../src/contract/errors.ts';
 import type { ActResponse, StreamError } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { type ActResult, actInputs, actResult } from './act.ts';
@@ -18,7 +19,7 @@ import {
 } from './act-stream-options.ts';
 import type { Connection } from './connection.ts';
 import { createDueTimer } from './due-timer.ts';
-import { closedError, lateError, oldError, streamOverError, toNamedError } from './errors.ts';
+import { closedError, lateError, oldError, streamOverError, toNamedError, tooLargeError } from './errors.ts';
 import { commonFields, type ModelSelection, routingKeyOf, rowCountOf } from './request.ts';
 import { type InPlaceOf, reasonOf, type StandIns } from './stand-ins.ts';
 import { openStreamCall, type StreamCall } from './stream-call.ts';
@@ -165,12 +166,15 @@ class Stream {
     if (this.#call === undefined) Object.assign(fields, commonFields('Act', { ...of.selection, ...this.#identity() }));
     fields.clientId = clientId;
     fields.sequence = sequence;
+    const { follow = false, newestWins = false } = this.#options;
+    const bytes = encodeActStreamRequest({ act: fields, follow, newestWins });
+    const { messageBytesMax } = connection;
+    if (bytes.length > messageBytesMax) throw tooLargeError('ActStream request', messageBytesMax, bytes.length);
     this.#call ??= this.#open(request);
     this.#sequence = sequence;
-    const { follow = false, newestWins = false } = this.#options;
     return new Promise((resolve, reject) => {
       this.#pending.push(this.#await(of, times, { resolve, reject }, call.signal));
-      this.#call!.stream.send({ act: fields, follow, newestWins });
+      this.#call!.stream.send(bytes, sequence);
     });
   }
 

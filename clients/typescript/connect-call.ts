@@ -1,11 +1,11 @@
 /** One call over HTTP by Connect's protocol, as browsers and Node make it with `fetch`. */
 
 import { create, type DescMethod, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { resourceExhausted, unavailable } from '../../src/contract/errors.ts';
+import { unavailable } from '../../src/contract/errors.ts';
 import { type StatusName, statusCodes } from '../../src/contract/status.ts';
 import { timerMs } from '../../src/contract/timers.ts';
 import type { CallUnary } from './call-options.ts';
-import { closedError, lateError, lostError, toClientError } from './errors.ts';
+import { closedError, lateError, lostError, toClientError, tooLargeError } from './errors.ts';
 import { type Sender, unusable } from './received.ts';
 
 export type HttpPeer = {
@@ -25,7 +25,7 @@ export const connectCaller =
     if (closed.aborted) throw closedError(name);
     signal?.throwIfAborted();
     const body = toBinary(input, create(input, request)) as Uint8Array<ArrayBuffer>;
-    if (body.length > messageBytesMax) throw tooLarge(`${name} request`, messageBytesMax, body.length);
+    if (body.length > messageBytesMax) throw tooLargeError(`${name} request`, messageBytesMax, body.length);
     const waitMs = timerMs(timeoutMs);
     const giveUp = new AbortController();
     const timer = setTimeout(() => giveUp.abort(lateError(name, url, waitMs)), waitMs);
@@ -46,7 +46,7 @@ export const connectCaller =
         },
       });
       if (answer.bytes.length > messageBytesMax)
-        throw tooLarge(`${name} response`, messageBytesMax, answer.bytes.length);
+        throw tooLargeError(`${name} response`, messageBytesMax, answer.bytes.length);
       if (answer.status !== 200) throw refusalOf(from, answer, waitMs);
       if (answer.type !== 'application/proto')
         throw unusable(from, `a response of type ${JSON.stringify(answer.type)}`);
@@ -133,11 +133,3 @@ function parsed<O extends DescMethod['output']>(from: Sender, schema: O, bytes: 
     throw unusable(from, `a response that does not parse (${(cause as Error).message})`, cause);
   }
 }
-
-const tooLarge = (where: string, bytesMax: number, actual: number): Error =>
-  resourceExhausted({
-    where,
-    expected: `at most ${bytesMax} bytes`,
-    actual: `${actual}`,
-    remedy: 'Send fewer rows, or raise messageBytesMax on both sides',
-  });

@@ -6,6 +6,7 @@ import {
   type ErrorKind,
   failedPrecondition,
   HyperpolicyError,
+  resourceExhausted,
   unavailable,
 } from '../../src/contract/errors.ts';
 import { kindOfCode, kindOfStatus, statusCodes } from '../../src/contract/status.ts';
@@ -82,6 +83,15 @@ export const lostError = (method: string, address: string, details: string): Hyp
 /** The error of a call without an answer in time. */
 export const lateError = (where: string, address: string, timeoutMs: number): HyperpolicyError =>
   deadlineExceeded({ where, expected: `an answer of ${address} within ${timeoutMs} ms`, actual: 'none' });
+
+/** The error of a message over the client's limit of bytes. */
+export const tooLargeError = (where: string, bytesMax: number, actual: number): HyperpolicyError =>
+  resourceExhausted({
+    where,
+    expected: `at most ${bytesMax} bytes`,
+    actual: `${actual}`,
+    remedy: 'Send fewer rows, or raise messageBytesMax on both sides',
+  });
 
 /** The error of an answer that is too old to act on. */
 export const oldError = (where: string, ageMsMax: number, ageMs: number): HyperpolicyError =>

@@ -6,18 +6,12 @@
  */
 
 import type { ClientHttp2Stream } from 'node:http2';
-import type { MessageInitShape } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
-import { encodeActStreamRequest } from '../../src/contract/act-request.ts';
 import { decodeActStreamResponse } from '../../src/contract/act-response.ts';
 import { toBuffer } from '../../src/contract/bytes.ts';
 import { HyperpolicyError, resourceExhausted } from '../../src/contract/errors.ts';
 import { createFrameBuffer, type FrameBuffer, frameOf } from '../../src/contract/grpc-frames.ts';
-import {
-  type ActStreamRequestSchema,
-  type ActStreamResponse,
-  PolicyService,
-} from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { type ActStreamResponse, PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { Metadata } from './call-options.ts';
 import type { Connection } from './connection.ts';
 import { toClientError } from './errors.ts';
@@ -25,7 +19,8 @@ import { beginCall, http2StreamOf, isLeaving, type LibraryCall } from './library
 import { type Sender, unusable } from './received.ts';
 
 export type StreamCall = {
-  send(message: MessageInitShape<typeof ActStreamRequestSchema>): void;
+  /** @param bytes one message, of at most `messageBytesMax`: the library would end the call for more */
+  send(bytes: Uint8Array, sequence: bigint): void;
   /** Sends no more; what was sent is still answered. */
   finish(): void;
   /** Ends at once; nothing is told of it. */
@@ -78,12 +73,10 @@ class OpenedCall implements StreamCall {
     this.#from = { method: name, address };
   }
 
-  send(message: MessageInitShape<typeof ActStreamRequestSchema>): void {
-    const bytes = encodeActStreamRequest(message);
-    this.#sentSequence = message.act?.sequence;
+  send(bytes: Uint8Array, sequence: bigint): void {
+    this.#sentSequence = sequence;
     const stream = this.#stream;
-    if (stream === undefined || bytes.length > this.#messageBytesMax) {
-      // What is too large the library refuses.
+    if (stream === undefined) {
       this.#waiting.push(toBuffer(bytes));
       this.#sendWaiting();
     } else if (!stream.destroyed && !stream.writableEnded) stream.write(frameOf(bytes));

@@ -6,7 +6,7 @@ import { toBuffer } from '../../src/contract/bytes.ts';
 import { timerMs } from '../../src/contract/timers.ts';
 import type { Called } from './call-options.ts';
 import type { Connection } from './connection.ts';
-import { closedError, type FailedStatus, toClientError } from './errors.ts';
+import { closedError, type FailedStatus, toClientError, tooLargeError } from './errors.ts';
 import { beginCall, type LibraryCall } from './library-call.ts';
 import { type Sender, unusable } from './received.ts';
 import { codecOf } from './unary-codec.ts';
@@ -18,7 +18,7 @@ export function callUnary<I extends DescMessage, O extends DescMessage>(
   request: MessageInitShape<I>,
   { timeoutMs, signal, metadata, routingKey }: Called,
 ): Promise<MessageShape<O>> {
-  const { address, channel } = connection;
+  const { address, channel, messageBytesMax } = connection;
   const { name } = method;
   const { path, encode, decode } = codecOf(method);
   return new Promise((resolve, reject) => {
@@ -26,6 +26,7 @@ export function callUnary<I extends DescMessage, O extends DescMessage>(
     if (signal?.aborted) return reject(signal.reason);
     const waitMs = timerMs(timeoutMs);
     const bytes = encode(request);
+    if (bytes.length > messageBytesMax) return reject(tooLargeError(`${name} request`, messageBytesMax, bytes.length));
     const call = beginCall(channel.client, path, Date.now() + waitMs);
     const giveUp = (reason: unknown) => {
       reject(reason);

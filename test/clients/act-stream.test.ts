@@ -649,12 +649,29 @@ describe('messages past the library', () => {
     }
   });
 
-  test('a request over the limit of bytes is refused as too large', async () => {
-    const { open } = await scripted(answers, { messageBytesMax: 1000 });
+  // Before the library has the stream, and after.
+  test.each([0, 3])('after %d acts a request over the limit of bytes costs only itself', async (count) => {
+    const { open, calls } = await scripted(answers, { messageBytesMax: 1000 });
     const stream = open();
-    for (let i = 0; i < 2; i++) await stream.act({ observation });
-    await expect(stream.act({ observation: new Float32Array(1000) })).rejects.toMatchObject({
+    for (let i = 0; i < count; i++) await stream.act({ observation });
+    const [before, refused, after] = [observation, new Float32Array(1000), observation].map((each) =>
+      stream.act({ observation: each, fallback: 'safe' }),
+    );
+    await expect(refused).rejects.toMatchObject({
       kind: 'resource_exhausted',
+      message: expect.stringMatching(
+        /^ActStream request: expected at most 1000 bytes, got 40\d\d\. Send fewer rows, or raise messageBytesMax on both sides$/,
+      ),
+    });
+    expect([(await before!).sequence, (await after!).sequence]).toEqual([BigInt(count + 1), BigInt(count + 2)]);
+    expect([calls.length, stream.ended]).toEqual([1, false]);
+  });
+
+  test('a single call over the limit of bytes is not sent', async () => {
+    const { client } = await scripted(answers, { messageBytesMax: 1000 });
+    await expect(client.act({ model: 'm', observation: new Float32Array(1000) })).rejects.toMatchObject({
+      kind: 'resource_exhausted',
+      message: expect.stringMatching(/^Act request: expected at most 1000 bytes, got 40\d\d\. Send fewer rows/),
     });
   });
 });

@@ -35,7 +35,7 @@ class AioConnection(Connection):
         link = self.link(method)
         wait_ms = min(timeout_ms, WAIT_MS_MAX)
         headers = self.metadata(metadata, routing_key)
-        call = link.unary[method](request.SerializeToString(), timeout=wait_ms / 1000, metadata=headers)
+        call = link.unary[method](self.encoded(method, request), timeout=wait_ms / 1000, metadata=headers)
         self._calls[call] = link
         try:
             response: bytes = await call

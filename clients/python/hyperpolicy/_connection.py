@@ -16,7 +16,7 @@ import grpc
 
 from . import _messages as messages
 from ._checks import check_address, check_boolean, check_integer, check_metadata, check_text, check_time, check_token, shown
-from .errors import client_error, closed_error, invalid_argument, lost_error
+from .errors import client_error, closed_error, invalid_argument, lost_error, too_large_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,7 @@ class Connection(ABC):
         self._credentials = _credentials(f"{where} tls", settings["tls"])
         self._keepalive_ms = check_time(f"{where} keepalive_ms", settings["keepalive_ms"], or_zero=True)
         self._silence_ms_max = self._keepalive_ms + check_time(
+        self._message_bytes_max = settings["message_bytes_max"]
             f"{where} keepalive_timeout_ms", settings["keepalive_timeout_ms"]
         )
         self._channel_options = _channel_options(where, settings)
@@ -150,6 +151,13 @@ class Connection(ABC):
 
     def metadata(self, own: Mapping[str, str] | None, routing_key: str | None) -> tuple[tuple[str, str], ...]:
         """Of a call: the client's, then its own, which may replace it."""
+    def encoded(self, method: str, request: Any) -> bytes:
+        """A request as it is sent. Raises resource_exhausted: larger than a message may be, for which the library would end a whole stream."""
+        data: bytes = request.SerializeToString()
+        if len(data) > self._message_bytes_max:
+            raise too_large_error(f"{method} request", self._message_bytes_max, len(data))
+        return data
+
         if routing_key is None and not own:
             return self._headers
         fields = dict(self._always)

@@ -146,12 +146,14 @@ class StreamCore:
             if self._call is None:
                 own = {name: self._options.get(name) for name in ("fingerprint", "client_id")}
                 act.MergeFrom(messages.ActRequest(**requests.common_fields("Act", {**of.selection, **own})))
-                self._call = self._open(given)
             request.follow = self._options.get("follow", False)
             request.newest_wins = self._options.get("newest_wins", False)
+            data = self._connection.encoded("ActStream", request)
+            if self._call is None:
+                self._call = self._open(given)
             self._sequence = of.sequence
             self._pending.append(pending)
-            self._call.send(request.SerializeToString())
+            self._call.send(data)
             return pending
 
     def _selection(self) -> dict[str, Any]:

@@ -31,8 +31,9 @@ class SyncConnection(Connection):
         link = self.link(method)
         wait_ms = min(timeout_ms, WAIT_MS_MAX)
         headers = self.metadata(metadata, routing_key)
+        data = self.encoded(method, request)
         try:
-            response: bytes = link.unary[method](request.SerializeToString(), timeout=wait_ms / 1000, metadata=headers)
+            response: bytes = link.unary[method](data, timeout=wait_ms / 1000, metadata=headers)
         except grpc.RpcError as error:
             raise self.error(link, error, method, wait_ms) from None
         except ValueError:
@@ -53,8 +54,9 @@ class SyncConnection(Connection):
         link = self.link(method)
         wait_ms = min(timeout_ms, WAIT_MS_MAX)
         headers = self.metadata(metadata, routing_key)
+        data = self.encoded(method, request)
         try:
-            call = link.unary[method].future(request.SerializeToString(), timeout=wait_ms / 1000, metadata=headers)
+            call = link.unary[method].future(data, timeout=wait_ms / 1000, metadata=headers)
         except ValueError:
             raise self._channel_error(link, method) from None
 

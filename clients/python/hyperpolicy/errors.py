@@ -58,6 +58,12 @@ def lost_error(where: str, address: str, actual: str) -> HyperpolicyError:
     return unavailable(where, f"a connection to {address} that holds", actual, "Retry with backoff")
 
 
+def too_large_error(where: str, bytes_max: int, actual: int) -> HyperpolicyError:
+    """The error of a message over the client's limit of bytes."""
+    remedy = "Send fewer rows, or raise message_bytes_max on both sides"
+    return HyperpolicyError("resource_exhausted", where, f"at most {bytes_max} bytes", f"{actual}", remedy)
+
+
 def closed_error(where: str) -> HyperpolicyError:
     """The error of a call over a client that was closed, before or meanwhile."""
     return HyperpolicyError("cancelled", where, "an open client", "one that was closed", "Create another")

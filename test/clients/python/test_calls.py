@@ -65,6 +65,21 @@ def test_the_error_of_the_server_comes_whole(client: PolicyClient) -> None:
 
 
 def test_samples_have_their_seed_and_log_probability(client: PolicyClient) -> None:
+def test_a_request_over_the_limit_of_bytes_is_not_sent(server: Server) -> None:
+    given: Any = {"model": "m", "observation": np.zeros(1000)}
+    text = r"^Act request: expected at most 1000 bytes, got 4\d\d\d\. Send fewer rows, or raise message_bytes_max on both sides$"
+
+    async def awaited() -> None:
+        async with hyperpolicy.AsyncPolicyClient(server.address, message_bytes_max=1000) as client:
+            await client.act(**given)
+
+    with PolicyClient(server.address, message_bytes_max=1000) as client:
+        for call in (lambda: client.act(**given), lambda: asyncio.run(awaited())):
+            with pytest.raises(HyperpolicyError, match=text) as caught:
+                call()
+            assert caught.value.kind == "resource_exhausted"
+
+
     given: Any = {"model": "hyper", "observation": np.zeros((2, 3)), "context": [0.5, 1], "log_prob": True, "sequence": 9}
     result = client.act(**given, sample=True, seed=2**53 - 1)
     assert (result.seed, result.sequence) == (2**53 - 1, 9)

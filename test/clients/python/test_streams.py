@@ -193,6 +193,35 @@ def test_a_refused_request_costs_only_itself(open_stream: Open) -> None:
     assert stream.act(observation=OBSERVATION).sequence == 3
 
 
+def test_a_request_over_the_limit_of_bytes_costs_only_itself(open_stream: Open) -> None:
+    asked, release = threading.Event(), threading.Event()
+
+    def react(request: Any, call: Call, _index: int) -> None:
+        if request.sequence == 2:
+            asked.set()
+            release.wait()
+        call.answer(request.sequence)
+
+    stream, script = open_stream(react, client={"message_bytes_max": 1000})
+    text = r"^ActStream request: expected at most 1000 bytes, got 4\d\d\d\. Send fewer rows, or raise message_bytes_max on both sides$"
+
+    def is_refused() -> None:
+        with pytest.raises(HyperpolicyError, match=text) as caught:
+            stream.act(observation=np.zeros(1000), fallback="safe")
+        assert caught.value.kind == "resource_exhausted"
+
+    is_refused()
+    assert stream.act(observation=OBSERVATION).sequence == 1
+    got: list[int] = []
+    asking = threading.Thread(target=lambda: got.append(stream.act(observation=OBSERVATION).sequence))
+    asking.start()
+    asked.wait()
+    is_refused()
+    release.set()
+    asking.join()
+    assert (got, stream.act(observation=OBSERVATION).sequence, len(script.calls), stream.ended) == ([2], 3, 1, False)
+
+
 def test_the_last_action_is_held_then_the_safe_one_is_given(open_stream: Open) -> None:
     def react(request: Any, call: Call, _index: int) -> None:
         if request.sequence == 1:
@@ -227,6 +256,23 @@ def test_an_action_that_is_too_old_is_not_returned(open_stream: Open) -> None:
         stream.act(observation=OBSERVATION, age_ms_max=79, timeout_ms=NEVER_MS)
 
 
+def test_the_age_of_a_held_action_counts_from_its_request(open_stream: Open) -> None:
+    def react(request: Any, call: Call, _index: int) -> None:
+        if request.sequence == 1:
+            time.sleep(0.2)
+            call.answer(1)
+
+    stream, _ = open_stream(react)
+    stream.act(observation=OBSERVATION)
+    held = stream.act(observation=OBSERVATION, timeout_ms=5, fallback="hold")
+    assert held.fallback is not None
+    assert held.fallback.age_ms >= 205
+    until(lambda: knows_safe_action(stream))
+    safe = stream.act(observation=OBSERVATION, timeout_ms=5, fallback="hold", age_ms_max=200)
+    assert safe.fallback is not None
+    assert safe.fallback.kind == "safe"
+
+
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
@@ -256,23 +302,6 @@ def test_what_is_no_answer_ends_the_stream(open_stream: Open, data: bytes) -> No
 
 def test_a_lost_stream_ends_and_still_stands_in(open_stream: Open) -> None:
     def react(request: Any, call: Call, _index: int) -> None:
-def test_the_age_of_a_held_action_counts_from_its_request(open_stream: Open) -> None:
-    def react(request: Any, call: Call, _index: int) -> None:
-        if request.sequence == 1:
-            time.sleep(0.2)
-            call.answer(1)
-
-    stream, _ = open_stream(react)
-    stream.act(observation=OBSERVATION)
-    held = stream.act(observation=OBSERVATION, timeout_ms=5, fallback="hold")
-    assert held.fallback is not None
-    assert held.fallback.age_ms >= 205
-    until(lambda: knows_safe_action(stream))
-    safe = stream.act(observation=OBSERVATION, timeout_ms=5, fallback="hold", age_ms_max=200)
-    assert safe.fallback is not None
-    assert safe.fallback.kind == "safe"
-
-
         if request.sequence == 1:
             call.answer(1)
         else:
