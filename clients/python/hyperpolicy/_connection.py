@@ -5,6 +5,8 @@ who waits is that of _sync_connection.py and _aio_connection.py.
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 import threading
 import uuid
 from abc import ABC, abstractmethod
@@ -99,12 +101,12 @@ class Connection(ABC):
         self._headers = tuple(self._always.items())
         self._keeps_own_key = _ROUTING_KEY_NAME in (settings["metadata"] or {})
         self._credentials = _credentials(f"{where} tls", settings["tls"])
+        self._message_bytes_max = settings["message_bytes_max"]
         self._keepalive_ms = check_time(f"{where} keepalive_ms", settings["keepalive_ms"], or_zero=True)
         self._silence_ms_max = self._keepalive_ms + check_time(
-        self._message_bytes_max = settings["message_bytes_max"]
             f"{where} keepalive_timeout_ms", settings["keepalive_timeout_ms"]
         )
-        self._channel_options = _channel_options(where, settings)
+        self._channel_options = _channel_options(where, settings, self.address)
         self._lock = threading.Lock()
         self._link: Link | None = None
         self._listeners: dict[object, Callable[[], None]] = {}
@@ -149,8 +151,6 @@ class Connection(ABC):
                 self._watch()
             return self._link
 
-    def metadata(self, own: Mapping[str, str] | None, routing_key: str | None) -> tuple[tuple[str, str], ...]:
-        """Of a call: the client's, then its own, which may replace it."""
     def encoded(self, method: str, request: Any) -> bytes:
         """A request as it is sent. Raises resource_exhausted: larger than a message may be, for which the library would end a whole stream."""
         data: bytes = request.SerializeToString()
@@ -158,6 +158,8 @@ class Connection(ABC):
             raise too_large_error(f"{method} request", self._message_bytes_max, len(data))
         return data
 
+    def metadata(self, own: Mapping[str, str] | None, routing_key: str | None) -> tuple[tuple[str, str], ...]:
+        """Of a call: the client's, then its own, which may replace it."""
         if routing_key is None and not own:
             return self._headers
         fields = dict(self._always)
@@ -258,7 +260,7 @@ def void(_: object) -> None:
     """For what is called for its effect."""
 
 
-def _channel_options(where: str, settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _channel_options(where: str, settings: Mapping[str, Any], address: str) -> list[tuple[str, Any]]:
     bytes_max = check_integer(f"{where} message_bytes_max", settings["message_bytes_max"], 1, 2**31 - 1)
     connect_ms = check_time(f"{where} connect_timeout_ms", settings["connect_timeout_ms"])
     reconnect_ms = check_time(f"{where} reconnect_ms_max", settings["reconnect_ms_max"])
@@ -272,12 +274,30 @@ def _channel_options(where: str, settings: Mapping[str, Any]) -> list[tuple[str,
         ("grpc.min_reconnect_backoff_ms", _milliseconds(connect_ms)),
         ("grpc.initial_reconnect_backoff_ms", _milliseconds(min(_RECONNECT_MS_MIN, reconnect_ms))),
         ("grpc.max_reconnect_backoff_ms", _milliseconds(reconnect_ms)),
-        ("grpc.enable_http_proxy", int(proxy)),
+        ("grpc.enable_http_proxy", int(proxy and not _is_loopback(address))),
     ]
     tls = settings["tls"]
     if tls is not None and tls.server_name is not None:
         options.append(("grpc.ssl_target_name_override", tls.server_name))
     return options
+
+
+def _is_loopback(address: str) -> bool:
+    """Whether an address, `host:port`, is of this machine itself."""
+    host = address.rpartition(":")[0].strip("[]").lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    own: ipaddress.IPv4Address | ipaddress.IPv6Address
+    try:
+        # In any spelling that systems know, such as 127.1.
+        own = ipaddress.IPv4Address(socket.inet_aton(host))
+    except OSError:
+        try:
+            own = ipaddress.IPv6Address(host)
+        except ValueError:
+            return False
+        own = own.ipv4_mapped or own
+    return own.is_loopback or own.is_unspecified
 
 
 def _milliseconds(time_ms: float) -> int:

@@ -21,6 +21,7 @@ from conftest import OBSERVATION, Scripted, Server, Servers
 import hyperpolicy
 from hyperpolicy import HyperpolicyError, PolicyClient
 from hyperpolicy import _messages as messages
+from hyperpolicy._connection import _is_loopback
 
 
 def test_every_form_of_an_observation_gets_the_same_action(client: PolicyClient) -> None:
@@ -64,7 +65,6 @@ def test_the_error_of_the_server_comes_whole(client: PolicyClient) -> None:
     assert caught.value.remedy == "Split the batch"
 
 
-def test_samples_have_their_seed_and_log_probability(client: PolicyClient) -> None:
 def test_a_request_over_the_limit_of_bytes_is_not_sent(server: Server) -> None:
     given: Any = {"model": "m", "observation": np.zeros(1000)}
     text = r"^Act request: expected at most 1000 bytes, got 4\d\d\d\. Send fewer rows, or raise message_bytes_max on both sides$"
@@ -80,6 +80,7 @@ def test_a_request_over_the_limit_of_bytes_is_not_sent(server: Server) -> None:
             assert caught.value.kind == "resource_exhausted"
 
 
+def test_samples_have_their_seed_and_log_probability(client: PolicyClient) -> None:
     given: Any = {"model": "hyper", "observation": np.zeros((2, 3)), "context": [0.5, 1], "log_prob": True, "sequence": 9}
     result = client.act(**given, sample=True, seed=2**53 - 1)
     assert (result.seed, result.sequence) == (2**53 - 1, 9)
@@ -174,6 +175,28 @@ def test_no_server_is_said(server: Server) -> None:
     assert caught.value.kind == "failed_precondition"
 
 
+def test_which_hosts_are_this_machine_itself() -> None:
+    own = ("127.1", "127.8.8.8", "0.0.0.0", "LOCALHOST", "a.localhost", "[::1]", "[::]", "[::ffff:7f00:1]")
+    other = ("10.0.0.1", "1.127", "localhost.example", "127.0.0.1.example", "[fe80::1]", "[::ffff:a00:1]")
+    assert [_is_loopback(f"{host}:1") for host in (*own, *other)] == [True] * len(own) + [False] * len(other)
+
+
+def test_a_proxy_is_for_other_machines(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nobody is there.
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.setenv(name, "elsewhere.example")
+    port = server.address.rpartition(":")[2]
+    for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]"):
+        with PolicyClient(f"{host}:{port}", http_proxy=True, timeout_ms=30_000) as client:
+            assert client.act(model="m", observation=OBSERVATION).version == 1
+    for address in ("robot.invalid:50051", "192.0.2.1:50051"):
+        with PolicyClient(address, http_proxy=True, timeout_ms=30_000) as client:
+            with pytest.raises(HyperpolicyError, match="got a refused connection"):
+                client.list_models()
+
+
 def test_a_port_of_http_is_told_so() -> None:
     with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as http:
         threading.Thread(target=http.serve_forever, daemon=True).start()
@@ -253,6 +276,17 @@ def test_answers_that_do_not_add_up_are_never_handed_on(
     assert str(caught.value).startswith(f"Act: expected a hyperpolicy server at {server.address}, got a response")
 
 
+def test_an_answer_that_is_too_old_is_not_held_in_its_own_place(scripted: Callable[..., Scripted]) -> None:
+    def late(_request: bytes, _context: Any) -> bytes:
+        time.sleep(0.1)
+        return act_response()
+
+    server = scripted(unary={"Act": late})
+    with PolicyClient(server.address) as client, pytest.raises(HyperpolicyError, match="of at most 50 ms, got one of") as caught:
+        client.act(model="m", client_id="r", observation=OBSERVATION, fallback="hold", age_ms_max=50)
+    assert caught.value.kind == "deadline_exceeded"
+
+
 def test_calls_carry_metadata_and_a_routing_key(scripted: Callable[..., Scripted]) -> None:
     server = scripted(unary={"Act": lambda _request, _context: act_response()})
     with PolicyClient(server.address, token="t0ken", metadata={"fleet": "a", "robot": "1"}) as client:
@@ -290,17 +324,6 @@ def test_tokens_and_certificates_are_asked_for(servers: Servers, tmp_path: Path)
                 return f"version {client.act(model='m', observation=OBSERVATION).version}"
             except HyperpolicyError as error:
                 return error.kind
-
-def test_an_answer_that_is_too_old_is_not_held_in_its_own_place(scripted: Callable[..., Scripted]) -> None:
-    def late(_request: bytes, _context: Any) -> bytes:
-        time.sleep(0.1)
-        return act_response()
-
-    server = scripted(unary={"Act": late})
-    with PolicyClient(server.address) as client, pytest.raises(HyperpolicyError, match="of at most 50 ms, got one of") as caught:
-        client.act(model="m", client_id="r", observation=OBSERVATION, fallback="hold", age_ms_max=50)
-    assert caught.value.kind == "deadline_exceeded"
-
 
     own = {name: (tmp_path / f"client.{end}").read_bytes() for name, end in (("certificate", "pem"), ("key", "key"))}
     assert kind("t0ken", **own) == "version 1"

@@ -111,7 +111,7 @@ async function refusesWhatDoesNotAddUp(robot: string): Promise<void> {
 }
 
 cppTest(
-  'builds, acts on what adds up only, and goes to the safe action without a server',
+  'builds, acts on what adds up only, past a proxy, and goes to the safe action without a server',
   { timeout: 400_000 },
   async () => {
     const build = await mkdtemp(join(tmpdir(), 'hyperpolicy-cpp-'));
@@ -126,7 +126,9 @@ cppTest(
 
     const store = await temporaryStore([{ model: 'm', policy: 'plain', critic: 'none', ...size }]);
     const { address, child: server } = await spawnServer(['--store', store]);
-    const loop = spawn(join(build, 'robot'), [address, 'm', '10'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    // Nobody is there, and the loop does not look.
+    const env = { ...process.env, http_proxy: 'http://127.0.0.1:9', no_proxy: '', no_grpc_proxy: '' };
+    const loop = spawn(join(build, 'robot'), [address, 'm', '10'], { env, stdio: ['ignore', 'pipe', 'inherit'] });
     onTestFinished(() => void loop.kill('SIGKILL'));
     const lines = createInterface({ input: loop.stdout })[Symbol.asyncIterator]();
     const modes: string[] = [];
