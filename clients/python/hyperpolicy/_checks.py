@@ -16,12 +16,18 @@ import numpy as np
 from .errors import invalid_argument
 
 
+# Of an integer whose digits are shown: about a hundred of them.
+_SHOWN_BIT_COUNT_MAX = 333
+
+
 def shown(value: object) -> str:
     """A value in short, for an error."""
     if value is None:
         return "none"
     if isinstance(value, str):
         return json.dumps(f"{value[:100]}..." if len(value) > 100 else value, ensure_ascii=False)
+    if isinstance(value, int) and value.bit_length() > _SHOWN_BIT_COUNT_MAX:
+        return f"an integer of {value.bit_length()} bits"
     if isinstance(value, bool | int | float | complex | np.generic):
         return str(value)
     if isinstance(value, np.ndarray):
@@ -49,6 +55,14 @@ def is_number(given: object) -> bool:
     return is_integer(given) or isinstance(given, float | np.floating)
 
 
+def as_float(given: Any) -> float:
+    """Infinite where it is larger than floats are."""
+    try:
+        return float(given)
+    except OverflowError:
+        return math.inf if given > 0 else -math.inf
+
+
 def check_integer(where: str, given: Any, low: int, high: int) -> int:
     """From `low` to `high`, both included."""
     if is_integer(given) and low <= given <= high:
@@ -59,13 +73,13 @@ def check_integer(where: str, given: Any, low: int, high: int) -> int:
 def check_time(where: str, given: Any, *, or_zero: bool = False) -> float:
     """A duration in milliseconds, however long."""
     if is_number(given) and (given > 0 or (or_zero and given == 0)):
-        return float(given)
+        return as_float(given)
     raise invalid_argument(where, f"a number of milliseconds {'from' if or_zero else 'above'} 0", shown(given))
 
 
 def check_number(where: str, given: Any) -> float:
     if is_number(given):
-        return float(given)
+        return as_float(given)
     raise invalid_argument(where, "a number", shown(given))
 
 

@@ -38,12 +38,11 @@ class Exchange(Generic[T]):
         receive: Callable[[bytes], T],
         instead: Callable[[Exception], T | None] = lambda _: None,
     ) -> None:
-        requests.check_call(method, given)
+        own_ms = requests.check_call(method, given)
         self.method = method
         self.request = request
-        own_ms = given.get("timeout_ms")
         self.settings: dict[str, Any] = {
-            "timeout_ms": timeout_ms if own_ms is None else float(own_ms),
+            "timeout_ms": timeout_ms if own_ms is None else own_ms,
             "metadata": given.get("metadata"),
             "routing_key": routing_key,
         }
@@ -182,8 +181,8 @@ def _act_exchange(core: Core[Any], given: Mapping[str, Any]) -> Exchange[ActResu
         return None if reason is None else stand_ins.stand_in(of, reason)
 
     def receive(data: bytes) -> ActResult:
-        took_ms = now_ms() - start_ms
         result = responses.act_result(sender, parsed(sender, messages.ActResponse, data), of.rows)
+        took_ms = now_ms() - start_ms
         if result.fallback is None:
             stand_ins.keep(of, result, took_ms)
         age_ms = max(took_ms, 0 if result.fallback is None else result.fallback.age_ms)

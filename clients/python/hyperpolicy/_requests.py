@@ -152,11 +152,13 @@ Fields = dict[str, Any]
 Given = Mapping[str, Any]
 
 
-def check_call(where: str, given: Given) -> None:
-    if given.get("timeout_ms") is not None:
-        check_time(f"{where} timeout_ms", given["timeout_ms"])
+def check_call(where: str, given: Given) -> float | None:
+    """Returns how long to wait, milliseconds; None where it is not given."""
+    timeout_ms = given.get("timeout_ms")
+    wait_ms = None if timeout_ms is None else check_time(f"{where} timeout_ms", timeout_ms)
     if given.get("metadata") is not None:
         check_metadata(f"{where} metadata", given["metadata"])
+    return wait_ms
 
 
 def selection_fields(where: str, given: Given) -> Fields:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _messages as messages
-from ._checks import shown
+from ._checks import as_float, shown
 from .errors import invalid_argument, unusable
 
 FloatArray: TypeAlias = NDArray[np.float32]
@@ -81,7 +81,7 @@ def _row(where: str, row: Any) -> list[float]:
         # Values of arrays and of frameworks that are not NumPy's are numbers too.
         if isinstance(value, bool | str | bytes | complex) or not hasattr(value, "__float__") or np.ndim(value) != 0:
             raise invalid_argument(f"{where}[{i}]", "a number", shown(value))
-    return [float(value) for value in row]
+    return [as_float(value) for value in row]
 
 
 def tensor_message(where: str, given: Any) -> Any:

@@ -43,6 +43,7 @@ def refusal(call: Any) -> str:
         (np.array([1, np.nan], np.float32), "t[1]: expected a number that is finite in float32, got nan"),
         ([1, "2"], 't[1]: expected a number, got "2"'),
         ([1, None], "t[1]: expected a number, got none"),
+        ([1, 10**400], "t[1]: expected a number that is finite in float32, got inf"),
         ([True], "t[0]: expected a number, got True"),
         ([[1], 2], "t[1]: expected a sequence of numbers, got 2"),
         ([[[1]]], "t[0][0]: expected a number, got a list of 1"),
@@ -94,6 +95,11 @@ def test_tensors_of_every_form_become_the_same_float32() -> None:
             "act",
             {**GOOD, "timeout_ms": float("nan")},
             "Act timeout_ms: expected a number of milliseconds above 0, got nan",
+        ),
+        (
+            "act",
+            {**GOOD, "timeout_ms": -(10**5000)},
+            "Act timeout_ms: expected a number of milliseconds above 0, got an integer of 16610 bits",
         ),
         ("act", {**GOOD, "age_ms_max": -1}, "Act age_ms_max: expected a number of milliseconds above 0, got -1"),
         ("act", {**GOOD, "metadata": {"X-A": "a"}}, r'^Act metadata: expected names of a-z .*, got "X-A"$'),
@@ -191,6 +197,15 @@ def test_requests_that_are_refused(method: str, given: Any, text: str) -> None:
 def test_clients_that_are_refused(address: Any, options: Any, text: str) -> None:
     told = refusal(lambda: hyperpolicy.PolicyClient(address, **options))
     assert re.search(text, told) if text.startswith("^") else told == text
+
+
+def test_a_time_of_any_length_is_one() -> None:
+    ever = 10**400
+    with hyperpolicy.PolicyClient(ADDRESS, timeout_ms=ever, keepalive_timeout_ms=ever, reconnect_ms_max=ever) as client:
+        stream = client.act_stream(model="m", timeout_ms=ever, age_ms_max=ever)
+        for act in (lambda: client.act(**GOOD, timeout_ms=ever, age_ms_max=ever), lambda: stream.act(observation=[1])):
+            with pytest.raises(hyperpolicy.HyperpolicyError, match="got a refused connection"):
+                act()
 
 
 def test_a_token_that_fits_no_header_is_not_shown() -> None:
