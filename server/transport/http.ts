@@ -10,6 +10,7 @@ import { listenOn, portInUse } from '../../src/contract/ports.ts';
 import { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { PolicyHandlers } from '../methods/policy-handlers.ts';
 import { createHttpAnswers } from './http-answers.ts';
+import { createHttpDrain } from './http-drain.ts';
 import { withCors } from './http-origins.ts';
 import type { MethodDeps } from './invocation.ts';
 import { handshakeMsMax, openPortTls, type PortTls } from './tls.ts';
@@ -32,6 +33,7 @@ export async function listenHttp(handlers: PolicyHandlers, wanted: number, deps:
   }
   const server = createServer(listener, tls);
   const connections = guardConnections(server, config.httpConnectionCountMax);
+  const drain = createHttpDrain(server, connections);
   const address = { host: config.host, port: wanted };
   const port = await listenOn(server, address, portInUse('HTTP port')).catch((error: unknown) => {
     tls?.close();
@@ -42,16 +44,10 @@ export async function listenHttp(handlers: PolicyHandlers, wanted: number, deps:
     get connectionCount() {
       return connections.count;
     },
-    drain: (drainMs) =>
-      new Promise((resolve) => {
-        const timer = setTimeout(connections.cut, drainMs);
-        server.close(() => {
-          clearTimeout(timer);
-          tls?.close();
-          resolve();
-        });
-        server.closeIdleConnections();
-      }),
+    async drain(drainMs) {
+      await drain(drainMs);
+      tls?.close();
+    },
   };
 }
 

@@ -8,6 +8,8 @@ export type GuardedConnections = {
   readonly count: number;
   /** Ends all of them. */
   cut(): void;
+  /** Ends those without a request. */
+  cutIdle(): void;
 };
 
 /** Identifies a connection: it is the same for a TLS socket and the socket below it. */
@@ -51,6 +53,11 @@ export function guardConnections(server: Server, countMax: number, unreadMsMax =
     // The server's own list lacks connections during their TLS handshake.
     cut() {
       for (const socket of open) socket.destroy();
+    },
+    // Its list of idle ones lacks those that never had a request.
+    cutIdle() {
+      server.closeIdleConnections();
+      for (const socket of silent.values()) socket.destroy();
     },
   };
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { hostname } from 'node:os';
@@ -477,6 +478,48 @@ describe('JSON over HTTP', () => {
     const before = Object.keys(await metricLines(started, 'grpc_server_')).length;
     for (const path of ['a', 'b', 'Act/c', 'Act?d=e']) await fetch(started.url(path), { method: 'POST' });
     expect(Object.keys(await metricLines(started, 'grpc_server_'))).toHaveLength(before);
+  });
+
+  test('a drain answers what is under way or sent, ends each connection with its answer, and waits for no silent one', async () => {
+    const drainMs = 60_000;
+    const started = await startHttp({ drainMs });
+    const body = JSON.stringify({ model: 'plain', observation });
+    const request = `POST /hyperpolicy.v1.PolicyService/Act HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+    /** A connection, and what came over it until its end. */
+    const open = async () => {
+      const socket = connect(started.server.httpPort!, '127.0.0.1');
+      let text = '';
+      const ended = new Promise<string>((resolve) => {
+        socket.on('error', (error) => resolve(`${error}`)).on('close', () => resolve(text));
+      });
+      socket.on('data', (data) => {
+        text += data;
+      });
+      const answered = (count: number) => vi.waitFor(() => expect(text.split('200 OK')).toHaveLength(count + 1));
+      await once(socket, 'connect');
+      return { socket, ended, answered };
+    };
+    const [underWay, sent, idle, silent] = [await open(), await open(), await open(), await open()];
+    for (const { socket, answered } of [underWay, sent, idle]) {
+      socket.write(request);
+      await answered(1);
+    }
+    underWay.socket.write(request.slice(0, -10));
+    const startedAct = `grpc_server_started_total{grpc_type="unary",grpc_service="hyperpolicy.v1.PolicyService",grpc_method="Act"}`;
+    while ((await metricLines(started, startedAct))[startedAct] !== 4);
+    sent.socket.write(request);
+    const beginMs = performance.now();
+    const stopped = started.server.stop();
+    const first = await sent.ended;
+    underWay.socket.write(request.slice(-10));
+    for (const text of [first, await underWay.ended]) {
+      const heads = text.split('HTTP/1.1 200 OK').slice(1);
+      expect(heads.map((head) => /^connection: (.*)\r$/im.exec(head)?.[1])).toEqual(['keep-alive', 'close']);
+    }
+    expect((await idle.ended).split('200 OK')).toHaveLength(2);
+    expect(await silent.ended).toBe('');
+    await stopped;
+    expect(performance.now() - beginMs).toBeLessThan(drainMs / 2);
   });
 
   test('counts beside gRPC and is off unless asked for', async () => {
