@@ -19,7 +19,9 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 
 pack() {
-  local folder=$1 cuda=$2
+  local folder cuda=$2
+  # The installer works in another folder.
+  folder=$(realpath -m "$1")
   if [ ! -f "$root/dist/test/bench/device/main.js" ]; then
     echo "check.sh: expected $root/dist/test/bench/device/main.js, got no file. Run npm run build first" >&2
     exit 1

@@ -47,4 +47,5 @@ if [ -n "$missing" ]; then
   echo "$missing" >&2
   exit 1
 fi
-echo "export LD_LIBRARY_PATH=$folder\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"
+# shellcheck disable=SC2016 # The shell that reads the line expands it.
+printf 'export LD_LIBRARY_PATH=%q${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}\n' "$folder"

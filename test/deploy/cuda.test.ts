@@ -37,7 +37,7 @@ function project(needed: string) {
   for (const folder of [target, provider, nvidia, join(root, 'bin'), join(root, 'deploy/cuda')]) {
     mkdirSync(folder, { recursive: true });
   }
-  cpSync('deploy/cuda/install.sh', join(root, 'deploy/cuda/install.sh'));
+  for (const script of ['install.sh', 'check.sh']) cpSync(`deploy/cuda/${script}`, join(root, 'deploy/cuda', script));
   writeFileSync(join(root, 'node_modules/onnxruntime-node/package.json'), '{"version":"1.30.0"}');
   cpSync(join(libraries, 'libonnxruntime.so.1'), join(target, 'libonnxruntime.so.1'));
   // The binding is a library that needs another by name; here it needs the one that is given.
@@ -49,11 +49,13 @@ function project(needed: string) {
   writeFileSync(join(nvidia, 'libcublas.so.13'), '');
   const real = spawnSync('sh', ['-c', 'command -v python3'], { encoding: 'utf8' }).stdout.trim();
   writeFileSync(join(root, 'bin/python3'), pythonScript(real, join(root, 'wheels')));
-  chmodSync(join(root, 'bin/python3'), 0o755);
+  // Nothing is to be pruned.
+  writeFileSync(join(root, 'bin/npm'), '#!/bin/sh\n');
+  for (const command of ['python3', 'npm']) chmodSync(join(root, 'bin', command), 0o755);
   const env = { ...process.env, PATH: `${join(root, 'bin')}:${process.env.PATH}`, LD_LIBRARY_PATH: '' };
-  const install = (...args: string[]) =>
-    spawnSync('bash', [join(root, 'deploy/cuda/install.sh'), ...args], { encoding: 'utf8', env });
-  return { root, target, install };
+  const bash = (script: string, args: readonly string[], cwd = root) =>
+    spawnSync('bash', [join(root, 'deploy/cuda', script), ...args], { encoding: 'utf8', env, cwd });
+  return { root, target, bash, install: (...args: string[]) => bash('install.sh', args) };
 }
 
 test.skipIf(!isLinux)('the installer brings the provider and its libraries, and says what it resolves to', () => {
@@ -64,7 +66,11 @@ test.skipIf(!isLinux)('the installer brings the provider and its libraries, and 
   for (const name of ['cuda', 'shared'])
     expect(existsSync(join(target, `libonnxruntime_providers_${name}.so`))).toBe(true);
   expect(existsSync(join(folder, 'libcublas.so.13'))).toBe(true);
-  expect(stdout).toBe(`export LD_LIBRARY_PATH=${folder}\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}\n`);
+  // The folder has a space in its name.
+  const shown = spawnSync('bash', ['-c', `LD_LIBRARY_PATH=/other\n${stdout}echo "$LD_LIBRARY_PATH"`], {
+    encoding: 'utf8',
+  });
+  expect([shown.stdout, shown.stderr]).toEqual([`${folder}:/other\n`, '']);
   expect(stderr).toMatch(/libonnxruntime\.so\.1 => .*libonnxruntime\.so\.1$/m);
 });
 
@@ -87,6 +93,25 @@ test.skipIf(!isLinux)('the installer asks for npm ci where the runtime is not th
   expect(stderr).toMatch(
     /^install\.sh: expected .*libonnxruntime\.so\.1, got no file\. Run npm ci first, on Linux x64\n$/,
   );
+});
+
+test.skipIf(!isLinux)('a check that is packed into a relative folder has CUDA where it looks for it', () => {
+  const { root, bash } = project('libcuda.so.1');
+  for (const folder of ['dist/test/bench/device', 'proto', 'clients/cli', 'elsewhere']) {
+    mkdirSync(join(root, folder), { recursive: true });
+  }
+  for (const file of ['package.json', 'package-lock.json']) writeFileSync(join(root, file), '{}');
+  writeFileSync(join(root, 'dist/test/bench/device/main.js'), 'console.log(process.env.LD_LIBRARY_PATH)');
+  const elsewhere = join(root, 'elsewhere');
+  const { status, stderr } = bash('check.sh', ['--pack', 'packed'], elsewhere);
+  expect(status, stderr).toBe(0);
+  const packed = join(elsewhere, 'packed');
+  expect(existsSync(join(packed, '.cuda/libcublas.so.13')), stderr).toBe(true);
+  const run = spawnSync('bash', [join(packed, 'deploy/cuda/check.sh')], {
+    encoding: 'utf8',
+    env: { ...process.env, LD_LIBRARY_PATH: '' },
+  });
+  expect(run.stdout).toBe(`${packed}/.cuda\n`);
 });
 
 const check = (...args: string[]) => spawnSync('deploy/cuda/check.sh', args, { encoding: 'utf8' });
