@@ -38,6 +38,7 @@ function watcher(samples: Awaited<ReturnType<typeof startPrometheus>>) {
   const fired = (name: string) => count(`max_over_time(${alert(name)}[30m])`);
   return {
     seen,
+    count,
     /** Has fired: makes the fault again and again until then. */
     async fires(name: string, fault: () => Promise<unknown> = async () => {}): Promise<void> {
       await vi.waitFor(async () => {
@@ -205,11 +206,10 @@ async function deviceFaults(watch: Watcher, store: string, port: number): Promis
   await watch.clears('DeviceFallback');
 }
 
-/** Faults of a run, which is not there at first. */
+/** Faults of a run, which dies at first. */
 async function trainingFaults(watch: Watcher, port: number): Promise<void> {
   const folder = await temporaryFolder();
   const stall = join(folder, 'stall');
-  await watch.fires('TrainingDown');
   // No updates: it acts at random all the time.
   const loop = {
     stepCount: 1e6,
@@ -220,14 +220,21 @@ async function trainingFaults(watch: Watcher, port: number): Promise<void> {
   };
   await writeFile(join(folder, 'config.json'), JSON.stringify({ loop }));
   const args = ['--env', resolve('test/envs/files/stalls.js'), '--config', join(folder, 'config.json')];
-  const places = ['--run', join(folder, 'run'), '--store', join(folder, 'store'), '--model', 'cart'];
-  const command = resolve('dist/clients/cli/main.js');
-  const run = spawn(
-    process.execPath,
-    [command, 'train', 'td3', ...args, ...places, '--critic', 'mlp-small', '--metrics-port', `${port}`],
-    { env: { ...process.env, STALL: stall }, stdio: ['ignore', 'ignore', 'pipe'] },
-  );
-  onTestFinished(() => void run.kill('SIGKILL'));
+  const start = (name: string) => {
+    const places = ['--run', join(folder, name), '--store', join(folder, 'store'), '--model', 'cart'];
+    const flags = [...args, ...places, '--critic', 'mlp-small', '--metrics-port', `${port}`];
+    const run = spawn(process.execPath, [resolve('dist/clients/cli/main.js'), 'train', 'td3', ...flags], {
+      env: { ...process.env, STALL: stall },
+      stdio: 'ignore',
+    });
+    onTestFinished(() => void run.kill('SIGKILL'));
+    return run;
+  };
+  const first = start('first');
+  await vi.waitFor(async () => expect(await watch.count('up{job="hyperpolicy-training"} == 1')).toBe(1), patience);
+  first.kill('SIGKILL');
+  await watch.fires('TrainingDown');
+  start('second');
   await watch.clears('TrainingDown');
   await writeFile(stall, '');
   await Promise.all([watch.fires('TrainingStuck'), watch.fires('TrainingUnsaved')]);

@@ -45,12 +45,12 @@ async function startBalancer(name: Balancer, servers: readonly TestServer[]): Pr
   const port = await freePort();
   const ports: Record<string, number> = { 50050: port };
   for (const [i, { server }] of servers.entries()) {
-    Object.assign(ports, { [50051 + i]: server.port, [9464 + i]: server.metricsPort });
+    Object.assign(ports, { [50051 + i]: server.port, [9464 + 2 * i]: server.metricsPort });
   }
   const lines = await readFile(`deploy/balancer/${name === 'haproxy' ? 'haproxy.cfg' : 'nginx.conf'}`, 'utf8');
   await writeFile(
     file,
-    lines.replace(/\b(5005[012]|946[45])\b/g, (number) => `${ports[number]}`),
+    lines.replace(/\b(5005[012]|946[46])\b/g, (number) => `${ports[number]}`),
   );
   const balancer: ChildProcess = spawn(name, commands[name](file, folder), { stdio: 'ignore' });
   const exited = new Promise((resolve) => balancer.once('close', resolve));
