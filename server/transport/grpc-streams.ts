@@ -107,7 +107,7 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
     try {
       this.#stream.caller = invocations.identify(this.#headers);
     } catch (error) {
-      this.#fail(error, this.#stream);
+      this.#fail(error);
       return;
     }
     this.#stopWatching = invocations.onAccessChange(() => this.#lookAgain());
@@ -163,7 +163,7 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
   end(error?: unknown): void {
     if (this.#isEnded) return;
     if (error !== undefined) {
-      this.#fail(error, this.#stream);
+      this.#fail(error);
       return;
     }
     this.#close('OK');
@@ -187,7 +187,8 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
     try {
       request = invocations.decode(codec.decode, bytes);
     } catch (error) {
-      this.refuse(error, call);
+      // It ends the stream, and counts with that.
+      this.refuse(error);
       return;
     }
     this.#session.receive(request, call);
@@ -197,9 +198,9 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
     this.#session.finish();
   }
 
-  refuse(error: unknown, call: Call = this.#stream): void {
+  refuse(error: unknown): void {
     this.#session.abandon();
-    this.#fail(error, call);
+    this.#fail(error);
   }
 
   ended(code: grpc.status): void {
@@ -209,9 +210,8 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
     this.#close(grpc.status[code] as StatusName);
   }
 
-  #fail(error: unknown, call: Call): void {
-    const status = this.#method.invocations.describe(error, call);
-    call.end(status.name);
+  #fail(error: unknown): void {
+    const status = this.#method.invocations.describe(error, this.#stream);
     this.#close(status.name);
     this.#call.sendStatus(statusObject(status));
   }

@@ -170,6 +170,7 @@ function countUnknown(server: grpc.Server, counts: MethodMetrics): void {
       if (method === undefined) {
         counts.started();
         counts.handled('UNIMPLEMENTED', 0);
+        counts.answered('UNIMPLEMENTED', 0);
       }
       return method;
     }
