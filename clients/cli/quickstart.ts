@@ -72,25 +72,30 @@ async function quickstart(options: QuickstartOptions): Promise<void> {
   const environment = await createEnvironment(environmentName);
   const logFile = join(options.runs, 'server.log');
   const flags = { store: options.store, port: options.port, 'metrics-port': options.metricsPort, threads: threadCount };
-  const server = await startServerProcess(flags, { logFile, warn: say }).catch((error: unknown) => {
+  // Ctrl-C reaches the server too, as it is in the same process group, and npm hands it on; a signal to this process alone is passed on, also
+  // while the server starts.
+  const stopping = new AbortController();
+  const stop = () => stopping.abort();
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  const { signal } = stopping;
+  const server = await startServerProcess(flags, { logFile, warn: say, signal }).catch((error: unknown) => {
     say(`The model is kept: the same command serves it without training again; ${otherPorts}.`);
     throw error;
   });
-  // Ctrl-C reaches the server too, as it is in the same process group, and npm hands it on; a signal to this process alone is passed on.
-  process.on('SIGINT', server.stop);
-  process.on('SIGTERM', server.stop);
+  if (server === undefined) return environment.dispose();
   const client = createPolicyClient({ address: server.address });
   try {
     await demonstrate(client, environment, options);
   } catch (error) {
-    server.stop();
+    stop();
     throw error;
   } finally {
     client.close();
     environment.dispose();
   }
   if (options.exit === true) {
-    server.stop();
+    stop();
   } else {
     say('');
     say(`Serving until Ctrl-C.  gRPC ${server.address}   metrics http://${server.metricsAddress}/metrics`);

@@ -12,8 +12,6 @@ export type ServerProcess = {
   /** `host:port` of gRPC and of HTTP metrics. */
   readonly address: string;
   readonly metricsAddress: string;
-  /** Asks it to drain and end; a second call does nothing. */
-  stop(): void;
   /**
    * Resolves when it has ended by itself or on request.
    * @throws HyperpolicyError failed_precondition: it ended with an error or was killed
@@ -24,20 +22,31 @@ export type ServerProcess = {
 /** Level of a warning in pino's log lines. */
 const warning = 40;
 
+export type ServerProcessOptions = {
+  /** Takes the server's log. */
+  readonly logFile: string;
+  /** Also gets the log's lines from warnings up. */
+  readonly warn: (line: string) => void;
+  /** Asks the server to drain and end, also while it starts. */
+  readonly signal: AbortSignal;
+};
+
 /**
  * Starts the server and waits until it serves.
  * @param flags of `hyperpolicy serve`, without their dashes
- * @param logFile takes the server's log; lines from warnings up are also given to `warn`
+ * @returns undefined if it was asked to end before it served, and has ended
  * @throws HyperpolicyError failed_precondition: it ended before it served; its own message is on standard error
  */
 export async function startServerProcess(
   flags: Readonly<Record<string, string | number>>,
-  { logFile, warn }: { logFile: string; warn: (line: string) => void },
-): Promise<ServerProcess> {
+  { logFile, warn, signal }: ServerProcessOptions,
+): Promise<ServerProcess | undefined> {
   makeFolder(dirname(logFile));
   const main = join(import.meta.dirname, 'main.js');
   const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const child = spawn(process.execPath, [main, 'serve', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  // Once: a second SIGTERM would end it without a drain.
+  signal.addEventListener('abort', () => child.kill('SIGTERM'), { once: true });
   const log = createWriteStream(logFile, { flags: 'a' });
   const exit = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
   const lines = createInterface({ input: child.stdout });
@@ -50,16 +59,14 @@ export async function startServerProcess(
     });
   });
   const first = await Promise.race([serving, exit]);
+  if (signal.aborted) {
+    await exit;
+    return undefined;
+  }
   if (Array.isArray(first)) throw ended('to serve', first, logFile);
-  let isAsked = false;
   return {
     address: first.address,
     metricsAddress: `${first.address.slice(0, first.address.lastIndexOf(':'))}:${first.metricsPort}`,
-    stop() {
-      // A second SIGTERM would end it at once.
-      if (!isAsked) child.kill('SIGTERM');
-      isAsked = true;
-    },
     ended: exit.then((how) => {
       if (how[0] !== 0) throw ended('to serve until it is told to stop', how, logFile);
     }),

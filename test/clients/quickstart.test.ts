@@ -1,15 +1,25 @@
 /** The README's first command, shortened: train, publish, serve, drive; and what it does the second time. */
 
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, expect, onTestFinished, test } from 'vitest';
-import { runCommand, startCommand, startProcess } from './command.ts';
+import { afterAll, expect, onTestFinished, test, vi } from 'vitest';
+import { type Running, runCommand, startCommand, startProcess } from './command.ts';
 
 const directory = await mkdtemp(join(tmpdir(), 'hyperpolicy-quickstart-'));
 afterAll(() => rm(directory, { recursive: true, force: true }));
+
+/** Nobody of its process group is left after the test. */
+const endWithTest = (running: Running) =>
+  onTestFinished(() => {
+    try {
+      process.kill(-running.process.pid!, 'SIGKILL');
+    } catch {
+      // Nobody is left in the group.
+    }
+  });
 
 const ports = ['--port', '0', '--metrics-port', '0'];
 
@@ -47,13 +57,7 @@ test.each([
   const start = scripts.start.replace('npm run build', 'true').replace('dist/', `${join(root, 'dist')}/`);
   await writeFile(join(directory, 'package.json'), JSON.stringify({ private: true, scripts: { start } }));
   const running = startProcess('npm', ['start', '--', '--steps', '1200', ...ports], { cwd: directory, detached: true });
-  onTestFinished(() => {
-    try {
-      process.kill(-running.process.pid!, 'SIGKILL');
-    } catch {
-      // Nobody is left in the group.
-    }
-  });
+  endWithTest(running);
   let output = '';
   running.process.stdout!.on('data', (chunk: Buffer) => {
     output += chunk.toString();
@@ -65,6 +69,23 @@ test.each([
   await running.finished;
   const asked = await runCommand(['models', 'list', '--server', address!], directory);
   expect(asked.stderr).toContain('a refused connection');
+});
+
+test('SIGTERM while the server starts ends both', async () => {
+  const log = join(directory, 'runs/server.log');
+  await rm(log);
+  const main = fileURLToPath(new URL('../../dist/clients/cli/main.js', import.meta.url));
+  const args = [main, 'quickstart', '--steps', '1200', ...ports];
+  const running = startProcess(process.execPath, args, { cwd: directory, detached: true });
+  endWithTest(running);
+  // It is there once the server has been started.
+  await vi.waitFor(() => access(log), { timeout: 60_000, interval: 5 });
+  expect(await readFile(log, 'utf8')).not.toContain('"serving"');
+  running.process.kill('SIGTERM');
+  // The server has the same standard error, so this waits for both.
+  const { code, stdout, stderr } = await running.finished;
+  expect([code, stderr]).toEqual([0, '']);
+  expect(stdout).not.toContain('Serving');
 });
 
 test('publishes again from the run where the package is damaged, and says what was wrong', async () => {
