@@ -1,5 +1,6 @@
 /** Environment variables of `hyperpolicy serve`: their names, and the error for one that is not known. */
 
+import { InvalidArgumentError } from 'commander';
 import { invalidArgument } from '../../src/contract/errors.ts';
 
 const prefix = 'HYPERPOLICY_';
@@ -20,6 +21,10 @@ const others = [
 ];
 /** Those that Kubernetes sets in each container where a service is called `hyperpolicy`. */
 const ofKubernetes = /^HYPERPOLICY_(SERVICE_|PORT_\d)/;
+/** Those that it sets for any service. */
+const ofService = { name: /_SERVICE_|_PORT_\d/, value: /^(tcp|udp|sctp):\/\// };
+const serviceRemedy =
+  'Kubernetes sets it for a service: say enableServiceLinks: false in the pod, or rename the service';
 
 /**
  * A variable that is misspelt would be a setting that is not in force.
@@ -30,13 +35,26 @@ export function refuseUnknownVariables(environment: NodeJS.ProcessEnv, known: re
     (name) => name.startsWith(prefix) && !known.includes(name) && !others.includes(name) && !ofKubernetes.test(name),
   );
   if (unknown === undefined) return;
+  const isOfService = ofService.name.test(unknown) || ofService.value.test(environment[unknown] ?? '');
   throw invalidArgument({
     where: `variable ${unknown}`,
     expected: `${prefix} and the name of a flag in capitals`,
     actual: 'another name',
-    remedy: 'See "hyperpolicy serve --help"',
+    remedy: isOfService ? serviceRemedy : 'See "hyperpolicy serve --help"',
   });
 }
+
+/** A parser whose error tells what an address is that Kubernetes has put into the variable of a port. */
+export const namingServices =
+  <T>(parse: (text: string) => T) =>
+  (text: string): T => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!(error instanceof InvalidArgumentError) || !ofService.value.test(text)) throw error;
+      throw new InvalidArgumentError(`${error.message}. ${serviceRemedy}`);
+    }
+  };
 
 /** The value of a flag that takes none; undefined if the variable is not set. @throws HyperpolicyError invalid_argument */
 export function booleanVariable(name: string, environment: NodeJS.ProcessEnv): boolean | undefined {

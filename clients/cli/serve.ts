@@ -22,7 +22,7 @@ import { timerMs } from '../../src/contract/timers.ts';
 import { checkFolder, checkPorts } from './checks.ts';
 import { integerIn, numberIn } from './options.ts';
 import { type Flag, flagBounds, helpOf, settingFlags } from './serve-flags.ts';
-import { booleanVariable, refuseUnknownVariables, variableOf } from './serve-variables.ts';
+import { booleanVariable, namingServices, refuseUnknownVariables, variableOf } from './serve-variables.ts';
 
 export function createCommand(name: string): Command {
   const command = new Command(name)
@@ -55,7 +55,9 @@ function optionOf(setting: keyof ServerConfig, flag: Flag): Option {
   if (!option.isBoolean()) option.env(variableOf(flag.flags));
   const bounds = flagBounds(setting, flag);
   const choices = choicesOf(typeOf(setting));
-  if (bounds !== undefined) option.argParser((bounds.isInteger ? integerIn : numberIn)(bounds.low, bounds.high));
+  if (bounds !== undefined) {
+    option.argParser(namingServices((bounds.isInteger ? integerIn : numberIn)(bounds.low, bounds.high)));
+  }
   if (choices !== undefined) option.choices(choices);
   if (option.variadic) option.argParser(listed);
   return option;

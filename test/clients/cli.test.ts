@@ -339,6 +339,19 @@ describe('settings of serve', () => {
       code: 1,
       error: 'hyperpolicy: variable HYPERPOLICY_ADMIN_OPEN: expected true or false, got "1"\n',
     });
+    const remedy = 'Kubernetes sets it for a service: say enableServiceLinks: false in the pod, or rename the service';
+    expect(await printed([], { HYPERPOLICY_METRICS_PORT: 'tcp://10.0.0.1:9464' })).toMatchObject({
+      code: 2,
+      error:
+        "hyperpolicy: option '--metrics-port <port>' value 'tcp://10.0.0.1:9464' from env 'HYPERPOLICY_METRICS_PORT' is invalid. " +
+        `Expected an integer from 0 to 65535. ${remedy}. See --help\n`,
+    });
+    const links = { STORE_PORT: 'tcp://10.0.0.1:80', METRICS_SERVICE_PORT: '80', METRICS_PORT_80_TCP_PROTO: 'tcp' };
+    for (const [name, value] of Object.entries(links)) {
+      expect((await printed([], { [`HYPERPOLICY_${name}`]: value })).error).toBe(
+        `hyperpolicy: variable HYPERPOLICY_${name}: expected HYPERPOLICY_ and the name of a flag in capitals, got another name. ${remedy}\n`,
+      );
+    }
     const ofOthers = { HYPERPOLICY_SERVICE_HOST: '10.0.0.1', HYPERPOLICY_PORT_80_TCP: 'tcp://10.0.0.1:80' };
     const { out } = await printed([], {
       ...ofOthers,
