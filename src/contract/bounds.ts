@@ -4,7 +4,7 @@ import { type HyperpolicyError, invalidArgument } from './errors.ts';
 import type { PolicySpecs, TensorSpec } from './tensor-spec.ts';
 
 /** The largest finite float32: what networks compute in and the wire carries. */
-const float32Max = (2 - 2 ** -23) * 2 ** 127;
+export const float32Max = (2 - 2 ** -23) * 2 ** 127;
 
 type Bounds = Pick<TensorSpec, 'low' | 'high'> & { readonly names?: readonly string[] };
 

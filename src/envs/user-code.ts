@@ -5,11 +5,9 @@
 
 import { basename } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { float32Max } from '../contract/bounds.ts';
 import { type HyperpolicyError, invalidArgument, quoted } from '../contract/errors.ts';
 import { enterMember, enterStep, leaveMember, placeText, type UserMember } from './user-code-trail.ts';
-
-/** The largest finite float32: what trainers and servers compute in. */
-const float32Max = (2 - 2 ** -23) * 2 ** 127;
 
 export type UserCode = {
   /**

@@ -1,6 +1,7 @@
 /** Between environment units and the normalised actions in [-1, 1] that policies and critics work in. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { float32Max } from '../contract/bounds.ts';
 import type { TensorSpec } from '../contract/tensor-spec.ts';
 
 /**
@@ -39,7 +40,10 @@ export function identityScaling(spec: TensorSpec): ActionScaling {
 export function toEnvironment({ centre, half, low, high }: ActionScaling, action: tf.Tensor): tf.Tensor {
   const scaled = tf.add(tf.mul(action, tf.tensor1d(half)), tf.tensor1d(centre));
   if (!low.some(Number.isFinite) && !high.some(Number.isFinite)) return scaled;
-  return tf.minimum(tf.maximum(scaled, tf.tensor1d(low)), tf.tensor1d(high));
+  // A model file with an infinite weight is refused; for finite actions the largest float32 bounds as little.
+  const finite = (bounds: Float32Array) =>
+    tf.tensor1d(bounds.map((bound) => Math.min(Math.max(bound, -float32Max), float32Max)));
+  return tf.minimum(tf.maximum(scaled, finite(low)), finite(high));
 }
 
 /** Environment units [..., A] to normalised. */

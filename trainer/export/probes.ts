@@ -1,6 +1,7 @@
 /** Probes: inputs with the outputs that the training engine computes from live parameters, apart from the exported files. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { invalidArgument } from '../../src/contract/errors.ts';
 import { createRandom, type Random } from '../../src/contract/random.ts';
 import { specSize, type TensorSpec } from '../../src/contract/tensor-spec.ts';
 import { toNormalised } from '../../src/nn/action-scaling.ts';
@@ -29,16 +30,39 @@ const probeRows = 4;
 const probeTolerance = 1e-4;
 const probeStream = 0x70726f62;
 
-/** @param adaptGraph the adaptation's, if the package has one */
+/** Values are drawn from all of a range up to this wide. */
+const wideRange = 1000;
+
+/**
+ * @param adaptGraph the adaptation's, if the package has one
+ * @throws HyperpolicyError invalid_argument: an output that is not finite
+ */
 export function probes(options: ModelToExport, adaptGraph: Graph | undefined): Probe[] {
-  const { policy, critic, encoder, step, adaptation } = options;
-  return [
+  const { model, policy, critic, encoder, step, adaptation } = options;
+  const made = [
     ...(policy === null ? [] : [policyProbe(options, policy)]),
     ...(critic === null ? [] : [criticProbe(options, critic)]),
     ...(encoder === undefined ? [] : [encoderProbe(options, encoder)]),
     ...(policy && step && adaptGraph ? [stepProbe(options, policy, step, adaptGraph)] : []),
     ...(policy && adaptation && adaptGraph ? [adaptationProbe(options, policy, adaptation, adaptGraph)] : []),
   ];
+  for (const probe of made) checkOutputs(model, probe);
+  return made;
+}
+
+/** JSON has no NaN and no infinity, and a server would refuse the answers. */
+function checkOutputs(model: string, { target, outputs }: Probe): void {
+  for (const [name, { values }] of Object.entries(outputs)) {
+    const at = values.findIndex((value) => !Number.isFinite(value));
+    if (at < 0) continue;
+    throw invalidArgument({
+      where: `publish "${model}" ${target}`,
+      expected: 'finite outputs of the network',
+      actual: `${values[at]} at ${at} of "${name}"`,
+      remedy:
+        'Its weights are not finite, or so large that its values overflow: the training diverged, or the file is damaged',
+    });
+  }
 }
 
 function policyProbe({ specs, engine }: ModelToExport, options: PolicyExport): Probe {
@@ -223,12 +247,17 @@ function normals(random: Random, ...sizes: number[]): Rows {
   return made;
 }
 
-/** Uniform between the bounds, standard normal for a value without bounds. */
+/**
+ * Uniform between the bounds, standard normal for a value without bounds. Where they are far apart they say nothing of what is usual, and
+ * networks overflow at some of them, such as the largest float32: there it is standard normal, clipped to the bounds.
+ */
 function probeInput(random: Random, { low, high }: TensorSpec): Rows {
   const made = normals(random, low.length);
-  made.data.forEach((_, i) => {
+  made.data.forEach((normal, i) => {
     const [least, most] = [low[i % low.length] ?? null, high[i % low.length] ?? null];
-    if (least !== null && most !== null) made.data[i] = least + (most - least) * random.uniform();
+    if (least === null || most === null) return;
+    const isWide = most - least > wideRange;
+    made.data[i] = isWide ? Math.min(Math.max(normal, least), most) : least + (most - least) * random.uniform();
   });
   return made;
 }

@@ -16,6 +16,7 @@ import { readSafetensors, writeSafetensors } from '../../../src/package/safetens
 import { createTd3Learner } from '../../../trainer/algorithms/td3/learner.ts';
 import { importNetwork } from '../../../trainer/export/import-network.ts';
 import { publishModel } from '../../../trainer/export/package.ts';
+import { startTestServer } from '../../server/fixtures.ts';
 import { criticConfigs, smallConfig, smallLearner, specs, tracedEngine } from '../algorithms/td3/fixture.ts';
 
 const store = mkdtempSync(join(tmpdir(), 'hyperpolicy-interface-'));
@@ -168,6 +169,45 @@ describe('a file without an interface', () => {
       'import bare: action "action.0": expected a low and a high bound',
     );
   });
+});
+
+test('a policy of which some actions have bounds is served: each action is clipped to those that it has', async () => {
+  const network = createNetwork({
+    kind: 'policy',
+    config: { architecture: 'maml', hiddenSizes: [4] },
+    sizes: { observationSize: 1, actionSize: 3 },
+  });
+  const views = drawParameters(networkSpecs(network), createRandom(1));
+  for (const view of Object.values(views)) view.fill(0);
+  views['mlp.layer1.bias']!.set([5, -7, 9]);
+  const action = {
+    names: ['steer', 'push', 'turn'],
+    low: [-1, 0, null],
+    high: [1, null, null],
+    units: ['1', 'N', '1'],
+  };
+  const mixed: PolicySpecs = { observation: plainSpec('observation', 1), action, context: null };
+  const use = { specs: mixed, units: { scaling: actionScaling(action) }, rewardScale: 1 };
+  const ownStore = mkdtempSync(join(store, 'mixed-'));
+  const file = writeNetwork(network, views, use);
+  await importNetwork({ file, fileName: 'mixed.safetensors', store: ownStore, model: 'mixed' });
+  const { client } = await startTestServer([], { store: ownStore });
+  expect([...(await client.act({ model: 'mixed', observation: [0] })).action.values]).toEqual([1, 0, 9]);
+});
+
+test('a network with a weight that is not finite is refused, and named with the output that shows it', async () => {
+  const network = createNetwork({
+    kind: 'policy',
+    config: { architecture: 'td3-policy', hiddenSizes: [8] },
+    sizes: { observationSize: 3, actionSize: 1 },
+  });
+  const views = drawParameters(networkSpecs(network), createRandom(1));
+  views['layer1.bias']![0] = Number.NaN;
+  const file = writeNetwork(network, views);
+  await expect(importNetwork({ file, fileName: 'broken', store, model: 'broken' })).rejects.toThrow(
+    'publish "broken" policy: expected finite outputs of the network, got NaN at 0 of "action". ' +
+      'Its weights are not finite, or so large that its values overflow: the training diverged, or the file is damaged',
+  );
 });
 
 test('a state dict is described by the options: the error names the flags', async () => {

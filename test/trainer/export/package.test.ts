@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, test } from 'vitest';
 import { createRandom } from '../../../src/contract/random.ts';
+import { plainSpec } from '../../../src/contract/tensor-spec.ts';
 import { memberQ } from '../../../src/nn/critics/critic.ts';
 import { shapesOf, under } from '../../../src/nn/parameters.ts';
 import { floatTensor, indexTensor, openSession, type TensorMap } from '../../../src/onnx/session.ts';
@@ -19,7 +20,7 @@ import { criticConfigs, randomBatch, smallLearner, specs, tracedEngine } from '.
 const store = await mkdtemp(join(tmpdir(), 'hyperpolicy-export-'));
 afterAll(() => rm(store, { recursive: true }));
 
-async function publish(learner: Td3Learner, model: string) {
+async function publish(learner: Td3Learner, model: string, ownSpecs = specs) {
   const training = { config: {}, seed: 3, steps: 0, evaluations: [], sourceRevision: 'unknown' };
   const { directory } = await publishModel({
     ...learner.model(),
@@ -27,7 +28,7 @@ async function publish(learner: Td3Learner, model: string) {
     store,
     model,
     environment: 'test',
-    specs,
+    specs: ownSpecs,
     training,
     engine: tracedEngine,
   });
@@ -161,6 +162,17 @@ describe.each(Object.entries(criticConfigs))('package with critic %s', (name, cr
 
 describe('package with a hypernetwork critic', () => {
   const learner = smallLearner(criticConfigs['sa-hyper']!);
+
+  test.each([1e12, 3.4028234663852886e38])(
+    'bounds of ±%d say nothing of what is usual: probes keep near 0',
+    async (most) => {
+      const wide = { ...specs, observation: plainSpec('observation', 5, { low: -most, high: most }) };
+      const { manifest } = await publish(learner, 'wide', wide);
+      for (const { inputs } of manifest.probes) {
+        expect(Math.max(...inputs.observation!.values.map(Math.abs))).toBeLessThan(10);
+      }
+    },
+  );
 
   test('rows of one context equal rows that each name their own', async () => {
     const { files } = await publish(learner, 'contexts');
