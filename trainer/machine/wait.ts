@@ -9,10 +9,14 @@
 /** Readings of the value between two readings of the clock. */
 const looksPerCheck = 64;
 
+/** The longest sleep of a wait that has a timeout. */
+const sliceMs = 1000;
+
 export type Waiter = {
   /**
    * Waits until `values[index]` is no longer `value`.
-   * @param timeoutMs gives up after this long asleep; never unless given
+   * @param timeoutMs gives up after this long asleep; never unless given. A pause of the whole process, in which no thread goes on, adds
+   *   a second at most
    * @returns the new value; `value` itself after the timeout
    */
   while(values: Int32Array, index: number, value: number, timeoutMs?: number): number;
@@ -48,17 +52,24 @@ export function createWaiter(spinMs: number): Waiter {
     while(values, index, value, timeoutMs = Infinity) {
       const begin = performance.now();
       if (!look(begin, values, index, value)) {
-        const until = begin + timeoutMs;
-        for (
-          let left = timeoutMs;
-          left > 0 && Atomics.load(values, index) === value;
-          left = until - performance.now()
-        ) {
-          Atomics.wait(values, index, value, left);
+        for (let left = timeoutMs; left > 0 && Atomics.load(values, index) === value; ) {
+          left -= sleep(values, index, value, left);
         }
         looks = performance.now() - begin < spinMs;
       }
       return Atomics.load(values, index);
     },
   };
+}
+
+/** Sleeps for a part of the time that is left. @returns how long, milliseconds; what is longer than the part was a pause */
+function sleep(values: Int32Array, index: number, value: number, leftMs: number): number {
+  if (leftMs === Infinity) {
+    Atomics.wait(values, index, value);
+    return 0;
+  }
+  const partMs = Math.min(leftMs, sliceMs);
+  const begin = performance.now();
+  Atomics.wait(values, index, value, partMs);
+  return Math.min(performance.now() - begin, partMs);
 }

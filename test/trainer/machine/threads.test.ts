@@ -1,7 +1,8 @@
 /** Waiting between threads, and where a worker's file is. */
 
 import { Worker } from 'node:worker_threads';
-import { describe, expect, it, test } from 'vitest';
+import { describe, expect, it, onTestFinished, test, vi } from 'vitest';
+import { controlSize, controlSlot, waitForItems } from '../../../trainer/machine/claims.ts';
 import { createWaiter } from '../../../trainer/machine/wait.ts';
 import { workerFile } from '../../../trainer/machine/worker-file.ts';
 
@@ -42,6 +43,44 @@ describe('a waiter', () => {
     expect(waiter.while(values, 0, 0, 2)).toBe(0);
     values[0] = 1;
     expect(waiter.while(values, 0, 0, 2)).toBe(1);
+  });
+});
+
+describe('two minutes for an item', () => {
+  /** Waits for the one item of an order, by a clock of its own. @param sleep gets the longest sleep, and gives how long it was */
+  function waitWith(sleep: (timeoutMs: number, control: Int32Array) => number): () => void {
+    const control = new Int32Array(new SharedArrayBuffer(4 * controlSize));
+    let now = 0;
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now);
+    const wait = vi.spyOn(Atomics, 'wait').mockImplementation((_values, _index, _value, timeoutMs) => {
+      now += sleep(timeoutMs!, control);
+      return 'timed-out';
+    });
+    onTestFinished(() => {
+      clock.mockRestore();
+      wait.mockRestore();
+    });
+    return () => waitForItems({ control, claims: new Int32Array(1) }, createWaiter(0), 'rollout: rows');
+  }
+
+  it('do not pass in a pause of the process: its threads could not work either', () => {
+    let sleepCount = 0;
+    const wait = waitWith((_, control) => {
+      if (++sleepCount === 60) Atomics.store(control, controlSlot.done, 1);
+      return 122_000;
+    });
+    expect(wait).not.toThrow();
+    expect(sleepCount).toBe(60);
+  });
+
+  it('pass while it works on', () => {
+    let sleptMs = 0;
+    const wait = waitWith((timeoutMs) => {
+      sleptMs += timeoutMs;
+      return timeoutMs;
+    });
+    expect(wait).toThrow('rollout: rows: expected 1 within 120000 ms, got 0');
+    expect(sleptMs).toBe(120_000);
   });
 });
 
