@@ -9,6 +9,8 @@ import { shown, type UserCode } from './user-code.ts';
 export function checkedEnv(env: Env, code: UserCode): Env {
   const { name, specs, episodeStepCountMax, stepDurationS } = env;
   const given = new GivenValues(env, code);
+  /** Of the episode in progress. */
+  let stepCount = 0;
   return {
     name,
     specs,
@@ -22,6 +24,7 @@ export function checkedEnv(env: Env, code: UserCode): Env {
     reset(seed, options) {
       code.beginEpisode();
       const result = code.call('reset', () => env.reset(seed, options));
+      stepCount = 0;
       return code.call('reset', () => {
         given.checkContext('reset');
         return given.result('reset', result);
@@ -33,17 +36,19 @@ export function checkedEnv(env: Env, code: UserCode): Env {
       const clipped = Float64Array.from(action);
       clipToBounds(specs.action, clipped);
       const result = code.call('step', () => env.step(clipped));
-      return code.call('step', () => given.stepResult(result));
+      stepCount++;
+      return code.call('step', () => given.stepResult(result, stepCount));
     },
 
     save() {
       const saved = code.call('save', () => env.save());
-      return code.call('save', () => given.state(saved));
+      return code.call('save', () => given.state(saved, stepCount));
     },
 
     restore(state) {
       code.restoreEpisode(state.stepCount);
       const observation = code.call('restore', () => env.restore(state));
+      stepCount = state.stepCount;
       return code.call('restore', () => {
         const own = given.observation('restore', observation);
         given.checkContext('restore');
@@ -90,17 +95,28 @@ class GivenValues {
     return { observation: values, info };
   }
 
-  stepResult(given: StepResult): StepResult {
+  stepResult(given: StepResult, stepCount: number): StepResult {
     const { observation, info } = this.result('step', given);
     const { reward, terminated, truncated, diverged } = given;
     this.#code.checkNumber('step', 'reward', reward);
     this.#code.checkBoolean('step', 'terminated', terminated);
     this.#code.checkBoolean('step', 'truncated', truncated);
     this.#code.checkBoolean('step', 'diverged', diverged);
+    this.#checkEnd(stepCount, terminated || truncated);
     return { observation, info, reward, terminated, truncated, diverged };
   }
 
-  state(given: Partial<EnvState> | null | undefined): EnvState {
+  /** Who plays an episode to its end would otherwise never return. */
+  #checkEnd(stepCount: number, isOver: boolean): void {
+    const { episodeStepCountMax } = this.#env;
+    if (isOver || stepCount < episodeStepCountMax) return;
+    const expected = `terminated or truncated by step ${episodeStepCountMax} (episodeStepCountMax)`;
+    const remedy = 'Set truncated at that step, or give a larger episodeStepCountMax';
+    throw this.#code.refusal('step', expected, 'neither', remedy);
+  }
+
+  /** @param taken steps of the episode in progress */
+  state(given: Partial<EnvState> | null | undefined, taken: number): EnvState {
     const { name } = this.#env;
     const { stepCount, ended, arrays, ...more } = given ?? {};
     // What else it has would be lost in a checkpoint.
@@ -110,6 +126,10 @@ class GivenValues {
     if (!isWhole || !isCount || typeof ended !== 'boolean' || !hasArrays) {
       const expected = `env "${name}", stepCount, ended, and arrays of Float64Array`;
       throw this.#code.refusal('save', expected, describe(given));
+    }
+    // By it the steps of a restored episode are counted.
+    if (stepCount !== taken) {
+      throw this.#code.refusal('save', `stepCount ${taken}, the steps since reset`, `${stepCount}`);
     }
     return { env: name, stepCount: stepCount!, ended, arrays: { ...arrays } };
   }

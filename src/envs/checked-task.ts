@@ -5,6 +5,7 @@ import { isRecord } from '../contract/records.ts';
 import type { PolicySpecs, TensorSpec } from '../contract/tensor-spec.ts';
 import type { StepInfo } from './env.ts';
 import type { Outcome, Task } from './episode.ts';
+import { type Sizes, sizeDifference, sizesOf } from './episode-checks.ts';
 import type { Scene } from './scene.ts';
 import { distribution, type TaskDistribution } from './task-distribution.ts';
 import { shown, type UserCode } from './user-code.ts';
@@ -37,6 +38,10 @@ class CheckedTask implements Task {
   readonly #outcome: { reward: unknown; terminated: unknown } = { reward: undefined, terminated: false };
   #isRestoreChecked = false;
   #hasState = false;
+  /** Of the arrays of the first state, by name. */
+  #sizes: Sizes | undefined;
+  /** Whether the states before and after the first step were compared. */
+  #isSizeChecked = false;
 
   constructor(task: FileTask, code: UserCode) {
     this.name = task.name;
@@ -56,6 +61,7 @@ class CheckedTask implements Task {
     this.#code.call('begin', () => this.#task.begin(random, context));
     this.#hasState = true;
     this.#checkInfo('begin');
+    if (this.#sizes === undefined) this.#compareSizes();
   }
 
   advance(action: Float64Array, result: Outcome): boolean {
@@ -76,6 +82,8 @@ class CheckedTask implements Task {
     this.#checkInfo('advance');
     result.reward = outcome.reward as number;
     result.terminated = outcome.terminated as boolean;
+    if (!this.#isSizeChecked) this.#compareSizes();
+    this.#isSizeChecked = true;
     return true;
   }
 
@@ -87,8 +95,9 @@ class CheckedTask implements Task {
   }
 
   capture(): Arrays {
-    const captured = this.#code.call<unknown>('capture', () => this.#task.capture());
-    return this.#code.call('capture', () => this.#copies(captured));
+    const arrays = this.#captured();
+    if (this.#hasState) this.#checkSizes(arrays);
+    return arrays;
   }
 
   reinstate(arrays: Readonly<Arrays>, stepCount: number): void {
@@ -108,6 +117,33 @@ class CheckedTask implements Task {
 
   dispose(): void {
     this.#code.call('dispose', () => this.#task.dispose?.());
+  }
+
+  #captured(): Arrays {
+    const captured = this.#code.call<unknown>('capture', () => this.#task.capture());
+    return this.#code.call('capture', () => this.#copies(captured));
+  }
+
+  /**
+   * Before and after the first step: at the first checkpoint a run would be lost. Another fault of `capture` is left to who needs a state.
+   */
+  #compareSizes(): void {
+    let arrays: Arrays;
+    try {
+      arrays = this.#captured();
+    } catch {
+      return;
+    }
+    this.#checkSizes(arrays);
+  }
+
+  /** A checkpoint is restored into a state that has just begun, and states of several episodes lie in rows of one size. */
+  #checkSizes(arrays: Arrays): void {
+    this.#sizes ??= sizesOf(arrays);
+    const difference = sizeDifference(this.#sizes, arrays);
+    if (difference === undefined) return;
+    const remedy = 'Give the same arrays in every state, as long as they can get';
+    throw this.#code.refusal('capture', difference.expected, difference.actual, remedy);
   }
 
   #checkInfo(member: string): void {
@@ -165,6 +201,15 @@ export function checkedTasks(
   if (spec === null) return null;
   if (typeof tasks?.draw !== 'function') {
     throw code.refusal('tasks', 'a draw function, as the specs have a context', shown(tasks?.draw));
+  }
+  if (tasks.denseReward !== undefined) {
+    const remedy = 'Leave it out: steps are learnt from by the reward that advance or step gives';
+    throw code.refusal(
+      'tasks',
+      'no denseReward, which only built-in environments have',
+      shown(tasks.denseReward),
+      remedy,
+    );
   }
   const range = spec.names.map(
     (_, i) => [spec.low[i] ?? Number.NEGATIVE_INFINITY, spec.high[i] ?? Number.POSITIVE_INFINITY] as const,

@@ -40,8 +40,10 @@ export type StepResult = ResetResult & {
 export type EnvState = {
   /** Name of the environment that saved it. */
   readonly env: string;
+  /** Steps of the episode in progress, since `reset`. */
   readonly stepCount: number;
   readonly ended: boolean;
+  /** The same names and lengths in every state, where several episodes run on one instance. */
   readonly arrays: Readonly<Record<string, Float64Array>>;
 };
 

@@ -79,3 +79,27 @@ export function checkState(name: string, saved: EnvState, like: Readonly<Record<
     if (array?.length !== length) throw refuse(`${length} values of "${key}"`, String(array?.length ?? 'none'));
   }
 }
+
+/** Lengths of a state's arrays, by name. */
+export type Sizes = ReadonlyMap<string, number>;
+
+type Arrays = Readonly<Record<string, Float64Array>>;
+
+export const sizesOf = (arrays: Arrays): Sizes =>
+  new Map(Object.entries(arrays).map(([name, { length }]) => [name, length]));
+
+/** The first array of a state that is not as long as in the first state, in words; undefined if there is none. */
+export function sizeDifference(
+  first: Sizes,
+  arrays: Arrays,
+): { readonly expected: string; readonly actual: string } | undefined {
+  const names = Object.keys(arrays);
+  const other = names.find((name) => first.get(name) !== arrays[name]!.length);
+  const name = other ?? [...first.keys()].find((known) => arrays[known] === undefined);
+  if (name === undefined) return undefined;
+  const text = (length: number | undefined) => (length === undefined ? 'none' : `${length} values`);
+  return {
+    expected: `"${name}" to be as in the first state, ${text(first.get(name))}`,
+    actual: text(arrays[name]?.length),
+  };
+}

@@ -40,7 +40,7 @@ export type Task = {
   advance(action: Float64Array, outcome: Outcome): boolean;
   /** Writes the observation of the current state. */
   observe(observation: Float64Array): void;
-  /** Copies of all arrays that decide the future. */
+  /** Copies of all arrays that decide the future: the same names and lengths in every state since `begin`. */
   capture(): Record<string, Float64Array>;
   /** Takes back what `capture` gave after so many steps of an episode; sizes were checked. */
   reinstate(arrays: Readonly<Record<string, Float64Array>>, stepCount: number): void;

@@ -24,7 +24,7 @@ export type TaskDistribution = {
   draw(random: Random, context: Float64Array, split: TaskSplit): void;
   /**
    * Where the reward is too rare to learn from: a reward of a step in a task that updates may learn from instead. What a policy adapts by,
-   * and what evaluations count, is the environment's own.
+   * and what evaluations count, is the environment's own. Built-in environments alone have it.
    */
   readonly denseReward?: DenseReward | undefined;
   /** The tasks of a split: a function of the seed; the first n of a longer list are the list of n. Each [C]. */

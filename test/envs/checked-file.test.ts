@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { Env } from '../../src/envs/env.ts';
 import { loadEnvFile } from '../../src/envs/env-file.ts';
+import { stateRowOf } from '../../src/envs/state-row.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'hyperpolicy-checked-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -205,6 +206,45 @@ describe('a slip of a member', () => {
     expect(await messageOf(back)).toContain(message.replace('episode 1:', 'episode 1 step 1:'));
   });
 
+  test.each<[string, Partial<typeof taskParts>, string]>([
+    [
+      'that grows',
+      { capture: 'capture() { return { x: this.x, past: new Float64Array(this.n ?? 0) }; },' },
+      'mine.mjs capture, episode 1 step 1: expected "past" to be as in the first state, 0 values, got 1 values. Give the same arrays in every state, as long as they can get',
+    ],
+    [
+      'that is new',
+      { capture: 'capture() { return this.n ? { x: this.x, y: this.x } : { x: this.x }; },' },
+      'expected "y" to be as in the first state, none, got 2 values',
+    ],
+    [
+      'that is no longer there',
+      { capture: 'capture() { return this.n ? {} : { x: this.x }; },' },
+      'expected "x" to be as in the first state, 2 values, got none',
+    ],
+  ])('an array %s is refused at the first step, before a checkpoint has it', async (_, parts, message) => {
+    const env = await load({ ...advance(good), ...parts });
+    expect(await messageOf(() => play(env))).toContain(message);
+  });
+
+  test('an array that grows later is refused as the state is saved', async () => {
+    const capture = 'capture() { return { x: new Float64Array(this.n > 1 ? 3 : 2) }; },';
+    const env = await load({ ...advance(good), capture });
+    env.reset(1);
+    env.step([0]);
+    env.save();
+    env.step([0]);
+    expect(await messageOf(() => env.save())).toContain(
+      'mine.mjs capture, episode 1 step 2: expected "x" to be as in the first state, 2 values, got 3 values',
+    );
+  });
+
+  test('a capture that fails is left to who asks for a state', async () => {
+    const env = await load({ capture: `capture() { throw new Error('no state'); },` });
+    play(env);
+    expect(await messageOf(() => env.save())).toContain('expected no exception, got Error: no state');
+  });
+
   test('a capture that hands out what the task goes on with is copied', async () => {
     const env = await load();
     env.reset(1);
@@ -266,6 +306,11 @@ test.each([
     'one range too many',
     '{ draw() {}, ranges: { train: [[0, 1], [0, 1]], test: [[0, 1]] } }',
     'tasks: expected ranges.train to have [low, high] for each of goal, got [[0,1],[0,1]]',
+  ],
+  [
+    'a reward that would be dropped',
+    '{ draw() {}, denseReward: () => 0 }',
+    'tasks: expected no denseReward, which only built-in environments have, got a function. Leave it out: steps are learnt from by the reward that advance or step gives',
   ],
   ['a range that is reversed', '{ draw() {}, ranges: { train: [[0, 1]], test: [[2, 1]] } }', 'ranges.test to have'],
   [
@@ -391,6 +436,65 @@ describe('a whole environment in a file', () => {
       env.restore(env.save());
     };
     expect(await messageOf(run)).toContain(message);
+  });
+
+  /** Counts its steps in `n`. */
+  const counting = (parts: Record<string, string> = {}) =>
+    whole({
+      reset: 'n: 0, reset() { this.n = 0; return { observation: [0, 0], info: {} }; },',
+      step: `step() { this.n++; return { observation: [0, 0], info: {}, reward: 1, terminated: false, truncated: false, diverged: false }; },`,
+      save: `save() { return { env: 'mass', stepCount: this.n, ended: false, arrays: { past: new Float64Array(this.n) } }; },`,
+      restore: 'restore({ stepCount }) { this.n = stepCount; return [0, 0]; },',
+      ...parts,
+    });
+
+  test('must end its episodes: also one that was restored', async () => {
+    const env = await counting();
+    const message = /step 10: expected terminated or truncated by step 10 \(episodeStepCountMax\), got neither\. Set/;
+    const stepTo = (from: number, to: number) => {
+      for (let step = from; step < to; step++) env.step([0]);
+    };
+    env.reset(1);
+    stepTo(0, 6);
+    const saved = env.save();
+    stepTo(6, 9);
+    expect(await messageOf(() => env.step([0]))).toMatch(message);
+    env.reset(2);
+    stepTo(0, 9);
+    env.restore(saved);
+    stepTo(6, 9);
+    expect(await messageOf(() => env.step([0]))).toMatch(message);
+  });
+
+  test('may end its episodes at the last step', async () => {
+    const env = await counting({
+      step: `step() { this.n++; return { observation: [0, 0], info: {}, reward: 1, terminated: false, truncated: this.n === 10, diverged: false }; },`,
+    });
+    env.reset(1);
+    for (let step = 0; step < 9; step++) expect(env.step([0]).truncated).toBe(false);
+    expect(env.step([0]).truncated).toBe(true);
+  });
+
+  test('must count its steps in what it saves', async () => {
+    const env = await counting({
+      save: `save() { return { env: 'mass', stepCount: 0, ended: false, arrays: {} }; },`,
+    });
+    env.reset(1);
+    env.save();
+    env.step([0]);
+    expect(await messageOf(() => env.save())).toBe(
+      'mine.mjs save, episode 1 step 1: expected stepCount 1, the steps since reset, got 0',
+    );
+  });
+
+  test('must have states of one size where several episodes share it', async () => {
+    const env = await counting();
+    env.reset(1);
+    const row = stateRowOf(env);
+    env.step([0]);
+    expect(await messageOf(() => row.write(new Float64Array(row.size)))).toBe(
+      'mass.save: expected "past" to be as in the first state, 0 values, got 1 values',
+    );
   });
 
   test('gets actions within the bounds', async () => {
