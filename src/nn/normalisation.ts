@@ -10,8 +10,8 @@ export const normalise = <T extends tf.Tensor>(normalisation: Normalisation | un
     ? x
     : tf.div(tf.sub(x, tf.tensor1d(normalisation.shift)), tf.tensor1d(normalisation.scale));
 
-/** [low, high] to [0, 1], without a clip. */
+/** [low, high] to [0, 1], without a clip. Where the two are equal to 0, and what is off by 1 to 1. */
 export const rangeNormalisation = (low: readonly number[], high: readonly number[]): Normalisation => ({
   shift: Float32Array.from(low),
-  scale: Float32Array.from(low, (bound, i) => high[i]! - bound),
+  scale: Float32Array.from(low, (bound, i) => Math.fround(high[i]! - bound) || 1),
 });

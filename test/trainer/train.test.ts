@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -38,6 +38,79 @@ test('an environment with a context is refused before anything is written', asyn
       'train td3: expected a policy for tasks, or an environment without a context, got "Point-Robot" with context goal.x, goal.y. Choose --policy hyper or context-mlp, or mlp, which does not see the task',
   });
   expect(existsSync(runDirectory)).toBe(false);
+  await rm(scratch, { recursive: true });
+});
+
+/** A file whose tasks are draws from a range of the given ends. @returns its path */
+async function writeTasks(
+  folder: string,
+  ends: { readonly bound: number | null; readonly ranges?: string },
+): Promise<string> {
+  const { bound, ranges } = ends;
+  const path = join(folder, `tasks-${ranges === undefined ? 'open' : 'given'}.mjs`);
+  const low = bound === null ? bound : -bound;
+  await writeFile(
+    path,
+    `export default () => ({
+      name: 'tasks', episodeStepCountMax: 5, stepDurationS: 1, x: new Float64Array(2),
+      specs: {
+        observation: { names: ['x'], low: [null], high: [null], units: ['m'] },
+        action: { names: ['a'], low: [-1], high: [1], units: ['m'] },
+        context: { names: ['goal'], low: [${low}], high: [${bound}], units: ['m'], source: 'oracle' },
+      },
+      tasks: { draw(random, context) { context[0] = 2; }, ${ranges ?? ''} },
+      begin(random, context) { this.x.set([0, context[0]]); },
+      advance(action, outcome) {
+        this.x[0] += action[0];
+        outcome.reward = -Math.abs(this.x[0] - this.x[1]);
+        outcome.terminated = false;
+        return true;
+      },
+      observe(observation) { observation[0] = this.x[0]; },
+      capture() { return { x: this.x.slice() }; },
+      reinstate({ x }) { this.x.set(x); },
+    });`,
+  );
+  return path;
+}
+
+const contextNetworks = [
+  { name: 'td3', policy: 'context-mlp', critic: { architecture: 'mlp-standard' } },
+  { name: 'td3', policy: 'mlp', critic: { architecture: 'mlp-standard' } },
+  { name: 'sac', policy: 'hyper', critic: { architecture: 'mlp-standard' } },
+  { name: 'maml', policy: 'context-maml' },
+  { name: 'pearl', agent: 'oracle-context' },
+];
+
+test.each(contextNetworks)('tasks without a range are refused by networks that read them (%o)', async (algorithm) => {
+  const scratch = await mkdtemp(join(tmpdir(), 'train-test-'));
+  const runDirectory = join(scratch, 'run');
+  const config = { environment: await writeTasks(scratch, { bound: null }), algorithm, threadCount: 1 };
+  await expect(train({ config, runDirectory, stream: { write: () => true } })).rejects.toThrow(
+    'context value 0: expected a training range with two ends, as networks see the place of a task in it, got -Infinity to Infinity. Give tasks.ranges in the environment file, or --context-units raw',
+  );
+  expect(existsSync(runDirectory)).toBe(false);
+  await rm(scratch, { recursive: true });
+});
+
+test('tasks that are all the same, and raw ones without a range, are trained in', async () => {
+  const scratch = await mkdtemp(join(tmpdir(), 'train-test-'));
+  const same = await writeTasks(scratch, { bound: 3, ranges: 'ranges: { train: [[2, 2]], test: [[2, 2]] }' });
+  const open = await writeTasks(scratch, { bound: null });
+  const critic = { architecture: 'mlp-standard', hiddenSizes: [8] };
+  const loop = { stepCount: 20, warmUpStepCount: 8, evaluationEpisodeCount: 1 };
+  for (const [environment, settings] of [
+    [same, {}],
+    [open, { contextUnits: 'raw' }],
+  ] as const) {
+    const config = {
+      ...{ environment, loop, threadCount: 1 },
+      algorithm: { name: 'td3', policy: 'context-mlp', critic, batchSize: 4, ...settings },
+    };
+    const runDirectory = join(scratch, `run-${environment === same}`);
+    const { run } = await train({ config, runDirectory, stream: { write: () => true } });
+    expect(run.results.evaluationReturn).toBeLessThan(0);
+  }
   await rm(scratch, { recursive: true });
 });
 

@@ -80,17 +80,31 @@ export function policySizes(settings: PolicySettings, specs: PolicySpecs): Netwo
  * [-1, 1], such as a direction, stays as it is.
  *
  * Source: Sarafian et al. 2021, appendix E, which says that it feeds the raw values: `raw`.
+ * @throws HyperpolicyError invalid_argument: a range without an end, which has no places
  */
 export function taskNormalisation(
   { contextUnits }: Pick<PolicySettings, 'contextUnits'>,
   tasks: Pick<TaskDistribution, 'ranges'> | null,
 ): Normalisation | undefined {
   if (contextUnits === 'raw' || tasks === null) return undefined;
-  const ranges = tasks.ranges.train.map(([low, high]) => (low === -1 && high === 1 ? [0, 1] : [low, high]));
+  const ranges = tasks.ranges.train.map(([low, high], i) => {
+    checkRange(i, low, high);
+    return low === -1 && high === 1 ? [0, 1] : [low, high];
+  });
   return rangeNormalisation(
     ranges.map(([low]) => low!),
     ranges.map(([, high]) => high!),
   );
+}
+
+function checkRange(i: number, low: number, high: number): void {
+  if ([low, high, high - low].every((value) => Number.isFinite(Math.fround(value)))) return;
+  throw invalidArgument({
+    where: `context value ${i}`,
+    expected: 'a training range with two ends, as networks see the place of a task in it',
+    actual: `${low} to ${high}`,
+    remedy: 'Give tasks.ranges in the environment file, or --context-units raw',
+  });
 }
 
 /**

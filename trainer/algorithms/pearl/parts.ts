@@ -3,7 +3,6 @@
 import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { type PolicySpecs, specSize } from '../../../src/contract/tensor-spec.ts';
-import type { Normalisation } from '../../../src/nn/normalisation.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { IterationsConfig, IterativeLearner } from '../../loops/iterations.ts';
 import { taskNormalisation } from '../../off-policy/policies.ts';
@@ -64,7 +63,7 @@ export type PearlRun = {
 export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun> {
   const { config, loop, specs, tasks, engine } = options;
   const { seed } = loop;
-  const given = givenLatent(config, specs, taskNormalisation(config, tasks));
+  const given = givenLatent(config, specs, tasks);
   const { latentSize, latentOf } = given;
   const networks = infers(config.agent)
     ? createPearlNetworks(config, specs)
@@ -181,13 +180,14 @@ const createPosteriors = (
 
 /** z if it is not inferred: how many values, and which. */
 function givenLatent(
-  { agent, latentSize }: PearlConfig,
+  { agent, latentSize, contextUnits }: PearlConfig,
   { context }: PolicySpecs,
-  normalisation: Normalisation | undefined,
+  tasks: Pick<RunTasks, 'ranges'>,
 ) {
   const none = () => new Float32Array();
   if (infers(agent)) return { latentSize, latentOf: none, normalisation: undefined };
   if (agent === 'no-context') return { latentSize: 0, latentOf: none, normalisation: undefined };
+  const normalisation = taskNormalisation({ contextUnits }, tasks);
   const latentOf = (task: ArrayLike<number>) =>
     Float32Array.from(task, (value, i) =>
       normalisation === undefined ? value : (value - normalisation.shift[i]!) / normalisation.scale[i]!,
