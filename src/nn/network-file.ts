@@ -75,7 +75,7 @@ export type NetworkContent = {
 export function readNetwork({ tensors, metadata }: SafetensorsFile, where: string): NetworkContent {
   const network = createNetwork(parseDescription(metadata[metadataKey] ?? '', where));
   const specs = networkSpecs(network);
-  const unknown = [...tensors.keys()].find((name) => !(name in specs));
+  const unknown = [...tensors.keys()].find((name) => !Object.hasOwn(specs, name));
   if (unknown !== undefined)
     throw invalidArgument({ where, expected: "the network's tensors", actual: `"${unknown}"` });
   const parameters = Object.entries(specs).map(([name, { shape }]) => {

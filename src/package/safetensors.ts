@@ -115,7 +115,7 @@ function parseHeader(bytes: Uint8Array, refuse: Refuse) {
     if (!parsed.success) {
       throw refuse(`dtype, shape and data_offsets of tensor "${name}"`, parsed.error.issues[0]!.message);
     }
-    if (!(parsed.data.dtype in decoders)) {
+    if (!Object.hasOwn(decoders, parsed.data.dtype)) {
       throw refuse(`tensor "${name}" of ${Object.keys(decoders).join(', ')}`, parsed.data.dtype);
     }
     return { name, ...parsed.data };

@@ -181,8 +181,15 @@ test('transitions of another size are refused with both shapes', () => {
   );
 });
 
-test('an unknown encoder is refused with the known ones', () => {
-  expect(() => createEncoder({ architecture: 'lstm' }, sizes)).toThrow(
-    'encoder: expected one of pearl-encoder, pearl-gru-encoder, got "lstm"',
+test.each(['lstm', 'constructor'])('an unknown encoder (%s) is refused with the known ones', (architecture) => {
+  expect(() => createEncoder({ architecture }, sizes)).toThrow(
+    `encoder: expected one of pearl-encoder, pearl-gru-encoder, got "${architecture}"`,
+  );
+});
+
+test('an unknown aggregation is refused with the known ones', () => {
+  const aggregation = 'constructor' as 'mean';
+  expect(() => createEncoder({ architecture: 'pearl-encoder', aggregation }, sizes)).toThrow(
+    'encoder pearl-encoder: expected the aggregation product or mean, got "constructor"',
   );
 });

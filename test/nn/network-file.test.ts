@@ -51,12 +51,14 @@ describe('is refused', () => {
         'x',
       ),
     ).toThrow('x tensor "shared.embedding": expected [5], got [4]');
-    expect(() =>
-      readNetwork(
-        changed((tensors) => tensors.set('foo', other)),
-        'x',
-      ),
-    ).toThrow(`x: expected the network's tensors, got "foo"`);
+    for (const name of ['foo', 'constructor']) {
+      expect(() =>
+        readNetwork(
+          changed((tensors) => tensors.set(name, other)),
+          'x',
+        ),
+      ).toThrow(`x: expected the network's tensors, got "${name}"`);
+    }
   });
 
   test('with a description that does not parse', () => {

@@ -94,9 +94,11 @@ test('zero noise gives the deterministic action', () => {
 
 describe('is refused with both sides', () => {
   test('an unknown name, a context too many, a context too few', () => {
-    expect(() => createPolicy({ architecture: 'ppo' }, sizes)).toThrow(
-      `policy: expected one of ${policyNames.join(', ')}, got "ppo"`,
-    );
+    for (const architecture of ['ppo', 'constructor']) {
+      expect(() => createPolicy({ architecture }, sizes)).toThrow(
+        `policy: expected one of ${policyNames.join(', ')}, got "${architecture}"`,
+      );
+    }
     expect(() => createPolicy({ architecture: 'maml' }, { ...sizes, contextSize: 1 })).toThrow(
       'policy maml: expected no context, got context size 1',
     );

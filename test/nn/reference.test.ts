@@ -82,6 +82,18 @@ describe('is refused with both sides', () => {
       `reference architecture: expected one of ${referenceNames.join(', ')}, got "sa"`,
     ],
     [
+      'an architecture that every object has',
+      'constructor',
+      shapes,
+      `reference architecture: expected one of ${referenceNames.join(', ')}, got "constructor"`,
+    ],
+    [
+      'a tensor that every object has',
+      'sa-hyper',
+      changed((map) => map.set('constructor', [1])),
+      'reference sa-hyper: expected names of the reference for it, got "constructor"',
+    ],
+    [
       'an unknown name',
       'sa-hyper',
       changed((map) => map.set('foo', [1])),

@@ -83,6 +83,11 @@ describe('a malformed file is refused', () => {
       'expected tensor "a" of F64, F32, F16, BF16, got I32',
     ],
     [
+      'a type that every object has',
+      encode({ a: entry([0, 4], { dtype: 'constructor' }) }, four),
+      'expected tensor "a" of F64, F32, F16, BF16, got constructor',
+    ],
+    [
       'a cut file',
       encode({ a: entry([0, 4]) }, four.subarray(0, 2)),
       'expected 4 bytes of tensors, as the header says, got 2',

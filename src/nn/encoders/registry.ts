@@ -34,13 +34,14 @@ export function createEncoder(
   { architecture, hiddenSizes = [200, 200, 200], aggregation }: EncoderConfig,
   sizes: EncoderSizes,
 ): Encoder {
-  const aggregations = builders[architecture];
+  const aggregations = Object.hasOwn(builders, architecture) ? builders[architecture] : undefined;
   if (aggregations === undefined) {
     const expected = `one of ${encoderNames.join(', ')}`;
     throw invalidArgument({ where: 'encoder', expected, actual: `"${architecture}"` });
   }
   const names = Object.keys(aggregations);
-  const build = aggregations[aggregation ?? names[0]!];
+  const wanted = aggregation ?? names[0]!;
+  const build = Object.hasOwn(aggregations, wanted) ? aggregations[wanted] : undefined;
   if (build !== undefined) return checked(build(sizes, hiddenSizes));
   const expected = `the aggregation ${names.join(' or ')}`;
   throw invalidArgument({ where: `encoder ${architecture}`, expected, actual: `"${aggregation}"` });

@@ -52,12 +52,16 @@ const entries: Readonly<Record<string, Entry>> = {
 
 export const policyNames: readonly string[] = Object.keys(entries);
 
+/** A file may have any text for a name, such as `constructor`. */
+const entryOf = (architecture: string): Entry | undefined =>
+  Object.hasOwn(entries, architecture) ? entries[architecture] : undefined;
+
 /** Whether an architecture needs a context. */
-export const policyNeedsContext = (architecture: string): boolean => entries[architecture]?.context === 'required';
+export const policyNeedsContext = (architecture: string): boolean => entryOf(architecture)?.context === 'required';
 
 /** @throws HyperpolicyError invalid_argument: an unknown architecture; a context size that it needs or does not take */
 export function createPolicy(config: PolicyConfig, sizes: PolicySizes): Policy {
-  const entry = entries[config.architecture];
+  const entry = entryOf(config.architecture);
   if (entry === undefined) {
     throw invalidArgument({
       where: 'policy',

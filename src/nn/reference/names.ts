@@ -3,6 +3,11 @@
 /** The name without the part that says which of the twins it belongs to -> our name in one member; undefined if unknown. */
 export type Naming = (local: string, all: readonly string[]) => string | undefined;
 
+const otherHyperNames: ReadonlyMap<string, string> = new Map([
+  ['sigma', 'logStd'],
+  ['embedding', 'shared.embedding'],
+]);
+
 /**
  * A hypernetwork: `hyper.hyper.N` are the trunk's linear layers (N = 0, 3, 6) and residual blocks, then the heads. Policies
  * and PEARL's networks have one `hyper.` more in front.
@@ -15,7 +20,7 @@ const hyperNames: Naming = (local) => {
     const index = { layer1: 0, last_layer: 1, last_layer_log: 2 }[head[1] as 'layer1'];
     return `head${index}.${{ W: 'weight', b: 'bias', s: 'gain' }[head[2] as 'W']}.${head[3]}`;
   }
-  return { sigma: 'logStd', embedding: 'shared.embedding' }[local];
+  return otherHyperNames.get(local);
 };
 
 /** Position N of the trunk: a linear layer, then two blocks with layers `fc.1` and `fc.3`, and so on. */

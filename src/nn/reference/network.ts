@@ -40,7 +40,7 @@ type Shapes = ReadonlyMap<string, readonly number[]>;
  *   shape that differs, a context size that it needs or does not take
  */
 export function referenceNetwork(architecture: string, sizes: ReferenceSizes, shapes: Shapes): ReferenceNetwork {
-  const naming = namings[architecture];
+  const naming = Object.hasOwn(namings, architecture) ? namings[architecture] : undefined;
   if (naming === undefined) {
     throw invalidArgument({
       where: 'reference architecture',
