@@ -138,7 +138,7 @@ export class Serving {
     });
     this.#closers.push(doors.close);
     const pool = this.#openPool();
-    const handles = openHandles(config, membership?.spool, log);
+    const handles = await openHandles(config, membership?.spool, log);
     this.#handles = handles;
     this.#closers.push(() => handles.close());
     if (membership !== undefined) await handles.store.adopt();

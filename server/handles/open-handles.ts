@@ -1,7 +1,7 @@
 /** Opens the handle store of one process, with its own spool or with one that several processes share. */
 
 import type { Logger } from 'pino';
-import { createSpoolDirectory, removeSpoolDirectory, Spool } from '../../src/files/spool.ts';
+import { createSpoolDirectory, Spool } from '../../src/files/spool.ts';
 import type { ServerConfig } from '../config.ts';
 import { HandleStore } from './handle-store.ts';
 
@@ -31,8 +31,9 @@ export type OpenHandles = {
 };
 
 /** @throws HyperpolicyError failed_precondition: the directory cannot be created */
-export function openHandles(config: ServerConfig, shared?: SpoolPart, log?: Logger): OpenHandles {
-  const directory = shared?.directory ?? createSpoolDirectory(config.handleDirectory, 'handles');
+export async function openHandles(config: ServerConfig, shared?: SpoolPart, log?: Logger): Promise<OpenHandles> {
+  const own = shared === undefined ? await createSpoolDirectory(config.handleDirectory, 'handles') : undefined;
+  const directory = shared?.directory ?? own!.path;
   const processCount = shared?.processCount ?? 1;
   const offsetMs = shared?.clockOffsetMs ?? clockOffset();
   const store = new HandleStore({
@@ -49,7 +50,7 @@ export function openHandles(config: ServerConfig, shared?: SpoolPart, log?: Logg
     store,
     close() {
       store.close();
-      if (shared === undefined) removeSpoolDirectory(directory);
+      own?.remove();
     },
   };
 }

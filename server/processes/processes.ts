@@ -7,7 +7,7 @@ import cluster from 'node:cluster';
 import { fileURLToPath } from 'node:url';
 import pino, { type Logger } from 'pino';
 import type { Registry } from 'prom-client';
-import { createSpoolDirectory, removeSpoolDirectory } from '../../src/files/spool.ts';
+import { createSpoolDirectory } from '../../src/files/spool.ts';
 import { closeLostConnections } from '../../src/messages/handovers.ts';
 import { measureEventLoopDelay } from '../../src/metrics/event-loop-delay.ts';
 import { joinWithParent, type MetricValues } from '../../src/metrics/joined.ts';
@@ -33,8 +33,8 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
   const metrics = createMetrics({ eventLoopDelayUs: delay.meanUs });
   const doors = openDoors(config, logger, { onSpent: (name) => group.spent(name) });
   // Shared by all processes, so it is made here.
-  const directory = createSpoolDirectory(config.handleDirectory, 'handles');
-  const spool = { directory, processCount: config.processCount, clockOffsetMs: clockOffset() };
+  const directory = await createSpoolDirectory(config.handleDirectory, 'handles');
+  const spool = { directory: directory.path, processCount: config.processCount, clockOffsetMs: clockOffset() };
   const group: ProcessGroup = new ProcessGroup({
     config,
     // The parent says when to scan the store, so that all see a new version at about the same time.
@@ -69,7 +69,7 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
       clearInterval(watch);
       // For a failed start. After a drain no process is left, and failures have been reported.
       await group.stop().catch(() => {});
-      removeSpoolDirectory(spool.directory);
+      directory.remove();
       doors.close();
       delay.stop();
     },

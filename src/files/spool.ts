@@ -12,65 +12,109 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   unlinkSync,
   utimesSync,
 } from 'node:fs';
 import { readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import type { Server } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { unwritableFolder } from './folders.ts';
+import { askSocket, openSocket, shortPath } from './process-socket.ts';
 
-/** Names of directories have the machine, since containers may share a temporary directory, and the process that made them. */
+/** Names of directories have the machine, since machines may share a directory. */
 const prefixOf = (use: string): string => `hyperpolicy-${use}-${hostname()}-`;
 
+/** In a directory: the socket that its program listens on. */
+const ownerName = '.owner';
+
+export type SpoolDirectory = {
+  readonly path: string;
+  /** Removes it, at once. */
+  remove(): void;
+};
+
 /**
- * Creates the directory, readable by this user only, and removes those that killed programs of this machine left there.
+ * Creates the directory, readable by this user only, and removes those that killed programs of this machine left there: those with a
+ * socket that nobody listens on. Where the file system has no sockets, a killed program's directory stays.
  * @param parent the system's temporary directory if null
  * @param use part of its name
  * @throws HyperpolicyError failed_precondition: it cannot be created
  */
-export function createSpoolDirectory(parent: string | null, use: string): string {
+export async function createSpoolDirectory(parent: string | null, use: string): Promise<SpoolDirectory> {
   const where = parent ?? tmpdir();
   const prefix = prefixOf(use);
-  removeLeftOvers(where, prefix);
+  await removeLeftOvers(where, prefix);
+  let path: string;
   try {
-    return mkdtempSync(join(where, `${prefix}${process.pid}-`));
+    path = mkdtempSync(join(where, `${prefix}${process.pid}-`));
   } catch (cause) {
     throw unwritableFolder(`${use} in ${where}`, cause);
   }
+  const owner = await openOwnerSocket(path);
+  return {
+    path,
+    remove() {
+      removeDirectory(path);
+      owner?.close();
+    },
+  };
 }
 
-function removeLeftOvers(where: string, prefix: string): void {
+/** Undefined where the file system has none. */
+async function openOwnerSocket(directory: string): Promise<Server | undefined> {
+  const short = shortPath(directory);
+  // Renamed once it listens: who finds it by its name may ask it.
+  const aside = `${ownerName}-${process.pid}`;
+  try {
+    const owner = await openSocket(join(short.path, aside), () => `${process.pid}`);
+    renameSync(join(directory, aside), join(directory, ownerName));
+    return owner;
+  } catch {
+    return undefined;
+  } finally {
+    short.close();
+  }
+}
+
+async function removeLeftOvers(where: string, prefix: string): Promise<void> {
   let names: string[] = [];
   try {
     names = readdirSync(where);
   } catch {
     // The directory can be written but not listed: old directories stay.
   }
-  for (const name of names)
-    if (name.startsWith(prefix) && isLeftOver(where, name, prefix)) removeSpoolDirectory(join(where, name));
+  const found = names.filter((name) => name.startsWith(prefix)).map((name) => join(where, name));
+  await Promise.all(
+    found.map(async (directory) => {
+      if (await isLeftOver(directory)) removeDirectory(directory);
+    }),
+  );
 }
 
-function isLeftOver(where: string, name: string, prefix: string): boolean {
-  const pid = Number(name.slice(prefix.length).split('-')[0]);
-  if (!Number.isSafeInteger(pid) || pid <= 0 || isAlive(pid)) return false;
-  const found = lstatSync(join(where, name), { throwIfNoEntry: false });
+async function isLeftOver(directory: string): Promise<boolean> {
+  const found = lstatSync(directory, { throwIfNoEntry: false });
   // Never a directory of another user, or a link.
-  return found?.isDirectory() === true && found.uid === process.getuid?.();
-}
-
-function isAlive(pid: number): boolean {
+  if (found?.isDirectory() !== true || found.uid !== process.getuid?.()) return false;
   try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+    // Without it nobody knows whether its program lives.
+    if (!lstatSync(join(directory, ownerName)).isSocket()) return false;
+    const short = shortPath(directory);
+    try {
+      return (await askSocket(join(short.path, ownerName))) === undefined;
+    } finally {
+      short.close();
+    }
+  } catch {
+    // It is being removed, or cannot be asked.
+    return false;
   }
 }
 
-export const removeSpoolDirectory = (directory: string): void => rmSync(directory, { recursive: true, force: true });
+const removeDirectory = (directory: string): void => rmSync(directory, { recursive: true, force: true });
 
 export type SpoolFile = { readonly name: string; readonly usedAtMs: number; readonly bytes: number };
 
@@ -126,14 +170,14 @@ export class Spool {
     return isThere(() => unlinkSync(this.#pathOf(name)));
   }
 
-  /** Every file, including those that are being written; none if the directory is gone. */
+  /** Every file, including those that are being written; none if the directory is gone. Hidden ones are not of the spool. */
   async list(): Promise<SpoolFile[]> {
     const names = await readdir(this.directory).catch((error: unknown) => {
       if (isMissing(error)) return [];
       throw error;
     });
     const files: SpoolFile[] = [];
-    for (const name of names) {
+    for (const name of names.filter((one) => !one.startsWith('.'))) {
       const found = await stat(this.#pathOf(name)).catch(() => undefined);
       if (found !== undefined) files.push({ name, usedAtMs: found.mtimeMs, bytes: found.size });
     }

@@ -9,6 +9,7 @@ import { createPolicyClient, type PolicyClient } from '../../clients/typescript/
 import type { ServerSettings } from '../../server/config.ts';
 import { type RunningServer, startServer } from '../../server/main.ts';
 import { createMetrics } from '../../server/telemetry/metrics.ts';
+import { Spool } from '../../src/files/spool.ts';
 import { publishRandomPackage, type RandomPackageOptions } from '../random-package.ts';
 
 export type PackageOptions = Omit<RandomPackageOptions, 'store'>;
@@ -26,6 +27,10 @@ export async function temporaryStore(
   for (const options of packages) await publishRandomPackage({ store, ...options });
   return store;
 }
+
+/** Names of the files in a directory of context handles, without the socket of its server. */
+export const spoolFiles = async (directory: string): Promise<string[]> =>
+  (await new Spool({ directory }).list()).map(({ name }) => name);
 
 /** Metrics of parts that run without a server. */
 export const metricsOfParts = () => createMetrics({ eventLoopDelayUs: () => 0 });

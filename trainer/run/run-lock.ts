@@ -1,23 +1,19 @@
 /**
- * The lock of a run directory: a Unix socket `lock-<id>` in it that the process listens on. The system drops it with the process,
- * however that ends, and every process that shares the directory on this machine can ask it, even from another container. A process id has neither property.
+ * The lock of a run directory: a Unix socket `lock-<id>` in it that the process listens on, as long as it lives
+ * (src/files/process-socket.ts).
  *
  * A process puts its own socket there first and then asks all others. One that holds the lock wins; of two that ask, the lower id
  * waits for what becomes of the other, and the higher gives way. So at most one holds it, and no dead one has to be replaced.
  */
 
 import { randomUUID } from 'node:crypto';
-import { closeSync, existsSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failedPrecondition } from '../../src/contract/errors.ts';
+import { askSocket, openSocket, shortPath } from '../../src/files/process-socket.ts';
 
-/** Systems take about 100 bytes as the path of a socket; the names here need some of them. */
-const folderBytesMax = 60;
-/** A process that does not answer within this time counts as busy: it has the lock. */
-const answerTimeoutMs = 1000;
 const askAgainMs = 10;
 
 /**
@@ -33,15 +29,6 @@ export async function lockDirectory(directory: string): Promise<() => void> {
   } finally {
     short.close();
   }
-}
-
-/** A short name for a path of any length while it is open, if the system shows open files. */
-function shortPath(directory: string): { readonly path: string; close(): void } {
-  if (Buffer.byteLength(directory) <= folderBytesMax || !existsSync('/proc/self/fd')) {
-    return { path: directory, close() {} };
-  }
-  const descriptor = openSync(directory, 'r');
-  return { path: `/proc/self/fd/${descriptor}`, close: () => closeSync(descriptor) };
 }
 
 /** This process's socket in the directory, with which it asks for the lock. */
@@ -71,12 +58,6 @@ async function openPlace(directory: string, short: string): Promise<Place> {
 /** @param keptFolder the folder by the name that it has for as long as the lock is held */
 async function listenIn(folder: string, keptFolder: string, prefix: string, id: string): Promise<Place> {
   const name = `${prefix}${id}`;
-  const server = createServer((socket) => {
-    // The asking process may have ended before it gets its answer.
-    socket.on('error', () => {});
-    socket.end(`${process.pid} ${place.state}`);
-  });
-  server.unref();
   const place: Place = {
     folder,
     prefix,
@@ -87,10 +68,7 @@ async function listenIn(folder: string, keptFolder: string, prefix: string, id: 
       server.close();
     },
   };
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(join(folder, name), resolve);
-  });
+  const server = await openSocket(join(folder, name), () => `${process.pid} ${place.state}`);
   return place;
 }
 
@@ -131,23 +109,9 @@ async function outlive(path: string, isFirst: boolean, directory: string): Promi
 type Owner = { readonly name: string; readonly isHolder: boolean };
 
 /** The process that listens there; undefined if there is none. */
-function ownerOf(path: string): Promise<Owner | undefined> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(path);
-    let text = '';
-    socket.setTimeout(answerTimeoutMs, () => socket.destroy());
-    socket.on('data', (data) => {
-      text += String(data);
-    });
-    socket.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') resolve(undefined);
-      // It left before it answered.
-      else if (error.code === 'ECONNRESET') resolve(ownerOf(path));
-      else reject(error);
-    });
-    socket.once('close', () => {
-      const [, pid, state] = /^(\d+) (holds|asks)$/.exec(text) ?? [];
-      resolve({ name: pid === undefined ? 'another process' : `process ${pid}`, isHolder: state !== 'asks' });
-    });
-  });
+async function ownerOf(path: string): Promise<Owner | undefined> {
+  const answer = await askSocket(path);
+  if (answer === undefined) return undefined;
+  const [, pid, state] = /^(\d+) (holds|asks)$/.exec(answer) ?? [];
+  return { name: pid === undefined ? 'another process' : `process ${pid}`, isHolder: state !== 'asks' };
 }

@@ -1,13 +1,16 @@
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { parseServerConfig } from '../../../server/config.ts';
 import type { HandleContext } from '../../../server/handles/handle-context.ts';
 import { HandleStore, type HandleStoreOptions } from '../../../server/handles/handle-store.ts';
 import { clockOffset, openHandles } from '../../../server/handles/open-handles.ts';
-import { createSpoolDirectory, removeSpoolDirectory, Spool } from '../../../src/files/spool.ts';
+import { createSpoolDirectory, Spool } from '../../../src/files/spool.ts';
 
 const minute = 60_000;
 const timeToLiveMs = 10 * minute;
@@ -22,8 +25,8 @@ const held = (mark: number): HandleContext => ({
 const markOf = (found: HandleContext | undefined) => found?.state.context[0];
 
 function openDirectory(): string {
-  const directory = createSpoolDirectory(null, 'handles');
-  onTestFinished(() => removeSpoolDirectory(directory));
+  const directory = mkdtempSync(join(tmpdir(), 'hyperpolicy-test-'));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 
@@ -43,19 +46,46 @@ function openStore(directory: string, options: Partial<HandleStoreOptions> = {})
 }
 
 describe('the spool', () => {
-  test('a new directory removes those of killed servers, and no others', async () => {
+  /** A process with a directory of its own, which it says; it stays. */
+  async function holder(parent: string) {
+    const built = pathToFileURL(join(import.meta.dirname, '../../../dist/src/files/spool.js')).href;
+    const code = `import { createSpoolDirectory } from ${JSON.stringify(built)};
+      const { path } = await createSpoolDirectory(${JSON.stringify(parent)}, 'handles');
+      process.stdout.write(path); setInterval(() => {}, 1000);`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', code], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    const [path] = (await once(child.stdout, 'data')) as [Buffer];
+    return { child, path: path.toString() };
+  }
+
+  test('a new directory removes those of killed servers whatever process id they had, and no others', async () => {
     const parent = await mkdtemp(join(tmpdir(), 'hyperpolicy-test-'));
     onTestFinished(() => rm(parent, { recursive: true }));
-    const own = createSpoolDirectory(parent, 'handles');
-    const child = spawnSync(process.execPath, ['-e', '']);
-    // As the process that has just ended would have named its own.
-    const dead = own.replace(`-${process.pid}-`, `-${child.pid}-`);
-    const foreign = join(parent, `hyperpolicy-handles-elsewhere-${child.pid}-a`);
-    const link = `${dead}-link`;
-    await Promise.all([mkdir(dead), mkdir(foreign), symlink(own, link)]);
+    const [killed, stopped] = [await holder(parent), await holder(parent)];
+    const exited = once(killed.child, 'exit');
+    killed.child.kill('SIGKILL');
+    await exited;
+    stopped.child.kill('SIGSTOP');
+    // As in containers: the id of the dead one is that of a living process here, and the other way round.
+    const rename = (path: string, pid: number | undefined) => {
+      const renamed = path.replace(/-\d+-(?=\w+$)/, `-${pid}-`);
+      renameSync(path, renamed);
+      return renamed;
+    };
+    const dead = rename(killed.path, process.pid);
+    const living = rename(stopped.path, killed.child.pid);
     await writeFile(join(dead, 'aa'), 'x');
-    const next = createSpoolDirectory(parent, 'handles');
-    expect((await readdir(parent)).sort()).toEqual([own, foreign, link, next].map((path) => basename(path)).sort());
+    const foreign = join(parent, `hyperpolicy-handles-elsewhere-${killed.child.pid}-a`);
+    const unknown = `${living}-without-a-socket`;
+    const link = `${dead}-link`;
+    await Promise.all([mkdir(foreign), mkdir(unknown), symlink(dead, link)]);
+    const next = await createSpoolDirectory(parent, 'handles');
+    const left = [living, foreign, unknown, link, next.path];
+    expect((await readdir(parent)).sort()).toEqual(left.map((path) => basename(path)).sort());
+    next.remove();
+    expect(await readdir(parent)).not.toContain(basename(next.path));
   });
 });
 
@@ -87,12 +117,12 @@ describe('the handle store', () => {
   });
 
   test('the directory and its files are for this user alone, and go with the directory', async () => {
-    const directory = createSpoolDirectory(null, 'handles');
+    const { path: directory, remove } = await createSpoolDirectory(null, 'handles');
     const { store } = openStore(directory);
     const handle = await store.put(held(1));
     expect((await stat(directory)).mode & 0o777).toBe(0o700);
     expect((await stat(join(directory, handle))).mode & 0o777).toBe(0o600);
-    removeSpoolDirectory(directory);
+    remove();
     await expect(stat(directory)).rejects.toThrow('ENOENT');
   });
 
@@ -259,7 +289,7 @@ describe('the handle store', () => {
     const directory = openDirectory();
     const [{ store, time }, other] = [openStore(directory), openStore(directory).store];
     const lost = await store.put(held(1));
-    removeSpoolDirectory(directory);
+    await rm(directory, { recursive: true });
     time.nowMs += minute;
     await store.sweep();
     expect([store.entryCount, store.bytes, store.get(lost)]).toEqual([0, 0, undefined]);
@@ -270,7 +300,7 @@ describe('the handle store', () => {
 
   test('a directory that is gone for good is a fault, not the client’s', async () => {
     const parent = await mkdtemp(join(tmpdir(), 'hyperpolicy-test-'));
-    const { store } = openStore(createSpoolDirectory(parent, 'handles'));
+    const { store } = openStore((await createSpoolDirectory(parent, 'handles')).path);
     await rm(parent, { recursive: true });
     await expect(store.put(held(1))).rejects.toThrow('ENOENT');
     expect(store.entryCount).toBe(0);
@@ -280,7 +310,7 @@ describe('the handle store', () => {
     const directory = openDirectory();
     const { store } = openStore(directory);
     store.close();
-    removeSpoolDirectory(directory);
+    await rm(directory, { recursive: true });
     await expect(store.put(held(1))).rejects.toThrow('ENOENT');
     await expect(stat(directory)).rejects.toThrow('ENOENT');
   });
@@ -337,17 +367,17 @@ describe('two stores on one directory', () => {
     async (days) => {
       const shared = { directory: openDirectory(), processCount: 2, clockOffsetMs: clockOffset() };
       const config = parseServerConfig({ handleTimeToLiveMs: timeToLiveMs });
-      const open = (process: number) => {
-        const { store } = openHandles(config, { ...shared, process });
+      const open = async (process: number) => {
+        const { store } = await openHandles(config, { ...shared, process });
         onTestFinished(() => store.close());
         return store;
       };
-      const writer = open(1);
+      const writer = await open(1);
       const handle = await writer.put(held(1));
       const nowMs = Date.now() + days * 24 * 60 * minute;
       const clock = vi.spyOn(Date, 'now').mockReturnValue(nowMs);
       onTestFinished(() => clock.mockRestore());
-      const reader = open(2);
+      const reader = await open(2);
       await reader.sweep();
       expect([writer, reader].map((store) => markOf(store.get(handle)))).toEqual([1, 1]);
       const later = await reader.put(held(2));
@@ -362,7 +392,7 @@ describe('two stores on one directory', () => {
     const spool = { directory, processCount: 2 };
     const config = parseServerConfig({ handleCountMax: 6 });
     const open = async (process: number) => {
-      const { store } = openHandles(config, { ...spool, process });
+      const { store } = await openHandles(config, { ...spool, process });
       onTestFinished(() => store.close());
       await store.adopt();
       return store;

@@ -8,12 +8,12 @@ import { startServer } from '../../../server/main.ts';
 import { policyGradientCoefficients, runToEnd } from '../../../src/advantages/policy-gradient.ts';
 import { createRandom, normalRow } from '../../../src/contract/random.ts';
 import { fingerprint } from '../../../src/contract/tensor-spec.ts';
-import { createSpoolDirectory, removeSpoolDirectory } from '../../../src/files/spool.ts';
+import { createSpoolDirectory } from '../../../src/files/spool.ts';
 import { floatTensor, indexTensor, openSession, type TensorMap } from '../../../src/onnx/session.ts';
 import { type Manifest, parseManifest } from '../../../src/package/manifest.ts';
 import { readPackage } from '../../../src/package/package.ts';
 import { publishRandomPackage } from '../../random-package.ts';
-import { metricLines, recordingLog, startTestServer, temporaryStore } from '../fixtures.ts';
+import { metricLines, recordingLog, spoolFiles, startTestServer, temporaryStore } from '../fixtures.ts';
 
 const observationSize = 4;
 const actionSize = 2;
@@ -374,7 +374,7 @@ describe('context handles', () => {
     expect((await client.act(asked)).version).toBe(1);
     await usedBefore(11);
     await expect(client.act(asked)).rejects.toMatchObject(unknown);
-    expect(await readdir(join(handleDirectory, spool!))).toEqual([]);
+    expect(await spoolFiles(join(handleDirectory, spool!))).toEqual([]);
     expect(await metricLines(started, 'hyperpolicy_context_handle')).toEqual({
       hyperpolicy_context_handles: 0,
       hyperpolicy_context_handle_bytes: 0,
@@ -404,8 +404,8 @@ describe('context handles', () => {
   });
 
   test('are those of every process that shares the directory', async () => {
-    const directory = createSpoolDirectory(null, 'handles');
-    onTestFinished(() => removeSpoolDirectory(directory));
+    const { path: directory, remove } = await createSpoolDirectory(null, 'handles');
+    onTestFinished(remove);
     const store = await temporaryStore([pearl, maml]);
     const settings = { store, port: 0, metricsPort: 0, watchMs: 0, drainMs: 1000 };
     const part = (process: number) => ({ directory, processCount: 2, process });
@@ -427,7 +427,7 @@ describe('context handles', () => {
     expect(more.posterior!.transitionCount).toBe(7);
     for (const client of clients) client.close();
     await servers[0]!.stop();
-    expect((await readdir(directory)).length).toBe(3);
+    expect(await spoolFiles(directory)).toHaveLength(3);
     await servers[1]!.stop();
   });
 

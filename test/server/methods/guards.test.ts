@@ -43,7 +43,7 @@ const row = (...values: number[]) => ({
 async function startLate() {
   const started = await startTestServer([hyper, pearl, maml]);
   const { config, models } = started.server;
-  const spool = openHandles(config);
+  const spool = await openHandles(config);
   onTestFinished(() => spool.close());
   const metrics = metricsOfParts();
   const handlers = createPolicyHandlers({

@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { createAdminClient } from '../../../clients/typescript/admin.ts';
 import { createPolicyClient, type PolicyClient } from '../../../clients/typescript/client.ts';
 import { publishRandomPackage } from '../../random-package.ts';
-import { temporaryStore } from '../fixtures.ts';
+import { spoolFiles, temporaryStore } from '../fixtures.ts';
 import { acceptSettings, connectRaw, frameTypes } from '../raw-http2.ts';
 import { runToEnd, type SpawnedServer, spawnServer } from '../spawn.ts';
 
@@ -150,7 +150,7 @@ describe('two processes on one port', () => {
     await server.line(({ msg }) => msg === 'process replaced');
     expect(await metrics(server, 'hyperpolicy_context_handles ')).toEqual({ hyperpolicy_context_handles: 5 });
     const [spool] = await readdir(handleDirectory);
-    expect(await readdir(join(handleDirectory, spool!))).toHaveLength(5);
+    expect(await spoolFiles(join(handleDirectory, spool!))).toHaveLength(5);
     server.child.kill('SIGTERM');
     await once(server.child, 'exit');
     expect(await readdir(handleDirectory)).toEqual([]);
