@@ -5,8 +5,8 @@
 
 import { randomUUID } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { dirname, join, parse } from 'node:path';
+import { lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, parse } from 'node:path';
 
 /** Writes a new file and waits until its bytes are on the disk. */
 export async function writeDurably(path: string, content: Uint8Array | string): Promise<void> {
@@ -71,7 +71,7 @@ export function replaceFileSync(path: string, content: Uint8Array | string, writ
 
 /**
  * Creates a directory that `fill` writes into. If `fill` throws, the directory is removed. A kill may leave it, so readers should skip
- * its name.
+ * its name, and `removeLeftAside` removes it later.
  */
 export async function withDirectoryAside<T>(aside: string, fill: () => Promise<T>): Promise<T> {
   await mkdir(aside);
@@ -80,6 +80,27 @@ export async function withDirectoryAside<T>(aside: string, fill: () => Promise<T
   } catch (error) {
     await rm(aside, { recursive: true, force: true });
     throw error;
+  }
+}
+
+/** Nobody takes so long between two files that he writes. */
+const leftAfterMs = 24 * 60 * 60 * 1000;
+
+/**
+ * Removes what killed writers left beside a new directory aside: directories of the same purpose in which no file was made for a day. What
+ * cannot be removed stays.
+ * @param aside as asidePath made it, a moment ago
+ */
+export async function removeLeftAside(aside: string, purpose: string): Promise<void> {
+  const parent = dirname(aside);
+  const prefix = basename(asidePath(parent, purpose, ''));
+  // By the clock of the file system, as other machines may share it.
+  const { mtimeMs: nowMs } = await lstat(aside);
+  for (const name of await readdir(parent).catch(() => [])) {
+    if (!name.startsWith(prefix)) continue;
+    const found = await lstat(join(parent, name)).catch(() => undefined);
+    if (found?.isDirectory() !== true || nowMs - found.mtimeMs < leftAfterMs) continue;
+    await rm(join(parent, name), { recursive: true, force: true }).catch(() => {});
   }
 }
 

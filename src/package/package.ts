@@ -9,7 +9,14 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { checkSpecBounds } from '../contract/bounds.ts';
 import { failedPrecondition, HyperpolicyError, invalidArgument, notFound } from '../contract/errors.ts';
 import { fingerprint } from '../contract/tensor-spec.ts';
-import { asidePath, revealDirectory, syncDirectory, withDirectoryAside, writeDurably } from '../files/durable-files.ts';
+import {
+  asidePath,
+  removeLeftAside,
+  revealDirectory,
+  syncDirectory,
+  withDirectoryAside,
+  writeDurably,
+} from '../files/durable-files.ts';
 import { makeFolder } from '../files/folders.ts';
 import {
   damaged,
@@ -79,6 +86,8 @@ export async function publishPackage(options: PublishOptions): Promise<Published
     await syncDirectory(store);
     const aside = asidePath(store, 'publish', randomUUID());
     return await withDirectoryAside(aside, async () => {
+      // First, as they may fill the disk.
+      await removeLeftAside(aside, 'publish');
       for (const [name, content] of files) await writeDurably(join(aside, name), content);
       // A published directory is never empty, so the rename fails where another publisher took the number first.
       for (;;) {

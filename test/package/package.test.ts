@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -82,6 +82,20 @@ describe('publishPackage', () => {
       },
     });
     expect((await readPackage(second.directory)).manifest.version).toBe(2);
+  });
+
+  test('what a publisher left that was killed is removed a day later, and nothing else', async () => {
+    const daysAgo = (days: number) => Date.now() / 1000 - days * 24 * 60 * 60;
+    const folders = { '.publish-killed': 1.1, '.publish-at-work': 0.9, '.other': 9, '.publishing': 9 };
+    for (const [name, days] of Object.entries(folders)) {
+      await mkdir(join(store, name));
+      await writeFile(join(store, name, 'policy.onnx'), 'half');
+      await utimes(join(store, name), daysAgo(days), daysAgo(days));
+    }
+    await symlink(join(store, '.other'), join(store, '.publish-link'));
+    await publish();
+    expect((await readdir(store)).sort()).toEqual(['.other', '.publish-at-work', '.publish-link', '.publishing', 'm']);
+    expect(await readdir(join(store, '.other'))).toEqual(['policy.onnx']);
   });
 
   test('publishers at once each get a version of their own', async () => {
