@@ -19,6 +19,7 @@ import { invalidArgument } from '../../src/contract/errors.ts';
 import { endProcess } from '../../src/contract/process-end.ts';
 import { choicesOf } from '../../src/contract/settings.ts';
 import { timerMs } from '../../src/contract/timers.ts';
+import { parseWrittenJson } from '../../src/contract/written-json.ts';
 import { checkFolder, checkPorts } from './checks.ts';
 import { integerIn, numberIn } from './options.ts';
 import { type Flag, flagBounds, helpOf, settingFlags } from './serve-flags.ts';
@@ -142,13 +143,13 @@ function givenSettings(command: Command): ServerSettings {
   );
 }
 
-/** @throws HyperpolicyError invalid_argument if the file is not a JSON object */
+/** @throws HyperpolicyError invalid_argument if the file is not a JSON object, or gives a name twice */
 function readSettings(file: string): ServerSettings {
   const refuse = (actual: string, cause?: unknown) =>
     invalidArgument({ where: `config ${file}`, expected: 'a JSON object of settings', actual, cause });
   let parsed: unknown;
   try {
-    parsed = JSON.parse(readFileSync(file, 'utf8'));
+    parsed = parseWrittenJson(readFileSync(file, 'utf8'));
   } catch (cause) {
     throw refuse((cause as Error).message, cause);
   }

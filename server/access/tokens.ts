@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 import { z } from 'zod';
 import { HyperpolicyError, invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
 import { nearest } from '../../src/contract/nearest.ts';
+import { parseWrittenJson } from '../../src/contract/written-json.ts';
 import { type OnRead, readAndWatch } from '../../src/files/reread.ts';
 import { createTokenRate, type TokenRate } from '../../src/pacing/token-rate.ts';
 import type { Caller } from '../call/caller.ts';
@@ -106,7 +107,7 @@ export function openTokens(
 
 function entriesOf(text: string): readonly TokenEntry[] {
   try {
-    const entries = z.array(tokenSchema).parse(JSON.parse(text));
+    const entries = z.array(tokenSchema).parse(parseWrittenJson(text));
     refuseRepeated('name', entries);
     refuseRepeated('sha256', entries);
     return entries;

@@ -220,6 +220,11 @@ describe('settings of serve', () => {
       code: 1,
       error: expect.stringMatching(/^hyperpolicy: server settings: expected settings among store, .*, got "prot"\n$/),
     });
+    await writeFile(file, '{ "port": 1, "port": 2 }');
+    expect(await printed(['--config', file])).toMatchObject({
+      code: 1,
+      error: `hyperpolicy: config ${file}: expected a JSON object of settings, got "port" twice in an object (line 1)\n`,
+    });
     await writeFile(file, '[1');
     expect(await printed(['--config', file])).toMatchObject({
       code: 1,

@@ -3,13 +3,14 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { invalidArgument } from '../../src/contract/errors.ts';
+import { parseWrittenJson } from '../../src/contract/written-json.ts';
 import { unreadable } from '../../src/package/listed-file.ts';
 import type { GivenConfig } from './config.ts';
 
 /**
  * The settings of a file; config.ts checks them.
  * @param path JSON if it ends in `.json`, else YAML
- * @throws HyperpolicyError not_found: it cannot be read; invalid_argument: it does not parse, or holds no object
+ * @throws HyperpolicyError not_found: it cannot be read; invalid_argument: it does not parse, gives a name twice, or holds no object
  */
 export function readConfigFile(path: string): GivenConfig {
   let content: string;
@@ -23,7 +24,7 @@ export function readConfigFile(path: string): GivenConfig {
   const refusal = (actual: string, cause?: unknown) => invalidArgument({ where: path, expected, actual, cause });
   let value: unknown;
   try {
-    value = isJson ? JSON.parse(content) : parse(content);
+    value = isJson ? parseWrittenJson(content) : parse(content);
   } catch (cause) {
     throw refusal((cause as Error).message.split('\n')[0]!, cause);
   }

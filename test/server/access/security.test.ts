@@ -286,7 +286,11 @@ describe('tokens', () => {
         `tokens file: expected a JSON list of { name, sha256, ... }, each name and hash once, got ${reason}`,
       );
     }
-    await writeFile(tokensFile, JSON.stringify([a, b]));
+    const text = JSON.stringify([a, b]);
+    // The last one would be in force, and open to every model.
+    await writeFile(tokensFile, text.replace('"name":"a"', '"name":"a","models":["walker-*"],"models":["*"]'));
+    expect(() => openTokens(tokensFile, recordingLog().log)).toThrow('got "models" twice in an object (line 1)');
+    await writeFile(tokensFile, text);
     expect(openTokens(tokensFile, recordingLog().log).identify('Act', 'Bearer b').name).toBe('b');
   });
 

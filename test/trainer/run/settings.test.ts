@@ -218,7 +218,12 @@ describe('config files', () => {
     ['list.yaml', '- 1\n', 'expected YAML with settings by name, got another value'],
     ['torn.json', '{"loop": {', 'expected JSON with settings by name, got '],
     ['torn.yaml', 'loop: [1,\n', 'expected YAML with settings by name, got '],
-    ['twice.yaml', 'loop: {}\nloop: {}\n', 'Map keys must be unique'],
+    ['twice.yaml', 'loop: {}\nloop: {}\n', 'Map keys must be unique at line 2'],
+    [
+      'twice.json',
+      '{\n  "loop": { "seed": 1 },\n  "loop": {}\n}',
+      'expected JSON with settings by name, got "loop" twice in an object (line 2 and line 3)',
+    ],
   ])('refuses %s in one line', (name, content, message) => {
     const path = content === undefined ? join(scratch, name) : file(name, content);
     let error: Error | undefined;
