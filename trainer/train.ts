@@ -1,5 +1,6 @@
 /** One run from a config to a published package, for every algorithm: wires the parts that the other files own. */
 
+import { unboundedText } from '../src/contract/bounds.ts';
 import { invalidArgument } from '../src/contract/errors.ts';
 import { checkModelName } from '../src/package/model-name.ts';
 import { loadAlgorithm } from './algorithms/registry.ts';
@@ -122,6 +123,8 @@ async function trainInDirectory(
     log.info({ config, resume: isResumed }, 'training starts');
     if (resume && !isResumed) progress.print(`${runDirectory} has no checkpoint yet: its run begins at step 0`);
     for (const line of unusedSettings(algorithm, config)) log.warn({}, line);
+    const unbounded = unboundedText(opened.environment.specs.action);
+    if (unbounded !== undefined) log.warn({}, unbounded);
     const ending = { runDirectory, resume, resumeCommand, signal, log };
     port?.describe(labelsOf(config, runDirectory), stepCount);
     if (port !== undefined) progress.print(`metrics: http://${port.address}/metrics`);

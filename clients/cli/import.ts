@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
+import { unboundedText } from '../../src/contract/bounds.ts';
 import { notFound } from '../../src/contract/errors.ts';
 import { writtenNumber } from '../../src/contract/written-number.ts';
 import { makeWritableFolder } from '../../src/files/folders.ts';
@@ -66,6 +67,8 @@ async function importFile(path: string, options: ImportCommandOptions): Promise<
     store,
     model,
   });
+  const unbounded = unboundedText(manifest.action);
+  if (unbounded !== undefined) process.stderr.write(`${unbounded}. Bounds: --action-low, --action-high\n`);
   printJson({ model, version, directory, files: Object.keys(manifest.files) });
 }
 

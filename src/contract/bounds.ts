@@ -56,3 +56,14 @@ export function requireBounds(where: string, { names, low, high }: TensorSpec): 
     remedy: 'Give both in the specs of the environment, as wide as actions should be tried',
   });
 }
+
+/** A sentence about the values without one bound or both, which nothing clips there; undefined if there are none. */
+export function unboundedText({ names, low, high }: TensorSpec): string | undefined {
+  const lacking = names.flatMap((name, i) => {
+    const missing = [(low[i] ?? null) === null && 'low', (high[i] ?? null) === null && 'high'].filter(Boolean);
+    return missing.length === 0 ? [] : [`"${name}" has no ${missing.join(' and no ')} bound`];
+  });
+  if (lacking.length === 0) return undefined;
+  const more = lacking.length > 4 ? ` and ${lacking.length - 3} more` : '';
+  return `action ${lacking.slice(0, more === '' ? 4 : 3).join(', ')}${more}: nothing clips it there`;
+}

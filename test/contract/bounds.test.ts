@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { checkBounds, requireBounds } from '../../src/contract/bounds.ts';
+import { checkBounds, requireBounds, unboundedText } from '../../src/contract/bounds.ts';
 import { createEnvironment, environmentNames } from '../../src/envs/registry.ts';
 
 const spec = (low: number | null, high: number | null) => ({
@@ -50,6 +50,20 @@ describe('an algorithm that maps -1 to 1 onto the bounds', () => {
       `train td3: action "force": expected a low and a high bound, as the policy maps -1 to 1 onto them, got ${actual}. Give both in the specs of the environment, as wide as actions should be tried`,
     );
   });
+});
+
+test('a sentence names the values that nothing clips', () => {
+  const specs = (count: number, low: number | null, high: number | null) => ({
+    names: Array.from({ length: count }, (_, i) => `a${i}`),
+    low: Array.from({ length: count }, () => low),
+    high: Array.from({ length: count }, () => high),
+    units: Array.from({ length: count }, () => 'N'),
+  });
+  expect(unboundedText(specs(2, -1, 1))).toBeUndefined();
+  expect(unboundedText(specs(1, 0, null))).toBe('action "a0" has no high bound: nothing clips it there');
+  expect(unboundedText(specs(5, null, null))).toBe(
+    'action "a0" has no low and no high bound, "a1" has no low and no high bound, "a2" has no low and no high bound and 2 more: nothing clips it there',
+  );
 });
 
 test('every environment has bounds that can be, and bounded actions', async () => {

@@ -66,7 +66,21 @@ test('a run that goes on from an earlier checkpoint publishes the evaluations th
 test('a run that begins again because it has no checkpoint does not publish its evaluations twice', async () => {
   await run('early', 'every', 200);
   rmSync(join(scratch, 'early', 'checkpoints'), { recursive: true });
+  // The log of a run that was killed before its first checkpoint tells of none.
+  rmSync(join(scratch, 'early', 'train.log'));
   const { published, publishedBefore } = await run('early', 'every', 300, { resume: true });
   expect([published, publishedBefore?.version, publishedBefore?.step]).toEqual([undefined, 2, 300]);
   expect((await policyOf('early', 1)).training.steps).toBe(200);
+});
+
+test('a run whose checkpoints are gone is not begun again: that would remove what it has learnt', async () => {
+  await run('lost', 'every', 200);
+  const kept = metricsOf('lost');
+  rmSync(join(scratch, 'lost', 'checkpoints'), { recursive: true });
+  for (const resume of [true, false]) {
+    await expect(run('lost', 'every', 300, { resume })).rejects.toThrow(
+      'expected the checkpoints of the run in it, got none, though train.log tells of some. Put them back to go on; to train anew name another directory',
+    );
+  }
+  expect(metricsOf('lost')).toEqual(kept);
 });

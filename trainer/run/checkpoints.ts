@@ -5,6 +5,7 @@ import { invalidArgument } from '../../src/contract/errors.ts';
 import type { RunContext } from './algorithm.ts';
 import { loadNewestCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { checkpointMinutesDefault } from './config.ts';
+import { checkpointMessage } from './logging.ts';
 import type { MetricFiles } from './metrics.ts';
 import { joinParts, splitParts } from './parts.ts';
 import type { JsonValue, SavedState } from './saved-state.ts';
@@ -57,7 +58,7 @@ export function createCheckpoints(
       const path = await saveCheckpoint(directory, { step, ...joinParts(parts, state) });
       savedStep = step;
       savedAt = options.now();
-      log?.info({ step, path }, 'checkpoint');
+      log?.info({ step, path }, checkpointMessage);
       observer?.checkpoint();
       return { path, isNew: true };
     },

@@ -7,13 +7,17 @@ import { makeFolder } from '../../src/files/folders.ts';
 
 export type RunLogger = Logger;
 
+export const logFile = 'train.log';
+/** The message of each checkpoint. */
+export const checkpointMessage = 'checkpoint';
+
 /**
  * Opens the log and appends to an earlier one. Each line is written at once: a run logs few lines, and a kill must not lose them.
  * @param warn shows one line of text, e.g. `Progress.print`
  */
 export function openRunLog({ directory, warn }: { directory: string; warn: (line: string) => void }): RunLogger {
   makeFolder(directory);
-  const file = appendTo(join(directory, 'train.log'));
+  const file = appendTo(join(directory, logFile));
   const person = { write: (line: string) => warn(warningText(line)) };
   return pino(
     { base: null, timestamp: pino.stdTimeFunctions.isoTime },

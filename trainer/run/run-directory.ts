@@ -1,12 +1,13 @@
 /** A run's directory: it belongs to one process at a time and to one run, and holds the config of that run. */
 
-import { readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { replaceFile } from '../../src/files/durable-files.ts';
 import { makeWritableFolder, unwritableFolder } from '../../src/files/folders.ts';
 import { hasLoadable } from './checkpoint.ts';
 import type { GivenConfig } from './config.ts';
+import { checkpointMessage, logFile } from './logging.ts';
 import { publicationFile } from './publication.ts';
 import { tensorBoardDirectory } from './records.ts';
 import { lockDirectory } from './run-lock.ts';
@@ -34,9 +35,9 @@ export type RunDirectory = {
  * Takes the directory for this process and writes the config.
  *
  * Without `resume` it must hold no checkpoint. A run that ended before its first one is begun again, with `resume` too: call
- * `requireSameRun` first.
- * @throws HyperpolicyError invalid_argument: it has a run already; failed_precondition: another process trains in it, or
- *   it cannot be written
+ * `requireSameRun` first. A run whose checkpoints are gone is not: that would remove what it has learnt.
+ * @throws HyperpolicyError invalid_argument: it has a run already; failed_precondition: another process trains in it, it cannot be written,
+ *   or its run has lost its checkpoints
  */
 export async function openRunDirectory(
   directory: string,
@@ -95,6 +96,12 @@ export function readRunConfig(directory: string): BegunConfig {
 /** Whether there is something to resume. */
 export const hasCheckpoint = async (directory: string): Promise<boolean> => hasLoadable(join(directory, 'checkpoints'));
 
+/** Whether the log tells of a checkpoint. */
+function hadCheckpoint(directory: string): boolean {
+  const path = join(directory, logFile);
+  return existsSync(path) && readFileSync(path, 'utf8').includes(`"msg":"${checkpointMessage}"`);
+}
+
 const refusal = (path: string, actual: string, remedy: string, cause?: unknown) =>
   failedPrecondition({ where: `resume: ${path}`, expected: 'the config of a run', actual, remedy, cause });
 
@@ -117,6 +124,15 @@ async function begin(directory: string, { isAgain }: { readonly isAgain: boolean
       expected: 'an empty or new directory',
       actual: 'one with a run in it',
       remedy: 'Resume that run with --resume, or name another directory',
+    });
+  }
+  if (hadCheckpoint(directory)) {
+    throw failedPrecondition({
+      where: whereOf(directory),
+      expected: 'the checkpoints of the run in it',
+      actual: 'none, though train.log tells of some',
+      remedy:
+        'Put them back to go on; to train anew name another directory, or remove this one, which has the metrics and the best networks',
     });
   }
   const removed = isAgain ? leftovers.filter((name) => name !== publicationFile) : leftovers;

@@ -280,7 +280,14 @@ const sparsePointRobot: Partial<PearlConfig> = {
 /** What this agent, and its kind of networks, have no use for. */
 export function unusedByAgent({ agent, networks }: PearlConfig): Unused[] {
   const hyper = Object.keys(hyperShape).map((name) => `hyper.${name}`);
-  const inference = ['latentSize', 'encoderLearningRate', 'klWeight', 'contextBatchSize'];
+  const inference = [
+    'latentSize',
+    'encoderLearningRate',
+    'klWeight',
+    'contextBatchSize',
+    'contextData',
+    'contextCapacity',
+  ];
   const encoder = Object.keys(encoderSchema.shape).map((name) => `encoder.${name}`);
   const names = [
     ...(infers(agent) ? [] : [...encoder, ...inference]),

@@ -42,7 +42,7 @@ export type EvaluatorOptions = {
 export type EvaluatedTasks = {
   /** Mean return of the scored episodes of each task. */
   readonly returns: readonly number[];
-  /** Mean return of the exploration episodes of each task; empty if there are none. */
+  /** Mean return of the exploration episodes of each task; empty if there are none, or z is given: then nothing is explored. */
   readonly explorationReturns: readonly number[];
   /** Mean steps of the scored episodes. */
   readonly meanLength: number;
@@ -69,7 +69,9 @@ export function* evaluateTasks(options: EvaluatorOptions): Sliced<EvaluatedTasks
   return {
     returns: returns.map((sum) => sum / scoredEpisodeCount),
     explorationReturns:
-      explorationEpisodeCount === 0 ? [] : explorationReturns.map((sum) => sum / explorationEpisodeCount),
+      explorationEpisodeCount === 0 || posteriors === undefined
+        ? []
+        : explorationReturns.map((sum) => sum / explorationEpisodeCount),
     meanLength: stepCount / tasks.length / scoredEpisodeCount,
   };
 }
