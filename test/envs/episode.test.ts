@@ -40,6 +40,17 @@ it('says how long the episode was that has ended', () => {
   );
 });
 
+it('is terminated only where the task ends in the last step of its time limit', async () => {
+  const pendulum = await createEnvironment('InvertedPendulum-v5');
+  pendulum.reset(1);
+  const state = pendulum.save();
+  state.arrays.qpos![1] = 0.5; // rad; the limit is 0.2
+  pendulum.restore({ ...state, stepCount: 999 });
+  expect(pendulum.step([0])).toMatchObject({ terminated: true, truncated: false });
+  expect(() => pendulum.step([0])).toThrow('one that ended after 1000 steps');
+  pendulum.dispose();
+});
+
 it.each([1e200, 1e11, Number.NaN])('flags a truncation where the simulator becomes unstable (velocity %d)', (speed) => {
   env.restore(withSpeed(env.save(), speed));
   const before = env.save().arrays.observation!;
