@@ -5,11 +5,21 @@ import type { Env } from '../../src/envs/env.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
 import { openSimulator } from '../../src/envs/simulator.ts';
 import { readRecording } from '../golden/envs/read.ts';
-import { compareFreeRun, compareModel, compareTransitions, type Gaps, resetMoments } from './parity.ts';
+import { compareFreeRun, compareModel, compareTransitions, type Gaps, infoColumns, resetMoments } from './parity.ts';
 import { referenceCases } from './reference-cases.ts';
 
 /** Entries over a limit; none is right. */
 const over = (gaps: Gaps, limit: number) => Object.entries(gaps).filter(([, gap]) => !(gap <= limit));
+
+it('refuses a recorded info column that is neither compared nor left out on purpose', () => {
+  const recording = readRecording('Ant-v4');
+  const columns = [...infoColumns(recording).keys()];
+  expect(columns).toContain('info.x_velocity');
+  expect(columns).not.toContain('info.x_position');
+  expect(() => infoColumns({ ...recording, columnNames: [...recording.columnNames, 'info.height'] })).toThrow(
+    'Ant-v4: expected each info column in infoNames or omitted (test/envs/parity.ts), got "info.height" in neither',
+  );
+});
 
 describe('our model', () => {
   const models = referenceCases.flatMap(({ name, model }) => (model === undefined ? [] : [{ name, model }]));
@@ -45,6 +55,14 @@ describe.each(referenceCases)('$name', ({ name, pose }) => {
     expect(env.episodeStepCountMax).toBe(recording.episodeStepCountMax);
   });
 
+  if (/-v5$|^Pendulum/.test(name)) {
+    it('explains a step by the values of the reference, no more and no fewer', () => {
+      const names = [...infoColumns(recording).values()].sort();
+      expect(Object.keys(env.reset(1).info).sort()).toEqual(names);
+      expect(Object.keys(env.step(recording.at(0, 'action')).info).sort()).toEqual(names);
+    });
+  }
+
   it('resets with the reference noise, by its moments', () => {
     const { model } = pose === undefined ? recording : readRecording(pose);
     const ours = resetMoments(env, { ...recording, model }, 500);
@@ -56,4 +74,16 @@ describe.each(referenceCases)('$name', ({ name, pose }) => {
       expect(Math.abs(actual.kurtosis - expected.kurtosis)).toBeLessThan(0.5);
     }
   });
+});
+
+it('gives the distances from the origin after a reset too', async () => {
+  const hopper = await createEnvironment('Hopper-v5');
+  const { zDistanceFromOrigin } = hopper.reset(3).info;
+  expect(zDistanceFromOrigin).toBe(hopper.save().arrays.qpos![1]! - 1.25);
+  hopper.dispose();
+  const ant = await createEnvironment('Ant-v5');
+  const { distanceFromOrigin } = ant.reset(3).info;
+  const [x, y] = ant.save().arrays.qpos!;
+  expect(distanceFromOrigin).toBeCloseTo(Math.sqrt(x! ** 2 + y! ** 2), 12);
+  ant.dispose();
 });

@@ -9,6 +9,8 @@ import type { Moments, Recording } from '../golden/envs/read.ts';
 /** Gymnasium's words for what explains a step, as ours. */
 const infoNames: Readonly<Record<string, string>> = {
   'info.reward_forward': 'rewardForward',
+  // Ant-v4 has it by both names.
+  'info.forward_reward': 'rewardForward',
   'info.reward_ctrl': 'rewardControl',
   'info.reward_survive': 'rewardSurvive',
   'info.reward_contact': 'rewardContact',
@@ -16,12 +18,34 @@ const infoNames: Readonly<Record<string, string>> = {
   'info.y_velocity': 'yVelocity',
   'info.x_position': 'xPosition',
   'info.y_position': 'yPosition',
+  'info.z_distance_from_origin': 'zDistanceFromOrigin',
+  'info.distance_from_origin': 'distanceFromOrigin',
 };
 
 /** Where our step means something else on purpose: v4's Ant gives the lagging frame's position, here it is the coordinate. */
-const omitted: Readonly<Record<string, readonly string[]>> = { 'Ant-v4': ['info.x_position', 'info.y_position'] };
+const omitted: Readonly<Record<string, readonly string[]>> = {
+  'Ant-v4': ['info.x_position', 'info.y_position', 'info.distance_from_origin'],
+};
 
 export type Gaps = Record<string, number>;
+
+/**
+ * The recorded columns of `info` that are compared, and our names for them.
+ * @throws Error: a column that is neither mapped nor left out on purpose
+ */
+export function infoColumns(recording: Recording): ReadonlyMap<string, string> {
+  const left = omitted[recording.environment] ?? [];
+  const columns = recording.columnNames.filter((column) => column.startsWith('info.') && !left.includes(column));
+  return new Map(
+    columns.map((column) => {
+      const ours = infoNames[column];
+      if (ours !== undefined) return [column, ours];
+      throw new Error(
+        `${recording.environment}: expected each info column in infoNames or omitted (test/envs/parity.ts), got "${column}" in neither`,
+      );
+    }),
+  );
+}
 
 /** Largest |a - b| / (1 + |b|); infinite where sizes differ or a value is not a number. */
 export function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
@@ -55,10 +79,7 @@ function compareStep(env: Env, recording: Recording, row: number, gaps: Gaps): v
   note('observation', result.observation, 'observation');
   note('reward', [result.reward], 'reward');
   note('terminated', [Number(result.terminated)], 'terminated');
-  for (const [column, ours] of Object.entries(infoNames)) {
-    if (!recording.columnNames.includes(column) || omitted[env.name]?.includes(column)) continue;
-    note(ours, [result.info[ours]!], column);
-  }
+  for (const [column, ours] of infoColumns(recording)) note(ours, [result.info[ours]!], column);
 }
 
 /** From the first recorded state, `stepCount` steps on our own simulator; fewer where the first episode ends. */

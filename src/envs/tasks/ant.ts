@@ -76,6 +76,7 @@ class AntTask extends SimulatorTask {
   readonly info = {
     xPosition: 0,
     yPosition: 0,
+    distanceFromOrigin: 0,
     xVelocity: 0,
     yVelocity: 0,
     rewardForward: 0,
@@ -113,6 +114,7 @@ class AntTask extends SimulatorTask {
     simulator.forward();
     info.xPosition = qpos[0]!;
     info.yPosition = qpos[1]!;
+    info.distanceFromOrigin = Math.hypot(qpos[0]!, qpos[1]!);
     info.xVelocity = info.yVelocity = 0;
     info.rewardForward = info.rewardControl = info.rewardContact = info.rewardSurvive = 0;
   }
@@ -133,6 +135,7 @@ class AntTask extends SimulatorTask {
     const alive = qpos[2]! >= 0.2 && qpos[2]! <= 1;
     info.xPosition = qpos[0]!;
     info.yPosition = qpos[1]!;
+    info.distanceFromOrigin = Math.hypot(qpos[0]!, qpos[1]!);
     info.xVelocity = xVelocity;
     info.yVelocity = yVelocity;
     info.rewardForward = forwardReward === undefined ? xVelocity : forwardReward(xVelocity, yVelocity, this.context!);

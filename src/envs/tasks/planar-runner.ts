@@ -41,6 +41,17 @@ export type PlanarRunner = {
   readonly applyContext?: (simulator: Simulator, context: Float64Array) => void;
 };
 
+type RunnerInfo = {
+  xPosition: number;
+  xVelocity: number;
+  rewardForward: number;
+  rewardControl: number;
+  /** Only where the runner can fall. */
+  rewardSurvive?: number;
+  /** Of the torso, from the reference pose, m; only where the runner can fall. */
+  zDistanceFromOrigin?: number;
+};
+
 /** Uniform in [-scale, scale]. */
 export const uniformNoise =
   (scale: number) =>
@@ -81,9 +92,10 @@ class RunnerTask extends SimulatorTask {
   readonly tasks: TaskDistribution | null;
   readonly episodeStepCountMax: number;
   readonly stepDurationS: number;
-  readonly info = { xPosition: 0, xVelocity: 0, rewardForward: 0, rewardControl: 0, rewardSurvive: 0 };
+  readonly info: RunnerInfo = { xPosition: 0, xVelocity: 0, rewardForward: 0, rewardControl: 0 };
   readonly #runner: PlanarRunner;
   readonly #velocityLimit: number;
+  readonly #referenceZ: number;
   /** The context that the model's fields are of. */
   #applied: Float64Array | undefined;
 
@@ -100,11 +112,13 @@ class RunnerTask extends SimulatorTask {
     this.stepDurationS = runner.physicsStepCount * runner.physicsStepS;
     this.#runner = runner;
     this.#velocityLimit = runner.velocityLimit ?? Infinity;
+    this.#referenceZ = simulator.model.qpos0[1] as number;
+    if (runner.healthy !== undefined) Object.assign(this.info, { rewardSurvive: 0, zDistanceFromOrigin: 0 });
   }
 
   begin(random: Random, context: Float64Array | null): void {
     const { simulator, info } = this;
-    const { noise } = this.#runner;
+    const { noise, healthy } = this.#runner;
     simulator.refresh();
     this.enter(context);
     simulator.rewind();
@@ -113,7 +127,11 @@ class RunnerTask extends SimulatorTask {
     for (let i = 0; i < qvel.length; i++) qvel[i]! += noise.velocity(random);
     simulator.forward();
     info.xPosition = qpos[0]!;
-    info.xVelocity = info.rewardForward = info.rewardControl = info.rewardSurvive = 0;
+    info.xVelocity = info.rewardForward = info.rewardControl = 0;
+    if (healthy !== undefined) {
+      info.rewardSurvive = 0;
+      info.zDistanceFromOrigin = qpos[1]! - this.#referenceZ;
+    }
   }
 
   advance(action: Float64Array, outcome: Outcome): boolean {
@@ -131,8 +149,12 @@ class RunnerTask extends SimulatorTask {
     info.xVelocity = xVelocity;
     info.rewardForward = forwardReward === undefined ? xVelocity : forwardReward(xVelocity, this.context!);
     info.rewardControl = -controlCostWeight * squares;
-    info.rewardSurvive = healthy !== undefined && (alive || paysUnhealthyStep === true) ? 1 : 0;
-    outcome.reward = info.rewardForward + info.rewardSurvive + info.rewardControl;
+    const survive = healthy !== undefined && (alive || paysUnhealthyStep === true) ? 1 : 0;
+    if (healthy !== undefined) {
+      info.rewardSurvive = survive;
+      info.zDistanceFromOrigin = qpos[1]! - this.#referenceZ;
+    }
+    outcome.reward = info.rewardForward + survive + info.rewardControl;
     outcome.terminated = !alive;
     return true;
   }
