@@ -10,35 +10,27 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { createEnvironment } from '../../src/envs/registry.ts';
 import { openSimulator } from '../../src/envs/simulator.ts';
 import { compareFreeRun, compareModel, compareTransitions, type Gaps } from '../envs/parity.ts';
 import { type ReferenceCase, referenceCases } from '../envs/reference-cases.ts';
 import { readRecording } from '../golden/envs/read.ts';
+import { type ParityArguments, readParityArguments } from './parity-arguments.ts';
 
 const freeStepCount = 10;
 const limits = { model: 1e-12, motion: 1e-9 };
 
-const names = referenceCases.map(({ name }) => name);
-const { values } = parseArgs({
-  options: {
-    reference: { type: 'string' },
-    env: { type: 'string', multiple: true, default: names },
-    seed: { type: 'string', default: '1' },
-  },
-});
-
-function usage(problem: string): never {
-  console.error(`parity: ${problem}`);
-  console.error('Usage: npm run parity -- --reference PYTHON [--env E ...] [--seed S]');
-  process.exit(2);
+function readArguments(): ParityArguments {
+  try {
+    const names = referenceCases.map(({ name }) => name);
+    return readParityArguments(process.argv.slice(2), names);
+  } catch (error) {
+    console.error((error as Error).message);
+    process.exit(2);
+  }
 }
 
-const python = values.reference ?? usage('expected --reference PYTHON, got none');
-const unknown = values.env.find((name) => !names.includes(name));
-if (unknown !== undefined) usage(`expected --env to be one of ${names.join(', ')}, got "${unknown}"`);
-if (!/^\d{1,9}$/.test(values.seed)) usage(`expected --seed to be a number of at most 9 digits, got "${values.seed}"`);
+const { python, environments, seed } = readArguments();
 
 /** The largest difference of a comparison, printed. @returns true where it is within the limit */
 function judge(what: string, gaps: Gaps, limit: number): boolean {
@@ -68,11 +60,11 @@ async function compare({ name, model }: ReferenceCase, folder: string): Promise<
 const folder = mkdtempSync(join(tmpdir(), 'hyperpolicy-parity-'));
 try {
   const script = join('test', 'golden', 'envs', 'generate.py');
-  const chosen = values.env.flatMap((name) => ['--env', name]);
-  execFileSync(python, ['-B', script, '--seed', values.seed, '--out', folder, ...chosen], { stdio: 'inherit' });
+  const chosen = environments.flatMap((name) => ['--env', name]);
+  execFileSync(python, ['-B', script, '--seed', String(seed), '--out', folder, ...chosen], { stdio: 'inherit' });
   const verdicts: boolean[] = [];
   for (const subject of referenceCases) {
-    if (values.env.includes(subject.name)) verdicts.push(await compare(subject, folder));
+    if (environments.includes(subject.name)) verdicts.push(await compare(subject, folder));
   }
   process.exitCode = verdicts.includes(false) ? 1 : 0;
 } finally {

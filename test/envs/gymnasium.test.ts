@@ -1,8 +1,8 @@
-/** Our environments against recordings of Gymnasium with native MuJoCo: compiled models, free runs, transitions, resets. */
+/** Our environments against recordings of their references: compiled models, free runs, transitions, resets. */
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Env } from '../../src/envs/env.ts';
-import { createEnvironment } from '../../src/envs/registry.ts';
+import { createEnvironment, environmentNames } from '../../src/envs/registry.ts';
 import { openSimulator } from '../../src/envs/simulator.ts';
 import { readRecording } from '../golden/envs/read.ts';
 import { compareFreeRun, compareModel, compareTransitions, type Gaps, infoColumns, resetMoments } from './parity.ts';
@@ -10,6 +10,10 @@ import { referenceCases } from './reference-cases.ts';
 
 /** Entries over a limit; none is right. */
 const over = (gaps: Gaps, limit: number) => Object.entries(gaps).filter(([, gap]) => !(gap <= limit));
+
+it('every environment has a reference', () => {
+  expect(referenceCases.map(({ name }) => name).sort()).toEqual(environmentNames);
+});
 
 it('refuses a recorded info column that is neither compared nor left out on purpose', () => {
   const recording = readRecording('Ant-v4');
@@ -63,11 +67,22 @@ describe.each(referenceCases)('$name', ({ name, pose }) => {
     });
   }
 
+  const { resets } = recording;
+  if (resets === null) {
+    it('starts where the reference does, without noise', () => {
+      for (const [i, row] of recording.episodeStarts.entries()) {
+        env.reset(i);
+        expect(env.save().arrays.position).toEqual(recording.at(row, 'position'));
+      }
+    });
+    return;
+  }
+
   it('resets with the reference noise, by its moments', () => {
     const { model } = pose === undefined ? recording : readRecording(pose);
     const ours = resetMoments(env, { ...recording, model }, 500);
     for (const kind of ['position', 'velocity'] as const) {
-      const [actual, expected] = [ours[kind], recording.resets[kind]];
+      const [actual, expected] = [ours[kind], resets[kind]];
       // At least 500 values a side: five standard errors of a mean, a deviation and a kurtosis.
       expect(Math.abs(actual.mean - expected.mean)).toBeLessThan(0.3 * expected.deviation);
       expect(Math.abs(actual.deviation / expected.deviation - 1)).toBeLessThan(0.15);

@@ -9,8 +9,9 @@ import type { Moments, Recording } from '../golden/envs/read.ts';
 /** Gymnasium's words for what explains a step, as ours. */
 const infoNames: Readonly<Record<string, string>> = {
   'info.reward_forward': 'rewardForward',
-  // Ant-v4 has it by both names.
+  // Older names: Ant-v4 has the first beside the new one, HalfCheetah-v4 has the second alone.
   'info.forward_reward': 'rewardForward',
+  'info.reward_run': 'rewardForward',
   'info.reward_ctrl': 'rewardControl',
   'info.reward_survive': 'rewardSurvive',
   'info.reward_contact': 'rewardContact',
@@ -20,6 +21,7 @@ const infoNames: Readonly<Record<string, string>> = {
   'info.y_position': 'yPosition',
   'info.z_distance_from_origin': 'zDistanceFromOrigin',
   'info.distance_from_origin': 'distanceFromOrigin',
+  'info.distance': 'distance',
 };
 
 /** Where our step means something else on purpose: v4's Ant gives the lagging frame's position, here it is the coordinate. */
@@ -128,8 +130,8 @@ function momentsOf(values: readonly number[]): Moments {
   };
 }
 
-/** Moments of our own reset noise over `count` seeds, as the recording has those of the reference. */
-export function resetMoments(env: Env, recording: Recording, count: number): Recording['resets'] {
+/** Moments of our own reset noise over `count` seeds, as a recording has those of its reference. */
+export function resetMoments(env: Env, recording: Recording, count: number): NonNullable<Recording['resets']> {
   const reference = recording.model?.qpos0;
   const position: number[] = [];
   const velocity: number[] = [];

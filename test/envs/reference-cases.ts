@@ -15,6 +15,7 @@ export type ReferenceCase = {
 
 export const referenceCases: readonly ReferenceCase[] = [
   { name: 'HalfCheetah-v5', model: halfCheetahModel },
+  { name: 'HalfCheetah-v4', model: halfCheetahModel },
   { name: 'Hopper-v5', model: hopperModel },
   { name: 'Hopper-v4', model: hopperModel },
   { name: 'Walker2d-v5', model: () => walker2dModel({ rightFootFriction: 1.9 }) },
@@ -32,4 +33,6 @@ export const referenceCases: readonly ReferenceCase[] = [
   { name: 'ant-hyperl', pose: 'Ant-v5' },
   { name: 'Hopper-Rand-Params', pose: 'Hopper-v5' },
   { name: 'Walker2d-Rand-Params', pose: 'Walker2d-v5' },
+  { name: 'Point-Robot' },
+  { name: 'Point-Robot-Sparse' },
 ];

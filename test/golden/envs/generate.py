@@ -6,7 +6,7 @@
 
 For each environment E: E.json (versions, seed, columns) and E.f64.gz (rows of little-endian float64, one per step). A row
 holds the simulator's state before the step, the action, and what the step gave. After a terminated step the next row
-starts a new episode. Actions are uniform in 1.2 times the bounds, so some exceed them.
+starts a new episode. Actions are drawn from 1.2 times the bounds, so some exceed them.
 """
 
 import argparse
@@ -86,7 +86,7 @@ def record(name, seed):
         row = {key: plain(value) for key, value in env.state().items()}
         if len(env.context) > 0:
             row["context"] = plain(env.context)
-        action = draw.uniform(1.2 * env.low, 1.2 * env.high)
+        action = env.action(draw)
         observation, reward, terminated, info = env.step(action)
         row.update({"action": plain(action), "observation": plain(observation), "reward": plain(reward)})
         row["terminated"] = plain(terminated)
@@ -107,7 +107,7 @@ def record(name, seed):
         "rowCount": len(rows),
         "episodeStarts": [start for start in starts if start < len(rows)],
         "columns": columns,
-        "resets": reset_moments(env, seed),
+        "resets": reset_moments(env, seed) if env.starts_vary else None,
         # Recorded once, with the environment that the model is of.
         "model": model_fields(env.model) if name in reference.SINGLE and env.model is not None else None,
     }

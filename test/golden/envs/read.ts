@@ -21,8 +21,8 @@ export type Recording = {
   /** Rows that start an episode. */
   readonly episodeStarts: readonly number[];
   readonly versions: Readonly<Record<string, string>>;
-  /** Of the noise that a reset adds to positions and velocities, pooled over coordinates. */
-  readonly resets: { readonly position: Moments; readonly velocity: Moments };
+  /** Of the noise that a reset adds to positions and velocities, pooled over coordinates. Null where it adds none. */
+  readonly resets: { readonly position: Moments; readonly velocity: Moments } | null;
   /** Fields of the compiled model, flat; `opt.` and `stat.` fields with their prefix. Null where another recording has them. */
   readonly model: Readonly<Record<string, readonly number[]>> | null;
   readonly columnNames: readonly string[];

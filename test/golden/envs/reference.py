@@ -1,7 +1,8 @@
 """The environments as Gymnasium's simulator gives them, behind one small interface: for recordings and for parity runs.
 
 Single-task environments are Gymnasium's own. Meta-RL tasks are written here anew over its simulator, from the task
-definitions (observation, reward terms, termination), as an independent check of the TypeScript ones.
+definitions (observation, reward terms, termination), as an independent check of the TypeScript ones. The point robots
+need no simulator.
 """
 
 import gymnasium
@@ -13,6 +14,8 @@ class Single:
     """One of Gymnasium's environments without its wrappers."""
 
     context = np.zeros(0)
+    # Whether a reset adds noise.
+    starts_vary = True
 
     def __init__(self, name):
         self.env = gymnasium.make(name).unwrapped
@@ -27,6 +30,9 @@ class Single:
 
     def reset(self, seed):
         return self.env.reset(seed=seed)[0]
+
+    def action(self, draw):
+        return draw.uniform(1.2 * self.low, 1.2 * self.high)
 
     def step(self, action):
         observation, reward, terminated, _, info = self.env.step(action)
@@ -228,6 +234,37 @@ class RandomWalker(RandomBody):
         return not (0.8 < height < 2.0 and -1.0 < angle < 1.0)
 
 
+class PointRobot(Single):
+    """PEARL's point on a plane: from the origin to a goal on the unit half circle, by steps of at most 0.1 an axis."""
+
+    limit = 20
+    model = None
+    starts_vary = False
+    low, high = np.full(2, -0.1), np.full(2, 0.1)
+
+    def __init__(self, sparse):
+        self.sparse = sparse
+
+    def reset(self, seed):
+        angle = np.random.default_rng(seed).uniform(0, np.pi)
+        self.context = np.array([np.cos(angle), np.sin(angle)])
+        self.position = np.zeros(2)
+        return self.position
+
+    def action(self, draw):
+        # Drifts to the goal, so that a recording has steps far from it, at the edge of the sparse reward and within.
+        return super().action(draw) + 0.2 * (self.context - self.position)
+
+    def step(self, action):
+        self.position = self.position + np.clip(action, self.low, self.high)
+        distance = np.linalg.norm(self.position - self.context)
+        near = 1 - distance if distance <= 0.2 else 0.0
+        return self.position, near if self.sparse else -distance, False, {"distance": distance}
+
+    def state(self):
+        return {"position": self.position}
+
+
 def uniform(low, high, size=1):
     return lambda draw: draw.uniform(low, high, size)
 
@@ -237,7 +274,7 @@ def direction(draw):
 
 
 SINGLE = """
-HalfCheetah-v5 Hopper-v5 Walker2d-v5 Ant-v5 InvertedPendulum-v5 Hopper-v4 Walker2d-v4 Ant-v4
+HalfCheetah-v5 Hopper-v5 Walker2d-v5 Ant-v5 InvertedPendulum-v5 HalfCheetah-v4 Hopper-v4 Walker2d-v4 Ant-v4
 """.split()
 
 META = {
@@ -250,6 +287,8 @@ META = {
     "ant-hyperl": lambda: AntHyperl(lambda draw: np.zeros(0)),
     "Hopper-Rand-Params": lambda: RandomHopper(uniform(-3, 3, 4 + 12 + 3 + 15)),
     "Walker2d-Rand-Params": lambda: RandomWalker(uniform(-3, 3, 7 + 21 + 6 + 24)),
+    "Point-Robot": lambda: PointRobot(sparse=False),
+    "Point-Robot-Sparse": lambda: PointRobot(sparse=True),
 }
 
 NAMES = [*SINGLE, "Pendulum-v1", *META]
