@@ -141,12 +141,12 @@ const collectionShape = {
   }),
   priorStepCount: setting(integer(1), {
     flag: '--prior-steps <count>',
-    help: 'steps of an iteration in each of its tasks with z of the prior; the encoder learns from these',
+    help: 'steps of an iteration in each of its tasks with z of the prior, at least, in whole episodes; the encoder learns from these',
     defaultText: '1000 for HalfCheetah-Fwd-Back, else 400',
   }),
   posteriorStepCount: setting(integer(0), {
     flag: '--posterior-steps <count>',
-    help: 'steps of an iteration in each of its tasks with z of the posterior, after those of the prior',
+    help: 'steps of an iteration in each of its tasks with z of the posterior, at least, in whole episodes, after those of the prior',
     defaultText: '1000 for HalfCheetah-Fwd-Back, else 600',
   }),
   updateCount: setting(integer(1), {
@@ -170,7 +170,7 @@ const collectionShape = {
 
 export const pearlSchema = z.strictObject({ ...networkShape, ...learningShape, ...collectionShape });
 
-/** Steps of an iteration are of each of its tasks. */
+/** Steps of an iteration are of each of its tasks, at least so many: episodes are played to their end. */
 export type PearlConfig = Readonly<Omit<z.infer<typeof pearlSchema>, 'hyper'>> & {
   /** Widths of the hypernetworks; the paper's if absent. */
   readonly hyper?: z.infer<typeof pearlSchema>['hyper'] | undefined;

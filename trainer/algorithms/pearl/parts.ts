@@ -150,11 +150,10 @@ async function createSamplers(
   },
 ): Promise<Samplers> {
   const common = { ...policy, engine, env, threadCount, context: tasks.train[0]! };
-  /** Rows of about one episode. */
+  /** Rows of an episode each, so many that a task has at least `count` steps. */
   const ofSteps = (count: number) => {
-    const rowsPerTask = Math.max(1, Math.round(count / episodeStepCountMax));
-    const size = { rowCount: config.taskCount * rowsPerTask, stepCount: Math.ceil(count / rowsPerTask) };
-    return createSampler({ ...common, ...size, policy: policies.collecting, seed });
+    const rowCount = config.taskCount * Math.ceil(count / episodeStepCountMax);
+    return createSampler({ ...common, rowCount, stepCount: episodeStepCountMax, policy: policies.collecting, seed });
   };
   return {
     prior: await ofSteps(config.priorStepCount),

@@ -1,4 +1,7 @@
-/** Collections beside updates: which networks collect, and that nothing depends on threads or on where a run is stopped. */
+/**
+ * Collections: their episodes and their z, which networks collect beside updates, and that nothing depends on threads or on where a run
+ * is stopped.
+ */
 
 import { expect, test } from 'vitest';
 import { runToEnd } from '../../../../src/advantages/policy-gradient.ts';
@@ -12,11 +15,11 @@ import {
 import { createPearlRun, type PearlRun } from '../../../../trainer/algorithms/pearl/parts.ts';
 import { runTasks } from '../../../../trainer/algorithms/pearl/tasks.ts';
 import { createTracedEngine } from '../../../../trainer/engine/traced.ts';
-import { iterationsDefaults } from '../../../../trainer/loops/iterations.ts';
+import { type IterationReport, iterationsDefaults } from '../../../../trainer/loops/iterations.ts';
 import type { SavedState } from '../../../../trainer/run/saved-state.ts';
 
 const loop = { ...iterationsDefaults, seed: 5, evaluationTaskCount: 2, evaluationEpisodeCount: 1 };
-const config: PearlConfig = {
+const small: PearlConfig = {
   ...pearlDefaults('hyper'),
   hyper: { trunkSizes: [8], dynamicHiddenSizes: [8] },
   encoder: { architecture: 'pearl-encoder', hiddenSizes: [8] },
@@ -27,7 +30,12 @@ const config: PearlConfig = {
   updateCount: 50,
 };
 
-async function withRun<T>(threadCount: number, body: (run: PearlRun) => T): Promise<T> {
+async function withRun<T>(
+  threadCount: number,
+  body: (run: PearlRun) => T,
+  given: Partial<PearlConfig> = {},
+): Promise<T> {
+  const config = { ...small, ...given };
   const environment = await createEnvironment('Point-Robot');
   const run = await createPearlRun({
     config,
@@ -47,9 +55,12 @@ async function withRun<T>(threadCount: number, body: (run: PearlRun) => T): Prom
   }
 }
 
-/** Pieces until so many iterations are over. */
-function iterate({ learner }: PearlRun, count: number): void {
-  for (let done = 0; done < count; ) if (runToEnd(learner.iterate(done)) !== undefined) done++;
+/** Pieces until so many iterations are over. @returns the report of the last */
+function iterate({ learner }: PearlRun, count: number): IterationReport {
+  for (let done = 0; ; ) {
+    const report = runToEnd(learner.iterate(done));
+    if (report !== undefined && ++done === count) return report;
+  }
 }
 
 /** Without the seconds. */
@@ -66,6 +77,15 @@ const wholeRun = (threadCount: number) =>
     iterate(run, 2);
     return plain(run.learner.save());
   });
+
+test('a collection is of whole episodes, at least as many steps as asked for', async () => {
+  const given = { initialStepCount: 10, priorStepCount: 30, posteriorStepCount: 10 };
+  const report = await withRun(1, (run) => iterate(run, 1), given);
+  // Episodes have 20 steps. Before the first iteration 2 x 3 tasks, two episodes each; then 3 tasks, two episodes and one.
+  expect(report.metrics.environmentSteps).toBe(2 * 3 * 40 + 3 * (40 + 20));
+  // A task's return is known once an episode is whole.
+  expect(report.metrics.trainReturn).toBeLessThan(0);
+});
 
 test('a run is the same for every count of threads that step environments, and if it is stopped beside an update and restored', async () => {
   const whole = await wholeRun(3);
@@ -106,7 +126,7 @@ test('the next collection has the networks from as many updates before the end a
     state: { playCount: 0, positions: { tasks: 0, latents: 0, actions: 0, contexts: 0 } },
   };
   const learner = createPearlLearner({
-    config: { ...config, updateCount: 4 },
+    config: { ...small, updateCount: 4 },
     parameters: { trainables: {}, encoder: undefined },
     updates: {
       batches: [],
