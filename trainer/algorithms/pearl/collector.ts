@@ -11,12 +11,12 @@ import type { Batch } from '../../replay/batch.ts';
 import type { EpisodeBuffer } from '../../replay/episode-buffer.ts';
 import type { TaskReplay } from '../../replay/task-replay.ts';
 import { episodesOf, type Rollout, transitionsOf } from '../../rollout/collect.ts';
-import type { PearlConfig } from './config.ts';
+import { infers, type PearlConfig } from './config.ts';
 import type { SamplePosteriors } from './posteriors.ts';
 import type { Sampler } from './sampler.ts';
 
 export type CollectorOptions = {
-  readonly config: Pick<PearlConfig, 'taskCount' | 'initialStepCount' | 'contextData' | 'encoder'>;
+  readonly config: Pick<PearlConfig, 'agent' | 'taskCount' | 'initialStepCount' | 'contextData' | 'encoder'>;
   readonly replay: TaskReplay;
   /** Contexts of each training task. */
   readonly contexts: readonly ArrayLike<number>[];
@@ -24,7 +24,7 @@ export type CollectorOptions = {
   readonly prior: Sampler;
   /** Sampler with z of the posterior; undefined if no such steps are asked for. */
   readonly posterior: Sampler | undefined;
-  /** Posteriors of the rows of `posterior`; undefined if z is given. */
+  /** Posteriors of the rows of `posterior`; undefined if z is given, or there are no such rows. */
   readonly posteriors: SamplePosteriors | undefined;
   /** For the steps with z of the prior of each of `taskCount` tasks, of which the posterior is; none if z is given. */
   readonly newest: readonly EpisodeBuffer[];
@@ -139,7 +139,7 @@ function writeLatents(
 ): void {
   const { latents, rowCount } = sampler;
   const rowTasks = tasksOfRows(rowCount, tasks);
-  if (posteriors === undefined) {
+  if (!infers(config.agent)) {
     const size = latents.length / rowCount;
     rowTasks.forEach((task, row) => {
       latents.set(latentOf(contexts[task]!), row * size);
@@ -147,7 +147,7 @@ function writeLatents(
     return;
   }
   random.latents.fillNormal(latents);
-  if (sampler === prior) return;
+  if (sampler === prior || posteriors === undefined) return;
   rowTasks.forEach((task, row) => {
     sampleContext(config, newest[tasks.indexOf(task)]!, random.contexts, posteriors.samples[row]!);
   });

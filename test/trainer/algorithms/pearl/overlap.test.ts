@@ -87,6 +87,20 @@ test('a collection is of whole episodes, at least as many steps as asked for', a
   expect(report.metrics.trainReturn).toBeLessThan(0);
 });
 
+test('z is drawn from the prior also where no steps with z of the posterior are asked for', async () => {
+  const initial = (given: Partial<PearlConfig>) =>
+    withRun(
+      1,
+      ({ learner }) => {
+        runToEnd(learner.iterate(0));
+        return plain(learner.save());
+      },
+      given,
+    );
+  const without = await initial({ posteriorStepCount: 0 });
+  expect(without).toEqual(await initial({ posteriorStepCount: 20 }));
+});
+
 test('a run is the same for every count of threads that step environments, and if it is stopped beside an update and restored', async () => {
   const whole = await wholeRun(3);
   expect(await wholeRun(1)).toEqual(whole);
