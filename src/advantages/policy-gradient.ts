@@ -16,7 +16,7 @@ export type Episodes = {
 };
 
 export type AdvantageConfig = {
-  /** Of rewards, in (0, 1]. */
+  /** Of rewards, in [0, 1]. */
   readonly discount: number;
   /** In [0, 1]. */
   readonly lambda: number;

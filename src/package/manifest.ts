@@ -95,8 +95,8 @@ const encoderSchema = graphSchema.extend({
 const adaptSchema = graphSchema.extend({
   /** `weights` if absent. */
   from: z.enum(['weights', 'parameters']).optional(),
-  /** Of rewards, in (0, 1]. */
-  discount: z.number().gt(0).max(1),
+  /** Of rewards, in [0, 1]. */
+  discount: z.number().min(0).max(1),
   /** Of generalised advantage estimation, in [0, 1]. */
   lambda: z.number().min(0).max(1),
   /** Whether every step or every episode has the same weight; `episodes` if absent. */

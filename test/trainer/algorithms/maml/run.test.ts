@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readPackage } from '../../../../src/package/package.ts';
 import { loadLearner } from '../../../../trainer/run/kept-learners.ts';
 import { commandRuns } from '../../command-runs.ts';
 
@@ -66,6 +67,13 @@ test('a policy whose adapted weights no package can hold is refused before it is
     ),
   });
   await finish('wide', wide);
+}, 120_000);
+
+test('a discount of 0 is published as such', async () => {
+  const all = [...settings, ...sizes, '--policy', 'hyper-maml', '--gamma', '0', '--iterations', '1'];
+  const { directory } = await finish('greedy', [...all, '--publish', 'last']);
+  const { manifest } = await readPackage(String(directory));
+  expect(manifest.adapt!.discount).toBe(0);
 }, 120_000);
 
 test('a policy without an inner step acts once an iteration', async () => {
