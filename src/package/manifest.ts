@@ -16,7 +16,7 @@ export const versionMax = 2 ** 32 - 1;
 const tensorCountMax = 256;
 const dimensionCountMax = 16;
 const probeCountMax = 64;
-/** Runs have some thousand. */
+/** The trainer writes a few thousand at most. */
 const evaluationCountMax = 2 ** 15;
 /** Lists, objects and fields of the whole: six for each evaluation, and some thousand. */
 const partCountMax = 2 ** 18;
@@ -162,6 +162,10 @@ export const manifestSchema = z.object({
     seed: z.number().int().nonnegative(),
     /** Environment steps. */
     steps: z.number().int().nonnegative(),
+    /**
+     * Of the run, in order. The trainer leaves some out where there are more than 4096: then these are every nth, the best and the last,
+     * while the figures below are of the whole run.
+     */
     evaluations: atMost(evaluationCountMax, z.array(evaluationSchema)),
     /** Mean return of the evaluation that chose this policy among those of its run. The choice makes it too high. */
     bestEvaluationReturn: z.number().optional(),

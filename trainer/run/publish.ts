@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
 import { makeFolder, makeWritableFolder } from '../../src/files/folders.ts';
-import type { Manifest } from '../../src/package/manifest.ts';
+import type { Evaluation, Manifest } from '../../src/package/manifest.ts';
 import { checkModelName } from '../../src/package/model-name.ts';
 import { type PublishedPackage, versionToPublish } from '../../src/package/package.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -78,6 +78,17 @@ export async function publishRun(options: RunToPublish): Promise<PublishedRun> {
   return { published, publishedBefore };
 }
 
+/** Servers answer GetModel with all that a manifest has. */
+const recordedCountMax = 4096;
+
+/** The evaluations that a manifest records, in order: all, or every nth with the best and the last. */
+function recorded({ evaluations, best }: RunToPublish['run']): Evaluation[] {
+  const { length } = evaluations;
+  if (length <= recordedCountMax) return [...evaluations];
+  const stride = Math.ceil(length / (recordedCountMax - 2));
+  return evaluations.filter(({ step }, index) => index % stride === 0 || step === best?.step || index === length - 1);
+}
+
 function trainingRecord({ run, config }: RunToPublish, best: RunResult['best']) {
   const { workingDirectory: _, ...settings } = config;
   const last = run.evaluations.at(-1);
@@ -85,7 +96,7 @@ function trainingRecord({ run, config }: RunToPublish, best: RunResult['best']) 
     config: settings,
     seed: config.loop.seed,
     steps: best?.step ?? run.step,
-    evaluations: [...run.evaluations],
+    evaluations: recorded(run),
     ...(best !== undefined && { bestEvaluationReturn: best.meanReturn }),
     ...(last !== undefined && { lastEvaluationReturn: last.meanReturn }),
   };
