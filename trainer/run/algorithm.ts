@@ -119,7 +119,7 @@ export type RunContext = {
   readonly log?: RunLog | undefined;
   /** The unit of steps, in the plural; environment steps unless given. */
   readonly stepUnit?: string | undefined;
-  /** Told of every metric record and every checkpoint once it is written. */
+  /** Told of the step that the run begins at, and of every metric record and every checkpoint once it is written. */
   readonly observer?: RunObserver | undefined;
   /** Called after each evaluation after the warm-up, with all so far and the learner that was evaluated. */
   readonly evaluated?: ((evaluations: readonly Evaluation[], learner: SavedState) => Promise<void>) | undefined;
@@ -134,6 +134,8 @@ export type RunContext = {
 };
 
 export type RunObserver = {
+  /** @param step 0, or that of the checkpoint */
+  begin(step: number): void;
   record(record: MetricRecord): void;
   checkpoint(): void;
 };

@@ -24,6 +24,7 @@ export function openRecords(
   const kept = resumed === undefined ? [] : readMetrics(runDirectory);
   const resumedStep = resumed && (kept.at(-1)?.step ?? -1);
   for (const record of kept) scalarsOf(record);
+  observer?.begin(resumeStep ?? 0);
   const wallTimeS = () => Date.now() / 1000;
   let events: EventFile | undefined;
   let hasWarned = false;

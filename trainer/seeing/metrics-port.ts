@@ -18,6 +18,8 @@ export type MetricsPort = {
   readonly address: string;
   /** Says whose metrics these are: once, as labels of `hyperpolicy_training_info`. */
   describe(labels: Readonly<Record<string, string>>, plannedStepCount: number): void;
+  /** The step that this process begins at: 0, or that of the checkpoint. */
+  begin(step: number): void;
   step(step: number): void;
   record(record: Readonly<Record<string, number>>): void;
   checkpoint(): void;
@@ -49,7 +51,7 @@ export async function openMetricsPort({ host, port }: MetricsPortOptions): Promi
   return { address: addressOf(host, listener.port), ...metricsIn(registry), close: listener.close };
 }
 
-function metricsIn(registry: Registry): Pick<MetricsPort, 'describe' | 'step' | 'record' | 'checkpoint'> {
+function metricsIn(registry: Registry): Pick<MetricsPort, 'describe' | 'begin' | 'step' | 'record' | 'checkpoint'> {
   const registers = [registry];
   const gauges = new Map<string, Gauge>();
   const gauge = (name: string, help: string): Gauge => {
@@ -59,15 +61,19 @@ function metricsIn(registry: Registry): Pick<MetricsPort, 'describe' | 'step' | 
   };
   const steps = new Counter({ name: `${prefix}steps_total`, help: 'Steps that this process has done.', registers });
   const position = gauge('step', 'Step of the run; a run that was resumed begins at that of its checkpoint.');
-  let last: number | undefined;
+  let last = 0;
   return {
     describe(labels, plannedStepCount) {
       const labelNames = Object.keys(labels);
       new Gauge({ name: `${prefix}info`, help: 'The run: always 1.', labelNames, registers }).set(labels, 1);
       gauge('planned_steps', 'Steps of the whole run.').set(plannedStepCount);
     },
+    begin(step) {
+      last = step;
+      position.set(step);
+    },
     step(step) {
-      if (last !== undefined && step > last) steps.inc(step - last);
+      if (step > last) steps.inc(step - last);
       last = step;
       position.set(step);
     },

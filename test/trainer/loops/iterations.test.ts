@@ -10,6 +10,7 @@ import { checkpointSteps } from '../../../trainer/run/checkpoint.ts';
 import { RunFailure } from '../../../trainer/run/failure.ts';
 import { loadLearner } from '../../../trainer/run/kept-learners.ts';
 import { readMetrics } from '../../../trainer/run/metrics.ts';
+import { openMetricsPort } from '../../../trainer/seeing/metrics-port.ts';
 
 let runDirectory: string;
 beforeEach(async () => {
@@ -68,6 +69,22 @@ test('an evaluation that a resumed run makes at its first iteration is in its ch
   expect(evaluated().map(({ step }) => step)).toEqual([0, 3]);
   expect((await train(6, { resume: true })).best).toMatchObject({ step: 3, meanReturn: 100 });
   expect(evaluated().map(({ step }) => step)).toEqual([0, 3, 6]);
+});
+
+test('the metrics port counts the steps of this process alone, the first one too', async () => {
+  const counted = async (iterationCount: number, resume: boolean) => {
+    const port = await openMetricsPort({ host: '127.0.0.1', port: 0 });
+    try {
+      const reporter = { report: (step: number) => port.step(step), print() {} };
+      await train(iterationCount, { resume, observer: port, reporter });
+      const shown = await (await fetch(`http://${port.address}/metrics`)).text();
+      return Number(/^hyperpolicy_training_steps_total (\d+)$/m.exec(shown)?.[1]);
+    } finally {
+      await port.close();
+    }
+  };
+  expect(await counted(4, false)).toBe(4);
+  expect(await counted(6, true)).toBe(2);
 });
 
 test('a learner that is kept has no replay buffer', async () => {

@@ -19,7 +19,8 @@ async function open() {
 test('shows the newest metrics, the steps done here, and whose they are', async () => {
   const { port, get } = await open();
   port.describe({ algorithm: 'td3', environment: 'Ant-v5', seed: '3', run: 'runs/"a"' }, 5000);
-  port.step(1000);
+  port.begin(1000);
+  port.step(1100);
   port.step(1250);
   port.record({ step: 1100, seconds: 2, criticLoss: 0.5 });
   port.record({ step: 1200, seconds: 3, criticLoss: 0.25 });
