@@ -121,8 +121,9 @@ const rooms = [
   room('server/weights', { imports: 'src/contract src/memory src/package src/onnx server/call server/compute' }),
   room('server/handles', { imports: 'src/contract src/files src/posterior server/config.ts', packages: 'pino' }),
   room('server/telemetry', {
-    imports: 'src/contract src/tracing src/metrics server/config.ts server/call server/weights server/handles',
-    packages: 'prom-client',
+    imports:
+      'src/contract src/files src/tracing src/metrics server/config.ts server/call server/weights server/handles',
+    packages: 'pino prom-client',
   }),
   room('server/models', {
     imports:
@@ -158,7 +159,8 @@ const rooms = [
     packages: 'pino',
   }),
   room('server/main.ts', {
-    imports: 'src/contract server/config.ts server/handles server/models server/serving.ts server/running.ts',
+    imports:
+      'src/contract server/config.ts server/handles server/telemetry server/models server/serving.ts server/running.ts',
     packages: 'pino',
   }),
   room('server/processes', {

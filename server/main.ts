@@ -1,12 +1,13 @@
 /** A server in one process. */
 
-import pino, { type Logger } from 'pino';
+import type { Logger } from 'pino';
 import { invalidArgument } from '../src/contract/errors.ts';
 import { parseServerConfig, type ServerSettings } from './config.ts';
 import type { SpoolPart } from './handles/open-handles.ts';
 import type { ModelStore } from './models/model-store.ts';
 import { type RunningServer as Running, runServer } from './running.ts';
 import { Serving, type Started } from './serving.ts';
+import { createLog } from './telemetry/log.ts';
 
 export type RunningServer = Running & { readonly models: ModelStore };
 
@@ -26,7 +27,7 @@ export async function startServer(settings: ServerSettings, log?: Logger, spool?
       remedy: 'startProcesses starts several',
     });
   }
-  const logger = log ?? pino({ level: config.logLevel });
+  const logger = log ?? createLog(config.logLevel);
   const serving = new Serving(config, logger, spool && { spool });
   let started: Started | undefined;
   const server = await runServer({

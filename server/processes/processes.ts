@@ -5,7 +5,7 @@
 
 import cluster from 'node:cluster';
 import { fileURLToPath } from 'node:url';
-import pino, { type Logger } from 'pino';
+import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { createSpoolDirectory } from '../../src/files/spool.ts';
 import { closeLostConnections } from '../../src/messages/handovers.ts';
@@ -17,6 +17,7 @@ import { parseServerConfig, type ServerSettings } from '../config.ts';
 import { clockOffset } from '../handles/open-handles.ts';
 import type { AdminModels } from '../models/admin.ts';
 import { type RunningServer, runServer } from '../running.ts';
+import { createLog } from '../telemetry/log.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { ProcessGroup } from './group.ts';
 import type { Forked } from './member.ts';
@@ -28,7 +29,7 @@ import type { Forked } from './member.ts';
  */
 export async function startProcesses(settings: ServerSettings, log?: Logger): Promise<RunningServer> {
   const config = parseServerConfig(settings);
-  const logger = (log ?? pino({ level: config.logLevel })).child({ process: 0 });
+  const logger = (log ?? createLog(config.logLevel)).child({ process: 0 });
   const delay = measureEventLoopDelay();
   const metrics = createMetrics({ eventLoopDelayUs: delay.meanUs });
   const doors = openDoors(config, logger, { onSpent: (name) => group.spent(name) });

@@ -1,7 +1,6 @@
 /** The program of one of several processes, forked by processes.ts: gets its settings, serves, and answers its parent. */
 
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
-import pino from 'pino';
 import { endProcess } from '../../src/contract/process-end.ts';
 import { PrepareRequestSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { Link } from '../../src/messages/link.ts';
@@ -9,6 +8,7 @@ import { metricValues } from '../../src/metrics/joined.ts';
 import { createCall } from '../call/rpc.ts';
 import { parseServerConfig } from '../config.ts';
 import { type Loaded, Serving, type Started } from '../serving.ts';
+import { createLog } from '../telemetry/log.ts';
 import type { ToParent, ToProcess } from './messages.ts';
 import { createSpentQueue } from './rates.ts';
 
@@ -27,7 +27,7 @@ const link = new Link<ToParent, ToProcess>({
   answer: {
     async start({ settings, process: number, spool }) {
       const config = parseServerConfig(settings);
-      const log = pino({ level: config.logLevel }).child({ process: number });
+      const log = createLog(config.logLevel).child({ process: number });
       serving = new Serving(config, log, {
         spool: { ...spool, process: number },
         prepareElsewhere: (request, deadlineMs) =>

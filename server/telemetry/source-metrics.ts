@@ -7,6 +7,7 @@ import { type ServerConfig, serverVersion, stuckThreadCountMax } from '../config
 import type { HandleStore } from '../handles/handle-store.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
 import type { LookupCounts } from '../weights/kept-weights.ts';
+import { droppedLineCount } from './log.ts';
 
 /** Of a process. The parent of several answers only its admins, and leaves out what it does not have. */
 export type MetricsSources = {
@@ -72,6 +73,8 @@ export function registerSources({ eventLoopDelayUs, serving }: MetricsSources, r
   register('event_loop_delay_seconds', 'How late the event loop runs, mean over the last second', lateness, 'max');
   const build = { labels: { version: serverVersion }, value: 1 };
   register('build_info', '1, with the version of the server', () => [build], 'max');
+  const unwritten = 'Lines of the log that could not be written';
+  register('log_lines_dropped_total', unwritten, () => one(droppedLineCount()));
   if (serving === undefined) return;
   registerLoad(register, serving);
   registerCaches(register, serving);

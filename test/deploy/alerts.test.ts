@@ -168,12 +168,17 @@ async function accessFaults(watch: Watcher, server: SpawnedServer, folder: strin
     await watch.fires('HandshakesFail', knock);
     await watch.clears('HandshakesFail');
   };
+  let fault = 0;
+  const refuse = () => writeFile(join(folder, 'tokens.json'), `damaged ${fault++}`);
   const reloads = async () => {
-    let fault = 0;
-    await watch.fires('ReloadRefused', () => writeFile(join(folder, 'tokens.json'), `damaged ${fault++}`));
+    await watch.fires('ReloadRefused', refuse);
     await watch.clears('ReloadRefused');
   };
   await Promise.all([handshakes(), reloads(), certificateFaults(watch, folder)]);
+  // What reads the log leaves, and there are lines.
+  server.child.stdout!.destroy();
+  await watch.fires('LogLinesLost', refuse);
+  await watch.clears('LogLinesLost');
 }
 
 /** Faults of processes, at a server that is not there at first. */

@@ -1,12 +1,14 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createPolicyClient } from '../../clients/typescript/client.ts';
+import { freePort } from '../free-port.ts';
 import { temporaryStore } from './fixtures.ts';
-import { runToEnd, spawnServer } from './spawn.ts';
+import { builtCommand, runToEnd, spawnServer } from './spawn.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const plain = {
@@ -78,6 +80,42 @@ describe('the server process', () => {
     // What they asked for is made all the same.
     expect((await client.act(ask(0))).fallback).toBeUndefined();
   });
+
+  test.each([1, 2])(
+    'serves and ends, in %i processes, where no line of its log can be written',
+    async (processCount) => {
+      const store = await temporaryStore([plain]);
+      const [port, metricsPort] = [await freePort(), await freePort()];
+      const full = openSync('/dev/full', 'w');
+      onTestFinished(() => closeSync(full));
+      const flags = ['--store', store, '--port', `${port}`, '--metrics-port', `${metricsPort}`];
+      const child = spawn(process.execPath, [builtCommand, 'serve', ...flags, '--processes', `${processCount}`], {
+        stdio: ['ignore', full, 'pipe'],
+      });
+      onTestFinished(() => {
+        child.kill('SIGKILL');
+      });
+      let error = '';
+      child.stderr!.on('data', (text) => {
+        error += text;
+      });
+      const page = async (path: string) =>
+        (await fetch(`http://127.0.0.1:${metricsPort}${path}`, { signal: AbortSignal.timeout(5000) })).text();
+      await expect.poll(() => page('/readyz').catch(String), { timeout: 30_000 }).toBe('ready\n');
+      expect(await page('/metrics')).toMatch(/^hyperpolicy_log_lines_dropped_total [1-9]/m);
+      const client = createPolicyClient({ address: `127.0.0.1:${port}`, timeoutMs: 30_000 });
+      onTestFinished(() => client.close());
+      expect((await client.act({ model: 'plain', observation: [1, 2, 3] })).version).toBe(1);
+      const end = once(child, 'close');
+      child.kill('SIGTERM');
+      expect(await end).toEqual([0, null]);
+      const told =
+        'log: a line cannot be written to standard output (ENOSPC: no space left on device, write). ' +
+        'It is dropped, as are others; hyperpolicy_log_lines_dropped_total counts them\n';
+      // Once by each process; of several also by their parent.
+      expect(error).toBe(told.repeat(processCount === 1 ? 1 : processCount + 1));
+    },
+  );
 
   test('a port in use is one line and exit code 1', async () => {
     const taken = createServer();

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 
-const builtCommand = fileURLToPath(new URL('../../dist/clients/cli/main.js', import.meta.url));
+export const builtCommand = fileURLToPath(new URL('../../dist/clients/cli/main.js', import.meta.url));
 
 /** A line of the log. */
 export type Line = {

@@ -1,9 +1,10 @@
 /** Structured logs of a run: JSON lines in `train.log` of the run directory. Warnings are also shown on the terminal. */
 
-import { openSync, writeSync } from 'node:fs';
+import { openSync } from 'node:fs';
 import { join } from 'node:path';
 import pino, { type Logger } from 'pino';
 import { makeFolder } from '../../src/files/folders.ts';
+import { createLineWriter } from '../../src/files/line-writer.ts';
 
 export type RunLogger = Logger;
 
@@ -17,7 +18,8 @@ export const checkpointMessage = 'checkpoint';
  */
 export function openRunLog({ directory, warn }: { directory: string; warn: (line: string) => void }): RunLogger {
   makeFolder(directory);
-  const file = appendTo(join(directory, logFile));
+  // A full disk must not end the run. Warnings reach the person besides.
+  const file = createLineWriter(openSync(join(directory, logFile), 'a'), () => {});
   const person = { write: (line: string) => warn(warningText(line)) };
   return pino(
     { base: null, timestamp: pino.stdTimeFunctions.isoTime },
@@ -26,20 +28,6 @@ export function openRunLog({ directory, warn }: { directory: string; warn: (line
       { level: 'warn', stream: person },
     ]),
   );
-}
-
-/** Writes each line at once. A line that cannot be written is lost: a full disk must not end the run. */
-function appendTo(path: string): { write(line: string): void } {
-  const descriptor = openSync(path, 'a');
-  return {
-    write(line) {
-      try {
-        writeSync(descriptor, line);
-      } catch {
-        // Warnings reach the person besides.
-      }
-    },
-  };
 }
 
 /** `warning: message (field value, ...)` from a log line. */
