@@ -153,7 +153,11 @@ const groups = {
       description:
         'a request is answered at the latest this time before its deadline, so that the answer arrives in time',
     },
-    drainMs: { flags: '--drain-ms <ms>', description: 'longest time to finish requests in flight after SIGTERM' },
+    drainMs: {
+      flags: '--drain-ms <ms>',
+      description:
+        'longest time to finish requests in flight after SIGTERM; the process ends by force 5 s later, with several processes 15 s',
+    },
   },
   'Connections:': {
     connectionCountMax: { flags: '--max-connections <count>', description: 'most connections to a gRPC port' },
