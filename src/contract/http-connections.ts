@@ -8,8 +8,8 @@ export type GuardedConnections = {
   readonly count: number;
   /** Ends all of them. */
   cut(): void;
-  /** Ends those without a request. */
-  cutIdle(): void;
+  /** Ends all but those on which these requests came. */
+  cutAllBut(kept: readonly Socket[]): void;
 };
 
 /** Identifies a connection: it is the same for a TLS socket and the socket below it. */
@@ -24,7 +24,8 @@ export const remoteEnd = ({ remoteAddress, remotePort }: Pick<Socket, 'remoteAdd
  * @param unreadMsMax how long an answer may stay unread, since the client last read some of it
  */
 export function guardConnections(server: Server, countMax: number, unreadMsMax = 10_000): GuardedConnections {
-  const open = new Set<Socket>();
+  /** By the connection: its remote end. */
+  const open = new Map<Socket, string>();
   /** Connections without a request, by remote end; the oldest first. */
   const silent = new Map<string, Socket>();
   const cutOldest = () => {
@@ -35,7 +36,7 @@ export function guardConnections(server: Server, countMax: number, unreadMsMax =
   };
   server.on('connection', (socket) => {
     const from = remoteEnd(socket);
-    open.add(socket);
+    open.set(socket, from);
     silent.set(from, socket);
     socket.once('close', () => {
       open.delete(socket);
@@ -52,12 +53,12 @@ export function guardConnections(server: Server, countMax: number, unreadMsMax =
     },
     // The server's own list lacks connections during their TLS handshake.
     cut() {
-      for (const socket of open) socket.destroy();
+      for (const socket of open.keys()) socket.destroy();
     },
-    // Its list of idle ones lacks those that never had a request.
-    cutIdle() {
-      server.closeIdleConnections();
-      for (const socket of silent.values()) socket.destroy();
+    // `server.closeIdleConnections` leaves those that never had a request, and ends those with an answer that is written and not yet sent.
+    cutAllBut(kept) {
+      const spared = new Set(kept.map(remoteEnd));
+      for (const [socket, from] of open) if (!spared.has(from)) socket.destroy();
     },
   };
 }
