@@ -110,10 +110,9 @@ function withSteps(
         ...rows,
         coefficient: coefficients,
       });
-      weights = weightsFrom(
-        session.run({ ...start, ...feeds }),
-        network.weightNames.map((name) => `adapted_${name}`),
-      );
+      const moved = session.run({ ...start, ...feeds });
+      const named = network.weightNames.map((name) => [name, moved[`adapted_${name}`]!] as const);
+      weights = weightsFrom(Object.fromEntries(named), network.weightNames);
     },
   };
 }
