@@ -9,7 +9,7 @@ import { shown, type UserCode } from './user-code.ts';
 export function checkedEnv(env: Env, code: UserCode): Env {
   const { name, specs, episodeStepCountMax, stepDurationS } = env;
   const given = new GivenValues(env, code);
-  /** Of the episode in progress. */
+  /** Of the episode in progress. The file's own count may be another, such as that of the physics steps below each of its steps. */
   let stepCount = 0;
   return {
     name,
@@ -42,13 +42,17 @@ export function checkedEnv(env: Env, code: UserCode): Env {
 
     save() {
       const saved = code.call('save', () => env.save());
-      return code.call('save', () => given.state(saved, stepCount));
+      return withCount(
+        code.call('save', () => given.state(saved)),
+        stepCount,
+      );
     },
 
     restore(state) {
-      code.restoreEpisode(state.stepCount);
-      const observation = code.call('restore', () => env.restore(state));
-      stepCount = state.stepCount;
+      const { taken, own: ownState } = withoutCount(state);
+      code.restoreEpisode(taken ?? state.stepCount);
+      const observation = code.call('restore', () => env.restore(ownState));
+      stepCount = taken ?? 0;
       return code.call('restore', () => {
         const own = given.observation('restore', observation);
         given.checkContext('restore');
@@ -115,8 +119,7 @@ class GivenValues {
     throw this.#code.refusal('step', expected, 'neither', remedy);
   }
 
-  /** @param taken steps of the episode in progress */
-  state(given: Partial<EnvState> | null | undefined, taken: number): EnvState {
+  state(given: Partial<EnvState> | null | undefined): EnvState {
     const { name } = this.#env;
     const { stepCount, ended, arrays, ...more } = given ?? {};
     // What else it has would be lost in a checkpoint.
@@ -127,12 +130,27 @@ class GivenValues {
       const expected = `env "${name}", stepCount, ended, and arrays of Float64Array`;
       throw this.#code.refusal('save', expected, describe(given));
     }
-    // By it the steps of a restored episode are counted.
-    if (stepCount !== taken) {
-      throw this.#code.refusal('save', `stepCount ${taken}, the steps since reset`, `${stepCount}`);
-    }
     return { env: name, stepCount: stepCount!, ended, arrays: { ...arrays } };
   }
+}
+
+/**
+ * Name of an array beside those of the file: the steps since `reset`, by which a restored episode must end. A file that wraps another file
+ * has the other's behind its own.
+ */
+const countName = 'steps since reset';
+
+const withCount = ({ arrays, ...rest }: EnvState, taken: number): EnvState => ({
+  ...rest,
+  arrays: { ...arrays, [countName]: Float64Array.of(taken, ...(arrays[countName] ?? [])) },
+});
+
+/** The state that the file gave, and the steps; undefined in a checkpoint of before they were kept, whose episode is counted anew. */
+function withoutCount(state: EnvState): { readonly taken: number | undefined; readonly own: EnvState } {
+  const { [countName]: counts, ...arrays } = state.arrays;
+  if (counts === undefined) return { taken: undefined, own: state };
+  const inner = counts.length > 1 && { [countName]: counts.slice(1) };
+  return { taken: counts[0]!, own: { ...state, arrays: { ...arrays, ...inner } } };
 }
 
 const describe = (saved: unknown): string =>

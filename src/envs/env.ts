@@ -40,7 +40,7 @@ export type StepResult = ResetResult & {
 export type EnvState = {
   /** Name of the environment that saved it. */
   readonly env: string;
-  /** Steps of the episode in progress, since `reset`. */
+  /** Steps of the episode in progress, as its environment counts them. */
   readonly stepCount: number;
   readonly ended: boolean;
   /** The same names and lengths in every state, where several episodes run on one instance. */

@@ -1,6 +1,6 @@
 /** What a user's environment file gives wrongly is refused where it happens, with member, episode and step. */
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -475,16 +475,86 @@ describe('a whole environment in a file', () => {
     expect(env.step([0]).truncated).toBe(true);
   });
 
-  test('must count its steps in what it saves', async () => {
-    const env = await counting({
-      save: `save() { return { env: 'mass', stepCount: 0, ended: false, arrays: {} }; },`,
-    });
-    env.reset(1);
-    env.save();
-    env.step([0]);
-    expect(await messageOf(() => env.save())).toBe(
-      'mine.mjs save, episode 1 step 1: expected stepCount 1, the steps since reset, got 0',
+  /** Takes two steps of the pendulum in one, and saves its count of them. @param inner how it makes what it wraps */
+  const skipping = (inner = `createEnvironment('Pendulum-v1')`) => {
+    const path = join(folder, `mine${count++}.mjs`);
+    writeFileSync(
+      path,
+      `import { createEnvironment } from ${JSON.stringify(registry)};
+       export default async () => {
+         const inner = await ${inner};
+         return {
+           name: 'skip', specs: inner.specs, episodeStepCountMax: 100, stepDurationS: 0.1, context: null, tasks: null,
+           reset: (seed) => inner.reset(seed),
+           step(action) { const first = inner.step(action); return first.truncated ? first : inner.step(action); },
+           save: () => ({ ...inner.save(), env: 'skip' }),
+           restore: (state) => inner.restore({ ...state, env: inner.name }),
+           dispose: () => inner.dispose(),
+         };
+       };`,
     );
+    return path;
+  };
+  const registry = new URL('../../src/envs/registry.ts', import.meta.url).href;
+
+  /** Plays to the end of the episode. */
+  const rewardsToEnd = (env: Env): number[] => {
+    const rewards: number[] = [];
+    for (;;) {
+      const { reward, truncated } = env.step([0.5]);
+      rewards.push(reward);
+      if (truncated) return rewards;
+    }
+  };
+
+  test('may count its steps in its own way, and gets its own count back', async () => {
+    const env = await loadEnvFile(skipping());
+    env.reset(1);
+    for (let step = 0; step < 30; step++) env.step([0.5]);
+    const saved = structuredClone(env.save());
+    expect(saved.stepCount).toBe(60);
+    const rest = rewardsToEnd(env);
+    expect(rest).toHaveLength(70);
+    const other = await loadEnvFile(skipping());
+    other.reset(2);
+    other.restore(saved);
+    expect(other.save()).toEqual(saved);
+    expect(rewardsToEnd(other)).toEqual(rest);
+    const row = stateRowOf(other);
+    const state = new Float64Array(row.size);
+    env.restore(saved);
+    stateRowOf(env).write(state);
+    row.read(state);
+    expect(rewardsToEnd(other)).toEqual(rest);
+  });
+
+  test('a file that wraps another file: the steps of both are counted', async () => {
+    const endless = `{ ...inner.step(action), truncated: false }`;
+    const inner = join(folder, `mine${count++}.mjs`);
+    writeFileSync(inner, readFileSync(skipping(), 'utf8').replace(/const first = .*;/, `return ${endless};`));
+    const env = await loadEnvFile(skipping(`createEnvironment(${JSON.stringify(inner)})`));
+    env.reset(1);
+    for (let step = 0; step < 20; step++) env.step([0]);
+    const saved = env.save();
+    env.reset(2);
+    env.restore(saved);
+    for (let step = 20; step < 49; step++) env.step([0]);
+    expect(env.save().arrays['steps since reset']).toEqual(Float64Array.of(49, 98));
+    expect(await messageOf(() => env.step([0]))).toContain(
+      'mine.mjs step, in an episode that was restored, step 100: expected terminated or truncated by step 100',
+    );
+  });
+
+  test('goes on from a state of before steps were counted beside it', async () => {
+    const env = await loadEnvFile(skipping());
+    env.reset(1);
+    for (let step = 0; step < 60; step++) env.step([0.5]);
+    const { arrays, ...saved } = env.save();
+    const { 'steps since reset': _, ...own } = arrays;
+    const rest = rewardsToEnd(env);
+    env.reset(2);
+    env.restore({ ...saved, arrays: own });
+    expect(rewardsToEnd(env)).toEqual(rest);
   });
 
   test('must have states of one size where several episodes share it', async () => {
