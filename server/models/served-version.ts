@@ -1,5 +1,6 @@
 /** One loaded version of a model, verified by its probes. Owns its networks until it is retired and idle. */
 
+import { clipToBounds, float32Bounds } from '../../src/contract/bounds.ts';
 import type { Precision } from '../../src/onnx/precision.ts';
 import type { Device } from '../../src/onnx/providers.ts';
 import { openSession, type SessionOptions } from '../../src/onnx/session.ts';
@@ -21,7 +22,7 @@ import { openCritic, openPolicy } from './served-network.ts';
 export type ServedVersion = ProbedNetworks & {
   readonly manifest: Manifest;
   readonly publishedAtMs: number;
-  /** Bounds of each action value; infinite without bounds. */
+  /** Bounds of each action value, as `float32Bounds` has them. */
   readonly actionLow: Float32Array;
   readonly actionHigh: Float32Array;
   /** The action of the `safe` fallback. */
@@ -144,10 +145,10 @@ async function openNetworks({ manifest, files }: PackageIndex, options: OpenVers
 }
 
 function actionBounds({ action }: Manifest): Pick<ServedVersion, 'actionLow' | 'actionHigh' | 'safeAction'> {
-  const actionLow = Float32Array.from(action.low, (value) => value ?? Number.NEGATIVE_INFINITY);
-  const actionHigh = Float32Array.from(action.high, (value) => value ?? Number.POSITIVE_INFINITY);
-  const safeAction = actionLow.map((low, i) => Math.min(Math.max(action.safe?.[i] ?? 0, low), actionHigh[i]!));
-  return { actionLow, actionHigh, safeAction };
+  const bounds = float32Bounds(action);
+  const safeAction = bounds.low.map((_, i) => action.safe?.[i] ?? 0);
+  clipToBounds(safeAction, bounds);
+  return { actionLow: bounds.low, actionHigh: bounds.high, safeAction };
 }
 
 /** @param free called once, when the version is retired and nobody holds it */

@@ -1,4 +1,7 @@
-/** Which bounds a value can have. The one place for specs of environment files, import options, network files and manifests. */
+/**
+ * Which bounds a value can have, and how values in float32 keep them. The one place for specs of environment files, import options,
+ * network files and manifests, and for whatever clips actions.
+ */
 
 import { type HyperpolicyError, invalidArgument } from './errors.ts';
 import type { PolicySpecs, TensorSpec } from './tensor-spec.ts';
@@ -9,7 +12,8 @@ export const float32Max = (2 - 2 ** -23) * 2 ** 127;
 type Bounds = Pick<TensorSpec, 'low' | 'high'> & { readonly names?: readonly string[] };
 
 /**
- * Refuses bounds that no value can keep: not finite or beyond float32, or a low that is not below its high in float32.
+ * Refuses bounds that no value can keep: not finite or beyond float32, or a low that is not below its high once both are rounded inwards
+ * to float32.
  * @param where names the spec in errors, e.g. `manifest.json action`
  * @param words what the two are called there
  * @throws HyperpolicyError invalid_argument naming the value
@@ -29,7 +33,7 @@ export function checkBounds(where: string, { names, low, high }: Bounds, words =
     }
     if (lowest === null || highest === null) return;
     // Half of the range is what actions are scaled by: it must not become 0.
-    const isRange = Math.fround(lowest) < Math.fround(highest) && Math.fround((highest - lowest) / 2) > 0;
+    const isRange = roundedUp(lowest) < roundedDown(highest) && Math.fround((highest - lowest) / 2) > 0;
     if (!isRange) throw refuse(`${words.low} below ${words.high}`);
   });
 }
@@ -66,4 +70,39 @@ export function unboundedText({ names, low, high }: TensorSpec): string | undefi
   if (lacking.length === 0) return undefined;
   const more = lacking.length > 4 ? ` and ${lacking.length - 3} more` : '';
   return `action ${lacking.slice(0, more === '' ? 4 : 3).join(', ')}${more}: nothing clips it there`;
+}
+
+/** Of each value; infinite where there is none. */
+export type Float32Bounds = { readonly low: Float32Array; readonly high: Float32Array };
+
+/**
+ * The widest bounds in float32 that lie within those of the spec: a low is rounded up, a high down. To the nearest, 0.1 would be
+ * 0.10000000149. Bounds that float32 holds exactly stay as they are.
+ */
+export const float32Bounds = ({ low, high }: Bounds): Float32Bounds => ({
+  low: Float32Array.from(low, (bound) => roundedUp(bound ?? Number.NEGATIVE_INFINITY)),
+  high: Float32Array.from(high, (bound) => roundedDown(bound ?? Number.POSITIVE_INFINITY)),
+});
+
+/** Clips rows of values to the bounds, in place. @param rows [N, S] */
+export function clipToBounds(rows: Float32Array, { low, high }: Float32Bounds): void {
+  for (let i = 0; i < rows.length; i++) {
+    rows[i] = Math.min(Math.max(rows[i]!, low[i % low.length]!), high[i % low.length]!);
+  }
+}
+
+/** The least float32 that is not below the value. */
+const roundedUp = (value: number): number => -roundedDown(-value);
+
+const float = new Float32Array(1);
+const bits = new Int32Array(float.buffer);
+
+/** The largest float32 that is not above the value. */
+function roundedDown(value: number): number {
+  float[0] = value;
+  if (!(float[0]! > value)) return float[0]!;
+  // Rounded up from below 0 to it: the next is the negative one of least size.
+  if (float[0] === 0) return -(2 ** -149);
+  bits[0]! += float[0]! > 0 ? -1 : 1;
+  return float[0]!;
 }

@@ -1,22 +1,21 @@
 /** Between environment units and the normalised actions in [-1, 1] that policies and critics work in. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { float32Max } from '../contract/bounds.ts';
+import { type Float32Bounds, float32Bounds, float32Max } from '../contract/bounds.ts';
 import type { TensorSpec } from '../contract/tensor-spec.ts';
 
 /**
  * environment = centre + half x normalised, clipped to [low, high], per value. A value that lacks a bound is not scaled, and clipped
- * where it has one; algorithms that are trained on normalised actions refuse it (`requireBounds`).
+ * where it has one; algorithms that are trained on normalised actions refuse it (`requireBounds`). Low and high are those of
+ * `float32Bounds`.
  */
-export type ActionScaling = {
+export type ActionScaling = Float32Bounds & {
   readonly centre: Float32Array;
   readonly half: Float32Array;
-  /** -Infinity and Infinity where unbounded. */
-  readonly low: Float32Array;
-  readonly high: Float32Array;
 };
 
-export function actionScaling({ low, high }: TensorSpec): ActionScaling {
+export function actionScaling(spec: TensorSpec): ActionScaling {
+  const { low, high } = spec;
   const bounds = low.map((lowest, i) => [lowest, high[i] ?? null] as const);
   const scale = (f: (lowest: number, highest: number) => number, unbounded: number) =>
     Float32Array.from(bounds, ([lowest, highest]) =>
@@ -25,8 +24,7 @@ export function actionScaling({ low, high }: TensorSpec): ActionScaling {
   return {
     centre: scale((a, b) => (a + b) / 2, 0),
     half: scale((a, b) => (b - a) / 2, 1),
-    low: Float32Array.from(low, (bound) => bound ?? Number.NEGATIVE_INFINITY),
-    high: Float32Array.from(high, (bound) => bound ?? Number.POSITIVE_INFINITY),
+    ...float32Bounds(spec),
   };
 }
 

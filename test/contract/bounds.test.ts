@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { checkBounds, requireBounds, unboundedText } from '../../src/contract/bounds.ts';
+import { checkBounds, clipToBounds, float32Bounds, requireBounds, unboundedText } from '../../src/contract/bounds.ts';
 import { createEnvironment, environmentNames } from '../../src/envs/registry.ts';
 
 const spec = (low: number | null, high: number | null) => ({
@@ -26,6 +26,8 @@ describe('bounds that cannot be are refused', () => {
     [1, 1, 'x value 0 ("force"): expected low below high, got 1 and 1'],
     // Both are 1 in float32.
     [1, 1 + 2 ** -30, 'expected low below high, got 1 and 1.0000000009313226'],
+    // Between two neighbours in float32, 1 and 1 + 2^-23.
+    [1 + 2 ** -25, 1 + 2 ** -23 - 2 ** -25, 'expected low below high'],
     // Half of the smallest float32 above 0 is 0.
     [0, 2 ** -149, 'expected low below high, got 0 and 1.401298464324817e-45'],
     [Number.NEGATIVE_INFINITY, 1, 'expected low and high that float32 can hold, or none, got -Infinity and 1'],
@@ -33,6 +35,32 @@ describe('bounds that cannot be are refused', () => {
     [-1e39, 1e39, 'expected low and high that float32 can hold, or none, got -1e+39 and 1e+39'],
   ])('%s to %s', (low, high, message) => {
     expect(() => checkBounds('x', spec(low, high))).toThrow(message);
+  });
+});
+
+describe('bounds in float32', () => {
+  /** Neighbours in float32 of 0.1 = 13421772.8 x 2^-27. */
+  const [below, above] = [13_421_772 * 2 ** -27, 13_421_773 * 2 ** -27];
+  test.each([
+    [-0.1, 0.1, -below, below],
+    [0.1, 0.7, above, Math.fround(0.7)],
+    [-1, 1, -1, 1],
+    [-0, 0, -0, 0],
+    [below, above, below, above],
+    [2 ** -150, 1, 2 ** -149, 1],
+    [-1, -(2 ** -150), -1, -(2 ** -149)],
+    [-(2 ** -150), 2 ** -150, -0, 0],
+    [-3.4028234663852886e38, 3.4028234663852886e38, -3.4028234663852886e38, 3.4028234663852886e38],
+    [null, null, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY],
+  ])('lie within %s and %s, as near as they can', (low, high, least, most) => {
+    const bounds = float32Bounds(spec(low, high));
+    expect([bounds.low[0], bounds.high[0]]).toEqual([least, most]);
+  });
+
+  test('clip each value of each row to its own', () => {
+    const rows = Float32Array.of(-3, 3, 0.5, 0.5);
+    clipToBounds(rows, float32Bounds({ low: [-1, 1], high: [0.1, 2] }));
+    expect([...rows]).toEqual([-1, 2, below, 1]);
   });
 });
 

@@ -19,6 +19,20 @@ test('clips what passes a bound by a rounding error', () => {
   expect([...toEnvironment(scaling, tf.tensor2d([[above, -above, 7]])).dataSync()]).toEqual([2, -1, 7]);
 });
 
+test('keeps bounds that float32 does not hold from within', () => {
+  // 0.1 = 13421772.8 x 2^-27
+  const tight = { ...spec, low: [-0.1, -1, null], high: [0.1, 1, null] };
+  const action = toEnvironment(
+    actionScaling(tight),
+    tf.tensor2d([
+      [1, 1, 7],
+      [-1, -1, 7],
+    ]),
+  ).dataSync();
+  const within = 13_421_772 * 2 ** -27;
+  expect([...action]).toEqual([within, 1, 7, -within, -1, 7]);
+});
+
 test('adds nothing where every value is unbounded', () => {
   const free = actionScaling({ ...spec, low: [null, null, null], high: [null, null, null] });
   expect([...toEnvironment(free, tf.tensor2d([[9, -9, 0]])).dataSync()]).toEqual([9, -9, 0]);

@@ -5,6 +5,7 @@
  * Source: Sarafian et al. 2021, 3.2 and appendix B.
  */
 
+import { clipToBounds, float32Bounds } from '../../src/contract/bounds.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { createRandom } from '../../src/contract/random.ts';
 import { specSize, type TensorSpec } from '../../src/contract/tensor-spec.ts';
@@ -147,12 +148,13 @@ function triedActions(
   const halves = halfRanges(action);
   const tried = new Float32Array(chosen.length * actionCount);
   createRandom(seed, actionStream).fillNormal(tried);
-  return tried.map((normal, i) => {
+  for (let i = 0; i < tried.length; i++) {
     const dim = i % size;
     const state = Math.floor(i / (size * actionCount));
-    const value = chosen[state * size + dim]! + noise * halves[dim]! * normal;
-    return Math.min(action.high[dim] ?? Infinity, Math.max(action.low[dim] ?? -Infinity, value));
-  });
+    tried[i] = chosen[state * size + dim]! + noise * halves[dim]! * tried[i]!;
+  }
+  clipToBounds(tried, float32Bounds(action));
+  return tried;
 }
 
 /** Half of the range between an action value's bounds; 1 where it lacks one. */

@@ -1,6 +1,7 @@
 /** Probes: inputs with the outputs that the training engine computes from live parameters, apart from the exported files. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { clipToBounds, float32Bounds } from '../../src/contract/bounds.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { createRandom, type Random } from '../../src/contract/random.ts';
 import { specSize, type TensorSpec } from '../../src/contract/tensor-spec.ts';
@@ -248,17 +249,18 @@ function normals(random: Random, ...sizes: number[]): Rows {
 }
 
 /**
- * Uniform between the bounds, standard normal for a value without bounds. Where they are far apart they say nothing of what is usual, and
- * networks overflow at some of them, such as the largest float32: there it is standard normal, clipped to the bounds.
+ * Uniform between the bounds, standard normal for a value that lacks one. Where they are far apart they say nothing of what is usual, and
+ * networks overflow at some of them, such as the largest float32: there it is standard normal. Clipped to the bounds that there are.
  */
-function probeInput(random: Random, { low, high }: TensorSpec): Rows {
+function probeInput(random: Random, spec: TensorSpec): Rows {
+  const { low, high } = spec;
   const made = normals(random, low.length);
   made.data.forEach((normal, i) => {
     const [least, most] = [low[i % low.length] ?? null, high[i % low.length] ?? null];
     if (least === null || most === null) return;
-    const isWide = most - least > wideRange;
-    made.data[i] = isWide ? Math.min(Math.max(normal, least), most) : least + (most - least) * random.uniform();
+    made.data[i] = most - least > wideRange ? normal : least + (most - least) * random.uniform();
   });
+  clipToBounds(made.data, float32Bounds(spec));
   return made;
 }
 

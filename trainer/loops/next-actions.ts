@@ -1,8 +1,9 @@
 /** The actions of the next step, with the observations and contexts that they were chosen for. */
 
 import { createRandom, type Random } from '../../src/contract/random.ts';
-import { specSize, type TensorSpec } from '../../src/contract/tensor-spec.ts';
+import { specSize } from '../../src/contract/tensor-spec.ts';
 import type { OffPolicyLearner } from '../off-policy/learner.ts';
+import { createActionDraws, type DrawActions } from '../rollout/random-actions.ts';
 import { rowsOf } from '../rollout/shared-batch.ts';
 import type { VectorEnv } from '../rollout/vector-env.ts';
 
@@ -22,7 +23,7 @@ export class NextActions {
   /** [N, A], environment units. */
   readonly values: Float32Array;
   readonly #batch: VectorEnv['batch'];
-  readonly #spec: TensorSpec;
+  readonly #draw: DrawActions;
   readonly #learner: Pick<OffPolicyLearner, 'explore'>;
   readonly #random: Readonly<Record<keyof typeof streams, Random>>;
   /** Copies: the batch's own change with the step. */
@@ -34,7 +35,7 @@ export class NextActions {
   constructor({ batch, environmentCount, specs }: VectorEnv, learner: Pick<OffPolicyLearner, 'explore'>, seed: number) {
     this.values = new Float32Array(environmentCount * specSize(specs.action));
     this.#batch = batch;
-    this.#spec = specs.action;
+    this.#draw = createActionDraws(specs.action);
     this.#learner = learner;
     this.#random = {
       warmUp: createRandom(seed, streams.warmUp),
@@ -68,7 +69,7 @@ export class NextActions {
     if (this.#isChosen) return;
     this.#copyInputs();
     for (const { observation, action, context } of this.#rows) {
-      if (warmUp) drawAction(this.#spec, this.#random.warmUp, action);
+      if (warmUp) this.#draw(this.#random.warmUp, action);
       else this.#learner.explore(observation, this.#random.exploration, action, context ?? undefined);
     }
     this.#isChosen = true;
@@ -99,12 +100,5 @@ export class NextActions {
   #copyInputs(): void {
     this.#observations.set(this.#batch.observations);
     this.#contexts.set(this.#batch.contexts);
-  }
-}
-
-function drawAction({ low, high }: TensorSpec, random: Random, out: Float32Array): void {
-  for (let i = 0; i < out.length; i++) {
-    const [from, to] = [low[i] ?? null, high[i] ?? null];
-    out[i] = from === null || to === null ? random.normal() : from + (to - from) * random.uniform();
   }
 }

@@ -1,9 +1,10 @@
 /** Policies that act for a batch of environments: random, still, or a published model's. */
 
 import { createRandom } from '../../src/contract/random.ts';
-import { type PolicySpecs, specSize } from '../../src/contract/tensor-spec.ts';
+import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
 import type { ModelPackage } from '../../src/package/package.ts';
 import { adapts, openPackageNetwork } from './package-network.ts';
+import { createActionDraws } from './random-actions.ts';
 
 export type BatchPolicy = {
   /**
@@ -17,16 +18,13 @@ export type BatchPolicy = {
   dispose(): void;
 };
 
-/** Uniform within the bounds; standard normal if there are none. */
+/** As {@link createActionDraws}. */
 export function createRandomPolicy({ action }: PolicySpecs, seed: number): BatchPolicy {
   const random = createRandom(seed, 900);
-  const size = specSize(action);
+  const draw = createActionDraws(action);
   return {
     act(_, __, actions) {
-      for (let i = 0; i < actions.length; i++) {
-        const [low, high] = [action.low[i % size] ?? null, action.high[i % size] ?? null];
-        actions[i] = low === null || high === null ? random.normal() : low + (high - low) * random.uniform();
-      }
+      draw(random, actions);
     },
     dispose() {},
   };

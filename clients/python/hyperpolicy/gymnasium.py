@@ -157,9 +157,18 @@ def _check_spaces(env: Any, described: ModelDescription) -> None:
             actual = f"one whose {name} space is {_space(env, name)}"
             raise HyperpolicyError("failed_precondition", "evaluate", expected, actual)
     space, spec = _space(env, "action"), described.action
-    if (spec.low < getattr(space, "low", np.inf)).any() or (spec.high > getattr(space, "high", -np.inf)).any():
+    low, high = _within(spec.low, np.inf), _within(spec.high, -np.inf)
+    if (low < getattr(space, "low", np.inf)).any() or (high > getattr(space, "high", -np.inf)).any():
         expected = f"an environment that takes actions from {spec.low} to {spec.high}"
         raise HyperpolicyError("failed_precondition", "evaluate", expected, f"one whose action space is {space}")
+
+
+def _within(bounds: NDArray[np.float64], inwards: float) -> FloatArray:
+    """The outermost float32 within the bounds, which actions reach; `inwards` is inf for low bounds and -inf for high ones."""
+    nearest = bounds.astype(np.float32)
+    outside = nearest < bounds if inwards > 0 else nearest > bounds
+    result: FloatArray = np.where(outside, np.nextafter(nearest, np.float32(inwards)), nearest)
+    return result
 
 
 def _check_adapted(described: ModelDescription, own: PolicyOptions) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -12,7 +13,7 @@ from conftest import Server
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from hyperpolicy import HyperpolicyError, PolicyClient
-from hyperpolicy.gymnasium import Policy, evaluate
+from hyperpolicy.gymnasium import Policy, _check_spaces, evaluate
 
 
 class Counter(gym.Env[np.ndarray, np.ndarray]):
@@ -104,6 +105,18 @@ def test_an_environment_that_does_not_fit_is_refused(client: PolicyClient) -> No
         evaluate(env, client, "m")
     with pytest.raises(HyperpolicyError, match="got \"episode\"$"):
         evaluate(env, client, "m", episode=3)  # type: ignore[call-arg]
+
+
+def test_bounds_that_float32_does_not_hold_fit_a_space_of_the_same_bounds(client: PolicyClient) -> None:
+    # In float32 0.7 is less than it is, and 0.1 more; actions lie within both.
+    described = client.get_model(model="m")
+    described = replace(described, action=replace(described.action, low=np.array([-0.7, -0.1]), high=np.array([0.7, 0.1])))
+    env = Counter()
+    env.action_space = gym.spaces.Box(np.float32([-0.7, -0.1]), np.float32([0.7, 0.1]))
+    _check_spaces(env, described)
+    env.action_space = gym.spaces.Box(np.float32([-0.7, -0.1]), np.float32([0.69, 0.1]))
+    with pytest.raises(HyperpolicyError, match="^evaluate: expected an environment that takes actions from"):
+        _check_spaces(env, described)
 
 
 @pytest.mark.parametrize("model", ["posterior", "weights"])

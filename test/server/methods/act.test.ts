@@ -1,7 +1,9 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PolicyClient } from '../../../clients/typescript/client.ts';
 import { createRandom } from '../../../src/contract/random.ts';
+import { plainSpec } from '../../../src/contract/tensor-spec.ts';
 import { floatTensor, indexTensor, openSession } from '../../../src/onnx/session.ts';
 import { type ModelPackage, readPackage } from '../../../src/package/package.ts';
 import { metricLines, startTestServer, type TestServer, temporaryStore } from '../fixtures.ts';
@@ -174,21 +176,31 @@ describe('Act', () => {
 });
 
 describe('Act within bounds', () => {
-  test('clips to the bounds of the spec', async () => {
-    const plain = { low: [-0.001, -0.001], high: [0.001, 0.001], names: ['a', 'b'], units: ['1', '1'] };
-    const observation = { low: [null], high: [null], names: ['x'], units: ['1'] };
-    const { client } = await startTestServer([
-      {
-        model: 'tight',
-        policy: 'plain',
-        critic: 'none',
-        environment: { name: 'none', observation, action: plain, context: null },
-      },
-    ]);
-    const rows = Array.from({ length: 50 }, (_, i) => [i - 25]);
-    const { action } = await client.act({ model: 'tight', observation: rows });
-    const bound = Math.fround(0.001);
-    expect(Math.max(...action.values)).toBe(bound);
-    expect(Math.min(...action.values)).toBe(-bound);
+  test('actions, those of an ascent and the safe one lie within the bounds that GetModel gives', async () => {
+    // To the nearest float32, 0.1 and 0.001 are larger than they are.
+    const action = { low: [-0.1, -0.001], high: [0.1, 0.001], names: ['a', 'b'], units: ['1', '1'] };
+    const environment = { name: 'none', observation: plainSpec('x', 4), action, context: null };
+    const store = await temporaryStore([{ model: 'tight', policy: 'plain', critic: 'plain', environment }]);
+    const path = join(store, 'tight/1/manifest.json');
+    const manifest = JSON.parse(await readFile(path, 'utf8')) as { action: object };
+    await writeFile(path, JSON.stringify({ ...manifest, action: { ...manifest.action, safe: [0.1, -0.001] } }));
+    const { client } = await startTestServer([], { store });
+    const described = await client.getModel({ model: 'tight' });
+    const [low, high] = [described.action!.low, described.action!.high];
+    expect([low, high]).toEqual([action.low, action.high]);
+    // The largest float32 below: 0.1 is 13421772.8 x 2^-27, 0.001 is 8589934.592 x 2^-33.
+    const within = [13_421_772 * 2 ** -27, 8_589_934 * 2 ** -33];
+    const { shape, values } = normals(9, [50, 4]);
+    const observation = { shape, values: values.map((value) => 30 * value) };
+    const acted = await client.act({ model: 'tight', observation });
+    const ascent = { stepCount: 1, stepSize: 1e6 };
+    const climbed = await client.qGrad({ model: 'tight', observation, action: acted.action, ascent });
+    for (const [dim, bound] of within.entries()) {
+      const column = ({ values }: { readonly values: Float32Array }) => [...values].filter((_, i) => i % 2 === dim);
+      const drawn = column(acted.action);
+      expect([Math.min(...drawn), Math.max(...drawn)]).toEqual([-bound, bound]);
+      expect(Math.max(...column(climbed.action!).map(Math.abs))).toBe(bound);
+    }
+    expect(described.safeAction).toEqual([within[0], -within[1]!]);
   });
 });

@@ -111,6 +111,17 @@ describe('createCollector', () => {
     }
     expect(Math.max(...column(5))).toBeGreaterThan(1.5);
   });
+
+  test('warm-up actions keep bounds that float32 does not hold', async () => {
+    // So close that half of all draws round to the float32 above the bound: 0.1 is 13421772.8 x 2^-27.
+    const [low, high] = [13_421_771 * 2 ** -27, 0.1];
+    const { names, units } = env.specs.action;
+    const tight = { names, units, low: names.map(() => low), high: names.map(() => high) };
+    const collector = await collectorOf({ ...env, specs: { ...env.specs, action: tight } });
+    for (let step = 0; step < 10; step++) stepOf(collector, true);
+    const drawn = stored.flatMap(({ action }) => Array.from(action));
+    expect([Math.min(...drawn), Math.max(...drawn)]).toEqual([low, 13_421_772 * 2 ** -27]);
+  });
 });
 
 describe('parts of a checkpoint', () => {

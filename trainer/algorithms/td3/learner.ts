@@ -1,9 +1,9 @@
 /** TD3 as a learner of the off-policy loop: owns parameters, optimisers and the compiled steps. */
 
+import { clipToBounds } from '../../../src/contract/bounds.ts';
 import type { Trainable } from '../../../src/optim/trainable.ts';
 import { compileActing } from '../../off-policy/acting.ts';
 import { createActorCritic } from '../../off-policy/actor-critic.ts';
-import { clipToBounds } from '../../off-policy/bounds.ts';
 import { publishable } from '../../off-policy/exports.ts';
 import type { LearnerOptions, OffPolicyLearner } from '../../off-policy/learner.ts';
 import { createLearning } from '../../off-policy/updates.ts';
@@ -65,7 +65,7 @@ export function createTd3Learner(options: LearnerOptions<Td3Config>): Td3Learner
       random.fillNormal(exploration);
       const { half } = networks.scaling;
       for (let i = 0; i < out.length; i++) out[i]! += config.explorationNoise * half[i]! * exploration[i]!;
-      clipToBounds(out, specs.action);
+      clipToBounds(out, networks.scaling);
     },
     portablePolicy: acting.portablePolicy,
     ...learning,
