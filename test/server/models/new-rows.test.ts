@@ -26,9 +26,9 @@ const states = (seed: number, rowCount: number) => ({
   action: normals(seed + 1, rowCount, sizes.actionSize),
 });
 
-/** The largest |a - b| / (1 + |b|). */
+/** The largest |a - b| / (1 + the largest |b|). */
 const difference = (actual: Float32Array, expected: Float32Array): number =>
-  Math.max(...expected.map((value, i) => Math.abs(actual[i]! - value) / (1 + Math.abs(value))));
+  Math.max(...expected.map((value, i) => Math.abs(actual[i]! - value))) / (1 + Math.max(...expected.map(Math.abs)));
 
 const tolerance = 1e-5;
 
@@ -69,6 +69,15 @@ describe('with new rows fused', () => {
     const [first, again] = answers;
     expect(first!.timing.primaryUs).toBe(0);
     expect(again!.timing.primaryUs).toBeGreaterThan(0);
+  });
+
+  test('observations that are a hundred times as large agree relative to the largest value, not each to its own', async () => {
+    const { observation, action } = states(1, 9);
+    const large = { shape: observation.shape, values: observation.values.map((value) => 100 * value) };
+    const request = { model: 'a', observation: large, action };
+    const [actual, expected] = await Promise.all([fused, kept].map(({ client }) => client.qGrad(request)));
+    expect(difference(actual!.q.values, expected!.q.values)).toBeLessThan(tolerance);
+    expect(difference(actual!.dqDa.values, expected!.dqDa.values)).toBeLessThan(tolerance);
   });
 
   test('a row agrees with itself alone, whichever rows share its run', async () => {

@@ -7,7 +7,8 @@
 // in some cases are absent in the others. Tensors of requests and of responses are finite.
 //
 // A row's values depend on that row alone, but their last bits may depend on the rows that share its run, and on whether the weights of its
-// context (QGrad: observation) are kept by the server or computed for this answer only: |difference| / (1 + |value|) is at most 1e-5.
+// context (QGrad: observation) are kept by the server or computed for this answer only. For observations and contexts near the size of those
+// of training, |difference| / (1 + the largest |value| of the tensor) is at most 1e-5; much larger ones may differ more.
 //
 // Errors of every method; the comments of fields name those that are their own:
 //   INVALID_ARGUMENT    a message that does not parse; a wrong shape or byte length; NaN or infinity; an empty batch or
