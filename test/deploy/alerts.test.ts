@@ -1,7 +1,7 @@
 /** Every alert against a real Prometheus, real servers and a real run: it fires under its fault, and clears when the fault has gone. */
 
 import { execFileSync, spawn } from 'node:child_process';
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as after } from 'node:timers/promises';
@@ -55,7 +55,11 @@ function watcher(samples: Awaited<ReturnType<typeof startPrometheus>>) {
 type Watcher = ReturnType<typeof watcher>;
 
 /** Faults of requests, connections and models, at a server that starts with an empty store. */
-async function requestFaults(watch: Watcher, server: SpawnedServer, store: string, tracePort: number): Promise<void> {
+async function requestFaults(
+  watch: Watcher,
+  server: SpawnedServer,
+  { store, otherStore, tracePort }: { readonly store: string; readonly otherStore: string; readonly tracePort: number },
+): Promise<void> {
   const clientOf = (timeoutMs: number) => createPolicyClient({ address: server.address, timeoutMs });
   const client = clientOf(60_000);
   onTestFinished(() => client.close());
@@ -83,6 +87,7 @@ async function requestFaults(watch: Watcher, server: SpawnedServer, store: strin
       await other.act(asked).finally(() => other.close());
     }),
     modelRefused(watch, store),
+    versionFaults(watch, otherStore, store),
     spansLost(watch, client, tracePort),
   ]);
   await faulty('RunDidNotEnd', () => ask({ ...one, observation: [1e6, 0, 0] }));
@@ -127,6 +132,31 @@ async function modelRefused(watch: Watcher, store: string): Promise<void> {
   await rename(join(aside, 'm', '1'), join(store, 'm', '2'));
   await watch.fires('ModelRefused');
   await watch.clears('ModelRefused');
+}
+
+/** A model that is old at both servers, then at one of them, then at none. */
+async function versionFaults(watch: Watcher, first: string, second: string): Promise<void> {
+  const aside = await temporaryStore([
+    { model: 'aged', ...plain },
+    { model: 'aged', ...plain, seed: 2 },
+  ]);
+  const path = join(aside, 'aged', '1', 'manifest.json');
+  const manifest = JSON.parse(await readFile(path, 'utf8')) as { training: object };
+  const publishedAt = new Date(Date.now() - 40 * 86_400_000).toISOString();
+  await writeFile(path, JSON.stringify({ ...manifest, training: { ...manifest.training, publishedAt } }));
+  const publish = async (store: string, version: string) => {
+    const hidden = join(store, `.aged-${version}`);
+    await cp(join(aside, 'aged', version), hidden, { recursive: true });
+    await mkdir(join(store, 'aged'), { recursive: true });
+    await rename(hidden, join(store, 'aged', version));
+  };
+  await Promise.all([publish(first, '1'), publish(second, '1')]);
+  await watch.fires('StalePolicy');
+  await publish(first, '2');
+  await watch.fires('VersionSkew');
+  await watch.clears('StalePolicy');
+  await publish(second, '2');
+  await watch.clears('VersionSkew');
 }
 
 /** Nobody listens at the endpoint, until somebody does. */
@@ -250,7 +280,8 @@ async function trainingFaults(watch: Watcher, port: number): Promise<void> {
 test('every alert fires under its fault and clears when that has gone', { timeout: 600_000 }, async () => {
   const [store, served, folder] = [
     await temporaryStore(),
-    await temporaryStore([{ model: 'm', ...hyper }]),
+    // Of another name than at the other server, whose version is younger.
+    await temporaryStore([{ model: 'n', ...hyper }]),
     await temporaryFolder(),
   ];
   const [tracePort, laterPort, devicePort, trainingPort] = [
@@ -278,7 +309,7 @@ test('every alert fires under its fault and clears when that has gone', { timeou
   const watch = watcher(samples);
   const startLater = () => spawnServer(['--store', served, '--processes', '2', '--metrics-port', `${laterPort}`]);
   await Promise.all([
-    requestFaults(watch, requests, store, tracePort),
+    requestFaults(watch, requests, { store, otherStore: served, tracePort }),
     accessFaults(watch, access, folder),
     processFaults(watch, startLater),
     deviceFaults(watch, served, devicePort),
