@@ -108,9 +108,9 @@ export class Serving {
 
   /** Why it is not ready; undefined if it is. */
   readonly notReady = (): string | undefined => {
-    if (this.#phase === 'draining') return 'draining';
-    if (this.#models === undefined) return 'loading';
-    return this.#models.list().length === 0 ? 'no model is ready' : undefined;
+    // Models are there before the ports listen.
+    if (this.#phase !== 'serving') return this.#phase;
+    return this.#models!.list().length === 0 ? 'no model is ready' : undefined;
   };
 
   /**

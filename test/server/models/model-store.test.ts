@@ -4,11 +4,13 @@ import { join, relative } from 'node:path';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createAdminClient } from '../../../clients/typescript/admin.ts';
+import { parseServerConfig } from '../../../server/config.ts';
+import { Serving } from '../../../server/serving.ts';
 import { ModelProtoSchema } from '../../../src/gen/onnx/onnx_pb.ts';
 import type { Manifest } from '../../../src/package/manifest.ts';
 import { changeGraph, makeEndless } from '../../endless-graph.ts';
 import { publishRandomPackage } from '../../random-package.ts';
-import { metricLines, startTestServer, temporaryStore } from '../fixtures.ts';
+import { metricLines, recordingLog, startTestServer, temporaryStore } from '../fixtures.ts';
 
 const sizes = { observationSize: 3, actionSize: 2, hiddenSize: 8 };
 const plain = (model: string, seed = 1) => ({ model, policy: 'plain', critic: 'none', seed, ...sizes }) as const;
@@ -342,5 +344,21 @@ describe('the model store', () => {
     await test.server.models.refresh();
     expect(await status('/readyz')).toBe(200);
     expect((await test.client.act({ model: 'm', observation })).version).toBe(1);
+  });
+
+  test('a server whose models are loaded is not ready until its port listens', async () => {
+    const store = await temporaryStore([plain('m')]);
+    const config = parseServerConfig({ store, port: 0, watchMs: 0, drainMs: 0, newRows: 'kept' });
+    const serving = new Serving(config, recordingLog().log);
+    onTestFinished(() => serving.close());
+    const reasons = [serving.notReady()];
+    await serving.start(async ({ models }) => {
+      expect(models.list()).toHaveLength(1);
+      reasons.push(serving.notReady());
+    });
+    reasons.push(serving.notReady());
+    await serving.drain();
+    reasons.push(serving.notReady());
+    expect(reasons).toEqual(['loading', 'loading', undefined, 'draining']);
   });
 });
