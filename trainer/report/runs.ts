@@ -6,7 +6,7 @@ import { invalidArgument, notFound } from '../../src/contract/errors.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
 import { type ModelPackage, readPackage } from '../../src/package/package.ts';
 import { loadAlgorithm } from '../algorithms/registry.ts';
-import type { Algorithm } from '../run/algorithm.ts';
+import type { ReturnsBefore } from '../run/algorithm.ts';
 import { defaultStepUnit } from '../run/learning-curve.ts';
 import { type MetricRecord, readMetrics } from '../run/metrics.ts';
 import { readPublication } from '../run/publication.ts';
@@ -20,8 +20,8 @@ export type Run = {
   /** Algorithm and network, e.g. `td3 sa-hyper`. */
   readonly name: string;
   readonly stepUnit: string;
-  /** Columns of the evaluations before adaptation, if the policy adapts. */
-  readonly beforeAdaptation: Algorithm['beforeAdaptation'];
+  /** If the policy adapts. */
+  readonly beforeAdaptation: ReturnsBefore | undefined;
   readonly records: readonly MetricRecord[];
 };
 
@@ -63,7 +63,7 @@ async function readRun(directory: string): Promise<Run> {
     seed: Number(config.loop.seed ?? 0),
     name: kindWords(algorithm, { algorithm: config.algorithm }).join(' '),
     stepUnit: algorithm.stepUnit ?? defaultStepUnit,
-    beforeAdaptation: algorithm.beforeAdaptation,
+    beforeAdaptation: algorithm.beforeAdaptation?.({ algorithm: config.algorithm }),
     records: readMetrics(directory),
   };
 }

@@ -34,8 +34,8 @@ export type Algorithm = {
   defaults(given: GivenSettings): { readonly algorithm: object; readonly loop: object };
   /** The unit of a run's steps, in the plural; environment steps unless given. */
   readonly stepUnit?: string;
-  /** Of a policy that adapts: the columns of metrics.csv with the evaluations' returns before it does; `evaluationReturn` is after it. */
-  readonly beforeAdaptation?: { readonly metric: string; readonly deviation: string };
+  /** Where a policy of these settings adapts: the columns of metrics.csv with the evaluations' returns before it does; `evaluationReturn` is after it. */
+  beforeAdaptation?(settings: { readonly algorithm: object }): ReturnsBefore | undefined;
   /** Names of settings in `loop` that a resumed run may change, such as its length and its intervals. */
   readonly resumable: readonly string[];
   /** The part of a model's default name that tells runs on one environment apart, e.g. the critic. */
@@ -55,6 +55,9 @@ export type GivenSettings = {
   readonly algorithm: Readonly<Record<string, unknown>>;
   readonly loop: Readonly<Record<string, unknown>>;
 };
+
+/** Columns of metrics.csv. */
+export type ReturnsBefore = { readonly metric: string; readonly deviation: string };
 
 /** Settings that a choice has no use for. */
 export type Unused = {

@@ -10,7 +10,7 @@ import { reportPage } from '../../../trainer/report/report.ts';
 import { readRuns } from '../../../trainer/report/runs.ts';
 import { bootstrapInterval, interquartileMean, mean, standardDeviation } from '../../../trainer/report/statistics.ts';
 import { train } from '../../../trainer/train.ts';
-import { writeMamlRun, writeRun } from './runs.ts';
+import { writeMamlRun, writePearlRun, writeRun } from './runs.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -112,6 +112,21 @@ describe('curves of runs', () => {
     expect(before!.points).toEqual([
       { step: 0, mean: 2, spread: Math.SQRT2 },
       { step: 10, mean: 4, spread: Math.SQRT2 },
+    ]);
+  });
+
+  test('of policies that do not adapt are one, as are their columns of the page', async () => {
+    await writeMamlRun(folder, 0, [[1, 10]], 'multi-task-hyper');
+    await writePearlRun(folder, 'no-context', [[2, 20]]);
+    await writePearlRun(folder, 'oracle-context', [[3, 30]]);
+    const labels = ['maml multi-task-hyper (seed 0)', 'pearl no-context (seed 0)', 'pearl oracle-context (seed 0)'];
+    const curves = labels.map((label, i) => ({ label, points: [{ step: 0, mean: 10 * (i + 1), spread: 5 }] }));
+    expect(curvePanels(await readRuns([folder]))[0]!.curves).toEqual(curves);
+    expect(await reportPage(await readRuns([folder]))).not.toMatch(/<th>[^<]*adaptation/);
+    await writePearlRun(folder, 'pearl', [[4, 40]]);
+    expect(curvePanels(await readRuns([folder]))[0]!.curves.flatMap(({ phase }) => phase ?? [])).toEqual([
+      'after adaptation',
+      'before adaptation',
     ]);
   });
 

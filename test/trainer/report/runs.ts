@@ -40,6 +40,7 @@ export async function writeMamlRun(
   runs: string,
   seed: number,
   returns: readonly (readonly [before: number, after: number])[],
+  policy = 'maml',
 ): Promise<string> {
   const records = returns.map(([before, after], i) => ({
     step: 10 * i,
@@ -49,8 +50,26 @@ export async function writeMamlRun(
     evaluationReturn: after,
     evaluationStandardDeviation: 5,
   }));
-  const given = { environment: 'Point-Robot', threadCount: 1, algorithm: { policy: 'maml' }, loop: { seed } };
-  return writeFiles(join(runs, `maml-seed${seed}`), 'maml', given, records);
+  const given = { environment: 'Point-Robot', threadCount: 1, algorithm: { policy }, loop: { seed } };
+  return writeFiles(join(runs, `${policy}-seed${seed}`), 'maml', given, records);
+}
+
+/** A PEARL run of seed 0, as writeMamlRun. */
+export async function writePearlRun(
+  runs: string,
+  agent: string,
+  returns: readonly (readonly [before: number, after: number])[],
+): Promise<string> {
+  const records = returns.map(([before, after], i) => ({
+    step: 10 * i,
+    seconds: 1,
+    explorationReturn: before,
+    explorationStandardDeviation: 2,
+    evaluationReturn: after,
+    evaluationStandardDeviation: 5,
+  }));
+  const given = { environment: 'Point-Robot', threadCount: 1, algorithm: { agent }, loop: { seed: 0 } };
+  return writeFiles(join(runs, `pearl-${agent}`), 'pearl', given, records);
 }
 
 async function writeFiles(

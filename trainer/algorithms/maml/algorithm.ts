@@ -22,7 +22,10 @@ export const algorithm: Algorithm = {
   }),
   stepUnit: 'iterations',
   resumable: ['iterationCount', 'evaluationInterval', 'checkpointInterval'],
-  beforeAdaptation: { metric: 'testPreReturn', deviation: 'testPreDeviation' },
+  beforeAdaptation: ({ algorithm: settings }) =>
+    (settings as MamlConfig).inner.stepCount > 0
+      ? { metric: 'testPreReturn', deviation: 'testPreDeviation' }
+      : undefined,
   variant: ({ algorithm: settings }) => (settings as MamlConfig).policy,
   unused: (settings) => unusedByPolicy(settings as MamlConfig),
   open: async (setup) => (await import('./training.ts')).openMaml(setup),

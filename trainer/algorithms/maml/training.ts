@@ -46,7 +46,7 @@ export async function openMaml(setup: Setup): Promise<Training> {
     run: (context) =>
       trainIterations({
         ...context,
-        learner: { ...iterative(parts), save, restore, saveNetworks: save },
+        learner: { ...iterative(parts, run.algorithm as unknown as MamlConfig), save, restore, saveNetworks: save },
         config: loop,
         title: environment.name,
       }),
@@ -100,7 +100,7 @@ const publishable = (
   };
 };
 
-const iterative = (parts: Parts): Pick<IterativeLearner, 'iterate' | 'evaluate'> => ({
+const iterative = (parts: Parts, { inner }: MamlConfig): Pick<IterativeLearner, 'iterate' | 'evaluate'> => ({
   *iterate(iteration) {
     const { learner, sampler, taskSource } = parts;
     const metrics = metricsOf(yield* learner.iterate(sampler, taskSource(iteration), iteration));
@@ -113,7 +113,8 @@ const iterative = (parts: Parts): Pick<IterativeLearner, 'iterate' | 'evaluate'>
     const [before, after] = [moments(pre), moments(post)];
     return {
       returns: post,
-      before,
+      // Without an inner step both are of the same policy.
+      before: inner.stepCount > 0 ? before : undefined,
       results: { preReturn: before.meanReturn, postReturn: after.meanReturn },
       metrics: {
         testPreReturn: before.meanReturn,

@@ -36,7 +36,10 @@ export const algorithm: Algorithm = {
   },
   stepUnit: 'iterations',
   resumable: ['iterationCount', 'evaluationInterval', 'checkpointInterval'],
-  beforeAdaptation: { metric: 'explorationReturn', deviation: 'explorationStandardDeviation' },
+  beforeAdaptation: ({ algorithm: settings }) =>
+    infers((settings as PearlConfig).agent)
+      ? { metric: 'explorationReturn', deviation: 'explorationStandardDeviation' }
+      : undefined,
   variant: ({ algorithm: settings }) => (settings as PearlConfig).agent,
   unused: (settings) => unusedByAgent(settings as PearlConfig),
   open: async (setup) => (await import('./training.ts')).openPearl(setup),

@@ -76,8 +76,9 @@ test('a discount of 0 is published as such', async () => {
   expect(manifest.adapt!.discount).toBe(0);
 }, 120_000);
 
-test('a policy without an inner step acts once an iteration', async () => {
+test('a policy without an inner step acts once an iteration, and has one curve', async () => {
   await finish('once', [...settings, ...sizes, '--policy', 'multi-task-hyper', '--iterations', '2']);
+  expect(await readFile(join(scratch, 'once', 'learning-curve.svg'), 'utf8')).not.toContain('adaptation');
   const iterations = (await left('once')).records.filter((record) => 'backtracks' in record);
   expect(iterations).toHaveLength(2);
   for (const record of iterations) {
