@@ -10,7 +10,8 @@ export function createCommand(name: string): Command {
       'Draw learning curves of runs. Runs that differ only in their seed are one curve: mean and standard deviation over the ' +
         'seeds. A single run shows the deviation over the episodes of an evaluation. Policies that adapt have a curve of the returns after ' +
         'adaptation and a broken one of those before it. ' +
-        'Each environment has a panel. Prints one line of JSON.',
+        'Each environment has a panel. Seeds that are far behind the others are left out of their curve, and named on standard error. ' +
+        'Prints one line of JSON.',
     )
     .argument('<runs...>', 'run directories, or folders of run directories')
     .option('--out <file>', 'where to draw: .svg or .png', 'learning-curves.svg')
@@ -28,8 +29,10 @@ Examples:
 async function plot(paths: string[], { out, metric }: { out: string; metric: string }): Promise<void> {
   checkFileEnding('--out', out, pictureEndings);
   const { readRuns } = await import('../../trainer/report/runs.ts');
-  const { curvePanels } = await import('../../trainer/report/curves.ts');
-  const panels = curvePanels(await readRuns(paths), metric);
+  const { learningCurves } = await import('../../trainer/report/curves.ts');
+  const tell = (line: string) => process.stderr.write(`${line}\n`);
+  const { panels, notes } = learningCurves(await readRuns(paths, tell), metric);
+  notes.forEach(tell);
   await writePicture(out, panels);
   printJson({
     picture: out,

@@ -21,8 +21,9 @@ async function report(paths: string[], { out }: { out: string }): Promise<void> 
   checkWritableFile('--out', out);
   const { readRuns } = await import('../../trainer/report/runs.ts');
   const { reportPage } = await import('../../trainer/report/report.ts');
-  const runs = await readRuns(paths);
-  const note = (run: string) => process.stderr.isTTY && process.stderr.write(`an episode of ${run}\n`);
-  writeFileSync(out, await reportPage(runs, { note }));
+  const tell = (line: string) => process.stderr.write(`${line}\n`);
+  const runs = await readRuns(paths, tell);
+  const note = (run: string) => process.stderr.isTTY && tell(`an episode of ${run}`);
+  writeFileSync(out, await reportPage(runs, { note, tell }));
   printJson({ page: out, runs: runs.length });
 }

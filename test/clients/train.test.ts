@@ -242,7 +242,7 @@ publish: { which: none }
 
   test('refuses to resume a run that is not there, to begin one twice, and to change one that is resumed', async () => {
     const none = await runCommand(['train', 'td3', '--run', 'nowhere', '--resume'], directory);
-    expect(none.stderr).toContain('resume: nowhere/config.json: expected the config of a run, got no file');
+    expect(none.stderr).toContain('hyperpolicy: nowhere/config.json: expected the config of a run, got no file');
     const twice = await runCommand(train('--steps', '10', '--run', 'whole'), directory);
     expect(twice.stderr).toContain('Resume that run with --resume, or name another directory');
     const changed = await runCommand(['train', 'td3', '--run', 'whole', '--resume', '--batch-size', '7'], directory);

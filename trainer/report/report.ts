@@ -3,8 +3,9 @@
 import { basename } from 'node:path';
 import { curveChart } from '../seeing/curve-chart.ts';
 import { drawSvg } from '../seeing/drawing.ts';
-import { curvePanels, groupRuns, settingsOf } from './curves.ts';
+import { learningCurves } from './curves.ts';
 import { episodeFrames, type Frames } from './frames.ts';
+import { groupRuns, labelOf, settingsOf } from './groups.ts';
 import { html, page, type Row, table } from './page.ts';
 import { environmentOf, type PublishedModel, publishedModel, type Run } from './runs.ts';
 
@@ -31,11 +32,15 @@ type Evaluation = {
 
 /**
  * @param options.note told before each run whose episode is drawn: that takes seconds
+ * @param options.tell shows a line about what the curves leave out; the page says so too
  * @returns the text of the page, which needs nothing beside it
  */
 export async function reportPage(
   runs: readonly Run[],
-  { note = () => {} }: { readonly note?: (name: string) => void } = {},
+  {
+    note = () => {},
+    tell = () => {},
+  }: { readonly note?: (name: string) => void; readonly tell?: (line: string) => void } = {},
 ): Promise<string> {
   const reported: Reported[] = [];
   for (const run of runs) {
@@ -43,20 +48,24 @@ export async function reportPage(
     reported.push({ run, name, published: await publishedModel(run), evaluations: evaluationsOf(run) });
   }
   const environments = [...new Set(runs.map(environmentOf))].join(', ');
-  const curves = await drawSvg(curveChart(curvePanels(runs)));
+  const { panels, notes } = learningCurves(runs);
+  notes.forEach(tell);
+  const curves = await drawSvg(curveChart(panels));
   const frames: string[] = [];
   for (const one of reported) {
     note(one.name);
     frames.push(await framesOf(one));
   }
   return page(`Training on ${environments}`, [
-    { title: 'Learning curves', body: `<figure>${curves}</figure>` },
+    { title: 'Learning curves', body: `<figure>${curves}</figure>${notes.map(noteOf).join('')}` },
     { title: 'Returns', body: `${returnsTable(reported)}${returnsNote}` },
     { title: 'Episodes of the published policies', body: frames.join('') },
     { title: 'Settings', body: settingsTable(runs) },
     { title: 'Evaluations', body: reported.map(evaluationsTable).join('') },
   ]);
 }
+
+const noteOf = (line: string): string => `<p class="note">${html(line)}.</p>`;
 
 const returnsNote =
   '<p class="note">Mean and standard deviation of the episodes. The best evaluation is the best of many, so it is too high; ' +
@@ -121,7 +130,7 @@ function settingsTable(runs: readonly Run[]): string {
     const values = columns.map((settings) => settings.get(name) ?? '–');
     return { cells: [name, ...values], isMarked: new Set(values).size > 1 };
   });
-  return table(['setting', ...groups.map(({ label }) => label)], rows);
+  return table(['setting', ...groups.map(labelOf)], rows);
 }
 
 /** Columns that the run has. */

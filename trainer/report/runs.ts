@@ -1,8 +1,8 @@
 /** Reads what runs left in their directories. */
 
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { invalidArgument, notFound } from '../../src/contract/errors.ts';
+import { failedPrecondition, invalidArgument, notFound } from '../../src/contract/errors.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
 import { type ModelPackage, readPackage } from '../../src/package/package.ts';
 import { loadAlgorithm } from '../algorithms/registry.ts';
@@ -25,50 +25,100 @@ export type Run = {
   readonly records: readonly MetricRecord[];
 };
 
+/** A run directory; `isNamed` if its path was given, not that of its folder. */
+type Found = { readonly directory: string; readonly isNamed: boolean };
+
 /**
  * @param paths run directories, or folders of run directories
- * @throws HyperpolicyError not_found: a path without a run; invalid_argument: a config that names no algorithm
+ * @param tell shows a line about a run of a folder that is broken and left out
+ * @throws HyperpolicyError not_found: a path without a run; failed_precondition: a run that is named itself is broken, or all of a folder are;
+ *   invalid_argument: the same, of its metrics or of an algorithm that is not known
  */
-export async function readRuns(paths: readonly string[]): Promise<Run[]> {
-  const directories = [...new Set(paths.flatMap(runDirectoriesIn).map((path) => resolve(path)))];
-  const runs: Run[] = [];
-  for (const directory of directories) runs.push(await readRun(directory));
-  return runs;
+export async function readRuns(paths: readonly string[], tell: (line: string) => void): Promise<Run[]> {
+  const runs = new Map<string, Run | Error>();
+  for (const path of paths) {
+    const found = runDirectoriesIn(path);
+    for (const { directory, isNamed } of found) {
+      const known = runs.get(directory);
+      const run = known ?? (await readRun(directory).catch((error: unknown) => error as Error));
+      if (isNamed && run instanceof Error) throw run;
+      if (known === undefined && run instanceof Error) tell(`left out ${directory}: ${run.message}`);
+      runs.set(directory, run);
+    }
+    requireOne(path, found, runs);
+  }
+  return [...runs.values()].filter((run): run is Run => !(run instanceof Error));
+}
+
+function requireOne(folder: string, found: readonly Found[], runs: ReadonlyMap<string, Run | Error>): void {
+  const errors = found.map(({ directory }) => runs.get(directory)).filter((run) => run instanceof Error);
+  if (errors.length < found.length) return;
+  throw failedPrecondition({
+    where: folder,
+    expected: 'a folder with at least one run that can be read',
+    actual: `${errors.length} that cannot`,
+    remedy: 'Standard error says of each why',
+  });
 }
 
 const isRun = (path: string): boolean => existsSync(join(path, 'config.json'));
 
-function runDirectoriesIn(path: string): string[] {
-  if (isRun(path)) return [path];
-  const inside = existsSync(path) ? readdirSync(path).sort() : [];
+function runDirectoriesIn(path: string): Found[] {
+  if (isRun(path)) return [{ directory: resolve(path), isNamed: true }];
+  const kind = statSync(path, { throwIfNoEntry: false });
+  const inside = kind?.isDirectory() ? readdirSync(path).sort() : [];
   const found = inside.map((name) => join(path, name)).filter(isRun);
-  if (found.length > 0) return found;
+  if (found.length > 0) return found.map((directory) => ({ directory: resolve(directory), isNamed: false }));
   throw notFound({
     where: path,
     expected: 'a run directory, or a folder with some',
-    actual: existsSync(path) ? 'no config.json' : 'nothing there',
+    actual: kind === undefined ? 'nothing there' : kind.isDirectory() ? 'no config.json' : 'a file',
   });
 }
 
 async function readRun(directory: string): Promise<Run> {
   const config = readRunConfig(directory);
-  const { name } = config.algorithm;
-  if (typeof name !== 'string') {
-    throw invalidArgument({ where: join(directory, 'config.json'), expected: 'algorithm.name', actual: 'none' });
-  }
-  const algorithm = await loadAlgorithm(name);
   return {
     directory,
     config,
     seed: Number(config.loop.seed ?? 0),
-    name: kindWords(algorithm, { algorithm: config.algorithm }).join(' '),
-    stepUnit: algorithm.stepUnit ?? defaultStepUnit,
-    beforeAdaptation: algorithm.beforeAdaptation?.({ algorithm: config.algorithm }),
+    ...(await kindOf(directory, config)),
     records: readMetrics(directory),
   };
 }
 
+/** What the algorithm says of a run with these settings. */
+async function kindOf(
+  directory: string,
+  { algorithm: settings }: BegunConfig,
+): Promise<Pick<Run, 'name' | 'stepUnit' | 'beforeAdaptation'>> {
+  try {
+    const algorithm = await loadAlgorithm(String(settings.name));
+    return {
+      name: kindWords(algorithm, { algorithm: settings }).join(' '),
+      stepUnit: algorithm.stepUnit ?? defaultStepUnit,
+      beforeAdaptation: algorithm.beforeAdaptation?.({ algorithm: settings }),
+    };
+  } catch (cause) {
+    throw invalidArgument({
+      where: join(directory, 'config.json'),
+      expected: 'an algorithm with its settings',
+      actual: `one that is not whole or not known (${(cause as Error).message})`,
+      cause,
+    });
+  }
+}
+
 export const environmentOf = ({ config }: Run): string => basename(config.environment);
+
+export type Point = { readonly step: number; readonly value: number };
+
+/** Those of a metric, where it is finite. */
+export const valuesOf = (records: Run['records'], metric: string): Point[] =>
+  records.flatMap((record) => {
+    const value = record[metric];
+    return value !== undefined && Number.isFinite(value) ? [{ step: record.step, value }] : [];
+  });
 
 export type PublishedModel = { readonly manifest: Manifest; readonly content: ModelPackage };
 

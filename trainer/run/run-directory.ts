@@ -103,7 +103,7 @@ function hadCheckpoint(directory: string): boolean {
 }
 
 const refusal = (path: string, actual: string, remedy: string, cause?: unknown) =>
-  failedPrecondition({ where: `resume: ${path}`, expected: 'the config of a run', actual, remedy, cause });
+  failedPrecondition({ where: path, expected: 'the config of a run', actual, remedy, cause });
 
 /** Written aside and renamed: a kill or a full disk leaves the config that was there. */
 async function writeConfig(directory: string, config: unknown): Promise<void> {

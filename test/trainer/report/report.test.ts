@@ -1,13 +1,13 @@
 /** What is said of several runs: statistics, curves, the page. */
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createRandom } from '../../../src/contract/random.ts';
-import { curvePanels } from '../../../trainer/report/curves.ts';
+import { learningCurves } from '../../../trainer/report/curves.ts';
 import { reportPage } from '../../../trainer/report/report.ts';
-import { readRuns } from '../../../trainer/report/runs.ts';
+import { type Run, readRuns } from '../../../trainer/report/runs.ts';
 import { bootstrapInterval, interquartileMean, mean, standardDeviation } from '../../../trainer/report/statistics.ts';
 import { train } from '../../../trainer/train.ts';
 import { writeMamlRun, writePearlRun, writeRun } from './runs.ts';
@@ -17,6 +17,10 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'report-test-'));
 });
 afterEach(() => rmSync(folder, { recursive: true }));
+
+/** Of whole runs: nothing is told. */
+const read = (paths: readonly string[]) => readRuns(paths, expect.unreachable);
+const panelsOf = (runs: readonly Run[], metric?: string) => learningCurves(runs, metric).panels;
 
 describe('statistics', () => {
   test('are those of arithmetic', () => {
@@ -48,7 +52,7 @@ describe('curves of runs', () => {
     await writeRun(folder, { seed: 1, returns: { 0: 20, 100: 40 } });
     // Evaluated at other steps: 15 at 50 and 25 at 150 make 20 at 100.
     await writeRun(folder, { seed: 2, returns: { 0: 0, 50: 15, 150: 25 } });
-    const [panel, ...others] = curvePanels(await readRuns([folder]));
+    const [panel, ...others] = panelsOf(await read([folder]));
     expect(others).toEqual([]);
     expect(panel).toMatchObject({ title: 'Pendulum-v1', subtitle: 'mean and standard deviation over the seeds' });
     const [curve] = panel!.curves;
@@ -58,6 +62,41 @@ describe('curves of runs', () => {
     expect(curve!.points[2]!.mean).toBeCloseTo(80 / 3, 12);
   });
 
+  test('are of the seeds that make them longest together; the others are named', async () => {
+    await writeRun(folder, { seed: 0, returns: { 0: 10, 100: 20, 200: 30, 300: 40 } });
+    await writeRun(folder, { seed: 1, returns: { 0: 20 } });
+    await writeRun(folder, { seed: 2, returns: {} });
+    const runs = await read([folder]);
+    // 1 x 300 steps are more than 2 x 0.
+    expect(learningCurves(runs)).toMatchObject({
+      panels: [{ curves: [{ label: 'td3 mlp-small (seed 0)', points: [0, 100, 200, 300].map((step) => ({ step })) }] }],
+      notes: [
+        'Pendulum-v1-mlp-small-100-seed2 is in no curve: it has no evaluation yet',
+        'Pendulum-v1-mlp-small-100-seed1 (at step 0) is left out of the curve of td3 mlp-small (seed 0), which reaches step 300',
+      ],
+    });
+    expect(await reportPage(runs)).toContain(
+      '<p class="note">Pendulum-v1-mlp-small-100-seed2 is in no curve: it has no evaluation yet.</p>',
+    );
+    // 2 x 200 are more than 1 x 300, and than 3 x 0.
+    await writeRun(folder, { seed: 2, returns: { 0: 10, 100: 20, 200: 50 } });
+    expect(learningCurves(await read([folder]))).toMatchObject({
+      panels: [{ curves: [{ label: 'td3 mlp-small (2 seeds)', points: [{ mean: 10 }, { mean: 20 }, { mean: 40 }] }] }],
+      notes: [
+        'Pendulum-v1-mlp-small-100-seed1 (at step 0) is left out of the curve of td3 mlp-small (2 seeds), which reaches step 200',
+        'the curve of td3 mlp-small (2 seeds) ends at step 200 with Pendulum-v1-mlp-small-100-seed2; further than that: Pendulum-v1-mlp-small-100-seed0 (at step 300)',
+      ],
+    });
+  });
+
+  test('of an environment whose runs have no evaluation yet are no panel', async () => {
+    await writeRun(folder, { seed: 0, returns: { 0: 1 } });
+    await writeRun(folder, { seed: 0, returns: {}, environment: 'Hopper-v5' });
+    const { panels, notes } = learningCurves(await read([folder]));
+    expect(panels.map(({ title }) => title)).toEqual(['Pendulum-v1']);
+    expect(notes).toEqual(['Hopper-v5-mlp-small-100-seed0 is in no curve: it has no evaluation yet']);
+  });
+
   test('are told apart by what differs, with the deviation of the episodes for one seed', async () => {
     const paths = [
       await writeRun(folder, { seed: 0, returns: { 0: 1 } }),
@@ -65,7 +104,7 @@ describe('curves of runs', () => {
       await writeRun(folder, { seed: 4, returns: { 0: 3 }, critic: 'sa-hyper' }),
       await writeRun(folder, { seed: 0, returns: { 0: 4 }, environment: 'Hopper-v5' }),
     ];
-    const panels = curvePanels(await readRuns(paths));
+    const panels = panelsOf(await read(paths));
     expect(panels.map(({ title, curves }) => [title, curves.map(({ label }) => label)])).toEqual([
       [
         'Pendulum-v1',
@@ -82,8 +121,8 @@ describe('curves of runs', () => {
       [1, 10],
       [3, 30],
     ]);
-    const runs = await readRuns([folder]);
-    expect(curvePanels(runs)[0]!.curves).toEqual([
+    const runs = await read([folder]);
+    expect(panelsOf(runs)[0]!.curves).toEqual([
       {
         label: 'maml (seed 0)',
         phase: 'after adaptation',
@@ -101,12 +140,12 @@ describe('curves of runs', () => {
         ],
       },
     ]);
-    expect(curvePanels(runs, 'testPreReturn')[0]!.curves.map(({ phase }) => phase)).toEqual([undefined]);
+    expect(panelsOf(runs, 'testPreReturn')[0]!.curves.map(({ phase }) => phase)).toEqual([undefined]);
     await writeMamlRun(folder, 1, [
       [3, 10],
       [5, 30],
     ]);
-    const [after, before] = curvePanels(await readRuns([folder]))[0]!.curves;
+    const [after, before] = panelsOf(await read([folder]))[0]!.curves;
     expect(after).toMatchObject({ label: 'maml (2 seeds)', points: [{ spread: 0 }, { spread: 0 }] });
     // Of 1 and 3, and of 3 and 5: deviations of 1 on either side, (1 + 1) / (2 - 1) = 2 squared.
     expect(before!.points).toEqual([
@@ -121,10 +160,10 @@ describe('curves of runs', () => {
     await writePearlRun(folder, 'oracle-context', [[3, 30]]);
     const labels = ['maml multi-task-hyper (seed 0)', 'pearl no-context (seed 0)', 'pearl oracle-context (seed 0)'];
     const curves = labels.map((label, i) => ({ label, points: [{ step: 0, mean: 10 * (i + 1), spread: 5 }] }));
-    expect(curvePanels(await readRuns([folder]))[0]!.curves).toEqual(curves);
-    expect(await reportPage(await readRuns([folder]))).not.toMatch(/<th>[^<]*adaptation/);
+    expect(panelsOf(await read([folder]))[0]!.curves).toEqual(curves);
+    expect(await reportPage(await read([folder]))).not.toMatch(/<th>[^<]*adaptation/);
     await writePearlRun(folder, 'pearl', [[4, 40]]);
-    expect(curvePanels(await readRuns([folder]))[0]!.curves.flatMap(({ phase }) => phase ?? [])).toEqual([
+    expect(panelsOf(await read([folder]))[0]!.curves.flatMap(({ phase }) => phase ?? [])).toEqual([
       'after adaptation',
       'before adaptation',
     ]);
@@ -133,7 +172,7 @@ describe('curves of runs', () => {
   test('are one wherever and however safely they ran', async () => {
     await writeRun(folder, { seed: 0, returns: { 0: 1 }, loop: { collectorThreadCount: 0, checkpointInterval: 10 } });
     await writeRun(folder, { seed: 1, returns: { 0: 2 }, loop: { collectorThreadCount: 3 } });
-    const [panel] = curvePanels(await readRuns([folder]));
+    const [panel] = panelsOf(await read([folder]));
     expect(panel!.curves.map(({ label }) => label)).toEqual(['td3 mlp-small (2 seeds)']);
   });
 
@@ -143,7 +182,7 @@ describe('curves of runs', () => {
       await writeRun(join(folder, 'again'), { seed: 3, returns: { 0: 1 } }),
     ];
     const labelsOf = async (list: string[]) =>
-      curvePanels(await readRuns(list)).flatMap(({ curves }) => curves.map(({ label }) => label));
+      panelsOf(await read(list)).flatMap(({ curves }) => curves.map(({ label }) => label));
     expect(await labelsOf(paths)).toEqual(['td3 mlp-small (2 runs of seed 3)']);
     paths.push(await writeRun(folder, { seed: 4, returns: { 0: 1 } }));
     expect(await labelsOf(paths)).toEqual(['td3 mlp-small (3 runs of 2 seeds)']);
@@ -151,20 +190,72 @@ describe('curves of runs', () => {
 
   test('refuse a metric that no run has, and a folder without runs', async () => {
     await writeRun(folder, { seed: 0, returns: { 0: 1 } });
-    const runs = await readRuns([folder]);
-    expect(() => curvePanels(runs, 'evaluationretrun')).toThrow(
+    const runs = await read([folder]);
+    expect(() => panelsOf(runs, 'evaluationretrun')).toThrow(
       '--metric: expected one of seconds, evaluationReturn, evaluationStandardDeviation, got "evaluationretrun"',
     );
-    await expect(readRuns([join(folder, 'none')])).rejects.toThrow(
+    await expect(read([join(folder, 'none')])).rejects.toThrow(
       `${join(folder, 'none')}: expected a run directory, or a folder with some, got nothing there`,
     );
+  });
+});
+
+describe('broken and young runs', () => {
+  const broken = (name: string, text: string): string => {
+    const directory = join(folder, name);
+    mkdirSync(directory);
+    writeFileSync(join(directory, 'config.json'), text);
+    return directory;
+  };
+  const remedy = 'train.log has the settings of each start; write them back, or begin another run';
+
+  test('runs without an evaluation are told as such', async () => {
+    await writeRun(folder, { seed: 0, returns: {} });
+    const message =
+      'learning curves of a run: expected at least one evaluation, got none: no run has an evaluation yet';
+    const runs = await read([folder]);
+    expect(() => learningCurves(runs)).toThrow(message);
+    expect(() => learningCurves(runs, 'episodeReturn')).toThrow(message);
+    await expect(reportPage(runs)).rejects.toThrow(message);
+  });
+
+  test('a broken run of a folder is left out with a line; named itself, it is refused', async () => {
+    const whole = await writeRun(folder, { seed: 0, returns: { 0: 1 } });
+    const empty = broken('empty', '');
+    const half = broken('half', '{"environment": "Pendulum-v1", "algorithm": {"name": "td3"}, "loop": {}}');
+    const metrics = await writeRun(folder, { seed: 1, returns: { 0: 1 } });
+    writeFileSync(join(metrics, 'metrics.jsonl'), 'no record\n');
+    const told: string[] = [];
+    const runs = await readRuns([folder], (line) => told.push(line));
+    expect(runs.map(({ directory }) => directory)).toEqual([whole]);
+    const refusal = `${join(empty, 'config.json')}: expected the config of a run, got an empty file. ${remedy}`;
+    expect(told).toEqual([
+      expect.stringMatching(
+        `^left out ${metrics}: .*expected an object of numbers with step and seconds, got no record`,
+      ),
+      `left out ${empty}: ${refusal}`,
+      expect.stringMatching(
+        `^left out ${half}: ${half}/config.json: expected an algorithm with its settings, got one `,
+      ),
+    ]);
+    for (const paths of [[empty], [folder, empty], [empty, folder]]) {
+      await expect(readRuns(paths, () => {})).rejects.toThrow(refusal);
+    }
+  });
+
+  test('a folder of broken runs alone is refused, as is a file', async () => {
+    const path = join(broken('empty', ''), 'config.json');
+    await expect(readRuns([folder], () => {})).rejects.toThrow(
+      `${folder}: expected a folder with at least one run that can be read, got 1 that cannot. Standard error says of each why`,
+    );
+    await expect(read([path])).rejects.toThrow(`${path}: expected a run directory, or a folder with some, got a file`);
   });
 });
 
 test('the page marks the best of many, has the last beside it, and loads nothing', async () => {
   await writeRun(folder, { seed: 0, returns: { 0: 10, 100: 1230, 200: 30 } });
   await writeRun(folder, { seed: 1, returns: { 0: 20, 100: 40 }, batchSize: 32 });
-  const text = await reportPage(await readRuns([folder]));
+  const text = await reportPage(await read([folder]));
   expect(text).toContain('1,230.0 ± 5.0 at 100, best of 3');
   expect(text).toContain('<td>30.0 ± 5.0 at 200</td>');
   expect(text).toContain(
@@ -177,7 +268,7 @@ test('the page marks the best of many, has the last beside it, and loads nothing
 
 test('evaluations of a policy that adapts have their returns before adaptation', async () => {
   await writeMamlRun(folder, 0, [[-30, -10]]);
-  const text = await reportPage(await readRuns([folder]));
+  const text = await reportPage(await read([folder]));
   const heads = ['before', 'after'].map(
     (phase) => `<th>mean return ${phase} adaptation</th><th>standard deviation</th>`,
   );
@@ -214,7 +305,7 @@ test.each([
       runDirectory: join(folder, 'runs', model),
       stream: { write: () => true },
     });
-    const text = await reportPage(await readRuns([join(folder, 'runs')]));
+    const text = await reportPage(await read([join(folder, 'runs')]));
     const captions = [...text.matchAll(/<figure><img [^>]*><figcaption>(.*?)<\/figcaption>/g)].map(
       ([, caption]) => caption!,
     );
@@ -234,7 +325,7 @@ test.each([
 
 test('the page has the return on tasks out of the training range, where there are such', async () => {
   await writeRun(folder, { seed: 0, returns: { 100: 30 }, outOfRangeReturn: -1234.5 });
-  const text = await reportPage(await readRuns([folder]));
+  const text = await reportPage(await read([folder]));
   expect(text).toContain('<th>mean return on tasks out of the training range</th>');
   expect(text).toContain('<td class="number">5.0</td><td class="number">-1,234.5</td></tr>');
 });

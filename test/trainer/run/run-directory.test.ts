@@ -55,7 +55,7 @@ describe('the config of a run', () => {
   });
 
   test('missing, emptied or of something else, it is refused by name', async () => {
-    const refusal = (actual: string) => `resume: ${path}: expected the config of a run, got ${actual}`;
+    const refusal = (actual: string) => `${path}: expected the config of a run, got ${actual}`;
     const remedy = 'train.log has the settings of each start; write them back, or begin another run';
     expect(() => readRunConfig(directory)).toThrow(`${refusal('no file')}. Start the run without --resume`);
     await writeFile(path, '');

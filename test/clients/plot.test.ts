@@ -1,0 +1,42 @@
+/** `plot` and `report` of the built command, on folders where some runs are young or broken. */
+
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { writeRun } from '../trainer/report/runs.ts';
+import { runCommand } from './command.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'plot-test-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+test('plot and report say which runs of a folder they leave out, and why', async () => {
+  await writeRun(join(folder, 'runs'), { seed: 0, returns: { 0: 1, 100: 2 } });
+  await writeRun(join(folder, 'runs'), { seed: 1, returns: { 0: 1 } });
+  const empty = join(folder, 'runs', 'empty');
+  mkdirSync(empty);
+  writeFileSync(join(empty, 'config.json'), '');
+  const stderr =
+    `left out ${empty}: ${empty}/config.json: expected the config of a run, got an empty file. ` +
+    'train.log has the settings of each start; write them back, or begin another run\n' +
+    'Pendulum-v1-mlp-small-100-seed1 (at step 0) is left out of the curve of td3 mlp-small (seed 0), which reaches step 100\n';
+  const plot = await runCommand(['plot', 'runs', '--out', 'curves.svg'], folder);
+  expect(plot).toEqual({
+    code: 0,
+    stdout: '{"picture":"curves.svg","curves":["Pendulum-v1: td3 mlp-small (seed 0)"]}\n',
+    stderr,
+  });
+  expect(await runCommand(['report', 'runs'], folder)).toEqual({
+    code: 0,
+    stdout: '{"page":"report.html","runs":2}\n',
+    stderr,
+  });
+  const named = await runCommand(['plot', 'runs/empty/config.json'], folder);
+  expect(named).toMatchObject({
+    code: 1,
+    stderr: 'hyperpolicy: runs/empty/config.json: expected a run directory, or a folder with some, got a file\n',
+  });
+}, 60_000);

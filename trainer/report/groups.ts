@@ -1,0 +1,50 @@
+/** Groups of runs that differ in their seed alone, and their names. */
+
+import { dotted } from '../run/complete-config.ts';
+import type { Run } from './runs.ts';
+
+export const defaultMetric = 'evaluationReturn';
+
+export type RunGroup = {
+  /** Algorithm and network; if groups share them, also the settings that differ. */
+  readonly name: string;
+  readonly runs: readonly Run[];
+};
+
+/** Runs whose settings differ only in the seed, the machine and the publication. */
+export function groupRuns(runs: readonly Run[]): RunGroup[] {
+  const groups = new Map<string, Run[]>();
+  for (const run of runs) {
+    const key = JSON.stringify([...settingsOf(run)]);
+    groups.set(key, [...(groups.get(key) ?? []), run]);
+  }
+  const lists = [...groups.values()];
+  return lists.map((list) => ({ name: groupName(list[0]!, lists), runs: list }));
+}
+
+function groupName(run: Run, groups: readonly (readonly Run[])[]): string {
+  const alike = groups.map(([first]) => first!).filter(({ name }) => name === run.name);
+  const own = settingsOf(run);
+  const differing = [...own].filter(([name, value]) => alike.some((other) => settingsOf(other).get(name) !== value));
+  const isDistinct = alike.length === 1;
+  const settings = isDistinct ? [] : differing.map(([name, value]) => `${name.split('.').at(-1)} ${value}`);
+  return [run.name, ...settings].join(', ');
+}
+
+/** The name with the seeds. */
+export const labelOf = ({ name, runs }: RunGroup): string => `${name} (${seedsText(runs)})`;
+
+/** A seed that was run twice is not two seeds. */
+function seedsText(list: readonly Run[]): string {
+  const { size } = new Set(list.map(({ seed }) => seed));
+  const seeds = size === 1 ? `seed ${list[0]!.seed}` : `${size} seeds`;
+  return size === list.length ? seeds : `${list.length} runs of ${seeds}`;
+}
+
+/** Every setting that decides a run's results, by its dotted name. The place and the way of running do not change a curve. */
+export function settingsOf({ config }: Run): Map<string, string> {
+  const { algorithm, environment, loop } = config;
+  const { seed: _, collectorThreadCount: _threads, checkpointInterval: _checkpoints, ...rest } = loop;
+  const settings = dotted({ environment, algorithm, loop: rest });
+  return new Map(settings.map(([name, value]) => [name, String(value)]));
+}
