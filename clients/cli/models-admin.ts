@@ -20,7 +20,7 @@ export function adminCommands(): Command[] {
   return [
     command<{ modelVersion: number }>(
       'load',
-      'Serve a version that was unloaded or rolled back, or an old one beside the newest.',
+      'Serve a version that was unloaded or rolled back, or an old one beside the newest. It gets the label "vN" (v3 for version 3), also the newest, and keeps it until "unload".',
       (admin, { model, modelVersion }) => admin.loadVersion(model, modelVersion),
     ).addOption(version().makeOptionMandatory()),
     command<{ modelVersion: number }>(
