@@ -14,7 +14,7 @@ import { openEnvironment } from './run/environment/open.ts';
 import { environmentPlace } from './run/environment-place.ts';
 import { explainFailure, type Resumption, RunFailure } from './run/failure.ts';
 import { openRunLog, type RunLogger } from './run/logging.ts';
-import { createProgress, type Progress, type ProgressStream } from './run/progress.ts';
+import { createProgress, type Progress, type ProgressStream, singleUnit } from './run/progress.ts';
 import { checkPublishable, type PublishedRun, publishRun } from './run/publish.ts';
 import { openRunDirectory, type RunDirectory } from './run/run-directory.ts';
 import { requireSameRun } from './run/same-run.ts';
@@ -111,7 +111,7 @@ async function trainInDirectory(
 ): Promise<TrainResult> {
   const { algorithm, config, port, training } = opened;
   const { stepCount } = training;
-  const unit = algorithm.stepUnit?.replace(/s$/, '');
+  const unit = singleUnit(algorithm.stepUnit);
   const progress = createProgress({ stream, label: config.environment, stepCount, unit, now: () => performance.now() });
   let directory: RunDirectory | undefined;
   let log: RunLogger | undefined;

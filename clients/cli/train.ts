@@ -60,8 +60,9 @@ async function train(algorithm: Algorithm, options: TrainOptions, command: Comma
         options.metricsPort === undefined ? undefined : { host: options.metricsHost, port: options.metricsPort },
     }),
   );
-  const { stepUnit = 'steps' } = algorithm;
-  printResult(result, { runDirectory, resume, model: config.publish?.model, stepUnit });
+  const { singleUnit } = await import('../../trainer/run/progress.ts');
+  const unit = singleUnit(algorithm.stepUnit);
+  printResult(result, { runDirectory, resume, model: config.publish?.model, unit });
   if (!result.run.aborted) return;
   const { tellInterrupted } = await import('../../trainer/run/parent-process.ts');
   tellInterrupted();
@@ -123,12 +124,7 @@ function newestCheckpoint(runDirectory: string): number | undefined {
 
 function printResult(
   result: TrainResult,
-  {
-    runDirectory,
-    resume,
-    model,
-    stepUnit,
-  }: Resumable & { readonly model: string | undefined; readonly stepUnit: string },
+  { runDirectory, resume, model, unit }: Resumable & { readonly model: string | undefined; readonly unit: string },
 ): void {
   const { run, published, publishedBefore: before } = result;
   printJson({
@@ -144,7 +140,7 @@ function printResult(
     ...(published !== undefined && { model, version: published.version, directory: published.directory }),
   });
   if (run.aborted) {
-    process.stderr.write(`Interrupted at step ${run.step}. Kept: ${run.checkpoint!}. Go on with: ${resume}\n`);
+    process.stderr.write(`Interrupted at ${unit} ${run.step}. Kept: ${run.checkpoint!}. Go on with: ${resume}\n`);
     return;
   }
   if (run.firstStep < run.step || run.firstStep === 0) return;
@@ -152,6 +148,6 @@ function printResult(
   const done =
     before === undefined ? '' : ` It is published as version ${before.version} of "${before.model}" already.`;
   process.stderr.write(
-    `The run is finished: it has its ${run.step} steps.${done} To go on, give more with --${stepUnit}.\n`,
+    `The run is finished: it has its ${run.step} ${unit}s.${done} To go on, give more with --${unit}s.\n`,
   );
 }

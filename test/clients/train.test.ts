@@ -20,6 +20,11 @@ describe('train td3', () => {
     const run = ['--steps', '300', '--eval-every', '200', '--run', 'whole', '--seed', '5'];
     const { code, stdout, stderr } = await runCommand(train(...run), directory);
     expect(stderr).toContain('step 200: evaluation return');
+    const [, last] = /^step 300: evaluation return (\S+) \+- 0\.0 over 1 episode$/m.exec(stderr)!;
+    // The return of the evaluation after the last step.
+    expect(/^.*300\/300 100%.*$/gm.exec(stderr.slice(stderr.indexOf('step 300:')))?.[0]).toContain(
+      `evaluation return ${last}`,
+    );
     expect(code).toBe(0);
     const result = JSON.parse(stdout) as { directory: string; model: string; step: number };
     expect(result).toMatchObject({ model: 'halfcheetah-v5-td3-sa-hyper-seed5', version: 1, step: 300 });

@@ -6,6 +6,7 @@ import type { Evaluation } from '../../src/package/manifest.ts';
 import type { RunContext } from './algorithm.ts';
 import { loadCheckpoint, removeCheckpointsAfter, saveCheckpoint } from './checkpoint.ts';
 import { writeLearningCurve } from './learning-curve.ts';
+import { singleUnit } from './progress.ts';
 import type { SavedState } from './saved-state.ts';
 
 const bestDirectory = (runDirectory: string) => join(runDirectory, 'best');
@@ -77,8 +78,8 @@ class RunEvaluations implements Evaluations {
   }
 
   async add(evaluation: Evaluation, returns: readonly number[], save: () => SavedState): Promise<void> {
-    const { log, reporter, evaluated } = this.#run;
-    const { step, meanReturn, standardDeviation, episodeCount } = evaluation;
+    const { log, reporter, evaluated, stepUnit } = this.#run;
+    const { step, meanReturn, standardDeviation, episodeCount, before } = evaluation;
     const former = this.best();
     this.list.push(evaluation);
     if (this.#now() - this.#drawnAt >= drawIntervalMs) await this.finish();
@@ -90,11 +91,11 @@ class RunEvaluations implements Evaluations {
     if (isAfterWarmUp && evaluated !== undefined) {
       await this.#attempt('the version of this evaluation', step, () => evaluated([...this.list], save()));
     }
-    // The returns are those of the episodes, or of tasks with several episodes each.
-    const spread = `${returns.length === episodeCount ? '' : `${returns.length} tasks with `}${episodeCount} episodes`;
-    reporter?.print(
-      `step ${step}: evaluation return ${meanReturn.toFixed(1)} +- ${standardDeviation.toFixed(1)} over ${spread}`,
-    );
+    const result = `${meanReturn.toFixed(1)} +- ${standardDeviation.toFixed(1)} over ${spreadText(returns.length, episodeCount)}`;
+    reporter?.print(`${singleUnit(stepUnit)} ${step}: evaluation return ${result}`, {
+      of: 'evaluation',
+      value: before === undefined ? meanReturn : [before.meanReturn, meanReturn],
+    });
   }
 
   noteCheckpoint(): void {
@@ -133,3 +134,11 @@ class RunEvaluations implements Evaluations {
     }
   }
 }
+
+/** What a mean is over: the returns are those of the episodes, or of tasks with several episodes each. */
+function spreadText(returnCount: number, episodeCount: number): string {
+  if (returnCount === episodeCount) return counted(episodeCount, 'episode');
+  return `${counted(returnCount, 'task')}, ${counted(episodeCount / returnCount, 'episode')} each`;
+}
+
+const counted = (count: number, name: string): string => `${count} ${name}${count === 1 ? '' : 's'}`;

@@ -34,9 +34,12 @@ export type Progress = {
    * @param latestReturn of the newest episode or evaluation, if there is one
    */
   report(step: number, latestReturn?: LatestReturn | undefined): void;
-  /** Writes a line of text above the bar. */
-  print(line: string): void;
-  /** Draws the last reported state and ends the line. A second call does nothing. */
+  /**
+   * Writes a line of text above the bar.
+   * @param latestReturn that the line tells of, which the display has from then on
+   */
+  print(line: string, latestReturn?: LatestReturn | undefined): void;
+  /** Draws what was last told, unless it is drawn, and ends the line. A second call does nothing. */
   finish(): void;
 };
 
@@ -47,6 +50,7 @@ export function createProgress({ stream, label, stepCount, unit, now }: Progress
   const marks: { readonly at: number; readonly step: number }[] = [];
   let drawnAt = Number.NEGATIVE_INFINITY;
   let drawnStep = -1;
+  let drawnReturn: LatestReturn | undefined;
   let step = 0;
   let reported = false;
   let finished = false;
@@ -57,12 +61,14 @@ export function createProgress({ stream, label, stepCount, unit, now }: Progress
     marks.push({ at, step });
     while (marks.length > 2 && at - marks[1]!.at > rateWindowMs) marks.shift();
     const first = marks[0]!;
-    const stepsPerSecond = at > first.at ? ((step - first.step) / (at - first.at)) * 1000 : Number.NaN;
+    const stepsPerSecond =
+      at > first.at && step > first.step ? ((step - first.step) / (at - first.at)) * 1000 : Number.NaN;
     const text = progressLine({ label, step, stepCount, unit, stepsPerSecond, latestReturn, bar: live });
     // A terminal without a size, as of `docker run -t`, says 0.
     stream.write(live ? `${clearLine}${text.slice(0, (stream.columns || 120) - 1)}` : `${text}\n`);
     drawnAt = at;
     drawnStep = step;
+    drawnReturn = latestReturn;
   };
 
   return {
@@ -72,14 +78,15 @@ export function createProgress({ stream, label, stepCount, unit, now }: Progress
       latestReturn = value ?? latestReturn;
       if (now() - drawnAt >= interval) draw();
     },
-    print(line) {
+    print(line, value) {
+      latestReturn = value ?? latestReturn;
       stream.write(live ? `${clearLine}${line}\n` : `${line}\n`);
       if (live && drawnStep >= 0) draw();
     },
     finish() {
       if (finished) return;
       finished = true;
-      if (reported && step !== drawnStep) draw();
+      if (reported && (step !== drawnStep || latestReturn !== drawnReturn)) draw();
       if (live && drawnStep >= 0) stream.write('\n');
     },
   };
@@ -96,6 +103,9 @@ export type ProgressState = {
   /** Whether to draw a bar. */
   readonly bar: boolean;
 };
+
+/** The counted unit in the singular. @param stepUnit in the plural; steps unless given */
+export const singleUnit = (stepUnit = 'steps'): string => stepUnit.replace(/s$/, '');
 
 /** One state as text: `label [####----] 1,234/5,000 24% · 321 steps/s · training return 1234.5 · 0:12 left`. */
 export function progressLine(state: ProgressState): string {

@@ -87,6 +87,25 @@ test('the metrics port counts the steps of this process alone, the first one too
   expect(await counted(6, true)).toBe(2);
 });
 
+test('an evaluation is told as of an iteration, with the episodes of each task and the returns before and after adaptation', async () => {
+  const told: unknown[][] = [];
+  const reporter = { report: () => {}, print: (...line: unknown[]) => told.push(line) };
+  const learner = counter();
+  const adapting: IterativeLearner = {
+    ...learner,
+    *evaluate(iteration) {
+      const evaluation = yield* learner.evaluate(iteration);
+      return { ...evaluation, before: { meanReturn: -5, standardDeviation: 0 } };
+    },
+  };
+  await train(1, { learner: adapting, reporter, stepUnit: 'iterations' });
+  // Two tasks with returns 0 and 2.
+  expect(told).toContainEqual([
+    'iteration 1: evaluation return 1.0 +- 1.0 over 2 tasks, 5 episodes each',
+    { of: 'evaluation', value: [-5, 1] },
+  ]);
+});
+
 test('a learner that is kept has no replay buffer', async () => {
   await train(3, { keptSteps: [1] });
   expect(Object.keys((await loadLearner(runDirectory, 1)).learner.arrays)).toEqual(['count']);

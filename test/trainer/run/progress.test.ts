@@ -95,6 +95,19 @@ describe('createProgress', () => {
     ]);
   });
 
+  test('the newest return is that of the last evaluation, also where no step follows it', () => {
+    for (const isTTY of [true, false]) {
+      const { written, progress, advance } = display(isTTY);
+      progress.report(1000, { of: 'training', value: -2.2 });
+      // No step in this time: the rate is not known.
+      advance(1000);
+      progress.print('step 1000: evaluation return -892.7', { of: 'evaluation', value: -892.7 });
+      progress.finish();
+      const last = written.filter((text) => text.includes('1,000/1,000')).at(-1);
+      expect(last).toMatch(/100% · evaluation return -892\.7\n?$/);
+    }
+  });
+
   test('shows the whole line on a terminal that does not tell its width', () => {
     const { written, progress } = display(true, 0);
     progress.report(1);
