@@ -122,7 +122,8 @@ async function trainInDirectory(
     log = openRunLog({ directory: runDirectory, warn: progress.print });
     log.info({ config, resume: isResumed }, 'training starts');
     if (resume && !isResumed) progress.print(`${runDirectory} has no checkpoint yet: its run begins at step 0`);
-    for (const line of unusedSettings(algorithm, config)) log.warn({}, line);
+    const warnings = algorithm.warnings?.(config) ?? [];
+    for (const line of [...unusedSettings(algorithm, config), ...warnings]) log.warn({}, line);
     const unbounded = unboundedText(opened.environment.specs.action);
     if (unbounded !== undefined) log.warn({}, unbounded);
     const ending = { runDirectory, resume, resumeCommand, signal, log };

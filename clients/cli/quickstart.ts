@@ -23,6 +23,8 @@ const model = 'halfcheetah-quickstart';
 const threadCount = 1;
 /** Of the options that say which run it is, and what becomes of it. */
 const runDefaults = { store: serverDefaults.store, runs: 'runs', seed: 0, steps: 32_000 };
+/** With random actions, before the first update. */
+const warmUpSteps = 1_000;
 /** A kill loses at most this much training. */
 const checkpointMinutes = 1 / 3;
 
@@ -57,7 +59,10 @@ export function createCommand(name: string): Command {
         .default(runDefaults.seed),
     )
     .addOption(
-      new Option('--steps <count>', 'environment steps of the training run')
+      new Option(
+        '--steps <count>',
+        `environment steps of the training run; nothing is learnt in the first ${warmUpSteps}, which are warm-up`,
+      )
         .argParser(integerIn(1, 2 ** 31))
         .default(runDefaults.steps),
     )
@@ -230,6 +235,7 @@ function quickConfig(seed: number) {
     algorithm: { critic, actorLearningRate: 6e-4, criticLearningRate: 6e-4 },
     loop: {
       seed,
+      warmUpStepCount: warmUpSteps,
       evaluationInterval: 4_000,
       checkpointInterval: 8_000,
       replayCapacity: 100_000,

@@ -34,6 +34,13 @@ test('trains, serves, and drives an episode whose every action equals the in-pro
   expect(code).toBe(0);
 });
 
+test('the help says how many steps are warm-up', async () => {
+  const { stdout } = await runCommand(['quickstart', '--help'], directory);
+  expect(stdout.replaceAll(/\s+/g, ' ')).toContain(
+    'nothing is learnt in the first 1000, which are warm-up (default: 32000)',
+  );
+});
+
 test('skips training where the newest version has these steps and this seed, and serves until it is told to stop', async () => {
   const running = startCommand(['quickstart', '--steps', '1200', ...ports], directory);
   await running.until(/Serving until Ctrl-C/);

@@ -55,12 +55,15 @@ describe('train td3', () => {
     );
   });
 
-  test('says of a setting that the critic does not have that it changes nothing', async () => {
-    const args = ['--critic', 'mlp-small', '--steps', '20', '--warm-up', '10', '--publish', 'none', '--run', 'unused'];
+  test('says of settings that the critic does not have, or that teach nothing, what they do', async () => {
+    const loop = ['--steps', '20', '--warm-up', '20', '--replay-capacity', '10'];
+    const args = ['--critic', 'mlp-small', ...loop, '--publish', 'none', '--run', 'unused'];
     const { code, stderr } = await runCommand(train(...args), directory);
     expect(stderr.match(/^warning: .*$/gm)).toEqual([
       'warning: critic "mlp-small" does not use --trunk (critic.trunkSizes): the setting changes nothing',
       'warning: critic "mlp-small" does not use --dynamic-hidden (critic.dynamicHiddenSizes): the setting changes nothing',
+      'warning: nothing is learnt in 20 steps: the first update comes at step 21, after a warm-up of 20. Give more --steps or less warm-up',
+      'warning: --batch-size 16 is more than --replay-capacity 10 can hold: every update has the same transitions several times',
     ]);
     expect(code).toBe(0);
   });

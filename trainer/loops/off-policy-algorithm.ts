@@ -11,6 +11,8 @@ import type { RunConfig } from '../run/config.ts';
 import type { Environment } from '../run/environment/environment.ts';
 import type { Portable } from '../run/portable-policy.ts';
 import {
+  lastStepOf,
+  loopWarnings,
   type OffPolicyLoopConfig,
   offPolicyDefaults,
   offPolicyLoopSchema,
@@ -60,6 +62,10 @@ export function offPolicyAlgorithm<Config extends LearnerSettings>(own: OffPolic
       const config = settings as Config;
       return [...unusedByCritic(config.critic), ...unusedByPolicy(config), ...(own.unused?.(config) ?? [])];
     },
+    warnings({ algorithm, loop }) {
+      const { batchSize } = algorithm as unknown as Config;
+      return loopWarnings({ ...(loop as OffPolicyLoopConfig), batchSize });
+    },
     async open(setup) {
       const { environment, algorithm } = setup.config;
       checkPolicy(`train ${name}`, algorithm as unknown as Config, { environment, specs: setup.environment.specs });
@@ -84,7 +90,7 @@ async function openTraining<Config extends LearnerSettings>(
   const evaluator = environment.createEvaluator(learner);
   const { evaluationEpisodeCount: episodeCount, seed } = loop;
   return {
-    stepCount: loop.stepCount,
+    stepCount: lastStepOf(loop),
     async run(context) {
       const { trainOffPolicy } = await import('./off-policy.ts');
       const line = updatesText(updatesPerRun, config.device);

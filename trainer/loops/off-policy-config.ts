@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { invalidArgument } from '../../src/contract/errors.ts';
+import { overdrawn } from '../replay/batch.ts';
 import { integer, positive, seedSetting, setting } from '../run/setting.ts';
 
 /** The settings; those of a run that is resumed must be as it began, but for `resumableLoopSettings`. */
@@ -98,6 +99,22 @@ export function updatesDue(config: OffPolicyConfig, step: number): number {
   const updatesPerRun = updatesPerRunOf(config);
   const updates = Math.max(0, step - config.warmUpStepCount) * (config.updatesPerStep ?? 1);
   return Math.floor(updates / updatesPerRun) * updatesPerRun;
+}
+
+/** The step that a run ends with: each is one of every environment. */
+export function lastStepOf({ stepCount, environmentCount = 1 }: OffPolicyLoopConfig): number {
+  return Math.ceil(stepCount / environmentCount) * environmentCount;
+}
+
+/** Lines for the person on settings with which nothing is learnt, or little. */
+export function loopWarnings(config: OffPolicyConfig): string[] {
+  const { stepCount, warmUpStepCount, updatesPerStep = 1, batchSize, replayCapacity } = config;
+  const firstStep = warmUpStepCount + Math.ceil(updatesPerRunOf(config) / updatesPerStep);
+  const idle = `nothing is learnt in ${stepCount} steps: the first update comes at step ${firstStep}, after a warm-up of ${warmUpStepCount}. Give more --steps or less warm-up`;
+  return [
+    ...(updatesDue(config, lastStepOf(config)) === 0 ? [idle] : []),
+    ...overdrawn({ flag: '--batch-size', size: batchSize }, { flag: '--replay-capacity', capacity: replayCapacity }),
+  ];
 }
 
 /** @throws HyperpolicyError invalid_argument: a value out of range */

@@ -15,6 +15,16 @@ export type Batch = {
   readonly context: Float32Array; // [B, C]
 };
 
+/** A line for the person where a batch has more rows than its buffer can hold; none where it fits. The flags name both settings. */
+export function overdrawn(
+  batch: { readonly flag: string; readonly size: number },
+  buffer: { readonly flag: string; readonly capacity: number },
+): string[] {
+  if (batch.size <= buffer.capacity) return [];
+  const both = `${batch.flag} ${batch.size} is more than ${buffer.flag} ${buffer.capacity}`;
+  return [`${both} can hold: every update has the same transitions several times`];
+}
+
 /** A zeroed batch to sample into. */
 export function createBatch({
   size,

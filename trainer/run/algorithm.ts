@@ -42,6 +42,8 @@ export type Algorithm = {
   variant(settings: { readonly algorithm: object }): string;
   /** What the choices among these complete settings have no use for. */
   unused?(settings: object): readonly Unused[];
+  /** Lines for the person on complete settings that can be trained with, though nobody may want them. */
+  warnings?(config: Pick<RunConfig, 'algorithm' | 'loop'>): readonly string[];
   /**
    * Checks that the settings fit the environment, and makes networks, optimisers and environments.
    * @throws HyperpolicyError invalid_argument: an environment that the algorithm cannot train in, or an unknown network

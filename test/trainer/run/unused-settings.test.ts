@@ -1,4 +1,4 @@
-/** What a choice has no use for is named, if it was given; defaults are not. */
+/** What a choice has no use for is named, if it was given; defaults are not. So are settings with which little is learnt. */
 
 import { expect, test } from 'vitest';
 import { loadAlgorithm } from '../../../trainer/algorithms/registry.ts';
@@ -99,4 +99,38 @@ test.each<[string, object, string[]]>([
   ],
 ])('%s with %j does not', async (name, settings, lines) => {
   expect(await linesOf(name, settings)).toEqual(lines);
+});
+
+test.each<[string, object, object, RegExp[]]>([
+  ['td3', {}, { stepCount: 1001 }, []],
+  ['td3', {}, { stepCount: 1000 }, [/^nothing is learnt in 1000 steps: the first update comes at step 1001, /]],
+  // The run ends with whole steps of all 16, at 1008.
+  ['sac', {}, { stepCount: 1001, warmUpStepCount: 1005, environmentCount: 16 }, []],
+  // An update of every four steps: the first after 1000 + 4; runs of 50 updates at one a step: after 1000 + 50.
+  [
+    'sac',
+    {},
+    { stepCount: 1003, updatesPerStep: 0.25 },
+    [/first update comes at step 1004, after a warm-up of 1000\. /],
+  ],
+  ['td3', {}, { stepCount: 1049, updatesPerRun: 50 }, [/first update comes at step 1050, /]],
+  ['td3', { batchSize: 100 }, { replayCapacity: 100 }, []],
+  [
+    'td3',
+    { batchSize: 101 },
+    { replayCapacity: 100 },
+    [/^--batch-size 101 is more than --replay-capacity 100 can hold/],
+  ],
+  [
+    'pearl',
+    { batchSize: 9, replayCapacity: 8, contextBatchSize: 7, contextCapacity: 6 },
+    {},
+    [/^--batch-size 9 is more than --replay-capacity 8 /, /^--context-batch 7 is more than --context-capacity 6 /],
+  ],
+  ['pearl', { agent: 'no-context', contextBatchSize: 7, contextCapacity: 6 }, {}, []],
+])('%s with %j and the loop %j is warned of what teaches little', async (name, settings, loop, lines) => {
+  const algorithm = await loadAlgorithm(name);
+  const given = { environment: 'Point-Robot', threadCount: 1, algorithm: { name, ...settings }, loop };
+  const warnings = algorithm.warnings!(completeConfig(algorithm, given));
+  expect(warnings).toEqual(lines.map((line) => expect.stringMatching(line)));
 });

@@ -9,6 +9,7 @@ import {
   type PearlConfig,
   pearlDefaults,
   pearlSchema,
+  pearlWarnings,
   unusedByAgent,
 } from './config.ts';
 
@@ -42,5 +43,6 @@ export const algorithm: Algorithm = {
       : undefined,
   variant: ({ algorithm: settings }) => (settings as PearlConfig).agent,
   unused: (settings) => unusedByAgent(settings as PearlConfig),
+  warnings: ({ algorithm: settings }) => pearlWarnings(settings as unknown as PearlConfig),
   open: async (setup) => (await import('./training.ts')).openPearl(setup),
 };

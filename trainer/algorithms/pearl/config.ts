@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { hyperShape } from '../../off-policy/settings.ts';
+import { overdrawn } from '../../replay/batch.ts';
 import type { Unused } from '../../run/algorithm.ts';
 import {
   atLeast,
@@ -296,6 +297,20 @@ export function unusedByAgent({ agent, networks }: PearlConfig): Unused[] {
   return [
     { by: `agent "${agent}"`, names },
     { by: `networks "${networks}"`, names: networks === 'hyper' ? ['hiddenSizes'] : hyper },
+  ];
+}
+
+/** Lines for the person on batches that their buffers cannot fill. */
+export function pearlWarnings(config: PearlConfig): string[] {
+  const { agent, batchSize, replayCapacity, contextBatchSize, contextCapacity } = config;
+  return [
+    ...overdrawn({ flag: '--batch-size', size: batchSize }, { flag: '--replay-capacity', capacity: replayCapacity }),
+    ...(infers(agent)
+      ? overdrawn(
+          { flag: '--context-batch', size: contextBatchSize },
+          { flag: '--context-capacity', capacity: contextCapacity },
+        )
+      : []),
   ];
 }
 
