@@ -17,7 +17,7 @@ import { openRunLog, type RunLogger } from './run/logging.ts';
 import { createProgress, type Progress, type ProgressStream, singleUnit } from './run/progress.ts';
 import { checkPublishable, type PublishedRun, publishRun } from './run/publish.ts';
 import { openRunDirectory, type RunDirectory } from './run/run-directory.ts';
-import { requireSameRun } from './run/same-run.ts';
+import { requireLength, requireSameRun } from './run/same-run.ts';
 import { unusedSettings } from './run/unused-settings.ts';
 import { type MetricsPort, type MetricsPortOptions, openMetricsPort } from './seeing/metrics-port.ts';
 
@@ -116,7 +116,10 @@ async function trainInDirectory(
   let directory: RunDirectory | undefined;
   let log: RunLogger | undefined;
   try {
-    if (resume) await requireSameRun(algorithm, runDirectory, config);
+    if (resume) {
+      await requireSameRun(algorithm, runDirectory, config);
+      await requireLength(algorithm, runDirectory, stepCount);
+    }
     directory = await openRunDirectory(runDirectory, { config, resume });
     const { isResumed } = directory;
     log = openRunLog({ directory: runDirectory, warn: progress.print });

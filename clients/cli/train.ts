@@ -130,6 +130,7 @@ function printResult(
   printJson({
     runDirectory,
     step: run.step,
+    ...(run.aborted && { interrupted: true }),
     ...run.results,
     ...(run.best !== undefined && { bestEvaluationReturn: run.best.meanReturn }),
     ...(published?.manifest.training.freshReturn !== undefined && {

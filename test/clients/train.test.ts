@@ -85,14 +85,26 @@ describe('train td3', () => {
     running.process.kill('SIGINT');
     const stopped = await running.finished;
     expect(stopped.code).toBe(0);
-    const { step } = JSON.parse(stopped.stdout) as { step: number };
+    const { step, interrupted } = JSON.parse(stopped.stdout) as { step: number; interrupted?: boolean };
+    expect(interrupted).toBe(true);
     expect(stopped.stderr).toContain(`Interrupted at step ${step}. Kept: stopped/checkpoints/${step}. Go on with: `);
     expect(stopped.stderr).toContain('hyperpolicy train td3 --run stopped --resume\n');
     expect(step).toBeGreaterThanOrEqual(500);
-    const resume = ['train', 'td3', '--run', 'stopped', '--resume', '--steps', `${step + 50}`, '--publish', 'none'];
-    const resumed = await runCommand(resume, directory);
+    const resume = (steps: number) =>
+      runCommand(
+        ['train', 'td3', '--run', 'stopped', '--resume', '--steps', `${steps}`, '--publish', 'none'],
+        directory,
+      );
+    const less = await resume(step - 1);
+    expect(less.stderr).toBe(
+      `hyperpolicy: resume: --steps: expected at least ${step}, the steps that the run has done, got ${step - 1}. Give ${step} to publish what it has, or more to go on\n`,
+    );
+    expect(less.code).toBe(1);
+    const resumed = await resume(step + 50);
     expect(resumed.code).toBe(0);
-    expect(JSON.parse(resumed.stdout)).toMatchObject({ step: step + 50 });
+    const result = JSON.parse(resumed.stdout) as object;
+    expect(result).toMatchObject({ step: step + 50 });
+    expect(result).not.toHaveProperty('interrupted');
   });
 
   test('a resumed run publishes under the name that it was begun with', async () => {

@@ -1,9 +1,11 @@
-/** Whether a resumed run is the run that was begun: its settings, but for those that may be given again. */
+/** Whether a resumed run is the run that was begun: its settings, but for those that may be given again, and a length that it can have. */
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { Algorithm } from './algorithm.ts';
+import { checkpointSteps } from './checkpoint.ts';
+import { checkpointDirectory } from './checkpoints.ts';
 import { completeConfig, dotted } from './complete-config.ts';
 import type { RunConfig } from './config.ts';
 import { hasCheckpoint, readRunConfig } from './run-directory.ts';
@@ -27,6 +29,25 @@ export async function requireSameRun(algorithm: Algorithm, runDirectory: string,
       remedy: 'Leave it out to go on with the run, or begin another one',
     });
   }
+}
+
+/**
+ * Call before anything is written to the directory.
+ * @throws HyperpolicyError invalid_argument: the run has done more steps
+ */
+export async function requireLength(
+  { stepUnit = 'steps' }: Algorithm,
+  runDirectory: string,
+  stepCount: number,
+): Promise<void> {
+  const done = (await checkpointSteps(checkpointDirectory(runDirectory))).at(-1) ?? 0;
+  if (stepCount >= done) return;
+  throw invalidArgument({
+    where: `resume: --${stepUnit}`,
+    expected: `at least ${done}, the ${stepUnit} that the run has done`,
+    actual: `${stepCount}`,
+    remedy: `Give ${done} to publish what it has, or more to go on`,
+  });
 }
 
 /** By dotted name, as JSON. */
