@@ -114,7 +114,7 @@ async function listenAdmin(port: number, models: AdminModels, ofPort: AdminDeps)
   const deps = { ...ofPort, gate: createGate(ownGateCountMax) };
   const { config, metrics, log } = deps;
   const health = new Health([AdminService.typeName]);
-  const methods = adminMethods(createAdminHandlers(config.store, models), { health, deps });
+  const methods = adminMethods(createAdminHandlers(config.store, models, log), { health, deps });
   const listener = await listenGrpc(methods, config, { metrics, log, port, setting: 'admin port' });
   health.set(true);
   return {

@@ -62,8 +62,13 @@ function unreachable(details: string): { readonly actual: string; readonly remed
       remedy: `gRPC is at the server's --port, not at those of HTTP. ${remedy}`,
     };
   }
-  return { actual: details, remedy };
+  const silence = silenceIn(details);
+  if (silence === undefined) return { actual: details, remedy };
+  return { actual: silence, remedy: `${remedy}; or the server is frozen` };
 }
+
+/** The words of liveness.ts in the library's. */
+const silenceIn = (details: string): string | undefined => /no sign of life for \d+ ms/.exec(details)?.[0];
 
 /**
  * The library's words for a call whose connection broke, which it gives codes of several kinds, as faults have. A call that this client
@@ -76,7 +81,7 @@ export const lostError = (method: string, address: string, details: string): Hyp
   unavailable({
     where: method,
     expected: `a connection to ${address} that holds`,
-    actual: /no sign of life for \d+ ms/.exec(details)?.[0] ?? details,
+    actual: silenceIn(details) ?? details,
     remedy: 'Retry with backoff',
   });
 

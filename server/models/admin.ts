@@ -1,10 +1,12 @@
 /** AdminService: changes the routing of a model in the store, and answers when the change has taken effect. */
 
+import type { Logger } from 'pino';
 import { failedPrecondition, notFound, quoted } from '../../src/contract/errors.ts';
 import type { AdminService } from '../../src/gen/hyperpolicy/v1/admin_service_pb.ts';
 import { listModels } from '../../src/package/package.ts';
 import { type Routing, readRouting, writeRouting } from '../../src/package/routing.ts';
-import type { UnaryHandlers } from '../call/rpc.ts';
+import { callerName } from '../call/caller.ts';
+import type { Call, UnaryHandlers } from '../call/rpc.ts';
 import type { ModelStore } from './model-store.ts';
 
 /** The models of one process, or those that are ready in every process of a server. */
@@ -18,6 +20,8 @@ type Change = {
   readonly version?: number | undefined;
   /** The version must be ready after the change; else the change is taken back. */
   readonly loads?: boolean;
+  /** What else was asked, for the log. */
+  readonly asked?: Readonly<Record<string, string | boolean>>;
   readonly edit: (routing: Routing) => Routing;
 };
 
@@ -25,16 +29,29 @@ type Change = {
 class RoutingChanges {
   readonly #store: string;
   readonly #models: AdminModels;
+  readonly #log: Logger;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(store: string, models: AdminModels) {
+  constructor(store: string, models: AdminModels, log: Logger) {
     this.#store = store;
     this.#models = models;
+    this.#log = log;
   }
 
-  async make(change: Change) {
+  /** Tells the log what was asked, by whom, and how it ended. */
+  async make(change: Change, { caller }: Pick<Call, 'caller'>) {
+    const { where: action, model, version, asked } = change;
+    const token = callerName(caller);
+    const line = { action, model: clipped(model), version, ...asked, ...(token !== '' && { token }) };
     const status = this.#last.then(() => this.#apply(change));
     this.#last = status.catch(() => {});
+    try {
+      const { versions, withheld } = await status;
+      this.#log.info({ ...line, versions, withheld }, 'admin action');
+    } catch (error) {
+      this.#log.warn({ ...line, reason: (error as Error).message }, 'admin action refused');
+      throw error;
+    }
     return { status: await status };
   }
 
@@ -65,37 +82,43 @@ class RoutingChanges {
 }
 
 /** @param store directory of published models */
-export function createAdminHandlers(store: string, models: AdminModels): UnaryHandlers<typeof AdminService> {
-  const changes = new RoutingChanges(store, models);
+export function createAdminHandlers(
+  store: string,
+  models: AdminModels,
+  log: Logger,
+): UnaryHandlers<typeof AdminService> {
+  const changes = new RoutingChanges(store, models, log);
   return {
-    loadVersion({ model, version }) {
+    loadVersion({ model, version }, call) {
       const edit = ({ labels, withheld, ...routing }: Routing) => ({
         ...routing,
         // The label keeps an old version beside the newest ones.
         labels: { ...labels, [`v${version}`]: version },
         withheld: withheld.filter((other) => other !== version),
       });
-      return changes.make({ where: 'LoadVersion', model, version, loads: true, edit });
+      return changes.make({ where: 'LoadVersion', model, version, loads: true, edit }, call);
     },
-    unloadVersion({ model, version }) {
+    unloadVersion({ model, version }, call) {
       const where = 'UnloadVersion';
-      return changes.make({ where, model, version, edit: (routing) => withhold(where, routing, version) });
+      return changes.make({ where, model, version, edit: (routing) => withhold(where, routing, version) }, call);
     },
-    setLabel({ model, label, version }) {
+    setLabel({ model, label, version }, call) {
       const isSet = version !== 0;
       const edit = (routing: Routing) => {
         const { [label]: _, ...others } = routing.labels;
         return { ...routing, labels: isSet ? { ...others, [label]: version } : others };
       };
-      return changes.make({ where: 'SetLabel', model, version: isSet ? version : undefined, loads: isSet, edit });
+      const asked = { label: clipped(label), ...(!isSet && { removed: true }) };
+      const ofVersion = { version: isSet ? version : undefined, loads: isSet };
+      return changes.make({ where: 'SetLabel', model, ...ofVersion, asked, edit }, call);
     },
-    setTraffic: ({ model, percentages }) =>
-      changes.make({
-        where: 'SetTraffic',
-        model,
-        edit: (routing) => ({ ...routing, percentages: { ...percentages } }),
-      }),
-    rollback({ model }) {
+    setTraffic({ model, percentages }, call) {
+      const edit = (routing: Routing) => ({ ...routing, percentages: { ...percentages } });
+      const shares = Object.entries(percentages).map(([label, share]) => `${label}=${share}`);
+      const asked = { shares: clipped(shares.join(',')) };
+      return changes.make({ where: 'SetTraffic', model, asked, edit }, call);
+    },
+    rollback({ model }, call) {
       const where = 'Rollback';
       const edit = (routing: Routing) => {
         const [newest, former] = changes.readyOf(model);
@@ -103,10 +126,13 @@ export function createAdminHandlers(store: string, models: AdminModels): UnaryHa
         const expected = `a version of model "${model}" that is ready, before the newest`;
         throw failedPrecondition({ where, expected, actual: 'none' });
       };
-      return changes.make({ where, model, edit });
+      return changes.make({ where, model, edit }, call);
     },
   };
 }
+
+/** The first of what somebody sent, so that a line of the log has a bounded length. */
+const clipped = (text: string): string => text.slice(0, 1000);
 
 /** Versions that are gone from the store are withheld no more, and the labels that LoadVersion gave them go, unless they have a share. */
 function withoutGone({ labels, percentages, withheld }: Routing, published: readonly number[]): Routing {

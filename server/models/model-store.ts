@@ -31,8 +31,8 @@ export class ModelStore {
   readonly #options: ModelStoreOptions;
   readonly #loader: PackageLoader;
   readonly #models = new Map<string, ServedModel>();
-  /** Models of the store without a version that loads. */
-  readonly #unready = new Set<string>();
+  /** Models of the store without a version that loads; each with its versions, newest first, if all are withheld. */
+  readonly #unready = new Map<string, readonly number[]>();
   /** Models that the running scan has found, and that are in neither of the two yet. */
   readonly #loading = new Set<string>();
   /** Folders that are skipped and were reported, with the reason. */
@@ -70,7 +70,8 @@ export class ModelStore {
     const { caller } = call;
     checkModelAllowed(method, caller, selection.model);
     if (this.#loading.has(selection.model)) throw loading(method, selection.model);
-    if (this.#unready.has(selection.model)) throw noVersionReady(method, selection.model);
+    const withheld = this.#unready.get(selection.model);
+    if (withheld !== undefined) throw noVersionReady(method, selection.model, withheld);
     const served = resolveVersion(this.#models, method, selection, caller);
     call.answeredBy = served;
     return served;
@@ -166,14 +167,15 @@ export class ModelStore {
     const current = this.#models.get(model)?.versions ?? [];
     const routing = await this.#routingOf(model);
     if (routing === undefined) {
-      this.#unready.add(model);
+      this.#unready.set(model, []);
       this.#loading.delete(model);
       return;
     }
     const labelled = new Set(Object.values(routing.labels));
     const withheld = new Set(routing.withheld);
     const next: ServedVersion[] = [];
-    for (const version of [...published].sort((a, b) => b - a)) {
+    const newestFirst = [...published].sort((a, b) => b - a);
+    for (const version of newestFirst) {
       if (withheld.has(version)) continue;
       if (next.length >= this.#options.config.versionCountMax && !labelled.has(version)) continue;
       const served = await this.#loader.versionOf(model, version, current);
@@ -181,16 +183,18 @@ export class ModelStore {
     }
     for (const served of current) if (!next.includes(served)) served.retire();
     // One of them may have been withdrawn while another was loaded.
-    this.#serve({ model, routing, versions: next.filter((served) => !this.#loader.isWithdrawn(served)) });
+    const versions = next.filter((served) => !this.#loader.isWithdrawn(served));
+    this.#serve({ model, routing, versions }, newestFirst.every((version) => withheld.has(version)) ? newestFirst : []);
   }
 
-  #serve(served: ServedModel): void {
+  /** @param withheld as #unready has them */
+  #serve(served: ServedModel, withheld: readonly number[] = []): void {
     const { model, versions } = served;
     this.#models.delete(model);
     this.#unready.delete(model);
     this.#loading.delete(model);
     if (versions.length > 0) this.#models.set(model, served);
-    else this.#unready.add(model);
+    else this.#unready.set(model, withheld);
   }
 
   #withdraw(withdrawn: ServedVersion): void {

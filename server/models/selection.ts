@@ -1,6 +1,6 @@
 /** Selects the version that answers a request. */
 
-import { emptyStoreRemedy, notFound, quoted, unavailable } from '../../src/contract/errors.ts';
+import { emptyStoreRemedy, type HyperpolicyError, notFound, quoted, unavailable } from '../../src/contract/errors.ts';
 import { labelForClient, type Routing } from '../../src/package/routing.ts';
 import type { Caller } from '../call/caller.ts';
 import type { ServedVersion } from './served-version.ts';
@@ -31,7 +31,15 @@ const notReady = (actual: string, remedy: string) => (method: string, model: str
     remedy,
   });
 
-export const noVersionReady = notReady('none', "The server's log has the reason");
+/** @param withheld all versions of the model, newest first, if none of them is to be served */
+export function noVersionReady(method: string, model: string, withheld: readonly number[]): HyperpolicyError {
+  if (withheld.length === 0) return notReady('none', "The server's log has the reason")(method, model);
+  const [noun, verb] = withheld.length === 1 ? ['version', 'was'] : ['versions', 'were'];
+  return notReady(
+    `none: ${noun} ${withheld.slice(0, 10).join(', ')} ${verb} unloaded or rolled back`,
+    'Bring one back with "hyperpolicy models load"',
+  )(method, model);
+}
 
 /** Of a model that was not served before: until it is loaded, or waits for others to be. */
 export const loading = notReady('one that is loading', 'Ask again in a few seconds: a large network takes that long');

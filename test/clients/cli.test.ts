@@ -2,7 +2,7 @@ import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createNetServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -494,6 +494,16 @@ describe('hyperpolicy with a server', () => {
     const address = `127.0.0.1:${(http.address() as AddressInfo).port}`;
     expect((await run('models', 'list', '--server', address)).error).toBe(
       `hyperpolicy: ListModels: expected a server at ${address}, got an answer that is not gRPC. gRPC is at the server's --port, not at those of HTTP. Check the address, and that client and server both use TLS or neither does\n`,
+    );
+  });
+
+  test('a port that never answers is told so', async () => {
+    const silent = createNetServer();
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void silent.close());
+    const address = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    expect((await run('models', 'list', '--server', address, '--timeout-ms', '2000')).error).toBe(
+      `hyperpolicy: ListModels: expected a server at ${address}, got no sign of life for 500 ms. Check the address, and that client and server both use TLS or neither does; or the server is frozen\n`,
     );
   });
 

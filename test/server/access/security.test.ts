@@ -149,7 +149,7 @@ describe('tokens', () => {
   });
 
   test('the admin port wants an admin; health wants nobody', async () => {
-    const { server, address } = await startWithTokens();
+    const { server, address, lines } = await startWithTokens();
     const admin = (token?: string) => {
       const created = createAdminClient({
         address: `127.0.0.1:${server.adminPort}`,
@@ -161,6 +161,8 @@ describe('tokens', () => {
     await expect(admin().rollback('secret')).rejects.toMatchObject({ kind: 'unauthenticated' });
     await expect(admin('walker-token').rollback('secret')).rejects.toMatchObject({ kind: 'permission_denied' });
     await expect(admin('boss-token').rollback('secret')).rejects.toMatchObject({ kind: 'failed_precondition' });
+    const told = lines.filter(({ action }) => action !== undefined);
+    expect(told).toMatchObject([{ action: 'Rollback', model: 'secret', token: 'boss', msg: 'admin action refused' }]);
     expect((await rawCaller(address)('/grpc.health.v1.Health/Check', new Uint8Array(0))).status).toBe('OK');
   });
 

@@ -169,6 +169,51 @@ describe('AdminService', () => {
     );
   });
 
+  test('each action has one line of the log, with what was asked and how it ended', async () => {
+    const { admin, lines } = await startAdminServer();
+    await admin.loadVersion('m', 1);
+    await admin.setLabel('m', 'stable', 3);
+    await admin.setTraffic('m', { stable: 100 });
+    await admin.setTraffic('m', {});
+    await admin.setLabel('m', 'stable', undefined);
+    await admin.unloadVersion('m', 1);
+    await admin.rollback('m');
+    await expect(admin.rollback('x'.repeat(5000))).rejects.toThrow();
+    const told = lines.filter(({ msg }) => String(msg).startsWith('admin action'));
+    expect(told.map(({ time: _, pid: _pid, hostname: _host, ...line }) => line)).toEqual(
+      [
+        { action: 'LoadVersion', model: 'm', version: 1, versions: [4, 3, 1], withheld: [] },
+        { action: 'SetLabel', model: 'm', version: 3, label: 'stable', versions: [4, 3, 1], withheld: [] },
+        { action: 'SetTraffic', model: 'm', shares: 'stable=100', versions: [4, 3, 1], withheld: [] },
+        { action: 'SetTraffic', model: 'm', shares: '', versions: [4, 3, 1], withheld: [] },
+        { action: 'SetLabel', model: 'm', label: 'stable', removed: true, versions: [4, 3, 1], withheld: [] },
+        { action: 'UnloadVersion', model: 'm', version: 1, versions: [4, 3], withheld: [1] },
+        { action: 'Rollback', model: 'm', versions: [3, 2], withheld: [1, 4] },
+        {
+          ...{ action: 'Rollback', model: 'x'.repeat(1000), level: 40, msg: 'admin action refused' },
+          reason: expect.stringMatching(/^Rollback model: expected a model of the store, got "x+"$/),
+        },
+      ].map((line) => ({ level: 30, msg: 'admin action', ...line })),
+    );
+  });
+
+  test('a model of which all is unloaded says what brings it back', async () => {
+    const store = await temporaryStore([version(1), version(2)]);
+    const { server, client } = await startTestServer([], { store, adminPort: 0 });
+    const admin = createAdminClient({ address: `127.0.0.1:${server.adminPort}` });
+    onTestFinished(() => admin.close());
+    await admin.rollback('m');
+    await admin.unloadVersion('m', 1);
+    await expect(client.act({ model: 'm', observation })).rejects.toThrow(
+      'Act model: expected a version of model "m" that is ready, got none: versions 2, 1 were unloaded or rolled back. Bring one back with "hyperpolicy models load"',
+    );
+    await rm(join(store, 'm', '2'), { recursive: true });
+    await server.models.refresh();
+    await expect(client.getModel({ model: 'm' })).rejects.toThrow('got none: version 1 was unloaded or rolled back. ');
+    await admin.loadVersion('m', 1);
+    expect((await client.act({ model: 'm', observation })).version).toBe(1);
+  });
+
   test('the last version cannot be rolled back', async () => {
     const store = await temporaryStore([version(1)]);
     const { server } = await startTestServer([], { store, adminPort: 0 });
