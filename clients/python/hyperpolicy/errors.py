@@ -74,6 +74,7 @@ _LOST = re.compile(r"^Received RST_STREAM with error code \d|Socket closed|Conne
 _REFUSED = re.compile(r"Connection refused")
 # An HTTP port, such as that of the metrics, or TLS on one side only.
 _NOT_GRPC = re.compile(r"Failed parsing HTTP/2")
+_SILENT = re.compile(r"timed out before receiving SETTINGS")
 _TOLD = re.compile(r"(.*?): expected (.*?), got (.*?)(?:\. ([A-Z].*))?", re.DOTALL)
 
 
@@ -112,6 +113,8 @@ def _unreachable(method: str, address: str, details: str) -> HyperpolicyError:
     if _NOT_GRPC.search(details):
         remedy = f"gRPC is at the server's --port, not at those of HTTP. {remedy}"
         return unavailable(method, f"a server at {address}", "an answer that is not gRPC", remedy)
+    if _SILENT.search(details):
+        return unavailable(method, f"a server at {address}", "no sign of life", f"{remedy}; or the server is frozen")
     return unavailable(method, f"a server at {address}", details, remedy)
 
 

@@ -210,6 +210,17 @@ def test_a_port_of_http_is_told_so() -> None:
     )
 
 
+def test_a_port_that_never_answers_is_told_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with PolicyClient(address, timeout_ms=2000) as client, pytest.raises(HyperpolicyError) as caught:
+            client.list_models()
+    assert str(caught.value) == (
+        f"ListModels: expected a server at {address}, got no sign of life. "
+        "Check the address, and that client and server both use TLS or neither does; or the server is frozen"
+    )
+
+
 def test_a_closed_client_refuses_and_its_calls_end(scripted: Callable[..., Scripted]) -> None:
     def silent(_request: bytes, context: Any) -> bytes:
         client.close()

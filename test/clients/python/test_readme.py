@@ -30,6 +30,7 @@ def test_its_programs_run(servers: Servers, capsys: pytest.CaptureFixture[str]) 
     until(has_ended)
     assert re.search(r"100 actions of version 1, \d+ of them held; the last: \[", "".join(told))
     assert "None" not in "".join(told)
+    assert "stream ended by this program\n" in "".join(told)
     # Short episodes, and fewer of them.
     short = evaluation.replace("num_envs=8", "num_envs=2, max_episode_steps=20").replace("episodes=10", "episodes=2")
     exec(short, names)  # noqa: S102
