@@ -15,15 +15,19 @@ export function meant(given: string, known: readonly string[]): string | undefin
 
 const lastPart = (name: string): string => name.slice(name.lastIndexOf('.') + 1).toLowerCase();
 
-/** Fewest insertions, deletions and replacements of a letter between two texts (Levenshtein). */
+/** Fewest insertions, deletions and replacements of a letter, and swaps of two neighbours, between two texts (optimal string alignment). */
 function editDistance(a: string, b: string): number {
+  let former: readonly number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
       const replaced = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1));
+      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const swapped = isSwap ? former[j - 2]! + 1 : Number.POSITIVE_INFINITY;
+      next.push(Math.min(replaced, swapped, row[j]! + 1, next[j - 1]! + 1));
     }
+    former = row;
     row = next;
   }
   return row[b.length]!;

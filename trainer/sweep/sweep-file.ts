@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { z } from 'zod';
-import { invalidArgument } from '../../src/contract/errors.ts';
+import { type HyperpolicyError, invalidArgument, quoted } from '../../src/contract/errors.ts';
 import { meant } from '../../src/contract/nearest.ts';
 import { algorithmNames, loadAlgorithm } from '../algorithms/registry.ts';
 import type { Algorithm } from '../run/algorithm.ts';
@@ -11,14 +11,14 @@ import { type GivenFlag, newConfig, settingFlags } from '../run/given-settings.t
 import { madeModelName, runName } from '../run/run-names.ts';
 import type { Flag } from '../run/setting.ts';
 
-const value = z.union([z.string(), z.number(), z.boolean()], { error: 'a text, a number, true or false' });
+const value = z.union([z.string(), z.number(), z.boolean()]);
 const values = z.array(value).min(1);
 type Value = z.infer<typeof value>;
 const cellCountMax = 10_000;
 
 const sweepSchema = z.strictObject({
   /** Name of the folder with the runs, and of jobs. */
-  name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?$/, 'small letters, digits and dashes'),
+  name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?$/),
   /** Folder that the run directories are made in; `runs/NAME` unless given. */
   runs: z.string().min(1).optional(),
   /** The store of published models, as `train --store`; cells publish nothing unless given. */
@@ -52,12 +52,9 @@ export type Cell = {
  * @throws HyperpolicyError: a file that cannot be read, a grid that is too large, a flag or value that `train` refuses
  */
 export async function readSweep(path: string): Promise<Sweep> {
-  const parsed = sweepSchema.safeParse(readConfigFile(path));
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const where = `${path}: ${issue!.path.join('.') || 'sweep'}`;
-    throw invalidArgument({ where, expected: 'name, grid and settings of a sweep', actual: issue!.message });
-  }
+  const given = readConfigFile(path);
+  const parsed = sweepSchema.safeParse(given);
+  if (!parsed.success) throw faultOf(path, given, parsed.error.issues[0]!.path);
   const { name, runs = join('runs', name), store, grid, settings = {} } = parsed.data;
   const combinations = combine(path, grid);
   const trainers = new Map<Value, Trainer>();
@@ -77,6 +74,34 @@ export async function readSweep(path: string): Promise<Sweep> {
     });
   }
   return { name, runs, cells };
+}
+
+/** What is wrong with a file. @param place of the first fault: the names that lead to it */
+function faultOf(path: string, given: object, place: readonly PropertyKey[]): HyperpolicyError {
+  const known = Object.keys(sweepSchema.shape);
+  // First: a name that is mistyped is also one that is missing.
+  const unknown = Object.keys(given).find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    const suggested = meant(unknown, known);
+    const remedy = suggested && `Did you mean ${suggested}?`;
+    return invalidArgument({ where: path, expected: known.join(', '), actual: quoted(unknown), remedy });
+  }
+  const found = place.reduce<unknown>((inside, name) => (inside as Record<PropertyKey, unknown>)?.[name], given);
+  return invalidArgument({
+    where: `${path}: ${place.join('.')}`,
+    expected: expectedAt(place),
+    actual: found === undefined ? 'none' : JSON.stringify(found).slice(0, 100),
+  });
+}
+
+function expectedAt([part, flag, index]: readonly PropertyKey[]): string {
+  if (part === 'name') return 'at most 42 small letters, digits and dashes';
+  if (part === 'runs' || part === 'store') return 'a folder';
+  if (flag === undefined) {
+    return `${part === 'grid' ? 'a list of values' : 'a value'} for each flag, such as ${part === 'grid' ? 'seed: [0, 1]' : 'steps: 1e6'}`;
+  }
+  if (part === 'grid' && index === undefined) return `a list such as ${flag === 'algorithm' ? '[td3, sac]' : '[0, 1]'}`;
+  return 'a text, a number, true or false';
 }
 
 type Values = Readonly<Record<string, Value>>;
@@ -148,12 +173,17 @@ type ChosenFlag = GivenFlag & { readonly text: string };
 /** @throws HyperpolicyError invalid_argument: a flag or value that `train` refuses */
 function chosenFlag(where: string, { algorithm, flags }: Trainer, name: string, given: Value): ChosenFlag {
   const text = String(given);
-  const refuse = (expected: string, remedy?: string) =>
-    invalidArgument({ where: `${where}: ${name}`, expected, actual: JSON.stringify(given), remedy });
+  const refuse = (expected: string) =>
+    invalidArgument({ where: `${where}: ${name}`, expected, actual: JSON.stringify(given) });
   const flag = flags.get(name);
   if (flag === undefined) {
     const suggested = meant(name, ['algorithm', ...flags.keys()]);
-    throw refuse(`a flag of "train ${algorithm.name}"`, suggested && `Did you mean ${suggested}?`);
+    throw invalidArgument({
+      where,
+      expected: `a flag of "train ${algorithm.name}"`,
+      actual: quoted(name),
+      remedy: suggested && `Did you mean ${suggested}?`,
+    });
   }
   if (flag.choices?.includes(text) === false) throw refuse(flag.choices.join(', '));
   const result = flag.parse(text);

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { nearest } from '../../../src/contract/nearest.ts';
+import { meant, nearest } from '../../../src/contract/nearest.ts';
 import { loadAlgorithm } from '../../../trainer/algorithms/registry.ts';
 import { td3Defaults } from '../../../trainer/algorithms/td3/config.ts';
 import { offPolicyDefaults } from '../../../trainer/loops/off-policy-config.ts';
@@ -108,6 +108,9 @@ test('nearest names the setting that was meant, wherever it stands', () => {
   expect(nearest('batchSizes', known)).toBe('algorithm.batchSize');
   expect(nearest('algorithm.arcitecture', known)).toBe('algorithm.critic.architecture');
   expect(nearest('loop.sede', known)).toBe('loop.seed');
+  // Two letters swapped are one change.
+  expect(meant('stpes', ['trunk', 'steps', 'envs'])).toBe('steps');
+  expect(meant('gird', ['name', 'grid'])).toBe('grid');
 });
 
 describe('flags', () => {

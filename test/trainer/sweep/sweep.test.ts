@@ -89,13 +89,25 @@ describe('a sweep file', () => {
     [{ grid: { critic: ['mlp-small'] } }, 'grid: expected algorithm: [maml, '],
     [
       { grid: { algorithm: ['td3'], critics: ['mlp-small'] } },
-      'cell 0: critics: expected a flag of "train td3", got "mlp-small". Did you mean critic?',
+      'cell 0: expected a flag of "train td3", got "critics". Did you mean critic?',
     ],
+    [
+      { grid: { algorithm: ['td3'] }, settings: { stpes: 300 } },
+      'cell 0: expected a flag of "train td3", got "stpes". Did you mean steps?',
+    ],
+    [
+      { grid: undefined, gird: {} },
+      'sweep.json: expected name, runs, store, grid, settings, got "gird". Did you mean grid?',
+    ],
+    [{ grid: undefined }, 'grid: expected a list of values for each flag, such as seed: [0, 1], got none'],
+    [{ grid: { algorithm: ['td3'], seed: 3 } }, 'grid.seed: expected a list such as [0, 1], got 3'],
+    [{ grid: { algorithm: ['td3'], seed: [null] } }, 'grid.seed.0: expected a text, a number, true or false, got null'],
+    [{ settings: { steps: [1] } }, 'settings.steps: expected a text, a number, true or false, got [1]'],
     [{ grid: { algorithm: ['td3'], steps: ['many'] } }, 'cell 0: steps: expected an integer from 1'],
     [{ grid: { algorithm: ['td3'], seed: [1, 1] } }, 'grid: expected values that differ, got '],
     [{ grid: { algorithm: ['td4'] } }, 'algorithm: expected one of maml, '],
-    [{ grid: { algorithm: [] } }, 'grid.algorithm: expected name, grid and settings of a sweep, got '],
-    [{ name: 'Not A Name' }, 'name: expected name, grid and settings of a sweep, got small letters, digits and dashes'],
+    [{ grid: { algorithm: [] } }, 'grid.algorithm: expected a list such as [td3, sac], got []'],
+    [{ name: 'Not A Name' }, 'name: expected at most 42 small letters, digits and dashes, got "Not A Name"'],
   ])('is refused whole before anything runs: %j', async (wrong, message) => {
     await expect(readSweep(write({ ...small(), settings: {}, ...wrong }))).rejects.toThrow(message);
   });
