@@ -48,6 +48,19 @@ export function createCommand(name: string): Command {
       ),
     )
     .option('--use-mean', "use the posterior's mean as context; nothing is drawn")
+    .addHelpText(
+      'after',
+      `
+One row for each step, in the order of the steps. A model needs
+--next-observation if "models show" says readsNextObservation.
+
+Examples, of two steps with observations of 3 values and actions of 2:
+  hyperpolicy adapt --observation '[[1,2,3],[4,5,6]]' \\
+    --action '[[0.5,-0.5],[0,0]]' --reward 1,0.5
+  hyperpolicy adapt --observation '[[1,2,3],[4,5,6]]' \\
+    --action '[[0.5,-0.5],[0,0]]' --reward 1,0.5 \\
+    --next-observation '[[4,5,6],[7,8,9]]' --episode-lengths 1,1`,
+    )
     .action(adapt);
 }
 

@@ -3,8 +3,9 @@
  * written, files in the place of folders.
  */
 
-import { accessSync, closeSync, constants, openSync, statSync, unlinkSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, openSync, statSync, unlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { dirname, resolve } from 'node:path';
 import { failedPrecondition, type HyperpolicyError, invalidArgument } from '../../src/contract/errors.ts';
 
 /** Ports by their flags, e.g. `--port`; 0 is any that is free, undefined none. */
@@ -57,8 +58,8 @@ function listenOnce(host: string, port: number): Promise<NodeJS.ErrnoException |
  * @throws HyperpolicyError failed_precondition: the folder is missing, or the file could not be written
  */
 export function checkWritableFile(flag: string, path: string): void {
-  const refuse = (actual: string, cause?: unknown) =>
-    failedPrecondition({ where: `${flag} ${path}`, expected: 'a file that can be written', actual, cause });
+  const refuse = (actual: string, cause?: unknown, expected = 'a file that can be written') =>
+    failedPrecondition({ where: `${flag} ${path}`, expected, actual, cause });
   let isDirectory = false;
   try {
     const existing = statSync(path, { throwIfNoEntry: false });
@@ -66,6 +67,8 @@ export function checkWritableFile(flag: string, path: string): void {
     if (existing === undefined) makeAndRemove(path);
     else if (!isDirectory) accessSync(path, constants.W_OK);
   } catch (cause) {
+    const folder = dirname(resolve(path));
+    if (!existsSync(folder)) throw refuse('none', cause, `a folder at ${folder}`);
     throw refuse((cause as Error).message, cause);
   }
   if (isDirectory) throw refuse('a folder');

@@ -5,9 +5,9 @@ import { basename } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
 import { unboundedText } from '../../src/contract/bounds.ts';
-import { notFound } from '../../src/contract/errors.ts';
 import { writtenNumber } from '../../src/contract/written-number.ts';
 import { makeWritableFolder } from '../../src/files/folders.ts';
+import { unreadableNamed } from '../../src/package/listed-file.ts';
 import { checkModelName } from '../../src/package/model-name.ts';
 import { integerIn, printJson } from './options.ts';
 
@@ -76,8 +76,7 @@ async function contentOf(path: string): Promise<Uint8Array> {
   try {
     return await readFile(path);
   } catch (cause) {
-    const actual = (cause as NodeJS.ErrnoException).code ?? (cause as Error).message;
-    throw notFound({ where: `import ${path}`, expected: 'a file that can be read', actual, cause });
+    throw unreadableNamed(`import ${path}`, path, cause);
   }
 }
 

@@ -2,7 +2,7 @@
 /** The `hyperpolicy` command: finds the subcommand, loads only that one, and turns every error into one line and an exit code. */
 
 import { createRequire } from 'node:module';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Help, type Option } from 'commander';
 import { exitCodes, failureText } from './failure.ts';
 import { withSuggestion } from './suggestions.ts';
 
@@ -59,18 +59,31 @@ async function createProgram([asked, ...args]: readonly string[]): Promise<Comma
   return program;
 }
 
+/** Of every command: a wide column of flags leaves room for descriptions, which commander would then not wrap; and what must be given is told. */
+const helpStyle = {
+  minWidthToWrap: 20,
+  optionDescription(this: Help, option: Option): string {
+    const description = Help.prototype.optionDescription.call(this, option);
+    return option.mandatory ? `${description} (required)` : description;
+  },
+};
+
 /** Settings that commander does not hand down to commands that are added. */
 function inherit(command: Command, parent: Command): void {
   const help = command.configureHelp();
   command
     .copyInheritedSettings(parent)
-    .configureHelp(help)
+    .configureHelp({ ...helpStyle, ...help })
     .exitOverride((error) => {
       throw withSuggestion(error, command);
     })
     .summary(subcommands[command.name()]?.summary ?? command.summary());
   for (const child of command.commands) inherit(child, command);
 }
+
+/** `help models label` as `models label --help`: commander's own `help` reads one name. */
+const withoutDeepHelp = (argv: readonly string[]): readonly string[] =>
+  argv[0] === 'help' && argv.length > 2 ? [...argv.slice(1), '--help'] : argv;
 
 /** `nothing --help` and `help nothing` as `nothing`, which commander refuses: it would print the help of all commands. */
 function withoutHelpOfUnknown(argv: readonly string[]): string[] {
@@ -79,7 +92,8 @@ function withoutHelpOfUnknown(argv: readonly string[]): string[] {
   return isUnknown ? [asked] : [...argv];
 }
 
-async function main(argv: readonly string[]): Promise<number> {
+async function main(given: readonly string[]): Promise<number> {
+  const argv = withoutDeepHelp(given);
   try {
     const program = await createProgram(argv[0] === 'help' ? argv.slice(1) : argv);
     if (argv.length === 0) {

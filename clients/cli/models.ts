@@ -73,7 +73,7 @@ function makeRandomCommand(): Command {
   return new Command('make-random')
     .description('Publish a package with random parameters, to try or load a server.')
     .option('--store <directory>', 'where to publish', serverDefaults.store)
-    .requiredOption('--model <name>', 'name of the model (required)')
+    .requiredOption('--model <name>', 'name of the model')
     .addOption(new Option('--policy <kind>', 'kind of policy').choices(kinds).default('hyper'))
     .addOption(new Option('--critic <kind>', 'kind of critic').choices(kinds).default('hyper'))
     .option('--stochastic', 'the policy can be sampled')

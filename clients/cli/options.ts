@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { emptyStoreRemedy, failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { writtenNumber } from '../../src/contract/written-number.ts';
-import { unreadable } from '../../src/package/listed-file.ts';
+import { unreadableNamed } from '../../src/package/listed-file.ts';
 import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
 import type { ModelSelection } from '../typescript/request.ts';
 import type { TlsOptions } from '../typescript/tls.ts';
@@ -92,7 +92,7 @@ function readPem(flag: string, file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (cause) {
-    throw unreadable(`${flag} ${file}`, cause);
+    throw unreadableNamed(`${flag} ${file}`, file, cause);
   }
 }
 

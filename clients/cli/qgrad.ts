@@ -43,6 +43,15 @@ export function createCommand(name: string): Command {
         .choices(['q1', 'min', 'mean'])
         .default('min'),
     )
+    .addHelpText(
+      'after',
+      `
+Examples, for observations of 3 values and actions of 2:
+  hyperpolicy qgrad --observation 0.1,0.2,0.3 --action 0.5,-0.5
+  hyperpolicy qgrad --observation 0.1,0.2,0.3 --action '[[0.5,-0.5],[0,0]]'
+  hyperpolicy qgrad --observation '[[1,2,3],[4,5,6]]' \\
+    --action '[[0.5,-0.5],[0,0]]' --reduction q1`,
+    )
     .action(qGrad);
 }
 

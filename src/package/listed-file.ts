@@ -5,6 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import { constants, type FileHandle, open } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { HyperpolicyError, invalidArgument, notFound } from '../contract/errors.ts';
 import { createStepper, type Stepper } from '../pacing/unhurried.ts';
 
@@ -90,6 +91,12 @@ export const damaged = (where: string, expected: string, actual: string): Hyperp
 
 export const unreadable = (where: string, cause: unknown): HyperpolicyError =>
   notFound({ where, expected: 'a file that can be read', actual: systemText(cause), cause });
+
+/** As `unreadable`, of a file that a person named: says where it was looked for. */
+export const unreadableNamed = (where: string, path: string, cause: unknown): HyperpolicyError =>
+  (cause as NodeJS.ErrnoException).code === 'ENOENT'
+    ? notFound({ where, expected: `a file at ${resolve(path)}`, actual: 'none', cause })
+    : unreadable(where, cause);
 
 /** The system's code and text without its path, which the error names already. */
 export const systemText = (cause: unknown): string => (cause as Error).message.split(',')[0]!;

@@ -1,6 +1,6 @@
 /** What would end a command late is refused before its work begins. */
 
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -113,5 +113,13 @@ test('a file that cannot be written is refused where its folder seems to allow i
 
 test('a folder that is missing is refused before the episode', async () => {
   const message = await refusal('rollout', '--env', 'Ant-v5', '--out', 'nowhere/a.gif');
-  expect(message).toContain('--out nowhere/a.gif: expected a file that can be written, got ENOENT');
+  expect(message).toBe(
+    `hyperpolicy: --out nowhere/a.gif: expected a folder at ${join(realpathSync(folder), 'nowhere')}, got none\n`,
+  );
+});
+
+test('a config that is missing is told with the place where it was looked for', async () => {
+  const none = `hyperpolicy: nope.yaml: expected a file at ${join(realpathSync(folder), 'nope.yaml')}, got none\n`;
+  expect(await refusal('train', 'td3', '--config', 'nope.yaml')).toBe(none);
+  expect(await refusal('sweep', 'nope.yaml')).toBe(none);
 });

@@ -4,7 +4,7 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs
 import { createServer } from 'node:http';
 import { type AddressInfo, createServer as createNetServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve as resolvePath } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -97,6 +97,24 @@ describe('hyperpolicy without a server', () => {
     expect(out).toContain(`Usage: hyperpolicy ${name}`);
   });
 
+  test.each([
+    ['models', 'label'],
+    ['train', 'td3'],
+  ])('help of a subcommand: help %s %s', async (...names) => {
+    const { code, out } = await run('help', ...names);
+    expect(code).toBe(0);
+    expect(out).toContain(`Usage: hyperpolicy ${names.join(' ')}`);
+    expect(await run(...names, '--help')).toEqual({ code, out, error: '' });
+  });
+
+  test('help wraps beside the widest flags, and tells what must be given', async () => {
+    const { out } = await run('train', 'pearl', '--help');
+    const options = out.slice(out.indexOf('Options:'), out.indexOf('\n\nSettings without'));
+    expect(options.split('\n').filter((line) => line.length > 80)).toEqual([]);
+    expect((await run('models', 'label', '--help')).out.match(/\(required\)/g)).toHaveLength(3);
+    expect((await run('act', '--help')).out.replaceAll(/\s+/g, ' ')).toContain('[[1,2,3],[4,5,6]] (required)');
+  });
+
   test('no arguments shows every subcommand', async () => {
     const { code, out } = await run();
     expect(code).toBe(0);
@@ -116,8 +134,7 @@ describe('hyperpolicy without a server', () => {
     expect(await run('models', 'list', '--tls-authority', 'no-such.pem')).toEqual({
       code: 1,
       out: '',
-      error:
-        'hyperpolicy: --tls-authority no-such.pem: expected a file that can be read, got ENOENT: no such file or directory\n',
+      error: `hyperpolicy: --tls-authority no-such.pem: expected a file at ${resolvePath('no-such.pem')}, got none\n`,
     });
   });
 

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { parseWrittenJson } from '../../src/contract/written-json.ts';
-import { unreadable } from '../../src/package/listed-file.ts';
+import { unreadableNamed } from '../../src/package/listed-file.ts';
 import type { GivenConfig } from './config.ts';
 
 /**
@@ -17,7 +17,7 @@ export function readConfigFile(path: string): GivenConfig {
   try {
     content = readFileSync(path, 'utf8');
   } catch (cause) {
-    throw unreadable(path, cause);
+    throw unreadableNamed(path, path, cause);
   }
   const isJson = path.endsWith('.json');
   const expected = `${isJson ? 'JSON' : 'YAML'} with settings by name`;
