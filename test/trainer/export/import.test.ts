@@ -176,7 +176,9 @@ describe('from the command line', () => {
 
   test('import prints what it published', async () => {
     const { out, error } = await hyperpolicy('import', path, '--architecture', 'sa-hyper', ...sizes, ...to);
-    expect(error).toBe('');
+    expect(error).toBe(
+      'action "action.0" has no low and no high bound, "action.1" has no low and no high bound: nothing clips it there. Bounds: --action-low, --action-high\n',
+    );
     expect(JSON.parse(out)).toMatchObject({
       model: 'narrow-cli',
       version: 1,
