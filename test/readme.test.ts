@@ -23,15 +23,18 @@ const directory = await mkdtemp(join(tmpdir(), 'hyperpolicy-readme-'));
 let quickstart: Running;
 let address: string;
 let metrics: string;
+let http: string;
 
 beforeAll(async () => {
   // `npm start` is `npm run build` and this; the build is done.
-  quickstart = startCommand(['quickstart', '--steps', '1200', '--port', '0', '--metrics-port', '0'], directory);
+  const ports = ['--port', '0', '--metrics-port', '0', '--http-port', '0'];
+  quickstart = startCommand(['quickstart', '--steps', '1200', ...ports], directory);
   let output = '';
   quickstart.process.stdout!.on('data', (chunk: Buffer) => {
     output += chunk.toString();
   });
   await quickstart.until(/Try: npx/);
+  [, http] = /JSON over HTTP: (\S+)/.exec(output) as unknown as [string, string];
   [, address, metrics] = /gRPC (\S+) +metrics (\S+)/.exec(output) as unknown as [string, string, string];
 });
 
@@ -97,6 +100,18 @@ describe('a command of the README', () => {
     const response = await fetch(metrics);
     expect(response.status).toBe(200);
     expect(await response.text()).toContain('grpc_server_handled_total');
+  });
+
+  test('curl over HTTP', async () => {
+    const line = lines.find((one) => one.startsWith('curl -s http://127.0.0.1:8080'))!;
+    const [, path, type, body] = /8080(\S+) -H 'content-type: (\S+)' -d (.*)$/.exec(line)!;
+    const { stdout } = await promisify(execFile)('sh', ['-c', `printf %s ${body}`]);
+    const response = await fetch(`${http}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': type! },
+      body: stdout,
+    });
+    expect(await response.json()).toMatchObject({ action: { shape: [1, 6] }, version: 1 });
   });
 
   test('every other line is one of the two npm commands or the curl', () => {

@@ -33,13 +33,14 @@ type QuickstartOptions = {
   readonly runs: string;
   readonly port: number;
   readonly metricsPort: number;
+  readonly httpPort?: number;
   readonly seed: number;
   readonly steps: number;
   readonly exit?: boolean;
 };
 
 export function createCommand(name: string): Command {
-  const port = (flags: string, description: string, fallback: number) =>
+  const port = (flags: string, description: string, fallback?: number) =>
     new Option(flags, description).argParser(integerIn(0, 65535)).default(fallback);
   return new Command(name)
     .description(
@@ -53,6 +54,7 @@ export function createCommand(name: string): Command {
     .addOption(
       port('--metrics-port <port>', 'HTTP port of metrics and health; 0 picks a free one', serverDefaults.metricsPort),
     )
+    .addOption(port('--http-port <port>', 'port of JSON over HTTP; 0 picks a free one; default: off'))
     .addOption(
       new Option('--seed <number>', 'seed of the training run')
         .argParser(integerIn(0, 2 ** 31))
@@ -76,7 +78,11 @@ async function quickstart(options: QuickstartOptions): Promise<void> {
   const { createEnvironment } = await import('../../src/envs/registry.ts');
   const environment = await createEnvironment(environmentName);
   const logFile = join(options.runs, 'server.log');
-  const flags = { store: options.store, port: options.port, 'metrics-port': options.metricsPort, threads: threadCount };
+  const { store, port, metricsPort, httpPort } = options;
+  const flags = {
+    ...{ store, port, 'metrics-port': metricsPort, threads: threadCount },
+    ...(httpPort !== undefined && { 'http-port': httpPort }),
+  };
   // Ctrl-C reaches the server too, as it is in the same process group, and npm hands it on; a signal to this process alone is passed on, also
   // while the server starts.
   const stopping = new AbortController();
@@ -104,6 +110,7 @@ async function quickstart(options: QuickstartOptions): Promise<void> {
   } else {
     say('');
     say(`Serving until Ctrl-C.  gRPC ${server.address}   metrics http://${server.metricsAddress}/metrics`);
+    if (server.httpAddress !== undefined) say(`JSON over HTTP: http://${server.httpAddress}`);
     say(`The server's log: ${logFile}`);
     say(`Try: npx hyperpolicy eval --server ${server.address} --model ${model} --episodes 3`);
   }
@@ -114,7 +121,9 @@ const otherPorts = 'npm start -- --port 0 --metrics-port 0 takes any that are fr
 
 /** Before minutes of training. */
 async function checkFreePorts(options: QuickstartOptions): Promise<void> {
-  const ports = { '--port': options.port, '--metrics-port': options.metricsPort };
+  const ports = {
+    ...{ '--port': options.port, '--metrics-port': options.metricsPort, '--http-port': options.httpPort },
+  };
   const [where, remedy] = ['quickstart', otherPorts];
   await checkPorts(serverDefaults.host, ports, {
     where,

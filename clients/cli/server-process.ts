@@ -12,6 +12,8 @@ export type ServerProcess = {
   /** `host:port` of gRPC and of HTTP metrics. */
   readonly address: string;
   readonly metricsAddress: string;
+  /** Undefined if the HTTP port is off. */
+  readonly httpAddress: string | undefined;
   /**
    * Resolves when it has ended by itself or on request.
    * @throws HyperpolicyError failed_precondition: it ended with an error or was killed
@@ -64,9 +66,12 @@ export async function startServerProcess(
     return undefined;
   }
   if (Array.isArray(first)) throw ended('to serve', first, logFile);
+  const { address, metricsPort, httpPort } = first;
+  const at = (port: number) => `${address.slice(0, address.lastIndexOf(':'))}:${port}`;
   return {
-    address: first.address,
-    metricsAddress: `${first.address.slice(0, first.address.lastIndexOf(':'))}:${first.metricsPort}`,
+    address,
+    metricsAddress: at(metricsPort),
+    httpAddress: httpPort === undefined ? undefined : at(httpPort),
     ended: exit.then((how) => {
       if (how[0] !== 0) throw ended('to serve until it is told to stop', how, logFile);
     }),
@@ -78,6 +83,7 @@ type LogEntry = {
   readonly msg: string;
   readonly address: string;
   readonly metricsPort: number;
+  readonly httpPort?: number;
   readonly reason?: unknown;
   readonly err?: { readonly message?: string };
 };

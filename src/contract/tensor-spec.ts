@@ -23,7 +23,10 @@ export const tensorSpecSchema = z
     units: atMost(valueCountMax, z.array(z.string().min(1))),
   })
   .refine(({ names, low, high, units }) => [low, high, units].every((list) => list.length === names.length), {
-    message: 'names, low, high and units must have the same length',
+    error: ({ input }) => {
+      const { names, low, high, units } = input as Readonly<Record<string, readonly unknown[]>>;
+      return `lists of different lengths: ${names!.length} names, ${low!.length} low, ${high!.length} high, ${units!.length} units`;
+    },
   });
 
 /** The meaning of the last dimension of a tensor of clients: S values with names, bounds and units. Environment units throughout. */

@@ -278,6 +278,11 @@ describe('bounds that cannot be are refused as the file is loaded', () => {
       '[1]',
       'mine.mjs: expected specs.action with names, low, high and units, got low.0 expected a number or null',
     ],
+    [
+      '[-1, -1]',
+      '[1]',
+      'mine.mjs: expected specs.action with names, low, high and units, got lists of different lengths: 1 names, 2 low, 1 high, 1 units',
+    ],
   ])('%s to %s', async (low, high, message) => {
     const action = `{ names: ['force'], low: ${low}, high: ${high}, units: ['N'] }`;
     expect(await messageOf(() => load({ action }))).toContain(message);

@@ -1,5 +1,6 @@
 /** Policies that act for a batch of environments: random, still, or a published model's. */
 
+import { failedPrecondition } from '../../src/contract/errors.ts';
 import { createRandom } from '../../src/contract/random.ts';
 import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
 import type { ModelPackage } from '../../src/package/package.ts';
@@ -49,13 +50,20 @@ export function createPackagePolicy(
 ): BatchPolicy {
   const { manifest } = content;
   const { context, environment } = manifest;
+  // Before specs are compared: the values of what it infers are none of the environment's.
+  if (context?.source === 'latent' && adapts(manifest)) {
+    throw failedPrecondition({
+      where: content.directory,
+      expected: 'a policy that acts without experience of its task',
+      actual: 'one that infers its context from it',
+      remedy: adaptsRemedy,
+    });
+  }
   const network = openPackageNetwork(content, {
     // A policy need not read the task.
     wanted: context === null && !adapts(manifest) ? { ...specs, context } : specs,
     threadCount,
-    remedy: adapts(manifest)
-      ? 'This model adapts to experience: serve it, and use hyperpolicy eval'
-      : environmentRemedy(environment),
+    remedy: adapts(manifest) ? adaptsRemedy : environmentRemedy(environment),
   });
   return {
     act(observations, contexts, actions) {
@@ -64,6 +72,8 @@ export function createPackagePolicy(
     dispose: network.dispose,
   };
 }
+
+const adaptsRemedy = 'This model adapts to experience: serve it, and use hyperpolicy eval';
 
 /** @param name `none` for packages that were made without one */
 export const environmentRemedy = (name: string): string =>

@@ -80,8 +80,9 @@ export function recordTrajectory(options: RecordOptions): Trajectory {
   if (scene === undefined) {
     throw failedPrecondition({
       where: `${env.name}: picture`,
-      expected: 'an environment with a scene',
+      expected: 'an environment with a member "scene"',
       actual: 'one without',
+      remedy: 'src/envs/README.md has an example of one',
     });
   }
   const { view, shapes } = scene;

@@ -213,7 +213,7 @@ describe('a trajectory', () => {
   it('refuses an environment that cannot be drawn', async () => {
     const env = await create('./test/envs/files/cart.js');
     expect(() => recordTrajectory({ env, policy: createRandomPolicy(env.specs, 1), seed: 1 })).toThrow(
-      'cart: picture: expected an environment with a scene, got one without',
+      'cart: picture: expected an environment with a member "scene", got one without. src/envs/README.md has an example of one',
     );
   });
 });
