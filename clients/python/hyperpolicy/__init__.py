@@ -5,6 +5,7 @@ from ._stream_options import ActStreamEvent
 from .aio import AsyncActStream, AsyncPolicyClient
 from .client import PolicyClient
 from .errors import HyperpolicyError
+from .gymnasium import Policy, evaluate
 from .results import (
     ActResult,
     AdaptedWeights,
@@ -39,6 +40,7 @@ __all__ = [
     "HyperpolicyError",
     "ModelDescription",
     "ModelSummary",
+    "Policy",
     "PolicyClient",
     "PolicyInfo",
     "Posterior",
@@ -47,4 +49,5 @@ __all__ = [
     "TensorSpec",
     "Timing",
     "Tls",
+    "evaluate",
 ]

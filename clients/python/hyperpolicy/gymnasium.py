@@ -1,6 +1,6 @@
 """
 Policies of a server for Gymnasium: one with the `predict` of Stable-Baselines3, and the evaluation of one in an environment. Gymnasium
-itself is imported for vectorised environments only: whoever has one has it.
+itself is imported for vectorised environments only: the client does without it.
 """
 
 from __future__ import annotations
@@ -198,8 +198,11 @@ def _drive_single(env: Any, act: Any, episodes: int, reset_seed: int | None) -> 
 
 
 def _drive_vector(env: Any, act: Any, episodes: int, reset_seed: int | None) -> list[tuple[float, int]]:
-    from gymnasium.vector import AutoresetMode
-
+    try:
+        from gymnasium.vector import AutoresetMode
+    except ImportError as error:
+        expected, remedy = "Gymnasium 1.1 or newer for an environment with num_envs", 'Install it: pip install "gymnasium>=1.1"'
+        raise HyperpolicyError("failed_precondition", "evaluate", expected, f"none ({error})", remedy) from error
     mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
     count = env.num_envs
     # So many episodes of each environment.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,8 +14,9 @@ import pytest
 from conftest import Server
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from hyperpolicy import HyperpolicyError, PolicyClient
-from hyperpolicy.gymnasium import Policy, _check_spaces, evaluate
+import hyperpolicy
+from hyperpolicy import HyperpolicyError, Policy, PolicyClient, evaluate
+from hyperpolicy.gymnasium import _check_spaces
 
 
 class Counter(gym.Env[np.ndarray, np.ndarray]):
@@ -90,7 +93,36 @@ def test_several_environments_are_driven_by_one_call_for_all(
 
 
 def test_an_address_will_do(server: Server) -> None:
-    assert evaluate(Counter(), server.address, "m", episodes=1).returns == (3,)
+    result = hyperpolicy.evaluate(Counter(), server.address, "m")
+    assert result.returns == tuple(range(3, 13))
+    assert {"evaluate", "Policy"} <= set(hyperpolicy.__all__)
+
+
+# An environment of no library, in a process that has no Gymnasium.
+WITHOUT_GYMNASIUM = '''
+import sys
+from types import SimpleNamespace
+
+sys.modules["gymnasium"] = None
+import hyperpolicy
+
+spaces = {"observation_space": SimpleNamespace(shape=(3,)), "action_space": SimpleNamespace(shape=(2,), low=-1, high=1)}
+env = SimpleNamespace(**spaces, reset=lambda seed: ([1, 2, 3], {}), step=lambda action: ([1, 2, 3], 1.0, True, False, {}))
+print(hyperpolicy.evaluate(env, sys.argv[1], "m", episodes=2).returns)
+env.num_envs = 2
+try:
+    hyperpolicy.evaluate(env, sys.argv[1], "m")
+except hyperpolicy.HyperpolicyError as error:
+    print(error.kind, error)
+'''
+
+
+def test_gymnasium_is_needed_for_vectorised_environments_only(server: Server) -> None:
+    run = subprocess.run([sys.executable, "-c", WITHOUT_GYMNASIUM, server.address], capture_output=True, text=True)
+    returns, refusal = run.stdout.splitlines() or [run.stderr, ""]
+    assert returns == "(1.0, 1.0)"
+    assert refusal.startswith("failed_precondition evaluate: expected Gymnasium 1.1 or newer for an environment with num_envs, got none (")
+    assert refusal.endswith('Install it: pip install "gymnasium>=1.1"')
 
 
 def test_an_environment_that_does_not_fit_is_refused(client: PolicyClient) -> None:
