@@ -5,6 +5,7 @@
  */
 
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
+import { checkOptions, checkTime, shown } from '../typescript/checks.ts';
 
 export type CommanderOptions = {
   /** What to end at where no action comes, [A], environment units; until `setSafeAction` gives another. */
@@ -50,11 +51,22 @@ export type Commander = {
   ageMs(nowMs: number): number;
 };
 
+const optionNames = [
+  'safeAction',
+  'ageMsMax',
+  'rampMs',
+  'interpolationMs',
+  'watchdogMs',
+] as const satisfies readonly (keyof CommanderOptions)[];
+
 /** Times are milliseconds of one monotonic clock. @throws HyperpolicyError invalid_argument naming the option */
 export function createCommander(options: CommanderOptions): Commander {
+  checkOptions('Commander', options, optionNames);
   const { ageMsMax, rampMs, interpolationMs, watchdogMs } = options;
-  for (const [name, value] of Object.entries({ ageMsMax, watchdogMs })) checkAbove(name, value, false);
-  for (const [name, value] of Object.entries({ rampMs, interpolationMs })) checkAbove(name, value, true);
+  for (const [name, value] of Object.entries({ ageMsMax, watchdogMs })) checkTime(`Commander ${name}`, value);
+  for (const [name, value] of Object.entries({ rampMs, interpolationMs })) {
+    checkTime(`Commander ${name}`, value, { orZero: true });
+  }
   let safe = safeActionOf(options.safeAction);
   let newest: Answer | undefined;
   /** From `from` to `target` since `setAtMs`, and to the safe action since `expiresAtMs`. */
@@ -100,11 +112,13 @@ export function createCommander(options: CommanderOptions): Commander {
 
 /** A copy. @param size how many values it has to have, where that is known */
 function safeActionOf(action: ArrayLike<number>, size?: number): Float32Array {
-  const given = Float32Array.from(action);
+  const isList = typeof action === 'object' && action !== null;
+  const given = Float32Array.from(isList ? action : []);
   const fits = size === undefined ? given.length > 0 : given.length === size;
   if (fits && given.every(Number.isFinite)) return given;
   const expected = `${size ?? 'one or more'} finite values`;
-  throw invalidArgument({ where: 'Commander safe action', expected, actual: `[${given.join(', ')}]` });
+  const actual = isList ? `[${given.join(', ')}]` : shown(action);
+  throw invalidArgument({ where: 'Commander safe action', expected, actual });
 }
 
 /** How much of a duration is over, from 0 to 1. */
@@ -113,9 +127,3 @@ const share = (elapsedMs: number, durationMs: number): number =>
 
 const between = (from: Float32Array, to: Float32Array, part: number): Float32Array =>
   Float32Array.from(from, (value, i) => (part === 1 ? to[i]! : value + part * (to[i]! - value)));
-
-function checkAbove(name: string, value: unknown, orZero: boolean): void {
-  if (typeof value === 'number' && (value > 0 || (orZero && value === 0))) return;
-  const expected = `a number of milliseconds ${orZero ? 'from' : 'above'} 0`;
-  throw invalidArgument({ where: `Commander ${name}`, expected, actual: String(value) });
-}

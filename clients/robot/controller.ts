@@ -3,8 +3,16 @@
  * cycle has a command, also without the server; the commander decides which.
  */
 
-import { HyperpolicyError, invalidArgument } from '../../src/contract/errors.ts';
+import { HyperpolicyError } from '../../src/contract/errors.ts';
 import type { ActStream } from '../typescript/act-stream.ts';
+import {
+  checkFunction,
+  checkFunctions,
+  checkInteger,
+  checkOptions,
+  checkSignal,
+  checkTime,
+} from '../typescript/checks.ts';
 import type { TensorLike } from '../typescript/tensor.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { type Commander, type CommanderOptions, createCommander } from './commander.ts';
@@ -32,12 +40,19 @@ export type ControllerOptions = Pick<CommanderOptions, 'safeAction'> &
     readonly clock?: Clock;
   };
 
+export type RunOptions = {
+  /** Without end unless given. */
+  readonly cycleCount?: number;
+  readonly signal?: AbortSignal;
+};
+
 export type Controller = {
   /**
    * Runs until the count of cycles or the abort of the signal, and resolves with what they come to. The last command stays applied: see to it
    * that the actuators are left as they should be.
+   * @throws HyperpolicyError invalid_argument naming the option
    */
-  run(until: { readonly cycleCount?: number; readonly signal?: AbortSignal }): Promise<CycleSummary>;
+  run(until: RunOptions): Promise<CycleSummary>;
   /**
    * What actuators that are faster than the loop get, [A]: interpolated, and on the way to safe where the loop stands still.
    * @param atMs of the controller's clock; now unless given
@@ -51,16 +66,53 @@ export type Controller = {
  * @throws HyperpolicyError invalid_argument naming the option
  */
 export function createController(options: ControllerOptions): Controller {
+  checkControllerOptions('createController', options);
   const { periodMs = 10, clock = systemClock } = options;
-  if (!(periodMs > 0)) {
-    throw invalidArgument({ where: 'createController periodMs', expected: 'above 0', actual: String(periodMs) });
-  }
   const loop = new ControlLoop({ ...options, periodMs, clock });
   return {
     run: (until) => loop.run(until),
     command: (atMs = clock.nowMs()) => loop.command(atMs),
     cycles: () => loop.cycles(),
   };
+}
+
+const optionNames = [
+  'stream',
+  'safeAction',
+  'safePolicy',
+  'observe',
+  'apply',
+  'periodMs',
+  'answerMsMax',
+  'ageMsMax',
+  'rampMs',
+  'interpolationMs',
+  'watchdogMs',
+  'logCycleCountMax',
+  'clock',
+] as const satisfies readonly (keyof ControllerOptions)[];
+
+/** Those of the commander are its own to check. @throws HyperpolicyError invalid_argument naming the option */
+function checkControllerOptions(where: string, given: ControllerOptions): void {
+  checkOptions(where, given, optionNames);
+  const { stream, observe, apply, safePolicy, periodMs, answerMsMax, logCycleCountMax, clock } = given;
+  checkFunctions(`${where} stream`, stream, ['act']);
+  for (const [name, value] of Object.entries({ observe, apply })) checkFunction(`${where} ${name}`, value);
+  if (safePolicy !== undefined) checkFunction(`${where} safePolicy`, safePolicy);
+  for (const [name, value] of Object.entries({ periodMs, answerMsMax })) {
+    if (value !== undefined) checkTime(`${where} ${name}`, value);
+  }
+  if (logCycleCountMax !== undefined) checkInteger(`${where} logCycleCountMax`, logCycleCountMax, 1, 2 ** 31 - 1);
+  if (clock !== undefined) checkFunctions(`${where} clock`, clock, ['nowMs', 'sleepUntil', 'callAt']);
+}
+
+function checkRunOptions(where: string, given: RunOptions): void {
+  checkOptions(where, given, ['cycleCount', 'signal']);
+  const { cycleCount = 0, signal } = given;
+  if (cycleCount !== Number.POSITIVE_INFINITY) {
+    checkInteger(`${where} cycleCount`, cycleCount, 0, Number.MAX_SAFE_INTEGER);
+  }
+  if (signal !== undefined) checkSignal(`${where} signal`, signal);
 }
 
 type LoopOptions = ControllerOptions & Required<Pick<ControllerOptions, 'periodMs' | 'clock'>>;
@@ -82,10 +134,9 @@ class ControlLoop {
     this.#log = createCycleLog(logCycleCountMax);
   }
 
-  async run({
-    cycleCount = Number.POSITIVE_INFINITY,
-    signal,
-  }: Parameters<Controller['run']>[0]): Promise<CycleSummary> {
+  async run(until: RunOptions): Promise<CycleSummary> {
+    checkRunOptions('Controller run', until);
+    const { cycleCount = Number.POSITIVE_INFINITY, signal } = until;
     const { clock, periodMs } = this.#options;
     const beginMs = clock.nowMs();
     let next = 0;

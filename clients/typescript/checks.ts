@@ -74,6 +74,12 @@ export function checkOneOf<T extends object>(where: string, given: T, names: rea
   throw invalidArgument({ where, expected: `one of ${names.join(' and ')}`, actual: 'both' });
 }
 
+/** An object whose parts of those names are functions. */
+export function checkFunctions(where: string, given: unknown, names: readonly string[]): void {
+  if (typeof given !== 'object' || given === null) throw refusal(where, `an object with ${names.join(', ')}`, given);
+  for (const name of names) checkFunction(`${where} ${name}`, (given as Record<string, unknown>)[name]);
+}
+
 export function checkFunction(where: string, given: unknown): void {
   if (typeof given !== 'function') throw refusal(where, 'a function', given);
 }

@@ -102,6 +102,11 @@ def check_boolean(where: str, given: Any) -> bool:
     raise invalid_argument(where, "True or False", shown(given))
 
 
+def check_function(where: str, given: Any) -> None:
+    if not callable(given):
+        raise invalid_argument(where, "a function", shown(given))
+
+
 def check_choice(where: str, given: Any, choices: Collection[str]) -> str:
     if isinstance(given, str) and given in choices:
         return given

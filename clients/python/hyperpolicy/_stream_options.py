@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-from ._checks import check_boolean, check_metadata, check_names, check_time, shown
+from ._checks import check_boolean, check_function, check_metadata, check_names, check_time, shown
 from ._connection import WAIT_MS_MAX
 from ._requests import INPUT_NAMES, UINT32_MAX, ActInputs, ModelSelection, check_budget, common_fields
 from .errors import invalid_argument
@@ -65,8 +65,8 @@ def check_stream(where: str, given: Mapping[str, Any]) -> None:
     for name in _FLAG_NAMES:
         check_boolean(f"{where} {name}", given.get(name, False))
     on_event = given.get("on_event")
-    if on_event is not None and not callable(on_event):
-        raise invalid_argument(f"{where} on_event", "a function", shown(on_event))
+    if on_event is not None:
+        check_function(f"{where} on_event", on_event)
     if given.get("metadata") is not None:
         check_metadata(f"{where} metadata", given["metadata"])
     _check_times(where, given)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ._checks import check_integer, check_time
+from ._checks import check_function, check_integer, check_time
 from ._commander import Commander, CommandMode
 from ._stand_ins import now_ms
 from ._stream_core import Outcome, Pending
@@ -91,6 +91,10 @@ class Controller:
         log_cycle_count_max: int = _CYCLE_COUNT_MAX,
     ) -> None:
         """Raises invalid_argument naming the option."""
+        for name, function in (("observe", observe), ("apply", apply)):
+            check_function(f"Controller {name}", function)
+        if safe_policy is not None:
+            check_function("Controller safe_policy", safe_policy)
         self._stream = stream
         self._observe, self._apply, self._safe_policy = observe, apply, safe_policy
         self._period_ms = period = check_time("Controller period_ms", period_ms)
@@ -114,8 +118,10 @@ class Controller:
     def run(self, cycle_count: int | None = None, stop: threading.Event | None = None) -> CycleSummary:
         """
         Runs in the caller's thread until the count of cycles or the event. The last command stays applied: see to it that the actuators are left
-        as they should be. What `observe`, `safe_policy` and `apply` raise ends it.
+        as they should be. What `observe`, `safe_policy` and `apply` raise ends it. Raises invalid_argument where the count is none.
         """
+        if cycle_count is not None:
+            check_integer("Controller run cycle_count", cycle_count, 0, 2**53 - 1)
         begin_ms = now_ms()
         due = done = 0
         while (cycle_count is None or done < cycle_count) and not (stop is not None and stop.is_set()):

@@ -86,6 +86,29 @@ def test_a_first_safe_action_that_is_none(wrong: Any) -> None:
         Commander(safe_action=wrong, age_ms_max=100, ramp_ms=50, interpolation_ms=0, watchdog_ms=30)
 
 
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"observe": None}, "^Controller observe: expected a function, got none$"),
+        ({"apply": "motors"}, '^Controller apply: expected a function, got "motors"$'),
+        ({"safe_policy": [0, 0]}, "^Controller safe_policy: expected a function, got a list of 2$"),
+        ({"log_cycle_count_max": -3}, "^Controller log_cycle_count_max: expected an integer from 1 to"),
+    ],
+)
+def test_a_controller_that_is_refused(client: PolicyClient, given: dict[str, Any], text: str) -> None:
+    working: Any = {"safe_action": [0, 0], "observe": lambda: OBSERVATION, "apply": lambda _command, _cycle: None}
+    with client.act_stream(model="m") as stream, pytest.raises(HyperpolicyError, match=text):
+        Controller(stream, **{**working, **given})
+
+
+@pytest.mark.parametrize("count", ["2", -1, 1.5])
+def test_a_count_of_cycles_that_is_none(client: PolicyClient, count: Any) -> None:
+    with client.act_stream(model="m") as stream:
+        made = Controller(stream, safe_action=[0, 0], observe=lambda: OBSERVATION, apply=lambda _command, _cycle: None)
+        with pytest.raises(HyperpolicyError, match="^Controller run cycle_count: expected an integer from 0 to"):
+            made.run(cycle_count=count)
+
+
 def test_an_observation_that_cannot_be_sent_costs_its_cycle_alone(client: PolicyClient) -> None:
     observations: list[Any] = [OBSERVATION, [1, float("nan"), 3], "none", OBSERVATION]
     with client.act_stream(model="m") as stream:

@@ -180,14 +180,58 @@ test('keeps as many cycles as it may', async () => {
   expect(summary).toMatchObject({ cycleCount: 3 });
 });
 
-test('refuses a period that is none', () => {
-  const controller = () =>
-    createController({
-      safeAction: [0],
-      periodMs: 0,
-      observe: () => [1],
-      apply: () => {},
-      stream: { act: async () => answer(1) },
-    });
-  expect(controller).toThrow('createController periodMs: expected above 0, got 0');
+const loop = { safeAction: [0], observe: () => [1], apply: () => {}, stream: { act: async () => answer(1) } };
+
+test.each<[string, object | undefined, string]>([
+  ['a slip', { watchdogms: 5 }, 'createController: expected options among stream, safeAction, '],
+  [
+    'a period that is none',
+    { periodMs: 0 },
+    'createController periodMs: expected a number of milliseconds above 0, got 0',
+  ],
+  ['a text', { answerMsMax: 'soon' }, 'answerMsMax: expected a number of milliseconds above 0, got "soon"'],
+  [
+    'a log of less than none',
+    { logCycleCountMax: -3 },
+    'logCycleCountMax: expected an integer from 1 to 2147483647, got -3',
+  ],
+  ['a time of the commander', { rampMs: '5' }, 'Commander rampMs: expected a number of milliseconds from 0, got "5"'],
+  ['no observation', { observe: undefined }, 'createController observe: expected a function, got none'],
+  ['a command for nobody', { apply: 'motors' }, 'createController apply: expected a function, got "motors"'],
+  [
+    'a safe policy that is a list',
+    { safePolicy: [0] },
+    'createController safePolicy: expected a function, got an array of 1',
+  ],
+  ['no stream', { stream: undefined }, 'createController stream: expected an object with act, got none'],
+  ['a stream without act', { stream: {} }, 'createController stream act: expected a function, got none'],
+  [
+    'a clock that cannot wait',
+    { clock: { nowMs: () => 0 } },
+    'createController clock sleepUntil: expected a function, got none',
+  ],
+  ['no safe action', { safeAction: undefined }, 'Commander safe action: expected one or more finite values, got none'],
+  [
+    'a text as the safe action',
+    { safeAction: '12' },
+    'Commander safe action: expected one or more finite values, got "12"',
+  ],
+])('refuses %s', (_, wrong, text) => {
+  expect(() => createController({ ...loop, ...wrong })).toThrow(text);
+});
+
+test.each<[string, unknown, string]>([
+  ['nothing', undefined, 'Controller run: expected an object of options, got none'],
+  ['a slip', { cycles: 9 }, 'Controller run: expected options among cycleCount, signal, got "cycles"'],
+  ['a text', { cycleCount: '2' }, 'Controller run cycleCount: expected an integer from 0 to 9007199254740991, got "2"'],
+  ['a time', { signal: 5 }, 'Controller run signal: expected an AbortSignal, got 5'],
+])('refuses a run until %s', async (_, until, text) => {
+  await expect(createController(loop).run(until as object)).rejects.toThrow(text);
+});
+
+test('takes what is given as undefined as not given, and runs until its signal', async () => {
+  const none = { periodMs: undefined, answerMsMax: undefined, logCycleCountMax: undefined, clock: undefined };
+  const controller = createController({ ...loop, ...(none as object) });
+  const summary = await controller.run({ cycleCount: Number.POSITIVE_INFINITY, signal: AbortSignal.abort() });
+  expect(summary.cycleCount).toBe(0);
 });
