@@ -111,7 +111,7 @@ function checkTimes(where: string, { timeoutMs, ageMsMax, signal }: StreamedActC
 const defaultTimeoutMs = 1000;
 /** For the way of an answer that comes when its budget is over. */
 const wayMs = 50;
-/** How long before its timeout a request that names no budget is answered by the server's fallback. */
+/** How long before its timeout, whoever names that, a request without a budget is answered by the server's fallback. */
 const marginMs = 10;
 
 export type Times = {
@@ -135,7 +135,7 @@ export function timesOf(
   const timeoutMs = named ?? (budgetUs > 0 ? ofBudget : (clientTimeoutMs ?? defaultTimeoutMs));
   const waitMs = timerMs(Math.min(timeoutMs, ageMsMax));
   // The server's own stand-in knows more than the client's: it comes first where there is a server.
-  const derives = budgetUs === 0 && named !== undefined && fallback !== 'error';
+  const derives = budgetUs === 0 && fallback !== 'error';
   const derivedUs = Math.min(budgetUsMax, Math.ceil((waitMs - Math.min(marginMs, waitMs / 2)) * 1000));
   return { waitMs, ageMsMax, budgetUs: derives ? derivedUs : budgetUs };
 }

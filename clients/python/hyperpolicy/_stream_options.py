@@ -95,7 +95,7 @@ def _check_times(where: str, given: Mapping[str, Any]) -> None:
 _TIMEOUT_MS = 1000
 # For the way of an answer that comes when its budget is over.
 _WAY_MS = 50
-# How long before its timeout a request that names no budget is answered by the server's fallback.
+# How long before its timeout, whoever names that, a request without a budget is answered by the server's fallback.
 _MARGIN_MS = 10
 
 
@@ -115,7 +115,7 @@ def times_of(stream: Mapping[str, Any], given: Mapping[str, Any], client_timeout
     budget_us = given.get("budget_us", 0)
     wait_ms = min(_timeout_ms(named, budget_us / 1000, client_timeout_ms), age_ms_max, WAIT_MS_MAX)
     # The server's own stand-in knows more than the client's: it comes first where there is a server.
-    if budget_us == 0 and named is not None and given.get("fallback") in ("hold", "safe"):
+    if budget_us == 0 and given.get("fallback") in ("hold", "safe"):
         budget_us = min(UINT32_MAX, math.ceil((wait_ms - min(_MARGIN_MS, wait_ms / 2)) * 1000))
     return Times(wait_ms, age_ms_max, budget_us)
 

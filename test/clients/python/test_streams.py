@@ -173,6 +173,18 @@ def test_the_server_gets_its_time_as_a_budget_where_it_can_stand_in(open_stream:
     assert [one.client_id for one in (first, second)] == ["robot", "robot"]
 
 
+@pytest.mark.parametrize(("client", "budget_us"), [({"timeout_ms": 5000}, 4_990_000), ({}, 990_000)])
+def test_a_time_that_is_not_the_streams_is_a_budget_too(open_stream: Open, client: Any, budget_us: int) -> None:
+    stream, script = open_stream(answers, client=client, timeout_ms=None)
+    try:
+        stream.act(observation=OBSERVATION, fallback="safe")
+    except HyperpolicyError:
+        # The answer may come too late on a busy machine: what was sent is looked at.
+        pass
+    until(lambda: script.calls and script.calls[0].requests)
+    assert script.calls[0].requests[0].act.budget_us == budget_us
+
+
 def test_a_refused_request_costs_only_itself(open_stream: Open) -> None:
     text = "Act observation: expected 3 values per row, got shape [2]"
 
