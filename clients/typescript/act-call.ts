@@ -5,8 +5,9 @@ import { type ActOptions, type ActResult, actFields, actResult } from './act.ts'
 import { type Called, type CallOptions, type CallUnary, checkCallOptions } from './call-options.ts';
 import { checkTime } from './checks.ts';
 import { lateError, oldError } from './errors.ts';
-import { routingKeyOf, rowCountOf } from './request.ts';
+import { columnCountOf, routingKeyOf, rowCountOf } from './request.ts';
 import { type InPlaceOf, reasonOf, type StandIns } from './stand-ins.ts';
+import type { Tensor } from './tensor.ts';
 
 export type ActCallOptions = CallOptions & {
   /**
@@ -37,7 +38,7 @@ export function createActCall(deps: ActCallDeps): (given: ActOptions, call?: Act
     const response = await deps.callUnary(act, fields, called);
     const result = actResult({ method: act.name, address }, response, of.rows);
     const tookMs = performance.now() - startMs;
-    if (result.fallback === undefined) standIns.keep(of, result, tookMs);
+    standIns.keep(of, result, tookMs);
     // A process that stood still has the answer before its timers.
     if (tookMs > called.timeoutMs) throw lateError(act.name, address, called.timeoutMs);
     const ageMs = Math.max(tookMs, result.fallback?.ageMs ?? 0);
@@ -52,7 +53,7 @@ export function createActCall(deps: ActCallDeps): (given: ActOptions, call?: Act
     checkCallOptions(act.name, callOptions, ['ageMsMax']);
     const { ageMsMax, timeoutMs = deps.timeoutMs, signal, metadata } = callOptions;
     if (ageMsMax !== undefined) checkTime(`${act.name} ageMsMax`, ageMsMax);
-    const of = inPlaceOf(given, rowCountOf(fields.observation), ageMsMax);
+    const of = inPlaceOf(given, fields.observation, ageMsMax);
     if (of.fallback !== undefined && of.fallback !== 'error') standIns.learn(of.selection);
     try {
       return await answer(fields, { of, called: { timeoutMs, signal, metadata, routingKey: routingKeyOf(given) } });
@@ -67,12 +68,19 @@ export function createActCall(deps: ActCallDeps): (given: ActOptions, call?: Act
 
 type Sent = { readonly of: InPlaceOf; readonly called: Called };
 
-function inPlaceOf(given: ActOptions, rows: number, ageMsMax = Number.POSITIVE_INFINITY): InPlaceOf {
-  const { model, version, label, clientId = '', sequence = 0n, fallback } = given;
+function inPlaceOf(
+  given: ActOptions,
+  observation: Pick<Tensor, 'shape'>,
+  ageMsMax = Number.POSITIVE_INFINITY,
+): InPlaceOf {
+  const { model, version, label, fingerprint, contextHandle, clientId = '', sequence = 0n, fallback } = given;
   return {
     selection: { model, ...(version !== undefined && { version }), ...(label !== undefined && { label }) },
+    fingerprint,
+    contextHandle,
     clientId,
-    rows,
+    rows: rowCountOf(observation),
+    columns: columnCountOf(observation),
     sequence,
     fallback,
     ageMsMax,

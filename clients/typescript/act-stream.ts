@@ -20,7 +20,7 @@ import {
 import type { Connection } from './connection.ts';
 import { createDueTimer } from './due-timer.ts';
 import { closedError, lateError, oldError, streamOverError, toNamedError, tooLargeError } from './errors.ts';
-import { commonFields, type ModelSelection, routingKeyOf, rowCountOf } from './request.ts';
+import { columnCountOf, commonFields, type ModelSelection, routingKeyOf, rowCountOf } from './request.ts';
 import { type InPlaceOf, reasonOf, type StandIns } from './stand-ins.ts';
 import { openStreamCall, type StreamCall } from './stream-call.ts';
 
@@ -150,13 +150,16 @@ class Stream {
     const fields = actInputs('Act', request, times.budgetUs);
     call.signal?.throwIfAborted();
     if (this.#pending.length >= pendingCountMax) throw tooManyPending();
-    const { clientId = '' } = this.#options;
+    const { clientId = '', follow = false, newestWins = false, fingerprint } = this.#options;
     const sequence = this.#sequence + 1n;
-    const rows = rowCountOf(fields.observation);
     const of: InPlaceOf = {
       selection: this.#selection(),
+      // Of the first request alone: versions that follow are not checked.
+      fingerprint: follow ? undefined : fingerprint,
+      contextHandle: request.contextHandle,
       clientId,
-      rows,
+      rows: rowCountOf(fields.observation),
+      columns: columnCountOf(fields.observation),
       sequence,
       fallback: request.fallback,
       ageMsMax: times.ageMsMax,
@@ -166,7 +169,6 @@ class Stream {
     if (this.#call === undefined) Object.assign(fields, commonFields('Act', { ...of.selection, ...this.#identity() }));
     fields.clientId = clientId;
     fields.sequence = sequence;
-    const { follow = false, newestWins = false } = this.#options;
     const bytes = encodeActStreamRequest({ act: fields, follow, newestWins });
     const { messageBytesMax } = connection;
     if (bytes.length > messageBytesMax) throw tooLargeError('ActStream request', messageBytesMax, bytes.length);
@@ -273,7 +275,7 @@ class Stream {
     }
     const { waitMs, ageMsMax } = own.times;
     const tookMs = performance.now() - own.sentAtMs;
-    if (result.fallback === undefined) this.#deps.standIns.keep(own.of, result, tookMs);
+    this.#deps.standIns.keep(own.of, result, tookMs);
     const ageMs = Math.max(tookMs, result.fallback?.ageMs ?? 0);
     // A process that stood still has the answer before its timers.
     if (tookMs > waitMs) this.#replace(own, lateError('ActStream', address, waitMs), 'timeout');

@@ -120,6 +120,9 @@ type ContextField =
 /** How many rows a tensor of a request makes: [O] is one. */
 export const rowCountOf = ({ shape }: Pick<Tensor, 'shape'>): number => (shape.length === 1 ? 1 : shape[0]!);
 
+/** How many values a row has. */
+export const columnCountOf = ({ shape }: Pick<Tensor, 'shape'>): number => shape.at(-1)!;
+
 type Routed = { readonly clientId?: string } & GivenContext;
 
 /**

@@ -8,6 +8,9 @@ export type SafeAction = {
   readonly action: readonly number[];
   readonly version: number;
   readonly publishedAtMs: number;
+  /** Of an observation. */
+  readonly columns: number;
+  readonly fingerprint: string;
 };
 
 export type SafeActions = {
@@ -40,8 +43,9 @@ export function createSafeActions(describe: (selection: ModelSelection) => Promi
       entries.set(key, entry);
       entries.evict(() => entries.size > countMax);
       describe(selection).then(
-        ({ safeAction, version, publishedAt }) => {
-          entry.known = { action: safeAction, version, publishedAtMs: Date.parse(publishedAt) };
+        ({ safeAction, version, publishedAt, observation, fingerprint }) => {
+          const columns = observation!.names.length;
+          entry.known = { action: safeAction, version, publishedAtMs: Date.parse(publishedAt), columns, fingerprint };
         },
         // It is asked for again; until it is known, the caller gets the error of its own request.
         () => {},

@@ -14,8 +14,13 @@ import { createSafeActions } from './safe-actions.ts';
 /** For which request. */
 export type InPlaceOf = {
   readonly selection: ModelSelection;
+  /** Undefined where the server does not check it against the version that answers. */
+  readonly fingerprint: string | undefined;
+  readonly contextHandle: string | undefined;
   readonly clientId: string;
+  /** Of the observation. */
   readonly rows: number;
+  readonly columns: number;
   readonly sequence: bigint;
   readonly fallback: 'error' | 'safe' | 'hold' | undefined;
   /** Of an action that is held. */
@@ -25,16 +30,17 @@ export type InPlaceOf = {
 export type StandIns = {
   /** Learns the safe action of a model, unless it is known; does not wait for it. */
   learn(selection: ModelSelection): void;
-  /** Keeps an answer, to hold it. @param tookMs its age: from the request on */
+  /** Learns from an answer which version answers, and keeps its action, unless the server held it. @param tookMs its age: from the request on */
   keep(of: InPlaceOf, result: ActResult, tookMs: number): void;
   /** Undefined where there is nothing to act on: the request wants none, or neither action is known. */
   standIn(of: InPlaceOf, reason: FallbackReason): ActResult | undefined;
 };
 
-/** Clients of a model whose last answer is kept. */
+/** Clients of a version whose last answer is kept, and requests without a version. */
 const countMax = 64;
 
-type Held = { readonly result: ActResult; readonly rows: number; readonly atMs: number };
+type Held = { readonly of: InPlaceOf; readonly result: ActResult; readonly atMs: number };
+type Answered = { readonly version: number; readonly actionSize: number };
 
 /** Why the client answers in place of the server; undefined for errors that say something about the request. */
 export function reasonOf(error: unknown): FallbackReason | undefined {
@@ -45,18 +51,21 @@ export function reasonOf(error: unknown): FallbackReason | undefined {
 
 /** @param describe asks the server */
 export function createStandIns(describe: (selection: ModelSelection) => Promise<GetModelResponse>): StandIns {
+  /** By version and client: another version may have other actions. */
   const held = new LruMap<Held>();
+  /** What answered last where the request leaves the version open. */
+  const answered = new LruMap<Answered>();
   const safe = createSafeActions(describe);
-  const whose = ({ selection, clientId }: InPlaceOf) => `${selection.model.length} ${selection.model}${clientId}`;
 
   function holding(of: InPlaceOf, reason: FallbackReason): ActResult | undefined {
-    const last = held.peek(whose(of));
-    if (last === undefined || last.rows !== of.rows) return undefined;
+    const { version = answered.peek(keyOf(of))?.version } = of.selection;
+    const last = held.peek(keyOf(of, version));
+    if (last === undefined || last.of.rows !== of.rows || !fits(of, last.of)) return undefined;
     const ageMs = performance.now() - last.atMs;
     if (ageMs > of.ageMsMax) return undefined;
-    const { action, version, weightAgeMs } = last.result;
+    const { action, weightAgeMs } = last.result;
     return {
-      ...bare(of, version, weightAgeMs + ageMs),
+      ...bare(of, last.result.version, weightAgeMs + ageMs),
       action: { shape: action.shape, values: action.values.slice() },
       fallback: { kind: 'hold', reason, ageMs },
     };
@@ -64,10 +73,12 @@ export function createStandIns(describe: (selection: ModelSelection) => Promise<
 
   function safely(of: InPlaceOf, reason: FallbackReason): ActResult | undefined {
     const { model } = of.selection;
-    const version = held.peek(whose(of))?.result.version;
-    const known = (version !== undefined && safe.find({ model, version })) || safe.find(of.selection);
-    if (known === undefined) return undefined;
+    const last = answered.peek(keyOf(of));
+    const known = (last && safe.find({ model, version: last.version })) ?? safe.find(of.selection);
+    if (known === undefined || !fits(of, known)) return undefined;
     const { action } = known;
+    // Of an earlier version than the one that answered last, with other specs.
+    if (last !== undefined && last.actionSize !== action.length) return undefined;
     const values = Float32Array.from({ length: of.rows * action.length }, (_, i) => action[i % action.length]!);
     return {
       ...bare(of, known.version, Date.now() - known.publishedAtMs),
@@ -79,11 +90,14 @@ export function createStandIns(describe: (selection: ModelSelection) => Promise<
   return {
     learn: safe.learn,
     keep(of, result, tookMs) {
-      held.set(whose(of), { result, rows: of.rows, atMs: performance.now() - tookMs });
-      held.evict(() => held.size > countMax);
-      const { model, version } = of.selection;
-      if (of.fallback === undefined || of.fallback === 'error' || version === result.version) return;
-      safe.learn({ model, version: result.version });
+      const { model, version: asked } = of.selection;
+      const { version, action } = result;
+      if (asked === undefined) put(answered, keyOf(of), { version, actionSize: action.shape[1]! });
+      if (result.fallback === undefined) {
+        put(held, keyOf(of, version), { of, result, atMs: performance.now() - tookMs });
+      }
+      if (of.fallback === undefined || of.fallback === 'error' || asked === version) return;
+      safe.learn({ model, version });
     },
     standIn(of, reason) {
       if (of.fallback === 'hold') return holding(of, reason) ?? safely(of, reason);
@@ -91,6 +105,21 @@ export function createStandIns(describe: (selection: ModelSelection) => Promise<
     },
   };
 }
+
+function put<Value>(map: LruMap<Value>, key: string, value: Value): void {
+  map.set(key, value);
+  map.evict(() => map.size > countMax);
+}
+
+/** Unambiguous. A request without a model is of its handle's. */
+function keyOf({ selection, contextHandle, clientId }: InPlaceOf, version = selection.version): string {
+  const { model, label } = selection;
+  return JSON.stringify([model, model === '' ? contextHandle : undefined, version ?? label, clientId]);
+}
+
+/** Whether an action may be for a request: two observations, or fingerprints, that differ are of other specs. */
+const fits = (of: InPlaceOf, { columns, fingerprint }: Pick<InPlaceOf, 'columns' | 'fingerprint'>): boolean =>
+  of.columns === columns && (!of.fingerprint || !fingerprint || of.fingerprint === fingerprint);
 
 /** The server had no part in it. */
 const noTiming: Timing = create(TimingSchema);

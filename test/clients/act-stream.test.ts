@@ -4,6 +4,7 @@ import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/p
 import grpc from '@grpc/grpc-js';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
+  type ActResult,
   type ActStreamEvent,
   type ActStreamOptions,
   createPolicyClient,
@@ -471,6 +472,84 @@ describe('fallbacks of the client', () => {
     expect(await kindOf([observation, observation], 60_000)).toBe('safe');
     expect(await kindOf([observation], 60_000)).toBe('hold');
     expect(await kindOf([observation], 10)).toBe('safe');
+  });
+
+  /** What a request gets once there is something to give. */
+  async function standIn(ask: () => Promise<ActResult>): Promise<ActResult> {
+    for (;;) {
+      const result = await ask().catch(() => undefined);
+      if (result?.fallback !== undefined) return result;
+    }
+  }
+
+  test('hold is of the version that is asked for, and safe where that gave none', async () => {
+    const size = { model: 'm', policy: 'plain', critic: 'none', observationSize: 3, hiddenSize: 8 } as const;
+    const { server, client } = await startTestServer([
+      { ...size, actionSize: 2 },
+      { ...size, actionSize: 3 },
+    ]);
+    const asked = { model: 'm', observation, clientId: 'robot', fallback: 'hold' } as const;
+    const first = await client.act({ ...asked, version: 1 });
+    const second = await client.act({ ...asked, version: 2 });
+    expect([first.action.shape, second.action.shape]).toEqual([
+      [1, 2],
+      [1, 3],
+    ]);
+    const other = { ...asked, clientId: 'other' };
+    await client.act({ ...other, version: 2 });
+    // The safe action was asked for with the first act: after this it is there.
+    await client.getModel({ model: 'm', version: 1 });
+    await server.stop();
+    const held = await client.act({ ...asked, version: 1 });
+    expect(held).toMatchObject({ action: first.action, version: 1, fallback: { kind: 'hold', reason: 'unavailable' } });
+    expect(await client.act({ ...asked, version: 2 })).toMatchObject({ action: second.action, version: 2 });
+    expect(await client.act({ ...other, version: 1 })).toMatchObject({
+      action: { shape: [1, 2] },
+      fallback: { kind: 'safe' },
+    });
+  });
+
+  test('hold of a stream that follows ends where another version with other specs answers', async () => {
+    const wide = { action: { shape: [1, 3], data: floats(1, 2, 3) }, version: 8 };
+    const { open } = await scripted((request, call) => {
+      const { sequence } = request;
+      if (sequence === 1n) answers(request, call);
+      // Of the newer version there is only what the server gives in its place.
+      if (sequence === 3n) {
+        call.answer(response(sequence, { ...wide, fallbackTaken: { fallback: 2, reason: 'budget', ageMs: 0 } }));
+      }
+    });
+    const stream = open({ clientId: 'robot', follow: true });
+    await stream.act({ observation, fallback: 'hold' });
+    const held = () => stream.act({ observation, fallback: 'hold' }, late);
+    expect((await held()).fallback).toMatchObject({ kind: 'hold' });
+    expect(await stream.act({ observation })).toMatchObject({ version: 8, fallback: { kind: 'safe' } });
+    // The safe action that is known has two values as well.
+    await expect(held()).rejects.toMatchObject({ kind: 'deadline_exceeded' });
+  });
+
+  test('an observation of another size, or another fingerprint, is of a model whose actions are not known', async () => {
+    const { client, open } = await scripted((request, call) => {
+      if (request.clientId === 'robot' && request.sequence === 1n) answers(request, call);
+    });
+    await open({ clientId: 'robot', follow: true }).act({ observation });
+    const asked = { model: 'm', clientId: 'robot', fingerprint: 'a', sequence: 1n } as const;
+    await client.act({ ...asked, observation });
+    const next = (more: object) => client.act({ ...asked, observation, fallback: 'hold', sequence: 2n, ...more }, late);
+    await expect(next({ observation: [...observation, 4] })).rejects.toMatchObject({ kind: 'deadline_exceeded' });
+    expect((await next({})).fallback).toMatchObject({ kind: 'hold' });
+    expect((await standIn(() => next({ fingerprint: 'b' }))).fallback).toMatchObject({ kind: 'safe' });
+  });
+
+  test('hold without a model is of the handle that stands for it', async () => {
+    const { client } = await scripted((request, call) => {
+      if (request.sequence === 1n) answers(request, call);
+    });
+    const asked = { model: '', observation, clientId: 'robot', fallback: 'hold', sequence: 1n } as const;
+    await client.act({ ...asked, contextHandle: 'a' });
+    const next = (contextHandle: string) => client.act({ ...asked, contextHandle, sequence: 2n }, late);
+    expect((await next('a')).fallback).toMatchObject({ kind: 'hold' });
+    await expect(next('b')).rejects.toMatchObject({ kind: 'deadline_exceeded' });
   });
 
   test('an action that the server held for too long is replaced, or refused', async () => {

@@ -16,6 +16,8 @@ beforeAll(async () => {
       { model: 'posterior', policy: 'plain', critic: 'none', ...size, contextSize: 2, encoder: true },
       { model: 'halfcheetah-quickstart', policy: 'plain', critic: 'none', hiddenSize: 8 },
       { model: 'weights', critic: 'none', ...hyper, adapt: true },
+      { model: 'changed', policy: 'plain', critic: 'none', ...size },
+      { model: 'changed', policy: 'plain', critic: 'none', ...size, actionSize: 3 },
     ],
     afterAll,
   );

@@ -14,7 +14,7 @@ from . import _responses as responses
 from ._checks import check_names, check_time
 from ._connection import CONNECTION_DEFAULTS, Connection
 from ._stand_ins import InPlaceOf, StandIns, now_ms, reason_of
-from ._tensors import Sender, row_count
+from ._tensors import Sender, row_count, row_size
 from .errors import old_error
 from .results import ActResult, AdaptResult, ModelDescription, ModelSummary, PrepareResult, QGradResult
 
@@ -166,8 +166,11 @@ def _act_exchange(core: Core[Any], given: Mapping[str, Any]) -> Exchange[ActResu
     selection = {name: given[name] for name in requests.SELECTION_NAMES if given.get(name) is not None}
     of = InPlaceOf(
         selection=selection,
+        fingerprint=request.fingerprint,
+        context_handle=given.get("context_handle"),
         client_id=request.client_id,
         rows=row_count(request.observation),
+        columns=row_size(request.observation),
         sequence=request.sequence,
         fallback=given.get("fallback"),
         age_ms_max=math.inf if limit is None else check_time("Act age_ms_max", limit),
@@ -183,8 +186,7 @@ def _act_exchange(core: Core[Any], given: Mapping[str, Any]) -> Exchange[ActResu
     def receive(data: bytes) -> ActResult:
         result = responses.act_result(sender, parsed(sender, messages.ActResponse, data), of.rows)
         took_ms = now_ms() - start_ms
-        if result.fallback is None:
-            stand_ins.keep(of, result, took_ms)
+        stand_ins.keep(of, result, took_ms)
         age_ms = max(took_ms, 0 if result.fallback is None else result.fallback.age_ms)
         if age_ms <= of.age_ms_max:
             return result

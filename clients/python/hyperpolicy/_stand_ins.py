@@ -21,7 +21,7 @@ from .results import ActResult, FallbackReason, FallbackTaken, ModelDescription,
 
 T = TypeVar("T")
 
-# Models with a version or label, and clients of a model, that are remembered.
+# Models with a version or label, clients of a version, and requests without a version, that are remembered.
 _COUNT_MAX = 64
 # Between two tries to learn the same.
 _LEARN_MS_MIN = 1000
@@ -41,8 +41,13 @@ class InPlaceOf:
     """For which request; `selection` has `model` and at most one of `version` and `label`."""
 
     selection: dict[str, Any]
+    # None where the server does not check it against the version that answers.
+    fingerprint: str | None
+    context_handle: str | None
     client_id: str
+    # Of the observation.
     rows: int
+    columns: int
     sequence: int
     fallback: str | None
     # Of an action that is held.
@@ -64,10 +69,17 @@ def reason_of(error: BaseException) -> FallbackReason | None:
 
 @dataclass(slots=True)
 class _Held:
+    of: InPlaceOf
     action: FloatArray
     version: int
     weight_age_ms: float
     at_ms: float
+
+
+@dataclass(slots=True)
+class _Answered:
+    version: int
+    action_size: int
 
 
 @dataclass(slots=True)
@@ -80,7 +92,10 @@ class StandIns:
     def __init__(self, describe: Describe) -> None:
         self._describe = describe
         self._lock = threading.Lock()
+        # By version and client: another version may have other actions.
         self._held: OrderedDict[Hashable, _Held] = OrderedDict()
+        # What answered last where the request leaves the version open.
+        self._answered: OrderedDict[Hashable, _Answered] = OrderedDict()
         self._safe: OrderedDict[Hashable, _Safe] = OrderedDict()
 
     def learn(self, selection: dict[str, Any]) -> None:
@@ -103,11 +118,16 @@ class StandIns:
         self._describe(selection, learned)
 
     def keep(self, of: InPlaceOf, result: ActResult, took_ms: float) -> None:
-        """Keeps an answer, to hold it; `took_ms` is its age, from the request on."""
-        # A copy: the caller may change what it got.
-        held = _Held(result.action.copy(), result.version, result.weight_age_ms, now_ms() - took_ms)
+        """
+        Learns from an answer which version answers, and keeps its action, unless the server held it; `took_ms` is its age, from the request on.
+        """
         with self._lock:
-            _put(self._held, _whose(of), held)
+            if of.selection.get("version") is None:
+                _put(self._answered, _whose(of), _Answered(result.version, result.action.shape[1]))
+            if result.fallback is None:
+                # A copy: the caller may change what it got.
+                held = _Held(of, result.action.copy(), result.version, result.weight_age_ms, now_ms() - took_ms)
+                _put(self._held, _whose(of, result.version), held)
         if of.wants_one and of.selection.get("version") != result.version:
             self.learn({"model": of.selection.get("model", ""), "version": result.version})
 
@@ -116,19 +136,27 @@ class StandIns:
         if not of.wants_one:
             return None
         with self._lock:
-            held = self._held.get(_whose(of))
-            holding = _holding(of, held, reason) if of.fallback == "hold" else None
-            if holding is not None:
-                return holding
-            answered = None
-            if held is not None:
-                answered = self._safe.get(_which({**of.selection, "version": held.version, "label": None}))
-            known = answered if answered is not None and answered.described else self._safe.get(_which(of.selection))
-        return None if known is None or known.described is None else _safely(of, known.described, reason)
+            last = self._answered.get(_whose(of))
+            version = of.selection.get("version") if last is None else last.version
+            if of.fallback == "hold":
+                holding = _holding(of, self._held.get(_whose(of, version)), reason)
+                if holding is not None:
+                    return holding
+            described = self._described({**of.selection, "version": version}) or self._described(of.selection)
+        if described is None or not _fits(of, len(described.observation.names), described.fingerprint):
+            return None
+        # Of an earlier version than the one that answered last, with other specs.
+        if last is not None and last.action_size != len(described.safe_action):
+            return None
+        return _safely(of, described, reason)
+
+    def _described(self, selection: dict[str, Any]) -> ModelDescription | None:
+        known = self._safe.get(_which(selection))
+        return None if known is None else known.described
 
 
 def _holding(of: InPlaceOf, held: _Held | None, reason: FallbackReason) -> ActResult | None:
-    if held is None or len(held.action) != of.rows:
+    if held is None or held.of.rows != of.rows or not _fits(of, held.of.columns, held.of.fingerprint):
         return None
     age_ms = now_ms() - held.at_ms
     if age_ms > of.age_ms_max:
@@ -157,8 +185,15 @@ def _bare(of: InPlaceOf, version: int, weight_age_ms: float, action: FloatArray,
     )
 
 
-def _whose(of: InPlaceOf) -> Hashable:
-    return of.selection.get("model"), of.client_id
+def _fits(of: InPlaceOf, columns: int, fingerprint: str | None) -> bool:
+    """Whether an action may be for a request: two observations, or fingerprints, that differ are of other specs."""
+    return of.columns == columns and (not of.fingerprint or not fingerprint or of.fingerprint == fingerprint)
+
+
+def _whose(of: InPlaceOf, version: int | None = None) -> Hashable:
+    """Of that version where one is given. A request without a model is of its handle's."""
+    selection = of.selection if version is None else {**of.selection, "version": version}
+    return _which(selection), None if selection.get("model") else of.context_handle, of.client_id
 
 
 def _which(selection: dict[str, Any]) -> Hashable:

@@ -18,7 +18,7 @@ from . import _responses as responses
 from ._exchanges import Core, parsed
 from ._stand_ins import InPlaceOf, now_ms, reason_of
 from ._stream_options import ActStreamEvent, Times, check_stream, check_streamed_act, times_of
-from ._tensors import Sender, row_count
+from ._tensors import Sender, row_count, row_size
 from .errors import HyperpolicyError, closed_error, late_error, named_error, old_error, unavailable
 from .results import ActResult, FallbackReason
 
@@ -129,8 +129,12 @@ class StreamCore:
                 raise _too_many_pending()
             of = InPlaceOf(
                 selection=self._selection(),
+                # Of the first request alone: versions that follow are not checked.
+                fingerprint=None if self._options.get("follow") else self._options.get("fingerprint"),
+                context_handle=given.get("context_handle"),
                 client_id=self._options.get("client_id") or "",
                 rows=row_count(act.observation),
+                columns=row_size(act.observation),
                 sequence=self._sequence + 1,
                 fallback=given.get("fallback"),
                 age_ms_max=times.age_ms_max,
@@ -229,8 +233,7 @@ class StreamCore:
         except HyperpolicyError as error:
             self._settle(own, error)
             return
-        if result.fallback is None:
-            self._stand_ins.keep(own.of, result, now_ms() - own.sent_at_ms)
+        self._stand_ins.keep(own.of, result, now_ms() - own.sent_at_ms)
         self._settle(own, result)
 
     def expire(self, own: Pending) -> None:

@@ -104,6 +104,11 @@ def row_count(message: Any) -> int:
     return 1 if len(shape) == 1 else int(shape[0])
 
 
+def row_size(message: Any) -> int:
+    """How many values a row has."""
+    return int(message.shape[-1])
+
+
 class Sender:
     """Whose answer it is."""
 

@@ -1,7 +1,7 @@
 """
 Servers for the tests of the Python client: the real one as a process, and one that answers as a test says. python.test.ts runs the tests,
 with random packages in the store that CLIENT_TEST_STORE names: `m` (3 observations, 2 actions), `hyper`,
-`posterior`, `weights`, and `halfcheetah-quickstart`.
+`posterior`, `weights`, `halfcheetah-quickstart`, and `changed`, whose second version has 3 actions.
 """
 
 from __future__ import annotations

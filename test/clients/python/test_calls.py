@@ -298,6 +298,35 @@ def test_an_answer_that_is_too_old_is_not_held_in_its_own_place(scripted: Callab
     assert caught.value.kind == "deadline_exceeded"
 
 
+def test_an_action_is_held_for_its_own_fingerprint_and_handle(scripted: Callable[..., Scripted]) -> None:
+    over = threading.Event()
+
+    def act(data: bytes, _context: Any) -> bytes:
+        if messages.ActRequest.FromString(data).sequence != 1:
+            over.wait()
+        return act_response()
+
+    server = scripted(unary={"Act": act})
+    with PolicyClient(server.address, timeout_ms=30_000) as client:
+
+        def held(**given: Any) -> str | None:
+            asked: Any = {"observation": OBSERVATION, "client_id": "robot", "fallback": "hold", **given}
+            client.act(**{**asked, "fingerprint": "a", "context_handle": "a"}, sequence=1)
+            try:
+                taken = client.act(**asked, sequence=2, timeout_ms=30).fallback
+            except HyperpolicyError as error:
+                return error.kind
+            return None if taken is None else taken.kind
+
+        by_fingerprint = [held(model="m", fingerprint=one, context_handle="a") for one in "ab"]
+        by_handle = [held(model="m", context_handle=one) for one in "ab"]
+        by_handle_alone = [held(model="", context_handle=one) for one in "ab"]
+        over.set()
+    assert by_fingerprint == ["hold", "deadline_exceeded"]
+    assert by_handle == ["hold", "hold"]
+    assert by_handle_alone == ["hold", "deadline_exceeded"]
+
+
 def test_calls_carry_metadata_and_a_routing_key(scripted: Callable[..., Scripted]) -> None:
     server = scripted(unary={"Act": lambda _request, _context: act_response()})
     with PolicyClient(server.address, token="t0ken", metadata={"fleet": "a", "robot": "1"}) as client:

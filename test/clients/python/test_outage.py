@@ -77,6 +77,23 @@ def test_a_server_that_restarts_has_its_stream_back(servers: Servers) -> None:
     asyncio.run(run())
 
 
+def test_an_action_is_held_for_the_version_that_gave_it(servers: Servers) -> None:
+    server = servers.start()
+    with PolicyClient(server.address, timeout_ms=30_000) as client:
+        asked: Any = {"model": "changed", "observation": OBSERVATION, "fallback": "hold"}
+        first, second = (client.act(**asked, version=version, client_id="robot").action for version in (1, 2))
+        client.act(**asked, version=2, client_id="other")
+        # The safe action was asked for with the first act: after this it is there.
+        client.get_model(model="changed", version=1)
+        server.process.kill()
+        server.process.wait()
+        held = [client.act(**asked, version=version, client_id="robot") for version in (1, 2)]
+        other = client.act(**asked, version=1, client_id="other")
+    assert [(one.version, one.action.tolist()) for one in held] == [(1, first.tolist()), (2, second.tolist())]
+    assert [one.fallback is not None and one.fallback.kind for one in (*held, other)] == ["hold", "hold", "safe"]
+    assert (first.shape, second.shape, other.action.shape) == ((1, 2), (1, 3), (1, 2))
+
+
 def test_a_program_that_is_busy_does_not_lose_a_living_server(servers: Servers) -> None:
     server = servers.start()
     events: list[ActStreamEvent] = []

@@ -258,6 +258,32 @@ def test_the_last_action_is_held_then_the_safe_one_is_given(open_stream: Open) -
     assert rows.action.tolist() == [[0.25, -0.5]] * 2
 
 
+def test_hold_of_a_stream_that_follows_ends_where_other_specs_answer(open_stream: Open) -> None:
+    def react(request: Any, call: Call, _index: int) -> None:
+        if request.sequence == 1:
+            call.answer(1)
+        if request.sequence == 4:
+            # Of the newer version there is only what the server gives in its place.
+            action = messages.Tensor(shape=[1, 3], data=np.ones(3, "<f4").tobytes())
+            taken = messages.ActResponse().fallback_taken.__class__(fallback=2, reason="budget", age_ms=0)
+            call.answer(4, action=action, version=8, fallback_taken=taken)
+
+    stream, _ = open_stream(react, client_id="robot", follow=True)
+    stream.act(observation=OBSERVATION, fallback="hold")
+
+    def held(observation: Any = OBSERVATION) -> str | None:
+        try:
+            taken = stream.act(observation=observation, fallback="hold", timeout_ms=30).fallback
+        except HyperpolicyError as error:
+            return error.kind
+        return None if taken is None else taken.kind
+
+    assert [held(), held([1, 2, 3, 4])] == ["hold", "deadline_exceeded"]
+    assert stream.act(observation=OBSERVATION).version == 8
+    # The safe action that is known has two values as well.
+    assert held() == "deadline_exceeded"
+
+
 def test_an_action_that_is_too_old_is_not_returned(open_stream: Open) -> None:
     taken = messages.ActResponse().fallback_taken.__class__(fallback=3, reason="budget", age_ms=80)
     stream, _ = open_stream(lambda request, call, _: call.answer(request.sequence, fallback_taken=taken), client_id="r")
