@@ -38,7 +38,7 @@ export async function typescriptLoops(options: LoopOptions): Promise<Figures> {
     await loop().run({ cycleCount: warmMs / periodMs });
     Object.assign(
       figures,
-      figuresOf('typescript', periodMs, await loop().run({ cycleCount: (1000 * seconds) / periodMs })),
+      figuresOf('typescript', periodMs, await loop().run({ cycleCount: Math.ceil((1000 * seconds) / periodMs) })),
     );
     await stream.close();
   }
