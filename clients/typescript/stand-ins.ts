@@ -111,10 +111,14 @@ function put<Value>(map: LruMap<Value>, key: string, value: Value): void {
   map.evict(() => map.size > countMax);
 }
 
-/** Unambiguous. A request without a model is of its handle's. */
+/**
+ * Unambiguous: neither models nor labels hold a slash. A request without a model is of its handle's. No JSON: of each message of a stream
+ * two are made.
+ */
 function keyOf({ selection, contextHandle, clientId }: InPlaceOf, version = selection.version): string {
-  const { model, label } = selection;
-  return JSON.stringify([model, model === '' ? contextHandle : undefined, version ?? label, clientId]);
+  const { model, label = '' } = selection;
+  const handle = model === '' ? (contextHandle ?? '') : '';
+  return `${model}/${version ?? `=${label}`}/${clientId.length}/${clientId}${handle}`;
 }
 
 /** Whether an action may be for a request: two observations, or fingerprints, that differ are of other specs. */
