@@ -3,6 +3,7 @@
 import type { Logger } from 'pino';
 import { failedPrecondition, notFound, quoted } from '../../src/contract/errors.ts';
 import type { AdminService } from '../../src/gen/hyperpolicy/v1/admin_service_pb.ts';
+import { NamedTurns } from '../../src/pacing/turns.ts';
 import { listModels } from '../../src/package/package.ts';
 import { type Routing, readRouting, writeRouting } from '../../src/package/routing.ts';
 import { callerName } from '../call/caller.ts';
@@ -25,12 +26,12 @@ type Change = {
   readonly edit: (routing: Routing) => Routing;
 };
 
-/** Changes of routing files, one at a time: each begins by reading what the last one wrote. */
+/** Changes of routing files. Those of a model run one at a time: each begins by reading what the last one wrote. */
 class RoutingChanges {
   readonly #store: string;
   readonly #models: AdminModels;
   readonly #log: Logger;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns = new NamedTurns();
 
   constructor(store: string, models: AdminModels, log: Logger) {
     this.#store = store;
@@ -43,16 +44,15 @@ class RoutingChanges {
     const { where: action, model, version, asked } = change;
     const token = callerName(caller);
     const line = { action, model: clipped(model), version, ...asked, ...(token !== '' && { token }) };
-    const status = this.#last.then(() => this.#apply(change));
-    this.#last = status.catch(() => {});
     try {
-      const { versions, withheld } = await status;
+      const status = await this.#turns.take(model, () => this.#apply(change));
+      const { versions, withheld } = status;
       this.#log.info({ ...line, versions, withheld }, 'admin action');
+      return { status };
     } catch (error) {
       this.#log.warn({ ...line, reason: (error as Error).message }, 'admin action refused');
       throw error;
     }
-    return { status: await status };
   }
 
   /** Ready versions of a model, newest first. */
@@ -67,11 +67,11 @@ class RoutingChanges {
     const before = await readRouting(store, model);
     const edited = edit(before);
     const after = await writeRouting(store, model, withoutGone(edited, published), where);
-    await this.#models.refresh(loads ? { model, version: version! } : null);
+    await this.#models.refresh(loads ? { model, version: version! } : { model });
     const ready = this.readyOf(model);
     if (!loads || ready.includes(version!)) return statusOf(model, ready, after);
     await writeRouting(store, model, before);
-    await this.#models.refresh();
+    await this.#models.refresh({ model });
     throw failedPrecondition({
       where,
       expected: `version ${version} of model "${model}" to load`,

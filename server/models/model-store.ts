@@ -4,12 +4,13 @@
  */
 
 import { isDeepStrictEqual } from 'node:util';
+import { NamedTurns } from '../../src/pacing/turns.ts';
 import { listStore, type StoreListing } from '../../src/package/package.ts';
 import { type Routing, readRouting, routingFile } from '../../src/package/routing.ts';
 import { checkModelAllowed } from '../call/caller.ts';
 import type { Call } from '../call/rpc.ts';
 import type { ServerConfig } from '../config.ts';
-import { type AskedVersion, PackageLoader, type PackageLoaderOptions } from './package-loader.ts';
+import { type AskedModel, PackageLoader, type PackageLoaderOptions } from './package-loader.ts';
 import { loading, noVersionReady, resolveVersion, type Selection, type ServedModel } from './selection.ts';
 import type { ServedVersion } from './served-version.ts';
 
@@ -17,7 +18,7 @@ export type ModelStoreOptions = Omit<PackageLoaderOptions, 'store' | 'onWithdraw
   readonly config: ServerConfig;
   /** The labels of a model changed and were read again, or refused. */
   readonly onLabels: (result: 'loaded' | 'refused') => void;
-  /** Called after each scan of the store. */
+  /** Called after each look at the store. */
   readonly onChange: (modelCount: number) => void;
 };
 
@@ -33,7 +34,7 @@ export class ModelStore {
   readonly #models = new Map<string, ServedModel>();
   /** Models of the store without a version that loads; each with its versions, newest first, if all are withheld. */
   readonly #unready = new Map<string, readonly number[]>();
-  /** Models that the running scan has found, and that are in neither of the two yet. */
+  /** Models that were found, and that are in neither of the two yet. */
   readonly #loading = new Set<string>();
   /** Folders that are skipped and were reported, with the reason. */
   #skipped = new Set<string>();
@@ -42,8 +43,13 @@ export class ModelStore {
   /** Why the labels of a model were refused at the last look. */
   readonly #labelFaults = new Map<string, string>();
   #isStoreMissing = false;
+  #isClosed = false;
   /** The running scan of the store. */
   #scan: Promise<void> | undefined;
+  /** Looks at each model: a scan's, and those for admins beside it. */
+  readonly #looks = new NamedTurns();
+  /** Models that were looked at by themselves since the running scan began: it knows less of them. */
+  readonly #lookedAt = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: ModelStoreOptions) {
@@ -88,20 +94,27 @@ export class ModelStore {
 
   /**
    * Scans the store once: loads new versions, retires those that are too old or gone. Never throws.
-   * @param asked a version that an admin asks for: it is tried even if it was just refused for a temporary reason
+   * @param asked resolves when this model is done; others, which may take long to load, are scanned later. If it has a version, that is
+   *   tried even if it was just refused for a temporary reason
    */
-  async refresh(asked: AskedVersion | null = null): Promise<void> {
+  async refresh(asked: AskedModel | null = null): Promise<void> {
+    if (asked !== null) {
+      await this.#lookAtOne(asked);
+      if (!this.#isClosed) void this.#scanOnce();
+      return;
+    }
     // A running scan may miss the latest change.
     await this.#scan;
-    if (asked !== null) this.#loader.retry(asked);
     await this.#scanOnce();
   }
 
   /** Stops watching and frees every version. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    this.#isClosed = true;
     this.#loader.close();
     await this.#scan;
+    await this.#looks.over();
     for (const { versions } of this.#models.values()) for (const served of versions) served.retire();
     this.#models.clear();
   }
@@ -112,34 +125,59 @@ export class ModelStore {
       .catch((error: unknown) => log.error({ err: error }, 'looking through the store failed'))
       .finally(() => {
         this.#scan = undefined;
-        this.#loading.clear();
         onChange(this.#models.size);
       });
     return this.#scan;
   }
 
   async #scanStore(): Promise<void> {
-    const { config, log } = this.#options;
-    let listing: StoreListing;
-    try {
-      listing = await listStore(config.store);
-      this.#isStoreMissing = false;
-    } catch (error) {
-      // Logged once, not at every scan; served models stay.
-      if (!this.#isStoreMissing) log.warn({ reason: (error as Error).message }, 'the store cannot be read');
-      this.#isStoreMissing = true;
-      return;
-    }
+    this.#lookedAt.clear();
+    const listing = await this.#list();
+    if (listing === undefined) return;
     this.#reportSkipped(listing);
     const { models: published, passedOver } = listing;
-    for (const { model } of published) {
-      if (!this.#models.has(model) && !this.#unready.has(model)) this.#loading.add(model);
-    }
-    for (const { model, versions } of published) await this.#refreshModel(model, versions);
     this.#loader.keepOnly(published);
+    for (const { model } of published) this.#expect(model);
+    for (const { model, versions } of published) {
+      await this.#looks.take(model, async () => {
+        if (!this.#lookedAt.has(model)) await this.#refreshModel(model, versions);
+      });
+    }
     // The served models of an unreadable folder stay, since it may become readable again.
     const unreadable = passedOver.filter(({ version }) => version === undefined);
-    this.#dropGone(new Set([...published, ...unreadable].map(({ model }) => model)));
+    await this.#dropGone(new Set([...published, ...unreadable].map(({ model }) => model)));
+  }
+
+  #lookAtOne({ model, version }: AskedModel): Promise<void> {
+    return this.#looks.take(model, async () => {
+      const versions = (await this.#list())?.models.find((found) => found.model === model)?.versions;
+      // If it is gone, the next scan drops it.
+      if (versions === undefined) return;
+      this.#lookedAt.add(model);
+      if (version !== undefined) this.#loader.retry({ model, version });
+      this.#expect(model);
+      await this.#refreshModel(model, versions);
+      this.#options.onChange(this.#models.size);
+    });
+  }
+
+  /** Undefined if the store cannot be read: logged once, not at every look; served models stay. */
+  async #list(): Promise<StoreListing | undefined> {
+    const { config, log } = this.#options;
+    try {
+      const listing = await listStore(config.store);
+      this.#isStoreMissing = false;
+      return listing;
+    } catch (error) {
+      if (!this.#isStoreMissing) log.warn({ reason: (error as Error).message }, 'the store cannot be read');
+      this.#isStoreMissing = true;
+      return undefined;
+    }
+  }
+
+  /** Until it is looked at, a model that is not known yet is loading. */
+  #expect(model: string): void {
+    if (!this.#models.has(model) && !this.#unready.has(model)) this.#loading.add(model);
   }
 
   /** Reports each skipped folder once, and again when the reason changes. */
@@ -161,14 +199,23 @@ export class ModelStore {
 
   /**
    * Serves the newest `versionCountMax` versions that load, and those with a label. None without a routing: nobody knows which are
-   * withheld.
+   * withheld. Never throws.
    */
   async #refreshModel(model: string, published: readonly number[]): Promise<void> {
+    try {
+      await this.#loadModel(model, published);
+    } catch (error) {
+      this.#options.log.error({ err: error, model }, 'looking at a model failed');
+    } finally {
+      this.#loading.delete(model);
+    }
+  }
+
+  async #loadModel(model: string, published: readonly number[]): Promise<void> {
     const current = this.#models.get(model)?.versions ?? [];
     const routing = await this.#routingOf(model);
     if (routing === undefined) {
       this.#unready.set(model, []);
-      this.#loading.delete(model);
       return;
     }
     const labelled = new Set(Object.values(routing.labels));
@@ -231,15 +278,21 @@ export class ModelStore {
     }
   }
 
-  #dropGone(names: ReadonlySet<string | undefined>): void {
-    for (const known of [this.#unready, this.#routings, this.#labelFaults]) {
-      for (const model of known.keys()) if (!names.has(model)) known.delete(model);
+  async #dropGone(names: ReadonlySet<string | undefined>): Promise<void> {
+    const known = [this.#models, this.#unready, this.#routings, this.#labelFaults];
+    const gone = new Set(known.flatMap((some) => [...some.keys()]).filter((model) => !names.has(model)));
+    for (const model of gone) {
+      await this.#looks.take(model, async () => {
+        if (!this.#lookedAt.has(model)) this.#drop(model);
+      });
     }
-    for (const [model, { versions }] of this.#models) {
-      if (names.has(model)) continue;
-      this.#models.delete(model);
-      for (const served of versions) served.retire();
-      this.#options.log.info({ model }, 'model gone from the store');
-    }
+  }
+
+  #drop(model: string): void {
+    const versions = this.#models.get(model)?.versions;
+    for (const known of [this.#models, this.#unready, this.#routings, this.#labelFaults]) known.delete(model);
+    if (versions === undefined) return;
+    for (const served of versions) served.retire();
+    this.#options.log.info({ model }, 'model gone from the store');
   }
 }

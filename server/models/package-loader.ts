@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { HyperpolicyError, resourceExhausted } from '../../src/contract/errors.ts';
 import type { Device } from '../../src/onnx/providers.ts';
+import { createTurns } from '../../src/pacing/turns.ts';
 import { createStepper } from '../../src/pacing/unhurried.ts';
 import { type PackageIndex, readPackageIndex } from '../../src/package/package.ts';
 import { identityOf, stateOf } from '../../src/package/package-state.ts';
@@ -33,13 +34,16 @@ export type PackageLoaderOptions = {
   readonly onWithdrawn: (served: ServedVersion) => void;
 };
 
-export type AskedVersion = { readonly model: string; readonly version: number };
+/** A model that an admin changes, with the version that is to be ready then. */
+export type AskedModel = { readonly model: string; readonly version?: number };
 
 /** Where a version is opened once before it is opened for requests. */
 export type Trial = Pick<OpenVersionOptions, 'pool'> & { close(): Promise<void> };
 
 /** Beside requests: a version is loaded with a quarter of one core. */
 const restRatio = 3;
+/** Versions whose first runs are tried at once: while those of one do not end, others load. Each needs the memory of its graphs. */
+const trialCountMax = 2;
 /** Most contexts that are carried over to a new version; at most half of the cache's bytes. Others are generated on request. */
 const carriedCountMax = 1024;
 /** Delay after a refusal with a temporary reason; it doubles each time. */
@@ -54,6 +58,9 @@ export class PackageLoader {
   readonly #sources = new WeakMap<ServedVersion, Found>();
   /** Packages that were refused, by directory. */
   readonly #refused = new Map<string, Refusal>();
+  readonly #trials = createTurns(trialCountMax);
+  /** On the threads that requests use: one at once, as loading takes them a quarter of one core. */
+  readonly #openings = createTurns(1);
   #loadCount = 0;
   #hasRequests = false;
   #isClosed = false;
@@ -106,7 +113,7 @@ export class PackageLoader {
   }
 
   /** The next scan tries this version if it was withdrawn, or refused for a temporary reason, without the rest of the delay. */
-  retry({ model, version }: AskedVersion): void {
+  retry({ model, version }: Required<AskedModel>): void {
     const directory = join(this.#options.store, model, String(version));
     const refusal = this.#refused.get(directory);
     if (refusal?.wasServed === true || refusal?.delayMs !== Infinity) this.#refused.delete(directory);
@@ -167,8 +174,8 @@ export class PackageLoader {
     };
     try {
       if (this.#hasRequests || this.#options.stuckCount() > 0)
-        await this.#tryOut(index, options, this.#options.openTrial());
-      return await openVersion(index, { ...options, keyPrefix: this.#nextPrefix() });
+        await this.#trials(() => this.#tryOut(index, options, this.#options.openTrial()));
+      return await this.#openings(() => openVersion(index, { ...options, keyPrefix: this.#nextPrefix() }));
     } catch (error) {
       if (others.length === 0) throw error;
       const opened = await this.#openOnFirst(index, found, others);

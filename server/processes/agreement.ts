@@ -3,7 +3,7 @@
 import type { Logger } from 'pino';
 import type { ServerConfig } from '../config.ts';
 import type { ReadyModel } from '../models/model-store.ts';
-import type { AskedVersion } from '../models/package-loader.ts';
+import type { AskedModel } from '../models/package-loader.ts';
 import type { Member } from './member.ts';
 import type { PrepareOrder, ProcessLink } from './messages.ts';
 import { PinLedger } from './pin-ledger.ts';
@@ -14,7 +14,7 @@ const prepareMsMax = 60_000;
 /** Longest wait for the other processes before a new one starts: one that hangs must not delay it further. */
 const catchUpLookMsMax = 5000;
 
-type Look = { readonly asked?: AskedVersion | null; readonly timeoutMs?: number };
+type Look = { readonly asked?: AskedModel | null; readonly timeoutMs?: number };
 
 export class Agreement {
   readonly #members: readonly Member[];

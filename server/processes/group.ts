@@ -11,7 +11,7 @@ import type { Rates } from '../access/tokens.ts';
 import type { ServerConfig, ServerSettings } from '../config.ts';
 import type { SharedSpool } from '../handles/open-handles.ts';
 import type { ReadyModel } from '../models/model-store.ts';
-import type { AskedVersion } from '../models/package-loader.ts';
+import type { AskedModel } from '../models/package-loader.ts';
 import { Agreement, inEvery, readyModels } from './agreement.ts';
 import { type Forked, lifeMs, Member, silence } from './member.ts';
 import type { ToParent } from './messages.ts';
@@ -84,7 +84,7 @@ export class ProcessGroup {
    * Every process scans the store, as ModelStore.refresh; a starting process does so after its start.
    * @throws HyperpolicyError of the first that failed, after all have answered
    */
-  refresh(asked: AskedVersion | null = null): Promise<void> {
+  refresh(asked: AskedModel | null = null): Promise<void> {
     return this.#agreement.refresh(this.#members, { asked });
   }
 

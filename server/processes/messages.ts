@@ -5,7 +5,7 @@ import type { MetricValues } from '../../src/metrics/joined.ts';
 import type { ServerSettings } from '../config.ts';
 import type { SharedSpool } from '../handles/open-handles.ts';
 import type { ReadyModel } from '../models/model-store.ts';
-import type { AskedVersion } from '../models/package-loader.ts';
+import type { AskedModel } from '../models/package-loader.ts';
 import type { Spent } from './rates.ts';
 
 /** A Prepare that names its version. `deadlineMs` is on the clock of `Date.now()`, which processes share. */
@@ -19,7 +19,7 @@ export type ToProcess = {
     readonly models: readonly ReadyModel[];
   };
   /** Scans the store, as ModelStore.refresh; waits until the models are loaded. */
-  refresh(asked: AskedVersion | null): readonly ReadyModel[];
+  refresh(asked: AskedModel | null): readonly ReadyModel[];
   /** A sign of life: always answered at once. */
   lives(body: null): null;
   metrics(body: null): readonly MetricValues[];

@@ -56,7 +56,7 @@ const link = new Link<ToParent, ToProcess>({
       const { model, selection } = message;
       // The asking process may have found the version first.
       const ready = models.ready().find((other) => other.model === model)?.versions;
-      if (!ready?.includes(selection.value as number)) await models.refresh();
+      if (!ready?.includes(selection.value as number)) await models.refresh({ model });
       const { generatedCount = 0 } = await handlers.prepareHere(message, createCall(performance.now(), deadlineMs));
       return generatedCount;
     },

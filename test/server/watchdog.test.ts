@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { createAdminClient } from '../../clients/typescript/admin.ts';
 import { createPolicyClient, type PolicyClient } from '../../clients/typescript/client.ts';
 import { changeGraph, withSlowRuns } from '../endless-graph.ts';
 import { publishRandomPackage } from '../random-package.ts';
@@ -114,6 +115,29 @@ describe('a run that does not end', { timeout: 60_000 }, () => {
     expect(await second).toMatchObject({ model: 'slow', reason });
     expect(longestMs).toBeLessThan(3500);
     expect((await client.act({ model: 'slow', observation })).version).toBe(1);
+  });
+
+  test.each([1, 2])('at load, in %i processes: admins change other models meanwhile', async (processCount) => {
+    const aside = await temporaryStore([{ ...plain, model: 'slow' }]);
+    await changeGraph(join(aside, 'slow', '1'), 'policy.onnx', (model) => withSlowRuns(model, 'observation', 1e6));
+    const store = await temporaryStore([plain, hyper]);
+    await publishRandomPackage({ store, ...plain, seed: 2 });
+    const args = ['--admin-port', '0', '--processes', `${processCount}`, '--max-load-ms', '600000'];
+    const { server, client } = await serve(store, args);
+    const admin = createAdminClient({ address: `127.0.0.1:${server.serving.adminPort}`, timeoutMs: 15_000 });
+    onTestFinished(() => admin.close());
+    await rename(join(aside, 'slow'), join(store, 'slow'));
+    const slow = () => client.act({ model: 'slow', observation }).catch(({ message }) => message);
+    const loading = expect.stringContaining('got one that is loading');
+    await expect.poll(slow, { timeout: 20_000 }).toEqual(loading);
+    // A change of the model itself waits, and nobody for it.
+    admin.setTraffic('slow', {}).catch(() => {});
+    expect(await admin.rollback('plain')).toMatchObject({ versions: [1], withheld: [2] });
+    expect((await client.act({ model: 'plain', observation })).version).toBe(1);
+    expect(await admin.loadVersion('plain', 2)).toMatchObject({ versions: [2, 1], withheld: [] });
+    expect(await admin.setLabel('plain', 'stable', 1)).toMatchObject({ labels: { stable: 1 } });
+    expect((await client.act({ model: 'plain', label: 'stable', observation })).version).toBe(1);
+    expect(await slow()).toEqual(loading);
   });
 
   test.each([1, 2])('ends with the server, in %i processes, on SIGTERM', async (processCount) => {

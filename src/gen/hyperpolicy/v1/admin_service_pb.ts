@@ -1,7 +1,7 @@
 // Changing what is served. On a port of its own, which is off unless it is named.
 //
 // Every change is written to the model's labels.json in the store before it takes effect, so that it outlives a restart and holds
-// in every process of the server; the answer comes when it has. Changes are made one after the other. Errors of every method:
+// in every process of the server; the answer comes when it has. Changes of one model are made one after the other. Errors of every method:
 //   INVALID_ARGUMENT    a message that does not parse; a label or percentages that are not as their fields say
 //   NOT_FOUND           no such model in the store, or no such version of it
 //   FAILED_PRECONDITION a version that does not load, or that a label still points at; a store that cannot be written. Nothing is changed
