@@ -44,7 +44,7 @@ export function createCommand(name: string): Command {
     new Option(flags, description).argParser(integerIn(0, 65535)).default(fallback);
   return new Command(name)
     .description(
-      'Train TD3 with a hypernetwork critic on HalfCheetah for three to five minutes, publish the model, serve it, and ' +
+      'Train TD3 with a hypernetwork critic on HalfCheetah for two to five minutes, publish the model, serve it, and ' +
         'drive one episode through the server. If the newest version was trained with these steps and this seed, it is not trained again.',
     )
     .option('--exit', 'stop the server and exit after the episode')
