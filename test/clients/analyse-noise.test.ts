@@ -45,7 +45,7 @@ test.each([
   [['nowhere'], 1, 'analyse noise: run directory "nowhere": expected a run, got no config.json'],
   [['run', '--step', '7'], 1, 'run directory "run": expected a learner of step 7, got those of steps 1, 2'],
   [['run', '--updates', '1'], 2, 'Expected an integer from 2 to 10000'],
-  [['run', '--out', 'no/folder.csv'], 1, '--out no/folder.csv: expected a file that can be written'],
+  [['run', '--out', 'no/folder.csv'], 1, '--out no/folder.csv: expected a folder at '],
 ] as const)('%j is refused', async (args, exitCode, text) => {
   const { code, stdout, stderr } = await analyse(...args);
   expect({ code, stdout }).toEqual({ code: exitCode, stdout: '' });

@@ -1,5 +1,6 @@
 /** The policy network of a published model, opened. Whose contexts, noise or adapted weights it is given, others decide. */
 
+import { clipToBounds, float32Bounds } from '../../src/contract/bounds.ts';
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import { specDifference } from '../../src/contract/spec-difference.ts';
 import { fingerprint, type PolicySpecs } from '../../src/contract/tensor-spec.ts';
@@ -20,7 +21,7 @@ export type NetworkRows = {
 };
 
 export type PackageNetwork = {
-  /** Actions in environment units, [N, A]. */
+  /** Actions in environment units, within their bounds, [N, A]. */
   act(rows: NetworkRows): Float32Array;
   /** The tensors that a hyper policy's primary generates, in their order; none of a plain policy. */
   readonly weightNames: readonly string[];
@@ -64,9 +65,20 @@ export function openPackageNetwork(
     return { model, session: openSession(model, { threadCount, foreign: true }, file) };
   };
   const sizes = sizesOf(manifest);
-  return policy.kind === 'plain'
-    ? plainNetwork(open(policy.graph), sizes)
-    : hyperNetwork(open(policy.primary), open(policy.dynamic), sizes);
+  const network =
+    policy.kind === 'plain'
+      ? plainNetwork(open(policy.graph), sizes)
+      : hyperNetwork(open(policy.primary), open(policy.dynamic), sizes);
+  const bounds = float32Bounds(manifest.action);
+  return {
+    ...network,
+    act(rows) {
+      // As the server does: a graph need not know its bounds.
+      const actions = network.act(rows);
+      clipToBounds(actions, bounds);
+      return actions;
+    },
+  };
 }
 
 type Opened = { readonly model: Uint8Array; readonly session: Session };

@@ -41,7 +41,10 @@ test('a model that does not adapt, or is of another environment, is refused', as
 });
 
 test('a policy whose graph cannot run by row acts the same, also adapted', async () => {
-  const store = await temporaryStore([{ ...random, policy: 'hyper', stochastic: true, adapt: true }]);
+  // Bounds that random actions do not reach.
+  const wide = { ...specs, action: { ...specs.action, low: [-9, -9], high: [9, 9] } };
+  const environment = { name: 'Point-Robot', ...wide };
+  const store = await temporaryStore([{ ...random, environment, policy: 'hyper', stochastic: true, adapt: true }]);
   const content = await readPackage(join(store, 'm', '1'));
   const { policy } = content.manifest;
   if (policy?.kind !== 'hyper') throw new Error(`expected a hyper policy, got ${policy?.kind}`);
@@ -67,7 +70,7 @@ test('a policy whose graph cannot run by row acts the same, also adapted', async
   const step = { reward: 1, terminated: false, nextObservation: observation };
   const episodes = [[0.1, 0.9].map((value) => ({ ...step, observation, action: Float32Array.of(value, -value) }))];
   const actionsOf = (given: ModelPackage) => {
-    const adapting = createAdaptingPolicy(given, { specs, threadCount: 1 });
+    const adapting = createAdaptingPolicy(given, { specs: wide, threadCount: 1 });
     const act = () => {
       const actions = new Float32Array(2);
       adapting.begin(1);

@@ -62,11 +62,11 @@ test.each([
 );
 
 test.each([
-  ['an evaluation', '90', 'step 1', 'SIGTERM'],
-  ['an iteration', '55', 'step 0', 'SIGINT'],
+  ['an evaluation', '90', 1, 'SIGTERM'],
+  ['an iteration', '55', 0, 'SIGINT'],
 ] as const)(
   'an interrupt within %s ends it there, with a checkpoint',
-  async (what, from, step, signal) => {
+  async (what, from, iteration, signal) => {
     const name = what.replace(/\W/g, '');
     // From then on a step takes so long that what is in progress would need minutes.
     const slow = `if (count === ${from}) console.error('slow from here'); if (count >= ${from}) { const until = performance.now() + 2000; while (performance.now() < until); }`;
@@ -75,9 +75,9 @@ test.each([
     running.process.kill(signal);
     const { code, stdout, stderr } = await running.finished;
     expect(code, stderr).toBe(0);
-    expect(stderr).toContain(`Interrupted at ${step}`);
-    expect(JSON.parse(lastLine(stdout))).toMatchObject({ step: Number(step.slice('step '.length)) });
-    expect(await readdir(join(scratch, name, 'checkpoints'))).toEqual([step.slice('step '.length)]);
+    expect(stderr).toContain(`Interrupted at iteration ${iteration}`);
+    expect(JSON.parse(lastLine(stdout))).toMatchObject({ step: iteration });
+    expect(await readdir(join(scratch, name, 'checkpoints'))).toEqual([`${iteration}`]);
   },
   240_000,
 );
