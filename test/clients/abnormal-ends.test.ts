@@ -193,15 +193,23 @@ describe('SIGTERM', () => {
   });
 });
 
-test('a second interrupt ends at once and says what is kept', async () => {
+/** A program that says `ready` and works until it is interrupted. @returns its path */
+function writeEndless(folder: string, stream: 'stdout' | 'stderr'): string {
   const built = pathToFileURL(join(import.meta.dirname, '../../dist/clients/cli/interrupts.js')).href;
-  const code = `import { untilInterrupted } from ${JSON.stringify(built)};
+  const script = join(folder, 'interrupted.mjs');
+  writeFileSync(
+    script,
+    `import { untilInterrupted } from ${JSON.stringify(built)};
     setInterval(() => {}, 1000);
-    const tell = (line) => process.stdout.write(line + '\\n');
+    const tell = (line) => process.${stream}.write(line + '\\n');
     const run = () => new Promise(() => tell('ready'));
-    await untilInterrupted(run, { tell, kept: () => 'Step 5 is kept' });`;
-  const script = join(directory, 'interrupted.mjs');
-  writeFileSync(script, code);
+    await untilInterrupted(run, { tell, kept: () => 'Step 5 is kept' });`,
+  );
+  return script;
+}
+
+test('a second interrupt ends at once and says what is kept', async () => {
+  const script = writeEndless(directory, 'stdout');
   const running = startCommand([], directory, script);
   await running.until(/ready/);
   running.process.kill('SIGINT');
@@ -345,14 +353,7 @@ containerTest(
 
 containerTest('a second interrupt ends process 1 of a container', async () => {
   const folder = place('twice', {});
-  const built = pathToFileURL(join(import.meta.dirname, '../../dist/clients/cli/interrupts.js')).href;
-  const code = `import { untilInterrupted } from ${JSON.stringify(built)};
-    setInterval(() => {}, 1000);
-    const tell = (line) => process.stderr.write(line + '\\n');
-    const run = () => new Promise(() => tell('ready'));
-    await untilInterrupted(run, { tell, kept: () => 'Step 5 is kept' });`;
-  writeFileSync(join(folder, 'twice.mjs'), code);
-  const running = startAlone([join(folder, 'twice.mjs')], folder);
+  const running = startAlone([writeEndless(folder, 'stderr')], folder);
   await running.until(/ready/);
   running.signal('SIGINT');
   await running.until(/SIGINT: ends after/);

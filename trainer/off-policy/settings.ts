@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { criticNames, hyperCriticNames, hyperInitialisations } from '../../src/nn/names.ts';
 import type { Unused } from '../run/algorithm.ts';
-import { discountSetting, integer, oneOf, rate, setting, widths, yesOrNo } from '../run/setting.ts';
+import { discountSetting, integer, namesIn, oneOf, rate, setting, widths, yesOrNo } from '../run/setting.ts';
 import { policyShape } from './policies.ts';
 
 /** Options of a hypernetwork. */
@@ -42,11 +42,11 @@ export type CriticSettings = Readonly<z.infer<typeof criticSchema>>;
 export function unusedByCritic({ architecture }: CriticSettings): Unused[] {
   const isHyper = hyperCriticNames.includes(architecture);
   const isTaken = (name: string) => {
-    if (name === 'hiddenSizes') return architecture.startsWith('mlp-');
-    return isHyper || (name === 'trunkSizes' && architecture === 'resnet-features');
+    if (name === 'critic.hiddenSizes') return architecture.startsWith('mlp-');
+    return isHyper || (name === 'critic.trunkSizes' && architecture === 'resnet-features');
   };
-  const names = ['hiddenSizes', ...Object.keys(hyperShape)].filter((name) => !isTaken(name));
-  return [{ by: `critic "${architecture}"`, names: names.map((name) => `critic.${name}`) }];
+  const names = ['critic.hiddenSizes', ...namesIn('critic', hyperShape)];
+  return [{ by: `critic "${architecture}"`, names: names.filter((name) => !isTaken(name)) }];
 }
 
 /** Settings of an actor and critics that follow their targets by Polyak averaging. */

@@ -10,7 +10,7 @@ import { encodeTrajectory, recordTrajectory, runEpisode, type Trajectory } from 
 import { createPackagePolicy } from '../rollout/policy.ts';
 import type { RunConfig } from '../run/config.ts';
 import { environmentPlace } from '../run/environment-place.ts';
-import type { PublishedModel, Run } from './runs.ts';
+import type { Run } from './runs.ts';
 
 export type Frames = {
   readonly png: Uint8Array;
@@ -31,7 +31,7 @@ const seedOffset = 300;
 /** @returns of one episode or two; or why there are none */
 export async function episodeFrames(
   run: Run,
-  { content }: PublishedModel,
+  content: ModelPackage,
 ): Promise<readonly Frames[] | { readonly none: string }> {
   try {
     const env = await createEnvironment(environmentPlace(run.config as unknown as RunConfig));

@@ -1,19 +1,20 @@
 /** One HTML page about some runs: curves, what to expect of each, frames of an episode, evaluations, settings. */
 
 import { basename } from 'node:path';
+import type { ModelPackage } from '../../src/package/package.ts';
 import { curveChart } from '../seeing/curve-chart.ts';
 import { drawSvg } from '../seeing/drawing.ts';
 import { learningCurves } from './curves.ts';
 import { episodeFrames, type Frames } from './frames.ts';
 import { groupRuns, labelOf, settingsOf } from './groups.ts';
 import { html, page, type Row, table } from './page.ts';
-import { environmentOf, type PublishedModel, publishedModel, type Run } from './runs.ts';
+import { environmentOf, publishedModel, type Run } from './runs.ts';
 
 /** A run with its data for the page. */
 type Reported = {
   readonly run: Run;
   readonly name: string;
-  readonly published: PublishedModel | undefined;
+  readonly published: ModelPackage | undefined;
   readonly evaluations: readonly Evaluation[];
 };
 

@@ -3,7 +3,6 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { failedPrecondition, invalidArgument, notFound } from '../../src/contract/errors.ts';
-import type { Manifest } from '../../src/package/manifest.ts';
 import { type ModelPackage, readPackage } from '../../src/package/package.ts';
 import { loadAlgorithm } from '../algorithms/registry.ts';
 import type { ReturnsBefore } from '../run/algorithm.ts';
@@ -120,15 +119,12 @@ export const valuesOf = (records: Run['records'], metric: string): Point[] =>
     return value !== undefined && Number.isFinite(value) ? [{ step: record.step, value }] : [];
   });
 
-export type PublishedModel = { readonly manifest: Manifest; readonly content: ModelPackage };
-
 /** What a run published last; undefined if it published nothing, or that is gone. */
-export async function publishedModel({ directory }: Run): Promise<PublishedModel | undefined> {
+export async function publishedModel({ directory }: Run): Promise<ModelPackage | undefined> {
   const publication = await readPublication(directory);
   if (publication === undefined) return undefined;
   try {
-    const content = await readPackage(publication.directory);
-    return { manifest: content.manifest, content };
+    return await readPackage(publication.directory);
   } catch {
     return undefined;
   }

@@ -6,6 +6,7 @@ import { failedPrecondition, invalidArgument } from '../../src/contract/errors.t
 import { replaceFile } from '../../src/files/durable-files.ts';
 import { makeWritableFolder, unwritableFolder } from '../../src/files/folders.ts';
 import { hasLoadable } from './checkpoint.ts';
+import { checkpointDirectory } from './checkpoints.ts';
 import type { GivenConfig } from './config.ts';
 import { checkpointMessage, logFile } from './logging.ts';
 import { publicationFile } from './publication.ts';
@@ -46,10 +47,11 @@ export async function openRunDirectory(
   makeWritableFolder(whereOf(directory), directory);
   const release = await lockDirectory(directory);
   try {
-    const isResumed = resume && (await hasCheckpoint(directory));
-    if (!isResumed) await begin(directory, { isAgain: resume });
+    const isBegun = await hasCheckpoint(directory);
+    if (isBegun && !resume) throw hasRun(directory);
+    if (!isBegun) begin(directory, { isAgain: resume });
     await writeConfig(directory, config);
-    return { isResumed, release };
+    return { isResumed: isBegun, release };
   } catch (error) {
     release();
     throw error;
@@ -94,7 +96,7 @@ export function readRunConfig(directory: string): BegunConfig {
 }
 
 /** Whether there is something to resume. */
-export const hasCheckpoint = async (directory: string): Promise<boolean> => hasLoadable(join(directory, 'checkpoints'));
+export const hasCheckpoint = async (directory: string): Promise<boolean> => hasLoadable(checkpointDirectory(directory));
 
 /** Whether the log tells of a checkpoint. */
 function hadCheckpoint(directory: string): boolean {
@@ -116,16 +118,16 @@ async function writeConfig(directory: string, config: unknown): Promise<void> {
 
 const whereOf = (directory: string): string => `run directory "${directory}"`;
 
+const hasRun = (directory: string) =>
+  invalidArgument({
+    where: whereOf(directory),
+    expected: 'an empty or new directory',
+    actual: 'one with a run in it',
+    remedy: 'Resume that run with --resume, or name another directory',
+  });
+
 /** @param options.isAgain it is the run that was begun there: what it published at its evaluations counts */
-async function begin(directory: string, { isAgain }: { readonly isAgain: boolean }): Promise<void> {
-  if (await hasCheckpoint(directory)) {
-    throw invalidArgument({
-      where: whereOf(directory),
-      expected: 'an empty or new directory',
-      actual: 'one with a run in it',
-      remedy: 'Resume that run with --resume, or name another directory',
-    });
-  }
+function begin(directory: string, { isAgain }: { readonly isAgain: boolean }): void {
   if (hadCheckpoint(directory)) {
     throw failedPrecondition({
       where: whereOf(directory),

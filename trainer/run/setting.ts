@@ -86,6 +86,9 @@ export function numbers() {
   return z.array(anyNumber(), { error }).readonly();
 }
 
+/** Dotted names of a group's settings. @param shape of the group's schema */
+export const namesIn = (group: string, shape: object): string[] => Object.keys(shape).map((name) => `${group}.${name}`);
+
 /** One setting that has a flag. */
 export type Flag = SettingHelp & {
   readonly flag: string;

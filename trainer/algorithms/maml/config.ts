@@ -4,7 +4,17 @@ import { z } from 'zod';
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { hyperShape } from '../../off-policy/settings.ts';
 import type { Unused } from '../../run/algorithm.ts';
-import { atLeast, discountSetting, integer, oneOf, positive, rate, setting, widths } from '../../run/setting.ts';
+import {
+  atLeast,
+  discountSetting,
+  integer,
+  namesIn,
+  oneOf,
+  positive,
+  rate,
+  setting,
+  widths,
+} from '../../run/setting.ts';
 import { trpoDefaults } from './trpo.ts';
 
 /**
@@ -95,8 +105,7 @@ export const mamlDefaults = (policy: MamlPolicy): MamlConfig => ({
 
 /** What this policy has no use for. */
 export function unusedByPolicy({ policy, inner }: MamlConfig): Unused[] {
-  const hyper = Object.keys(hyperShape).map((name) => `hyper.${name}`);
-  const names = isHyper(policy) ? ['hiddenSizes'] : hyper;
+  const names = isHyper(policy) ? ['hiddenSizes'] : namesIn('hyper', hyperShape);
   if (policy === 'maml') names.push('contextUnits');
   if (inner.stepCount === 0) names.push('inner.order', 'rate.start');
   return [{ by: `policy "${policy}"`, names }];

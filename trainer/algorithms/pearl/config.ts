@@ -9,6 +9,7 @@ import {
   atLeast,
   discountSetting,
   integer,
+  namesIn,
   numbers,
   oneOf,
   positive,
@@ -280,7 +281,6 @@ const sparsePointRobot: Partial<PearlConfig> = {
 
 /** What this agent, and its kind of networks, have no use for. */
 export function unusedByAgent({ agent, networks }: PearlConfig): Unused[] {
-  const hyper = Object.keys(hyperShape).map((name) => `hyper.${name}`);
   const inference = [
     'latentSize',
     'encoderLearningRate',
@@ -289,14 +289,13 @@ export function unusedByAgent({ agent, networks }: PearlConfig): Unused[] {
     'contextData',
     'contextCapacity',
   ];
-  const encoder = Object.keys(encoderSchema.shape).map((name) => `encoder.${name}`);
   const names = [
-    ...(infers(agent) ? [] : [...encoder, ...inference]),
+    ...(infers(agent) ? [] : [...namesIn('encoder', encoderSchema.shape), ...inference]),
     ...(agent === 'oracle-context' ? [] : ['contextUnits']),
   ];
   return [
     { by: `agent "${agent}"`, names },
-    { by: `networks "${networks}"`, names: networks === 'hyper' ? ['hiddenSizes'] : hyper },
+    { by: `networks "${networks}"`, names: networks === 'hyper' ? ['hiddenSizes'] : namesIn('hyper', hyperShape) },
   ];
 }
 
