@@ -121,9 +121,8 @@ const otherPorts = 'npm start -- --port 0 --metrics-port 0 takes any that are fr
 
 /** Before minutes of training. */
 async function checkFreePorts(options: QuickstartOptions): Promise<void> {
-  const ports = {
-    ...{ '--port': options.port, '--metrics-port': options.metricsPort, '--http-port': options.httpPort },
-  };
+  const { port, metricsPort, httpPort } = options;
+  const ports = { '--port': port, '--metrics-port': metricsPort, '--http-port': httpPort };
   const [where, remedy] = ['quickstart', otherPorts];
   await checkPorts(serverDefaults.host, ports, {
     where,
