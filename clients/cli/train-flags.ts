@@ -2,14 +2,16 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
+import { meant } from '../../src/contract/nearest.ts';
 import type { PublishOptions } from '../../trainer/run/config.ts';
-import type { Given } from '../../trainer/run/given-settings.ts';
-import type { Flag } from '../../trainer/run/setting.ts';
+import type { Given, GivenFlag } from '../../trainer/run/given-settings.ts';
+import type { Flag, TextSetting } from '../../trainer/run/setting.ts';
 import { integerIn } from './options.ts';
 
 /** Values by the camel-case names of their flags; those that are not listed are settings of the run. */
 export type TrainOptions = {
   readonly config?: string;
+  readonly set?: readonly GivenFlag[];
   readonly printConfig?: boolean;
   readonly run?: string;
   readonly resume?: boolean;
@@ -23,15 +25,31 @@ export type TrainOptions = {
 
 type SettingFlag = Flag & { readonly shown: string | undefined };
 
-/** @param publishChoices of `--publish` */
+/**
+ * @param choices.flagless the settings that have no flag
+ * @param choices.publishChoices of `--publish`
+ */
 export function addTrainOptions(
   command: Command,
-  flags: readonly SettingFlag[],
-  publishChoices: readonly PublishOptions['which'][],
+  {
+    flags,
+    flagless,
+    publishChoices,
+  }: {
+    readonly flags: readonly SettingFlag[];
+    readonly flagless: ReadonlyMap<string, TextSetting>;
+    readonly publishChoices: readonly PublishOptions['which'][];
+  },
 ): Command {
   for (const flag of flags) command.addOption(optionOf(flag));
   return command
     .option('--config <file>', 'settings as JSON or YAML; flags override them, and they override the defaults')
+    .addOption(
+      new Option(
+        '--set <name=value>',
+        `a setting that has no flag, by its name in the config; may be given several times: ${[...flagless.keys()].join(', ')}`,
+      ).argParser((given: string, before: readonly GivenFlag[] = []) => [...before, setting(given, flagless)]),
+    )
     .option('--print-config', 'print the settings of the run as JSON, which --config takes, and train nothing')
     .option(
       '--run <directory>',
@@ -74,17 +92,34 @@ function optionOf({ flag, help, choices, shown, parse }: SettingFlag): Option {
   });
 }
 
+/** Of `--set`. */
+function setting(given: string, flagless: ReadonlyMap<string, TextSetting>): GivenFlag {
+  const [, name = given, text] = /^(.*?)=(.*)$/s.exec(given) ?? [];
+  const found = flagless.get(name);
+  if (found === undefined || text === undefined) {
+    const suggested = meant(name, [...flagless.keys()]);
+    const advice = suggested === undefined ? '' : `. Did you mean ${suggested}=...?`;
+    throw new InvalidArgumentError(`Expected NAME=VALUE of a setting that has no flag${advice}`);
+  }
+  const result = found.parse(text);
+  if ('value' in result) return { flag: `--set ${name}`, path: found.path, value: result.value };
+  throw new InvalidArgumentError(`Expected ${found.choices?.join(', ') ?? result.expected}`);
+}
+
 /** What the command line says of the run. */
 export function givenOf(options: TrainOptions, command: Command, flags: readonly Flag[]): Given {
   const isGiven = (name: string) => command.getOptionValueSource(name) === 'cli';
   const { publish, store, model } = options;
   return {
     file: options.config,
-    flags: flags.flatMap(({ flag, path }) => {
-      const { long, attributeName } = optionNames(flag);
-      const value = options[attributeName];
-      return value === undefined ? [] : [{ flag: long, path, value }];
-    }),
+    flags: [
+      ...flags.flatMap(({ flag, path }) => {
+        const { long, attributeName } = optionNames(flag);
+        const value = options[attributeName];
+        return value === undefined ? [] : [{ flag: long, path, value }];
+      }),
+      ...(options.set ?? []),
+    ],
     publish: {
       ...(isGiven('publish') && { which: publish }),
       ...(isGiven('store') && { store }),

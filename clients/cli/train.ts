@@ -28,14 +28,15 @@ export async function createCommand(name: string, args: readonly string[]): Prom
 }
 
 async function algorithmCommand(algorithm: Algorithm): Promise<Command> {
-  const { settingFlags } = await import('../../trainer/run/given-settings.ts');
+  const { flaglessSettings, settingFlags } = await import('../../trainer/run/given-settings.ts');
   const { publishChoices } = await import('../../trainer/run/config.ts');
   const command = new Command(algorithm.name).description(algorithm.description);
-  return addTrainOptions(command, settingFlags(algorithm), publishChoices)
+  const settings = { flags: settingFlags(algorithm), flagless: flaglessSettings(algorithm) };
+  return addTrainOptions(command, { ...settings, publishChoices })
     .addHelpText(
       'after',
       `
-Settings without a flag are set with --config; --print-config shows every setting.
+Settings without a flag are set with --set or --config; --print-config shows every setting.
 Prints one line of JSON at the end; progress goes to standard error.
 
 Examples:

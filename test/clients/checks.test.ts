@@ -105,6 +105,27 @@ test.skipIf(process.platform !== 'linux')(
   },
 );
 
+test('--set names a setting that has no flag, and takes what the config takes', async () => {
+  const set = (text: string) => ['train', 'td3', '--set', text];
+  const { stdout } = await runCommand([...set('algorithm.critic.headRank=16'), '--print-config'], folder);
+  expect((JSON.parse(stdout) as { algorithm: { critic: object } }).algorithm.critic).toEqual({
+    architecture: 'sa-hyper',
+    headRank: 16,
+  });
+  const refused = async (text: string) => {
+    const { code, stderr } = await runCommand(set(text), folder);
+    expect(code).toBe(2);
+    return stderr.replace(`hyperpolicy: option '--set <name=value>' argument '${text}' is invalid. Expected `, '');
+  };
+  expect(await refused('algorithm.critic.headRank=0')).toBe('an integer from 1 to 2147483647. See --help\n');
+  expect(await refused('algorithm.critic.headRnk=1')).toBe(
+    'NAME=VALUE of a setting that has no flag. Did you mean algorithm.critic.headRank=...?\n',
+  );
+  expect(await refused('algorithm.critic.headRank')).toBe(
+    'NAME=VALUE of a setting that has no flag. Did you mean algorithm.critic.headRank=...?\n',
+  );
+});
+
 test('a file that cannot be written is refused where its folder seems to allow it', async () => {
   expect(await refusal('plot', 'run', '--out', '/proc/x.svg')).toContain(
     '--out /proc/x.svg: expected a file that can be written, got ',

@@ -30,7 +30,7 @@ export const hyperShape = {
 export const criticSchema = z.strictObject({
   architecture: setting(oneOf<readonly [string, ...string[]]>(criticNames), {
     flag: '--critic <architecture>',
-    help: 'a critic of "hyperpolicy architectures"; what it lists as "sa-hyper rank 16" is sa-hyper with headRank 16 in the file of --config',
+    help: 'a critic of "hyperpolicy architectures"; what it lists as "sa-hyper rank 16" is sa-hyper with --set algorithm.critic.headRank=16',
   }),
   hiddenSizes: setting(widths().optional(), { help: "widths of an MLP critic's hidden layers" }),
   ...hyperShape,

@@ -9,7 +9,7 @@ import { commonSchema, type GivenConfig, type PublishOptions, type RunConfig, re
 import { readConfigFile } from './config-file.ts';
 import { readRunConfig } from './run-directory.ts';
 import { kindWords, madeModelName, runName } from './run-names.ts';
-import { type Flag, flagsOf } from './setting.ts';
+import { type Flag, flaglessOf, flagsOf, type TextSetting } from './setting.ts';
 
 /** A setting's flag, e.g. `--batch-size`, with its value. */
 export type GivenFlag = Pick<Flag, 'flag' | 'path'> & { readonly value: unknown };
@@ -45,6 +45,10 @@ export function settingFlags({ schemas, ...algorithm }: Algorithm): (Flag & { re
     return { ...flag, shown: flag.defaultText ?? (value === undefined ? undefined : String(value)) };
   });
 }
+
+/** An algorithm's settings without a flag, by the dotted names that they have in a config. */
+export const flaglessSettings = ({ schemas }: Algorithm): ReadonlyMap<string, TextSetting> =>
+  new Map([...flaglessOf(schemas.algorithm, ['algorithm']), ...flaglessOf(schemas.loop, ['loop'])]);
 
 /**
  * The config of a new run.

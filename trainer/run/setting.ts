@@ -10,7 +10,7 @@ import { writtenNumber } from '../../src/contract/written-number.ts';
 export { oneOf, text, yesOrNo } from '../../src/contract/settings.ts';
 
 export type SettingHelp = {
-  /** In the form of commander, e.g. `--batch-size <rows>`. A setting without a flag is set in a config file. */
+  /** In the form of commander, e.g. `--batch-size <rows>`. A setting without a flag is set in a config file, or by its dotted name. */
   readonly flag?: string;
   readonly help: string;
   /** The default in words, if it depends on other settings. */
@@ -89,25 +89,37 @@ export function numbers() {
 /** Dotted names of a group's settings. @param shape of the group's schema */
 export const namesIn = (group: string, shape: object): string[] => Object.keys(shape).map((name) => `${group}.${name}`);
 
-/** One setting that has a flag. */
-export type Flag = SettingHelp & {
-  readonly flag: string;
+/** A setting that a text gives. */
+export type TextSetting = {
   /** Names from the schema's top to the setting. */
   readonly path: readonly string[];
   /** Only if the value is one of a few. */
   readonly choices?: readonly string[] | undefined;
-  /** The value of a flag's text, or what was expected instead. */
+  /** The value of a text, or what was expected instead. */
   readonly parse: (text: string) => { readonly value: unknown } | { readonly expected: string };
 };
 
+/** One setting that has a flag. */
+export type Flag = SettingHelp & TextSetting & { readonly flag: string };
+
 /** The flags of a schema, in the order of its settings. */
 export const flagsOf = (schema: z.ZodObject, path: readonly string[] = []): Flag[] =>
-  settingsOf(schema, path).flatMap(({ path: at, type, help }) => {
-    if (help?.flag === undefined) return [];
-    const { inner } = unwrapped(type);
-    const choices = inner instanceof z.ZodEnum ? (inner.options as string[]) : undefined;
-    return [{ ...help, flag: help.flag, path: at, choices, parse: (given) => parseFlag(type, given) }];
+  settingsOf(schema, path).flatMap((one) => {
+    const { help } = one;
+    return help?.flag === undefined ? [] : [{ ...help, flag: help.flag, ...textSetting(one) }];
   });
+
+/** The settings of a schema that have no flag, by their dotted names. */
+export const flaglessOf = (schema: z.ZodObject, path: readonly string[] = []): [name: string, TextSetting][] =>
+  settingsOf(schema, path).flatMap((one): [string, TextSetting][] =>
+    one.help?.flag === undefined ? [[one.path.join('.'), textSetting(one)]] : [],
+  );
+
+function textSetting({ path, type }: Setting): TextSetting {
+  const { inner } = unwrapped(type);
+  const choices = inner instanceof z.ZodEnum ? (inner.options as string[]) : undefined;
+  return { path, choices, parse: (given) => parseText(type, given) };
+}
 
 export type Setting = {
   readonly path: readonly string[];
@@ -134,7 +146,7 @@ function unwrapped(type: z.ZodType): { inner: z.ZodType; help: SettingHelp | und
   return { inner, help };
 }
 
-function parseFlag(type: z.ZodType, given: string): ReturnType<Flag['parse']> {
+function parseText(type: z.ZodType, given: string): ReturnType<TextSetting['parse']> {
   const { inner } = unwrapped(type);
   const isList = inner instanceof z.ZodArray;
   const value = isList
