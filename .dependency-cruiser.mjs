@@ -106,7 +106,7 @@ const rooms = [
       'src/contract src/package src/onnx src/envs trainer/engine trainer/rollout trainer/seeing trainer/run trainer/algorithms trainer/algorithms/maml trainer/report',
   }),
   room('trainer/sweep', {
-    imports: 'src/contract src/files trainer/run trainer/algorithms trainer/report',
+    imports: 'src/contract src/files src/envs trainer/run trainer/algorithms trainer/report',
     packages: 'yaml zod',
   }),
   room('trainer', { imports: 'src/contract src/package trainer/engine trainer/seeing trainer/run trainer/algorithms' }),

@@ -1,8 +1,6 @@
 /** One run from a config to a published package, for every algorithm: wires the parts that the other files own. */
 
 import { unboundedText } from '../src/contract/bounds.ts';
-import { invalidArgument } from '../src/contract/errors.ts';
-import { checkModelName } from '../src/package/model-name.ts';
 import { loadAlgorithm } from './algorithms/registry.ts';
 import { createEngine } from './engine/choose.ts';
 import type { Engine } from './engine/engine.ts';
@@ -18,6 +16,7 @@ import { createProgress, type Progress, type ProgressStream, singleUnit } from '
 import { checkPublishable, type PublishedRun, publishRun } from './run/publish.ts';
 import { openRunDirectory, type RunDirectory } from './run/run-directory.ts';
 import { requireLength, requireSameRun } from './run/same-run.ts';
+import { checkConfig, publishing } from './run/trainable.ts';
 import { unusedSettings } from './run/unused-settings.ts';
 import { type MetricsPort, type MetricsPortOptions, openMetricsPort } from './seeing/metrics-port.ts';
 
@@ -51,26 +50,14 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const here = process.cwd();
   const workingDirectory = options.resume === true ? (options.config.workingDirectory ?? here) : here;
   const config = completeConfig(algorithm, { ...options.config, workingDirectory });
-  refuseWebgpu(config);
   // Before what takes long, and before hours of training.
-  if (publishing(config) !== undefined) checkModelName(config.publish!.model);
+  checkConfig(config);
   const port = options.metricsPort && (await openMetricsPort(options.metricsPort));
   try {
     return await trainWith(options, { algorithm, config, port });
   } finally {
     await port?.close();
   }
-}
-
-/** Its provider runs a single update only, whose parameters and gradients would all cross to the device and back. */
-function refuseWebgpu({ device }: RunConfig): void {
-  if (device !== 'webgpu') return;
-  throw invalidArgument({
-    where: 'train: device',
-    expected: 'cpu, cuda or auto',
-    actual: device,
-    remedy: 'webgpu is for serving: training there would move all parameters to the device and back at each update',
-  });
 }
 
 async function trainWith(
@@ -82,6 +69,7 @@ async function trainWith(
   const environment = await openEnvironment(environmentPlace(config), { signal, tell });
   let training: Training | undefined;
   try {
+    await algorithm.check({ config, environment });
     const { threadCount, device } = config;
     const engine = await createEngine(config.engine ?? 'traced', { threadCount, device });
     training = await algorithm.open({ config, environment, engine });
@@ -93,8 +81,6 @@ async function trainWith(
     await environment.dispose();
   }
 }
-
-const publishing = ({ publish }: RunConfig) => (publish?.which === 'none' ? undefined : publish);
 
 type Opened = {
   readonly algorithm: Algorithm;

@@ -63,7 +63,11 @@ Examples:
 async function sweep(file: string, { processes, cell, print }: SweepOptions): Promise<void> {
   const { readSweep } = await import('../../trainer/sweep/sweep-file.ts');
   const read = await readSweep(file);
+  const tell = (line: string) => process.stderr.write(`${line}\n`);
+  const checking = { path: file, cellCount: read.cells.length, tell };
+  const { checkCells } = await import('../../trainer/sweep/check-cells.ts');
   if (print !== undefined) {
+    if (print === 'slurm' || print === 'kubernetes') await checkCells(read.cells, { ...checking, runsElsewhere: true });
     process.stdout.write(await printed(read, { file, print, processes }));
     return;
   }
@@ -71,17 +75,19 @@ async function sweep(file: string, { processes, cell, print }: SweepOptions): Pr
   if (cells.length === 0) {
     throw invalidArgument({ where: '--cell', expected: `0 to ${read.cells.length - 1}`, actual: String(cell) });
   }
-  makeWritableFolder(`runs ${read.runs}`, read.runs);
-  const { outputOf, runCells } = await import('../../trainer/sweep/run-cells.ts');
-  const tell = (line: string) => process.stderr.write(`${line}\n`);
+  const { isDone, outputOf, runCells } = await import('../../trainer/sweep/run-cells.ts');
   let endCount = 0;
   const note = ({ cell: { runDirectory }, how }: CellEnd) =>
     tell(`${++endCount}/${cells.length} ${runDirectory}: ${how}`);
   const command = [process.execPath, join(import.meta.dirname, 'main.js')];
-  const ends = await untilInterrupted((signal) => runCells(cells, { command, processCount: processes, signal, note }), {
-    tell,
-    kept: () => 'The newest checkpoints are kept; the same command goes on',
-  });
+  const run = async (signal: AbortSignal) => {
+    const waiting = cells.filter((one) => !isDone(one));
+    await checkCells(waiting, { ...checking, runsElsewhere: false, signal });
+    makeWritableFolder(`runs ${read.runs}`, read.runs);
+    return runCells(cells, { command, processCount: processes, signal, note });
+  };
+  const kept = () => 'The newest checkpoints are kept; the same command goes on';
+  const ends = await untilInterrupted(run, { tell, kept });
   if (cell === undefined) process.stdout.write(await printed(read, { file, print: 'summary', processes }));
   const failed = ends.filter(({ how }) => how === 'failed');
   if (failed.length > 0) {

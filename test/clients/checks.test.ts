@@ -105,6 +105,20 @@ test.skipIf(process.platform !== 'linux')(
   },
 );
 
+test('a sweep refuses the cells that train would, before the first begins and before a job for a cluster is printed', async () => {
+  const grid = { algorithm: ['td3', 'maml'], env: ['Pendulum-v1'] };
+  const settings = { steps: 10, iterations: 1 };
+  writeFileSync(join(folder, 'impossible.json'), JSON.stringify({ name: 'impossible', runs: 'cells', grid, settings }));
+  const text =
+    'hyperpolicy: impossible.json: expected cells that can be trained, got 1 of 2 that cannot. ' +
+    'Cells 1 (algorithm: maml, env: Pendulum-v1): train maml: expected an environment with tasks, such as HalfCheetah-Vel, ' +
+    'got "Pendulum-v1", which has one task only. Combinations that do not go together need sweeps of their own\n';
+  for (const printed of [[], ['--print', 'slurm'], ['--print', 'kubernetes']]) {
+    expect(await refusal('sweep', 'impossible.json', ...printed)).toBe(text);
+  }
+  expect(existsSync(join(folder, 'cells'))).toBe(false);
+});
+
 test('--set names a setting that has no flag, and takes what the config takes', async () => {
   const set = (text: string) => ['train', 'td3', '--set', text];
   const { stdout } = await runCommand([...set('algorithm.critic.headRank=16'), '--print-config'], folder);

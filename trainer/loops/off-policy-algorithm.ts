@@ -37,6 +37,8 @@ export type OffPolicyAlgorithm<Config extends LearnerSettings> = Pick<
   readonly variant: (config: Config) => string;
   /** Beside what its policy and critic have no use for. */
   readonly unused?: (config: Config) => readonly Unused[];
+  /** Refuses what its learner would. @throws HyperpolicyError as `createLearner` */
+  readonly check: (options: Omit<LearnerOptions<Config>, 'engine' | 'seed'>) => Promise<void>;
   readonly createLearner: (options: LearnerOptions<Config>) => Promise<OffPolicyLearner & Publishable & Portable>;
 };
 
@@ -66,11 +68,12 @@ export function offPolicyAlgorithm<Config extends LearnerSettings>(own: OffPolic
       const { batchSize } = algorithm as unknown as Config;
       return loopWarnings({ ...(loop as OffPolicyLoopConfig), batchSize });
     },
-    async open(setup) {
-      const { environment, algorithm } = setup.config;
-      checkPolicy(`train ${name}`, algorithm as unknown as Config, { environment, specs: setup.environment.specs });
-      return openTraining(own, setup);
+    async check({ config: { environment, algorithm, loop }, environment: { specs, tasks } }) {
+      const config = algorithm as unknown as Config;
+      checkPolicy(`train ${name}`, config, { environment, specs });
+      await own.check({ config, specs, tasks, updatesPerRun: updatesPerRunOf(loop as OffPolicyLoopConfig) });
     },
+    open: (setup) => openTraining(own, setup),
   };
 }
 

@@ -58,16 +58,23 @@ export type UpdateRunsOptions = {
   readonly pass: Pass;
 };
 
-/** @throws HyperpolicyError invalid_argument: a number of updates that is not one of whole passes */
+/** @throws HyperpolicyError invalid_argument: a number of updates that is neither 1 nor one of whole passes */
+export function requireWholePasses({
+  updatesPerRun,
+  updatesPerPass,
+}: Pick<UpdateRunsOptions, 'updatesPerRun' | 'updatesPerPass'>): void {
+  if (updatesPerRun === 1 || updatesPerRun % updatesPerPass === 0) return;
+  throw invalidArgument({
+    where: 'train: updatesPerRun',
+    expected: `1 or a multiple of ${updatesPerPass}, the updates of the critics for one of the actor`,
+    actual: `${updatesPerRun}`,
+  });
+}
+
+/** @throws HyperpolicyError invalid_argument: as {@link requireWholePasses} */
 export function createUpdateRuns(options: UpdateRunsOptions): Updates {
+  requireWholePasses(options);
   const { updatesPerRun, updatesPerPass, networks, losses } = options;
-  if (updatesPerRun % updatesPerPass !== 0) {
-    throw invalidArgument({
-      where: 'train: updatesPerRun',
-      expected: `1 or a multiple of ${updatesPerPass}, the updates of the critics for one of the actor`,
-      actual: `${updatesPerRun}`,
-    });
-  }
   const passCount = updatesPerRun / updatesPerPass;
   const queue = createQueue(options);
   const scalars = Object.entries(networks)

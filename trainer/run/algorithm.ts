@@ -45,9 +45,11 @@ export type Algorithm = {
   /** Lines for the person on complete settings that can be trained with, though nobody may want them. */
   warnings?(config: Pick<RunConfig, 'algorithm' | 'loop'>): readonly string[];
   /**
-   * Checks that the settings fit the environment, and makes networks, optimisers and environments.
-   * @throws HyperpolicyError invalid_argument: an environment that the algorithm cannot train in, or an unknown network
+   * Refuses complete settings that do not fit each other or the environment. Makes no networks and steps nothing.
+   * @throws HyperpolicyError invalid_argument: an environment that the algorithm cannot train in, or a network that cannot be
    */
+  check(setup: SetupToCheck): Promise<void>;
+  /** Makes networks, optimisers and environments of settings that `check` takes. */
   open(setup: Setup): Promise<Training>;
 };
 
@@ -76,6 +78,8 @@ export type Setup = {
   readonly environment: Environment;
   readonly engine: Engine;
 };
+
+export type SetupToCheck = Pick<Setup, 'config' | 'environment'>;
 
 /** Networks, optimisers and environments of one run. */
 export type Training = Publishable & {

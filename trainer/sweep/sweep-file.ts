@@ -2,14 +2,16 @@
 
 import { join } from 'node:path';
 import { z } from 'zod';
-import { type HyperpolicyError, invalidArgument, quoted } from '../../src/contract/errors.ts';
+import { HyperpolicyError, invalidArgument, quoted } from '../../src/contract/errors.ts';
 import { meant } from '../../src/contract/nearest.ts';
 import { algorithmNames, loadAlgorithm } from '../algorithms/registry.ts';
 import type { Algorithm } from '../run/algorithm.ts';
+import type { RunConfig } from '../run/config.ts';
 import { readConfigFile } from '../run/config-file.ts';
-import { type GivenFlag, newConfig, settingFlags } from '../run/given-settings.ts';
+import { flaglessSettings, type GivenFlag, newConfig, settingFlags } from '../run/given-settings.ts';
 import { madeModelName, runName } from '../run/run-names.ts';
-import type { Flag } from '../run/setting.ts';
+import type { TextSetting } from '../run/setting.ts';
+import { type CellFault, impossibleCells } from './cell-faults.ts';
 
 const value = z.union([z.string(), z.number(), z.boolean()]);
 const values = z.array(value).min(1);
@@ -23,9 +25,12 @@ const sweepSchema = z.strictObject({
   runs: z.string().min(1).optional(),
   /** The store of published models, as `train --store`; cells publish nothing unless given. */
   store: z.string().min(1).optional(),
-  /** Flags of `train` without their dashes, with lists of values; each cell is one combination. `algorithm` is one of them. */
+  /**
+   * Flags of `train` without their dashes, or dotted names of settings without a flag, with lists of values; each cell is one combination.
+   * `algorithm` is one of them.
+   */
   grid: z.record(z.string(), values),
-  /** Flags of every cell; those that only some of the grid's algorithms have are of these alone. */
+  /** The same of every cell; those that only some of the grid's algorithms have are of these alone. */
   settings: z.record(z.string(), value).optional(),
 });
 
@@ -35,6 +40,8 @@ export type Cell = {
   /** From 0, in the order of the file: the last list changes fastest. */
   readonly index: number;
   readonly algorithm: string;
+  /** All settings, as `train` takes them. */
+  readonly config: RunConfig;
   readonly seed: number;
   /** Values of all cells in one row of the summary: all but the seed. */
   readonly group: Readonly<Record<string, string>>;
@@ -59,11 +66,21 @@ export async function readSweep(path: string): Promise<Sweep> {
   const combinations = combine(path, grid);
   const trainers = new Map<Value, Trainer>();
   for (const one of grid.algorithm!) trainers.set(one, trainerOf(await loadAlgorithm(String(one))));
-  const cells = combinations.map((combination, index) => {
+  const all = [...trainers.values()];
+  for (const trainer of all) requireFlags(path, trainer, { ...grid, ...settingsOf(trainer, settings, all) });
+  const faults: CellFault[] = [];
+  const cells = combinations.flatMap((combination, index) => {
     const trainer = trainers.get(combination.algorithm!)!;
-    const own = settingsOf(trainer, settings, [...trainers.values()]);
-    return cellOf(path, { index, runs, store, trainer, combination, settings: own, grid });
+    const own = settingsOf(trainer, settings, all);
+    try {
+      return cellOf({ index, runs, store, trainer, combination, settings: own, grid });
+    } catch (error) {
+      if (!(error instanceof HyperpolicyError)) throw error;
+      faults.push({ index, group: groupOf(combination), reason: error.message });
+      return [];
+    }
   });
+  if (faults.length > 0) throw impossibleCells(path, combinations.length, faults);
   const indexOf = new Map(cells.map(({ runDirectory, index }) => [runDirectory, index]));
   const twice = cells.find(({ runDirectory, index }) => indexOf.get(runDirectory) !== index);
   if (twice !== undefined) {
@@ -122,19 +139,41 @@ function combine(path: string, grid: Readonly<Record<string, readonly Value[]>>)
   );
 }
 
-/** An algorithm, and its flags by their names without dashes. */
-type Trainer = { readonly algorithm: Algorithm; readonly flags: ReadonlyMap<string, Flag> };
+/** An algorithm, and its settings: flags by their names without dashes, others by their dotted names. */
+type Trainer = {
+  readonly algorithm: Algorithm;
+  readonly flags: ReadonlyMap<string, TextSetting>;
+  readonly flagless: ReadonlyMap<string, TextSetting>;
+};
 
 const trainerOf = (algorithm: Algorithm): Trainer => ({
   algorithm,
   flags: new Map(settingFlags(algorithm).map((one) => [one.flag.split(/[ ,]/)[0]!.slice(2), one])),
+  flagless: flaglessSettings(algorithm),
 });
 
+const takes = ({ flags, flagless }: Trainer, name: string): boolean => flags.has(name) || flagless.has(name);
+
 /** Those that the algorithm has, and those that none has, which are refused later by name. */
-const settingsOf = ({ flags }: Trainer, settings: Values, all: readonly Trainer[]): Values =>
+const settingsOf = (trainer: Trainer, settings: Values, all: readonly Trainer[]): Values =>
   Object.fromEntries(
-    Object.entries(settings).filter(([name]) => flags.has(name) || !all.some((other) => other.flags.has(name))),
+    Object.entries(settings).filter(([name]) => takes(trainer, name) || !all.some((other) => takes(other, name))),
   );
+
+/** @throws HyperpolicyError invalid_argument: a name that the algorithm does not have */
+function requireFlags(path: string, trainer: Trainer, given: object): void {
+  const { algorithm, flags, flagless } = trainer;
+  const unknown = Object.keys(given).find((name) => name !== 'algorithm' && !takes(trainer, name));
+  if (unknown === undefined) return;
+  const ofPath = [...flags].find(([, { path: at }]) => at.join('.') === unknown)?.[0];
+  const suggested = ofPath ?? meant(unknown, ['algorithm', ...flags.keys(), ...flagless.keys()]);
+  throw invalidArgument({
+    where: path,
+    expected: `flags of "train ${algorithm.name}", and dotted names of settings that have none`,
+    actual: quoted(unknown),
+    remedy: suggested && `Did you mean ${suggested}?`,
+  });
+}
 
 type SweepCell = {
   readonly index: number;
@@ -146,49 +185,45 @@ type SweepCell = {
   readonly grid: Readonly<Record<string, readonly Value[]>>;
 };
 
-function cellOf(path: string, sweep: SweepCell): Cell {
+function cellOf(sweep: SweepCell): Cell {
   const { index, runs, store, trainer, combination, grid } = sweep;
   const { algorithm } = trainer;
   const { algorithm: _, ...given } = { ...sweep.settings, ...combination };
-  const flags = Object.entries(given).map(([flag, text]) => chosenFlag(`${path}: cell ${index}`, trainer, flag, text));
-  // Only the seed is of interest here, and that the settings are accepted. The model's name is made below, and fits.
-  const publish = { store: store ?? 'unused', model: 'cell', which: 'none' as const };
-  const { seed } = newConfig(algorithm, { flags, publish, publishDefaults: publish }).loop;
+  const flags = Object.entries(given).map(([flag, text]) => chosenFlag(trainer, flag, text));
+  const which = store === undefined ? 'none' : 'best';
+  const publishDefaults = { store: store ?? 'unused', which } as const;
+  // The model's name is made below, and fits.
+  const config = newConfig(algorithm, { flags, publish: { model: 'cell' }, publishDefaults });
+  const { seed } = config.loop;
   const words = [algorithm.name, ...Object.keys(grid).flatMap((key) => partOf(key, combination))].map(wordOf);
   const model = runName(madeModelName(words, seed), seed);
   const runDirectory = join(runs, model);
-  const group = Object.keys(grid).filter((key) => key !== 'seed');
   return {
     index,
     algorithm: algorithm.name,
+    config,
     seed,
-    group: Object.fromEntries(group.map((key) => [key, String(combination[key])])),
+    group: groupOf(combination),
     runDirectory,
     ...argumentsOf({ algorithm, flags, store, runDirectory, model }),
   };
 }
 
+const groupOf = (combination: Values): Cell['group'] =>
+  Object.fromEntries(Object.entries(combination).flatMap(([key, one]) => (key === 'seed' ? [] : [[key, String(one)]])));
+
 type ChosenFlag = GivenFlag & { readonly text: string };
 
-/** @throws HyperpolicyError invalid_argument: a flag or value that `train` refuses */
-function chosenFlag(where: string, { algorithm, flags }: Trainer, name: string, given: Value): ChosenFlag {
+/** @throws HyperpolicyError invalid_argument: a value that `train` refuses */
+function chosenFlag({ flags, flagless }: Trainer, name: string, given: Value): ChosenFlag {
   const text = String(given);
-  const refuse = (expected: string) =>
-    invalidArgument({ where: `${where}: ${name}`, expected, actual: JSON.stringify(given) });
-  const flag = flags.get(name);
-  if (flag === undefined) {
-    const suggested = meant(name, ['algorithm', ...flags.keys()]);
-    throw invalidArgument({
-      where,
-      expected: `a flag of "train ${algorithm.name}"`,
-      actual: quoted(name),
-      remedy: suggested && `Did you mean ${suggested}?`,
-    });
-  }
+  const refuse = (expected: string) => invalidArgument({ where: name, expected, actual: JSON.stringify(given) });
+  const flag = (flags.get(name) ?? flagless.get(name))!;
   if (flag.choices?.includes(text) === false) throw refuse(flag.choices.join(', '));
   const result = flag.parse(text);
   if ('expected' in result) throw refuse(flag.choices?.join(', ') ?? result.expected);
-  return { flag: `--${name}`, path: flag.path, value: result.value, text };
+  const written = flags.has(name) ? { flag: `--${name}`, text } : { flag: '--set', text: `${name}=${text}` };
+  return { ...written, path: flag.path, value: result.value };
 }
 
 function argumentsOf({

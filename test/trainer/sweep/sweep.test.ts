@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { environmentNames } from '../../../src/envs/registry.ts';
+import { checkCells } from '../../../trainer/sweep/check-cells.ts';
 import { kubernetesJob, slurmArray } from '../../../trainer/sweep/jobs.ts';
 import { type CellEnd, runCells } from '../../../trainer/sweep/run-cells.ts';
 import { summarise, summaryTable } from '../../../trainer/sweep/summary.ts';
@@ -65,6 +67,26 @@ describe('a sweep file', () => {
     expect(cells.map((cell) => cell.settings.join(' '))).toEqual(['td3 --policy-delay 3', 'sac --temperature fixed']);
   });
 
+  test('a setting without a flag has its dotted name, and reaches the cells as train takes it', async () => {
+    const read = async (sweep: object) => (await readSweep(write({ ...small(), ...sweep }))).cells;
+    const settings = { 'algorithm.critic.trunkLayerNorm': true };
+    const cells = await read({ grid: { algorithm: ['td3'], 'algorithm.critic.headRank': [2, 4] }, settings });
+    expect(cells.map(({ config, settings: own }) => [own.join(' '), config.algorithm])).toEqual(
+      [2, 4].map((headRank) => [
+        `td3 --set algorithm.critic.trunkLayerNorm=true --set algorithm.critic.headRank=${headRank}`,
+        expect.objectContaining({ critic: { architecture: 'sa-hyper', headRank, trunkLayerNorm: true } }),
+      ]),
+    );
+    const both = await read({
+      grid: { algorithm: ['td3', 'pearl'] },
+      settings: { ...settings, 'algorithm.meanWeight': 0.1 },
+    });
+    expect(both.map((cell) => cell.settings.join(' '))).toEqual([
+      'td3 --set algorithm.critic.trunkLayerNorm=true',
+      'pearl --set algorithm.meanWeight=0.1',
+    ]);
+  });
+
   test('long values make names that the store takes, and that differ', async () => {
     const grid = {
       algorithm: ['td3', 'sac'],
@@ -89,11 +111,25 @@ describe('a sweep file', () => {
     [{ grid: { critic: ['mlp-small'] } }, 'grid: expected algorithm: [maml, '],
     [
       { grid: { algorithm: ['td3'], critics: ['mlp-small'] } },
-      'cell 0: expected a flag of "train td3", got "critics". Did you mean critic?',
+      'expected flags of "train td3", and dotted names of settings that have none, got "critics". Did you mean critic?',
+    ],
+    [{ grid: { algorithm: ['td3'] }, settings: { stpes: 300 } }, 'got "stpes". Did you mean steps?'],
+    [{ grid: { algorithm: ['td3'], 'algorithm.critic.headrank': [2] } }, 'Did you mean algorithm.critic.headRank?'],
+    [{ grid: { algorithm: ['td3'], 'algorithm.critic.trunkSizes': ['2'] } }, 'Did you mean trunk?'],
+    [
+      { grid: { algorithm: ['td3'], 'algorithm.critic.headRank': [2, 0] } },
+      'got 1 of 2 that cannot. Cells 1 (algorithm: td3, algorithm.critic.headRank: 0): algorithm.critic.headRank: expected an integer from 1',
     ],
     [
-      { grid: { algorithm: ['td3'] }, settings: { stpes: 300 } },
-      'cell 0: expected a flag of "train td3", got "stpes". Did you mean steps?',
+      { grid: { algorithm: ['td3', 'pearl'], policy: ['hyper', 'maml'], seed: [0, 1] } },
+      'expected flags of "train pearl", and dotted names of settings that have none, got "policy"',
+    ],
+    [
+      { grid: { algorithm: ['td3', 'maml'], policy: ['hyper', 'maml'], seed: [0, 1] } },
+      'expected cells that can be trained, got 4 of 8 that cannot. ' +
+        'Cells 2 to 3 (algorithm: td3, policy: maml): policy: expected mlp, context-mlp, hyper, got "maml"; ' +
+        'cells 4 to 5 (algorithm: maml, policy: hyper): policy: expected maml, context-maml, hyper-maml, multi-task-hyper, got "hyper". ' +
+        'Combinations that do not go together need sweeps of their own',
     ],
     [
       { grid: undefined, gird: {} },
@@ -103,13 +139,76 @@ describe('a sweep file', () => {
     [{ grid: { algorithm: ['td3'], seed: 3 } }, 'grid.seed: expected a list such as [0, 1], got 3'],
     [{ grid: { algorithm: ['td3'], seed: [null] } }, 'grid.seed.0: expected a text, a number, true or false, got null'],
     [{ settings: { steps: [1] } }, 'settings.steps: expected a text, a number, true or false, got [1]'],
-    [{ grid: { algorithm: ['td3'], steps: ['many'] } }, 'cell 0: steps: expected an integer from 1'],
+    [{ grid: { algorithm: ['td3'], steps: ['many'] } }, 'steps: expected an integer from 1'],
     [{ grid: { algorithm: ['td3'], seed: [1, 1] } }, 'grid: expected values that differ, got '],
     [{ grid: { algorithm: ['td4'] } }, 'algorithm: expected one of maml, '],
     [{ grid: { algorithm: [] } }, 'grid.algorithm: expected a list such as [td3, sac], got []'],
     [{ name: 'Not A Name' }, 'name: expected at most 42 small letters, digits and dashes, got "Not A Name"'],
   ])('is refused whole before anything runs: %j', async (wrong, message) => {
     await expect(readSweep(write({ ...small(), settings: {}, ...wrong }))).rejects.toThrow(message);
+  });
+});
+
+describe('cells that train would refuse', () => {
+  const refusal = async (sweep: object, runsElsewhere = false) => {
+    const path = write({ ...small(), ...sweep });
+    const { cells } = await readSweep(path);
+    const told: string[] = [];
+    const options = { path, cellCount: cells.length, runsElsewhere, tell: (line: string) => told.push(line) };
+    const text = await checkCells(cells, options).then(
+      () => 'none',
+      (error: Error) => error.message,
+    );
+    return { text: text.replace(`${path}: expected cells that can be trained, got `, ''), told };
+  };
+  const other = 'Combinations that do not go together need sweeps of their own';
+
+  test('are all named with the reason, whichever part of train it is that refuses them', async () => {
+    const { text } = await refusal({
+      grid: { algorithm: ['td3', 'maml'], env: ['Pendulum-v1', 'Point-Robot', 'Pendulum-v2'], seed: [0, 1] },
+      settings: { 'policy-delay': 3, 'updates-per-run': 4 },
+    });
+    expect(text).toBe(
+      '10 of 12 that cannot. ' +
+        'Cells 0 to 1 (algorithm: td3, env: Pendulum-v1): train: updatesPerRun: expected 1 or a multiple of 3, the updates of the critics for one of the actor, got 4; ' +
+        'cells 2 to 3 (algorithm: td3, env: Point-Robot): train td3: expected a policy for tasks, or an environment without a context, ' +
+        'got "Point-Robot" with context goal.x, goal.y. Choose --policy hyper or context-mlp, or mlp, which does not see the task; ' +
+        `cells 4 to 5, 10 to 11 (env: Pendulum-v2): environment: expected one of ${environmentNames.join(', ')}, or a path such as ./my-env.js, got "Pendulum-v2". Did you mean Pendulum-v1?; ` +
+        'cells 6 to 7 (algorithm: maml, env: Pendulum-v1): train maml: expected an environment with tasks, such as HalfCheetah-Vel, got "Pendulum-v1", which has one task only. ' +
+        other,
+    );
+  });
+
+  const lowRank = { init: 'hfi', 'algorithm.critic.headRank': 2 };
+  test.each([
+    ['hypernetwork: expected initialisation hyperl or default with low-rank heads', 'td3', lowRank],
+    ['hypernetwork: expected initialisation hyperl or default with low-rank heads', 'sac', lowRank],
+    ['PEARL networks of pearl: expected mlp, got hyper', 'pearl', { networks: 'hyper', agent: 'pearl' }],
+    ['PEARL trainRange: expected low and high of each of goal.x', 'pearl', { 'train-range': '0,1' }],
+    ['PEARL learningReward: expected own', 'pearl', { env: 'HalfCheetah-Vel', 'learning-reward': 'dense' }],
+    ['MAML inner steps of maml: expected at least one, got 0', 'maml', { policy: 'maml', 'inner-steps': 0 }],
+    ['train maml: expected a policy of at most', 'maml', { policy: 'maml', hidden: '9000,9000' }],
+    ['train: device: expected cpu, cuda or auto, got webgpu', 'maml', { device: 'webgpu' }],
+  ])('%s (%s)', async (reason, algorithm, own) => {
+    const isOffPolicy = algorithm === 'td3' || algorithm === 'sac';
+    const settings = { env: isOffPolicy ? 'Pendulum-v1' : 'Point-Robot', ...own };
+    const { text } = await refusal({ grid: { algorithm: [algorithm] }, settings, store: join(folder, 'store') });
+    expect(text).toContain(`1 of 1 that cannot. Cells 0 (algorithm: ${algorithm}): ${reason}`);
+    expect(existsSync(join(folder, 'store'))).toBe(false);
+  });
+
+  test('an environment file that is not here is checked where the job runs, and told of', async () => {
+    const missing = join(folder, 'my-env.js');
+    const sweep = { grid: { algorithm: ['td3', 'maml'], env: [missing, 'Pendulum-v1'] } };
+    expect((await refusal(sweep)).text).toContain(`3 of 4 that cannot. Cells 0, 2 (env: ${missing}): `);
+    const { text, told } = await refusal(sweep, true);
+    expect(told).toEqual([`${missing} is not here, so its cells 0, 2 are not checked`]);
+    expect(text).toContain('1 of 4 that cannot. Cells 3 (algorithm: maml, env: Pendulum-v1): ');
+  });
+
+  test('cells that can be trained pass', async () => {
+    const grid = { algorithm: ['td3', 'sac'], env: ['Pendulum-v1', 'Point-Robot'], policy: ['mlp'], seed: [0, 1] };
+    expect(await refusal({ grid })).toEqual({ text: 'none', told: [] });
   });
 });
 

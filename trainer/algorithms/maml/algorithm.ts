@@ -28,5 +28,6 @@ export const algorithm: Algorithm = {
       : undefined,
   variant: ({ algorithm: settings }) => (settings as MamlConfig).policy,
   unused: (settings) => unusedByPolicy(settings as MamlConfig),
+  check: async (setup) => (await import('./training.ts')).checkMaml(setup),
   open: async (setup) => (await import('./training.ts')).openMaml(setup),
 };

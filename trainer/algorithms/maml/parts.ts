@@ -3,10 +3,10 @@
  * the run chooses the tasks; starts and noise of the episodes may have another.
  */
 
-import { invalidArgument } from '../../../src/contract/errors.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import type { IterationsConfig } from '../../loops/iterations.ts';
 import type { Setup } from '../../run/algorithm.ts';
+import { requireTasks } from '../../run/required-tasks.ts';
 import { restoreArrays, type SavedState } from '../../run/saved-state.ts';
 import type { MamlConfig } from './config.ts';
 import { createMamlLearner, type MamlEvaluator, type MamlLearner } from './learner.ts';
@@ -39,20 +39,12 @@ export type Tester = {
  * @param options.episodeSeed of the parameters at the start, the order of the tasks, and the starts and noise of their episodes
  * @throws HyperpolicyError invalid_argument: settings that do not fit each other, an environment without tasks
  */
-export async function openParts(
-  { config: run, environment, engine }: Setup,
-  { episodeSeed }: { readonly episodeSeed: number },
-): Promise<Parts> {
+export async function openParts(setup: Setup, { episodeSeed }: { readonly episodeSeed: number }): Promise<Parts> {
+  const { config: run, environment, engine } = setup;
   const config = run.algorithm as unknown as MamlConfig;
   const loop = run.loop as IterationsConfig;
-  const { specs, tasks, episodeStepCountMax, source: env } = environment;
-  if (tasks === null) {
-    throw invalidArgument({
-      where: 'train maml',
-      expected: 'an environment with tasks, such as HalfCheetah-Vel',
-      actual: `"${run.environment}", which has one task only`,
-    });
-  }
+  const { specs, episodeStepCountMax, source: env } = environment;
+  const tasks = requireTasks(setup);
   const { seed, evaluationEpisodeCount: episodeCount } = loop;
   const { threadCount } = run;
   const learner = createMamlLearner({ config, specs, tasks, engine, seed: episodeSeed, episodeStepCountMax });

@@ -5,15 +5,16 @@ import { writeNetwork } from '../../../src/nn/network-file.ts';
 import { under } from '../../../src/nn/parameters.ts';
 import { requireRoomForAdapted } from '../../export/adaptation.ts';
 import { type IterationsConfig, type IterativeLearner, trainIterations } from '../../loops/iterations.ts';
-import type { Publishable, Setup, Training } from '../../run/algorithm.ts';
+import type { Publishable, Setup, SetupToCheck, Training } from '../../run/algorithm.ts';
 import { moments } from '../../run/evaluation.ts';
 import { loadBestLearner } from '../../run/evaluations.ts';
+import { requireTasks } from '../../run/required-tasks.ts';
 import type { SavedState } from '../../run/saved-state.ts';
 import { runInTurns } from '../../run/turns.ts';
-import type { MamlConfig } from './config.ts';
+import { checkMamlConfig, type MamlConfig } from './config.ts';
 import type { Iteration, MamlLearner } from './learner.ts';
 import { mamlModel } from './model.ts';
-import { type MamlNetworks, policyDescription } from './networks.ts';
+import { createMamlNetworks, type MamlNetworks, policyDescription } from './networks.ts';
 import {
   disposeParts,
   disposeTester,
@@ -26,18 +27,20 @@ import {
 } from './parts.ts';
 
 /**
- * @throws HyperpolicyError invalid_argument: settings that do not fit each other, an environment without tasks
+ * @throws HyperpolicyError invalid_argument: settings that do not fit each other, an environment without tasks, a policy that cannot be
+ *   published
  */
+export function checkMaml(setup: SetupToCheck): void {
+  const config = setup.config.algorithm as unknown as MamlConfig;
+  checkMamlConfig(config);
+  const tasks = requireTasks(setup);
+  requirePublishable(setup, createMamlNetworks(config, setup.environment.specs, tasks));
+}
+
 export async function openMaml(setup: Setup): Promise<Training> {
   const { config: run, environment } = setup;
   const loop = run.loop as IterationsConfig;
   const parts = await openParts(setup, { episodeSeed: loop.seed });
-  try {
-    requirePublishable(setup, parts.learner.networks);
-  } catch (error) {
-    disposeParts(parts);
-    throw error;
-  }
   const { learner } = parts;
   const save = () => savedLearner(learner);
   const restore = (saved: SavedState) => restoreLearner(learner, saved);
@@ -70,7 +73,7 @@ export async function openMaml(setup: Setup): Promise<Training> {
   };
 }
 
-function requirePublishable({ config: { publish, algorithm } }: Setup, { policy }: MamlNetworks): void {
+function requirePublishable({ config: { publish, algorithm } }: Pick<Setup, 'config'>, { policy }: MamlNetworks): void {
   const { inner } = algorithm as unknown as MamlConfig;
   const isPublished = publish !== undefined && publish.which !== 'none';
   if (isPublished && inner.stepCount > 0) requireRoomForAdapted('train maml', policy);

@@ -44,5 +44,6 @@ export const algorithm: Algorithm = {
   variant: ({ algorithm: settings }) => (settings as PearlConfig).agent,
   unused: (settings) => unusedByAgent(settings as PearlConfig),
   warnings: ({ algorithm: settings }) => pearlWarnings(settings as unknown as PearlConfig),
+  check: async (setup) => (await import('./training.ts')).checkPearl(setup),
   open: async (setup) => (await import('./training.ts')).openPearl(setup),
 };

@@ -3,6 +3,7 @@
 import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { type PolicySpecs, specSize } from '../../../src/contract/tensor-spec.ts';
+import type { TaskFamily } from '../../../src/envs/task-distribution.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { IterationsConfig, IterativeLearner } from '../../loops/iterations.ts';
 import { taskNormalisation } from '../../off-policy/policies.ts';
@@ -63,11 +64,8 @@ export type PearlRun = {
 export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun> {
   const { config, loop, specs, tasks, engine } = options;
   const { seed } = loop;
-  const given = givenLatent(config, specs, tasks);
+  const { networks, ...given } = createRunNetworks(config, specs, tasks);
   const { latentSize, latentOf } = given;
-  const networks = infers(config.agent)
-    ? createPearlNetworks(config, specs)
-    : createTaskNetworks(config, specs, latentSize);
   const parameters = createPearlParameters(networks, config, seed);
   const collecting = createCollectingNetworks(parameters);
   const { replay, newest } = createBuffers(options);
@@ -108,6 +106,18 @@ export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun
   };
 }
 
+/**
+ * The networks of a run, with z where it is not inferred.
+ * @throws HyperpolicyError invalid_argument: options that a network does not take, a range of tasks without an end
+ */
+export function createRunNetworks(config: PearlConfig, specs: PolicySpecs, tasks: Pick<RunTasks, 'ranges'>) {
+  const given = givenLatent(config, specs, tasks);
+  const networks = infers(config.agent)
+    ? createPearlNetworks(config, specs)
+    : createTaskNetworks(config, specs, given.latentSize);
+  return { ...given, networks };
+}
+
 const infersFromSteps = ({ agent, posteriorStepCount }: PearlConfig) => infers(agent) && posteriorStepCount > 0;
 
 /** Transitions of all training tasks, and for each task of a collection those that are newest. */
@@ -128,13 +138,22 @@ function createBuffers({ config, specs, tasks }: PearlRunOptions) {
   };
 }
 
-/** Learning reward of a step in a training task. @throws HyperpolicyError invalid_argument: there is no dense reward */
-function learningReward({ learningReward: kind }: PearlConfig, { train, denseReward }: RunTasks) {
+/** @throws HyperpolicyError invalid_argument: the environment has no dense reward, and updates are to learn from it */
+export function requireLearningReward(
+  { learningReward: kind }: PearlConfig,
+  { denseReward }: Pick<TaskFamily, 'denseReward'>,
+): TaskFamily['denseReward'] {
   if (kind === 'own') return undefined;
-  if (denseReward === undefined) {
-    const expected = 'own, as the environment has no dense reward';
-    throw invalidArgument({ where: 'PEARL learningReward', expected, actual: kind });
-  }
+  if (denseReward !== undefined) return denseReward;
+  const expected = 'own, as the environment has no dense reward';
+  throw invalidArgument({ where: 'PEARL learningReward', expected, actual: kind });
+}
+
+/** Learning reward of a step in a training task. */
+function learningReward(config: PearlConfig, tasks: RunTasks) {
+  const { train } = tasks;
+  const denseReward = requireLearningReward(config, tasks);
+  if (denseReward === undefined) return undefined;
   return (task: number, { nextObservation }: Transition) => denseReward(train[task]!, nextObservation);
 }
 

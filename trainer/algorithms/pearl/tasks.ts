@@ -25,13 +25,11 @@ export type RunTasks = {
  */
 export async function runTasks(
   given: TaskFamily,
-  { trainTaskCount, trainRange, testRange }: Pick<PearlConfig, 'trainTaskCount' | 'trainRange' | 'testRange'>,
+  config: Pick<PearlConfig, 'trainTaskCount' | 'trainRange' | 'testRange'>,
   { seed, testTaskCount }: { readonly seed: number; readonly testTaskCount: number | undefined },
 ): Promise<RunTasks> {
-  const tasks = withRanges(given, {
-    train: trainRange && rangeOf('trainRange', trainRange, given),
-    test: testRange && rangeOf('testRange', testRange, given),
-  });
+  const { trainTaskCount } = config;
+  const tasks = withGivenRanges(given, config);
   const count = testTaskCount ?? tasks.counts.test;
   const testSeed = seed + testSeedOffset;
   const outOfRange = await tasksOutOfRange(tasks, { episodeCount: count, seed: testSeed });
@@ -48,8 +46,18 @@ export async function runTasks(
 
 type Range = readonly (readonly [number, number])[];
 
-/** Uniform draws from the ranges that are given; else the family's own. */
-function withRanges(given: TaskFamily, ranges: Readonly<Record<TaskSplit, Range | undefined>>): TaskFamily {
+/**
+ * Uniform draws from the ranges that are given; else the family's own.
+ * @throws HyperpolicyError invalid_argument: a range that does not fit the context
+ */
+export function withGivenRanges(
+  given: TaskFamily,
+  { trainRange, testRange }: Pick<PearlConfig, 'trainRange' | 'testRange'>,
+): TaskFamily {
+  const ranges: Readonly<Record<TaskSplit, Range | undefined>> = {
+    train: trainRange && rangeOf('trainRange', trainRange, given),
+    test: testRange && rangeOf('testRange', testRange, given),
+  };
   const { spec, counts, denseReward } = given;
   const all = { train: ranges.train ?? given.ranges.train, test: ranges.test ?? given.ranges.test };
   const uniform = uniformTasks({ spec, counts, ...all });

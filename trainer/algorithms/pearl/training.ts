@@ -1,36 +1,37 @@
 /** One PEARL run: its evaluations, reports and the published model. */
 
 import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
-import { invalidArgument } from '../../../src/contract/errors.ts';
 import { type IterationsConfig, type TaskEvaluation, trainIterations } from '../../loops/iterations.ts';
-import type { Setup, Training } from '../../run/algorithm.ts';
+import type { Setup, SetupToCheck, Training } from '../../run/algorithm.ts';
 import { moments } from '../../run/evaluation.ts';
 import { loadBestLearner } from '../../run/evaluations.ts';
+import { requireTasks } from '../../run/required-tasks.ts';
 import { runInTurns } from '../../run/turns.ts';
 import { checkPearlConfig, type PearlConfig } from './config.ts';
 import type { EvaluatedTasks } from './evaluation.ts';
 import { networkState } from './learner.ts';
 import { pearlFiles, pearlModel } from './model.ts';
-import { createPearlRun, evaluationSeedOffset } from './parts.ts';
-import { type RunTasks, runTasks } from './tasks.ts';
+import { createPearlRun, createRunNetworks, evaluationSeedOffset, requireLearningReward } from './parts.ts';
+import { type RunTasks, runTasks, withGivenRanges } from './tasks.ts';
 
 /** Draws for the test of the published model. */
 const freshSeedOffset = 200;
 
-/** @throws HyperpolicyError invalid_argument: settings that do not fit each other, an environment without tasks */
-export async function openPearl({ config: run, environment, engine }: Setup): Promise<Training> {
+/** @throws HyperpolicyError invalid_argument: settings that do not fit each other, or the environment and its tasks */
+export function checkPearl(setup: SetupToCheck): void {
+  const config = setup.config.algorithm as unknown as PearlConfig;
+  checkPearlConfig(config);
+  const tasks = withGivenRanges(requireTasks(setup), config);
+  requireLearningReward(config, tasks);
+  createRunNetworks(config, setup.environment.specs, tasks);
+}
+
+export async function openPearl(setup: Setup): Promise<Training> {
+  const { config: run, environment, engine } = setup;
   const config = run.algorithm as unknown as PearlConfig;
   const loop = run.loop as IterationsConfig;
-  checkPearlConfig(config);
-  if (environment.tasks === null) {
-    throw invalidArgument({
-      where: 'train pearl',
-      expected: 'an environment with tasks, such as HalfCheetah-Vel',
-      actual: `"${run.environment}", which has one task only`,
-    });
-  }
   const { seed } = loop;
-  const tasks = await runTasks(environment.tasks, config, { seed, testTaskCount: loop.evaluationTaskCount });
+  const tasks = await runTasks(requireTasks(setup), config, { seed, testTaskCount: loop.evaluationTaskCount });
   const { specs, episodeStepCountMax, source: env } = environment;
   const shared = { specs, episodeStepCountMax, engine, env, threadCount: run.threadCount };
   const parts = await createPearlRun({ ...shared, config, loop, tasks });

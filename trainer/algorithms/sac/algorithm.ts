@@ -22,5 +22,8 @@ export const algorithm = offPolicyAlgorithm<SacConfig>({
   variant: ({ critic }) => critic.architecture,
   unused: ({ temperature }) =>
     temperature === 'fixed' ? [{ by: 'a fixed temperature', names: ['targetEntropy', 'alphaLearningRate'] }] : [],
+  check: async ({ config, specs, tasks }) => {
+    (await import('./networks.ts')).createSacNetworks(config, specs, tasks);
+  },
   createLearner: async (options) => (await import('./learner.ts')).createSacLearner(options),
 });

@@ -21,5 +21,6 @@ export const algorithm = offPolicyAlgorithm<Td3Config>({
   }),
   loopDefaults: ({ preset }) => (preset === 'td3' ? { warmUpStepCount: td3WarmUpSteps } : {}),
   variant: ({ critic }) => critic.architecture,
+  check: async (options) => (await import('./learner.ts')).checkTd3(options),
   createLearner: async (options) => (await import('./learner.ts')).createTd3Learner(options),
 });

@@ -6,6 +6,7 @@ import { compileActing } from '../../off-policy/acting.ts';
 import { createActorCritic } from '../../off-policy/actor-critic.ts';
 import { publishable } from '../../off-policy/exports.ts';
 import type { LearnerOptions, OffPolicyLearner } from '../../off-policy/learner.ts';
+import { requireWholePasses } from '../../off-policy/update-runs.ts';
 import { createLearning } from '../../off-policy/updates.ts';
 import type { Publishable } from '../../run/algorithm.ts';
 import type { Portable } from '../../run/portable-policy.ts';
@@ -23,10 +24,21 @@ export type Td3Learner = OffPolicyLearner &
   };
 
 /**
- * A learner with freshly drawn parameters.
+ * Refuses what the learner would.
  * @throws HyperpolicyError invalid_argument: an unknown critic, options that it does not take, or `updatesPerRun` that is not 1 and no
  *   multiple of the policy delay
  */
+export function checkTd3({
+  config,
+  specs,
+  tasks,
+  updatesPerRun = 1,
+}: Omit<LearnerOptions<Td3Config>, 'engine' | 'seed'>): void {
+  createTd3Networks(config, specs, tasks);
+  requireWholePasses({ updatesPerRun, updatesPerPass: config.policyDelay });
+}
+
+/** A learner with freshly drawn parameters. @throws HyperpolicyError as {@link checkTd3} */
 export function createTd3Learner(options: LearnerOptions<Td3Config>): Td3Learner {
   const { config, specs, engine, seed, updatesPerRun = 1 } = options;
   const networks = createTd3Networks(config, specs, options.tasks ?? null);

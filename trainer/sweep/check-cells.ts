@@ -1,0 +1,82 @@
+/** Finds the cells of a sweep that `train` would refuse, before the first begins. */
+
+import { HyperpolicyError } from '../../src/contract/errors.ts';
+import { isEnvFile } from '../../src/envs/env-file.ts';
+import { loadAlgorithm } from '../algorithms/registry.ts';
+import type { Environment } from '../run/environment/environment.ts';
+import { openEnvironment } from '../run/environment/open.ts';
+import { environmentPlace } from '../run/environment-place.ts';
+import { checkConfig } from '../run/trainable.ts';
+import { type CellFault, grouped, impossibleCells, spansOf } from './cell-faults.ts';
+import type { Cell } from './sweep-file.ts';
+
+/**
+ * Asks of each cell what `train` asks before it makes anything of a run: the settings beside each other, and beside the environment. Each
+ * environment is opened once.
+ * @param options.path of the sweep's file, and how many cells it has
+ * @param options.runsElsewhere an environment file that is not here is told of, and its cells pass
+ * @param options.tell a line for the person
+ * @throws HyperpolicyError invalid_argument: cells that cannot be trained, each with the reason
+ */
+export async function checkCells(cells: readonly Cell[], options: CheckOptions): Promise<void> {
+  const faults: CellFault[] = [];
+  for (const same of grouped(cells, ({ config }) => config.environment).values()) {
+    if (options.signal?.aborted === true) return;
+    faults.push(...(await faultsIn(same, options)));
+  }
+  faults.sort((a, b) => a.index - b.index);
+  if (faults.length > 0) throw impossibleCells(options.path, options.cellCount, faults);
+}
+
+type CheckOptions = {
+  readonly path: string;
+  readonly cellCount: number;
+  readonly runsElsewhere: boolean;
+  readonly signal?: AbortSignal | undefined;
+  readonly tell: (line: string) => void;
+};
+
+/** @param cells of one environment */
+async function faultsIn(
+  cells: readonly Cell[],
+  { runsElsewhere, signal, tell }: CheckOptions,
+): Promise<readonly CellFault[]> {
+  const { config } = cells[0]!;
+  const faultOf = ({ index, group }: Cell, reason: string): CellFault => ({ index, group, reason });
+  let environment: Environment;
+  try {
+    environment = await openEnvironment(environmentPlace(config), { signal, tell });
+  } catch (error) {
+    if (!(error instanceof HyperpolicyError) || signal?.aborted === true) throw error;
+    if (!runsElsewhere || !isEnvFile(config.environment) || error.kind !== 'not_found') {
+      return cells.map((cell) => faultOf(cell, error.message));
+    }
+    tell(`${config.environment} is not here, so its cells ${spansOf(cells.map(({ index }) => index))} are not checked`);
+    return [];
+  }
+  try {
+    const faults: CellFault[] = [];
+    for (const same of grouped(cells, withoutSeed).values()) {
+      const reason = await refusalOf(same[0]!, environment);
+      if (reason !== undefined) faults.push(...same.map((cell) => faultOf(cell, reason)));
+    }
+    return faults;
+  } finally {
+    await environment.dispose();
+  }
+}
+
+const withoutSeed = ({ config: { loop, ...config } }: Cell): string =>
+  JSON.stringify({ ...config, loop: { ...loop, seed: 0 } });
+
+/** Why a cell cannot be trained, if it cannot. */
+async function refusalOf({ algorithm, config }: Cell, environment: Environment): Promise<string | undefined> {
+  try {
+    checkConfig(config);
+    await (await loadAlgorithm(algorithm)).check({ config, environment });
+    return undefined;
+  } catch (error) {
+    if (error instanceof HyperpolicyError) return error.message;
+    throw error;
+  }
+}
