@@ -55,6 +55,7 @@ class RunEvaluations implements Evaluations {
   readonly #run: RunContext;
   readonly #options: EvaluationsOptions;
   readonly #now: () => number;
+  #best: Evaluation | undefined;
   #bestAtCheckpoints: readonly number[] = [];
   #drawnAt: number;
   #drawnCount = 0;
@@ -65,28 +66,24 @@ class RunEvaluations implements Evaluations {
     this.#run = run;
     this.#options = options;
     this.#now = now;
+    for (const one of this.list) if (isBetter(one, this.#best) && this.#isKept(one)) this.#best = one;
     this.#drawnAt = now();
   }
 
   best(): Evaluation | undefined {
-    return this.list
-      .filter((evaluation) => this.#isKept(evaluation))
-      .reduce<Evaluation | undefined>(
-        (former, next) => (former === undefined || next.meanReturn >= former.meanReturn ? next : former),
-        undefined,
-      );
+    return this.#best;
   }
 
   async add(evaluation: Evaluation, returns: readonly number[], save: () => SavedState): Promise<void> {
     const { log, reporter, evaluated, stepUnit } = this.#run;
     const { step, meanReturn, standardDeviation, episodeCount, before } = evaluation;
-    const former = this.best();
     this.list.push(evaluation);
     if (this.#now() - this.#drawnAt >= drawIntervalMs) await this.finish();
     log?.info({ step, meanReturn, standardDeviation, returns }, 'evaluation');
     const isAfterWarmUp = step > this.#options.warmUpStepCount;
-    if (isAfterWarmUp && (former === undefined || meanReturn >= former.meanReturn)) {
+    if (isAfterWarmUp && isBetter(evaluation, this.#best)) {
       await this.#attempt('the best policy so far', step, () => this.#saveBest(step, save()));
+      if (this.#isKept(evaluation)) this.#best = evaluation;
     }
     if (isAfterWarmUp && evaluated !== undefined) {
       await this.#attempt('the version of this evaluation', step, () => evaluated([...this.list], save()));
@@ -134,6 +131,10 @@ class RunEvaluations implements Evaluations {
     }
   }
 }
+
+/** Of equal ones the latest is the best. */
+const isBetter = ({ meanReturn }: Evaluation, best: Evaluation | undefined): boolean =>
+  best === undefined || meanReturn >= best.meanReturn;
 
 /** What a mean is over: the returns are those of the episodes, or of tasks with several episodes each. */
 function spreadText(returnCount: number, episodeCount: number): string {
