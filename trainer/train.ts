@@ -108,14 +108,14 @@ async function trainInDirectory(
     }
     directory = await openRunDirectory(runDirectory, { config, resume });
     const { isResumed } = directory;
-    log = openRunLog({ directory: runDirectory, warn: progress.print });
+    log = openRunLog({ directory: runDirectory, unit, warn: progress.print });
     log.info({ config, resume: isResumed }, 'training starts');
-    if (resume && !isResumed) progress.print(`${runDirectory} has no checkpoint yet: its run begins at step 0`);
+    if (resume && !isResumed) progress.print(`${runDirectory} has no checkpoint yet: its run begins at ${unit} 0`);
     const warnings = algorithm.warnings?.(config) ?? [];
     for (const line of [...unusedSettings(algorithm, config), ...warnings]) log.warn({}, line);
     const unbounded = unboundedText(opened.environment.specs.action);
     if (unbounded !== undefined) log.warn({}, unbounded);
-    const ending = { runDirectory, resume, resumeCommand, signal, log };
+    const ending = { runDirectory, unit, resume, resumeCommand, signal, log };
     port?.describe(labelsOf(config, runDirectory), stepCount);
     if (port !== undefined) progress.print(`metrics: http://${port.address}/metrics`);
     const context = {
@@ -172,8 +172,8 @@ async function conclude(run: RunResult, opened: Opened, context: Context): Promi
 /** The error of a run that failed, once the best policy so far is published as the config says. */
 async function salvage(failure: RunFailure, opened: Opened, context: Context): Promise<Error> {
   const { result } = failure;
-  const { runDirectory, resumeCommand } = context;
-  const resumption = { runDirectory, resumeCommand };
+  const { runDirectory, unit, resumeCommand } = context;
+  const resumption = { runDirectory, unit, resumeCommand };
   const publish = publishing(opened.config);
   if (publish?.which !== 'best' || result.best === undefined) return explainFailure(failure, resumption);
   try {

@@ -189,10 +189,12 @@ async function ensureModel(options: QuickstartOptions): Promise<boolean> {
   const again = sameCommand(options);
   const action = resume ? `Going on with the run in ${runDirectory}:` : 'Training';
   say(`${action} TD3 with an SA-Hyper critic on ${environmentName}, ${steps} steps.`);
-  const { run, published, publishedBefore } = await runTraining({ runDirectory, resume: again }, (signal) =>
-    train({
-      ...{ config, runDirectory, resume, resumeCommand: again, signal, stream: process.stderr },
-    }),
+  const { run, published, publishedBefore } = await runTraining(
+    { runDirectory, resume: again, unit: 'step' },
+    (signal) =>
+      train({
+        ...{ config, runDirectory, resume, resumeCommand: again, signal, stream: process.stderr },
+      }),
   );
   const { directory } = published ?? publishedBefore ?? {};
   if (directory === undefined) {

@@ -78,7 +78,7 @@ export function addTrainOptions(
     )
     .option(
       '--resume',
-      'continue from the newest checkpoint of the run directory, with its settings, or begin at step 0 if the run ended before its first one. Length, intervals, threads and device may be changed. A finished run is published if it was not yet',
+      'continue from the newest checkpoint of the run directory, with its settings, or begin anew if the run ended before its first one. Length, intervals, threads and device may be changed. A finished run is published if it was not yet',
     );
 }
 

@@ -53,7 +53,9 @@ async function train(algorithm: Algorithm, options: TrainOptions, command: Comma
   }
   const runner = await import('../../trainer/train.ts');
   const resume = commandLine([...ownCommand(process.env), 'train', algorithm.name, '--run', runDirectory, '--resume']);
-  const result = await runTraining({ runDirectory, resume }, (signal) =>
+  const { singleUnit } = await import('../../trainer/run/progress.ts');
+  const unit = singleUnit(algorithm.stepUnit);
+  const result = await runTraining({ runDirectory, resume, unit }, (signal) =>
     runner.train({
       ...{ config, runDirectory, resume: options.resume, resumeCommand: resume, signal },
       stream: process.stderr,
@@ -61,8 +63,6 @@ async function train(algorithm: Algorithm, options: TrainOptions, command: Comma
         options.metricsPort === undefined ? undefined : { host: options.metricsHost, port: options.metricsPort },
     }),
   );
-  const { singleUnit } = await import('../../trainer/run/progress.ts');
-  const unit = singleUnit(algorithm.stepUnit);
   printResult(result, { runDirectory, resume, model: config.publish?.model, unit });
   if (!result.run.aborted) return;
   const { tellInterrupted } = await import('../../trainer/run/parent-process.ts');
@@ -96,11 +96,13 @@ export type Resumable = {
   readonly runDirectory: string;
   /** The command that goes on with the run. */
   readonly resume: string;
+  /** Of its steps, in the singular. */
+  readonly unit: string;
 };
 
 /** Runs a training that interrupts end. */
 export function runTraining<T>(
-  { runDirectory, resume }: Resumable,
+  { runDirectory, resume, unit }: Resumable,
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   return untilInterrupted(run, {
@@ -109,7 +111,7 @@ export function runTraining<T>(
       const step = newestCheckpoint(runDirectory);
       return step === undefined
         ? 'There is no checkpoint yet'
-        : `The checkpoint of step ${step} is kept. Go on from it with: ${resume}`;
+        : `The checkpoint of ${unit} ${step} is kept. Go on from it with: ${resume}`;
     },
   });
 }
@@ -125,7 +127,7 @@ function newestCheckpoint(runDirectory: string): number | undefined {
 
 function printResult(
   result: TrainResult,
-  { runDirectory, resume, model, unit }: Resumable & { readonly model: string | undefined; readonly unit: string },
+  { runDirectory, resume, model, unit }: Resumable & { readonly model: string | undefined },
 ): void {
   const { run, published, publishedBefore: before } = result;
   printJson({

@@ -47,8 +47,9 @@ export async function readStudiedRun(options: ReadOptions): Promise<StudiedRun> 
     throw invalidArgument({ where, expected: `a run of ${algorithms.join(' or ')}`, actual, remedy });
   }
   const given = threadCount === undefined ? begun : { ...begun, threadCount };
-  const config = completeConfig(await loadAlgorithm(name), given, path);
-  return { config, ...(await loadLearner(runDirectory, step)) };
+  const algorithm = await loadAlgorithm(name);
+  const config = completeConfig(algorithm, given, path);
+  return { config, ...(await loadLearner(runDirectory, step, algorithm)) };
 }
 
 /** Environment and engine of a run for the length of `use`. @param tell shows a line to the person */

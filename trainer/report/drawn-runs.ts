@@ -1,6 +1,8 @@
 /** Which runs of a group its curve is of, and what a person is told of the others. */
 
 import { basename } from 'node:path';
+import { defaultStepUnit } from '../run/learning-curve.ts';
+import { singleUnit } from '../run/progress.ts';
 import { defaultMetric, labelOf, type RunGroup } from './groups.ts';
 import { type Run, valuesOf } from './runs.ts';
 
@@ -19,12 +21,12 @@ export function drawnRuns(group: RunGroup, metric: string): RunGroup & { readonl
   const without = group.runs.filter((run) => spans.every((span) => span.run !== run));
   const leftOut = spans.filter((span) => !drawn.includes(span));
   const label = labelOf({ ...group, runs });
-  const end = drawn.at(-1)?.end;
+  const [end, unit] = [drawn.at(-1)?.end, unitOf(group.runs[0]!)];
   return {
     ...{ ...group, runs },
     notes: [
       ...without.map((run) => `${nameOf(run)} is in no curve: it has ${missing}`),
-      ...leftOut.map((span) => `${placeOf(span)} is left out of the curve of ${label}, which reaches step ${end}`),
+      ...leftOut.map((span) => `${placeOf(span)} is left out of the curve of ${label}, which reaches ${unit} ${end}`),
       ...shortened(label, drawn),
     ],
   };
@@ -56,9 +58,12 @@ function shortened(label: string, drawn: readonly Span[]): string[] {
   const further = drawn.filter(({ end }) => end - last!.end > untoldShare * end);
   if (last === undefined || further.length === 0) return [];
   return [
-    `the curve of ${label} ends at step ${last.end} with ${nameOf(last.run)}; further than that: ${further.map(placeOf).join(', ')}`,
+    `the curve of ${label} ends at ${unitOf(last.run)} ${last.end} with ${nameOf(last.run)}; further than that: ${further.map(placeOf).join(', ')}`,
   ];
 }
 
+/** What a run counts, in the singular. */
+const unitOf = ({ stepUnit }: Run): string => singleUnit(stepUnit === defaultStepUnit ? undefined : stepUnit);
+
 const nameOf = ({ directory }: Run): string => basename(directory);
-const placeOf = ({ run, end }: Span): string => `${nameOf(run)} (at step ${end})`;
+const placeOf = ({ run, end }: Span): string => `${nameOf(run)} (at ${unitOf(run)} ${end})`;

@@ -19,6 +19,8 @@ export class RunFailure extends Error {
 
 export type Resumption = {
   readonly runDirectory: string;
+  /** The unit of the run's steps, in the singular. */
+  readonly unit: string;
   /** A whole command, quoted for a shell; undefined for a run that was begun from code. */
   readonly resumeCommand: string | undefined;
 };
@@ -36,22 +38,25 @@ export function explainFailure(
     ...resumption
   }: Resumption & { readonly published?: PublishedRun; readonly publishFailure?: unknown },
 ): HyperpolicyError {
+  const { unit } = resumption;
   const { kind, where, expected, actual, remedy } = asError(cause);
   const model = published?.published?.manifest.model ?? published?.publishedBefore?.model;
   const version = published?.published?.version ?? published?.publishedBefore?.version;
   const kept = [
     remedy,
-    model === undefined ? undefined : `The best policy so far (step ${best!.step}) is version ${version} of "${model}"`,
+    model === undefined
+      ? undefined
+      : `The best policy so far (${unit} ${best!.step}) is version ${version} of "${model}"`,
     publishFailure === undefined
       ? undefined
-      : `The best policy so far (step ${best!.step}) could not be published: ${textOf(publishFailure)}`,
+      : `The best policy so far (${unit} ${best!.step}) could not be published: ${textOf(publishFailure)}`,
     checkpoint === undefined
-      ? `No checkpoint of step ${step} could be written. Go on from the one before, if there is one, ${wayOf(resumption)}`
-      : `Go on from step ${basename(checkpoint)} ${wayOf(resumption)}`,
+      ? `No checkpoint of ${unit} ${step} could be written. Go on from the one before, if there is one, ${wayOf(resumption)}`
+      : `Go on from ${unit} ${basename(checkpoint)} ${wayOf(resumption)}`,
   ];
   return new HyperpolicyError({
     kind,
-    where: `training ended at step ${step}: ${where}`,
+    where: `training ended at ${unit} ${step}: ${where}`,
     expected,
     actual,
     remedy: kept.filter((text) => text !== undefined).join('. '),

@@ -6,10 +6,11 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { notFound } from '../../src/contract/errors.ts';
-import type { RunContext } from './algorithm.ts';
+import type { Algorithm, RunContext } from './algorithm.ts';
 import { checkpointSteps, loadCheckpoint, removeCheckpointsAfter, saveCheckpoint } from './checkpoint.ts';
 import { checkpointDirectory } from './checkpoints.ts';
 import { splitParts } from './parts.ts';
+import { singleUnit } from './progress.ts';
 import type { SavedState } from './saved-state.ts';
 
 const keptDirectory = (runDirectory: string) => join(runDirectory, 'kept');
@@ -22,12 +23,15 @@ export type KeptLearners = {
 };
 
 /** Warns of chosen steps that the run does not reach. @param lastStep of the run */
-export function createKeptLearners({ runDirectory, keptSteps = [], log }: RunContext, lastStep: number): KeptLearners {
+export function createKeptLearners(
+  { runDirectory, keptSteps = [], stepUnit = 'steps', log }: RunContext,
+  lastStep: number,
+): KeptLearners {
   const directory = keptDirectory(runDirectory);
   const beyond = keptSteps.filter((step) => step > lastStep);
   if (beyond.length > 0) {
-    const fields = { steps: beyond.join(', ') };
-    log?.warn(fields, `--keep-at names steps beyond the last, ${lastStep}: no learner of them is kept`);
+    const fields = { [stepUnit]: beyond.join(', ') };
+    log?.warn(fields, `--keep-at names ${stepUnit} beyond the last, ${lastStep}: no learner of them is kept`);
   }
   return {
     isReached: ({ from, to }) => keptSteps.some((step) => from < step && step <= to),
@@ -40,7 +44,7 @@ export function createKeptLearners({ runDirectory, keptSteps = [], log }: RunCon
         log?.info({ step, path }, 'learner kept');
       } catch (error) {
         const fields = { step, error: (error as Error).message };
-        log?.warn(fields, 'the learner of this step could not be kept; training goes on');
+        log?.warn(fields, 'the learner could not be kept; training goes on');
       }
     },
   };
@@ -55,9 +59,14 @@ export type LearnerOfStep = { readonly step: number; readonly learner: SavedStat
 /**
  * The learner of a run as it was after a step: one that was kept, or that of a checkpoint. Changes nothing in the directory.
  * @param step that of the newest checkpoint unless given
+ * @param algorithm of the run, for errors
  * @throws HyperpolicyError not_found: there is none of that step; invalid_argument: it is damaged
  */
-export async function loadLearner(runDirectory: string, step?: number): Promise<LearnerOfStep> {
+export async function loadLearner(
+  runDirectory: string,
+  step?: number,
+  { stepUnit = 'steps' }: Pick<Algorithm, 'stepUnit'> = {},
+): Promise<LearnerOfStep> {
   const [kept, checkpoints] = [keptDirectory(runDirectory), checkpointDirectory(runDirectory)];
   const [keptSteps, resumable] = [await checkpointSteps(kept), await checkpointSteps(checkpoints)];
   const wanted = step ?? resumable.at(-1);
@@ -71,11 +80,11 @@ export async function loadLearner(runDirectory: string, step?: number): Promise<
   const steps = [...new Set([...keptSteps, ...resumable])].sort((a, b) => a - b);
   throw notFound({
     where: `run directory "${runDirectory}"`,
-    expected: step === undefined ? 'a checkpoint' : `a learner of step ${step}`,
-    actual: steps.length === 0 ? 'none' : `those of steps ${steps.join(', ')}`,
+    expected: step === undefined ? 'a checkpoint' : `a learner of ${singleUnit(stepUnit)} ${step}`,
+    actual: steps.length === 0 ? 'none' : `those of ${stepUnit} ${steps.join(', ')}`,
     remedy:
       step === undefined
         ? 'Train first; a run has checkpoints as it goes on'
-        : `Name one of its steps, or keep this one: train with --keep-at ${step}`,
+        : `Name one of its ${stepUnit}, or keep this one: train with --keep-at ${step}`,
   });
 }

@@ -14,13 +14,22 @@ export const checkpointMessage = 'checkpoint';
 
 /**
  * Opens the log and appends to an earlier one. Each line is written at once: a run logs few lines, and a kill must not lose them.
- * @param warn shows one line of text, e.g. `Progress.print`
+ * @param options.unit of the run's steps, in the singular: what the person reads in place of the field `step`
+ * @param options.warn shows one line of text, e.g. `Progress.print`
  */
-export function openRunLog({ directory, warn }: { directory: string; warn: (line: string) => void }): RunLogger {
+export function openRunLog({
+  directory,
+  unit,
+  warn,
+}: {
+  directory: string;
+  unit: string;
+  warn: (line: string) => void;
+}): RunLogger {
   makeFolder(directory);
   // A full disk must not end the run. Warnings reach the person besides.
   const file = createLineWriter(openSync(join(directory, logFile), 'a'), () => {});
-  const person = { write: (line: string) => warn(warningText(line)) };
+  const person = { write: (line: string) => warn(warningText(line, unit)) };
   return pino(
     { base: null, timestamp: pino.stdTimeFunctions.isoTime },
     pino.multistream([
@@ -31,9 +40,9 @@ export function openRunLog({ directory, warn }: { directory: string; warn: (line
 }
 
 /** `warning: message (field value, ...)` from a log line. */
-function warningText(line: string): string {
+function warningText(line: string, unit: string): string {
   const { level, time: _, msg, ...fields } = JSON.parse(line) as Record<string, unknown>;
-  const details = Object.entries(fields).map(([name, value]) => `${name} ${plain(value)}`);
+  const details = Object.entries(fields).map(([name, value]) => `${name === 'step' ? unit : name} ${plain(value)}`);
   const suffix = details.length === 0 ? '' : ` (${details.join(', ')})`;
   return `${level === pino.levels.values.warn ? 'warning' : 'error'}: ${msg}${suffix}`;
 }

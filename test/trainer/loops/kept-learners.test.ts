@@ -90,5 +90,8 @@ test('the learner of a checkpoint is found as well, a missing one is refused by 
     kind: 'not_found',
     message: `run directory "${runDirectory}": expected a learner of step 100, got those of steps 250, 600, 700. Name one of its steps, or keep this one: train with --keep-at 100`,
   });
+  await expect(loadLearner(runDirectory, 100, { stepUnit: 'iterations' })).rejects.toThrow(
+    'expected a learner of iteration 100, got those of iterations 250, 600, 700. Name one of its iterations, or',
+  );
   await expect(loadLearner(scratch)).rejects.toThrow('expected a checkpoint, got none. Train first');
 });

@@ -89,6 +89,15 @@ describe('curves of runs', () => {
     });
   });
 
+  test('are told of in the unit of their runs', async () => {
+    const point = [1, 10] as const;
+    await writeMamlRun(folder, 0, [point, point, point]);
+    await writeMamlRun(folder, 1, [point]);
+    expect(learningCurves(await read([folder])).notes).toEqual([
+      'maml-seed1 (at iteration 0) is left out of the curve of maml (seed 0), which reaches iteration 20',
+    ]);
+  });
+
   test('of an environment whose runs have no evaluation yet are no panel', async () => {
     await writeRun(folder, { seed: 0, returns: { 0: 1 } });
     await writeRun(folder, { seed: 0, returns: {}, environment: 'Hopper-v5' });

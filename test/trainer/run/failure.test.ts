@@ -22,6 +22,8 @@ test.each([
   ],
   ['my runs/a/checkpoints/250', undefined, 'Go on from step 250 with `resume: true` and the run directory "my runs/a"'],
 ])('checkpoint %s, command %s', (checkpoint, resumeCommand, remedy) => {
-  const { message } = explainFailure(failure(checkpoint), { runDirectory: 'my runs/a', resumeCommand });
-  expect(message).toBe(`${ended}${remedy}`);
+  const told = (unit: string) =>
+    explainFailure(failure(checkpoint), { runDirectory: 'my runs/a', unit, resumeCommand }).message;
+  expect(told('step')).toBe(`${ended}${remedy}`);
+  expect(told('iteration')).toBe(`${ended}${remedy}`.replaceAll('step 250', 'iteration 250'));
 });

@@ -13,7 +13,7 @@ afterEach(() => rm(directory, { recursive: true }));
 
 test('everything goes to the file as JSON lines, warnings to the person as text', () => {
   const shown: string[] = [];
-  const open = () => openRunLog({ directory, warn: (line) => shown.push(line) });
+  const open = () => openRunLog({ directory, unit: 'iteration', warn: (line) => shown.push(line) });
   const log = open();
   log.info({ step: 1 }, 'checkpoint');
   log.warn({ step: 2, episodeLength: 7 }, 'the simulator diverged');
@@ -25,7 +25,7 @@ test('everything goes to the file as JSON lines, warnings to the person as text'
     { level: 50, err: { message: 'no space left' }, msg: 'cannot write' },
   ]);
   expect(shown).toEqual([
-    'warning: the simulator diverged (step 2, episodeLength 7)',
+    'warning: the simulator diverged (iteration 2, episodeLength 7)',
     'error: cannot write (err no space left)',
   ]);
 });

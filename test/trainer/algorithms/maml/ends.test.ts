@@ -52,9 +52,9 @@ test.each([
     const line = lastLine(stderr);
     expect(code, stderr).toBe(1);
     expect(line).toMatch(expected);
-    expect(line).toContain('training ended at step 1');
-    expect(line).toContain(`The best policy so far (step 1) is version 1 of "${name}"`);
-    expect(line).toContain('. Go on from step 1 with: ');
+    expect(line).toContain('training ended at iteration 1');
+    expect(line).toContain(`The best policy so far (iteration 1) is version 1 of "${name}"`);
+    expect(line).toContain('. Go on from iteration 1 with: ');
     expect(line).toContain(`hyperpolicy train maml --run ${name} --resume`);
     expect(await readdir(join(scratch, name, 'checkpoints'))).toEqual(['1']);
   },
