@@ -81,7 +81,7 @@ function returnsTable(reported: readonly Reported[]): string {
       name,
       run.name,
       String(run.seed),
-      bestText(evaluations, bestEvaluationReturn),
+      bestText(evaluations, bestEvaluationReturn, choiceCountOf(run, published, evaluations)),
       lastText(evaluations.at(-1)),
       freshReturn === undefined
         ? 'none'
@@ -93,13 +93,23 @@ function returnsTable(reported: readonly Reported[]): string {
   return table(head, rows);
 }
 
-/** @param chosen mean return of the evaluation that chose the published policy; those of the warm-up choose nothing */
-function bestText(evaluations: readonly Evaluation[], chosen: number | undefined): string {
+/** Evaluations that could choose the published policy: those after the warm-up, until it was published. */
+function choiceCountOf({ config }: Run, published: Reported['published'], evaluations: readonly Evaluation[]): number {
+  const last = published?.manifest.training.evaluations.at(-1)?.step ?? 0;
+  const warmUp = Number(config.loop.warmUpStepCount ?? 0);
+  return evaluations.filter(({ step }) => step > warmUp && step <= last).length;
+}
+
+/**
+ * @param chosen mean return of the evaluation that chose the published policy
+ * @param choiceCount among how many
+ */
+function bestText(evaluations: readonly Evaluation[], chosen: number | undefined, choiceCount: number): string {
   const highest = Math.max(...evaluations.map((one) => one.mean));
   const best = evaluations.findLast((one) => one.mean === (chosen ?? highest));
   if (best === undefined) return 'none';
-  const mark = chosen === undefined ? '' : ' (chose the published policy)';
-  return `${returnText(best.mean, best.deviation)} at ${count(best.step)}, best of ${evaluations.length}${mark}`;
+  const of = chosen === undefined ? `${evaluations.length}` : `${choiceCount} (chose the published policy)`;
+  return `${returnText(best.mean, best.deviation)} at ${count(best.step)}, best of ${of}`;
 }
 
 const lastText = (last: Evaluation | undefined): string =>

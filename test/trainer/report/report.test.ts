@@ -275,6 +275,28 @@ test('the page marks the best of many, has the last beside it, and loads nothing
   expect(text).not.toMatch(/(src|href)="(?!data:)/);
 });
 
+test('the best that chose the published policy is that of the evaluations after the warm-up until it was published', async () => {
+  const runDirectory = join(folder, 'runs', 'pendulum');
+  const algorithm = { name: 'td3', critic: { architecture: 'mlp-small' }, actorHiddenSizes: [8], batchSize: 4 };
+  const lengthOf = (stepCount: number, which: 'best' | 'none', resume: boolean) =>
+    train({
+      config: {
+        environment: 'Pendulum-v1',
+        algorithm,
+        loop: { stepCount, warmUpStepCount: 20, evaluationInterval: 10, evaluationEpisodeCount: 1 },
+        threadCount: 1,
+        publish: { store: join(folder, 'store'), model: 'pendulum', which },
+      },
+      ...{ runDirectory, resume, stream: { write: () => true } },
+    });
+  // Evaluations at 0, 10, 20 (warm-up), 30 and 40; then at 50.
+  await lengthOf(40, 'best', false);
+  await lengthOf(50, 'none', true);
+  const text = await reportPage(await read([runDirectory]));
+  expect(text).toMatch(/ at [34]0, best of 2 \(chose the published policy\)<\/td>/);
+  expect(text).toContain('(6)</summary>');
+}, 60_000);
+
 test('evaluations of a policy that adapts have their returns before adaptation', async () => {
   await writeMamlRun(folder, 0, [[-30, -10]]);
   const text = await reportPage(await read([folder]));
@@ -309,12 +331,14 @@ test.each([
         algorithm: { name, ...settings },
         loop: { seed: 1, iterationCount: 1, evaluationTaskCount: 2, evaluationEpisodeCount: 2 },
         threadCount: 1,
-        publish: { store: join(folder, 'store'), model, which: 'last' },
+        publish: { store: join(folder, 'store'), model, which: 'best' },
       },
       runDirectory: join(folder, 'runs', model),
       stream: { write: () => true },
     });
     const text = await reportPage(await read([join(folder, 'runs')]));
+    // The evaluation before the first iteration chooses nothing.
+    expect(text).toContain(' at 1, best of 1 (chose the published policy)</td>');
     const captions = [...text.matchAll(/<figure><img [^>]*><figcaption>(.*?)<\/figcaption>/g)].map(
       ([, caption]) => caption!,
     );
