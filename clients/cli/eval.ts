@@ -1,11 +1,12 @@
 /** `hyperpolicy eval`: drives the environment that a model names through a server and prints the returns. */
 
 import { Command, Option } from 'commander';
-import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
+import { failedPrecondition } from '../../src/contract/errors.ts';
 import { specDifference } from '../../src/contract/spec-difference.ts';
 import { type ContextSpec, fingerprint, type PolicySpecs } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
 import type { PolicyClient } from '../typescript/client.ts';
+import { adaptEpisodesOf, refuseAdaptation } from './adaptation-flags.ts';
 import { type AdaptingModel, driveTask, taskSeeds } from './adapted-episodes.ts';
 import { driveEpisode } from './episodes.ts';
 import {
@@ -95,10 +96,15 @@ async function evaluate(options: EvalOptions): Promise<void> {
         };
         await evaluateTasks(client, environment, model, {
           ...options,
-          adaptEpisodes: adaptEpisodesOf(options, described),
+          adaptEpisodes: adaptEpisodesOf(options.adaptEpisodes, {
+            name: described.model,
+            own: described.adaptationEpisodeCount,
+            least: adaptation === 'weights' ? 1 : 0,
+          }),
         });
       } else {
-        refuseTaskOptions(options, described);
+        const { tasks, adaptEpisodes } = options;
+        refuseAdaptation(described.model, { '--tasks': tasks, '--adapt-episodes': adaptEpisodes });
         await evaluateEpisodes(client, environment, drivenOf(described), options);
       }
     } finally {
@@ -179,37 +185,6 @@ async function evaluateTasks(
     meanReturnAfter: after.mean,
     standardDeviationAfter: after.deviation,
   });
-}
-
-/** @throws HyperpolicyError invalid_argument: not given and not known, or 0 where there must be some */
-function adaptEpisodesOf(
-  { adaptEpisodes }: EvalOptions,
-  { model, adaptation, adaptationEpisodeCount }: Described,
-): number {
-  const least = adaptation === 'weights' ? 1 : 0;
-  const count = adaptEpisodes ?? adaptationEpisodeCount;
-  if (count !== undefined && count >= least) return count;
-  throw invalidArgument({
-    where: '--adapt-episodes',
-    expected:
-      count === undefined
-        ? `a count, since "${model}" does not say how many its trainer had`
-        : `at least ${least}, since "${model}" adapts its weights to them`,
-    actual: count === undefined ? 'none' : `${count}`,
-    remedy: 'Give one: --adapt-episodes 10',
-  });
-}
-
-function refuseTaskOptions({ tasks, adaptEpisodes }: EvalOptions, { model }: Described): void {
-  for (const [flag, value] of Object.entries({ '--tasks': tasks, '--adapt-episodes': adaptEpisodes })) {
-    if (value === undefined) continue;
-    throw invalidArgument({
-      where: flag,
-      expected: 'a model that adapts to experience',
-      actual: `"${model}", which does not`,
-      remedy: 'Leave it out; --episodes is the number of episodes',
-    });
-  }
 }
 
 /** @param own the user's environment, if it is not the model's */

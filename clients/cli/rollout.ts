@@ -7,11 +7,15 @@ import { serverDefaults } from '../../server/config.ts';
 import { failedPrecondition, invalidArgument, notFound } from '../../src/contract/errors.ts';
 import type { Env } from '../../src/envs/env.ts';
 import { isModelName } from '../../src/package/model-name.ts';
+import type { ModelPackage } from '../../src/package/package.ts';
+import type { RecordOptions } from '../../trainer/rollout/pictures/trajectory.ts';
 import type { BatchPolicy } from '../../trainer/rollout/policy.ts';
 import type { Progress } from '../../trainer/run/progress.ts';
+import { adaptEpisodesOf, refuseAdaptation } from './adaptation-flags.ts';
 import { parseVersion } from './analysed-versions.ts';
 import { checkWritableFile } from './checks.ts';
 import { integerIn, parseRows, printJson } from './options.ts';
+import { adaptedEpisodes, type EpisodeToPlay, plainEpisodes } from './played-episodes.ts';
 
 type RolloutOptions = {
   readonly env: string;
@@ -20,6 +24,7 @@ type RolloutOptions = {
   readonly out?: string;
   readonly episodes: number;
   readonly seed: number;
+  readonly adaptEpisodes?: number;
   readonly steps?: number;
   readonly context?: readonly number[];
   readonly width: number;
@@ -31,21 +36,32 @@ export function createCommand(name: string): Command {
     new Option(flags, description).argParser(integerIn(1, high));
   return new Command(name)
     .description(
-      'Run episodes of an environment under a policy and print the return of each. With --out, the first episode is drawn: ' +
-        '.gif an animation in real time, .png six frames side by side, .json shapes and poses for a 3-D viewer.',
+      'Run episodes of an environment under a policy and print the return of each. With --out, the first episode is drawn, ' +
+        'of a model that adapts the first after adaptation: .gif an animation in real time, .png six frames side by side, .json shapes and poses for a 3-D viewer.',
     )
     .requiredOption('--env <name>', "an environment's name, or a file such as ./my-env.js")
     .option(
       '--policy <policy>',
       '`random`, `zero`, a published model (my-cheetah: its newest version; my-cheetah@3), or the directory of a version; its returns ' +
-        'are those of eval. One that adapts acts as before adaptation if it reads the task; if not, only eval drives it',
+        'are those of eval',
       'random',
     )
     .option('--store <directory>', 'where the model of --policy is published', serverDefaults.store)
     .option('--out <file>', 'picture of the first episode: .gif, .png or .json')
-    .addOption(count('--episodes <count>', 'number of episodes', 1_000_000).default(1))
     .addOption(
-      new Option('--seed <number>', 'seed of the first episode; each next episode adds 1')
+      count('--episodes <count>', 'number of episodes; of a model that adapts: after adaptation', 1_000_000).default(1),
+    )
+    .addOption(
+      new Option(
+        '--adapt-episodes <count>',
+        "of a model that adapts: episodes before adaptation, in the same task; 0: it acts as before adaptation (default: as many as in its trainer's evaluations)",
+      ).argParser(integerIn(0, 1_000_000)),
+    )
+    .addOption(
+      new Option(
+        '--seed <number>',
+        'seed of the first episode; each next episode adds 1. Of a model that adapts: of the task',
+      )
         .argParser(integerIn(0, Number.MAX_SAFE_INTEGER - 1_000_000))
         .default(0),
     )
@@ -63,7 +79,7 @@ function parseContext(text: string): number[] {
 }
 
 async function rollout(options: RolloutOptions): Promise<void> {
-  const { env: name, out, episodes, seed, width, height } = options;
+  const { env: name, out, episodes, width, height } = options;
   const { encodeTrajectory, pictureFormats } = await import('../../trainer/rollout/pictures/trajectory.ts');
   const format = out === undefined ? undefined : extname(out).slice(1).toLowerCase();
   if (format !== undefined && !pictureFormats.some((known) => known === format)) {
@@ -76,13 +92,16 @@ async function rollout(options: RolloutOptions): Promise<void> {
   if (out !== undefined) checkWritableFile('--out', out);
   const { createEnvironment } = await import('../../src/envs/registry.ts');
   const env = await createEnvironment(name);
-  let policy: BatchPolicy | undefined;
+  let opened: Opened | undefined;
   try {
-    policy = await openPolicy(options, env);
+    opened = await openPolicy(options, env);
+    const { policy } = opened;
     const returns: number[] = [];
-    for (let episode = 0; episode < episodes; episode++) {
-      const draws = episode === 0 && format !== undefined;
-      const result = await runEpisode(env, policy, { ...options, seed: seed + episode }, draws);
+    const before: number[] = [];
+    for (const one of opened.episodes) {
+      const { episode, seed, isBefore, isAdapted } = one;
+      const draws = episode === 0 && !isBefore && format !== undefined;
+      const result = await runEpisode({ ...one, env, policy, stepCountMax: options.steps }, draws);
       if (result.trajectory !== undefined && out !== undefined && format !== undefined) {
         const frames = await frameProgress(out);
         const content = encodeTrajectory(result.trajectory, format, { width, height, onFrame: frames.note });
@@ -90,16 +109,25 @@ async function rollout(options: RolloutOptions): Promise<void> {
         writeOut(out, content);
         printJson({ picture: out, bytes: content.byteLength });
       }
-      printJson({ episode, seed: seed + episode, return: result.return, steps: result.stepCount });
-      returns.push(result.return);
+      const phase = isAdapted === undefined ? {} : { adaptation: isAdapted ? 'after' : 'before' };
+      printJson({ episode, seed, ...phase, return: result.return, steps: result.stepCount });
+      (isBefore ? before : returns).push(result.return);
     }
-    const mean = returns.reduce((sum, value) => sum + value, 0) / returns.length;
-    printJson({ environment: env.name, policy: options.policy, episodes, meanReturn: mean });
+    printJson({
+      environment: env.name,
+      policy: options.policy,
+      ...(opened.adaptEpisodes !== undefined && { adaptEpisodes: opened.adaptEpisodes }),
+      episodes,
+      ...(before.length > 0 && { meanReturnBefore: meanOf(before) }),
+      meanReturn: meanOf(returns),
+    });
   } finally {
-    policy?.dispose();
+    opened?.policy.dispose();
     env.dispose();
   }
 }
+
+const meanOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** A display appears after this time: pictures of a few frames need none. */
 const displayDelayMs = 1000;
@@ -119,13 +147,42 @@ async function frameProgress(label: string) {
   };
 }
 
-async function openPolicy({ policy: name, store, seed }: RolloutOptions, env: Env): Promise<BatchPolicy> {
-  const policies = await import('../../trainer/rollout/policy.ts');
-  if (name === 'random') return policies.createRandomPolicy(env.specs, seed);
-  if (name === 'zero') return policies.createZeroPolicy();
+type Opened = {
+  readonly policy: BatchPolicy;
+  readonly episodes: Iterable<EpisodeToPlay>;
+  /** Of a model that adapts. */
+  readonly adaptEpisodes?: number;
+};
+
+async function openPolicy(options: RolloutOptions, env: Env): Promise<Opened> {
+  const { policy: name, store } = options;
+  const isBuiltIn = name === 'random' || name === 'zero';
   const { readPackage } = await import('../../src/package/package.ts');
-  const directory = await directoryOf(name, store);
-  return policies.createPackagePolicy(await readPackage(directory), { specs: env.specs, threadCount: 1 });
+  const content = isBuiltIn ? undefined : await readPackage(await directoryOf(name, store));
+  const { adapts } = await import('../../trainer/rollout/package-network.ts');
+  if (content !== undefined && adapts(content.manifest)) return openAdapting(content, options, env);
+  refuseAdaptation(name, { '--adapt-episodes': options.adaptEpisodes });
+  return { policy: await openPlain(content, options, env), episodes: plainEpisodes(options) };
+}
+
+async function openPlain(content: ModelPackage | undefined, { policy, seed }: RolloutOptions, { specs }: Env) {
+  const policies = await import('../../trainer/rollout/policy.ts');
+  if (content !== undefined) return policies.createPackagePolicy(content, { specs, threadCount: 1 });
+  return policy === 'random' ? policies.createRandomPolicy(specs, seed) : policies.createZeroPolicy();
+}
+
+async function openAdapting(content: ModelPackage, options: RolloutOptions, env: Env): Promise<Opened> {
+  const { manifest } = content;
+  const { model, training, encoder } = manifest;
+  const own = training.adaptationEpisodeCount;
+  const adaptEpisodes = adaptEpisodesOf(options.adaptEpisodes, { name: model, own, least: 0 });
+  const { createAdaptingPolicy } = await import('../../trainer/rollout/adapting-policy.ts');
+  const policy = createAdaptingPolicy(content, { specs: env.specs, threadCount: 1 });
+  // It draws the task.
+  env.reset(options.seed, options.context === undefined ? {} : { context: options.context });
+  const context = env.context?.slice() ?? new Float64Array(0);
+  const infers = encoder !== null;
+  return { policy, adaptEpisodes, episodes: adaptedEpisodes(policy, { ...options, adaptEpisodes, context, infers }) };
 }
 
 /** Neither a path nor misspelt: the store knows whether there is one. */
@@ -147,15 +204,15 @@ async function directoryOf(name: string, store: string): Promise<string> {
   });
 }
 
-async function runEpisode(env: Env, policy: BatchPolicy, options: RolloutOptions, draws: boolean) {
+async function runEpisode(
+  {
+    stepCountMax = Infinity,
+    ...asked
+  }: Omit<RecordOptions, 'stepCountMax'> & { readonly stepCountMax: number | undefined },
+  draws: boolean,
+) {
   const { runEpisode: run, recordTrajectory } = await import('../../trainer/rollout/pictures/trajectory.ts');
-  const episode = {
-    env,
-    policy,
-    seed: options.seed,
-    ...(options.steps !== undefined && { stepCountMax: options.steps }),
-    ...(options.context !== undefined && { context: options.context }),
-  };
+  const episode = { ...asked, stepCountMax };
   if (!draws) return { ...run(episode), trajectory: undefined };
   const trajectory = recordTrajectory(episode);
   return { return: trajectory.return, stepCount: trajectory.stepCount, trajectory };

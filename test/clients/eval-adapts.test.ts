@@ -1,6 +1,6 @@
 /** `hyperpolicy eval` of models that adapt, through the real server. That it earns the trainer's returns: test/trainer/algorithms/{maml,pearl}/serving.test.ts. */
 
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -86,6 +86,56 @@ test('PEARL: as many episodes adapt as in its evaluations, unless it is told ano
   expect(await counts(...none)).toEqual({ adaptEpisodes: 0, episodes: 2, hasBefore: false, steps: 40 });
 });
 
+test.each(['maml', 'pearl'])(
+  'rollout plays %s in process with the returns of eval, and draws it adapted or not',
+  async (model) => {
+    const rollout = async (...args: string[]) => {
+      const asked = ['rollout', '--env', 'Point-Robot', '--policy', model, '--store', store, '--seed', '5', ...args];
+      const { code, stdout, stderr } = await runCommand(asked, scratch);
+      expect([code, stderr]).toEqual([0, '']);
+      return stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+    };
+    const counts = ['--episodes', '3', '--adapt-episodes', '2'];
+    const served = await evaluate('--model', model, '--seed', '5', ...counts);
+    const own = await rollout(...counts, '--out', 'after.json');
+    const [picture, ...played] = [own[2], ...own.slice(0, 2), ...own.slice(3, -1)];
+    expect(picture).toMatchObject({ picture: 'after.json' });
+    expect(played.map(({ episode, adaptation, steps }) => [adaptation, episode, steps])).toEqual(
+      [
+        ['before', 0],
+        ['before', 1],
+        ['after', 0],
+        ['after', 1],
+        ['after', 2],
+      ].map((one) => [...one, 20]),
+    );
+    const { meanReturnBefore, meanReturn, ...rest } = own.at(-1);
+    expect(rest).toEqual({ environment: 'Point-Robot', policy: model, adaptEpisodes: 2, episodes: 3 });
+    expect(meanReturnBefore).toBeCloseTo(served.at(-1)!.meanReturnBefore!, 4);
+    expect(meanReturn).toBeCloseTo(served.at(-1)!.meanReturnAfter!, 4);
+
+    // Without adaptation the first episode is the first before adaptation.
+    const [, first] = await rollout('--adapt-episodes', '0', '--out', 'before.json');
+    expect(first).toEqual(own[0]);
+    const poses = async (file: string) => JSON.parse(await readFile(join(scratch, file), 'utf8')).poses as number[][];
+    expect(await poses('before.json')).toHaveLength(21);
+    expect(await poses('after.json')).not.toEqual(await poses('before.json'));
+    // As many episodes adapt as in its evaluations.
+    expect((await rollout()).at(-1)).toMatchObject({ adaptEpisodes: model === 'maml' ? 8 : 3, episodes: 1 });
+  },
+  60_000,
+);
+
+test('rollout refuses --adapt-episodes of a policy that does not adapt', async () => {
+  const args = ['rollout', '--env', 'Point-Robot', '--policy', 'zero', '--adapt-episodes', '2'];
+  expect((await runCommand(args, scratch)).stderr).toBe(
+    'hyperpolicy: --adapt-episodes: expected a model that adapts to experience, got "zero", which does not. Leave it out; --episodes is the number of episodes\n',
+  );
+});
+
 test.each([
   [
     ['--model', 'maml', '--adapt-episodes', '0'],
@@ -132,14 +182,14 @@ test('models whose packages say nothing, or that do not adapt', async () => {
   }
 });
 
-test('rollout names eval as the way', async () => {
+test('a policy that does not adapt its model names rollout and eval as the ways', async () => {
   const env = await createEnvironment('Point-Robot');
   for (const model of ['maml', 'pearl']) {
     const content = await readPackage(join(store, model, '1'));
     expect(() => createPackagePolicy(content, { specs: env.specs, threadCount: 1 })).toThrow(
       model === 'maml'
-        ? 'This model adapts to experience: serve it, and use hyperpolicy eval'
-        : 'expected a policy that acts without experience of its task, got one that infers its context from it. This model adapts to experience: serve it',
+        ? 'This model adapts to experience, which hyperpolicy rollout and eval play'
+        : 'expected a policy that acts without experience of its task, got one that infers its context from it. This model adapts to experience, which',
     );
   }
   env.dispose();

@@ -31,9 +31,13 @@ import { type BatchPolicy, environmentRemedy } from './policy.ts';
 
 /** `act` takes one row. */
 export type AdaptingPolicy = BatchPolicy & {
-  /** Call before each episode. @param seed of z, or of the noise of its actions */
-  begin(seed: number): void;
-  /** From now on it acts as adapted to these episodes, and to no others. */
+  /**
+   * Call before each episode.
+   * @param seed of z, or of the noise of its actions
+   * @param noiseSeed of a step's noise, where each step has a seed of its own, as in requests to a server
+   */
+  begin(seed: number, noiseSeed?: (step: number) => number): void;
+  /** From now on it acts as adapted to these episodes, and to no others unless they are further ones. */
   adapt(experience: Experience): void;
 };
 
@@ -42,6 +46,8 @@ export type Experience = {
   readonly context: Float64Array;
   /** Transitions in their order; at least one in all. */
   readonly episodes: readonly (readonly Transition[])[];
+  /** Beside those before, of the same task. Only an encoder takes further ones: steps on weights are from all episodes at once. */
+  readonly areFurther?: boolean;
 };
 
 /** @throws HyperpolicyError failed_precondition: a package that does not adapt, or of other specs than the environment's */
@@ -89,16 +95,22 @@ function withSteps(
   const { observation, action, coefficient, contexts: contextRules } = rowRules(manifest);
   const noise = new Float32Array(sizesOf(manifest).actionSize);
   let weights: SmallWeights | undefined;
-  let [seed, step] = [0, 0];
+  let step = 0;
+  let draw = (_step: number) => {};
   return {
-    begin(next) {
-      [seed, step] = [next, 0];
+    begin(seed, noiseSeed) {
+      step = 0;
+      draw =
+        noiseSeed === undefined
+          ? (row) => normalRow(seed, row, noise.length, noise)
+          : (row) => normalRow(noiseSeed(row), 0, noise.length, noise);
     },
     act(observations, contexts, actions) {
-      normalRow(seed, step++, noise.length, noise);
+      draw(step++);
       actions.set(network.act({ observations, contexts, noise, weights }));
     },
-    adapt({ context, episodes }) {
+    adapt({ context, episodes, areFurther }) {
+      if (areFurther === true) throw new Error('steps on weights: expected all episodes at once, got further ones');
       const lengths = episodes.map(({ length }) => length).filter((length) => length > 0);
       const rows = rowsOf(episodes.flat());
       const coefficients = runToEnd(policyGradientCoefficients({ ...rows, lengths }, advantages));
@@ -127,6 +139,7 @@ function withEncoder(
   const rules = [observation, action, reward, nextObservation, { name: 'memory', sizes: [memorySize] }];
   const inputs = rules.filter((rule) => session.inputs.some(({ name }) => name === rule.name));
   const nothing = noKnowledge(2 * size + memorySize);
+  let knowledge = nothing;
   let known: Gaussian = gaussianOf(aggregation, nothing, { size, prior });
   let latent = new Float64Array(size);
   return {
@@ -136,11 +149,11 @@ function withEncoder(
     act(observations, _, actions) {
       actions.set(network.act({ observations, contexts: latent }));
     },
-    adapt({ episodes }) {
+    adapt({ episodes, areFurther }) {
       const transitions = episodes.flat();
+      if (areFurther !== true) knowledge = nothing;
       // The memory goes from one transition to the next.
       const count = aggregation === 'recurrent' ? 1 : transitions.length;
-      let knowledge = nothing;
       for (let n = 0; n < transitions.length; n += count) {
         const memory = Float32Array.from(knowledge.values.subarray(2 * size));
         const rows = { ...rowsOf(transitions.slice(n, n + count)), memory };

@@ -73,7 +73,7 @@ export function createPackagePolicy(
   };
 }
 
-const adaptsRemedy = 'This model adapts to experience: serve it, and use hyperpolicy eval';
+const adaptsRemedy = 'This model adapts to experience, which hyperpolicy rollout and eval play';
 
 /** @param name `none` for packages that were made without one */
 export const environmentRemedy = (name: string): string =>
