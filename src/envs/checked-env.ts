@@ -11,6 +11,8 @@ export function checkedEnv(env: Env, code: UserCode): Env {
   const given = new GivenValues(env, code);
   /** Of the episode in progress. The file's own count may be another, such as that of the physics steps below each of its steps. */
   let stepCount = 0;
+  /** Whether an episode was begun: before the first, sizes are all that is asked of a state. */
+  let isBegun = false;
   return {
     name,
     specs,
@@ -25,6 +27,7 @@ export function checkedEnv(env: Env, code: UserCode): Env {
       code.beginEpisode();
       const result = code.call('reset', () => env.reset(seed, options));
       stepCount = 0;
+      isBegun = true;
       return code.call('reset', () => {
         given.checkContext('reset');
         return given.result('reset', result);
@@ -43,7 +46,7 @@ export function checkedEnv(env: Env, code: UserCode): Env {
     save() {
       const saved = code.call('save', () => env.save());
       return withCount(
-        code.call('save', () => given.state(saved)),
+        code.call('save', () => given.state(saved, { isBegun })),
         stepCount,
       );
     },
@@ -53,6 +56,7 @@ export function checkedEnv(env: Env, code: UserCode): Env {
       code.restoreEpisode(taken ?? state.stepCount);
       const observation = code.call('restore', () => env.restore(ownState));
       stepCount = taken ?? 0;
+      isBegun = true;
       return code.call('restore', () => {
         const own = given.observation('restore', observation);
         given.checkContext('restore');
@@ -94,7 +98,7 @@ class GivenValues {
     const values = this.observation(member, observation);
     if (!isRecord(info)) throw code.refusal(member, 'info to be an object of numbers', shown(info));
     for (const [key, value] of Object.entries(info)) {
-      if (typeof value !== 'number') throw code.refusal(member, `info.${key} to be a number`, shown(value));
+      if (!Number.isFinite(value)) throw code.refusal(member, `info.${key} to be a finite number`, shown(value));
     }
     return { observation: values, info };
   }
@@ -119,7 +123,7 @@ class GivenValues {
     throw this.#code.refusal('step', expected, 'neither', remedy);
   }
 
-  state(given: Partial<EnvState> | null | undefined): EnvState {
+  state(given: Partial<EnvState> | null | undefined, { isBegun }: { readonly isBegun: boolean }): EnvState {
     const { name } = this.#env;
     const { stepCount, ended, arrays, ...more } = given ?? {};
     // What else it has would be lost in a checkpoint.
@@ -130,6 +134,7 @@ class GivenValues {
       const expected = `env "${name}", stepCount, ended, and arrays of Float64Array`;
       throw this.#code.refusal('save', expected, describe(given));
     }
+    if (isBegun) for (const [array, values] of Object.entries(arrays)) this.#code.checkState('save', array, values);
     return { env: name, stepCount: stepCount!, ended, arrays: { ...arrays } };
   }
 }

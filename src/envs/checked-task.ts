@@ -151,7 +151,7 @@ class CheckedTask implements Task {
     if (names.length === 0) return;
     for (const name of names) {
       const value: unknown = this.info[name];
-      if (typeof value !== 'number') throw this.#code.refusal(member, `info.${name} to be a number`, shown(value));
+      if (!Number.isFinite(value)) throw this.#code.refusal(member, `info.${name} to be a finite number`, shown(value));
     }
     const added = Object.keys(this.info).find((name) => !names.includes(name));
     if (added === undefined) return;
@@ -167,8 +167,7 @@ class CheckedTask implements Task {
       if (!(array instanceof Float64Array)) throw refuse(`"${name}" to be a Float64Array`, shown(array));
       if (ownNames.includes(name)) throw refuse(`names other than ${ownNames.join(' and ')}`, `"${name}"`);
       // Before the first episode there is nothing to keep, and sizes are all that is asked for.
-      const bad = this.#hasState ? array.findIndex((value) => !Number.isFinite(value)) : -1;
-      if (bad >= 0) throw refuse(`finite values in "${name}"`, `${array[bad]} at ${bad}`);
+      if (this.#hasState) this.#code.checkState('capture', name, array);
       arrays[name] = array.slice();
     }
     return arrays;

@@ -21,6 +21,8 @@ export type UserCode = {
   checkNumber(member: string, what: string, value: unknown): void;
   /** @throws HyperpolicyError invalid_argument: another length, or a value that checkNumber refuses */
   checkNumbers(member: string, what: string, values: unknown, names: readonly string[]): void;
+  /** @throws HyperpolicyError invalid_argument: an array of a state with a value that is not finite */
+  checkState(member: string, name: string, values: Float64Array): void;
   /** @throws HyperpolicyError invalid_argument */
   checkBoolean(member: string, what: string, value: unknown): void;
   /** Records the place in the run, for errors. */
@@ -74,6 +76,11 @@ class FileCode implements UserCode {
       throw this.refusal(member, `${what} of ${names.length} values (${names.join(', ')})`, actual);
     }
     for (let i = 0; i < names.length; i++) this.checkNumber(member, `${what} value ${i} (${names[i]})`, list[i]);
+  }
+
+  checkState(member: string, name: string, values: Float64Array): void {
+    const bad = values.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0) throw this.refusal(member, `finite values in "${name}"`, `${values[bad]} at ${bad}`);
   }
 
   checkBoolean(member: string, what: string, value: unknown): void {

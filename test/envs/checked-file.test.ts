@@ -135,6 +135,14 @@ describe('a slip of a member', () => {
       'mine.mjs observe, episode 1: expected an observation value 0 (x) to be a finite number, got NaN',
     ],
     [
+      'info that is not finite, later',
+      {
+        ...advance(`${good.replace('return', 'this.info.height = this.n < 5 ? 1 : NaN; return')}`),
+        more: 'info: { height: 0 },',
+      },
+      'mine.mjs advance, episode 2 step 2: expected info.height to be a finite number, got NaN',
+    ],
+    [
       'half an observation',
       { observe: 'observe(out) { out[0] = 1; },' },
       'expected an observation value 1 (v) to be a finite number, got NaN',
@@ -399,6 +407,25 @@ describe('a whole environment in a file', () => {
       'a state without arrays of numbers',
       { save: `save() { return { env: 'mass', stepCount: 1, ended: false, arrays: { x: [1] } }; },` },
       'mine.mjs save, episode 1 step 1: expected env "mass", stepCount, ended, and arrays of Float64Array, got env the text "mass"',
+    ],
+    [
+      'a state that is not finite',
+      {
+        save: `save() { return { env: 'mass', stepCount: 1, ended: false, arrays: { x: Float64Array.of(1, 0 / 0) } }; },`,
+      },
+      'mine.mjs save, episode 1 step 1: expected finite values in "x", got NaN at 1',
+    ],
+    [
+      'info of reset that is not finite',
+      { reset: 'reset() { return { observation: [0, 0], info: { height: Infinity } }; },' },
+      'mine.mjs reset, episode 1: expected info.height to be a finite number, got Infinity',
+    ],
+    [
+      'info of a step that is not finite',
+      {
+        step: `step() { return { observation: [0, 0], info: { height: NaN }, reward: 1, terminated: false, truncated: false, diverged: false }; },`,
+      },
+      'mine.mjs step, episode 1 step 1: expected info.height to be a finite number, got NaN',
     ],
     [
       'a state without arrays',
