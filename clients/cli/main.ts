@@ -85,11 +85,22 @@ function inherit(command: Command, parent: Command): void {
 const withoutDeepHelp = (argv: readonly string[]): readonly string[] =>
   argv[0] === 'help' && argv.length > 2 ? [...argv.slice(1), '--help'] : argv;
 
-/** `nothing --help` and `help nothing` as `nothing`, which commander refuses: it would print the help of all commands. */
-function withoutHelpOfUnknown(argv: readonly string[]): string[] {
-  const asked = argv[0] === 'help' ? argv[1] : argv[0];
-  const isUnknown = asked !== undefined && !/^-|^help$/.test(asked) && !Object.hasOwn(subcommands, asked);
-  return isUnknown ? [asked] : [...argv];
+/**
+ * `nothing --help`, `help nothing` and `models help nothing` as `nothing` and `models nothing`, which commander refuses: it would print the help
+ * of the commands that there are.
+ */
+function withoutHelpOfUnknown(program: Command, argv: readonly string[]): string[] {
+  const flagAt = argv.findIndex((word) => word.startsWith('-'));
+  const words = argv.slice(0, flagAt < 0 ? argv.length : flagAt).filter((word) => word !== 'help');
+  let { commands } = program;
+  for (const [i, word] of words.entries()) {
+    // What comes behind are its arguments.
+    if (commands.length === 0) break;
+    const named = commands.find((command) => command.name() === word);
+    if (named === undefined) return words.slice(0, i + 1);
+    ({ commands } = named);
+  }
+  return [...argv];
 }
 
 async function main(given: readonly string[]): Promise<number> {
@@ -100,7 +111,7 @@ async function main(given: readonly string[]): Promise<number> {
       program.outputHelp();
       return exitCodes.ok;
     }
-    await program.parseAsync(withoutHelpOfUnknown(argv), { from: 'user' });
+    await program.parseAsync(withoutHelpOfUnknown(program, argv), { from: 'user' });
     return exitCodes.ok;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.ok;

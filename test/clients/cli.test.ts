@@ -29,6 +29,18 @@ describe('hyperpolicy without a server', () => {
     [['bogus'], "hyperpolicy: unknown command 'bogus'. See --help\n"],
     [['bogus', '--help'], "hyperpolicy: unknown command 'bogus'. See --help\n"],
     [['train', 'ppo'], "hyperpolicy: unknown command 'ppo' (Expected one of maml, pearl, sac, td3). See --help\n"],
+    ...[
+      ['help', 'models', 'bogus'],
+      ['models', 'bogus', '--help'],
+      ['models', 'help', 'bogus'],
+    ].map((args): [string[], string] => [
+      args,
+      "hyperpolicy: unknown command 'bogus' (Expected one of list, show, make-random, load, unload, label, traffic, rollback). See --help\n",
+    ]),
+    [
+      ['help', 'train', 'ppo'],
+      "hyperpolicy: unknown command 'ppo' (Expected one of maml, pearl, sac, td3). See --help\n",
+    ],
     [['help', 'trian'], "hyperpolicy: unknown command 'trian' (Did you mean train?)\n"],
     [
       ['train', 'td3', '--enviroment', 'Hopper-v5'],
