@@ -160,7 +160,7 @@ export const manifestSchema = z.object({
   training: z.object({
     config: z.record(z.string(), z.unknown()),
     seed: z.number().int().nonnegative(),
-    /** Environment steps. */
+    /** Of the environment, or iterations where the algorithm counts those. */
     steps: z.number().int().nonnegative(),
     /**
      * Of the run, in order. The trainer leaves some out where there are more than 4096: then these are every nth, the best and the last,

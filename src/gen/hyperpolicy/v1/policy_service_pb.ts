@@ -1326,14 +1326,14 @@ export type GetModelResponse = Message<"hyperpolicy.v1.GetModelResponse"> & {
   publishedAt: string;
 
   /**
-   * Environment steps of its training.
+   * Steps of its training: of the environment, or iterations where its algorithm counts those (MAML, PEARL).
    *
    * @generated from field: uint64 training_steps = 14;
    */
   trainingSteps: bigint;
 
   /**
-   * Evaluations during training, oldest first.
+   * Evaluations during training, oldest first. Where there were more than 4096, every nth, the best if it chose the policy, and the last.
    *
    * @generated from field: repeated hyperpolicy.v1.Evaluation evaluations = 15;
    */
@@ -1488,7 +1488,7 @@ export const CriticInfoSchema: GenMessage<CriticInfo> = /*@__PURE__*/
  */
 export type Evaluation = Message<"hyperpolicy.v1.Evaluation"> & {
   /**
-   * Environment steps of training before it.
+   * Steps of training before it, in the unit of `training_steps`.
    *
    * @generated from field: uint64 step = 1;
    */
