@@ -31,7 +31,9 @@ export type HeavyGraph = Pick<Session, 'inputs' | 'outputs'> & {
 /** A heavy graph, and the same with a second graph behind it, whose outputs alone it gives: over the same weights, with a queue of its own. */
 export type OpenedGraph = HeavyGraph & {
   readonly both?: Omit<HeavyGraph, 'dispose'> | undefined;
-  /** Why the second graph that was given is not behind it. */
+  /** Both after an ascent: `climb` of partsOf. Each job has a run of its own, as long as its steps take. */
+  readonly climb?: Omit<HeavyGraph, 'dispose'> | undefined;
+  /** Why the second graph that was given is not behind it, or is another one than the first that was given. */
   readonly notJoined?: string | undefined;
 };
 
@@ -46,10 +48,16 @@ export type OpenGraphOptions = {
   readonly restRatio?: number;
   /** The CPU unless given. */
   readonly device?: Device;
-  /** A graph to join behind this one, if that works; runs of both are of this name in metrics. */
-  readonly second?: { readonly name: string; readonly joining: Joining } | undefined;
+  /** Graphs of which the first that can be is joined behind this one. */
+  readonly second?: SecondGraph | undefined;
   /** As of WorkerPool.open. */
   readonly onLost?: OpenOptions['onLost'];
+};
+
+export type SecondGraph = {
+  /** Of runs of both in metrics, and of those after an ascent. */
+  readonly names: { readonly both: string; readonly climb: string };
+  readonly joinings: readonly Joining[];
 };
 
 /** Runs loaded graphs. */
@@ -174,16 +182,19 @@ export class ComputePool {
     const { executor, batchRowCountMax, onOpen } = this.#options;
     const warmUpRowCounts = [1, Math.min(batchRowCountMax, warmRowCountMax)];
     const opening = { name, warmUpRowCounts, restRatio, device, onLost };
-    const joined = second && (await openJoined(executor, model, opening, second.joining.bytes));
-    const graph = joined?.graph ?? (await executor.open(model, opening));
+    const { graph, joining, reason } = await openJoined(executor, model, opening, second?.joinings ?? []);
     onOpen?.({ graph: name, device: graph.device });
-    const parts = second && partsOf(graph, second.joining);
+    const parts = joining && partsOf(graph, joining);
     const entries: Entry[] = [];
     const lastRun = { freedAtMs: 0 };
-    const enter = (part: string, { inputs, outputs, feeds }: Partial<Part>): Omit<HeavyGraph, 'dispose'> => {
+    const enter = (
+      part: string,
+      { inputs, outputs, feeds }: Partial<Part>,
+      shares: boolean,
+    ): Omit<HeavyGraph, 'dispose'> => {
       const names = outputs?.map((output) => output.name);
       const own = { name: part, feeds: feeds ?? {}, outputs: names };
-      const entry = this.#enter({ ...own, labels, graph, priority, joins, lastRun });
+      const entry = this.#enter({ ...own, labels, graph, priority, joins: shares, lastRun });
       entries.push(entry);
       const runInto = (job: Job, sink: Sink) => this.#add(entry, job, sink);
       return {
@@ -197,9 +208,10 @@ export class ComputePool {
       };
     };
     return {
-      ...enter(name, parts?.first ?? {}),
-      both: parts && enter(second!.name, parts.both),
-      notJoined: joined?.reason,
+      ...enter(name, parts?.first ?? {}, joins),
+      both: parts && enter(second!.names.both, parts.both, joins),
+      climb: parts?.climb && enter(second!.names.climb, parts.climb, false),
+      notJoined: reason,
       dispose: () => {
         for (const entry of entries) this.#entries.delete(entry);
         graph.dispose();
@@ -349,20 +361,29 @@ export class ComputePool {
   }
 }
 
-/** With the second graph on every thread, or alone on every thread, and why. A graph whose run does not end is tried no second time. */
-async function openJoined(executor: Executor, model: ListedFile, options: ExecutorOpenOptions, second: Uint8Array) {
+/**
+ * With the first second graph that goes on every thread, or alone on every thread; and why not with the first of all. A graph whose run does
+ * not end is tried no second time.
+ */
+async function openJoined(
+  executor: Executor,
+  model: ListedFile,
+  options: ExecutorOpenOptions,
+  joinings: readonly Joining[],
+): Promise<{ readonly graph: ExecutorGraph; readonly joining?: Joining; readonly reason?: string | undefined }> {
   let isLost = false;
-  const onLost = (reason: Error) => {
+  const onLost = (cause: Error) => {
     isLost = true;
-    options.onLost?.(reason);
+    options.onLost?.(cause);
   };
-  try {
-    return { graph: await executor.open(model, { ...options, second, onLost }), reason: undefined };
-  } catch (error) {
-    if (isLost) throw error;
-    return {
-      graph: await executor.open(model, options),
-      reason: error instanceof Error ? error.message : String(error),
-    };
+  let reason: string | undefined;
+  for (const joining of joinings) {
+    try {
+      return { graph: await executor.open(model, { ...options, second: joining.bytes, onLost }), joining, reason };
+    } catch (error) {
+      if (isLost) throw error;
+      reason ??= error instanceof Error ? error.message : String(error);
+    }
   }
+  return { graph: await executor.open(model, options), reason };
 }

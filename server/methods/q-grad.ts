@@ -7,11 +7,13 @@
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type Gradients, reduceEnsemble } from '../../src/contract/reduced-ensemble.ts';
-import type { QGradRequest, QGradResponseSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import type { Ascent, QGradRequest, QGradResponseSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { climbedAction } from '../../src/onnx/climbing.ts';
 import type { RowResults } from '../../src/onnx/rows/row-network.ts';
 import { checkResult, type Sent } from '../call/finite.ts';
 import type { Call, UnaryHandler } from '../call/rpc.ts';
 import { encodeTensor } from '../call/tensors.ts';
+import type { FusedNetwork } from '../models/fused-network.ts';
 import type { ServedNetwork } from '../models/served-network.ts';
 import type { ServedVersion } from '../models/served-version.ts';
 import type { WeightBatch } from '../weights/generated-weights.ts';
@@ -50,9 +52,12 @@ class QGradTask extends Task {
     const { critic, observation, action, ascent } = this.#plan;
     if (critic.weights === undefined) return this.#finish(eachRow(observation, action.rowCount));
     const found = critic.weights.lookUp(observation);
-    // The steps of an ascent use the same weights again.
-    if (ascent === undefined && critic.fused?.takes(found, action.rowCount)) {
-      return this.#finish(eachRow(observation, action.rowCount), undefined, critic.fused);
+    const { fused } = critic;
+    if (ascent === undefined && fused?.takes(found, action.rowCount)) {
+      return this.#finish(eachRow(observation, action.rowCount), undefined, fused);
+    }
+    if (ascent !== undefined && fused?.takesAscent(found, action.rowCount, ascent.stepCount)) {
+      return this.#climbFused(fused, ascent);
     }
     const weights = this.weights(critic.weights, found);
     if (!(weights instanceof Promise)) return this.#finish(undefined, weights);
@@ -84,6 +89,18 @@ class QGradTask extends Task {
     const gradients = async () => this.#reduce(await run()).dqDa;
     const climbed = climb({ ascent, gradients, actions: action.values, served, call });
     return this.#later(async () => this.#respond(await climbed.then(run)));
+  }
+
+  #climbFused(fused: FusedNetwork, ascent: Ascent): Promise<QGradResponseInit> {
+    const { observation, action, context, reduction } = this.#plan;
+    const { call } = this;
+    const { rowCount, values } = action;
+    const rows = { observation: eachRow(observation, rowCount), action: values, context };
+    return this.#later(async () => {
+      const results = await this.network(() => fused.climb({ rowCount, rows, demand: call }, { ...ascent, reduction }));
+      values.set(results[climbedAction]!);
+      return this.#respond(results);
+    });
   }
 
   #later(answer: () => Promise<QGradResponseInit>): Promise<QGradResponseInit> {

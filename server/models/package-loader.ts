@@ -146,11 +146,16 @@ export class PackageLoader {
     found.served = opened;
     const { device, precision, policy, critic } = opened;
     // Of each network that may run fused: from how many new rows on.
-    const fusedFrom = { policy: policy?.fused?.rowCountMin, critic: critic?.fused?.rowCountMin };
+    const fusedFrom = {
+      policy: policy?.fused?.rowCountMin,
+      critic: critic?.fused?.rowCountMin,
+      ascent: critic?.fused?.ascents.rowCountMin,
+    };
     log.info({ model, version, directory, contextCount, device, precision, fusedFrom }, 'model version ready');
     for (const network of ['policy', 'critic'] as const) {
       const reason = opened[network]?.notFused;
-      if (reason !== undefined) log.warn({ model, version, network, reason }, 'new rows are not run fused');
+      const what = opened[network]?.fused === undefined ? 'new rows' : 'ascents at new rows';
+      if (reason !== undefined) log.warn({ model, version, network, reason }, `${what} are not run fused`);
     }
     onLoad('loaded', model);
     return opened;

@@ -1,7 +1,9 @@
 /** Loaded policies and critics: named rows in, named rows out. Knows nothing of requests. */
 
+import { float32Bounds } from '../../src/contract/bounds.ts';
+import type { Climbing } from '../../src/onnx/climbing.ts';
 import { feedsOf } from '../../src/onnx/feeds.ts';
-import { joiningOf } from '../../src/onnx/joined.ts';
+import { type Joining, joiningOf } from '../../src/onnx/joined.ts';
 import type { Device } from '../../src/onnx/providers.ts';
 import { rowIndexTensor } from '../../src/onnx/row-index.ts';
 import type { RowResults } from '../../src/onnx/rows/row-network.ts';
@@ -27,7 +29,7 @@ export type ServedNetwork = {
   readonly weights: WeightSource | undefined;
   /** The same without weights, for rows that are new; undefined if they are not run so. */
   readonly fused: FusedNetwork | undefined;
-  /** Why not, if new rows should be. */
+  /** Why they are not, or their ascents are not, if they should be. */
   readonly notFused?: string | undefined;
   /** Inputs and outputs of the contract that the graph has. */
   readonly tensors: GraphRule;
@@ -107,6 +109,7 @@ export async function openCritic(options: OpenNetworkOptions): Promise<ServedCri
       { name: 'q', sizes: [ensembleSize] },
       { name: 'dq_da', sizes: [ensembleSize, ...action.sizes] },
     ],
+    climb: { ...float32Bounds(options.manifest.action), ensembleSize },
   });
   return { ...network, ensembleSize, contextSize: takesContext ? context.sizes[0]! : 0 };
 }
@@ -118,6 +121,8 @@ type NetworkRule = GraphRule & {
   readonly from: TensorRule;
   /** A small plain graph runs on the calling thread. */
   readonly runsHere: boolean;
+  /** Of a critic: how its action climbs. */
+  readonly climb?: Climbing;
 };
 
 type HyperGraphs = { readonly primary: Graph; readonly dynamic: Graph };
@@ -175,14 +180,16 @@ async function openGenerated(
   { primary, dynamic }: HyperGraphs,
   rule: NetworkRule,
 ): Promise<ServedNetwork> {
-  const { priority, from, inputs, outputs } = rule;
+  const { priority, from, inputs, outputs, climb } = rule;
   const layout = weightLayout(primary);
   const weightNames = layout.parts.map(({ name }) => name);
   const inline = await openInline(dynamic.file, weightNames);
   const part = priority === 'act' ? 'policy' : 'critic';
   const fuses = mayFuse(newRows, device, part);
-  const joining = fuses && inline ? joiningOf(inline.model, weightNames) : undefined;
-  const second = joining && { name: `${part}.fused`, joining };
+  const joiningWith = (climbing?: Climbing) => inline && joiningOf(inline.model, weightNames, climbing);
+  const ways = fuses ? [...(climb === undefined ? [] : [joiningWith(climb)]), joiningWith()] : [];
+  const joinings = ways.filter((way): way is Joining => way !== undefined);
+  const second = { names: { both: `${part}.fused`, climb: `${part}.ascent` }, joinings };
   const heavy = await pool.open(files.get(primary.file)!, { name: primary.file, priority, second });
   const small = inline && createSmallNetwork({ ...inline, weightNames });
   const options = { name: dynamic.file, priority, joins: false };
@@ -202,9 +209,9 @@ async function openGenerated(
       cache,
       keyPrefix,
     }),
-    fused: heavy.both && new FusedNetwork(heavy.both, inputs),
+    fused: heavy.both && new FusedNetwork({ both: heavy.both, climb: heavy.climb }, inputs),
     notFused:
-      fuses && joining === undefined ? `${dynamic.file} is not of the kind that can be joined` : heavy.notJoined,
+      fuses && joinings.length === 0 ? `${dynamic.file} is not of the kind that can be joined` : heavy.notJoined,
     tensors: tensorsOf(dynamic, rule),
     run({ rowCount, rows, weights, demand }) {
       const { entries, index } = weights!;

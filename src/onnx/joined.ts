@@ -21,6 +21,7 @@ import {
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from '../gen/onnx/onnx_pb.ts';
+import { type Climbing, climbedAction, climbInputs, climbing, withoutSteps } from './climbing.ts';
 import { opsetVersion } from './encode.ts';
 import { integerAttribute } from './rows/attributes.ts';
 import { floatTensor, type Session, Tensor, type TensorInfo, type TensorMap } from './session.ts';
@@ -31,6 +32,8 @@ export type Joining = {
   /** Its inputs that the first graph does not compute: [rows, ...sizes], float32. */
   readonly inputs: readonly { readonly name: string; readonly sizes: readonly number[] }[];
   readonly outputs: readonly string[];
+  /** Whether it climbs first. */
+  readonly climbs: boolean;
 };
 
 /** The input that says whether the second graph is left out, bool [1]. Zeros, as of a first run, run both. */
@@ -41,36 +44,49 @@ const prefix = 'second/';
 /**
  * @param model the second graph as an ONNX model. Its row i uses row `index[i]` of what the first computes; joined, row i
  * @param between names of its inputs that the first graph computes
+ * @param climb of a critic, whose action may climb before it is computed; it has an output {@link climbedAction} then
  * @returns undefined if it cannot be joined: graphs within graphs, rows that are not [rows, ...] of float32, other uses of `index`, or
  *   another operator set than {@link opsetVersion}
  */
-export function joiningOf(model: Uint8Array, between: readonly string[]): Joining | undefined {
+export function joiningOf(model: Uint8Array, between: readonly string[], climb?: Climbing): Joining | undefined {
   const { graph, opsetImport } = fromBinary(ModelProtoSchema, model);
   if (graph === undefined || !opsetImport.every(isOurSet)) return undefined;
   const rows = graph.input.filter(({ name }) => name !== 'index' && !between.includes(name));
   const inputs = rows.flatMap(rowInput);
   if (inputs.length === 0 || inputs.length < rows.length || !graph.node.every(isJoinable)) return undefined;
+  const second = { graph, between, rows: inputs[0]!.name };
+  const outputs = [...graph.output, ...(climb === undefined ? [] : [climbedRows(graph)])];
   const appended = create(ModelProtoSchema, {
     graph: {
       node: [
         {
           opType: 'If',
           input: [leavesOut],
-          output: graph.output.map(({ name }) => name),
+          output: outputs.map(({ name }) => name),
           attribute: [
-            { name: 'then_branch', type: AttributeType.GRAPH, g: nothing(graph) },
-            { name: 'else_branch', type: AttributeType.GRAPH, g: renamed(graph, between, inputs[0]!.name) },
+            { name: 'then_branch', type: AttributeType.GRAPH, g: nothing(outputs) },
+            {
+              name: 'else_branch',
+              type: AttributeType.GRAPH,
+              g: climb === undefined ? renamed(second) : climbed(second, climb),
+            },
           ],
         },
       ],
       input: [
         { name: leavesOut, type: { value: { case: 'tensorType', value: { elemType: DataType.BOOL, shape: one } } } },
         ...rows.map(ofOwnSymbols),
+        ...(climb === undefined ? [] : climbInputs),
       ],
-      output: graph.output.map(ofOwnSymbols),
+      output: outputs.map(ofOwnSymbols),
     },
   });
-  return { bytes: toBinary(ModelProtoSchema, appended), inputs, outputs: graph.output.map(({ name }) => name) };
+  return {
+    bytes: toBinary(ModelProtoSchema, appended),
+    inputs,
+    outputs: outputs.map(({ name }) => name),
+    climbs: climb !== undefined,
+  };
 
   function isJoinable(node: NodeProto): boolean {
     const { input, attribute, opType } = node;
@@ -103,9 +119,15 @@ function rowInput({ name, type }: ValueInfoProto): Joining['inputs'] {
   return isRows && sizes.length === rest.length ? [{ name, sizes }] : [];
 }
 
+/** The output of where actions ended: like the input that they begin as. */
+const climbedRows = ({ input }: GraphProto): ValueInfoProto => ({
+  ...input.find(({ name }) => name === 'action')!,
+  name: climbedAction,
+});
+
 /** Outputs without rows. */
-function nothing({ output }: GraphProto): MessageInitShape<typeof GraphProtoSchema> {
-  const initializer = output.map(({ name, type }) => {
+function nothing(outputs: readonly ValueInfoProto[]): MessageInitShape<typeof GraphProtoSchema> {
+  const initializer = outputs.map(({ name, type }) => {
     const tensor = type?.value.case === 'tensorType' ? type.value.value : undefined;
     const dims = (tensor?.shape?.dim ?? []).map(({ value }) => (value.case === 'dimValue' ? value.value : 0n));
     return {
@@ -119,31 +141,74 @@ function nothing({ output }: GraphProto): MessageInitShape<typeof GraphProtoSche
     name: 'nothing',
     initializer,
     node: initializer.map(({ name }) => ({ opType: 'Identity', input: [name], output: [`${name}, given`] })),
-    output: output.map(({ type }, i) => ({ name: `${initializer[i]!.name}, given`, ...(type && { type }) })),
+    output: outputs.map(({ type }, i) => ({ name: `${initializer[i]!.name}, given`, ...(type && { type }) })),
   };
 }
 
-/** The graph with names of its own, but for what it reads of the graph around it. @param rows an input with a row for each of `index` */
-function renamed(
-  graph: GraphProto,
-  between: readonly string[],
-  rows: string,
-): MessageInitShape<typeof GraphProtoSchema> {
-  const outer = new Set(graph.input.map(({ name }) => name));
-  const names = new Map<string, string>([['index', rows]]);
-  const isPick = ({ opType, input }: NodeProto) =>
-    opType === 'Gather' && input[1] === 'index' && between.includes(input[0]!);
-  for (const node of graph.node) if (isPick(node)) names.set(node.output[0]!, node.input[0]!);
-  const renamedTo = (name: string) => names.get(name) ?? (name === '' || outer.has(name) ? name : prefix + name);
+type Second = {
+  readonly graph: GraphProto;
+  readonly between: readonly string[];
+  /** An input with a row for each of `index`. */
+  readonly rows: string;
+};
+
+/** The graph with names of its own, but for what it reads of the graph around it. */
+const renamed = (second: Second): MessageInitShape<typeof GraphProtoSchema> => {
+  const nameOf = namesOf(second, prefix);
   return {
     name: 'second',
-    initializer: graph.initializer.map((tensor) => ({ ...tensor, name: renamedTo(tensor.name) })),
-    node: graph.node
-      .filter((node) => !isPick(node))
-      .map((node) => ({ ...node, input: node.input.map(renamedTo), output: node.output.map(renamedTo) })),
-    output: graph.output.map((output) => ({ ...output, name: renamedTo(output.name) })),
+    initializer: constantsOf(second, nameOf),
+    node: nodesOf(second, nameOf),
+    output: outputsOf(second, nameOf),
+  };
+};
+
+/** The same, with the action climbing before it. */
+function climbed(second: Second, climb: Climbing): MessageInitShape<typeof GraphProtoSchema> {
+  const nameOf = namesOf(second, prefix, climbedAction);
+  const steps = climbing((action, stepPrefix) => {
+    const inStep = namesOf(second, stepPrefix, action);
+    return { nodes: nodesOf(second, inStep), q: inStep('q'), dqDa: inStep('dq_da') };
+  }, climb);
+  const type = second.graph.input.find(({ name }) => name === 'action')!.type;
+  return {
+    name: 'second',
+    initializer: [...constantsOf(second, nameOf), ...steps.initializer],
+    node: [...steps.nodes, ...nodesOf(second, nameOf)],
+    output: [...outputsOf(second, nameOf), { name: climbedAction, ...(type && { type }) }],
   };
 }
+
+/**
+ * What a name of the graph is in the joined one.
+ * @param own begins the names of what its nodes compute
+ * @param action what is read in place of its action
+ */
+function namesOf({ graph, between, rows }: Second, own: string, action = 'action'): (name: string) => string {
+  const outer = new Set(graph.input.map(({ name }) => name));
+  const constants = new Set(graph.initializer.map(({ name }) => name));
+  const names = new Map<string, string>([
+    ['index', rows],
+    ['action', action],
+  ]);
+  for (const node of graph.node) if (isPick(node, between)) names.set(node.output[0]!, node.input[0]!);
+  return (name) =>
+    names.get(name) ?? (name === '' || outer.has(name) ? name : (constants.has(name) ? prefix : own) + name);
+}
+
+const isPick = ({ opType, input }: NodeProto, between: readonly string[]): boolean =>
+  opType === 'Gather' && input[1] === 'index' && between.includes(input[0]!);
+
+const constantsOf = ({ graph }: Second, nameOf: (name: string) => string) =>
+  graph.initializer.map((tensor) => ({ ...tensor, name: nameOf(tensor.name) }));
+
+const nodesOf = ({ graph, between }: Second, nameOf: (name: string) => string) =>
+  graph.node
+    .filter((node) => !isPick(node, between))
+    .map((node) => ({ ...node, input: node.input.map(nameOf), output: node.output.map(nameOf) }));
+
+const outputsOf = ({ graph }: Second, nameOf: (name: string) => string) =>
+  graph.output.map((output) => ({ ...output, name: nameOf(output.name) }));
 
 /**
  * The bytes of a model with the second graph behind it.
@@ -178,29 +243,38 @@ function operatorSets(model: Uint8Array): OperatorSetIdProto[] {
 /** `ModelProto.opset_import`. */
 const operatorSetField = 8;
 
-/** One of the two ways to run a joined graph. */
+/** One of the ways to run a joined graph. */
 export type Part = Pick<Session, 'inputs' | 'outputs'> & {
   /** Beside those of its inputs. */
   readonly feeds: TensorMap;
 };
 
 /**
- * What a session with a second graph can be run for: the first alone, or both for the outputs of the second.
+ * What a session with a second graph can be run for: the first alone; both for the outputs of the second; and, if it climbs, the same after
+ * an ascent, with the feeds of climbFeeds.
  * @returns undefined if the session has no second graph
  */
 export function partsOf({ inputs, outputs }: Pick<Session, 'inputs' | 'outputs'>, second: Joining) {
   if (!inputs.some(({ name }) => name === leavesOut)) return undefined;
   const isOfSecond = ({ name }: TensorInfo) => second.inputs.some((input) => input.name === name);
-  const own = inputs.filter(({ name }) => name !== leavesOut);
-  const isResult = ({ name }: TensorInfo) => second.outputs.includes(name);
+  const steps = second.climbs ? withoutSteps : {};
+  const own = inputs.filter(({ name }) => name !== leavesOut && !Object.hasOwn(steps, name));
+  const results = outputs.filter(({ name }) => second.outputs.includes(name));
   const leftOut = second.inputs.map(({ name, sizes }) => [name, floatTensor(new Float32Array(), [0, ...sizes])]);
   const first: Part = {
     inputs: own.filter((input) => !isOfSecond(input)),
-    outputs: outputs.filter((output) => !isResult(output)),
-    feeds: { ...Object.fromEntries(leftOut), [leavesOut]: flag(1) },
+    outputs: outputs.filter((output) => !results.includes(output)),
+    feeds: { ...Object.fromEntries(leftOut), ...steps, [leavesOut]: flag(1) },
   };
-  const both: Part = { inputs: own, outputs: outputs.filter(isResult), feeds: { [leavesOut]: flag(0) } };
-  return { first, both };
+  const both: Part = {
+    inputs: own,
+    outputs: results.filter(({ name }) => name !== climbedAction),
+    feeds: { ...steps, [leavesOut]: flag(0) },
+  };
+  const climb: Part | undefined = second.climbs
+    ? { inputs: own, outputs: results, feeds: { [leavesOut]: flag(0) } }
+    : undefined;
+  return { first, both, climb };
 }
 
 const flag = (value: 0 | 1): Tensor => new Tensor('bool', Uint8Array.of(value), [1]);

@@ -1,6 +1,7 @@
 /** Opens a graph and runs it for the first time, in steps with turns for others between. */
 
 import type { Stepper } from '../pacing/unhurried.ts';
+import { checkForeign } from './foreign.ts';
 import { joined } from './joined.ts';
 import { openSession, type Session, type SessionOptions } from './session.ts';
 import { warmUp } from './warm-up.ts';
@@ -24,8 +25,7 @@ export type WarmOptions = {
  */
 export async function openWarm(model: Uint8Array, warm: WarmOptions): Promise<Session> {
   const { name, options, warmUpRowCounts, second, step, runOf } = warm;
-  const bytes = second === undefined ? model : joined(model, second, name);
-  const session = await step(() => openSession(bytes, options, name));
+  const session = await step(() => openJoined(model, second, options, name));
   try {
     const run = runOf?.(session) ?? session.run;
     for (const rowCount of warmUpRowCounts) {
@@ -36,4 +36,11 @@ export async function openWarm(model: Uint8Array, warm: WarmOptions): Promise<Se
     session.dispose();
     throw error;
   }
+}
+
+/** The second graph is ours, and may repeat itself. */
+function openJoined(model: Uint8Array, second: WarmOptions['second'], options: SessionOptions, name: string): Session {
+  if (second === undefined) return openSession(model, options, name);
+  if (options.foreign === true) checkForeign(model, name);
+  return openSession(joined(model, second, name), { ...options, foreign: false }, name);
 }

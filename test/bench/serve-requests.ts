@@ -57,7 +57,11 @@ export const actWithContexts = (random: Random, count: number): Buffer[] =>
   );
 
 /** A QGrad request: one state, or as many as actions. */
-export const qGradRequest = (observations: Float32Array, actions: Float32Array): Buffer =>
+export const qGradRequest = (
+  observations: Float32Array,
+  actions: Float32Array,
+  ascent?: { readonly stepCount: number; readonly stepSize: number },
+): Buffer =>
   Buffer.from(
     toBinary(
       QGradRequestSchema,
@@ -65,6 +69,7 @@ export const qGradRequest = (observations: Float32Array, actions: Float32Array):
         model: 'critic',
         observation: tensor(observations, [observations.length / observationSize, observationSize]),
         action: tensor(actions, [actions.length / actionSize, actionSize]),
+        ...(ascent && { ascent }),
       }),
     ),
   );

@@ -2,8 +2,10 @@
 
 import { createBuilder, dense, fill } from '../../src/onnx/builder.ts';
 import { encode } from '../../src/onnx/encode.ts';
-import { add, mul, unary } from '../../src/onnx/ops/elementwise.ts';
+import { add, mul, sub, unary } from '../../src/onnx/ops/elementwise.ts';
 import { matMul } from '../../src/onnx/ops/matmul.ts';
+import { reduce } from '../../src/onnx/ops/reduce.ts';
+import { concat, reshape } from '../../src/onnx/ops/shape.ts';
 
 /** y [B, 2] = exp(x) * scale, with B symbolic. */
 export function exponential(scale: number): Uint8Array {
@@ -95,6 +97,36 @@ export function timesPicked({ mixes = false } = {}): Uint8Array {
   return encode(
     g.finish(
       'timesPicked',
+      Object.entries(outputs).map(([name, value]) => ({ name, value })),
+    ),
+  );
+}
+
+/**
+ * The second of them as a critic of `action` a [B, 2]: two values, w a - a a / 2 with the gradient w - a, and 1 - a a with -2 a. `w` is of the
+ * row's index.
+ */
+export function climbableCritic(): Uint8Array {
+  const symbols = new Map([
+    [manyK, 'K'],
+    [manyB, 'B'],
+  ]);
+  const g = createBuilder(symbols);
+  const index = g.input('index', 'int64', [manyB]);
+  const w = g.input('w', 'float32', [manyK, 2]);
+  const a = g.input('action', 'float32', [manyB, 2]);
+  const picked = g.emit('Gather', [w, index], { dtype: 'float32', shape: [manyB, 2] });
+  const number = (value: number) => fill(value, 'float32', []);
+  const sum = (x: typeof a) => reduce(g, 'ReduceSum', x, { axes: [1], keepDims: true }); // [B, 1]
+  const square = sum(mul(g, a, a));
+  const first = sub(g, sum(mul(g, picked, a)), mul(g, square, number(0.5)));
+  const second = sub(g, number(1), square);
+  const member = (x: typeof a) => reshape(g, x, [manyB, 1, 2]);
+  const slopes = [sub(g, picked, a), mul(g, a, number(-2))].map(member);
+  const outputs = { q: concat(g, [first, second], 1), dq_da: concat(g, slopes, 1) };
+  return encode(
+    g.finish(
+      'climbableCritic',
       Object.entries(outputs).map(([name, value]) => ({ name, value })),
     ),
   );

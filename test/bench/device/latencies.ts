@@ -24,6 +24,7 @@ import type { Section } from './section.ts';
 const roundCount = 15;
 const warmCount = 3;
 const callsAtOnce = 64;
+const ascent = { stepCount: 100, stepSize: 1e-3 };
 
 /** Milliseconds on an NVIDIA H100. */
 const targets: Readonly<Record<string, number>> = {
@@ -87,16 +88,20 @@ async function measureCalls({ device, isQuick, lines, store, newRows }: Measured
 function callsOf(client: RawClient): Readonly<Record<string, () => Promise<unknown>>> {
   const random = createRandom(7);
   const act = (request: Buffer) => client.call(paths.act, request);
-  const gradients = (count: number) => () =>
-    client.call(
-      paths.qGrad,
-      qGradRequest(normals(random, count * observationSize), normals(random, count * actionSize)),
-    );
+  const gradients =
+    (count: number, ...ascent: [{ stepCount: number; stepSize: number }?]) =>
+    () =>
+      client.call(
+        paths.qGrad,
+        qGradRequest(normals(random, count * observationSize), normals(random, count * actionSize), ...ascent),
+      );
   const known = actPayload('hyper').act;
   return {
     'QGrad, 1 new state': gradients(1),
     'QGrad, 256 new states': gradients(256),
     'QGrad, 2048 new states': gradients(2048),
+    'QGrad, 1 new state, 100 steps': gradients(1, ascent),
+    'QGrad, 256 new states, 100 steps': gradients(256, ascent),
     'Act, 1 new context': () => act(actOf(random, 1)),
     'Act, 1024 new contexts in one call': () => act(actOf(random, 1024)),
     'Act, 64 calls of a new context each': () => Promise.all(actWithContexts(random, callsAtOnce).map(act)),

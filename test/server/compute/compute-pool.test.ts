@@ -450,7 +450,7 @@ describe('the compute pool', () => {
       queueRowCountMax: 8,
       onRun: ({ graph: { name }, rowCount }) => ran.push(`${name} ${rowCount}`),
     });
-    const second = { name: 'both', joining: joiningOf(timesPicked(), ['w'])! };
+    const second = { names: { both: 'both', climb: 'climb' }, joinings: [joiningOf(timesPicked(), ['w'])!] };
     const graph = await pool.open(listed, { name: 'first', priority: 'act', second });
     expect([graph, graph.both!].map(({ inputs }) => inputs.map(({ name }) => name))).toEqual([['x'], ['x', 'y']]);
     const rows = (...values: number[]) => floatTensor(Float32Array.from(values), [values.length / 2, 2]);
@@ -482,7 +482,7 @@ describe('the compute pool', () => {
     // The second's input has the name of a value of the first.
     const { executor, listed } = await prepare(doubled('y'));
     const pool = new ComputePool({ executor, batchRowCountMax: 4, queueRowCountMax: 8 });
-    const second = { name: 'both', joining: joiningOf(timesPicked(), ['w'])! };
+    const second = { names: { both: 'both', climb: 'climb' }, joinings: [joiningOf(timesPicked(), ['w'])!] };
     const graph = await pool.open(listed, { name: 'first', priority: 'act', second });
     expect(graph.both).toBeUndefined();
     expect(graph.notJoined).toContain('y');

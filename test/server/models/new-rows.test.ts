@@ -1,7 +1,7 @@
 /** New rows in one run of primary and dynamic network: which requests are answered so, and that they are answered the same. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { mayFuse } from '../../../server/models/fused-network.ts';
+import { FusedNetwork, mayFuse } from '../../../server/models/fused-network.ts';
 import { fasterFrom } from '../../../server/models/new-rows.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import { metricLines, startTestServer, type TestServer } from '../fixtures.ts';
@@ -113,16 +113,26 @@ describe('with new rows fused', () => {
     expect(await ran('critic', one)).toEqual({ fused: 0, generated: 1 });
   });
 
-  test('an ascent generates the weights of its states', async () => {
-    const request = { model: 'a', ...states(7, 3), ascent: { stepCount: 4, stepSize: 0.1 } };
-    const expected = await kept.client.qGrad(request);
-    let climbed = expected;
-    const ask = async () => {
-      climbed = await fused.client.qGrad(request);
-    };
-    expect(await ran('critic', ask)).toEqual({ fused: 0, generated: 3 });
-    expect(difference(climbed.action!.values, expected.action!.values)).toBeLessThan(tolerance);
-  });
+  test.each(['q1', 'min', 'mean'] as const)(
+    'actions climb in the graph, and on the host at states that are asked again; reduction %s',
+    async (reduction) => {
+      const seed = { q1: 7, min: 20, mean: 30 }[reduction];
+      const request = { model: 'a', ...states(seed, 3), reduction, ascent: { stepCount: 200, stepSize: 0.02 } };
+      const expected = await kept.client.qGrad(request);
+      const answers: (typeof expected)[] = [];
+      const ask = async () => answers.push(await fused.client.qGrad(request));
+      const runsBefore = await rowsOf('critic.ascent');
+      expect(await ran('critic', ask)).toEqual({ fused: 0, generated: 0 });
+      expect(await rowsOf('critic.ascent', runsBefore)).toBe(3);
+      expect(await ran('critic', ask)).toEqual({ fused: 0, generated: 3 });
+      expect(expected.action!.values).not.toEqual(request.action.values);
+      for (const answer of answers) {
+        for (const part of ['action', 'q', 'dqDa'] as const) {
+          expect(difference(answer[part]!.values, expected[part]!.values)).toBeLessThan(tolerance);
+        }
+      }
+    },
+  );
 
   test('contexts, samples and log-probabilities of a policy likewise', async () => {
     const request = {
@@ -155,9 +165,30 @@ test('on the CPU a policy keeps its weights, and for the critic both ways are ti
   expect(Object.keys(lines)).toEqual([`${name}{model="a",version="1",network="critic"}`]);
   expect([8, 64, Infinity]).toContain(Object.values(lines)[0]);
   const ready = started.lines.find(({ msg }) => msg === 'model version ready');
-  expect(Object.keys(ready!.fusedFrom as object)).toEqual(['critic']);
+  expect(Object.keys(ready!.fusedFrom as object)).toEqual(['critic', 'ascent']);
+  expect([64, null]).toContain((ready!.fusedFrom as { ascent: unknown }).ascent);
   expect(mayFuse('auto', 'cuda', 'policy')).toBe(true);
   expect(mayFuse('kept', 'cuda', 'critic')).toBe(false);
+});
+
+test('an ascent runs fused if its rows are as many as were faster and its steps take 100 ms at most', () => {
+  const network = new FusedNetwork({ both: {} as never }, []);
+  let asked = 0;
+  const takes = (rowCount: number, stepCount: number) => {
+    const values = Float32Array.from({ length: rowCount }, () => ++asked);
+    const keys = Array.from(values, String);
+    return network.takesAscent({ keys, entries: keys.map(() => undefined), values } as never, rowCount, stepCount);
+  };
+  expect(takes(64, 1)).toBe(false);
+  network.ascents = { rowCountMin: 16, timedRowCount: 64, stepMs: 2 };
+  expect([takes(15, 1), takes(16, 50), takes(64, 50), takes(64, 51), takes(128, 25), takes(128, 26)]).toEqual([
+    false,
+    true,
+    true,
+    false,
+    true,
+    false,
+  ]);
 });
 
 describe('fasterFrom', () => {
