@@ -42,6 +42,8 @@ export async function chooseNewRows(
   if (!fused.climbs) return;
   const ascend = (rowCount: number, steps: number) =>
     fused.climb(asked(rowCount), { stepCount: steps, stepSize: 1e-3, reduction: 'min' });
+  // The first runs of all graphs take no step, and a device's first step may take seconds.
+  await ascend(ascentRowCount, 1);
   const { none, steps, kept } = await leastMs({
     none: () => ascend(ascentRowCount, 0),
     steps: () => ascend(ascentRowCount, stepCount),

@@ -4,18 +4,8 @@
  * they spoil the answers to some inputs, and the probes need not have these.
  */
 
-import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import { HyperpolicyError, invalidArgument } from '../contract/errors.ts';
-
-/** Fields of onnx.proto that lead from a model to its nodes and tensors, and to the graphs in attributes. */
-const fields = {
-  model: { graph: 7, functions: 25 },
-  graph: { node: 1, tensor: 5 },
-  function: { node: 7, attribute: 11, tensor: undefined },
-  node: { name: 3, opType: 4, attribute: 5 },
-  attribute: { tensor: 5, graph: 6, graphs: 11 },
-  tensor: { dataType: 2, floats: 4, name: 8, raw: 9, doubles: 10 },
-} as const;
+import { fields, messagesOf } from './model-messages.ts';
 
 /** Operators that repeat a graph for as long as that graph says. `Scan` ends with the rows of its input. */
 const endless: ReadonlySet<string> = new Set(['Loop']);
@@ -126,17 +116,4 @@ function nonFiniteAt(bytes: Uint8Array, width: number, exponent: number): number
     if ((((bytes[high]! << 8) | bytes[high - 1]!) & exponent) === exponent) return (high + 1) / width - 1;
   }
   return -1;
-}
-
-const nothing = new Uint8Array();
-
-/** The fields of a message that have bytes or a number, in order; nothing is copied. @throws Error if the message does not parse */
-function* messagesOf(message: Uint8Array): Generator<readonly [field: number, bytes: Uint8Array, number: number]> {
-  const reader = new BinaryReader(message);
-  while (reader.pos < reader.len) {
-    const [field, wireType] = reader.tag();
-    if (wireType === WireType.LengthDelimited) yield [field, reader.bytes(), 0];
-    else if (wireType === WireType.Varint) yield [field, nothing, Number(reader.int64())];
-    else reader.skip(wireType, field);
-  }
 }

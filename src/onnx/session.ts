@@ -6,6 +6,7 @@ import { checkForeign } from './foreign.ts';
 import { type NativeSession, type NativeTensorMap, nativeBinding, runInPlace } from './native.ts';
 import { requirePrecision } from './precision.ts';
 import { candidates, type Device, type DeviceName, fullDevice, isInstalled, missingDevice } from './providers.ts';
+import { checkForWebgpu } from './webgpu-faults.ts';
 
 export { Tensor };
 
@@ -74,6 +75,7 @@ export function openSession(model: Uint8Array, options: SessionOptions, name = '
 function openOn(device: Device, model: Uint8Array, options: SessionOptions, name: string): Session {
   if (!isInstalled(device)) throw missingDevice(name, device, 'no provider of that name');
   if (device === 'cuda') requirePrecision();
+  if (device === 'webgpu') checkForWebgpu(model, name);
   const { InferenceSession } = nativeBinding();
   const native = new InferenceSession();
   try {

@@ -184,6 +184,15 @@ describe('Gemm bias', () => {
     check(graph, fuseGemmBias, ['Gemm', 'Add'], ['Gemm']);
   });
 
+  test('has a dimension: the runtime ends the process at one without on webgpu', () => {
+    const graph = graphOf([[2, 3], [3, 1], []], (g, a, b, c) =>
+      mul(g, add(g, matMul(g, a, b), c), add(g, matMul(g, a, b), fill(2, 'float32', []))),
+    );
+    const fused = check(graph, fuseGemmBias, ['Gemm', 'Add', 'Gemm', 'Add', 'Mul'], ['Reshape', 'Gemm', 'Gemm', 'Mul']);
+    const biases = fused.nodes.flatMap(({ op, inputs }) => (op === 'Gemm' ? [inputs[2]!.shape] : []));
+    expect(biases).toEqual([[1], [1]]);
+  });
+
   test('goes into the other product where one was added already', () => {
     const graph = graphOf([[2, 3], [3, 4], [4]], (g, a, b, c) =>
       add(g, c, add(g, matMul(g, a, b), matMul(g, unary(g, 'Exp', a), b))),

@@ -5,8 +5,10 @@ import { expect } from 'vitest';
 import { createRandom } from '../../src/contract/random.ts';
 import { createCritic } from '../../src/nn/critics/registry.ts';
 import { initialise, type ParameterSpecs, shapesOf } from '../../src/nn/parameters.ts';
+import { createBuilder, dense } from '../../src/onnx/builder.ts';
 import { compile } from '../../src/onnx/compile.ts';
-import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
+import { encode } from '../../src/onnx/encode.ts';
+import { floatTensor, openSession, type TensorMap } from '../../src/onnx/session.ts';
 import { trace } from '../../src/trace/trace.ts';
 import { withWebgpu } from '../webgpu.ts';
 
@@ -58,4 +60,24 @@ withWebgpu('webgpu gives the critic and its action gradient as cpu does', { time
   }
   cpu!.dispose();
   webgpu!.dispose();
+});
+
+withWebgpu('a product with a bias of no dimensions, which would end the process, is refused before it runs', () => {
+  const product = (biasShape: readonly number[]) => {
+    const g = createBuilder(new Map([[10007, 'B']]));
+    const x = g.input('x', 'float32', [10007, 2]);
+    const weight = dense(Float32Array.of(1, 2), 'float32', [2, 1]);
+    const bias = dense(Float32Array.of(0.5), 'float32', biasShape);
+    const y = g.emit('Gemm', [x, weight, bias], { dtype: 'float32', shape: [10007, 1] });
+    return encode(g.finish('product', [{ name: 'y', value: y }]));
+  };
+  const open = (model: Uint8Array, device: 'cpu' | 'webgpu') => openSession(model, { threadCount: 1, device });
+  expect(() => open(product([]), 'webgpu')).toThrow(
+    /^model on webgpu: expected products whose bias has a dimension, got a Gemm "" that adds the number "%\d". Publish/,
+  );
+  for (const session of [open(product([]), 'cpu'), open(product([1]), 'webgpu')]) {
+    const { y } = session.run({ x: floatTensor(Float32Array.of(1, 1, 0, -1), [2, 2]) });
+    expect([...(y!.data as Float32Array)]).toEqual([3.5, -1.5]);
+    session.dispose();
+  }
 });

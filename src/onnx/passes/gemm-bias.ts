@@ -4,6 +4,7 @@
  */
 
 import type { Graph, Node, Value } from '../graph.ts';
+import { reshape } from '../ops/shape.ts';
 import { type RewriteContext, rewrite } from './rewrite.ts';
 
 export function fuseGemmBias(graph: Graph): Graph {
@@ -19,8 +20,14 @@ function fuse(node: Node, product: Value, bias: Value, context: RewriteContext):
   const gemm = producer(product);
   if (gemm?.op !== 'Gemm' || uses(product) !== 1 || !broadcasts(bias, product)) return undefined;
   const [a, b, added] = gemm.inputs as [Value, Value, Value | undefined];
-  const whole = added === undefined ? bias : fuse(node, added, bias, context);
+  const whole = added === undefined ? withDimension(bias, context) : fuse(node, added, bias, context);
   return whole && g.emit('Gemm', [a, b, whole], node.outputs[0]!, gemm.attributes);
+}
+
+/** The runtime's webgpu ends the process at a bias without dimensions. */
+function withDimension(bias: Value, { g }: RewriteContext): Value {
+  if (bias.shape.length > 0) return bias;
+  return bias.constant === undefined ? reshape(g, bias, [1]) : { ...bias, shape: [1] };
 }
 
 function broadcasts({ shape }: Value, { shape: [rows, columns] }: Value): boolean {

@@ -93,15 +93,19 @@ async function compareActs({ onCpu, onDevice, model, kind, options, lines }: Com
 }
 
 async function compareGradients({ onCpu, onDevice, model, kind, lines }: Compared) {
-  const request = {
+  const request = (seed: number) => ({
     model,
-    observation: rows(3, rowCount, sizes.observationSize),
-    action: rows(4, rowCount, sizes.actionSize),
-  };
-  const expected = (await onCpu.qGrad(request)).dqDa.values;
+    observation: rows(seed, rowCount, sizes.observationSize),
+    action: rows(seed + 1, rowCount, sizes.actionSize),
+  });
+  const [gradients, ascent] = [request(3), { ...request(5), ascent: { stepCount: 16, stepSize: 1e-2 } }];
+  const expected = (await onCpu.qGrad(gradients)).dqDa.values;
+  const climbed = (await onCpu.qGrad(ascent)).action!.values;
   for (const time of times) {
-    const actual = (await onDevice.qGrad(request)).dqDa.values;
+    const actual = (await onDevice.qGrad(gradients)).dqDa.values;
     compared(lines, { name: 'QGrad', kind, time, actual, expected });
+    const actions = (await onDevice.qGrad(ascent)).action!.values;
+    compared(lines, { name: 'where an ascent of QGrad ends', kind, time, actual: actions, expected: climbed });
   }
 }
 

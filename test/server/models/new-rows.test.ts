@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FusedNetwork, mayFuse } from '../../../server/models/fused-network.ts';
 import { fasterFrom } from '../../../server/models/new-rows.ts';
 import { createRandom } from '../../../src/contract/random.ts';
+import { withWebgpu } from '../../webgpu.ts';
 import { metricLines, startTestServer, type TestServer } from '../fixtures.ts';
 
 const sizes = { observationSize: 4, actionSize: 3, contextSize: 2, hiddenSize: 24, trunkSizes: [32] };
@@ -157,6 +158,41 @@ describe('with new rows fused', () => {
     expect(await ran('policy', oneForAll)).toEqual({ fused: 0, generated: 1 });
   });
 });
+
+withWebgpu(
+  'a device serves critics of every kind: new states, ascents and known states as the CPU',
+  { timeout: 240_000 },
+  async () => {
+    const models = (['plain', 'hyper'] as const).map((critic) => ({ ...packages[0]!, model: critic, critic }));
+    const [onDevice, onCpu] = [
+      await startTestServer(models, { device: 'webgpu', newRows: 'fused' }),
+      await startTestServer(models, {}),
+    ];
+    const selection = { model: 'hyper', selection: { case: undefined } };
+    const { critic } = onDevice.server.models.resolve('QGrad', selection, { caller: undefined });
+    // A driver in software takes long for a step: then an ascent would be taken on the host.
+    critic!.fused!.ascents = { rowCountMin: 1, timedRowCount: 1, stepMs: 0 };
+    const name = 'hyperpolicy_batch_rows_sum';
+    const rowsBefore = await metricLines(onDevice, name);
+    for (const { model } of models) {
+      for (const ascent of [undefined, { stepCount: 4, stepSize: 0.05 }]) {
+        const request = { model, ...states(ascent === undefined ? 50 : 60, 5), ...(ascent && { ascent }) };
+        const expected = await onCpu.client.qGrad(request);
+        for (let time = 0; time < 2; time++) {
+          const actual = await onDevice.client.qGrad(request, { timeoutMs: 60_000 });
+          for (const part of ['q', 'dqDa', ...(ascent ? (['action'] as const) : [])] as const) {
+            expect(difference(actual[part]!.values, expected[part]!.values)).toBeLessThan(tolerance);
+          }
+        }
+      }
+    }
+    const rowsAfter = await metricLines(onDevice, name);
+    for (const graph of ['critic.fused', 'critic.ascent']) {
+      const line = `${name}{graph="${graph}"}`;
+      expect(rowsAfter[line]! - rowsBefore[line]!, graph).toBe(5);
+    }
+  },
+);
 
 test('on the CPU a policy keeps its weights, and for the critic both ways are timed when it is loaded', async () => {
   const started = await startTestServer([packages[0]!], { newRows: 'auto' });
