@@ -13,8 +13,11 @@ export function parseWrittenJson(text: string): unknown {
 /** A string, with the colon if it is a name, or where an object begins or ends. */
 const partPattern = /"([^"\\]*(?:\\.[^"\\]*)*)"(\s*:)?|[{}]/g;
 
-/** @param text valid JSON */
-function refuseRepeatedNames(text: string): void {
+/**
+ * @param text valid JSON
+ * @throws Error if an object has a name twice, with the lines of both
+ */
+export function refuseRepeatedNames(text: string): void {
   /** Of each open object, where its names are. */
   const open: Map<string, number>[] = [];
   for (const { 0: part, 1: written, 2: colon, index } of text.matchAll(partPattern)) {

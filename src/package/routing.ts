@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { atMost, parseBounded } from '../contract/bounded.ts';
 import { type ErrorFields, failedPrecondition, invalidArgument, quoted } from '../contract/errors.ts';
+import { refuseRepeatedNames } from '../contract/written-json.ts';
 import { replaceFile } from '../files/durable-files.ts';
 import { readRegularText } from './listed-file.ts';
 
@@ -106,10 +107,13 @@ export async function readRouting(store: string, model: string): Promise<Routing
   const file = `${model}/labels.json`;
   let routing: Routing;
   try {
-    routing = routingSchema.parse(parseBounded(text, partCountMax));
+    const parsed = parseBounded(text, partCountMax);
+    refuseRepeatedNames(text);
+    routing = routingSchema.parse(parsed);
   } catch (cause) {
     const reason = cause instanceof z.ZodError ? issueText(cause) : (cause as Error).message;
-    throw invalidArgument({ where: file, expected: 'labels, percentages and withheld', actual: reason, cause });
+    const actual = reason.slice(0, reasonLengthMax);
+    throw invalidArgument({ where: file, expected: 'labels, percentages and withheld', actual, cause });
   }
   const fault = faultOf(routing);
   if (fault !== undefined) throw invalidArgument({ ...fault, where: `${file} ${fault.where}` });
@@ -117,8 +121,9 @@ export async function readRouting(store: string, model: string): Promise<Routing
 }
 
 /** Names of fields may be as long as the file. */
-const issueText = ({ issues: [issue] }: z.ZodError): string =>
-  `${issue!.path.join('.')}: ${issue!.message}`.slice(0, 200);
+const reasonLengthMax = 200;
+
+const issueText = ({ issues: [issue] }: z.ZodError): string => `${issue!.path.join('.')}: ${issue!.message}`;
 
 /**
  * Replaces a model's routing.

@@ -293,11 +293,16 @@ describe('routing', () => {
     ['500,000 labels', labels(500_000), /labels\.json: expected at most 524288 bytes, got \d+$/],
     ['20,000 numbers', numbers(20_000), /got withheld: expected at most 10000 entries$/],
     ['a long name', { [long]: 1 }, /got : Unrecognized key: "x{160,200}$/],
+    [
+      'two versions of a label',
+      '{"labels": {"stable": 1,\n"stable": 2}}',
+      /^m\/labels\.json: expected labels, percentages and withheld, got "stable" twice in an object \(line 1 and line 2\)$/,
+    ],
   ])('%s are refused, said once, and hold up nobody', async (_, content, reason) => {
     const store = await temporaryStore([version(1), version(2)]);
     await writeRouting(store, 'm', { labels: { stable: 1 }, percentages: {}, withheld: [] });
     const { server, client, lines } = await startTestServer([], { store });
-    await writeFile(join(store, 'm', 'labels.json'), JSON.stringify(content));
+    await writeFile(join(store, 'm', 'labels.json'), typeof content === 'string' ? content : JSON.stringify(content));
     for (let look = 0; look < 3; look++) await server.models.refresh();
     expect((await client.act({ model: 'm', label: 'stable', observation })).version).toBe(1);
     const refusals = lines.filter(({ msg }) => msg === 'labels refused');
