@@ -9,6 +9,8 @@ const stalledMsMax = 10_000;
 const readBytesMin = 10_000;
 /** More unread bytes of one connection than this may last as long, even if the client reads. */
 const unreadBytesMax = 64 * 1024 * 1024;
+/** More than this is cut at the next look: the answers of all calls that a connection may have at once would be gigabytes. */
+const unreadBytesLimit = 4 * unreadBytesMax;
 const lookMs = 1000;
 
 type Reader = {
@@ -80,5 +82,5 @@ function isStalled(reader: Reader, nowMs: number): boolean {
   }
   const since = (ms: number | undefined) => (ms === undefined ? 0 : nowMs - ms);
   const isIdle = Math.min(since(reader.unreadSinceMs), nowMs - reader.readAtMs) > stalledMsMax;
-  return isIdle || since(reader.overSinceMs) > stalledMsMax;
+  return unreadBytes > unreadBytesLimit || isIdle || since(reader.overSinceMs) > stalledMsMax;
 }

@@ -1,9 +1,10 @@
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import http2 from 'node:http2';
 import { connect, type Socket } from 'node:net';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { createPolicyClient } from '../../../clients/typescript/client.ts';
 import { createPingPolice } from '../../../server/transport/grpc-connections.ts';
+import { Readers } from '../../../server/transport/readers.ts';
 import { metricLines, startTestServer } from '../fixtures.ts';
 import { acceptSettings, connectRaw, frameTypes, goawayOf } from '../raw-http2.ts';
 
@@ -152,6 +153,29 @@ test('a peer that never speaks is cut, and so is one that leaves answers unread'
   const stalled = 'hyperpolicy_connections_ended_total{reason="stalled"}';
   expect(await metricLines(server, stalled)).toEqual({ [stalled]: 1 });
   await eventually(async () => (await metricLines(server, unread))[unread] === 0);
+});
+
+test.each([
+  [256, 12],
+  [257, 1],
+])('a connection with %i MiB of unread answers is cut after %i s', (mebibytes, seconds) => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const cut = vi.fn();
+  const session = new EventEmitter() as http2.ServerHttp2Session;
+  const socket = { bytesWritten: 0 };
+  new Readers(cut).watch(session, socket as Socket);
+  for (const share of [mebibytes - 1, 1]) {
+    session.emit('stream', Object.assign(new EventEmitter(), { writableLength: share * 2 ** 20 }));
+  }
+  for (let second = 1; second <= seconds; second++) {
+    expect(cut).not.toHaveBeenCalled();
+    // It reads all the time.
+    socket.bytesWritten += 20_000;
+    vi.advanceTimersByTime(1000);
+  }
+  expect(cut).toHaveBeenCalledWith(socket);
+  session.emit('close');
 });
 
 test('who leaves answers unread at the HTTP or the metrics port is cut', { timeout: 120_000 }, async () => {
