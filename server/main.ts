@@ -35,6 +35,7 @@ export async function startServer(settings: ServerSettings, log?: Logger, spool?
     log: logger,
     registry: serving.metrics.registry,
     notReady: serving.notReady,
+    trying: serving.trying,
     async start() {
       started = await serving.start();
       return { ...started, deps: { ...started.deps, access: started.doors.admin } };

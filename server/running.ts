@@ -7,6 +7,7 @@ import { AdminService } from '../src/gen/hyperpolicy/v1/admin_service_pb.ts';
 import { listenForMetrics } from '../src/metrics/metrics-listener.ts';
 import type { ServerConfig } from './config.ts';
 import { type AdminModels, createAdminHandlers } from './models/admin.ts';
+import type { TriedVersion } from './models/load.ts';
 import { adminMethods } from './routes.ts';
 import { listenGrpc } from './transport/grpc.ts';
 import { Health } from './transport/health.ts';
@@ -34,6 +35,8 @@ export type RunningParts = {
   readonly registry: Parameters<typeof listenForMetrics>[0];
   /** Why it is not ready; undefined if it is. */
   readonly notReady: () => string | undefined;
+  /** Versions that it may serve later. */
+  readonly trying: () => readonly TriedVersion[];
   readonly config: ServerConfig;
   readonly log: Logger;
   /** Resolves when requests are answered. */
@@ -81,7 +84,7 @@ export async function runServer(parts: RunningParts): Promise<RunningServer> {
   const { processCount } = config;
   log.info({ address: addressOf(host, port), ...ports, ...(processCount > 1 && { processCount }) }, 'serving');
   if (models.ready().length === 0) {
-    const remedy = `If versions were refused, the lines above say why. ${emptyStoreRemedy}`;
+    const remedy = `If versions were refused or take long, the lines above say so. ${emptyStoreRemedy}`;
     log.warn({ store, remedy }, 'no model is ready');
   }
 
@@ -126,8 +129,8 @@ async function listenAdmin(port: number, models: AdminModels, ofPort: AdminDeps)
   };
 }
 
-/** `/metrics`, `/healthz` (the process runs) and `/readyz` (it can answer), over HTTP. @throws HyperpolicyError failed_precondition if the port cannot be had */
-const listenMetrics = ({ config: { host, metricsPort, httpHosts }, registry, notReady }: RunningParts) =>
+/** `/metrics`, `/healthz` (the process runs) and `/readyz` (it can answer; what is still tried), over HTTP. @throws HyperpolicyError failed_precondition if the port cannot be had */
+const listenMetrics = ({ config: { host, metricsPort, httpHosts }, registry, notReady, trying }: RunningParts) =>
   listenForMetrics(registry, {
     host,
     port: metricsPort,
@@ -137,7 +140,10 @@ const listenMetrics = ({ config: { host, metricsPort, httpHosts }, registry, not
       '/healthz': () => [200, 'ok\n'],
       '/readyz': () => {
         const reason = notReady();
-        return reason === undefined ? [200, 'ready\n'] : [503, `${reason}\n`];
+        const others = trying().map(
+          ({ model, version }) => `version ${version} of model "${model}" takes long to load`,
+        );
+        return [reason === undefined ? 200 : 503, `${[reason ?? 'ready', ...others].join('\n')}\n`];
       },
     },
     refusal: portInUse('metrics port'),

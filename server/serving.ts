@@ -20,7 +20,8 @@ import { type ServerConfig, stuckThreadCountMax } from './config.ts';
 import { type OpenHandles, openHandles, type SpoolPart } from './handles/open-handles.ts';
 import { createPolicyHandlers, type PolicyHandlers } from './methods/policy-handlers.ts';
 import type { PrepareElsewhere } from './methods/prepare.ts';
-import { ModelStore } from './models/model-store.ts';
+import type { TriedVersion } from './models/load.ts';
+import { ModelStore, type ReadyModel } from './models/model-store.ts';
 import type { Trial } from './models/package-loader.ts';
 import { servingMethods } from './routes.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
@@ -38,7 +39,12 @@ export type Membership = {
   readonly prepareElsewhere?: PrepareElsewhere;
   /** Called when a request of a token with a rate was accepted, so that the other processes count it. */
   readonly onSpent?: (name: string) => void;
+  /** Called after each look at the store. */
+  readonly onModels?: (models: KnownModels) => void;
 };
+
+/** What a process serves, and what it may serve later. */
+export type KnownModels = { readonly ready: readonly ReadyModel[]; readonly trying: readonly TriedVersion[] };
 
 export type Started = Loaded & {
   /** The ports that were bound; they differ from the settings if these say 0. */
@@ -102,13 +108,17 @@ export class Serving {
         stuckThreadCount: strandedCount,
         heldActionCount: () => this.#handlers?.lastActions.size ?? 0,
         versions: () => this.#models?.list().flatMap(({ versions }) => versions) ?? [],
+        trying: this.trying,
       },
     });
   }
 
+  /** Versions that take long to load: the server does not wait for them. */
+  readonly trying = (): readonly TriedVersion[] => this.#models?.trying ?? [];
+
   /** Why it is not ready; undefined if it is. */
   readonly notReady = (): string | undefined => {
-    // Models are there before the ports listen.
+    // The store is scanned before the ports listen.
     if (this.#phase !== 'serving') return this.#phase;
     return this.#models!.list().length === 0 ? 'no model is ready' : undefined;
   };
@@ -143,9 +153,9 @@ export class Serving {
     this.#closers.push(() => handles.close());
     if (membership !== undefined) await handles.store.adopt();
     const models = this.#createStore(pool);
-    await models.open();
     this.#models = models;
     this.#closers.push(() => models.close());
+    await models.open();
     const recorder = createRequestRecorder({ log, requestLogEvery: config.requestLogEvery, tracer });
     const handlers = createPolicyHandlers({
       models,
@@ -181,7 +191,10 @@ export class Serving {
       onLoad: metrics.loadResult,
       onLabels: (result) => metrics.reloaded('labels', result),
       onDeviceFallback: metrics.deviceFallback,
-      onChange: (modelCount) => this.#health.set(modelCount > 0 && this.#phase === 'serving'),
+      onChange: (modelCount) => {
+        this.#health.set(modelCount > 0 && this.#phase === 'serving');
+        this.#membership?.onModels?.({ ready: this.#models!.ready(), trying: this.trying() });
+      },
     });
   }
 

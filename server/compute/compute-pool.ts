@@ -52,6 +52,7 @@ export type OpenGraphOptions = {
   readonly second?: SecondGraph | undefined;
   /** As of WorkerPool.open. */
   readonly onLost?: OpenOptions['onLost'];
+  readonly onSlow?: OpenOptions['onSlow'];
 };
 
 export type SecondGraph = {
@@ -71,8 +72,9 @@ export type Executor = {
   open(model: ListedFile, options: ExecutorOpenOptions): Promise<ExecutorGraph>;
 };
 
-/** `onLost` is told only where runs are watched. */
-type ExecutorOpenOptions = Required<Omit<OpenOptions, 'onLost' | 'second'>> & Pick<OpenOptions, 'onLost' | 'second'>;
+/** `onLost` and `onSlow` are told only where runs are watched. */
+type ExecutorOpenOptions = Required<Omit<OpenOptions, Optional>> & Pick<OpenOptions, Optional>;
+type Optional = 'onLost' | 'onSlow' | 'second';
 
 export type ExecutorGraph = Pick<Session, 'inputs' | 'outputs'> & {
   readonly device?: string;
@@ -177,11 +179,11 @@ export class ComputePool {
    */
   async open(
     model: ListedFile,
-    { name, labels = {}, priority, joins = true, restRatio = 0, device = 'cpu', second, onLost }: OpenGraphOptions,
+    { name, labels = {}, priority, joins = true, restRatio = 0, device = 'cpu', second, ...told }: OpenGraphOptions,
   ): Promise<OpenedGraph> {
     const { executor, batchRowCountMax, onOpen } = this.#options;
     const warmUpRowCounts = [1, Math.min(batchRowCountMax, warmRowCountMax)];
-    const opening = { name, warmUpRowCounts, restRatio, device, onLost };
+    const opening = { name, warmUpRowCounts, restRatio, device, ...told };
     const { graph, joining, reason } = await openJoined(executor, model, opening, second?.joinings ?? []);
     onOpen?.({ graph: name, device: graph.device });
     const parts = joining && partsOf(graph, joining);

@@ -10,11 +10,12 @@ import { type Routing, readRouting, routingFile } from '../../src/package/routin
 import { checkModelAllowed } from '../call/caller.ts';
 import type { Call } from '../call/rpc.ts';
 import type { ServerConfig } from '../config.ts';
+import type { TriedVersion } from './load.ts';
 import { type AskedModel, PackageLoader, type PackageLoaderOptions } from './package-loader.ts';
 import { loading, noVersionReady, resolveVersion, type Selection, type ServedModel } from './selection.ts';
 import type { ServedVersion } from './served-version.ts';
 
-export type ModelStoreOptions = Omit<PackageLoaderOptions, 'store' | 'onWithdrawn'> & {
+export type ModelStoreOptions = Omit<PackageLoaderOptions, 'store' | 'onWithdrawn' | 'onTried'> & {
   readonly config: ServerConfig;
   /** The labels of a model changed and were read again, or refused. */
   readonly onLabels: (result: 'loaded' | 'refused') => void;
@@ -34,7 +35,7 @@ export class ModelStore {
   readonly #models = new Map<string, ServedModel>();
   /** Models of the store without a version that loads; each with its versions, newest first, if all are withheld. */
   readonly #unready = new Map<string, readonly number[]>();
-  /** Models that were found, and that are in neither of the two yet. */
+  /** Models that were found, and that are in neither of the two yet: they wait, or a version of theirs takes long. */
   readonly #loading = new Set<string>();
   /** Folders that are skipped and were reported, with the reason. */
   #skipped = new Set<string>();
@@ -55,10 +56,11 @@ export class ModelStore {
   constructor(options: ModelStoreOptions) {
     this.#options = options;
     const onWithdrawn = (served: ServedVersion) => this.#withdraw(served);
-    this.#loader = new PackageLoader({ ...options, store: options.config.store, onWithdrawn });
+    const onTried = (tried: TriedVersion) => void this.#lookAtTried(tried);
+    this.#loader = new PackageLoader({ ...options, store: options.config.store, onWithdrawn, onTried });
   }
 
-  /** Loads every model of the store, and scans it again every `watchMs`. */
+  /** Loads every model of the store, but for versions that take long, and scans it again every `watchMs`. */
   async open(): Promise<void> {
     await this.#scanOnce();
     this.#loader.yieldToRequests();
@@ -92,14 +94,25 @@ export class ModelStore {
     return this.list().map(({ model, versions }) => ({ model, versions: versions.map(({ version }) => version) }));
   }
 
+  /** Versions that take long to load: whether they are served is still to be seen. */
+  get trying(): readonly TriedVersion[] {
+    return this.#loader.trying;
+  }
+
   /**
    * Scans the store once: loads new versions, retires those that are too old or gone. Never throws.
-   * @param asked resolves when this model is done; others, which may take long to load, are scanned later. If it has a version, that is
+   * @param asked resolves when this model is done, but for other versions that take long; others, which may take long to load, are scanned later. If it has a version, that is
    *   tried even if it was just refused for a temporary reason
    */
   async refresh(asked: AskedModel | null = null): Promise<void> {
     if (asked !== null) {
+      const { model, version } = asked;
       await this.#lookAtOne(asked);
+      if (version !== undefined && this.trying.some((other) => other.model === model && other.version === version)) {
+        // Not in the model's turn, so that others need not wait.
+        await this.#loader.tried({ model, version });
+        await this.#lookAtOne({ model });
+      }
       if (!this.#isClosed) void this.#scanOnce();
       return;
     }
@@ -115,6 +128,7 @@ export class ModelStore {
     this.#loader.close();
     await this.#scan;
     await this.#looks.over();
+    await this.#loader.over();
     for (const { versions } of this.#models.values()) for (const served of versions) served.retire();
     this.#models.clear();
   }
@@ -159,6 +173,13 @@ export class ModelStore {
       await this.#refreshModel(model, versions);
       this.#options.onChange(this.#models.size);
     });
+  }
+
+  /** A version that took long may be served from now on. */
+  async #lookAtTried(tried: TriedVersion): Promise<void> {
+    if (this.#isClosed) return;
+    await this.#lookAtOne({ model: tried.model });
+    this.#loader.forget(tried);
   }
 
   /** Undefined if the store cannot be read: logged once, not at every look; served models stay. */
@@ -206,7 +227,6 @@ export class ModelStore {
       await this.#loadModel(model, published);
     } catch (error) {
       this.#options.log.error({ err: error, model }, 'looking at a model failed');
-    } finally {
       this.#loading.delete(model);
     }
   }
@@ -216,6 +236,7 @@ export class ModelStore {
     const routing = await this.#routingOf(model);
     if (routing === undefined) {
       this.#unready.set(model, []);
+      this.#loading.delete(model);
       return;
     }
     const labelled = new Set(Object.values(routing.labels));
@@ -241,6 +262,7 @@ export class ModelStore {
     this.#unready.delete(model);
     this.#loading.delete(model);
     if (versions.length > 0) this.#models.set(model, served);
+    else if (withheld.length === 0 && this.trying.some((other) => other.model === model)) this.#loading.add(model);
     else this.#unready.set(model, withheld);
   }
 
@@ -290,7 +312,9 @@ export class ModelStore {
 
   #drop(model: string): void {
     const versions = this.#models.get(model)?.versions;
-    for (const known of [this.#models, this.#unready, this.#routings, this.#labelFaults]) known.delete(model);
+    for (const known of [this.#models, this.#unready, this.#loading, this.#routings, this.#labelFaults]) {
+      known.delete(model);
+    }
     if (versions === undefined) return;
     for (const served of versions) served.retire();
     this.#options.log.info({ model }, 'model gone from the store');

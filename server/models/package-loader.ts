@@ -1,16 +1,19 @@
 /**
  * Loads packages of the store. A refused package is tried again when its files change, or after a delay if the reason may be temporary:
- * no memory, too many open files, no right to read.
+ * no memory, too many open files, no right to read. Nobody waits for a version whose runs may not end: it is tried beside all else.
  */
 
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { HyperpolicyError, resourceExhausted } from '../../src/contract/errors.ts';
 import type { Device } from '../../src/onnx/providers.ts';
+import { slowMs } from '../../src/onnx/worker-threads.ts';
 import { createTurns } from '../../src/pacing/turns.ts';
 import { createStepper } from '../../src/pacing/unhurried.ts';
 import { type PackageIndex, readPackageIndex } from '../../src/package/package.ts';
 import { identityOf, stateOf } from '../../src/package/package-state.ts';
+import { type Found, Load, type TriedVersion } from './load.ts';
+import { isPassing, type Refusal } from './refusal.ts';
 import { type OpenVersionOptions, openVersion, type ServedVersion } from './served-version.ts';
 
 export type LoadListener = (result: 'loaded' | 'refused' | 'withdrawn', model: string) => void;
@@ -18,7 +21,7 @@ export type LoadListener = (result: 'loaded' | 'refused' | 'withdrawn', model: s
 export type PackageLoaderOptions = {
   readonly store: string;
   /** What every version is opened with. */
-  readonly networks: Omit<OpenVersionOptions, 'keyPrefix' | 'restRatio' | 'device' | 'onLost'>;
+  readonly networks: Omit<OpenVersionOptions, 'keyPrefix' | 'restRatio' | 'device' | 'onLost' | 'onSlow'>;
   /** A thread of its own, for the first runs of a version beside requests: it can be given up without harm to anybody. */
   readonly openTrial: () => Trial;
   /** Threads that are in runs that do not end, and with how many of them nothing more is loaded. */
@@ -32,6 +35,8 @@ export type PackageLoaderOptions = {
   readonly onDeviceFallback: (model: string, refusedBy: Device) => void;
   /** A version that was loaded is of no more use, as a run of it did not end in time. It is not loaded again while its files are the same, unless asked for. */
   readonly onWithdrawn: (served: ServedVersion) => void;
+  /** A version that was still being tried when `versionOf` gave up waiting is loaded or refused: `versionOf` tells. */
+  readonly onTried: (tried: TriedVersion) => void;
 };
 
 /** A model that an admin changes, with the version that is to be ready then. */
@@ -42,7 +47,7 @@ export type Trial = Pick<OpenVersionOptions, 'pool'> & { close(): Promise<void> 
 
 /** Beside requests: a version is loaded with a quarter of one core. */
 const restRatio = 3;
-/** Versions whose first runs are tried at once: while those of one do not end, others load. Each needs the memory of its graphs. */
+/** Versions that are tried at once, beside those that take long. Each needs the memory of its graphs. */
 const trialCountMax = 2;
 /** Most contexts that are carried over to a new version; at most half of the cache's bytes. Others are generated on request. */
 const carriedCountMax = 1024;
@@ -58,6 +63,8 @@ export class PackageLoader {
   readonly #sources = new WeakMap<ServedVersion, Found>();
   /** Packages that were refused, by directory. */
   readonly #refused = new Map<string, Refusal>();
+  /** By directory: loads that are under way, or whose result nobody has asked for yet. */
+  readonly #loads = new Map<string, Load>();
   readonly #trials = createTurns(trialCountMax);
   /** On the threads that requests use: one at once, as loading takes them a quarter of one core. */
   readonly #openings = createTurns(1);
@@ -79,42 +86,70 @@ export class PackageLoader {
     this.#isClosed = true;
   }
 
+  /** Resolves when no load is under way, and frees what they loaded. To be called after `close`. */
+  async over(): Promise<void> {
+    for (const load of [...this.#loads.values()]) {
+      await load.end;
+      this.forget(load.found);
+    }
+  }
+
+  /** Versions that take long: nobody waits for them. */
+  get trying(): readonly TriedVersion[] {
+    return [...this.#loads.values()]
+      .filter(({ isSlow, isOver }) => isSlow && !isOver)
+      .map(({ found: { model, version } }) => ({ model, version }));
+  }
+
+  /** Resolves when a version is tried to its end, which `versionOf` may not wait for. */
+  async tried({ model, version }: TriedVersion): Promise<void> {
+    await this.#loads.get(this.#directoryOf(model, version))?.end;
+  }
+
+  /** Frees a version that was loaded and that nobody has asked for since. */
+  forget({ model, version }: TriedVersion): void {
+    const directory = this.#directoryOf(model, version);
+    const load = this.#loads.get(directory);
+    if (load?.isOver !== true) return;
+    this.#loads.delete(directory);
+    load.served?.retire();
+  }
+
   /**
    * A version: that of `current` if its package has not changed, else a newly loaded one, with the contexts of the newest of `current`.
-   * If the new package does not load, the version of `current` stays.
-   * @returns undefined if the package is refused, and after `close`
+   * If the new package does not load, or takes long, the version of `current` stays.
+   * @returns undefined if the package is refused, while it takes long, and after `close`
    */
   async versionOf(
     model: string,
     version: number,
     current: readonly ServedVersion[],
   ): Promise<ServedVersion | undefined> {
-    const directory = join(this.#options.store, model, String(version));
-    const identity = await identityOf(directory);
+    const directory = this.#directoryOf(model, version);
     const former = current.find((other) => other.version === version && !this.isWithdrawn(other));
-    if (former !== undefined && this.#sources.get(former)?.identity === identity) return former;
-    const state = await stateOf(directory);
-    const found: Found = { model, version, directory, identity, state };
-    const known = this.#refused.get(directory);
-    const refusal = known?.state === state ? known : undefined;
-    if (this.#isClosed || (refusal !== undefined && performance.now() < refusal.retryAtMs)) return former;
-    try {
-      return await this.#load(found, current[0]);
-    } catch (error) {
-      const delayMs =
-        found.lost === undefined && isPassing(error)
-          ? Math.min(retryMsMax, 2 * (refusal?.delayMs ?? retryMsMin / 2))
-          : Infinity;
-      this.#refused.set(directory, { state, delayMs, retryAtMs: performance.now() + delayMs });
-      const retry = delayMs === Infinity ? {} : { retryMs: delayMs };
-      this.#tellRefusal(error, { model, version, directory, ...retry });
-      return former;
+    if (!this.#loads.has(directory)) {
+      const identity = await identityOf(directory);
+      if (former !== undefined && this.#sources.get(former)?.identity === identity) return former;
+      const state = await stateOf(directory);
+      const known = this.#refused.get(directory);
+      const refusal = known?.state === state ? known : undefined;
+      if (this.#isClosed || (refusal !== undefined && performance.now() < refusal.retryAtMs)) return former;
+      this.#begin({ model, version, directory, identity, state }, current[0], refusal);
     }
+    const load = this.#loads.get(directory)!;
+    await Promise.race([load.end, load.slow]);
+    if (!load.isOver) return former;
+    this.#loads.delete(directory);
+    return load.served ?? former;
+  }
+
+  #directoryOf(model: string, version: number): string {
+    return join(this.#options.store, model, String(version));
   }
 
   /** The next scan tries this version if it was withdrawn, or refused for a temporary reason, without the rest of the delay. */
-  retry({ model, version }: Required<AskedModel>): void {
-    const directory = join(this.#options.store, model, String(version));
+  retry({ model, version }: TriedVersion): void {
+    const directory = this.#directoryOf(model, version);
     const refusal = this.#refused.get(directory);
     if (refusal?.wasServed === true || refusal?.delayMs !== Infinity) this.#refused.delete(directory);
   }
@@ -133,10 +168,47 @@ export class PackageLoader {
     for (const directory of this.#refused.keys()) if (!directories.has(directory)) this.#refused.delete(directory);
   }
 
-  async #load(found: Found, former: ServedVersion | undefined) {
+  #begin(found: Found, former: ServedVersion | undefined, refusal: Refusal | undefined): void {
+    const load = new Load(found);
+    this.#loads.set(found.directory, load);
+    const refuse = (error: unknown) => this.#refuse(found, error, refusal);
+    load.end = this.#load(load, former)
+      .catch(refuse)
+      .then((served) => {
+        load.served = served;
+        load.isOver = true;
+        if (load.isSlow) this.#options.onTried(found);
+      });
+  }
+
+  #refuse(found: Found, error: unknown, before: Refusal | undefined): undefined {
+    const { model, version, directory, state } = found;
+    const delayMs =
+      found.lost === undefined && isPassing(error)
+        ? Math.min(retryMsMax, 2 * (before?.delayMs ?? retryMsMin / 2))
+        : Infinity;
+    this.#refused.set(directory, { state, delayMs, retryAtMs: performance.now() + delayMs });
+    const retry = delayMs === Infinity ? {} : { retryMs: delayMs };
     const { log, onLoad } = this.#options;
+    const reason = error instanceof Error ? error.message : String(error);
+    log.error({ model, version, directory, ...retry, reason }, 'model version refused');
+    if (!(error instanceof HyperpolicyError)) log.error({ err: error }, 'cause of the refusal');
+    onLoad('refused', model);
+  }
+
+  /** From now on nobody waits for it. */
+  #noteSlow(load: Load): void {
+    if (load.isSlow || load.isOver) return;
+    load.noteSlow();
+    const { model, version, directory } = load.found;
+    this.#options.log.warn({ model, version, directory, slowMs }, 'model version takes long: nothing waits for it');
+  }
+
+  async #load(load: Load, former: ServedVersion | undefined): Promise<ServedVersion> {
+    const { log, onLoad } = this.#options;
+    const { found } = load;
     const { model, version, directory } = found;
-    const opened = await this.#openOnFirst(await readPackageIndex(directory), found);
+    const opened = await this.#openOnFirst(await readPackageIndex(directory), load);
     this.#sources.set(opened, found);
     const contextCount = former === undefined ? 0 : await this.#carryOver(former, opened);
     if (found.lost !== undefined) {
@@ -164,26 +236,17 @@ export class PackageLoader {
   /** On the first device that serves it. */
   async #openOnFirst(
     index: PackageIndex,
-    found: Found,
+    load: Load,
     devices: readonly Device[] = this.#options.devices,
   ): Promise<ServedVersion> {
     this.#refuseIfStuck();
-    const { networks, log, onDeviceFallback } = this.#options;
+    const { log, onDeviceFallback } = this.#options;
     const [device, ...others] = devices;
-    delete found.lost;
-    const options = {
-      ...networks,
-      device: device!,
-      restRatio: this.#hasRequests ? restRatio : 0,
-      onLost: (reason: Error) => this.#lose(found, reason),
-    };
     try {
-      if (this.#hasRequests || this.#options.stuckCount() > 0)
-        await this.#trials(() => this.#tryOut(index, options, this.#options.openTrial()));
-      return await this.#openings(() => openVersion(index, { ...options, keyPrefix: this.#nextPrefix() }));
+      return await this.#openOn(device!, index, load);
     } catch (error) {
       if (others.length === 0) throw error;
-      const opened = await this.#openOnFirst(index, found, others);
+      const opened = await this.#openOnFirst(index, load, others);
       const { model, version } = opened;
       const reason = (error as Error).message;
       log.warn({ model, version, device, next: opened.device, reason }, 'refused on a device');
@@ -192,10 +255,72 @@ export class PackageLoader {
     }
   }
 
+  /** A trial goes first, unless nobody would wait for runs that do not end. Then the version has only `slowMs`, and a trial after that. */
+  async #openOn(device: Device, index: PackageIndex, load: Load): Promise<ServedVersion> {
+    const { found } = load;
+    delete found.lost;
+    if (!this.#hasRequests && !load.isSlow && this.#options.stuckCount() === 0) {
+      try {
+        return await this.#open(device, index, load, () => !this.#hasRequests);
+      } catch (error) {
+        if (found.lost === undefined || !load.isSlow) throw error;
+        delete found.lost;
+      }
+    }
+    await this.#tryAlone(device, index, load);
+    return this.#open(device, index, load);
+  }
+
+  /** @param givesUp whether threads are given up if the version takes long */
+  #open(device: Device, index: PackageIndex, load: Load, givesUp = () => false): Promise<ServedVersion> {
+    return this.#openings(() =>
+      openVersion(index, this.#openingOf(device, load, this.#options.networks.pool, givesUp)),
+    );
+  }
+
+  #openingOf(device: Device, load: Load, pool: Trial['pool'], givesUp: () => boolean): OpenVersionOptions {
+    return {
+      ...this.#options.networks,
+      pool,
+      device,
+      restRatio: this.#hasRequests ? restRatio : 0,
+      keyPrefix: `${this.#loadCount++}/`,
+      onLost: (reason) => this.#lose(load.found, reason),
+      onSlow: () => {
+        this.#noteSlow(load);
+        return !load.isOver && givesUp();
+      },
+    };
+  }
+
+  /** All first runs, where no other version waits for them. One that takes long leaves its turn to the next. */
+  async #tryAlone(device: Device, index: PackageIndex, load: Load): Promise<void> {
+    let trial = Promise.resolve();
+    await this.#trials(() => {
+      trial = this.#tryOut(index, load, device);
+      return Promise.race([trial, load.slow]);
+    });
+    await trial;
+  }
+
+  async #tryOut(index: PackageIndex, load: Load, device: Device): Promise<void> {
+    const { pool, close } = this.#options.openTrial();
+    try {
+      (
+        await openVersion(
+          index,
+          this.#openingOf(device, load, pool, () => false),
+        )
+      ).retire();
+    } finally {
+      await close();
+    }
+  }
+
   /** Each such thread keeps its core busy and the graphs of all versions in memory, so there is a last one. */
   #refuseIfStuck(): void {
     const { stuckCount, stuckCountMax } = this.#options;
-    const count = stuckCount();
+    const count = stuckCount() + this.trying.length;
     if (count < stuckCountMax) return;
     throw resourceExhausted({
       where: 'threads in runs that do not end',
@@ -203,23 +328,6 @@ export class PackageLoader {
       actual: `${count}`,
       remedy: 'Remove the versions that were refused or withdrawn for that, and start the server again',
     });
-  }
-
-  /** All first runs, where no other version waits for them. */
-  async #tryOut(
-    index: PackageIndex,
-    options: Omit<OpenVersionOptions, 'keyPrefix'>,
-    { pool, close }: Trial,
-  ): Promise<void> {
-    try {
-      (await openVersion(index, { ...options, pool, keyPrefix: this.#nextPrefix() })).retire();
-    } finally {
-      await close();
-    }
-  }
-
-  #nextPrefix(): string {
-    return `${this.#loadCount++}/`;
   }
 
   #lose(found: Found, reason: Error): void {
@@ -257,59 +365,4 @@ export class PackageLoader {
     }
     return count;
   }
-
-  #tellRefusal(error: unknown, found: Pick<Found, 'model' | 'version' | 'directory'> & { readonly retryMs?: number }) {
-    const { log, onLoad } = this.#options;
-    const reason = error instanceof Error ? error.message : String(error);
-    log.error({ ...found, reason }, 'model version refused');
-    if (!(error instanceof HyperpolicyError)) log.error({ err: error }, 'cause of the refusal');
-    onLoad('refused', found.model);
-  }
 }
-
-type Refusal = {
-  /** State of the files: with another one the package is tried again. */
-  readonly state: string;
-  readonly delayMs: number;
-  readonly retryAtMs: number;
-  /** It was loaded, and withdrawn. */
-  readonly wasServed?: true;
-};
-
-/** System errors that are no fault of the package. */
-const passingCodes = new Set([
-  'EACCES',
-  'EAGAIN',
-  'EBUSY',
-  'EIO',
-  'EMFILE',
-  'ENFILE',
-  'ENOMEM',
-  'EPERM',
-  'ESTALE',
-  'ETIMEDOUT',
-]);
-const passingKinds: readonly unknown[] = ['resource_exhausted', 'unavailable', 'deadline_exceeded'];
-
-/** Whether the same files may load later. Causes count as well. */
-function isPassing(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const { kind, code, cause, message } = error as Error & { kind?: unknown; code?: unknown };
-  if (passingKinds.includes(kind) || passingCodes.has(String(code)) || /bad_alloc|out of memory/i.test(message))
-    return true;
-  return cause !== error && isPassing(cause);
-}
-
-/** A package in the store. */
-type Found = {
-  readonly model: string;
-  readonly version: number;
-  readonly directory: string;
-  readonly identity: string;
-  /** Of all its files. */
-  readonly state: string;
-  /** Once it is loaded. */
-  served?: ServedVersion;
-  /** Why it cannot be used: a run of it did not end in time. */
-  lost?: Error;
-};

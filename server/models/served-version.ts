@@ -56,6 +56,8 @@ export type OpenVersionOptions = {
   readonly restRatio: number;
   /** Told if a run does not end in time: the version is of no more use. */
   readonly onLost?: OpenGraphOptions['onLost'];
+  /** Told while one of its runs takes long, first ones too. */
+  readonly onSlow?: OpenGraphOptions['onSlow'];
 };
 
 /**
@@ -105,7 +107,8 @@ const inlineBytesMax = 4 * 1024 * 1024;
 
 /** Opens the graphs one after the other and reads every other file, as each is verified while it is read. */
 async function openNetworks({ manifest, files }: PackageIndex, options: OpenVersionOptions): Promise<Networks> {
-  const { pool, inline, device, contextCache, criticCache, keyPrefix, newRows, restRatio, labels, onLost } = options;
+  const { pool, inline, device, contextCache, criticCache, keyPrefix, newRows, restRatio, labels } = options;
+  const { onLost, onSlow } = options;
   const step = createStepper(restRatio);
   const opened: { dispose(): unknown }[] = [];
   const tracked = <T extends { dispose(): unknown }>(session: T): T => {
@@ -120,7 +123,7 @@ async function openNetworks({ manifest, files }: PackageIndex, options: OpenVers
     device,
     pool: {
       open: async (...[file, graph]: Parameters<ComputePool['open']>) =>
-        tracked(await pool.open(file, { ...graph, labels: labels.of(manifest), restRatio, device, onLost })),
+        tracked(await pool.open(file, { ...graph, labels: labels.of(manifest), restRatio, device, onLost, onSlow })),
     },
     async openInline(file: string, weightNames: readonly string[] = []) {
       const listed = files.get(file)!;

@@ -10,6 +10,7 @@ import { joinCounts, type MetricValues } from '../../src/metrics/joined.ts';
 import type { Rates } from '../access/tokens.ts';
 import type { ServerConfig, ServerSettings } from '../config.ts';
 import type { SharedSpool } from '../handles/open-handles.ts';
+import type { TriedVersion } from '../models/load.ts';
 import type { ReadyModel } from '../models/model-store.ts';
 import type { AskedModel } from '../models/package-loader.ts';
 import { Agreement, inEvery, readyModels } from './agreement.ts';
@@ -120,6 +121,12 @@ export class ProcessGroup {
     return empty && `process ${empty.number}: no model is ready`;
   }
 
+  /** Versions that take long to load in some process. */
+  trying(): readonly TriedVersion[] {
+    const all = this.#members.flatMap(({ trying }) => trying);
+    return [...new Map(all.map((tried) => [`${tried.model} ${tried.version}`, tried])).values()];
+  }
+
   get servingCount(): number {
     return readyModels(this.#members).length;
   }
@@ -211,6 +218,11 @@ export class ProcessGroup {
         const link = member.link!;
         await this.#agreement.catchUp(member, link);
         return this.#hub.join(number, (spent) => link.ask('spent', spent, Infinity));
+      },
+      knows: async ({ ready, trying }) => {
+        if (member.models !== undefined) member.models = ready;
+        member.trying = trying;
+        return null;
       },
       spent: async (spent) => {
         this.#hub.tell(number, spent);

@@ -2,6 +2,7 @@
 
 import { type Answerers, Link } from '../../src/messages/link.ts';
 import type { MetricValues } from '../../src/metrics/joined.ts';
+import type { TriedVersion } from '../models/load.ts';
 import type { ReadyModel } from '../models/model-store.ts';
 import type { ProcessLink, ToParent, ToProcess } from './messages.ts';
 
@@ -35,6 +36,8 @@ export class Member {
   isLooking = false;
   /** Ready models; undefined while it starts. */
   models: readonly ReadyModel[] | undefined;
+  /** Versions that take long to load. */
+  trying: readonly TriedVersion[] = [];
   /** Its metrics, as last asked for. */
   counted: readonly MetricValues[] = [];
   /** When it began to serve. */
@@ -108,6 +111,7 @@ export class Member {
     this.process = undefined;
     this.link = undefined;
     this.models = undefined;
+    this.trying = [];
     this.isLoaded = false;
     this.counted = [];
     this.#life = undefined;

@@ -6,6 +6,7 @@ import type { ServerSettings } from '../config.ts';
 import type { SharedSpool } from '../handles/open-handles.ts';
 import type { ReadyModel } from '../models/model-store.ts';
 import type { AskedModel } from '../models/package-loader.ts';
+import type { KnownModels } from '../serving.ts';
 import type { Spent } from './rates.ts';
 
 /** A Prepare that names its version. `deadlineMs` is on the clock of `Date.now()`, which processes share. */
@@ -40,6 +41,8 @@ export type ToParent = {
    * what is left of the rates of tokens; `spent` messages follow.
    */
   loaded(body: null): { readonly left: Spent };
+  /** What it serves has changed: versions that took long come without a question. */
+  knows(body: KnownModels): null;
   /** Requests that it accepted. */
   spent(body: Spent): null;
   /** Every other process prepares this; answers the largest number that one of them generated. */

@@ -56,6 +56,7 @@ export async function startProcesses(settings: ServerSettings, log?: Logger): Pr
       metrics: () => joinedMetrics(metrics.registry, group),
     },
     notReady: () => group.notReady(),
+    trying: () => group.trying(),
     async start() {
       const ports = await group.start();
       if (config.watchMs > 0) watch = setInterval(() => group.look(), config.watchMs);

@@ -1,5 +1,6 @@
 /** The program of one of several processes, forked by processes.ts: gets its settings, serves, and answers its parent. */
 
+import { isDeepStrictEqual } from 'node:util';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { endProcess } from '../../src/contract/process-end.ts';
 import { PrepareRequestSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
@@ -7,7 +8,7 @@ import { Link } from '../../src/messages/link.ts';
 import { metricValues } from '../../src/metrics/joined.ts';
 import { createCall } from '../call/rpc.ts';
 import { parseServerConfig } from '../config.ts';
-import { type Loaded, Serving, type Started } from '../serving.ts';
+import { type KnownModels, type Loaded, Serving, type Started } from '../serving.ts';
 import { createLog } from '../telemetry/log.ts';
 import type { ToParent, ToProcess } from './messages.ts';
 import { createSpentQueue } from './rates.ts';
@@ -20,6 +21,7 @@ const loaded = new Promise<Loaded>((resolve) => {
   tellLoaded = resolve;
 });
 let stopping: Promise<void> | undefined;
+let told: KnownModels | undefined;
 
 const link = new Link<ToParent, ToProcess>({
   name: 'the parent process',
@@ -33,6 +35,12 @@ const link = new Link<ToParent, ToProcess>({
         prepareElsewhere: (request, deadlineMs) =>
           link.ask('prepareElsewhere', { request: toBinary(PrepareRequestSchema, request), deadlineMs }, Infinity),
         onSpent: (name) => spentQueue.add({ [name]: 1 }),
+        onModels: (known) => {
+          if (isDeepStrictEqual(known, told)) return;
+          told = known;
+          // Without its parent a process ends.
+          link.ask('knows', known, Infinity).catch(() => {});
+        },
       });
       starting = serving.start(async (own) => {
         tellLoaded(own);

@@ -36,6 +36,8 @@ export type ServingSources = {
   readonly spans: () => Readonly<SpanCounts> | undefined;
   /** Every version that is ready. */
   readonly versions: () => readonly VersionSource[];
+  /** Every version that takes long to load. */
+  readonly trying: () => readonly { readonly model: string; readonly version: number }[];
 };
 
 type VersionSource = {
@@ -79,7 +81,7 @@ export function registerSources({ eventLoopDelayUs, serving }: MetricsSources, r
   registerLoad(register, serving);
   registerCaches(register, serving);
   registerHandles(register, serving);
-  registerVersions(register, serving.versions);
+  registerVersions(register, serving);
   registerSpans(register, serving);
 }
 
@@ -171,9 +173,11 @@ function registerSpans(register: Register, { config, spans }: ServingSources): v
   });
 }
 
-function registerVersions(register: Register, versions: ServingSources['versions']): void {
+function registerVersions(register: Register, { versions, trying }: ServingSources): void {
   const ready = () => versions().map(({ model, version }) => ({ labels: { model, version }, value: 1 }));
   register('model_version_info', '1 for each version that is ready', ready, 'max');
+  const tried = () => trying().map(({ model, version }) => ({ labels: { model, version }, value: 1 }));
+  register('model_version_slow_load', '1 for each version that takes long to load', tried, 'max');
   const devices = () =>
     versions().map(({ model, version, device, precision }) => ({
       labels: { model, version, device, precision },

@@ -53,6 +53,8 @@ export type OpenOptions = {
   readonly second?: Uint8Array | undefined;
   /** Called once if the session cannot be used any more: a run of it did not end in time, or a new thread cannot open it. Later runs fail. */
   readonly onLost?: ((reason: Error) => void) | undefined;
+  /** As of ThreadsOptions: told while a call of this session takes long, also while it is opened. */
+  readonly onSlow?: (() => boolean) | undefined;
 };
 
 export type WorkerPool = {
@@ -84,8 +86,8 @@ class ThreadPool implements WorkerPool {
   readonly #session: SessionOptions;
   readonly #threads: Threads;
   readonly #queue: RunQueue;
-  /** By session. */
-  readonly #onLosses = new Map<number, (reason: Error) => void>();
+  /** Who is told of each session. */
+  readonly #owners = new Map<number, Required<Pick<OpenOptions, 'onLost' | 'onSlow'>>>();
   readonly #accepted = new Set<Promise<unknown>>();
   #sessionCount = 0;
   #disposed: Promise<void> | undefined;
@@ -95,6 +97,7 @@ class ThreadPool implements WorkerPool {
     this.#threads = createThreads({
       ...threads,
       onLost: (id, reason) => this.#lose(id, reason),
+      onSlow: (id) => this.#owners.get(id)?.onSlow?.() ?? false,
       onReady: () => {
         this.#queue.dispatch();
         onReady?.();
@@ -104,22 +107,23 @@ class ThreadPool implements WorkerPool {
   }
 
   async open(source: Uint8Array | ListedFile, options: OpenOptions = {}): Promise<PooledSession> {
-    const { name = 'model', warmUpRowCounts = [], restRatio = 0, device, second, onLost } = options;
+    const { name = 'model', warmUpRowCounts = [], restRatio = 0, device, second, onLost, onSlow } = options;
     if (this.#disposed !== undefined) throw closed();
     const session = this.#sessionCount++;
     const model = source instanceof Uint8Array ? await shareInSlices(source) : source;
     if (this.#disposed !== undefined) throw closed();
     const sessionOptions = device === undefined ? this.#session : { ...this.#session, device };
     let lost: Error | undefined;
-    this.#onLosses.set(session, (reason) => {
+    const onLoss = (reason: Error) => {
       lost = reason;
       onLost?.(reason);
-    });
+    };
+    this.#owners.set(session, { onLost: onLoss, onSlow });
     const request = { session, model, second, options: sessionOptions, warmUpRowCounts, restRatio, name };
     const opening = this.#threads.open(request);
     track(this.#accepted, opening);
     const opened = await opening.catch((error: unknown) => {
-      this.#onLosses.delete(session);
+      this.#owners.delete(session);
       throw error;
     });
     return new OpenSession(opened, {
@@ -152,14 +156,14 @@ class ThreadPool implements WorkerPool {
   }
 
   #close(session: number): Promise<void> {
-    this.#onLosses.delete(session);
+    this.#owners.delete(session);
     return this.#threads.close(session);
   }
 
   #lose(session: number, reason: Error): void {
     this.#queue.drop(session, reason);
-    this.#onLosses.get(session)?.(reason);
-    this.#onLosses.delete(session);
+    this.#owners.get(session)?.onLost?.(reason);
+    this.#owners.delete(session);
   }
 }
 

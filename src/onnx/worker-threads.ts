@@ -13,6 +13,11 @@ export type ThreadsOptions = {
   readonly runMsMax?: number | undefined;
   /** How long each step of opening a session may take: reading a graph, and a first run. It is at low priority, so waiting counts in full. */
   readonly loadMsMax?: number | undefined;
+  /**
+   * Told at each look while a call of a session takes longer than `slowMs`, where calls are watched. Its time counts as above.
+   * @returns whether its thread is given up now, before its time is over
+   */
+  readonly onSlow?: ((session: number) => boolean) | undefined;
   /** A thread was given up. */
   readonly onGivenUp?: (() => void) | undefined;
   /** A session is of no more use: a run of it, or its opening, did not end in time, or a new thread cannot open it. */
@@ -30,6 +35,9 @@ export type Threads = {
   /** Ends them all. Those that are given up are not waited for. */
   end(): Promise<void>;
 };
+
+/** A step of opening a session takes a fraction of this, unless the machine is very busy. */
+export const slowMs = 5000;
 
 /** Looks at each thread in the time that a call may take: it is given up at most so much of that later. */
 const lookCount = 8;
@@ -50,6 +58,8 @@ class WatchedThreads implements Threads {
   readonly #sessions = new Map<number, OpenRequest>();
   /** Of the sessions that are being opened, too. */
   readonly #names = new Map<number, string>();
+  /** Sessions that were told to be slow, and are not wanted any more: each of the threads may be in a call of one. */
+  readonly #unwanted = new Set<number>();
   readonly #watch: NodeJS.Timeout | undefined;
   #hasEnded = false;
 
@@ -59,8 +69,9 @@ class WatchedThreads implements Threads {
     this.#options = options;
     this.#runMsMax = runMsMax;
     this.#loadMsMax = loadMsMax;
-    const lookMs = Math.min(runMsMax, loadMsMax) / lookCount;
-    this.#watch = Number.isFinite(lookMs) ? setInterval(() => this.#look(lookMs), lookMs).unref() : undefined;
+    const limitMs = Math.min(runMsMax, loadMsMax);
+    const lookMs = Math.min(limitMs, slowMs) / lookCount;
+    this.#watch = Number.isFinite(limitMs) ? setInterval(() => this.#look(lookMs), lookMs).unref() : undefined;
   }
 
   async open(request: OpenRequest): Promise<Opened> {
@@ -85,6 +96,7 @@ class WatchedThreads implements Threads {
   close(session: number): Promise<void> {
     this.#sessions.delete(session);
     this.#names.delete(session);
+    this.#unwanted.delete(session);
     return closeOn(this.all, session);
   }
 
@@ -101,7 +113,13 @@ class WatchedThreads implements Threads {
       const limitMs = isOpening ? this.#loadMsMax : this.#runMsMax;
       const countedMs = isOpening ? takenMs : takenMs - (1 - waitingShare) * waitedMs;
       if (countedMs >= limitMs) void this.#replace(thread, session, limitMs);
+      else if (countedMs >= slowMs && this.#isUnwanted(session)) void this.#replace(thread, session, slowMs);
     }
+  }
+
+  #isUnwanted(session: number): boolean {
+    if (!this.#unwanted.has(session) && this.#options.onSlow?.(session)) this.#unwanted.add(session);
+    return this.#unwanted.has(session);
   }
 
   /** Another thread opens every session but that of the call. */

@@ -20,12 +20,12 @@ const patient = ['--max-load-ms', '60000'];
 /** Hours of work. */
 const slowObservation = [1e6, 0, 0];
 
-/** A store with two models, the newest version of one of which can be slow. */
-async function storeWithSlow(policy: 'plain' | 'hyper', file: string): Promise<string> {
+/** A store with three models, the newest version of one of which can be slow. @param always as of withSlowRuns */
+async function storeWithSlow(policy: 'plain' | 'hyper', file: string, always = 0): Promise<string> {
   const store = await temporaryStore([plain, hyper]);
   const options = { ...(policy === 'plain' ? plain : hyper), model: 'slow' };
   for (const seed of [1, 2]) await publishRandomPackage({ store, ...options, seed });
-  await changeGraph(join(store, 'slow', '2'), file, (model) => withSlowRuns(model, 'observation'));
+  await changeGraph(join(store, 'slow', '2'), file, (model) => withSlowRuns(model, 'observation', always));
   return store;
 }
 
@@ -51,7 +51,7 @@ describe('a run that does not end', { timeout: 60_000 }, () => {
     'of a %s policy: its version is withdrawn, its thread replaced, the others go on',
     async (policy, file) => {
       const store = await storeWithSlow(policy, file);
-      const { server, client } = await serve(store);
+      const { server, client } = await serve(store, patient);
       const context = policy === 'hyper' ? { context: [1, 2] } : {};
       const ask = (values: number[]) => client.act({ model: 'slow', observation: values, ...context });
       expect((await ask(observation)).version).toBe(2);
@@ -117,6 +117,54 @@ describe('a run that does not end', { timeout: 60_000 }, () => {
     expect((await client.act({ model: 'slow', observation })).version).toBe(1);
   });
 
+  test.each([
+    [1, 2],
+    [2, 1],
+  ])(
+    'at the start, in %i processes with %i threads: all else is served, and admins change the model itself',
+    async (processCount, workerCount) => {
+      // Each version of "another" hangs, and it is the first that is tried.
+      const never = { ...plain, model: 'another' };
+      const store = await storeWithSlow('plain', 'policy.onnx', 1e6);
+      await publishRandomPackage({ store, ...never });
+      await changeGraph(join(store, 'another', '1'), 'policy.onnx', (model) => withSlowRuns(model, 'observation', 1e6));
+      const args = ['--admin-port', '0', '--processes', `${processCount}`, '--workers', `${workerCount}`];
+      // Nobody could wait for that.
+      const { server, client } = await serve(store, [...args, '--max-load-ms', '600000', '--max-run-ms', '600000']);
+      expect((await client.act({ model: 'plain', observation })).version).toBe(1);
+      expect((await generate(client, 7)).version).toBe(1);
+      expect((await client.act({ model: 'slow', observation })).version).toBe(1);
+      await expect(client.act({ model: 'another', observation })).rejects.toMatchObject({
+        kind: 'unavailable',
+        actual: 'one that is loading',
+      });
+      const slow = { msg: 'model version takes long: nothing waits for it', slowMs: 5000 };
+      expect(server.lines).toContainEqual(expect.objectContaining({ ...slow, model: 'another', version: 1 }));
+      expect(server.lines).toContainEqual(expect.objectContaining({ ...slow, model: 'slow', version: 2 }));
+      const ready = await page(server, '/readyz');
+      const takesLong = (version: number, model: string) =>
+        `version ${version} of model "${model}" takes long to load\n`;
+      expect([ready.status, await ready.text()]).toEqual([
+        200,
+        `ready\n${takesLong(1, 'another')}${takesLong(2, 'slow')}`,
+      ]);
+      const metrics = await (await page(server, '/metrics')).text();
+      expect(metrics).toContain('hyperpolicy_model_version_slow_load{model="another",version="1"} 1\n');
+      expect(metrics).toContain('hyperpolicy_model_version_slow_load{model="slow",version="2"} 1\n');
+      const admin = createAdminClient({ address: `127.0.0.1:${server.serving.adminPort}`, timeoutMs: 15_000 });
+      onTestFinished(() => admin.close());
+      expect(await admin.setLabel('slow', 'stable', 1)).toMatchObject({ versions: [1], labels: { stable: 1 } });
+      expect(await admin.unloadVersion('slow', 2)).toMatchObject({ versions: [1], withheld: [2] });
+      await publishRandomPackage({ store, ...plain, model: 'slow', seed: 3 });
+      expect(await admin.loadVersion('slow', 3)).toMatchObject({ versions: [3, 1] });
+      expect((await client.act({ model: 'slow', observation })).version).toBe(3);
+      await publishRandomPackage({ store, ...never, seed: 2 });
+      await expect
+        .poll(() => client.act({ model: 'another', observation }), { timeout: 20_000 })
+        .toMatchObject({ version: 2 });
+    },
+  );
+
   test.each([1, 2])('at load, in %i processes: admins change other models meanwhile', async (processCount) => {
     const aside = await temporaryStore([{ ...plain, model: 'slow' }]);
     await changeGraph(join(aside, 'slow', '1'), 'policy.onnx', (model) => withSlowRuns(model, 'observation', 1e6));
@@ -130,7 +178,7 @@ describe('a run that does not end', { timeout: 60_000 }, () => {
     const slow = () => client.act({ model: 'slow', observation }).catch(({ message }) => message);
     const loading = expect.stringContaining('got one that is loading');
     await expect.poll(slow, { timeout: 20_000 }).toEqual(loading);
-    // A change of the model itself waits, and nobody for it.
+    // A change of the model itself waits for some seconds, and nobody for it.
     admin.setTraffic('slow', {}).catch(() => {});
     expect(await admin.rollback('plain')).toMatchObject({ versions: [1], withheld: [2] });
     expect((await client.act({ model: 'plain', observation })).version).toBe(1);

@@ -4,8 +4,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { readFile, rename, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pino from 'pino';
-import { expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ComputePool } from '../../../server/compute/compute-pool.ts';
+import { parseServerConfig } from '../../../server/config.ts';
+import { ModelStore } from '../../../server/models/model-store.ts';
 import { PackageLoader, type PackageLoaderOptions } from '../../../server/models/package-loader.ts';
 import { openVersion } from '../../../server/models/served-version.ts';
 import { VersionLabels } from '../../../server/telemetry/version-labels.ts';
@@ -13,6 +15,7 @@ import { ContextCache } from '../../../server/weights/context-cache.ts';
 import { isInstalled } from '../../../src/onnx/providers.ts';
 import { createWorkerPool } from '../../../src/onnx/worker-pool.ts';
 import { readPackageIndex } from '../../../src/package/package.ts';
+import { emptyRouting, writeRouting } from '../../../src/package/routing.ts';
 import { publishRandomPackage } from '../../random-package.ts';
 import { metricLines, recordingLog, startTestServer, temporaryStore } from '../fixtures.ts';
 
@@ -106,9 +109,10 @@ function loaderOf(
   options: Pick<PackageLoaderOptions, 'store' | 'devices' | 'networks'> & Partial<PackageLoaderOptions>,
 ) {
   const { log, lines } = recordingLog();
-  const told = { onLoad: vi.fn(), onDeviceFallback: vi.fn(), onWithdrawn: vi.fn(), openTrial: vi.fn() };
+  const told = { onLoad: vi.fn(), onDeviceFallback: vi.fn(), onWithdrawn: vi.fn(), onTried: vi.fn() };
   const stuck = { stuckCount: () => 0, stuckCountMax: 1 };
-  return { loader: new PackageLoader({ ...stuck, ...options, ...told, log }), lines, ...told };
+  const openTrial = vi.fn();
+  return { loader: new PackageLoader({ ...stuck, openTrial, ...options, ...told, log }), lines, ...told };
 }
 
 test.each(['policy.primary.onnx', 'critic.primary.onnx', 'policy.dynamic.onnx'])(
@@ -131,6 +135,76 @@ test.each(['policy.primary.onnx', 'critic.primary.onnx', 'policy.dynamic.onnx'])
     (await openVersion(index, options)).retire();
   },
 );
+
+describe('a version that takes long', () => {
+  /** Opens the store with a version that takes long until it is told to go on. */
+  async function openedWithSlow() {
+    const store = await temporaryStore([plain, hyper]);
+    const networks = networkOptions();
+    let goOn = () => {};
+    const gate = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const slowly: PackageLoaderOptions['networks']['pool'] = {
+      async open(file, options) {
+        if (file.path.startsWith(join(store, 'hyper'))) {
+          expect(options.onSlow!()).toBe(false);
+          await gate;
+        }
+        return networks.pool.open(file, options);
+      },
+    };
+    const { log, lines } = recordingLog();
+    const models = new ModelStore({
+      config: parseServerConfig({ store, watchMs: 0 }),
+      networks,
+      openTrial: () => ({ pool: slowly, close: async () => {} }),
+      // So that each version is tried first.
+      stuckCount: () => 1,
+      stuckCountMax: 3,
+      devices: ['cpu'],
+      log,
+      onLoad: vi.fn(),
+      onLabels: vi.fn(),
+      onDeviceFallback: vi.fn(),
+      onChange: vi.fn(),
+    });
+    onTestFinished(() => models.close());
+    await models.open();
+    return { store, models, goOn, networks, lines };
+  }
+  const tried = { model: 'hyper', version: 1 };
+  const ofSmall = { model: 'small', versions: [1] };
+
+  test('is waited for by nobody, and served once it is loaded', async () => {
+    const { models, goOn, lines } = await openedWithSlow();
+    expect([models.ready(), models.trying]).toEqual([[ofSmall], [tried]]);
+    await models.refresh();
+    expect(() =>
+      models.resolve('Act', { model: 'hyper', selection: { case: undefined } }, { caller: undefined }),
+    ).toThrow('got one that is loading');
+    expect(lines.filter(({ level }) => level === pino.levels.values.warn)).toMatchObject([
+      { ...tried, msg: 'model version takes long: nothing waits for it', slowMs: 5000 },
+    ]);
+    const asked = models.refresh({ model: 'hyper', version: 1 });
+    goOn();
+    // Who asks for it by its number waits.
+    await asked;
+    expect([models.ready(), models.trying]).toEqual([[{ model: 'hyper', versions: [1] }, ofSmall], []]);
+  });
+
+  test('is freed where it was unloaded meanwhile', async () => {
+    const { store, models, goOn, networks, lines } = await openedWithSlow();
+    await writeRouting(store, 'hyper', { ...emptyRouting, withheld: [1] });
+    await models.refresh({ model: 'hyper' });
+    goOn();
+    await vi.waitFor(() =>
+      expect(lines).toContainEqual(expect.objectContaining({ msg: 'model version ready', ...tried })),
+    );
+    await vi.waitFor(() => expect(networks.pool.queues.map(({ name }) => name)).toEqual(['policy.onnx']));
+    expect([models.ready(), models.trying]).toEqual([[ofSmall], []]);
+  });
+});
 
 test('nothing is loaded while too many threads are in runs that do not end, and again once they have ended', async () => {
   const store = await temporaryStore([hyper]);
