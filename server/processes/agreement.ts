@@ -8,8 +8,10 @@ import type { Member } from './member.ts';
 import type { PrepareOrder, ProcessLink } from './messages.ts';
 import { PinLedger } from './pin-ledger.ts';
 
-/** Longest time to load new versions. */
+/** Longest time to load new versions. One that is asked for by its number is waited for until a run of it that does not end is given up. */
 const refreshMsMax = 60_000;
+/** A run is given up at most so much of `loadMsMax` after it began. */
+const givenUpShareMax = 9 / 8;
 const prepareMsMax = 60_000;
 /** Longest wait for the other processes before a new one starts: one that hangs must not delay it further. */
 const catchUpLookMsMax = 5000;
@@ -22,10 +24,12 @@ export class Agreement {
   readonly #pins: PinLedger;
   /** Rows of one order to pin: those of one run, and no more than a process accepts. */
   readonly #orderRowCountMax: number;
+  readonly #loadMsMax: number;
 
   constructor(members: readonly Member[], config: ServerConfig, log: Logger) {
     this.#members = members;
     this.#log = log;
+    this.#loadMsMax = config.loadMsMax;
     this.#pins = new PinLedger(config);
     this.#orderRowCountMax = Math.min(config.batchRowCountMax, config.rowCountMax, config.queueRowCountMax);
   }
@@ -34,7 +38,10 @@ export class Agreement {
    * These processes scan the store, as ModelStore.refresh.
    * @throws the first error, after all have answered
    */
-  async refresh(members: readonly Member[], { asked = null, timeoutMs = refreshMsMax }: Look = {}): Promise<void> {
+  async refresh(
+    members: readonly Member[],
+    { asked = null, timeoutMs = this.#lookMsMax(asked) }: Look = {},
+  ): Promise<void> {
     await askEach(members, async (member, link) => {
       await member.greeted;
       const models = await link.ask('refresh', asked, timeoutMs);
@@ -44,6 +51,10 @@ export class Agreement {
     const serving = readyModels(this.#members);
     // If no process is left, the pins stay for the replacements.
     if (serving.length > 0) this.#pins.keepOnly(serving.flat());
+  }
+
+  #lookMsMax(asked: AskedModel | null): number {
+    return asked?.version === undefined ? refreshMsMax : refreshMsMax + givenUpShareMax * this.#loadMsMax;
   }
 
   /** The same for one process, unless it is scanning already; failures are logged. */

@@ -30,6 +30,8 @@ type FakeProcess = {
   models: readonly ReadyModel[];
   counted: readonly MetricValues[];
   readonly asked: string[];
+  /** How long it looks through the store. */
+  lookMs: number;
   /** Of each Prepare that it did: what, and of which version. */
   readonly prepared: string[];
   pinFault: Error | undefined;
@@ -120,6 +122,7 @@ function groupOf(
           },
           async refresh() {
             asked.push('refresh');
+            if (one.lookMs > 0) await new Promise((resolve) => setTimeout(resolve, one.lookMs));
             return one.models;
           },
           lives: async () => null,
@@ -144,6 +147,7 @@ function groupOf(
         models,
         counted: [],
         asked,
+        lookMs: 0,
         prepared: [],
         pinFault: undefined,
         prepare: (request) =>
@@ -346,6 +350,18 @@ describe('a group of processes', () => {
       reason: 'store: expected a directory, got none',
       msg: 'looking through the store failed',
     });
+    await group.stop();
+  });
+
+  test('a version that an admin asks for is waited for until it is refused, a look at the store for a minute', async () => {
+    const { group, processes, advance } = groupOf(2, undefined, { loadMsMax: 300_000 });
+    await group.start();
+    processes[1]!.lookMs = 340_000;
+    const asked = group.refresh({ model: 'm', version: 3 });
+    const looked = expect(group.refresh()).rejects.toThrow('process 2: expected an answer within 60000 ms, got none');
+    await turns();
+    await advance(350_000);
+    await Promise.all([asked, looked]);
     await group.stop();
   });
 
