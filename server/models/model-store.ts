@@ -15,7 +15,7 @@ import { type AskedModel, PackageLoader, type PackageLoaderOptions } from './pac
 import { loading, noVersionReady, resolveVersion, type Selection, type ServedModel } from './selection.ts';
 import type { ServedVersion } from './served-version.ts';
 
-export type ModelStoreOptions = Omit<PackageLoaderOptions, 'store' | 'onWithdrawn' | 'onTried'> & {
+export type ModelStoreOptions = Omit<PackageLoaderOptions, 'store' | 'onWithdrawn' | 'onTried' | 'newestOf'> & {
   readonly config: ServerConfig;
   /** The labels of a model changed and were read again, or refused. */
   readonly onLabels: (result: 'loaded' | 'refused') => void;
@@ -57,7 +57,8 @@ export class ModelStore {
     this.#options = options;
     const onWithdrawn = (served: ServedVersion) => this.#withdraw(served);
     const onTried = (tried: TriedVersion) => void this.#lookAtTried(tried);
-    this.#loader = new PackageLoader({ ...options, store: options.config.store, onWithdrawn, onTried });
+    const newestOf = (model: string) => this.#models.get(model)?.versions[0];
+    this.#loader = new PackageLoader({ ...options, store: options.config.store, onWithdrawn, onTried, newestOf });
   }
 
   /** Loads every model of the store, but for versions that take long, and scans it again every `watchMs`. */
@@ -72,7 +73,7 @@ export class ModelStore {
    * The version for a request.
    * @param method named in errors
    * @throws HyperpolicyError permission_denied: the caller may not use the model; not_found: model, version or label;
-   *   unavailable: no version of the model is ready, or it is loading
+   *   unavailable: no version of the model is ready, or it or the version is loading
    */
   resolve(method: string, selection: Selection, call: Pick<Call, 'caller' | 'answeredBy'>): ServedVersion {
     const { caller } = call;
@@ -80,7 +81,7 @@ export class ModelStore {
     if (this.#loading.has(selection.model)) throw loading(method, selection.model);
     const withheld = this.#unready.get(selection.model);
     if (withheld !== undefined) throw noVersionReady(method, selection.model, withheld);
-    const served = resolveVersion(this.#models, method, selection, caller);
+    const served = resolveVersion(this.#models, () => this.trying, method, selection, caller);
     call.answeredBy = served;
     return served;
   }
@@ -108,9 +109,10 @@ export class ModelStore {
     if (asked !== null) {
       const { model, version } = asked;
       await this.#lookAtOne(asked);
-      if (version !== undefined && this.trying.some((other) => other.model === model && other.version === version)) {
+      const end = version === undefined ? undefined : this.#loader.tried({ model, version });
+      if (end !== undefined) {
         // Not in the model's turn, so that others need not wait.
-        await this.#loader.tried({ model, version });
+        await end;
         await this.#lookAtOne({ model });
       }
       if (!this.#isClosed) void this.#scanOnce();
@@ -180,6 +182,8 @@ export class ModelStore {
     if (this.#isClosed) return;
     await this.#lookAtOne({ model: tried.model });
     this.#loader.forget(tried);
+    // The model may be gone.
+    this.#options.onChange(this.#models.size);
   }
 
   /** Undefined if the store cannot be read: logged once, not at every look; served models stay. */

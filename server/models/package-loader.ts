@@ -37,6 +37,8 @@ export type PackageLoaderOptions = {
   readonly onWithdrawn: (served: ServedVersion) => void;
   /** A version that was still being tried when `versionOf` gave up waiting is loaded or refused: `versionOf` tells. */
   readonly onTried: (tried: TriedVersion) => void;
+  /** The newest version of a model that is served, if any. */
+  readonly newestOf: (model: string) => ServedVersion | undefined;
 };
 
 /** A model that an admin changes, with the version that is to be ready then. */
@@ -81,7 +83,7 @@ export class PackageLoader {
     this.#hasRequests = true;
   }
 
-  /** Ends the carry-over of contexts, which may take long, and starts no further load. */
+  /** Ends the carry-over of contexts, which may take long, gives up versions that take long, and starts no further load. */
   close(): void {
     this.#isClosed = true;
   }
@@ -101,9 +103,9 @@ export class PackageLoader {
       .map(({ found: { model, version } }) => ({ model, version }));
   }
 
-  /** Resolves when a version is tried to its end, which `versionOf` may not wait for. */
-  async tried({ model, version }: TriedVersion): Promise<void> {
-    await this.#loads.get(this.#directoryOf(model, version))?.end;
+  /** Resolves when a version is tried to its end, which `versionOf` may not wait for. Undefined where it has told already. */
+  tried({ model, version }: TriedVersion): Promise<void> | undefined {
+    return this.#loads.get(this.#directoryOf(model, version))?.end;
   }
 
   /** Frees a version that was loaded and that nobody has asked for since. */
@@ -116,7 +118,7 @@ export class PackageLoader {
   }
 
   /**
-   * A version: that of `current` if its package has not changed, else a newly loaded one, with the contexts of the newest of `current`.
+   * A version: that of `current` if its package has not changed, else a newly loaded one, with the contexts of the newest that is served.
    * If the new package does not load, or takes long, the version of `current` stays.
    * @returns undefined if the package is refused, while it takes long, and after `close`
    */
@@ -134,7 +136,7 @@ export class PackageLoader {
       const known = this.#refused.get(directory);
       const refusal = known?.state === state ? known : undefined;
       if (this.#isClosed || (refusal !== undefined && performance.now() < refusal.retryAtMs)) return former;
-      this.#begin({ model, version, directory, identity, state }, current[0], refusal);
+      this.#begin({ model, version, directory, identity, state }, refusal);
     }
     const load = this.#loads.get(directory)!;
     await Promise.race([load.end, load.slow]);
@@ -168,11 +170,11 @@ export class PackageLoader {
     for (const directory of this.#refused.keys()) if (!directories.has(directory)) this.#refused.delete(directory);
   }
 
-  #begin(found: Found, former: ServedVersion | undefined, refusal: Refusal | undefined): void {
+  #begin(found: Found, refusal: Refusal | undefined): void {
     const load = new Load(found);
     this.#loads.set(found.directory, load);
     const refuse = (error: unknown) => this.#refuse(found, error, refusal);
-    load.end = this.#load(load, former)
+    load.end = this.#load(load)
       .catch(refuse)
       .then((served) => {
         load.served = served;
@@ -182,6 +184,8 @@ export class PackageLoader {
   }
 
   #refuse(found: Found, error: unknown, before: Refusal | undefined): undefined {
+    // It was given up, or has no thread any more.
+    if (this.#isClosed) return;
     const { model, version, directory, state } = found;
     const delayMs =
       found.lost === undefined && isPassing(error)
@@ -204,13 +208,15 @@ export class PackageLoader {
     this.#options.log.warn({ model, version, directory, slowMs }, 'model version takes long: nothing waits for it');
   }
 
-  async #load(load: Load, former: ServedVersion | undefined): Promise<ServedVersion> {
+  async #load(load: Load): Promise<ServedVersion> {
     const { log, onLoad } = this.#options;
     const { found } = load;
     const { model, version, directory } = found;
     const opened = await this.#openOnFirst(await readPackageIndex(directory), load);
     this.#sources.set(opened, found);
-    const contextCount = former === undefined ? 0 : await this.#carryOver(former, opened);
+    // The newest now: others may have been served since this load began.
+    const newest = this.#options.newestOf(model);
+    const contextCount = newest === undefined ? 0 : await this.#carryOver(newest, opened);
     if (found.lost !== undefined) {
       opened.retire();
       throw found.lost;
@@ -245,7 +251,7 @@ export class PackageLoader {
     try {
       return await this.#openOn(device!, index, load);
     } catch (error) {
-      if (others.length === 0) throw error;
+      if (others.length === 0 || this.#isClosed) throw error;
       const opened = await this.#openOnFirst(index, load, others);
       const { model, version } = opened;
       const reason = (error as Error).message;
@@ -263,7 +269,7 @@ export class PackageLoader {
       try {
         return await this.#open(device, index, load, () => !this.#hasRequests);
       } catch (error) {
-        if (found.lost === undefined || !load.isSlow) throw error;
+        if (found.lost === undefined || !load.isSlow || this.#isClosed) throw error;
         delete found.lost;
       }
     }
@@ -288,7 +294,7 @@ export class PackageLoader {
       onLost: (reason) => this.#lose(load.found, reason),
       onSlow: () => {
         this.#noteSlow(load);
-        return !load.isOver && givesUp();
+        return !load.isOver && (this.#isClosed || givesUp());
       },
     };
   }

@@ -3,6 +3,7 @@
 import { emptyStoreRemedy, type HyperpolicyError, notFound, quoted, unavailable } from '../../src/contract/errors.ts';
 import { labelForClient, type Routing } from '../../src/package/routing.ts';
 import type { Caller } from '../call/caller.ts';
+import type { TriedVersion } from './load.ts';
 import type { ServedVersion } from './served-version.ts';
 
 export type Selection = {
@@ -41,12 +42,20 @@ export function noVersionReady(method: string, model: string, withheld: readonly
   )(method, model);
 }
 
+const whileLoading = {
+  actual: 'one that is loading',
+  remedy: 'Ask again in a few seconds: a large network takes that long',
+};
 /** Of a model that was not served before: until it is loaded, or waits for others to be. */
-export const loading = notReady('one that is loading', 'Ask again in a few seconds: a large network takes that long');
+export const loading = notReady(whileLoading.actual, whileLoading.remedy);
 
-/** @throws HyperpolicyError as ModelStore.resolve */
+/**
+ * @param trying versions that take long to load
+ * @throws HyperpolicyError as ModelStore.resolve
+ */
 export function resolveVersion(
   models: ReadonlyMap<string, ServedModel>,
+  trying: () => readonly TriedVersion[],
   method: string,
   { model, selection, clientId = '' }: Selection,
   caller: Caller | undefined,
@@ -70,9 +79,15 @@ export function resolveVersion(
     // If the label's version does not load, its clients get the newest ready one.
     return versions.find(({ version }) => label !== undefined && version === routing.labels[label]) ?? versions[0]!;
   }
-  if (selection.case === 'label') return labelled(found, method, selection.value);
+  const refuseLoading = (where: string, version: number) => {
+    const isLoading = trying().some((tried) => tried.model === model && tried.version === version);
+    if (!isLoading || routing.withheld.includes(version)) return;
+    throw unavailable({ where, expected: `version ${version} of model "${model}"`, ...whileLoading });
+  };
+  if (selection.case === 'label') return labelled(found, method, selection.value, refuseLoading);
   const served = versions.find(({ version }) => version === selection.value);
   if (served !== undefined) return served;
+  refuseLoading(`${method} version`, selection.value);
   throw notFound({
     where: `${method} version`,
     expected: `a version of model "${model}" that is ready (${versions.map(({ version }) => version).join(', ')})`,
@@ -80,11 +95,17 @@ export function resolveVersion(
   });
 }
 
-function labelled({ model, versions, routing }: ServedModel, method: string, label: string): ServedVersion {
+function labelled(
+  { model, versions, routing }: ServedModel,
+  method: string,
+  label: string,
+  refuseLoading: (where: string, version: number) => void,
+): ServedVersion {
   const version = Object.hasOwn(routing.labels, label) ? routing.labels[label] : undefined;
   const served = versions.find((other) => other.version === version);
   if (served !== undefined) return served;
   if (version !== undefined) {
+    refuseLoading(`${method} label`, version);
     throw unavailable({
       where: `${method} label`,
       expected: `version ${version} of model "${model}"`,

@@ -1,8 +1,8 @@
 /** Loading a version beside other work: no long turns of the event loop, and nothing served but what was checked. */
 
 import { existsSync, readFileSync } from 'node:fs';
-import { readFile, rename, stat, utimes, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import pino from 'pino';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ComputePool } from '../../../server/compute/compute-pool.ts';
@@ -109,7 +109,13 @@ function loaderOf(
   options: Pick<PackageLoaderOptions, 'store' | 'devices' | 'networks'> & Partial<PackageLoaderOptions>,
 ) {
   const { log, lines } = recordingLog();
-  const told = { onLoad: vi.fn(), onDeviceFallback: vi.fn(), onWithdrawn: vi.fn(), onTried: vi.fn() };
+  const told = {
+    onLoad: vi.fn(),
+    onDeviceFallback: vi.fn(),
+    onWithdrawn: vi.fn(),
+    onTried: vi.fn(),
+    newestOf: vi.fn(),
+  };
   const stuck = { stuckCount: () => 0, stuckCountMax: 1 };
   const openTrial = vi.fn();
   return { loader: new PackageLoader({ ...stuck, openTrial, ...options, ...told, log }), lines, ...told };
@@ -137,41 +143,54 @@ test.each(['policy.primary.onnx', 'critic.primary.onnx', 'policy.dynamic.onnx'])
 );
 
 describe('a version that takes long', () => {
-  /** Opens the store with a version that takes long until it is told to go on. */
-  async function openedWithSlow() {
-    const store = await temporaryStore([plain, hyper]);
+  /** Opens the store with a version that takes long until it is told to go on. `hold` makes another wait, which does not tell that it is slow. */
+  async function openedWithSlow({ slow = 'hyper/1', seeds = [0] }: { slow?: string; seeds?: readonly number[] } = {}) {
+    const store = await temporaryStore([plain, ...seeds.map((seed) => ({ ...hyper, seed }))]);
     const networks = networkOptions();
-    let goOn = () => {};
-    const gate = new Promise<void>((resolve) => {
-      goOn = resolve;
-    });
+    const held = new Map<string, Promise<void>>();
+    const hold = (folder: string) => {
+      let goOn = () => {};
+      held.set(
+        join(store, folder),
+        new Promise((resolve) => {
+          goOn = resolve;
+        }),
+      );
+      return goOn;
+    };
+    const goOn = hold(slow);
+    const openings = new Set<string>();
     const slowly: PackageLoaderOptions['networks']['pool'] = {
       async open(file, options) {
-        if (file.path.startsWith(join(store, 'hyper'))) {
-          expect(options.onSlow!()).toBe(false);
-          await gate;
-        }
+        const directory = dirname(file.path);
+        openings.add(directory);
+        if (directory === join(store, slow)) expect(options.onSlow!()).toBe(false);
+        await held.get(directory);
         return networks.pool.open(file, options);
       },
     };
     const { log, lines } = recordingLog();
-    const models = new ModelStore({
+    const told: (typeof models.trying)[] = [];
+    const models: ModelStore = new ModelStore({
       config: parseServerConfig({ store, watchMs: 0 }),
       networks,
       openTrial: () => ({ pool: slowly, close: async () => {} }),
       // So that each version is tried first.
       stuckCount: () => 1,
-      stuckCountMax: 3,
+      stuckCountMax: 4,
       devices: ['cpu'],
       log,
       onLoad: vi.fn(),
       onLabels: vi.fn(),
       onDeviceFallback: vi.fn(),
-      onChange: vi.fn(),
+      onChange: () => told.push(models.trying),
     });
-    onTestFinished(() => models.close());
+    onTestFinished(() => {
+      goOn();
+      return models.close();
+    });
     await models.open();
-    return { store, models, goOn, networks, lines };
+    return { store, models, goOn, hold, openings, networks, lines, told };
   }
   const tried = { model: 'hyper', version: 1 };
   const ofSmall = { model: 'small', versions: [1] };
@@ -203,6 +222,86 @@ describe('a version that takes long', () => {
     );
     await vi.waitFor(() => expect(networks.pool.queues.map(({ name }) => name)).toEqual(['policy.onnx']));
     expect([models.ready(), models.trying]).toEqual([[ofSmall], []]);
+  });
+
+  test('that is gone from the store meanwhile: all are told of its end', async () => {
+    const { store, goOn, told } = await openedWithSlow();
+    expect(told.at(-1)).toEqual([tried]);
+    await rm(join(store, 'hyper'), { recursive: true });
+    goOn();
+    await vi.waitFor(() => expect(told.at(-1)).toEqual([]));
+  });
+
+  test('that was asked for is waited for, also if it is loaded while older ones are', async () => {
+    const { store, models, goOn, hold, openings, lines } = await openedWithSlow({ slow: 'hyper/3' });
+    for (const seed of [2, 3]) await publishRandomPackage({ store, ...hyper, seed });
+    const goOnWithOlder = hold('hyper/2');
+    const asked = models.refresh({ model: 'hyper', version: 3 });
+    await vi.waitFor(() => expect(openings).toContain(join(store, 'hyper', '2')), 30_000);
+    goOn();
+    const ready = expect.objectContaining({ msg: 'model version ready', model: 'hyper', version: 3 });
+    await vi.waitFor(() => expect(lines).toContainEqual(ready), 30_000);
+    goOnWithOlder();
+    await asked;
+    expect(models.ready()).toEqual([{ model: 'hyper', versions: [3, 2] }, ofSmall]);
+  });
+
+  test('gets the contexts that were in use when it is loaded', async () => {
+    const { models, goOn, lines } = await openedWithSlow({ slow: 'hyper/2', seeds: [1, 2] });
+    const ask = () => models.resolve('Act', { model: 'hyper', selection: { case: undefined } }, { caller: undefined });
+    const served = ask();
+    expect(served.version).toBe(1);
+    const { weights } = served.policy!;
+    await weights!.prefetch(['\0'.repeat(4 * served.contextSize)]);
+    goOn();
+    await vi.waitFor(() => expect(ask().version).toBe(2), 30_000);
+    const ready = { msg: 'model version ready', model: 'hyper', version: 2, contextCount: 1 };
+    expect(lines).toContainEqual(expect.objectContaining(ready));
+  });
+
+  test('is said to be loading to who names it, unless it is withheld', async () => {
+    const { store, models } = await openedWithSlow({ slow: 'hyper/2', seeds: [1, 2] });
+    const routing = { ...emptyRouting, labels: { new: 2 } };
+    await writeRouting(store, 'hyper', routing);
+    await models.refresh({ model: 'hyper' });
+    const byNumber = { case: 'version', value: 2 } as const;
+    const ask = (selection: typeof byNumber | { case: 'label'; value: string }) => () =>
+      models.resolve('Act', { model: 'hyper', selection }, { caller: undefined });
+    const told = (what: string) =>
+      `Act ${what}: expected version 2 of model "hyper", got one that is loading. Ask again in a few seconds: a large network takes that long`;
+    expect(ask(byNumber)).toThrow(told('version'));
+    expect(ask({ case: 'label', value: 'new' })).toThrow(told('label'));
+    await writeRouting(store, 'hyper', { ...routing, withheld: [2] });
+    await models.refresh({ model: 'hyper' });
+    expect(ask(byNumber)).toThrow('expected a version of model "hyper" that is ready (1), got 2');
+  });
+
+  test('is given up when the server stops, without a word of refusal', async () => {
+    const store = await temporaryStore([hyper]);
+    let isGivenUp = false;
+    const endless: PackageLoaderOptions['networks']['pool'] = {
+      async open(_, { onSlow }) {
+        // As a pool looks at its threads.
+        await vi.waitUntil(() => onSlow!(), { timeout: 30_000 });
+        isGivenUp = true;
+        throw new Error('given up');
+      },
+    };
+    const openTrial = () => ({ pool: endless, close: async () => {} });
+    const stuck = { stuckCount: () => 1, stuckCountMax: 3 };
+    const { loader, lines, onLoad } = loaderOf({
+      store,
+      devices: ['cpu', 'cpu'],
+      networks: networkOptions(),
+      openTrial,
+      ...stuck,
+    });
+    expect(await loader.versionOf('hyper', 1, [])).toBeUndefined();
+    expect(isGivenUp).toBe(false);
+    loader.close();
+    await loader.over();
+    expect([isGivenUp, loader.trying, onLoad.mock.calls]).toEqual([true, [], []]);
+    expect(lines.map(({ msg }) => msg)).toEqual(['model version takes long: nothing waits for it']);
   });
 });
 
