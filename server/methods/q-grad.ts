@@ -98,6 +98,8 @@ class QGradTask extends Task {
     const rows = { observation: eachRow(observation, rowCount), action: values, context };
     return this.#later(async () => {
       const results = await this.network(() => fused.climb({ rowCount, rows, demand: call }, { ...ascent, reduction }));
+      // Before they are replaced: an error tells of the actions that were sent.
+      this.#check('action', results[climbedAction]!);
       values.set(results[climbedAction]!);
       return this.#respond(results);
     });
@@ -108,15 +110,20 @@ class QGradTask extends Task {
   }
 
   #reduce({ q, dq_da: dqDa }: RowResults): Gradients {
-    const { critic, observation, action, context, reduction } = this.#plan;
-    const { model, version, actionSize } = this.served;
+    const { critic, action, reduction } = this.#plan;
     const { ensembleSize } = critic;
-    const sizes = { rowCount: action.rowCount, ensembleSize, actionSize };
+    const sizes = { rowCount: action.rowCount, ensembleSize, actionSize: this.served.actionSize };
     const reduced = reduceEnsemble({ q: q!, dqDa: dqDa! }, { reduction, ...sizes });
-    const sent: Sent = { method: 'QGrad', values: [observation.values, action.values, context] };
-    checkResult(`model "${model}" version ${version}: q`, reduced.q, sent);
-    checkResult(`model "${model}" version ${version}: dq_da`, reduced.dqDa, sent);
+    this.#check('q', reduced.q);
+    this.#check('dq_da', reduced.dqDa);
     return reduced;
+  }
+
+  #check(name: string, values: Float32Array): void {
+    const { observation, action, context } = this.#plan;
+    const { model, version } = this.served;
+    const sent: Sent = { method: 'QGrad', values: [observation.values, action.values, context] };
+    checkResult(`model "${model}" version ${version}: ${name}`, values, sent);
   }
 
   #respond(outputs: RowResults): QGradResponseInit {

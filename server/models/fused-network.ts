@@ -35,14 +35,18 @@ export type NetworkRun = {
   readonly demand: Demand;
 };
 
-/** Longest time for the steps of an ascent, as nothing ends a run before it is done. One that takes longer gets weights that are kept. */
+/**
+ * Longest time for the run of an ascent, as nothing ends it before it is done, nor runs between its rows. One that takes longer gets weights
+ * that are kept.
+ */
 const climbMsMax = 100;
 
 export type AscentTimes = {
   /** Requests with fewer rows get weights that are kept. */
   readonly rowCountMin: number;
-  /** What a step took with so many rows. */
+  /** What a run without steps, and a step, took with so many rows. */
   readonly timedRowCount: number;
+  readonly startMs: number;
   readonly stepMs: number;
 };
 
@@ -50,7 +54,7 @@ export class FusedNetwork {
   /** Requests with fewer rows get weights that are kept. */
   rowCountMin = 1;
   /** Of ascents: as timed when the version is loaded. None is run fused unless given. */
-  ascents: AscentTimes = { rowCountMin: Number.POSITIVE_INFINITY, timedRowCount: 1, stepMs: 0 };
+  ascents: AscentTimes = { rowCountMin: Number.POSITIVE_INFINITY, timedRowCount: 1, startMs: 0, stepMs: 0 };
   readonly #graph: Pick<HeavyGraph, 'run'>;
   readonly #climbing: Pick<HeavyGraph, 'run'> | undefined;
   readonly #inputs: readonly TensorRule[];
@@ -78,9 +82,9 @@ export class FusedNetwork {
 
   /** The same of an ascent. */
   takesAscent(found: LookUp, rowCount: number, stepCount: number): boolean {
-    const { rowCountMin, timedRowCount, stepMs } = this.ascents;
+    const { rowCountMin, timedRowCount, startMs, stepMs } = this.ascents;
     // Fewer rows take no longer than those that were timed, and more rows at most as much longer as they are more.
-    const ms = stepCount * stepMs * Math.max(1, rowCount / timedRowCount);
+    const ms = (startMs + stepCount * stepMs) * Math.max(1, rowCount / timedRowCount);
     return rowCount >= rowCountMin && ms <= climbMsMax && this.#areMostlyNew(found, rowCount);
   }
 

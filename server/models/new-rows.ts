@@ -14,6 +14,8 @@ const ascentRowCount = 64;
 /** Rows of the ascents that tell how long a step takes on a quick device, where many rows take little longer than few. */
 const deviceRowCount = 1024;
 const quickMs = 50;
+/** Times of equal runs differ by so much. */
+const spreadShare = 0.05;
 
 /** To be called when the networks are warm. Takes 0.3 s at most for rows and for ascents, or one round where that takes longer. */
 export async function chooseNewRows(
@@ -50,15 +52,23 @@ export async function chooseNewRows(
     kept: () => withWeights(ascentRowCount, stepCount + 1),
   });
   const rowCountMin = newRows === 'fused' ? 1 : steps < shareMax * kept ? ascentRowCount : Infinity;
-  fused.ascents = { rowCountMin, timedRowCount: ascentRowCount, stepMs: Math.max(0, steps - none) / stepCount };
+  fused.ascents = { rowCountMin, timedRowCount: ascentRowCount, ...runTimes({ none, steps }) };
   if (device === 'cpu' || steps > quickMs) return;
   const many = await leastMs({
     none: () => ascend(deviceRowCount, 0),
     steps: () => ascend(deviceRowCount, stepCount),
   });
-  const stepMs = Math.max(0, many.steps - many.none) / stepCount;
-  fused.ascents = { rowCountMin, timedRowCount: deviceRowCount, stepMs };
+  fused.ascents = { rowCountMin, timedRowCount: deviceRowCount, ...runTimes(many) };
 }
+
+/**
+ * Of an ascent's run, by the times of one without steps and one with {@link stepCount}. Where these are no longer than what times differ by
+ * on their own, they count as so much: no step is free.
+ */
+export const runTimes = ({ none, steps }: Readonly<Record<'none' | 'steps', number>>) => ({
+  startMs: none,
+  stepMs: Math.max(steps - none, spreadShare * none) / stepCount,
+});
 
 /** The least time of some rounds by turns; of one, if rounds take long. */
 async function leastMs<Way extends string>(

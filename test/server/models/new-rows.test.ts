@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FusedNetwork, mayFuse } from '../../../server/models/fused-network.ts';
-import { fasterFrom } from '../../../server/models/new-rows.ts';
+import { fasterFrom, runTimes } from '../../../server/models/new-rows.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import { withWebgpu } from '../../webgpu.ts';
 import { metricLines, startTestServer, type TestServer } from '../fixtures.ts';
@@ -36,7 +36,7 @@ const tolerance = 1e-5;
 /** However long a step took when the version was loaded: on a busy machine, or with a driver in software. */
 function climbFused({ server }: TestServer, model: string): void {
   const { critic } = server.models.resolve('QGrad', { model, selection: { case: undefined } }, { caller: undefined });
-  critic!.fused!.ascents = { rowCountMin: 1, timedRowCount: 1, stepMs: 0 };
+  critic!.fused!.ascents = { rowCountMin: 1, timedRowCount: 1, startMs: 0, stepMs: 0 };
 }
 
 describe('with new rows fused', () => {
@@ -142,6 +142,17 @@ describe('with new rows fused', () => {
     },
   );
 
+  test('an ascent whose result is not finite is refused with what was sent, as on the host', async () => {
+    const { observation, action } = states(40, 3);
+    const huge = { shape: observation.shape, values: observation.values.map((value) => 1e37 * Math.sign(value)) };
+    const request = { model: 'a', observation: huge, action, ascent: { stepCount: 2, stepSize: 0.02 } };
+    for (const { client } of [fused, kept]) {
+      await expect(client.qGrad(request)).rejects.toThrow(
+        'some as large as 1.0e+37, of which it makes no finite result',
+      );
+    }
+  });
+
   test('contexts, samples and log-probabilities of a policy likewise', async () => {
     const request = {
       model: 'a',
@@ -211,7 +222,13 @@ test('on the CPU a policy keeps its weights, and for the critic both ways are ti
   expect(mayFuse('kept', 'cuda', 'critic')).toBe(false);
 });
 
-test('an ascent runs fused if its rows are as many as were faster and its steps take 100 ms at most', () => {
+test('a step is not free where the run with steps happened to be the quicker one', () => {
+  // 16 steps took 32 ms of 72; and 0.05 x 40 ms = 2 ms where they were not to be told from the spread of times.
+  expect(runTimes({ none: 40, steps: 72 })).toEqual({ startMs: 40, stepMs: 2 });
+  expect(runTimes({ none: 40, steps: 39 })).toEqual({ startMs: 40, stepMs: 0.125 });
+});
+
+test('an ascent runs fused if its rows are as many as were faster and its run takes 100 ms at most', () => {
   const network = new FusedNetwork({ both: {} as never }, []);
   let asked = 0;
   const takes = (rowCount: number, stepCount: number) => {
@@ -220,7 +237,7 @@ test('an ascent runs fused if its rows are as many as were faster and its steps 
     return network.takesAscent({ keys, entries: keys.map(() => undefined), values } as never, rowCount, stepCount);
   };
   expect(takes(64, 1)).toBe(false);
-  network.ascents = { rowCountMin: 16, timedRowCount: 64, stepMs: 2 };
+  network.ascents = { rowCountMin: 16, timedRowCount: 64, startMs: 0, stepMs: 2 };
   expect([takes(15, 1), takes(16, 50), takes(64, 50), takes(64, 51), takes(128, 25), takes(128, 26)]).toEqual([
     false,
     true,
@@ -228,6 +245,11 @@ test('an ascent runs fused if its rows are as many as were faster and its steps 
     false,
     true,
     false,
+  ]);
+  // The primary's share counts: a large request of one step would hold a thread for seconds.
+  network.ascents = { rowCountMin: 16, timedRowCount: 64, startMs: 40, stepMs: 2 };
+  expect([takes(64, 30), takes(64, 31), takes(152, 1), takes(153, 1), takes(4096, 1)]).toEqual([
+    ...[true, false, true, false, false],
   ]);
 });
 
