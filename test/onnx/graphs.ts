@@ -75,8 +75,14 @@ export function doubled(output = 'w', rows = 'K'): Uint8Array {
   return encode(g.finish('doubled', [{ name: output, value: mul(g, x, fill(2, 'float32', [])) }]));
 }
 
-/** The second of them: z [B, 2] = w of the row's index, times y, plus 1; `rows` [B, 1] is 1. With `mixes` also arithmetic on the index. */
-export function timesPicked({ mixes = false } = {}): Uint8Array {
+/** The second of them: z [B, 2] = w of the row's index, times y, plus 1; `rows` [B, 1] is 1. With `mixes` also arithmetic on the index; with `biasShape` a product. */
+export function timesPicked({
+  mixes = false,
+  biasShape,
+}: {
+  readonly mixes?: boolean;
+  readonly biasShape?: readonly number[];
+} = {}): Uint8Array {
   const symbols = new Map([
     [manyK, 'K'],
     [manyB, 'B'],
@@ -93,7 +99,12 @@ export function timesPicked({ mixes = false } = {}): Uint8Array {
   });
   const z = add(g, mul(g, picked, y), rows);
   const mixed = () => g.emit('Add', [index, index], { dtype: 'int64', shape: [manyB] });
-  const outputs = { z, rows, ...(mixes && { mixed: mixed() }) };
+  const product = (shape: readonly number[]) =>
+    g.emit('Gemm', [y, fill(1, 'float32', [2, 1]), fill(0.5, 'float32', shape)], {
+      dtype: 'float32',
+      shape: [manyB, 1],
+    });
+  const outputs = { z, rows, ...(mixes && { mixed: mixed() }), ...(biasShape && { product: product(biasShape) }) };
   return encode(
     g.finish(
       'timesPicked',

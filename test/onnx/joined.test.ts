@@ -7,6 +7,7 @@ import { checkForeign } from '../../src/onnx/foreign.ts';
 import { joined, joiningOf, partsOf } from '../../src/onnx/joined.ts';
 import { keepOutputs } from '../../src/onnx/kept-outputs.ts';
 import { floatTensor, openSession, type Tensor, type TensorMap } from '../../src/onnx/session.ts';
+import { checkForWebgpu } from '../../src/onnx/webgpu-faults.ts';
 import { climbableCritic, doubled, timesPicked } from './graphs.ts';
 
 const numbers = (tensor: Tensor | undefined) => [...(tensor!.data as Float32Array)];
@@ -140,6 +141,17 @@ test('what a graph that climbs is run for otherwise is as without: first alone, 
   for (const name of ['q', 'dq_da']) expect(numbers(run(both, feeds)[name])).toEqual(numbers(expected[name]));
   plain.dispose();
   session.dispose();
+});
+
+test('a product that would end the process on webgpu is found in the second graph too', () => {
+  const bytes = (biasShape: readonly number[]) => {
+    const joining = joiningOf(timesPicked({ biasShape }), ['w'])!;
+    return joined(doubled(), joining.bytes, 'first');
+  };
+  expect(() => checkForWebgpu(bytes([]), 'first')).toThrow(
+    /^first on webgpu: expected products whose bias has a dimension, got a Gemm "" that adds the number "second/,
+  );
+  checkForWebgpu(bytes([1]), 'first');
 });
 
 test('a gradient that is not finite does not end at a bound', () => {
