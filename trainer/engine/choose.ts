@@ -4,7 +4,7 @@ import { failedPrecondition, invalidArgument } from '../../src/contract/errors.t
 import { registerGradients } from '../../src/trace/gradients/index.ts';
 import { createEagerEngine } from './eager.ts';
 import type { Engine } from './engine.ts';
-import { type EngineName, engineNames } from './names.ts';
+import { type EngineName, engineNames, refuseDevice } from './names.ts';
 import { createTracedEngine, type TracedEngineOptions } from './traced.ts';
 
 /** Packages that bring the `tensorflow` backend, best first. */
@@ -18,14 +18,7 @@ const tensorflowPackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'
  */
 export async function createEngine(name: EngineName, options: TracedEngineOptions): Promise<Engine> {
   if (name === 'traced') return createTracedEngine(options);
-  if (options.device !== undefined) {
-    throw invalidArgument({
-      where: `engine "${name}"`,
-      expected: 'no device',
-      actual: options.device,
-      remedy: 'The traced engine takes one; tensorflow runs on CUDA with @tensorflow/tfjs-node-gpu',
-    });
-  }
+  refuseDevice(name, options.device);
   if (name === 'cpu') {
     await import('../../src/nn/cpu-backend.ts');
     return createEagerEngine('cpu');

@@ -2,6 +2,7 @@
 
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { checkModelName } from '../../src/package/model-name.ts';
+import { refuseDevice } from '../engine/names.ts';
 import type { PublishOptions, RunConfig } from './config.ts';
 
 /** What to publish, if anything. */
@@ -10,10 +11,11 @@ export const publishing = ({ publish }: RunConfig): PublishOptions | undefined =
 
 /**
  * Checks a complete config alone, before its environment is opened.
- * @throws HyperpolicyError invalid_argument: the webgpu device, the name of the model to publish
+ * @throws HyperpolicyError invalid_argument: the webgpu device, a device with an engine that takes none, the name of the model to publish
  */
 export function checkConfig(config: RunConfig): void {
   refuseWebgpu(config);
+  refuseDevice(config.engine ?? 'traced', config.device);
   const publish = publishing(config);
   if (publish !== undefined) checkModelName(publish.model);
 }

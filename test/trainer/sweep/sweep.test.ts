@@ -189,6 +189,7 @@ describe('cells that train would refuse', () => {
     ['MAML inner steps of maml: expected at least one, got 0', 'maml', { policy: 'maml', 'inner-steps': 0 }],
     ['train maml: expected a policy of at most', 'maml', { policy: 'maml', hidden: '9000,9000' }],
     ['train: device: expected cpu, cuda or auto, got webgpu', 'maml', { device: 'webgpu' }],
+    ['engine "cpu": expected no device, got cpu. The traced engine takes one', 'td3', { engine: 'cpu', device: 'cpu' }],
   ])('%s (%s)', async (reason, algorithm, own) => {
     const isOffPolicy = algorithm === 'td3' || algorithm === 'sac';
     const settings = { env: isOffPolicy ? 'Pendulum-v1' : 'Point-Robot', ...own };
