@@ -48,7 +48,10 @@ export function addTrainOptions(
       new Option(
         '--set <name=value>',
         `a setting that has no flag, by its name in the config; may be given several times: ${[...flagless.keys()].join(', ')}`,
-      ).argParser((given: string, before: readonly GivenFlag[] = []) => [...before, setting(given, flagless)]),
+      ).argParser((given: string, before: readonly GivenFlag[] = []) => [
+        ...before,
+        setting(given, { flags, flagless }),
+      ]),
     )
     .option('--print-config', 'print the settings of the run as JSON, which --config takes, and train nothing')
     .option(
@@ -93,12 +96,17 @@ function optionOf({ flag, help, choices, shown, parse }: SettingFlag): Option {
 }
 
 /** Of `--set`. */
-function setting(given: string, flagless: ReadonlyMap<string, TextSetting>): GivenFlag {
+function setting(
+  given: string,
+  { flags, flagless }: { readonly flags: readonly Flag[]; readonly flagless: ReadonlyMap<string, TextSetting> },
+): GivenFlag {
   const [, name = given, text] = /^(.*?)=(.*)$/s.exec(given) ?? [];
   const found = flagless.get(name);
   if (found === undefined || text === undefined) {
-    const suggested = meant(name, [...flagless.keys()]);
-    const advice = suggested === undefined ? '' : `. Did you mean ${suggested}=...?`;
+    const ofName = flags.find(({ path }) => path.join('.') === name);
+    const near = ofName === undefined ? meant(name, [...flagless.keys()]) : undefined;
+    const suggested = ofName === undefined ? near && `${near}=...` : optionNames(ofName.flag).long;
+    const advice = suggested === undefined ? '' : `. Did you mean ${suggested}?`;
     throw new InvalidArgumentError(`Expected NAME=VALUE of a setting that has no flag${advice}`);
   }
   const result = found.parse(text);

@@ -135,6 +135,9 @@ test('--set names a setting that has no flag, and takes what the config takes', 
   expect(await refused('algorithm.critic.headRnk=1')).toBe(
     'NAME=VALUE of a setting that has no flag. Did you mean algorithm.critic.headRank=...?\n',
   );
+  expect(await refused('algorithm.batchSize=64')).toBe(
+    'NAME=VALUE of a setting that has no flag. Did you mean --batch-size?\n',
+  );
   expect(await refused('algorithm.critic.headRank')).toBe(
     'NAME=VALUE of a setting that has no flag. Did you mean algorithm.critic.headRank=...?\n',
   );
