@@ -293,6 +293,8 @@ export class PackageLoader {
       keyPrefix: `${this.#loadCount++}/`,
       onLost: (reason) => this.#lose(load.found, reason),
       onSlow: () => {
+        // A device compiles what it runs: its first steps may take long. And a second thread beside one that was given up may end the process.
+        if (device !== 'cpu') return !load.isOver && this.#isClosed;
         this.#noteSlow(load);
         return !load.isOver && (this.#isClosed || givesUp());
       },
