@@ -6,10 +6,9 @@
 
 import { AskedBefore } from '../../src/memory/asked-before.ts';
 import { type Climb, type climbedAction, climbFeeds } from '../../src/onnx/climbing.ts';
-import { feedsOf } from '../../src/onnx/feeds.ts';
+import { feedsOf, valuesOf } from '../../src/onnx/feeds.ts';
 import type { Device } from '../../src/onnx/providers.ts';
 import type { RowResults } from '../../src/onnx/rows/row-network.ts';
-import type { TensorMap } from '../../src/onnx/session.ts';
 import type { TensorRule } from '../../src/package/graph-contract.ts';
 import type { Demand } from '../call/rpc.ts';
 import { deadlineFor } from '../compute/batcher.ts';
@@ -110,6 +109,3 @@ export class FusedNetwork {
     return valuesOf(await this.#climbing!.run({ feeds, rowCount, deadline: deadlineFor(demand) }));
   }
 }
-
-const valuesOf = (outputs: TensorMap): RowResults =>
-  Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, data as Float32Array]));

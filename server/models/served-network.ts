@@ -2,12 +2,12 @@
 
 import { float32Bounds } from '../../src/contract/bounds.ts';
 import type { Climbing } from '../../src/onnx/climbing.ts';
-import { feedsOf } from '../../src/onnx/feeds.ts';
+import { feedsOf, valuesOf } from '../../src/onnx/feeds.ts';
 import { type Joining, joiningOf } from '../../src/onnx/joined.ts';
 import type { Device } from '../../src/onnx/providers.ts';
 import { rowIndexTensor } from '../../src/onnx/row-index.ts';
 import type { RowResults } from '../../src/onnx/rows/row-network.ts';
-import type { Session, TensorMap } from '../../src/onnx/session.ts';
+import type { Session } from '../../src/onnx/session.ts';
 import { createSmallNetwork } from '../../src/onnx/small-network.ts';
 import { checkGraph, type GraphRule, rowRules, type TensorRule } from '../../src/package/graph-contract.ts';
 import type { ListedFile } from '../../src/package/listed-file.ts';
@@ -227,9 +227,6 @@ async function openGenerated(
     },
   };
 }
-
-const valuesOf = (tensors: TensorMap): RowResults =>
-  Object.fromEntries(Object.entries(tensors).map(([name, { data }]) => [name, data as Float32Array]));
 
 const tensorsOf = (graph: Graph, { inputs, outputs }: GraphRule): GraphRule => ({
   inputs,

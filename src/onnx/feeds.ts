@@ -1,6 +1,7 @@
-/** The inputs of a graph of the contract, from rows of values. */
+/** The inputs of a graph of the contract, from rows of values, and its outputs as such. */
 
 import type { TensorRule } from '../package/graph-contract.ts';
+import type { RowResults } from './rows/row-network.ts';
 import { floatTensor, type TensorMap } from './session.ts';
 
 /** Feeds of a graph from the rows of its inputs; zeros for inputs without rows. */
@@ -15,3 +16,7 @@ export const feedsOf = (
       return [name, floatTensor(values, [rowCount, ...sizes])];
     }),
   );
+
+/** The values of a graph's outputs, all of float32. */
+export const valuesOf = (outputs: TensorMap): RowResults =>
+  Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, data as Float32Array]));

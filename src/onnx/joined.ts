@@ -45,7 +45,7 @@ const prefix = 'second/';
  * @param model the second graph as an ONNX model. Its row i uses row `index[i]` of what the first computes; joined, row i
  * @param between names of its inputs that the first graph computes
  * @param climb of a critic, whose action may climb before it is computed; it has an output {@link climbedAction} then
- * @returns undefined if it cannot be joined: graphs within graphs, rows that are not [rows, ...] of float32, other uses of `index`, or
+ * @returns undefined if it cannot be joined: no critic that is to climb, graphs within graphs, rows that are not [rows, ...] of float32, other uses of `index`, or
  *   another operator set than {@link opsetVersion}
  */
 export function joiningOf(model: Uint8Array, between: readonly string[], climb?: Climbing): Joining | undefined {
@@ -54,6 +54,7 @@ export function joiningOf(model: Uint8Array, between: readonly string[], climb?:
   const rows = graph.input.filter(({ name }) => name !== 'index' && !between.includes(name));
   const inputs = rows.flatMap(rowInput);
   if (inputs.length === 0 || inputs.length < rows.length || !graph.node.every(isJoinable)) return undefined;
+  if (climb !== undefined && !isCritic(graph)) return undefined;
   const second = { graph, between, rows: inputs[0]!.name };
   const outputs = [...graph.output, ...(climb === undefined ? [] : [climbedRows(graph)])];
   const appended = create(ModelProtoSchema, {
@@ -118,6 +119,10 @@ function rowInput({ name, type }: ValueInfoProto): Joining['inputs'] {
   const isRows = tensor?.elemType === DataType.FLOAT && first?.value.case === 'dimParam';
   return isRows && sizes.length === rest.length ? [{ name, sizes }] : [];
 }
+
+const isCritic = ({ input, output }: GraphProto): boolean =>
+  input.some(({ name }) => name === 'action') &&
+  ['q', 'dq_da'].every((wanted) => output.some(({ name }) => name === wanted));
 
 /** The output of where actions ended: like the input that they begin as. */
 const climbedRows = ({ input }: GraphProto): ValueInfoProto => ({

@@ -154,6 +154,10 @@ test('a product that would end the process on webgpu is found in the second grap
   checkForWebgpu(bytes([1]), 'first');
 });
 
+test('what is no critic does not climb', () => {
+  expect(joiningOf(timesPicked(), ['w'], { ...bounds, ensembleSize: 2 })).toBeUndefined();
+});
+
 test('a gradient that is not finite does not end at a bound', () => {
   const { climb, run, session } = openClimbing();
   const feeds = { x: rowsOf(Number.POSITIVE_INFINITY, 0), action: rowsOf(0, 0) };
