@@ -54,6 +54,8 @@ export class FusedNetwork {
   rowCountMin = 1;
   /** Of ascents: as timed when the version is loaded. None is run fused unless given. */
   ascents: AscentTimes = { rowCountMin: Number.POSITIVE_INFINITY, timedRowCount: 1, startMs: 0, stepMs: 0 };
+  /** Why none can be. */
+  noAscents: string | undefined;
   readonly #graph: Pick<HeavyGraph, 'run'>;
   readonly #climbing: Pick<HeavyGraph, 'run'> | undefined;
   readonly #inputs: readonly TensorRule[];

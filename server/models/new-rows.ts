@@ -44,8 +44,14 @@ export async function chooseNewRows(
   if (!fused.climbs) return;
   const ascend = (rowCount: number, steps: number) =>
     fused.climb(asked(rowCount), { stepCount: steps, stepSize: 1e-3, reduction: 'min' });
-  // The first runs of all graphs take no step, and a device's first step may take seconds.
-  await ascend(ascentRowCount, 1);
+  try {
+    // The first runs of all graphs take no step, and a device's first step may take seconds.
+    await ascend(ascentRowCount, 1);
+  } catch (error) {
+    // Ascents are taken on the host then.
+    fused.noAscents = error instanceof Error ? error.message : String(error);
+    return;
+  }
   const { none, steps, kept } = await leastMs({
     none: () => ascend(ascentRowCount, 0),
     steps: () => ascend(ascentRowCount, stepCount),

@@ -231,7 +231,7 @@ export class PackageLoader {
     };
     log.info({ model, version, directory, contextCount, device, precision, fusedFrom }, 'model version ready');
     for (const network of ['policy', 'critic'] as const) {
-      const reason = opened[network]?.notFused;
+      const reason = opened[network]?.notFused ?? opened[network]?.fused?.noAscents;
       const what = opened[network]?.fused === undefined ? 'new rows' : 'ascents at new rows';
       if (reason !== undefined) log.warn({ model, version, network, reason }, `${what} are not run fused`);
     }

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FusedNetwork, mayFuse } from '../../../server/models/fused-network.ts';
-import { fasterFrom, runTimes } from '../../../server/models/new-rows.ts';
+import { chooseNewRows, fasterFrom, runTimes } from '../../../server/models/new-rows.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import { withWebgpu } from '../../webgpu.ts';
 import { metricLines, startTestServer, type TestServer } from '../fixtures.ts';
@@ -208,6 +208,19 @@ withWebgpu(
     }
   },
 );
+
+test('where a device cannot take steps, new rows run fused all the same, and ascents on the host; why is kept', async () => {
+  const run = async () => ({});
+  const climb = { run: () => Promise.reject(new Error('Loop: no kernel')) };
+  const fused = new FusedNetwork({ both: { run }, climb: climb as never }, []);
+  const sizes = { observationSize: 1, actionSize: 1 };
+  await chooseNewRows({ device: 'cuda', critic: { fused, weights: {} }, ...sizes } as never, 'auto');
+  expect(fused.noAscents).toBe('Loop: no kernel');
+  const values = Float32Array.from({ length: 64 }, (_, i) => i);
+  const found = { keys: Array.from(values, String), entries: Array(64).fill(undefined), values } as never;
+  expect(fused.takesAscent(found, 64, 1)).toBe(false);
+  expect(fused.takes(found, 64)).toBe(true);
+});
 
 test('on the CPU a policy keeps its weights, and for the critic both ways are timed when it is loaded', async () => {
   const started = await startTestServer([packages[0]!], { newRows: 'auto' });
