@@ -36,6 +36,7 @@ test.concurrent.each([
   'in %s: an interrupt ends it after five seconds, with a checkpoint, and the best so far is published',
   async (_, algorithm, count, signal, step) => {
     const name = `${algorithm}-${count}`;
+    const unit = algorithm === 'maml' ? 'iteration' : 'step';
     const env = await writeLine(scratch, name, {
       before: `if (count === ${count}) { console.error('from here on'); for (;;); }`,
     });
@@ -54,14 +55,14 @@ test.concurrent.each([
     const [checkpoint] = await readdir(join(scratch, name, 'checkpoints'));
     expect(checkpoint).toMatch(step);
     expect(line).toMatch(
-      new RegExp(`training ended at step ${checkpoint}: \\./${name}\\.mjs ${place}: expected an end within`),
+      new RegExp(`training ended at ${unit} ${checkpoint}: \\./${name}\\.mjs ${place}: expected an end within`),
     );
     expect(line).toContain(given);
-    expect(line).toContain(`. Go on from step ${checkpoint} with: `);
+    expect(line).toContain(`. Go on from ${unit} ${checkpoint} with: `);
     expect(line).toContain(`hyperpolicy train ${algorithm} --run ${name} --resume`);
     // The others have only the evaluation before the first step.
     const isLearnt = count === 125 || count === 65;
-    if (isLearnt) expect(line).toMatch(new RegExp(`\\(step \\d+\\) is version 1 of "${name}"`));
+    if (isLearnt) expect(line).toMatch(new RegExp(`\\(${unit} \\d+\\) is version 1 of "${name}"`));
 
     await writeLine(scratch, name, {});
     const resumed = await runCommand(['train', algorithm, '--run', name, '--resume'], scratch);

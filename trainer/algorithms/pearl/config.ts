@@ -266,13 +266,13 @@ const pointRobot: Partial<PearlConfig> = {
 
 /**
  * Updates learn from the dense reward, and five episodes explore, as in the code of Rakelly et al. 2019. Rewards count for less than in the
- * dense task, so that actions spread and come upon goals: only there a transition tells something of its task.
+ * dense task, so that actions spread and come upon goals: only there a transition tells something of its task. Batches are larger.
  */
 const sparsePointRobot: Partial<PearlConfig> = {
   learningReward: 'dense',
   rewardScale: 5,
   klWeight: 0.02,
-  batchSize: 32,
+  batchSize: 128,
   contextBatchSize: 100,
   priorStepCount: 100,
   posteriorStepCount: 100,
