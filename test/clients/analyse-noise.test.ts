@@ -43,7 +43,7 @@ test('the table and the JSON are of the updates in the CSV', async () => {
 
 test.each([
   [['nowhere'], 1, 'analyse noise: run directory "nowhere": expected a run, got no config.json'],
-  [['run', '--step', '7'], 1, 'run directory "run": expected a learner of step 7, got those of steps 1, 2'],
+  [['run', '--step', '7'], 1, 'run directory "run": expected a learner of iteration 7, got those of iterations 1, 2'],
   [['run', '--updates', '1'], 2, 'Expected an integer from 2 to 10000'],
   [['run', '--out', 'no/folder.csv'], 1, '--out no/folder.csv: expected a folder at '],
 ] as const)('%j is refused', async (args, exitCode, text) => {

@@ -76,7 +76,7 @@ describe('a study', () => {
     expect(kept.step).toBe(1);
     expect(kept.start).not.toEqual(newest.start);
     await expect(study({ step: 2 })).rejects.toThrow(
-      `run directory "${run}": expected a learner of step 2, got those of steps 1, 3. Name one of its steps, or keep this one: train with --keep-at 2`,
+      `run directory "${run}": expected a learner of iteration 2, got those of iterations 1, 3. Name one of its iterations, or keep this one: train with --keep-at 2`,
     );
   }, 120_000);
 
