@@ -3,7 +3,7 @@
 import { float32Bounds } from '../../src/contract/bounds.ts';
 import type { Climbing } from '../../src/onnx/climbing.ts';
 import { feedsOf, valuesOf } from '../../src/onnx/feeds.ts';
-import { type Joining, joiningOf } from '../../src/onnx/joined.ts';
+import { joiningOf } from '../../src/onnx/joined.ts';
 import type { Device } from '../../src/onnx/providers.ts';
 import { rowIndexTensor } from '../../src/onnx/row-index.ts';
 import type { RowResults } from '../../src/onnx/rows/row-network.ts';
@@ -187,8 +187,8 @@ async function openGenerated(
   const part = priority === 'act' ? 'policy' : 'critic';
   const fuses = mayFuse(newRows, device, part);
   const joiningWith = (climbing?: Climbing) => inline && joiningOf(inline.model, weightNames, climbing);
-  const ways = fuses ? [...(climb === undefined ? [] : [joiningWith(climb)]), joiningWith()] : [];
-  const joinings = ways.filter((way): way is Joining => way !== undefined);
+  const ways = fuses ? [climb && joiningWith(climb), joiningWith()] : [];
+  const joinings = ways.filter((way) => way !== undefined);
   const second = { names: { both: `${part}.fused`, climb: `${part}.ascent` }, joinings };
   const heavy = await pool.open(files.get(primary.file)!, { name: primary.file, priority, second });
   const small = inline && createSmallNetwork({ ...inline, weightNames });

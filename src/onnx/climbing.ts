@@ -55,7 +55,7 @@ export const climbFeeds = ({ stepCount, stepSize, reduction }: Climb): Record<st
 export const withoutSteps = climbFeeds({ stepCount: 0, stepSize: 0, reduction: 'q1' });
 
 /** A type whose sizes are numbers, or names of open ones. */
-const typeOf = (elemType: DataType, sizes: readonly (number | string)[]): TypeInit => {
+export const typeOf = (elemType: DataType, sizes: readonly (number | string)[]): TypeInit => {
   const dim = sizes.map((size) =>
     typeof size === 'string'
       ? { value: { case: 'dimParam', value: size } as const }

@@ -21,7 +21,7 @@ import {
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from '../gen/onnx/onnx_pb.ts';
-import { type Climbing, climbedAction, climbInputs, climbing, withoutSteps } from './climbing.ts';
+import { type Climbing, climbedAction, climbInputs, climbing, typeOf, withoutSteps } from './climbing.ts';
 import { opsetVersion } from './encode.ts';
 import { integerAttribute } from './rows/attributes.ts';
 import { floatTensor, type Session, Tensor, type TensorInfo, type TensorMap } from './session.ts';
@@ -75,7 +75,7 @@ export function joiningOf(model: Uint8Array, between: readonly string[], climb?:
         },
       ],
       input: [
-        { name: leavesOut, type: { value: { case: 'tensorType', value: { elemType: DataType.BOOL, shape: one } } } },
+        { name: leavesOut, type: typeOf(DataType.BOOL, [1]) },
         ...rows.map(ofOwnSymbols),
         ...(climb === undefined ? [] : climbInputs),
       ],
@@ -97,8 +97,6 @@ export function joiningOf(model: Uint8Array, between: readonly string[], climb?:
     return opType === 'Shape' && integerAttribute(node, 'start', 0) === 0 && integerAttribute(node, 'end', 0) === 1;
   }
 }
-
-const one = { dim: [{ value: { case: 'dimValue', value: 1n } as const }] };
 
 const isOurSet = ({ domain, version }: { readonly domain: string; readonly version: bigint }): boolean =>
   domain === '' && version === BigInt(opsetVersion);

@@ -1,11 +1,17 @@
 /** Small graphs as model bytes, for the tests of sessions and workers. */
 
-import { createBuilder, dense, fill } from '../../src/onnx/builder.ts';
+import { type Builder, createBuilder, dense, fill } from '../../src/onnx/builder.ts';
 import { encode } from '../../src/onnx/encode.ts';
+import type { Value } from '../../src/onnx/graph.ts';
 import { add, mul, sub, unary } from '../../src/onnx/ops/elementwise.ts';
 import { matMul } from '../../src/onnx/ops/matmul.ts';
 import { reduce } from '../../src/onnx/ops/reduce.ts';
 import { concat, reshape } from '../../src/onnx/ops/shape.ts';
+
+const modelOf = (g: Builder, name: string, outputs: Readonly<Record<string, Value>>): Uint8Array => {
+  const named = Object.entries(outputs).map(([output, value]) => ({ name: output, value }));
+  return encode(g.finish(name, named));
+};
 
 /** y [B, 2] = exp(x) * scale, with B symbolic. */
 export function exponential(scale: number): Uint8Array {
@@ -34,12 +40,7 @@ export function mixed(): Uint8Array {
   const picked = g.emit('Gather', [x, rows], { dtype: 'float32', shape: [3, 3] }, { axis: { int: 0 } });
   const positive = g.emit('Greater', [picked, fill(0, 'float32', [])], { dtype: 'bool', shape: [3, 3] });
   const outputs = { best, picked, positive };
-  return encode(
-    g.finish(
-      'mixed',
-      Object.entries(outputs).map(([name, value]) => ({ name, value })),
-    ),
-  );
+  return modelOf(g, 'mixed', outputs);
 }
 
 /** The mean of x [size], and x + 1: a small output, then a large one. */
@@ -49,12 +50,7 @@ export function smallAndLarge(size: number): Uint8Array {
   const mean = g.emit('ReduceMean', [x], { dtype: 'float32', shape: [] }, { keepdims: { int: 0 } });
   const more = add(g, x, fill(1, 'float32', []));
   const outputs = { mean, more };
-  return encode(
-    g.finish(
-      'smallAndLarge',
-      Object.entries(outputs).map(([name, value]) => ({ name, value })),
-    ),
-  );
+  return modelOf(g, 'smallAndLarge', outputs);
 }
 
 /** y = x [B, 2], computed only where B is 2, whatever the input says. */
@@ -75,14 +71,8 @@ export function doubled(output = 'w', rows = 'K'): Uint8Array {
   return encode(g.finish('doubled', [{ name: output, value: mul(g, x, fill(2, 'float32', [])) }]));
 }
 
-/** The second of them: z [B, 2] = w of the row's index, times y, plus 1; `rows` [B, 1] is 1. With `mixes` also arithmetic on the index; with `biasShape` a product. */
-export function timesPicked({
-  mixes = false,
-  biasShape,
-}: {
-  readonly mixes?: boolean;
-  readonly biasShape?: readonly number[];
-} = {}): Uint8Array {
+/** The beginning of the second: `rows` [B, 2] is its input of that name, and `picked` [B, 2] the row of `w` [K, 2] that `index` says. */
+function pickingGraph(name: string) {
   const symbols = new Map([
     [manyK, 'K'],
     [manyB, 'B'],
@@ -91,8 +81,20 @@ export function timesPicked({
   // Declared first, so that numbers of rows are read from it.
   const index = g.input('index', 'int64', [manyB]);
   const w = g.input('w', 'float32', [manyK, 2]);
-  const y = g.input('y', 'float32', [manyB, 2]);
+  const rows = g.input(name, 'float32', [manyB, 2]);
   const picked = g.emit('Gather', [w, index], { dtype: 'float32', shape: [manyB, 2] });
+  return { g, index, rows, picked };
+}
+
+/** The second of them: z [B, 2] = w of the row's index, times y, plus 1; `rows` [B, 1] is 1. With `mixes` also arithmetic on the index; with `biasShape` a product. */
+export function timesPicked({
+  mixes = false,
+  biasShape,
+}: {
+  readonly mixes?: boolean;
+  readonly biasShape?: readonly number[];
+} = {}): Uint8Array {
+  const { g, index, rows: y, picked } = pickingGraph('y');
   const rows = g.emit('Expand', [fill(1, 'float32', [1, 1]), g.shapeTensor([manyB, 1])], {
     dtype: 'float32',
     shape: [manyB, 1],
@@ -105,12 +107,7 @@ export function timesPicked({
       shape: [manyB, 1],
     });
   const outputs = { z, rows, ...(mixes && { mixed: mixed() }), ...(biasShape && { product: product(biasShape) }) };
-  return encode(
-    g.finish(
-      'timesPicked',
-      Object.entries(outputs).map(([name, value]) => ({ name, value })),
-    ),
-  );
+  return modelOf(g, 'timesPicked', outputs);
 }
 
 /**
@@ -118,15 +115,7 @@ export function timesPicked({
  * row's index.
  */
 export function climbableCritic(): Uint8Array {
-  const symbols = new Map([
-    [manyK, 'K'],
-    [manyB, 'B'],
-  ]);
-  const g = createBuilder(symbols);
-  const index = g.input('index', 'int64', [manyB]);
-  const w = g.input('w', 'float32', [manyK, 2]);
-  const a = g.input('action', 'float32', [manyB, 2]);
-  const picked = g.emit('Gather', [w, index], { dtype: 'float32', shape: [manyB, 2] });
+  const { g, rows: a, picked } = pickingGraph('action');
   const number = (value: number) => fill(value, 'float32', []);
   const sum = (x: typeof a) => reduce(g, 'ReduceSum', x, { axes: [1], keepDims: true }); // [B, 1]
   const square = sum(mul(g, a, a));
@@ -135,10 +124,5 @@ export function climbableCritic(): Uint8Array {
   const member = (x: typeof a) => reshape(g, x, [manyB, 1, 2]);
   const slopes = [sub(g, picked, a), mul(g, a, number(-2))].map(member);
   const outputs = { q: concat(g, [first, second], 1), dq_da: concat(g, slopes, 1) };
-  return encode(
-    g.finish(
-      'climbableCritic',
-      Object.entries(outputs).map(([name, value]) => ({ name, value })),
-    ),
-  );
+  return modelOf(g, 'climbableCritic', outputs);
 }
