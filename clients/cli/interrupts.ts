@@ -33,7 +33,9 @@ export async function untilInterrupted<T>(
   function interrupt(name: NodeJS.Signals): void {
     if (!controller.signal.aborted) {
       first = { name, at: now() };
-      tell(`${name}: ends after the step in progress, with a checkpoint. A second one ends at once, without`);
+      tell(
+        `${name}: ends after the step or iteration in progress, with a checkpoint. A second one ends at once, without`,
+      );
       controller.abort();
       return;
     }
@@ -43,7 +45,7 @@ export async function untilInterrupted<T>(
     endProcess(name);
   }
   function abandon(): void {
-    tell('The process that began this one is gone: ends after the step in progress, with a checkpoint');
+    tell('The process that began this one is gone: ends after the step or iteration in progress, with a checkpoint');
     controller.abort();
   }
   for (const name of names) process.on(name, interrupt);

@@ -80,7 +80,7 @@ function parseContext(text: string): number[] {
 
 async function rollout(options: RolloutOptions): Promise<void> {
   const { env: name, out, episodes, width, height } = options;
-  const { encodeTrajectory, pictureFormats } = await import('../../trainer/rollout/pictures/trajectory.ts');
+  const { encodeTrajectory, pictureFormats, sceneOf } = await import('../../trainer/rollout/pictures/trajectory.ts');
   const format = out === undefined ? undefined : extname(out).slice(1).toLowerCase();
   if (format !== undefined && !pictureFormats.some((known) => known === format)) {
     throw invalidArgument({
@@ -94,6 +94,8 @@ async function rollout(options: RolloutOptions): Promise<void> {
   const env = await createEnvironment(name);
   let opened: Opened | undefined;
   try {
+    // Before episodes are played: those before adaptation come first, and are not drawn.
+    if (out !== undefined) sceneOf(env);
     opened = await openPolicy(options, env);
     const { policy } = opened;
     const returns: number[] = [];
@@ -177,10 +179,10 @@ async function openAdapting(content: ModelPackage, options: RolloutOptions, env:
   const own = training.adaptationEpisodeCount;
   const adaptEpisodes = adaptEpisodesOf(options.adaptEpisodes, { name: model, own, least: 0 });
   const { createAdaptingPolicy } = await import('../../trainer/rollout/adapting-policy.ts');
-  const policy = createAdaptingPolicy(content, { specs: env.specs, threadCount: 1 });
   // It draws the task.
   env.reset(options.seed, options.context === undefined ? {} : { context: options.context });
   const context = env.context?.slice() ?? new Float64Array(0);
+  const policy = createAdaptingPolicy(content, { specs: env.specs, threadCount: 1 });
   const infers = encoder !== null;
   return { policy, adaptEpisodes, episodes: adaptedEpisodes(policy, { ...options, adaptEpisodes, context, infers }) };
 }

@@ -6,76 +6,35 @@
 
 import { HyperpolicyError, invalidArgument } from '../contract/errors.ts';
 import { fields, messagesOf } from './model-messages.ts';
+import { walkModel } from './model-walk.ts';
 
 /** Operators that repeat a graph for as long as that graph says. `Scan` ends with the rows of its input. */
 const endless: ReadonlySet<string> = new Set(['Loop']);
 
-/** Graphs within graphs; those of networks have none. */
-const depthMax = 16;
-/** Those of networks have some hundred. */
-const nodeCountMax = 2 ** 16;
-
-type Place = { readonly name: string; readonly depth: number; readonly nodes: { count: number } };
-
 /**
  * Nothing is copied, so that a large model takes little time.
  * @throws HyperpolicyError invalid_argument: a run may have no end, or a weight is not finite (the node or the tensor is named), or the
- *   bytes are no model
+ *   bytes are no model or hold more graphs or nodes than any network has
  */
 export function checkForeign(model: Uint8Array, name: string): void {
-  const place = { name, depth: 0, nodes: { count: 0 } };
   try {
-    for (const [field, bytes] of messagesOf(model)) {
-      if (field === fields.model.graph) checkGraph(bytes, fields.graph, place);
-      if (field === fields.model.functions) checkFunction(bytes, place);
-    }
+    walkModel(model, {
+      tensor: (tensor) => checkTensor(tensor, name),
+      node({ opType, name: nodeName }) {
+        if (!endless.has(opType)) return;
+        throw invalidArgument({
+          where: name,
+          expected: 'a graph whose runs end, without Loop',
+          actual: `a node "${nodeName.slice(0, 100)}" of type ${opType}`,
+          remedy: 'Export the network with its steps unrolled, or with GRU or Scan',
+        });
+      },
+    });
   } catch (cause) {
     if (cause instanceof HyperpolicyError) throw cause;
     throw invalidArgument({ where: name, expected: 'an ONNX model', actual: (cause as Error).message, cause });
   }
 }
-
-function checkFunction(bytes: Uint8Array, place: Place): void {
-  checkGraph(bytes, fields.function, place);
-  for (const [field, attribute] of messagesOf(bytes)) {
-    if (field === fields.function.attribute) checkAttribute(attribute, place);
-  }
-}
-
-function checkGraph(graph: Uint8Array, { node, tensor }: { node: number; tensor?: number | undefined }, place: Place) {
-  if (place.depth > depthMax) throw refusal(place, `graphs within graphs, ${depthMax} deep`);
-  for (const [field, bytes] of messagesOf(graph)) {
-    if (field === node) checkNode(bytes, place);
-    if (field === tensor) checkTensor(bytes, place);
-  }
-}
-
-function checkNode(node: Uint8Array, place: Place): void {
-  if (++place.nodes.count > nodeCountMax) throw refusal(place, `more than ${nodeCountMax} nodes`);
-  let [opType, nodeName] = ['', ''];
-  for (const [field, bytes] of messagesOf(node)) {
-    if (field === fields.node.opType) opType = new TextDecoder().decode(bytes);
-    if (field === fields.node.name) nodeName = new TextDecoder().decode(bytes);
-    if (field === fields.node.attribute) checkAttribute(bytes, place);
-  }
-  if (endless.has(opType)) throw refusal(place, `a node "${nodeName.slice(0, 100)}" of type ${opType}`);
-}
-
-function checkAttribute(attribute: Uint8Array, place: Place): void {
-  const { tensor, graph, graphs } = fields.attribute;
-  for (const [field, bytes] of messagesOf(attribute)) {
-    if (field === tensor) checkTensor(bytes, place);
-    if (field === graph || field === graphs) checkGraph(bytes, fields.graph, { ...place, depth: place.depth + 1 });
-  }
-}
-
-const refusal = ({ name }: Place, actual: string) =>
-  invalidArgument({
-    where: name,
-    expected: 'a graph whose runs end, without Loop',
-    actual,
-    remedy: 'Export the network with its steps unrolled, or with GRU or Scan',
-  });
 
 /** Bytes of a value, and the bits of its first two that are all set where it is not finite, by ONNX's numbers of types. */
 const floatTypes: Readonly<Record<number, readonly [width: number, exponent: number]>> = {
@@ -85,7 +44,7 @@ const floatTypes: Readonly<Record<number, readonly [width: number, exponent: num
   16: [2, 0x7f80],
 };
 
-function checkTensor(tensor: Uint8Array, { name }: Place): void {
+function checkTensor(tensor: Uint8Array, name: string): void {
   const { dataType, floats, name: nameField, raw, doubles } = fields.tensor;
   let tensorName = '';
   let type = 0;

@@ -7,8 +7,8 @@ export const fields = {
   model: { graph: 7, functions: 25 },
   graph: { node: 1, tensor: 5 },
   function: { node: 7, attribute: 11, tensor: undefined },
-  node: { input: 1, name: 3, opType: 4, attribute: 5 },
-  attribute: { tensor: 5, graph: 6, graphs: 11 },
+  node: { input: 1, output: 2, name: 3, opType: 4, attribute: 5 },
+  attribute: { name: 1, tensor: 5, graph: 6, graphs: 11 },
   tensor: { dims: 1, dataType: 2, floats: 4, name: 8, raw: 9, doubles: 10 },
 } as const;
 

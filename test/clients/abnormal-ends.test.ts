@@ -188,7 +188,9 @@ describe('SIGTERM', () => {
     running.process.kill('SIGTERM');
     const { code, stdout, stderr } = await running.finished;
     expect(code).toBe(0);
-    expect(stderr).toContain('SIGTERM: ends after the step in progress, with a checkpoint. A second one ends at once');
+    expect(stderr).toContain(
+      'SIGTERM: ends after the step or iteration in progress, with a checkpoint. A second one ends at once',
+    );
     expect(JSON.parse(stdout)).toMatchObject({ step: 0, checkpoint: 'r/checkpoints/0' });
   });
 });
@@ -246,7 +248,7 @@ test('an interrupt that npm hands on is the one that the terminal gave; half a s
   const running = startCommand([], directory, script);
   const { stdout } = await running.finished;
   const [first, ...others] = stdout.trim().split('\n');
-  expect(first).toContain('SIGINT: ends after the step in progress');
+  expect(first).toContain('SIGINT: ends after the step or iteration in progress');
   expect(others).toEqual(['still here', 'SIGINT again: ended at once. Step 5 is kept']);
   expect(running.process.signalCode).toBe('SIGINT');
 });
@@ -285,7 +287,7 @@ test.each([
   const [ended] = await Promise.all([once(child, 'exit'), once(child.stdout!, 'end')]);
   expect(ended).toEqual([0, null]);
   expect(stdout).toContain(
-    'The process that began this one is gone: ends after the step in progress, with a checkpoint',
+    'The process that began this one is gone: ends after the step or iteration in progress, with a checkpoint',
   );
   expect(stdout).toContain('over');
 });

@@ -70,21 +70,25 @@ export function runEpisode(
   return { return: total, stepCount, terminated: false };
 }
 
+/** @throws HyperpolicyError failed_precondition: an environment that cannot be drawn */
+export function sceneOf(env: Env): Scene {
+  const scene = env.scene?.();
+  if (scene !== undefined) return scene;
+  throw failedPrecondition({
+    where: `${env.name}: picture`,
+    expected: 'an environment with a member "scene"',
+    actual: 'one without',
+    remedy: 'src/envs/README.md has an example of one',
+  });
+}
+
 /**
  * Runs one episode and notes every pose.
  * @throws HyperpolicyError failed_precondition: an environment that cannot be drawn
  */
 export function recordTrajectory(options: RecordOptions): Trajectory {
   const { env, seed } = options;
-  const scene = env.scene?.();
-  if (scene === undefined) {
-    throw failedPrecondition({
-      where: `${env.name}: picture`,
-      expected: 'an environment with a member "scene"',
-      actual: 'one without',
-      remedy: 'src/envs/README.md has an example of one',
-    });
-  }
+  const scene = sceneOf(env);
   const { view, shapes } = scene;
   const poses: Float64Array[] = [];
   const result = runEpisode(options, () => {
