@@ -51,7 +51,8 @@ A file, whose names are the flags of train:
     seed: [0, 1, 2]
   settings: { steps: 1e5, threads: 1 }
 
-Runs are in runs/NAME (runs: FOLDER changes that); store: FOLDER publishes every cell.
+Runs are in runs/NAME (runs: FOLDER changes that). store: FOLDER publishes every cell, and publish: best, last or every says which of
+its policies, as --publish of train; models have the sweep's name before the run's.
 
 Examples:
   hyperpolicy sweep cheetah.yaml --processes 2

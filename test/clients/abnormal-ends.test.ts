@@ -311,12 +311,19 @@ test('a sweep whose standard error is closed goes on', async () => {
   const folder = place('deaf', {});
   const grid = { algorithm: ['td3'], env: ['./mine.mjs'], critic: ['mlp-small'], seed: [0, 1] };
   const settings = { steps: 10, 'actor-hidden': '8', threads: 1, 'eval-episodes': 1 };
-  writeFileSync(join(folder, 'sweep.json'), JSON.stringify({ name: 'deaf', runs: 'cells', grid, settings }));
+  writeFileSync(
+    join(folder, 'sweep.json'),
+    JSON.stringify({ ...{ name: 'deaf', runs: 'cells', grid, settings }, store: 'store', publish: 'last' }),
+  );
   const running = startCommand(['sweep', 'sweep.json', '--processes', '1'], folder);
   running.process.stderr!.destroy();
   const { code, stdout } = await running.finished;
   expect(stdout).toMatch(/^td3 .* 2 /m);
   expect(code).toBe(0);
+  const published = (cell: string) => JSON.parse(readFileSync(join(folder, 'cells', cell, 'published.json'), 'utf8'));
+  expect(published('td3-mine.mjs-mlp-small-seed1')).toMatchObject({
+    ...{ model: 'deaf-td3-mine.mjs-mlp-small-seed1', which: 'last', step: 10 },
+  });
 });
 
 /** A process that is process 1 of its own container: signals that it sends to itself do nothing. */

@@ -7,8 +7,8 @@ import type { Environment } from '../run/environment/environment.ts';
 import { openEnvironment } from '../run/environment/open.ts';
 import { environmentPlace } from '../run/environment-place.ts';
 import { checkConfig } from '../run/trainable.ts';
+import type { Cell } from './cell.ts';
 import { type CellFault, grouped, impossibleCells, spansOf } from './cell-faults.ts';
-import type { Cell } from './sweep-file.ts';
 
 /**
  * Asks of each cell what `train` asks before it makes anything of a run: the settings beside each other, and beside the environment. Each

@@ -8,7 +8,7 @@ import { replaceFile } from '../../src/files/durable-files.ts';
 import { makeFolder } from '../../src/files/folders.ts';
 import { saysInterrupted } from '../run/parent-process.ts';
 import { hasCheckpoint } from '../run/run-directory.ts';
-import type { Cell } from './sweep-file.ts';
+import type { Cell } from './cell.ts';
 
 /** Written when a cell's process has ended well. */
 const doneFile = 'sweep-done.json';

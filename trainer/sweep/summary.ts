@@ -3,8 +3,8 @@
 import { createRandom } from '../../src/contract/random.ts';
 import { bootstrapInterval, type Interval, interquartileMean, mean, standardDeviation } from '../report/statistics.ts';
 import { readMetrics } from '../run/metrics.ts';
+import type { Cell } from './cell.ts';
 import { isDone } from './run-cells.ts';
-import type { Cell } from './sweep-file.ts';
 
 export type SummaryRow = {
   readonly group: Readonly<Record<string, string>>;

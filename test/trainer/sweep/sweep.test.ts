@@ -3,11 +3,18 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { Command } from 'commander';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { addTrainOptions } from '../../../clients/cli/train-flags.ts';
 import { environmentNames } from '../../../src/envs/registry.ts';
+import { loadAlgorithm } from '../../../trainer/algorithms/registry.ts';
+import { publishChoices } from '../../../trainer/run/config.ts';
+import { flaglessSettings, settingFlags } from '../../../trainer/run/given-settings.ts';
+import type { Cell } from '../../../trainer/sweep/cell.ts';
 import { checkCells } from '../../../trainer/sweep/check-cells.ts';
 import { kubernetesJob, slurmArray } from '../../../trainer/sweep/jobs.ts';
+import { ownFlags } from '../../../trainer/sweep/own-flags.ts';
 import { type CellEnd, runCells } from '../../../trainer/sweep/run-cells.ts';
 import { summarise, summaryTable } from '../../../trainer/sweep/summary.ts';
 import { readSweep } from '../../../trainer/sweep/sweep-file.ts';
@@ -24,6 +31,13 @@ function write(content: object): string {
   return path;
 }
 
+const sweepOf = (content: object) => readSweep(write(content));
+
+const textAfter = (flag: string, all: readonly string[]) =>
+  all.includes(flag) ? all[all.indexOf(flag) + 1] : undefined;
+
+const ownNames = Object.keys(ownFlags);
+
 const small = (seeds: number[] = [0, 1]) => ({
   name: 'small',
   runs: join(folder, 'runs'),
@@ -33,7 +47,7 @@ const small = (seeds: number[] = [0, 1]) => ({
 
 describe('a sweep file', () => {
   test('is a cell for every combination, each with a directory of its own', async () => {
-    const { cells } = await readSweep(write(small()));
+    const { cells } = await sweepOf(small());
     expect(cells.map(({ index, algorithm, seed }) => [index, algorithm, seed])).toEqual(
       ['td3', 'td3', 'td3', 'td3', 'sac', 'sac', 'sac', 'sac'].map((name, i) => [i, name, i % 2]),
     );
@@ -51,7 +65,7 @@ describe('a sweep file', () => {
     const yes = { algorithm: ['pearl'], env: ['Point-Robot'], 'encode-next-observation': [true, false] };
     const negative = { algorithm: ['sac'], 'target-entropy': [-3, 3] };
     const named = async (grid: object) =>
-      (await readSweep(write({ ...small(), settings: {}, grid }))).cells.map(
+      (await sweepOf({ ...small(), settings: {}, grid })).cells.map(
         ({ runDirectory, settings }) => `${basename(runDirectory)}: ${settings.slice(1).join(' ')}`,
       );
     expect(await named(yes)).toEqual([
@@ -63,12 +77,12 @@ describe('a sweep file', () => {
 
   test('a setting that only some algorithms have is of their cells alone', async () => {
     const settings = { temperature: 'fixed', 'policy-delay': 3 };
-    const { cells } = await readSweep(write({ ...small([0]), grid: { algorithm: ['td3', 'sac'] }, settings }));
+    const { cells } = await sweepOf({ ...small([0]), grid: { algorithm: ['td3', 'sac'] }, settings });
     expect(cells.map((cell) => cell.settings.join(' '))).toEqual(['td3 --policy-delay 3', 'sac --temperature fixed']);
   });
 
   test('a setting without a flag has its dotted name, and reaches the cells as train takes it', async () => {
-    const read = async (sweep: object) => (await readSweep(write({ ...small(), ...sweep }))).cells;
+    const read = async (sweep: object) => (await sweepOf({ ...small(), ...sweep })).cells;
     const settings = { 'algorithm.critic.trunkLayerNorm': true };
     const cells = await read({ grid: { algorithm: ['td3'], 'algorithm.critic.headRank': [2, 4] }, settings });
     expect(cells.map(({ config, settings: own }) => [own.join(' '), config.algorithm])).toEqual(
@@ -98,13 +112,70 @@ describe('a sweep file', () => {
       seed: [0, 11],
     };
     for (const store of [undefined, join(folder, 'store')]) {
-      const { cells } = await readSweep(write({ ...small(), grid, store }));
+      const { cells } = await sweepOf({ ...small(), grid, store });
       const names = cells.map(({ runDirectory }) => basename(runDirectory));
       expect(new Set(names).size).toBe(8);
-      for (const name of names) expect(name).toMatch(/^[a-z0-9][a-z0-9._-]{0,63}$/);
-      const models = cells.map(({ trainArguments: all }) => all[all.indexOf('--model') + 1]);
-      if (store !== undefined) expect(models).toEqual(names);
+      const models = cells.map(({ trainArguments }) => textAfter('--model', trainArguments));
+      const published = store === undefined ? [] : models;
+      expect(new Set(published).size).toBe(store === undefined ? 0 : 8);
+      for (const name of [...names, ...published]) expect(name).toMatch(/^[a-z0-9][a-z0-9._-]{0,63}$/);
     }
+  });
+
+  test('says which policies are published', async () => {
+    const store = join(folder, 'store');
+    for (const [publish, which] of [
+      [undefined, 'best'],
+      ['every', 'every'],
+      ['last', 'last'],
+    ]) {
+      const [cell] = (await sweepOf({ ...small(), store, publish })).cells;
+      expect(cell!.config.publish).toMatchObject({ store, which });
+      for (const all of [cell!.trainArguments, cell!.resumeArguments]) expect(textAfter('--publish', all)).toBe(which);
+    }
+  });
+
+  test('sweeps of one grid that share a store publish models of their own; a begun run goes on to its model', async () => {
+    const sweep = (name: string, steps: number) => {
+      const grid = { algorithm: ['td3'], critic: ['mlp-small'], seed: [0] };
+      return { ...small(), name, runs: join(folder, name), store: join(folder, 'store'), grid, settings: { steps } };
+    };
+    const cellOf = async (name: string, steps: number) => (await sweepOf(sweep(name, steps))).cells[0]!;
+    const modelsOf = ({ trainArguments, resumeArguments }: Cell) =>
+      [trainArguments, resumeArguments].map((all) => textAfter('--model', all));
+    const first = await cellOf('short', 100);
+    const made = 'short-td3-mlp-small-seed0';
+    expect([first.runDirectory, ...modelsOf(first)]).toEqual([
+      join(folder, 'short', 'td3-mlp-small-seed0'),
+      made,
+      made,
+    ]);
+    const other = 'long-td3-mlp-small-seed0';
+    expect(modelsOf(await cellOf('long', 200))).toEqual([other, other]);
+
+    const begun = (publish: object) => {
+      mkdirSync(first.runDirectory, { recursive: true });
+      writeFileSync(join(first.runDirectory, 'config.json'), JSON.stringify({ ...first.config, publish }));
+    };
+    const former = { store: join(folder, 'store'), model: 'td3-mlp-small-seed0' };
+    begun({ ...former, which: 'best' });
+    expect(modelsOf(await cellOf('short', 100))).toEqual([former.model, former.model]);
+    begun({ ...former, which: 'none' });
+    expect(modelsOf(await cellOf('short', 100))).toEqual([made, made]);
+  });
+
+  test.each(ownNames)('%s, a flag of train that is not for grid and settings, is refused as such', async (name) => {
+    await expect(sweepOf({ ...small(), settings: { [name]: 'x' } })).rejects.toThrow(
+      `expected flags of "train td3" but those that a sweep gives itself or has none of: ${ownNames.join(', ')}, got "${name}". ${ownFlags[name]}`,
+    );
+  });
+
+  test('knows every flag of train', async () => {
+    const td3 = await loadAlgorithm('td3');
+    const choices = { flags: settingFlags(td3), flagless: flaglessSettings(td3), publishChoices };
+    const flags = addTrainOptions(new Command('td3'), choices).options.map(({ long }) => long!.slice(2));
+    const settings = settingFlags(td3).map(({ flag }) => flag.split(/[ ,]/)[0]!.slice(2));
+    expect([...settings, ...ownNames].sort()).toEqual(flags.sort());
   });
 
   test.each([
@@ -133,7 +204,7 @@ describe('a sweep file', () => {
     ],
     [
       { grid: undefined, gird: {} },
-      'sweep.json: expected name, runs, store, grid, settings, got "gird". Did you mean grid?',
+      'sweep.json: expected name, runs, store, publish, grid, settings, got "gird". Did you mean grid?',
     ],
     [{ grid: undefined }, 'grid: expected a list of values for each flag, such as seed: [0, 1], got none'],
     [{ grid: { algorithm: ['td3'], seed: 3 } }, 'grid.seed: expected a list such as [0, 1], got 3'],
@@ -141,11 +212,16 @@ describe('a sweep file', () => {
     [{ settings: { steps: [1] } }, 'settings.steps: expected a text, a number, true or false, got [1]'],
     [{ grid: { algorithm: ['td3'], steps: ['many'] } }, 'steps: expected an integer from 1'],
     [{ grid: { algorithm: ['td3'], seed: [1, 1] } }, 'grid: expected values that differ, got '],
+    [
+      { publish: 'every' },
+      'publish: expected store: FOLDER beside it, got every alone. Without a store nothing is published',
+    ],
+    [{ store: 's', publish: 'none' }, 'publish: expected best, last, every, got "none"'],
     [{ grid: { algorithm: ['td4'] } }, 'algorithm: expected one of maml, '],
     [{ grid: { algorithm: [] } }, 'grid.algorithm: expected a list such as [td3, sac], got []'],
     [{ name: 'Not A Name' }, 'name: expected at most 42 small letters, digits and dashes, got "Not A Name"'],
   ])('is refused whole before anything runs: %j', async (wrong, message) => {
-    await expect(readSweep(write({ ...small(), settings: {}, ...wrong }))).rejects.toThrow(message);
+    await expect(sweepOf({ ...small(), settings: {}, ...wrong })).rejects.toThrow(message);
   });
 });
 
@@ -234,7 +310,7 @@ function standIn(): string[] {
 
 describe('running a sweep', () => {
   const run = async (processCount: number, aborted = false) => {
-    const { cells } = await readSweep(write(small([0, 1, 2])));
+    const { cells } = await sweepOf(small([0, 1, 2]));
     const noted: CellEnd[] = [];
     const signal = aborted ? AbortSignal.abort() : new AbortController().signal;
     const ends = await runCells(cells, { command: standIn(), processCount, signal, note: (end) => noted.push(end) });
@@ -258,7 +334,7 @@ describe('running a sweep', () => {
   });
 
   test('does not take a training for done that somebody else interrupted', async () => {
-    const { cells } = await readSweep(write({ ...small([0]), grid: { algorithm: ['td3'] } }));
+    const { cells } = await sweepOf({ ...small([0]), grid: { algorithm: ['td3'] } });
     const child = new URL('../../../dist/trainer/run/parent-process.js', import.meta.url).href;
     // Ends as `hyperpolicy train` does after SIGTERM: with code 0.
     const script = join(folder, 'interrupted.mjs');
@@ -272,7 +348,7 @@ describe('running a sweep', () => {
 
   test('a cell whose settings were edited is refused before any begins; more seeds are not', async () => {
     const options = { command: standIn(), processCount: 2, signal: new AbortController().signal, note: () => {} };
-    const cellsOf = async (sweep: object) => (await readSweep(write(sweep))).cells;
+    const cellsOf = async (sweep: object) => (await sweepOf(sweep)).cells;
     await runCells(await cellsOf(small([0])), options);
     const more = await runCells(await cellsOf(small([0, 1])), options);
     expect(more.map(({ how }) => how)).toEqual([0, 1, 2, 3].flatMap(() => ['done before', 'done']));
@@ -285,7 +361,7 @@ describe('running a sweep', () => {
   });
 
   test('a cell that cannot begin ends the sweep: those that run end as if interrupted, and no other begins', async () => {
-    const { cells } = await readSweep(write(small([0, 1, 2])));
+    const { cells } = await sweepOf(small([0, 1, 2]));
     const script = join(folder, 'waits.mjs');
     writeFileSync(
       script,
@@ -333,7 +409,7 @@ describe('running a sweep', () => {
 });
 
 test('jobs for clusters run one cell per index', async () => {
-  const sweep = await readSweep(write(small()));
+  const sweep = await sweepOf(small());
   const slurm = slurmArray(sweep, "/data/my 'sweep'.yaml", 4);
   expect(slurm).toContain('#SBATCH --array=0-7%4\n');
   // Without it no signal reaches the cell.
