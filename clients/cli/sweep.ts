@@ -5,19 +5,21 @@ import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { cancelled, failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { makeWritableFolder } from '../../src/files/folders.ts';
+import type { Cell } from '../../trainer/sweep/cell.ts';
 import type { CellEnd } from '../../trainer/sweep/run-cells.ts';
-import type { Sweep } from '../../trainer/sweep/sweep-file.ts';
 import { commandLine } from './command-line.ts';
 import { untilInterrupted } from './interrupts.ts';
 import { integerIn } from './options.ts';
 
 type SweepOptions = {
-  readonly processes: number;
+  readonly processes?: number;
+  readonly threads?: number;
   readonly cell?: number;
   readonly print?: 'cells' | 'summary' | 'slurm' | 'kubernetes';
 };
 
-export function createCommand(name: string): Command {
+export async function createCommand(name: string): Promise<Command> {
+  const { threadCountMax } = await import('../../trainer/run/config.ts');
   return new Command(name)
     .description(
       'Train every combination of a grid, each in a process. The same command continues a sweep: it skips finished runs and resumes ' +
@@ -26,11 +28,21 @@ export function createCommand(name: string): Command {
     )
     .argument('<file>', 'YAML or JSON: name, grid, settings')
     .addOption(
-      new Option('--processes <count>', 'runs that train at the same time')
-        .argParser(integerIn(1, 1024))
-        .default(availableParallelism(), 'one per core'),
+      new Option(
+        '--processes <count>',
+        'runs that train at the same time (default: one per core; a printed job leaves it to the cluster)',
+      ).argParser(integerIn(1, 1024)),
     )
-    .addOption(new Option('--cell <index>', 'train only this cell of the grid').argParser(integerIn(0, 9999)))
+    .addOption(
+      new Option(
+        '--threads <count>',
+        'threads of a run, where the file has none (default: the cores divided by --processes; in a printed job as many as the cores ' +
+          'that it asks for, 2). A run that goes on keeps those that it has',
+      ).argParser(integerIn(1, threadCountMax)),
+    )
+    .addOption(
+      new Option('--cell <index>', 'train, or print, only this cell of the grid').argParser(integerIn(0, 9999)),
+    )
     .addOption(
       new Option(
         '--print <what>',
@@ -61,20 +73,31 @@ Examples:
     .action(sweep);
 }
 
-async function sweep(file: string, { processes, cell, print }: SweepOptions): Promise<void> {
-  const { readSweep } = await import('../../trainer/sweep/sweep-file.ts');
-  const read = await readSweep(file);
-  const tell = (line: string) => process.stderr.write(`${line}\n`);
-  const checking = { path: file, cellCount: read.cells.length, tell };
-  const { checkCells } = await import('../../trainer/sweep/check-cells.ts');
-  if (print !== undefined) {
-    if (print === 'slurm' || print === 'kubernetes') await checkCells(read.cells, { ...checking, runsElsewhere: true });
-    process.stdout.write(await printed(read, { file, print, processes }));
-    return;
+async function sweep(file: string, { processes, threads, cell, print }: SweepOptions): Promise<void> {
+  const isJob = print === 'slurm' || print === 'kubernetes';
+  if (cell !== undefined && print !== undefined && print !== 'cells') {
+    const [expected, actual] = ['--print cells, or no --print', `--print ${print}`];
+    throw invalidArgument({ where: '--cell', expected, actual, remedy: 'The others are of all cells' });
   }
+  const processCount = processes ?? availableParallelism();
+  const { readSweep } = await import('../../trainer/sweep/sweep-file.ts');
+  const { jobCoreCount, kubernetesJob, slurmArray } = await import('../../trainer/sweep/jobs.ts');
+  const read = await readSweep(file, threads ?? (isJob ? jobCoreCount : await threadsBeside(processCount)));
   const cells = cell === undefined ? read.cells : read.cells.slice(cell, cell + 1);
   if (cells.length === 0) {
     throw invalidArgument({ where: '--cell', expected: `0 to ${read.cells.length - 1}`, actual: String(cell) });
+  }
+  const tell = (line: string) => process.stderr.write(`${line}\n`);
+  const checking = { path: file, cellCount: read.cells.length, tell };
+  const { checkCells } = await import('../../trainer/sweep/check-cells.ts');
+  if (isJob) {
+    await checkCells(cells, { ...checking, runsElsewhere: true });
+    process.stdout.write((print === 'slurm' ? slurmArray : kubernetesJob)(read, file, processes));
+    return;
+  }
+  if (print !== undefined) {
+    process.stdout.write(print === 'cells' ? commandsOf(cells) : await summaryOf(cells));
+    return;
   }
   const { isDone, outputOf, runCells } = await import('../../trainer/sweep/run-cells.ts');
   let endCount = 0;
@@ -85,11 +108,11 @@ async function sweep(file: string, { processes, cell, print }: SweepOptions): Pr
     const waiting = cells.filter((one) => !isDone(one));
     await checkCells(waiting, { ...checking, runsElsewhere: false, signal });
     makeWritableFolder(`runs ${read.runs}`, read.runs);
-    return runCells(cells, { command, processCount: processes, signal, note });
+    return runCells(cells, { command, processCount, signal, note });
   };
   const kept = () => 'The newest checkpoints are kept; the same command goes on';
   const ends = await untilInterrupted(run, { tell, kept });
-  if (cell === undefined) process.stdout.write(await printed(read, { file, print: 'summary', processes }));
+  if (cell === undefined) process.stdout.write(await summaryOf(cells));
   const failed = ends.filter(({ how }) => how === 'failed');
   if (failed.length > 0) {
     throw failedPrecondition({
@@ -111,17 +134,16 @@ async function sweep(file: string, { processes, cell, print }: SweepOptions): Pr
   }
 }
 
-async function printed(
-  sweepRead: Sweep,
-  { file, print, processes }: { file: string; print: NonNullable<SweepOptions['print']>; processes: number },
-): Promise<string> {
-  const { cells } = sweepRead;
-  if (print === 'cells')
-    return cells.map(({ trainArguments }) => `${commandLine(['hyperpolicy', ...trainArguments])}\n`).join('');
-  if (print === 'summary') {
-    const { summarise, summaryTable } = await import('../../trainer/sweep/summary.ts');
-    return summaryTable(summarise(cells));
-  }
-  const { kubernetesJob, slurmArray } = await import('../../trainer/sweep/jobs.ts');
-  return (print === 'slurm' ? slurmArray : kubernetesJob)(sweepRead, file, processes);
+/** Threads of each run, so that runs that train at the same time have the cores of this machine together. */
+async function threadsBeside(processCount: number): Promise<number> {
+  const { threadCountMax } = await import('../../trainer/run/config.ts');
+  return Math.min(Math.max(1, Math.floor(availableParallelism() / processCount)), threadCountMax);
+}
+
+const commandsOf = (cells: readonly Cell[]): string =>
+  cells.map(({ trainArguments }) => `${commandLine(['hyperpolicy', ...trainArguments])}\n`).join('');
+
+async function summaryOf(cells: readonly Cell[]): Promise<string> {
+  const { summarise, summaryTable } = await import('../../trainer/sweep/summary.ts');
+  return summaryTable(summarise(cells));
 }

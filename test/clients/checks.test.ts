@@ -2,7 +2,7 @@
 
 import { existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { temporaryStore } from '../server/fixtures.ts';
@@ -117,6 +117,26 @@ test('a sweep refuses the cells that train would, before the first begins and be
     expect(await refusal('sweep', 'impossible.json', ...printed)).toBe(text);
   }
   expect(existsSync(join(folder, 'cells'))).toBe(false);
+});
+
+test('what a sweep prints is of the cell that is asked for, with the threads that a run has here', async () => {
+  const grid = { algorithm: ['td3'], env: ['Pendulum-v1'], seed: [5, 6] };
+  writeFileSync(join(folder, 'printed.json'), JSON.stringify({ name: 'printed', grid }));
+  const printed = async (...more: string[]) =>
+    (await runCommand(['sweep', 'printed.json', '--print', ...more], folder)).stdout;
+  const line = (seed: number, threads: number) =>
+    `hyperpolicy train td3 --env Pendulum-v1 --seed ${seed} --threads ${threads} --run runs/printed/td3-pendulum-v1-seed${seed} --publish none\n`;
+  expect(await printed('cells')).toBe(line(5, 1) + line(6, 1));
+  const coreCount = availableParallelism();
+  expect(await printed('cells', '--cell', '1', '--processes', '1')).toBe(line(6, coreCount));
+  expect(await printed('cells', '--cell', '1', '--processes', '1', '--threads', '7')).toBe(line(6, 7));
+  expect(await printed('slurm')).toMatch(/--array=0-1\n[\s\S]*--cpus-per-task=2\n[\s\S]* --threads 2\n$/);
+  expect(await printed('slurm', '--processes', '1')).toContain('--array=0-1%1\n');
+  for (const other of ['summary', 'slurm', 'kubernetes']) {
+    expect(await refusal('sweep', 'printed.json', '--print', other, '--cell', '1')).toBe(
+      `hyperpolicy: --cell: expected --print cells, or no --print, got --print ${other}. The others are of all cells\n`,
+    );
+  }
 });
 
 test('--set names a setting that has no flag, and takes what the config takes', async () => {

@@ -57,13 +57,16 @@ export const resumableSettings: readonly string[] = [
 export const checkpointMinutesDefault = 5;
 const checkpointMinutesMax = 1440;
 
+/** Threads of one update. */
+export const threadCountMax = 256;
+
 /** The settings that every algorithm has, beside the groups `algorithm` and `loop`. */
 export const commonSchema = z.strictObject({
   environment: setting(text(), {
     flag: '--env <name>',
     help: 'environment by name, or a file such as ./my-env.js',
   }),
-  threadCount: setting(integer(1, 256), {
+  threadCount: setting(integer(1, threadCountMax), {
     flag: '--threads <count>',
     help: 'threads of one update',
     defaultText: 'one per core',

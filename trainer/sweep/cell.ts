@@ -23,7 +23,7 @@ export type Cell = {
   /** Values of all cells in one row of the summary: all but the seed. */
   readonly group: Readonly<Record<string, string>>;
   readonly runDirectory: string;
-  /** The settings as flags of `train` with their values. */
+  /** The settings of the file as flags of `train` with their values. */
   readonly settings: readonly string[];
   /** Arguments of `hyperpolicy` that begin the run. */
   readonly trainArguments: readonly string[];
@@ -57,16 +57,20 @@ export type SweepCell = {
   readonly combination: Values;
   readonly settings: Values;
   readonly grid: Readonly<Record<string, readonly Value[]>>;
+  /** Threads of the run, where neither grid nor settings give them. */
+  readonly threadCount: number;
 };
 
 /** @throws HyperpolicyError invalid_argument: a setting that `train` refuses */
 export function cellOf(sweep: SweepCell): Cell {
-  const { index, name, runs, publish, trainer, combination, grid } = sweep;
+  const { index, name, runs, publish, trainer, combination, grid, threadCount } = sweep;
   const { algorithm } = trainer;
   const { algorithm: _, ...given } = { ...sweep.settings, ...combination };
   const flags = Object.entries(given).map(([flag, text]) => chosenFlag(trainer, flag, text));
+  // The machine's, so no settings of the cell: a sweep goes on where there are more cores.
+  const threads = threadsName in given ? [] : [chosenFlag(trainer, threadsName, threadCount)];
   const config = newConfig(algorithm, {
-    flags,
+    flags: [...flags, ...threads],
     // The model's name is made below, and fits.
     publish: { model: 'cell' },
     publishDefaults: publish ?? { store: 'unused', which: 'none' },
@@ -84,9 +88,12 @@ export function cellOf(sweep: SweepCell): Cell {
     seed,
     group: groupOf(combination),
     runDirectory,
-    ...argumentsOf({ algorithm, flags, publish, runDirectory, model }),
+    ...argumentsOf({ algorithm, flags, threads, publish, runDirectory, model }),
   };
 }
+
+/** Of the flag of threads. */
+export const threadsName = 'threads';
 
 /** The model that a begun run publishes: it goes on to that one, also where cells had other names when it began. */
 function begunModel(runDirectory: string): string | undefined {
@@ -121,12 +128,14 @@ function chosenFlag({ flags, flagless }: Trainer, name: string, given: Value): C
 function argumentsOf({
   algorithm,
   flags,
+  threads,
   publish,
   runDirectory,
   model,
 }: {
   readonly algorithm: Algorithm;
   readonly flags: readonly ChosenFlag[];
+  readonly threads: readonly ChosenFlag[];
   readonly publish: SweepCell['publish'];
   readonly runDirectory: string;
   readonly model: string;
@@ -138,7 +147,8 @@ function argumentsOf({
   const length = flags.filter(({ flag }) => flag === '--steps' || flag === '--iterations');
   return {
     settings: [algorithm.name, ...textsOf(flags)],
-    trainArguments: ['train', algorithm.name, ...textsOf(flags), ...common],
+    trainArguments: ['train', algorithm.name, ...textsOf([...flags, ...threads]), ...common],
+    // With the threads that it has: others round otherwise.
     resumeArguments: ['train', algorithm.name, '--resume', ...common, ...textsOf(length)],
   };
 }

@@ -7,21 +7,51 @@ import type { Sweep } from './sweep-file.ts';
 /** `npx` hands signals to a shell, and dash keeps them from the command. Bash becomes the command instead. */
 const npxShell = { name: 'npm_config_script_shell', value: 'bash' };
 
-/** @param file of the sweep, at the same path where the array runs */
-export const slurmArray = ({ name, cells }: Sweep, file: string, processCount: number): string => `#!/bin/bash
+/** Cores that a job asks for, and threads of its run, unless threads are given. */
+export const jobCoreCount = 2;
+
+const coreCountOf = ({ cells }: Sweep): number =>
+  Math.max(jobCoreCount, ...cells.map(({ config }) => config.threadCount));
+
+/** A cell has the threads of its job, not those of the node that it is on, unless the file says how many. */
+const threadArguments = ({ cells, givesThreads }: Sweep): string[] =>
+  givesThreads ? [] : ['--threads', String(cells[0]!.config.threadCount)];
+
+/** Of Slurm's `MaxArraySize`, which indices stay below. */
+const arraySizeDefault = 1001;
+
+/**
+ * @param file of the sweep, at the same path where the array runs
+ * @param processCount at a time; as many as the cluster runs unless given
+ */
+export function slurmArray(sweep: Sweep, file: string, processCount?: number): string {
+  const { name, cells } = sweep;
+  return `#!/bin/bash
 #SBATCH --job-name=${name}
-#SBATCH --array=0-${cells.length - 1}%${processCount}
-#SBATCH --cpus-per-task=2
+#SBATCH --array=0-${cells.length - 1}${processCount === undefined ? '' : `%${processCount}`}
+${cells.length > arraySizeDefault ? largeArray(cells.length) : ''}#SBATCH --cpus-per-task=${coreCountOf(sweep)}
 #SBATCH --output=${name}-%a.log
 #SBATCH --requeue
 # A cell ends by SIGTERM with a checkpoint; when it is requeued it goes on from there.
 #SBATCH --signal=B:TERM@120
 export ${npxShell.name}=${npxShell.value}
-exec npx hyperpolicy sweep '${file.replaceAll("'", "'\\''")}' --cell "$SLURM_ARRAY_TASK_ID"
+exec npx hyperpolicy sweep '${file.replaceAll("'", "'\\''")}' ${['--cell', '"$SLURM_ARRAY_TASK_ID"', ...threadArguments(sweep)].join(' ')}
 `;
+}
 
-/** The sweep's file is in a ConfigMap of its name; runs and store are on a volume claim of its name. */
-export function kubernetesJob({ name, cells }: Sweep, file: string, processCount: number): string {
+const largeArray = (cellCount: number): string =>
+  [
+    `# The cluster's MaxArraySize (scontrol show config) must be at least ${cellCount}; Slurm's default is ${arraySizeDefault}.`,
+    '# Where it is less, print files of the same name that each have a part of the grid, such as some of the seeds.',
+    '',
+  ].join('\n');
+
+/**
+ * The sweep's file is in a ConfigMap of its name; runs and store are on a volume claim of its name.
+ * @param processCount at a time; all cells unless given, as the cluster has room
+ */
+export function kubernetesJob(sweep: Sweep, file: string, processCount = sweep.cells.length): string {
+  const { name, cells } = sweep;
   const key = basename(file);
   const needs = `# Needs, in the namespace of the job:
 # - an image "hyperpolicy" (or another: change \`image\`) in which \`npx hyperpolicy\` runs: npm install --global of a built checkout
@@ -50,9 +80,17 @@ export function kubernetesJob({ name, cells }: Sweep, file: string, processCount
                 name: 'cell',
                 image: 'hyperpolicy',
                 workingDir: '/work',
-                command: ['npx', 'hyperpolicy', 'sweep', `/sweep/${key}`, '--cell', '$(JOB_COMPLETION_INDEX)'],
+                command: [
+                  'npx',
+                  'hyperpolicy',
+                  'sweep',
+                  `/sweep/${key}`,
+                  '--cell',
+                  '$(JOB_COMPLETION_INDEX)',
+                  ...threadArguments(sweep),
+                ],
                 env: [npxShell],
-                resources: { requests: { cpu: '2', memory: '2Gi' } },
+                resources: { requests: { cpu: String(coreCountOf(sweep)), memory: '2Gi' } },
                 volumeMounts: [
                   { name: 'sweep', mountPath: '/sweep' },
                   { name: 'work', mountPath: '/work' },

@@ -14,6 +14,7 @@ import {
   type SweepCell,
   type Trainer,
   takes,
+  threadsName,
   trainerOf,
   type Value,
   type Values,
@@ -50,13 +51,16 @@ export type Sweep = {
   readonly name: string;
   readonly runs: string;
   readonly cells: readonly Cell[];
+  /** Whether the file says how many threads a run has. */
+  readonly givesThreads: boolean;
 };
 
 /**
  * Reads and checks a whole sweep: every cell's settings are those that `train` would take.
+ * @param threadCount of each run, where the file does not say
  * @throws HyperpolicyError: a file that cannot be read, a grid that is too large, a flag or value that `train` refuses
  */
-export async function readSweep(path: string): Promise<Sweep> {
+export async function readSweep(path: string, threadCount: number): Promise<Sweep> {
   const given = readConfigFile(path);
   const parsed = sweepSchema.safeParse(given);
   if (!parsed.success) throw faultOf(path, given, parsed.error.issues[0]!.path);
@@ -72,7 +76,7 @@ export async function readSweep(path: string): Promise<Sweep> {
     const trainer = trainers.get(combination.algorithm!)!;
     const own = settingsOf(trainer, settings, all);
     try {
-      return cellOf({ index, name, runs, publish, trainer, combination, settings: own, grid });
+      return cellOf({ index, name, runs, publish, trainer, combination, settings: own, grid, threadCount });
     } catch (error) {
       if (!(error instanceof HyperpolicyError)) throw error;
       faults.push({ index, group: groupOf(combination), reason: error.message });
@@ -89,7 +93,7 @@ export async function readSweep(path: string): Promise<Sweep> {
       actual: `${twice.runDirectory} twice`,
     });
   }
-  return { name, runs, cells };
+  return { name, runs, cells, givesThreads: threadsName in { ...grid, ...settings } };
 }
 
 /** @throws HyperpolicyError invalid_argument: something to publish, and no store */

@@ -13,7 +13,7 @@ import { publishChoices } from '../../../trainer/run/config.ts';
 import { flaglessSettings, settingFlags } from '../../../trainer/run/given-settings.ts';
 import type { Cell } from '../../../trainer/sweep/cell.ts';
 import { checkCells } from '../../../trainer/sweep/check-cells.ts';
-import { kubernetesJob, slurmArray } from '../../../trainer/sweep/jobs.ts';
+import { jobCoreCount, kubernetesJob, slurmArray } from '../../../trainer/sweep/jobs.ts';
 import { ownFlags } from '../../../trainer/sweep/own-flags.ts';
 import { type CellEnd, runCells } from '../../../trainer/sweep/run-cells.ts';
 import { summarise, summaryTable } from '../../../trainer/sweep/summary.ts';
@@ -31,7 +31,7 @@ function write(content: object): string {
   return path;
 }
 
-const sweepOf = (content: object) => readSweep(write(content));
+const sweepOf = (content: object, threadCount = 1) => readSweep(write(content), threadCount);
 
 const textAfter = (flag: string, all: readonly string[]) =>
   all.includes(flag) ? all[all.indexOf(flag) + 1] : undefined;
@@ -56,7 +56,7 @@ describe('a sweep file', () => {
       runDirectory: join(folder, 'runs', 'td3-sa-hyper-pendulum-v1-seed1'),
     });
     expect(cells[3]!.trainArguments.join(' ')).toBe(
-      `train td3 --steps 1e3 --critic sa-hyper --env Pendulum-v1 --seed 1 --run ${cells[3]!.runDirectory} --publish none`,
+      `train td3 --steps 1e3 --critic sa-hyper --env Pendulum-v1 --seed 1 --threads 1 --run ${cells[3]!.runDirectory} --publish none`,
     );
     expect(new Set(cells.map(({ runDirectory }) => runDirectory)).size).toBe(8);
   });
@@ -120,6 +120,22 @@ describe('a sweep file', () => {
       expect(new Set(published).size).toBe(store === undefined ? 0 : 8);
       for (const name of [...names, ...published]) expect(name).toMatch(/^[a-z0-9][a-z0-9._-]{0,63}$/);
     }
+  });
+
+  test('each cell has the threads that the file gives, else those of its reader; a run that goes on keeps its own', async () => {
+    const threadsOf = async (sweep: object) =>
+      (await sweepOf({ ...small([0]), ...sweep }, 3)).cells.map(
+        ({ config, settings, trainArguments, resumeArguments }) => [
+          config.threadCount,
+          ...[settings, trainArguments, resumeArguments].map((all) => textAfter('--threads', all)),
+        ],
+      );
+    const grid = { algorithm: ['td3'] };
+    // A sweep that was begun elsewhere goes on: these are no settings of its cells.
+    expect(await threadsOf({ grid })).toEqual([[3, undefined, '3', undefined]]);
+    expect(await threadsOf({ grid, settings: { threads: 2 } })).toEqual([[2, '2', '2', undefined]]);
+    const each = [1, 4].map((count) => [count, `${count}`, `${count}`, undefined]);
+    expect(await threadsOf({ grid: { ...grid, threads: [1, 4] } })).toEqual(each);
   });
 
   test('says which policies are published', async () => {
@@ -228,7 +244,7 @@ describe('a sweep file', () => {
 describe('cells that train would refuse', () => {
   const refusal = async (sweep: object, runsElsewhere = false) => {
     const path = write({ ...small(), ...sweep });
-    const { cells } = await readSweep(path);
+    const { cells } = await readSweep(path, 1);
     const told: string[] = [];
     const options = { path, cellCount: cells.length, runsElsewhere, tell: (line: string) => told.push(line) };
     const text = await checkCells(cells, options).then(
@@ -408,13 +424,17 @@ describe('running a sweep', () => {
   });
 });
 
-test('jobs for clusters run one cell per index', async () => {
-  const sweep = await sweepOf(small());
+test('jobs for clusters run one cell per index, with the threads that they ask for', async () => {
+  const sweep = await sweepOf(small(), jobCoreCount);
   const slurm = slurmArray(sweep, "/data/my 'sweep'.yaml", 4);
   expect(slurm).toContain('#SBATCH --array=0-7%4\n');
   // Without it no signal reaches the cell.
   expect(slurm).toContain('export npm_config_script_shell=bash\n');
-  expect(slurm).toContain(`exec npx hyperpolicy sweep '/data/my '\\''sweep'\\''.yaml' --cell "$SLURM_ARRAY_TASK_ID"\n`);
+  expect(slurm).toContain(
+    `exec npx hyperpolicy sweep '/data/my '\\''sweep'\\''.yaml' --cell "$SLURM_ARRAY_TASK_ID" --threads 2\n`,
+  );
+  expect(slurm).toContain('#SBATCH --cpus-per-task=2\n');
+  const kubernetesCommand = ['npx', 'hyperpolicy', 'sweep', '/sweep/sweep.yaml', '--cell', '$(JOB_COMPLETION_INDEX)'];
   expect(parse(kubernetesJob(sweep, 'a/sweep.yaml', 20))).toMatchObject({
     apiVersion: 'batch/v1',
     kind: 'Job',
@@ -428,7 +448,8 @@ test('jobs for clusters run one cell per index', async () => {
         spec: {
           containers: [
             {
-              command: ['npx', 'hyperpolicy', 'sweep', '/sweep/sweep.yaml', '--cell', '$(JOB_COMPLETION_INDEX)'],
+              command: [...kubernetesCommand, '--threads', '2'],
+              resources: { requests: { cpu: '2' } },
               env: [{ name: 'npm_config_script_shell', value: 'bash' }],
             },
           ],
@@ -436,4 +457,32 @@ test('jobs for clusters run one cell per index', async () => {
       },
     },
   });
+});
+
+test('a job asks for the cores of the threads that the file gives', async () => {
+  const sweep = await sweepOf({ ...small(), settings: { threads: 8 } }, jobCoreCount);
+  const slurm = slurmArray(sweep, 'sweep.yaml');
+  expect(slurm).toContain('#SBATCH --cpus-per-task=8\n');
+  expect(slurm).toContain('--cell "$SLURM_ARRAY_TASK_ID"\n');
+  const job = kubernetesJob(sweep, 'sweep.yaml');
+  expect(job).toContain('cpu: "8"');
+  expect(job).not.toContain('--threads');
+});
+
+test('how many cells run at a time is left to the cluster, unless it is given', async () => {
+  const sweep = await sweepOf(small());
+  expect(slurmArray(sweep, 'sweep.yaml')).toContain('#SBATCH --array=0-7\n');
+  const parallelism = (count?: number) => parse(kubernetesJob(sweep, 'sweep.yaml', count)).spec.parallelism;
+  expect([parallelism(), parallelism(3), parallelism(20)]).toEqual([8, 3, 8]);
+});
+
+test("an array beyond Slurm's default says so", async () => {
+  const sweep = await sweepOf(small());
+  const script = (count: number) => slurmArray({ ...sweep, cells: Array(count).fill(sweep.cells[0]) }, 'sweep.yaml');
+  const [fits, large] = [script(1001), script(1002)];
+  expect(fits).toContain('--array=0-1000\n');
+  expect(fits).not.toContain('MaxArraySize');
+  expect(large).toContain(
+    "\n# The cluster's MaxArraySize (scontrol show config) must be at least 1002; Slurm's default is 1001.\n",
+  );
 });
