@@ -69,7 +69,7 @@ export const commonSchema = z.strictObject({
   threadCount: setting(integer(1, threadCountMax), {
     flag: '--threads <count>',
     help: 'threads of one update',
-    defaultText: 'one per core',
+    defaultText: `one per core that the process may use, at most ${threadCountMax}`,
   }),
   engine: setting(oneOf(engineNames).optional(), {
     flag: '--engine <name>',

@@ -1,11 +1,18 @@
 /** The config of a run from flags, a file and defaults, in this order of precedence; a resumed run has its own config. */
 
-import { cpus } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { basename, extname, join, resolve } from 'node:path';
 import { checkModelName } from '../../src/package/model-name.ts';
 import type { Algorithm } from './algorithm.ts';
 import { completeConfig, isRecord, merged } from './complete-config.ts';
-import { commonSchema, type GivenConfig, type PublishOptions, type RunConfig, resumableSettings } from './config.ts';
+import {
+  commonSchema,
+  type GivenConfig,
+  type PublishOptions,
+  type RunConfig,
+  resumableSettings,
+  threadCountMax,
+} from './config.ts';
 import { readConfigFile } from './config-file.ts';
 import { readRunConfig } from './run-directory.ts';
 import { kindWords, madeModelName, runName } from './run-names.ts';
@@ -27,7 +34,7 @@ export type Given = {
 /** Defaults beside those of the algorithm. */
 const defaults = ({ environmentDefault }: Algorithm) => ({
   environment: environmentDefault,
-  threadCount: cpus().length,
+  threadCount: Math.min(availableParallelism(), threadCountMax),
 });
 
 /** An algorithm's flags in the order of the help. `shown` is the default in the help. */

@@ -1,9 +1,10 @@
 /** Settings from flags, files and code: what is accepted, what overrides what, and how the rest is refused. */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { syncBuiltinESMExports } from 'node:module';
+import os, { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { meant, nearest } from '../../../src/contract/nearest.ts';
 import { loadAlgorithm } from '../../../trainer/algorithms/registry.ts';
 import { td3Defaults } from '../../../trainer/algorithms/td3/config.ts';
@@ -252,6 +253,21 @@ test('a run that was begun before configs named their algorithm is resumed with 
     loop: { ...begun.loop, stepCount: 2_000_000 },
     publish: { which: 'none', store: 'models', model: 'pendulum-v1-td3-mlp-standard-seed3' },
   });
+});
+
+test.each([
+  [1, 1],
+  [6, 6],
+  // More than a run may have.
+  [384, 256],
+])('a process that may use %i cores trains with %i threads', (coreCount, threadCount) => {
+  const cores = vi.spyOn(os, 'availableParallelism').mockReturnValue(coreCount);
+  syncBuiltinESMExports();
+  onTestFinished(() => {
+    cores.mockRestore();
+    syncBuiltinESMExports();
+  });
+  expect(newConfig(td3, given()).threadCount).toBe(threadCount);
 });
 
 test('the time between checkpoints is above 0 minutes and at most a day, and may be given again', () => {
