@@ -36,7 +36,8 @@ async function algorithmCommand(algorithm: Algorithm): Promise<Command> {
     .addHelpText(
       'after',
       `
-Settings without a flag are set with --set or --config; --print-config shows every setting.
+Settings without a flag are set with --set or --config. Defaults are those without any other flag; --print-config shows every setting as it
+is with those that are given.
 Prints one line of JSON at the end; progress goes to standard error.
 
 Examples:

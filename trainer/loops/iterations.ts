@@ -36,7 +36,7 @@ export const iterationsSchema = z.strictObject({
   evaluationTaskCount: setting(integer(1).optional(), {
     flag: '--eval-tasks <count>',
     help: 'test tasks of an evaluation',
-    defaultText: "the environment's: 30, or 2 directions",
+    defaultText: "the environment's: 30, 10 of *-Rand-Params, or 2 directions",
   }),
   evaluationEpisodeCount: setting(integer(1), {
     flag: '--eval-episodes <count>',

@@ -56,11 +56,7 @@ export const actorCriticShape = {
   actorHiddenSizes: setting(widths(), { flag: '--actor-hidden <widths>', help: "widths of the actor's hidden layers" }),
   batchSize: setting(integer(1), { flag: '--batch-size <rows>', help: 'transitions of one update' }),
   actorLearningRate: setting(rate(), { flag: '--actor-lr <rate>', help: 'learning rate of the actor' }),
-  criticLearningRate: setting(rate(), {
-    flag: '--critic-lr <rate>',
-    help: 'learning rate of the critics',
-    defaultText: '0.00005 for hypernetworks, else 0.0003',
-  }),
+  criticLearningRate: setting(rate(), { flag: '--critic-lr <rate>', help: 'learning rate of the critics' }),
   gamma: discountSetting(),
   tau: setting(rate(), {
     flag: '--tau <fraction>',

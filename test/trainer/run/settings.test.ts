@@ -6,10 +6,12 @@ import os, { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { meant, nearest } from '../../../src/contract/nearest.ts';
+import { environmentNames } from '../../../src/envs/registry.ts';
 import { loadAlgorithm } from '../../../trainer/algorithms/registry.ts';
 import { td3Defaults } from '../../../trainer/algorithms/td3/config.ts';
 import { offPolicyDefaults } from '../../../trainer/loops/off-policy-config.ts';
-import { completeConfig } from '../../../trainer/run/complete-config.ts';
+import { completeConfig, merged } from '../../../trainer/run/complete-config.ts';
+import type { GivenConfig } from '../../../trainer/run/config.ts';
 import { readConfigFile } from '../../../trainer/run/config-file.ts';
 import {
   type Given,
@@ -137,6 +139,63 @@ describe('flags', () => {
     ['--trunk', '64,', 'widths of 1 to 65536 with commas between: 256,512,1024'],
   ])('%s "%s" is refused', (name, text, expected) => {
     expect(() => flag(name, text)).toThrow(expected);
+  });
+});
+
+describe('defaults in the help', () => {
+  const shownOf = async (name: string) => {
+    const flags = settingFlags(await loadAlgorithm(name));
+    return new Map(flags.map(({ flag: text, shown }) => [text.split(' ')[0], shown]));
+  };
+
+  // Hopper's rate of SAC's actor is 0.00002, that of MLP critics and of the preset sac is 0.0003, that of hyper policies 0.0001.
+  test.each([
+    ['td3', '--batch-size', '100; changes with --preset'],
+    ['td3', '--warm-up', '1000; changes with --preset'],
+    ['td3', '--actor-lr', '0.0003; changes with --policy'],
+    ['td3', '--critic-lr', '0.00005; changes with --preset, --critic'],
+    ['td3', '--preset', 'paper'],
+    ['td3', '--init', 'hyperl'],
+    ['td3', '--trunk', undefined],
+    ['sac', '--actor-lr', '0.0001; changes with --env, --preset, --policy, --critic'],
+    ['sac', '--critic-lr', '0.00005; changes with --preset, --critic'],
+    ['sac', '--batch-size', '256'],
+    ['sac', '--temperature', 'fixed for the preset paper, else learned'],
+    ['maml', '--inner-steps', '1; changes with --policy'],
+    ['maml', '--tasks', '40'],
+    ['pearl', '--gamma', '0.99; changes with --env'],
+    ['pearl', '--policy-lr', '0.0001; changes with --env, --agent, --networks'],
+    ['pearl', '--meta-batch', '16; changes with --env'],
+    ['pearl', '--init', 'hyperl; changes with --env'],
+    ['pearl', '--trunk', 'changes with --env'],
+    ['pearl', '--latent', '5'],
+  ])('%s %s: %s', async (algorithm, name, text) => {
+    expect((await shownOf(algorithm)).get(name)).toBe(text);
+  });
+
+  test.each(['td3', 'sac', 'maml', 'pearl'])('%s: a figure alone holds beside all pairs of choices', async (name) => {
+    const algorithm = await loadAlgorithm(name);
+    const flags = settingFlags(algorithm);
+    const alone = flags.filter(({ defaultText, shown }) => defaultText === undefined && !shown?.includes('changes'));
+    const choices: GivenConfig[] = flags
+      .filter(({ path: [group] }) => group === 'algorithm')
+      .flatMap(({ path, choices: values = [] }) =>
+        values.map((value) => path.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as GivenConfig),
+      );
+    const pairs = choices.flatMap((one) => choices.map((other) => merged(one, other)));
+    const at = (settings: unknown, path: readonly string[]) =>
+      path.reduce<unknown>((inner, key) => (inner as GivenConfig | undefined)?.[key], settings);
+    const wrong = new Set<string>();
+    for (const environment of environmentNames) {
+      for (const pair of pairs) {
+        const defaults = algorithm.defaults({ environment, algorithm: {}, loop: {}, ...pair });
+        for (const { path, shown } of alone) {
+          const value = at(pair, path) === undefined ? at(defaults, path) : undefined;
+          if (value !== undefined && String(value) !== shown) wrong.add(`${path.join('.')} ${shown}: ${value}`);
+        }
+      }
+    }
+    expect([...wrong]).toEqual([]);
   });
 });
 

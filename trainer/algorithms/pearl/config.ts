@@ -63,7 +63,7 @@ const networkShape = {
   encodesNextObservation: setting(yesOrNo(), {
     flag: '--encode-next-observation <true|false>',
     help: 'whether the encoder reads the next observation too; needed if tasks differ in their dynamics',
-    defaultText: 'true for *-Rand-Params, else false',
+    defaultText: 'true for *-Rand-Params if z is inferred, else false',
   }),
   contextUnits: setting(oneOf(['range', 'raw']), {
     flag: '--context-units <kind>',
@@ -75,17 +75,14 @@ const learningShape = {
   policyLearningRate: setting(rate(), {
     flag: '--policy-lr <rate>',
     help: 'learning rate of the policy',
-    defaultText: '0.0001 for hypernetworks, else 0.0003',
   }),
   qLearningRate: setting(rate(), {
     flag: '--q-lr <rate>',
     help: 'learning rate of the Qs',
-    defaultText: '0.00005 for hypernetworks, else 0.0003',
   }),
   valueLearningRate: setting(rate(), {
     flag: '--value-lr <rate>',
     help: 'learning rate of V',
-    defaultText: '0.00005 for hypernetworks, else 0.0003',
   }),
   encoderLearningRate: setting(rate(), { flag: '--encoder-lr <rate>', help: 'learning rate of the encoder' }),
   gamma: discountSetting(),
@@ -108,13 +105,11 @@ const learningShape = {
   metaBatchSize: setting(integer(1), {
     flag: '--meta-batch <tasks>',
     help: 'tasks of one update',
-    defaultText: '4 for directions, else 16',
   }),
   batchSize: setting(integer(1), { flag: '--batch-size <rows>', help: 'transitions of each task of one update' }),
   contextBatchSize: setting(integer(1), {
     flag: '--context-batch <rows>',
     help: 'transitions of each task that the encoder sees in one update',
-    defaultText: '256 for directions, else 100',
   }),
   contextData: setting(oneOf(['recent', 'all']), {
     flag: '--context-data <which>',
@@ -126,7 +121,7 @@ const collectionShape = {
   trainTaskCount: setting(integer(1).optional(), {
     flag: '--train-tasks <count>',
     help: 'training tasks',
-    defaultText: "the environment's: 100, or 2 directions",
+    defaultText: "the environment's: 100, 40 of *-Rand-Params, or 2 directions",
   }),
   trainRange: setting(numbers().optional(), {
     flag: '--train-range <low,high,...>',
@@ -144,17 +139,14 @@ const collectionShape = {
   priorStepCount: setting(integer(1), {
     flag: '--prior-steps <count>',
     help: 'steps of an iteration in each of its tasks with z of the prior, at least, in whole episodes; the encoder learns from these',
-    defaultText: '1000 for HalfCheetah-Fwd-Back, else 400',
   }),
   posteriorStepCount: setting(integer(0), {
     flag: '--posterior-steps <count>',
     help: 'steps of an iteration in each of its tasks with z of the posterior, at least, in whole episodes, after those of the prior',
-    defaultText: '1000 for HalfCheetah-Fwd-Back, else 600',
   }),
   updateCount: setting(integer(1), {
     flag: '--updates <count>',
     help: 'updates of an iteration',
-    defaultText: '4000 for Ant-Fwd-Back, else 2000',
   }),
   replayCapacity: setting(integer(1), {
     flag: '--replay-capacity <rows>',
