@@ -178,7 +178,10 @@ export const manifestSchema = z.object({
     freshEpisodeCount: z.number().int().positive().optional(),
     /** Of a policy that adapts: episodes of a task by which the evaluations adapted it before they scored it. */
     adaptationEpisodeCount: z.number().int().nonnegative().optional(),
-    /** Version-control revision of the trainer, or `unknown`. */
+    /**
+     * Version-control revision of the trainer's checkout when it published; with `-dirty` where tracked files differed from it, `-unchecked` where
+     * git did not say in time whether they did. Or `unknown`.
+     */
     sourceRevision: z.string(),
     /** ISO 8601 with seconds and `Z` or an offset: the age of weights is counted from it. */
     publishedAt: z.iso.datetime({ offset: true }),

@@ -1,9 +1,7 @@
 /** Publishes what a run has learnt. A resumed run publishes the same step to the same model only once. */
 
-import { execFileSync } from 'node:child_process';
-import { existsSync, realpathSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
 import { makeFolder, makeWritableFolder } from '../../src/files/folders.ts';
 import type { Evaluation, Manifest } from '../../src/package/manifest.ts';
@@ -15,6 +13,7 @@ import type { RunLog, RunResult, Training } from './algorithm.ts';
 import type { PublishOptions, RunConfig } from './config.ts';
 import { HangError } from './environment/hang.ts';
 import { notePublication, type Publication, samePublication } from './publication.ts';
+import { sourceRevision } from './source-revision.ts';
 
 type FreshFigures = Partial<Pick<Manifest['training'], 'freshReturn' | 'freshStandardDeviation' | 'freshEpisodeCount'>>;
 
@@ -122,25 +121,4 @@ async function freshFigures({ training, log, signal }: RunToPublish): Promise<Fr
 async function writeNetworks(directory: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
   makeFolder(directory);
   for (const [name, bytes] of files) await writeFile(join(directory, name), bytes);
-}
-
-/** The revision of this code in version control; `unknown` outside a checkout of its own, as where it is installed as a package. */
-function sourceRevision(): string {
-  try {
-    const options = { cwd: import.meta.dirname, stdio: ['ignore', 'pipe', 'ignore'] as ['ignore', 'pipe', 'ignore'] };
-    const [root, revision] = execFileSync('git', ['rev-parse', '--show-toplevel', 'HEAD'], options)
-      .toString()
-      .trim()
-      .split('\n') as [string, string];
-    return realpathSync(root) === realpathSync(packageRoot()) ? revision : 'unknown';
-  } catch {
-    return 'unknown';
-  }
-}
-
-/** The nearest folder above this file with a package.json. */
-function packageRoot(): string {
-  let folder = import.meta.dirname;
-  while (!existsSync(join(folder, 'package.json')) && folder !== dirname(folder)) folder = dirname(folder);
-  return folder;
 }
