@@ -10,7 +10,7 @@ import type { GivenConfig, PublishOptions, RunConfig } from './run/config.ts';
 import type { Environment } from './run/environment/environment.ts';
 import { openEnvironment } from './run/environment/open.ts';
 import { environmentPlace } from './run/environment-place.ts';
-import { explainFailure, type Resumption, RunFailure } from './run/failure.ts';
+import { explainFailure, explainUnpublished, type Resumption, RunFailure } from './run/failure.ts';
 import { openRunLog, type RunLogger } from './run/logging.ts';
 import { createProgress, type Progress, type ProgressStream, singleUnit } from './run/progress.ts';
 import { checkPublishable, type PublishedRun, publishRun } from './run/publish.ts';
@@ -43,7 +43,7 @@ export type TrainResult = PublishedRun & { readonly run: RunResult };
  * @throws HyperpolicyError: an unknown algorithm, setting, environment or network, a value out of range, the webgpu device, an environment that
  *   the algorithm cannot train in, a port that is taken, a run directory with or without a run against `resume`, a store that cannot be written; and what
  *   ended the run (an environment that throws, a loss that is not finite, a full disk), with what is kept and how to go on: the best
- *   policy so far is published before
+ *   policy so far is published before; what prevented publishing at its end, with how to publish it
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const algorithm = await loadAlgorithm(options.config.algorithm.name);
@@ -162,11 +162,15 @@ const watched = (progress: Progress, port: MetricsPort): Pick<Progress, 'report'
 
 type Context = Pick<TrainOptions, 'signal'> & Resumption & { readonly resume: boolean; readonly log: RunLogger };
 
-/** Publishes a run that is over as the config says. */
+/** Publishes a run that is over as the config says. @throws HyperpolicyError: what failed, what is kept, and how to publish it */
 async function conclude(run: RunResult, opened: Opened, context: Context): Promise<TrainResult> {
   const publish = publishing(opened.config);
   if (run.aborted || publish === undefined) return { run, published: undefined, publishedBefore: undefined };
-  return { run, ...(await publishNow(run, publish, opened, context)) };
+  try {
+    return { run, ...(await publishNow(run, publish, opened, context)) };
+  } catch (error) {
+    throw explainUnpublished(error, { step: run.step, checkpoint: run.checkpoint! }, context);
+  }
 }
 
 /** The error of a run that failed, once the best policy so far is published as the config says. */

@@ -125,6 +125,23 @@ test('a reward that no loss can hold: where, and the best policy before it is pu
   );
 });
 
+test('a run whose last step is done and whose networks cannot be written: what is kept, and the command that publishes it', async () => {
+  const folder = place('unpublished', {});
+  const inTheWay = join(folder, 'r/networks/actor.safetensors');
+  mkdirSync(inTheWay, { recursive: true });
+  const { code, stdout, stderr } = await runCommand(train('--steps', '150'), folder);
+  expect([code, stdout]).toEqual([1, '']);
+  const [told, command] = lastLine(stderr).split(' with: ');
+  expect(told).toMatch(
+    /^hyperpolicy: publishing after step 150: expected no fault, got EISDIR: .*actor\.safetensors'\. Training is done and kept as r\/checkpoints\/150\. Publish it$/,
+  );
+  expect(command).toBe(resumeOf('r'));
+  rmSync(inTheWay, { recursive: true });
+  const resumed = await runCommand(['train', 'td3', '--run', 'r', '--resume'], folder);
+  expect(resumed.code, resumed.stderr).toBe(0);
+  expect(JSON.parse(resumed.stdout)).toMatchObject({ step: 150, version: 1 });
+});
+
 test('a run that is killed before its first checkpoint begins again with its settings, and equals one that was not', async () => {
   const folder = place('early', {});
   const { finish, left } = commandRuns('td3', () => folder);

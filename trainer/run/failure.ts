@@ -39,7 +39,7 @@ export function explainFailure(
   }: Resumption & { readonly published?: PublishedRun; readonly publishFailure?: unknown },
 ): HyperpolicyError {
   const { unit } = resumption;
-  const { kind, where, expected, actual, remedy } = asError(cause);
+  const { kind, where, expected, actual, remedy } = asError(cause, 'the loop');
   const model = published?.published?.manifest.model ?? published?.publishedBefore?.model;
   const version = published?.published?.version ?? published?.publishedBefore?.version;
   const kept = [
@@ -64,14 +64,33 @@ export function explainFailure(
   });
 }
 
+/** The error for the person, of a run that came to its end and could not be published. @param checkpoint of its last step */
+export function explainUnpublished(
+  cause: unknown,
+  { step, checkpoint }: { readonly step: number; readonly checkpoint: string },
+  resumption: Resumption,
+): HyperpolicyError {
+  const publishing = `publishing after ${resumption.unit} ${step}`;
+  const { kind, where, expected, actual, remedy } = asError(cause, publishing);
+  const kept = `Training is done and kept as ${checkpoint}. Publish it ${wayOf(resumption)}`;
+  return new HyperpolicyError({
+    kind,
+    where: where === publishing ? where : `${publishing}: ${where}`,
+    expected,
+    actual,
+    remedy: remedy === undefined ? kept : `${remedy}. ${kept}`,
+    cause,
+  });
+}
+
 const wayOf = ({ runDirectory, resumeCommand }: Resumption): string =>
   resumeCommand === undefined
     ? `with \`resume: true\` and the run directory ${JSON.stringify(runDirectory)}`
     : `with: ${resumeCommand}`;
 
-const asError = (failure: unknown): HyperpolicyError =>
+const asError = (failure: unknown, where: string): HyperpolicyError =>
   failure instanceof HyperpolicyError
     ? failure
-    : failedPrecondition({ where: 'the loop', expected: 'no fault', actual: textOf(failure) });
+    : failedPrecondition({ where, expected: 'no fault', actual: textOf(failure) });
 
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

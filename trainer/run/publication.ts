@@ -2,8 +2,10 @@
 
 import { readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { replaceFile } from '../../src/files/durable-files.ts';
-import { readPackage } from '../../src/package/package.ts';
+import type { Manifest } from '../../src/package/manifest.ts';
+import { readPackage, versionToPublish } from '../../src/package/package.ts';
 
 export const publicationFile = 'published.json';
 
@@ -44,6 +46,36 @@ export async function samePublication(
     // The package is missing or damaged, so the run is published again.
     return undefined;
   }
+}
+
+/** By what a version is known as a run's: two policies of the same evaluations, to the last digit, are one. */
+type Origin = Pick<Manifest['training'], 'config' | 'seed' | 'steps' | 'evaluations'> & {
+  readonly environment: string;
+};
+
+/** The newest version of the model, if the run that is resumed published it and was ended before it could note that. */
+export async function unnotedPublication(
+  publication: Pick<Publication, 'store' | 'model' | 'which' | 'step'>,
+  origin: Origin,
+): Promise<Publication | undefined> {
+  try {
+    const { store, model } = publication;
+    const version = (await versionToPublish(store, model)) - 1;
+    const directory = join(resolve(store), model, String(version));
+    const { manifest } = await readPackage(directory);
+    const found = originOf({ ...manifest.training, environment: manifest.environment });
+    return isDeepStrictEqual(found, originOf(origin)) ? { ...publication, version, directory } : undefined;
+  } catch {
+    // There is none, or it is damaged.
+    return undefined;
+  }
+}
+
+/** As JSON has it. The length of the run and the like may be others by now. */
+function originOf({ environment, config, seed, steps, evaluations }: Origin): unknown {
+  const { which } = config.publish as Pick<Publication, 'which'>;
+  const { algorithm } = config;
+  return JSON.parse(JSON.stringify({ environment, algorithm, which, seed, steps, evaluations }));
 }
 
 /** The last publication to this model of this store, by the same choice. */

@@ -1,8 +1,8 @@
 /** Publishes what a run has learnt. A resumed run publishes the same step to the same model only once. */
 
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
+import { replaceFile } from '../../src/files/durable-files.ts';
 import { makeFolder, makeWritableFolder } from '../../src/files/folders.ts';
 import type { Evaluation, Manifest } from '../../src/package/manifest.ts';
 import { checkModelName } from '../../src/package/model-name.ts';
@@ -12,7 +12,13 @@ import { publishModel } from '../export/package.ts';
 import type { RunLog, RunResult, Training } from './algorithm.ts';
 import type { PublishOptions, RunConfig } from './config.ts';
 import { HangError } from './environment/hang.ts';
-import { notePublication, type Publication, samePublication } from './publication.ts';
+import {
+  notePublication,
+  type Publication,
+  publicationFile,
+  samePublication,
+  unnotedPublication,
+} from './publication.ts';
 import { sourceRevision } from './source-revision.ts';
 
 type FreshFigures = Partial<Pick<Manifest['training'], 'freshReturn' | 'freshStandardDeviation' | 'freshEpisodeCount'>>;
@@ -50,13 +56,13 @@ type RunToPublish = {
 
 /** Publishes the networks of the best evaluation, or the present ones. Errors: those of publishPackage. */
 export async function publishRun(options: RunToPublish): Promise<PublishedRun> {
-  const { run, training, config, publish, runDirectory, resume, specs, engine, log } = options;
+  const { run, training, config, publish, runDirectory, specs, engine, log } = options;
   const { store, model, which } = publish;
   const isEvery = which === 'every';
-  const publishedBefore =
-    resume || isEvery ? await samePublication(runDirectory, { ...publish, step: run.step }) : undefined;
-  if (publishedBefore !== undefined) return { published: undefined, publishedBefore };
   const best = which === 'best' ? run.best : undefined;
+  const record = trainingRecord(options, best);
+  const publishedBefore = await formerPublication(options, record);
+  if (publishedBefore !== undefined) return { published: undefined, publishedBefore };
   if (best !== undefined) await training.restoreBest(runDirectory, best);
   await writeNetworks(join(runDirectory, 'networks'), training.networkFiles());
   // The return that chose the best policy is biased; that of fresh episodes is not.
@@ -69,12 +75,39 @@ export async function publishRun(options: RunToPublish): Promise<PublishedRun> {
     environment: config.environment,
     specs,
     engine,
-    training: { ...trainingRecord(options, best), ...fresh, sourceRevision: sourceRevision() },
+    training: { ...record, ...fresh, sourceRevision: sourceRevision() },
   });
   const { version, directory } = published;
   log.info({ directory }, 'published');
-  await notePublication(runDirectory, { store, model, which, step: run.step, version, directory });
+  await note(options, { version, directory });
   return { published, publishedBefore };
+}
+
+/** What this run has published already of the same step: a resumed one does it again from its checkpoint on. */
+async function formerPublication(options: RunToPublish, record: TrainingRecord): Promise<Publication | undefined> {
+  const { run, config, publish, runDirectory, resume } = options;
+  if (!resume && publish.which !== 'every') return undefined;
+  const noted = await samePublication(runDirectory, { ...publish, step: run.step });
+  if (noted !== undefined || !resume) return noted;
+  const found = await unnotedPublication(
+    { ...publish, step: run.step },
+    { ...record, environment: config.environment },
+  );
+  if (found !== undefined) await note(options, found);
+  return found;
+}
+
+/** The version is there also if this fails, as on a full disk: a resumed run finds it. */
+async function note(
+  { run: { step }, publish: { store, model, which }, runDirectory, log }: RunToPublish,
+  { version, directory }: Pick<Publication, 'version' | 'directory'>,
+): Promise<void> {
+  try {
+    await notePublication(runDirectory, { store, model, which, step, version, directory });
+  } catch (error) {
+    const text = `version ${version} of "${model}" is published; ${publicationFile}, which notes that, could not be written`;
+    log.warn({ error: (error as Error).message }, text);
+  }
 }
 
 /** Servers answer GetModel with all that a manifest has. */
@@ -87,6 +120,8 @@ function recorded({ evaluations, best }: RunToPublish['run']): Evaluation[] {
   const stride = Math.ceil(length / (recordedCountMax - 2));
   return evaluations.filter(({ step }, index) => index % stride === 0 || step === best?.step || index === length - 1);
 }
+
+type TrainingRecord = ReturnType<typeof trainingRecord>;
 
 function trainingRecord({ run, config }: RunToPublish, best: RunResult['best']) {
   const { workingDirectory: _, ...settings } = config;
@@ -117,8 +152,8 @@ async function freshFigures({ training, log, signal }: RunToPublish): Promise<Fr
   }
 }
 
-/** Writes the published networks as safetensors too. */
+/** Writes the published networks as safetensors too. A kill or a full disk leaves each as it was before. */
 async function writeNetworks(directory: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
   makeFolder(directory);
-  for (const [name, bytes] of files) await writeFile(join(directory, name), bytes);
+  for (const [name, bytes] of files) await replaceFile(join(directory, name), bytes, 'safetensors');
 }

@@ -1,7 +1,8 @@
 /** What a person is told when a run has failed. */
 
 import { expect, test } from 'vitest';
-import { explainFailure, RunFailure } from '../../../trainer/run/failure.ts';
+import { notFound } from '../../../src/contract/errors.ts';
+import { explainFailure, explainUnpublished, RunFailure } from '../../../trainer/run/failure.ts';
 
 const failure = (checkpoint: string | undefined) =>
   new RunFailure(new Error('disk full'), {
@@ -26,4 +27,18 @@ test.each([
     explainFailure(failure(checkpoint), { runDirectory: 'my runs/a', unit, resumeCommand }).message;
   expect(told('step')).toBe(`${ended}${remedy}`);
   expect(told('iteration')).toBe(`${ended}${remedy}`.replaceAll('step 250', 'iteration 250'));
+});
+
+test.each([
+  [new Error('disk full'), 'publishing after step 250: expected no fault, got disk full. '],
+  [
+    notFound({ where: 'best/200', expected: 'a checkpoint', actual: 'none', remedy: 'Put it back' }),
+    'publishing after step 250: best/200: expected a checkpoint, got none. Put it back. ',
+  ],
+])('training that is done and cannot be published: %s', (cause, text) => {
+  const run = { step: 250, checkpoint: 'r/checkpoints/250' };
+  const resumption = { runDirectory: 'r', unit: 'step', resumeCommand: 'hyperpolicy train td3 --run r --resume' };
+  const kept =
+    'Training is done and kept as r/checkpoints/250. Publish it with: hyperpolicy train td3 --run r --resume';
+  expect(explainUnpublished(cause, run, resumption).message).toBe(`${text}${kept}`);
 });
