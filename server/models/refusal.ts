@@ -1,5 +1,7 @@
 /** Packages that were refused: when they are tried again. */
 
+import { lacksMemory } from '../../src/onnx/provider-faults.ts';
+
 export type Refusal = {
   /** State of the files: with another one the package is tried again. */
   readonly state: string;
@@ -28,7 +30,6 @@ const passingKinds: readonly unknown[] = ['resource_exhausted', 'unavailable', '
 export function isPassing(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { kind, code, cause, message } = error as Error & { kind?: unknown; code?: unknown };
-  if (passingKinds.includes(kind) || passingCodes.has(String(code)) || /bad_alloc|out of memory/i.test(message))
-    return true;
+  if (passingKinds.includes(kind) || passingCodes.has(String(code)) || lacksMemory(message)) return true;
   return cause !== error && isPassing(cause);
 }

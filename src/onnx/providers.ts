@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { failedPrecondition, type HyperpolicyError, resourceExhausted } from '../contract/errors.ts';
 import { nativeBinding } from './native.ts';
+import { lacksDriver } from './provider-faults.ts';
 
 /** What a session can be asked for; `auto` is `cuda` where its provider loads, else `cpu`. */
 export const deviceNames = ['auto', 'cpu', 'webgpu', 'cuda'] as const;
@@ -20,6 +21,8 @@ const remedies: Record<Device, string> = {
     'It needs the Vulkan loader (libvulkan.so.1) and a driver; without a GPU, name a software driver in VK_ICD_FILENAMES',
   cuda: 'Fetch the provider with deploy/cuda/install.sh, and set LD_LIBRARY_PATH as it prints',
 };
+const driverRemedy =
+  'Install NVIDIA driver 580 or newer, which CUDA 13 needs: nvidia-smi shows the one that is there, if any';
 
 /**
  * The devices to try, in order; the first that loads is taken. `webgpu` is taken by name only: a software Vulkan driver, far
@@ -42,7 +45,13 @@ export function isInstalled(device: Device): boolean {
 
 /** The error where a device was asked for and is not there. */
 export const missingDevice = (where: string, device: Device, actual: string, cause?: unknown): HyperpolicyError =>
-  failedPrecondition({ where, expected: `the ${device} device`, actual, remedy: remedies[device], cause });
+  failedPrecondition({
+    where,
+    expected: `the ${device} device`,
+    actual,
+    remedy: lacksDriver(actual) ? driverRemedy : remedies[device],
+    cause,
+  });
 
 /** The error where a device is there and its memory does not suffice. */
 export const fullDevice = (where: string, device: Device, actual: string, cause?: unknown): HyperpolicyError =>
@@ -50,7 +59,10 @@ export const fullDevice = (where: string, device: Device, actual: string, cause?
     where,
     expected: `memory of the ${device} device for one more graph`,
     actual,
-    remedy: 'Serve fewer models or smaller batches there, or choose --device cpu',
+    remedy:
+      device === 'cpu'
+        ? 'Serve fewer models or smaller batches, or give the process more memory'
+        : 'Serve fewer models or smaller batches there, or choose --device cpu',
     cause,
   });
 

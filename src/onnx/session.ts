@@ -5,6 +5,7 @@ import { invalidArgument } from '../contract/errors.ts';
 import { checkForeign } from './foreign.ts';
 import { type NativeSession, type NativeTensorMap, nativeBinding, runInPlace } from './native.ts';
 import { requirePrecision } from './precision.ts';
+import { clauseOf, lacksDevice, lacksMemory } from './provider-faults.ts';
 import { candidates, type Device, type DeviceName, fullDevice, isInstalled, missingDevice } from './providers.ts';
 import { checkForWebgpu } from './webgpu-faults.ts';
 
@@ -31,9 +32,14 @@ export type TensorInfo = {
   readonly shape: readonly (number | string)[];
 };
 
+/** A device that `auto` tried, and why the graph did not open there. */
+export type SkippedDevice = { readonly device: Device; readonly reason: string };
+
 export type Session = {
   /** The device that was taken. */
   readonly device: Device;
+  /** Those that were tried before it. */
+  readonly skipped: readonly SkippedDevice[];
   readonly inputs: readonly TensorInfo[];
   readonly outputs: readonly TensorInfo[];
   /**
@@ -57,22 +63,25 @@ const dtypeByCode: Record<number, TensorInfo['dtype']> = { 1: 'float32', 6: 'int
  * @param model the bytes of an .onnx file
  * @param name used in error messages
  * @throws HyperpolicyError invalid_argument if the bytes are not a model that the runtime takes; failed_precondition if
- *   the named device is missing; resource_exhausted if the model does not fit into the device's memory
+ *   the named device is missing; resource_exhausted if the model does not fit into memory
  */
 export function openSession(model: Uint8Array, options: SessionOptions, name = 'model'): Session {
   if (options.foreign === true) checkForeign(model, name);
   const devices = candidates(options.device ?? 'cpu');
+  const skipped: SkippedDevice[] = [];
+  // The next one is tried; the last one's error is thrown.
   for (const device of devices.slice(0, -1)) {
     try {
-      return openOn(device, model, options, name);
-    } catch {
-      // The next one is tried; the last one's error is thrown.
+      return wrap(openOn(device, model, options, name), device, skipped);
+    } catch (error) {
+      skipped.push({ device, reason: (error as Error).message });
     }
   }
-  return openOn(devices.at(-1)!, model, options, name);
+  const last = devices.at(-1)!;
+  return wrap(openOn(last, model, options, name), last, skipped);
 }
 
-function openOn(device: Device, model: Uint8Array, options: SessionOptions, name: string): Session {
+function openOn(device: Device, model: Uint8Array, options: SessionOptions, name: string): NativeSession {
   if (!isInstalled(device)) throw missingDevice(name, device, 'no provider of that name');
   if (device === 'cuda') requirePrecision();
   if (device === 'webgpu') checkForWebgpu(model, name);
@@ -103,33 +112,21 @@ function openOn(device: Device, model: Uint8Array, options: SessionOptions, name
     });
   } catch (cause) {
     const text = (cause as Error).message;
-    if (device !== 'cpu' && lacksMemory(text)) throw fullDevice(name, device, firstLine(text), cause);
-    if (device !== 'cpu' && lacksDevice(text)) throw missingDevice(name, device, firstLine(text), cause);
+    if (lacksMemory(text)) throw fullDevice(name, device, clauseOf(text), cause);
+    if (device !== 'cpu' && lacksDevice(text)) throw missingDevice(name, device, clauseOf(text), cause);
     throw invalidArgument({ where: name, expected: 'an ONNX model', actual: text, cause });
   }
-  return wrap(native, device);
+  return native;
 }
 
-/** Whether the runtime's text is about memory of the device. */
-const lacksMemory = (text: string): boolean => /out of memory|failed to allocate|not enough memory/i.test(text);
-
-/** Whether the runtime's text is about a missing library, driver or adapter and not about the model. */
-const lacksDevice = (text: string): boolean => /adapter|shared library|driver|CUDA failure|cuda/i.test(text);
-
-/** The last clause of the runtime's first line, which begins with its own source paths. */
-const firstLine = (text: string): string =>
-  text
-    .split('\n')[0]!
-    .replace(/^.*was false\. /, '')
-    .replace(/[. ]+$/, '');
-
-function wrap(native: NativeSession, device: Device): Session {
+function wrap(native: NativeSession, device: Device, skipped: readonly SkippedDevice[]): Session {
   const inputs = native.inputMetadata.map(tensorInfo);
   const outputs = native.outputMetadata.map(tensorInfo);
   const all = outputs.map(({ name }) => name);
   const everything = unfetched(all);
   return {
     device,
+    skipped,
     inputs,
     outputs,
     run(feeds, fetches, names = all) {
