@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # Brings ONNX Runtime's CUDA provider beside onnxruntime-node's library, from the PyPI wheel of the same version, with the CUDA and
-# cuDNN libraries that it needs. Afterwards `--device cuda` works where the NVIDIA driver is there.
+# cuDNN libraries that it needs. Afterwards `--device cuda` works where NVIDIA's driver is there, of version 580 or newer: CUDA 13 needs it.
 #
 #   deploy/cuda/install.sh [FOLDER]    FOLDER holds NVIDIA's libraries, about 3 GB; node_modules/.cuda unless given
 #
-# Run it in the project's root, after npm ci. Needs python3 with pip. It prints the LD_LIBRARY_PATH to set, and what the
-# provider's libraries resolve to on standard error.
+# Run it in the project's root, after npm ci. Needs python3 with pip. It prints the LD_LIBRARY_PATH to set, and on standard error what the
+# provider's libraries resolve to, with a warning where nvidia-smi tells of an older driver.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 version=$(node -p "require('onnxruntime-node/package.json').version")
 target=node_modules/onnxruntime-node/bin/napi-v6/linux/x64
 folder=$(realpath -m "${1:-node_modules/.cuda}")
-# What the provider links: CUDA 13 and cuDNN 9.
+# What the provider links: CUDA 13 and cuDNN 9. The driver is the oldest that CUDA 13 runs on.
+driver_min=580
 cuda_wheels=("nvidia-cublas==13.*" "nvidia-cuda-runtime==13.*" "nvidia-cufft==12.*" "nvidia-curand==10.*"
   "nvidia-cuda-nvrtc==13.*" "nvidia-nvjitlink==13.*" "nvidia-cudnn-cu13==9.*")
 
@@ -46,6 +47,11 @@ if [ -n "$missing" ]; then
   echo "install.sh: expected every library of the CUDA provider, got none for:" >&2
   echo "$missing" >&2
   exit 1
+fi
+# The machine that installs may be another one than the one that runs.
+driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1 || true)
+if [[ "$driver" =~ ^([0-9]+)\. ]] && [ "${BASH_REMATCH[1]}" -lt "$driver_min" ]; then
+  echo "install.sh: warning: expected NVIDIA driver $driver_min or newer, which CUDA 13 needs, got $driver: --device cuda will not load here" >&2
 fi
 # shellcheck disable=SC2016 # The shell that reads the line expands it.
 printf 'export LD_LIBRARY_PATH=%q${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}\n' "$folder"

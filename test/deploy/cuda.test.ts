@@ -85,6 +85,22 @@ test.skipIf(!isLinux)('the driver may be missing where it installs, any other li
   expect(other.stderr.trimEnd()).toMatch(/libcufft\.so\.12 => not found$/);
 });
 
+test.skipIf(!isLinux)('the installer warns of a driver that is too old for CUDA 13, and of no other', () => {
+  const { root, install } = project('libcuda.so.1');
+  const tool = join(root, 'bin/nvidia-smi');
+  const warningWith = (said: string): string | undefined => {
+    writeFileSync(tool, `#!/bin/sh\n[ "$1 $2" = "--query-gpu=driver_version --format=csv,noheader" ] && ${said}\n`);
+    chmodSync(tool, 0o755);
+    const { status, stderr } = install();
+    expect(status, stderr).toBe(0);
+    return /^install\.sh: warning: .*$/m.exec(stderr)?.[0];
+  };
+  expect(warningWith("printf '570.124.06\\n570.124.06\\n'")).toBe(
+    'install.sh: warning: expected NVIDIA driver 580 or newer, which CUDA 13 needs, got 570.124.06: --device cuda will not load here',
+  );
+  expect(warningWith('echo 580.65.06')).toBeUndefined();
+});
+
 test.skipIf(!isLinux)('the installer asks for npm ci where the runtime is not there', () => {
   const { target, install } = project('libcuda.so.1');
   rmSync(join(target, 'libonnxruntime.so.1'));
