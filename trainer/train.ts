@@ -7,6 +7,7 @@ import type { Engine } from './engine/engine.ts';
 import type { Algorithm, RunContext, RunResult, Training } from './run/algorithm.ts';
 import { completeConfig } from './run/complete-config.ts';
 import type { GivenConfig, PublishOptions, RunConfig } from './run/config.ts';
+import { tellDevices } from './run/devices.ts';
 import type { Environment } from './run/environment/environment.ts';
 import { openEnvironment } from './run/environment/open.ts';
 import { environmentPlace } from './run/environment-place.ts';
@@ -111,6 +112,7 @@ async function trainInDirectory(
     log = openRunLog({ directory: runDirectory, unit, warn: progress.print });
     log.info({ config, resume: isResumed }, 'training starts');
     if (resume && !isResumed) progress.print(`${runDirectory} has no checkpoint yet: its run begins at ${unit} 0`);
+    tellDevices(opened.engine, config.device, { log, print: progress.print });
     const warnings = algorithm.warnings?.(config) ?? [];
     for (const line of [...unusedSettings(algorithm, config), ...warnings]) log.warn({}, line);
     const unbounded = unboundedText(opened.environment.specs.action);

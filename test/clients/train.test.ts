@@ -7,6 +7,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { readPackage } from '../../src/package/package.ts';
 import { td3Defaults } from '../../trainer/algorithms/td3/config.ts';
 import { offPolicyDefaults } from '../../trainer/loops/off-policy-config.ts';
+import { installBrokenProvider, knowsCuda } from '../deploy/broken-provider.ts';
 import { runCommand, startCommand } from './command.ts';
 
 const directory = await mkdtemp(join(tmpdir(), 'hyperpolicy-train-'));
@@ -66,6 +67,30 @@ describe('train td3', () => {
       'warning: --batch-size 16 is more than --replay-capacity 10 can hold: every update has the same transitions several times',
     ]);
     expect(code).toBe(0);
+  });
+
+  test.runIf(knowsCuda)('says once that auto leaves out a device that does not load, and why', async () => {
+    const command = installBrokenProvider(await mkdtemp(join(directory, 'installation-')));
+    const args = ['--critic', 'mlp-standard', '--steps', '120', '--publish', 'none', '--run', 'left-out'];
+    const { code, stderr } = await startCommand(train(...args, '--device', 'auto'), directory, command).finished;
+    expect(code, stderr).toBe(0);
+    expect(stderr.match(/^(device|warning: --device|updates): .*$|^.*auto leaves.*$/gm)).toEqual([
+      expect.stringMatching(
+        /^warning: --device auto leaves cuda out: updates run on cpu \(reason td3-\S+: expected the cuda device, got .*install\.sh.*\)$/,
+      ),
+      'device: cpu',
+    ]);
+    const log = (await readFile(join(directory, 'left-out', 'train.log'), 'utf8')).trim().split('\n');
+    expect(log.map((line) => JSON.parse(line) as object)).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({
+          level: 40,
+          msg: '--device auto leaves cuda out: updates run on cpu',
+          reason: expect.stringContaining('expected the cuda device'),
+        }),
+        expect.objectContaining({ level: 30, msg: 'updates run on a device', devices: ['cpu'] }),
+      ]),
+    );
   });
 
   test('equal seeds give equal runs', async () => {

@@ -1,5 +1,6 @@
 /** How training computations run: the same tfjs functions, traced to ONNX or eagerly on a tfjs backend. */
 
+import type { Session } from '../../src/onnx/session.ts';
 import type { TracedFunction } from '../../src/trace/trace.ts';
 
 export type BoundInput = { readonly shape: readonly number[]; readonly data: Float32Array };
@@ -78,8 +79,16 @@ export type ItemComputations<Name extends string> = {
   dispose(): void;
 };
 
+/** A device, and those that `auto` tried before it. */
+export type TakenDevice = Pick<Session, 'device' | 'skipped'>;
+
 export type Engine = {
   readonly name: string;
+  /**
+   * Each device that a computation was compiled for, in the order of the first; computations that are too small for any are not in it. Only of
+   * engines that take a device.
+   */
+  readonly devices?: readonly TakenDevice[];
   compile(definition: ComputationDefinition): Computation;
   compileRepeated(definition: RepeatedDefinition): Computation;
   /** Only of engines with a way of their own; others compute items in turn. See `compileItems` of items.ts. */

@@ -7,13 +7,13 @@ import { afterPasses, repeated } from '../../src/onnx/loop.ts';
 import { multiplyAdds } from '../../src/onnx/multiply-adds.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
 import { candidates, type DeviceName } from '../../src/onnx/providers.ts';
-import { openSession, type SessionOptions } from '../../src/onnx/session.ts';
+import { openSession, type Session, type SessionOptions } from '../../src/onnx/session.ts';
 import { openSmallComputation } from '../../src/onnx/small-computation.ts';
 import { splitSteady } from '../../src/onnx/steady-part.ts';
 import { type TracedFunction, trace } from '../../src/trace/trace.ts';
 import { memoryLimit } from '../machine/memory.ts';
 import { bindSession, checkOutputs, type ItemModels } from './bound.ts';
-import type { BoundInput, Computation, ComputationDefinition, Engine } from './engine.ts';
+import type { BoundInput, Computation, ComputationDefinition, Engine, TakenDevice } from './engine.ts';
 import { itemsOnThreads } from './item-threads.ts';
 
 export type TracedEngineOptions = {
@@ -31,15 +31,22 @@ const smallMultiplyAdds = 1e6;
 
 export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions): Engine => {
   const options: SessionOptions = { threadCount, spinning: threadCount > 1, ...(device !== undefined && { device }) };
+  const devices: TakenDevice[] = [];
+  const noted = (session: Session): Session => {
+    const { device, skipped } = session;
+    if (!devices.some((taken) => taken.device === device)) devices.push({ device, skipped });
+    return session;
+  };
 
   return {
     name: 'traced',
+    devices,
     compile(definition) {
       const { name, inputs, outputs, fn } = definition;
       const graph = smallestFirst(graphOf(name, inputs, fn));
       checkOutputs(name, graph.outputs, outputs);
       if (multiplyAdds(graph) < smallMultiplyAdds) return small(definition, graph);
-      const session = compile(graph, options);
+      const session = noted(compile(graph, options));
       const shapes = new Map(session.outputs.map((output) => [output.name, output.shape as readonly number[]]));
       return bindSession(session, {
         inputs,
@@ -55,7 +62,12 @@ export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions)
         { shape: [passCount, ...shape], data },
       ]);
       const states = new Map(Object.entries(state).map(([part, array]) => [afterPasses(part), array]));
-      return bindSession(openSession(encode(graph), work < smallMultiplyAdds ? { threadCount: 1 } : options, name), {
+      const model = encode(graph);
+      const session =
+        work < smallMultiplyAdds
+          ? openSession(model, { threadCount: 1 }, name)
+          : noted(openSession(model, options, name));
+      return bindSession(session, {
         inputs: { ...state, ...Object.fromEntries(wholes) },
         // Written when all passes are done, so they may be the arrays that the first one read.
         outputs: (output) => states.get(output)!,

@@ -7,7 +7,6 @@ import { checkPolicy, type PolicySettings, unusedByPolicy } from '../off-policy/
 import { type CriticSettings, unusedByCritic } from '../off-policy/settings.ts';
 import { createVectorEnv } from '../rollout/vector-env.ts';
 import type { Algorithm, Publishable, Setup, Training, Unused } from '../run/algorithm.ts';
-import type { RunConfig } from '../run/config.ts';
 import type { Environment } from '../run/environment/environment.ts';
 import type { Portable } from '../run/portable-policy.ts';
 import {
@@ -96,7 +95,7 @@ async function openTraining<Config extends LearnerSettings>(
     stepCount: lastStepOf(loop),
     async run(context) {
       const { trainOffPolicy } = await import('./off-policy.ts');
-      const line = updatesText(updatesPerRun, config.device);
+      const line = updatesText(updatesPerRun, engine);
       if (line !== undefined) context.reporter?.print(line);
       return trainOffPolicy({
         ...context,
@@ -138,9 +137,9 @@ const statesOf = (learner: OffPolicyLearner): Pick<Training, 'restoreBest' | 'as
 });
 
 /** Tells the user how updates run. */
-function updatesText(updatesPerRun: number, device: RunConfig['device']): string | undefined {
+function updatesText(updatesPerRun: number, { devices = [] }: Setup['engine']): string | undefined {
   if (updatesPerRun > 1) return `updates: ${updatesPerRun} in a run`;
-  if (device !== 'cuda') return undefined;
+  if (devices.every(({ device }) => device === 'cpu')) return undefined;
   return 'updates: one in a run, which moves all parameters to the device and back; --updates-per-run 50 to 200 is faster';
 }
 
