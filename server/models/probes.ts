@@ -87,17 +87,21 @@ async function replayProbe(served: ProbedNetworks, probe: Probe): Promise<void> 
       if (expected === undefined || expected.values.length === 0) {
         throw failedPrecondition({ where: `${where} output "${name}"`, expected: 'values to compare', actual: 'none' });
       }
-      compareOutput(`${where} output "${name}"`, expected, outputs[name], { tolerance, remedy: remedyOn(device) });
+      compareOutput(`${where} output "${name}"`, expected, outputs[name], {
+        tolerance,
+        remedy: remedyOn(device, precision),
+      });
     }
   }
 }
 
-const remedyOn = (device: Device): string =>
-  device === 'cpu'
-    ? 'The version is not served'
-    : `It is not served there. A likely cause is the precision of the device's products; --device cpu has none of it${
-        device === 'cuda' ? ', and NVIDIA_TF32_OVERRIDE must be 0 before the driver loads' : ''
-      }`;
+function remedyOn(device: Device, precision: Precision): string {
+  if (device === 'cpu') return 'The version is not served';
+  const likely =
+    "It is not served there. A likely cause is the precision of the device's products; --device cpu has none of it";
+  if (precision === 'tf32') return `${likely}, and --precision float32 less`;
+  return device === 'cuda' ? `${likely}, and NVIDIA_TF32_OVERRIDE must be 0 before the driver loads` : likely;
+}
 
 /** In each way that the network can run. */
 async function probedOutputs(

@@ -392,6 +392,25 @@ test.skipIf(isInstalled('cuda'))('a version that one device refuses is served on
   expect(named.onDeviceFallback).not.toHaveBeenCalled();
 });
 
+test('a version in TF32 says so in the log', async () => {
+  const store = await temporaryStore([hyper]);
+  const networks = networkOptions();
+  // There is no GPU: the cpu stands for it.
+  const pool: PackageLoaderOptions['networks']['pool'] = {
+    open: (file, { device, ...graph }) => {
+      expect(device).toBe('cuda');
+      return networks.pool.open(file, graph);
+    },
+  };
+  const asked = { store, devices: ['cuda'], networks: { ...networks, precision: 'tf32', pool } } as const;
+  const { loader, lines } = loaderOf(asked);
+  const served = await loader.versionOf('hyper', 1, []);
+  const named = { device: 'cuda', precision: 'tf32' };
+  expect(served).toMatchObject(named);
+  served!.retire();
+  expect(lines.filter(({ msg }) => msg === 'model version ready')).toMatchObject([named]);
+});
+
 test('a package that was refused for a reason that passes is tried again; another one only when its files change', async () => {
   const store = await temporaryStore([hyper]);
   const networks = networkOptions();
