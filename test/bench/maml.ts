@@ -56,6 +56,8 @@ export async function run({
   for (const policy of wanted as MamlPolicy[]) {
     const key = policy.replaceAll('-', '_');
     const ours = await openOurs(policy, size);
+    if (reference !== undefined && !compared.includes(policy))
+      console.error(`${policy}: alone, as the reference has ${compared.join(' and ')} only`);
     const theirs =
       reference !== undefined && compared.includes(policy) ? openTorch(reference, policy, size) : undefined;
     const [own, other]: [Seconds[], Seconds[]] = [[], []];

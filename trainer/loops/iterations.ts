@@ -80,6 +80,8 @@ export type IterationReport = {
   readonly latestReturn: LatestReturn | undefined;
   /** The iteration in words. */
   readonly text: string;
+  /** Episodes that the simulator cut, as it became unstable: more than none is a warning. */
+  readonly divergedEpisodes?: number;
 };
 
 /** Episodes of test tasks. */
@@ -92,6 +94,8 @@ export type TaskEvaluation = {
   readonly results: Readonly<Record<string, number>>;
   readonly metrics: Readonly<Record<string, number>>;
   readonly text: string;
+  /** As of an iteration. */
+  readonly divergedEpisodes?: number;
 };
 
 export type IterationsOptions = RunContext & {
@@ -236,6 +240,7 @@ async function advance(loop: Loop): Promise<boolean> {
   loop.record(report.metrics);
   reporter?.report(loop.step, report.latestReturn);
   reporter?.print(`iteration ${loop.step}: ${report.text}`);
+  warnOfDiverged(loop, report.divergedEpisodes);
   await keepHere(loop);
   return true;
 }
@@ -251,12 +256,14 @@ function isEvaluationDue({ step, evaluations, options: { config } }: Loop): bool
 
 async function evaluateHere(loop: Loop): Promise<void> {
   const { learner, config, reporter, signal } = loop.options;
-  const { returns, before, results, metrics, text } = await runInTurns(learner.evaluate(loop.step), signal);
+  const evaluated = await runInTurns(learner.evaluate(loop.step), signal);
+  const { returns, before, results, metrics, text } = evaluated;
   loop.hasChanged = true;
   const { meanReturn, standardDeviation } = moments(returns);
   loop.results = results;
   loop.record({ ...metrics, evaluationReturn: meanReturn, evaluationStandardDeviation: standardDeviation });
   reporter?.print(`iteration ${loop.step}: ${text}`);
+  warnOfDiverged(loop, evaluated.divergedEpisodes);
   const evaluation: Evaluation = {
     step: loop.step,
     meanReturn,
@@ -265,6 +272,10 @@ async function evaluateHere(loop: Loop): Promise<void> {
     ...(before !== undefined && { before }),
   };
   await loop.evaluations.add(evaluation, returns, () => learner.saveNetworks());
+}
+
+function warnOfDiverged({ step, options: { log } }: Loop, divergedEpisodes = 0): void {
+  if (divergedEpisodes > 0) log?.warn({ step, divergedEpisodes }, 'the simulator diverged; the episodes were cut');
 }
 
 async function checkpointHere(loop: Loop): Promise<string> {

@@ -4,6 +4,7 @@
  */
 
 import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
+import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
 
 export type ConjugateGradientConfig = {
   readonly iterationCount: number;
@@ -26,6 +27,7 @@ export type ConjugateGradientResult = {
  *
  * Source: Hestenes and Stiefel 1952; as in Schulman et al. 2015 (TRPO), appendix C.
  * @param product A v, in an array that the next call may change
+ * @throws HyperpolicyError failed_precondition: a product is not finite
  */
 export function* conjugateGradient(
   product: (vector: Float64Array) => Float64Array,
@@ -41,7 +43,8 @@ export function* conjugateGradient(
     const image = product(direction);
     yield;
     const curvature = dampedDot(direction, image, damping);
-    if (!(curvature > 0)) break;
+    requireFiniteLoss('curvature along a direction of conjugate gradient', curvature);
+    if (curvature <= 0) break;
     const next = advance({ solution, residual }, { direction, image, damping }, squared / curvature);
     residualsSquared.push(next);
     const ratio = next / squared;

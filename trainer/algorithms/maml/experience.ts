@@ -1,7 +1,8 @@
 /** From a rollout of all tasks to each task's steps with their advantages. */
 
 import { type AdvantageConfig, policyGradientCoefficients, runToEnd } from '../../../src/advantages/policy-gradient.ts';
-import { episodesOf, type Rollout } from '../../rollout/collect.ts';
+import { failedPrecondition } from '../../../src/contract/errors.ts';
+import { episodesOf, type FinishedEpisode, type Rollout } from '../../rollout/collect.ts';
 import type { StepArrays } from './task-computations.ts';
 
 export type TaskReturns = {
@@ -11,6 +12,8 @@ export type TaskReturns = {
   readonly lengths: readonly number[];
   /** Valid steps of all tasks. */
   readonly stepCount: number;
+  /** Episodes that the simulator cut, as it became unstable. */
+  readonly divergedCount: number;
 };
 
 /**
@@ -18,7 +21,7 @@ export type TaskReturns = {
  * which the simulator diverged is left out.
  * @param rollout of T tasks with E rows each, in order, as many steps as an episode can have
  * @param to of T tasks, E x steps each
- * @throws HyperpolicyError invalid_argument if a task's values are too large for a baseline
+ * @throws HyperpolicyError invalid_argument if a task's values are too large for a baseline; failed_precondition if there is no valid step
  */
 export function fillSteps(rollout: Rollout, to: readonly StepArrays[], config: AdvantageConfig): TaskReturns {
   const episodeCount = rollout.environmentCount / to.length;
@@ -48,7 +51,22 @@ export function fillSteps(rollout: Rollout, to: readonly StepArrays[], config: A
     lengths.push(reward.length / episodeCount);
     return reward.reduce((sum, value) => sum + value, 0) / episodeCount;
   });
-  return { returns, lengths, stepCount };
+  const divergedCount = firstEpisodes(rollout).filter(({ diverged }) => diverged).length;
+  if (stepCount === 0) {
+    throw failedPrecondition({
+      where: 'train maml: episodes',
+      expected: 'steps to learn from',
+      actual: `${divergedCount} episodes in each of which the simulator became unstable at the first step`,
+      remedy: 'Look at the environment and the bounds of its actions',
+    });
+  }
+  return { returns, lengths, stepCount, divergedCount };
+}
+
+/** Of each row that ended one. */
+function firstEpisodes({ episodes }: Rollout): FinishedEpisode[] {
+  const seen = new Set<number>();
+  return episodes.filter(({ row }) => !seen.has(row) && seen.add(row));
 }
 
 const observationSizeOf = ({ observations, stepCount, environmentCount }: Rollout): number =>

@@ -82,12 +82,14 @@ export const restoreLearner = ({ flat }: MamlLearner, { arrays }: SavedState): v
   restoreArrays('MAML learner', { parameters: flat }, arrays);
 
 /**
- * For each test task, the mean return of its episodes, before and after adaptation, and the mean length of those after it.
+ * For each test task, the mean return of its episodes, before and after adaptation, and the mean length of those after it. Of all: how
+ * many the simulator cut.
  * @param batch of episodes, from 0
  */
 export function* testReturns({ evaluator, sampler, tests }: Tester, batch: number) {
   const { pre, post } = yield* evaluator.evaluate(sampler, tests, batch);
-  return { pre: pre.returns, post: post.returns, lengths: post.lengths };
+  const divergedEpisodes = pre.divergedCount + post.divergedCount;
+  return { pre: pre.returns, post: post.returns, lengths: post.lengths, divergedEpisodes };
 }
 
 /**

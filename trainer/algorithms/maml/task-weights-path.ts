@@ -217,17 +217,21 @@ type Start = {
   readonly rates: Rates;
 };
 
-/** The data of the layers that one step needs. */
+/**
+ * The data of the layers that k steps need. A step more makes a graph longer by the same amount, however many there were: several are
+ * below each other, [k, ...], and one is as it is.
+ */
 type LayerSlopes = {
-  /** Inputs of each common weight's layer, [T, I]. */
-  readonly inputs: ReadonlyMap<string, tf.Tensor>;
-  /** The loss's slope in each parameter of which tasks have their own: that in a layer's bias is that in its output. */
+  readonly stepCount: number;
+  /** Inputs of the layers of common weights, [T, I]. */
+  readonly inputs: Parameters;
+  /** The loss's slope in each parameter of which tasks have their own, [T, ...]: that in a layer's bias is that in its output. */
   readonly gradients: Parameters;
 };
 
-/** Layer slopes of every step, one after the other. */
-function layerSlopes(policy: Policy, start: Start): LayerSlopes[] {
-  const found: LayerSlopes[] = [];
+/** Layer slopes of every step, undefined without one. */
+function layerSlopes(policy: Policy, start: Start): LayerSlopes | undefined {
+  let found: LayerSlopes | undefined;
   for (const slope of start.slopes) {
     const { common, own, map } = moved(policy, start, found);
     const inputs = new Map<tf.Tensor, tf.Tensor>();
@@ -238,40 +242,51 @@ function layerSlopes(policy: Policy, start: Start): LayerSlopes[] {
       return map(parameters, name, x);
     });
     const { gradients } = valueAndGradients((values) => inner(weights(values, map), slope), own);
-    found.push({
-      inputs: new Map(Object.entries(common).map(([name, weight]) => [name, inputs.get(weight)!])),
-      gradients,
-    });
+    const one = { inputs: mapNamed(common, (weight) => inputs.get(weight)!), gradients, stepCount: 1 };
+    found = found === undefined ? one : withStep(found, one);
   }
   return found;
 }
 
+function withStep({ stepCount, inputs, gradients }: LayerSlopes, one: LayerSlopes): LayerSlopes {
+  const rows = (tensor: tf.Tensor) => (stepCount === 1 ? tf.expandDims(tensor, 0) : tensor);
+  const below = (above: Parameters, last: Parameters) =>
+    mapNamed(last, (tensor, name) => tf.concat([rows(above[name]!), tf.expandDims(tensor, 0)], 0));
+  return {
+    stepCount: stepCount + 1,
+    inputs: below(inputs, one.inputs),
+    gradients: below(gradients, one.gradients),
+  };
+}
+
 /** The weights of every task after the steps that were found. */
-function weightsAfter(policy: Policy, start: Start, steps: readonly LayerSlopes[]): Record<string, tf.Tensor> {
+function weightsAfter(policy: Policy, start: Start, steps: LayerSlopes | undefined): Record<string, tf.Tensor> {
   const { common, own, map } = moved(policy, start, steps);
   return taskWeights(policy, { ...common, ...own }, start.contexts, map);
 }
 
 /** The policy of every task after the steps: what is common, what each task has of its own, and how a common layer is applied. */
-function moved(policy: Policy, { parameters, contexts, rates }: Start, steps: readonly LayerSlopes[]) {
+function moved(policy: Policy, { parameters, contexts, rates }: Start, steps: LayerSlopes | undefined) {
   const { common, own } = separate(policy, parameters, contexts.shape[0]);
+  if (steps === undefined) return { common, own, map: linear };
+  const { inputs, gradients, stepCount } = steps;
+  const ofSteps = (tensor: tf.Tensor) => (stepCount === 1 ? tensor : tf.sum(tensor, 0));
   const nameOf = new Map(Object.entries(common).map(([name, weight]) => [weight, name]));
   const map: LinearMap = (values, layer, x) => {
     const name = nameOf.get(values[`${layer}.weight`]!)!;
-    return steps.reduce(
-      (y, { inputs, gradients }) => {
-        const product = tf.mul(x, inputs.get(name)!);
-        const rate = rates[name]!;
-        const along = rate.rank === 0 ? tf.mul(tf.sum(product, -1, true), rate) : tf.matMul(product, rate);
-        return tf.sub(y, tf.mul(along, gradients[biasOf(name)]!));
-      },
-      linear(values, layer, x),
-    );
+    const before = linear(values, layer, x);
+    const along = timesRate(tf.mul(x, inputs[name]!), rates[name]!);
+    return tf.sub(before, ofSteps(tf.mul(along, gradients[biasOf(name)]!)));
   };
-  const after = mapNamed(own, (value, name) =>
-    steps.reduce((sum, { gradients }) => tf.sub(sum, tf.mul(rates[name]!, gradients[name]!)), value),
-  );
+  const after = mapNamed(own, (value, name) => tf.sub(value, ofSteps(tf.mul(rates[name]!, gradients[name]!))));
   return { common, own: after, map };
+}
+
+/** x . input of each row, [..., I], times the rate: [..., 1] with one for the weight, [..., O] with one for each value. */
+function timesRate(product: tf.Tensor, rate: tf.Tensor): tf.Tensor {
+  if (rate.rank === 0) return tf.mul(tf.sum(product, -1, true), rate);
+  const [inputSize, outputSize] = rate.shape as [number, number];
+  return tf.reshape(tf.matMul(tf.reshape(product, [-1, inputSize]), rate), [...product.shape.slice(0, -1), outputSize]);
 }
 
 const biasOf = (weight: string): string => weight.replace(/weight$/, 'bias');

@@ -107,12 +107,17 @@ const iterative = (parts: Parts, { inner }: MamlConfig): Pick<IterativeLearner, 
   *iterate(iteration) {
     const { learner, sampler, taskSource } = parts;
     const metrics = metricsOf(yield* learner.iterate(sampler, taskSource(iteration), iteration));
-    const { preReturn, postReturn } = metrics;
+    const { preReturn, postReturn, divergedEpisodes } = metrics;
     const text = `training tasks ${beforeAndAfter(preReturn, postReturn)}`;
-    return { metrics, latestReturn: { of: 'training', value: [preReturn, postReturn] } as const, text };
+    return {
+      metrics,
+      latestReturn: { of: 'training', value: [preReturn, postReturn] } as const,
+      text,
+      divergedEpisodes,
+    };
   },
   *evaluate(iteration) {
-    const { pre, post } = yield* testReturns(parts.tester, iteration);
+    const { pre, post, divergedEpisodes } = yield* testReturns(parts.tester, iteration);
     const [before, after] = [moments(pre), moments(post)];
     return {
       returns: post,
@@ -126,6 +131,7 @@ const iterative = (parts: Parts, { inner }: MamlConfig): Pick<IterativeLearner, 
         testPostDeviation: after.standardDeviation,
       },
       text: `test tasks ${beforeAndAfter(before.meanReturn, after.meanReturn)}`,
+      divergedEpisodes,
     };
   },
 });
@@ -140,9 +146,12 @@ function metricsOf({ pre, post, stepCount, trpo, seconds }: Iteration) {
     preReturn: moments(pre.returns).meanReturn,
     postReturn: moments(post.returns).meanReturn,
     environmentSteps: stepCount,
-    cgResidualSquared: trpo.residualsSquared.at(-1) ?? 0,
+    // Without an inner step both are the same episodes.
+    divergedEpisodes: pre.divergedCount + (post === pre ? 0 : post.divergedCount),
+    cgResidualSquared: trpo.residualSquared,
     cgIterations: trpo.residualsSquared.length,
     stepScale: trpo.scale,
+    stepLength: trpo.stepLength,
     backtracks: trpo.accepted ?? trpo.tries.length,
     accepted: taken === undefined ? 0 : 1,
     kl: taken?.kl ?? 0,

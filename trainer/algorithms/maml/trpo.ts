@@ -42,6 +42,8 @@ export type TrpoReport = {
   readonly solution: Float64Array;
   /** Squares of conjugate gradient's residuals, after each iteration. */
   readonly residualsSquared: readonly number[];
+  /** That of the solution: the gradient's own square without an iteration. */
+  readonly residualSquared: number;
   /** s'(H + damping) s of its solution. */
   readonly curvature: number;
   /** The full step is solution / scale: there the quadratic form of the divergence is klMax. */
@@ -49,6 +51,8 @@ export type TrpoReport = {
   readonly tries: readonly Candidate[];
   /** Place of the accepted one in `tries`; null if none was, and the parameters are as before. */
   readonly accepted: number | null;
+  /** Euclidean length of the accepted step; 0 without one. */
+  readonly stepLength: number;
 };
 
 /**
@@ -56,6 +60,7 @@ export type TrpoReport = {
  * one try.
  *
  * Source: Schulman et al. 2015 (TRPO), appendix C.
+ * @throws HyperpolicyError failed_precondition: a product is not finite
  */
 export function* trpoStep(problem: TrpoProblem, config: TrpoConfig): Sliced<TrpoReport> {
   const { solution, residual, residualsSquared } = yield* conjugateGradient(
@@ -66,9 +71,11 @@ export function* trpoStep(problem: TrpoProblem, config: TrpoConfig): Sliced<Trpo
   // s'(H + damping) s = s'(g - r): the product is there already.
   const curvature = dot(solution, problem.gradient) - dot(solution, residual);
   const scale = Math.sqrt((0.5 * curvature) / config.klMax);
-  const report = { solution, residualsSquared, curvature, scale };
-  if (!(scale > 0 && scale < Number.POSITIVE_INFINITY)) return { ...report, tries: [], accepted: null };
-  return { ...report, ...(yield* searchLine(problem, { direction: solution, length: 1 / scale }, config)) };
+  const report = { solution, residualsSquared, residualSquared: dot(residual, residual), curvature, scale };
+  if (!(scale > 0 && scale < Number.POSITIVE_INFINITY)) return { ...report, tries: [], accepted: null, stepLength: 0 };
+  const found = yield* searchLine(problem, { direction: solution, length: 1 / scale }, config);
+  const factor = found.accepted === null ? 0 : config.backtrackRatio ** found.accepted / scale;
+  return { ...report, ...found, stepLength: factor * Math.sqrt(dot(solution, solution)) };
 }
 
 /**

@@ -22,6 +22,8 @@ import { tracedEngine } from './fixture.ts';
 const episodeCount = 3;
 const episodeStepCount = 20;
 const stepCount = episodeStepCount * episodeCount;
+/** Bound of the point robot's action. */
+const actionMax = 0.1;
 const hyper = { trunkSizes: [16], dynamicHiddenSizes: [12] };
 
 const configs: Record<string, MamlConfig> = {
@@ -118,12 +120,14 @@ describe.each(Object.keys(configs))('%s', (name) => {
     const act = () => {
       const actions = new Float32Array(4);
       policies.act(asked.observation.values, new Float64Array(4), actions);
-      return actions.map((value) => Math.min(Math.max(value, -0.1), 0.1));
+      return actions.map((value) => Math.min(Math.max(value, -actionMax), actionMax));
     };
     policies.start([goal]);
     expectClose(before.action.values, act());
     policies.adapt(0, goal, stepArrays(experience));
     expectClose(after.action.values, act());
+    // Clipped ones would be equal in any case.
+    expect([...after.action.values].some((value) => Math.abs(value) < 0.99 * actionMax)).toBe(true);
     policies.dispose();
     expect(after.action.values).not.toEqual(before.action.values);
   });
@@ -276,9 +280,10 @@ function stepArrays({ observation, action, reward }: Experience): StepArrays {
   return arrays;
 }
 
+/** Relative to the bound of the point robot's action. */
 function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>): void {
   expect(actual.length).toBe(expected.length);
   Array.from(expected).forEach((value, i) => {
-    expect(Math.abs(actual[i]! - value)).toBeLessThan(1e-5);
+    expect(Math.abs(actual[i]! - value) / actionMax).toBeLessThan(1e-5);
   });
 }

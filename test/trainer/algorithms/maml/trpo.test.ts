@@ -154,6 +154,25 @@ describe('the trust-region step', () => {
       start.map((value, i) => value - length * s[i]!),
       1e-6,
     );
+    expect(report.stepLength).toBeCloseTo(length * Math.sqrt(dot(s, s)), 9);
+  });
+
+  test('has the residual of no step where the gradient is below the limit of the residual', () => {
+    const { problem } = quadratic();
+    problem.gradient.fill(1e-6);
+    const { residualsSquared, residualSquared, stepLength } = runToEnd(trpoStep(problem, config));
+    expect(residualsSquared).toEqual([]);
+    expect(residualSquared).toBeCloseTo(6e-12, 20);
+    expect(stepLength).toBe(0);
+  });
+
+  test.each([Number.NaN, Number.POSITIVE_INFINITY])('is refused where a product has %f', (value) => {
+    const { problem, start } = quadratic();
+    const product = (v: Float64Array) => v.map(() => value);
+    expect(() => runToEnd(trpoStep({ ...problem, product }, config))).toThrow(
+      /^update: curvature along a direction of conjugate gradient: expected a finite loss/,
+    );
+    expect(problem.parameters).toEqual(start);
   });
 
   test.each([
