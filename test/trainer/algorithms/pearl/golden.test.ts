@@ -3,12 +3,12 @@
 import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
+import type { Random } from '../../../../src/contract/random.ts';
 import { plainSpec } from '../../../../src/contract/tensor-spec.ts';
 import { ensembleQ, memberQ } from '../../../../src/nn/critics/critic.ts';
 import { productOfGaussians } from '../../../../src/nn/distributions.ts';
 import { gaussianHead, latentKl, type Posterior } from '../../../../src/nn/encoders/encoder.ts';
 import { type ParameterSpecs, prefixed, shapesOf, under } from '../../../../src/nn/parameters.ts';
-import { createTrainable, type Trainable } from '../../../../src/optim/trainable.ts';
 import { valueAndGradients } from '../../../../src/trace/differentiate.ts';
 import { type PearlConfig, pearlDefaults } from '../../../../trainer/algorithms/pearl/config.ts';
 import {
@@ -20,7 +20,10 @@ import {
   type Transitions,
 } from '../../../../trainer/algorithms/pearl/losses.ts';
 import { createPearlNetworks, latentRows, type PearlNetworks } from '../../../../trainer/algorithms/pearl/networks.ts';
+import { createPearlParameters, type PearlParameters } from '../../../../trainer/algorithms/pearl/parameters.ts';
 import { policyStep, qStep } from '../../../../trainer/algorithms/pearl/steps.ts';
+import { createUpdates, type Updates } from '../../../../trainer/algorithms/pearl/updates.ts';
+import { createTracedEngine } from '../../../../trainer/engine/traced.ts';
 import { type ReferenceParameter, sine } from '../../../nn/reference.ts';
 import {
   expectAfter,
@@ -30,7 +33,7 @@ import {
   type GoldenGradient,
   normOf,
 } from '../../off-policy/compare.ts';
-import { type Compute, computations, type Inputs, networkInputs } from '../../off-policy/compute.ts';
+import { computations, type Inputs, networkInputs } from '../../off-policy/compute.ts';
 import {
   type GoldenNetwork,
   goldenNetworks,
@@ -117,6 +120,13 @@ function setUp(golden: Case) {
     klWeight: golden.kl_weight,
     meanWeight: golden.mean_weight,
     logStdWeight: golden.log_std_weight,
+    encoderLearningRate: golden.learning_rates.encoder,
+    policyLearningRate: golden.learning_rates.policy,
+    qLearningRate: golden.learning_rates.q,
+    valueLearningRate: golden.learning_rates.v,
+    metaBatchSize: tasks,
+    batchSize: golden.batch,
+    contextBatchSize: golden.context,
   };
   const networks = createPearlNetworks(config, {
     observation: plainSpec('observation', state_dim),
@@ -165,30 +175,31 @@ const specsOf = ({ encoder, policy, q, value }: PearlNetworks): Record<Kind, Par
   v: value.specs,
 });
 
-/** The networks' arrays with all that trains them, at the case's start. */
-function createState({ goldens, networks }: ReturnType<typeof setUp>, { learning_rates: rates }: Case) {
+/** The parameters with all that trains them, at the case's start. */
+function parametersAtStart({ goldens, networks, config }: ReturnType<typeof setUp>): PearlParameters {
   const start = (name: string) => startOf(goldens[name]!);
-  const state = Object.fromEntries(
-    Object.entries(specsOf(networks)).map(([kind, specs]) => [
-      kind,
-      createTrainable({ shapes: shapesOf(specs), learningRate: rates[kind as Kind], target: kind === 'v' }),
-    ]),
-  ) as Record<Kind, Trainable>;
-  fill(state.encoder.parameters, start('encoder'));
-  fill(state.policy.parameters, start('policy'));
-  fill(state.q.parameters, { ...prefixed('q0', start('q1')), ...prefixed('q1', start('q2')) });
-  fill(state.v.parameters, prefixed('q0', start('v')));
-  fill(state.v.target, prefixed('q0', start('v_target')));
-  return state;
+  const parameters = createPearlParameters(networks, config, 0);
+  const { policy, q, value } = parameters.trainables;
+  fill(parameters.encoder!.trainable.parameters, start('encoder'));
+  fill(policy.parameters, start('policy'));
+  fill(q.parameters, { ...prefixed('q0', start('q1')), ...prefixed('q1', start('q2')) });
+  fill(value.parameters, prefixed('q0', start('v')));
+  fill(value.target, prefixed('q0', start('v_target')));
+  return parameters;
 }
 
-type State = ReturnType<typeof createState>;
-
-function stateInputs(networks: PearlNetworks, state: State): Inputs {
-  const specs = specsOf(networks);
-  const of = (kind: Kind) => networkInputs(kind, state[kind].parameters, shapesOf(specs[kind]));
-  const target = networkInputs('targetValue', state.v.target, shapesOf(specs.v));
-  return { ...of('encoder'), ...of('policy'), ...of('q'), ...of('v'), ...target };
+/** Everything that a step reads, at the case's start. */
+function inputsAtStart(given: ReturnType<typeof setUp>): Inputs {
+  const { trainables, encoder } = parametersAtStart(given);
+  const specs = specsOf(given.networks);
+  return {
+    ...given.inputs,
+    ...networkInputs('encoder', encoder!.trainable.parameters, shapesOf(specs.encoder)),
+    ...networkInputs('policy', trainables.policy.parameters, shapesOf(specs.policy)),
+    ...networkInputs('q', trainables.q.parameters, shapesOf(specs.q)),
+    ...networkInputs('v', trainables.value.parameters, shapesOf(specs.v)),
+    ...networkInputs('targetValue', trainables.value.target, shapesOf(specs.v)),
+  };
 }
 
 type Tensors = Record<string, tf.Tensor>;
@@ -270,8 +281,7 @@ describe.each(computations)('%s', (_engine, compute) => {
   describe.each(cases)('%s', (_name, golden) => {
     test('meets every quantity on the way to the losses', () => {
       const given = setUp(golden);
-      const inputs = { ...given.inputs, ...stateInputs(given.networks, createState(given, golden)) };
-      const actual = compute(inputs, partsOf(given.networks, golden));
+      const actual = compute(inputsAtStart(given), partsOf(given.networks, golden));
       const { start } = golden;
       const lists = ['posterior_mean', 'posterior_variance', 'v', 'mean', 'log_std', 'pi_action', 'log_prob'] as const;
       for (const name of lists) expectList(actual[name]!, start[name], name);
@@ -286,7 +296,7 @@ describe.each(computations)('%s', (_engine, compute) => {
     test('meets every loss and gradient at the start', () => {
       const given = setUp(golden);
       const { goldens, networks, config } = given;
-      const inputs = { ...given.inputs, ...stateInputs(networks, createState(given, golden)) };
+      const inputs = inputsAtStart(given);
       const { start } = golden;
       const first = compute(inputs, firstStep(networks, config));
       expectList(first.z!, start.z, 'z');
@@ -307,12 +317,6 @@ describe.each(computations)('%s', (_engine, compute) => {
       for (const [name, expected] of Object.entries(start.grads)) {
         expectGradients(goldenTensors(goldens[name]!, gradients[name]!), expected, name);
       }
-    });
-
-    test('meets two whole updates', () => {
-      const given = setUp(golden);
-      const state = createState(given, golden);
-      for (const expected of [golden.update_1, golden.update_2]) updateOnce(given, state, golden, compute, expected);
     });
   });
 
@@ -340,48 +344,64 @@ describe.each(computations)('%s', (_engine, compute) => {
   });
 });
 
-/** One update in the stated order, compared at every stage. */
-function updateOnce(
-  { goldens, config, networks, inputs }: ReturnType<typeof setUp>,
-  state: State,
-  golden: Case,
-  compute: Compute,
-  expected: Update,
-): void {
-  const first = compute({ ...inputs, ...stateInputs(networks, state) }, firstStep(networks, config));
-  expectList(first.z!, expected.z, 'z');
-  expectNumber(first.kl![0]!, expected.kl, 'kl');
-  expectList(first.losses!, expected.q_losses, 'q losses');
-  expectNumber(normOf(Object.values(under('encoder', first))), expected.grad_norms.encoder, 'encoder gradient');
-  stepWith(state.q, under('q', first));
-  stepWith(state.encoder, under('encoder', first));
-
-  const z = { data: first.z!, shape: [golden.tasks, golden.latent_dim] };
-  const second = compute({ ...inputs, ...stateInputs(networks, state), z }, secondStep(networks, config));
-  expectNumber(second.valueLoss![0]!, expected.v_loss, 'v loss');
-  expectNumber(second.policyLoss![0]!, expected.policy_loss, 'policy loss');
-  expectNumber(normOf(Object.values(under('v', second))), expected.grad_norms.v, 'v gradient');
-  expectNumber(normOf(Object.values(under('policy', second))), expected.grad_norms.policy, 'policy gradient');
-  stepWith(state.v, under('v', second));
-  state.v.followTarget(golden.tau);
-  stepWith(state.policy, under('policy', second));
-
-  const arrays: Record<string, Readonly<Record<string, Float32Array>>> = {
-    encoder: state.encoder.parameters,
-    policy: state.policy.parameters,
-    q1: under('q0', state.q.parameters),
-    q2: under('q1', state.q.parameters),
-    v: under('q0', state.v.parameters),
-    v_target: under('q0', state.v.target),
-  };
-  for (const [name, values] of Object.entries(expected.after)) {
-    expectAfter(goldenTensors(goldens[name]!, arrays[name]!), values, name);
+test.each(cases)('%s: the updates of a run meet two whole ones', (_name, golden) => {
+  const given = setUp(golden);
+  const { networks, config, goldens } = given;
+  const { latentSize } = config;
+  const parameters = parametersAtStart(given);
+  const engine = createTracedEngine({ threadCount: 1 });
+  const updates = createUpdates({ engine, config, networks, parameters, latentSize });
+  const { policy, q, value } = parameters.trainables;
+  const encoder = parameters.encoder!.trainable;
+  fillBatches(updates, given.inputs);
+  for (const expected of [golden.update_1, golden.update_2]) {
+    const metrics = updates.update(noiseOf(given.inputs));
+    expectList(updates.latents, expected.z, 'z');
+    expectNumber(metrics.kl!, expected.kl, 'kl');
+    expectNumber(metrics.qLoss!, expected.q_losses[0]! + expected.q_losses[1]!, 'Q losses');
+    expectNumber(metrics.valueLoss!, expected.v_loss, 'V loss');
+    expectNumber(metrics.policyLoss!, expected.policy_loss, 'policy loss');
+    for (const [name, { gradients }] of Object.entries({ encoder, policy, v: value })) {
+      const norm = expected.grad_norms[name as keyof Update['grad_norms']];
+      expectNumber(normOf(Object.values(gradients)), norm, `${name} gradient`);
+    }
+    const arrays: Record<string, Readonly<Record<string, Float32Array>>> = {
+      encoder: encoder.parameters,
+      policy: policy.parameters,
+      q1: under('q0', q.parameters),
+      q2: under('q1', q.parameters),
+      v: under('q0', value.parameters),
+      v_target: under('q0', value.target),
+    };
+    for (const [name, values] of Object.entries(expected.after)) {
+      expectAfter(goldenTensors(goldens[name]!, arrays[name]!), values, name);
+    }
   }
+  updates.dispose();
+});
+
+/** Each task's rows, as a learner samples them. */
+function fillBatches({ batches, contexts }: Updates, inputs: Inputs): void {
+  const part = (name: string, n: number) => {
+    const { data } = inputs[name]!;
+    const size = data.length / batches.length;
+    return data.subarray(n * size, (n + 1) * size);
+  };
+  batches.forEach((batch, n) => {
+    for (const name of ['observation', 'action', 'reward', 'nextObservation', 'terminated'] as const) {
+      batch[name].set(part(name, n));
+    }
+    const context = contexts[n]!;
+    context.observation.set(part('contextObservation', n));
+    context.action.set(part('contextAction', n));
+    context.reward.set(part('contextReward', n));
+  });
 }
 
-function stepWith(trainable: Trainable, gradients: Readonly<Record<string, Float32Array>>): void {
-  fill(trainable.gradients, gradients);
-  trainable.adam.step();
+/** The noise of one update: that of z, then that of the actions. */
+function noiseOf({ latentNoise, noise }: Inputs): Random {
+  const draws = [latentNoise!.data, noise!.data];
+  return { fillNormal: (into: Float32Array) => into.set(draws.shift()!) } as Partial<Random> as Random;
 }
 
 const minus = (all: Record<string, Float32Array>, some: Record<string, Float32Array>) =>
@@ -391,7 +411,7 @@ const minus = (all: Record<string, Float32Array>, some: Record<string, Float32Ar
 test.each(cases)('%s: each loss reaches the networks that are given for it, as much as given', (_name, golden) => {
   const given = setUp(golden);
   const { networks, config } = given;
-  const inputs = { ...given.inputs, ...stateInputs(networks, createState(given, golden)) };
+  const inputs = inputsAtStart(given);
   const compute = computations[0]![1];
   const norms = golden.start.grad_norms;
 
