@@ -113,7 +113,7 @@ const learningShape = {
   }),
   contextData: setting(oneOf(['recent', 'all']), {
     flag: '--context-data <which>',
-    help: "the encoder's transitions: those of a task's newest collection with z of the prior, or all of them",
+    help: "the encoder's transitions: those of a task's newest collection with z of the prior, or of all collections; the newest --context-capacity of them",
   }),
 };
 
@@ -129,7 +129,7 @@ const collectionShape = {
   }),
   testRange: setting(numbers().optional(), {
     flag: '--test-range <low,high,...>',
-    help: 'range of the tasks that are tested out of range',
+    help: 'range of the tasks that are tested out of range; the held-out tasks are of it where it lies inside the training range',
   }),
   taskCount: setting(integer(1), { flag: '--tasks <count>', help: 'tasks that an iteration collects in' }),
   initialStepCount: setting(integer(1), {
@@ -154,7 +154,7 @@ const collectionShape = {
   }),
   contextCapacity: setting(integer(1), {
     flag: '--context-capacity <rows>',
-    help: 'transitions kept of each training task, for the encoder',
+    help: 'transitions kept of each training task, for the encoder: the newest',
   }),
   explorationEpisodeCount: setting(integer(0), {
     flag: '--explore-episodes <count>',

@@ -666,9 +666,10 @@ export const QGradResponseSchema: GenMessage<QGradResponse> = /*@__PURE__*/
 /**
  * Experience of one task, and what to adapt with it. GetModelResponse.adaptation says which of two kinds a model has:
  *
- * `posterior` (PEARL): a Gaussian over the latent context, from transitions in any order; without any it is the prior, N(0, I). A
- * context is drawn from it for the handle: z = mean + sqrt(variance) x noise[0, dim], with noise and seed as in ActRequest.sample.
- * With a handle its transitions and the new ones count together, as if all had come in one call; without new ones z is drawn again.
+ * `posterior` (PEARL): a Gaussian over the latent context, from transitions in any order; a recurrent encoder reads them in the order
+ * sent. Without any it is the prior, N(0, I). A context is drawn from it for the handle: z = mean + sqrt(variance) x noise[0, dim], with
+ * noise and seed as in ActRequest.sample. With a handle its transitions and the new ones count together, as if all had come in one call,
+ * those of the handle first; without new ones z is drawn again.
  *
  * `weights` (MAML): policy-gradient steps from at least one step of experience in `context`. Most models step on all of the policy's
  * parameters, as many times as they were trained for; the result is the weights that those generate for `context`, and a handle cannot
