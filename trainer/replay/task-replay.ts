@@ -1,6 +1,6 @@
 /**
- * Transitions of several tasks: for each task a buffer that updates sample from, and a smaller one that a context encoder samples
- * from, which may hold only what was collected last. Both are bounded.
+ * Transitions of several tasks: for each task a buffer that updates sample from and, if there is a context encoder, a smaller one that
+ * this samples from, which may hold only what was collected last. Both are bounded.
  */
 
 import type { Random } from '../../src/contract/random.ts';
@@ -12,8 +12,8 @@ export type TaskReplayOptions = {
   readonly taskCount: number;
   /** Transitions of each task. */
   readonly capacity: number;
-  /** Transitions of each task for the encoder. */
-  readonly contextCapacity: number;
+  /** Transitions of each task for the encoder; undefined if there is none. */
+  readonly contextCapacity: number | undefined;
   readonly observationSize: number;
   readonly actionSize: number;
   /** The reward that updates learn from in a task, in place of the transition's own, which the encoder sees. */
@@ -26,7 +26,10 @@ export type TaskReplay = {
   readonly tasks: readonly TaskBuffers[];
   /** The contents, without a copy. */
   save(): TaskReplayState;
-  /** @throws HyperpolicyError invalid_argument: saved with other sizes, or damaged */
+  /**
+   * Without an encoder, what was saved for one is left: replays had it for every agent once.
+   * @throws HyperpolicyError invalid_argument: saved with other sizes, or damaged
+   */
   restore(saved: TaskReplayState): void;
 };
 
@@ -35,16 +38,14 @@ export type TaskReplayState = {
   readonly state: { readonly tasks: readonly TaskState[] };
 };
 
-type TaskState = {
-  readonly all: ReplayState['state'];
-  readonly context: ReplayState['state'];
-} & Omit<EpisodesState, 'rows'>;
+type TaskState = { readonly all: ReplayState['state'] } & Partial<EncoderState>;
+type EncoderState = { readonly context: ReplayState['state'] } & Omit<EpisodesState, 'rows'>;
 
 export type TaskBuffers = {
   /** Transitions for updates. */
   readonly count: number;
-  /** Those for the encoder. */
-  readonly context: Pick<EpisodeBuffer, 'sample' | 'sampleSequence' | 'clear'>;
+  /** Those for the encoder; undefined if there is none. */
+  readonly context: Pick<EpisodeBuffer, 'sample' | 'sampleSequence' | 'clear'> | undefined;
   /** @throws HyperpolicyError invalid_argument: a wrong size or a value that is not finite in float32; nothing is added then */
   add(transition: Transition): void;
   /** Transitions of one episode, in order, also for the encoder. @throws HyperpolicyError as add; what came before stays */
@@ -64,7 +65,7 @@ export function createTaskReplay({
   const tasks = Array.from({ length: taskCount }, (_, task) =>
     createTask(
       createReplayBuffer({ ...sizes, capacity }),
-      createEpisodeBuffer({ ...sizes, capacity: contextCapacity }),
+      contextCapacity === undefined ? undefined : createEpisodeBuffer({ ...sizes, capacity: contextCapacity }),
       rewardOf && ((transition) => ({ ...transition, reward: rewardOf(task, transition) })),
     ),
   );
@@ -73,24 +74,14 @@ export function createTaskReplay({
     tasks: tasks.map(({ buffers }) => buffers),
     save() {
       const saved = tasks.map(({ save }) => save());
-      const arrays = saved.flatMap(({ all, context }, task) => [
-        [`all${task}`, all.arrays.rows],
-        [`context${task}`, context.rows.arrays.rows],
-      ]);
-      const states = saved.map(({ all, context: { rows, ...rest } }) => ({
-        all: all.state,
-        context: rows.state,
-        ...rest,
-      }));
-      return { arrays: Object.fromEntries(arrays), state: { tasks: states } };
+      const arrays = saved.flatMap(({ rows }, task) =>
+        Object.entries(rows).map(([name, array]) => [`${name}${task}`, array]),
+      );
+      return { arrays: Object.fromEntries(arrays), state: { tasks: saved.map(({ state }) => state) } };
     },
     restore({ arrays, state }) {
       tasks.forEach(({ restore }, task) => {
-        const { all, context, ...rest } = state.tasks[task]!;
-        restore({
-          all: { state: all, arrays: { rows: arrays[`all${task}`]! } },
-          context: { rows: { state: context, arrays: { rows: arrays[`context${task}`]! } }, ...rest },
-        });
+        restore(state.tasks[task]!, (name) => ({ rows: arrays[`${name}${task}`]! }));
       });
     },
   };
@@ -98,7 +89,7 @@ export function createTaskReplay({
 
 function createTask(
   all: ReplayBuffer,
-  context: EpisodeBuffer,
+  context: EpisodeBuffer | undefined,
   learnt: (transition: Transition) => Transition = (transition) => transition,
 ) {
   function* addingTo(transitions: Iterable<Transition>) {
@@ -113,16 +104,29 @@ function createTask(
     },
     context,
     add: (transition) => all.add(learnt(transition)),
-    addEpisode: (transitions) => context.addEpisode(addingTo(transitions)),
+    addEpisode(transitions) {
+      if (context !== undefined) context.addEpisode(addingTo(transitions));
+      else for (const transition of transitions) all.add(learnt(transition));
+    },
     sample: (random, into) => all.sample(random, into),
   };
   return {
     buffers,
-    byteCountMax: all.byteCountMax + context.byteCountMax,
-    save: () => ({ all: all.save(), context: context.save() }),
-    restore(saved: { readonly all: ReplayState; readonly context: EpisodesState }) {
-      all.restore(saved.all);
-      context.restore(saved.context);
+    byteCountMax: all.byteCountMax + (context?.byteCountMax ?? 0),
+    save() {
+      const { arrays, state } = all.save();
+      if (context === undefined) return { rows: { all: arrays.rows }, state: { all: state } };
+      const { rows, ...episodes } = context.save();
+      return {
+        rows: { all: arrays.rows, context: rows.arrays.rows },
+        state: { all: state, context: rows.state, ...episodes },
+      };
+    },
+    restore({ all: state, ...ofEncoder }: TaskState, arraysOf: (name: 'all' | 'context') => ReplayState['arrays']) {
+      all.restore({ state, arrays: arraysOf('all') });
+      if (context === undefined) return;
+      const { context: rows, ...episodes } = ofEncoder as EncoderState;
+      context.restore({ rows: { state: rows, arrays: arraysOf('context') }, ...episodes });
     },
   };
 }

@@ -90,10 +90,17 @@ test.each<[string, object, string[]]>([
   ],
   [
     'pearl',
-    { agent: 'oracle-context', encoder: { architecture: 'pearl-gru-encoder' }, latentSize: 7, hiddenSizes: [8] },
+    {
+      agent: 'oracle-context',
+      encoder: { architecture: 'pearl-gru-encoder' },
+      latentSize: 7,
+      hiddenSizes: [8],
+      explorationEpisodeCount: 3,
+    },
     [
       'agent "oracle-context" does not use --encoder (encoder.architecture)',
       'agent "oracle-context" does not use --latent (latentSize)',
+      'agent "oracle-context" does not use --explore-episodes (explorationEpisodeCount)',
       'networks "hyper" does not use --hidden (hiddenSizes)',
     ],
   ],

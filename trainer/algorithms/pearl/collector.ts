@@ -180,7 +180,7 @@ function addTo(
   { tasks, isInitial, prior, posterior }: Collection,
   { contextData }: Pick<PearlConfig, 'contextData'>,
 ): void {
-  if (!isInitial && contextData === 'recent') for (const task of tasks) replay.tasks[task]!.context.clear();
+  if (!isInitial && contextData === 'recent') for (const task of tasks) replay.tasks[task]!.context?.clear();
   for (const { task, transitions } of episodesIn(prior, tasks)) replay.tasks[task]!.addEpisode(transitions);
   if (posterior === undefined) return;
   for (const { task, transitions } of episodesIn(posterior, tasks)) {

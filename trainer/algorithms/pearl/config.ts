@@ -158,7 +158,7 @@ const collectionShape = {
   }),
   explorationEpisodeCount: setting(integer(0), {
     flag: '--explore-episodes <count>',
-    help: 'episodes of a test task with z of the prior, before those that are scored with z of the posterior',
+    help: 'episodes of a test task with z of the prior, before those that are scored with z of the posterior, if z is inferred',
   }),
 };
 
@@ -280,6 +280,7 @@ export function unusedByAgent({ agent, networks }: PearlConfig): Unused[] {
     'contextBatchSize',
     'contextData',
     'contextCapacity',
+    'explorationEpisodeCount',
   ];
   const names = [
     ...(infers(agent) ? [] : [...namesIn('encoder', encoderSchema.shape), ...inference]),

@@ -31,6 +31,7 @@ export type EvaluatorOptions = {
   readonly posteriors: RunningPosteriors | undefined;
   /** z of a task if it is given, as the networks read it. */
   readonly latentOf: (task: ArrayLike<number>) => Float32Array;
+  /** 0 if z is given. */
   readonly explorationEpisodeCount: number;
   readonly scoredEpisodeCount: number;
   /** Seed of z. */
@@ -42,7 +43,7 @@ export type EvaluatorOptions = {
 export type EvaluatedTasks = {
   /** Mean return of the scored episodes of each task. */
   readonly returns: readonly number[];
-  /** Mean return of the exploration episodes of each task; empty if there are none, or z is given: then nothing is explored. */
+  /** Mean return of the exploration episodes of each task; empty if there are none. */
   readonly explorationReturns: readonly number[];
   /** Mean steps of the scored episodes. */
   readonly meanLength: number;
@@ -69,9 +70,7 @@ export function* evaluateTasks(options: EvaluatorOptions): Sliced<EvaluatedTasks
   return {
     returns: returns.map((sum) => sum / scoredEpisodeCount),
     explorationReturns:
-      explorationEpisodeCount === 0 || posteriors === undefined
-        ? []
-        : explorationReturns.map((sum) => sum / explorationEpisodeCount),
+      explorationEpisodeCount === 0 ? [] : explorationReturns.map((sum) => sum / explorationEpisodeCount),
     meanLength: stepCount / tasks.length / scoredEpisodeCount,
   };
 }

@@ -220,7 +220,7 @@ function sampleBatch({ config, updates, replay, random, contexts, latentOf }: Pe
     const buffers = replay.tasks[task]!;
     buffers.sample(random.batches, batch);
     const sample = samples[n];
-    if (sample !== undefined) sampleContext(config, buffers.context, random.batches, sample);
+    if (sample !== undefined) sampleContext(config, buffers.context!, random.batches, sample);
     else latents.set(latentOf(contexts[task]!), (n * latents.length) / batches.length);
   });
 }

@@ -77,6 +77,8 @@ export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun
   const updates = createUpdates({ engine, config, networks, parameters, latentSize });
   const shared = { config, replay, contexts: tasks.train, latentOf };
   const random = collectorRandom(seed);
+  // Without a posterior there is nothing to explore for.
+  const explorationEpisodeCount = infers(config.agent) ? config.explorationEpisodeCount : 0;
   const collector = createCollector({ ...shared, ...samplers, posteriors: posteriors.ofSamples, newest, random });
   const learning = { parameters, updates, collector, collecting, random: learnerRandom(seed) };
   return {
@@ -90,10 +92,10 @@ export async function createPearlRun(options: PearlRunOptions): Promise<PearlRun
         tasks: contexts,
         posteriors: posteriors.running,
         latentOf,
-        explorationEpisodeCount: config.explorationEpisodeCount,
+        explorationEpisodeCount,
         scoredEpisodeCount: loop.evaluationEpisodeCount,
         seed: latentSeed,
-        firstEpisode: areFresh ? config.explorationEpisodeCount + loop.evaluationEpisodeCount : 0,
+        firstEpisode: areFresh ? explorationEpisodeCount + loop.evaluationEpisodeCount : 0,
       }),
     model: { config, networks, parameters, specs, context: given.normalisation },
     dispose() {
@@ -120,7 +122,7 @@ export function createRunNetworks(config: PearlConfig, specs: PolicySpecs, tasks
 
 const infersFromSteps = ({ agent, posteriorStepCount }: PearlConfig) => infers(agent) && posteriorStepCount > 0;
 
-/** Transitions of all training tasks, and for each task of a collection those that are newest. */
+/** Transitions of all training tasks, and, where z is inferred, for each task of a collection those that are newest. */
 function createBuffers({ config, specs, tasks }: PearlRunOptions) {
   const { replayCapacity, contextCapacity, taskCount } = config;
   const sizes = { observationSize: specSize(specs.observation), actionSize: specSize(specs.action) };
@@ -129,7 +131,7 @@ function createBuffers({ config, specs, tasks }: PearlRunOptions) {
       ...sizes,
       taskCount: tasks.train.length,
       capacity: replayCapacity,
-      contextCapacity,
+      contextCapacity: infers(config.agent) ? contextCapacity : undefined,
       rewardOf: learningReward(config, tasks),
     }),
     newest: Array.from({ length: infersFromSteps(config) ? taskCount : 0 }, () =>

@@ -7,7 +7,7 @@ import { moments } from '../../run/evaluation.ts';
 import { loadBestLearner } from '../../run/evaluations.ts';
 import { requireTasks } from '../../run/required-tasks.ts';
 import { runInTurns } from '../../run/turns.ts';
-import { checkPearlConfig, type PearlConfig } from './config.ts';
+import { checkPearlConfig, infers, type PearlConfig } from './config.ts';
 import type { EvaluatedTasks } from './evaluation.ts';
 import { networkState } from './learner.ts';
 import { pearlFiles, pearlModel } from './model.ts';
@@ -63,9 +63,10 @@ export async function openPearl(setup: Setup): Promise<Training> {
   };
 }
 
-const memoryText = ({ replayCapacity, contextCapacity }: PearlConfig, { train }: RunTasks, byteCount: number) =>
-  `replay: ${train.length} tasks x (${replayCapacity} + ${contextCapacity} for the encoder) transitions, ` +
-  `at most ${Math.ceil(byteCount / 2 ** 20)} MiB`;
+function memoryText({ agent, replayCapacity, contextCapacity }: PearlConfig, { train }: RunTasks, byteCount: number) {
+  const rows = infers(agent) ? `(${replayCapacity} + ${contextCapacity} for the encoder)` : replayCapacity;
+  return `replay: ${train.length} tasks x ${rows} transitions, at most ${Math.ceil(byteCount / 2 ** 20)} MiB`;
+}
 
 /** Evaluates held-out tasks, and those out of range if there are any. */
 function* evaluationOf(

@@ -72,6 +72,28 @@ function plain({ arrays, state }: SavedState): unknown {
   };
 }
 
+test.each([
+  ['hyper-pearl', 3],
+  ['oracle-context', 1],
+] as const)('%s: an evaluation of two exploration episodes and a scored one plays %i', async (agent, playedCount) => {
+  const slicesOf = (given: Partial<PearlConfig>) =>
+    withRun(
+      1,
+      (run) =>
+        [
+          ...run.evaluate(
+            [
+              [1, 0],
+              [0, 1],
+            ],
+            7,
+          ),
+        ].length,
+      { ...small, agent, ...given },
+    );
+  expect(await slicesOf({})).toBe(playedCount * (await slicesOf({ explorationEpisodeCount: 0 })));
+});
+
 const wholeRun = (threadCount: number) =>
   withRun(threadCount, (run) => {
     iterate(run, 2);

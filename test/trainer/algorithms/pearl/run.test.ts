@@ -92,10 +92,14 @@ test('the sparse point robot: updates learn from the distance, returns count wha
   );
 }, 240_000);
 
-test('the baselines have no encoder', async () => {
-  await finish('no-context', [...settings, '--agent', 'no-context', '--iterations', '1']);
+test('the baselines have no encoder, and keep nothing for one', async () => {
+  const run = train('no-context', [...settings, '--agent', 'no-context', '--iterations', '1']);
+  const { code, stderr } = await run.finished;
+  expect(code, stderr).toBe(0);
+  expect(stderr).toContain('replay: 6 tasks x 500 transitions, at most 1 MiB');
   const { arrays, records } = await left('no-context');
-  expect(Object.keys(arrays).some((name) => name.includes('encoder'))).toBe(false);
+  expect(Object.keys(arrays).filter((name) => /encoder|replay\/context/.test(name))).toEqual([]);
+  expect(Object.keys(arrays).some((name) => /replay\/all/.test(name))).toBe(true);
   expect(records.some((record) => 'kl' in record)).toBe(false);
 }, 240_000);
 
