@@ -12,6 +12,7 @@ import { driveEpisode } from './episodes.ts';
 import {
   integerIn,
   type ModelOptions,
+  parseContext,
   printJson,
   type ServerOptions,
   selectionOf,
@@ -27,6 +28,7 @@ type EvalOptions = ServerOptions &
     readonly seed: number;
     readonly tasks?: number;
     readonly adaptEpisodes?: number;
+    readonly context?: readonly number[];
   };
 
 type Described = Awaited<ReturnType<PolicyClient['getModel']>>;
@@ -52,6 +54,12 @@ export function createCommand(name: string): Command {
         .argParser(integerIn(0, Number.MAX_SAFE_INTEGER - countMax))
         .default(0),
     )
+    .addOption(
+      new Option(
+        '--context <values>',
+        'task of all episodes: 1,2,3 (default: drawn by the seed, from the range that the model was trained in)',
+      ).argParser(parseContext),
+    )
     .addOption(count('--tasks <count>', 'of a model that adapts: number of tasks (default: 1)'))
     .addOption(
       count(
@@ -64,7 +72,8 @@ export function createCommand(name: string): Command {
       'after',
       `
 A model adapts if \`hyperpolicy models show\` has an "adaptation". It is driven as in its trainer's evaluations, task by task:
-  1. The environment draws a task from the seed. It stays for all episodes of the task; each episode has a start of its own.
+  1. A task is drawn by the seed: from the range that its run was given (train pearl --train-range), else from the environment's training
+     tasks; or it is --context. It stays for all episodes of the task; each episode has a start of its own.
   2. --adapt-episodes episodes are played, and their transitions sent to Adapt.
   3. --episodes episodes are played with the handle that Adapt answered.
   "posterior" (PEARL): before adaptation each episode has a context drawn from the prior; after it each has one drawn from the posterior
@@ -75,6 +84,7 @@ A model adapts if \`hyperpolicy models show\` has an "adaptation". It is driven 
 Examples:
   hyperpolicy eval --model my-cheetah --episodes 10
   hyperpolicy eval --model my-pearl --tasks 20
+  hyperpolicy eval --model my-pearl --context 2.8
   hyperpolicy eval --model my-maml --tasks 20 --adapt-episodes 10 --episodes 10`,
     )
     .action(evaluate);
@@ -125,12 +135,12 @@ async function evaluateEpisodes(
   client: PolicyClient,
   environment: Env,
   model: ReturnType<typeof drivenOf>,
-  { episodes, seed: firstSeed }: EvalOptions,
+  { episodes, seed: firstSeed, context }: EvalOptions,
 ): Promise<void> {
   const returns: number[] = [];
   for (let episode = 0; episode < episodes; episode++) {
     const seed = firstSeed + episode;
-    const result = await driveEpisode(client, environment, model, { seed });
+    const result = await driveEpisode(client, environment, model, { seed, ...(context && { context }) });
     returns.push(result.return);
     printJson({ episode, seed, ...result });
   }
@@ -148,12 +158,13 @@ async function evaluateTasks(
     seed: firstSeed,
     episodes: afterCount,
     adaptEpisodes: beforeCount,
+    context: given,
   }: EvalOptions & { readonly adaptEpisodes: number },
 ): Promise<void> {
   const returns = { before: [] as number[], after: [] as number[] };
   for (let task = 0; task < tasks; task++) {
     const seed = firstSeed + task;
-    environment.reset(seed);
+    environment.reset(seed, given && { context: given });
     const context = environment.context?.slice();
     const seeds = taskSeeds(seed);
     const { before, after, ...times } = await driveTask(client, environment, model, {

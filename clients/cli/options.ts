@@ -50,6 +50,13 @@ export function parseRows(text: string): number[][] {
   return rows as number[][];
 }
 
+/** `--context`: one row of {@link parseRows}. */
+export function parseContext(text: string): number[] {
+  const [row, ...more] = parseRows(text);
+  if (more.length > 0) throw new InvalidArgumentError('Expected one row of numbers: 1,2,3');
+  return row!;
+}
+
 export type ServerOptions = {
   readonly server: string;
   readonly timeoutMs: number;

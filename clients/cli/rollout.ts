@@ -2,7 +2,7 @@
 
 import { existsSync, writeFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
 import { failedPrecondition, invalidArgument, notFound } from '../../src/contract/errors.ts';
 import type { Env } from '../../src/envs/env.ts';
@@ -14,7 +14,7 @@ import type { Progress } from '../../trainer/run/progress.ts';
 import { adaptEpisodesOf, refuseAdaptation } from './adaptation-flags.ts';
 import { parseVersion } from './analysed-versions.ts';
 import { checkWritableFile } from './checks.ts';
-import { integerIn, parseRows, printJson } from './options.ts';
+import { integerIn, parseContext, printJson } from './options.ts';
 import { adaptedEpisodes, type EpisodeToPlay, plainEpisodes } from './played-episodes.ts';
 
 type RolloutOptions = {
@@ -66,16 +66,15 @@ export function createCommand(name: string): Command {
         .default(0),
     )
     .addOption(count('--steps <count>', 'most steps of an episode', 1_000_000_000))
-    .addOption(new Option('--context <values>', 'context of the task: 1,2,3').argParser(parseContext))
+    .addOption(
+      new Option(
+        '--context <values>',
+        'context of the task: 1,2,3 (default: drawn by the seed, from the range that the model was trained in)',
+      ).argParser(parseContext),
+    )
     .addOption(count('--width <pixels>', 'width of a frame', 4096).default(320))
     .addOption(count('--height <pixels>', 'height of a frame', 4096).default(240))
     .action(rollout);
-}
-
-function parseContext(text: string): number[] {
-  const [row, ...more] = parseRows(text);
-  if (more.length > 0) throw new InvalidArgumentError('Expected one row of numbers: 1,2,3');
-  return row!;
 }
 
 async function rollout(options: RolloutOptions): Promise<void> {
@@ -91,12 +90,18 @@ async function rollout(options: RolloutOptions): Promise<void> {
   }
   if (out !== undefined) checkWritableFile('--out', out);
   const { createEnvironment } = await import('../../src/envs/registry.ts');
-  const env = await createEnvironment(name);
+  let env = await createEnvironment(name);
   let opened: Opened | undefined;
   try {
     // Before episodes are played: those before adaptation come first, and are not drawn.
     if (out !== undefined) sceneOf(env);
-    opened = await openPolicy(options, env);
+    const content = await contentOf(options);
+    if (content !== undefined) {
+      const { environment, training } = content.manifest;
+      const { withModelTasks } = await import('../../src/envs/model-environment.ts');
+      env = withModelTasks(env, { environment, taskRange: training.taskRange });
+    }
+    opened = await openPolicy(content, options, env);
     const { policy } = opened;
     const returns: number[] = [];
     const before: number[] = [];
@@ -156,14 +161,17 @@ type Opened = {
   readonly adaptEpisodes?: number;
 };
 
-async function openPolicy(options: RolloutOptions, env: Env): Promise<Opened> {
-  const { policy: name, store } = options;
-  const isBuiltIn = name === 'random' || name === 'zero';
+/** Undefined of a policy that is no model. */
+async function contentOf({ policy, store }: RolloutOptions): Promise<ModelPackage | undefined> {
+  if (policy === 'random' || policy === 'zero') return undefined;
   const { readPackage } = await import('../../src/package/package.ts');
-  const content = isBuiltIn ? undefined : await readPackage(await directoryOf(name, store));
+  return readPackage(await directoryOf(policy, store));
+}
+
+async function openPolicy(content: ModelPackage | undefined, options: RolloutOptions, env: Env): Promise<Opened> {
   const { adapts } = await import('../../trainer/rollout/package-network.ts');
   if (content !== undefined && adapts(content.manifest)) return openAdapting(content, options, env);
-  refuseAdaptation(name, { '--adapt-episodes': options.adaptEpisodes });
+  refuseAdaptation(options.policy, { '--adapt-episodes': options.adaptEpisodes });
   return { policy: await openPlain(content, options, env), episodes: plainEpisodes(options) };
 }
 

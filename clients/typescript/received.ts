@@ -56,12 +56,15 @@ export function checkHead(from: Sender, { version, timing }: { version: number; 
 
 /** @throws HyperpolicyError failed_precondition where a description is not whole */
 export function checkDescription(from: Sender, described: GetModelResponse): GetModelResponse {
-  const { version, observation, action, context, safeAction } = described;
+  const { version, observation, action, context, safeAction, taskRange } = described;
   if (version === 0) throw unusable(from, 'a response without version');
   for (const [name, spec] of Object.entries({ observation, action, ...(context && { context: context.spec }) })) {
     const size = spec?.names.length ?? 0;
     const whole = spec !== undefined && [spec.low, spec.high, spec.units].every((list) => list.length === size);
     if (size === 0 || !whole) throw unusable(from, `a response whose ${name} spec is not whole`);
+  }
+  if (taskRange !== undefined && taskRange.low.length !== taskRange.high.length) {
+    throw unusable(from, 'a response whose task range is not whole');
   }
   if (safeAction.length !== action!.names.length || !safeAction.every(Number.isFinite)) {
     throw unusable(from, `a response whose safe action is not ${action!.names.length} finite values`);

@@ -53,6 +53,7 @@ function describeVersion(served: ServedVersion) {
     readsNextObservation: adaptation?.kind === 'posterior' && adaptation.readsNextObservation,
     ...(adaptation !== null &&
       training.adaptationEpisodeCount !== undefined && { adaptationEpisodeCount: training.adaptationEpisodeCount }),
+    ...(training.taskRange && { taskRange: training.taskRange }),
     device,
     precision,
     evaluations: training.evaluations.map((evaluation) => ({ ...evaluation, step: BigInt(evaluation.step) })),

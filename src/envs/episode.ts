@@ -53,7 +53,7 @@ export type Task = {
 
 /** Streams of a seed: apart, so that a seed's start state is the same with a given and with a drawn context. */
 const startStream = 0;
-const contextStream = 1;
+export const contextStream = 1;
 
 /** Wraps a task into the Env contract. */
 export function createEnv(task: Task): Env {

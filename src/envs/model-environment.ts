@@ -1,27 +1,72 @@
-/** The environment that a model was trained in. */
+/** The environment that a model was trained in, with the tasks that it was trained in. */
 
 import { failedPrecondition } from '../contract/errors.ts';
+import { createRandom } from '../contract/random.ts';
+import { specSize } from '../contract/tensor-spec.ts';
 import type { Env } from './env.ts';
+import { contextStream } from './episode.ts';
 import { createEnvironment, environmentNames } from './registry.ts';
+import { uniformTasks } from './task-distribution.ts';
+
+/** What a model says of its environment. */
+export type TrainedIn = {
+  /** Its name. */
+  readonly environment: string;
+  /** Low and high of each value of the training tasks, if its run was given these in place of the environment's. */
+  readonly taskRange?: { readonly low: readonly number[]; readonly high: readonly number[] } | undefined;
+};
 
 /**
  * Creates the model's environment, or the user's own. A path is only taken from the user: neither a server nor a store must choose
  * what is loaded here.
- * @param model its name, and the environment that it names
+ * @param model its name, and what it says of its environment
  * @param options.own a name or a path
  * @param options.where who asks, in errors
- * @throws HyperpolicyError failed_precondition: the model's is none of ours; as createEnvironment
+ * @throws HyperpolicyError failed_precondition: the model's is none of ours; as createEnvironment and withModelTasks
  */
 export async function createModelEnvironment(
-  { model, environment }: { readonly model: string; readonly environment: string },
+  { model, ...trainedIn }: TrainedIn & { readonly model: string },
   { own, where }: { readonly own: string | undefined; readonly where: string },
 ): Promise<Env> {
-  if (own !== undefined) return createEnvironment(own);
-  if (environmentNames.includes(environment)) return createEnvironment(environment);
+  const { environment } = trainedIn;
+  const name = own ?? (environmentNames.includes(environment) ? environment : undefined);
+  if (name !== undefined) return withModelTasks(await createEnvironment(name), trainedIn);
   throw failedPrecondition({
     where: `${where}: environment of "${model}"`,
     expected: 'one that "hyperpolicy environments" lists',
     actual: `"${environment}"`,
     remedy: 'Name yours with --env: its name, or its file such as ./my-env.js',
   });
+}
+
+/**
+ * The environment as the model knew it: where no task is given, `reset` draws one from the range of its training, by the seed. The same
+ * environment where that range was its own, or where it is another one than the model's.
+ * @throws HyperpolicyError failed_precondition: a range of other tasks than the environment's
+ */
+export function withModelTasks(env: Env, { environment, taskRange }: TrainedIn): Env {
+  if (taskRange === undefined || env.name !== environment) return env;
+  const { context: spec } = env.specs;
+  const { low, high } = taskRange;
+  if (spec === null || specSize(spec) !== low.length) {
+    throw failedPrecondition({
+      where: `tasks of ${env.name}`,
+      expected: `a model trained in tasks of ${spec === null ? 'no' : specSize(spec)} values`,
+      actual: `one trained in tasks of ${low.length}`,
+      remedy: 'The environment has changed since the model was trained: train it anew',
+    });
+  }
+  const tasks = uniformTasks({ spec, train: low.map((value, i) => [value, high[i]!] as const) });
+  return {
+    ...env,
+    get context() {
+      return env.context;
+    },
+    reset(seed, options = {}) {
+      if (options.context !== undefined) return env.reset(seed, options);
+      const context = new Float64Array(low.length);
+      tasks.draw(createRandom(seed, contextStream), context, 'train');
+      return env.reset(seed, { ...options, context });
+    },
+  };
 }

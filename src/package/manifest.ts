@@ -178,6 +178,14 @@ export const manifestSchema = z.object({
     freshEpisodeCount: z.number().int().positive().optional(),
     /** Of a policy that adapts: episodes of a task by which the evaluations adapted it before they scored it. */
     adaptationEpisodeCount: z.number().int().nonnegative().optional(),
+    /** Of each value of the training tasks, where the run was given a range of them in place of the environment's. */
+    taskRange: z
+      .object({ low: numbers(), high: numbers() })
+      .refine(
+        ({ low, high }) => low.length === high.length && low.every((value, i) => value < high[i]!),
+        'expected as many low as high values, each low one below its high one',
+      )
+      .optional(),
     /**
      * Version-control revision of the trainer's checkout when it published; with `-dirty` where tracked files differed from it, `-unchecked` where
      * git did not say in time whether they did. Or `unknown`.

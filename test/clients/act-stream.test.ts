@@ -61,9 +61,13 @@ const singleCall = (answer: grpc.sendUnaryData<Buffer>): Call => ({
 /** A scripted server, and a client of it. @param react what it does with each request */
 async function scripted(
   react: (request: ActRequest, call: Call, index: number) => void,
-  options: { safeAction?: number[]; neverEnds?: boolean } & Partial<PolicyClientOptions> = {},
+  options: {
+    safeAction?: number[];
+    taskRange?: { low: number[]; high: number[] };
+    neverEnds?: boolean;
+  } & Partial<PolicyClientOptions> = {},
 ) {
-  const { safeAction = [0.25, -0.5], neverEnds = false, ...connection } = options;
+  const { safeAction = [0.25, -0.5], taskRange, neverEnds = false, ...connection } = options;
   const calls: Call[] = [];
   const server = new grpc.Server();
   onTestFinished(() => server.forceShutdown());
@@ -96,6 +100,7 @@ async function scripted(
           observation: spec(3),
           action: spec(2),
           safeAction,
+          ...(taskRange && { taskRange }),
           publishedAt: '2026-01-01T00:00:00Z',
         };
         answer(null, Buffer.from(toBinary(GetModelResponseSchema, create(GetModelResponseSchema, described))));
@@ -667,6 +672,8 @@ describe('what a server sends', () => {
     await expect(client.getModel({ model: 'm' })).rejects.toThrow(
       'a response whose safe action is not 2 finite values',
     );
+    const ranged = await scripted(() => {}, { taskRange: { low: [0], high: [] } });
+    await expect(ranged.client.getModel({ model: 'm' })).rejects.toThrow('a response whose task range is not whole');
     const stream = open();
     for (let i = 0; i < 3; i++) {
       await expect(stream.act({ observation, fallback: 'safe' }, { timeoutMs: 30 })).rejects.toMatchObject({

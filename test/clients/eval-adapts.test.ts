@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createModelEnvironment } from '../../src/envs/model-environment.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
 import { readPackage } from '../../src/package/package.ts';
 import { createPackagePolicy } from '../../trainer/rollout/policy.ts';
@@ -19,7 +20,15 @@ let address: string;
 beforeAll(async () => {
   const learnt = { taskCount: 12, episodeCount: 8, hiddenSizes: [16] };
   await trainModel('maml', { policy: 'maml', ...learnt }, { iterationCount: 15, evaluationEpisodeCount: 8 });
-  const tiny = { trainTaskCount: 2, taskCount: 1, initialStepCount: 20, updateCount: 2, explorationEpisodeCount: 3 };
+  // A part of the square that holds the half circle.
+  const tiny = {
+    trainRange: [-1, -0.5, 0.25, 0.75],
+    trainTaskCount: 2,
+    taskCount: 1,
+    initialStepCount: 20,
+    updateCount: 2,
+    explorationEpisodeCount: 3,
+  };
   await trainModel('pearl', { agent: 'pearl', ...tiny }, { iterationCount: 1 });
   ({ address } = await startTestServer([], { store }, afterAll));
 }, 240_000);
@@ -60,19 +69,47 @@ test('MAML: each task has its return before adaptation and after it, which is be
   expect(means!.meanReturnAfter!).toBeGreaterThan(means!.meanReturnBefore! + 4);
 });
 
-test('a task is a function of its seed: what the environment draws, with the same returns again', async () => {
-  const args = ['--model', 'pearl', '--adapt-episodes', '2'];
+test.each(['maml', 'pearl'])('%s: a task is a function of its seed, with the same returns again', async (model) => {
+  const args = ['--model', model, '--adapt-episodes', '2'];
   const [first, second] = await evaluate(...args, '--tasks', '2');
   const [again] = await evaluate(...args, '--seed', '1');
   const ofTask = ({ seed, context, returnBefore, returnAfter, steps }: NonNullable<typeof first>) => ({
     ...{ seed, context, returnBefore, returnAfter, steps },
   });
   expect(ofTask(again!)).toEqual(ofTask(second!));
+  expect(first!.context).not.toEqual(second!.context);
+  // What the environment draws, or one of the range that its run was given.
   const env = await createEnvironment('Point-Robot');
   env.reset(1);
-  expect(second!.context).toEqual([...env.context!]);
-  expect(first!.context).not.toEqual(second!.context);
+  const [x, y] = second!.context!;
+  if (model === 'maml') expect([x, y]).toEqual([...env.context!]);
+  else expect([x! > -1, x! < -0.5, y! > 0.25, y! < 0.75]).toEqual([true, true, true, true]);
   env.dispose();
+});
+
+test('a task may be given, also beyond the range of the training', async () => {
+  const given = ['--model', 'pearl', '--tasks', '2', '--context', '0.6,0.8'];
+  const [first, second] = await evaluate(...given);
+  expect([first!.context, second!.context]).toEqual([
+    [0.6, 0.8],
+    [0.6, 0.8],
+  ]);
+  // An episode may begin in another state of the same task: z is another.
+  expect(first!.returnAfter).not.toBe(second!.returnAfter);
+  const wrong = await runCommand(['eval', '--server', address, '--model', 'pearl', '--context', '0.6'], scratch);
+  expect(wrong.stderr).toBe(
+    'hyperpolicy: Point-Robot.reset: expected a context of 2 finite values (goal.x, goal.y), got 1 values\n',
+  );
+});
+
+test('a range of other tasks than the environment has is refused', async () => {
+  const environment = 'Point-Robot';
+  const taskRange = { low: [0], high: [1] };
+  await expect(
+    createModelEnvironment({ model: 'm', environment, taskRange }, { own: undefined, where: 'eval' }),
+  ).rejects.toThrow(
+    'tasks of Point-Robot: expected a model trained in tasks of 2 values, got one trained in tasks of 1. The environment has changed',
+  );
 });
 
 test('PEARL: as many episodes adapt as in its evaluations, unless it is told another number, even none', async () => {

@@ -23,6 +23,8 @@ export type TrainedModel = {
   readonly adaptation?: AdaptationExport | undefined;
   /** Of a policy that adapts: as in the manifest's `training`. */
   readonly adaptationEpisodeCount?: number | undefined;
+  /** Of training tasks that were not the environment's own: as in the manifest's `training`. */
+  readonly taskRange?: ManifestDraft['training']['taskRange'];
   /** In place of the environment's, e.g. a latent one. */
   readonly context?: ContextSpec | undefined;
   /** The policy reads no context though the environment has one: the model is published without. */

@@ -31,7 +31,7 @@ export function exportModel(given: ModelToExport): PackageContent {
     ...(given.isWithoutContext === true && { context: null }),
   };
   const options = { ...given, specs };
-  const { policy, critic, encoder, adaptation, adaptationEpisodeCount, training } = options;
+  const { policy, critic, encoder, adaptation, adaptationEpisodeCount, taskRange, training } = options;
   checkSizes(options);
   const policyFiles = policy && (adaptation === undefined ? exportPolicy(policy) : exportTaskPolicy(policy));
   const criticFiles = critic && exportCritic(critic);
@@ -64,7 +64,11 @@ export function exportModel(given: ModelToExport): PackageContent {
           ? { ...encoderFile.graph, prior: encoder.prior, aggregation: encoder.encoder.steps.aggregation }
           : null,
       adapt: adapt === undefined ? null : { ...adapt.file.graph, ...adapt.settings },
-      training: { ...training, ...(adaptationEpisodeCount !== undefined && { adaptationEpisodeCount }) },
+      training: {
+        ...training,
+        ...(adaptationEpisodeCount !== undefined && { adaptationEpisodeCount }),
+        ...(taskRange !== undefined && { taskRange }),
+      },
       probes: probes(options, adapt?.file.graph),
     },
   };

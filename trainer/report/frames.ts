@@ -1,6 +1,7 @@
 /** Six pictures of an episode of a run's published policy; of one that adapts, of an episode before adaptation and of one after it. */
 
 import type { Env } from '../../src/envs/env.ts';
+import { withModelTasks } from '../../src/envs/model-environment.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
 import type { ModelPackage } from '../../src/package/package.ts';
 import type { Transition } from '../replay/replay-buffer.ts';
@@ -34,12 +35,14 @@ export async function episodeFrames(
   content: ModelPackage,
 ): Promise<readonly Frames[] | { readonly none: string }> {
   try {
-    const env = await createEnvironment(environmentPlace(run.config as unknown as RunConfig));
+    const { environment, training } = content.manifest;
+    const own = await createEnvironment(environmentPlace(run.config as unknown as RunConfig));
     try {
+      const env = withModelTasks(own, { environment, taskRange: training.taskRange });
       const seed = run.seed + seedOffset;
       return adapts(content.manifest) ? framesOfTwo(env, content, seed) : [framesOfOne(env, content, seed)];
     } finally {
-      env.dispose();
+      own.dispose();
     }
   } catch (error) {
     // A page without pictures is still a report.

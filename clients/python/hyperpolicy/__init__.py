@@ -20,6 +20,7 @@ from .results import (
     Posterior,
     PrepareResult,
     QGradResult,
+    TaskRange,
     TensorSpec,
     Timing,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "Posterior",
     "PrepareResult",
     "QGradResult",
+    "TaskRange",
     "TensorSpec",
     "Timing",
     "Tls",

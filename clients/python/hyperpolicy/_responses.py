@@ -24,6 +24,7 @@ from .results import (
     Posterior,
     PrepareResult,
     QGradResult,
+    TaskRange,
     TensorSpec,
     Timing,
 )
@@ -140,7 +141,17 @@ def model_description(sender: Sender, response: Any) -> ModelDescription:
         adaptation_episode_count=(
             response.adaptation_episode_count if response.HasField("adaptation_episode_count") else None
         ),
+        task_range=_task_range(sender, response),
     )
+
+
+def _task_range(sender: Sender, response: Any) -> TaskRange | None:
+    if not response.HasField("task_range"):
+        return None
+    low, high = (np.array(values, dtype=np.float64) for values in (response.task_range.low, response.task_range.high))
+    if len(low) != len(high):
+        raise sender.unusable("a response whose task range is not whole")
+    return TaskRange(low, high)
 
 
 def _context(sender: Sender, response: Any) -> ContextSpec | None:

@@ -156,6 +156,14 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TaskRange:
+    """Lowest and highest of each value of the environment's context."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ModelDescription:
     """A version of a model: what goes in, what comes out, and where it comes from. Fields as in GetModelResponse of the proto."""
 
@@ -177,3 +185,4 @@ class ModelDescription:
     adaptation: str
     reads_next_observation: bool
     adaptation_episode_count: int | None
+    task_range: TaskRange | None

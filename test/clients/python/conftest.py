@@ -125,6 +125,23 @@ class Scripted:
         return handle
 
 
+def description(**more: Any) -> bytes:
+    """A response of GetModel, of version 7 with 3 observations and 2 actions."""
+
+    def spec(size: int) -> dict[str, Any]:
+        return {"names": ["x"] * size, "low": [-1.0] * size, "high": [1.0] * size, "units": ["1"] * size}
+
+    described = messages.GetModelResponse(
+        version=7,
+        observation=spec(3),
+        action=spec(2),
+        safe_action=[0.25, -0.5],
+        published_at="2026-01-01T00:00:00Z",
+        **more,
+    )
+    return bytes(described.SerializeToString())
+
+
 @pytest.fixture
 def scripted() -> Iterator[Callable[..., Scripted]]:
     started: list[grpc.Server] = []

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import OBSERVATION, Scripted, Server, Servers
+from conftest import OBSERVATION, Scripted, Server, Servers, description
 
 import hyperpolicy
 from hyperpolicy import HyperpolicyError, PolicyClient
@@ -285,6 +285,18 @@ def test_answers_that_do_not_add_up_are_never_handed_on(
     assert caught.value.kind == "failed_precondition"
     assert what in str(caught.value)
     assert str(caught.value).startswith(f"Act: expected a hyperpolicy server at {server.address}, got a response")
+
+
+def test_the_range_of_a_models_tasks(scripted: Callable[..., Scripted]) -> None:
+    ranges: Any = iter([{}, {"task_range": {"low": [0.0], "high": [2.5]}}, {"task_range": {"low": [0.0]}}])
+    server = scripted(unary={"GetModel": lambda _request, _context: description(**next(ranges))})
+    with PolicyClient(server.address) as client:
+        assert client.get_model(model="m").task_range is None
+        given = client.get_model(model="m").task_range
+        assert given is not None
+        assert (given.low.tolist(), given.high.tolist()) == ([0], [2.5])
+        with pytest.raises(HyperpolicyError, match="got a response whose task range is not whole"):
+            client.get_model(model="m")
 
 
 def test_an_answer_that_is_too_old_is_not_held_in_its_own_place(scripted: Callable[..., Scripted]) -> None:

@@ -15,7 +15,7 @@ import grpc
 import numpy as np
 import pytest
 from awaited import AwaitedClient
-from conftest import NEVER_MS, OBSERVATION, Scripted, until
+from conftest import NEVER_MS, OBSERVATION, Scripted, description, until
 
 import hyperpolicy
 from hyperpolicy import ActStream, ActStreamEvent, HyperpolicyError, PolicyClient
@@ -90,17 +90,7 @@ class Script:
 
     @staticmethod
     def describe(_request: bytes, _context: grpc.ServicerContext) -> bytes:
-        def spec(size: int) -> dict[str, Any]:
-            return {"names": ["x"] * size, "low": [-1.0] * size, "high": [1.0] * size, "units": ["1"] * size}
-
-        described = messages.GetModelResponse(
-            version=7,
-            observation=spec(3),
-            action=spec(2),
-            safe_action=[0.25, -0.5],
-            published_at="2026-01-01T00:00:00Z",
-        )
-        return bytes(described.SerializeToString())
+        return description()
 
 
 Open = Callable[..., tuple[ActStream, Script]]

@@ -36,6 +36,10 @@ export function pearlModel({ config, networks, parameters, specs, context }: Pea
     context: contextOf(config, specs) ?? undefined,
     isWithoutContext: config.agent === 'no-context',
     adaptationEpisodeCount: encoder && config.explorationEpisodeCount,
+    taskRange: config.trainRange && {
+      low: config.trainRange.filter((_, i) => i % 2 === 0),
+      high: config.trainRange.filter((_, i) => i % 2 === 1),
+    },
     encoder: encoder && {
       encoder,
       scaling,
