@@ -1,12 +1,19 @@
 #!/usr/bin/env bash
 # Checks this project on a machine with a GPU: every kind of package served there answers as on the CPU, how fast, training on the device
-# beside the CPU's, and memory over ten version swaps. One JSON line for each; exits with 1 where something does not hold.
+# beside the CPU's, and memory over ten version swaps. One JSON line for each, as it comes; exits with 1 where something does not hold.
 #
 #   deploy/cuda/check.sh [--device cuda|webgpu|cpu] [--only SECTIONS] [--json FILE] [--quick]
+#                        [--deadline SECONDS] [--cpu-curve train|none|FILE]
 #
-#     --device   cuda unless given. webgpu needs a Vulkan loader and driver, and has no training
-#     --only     some of serving,latencies,training,memory
-#     --quick    small networks and few rounds: whether everything works; its figures mean nothing
+#     --device     cuda unless given. webgpu needs a Vulkan loader and driver, and has no training
+#     --only       some of serving,latencies,training,memory,webgpu. The last one serves every kind on webgpu too, beside cuda, where a
+#                  Vulkan driver is found, and else says what is missing
+#     --json       a file that gets the lines too
+#     --quick      small networks and few rounds: whether everything works; its figures mean nothing
+#     --deadline   480 unless given: what runs then is killed, and what is left is skipped, each with a line; the last line comes all the same
+#     --cpu-curve  where the CPU's learning curve comes from: train, the default, after all else, for at most 160 s, mostly too short; none
+#                  leaves it out; FILE is what another machine wrote in as much time as it takes there:
+#                  deploy/cuda/check.sh --device cpu --only training --deadline 7200 --json FILE
 #
 #   deploy/cuda/check.sh --pack FOLDER [--without-cuda]
 #

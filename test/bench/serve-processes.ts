@@ -21,29 +21,97 @@ export type ServerChild = Child & {
   metric(sample: string): Promise<number>;
 };
 
+/** What whoever starts a process may want of it. */
+export type ChildOptions = {
+  /** Each line that it prints. */
+  readonly onLine?: ((line: string) => void) | undefined;
+  /** How it ended, such as `exit code 1` or `SIGSEGV`: at once, whoever ended it. */
+  readonly onEnd?: ((how: string) => void) | undefined;
+  /** Kills it when aborted. */
+  readonly signal?: AbortSignal | undefined;
+};
+
+/** Longest wait for the line that says where a program listens. */
+const startMsMax = 120_000;
+/** A server ends itself by force 15 s after SIGTERM, but for a thread that it cannot end. */
+const endMsMax = 20_000;
+
 const stopChild = async (child: ChildProcess): Promise<void> => {
   if (child.exitCode !== null || child.signalCode !== null) return;
   child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), endMsMax);
   await once(child, 'exit');
+  clearTimeout(timer);
 };
+
+function spawned(program: string, args: readonly string[], { onLine, onEnd, signal }: ChildOptions) {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], signal, killSignal: 'SIGKILL' });
+  // A program that is not there ends its output, and its error is told there.
+  child.on('error', (error) => {
+    if (signal?.aborted !== true) console.error(`${program}: ${error.message}`);
+  });
+  child.on('exit', (code, by) => onEnd?.(endOf(code, by)));
+  const lines = createInterface({ input: child.stdout! });
+  if (onLine !== undefined) lines.on('line', onLine);
+  return { child, lines };
+}
+
+const endOf = (code: number | null, by: NodeJS.Signals | null): string => by ?? `exit code ${code}`;
 
 /** Starts a program and waits for the line from which `read` reads something. */
 async function startChild<T>(
   program: string,
   args: readonly string[],
   read: (line: string) => T | undefined,
+  options: ChildOptions = {},
 ): Promise<T & Pick<Child, 'pid' | 'cpuMs' | 'stop'>> {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  // A program that is not there ends its output, and its error is told there.
-  child.on('error', (error) => console.error(`${program}: ${error.message}`));
-  for await (const line of createInterface({ input: child.stdout! })) {
-    const found = read(line);
-    if (found === undefined) continue;
-    child.stdout!.resume();
-    const pid = child.pid!;
-    return { ...found, pid, cpuMs: () => cpuMsOf(pid), stop: () => stopChild(child) };
+  const { child, lines } = spawned(program, args, options);
+  const timer = setTimeout(() => child.kill('SIGKILL'), startMsMax);
+  const found = await new Promise<T | undefined>((resolve) => {
+    lines.on('line', (line) => {
+      const value = read(line);
+      if (value !== undefined) resolve(value);
+    });
+    child.on('close', () => resolve(undefined));
+  });
+  clearTimeout(timer);
+  if (found === undefined) {
+    const command = [program, ...args.slice(0, 2)].join(' ');
+    throw new Error(`${command}: expected a port on its output within ${startMsMax / 1000} s, got an exit`);
   }
-  throw new Error(`${[program, ...args.slice(0, 2)].join(' ')}: expected a port on its output, got an exit`);
+  // Nobody reads on.
+  if (options.onLine === undefined) {
+    lines.close();
+    child.stdout!.resume();
+  }
+  const pid = child.pid!;
+  return { ...found, pid, cpuMs: () => cpuMsOf(pid), stop: () => stopChild(child) };
+}
+
+export type RunOptions = ChildOptions & {
+  /** It is interrupted then, and killed `graceMs` later. */
+  readonly limitMs: number;
+  readonly graceMs?: number;
+};
+
+/** Runs a program to its end or its limit. @returns how it ended: `exit code 0` where it did well */
+export async function runToEnd(
+  program: string,
+  args: readonly string[],
+  { limitMs, graceMs = 10_000, ...options }: RunOptions,
+): Promise<string> {
+  const { child } = spawned(program, args, options);
+  // Code that is in a native run does not hear an interrupt.
+  const timers = [
+    setTimeout(() => child.kill('SIGINT'), limitMs),
+    setTimeout(() => child.kill('SIGKILL'), limitMs + graceMs),
+  ];
+  // Closed: ended, and all that it printed is read. Also of a program that is not there.
+  const [code, by] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
+    child.on('close', (...end) => resolve(end)),
+  );
+  for (const timer of timers) clearTimeout(timer);
+  return endOf(code, by);
 }
 
 /** Linux tells nanoseconds by thread. */
@@ -58,15 +126,19 @@ const portLine = (line: string) => (/^\d+$/.test(line) ? { port: Number(line) } 
 
 const compiled = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
 
+export type ServerOptions = ChildOptions & {
+  /** Takes a CPU profile of each of its threads when it ends. */
+  readonly profileDirectory?: string | undefined;
+};
+
 /**
  * The real server over a store, through its command line.
  * @param args of `hyperpolicy serve`
- * @param profileDirectory takes a CPU profile of each of its threads when it ends
  */
 export async function startServerProcess(
   store: string,
   args: readonly string[] = [],
-  profileDirectory?: string | undefined,
+  { profileDirectory, ...options }: ServerOptions = {},
 ): Promise<ServerChild> {
   const profiling = profileDirectory === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profileDirectory];
   const main = compiled('../../clients/cli/main.js');
@@ -78,6 +150,7 @@ export async function startServerProcess(
       const { msg, address, metricsPort } = JSON.parse(line) as { msg: string; address?: string; metricsPort?: number };
       return msg === 'serving' ? { port: Number(address!.split(':').at(-1)), metricsPort: metricsPort! } : undefined;
     },
+    options,
   );
   const url = `http://127.0.0.1:${child.metricsPort}/metrics`;
   return {

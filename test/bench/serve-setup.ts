@@ -62,7 +62,7 @@ export async function withServer(options: SetupOptions, work: (bench: ServeBench
     onEnd(() => rm(store, { recursive: true, force: true }));
     for (const model of options.models) await publish(store, model);
     const startedAtMs = performance.now();
-    const server = await startServerProcess(store, [], options.profileDirectory);
+    const server = await startServerProcess(store, [], { profileDirectory: options.profileDirectory });
     onEnd(server.stop);
     let warmMs = performance.now() - startedAtMs;
     const client = rawClient(server.port);

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { isInstalled } from '../../src/onnx/providers.ts';
+import { withWebgpu } from '../webgpu.ts';
 
 const isLinux = process.platform === 'linux' && process.arch === 'x64';
 const libraries = join(
@@ -26,6 +27,13 @@ if [ "$2" = pip ]; then
 fi
 exec "${real}" "$@"
 `;
+
+/** Runs the check of this project. @param args options, and at the end variables of the environment if there are some */
+function check(...args: (string | Readonly<Record<string, string>>)[]) {
+  const options = args.filter((arg) => typeof arg === 'string');
+  const env = Object.assign({ ...process.env }, ...args.filter((arg) => typeof arg === 'object'));
+  return spawnSync('deploy/cuda/check.sh', options, { encoding: 'utf8', env });
+}
 
 /** A project with the installer, and wheels whose provider is a library that needs `needed`. */
 function project(needed: string) {
@@ -51,7 +59,9 @@ function project(needed: string) {
   writeFileSync(join(root, 'bin/python3'), pythonScript(real, join(root, 'wheels')));
   // Nothing is to be pruned.
   writeFileSync(join(root, 'bin/npm'), '#!/bin/sh\n');
-  for (const command of ['python3', 'npm']) chmodSync(join(root, 'bin', command), 0o755);
+  // Small where it is packed.
+  writeFileSync(join(root, 'bin/node'), `#!/bin/sh\nexec '${process.execPath}' "$@"\n`);
+  for (const command of ['python3', 'npm', 'node']) chmodSync(join(root, 'bin', command), 0o755);
   const env = { ...process.env, PATH: `${join(root, 'bin')}:${process.env.PATH}`, LD_LIBRARY_PATH: '' };
   const bash = (script: string, args: readonly string[], cwd = root) =>
     spawnSync('bash', [join(root, 'deploy/cuda', script), ...args], { encoding: 'utf8', env, cwd });
@@ -130,8 +140,6 @@ test.skipIf(!isLinux)('a check that is packed into a relative folder has CUDA wh
   expect(run.stdout).toBe(`${packed}/.cuda\n`);
 });
 
-const check = (...args: string[]) => spawnSync('deploy/cuda/check.sh', args, { encoding: 'utf8' });
-
 test('the check holds on the cpu, every section', { timeout: 600_000 }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'hyperpolicy-check-test-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
@@ -144,7 +152,7 @@ test('the check holds on the cpu, every section', { timeout: 600_000 }, () => {
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, unknown>);
   const checks = lines.filter((line) => 'check' in line);
-  expect(checks.filter(({ check: name }) => name === 'served, probes within 1e-4')).toHaveLength(8);
+  expect(checks.filter(({ check: name }) => name === 'served, probes within 1e-4')).toHaveLength(10);
   expect(checks.every(({ ok }) => ok === true)).toBe(true);
   expect(lines.filter(({ note }) => note === 'section').map(({ name }) => name)).toEqual([
     'serving',
@@ -156,12 +164,53 @@ test('the check holds on the cpu, every section', { timeout: 600_000 }, () => {
   expect(curve.map(([step]) => step)).toEqual([0, 160, 320]);
 });
 
-test.skipIf(isInstalled('cuda'))('a device that is not there fails the check', { timeout: 120_000 }, () => {
-  const { status, stdout } = check('--device', 'cuda', '--quick', '--only', 'training');
+test.skipIf(isInstalled('cuda'))(
+  'a device that is not there fails the check, with reasons',
+  { timeout: 300_000 },
+  () => {
+    const { status, stdout } = check(
+      '--device',
+      'cuda',
+      '--quick',
+      '--only',
+      'serving,training',
+      '--cpu-curve',
+      'none',
+    );
+    expect(status).toBe(1);
+    const missing = 'expected the cuda device, got no provider of that name.';
+    expect(stdout).toContain(
+      `{"check":"updates as on the cpu, within 0.0001","ok":false,"why":"td3-updates: ${missing}`,
+    );
+    expect(stdout).toMatch(
+      /^\{"note":"server","device":"cuda","level":"error","model":"model0",.*"msg":"model version refused"\}$/m,
+    );
+    expect(stdout).toMatch(
+      /^\{"check":"served, probes within 1e-4","ok":false,"device":"cuda","kind":"plain policy","why":"GetModel .*; refused: policy\.onnx: expected the cuda device/m,
+    );
+    expect(stdout).not.toContain('"device":"cpu","isQuick"');
+  },
+);
+
+test('at its deadline the check kills what runs, skips what is left, and comes to its last line', () => {
+  const { status, stdout } = check('--device', 'cpu', '--quick', '--only', 'serving,memory', '--deadline', '1');
   expect(status).toBe(1);
+  expect(stdout).toMatch(/^\{"check":"serving runs to its end","ok":false,"why":"the deadline of 1 s/m);
   expect(stdout).toContain(
-    '{"check":"training runs to its end","ok":false,"why":"td3-updates: expected the cuda device, got no provider of that name.',
+    '{"check":"memory runs to its end","ok":false,"why":"skipped: the deadline of 1 s"}\n{"note":"end","failed":2,"seconds":',
   );
+});
+
+test('beside cuda, webgpu is left out with the reason where there is no Vulkan driver', () => {
+  const { status, stdout } = check('--device', 'cuda', '--only', 'webgpu', { VK_ICD_FILENAMES: '/none' });
+  expect(status).toBe(0);
+  expect(stdout).toMatch(/^\{"note":"webgpu is left out","why":".*expected the webgpu device/m);
+});
+
+withWebgpu('beside cuda, every kind is served on webgpu where there is a Vulkan driver', { timeout: 300_000 }, () => {
+  const { status, stdout, stderr } = check('--device', 'cuda', '--quick', '--only', 'webgpu');
+  expect(status, `${stdout}${stderr}`).toBe(0);
+  expect(stdout.match(/"served, probes within 1e-4","ok":true,"device":"webgpu"/g)).toHaveLength(10);
 });
 
 test('what the check does not know is refused', () => {
@@ -171,5 +220,13 @@ test('what the check does not know is refused', () => {
     'check: --device: expected one of cpu, webgpu, cuda, got "tpu"\n',
   ]);
   const section = check('--only', 'speed');
-  expect(section.stderr).toBe('check: --only: expected one of serving, latencies, training, memory, got "speed"\n');
+  expect(section.stderr).toBe(
+    'check: --only: expected one of serving, latencies, training, memory, webgpu, got "speed"\n',
+  );
+  expect(check('--deadline', '0').stderr).toBe(
+    'check: --deadline: expected whole seconds from 1 to 1000000, got "0"\n',
+  );
+  expect(check('--cpu-curve', '/none').stderr).toMatch(
+    /^check: --cpu-curve: expected train, none, or a file .* without --quick, got "\/none: ENOENT/,
+  );
 });

@@ -7,7 +7,7 @@ import { ActRequestSchema } from '../../../src/gen/hyperpolicy/v1/policy_service
 import { publishRandomPackage } from '../../../trainer/export/random-package.ts';
 import type { Target } from '../measure.ts';
 import { paths, type RawClient, rawClient } from '../serve-client.ts';
-import { startServerProcess } from '../serve-processes.ts';
+import type { ServerChild } from '../serve-processes.ts';
 import {
   actionSize,
   actPayload,
@@ -20,6 +20,7 @@ import {
 import { publish } from '../serve-setup.ts';
 import { quantile } from '../statistics.ts';
 import type { Section } from './section.ts';
+import { startServer } from './server.ts';
 
 const roundCount = 15;
 const warmCount = 3;
@@ -35,25 +36,25 @@ const targets: Readonly<Record<string, number>> = {
   'Act, 64 calls of a new context each': 4,
 };
 
-export async function latencies({ device, isQuick, lines, scratch }: Section): Promise<void> {
+export async function latencies({ device, isQuick, lines, scratch, signal }: Section): Promise<void> {
   const store = join(scratch, 'store');
   for (const model of ['hyper', 'critic'] as const) {
     if (isQuick) await publishSmall(store, model);
     else await publish(store, model);
   }
-  const measure = { device, isQuick, lines, store };
+  const measure = { device, isQuick, lines, signal, store };
   await measureCalls({ ...measure, newRows: 'auto' });
   // What the joined run of primary and dynamic network saves.
   await measureCalls({ ...measure, newRows: 'kept' });
 }
 
-type Measured = Pick<Section, 'device' | 'isQuick' | 'lines'> & {
+type Measured = Pick<Section, 'device' | 'isQuick' | 'lines' | 'signal'> & {
   readonly store: string;
   readonly newRows: 'auto' | 'kept';
 };
 
-async function measureCalls({ device, isQuick, lines, store, newRows }: Measured): Promise<void> {
-  const server = await startServerProcess(store, ['--device', device, '--new-rows', newRows]);
+async function measureCalls({ device, isQuick, lines, signal, store, newRows }: Measured): Promise<void> {
+  const server = await startServer({ device, lines, signal }, store, ['--new-rows', newRows]);
   const client = rawClient(server.port);
   const calls = callsOf(client);
   const target = (name: string): Target | undefined =>
@@ -61,7 +62,7 @@ async function measureCalls({ device, isQuick, lines, store, newRows }: Measured
       ? { bound: 'most', value: targets[name] }
       : undefined;
   const suffix = newRows === 'auto' ? '' : ', weights kept';
-  try {
+  const measure = async () => {
     for (const [name, call] of Object.entries(calls)) {
       const times: number[] = [];
       const [skipped, counted] = isQuick ? [0, 1] : [warmCount, roundCount];
@@ -73,15 +74,31 @@ async function measureCalls({ device, isQuick, lines, store, newRows }: Measured
       const most = quantile(times, 1);
       lines.figure(`${name}${suffix}, ms p50`, quantile(times, 0.5), { most, target: target(name) });
     }
+  };
+  try {
+    const rowCounts = await fusedRows(server, measure);
     if (newRows === 'kept' || device === 'cpu') return;
-    for (const graph of ['critic.fused', 'policy.fused']) {
-      const rowCount = await server.metric(`hyperpolicy_batch_rows_sum{graph="${graph}"}`);
+    for (const [graph, rowCount] of Object.entries(rowCounts)) {
       lines.check('new rows run fused', rowCount > 0, { graph, rowCount });
     }
   } finally {
     client.close();
     await server.stop();
   }
+}
+
+/** Rows that joined graphs ran meanwhile, by graph: not those of probes, nor of a load that measures. */
+export async function fusedRows(
+  server: Pick<ServerChild, 'metric'>,
+  work: () => Promise<void>,
+): Promise<Readonly<Record<string, number>>> {
+  const graphs = ['critic.fused', 'policy.fused'];
+  const counts = () =>
+    Promise.all(graphs.map((graph) => server.metric(`hyperpolicy_batch_rows_sum{graph="${graph}"}`)));
+  const before = await counts();
+  await work();
+  const after = await counts();
+  return Object.fromEntries(graphs.map((graph, i) => [graph, after[i]! - before[i]!]));
 }
 
 /** By name: what is measured. */

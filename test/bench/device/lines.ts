@@ -1,6 +1,7 @@
-/** What the device check says: one JSON line for each thing that it looked at. */
+/** What the device check says: one JSON line for each thing that it looked at, written before anything else happens. */
 
 import { appendFileSync, writeFileSync } from 'node:fs';
+import { createLineWriter } from '../../../src/files/line-writer.ts';
 import { standing, type Target } from '../measure.ts';
 
 export type Fields = Readonly<Record<string, unknown>>;
@@ -18,10 +19,11 @@ export type Lines = {
 /** @param file that gets the lines too */
 export function createLines(file: string | undefined): Lines {
   if (file !== undefined) writeFileSync(file, '');
+  const output = createLineWriter(1, (error) => console.error(`check: a line was not written: ${error.message}`));
   let failedCount = 0;
   const write = (fields: Fields) => {
     const line = `${JSON.stringify(fields, rounded)}\n`;
-    process.stdout.write(line);
+    output.write(line);
     if (file !== undefined) appendFileSync(file, line);
   };
   return {

@@ -1,70 +1,80 @@
-/** What `deploy/cuda/check.sh` runs: each section in turn, with its lines; exits with 1 where something does not hold. */
+/**
+ * What `deploy/cuda/check.sh` runs: each section in turn, with its lines; exits with 1 where something does not hold. This process runs
+ * nothing on the device itself, so that neither a run that hangs nor one that ends its process can keep it from its last line.
+ */
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Device } from '../../../src/onnx/providers.ts';
 import { surroundings } from '../measure.ts';
-import { latencies } from './latencies.ts';
+import { sections } from './all-sections.ts';
+import { readArguments } from './check-arguments.ts';
+import { gpu } from './gpu.ts';
 import { createLines } from './lines.ts';
-import { memory } from './memory.ts';
 import type { Section } from './section.ts';
-import { serving } from './serving.ts';
-import { training } from './training.ts';
 
-const sections: Readonly<Record<string, (section: Section) => Promise<void>>> = {
-  serving,
-  latencies,
-  training,
-  memory,
+/** Why a section is left out on a device. */
+const leftOut: Readonly<Record<Device, Readonly<Record<string, string>>>> = {
+  cpu: { webgpu: 'it is asked for with --device webgpu, and beside --device cuda' },
+  webgpu: { training: 'it is refused on webgpu', webgpu: 'it is what all sections are on' },
+  cuda: {},
 };
-const devices: readonly Device[] = ['cpu', 'webgpu', 'cuda'];
-/** Training is refused on webgpu. */
-const skipped: Readonly<Partial<Record<Device, readonly string[]>>> = { webgpu: ['training'] };
+/** After the deadline, for what a section says of processes that were killed. */
+const graceMs = 5000;
 
-const values = given();
-const device = devices.find((name) => name === values.device);
-const names = values.only?.split(',') ?? Object.keys(sections);
-const unknown = names.find((name) => sections[name] === undefined);
-if (device === undefined || unknown !== undefined) {
-  const [option, expected, actual] =
-    device === undefined
-      ? ['--device', devices.join(', '), values.device]
-      : ['--only', Object.keys(sections).join(', '), unknown];
-  console.error(`check: ${option}: expected one of ${expected}, got "${actual}"`);
-  process.exit(2);
-}
+type Work = { readonly name: string; readonly run: (section: Section) => Promise<void> };
 
-const lines = createLines(values.json);
-lines.note('where', { device, ...surroundings() });
+const { device, isQuick, only, json, deadlineSeconds, cpuCurve } = readArguments(process.argv.slice(2));
 const begin = performance.now();
-for (const name of names.filter((name) => !skipped[device]?.includes(name))) {
+const controller = new AbortController();
+const { signal } = controller;
+const end = (why: string) => controller.abort(new Error(why));
+setTimeout(() => end(`the deadline of ${deadlineSeconds} s`), 1000 * deadlineSeconds).unref();
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => end(name));
+const abandoned = new Promise<never>((_, reject) => {
+  signal.addEventListener('abort', () => setTimeout(() => reject(signal.reason), graceMs));
+});
+abandoned.catch(() => {});
+
+const lines = createLines(json);
+const revision = process.env.CHECK_REVISION;
+lines.note('where', { device, ...gpu(), ...surroundings(), ...(revision !== undefined && { commit: revision }) });
+const queue: Work[] = [];
+for (const name of only ?? Object.keys(sections)) {
+  const why = leftOut[device][name];
+  if (why === undefined) queue.push({ name, run: sections[name]! });
+  else if (only !== undefined) lines.note('section left out', { name, why });
+}
+// Sections add to it while they run.
+for (const work of queue) await run(work);
+lines.note('end', { failed: lines.failedCount, seconds: Math.round((performance.now() - begin) / 1000) });
+// What was given up may still hold this process.
+process.exit(lines.failedCount === 0 ? 0 : 1);
+
+async function run({ name, run }: Work): Promise<void> {
+  if (signal.aborted) {
+    lines.check(`${name} runs to its end`, false, { why: `skipped: ${reason()}` });
+    return;
+  }
   const scratch = await mkdtemp(join(tmpdir(), 'hyperpolicy-check-'));
   const from = performance.now();
+  const leftMs = () => Math.max(0, 1000 * deadlineSeconds - (performance.now() - begin));
+  const later: Section['later'] = (name, run) => void queue.push({ name, run });
   try {
-    await sections[name]!({ device, isQuick: values.quick, lines, scratch });
+    await Promise.race([run({ device, isQuick, lines, scratch, signal, leftMs, cpuCurve, later }), abandoned]);
+    signal.throwIfAborted();
   } catch (error) {
-    lines.check(`${name} runs to its end`, false, { why: (error as Error).message });
-  } finally {
-    await rm(scratch, { recursive: true, force: true });
+    const { message } = error as Error;
+    const why = signal.aborted ? [...new Set([reason(), message])].join('; ') : message;
+    lines.check(`${name} runs to its end`, false, { why });
   }
+  // Processes that were killed a moment ago may still write.
+  await Promise.race([rm(scratch, { recursive: true, force: true, maxRetries: 3 }), sleep(graceMs)]).catch(() => {});
   lines.note('section', { name, seconds: Math.round((performance.now() - from) / 100) / 10 });
 }
-lines.note('end', { failed: lines.failedCount, seconds: Math.round((performance.now() - begin) / 1000) });
-process.exitCode = lines.failedCount === 0 ? 0 : 1;
 
-function given() {
-  const options = {
-    device: { type: 'string', default: 'cuda' },
-    only: { type: 'string' },
-    quick: { type: 'boolean', default: false },
-    json: { type: 'string' },
-  } as const;
-  try {
-    return parseArgs({ options }).values;
-  } catch (error) {
-    process.stderr.write(`check.sh: ${(error as Error).message}. See --help\n`);
-    process.exit(2);
-  }
+function reason(): string {
+  return (signal.reason as Error).message;
 }

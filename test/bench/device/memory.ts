@@ -1,13 +1,14 @@
 /** Memory of the device, or of the server's process on the CPU, before, while and after ten versions are swapped in. */
 
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createPolicyClient } from '../../../clients/typescript/client.ts';
 import { publishPackage } from '../../../src/package/package.ts';
 import { randomPackage } from '../../../trainer/export/random-package.ts';
-import { startServerProcess } from '../serve-processes.ts';
+import { gpuMiB } from './gpu.ts';
 import type { Section } from './section.ts';
+import { startServer } from './server.ts';
 
 const swapCounts = { whole: 10, quick: 3 };
 /** From the second swap on: versions before are given back by then, and what is left grows no more. */
@@ -15,8 +16,10 @@ const settledSwap = 2;
 /** MiB; a process on the CPU has its caches too, which fill meanwhile. */
 const growthMax = { device: 128, process: 512 };
 const waitMs = 60_000;
+/** Between looks, which must not take the core that loads. */
+const pauseMs = 50;
 
-export async function memory({ device, isQuick, lines, scratch }: Section): Promise<void> {
+export async function memory({ device, isQuick, lines, scratch, signal }: Section): Promise<void> {
   const store = join(scratch, 'store');
   const swapCount = isQuick ? swapCounts.quick : swapCounts.whole;
   const sizes = isQuick ? { hiddenSize: 32, trunkSizes: [32] } : { hiddenSize: 256, trunkSizes: [256, 512, 1024] };
@@ -24,14 +27,21 @@ export async function memory({ device, isQuick, lines, scratch }: Section): Prom
   const publish = () => publishPackage({ store, model: 'swapped', ...content });
   await publish();
   const idle = deviceMiB(device);
-  const server = await startServerProcess(store, ['--device', device, '--watch-ms', '100']);
+  // Each worker loads every graph, and one is enough for what is looked at here.
+  const args = ['--workers', '1', '--watch-ms', '100'];
+  const server = await startServer({ device, lines, signal }, store, args);
   const client = createPolicyClient({ address: `127.0.0.1:${server.port}`, timeoutMs: 60_000 });
   const used = () => (device === 'cpu' ? processMiB(server.pid) : (deviceMiB(device) ?? Number.NaN));
   const answer = async (version: number): Promise<void> => {
     const until = performance.now() + waitMs;
     const request = { model: 'swapped', observation: Array(17).fill(0.1), context: [version, 1] };
     while ((await client.act(request)).version !== version) {
-      if (performance.now() > until) throw new Error(`expected version ${version} served within ${waitMs} ms`);
+      if (performance.now() > until) {
+        const refused = server.refusal('swapped');
+        const why = refused === undefined ? '' : `; refused: ${refused}`;
+        throw new Error(`expected version ${version} served within ${waitMs} ms, got another one${why}`);
+      }
+      await sleep(pauseMs);
     }
     await client.qGrad({ model: 'swapped', observation: Array(17).fill(0.1 * version), action: Array(6).fill(0) });
   };
@@ -59,15 +69,7 @@ export async function memory({ device, isQuick, lines, scratch }: Section): Prom
 }
 
 /** Of the whole device, whoever uses it; null where nobody tells. */
-function deviceMiB(device: Section['device']): number | null {
-  if (device === 'cpu') return null;
-  try {
-    const query = ['--query-gpu=memory.used', '--format=csv,noheader,nounits'];
-    return Number(execFileSync('nvidia-smi', query, { encoding: 'utf8' }).split('\n')[0]);
-  } catch {
-    return null;
-  }
-}
+const deviceMiB = (device: Section['device']): number | null => (device === 'cpu' ? null : gpuMiB());
 
 const processMiB = (pid: number): number =>
   Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024;

@@ -3,6 +3,9 @@
 import type { Device } from '../../../src/onnx/providers.ts';
 import type { Lines } from './lines.ts';
 
+/** [step, mean return] of each evaluation. */
+export type Curve = readonly (readonly [number, number])[];
+
 export type Section = {
   readonly device: Device;
   /** Small networks and few rounds: whether everything works, and no figure that means anything. */
@@ -10,6 +13,14 @@ export type Section = {
   readonly lines: Lines;
   /** A folder of the section's own. */
   readonly scratch: string;
+  /** Aborted at the check's deadline: kills processes. */
+  readonly signal: AbortSignal;
+  /** Milliseconds to the deadline. */
+  leftMs(): number;
+  /** What a learning curve is set beside: a training on the CPU, nothing, or a curve of earlier. */
+  readonly cpuCurve: 'train' | 'none' | Curve;
+  /** Adds what can wait, as a section after all others. */
+  later(name: string, run: (section: Section) => Promise<void>): void;
 };
 
 /** The largest |a - b| / (1 + |b|), as probes are compared. NaN where a value is NaN. */

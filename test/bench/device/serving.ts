@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { createPolicyClient, type PolicyClient } from '../../../clients/typescript/client.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import { publishRandomPackage, type RandomOptions } from '../../../trainer/export/random-package.ts';
-import { startServerProcess } from '../serve-processes.ts';
 import { normals } from '../serve-requests.ts';
 import { difference, type Section } from './section.ts';
+import { type CheckedServer, startServer } from './server.ts';
 
 const sizes = { observationSize: 17, actionSize: 6, contextSize: 2 } as const;
 const rowCount = 64;
@@ -18,6 +18,8 @@ const times = ['first', 'second', 'third'];
 const kinds: Readonly<Record<string, RandomOptions>> = {
   'plain policy': { policy: 'plain', critic: 'none', contextSize: 0 },
   'plain policy, sampled': { policy: 'plain', critic: 'none', contextSize: 0, stochastic: true },
+  'plain policy with a context': { policy: 'plain', critic: 'none', contextSize: sizes.contextSize },
+  'plain policy with an encoder': { policy: 'plain', critic: 'none', encoder: true },
   'hyper policy': { policy: 'hyper', critic: 'none' },
   'hyper policy with a gradient step': { policy: 'hyper', critic: 'none', stochastic: true, adapt: true },
   'hyper policy with an encoder': { policy: 'hyper', critic: 'none', stochastic: true, encoder: true },
@@ -30,45 +32,48 @@ const kinds: Readonly<Record<string, RandomOptions>> = {
 const networks = { hiddenSize: 256, trunkSizes: [256, 512] };
 const smallNetworks = { hiddenSize: 32, trunkSizes: [64] };
 
-export async function serving({ device, isQuick, lines, scratch }: Section): Promise<void> {
+export async function serving({ device, isQuick, lines, scratch, signal }: Section): Promise<void> {
   const store = join(scratch, 'store');
   const models = Object.entries(kinds).map(([kind, options], i) => ({ kind, options, model: `model${i}` }));
   for (const { model, options } of models) {
     await publishRandomPackage({ store, model, ...sizes, ...(isQuick ? smallNetworks : networks), ...options });
   }
   const ends: (() => unknown)[] = [];
-  const clientOf = async (on: string, newRows: 'auto' | 'kept'): Promise<PolicyClient> => {
-    const server = await startServerProcess(store, ['--device', on, '--new-rows', newRows]);
+  const open = async (on: Section['device'], newRows: 'auto' | 'kept'): Promise<Served> => {
+    const server = await startServer({ device: on, lines, signal }, store, ['--new-rows', newRows]);
     ends.push(server.stop);
     const client = createPolicyClient({ address: `127.0.0.1:${server.port}`, timeoutMs: 60_000 });
     ends.push(client.close);
-    return client;
+    return { server, client };
   };
   try {
-    const onCpu = await clientOf('cpu', 'kept');
-    const onDevice = await clientOf(device, 'auto');
+    const { client: onCpu } = await open('cpu', 'kept');
+    const { client: onDevice, server } = await open(device, 'auto');
     for (const { model, kind, options } of models) {
-      const isServed = await onDevice.getModel({ model }).then(
-        () => true,
+      const failure = await onDevice.getModel({ model }).then(
+        () => undefined,
         (error: Error) => error.message,
       );
-      lines.check('served, probes within 1e-4', isServed === true, {
-        kind,
-        ...(isServed !== true && { why: isServed }),
-      });
-      if (isServed !== true) continue;
-      if (options.policy !== 'none') await compareActs({ onCpu, onDevice, model, kind, options, lines });
-      if (options.critic !== 'none') await compareGradients({ onCpu, onDevice, model, kind, lines });
+      const refused = server.refusal(model);
+      const why = [failure, refused && `refused: ${refused}`].filter(Boolean).join('; ');
+      lines.check('served, probes within 1e-4', failure === undefined, { device, kind, ...(failure && { why }) });
+      if (failure !== undefined) continue;
+      const compared = { onCpu, onDevice, model, device, kind, lines };
+      if (options.policy !== 'none') await compareActs({ ...compared, options });
+      if (options.critic !== 'none') await compareGradients(compared);
     }
   } finally {
     for (const end of ends.reverse()) await end();
   }
 }
 
+type Served = { readonly server: CheckedServer; readonly client: PolicyClient };
+
 type Compared = {
   readonly onCpu: PolicyClient;
   readonly onDevice: PolicyClient;
   readonly model: string;
+  readonly device: Section['device'];
   readonly kind: string;
   readonly lines: Section['lines'];
 };
@@ -78,8 +83,9 @@ const rows = (seed: number, count: number, size: number) => ({
   values: normals(createRandom(seed), count * size),
 });
 
-async function compareActs({ onCpu, onDevice, model, kind, options, lines }: Compared & { options: RandomOptions }) {
-  const hasContext = options.policy === 'hyper' || options.encoder === true;
+async function compareActs({ options, ...compared }: Compared & { readonly options: RandomOptions }) {
+  const { onCpu, onDevice, model } = compared;
+  const hasContext = options.policy === 'hyper' || options.encoder === true || (options.contextSize ?? 0) > 0;
   const request = {
     model,
     observation: rows(1, rowCount, sizes.observationSize),
@@ -88,39 +94,37 @@ async function compareActs({ onCpu, onDevice, model, kind, options, lines }: Com
   const expected = (await onCpu.act(request)).action.values;
   for (const time of times) {
     const actual = (await onDevice.act(request)).action.values;
-    compared(lines, { name: 'Act', kind, time, actual, expected });
+    compare(compared, { name: 'Act', time, actual, expected });
   }
 }
 
-async function compareGradients({ onCpu, onDevice, model, kind, lines }: Compared) {
+async function compareGradients(compared: Compared) {
+  const { onCpu, onDevice, model } = compared;
   const request = (seed: number) => ({
     model,
     observation: rows(seed, rowCount, sizes.observationSize),
     action: rows(seed + 1, rowCount, sizes.actionSize),
   });
   const [gradients, ascent] = [request(3), { ...request(5), ascent: { stepCount: 16, stepSize: 1e-2 } }];
-  const expected = (await onCpu.qGrad(gradients)).dqDa.values;
-  const climbed = (await onCpu.qGrad(ascent)).action!.values;
+  const expected = await onCpu.qGrad(gradients);
+  const climbed = await onCpu.qGrad(ascent);
   for (const time of times) {
-    const actual = (await onDevice.qGrad(gradients)).dqDa.values;
-    compared(lines, { name: 'QGrad', kind, time, actual, expected });
-    const actions = (await onDevice.qGrad(ascent)).action!.values;
-    compared(lines, { name: 'where an ascent of QGrad ends', kind, time, actual: actions, expected: climbed });
+    const actual = await onDevice.qGrad(gradients);
+    compare(compared, { name: 'q of QGrad', time, actual: actual.q.values, expected: expected.q.values });
+    compare(compared, { name: 'QGrad', time, actual: actual.dqDa.values, expected: expected.dqDa.values });
+    const higher = await onDevice.qGrad(ascent);
+    const name = 'where an ascent of QGrad ends';
+    compare(compared, { name, time, actual: higher.action!.values, expected: climbed.action!.values });
+    compare(compared, { name: 'q of an ascent', time, actual: higher.q.values, expected: climbed.q.values });
   }
 }
 
-function compared(
-  lines: Section['lines'],
-  {
-    name,
-    kind,
-    time,
-    actual,
-    expected,
-  }: Record<'name' | 'kind' | 'time', string> & Record<'actual' | 'expected', ArrayLike<number>>,
-): void {
+type Answers = Readonly<Record<'name' | 'time', string> & Record<'actual' | 'expected', ArrayLike<number>>>;
+
+function compare({ lines, device, kind }: Compared, { name, time, actual, expected }: Answers): void {
   const most = difference(actual, expected);
   lines.check(`${name} as on the cpu, within ${answerTolerance}`, most <= answerTolerance, {
+    device,
     kind,
     time,
     difference: most,

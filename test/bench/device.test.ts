@@ -1,0 +1,82 @@
+/** The parts of the device check that need no device. test/deploy/cuda.test.ts runs it as a command. */
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { readArguments } from './device/check-arguments.ts';
+import { fusedRows } from './device/latencies.ts';
+import { createLogReader } from './device/server.ts';
+import { compareStarts } from './device/training.ts';
+import { runToEnd } from './serve-processes.ts';
+
+test('what a server warns of is a note; the last refusal of a model can be asked', () => {
+  const note = vi.fn();
+  const log = createLogReader('cuda', { note });
+  const refused = (reason: string) =>
+    JSON.stringify({ level: 50, time: 1, pid: 2, hostname: 'h', model: 'm', reason, msg: 'model version refused' });
+  log.read('{"level":30,"msg":"serving"}');
+  log.read(refused('first'));
+  log.read(refused('second'));
+  log.read('of a library');
+  expect(note.mock.calls).toEqual([
+    ['server', { device: 'cuda', level: 'error', model: 'm', reason: 'first', msg: 'model version refused' }],
+    ['server', { device: 'cuda', level: 'error', model: 'm', reason: 'second', msg: 'model version refused' }],
+    ['server', { device: 'cuda', text: 'of a library' }],
+  ]);
+  expect([log.refusal('m'), log.refusal('other')]).toEqual(['second', undefined]);
+  for (let i = 0; i < 20; i++) log.read('{"level":40,"msg":"again"}');
+  log.end();
+  expect(note).toHaveBeenCalledTimes(21);
+  expect(note).toHaveBeenLastCalledWith('further lines of the server are left out', { device: 'cuda', count: 3 });
+});
+
+test('rows that ran fused are those of the work, not those of probes before it', async () => {
+  const rows = { critic: 40, policy: 60 };
+  const metric = async (sample: string) => rows[/graph="(critic|policy)\.fused"/.exec(sample)![1] as 'critic'];
+  const counted = await fusedRows({ metric }, async () => {
+    rows.critic += 7;
+  });
+  expect(counted).toEqual({ 'critic.fused': 7, 'policy.fused': 0 });
+});
+
+test('a process that ignores its interrupt is killed', async () => {
+  const script = 'trap "" INT; echo up; while :; do sleep 1; done';
+  const said: string[] = [];
+  const how = await runToEnd('sh', ['-c', script], {
+    limitMs: 3000,
+    graceMs: 100,
+    onLine: (line) => said.push(line),
+  });
+  expect([how, said]).toEqual(['SIGKILL', ['up']]);
+});
+
+test('a process is killed when its signal is aborted, and tells how it ended', async () => {
+  const controller = new AbortController();
+  const onEnd = vi.fn();
+  const { signal } = controller;
+  const onLine = () => controller.abort();
+  const how = await runToEnd('sh', ['-c', 'echo up; exec sleep 60'], { limitMs: 60_000, signal, onLine, onEnd });
+  expect([how, onEnd.mock.calls]).toEqual(['SIGKILL', [['SIGKILL']]]);
+  expect(await runToEnd('sh', ['-c', 'exit 3'], { limitMs: 60_000 })).toBe('exit code 3');
+});
+
+test('a curve of the cpu is read from the lines of another check, and set beside', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'hyperpolicy-curve-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const file = join(folder, 'lines.json');
+  const line = (isQuick: boolean, curve: number[][]) =>
+    `${JSON.stringify({ note: 'learning curve', device: 'cpu', isQuick, curve, isWhole: true })}\n`;
+  writeFileSync(file, `{"note":"where"}\n${line(true, [[0, 1]])}${line(false, [[0, -1.6352]])}`);
+  const { cpuCurve, deadlineSeconds } = readArguments(['--cpu-curve', file]);
+  expect([cpuCurve, deadlineSeconds]).toEqual([[[0, -1.6352]], 480]);
+  expect(readArguments(['--cpu-curve', 'none', '--deadline', '60'])).toMatchObject({
+    cpuCurve: 'none',
+    deadlineSeconds: 60,
+  });
+  const check = vi.fn();
+  compareStarts({ check }, [[0, -1.635_181]], [[0, -1.6352]]);
+  compareStarts({ check }, [[0, -1.7]], [[0, -1.6352]]);
+  compareStarts({ check }, [], [[0, -1.6352]]);
+  expect(check.mock.calls.map(([, isOk]) => isOk)).toEqual([true, false, false]);
+});
