@@ -18,35 +18,84 @@
 #   deploy/cuda/check.sh --pack FOLDER [--without-cuda]
 #
 #     Makes a folder that the check runs from on a machine without network: needs npm ci, npm run build and, for CUDA's provider and
-#     libraries (3 GB), the network. Copy FOLDER there and run FOLDER/deploy/cuda/check.sh. Both machines are Linux x64, with the same
-#     major version of Node and, on the other one, the NVIDIA driver.
+#     libraries (3 GB, unless node_modules/.cuda has them), the network. Copy FOLDER there and run FOLDER/deploy/cuda/check.sh. Both
+#     machines are Linux x64, with the same major version of Node and, on the other one, the NVIDIA driver.
+#
+#   deploy/cuda/check.sh --pack FOLDER --lean [--without-cuda] [--architecture 90]
+#
+#     The same in parts of at most 52 MiB, for narrow ways. They have Node and the CUDA provider with the code of one GPU architecture alone
+#     (90: H100, H200), and not NVIDIA's libraries, which the other machine has beside a PyTorch of the same CUDA version. Copy the parts into one
+#     folder there, in as many transfers as it takes, and run its start.sh with the options above. It needs bash, tar, and xz or
+#     Python. Before it is compressed, the pack runs serving and training on this machine's CPU.
 #
 # Meant for under 8 minutes on a machine with 16 cores. That is an estimate: so far it ran on a CPU only. A section's seconds are in its line.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
+runtimes=node_modules/onnxruntime-node/bin/napi-v6
+provider=$runtimes/linux/x64/libonnxruntime_providers_cuda.so
+
+refuse() {
+  echo "check.sh: $1" >&2
+  exit "${2:-1}"
+}
+
+# Copies what the check runs from, without what only development needs. node_modules may be a link.
+copy_tree() {
+  local folder=$1 omitted=${2:-}
+  mkdir -p "$folder"
+  tar -C "$root" --dereference --exclude=node_modules/.cuda --exclude=node_modules/.bin \
+    --exclude="$runtimes/darwin" --exclude="$runtimes/win32" --exclude="$runtimes/linux/arm64" \
+    -c package.json package-lock.json dist node_modules proto clients/cli deploy/cuda | tar -C "$folder" -x
+  # shellcheck disable=SC2086 # None, or one more option.
+  (cd "$folder" && npm prune --silent --omit=dev $omitted --ignore-scripts --offline --no-audit --no-fund)
+  git -C "$root" describe --always --dirty=+ >"$folder/revision" 2>/dev/null || rm "$folder/revision"
+}
 
 pack() {
-  local folder cuda=$2
-  # The installer works in another folder.
-  folder=$(realpath -m "$1")
-  if [ ! -f "$root/dist/test/bench/device/main.js" ]; then
-    echo "check.sh: expected $root/dist/test/bench/device/main.js, got no file. Run npm run build first" >&2
-    exit 1
+  local folder=$1 cuda=$2
+  copy_tree "$folder"
+  if [ "$cuda" = no ]; then
+    :
+  elif [ -d "$root/node_modules/.cuda" ] && [ -e "$folder/$provider" ]; then
+    cp -rL "$root/node_modules/.cuda" "$folder/.cuda"
+  else
+    "$folder/deploy/cuda/install.sh" "$folder/.cuda" >/dev/null
   fi
-  if [ -e "$folder" ]; then
-    echo "check.sh: expected a folder that is not there yet, got $folder. Choose another, or remove it" >&2
-    exit 1
-  fi
-  mkdir -p "$folder/deploy" "$folder/clients"
-  cp -r "$root/package.json" "$root/package-lock.json" "$root/dist" "$root/node_modules" "$root/proto" "$folder/"
-  cp -r "$root/clients/cli" "$folder/clients/"
-  cp -r "$root/deploy/cuda" "$folder/deploy/"
-  # What only development needs, and other systems' runtimes.
-  (cd "$folder" && npm prune --silent --omit=dev --ignore-scripts --offline --no-audit --no-fund)
-  local runtimes=$folder/node_modules/onnxruntime-node/bin/napi-v6
-  rm -rf "$runtimes/darwin" "$runtimes/win32" "$runtimes/linux/arm64"
-  [ "$cuda" = no ] || "$folder/deploy/cuda/install.sh" "$folder/.cuda" >/dev/null
   echo "check.sh: $folder is $(du -sh "$folder" | cut -f1). Copy it, and run its deploy/cuda/check.sh there" >&2
+}
+
+pack_lean() {
+  local folder=$1 cuda=$2 architecture=$3 tree name path
+  scratch=$(mktemp -d)
+  trap 'rm -rf "$scratch"' EXIT
+  tree=$scratch/hyperpolicy
+  copy_tree "$tree" --omit=optional
+  # Drawings are imported where they are drawn. The rest is for readers and debuggers.
+  rm -rf "$tree"/node_modules/{vega*,@resvg,d3-*,topojson-client} "$tree/dist/client-package" "$tree/dist/.tsbuildinfo"
+  find "$tree" -type f \( -name '*.map' -o -name '*.ts' -o -name '*.md' -o -name '*.min.js' \) -delete
+  mkdir "$tree/.node" "$tree/.vulkan"
+  cp -L "$(command -v node)" "$tree/.node/node"
+  # The loader, where this machine has it. The driver is the other machine's.
+  for name in libvulkan.so.1 libGLdispatch.so.0 libEGL.so.1 libGLX.so.0; do
+    path=$(ldconfig -p 2>/dev/null | sed -n "s/^.*$name .*x86-64.*=> //p" | head -1 || true)
+    if [ -n "$path" ]; then cp -L "$path" "$tree/.vulkan/$name"; fi
+  done
+  rmdir --ignore-fail-on-non-empty "$tree/.vulkan"
+  if [ "$cuda" = yes ]; then
+    [ -e "$tree/$provider" ] || "$tree/deploy/cuda/install.sh" --provider-only
+    python3 "$tree/deploy/cuda/shrink-provider.py" "$tree/$provider" "$architecture"
+  else
+    rm -f "$tree/$provider"
+  fi
+  "$tree/deploy/cuda/check.sh" --device cpu --quick --only serving,training >"$scratch/lines" 2>&1 || {
+    cat "$scratch/lines" >&2
+    refuse "the pack does not hold on the CPU. Its lines are above"
+  }
+  mkdir -p "$folder"
+  tar -C "$scratch" --owner=0 --group=0 -c hyperpolicy | xz -9 -T0 | split -b 52M -d - "$folder/part-"
+  (cd "$folder" && sha256sum part-* >parts.sha256)
+  cp "$root/deploy/cuda/start.sh" "$folder/start.sh"
+  echo "check.sh: $folder has $(ls "$folder"/part-* | wc -l) parts, $(du -shc "$folder"/part-* | tail -1 | cut -f1) together. Copy them with start.sh and parts.sha256, and run start.sh there" >&2
 }
 
 if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then
@@ -55,16 +104,60 @@ if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then
 fi
 
 if [ "${1:-}" = --pack ]; then
-  folder=${2:?check.sh: --pack: expected a folder, got none}
-  case "${3:-}" in
-    '') pack "$folder" yes ;;
-    --without-cuda) pack "$folder" no ;;
-    *) echo "check.sh: expected --without-cuda, got $3" >&2; exit 2 ;;
-  esac
+  # The installer works in another folder.
+  folder=$(realpath -m "${2:?check.sh: --pack: expected a folder, got none}")
+  shift 2
+  cuda=yes lean=no architecture=90
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      --without-cuda) cuda=no ;;
+      --lean) lean=yes ;;
+      --architecture)
+        [[ "${2:-}" =~ ^[0-9]+$ ]] || refuse "--architecture: expected a number such as 90, got ${2:-none}" 2
+        architecture=$2
+        shift
+        ;;
+      *) refuse "expected --without-cuda, --lean or --architecture, got $1" 2 ;;
+    esac
+    shift
+  done
+  if [ ! -f "$root/dist/test/bench/device/main.js" ]; then
+    refuse "expected $root/dist/test/bench/device/main.js, got no file. Run npm run build first"
+  fi
+  if [ -e "$folder" ]; then
+    refuse "expected a folder that is not there yet, got $folder. Choose another, or remove it"
+  fi
+  if [ "$lean" = yes ]; then pack_lean "$folder" "$cuda" "$architecture"; else pack "$folder" "$cuda"; fi
   exit 0
 fi
 
-for libraries in "$root/.cuda" "$root/node_modules/.cuda"; do
-  if [ -d "$libraries" ]; then export LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"; fi
-done
+# Where NVIDIA's libraries lie: those that install.sh brought, else those beside a Python's PyTorch.
+nvidia_libraries() {
+  local folder
+  for folder in "$root/.cuda" "$root/node_modules/.cuda"; do
+    if [ -d "$folder" ]; then echo "$folder" && return; fi
+  done
+  python3 - 2>/dev/null <<'PYTHON' || true
+import glob, importlib.util
+spec = importlib.util.find_spec("nvidia")
+roots = spec.submodule_search_locations if spec else []
+print(":".join(sorted(path for root in roots for path in glob.glob(root + "/*/lib"))))
+PYTHON
+}
+
+add_libraries() {
+  if [ -n "$1" ]; then export LD_LIBRARY_PATH="$1${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"; fi
+}
+
+if [ -x "$root/.node/node" ]; then export PATH="$root/.node:$PATH"; fi
+if [ -f "$root/revision" ]; then CHECK_REVISION=$(cat "$root/revision") && export CHECK_REVISION; fi
+add_libraries "$(nvidia_libraries)"
+if [ -d "$root/.vulkan" ] && [[ "$(ldconfig -p 2>/dev/null)" != *libvulkan.so.1* ]]; then add_libraries "$root/.vulkan"; fi
+# Where containers have NVIDIA's driver.
+driver=/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json
+if [ -z "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ] && [ -f "$driver" ]; then export VK_DRIVER_FILES="$driver"; fi
+if [ -f "$root/$provider" ]; then
+  missing=$(ldd "$root/$provider" | sed -n 's/^[[:space:]]*\(.*\) => not found$/\1/p' | paste -sd ' ' || true)
+  if [ -n "$missing" ]; then echo "check.sh: the CUDA provider finds no $missing: --device cuda will fail" >&2; fi
+fi
 exec node "$root/dist/test/bench/device/main.js" "$@"

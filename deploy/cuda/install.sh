@@ -2,7 +2,8 @@
 # Brings ONNX Runtime's CUDA provider beside onnxruntime-node's library, from the PyPI wheel of the same version, with the CUDA and
 # cuDNN libraries that it needs. Afterwards `--device cuda` works where NVIDIA's driver is there, of version 580 or newer: CUDA 13 needs it.
 #
-#   deploy/cuda/install.sh [FOLDER]    FOLDER holds NVIDIA's libraries, about 3 GB; node_modules/.cuda unless given
+#   deploy/cuda/install.sh [FOLDER]         FOLDER holds NVIDIA's libraries, about 3 GB; node_modules/.cuda unless given
+#   deploy/cuda/install.sh --provider-only  without them: where they are there otherwise, as beside PyTorch
 #
 # Run it in the project's root, after npm ci. Needs python3 with pip. It prints the LD_LIBRARY_PATH to set, and on standard error what the
 # provider's libraries resolve to, with a warning where nvidia-smi tells of an older driver.
@@ -11,6 +12,11 @@ cd "$(dirname "$0")/../.."
 
 version=$(node -p "require('onnxruntime-node/package.json').version")
 target=node_modules/onnxruntime-node/bin/napi-v6/linux/x64
+is_provider_only=no
+if [ "${1:-}" = --provider-only ]; then
+  is_provider_only=yes
+  shift
+fi
 folder=$(realpath -m "${1:-node_modules/.cuda}")
 # What the provider links: CUDA 13 and cuDNN 9. The driver is the oldest that CUDA 13 runs on.
 driver_min=580
@@ -30,12 +36,14 @@ fetch() {
     --python-version 3.11 --implementation cp --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
     --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 "$@"
 }
+if [ "$is_provider_only" = yes ]; then cuda_wheels=(); fi
 fetch "onnxruntime-gpu==$version" "${cuda_wheels[@]}"
 for wheel in "$scratch"/*.whl; do
   python3 -m zipfile -e "$wheel" "$scratch/unpacked"
 done
 
 cp "$scratch"/unpacked/onnxruntime/capi/libonnxruntime_providers_{shared,cuda}.so "$target/"
+if [ "$is_provider_only" = yes ]; then exit 0; fi
 mkdir -p "$folder"
 find "$scratch/unpacked/nvidia" -name '*.so*' -exec mv -t "$folder" {} +
 

@@ -4,7 +4,20 @@
  */
 
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -45,7 +58,9 @@ function project(needed: string) {
   for (const folder of [target, provider, nvidia, join(root, 'bin'), join(root, 'deploy/cuda')]) {
     mkdirSync(folder, { recursive: true });
   }
-  for (const script of ['install.sh', 'check.sh']) cpSync(`deploy/cuda/${script}`, join(root, 'deploy/cuda', script));
+  for (const script of ['install.sh', 'check.sh', 'start.sh', 'shrink-provider.py']) {
+    cpSync(`deploy/cuda/${script}`, join(root, 'deploy/cuda', script));
+  }
   writeFileSync(join(root, 'node_modules/onnxruntime-node/package.json'), '{"version":"1.30.0"}');
   cpSync(join(libraries, 'libonnxruntime.so.1'), join(target, 'libonnxruntime.so.1'));
   // The binding is a library that needs another by name; here it needs the one that is given.
@@ -111,6 +126,14 @@ test.skipIf(!isLinux)('the installer warns of a driver that is too old for CUDA 
   expect(warningWith('echo 580.65.06')).toBeUndefined();
 });
 
+test.skipIf(!isLinux)('the installer can leave out the libraries, which are elsewhere', () => {
+  const { root, target, install } = project('libcufft.so.12');
+  const { status, stdout, stderr } = install('--provider-only');
+  expect([status, stdout], stderr).toEqual([0, '']);
+  expect(existsSync(join(target, 'libonnxruntime_providers_cuda.so'))).toBe(true);
+  expect(existsSync(join(root, 'node_modules/.cuda'))).toBe(false);
+});
+
 test.skipIf(!isLinux)('the installer asks for npm ci where the runtime is not there', () => {
   const { target, install } = project('libcuda.so.1');
   rmSync(join(target, 'libonnxruntime.so.1'));
@@ -121,13 +144,20 @@ test.skipIf(!isLinux)('the installer asks for npm ci where the runtime is not th
   );
 });
 
-test.skipIf(!isLinux)('a check that is packed into a relative folder has CUDA where it looks for it', () => {
-  const { root, bash } = project('libcuda.so.1');
+/** A project whose check prints what `program` does. */
+function checkedProject(program: string) {
+  const made = project('libcuda.so.1');
+  const { root } = made;
   for (const folder of ['dist/test/bench/device', 'proto', 'clients/cli', 'elsewhere']) {
     mkdirSync(join(root, folder), { recursive: true });
   }
   for (const file of ['package.json', 'package-lock.json']) writeFileSync(join(root, file), '{}');
-  writeFileSync(join(root, 'dist/test/bench/device/main.js'), 'console.log(process.env.LD_LIBRARY_PATH)');
+  writeFileSync(join(root, 'dist/test/bench/device/main.js'), program);
+  return made;
+}
+
+test.skipIf(!isLinux)('a check that is packed into a relative folder has CUDA where it looks for it', () => {
+  const { root, bash } = checkedProject('console.log(process.env.LD_LIBRARY_PATH)');
   const elsewhere = join(root, 'elsewhere');
   const { status, stderr } = bash('check.sh', ['--pack', 'packed'], elsewhere);
   expect(status, stderr).toBe(0);
@@ -138,6 +168,131 @@ test.skipIf(!isLinux)('a check that is packed into a relative folder has CUDA wh
     env: { ...process.env, LD_LIBRARY_PATH: '' },
   });
   expect(run.stdout).toBe(`${packed}/.cuda\n`);
+});
+
+test.skipIf(!isLinux)('a pack has the modules behind a link, and the libraries that were brought before', () => {
+  const { root, target, install, bash } = checkedProject('');
+  expect(install().status).toBe(0);
+  writeFileSync(join(root, 'node_modules/.cuda/brought'), '');
+  renameSync(join(root, 'node_modules'), join(root, 'elsewhere/modules'));
+  symlinkSync('elsewhere/modules', join(root, 'node_modules'));
+  // Whoever would download fails.
+  writeFileSync(join(root, 'bin/python3'), '#!/bin/sh\nexit 1\n');
+  const { status, stderr } = bash('check.sh', ['--pack', 'packed']);
+  expect(status, stderr).toBe(0);
+  const packed = join(root, 'packed');
+  expect(lstatSync(join(packed, 'node_modules')).isDirectory()).toBe(true);
+  expect(readdirSync(join(packed, 'node_modules'))).toEqual(['onnxruntime-node']);
+  expect(existsSync(join(packed, target.slice(root.length), 'libonnxruntime_providers_cuda.so'))).toBe(true);
+  expect(readdirSync(join(packed, '.cuda')).sort()).toEqual(['brought', 'libcublas.so.13']);
+});
+
+test.skipIf(!isLinux)(
+  'a lean pack is parts that unpack where there is no Node, beside the libraries of PyTorch',
+  () => {
+    const { root, target, bash } = checkedProject(
+      'console.log(process.env.PATH, process.env.LD_LIBRARY_PATH, ...process.argv.slice(2))',
+    );
+    // Small where it is packed.
+    writeFileSync(join(target, 'libonnxruntime.so.1'), '');
+    const { status, stderr } = bash('check.sh', ['--pack', 'lean', '--lean', '--without-cuda']);
+    expect(status, stderr).toBe(0);
+    const lean = join(root, 'lean');
+    expect(readdirSync(lean)).toEqual(['part-00', 'parts.sha256', 'start.sh']);
+    const bin = join(root, 'other-machine');
+    mkdirSync(join(root, 'site/nvidia/cublas/lib'), { recursive: true });
+    mkdirSync(bin);
+    const real = (command: string) =>
+      spawnSync('sh', ['-c', `command -v ${command}`], { encoding: 'utf8' }).stdout.trim();
+    const commands = ['bash', 'sh', 'cat', 'tar', 'mkdir', 'mv', 'rm', 'dirname', 'sha256sum', 'ldconfig'];
+    for (const command of commands.filter((command) => real(command) !== '')) {
+      symlinkSync(real(command), join(bin, command));
+    }
+    // Without xz, too: Python unpacks. It may be behind a script that picks a version.
+    const { stdout: python } = spawnSync('python3', ['-c', 'import sys; print(sys.executable, end="")'], {
+      encoding: 'utf8',
+    });
+    writeFileSync(join(bin, 'python3'), `#!/bin/sh\nPYTHONPATH='${join(root, 'site')}' exec '${python}' "$@"\n`);
+    chmodSync(join(bin, 'python3'), 0o755);
+    const start = () =>
+      spawnSync(join(lean, 'start.sh'), ['--json', 'lines'], { encoding: 'utf8', cwd: root, env: { PATH: bin } });
+    const tree = join(lean, 'unpacked/hyperpolicy');
+    const expected = `${tree}/.node:${bin} ${join(root, 'site')}/nvidia/cublas/lib --json lines\n`;
+    // The second time it is unpacked already.
+    for (const _time of ['first', 'second']) expect(start()).toMatchObject({ stderr: '', stdout: expected, status: 0 });
+    rmSync(join(lean, 'unpacked'), { recursive: true });
+    writeFileSync(join(lean, 'part-00'), 'cut');
+    expect(start()).toMatchObject({ status: 1, stderr: expect.stringContaining('start.sh: expected all parts') });
+  },
+);
+
+test('what a pack does not know is refused', () => {
+  expect(check('--pack', '/tmp/none', '--leaner')).toMatchObject({
+    status: 2,
+    stderr: 'check.sh: expected --without-cuda, --lean or --architecture, got --leaner\n',
+  });
+  expect(check('--pack', '/tmp/none', '--lean', '--architecture', 'sm_90')).toMatchObject({
+    status: 2,
+    stderr: 'check.sh: --architecture: expected a number such as 90, got sm_90\n',
+  });
+});
+
+/** A container of device code: each entry a binary of an architecture, with bytes of its number. */
+function container(architectures: readonly number[]): Buffer {
+  const entries = architectures.map((architecture) => {
+    const entry = Buffer.alloc(64 + 16, architecture);
+    entry.fill(0, 0, 64);
+    entry.writeUInt16LE(2, 0);
+    entry.writeUInt32LE(64, 4);
+    entry.writeBigUInt64LE(16n, 8);
+    entry.writeUInt32LE(architecture, 28);
+    return entry;
+  });
+  const header = Buffer.alloc(16);
+  header.writeUInt32LE(0xba55ed50, 0);
+  header.writeUInt16LE(1, 4);
+  header.writeUInt16LE(16, 6);
+  header.writeBigUInt64LE(BigInt(80 * entries.length), 8);
+  return Buffer.concat([header, ...entries]);
+}
+
+/** An ELF file with two sections: the names of sections, and `.nv_fatbin`. */
+function cudaLibrary(code: Buffer): Buffer {
+  const names = Buffer.from('\0.nv_fatbin\0');
+  const header = Buffer.alloc(64);
+  header.write('\x7fELF\x02\x01', 'latin1');
+  header.writeBigUInt64LE(BigInt(64 + names.length + code.length), 0x28);
+  header.writeUInt16LE(64, 0x3a);
+  header.writeUInt16LE(2, 0x3c);
+  const section = (name: number, offset: number, size: number) => {
+    const bytes = Buffer.alloc(64);
+    bytes.writeUInt32LE(name, 0);
+    bytes.writeBigUInt64LE(BigInt(offset), 24);
+    bytes.writeBigUInt64LE(BigInt(size), 32);
+    return bytes;
+  };
+  const sections = [section(0, 64, names.length), section(1, 64 + names.length, code.length)];
+  return Buffer.concat([header, names, code, ...sections]);
+}
+
+test('code of other architectures is zeroed where that of the wanted one is there, and only there', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'hyperpolicy-shrink-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const file = join(folder, 'library.so');
+  const shrink = (architecture: string) =>
+    spawnSync('python3', ['deploy/cuda/shrink-provider.py', file, architecture], { encoding: 'utf8' });
+  const [both, other] = [container([80, 90]), container([80, 120])];
+  writeFileSync(file, cudaLibrary(Buffer.concat([both, Buffer.alloc(8), other])));
+  const none = shrink('100');
+  expect([none.status, none.stderr]).toEqual([1, `${file}: expected code for architecture 100, got none\n`]);
+  const { status, stderr } = shrink('90');
+  expect(status, stderr).toBe(0);
+  expect(stderr).toContain('1 of 2 containers stay as they are');
+  // Behind its header of 16 bytes a container has entries of 64 and 16 bytes.
+  both.fill(0, 16 + 64, 16 + 80);
+  expect(readFileSync(file)).toEqual(cudaLibrary(Buffer.concat([both, Buffer.alloc(8), other])));
+  writeFileSync(file, 'text');
+  expect(shrink('90').stderr).toContain('expected an ELF library of 64 bits, little endian, got another file');
 });
 
 test('the check holds on the cpu, every section', { timeout: 600_000 }, () => {
