@@ -140,18 +140,23 @@ export function* finished(env: Pick<VectorEnv, 'isReady' | 'finish'>): Sliced<vo
 }
 
 /** Steps of one episode in a row: from `first` up to, but not including, `end`. */
-export type EpisodeSteps = { readonly first: number; readonly end: number; readonly isComplete: boolean };
+export type EpisodeSteps = {
+  readonly first: number;
+  readonly end: number;
+  readonly isComplete: boolean;
+  readonly diverged: boolean;
+};
 
 /** The episodes of each row, in order; the last may be incomplete. A step in which the simulator diverged is left out. */
 export function episodesOf({ environmentCount, stepCount, episodes }: Rollout): EpisodeSteps[][] {
   const rows = Array.from({ length: environmentCount }, (): EpisodeSteps[] => []);
   const next = new Int32Array(environmentCount);
   for (const { row, step, diverged } of episodes) {
-    rows[row]!.push({ first: next[row]!, end: step + (diverged ? 0 : 1), isComplete: true });
+    rows[row]!.push({ first: next[row]!, end: step + (diverged ? 0 : 1), isComplete: true, diverged });
     next[row] = step + 1;
   }
   rows.forEach((row, i) => {
-    if (next[i]! < stepCount) row.push({ first: next[i]!, end: stepCount, isComplete: false });
+    if (next[i]! < stepCount) row.push({ first: next[i]!, end: stepCount, isComplete: false, diverged: false });
   });
   return rows;
 }

@@ -2,7 +2,7 @@
 
 import { type AdvantageConfig, policyGradientCoefficients, runToEnd } from '../../../src/advantages/policy-gradient.ts';
 import { failedPrecondition } from '../../../src/contract/errors.ts';
-import { episodesOf, type FinishedEpisode, type Rollout } from '../../rollout/collect.ts';
+import { episodesOf, type Rollout } from '../../rollout/collect.ts';
 import type { StepArrays } from './task-computations.ts';
 
 export type TaskReturns = {
@@ -25,8 +25,9 @@ export type TaskReturns = {
  */
 export function fillSteps(rollout: Rollout, to: readonly StepArrays[], config: AdvantageConfig): TaskReturns {
   const episodeCount = rollout.environmentCount / to.length;
-  // Steps of each row's first episode.
-  const ends = episodesOf(rollout).map(([first]) => first!.end);
+  // Of each row.
+  const firsts = episodesOf(rollout).map(([first]) => first!);
+  const ends = firsts.map(({ end }) => end);
   const lengths: number[] = [];
   let stepCount = 0;
   const returns = to.map((arrays, task) => {
@@ -51,7 +52,7 @@ export function fillSteps(rollout: Rollout, to: readonly StepArrays[], config: A
     lengths.push(reward.length / episodeCount);
     return reward.reduce((sum, value) => sum + value, 0) / episodeCount;
   });
-  const divergedCount = firstEpisodes(rollout).filter(({ diverged }) => diverged).length;
+  const divergedCount = firsts.filter(({ diverged }) => diverged).length;
   if (stepCount === 0) {
     throw failedPrecondition({
       where: 'train maml: episodes',
@@ -61,12 +62,6 @@ export function fillSteps(rollout: Rollout, to: readonly StepArrays[], config: A
     });
   }
   return { returns, lengths, stepCount, divergedCount };
-}
-
-/** Of each row that ended one. */
-function firstEpisodes({ episodes }: Rollout): FinishedEpisode[] {
-  const seen = new Set<number>();
-  return episodes.filter(({ row }) => !seen.has(row) && seen.add(row));
 }
 
 const observationSizeOf = ({ observations, stepCount, environmentCount }: Rollout): number =>

@@ -55,6 +55,8 @@ export type Kept = {
   readonly stepCount: number;
   /** Mean return of the newest whole episodes; undefined if there were none. */
   readonly meanReturn: number | undefined;
+  /** Episodes that the simulator cut, as it became unstable. */
+  readonly divergedCount: number;
 };
 
 export type CollectorState = {
@@ -123,6 +125,7 @@ export function createCollector(options: CollectorOptions): Collector {
       return {
         stepCount: rollouts.reduce((sum, rollout) => sum + rollout.stepCount * rollout.environmentCount, 0),
         meanReturn: rollouts.map(meanReturnOf).findLast((mean) => mean !== undefined),
+        divergedCount: rollouts.flatMap(({ episodes }) => episodes).filter(({ diverged }) => diverged).length,
       };
     },
   };

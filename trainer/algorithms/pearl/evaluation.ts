@@ -47,6 +47,8 @@ export type EvaluatedTasks = {
   readonly explorationReturns: readonly number[];
   /** Mean steps of the scored episodes. */
   readonly meanLength: number;
+  /** Episodes, exploration included, that the simulator cut, as it became unstable. */
+  readonly divergedCount: number;
 };
 
 export function* evaluateTasks(options: EvaluatorOptions): Sliced<EvaluatedTasks> {
@@ -55,6 +57,7 @@ export function* evaluateTasks(options: EvaluatorOptions): Sliced<EvaluatedTasks
   const returns = tasks.map(() => 0);
   const explorationReturns = tasks.map(() => 0);
   let stepCount = 0;
+  let divergedCount = 0;
   for (let episode = 0; episode < explorationEpisodeCount + scoredEpisodeCount; episode++) {
     const isScored = episode >= explorationEpisodeCount;
     writeLatents(options, episode, isScored);
@@ -65,6 +68,7 @@ export function* evaluateTasks(options: EvaluatorOptions): Sliced<EvaluatedTasks
       posteriors?.add(task, transitionsOf(rollout, task, steps));
       (isScored ? returns : explorationReturns)[task]! += total;
       if (isScored) stepCount += steps.end;
+      divergedCount += Number(steps.diverged);
     });
   }
   return {
@@ -72,6 +76,7 @@ export function* evaluateTasks(options: EvaluatorOptions): Sliced<EvaluatedTasks
     explorationReturns:
       explorationEpisodeCount === 0 ? [] : explorationReturns.map((sum) => sum / explorationEpisodeCount),
     meanLength: stepCount / tasks.length / scoredEpisodeCount,
+    divergedCount,
   };
 }
 

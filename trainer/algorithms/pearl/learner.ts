@@ -54,6 +54,8 @@ type Progress = {
   readonly sums: UpdateMetrics;
   /** Mean return of the newest whole episodes; null before there were any. */
   readonly meanReturn: number | null;
+  /** Of the collections; not in checkpoints of former versions. */
+  readonly divergedEpisodes?: number;
   readonly seconds: { readonly collecting: number; readonly updating: number };
 };
 
@@ -159,7 +161,7 @@ class PearlLearner {
   *#collect(): Sliced<void> {
     while (!this.#advance()) yield;
     const { isInitial } = this.#collection!;
-    const { stepCount, meanReturn } = this.#options.collector.keep(this.#collection!);
+    const { stepCount, meanReturn, divergedCount } = this.#options.collector.keep(this.#collection!);
     this.#collection = undefined;
     this.#environmentSteps += stepCount;
     this.#progress = {
@@ -167,6 +169,7 @@ class PearlLearner {
       isCollecting: false,
       isCollected: !isInitial,
       meanReturn: meanReturn ?? this.#progress.meanReturn,
+      divergedEpisodes: (this.#progress.divergedEpisodes ?? 0) + divergedCount,
     };
   }
 
@@ -226,16 +229,20 @@ function sampleBatch({ config, updates, replay, random, contexts, latentOf }: Pe
 }
 
 /** README.md has the glossary. */
-function reportOf({ sums, updateCount, meanReturn, seconds }: Progress, environmentSteps: number): IterationReport {
+function reportOf(
+  { sums, updateCount, meanReturn, divergedEpisodes = 0, seconds }: Progress,
+  environmentSteps: number,
+): IterationReport {
   const means = Object.entries(sums).map(([name, sum]) => [name, sum / updateCount]);
   const metrics = {
     ...(Object.fromEntries(means) as UpdateMetrics),
     ...(meanReturn !== null && { trainReturn: meanReturn }),
     environmentSteps,
+    divergedEpisodes,
     collectingSeconds: seconds.collecting,
     updatingSeconds: seconds.updating,
   };
   const text = meanReturn === null ? 'no training episode was whole' : `training tasks ${meanReturn.toFixed(1)}`;
   const latestReturn = meanReturn === null ? undefined : ({ of: 'training', value: meanReturn } as const);
-  return { metrics, latestReturn, text };
+  return { metrics, latestReturn, text, divergedEpisodes };
 }

@@ -73,9 +73,10 @@ function* evaluationOf(
   { test, outOfRange }: RunTasks,
   evaluate: (tasks: readonly Float64Array[]) => Sliced<EvaluatedTasks>,
 ): Sliced<TaskEvaluation> {
-  const { returns, explorationReturns } = yield* evaluate(test);
+  const { returns, explorationReturns, divergedCount } = yield* evaluate(test);
   const testReturn = moments(returns).meanReturn;
-  const beyond = outOfRange && moments((yield* evaluate(outOfRange)).returns);
+  const evaluatedBeyond = outOfRange && (yield* evaluate(outOfRange));
+  const beyond = evaluatedBeyond && moments(evaluatedBeyond.returns);
   const before = explorationReturns.length > 0 ? moments(explorationReturns) : undefined;
   const results = { testReturn, ...(beyond && { outOfRangeReturn: beyond.meanReturn }) };
   return {
@@ -90,6 +91,7 @@ function* evaluationOf(
         explorationStandardDeviation: before.standardDeviation,
       }),
     },
+    divergedEpisodes: divergedCount + (evaluatedBeyond?.divergedCount ?? 0),
     text: `test tasks ${testReturn.toFixed(1)}${beyond ? `, out of range ${beyond.meanReturn.toFixed(1)}` : ''}`,
   };
 }

@@ -157,7 +157,7 @@ test('the next collection has the networks from as many updates before the end a
     },
     keep() {
       log.push('keep');
-      return { stepCount: 2, meanReturn: undefined };
+      return { stepCount: 2, meanReturn: undefined, divergedCount: 0 };
     },
     state: { playCount: 0, positions: { tasks: 0, latents: 0, actions: 0, contexts: 0 } },
   };

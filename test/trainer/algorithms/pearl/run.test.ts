@@ -1,11 +1,12 @@
 /** Whole runs by the command: results, resume after a kill, learning, and what is refused. */
 
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readPackage } from '../../../../src/package/package.ts';
 import { commandRuns } from '../../command-runs.ts';
+import { writeLine } from '../../line-file.ts';
 
 let scratch: string;
 beforeAll(async () => {
@@ -101,6 +102,18 @@ test('the baselines have no encoder, and keep nothing for one', async () => {
   expect(Object.keys(arrays).filter((name) => /encoder|replay\/context/.test(name))).toEqual([]);
   expect(Object.keys(arrays).some((name) => /replay\/all/.test(name))).toBe(true);
   expect(records.some((record) => 'kl' in record)).toBe(false);
+}, 240_000);
+
+test('episodes that the simulator cuts are counted and told', async () => {
+  const env = await writeLine(scratch, 'unstable', { before: 'if (count % 50 === 0) return false;' });
+  const all = settings.map((word) => (word === 'Point-Robot' ? env : word));
+  await finish('unstable', [...all, '--agent', 'oracle-context', '--iterations', '1', '--updates', '1']);
+  const { records } = await left('unstable');
+  // 6 tasks x 80 steps before the first, then 3 tasks x (40 + 40).
+  const { divergedEpisodes } = records.find((record) => 'qLoss' in record)!;
+  expect(divergedEpisodes).toBeGreaterThanOrEqual(14);
+  const log = await readFile(join(scratch, 'unstable', 'train.log'), 'utf8');
+  expect(log).toContain(`"step":1,"divergedEpisodes":${divergedEpisodes},"msg":"the simulator diverged`);
 }, 240_000);
 
 test('fresh episodes have starts that no evaluation had', async () => {
