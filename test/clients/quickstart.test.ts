@@ -127,7 +127,7 @@ test('other steps and another seed train a further version, which the next run t
     /^\d+$/.test(name),
   );
   expect(versions.sort()).toEqual(['1', '2', '3', '4']);
-});
+}, 240_000);
 
 test('refuses a port in use before it trains', async () => {
   const other = createServer();
