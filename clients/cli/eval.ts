@@ -84,7 +84,7 @@ A model adapts if \`hyperpolicy models show\` has an "adaptation". It is driven 
 Examples:
   hyperpolicy eval --model my-cheetah --episodes 10
   hyperpolicy eval --model my-pearl --tasks 20
-  hyperpolicy eval --model my-pearl --context 2.8
+  hyperpolicy eval --model my-pearl --context 0.6,0.8
   hyperpolicy eval --model my-maml --tasks 20 --adapt-episodes 10 --episodes 10`,
     )
     .action(evaluate);

@@ -99,7 +99,7 @@ async function rollout(options: RolloutOptions): Promise<void> {
     if (content !== undefined) {
       const { environment, training } = content.manifest;
       const { withModelTasks } = await import('../../src/envs/model-environment.ts');
-      env = withModelTasks(env, { environment, taskRange: training.taskRange });
+      env = withModelTasks(env, name, { environment, taskRange: training.taskRange });
     }
     opened = await openPolicy(content, options, env);
     const { policy } = opened;

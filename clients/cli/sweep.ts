@@ -26,7 +26,7 @@ export async function createCommand(name: string): Promise<Command> {
         'others. Prints a table over the seeds: mean and standard deviation of the last evaluations, and their interquartile mean ' +
         'with its 95% bootstrap interval.',
     )
-    .argument('<file>', 'YAML or JSON: name, grid, settings')
+    .argument('<file>', 'YAML or JSON: name, grid, settings, runs, store, publish')
     .addOption(
       new Option(
         '--processes <count>',
@@ -53,7 +53,7 @@ export async function createCommand(name: string): Promise<Command> {
     .addHelpText(
       'after',
       `
-A file, whose names are the flags of train:
+A file, in whose grid and settings the names are flags of train:
 
   name: cheetah
   grid:
@@ -83,6 +83,14 @@ async function sweep(file: string, { processes, threads, cell, print }: SweepOpt
   const { readSweep } = await import('../../trainer/sweep/sweep-file.ts');
   const { jobCoreCount, kubernetesJob, slurmArray } = await import('../../trainer/sweep/jobs.ts');
   const read = await readSweep(file, threads ?? (isJob ? jobCoreCount : await threadsBeside(processCount)));
+  if (threads !== undefined && read.givesThreads) {
+    throw invalidArgument({
+      where: '--threads',
+      expected: 'a file without threads, or no --threads',
+      actual: `${threads}, and threads in ${file}`,
+      remedy: 'Change them in the file',
+    });
+  }
   const cells = cell === undefined ? read.cells : read.cells.slice(cell, cell + 1);
   if (cells.length === 0) {
     throw invalidArgument({ where: '--cell', expected: `0 to ${read.cells.length - 1}`, actual: String(cell) });

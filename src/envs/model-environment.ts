@@ -1,16 +1,18 @@
 /** The environment that a model was trained in, with the tasks that it was trained in. */
 
+import { basename } from 'node:path';
 import { failedPrecondition } from '../contract/errors.ts';
 import { createRandom } from '../contract/random.ts';
 import { specSize } from '../contract/tensor-spec.ts';
 import type { Env } from './env.ts';
+import { isEnvFile } from './env-file.ts';
 import { contextStream } from './episode.ts';
 import { createEnvironment, environmentNames } from './registry.ts';
 import { uniformTasks } from './task-distribution.ts';
 
 /** What a model says of its environment. */
 export type TrainedIn = {
-  /** Its name. */
+  /** Its name, or the path that the trainer was given. */
   readonly environment: string;
   /** Low and high of each value of the training tasks, if its run was given these in place of the environment's. */
   readonly taskRange?: { readonly low: readonly number[]; readonly high: readonly number[] } | undefined;
@@ -30,7 +32,7 @@ export async function createModelEnvironment(
 ): Promise<Env> {
   const { environment } = trainedIn;
   const name = own ?? (environmentNames.includes(environment) ? environment : undefined);
-  if (name !== undefined) return withModelTasks(await createEnvironment(name), trainedIn);
+  if (name !== undefined) return withModelTasks(await createEnvironment(name), name, trainedIn);
   throw failedPrecondition({
     where: `${where}: environment of "${model}"`,
     expected: 'one that "hyperpolicy environments" lists',
@@ -42,10 +44,11 @@ export async function createModelEnvironment(
 /**
  * The environment as the model knew it: where no task is given, `reset` draws one from the range of its training, by the seed. The same
  * environment where that range was its own, or where it is another one than the model's.
+ * @param place the name or path that it was opened by; files are the same by their names, as a store goes to other machines
  * @throws HyperpolicyError failed_precondition: a range of other tasks than the environment's
  */
-export function withModelTasks(env: Env, { environment, taskRange }: TrainedIn): Env {
-  if (taskRange === undefined || env.name !== environment) return env;
+export function withModelTasks(env: Env, place: string, { environment, taskRange }: TrainedIn): Env {
+  if (taskRange === undefined || nameOf(place) !== nameOf(environment)) return env;
   const { context: spec } = env.specs;
   const { low, high } = taskRange;
   if (spec === null || specSize(spec) !== low.length) {
@@ -70,3 +73,5 @@ export function withModelTasks(env: Env, { environment, taskRange }: TrainedIn):
     },
   };
 }
+
+const nameOf = (place: string): string => (isEnvFile(place) ? basename(place) : place);

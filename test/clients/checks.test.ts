@@ -137,6 +137,10 @@ test('what a sweep prints is of the cell that is asked for, with the threads tha
       `hyperpolicy: --cell: expected --print cells, or no --print, got --print ${other}. The others are of all cells\n`,
     );
   }
+  writeFileSync(join(folder, 'threaded.json'), JSON.stringify({ name: 'printed', grid, settings: { threads: 1 } }));
+  expect(await refusal('sweep', 'threaded.json', '--print', 'cells', '--threads', '8')).toBe(
+    'hyperpolicy: --threads: expected a file without threads, or no --threads, got 8, and threads in threaded.json. Change them in the file\n',
+  );
 });
 
 test('--set names a setting that has no flag, and takes what the config takes', async () => {

@@ -10,11 +10,13 @@ import { policyShape } from './policies.ts';
 export const hyperShape = {
   trunkSizes: setting(widths().optional(), {
     flag: '--trunk <widths>',
-    help: 'widths of the primary trunk of a hypernetwork, e.g. 256,512,1024',
+    help: 'widths of the primary trunk of a hypernetwork, e.g. 64',
+    defaultText: '256,512,1024',
   }),
   dynamicHiddenSizes: setting(widths().optional(), {
     flag: '--dynamic-hidden <widths>',
-    help: 'widths of the hidden layers of its dynamic network, e.g. 256',
+    help: 'widths of the hidden layers of its dynamic network, e.g. 64,64',
+    defaultText: '256',
   }),
   initialisation: setting(oneOf(hyperInitialisations).optional(), {
     flag: '--init <scheme>',

@@ -38,7 +38,7 @@ export async function episodeFrames(
     const { environment, training } = content.manifest;
     const own = await createEnvironment(environmentPlace(run.config as unknown as RunConfig));
     try {
-      const env = withModelTasks(own, { environment, taskRange: training.taskRange });
+      const env = withModelTasks(own, environment, { environment, taskRange: training.taskRange });
       const seed = run.seed + seedOffset;
       return adapts(content.manifest) ? framesOfTwo(env, content, seed) : [framesOfOne(env, content, seed)];
     } finally {

@@ -42,7 +42,7 @@ exec npx hyperpolicy sweep '${file.replaceAll("'", "'\\''")}' ${['--cell', '"$SL
 const largeArray = (cellCount: number): string =>
   [
     `# The cluster's MaxArraySize (scontrol show config) must be at least ${cellCount}; Slurm's default is ${arraySizeDefault}.`,
-    '# Where it is less, print files of the same name that each have a part of the grid, such as some of the seeds.',
+    '# Where it is less, split the grid over sweep files of the same name, such as some of the seeds in each, and print a job of each.',
     '',
   ].join('\n');
 

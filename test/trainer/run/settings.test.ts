@@ -156,7 +156,7 @@ describe('defaults in the help', () => {
     ['td3', '--critic-lr', '0.00005; changes with --preset, --critic'],
     ['td3', '--preset', 'paper'],
     ['td3', '--init', 'hyperl'],
-    ['td3', '--trunk', undefined],
+    ['td3', '--trunk', '256,512,1024'],
     ['sac', '--actor-lr', '0.0001; changes with --env, --preset, --policy, --critic'],
     ['sac', '--critic-lr', '0.00005; changes with --preset, --critic'],
     ['sac', '--batch-size', '256'],
@@ -167,7 +167,7 @@ describe('defaults in the help', () => {
     ['pearl', '--policy-lr', '0.0001; changes with --env, --agent, --networks'],
     ['pearl', '--meta-batch', '16; changes with --env'],
     ['pearl', '--init', 'hyperl; changes with --env'],
-    ['pearl', '--trunk', 'changes with --env'],
+    ['pearl', '--trunk', '256,512,1024; changes with --env'],
     ['pearl', '--latent', '5'],
   ])('%s %s: %s', async (algorithm, name, text) => {
     expect((await shownOf(algorithm)).get(name)).toBe(text);

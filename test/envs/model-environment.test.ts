@@ -1,0 +1,31 @@
+/** A model's environment draws tasks from the range that its run was given. */
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createModelEnvironment } from '../../src/envs/model-environment.ts';
+import { writeLine } from '../trainer/line-file.ts';
+
+let scratch: string;
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'model-environment-test-'));
+});
+afterAll(() => rm(scratch, { recursive: true }));
+
+const goalIn = async (environment: string, own: string): Promise<number> => {
+  const taskRange = { low: [3], high: [4] };
+  const env = await createModelEnvironment({ model: 'm', environment, taskRange }, { own, where: 'test' });
+  env.reset(1);
+  return env.context![0]!;
+};
+
+test("the user's own file, which may lie in another folder", async () => {
+  await writeLine(scratch, 'line', {});
+  expect(await goalIn('./line.mjs', join(scratch, 'line.mjs'))).toBeGreaterThanOrEqual(3);
+});
+
+test('another environment has its own tasks', async () => {
+  await writeLine(scratch, 'other', {});
+  expect(await goalIn('./line.mjs', join(scratch, 'other.mjs'))).toBeLessThan(1);
+});
