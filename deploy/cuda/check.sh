@@ -24,9 +24,9 @@
 #   deploy/cuda/check.sh --pack FOLDER --lean [--without-cuda] [--architecture 90]
 #
 #     The same in parts of at most 52 MiB, for narrow ways. They have Node and the CUDA provider with the code of one GPU architecture alone
-#     (90: H100, H200), and not NVIDIA's libraries, which the other machine has beside a PyTorch of the same CUDA version. Copy the parts into one
-#     folder there, in as many transfers as it takes, and run its start.sh with the options above. It needs bash, tar, and xz or
-#     Python. Before it is compressed, the pack runs serving and training on this machine's CPU.
+#     (90: H100, H200), and not NVIDIA's libraries, which the other machine has beside a PyTorch of the same CUDA version. Copy the parts,
+#     parts.sha256 and start.sh into one folder there, in as many transfers as it takes, and run start.sh with the options above. The
+#     folder may have an older pack. It needs bash, tar, and xz or Python. Before it is compressed, the pack runs serving and training on this machine's CPU.
 #
 # Meant for under 8 minutes on a machine with 16 cores. That is an estimate: so far it ran on a CPU only. A section's seconds are in its line.
 set -euo pipefail

@@ -204,7 +204,7 @@ test.skipIf(!isLinux)(
     mkdirSync(bin);
     const real = (command: string) =>
       spawnSync('sh', ['-c', `command -v ${command}`], { encoding: 'utf8' }).stdout.trim();
-    const commands = ['bash', 'sh', 'cat', 'tar', 'mkdir', 'mv', 'rm', 'dirname', 'sha256sum', 'ldconfig'];
+    const commands = ['bash', 'sh', 'cat', 'cp', 'tar', 'mkdir', 'mv', 'rm', 'dirname', 'sha256sum', 'ldconfig'];
     for (const command of commands.filter((command) => real(command) !== '')) {
       symlinkSync(real(command), join(bin, command));
     }
@@ -223,6 +223,33 @@ test.skipIf(!isLinux)(
     rmSync(join(lean, 'unpacked'), { recursive: true });
     writeFileSync(join(lean, 'part-00'), 'cut');
     expect(start()).toMatchObject({ status: 1, stderr: expect.stringContaining('start.sh: expected all parts') });
+  },
+);
+
+test.skipIf(!isLinux)(
+  'a newer pack is copied over an older one: it is what runs, without parts that the older left',
+  () => {
+    const folder = mkdtempSync(join(tmpdir(), 'hyperpolicy-packs-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    cpSync('deploy/cuda/start.sh', join(folder, 'start.sh'));
+    const copyPack = (name: string, partCount: number) => {
+      const scratch = join(folder, name);
+      const script = join(scratch, 'hyperpolicy/deploy/cuda/check.sh');
+      mkdirSync(dirname(script), { recursive: true });
+      writeFileSync(script, `#!/bin/sh\necho ${name}\n`, { mode: 0o755 });
+      const commands = `tar -c hyperpolicy | xz >all && split -n ${partCount} -d all part- && sha256sum part-* >parts.sha256 && cp part* ..`;
+      const { status, stderr } = spawnSync('sh', ['-c', commands], { cwd: scratch, encoding: 'utf8' });
+      expect(status, stderr).toBe(0);
+    };
+    const start = () => spawnSync(join(folder, 'start.sh'), { encoding: 'utf8' });
+    copyPack('older', 3);
+    expect(start()).toMatchObject({ stderr: '', stdout: 'older\n', status: 0 });
+    copyPack('newer', 2);
+    expect(existsSync(join(folder, 'part-02'))).toBe(true);
+    expect(start()).toMatchObject({ stderr: '', stdout: 'newer\n', status: 0 });
+    // Unpacked already: no part is read.
+    rmSync(join(folder, 'part-00'));
+    expect(start()).toMatchObject({ stderr: '', stdout: 'newer\n', status: 0 });
   },
 );
 
