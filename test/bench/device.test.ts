@@ -7,8 +7,8 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { readArguments } from './device/check-arguments.ts';
 import { fusedRows } from './device/latencies.ts';
 import { createLogReader } from './device/server.ts';
-import { compareStarts } from './device/training.ts';
-import { runToEnd } from './serve-processes.ts';
+import { compareStarts, tellUpdates } from './device/training.ts';
+import { runToEnd, servingPorts, startChild } from './serve-processes.ts';
 
 test('what a server warns of is a note; the last refusal of a model can be asked', () => {
   const note = vi.fn();
@@ -38,6 +38,42 @@ test('rows that ran fused are those of the work, not those of probes before it',
     rows.critic += 7;
   });
   expect(counted).toEqual({ 'critic.fused': 7, 'policy.fused': 0 });
+});
+
+test('where a server listens is read once, past what is no JSON, and what a kill cuts later does no harm', async () => {
+  const cut = '{"level":40,"ms';
+  const script = `echo '{ of a driver'; echo '{"msg":"serving","address":"h:7","metricsPort":8}'; printf '${cut}'`;
+  const read = vi.fn(servingPorts);
+  const said: string[] = [];
+  let end = () => {};
+  const isCut = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const onLine = (line: string) => {
+    said.push(line);
+    if (line === cut) end();
+  };
+  const child = await startChild('sh', ['-c', script], read, { onLine });
+  await isCut;
+  await child.stop();
+  expect(child).toMatchObject({ port: 7, metricsPort: 8 });
+  expect([said.length, read.mock.calls.length]).toEqual([3, 2]);
+});
+
+test('of updates, an error and a difference are checks; what is no JSON is a note', () => {
+  const [check, note] = [vi.fn(), vi.fn()];
+  const name = 'updates as on the cpu, within 0.0001';
+  const tell = (text: string) => tellUpdates({ check, note }, text);
+  expect(tell('{"network":"critic","difference":1e-5,"scale":1}')).toBe('other');
+  expect(tell('{"network":"actor","difference":1e-3,"scale":1}')).toBe('other');
+  expect(tell('{ of a driver')).toBe('other');
+  expect(tell('{"error":"no device"}')).toBe('error');
+  expect(check.mock.calls).toEqual([
+    [name, true, { network: 'critic', difference: 1e-5 }],
+    [name, false, { network: 'actor', difference: 1e-3 }],
+    [name, false, { why: 'no device' }],
+  ]);
+  expect(note.mock.calls).toEqual([['updates', { text: '{ of a driver' }]]);
 });
 
 test('a process that ignores its interrupt is killed', async () => {

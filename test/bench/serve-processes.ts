@@ -58,8 +58,8 @@ function spawned(program: string, args: readonly string[], { onLine, onEnd, sign
 
 const endOf = (code: number | null, by: NodeJS.Signals | null): string => by ?? `exit code ${code}`;
 
-/** Starts a program and waits for the line from which `read` reads something. */
-async function startChild<T>(
+/** Starts a program and waits for the first line from which `read` reads something; later ones it is not given. */
+export async function startChild<T>(
   program: string,
   args: readonly string[],
   read: (line: string) => T | undefined,
@@ -68,10 +68,13 @@ async function startChild<T>(
   const { child, lines } = spawned(program, args, options);
   const timer = setTimeout(() => child.kill('SIGKILL'), startMsMax);
   const found = await new Promise<T | undefined>((resolve) => {
-    lines.on('line', (line) => {
+    const look = (line: string) => {
       const value = read(line);
-      if (value !== undefined) resolve(value);
-    });
+      if (value === undefined) return;
+      lines.off('line', look);
+      resolve(value);
+    };
+    lines.on('line', look);
     child.on('close', () => resolve(undefined));
   });
   clearTimeout(timer);
@@ -124,6 +127,23 @@ export function cpuMsOf(pid: number): number | undefined {
 
 const portLine = (line: string) => (/^\d+$/.test(line) ? { port: Number(line) } : undefined);
 
+/** Where a server listens, of the line of its log that says so. */
+export function servingPorts(line: string): { readonly port: number; readonly metricsPort: number } | undefined {
+  const entry = objectOf(line);
+  if (entry?.msg !== 'serving') return undefined;
+  return { port: Number(String(entry.address).split(':').at(-1)), metricsPort: Number(entry.metricsPort) };
+}
+
+/** A line that is a JSON object; undefined for any other: a library's own output, or what a kill cut. */
+export function objectOf(line: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 const compiled = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
 
 export type ServerOptions = ChildOptions & {
@@ -145,11 +165,7 @@ export async function startServerProcess(
   const child = await startChild(
     process.execPath,
     [...profiling, main, 'serve', '--store', store, '--port', '0', '--metrics-port', '0', ...args],
-    (line) => {
-      if (!line.startsWith('{')) return undefined;
-      const { msg, address, metricsPort } = JSON.parse(line) as { msg: string; address?: string; metricsPort?: number };
-      return msg === 'serving' ? { port: Number(address!.split(':').at(-1)), metricsPort: metricsPort! } : undefined;
-    },
+    servingPorts,
     options,
   );
   const url = `http://127.0.0.1:${child.metricsPort}/metrics`;

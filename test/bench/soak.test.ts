@@ -1,7 +1,11 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { judgeFlatness, type MemorySample } from './soak/memory.ts';
 import { runSoak } from './soak/run.ts';
+import { startSoakServer } from './soak/server.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -23,6 +27,19 @@ describe('the soak', () => {
     );
     expect(result.kinds.reduce((sum, { count }) => sum + count, 0)).toBeGreaterThan(500);
   }, 180_000);
+});
+
+test('what a server prints that is no line of its log is passed over', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'hyperpolicy-soak-server-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const serving = { level: 30, msg: 'serving', address: '127.0.0.1:1', metricsPort: 2, adminPort: 3, httpPort: 4 };
+  const refused = JSON.stringify({ level: 50, msg: 'model version refused' });
+  const said = ['{ of a driver', refused, JSON.stringify(serving)].join('\n');
+  const command = join(folder, 'server.mjs');
+  writeFileSync(command, `console.log(${JSON.stringify(said)}); setInterval(() => {}, 1000);`);
+  const server = await startSoakServer(command, []);
+  await server.stop();
+  expect([server.address, server.errors]).toEqual(['127.0.0.1:1', [refused]]);
 });
 
 describe('judgeFlatness', () => {

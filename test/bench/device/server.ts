@@ -1,6 +1,6 @@
 /** The servers of the device check: what they warn of becomes notes, and why they refuse a version can be asked. */
 
-import { type ServerChild, startServerProcess } from '../serve-processes.ts';
+import { objectOf, type ServerChild, startServerProcess } from '../serve-processes.ts';
 import type { Fields, Lines } from './lines.ts';
 import type { Section } from './section.ts';
 
@@ -47,7 +47,7 @@ export function createLogReader(device: string, lines: Pick<Lines, 'note'>) {
   };
   return {
     read(line: string): void {
-      const entry = entryOf(line);
+      const entry = objectOf(line);
       if (entry === undefined) {
         note({ text: line });
         return;
@@ -65,14 +65,4 @@ export function createLogReader(device: string, lines: Pick<Lines, 'note'>) {
       if (leftOut > 0) lines.note('further lines of the server are left out', { device, count: leftOut });
     },
   };
-}
-
-/** Undefined for what is no JSON object: a library's own output. */
-function entryOf(line: string): Fields | undefined {
-  try {
-    const value: unknown = JSON.parse(line);
-    return typeof value === 'object' && value !== null ? (value as Fields) : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { objectOf } from '../serve-processes.ts';
 
 export type SoakServer = {
   readonly address: string;
@@ -60,7 +61,8 @@ function untilServing(child: ChildProcess, errors: string[]): Promise<Serving> {
   return new Promise((resolve, reject) => {
     child.once('exit', (code) => reject(new Error(`the server ended with code ${code} before it served`)));
     createInterface({ input: child.stdout! }).on('line', (text) => {
-      const line = JSON.parse(text) as { level: number; msg: string } & Serving;
+      const line = objectOf(text) as ({ level: number; msg: string } & Serving) | undefined;
+      if (line === undefined) return;
       if (line.level >= 50 && errors.length < errorCountMax) errors.push(text);
       if (line.msg === 'serving') resolve(line);
     });
