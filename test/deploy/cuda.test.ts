@@ -374,6 +374,15 @@ test.skipIf(isInstalled('cuda'))(
   },
 );
 
+test.skipIf(isInstalled('cuda'))('a training on the cpu that has no time is left out, and no check', () => {
+  // A run ends 15 s before the deadline.
+  const { stdout } = check('--device', 'cuda', '--quick', '--only', 'training', '--deadline', '15');
+  expect(stdout).toMatch(
+    /^\{"note":"section left out","name":"training on the cpu","why":"no time before the deadline","how":"[^"]+"\}$/m,
+  );
+  expect(stdout).not.toContain('both curves begin with the same return');
+});
+
 test('at its deadline the check kills what runs, skips what is left, and comes to its last line', () => {
   const { status, stdout } = check('--device', 'cpu', '--quick', '--only', 'serving,memory', '--deadline', '1');
   expect(status).toBe(1);

@@ -75,28 +75,31 @@ export function compareStarts(lines: Pick<Section['lines'], 'check'>, [first]: C
 
 async function compareUpdates({ device, isQuick, lines, signal }: Section): Promise<void> {
   const script = fileURLToPath(new URL('./updates.js', import.meta.url));
-  const check = `updates as on the cpu, within ${momentTolerance}`;
   let isTold = false;
   const how = await runToEnd(process.execPath, [script, device, ...(isQuick ? ['--quick'] : [])], {
     signal,
     limitMs: updatesMs,
     onLine(text) {
-      // A native library may print too.
-      if (!text.startsWith('{')) {
-        lines.note('updates', { text });
-        return;
-      }
-      const line = JSON.parse(text) as UpdatesLine;
-      if ('error' in line) {
-        isTold = true;
-        lines.check(check, false, { why: line.error });
-      } else {
-        const { scale, ...fields } = line;
-        lines.check(check, line.difference <= momentTolerance && scale > 0, fields);
-      }
+      if (tellUpdates(lines, text) === 'error') isTold = true;
     },
   });
-  if (how !== 'exit code 0' && !isTold) lines.check(check, false, { why: how });
+  if (how !== 'exit code 0' && !isTold) lines.check(updatesCheck, false, { why: how });
+}
+
+/** Checks what a line of `updates.ts` says. A native library may print too. */
+export function tellUpdates(lines: Pick<Section['lines'], 'check' | 'note'>, text: string): 'error' | 'other' {
+  const line = objectOf(text) as UpdatesLine | undefined;
+  if (line === undefined) {
+    lines.note('updates', { text });
+    return 'other';
+  }
+  if ('error' in line) {
+    lines.check(updatesCheck, false, { why: line.error });
+    return 'error';
+  }
+  const { scale, ...fields } = line;
+  lines.check(updatesCheck, line.difference <= momentTolerance && scale > 0, fields);
+  return 'other';
 }
 
 /** Trains through the command line. @returns its records, up to where it came in its time, and how it ended */
