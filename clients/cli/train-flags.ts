@@ -6,6 +6,7 @@ import { meant } from '../../src/contract/nearest.ts';
 import type { PublishOptions } from '../../trainer/run/config.ts';
 import type { Given, GivenFlag } from '../../trainer/run/given-settings.ts';
 import type { Flag, TextSetting } from '../../trainer/run/setting.ts';
+import type { ShownFlag } from '../../trainer/run/shown-defaults.ts';
 import { integerIn } from './options.ts';
 
 /** Values by the camel-case names of their flags; those that are not listed are settings of the run. */
@@ -23,8 +24,6 @@ export type TrainOptions = {
   readonly [setting: string]: unknown;
 };
 
-type SettingFlag = Flag & { readonly shown: string | undefined };
-
 /**
  * @param choices.flagless the settings that have no flag
  * @param choices.publishChoices of `--publish`
@@ -36,7 +35,7 @@ export function addTrainOptions(
     flagless,
     publishChoices,
   }: {
-    readonly flags: readonly SettingFlag[];
+    readonly flags: readonly ShownFlag[];
     readonly flagless: ReadonlyMap<string, TextSetting>;
     readonly publishChoices: readonly PublishOptions['which'][];
   },
@@ -85,7 +84,7 @@ export function addTrainOptions(
     );
 }
 
-function optionOf({ flag, help, choices, shown, parse }: SettingFlag): Option {
+function optionOf({ flag, help, choices, shown, parse }: ShownFlag): Option {
   const option = new Option(flag, shown === undefined ? help : `${help} (default: ${shown})`);
   if (choices !== undefined) return option.choices([...choices]);
   return option.argParser((given: string) => {

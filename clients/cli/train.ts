@@ -28,10 +28,11 @@ export async function createCommand(name: string, args: readonly string[]): Prom
 }
 
 async function algorithmCommand(algorithm: Algorithm): Promise<Command> {
-  const { flaglessSettings, settingFlags } = await import('../../trainer/run/given-settings.ts');
+  const { flaglessSettings } = await import('../../trainer/run/given-settings.ts');
+  const { shownFlags } = await import('../../trainer/run/shown-defaults.ts');
   const { publishChoices } = await import('../../trainer/run/config.ts');
   const command = new Command(algorithm.name).description(algorithm.description);
-  const settings = { flags: settingFlags(algorithm), flagless: flaglessSettings(algorithm) };
+  const settings = { flags: shownFlags(algorithm), flagless: flaglessSettings(algorithm) };
   return addTrainOptions(command, { ...settings, publishChoices })
     .addHelpText(
       'after',

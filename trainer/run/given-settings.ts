@@ -2,7 +2,6 @@
 
 import { availableParallelism } from 'node:os';
 import { basename, extname, join, resolve } from 'node:path';
-import { environmentNames } from '../../src/envs/registry.ts';
 import { checkModelName } from '../../src/package/model-name.ts';
 import type { Algorithm } from './algorithm.ts';
 import { completeConfig, isRecord, merged } from './complete-config.ts';
@@ -38,71 +37,13 @@ const defaults = ({ environmentDefault }: Algorithm) => ({
   threadCount: Math.min(availableParallelism(), threadCountMax),
 });
 
-/** An algorithm's flags in the order of the help. `shown` is the default in the help. */
-export function settingFlags({ schemas, ...algorithm }: Algorithm): (Flag & { readonly shown: string | undefined })[] {
-  const flags = [
-    ...flagsOf(commonSchema.pick({ environment: true })),
-    ...flagsOf(schemas.algorithm, ['algorithm']),
-    ...flagsOf(schemas.loop, ['loop']),
-    ...flagsOf(commonSchema.omit({ environment: true })),
-  ];
-  const plain = defaultsBeside(algorithm, {});
-  const changes = changesOf(algorithm, flags, plain);
-  return flags.map((flag) => ({ ...flag, shown: shownDefault(flag, plain, changes) }));
-}
-
-type Defaults = Pick<Algorithm, 'defaults' | 'environmentDefault'>;
-
-/** An algorithm's defaults where these settings are given. */
-function defaultsBeside({ defaults, environmentDefault }: Defaults, given: GivenConfig): GivenConfig {
-  const settings = { environment: environmentDefault, algorithm: {}, loop: {}, ...given };
-  return { environment: settings.environment, ...defaults(settings) };
-}
-
-/** A choice that a flag offers: the defaults without it and with it. */
-type Change = {
-  readonly path: Flag['path'];
-  readonly name: string;
-  readonly before: GivenConfig;
-  readonly after: GivenConfig;
-};
-
-/** Those of environments, and beside each of these those of the other flags: some defaults change in some environments only. */
-function changesOf(algorithm: Defaults, flags: readonly Flag[], plain: GivenConfig): Change[] {
-  const beside = environmentNames.map((environment) => defaultsBeside(algorithm, { environment }));
-  const ofEnvironments = beside.map((after) => ({ path: ['environment'], name: '--env', before: plain, after }));
-  // Many environments have the same ones.
-  const distinct = new Map(beside.map((one) => [JSON.stringify({ ...one, environment: '' }), one]));
-  const choices = flags.filter(({ path }) => path[0] === 'algorithm');
-  const others = [...distinct.values()].flatMap((before) =>
-    choices.flatMap(({ flag, path, choices: values = [] }) =>
-      values.map((value) => {
-        const given = merged({ environment: before.environment }, nested([{ flag, path, value }]));
-        return { path, name: flag.split(' ')[0]!, before, after: defaultsBeside(algorithm, given) };
-      }),
-    ),
-  );
-  return [...ofEnvironments, ...others];
-}
-
-/** The default of a run without other flags, and the flags that change it. A setting's own words for one that changes say all. */
-function shownDefault({ path, defaultText }: Flag, plain: GivenConfig, changes: readonly Change[]): string | undefined {
-  const value = valueText(plain, path);
-  if (defaultText !== undefined && value !== undefined) return defaultText;
-  const isOther = (change: Change) => change.path.join() !== path.join();
-  const names = changes
-    .filter((change) => isOther(change) && valueText(change.before, path) !== valueText(change.after, path))
-    .map(({ name }) => name);
-  const changed = names.length === 0 ? [] : [`changes with ${[...new Set(names)].join(', ')}`];
-  const parts = [defaultText ?? value ?? [], changed].flat();
-  return parts.length === 0 ? undefined : parts.join('; ');
-}
-
-/** As a person gives it. */
-function valueText(settings: GivenConfig, path: readonly string[]): string | undefined {
-  const value = path.reduce<unknown>((at, name) => (at as GivenConfig | undefined)?.[name], settings);
-  return value === undefined ? undefined : String(value);
-}
+/** An algorithm's flags in the order of the help. */
+export const settingFlags = ({ schemas }: Pick<Algorithm, 'schemas'>): Flag[] => [
+  ...flagsOf(commonSchema.pick({ environment: true })),
+  ...flagsOf(schemas.algorithm, ['algorithm']),
+  ...flagsOf(schemas.loop, ['loop']),
+  ...flagsOf(commonSchema.omit({ environment: true })),
+];
 
 /** An algorithm's settings without a flag, by the dotted names that they have in a config. */
 export const flaglessSettings = ({ schemas }: Algorithm): ReadonlyMap<string, TextSetting> =>
@@ -175,7 +116,7 @@ const modelBase = (algorithm: Algorithm, { environment, ...settings }: RunConfig
   madeModelName([basename(environment, extname(environment)), ...kindWords(algorithm, settings)], settings.loop.seed);
 
 /** The part of a config that the flags give. */
-const nested = (flags: readonly GivenFlag[]): GivenConfig =>
+export const nested = (flags: readonly GivenFlag[]): GivenConfig =>
   flags.reduce<GivenConfig>(
     (config, { path, value }) =>
       merged(config, path.reduceRight<unknown>((inner, name) => ({ [name]: inner }), value) as GivenConfig),

@@ -20,6 +20,7 @@ import {
   resumedConfig,
   settingFlags,
 } from '../../../trainer/run/given-settings.ts';
+import { shownFlags } from '../../../trainer/run/shown-defaults.ts';
 
 const td3 = await loadAlgorithm('td3');
 const scratch = mkdtempSync(join(tmpdir(), 'settings-test-'));
@@ -144,7 +145,7 @@ describe('flags', () => {
 
 describe('defaults in the help', () => {
   const shownOf = async (name: string) => {
-    const flags = settingFlags(await loadAlgorithm(name));
+    const flags = shownFlags(await loadAlgorithm(name));
     return new Map(flags.map(({ flag: text, shown }) => [text.split(' ')[0], shown]));
   };
 
@@ -175,7 +176,7 @@ describe('defaults in the help', () => {
 
   test.each(['td3', 'sac', 'maml', 'pearl'])('%s: a figure alone holds beside all pairs of choices', async (name) => {
     const algorithm = await loadAlgorithm(name);
-    const flags = settingFlags(algorithm);
+    const flags = shownFlags(algorithm);
     const alone = flags.filter(({ defaultText, shown }) => defaultText === undefined && !shown?.includes('changes'));
     const choices: GivenConfig[] = flags
       .filter(({ path: [group] }) => group === 'algorithm')

@@ -11,6 +11,7 @@ import { environmentNames } from '../../../src/envs/registry.ts';
 import { loadAlgorithm } from '../../../trainer/algorithms/registry.ts';
 import { publishChoices } from '../../../trainer/run/config.ts';
 import { flaglessSettings, settingFlags } from '../../../trainer/run/given-settings.ts';
+import { shownFlags } from '../../../trainer/run/shown-defaults.ts';
 import type { Cell } from '../../../trainer/sweep/cell.ts';
 import { checkCells } from '../../../trainer/sweep/check-cells.ts';
 import { jobCoreCount, kubernetesJob, slurmArray } from '../../../trainer/sweep/jobs.ts';
@@ -188,7 +189,7 @@ describe('a sweep file', () => {
 
   test('knows every flag of train', async () => {
     const td3 = await loadAlgorithm('td3');
-    const choices = { flags: settingFlags(td3), flagless: flaglessSettings(td3), publishChoices };
+    const choices = { flags: shownFlags(td3), flagless: flaglessSettings(td3), publishChoices };
     const flags = addTrainOptions(new Command('td3'), choices).options.map(({ long }) => long!.slice(2));
     const settings = settingFlags(td3).map(({ flag }) => flag.split(/[ ,]/)[0]!.slice(2));
     expect([...settings, ...ownNames].sort()).toEqual(flags.sort());
