@@ -1,6 +1,6 @@
 /** Shapes at the boundary of a network or a loss, with errors that name both sides. */
 
-import type * as tf from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
 import { invalidArgument } from '../contract/errors.ts';
 
 /** Columns that each input of a network has; 0 if it takes none. */
@@ -32,6 +32,10 @@ export function checkInputs(
     actual: text(Object.keys(sizes).map((name) => [name, inputs[name]?.shape.join(', ')])),
   });
 }
+
+/** The context of each row: [1, C] is that of all rows. */
+export const contextRows = (context: tf.Tensor2D, { shape }: tf.Tensor): tf.Tensor2D =>
+  context.shape[0] === shape[0] ? context : tf.broadcastTo(context, [shape[0]!, context.shape[1]]);
 
 /** A size, or a letter that stands for the same size wherever it occurs. */
 export type Dimension = number | string;

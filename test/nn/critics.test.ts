@@ -1,8 +1,9 @@
 /** Every critic: its parameter count in closed form, and what it says of wrong names and shapes. */
 
+import '../../src/nn/cpu-backend.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
-import { type Critic, memberQ } from '../../src/nn/critics/critic.ts';
+import { type Critic, ensembleQ, memberQ } from '../../src/nn/critics/critic.ts';
 import { createCritic } from '../../src/nn/critics/registry.ts';
 import { criticNames } from '../../src/nn/names.ts';
 import { parameterCount, shapesOf } from '../../src/nn/parameters.ts';
@@ -62,6 +63,25 @@ test('the trunk has 6.17 million parameters with 17 observations', () => {
   const { specs } = createCritic({ architecture: 'sa-hyper' }, { observationSize: 17, actionSize: 6, ensembleSize: 1 });
   const inTrunk = Object.entries(specs).filter(([name]) => name.startsWith('q0.primary.'));
   expect(parameterCount(Object.fromEntries(inTrunk)) / 1e6).toBeCloseTo(6.17, 2);
+});
+
+test.each(['mlp-small', 'q-d2rl', 'sa-hyper', 'emb-hyper'])('%s takes one context for all rows', (architecture) => {
+  const config = architecture.endsWith('hyper') ? { architecture, trunkSizes: [4] } : { architecture };
+  const critic = createCritic(config, { observationSize: 3, actionSize: 2, contextSize: 2, ensembleSize: 2 });
+  const draw = (shape: readonly number[], seed: number) => tf.randomNormal([...shape], 0, 0.3, 'float32', seed);
+  const drawn = (shapes: Readonly<Record<string, readonly number[]>>) =>
+    Object.fromEntries(Object.entries(shapes).map(([name, shape], i) => [name, draw(shape, 3 + i)]));
+  tf.tidy(() => {
+    const [observation, action] = [draw([4, 3], 1) as tf.Tensor2D, draw([4, 2], 2) as tf.Tensor2D];
+    const context = tf.tensor2d([[0.3, -0.7]]);
+    const { stacks = [] } = critic;
+    for (const shapes of [shapesOf(critic.specs), Object.fromEntries(stacks.map(({ name, shape }) => [name, shape]))]) {
+      if (Object.keys(shapes).length === 0) continue;
+      const parameters = drawn(shapes);
+      const q = (of: tf.Tensor2D) => [...ensembleQ(critic, parameters, observation, action, of).dataSync()];
+      expect(q(context)).toEqual(q(tf.tile(context, [4, 1])));
+    }
+  });
 });
 
 describe('misuse', () => {

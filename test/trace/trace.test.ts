@@ -182,6 +182,16 @@ describe('traced equals eager', () => {
   }
 });
 
+test('the slope of softplus is exact relative to itself, also where it is far below 1', () => {
+  const x = [-60, -30, -16, -15, -12, -8, -1, 0, 3, 20, 60];
+  const fn: TracedFunction = (inputs) => ({ slope: tf.grad((v) => tf.sum(tf.softplus(v)))(inputs.x!) });
+  const { values } = runTraced(fn, { x: [x.length] }, { x: Float32Array.from(x) }).slope!;
+  x.forEach((at, i) => {
+    const slope = 1 / (1 + Math.exp(-at));
+    expect(Math.abs(values[i]! / slope - 1), `softplus'(${at})`).toBeLessThan(1e-5);
+  });
+});
+
 describe('matrix products', () => {
   // tfjs's cpu backend broadcasts one side only, so the reference is the product of operands repeated in full.
   test('batches that broadcast both ways equal products of repeated operands, gradients included', () => {

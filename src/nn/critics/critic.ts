@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { GeneratedLayer } from '../hyper/head.ts';
 import type { Hypernetwork } from '../hyper/hypernetwork.ts';
 import { type ParameterSpecs, type Parameters, under, withPrefix } from '../parameters.ts';
-import { checkInputs } from '../shapes.ts';
+import { checkInputs, contextRows } from '../shapes.ts';
 
 export type CriticSizes = {
   readonly observationSize: number;
@@ -99,6 +99,7 @@ export const memberParameters = <T>(i: number, parameters: Readonly<Record<strin
 
 /**
  * The i-th member's q, [B].
+ * @param context [B, C], or [1, C] for all rows
  * @throws HyperpolicyError invalid_argument naming expected and actual shapes
  */
 export function memberQ(
@@ -109,17 +110,23 @@ export function memberQ(
   action: tf.Tensor2D,
   context?: tf.Tensor2D,
 ): tf.Tensor1D {
-  checkSizes(member, sizes, { observation, action, context });
-  return member.q(memberParameters(i, parameters), observation, action, context);
+  const contexts = checkedContext(member, sizes, { observation, action, context });
+  return member.q(memberParameters(i, parameters), observation, action, contexts);
 }
 
-function checkSizes(
+/** @returns the context of each row, if there is one */
+function checkedContext(
   { architecture }: QFunction,
   { observationSize, actionSize, contextSize = 0 }: CriticSizes,
-  inputs: Readonly<Record<string, tf.Tensor | undefined>>,
-): void {
+  inputs: {
+    readonly observation: tf.Tensor2D;
+    readonly action: tf.Tensor2D;
+    readonly context: tf.Tensor2D | undefined;
+  },
+): tf.Tensor2D | undefined {
   const columns = { observation: observationSize, action: actionSize, context: contextSize };
   checkInputs(`critic ${architecture}`, columns, inputs);
+  return inputs.context && contextRows(inputs.context, inputs.observation);
 }
 
 /** The gradient of each row's q with respect to its action, as the action's shape. @param q a function of rows that are independent */
@@ -136,7 +143,7 @@ export const memberActionGradient = (
   context?: tf.Tensor2D,
 ): tf.Tensor2D => actionGradient((a) => memberQ(critic, i, parameters, observation, a, context), action);
 
-/** Every member's q, [B, Q], from the members' parameters or from the critic's stacks. */
+/** Every member's q, [B, Q], from the members' parameters or from the critic's stacks. The context is [B, C], or [1, C] for all rows. */
 export function ensembleQ(
   critic: Critic,
   parameters: Parameters,
@@ -147,8 +154,8 @@ export function ensembleQ(
   const { member, sizes, ensembleSize } = critic;
   const stacked = under('stack', parameters);
   if (member.qOfStack !== undefined && Object.keys(stacked).length > 0) {
-    checkSizes(member, sizes, { observation, action, context });
-    return tf.transpose(member.qOfStack(stacked, observation, action, context));
+    const contexts = checkedContext(member, sizes, { observation, action, context });
+    return tf.transpose(member.qOfStack(stacked, observation, action, contexts));
   }
   const members = Array.from({ length: ensembleSize }, (_, i) =>
     memberQ(critic, i, parameters, observation, action, context),

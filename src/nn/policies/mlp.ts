@@ -3,6 +3,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { mlp, mlpSpecs } from '../mlp.ts';
 import { under, withPrefix } from '../parameters.ts';
+import { contextRows } from '../shapes.ts';
 import { boundLogStd, globalLogStd, globalLogStdSpecs } from './log-std.ts';
 import type { ActionDistribution, Policy, PolicySizes } from './policy.ts';
 
@@ -27,7 +28,8 @@ export function mlpPolicy(
     sizes,
     specs: distribution === 'gaussian' ? { ...globalLogStdSpecs(actionSize), ...withPrefix('mlp', layers) } : layers,
     output(parameters, observation, context) {
-      const input = context === undefined ? observation : tf.concat2d([observation, rowsOf(context, observation)], 1);
+      const input =
+        context === undefined ? observation : tf.concat2d([observation, contextRows(context, observation)], 1);
       if (distribution === 'deterministic') return { mean: mlp(parameters, input) };
       if (distribution === 'gaussian') {
         return { mean: mlp(under('mlp', parameters), input), logStd: globalLogStd(parameters) };
@@ -37,7 +39,3 @@ export function mlpPolicy(
     },
   };
 }
-
-/** The context of each row. */
-const rowsOf = (context: tf.Tensor2D, { shape }: tf.Tensor2D): tf.Tensor2D =>
-  context.shape[0] === shape[0] ? context : tf.broadcastTo(context, [shape[0], context.shape[1]]);

@@ -13,7 +13,8 @@ export const activationGradients: GradientTable = {
     const y = tf.sigmoid(x);
     return tf.mul(dy, tf.mul(y, tf.sub(1, y)));
   }),
-  [tf.Softplus]: ofX((dy, x) => tf.mul(dy, tf.sigmoid(x))),
+  // The sigmoid as exp(x - softplus(x)): the runtime's own is exact to 1e-7 of 1, which for x < -10 is not to 1e-4 of its value.
+  [tf.Softplus]: ofX((dy, x) => tf.mul(dy, tf.exp(tf.sub(x, tf.softplus(x))))),
   [tf.Tanh]: ofX((dy, x) => tf.mul(dy, tf.sub(1, tf.square(tf.tanh(x))))),
   [tf.Prelu]: {
     inputs: ['x', 'alpha'],

@@ -68,7 +68,10 @@ export function surrogateLoss(task: TaskPolicy, parameters: Parameters, steps: T
   const { coefficient } = steps;
   const given = { coefficient, logProb, oldLogProb: old.logProb };
   checkShapes('MAML surrogate loss', { coefficient: ['N'], logProb: ['N'], oldLogProb: ['N'] }, given);
-  return tf.neg(tf.sum(tf.mul(coefficient, tf.exp(tf.sub(logProb, old.logProb)))));
+  const logRatio = tf.sub(logProb, old.logProb);
+  // An absent step lies anywhere, also where the ratio is infinite, and 0 times that is NaN.
+  const ofPresent = tf.where(tf.equal(coefficient, 0), tf.zerosLike(logRatio), logRatio);
+  return tf.neg(tf.sum(tf.mul(coefficient, tf.exp(ofPresent))));
 }
 
 /**

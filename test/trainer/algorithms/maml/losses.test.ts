@@ -54,6 +54,15 @@ test('actions of other rows, an old policy of one row and a column of weights ar
   expect(() => divergenceProduct(task, {}, { observation: column, weight: column1 }, {})).toThrow('weight [2, 1]');
 });
 
+test('an absent step whose ratio is infinite changes no loss', () => {
+  const far = tf.tensor2d([[0], [400]]);
+  const absent = { observation: column, action: far, coefficient: tf.tensor1d([1, 0]) };
+  const oldLogProb = evaluateSteps(task, {}, { ...absent, action: tf.tensor2d([[1], [500]]) }).logProb;
+  const loss = surrogateLoss(task, {}, absent, { ...old, logProb: oldLogProb }).dataSync()[0];
+  // log N(0) - log N(1) of variance 1.
+  expect(loss).toBeCloseTo(-Math.exp(0.5), 5);
+});
+
 test.each(mamlPolicies)(
   'products with the Hessians of loss and divergence are those of differentiating them twice, %s',
   (name) => {
