@@ -12,7 +12,7 @@ import type { Environment } from './run/environment/environment.ts';
 import { openEnvironment } from './run/environment/open.ts';
 import { environmentPlace } from './run/environment-place.ts';
 import { explainFailure, explainUnpublished, type Resumption, RunFailure } from './run/failure.ts';
-import { openRunLog, type RunLogger } from './run/logging.ts';
+import { openRunLog, type RunLogger, startMessage } from './run/logging.ts';
 import { createProgress, type Progress, type ProgressStream, singleUnit } from './run/progress.ts';
 import { checkPublishable, type PublishedRun, publishRun } from './run/publish.ts';
 import { openRunDirectory, type RunDirectory } from './run/run-directory.ts';
@@ -110,7 +110,7 @@ async function trainInDirectory(
     directory = await openRunDirectory(runDirectory, { config, resume });
     const { isResumed } = directory;
     log = openRunLog({ directory: runDirectory, unit, warn: progress.print });
-    log.info({ config, resume: isResumed }, 'training starts');
+    log.info({ config, resume: isResumed }, startMessage);
     if (resume && !isResumed) progress.print(`${runDirectory} has no checkpoint yet: its run begins at ${unit} 0`);
     tellDevices(opened.engine, config.device, { log, print: progress.print });
     const warnings = algorithm.warnings?.(config) ?? [];

@@ -41,7 +41,13 @@ export const unwritableFolder = (where: string, cause: unknown): HyperpolicyErro
     where,
     expected: 'a directory that can be written',
     actual: (cause as Error).message,
+    remedy: fullDisk.includes((cause as NodeJS.ErrnoException).code ?? '')
+      ? 'Make room on its disk and give the same command again'
+      : undefined,
     cause,
   });
+
+/** Codes of a disk, and of a share of it, that is full. */
+const fullDisk = ['ENOSPC', 'EDQUOT'];
 
 const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;

@@ -3,12 +3,14 @@
 import { openSync } from 'node:fs';
 import { join } from 'node:path';
 import pino, { type Logger } from 'pino';
-import { makeFolder } from '../../src/files/folders.ts';
+import { makeFolder, unwritableFolder } from '../../src/files/folders.ts';
 import { createLineWriter } from '../../src/files/line-writer.ts';
 
 export type RunLogger = Logger;
 
 export const logFile = 'train.log';
+/** The message of each start. */
+export const startMessage = 'training starts';
 /** The message of each checkpoint. */
 export const checkpointMessage = 'checkpoint';
 
@@ -16,6 +18,7 @@ export const checkpointMessage = 'checkpoint';
  * Opens the log and appends to an earlier one. Each line is written at once: a run logs few lines, and a kill must not lose them.
  * @param options.unit of the run's steps, in the singular: what the person reads in place of the field `step`
  * @param options.warn shows one line of text, e.g. `Progress.print`
+ * @throws HyperpolicyError failed_precondition: it cannot be written
  */
 export function openRunLog({
   directory,
@@ -28,7 +31,7 @@ export function openRunLog({
 }): RunLogger {
   makeFolder(directory);
   // A full disk must not end the run. Warnings reach the person besides.
-  const file = createLineWriter(openSync(join(directory, logFile), 'a'), () => {});
+  const file = createLineWriter(openLog(directory), () => {});
   const person = { write: (line: string) => warn(warningText(line, unit)) };
   return pino(
     { base: null, timestamp: pino.stdTimeFunctions.isoTime },
@@ -37,6 +40,14 @@ export function openRunLog({
       { level: 'warn', stream: person },
     ]),
   );
+}
+
+function openLog(directory: string): number {
+  try {
+    return openSync(join(directory, logFile), 'a');
+  } catch (cause) {
+    throw unwritableFolder(`${logFile} of run directory "${directory}"`, cause);
+  }
 }
 
 /** `warning: message (field value, ...)` from a log line. */

@@ -16,7 +16,7 @@ import {
 import { join } from 'node:path';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { replaceFileSync } from '../../src/files/durable-files.ts';
-import { makeFolder } from '../../src/files/folders.ts';
+import { makeFolder, unwritableFolder } from '../../src/files/folders.ts';
 
 /** `step` is environment steps, `seconds` training time. The rest are metrics, by name; run/README.md has the glossary. */
 export type MetricRecord = { readonly step: number; readonly seconds: number; readonly [name: string]: number };
@@ -44,8 +44,8 @@ const waitingCountMax = 10_000;
  * Opens the metric files of a run directory, which is created if missing.
  * @param options.warn called once if records cannot be written
  * @param options.resumeStep keeps the records up to this step and drops later ones and torn last lines; without it the files must be new
- * @param options.resumeCount keeps only this many of these, the first
- * @throws HyperpolicyError invalid_argument: there are records already, or they do not parse
+ * @param options.resumeCount keeps only this many of these, the first; lines behind them need not parse
+ * @throws HyperpolicyError invalid_argument: there are records already, or they do not parse; failed_precondition: they cannot be written
  */
 export function openMetricFiles({
   directory,
@@ -68,9 +68,13 @@ export function openMetricFiles({
       remedy: 'Resume that run or choose another directory',
     });
   }
-  const upTo = (last: number) => readMetrics(directory).filter(({ step }) => step <= last);
-  const kept = resumeStep === undefined ? [] : upTo(resumeStep).slice(0, resumeCount);
-  return new Records(directory, kept, warn);
+  const upTo = (last: number) => readMetrics(directory, resumeCount).filter(({ step }) => step <= last);
+  const kept = resumeStep === undefined ? [] : upTo(resumeStep);
+  try {
+    return new Records(directory, kept, warn);
+  } catch (cause) {
+    throw unwritableFolder(`metrics of run directory "${directory}"`, cause);
+  }
 }
 
 class Records implements MetricFiles {
@@ -217,26 +221,36 @@ class Table {
 }
 
 /**
- * The records of a run directory in order; none if it has no metric file. A last line that a kill left incomplete is dropped.
+ * The records of a run directory in order; none if it has no metric file. A last line that is incomplete, with or without its end, is dropped.
+ * @param countMax reads only this many, the first
  * @throws HyperpolicyError invalid_argument: another line is not a record
  */
-export function readMetrics(directory: string): MetricRecord[] {
+export function readMetrics(directory: string, countMax?: number): MetricRecord[] {
   const path = join(directory, jsonLinesFile);
   if (!existsSync(path)) return [];
-  const lines = readFileSync(path, 'utf8').split('\n');
-  return lines.slice(0, -1).map((line, i) => {
-    try {
-      const record: unknown = JSON.parse(line, (_, value) => (value === null ? Number.NaN : value));
-      if (isRecord(record)) return record;
-    } catch {
-      // The error below shows the line.
-    }
+  // Behind the last end of a line is nothing, or what a kill left of one.
+  const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1);
+  return lines.slice(0, countMax).flatMap((line, i) => {
+    const record = recordIn(line);
+    if (record !== undefined) return [record];
+    if (i === lines.length - 1) return [];
     throw invalidArgument({
       where: `${path}:${i + 1}`,
       expected: 'an object of numbers with step and seconds',
       actual: line.slice(0, 80),
+      remedy: 'Remove that line',
     });
   });
+}
+
+/** Undefined if the line is none. */
+function recordIn(line: string): MetricRecord | undefined {
+  try {
+    const record: unknown = JSON.parse(line, (_, value) => (value === null ? Number.NaN : value));
+    return isRecord(record) ? record : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 const isRecord = (value: unknown): value is MetricRecord =>

@@ -10,7 +10,7 @@ export const tensorBoardDirectory = 'tensorboard';
 
 /**
  * Opens the files of a run directory.
- * @param resumed the checkpoint that the run goes on from: records of later steps are dropped, and those beyond so many
+ * @param resumed the checkpoint that the run goes on from: records of later steps are dropped, and those beyond so many; fewer are warned of
  * @throws HyperpolicyError as openMetricFiles
  */
 export function openRecords(
@@ -22,7 +22,14 @@ export function openRecords(
   const files = openMetricFiles({ directory: runDirectory, resumeStep, resumeCount, warn });
   const scalarsOf = createScalars({ stepsAreEnvironmentSteps: stepUnit === undefined });
   const kept = resumed === undefined ? [] : readMetrics(runDirectory);
-  const resumedStep = resumed && (kept.at(-1)?.step ?? -1);
+  const lacksRecords = resumeCount !== undefined && kept.length < resumeCount;
+  if (lacksRecords) {
+    warn(
+      `metrics.jsonl has ${kept.length} of the ${resumeCount} records that checkpoint ${resumeStep} counts: the others are lost`,
+    );
+  }
+  // Events of records that are lost stay: the checkpoint counts them.
+  const resumedStep = lacksRecords ? resumeStep : resumed && (kept.at(-1)?.step ?? -1);
   for (const record of kept) scalarsOf(record);
   observer?.begin(resumeStep ?? 0);
   const wallTimeS = () => Date.now() / 1000;

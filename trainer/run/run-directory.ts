@@ -8,7 +8,7 @@ import { makeWritableFolder, unwritableFolder } from '../../src/files/folders.ts
 import { hasLoadable } from './checkpoint.ts';
 import { checkpointDirectory } from './checkpoints.ts';
 import type { GivenConfig } from './config.ts';
-import { checkpointMessage, logFile } from './logging.ts';
+import { checkpointMessage, logFile, startMessage } from './logging.ts';
 import { publicationFile } from './publication.ts';
 import { tensorBoardDirectory } from './records.ts';
 import { lockDirectory } from './run-lock.ts';
@@ -24,6 +24,8 @@ const leftovers = [
   tensorBoardDirectory,
   publicationFile,
 ];
+/** What a new run removes or writes over. */
+const taken = [...leftovers, configFile, 'networks'];
 
 export type RunDirectory = {
   /** Whether the run goes on from a checkpoint; false if it begins at step 0. */
@@ -37,8 +39,8 @@ export type RunDirectory = {
  *
  * Without `resume` it must hold no checkpoint. A run that ended before its first one is begun again, with `resume` too: call
  * `requireSameRun` first. A run whose checkpoints are gone is not: that would remove what it has learnt.
- * @throws HyperpolicyError invalid_argument: it has a run already; failed_precondition: another process trains in it, it cannot be written,
- *   or its run has lost its checkpoints
+ * @throws HyperpolicyError invalid_argument: it has a run already, or files of the same names that no run made; failed_precondition:
+ *   another process trains in it, it cannot be written, or its run has lost its checkpoints
  */
 export async function openRunDirectory(
   directory: string,
@@ -98,10 +100,20 @@ export function readRunConfig(directory: string): BegunConfig {
 /** Whether there is something to resume. */
 export const hasCheckpoint = async (directory: string): Promise<boolean> => hasLoadable(checkpointDirectory(directory));
 
-/** Whether the log tells of a checkpoint. */
-function hadCheckpoint(directory: string): boolean {
+/** Whether a run has begun there: its config is the first file that it writes. */
+export function hasRunConfig(directory: string): boolean {
+  try {
+    readRunConfig(directory);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the log has a line with this message. */
+function logTells(directory: string, message: string): boolean {
   const path = join(directory, logFile);
-  return existsSync(path) && readFileSync(path, 'utf8').includes(`"msg":"${checkpointMessage}"`);
+  return existsSync(path) && readFileSync(path, 'utf8').includes(`"msg":"${message}"`);
 }
 
 const refusal = (path: string, actual: string, remedy: string, cause?: unknown) =>
@@ -128,7 +140,8 @@ const hasRun = (directory: string) =>
 
 /** @param options.isAgain it is the run that was begun there: what it published at its evaluations counts */
 function begin(directory: string, { isAgain }: { readonly isAgain: boolean }): void {
-  if (hadCheckpoint(directory)) {
+  requireOwn(directory);
+  if (logTells(directory, checkpointMessage)) {
     throw failedPrecondition({
       where: whereOf(directory),
       expected: 'the checkpoints of the run in it',
@@ -139,4 +152,20 @@ function begin(directory: string, { isAgain }: { readonly isAgain: boolean }): v
   }
   const removed = isAgain ? leftovers.filter((name) => name !== publicationFile) : leftovers;
   for (const name of removed) rmSync(join(directory, name), { recursive: true, force: true });
+}
+
+/**
+ * Nothing else tells a run's files from those of somebody who names a folder of another kind, such as `--run .`.
+ * @throws HyperpolicyError invalid_argument: there are files that a new run would remove or write over, and no run has begun there
+ */
+function requireOwn(directory: string): void {
+  if (hasRunConfig(directory) || logTells(directory, startMessage)) return;
+  const foreign = taken.filter((name) => existsSync(join(directory, name)));
+  if (foreign.length === 0) return;
+  throw invalidArgument({
+    where: whereOf(directory),
+    expected: 'an empty or new directory',
+    actual: `one with ${foreign.join(', ')}, which no run made`,
+    remedy: 'Name another directory, or move these away',
+  });
 }

@@ -233,7 +233,7 @@ describe('broken and young runs', () => {
     const empty = broken('empty', '');
     const half = broken('half', '{"environment": "Pendulum-v1", "algorithm": {"name": "td3"}, "loop": {}}');
     const metrics = await writeRun(folder, { seed: 1, returns: { 0: 1 } });
-    writeFileSync(join(metrics, 'metrics.jsonl'), 'no record\n');
+    writeFileSync(join(metrics, 'metrics.jsonl'), 'no record\n{"step":1,"seconds":1}\n');
     const told: string[] = [];
     const runs = await readRuns([folder], (line) => told.push(line));
     expect(runs.map(({ directory }) => directory)).toEqual([whole]);

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,4 +28,11 @@ test('everything goes to the file as JSON lines, warnings to the person as text'
     'warning: the simulator diverged (iteration 2, episodeLength 7)',
     'error: cannot write (err no space left)',
   ]);
+});
+
+test('a log that cannot be written is refused by name', () => {
+  mkdirSync(join(directory, 'train.log'));
+  expect(() => openRunLog({ directory, unit: 'step', warn: () => {} })).toThrow(
+    `train.log of run directory "${directory}": expected a directory that can be written, got EISDIR`,
+  );
 });

@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -121,6 +122,35 @@ describe('metric files', () => {
     expect(readMetrics(directory)).toEqual(three);
   });
 
+  test('a torn last line that has its end is dropped too', () => {
+    write(three);
+    appendFileSync(join(directory, 'metrics.jsonl'), '{"step":2100,"sec\n');
+    expect(readMetrics(directory)).toEqual(three);
+    write([], 2000);
+    expect(lines()).not.toContain('"sec\n');
+    expect(readMetrics(directory)).toEqual(three);
+  });
+
+  test('lines behind those that the checkpoint counts need not be records', () => {
+    write(three.slice(0, 2));
+    appendFileSync(join(directory, 'metrics.jsonl'), `{"step":\n${JSON.stringify(three[2])}\n`);
+    openMetricFiles({ directory, resumeStep: 1100, resumeCount: 2 }).close();
+    expect(readMetrics(directory)).toEqual(three.slice(0, 2));
+  });
+
+  test('a full disk is told when they are opened, with what to do', () => {
+    write(three);
+    const before = lines();
+    // The device gives the error of a full disk.
+    symlinkSync('/dev/full', join(directory, '.metrics-jsonl'));
+    expect(() => openMetricFiles({ directory, resumeStep: 1100 })).toThrow(
+      new RegExp(
+        `^metrics of run directory "${directory}": expected a directory that can be written, got ENOSPC: .*\\. Make room on its disk and give the same command again$`,
+      ),
+    );
+    expect(lines()).toBe(before);
+  });
+
   test('what is not finite shows as null in the lines and NaN in the table', () => {
     write([{ step: 1, seconds: 0, criticLoss: Number.NaN, actorLoss: Number.POSITIVE_INFINITY }]);
     expect(lines()).toBe('{"step":1,"seconds":0,"criticLoss":null,"actorLoss":null}\n');
@@ -139,11 +169,11 @@ describe('metric files', () => {
     expect(() => openMetricFiles({ directory })).toThrow(
       `${directory}/metrics.jsonl: expected a run directory without records, got records of an earlier run. Resume that run or choose another directory`,
     );
-    appendFileSync(join(directory, 'metrics.jsonl'), 'not a record\n');
+    appendFileSync(join(directory, 'metrics.jsonl'), `not a record\n${JSON.stringify(three[2])}\n`);
     expect(() => openMetricFiles({ directory, resumeStep: 5 })).toThrow(
-      `${directory}/metrics.jsonl:4: expected an object of numbers with step and seconds, got not a record`,
+      `${directory}/metrics.jsonl:4: expected an object of numbers with step and seconds, got not a record. Remove that line`,
     );
-    writeFileSync(join(directory, 'metrics.jsonl'), '{"step":1,"seconds":"x"}\n');
+    writeFileSync(join(directory, 'metrics.jsonl'), '{"step":1,"seconds":"x"}\n{"step":2,"seconds":2}\n');
     expect(() => readMetrics(directory)).toThrow('metrics.jsonl:1: expected an object of numbers');
   });
 });

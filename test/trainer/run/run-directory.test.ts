@@ -1,4 +1,4 @@
-import { link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -45,10 +45,10 @@ describe('the config of a run', () => {
   });
 
   test('that cannot be written is refused, and the directory is free again', async () => {
-    await mkdir(path);
+    await mkdir(join(directory, '.config-json'));
     const refused = {
       kind: 'failed_precondition',
-      message: expect.stringContaining('that can be written, got EISDIR'),
+      message: expect.stringContaining('that can be written, got Path is a directory'),
     };
     await expect(openAndRelease(configOf(5))).rejects.toMatchObject(refused);
     expect(await readdir(directory)).not.toContain('lock');
@@ -91,5 +91,46 @@ describe('a run directory', () => {
       `run directory "${directory}": expected an empty or new directory, got one with a run in it. Resume that run with --resume, or name another directory`,
     );
     expect(readRunConfig(directory)).toEqual(configOf(5));
+  });
+
+  test('with files that no run made is refused, and keeps them', async () => {
+    await mkdir(join(directory, 'best'));
+    await writeFile(join(directory, 'best', 'model.bin'), 'theirs');
+    await mkdir(join(directory, 'tensorboard'));
+    await writeFile(join(directory, 'metrics.csv'), 'theirs');
+    await writeFile(join(directory, 'config.json'), '{"name": "theirs"}');
+    await writeFile(join(directory, 'train.log'), 'training starts\n');
+    await expect(openAndRelease(configOf(5))).rejects.toThrow(
+      `run directory "${directory}": expected an empty or new directory, got one with metrics.csv, best, tensorboard, config.json, which no run made. Name another directory, or move these away`,
+    );
+    expect(await readdir(directory)).toEqual(['best', 'config.json', 'metrics.csv', 'tensorboard', 'train.log']);
+    expect(await readFile(path, 'utf8')).toBe('{"name": "theirs"}');
+    expect(await readFile(join(directory, 'best', 'model.bin'), 'utf8')).toBe('theirs');
+  });
+
+  test('with other files is taken, and keeps them', async () => {
+    await writeFile(join(directory, 'notes.txt'), 'theirs');
+    await openAndRelease(configOf(5));
+    expect(await readdir(directory)).toEqual(['config.json', 'notes.txt']);
+  });
+
+  test('of a run that was killed before its first checkpoint begins anew, however far it came', async () => {
+    // Killed before its first file was whole: its socket and that file aside.
+    await writeFile(join(directory, 'lock-0123abcd'), '');
+    await writeFile(join(directory, '.config-json'), '{"env');
+    await openAndRelease(configOf(5));
+    expect(await readdir(directory)).toEqual(['config.json']);
+    // After some metrics.
+    await writeFile(join(directory, 'metrics.jsonl'), '');
+    await mkdir(join(directory, 'best', '100'), { recursive: true });
+    await openAndRelease(configOf(6));
+    expect(await readdir(directory)).toEqual(['config.json']);
+    // The log alone tells of it.
+    await writeFile(path, '');
+    await appendFile(join(directory, 'train.log'), '{"level":30,"msg":"training starts"}\n');
+    await writeFile(join(directory, 'metrics.jsonl'), '');
+    await openAndRelease(configOf(7));
+    expect(await readdir(directory)).toEqual(['config.json', 'train.log']);
+    expect(readRunConfig(directory)).toEqual(configOf(7));
   });
 });
