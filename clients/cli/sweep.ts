@@ -104,7 +104,7 @@ async function sweep(file: string, { processes, threads, cell, print }: SweepOpt
     return;
   }
   if (print !== undefined) {
-    process.stdout.write(print === 'cells' ? commandsOf(cells) : await summaryOf(cells));
+    process.stdout.write(print === 'cells' ? commandsOf(cells) : await summaryOf(cells, tell));
     return;
   }
   const { isDone, outputOf, runCells } = await import('../../trainer/sweep/run-cells.ts');
@@ -120,7 +120,7 @@ async function sweep(file: string, { processes, threads, cell, print }: SweepOpt
   };
   const kept = () => 'The newest checkpoints are kept; the same command goes on';
   const ends = await untilInterrupted(run, { tell, kept });
-  if (cell === undefined) process.stdout.write(await summaryOf(cells));
+  if (cell === undefined) process.stdout.write(await summaryOf(cells, tell));
   const failed = ends.filter(({ how }) => how === 'failed');
   if (failed.length > 0) {
     throw failedPrecondition({
@@ -151,7 +151,7 @@ async function threadsBeside(processCount: number): Promise<number> {
 const commandsOf = (cells: readonly Cell[]): string =>
   cells.map(({ trainArguments }) => `${commandLine(['hyperpolicy', ...trainArguments])}\n`).join('');
 
-async function summaryOf(cells: readonly Cell[]): Promise<string> {
+async function summaryOf(cells: readonly Cell[], tell: (line: string) => void): Promise<string> {
   const { summarise, summaryTable } = await import('../../trainer/sweep/summary.ts');
-  return summaryTable(summarise(cells));
+  return summaryTable(summarise(cells, tell));
 }

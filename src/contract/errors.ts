@@ -55,6 +55,10 @@ export const unavailable = (fields: Fields) => new HyperpolicyError({ kind: 'una
 /** What somebody sent, for an error: the first of it, so that its length is bounded. */
 export const quoted = (text: string): string => JSON.stringify(text.slice(0, 100));
 
+/** A setting or the like, for an error: as JSON, which shows neither NaN nor infinities, so numbers by their names. The first of it. */
+export const shownValue = (value: unknown): string =>
+  (typeof value === 'number' ? String(value) : JSON.stringify(value)).slice(0, 100);
+
 /** What to do about a store without a model, for errors and the log. */
 export const emptyStoreRemedy =
   'Publish one into the store of the server: "hyperpolicy train td3", or to try it "hyperpolicy models make-random --model demo"';

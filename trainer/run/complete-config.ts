@@ -1,7 +1,7 @@
 /** Makes a whole config of the settings that are given. Every setting is checked here and nowhere else. */
 
 import { z } from 'zod';
-import { invalidArgument } from '../../src/contract/errors.ts';
+import { invalidArgument, shownValue } from '../../src/contract/errors.ts';
 import { nearest } from '../../src/contract/nearest.ts';
 import type { Algorithm } from './algorithm.ts';
 import { commonSchema, type GivenConfig, type RunConfig } from './config.ts';
@@ -66,6 +66,6 @@ function refusal(schema: z.ZodObject, issue: z.core.$ZodIssue, config: GivenConf
   return invalidArgument({
     where: `${source}: ${path.join('.')}`,
     expected: isGroup ? 'an object of settings' : issue.message,
-    actual: value === undefined ? 'nothing' : JSON.stringify(value).slice(0, 100),
+    actual: value === undefined ? 'nothing' : shownValue(value),
   });
 }

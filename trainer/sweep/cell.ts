@@ -27,7 +27,7 @@ export type Cell = {
   readonly settings: readonly string[];
   /** Arguments of `hyperpolicy` that begin the run. */
   readonly trainArguments: readonly string[];
-  /** To go on from its checkpoint. */
+  /** To go on with it once it has begun. */
   readonly resumeArguments: readonly string[];
 };
 

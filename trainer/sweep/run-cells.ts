@@ -5,9 +5,9 @@ import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { replaceFile } from '../../src/files/durable-files.ts';
-import { makeFolder } from '../../src/files/folders.ts';
+import { makeFolder, unwritableFolder } from '../../src/files/folders.ts';
 import { saysInterrupted } from '../run/parent-process.ts';
-import { hasCheckpoint } from '../run/run-directory.ts';
+import { hasCheckpoint, hasRunConfig } from '../run/run-directory.ts';
 import type { Cell } from './cell.ts';
 
 /** Written when a cell's process has ended well. */
@@ -41,8 +41,8 @@ const settingsText = (settings: readonly string[]): string => `${settings.join('
  * @param options.processCount at a time
  * @param options.signal aborting asks the processes to end, which leave their checkpoints, and begins no other
  * @param options.note told as each cell ends
- * @throws HyperpolicyError invalid_argument, before any cell begins: one was begun with other settings; Error of the system: a file of a cell
- *   cannot be written, once the processes that ran have ended as if aborted
+ * @throws HyperpolicyError invalid_argument, before any cell begins: one was begun with other settings; failed_precondition: a file of a
+ *   cell cannot be written, once the processes that ran have ended as if aborted
  */
 export async function runCells(
   cells: readonly Cell[],
@@ -81,10 +81,14 @@ async function runCell(
   if (isDone(cell)) return 'done before';
   if (signal.aborted) return 'interrupted';
   const { runDirectory } = cell;
-  const args = (await hasCheckpoint(runDirectory)) ? cell.resumeArguments : cell.trainArguments;
-  makeFolder(runDirectory);
-  await replaceFile(join(runDirectory, settingsFile), settingsText(cell.settings), 'sweep');
-  const output = openSync(join(runDirectory, outputFile), 'a');
+  const output = await writing(runDirectory, async () => {
+    makeFolder(runDirectory);
+    await replaceFile(join(runDirectory, settingsFile), settingsText(cell.settings), 'sweep');
+    return openSync(join(runDirectory, outputFile), 'a');
+  });
+  // Also one that was killed before its first checkpoint: it begins again, and does not publish what it has published.
+  const isBegun = (await hasCheckpoint(runDirectory)) || hasRunConfig(runDirectory);
+  const args = isBegun ? cell.resumeArguments : cell.trainArguments;
   // In a process group of its own: Ctrl-C must not reach it beside our signal, which would be its second. The channel closes if this
   // process is killed; the training then ends with a checkpoint.
   const [program, ...first] = command as [string, ...string[]];
@@ -106,8 +110,18 @@ async function runCell(
   closeSync(output);
   if (signal.aborted || isInterrupted) return 'interrupted';
   if (code !== 0) return 'failed';
-  await replaceFile(join(runDirectory, doneFile), `${JSON.stringify({ index: cell.index })}\n`, 'sweep');
+  const done = `${JSON.stringify({ index: cell.index })}\n`;
+  await writing(runDirectory, () => replaceFile(join(runDirectory, doneFile), done, 'sweep'));
   return 'done';
+}
+
+/** @throws HyperpolicyError failed_precondition: what is written cannot be */
+async function writing<T>(runDirectory: string, write: () => Promise<T>): Promise<T> {
+  try {
+    return await write();
+  } catch (cause) {
+    throw unwritableFolder(`run directory "${runDirectory}"`, cause);
+  }
 }
 
 /** The log of a cell's process. */

@@ -2,7 +2,7 @@
 
 import { createRandom } from '../../src/contract/random.ts';
 import { bootstrapInterval, type Interval, interquartileMean, mean, standardDeviation } from '../report/statistics.ts';
-import { readMetrics } from '../run/metrics.ts';
+import { type MetricRecord, readMetrics } from '../run/metrics.ts';
 import type { Cell } from './cell.ts';
 import { isDone } from './run-cells.ts';
 
@@ -17,15 +17,18 @@ export type SummaryRow = {
   readonly interval: Interval;
 };
 
-/** Cells that are not done are left out. The samples are drawn with a fixed seed, so the table is always the same. */
-export function summarise(cells: readonly Cell[]): SummaryRow[] {
+/**
+ * Cells that are not done are left out. The samples are drawn with a fixed seed, so the table is always the same.
+ * @param tell shows a line about a cell whose metrics cannot be read, and which is left out
+ */
+export function summarise(cells: readonly Cell[], tell: (line: string) => void): SummaryRow[] {
   const groups = new Map<string, { group: Cell['group']; returns: number[] }>();
   for (const cell of cells.filter(isDone)) {
-    const last = readMetrics(cell.runDirectory).findLast(({ evaluationReturn }) => evaluationReturn !== undefined);
+    const last = lastReturn(cell, tell);
     if (last === undefined) continue;
     const key = JSON.stringify(cell.group);
     const known = groups.get(key) ?? { group: cell.group, returns: [] };
-    known.returns.push(last.evaluationReturn!);
+    known.returns.push(last);
     groups.set(key, known);
   }
   return [...groups.values()].map(({ group, returns }) => ({
@@ -36,6 +39,17 @@ export function summarise(cells: readonly Cell[]): SummaryRow[] {
     interquartileMean: interquartileMean(returns),
     interval: bootstrapInterval(returns, interquartileMean, { random: createRandom(0) }),
   }));
+}
+
+/** Of its last evaluation; undefined if there is none. */
+function lastReturn({ index, runDirectory }: Cell, tell: (line: string) => void): number | undefined {
+  try {
+    const evaluated = ({ evaluationReturn }: MetricRecord) => evaluationReturn !== undefined;
+    return readMetrics(runDirectory).findLast(evaluated)?.evaluationReturn;
+  } catch (error) {
+    tell(`left out cell ${index}, ${runDirectory}: ${(error as Error).message}`);
+    return undefined;
+  }
 }
 
 /** The rows as text, numbers to the right. */

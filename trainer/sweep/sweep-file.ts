@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { z } from 'zod';
-import { HyperpolicyError, invalidArgument, quoted } from '../../src/contract/errors.ts';
+import { HyperpolicyError, invalidArgument, quoted, shownValue } from '../../src/contract/errors.ts';
 import { meant } from '../../src/contract/nearest.ts';
 import { algorithmNames, loadAlgorithm } from '../algorithms/registry.ts';
 import { publishChoices } from '../run/config.ts';
@@ -67,6 +67,7 @@ export async function readSweep(path: string, threadCount: number): Promise<Swee
   const { name, runs = join('runs', name), grid, settings = {} } = parsed.data;
   const publish = publishOf(path, parsed.data);
   const combinations = combine(path, grid);
+  requireOnePlace(path, grid, settings);
   const trainers = new Map<Value, Trainer>();
   for (const one of grid.algorithm!) trainers.set(one, trainerOf(await loadAlgorithm(String(one))));
   const all = [...trainers.values()];
@@ -125,7 +126,7 @@ function faultOf(path: string, given: object, place: readonly PropertyKey[]): Hy
   return invalidArgument({
     where: `${path}: ${place.join('.')}`,
     expected: expectedAt(place),
-    actual: found === undefined ? 'none' : JSON.stringify(found).slice(0, 100),
+    actual: found === undefined ? 'none' : shownValue(found),
   });
 }
 
@@ -137,7 +138,7 @@ function expectedAt([part, flag, index]: readonly PropertyKey[]): string {
     return `${part === 'grid' ? 'a list of values' : 'a value'} for each flag, such as ${part === 'grid' ? 'seed: [0, 1]' : 'steps: 1e6'}`;
   }
   if (part === 'grid' && index === undefined) return `a list such as ${flag === 'algorithm' ? '[td3, sac]' : '[0, 1]'}`;
-  return 'a text, a number, true or false';
+  return 'a text, a finite number, true or false';
 }
 
 function combine(path: string, grid: Readonly<Record<string, readonly Value[]>>): Values[] {
@@ -154,6 +155,18 @@ function combine(path: string, grid: Readonly<Record<string, readonly Value[]>>)
     (cells, [name, list]) => cells.flatMap((cell) => list.map((one) => ({ ...cell, [name]: one }))),
     [{}],
   );
+}
+
+/** @throws HyperpolicyError invalid_argument: settings that the grid gives too; also `algorithm`, which every grid has */
+function requireOnePlace(path: string, grid: object, settings: object): void {
+  const twice = Object.keys(settings).filter((name) => Object.hasOwn(grid, name));
+  if (twice.length === 0) return;
+  throw invalidArgument({
+    where: `${path}: settings`,
+    expected: 'names that grid does not have',
+    actual: `${twice.join(', ')}, which it has`,
+    remedy: 'Give each in one of the two',
+  });
 }
 
 /** Those that the algorithm has, and those that none has, which are refused later by name. */

@@ -88,6 +88,14 @@ describe('a whole config', () => {
     // Known, but in another group.
     [{ stepCount: 5 }, 'stepCount: expected a setting that exists, got an unknown one. Did you mean loop.stepCount?'],
     [{ loop: { stepCount: 0 } }, 'loop.stepCount: expected an integer from 1 to 2147483647, got 0'],
+    [
+      { loop: { stepCount: Number.POSITIVE_INFINITY } },
+      'loop.stepCount: expected an integer from 1 to 2147483647, got Infinity',
+    ],
+    [
+      { algorithm: { critic: { trunkSizes: [8, Number.NaN] } } },
+      'algorithm.critic.trunkSizes.1: expected widths of 1 to 65536, got NaN',
+    ],
     [{ loop: { stepCount: '1e6' } }, 'loop.stepCount: expected an integer from 1 to 2147483647, got "1e6"'],
     [{ algorithm: { gamma: 1 } }, 'algorithm.gamma: expected a number of at least 0 and below 1, got 1'],
     [

@@ -1,6 +1,6 @@
 /** Sweeps: the cells of a file, running them, the table, and jobs for clusters. Cells here are a stand-in that trains nothing. */
 
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { Command } from 'commander';
@@ -225,8 +225,15 @@ describe('a sweep file', () => {
     ],
     [{ grid: undefined }, 'grid: expected a list of values for each flag, such as seed: [0, 1], got none'],
     [{ grid: { algorithm: ['td3'], seed: 3 } }, 'grid.seed: expected a list such as [0, 1], got 3'],
-    [{ grid: { algorithm: ['td3'], seed: [null] } }, 'grid.seed.0: expected a text, a number, true or false, got null'],
-    [{ settings: { steps: [1] } }, 'settings.steps: expected a text, a number, true or false, got [1]'],
+    [
+      { grid: { algorithm: ['td3'], seed: [null] } },
+      'grid.seed.0: expected a text, a finite number, true or false, got null',
+    ],
+    [{ settings: { steps: [1] } }, 'settings.steps: expected a text, a finite number, true or false, got [1]'],
+    [
+      { grid: { algorithm: ['td3'], steps: [1000, 2000] }, settings: { algorithm: 'sac', steps: 77, batch: 1 } },
+      'settings: expected names that grid does not have, got algorithm, steps, which it has. Give each in one of the two',
+    ],
     [{ grid: { algorithm: ['td3'], steps: ['many'] } }, 'steps: expected an integer from 1'],
     [{ grid: { algorithm: ['td3'], seed: [1, 1] } }, 'grid: expected values that differ, got '],
     [
@@ -240,6 +247,18 @@ describe('a sweep file', () => {
   ])('is refused whole before anything runs: %j', async (wrong, message) => {
     await expect(sweepOf({ ...small(), settings: {}, ...wrong })).rejects.toThrow(message);
   });
+});
+
+test('a number of a sweep file that is not finite is shown as such', async () => {
+  const path = join(folder, 'sweep.yaml');
+  const refusal = (text: string) => {
+    writeFileSync(path, `name: small\ngrid: { algorithm: [td3], seed: [0, ${text}] }`);
+    return readSweep(path, 1);
+  };
+  const expected = 'grid.seed.1: expected a text, a finite number, true or false, got';
+  await expect(refusal('1e400')).rejects.toThrow(`${expected} Infinity`);
+  await expect(refusal('-.inf')).rejects.toThrow(`${expected} -Infinity`);
+  await expect(refusal('.nan')).rejects.toThrow(`${expected} NaN`);
 });
 
 describe('cells that train would refuse', () => {
@@ -325,6 +344,11 @@ function standIn(): string[] {
   return [process.execPath, script];
 }
 
+/** For a table that leaves nothing out. */
+const refuseToTell = (line: string) => {
+  throw new Error(line);
+};
+
 describe('running a sweep', () => {
   const run = async (processCount: number, aborted = false) => {
     const { cells } = await sweepOf(small([0, 1, 2]));
@@ -341,13 +365,40 @@ describe('running a sweep', () => {
     expect(first.how).toEqual(first.cells.map(({ index }) => (index === 1 ? 'failed' : 'done')));
     const failed = first.cells[1]!.runDirectory;
     expect(readFileSync(join(failed, 'sweep-output.log'), 'utf8')).toContain('no memory');
-    expect(summarise(first.cells)[0]).toMatchObject({ seedCount: 2, mean: 10 });
+    expect(summarise(first.cells, refuseToTell)[0]).toMatchObject({ seedCount: 2, mean: 10 });
 
     rmSync(join(folder, 'fail'));
     mkdirSync(join(failed, 'checkpoints', '500'), { recursive: true });
     const second = await run(3);
     expect(second.how).toEqual(second.cells.map(({ index }) => (index === 1 ? 'done' : 'done before')));
     expect(readFileSync(join(folder, 'began.log'), 'utf8').trim().split('\n').at(-1)).toBe(`resumed ${failed}`);
+  });
+
+  test('a cell that was killed before its first checkpoint does not publish its evaluations twice', async () => {
+    const store = join(folder, 'store');
+    const short = {
+      steps: 300,
+      'warm-up': 100,
+      'eval-every': 100,
+      'eval-episodes': 1,
+      'batch-size': 16,
+      'actor-hidden': '16',
+    };
+    const grid = { algorithm: ['td3'], critic: ['mlp-small'], env: ['Pendulum-v1'] };
+    const read = async () => (await sweepOf({ ...small(), store, publish: 'every', grid, settings: short })).cells;
+    const main = new URL('../../../dist/clients/cli/main.js', import.meta.url).pathname;
+    const options = { command: [process.execPath, main], processCount: 1, signal: new AbortController().signal };
+    const howOf = async () => (await runCells(await read(), { ...options, note: () => {} })).map(({ how }) => how);
+    const versions = () => readdirSync(join(store, 'small-td3-mlp-small-pendulum-v1-seed0')).sort();
+    expect(await howOf()).toEqual(['done']);
+    // Steps 200 and 300.
+    expect(versions()).toEqual(['1', '2']);
+    // The log of a run that was killed before its first checkpoint tells of none.
+    for (const name of ['checkpoints', 'train.log', 'sweep-done.json']) {
+      rmSync(join((await read())[0]!.runDirectory, name), { recursive: true });
+    }
+    expect(await howOf()).toEqual(['done']);
+    expect(versions()).toEqual(['1', '2']);
   });
 
   test('does not take a training for done that somebody else interrupted', async () => {
@@ -395,7 +446,9 @@ describe('running a sweep', () => {
     const noted: CellEnd[] = [];
     const options = { command: [process.execPath, script], processCount: 2, signal: new AbortController().signal };
     await expect(runCells(cells, { ...options, note: (end) => noted.push(end) })).rejects.toMatchObject({
-      code: expect.stringMatching(/ENOTDIR|EEXIST/),
+      kind: 'failed_precondition',
+      where: `run directory "${cells[1]!.runDirectory}"`,
+      actual: expect.stringContaining('EEXIST'),
     });
     expect(noted.map(({ cell, how }) => [cell.index, how])).toEqual([[0, 'interrupted']]);
     expect(['', 'began\nended\n']).toContain(log());
@@ -411,10 +464,10 @@ describe('running a sweep', () => {
   test('makes one table: mean, standard deviation, interquartile mean and its interval', async () => {
     const { cells } = await run(2);
     // Seeds give 0, 10, 20.
-    const [row] = summarise(cells);
+    const [row] = summarise(cells, refuseToTell);
     expect(row).toMatchObject({ seedCount: 3, mean: 10, standardDeviation: 10, interquartileMean: 10 });
     expect(row!.interval).toEqual({ low: 0, high: 20 });
-    expect(summaryTable(summarise(cells).slice(0, 2))).toBe(
+    expect(summaryTable(summarise(cells, refuseToTell).slice(0, 2))).toBe(
       [
         'algorithm  critic     env          seeds   mean   std    IQM  95% interval of the IQM',
         'td3        mlp-small  Pendulum-v1      3   10.0  10.0   10.0              0.0 to 20.0',
@@ -422,6 +475,19 @@ describe('running a sweep', () => {
         '',
       ].join('\n'),
     );
+  });
+
+  test('a cell whose metrics cannot be read is named, and left out of the table', async () => {
+    const { cells } = await run(2);
+    const { runDirectory } = cells[1]!;
+    writeFileSync(join(runDirectory, 'metrics.jsonl'), 'no record\n{"step":2,"seconds":1,"evaluationReturn":7}\n');
+    const told: string[] = [];
+    const [row] = summarise(cells, (line) => told.push(line));
+    // Seeds 0 and 2.
+    expect(row).toMatchObject({ seedCount: 2, mean: 10 });
+    expect(told).toEqual([
+      `left out cell 1, ${runDirectory}: ${join(runDirectory, 'metrics.jsonl')}:1: expected an object of numbers with step and seconds, got no record. Remove that line`,
+    ]);
   });
 });
 
