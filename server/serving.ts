@@ -118,7 +118,7 @@ export class Serving {
 
   /** Why it is not ready; undefined if it is. */
   readonly notReady = (): string | undefined => {
-    // The store is scanned before the ports listen.
+    // The ports listen when the models are loaded, but for those that take long.
     if (this.#phase !== 'serving') return this.#phase;
     return this.#models!.list().length === 0 ? 'no model is ready' : undefined;
   };

@@ -19,7 +19,7 @@ export type ModelStoreOptions = Omit<PackageLoaderOptions, 'store' | 'onWithdraw
   readonly config: ServerConfig;
   /** The labels of a model changed and were read again, or refused. */
   readonly onLabels: (result: 'loaded' | 'refused') => void;
-  /** Called after each look at the store. */
+  /** Called after each look at the store, and at a model beside others. */
   readonly onChange: (modelCount: number) => void;
 };
 
@@ -61,11 +61,17 @@ export class ModelStore {
     this.#loader = new PackageLoader({ ...options, store: options.config.store, onWithdrawn, onTried, newestOf });
   }
 
-  /** Loads every model of the store, but for versions that take long, and scans it again every `watchMs`. */
+  /**
+   * Loads every model of the store, but for versions that take long, and scans it again every `watchMs`. Where several take long, the rest
+   * is loaded beside requests.
+   */
   async open(): Promise<void> {
-    await this.#scanOnce();
+    const { log, config } = this.#options;
+    const scan = this.#scanOnce().then(() => true);
+    const isLoaded = await Promise.race([scan, this.#loader.heldUp.then(() => false)]);
     this.#loader.yieldToRequests();
-    const { watchMs } = this.#options.config;
+    if (!isLoaded) log.warn({ leftCount: this.#loading.size }, 'several versions take long: the rest is loaded later');
+    const { watchMs } = config;
     if (watchMs > 0) this.#timer = setInterval(() => this.#scanOnce(), watchMs).unref();
   }
 
@@ -154,14 +160,25 @@ export class ModelStore {
     const { models: published, passedOver } = listing;
     this.#loader.keepOnly(published);
     for (const { model } of published) this.#expect(model);
+    const looks = new Set<Promise<void>>();
     for (const { model, versions } of published) {
-      await this.#looks.take(model, async () => {
-        if (!this.#lookedAt.has(model)) await this.#refreshModel(model, versions);
-      });
+      while (looks.size >= this.#loader.lookCountMax) await Promise.race(looks);
+      const look: Promise<void> = this.#lookInScan(model, versions).finally(() => looks.delete(look));
+      looks.add(look);
     }
+    await Promise.all(looks);
     // The served models of an unreadable folder stay, since it may become readable again.
     const unreadable = passedOver.filter(({ version }) => version === undefined);
     await this.#dropGone(new Set([...published, ...unreadable].map(({ model }) => model)));
+  }
+
+  #lookInScan(model: string, versions: readonly number[]): Promise<void> {
+    return this.#looks.take(model, async () => {
+      if (this.#lookedAt.has(model)) return;
+      await this.#refreshModel(model, versions);
+      // The end of the scan may be far.
+      if (this.#loader.lookCountMax > 1) this.#options.onChange(this.#models.size);
+    });
   }
 
   #lookAtOne({ model, version }: AskedModel): Promise<void> {

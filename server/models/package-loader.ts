@@ -50,7 +50,9 @@ export type Trial = Pick<OpenVersionOptions, 'pool'> & { close(): Promise<void> 
 /** Beside requests: a version is loaded with a quarter of one core. */
 const restRatio = 3;
 /** Versions that are tried at once, beside those that take long. Each needs the memory of its graphs. */
-const trialCountMax = 2;
+const trialCountMax = 4;
+/** After so many versions that take long the start waits for no more: each costs it `slowMs`, unless they are tried at once. */
+const slowStartCountMax = 3;
 /** Most contexts that are carried over to a new version; at most half of the cache's bytes. Others are generated on request. */
 const carriedCountMax = 1024;
 /** Delay after a refusal with a temporary reason; it doubles each time. */
@@ -70,12 +72,20 @@ export class PackageLoader {
   readonly #trials = createTurns(trialCountMax);
   /** On the threads that requests use: one at once, as loading takes them a quarter of one core. */
   readonly #openings = createTurns(1);
+  /** Resolves when so many versions have held up the start that it is to wait for no more. */
+  readonly heldUp: Promise<void>;
+  #tellHeldUp = () => {};
+  /** Their directories. */
+  readonly #heldUpBy = new Set<string>();
   #loadCount = 0;
   #hasRequests = false;
   #isClosed = false;
 
   constructor(options: PackageLoaderOptions) {
     this.#options = options;
+    this.heldUp = new Promise((resolve) => {
+      this.#tellHeldUp = resolve;
+    });
   }
 
   /** From now on loading leaves time for requests. */
@@ -101,6 +111,15 @@ export class PackageLoader {
     return [...this.#loads.values()]
       .filter(({ isSlow, isOver }) => isSlow && !isOver)
       .map(({ found: { model, version } }) => ({ model, version }));
+  }
+
+  /** So many models are to be looked at at once: where a version hangs, the next may, too, and others would wait. Else loads only compete. */
+  get lookCountMax(): number {
+    return this.#anyHangs ? trialCountMax : 1;
+  }
+
+  get #anyHangs(): boolean {
+    return this.#options.stuckCount() + this.trying.length > 0;
   }
 
   /** Resolves when a version is tried to its end, which `versionOf` may not wait for. Undefined where it has told already. */
@@ -204,8 +223,16 @@ export class PackageLoader {
   #noteSlow(load: Load): void {
     if (load.isSlow || load.isOver) return;
     load.noteSlow();
+    this.#noteHeldUp(load.found);
     const { model, version, directory } = load.found;
     this.#options.log.warn({ model, version, directory, slowMs }, 'model version takes long: nothing waits for it');
+  }
+
+  /** It takes long, or was lost while it was opened. */
+  #noteHeldUp({ directory }: Found): void {
+    if (this.#hasRequests) return;
+    this.#heldUpBy.add(directory);
+    if (this.#heldUpBy.size >= slowStartCountMax) this.#tellHeldUp();
   }
 
   async #load(load: Load): Promise<ServedVersion> {
@@ -265,38 +292,41 @@ export class PackageLoader {
   async #openOn(device: Device, index: PackageIndex, load: Load): Promise<ServedVersion> {
     const { found } = load;
     delete found.lost;
-    if (!this.#hasRequests && !load.isSlow && this.#options.stuckCount() === 0) {
+    if (!this.#hasRequests && !this.#anyHangs) {
       try {
-        return await this.#open(device, index, load, () => !this.#hasRequests);
+        return await this.#open(device, index, load, true);
       } catch (error) {
         if (found.lost === undefined || !load.isSlow || this.#isClosed) throw error;
         delete found.lost;
       }
     }
     await this.#tryAlone(device, index, load);
-    return this.#open(device, index, load);
+    return this.#open(device, index, load, false);
   }
 
   /** @param givesUp whether threads are given up if the version takes long */
-  #open(device: Device, index: PackageIndex, load: Load, givesUp = () => false): Promise<ServedVersion> {
+  #open(device: Device, index: PackageIndex, load: Load, givesUp: boolean): Promise<ServedVersion> {
     return this.#openings(() =>
       openVersion(index, this.#openingOf(device, load, this.#options.networks.pool, givesUp)),
     );
   }
 
-  #openingOf(device: Device, load: Load, pool: Trial['pool'], givesUp: () => boolean): OpenVersionOptions {
+  #openingOf(device: Device, load: Load, pool: Trial['pool'], givesUp: boolean): OpenVersionOptions {
     return {
       ...this.#options.networks,
       pool,
       device,
       restRatio: this.#hasRequests ? restRatio : 0,
       keyPrefix: `${this.#loadCount++}/`,
-      onLost: (reason) => this.#lose(load.found, reason),
+      onLost: (reason) => {
+        if (!load.isOver) this.#noteHeldUp(load.found);
+        this.#lose(load.found, reason);
+      },
       onSlow: () => {
         // A device compiles what it runs: its first steps may take long. And a second thread beside one that was given up may end the process.
         if (device !== 'cpu') return !load.isOver && this.#isClosed;
         this.#noteSlow(load);
-        return !load.isOver && (this.#isClosed || givesUp());
+        return !load.isOver && (this.#isClosed || givesUp);
       },
     };
   }
@@ -314,12 +344,7 @@ export class PackageLoader {
   async #tryOut(index: PackageIndex, load: Load, device: Device): Promise<void> {
     const { pool, close } = this.#options.openTrial();
     try {
-      (
-        await openVersion(
-          index,
-          this.#openingOf(device, load, pool, () => false),
-        )
-      ).retire();
+      (await openVersion(index, this.#openingOf(device, load, pool, false))).retire();
     } finally {
       await close();
     }

@@ -12,6 +12,8 @@ export const builtCommand = fileURLToPath(new URL('../../dist/clients/cli/main.j
 export type Line = {
   readonly msg: string;
   readonly pid: number;
+  /** Milliseconds on the clock of `Date.now()`. */
+  readonly time: number;
   readonly address?: string;
   readonly metricsPort?: number;
   readonly adminPort?: number;

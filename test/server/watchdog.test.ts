@@ -165,6 +165,21 @@ describe('a run that does not end', { timeout: 60_000 }, () => {
     },
   );
 
+  test('at the start, in many versions: they are waited for together, and the models behind them are served', async () => {
+    const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+    const store = await temporaryStore([plain, ...names.map((model) => ({ ...plain, model }))]);
+    for (const model of names) {
+      await changeGraph(join(store, model, '1'), 'policy.onnx', (graph) => withSlowRuns(graph, 'observation', 1e6));
+    }
+    const { server, client } = await serve(store, ['--max-load-ms', '600000']);
+    const first = await server.line(({ msg }) => msg.startsWith('model version takes long'));
+    // One after the other, the five others took 25 s at least.
+    expect(server.serving.time - first.time).toBeLessThan(15_000);
+    await expect
+      .poll(() => client.act({ model: 'plain', observation }), { timeout: 20_000 })
+      .toMatchObject({ version: 1 });
+  });
+
   test.each([1, 2])('at load, in %i processes: admins change other models meanwhile', async (processCount) => {
     const aside = await temporaryStore([{ ...plain, model: 'slow' }]);
     await changeGraph(join(aside, 'slow', '1'), 'policy.onnx', (model) => withSlowRuns(model, 'observation', 1e6));

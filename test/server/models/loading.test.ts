@@ -2,7 +2,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import pino from 'pino';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ComputePool } from '../../../server/compute/compute-pool.ts';
@@ -169,22 +169,9 @@ describe('a version that takes long', () => {
         return networks.pool.open(file, options);
       },
     };
-    const { log, lines } = recordingLog();
-    const told: (typeof models.trying)[] = [];
-    const models: ModelStore = new ModelStore({
-      config: parseServerConfig({ store, watchMs: 0 }),
-      networks,
-      openTrial: () => ({ pool: slowly, close: async () => {} }),
-      // So that each version is tried first.
-      stuckCount: () => 1,
-      stuckCountMax: 4,
-      devices: ['cpu'],
-      log,
-      onLoad: vi.fn(),
-      onLabels: vi.fn(),
-      onDeviceFallback: vi.fn(),
-      onChange: () => told.push(models.trying),
-    });
+    // So that each version is tried first.
+    const stuckCount = () => 1;
+    const { models, lines, told } = storeOf({ store, networks, trialPool: slowly, stuckCount });
     onTestFinished(() => {
       goOn();
       return models.close();
@@ -192,6 +179,30 @@ describe('a version that takes long', () => {
     await models.open();
     return { store, models, goOn, hold, openings, networks, lines, told };
   }
+
+  /** The models of a store, and what they tell. */
+  function storeOf({ store, networks, trialPool, stuckCount }: StoreOptions) {
+    const { log, lines } = recordingLog();
+    const told: (typeof models.trying)[] = [];
+    const models: ModelStore = new ModelStore({
+      config: parseServerConfig({ store, watchMs: 0 }),
+      networks,
+      openTrial: () => ({ pool: trialPool, close: async () => {} }),
+      stuckCount,
+      stuckCountMax: 8,
+      devices: ['cpu'],
+      log,
+      onLoad: vi.fn(),
+      onLabels: vi.fn(),
+      onDeviceFallback: vi.fn(),
+      onChange: () => told.push(models.trying),
+    });
+    return { models, lines, told };
+  }
+  type StoreOptions = Pick<PackageLoaderOptions, 'store' | 'networks' | 'stuckCount'> & {
+    readonly trialPool: PackageLoaderOptions['networks']['pool'];
+  };
+
   const tried = { model: 'hyper', version: 1 };
   const ofSmall = { model: 'small', versions: [1] };
 
@@ -210,6 +221,55 @@ describe('a version that takes long', () => {
     // Who asks for it by its number waits.
     await asked;
     expect([models.ready(), models.trying]).toEqual([[{ model: 'hyper', versions: [1] }, ofSmall], []]);
+  });
+
+  test('has the start wait for the next ones together, and for three in all', async () => {
+    const hanging = ['a', 'b', 'c', 'd', 'e'];
+    const store = await temporaryStore([plain, ...hanging.map((model) => ({ ...plain, model }))]);
+    const networks = networkOptions();
+    let end = () => {};
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    /** By model: tells that it takes long. */
+    const tellSlow = new Map<string, () => void>();
+    let stuckCount = 0;
+    const pool: PackageLoaderOptions['networks']['pool'] = {
+      async open(file, options) {
+        const model = basename(dirname(dirname(file.path)));
+        if (!hanging.includes(model)) return networks.pool.open(file, options);
+        const slow = new Promise<void>((resolve) => tellSlow.set(model, resolve));
+        await Promise.race([slow, ended]);
+        if (options.onSlow!()) {
+          stuckCount++;
+          options.onLost!(new Error('given up'));
+        } else {
+          await ended;
+        }
+        throw new Error('given up');
+      },
+    };
+    const { models, lines } = storeOf({
+      store,
+      networks: { ...networks, pool },
+      trialPool: pool,
+      stuckCount: () => stuckCount,
+    });
+    onTestFinished(() => {
+      end();
+      return models.close();
+    });
+    const opened = models.open();
+    const seen = (count: number) =>
+      vi.waitFor(() => expect([...tellSlow.keys()].sort()).toEqual(hanging.slice(0, count)), 30_000);
+    await seen(1);
+    tellSlow.get('a')!();
+    await seen(5);
+    for (const model of ['b', 'c']) tellSlow.get(model)!();
+    await opened;
+    expect(models.trying.map(({ model }) => model)).toEqual(['a', 'b', 'c']);
+    await vi.waitFor(() => expect(models.ready()).toEqual([ofSmall]), 30_000);
+    expect(lines.at(-2)).toMatchObject({ msg: 'several versions take long: the rest is loaded later', leftCount: 6 });
   });
 
   test('is freed where it was unloaded meanwhile', async () => {
