@@ -1,7 +1,5 @@
 /** Packages that were refused: when they are tried again. */
 
-import { lacksMemory } from '../../src/onnx/provider-faults.ts';
-
 export type Refusal = {
   /** State of the files: with another one the package is tried again. */
   readonly state: string;
@@ -29,7 +27,7 @@ const passingKinds: readonly unknown[] = ['resource_exhausted', 'unavailable', '
 /** Whether the same files may load later. Causes count as well. */
 export function isPassing(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  const { kind, code, cause, message } = error as Error & { kind?: unknown; code?: unknown };
-  if (passingKinds.includes(kind) || passingCodes.has(String(code)) || lacksMemory(message)) return true;
+  const { kind, code, cause } = error as Error & { kind?: unknown; code?: unknown };
+  if (passingKinds.includes(kind) || passingCodes.has(String(code))) return true;
   return cause !== error && isPassing(cause);
 }

@@ -29,7 +29,7 @@ export async function openWarm(model: Uint8Array, warm: WarmOptions): Promise<Se
   try {
     const run = runOf?.(session) ?? session.run;
     for (const rowCount of warmUpRowCounts) {
-      await step(() => warmUp({ device: session.device, inputs: session.inputs, run }, rowCount, name));
+      await step(() => warmUp({ inputs: session.inputs, run }, rowCount, name));
     }
     return session;
   } catch (error) {

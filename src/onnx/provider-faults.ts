@@ -1,4 +1,4 @@
-/** What the texts of ONNX Runtime's providers tell: too little memory, no device, a driver that is too old. */
+/** What the texts of ONNX Runtime's providers tell: too little memory, no device, a driver that is too old, a GPU that no code is for. */
 
 /**
  * Of the runtime's arena, C++, CUDA and its libraries. cuBLAS often says NOT_INITIALIZED where it finds no memory for its handle.
@@ -16,8 +16,16 @@ export const lacksDevice = (text: string): boolean => /adapter|shared library|dr
 export const lacksDriver = (text: string): boolean =>
   /CUDA driver version is insufficient|CUDA failure 35\b/.test(text);
 
+/** Whether the provider, or a library of it, has no code for the GPU's architecture. Mostly the first run of a graph tells. */
+export const lacksArchitecture = (text: string): boolean =>
+  /no kernel image is available|CUDA failure 209\b|ARCH_MISMATCH/.test(text);
+
 /** What a library says in a text that begins with the runtime's source paths. */
-const libraryTexts = [/\bCU[A-Z]+ failure \d+: [^;\n]*[^;\s]/, /Failed to allocate [^\n]*/];
+const libraryTexts = [
+  /\bCU[A-Z]+ failure \d+: [^;\n]*[^;\s]/,
+  /\bCUDA error \w+: ?[^;\n]*[^;\s]/,
+  /Failed to allocate [^\n]*/,
+];
 
 /** The clause of the runtime's text that says what is wrong. */
 export function clauseOf(text: string): string {

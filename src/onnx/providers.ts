@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { failedPrecondition, type HyperpolicyError, resourceExhausted } from '../contract/errors.ts';
 import { nativeBinding } from './native.ts';
-import { lacksDriver } from './provider-faults.ts';
+import { lacksArchitecture, lacksDriver } from './provider-faults.ts';
 
 /** What a session can be asked for; `auto` is `cuda` where its provider loads, else `cpu`. */
 export const deviceNames = ['auto', 'cpu', 'webgpu', 'cuda'] as const;
@@ -23,6 +23,9 @@ const remedies: Record<Device, string> = {
 };
 const driverRemedy =
   'Install NVIDIA driver 580 or newer, which CUDA 13 needs: nvidia-smi shows the one that is there, if any';
+const architectureRemedy =
+  'The CUDA provider that is installed has no code for the architecture of this GPU, which "nvidia-smi --query-gpu=compute_cap --format=csv" ' +
+  'tells. If it is of a lean pack, make that with --architecture, or take the whole one; else choose --device cpu. CUDA 13 has none below 7.5';
 
 /**
  * The devices to try, in order; the first that loads is taken. `webgpu` is taken by name only: a software Vulkan driver, far
@@ -49,22 +52,40 @@ export const missingDevice = (where: string, device: Device, actual: string, cau
     where,
     expected: `the ${device} device`,
     actual,
-    remedy: lacksDriver(actual) ? driverRemedy : remedies[device],
+    remedy: remedyFor(device, actual),
     cause,
   });
 
+function remedyFor(device: Device, actual: string): string {
+  if (lacksArchitecture(actual)) return architectureRemedy;
+  return lacksDriver(actual) ? driverRemedy : remedies[device];
+}
+
+/** What memory did not suffice for. */
+type MemoryUse = 'one more graph' | 'a run of this graph';
+
 /** The error where a device is there and its memory does not suffice. */
-export const fullDevice = (where: string, device: Device, actual: string, cause?: unknown): HyperpolicyError =>
+export const fullDevice = (
+  where: string,
+  { device, use, actual, cause }: { device: Device; use: MemoryUse; actual: string; cause?: unknown },
+): HyperpolicyError =>
   resourceExhausted({
     where,
-    expected: `memory of the ${device} device for one more graph`,
+    expected: `memory of the ${device} device for ${use}`,
     actual,
-    remedy:
-      device === 'cpu'
-        ? 'Serve fewer models or smaller batches, or give the process more memory'
-        : 'Serve fewer models or smaller batches there, or choose --device cpu',
+    remedy: lessOf(device, use),
     cause,
   });
+
+function lessOf(device: Device, use: MemoryUse): string {
+  const [there, elsewhere] =
+    device === 'cpu' ? ['', 'give the process more memory'] : [' there', 'choose --device cpu'];
+  const less =
+    use === 'one more graph'
+      ? 'Serve fewer models or smaller batches'
+      : 'Send smaller batches, serve fewer models or versions';
+  return `${less}${there}, or ${elsewhere}`;
+}
 
 /** The folder of onnxruntime-node's libraries, where fetched providers belong. */
 export function libraryFolder(): string {

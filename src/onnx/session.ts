@@ -5,7 +5,7 @@ import { invalidArgument } from '../contract/errors.ts';
 import { checkForeign } from './foreign.ts';
 import { type NativeSession, type NativeTensorMap, nativeBinding, runInPlace } from './native.ts';
 import { requirePrecision } from './precision.ts';
-import { clauseOf, lacksDevice, lacksMemory } from './provider-faults.ts';
+import { clauseOf, lacksArchitecture, lacksDevice, lacksMemory } from './provider-faults.ts';
 import { candidates, type Device, type DeviceName, fullDevice, isInstalled, missingDevice } from './providers.ts';
 import { checkForWebgpu } from './webgpu-faults.ts';
 
@@ -49,7 +49,8 @@ export type Session = {
    *   its smallest output first
    * @param names outputs that are wanted; all unless given. The others are not copied to the host
    * @returns the tensors of `fetches` and those allocated
-   * @throws Error for a missing input or a shape that the graph does not take, with the runtime's text
+   * @throws HyperpolicyError resource_exhausted: memory does not suffice for the run; failed_precondition: the device has no code for it;
+   *   Error for a missing input or a shape that the graph does not take, with the runtime's text
    */
   run(feeds: TensorMap, fetches?: TensorMap, names?: readonly string[]): TensorMap;
   /** Frees the native memory; the session must not be used after. */
@@ -72,13 +73,13 @@ export function openSession(model: Uint8Array, options: SessionOptions, name = '
   // The next one is tried; the last one's error is thrown.
   for (const device of devices.slice(0, -1)) {
     try {
-      return wrap(openOn(device, model, options, name), device, skipped);
+      return wrap(openOn(device, model, options, name), { device, skipped, name });
     } catch (error) {
       skipped.push({ device, reason: (error as Error).message });
     }
   }
   const last = devices.at(-1)!;
-  return wrap(openOn(last, model, options, name), last, skipped);
+  return wrap(openOn(last, model, options, name), { device: last, skipped, name });
 }
 
 function openOn(device: Device, model: Uint8Array, options: SessionOptions, name: string): NativeSession {
@@ -112,14 +113,16 @@ function openOn(device: Device, model: Uint8Array, options: SessionOptions, name
     });
   } catch (cause) {
     const text = (cause as Error).message;
-    if (lacksMemory(text)) throw fullDevice(name, device, clauseOf(text), cause);
+    if (lacksMemory(text)) throw fullDevice(name, { device, use: 'one more graph', actual: clauseOf(text), cause });
     if (device !== 'cpu' && lacksDevice(text)) throw missingDevice(name, device, clauseOf(text), cause);
     throw invalidArgument({ where: name, expected: 'an ONNX model', actual: text, cause });
   }
   return native;
 }
 
-function wrap(native: NativeSession, device: Device, skipped: readonly SkippedDevice[]): Session {
+type Taken = Pick<Session, 'device' | 'skipped'> & { readonly name: string };
+
+function wrap(native: NativeSession, { device, skipped, name }: Taken): Session {
   const inputs = native.inputMetadata.map(tensorInfo);
   const outputs = native.outputMetadata.map(tensorInfo);
   const all = outputs.map(({ name }) => name);
@@ -130,18 +133,30 @@ function wrap(native: NativeSession, device: Device, skipped: readonly SkippedDe
     inputs,
     outputs,
     run(feeds, fetches, names = all) {
-      const wanted = names === all ? everything : unfetched(names);
-      if (fetches === undefined) return native.run(feeds, wanted, {});
-      if (areLarge(names, fetches)) {
-        runInPlace(native, feeds, fetches);
-        return fetches;
+      try {
+        const wanted = names === all ? everything : unfetched(names);
+        if (fetches === undefined) return native.run(feeds, wanted, {});
+        if (areLarge(names, fetches)) {
+          runInPlace(native, feeds, fetches);
+          return fetches;
+        }
+        return { ...native.run(feeds, { ...wanted, ...fetches }, {}), ...fetches };
+      } catch (cause) {
+        throw faultOfRun(cause, device, name);
       }
-      return { ...native.run(feeds, { ...wanted, ...fetches }, {}), ...fetches };
     },
     dispose() {
       native.dispose();
     },
   };
+}
+
+/** What a run throws: the runtime's error, unless its text tells that the device cannot do it. */
+function faultOfRun(cause: unknown, device: Device, name: string): unknown {
+  const text = (cause as Error).message;
+  if (lacksMemory(text)) return fullDevice(name, { device, use: 'a run of this graph', actual: clauseOf(text), cause });
+  if (lacksArchitecture(text)) return missingDevice(name, device, clauseOf(text), cause);
+  return cause;
 }
 
 /** Outputs that the runtime is to make. */

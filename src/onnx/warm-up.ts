@@ -1,9 +1,7 @@
 /** First runs of a graph, before anybody waits for one: the runtime plans and allocates its memory, and loads what it loads lazily. */
 
-import { invalidArgument } from '../contract/errors.ts';
+import { HyperpolicyError, invalidArgument } from '../contract/errors.ts';
 import { arrayTypes } from './graph.ts';
-import { clauseOf, lacksMemory } from './provider-faults.ts';
-import { fullDevice } from './providers.ts';
 import { type Session, Tensor, type TensorInfo, type TensorMap } from './session.ts';
 
 /** Most values of one input: a graph that asks for more is refused, as it costs memory. */
@@ -12,21 +10,19 @@ const inputValueCountMax = 2 ** 24;
 /**
  * Runs a graph once over zeros.
  * @param rowCount stands for every symbolic dimension
- * @throws HyperpolicyError naming the graph: resource_exhausted where there is no memory for the run; invalid_argument where it does not
- *   run with so many rows
+ * @throws HyperpolicyError naming the graph: as Session.run; invalid_argument where it does not run with so many rows
  */
-export function warmUp(session: Pick<Session, 'device' | 'inputs' | 'run'>, rowCount: number, name: string): void {
+export function warmUp(session: Pick<Session, 'inputs' | 'run'>, rowCount: number, name: string): void {
   const feeds: TensorMap = {};
   for (const input of session.inputs) feeds[input.name] = zeros(input, rowCount, name);
   try {
     session.run(feeds);
   } catch (cause) {
-    const actual = (cause as Error).message;
-    if (lacksMemory(actual)) throw fullDevice(name, session.device, clauseOf(actual), cause);
+    if (cause instanceof HyperpolicyError) throw cause;
     throw invalidArgument({
       where: name,
       expected: `a graph that runs ${rowCount === 1 ? 'one row' : `${rowCount} rows`}`,
-      actual,
+      actual: (cause as Error).message,
       cause,
     });
   }

@@ -29,8 +29,8 @@ export type PooledSession = Pick<Session, 'device' | 'inputs' | 'outputs'> & {
   /**
    * Computes the outputs on a worker thread. Feeds are copied when the run begins, so they must not change before it ends.
    * @param taking what becomes of the outputs; unless given they are copied
-   * @throws HyperpolicyError resource_exhausted where the queue is full, unavailable after disposal or where every thread has died;
-   *   Error with the runtime's text for a missing input or a shape that the graph does not take; what `take` throws
+   * @throws HyperpolicyError resource_exhausted where the queue is full, unavailable after disposal or where every thread has died; what
+   *   Session.run and `take` throw
    */
   run(feeds: TensorMap): Promise<TensorMap>;
   run<T>(feeds: TensorMap, taking: Taking<T>): Promise<T>;

@@ -1,8 +1,8 @@
-/** Faults of a CUDA device, by the texts that public reports have of them: too little memory, an old driver, and what `auto` does then. */
+/** Faults of a CUDA device, by the texts that public reports have of them: too little memory, an old driver, no code for a GPU, and what `auto` does then. */
 
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { isPassing } from '../../server/models/refusal.ts';
-import { nativeBinding } from '../../src/onnx/native.ts';
+import { type NativeSession, nativeBinding } from '../../src/onnx/native.ts';
 import { openSession } from '../../src/onnx/session.ts';
 import { warmUp } from '../../src/onnx/warm-up.ts';
 import { exponential } from './graphs.ts';
@@ -27,25 +27,55 @@ const lacksOfMemory = [
 ] as const;
 
 /** The provider is there, and the next graph that is loaded meets this fault. */
-function nextLoadFails(text: string): void {
+const nextLoadFails = (text: string) =>
+  withCuda(
+    (real) =>
+      class extends real {
+        override loadModel(): never {
+          throw new Error(text);
+        }
+      },
+  );
+
+/** The provider is there, and each run of the next graph that is loaded meets this fault. */
+const nextRunsFail = (text: string) =>
+  withCuda(
+    (real) =>
+      class extends real {
+        /** The cpu stands for every device. */
+        override loadModel(...[buffer, offset, length, options]: Parameters<NativeSession['loadModel']>) {
+          super.loadModel(buffer, offset, length, { ...options, executionProviders: ['cpu'] });
+        }
+        override run(): never {
+          throw new Error(text);
+        }
+      },
+  );
+
+/** The provider is there, and the next graph that is loaded is of this class. */
+function withCuda(next: (real: NativeClass) => NativeClass): void {
   const binding = nativeBinding();
   const backends = vi.spyOn(binding, 'listSupportedBackends').mockReturnValue([
     { name: 'cpu', bundled: true },
     { name: 'cuda', bundled: true },
   ]);
   const real = binding.InferenceSession;
-  class Failing extends (real as new () => object) {
-    loadModel(): never {
-      Object.assign(binding, { InferenceSession: real });
-      throw new Error(text);
+  const putBack = () => Object.assign(binding, { InferenceSession: real });
+  const Faulty = next(real);
+  class Once extends Faulty {
+    override loadModel(...asked: Parameters<NativeSession['loadModel']>): void {
+      putBack();
+      super.loadModel(...asked);
     }
   }
-  Object.assign(binding, { InferenceSession: Failing });
+  Object.assign(binding, { InferenceSession: Once });
   onTestFinished(() => {
     backends.mockRestore();
-    Object.assign(binding, { InferenceSession: real });
+    putBack();
   });
 }
+
+type NativeClass = ReturnType<typeof nativeBinding>['InferenceSession'];
 
 const openOn = (device: 'cuda' | 'auto' | 'cpu') => openSession(exponential(1), { threadCount: 1, device }, 'critic');
 
@@ -69,15 +99,19 @@ test.each(lacksOfMemory)('no memory when a graph is loaded: %s', (clause, text) 
   expect(isPassing(error)).toBe(true);
 });
 
-test.each(lacksOfMemory)('no memory in a first run: %s', (clause, text) => {
-  const run = () => {
-    throw new Error(text);
-  };
-  const error = thrown(() => warmUp({ device: 'cuda', inputs: [], run }, 64, 'critic'));
-  expect(error).toMatchObject({ kind: 'resource_exhausted', actual: clause });
-  expect(isPassing(error)).toBe(true);
-  // As it comes from a later run, of a probe.
-  expect(isPassing(new Error(text))).toBe(true);
+test.each(lacksOfMemory)('no memory in a run, also the first: %s', (clause, text) => {
+  nextRunsFail(text);
+  const session = openOn('cuda');
+  onTestFinished(() => session.dispose());
+  for (const run of [() => session.run({}), () => warmUp(session, 64, 'critic')]) {
+    const error = thrown(run);
+    expect(error).toMatchObject({
+      kind: 'resource_exhausted',
+      message: `critic: expected memory of the cuda device for a run of this graph, got ${clause}. Send smaller batches, serve fewer models or versions there, or choose --device cpu`,
+      cause: { message: text },
+    });
+    expect(isPassing(error)).toBe(true);
+  }
 });
 
 test('no memory on the cpu is told as such', () => {
@@ -98,14 +132,49 @@ test('an old driver has its own remedy, and does not pass', () => {
   expect(isPassing(error)).toBe(false);
 });
 
-test('another fault of the device is not one of memory', () => {
-  nextLoadFails(
+/** As the runtime words a failed launch: public reports have it from runs, and from the first call of a library. */
+const lacksOfCode = [
+  [
+    'CUDA failure 209: no kernel image is available for execution on the device',
     called('CUDA failure 209: no kernel image is available for execution on the device', 'cudaGetLastError()'),
-  );
-  expect(thrown(() => openOn('cuda'))).toMatchObject({
-    kind: 'failed_precondition',
-    actual: 'CUDA failure 209: no kernel image is available for execution on the device',
-  });
+  ],
+  [
+    'CUDA error cudaErrorNoKernelImageForDevice:no kernel image is available for execution on the device',
+    "Non-zero status code returned while running Relu node. Name:'Relu_1' Status Message: CUDA error cudaErrorNoKernelImageForDevice:no kernel image is available for execution on the device",
+  ],
+  [
+    'CUBLAS failure 8: CUBLAS_STATUS_ARCH_MISMATCH',
+    called('CUBLAS failure 8: CUBLAS_STATUS_ARCH_MISMATCH', 'cublasSgemm(handle)'),
+  ],
+] as const;
+
+test.each(lacksOfCode)(
+  'no code for the architecture of the GPU, when a graph is loaded or runs: %s',
+  (clause, text) => {
+    nextLoadFails(text);
+    const loaded = thrown(() => openOn('cuda'));
+    nextRunsFail(text);
+    const session = openOn('cuda');
+    onTestFinished(() => session.dispose());
+    for (const error of [loaded, thrown(() => session.run({})), thrown(() => warmUp(session, 1, 'critic'))]) {
+      expect(error).toMatchObject({
+        kind: 'failed_precondition',
+        actual: clause,
+        remedy:
+          'The CUDA provider that is installed has no code for the architecture of this GPU, which "nvidia-smi --query-gpu=compute_cap --format=csv" ' +
+          'tells. If it is of a lean pack, make that with --architecture, or take the whole one; else choose --device cpu. CUDA 13 has none below 7.5',
+      });
+      expect(isPassing(error)).toBe(false);
+    }
+  },
+);
+
+test('another fault of a run is left as it is', () => {
+  const text = called('CUDA failure 700: an illegal memory access was encountered', 'cudaGetLastError()');
+  nextRunsFail(text);
+  const session = openOn('cuda');
+  onTestFinished(() => session.dispose());
+  expect(thrown(() => session.run({}))).toEqual(new Error(text));
 });
 
 test('auto says which device it left out, and why', () => {

@@ -16,7 +16,7 @@ test('a graph runs over zeros of its types, with so many rows where they are sym
       runs.push(feeds);
       return session.run(feeds);
     };
-    warmUp({ device: 'cpu', inputs: session.inputs, run }, 7, 'graph.onnx');
+    warmUp({ inputs: session.inputs, run }, 7, 'graph.onnx');
     session.dispose();
     const seen = Object.entries(runs[0]!).map(([name, { type, dims }]) => [name, [type, [...dims]]]);
     expect([runs.length, Object.fromEntries(seen)]).toEqual([1, shapes]);
@@ -28,10 +28,10 @@ test('a graph that does not run, or asks for huge inputs, is named', () => {
   const run = () => {
     throw new Error('the shape does not fit');
   };
-  expect(() => warmUp({ device: 'cpu', inputs: [input], run }, 4, 'graph.onnx')).toThrow(
+  expect(() => warmUp({ inputs: [input], run }, 4, 'graph.onnx')).toThrow(
     'graph.onnx: expected a graph that runs 4 rows, got the shape does not fit',
   );
-  expect(() => warmUp({ device: 'cpu', inputs: [input], run }, 5, 'graph.onnx')).toThrow(
+  expect(() => warmUp({ inputs: [input], run }, 5, 'graph.onnx')).toThrow(
     'graph.onnx input "x": expected at most 16777216 values for 5 rows, got [B, 4194304]',
   );
 });

@@ -19,7 +19,8 @@
 //                       generated (Prepare), or does not adapt (Adapt); sampling or a log-probability asked of a
 //                       deterministic policy; a context handle of another model or version
 //   RESOURCE_EXHAUSTED  too many requests in flight, rows waiting or requests of a token in a second; a message over the size
-//                       limit, either way; no room to pin weights or to hold a context. The text names the bound
+//                       limit, either way; no room to pin weights or to hold a context: the text names the bound. No memory for a
+//                       run: the text names the remedy
 //   DEADLINE_EXCEEDED   the deadline or the budget was over before the answer was there; the text says what became of the work
 //   UNAUTHENTICATED     where the server wants tokens: none, or one that it does not know, in `authorization: Bearer TOKEN`
 //   PERMISSION_DENIED   a model that the token may not use

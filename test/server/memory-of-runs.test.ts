@@ -1,0 +1,26 @@
+/** Runs of the real server that ask for more memory than there is. */
+
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { changeGraph, withSlowRuns } from '../endless-graph.ts';
+import { metricLines, startTestServer, temporaryStore } from './fixtures.ts';
+
+const plain = { policy: 'plain', critic: 'none', observationSize: 3, actionSize: 2, hiddenSize: 8 } as const;
+
+test('a run that memory does not suffice for is answered with the remedy, and counted as such', async () => {
+  const store = await temporaryStore([{ model: 'large', ...plain }]);
+  await changeGraph(join(store, 'large', '1'), 'policy.onnx', (model) => withSlowRuns(model, 'observation'));
+  const started = await startTestServer([], { store });
+  const act = (first: number) => started.client.act({ model: 'large', observation: [first, 0, 0] });
+  // 1e12 rows of 512 values: 2 PB, more than a process can address.
+  await expect(act(1e12)).rejects.toMatchObject({
+    kind: 'resource_exhausted',
+    message: expect.stringMatching(
+      /^policy\.onnx: expected memory of the cpu device for a run of this graph, got .+\. Send smaller batches, serve fewer models or versions, or give the process more memory$/,
+    ),
+  });
+  expect((await act(0.1)).version).toBe(1);
+  const counted = await metricLines(started, 'hyperpolicy_requests_total{method="Act",model="large"');
+  const of = (code: string) => Object.entries(counted).filter(([line]) => line.includes(`grpc_code="${code}"`));
+  expect([of('ResourceExhausted'), of('Internal')].map((lines) => lines.map(([, count]) => count))).toEqual([[1], [0]]);
+});
