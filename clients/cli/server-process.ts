@@ -6,6 +6,7 @@ import { createWriteStream } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { failedPrecondition } from '../../src/contract/errors.ts';
+import { isRecord } from '../../src/contract/records.ts';
 import { makeFolder } from '../../src/files/folders.ts';
 
 export type ServerProcess = {
@@ -88,11 +89,13 @@ type LogEntry = {
   readonly err?: { readonly message?: string };
 };
 
+/** Undefined for what is no line of the log, e.g. the runtime's own text: it is in the file. */
 function parse(line: string): LogEntry | undefined {
   try {
-    return JSON.parse(line) as LogEntry;
+    const entry: unknown = JSON.parse(line);
+    return isRecord(entry) ? (entry as LogEntry) : undefined;
   } catch {
-    return undefined; // not a log line, e.g. the runtime's own text: it is in the file
+    return undefined;
   }
 }
 
