@@ -163,8 +163,8 @@ export const manifestSchema = z.object({
     /** Of the environment, or iterations where the algorithm counts those. */
     steps: z.number().int().nonnegative(),
     /**
-     * Of the run, in order. The trainer leaves some out where there are more than 4096: then these are every nth, the best and the last,
-     * while the figures below are of the whole run.
+     * Of the run, in order, those with finite returns. The trainer leaves some out where there are more than 4096: then these are every nth,
+     * the best and the last, while the figures below are of the whole run.
      */
     evaluations: atMost(evaluationCountMax, z.array(evaluationSchema)),
     /** Mean return of the evaluation that chose this policy among those of its run. The choice makes it too high. */

@@ -105,7 +105,7 @@ function choiceCountOf({ config }: Run, published: Reported['published'], evalua
  * @param choiceCount among how many
  */
 function bestText(evaluations: readonly Evaluation[], chosen: number | undefined, choiceCount: number): string {
-  const highest = Math.max(...evaluations.map((one) => one.mean));
+  const highest = Math.max(...evaluations.map((one) => one.mean).filter(Number.isFinite));
   const best = evaluations.findLast((one) => one.mean === (chosen ?? highest));
   if (best === undefined) return 'none';
   const of = chosen === undefined ? `${evaluations.length}` : `${choiceCount} (chose the published policy)`;

@@ -162,7 +162,7 @@ export type RunResult = {
   readonly evaluations: readonly Evaluation[];
   /** The newest checkpoint's directory; undefined if a failure left none of the last step. */
   readonly checkpoint: string | undefined;
-  /** The best evaluation after the warm-up, if there was one. */
+  /** The best evaluation after the warm-up, if there was one with a finite return. */
   readonly best: Evaluation | undefined;
   /** Results by name, as the command prints them, e.g. `evaluationReturn`. */
   readonly results: Readonly<Record<string, number>>;

@@ -28,7 +28,7 @@ const drawIntervalMs = 60_000;
 export type Evaluations = {
   /** In order of their steps. */
   readonly list: readonly Evaluation[];
-  /** The best of those after the warm-up whose learner is on the disk; of equal ones the latest. */
+  /** The best of those after the warm-up whose return is finite and whose learner is on the disk; of equal ones the latest. */
   best(): Evaluation | undefined;
   /** Adds one with the returns that it is the mean of, draws the curve again once a minute, and writes the learner to the disk if it is the best so far. Also calls `evaluated` of the run. */
   add(evaluation: Evaluation, returns: readonly number[], save: () => SavedState): Promise<void>;
@@ -132,9 +132,9 @@ class RunEvaluations implements Evaluations {
   }
 }
 
-/** Of equal ones the latest is the best. */
+/** Of equal ones the latest is the best. NaN compares with nothing, so no return that is not finite may ever be the best. */
 const isBetter = ({ meanReturn }: Evaluation, best: Evaluation | undefined): boolean =>
-  best === undefined || meanReturn >= best.meanReturn;
+  Number.isFinite(meanReturn) && (best === undefined || meanReturn >= best.meanReturn);
 
 /** What a mean is over: the returns are those of the episodes, or of tasks with several episodes each. */
 function spreadText(returnCount: number, episodeCount: number): string {

@@ -54,7 +54,7 @@ type RunToPublish = {
   readonly signal?: AbortSignal | undefined;
 };
 
-/** Publishes the networks of the best evaluation, or the present ones. Errors: those of publishPackage. */
+/** Publishes the networks of the best evaluation, or the present ones; a warning if there is no best one. Errors: those of publishPackage. */
 export async function publishRun(options: RunToPublish): Promise<PublishedRun> {
   const { run, training, config, publish, runDirectory, specs, engine, log } = options;
   const { store, model, which } = publish;
@@ -64,6 +64,7 @@ export async function publishRun(options: RunToPublish): Promise<PublishedRun> {
   const publishedBefore = await formerPublication(options, record);
   if (publishedBefore !== undefined) return { published: undefined, publishedBefore };
   if (best !== undefined) await training.restoreBest(runDirectory, best);
+  else if (which === 'best') log.warn({ step: run.step }, noBest);
   await writeNetworks(join(runDirectory, 'networks'), training.networkFiles());
   // The return that chose the best policy is biased; that of fresh episodes is not.
   const fresh = isEvery ? {} : await freshFigures(options);
@@ -82,6 +83,9 @@ export async function publishRun(options: RunToPublish): Promise<PublishedRun> {
   await note(options, { version, directory });
   return { published, publishedBefore };
 }
+
+const noBest =
+  'no evaluation after the warm-up has a finite return and its learner on the disk: the policy of the last step is published';
 
 /** What this run has published already of the same step: a resumed one does it again from its checkpoint on. */
 async function formerPublication(options: RunToPublish, record: TrainingRecord): Promise<Publication | undefined> {
@@ -113,10 +117,11 @@ async function note(
 /** Servers answer GetModel with all that a manifest has. */
 const recordedCountMax = 4096;
 
-/** The evaluations that a manifest records, in order: all, or every nth with the best and the last. */
-function recorded({ evaluations, best }: RunToPublish['run']): Evaluation[] {
+/** The evaluations that a manifest records, in order: all with finite returns, or every nth with the best and the last. */
+function recorded({ evaluations: all, best }: RunToPublish['run']): Evaluation[] {
+  const evaluations = all.filter(({ meanReturn }) => Number.isFinite(meanReturn));
   const { length } = evaluations;
-  if (length <= recordedCountMax) return [...evaluations];
+  if (length <= recordedCountMax) return evaluations;
   const stride = Math.ceil(length / (recordedCountMax - 2));
   return evaluations.filter(({ step }, index) => index % stride === 0 || step === best?.step || index === length - 1);
 }
@@ -132,7 +137,8 @@ function trainingRecord({ run, config }: RunToPublish, best: RunResult['best']) 
     steps: best?.step ?? run.step,
     evaluations: recorded(run),
     ...(best !== undefined && { bestEvaluationReturn: best.meanReturn }),
-    ...(last !== undefined && { lastEvaluationReturn: last.meanReturn }),
+    // JSON has no number that is not finite.
+    ...(last !== undefined && Number.isFinite(last.meanReturn) && { lastEvaluationReturn: last.meanReturn }),
   };
 }
 
@@ -143,11 +149,12 @@ async function freshFigures({ training, log, signal }: RunToPublish): Promise<Fr
     const result = await training.evaluateAfresh?.(signal);
     if (result === undefined) return {};
     const { meanReturn, standardDeviation, returns, episodeCount = returns.length } = result;
+    if (!Number.isFinite(meanReturn)) throw new Error(`their mean return is ${meanReturn}`);
     return { freshReturn: meanReturn, freshStandardDeviation: standardDeviation, freshEpisodeCount: episodeCount };
   } catch (error) {
     const isCut = signal?.aborted === true && !(error instanceof HangError);
     const reason = isCut ? 'interrupted' : (error as Error).message;
-    log.warn({ error: reason }, 'the published policy was not evaluated on fresh episodes');
+    log.warn({ error: reason }, 'the published policy has no return on fresh episodes');
     return {};
   }
 }

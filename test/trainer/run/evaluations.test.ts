@@ -57,6 +57,14 @@ test('the best is the latest of the highest after the warm-up, and the same in a
   }
 });
 
+test('one without a finite return is never the best, also if it is the first, and also if all are such', async () => {
+  const { NaN: none, POSITIVE_INFINITY: infinite } = Number;
+  const returns = [none, infinite, -5, none, -4] as const;
+  const later = returns.map((value, i) => [20 + i, value] as const);
+  expect(await stepsOfBest(open(), later)).toEqual([undefined, undefined, 22, 22, 24]);
+  expect(await stepsOfBest(open(), later.slice(0, 2))).toEqual([undefined, undefined]);
+});
+
 test('one whose learner could not be written is not the best', async () => {
   const evaluations = open();
   await evaluations.add(evaluationOf(20, 1), [1], save);

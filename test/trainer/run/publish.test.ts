@@ -61,6 +61,26 @@ test('of more evaluations than a manifest holds it has some at equal distances, 
   expect(recorded).toEqual([...tenths.slice(0, 301), evaluations[3_001], ...tenths.slice(301), evaluations[39_999]]);
 });
 
+test('where no evaluation has a finite return, the last policy is published, with a warning and without such figures', async () => {
+  const opened = await openedRun('best');
+  const warnings: object[] = [];
+  const none = { meanReturn: Number.NaN, standardDeviation: Number.NaN, episodeCount: 1 };
+  const { published } = await publishRun({
+    ...opened,
+    training: { ...opened.training, evaluateAfresh: async () => ({ ...none, returns: [Number.NaN], lengths: [1] }) },
+    ...{ resume: false, log: { info() {}, warn: (fields: object, text: string) => void warnings.push([fields, text]) } },
+    run: { step: 20, best: undefined, evaluations: [10, 20].map((step) => ({ step, ...none })) },
+  });
+  const { training } = (await readPackage(published!.directory)).manifest;
+  expect(training).toMatchObject({ steps: 20, evaluations: [] });
+  for (const name of ['bestEvaluation', 'lastEvaluation', 'fresh']) expect(training).not.toHaveProperty(`${name}Return`);
+  const why = 'no evaluation after the warm-up has a finite return and its learner on the disk';
+  expect(warnings).toEqual([
+    [{ step: 20 }, `${why}: the policy of the last step is published`],
+    [{ error: 'their mean return is NaN' }, 'the published policy has no return on fresh episodes'],
+  ]);
+});
+
 test('a kill while the networks are written leaves the earlier files: they are replaced, not written over', async () => {
   const opened = await openedRun('last');
   const networks = join(opened.runDirectory, 'networks');
