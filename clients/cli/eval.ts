@@ -94,7 +94,8 @@ async function evaluate(options: EvalOptions): Promise<void> {
   await withClient(options, async (client) => {
     const described = await client.getModel(await selectionOf(client, options));
     const { createModelEnvironment } = await import('../../src/envs/model-environment.ts');
-    const environment = await createModelEnvironment(described, { own: options.env, where: 'eval' });
+    const { taskRange } = described;
+    const environment = await createModelEnvironment({ ...described, taskRange }, { own: options.env, where: 'eval' });
     try {
       refuseOtherSpecs(environment, described, options.env);
       const { adaptation } = described;

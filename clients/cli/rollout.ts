@@ -6,6 +6,7 @@ import { Command, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
 import { failedPrecondition, invalidArgument, notFound } from '../../src/contract/errors.ts';
 import type { Env } from '../../src/envs/env.ts';
+import { trainedIn } from '../../src/package/manifest.ts';
 import { isModelName } from '../../src/package/model-name.ts';
 import type { ModelPackage } from '../../src/package/package.ts';
 import type { RecordOptions } from '../../trainer/rollout/pictures/trajectory.ts';
@@ -97,9 +98,8 @@ async function rollout(options: RolloutOptions): Promise<void> {
     if (out !== undefined) sceneOf(env);
     const content = await contentOf(options);
     if (content !== undefined) {
-      const { environment, training } = content.manifest;
       const { withModelTasks } = await import('../../src/envs/model-environment.ts');
-      env = withModelTasks(env, name, { environment, taskRange: training.taskRange });
+      env = withModelTasks(env, name, trainedIn(content.manifest));
     }
     opened = await openPolicy(content, options, env);
     const { policy } = opened;

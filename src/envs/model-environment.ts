@@ -8,14 +8,14 @@ import type { Env } from './env.ts';
 import { isEnvFile } from './env-file.ts';
 import { contextStream } from './episode.ts';
 import { createEnvironment, environmentNames } from './registry.ts';
-import { uniformTasks } from './task-distribution.ts';
+import { type TaskDistribution, type TaskSplit, uniformTasks } from './task-distribution.ts';
 
 /** What a model says of its environment. */
 export type TrainedIn = {
   /** Its name, or the path that the trainer was given. */
   readonly environment: string;
-  /** Low and high of each value of the training tasks, if its run was given these in place of the environment's. */
-  readonly taskRange?: { readonly low: readonly number[]; readonly high: readonly number[] } | undefined;
+  /** Low and high of each value of the training tasks, if its run was given these in place of the environment's: `trainedIn` of a manifest has it. */
+  readonly taskRange: { readonly low: readonly number[]; readonly high: readonly number[] } | undefined;
 };
 
 /**
@@ -42,26 +42,30 @@ export async function createModelEnvironment(
 }
 
 /**
- * The environment as the model knew it: where no task is given, `reset` draws one from the range of its training, by the seed. The same
- * environment where that range was its own, or where it is another one than the model's.
+ * The environment as the model knew it: where no task is given, `reset` draws one from the range of its training, by the seed, and its
+ * training tasks are of that range. The same environment where that range was its own, or where it is another one than the model's.
  * @param place the name or path that it was opened by; files are the same by their names, as a store goes to other machines
  * @throws HyperpolicyError failed_precondition: a range of other tasks than the environment's
  */
 export function withModelTasks(env: Env, place: string, { environment, taskRange }: TrainedIn): Env {
   if (taskRange === undefined || nameOf(place) !== nameOf(environment)) return env;
-  const { context: spec } = env.specs;
+  const { tasks: own } = env;
   const { low, high } = taskRange;
-  if (spec === null || specSize(spec) !== low.length) {
+  if (own === null || specSize(own.spec) !== low.length) {
     throw failedPrecondition({
       where: `tasks of ${env.name}`,
-      expected: `a model trained in tasks of ${spec === null ? 'no' : specSize(spec)} values`,
+      expected: `a model trained in tasks of ${own === null ? 'no' : specSize(own.spec)} values`,
       actual: `one trained in tasks of ${low.length}`,
       remedy: 'The environment has changed since the model was trained: train it anew',
     });
   }
-  const tasks = uniformTasks({ spec, train: low.map((value, i) => [value, high[i]!] as const) });
+  const tasks = trainedTasks(
+    own,
+    low.map((value, i) => [value, high[i]!]),
+  );
   return {
     ...env,
+    tasks,
     get context() {
       return env.context;
     },
@@ -71,6 +75,19 @@ export function withModelTasks(env: Env, place: string, { environment, taskRange
       tasks.draw(createRandom(seed, contextStream), context, 'train');
       return env.reset(seed, { ...options, context });
     },
+  };
+}
+
+/** The family with training tasks that are uniform in a range of their own. */
+function trainedTasks(own: TaskDistribution, train: TaskDistribution['ranges']['train']): TaskDistribution {
+  const { spec, counts } = own;
+  const uniform = uniformTasks({ spec, counts, train, test: own.ranges.test });
+  const familyOf = (split: TaskSplit) => (split === 'train' ? uniform : own);
+  return {
+    ...own,
+    ranges: uniform.ranges,
+    draw: (random, context, split) => familyOf(split).draw(random, context, split),
+    sample: (options) => familyOf(options.split).sample(options),
   };
 }
 

@@ -204,6 +204,13 @@ export type Probe = z.infer<typeof probeSchema>;
 export type ProbeTensor = z.infer<typeof probeTensorSchema>;
 export type Evaluation = z.infer<typeof evaluationSchema>;
 
+/** The environment of a model's training, and the range of its tasks where its run was given one. */
+export const trainedIn = ({ model, environment, training: { taskRange } }: Manifest) => ({
+  model,
+  environment,
+  taskRange,
+});
+
 /** Every graph of a manifest. */
 export function graphsOf(manifest: Manifest): Graph[] {
   const ofNetwork = (network: Manifest['policy'] | Manifest['critic']): Graph[] => {

@@ -2,6 +2,7 @@
 
 import type { Env } from '../../src/envs/env.ts';
 import { createModelEnvironment } from '../../src/envs/model-environment.ts';
+import { trainedIn } from '../../src/package/manifest.ts';
 import { readPackage } from '../../src/package/package.ts';
 import { mean, standardDeviation } from '../report/statistics.ts';
 import { createPackagePolicy } from '../rollout/policy.ts';
@@ -9,6 +10,7 @@ import type { CurvePoint, Panel } from '../seeing/curve-chart.ts';
 import { type AccuracySettings, gradientAccuracy } from './gradient-accuracy.ts';
 import type { ModelVersion } from './model-versions.ts';
 import { createPackageCritic } from './package-critic.ts';
+import { stepUnitOf } from './step-unit.ts';
 
 export type StudyOptions = {
   readonly versions: readonly ModelVersion[];
@@ -27,8 +29,10 @@ export type VersionAccuracy = {
   readonly environment: string;
   /** Of the critic. */
   readonly architecture: string;
-  /** Training steps. */
+  /** Of the training, in its unit. */
   readonly step: number;
+  /** What the step counts, in the plural. */
+  readonly stepUnit: string;
   /** By state: see `Accuracy`. */
   readonly cosines: readonly (number | null)[];
   /** Of these that have a cosine; null if none has. */
@@ -52,10 +56,11 @@ export async function* studyGradients(options: StudyOptions): AsyncGenerator<Ver
   try {
     for (const { model, version, directory } of versions) {
       const content = await readPackage(directory);
-      const { environment, critic: criticEntry, training } = content.manifest;
-      const env =
-        environments.get(environment) ?? (await createModelEnvironment(content.manifest, { own, where: 'analyse' }));
-      environments.set(environment, env);
+      const { critic: criticEntry, training } = content.manifest;
+      const trained = trainedIn(content.manifest);
+      const place = JSON.stringify([trained.environment, trained.taskRange]);
+      const env = environments.get(place) ?? (await createModelEnvironment(trained, { own, where: 'analyse' }));
+      environments.set(place, env);
       const critic = createPackageCritic(content);
       try {
         const policy = createPackagePolicy(content, { specs: env.specs, threadCount: 1 });
@@ -64,7 +69,13 @@ export async function* studyGradients(options: StudyOptions): AsyncGenerator<Ver
           const { cosines, stepCount } = gradientAccuracy(studied, settings);
           yield {
             ...{ model, version, environment: env.name, architecture: criticEntry!.architecture },
-            ...{ step: training.steps, cosines, ...summaryOf(cosines, thresholds), environmentSteps: stepCount },
+            ...{
+              step: training.steps,
+              stepUnit: await stepUnitOf(content.manifest),
+              cosines,
+              ...summaryOf(cosines, thresholds),
+              environmentSteps: stepCount,
+            },
           };
         } finally {
           policy.dispose();
@@ -117,13 +128,14 @@ export function accuracyPanels(records: readonly VersionAccuracy[], thresholds: 
   const models = groups(records, ({ model }) => model);
   const byStep = models.every((own) => new Set(own.map(({ step }) => step)).size === own.length);
   const series = groups(models, ([first]) => seriesOf(first!));
+  const units = [...new Set(records.map(({ stepUnit }) => stepUnit))].join(' or ');
   const placeOf = ({ step, version }: VersionAccuracy) => (byStep ? step : version);
   const panel = (
     head: Pick<Panel, 'title' | 'subtitle' | 'valueTitle'>,
     value: (record: VersionAccuracy) => Value,
   ): Panel => ({
     ...head,
-    stepTitle: byStep ? 'training steps' : 'version',
+    stepTitle: byStep ? `training ${units}` : 'version',
     curves: series.map((seeds) => ({ label: labelOf(seeds), points: pointsOf(seeds, placeOf, value) })),
   });
   const environments = [...new Set(records.map(({ environment }) => environment))].join(', ');

@@ -2,7 +2,9 @@
 
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import { createModelEnvironment } from '../../src/envs/model-environment.ts';
+import { trainedIn } from '../../src/package/manifest.ts';
 import { type ModelPackage, readPackage } from '../../src/package/package.ts';
+import { singleUnit } from '../run/progress.ts';
 import type { CurvePoint, Panel } from '../seeing/curve-chart.ts';
 import {
   generatedLayers,
@@ -13,6 +15,7 @@ import {
 } from './dynamic-weights.ts';
 import { type Bins, commonBins, edgeOf, fractionsIn, totalVariation, widened } from './histogram.ts';
 import type { ModelVersion } from './model-versions.ts';
+import { stepUnitOf } from './step-unit.ts';
 
 export type WeightStudyOptions = {
   /** At least one, all with the same number of generated layers. */
@@ -55,8 +58,10 @@ export type ComparedPart = WeightPart & {
 export type VersionWeights<Part extends WeightPart = WeightPart> = {
   readonly model: string;
   readonly version: number;
-  /** Training steps. */
+  /** Of the training, in its unit. */
   readonly step: number;
+  /** What the step counts, in the plural. */
+  readonly stepUnit: string;
   readonly network: NetworkName;
   readonly architecture: string;
   readonly parts: readonly Part[];
@@ -89,7 +94,7 @@ export async function studyWeights(options: WeightStudyOptions): Promise<WeightS
   const content = await readPackage(against.directory);
   const first = await generatedValues(versions[0]!, options);
   const { network, layers } = first;
-  const plain = { ...headOf(content, network), layers: plainLayers(content, network, layers.length) };
+  const plain = { ...(await headOf(content, network)), layers: plainLayers(content, network, layers.length) };
   onVersion?.();
   const read = [first];
   for (const version of versions.slice(1)) {
@@ -140,16 +145,20 @@ async function generatedValues(
 ): Promise<Values> {
   const content = await readPackage(directory);
   const network = generatingNetwork(content, asked);
-  const env = await createModelEnvironment(content.manifest, { own, where: 'analyse' });
+  const env = await createModelEnvironment(trainedIn(content.manifest), { own, where: 'analyse' });
   try {
-    return { ...headOf(content, network), layers: generatedLayers(content, network, { env, inputCount, seed }) };
+    return {
+      ...(await headOf(content, network)),
+      layers: generatedLayers(content, network, { env, inputCount, seed }),
+    };
   } finally {
     env.dispose();
   }
 }
 
-const headOf = ({ manifest }: ModelPackage, network: NetworkName) => ({
-  ...{ model: manifest.model, version: manifest.version, step: manifest.training.steps },
+const headOf = async ({ manifest }: ModelPackage, network: NetworkName) => ({
+  ...{ model: manifest.model, version: manifest.version },
+  ...{ step: manifest.training.steps, stepUnit: await stepUnitOf(manifest) },
   ...{ network, architecture: manifest[network]?.architecture ?? 'none' },
 });
 
@@ -187,7 +196,8 @@ export function weightTable({ generated }: WeightStudy): string {
 /** A panel for the weights of each layer, with a curve through the bins for each version and the plain network. */
 export function weightPanels({ generated, plain, shown }: WeightStudy): Panel[] {
   const curves = [...generated, plain].map(
-    ({ model, version, architecture, step }) => `${model}@${version}, ${architecture}, step ${step}`,
+    ({ model, version, architecture, step, stepUnit }) =>
+      `${model}@${version}, ${architecture}, ${singleUnit(stepUnit)} ${step}`,
   );
   const distanceOf = ({ parts }: VersionWeights<ComparedPart>, layer: number) =>
     parts.find((one) => one.layer === layer && one.part === 'weights')!.totalVariation.toFixed(3);

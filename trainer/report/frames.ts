@@ -3,6 +3,7 @@
 import type { Env } from '../../src/envs/env.ts';
 import { withModelTasks } from '../../src/envs/model-environment.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
+import { trainedIn } from '../../src/package/manifest.ts';
 import type { ModelPackage } from '../../src/package/package.ts';
 import type { Transition } from '../replay/replay-buffer.ts';
 import { createAdaptingPolicy } from '../rollout/adapting-policy.ts';
@@ -35,10 +36,9 @@ export async function episodeFrames(
   content: ModelPackage,
 ): Promise<readonly Frames[] | { readonly none: string }> {
   try {
-    const { environment, training } = content.manifest;
     const own = await createEnvironment(environmentPlace(run.config as unknown as RunConfig));
     try {
-      const env = withModelTasks(own, environment, { environment, taskRange: training.taskRange });
+      const env = withModelTasks(own, content.manifest.environment, trainedIn(content.manifest));
       const seed = run.seed + seedOffset;
       return adapts(content.manifest) ? framesOfTwo(env, content, seed) : [framesOfOne(env, content, seed)];
     } finally {

@@ -69,7 +69,7 @@ export async function reportPage(
 const noteOf = (line: string): string => `<p class="note">${html(line)}.</p>`;
 
 const returnsNote =
-  '<p class="note">Mean and standard deviation of the episodes. The best evaluation is the best of many, so it is too high; ' +
+  '<p class="note">Mean and standard deviation of the episodes, of MAML and PEARL of the means of the tasks. The best evaluation is the best of many, so it is too high; ' +
   'where it chose the published policy, that is marked. Fresh episodes chose nothing: they tell what to expect. ' +
   'Those of policies that adapt are after adaptation.</p>';
 

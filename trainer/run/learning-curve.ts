@@ -9,7 +9,7 @@ import { drawSvg } from '../seeing/drawing.ts';
 export const defaultStepUnit = 'environment steps';
 
 /**
- * Draws a line through the mean returns, with a band of one standard deviation of the episodes' returns on either side. A policy that
+ * Draws a line through the mean returns, with a band of one standard deviation of the evaluation's returns on either side. A policy that
  * adapts has two: before adaptation and after it.
  */
 export async function writeLearningCurve(
@@ -21,7 +21,7 @@ export async function writeLearningCurve(
   const before = evaluations.flatMap(({ step, before }) => (before === undefined ? [] : [pointOf(step, before)]));
   const panel = {
     title,
-    subtitle: 'evaluations: mean and standard deviation of the episodes',
+    subtitle: "mean and standard deviation of the evaluation's returns",
     stepTitle: stepUnit,
     valueTitle: 'return',
     curves:

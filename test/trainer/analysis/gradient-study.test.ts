@@ -5,7 +5,7 @@ import { accuracyPanels, type VersionAccuracy } from '../../../trainer/analysis/
 
 const record = (model: string, step: number, meanCosine: number | null, more: Partial<VersionAccuracy> = {}) => ({
   ...{ model, version: step / 10, environment: 'Hopper-v5', architecture: 'sa-hyper', step, meanCosine },
-  ...{ cosines: [], standardDeviation: 0.3, fractionsAbove: [meanCosine], environmentSteps: 1 },
+  ...{ stepUnit: 'steps', cosines: [], standardDeviation: 0.3, fractionsAbove: [meanCosine], environmentSteps: 1 },
   ...more,
 });
 

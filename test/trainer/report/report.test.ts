@@ -275,6 +275,11 @@ test('the page marks the best of many, has the last beside it, and loads nothing
   expect(text).not.toMatch(/(src|href)="(?!data:)/);
 });
 
+test('the best evaluation is one with a finite return', async () => {
+  await writeRun(folder, { seed: 0, returns: { 0: 10, 100: 1230, 200: Number.NaN } });
+  expect(await reportPage(await read([folder]))).toContain('1,230.0 ± 5.0 at 100, best of 3');
+});
+
 test('the best that chose the published policy is that of the evaluations after the warm-up until it was published', async () => {
   const runDirectory = join(folder, 'runs', 'pendulum');
   const algorithm = { name: 'td3', critic: { architecture: 'mlp-small' }, actorHiddenSizes: [8], batchSize: 4 };

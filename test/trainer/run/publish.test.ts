@@ -68,12 +68,16 @@ test('where no evaluation has a finite return, the last policy is published, wit
   const { published } = await publishRun({
     ...opened,
     training: { ...opened.training, evaluateAfresh: async () => ({ ...none, returns: [Number.NaN], lengths: [1] }) },
-    ...{ resume: false, log: { info() {}, warn: (fields: object, text: string) => void warnings.push([fields, text]) } },
+    ...{
+      resume: false,
+      log: { info() {}, warn: (fields: object, text: string) => void warnings.push([fields, text]) },
+    },
     run: { step: 20, best: undefined, evaluations: [10, 20].map((step) => ({ step, ...none })) },
   });
   const { training } = (await readPackage(published!.directory)).manifest;
   expect(training).toMatchObject({ steps: 20, evaluations: [] });
-  for (const name of ['bestEvaluation', 'lastEvaluation', 'fresh']) expect(training).not.toHaveProperty(`${name}Return`);
+  for (const name of ['bestEvaluation', 'lastEvaluation', 'fresh'])
+    expect(training).not.toHaveProperty(`${name}Return`);
   const why = 'no evaluation after the warm-up has a finite return and its learner on the disk';
   expect(warnings).toEqual([
     [{ step: 20 }, `${why}: the policy of the last step is published`],
