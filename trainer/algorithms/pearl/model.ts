@@ -9,6 +9,7 @@ import type { TrainedModel } from '../../export/model.ts';
 import { infers, type PearlConfig } from './config.ts';
 import { criticConfig, type PearlNetworks, policyConfig, type TaskNetworks } from './networks.ts';
 import type { PearlParameters } from './parameters.ts';
+import { pairsOf } from './tasks.ts';
 
 export type PearlModelOptions = {
   readonly config: PearlConfig;
@@ -36,10 +37,7 @@ export function pearlModel({ config, networks, parameters, specs, context }: Pea
     context: contextOf(config, specs) ?? undefined,
     isWithoutContext: config.agent === 'no-context',
     adaptationEpisodeCount: encoder && config.explorationEpisodeCount,
-    taskRange: config.trainRange && {
-      low: config.trainRange.filter((_, i) => i % 2 === 0),
-      high: config.trainRange.filter((_, i) => i % 2 === 1),
-    },
+    taskRange: config.trainRange && taskRangeOf(config.trainRange),
     encoder: encoder && {
       encoder,
       scaling,
@@ -48,6 +46,11 @@ export function pearlModel({ config, networks, parameters, specs, context }: Pea
       readsNextObservation: config.encodesNextObservation,
     },
   };
+}
+
+function taskRangeOf(trainRange: readonly number[]): TrainedModel['taskRange'] {
+  const pairs = pairsOf(trainRange);
+  return { low: pairs.map(([low]) => low), high: pairs.map(([, high]) => high) };
 }
 
 /** The policy and the Qs as safetensors files. Names and layouts: src/nn/README.md. */

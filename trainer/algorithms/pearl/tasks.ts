@@ -66,8 +66,12 @@ export function withGivenRanges(
   return { spec, counts, denseReward, ranges: all, sample };
 }
 
+/** Low and high of each value of a context, which a setting has one after the other; an odd last one is left out. */
+export const pairsOf = (values: readonly number[]): Range =>
+  Array.from({ length: Math.floor(values.length / 2) }, (_, i) => [values[2 * i]!, values[2 * i + 1]!]);
+
 function rangeOf(name: string, values: readonly number[], { spec }: TaskFamily): Range {
-  const ranges = spec.names.map((_, i) => [values[2 * i]!, values[2 * i + 1]!] as const);
+  const ranges = pairsOf(values);
   if (values.length === 2 * spec.names.length && ranges.every(([low, high]) => low < high)) return ranges;
   throw invalidArgument({
     where: `PEARL ${name}`,
