@@ -80,8 +80,8 @@ export type IterationReport = {
   readonly latestReturn: LatestReturn | undefined;
   /** The iteration in words. */
   readonly text: string;
-  /** Episodes that the simulator cut, as it became unstable: more than none is a warning. */
-  readonly divergedEpisodes?: number;
+  /** Episodes that the simulator cut, as it became unstable. The loop records them as `divergedEpisodes`, and warns of more than none. */
+  readonly divergedCount: number;
 };
 
 /** Episodes of test tasks. */
@@ -94,8 +94,8 @@ export type TaskEvaluation = {
   readonly results: Readonly<Record<string, number>>;
   readonly metrics: Readonly<Record<string, number>>;
   readonly text: string;
-  /** As of an iteration. */
-  readonly divergedEpisodes?: number;
+  /** As of an iteration, but not recorded. */
+  readonly divergedCount: number;
 };
 
 export type IterationsOptions = RunContext & {
@@ -237,10 +237,10 @@ async function advance(loop: Loop): Promise<boolean> {
   const report = await runInTurns(learner.iterate(loop.step), signal);
   if (report === undefined) return false;
   loop.step += 1;
-  loop.record(report.metrics);
+  loop.record({ ...report.metrics, divergedEpisodes: report.divergedCount });
   reporter?.report(loop.step, report.latestReturn);
   reporter?.print(`iteration ${loop.step}: ${report.text}`);
-  warnOfDiverged(loop, report.divergedEpisodes);
+  warnOfDiverged(loop, report);
   await keepHere(loop);
   return true;
 }
@@ -263,7 +263,7 @@ async function evaluateHere(loop: Loop): Promise<void> {
   loop.results = results;
   loop.record({ ...metrics, evaluationReturn: meanReturn, evaluationStandardDeviation: standardDeviation });
   reporter?.print(`iteration ${loop.step}: ${text}`);
-  warnOfDiverged(loop, evaluated.divergedEpisodes);
+  warnOfDiverged(loop, evaluated);
   const evaluation: Evaluation = {
     step: loop.step,
     meanReturn,
@@ -274,7 +274,10 @@ async function evaluateHere(loop: Loop): Promise<void> {
   await loop.evaluations.add(evaluation, returns, () => learner.saveNetworks());
 }
 
-function warnOfDiverged({ step, options: { log } }: Loop, divergedEpisodes = 0): void {
+function warnOfDiverged(
+  { step, options: { log } }: Loop,
+  { divergedCount: divergedEpisodes }: Pick<IterationReport, 'divergedCount'>,
+): void {
   if (divergedEpisodes > 0) log?.warn({ step, divergedEpisodes }, 'the simulator diverged; the episodes were cut');
 }
 

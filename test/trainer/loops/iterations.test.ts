@@ -27,12 +27,19 @@ function counter(sliceCountOf: (iteration: number) => number = () => 1): Iterati
     *iterate() {
       yield;
       count[0]! += 1;
-      return { metrics: { count: count[0]! }, latestReturn: undefined, text: 'counted' };
+      return { metrics: { count: count[0]! }, latestReturn: undefined, text: 'counted', divergedCount: 0 };
     },
     *evaluate(iteration) {
       for (let slice = sliceCountOf(iteration); slice > 0; slice--) yield;
       const value = iteration === 3 ? 100 : iteration;
-      return { returns: [value - 1, value + 1], before: undefined, results: { value }, metrics: { value }, text: '' };
+      return {
+        returns: [value - 1, value + 1],
+        before: undefined,
+        results: { value },
+        metrics: { value },
+        text: '',
+        divergedCount: 0,
+      };
     },
     save: () => ({ ...state(), arrays: { ...state().arrays, replay: new Float32Array(3) } }),
     saveNetworks: state,
@@ -85,6 +92,20 @@ test('the metrics port counts the steps of this process alone, the first one too
   };
   expect(await counted(4, false)).toBe(4);
   expect(await counted(6, true)).toBe(2);
+});
+
+test('episodes that the simulator cut are recorded and warned of from one figure', async () => {
+  const cutting: IterativeLearner = {
+    ...counter(),
+    *iterate(iteration) {
+      yield;
+      return { metrics: {}, latestReturn: undefined, text: '', divergedCount: 2 * iteration };
+    },
+  };
+  const warnings: object[] = [];
+  await train(2, { learner: cutting, log: { info() {}, warn: (fields: object) => void warnings.push(fields) } });
+  expect(readMetrics(runDirectory).flatMap(({ divergedEpisodes = [] }) => divergedEpisodes)).toEqual([0, 2]);
+  expect(warnings).toEqual([{ step: 2, divergedEpisodes: 2 }]);
 });
 
 test('an evaluation is told as of an iteration, with the episodes of each task and the returns before and after adaptation', async () => {

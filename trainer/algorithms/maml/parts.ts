@@ -88,8 +88,8 @@ export const restoreLearner = ({ flat }: MamlLearner, { arrays }: SavedState): v
  */
 export function* testReturns({ evaluator, sampler, tests }: Tester, batch: number) {
   const { pre, post } = yield* evaluator.evaluate(sampler, tests, batch);
-  const divergedEpisodes = pre.divergedCount + post.divergedCount;
-  return { pre: pre.returns, post: post.returns, lengths: post.lengths, divergedEpisodes };
+  const divergedCount = pre.divergedCount + post.divergedCount;
+  return { pre: pre.returns, post: post.returns, lengths: post.lengths, divergedCount };
 }
 
 /**

@@ -106,18 +106,19 @@ const publishable = (
 const iterative = (parts: Parts, { inner }: MamlConfig): Pick<IterativeLearner, 'iterate' | 'evaluate'> => ({
   *iterate(iteration) {
     const { learner, sampler, taskSource } = parts;
-    const metrics = metricsOf(yield* learner.iterate(sampler, taskSource(iteration), iteration));
-    const { preReturn, postReturn, divergedEpisodes } = metrics;
+    const done = yield* learner.iterate(sampler, taskSource(iteration), iteration);
+    const metrics = metricsOf(done);
+    const { preReturn, postReturn } = metrics;
     const text = `training tasks ${beforeAndAfter(preReturn, postReturn)}`;
     return {
       metrics,
       latestReturn: { of: 'training', value: [preReturn, postReturn] } as const,
       text,
-      divergedEpisodes,
+      divergedCount: divergedCountOf(done),
     };
   },
   *evaluate(iteration) {
-    const { pre, post, divergedEpisodes } = yield* testReturns(parts.tester, iteration);
+    const { pre, post, divergedCount } = yield* testReturns(parts.tester, iteration);
     const [before, after] = [moments(pre), moments(post)];
     return {
       returns: post,
@@ -131,13 +132,17 @@ const iterative = (parts: Parts, { inner }: MamlConfig): Pick<IterativeLearner, 
         testPostDeviation: after.standardDeviation,
       },
       text: `test tasks ${beforeAndAfter(before.meanReturn, after.meanReturn)}`,
-      divergedEpisodes,
+      divergedCount,
     };
   },
 });
 
 const beforeAndAfter = (before: number, after: number): string =>
   `${before.toFixed(1)} before, ${after.toFixed(1)} after`;
+
+/** Without an inner step both are the same episodes. */
+const divergedCountOf = ({ pre, post }: Iteration): number =>
+  pre.divergedCount + (post === pre ? 0 : post.divergedCount);
 
 /** README.md has the glossary. */
 function metricsOf({ pre, post, stepCount, trpo, seconds }: Iteration) {
@@ -146,8 +151,6 @@ function metricsOf({ pre, post, stepCount, trpo, seconds }: Iteration) {
     preReturn: moments(pre.returns).meanReturn,
     postReturn: moments(post.returns).meanReturn,
     environmentSteps: stepCount,
-    // Without an inner step both are the same episodes.
-    divergedEpisodes: pre.divergedCount + (post === pre ? 0 : post.divergedCount),
     cgResidualSquared: trpo.residualSquared,
     cgIterations: trpo.residualsSquared.length,
     stepScale: trpo.scale,

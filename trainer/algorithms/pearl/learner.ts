@@ -238,11 +238,10 @@ function reportOf(
     ...(Object.fromEntries(means) as UpdateMetrics),
     ...(meanReturn !== null && { trainReturn: meanReturn }),
     environmentSteps,
-    divergedEpisodes,
     collectingSeconds: seconds.collecting,
     updatingSeconds: seconds.updating,
   };
   const text = meanReturn === null ? 'no training episode was whole' : `training tasks ${meanReturn.toFixed(1)}`;
   const latestReturn = meanReturn === null ? undefined : ({ of: 'training', value: meanReturn } as const);
-  return { metrics, latestReturn, text, divergedEpisodes };
+  return { metrics, latestReturn, text, divergedCount: divergedEpisodes };
 }

@@ -91,7 +91,7 @@ function* evaluationOf(
         explorationStandardDeviation: before.standardDeviation,
       }),
     },
-    divergedEpisodes: divergedCount + (evaluatedBeyond?.divergedCount ?? 0),
+    divergedCount: divergedCount + (evaluatedBeyond?.divergedCount ?? 0),
     text: `test tasks ${testReturn.toFixed(1)}${beyond ? `, out of range ${beyond.meanReturn.toFixed(1)}` : ''}`,
   };
 }
