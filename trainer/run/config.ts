@@ -68,7 +68,7 @@ export const commonSchema = z.strictObject({
   }),
   threadCount: setting(integer(1, threadCountMax), {
     flag: '--threads <count>',
-    help: 'threads of one update',
+    help: 'threads of one update; of MAML and PEARL also of their episodes',
     defaultText: `one per core that the process may use, at most ${threadCountMax}`,
   }),
   engine: setting(oneOf(engineNames).optional(), {
@@ -78,7 +78,7 @@ export const commonSchema = z.strictObject({
   }),
   device: setting(oneOf(deviceNames).optional(), {
     flag: '--device <name>',
-    help: 'where the traced engine computes the updates; auto: cuda if it is installed, else cpu',
+    help: 'where the traced engine computes the updates; auto: cuda if it is installed, else cpu. webgpu is for serving and is refused',
     defaultText: 'cpu',
   }),
   checkpointMinutes: setting(positive(checkpointMinutesMax).optional(), {
@@ -88,7 +88,7 @@ export const commonSchema = z.strictObject({
   }),
   keptSteps: setting(steps().optional(), {
     flag: '--keep-at <steps>',
-    help: 'steps, or iterations where the run counts them, after which a copy of the learner is kept, as 50,150: what "hyperpolicy analyse" reads',
+    help: 'steps, or iterations where the run counts them, after which a copy of the learner is kept, as 50,150: what "hyperpolicy analyse noise" reads of MAML runs',
   }),
   workingDirectory: text().optional(),
   publish: z.strictObject({ store: text(), model: text(), which: oneOf(publishChoices) }).optional(),

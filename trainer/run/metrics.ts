@@ -18,7 +18,7 @@ import { invalidArgument } from '../../src/contract/errors.ts';
 import { replaceFileSync } from '../../src/files/durable-files.ts';
 import { makeFolder, unwritableFolder } from '../../src/files/folders.ts';
 
-/** `step` is environment steps, `seconds` training time. The rest are metrics, by name; run/README.md has the glossary. */
+/** `step` is environment steps or iterations, `seconds` training time. The rest are metrics, by name; run/README.md has the glossary. */
 export type MetricRecord = { readonly step: number; readonly seconds: number; readonly [name: string]: number };
 
 export type MetricFiles = {
