@@ -59,14 +59,21 @@ function metricsIn(registry: Registry): Pick<MetricsPort, 'describe' | 'begin' |
     gauges.set(name, known);
     return known;
   };
-  const steps = new Counter({ name: `${prefix}steps_total`, help: 'Steps that this process has done.', registers });
-  const position = gauge('step', 'Step of the run; a run that was resumed begins at that of its checkpoint.');
+  const steps = new Counter({
+    name: `${prefix}steps_total`,
+    help: 'Steps, of MAML and PEARL iterations, that this process has done.',
+    registers,
+  });
+  const position = gauge(
+    'step',
+    'Step, or iteration, of the run; a run that was resumed begins at that of its checkpoint.',
+  );
   let last = 0;
   return {
     describe(labels, plannedStepCount) {
       const labelNames = Object.keys(labels);
       new Gauge({ name: `${prefix}info`, help: 'The run: always 1.', labelNames, registers }).set(labels, 1);
-      gauge('planned_steps', 'Steps of the whole run.').set(plannedStepCount);
+      gauge('planned_steps', 'Steps, or iterations, of the whole run.').set(plannedStepCount);
     },
     begin(step) {
       last = step;
