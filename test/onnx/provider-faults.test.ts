@@ -1,10 +1,13 @@
 /** Faults of a CUDA device, by the texts that public reports have of them: too little memory, an old driver, no code for a GPU, and what `auto` does then. */
 
-import { expect, onTestFinished, test, vi } from 'vitest';
+import * as tf from '@tensorflow/tfjs-core';
+import { expect, onTestFinished, test } from 'vitest';
 import { isPassing } from '../../server/models/refusal.ts';
-import { type NativeSession, nativeBinding } from '../../src/onnx/native.ts';
-import { openSession } from '../../src/onnx/session.ts';
+import { compile } from '../../src/onnx/compile.ts';
+import { floatTensor, openSession } from '../../src/onnx/session.ts';
 import { warmUp } from '../../src/onnx/warm-up.ts';
+import { trace } from '../../src/trace/trace.ts';
+import { loadsFail, runsFail } from './faulty-devices.ts';
 import { exponential } from './graphs.ts';
 
 /** As the runtime words a failed call of a library, with its source paths before and the place of the call behind. */
@@ -26,57 +29,6 @@ const lacksOfMemory = [
   ['std::bad_alloc', 'std::bad_alloc'],
 ] as const;
 
-/** The provider is there, and the next graph that is loaded meets this fault. */
-const nextLoadFails = (text: string) =>
-  withCuda(
-    (real) =>
-      class extends real {
-        override loadModel(): never {
-          throw new Error(text);
-        }
-      },
-  );
-
-/** The provider is there, and each run of the next graph that is loaded meets this fault. */
-const nextRunsFail = (text: string) =>
-  withCuda(
-    (real) =>
-      class extends real {
-        /** The cpu stands for every device. */
-        override loadModel(...[buffer, offset, length, options]: Parameters<NativeSession['loadModel']>) {
-          super.loadModel(buffer, offset, length, { ...options, executionProviders: ['cpu'] });
-        }
-        override run(): never {
-          throw new Error(text);
-        }
-      },
-  );
-
-/** The provider is there, and the next graph that is loaded is of this class. */
-function withCuda(next: (real: NativeClass) => NativeClass): void {
-  const binding = nativeBinding();
-  const backends = vi.spyOn(binding, 'listSupportedBackends').mockReturnValue([
-    { name: 'cpu', bundled: true },
-    { name: 'cuda', bundled: true },
-  ]);
-  const real = binding.InferenceSession;
-  const putBack = () => Object.assign(binding, { InferenceSession: real });
-  const Faulty = next(real);
-  class Once extends Faulty {
-    override loadModel(...asked: Parameters<NativeSession['loadModel']>): void {
-      putBack();
-      super.loadModel(...asked);
-    }
-  }
-  Object.assign(binding, { InferenceSession: Once });
-  onTestFinished(() => {
-    backends.mockRestore();
-    putBack();
-  });
-}
-
-type NativeClass = ReturnType<typeof nativeBinding>['InferenceSession'];
-
 const openOn = (device: 'cuda' | 'auto' | 'cpu') => openSession(exponential(1), { threadCount: 1, device }, 'critic');
 
 /** What `call` throws. */
@@ -90,7 +42,7 @@ function thrown(call: () => unknown): unknown {
 }
 
 test.each(lacksOfMemory)('no memory when a graph is loaded: %s', (clause, text) => {
-  nextLoadFails(text);
+  loadsFail(text);
   const error = thrown(() => openOn('cuda'));
   expect(error).toMatchObject({
     kind: 'resource_exhausted',
@@ -100,7 +52,7 @@ test.each(lacksOfMemory)('no memory when a graph is loaded: %s', (clause, text) 
 });
 
 test.each(lacksOfMemory)('no memory in a run, also the first: %s', (clause, text) => {
-  nextRunsFail(text);
+  runsFail(text);
   const session = openOn('cuda');
   onTestFinished(() => session.dispose());
   for (const run of [() => session.run({}), () => warmUp(session, 64, 'critic')]) {
@@ -115,7 +67,7 @@ test.each(lacksOfMemory)('no memory in a run, also the first: %s', (clause, text
 });
 
 test('no memory on the cpu is told as such', () => {
-  nextLoadFails('std::bad_alloc');
+  loadsFail('std::bad_alloc', 'cpu');
   expect(() => openOn('cpu')).toThrow(
     'critic: expected memory of the cpu device for one more graph, got std::bad_alloc. Serve fewer models or smaller batches, or give the process more memory',
   );
@@ -123,7 +75,7 @@ test('no memory on the cpu is told as such', () => {
 
 test('an old driver has its own remedy, and does not pass', () => {
   const fault = 'CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version';
-  nextLoadFails(called(fault, 'cudaSetDevice(info_.device_id)'));
+  loadsFail(called(fault, 'cudaSetDevice(info_.device_id)'));
   const error = thrown(() => openOn('cuda'));
   expect(error).toMatchObject({
     kind: 'failed_precondition',
@@ -151,9 +103,9 @@ const lacksOfCode = [
 test.each(lacksOfCode)(
   'no code for the architecture of the GPU, when a graph is loaded or runs: %s',
   (clause, text) => {
-    nextLoadFails(text);
+    loadsFail(text);
     const loaded = thrown(() => openOn('cuda'));
-    nextRunsFail(text);
+    runsFail(text);
     const session = openOn('cuda');
     onTestFinished(() => session.dispose());
     for (const error of [loaded, thrown(() => session.run({})), thrown(() => warmUp(session, 1, 'critic'))]) {
@@ -171,14 +123,14 @@ test.each(lacksOfCode)(
 
 test('another fault of a run is left as it is', () => {
   const text = called('CUDA failure 700: an illegal memory access was encountered', 'cudaGetLastError()');
-  nextRunsFail(text);
+  runsFail(text);
   const session = openOn('cuda');
   onTestFinished(() => session.dispose());
   expect(thrown(() => session.run({}))).toEqual(new Error(text));
 });
 
 test('auto says which device it left out, and why', () => {
-  nextLoadFails(arena);
+  loadsFail(arena);
   const session = openOn('auto');
   expect(session.device).toBe('cpu');
   expect(session.skipped).toEqual([{ device: 'cuda', reason: expect.stringContaining('memory of the cuda device') }]);
@@ -186,4 +138,22 @@ test('auto says which device it left out, and why', () => {
   const named = openOn('cpu');
   expect(named.skipped).toEqual([]);
   named.dispose();
+});
+
+test('a graph that auto leaves to the cpu is made for the cpu', () => {
+  const size = { rows: 2048, width: 512 };
+  const values = Float32Array.from({ length: size.rows * size.width }, (_, i) => Math.sin(i));
+  const graph = trace('products', { x: { shape: [size.rows, size.width] } }, ({ x }) => ({
+    y: tf.matMul(x as tf.Tensor2D, x as tf.Tensor2D, true),
+  }));
+  const outputs = (['cpu', 'auto'] as const).map((device) => {
+    if (device === 'auto') loadsFail(arena);
+    const session = compile(graph, { threadCount: 1, device });
+    onTestFinished(() => session.dispose());
+    expect(session.skipped).toHaveLength(device === 'auto' ? 1 : 0);
+    return session.run({ x: floatTensor(values, [size.rows, size.width]) }).y!.data;
+  });
+  // The sum over the rows is cut there, which rounds otherwise.
+  const [cpu, auto] = outputs as [Float32Array, Float32Array];
+  expect(auto.filter((value, i) => value !== cpu[i])).toHaveLength(0);
 });

@@ -91,8 +91,8 @@ export type Engine = {
   readonly devices?: readonly TakenDevice[];
   compile(definition: ComputationDefinition): Computation;
   compileRepeated(definition: RepeatedDefinition): Computation;
-  /** Only of engines with a way of their own; others compute items in turn. See `compileItems` of items.ts. */
-  compileItems?<Name extends string>(definition: ItemsDefinition<Name>): ItemComputations<Name>;
+  /** Only of engines with a way of their own; undefined where they, as others, compute items in turn. See `compileItems` of items.ts. */
+  compileItems?<Name extends string>(definition: ItemsDefinition<Name>): ItemComputations<Name> | undefined;
 };
 
 /** Inputs for a network's parameters under `prefix.`. */

@@ -1,13 +1,14 @@
 /** The default engine: a computation is traced once, and each run is one native call, or a row program where that takes less. */
 
+import { chooseDevice } from '../../src/onnx/choose-device.ts';
 import { compile } from '../../src/onnx/compile.ts';
 import { encode } from '../../src/onnx/encode.ts';
 import { type Graph, sizeOf } from '../../src/onnx/graph.ts';
 import { afterPasses, repeated } from '../../src/onnx/loop.ts';
 import { multiplyAdds } from '../../src/onnx/multiply-adds.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
-import { candidates, type DeviceName } from '../../src/onnx/providers.ts';
-import { openSession, type Session, type SessionOptions } from '../../src/onnx/session.ts';
+import type { DeviceName } from '../../src/onnx/providers.ts';
+import { openSession, type SessionOptions } from '../../src/onnx/session.ts';
 import { openSmallComputation } from '../../src/onnx/small-computation.ts';
 import { splitSteady } from '../../src/onnx/steady-part.ts';
 import { type TracedFunction, trace } from '../../src/trace/trace.ts';
@@ -30,12 +31,22 @@ export type TracedEngineOptions = {
 const smallMultiplyAdds = 1e6;
 
 export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions): Engine => {
-  const options: SessionOptions = { threadCount, spinning: threadCount > 1, ...(device !== undefined && { device }) };
+  let chosen: TakenDevice | undefined;
+  /** Found out by the first computation that is not small. */
+  const choice = (): TakenDevice => {
+    chosen ??= chooseDevice(device ?? 'cpu');
+    return chosen;
+  };
+  const options = (): SessionOptions => {
+    const { device: first, skipped } = choice();
+    // Where `auto` leaves nothing out, a graph may still not fit there.
+    return { threadCount, spinning: threadCount > 1, device: skipped.length > 0 ? first : (device ?? 'cpu') };
+  };
   const devices: TakenDevice[] = [];
-  const noted = (session: Session): Session => {
-    const { device, skipped } = session;
-    if (!devices.some((taken) => taken.device === device)) devices.push({ device, skipped });
-    return session;
+  const noted = <Taken extends TakenDevice>(taken: Taken): Taken => {
+    const skipped = [...choice().skipped, ...taken.skipped];
+    if (!devices.some((other) => other.device === taken.device)) devices.push({ device: taken.device, skipped });
+    return taken;
   };
 
   return {
@@ -46,7 +57,7 @@ export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions)
       const graph = smallestFirst(graphOf(name, inputs, fn));
       checkOutputs(name, graph.outputs, outputs);
       if (multiplyAdds(graph) < smallMultiplyAdds) return small(definition, graph);
-      const session = noted(compile(graph, options));
+      const session = noted(compile(graph, options()));
       const shapes = new Map(session.outputs.map((output) => [output.name, output.shape as readonly number[]]));
       return bindSession(session, {
         inputs,
@@ -66,18 +77,20 @@ export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions)
       const session =
         work < smallMultiplyAdds
           ? openSession(model, { threadCount: 1 }, name)
-          : noted(openSession(model, options, name));
+          : noted(openSession(model, options(), name));
       return bindSession(session, {
         inputs: { ...state, ...Object.fromEntries(wholes) },
         // Written when all passes are done, so they may be the arrays that the first one read.
         outputs: (output) => states.get(output)!,
       });
     },
-    // A device has no second core for another item.
-    ...(candidates(device ?? 'cpu')[0] === 'cpu' && {
-      compileItems: (definition) =>
-        itemsOnThreads(definition, { threadCount, keptBytesMax: keptBytesMax(), modelsOf: itemModelsOf }),
-    }),
+    compileItems(definition) {
+      const taken = choice().device;
+      // A device has no second core for another item.
+      if (taken !== 'cpu') return undefined;
+      noted({ device: taken, skipped: [] });
+      return itemsOnThreads(definition, { threadCount, keptBytesMax: keptBytesMax(), modelsOf: itemModelsOf });
+    },
   };
 };
 

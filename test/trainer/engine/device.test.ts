@@ -1,7 +1,7 @@
 /** Updates on a device: the same as on the cpu, and what is said where one cannot be had. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createRandom } from '../../../src/contract/random.ts';
 import { multiplyAdds } from '../../../src/onnx/multiply-adds.ts';
 import { isInstalled } from '../../../src/onnx/providers.ts';
@@ -9,7 +9,9 @@ import { type InputSpec, trace } from '../../../src/trace/trace.ts';
 import { createTd3Learner } from '../../../trainer/algorithms/td3/learner.ts';
 import { createEngine } from '../../../trainer/engine/choose.ts';
 import type { Engine } from '../../../trainer/engine/engine.ts';
+import { compileItems } from '../../../trainer/engine/items.ts';
 import { createTracedEngine } from '../../../trainer/engine/traced.ts';
+import { loadsFail, runsFail } from '../../onnx/faulty-devices.ts';
 import { withWebgpu } from '../../webgpu.ts';
 import { randomBatch, smallConfig, specs } from '../algorithms/td3/fixture.ts';
 
@@ -64,6 +66,44 @@ test.skipIf(isInstalled('cuda'))('a device that is missing is an error when an u
   expect(() => learnerOn(createTracedEngine({ threadCount: 1, device: 'cuda' }))).toThrow(
     'td3-critic: expected the cuda device, got no provider of that name. Fetch the provider with deploy/cuda/install.sh',
   );
+});
+
+describe.each([
+  ['does not load', loadsFail, 'CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version'],
+  ['has no code for the GPU', runsFail, 'CUDA failure 209: no kernel image is available for execution on the device'],
+])('where the provider of cuda is installed and %s, auto', (_, fail, text) => {
+  /** That it was left out, once and with its reason. */
+  const leftOut = [{ device: 'cpu', skipped: [{ device: 'cuda', reason: expect.stringContaining(text) }] }];
+
+  test('computes updates on the cpu as if it were named', () => {
+    fail(text);
+    const engine = createTracedEngine({ threadCount: 1, device: 'auto' });
+    const learners = [engine, createTracedEngine({ threadCount: 1, device: 'cpu' })].map(learnerOn);
+    for (const learner of learners) learner.learn(randomBatch(0, rows), createRandom(5));
+    const [auto, cpu] = learners.map(({ critic }) => critic.adam.moment1) as [Float32Array, Float32Array];
+    expect(largest(cpu)).toBeGreaterThan(1e-6);
+    expect(auto.filter((value, i) => value !== cpu[i])).toHaveLength(0);
+    expect(engine.devices).toEqual(leftOut);
+    for (const learner of learners) learner.dispose();
+  });
+
+  test('computes items side by side', () => {
+    fail(text);
+    const engine = createTracedEngine({ threadCount: 2, device: 'auto' });
+    const items = compileItems(engine, {
+      name: 'doubles',
+      itemCount: 2,
+      arrays: { x: { rowCount: 2, shape: [1] }, y: { rowCount: 2, shape: [1] } },
+      functions: { double: { inputs: ['x'], outputs: ['y'], fn: ({ x }) => ({ y: tf.mul(x!, 2) }) } },
+    });
+    items.arrays.x!.set([3, 5]);
+    items.run('double');
+    expect([...items.arrays.y!]).toEqual([6, 10]);
+    // Several threads write it.
+    expect(items.arrays.y!.buffer).toBeInstanceOf(SharedArrayBuffer);
+    expect(engine.devices).toEqual(leftOut);
+    items.dispose();
+  });
 });
 
 test('an engine that is not traced takes no device', async () => {
