@@ -22,8 +22,14 @@ export type AdamOptions = {
 };
 
 export type Adam = {
-  /** One update in place from the present gradients. */
-  step(): void;
+  /**
+   * One update in place from the present gradients.
+   * @returns whether all values are finite still. If not, a gradient was not, or its square is too large for float32: parameters are
+   *   lost, or stand still for ever since they divide by an infinite moment
+   */
+  step(): boolean;
+  /** What the last step returned, asked of the second moments; also after steps that were taken elsewhere. */
+  isSound(): boolean;
   /** Steps taken, which the bias correction depends on. To restore, assign it and set both moments. */
   stepCount: number;
   /** May be changed between steps. */
@@ -71,7 +77,7 @@ export function createAdam(options: AdamOptions): Adam {
     step() {
       this.stepCount += 1;
       const { stepSize, rescale2 } = adamScalars(this.stepCount, { learningRate: this.learningRate, beta1, beta2 });
-      kernels.adam(
+      const isSound = kernels.adam(
         parametersAt,
         gradientsAt,
         moment1.byteOffset,
@@ -85,7 +91,10 @@ export function createAdam(options: AdamOptions): Adam {
         epsilon,
         1 - this.learningRate * weightDecay,
       );
+      return isSound === 1;
     },
+    // The squares of float32 values are finite in float64, and so is their sum.
+    isSound: () => Number.isFinite(kernels.sumOfSquares(moment2.byteOffset, moment2.length)),
     stepCount: 0,
     learningRate: options.learningRate,
     moment1,

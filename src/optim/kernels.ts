@@ -16,7 +16,7 @@ export type Kernels = {
     rescale2: number,
     epsilon: number,
     decay: number,
-  ): void;
+  ): 0 | 1;
   polyak(target: number, source: number, count: number, tau: number): void;
   sgd(
     parameters: number,

@@ -55,6 +55,29 @@ describe('createAdam', () => {
     expect(adam.moment2).toEqual(plain.moment2);
   });
 
+  // The last value of 4 and 16 is in a group of four, that of 1, 5 and 18 alone. The square of 5e20, times 0.001, is 2.5e38.
+  test.each([1, 4, 5, 16, 18])('a step tells whether moments are finite still, %i values', (length) => {
+    for (const [gradient, isSound] of [
+      [5e20, true],
+      [-5e20, true],
+      [6e20, false],
+      [Number.NEGATIVE_INFINITY, false],
+      [Number.NaN, false],
+    ] as const) {
+      const { arena, parameters, gradients } = problem(length);
+      const adam = createAdam({ arena, parameters, gradients, learningRate: 1 });
+      gradients.fill(1);
+      expect([adam.step(), adam.isSound()]).toEqual([true, true]);
+      gradients[length - 1] = gradient;
+      expect([adam.step(), adam.isSound()], `${gradient}`).toEqual([isSound, isSound]);
+      const all = [...parameters, ...adam.moment1, ...adam.moment2];
+      expect(all.every(Number.isFinite), `${gradient}`).toBe(isSound);
+      // A moment that is lost stays so.
+      gradients.fill(0);
+      expect([adam.step(), adam.isSound()], `${gradient}`).toEqual([isSound, isSound]);
+    }
+  });
+
   test('padding with zero gradients stays zero', () => {
     const { arena, parameters, gradients } = problem(32);
     const adam = createAdam({ arena, parameters, gradients, learningRate: 0.1, weightDecay: 0.5 });

@@ -11,10 +11,9 @@ import { z } from 'zod';
 import type { Sliced } from '../../src/advantages/policy-gradient.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { Evaluation } from '../../src/package/manifest.ts';
-import { PartialUpdate } from '../off-policy/finite-loss.ts';
 import type { RunContext, RunResult } from '../run/algorithm.ts';
 import { type Checkpoints, createCheckpoints, type LoadedRun, loadRun } from '../run/checkpoints.ts';
-import { HangError, hangOf } from '../run/environment/hang.ts';
+import { hangOf } from '../run/environment/hang.ts';
 import { moments } from '../run/evaluation.ts';
 import { createEvaluations, type Evaluations, removeBestAfter } from '../run/evaluations.ts';
 import { RunFailure } from '../run/failure.ts';
@@ -25,6 +24,7 @@ import { openRecords } from '../run/records.ts';
 import type { SavedState } from '../run/saved-state.ts';
 import { integer, seedSetting, setting } from '../run/setting.ts';
 import { runInTurns } from '../run/turns.ts';
+import { failureOf, isInUpdate } from './loop-end.ts';
 
 export const iterationsSchema = z.strictObject({
   iterationCount: setting(integer(1), { flag: '--iterations <count>', help: 'iterations of the whole run' }),
@@ -191,26 +191,10 @@ function createLoop(options: IterationsOptions, files: MetricFiles, resumed: Res
 async function runLoop(loop: Loop): Promise<RunResult> {
   const { config, signal } = loop.options;
   const firstStep = loop.step;
-  let failure: { readonly cause: unknown } | undefined;
-  try {
-    // A run may resume at a step that is to be kept from now on.
-    await keepHere(loop);
-    if (isEvaluationDue(loop)) await evaluateHere(loop);
-    while (loop.step < config.iterationCount && signal?.aborted !== true) {
-      const isOver = await advance(loop);
-      if (isOver && isEvaluationDue(loop)) await evaluateHere(loop);
-      const hasCheckpoint = isOver && loop.step % config.checkpointInterval === 0;
-      if (hasCheckpoint || loop.checkpoints.isDue()) {
-        await loop.checkpoints.attempt(loop.step, () => checkpointHere(loop));
-      }
-    }
-  } catch (error) {
-    // A resumed run does the cut work again.
-    if (signal?.aborted !== true || error instanceof HangError) failure = { cause: error };
-  }
+  let failure = await failureOf(() => runIterations(loop), signal);
   let checkpoint: string | undefined;
   try {
-    if (!(failure?.cause instanceof PartialUpdate)) checkpoint = await checkpointHere(loop);
+    if (!isInUpdate(failure)) checkpoint = await checkpointHere(loop);
   } catch (error) {
     failure ??= { cause: error };
   }
@@ -228,6 +212,21 @@ async function runLoop(loop: Loop): Promise<RunResult> {
   };
   if (failure !== undefined) throw new RunFailure(failure.cause, result);
   return result;
+}
+
+async function runIterations(loop: Loop): Promise<void> {
+  const { config, signal } = loop.options;
+  // A run may resume at a step that is to be kept from now on.
+  await keepHere(loop);
+  if (isEvaluationDue(loop)) await evaluateHere(loop);
+  while (loop.step < config.iterationCount && signal?.aborted !== true) {
+    const isOver = await advance(loop);
+    if (isOver && isEvaluationDue(loop)) await evaluateHere(loop);
+    const hasCheckpoint = isOver && loop.step % config.checkpointInterval === 0;
+    if (hasCheckpoint || loop.checkpoints.isDue()) {
+      await loop.checkpoints.attempt(loop.step, () => checkpointHere(loop));
+    }
+  }
 }
 
 /** @returns whether an iteration is over */

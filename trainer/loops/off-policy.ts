@@ -12,9 +12,8 @@
  */
 
 import { setImmediate as turn } from 'node:timers/promises';
-import { HyperpolicyError } from '../../src/contract/errors.ts';
 import { createRandom, type Random } from '../../src/contract/random.ts';
-import { PartialUpdate } from '../off-policy/finite-loss.ts';
+import { takeUpdate } from '../off-policy/finite-loss.ts';
 import type { OffPolicyLearner } from '../off-policy/learner.ts';
 import { networkSizes } from '../off-policy/networks.ts';
 import { type Batch, createBatch } from '../replay/batch.ts';
@@ -22,7 +21,7 @@ import { createReplayBuffer, type ReplayBuffer, type ReplayState } from '../repl
 import type { VectorEnv } from '../rollout/vector-env.ts';
 import type { RunContext, RunResult } from '../run/algorithm.ts';
 import { type Checkpoints, createCheckpoints, type LoadedRun, loadRun } from '../run/checkpoints.ts';
-import { HangError, hangOf } from '../run/environment/hang.ts';
+import { hangOf } from '../run/environment/hang.ts';
 import { removeBestAfter } from '../run/evaluations.ts';
 import type { Evaluator } from '../run/evaluator.ts';
 import { RunFailure } from '../run/failure.ts';
@@ -31,6 +30,7 @@ import type { MetricFiles } from '../run/metrics.ts';
 import { openRecords } from '../run/records.ts';
 import { type Collector, createCollector } from './collector.ts';
 import { createEvaluationsInFlight, type EvaluationsInFlight, type EvaluationsState } from './evaluations-in-flight.ts';
+import { failureOf, isInUpdate } from './loop-end.ts';
 import {
   checkLoopConfig,
   checkSameRun,
@@ -110,8 +110,6 @@ type Loop = {
   readonly record: (metrics: Readonly<Record<string, number>>) => void;
   step: number;
   updateCount: number;
-  /** False if the state of the learner is unknown, after a fault. */
-  isSound: boolean;
 };
 
 async function createLoop(options: RunOptions, files: MetricFiles, resumed: Resumed | undefined): Promise<Loop> {
@@ -143,7 +141,6 @@ async function createLoop(options: RunOptions, files: MetricFiles, resumed: Resu
     record: (metrics) => evaluations.record({ step: loop.step, seconds: seconds(), ...metrics }),
     step: resumed?.step ?? 0,
     updateCount: resumed?.state.updateCount ?? 0,
-    isSound: true,
   };
   return loop;
 }
@@ -161,18 +158,12 @@ async function restore(loop: Loop, { parts, state: { positions } }: Resumed): Pr
 async function runLoop(loop: Loop): Promise<RunResult> {
   const { signal } = loop.options;
   const firstStep = loop.step;
-  let failure: { readonly cause: unknown } | undefined;
-  try {
-    await runSteps(loop);
-  } catch (error) {
-    // A resumed run makes a cut evaluation again.
-    if (signal?.aborted !== true || error instanceof HangError) failure = { cause: error };
-  }
+  let failure = await failureOf(() => runSteps(loop), signal);
   // The running evaluation may become the best one.
   if (failure !== undefined) await loop.evaluations.settle().catch(() => {});
   let checkpoint: string | undefined;
   try {
-    if (loop.isSound) checkpoint = await checkpointHere(loop);
+    if (!isInUpdate(failure)) checkpoint = await checkpointHere(loop);
   } catch (error) {
     failure ??= { cause: error };
   }
@@ -256,22 +247,16 @@ function update(loop: Loop): void {
   const due = updatesDue(options.config, loop.step);
   for (; loop.updateCount < due; loop.updateCount++) {
     replay.sample(random.sampling, batch);
-    learn(loop);
+    takeUpdate(() => learn(loop));
   }
 }
 
 function learn(loop: Loop): void {
   const updatesPerRun = updatesPerRunOf(loop.options.config);
-  try {
-    const metrics = loop.options.learner.learn(loop.batch, loop.random.learning);
-    const lost = Object.entries(metrics ?? {}).find(([, value]) => !Number.isFinite(value));
-    if (lost !== undefined) throw new Error(`${lost[0]}: expected a finite metric, got ${lost[1]}`);
-    if (metrics !== null) loop.record(updatesPerRun === 1 ? metrics : { ...metrics, updatesPerRun });
-  } catch (error) {
-    // An update that was refused whole is not taken; any other fault may have come in the middle of one, and so may a refusal among several.
-    loop.isSound = error instanceof HyperpolicyError && !(error instanceof PartialUpdate) && updatesPerRun === 1;
-    throw error;
-  }
+  const metrics = loop.options.learner.learn(loop.batch, loop.random.learning);
+  const lost = Object.entries(metrics ?? {}).find(([, value]) => !Number.isFinite(value));
+  if (lost !== undefined) throw new Error(`${lost[0]}: expected a finite metric, got ${lost[1]}`);
+  if (metrics !== null) loop.record(updatesPerRun === 1 ? metrics : { ...metrics, updatesPerRun });
 }
 
 async function finishStep(loop: Loop): Promise<void> {

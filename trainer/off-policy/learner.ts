@@ -33,8 +33,8 @@ export type OffPolicyLearner = {
    * One update, synchronous. A learner that takes several in one run keeps the batch until there are enough for it.
    * @param random target noise and the like
    * @returns metrics at intervals of many updates, else null: reading them may cost time
-   * @throws HyperpolicyError failed_precondition: a loss that is not finite. That update is not taken; if it was one of several,
-   *   what the learner has is lost
+   * @throws RefusedUpdate: a loss that is not finite; that update is not taken. PartialUpdate: one that is not finite after a part of the
+   *   update or as one of several, or a gradient that the optimiser cannot take; what the learner has is lost
    */
   learn(batch: Batch, random: Random): LearnMetrics | null;
   /** Parameters, optimiser moments and counters. Not while batches wait. */

@@ -11,7 +11,7 @@ import { type Adam, adamDefaults, adamScalars } from '../../src/optim/adam.ts';
 import type { BoundInput, Computation, Engine } from '../engine/engine.ts';
 import { type Batch, createBatch, partsOf } from '../replay/batch.ts';
 import type { NetworkArrays } from './actor-critic.ts';
-import { requireFiniteLoss } from './finite-loss.ts';
+import { requireFiniteLoss, requireSoundStep } from './finite-loss.ts';
 import { boundNetwork, type NetworkTensors, networkAs, networkUnder, stepped } from './network-tensors.ts';
 import type { NetworkSizes } from './networks.ts';
 import { boundBatch, copyBatch } from './transitions.ts';
@@ -74,7 +74,7 @@ export function requireWholePasses({
 /** @throws HyperpolicyError invalid_argument: as {@link requireWholePasses} */
 export function createUpdateRuns(options: UpdateRunsOptions): Updates {
   requireWholePasses(options);
-  const { updatesPerRun, updatesPerPass, networks, losses } = options;
+  const { updatesPerRun, updatesPerPass, networks } = options;
   const passCount = updatesPerRun / updatesPerPass;
   const queue = createQueue(options);
   const scalars = Object.entries(networks)
@@ -90,11 +90,24 @@ export function createUpdateRuns(options: UpdateRunsOptions): Updates {
       if (!queue.add(batch, random)) return 0;
       for (const { fill } of scalars) fill();
       computation.run();
-      for (const [loss, [value]] of Object.entries(losses)) requireFiniteLoss(loss, value!);
+      requireFiniteRun(options);
       return updatesPerRun;
     },
     dispose: () => computation.dispose(),
   };
+}
+
+/**
+ * The losses of the last update alone are known. A moment that is not finite stays so, and so tells of all.
+ * @throws PartialUpdate: the run is taken
+ */
+function requireFiniteRun({ losses, networks }: UpdateRunsOptions): void {
+  for (const [loss, values] of Object.entries(losses)) {
+    for (const value of values) requireFiniteLoss(loss, value, { isBegun: true });
+  }
+  for (const [network, { adam, stepsPerPass }] of Object.entries(networks)) {
+    if (stepsPerPass > 0) requireSoundStep(`${network} loss`, adam.isSound());
+  }
 }
 
 /** The batches and noise of the updates of one run, which wait for each other. */

@@ -88,7 +88,8 @@ const wayOf = ({ runDirectory, resumeCommand }: Resumption): string =>
     ? `with \`resume: true\` and the run directory ${JSON.stringify(runDirectory)}`
     : `with: ${resumeCommand}`;
 
-const asError = (failure: unknown, where: string): HyperpolicyError =>
+/** A fault as an error for the person. @param where for one that does not say it */
+export const asError = (failure: unknown, where: string): HyperpolicyError =>
   failure instanceof HyperpolicyError
     ? failure
     : failedPrecondition({ where, expected: 'no fault', actual: textOf(failure) });

@@ -4,9 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
+import { runToEnd } from '../../../src/advantages/policy-gradient.ts';
 import { type IterativeLearner, trainIterations } from '../../../trainer/loops/iterations.ts';
-import { PartialUpdate } from '../../../trainer/off-policy/finite-loss.ts';
-import { checkpointSteps } from '../../../trainer/run/checkpoint.ts';
+import { PartialUpdate, takeUpdate } from '../../../trainer/off-policy/finite-loss.ts';
+import { checkpointSteps, loadNewestCheckpoint } from '../../../trainer/run/checkpoint.ts';
 import { RunFailure } from '../../../trainer/run/failure.ts';
 import { loadLearner } from '../../../trainer/run/kept-learners.ts';
 import { readMetrics } from '../../../trainer/run/metrics.ts';
@@ -130,6 +131,25 @@ test('an evaluation is told as of an iteration, with the episodes of each task a
 test('a learner that is kept has no replay buffer', async () => {
   await train(3, { keptSteps: [1] });
   expect(Object.keys((await loadLearner(runDirectory, 1)).learner.arrays)).toEqual(['count']);
+});
+
+test('a fault inside an update leaves the checkpoint before, also that of the same iteration', async () => {
+  const learner = counter();
+  const broken: IterativeLearner = {
+    ...learner,
+    iterate(iteration) {
+      if (iteration < 2) return learner.iterate(iteration);
+      return takeUpdate(() => {
+        runToEnd(learner.iterate(iteration));
+        throw new Error('power cut');
+      });
+    },
+  };
+  const failure = await train(6, { learner: broken }).catch((error: unknown) => error);
+  expect(failure).toMatchObject({ message: 'update: expected no fault, got power cut' });
+  expect((failure as RunFailure).result.checkpoint).toBeUndefined();
+  const kept = await loadNewestCheckpoint(join(runDirectory, 'checkpoints'));
+  expect(kept).toMatchObject({ step: 2, arrays: { 'learner/count': Float32Array.of(2) } });
 });
 
 test('an update that was refused when a part of it was taken leaves the checkpoint before', async () => {

@@ -125,6 +125,17 @@ describe.each(['TD3, sa-hyper', 'SAC, MLPs as stacks, fixed temperature'])('%s',
   });
 });
 
+test('a run in which a gradient was too large for the optimiser is refused, though its last losses are finite', () => {
+  const { create } = cases['TD3, MLPs as stacks']!;
+  const learner = create(4);
+  const batches = [td3.randomBatch(0), td3.steepBatch(1), td3.randomBatch(2)];
+  for (const batch of batches) expect(learner.learn(batch, createRandom(1))).toBeNull();
+  expect(() => learner.learn(td3.randomBatch(3), createRandom(1))).toThrow(
+    'update: gradient of the critic loss: expected values with squares that float32 holds, got larger ones, or NaN',
+  );
+  learner.dispose();
+});
+
 test('updates of a run that are no whole passes are refused, and so is a run whose losses are not finite', () => {
   const { create, batch } = cases['TD3, MLPs as stacks']!;
   expect(() => create(5)).toThrow(

@@ -7,6 +7,7 @@
 import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import { createRandom, type Random } from '../../../src/contract/random.ts';
 import type { IterationReport, IterativeLearner } from '../../loops/iterations.ts';
+import { takeUpdate } from '../../off-policy/finite-loss.ts';
 import { learnerState } from '../../off-policy/learner-state.ts';
 import type { TaskReplay, TaskReplayState } from '../../replay/task-replay.ts';
 import { joinParts, splitParts } from '../../run/parts.ts';
@@ -192,8 +193,10 @@ class PearlLearner {
   #update(): void {
     const { updates, random, now } = this.#options;
     const startedAt = now();
-    sampleBatch(this.#options);
-    const metrics = updates.update(random.noise);
+    const metrics = takeUpdate(() => {
+      sampleBatch(this.#options);
+      return updates.update(random.noise);
+    });
     const { sums, updateCount } = this.#progress;
     const added = Object.entries(metrics).map(([name, value]) => [name, (sums[name] ?? 0) + value]);
     this.#progress = { ...this.#progress, updateCount: updateCount + 1, sums: Object.fromEntries(added) };

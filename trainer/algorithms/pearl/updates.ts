@@ -11,7 +11,7 @@ import {
   type Computation,
   type Engine,
 } from '../../engine/engine.ts';
-import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
+import { requireFiniteLoss, takeStep } from '../../off-policy/finite-loss.ts';
 import { boundBatch, type Transitions, transitionsOf } from '../../off-policy/transitions.ts';
 import { type Batch, createBatch, partsOf } from '../../replay/batch.ts';
 import type { PearlConfig } from './config.ts';
@@ -33,7 +33,8 @@ export type Updates = {
   /**
    * One update with what was written.
    * @param random noise of z and of the actions
-   * @throws HyperpolicyError failed_precondition: a loss that is not finite; that update is not taken
+   * @throws RefusedUpdate: a loss that is not finite; that update is not taken. PartialUpdate: one that is not finite after a part of it, or a
+   *   gradient that the optimiser cannot take
    */
   update(random: Random): UpdateMetrics;
   dispose(): void;
@@ -66,14 +67,14 @@ export function createUpdates(options: UpdatesOptions): Updates {
       steps.q.run();
       for (const loss of memory.qLosses) requireFiniteLoss('Q loss', loss);
       requireFiniteLoss('KL divergence', memory.kl[0]!);
-      trainables.q.adam.step();
-      encoder?.trainable.adam.step();
+      takeStep('Q loss', trainables.q.adam);
+      if (encoder !== undefined) takeStep('encoder loss', encoder.trainable.adam);
       steps.policy.run();
       requireFiniteLoss('V loss', memory.valueLoss[0]!, { isBegun: true });
       requireFiniteLoss('policy loss', memory.policyLoss[0]!, { isBegun: true });
-      trainables.value.adam.step();
+      takeStep('V loss', trainables.value.adam);
       trainables.value.followTarget(config.tau);
-      trainables.policy.adam.step();
+      takeStep('policy loss', trainables.policy.adam);
       return metricsOf(memory, encoder !== undefined);
     },
     dispose() {

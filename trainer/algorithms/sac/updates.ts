@@ -2,7 +2,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { arraysOf } from '../../off-policy/actor-critic.ts';
-import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
+import { requireFiniteLoss, takeStep } from '../../off-policy/finite-loss.ts';
 import { followed } from '../../off-policy/network-tensors.ts';
 import { sizesOf } from '../../off-policy/networks.ts';
 import { copyBatch, transitionsOf } from '../../off-policy/transitions.ts';
@@ -31,11 +31,11 @@ function singleUpdates(options: StepOptions): Updates {
       random.fillNormal(memory.noise);
       steps.critic.run();
       for (const loss of memory.criticLosses) requireFiniteLoss('critic loss', loss);
-      critic.adam.step();
+      takeStep('critic loss', critic.adam);
       steps.actor.run();
       requireFiniteLoss('actor loss', memory.actorLoss[0]!, { isBegun: true });
-      actor.adam.step();
-      if (config.temperature === 'learned') temperature.adam.step();
+      takeStep('actor loss', actor.adam);
+      if (config.temperature === 'learned') takeStep('temperature loss', temperature.adam);
       critic.followTarget(config.tau);
       return 1;
     },

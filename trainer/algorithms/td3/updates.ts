@@ -2,7 +2,7 @@
 
 import type * as tf from '@tensorflow/tfjs-core';
 import { firstCriticOf } from '../../off-policy/actor-critic.ts';
-import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
+import { requireFiniteLoss, takeStep } from '../../off-policy/finite-loss.ts';
 import { followed } from '../../off-policy/network-tensors.ts';
 import { sizesOf } from '../../off-policy/networks.ts';
 import { copyBatch, statesOf, transitionsOf } from '../../off-policy/transitions.ts';
@@ -26,11 +26,11 @@ function singleUpdates({ engine, config, networks, parameters, memory }: StepOpt
       random.fillNormal(memory.noise);
       steps.critic.run();
       requireFiniteLoss('critic loss', memory.criticLoss[0]!);
-      critic.adam.step();
+      takeStep('critic loss', critic.adam);
       if (critic.adam.stepCount % config.policyDelay === 0) {
         steps.actor.run();
         requireFiniteLoss('actor loss', memory.actorLoss[0]!, { isBegun: true });
-        actor.adam.step();
+        takeStep('actor loss', actor.adam);
         critic.followTarget(config.tau);
         actor.followTarget(config.tau);
       }

@@ -3,7 +3,10 @@
  * is stopped.
  */
 
-import { expect, test } from 'vitest';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
 import { runToEnd } from '../../../../src/advantages/policy-gradient.ts';
 import { createEnvironment } from '../../../../src/envs/registry.ts';
 import { type PearlConfig, pearlDefaults } from '../../../../trainer/algorithms/pearl/config.ts';
@@ -14,8 +17,11 @@ import {
 } from '../../../../trainer/algorithms/pearl/learner.ts';
 import { createPearlRun, type PearlRun } from '../../../../trainer/algorithms/pearl/parts.ts';
 import { runTasks } from '../../../../trainer/algorithms/pearl/tasks.ts';
+import type { Engine } from '../../../../trainer/engine/engine.ts';
 import { createTracedEngine } from '../../../../trainer/engine/traced.ts';
-import { type IterationReport, iterationsDefaults } from '../../../../trainer/loops/iterations.ts';
+import { type IterationReport, iterationsDefaults, trainIterations } from '../../../../trainer/loops/iterations.ts';
+import { loadNewestCheckpoint } from '../../../../trainer/run/checkpoint.ts';
+import { splitParts } from '../../../../trainer/run/parts.ts';
 import type { SavedState } from '../../../../trainer/run/saved-state.ts';
 
 const loop = { ...iterationsDefaults, seed: 5, evaluationTaskCount: 2, evaluationEpisodeCount: 1 };
@@ -32,8 +38,9 @@ const small: PearlConfig = {
 
 async function withRun<T>(
   threadCount: number,
-  body: (run: PearlRun) => T,
+  body: (run: PearlRun) => T | Promise<T>,
   given: Partial<PearlConfig> = {},
+  engine: Engine = createTracedEngine({ threadCount: 1 }),
 ): Promise<T> {
   const config = { ...small, ...given };
   const environment = await createEnvironment('Point-Robot');
@@ -42,14 +49,14 @@ async function withRun<T>(
     loop,
     specs: environment.specs,
     tasks: await runTasks(environment.tasks!, config, { seed: 5, testTaskCount: 2 }),
-    engine: createTracedEngine({ threadCount: 1 }),
+    engine,
     env: 'Point-Robot',
     episodeStepCountMax: environment.episodeStepCountMax,
     threadCount,
   });
   environment.dispose();
   try {
-    return body(run);
+    return await body(run);
   } finally {
     run.dispose();
   }
@@ -143,6 +150,51 @@ test('a run is the same for every count of threads that step environments, and i
 
 const pieceState = ({ state }: SavedState) =>
   (state as unknown as { state: { progress: { isCollecting: boolean; updateCount: number } } }).state.progress;
+
+/** An engine whose computation of that name fails at its run of that number. */
+function failingEngine(name: string, at: number): Engine {
+  const engine = createTracedEngine({ threadCount: 1 });
+  let runCount = 0;
+  return {
+    ...engine,
+    compile(definition) {
+      const computation = engine.compile(definition);
+      if (definition.name !== name) return computation;
+      return {
+        ...computation,
+        run() {
+          runCount += 1;
+          if (runCount === at) throw new Error('the device is lost');
+          computation.run();
+        },
+      };
+    },
+  };
+}
+
+test('a fault between the steps of an update leaves the checkpoint before it', async () => {
+  const runDirectory = join(await mkdtemp(join(tmpdir(), 'pearl-fault-')), 'run');
+  onTestFinished(() => rm(join(runDirectory, '..'), { recursive: true }));
+  const train = ({ learner }: PearlRun) =>
+    trainIterations({
+      learner: {
+        ...learner,
+        *evaluate() {
+          yield;
+          return { returns: [0], before: undefined, results: {}, metrics: {}, text: '', divergedCount: 0 };
+        },
+      },
+      config: { ...loop, iterationCount: 2, checkpointInterval: 1 },
+      runDirectory,
+      title: 'a fault',
+    });
+  // In the second iteration, after 19 updates of it: Q and the encoder have taken the step of the next, policy and V have not.
+  const failing = failingEngine('pearl-policy-step', small.updateCount + 20);
+  await expect(withRun(1, train, {}, failing)).rejects.toThrow('update: expected no fault, got the device is lost');
+  const kept = await loadNewestCheckpoint(join(runDirectory, 'checkpoints'));
+  const { learner } = splitParts(kept!, ['learner']).parts;
+  expect([kept!.step, pieceState(learner).updateCount]).toEqual([1, 0]);
+});
 
 test('the next collection has the networks from as many updates before the end as it has steps', () => {
   const log: string[] = [];

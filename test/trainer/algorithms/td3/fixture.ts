@@ -34,6 +34,14 @@ export const smallConfig = (critic: CriticConfig): Td3Config => ({
 export const smallLearner = (critic: CriticConfig, engine: Engine = tracedEngine, seed = 3): Td3Learner =>
   createTd3Learner({ config: smallConfig(critic), specs, engine, seed });
 
+/** Its losses are finite, at most 1e37; the critics' gradients, a million times their roots, have squares that float32 does not hold. */
+export function steepBatch(seed: number): Batch {
+  const batch = randomBatch(seed);
+  batch.reward.fill(1e18);
+  for (let i = 0; i < batch.observation.length; i++) batch.observation[i]! *= 1e6;
+  return batch;
+}
+
 export function randomBatch(seed: number, size = 12): Batch {
   const random = createRandom(seed);
   const batch = createBatch({ size, observationSize: 5, actionSize: 3 });

@@ -3,10 +3,19 @@ import { describe, expect, test } from 'vitest';
 import { createRandom } from '../../../../src/contract/random.ts';
 import { createTd3Learner } from '../../../../trainer/algorithms/td3/learner.ts';
 import { createEagerEngine } from '../../../../trainer/engine/eager.ts';
-import { criticConfigs, randomBatch, smallConfig, smallLearner, specs, tracedEngine } from './fixture.ts';
+import { PartialUpdate } from '../../../../trainer/off-policy/finite-loss.ts';
+import { criticConfigs, randomBatch, smallConfig, smallLearner, specs, steepBatch, tracedEngine } from './fixture.ts';
 
 const largestDifference = (a: Float32Array, b: Float32Array) =>
   a.reduce((largest, value, i) => Math.max(largest, Math.abs(value - b[i]!)), 0);
+
+function refusalOf(update: () => unknown): unknown {
+  try {
+    return update();
+  } catch (error) {
+    return error;
+  }
+}
 
 const meanDifference = (a: Float32Array, b: Float32Array) =>
   a.reduce((sum, value, i) => sum + Math.abs(value - b[i]!), 0) / a.length;
@@ -44,6 +53,18 @@ describe.each(Object.entries(criticConfigs))('TD3 with critic %s', (_name, criti
     );
     expect([learner.critic.flat, learner.actor.flat, learner.critic.adam.moment2]).toEqual(before);
     expect(learner.learn(randomBatch(1), createRandom(1))).toBeNull();
+    learner.dispose();
+  });
+
+  test('a gradient that the optimiser cannot take at a finite loss ends the update in which it comes', () => {
+    const learner = smallLearner(critic);
+    const refusal = refusalOf(() => learner.learn(steepBatch(1), createRandom(1)));
+    expect(refusal).toBeInstanceOf(PartialUpdate);
+    expect(refusal).toMatchObject({
+      message:
+        'update: gradient of the critic loss: expected values with squares that float32 holds, got larger ones, or NaN. ' +
+        'Bound the rewards of the environment, or take lower learning rates',
+    });
     learner.dispose();
   });
 
