@@ -19,7 +19,9 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { commandLine, ownCommand } from '../../clients/cli/command-line.ts';
 import { readPackage } from '../../src/package/package.ts';
+import { loadNewestCheckpoint } from '../../trainer/run/checkpoint.ts';
 import { readMetrics } from '../../trainer/run/metrics.ts';
+import { splitParts } from '../../trainer/run/parts.ts';
 import { testWith } from '../requirements.ts';
 import { commandRuns } from '../trainer/command-runs.ts';
 import { runCommand, startCommand, startProcess } from './command.ts';
@@ -209,6 +211,24 @@ describe('SIGTERM', () => {
       'SIGTERM: ends after the step or iteration in progress, with a checkpoint. A second one ends at once',
     );
     expect(JSON.parse(stdout)).toMatchObject({ step: 0, checkpoint: 'r/checkpoints/0' });
+  });
+
+  test('among many updates of a step ends between two of them, and the rest are taken by the run that goes on', async () => {
+    const folder = place('many-updates', {});
+    // The first step has 10,000 updates: more than ten seconds.
+    const settings = ['--steps', '1', '--warm-up', '0', '--updates-per-step', '10000', '--publish', 'none'];
+    const running = startCommand(train(...settings), folder);
+    const hasLearnt = () => readMetrics(join(folder, 'r')).some((record) => 'criticLoss' in record);
+    await running.until(/step 0: evaluation return/);
+    while (!hasLearnt()) await setTimeout(20);
+    running.process.kill('SIGTERM');
+    const { code, stdout } = await running.finished;
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ step: 1, interrupted: true, checkpoint: 'r/checkpoints/1' });
+    const kept = await loadNewestCheckpoint(join(folder, 'r', 'checkpoints'));
+    const { updateCount } = splitParts(kept!, []).state as { updateCount: number };
+    expect(updateCount).toBeGreaterThanOrEqual(100);
+    expect(updateCount).toBeLessThan(10_000);
   });
 });
 

@@ -26,6 +26,12 @@ import { integer, seedSetting, setting } from '../run/setting.ts';
 import { runInTurns } from '../run/turns.ts';
 import { failureOf, isInUpdate } from './loop-end.ts';
 
+/** Each has its episodes at once with the others, and in PEARL's training a replay buffer. */
+const taskCountMax = 10_000;
+
+/** A number of tasks. */
+export const taskCount = () => integer(1, taskCountMax);
+
 export const iterationsSchema = z.strictObject({
   iterationCount: setting(integer(1), { flag: '--iterations <count>', help: 'iterations of the whole run' }),
   seed: seedSetting(),
@@ -33,7 +39,7 @@ export const iterationsSchema = z.strictObject({
     flag: '--eval-every <iterations>',
     help: 'iterations between evaluations on test tasks; there is also one before the first and after the last iteration',
   }),
-  evaluationTaskCount: setting(integer(1).optional(), {
+  evaluationTaskCount: setting(taskCount().optional(), {
     flag: '--eval-tasks <count>',
     help: 'test tasks of an evaluation',
     defaultText: "the environment's: 30, 10 of *-Rand-Params, or 2 directions",

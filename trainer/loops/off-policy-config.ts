@@ -5,6 +5,12 @@ import { invalidArgument } from '../../src/contract/errors.ts';
 import { overdrawn } from '../replay/batch.ts';
 import { integer, positive, seedSetting, setting } from '../run/setting.ts';
 
+/**
+ * Most updates per environment step, as of one run of the engine: those of the smallest networks take half a minute then. A count of all
+ * updates stays exact, too.
+ */
+const updatesPerStepMax = 10_000;
+
 /** The settings; those of a run that is resumed must be as it began, but for `resumableLoopSettings`. */
 export const offPolicyLoopSchema = z.strictObject({
   stepCount: setting(integer(1), { flag: '--steps <count>', help: 'environment steps of the whole run' }),
@@ -12,7 +18,7 @@ export const offPolicyLoopSchema = z.strictObject({
     flag: '--warm-up <count>',
     help: 'steps with random actions before the first update',
   }),
-  updatesPerStep: setting(positive().optional(), {
+  updatesPerStep: setting(positive(updatesPerStepMax).optional(), {
     flag: '--updates-per-step <ratio>',
     help: 'updates per environment step, each with its own batch; 0.25: one every four steps',
   }),
@@ -119,8 +125,8 @@ export function loopWarnings(config: OffPolicyConfig): string[] {
 
 /** @throws HyperpolicyError invalid_argument: a value out of range */
 export function checkLoopConfig({ updatesPerStep = 1, ...config }: OffPolicyConfig): void {
-  if (!(updatesPerStep > 0 && updatesPerStep < Infinity)) {
-    const [where, expected] = ['train: updatesPerStep', 'a number above 0'];
+  if (!(updatesPerStep > 0 && updatesPerStep <= updatesPerStepMax)) {
+    const [where, expected] = ['train: updatesPerStep', `a number above 0 and at most ${updatesPerStepMax}`];
     throw invalidArgument({ where, expected, actual: `${updatesPerStep}` });
   }
   for (const [name, value] of Object.entries(config)) {

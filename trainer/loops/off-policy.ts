@@ -29,6 +29,7 @@ import { createKeptLearners, type KeptLearners, removeKeptAfter } from '../run/k
 import type { MetricFiles } from '../run/metrics.ts';
 import { openRecords } from '../run/records.ts';
 import { type Collector, createCollector } from './collector.ts';
+import { DueUpdates, turnIntervalMs } from './due-updates.ts';
 import { createEvaluationsInFlight, type EvaluationsInFlight, type EvaluationsState } from './evaluations-in-flight.ts';
 import { failureOf, isInUpdate } from './loop-end.ts';
 import {
@@ -36,7 +37,6 @@ import {
   checkSameRun,
   decidingSettings,
   type OffPolicyConfig,
-  updatesDue,
   updatesPerRunOf,
 } from './off-policy-config.ts';
 
@@ -50,7 +50,6 @@ export type RunOptions = RunContext & {
 };
 
 const streams = { sampling: 4, learning: 5 };
-const turnIntervalMs = 50;
 const partNames = ['learner', 'replay', 'collector', 'evaluations'] as const;
 
 /** The loop's own state in a checkpoint. */
@@ -108,8 +107,10 @@ type Loop = {
   readonly seconds: () => number;
   readonly recordCount: () => number;
   readonly record: (metrics: Readonly<Record<string, number>>) => void;
+  readonly updates: DueUpdates;
   step: number;
-  updateCount: number;
+  /** Those of the newest checkpoint: a step may end with some of its updates. */
+  savedUpdateCount: number;
 };
 
 async function createLoop(options: RunOptions, files: MetricFiles, resumed: Resumed | undefined): Promise<Loop> {
@@ -139,8 +140,13 @@ async function createLoop(options: RunOptions, files: MetricFiles, resumed: Resu
     seconds,
     recordCount: () => files.recordCount,
     record: (metrics) => evaluations.record({ step: loop.step, seconds: seconds(), ...metrics }),
+    updates: new DueUpdates(config, {
+      take: () => takeUpdate(() => learn(loop)),
+      count: resumed?.state.updateCount ?? 0,
+      now,
+    }),
     step: resumed?.step ?? 0,
-    updateCount: resumed?.state.updateCount ?? 0,
+    savedUpdateCount: resumed?.state.updateCount ?? 0,
   };
   return loop;
 }
@@ -178,24 +184,25 @@ async function runLoop(loop: Loop): Promise<RunResult> {
 async function runSteps(loop: Loop): Promise<void> {
   const { evaluations, checkpoints, collector, options } = loop;
   const { config } = options;
-  const isAborted = () => options.signal?.aborted === true;
   choose(loop);
-  update(loop);
+  await update(loop);
   for (;;) {
+    // The signal came between two updates.
+    if (!loop.updates.areTaken(loop.step)) return;
     if (isKept(loop)) await loop.kept.keep(loop.step, options.learner.save());
     if (isEvaluationDue(loop)) await evaluations.begin(loop.step, loop.seconds());
     if (loop.step >= config.stepCount) {
       await evaluations.settle();
       return;
     }
-    if (isAborted()) return;
+    if (isAborted(loop)) return;
     if (loop.step > 0 && (isReached(loop, config.checkpointInterval) || checkpoints.isDue())) {
       await checkpoints.attempt(loop.step, () => checkpointHere(loop));
       if (collector.saveFailure !== undefined) throw collector.saveFailure.cause;
     }
     await turn();
     if (evaluations.isOver) await evaluations.settle();
-    if (isAborted()) return;
+    if (isAborted(loop)) return;
     await advance(loop);
   }
 }
@@ -221,12 +228,15 @@ function resultOf(
 
 /** Environment steps and updates, until it is time for something else. The event loop has its turns while user code steps. */
 async function advance(loop: Loop): Promise<void> {
-  const { collector, options, evaluations } = loop;
+  const { collector, options, evaluations, updates } = loop;
   const until = loop.now() + turnIntervalMs;
   do {
+    // A step that has begun must end before the run does, and the updates before that.
+    await update(loop, () => updates.areLong(loop.step));
+    if (isAborted(loop)) return;
     collector.begin();
     try {
-      update(loop);
+      while (updates.takeSlice(loop.step)) await turn();
     } catch (error) {
       // The step ends all the same, since a checkpoint is written next. The first error is reported.
       await finishStep(loop).catch(() => {});
@@ -236,24 +246,26 @@ async function advance(loop: Loop): Promise<void> {
     choose(loop);
     options.reporter?.report(loop.step, evaluations.latestReturn);
   } while (!isDue(loop) && loop.now() < until);
-  update(loop);
+  await update(loop);
 }
+
+const isAborted = ({ options: { signal } }: Loop): boolean => signal?.aborted === true;
 
 const choose = ({ collector, step, options: { config } }: Loop) => collector.choose(step < config.warmUpStepCount);
 
-/** The updates that are due. */
-function update(loop: Loop): void {
-  const { replay, random, batch, options } = loop;
-  const due = updatesDue(options.config, loop.step);
-  for (; loop.updateCount < due; loop.updateCount++) {
-    replay.sample(random.sampling, batch);
-    takeUpdate(() => learn(loop));
+/** Takes updates that are due, with turns of the event loop between, while `isWanted` and until the signal. */
+async function update(loop: Loop, isWanted = () => true): Promise<void> {
+  while (isWanted() && loop.updates.takeSlice(loop.step)) {
+    await turn();
+    if (isAborted(loop)) return;
   }
 }
 
 function learn(loop: Loop): void {
-  const updatesPerRun = updatesPerRunOf(loop.options.config);
-  const metrics = loop.options.learner.learn(loop.batch, loop.random.learning);
+  const { replay, random, batch, options } = loop;
+  const updatesPerRun = updatesPerRunOf(options.config);
+  replay.sample(random.sampling, batch);
+  const metrics = options.learner.learn(batch, random.learning);
   const lost = Object.entries(metrics ?? {}).find(([, value]) => !Number.isFinite(value));
   if (lost !== undefined) throw new Error(`${lost[0]}: expected a finite metric, got ${lost[1]}`);
   if (metrics !== null) loop.record(updatesPerRun === 1 ? metrics : { ...metrics, updatesPerRun });
@@ -293,8 +305,9 @@ function isDue(loop: Loop): boolean {
 }
 
 async function checkpointHere(loop: Loop): Promise<string> {
-  const { options, random, evaluations, updateCount } = loop;
-  const { path, isNew } = await loop.checkpoints.save(loop.step, async () => {
+  const { options, random, evaluations } = loop;
+  const { count: updateCount } = loop.updates;
+  const contents = async () => {
     const state: LoopState = {
       config: decidingSettings(options.config),
       seconds: loop.seconds(),
@@ -309,7 +322,10 @@ async function checkpointHere(loop: Loop): Promise<string> {
       evaluations: evaluations.save(loop.step),
     };
     return { parts, state };
-  });
+  };
+  const hasChanged = updateCount !== loop.savedUpdateCount;
+  const { path, isNew } = await loop.checkpoints.save(loop.step, contents, { hasChanged });
+  loop.savedUpdateCount = updateCount;
   if (isNew) evaluations.noteCheckpoint();
   return path;
 }

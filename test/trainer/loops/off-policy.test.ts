@@ -204,6 +204,64 @@ describe('trainOffPolicy', () => {
     expect(Object.keys(checkpoint!.arrays)).toEqual(expect.arrayContaining(['learner/weights', 'replay/rows']));
   });
 
+  test('stopped between two updates of a step, twice, and resumed, it equals the uninterrupted run bit for bit', async () => {
+    const updatesPerStep = 40;
+    const many = { ...config, stepCount: 720, evaluationInterval: 710, updatesPerStep };
+    // An update takes 30 ms by this clock, so those of a step more than a second.
+    const slowClock = () => {
+      let time = 0;
+      return () => {
+        time += 30;
+        return time;
+      };
+    };
+    const begin = (options: Partial<AloneOptions>) => train({ config: many, now: slowClock(), ...options });
+    const left = async () => {
+      const checkpoint = await loadNewestCheckpoint(join(runDirectory, 'checkpoints'));
+      const learner = splitParts(checkpoint!, ['learner']).parts.learner;
+      const { updateCount } = learner.state as { updateCount: number };
+      return { step: checkpoint!.step, updateCount, arrays: checkpoint!.arrays };
+    };
+    /** Aborts after so many updates of this start. */
+    const stopAfter = async (count: number, resume: boolean) => {
+      const controller = new AbortController();
+      const learner = newLearner();
+      let taken = 0;
+      const stopping: OffPolicyLearner = {
+        ...learner,
+        learn(batch, random) {
+          taken += 1;
+          if (taken === count) controller.abort();
+          return learner.learn(batch, random);
+        },
+      };
+      const stopped = await begin({ learner: stopping, signal: controller.signal, resume });
+      expect(stopped.aborted).toBe(true);
+      return left();
+    };
+    await begin({});
+    const whole = { ...(await left()), records: withoutSeconds(readMetrics(runDirectory)) };
+    expect(whole.updateCount).toBe(20 * updatesPerStep);
+
+    runDirectory = join(scratch, 'stopped-in-updates');
+    const place = 9 * updatesPerStep;
+    for (const [count, resume] of [
+      [place + 11, false],
+      [15, true],
+    ] as const) {
+      const { step, updateCount } = await stopAfter(count, resume);
+      // Those of step 710: updates begin with 701. An evaluation is due there, after all of them.
+      expect(step).toBe(710);
+      expect(updateCount).toBeGreaterThanOrEqual(place + (resume ? 26 : 11));
+      expect(updateCount).toBeLessThan(place + updatesPerStep);
+      expect(readMetrics(runDirectory).filter((record) => 'evaluationReturn' in record)).toHaveLength(1);
+    }
+    await begin({ resume: true });
+    const { records, ...state } = whole;
+    expect(await left()).toEqual(state);
+    expect(withoutSeconds(readMetrics(runDirectory))).toEqual(records);
+  });
+
   test('a run that died after its last checkpoint resumes from there', async () => {
     await train();
     const whole = withoutSeconds(readMetrics(runDirectory));

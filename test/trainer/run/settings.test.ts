@@ -144,11 +144,26 @@ describe('flags', () => {
     ['--steps', '1__0', 'an integer from 1 to 2147483647'],
     ['--actor-lr', '0', 'a number above 0 and at most 1'],
     ['--tau', 'Infinity', 'a number above 0 and at most 1'],
+    // More would be half a minute without a step, or as long without an answer to Ctrl-C.
+    ['--updates-per-step', '1e9', 'a number above 0 and at most 10000'],
+    ['--policy-delay', '1e4', 'an integer from 1 to 1000'],
     ['--keep-at', '50,0', 'steps from 1 to 2147483647 with commas between'],
     ['--trunk', '64,', 'widths of 1 to 65536 with commas between: 256,512,1024'],
   ])('%s "%s" is refused', (name, text, expected) => {
     expect(() => flag(name, text)).toThrow(expected);
   });
+});
+
+test.each([
+  ['maml', '--inner-steps', 'an integer from 0 to 20'],
+  ['maml', '--tasks', 'an integer from 1 to 10000'],
+  ['maml', '--eval-tasks', 'an integer from 1 to 10000'],
+  ['pearl', '--tasks', 'an integer from 1 to 10000'],
+  ['pearl', '--train-tasks', 'an integer from 1 to 10000'],
+  ['pearl', '--eval-tasks', 'an integer from 1 to 10000'],
+])('%s %s has an upper bound', async (algorithm, name, expected) => {
+  const found = settingFlags(await loadAlgorithm(algorithm)).find(({ flag: text }) => text.startsWith(`${name} `))!;
+  expect(found.parse('1e9')).toEqual({ expected });
 });
 
 describe('defaults in the help', () => {

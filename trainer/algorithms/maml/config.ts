@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { invalidArgument } from '../../../src/contract/errors.ts';
+import { taskCount } from '../../loops/iterations.ts';
 import { hyperShape } from '../../off-policy/settings.ts';
 import type { Unused } from '../../run/algorithm.ts';
 import {
@@ -26,8 +27,11 @@ import { trpoDefaults } from './trpo.ts';
 export const mamlPolicies = ['maml', 'context-maml', 'hyper-maml', 'multi-task-hyper'] as const;
 export type MamlPolicy = (typeof mamlPolicies)[number];
 
+/** The time before the first iteration grows with the square, and nothing ends it: 20 s of a tiny network with 10 steps. */
+const innerStepCountMax = 20;
+
 const innerSchema = z.strictObject({
-  stepCount: setting(integer(0), {
+  stepCount: setting(integer(0, innerStepCountMax), {
     flag: '--inner-steps <count>',
     help: 'steps of adaptation; 0 for multi-task-hyper',
   }),
@@ -74,7 +78,7 @@ export const mamlSchema = z.strictObject({
     weighting: setting(oneOf(['steps', 'episodes']), { help: 'whether each step or each episode has the same weight' }),
   }),
   trpo: trpoSchema,
-  taskCount: setting(integer(1), { flag: '--tasks <count>', help: 'tasks of an iteration' }),
+  taskCount: setting(taskCount(), { flag: '--tasks <count>', help: 'tasks of an iteration' }),
   episodeCount: setting(integer(1), {
     flag: '--episodes <count>',
     help: 'episodes of each task, before adaptation and again after it',

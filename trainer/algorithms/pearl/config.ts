@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { invalidArgument } from '../../../src/contract/errors.ts';
+import { taskCount } from '../../loops/iterations.ts';
 import { hyperShape } from '../../off-policy/settings.ts';
 import { overdrawn } from '../../replay/batch.ts';
 import type { Unused } from '../../run/algorithm.ts';
@@ -118,7 +119,7 @@ const learningShape = {
 };
 
 const collectionShape = {
-  trainTaskCount: setting(integer(1).optional(), {
+  trainTaskCount: setting(taskCount().optional(), {
     flag: '--train-tasks <count>',
     help: 'training tasks',
     defaultText: "the environment's: 100, 40 of *-Rand-Params, or 2 directions",
@@ -131,7 +132,7 @@ const collectionShape = {
     flag: '--test-range <low,high,...>',
     help: 'range of the tasks that are tested out of range; the held-out tasks are of it where it lies inside the training range',
   }),
-  taskCount: setting(integer(1), { flag: '--tasks <count>', help: 'tasks that an iteration collects in' }),
+  taskCount: setting(taskCount(), { flag: '--tasks <count>', help: 'tasks that an iteration collects in' }),
   initialStepCount: setting(integer(1), {
     flag: '--initial-steps <count>',
     help: 'steps in each training task before the first iteration, at least',

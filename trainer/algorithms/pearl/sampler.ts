@@ -2,6 +2,7 @@
 
 import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import type { Random } from '../../../src/contract/random.ts';
+import { requireMemory } from '../../machine/memory.ts';
 import { finished, type Rollout, rolloutSlices } from '../../rollout/collect.ts';
 import { createVectorEnv, type VectorEnv, type VectorEnvOptions } from '../../rollout/vector-env.ts';
 import { checkRewards } from '../../run/reward.ts';
@@ -40,9 +41,11 @@ export type Sampler = {
   dispose(): Promise<void>;
 };
 
-/** @throws HyperpolicyError invalid_argument: an environment without contexts, or a context that does not fit it */
+/** @throws HyperpolicyError invalid_argument: an environment without contexts, a context that does not fit it, steps that do not fit in memory */
 export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   const { env: name, rowCount, stepCount, seed, threadCount, context } = options;
+  const { observationSize, actionSize } = options.networks.q.sizes;
+  requireMemory('train pearl', { rowCount, stepCount }, 8 * observationSize + 4 * actionSize + 11);
   const env: VectorEnv = await createVectorEnv({
     env: name,
     environmentCount: rowCount,

@@ -8,13 +8,19 @@ import { atLeast, integer, oneOf, setting } from '../../run/setting.ts';
 
 const presets = ['paper', 'td3'] as const;
 
+/** One run of several updates (`--updates-per-run`) has the graphs of so many: they take 5 s to compile for 100 of the smallest networks. */
+const policyDelayMax = 1000;
+
 export const td3Schema = z.strictObject({
   preset: setting(oneOf(presets), {
     flag: '--preset <name>',
     help: "where defaults come from: Sarafian et al. 2021, or the TD3 authors' code, with a warm-up of 25000 steps",
   }),
   ...actorCriticShape,
-  policyDelay: setting(integer(1), { flag: '--policy-delay <count>', help: 'critic updates per policy update' }),
+  policyDelay: setting(integer(1, policyDelayMax), {
+    flag: '--policy-delay <count>',
+    help: 'critic updates per policy update',
+  }),
   explorationNoise: setting(atLeast(0), {
     flag: '--exploration-noise <size>',
     help: 'standard deviation of exploration noise, for actions in [-1, 1]',

@@ -116,6 +116,13 @@ test('a collection is of whole episodes, at least as many steps as asked for', a
   expect(report.metrics.trainReturn).toBeLessThan(0);
 });
 
+test('collections that do not fit in memory are refused before any environment is made', async () => {
+  // Two billion steps in each of three tasks, in episodes of 20.
+  await expect(withRun(1, () => {}, { priorStepCount: 2e9 })).rejects.toThrow(
+    /^train pearl: expected steps that fit in .* GiB of memory, got 300000000 rows of 20 steps, which need /,
+  );
+});
+
 test('z is drawn from the prior also where no steps with z of the posterior are asked for', async () => {
   const initial = (given: Partial<PearlConfig>) =>
     withRun(
