@@ -93,7 +93,7 @@ function makeRandomCommand(): Command {
     )
     .option('--latent', 'the context is inferred, not known to the client')
     .option('--encoder', 'the context is inferred by an encoder: Adapt gives a posterior')
-    .option('--adapt', 'Adapt changes the weights of a hyper policy; needs --stochastic')
+    .option('--adapt', "Adapt changes the policy's weights; needs --stochastic")
     .option('--env <name>', 'take the sizes from the specs of this environment, also a file such as ./my-env.js')
     .addOption(new Option('--environment <name>', 'the former name of --env').hideHelp().conflicts('env'))
     .addOption(size('--seed <number>', 'seed of the parameters', 0, 1))

@@ -103,7 +103,10 @@ function remedyOn(device: Device, precision: Precision): string {
   return device === 'cuda' ? `${likely}, and NVIDIA_TF32_OVERRIDE must be 0 before the driver loads` : likely;
 }
 
-/** In each way that the network can run. */
+/**
+ * In each way that the network can run. Where new rows do not run fused, they are kept from now on, and why is noted. That run goes first: if it
+ * did not end, its session is lost, and the run of what is kept says so.
+ */
 async function probedOutputs(
   { policy, critic, adaptation }: ProbedNetworks,
   probe: Probe,
@@ -118,12 +121,16 @@ async function probedOutputs(
   const rows: Outputs = Object.fromEntries(
     Object.entries(inputs).map(([name, { values }]) => [name, Float32Array.from(values)]),
   );
+  const asked = { rowCount, rows, demand: standing };
+  const fused = await network.fused?.run(asked).catch((error: unknown) => {
+    network.fused = undefined;
+    network.notFused = error instanceof Error ? error.message : String(error);
+  });
   const { weights: source } = network;
   const weights =
     source && (await source.generate({ values: rows[source.inputName] ?? new Float32Array(0), rowCount }));
-  const asked = { rowCount, rows, demand: standing };
-  const fused = network.fused === undefined ? [] : [await network.fused.run(asked)];
-  return [await network.run({ ...asked, weights }), ...fused];
+  const kept = await network.run({ ...asked, weights });
+  return fused === undefined ? [kept] : [kept, fused];
 }
 
 function compareOutput(

@@ -27,10 +27,10 @@ type NetworkInputs = NetworkRun & {
 export type ServedNetwork = {
   /** Generates weights; undefined if the network is one plain graph. */
   readonly weights: WeightSource | undefined;
-  /** The same without weights, for rows that are new; undefined if they are not run so. */
-  readonly fused: FusedNetwork | undefined;
+  /** The same without weights, for rows that are new; undefined if they are not run so. Probes take it away if it does not run. */
+  fused: FusedNetwork | undefined;
   /** Why they are not, or their ascents are not, if they should be. */
-  readonly notFused?: string | undefined;
+  notFused?: string | undefined;
   /** Inputs and outputs of the contract that the graph has. */
   readonly tensors: GraphRule;
   /**
@@ -185,7 +185,9 @@ async function openGenerated(
   const weightNames = layout.parts.map(({ name }) => name);
   const inline = await openInline(dynamic.file, weightNames);
   const part = priority === 'act' ? 'policy' : 'critic';
-  const fuses = mayFuse(newRows, device, part);
+  const [inputSize] = from.sizes;
+  // Without a context there is one set of weights, which always comes back.
+  const fuses = inputSize! > 0 && mayFuse(newRows, device, part);
   const joiningWith = (climbing?: Climbing) => inline && joiningOf(inline.model, weightNames, climbing);
   const ways = fuses ? [climb && joiningWith(climb), joiningWith()] : [];
   const joinings = ways.filter((way) => way !== undefined);
@@ -199,7 +201,6 @@ async function openGenerated(
   const others = inputs.filter(({ name }) => name !== from.name);
   const dynamicInputs = [...others, { name: 'index', sizes: [] }, ...generated];
   checkGraph(dynamic, inline?.session ?? pooled!, { inputs: dynamicInputs, outputs });
-  const [inputSize] = from.sizes;
   return {
     weights: new WeightSource({
       primary: heavy,

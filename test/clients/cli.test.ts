@@ -178,7 +178,7 @@ describe('hyperpolicy without a server', () => {
     });
     expect(await make('--model', 'maml', '--adapt')).toMatchObject({
       code: 1,
-      error: 'hyperpolicy: make-random adapt: expected a stochastic hyper policy, got a deterministic hyper one\n',
+      error: 'hyperpolicy: make-random adapt: expected a stochastic policy, got a deterministic one\n',
     });
   });
 

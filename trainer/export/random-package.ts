@@ -3,6 +3,7 @@
  * are those of src/nn, exported and probed as trained ones are; they control nothing.
  */
 
+import * as tf from '@tensorflow/tfjs-core';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { createRandom } from '../../src/contract/random.ts';
 import { type PolicySpecs, plainSpec, specSize } from '../../src/contract/tensor-spec.ts';
@@ -12,11 +13,14 @@ import { createEncoder } from '../../src/nn/encoders/registry.ts';
 import { drawParameters, type ParameterSpecs, shapesOf } from '../../src/nn/parameters.ts';
 import { hyperPolicy } from '../../src/nn/policies/hyper.ts';
 import { mlpPolicy } from '../../src/nn/policies/mlp.ts';
+import { logProbOf, type Policy, policyOutput } from '../../src/nn/policies/policy.ts';
 import { type PublishedPackage, publishPackage } from '../../src/package/package.ts';
+import { valueAndGradients } from '../../src/trace/differentiate.ts';
 import { createTracedEngine } from '../engine/traced.ts';
 import type { EncoderExport } from './adaptation.ts';
 import type { CriticExport } from './critic.ts';
 import type { NetworkParameters } from './graphs.ts';
+import type { TrainedModel } from './model.ts';
 import { exportModel, type PackageContent } from './package.ts';
 import type { PolicyExport } from './policy.ts';
 
@@ -40,7 +44,7 @@ export type RandomOptions = Partial<RandomSizes> & {
   readonly contextSource?: 'oracle' | 'latent';
   /** Infers the context, which is latent then. */
   readonly encoder?: boolean;
-  /** An inner step on a hyper policy's weights; it must be stochastic. */
+  /** An inner step, on a hyper policy's weights or on a plain one's parameters; it must be stochastic. */
   readonly adapt?: boolean;
   /** Named in the manifest; its specs give the sizes. */
   readonly environment?: PolicySpecs & { readonly name: string };
@@ -70,31 +74,32 @@ export const publishRandomPackage = async ({
 
 /**
  * A package that depends on the options and the seed alone.
- * @throws HyperpolicyError invalid_argument: no network; an inner step without a stochastic hyper policy
+ * @throws HyperpolicyError invalid_argument: no network; an inner step without a stochastic policy
  */
 export function randomPackage(options: RandomOptions): PackageContent {
   const { policy, critic, stochastic = false, encoder = false, adapt = false, environment, seed = 1 } = options;
   if (policy === 'none' && critic === 'none') {
     throw invalidArgument({ where: 'make-random', expected: 'a policy or a critic', actual: 'neither' });
   }
-  if (adapt && !(policy === 'hyper' && stochastic)) {
-    const actual = `a ${stochastic ? 'stochastic' : 'deterministic'} ${policy} one`;
-    throw invalidArgument({ where: 'make-random adapt', expected: 'a stochastic hyper policy', actual });
+  if (adapt && (policy === 'none' || !stochastic)) {
+    const actual = policy === 'none' ? 'none' : 'a deterministic one';
+    throw invalidArgument({ where: 'make-random adapt', expected: 'a stochastic policy', actual });
   }
   const sizes = sizesOf(options);
   const specs = specsOf(options, sizes);
   // Actions lie in [-1, 1] whatever the bounds are; the server clips them to narrower ones.
   const units = { scaling: actionScaling(plainSpec('action', sizes.actionSize)) };
+  const ofPolicy = policy === 'none' ? null : randomPolicy(policy, sizes, { stochastic, seed, adapt });
   return exportModel({
     model: 'random',
     algorithm: 'random',
     environment: environment?.name ?? 'none',
     specs,
     rewardScale: 1,
-    policy: policy === 'none' ? null : { ...randomPolicy(policy, sizes, { stochastic, seed }), ...units },
+    policy: ofPolicy && { ...ofPolicy, ...units },
     critic: critic === 'none' ? null : { ...randomCritic(critic, sizes, seed + 1), ...units },
     ...(encoder && { encoder: { ...randomEncoder(sizes, seed + 2), ...units, prior: 'start' } }),
-    ...(adapt && { step: { stepSize: innerStepSize, discount: 0.95, lambda: 1 } }),
+    ...(adapt && adaptationOf(ofPolicy!.policy)),
     training: { config: {}, seed, steps: 0, evaluations: [], sourceRevision: 'random' },
     engine: createTracedEngine({ threadCount: 1 }),
   });
@@ -133,13 +138,41 @@ const drawn = (specs: ParameterSpecs, seed: number): NetworkParameters => ({
   shapes: shapesOf(specs),
 });
 
-/** Sampled actions lie between the bounds: tanh-gaussian. */
+/** A step on generated weights as hyper policies take it, or on all parameters as MAML's policies do. */
+function adaptationOf(policy: Policy): Pick<TrainedModel, 'step' | 'adaptation'> {
+  const advantages = { discount: 0.95, lambda: 1 };
+  if (policy.split !== undefined) return { step: { stepSize: innerStepSize, ...advantages } };
+  return {
+    adaptation: {
+      ...advantages,
+      adapt(parameters, context, { observation, action, coefficient }) {
+        const { gradients } = valueAndGradients((at) => {
+          const logProb = logProbOf(policy, policyOutput(policy, at, observation, context), action);
+          return tf.sum(tf.mul(coefficient, logProb)) as tf.Scalar;
+        }, parameters);
+        return Object.fromEntries(
+          Object.entries(parameters).map(([name, value]) => [
+            name,
+            tf.add(value, tf.mul(gradients[name]!, innerStepSize)),
+          ]),
+        );
+      },
+    },
+  };
+}
+
+/** Sampled actions lie between the bounds: tanh-gaussian. A plain policy that adapts is a Gaussian one, as MAML's are. */
 export function randomPolicy(
   kind: 'plain' | 'hyper',
   { hiddenSize, trunkSizes, ...sizes }: RandomSizes,
-  { stochastic, seed }: { readonly stochastic: boolean; readonly seed: number },
+  {
+    stochastic,
+    seed,
+    adapt = false,
+  }: { readonly stochastic: boolean; readonly seed: number; readonly adapt?: boolean },
 ): Pick<PolicyExport, 'policy' | 'parameters'> {
-  const distribution = stochastic ? 'tanh-gaussian' : 'deterministic';
+  const sampled = adapt && kind === 'plain' ? 'gaussian' : 'tanh-gaussian';
+  const distribution = stochastic ? sampled : 'deterministic';
   const policy =
     kind === 'hyper'
       ? hyperPolicy('hyper', distribution, sizes, { trunkSizes, dynamicHiddenSizes: [hiddenSize] })

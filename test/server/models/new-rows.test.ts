@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FusedNetwork, mayFuse } from '../../../server/models/fused-network.ts';
 import { chooseNewRows, fasterFrom, runTimes } from '../../../server/models/new-rows.ts';
+import { replayProbes } from '../../../server/models/probes.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import { withWebgpu } from '../../webgpu.ts';
 import { metricLines, startTestServer, type TestServer } from '../fixtures.ts';
@@ -208,6 +209,39 @@ withWebgpu(
     }
   },
 );
+
+test('a policy whose weights do not depend on a context has one set of them, which always comes back: it is served as kept', async () => {
+  const { observationSize, actionSize, hiddenSize } = sizes;
+  const maml = { model: 'maml', policy: 'plain', critic: 'none', stochastic: true, adapt: true } as const;
+  const started = await startTestServer([{ ...maml, observationSize, actionSize, hiddenSize }], { newRows: 'fused' });
+  const { observation } = states(10, 5);
+  const { client } = started;
+  const first = await client.act({ model: 'maml', observation });
+  expect((await client.act({ model: 'maml', observation })).action).toEqual(first.action);
+  expect(first.action.values.some((value) => value !== 0)).toBe(true);
+  expect(started.lines.find(({ msg }) => msg === 'model version ready')).toMatchObject({ fusedFrom: {} });
+  expect(started.lines.filter(({ level }) => Number(level) > 30)).toEqual([]);
+});
+
+test('where the run of both fails in the probes, new rows are kept, and why is noted; where its values differ, the version is refused', async () => {
+  const output = Promise.resolve({ action: Float32Array.of(2) });
+  const open = (run: () => Promise<unknown>) => ({
+    weights: { inputName: 'context', generate: async () => ({ entries: [] }) },
+    fused: new FusedNetwork({ both: { run } as never }, []),
+    run: () => output,
+  });
+  const tensor = (value: number) => ({ shape: [1, 1], values: [value] });
+  const inputs = { observation: tensor(1), context: tensor(1) };
+  const probe = { target: 'policy', inputs, outputs: { action: tensor(2) }, tolerance: 1e-4 } as const;
+  const served = { model: 'm', version: 1, device: 'cuda', precision: 'float32', critic: null, adaptation: null };
+  const failing = open(() => Promise.reject(new Error('If: no kernel')));
+  await replayProbes({ ...served, policy: failing } as never, [probe]);
+  expect(failing).toMatchObject({ fused: undefined, notFused: 'If: no kernel' });
+  const wrong = open(async () => ({ action: { data: Float32Array.of(3) } }));
+  await expect(replayProbes({ ...served, policy: wrong } as never, [probe])).rejects.toThrow(
+    'm version 1, policy probe on cuda output "action": expected 2 at 0 within 0.0001, got 3',
+  );
+});
 
 test('where a device cannot take steps, new rows run fused all the same, and ascents on the host; why is kept', async () => {
   const run = async () => ({});
