@@ -7,9 +7,18 @@ import type { HeaderReader } from '../call/request-record.ts';
 import type { StreamSession } from '../call/rpc.ts';
 import type { Status } from '../call/status.ts';
 import type { GrpcType } from '../telemetry/metrics.ts';
+import type { LibraryCall } from './grpc-library-call.ts';
 
 /** Open streams, which a drain ends, and whose pending requests are counted. */
 export type OpenStreams = Set<Pick<StreamSession<unknown>, 'drain' | 'pendingCount'>>;
+
+/** What is done with calls of a method before their request is whole. */
+export type EarlyCalls = {
+  /** @throws HyperpolicyError if their caller has no access */
+  check(metadata: grpc.Metadata): void;
+  /** Ends one with the status of the error, and counts that. */
+  refuse(call: LibraryCall, error: unknown): void;
+};
 
 /** A method in the form of grpc-js. */
 export type GrpcMethod = {
@@ -19,7 +28,9 @@ export type GrpcMethod = {
   /** Undefined if the method has `takeOver`. */
   readonly implementation?: grpc.UntypedHandleCall;
   /** Handles a call instead of the library. */
-  readonly takeOver?: (call: grpc.ServerInterceptingCallInterface, openStreams: OpenStreams) => void;
+  readonly takeOver?: (call: LibraryCall, openStreams: OpenStreams) => void;
+  /** Of calls whose request has not arrived; undefined if the method has `takeOver`. */
+  readonly early?: EarlyCalls;
 };
 
 export function definitionOf(service: string, name: string, type: GrpcType): grpc.MethodDefinition<Buffer, Uint8Array> {

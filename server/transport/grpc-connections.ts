@@ -1,6 +1,6 @@
 /**
- * Limits for connections of a gRPC port: their number, the time of a handshake, the rate of pings, and the time that answers may stay
- * unread. Age, idleness and keepalive are options of the library, in grpc.ts; this file knows HTTP/2 only.
+ * Limits for connections of a gRPC port: their number, the time of a handshake, the rate of pings, the time that answers may stay unread,
+ * and what may have arrived of messages that are not whole. Age, idleness and keepalive are options of the library, in grpc.ts; this file knows HTTP/2 only.
  */
 
 import { constants, type Http2Server, type ServerHttp2Session } from 'node:http2';
@@ -10,11 +10,12 @@ import { remoteEnd } from '../../src/contract/http-connections.ts';
 import { createNotes, type Note } from '../../src/pacing/notes.ts';
 import type { ServerConfig } from '../config.ts';
 import type { EndReason } from '../telemetry/metrics.ts';
+import { Arrivals } from './arrivals.ts';
 import { Readers } from './readers.ts';
 import { handshakeMsMax } from './tls.ts';
 
 export type ConnectionOptions = {
-  readonly config: Pick<ServerConfig, 'connectionCountMax' | 'pingIntervalMsMin'>;
+  readonly config: Pick<ServerConfig, 'connectionCountMax' | 'pingIntervalMsMin' | 'messageBytesMax'>;
   readonly log: Logger;
   readonly onEnd: (reason: EndReason) => void;
 };
@@ -34,11 +35,13 @@ export class Connections {
   /** By remote address and port, which are the same for a TLS socket and the socket below it; the oldest first. */
   readonly #peers = new Map<string, Peer>();
   readonly #readers: Readers;
+  readonly #arrivals: Arrivals;
   #sessionCount = 0;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.#note = createNotes(options.log, 'connections ended');
+    this.#arrivals = new Arrivals(options.config.messageBytesMax, options.log);
     this.#readers = new Readers((socket) => {
       this.#end('stalled');
       socket.destroy();
@@ -111,7 +114,7 @@ export class Connections {
     session.once('close', () => {
       this.#sessionCount--;
     });
-    this.#readers.watch(session, peer.socket);
+    this.#arrivals.watch(session, this.#readers.watch(session, peer.socket));
     const isFlood = createPingPolice(pingIntervalMsMin, clock);
     session.on('ping', () => {
       if (session.closed || !isFlood(session.socket.bytesWritten)) return;

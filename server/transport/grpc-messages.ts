@@ -8,8 +8,15 @@ import type { ServerHttp2Stream } from 'node:http2';
 import grpc from '@grpc/grpc-js';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { createFrameBuffer, type FrameBuffer, frameOf } from '../../src/contract/grpc-frames.ts';
-
-export type LibraryCall = grpc.ServerInterceptingCallInterface;
+import { type Arriving, type Held, watchArrival } from './arrivals.ts';
+import {
+  arrivedBytes,
+  freeArrived,
+  gatherArrived,
+  internalsOf,
+  isAmidMessage,
+  type LibraryCall,
+} from './grpc-library-call.ts';
 
 /** Receives the messages of a call. */
 export type MessageListener = {
@@ -24,7 +31,7 @@ export type MessageListener = {
   ended(code: grpc.status): void;
 };
 
-export type Messages = {
+export type Messages = Arriving & {
   /** Gives arrived messages to the listener while it wants them, then reads more. */
   read(): void;
   /**
@@ -39,12 +46,9 @@ export type Messages = {
   stop(): void;
 };
 
-/** Members of the library's call that its interface does not declare. */
-type Internals = { readonly stream: ServerHttp2Stream; readonly incomingEncoding: string };
-
 /** @param messageBytesMax of one received message */
 export function messagesOf(call: LibraryCall, listener: MessageListener, messageBytesMax: number): Messages {
-  const { stream, incomingEncoding } = call as unknown as Internals;
+  const { stream, incomingEncoding } = internalsOf(call);
   // The client has reset the stream. Without this, the stream would end only when earlier data is read, as if the client had ended it.
   stream.once('aborted', () => stream.destroy());
   const sendStatus = call.sendStatus.bind(call);
@@ -52,9 +56,12 @@ export function messagesOf(call: LibraryCall, listener: MessageListener, message
     listener.ended(status.code ?? grpc.status.UNKNOWN);
     sendStatus(status);
   };
-  return incomingEncoding === 'identity'
-    ? new Frames({ call, stream, listener, messageBytesMax })
-    : unpackedByLibrary(call, stream, listener);
+  const messages =
+    incomingEncoding === 'identity'
+      ? new Frames({ call, stream, listener, messageBytesMax })
+      : unpackedByLibrary(call, stream, listener);
+  watchArrival(stream, messages);
+  return messages;
 }
 
 function drop(stream: ServerHttp2Stream): void {
@@ -84,6 +91,7 @@ class Frames implements Messages {
   /** The loop of `read` runs: the listener may call `read` from inside it. */
   #isGiving = false;
   #isStopped = false;
+  #givenCount = 0;
 
   constructor({ call, stream, listener, messageBytesMax }: FramesOptions) {
     this.#call = call;
@@ -106,6 +114,7 @@ class Frames implements Messages {
       while (!this.#isStopped && this.#listener.wants()) {
         const message = this.#received.take();
         if (message === undefined) break;
+        this.#givenCount++;
         this.#listener.receive(message);
       }
     } catch (error) {
@@ -142,7 +151,21 @@ class Frames implements Messages {
 
   stop(): void {
     this.#isStopped = true;
+    this.#received.clear();
     drop(this.#stream);
+  }
+
+  look(): Held | undefined {
+    if (this.#received.isEmpty) return undefined;
+    this.#received.gather();
+    return { index: this.#givenCount, bytes: this.#received.byteCount, isAwaited: this.#listener.wants() };
+  }
+
+  /** The caller was known when the stream began. */
+  check(): void {}
+
+  refuse(error: unknown): void {
+    this.#listener.refuse(error);
   }
 }
 
@@ -153,8 +176,10 @@ const cutOff = () =>
   invalidArgument({ where: 'stream', expected: 'whole messages', actual: 'an end in the middle of one' });
 
 function unpackedByLibrary(call: LibraryCall, stream: ServerHttp2Stream, listener: MessageListener): Messages {
+  const internals = internalsOf(call);
   let isAsked = false;
   let isAsking = false;
+  let givenCount = 0;
   /** A loop, since the library may deliver a message before `startRead` returns. */
   function read(): void {
     if (isAsking) return;
@@ -170,12 +195,23 @@ function unpackedByLibrary(call: LibraryCall, stream: ServerHttp2Stream, listene
     send: (bytes, sent) => call.sendMessage(bytes, sent),
     onReceiveMessage(bytes) {
       isAsked = false;
+      givenCount++;
       listener.receive(bytes);
       read();
     },
     onReceiveHalfClose() {
       if (!stream.aborted) listener.finish();
     },
-    stop: () => drop(stream),
+    stop() {
+      freeArrived(internals);
+      drop(stream);
+    },
+    look() {
+      if (!isAmidMessage(internals)) return undefined;
+      gatherArrived(internals);
+      return { index: givenCount, bytes: arrivedBytes(internals), isAwaited: isAsked };
+    },
+    check() {},
+    refuse: (error) => listener.refuse(error),
   };
 }

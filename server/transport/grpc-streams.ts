@@ -19,7 +19,8 @@ import type { HeaderReader } from '../call/request-record.ts';
 import { type Call, type Client, createCall, type ResponseSink, type StreamSession } from '../call/rpc.ts';
 import { type Codec, descriptorCodec } from './codec.ts';
 import { deadlineOf, definitionOf, type GrpcMethod, headersOf, type OpenStreams, statusObject } from './grpc-call.ts';
-import { type LibraryCall, type MessageListener, type Messages, messagesOf } from './grpc-messages.ts';
+import type { LibraryCall } from './grpc-library-call.ts';
+import { type MessageListener, type Messages, messagesOf } from './grpc-messages.ts';
 import { Invocations, type MethodDeps } from './invocation.ts';
 
 /** With this many unsent answers, nothing more is read from the client. */

@@ -9,8 +9,18 @@ import type { DescMessage, DescMethodUnary, DescService, MessageInitShape, Messa
 import type grpc from '@grpc/grpc-js';
 import { tooLarge } from '../../src/contract/grpc-frames.ts';
 import type { UnaryHandler, UnaryHandlers } from '../call/rpc.ts';
+import { type Arriving, type Held, watchArrival } from './arrivals.ts';
 import { type Codec, descriptorCodec } from './codec.ts';
-import { deadlineOf, definitionOf, type GrpcMethod, headersOf, serviceError } from './grpc-call.ts';
+import {
+  deadlineOf,
+  definitionOf,
+  type EarlyCalls,
+  type GrpcMethod,
+  headersOf,
+  serviceError,
+  statusObject,
+} from './grpc-call.ts';
+import { arrivedBytes, freeUnhandled, gatherArrived, internalsOf, type LibraryCall } from './grpc-library-call.ts';
 import { Invocations, type MethodDeps, type RequestGate, type Transport } from './invocation.ts';
 import { unaryMethodsOf } from './unary-methods.ts';
 
@@ -68,8 +78,57 @@ export function unaryMethod<I extends DescMessage, O extends DescMessage>(
     name,
     definition: definitionOf(parent.typeName, name, 'unary'),
     implementation: receive as grpc.UntypedHandleCall,
+    early: earlyCallsOf(invocations),
   };
 }
+
+const earlyCallsOf = (invocations: Invocations): EarlyCalls => ({
+  check: (metadata) => void invocations.know(headersOf({ metadata })),
+  refuse(call, error) {
+    invocations.counts.started();
+    const headers = headersOf(internalsOf(call));
+    const arrival = { receivedAtMs: performance.now(), deadlineMs: deadlineOf(call), headers, client: undefined };
+    const opened = invocations.open(arrival);
+    const status = invocations.describe(error, opened);
+    invocations.end(status.name, opened);
+    call.sendStatus(statusObject(status));
+  },
+});
+
+/** Looked at until its request is whole: the library hands it on only then. */
+class UnaryArrival implements Arriving {
+  readonly #call: LibraryCall;
+  readonly #early: EarlyCalls;
+
+  constructor(call: LibraryCall, early: EarlyCalls) {
+    this.#call = call;
+    this.#early = early;
+  }
+
+  look(): Held | undefined {
+    const call = internalsOf(this.#call);
+    if (call.receivedHalfClose) return undefined;
+    if (call.cancelled) {
+      freeUnhandled(call);
+      return undefined;
+    }
+    gatherArrived(call);
+    return { index: 0, bytes: arrivedBytes(call), isAwaited: true };
+  }
+
+  check(): void {
+    this.#early.check(internalsOf(this.#call).metadata);
+  }
+
+  refuse(error: unknown): void {
+    this.#early.refuse(this.#call, error);
+    freeUnhandled(internalsOf(this.#call));
+  }
+}
+
+/** Has a call looked at from its headers on. */
+export const watchUnary = (call: LibraryCall, early: EarlyCalls): void =>
+  watchArrival(internalsOf(call).stream, new UnaryArrival(call, early));
 
 /** How the calls of a method are read and answered. */
 function transportOf<I extends DescMessage, O extends DescMessage>(

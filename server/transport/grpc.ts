@@ -11,6 +11,7 @@ import type { MethodMetrics, Metrics } from '../telemetry/metrics.ts';
 import { boundGrpcTimeout } from './deadline-headers.ts';
 import type { GrpcMethod, OpenStreams } from './grpc-call.ts';
 import { Connections } from './grpc-connections.ts';
+import { watchUnary } from './grpc-unary.ts';
 import { openPortTls, type PortTls } from './tls.ts';
 
 export type GrpcListener = {
@@ -106,14 +107,15 @@ export async function listenGrpc(
   };
 }
 
-/** Passes calls to the methods that take them over. */
+/** Passes calls to the methods that take them over, and has the others looked at while their request arrives. */
 function takingOver(methods: readonly GrpcMethod[], openStreams: OpenStreams): grpc.ServerInterceptor {
-  const takers = new Map(methods.map(({ definition, takeOver }) => [definition.path, takeOver]));
+  const byPath = new Map(methods.map((method) => [method.definition.path, method]));
   return ({ path }, call) => {
-    const takeOver = takers.get(path);
+    const { takeOver, early } = byPath.get(path)!;
+    if (takeOver !== undefined) return new TakenCall(call, () => takeOver(call, openStreams));
+    watchUnary(call, early!);
     // The declared type is too narrow: the library accepts its own call.
-    if (takeOver === undefined) return call as grpc.ServerInterceptingCall;
-    return new TakenCall(call, () => takeOver(call, openStreams));
+    return call as grpc.ServerInterceptingCall;
   };
 }
 

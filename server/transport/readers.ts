@@ -41,7 +41,8 @@ export class Readers {
       .length;
   }
 
-  watch(session: ServerHttp2Session, socket: Socket): void {
+  /** @returns the streams of the session that are open, at any time */
+  watch(session: ServerHttp2Session, socket: Socket): ReadonlySet<Http2Stream> {
     const reader: Reader = {
       socket,
       streams: new Set(),
@@ -62,6 +63,7 @@ export class Readers {
       this.#timer = undefined;
     });
     this.#timer ??= setInterval(() => this.#look(), lookMs).unref();
+    return reader.streams;
   }
 
   #look(): void {

@@ -20,6 +20,20 @@ export function frameOf(message: Uint8Array): Buffer {
   return frame;
 }
 
+/**
+ * The same bytes in memory of their own: a piece is a view of all that one read of the socket gave, which may be many times as large and stays
+ * as long as the piece. Pieces that own their memory are not copied again.
+ */
+export function ownMemory(pieces: readonly Buffer[]): Buffer[] {
+  const ownCount = pieces.findIndex(({ buffer, byteLength }) => buffer.byteLength > byteLength);
+  if (ownCount === -1) return [...pieces];
+  const views = pieces.slice(ownCount);
+  const own = Buffer.allocUnsafeSlow(views.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const view of views) at += view.copy(own, at);
+  return [...pieces.slice(0, ownCount), own];
+}
+
 export type FrameBuffer = ReturnType<typeof createFrameBuffer>;
 
 /** Assembles messages from pieces of any size. */
@@ -33,6 +47,18 @@ export function createFrameBuffer(messageBytesMax: number) {
     /** No bytes are left. */
     get isEmpty(): boolean {
       return byteCount === 0;
+    },
+    get byteCount(): number {
+      return byteCount;
+    },
+    /** As {@link ownMemory}, where the rest of a message takes its time. */
+    gather(): void {
+      pieces = ownMemory(pieces);
+    },
+    clear(): void {
+      pieces = [];
+      byteCount = 0;
+      needed = headerBytes;
     },
     add(piece: Buffer): void {
       pieces.push(piece);

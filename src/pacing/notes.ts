@@ -6,8 +6,11 @@ const logEveryMs = 10_000;
 
 export type Note = (reason: string, about: Readonly<Record<string, unknown>>) => void;
 
-/** @param message of every line; the fields include `reason` and `connectionCount` */
-export function createNotes(log: Logger, message: string): Note {
+/**
+ * @param message of every line; its fields include `reason`
+ * @param countName names the count
+ */
+export function createNotes(log: Logger, message: string, countName = 'connectionCount'): Note {
   const notes = new Map<string, { count: number; loggedAtMs: number }>();
   return (reason, about) => {
     const note = notes.get(reason) ?? { count: 0, loggedAtMs: Number.NEGATIVE_INFINITY };
@@ -15,7 +18,7 @@ export function createNotes(log: Logger, message: string): Note {
     note.count++;
     const nowMs = performance.now();
     if (nowMs - note.loggedAtMs < logEveryMs) return;
-    log.warn({ reason, connectionCount: note.count, ...about }, message);
+    log.warn({ reason, [countName]: note.count, ...about }, message);
     note.count = 0;
     note.loggedAtMs = nowMs;
   };
