@@ -32,8 +32,7 @@ export class OrderedAnswers<Response> {
   /** Reserves the next place for an answer that comes later. */
   expect(): Place<Response> {
     const place: Place<Response> = { answer: undefined };
-    this.#places.push(place);
-    if (this.#places.length >= this.#options.countMax) this.#options.sink.pause();
+    this.#push(place);
     return place;
   }
 
@@ -43,8 +42,17 @@ export class OrderedAnswers<Response> {
     else if (this.isEmpty) {
       this.#options.send(response);
       return;
-    } else this.#places.push({ answer: response });
+    } else {
+      // It waits for those before it.
+      this.#push({ answer: response });
+      return;
+    }
     this.#flush();
+  }
+
+  #push(place: Place<Response>): void {
+    this.#places.push(place);
+    if (this.#places.length >= this.#options.countMax) this.#options.sink.pause();
   }
 
   #flush(): void {
