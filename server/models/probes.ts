@@ -143,9 +143,19 @@ function compareOutput(
   if (actual?.length !== expected.values.length) {
     throw refuse(`${expected.values.length} values`, `${actual?.length ?? 'none'}`);
   }
+  const unit = unitOf(expected.values);
   expected.values.forEach((value, i) => {
-    const difference = Math.abs(actual[i]! - value) / (1 + Math.abs(value));
+    const difference = Math.abs(actual[i]! - value) / (unit + Math.abs(value));
     // Written so that NaN is refused as well.
     if (!(difference <= tolerance)) throw refuse(`${value} at ${i} within ${tolerance}`, `${actual[i]}`);
   });
+}
+
+/**
+ * What a value near 0 is compared on: 1, and less where all values of the output are small, such as actions of 1e-4, for otherwise no wrong
+ * one would differ. Not less than 0.01: small values can be sums of large ones, with their rounding.
+ */
+function unitOf(values: readonly number[]): number {
+  const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  return Math.min(1, Math.max(0.01, 10 * largest));
 }

@@ -260,7 +260,7 @@ export function parseManifest(text: string): Manifest {
     });
   }
   for (const { file } of graphsOf(manifest)) {
-    if (!(file in manifest.files)) {
+    if (!Object.hasOwn(manifest.files, file)) {
       throw invalidArgument({
         where: 'manifest.json',
         expected: `graph file "${file}" among files`,

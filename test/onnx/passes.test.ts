@@ -91,6 +91,12 @@ describe('common subexpressions', () => {
     check(graph, mergeCommonSubexpressions, ['Mul', 'Mul', 'Exp', 'Sub'], ['Mul', 'Exp', 'Sub']);
   });
 
+  test('of zeros with another sign stay', () => {
+    const zeros = (...values: number[]) => dense(Float32Array.from(values), 'float32', [2]);
+    const graph = graphOf([[2]], (g, a) => sub(g, mul(g, a, zeros(-0, 1)), mul(g, a, zeros(0, 1))));
+    check(graph, mergeCommonSubexpressions, ['Mul', 'Mul', 'Sub'], ['Mul', 'Mul', 'Sub']);
+  });
+
   test('with other attributes stay', () => {
     const graph = graphOf([[2, 2]], (g, a) => add(g, matMul(g, a, a), matMul(g, a, a, { transposeA: true })));
     check(graph, mergeCommonSubexpressions, ['Gemm', 'Gemm', 'Add'], ['Gemm', 'Gemm', 'Add']);
@@ -447,14 +453,21 @@ describe('batched products', () => {
     check(graph, replaceThinProducts, ['MatMul'], ['Mul']);
   });
 
-  test('of rows and columns are sums of products', () => {
-    const graph = graphOf(
-      [
-        [2, 1, 3],
-        [1, 3, 1],
-      ],
-      (g, a, b) => matMul(g, a, b),
-    );
+  test.each([
+    [
+      [2, 1, 3],
+      [1, 3, 1],
+    ],
+    [
+      [2, 1, 3],
+      [4, 2, 3, 1],
+    ],
+    [
+      [4, 2, 1, 3],
+      [2, 3, 1],
+    ],
+  ])('of rows [%s] and columns [%s] are sums of products', (...shapes) => {
+    const graph = graphOf(shapes, (g, a, b) => matMul(g, a, b));
     check(graph, replaceThinProducts, ['MatMul'], ['Reshape', 'Mul', 'ReduceSum']);
   });
 

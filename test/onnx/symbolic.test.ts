@@ -71,3 +71,10 @@ describe.each(criticNames.filter((name) => !/large|35/.test(name)))('critic %s',
     symbolic.dispose();
   });
 });
+
+test('rows without values are reshaped', () => {
+  const graph = trace('empty', { x: { shape: ['B', 0] } }, ({ x }) => ({ y: tf.reshape(x!, [x!.shape[0]!, 1, 0]) }));
+  const session = compile(graph, { threadCount: 1 });
+  expect(session.run({ x: floatTensor(new Float32Array(0), [3, 0]) }).y!.dims).toEqual([3, 1, 0]);
+  session.dispose();
+});

@@ -126,6 +126,10 @@ describe('publishPackage', () => {
     await expect(publishPackage({ store, model: 'm', manifest: draft, files: new Map() })).rejects.toThrow(
       'manifest.json: expected graph file "policy.onnx" among files, got no files',
     );
+    const inherited: ManifestDraft = JSON.parse(JSON.stringify(draft).replaceAll('policy.onnx', 'constructor'));
+    await expect(publishPackage({ store, model: 'm', manifest: inherited, files: new Map() })).rejects.toThrow(
+      'manifest.json: expected graph file "constructor" among files, got no files',
+    );
     expect(await readdir(store)).toEqual([]);
   });
 

@@ -182,14 +182,19 @@ describe('traced equals eager', () => {
   }
 });
 
-test('the slope of softplus is exact relative to itself, also where it is far below 1', () => {
-  const x = [-60, -30, -16, -15, -12, -8, -1, 0, 3, 20, 60];
-  const fn: TracedFunction = (inputs) => ({ slope: tf.grad((v) => tf.sum(tf.softplus(v)))(inputs.x!) });
+const slopes: Record<string, [f: F, slope: (x: number) => number]> = {
+  softplus: [(x) => tf.softplus(x), (x) => 1 / (1 + Math.exp(-x))],
+  sigmoid: [(x) => tf.sigmoid(x), (x) => 1 / (2 * Math.cosh(x / 2)) ** 2],
+  tanh: [(x) => tf.tanh(x), (x) => 1 / Math.cosh(x) ** 2],
+};
+
+test.each(Object.entries(slopes))('the slope of %s is exact relative to itself, also far below 1', (_, [f, slope]) => {
+  const x = [-40, -30, -16, -15, -12, -8, -4, -1, 0, 3, 6, 8.9, 12, 40];
+  const fn: TracedFunction = (inputs) => ({ slope: tf.grad((v) => tf.sum(f(v)))(inputs.x!) });
   const { values } = runTraced(fn, { x: [x.length] }, { x: Float32Array.from(x) }).slope!;
-  x.forEach((at, i) => {
-    const slope = 1 / (1 + Math.exp(-at));
-    expect(Math.abs(values[i]! / slope - 1), `softplus'(${at})`).toBeLessThan(1e-5);
-  });
+  for (const [i, at] of x.entries()) {
+    expect(Math.abs(values[i]! / slope(Math.fround(at)) - 1), `at ${at}`).toBeLessThan(1e-5);
+  }
 });
 
 describe('matrix products', () => {

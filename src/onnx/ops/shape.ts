@@ -11,8 +11,9 @@ export function reshape(g: Builder, x: Value, shape: Shape): Value {
   }
   if (sameShape(x.shape, shape)) return x;
   const symbolicCount = shape.filter((size) => isSymbolic(size, g.symbols)).length;
+  // A size of 0 beside the one to be inferred leaves any number for it.
   const target =
-    symbolicCount === 1
+    symbolicCount === 1 && !shape.includes(0)
       ? integers(shape.map((size) => (isSymbolic(size, g.symbols) ? -1 : size)))
       : g.shapeTensor(shape);
   // allowzero: a size of 0 means 0, not "copy from the input".

@@ -44,6 +44,10 @@ function contentKey({ dtype, shape, constant }: Value): string | undefined {
 }
 
 function elements(constant: Constant): string | undefined {
-  if (constant.kind === 'fill') return Object.is(constant.fill, -0) ? '-0' : `${constant.fill}`;
-  return constant.data.length <= contentSizeMax ? `[${constant.data.join(',')}]` : undefined;
+  if (constant.kind === 'fill') return textOf(constant.fill);
+  return constant.data.length <= contentSizeMax
+    ? `[${Array.from<number | bigint, string>(constant.data, textOf)}]`
+    : undefined;
 }
+
+const textOf = (value: number | bigint): string => (Object.is(value, -0) ? '-0' : `${value}`);

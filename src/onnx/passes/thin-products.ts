@@ -16,9 +16,10 @@ export function replaceThinProducts(graph: Graph): Graph {
     const [a, b] = inputs as [Value, Value];
     if (a.shape.length < 3 || b.shape.length < 3) return undefined;
     if (a.shape.at(-1) === 1) return mul(g, a, b);
-    const [rows, columns] = outputs[0]!.shape.slice(-2);
+    const { shape } = outputs[0]!;
+    const [rows, columns] = shape.slice(-2);
     if (rows !== 1 || columns !== 1) return undefined;
     const row = reshape(g, b, [...b.shape.slice(0, -2), 1, b.shape.at(-2)!]);
-    return reduce(g, 'ReduceSum', mul(g, a, row), { axes: [a.shape.length - 1], keepDims: true });
+    return reduce(g, 'ReduceSum', mul(g, a, row), { axes: [shape.length - 1], keepDims: true });
   });
 }

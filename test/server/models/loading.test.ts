@@ -32,7 +32,7 @@ const computedMs = () => Number(readFileSync(schedule, 'utf8').split(' ')[0]) / 
 /** A turn of the event loop computes for at most so long while a version is loaded, as told in ticks of 4 ms; opening the file takes longer. */
 const turnMsMax = 25;
 
-test.runIf(existsSync(schedule))('no turn of the event loop computes for long', { timeout: 60_000 }, async () => {
+test.runIf(existsSync(schedule))('no turn of the event loop computes for long', { timeout: 240_000 }, async () => {
   const store = await temporaryStore([plain]);
   const aside = await temporaryStore([large]);
   expect((await stat(join(aside, 'large', '1', 'policy.primary.onnx'))).size).toBeGreaterThan(30e6);
@@ -50,7 +50,8 @@ test.runIf(existsSync(schedule))('no turn of the event loop computes for long', 
     timer = setImmediate(look);
   };
   let timer = setImmediate(look);
-  await server.models.refresh();
+  // Where both cores are busy, loading can take so long that it is given up and tried again.
+  while (server.models.list().length < 2) await server.models.refresh();
   clearImmediate(timer);
   expect(server.models.list().map(({ model }) => model)).toEqual(['large', 'small']);
   expect(turnCount).toBeGreaterThan(100);

@@ -227,7 +227,7 @@ describe('a package that lies', () => {
     expect((await client.listModels())[0]!.versions).toEqual([1]);
   });
 
-  test('bits that are flipped anywhere in a graph end nothing but that version', async () => {
+  test('bits that are flipped anywhere in a graph end nothing but that version', { timeout: 240_000 }, async () => {
     const store = await temporaryStore([hyper(1), hyper(2)]);
     const { client, server, lines } = await startTestServer([], { store });
     const random = createRandom(1);

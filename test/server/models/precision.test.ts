@@ -15,14 +15,19 @@ const probe: Probe = {
 };
 
 /** Replays the probe where the policy answers `action`. */
-function replay(action: number, on: Pick<ProbedNetworks, 'device' | 'precision'>, tolerance = probe.tolerance) {
+function replay(
+  action: number,
+  on: Pick<ProbedNetworks, 'device' | 'precision'>,
+  tolerance = probe.tolerance,
+  outputs = probe.outputs,
+) {
   const policy = { weights: undefined, fused: undefined, run: () => ({ action: Float32Array.of(action) }) };
   const served: ProbedNetworks = {
     ...{ model: 'ant', version: 3, observationSize: 1, actionSize: 1, contextSize: 0, critic: null, adaptation: null },
     ...on,
     policy: policy as unknown as ServedPolicy,
   };
-  return replayProbes(served, [{ ...probe, tolerance }]);
+  return replayProbes(served, [{ ...probe, tolerance, outputs }]);
 }
 
 const tf32 = { device: 'cuda', precision: 'tf32' } as const;
@@ -36,6 +41,14 @@ test('in TF32 probes may differ by 5e-3, or by their own tolerance where that is
   // Half of 4e-4 is more than 1e-4.
   await replay(1.0004, tf32);
   await expect(replay(1.0004, float32)).rejects.toThrow('expected 1 at 0 within 0.0001, got 1.000');
+});
+
+test('actions in small units are compared on a smaller one', async () => {
+  const small = { action: { shape: [1, 1], values: [5e-5] } };
+  await replay(5.05e-5, float32, 1e-4, small);
+  await expect(replay(-5e-5, float32, 1e-4, small)).rejects.toThrow(
+    'expected 0.00005 at 0 within 0.0001, got -0.00004',
+  );
 });
 
 test('a probe that a device fails says that its precision is a likely cause; of the cpu it does not', async () => {
