@@ -6,6 +6,12 @@ export function fill(array: Float32Array, draw: () => number): void {
   for (let i = 0; i < array.length; i++) array[i] = draw();
 }
 
+/** Of this process so far: a time that other processes do not lengthen. */
+export function processorMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
 export type AdamReference = {
   parameters: Float32Array;
   gradients: Float32Array;
