@@ -109,6 +109,7 @@ export class Serving {
         heldActionCount: () => this.#handlers?.lastActions.size ?? 0,
         versions: () => this.#models?.list().flatMap(({ versions }) => versions) ?? [],
         trying: this.trying,
+        isModelGone: (model) => this.#models?.isGone(model) ?? false,
       },
     });
   }

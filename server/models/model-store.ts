@@ -47,6 +47,8 @@ export class ModelStore {
   #isClosed = false;
   /** The running scan of the store. */
   #scan: Promise<void> | undefined;
+  /** Models that the store had at the last look. */
+  #published = new Set<string | undefined>();
   /** Looks at each model: a scan's, and those for admins beside it. */
   readonly #looks = new NamedTurns();
   /** Models that were looked at by themselves since the running scan began: it knows less of them. */
@@ -99,6 +101,11 @@ export class ModelStore {
 
   ready(): readonly ReadyModel[] {
     return this.list().map(({ model, versions }) => ({ model, versions: versions.map(({ version }) => version) }));
+  }
+
+  /** Whether the store did not have it at the last look. */
+  isGone(model: string): boolean {
+    return !this.#published.has(model);
   }
 
   /** Versions that take long to load: whether they are served is still to be seen. */
@@ -158,6 +165,10 @@ export class ModelStore {
     if (listing === undefined) return;
     this.#reportSkipped(listing);
     const { models: published, passedOver } = listing;
+    // The served models of an unreadable folder stay, since it may become readable again.
+    const unreadable = passedOver.filter(({ version }) => version === undefined);
+    const names = new Set([...published, ...unreadable].map(({ model }) => model));
+    this.#published = names;
     this.#loader.keepOnly(published);
     for (const { model } of published) this.#expect(model);
     const looks = new Set<Promise<void>>();
@@ -167,9 +178,7 @@ export class ModelStore {
       looks.add(look);
     }
     await Promise.all(looks);
-    // The served models of an unreadable folder stay, since it may become readable again.
-    const unreadable = passedOver.filter(({ version }) => version === undefined);
-    await this.#dropGone(new Set([...published, ...unreadable].map(({ model }) => model)));
+    await this.#dropGone(names);
   }
 
   #lookInScan(model: string, versions: readonly number[]): Promise<void> {
@@ -186,6 +195,7 @@ export class ModelStore {
       const versions = (await this.#list())?.models.find((found) => found.model === model)?.versions;
       // If it is gone, the next scan drops it.
       if (versions === undefined) return;
+      this.#published.add(model);
       this.#lookedAt.add(model);
       if (version !== undefined) this.#loader.retry({ model, version });
       this.#expect(model);

@@ -4,12 +4,11 @@ import { Registry } from 'prom-client';
 import type { StatusName } from '../../src/contract/status.ts';
 import { registerProcessMetrics } from '../../src/metrics/process-metrics.ts';
 import { type Labels, registerCounter, registerHistogram, registerReadings } from '../../src/metrics/readings.ts';
+import { GraphLabels } from './graph-labels.ts';
 import { registerRequests, secondBounds, slotsByStatus } from './request-metrics.ts';
 import { type MetricsSources, registerSources } from './source-metrics.ts';
 import { VersionLabels } from './version-labels.ts';
 
-/** Bounds the values of the label `graph`: packages may name their graphs' files as they like. */
-const graphLabelCountMax = 32;
 const rowBounds = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
 
 /** `other` is a method that the server does not have. */
@@ -46,7 +45,8 @@ type HeavyRun = { readonly graph: GraphNames; readonly rowCount: number; readonl
 export function createMetrics(sources: MetricsSources) {
   const registry = new Registry();
   registerProcessMetrics(registry);
-  registerSources(sources, registry);
+  const graphs = new GraphLabels();
+  registerSources(sources, graphs, registry);
   const versions = new VersionLabels();
   const kinds = kindsIn(registry);
   const calls = registerCalls(kinds);
@@ -57,17 +57,18 @@ export function createMetrics(sources: MetricsSources) {
     method: (name: MethodName) => ({ ...calls(name), answered: requests(name.method) }),
     work: registerWork(kinds),
     tls: registerTls(registry, kinds),
-    ...registerEvents(kinds),
-    ...registerGraphs(kinds, versions),
+    ...registerEvents(kinds, ({ model }) => sources.serving?.isModelGone(String(model)) ?? false),
+    ...registerGraphs(kinds, graphs, versions),
   };
 }
 
 type MethodName = { readonly type: GrpcType; readonly service: string; readonly method: string };
 type Kinds = ReturnType<typeof kindsIn>;
+type IsGone = (labels: Labels) => boolean;
 
 const kindsIn = (registry: Registry) => ({
-  counter: (name: string, help: string) => registerCounter(registry, { name, help }),
-  seconds: (name: string, help: string, isGone?: VersionLabels['isGone']) =>
+  counter: (name: string, help: string, isGone?: IsGone) => registerCounter(registry, { name, help, isGone }),
+  seconds: (name: string, help: string, isGone?: IsGone) =>
     registerHistogram(registry, { name, help, bounds: secondBounds, isGone }),
   rows: (name: string, help: string) => registerHistogram(registry, { name, help, bounds: rowBounds }),
 });
@@ -135,15 +136,18 @@ function registerTls(registry: Registry, { counter }: Kinds) {
   };
 }
 
-function registerEvents({ counter }: Kinds) {
+/** @param isGone whether the model that labels name has left the store */
+function registerEvents({ counter }: Kinds, isGone: IsGone) {
   const loads = counter(
     'hyperpolicy_model_loads_total',
     'Model versions loaded, refused, or withdrawn as a run did not end',
+    isGone,
   );
   const givenUp = counter('hyperpolicy_threads_given_up_total', 'Threads whose run did not end in time')({});
   const deviceFallbacks = counter(
     'hyperpolicy_device_fallbacks_total',
     'Model versions that a device refused and another serves',
+    isGone,
   );
   const fallbacks = counter('hyperpolicy_fallbacks_total', 'Actions that stood in for one that was not there in time');
   const connectionEnds = counter(
@@ -167,15 +171,13 @@ function registerEvents({ counter }: Kinds) {
   };
 }
 
-/** Heavy graphs by the names of their files, the first `graphLabelCountMax`, then `other`; waiting also by version. */
-function registerGraphs({ seconds, rows }: Kinds, { isGone }: VersionLabels) {
+/** Heavy graphs by their names; waiting also by version. */
+function registerGraphs({ seconds, rows }: Kinds, graphs: GraphLabels, { isGone }: VersionLabels) {
   const runs = seconds('hyperpolicy_heavy_run_seconds', 'Runs of primaries and plain critics');
   const batches = rows('hyperpolicy_batch_rows', 'Rows joined into one run of a heavy graph');
   const queue = seconds('hyperpolicy_queue_seconds', 'Waiting of requests for the turn of a heavy graph', isGone);
-  const names = new Set<string>();
   const open = ({ name, labels: ofVersion }: GraphNames) => {
-    if (names.size < graphLabelCountMax) names.add(name);
-    const labels = { graph: names.has(name) ? name : 'other' };
+    const labels = { graph: graphs.of(name) };
     return { ran: runs(labels), joined: batches(labels), waited: queue({ ...labels, ...ofVersion }) };
   };
   const opened = new WeakMap<GraphNames, ReturnType<typeof open>>();

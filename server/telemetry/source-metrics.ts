@@ -1,12 +1,13 @@
 /** What is read from the server's parts when a scraper asks: load beside its limits, caches, handles, versions, the build. */
 
 import type { Registry } from 'prom-client';
-import { type Labels, type Reading, registerReadings } from '../../src/metrics/readings.ts';
+import { type Labels, type Reading, registerReadings, summed } from '../../src/metrics/readings.ts';
 import type { SpanCounts } from '../../src/tracing/span-export.ts';
 import { type ServerConfig, serverVersion, stuckThreadCountMax } from '../config.ts';
 import type { HandleStore } from '../handles/handle-store.ts';
 import type { ContextCache } from '../weights/context-cache.ts';
 import type { LookupCounts } from '../weights/kept-weights.ts';
+import type { GraphLabels } from './graph-labels.ts';
 import { droppedLineCount } from './log.ts';
 
 /** Of a process. The parent of several answers only its admins, and leaves out what it does not have. */
@@ -36,6 +37,8 @@ export type ServingSources = {
   readonly spans: () => Readonly<SpanCounts> | undefined;
   /** Every version that is ready. */
   readonly versions: () => readonly VersionSource[];
+  /** Whether a model has left the store. */
+  readonly isModelGone: (model: string) => boolean;
   /** Every version that takes long to load. */
   readonly trying: () => readonly { readonly model: string; readonly version: number }[];
 };
@@ -66,7 +69,11 @@ const one = (value: number): readonly Reading[] => [{ labels: {}, value }];
 const by = (label: string, values: Readonly<Record<string, number>>, labels: Labels = {}): readonly Reading[] =>
   Object.entries(values).map(([name, value]) => ({ labels: { ...labels, [label]: name }, value }));
 
-export function registerSources({ eventLoopDelayUs, serving }: MetricsSources, registry: Registry): void {
+export function registerSources(
+  { eventLoopDelayUs, serving }: MetricsSources,
+  graphs: GraphLabels,
+  registry: Registry,
+): void {
   const register: Register = (name, help, read, aggregator = 'sum') => {
     const type = name.endsWith('_total') ? 'counter' : 'gauge';
     registerReadings(registry, { name: `hyperpolicy_${name}`, help, type, aggregator }, read);
@@ -78,7 +85,7 @@ export function registerSources({ eventLoopDelayUs, serving }: MetricsSources, r
   const unwritten = 'Lines of the log that could not be written';
   register('log_lines_dropped_total', unwritten, () => one(droppedLineCount()));
   if (serving === undefined) return;
-  registerLoad(register, serving);
+  registerLoad(register, graphs, serving);
   registerCaches(register, serving);
   registerHandles(register, serving);
   registerVersions(register, serving);
@@ -87,6 +94,7 @@ export function registerSources({ eventLoopDelayUs, serving }: MetricsSources, r
 
 function registerLoad(
   register: Register,
+  graphs: GraphLabels,
   {
     config,
     requestCount,
@@ -104,7 +112,12 @@ function registerLoad(
   const ofStreams = 'Messages of streams that wait for their answer; each stream has a limit of its own';
   register('stream_requests_in_flight', ofStreams, () => one(streamRequestCount()));
   const waiting = () =>
-    queues().map(({ name, labels, rowCount }) => ({ labels: { graph: name, ...labels }, value: rowCount }));
+    summed(
+      queues().map(({ name, labels, rowCount }) => ({
+        labels: { graph: graphs.of(name), ...labels },
+        value: rowCount,
+      })),
+    );
   register('queue_rows', 'Rows that wait for a heavy graph', waiting);
   const stuck = 'Threads in runs that do not end, which were given up';
   register('stuck_threads', stuck, () => one(stuckThreadCount()));

@@ -10,6 +10,16 @@ export type Labels = Readonly<Record<string, string | number>>;
 /** A value in Prometheus' form. */
 export type Reading = { readonly labels: Labels; readonly value: number; readonly metricName?: string };
 
+/** Readings of the same labels as one: a scrape with the same series twice is refused. */
+export function summed(readings: readonly Reading[]): readonly Reading[] {
+  const byKey = new Map<string, Reading>();
+  for (const reading of readings) {
+    const key = JSON.stringify(reading.labels);
+    byKey.set(key, { ...reading, value: reading.value + (byKey.get(key)?.value ?? 0) });
+  }
+  return [...byKey.values()];
+}
+
 type Named = { readonly name: string; readonly help: string };
 
 /** A metric that drops series. */

@@ -1,6 +1,8 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { GraphLabels } from '../../../server/telemetry/graph-labels.ts';
 import { ModelInferRequestSchema } from '../../../src/gen/inference/grpc_predict_v2_pb.ts';
 import { rawCaller } from '../../compliance/raw-call.ts';
 import { publishRandomPackage } from '../../random-package.ts';
@@ -297,4 +299,55 @@ test('requests are counted and timed by the version that answers, messages of st
   await stream.act({ observation });
   await stream.close();
   await expect.poll(requests, { timeout: 20_000 }).toEqual(stays);
+});
+
+test('a package that replaces another under its number while that is in use has one series of its queue with it', async () => {
+  const hyper = { model: 'hyper', policy: 'hyper', critic: 'none', ...sizes, contextSize: 2 } as const;
+  const store = await temporaryStore([hyper]);
+  const own = await startTestServer([], { store });
+  const stream = own.client.actStream({ model: 'hyper' });
+  await stream.act({ observation, context: [1, 2] });
+  await rm(join(store, 'hyper', '1'), { recursive: true });
+  await publishRandomPackage({ store, ...hyper, seed: 2 });
+  await own.server.models.refresh();
+  // parseExposition refuses a series that is there twice.
+  expect((await scrape(own)).get('hyperpolicy_queue_rows')!.samples).toEqual([
+    {
+      name: 'hyperpolicy_queue_rows',
+      labels: { graph: 'policy.primary.onnx', model: 'hyper', version: '1' },
+      value: 0,
+    },
+  ]);
+  await stream.close();
+});
+
+test('what was counted of a model goes when it leaves the store, and stays while it is refused', async () => {
+  const plain = { policy: 'plain', critic: 'none', ...sizes } as const;
+  const store = await temporaryStore([
+    { model: 'stays', ...plain },
+    { model: 'leaves', ...plain },
+  ]);
+  const own = await startTestServer([], { store });
+  await writeFile(join(store, 'stays', '1', 'policy.onnx'), 'damaged');
+  await rm(join(store, 'leaves'), { recursive: true });
+  await own.server.models.refresh();
+  const loads = async () =>
+    (await scrape(own))
+      .get('hyperpolicy_model_loads_total')!
+      .samples.map(({ labels: { model, result }, value }) => [model, result, value]);
+  // What goes is shown once more.
+  expect(await loads()).toContainEqual(['leaves', 'loaded', 1]);
+  expect((await loads()).map(([model]) => model)).not.toContain('leaves');
+  expect(await loads()).toContainEqual(['stays', 'loaded', 1]);
+  await publishRandomPackage({ store, model: 'leaves', ...plain });
+  await own.server.models.refresh();
+  expect(await loads()).toContainEqual(['leaves', 'loaded', 1]);
+  expect(await loads()).toContainEqual(['leaves', 'loaded', 1]);
+});
+
+test('graphs beyond the first 32 names are `other`', () => {
+  const graphs = new GraphLabels();
+  const names = Array.from({ length: 34 }, (_, i) => graphs.of(`graph${i}.onnx`));
+  expect(new Set(names).size).toBe(33);
+  expect([names[31], names[32], graphs.of('graph0.onnx')]).toEqual(['graph31.onnx', 'other', 'graph0.onnx']);
 });
