@@ -46,10 +46,11 @@ export class ContextHandles {
     const versions = this.#models.list().find((other) => other.model === model)?.versions ?? [];
     const served = versions.find((version) => isOf(binding, version));
     if (served !== undefined) return served;
+    const isReplaced = versions.some(({ version }) => version === binding.version);
     throw failedPrecondition({
       where: `${method} context_handle`,
       expected: `a handle of a version of model "${model}" that is ready (${versions.map(({ version }) => version).join(', ')})`,
-      actual: `one of version ${binding.version}, which is gone`,
+      actual: isReplaced ? ofEarlierPackage(binding) : `one of version ${binding.version}, which is gone`,
       remedy: 'Adapt again',
     });
   }
@@ -62,10 +63,12 @@ export class ContextHandles {
     if (source.case !== 'contextHandle') return undefined;
     const { binding, state } = this.#own(method, source.value, call);
     if (isOf(binding, served)) return state;
+    const ofOther =
+      binding.version === served.version ? ofEarlierPackage(binding) : `one of version ${binding.version}`;
     throw failedPrecondition({
       where: `${method} context_handle`,
       expected: `a handle of model "${served.model}" version ${served.version}`,
-      actual: binding.model === served.model ? `one of version ${binding.version}` : 'one of another model',
+      actual: binding.model === served.model ? ofOther : 'one of another model',
       remedy: 'Name no version, or adapt again',
     });
   }
@@ -86,6 +89,9 @@ export class ContextHandles {
     throw notFound({ where, expected, actual: 'one of another server, or of this one before it was started', remedy });
   }
 }
+
+/** The package was published again under its number. */
+const ofEarlierPackage = ({ version }: Binding): string => `one of an earlier package of version ${version}`;
 
 const isOf = (binding: Binding, { model, version, publishedAtMs }: ServedVersion): boolean =>
   binding.model === model && binding.version === version && binding.publishedAtMs === publishedAtMs;

@@ -531,6 +531,25 @@ describe('a handle and its version', () => {
     });
   });
 
+  test('a package that is published again under its number takes the handles of the earlier one with it, and says so', async () => {
+    const store = await temporaryStore([pearl]);
+    const { client, server } = await startTestServer([], { store });
+    const { contextHandle } = await client.adapt({ model: 'pearl' });
+    await rm(join(store, 'pearl', '1'), { recursive: true });
+    await publishRandomPackage({ store, ...pearl, seed: 2 });
+    await server.models.refresh();
+    const asked = { model: 'pearl', observation: observations, contextHandle };
+    await expect(client.act(asked)).rejects.toMatchObject({
+      kind: 'failed_precondition',
+      message:
+        'Act context_handle: expected a handle of a version of model "pearl" that is ready (1), got one of an earlier package of version 1. Adapt again',
+    });
+    await expect(client.act({ ...asked, version: 1 })).rejects.toMatchObject({
+      message:
+        'Act context_handle: expected a handle of model "pearl" version 1, got one of an earlier package of version 1. Name no version, or adapt again',
+    });
+  });
+
   test('another model does not take it', async () => {
     const { client } = await startTestServer([pearl, plainPearl]);
     const { contextHandle } = await client.adapt({ model: 'pearl' });
