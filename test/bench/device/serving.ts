@@ -20,7 +20,10 @@ const kinds: Readonly<Record<string, RandomOptions>> = {
   'plain policy, sampled': { policy: 'plain', critic: 'none', contextSize: 0, stochastic: true },
   'plain policy with a context': { policy: 'plain', critic: 'none', contextSize: sizes.contextSize },
   'plain policy that adapts': { policy: 'plain', critic: 'none', contextSize: 0, stochastic: true, adapt: true },
-  'plain policy with a context that adapts': { policy: 'plain', critic: 'none', stochastic: true, adapt: true },
+  'plain policy with a context that adapts': {
+    ...{ policy: 'plain', critic: 'none', stochastic: true, adapt: true },
+    contextSize: sizes.contextSize,
+  },
   'plain policy with an encoder': { policy: 'plain', critic: 'none', encoder: true },
   'hyper policy': { policy: 'hyper', critic: 'none' },
   'hyper policy with a gradient step': { policy: 'hyper', critic: 'none', stochastic: true, adapt: true },
