@@ -129,9 +129,12 @@ test('a reward that no loss can hold: where, and the best policy before it is pu
 
 test('a run whose last step is done and whose networks cannot be written: what is kept, and the command that publishes it', async () => {
   const folder = place('unpublished', {});
+  expect((await runCommand(train('--steps', '100', '--publish', 'none'), folder)).code).toBe(0);
   const inTheWay = join(folder, 'r/networks/actor.safetensors');
+  rmSync(inTheWay, { force: true });
   mkdirSync(inTheWay, { recursive: true });
-  const { code, stdout, stderr } = await runCommand(train('--steps', '150'), folder);
+  const longer = ['train', 'td3', '--run', 'r', '--resume', '--steps', '150', '--publish', 'best'];
+  const { code, stdout, stderr } = await runCommand(longer, folder);
   expect([code, stdout]).toEqual([1, '']);
   const [told, command] = lastLine(stderr).split(' with: ');
   expect(told).toMatch(

@@ -4,9 +4,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect, onTestFinished, test, vi } from 'vitest';
+import type * as serverProcess from '../../clients/cli/server-process.ts';
 import { temporaryStore } from '../server/fixtures.ts';
-
-type Module = typeof import('../../clients/cli/server-process.ts');
 
 test('lines that are JSON but no objects are in its file, and not taken for its log', async () => {
   const folder = await temporaryStore([{ model: 'plain', policy: 'plain', critic: 'none' }]);
@@ -16,7 +15,7 @@ test('lines that are JSON but no objects are in its file, and not taken for its 
   vi.stubEnv('NODE_OPTIONS', `--import ${pathToFileURL(first).href}`);
   onTestFinished(() => void vi.unstubAllEnvs());
   const built = new URL('../../dist/clients/cli/server-process.js', import.meta.url).href;
-  const { startServerProcess } = (await import(built)) as Module;
+  const { startServerProcess } = (await import(built)) as typeof serverProcess;
   const end = new AbortController();
   const logFile = join(folder, 'server.log');
   const warned: string[] = [];
