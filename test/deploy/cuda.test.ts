@@ -334,7 +334,7 @@ test('the check holds on the cpu, every section', { timeout: 600_000 }, () => {
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, unknown>);
   const checks = lines.filter((line) => 'check' in line);
-  expect(checks.filter(({ check: name }) => name === 'served, probes within 1e-4')).toHaveLength(10);
+  expect(checks.filter(({ check: name }) => name === 'served, probes within 1e-4')).toHaveLength(12);
   expect(checks.every(({ ok }) => ok === true)).toBe(true);
   expect(lines.filter(({ note }) => note === 'section').map(({ name }) => name)).toEqual([
     'serving',
