@@ -401,7 +401,7 @@ test('beside cuda, webgpu is left out with the reason where there is no Vulkan d
 withWebgpu('beside cuda, every kind is served on webgpu where there is a Vulkan driver', { timeout: 300_000 }, () => {
   const { status, stdout, stderr } = check('--device', 'cuda', '--quick', '--only', 'webgpu');
   expect(status, `${stdout}${stderr}`).toBe(0);
-  expect(stdout.match(/"served, probes within 1e-4","ok":true,"device":"webgpu"/g)).toHaveLength(10);
+  expect(stdout.match(/"served, probes within 1e-4","ok":true,"device":"webgpu"/g)).toHaveLength(12);
 });
 
 test('what the check does not know is refused', () => {
