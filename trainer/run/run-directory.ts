@@ -159,8 +159,10 @@ function begin(directory: string, { isAgain }: { readonly isAgain: boolean }): v
  * @throws HyperpolicyError invalid_argument: there are files that a new run would remove or write over, and no run has begun there
  */
 function requireOwn(directory: string): void {
-  if (hasRunConfig(directory) || logTells(directory, startMessage)) return;
-  const foreign = taken.filter((name) => existsSync(join(directory, name)));
+  // The log begins before the first of the others. A config alone is a run's that was killed between the two, or settings for one.
+  if (logTells(directory, startMessage)) return;
+  const mayBeThere = hasRunConfig(directory) ? [configFile] : [];
+  const foreign = taken.filter((name) => !mayBeThere.includes(name) && existsSync(join(directory, name)));
   if (foreign.length === 0) return;
   throw invalidArgument({
     where: whereOf(directory),

@@ -106,6 +106,12 @@ describe('a run directory', () => {
     expect(await readdir(directory)).toEqual(['best', 'config.json', 'metrics.csv', 'tensorboard', 'train.log']);
     expect(await readFile(path, 'utf8')).toBe('{"name": "theirs"}');
     expect(await readFile(join(directory, 'best', 'model.bin'), 'utf8')).toBe('theirs');
+    // Settings, such as those that --print-config wrote, are not a run that began.
+    await writeFile(path, JSON.stringify(configOf(5)));
+    await expect(openAndRelease(configOf(5))).rejects.toThrow(
+      'got one with metrics.csv, best, tensorboard, which no run made',
+    );
+    expect(await readFile(join(directory, 'best', 'model.bin'), 'utf8')).toBe('theirs');
   });
 
   test('with other files is taken, and keeps them', async () => {
@@ -121,13 +127,13 @@ describe('a run directory', () => {
     await openAndRelease(configOf(5));
     expect(await readdir(directory)).toEqual(['config.json']);
     // After some metrics.
+    await appendFile(join(directory, 'train.log'), '{"level":30,"msg":"training starts"}\n');
     await writeFile(join(directory, 'metrics.jsonl'), '');
     await mkdir(join(directory, 'best', '100'), { recursive: true });
     await openAndRelease(configOf(6));
-    expect(await readdir(directory)).toEqual(['config.json']);
+    expect(await readdir(directory)).toEqual(['config.json', 'train.log']);
     // The log alone tells of it.
     await writeFile(path, '');
-    await appendFile(join(directory, 'train.log'), '{"level":30,"msg":"training starts"}\n');
     await writeFile(join(directory, 'metrics.jsonl'), '');
     await openAndRelease(configOf(7));
     expect(await readdir(directory)).toEqual(['config.json', 'train.log']);
