@@ -179,6 +179,7 @@ function unpackedByLibrary(call: LibraryCall, stream: ServerHttp2Stream, listene
   const internals = internalsOf(call);
   let isAsked = false;
   let isAsking = false;
+  let isStopped = false;
   let givenCount = 0;
   /** A loop, since the library may deliver a message before `startRead` returns. */
   function read(): void {
@@ -200,14 +201,16 @@ function unpackedByLibrary(call: LibraryCall, stream: ServerHttp2Stream, listene
       read();
     },
     onReceiveHalfClose() {
-      if (!stream.aborted) listener.finish();
+      if (!isStopped && !stream.aborted) listener.finish();
     },
     stop() {
+      isStopped = true;
       freeArrived(internals);
       drop(stream);
     },
     look() {
-      if (!isAmidMessage(internals)) return undefined;
+      // The library's decoder stays in the middle of the message that was freed.
+      if (isStopped || !isAmidMessage(internals)) return undefined;
       gatherArrived(internals);
       return { index: givenCount, bytes: arrivedBytes(internals), isAwaited: isAsked };
     },

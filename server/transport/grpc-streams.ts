@@ -200,6 +200,7 @@ class StreamCall<Request, Response> implements ResponseSink<Response>, MessageLi
   }
 
   refuse(error: unknown): void {
+    if (this.#isEnded) return;
     this.#session.abandon();
     this.#fail(error);
   }
