@@ -21,7 +21,7 @@ import type { GrpcMethod } from './transport/grpc-call.ts';
 import { streamMethod } from './transport/grpc-streams.ts';
 import { unaryMethods } from './transport/grpc-unary.ts';
 import type { Health } from './transport/health.ts';
-import { createGate, describeStatus, type MethodDeps, ownGateCountMax } from './transport/invocation.ts';
+import { createDescribe, createGate, type MethodDeps, ownGateCountMax } from './transport/invocation.ts';
 
 /** Needed for the methods of any gRPC port. */
 export type PortSources = {
@@ -45,9 +45,9 @@ const actCodec = { decode: decodeActRequest, encode: encodeActResponse };
 const actStreamCodec = { decode: decodeActStreamRequest, encode: encodeActStreamResponse };
 
 function policyMethods({ handlers, deps }: MethodSources): GrpcMethod[] {
-  const { config, log } = deps;
+  const { config } = deps;
   const { answer, handles } = handlers;
-  const describe = (error: unknown, call: Call) => describeStatus(error, 'ActStream', call, log);
+  const describe = createDescribe('ActStream', deps);
   const actStream = createActStreamHandler({ handles, config, answer, describe });
   return [
     ...unaryMethods(PolicyService, handlers, deps, { codecs: { act: actCodec } }),
@@ -56,7 +56,7 @@ function policyMethods({ handlers, deps }: MethodSources): GrpcMethod[] {
 }
 
 function inferenceMethods({ models, health, deps }: MethodSources): GrpcMethod[] {
-  const { config, log, metrics } = deps;
+  const { config, metrics } = deps;
   const kserve = createKserve({ models, config, work: metrics.work('ModelInfer') });
   const extensions = ['model_configuration', 'model_repository(index)', 'schedule_policy', 'statistics'];
   const about = {
@@ -64,11 +64,12 @@ function inferenceMethods({ models, health, deps }: MethodSources): GrpcMethod[]
     serverReady: () => ({ ready: health.serving }),
     serverMetadata: () => ({ name: 'hyperpolicy', version: serverVersion, extensions }),
   };
+  const describe = createDescribe('ModelStreamInfer', deps);
   const streamed = async (request: ModelInferRequest, call: Call) => {
     try {
       return { inferResponse: await kserve.modelInfer(request, call) };
     } catch (error) {
-      const { name, text } = describeStatus(error, 'ModelStreamInfer', call, log);
+      const { name, text } = describe(error, call);
       call.end(name);
       return { errorMessage: text, inferResponse: { id: request.id } };
     }

@@ -2,8 +2,8 @@
  * Act: observations [B, O] to actions [B, A], float32, environment units.
  *
  * Errors: NOT_FOUND model, version, label or handle; INVALID_ARGUMENT a tensor; FAILED_PRECONDITION fingerprint, no policy,
- * sampling a deterministic policy, a handle of another version; without a fallback also DEADLINE_EXCEEDED no answer in time and
- * RESOURCE_EXHAUSTED queue full. Statuses and metrics are applied in transport/invocation.ts.
+ * sampling a deterministic policy, a handle of another version; RESOURCE_EXHAUSTED no memory for the run; without a fallback also
+ * DEADLINE_EXCEEDED no answer in time and RESOURCE_EXHAUSTED queue full. Statuses and metrics are applied in transport/invocation.ts.
  */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
@@ -69,7 +69,8 @@ class ActTask extends Task {
     const inTime = answerByDue(answer, this.due, () => this.#late('The weights that it needs are being made'));
     if (fallback === 'error') return inTime;
     return inTime.catch((error: unknown) => {
-      if (!(error instanceof HyperpolicyError)) throw error;
+      // A fault is no lack of time: a stand-in would hide that the version does not run.
+      if (!(error instanceof HyperpolicyError) || error.isFault) throw error;
       if (error.kind === 'resource_exhausted') return this.#standIn(fallback, 'overload');
       // On a busy event loop the queue may refuse late work before the timer of the answer fires.
       if (error.kind === 'deadline_exceeded') return this.#standIn(fallback, this.due?.reason ?? 'deadline');

@@ -5,7 +5,7 @@ import type { StatusName } from '../../src/contract/status.ts';
 import { registerProcessMetrics } from '../../src/metrics/process-metrics.ts';
 import { type Labels, registerCounter, registerHistogram, registerReadings } from '../../src/metrics/readings.ts';
 import { GraphLabels } from './graph-labels.ts';
-import { registerRequests, secondBounds, slotsByStatus } from './request-metrics.ts';
+import { registerRequests, registerRunFaults, secondBounds, slotsByStatus } from './request-metrics.ts';
 import { type MetricsSources, registerSources } from './source-metrics.ts';
 import { VersionLabels } from './version-labels.ts';
 
@@ -55,6 +55,7 @@ export function createMetrics(sources: MetricsSources) {
     registry,
     versions,
     method: (name: MethodName) => ({ ...calls(name), answered: requests(name.method) }),
+    runFault: registerRunFaults(registry),
     work: registerWork(kinds),
     tls: registerTls(registry, kinds),
     ...registerEvents(kinds, ({ model }) => sources.serving?.isModelGone(String(model)) ?? false),

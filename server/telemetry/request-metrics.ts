@@ -22,6 +22,14 @@ export const slotsByStatus = (slot: (grpc_code: string) => Slot): Readonly<Recor
     Slot
   >;
 
+/** @returns what counts requests that failed because their run did, though not as an internal fault */
+export function registerRunFaults(registry: Registry): (status: StatusName) => void {
+  const help = 'Requests that failed as there was no memory for their run or no code for the GPU, by status code';
+  const count = registerCounter(registry, { name: 'hyperpolicy_run_faults_total', help });
+  const byStatus = slotsByStatus((grpc_code) => count({ grpc_code }));
+  return (status) => void byStatus[status].value++;
+}
+
 /** Counts a request that has ended. */
 export type CountAnswer = (status: StatusName, seconds: number, answeredBy?: AnsweredBy) => void;
 

@@ -5,11 +5,12 @@
  */
 
 import type { Logger } from 'pino';
-import { invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
+import { HyperpolicyError, invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
 import type { StatusName } from '../../src/contract/status.ts';
+import { createNotes, type Note } from '../../src/pacing/notes.ts';
 import { type Access, openAccess } from '../access/access.ts';
 import type { Caller } from '../call/caller.ts';
-import type { HeaderReader, OpenRecord, RequestRecorder } from '../call/request-record.ts';
+import type { AnsweredBy, HeaderReader, OpenRecord, RequestRecorder } from '../call/request-record.ts';
 import { type Call, type Client, createCall, type UnaryHandler } from '../call/rpc.ts';
 import { type Status, statusOf } from '../call/status.ts';
 import type { ServerConfig } from '../config.ts';
@@ -69,6 +70,7 @@ export type Transport<Wire, Request, Response, Encoded> = {
 export class Invocations {
   readonly name: string;
   readonly counts: MethodMetrics;
+  readonly describe: Describe;
   readonly #inputName: string;
   readonly #deps: MethodDeps;
   readonly #openRecord: OpenRecord | undefined;
@@ -76,6 +78,7 @@ export class Invocations {
   constructor({ parent: { typeName }, name, input }: MethodNames, type: GrpcType, deps: MethodDeps) {
     this.name = name;
     this.counts = deps.metrics.method({ type, service: typeName, method: name });
+    this.describe = createDescribe(name, deps);
     this.#inputName = input.typeName;
     this.#deps = deps;
     this.#openRecord = deps.recorder?.(typeName, name);
@@ -158,11 +161,6 @@ export class Invocations {
     return bytes;
   }
 
-  /** As describeStatus. */
-  describe(error: unknown, call: Call): Status {
-    return describeStatus(error, this.name, call, this.#deps.log);
-  }
-
   /** Counts how a call ended. A stream's messages have ends of their own. */
   end(status: StatusName, call: Call): void {
     this.counts.handled(status, secondsOf(call));
@@ -219,12 +217,39 @@ export class Invocations {
 const secondsOf = ({ receivedAtMs }: Call): number => (performance.now() - receivedAtMs) / 1000;
 
 /** The status for an error. Faults are logged with the request id. */
-export function describeStatus(error: unknown, method: string, call: Call, log: Logger): Status {
-  const status = statusOf(error, () => call.requestId());
-  if (status.name === 'INTERNAL') {
-    log.error({ err: error, method, requestId: call.requestId(), ...call.record?.fields() }, 'internal fault');
-  } else log.debug({ method, status: status.name, reason: status.text }, 'request refused');
-  return status;
+export type Describe = (error: unknown, call: Call) => Status;
+
+/** Of the requests of a method. */
+export function createDescribe(method: string, { log, metrics }: Pick<MethodDeps, 'log' | 'metrics'>): Describe {
+  const noteOf = createFaultNotes(log);
+  return (error, call) => {
+    const status = statusOf(error, () => call.requestId());
+    const about = () => ({ err: error, method, requestId: call.requestId(), ...call.record?.fields() });
+    if (status.name === 'INTERNAL') log.error(about(), 'internal fault');
+    else if (error instanceof HyperpolicyError && error.isFault) {
+      metrics.runFault(status.name);
+      const { where, expected } = error;
+      noteOf(call.answeredBy)(`${where}: expected ${expected}`, {
+        status: status.name,
+        ...call.answeredBy,
+        ...about(),
+      });
+    } else log.debug({ method, status: status.name, reason: status.text }, 'request refused');
+    return status;
+  };
+}
+
+/** Notes of each version: all its requests may fail. */
+function createFaultNotes(log: Logger): (answeredBy: AnsweredBy | undefined) => Note {
+  const create = () => createNotes(log, 'run failed', 'requestCount', 'error');
+  const ofNobody = create();
+  const notes = new WeakMap<AnsweredBy, Note>();
+  return (answeredBy) => {
+    if (answeredBy === undefined) return ofNobody;
+    const note = notes.get(answeredBy) ?? create();
+    notes.set(answeredBy, note);
+    return note;
+  };
 }
 
 const tooManyRequests = (method: string, limit: number) =>

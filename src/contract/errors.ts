@@ -14,6 +14,8 @@ export type ErrorFields = {
   readonly actual: string;
   /** One sentence that says what to do about it, without its full stop. */
   readonly remedy?: string | undefined;
+  /** It is neither the request's nor a bound's: whoever runs the process has to act, so a server logs it and alerts, whatever the kind. */
+  readonly isFault?: boolean | undefined;
   readonly cause?: unknown;
 };
 
@@ -28,8 +30,9 @@ export class HyperpolicyError extends Error {
   readonly expected: string;
   readonly actual: string;
   readonly remedy: string | undefined;
+  readonly isFault: boolean;
 
-  constructor({ kind, where, expected, actual, remedy, cause }: ErrorFields) {
+  constructor({ kind, where, expected, actual, remedy, isFault = false, cause }: ErrorFields) {
     const advice = remedy === undefined ? '' : `. ${remedy}`;
     super(`${where}: expected ${expected}, got ${actual}${advice}`, cause === undefined ? undefined : { cause });
     this.name = 'HyperpolicyError';
@@ -38,6 +41,7 @@ export class HyperpolicyError extends Error {
     this.expected = expected;
     this.actual = actual;
     this.remedy = remedy;
+    this.isFault = isFault;
   }
 }
 

@@ -26,11 +26,12 @@ export type LinkOptions<Asked extends Questions> = {
 /** Questions that may be open at once on one link. */
 const openCountMax = 4096;
 
-/** `fields` of a HyperpolicyError. */
+/** `fields` of a HyperpolicyError, and the text of its cause. */
 type WireError = {
   readonly message: string;
   readonly stack: string | undefined;
   readonly fields?: ErrorFields;
+  readonly cause?: string | undefined;
 };
 type Message =
   | { readonly ask: number; readonly kind: string; readonly body: unknown }
@@ -128,13 +129,15 @@ const gone = (where: string, cause?: unknown) =>
 function toWire(error: unknown): WireError {
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
   if (!(error instanceof HyperpolicyError)) return { message, stack };
-  const { kind, where, expected, actual, remedy } = error;
-  return { message, stack, fields: { kind, where, expected, actual, remedy } };
+  const { kind, where, expected, actual, remedy, isFault, cause } = error;
+  const fields = { kind, where, expected, actual, remedy, isFault };
+  return { message, stack, fields, cause: cause instanceof Error ? cause.message : undefined };
 }
 
 /** The error with the stack of the other side. */
-function fromWire({ message, stack, fields }: WireError): Error {
-  const error = fields === undefined ? new Error(message) : new HyperpolicyError(fields);
+function fromWire({ message, stack, fields, cause: text }: WireError): Error {
+  const cause = text === undefined ? undefined : new Error(text);
+  const error = fields === undefined ? new Error(message) : new HyperpolicyError({ ...fields, cause });
   if (stack !== undefined) error.stack = stack;
   return error;
 }

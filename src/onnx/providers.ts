@@ -48,13 +48,19 @@ export function isInstalled(device: Device): boolean {
 
 /** The error where a device was asked for and is not there. */
 export const missingDevice = (where: string, device: Device, actual: string, cause?: unknown): HyperpolicyError =>
-  failedPrecondition({
-    where,
-    expected: `the ${device} device`,
-    actual,
-    remedy: remedyFor(device, actual),
-    cause,
-  });
+  failedPrecondition(missing(where, device, actual, cause));
+
+/** The same where a graph that was opened on the device does not run there. */
+export const missingInRun = (where: string, device: Device, actual: string, cause: unknown): HyperpolicyError =>
+  failedPrecondition({ ...missing(where, device, actual, cause), isFault: true });
+
+const missing = (where: string, device: Device, actual: string, cause: unknown) => ({
+  where,
+  expected: `the ${device} device`,
+  actual,
+  remedy: remedyFor(device, actual),
+  cause,
+});
 
 function remedyFor(device: Device, actual: string): string {
   if (lacksArchitecture(actual)) return architectureRemedy;
@@ -74,6 +80,7 @@ export const fullDevice = (
     expected: `memory of the ${device} device for ${use}`,
     actual,
     remedy: lessOf(device, use),
+    isFault: use === 'a run of this graph',
     cause,
   });
 

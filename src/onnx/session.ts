@@ -6,7 +6,15 @@ import { checkForeign } from './foreign.ts';
 import { type NativeSession, type NativeTensorMap, nativeBinding, runInPlace } from './native.ts';
 import { requirePrecision } from './precision.ts';
 import { clauseOf, lacksArchitecture, lacksDevice, lacksMemory } from './provider-faults.ts';
-import { candidates, type Device, type DeviceName, fullDevice, isInstalled, missingDevice } from './providers.ts';
+import {
+  candidates,
+  type Device,
+  type DeviceName,
+  fullDevice,
+  isInstalled,
+  missingDevice,
+  missingInRun,
+} from './providers.ts';
 import { checkForWebgpu } from './webgpu-faults.ts';
 
 export { Tensor };
@@ -151,11 +159,11 @@ function wrap(native: NativeSession, { device, skipped, name }: Taken): Session 
   };
 }
 
-/** What a run throws: the runtime's error, unless its text tells that the device cannot do it. */
+/** What a run throws: the runtime's error, unless its text tells that the device cannot do it. That is a fault, too, of which the caller is told more. */
 function faultOfRun(cause: unknown, device: Device, name: string): unknown {
   const text = (cause as Error).message;
   if (lacksMemory(text)) return fullDevice(name, { device, use: 'a run of this graph', actual: clauseOf(text), cause });
-  if (lacksArchitecture(text)) return missingDevice(name, device, clauseOf(text), cause);
+  if (lacksArchitecture(text)) return missingInRun(name, device, clauseOf(text), cause);
   return cause;
 }
 

@@ -61,6 +61,7 @@ test.each(lacksOfMemory)('no memory in a run, also the first: %s', (clause, text
       kind: 'resource_exhausted',
       message: `critic: expected memory of the cuda device for a run of this graph, got ${clause}. Send smaller batches, serve fewer models or versions there, or choose --device cpu`,
       cause: { message: text },
+      isFault: true,
     });
     expect(isPassing(error)).toBe(true);
   }
@@ -108,8 +109,11 @@ test.each(lacksOfCode)(
     runsFail(text);
     const session = openOn('cuda');
     onTestFinished(() => session.dispose());
-    for (const error of [loaded, thrown(() => session.run({})), thrown(() => warmUp(session, 1, 'critic'))]) {
+    const [ran, warmed] = [thrown(() => session.run({})), thrown(() => warmUp(session, 1, 'critic'))];
+    for (const error of [loaded, ran, warmed]) {
       expect(error).toMatchObject({
+        // A load is refused, with a line of its own in the log.
+        isFault: error !== loaded,
         kind: 'failed_precondition',
         actual: clause,
         remedy:
