@@ -19,7 +19,7 @@ export type ModelStoreOptions = Omit<PackageLoaderOptions, 'store' | 'onWithdraw
   readonly config: ServerConfig;
   /** The labels of a model changed and were read again, or refused. */
   readonly onLabels: (result: 'loaded' | 'refused') => void;
-  /** Called after each look at the store, and at a model beside others. */
+  /** Called after each look at the store, and at a model that changed where others take long or that was asked for. */
   readonly onChange: (modelCount: number) => void;
 };
 
@@ -184,10 +184,19 @@ export class ModelStore {
   #lookInScan(model: string, versions: readonly number[]): Promise<void> {
     return this.#looks.take(model, async () => {
       if (this.#lookedAt.has(model)) return;
+      const before = this.#told(model);
       await this.#refreshModel(model, versions);
       // The end of the scan may be far.
-      if (this.#loader.lookCountMax > 1) this.#options.onChange(this.#models.size);
+      if (this.#loader.lookCountMax > 1 && !isDeepStrictEqual(this.#told(model), before)) {
+        this.#options.onChange(this.#models.size);
+      }
     });
+  }
+
+  /** What is told of a model: its versions that are ready, and those that take long. */
+  #told(model: string): readonly unknown[] {
+    const ready = this.#models.get(model)?.versions.map(({ version }) => version);
+    return [ready, this.trying.filter((version) => version.model === model)];
   }
 
   #lookAtOne({ model, version }: AskedModel): Promise<void> {

@@ -118,8 +118,9 @@ export class PackageLoader {
     return this.#anyHangs ? trialCountMax : 1;
   }
 
+  /** A thread that was given up may stay so until the end, so beside requests it counts no more: only versions that are being tried do. */
   get #anyHangs(): boolean {
-    return this.#options.stuckCount() + this.trying.length > 0;
+    return this.trying.length > 0 || (!this.#hasRequests && this.#options.stuckCount() > 0);
   }
 
   /** Resolves when a version is tried to its end, which `versionOf` may not wait for. Undefined where it has told already. */

@@ -273,6 +273,22 @@ describe('a version that takes long', () => {
     expect(lines.at(-2)).toMatchObject({ msg: 'several versions take long: the rest is loaded later', leftCount: 6 });
   });
 
+  test('has others tried beside it, and tells of those that changed', async () => {
+    const { store, models, hold, openings, told } = await openedWithSlow();
+    const added = ['a', 'b'];
+    const goOnWith = added.map((model) => hold(`${model}/1`));
+    for (const model of added) await publishRandomPackage({ store, ...hyper, model });
+    told.length = 0;
+    const looking = models.refresh();
+    for (const model of added) await vi.waitFor(() => expect(openings).toContain(join(store, model, '1')), 30_000);
+    for (const go of goOnWith) go();
+    await looking;
+    // Of either, and of the end of the scan.
+    expect(told).toHaveLength(3);
+    await models.refresh();
+    expect(told).toHaveLength(4);
+  });
+
   test('is freed where it was unloaded meanwhile', async () => {
     const { store, models, goOn, networks, lines } = await openedWithSlow();
     await writeRouting(store, 'hyper', { ...emptyRouting, withheld: [1] });
@@ -364,6 +380,19 @@ describe('a version that takes long', () => {
     expect([isGivenUp, loader.trying, onLoad.mock.calls]).toEqual([true, [], []]);
     expect(lines.map(({ msg }) => msg)).toEqual(['model version takes long: nothing waits for it']);
   });
+});
+
+test('a stuck thread has several models loaded at once during the start, and not beside requests', async () => {
+  const stuck = { stuckCount: () => 1, stuckCountMax: 3 };
+  const { loader } = loaderOf({
+    store: await temporaryStore(),
+    devices: ['cpu'],
+    networks: networkOptions(),
+    ...stuck,
+  });
+  expect(loader.lookCountMax).toBe(4);
+  loader.yieldToRequests();
+  expect(loader.lookCountMax).toBe(1);
 });
 
 test('nothing is loaded while too many threads are in runs that do not end, and again once they have ended', async () => {
