@@ -80,7 +80,7 @@ const serverConfigSchema = z.strictObject({
   loadMsMax: someMilliseconds.default(60_000),
   /** Threads inside one run of a heavy graph. */
   threadCount: integer(1, 256).default(1),
-  /** Device of heavy graphs; `auto` is CUDA if it is installed, else the CPU. */
+  /** Device of heavy graphs; `auto` is CUDA if its provider is installed, and the CPU for versions that CUDA refuses. */
   device: oneOf(deviceNames).default('auto'),
   /** Products on a CUDA device; `tf32` is faster, and outputs differ by about 3e-4. */
   precision: oneOf(precisionNames).default('float32'),

@@ -78,7 +78,7 @@ export const commonSchema = z.strictObject({
   }),
   device: setting(oneOf(deviceNames).optional(), {
     flag: '--device <name>',
-    help: 'where the traced engine computes the updates; auto: cuda if it is installed, else cpu. webgpu is for serving and is refused',
+    help: 'where the traced engine computes the updates; auto: cuda if a small graph runs there, else cpu. webgpu is for serving and is refused',
     defaultText: 'cpu',
   }),
   checkpointMinutes: setting(positive(checkpointMinutesMax).optional(), {
