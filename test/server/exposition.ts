@@ -55,6 +55,7 @@ function parseLabels(text: string): Record<string, string> {
 
 function numberOf(text: string): number {
   const value = text === '+Inf' ? Number.POSITIVE_INFINITY : text === '-Inf' ? Number.NEGATIVE_INFINITY : Number(text);
-  if (Number.isNaN(value) && text !== 'NaN') throw new Error(`not a value: ${text}`);
+  // prom-client writes `Nan`, Prometheus reads it in any case; so are the means of the event loop's delay before the first one.
+  if (Number.isNaN(value) && text.toLowerCase() !== 'nan') throw new Error(`not a value: ${text}`);
   return value;
 }

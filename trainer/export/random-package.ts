@@ -138,7 +138,7 @@ const drawn = (specs: ParameterSpecs, seed: number): NetworkParameters => ({
   shapes: shapesOf(specs),
 });
 
-/** A step on generated weights as hyper policies take it, or on all parameters as MAML's policies do. */
+/** A step on generated weights as hyper policies take it, or on all parameters as plain ones do. */
 function adaptationOf(policy: Policy): Pick<TrainedModel, 'step' | 'adaptation'> {
   const advantages = { discount: 0.95, lambda: 1 };
   if (policy.split !== undefined) return { step: { stepSize: innerStepSize, ...advantages } };
@@ -161,7 +161,7 @@ function adaptationOf(policy: Policy): Pick<TrainedModel, 'step' | 'adaptation'>
   };
 }
 
-/** Sampled actions lie between the bounds: tanh-gaussian. A plain policy that adapts is a Gaussian one, as MAML's are. */
+/** Sampled actions lie between the bounds: tanh-gaussian. A plain policy that adapts is a Gaussian one. */
 export function randomPolicy(
   kind: 'plain' | 'hyper',
   { hiddenSize, trunkSizes, ...sizes }: RandomSizes,

@@ -26,7 +26,7 @@ import { integer, seedSetting, setting } from '../run/setting.ts';
 import { runInTurns } from '../run/turns.ts';
 import { failureOf, isInUpdate } from './loop-end.ts';
 
-/** Each has its episodes at once with the others, and in PEARL's training a replay buffer. */
+/** Each has its episodes at once with the others, and off policy a replay buffer. */
 const taskCountMax = 10_000;
 
 /** A number of tasks. */

@@ -68,7 +68,7 @@ export const commonSchema = z.strictObject({
   }),
   threadCount: setting(integer(1, threadCountMax), {
     flag: '--threads <count>',
-    help: 'threads of one update; of MAML and PEARL also of their episodes',
+    help: 'threads of one update; where steps are iterations, also of their episodes',
     defaultText: `one per core that the process may use, at most ${threadCountMax}`,
   }),
   engine: setting(oneOf(engineNames).optional(), {
@@ -88,7 +88,7 @@ export const commonSchema = z.strictObject({
   }),
   keptSteps: setting(steps().optional(), {
     flag: '--keep-at <steps>',
-    help: 'steps, or iterations where the run counts them, after which a copy of the learner is kept, as 50,150: what "hyperpolicy analyse noise" reads of MAML runs',
+    help: 'steps, or iterations where the run counts them, after which a copy of the learner is kept, as 50,150: what "hyperpolicy analyse noise" reads',
   }),
   workingDirectory: text().optional(),
   publish: z.strictObject({ store: text(), model: text(), which: oneOf(publishChoices) }).optional(),
