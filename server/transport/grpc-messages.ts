@@ -201,7 +201,9 @@ function unpackedByLibrary(call: LibraryCall, stream: ServerHttp2Stream, listene
       read();
     },
     onReceiveHalfClose() {
-      if (!isStopped && !stream.aborted) listener.finish();
+      if (isStopped || stream.aborted) return;
+      if (isAmidMessage(internals)) listener.refuse(cutOff());
+      else listener.finish();
     },
     stop() {
       isStopped = true;

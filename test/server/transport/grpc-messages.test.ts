@@ -211,9 +211,9 @@ describe('messages of a stream', () => {
     expect(answers).toEqual(Array.from({ length: 50 }, (_, i) => i + 1));
   });
 
-  test('whose end is in the middle of one is refused', async () => {
+  test.each(['identity', 'gzip'])('whose end is in the middle of one is refused (%s)', async (encoding) => {
     const { address } = await startTestServer(packages);
-    const { stream, count, ending } = openFrames(address);
+    const { stream, count, ending } = openFrames(address, { 'grpc-encoding': encoding });
     stream.write(framed(request(1)));
     expect(await count(1)).toEqual([1]);
     stream.end(framed(request(2)).subarray(0, 9));
