@@ -4,7 +4,6 @@
  * many rows takes several runs. Small networks do not come here: they run on the event loop.
  */
 
-import { isExhausted } from '../../src/contract/errors.ts';
 import { type Joining, type Part, partsOf } from '../../src/onnx/joined.ts';
 import type { Device } from '../../src/onnx/providers.ts';
 import type { Session, TensorMap } from '../../src/onnx/session.ts';
@@ -384,8 +383,7 @@ async function openJoined(
     try {
       return { graph: await executor.open(model, { ...options, second: joining.bytes, onLost }), joining, reason };
     } catch (error) {
-      // What is full may have room later: then the load is tried again, with both.
-      if (isLost || isExhausted(error)) throw error;
+      if (isLost) throw error;
       reason ??= error instanceof Error ? error.message : String(error);
     }
   }

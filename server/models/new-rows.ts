@@ -4,7 +4,6 @@
  * device, too: each step of few rows is faster on the host.
  */
 
-import { isExhausted } from '../../src/contract/errors.ts';
 import { standing } from '../call/rpc.ts';
 import type { NewRows } from './fused-network.ts';
 import type { ProbedNetworks } from './probes.ts';
@@ -18,10 +17,7 @@ const quickMs = 50;
 /** Times of equal runs differ by so much. */
 const spreadShare = 0.05;
 
-/**
- * To be called when the networks are warm. Takes 0.3 s at most for rows and for ascents, or one round where that takes longer.
- * @throws HyperpolicyError resource_exhausted: no memory for a run
- */
+/** To be called when the networks are warm. Takes 0.3 s at most for rows and for ascents, or one round where that takes longer. */
 export async function chooseNewRows(
   { device, critic, observationSize, actionSize }: ProbedNetworks,
   newRows: NewRows,
@@ -52,8 +48,6 @@ export async function chooseNewRows(
     // The first runs of all graphs take no step, and a device's first step may take seconds.
     await ascend(ascentRowCount, 1);
   } catch (error) {
-    // It may pass: the version is tried again.
-    if (isExhausted(error)) throw error;
     // Ascents are taken on the host then.
     fused.noAscents = error instanceof Error ? error.message : String(error);
     return;

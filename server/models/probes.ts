@@ -1,6 +1,6 @@
 /** First runs of a version's networks: over zeros to warm up, then its probes, whose outputs must be those of the trainer. */
 
-import { failedPrecondition, isExhausted } from '../../src/contract/errors.ts';
+import { failedPrecondition } from '../../src/contract/errors.ts';
 import type { Precision } from '../../src/onnx/precision.ts';
 import type { Device } from '../../src/onnx/providers.ts';
 import type { Probe, ProbeTensor } from '../../src/package/manifest.ts';
@@ -57,7 +57,7 @@ const zeroWeights = ({ layout: { size } }: WeightSource): WeightBatch => ({
 
 /**
  * Replays probes, so that every output of every network is compared at least once.
- * @throws HyperpolicyError failed_precondition: a network without a probe; resource_exhausted: no memory for a run; as replayProbe
+ * @throws HyperpolicyError failed_precondition: a network without a probe; as replayProbe
  */
 export async function replayProbes(served: ProbedNetworks, probes: readonly Probe[]): Promise<void> {
   const { model, version, policy, critic, adaptation } = served;
@@ -123,8 +123,6 @@ async function probedOutputs(
   );
   const asked = { rowCount, rows, demand: standing };
   const fused = await network.fused?.run(asked).catch((error: unknown) => {
-    // It may pass: the version is tried again.
-    if (isExhausted(error)) throw error;
     network.fused = undefined;
     network.notFused = error instanceof Error ? error.message : String(error);
   });

@@ -45,10 +45,6 @@ export class HyperpolicyError extends Error {
   }
 }
 
-/** Whether something was full, which may pass. */
-export const isExhausted = (error: unknown): boolean =>
-  error instanceof HyperpolicyError && error.kind === 'resource_exhausted';
-
 type Fields = Omit<ErrorFields, 'kind'>;
 
 export const invalidArgument = (fields: Fields) => new HyperpolicyError({ kind: 'invalid_argument', ...fields });

@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { ComputePool, type Executor, type HeavyGraph } from '../../../server/compute/compute-pool.ts';
-import { resourceExhausted } from '../../../src/contract/errors.ts';
 import { joiningOf } from '../../../src/onnx/joined.ts';
 import { floatTensor } from '../../../src/onnx/session.ts';
 import { createWorkerPool } from '../../../src/onnx/worker-pool.ts';
@@ -489,16 +488,6 @@ describe('the compute pool', () => {
     expect(graph.notJoined).toContain('y');
     expect(graph.outputs.map(({ name }) => name)).toEqual(['y']);
     graph.dispose();
-  });
-
-  test('a graph that has no room with the second is not opened alone: it is tried again with both', async () => {
-    const { listed } = await prepare(doubled('y'));
-    const fault = resourceExhausted({ where: 'first', expected: 'memory', actual: 'none' });
-    const open = vi.fn(() => Promise.reject(fault));
-    const pool = new ComputePool({ executor: { idleCount: 1, open }, batchRowCountMax: 4, queueRowCountMax: 8 });
-    const second = { names: { both: 'both', climb: 'climb' }, joinings: [joiningOf(timesPicked(), ['w'])!] };
-    await expect(pool.open(listed, { name: 'first', priority: 'act', second })).rejects.toBe(fault);
-    expect(open).toHaveBeenCalledOnce();
   });
 
   test('a job that finds no room for its outputs fails, whatever becomes of its run', async () => {
