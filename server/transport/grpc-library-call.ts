@@ -14,9 +14,13 @@ type Internals = {
   readonly receivedHalfClose: boolean;
   /** It has its status, or the client has left. */
   readonly cancelled: boolean;
+  /** Also of a message that is unpacked. */
+  readonly maxReceiveMessageSize: number;
   readonly decoder: {
     /** 0 between two messages. */
     readonly readState: number;
+    /** Of the same message: [1] if it is compressed. */
+    readonly readCompressFlag: Uint8Array;
     /** Of the message that arrives, or of the last one; bytes. */
     readonly readMessageSize: number;
     readonly readMessageRemaining: number;
@@ -31,8 +35,15 @@ export const internalsOf = (call: LibraryCall): Internals => call as unknown as 
 /** Some of a message has arrived, and not all. */
 export const isAmidMessage = ({ decoder }: Internals): boolean => decoder.readState !== 0;
 
-/** Bytes of the message that arrives, or of the last one. */
-export const arrivedBytes = ({ decoder }: Internals): number => decoder.readMessageSize - decoder.readMessageRemaining;
+/** Deflate makes at most so much of a byte. Source: zlib's technical details (1032:1). */
+const unpackedShareMax = 1032;
+
+/** Bytes held of the message that arrives, or of the last one. A compressed one that is whole counts as what it may have been unpacked to. */
+export function arrivedBytes({ decoder, maxReceiveMessageSize }: Internals): number {
+  const bytes = decoder.readMessageSize - decoder.readMessageRemaining;
+  const isUnpacked = decoder.readState === 0 && decoder.readCompressFlag[0] === 1;
+  return isUnpacked ? Math.min(unpackedShareMax * bytes, maxReceiveMessageSize) : bytes;
+}
 
 /** Keeps what has arrived in memory of its own. */
 export function gatherArrived({ decoder }: Internals): void {

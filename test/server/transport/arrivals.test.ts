@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { gzipSync } from 'node:zlib';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import grpc from '@grpc/grpc-js';
@@ -268,6 +269,23 @@ describe('over gRPC', () => {
     expect(bytes()).toBeGreaterThan(60 * mebibyte);
     const note = server.lines.find(({ reason }) => reason === 'too_many_bytes');
     expect(note).toMatchObject({ msg: 'calls ended whose message had not arrived whole' });
+    expect((await server.client.act({ model: 'plain', observation: [0.1, 0.2, 0.3] })).version).toBe(1);
+  });
+
+  test('a compressed message that is whole, but not its call, counts as what it may be unpacked to', async () => {
+    const server = await startTestServer([plain]);
+    const session = sessionOf(server.address);
+    const packed = frameOf(gzipSync(Buffer.alloc(4 * mebibyte)));
+    packed[0] = 1;
+    let endedCount = 0;
+    for (let i = 0; i < 40; i++) {
+      const { stream, ended } = opened(session, 'Act', { 'grpc-encoding': 'gzip' });
+      stream.write(packed);
+      void ended.then((status) => {
+        if (status.startsWith('RESOURCE_EXHAUSTED: messages on one connection')) endedCount++;
+      });
+    }
+    await expect.poll(() => endedCount, { timeout: 8000 }).toBe(24);
     expect((await server.client.act({ model: 'plain', observation: [0.1, 0.2, 0.3] })).version).toBe(1);
   });
 
