@@ -14,6 +14,16 @@ import { publishRandomPackage, type RandomPackageOptions } from '../random-packa
 
 export type PackageOptions = Omit<RandomPackageOptions, 'store'>;
 
+/** A model of one small graph. */
+export const plain = {
+  model: 'plain',
+  policy: 'plain',
+  critic: 'none',
+  observationSize: 3,
+  actionSize: 2,
+  hiddenSize: 8,
+} as const;
+
 /** When to clean up: at the end of the test, or of all tests of the file (`afterAll`). */
 export type CleanUp = (clean: () => Promise<void>) => void;
 

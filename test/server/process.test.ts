@@ -7,18 +7,10 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createPolicyClient } from '../../clients/typescript/client.ts';
 import { freePort } from '../free-port.ts';
-import { temporaryStore } from './fixtures.ts';
+import { plain, temporaryStore } from './fixtures.ts';
 import { builtCommand, runToEnd, spawnServer } from './spawn.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const plain = {
-  model: 'plain',
-  policy: 'plain',
-  critic: 'none',
-  observationSize: 3,
-  actionSize: 2,
-  hiddenSize: 8,
-} as const;
 
 describe('the server process', () => {
   test('answers, and on SIGTERM under load ends with code 0 and no failed call', async () => {

@@ -1,12 +1,13 @@
 /** A version for every evaluation of a run: each is the policy of its step, and the run is the same as without. */
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { readPackage } from '../../src/package/package.ts';
 import { readMetrics } from '../../trainer/run/metrics.ts';
 import { train } from '../../trainer/train.ts';
+import { forgetCheckpoints } from './killed-run.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'publish-every-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -65,11 +66,7 @@ test('a run that goes on from an earlier checkpoint publishes the evaluations th
 
 test('a run that begins again because it has no checkpoint does not publish its evaluations twice', async () => {
   await run('early', 'every', 200);
-  rmSync(join(scratch, 'early', 'checkpoints'), { recursive: true });
-  // The log of a run that was killed before its first checkpoint tells of none.
-  const log = join(scratch, 'early', 'train.log');
-  const lines = readFileSync(log, 'utf8').split('\n');
-  writeFileSync(log, lines.filter((line) => !line.includes('"msg":"checkpoint"')).join('\n'));
+  forgetCheckpoints(join(scratch, 'early'));
   const { published, publishedBefore } = await run('early', 'every', 300, { resume: true });
   expect([published, publishedBefore?.version, publishedBefore?.step]).toEqual([undefined, 2, 300]);
   expect((await policyOf('early', 1)).training.steps).toBe(200);

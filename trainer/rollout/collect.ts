@@ -86,13 +86,28 @@ export function* rolloutSlices({ env, policy, stepCount }: RolloutOptions): Slic
   return rollout;
 }
 
+/** Bytes of one step of one row in a rollout. */
+export const rolloutStepBytes = ({
+  observationSize,
+  actionSize,
+  contextSize,
+}: {
+  readonly observationSize: number;
+  readonly actionSize: number;
+  readonly contextSize: number;
+}): number => 8 * observationSize + 4 * actionSize + 8 * contextSize + 11;
+
 /** @throws HyperpolicyError invalid_argument: more steps than fit in memory */
 function allocate({ name, specs, batch, environmentCount: n }: VectorEnv, stepCount: number) {
   const observationCount = n * specSize(specs.observation);
   const actionCount = n * specSize(specs.action);
   const contextCount = batch.contexts.length;
-  const sizes = 8 * observationCount + 4 * actionCount + 8 * contextCount;
-  requireMemory(`${name}: rollout`, { rowCount: n, stepCount }, sizes / n + 11);
+  const sizes = {
+    observationSize: observationCount / n,
+    actionSize: actionCount / n,
+    contextSize: contextCount / n,
+  };
+  requireMemory(`${name}: rollout`, { rowCount: n, stepCount }, rolloutStepBytes(sizes));
   const episodes: FinishedEpisode[] = [];
   const rollout: Rollout = {
     stepCount,

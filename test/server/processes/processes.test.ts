@@ -7,18 +7,10 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { createAdminClient } from '../../../clients/typescript/admin.ts';
 import { createPolicyClient, type PolicyClient } from '../../../clients/typescript/client.ts';
 import { publishRandomPackage } from '../../random-package.ts';
-import { spoolFiles, temporaryStore } from '../fixtures.ts';
+import { plain, spoolFiles, temporaryStore } from '../fixtures.ts';
 import { acceptSettings, connectRaw, frameTypes } from '../raw-http2.ts';
 import { runToEnd, type SpawnedServer, spawnServer } from '../spawn.ts';
 
-const plain = {
-  model: 'plain',
-  policy: 'plain',
-  critic: 'none',
-  observationSize: 3,
-  actionSize: 2,
-  hiddenSize: 8,
-} as const;
 const hyper = { ...plain, model: 'hyper', policy: 'hyper', contextSize: 2, trunkSizes: [16, 32] } as const;
 const observation = [0.1, 0.2, 0.3];
 

@@ -25,17 +25,9 @@ import { Arrivals, type Arriving, type Held, watchArrival } from '../../../serve
 import { frameOf } from '../../../src/contract/grpc-frames.ts';
 import { ActRequestSchema } from '../../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { TensorSchema } from '../../../src/gen/hyperpolicy/v1/tensor_pb.ts';
-import { metricLines, recordingLog, startTestServer, temporaryStore } from '../fixtures.ts';
+import { metricLines, plain, recordingLog, startTestServer, temporaryStore } from '../fixtures.ts';
 
 const mebibyte = 2 ** 20;
-const plain = {
-  model: 'plain',
-  policy: 'plain',
-  critic: 'none',
-  observationSize: 3,
-  actionSize: 2,
-  hiddenSize: 8,
-} as const;
 
 /** Arrivals whose looks are driven by hand, and calls of one connection or several. */
 function setUp(messageBytesMax = 4 * mebibyte) {

@@ -5,17 +5,9 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { createPolicyClient } from '../../../clients/typescript/client.ts';
 import { createPingPolice } from '../../../server/transport/grpc-connections.ts';
 import { Readers } from '../../../server/transport/readers.ts';
-import { metricLines, startTestServer } from '../fixtures.ts';
+import { metricLines, plain, startTestServer } from '../fixtures.ts';
 import { acceptSettings, connectRaw, frameTypes, goawayOf } from '../raw-http2.ts';
 
-const plain = {
-  model: 'plain',
-  policy: 'plain',
-  critic: 'none',
-  observationSize: 3,
-  actionSize: 2,
-  hiddenSize: 8,
-} as const;
 const observation = [0.1, 0.2, 0.3];
 /** HTTP/2's error code ENHANCE_YOUR_CALM. */
 const calm = 11;

@@ -6,16 +6,9 @@ import { createPolicyClient } from '../../../clients/typescript/client.ts';
 import { answerByDue } from '../../../server/methods/due-time.ts';
 import { boundConnectTimeout, boundGrpcTimeout } from '../../../server/transport/deadline-headers.ts';
 import { callAfter } from '../../../src/contract/timers.ts';
-import { startTestServer } from '../fixtures.ts';
+import { plain, startTestServer } from '../fixtures.ts';
 
-const plain = {
-  model: 'm',
-  policy: 'plain',
-  critic: 'none',
-  observationSize: 3,
-  actionSize: 2,
-  hiddenSize: 8,
-} as const;
+const model = { ...plain, model: 'm' } as const;
 const observation = [1, 2, 3];
 
 describe('boundGrpcTimeout', () => {
@@ -50,7 +43,7 @@ describe('boundGrpcTimeout', () => {
 });
 
 test('calls with 20, 30 and 40 days, and with more than a timer or a header holds, are answered', async () => {
-  const { address } = await startTestServer([plain]);
+  const { address } = await startTestServer([model]);
   const client = createPolicyClient({ address });
   onTestFinished(() => client.close());
   const day = 86_400_000;
@@ -70,7 +63,7 @@ test('calls with 20, 30 and 40 days, and with more than a timer or a header hold
 });
 
 test.each(['2592000S', '720H', '99999999H', '2592000000m'])('a raw grpc-timeout of %s is answered', async (timeout) => {
-  const { address } = await startTestServer([plain]);
+  const { address } = await startTestServer([model]);
   const session = http2.connect(`http://${address}`);
   onTestFinished(() => session.destroy());
   const stream = session.request({
@@ -90,7 +83,7 @@ test.each(['2592000S', '720H', '99999999H', '2592000000m'])('a raw grpc-timeout 
 });
 
 test.each(['2592000000', '9999999999', '99999999999999'])('connect-timeout-ms of %s is answered', async (timeout) => {
-  const { server } = await startTestServer([plain], { httpPort: 0 });
+  const { server } = await startTestServer([model], { httpPort: 0 });
   const response = await fetch(`http://127.0.0.1:${server.httpPort}/hyperpolicy.v1.PolicyService/ListModels`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'connect-timeout-ms': timeout },

@@ -26,17 +26,9 @@ import {
 } from '../../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { ModelInferRequestSchema } from '../../../src/gen/inference/grpc_predict_v2_pb.ts';
 import { rawCaller } from '../../compliance/raw-call.ts';
-import { metricLines, metricsOfParts, recordingLog, startTestServer, temporaryStore } from '../fixtures.ts';
+import { metricLines, metricsOfParts, plain, recordingLog, startTestServer, temporaryStore } from '../fixtures.ts';
 import { acceptSettings, connectRaw, frameTypes } from '../raw-http2.ts';
 
-const plain = {
-  model: 'plain',
-  policy: 'plain',
-  critic: 'none',
-  observationSize: 3,
-  actionSize: 2,
-  hiddenSize: 8,
-} as const;
 const act = '/hyperpolicy.v1.PolicyService/Act';
 const actBytes = toBinary(
   ActRequestSchema,

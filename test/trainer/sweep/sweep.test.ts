@@ -19,6 +19,7 @@ import { ownFlags } from '../../../trainer/sweep/own-flags.ts';
 import { type CellEnd, runCells } from '../../../trainer/sweep/run-cells.ts';
 import { summarise, summaryTable } from '../../../trainer/sweep/summary.ts';
 import { readSweep } from '../../../trainer/sweep/sweep-file.ts';
+import { forgetCheckpoints } from '../killed-run.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -393,12 +394,9 @@ describe('running a sweep', () => {
     expect(await howOf()).toEqual(['done']);
     // Steps 200 and 300.
     expect(versions()).toEqual(['1', '2']);
-    // The log of a run that was killed before its first checkpoint tells of none.
     const { runDirectory } = (await read())[0]!;
-    for (const name of ['checkpoints', 'sweep-done.json']) rmSync(join(runDirectory, name), { recursive: true });
-    const log = join(runDirectory, 'train.log');
-    const lines = readFileSync(log, 'utf8').split('\n');
-    writeFileSync(log, lines.filter((line) => !line.includes('"msg":"checkpoint"')).join('\n'));
+    forgetCheckpoints(runDirectory);
+    rmSync(join(runDirectory, 'sweep-done.json'));
     expect(await howOf()).toEqual(['done']);
     expect(versions()).toEqual(['1', '2']);
   });

@@ -3,7 +3,7 @@
 import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import type { Random } from '../../../src/contract/random.ts';
 import { requireMemory } from '../../machine/memory.ts';
-import { finished, type Rollout, rolloutSlices } from '../../rollout/collect.ts';
+import { finished, type Rollout, rolloutSlices, rolloutStepBytes } from '../../rollout/collect.ts';
 import { createVectorEnv, type VectorEnv, type VectorEnvOptions } from '../../rollout/vector-env.ts';
 import { checkRewards } from '../../run/reward.ts';
 import { createRowPolicy, type RowPolicyOptions } from './row-policy.ts';
@@ -45,7 +45,8 @@ export type Sampler = {
 export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   const { env: name, rowCount, stepCount, seed, threadCount, context } = options;
   const { observationSize, actionSize } = options.networks.q.sizes;
-  requireMemory('train pearl', { rowCount, stepCount }, 8 * observationSize + 4 * actionSize + 11);
+  const sizes = { observationSize, actionSize, contextSize: context.length };
+  requireMemory('train pearl', { rowCount, stepCount }, rolloutStepBytes(sizes));
   const env: VectorEnv = await createVectorEnv({
     env: name,
     environmentCount: rowCount,
