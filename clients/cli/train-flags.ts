@@ -102,15 +102,28 @@ function setting(
   const [, name = given, text] = /^(.*?)=(.*)$/s.exec(given) ?? [];
   const found = flagless.get(name);
   if (found === undefined || text === undefined) {
-    const ofName = flags.find(({ path }) => path.join('.') === name);
-    const near = ofName === undefined ? meant(name, [...flagless.keys()]) : undefined;
-    const suggested = ofName === undefined ? near && `${near}=...` : optionNames(ofName.flag).long;
+    const suggested = suggestedFor(name, { flags, flagless });
     const advice = suggested === undefined ? '' : `. Did you mean ${suggested}?`;
     throw new InvalidArgumentError(`Expected NAME=VALUE of a setting that has no flag${advice}`);
   }
   const result = found.parse(text);
   if ('value' in result) return { flag: `--set ${name}`, path: found.path, value: result.value };
   throw new InvalidArgumentError(`Expected ${found.choices?.join(', ') ?? result.expected}`);
+}
+
+/** What may be meant by a name: a flag, by its own name or that in the config, or a setting without one. */
+function suggestedFor(
+  name: string,
+  { flags, flagless }: { readonly flags: readonly Flag[]; readonly flagless: ReadonlyMap<string, TextSetting> },
+): string | undefined {
+  const longs = flags.map(({ flag, path }) => ({ long: optionNames(flag).long, path }));
+  const suggestions = new Map([
+    ...longs.map(({ long }) => [long.slice(2), long] as const),
+    ...longs.map(({ long, path }) => [path.join('.'), long] as const),
+    ...[...flagless.keys()].map((key) => [key, `${key}=...`] as const),
+  ]);
+  const near = meant(name, [...suggestions.keys()]);
+  return near && suggestions.get(near);
 }
 
 /** What the command line says of the run. */

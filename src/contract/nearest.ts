@@ -7,10 +7,11 @@ export function nearest(given: string, known: readonly string[]): string {
   return known.reduce((best, name) => (distance(name) <= distance(best) ? name : best));
 }
 
-/** The name with the fewest changed letters, if they are at most a third of those given: else it was hardly meant. */
+/** The nearest name, if at most a third of the given letters changed, of dotted names those of the last part: else it was hardly meant. */
 export function meant(given: string, known: readonly string[]): string | undefined {
   const name = nearest(given, known);
-  return 3 * editDistance(given.toLowerCase(), name.toLowerCase()) <= given.length ? name : undefined;
+  const part = lastPart(given);
+  return 3 * editDistance(part, lastPart(name)) <= part.length ? name : undefined;
 }
 
 const lastPart = (name: string): string => name.slice(name.lastIndexOf('.') + 1).toLowerCase();

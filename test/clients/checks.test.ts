@@ -162,6 +162,13 @@ test('--set names a setting that has no flag, and takes what the config takes', 
   expect(await refused('algorithm.batchSize=64')).toBe(
     'NAME=VALUE of a setting that has no flag. Did you mean --batch-size?\n',
   );
+  for (const name of ['gamma', 'algorithm.gama', 'critic.gamma']) {
+    expect(await refused(`${name}=0.9`)).toBe('NAME=VALUE of a setting that has no flag. Did you mean --gamma?\n');
+  }
+  expect(await refused('headRank=1')).toBe(
+    'NAME=VALUE of a setting that has no flag. Did you mean algorithm.critic.headRank=...?\n',
+  );
+  expect(await refused('colour=red')).toBe('NAME=VALUE of a setting that has no flag. See --help\n');
   expect(await refused('algorithm.critic.headRank')).toBe(
     'NAME=VALUE of a setting that has no flag. Did you mean algorithm.critic.headRank=...?\n',
   );

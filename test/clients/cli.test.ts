@@ -55,6 +55,19 @@ describe('hyperpolicy without a server', () => {
       "hyperpolicy: option '--environment <name>' cannot be used with option '--env <name>'. See --help\n",
     ],
     [['eval', '--modle', 'm'], "hyperpolicy: unknown option '--modle' (Did you mean --model?)\n"],
+    [['eval', '--modle=m'], "hyperpolicy: unknown option '--modle=m' (Did you mean --model?)\n"],
+    [
+      ['act', '--model', 'm', '--observaton', '0,0'],
+      "hyperpolicy: unknown option '--observaton' (Did you mean --observation?)\n",
+    ],
+    [
+      ['models', 'label', '--model', 'm', '--lable', 'live', '--model-version', '1'],
+      "hyperpolicy: unknown option '--lable' (Did you mean --label?)\n",
+    ],
+    [
+      ['train', '--resume', '--run', 'runs/my-cheetah-seed0'],
+      "hyperpolicy: unknown option '--resume' (Name one of maml, pearl, sac, td3 first: train td3 --resume ...). See --help\n",
+    ],
     [['serve', '--bogus'], "hyperpolicy: unknown option '--bogus'. See --help\n"],
     [
       ['serve', '--port', '70000'],

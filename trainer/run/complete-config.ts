@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { invalidArgument, shownValue } from '../../src/contract/errors.ts';
-import { nearest } from '../../src/contract/nearest.ts';
+import { meant } from '../../src/contract/nearest.ts';
 import type { Algorithm } from './algorithm.ts';
 import { commonSchema, type GivenConfig, type RunConfig } from './config.ts';
 import { settingsOf } from './setting.ts';
@@ -49,17 +49,22 @@ export const dotted = (settings: object, path: readonly string[] = []): [name: s
     isRecord(value) ? dotted(value, [...path, name]) : [[[...path, name].join('.'), value]],
   );
 
+/** Dotted names of the settings and of their groups. */
+const namesOf = (schema: z.ZodObject): string[] => [
+  ...new Set(settingsOf(schema).flatMap(({ path }) => path.map((_, i) => path.slice(0, i + 1).join('.')))),
+];
+
 function refusal(schema: z.ZodObject, issue: z.core.$ZodIssue, config: GivenConfig, source: string): Error {
   const path = issue.path.map(String);
   const isGroup = issue.code === 'invalid_type' && issue.expected === 'object';
   if (issue.code === 'unrecognized_keys') {
     const unknown = [...path, issue.keys[0]!].join('.');
-    const known = settingsOf(schema).map((setting) => setting.path.join('.'));
+    const near = meant(unknown, namesOf(schema));
     return invalidArgument({
       where: `${source}: ${unknown}`,
       expected: 'a setting that exists',
       actual: 'an unknown one',
-      remedy: `Did you mean ${nearest(unknown, known)}? --print-config shows all`,
+      remedy: `${near === undefined ? '' : `Did you mean ${near}? `}--print-config shows all`,
     });
   }
   const value = path.reduce<unknown>((at, name) => (at as Record<string, unknown> | undefined)?.[name], config);

@@ -85,6 +85,15 @@ describe('a whole config', () => {
       'algorithm.batchsize: expected a setting that exists, got an unknown one. Did you mean algorithm.batchSize? --print-config shows all',
     ],
     [{ algorithm: { critic: { trunk: [7] } } }, 'algorithm.critic.trunk: expected a setting that exists'],
+    [
+      { algoritm: {} },
+      'algoritm: expected a setting that exists, got an unknown one. Did you mean algorithm? --print-config shows all',
+    ],
+    [
+      { algorithm: { critc: { trunkSizes: [7] } } },
+      'algorithm.critc: expected a setting that exists, got an unknown one. Did you mean algorithm.critic? --print-config shows all',
+    ],
+    [{ colour: 'red' }, 'colour: expected a setting that exists, got an unknown one. --print-config shows all'],
     // Known, but in another group.
     [{ stepCount: 5 }, 'stepCount: expected a setting that exists, got an unknown one. Did you mean loop.stepCount?'],
     [{ loop: { stepCount: 0 } }, 'loop.stepCount: expected an integer from 1 to 2147483647, got 0'],
@@ -123,6 +132,9 @@ test('nearest names the setting that was meant, wherever it stands', () => {
   // Two letters swapped are one change.
   expect(meant('stpes', ['trunk', 'steps', 'envs'])).toBe('steps');
   expect(meant('gird', ['name', 'grid'])).toBe('grid');
+  // In another group, and of no other in the same one.
+  expect(meant('stepcount', known)).toBe('loop.stepCount');
+  expect(meant('algorithm.critic.bias', known)).toBe(undefined);
 });
 
 describe('flags', () => {
