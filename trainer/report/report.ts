@@ -2,6 +2,7 @@
 
 import { basename } from 'node:path';
 import type { ModelPackage } from '../../src/package/package.ts';
+import { warmUpOf } from '../run/config.ts';
 import { curveChart } from '../seeing/curve-chart.ts';
 import { drawSvg } from '../seeing/drawing.ts';
 import { learningCurves } from './curves.ts';
@@ -81,7 +82,7 @@ function returnsTable(reported: readonly Reported[]): string {
       name,
       run.name,
       String(run.seed),
-      bestText(evaluations, bestEvaluationReturn, choiceCountOf(run, published, evaluations)),
+      bestText(choicesOf(run, published, evaluations), bestEvaluationReturn),
       lastText(evaluations.at(-1)),
       freshReturn === undefined
         ? 'none'
@@ -93,23 +94,22 @@ function returnsTable(reported: readonly Reported[]): string {
   return table(head, rows);
 }
 
-/** Evaluations that could choose the published policy: those after the warm-up, until it was published. */
-function choiceCountOf({ config }: Run, published: Reported['published'], evaluations: readonly Evaluation[]): number {
-  const last = published?.manifest.training.evaluations.at(-1)?.step ?? 0;
-  const warmUp = Number(config.loop.warmUpStepCount ?? 0);
-  return evaluations.filter(({ step }) => step > warmUp && step <= last).length;
+/** Evaluations that can choose a policy: those after the warm-up; where one of them chose the published one, until that was published. */
+function choicesOf({ config }: Run, published: Reported['published'], all: readonly Evaluation[]): Evaluation[] {
+  const { bestEvaluationReturn: chosen, evaluations } = published?.manifest.training ?? {};
+  const last = chosen === undefined ? Infinity : (evaluations?.at(-1)?.step ?? 0);
+  const warmUp = warmUpOf(config.loop);
+  return all.filter(({ step }) => step > warmUp && step <= last);
 }
 
-/**
- * @param chosen mean return of the evaluation that chose the published policy
- * @param choiceCount among how many
- */
-function bestText(evaluations: readonly Evaluation[], chosen: number | undefined, choiceCount: number): string {
-  const highest = Math.max(...evaluations.map((one) => one.mean).filter(Number.isFinite));
-  const best = evaluations.findLast((one) => one.mean === (chosen ?? highest));
+/** @param chosen mean return of the evaluation that chose the published policy */
+function bestText(choices: readonly Evaluation[], chosen: number | undefined): string {
+  if (choices.length === 0) return 'none after the warm-up';
+  const highest = Math.max(...choices.map((one) => one.mean).filter(Number.isFinite));
+  const best = choices.findLast((one) => one.mean === (chosen ?? highest));
   if (best === undefined) return 'none';
-  const of = chosen === undefined ? `${evaluations.length}` : `${choiceCount} (chose the published policy)`;
-  return `${returnText(best.mean, best.deviation)} at ${count(best.step)}, best of ${of}`;
+  const mark = chosen === undefined ? '' : ' (chose the published policy)';
+  return `${returnText(best.mean, best.deviation)} at ${count(best.step)}, best of ${choices.length}${mark}`;
 }
 
 const lastText = (last: Evaluation | undefined): string =>

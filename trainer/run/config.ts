@@ -53,6 +53,10 @@ export const resumableSettings: readonly string[] = [
   'keptSteps',
 ];
 
+/** Steps in which nothing is learnt; 0 of algorithms that count iterations. */
+export const warmUpOf = (loop: object): number =>
+  Number((loop as { readonly warmUpStepCount?: unknown }).warmUpStepCount ?? 0);
+
 /** Between two checkpoints: at most a day. */
 export const checkpointMinutesDefault = 5;
 const checkpointMinutesMax = 1440;

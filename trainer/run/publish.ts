@@ -10,7 +10,7 @@ import { type PublishedPackage, versionToPublish } from '../../src/package/packa
 import type { Engine } from '../engine/engine.ts';
 import { publishModel } from '../export/package.ts';
 import type { RunLog, RunResult, Training } from './algorithm.ts';
-import type { PublishOptions, RunConfig } from './config.ts';
+import { type PublishOptions, type RunConfig, warmUpOf } from './config.ts';
 import { HangError } from './environment/hang.ts';
 import {
   notePublication,
@@ -64,7 +64,7 @@ export async function publishRun(options: RunToPublish): Promise<PublishedRun> {
   const publishedBefore = await formerPublication(options, record);
   if (publishedBefore !== undefined) return { published: undefined, publishedBefore };
   if (best !== undefined) await training.restoreBest(runDirectory, best);
-  else if (which === 'best') log.warn({ step: run.step }, noBest);
+  else if (which === 'best') log.warn({ step: run.step }, noBest(config, run));
   await writeNetworks(join(runDirectory, 'networks'), training.networkFiles());
   // The return that chose the best policy is biased; that of fresh episodes is not.
   const fresh = isEvery ? {} : await freshFigures(options);
@@ -84,8 +84,12 @@ export async function publishRun(options: RunToPublish): Promise<PublishedRun> {
   return { published, publishedBefore };
 }
 
-const noBest =
-  'no evaluation after the warm-up has a finite return and its learner on the disk: the policy of the last step is published';
+function noBest({ loop }: RunConfig, { step }: RunToPublish['run']): string {
+  const warmUp = warmUpOf(loop);
+  return step <= warmUp
+    ? `the run ended within its warm-up of ${warmUp}, in which nothing is learnt: the policy that it began with is published`
+    : 'no evaluation after the warm-up has a finite return and its learner on the disk: the policy of the last step is published';
+}
 
 /** What this run has published already of the same step: a resumed one does it again from its checkpoint on. */
 async function formerPublication(options: RunToPublish, record: TrainingRecord): Promise<Publication | undefined> {

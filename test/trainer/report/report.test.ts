@@ -262,10 +262,11 @@ describe('broken and young runs', () => {
 });
 
 test('the page marks the best of many, has the last beside it, and loads nothing', async () => {
-  await writeRun(folder, { seed: 0, returns: { 0: 10, 100: 1230, 200: 30 } });
-  await writeRun(folder, { seed: 1, returns: { 0: 20, 100: 40 }, batchSize: 32 });
+  const loop = { warmUpStepCount: 0 };
+  await writeRun(folder, { seed: 0, loop, returns: { 0: 10, 100: 1230, 200: 30 } });
+  await writeRun(folder, { seed: 1, loop, returns: { 0: 20, 100: 40 }, batchSize: 32 });
   const text = await reportPage(await read([folder]));
-  expect(text).toContain('1,230.0 ± 5.0 at 100, best of 3');
+  expect(text).toContain('<td>1,230.0 ± 5.0 at 100, best of 2</td>');
   expect(text).toContain('<td>30.0 ± 5.0 at 200</td>');
   expect(text).toContain(
     '<tr class="marked"><td>algorithm.batchSize</td><td class="number">100</td><td class="number">32</td></tr>',
@@ -276,8 +277,18 @@ test('the page marks the best of many, has the last beside it, and loads nothing
 });
 
 test('the best evaluation is one with a finite return', async () => {
-  await writeRun(folder, { seed: 0, returns: { 0: 10, 100: 1230, 200: Number.NaN } });
-  expect(await reportPage(await read([folder]))).toContain('1,230.0 ± 5.0 at 100, best of 3');
+  const returns = { 0: 10, 100: 1230, 200: Number.NaN };
+  await writeRun(folder, { seed: 0, loop: { warmUpStepCount: 0 }, returns });
+  expect(await reportPage(await read([folder]))).toContain('1,230.0 ± 5.0 at 100, best of 2');
+});
+
+test('an evaluation of the warm-up is the best of none, also of a run that ended in it', async () => {
+  const returns = { 0: 5000, 100: 30, 200: 20 };
+  await writeRun(folder, { seed: 0, loop: { warmUpStepCount: 50 }, returns });
+  await writeRun(folder, { seed: 1, loop: { warmUpStepCount: 200 }, returns });
+  const text = await reportPage(await read([folder]));
+  expect(text).toContain('<td>30.0 ± 5.0 at 100, best of 2</td>');
+  expect(text).toContain('<td>none after the warm-up</td>');
 });
 
 test('the best that chose the published policy is that of the evaluations after the warm-up until it was published', async () => {

@@ -23,7 +23,7 @@ async function openedRun(which: PublishOptions['which']) {
   const config = completeConfig(algorithm, {
     environment: 'Pendulum-v1',
     algorithm: { name: 'td3', critic: { architecture: 'mlp-small' }, actorHiddenSizes: [4] },
-    loop: { evaluationEpisodeCount: 1 },
+    loop: { evaluationEpisodeCount: 1, warmUpStepCount: 15 },
     ...{ threadCount: 1, publish },
   });
   const environment = await openEnvironment(environmentPlace(config), { signal: undefined, tell() {} });
@@ -82,6 +82,20 @@ test('where no evaluation has a finite return, the last policy is published, wit
   expect(warnings).toEqual([
     [{ step: 20 }, `${why}: the policy of the last step is published`],
     [{ error: 'their mean return is NaN' }, 'the published policy has no return on fresh episodes'],
+  ]);
+});
+
+test('of a run that ended within its warm-up the policy that it began with is published, and the warning says so', async () => {
+  const opened = await openedRun('best');
+  const warnings: string[] = [];
+  const begun = { step: 0, meanReturn: -5, standardDeviation: 1, episodeCount: 1 };
+  await publishRun({
+    ...opened,
+    ...{ resume: false, log: { info() {}, warn: (_: object, text: string) => void warnings.push(text) } },
+    run: { step: 15, best: undefined, evaluations: [begun] },
+  });
+  expect(warnings).toEqual([
+    'the run ended within its warm-up of 15, in which nothing is learnt: the policy that it began with is published',
   ]);
 });
 
