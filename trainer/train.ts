@@ -15,7 +15,7 @@ import { explainFailure, explainUnpublished, type Resumption, RunFailure } from 
 import { openRunLog, type RunLogger, startMessage } from './run/logging.ts';
 import { createProgress, type Progress, type ProgressStream, singleUnit } from './run/progress.ts';
 import { checkPublishable, type PublishedRun, publishRun } from './run/publish.ts';
-import { openRunDirectory, type RunDirectory } from './run/run-directory.ts';
+import { openRunDirectory, type RunDirectory, requireNoRun } from './run/run-directory.ts';
 import { requireLength, requireSameRun } from './run/same-run.ts';
 import { checkConfig, publishing } from './run/trainable.ts';
 import { unusedSettings } from './run/unused-settings.ts';
@@ -53,6 +53,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const config = completeConfig(algorithm, { ...options.config, workingDirectory });
   // Before what takes long, and before hours of training.
   checkConfig(config);
+  if (options.resume !== true) await requireNoRun(options.runDirectory, options.resumeCommand);
   const port = options.metricsPort && (await openMetricsPort(options.metricsPort));
   try {
     return await trainWith(options, { algorithm, config, port });
@@ -107,7 +108,7 @@ async function trainInDirectory(
       await requireSameRun(algorithm, runDirectory, config);
       await requireLength(algorithm, runDirectory, stepCount);
     }
-    directory = await openRunDirectory(runDirectory, { config, resume });
+    directory = await openRunDirectory(runDirectory, { config, resume, resumeCommand });
     const { isResumed } = directory;
     log = openRunLog({ directory: runDirectory, unit, warn: progress.print });
     log.info({ config, resume: isResumed }, startMessage);

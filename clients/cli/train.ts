@@ -85,10 +85,16 @@ async function configOf(
     const config = newConfig(algorithm, given);
     return { config, runDirectory: options.run ?? join(runs, runName(config.publish.model, config.loop.seed)) };
   }
-  const refused =
-    given.file === undefined ? given.flags.find((flag) => !isResumable(algorithm, flag))?.flag : '--config';
-  if (refused !== undefined) {
-    command.error(`error: expected --resume without settings of the run, got ${refused}. See --help`, { exitCode: 2 });
+  const refused = [
+    ...given.flags.filter((flag) => !isResumable(algorithm, flag)).map(({ flag }) => flag),
+    ...(given.file === undefined ? [] : ['--config']),
+  ];
+  if (refused.length > 0) {
+    const taken = settingFlags(algorithm).filter((flag) => isResumable(algorithm, flag));
+    const names = taken.map(({ flag }) => flag.split(' ')[0]);
+    const advice = `Leave ${refused.length === 1 ? 'it' : 'them'} out: the run has its own. Of the settings it takes ${names.join(', ')}`;
+    const what = `error: expected --resume without settings of the run, got ${refused.join(', ')}`;
+    command.error(`${what}. ${advice}. See --help`, { exitCode: 2 });
   }
   const runDirectory = options.run ?? findRun(runs, options.model ?? defaultModelBase(algorithm));
   return { config: resumedConfig(algorithm, runDirectory, given), runDirectory };

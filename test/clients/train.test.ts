@@ -258,7 +258,7 @@ publish: { which: none }
     );
     expect(wrong.code).toBe(1);
     const resumed = await runCommand(['train', 'td3', '--resume', '--config', 'wrong.json'], directory);
-    expect(resumed.stderr).toContain('expected --resume without settings of the run, got --config');
+    expect(resumed.stderr).toContain('expected --resume without settings of the run, got --config. Leave it out');
     expect(resumed.code).toBe(2);
   });
 
@@ -283,12 +283,23 @@ publish: { which: none }
   });
 
   test('refuses to resume a run that is not there, to begin one twice, and to change one that is resumed', async () => {
-    const none = await runCommand(['train', 'td3', '--run', 'nowhere', '--resume'], directory);
-    expect(none.stderr).toContain('hyperpolicy: nowhere/config.json: expected the config of a run, got no file');
-    const twice = await runCommand(train('--steps', '10', '--run', 'whole'), directory);
-    expect(twice.stderr).toContain('Resume that run with --resume, or name another directory');
-    const changed = await runCommand(['train', 'td3', '--run', 'whole', '--resume', '--batch-size', '7'], directory);
-    expect(changed.stderr).toContain('expected --resume without settings of the run, got --batch-size');
-    expect(changed.code).toBe(2);
+    const none = await runCommand(['train', 'td3', '--run', 'hole', '--resume'], directory);
+    expect(none.stderr).toBe(
+      'hyperpolicy: run directory "hole": expected a run, got nothing there. Did you mean --run whole? To begin a new one leave out --resume\n',
+    );
+    // Before the environment is opened and the networks are made.
+    const twice = await runCommand(train('--steps', '10', '--run', 'whole', '--env', './not-there.js'), directory);
+    expect(twice.stderr).toMatch(
+      /got one with a run in it\. .* To go on with that one: .*hyperpolicy train td3 --run whole --resume\n$/,
+    );
+    const others = ['--batch-size', '7', '--steps', '20', '--env', 'Hopper-v5'];
+    const changed = await runCommand(['train', 'td3', '--run', 'whole', '--resume', ...others], directory);
+    expect(changed).toEqual({
+      code: 2,
+      stdout: '',
+      stderr:
+        'hyperpolicy: expected --resume without settings of the run, got --env, --batch-size. Leave them out: the run has its own. ' +
+        'Of the settings it takes --steps, --env-threads, --eval-every, --eval-episodes, --checkpoint-every, --threads, --engine, --device, --checkpoint-minutes, --keep-at. See --help\n',
+    });
   });
 });

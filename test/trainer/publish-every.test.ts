@@ -78,7 +78,7 @@ test('a run whose checkpoints are gone is not begun again: that would remove wha
   rmSync(join(scratch, 'lost', 'checkpoints'), { recursive: true });
   for (const resume of [true, false]) {
     await expect(run('lost', 'every', 300, { resume })).rejects.toThrow(
-      'expected the checkpoints of the run in it, got none, though train.log tells of some. Put them back to go on; to train anew name another directory',
+      'expected the checkpoints of the run in it, got none, though train.log tells of some. Put them back to go on; to train anew name another directory with --run',
     );
   }
   expect(metricsOf('lost')).toEqual(kept);

@@ -138,7 +138,7 @@ test('resuming where there is no run is refused, and nothing is written', async 
   const runDirectory = join(tmpdir(), 'train-test-nothing');
   const resume = { runDirectory, stream: { write: () => true }, resume: true };
   await expect(train({ config: configWith({}), ...resume })).rejects.toThrow(
-    `${join(runDirectory, 'config.json')}: expected the config of a run, got no file. Start the run without --resume`,
+    `run directory "${runDirectory}": expected a run, got nothing there. Name the run with --run. To begin a new one leave out --resume`,
   );
   expect(existsSync(runDirectory)).toBe(false);
 });

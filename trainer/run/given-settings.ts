@@ -14,7 +14,7 @@ import {
   threadCountMax,
 } from './config.ts';
 import { readConfigFile } from './config-file.ts';
-import { readRunConfig } from './run-directory.ts';
+import { readRunConfig, requireRun } from './run-directory.ts';
 import { kindWords, madeModelName, runName } from './run-names.ts';
 import { type Flag, flaglessOf, flagsOf, type TextSetting } from './setting.ts';
 
@@ -76,6 +76,7 @@ export function resumedConfig(
   runDirectory: string,
   given: Given,
 ): RunConfig & { readonly publish: PublishOptions } {
+  requireRun(runDirectory);
   const settings = merged(readRunConfig(runDirectory), nested(given.flags));
   const config = completeConfig(algorithm, settings, join(runDirectory, 'config.json'));
   const { store } = given.publishDefaults;

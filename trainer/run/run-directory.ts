@@ -12,6 +12,7 @@ import { checkpointMessage, logFile, startMessage } from './logging.ts';
 import { publicationFile } from './publication.ts';
 import { tensorBoardDirectory } from './records.ts';
 import { lockDirectory } from './run-lock.ts';
+import { nearRun } from './run-names.ts';
 
 const configFile = 'config.json';
 /** Files of a run that ended before its first checkpoint; a new run removes them. */
@@ -44,13 +45,13 @@ export type RunDirectory = {
  */
 export async function openRunDirectory(
   directory: string,
-  { config, resume }: { config: unknown; resume: boolean },
+  { config, resume, resumeCommand }: { config: unknown; resume: boolean; resumeCommand?: string | undefined },
 ): Promise<RunDirectory> {
   makeWritableFolder(whereOf(directory), directory);
   const release = await lockDirectory(directory);
   try {
     const isBegun = await hasCheckpoint(directory);
-    if (isBegun && !resume) throw hasRun(directory);
+    if (isBegun && !resume) throw hasRun(directory, resumeCommand);
     if (!isBegun) begin(directory, { isAgain: resume });
     await writeConfig(directory, config);
     return { isResumed: isBegun, release };
@@ -58,6 +59,30 @@ export async function openRunDirectory(
     release();
     throw error;
   }
+}
+
+/**
+ * Whether a new run may begin there, as openRunDirectory checks, too: call before what takes long.
+ * @param resumeCommand as that of a run's failure
+ * @throws HyperpolicyError invalid_argument: it has a run already
+ */
+export async function requireNoRun(directory: string, resumeCommand: string | undefined): Promise<void> {
+  if (await hasCheckpoint(directory)) throw hasRun(directory, resumeCommand);
+}
+
+/**
+ * Call before a run is resumed.
+ * @throws HyperpolicyError failed_precondition: no run there; names one beside it that may be meant
+ */
+export function requireRun(directory: string): void {
+  if (existsSync(join(directory, configFile))) return;
+  const near = nearRun(directory, hasRunConfig);
+  throw failedPrecondition({
+    where: whereOf(directory),
+    expected: 'a run',
+    actual: existsSync(directory) ? `a folder without ${configFile}` : 'nothing there',
+    remedy: `${near === undefined ? 'Name the run with --run.' : `Did you mean --run ${near}?`} To begin a new one leave out --resume`,
+  });
 }
 
 /** The part of a run's config that all versions write; completeConfig checks the rest. */
@@ -78,7 +103,7 @@ export function readRunConfig(directory: string): BegunConfig {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    throw refusal(path, code === 'ENOENT' ? 'no file' : message, 'Start the run without --resume', cause);
+    throw refusal(path, code === 'ENOENT' ? 'no file' : message, 'Name the directory of a run', cause);
   }
   const remedy = 'train.log has the settings of each start; write them back, or begin another run';
   let config: Partial<BegunConfig> | null;
@@ -130,12 +155,12 @@ async function writeConfig(directory: string, config: unknown): Promise<void> {
 
 const whereOf = (directory: string): string => `run directory "${directory}"`;
 
-const hasRun = (directory: string) =>
+const hasRun = (directory: string, resumeCommand = '`resume: true`') =>
   invalidArgument({
     where: whereOf(directory),
     expected: 'an empty or new directory',
     actual: 'one with a run in it',
-    remedy: 'Resume that run with --resume, or name another directory',
+    remedy: `To begin another run name its directory with --run, or without --run another --model or --seed. To go on with that one: ${resumeCommand}`,
   });
 
 /** @param options.isAgain it is the run that was begun there: what it published at its evaluations counts */
@@ -147,7 +172,7 @@ function begin(directory: string, { isAgain }: { readonly isAgain: boolean }): v
       expected: 'the checkpoints of the run in it',
       actual: 'none, though train.log tells of some',
       remedy:
-        'Put them back to go on; to train anew name another directory, or remove this one, which has the metrics and the best networks',
+        'Put them back to go on; to train anew name another directory with --run, or remove this one, which has the metrics and the best networks',
     });
   }
   const removed = isAgain ? leftovers.filter((name) => name !== publicationFile) : leftovers;
@@ -168,6 +193,6 @@ function requireOwn(directory: string): void {
     where: whereOf(directory),
     expected: 'an empty or new directory',
     actual: `one with ${foreign.join(', ')}, which no run made`,
-    remedy: 'Name another directory, or move these away',
+    remedy: 'Name another directory with --run, or move these away',
   });
 }

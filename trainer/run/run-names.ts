@@ -2,8 +2,9 @@
 
 import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { invalidArgument } from '../../src/contract/errors.ts';
+import { meant } from '../../src/contract/nearest.ts';
 import { modelNameLengthMax } from '../../src/package/model-name.ts';
 import type { Algorithm } from './algorithm.ts';
 
@@ -61,6 +62,15 @@ export function findRun(runs: string, model: string): string {
     });
   }
   return join(runs, found[0] ?? runName(model, 0));
+}
+
+/** A run beside a directory that is none, which may be meant by its name: the seed is left out, or it is misspelt. */
+export function nearRun(directory: string, isRun: (directory: string) => boolean): string | undefined {
+  const [folder, name] = [dirname(directory), basename(directory)];
+  const runs = namesIn(folder).filter((one) => isRun(join(folder, one)));
+  const ofSeed = runs.find((one) => seedOf(one, name) !== undefined);
+  const near = ofSeed ?? (runs.length > 0 ? meant(name, runs) : undefined);
+  return near && join(folder, near);
 }
 
 const seedOf = (name: string, model: string): string | undefined =>

@@ -8,16 +8,17 @@ import { checkpointSteps } from './checkpoint.ts';
 import { checkpointDirectory } from './checkpoints.ts';
 import { completeConfig, dotted } from './complete-config.ts';
 import type { RunConfig } from './config.ts';
-import { hasCheckpoint, readRunConfig } from './run-directory.ts';
+import { hasCheckpoint, readRunConfig, requireRun } from './run-directory.ts';
 
 /**
  * Call before anything is written to the directory.
- * @throws HyperpolicyError invalid_argument: a setting that differs; as readRunConfig, of a directory without a run too, and completeConfig
+ * @throws HyperpolicyError invalid_argument: a setting that differs; as requireRun, readRunConfig and completeConfig
  */
 export async function requireSameRun(algorithm: Algorithm, runDirectory: string, config: RunConfig): Promise<void> {
   const path = join(runDirectory, 'config.json');
   // A checkpoint has what decides the run as well.
   if (!existsSync(path) && (await hasCheckpoint(runDirectory))) return;
+  requireRun(runDirectory);
   const begun = decidingSettings(algorithm, completeConfig(algorithm, readRunConfig(runDirectory), path));
   const given = decidingSettings(algorithm, config);
   for (const name of new Set([...begun.keys(), ...given.keys()])) {

@@ -2,7 +2,7 @@ import { appendFile, link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { openRunDirectory, readRunConfig } from '../../../trainer/run/run-directory.ts';
+import { openRunDirectory, readRunConfig, requireNoRun, requireRun } from '../../../trainer/run/run-directory.ts';
 
 let directory: string;
 let path: string;
@@ -57,7 +57,7 @@ describe('the config of a run', () => {
   test('missing, emptied or of something else, it is refused by name', async () => {
     const refusal = (actual: string) => `${path}: expected the config of a run, got ${actual}`;
     const remedy = 'train.log has the settings of each start; write them back, or begin another run';
-    expect(() => readRunConfig(directory)).toThrow(`${refusal('no file')}. Start the run without --resume`);
+    expect(() => readRunConfig(directory)).toThrow(`${refusal('no file')}. Name the directory of a run`);
     await writeFile(path, '');
     expect(() => readRunConfig(directory)).toThrow(`${refusal('an empty file')}. ${remedy}`);
     await writeFile(path, '{}');
@@ -71,11 +71,28 @@ describe('the config of a run', () => {
   });
 });
 
+test('a directory without a run is refused, with the run beside it that may be meant', async () => {
+  const refusal = (name: string) => `run directory "${join(directory, name)}": expected a run, got`;
+  const anew = 'To begin a new one leave out --resume';
+  const readIn = (name: string) => () => requireRun(join(directory, name));
+  expect(readIn('cheeta')).toThrow(`${refusal('cheeta')} nothing there. Name the run with --run. ${anew}`);
+  for (const name of ['cheetah-seed0', 'cheeta']) await mkdir(join(directory, name));
+  await writeFile(join(directory, 'cheetah-seed0', 'config.json'), JSON.stringify(configOf(5)));
+  const near = `Did you mean --run ${join(directory, 'cheetah-seed0')}? ${anew}`;
+  for (const name of ['cheetah', 'chetah-seed0', 'cheetah-seed1']) {
+    expect(readIn(name)).toThrow(`${refusal(name)} nothing there. ${near}`);
+  }
+  // Too far from that one, and no run itself.
+  expect(readIn('cheeta')).toThrow(
+    `${refusal('cheeta')} a folder without config.json. Name the run with --run. ${anew}`,
+  );
+});
+
 describe('a run directory', () => {
   test('is for one process at a time; one that is gone does not count', async () => {
     const opened = await openRunDirectory(directory, { config: configOf(5), resume: false });
     await expect(openRunDirectory(directory, { config: configOf(6), resume: true })).rejects.toThrow(
-      `run directory "${directory}": expected one that no other process trains in, got process ${process.pid} at work. Wait for it, or name another directory`,
+      `run directory "${directory}": expected one that no other process trains in, got process ${process.pid} at work. Wait for it, or name another directory with --run`,
     );
     expect(readRunConfig(directory)).toEqual(configOf(5));
     opened.release();
@@ -87,8 +104,14 @@ describe('a run directory', () => {
   test('with a checkpoint is not begun again, and its config stays', async () => {
     await openAndRelease(configOf(5));
     await mkdir(join(directory, 'checkpoints', '10'), { recursive: true });
+    const remedy = (command: string) =>
+      `To begin another run name its directory with --run, or without --run another --model or --seed. To go on with that one: ${command}`;
+    const refusal = `run directory "${directory}": expected an empty or new directory, got one with a run in it`;
     await expect(openRunDirectory(directory, { config: configOf(6), resume: false })).rejects.toThrow(
-      `run directory "${directory}": expected an empty or new directory, got one with a run in it. Resume that run with --resume, or name another directory`,
+      `${refusal}. ${remedy('`resume: true`')}`,
+    );
+    await expect(requireNoRun(directory, 'hyperpolicy train td3 --resume')).rejects.toThrow(
+      `${refusal}. ${remedy('hyperpolicy train td3 --resume')}`,
     );
     expect(readRunConfig(directory)).toEqual(configOf(5));
   });
@@ -101,7 +124,7 @@ describe('a run directory', () => {
     await writeFile(join(directory, 'config.json'), '{"name": "theirs"}');
     await writeFile(join(directory, 'train.log'), 'training starts\n');
     await expect(openAndRelease(configOf(5))).rejects.toThrow(
-      `run directory "${directory}": expected an empty or new directory, got one with metrics.csv, best, tensorboard, config.json, which no run made. Name another directory, or move these away`,
+      `run directory "${directory}": expected an empty or new directory, got one with metrics.csv, best, tensorboard, config.json, which no run made. Name another directory with --run, or move these away`,
     );
     expect(await readdir(directory)).toEqual(['best', 'config.json', 'metrics.csv', 'tensorboard', 'train.log']);
     expect(await readFile(path, 'utf8')).toBe('{"name": "theirs"}');
