@@ -15,6 +15,8 @@
 #                  leaves it out; FILE is what another machine wrote in as much time as it takes there:
 #                  deploy/cuda/check.sh --device cpu --only training --deadline 7200 --json FILE
 #
+# Before all else the device runs a small graph, in at most 150 s; where it does not, what needs it is left out.
+#
 #   deploy/cuda/check.sh --pack FOLDER [--without-cuda]
 #
 #     Makes a folder that the check runs from on a machine without network: needs npm ci, npm run build and, for CUDA's provider and
@@ -23,7 +25,7 @@
 #
 #   deploy/cuda/check.sh --pack FOLDER --lean [--without-cuda] [--architecture 90]
 #
-#     The same in parts of at most 52 MiB, for narrow ways. They have Node and the CUDA provider with the code of one GPU architecture alone
+#     The same in parts of at most 48 MiB, for narrow ways. They have Node and the CUDA provider with the code of one GPU architecture alone
 #     (90: H100, H200), and not NVIDIA's libraries, which the other machine has beside a PyTorch of the same CUDA version. Copy the parts,
 #     parts.sha256 and start.sh into one folder there, in as many transfers as it takes, and run start.sh with the options above. The
 #     folder may have an older pack. It needs bash, tar, and xz or Python. Before it is compressed, the pack runs serving and training on this machine's CPU.
@@ -92,7 +94,7 @@ pack_lean() {
     refuse "the pack does not hold on the CPU. Its lines are above"
   }
   mkdir -p "$folder"
-  tar -C "$scratch" --owner=0 --group=0 -c hyperpolicy | xz -9 -T0 | split -b 52M -d - "$folder/part-"
+  tar -C "$scratch" --owner=0 --group=0 -c hyperpolicy | xz -9 -T0 | split -b 48M -d - "$folder/part-"
   (cd "$folder" && sha256sum part-* >parts.sha256)
   cp "$root/deploy/cuda/start.sh" "$folder/start.sh"
   echo "check.sh: $folder has $(ls "$folder"/part-* | wc -l) parts, $(du -shc "$folder"/part-* | tail -1 | cut -f1) together. Copy them with start.sh and parts.sha256, and run start.sh there" >&2
@@ -153,11 +155,17 @@ if [ -x "$root/.node/node" ]; then export PATH="$root/.node:$PATH"; fi
 if [ -f "$root/revision" ]; then CHECK_REVISION=$(cat "$root/revision") && export CHECK_REVISION; fi
 add_libraries "$(nvidia_libraries)"
 if [ -d "$root/.vulkan" ] && [[ "$(ldconfig -p 2>/dev/null)" != *libvulkan.so.1* ]]; then add_libraries "$root/.vulkan"; fi
-# Where containers have NVIDIA's driver.
+# Where containers have NVIDIA's driver. An image may not say so to its loader.
+if [ -d /usr/local/nvidia/lib64 ] && [[ "$(ldconfig -p 2>/dev/null)${LD_LIBRARY_PATH:-}" != *@(libcuda.so.1|/nvidia/lib64)* ]]; then
+  export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/nvidia/lib64"
+fi
 driver=/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json
 if [ -z "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ] && [ -f "$driver" ]; then export VK_DRIVER_FILES="$driver"; fi
 if [ -f "$root/$provider" ]; then
   missing=$(ldd "$root/$provider" | sed -n 's/^[[:space:]]*\(.*\) => not found$/\1/p' | paste -sd ' ' || true)
-  if [ -n "$missing" ]; then echo "check.sh: the CUDA provider finds no $missing: --device cuda will fail" >&2; fi
+  if [ -n "$missing" ]; then
+    echo "check.sh: the CUDA provider finds no $missing: --device cuda will fail" >&2
+    export CHECK_MISSING="$missing"
+  fi
 fi
 exec node "$root/dist/test/bench/device/main.js" "$@"

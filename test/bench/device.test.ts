@@ -7,6 +7,7 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { readArguments } from './device/check-arguments.ts';
 import { fusedRows } from './device/latencies.ts';
 import { createLogReader } from './device/server.ts';
+import { farthestTensor } from './device/tensors.ts';
 import { compareStarts, tellUpdates } from './device/training.ts';
 import { runToEnd, servingPorts, startChild } from './serve-processes.ts';
 
@@ -62,18 +63,39 @@ test('where a server listens is read once, past what is no JSON, and what a kill
 
 test('of updates, an error and a difference are checks; what is no JSON is a note', () => {
   const [check, note] = [vi.fn(), vi.fn()];
-  const name = 'updates as on the cpu, within 0.0001';
+  const name = 'updates as on the cpu';
   const tell = (text: string) => tellUpdates({ check, note }, text);
-  expect(tell('{"network":"critic","difference":1e-5,"scale":1}')).toBe('other');
-  expect(tell('{"network":"actor","difference":1e-3,"scale":1}')).toBe('other');
+  expect(tell('{"network":"critic","arrays":"moment1","tensor":"q0","difference":1e-3}')).toBe('other');
+  expect(tell('{"network":"actor","arrays":"moment1","tensor":"layer0","difference":3e-3}')).toBe('other');
+  expect(tell('{"network":"actor","arrays":"parameters","tensor":"layer0","difference":null}')).toBe('other');
+  expect(tell('{"isRepeatEqual":false}')).toBe('other');
   expect(tell('{ of a driver')).toBe('other');
   expect(tell('{"error":"no device"}')).toBe('error');
   expect(check.mock.calls).toEqual([
-    [name, true, { network: 'critic', difference: 1e-5 }],
-    [name, false, { network: 'actor', difference: 1e-3 }],
+    [name, true, { network: 'critic', arrays: 'moment1', tensor: 'q0', difference: 1e-3, within: 2e-3 }],
+    [name, false, { network: 'actor', arrays: 'moment1', tensor: 'layer0', difference: 3e-3, within: 2e-3 }],
+    [name, false, { network: 'actor', arrays: 'parameters', tensor: 'layer0', difference: null, within: 2e-2 }],
     [name, false, { why: 'no device' }],
   ]);
-  expect(note.mock.calls).toEqual([['updates', { text: '{ of a driver' }]]);
+  expect(note.mock.calls).toEqual([
+    ['updates again, from the same state', { isRepeatEqual: false }],
+    ['updates', { text: '{ of a driver' }],
+  ]);
+});
+
+test('a small tensor that is wrong is the farthest, whatever the others are', () => {
+  const expected = { large: Float32Array.of(1000, -2000), small: Float32Array.of(1e-6, -2e-6) };
+  const near = { large: Float32Array.of(1000.01, -2000), small: expected.small };
+  expect(farthestTensor(near, expected)).toEqual({ tensor: 'large', difference: expect.closeTo(4.5e-6, 6) });
+  const turned = { ...near, small: expected.small.map((value) => -value) };
+  expect(farthestTensor(turned, expected)).toEqual({ tensor: 'small', difference: 2 });
+  expect(farthestTensor({ ...turned, large: Float32Array.of(Number.NaN, 0) }, expected)).toEqual({
+    tensor: 'large',
+    difference: Number.NaN,
+  });
+  const zero = { still: Float32Array.of(0, 0) };
+  expect(farthestTensor(zero, zero).difference).toBe(0);
+  expect(farthestTensor({ still: Float32Array.of(0, 1e-9) }, zero).difference).toBe(Number.POSITIVE_INFINITY);
 });
 
 test('a process that ignores its interrupt is killed', async () => {

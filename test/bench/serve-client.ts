@@ -28,8 +28,8 @@ export type RawClient = {
 
 const identity = (bytes: Buffer) => bytes;
 
-/** A client with a connection of its own. */
-export function rawClient(port: number): RawClient {
+/** A client with a connection of its own. @param timeoutMs of a call; without one it waits as long as it takes */
+export function rawClient(port: number, timeoutMs?: number): RawClient {
   const client = new grpc.Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure(), {
     'grpc.enable_channelz': 0,
     'grpc.use_local_subchannel_pool': 1,
@@ -37,7 +37,8 @@ export function rawClient(port: number): RawClient {
   return {
     call: (path, bytes) =>
       new Promise((resolve, reject) => {
-        client.makeUnaryRequest(path, identity, identity, bytes, (error, response) =>
+        const options = timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs };
+        client.makeUnaryRequest(path, identity, identity, bytes, options, (error, response) =>
           error === null ? resolve(response!) : reject(error),
         );
       }),

@@ -25,6 +25,8 @@ export type ServerChild = Child & {
 export type ChildOptions = {
   /** Each line that it prints. */
   readonly onLine?: ((line: string) => void) | undefined;
+  /** Each line of its standard error, which is this process's otherwise. */
+  readonly onErrorLine?: ((line: string) => void) | undefined;
   /** How it ended, such as `exit code 1` or `SIGSEGV`: at once, whoever ended it. */
   readonly onEnd?: ((how: string) => void) | undefined;
   /** Kills it when aborted. */
@@ -44,8 +46,10 @@ const stopChild = async (child: ChildProcess): Promise<void> => {
   clearTimeout(timer);
 };
 
-function spawned(program: string, args: readonly string[], { onLine, onEnd, signal }: ChildOptions) {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], signal, killSignal: 'SIGKILL' });
+function spawned(program: string, args: readonly string[], { onLine, onErrorLine, onEnd, signal }: ChildOptions) {
+  const onError = onErrorLine === undefined ? 'inherit' : 'pipe';
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', onError], signal, killSignal: 'SIGKILL' });
+  if (onErrorLine !== undefined) createInterface({ input: child.stderr! }).on('line', onErrorLine);
   // A program that is not there ends its output, and its error is told there.
   child.on('error', (error) => {
     if (signal?.aborted !== true) console.error(`${program}: ${error.message}`);

@@ -346,37 +346,65 @@ test('the check holds on the cpu, every section', { timeout: 600_000 }, () => {
   expect(curve.map(([step]) => step)).toEqual([0, 160, 320]);
 });
 
+test.skipIf(isInstalled('cuda'))('a device that is not there fails the check at once, with the reason', () => {
+  const { status, stdout } = check('--device', 'cuda', '--quick', '--only', 'serving,training', {
+    CHECK_MISSING: 'libcudnn.so.9',
+  });
+  expect(status).toBe(1);
+  expect(stdout).toMatch(/^\{"note":"where","device":"cuda",.*"missing":"libcudnn\.so\.9"\}$/m);
+  expect(stdout).toMatch(
+    /^\{"check":"the device opens","ok":false,"device":"cuda","seconds":[0-9.]+,"why":"a small graph: expected the cuda device, got no provider of that name\..*; exit code 1"\}$/m,
+  );
+  expect(stdout).toMatch(
+    /"names":\["serving","training"\],"why":"the device does not open"\}\n\{"note":"end","failed":1,"seconds":\d+\}\n$/,
+  );
+});
+
+/** One section's lines, on a device that is not opened beforehand. */
+function lonely(section: string, fields: string) {
+  const of = (file: string) => JSON.stringify(join(process.cwd(), 'dist/test/bench/device', file));
+  const script = `
+    const { ${section} } = await import(${of(`${section}.js`)});
+    const { createLines } = await import(${of('lines.js')});
+    const folder = (await import('node:fs')).mkdtempSync('${join(tmpdir(), 'hyperpolicy-section-')}');
+    const queue = [];
+    const later = (name, run) => queue.push(run);
+    const section = { device: 'cuda', isQuick: true, lines: createLines(), scratch: folder, later, ...${fields} };
+    await ${section}({ signal: new AbortController().signal, ...section });
+    for (const run of queue) await run({ signal: new AbortController().signal, ...section });
+    (await import('node:fs')).rmSync(folder, { recursive: true });
+    process.exit(0);`;
+  return spawnSync(process.execPath, ['--input-type=module', '--eval', script], { encoding: 'utf8' });
+}
+
 test.skipIf(isInstalled('cuda'))(
-  'a device that is not there fails the check, with reasons',
+  'each kind of package that a device refuses has its line',
   { timeout: 300_000 },
   () => {
-    const { status, stdout } = check(
-      '--device',
-      'cuda',
-      '--quick',
-      '--only',
-      'serving,training',
-      '--cpu-curve',
-      'none',
-    );
-    expect(status).toBe(1);
-    const missing = 'expected the cuda device, got no provider of that name.';
-    expect(stdout).toContain(
-      `{"check":"updates as on the cpu, within 0.0001","ok":false,"why":"td3-updates: ${missing}`,
-    );
-    expect(stdout).toMatch(
+    const { stdout, stderr } = lonely('serving', '{}');
+    expect(stdout, stderr).toMatch(
       /^\{"note":"server","device":"cuda","level":"error","model":"model0",.*"msg":"model version refused"\}$/m,
     );
-    expect(stdout).toMatch(
-      /^\{"check":"served, probes within 1e-4","ok":false,"device":"cuda","kind":"plain policy","why":"GetModel .*; refused: policy\.onnx: expected the cuda device/m,
-    );
-    expect(stdout).not.toContain('"device":"cpu","isQuick"');
+    const refused =
+      /^\{"check":"served, probes within 1e-4","ok":false,"device":"cuda","kind":"[^"]*","why":"GetModel .*; refused: [\w.]+\.onnx: expected the cuda device/gm;
+    expect(stdout.match(refused)).toHaveLength(12);
+  },
+);
+
+test.skipIf(isInstalled('cuda'))(
+  'a call that fails has its line, and so have those after it',
+  { timeout: 300_000 },
+  () => {
+    const { stdout, stderr } = lonely('latencies', '{}');
+    const failed = /^\{"check":"(QGrad|Act), [^"]*: done","ok":false,"device":"cuda","why":"\d+ [A-Z_]+: /gm;
+    expect(stdout.match(failed), `${stdout}${stderr}`).toHaveLength(18);
   },
 );
 
 test.skipIf(isInstalled('cuda'))('a training on the cpu that has no time is left out, and no check', () => {
-  // A run ends 15 s before the deadline.
-  const { stdout } = check('--device', 'cuda', '--quick', '--only', 'training', '--deadline', '15');
+  const { stdout, stderr } = lonely('training', "{ leftMs: () => 0, cpuCurve: 'train' }");
+  const missing = 'expected the cuda device, got no provider of that name.';
+  expect(stdout, stderr).toContain(`{"check":"updates as on the cpu","ok":false,"why":"td3-updates: ${missing}`);
   expect(stdout).toMatch(
     /^\{"note":"section left out","name":"training on the cpu","why":"no time before the deadline","how":"[^"]+"\}$/m,
   );

@@ -19,12 +19,13 @@ import {
 } from '../serve-requests.ts';
 import { publish } from '../serve-setup.ts';
 import { quantile } from '../statistics.ts';
-import type { Section } from './section.ts';
+import { guarded, type Section } from './section.ts';
 import { startServer } from './server.ts';
 
 const roundCount = 15;
 const warmCount = 3;
 const callsAtOnce = 64;
+const callMs = 30_000;
 const ascent = { stepCount: 100, stepSize: 1e-3 };
 
 /** Milliseconds on an NVIDIA H100. */
@@ -36,16 +37,18 @@ const targets: Readonly<Record<string, number>> = {
   'Act, 64 calls of a new context each': 4,
 };
 
-export async function latencies({ device, isQuick, lines, scratch, signal }: Section): Promise<void> {
+export async function latencies(section: Section): Promise<void> {
+  const { device, isQuick, lines, scratch, signal } = section;
   const store = join(scratch, 'store');
   for (const model of ['hyper', 'critic'] as const) {
     if (isQuick) await publishSmall(store, model);
     else await publish(store, model);
   }
   const measure = { device, isQuick, lines, signal, store };
-  await measureCalls({ ...measure, newRows: 'auto' });
-  // What the joined run of primary and dynamic network saves.
-  await measureCalls({ ...measure, newRows: 'kept' });
+  // Beside `auto`, `kept` shows what the joined run of primary and dynamic network saves.
+  for (const newRows of ['auto', 'kept'] as const) {
+    await guarded(section, 'latencies', { newRows }, () => measureCalls({ ...measure, newRows }));
+  }
 }
 
 type Measured = Pick<Section, 'device' | 'isQuick' | 'lines' | 'signal'> & {
@@ -55,24 +58,27 @@ type Measured = Pick<Section, 'device' | 'isQuick' | 'lines' | 'signal'> & {
 
 async function measureCalls({ device, isQuick, lines, signal, store, newRows }: Measured): Promise<void> {
   const server = await startServer({ device, lines, signal }, store, ['--new-rows', newRows]);
-  const client = rawClient(server.port);
+  const client = rawClient(server.port, callMs);
   const calls = callsOf(client);
   const target = (name: string): Target | undefined =>
     device === 'cuda' && newRows === 'auto' && targets[name] !== undefined
       ? { bound: 'most', value: targets[name] }
       : undefined;
   const suffix = newRows === 'auto' ? '' : ', weights kept';
+  const measureCall = async (name: string, call: () => Promise<unknown>) => {
+    const times: number[] = [];
+    const [skipped, counted] = isQuick ? [0, 1] : [warmCount, roundCount];
+    for (let round = 0; round < skipped + counted; round++) {
+      const begin = performance.now();
+      await call();
+      if (round >= skipped) times.push(performance.now() - begin);
+    }
+    const most = quantile(times, 1);
+    lines.figure(`${name}${suffix}, ms p50`, quantile(times, 0.5), { most, target: target(name) });
+  };
   const measure = async () => {
     for (const [name, call] of Object.entries(calls)) {
-      const times: number[] = [];
-      const [skipped, counted] = isQuick ? [0, 1] : [warmCount, roundCount];
-      for (let round = 0; round < skipped + counted; round++) {
-        const begin = performance.now();
-        await call();
-        if (round >= skipped) times.push(performance.now() - begin);
-      }
-      const most = quantile(times, 1);
-      lines.figure(`${name}${suffix}, ms p50`, quantile(times, 0.5), { most, target: target(name) });
+      await guarded({ lines, signal }, `${name}${suffix}`, { device }, () => measureCall(name, call));
     }
   };
   try {

@@ -13,6 +13,7 @@ import { sections } from './all-sections.ts';
 import { readArguments } from './check-arguments.ts';
 import { gpu } from './gpu.ts';
 import { createLines } from './lines.ts';
+import { opening } from './opening.ts';
 import type { Section } from './section.ts';
 
 /** Why a section is left out on a device. */
@@ -39,13 +40,22 @@ const abandoned = new Promise<never>((_, reject) => {
 abandoned.catch(() => {});
 
 const lines = createLines(json);
-const revision = process.env.CHECK_REVISION;
-lines.note('where', { device, ...gpu(), ...surroundings(), ...(revision !== undefined && { commit: revision }) });
-const queue: Work[] = [];
+const { CHECK_REVISION: commit, CHECK_MISSING: missing } = process.env;
+lines.note('where', { device, ...gpu(), ...surroundings(), ...(commit && { commit }), ...(missing && { missing }) });
+let queue: Work[] = [];
 for (const name of only ?? Object.keys(sections)) {
   const why = leftOut[device][name];
   if (why === undefined) queue.push({ name, run: sections[name]! });
   else if (only !== undefined) lines.note('section left out', { name, why });
+}
+if (device !== 'cpu' && queue.some(needsDevice)) {
+  const { isOpen, ...fields } = await opening(device, { signal });
+  lines.check('the device opens', isOpen, { device, ...fields });
+  if (!isOpen) {
+    const names = queue.filter(needsDevice).map(({ name }) => name);
+    lines.note('sections left out', { names, why: 'the device does not open' });
+    queue = queue.filter((work) => !needsDevice(work));
+  }
 }
 // Sections add to it while they run.
 for (const work of queue) await run(work);
@@ -73,6 +83,11 @@ async function run({ name, run }: Work): Promise<void> {
   // Processes that were killed a moment ago may still write.
   await Promise.race([rm(scratch, { recursive: true, force: true, maxRetries: 3 }), sleep(graceMs)]).catch(() => {});
   lines.note('section', { name, seconds: Math.round((performance.now() - from) / 100) / 10 });
+}
+
+/** The others are on the device of their name. */
+function needsDevice({ name }: Work): boolean {
+  return name !== 'webgpu';
 }
 
 function reason(): string {

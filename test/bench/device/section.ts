@@ -1,7 +1,7 @@
 /** What every section of the device check is given. */
 
 import type { Device } from '../../../src/onnx/providers.ts';
-import type { Lines } from './lines.ts';
+import type { Fields, Lines } from './lines.ts';
 
 /** [step, mean return] of each evaluation. */
 export type Curve = readonly (readonly [number, number])[];
@@ -22,6 +22,21 @@ export type Section = {
   /** Adds what can wait, as a section after all others. */
   later(name: string, run: (section: Section) => Promise<void>): void;
 };
+
+/** Work whose failure is a check that fails, and what comes after it still runs; but for the check's deadline, which ends all. */
+export async function guarded(
+  { lines, signal }: Pick<Section, 'lines' | 'signal'>,
+  name: string,
+  fields: Fields,
+  work: () => Promise<void>,
+): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    signal.throwIfAborted();
+    lines.check(`${name}: done`, false, { ...fields, why: (error as Error).message });
+  }
+}
 
 /** The largest |a - b| / (1 + |b|), as probes are compared. NaN where a value is NaN. */
 export function difference(actual: ArrayLike<number>, expected: ArrayLike<number>): number {

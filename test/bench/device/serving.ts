@@ -5,7 +5,7 @@ import { createPolicyClient, type PolicyClient } from '../../../clients/typescri
 import { createRandom } from '../../../src/contract/random.ts';
 import { publishRandomPackage, type RandomOptions } from '../../../trainer/export/random-package.ts';
 import { normals } from '../serve-requests.ts';
-import { difference, type Section } from './section.ts';
+import { difference, guarded, type Section } from './section.ts';
 import { type CheckedServer, startServer } from './server.ts';
 
 const sizes = { observationSize: 17, actionSize: 6, contextSize: 2 } as const;
@@ -64,8 +64,11 @@ export async function serving({ device, isQuick, lines, scratch, signal }: Secti
       lines.check('served, probes within 1e-4', failure === undefined, { device, kind, ...(failure && { why }) });
       if (failure !== undefined) continue;
       const compared = { onCpu, onDevice, model, device, kind, lines };
-      if (options.policy !== 'none') await compareActs({ ...compared, options });
-      if (options.critic !== 'none') await compareGradients(compared);
+      const guard = guarded.bind(null, { lines, signal });
+      if (options.policy !== 'none') {
+        await guard('Act', { device, kind }, () => compareActs({ ...compared, options }));
+      }
+      if (options.critic !== 'none') await guard('QGrad', { device, kind }, () => compareGradients(compared));
     }
   } finally {
     for (const end of ends.reverse()) await end();

@@ -6,11 +6,20 @@ import type { Device } from '../../../src/onnx/providers.ts';
 import { type MetricRecord, readMetrics } from '../../../trainer/run/metrics.ts';
 import { objectOf, runToEnd } from '../serve-processes.ts';
 import type { Curve, Section } from './section.ts';
-import type { UpdatesLine } from './updates.ts';
+import type { ComparedArrays, UpdatesLine } from './updates.ts';
 
-/** Of Adam's first moment, in units of the largest. */
-const momentTolerance = 1e-4;
-const updatesCheck = `updates as on the cpu, within ${momentTolerance}`;
+/**
+ * Of a tensor, in its own size. On a CPU, noise of 3e-7 in all parameters moves moments by 1e-6 and parameters by 2e-4: Adam's first steps go
+ * as far whatever the gradient. Targets went a 200th as far, in few of float32's digits: 5e-3. On an NVIDIA H100 the worst gradient was 2e-4 off
+ * in float32 and 0.17 in TF32.
+ */
+const tolerances: Readonly<Record<ComparedArrays, number>> = {
+  moment1: 2e-3,
+  moment2: 4e-3,
+  parameters: 2e-2,
+  target: 5e-2,
+};
+const updatesCheck = 'updates as on the cpu';
 const updatesMs = 120_000;
 /** A run beside others is ended then; it is as long as it got. */
 const trainingMs = 160_000;
@@ -97,8 +106,12 @@ export function tellUpdates(lines: Pick<Section['lines'], 'check' | 'note'>, tex
     lines.check(updatesCheck, false, { why: line.error });
     return 'error';
   }
-  const { scale, ...fields } = line;
-  lines.check(updatesCheck, line.difference <= momentTolerance && scale > 0, fields);
+  if ('isRepeatEqual' in line) {
+    lines.note('updates again, from the same state', line);
+    return 'other';
+  }
+  const within = tolerances[line.arrays];
+  lines.check(updatesCheck, Number.isFinite(line.difference) && line.difference <= within, { ...line, within });
   return 'other';
 }
 

@@ -1,6 +1,7 @@
 /**
- * `node updates.js DEVICE [--quick]`: the same updates of TD3 with SA-Hyper twins on the CPU and on the device, from the same batches and
- * noise, one run on each. Prints a line of JSON for each network, or one with the error. A process of its own: it is in native code meanwhile.
+ * `node updates.js DEVICE [--quick]`: the same updates of TD3 with SA-Hyper twins on the CPU and twice on the device, from the same batches
+ * and noise, one run on each. Prints a line of JSON for each kind of array of each network, one with whether the device's two runs agree, or
+ * one with the error. A process of its own: it is in native code meanwhile.
  */
 
 import { availableParallelism } from 'node:os';
@@ -11,12 +12,21 @@ import { createTd3Learner } from '../../../trainer/algorithms/td3/learner.ts';
 import { createTracedEngine } from '../../../trainer/engine/traced.ts';
 import { createBatch } from '../../../trainer/replay/batch.ts';
 import { actionSize, observationSize } from '../serve-requests.ts';
-import { difference } from './section.ts';
 import { benchSpecs } from './specs.ts';
+import { type Arrays, areEqual, farthestTensor } from './tensors.ts';
 
-/** Of a network: how far Adam's first moments are apart in units of the largest, which is `scale`. They are linear in the gradients. */
+/** Adam's moments as they are; parameters and targets by how far they went. */
+export type ComparedArrays = 'moment1' | 'moment2' | 'parameters' | 'target';
+
 export type UpdatesLine =
-  | { readonly network: string; readonly difference: number; readonly scale: number }
+  | {
+      readonly network: string;
+      readonly arrays: ComparedArrays;
+      /** The tensor that is farthest from the CPU's, and how far: as {@link farthestTensor}. */
+      readonly tensor: string;
+      readonly difference: number;
+    }
+  | { readonly isRepeatEqual: boolean }
   | { readonly error: string };
 
 /** Two passes of two. */
@@ -32,29 +42,47 @@ try {
 }
 
 function compare(device: Device, isQuick: boolean): void {
+  const [expected, actual, again] = (['cpu', device, device] as const).map((on) => update(on, isQuick));
+  for (const [network, kinds] of Object.entries(expected!)) {
+    for (const [name, arrays] of Object.entries(kinds)) {
+      const kind = name as ComparedArrays;
+      say({ network, arrays: kind, ...farthestTensor(actual![network]![kind], arrays) });
+    }
+  }
+  const isRepeatEqual = Object.entries(actual!).every(([network, kinds]) =>
+    Object.entries(kinds).every(([kind, arrays]) => areEqual(again![network]![kind as ComparedArrays], arrays)),
+  );
+  say({ isRepeatEqual });
+}
+
+type Updated = Readonly<Record<string, Readonly<Record<ComparedArrays, Arrays>>>>;
+
+/** By network: its arrays after the updates. */
+function update(device: Device, isQuick: boolean): Updated {
   const critic = { architecture: 'sa-hyper', ...(isQuick && { trunkSizes: [16], dynamicHiddenSizes: [16] }) };
   const config = td3Defaults(critic);
-  const [expected, actual] = (['cpu', device] as const).map((on) => {
-    const engine = createTracedEngine({ threadCount: availableParallelism(), device: on });
-    const learner = createTd3Learner({ config, specs: benchSpecs, engine, seed: 1, updatesPerRun: updateCount });
-    const random = createRandom(2);
-    const batch = createBatch({ size: config.batchSize, observationSize, actionSize });
-    for (let i = 0; i < updateCount; i++) {
-      for (const field of ['observation', 'action', 'reward', 'nextObservation'] as const) {
-        random.fillNormal(batch[field]);
-      }
-      learner.learn(batch, random);
+  const engine = createTracedEngine({ threadCount: availableParallelism(), device });
+  const learner = createTd3Learner({ config, specs: benchSpecs, engine, seed: 1, updatesPerRun: updateCount });
+  const networks = { critic: learner.critic, actor: learner.actor };
+  const starts = mapped(networks, ({ parameters }) => mapped(parameters, (values) => values.slice()));
+  const random = createRandom(2);
+  const batch = createBatch({ size: config.batchSize, observationSize, actionSize });
+  for (let i = 0; i < updateCount; i++) {
+    for (const field of ['observation', 'action', 'reward', 'nextObservation'] as const) {
+      random.fillNormal(batch[field]);
     }
-    const moments = [learner.critic, learner.actor].map(({ adam }) => adam.moment1);
-    learner.dispose();
-    return moments;
-  });
-  for (const [i, network] of ['critic', 'actor'].entries()) {
-    const scale = expected![i]!.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    const most = difference(
-      actual![i]!.map((value) => value / scale),
-      expected![i]!.map((value) => value / scale),
-    );
-    say({ network, difference: most, scale });
+    learner.learn(batch, random);
   }
+  learner.dispose();
+  return mapped(networks, ({ moment1, moment2, parameters, target }, name) => {
+    const start = starts[name]!;
+    const way = (arrays: Arrays) =>
+      mapped(arrays, (values, tensor) => values.map((value, i) => value - start[tensor]![i]!));
+    // Targets begin as the parameters do.
+    return { moment1, moment2, parameters: way(parameters), target: way(target) };
+  });
+}
+
+function mapped<A, B>(record: Readonly<Record<string, A>>, of: (value: A, name: string) => B): Record<string, B> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, of(value, name)]));
 }
