@@ -2,7 +2,7 @@
 
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { timerMs } from '../../src/contract/timers.ts';
-import { type ActOptions, actNames, budgetUsMax, checkBudget } from './act.ts';
+import { type ActOptions, actNames, budgetUsMax, checkBudget, checkHold } from './act.ts';
 import type { Metadata } from './call-options.ts';
 import { checkBoolean, checkFunction, checkMetadata, checkOptions, checkSignal, checkTime, shown } from './checks.ts';
 import { commonFields } from './request.ts';
@@ -99,6 +99,7 @@ export function checkStreamedAct(
       remedy: 'Open a stream for each',
     });
   }
+  checkHold(where, request.fallback, stream.clientId);
 }
 
 function checkTimes(where: string, { timeoutMs, ageMsMax, signal }: StreamedActCall): void {

@@ -1,6 +1,7 @@
 /** Requests and results of acting, to and from messages; shared by single calls and streams. */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import { invalidArgument } from '../../src/contract/errors.ts';
 import { fallbacks } from '../../src/contract/words.ts';
 import { type ActRequestSchema, type ActResponse, Fallback } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { checkBoolean, checkChoice, checkInteger, checkOptions } from './checks.ts';
@@ -73,6 +74,7 @@ export function actFields(where: string, given: ActOptions): ActFields {
   checkOptions(where, given, actNames);
   const fields = actInputs(where, given);
   const { model, selection, fingerprint, clientId, sequence } = commonFields(where, given);
+  checkHold(where, given.fallback, clientId);
   fields.model = model;
   fields.selection = selection;
   fields.fingerprint = fingerprint;
@@ -118,6 +120,20 @@ export function actInputs(
 
 export function checkBudget(where: string, budgetUs: unknown = 0): void {
   checkInteger(`${where} budgetUs`, budgetUs, 0, budgetUsMax);
+}
+
+/**
+ * Actions are held by client: those of two robots without a name would be one. The server says the same, but is not there when a client
+ * stands in for it.
+ */
+export function checkHold(where: string, fallback: ActOptions['fallback'], clientId = ''): void {
+  if (fallback !== 'hold' || clientId !== '') return;
+  throw invalidArgument({
+    where: `${where} fallback`,
+    expected: 'a clientId with hold',
+    actual: 'none',
+    remedy: 'Name the client, or use safe',
+  });
 }
 
 /**

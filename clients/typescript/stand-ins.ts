@@ -10,6 +10,7 @@ import { type GetModelResponse, type Timing, TimingSchema } from '../../src/gen/
 import type { ActResult, FallbackReason } from './act.ts';
 import type { ModelSelection } from './request.ts';
 import { createSafeActions } from './safe-actions.ts';
+import type { Tensor } from './tensor.ts';
 
 /** For which request. */
 export type InPlaceOf = {
@@ -30,7 +31,10 @@ export type InPlaceOf = {
 export type StandIns = {
   /** Learns the safe action of a model, unless it is known; does not wait for it. */
   learn(selection: ModelSelection): void;
-  /** Learns from an answer which version answers, and keeps its action, unless the server held it. @param tookMs its age: from the request on */
+  /**
+   * Learns from an answer which version answers, and keeps a copy of its action for a client that is named, unless the server held it.
+   * @param tookMs its age: from the request on
+   */
   keep(of: InPlaceOf, result: ActResult, tookMs: number): void;
   /** Undefined where there is nothing to act on: the request wants none, or neither action is known. */
   standIn(of: InPlaceOf, reason: FallbackReason): ActResult | undefined;
@@ -39,7 +43,13 @@ export type StandIns = {
 /** Clients of a version whose last answer is kept, and requests without a version. */
 const countMax = 64;
 
-type Held = { readonly of: InPlaceOf; readonly result: ActResult; readonly atMs: number };
+type Held = {
+  readonly of: InPlaceOf;
+  readonly action: Tensor;
+  readonly version: number;
+  readonly weightAgeMs: number;
+  readonly atMs: number;
+};
 type Answered = { readonly version: number; readonly actionSize: number };
 
 /** Why the client answers in place of the server; undefined for errors that say something about the request. */
@@ -63,10 +73,9 @@ export function createStandIns(describe: (selection: ModelSelection) => Promise<
     if (last === undefined || last.of.rows !== of.rows || !fits(of, last.of)) return undefined;
     const ageMs = performance.now() - last.atMs;
     if (ageMs > of.ageMsMax) return undefined;
-    const { action, weightAgeMs } = last.result;
     return {
-      ...bare(of, last.result.version, weightAgeMs + ageMs),
-      action: { shape: action.shape, values: action.values.slice() },
+      ...bare(of, last.version, last.weightAgeMs + ageMs),
+      action: copied(last.action),
       fallback: { kind: 'hold', reason, ageMs },
     };
   }
@@ -91,10 +100,11 @@ export function createStandIns(describe: (selection: ModelSelection) => Promise<
     learn: safe.learn,
     keep(of, result, tookMs) {
       const { model, version: asked } = of.selection;
-      const { version, action } = result;
+      const { version, action, weightAgeMs } = result;
       if (asked === undefined) put(answered, keyOf(of), { version, actionSize: action.shape[1]! });
-      if (result.fallback === undefined) {
-        put(held, keyOf(of, version), { of, result, atMs: performance.now() - tookMs });
+      if (result.fallback === undefined && of.clientId !== '') {
+        const atMs = performance.now() - tookMs;
+        put(held, keyOf(of, version), { of, action: copied(action), version, weightAgeMs, atMs });
       }
       if (of.fallback === undefined || of.fallback === 'error' || asked === version) return;
       safe.learn({ model, version });
@@ -124,6 +134,9 @@ function keyOf({ selection, contextHandle, clientId }: InPlaceOf, version = sele
 /** Whether an action may be for a request: two observations, or fingerprints, that differ are of other specs. */
 const fits = (of: InPlaceOf, { columns, fingerprint }: Pick<InPlaceOf, 'columns' | 'fingerprint'>): boolean =>
   of.columns === columns && (!of.fingerprint || !fingerprint || of.fingerprint === fingerprint);
+
+/** Callers may change what they get, such as to scale it in place. */
+const copied = ({ shape, values }: Tensor): Tensor => ({ shape: [...shape], values: values.slice() });
 
 /** The server had no part in it. */
 const noTiming: Timing = create(TimingSchema);

@@ -447,6 +447,47 @@ describe('fallbacks of the client', () => {
     expect(held.fallback!.ageMs).toBeGreaterThan(20);
   });
 
+  test.each(['single call', 'stream'])('hold of a %s is the action as it came', async (kind) => {
+    const { client, open } = await scripted(once);
+    const stream = open({ clientId: 'robot' });
+    let sequence = 0n;
+    const single = { model: 'm', clientId: 'robot', fallback: 'hold' } as const;
+    const act = (timeoutMs: number) =>
+      kind === 'stream'
+        ? stream.act({ observation, fallback: 'hold' }, { timeoutMs })
+        : client.act({ ...single, observation, sequence: ++sequence }, { timeoutMs });
+    /** As a caller that scales the action for its motors. */
+    const scale = ({ action }: ActResult) => {
+      action.values.fill(9);
+      (action.shape as number[]).push(9);
+    };
+    const expected = { shape: [1, 2], values: Float32Array.of(0.5, 1) };
+    scale(await act(60_000));
+    for (let i = 0; i < 2; i++) {
+      const held = await act(late.timeoutMs);
+      expect(held).toMatchObject({ action: expected, fallback: { kind: 'hold' } });
+      scale(held);
+    }
+  });
+
+  test('hold without a client is refused also where there is no server', async () => {
+    const { client, open, server } = await scripted(answers);
+    const stream = open();
+    await stream.act({ observation });
+    await client.act({ model: 'm', observation });
+    server.forceShutdown();
+    const refused = {
+      kind: 'invalid_argument',
+      message: 'Act fallback: expected a clientId with hold, got none. Name the client, or use safe',
+    };
+    await until(() => stream.ended);
+    await expect(stream.act({ observation, fallback: 'hold' })).rejects.toMatchObject(refused);
+    for (const more of [{}, { clientId: '' }]) {
+      const act = client.act({ model: 'm', observation, fallback: 'hold', ...more });
+      await expect(act).rejects.toMatchObject(refused);
+    }
+  });
+
   test('safe: the action of the manifest, for every row', async () => {
     const { open } = await scripted(once);
     const stream = open();

@@ -225,6 +225,15 @@ def check_budget(where: str, given: Any) -> int:
     return check_integer(f"{where} budget_us", given, 0, UINT32_MAX)
 
 
+def check_hold(where: str, fallback: Any, client_id: str | None) -> None:
+    """
+    Actions are held by client: those of two robots without a name would be one. The server says the same, but is not there when a client
+    stands in for it.
+    """
+    if fallback == "hold" and not client_id:
+        raise invalid_argument(f"{where} fallback", "a client_id with hold", "none", "Name the client, or use safe")
+
+
 def _set(message: Any, name: str, value: Any) -> None:
     """Messages are copied into a field, and not assigned."""
     if isinstance(value, messages.Tensor):
@@ -237,6 +246,7 @@ def act_request(where: str, given: Given) -> Any:
     check_names(where, given, _ACT_NAMES)
     request = messages.ActRequest(**common_fields(where, given))
     set_inputs(request, where, given)
+    check_hold(where, given.get("fallback"), request.client_id)
     return request
 
 

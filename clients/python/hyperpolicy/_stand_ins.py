@@ -119,13 +119,14 @@ class StandIns:
 
     def keep(self, of: InPlaceOf, result: ActResult, took_ms: float) -> None:
         """
-        Learns from an answer which version answers, and keeps its action, unless the server held it; `took_ms` is its age, from the request on.
+        Learns from an answer which version answers, and keeps a copy of its action for a client that is named, unless the server held it;
+        `took_ms` is its age, from the request on.
         """
         with self._lock:
             if of.selection.get("version") is None:
                 _put(self._answered, _whose(of), _Answered(result.version, result.action.shape[1]))
-            if result.fallback is None:
-                # A copy: the caller may change what it got.
+            if result.fallback is None and of.client_id:
+                # Callers may change what they get, such as to scale it in place.
                 held = _Held(of, result.action.copy(), result.version, result.weight_age_ms, now_ms() - took_ms)
                 _put(self._held, _whose(of, result.version), held)
         if of.wants_one and of.selection.get("version") != result.version:

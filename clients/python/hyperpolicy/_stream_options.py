@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict
 
 from ._checks import check_boolean, check_function, check_metadata, check_names, check_time, shown
 from ._connection import WAIT_MS_MAX
-from ._requests import INPUT_NAMES, UINT32_MAX, ActInputs, ModelSelection, check_budget, common_fields
+from ._requests import INPUT_NAMES, UINT32_MAX, ActInputs, ModelSelection, check_budget, check_hold, common_fields
 from .errors import invalid_argument
 
 
@@ -83,6 +83,7 @@ def check_streamed_act(where: str, stream: Mapping[str, Any], given: Mapping[str
             continue
         expected = f"that of the stream, {shown(stream.get(name))}, or none"
         raise invalid_argument(f"{where} {name}", expected, shown(given[name]), "Open a stream for each")
+    check_hold(where, given.get("fallback"), stream.get("client_id"))
 
 
 def _check_times(where: str, given: Mapping[str, Any]) -> None:

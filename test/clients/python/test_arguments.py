@@ -87,6 +87,11 @@ def test_tensors_of_every_form_become_the_same_float32() -> None:
         ("act", {**GOOD, "sample": "no"}, 'Act sample: expected True or False, got "no"'),
         ("act", {**GOOD, "budget_us": 0.5}, "Act budget_us: expected an integer from 0 to 4294967295, got 0.5"),
         ("act", {**GOOD, "fallback": "last"}, 'Act fallback: expected one of error, safe, hold, got "last"'),
+        (
+            "act",
+            {**GOOD, "fallback": "hold"},
+            "Act fallback: expected a client_id with hold, got none. Name the client, or use safe",
+        ),
         ("act", {**GOOD, "sequence": -1}, "Act sequence: expected an integer from 0 to 18446744073709551615, got -1"),
         ("act", {**GOOD, "client_id": "x" * 257}, r'^Act client_id: expected at most 256 bytes, got "xxx'),
         ("act", {**GOOD, "timeout_ms": "5s"}, 'Act timeout_ms: expected a number of milliseconds above 0, got "5s"'),

@@ -27,7 +27,7 @@ def test_a_frozen_server_is_noticed_and_taken_again_when_it_goes_on(servers: Ser
     server = servers.start()
     events: list[ActStreamEvent] = []
     with PolicyClient(server.address, timeout_ms=NEVER_MS) as client, PolicyClient(server.address) as idle:
-        stream = client.act_stream(model="m", timeout_ms=NEVER_MS, resume=True)
+        stream = client.act_stream(model="m", client_id="robot", timeout_ms=NEVER_MS, resume=True)
         waiting = idle.act_stream(model="m", timeout_ms=NEVER_MS, on_event=events.append)
         first = stream.act(observation=OBSERVATION, timeout_ms=30_000)
         waiting.act(observation=OBSERVATION, timeout_ms=30_000)

@@ -232,11 +232,14 @@ def test_the_last_action_is_held_then_the_safe_one_is_given(open_stream: Open) -
         if request.sequence == 1:
             call.answer(1, weight_age_ms=5.0)
 
-    stream, _ = open_stream(react)
+    stream, _ = open_stream(react, client_id="robot")
     first = stream.act(observation=OBSERVATION)
     first.action[:] = 9
     held = stream.act(observation=OBSERVATION, timeout_ms=20, fallback="hold")
     assert held.action.tolist() == [[0.5, 1]]
+    held.action[:] = 9
+    again = stream.act(observation=OBSERVATION, timeout_ms=20, fallback="hold")
+    assert again.action.tolist() == [[0.5, 1]]
     assert held.fallback is not None
     assert (held.fallback.kind, held.fallback.reason, held.version, held.sequence) == ("hold", "timeout", 7, 2)
     assert held.fallback.age_ms >= 20
@@ -249,6 +252,17 @@ def test_the_last_action_is_held_then_the_safe_one_is_given(open_stream: Open) -
     # Other rows than those that are held.
     rows = stream.act(observation=[OBSERVATION] * 2, timeout_ms=20, fallback="hold")
     assert rows.action.tolist() == [[0.25, -0.5]] * 2
+
+
+def test_hold_without_a_client_is_refused_also_where_there_is_no_server(open_stream: Open) -> None:
+    stream, script = open_stream(answers)
+    stream.act(observation=OBSERVATION)
+    script.calls[0].finish(grpc.StatusCode.UNAVAILABLE, "the server drains")
+    until(lambda: stream.ended)
+    text = r"^Act fallback: expected a client_id with hold, got none\. Name the client, or use safe$"
+    with pytest.raises(HyperpolicyError, match=text) as caught:
+        stream.act(observation=OBSERVATION, fallback="hold")
+    assert caught.value.kind == "invalid_argument"
 
 
 def test_hold_of_a_stream_that_follows_ends_where_other_specs_answer(open_stream: Open) -> None:
@@ -293,7 +307,7 @@ def test_the_age_of_a_held_action_counts_from_its_request(open_stream: Open) -> 
             time.sleep(0.2)
             call.answer(1)
 
-    stream, _ = open_stream(react)
+    stream, _ = open_stream(react, client_id="robot")
     stream.act(observation=OBSERVATION)
     held = stream.act(observation=OBSERVATION, timeout_ms=5, fallback="hold")
     assert held.fallback is not None
@@ -338,7 +352,7 @@ def test_a_lost_stream_ends_and_still_stands_in(open_stream: Open) -> None:
         else:
             call.finish(grpc.StatusCode.UNAVAILABLE, "the server drains")
 
-    stream, script = open_stream(react)
+    stream, script = open_stream(react, client_id="robot")
     stream.act(observation=OBSERVATION)
     with pytest.raises(HyperpolicyError) as caught:
         stream.act(observation=OBSERVATION)
@@ -469,7 +483,7 @@ def test_a_closed_client_ends_its_streams(scripted: Callable[..., Scripted]) -> 
     script = Script(silence)
     server = scripted(unary={"GetModel": script.describe}, stream=script.stream)
     client = PolicyClient(server.address)
-    stream = client.act_stream(model="m", timeout_ms=NEVER_MS)
+    stream = client.act_stream(model="m", client_id="robot", timeout_ms=NEVER_MS)
     kinds: list[str] = []
 
     def ask() -> None:
