@@ -5,7 +5,7 @@ import { unavailable } from '../../src/contract/errors.ts';
 import { type StatusName, statusCodes } from '../../src/contract/status.ts';
 import { timerMs } from '../../src/contract/timers.ts';
 import type { CallUnary } from './call-options.ts';
-import { closedError, lateError, lostError, toClientError, tooLargeError } from './errors.ts';
+import { closedError, lateError, lostError, toClientError, tooLargeError, tooLargeResponseError } from './errors.ts';
 import { type Sender, unusable } from './received.ts';
 
 export type HttpPeer = {
@@ -34,7 +34,7 @@ export const connectCaller =
     signal?.addEventListener('abort', abort, { once: true });
     closed.addEventListener('abort', close, { once: true });
     try {
-      const answer = await exchange(from, `${url}/${parent.typeName}/${name}`, {
+      const response = await reach(from, `${url}/${parent.typeName}/${name}`, {
         method: 'POST',
         body,
         signal: giveUp.signal,
@@ -45,8 +45,7 @@ export const connectCaller =
           'connect-timeout-ms': `${Math.ceil(waitMs)}`,
         },
       });
-      if (answer.bytes.length > messageBytesMax)
-        throw tooLargeError(`${name} response`, messageBytesMax, answer.bytes.length);
+      const answer = await received(from, response, messageBytesMax);
       if (answer.status !== 200) throw refusalOf(from, answer, waitMs);
       if (answer.type !== 'application/proto')
         throw unusable(from, `a response of type ${JSON.stringify(answer.type)}`);
@@ -62,20 +61,56 @@ export const connectCaller =
 
 type Answer = { readonly status: number; readonly type: string; readonly bytes: Uint8Array };
 
-async function exchange({ method, address }: Sender, url: string, init: RequestInit): Promise<Answer> {
-  let response: Response;
+async function reach({ method, address }: Sender, url: string, init: RequestInit): Promise<Response> {
   try {
-    response = await fetch(url, init);
+    return await fetch(url, init);
   } catch (error) {
     throw unreachable(method, address, error);
   }
-  const { status, headers } = response;
+}
+
+async function received(from: Sender, { status, headers, body }: Response, bytesMax: number): Promise<Answer> {
+  const type = headers.get('content-type')?.split(';', 1)[0] ?? '';
+  return { status, type, bytes: body === null ? new Uint8Array() : await readUpTo(bytesMax, from, body.getReader()) };
+}
+
+type BodyReader = ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
+
+/** Reads no further than the limit, whatever the server goes on to send. */
+async function readUpTo(bytesMax: number, from: Sender, reader: BodyReader): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let byteCount = 0;
+  for (;;) {
+    const piece = await nextOf(from, reader);
+    if (piece === undefined) return joined(pieces, byteCount);
+    byteCount += piece.length;
+    if (byteCount > bytesMax) {
+      // Nothing comes of it but the end of the connection.
+      reader.cancel().catch(() => {});
+      throw tooLargeResponseError(from, bytesMax, 'a longer one');
+    }
+    pieces.push(piece);
+  }
+}
+
+/** @returns undefined at the end */
+async function nextOf({ method, address }: Sender, reader: BodyReader): Promise<Uint8Array | undefined> {
   try {
-    const bytes = new Uint8Array(await response.arrayBuffer());
-    return { status, type: headers.get('content-type')?.split(';', 1)[0] ?? '', bytes };
+    return (await reader.read()).value;
   } catch (error) {
     throw lostError(method, address, (error as Error).message);
   }
+}
+
+function joined(pieces: readonly Uint8Array[], byteCount: number): Uint8Array {
+  if (pieces.length === 1) return pieces[0]!;
+  const bytes = new Uint8Array(byteCount);
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
 }
 
 /** Browsers keep to themselves why. */

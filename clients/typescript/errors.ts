@@ -89,13 +89,26 @@ export const lostError = (method: string, address: string, details: string): Hyp
 export const lateError = (where: string, address: string, timeoutMs: number): HyperpolicyError =>
   deadlineExceeded({ where, expected: `an answer of ${address} within ${timeoutMs} ms`, actual: 'none' });
 
-/** The error of a message over the client's limit of bytes. */
+/** The error of a request over the client's limit of bytes. */
 export const tooLargeError = (where: string, bytesMax: number, actual: number): HyperpolicyError =>
   resourceExhausted({
     where,
     expected: `at most ${bytesMax} bytes`,
     actual: `${actual}`,
     remedy: 'Send fewer rows, or raise messageBytesMax on both sides',
+  });
+
+/** The error of an answer over the client's limit of bytes. @param actual as a noun phrase */
+export const tooLargeResponseError = (
+  { method, address }: Pick<FailedCall, 'method' | 'address'>,
+  bytesMax: number,
+  actual: string,
+): HyperpolicyError =>
+  resourceExhausted({
+    where: method,
+    expected: `a response of at most ${bytesMax} bytes from ${address}`,
+    actual,
+    remedy: 'Raise messageBytesMax of the client',
   });
 
 /** The error of an answer that is too old to act on. */

@@ -9,12 +9,12 @@ import type { ClientHttp2Stream } from 'node:http2';
 import grpc from '@grpc/grpc-js';
 import { decodeActStreamResponse } from '../../src/contract/act-response.ts';
 import { toBuffer } from '../../src/contract/bytes.ts';
-import { HyperpolicyError, resourceExhausted } from '../../src/contract/errors.ts';
+import { HyperpolicyError } from '../../src/contract/errors.ts';
 import { createFrameBuffer, type FrameBuffer, frameOf } from '../../src/contract/grpc-frames.ts';
 import { type ActStreamResponse, PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { Metadata } from './call-options.ts';
 import type { Connection } from './connection.ts';
-import { toClientError } from './errors.ts';
+import { toClientError, tooLargeResponseError } from './errors.ts';
 import { beginCall, http2StreamOf, isLeaving, type LibraryCall } from './library-call.ts';
 import { type Sender, unusable } from './received.ts';
 
@@ -171,7 +171,7 @@ class OpenedCall implements StreamCall {
     const isTooLarge = cause instanceof HyperpolicyError && cause.kind === 'resource_exhausted';
     this.#cut(
       isTooLarge
-        ? tooLarge(this.#from, cause)
+        ? tooLargeResponseError(this.#from, this.#messageBytesMax, `one of ${cause.actual}`)
         : unusable(this.#from, `a response that does not parse (${cause.message})`, cause),
     );
   }
@@ -187,12 +187,3 @@ class OpenedCall implements StreamCall {
     this.#listener.ended(error);
   }
 }
-
-const tooLarge = ({ method, address }: Sender, cause: HyperpolicyError): HyperpolicyError =>
-  resourceExhausted({
-    where: method,
-    expected: `a response of ${cause.expected} from ${address}`,
-    actual: `one of ${cause.actual}`,
-    remedy: 'Raise messageBytesMax of the client',
-    cause,
-  });

@@ -96,7 +96,6 @@ describe('what it cannot use is refused', () => {
     ],
     [200, proto, 'text', /^Act: expected a hyperpolicy server at \S+, got a response that does not parse/],
     [200, proto, '', /^Act: expected a hyperpolicy server at \S+, got a response without action/],
-    [200, proto, 'x'.repeat(2000), /^Act response: expected at most 1000 bytes, got 2000\. /],
     [502, { 'content-type': 'text/html' }, '<p>', /^Act: expected a server at \S+, got HTTP status 502\. /],
     [401, {}, '', /^Act: expected an answer, got HTTP status 401$/],
     [500, { 'content-type': 'application/json' }, '{"code":"internal","message":"x"}', /^Act: x$/],
@@ -107,6 +106,36 @@ describe('what it cannot use is refused', () => {
     );
     const client = createConnectClient({ url: server.url, messageBytesMax: 1000, timeoutMs: 30_000 });
     expect(await refusal(client.act({ model: 'm', observation }))).toMatch(said);
+  });
+
+  test('an answer over the limit of bytes, which is read no further', async () => {
+    let tellCut = () => {};
+    const cut = new Promise<void>((resolve) => {
+      tellCut = resolve;
+    });
+    const server = await answering((_, response) => {
+      response.on('close', tellCut);
+      // Its end never comes.
+      response.writeHead(200, proto).write('x'.repeat(2000));
+    });
+    const client = createConnectClient({ url: server.url, messageBytesMax: 1000, timeoutMs: 5000 });
+    expect(await refusal(client.act({ model: 'm', observation }))).toBe(
+      `Act: expected a response of at most 1000 bytes from ${server.url}, got a longer one. Raise messageBytesMax of the client`,
+    );
+    await cut;
+  });
+
+  test('an answer of several pieces is read whole', async () => {
+    const relay = await answering(async (request, response) => {
+      const { body, headers } = await relayed(request);
+      response.writeHead(200, headers);
+      for (const byte of body) await new Promise<void>((resolve) => response.write(Buffer.of(byte), () => resolve()));
+      response.end();
+    });
+    const client = createConnectClient({ url: relay.url, timeoutMs: 30_000 });
+    expect((await client.act({ model: 'm', observation })).action).toEqual(
+      (await grpc.act({ model: 'm', observation })).action,
+    );
   });
 
   test('a connection that breaks in the middle of an answer', async () => {
