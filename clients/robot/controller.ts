@@ -3,7 +3,7 @@
  * cycle has a command, also without the server; the commander decides which.
  */
 
-import { HyperpolicyError } from '../../src/contract/errors.ts';
+import { HyperpolicyError, invalidArgument } from '../../src/contract/errors.ts';
 import type { ActStream } from '../typescript/act-stream.ts';
 import {
   checkFunction,
@@ -12,18 +12,30 @@ import {
   checkOptions,
   checkSignal,
   checkTime,
+  shown,
 } from '../typescript/checks.ts';
 import type { TensorLike } from '../typescript/tensor.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { type Commander, type CommanderOptions, createCommander } from './commander.ts';
 import { type Cycle, type CycleLog, type CycleSummary, createCycleLog } from './cycle-log.ts';
 
+/** An observation that was there before it was asked for, as one that a sensor brings at its own pace. */
+export type Observed = {
+  /** [O] */
+  readonly observation: TensorLike;
+  /** When it was made, of the controller's clock (`performance.now()` unless another is given): its age counts from then. */
+  readonly observedAtMs: number;
+};
+
 export type ControllerOptions = Pick<CommanderOptions, 'safeAction'> &
   Partial<CommanderOptions> & {
     /** Gives the actions. Open it with `resume`, and with `newestWins`, so that the server answers no request that is overtaken. */
     readonly stream: Pick<ActStream, 'act'>;
-    /** [O]; called once a cycle. What it throws ends the run. */
-    readonly observe: () => TensorLike;
+    /**
+     * [O]; called once a cycle. It counts as made when it is returned, unless its time comes with it. What it throws ends the run, as does a
+     * time that is still to come.
+     */
+    readonly observe: () => TensorLike | Observed;
     /**
      * Where no single action is safe: gives the safe action for an observation, [A], in place of `safeAction`. Called once a cycle, so that it
      * is ready when an answer is missing; what it throws ends the run. While the loop stands still its last one stays.
@@ -161,11 +173,12 @@ class ControlLoop {
   async #cycle(index: number, dueMs: number, skippedCount: number): Promise<void> {
     const { clock, observe, safePolicy, apply, periodMs, answerMsMax = periodMs / 2 } = this.#options;
     const startMs = clock.nowMs();
-    const observation = observe();
-    const observedAtMs = clock.nowMs();
+    const given = observe();
+    const askedAtMs = clock.nowMs();
+    const { observation, observedAtMs } = observedOf(given, askedAtMs);
     let latencyMs: number | undefined;
     const answered = this.#ask(observation, observedAtMs).then((came) => {
-      if (came) latencyMs = clock.nowMs() - observedAtMs;
+      if (came) latencyMs = clock.nowMs() - askedAtMs;
     });
     // Before the wait: it is ready where no answer comes.
     if (safePolicy !== undefined) this.#commander.setSafeAction(safePolicy(observation));
@@ -206,6 +219,20 @@ class ControlLoop {
       return false;
     }
   }
+}
+
+/** @throws HyperpolicyError invalid_argument: a time of another clock, by which no age could be told */
+function observedOf(given: TensorLike | Observed, nowMs: number): Observed {
+  if (typeof given !== 'object' || given === null || !('observedAtMs' in given)) {
+    return { observation: given, observedAtMs: nowMs };
+  }
+  if (Number.isFinite(given.observedAtMs) && given.observedAtMs <= nowMs) return given;
+  throw invalidArgument({
+    where: 'Controller observe observedAtMs',
+    expected: `a time of the controller's clock, at most ${nowMs}`,
+    actual: shown(given.observedAtMs),
+    remedy: 'Read the clock, performance.now() unless another is given, where the observation is made',
+  });
 }
 
 /** Resolves when the promise does, at the latest at that time. */

@@ -5,6 +5,7 @@ the server, every cycle has a command.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -14,18 +15,29 @@ from typing import Any
 
 import numpy as np
 
-from ._checks import check_function, check_integer, check_time
+from ._checks import check_function, check_integer, check_number, check_time, shown
 from ._commander import Commander, CommandMode
 from ._stand_ins import now_ms
 from ._stream_core import Outcome, Pending
 from ._tensors import FloatArray, TensorLike
-from .errors import HyperpolicyError
+from .errors import HyperpolicyError, invalid_argument
 from .results import ActResult
 from .stream import ActStream
 
-__all__ = ["Commander", "CommandMode", "Controller", "Cycle", "CycleSummary"]
+__all__ = ["Commander", "CommandMode", "Controller", "Cycle", "CycleSummary", "Observed"]
 
 _CYCLE_COUNT_MAX = 60_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observed:
+    """
+    An observation, [O], that was there before it was asked for, as one that a sensor brings at its own pace. It was made at `observed_at_ms`,
+    milliseconds of `time.perf_counter`: its age counts from then.
+    """
+
+    observation: TensorLike
+    observed_at_ms: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,8 +79,8 @@ class CycleSummary:
 class Controller:
     """
     `stream` gives the actions: open it with `resume`, and with `newest_wins`, so that the server answers no request that is overtaken. `observe`
-    makes an observation, [O], once a cycle; `apply` gets the command, [A], and the cycle. A cycle waits `answer_ms_max` for the answer to its own
-    observation; a later one serves the next cycles. `safe_policy`, where no single action is safe, gives the safe action for an observation, [A], in
+    makes an observation, [O], once a cycle, which counts as made when it is returned, unless it is an `Observed`; `apply` gets the command, [A], and
+    the cycle. A cycle waits `answer_ms_max` for the answer to its own observation; a later one serves the next cycles. `safe_policy`, where no single action is safe, gives the safe action for an observation, [A], in
     place of `safe_action`: it is called once a cycle, and while the loop stands still its last one stays. The others are those of `Commander`.
 
     Unless given: `age_ms_max` is ten periods, `ramp_ms` twenty, `interpolation_ms` 0, `watchdog_ms` three periods, `answer_ms_max` half of one.
@@ -79,7 +91,7 @@ class Controller:
         stream: ActStream,
         *,
         safe_action: Any,
-        observe: Callable[[], TensorLike],
+        observe: Callable[[], TensorLike | Observed],
         apply: Callable[[FloatArray, Cycle], object],
         safe_policy: Callable[[TensorLike], Any] | None = None,
         period_ms: float = 10,
@@ -118,7 +130,8 @@ class Controller:
     def run(self, cycle_count: int | None = None, stop: threading.Event | None = None) -> CycleSummary:
         """
         Runs in the caller's thread until the count of cycles or the event. The last command stays applied: see to it that the actuators are left
-        as they should be. What `observe`, `safe_policy` and `apply` raise ends it. Raises invalid_argument where the count is none.
+        as they should be. What `observe`, `safe_policy` and `apply` raise ends it. Raises invalid_argument where the count is none, or the time of an
+        observation is still to come.
         """
         if cycle_count is not None:
             check_integer("Controller run cycle_count", cycle_count, 0, 2**53 - 1)
@@ -150,8 +163,8 @@ class Controller:
 
     def _cycle(self, index: int, due_ms: float, skipped_count: int) -> None:
         start_ms = now_ms()
-        observation = self._observe()
-        observed_at_ms = now_ms()
+        observed = _observed(self._observe(), now_ms())
+        observation, observed_at_ms = observed.observation, observed.observed_at_ms
         latencies, settled = self._ask(observation, observed_at_ms)
         if self._safe_policy is not None:
             # Computed while the answer is on its way.
@@ -183,6 +196,7 @@ class Controller:
         """Sends a request. Returns what gets the time that its answer took, and the event that it has settled."""
         latencies: list[float] = []
         settled = threading.Event()
+        asked_at_ms = now_ms()
 
         def settle(outcome: Outcome) -> None:
             """In a thread of the stream, which what is raised here would end."""
@@ -191,7 +205,7 @@ class Controller:
                     self._miss(outcome)
                 else:
                     self._take(outcome, observed_at_ms)
-                    latencies.append(now_ms() - observed_at_ms)
+                    latencies.append(now_ms() - asked_at_ms)
             except Exception as error:  # noqa: BLE001: without an answer that fits, the commander decides
                 self._miss(error)
             finally:
@@ -231,6 +245,18 @@ class Controller:
                     return
                 self._stream._core.expire(first)  # noqa: SLF001: of one package
             self._pending.popleft()
+
+
+def _observed(given: TensorLike | Observed, at_ms: float) -> Observed:
+    """Raises invalid_argument: a time of another clock, by which no age could be told."""
+    if not isinstance(given, Observed):
+        return Observed(given, at_ms)
+    where = "Controller observe observed_at_ms"
+    observed_at_ms = check_number(where, given.observed_at_ms)
+    if math.isfinite(observed_at_ms) and observed_at_ms <= at_ms:
+        return given
+    expected = f"a time of time.perf_counter in milliseconds, at most {at_ms}"
+    raise invalid_argument(where, expected, shown(given.observed_at_ms), "Read 1000 * time.perf_counter() where it is made")
 
 
 def _sleep_until(at_ms: float) -> None:

@@ -11,7 +11,12 @@ from rclpy.node import Node
 from std_msgs.msg import Float32MultiArray, String
 
 from hyperpolicy import PolicyClient
-from hyperpolicy.robot import Controller, Cycle
+from hyperpolicy.robot import Controller, Cycle, Observed
+
+
+def now_ms() -> float:
+    """Of the controller's clock."""
+    return 1000 * time.perf_counter()
 
 
 class NoObservation(Exception):
@@ -26,9 +31,9 @@ class HyperpolicyNode(Node):
         for name, default in (("address", "127.0.0.1:50051"), ("model", ""), ("period_ms", 10.0), ("age_ms_max", 100.0)):
             self.declare_parameter(name, default)
         given = {name: self.get_parameter(name).value for name in ("address", "model", "period_ms", "age_ms_max")}
-        self._age_s_max = given["age_ms_max"] / 1000
+        self._age_ms_max = given["age_ms_max"]
         self._period_s = given["period_ms"] / 1000
-        self._newest: tuple[np.ndarray, float] | None = None
+        self._newest: Observed | None = None
         self._mode = ""
         self._commands = self.create_publisher(Float32MultiArray, "command", 1)
         self._modes = self.create_publisher(String, "mode", 10)
@@ -57,7 +62,7 @@ class HyperpolicyNode(Node):
         self._client.close()
 
     def _receive(self, message: Float32MultiArray) -> None:
-        self._newest = (np.array(message.data, dtype=np.float32), time.monotonic())
+        self._newest = Observed(np.array(message.data, dtype=np.float32), now_ms())
 
     def _run(self) -> None:
         """Ends at `stop` only: without this thread there are no commands."""
@@ -81,11 +86,11 @@ class HyperpolicyNode(Node):
     def _log(self, error: Exception) -> None:
         self.get_logger().error(f"{type(error).__name__}: {error}", throttle_duration_sec=1.0)
 
-    def _observe(self) -> np.ndarray:
+    def _observe(self) -> Observed:
         newest = self._newest
-        if newest is None or time.monotonic() - newest[1] > self._age_s_max:
+        if newest is None or now_ms() - newest.observed_at_ms > self._age_ms_max:
             raise NoObservation
-        return newest[0]
+        return newest
 
     def _apply(self, command: np.ndarray, cycle: Cycle) -> None:
         self._publish(command, cycle.mode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from conftest import OBSERVATION, ROOT, Server, Servers
 
 from hyperpolicy import HyperpolicyError, PolicyClient
-from hyperpolicy.robot import Commander, Controller, Cycle
+from hyperpolicy.robot import Commander, Controller, Cycle, Observed
 
 CASES = json.loads((ROOT / "test/clients/robot/commander.json").read_text())
 
@@ -99,6 +100,34 @@ def test_a_controller_that_is_refused(client: PolicyClient, given: dict[str, Any
     working: Any = {"safe_action": [0, 0], "observe": lambda: OBSERVATION, "apply": lambda _command, _cycle: None}
     with client.act_stream(model="m") as stream, pytest.raises(HyperpolicyError, match=text):
         Controller(stream, **{**working, **given})
+
+
+@pytest.mark.parametrize(("old_ms", "mode"), [(300_000, "fresh"), (601_000, "safe")])
+def test_the_age_of_an_action_is_that_of_its_observation(client: PolicyClient, old_ms: float, mode: str) -> None:
+    with client.act_stream(model="m") as stream:
+        controller = Controller(
+            stream,
+            safe_action=[0, 0],
+            observe=lambda: Observed(OBSERVATION, 1000 * time.perf_counter() - old_ms),
+            apply=lambda _command, _cycle: None,
+            age_ms_max=600_000,
+            answer_ms_max=60_000,
+        )
+        controller.run(cycle_count=1)
+    (cycle,) = controller.cycles()
+    assert (cycle.mode, cycle.problem) == (mode, None)
+    assert cycle.age_ms >= old_ms
+    assert cycle.latency_ms is not None
+    assert cycle.latency_ms < 60_000
+
+
+@pytest.mark.parametrize("at_ms", [1e300, float("nan"), -float("inf"), "soon"])
+def test_an_observation_of_another_clock_is_refused(client: PolicyClient, at_ms: Any) -> None:
+    with client.act_stream(model="m") as stream:
+        observe = lambda: Observed(OBSERVATION, at_ms)  # noqa: E731
+        made = Controller(stream, safe_action=[0, 0], observe=observe, apply=lambda _command, _cycle: None)
+        with pytest.raises(HyperpolicyError, match=r"^Controller observe observed_at_ms: expected a (time|number)"):
+            made.run(cycle_count=1)
 
 
 @pytest.mark.parametrize("count", ["2", -1, 1.5])

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from conftest import OBSERVATION, ROOT, Server, until
+
+
+class Message(SimpleNamespace):
+    """With `data`, as every type of std_msgs that the node uses."""
 
 
 class Publisher:
@@ -53,14 +58,14 @@ def stand_in_node(given: dict[str, Any]) -> type:
     return Node
 
 
-def test_commands_go_on_whatever_goes_wrong(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def node(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     given = {"address": server.address, "model": "m", "age_ms_max": 600_000.0}
-    message = type("Message", (SimpleNamespace,), {})
     modules: dict[str, dict[str, Any]] = {
         "rclpy": {},
         "rclpy.node": {"Node": stand_in_node(given)},
         "std_msgs": {},
-        "std_msgs.msg": {"Float32MultiArray": message, "String": message},
+        "std_msgs.msg": {"Float32MultiArray": Message, "String": Message},
     }
     for name, contents in modules.items():
         module = ModuleType(name)
@@ -71,32 +76,55 @@ def test_commands_go_on_whatever_goes_wrong(server: Server, monkeypatch: pytest.
     assert spec.loader is not None
     program = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(program)
-    node = program.HyperpolicyNode()
-    commands, modes = node.topics["command"], node.topics["mode"]
+    made = program.HyperpolicyNode()
+    yield made
+    made.stop()
 
-    def reach(mode: str) -> None:
-        until(lambda: mode in modes.sent)
-        modes.sent.clear()
 
-    def more_commands() -> None:
-        before = len(commands.sent)
-        until(lambda: len(commands.sent) > before + 2)
+def observe(node: Any, values: list[float]) -> None:
+    node.subscribed["observation"](Message(data=values))
 
-    try:
-        reach("no observation")
-        node.subscribed["observation"](message(data=OBSERVATION))
-        reach("fresh")
-        node.subscribed["observation"](message(data=[1, float("nan"), 3]))
-        reach("hold")
-        more_commands()
-        node.subscribed["observation"](message(data=OBSERVATION))
-        reach("fresh")
-        commands.fault_count = 1
-        reach("fault")
-        reach("fresh")
-        commands.fault_count = 3
-        until(lambda: commands.fault_count == 0)
-        more_commands()
-        assert set(node.logged) == {"RuntimeError: no context"}
-    finally:
-        node.stop()
+
+def reach(node: Any, mode: str) -> None:
+    modes = node.topics["mode"].sent
+    until(lambda: mode in modes)
+    modes.clear()
+
+
+def more_commands(node: Any) -> None:
+    commands = node.topics["command"].sent
+    before = len(commands)
+    until(lambda: len(commands) > before + 2)
+
+
+def test_an_action_is_as_old_as_the_message_that_it_answers(node: Any) -> None:
+    reach(node, "no observation")
+    before_ms = 1000 * time.perf_counter()
+    observe(node, OBSERVATION)
+    after_ms = 1000 * time.perf_counter()
+    reach(node, "fresh")
+    more_commands(node)
+    cycles = [cycle for cycle in node._controller.cycles() if cycle.mode == "fresh"]  # noqa: SLF001: what it applied
+    observed_at_ms = [cycle.due_ms + cycle.jitter_ms + cycle.took_ms - cycle.age_ms for cycle in cycles]
+    assert len(observed_at_ms) > 2
+    # To the rounding of sums.
+    assert before_ms - 0.01 <= min(observed_at_ms) <= max(observed_at_ms) <= after_ms + 0.01
+
+
+def test_commands_go_on_whatever_goes_wrong(node: Any) -> None:
+    commands = node.topics["command"]
+    reach(node, "no observation")
+    observe(node, OBSERVATION)
+    reach(node, "fresh")
+    observe(node, [1, float("nan"), 3])
+    reach(node, "hold")
+    more_commands(node)
+    observe(node, OBSERVATION)
+    reach(node, "fresh")
+    commands.fault_count = 1
+    reach(node, "fault")
+    reach(node, "fresh")
+    commands.fault_count = 3
+    until(lambda: commands.fault_count == 0)
+    more_commands(node)
+    assert set(node.logged) == {"RuntimeError: no context"}

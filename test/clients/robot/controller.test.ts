@@ -180,6 +180,46 @@ test('keeps as many cycles as it may', async () => {
   expect(summary).toMatchObject({ cycleCount: 3 });
 });
 
+test('the age of an action is that of its observation, also of one that was there before it was asked for', async () => {
+  const clock = virtualClock();
+  const asked: unknown[] = [];
+  // A sensor that is silent after its second value, made at 4 and seen by the cycles from 10 on.
+  const controller = createController({
+    safeAction: [0],
+    periodMs: 10,
+    ageMsMax: 30,
+    rampMs: 0,
+    clock,
+    observe: () => ({ observation: [1], observedAtMs: clock.nowMs() < 10 ? 0 : 4 }),
+    stream: {
+      act: ({ observation }) => {
+        asked.push(observation);
+        return new Promise((resolve) => clock.callAt(clock.nowMs() + 1, () => resolve(answer(8))));
+      },
+    },
+    apply: () => {},
+  });
+  await controller.run({ cycleCount: 5 });
+  const cycles = controller.cycles();
+  expect(asked).toEqual(new Array(5).fill([1]));
+  // 4 is 30 old at 34.
+  expect(cycles.map(({ ageMs }) => ageMs)).toEqual([1, 7, 17, 27, 37]);
+  expect(cycles.map(({ mode }) => mode)).toEqual(['fresh', 'fresh', 'fresh', 'fresh', 'safe']);
+  expect(cycles.map(({ latencyMs }) => latencyMs)).toEqual([1, 1, 1, 1, 1]);
+});
+
+test.each([
+  [1, '1'],
+  [Number.NaN, 'NaN'],
+  [Number.NEGATIVE_INFINITY, '-Infinity'],
+  [undefined, 'none'],
+])('refuses an observation of %s, by which no age could be told', async (observedAtMs, actual) => {
+  const observe = () => ({ observation: [1], observedAtMs: observedAtMs as number });
+  await expect(run([1], { observe })).rejects.toThrow(
+    `Controller observe observedAtMs: expected a time of the controller's clock, at most 0, got ${actual}. Read the clock`,
+  );
+});
+
 const loop = { safeAction: [0], observe: () => [1], apply: () => {}, stream: { act: async () => answer(1) } };
 
 test.each<[string, object | undefined, string]>([
