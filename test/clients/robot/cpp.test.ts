@@ -3,6 +3,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -110,6 +111,19 @@ async function refusesWhatDoesNotAddUp(robot: string): Promise<void> {
   }
 }
 
+/** A host that takes connections and says nothing, as a frozen one. The question for the model would wait for five seconds, and end as late. */
+async function givesUpATryToConnect(robot: string): Promise<void> {
+  const silent = createServer().listen(0, '127.0.0.1');
+  onTestFinished(() => void silent.close());
+  await once(silent, 'listening');
+  const loop = spawn(robot, [`127.0.0.1:${(silent.address() as AddressInfo).port}`, 'm'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const said = text(loop.stderr);
+  const [code] = await once(loop, 'exit');
+  expect([code, await said]).toEqual([1, expect.stringContaining('failed to connect')]);
+}
+
 cppTest(
   'builds, acts on what adds up only, past a proxy, and goes to the safe action without a server',
   { timeout: 400_000 },
@@ -123,6 +137,7 @@ cppTest(
     expect(await once(make, 'exit')).toEqual([0, null]);
 
     await refusesWhatDoesNotAddUp(join(build, 'robot'));
+    await givesUpATryToConnect(join(build, 'robot'));
 
     const store = await temporaryStore([{ model: 'm', policy: 'plain', critic: 'none', ...size }]);
     const { address, child: server } = await spawnServer(['--store', store]);
