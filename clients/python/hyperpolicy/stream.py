@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Unpack
 
+from ._connection import void
 from ._exchanges import Core
 from ._stream_core import Outcome, StreamCore, StreamState
 from ._stream_options import ActStreamEvent, StreamedActArguments
@@ -19,10 +21,13 @@ class ActStream(StreamState):
     """Made by `PolicyClient.act_stream`. Every act settles within its time: with an answer, a fallback, or an error."""
 
     def __init__(self, core: Core[Any], given: Any) -> None:
-        self._events: SimpleQueue[ActStreamEvent] = SimpleQueue()
-        self._core = StreamCore(core, given, self._events.put, open_call=SyncCall, later=_later)
-        if given.get("on_event") is not None:
-            threading.Thread(target=self._tell, args=(given["on_event"],), name="hyperpolicy events", daemon=True).start()
+        on_event = given.get("on_event")
+        events: SimpleQueue[ActStreamEvent] = SimpleQueue()
+        # Without a listener nobody would take them out of the queue.
+        tell: Callable[[ActStreamEvent], None] = void if on_event is None else events.put
+        self._core = StreamCore(core, given, tell, open_call=SyncCall, later=_later)
+        if on_event is not None:
+            threading.Thread(target=_tell, args=(events, on_event), name="hyperpolicy events", daemon=True).start()
 
     def act(self, **given: Unpack[StreamedActArguments]) -> ActResult:
         """Raises HyperpolicyError as `act` of the client; `superseded` where a newer request took its place. The stream goes on."""
@@ -53,13 +58,17 @@ class ActStream(StreamState):
     ) -> None:
         self.close()
 
-    def _tell(self, on_event: Any) -> None:
-        """What a listener raises is its own, and not the stream's; it ends the telling, as in any thread."""
-        while True:
-            event = self._events.get()
+
+def _tell(events: SimpleQueue[ActStreamEvent], on_event: Callable[[ActStreamEvent], object]) -> None:
+    """What a listener raises is its own, and told as what ends a thread is: the stream and its next events go on."""
+    while True:
+        event = events.get()
+        try:
             on_event(event)
-            if event.kind == "ended":
-                return
+        except BaseException:  # noqa: BLE001: whatever it is
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+        if event.kind == "ended":
+            return
 
 
 def _later(delay_s: float, action: Callable[[], None]) -> threading.Timer:

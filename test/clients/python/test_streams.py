@@ -386,6 +386,53 @@ def test_a_lost_stream_resumes_with_its_version(open_stream: Open) -> None:
     assert resumed.lost_ms > 0
 
 
+@pytest.mark.parametrize("open_stream", [PolicyClient], indirect=True)
+def test_a_listener_that_raises_is_told_of_what_follows(open_stream: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", lambda given: raised.append((given.exc_value, given.thread)))
+
+    def react(request: Any, call: Call, index: int) -> None:
+        if index == 0 and request.sequence == 2:
+            call.finish(grpc.StatusCode.UNAVAILABLE, "the server drains")
+        else:
+            call.answer(request.sequence)
+
+    told: list[str] = []
+
+    def listen(event: ActStreamEvent) -> None:
+        told.append(event.kind)
+        raise ValueError(event.kind)
+
+    others = set(threading.enumerate())
+    stream, _ = open_stream(react, resume=True, on_event=listen)
+    (thread,) = (one for one in threading.enumerate() if one not in others and one.name == "hyperpolicy events")
+    stream.act(observation=OBSERVATION)
+    with pytest.raises(HyperpolicyError):
+        stream.act(observation=OBSERVATION)
+    stream.act(observation=OBSERVATION)
+    stream.close()
+    thread.join()
+    assert told == ["lost", "resumed", "ended"]
+    assert [(str(error), by) for error, by in raised] == [(kind, thread) for kind in told]
+
+
+@pytest.mark.parametrize("open_stream", [PolicyClient], indirect=True)
+def test_without_a_listener_events_go_nowhere(open_stream: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    queued: list[Any] = []
+
+    class Queue(SimpleQueue[Any]):
+        def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+            queued.append(item)
+            super().put(item, block, timeout)
+
+    monkeypatch.setattr("hyperpolicy.stream.SimpleQueue", Queue)
+    stream, _ = open_stream(answers, on_event=None)
+    stream.act(observation=OBSERVATION)
+    stream.close()
+    assert [one for one in queued if isinstance(one, ActStreamEvent)] == []
+    assert stream.ended
+
+
 def test_a_silent_call_is_given_up_for_another(open_stream: Open) -> None:
     def react(request: Any, call: Call, index: int) -> None:
         if index == 1 or request.sequence == 1:
