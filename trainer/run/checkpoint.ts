@@ -5,7 +5,6 @@
  * replaces a single file: a checkpoint is a directory, so it uses the functions for directories of the same file.
  */
 
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { type FileHandle, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -19,6 +18,7 @@ import {
   writeDurably,
 } from '../../src/files/durable-files.ts';
 import { makeFolder } from '../../src/files/folders.ts';
+import { readHashed, writeHashed } from '../../src/files/hashed-bytes.ts';
 import type { JsonValue, SavedState, StateArray } from './saved-state.ts';
 
 const format = 1;
@@ -149,8 +149,7 @@ export async function loadCheckpoint(path: string): Promise<Checkpoint> {
     handle = await open(file, 'r');
     for (const { name, type, length, sha256 } of listed) {
       const array = new arrayTypes[type](length);
-      await readFully(handle, bytesOf(array));
-      const actual = sha256Of(array);
+      const actual = await readHashed(handle, bytesOf(array));
       if (actual !== sha256) throw damaged(file, `SHA-256 ${sha256} of "${name}"`, actual);
       arrays[name] = array;
     }
@@ -172,8 +171,8 @@ async function writeArrays(path: string, arrays: Checkpoint['arrays']): Promise<
   try {
     const listed = [];
     for (const [name, array] of Object.entries(arrays)) {
-      await file.writeFile(bytesOf(array));
-      listed.push({ name, type: typeOf(array), length: array.length, sha256: sha256Of(array) });
+      const sha256 = await writeHashed(file, bytesOf(array));
+      listed.push({ name, type: typeOf(array), length: array.length, sha256 });
     }
     await file.sync();
     return listed;
@@ -187,14 +186,6 @@ async function readState(path: string): Promise<z.infer<typeof schema>> {
     return schema.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch (cause) {
     throw damaged(path, `a checkpoint of format ${format}`, (cause as Error).message.split('\n')[0]!, cause);
-  }
-}
-
-async function readFully(handle: FileHandle, into: Uint8Array): Promise<void> {
-  for (let at = 0; at < into.length; ) {
-    const { bytesRead } = await handle.read(into, at, into.length - at);
-    if (bytesRead === 0) throw new Error(`the file ends ${into.length - at} bytes early`);
-    at += bytesRead;
   }
 }
 
@@ -220,7 +211,6 @@ function typeOf(array: StateArray): keyof typeof arrayTypes {
 }
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: StateArray) => new Uint8Array(buffer, byteOffset, byteLength);
-const sha256Of = (array: StateArray): string => createHash('sha256').update(bytesOf(array)).digest('hex');
 
 const damaged = (where: string, expected: string, actual: string, cause?: unknown) =>
   invalidArgument({
