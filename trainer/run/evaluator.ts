@@ -2,7 +2,7 @@
 
 import type { Env } from '../../src/envs/env.ts';
 import { type EvaluationOptions, type EvaluationResult, evaluate } from './evaluation.ts';
-import { tasksOutOfRange } from './held-out-tasks.ts';
+import { tasksInRange, tasksOutOfRange } from './held-out-tasks.ts';
 
 export type EvaluationOrder = Pick<EvaluationOptions, 'episodeCount' | 'seed'> & {
   /** Whether tasks beyond the training range are evaluated too, apart, if the environment has such. */
@@ -39,7 +39,9 @@ export async function evaluateOn(
   { outOfRange, ...order }: EvaluationOrder,
 ): Promise<Evaluated> {
   const options = { ...own, ...order };
-  const inRange = await evaluate(options);
-  const contexts = outOfRange ? await tasksOutOfRange(own.env.tasks, order) : undefined;
+  const { tasks } = own.env;
+  if (tasks === null) return { inRange: await evaluate(options), outOfRange: undefined };
+  const inRange = await evaluate({ ...options, contexts: await tasksInRange(tasks, order) });
+  const contexts = outOfRange ? await tasksOutOfRange(tasks, order) : undefined;
   return { inRange, outOfRange: contexts && (await evaluate({ ...options, contexts })) };
 }

@@ -2,7 +2,7 @@
 
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { type TaskFamily, type TaskSplit, uniformTasks } from '../../../src/envs/task-distribution.ts';
-import { tasksOutOfRange } from '../../run/held-out-tasks.ts';
+import { tasksInRange, tasksOutOfRange } from '../../run/held-out-tasks.ts';
 import type { PearlConfig } from './config.ts';
 
 /** Held-out tasks have draws of their own also if they are drawn like training tasks. */
@@ -30,17 +30,13 @@ export async function runTasks(
 ): Promise<RunTasks> {
   const { trainTaskCount } = config;
   const tasks = withGivenRanges(given, config);
-  const count = testTaskCount ?? tasks.counts.test;
-  const testSeed = seed + testSeedOffset;
-  const outOfRange = await tasksOutOfRange(tasks, { episodeCount: count, seed: testSeed });
-  // The test range is that of the training, or what is out of range.
-  const split = outOfRange === undefined ? 'test' : 'train';
+  const drawn = { episodeCount: testTaskCount ?? tasks.counts.test, seed: seed + testSeedOffset };
   return {
     ranges: tasks.ranges,
     denseReward: tasks.denseReward,
     train: await tasks.sample({ split: 'train', seed, ...(trainTaskCount !== undefined && { count: trainTaskCount }) }),
-    test: await tasks.sample({ split, seed: testSeed, count }),
-    outOfRange,
+    test: await tasksInRange(tasks, drawn),
+    outOfRange: await tasksOutOfRange(tasks, drawn),
   };
 }
 
