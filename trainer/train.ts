@@ -14,7 +14,7 @@ import { environmentPlace } from './run/environment-place.ts';
 import { explainFailure, explainUnpublished, type Resumption, RunFailure } from './run/failure.ts';
 import { openRunLog, type RunLogger, startMessage } from './run/logging.ts';
 import { createProgress, type Progress, type ProgressStream, singleUnit } from './run/progress.ts';
-import { checkPublishable, type PublishedRun, publishRun } from './run/publish.ts';
+import { checkPublishable, keepNetworks, type PublishedRun, publishRun } from './run/publish.ts';
 import { openRunDirectory, type RunDirectory, requireNoRun } from './run/run-directory.ts';
 import { requireLength, requireSameRun } from './run/same-run.ts';
 import { checkConfig, publishing } from './run/trainable.ts';
@@ -44,7 +44,7 @@ export type TrainResult = PublishedRun & { readonly run: RunResult };
  * @throws HyperpolicyError: an unknown algorithm, setting, environment or network, a value out of range, the webgpu device, an environment that
  *   the algorithm cannot train in, a port that is taken, a run directory with or without a run against `resume`, a store that cannot be written; and what
  *   ended the run (an environment that throws, a loss that is not finite, a full disk), with what is kept and how to go on: the best
- *   policy so far is published before; what prevented publishing at its end, with how to publish it
+ *   policy so far is published before; what prevented publishing, or writing networks, at its end, with how to do it
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const algorithm = await loadAlgorithm(options.config.algorithm.name);
@@ -165,14 +165,21 @@ const watched = (progress: Progress, port: MetricsPort): Pick<Progress, 'report'
 
 type Context = Pick<TrainOptions, 'signal'> & Resumption & { readonly resume: boolean; readonly log: RunLogger };
 
-/** Publishes a run that is over as the config says. @throws HyperpolicyError: what failed, what is kept, and how to publish it */
+/**
+ * Publishes a run that is over as the config says, or writes its networks where nothing is to be published.
+ * @throws HyperpolicyError: what failed, what is kept, and how to go on
+ */
 async function conclude(run: RunResult, opened: Opened, context: Context): Promise<TrainResult> {
   const publish = publishing(opened.config);
-  if (run.aborted || publish === undefined) return { run, published: undefined, publishedBefore: undefined };
+  const nothing = { run, published: undefined, publishedBefore: undefined };
+  if (run.aborted) return nothing;
   try {
-    return { run, ...(await publishNow(run, publish, opened, context)) };
+    if (publish !== undefined) return { run, ...(await publishNow(run, publish, opened, context)) };
+    await keepNetworks({ run, training: opened.training, runDirectory: context.runDirectory });
+    return nothing;
   } catch (error) {
-    throw explainUnpublished(error, { step: run.step, checkpoint: run.checkpoint! }, context);
+    const work = publish === undefined ? 'networks' : 'publish';
+    throw explainUnpublished(error, { step: run.step, checkpoint: run.checkpoint!, work }, context);
   }
 }
 

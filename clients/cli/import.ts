@@ -27,7 +27,7 @@ export function createCommand(name: string): Command {
     new Option(flags, description).argParser(integerIn(low, 100_000));
   return new Command(name)
     .description(
-      'Publish a policy or a critic from a safetensors file. A file of this project (networks/ of a run directory) describes itself ' +
+      'Publish a policy or a critic from a safetensors file. A file of this project (networks/ of the directory of a run that is over) describes itself ' +
         'and needs no options. A PyTorch state dict of the code of Sarafian et al. 2021 needs the options; its actions ' +
         'are clipped to the bounds and not scaled. Prints one line of JSON.',
     )

@@ -62,7 +62,7 @@ export function addTrainOptions(
     .addOption(
       new Option(
         '--publish <which>',
-        'which policy is published: that of the best evaluation after the warm-up, of the last step, of each evaluation as soon as it is done (a version each), or none',
+        'which policy is published: that of the best evaluation after the warm-up, of the last step, of each evaluation as soon as it is done (a version each), or none: the networks of the best are then files of the run directory alone, for import',
       )
         .choices(publishChoices)
         .default('best'),

@@ -10,6 +10,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -127,25 +128,35 @@ test('a reward that no loss can hold: where, and the best policy before it is pu
   );
 });
 
-test('a run whose last step is done and whose networks cannot be written: what is kept, and the command that publishes it', async () => {
-  const folder = place('unpublished', {});
-  expect((await runCommand(train('--steps', '100', '--publish', 'none'), folder)).code).toBe(0);
-  const inTheWay = join(folder, 'r/networks/actor.safetensors');
-  rmSync(inTheWay, { force: true });
-  mkdirSync(inTheWay, { recursive: true });
-  const longer = ['train', 'td3', '--run', 'r', '--resume', '--steps', '150', '--publish', 'best'];
-  const { code, stdout, stderr } = await runCommand(longer, folder);
-  expect([code, stdout]).toEqual([1, '']);
-  const [told, command] = lastLine(stderr).split(' with: ');
-  expect(told).toMatch(
-    /^hyperpolicy: publishing after step 150: expected no fault, got EISDIR: .*actor\.safetensors'\. Training is done and kept as r\/checkpoints\/150\. Publish it$/,
-  );
-  expect(command).toBe(resumeOf('r'));
-  rmSync(inTheWay, { recursive: true });
-  const resumed = await runCommand(['train', 'td3', '--run', 'r', '--resume'], folder);
-  expect(resumed.code, resumed.stderr).toBe(0);
-  expect(JSON.parse(resumed.stdout)).toMatchObject({ step: 150, version: 1 });
-});
+test.each([
+  { which: 'best', work: 'publishing', toDo: 'Publish it', done: { version: 1 } },
+  { which: 'none', work: 'writing the networks', toDo: 'Write them', done: {} },
+])(
+  'a run whose last step is done and whose networks cannot be written, --publish $which: what is kept, and the command that does it',
+  async ({ which, work, toDo, done }) => {
+    const folder = place(`unpublished-${which}`, {});
+    expect((await runCommand(train('--steps', '100', '--publish', 'none'), folder)).code).toBe(0);
+    const inTheWay = join(folder, 'r/networks/actor.safetensors');
+    rmSync(inTheWay, { force: true });
+    mkdirSync(inTheWay, { recursive: true });
+    const longer = ['train', 'td3', '--run', 'r', '--resume', '--steps', '150', '--publish', which];
+    const { code, stdout, stderr } = await runCommand(longer, folder);
+    expect([code, stdout]).toEqual([1, '']);
+    const [told, command] = lastLine(stderr).split(' with: ');
+    const kept = `Training is done and kept as r/checkpoints/150\\. ${toDo}`;
+    expect(told).toMatch(
+      new RegExp(
+        `^hyperpolicy: ${work} after step 150: expected no fault, got EISDIR: .*actor\\.safetensors'\\. ${kept}$`,
+      ),
+    );
+    expect(command).toBe(resumeOf('r'));
+    rmSync(inTheWay, { recursive: true });
+    const resumed = await runCommand(['train', 'td3', '--run', 'r', '--resume'], folder);
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(JSON.parse(resumed.stdout)).toMatchObject({ step: 150, ...done });
+    expect(statSync(inTheWay).isFile()).toBe(true);
+  },
+);
 
 test('a run that is killed before its first checkpoint begins again with its settings, and equals one that was not', async () => {
   const folder = place('early', {});

@@ -56,6 +56,34 @@ describe('train td3', () => {
     );
   });
 
+  test('that publishes nothing has the networks of its best evaluation, for import, and tells its return', async () => {
+    const args = ['--steps', '300', '--eval-every', '100', '--critic', 'mlp-small', '--run', 'unpublished'];
+    const { code, stdout, stderr } = await runCommand(train(...args, '--publish', 'none'), directory);
+    expect(code, stderr).toBe(0);
+    const result = JSON.parse(stdout) as Record<string, unknown>;
+    const records = (await readFile(join(directory, 'unpublished/metrics.jsonl'), 'utf8')).trim().split('\n');
+    const returns = records
+      .map((line) => JSON.parse(line) as { step: number; evaluationReturn?: number })
+      .filter(({ step, evaluationReturn }) => step > 100 && evaluationReturn !== undefined);
+    expect(returns.map(({ step }) => step)).toEqual([200, 300]);
+    expect(result.bestEvaluationReturn).toBe(Math.max(...returns.map(({ evaluationReturn }) => evaluationReturn!)));
+    for (const absent of ['freshReturn', 'model', 'version']) expect(result).not.toHaveProperty(absent);
+    const networks = join(directory, 'unpublished/networks');
+    const contents = () =>
+      Promise.all(['actor', 'critic'].map((name) => readFile(join(networks, `${name}.safetensors`))));
+    const kept = await contents();
+    const imported = await runCommand(
+      ['import', join(networks, 'actor.safetensors'), '--model', 'kept', '--store', 'imported'],
+      directory,
+    );
+    expect(imported.code, imported.stderr).toBe(0);
+    // Those that the best one publishes.
+    const resume = ['train', 'td3', '--run', 'unpublished', '--resume', '--publish', 'best', '--store', 'later'];
+    const published = await runCommand(resume, directory);
+    expect(JSON.parse(published.stdout)).toMatchObject({ version: 1, step: 300 });
+    expect(await contents()).toEqual(kept);
+  });
+
   test('says of settings that the critic does not have, or that teach nothing, what they do', async () => {
     const loop = ['--steps', '20', '--warm-up', '20', '--replay-capacity', '10'];
     const args = ['--critic', 'mlp-small', ...loop, '--publish', 'none', '--run', 'unused'];

@@ -64,15 +64,29 @@ export function explainFailure(
   });
 }
 
-/** The error for the person, of a run that came to its end and could not be published. @param checkpoint of its last step */
+/** What is left to do when the last step is done, as errors name it and as they tell to do it. */
+const lastWork = {
+  publish: { name: 'publishing', remedy: 'Publish it' },
+  networks: { name: 'writing the networks', remedy: 'Write them' },
+} as const;
+
+/**
+ * The error for the person, of a run that came to its end and could not be published, or its networks not be written.
+ * @param checkpoint of its last step
+ */
 export function explainUnpublished(
   cause: unknown,
-  { step, checkpoint }: { readonly step: number; readonly checkpoint: string },
+  {
+    step,
+    checkpoint,
+    work,
+  }: { readonly step: number; readonly checkpoint: string; readonly work: keyof typeof lastWork },
   resumption: Resumption,
 ): HyperpolicyError {
-  const publishing = `publishing after ${resumption.unit} ${step}`;
+  const { name, remedy: toDo } = lastWork[work];
+  const publishing = `${name} after ${resumption.unit} ${step}`;
   const { kind, where, expected, actual, remedy } = asError(cause, publishing);
-  const kept = `Training is done and kept as ${checkpoint}. Publish it ${wayOf(resumption)}`;
+  const kept = `Training is done and kept as ${checkpoint}. ${toDo} ${wayOf(resumption)}`;
   return new HyperpolicyError({
     kind,
     where: where === publishing ? where : `${publishing}: ${where}`,

@@ -1,4 +1,4 @@
-/** Publishes what a run has learnt. A resumed run publishes the same step to the same model only once. */
+/** Publishes what a run has learnt, or keeps its networks as files. A resumed run publishes the same step to the same model only once. */
 
 import { join } from 'node:path';
 import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
@@ -54,6 +54,16 @@ type RunToPublish = {
   readonly signal?: AbortSignal | undefined;
 };
 
+/** Where nothing is published: writes the networks of the best evaluation, for `import`, or the present ones if there is no best one. */
+export async function keepNetworks({
+  run: { best },
+  training,
+  runDirectory,
+}: Pick<RunToPublish, 'run' | 'training' | 'runDirectory'>): Promise<void> {
+  if (best !== undefined) await training.restoreBest(runDirectory, best);
+  await writeNetworks(runDirectory, training.networkFiles());
+}
+
 /** Publishes the networks of the best evaluation, or the present ones; a warning if there is no best one. Errors: those of publishPackage. */
 export async function publishRun(options: RunToPublish): Promise<PublishedRun> {
   const { run, training, config, publish, runDirectory, specs, engine, log } = options;
@@ -65,7 +75,7 @@ export async function publishRun(options: RunToPublish): Promise<PublishedRun> {
   if (publishedBefore !== undefined) return { published: undefined, publishedBefore };
   if (best !== undefined) await training.restoreBest(runDirectory, best);
   else if (which === 'best') log.warn({ step: run.step }, noBest(config, run));
-  await writeNetworks(join(runDirectory, 'networks'), training.networkFiles());
+  await writeNetworks(runDirectory, training.networkFiles());
   // The return that chose the best policy is biased; that of fresh episodes is not.
   const fresh = isEvery ? {} : await freshFigures(options);
   const published = await publishModel({
@@ -163,8 +173,9 @@ async function freshFigures({ training, log, signal }: RunToPublish): Promise<Fr
   }
 }
 
-/** Writes the published networks as safetensors too. A kill or a full disk leaves each as it was before. */
-async function writeNetworks(directory: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+/** Writes networks as safetensors too. A kill or a full disk leaves each as it was before. */
+async function writeNetworks(runDirectory: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+  const directory = join(runDirectory, 'networks');
   makeFolder(directory);
   for (const [name, bytes] of files) await replaceFile(join(directory, name), bytes, 'safetensors');
 }

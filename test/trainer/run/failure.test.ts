@@ -36,7 +36,7 @@ test.each([
     'publishing after step 250: best/200: expected a checkpoint, got none. Put it back. ',
   ],
 ])('training that is done and cannot be published: %s', (cause, text) => {
-  const run = { step: 250, checkpoint: 'r/checkpoints/250' };
+  const run = { step: 250, checkpoint: 'r/checkpoints/250', work: 'publish' } as const;
   const resumption = { runDirectory: 'r', unit: 'step', resumeCommand: 'hyperpolicy train td3 --run r --resume' };
   const kept =
     'Training is done and kept as r/checkpoints/250. Publish it with: hyperpolicy train td3 --run r --resume';
