@@ -23,6 +23,8 @@ afterAll(() => rm(scratch, { recursive: true }));
 const learners = { td3: createTd3Learner, sac: createSacLearner };
 type Name = keyof typeof learners;
 
+const small = { trunkSizes: [16], dynamicHiddenSizes: [16, 8] };
+
 const trainOn = (environment: string, name: Name, settings: object, loop: object = {}) => {
   const runDirectory = join(scratch, `${name}-${JSON.stringify(settings).replaceAll(/\W+/g, '-')}-${environment}`);
   const config = {
@@ -31,7 +33,7 @@ const trainOn = (environment: string, name: Name, settings: object, loop: object
       name,
       critic: { architecture: 'mlp-standard', hiddenSizes: [32, 32] },
       actorHiddenSizes: [32, 32],
-      hyperPolicy: { trunkSizes: [16], dynamicHiddenSizes: [16] },
+      hyperPolicy: small,
       batchSize: 32,
       ...settings,
     },
@@ -61,12 +63,20 @@ async function learnerOf(runDirectory: string, name: Name) {
 }
 
 describe.each(['td3', 'sac'] as const)('%s', (name) => {
-  test.each(['hyper', 'context-mlp', 'mlp'] as const)('%s: served returns equal those in process', async (policy) => {
-    const { published, run, runDirectory } = await trainOn('Point-Robot', name, { policy });
+  test.each([
+    { policy: 'hyper' },
+    { policy: 'hyper', hyperPolicy: { ...small, initialisation: 'hfi', trunkLayerNorm: true } },
+    { policy: 'hyper', hyperPolicy: { ...small, initialisation: 'default', dynamicDense: true, headRank: 2 } },
+    { policy: 'context-mlp' },
+    { policy: 'mlp' },
+  ] as const)('%j: served returns equal those in process', async (settings) => {
+    const { policy } = settings;
+    const { published, run, runDirectory } = await trainOn('Point-Robot', name, settings);
     expect(run.results.evaluationReturn).toBeLessThan(0);
     const { manifest } = await readPackage(published!.directory);
     expect(manifest.policy?.kind).toBe(policy === 'hyper' ? 'hyper' : 'plain');
     expect(manifest.critic).not.toBeNull();
+    expect(manifest.training.config).toMatchObject({ algorithm: settings });
     const { client } = await startTestServer([], { store: join(runDirectory, 'store') });
     const { env, learner } = await learnerOf(runDirectory, name);
     const own = new Float32Array(2);

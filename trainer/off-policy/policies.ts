@@ -7,7 +7,8 @@ import type { TaskDistribution } from '../../src/envs/task-distribution.ts';
 import { type Normalisation, rangeNormalisation } from '../../src/nn/normalisation.ts';
 import type { PolicyConfig } from '../../src/nn/policies/registry.ts';
 import type { Unused } from '../run/algorithm.ts';
-import { oneOf, setting, widths } from '../run/setting.ts';
+import { namesIn, oneOf, setting } from '../run/setting.ts';
+import { hyperPolicyShape } from './hyper-settings.ts';
 import { type NetworkSizes, networkSizes } from './networks.ts';
 
 const policyKinds = ['mlp', 'context-mlp', 'hyper'] as const;
@@ -21,21 +22,7 @@ export const policyShape = {
       'hyper generates a network from it. The critics see the task in each case',
     defaultText: 'mlp; must be given for an environment with tasks',
   }),
-  hyperPolicy: z
-    .strictObject(
-      {
-        trunkSizes: setting(widths().optional(), {
-          flag: '--policy-trunk <widths>',
-          help: 'widths of the primary trunk of a hyper policy, e.g. 256,512,1024',
-        }),
-        dynamicHiddenSizes: setting(widths().optional(), {
-          flag: '--policy-dynamic-hidden <widths>',
-          help: 'widths of the hidden layers of its dynamic network, e.g. 256',
-        }),
-      },
-      { error: 'an object with widths of a hyper policy' },
-    )
-    .optional(),
+  hyperPolicy: z.strictObject(hyperPolicyShape, { error: 'an object with settings of a hyper policy' }).optional(),
   contextUnits: setting(oneOf(['range', 'raw']).optional(), {
     flag: '--context-units <kind>',
     help: 'what the networks see of a task: its place in the training range, 0 to 1, or its raw values',
@@ -63,7 +50,7 @@ export const policyConfig = (
 /** What this policy has no use for. */
 export function unusedByPolicy({ policy }: PolicySettings): Unused[] {
   const isHyper = policy === 'hyper';
-  const hyper = ['trunkSizes', 'dynamicHiddenSizes'].map((name) => `hyperPolicy.${name}`);
+  const hyper = namesIn('hyperPolicy', hyperPolicyShape);
   const unused = { by: `policy "${policy ?? 'mlp'}"`, names: isHyper ? ['actorHiddenSizes'] : hyper };
   // Only where there are tasks is there a choice.
   return policy === undefined ? [unused, { by: 'an environment without tasks', names: ['contextUnits'] }] : [unused];

@@ -1,32 +1,11 @@
 /** Settings that off-policy algorithms share, each with its flag: parts of an algorithm's schema. */
 
 import { z } from 'zod';
-import { criticNames, hyperCriticNames, hyperInitialisations } from '../../src/nn/names.ts';
+import { criticNames, hyperCriticNames } from '../../src/nn/names.ts';
 import type { Unused } from '../run/algorithm.ts';
-import { discountSetting, integer, namesIn, oneOf, rate, setting, widths, yesOrNo } from '../run/setting.ts';
+import { discountSetting, integer, namesIn, oneOf, rate, setting, widths } from '../run/setting.ts';
+import { hyperShape } from './hyper-settings.ts';
 import { policyShape } from './policies.ts';
-
-/** Options of a hypernetwork. */
-export const hyperShape = {
-  trunkSizes: setting(widths().optional(), {
-    flag: '--trunk <widths>',
-    help: 'widths of the primary trunk of a hypernetwork, e.g. 64',
-    defaultText: '256,512,1024',
-  }),
-  dynamicHiddenSizes: setting(widths().optional(), {
-    flag: '--dynamic-hidden <widths>',
-    help: 'widths of the hidden layers of its dynamic network, e.g. 64,64',
-    defaultText: '256',
-  }),
-  initialisation: setting(oneOf(hyperInitialisations).optional(), {
-    flag: '--init <scheme>',
-    help: 'initialisation of a hypernetwork',
-    defaultText: 'hyperl',
-  }),
-  trunkLayerNorm: setting(yesOrNo().optional(), { help: 'layer normalisation in the residual blocks of the trunk' }),
-  dynamicDense: setting(yesOrNo().optional(), { help: 'a D2RL dynamic network' }),
-  headRank: setting(integer(1).optional(), { help: 'rank of low-rank weight heads; full heads unless given' }),
-};
 
 /** A critic as `src/nn/critics/registry.ts` takes it. */
 export const criticSchema = z.strictObject({

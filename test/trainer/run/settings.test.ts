@@ -192,6 +192,8 @@ describe('defaults in the help', () => {
     ['td3', '--critic-lr', '0.00005; changes with --preset, --critic'],
     ['td3', '--preset', 'paper'],
     ['td3', '--init', 'hyperl'],
+    ['td3', '--policy-init', 'hyperl'],
+    ['sac', '--policy-trunk', '256,512,1024'],
     ['td3', '--trunk', '256,512,1024'],
     ['sac', '--actor-lr', '0.0001; changes with --env, --preset, --policy, --critic'],
     ['sac', '--critic-lr', '0.00005; changes with --preset, --critic'],

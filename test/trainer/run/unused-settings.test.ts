@@ -16,7 +16,8 @@ async function linesOf(name: string, settings: object, environment = 'Point-Robo
 
 test.each([
   ['td3', {}],
-  ['td3', { policy: 'hyper', hyperPolicy: { trunkSizes: [8] }, contextUnits: 'raw' }],
+  ['td3', { policy: 'hyper', hyperPolicy: { trunkSizes: [8], initialisation: 'hfi' }, contextUnits: 'raw' }],
+  ['sac', { policy: 'hyper', hyperPolicy: { trunkLayerNorm: true, dynamicDense: true, headRank: 2 } }],
   ['td3', { critic: { architecture: 'mlp-small', hiddenSizes: [8] }, actorHiddenSizes: [8] }],
   ['sac', { policy: 'mlp', temperature: 'learned', targetEntropy: -2 }],
   ['sac', { preset: 'sac', critic: { architecture: 'resnet-features', trunkSizes: [8] } }],
@@ -36,13 +37,15 @@ test.each<[string, object, string[]]>([
     'td3',
     {
       critic: { architecture: 'mlp-small', trunkSizes: [8], initialisation: 'hfi', headRank: 4 },
-      hyperPolicy: { trunkSizes: [8] },
+      hyperPolicy: { trunkSizes: [8], initialisation: 'hfi', headRank: 4 },
     },
     [
       'critic "mlp-small" does not use --trunk (critic.trunkSizes)',
       'critic "mlp-small" does not use --init (critic.initialisation)',
       'critic "mlp-small" does not use critic.headRank',
       'policy "mlp" does not use --policy-trunk (hyperPolicy.trunkSizes)',
+      'policy "mlp" does not use --policy-init (hyperPolicy.initialisation)',
+      'policy "mlp" does not use hyperPolicy.headRank',
     ],
   ],
   [

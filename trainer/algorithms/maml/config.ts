@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import { taskCount } from '../../loops/iterations.ts';
-import { hyperShape } from '../../off-policy/settings.ts';
+import { hyperShape } from '../../off-policy/hyper-settings.ts';
 import type { Unused } from '../../run/algorithm.ts';
 import {
   atLeast,
