@@ -11,7 +11,7 @@ const presets = ['paper', 'sac'] as const;
 export const sacSchema = z.strictObject({
   preset: setting(oneOf(presets), {
     flag: '--preset <name>',
-    help: 'where defaults come from: Sarafian et al. 2021, or the usual SAC with a learned temperature',
+    help: "where defaults come from: Sarafian et al. 2021, or the usual SAC with a learned temperature. The warm-up is 1000 steps with both; --warm-up 100 is Stable-Baselines3's",
   }),
   ...actorCriticShape,
   rewardScale: setting(positive(), {
