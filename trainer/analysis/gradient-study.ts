@@ -131,7 +131,7 @@ export function accuracyPanels(records: readonly VersionAccuracy[], thresholds: 
   const units = [...new Set(records.map(({ stepUnit }) => stepUnit))].join(' or ');
   const placeOf = ({ step, version }: VersionAccuracy) => (byStep ? step : version);
   const panel = (
-    head: Pick<Panel, 'title' | 'subtitle' | 'valueTitle'>,
+    head: Pick<Panel, 'title' | 'subtitle' | 'valueTitle' | 'valueRange'>,
     value: (record: VersionAccuracy) => Value,
   ): Panel => ({
     ...head,
@@ -147,12 +147,13 @@ export function accuracyPanels(records: readonly VersionAccuracy[], thresholds: 
         title: `Gradient accuracy on ${environments}`,
         subtitle: `mean and standard deviation over ${spread}`,
         valueTitle: 'cosine similarity',
+        valueRange: [-1, 1],
       },
       ({ meanCosine, standardDeviation }) => [meanCosine, standardDeviation],
     ),
     ...thresholds.map((threshold, i) =>
       panel(
-        { title: `Cosine above ${threshold}`, subtitle: '', valueTitle: 'fraction of states' },
+        { title: `Cosine above ${threshold}`, subtitle: '', valueTitle: 'fraction of states', valueRange: [0, 1] },
         ({ fractionsAbove }) => [fractionsAbove[i]!, 0],
       ),
     ),

@@ -1,4 +1,7 @@
-/** Learning curves as a Vega-Lite chart: a line through the means, a band for the spread, one colour a series, one panel an environment. */
+/**
+ * Learning curves as a Vega-Lite chart: a line through the means, a band for the spread, one colour a series, one panel an environment. A curve
+ * of one point has an error bar.
+ */
 
 import type { TopLevelSpec } from 'vega-lite';
 import { fontFamilies } from './drawing.ts';
@@ -26,6 +29,8 @@ export type Panel = {
   /** Whether steps may lie between whole numbers; they are counts unless given. */
   readonly isFractional?: boolean;
   readonly valueTitle: string;
+  /** Least and largest that a value may have: the axis has both, and bands end there. Around the values unless given. */
+  readonly valueRange?: readonly [low: number, high: number];
   readonly curves: readonly Curve[];
 };
 
@@ -109,30 +114,36 @@ function panelChart(panel: Panel, labels: readonly string[], phases: readonly st
     mark: { type: 'point' as const, filled: true, size: 22, opacity: 1 },
     encoding: { x, y: { ...y, field: 'mean' }, color },
   };
+  const bar = {
+    transform: [{ filter: 'datum.isAlone' }],
+    mark: { type: 'rule' as const, strokeWidth: 2, opacity: 0.5 },
+    encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' }, color },
+  };
   const isMarked = curves.every(({ points }) => points.length <= markedPointCountMax);
   return {
     ...panelSize,
     // The width of a line of text is only estimated, and decides that of the picture.
     title: { text: title, subtitle: subtitle.split(/(?<=,) /) },
-    data: { values: valuesOf(curves, phases) },
-    layer: isMarked ? [band, line, marks] : [band, line],
+    data: { values: valuesOf(panel, phases) },
+    layer: isMarked ? [band, line, bar, marks] : [band, line],
   };
 }
 
 /** The points of all curves, as Vega-Lite reads them. */
-const valuesOf = (curves: readonly Curve[], phases: readonly string[]) =>
+const valuesOf = ({ curves, valueRange: [least, largest] = [-Infinity, Infinity] }: Panel, phases: readonly string[]) =>
   curves.flatMap(({ label, phase, points }) =>
     points.map(({ step, mean, spread }) => ({
       label: inLines(label),
       phase: phase ?? phases[0],
       step,
       mean,
-      low: mean - spread,
-      high: mean + spread,
+      low: Math.max(mean - spread, least),
+      high: Math.min(mean + spread, largest),
+      isAlone: points.length === 1 && spread > 0,
     })),
   );
 
-const axes = ({ stepTitle, isFractional = false, valueTitle }: Panel) => ({
+const axes = ({ stepTitle, isFractional = false, valueTitle, valueRange }: Panel) => ({
   x: {
     field: 'step',
     type: 'quantitative' as const,
@@ -149,7 +160,7 @@ const axes = ({ stepTitle, isFractional = false, valueTitle }: Panel) => ({
   y: {
     type: 'quantitative' as const,
     title: valueTitle,
-    scale: { zero: false },
+    scale: { zero: false, ...(valueRange !== undefined && { domain: [...valueRange] }) },
     axis: { tickCount: 6, format: ',~f' },
   },
 });

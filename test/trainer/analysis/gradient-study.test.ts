@@ -27,6 +27,10 @@ test('seeds of a name are one curve, where all of them have a value', () => {
     expect.closeTo(0.2 * Math.SQRT2, 12),
   ]);
   expect(one).toEqual({ label: 'one-seed0, sa-hyper', points: [{ step: 10, mean: 0.1, spread: 0.3 }] });
+  expect([cosine!.valueRange, above!.valueRange]).toEqual([
+    [-1, 1],
+    [0, 1],
+  ]);
   expect(above!.curves[0]!.points[0]!.mean).toBeCloseTo(0.3, 12);
 });
 

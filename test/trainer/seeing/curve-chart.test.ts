@@ -80,6 +80,20 @@ describe('a chart of learning curves', () => {
     expect(Number(/width="(\d+)"/.exec(svg)![1])).toBeLessThan(700);
   });
 
+  test('of one point has its deviation as a bar, within the range that values may have, which the axis shows whole', async () => {
+    const alone = (mean: number, spread: number) => ({ label: 'a', points: [{ step: 7, mean, spread }] });
+    const svgOf = (one: Curve, more: Partial<Panel> = {}) =>
+      drawSvg(curveChart([{ ...panel('Hopper-v5', [one]), ...more }]));
+    const barOf = (svg: string) => /<line [^>]*"rule mark" transform="(.*?)" x2="0" y2="(.*?)" /.exec(svg)?.slice(1);
+    const svg = await svgOf(alone(0.75, 0.5), { valueRange: [-1, 1] });
+    expect(textsOf(svg)).toEqual(expect.arrayContaining(['−1', '0', '1']));
+    // From 0.25, which is 320 x 0.75 / 2 below the top, to 1 in place of 1.25: the top.
+    expect(barOf(svg)).toEqual(['translate(280,120)', '-120']);
+    expect(barOf(await svgOf(alone(20, 7)))).toBeDefined();
+    for (const one of [alone(1 / 3, 0), curve('a', 0.1)]) expect(barOf(await svgOf(one))).toBe(undefined);
+    expect(textsOf(await svgOf(alone(1 / 3, 0), { valueRange: [0, 1] }))).not.toContain('0.333333');
+  });
+
   test('stands without points', async () => {
     const svg = await drawSvg(
       curveChart([
