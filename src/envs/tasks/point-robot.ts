@@ -102,13 +102,13 @@ class PointRobot implements Task {
       view: 'above',
       shapes: [
         { name: 'floor', kind: 'plane', size: [], colour: [0.62, 0.68, 0.72] },
-        { name: 'point', kind: 'sphere', size: [0.06], colour: [0.8, 0.36, 0.28] },
-        { name: 'goal', kind: 'sphere', size: [0.04], colour: [0.3, 0.62, 0.38] },
+        { name: 'point', kind: 'sphere', size: [0.1], colour: [0.8, 0.36, 0.28] },
+        { name: 'goal', kind: 'sphere', size: [0.08], colour: [0.3, 0.62, 0.38] },
       ],
       pose: (out) => {
         const upright = [1, 0, 0, 0];
-        out.set([0, 0, 0, ...upright, this.#position[0]!, this.#position[1]!, 0.06, ...upright]);
-        out.set([this.#goal[0]!, this.#goal[1]!, 0.04, ...upright], 14);
+        out.set([0, 0, 0, ...upright, this.#position[0]!, this.#position[1]!, 0.1, ...upright]);
+        out.set([this.#goal[0]!, this.#goal[1]!, 0.08, ...upright], 14);
       },
     };
   }

@@ -30,18 +30,21 @@ export function encodePng({ width, height, pixels }: Picture): Uint8Array {
   ]);
 }
 
-/** Pictures of one height side by side. */
+/** Pixels between two pictures. */
+const gap = 4;
+
+/** Pictures of one height side by side, with white between them. */
 export function joinPictures(pictures: readonly Picture[]): Picture {
   const height = pictures[0]!.height;
-  const width = pictures.reduce((sum, picture) => sum + picture.width, 0);
-  const pixels = new Uint8Array(width * height * 3);
+  const width = pictures.reduce((sum, picture) => sum + picture.width + gap, -gap);
+  const pixels = new Uint8Array(width * height * 3).fill(255);
   let left = 0;
   for (const picture of pictures) {
     const rowSize = picture.width * 3;
     for (let row = 0; row < height; row++) {
       pixels.set(picture.pixels.subarray(row * rowSize, (row + 1) * rowSize), (row * width + left) * 3);
     }
-    left += picture.width;
+    left += picture.width + gap;
   }
   return { width, height, pixels };
 }

@@ -192,7 +192,7 @@ function cameraOf(
   start: Float64Array,
   extent: number,
 ): Camera {
-  if (view === 'above') return lookAt([0, 0.5, 0], [0, 0, 1], 3.6);
+  if (view === 'above') return lookAt([0, 0.5, 0], [0, 0, 1], 2.8);
   const [x, y] = centreOf(solid, pose);
   return lookAt([x, y, centreOf(solid, start)[2]], [0.35, -1, 0.3], 3.1 * extent);
 }

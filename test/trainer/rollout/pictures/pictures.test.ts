@@ -57,17 +57,25 @@ describe('the GIF encoder', () => {
 
 it('the PNG encoder gives rows that inflate to the same pixels', () => {
   const picture = joinPictures([noise(20, 10, 1), noise(30, 10, 2)]);
-  expect([picture.width, picture.height]).toEqual([50, 10]);
+  expect([picture.width, picture.height]).toEqual([54, 10]);
+  // White between the two, in each row.
+  for (let row = 0; row < 10; row++) {
+    const at = (row * 54 + 20) * 3;
+    expect([...picture.pixels.subarray(at, at + 12)]).toEqual(Array(12).fill(255));
+    expect(picture.pixels.subarray(at + 12, at + 102)).toEqual(
+      noise(30, 10, 2).pixels.subarray(row * 90, row * 90 + 90),
+    );
+  }
   const bytes = Buffer.from(encodePng(picture));
   expect(bytes.subarray(1, 4).toString()).toBe('PNG');
-  expect([bytes.readUInt32BE(16), bytes.readUInt32BE(20)]).toEqual([50, 10]);
+  expect([bytes.readUInt32BE(16), bytes.readUInt32BE(20)]).toEqual([54, 10]);
   // The checksum of an empty IEND chunk, from the specification's own example.
   expect(bytes.subarray(-4).toString('hex')).toBe('ae426082');
   const size = bytes.readUInt32BE(33);
   const rows = inflateSync(bytes.subarray(41, 41 + size));
   for (let row = 0; row < 10; row++) {
-    expect(rows.subarray(row * 151 + 1, (row + 1) * 151)).toEqual(
-      Buffer.from(picture.pixels.subarray(row * 150, (row + 1) * 150)),
+    expect(rows.subarray(row * 163 + 1, (row + 1) * 163)).toEqual(
+      Buffer.from(picture.pixels.subarray(row * 162, (row + 1) * 162)),
     );
   }
 });
@@ -200,7 +208,7 @@ describe('a trajectory', () => {
     // A frame per step of 0.05 s, the start included.
     expect(frames.map(({ delayMs }) => delayMs)).toEqual(Array(10).fill(50));
     expect(Buffer.compare(frames[0]!.pixels, frames[9]!.pixels)).not.toBe(0);
-    expect(Buffer.from(encodeTrajectory(trajectory, 'png', size)).readUInt32BE(16)).toBe(6 * 48);
+    expect(Buffer.from(encodeTrajectory(trajectory, 'png', size)).readUInt32BE(16)).toBe(6 * 48 + 5 * 4);
     const exported = JSON.parse(Buffer.from(encodeTrajectory(trajectory, 'json')).toString());
     expect(exported).toMatchObject({ environment: 'Pendulum-v1', stepDurationS: 0.05, poseSize: 7 });
     expect(exported.poses).toHaveLength(10);
@@ -208,6 +216,27 @@ describe('a trajectory', () => {
     expect(() => encodeTrajectory(trajectory, 'mp4')).toThrow(
       'expected a file that ends in .gif, .png, .json, got ".mp4"',
     );
+  });
+
+  it('shows the bodies of the point robot, and all of where goals are, in the frames of a report', async () => {
+    const env = await create('Point-Robot');
+    const policy = createRandomPolicy(env.specs, 1);
+    const size = { width: 240, height: 180 };
+    for (const context of [
+      [1, 0],
+      [-1, 0],
+      [0, 1],
+    ]) {
+      const trajectory = recordTrajectory({ env, policy, seed: 1, stepCountMax: 1, context });
+      const { pixels } = decodeGif(encodeTrajectory(trajectory, 'gif', size)).frames[0]!;
+      // Sunlit: much more of one colour than of the other.
+      const countOf = (more: number, less: number) =>
+        Array.from({ length: 240 * 180 }, (_, i) => pixels[3 * i + more]! > 1.5 * pixels[3 * i + less]!).filter(Boolean)
+          .length;
+      // Discs of 15 and 12 pixels have 177 and 113; a part is in shade.
+      expect(countOf(0, 1)).toBeGreaterThan(100);
+      expect(countOf(1, 0)).toBeGreaterThan(60);
+    }
   });
 
   it('refuses an environment that cannot be drawn', async () => {
