@@ -38,6 +38,14 @@ test.each<[string, PolicySpecs, ReturnType<typeof specDifference>]>([
   expect(specDifference(specs, actual)).toEqual(texts);
 });
 
+test('a context that a model infers is left out where both have it: an environment has none', () => {
+  const latent = { ...specs, context: { ...plainSpec('latent', 5), source: 'latent' } } as const;
+  expect(specDifference(latent, { ...latent, observation: plainSpec('observation', 3) })).toEqual({
+    expected: 'observation 17, action 6',
+    actual: 'observation 3, action 6',
+  });
+});
+
 test('equal specs are refused', () => {
   expect(() => specDifference(specs, { ...specs })).toThrow('expected specs that differ, got equal ones');
 });
