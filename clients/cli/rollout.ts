@@ -19,7 +19,7 @@ import { integerIn, parseContext, printJson } from './options.ts';
 import { adaptedEpisodes, type EpisodeToPlay, plainEpisodes } from './played-episodes.ts';
 
 type RolloutOptions = {
-  readonly env: string;
+  readonly env?: string;
   readonly policy: string;
   readonly store: string;
   readonly out?: string;
@@ -40,7 +40,10 @@ export function createCommand(name: string): Command {
       'Run episodes of an environment under a policy and print the return of each. With --out, the first episode is drawn, ' +
         'of a model that adapts the first after adaptation: .gif an animation in real time, .png six frames side by side, .json shapes and poses for a 3-D viewer.',
     )
-    .requiredOption('--env <name>', "an environment's name, or a file such as ./my-env.js")
+    .option(
+      '--env <name>',
+      "environment, also a file such as ./my-env.js; the model's unless given. `random` and `zero` need it",
+    )
     .option(
       '--policy <policy>',
       '`random`, `zero`, a published model (my-cheetah: its newest version; my-cheetah@3), or the directory of a version; its returns ' +
@@ -78,8 +81,8 @@ export function createCommand(name: string): Command {
     .action(rollout);
 }
 
-async function rollout(options: RolloutOptions): Promise<void> {
-  const { env: name, out, episodes, width, height } = options;
+async function rollout(options: RolloutOptions, command: Command): Promise<void> {
+  const { out, episodes, width, height } = options;
   const { encodeTrajectory, pictureFormats, sceneOf } = await import('../../trainer/rollout/pictures/trajectory.ts');
   const format = out === undefined ? undefined : extname(out).slice(1).toLowerCase();
   if (format !== undefined && !pictureFormats.some((known) => known === format)) {
@@ -90,17 +93,12 @@ async function rollout(options: RolloutOptions): Promise<void> {
     });
   }
   if (out !== undefined) checkWritableFile('--out', out);
-  const { createEnvironment } = await import('../../src/envs/registry.ts');
-  let env = await createEnvironment(name);
+  const content = await contentOf(options);
+  const env = await environmentOf(content, options, command);
   let opened: Opened | undefined;
   try {
     // Before episodes are played: those before adaptation come first, and are not drawn.
     if (out !== undefined) sceneOf(env);
-    const content = await contentOf(options);
-    if (content !== undefined) {
-      const { withModelTasks } = await import('../../src/envs/model-environment.ts');
-      env = withModelTasks(env, name, trainedIn(content.manifest));
-    }
     opened = await openPolicy(content, options, env);
     const { policy } = opened;
     const returns: number[] = [];
@@ -160,6 +158,25 @@ type Opened = {
   /** Of a model that adapts. */
   readonly adaptEpisodes?: number;
 };
+
+/** The one that is asked for, else the model's. */
+async function environmentOf(
+  content: ModelPackage | undefined,
+  { env: own, policy }: RolloutOptions,
+  command: Command,
+): Promise<Env> {
+  if (content !== undefined) {
+    const { createModelEnvironment } = await import('../../src/envs/model-environment.ts');
+    return createModelEnvironment(trainedIn(content.manifest), { own, where: 'rollout' });
+  }
+  if (own === undefined) {
+    command.error(`error: required option '--env <name>' not specified: \`${policy}\` names no environment`, {
+      exitCode: 2,
+    });
+  }
+  const { createEnvironment } = await import('../../src/envs/registry.ts');
+  return createEnvironment(own);
+}
 
 /** Undefined of a policy that is no model. */
 async function contentOf({ policy, store }: RolloutOptions): Promise<ModelPackage | undefined> {

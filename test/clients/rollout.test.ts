@@ -82,10 +82,18 @@ describe('hyperpolicy rollout', () => {
     expect(newest).toBe(second);
     expect(directory).toBe(first);
     expect(first).not.toBe(second);
+    // Their environment is known.
+    const own = await rollout('--policy', 'swing', '--store', 'kept', '--steps', '20');
+    expect(lines(own.stdout)).toMatchObject([{ return: newest }, { environment: 'Pendulum-v1' }]);
+    const none = ['models', 'make-random', '--model', 'placeless', '--policy', 'plain', '--critic', 'none'];
+    await runCommand([...none, '--store', 'kept'], folder);
+    expect((await rollout('--policy', 'placeless', '--store', 'kept')).stderr).toMatch(
+      /^hyperpolicy: rollout: environment of "placeless": expected one .*, got "none"\. Name yours with --env: /,
+    );
     const refusal = async (policy: string) =>
       (await rollout('--env', 'Pendulum-v1', '--policy', policy, '--store', 'kept')).stderr;
     expect(await refusal('swong')).toBe(
-      'hyperpolicy: model of kept: expected one of swing, got "swong". `random`, `zero` and the directory of a version are policies too\n',
+      'hyperpolicy: model of kept: expected one of placeless, swing, got "swong". `random`, `zero` and the directory of a version are policies too\n',
     );
     expect(await refusal('swing@3')).toBe('hyperpolicy: version of "swing": expected one of 1, 2, got 3\n');
   });
@@ -106,7 +114,8 @@ describe('hyperpolicy rollout', () => {
     ],
     [['--env', 'Pendulum-v1', '--colour', 'red'], 2, "unknown option '--colour'"],
     [['--env', 'Pendulum-v1', '--steps', '0'], 2, 'Expected an integer from 1 to'],
-    [[], 2, "required option '--env <name>' not specified"],
+    [[], 2, "required option '--env <name>' not specified: `random` names no environment"],
+    [['--policy', 'zero'], 2, "required option '--env <name>' not specified: `zero` names no environment"],
   ])('refuses %j in one line', async (args, code, message) => {
     const finished = await rollout(...args);
     expect(finished.code).toBe(code);
