@@ -72,6 +72,12 @@ const rows = {
       [`hyperpolicy_context_cache_bytes{${byInstance}}`, '{{instance}} {{cache}}'],
       [`hyperpolicy_max_context_cache_bytes{${byInstance}}`, '{{instance}} {{cache}}, limit'],
     ),
+    curves(
+      'Context handles',
+      'short',
+      [`hyperpolicy_context_handles{${byInstance}}`, '{{instance}}'],
+      [`increase(hyperpolicy_context_handles_dropped_total{${byInstance}}[5m])`, '{{instance}} {{reason}}'],
+    ),
     curves('Waiting for heavy graphs, p99', 's', [
       `hyperpolicy:queue_seconds:p99_5m{${byInstance}}`,
       '{{instance}} {{model}} {{graph}}',

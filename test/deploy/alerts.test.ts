@@ -19,6 +19,7 @@ import { rules, startPrometheus, temporaryFolder, prometheusTest as test } from 
 
 const sizes = { critic: 'none', observationSize: 3, actionSize: 2, hiddenSize: 8 } as const;
 const hyper = { ...sizes, policy: 'hyper', trunkSizes: [8], contextSize: 2 } as const;
+const adapting = { ...hyper, policy: 'plain', encoder: true, stochastic: true } as const;
 const plain = { ...sizes, policy: 'plain' } as const;
 const asked = { model: 'm', observation: [0.1, 0.2, 0.3], context: [1, 2] };
 
@@ -77,6 +78,8 @@ async function requestFaults(
   const one = { model: 'slow', context: undefined };
   await Promise.all([
     watch.fires('NearLimit'),
+    // More than the two that there may be.
+    faulty('HandlesEvicted', () => client.adapt({ model: 'adapting' })),
     faulty('Late', () => ask({ budgetUs: 1, context: [5, 6] })),
     faulty('Fallbacks', () => ask({ budgetUs: 1, context: [5, 6], fallback: 'safe' })),
     // 400 products of 512 x 512 for each whole one of the largest value.
@@ -101,10 +104,11 @@ async function publishModels(store: string): Promise<void> {
     { model: 'm', ...hyper },
     { model: 'slow', ...plain },
     { model: 'no-number', ...plain },
+    { model: 'adapting', ...adapting },
   ]);
   await changeGraph(join(aside, 'slow', '1'), 'policy.onnx', (model) => withSlowRuns(model, 'observation'));
   await changeGraph(join(aside, 'no-number', '1'), 'policy.onnx', withRoots);
-  for (const model of ['slow', 'no-number', 'm']) await rename(join(aside, model), join(store, model));
+  for (const model of ['slow', 'no-number', 'adapting', 'm']) await rename(join(aside, model), join(store, model));
 }
 
 /** The model, with 0 x sqrt(10 - observation) added to the observation. */
@@ -295,7 +299,20 @@ test('every alert fires under its fault and clears when that has gone', { timeou
   const tls = ['--tls-certificate', join(folder, 'server.pem'), '--tls-key', join(folder, 'server.key')];
   const [requests, access] = await Promise.all([
     spawnServer([
-      ...['--store', store, '--workers', '2', '--watch-ms', '200', '--max-run-ms', '3000', '--max-connections', '1'],
+      ...[
+        '--store',
+        store,
+        '--workers',
+        '2',
+        '--watch-ms',
+        '200',
+        '--max-run-ms',
+        '3000',
+        '--max-connections',
+        '1',
+        '--max-handles',
+        '2',
+      ],
       ...['--trace-endpoint', `http://127.0.0.1:${tracePort}/v1/traces`],
     ]),
     spawnServer(['--store', served, ...tls, '--tokens', join(folder, 'tokens.json')]),
