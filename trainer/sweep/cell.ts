@@ -17,6 +17,7 @@ export type Cell = {
   /** From 0, in the order of the file: the last list changes fastest. */
   readonly index: number;
   readonly algorithm: string;
+  readonly trainer: Trainer;
   /** All settings, as `train` takes them. */
   readonly config: RunConfig;
   readonly seed: number;
@@ -84,6 +85,7 @@ export function cellOf(sweep: SweepCell): Cell {
   return {
     index,
     algorithm: algorithm.name,
+    trainer,
     config,
     seed,
     group: groupOf(combination),

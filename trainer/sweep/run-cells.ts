@@ -1,40 +1,22 @@
 /** Runs the cells of a sweep, each in a process, some at a time. Finished cells are skipped; begun ones are resumed. */
 
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { invalidArgument } from '../../src/contract/errors.ts';
 import { replaceFile } from '../../src/files/durable-files.ts';
 import { makeFolder, unwritableFolder } from '../../src/files/folders.ts';
 import { saysInterrupted } from '../run/parent-process.ts';
 import { hasCheckpoint, hasRunConfig } from '../run/run-directory.ts';
+import { refuseOtherSettings, writeSettings } from './begun-settings.ts';
 import type { Cell } from './cell.ts';
 
 /** Written when a cell's process has ended well. */
 const doneFile = 'sweep-done.json';
-/** Written when a cell begins: its settings, which the same cell of an edited sweep must have too. */
-const settingsFile = 'sweep-cell.txt';
 const outputFile = 'sweep-output.log';
 
 export type CellEnd = { readonly cell: Cell; readonly how: 'done' | 'done before' | 'failed' | 'interrupted' };
 
 export const isDone = ({ runDirectory }: Cell): boolean => existsSync(join(runDirectory, doneFile));
-
-/** @throws HyperpolicyError invalid_argument: the run was begun with other settings */
-function refuseOtherSettings({ runDirectory, settings }: Cell): void {
-  const path = join(runDirectory, settingsFile);
-  if (!existsSync(path)) return;
-  const begun = readFileSync(path, 'utf8');
-  if (begun === settingsText(settings)) return;
-  throw invalidArgument({
-    where: `sweep: ${runDirectory}`,
-    expected: `the settings that it was begun with, ${begun.trim()}`,
-    actual: settings.join(' '),
-    remedy: 'Give the edited sweep another name, or remove that folder',
-  });
-}
-
-const settingsText = (settings: readonly string[]): string => `${settings.join(' ')}\n`;
 
 /**
  * @param options.command that the arguments of a cell follow, e.g. `[node, main.js]`
@@ -83,7 +65,7 @@ async function runCell(
   const { runDirectory } = cell;
   const output = await writing(runDirectory, async () => {
     makeFolder(runDirectory);
-    await replaceFile(join(runDirectory, settingsFile), settingsText(cell.settings), 'sweep');
+    await writeSettings(cell);
     return openSync(join(runDirectory, outputFile), 'a');
   });
   // Also one that was killed before its first checkpoint: it begins again, and does not publish what it has published.

@@ -423,9 +423,26 @@ describe('running a sweep', () => {
     const began = readFileSync(join(folder, 'began.log'), 'utf8');
     const edited = await cellsOf({ ...small([0, 1, 2]), settings: { steps: '2e3' } });
     await expect(runCells(edited, options)).rejects.toThrow(
-      'expected the settings that it was begun with, td3 --steps 1e3 --critic mlp-small --env Pendulum-v1 --seed 0, got td3 --steps 2e3',
+      /: expected the settings that it was begun with, steps: 1e3, got steps: 2e3\. Write those back, or give the edited sweep another name$/,
     );
     expect(readFileSync(join(folder, 'began.log'), 'utf8')).toBe(began);
+  });
+
+  test('a cell whose settings are written in another way goes on; what was added, left out or changed is named alone', async () => {
+    const options = { command: standIn(), processCount: 1, signal: new AbortController().signal, note: () => {} };
+    const run = async (settings: object) => {
+      const { cells } = await sweepOf({ ...small(), grid: { algorithm: ['td3'], critic: ['sa-hyper'] }, settings });
+      return (await runCells(cells, options)).map(({ how }) => how);
+    };
+    const rank = { 'algorithm.critic.headRank': 2 };
+    await run({ ...rank, steps: '1e3', trunk: '64,64', gamma: 0.9 });
+    expect(await run({ trunk: '64, 64', gamma: '0.90', steps: 1000, ...rank })).toEqual(['done before']);
+    await expect(run({ trunk: '64, 32', 'batch-size': 8, ...rank, steps: '1e3' })).rejects.toThrow(
+      'td3-sa-hyper-seed0: expected the settings that it was begun with, trunk: 64,64, gamma: 0.9, no batch-size, got trunk: 64, 32, no gamma, batch-size: 8. ',
+    );
+    await expect(
+      run({ ...rank, 'algorithm.critic.headRank': 3, steps: 1e3, trunk: '64,64', gamma: 0.9 }),
+    ).rejects.toThrow('begun with, algorithm.critic.headRank: 2, got algorithm.critic.headRank: 3. ');
   });
 
   test('a cell that cannot begin ends the sweep: those that run end as if interrupted, and no other begins', async () => {
