@@ -173,6 +173,7 @@ async function ensureModel(options: QuickstartOptions): Promise<boolean> {
   const { train } = await import('../../trainer/train.ts');
   const { hasCheckpoint, readRunConfig } = await import('../../trainer/run/run-directory.ts');
   const { forgetPublication } = await import('../../trainer/run/publication.ts');
+  const { returnTexts } = await import('../../trainer/run/return-text.ts');
   const ofSteps = steps === runDefaults.steps ? '' : `-steps${steps}`;
   const runDirectory = join(runs, `${model}-seed${seed}${ofSteps}`);
   const resume = await hasCheckpoint(runDirectory);
@@ -204,14 +205,13 @@ async function ensureModel(options: QuickstartOptions): Promise<boolean> {
   const { best } = run;
   if (best !== undefined) {
     say(
-      `Best evaluation after the warm-up, which chose the policy: mean return ${best.meanReturn.toFixed(1)}, at step ${best.step}.`,
+      `Best evaluation after the warm-up, which chose the policy: mean return ${returnTexts(best.meanReturn)[0]}, at step ${best.step}.`,
     );
   }
   const { freshReturn, freshStandardDeviation, freshEpisodeCount } = published?.manifest.training ?? {};
   if (freshReturn !== undefined) {
-    say(
-      `Published policy on ${freshEpisodeCount} fresh episodes: mean return ${freshReturn.toFixed(1)} +- ${freshStandardDeviation!.toFixed(1)}.`,
-    );
+    const [mean, deviation] = returnTexts(freshReturn, freshStandardDeviation!);
+    say(`Published policy on ${freshEpisodeCount} fresh episodes: mean return ${mean} +- ${deviation}.`);
   }
   say(`Published ${directory}. Learning curve: ${join(runDirectory, 'learning-curve.svg')}`);
   return true;

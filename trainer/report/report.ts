@@ -3,6 +3,7 @@
 import { basename } from 'node:path';
 import type { ModelPackage } from '../../src/package/package.ts';
 import { warmUpOf } from '../run/config.ts';
+import { returnDecimalCount } from '../run/return-text.ts';
 import { curveChart } from '../seeing/curve-chart.ts';
 import { drawSvg } from '../seeing/drawing.ts';
 import { learningCurves } from './curves.ts';
@@ -156,10 +157,12 @@ function evaluationsTable({ run, name, evaluations }: Reported): string {
     ['standard deviation', 'outOfRangeDeviation'],
   ];
   const columns = all.filter(([, column]) => evaluations.some((one) => one[column] !== undefined));
+  const returns = evaluations.flatMap((one) => columns.flatMap(([, column]) => one[column] ?? []));
+  const decimalCount = returnDecimalCount(returns);
   const rows = evaluations.map(
     (one): Row => [
       count(one.step),
-      ...columns.map(([, column]) => (one[column] === undefined ? '' : decimal(one[column]))),
+      ...columns.map(([, column]) => (one[column] === undefined ? '' : decimal(one[column], decimalCount))),
     ],
   );
   const head = [run.stepUnit, ...columns.map(([title]) => title)];
@@ -181,8 +184,12 @@ const evaluationsOf = ({ records, beforeAdaptation }: Run): Evaluation[] =>
     ];
   });
 
-const decimal = (value: number): string =>
-  value.toLocaleString('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+/** @param decimalCount of the values beside it too */
+const decimal = (value: number, decimalCount: number): string =>
+  value.toLocaleString('en-US', { minimumFractionDigits: decimalCount, maximumFractionDigits: decimalCount });
 const count = (value: number): string => value.toLocaleString('en-US');
-const returnText = (mean: number, deviation?: number): string =>
-  deviation === undefined ? decimal(mean) : `${decimal(mean)} ± ${decimal(deviation)}`;
+function returnText(...values: readonly [mean: number, deviation?: number]): string {
+  const numbers = values.filter((value) => value !== undefined);
+  const decimalCount = returnDecimalCount(numbers);
+  return numbers.map((value) => decimal(value, decimalCount)).join(' ± ');
+}

@@ -7,6 +7,7 @@ import type { RunContext } from './algorithm.ts';
 import { loadCheckpoint, removeCheckpointsAfter, saveCheckpoint } from './checkpoint.ts';
 import { writeLearningCurve } from './learning-curve.ts';
 import { singleUnit } from './progress.ts';
+import { returnTexts } from './return-text.ts';
 import type { SavedState } from './saved-state.ts';
 
 const bestDirectory = (runDirectory: string) => join(runDirectory, 'best');
@@ -88,7 +89,8 @@ class RunEvaluations implements Evaluations {
     if (isAfterWarmUp && evaluated !== undefined) {
       await this.#attempt('the version of this evaluation', step, () => evaluated([...this.list], save()));
     }
-    const result = `${meanReturn.toFixed(1)} +- ${standardDeviation.toFixed(1)} over ${spreadText(returns.length, episodeCount)}`;
+    const [mean, deviation] = returnTexts(meanReturn, standardDeviation);
+    const result = `${mean} +- ${deviation} over ${spreadText(returns.length, episodeCount)}`;
     reporter?.print(`${singleUnit(stepUnit)} ${step}: evaluation return ${result}`, {
       of: 'evaluation',
       value: before === undefined ? meanReturn : [before.meanReturn, meanReturn],

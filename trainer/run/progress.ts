@@ -1,5 +1,7 @@
 /** Live progress of a run: a bar that redraws in place on a terminal, a plain line every few seconds elsewhere. */
 
+import { beforeAndAfterText, returnTexts } from './return-text.ts';
+
 const drawIntervalMs = 100;
 const lineIntervalMs = 5_000;
 /** The rate is measured over the last ten seconds, as warm-up steps are far faster than learning steps. */
@@ -129,7 +131,7 @@ const pace = (perSecond: number, unit: string): string =>
   perSecond >= 0.75 ? `${grouped(Math.round(perSecond))} ${unit}s/s` : `${(1 / perSecond).toFixed(1)} s/${unit}`;
 
 const returnText = ({ value }: LatestReturn): string =>
-  typeof value === 'number' ? value.toFixed(1) : `${value[0].toFixed(1)} before, ${value[1].toFixed(1)} after`;
+  typeof value === 'number' ? returnTexts(value)[0] : beforeAndAfterText(...value);
 
 const grouped = (count: number): string => count.toLocaleString('en-US');
 

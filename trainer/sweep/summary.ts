@@ -3,6 +3,7 @@
 import { createRandom } from '../../src/contract/random.ts';
 import { bootstrapInterval, type Interval, interquartileMean, mean, standardDeviation } from '../report/statistics.ts';
 import { type MetricRecord, readMetrics } from '../run/metrics.ts';
+import { returnTexts } from '../run/return-text.ts';
 import type { Cell } from './cell.ts';
 import { isDone } from './run-cells.ts';
 
@@ -56,12 +57,18 @@ function lastReturn({ index, runDirectory }: Cell, tell: (line: string) => void)
 export function summaryTable(rows: readonly SummaryRow[]): string {
   const names = [...new Set(rows.flatMap(({ group }) => Object.keys(group)))];
   const numbers = ['seeds', 'mean', 'std', 'IQM', '95% interval of the IQM'];
-  const lines = rows.map(({ group, seedCount, interval, ...row }) => [
-    ...names.map((name) => group[name] ?? ''),
-    String(seedCount),
-    ...[row.mean, row.standardDeviation, row.interquartileMean].map((value) => value.toFixed(1)),
-    `${interval.low.toFixed(1)} to ${interval.high.toFixed(1)}`,
-  ]);
+  const lines = rows.map(({ group, seedCount, interval: { low, high }, ...row }) => {
+    const values = [row.mean, row.standardDeviation, row.interquartileMean, low, high] as const;
+    const [mean, deviation, interquartile, from, to] = returnTexts(...values);
+    return [
+      ...names.map((name) => group[name] ?? ''),
+      `${seedCount}`,
+      mean,
+      deviation,
+      interquartile,
+      `${from} to ${to}`,
+    ];
+  });
   const all = [[...names, ...numbers], ...lines];
   const widths = all[0]!.map((_, i) => Math.max(...all.map((line) => line[i]!.length)));
   const pad = (cell: string, i: number) => (i < names.length ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!));

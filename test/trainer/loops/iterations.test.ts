@@ -123,7 +123,7 @@ test('an evaluation is told as of an iteration, with the episodes of each task a
   await train(1, { learner: adapting, reporter, stepUnit: 'iterations' });
   // Two tasks with returns 0 and 2.
   expect(told).toContainEqual([
-    'iteration 1: evaluation return 1.0 +- 1.0 over 2 tasks, 5 episodes each',
+    'iteration 1: evaluation return 1.00 +- 1.00 over 2 tasks, 5 episodes each',
     { of: 'evaluation', value: [-5, 1] },
   ]);
 });

@@ -276,6 +276,14 @@ test('the page marks the best of many, has the last beside it, and loads nothing
   expect(text).not.toMatch(/(src|href)="(?!data:)/);
 });
 
+test('returns below 1 are told apart', async () => {
+  await writeRun(folder, { seed: 0, returns: { 0: 0.68, 100: 0.72 }, deviation: 0.02 });
+  const text = await reportPage(await read([folder]));
+  expect(text).toContain('<td>0.720 ± 0.020 at 100</td>');
+  const cells = ['0', '0.680', '0.020'].map((value) => `<td class="number">${value}</td>`);
+  expect(text).toContain(`<tr>${cells.join('')}</tr>`);
+});
+
 test('the best evaluation is one with a finite return', async () => {
   const returns = { 0: 10, 100: 1230, 200: Number.NaN };
   await writeRun(folder, { seed: 0, loop: { warmUpStepCount: 0 }, returns });
@@ -358,7 +366,7 @@ test.each([
     const captions = [...text.matchAll(/<figure><img [^>]*><figcaption>(.*?)<\/figcaption>/g)].map(
       ([, caption]) => caption!,
     );
-    const episode = 'return -\\d+\\.\\d in 20 steps; task: goal\\.x -?[\\d.]+, goal\\.y -?[\\d.]+';
+    const episode = 'return -\\d+\\.\\d+ in 20 steps; task: goal\\.x -?[\\d.]+, goal\\.y -?[\\d.]+';
     expect(captions).toEqual([
       expect.stringMatching(`^${model}, before adaptation \\(${acts[0]}\\): ${episode}$`),
       expect.stringMatching(`^${model}, after adaptation to 2 episodes of the same task \\(${acts[1]}\\): ${episode}$`),

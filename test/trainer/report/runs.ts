@@ -14,13 +14,24 @@ export type WrittenRun = {
   readonly loop?: Readonly<Record<string, number>>;
   /** Evaluations by step. */
   readonly returns: Readonly<Record<number, number>>;
+  /** Of each evaluation; 5 unless given. */
+  readonly deviation?: number;
   /** Of those on tasks beyond the training range, the same in each evaluation. */
   readonly outOfRangeReturn?: number;
 };
 
 export async function writeRun(
   runs: string,
-  { critic = 'mlp-small', environment = 'Pendulum-v1', seed, batchSize, loop, returns, outOfRangeReturn }: WrittenRun,
+  {
+    critic = 'mlp-small',
+    environment = 'Pendulum-v1',
+    seed,
+    batchSize,
+    loop,
+    returns,
+    deviation = 5,
+    outOfRangeReturn,
+  }: WrittenRun,
 ): Promise<string> {
   const directory = join(runs, `${environment}-${critic}-${batchSize ?? 100}-seed${seed}`);
   const algorithm = { critic: { architecture: critic }, ...(batchSize !== undefined && { batchSize }) };
@@ -29,7 +40,7 @@ export async function writeRun(
     step: Number(step),
     seconds: 1,
     evaluationReturn: value,
-    evaluationStandardDeviation: 5,
+    evaluationStandardDeviation: deviation,
     ...(outOfRangeReturn !== undefined && { outOfRangeReturn }),
   }));
   return writeFiles(directory, 'td3', given, records);

@@ -494,6 +494,23 @@ describe('running a sweep', () => {
     );
   });
 
+  test('has the decimals that each row needs, so that success rates are told apart', () => {
+    const row = (algorithm: string, values: readonly [number, number, number, number, number]) => {
+      const [mean, standardDeviation, interquartileMean, low, high] = values;
+      const interval = { low, high };
+      return { group: { algorithm }, seedCount: 3, mean, standardDeviation, interquartileMean, interval };
+    };
+    const rows = [row('td3', [0.72, 0.0283, 0.72, 0.7, 0.74]), row('sac', [1234.56, 7.89, 1230, 1220, 1250])];
+    expect(summaryTable(rows)).toBe(
+      [
+        'algorithm  seeds    mean    std     IQM  95% interval of the IQM',
+        'td3            3   0.720  0.028   0.720           0.700 to 0.740',
+        'sac            3  1234.6    7.9  1230.0         1220.0 to 1250.0',
+        '',
+      ].join('\n'),
+    );
+  });
+
   test('a cell whose metrics cannot be read is named, and left out of the table', async () => {
     const { cells } = await run(2);
     const { runDirectory } = cells[1]!;

@@ -9,6 +9,7 @@ import type { Publishable, Setup, SetupToCheck, Training } from '../../run/algor
 import { moments } from '../../run/evaluation.ts';
 import { loadBestLearner } from '../../run/evaluations.ts';
 import { requireTasks } from '../../run/required-tasks.ts';
+import { beforeAndAfterText } from '../../run/return-text.ts';
 import type { SavedState } from '../../run/saved-state.ts';
 import { runInTurns } from '../../run/turns.ts';
 import { checkMamlConfig, type MamlConfig } from './config.ts';
@@ -109,7 +110,7 @@ const iterative = (parts: Parts, { inner }: MamlConfig): Pick<IterativeLearner, 
     const done = yield* learner.iterate(sampler, taskSource(iteration), iteration);
     const metrics = metricsOf(done);
     const { preReturn, postReturn } = metrics;
-    const text = `training tasks ${beforeAndAfter(preReturn, postReturn)}`;
+    const text = `training tasks ${beforeAndAfterText(preReturn, postReturn)}`;
     return {
       metrics,
       latestReturn: { of: 'training', value: [preReturn, postReturn] } as const,
@@ -131,14 +132,11 @@ const iterative = (parts: Parts, { inner }: MamlConfig): Pick<IterativeLearner, 
         testPreDeviation: before.standardDeviation,
         testPostDeviation: after.standardDeviation,
       },
-      text: `test tasks ${beforeAndAfter(before.meanReturn, after.meanReturn)}`,
+      text: `test tasks ${beforeAndAfterText(before.meanReturn, after.meanReturn)}`,
       divergedCount,
     };
   },
 });
-
-const beforeAndAfter = (before: number, after: number): string =>
-  `${before.toFixed(1)} before, ${after.toFixed(1)} after`;
 
 /** Without an inner step both are the same episodes. */
 const divergedCountOf = ({ pre, post }: Iteration): number =>

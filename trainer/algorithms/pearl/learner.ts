@@ -11,6 +11,7 @@ import { takeUpdate } from '../../off-policy/finite-loss.ts';
 import { learnerState } from '../../off-policy/learner-state.ts';
 import type { TaskReplay, TaskReplayState } from '../../replay/task-replay.ts';
 import { joinParts, splitParts } from '../../run/parts.ts';
+import { returnTexts } from '../../run/return-text.ts';
 import type { JsonValue, SavedState } from '../../run/saved-state.ts';
 import type { CollectingNetworks } from './collecting-networks.ts';
 import { type Collection, type Collector, type CollectorState, sampleContext } from './collector.ts';
@@ -244,7 +245,7 @@ function reportOf(
     collectingSeconds: seconds.collecting,
     updatingSeconds: seconds.updating,
   };
-  const text = meanReturn === null ? 'no training episode was whole' : `training tasks ${meanReturn.toFixed(1)}`;
+  const text = meanReturn === null ? 'no training episode was whole' : `training tasks ${returnTexts(meanReturn)[0]}`;
   const latestReturn = meanReturn === null ? undefined : ({ of: 'training', value: meanReturn } as const);
   return { metrics, latestReturn, text, divergedCount: divergedEpisodes };
 }

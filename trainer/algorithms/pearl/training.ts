@@ -6,6 +6,7 @@ import type { Setup, SetupToCheck, Training } from '../../run/algorithm.ts';
 import { moments } from '../../run/evaluation.ts';
 import { loadBestLearner } from '../../run/evaluations.ts';
 import { requireTasks } from '../../run/required-tasks.ts';
+import { returnTexts } from '../../run/return-text.ts';
 import { runInTurns } from '../../run/turns.ts';
 import { checkPearlConfig, infers, type PearlConfig } from './config.ts';
 import type { EvaluatedTasks } from './evaluation.ts';
@@ -92,6 +93,6 @@ function* evaluationOf(
       }),
     },
     divergedCount: divergedCount + (evaluatedBeyond?.divergedCount ?? 0),
-    text: `test tasks ${testReturn.toFixed(1)}${beyond ? `, out of range ${beyond.meanReturn.toFixed(1)}` : ''}`,
+    text: `test tasks ${returnTexts(testReturn)[0]}${beyond ? `, out of range ${returnTexts(beyond.meanReturn)[0]}` : ''}`,
   };
 }
