@@ -102,18 +102,25 @@ function pointsOf(runs: readonly Run[], { metric, deviation }: Shown): CurvePoin
   const begin = Math.max(...curves.map((curve) => curve[0]!.step));
   const end = Math.min(...curves.map((curve) => curve.at(-1)!.step));
   const steps = [...new Set(curves.flatMap((curve) => curve.map(({ step }) => step)))].sort((a, b) => a - b);
+  const valuesAt = curves.map(reader);
   return steps
     .filter((step) => step >= begin && step <= end)
     .map((step) => {
-      const values = curves.map((curve) => valueAt(curve, step));
+      const values = valuesAt.map((valueAt) => valueAt(step));
       return { step, mean: mean(values), spread: standardDeviation(values) };
     });
 }
 
-/** On the straight line between the two points around a step. */
-function valueAt(curve: readonly Point[], step: number): number {
-  const after = curve.find((point) => point.step >= step)!;
-  const before = curve.findLast((point) => point.step <= step)!;
-  if (after.step === before.step) return before.value;
-  return before.value + ((after.value - before.value) * (step - before.step)) / (after.step - before.step);
+/**
+ * Walks along a curve once: a run has thousands of training episodes.
+ * @returns the value on the straight line between the two points around a step; each step that is asked for is later than the one before
+ */
+function reader(curve: readonly Point[]): (step: number) => number {
+  let at = 0;
+  return (step) => {
+    while (at + 1 < curve.length && curve[at + 1]!.step <= step) at++;
+    const [before, after] = [curve[at]!, curve[at + 1]];
+    if (before.step === step || after === undefined) return before.value;
+    return before.value + ((after.value - before.value) * (step - before.step)) / (after.step - before.step);
+  };
 }

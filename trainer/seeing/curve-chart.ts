@@ -5,6 +5,7 @@
 
 import type { TopLevelSpec } from 'vega-lite';
 import { fontFamilies } from './drawing.ts';
+import { thinned } from './thinned-points.ts';
 
 export type CurvePoint = {
   readonly step: number;
@@ -129,10 +130,10 @@ function panelChart(panel: Panel, labels: readonly string[], phases: readonly st
   };
 }
 
-/** The points of all curves, as Vega-Lite reads them. */
+/** The points of all curves that are drawn, as Vega-Lite reads them. */
 const valuesOf = ({ curves, valueRange: [least, largest] = [-Infinity, Infinity] }: Panel, phases: readonly string[]) =>
   curves.flatMap(({ label, phase, points }) =>
-    points.map(({ step, mean, spread }) => ({
+    thinned(points).map(({ step, mean, spread }) => ({
       label: inLines(label),
       phase: phase ?? phases[0],
       step,

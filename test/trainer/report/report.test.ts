@@ -89,6 +89,19 @@ describe('curves of runs', () => {
     });
   });
 
+  // Seconds where each step looks through whole curves.
+  test('of many training episodes are drawn at once', { timeout: 5000 }, async () => {
+    const [run] = await read([await writeRun(folder, { seed: 0, returns: {} })]);
+    const seeds = [0, 1, 2].map((seed): Run => {
+      const records = Array.from({ length: 30_000 }, (_, i) => ({ step: 3 * i + seed, seconds: 1, episodeReturn: i }));
+      return { ...run!, seed, records };
+    });
+    const [curve] = panelsOf(seeds, 'episodeReturn')[0]!.curves;
+    expect(curve!.points).toHaveLength(3 * 30_000 - 4);
+    // At step 3 they are 1, 2/3 and 1/3.
+    expect(curve!.points[1]).toMatchObject({ step: 3, mean: expect.closeTo(2 / 3, 12) });
+  });
+
   test('are told of in the unit of their runs', async () => {
     const point = [1, 10] as const;
     await writeMamlRun(folder, 0, [point, point, point]);

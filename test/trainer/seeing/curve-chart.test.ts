@@ -94,6 +94,21 @@ describe('a chart of learning curves', () => {
     expect(textsOf(await svgOf(alone(1 / 3, 0), { valueRange: [0, 1] }))).not.toContain('0.333333');
   });
 
+  test('has few points of a long curve: its ends, and the lowest and highest on the way', async () => {
+    const spike = { step: 5003, mean: 900, spread: 1 };
+    const points = Array.from({ length: 20_000 }, (_, step) => ({ step, mean: Math.sin(step), spread: 1 }));
+    const svg = await drawSvg(curveChart([panel('Hopper-v5', [{ label: 'td3', points: points.with(5003, spike) }])]));
+    const [line] = / d="M([^"Z]*)"/.exec(svg)!;
+    const places = [...line.matchAll(/([\d.]+),([\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)] as const);
+    expect(places.length).toBeGreaterThan(1500);
+    expect(places.length).toBeLessThanOrEqual(2000);
+    expect([places[0]![0], places.at(-1)![0]]).toEqual([0, 560]);
+    // 5003 of the 19,999 steps over 560 units. No other point is near the top.
+    const high = places.filter(([, y]) => y < 200);
+    expect(high).toHaveLength(1);
+    expect(high[0]![0]).toBeCloseTo((560 * 5003) / 19_999, 2);
+  });
+
   test('stands without points', async () => {
     const svg = await drawSvg(
       curveChart([
