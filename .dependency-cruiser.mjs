@@ -35,7 +35,7 @@ const rooms = [
   room('src/package', { imports: 'src/contract src/files src/pacing', packages: 'zod' }),
   room('src/onnx', {
     folders: 'ops passes rows',
-    imports: 'src/gen src/contract src/pacing src/messages src/package',
+    imports: 'src/gen src/contract src/files src/pacing src/messages src/package',
     packages: '@bufbuild/protobuf onnxruntime-common onnxruntime-node',
   }),
   room('src/onnx/rows/assembly'),
@@ -54,7 +54,7 @@ const rooms = [
   // How threads work together, whatever on, and how much memory there is.
   room('trainer/machine', { imports: 'src/contract' }),
   room('trainer/engine', {
-    imports: 'src/contract src/onnx src/trace src/nn/cpu-backend.ts trainer/machine',
+    imports: 'src/contract src/files src/onnx src/trace src/nn/cpu-backend.ts trainer/machine',
     packages: '@tensorflow/tfjs-core',
   }),
   room('trainer/replay', { imports: 'src/contract' }),

@@ -1,7 +1,7 @@
 /** The package that `npm pack` makes, installed in an empty folder: its command, its programs and its types. */
 
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -37,6 +37,8 @@ test('holds the compiled code and what documents it, and nothing of a user', asy
       "clients/cli",
       "clients/robot",
       "clients/typescript",
+      "deploy/cuda",
+      "deploy/tensorflow",
       "package.json",
       "proto/grpc",
       "proto/hyperpolicy",
@@ -86,6 +88,32 @@ test('trains, with progress and a package at the end', async () => {
   const { stdout } = await run(command, args, { cwd: folder });
   expect(JSON.parse(stdout)).toMatchObject({ step: 40, model: 'pendulum', version: 1 });
   expect(await readdir(join(folder, '.hyperpolicy/store/pendulum/1'))).toContain('policy.onnx');
+});
+
+test('has the installers that its errors name, and they find the project', async () => {
+  const told = (file: string, args: readonly string[], options: object): Promise<string> =>
+    run(file, args, options).then(
+      () => expect.unreachable(),
+      ({ stdout, stderr }: { stdout: string; stderr: string }) => stdout + stderr,
+    );
+  const train = ['train', 'td3', '--env', 'Pendulum-v1', '--critic', 'mlp-small', '--model', 'none'];
+  const named = async (flag: string, value: string) =>
+    /\S+\.sh/.exec(await told(command, [...train, flag, value], { cwd: folder }))?.[0];
+  const scripts = [await named('--device', 'cuda'), await named('--engine', 'tensorflow')];
+  const inProject = 'node_modules/hyperpolicy/deploy';
+  expect(scripts).toEqual([`${inProject}/cuda/install.sh`, `${inProject}/tensorflow/install.sh`]);
+  // In place of downloads: says what would be fetched, and where to.
+  const tools = join(folder, 'tools');
+  await mkdir(tools);
+  for (const tool of ['npm', 'python3', 'g++']) {
+    await writeFile(join(tools, tool), '#!/bin/sh\necho "$(basename "$0") in $PWD: $*"\nexit 1\n', { mode: 0o755 });
+  }
+  const env = { ...process.env, PATH: `${tools}:${process.env.PATH}` };
+  const fetched = await Promise.all(scripts.map((script) => told(join(folder, script!), [], { cwd: tmpdir(), env })));
+  expect(fetched).toEqual([
+    expect.stringMatching(new RegExp(`^python3 in ${folder}: -m pip download .* onnxruntime-gpu==1\\.`)),
+    expect.stringMatching(new RegExp(`^npm in ${folder}: install --no-save .* @tensorflow/tfjs-node@`)),
+  ]);
 });
 
 const program = `

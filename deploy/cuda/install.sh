@@ -5,12 +5,16 @@
 #   deploy/cuda/install.sh [FOLDER]         FOLDER holds NVIDIA's libraries, about 3 GB; node_modules/.cuda unless given
 #   deploy/cuda/install.sh --provider-only  without them: where they are there otherwise, as beside PyTorch
 #
-# Run it in the project's root, after npm ci. Needs python3 with pip. It prints the LD_LIBRARY_PATH to set, and on standard error what the
+# After npm ci in a checkout, or npm install in a project that has this package (there: node_modules/hyperpolicy/deploy/cuda/install.sh).
+# Needs python3 with pip. It prints the LD_LIBRARY_PATH to set, and on standard error what the
 # provider's libraries resolve to, with a warning where nvidia-smi tells of an older driver.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+# Up to whose node_modules have the runtime: this package's own, or those of the project that it is installed in.
+top=$PWD
+while [ ! -d "$top/node_modules/onnxruntime-node" ] && [ "$top" != / ]; do top=$(dirname "$top"); done
+cd "$top"
 
-version=$(node -p "require('onnxruntime-node/package.json').version")
 target=node_modules/onnxruntime-node/bin/napi-v6/linux/x64
 is_provider_only=no
 if [ "${1:-}" = --provider-only ]; then
@@ -27,6 +31,7 @@ if [ ! -f "$target/libonnxruntime.so.1" ]; then
   echo "install.sh: expected $target/libonnxruntime.so.1, got no file. Run npm ci first, on Linux x64" >&2
   exit 1
 fi
+version=$(node -p "require('onnxruntime-node/package.json').version")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 

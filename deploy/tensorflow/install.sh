@@ -5,9 +5,18 @@
 #   deploy/tensorflow/install.sh          CPU
 #   deploy/tensorflow/install.sh --cuda   CUDA 12: @tensorflow/tfjs-node-gpu with NVIDIA's libraries, about 3 GB
 #
-# Run it in the project's root, after npm ci, which removes what it installed. Needs g++, and python3 with pip.
+# After npm ci in a checkout, or npm install in a project that has this package (there: node_modules/hyperpolicy/deploy/tensorflow/install.sh);
+# either removes what it installed. Needs g++, and python3 with pip.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+# Up to whose node_modules have TensorFlow's core: this package's own, or those of the project that it is installed in.
+top=$PWD
+while [ ! -d "$top/node_modules/@tensorflow/tfjs-core" ] && [ "$top" != / ]; do top=$(dirname "$top"); done
+if [ "$top" = / ]; then
+  echo "install.sh: expected @tensorflow/tfjs-core in node_modules of $PWD or above, got none. Run npm ci first" >&2
+  exit 1
+fi
+cd "$top"
 
 tfjs_version=4.22.0
 tensorflow_version=2.15.1

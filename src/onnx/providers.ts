@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { failedPrecondition, type HyperpolicyError, resourceExhausted } from '../contract/errors.ts';
+import { ownFile } from '../files/own-files.ts';
 import { nativeBinding } from './native.ts';
 import { lacksArchitecture, lacksDriver } from './provider-faults.ts';
 
@@ -15,11 +16,11 @@ export type DeviceName = (typeof deviceNames)[number];
 export type Device = Exclude<DeviceName, 'auto'>;
 
 /** What to do where a device is missing. */
-const remedies: Record<Device, string> = {
-  cpu: 'Install the pinned onnxruntime-node with npm ci',
-  webgpu:
+const remedies: Record<Device, () => string> = {
+  cpu: () => 'Install the pinned onnxruntime-node with npm ci',
+  webgpu: () =>
     'It needs the Vulkan loader (libvulkan.so.1) and a driver; without a GPU, name a software driver in VK_ICD_FILENAMES',
-  cuda: 'Fetch the provider with deploy/cuda/install.sh, and set LD_LIBRARY_PATH as it prints',
+  cuda: () => `Fetch the provider with ${ownFile('deploy/cuda/install.sh')}, and set LD_LIBRARY_PATH as it prints`,
 };
 const driverRemedy =
   'Install NVIDIA driver 580 or newer, which CUDA 13 needs: nvidia-smi shows the one that is there, if any';
@@ -64,7 +65,7 @@ const missing = (where: string, device: Device, actual: string, cause: unknown) 
 
 function remedyFor(device: Device, actual: string): string {
   if (lacksArchitecture(actual)) return architectureRemedy;
-  return lacksDriver(actual) ? driverRemedy : remedies[device];
+  return lacksDriver(actual) ? driverRemedy : remedies[device]();
 }
 
 /** What memory did not suffice for. */

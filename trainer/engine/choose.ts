@@ -1,6 +1,7 @@
 /** Engines by name. Optional packages are loaded only when their engine is chosen. */
 
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
+import { ownFile } from '../../src/files/own-files.ts';
 import { registerGradients } from '../../src/trace/gradients/index.ts';
 import { createEagerEngine } from './eager.ts';
 import type { Engine } from './engine.ts';
@@ -55,6 +56,6 @@ const missing = (actual: string, cause?: unknown) =>
     actual,
     remedy:
       'Install it with npm install --no-save --ignore-scripts=false @tensorflow/tfjs-node@4.22.0, or with ' +
-      'deploy/tensorflow/install.sh where its download is blocked',
+      `${ownFile('deploy/tensorflow/install.sh')} where its download is blocked`,
     cause,
   });
