@@ -99,7 +99,7 @@ async function outlive(path: string, isFirst: boolean, directory: string): Promi
         where: `run directory "${directory}"`,
         expected: 'one that no other process trains in',
         actual: `${owner.name} at work`,
-        remedy: 'Wait for it, or name another directory with --run',
+        remedy: 'Wait for it, or name another directory: train has --run for that, quickstart --runs',
       });
     }
     await sleep(askAgainMs);

@@ -92,7 +92,7 @@ describe('a run directory', () => {
   test('is for one process at a time; one that is gone does not count', async () => {
     const opened = await openRunDirectory(directory, { config: configOf(5), resume: false });
     await expect(openRunDirectory(directory, { config: configOf(6), resume: true })).rejects.toThrow(
-      `run directory "${directory}": expected one that no other process trains in, got process ${process.pid} at work. Wait for it, or name another directory with --run`,
+      `run directory "${directory}": expected one that no other process trains in, got process ${process.pid} at work. Wait for it, or name another directory: train has --run for that, quickstart --runs`,
     );
     expect(readRunConfig(directory)).toEqual(configOf(5));
     opened.release();

@@ -32,7 +32,7 @@ async function kill(child: Awaited<ReturnType<typeof holder>>): Promise<void> {
 
 const refusal = (owner: string) => ({
   kind: 'failed_precondition',
-  message: `run directory "${directory}": expected one that no other process trains in, got ${owner} at work. Wait for it, or name another directory with --run`,
+  message: `run directory "${directory}": expected one that no other process trains in, got ${owner} at work. Wait for it, or name another directory: train has --run for that, quickstart --runs`,
 });
 
 test('another process is refused and named, also one that is stopped', async () => {
