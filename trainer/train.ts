@@ -211,6 +211,6 @@ const publishEach =
 const publishNow = (
   run: Pick<RunResult, 'step' | 'best' | 'evaluations'>,
   publish: PublishOptions,
-  { config, environment: { specs }, engine, training }: Opened,
+  { algorithm, config, environment: { specs }, engine, training }: Opened,
   context: Context,
-): Promise<PublishedRun> => publishRun({ ...context, run, training, config, publish, specs, engine });
+): Promise<PublishedRun> => publishRun({ ...context, run, algorithm, training, config, publish, specs, engine });

@@ -146,7 +146,7 @@ test('what a sweep prints is of the cell that is asked for, with the threads tha
 test('--set names a setting that has no flag, and takes what the config takes', async () => {
   const set = (text: string) => ['train', 'td3', '--set', text];
   const { stdout } = await runCommand([...set('algorithm.critic.headRank=16'), '--print-config'], folder);
-  expect((JSON.parse(stdout) as { algorithm: { critic: object } }).algorithm.critic).toEqual({
+  expect((JSON.parse(stdout) as { algorithm: { critic: object } }).algorithm.critic).toMatchObject({
     architecture: 'sa-hyper',
     headRank: 16,
   });

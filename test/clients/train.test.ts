@@ -253,7 +253,10 @@ publish: { which: none }
     const config = JSON.parse(printed.stdout) as object;
     expect(config).toMatchObject({
       environment: 'Pendulum-v1',
-      algorithm: { name: 'td3', batchSize: 16, criticLearningRate: 3e-4 },
+      algorithm: {
+        ...{ name: 'td3', batchSize: 16, criticLearningRate: 3e-4 },
+        critic: { architecture: 'mlp-small', hiddenSizes: [256] },
+      },
       loop: { stepCount: 120, warmUpStepCount: 50, seed: 0 },
       publish: { which: 'none', model: 'pendulum-v1-td3-mlp-small-seed0' },
     });
@@ -271,7 +274,8 @@ publish: { which: none }
       '1',
       '--print-config',
     ];
-    const { publish } = JSON.parse((await runCommand(other, directory)).stdout);
+    const { publish, algorithm } = JSON.parse((await runCommand(other, directory)).stdout);
+    expect(algorithm.critic).toEqual({ architecture: 'mlp-standard', hiddenSizes: [256, 256] });
     expect(publish).toMatchObject({ which: 'none', model: 'pendulum-v1-td3-mlp-standard-seed1' });
     const trained = await runCommand(['train', 'td3', '--config', 'printed.json', '--run', 'from-file'], directory);
     expect(JSON.parse(trained.stdout)).toMatchObject({ runDirectory: 'from-file', step: 120 });

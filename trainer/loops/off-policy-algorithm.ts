@@ -3,8 +3,8 @@
 import { availableParallelism } from 'node:os';
 import type { z } from 'zod';
 import type { LearnerOptions, OffPolicyLearner } from '../off-policy/learner.ts';
-import { checkPolicy, type PolicySettings, unusedByPolicy } from '../off-policy/policies.ts';
-import { type CriticSettings, unusedByCritic } from '../off-policy/settings.ts';
+import { checkPolicy, type PolicySettings, policyDefaults, unusedByPolicy } from '../off-policy/policies.ts';
+import { type CriticSettings, unusedByCritic, wholeCritic } from '../off-policy/settings.ts';
 import { createVectorEnv } from '../rollout/vector-env.ts';
 import type { Algorithm, Publishable, Setup, Training, Unused } from '../run/algorithm.ts';
 import type { Environment } from '../run/environment/environment.ts';
@@ -49,10 +49,14 @@ export function offPolicyAlgorithm<Config extends LearnerSettings>(own: OffPolic
     examples,
     environmentDefault,
     schemas: { algorithm: schema, loop: offPolicyLoopSchema },
-    defaults: ({ algorithm, environment }) => ({
-      algorithm: own.defaults(algorithm as Partial<Config>, environment),
-      loop: { ...offPolicyDefaults, ...own.loopDefaults?.(algorithm as Partial<Config>) },
-    }),
+    defaults({ algorithm, environment }) {
+      const given = algorithm as Partial<Config>;
+      const settings = own.defaults(given, environment);
+      return {
+        algorithm: { ...policyDefaults(given), ...settings, critic: wholeCritic(settings.critic) },
+        loop: { ...offPolicyDefaults, ...own.loopDefaults?.(given) },
+      };
+    },
     resumable: resumableLoopSettings,
     variant({ algorithm }) {
       const config = algorithm as Config;

@@ -8,17 +8,14 @@ const hyperSettings = ({ flags, of }: { readonly flags: '--' | '--policy-'; read
   trunkSizes: setting(widths().optional(), {
     flag: `${flags}trunk <widths>`,
     help: `widths of the primary trunk of ${of}, e.g. 64`,
-    defaultText: '256,512,1024',
   }),
   dynamicHiddenSizes: setting(widths().optional(), {
     flag: `${flags}dynamic-hidden <widths>`,
     help: 'widths of the hidden layers of its dynamic network, e.g. 64,64',
-    defaultText: '256',
   }),
   initialisation: setting(oneOf(hyperInitialisations).optional(), {
     flag: `${flags}init <scheme>`,
     help: `initialisation of ${of}`,
-    defaultText: 'hyperl',
   }),
   trunkLayerNorm: setting(yesOrNo().optional(), { help: 'layer normalisation in the residual blocks of the trunk' }),
   dynamicDense: setting(yesOrNo().optional(), { help: 'a D2RL dynamic network' }),

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
 import type { TaskDistribution } from '../../src/envs/task-distribution.ts';
+import { hyperDefaults } from '../../src/nn/defaults.ts';
 import { type Normalisation, rangeNormalisation } from '../../src/nn/normalisation.ts';
 import type { PolicyConfig } from '../../src/nn/policies/registry.ts';
 import type { Unused } from '../run/algorithm.ts';
@@ -31,6 +32,14 @@ export const policyShape = {
 };
 
 export type PolicySettings = Readonly<z.infer<z.ZodObject<typeof policyShape>>>;
+
+/** What this policy reads of the settings that are absent with others. */
+export function policyDefaults({ policy }: PolicySettings): PolicySettings {
+  return {
+    ...(policy !== undefined && { contextUnits: 'range' }),
+    ...(policy === 'hyper' && { hyperPolicy: hyperDefaults }),
+  };
+}
 
 /** Whether the policy reads the task. */
 const readsTask = ({ policy }: PolicySettings): boolean => policy === 'context-mlp' || policy === 'hyper';

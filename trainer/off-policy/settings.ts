@@ -1,6 +1,7 @@
 /** Settings that off-policy algorithms share, each with its flag: parts of an algorithm's schema. */
 
 import { z } from 'zod';
+import { criticDefaults } from '../../src/nn/defaults.ts';
 import { criticNames, hyperCriticNames } from '../../src/nn/names.ts';
 import type { Unused } from '../run/algorithm.ts';
 import { discountSetting, integer, namesIn, oneOf, rate, setting, widths } from '../run/setting.ts';
@@ -19,15 +20,20 @@ export const criticSchema = z.strictObject({
 
 export type CriticSettings = Readonly<z.infer<typeof criticSchema>>;
 
+/** With what its architecture has where nothing is given. */
+export const wholeCritic = (critic: CriticSettings): CriticSettings => ({
+  ...criticDefaults(critic.architecture),
+  ...critic,
+});
+
 /** What this critic has no use for. */
 export function unusedByCritic({ architecture }: CriticSettings): Unused[] {
-  const isHyper = hyperCriticNames.includes(architecture);
-  const isTaken = (name: string) => {
-    if (name === 'critic.hiddenSizes') return architecture.startsWith('mlp-');
-    return isHyper || (name === 'critic.trunkSizes' && architecture === 'resnet-features');
-  };
+  const read = [
+    ...namesIn('critic', criticDefaults(architecture)),
+    ...(hyperCriticNames.includes(architecture) ? ['critic.headRank'] : []),
+  ];
   const names = ['critic.hiddenSizes', ...namesIn('critic', hyperShape)];
-  return [{ by: `critic "${architecture}"`, names: names.filter((name) => !isTaken(name)) }];
+  return [{ by: `critic "${architecture}"`, names: names.filter((name) => !read.includes(name)) }];
 }
 
 /** Settings of an actor and critics that follow their targets by Polyak averaging. */

@@ -21,13 +21,21 @@ const schemaOf = ({ name, schemas }: Algorithm): z.ZodObject =>
  */
 export function completeConfig(algorithm: Algorithm, given: GivenConfig, source = 'config'): RunConfig {
   const schema = schemaOf(algorithm);
-  const group = (name: string) => (isRecord(given[name]) ? given[name] : {});
-  const environment = typeof given.environment === 'string' ? given.environment : '';
-  const defaults = algorithm.defaults({ environment, algorithm: group('algorithm'), loop: group('loop') });
-  const whole = merged({ ...defaults, algorithm: { name: algorithm.name, ...defaults.algorithm } }, given);
+  const whole = withDefaults(algorithm, given);
   const result = schema.safeParse(whole);
   if (result.success) return result.data as RunConfig;
   throw refusal(schema, result.error.issues[0]!, whole, source);
+}
+
+/** Fills the settings that are not given, and checks nothing. */
+export function withDefaults(
+  { name, defaults }: Pick<Algorithm, 'name' | 'defaults'>,
+  given: GivenConfig,
+): GivenConfig {
+  const group = (of: string) => (isRecord(given[of]) ? given[of] : {});
+  const environment = typeof given.environment === 'string' ? given.environment : '';
+  const { algorithm, loop } = defaults({ environment, algorithm: group('algorithm'), loop: group('loop') });
+  return merged({ algorithm: { name, ...algorithm }, loop }, given);
 }
 
 /** `under` with the values of `over` in place of its own, also inside objects. An undefined value changes nothing. */
@@ -53,6 +61,18 @@ export const dotted = (settings: object, path: readonly string[] = []): [name: s
 const namesOf = (schema: z.ZodObject): string[] => [
   ...new Set(settingsOf(schema).flatMap(({ path }) => path.map((_, i) => path.slice(0, i + 1).join('.')))),
 ];
+
+/** The settings without those of these dotted names, and without groups that have nothing else. */
+export const without = (settings: object, names: ReadonlySet<string>, path: readonly string[] = []): GivenConfig =>
+  Object.fromEntries(
+    Object.entries(settings).flatMap(([name, value]) => {
+      const at = [...path, name];
+      if (names.has(at.join('.'))) return [];
+      const rest = isRecord(value) ? without(value, names, at) : value;
+      const isEmptied = isRecord(rest) && Object.keys(rest).length < Object.keys(value).length;
+      return isEmptied && Object.keys(rest).length === 0 ? [] : [[name, rest]];
+    }),
+  );
 
 function refusal(schema: z.ZodObject, issue: z.core.$ZodIssue, config: GivenConfig, source: string): Error {
   const path = issue.path.map(String);

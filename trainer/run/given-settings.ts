@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { basename, extname, join, resolve } from 'node:path';
 import { checkModelName } from '../../src/package/model-name.ts';
 import type { Algorithm } from './algorithm.ts';
-import { completeConfig, isRecord, merged } from './complete-config.ts';
+import { completeConfig, dotted, isRecord, merged, withDefaults, without } from './complete-config.ts';
 import {
   commonSchema,
   type GivenConfig,
@@ -16,7 +16,7 @@ import {
 import { readConfigFile } from './config-file.ts';
 import { readRunConfig, requireRun } from './run-directory.ts';
 import { kindWords, madeModelName, runName } from './run-names.ts';
-import { type Flag, flaglessOf, flagsOf, type TextSetting } from './setting.ts';
+import { type Flag, flaglessOf, flagsOf, settingsOf, type TextSetting } from './setting.ts';
 
 /** A setting's flag, e.g. `--batch-size`, with its value. */
 export type GivenFlag = Pick<Flag, 'flag' | 'path'> & { readonly value: unknown };
@@ -54,7 +54,7 @@ export const flaglessSettings = ({ schemas }: Algorithm): ReadonlyMap<string, Te
  * @throws HyperpolicyError: a file that cannot be read, a setting that is unknown or does not fit, a model's name
  */
 export function newConfig(algorithm: Algorithm, given: Given): RunConfig & { readonly publish: PublishOptions } {
-  const file = given.file === undefined ? {} : withoutMadeName(algorithm, readConfigFile(given.file), given.file);
+  const file = given.file === undefined ? {} : withoutMade(algorithm, readConfigFile(given.file), given.file);
   const source = given.file ?? `train ${algorithm.name}`;
   const settings = merged(merged(defaults(algorithm), file), nested(given.flags));
   const model = modelName(algorithm, completeConfig(algorithm, { ...settings, publish: undefined }, source));
@@ -95,6 +95,23 @@ export const isResumable = ({ resumable }: Algorithm, { path: [group, name] }: P
 /** The model's name if no setting is given, without the seed. */
 export const defaultModelBase = (algorithm: Algorithm): string =>
   modelBase(algorithm, completeConfig(algorithm, defaults(algorithm)));
+
+/** The part of a file that flags leave as it is: a file that --print-config or a run wrote has also what was made of the rest. */
+const withoutMade = (algorithm: Algorithm, file: GivenConfig, source: string): GivenConfig =>
+  withoutNetworkDefaults(algorithm, withoutMadeName(algorithm, file, source));
+
+/** Without the options that a network of the file's choices has by default: with another network they are those of that one. */
+function withoutNetworkDefaults(algorithm: Algorithm, file: GivenConfig): GivenConfig {
+  const { algorithm: settings } = file;
+  if (!isRecord(settings)) return file;
+  const optional = settingsOf(algorithm.schemas.algorithm).filter(({ type }) => type.isOptional());
+  const options = new Set(optional.flatMap(({ path }) => (path.length > 1 ? [path.join('.')] : [])));
+  const choices = { ...merged(defaults(algorithm), file), algorithm: without(settings, options) };
+  const own = new Map(dotted(withDefaults(algorithm, choices).algorithm as GivenConfig));
+  const isOwn = ([name, value]: [string, unknown]) => JSON.stringify(value) === JSON.stringify(own.get(name));
+  const made = dotted(settings).filter((one) => options.has(one[0]) && isOwn(one));
+  return { ...file, algorithm: without(settings, new Set(made.map(([name]) => name))) };
+}
 
 /** A file that --print-config or a run wrote names the model after its own settings; with other ones the name is made anew. */
 function withoutMadeName(algorithm: Algorithm, file: GivenConfig, source: string): GivenConfig {

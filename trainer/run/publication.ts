@@ -6,6 +6,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { replaceFile } from '../../src/files/durable-files.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
 import { readPackage, versionToPublish } from '../../src/package/package.ts';
+import type { Algorithm, GivenSettings } from './algorithm.ts';
+import { readSettings } from './unused-settings.ts';
 
 export const publicationFile = 'published.json';
 
@@ -57,14 +59,15 @@ type Origin = Pick<Manifest['training'], 'config' | 'seed' | 'steps' | 'evaluati
 export async function unnotedPublication(
   publication: Pick<Publication, 'store' | 'model' | 'which' | 'step'>,
   origin: Origin,
+  algorithm: Algorithm,
 ): Promise<Publication | undefined> {
   try {
     const { store, model } = publication;
     const version = (await versionToPublish(store, model)) - 1;
     const directory = join(resolve(store), model, String(version));
     const { manifest } = await readPackage(directory);
-    const found = originOf({ ...manifest.training, environment: manifest.environment });
-    return isDeepStrictEqual(found, originOf(origin)) ? { ...publication, version, directory } : undefined;
+    const found = originOf({ ...manifest.training, environment: manifest.environment }, algorithm);
+    return isDeepStrictEqual(found, originOf(origin, algorithm)) ? { ...publication, version, directory } : undefined;
   } catch {
     // There is none, or it is damaged.
     return undefined;
@@ -72,10 +75,11 @@ export async function unnotedPublication(
 }
 
 /** As JSON has it. The length of the run and the like may be others by now. */
-function originOf({ environment, config, seed, steps, evaluations }: Origin): unknown {
+function originOf({ environment, config, seed, steps, evaluations }: Origin, algorithm: Algorithm): unknown {
   const { which } = config.publish as Pick<Publication, 'which'>;
-  const { algorithm } = config;
-  return JSON.parse(JSON.stringify({ environment, algorithm, which, seed, steps, evaluations }));
+  const given = { environment, algorithm: config.algorithm as GivenSettings['algorithm'], loop: {} };
+  const settings = Object.fromEntries(readSettings(algorithm, given));
+  return JSON.parse(JSON.stringify({ settings, which, seed, steps, evaluations }));
 }
 
 /** The last publication to this model of this store, by the same choice. */

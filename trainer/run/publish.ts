@@ -9,7 +9,7 @@ import { checkModelName } from '../../src/package/model-name.ts';
 import { type PublishedPackage, versionToPublish } from '../../src/package/package.ts';
 import type { Engine } from '../engine/engine.ts';
 import { publishModel } from '../export/package.ts';
-import type { RunLog, RunResult, Training } from './algorithm.ts';
+import type { Algorithm, RunLog, RunResult, Training } from './algorithm.ts';
 import { type PublishOptions, type RunConfig, warmUpOf } from './config.ts';
 import { HangError } from './environment/hang.ts';
 import {
@@ -43,6 +43,7 @@ export async function checkPublishable({ store, model }: PublishOptions): Promis
 
 type RunToPublish = {
   readonly run: Pick<RunResult, 'step' | 'best' | 'evaluations'>;
+  readonly algorithm: Algorithm;
   readonly training: Training;
   readonly config: RunConfig;
   readonly publish: PublishOptions;
@@ -103,13 +104,14 @@ function noBest({ loop }: RunConfig, { step }: RunToPublish['run']): string {
 
 /** What this run has published already of the same step: a resumed one does it again from its checkpoint on. */
 async function formerPublication(options: RunToPublish, record: TrainingRecord): Promise<Publication | undefined> {
-  const { run, config, publish, runDirectory, resume } = options;
+  const { run, algorithm, config, publish, runDirectory, resume } = options;
   if (!resume && publish.which !== 'every') return undefined;
   const noted = await samePublication(runDirectory, { ...publish, step: run.step });
   if (noted !== undefined || !resume) return noted;
   const found = await unnotedPublication(
     { ...publish, step: run.step },
     { ...record, environment: config.environment },
+    algorithm,
   );
   if (found !== undefined) await note(options, found);
   return found;

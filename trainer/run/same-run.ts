@@ -6,9 +6,10 @@ import { invalidArgument } from '../../src/contract/errors.ts';
 import type { Algorithm } from './algorithm.ts';
 import { checkpointSteps } from './checkpoint.ts';
 import { checkpointDirectory } from './checkpoints.ts';
-import { completeConfig, dotted } from './complete-config.ts';
+import { completeConfig } from './complete-config.ts';
 import type { RunConfig } from './config.ts';
 import { hasCheckpoint, readRunConfig, requireRun } from './run-directory.ts';
+import { readSettings } from './unused-settings.ts';
 
 /**
  * Call before anything is written to the directory.
@@ -52,8 +53,8 @@ export async function requireLength(
 }
 
 /** By dotted name, as JSON. */
-function decidingSettings({ resumable }: Algorithm, { environment, algorithm, loop }: RunConfig): Map<string, string> {
-  const fixed = Object.entries(loop).filter(([name]) => !resumable.includes(name));
-  const settings = dotted({ environment, algorithm, loop: Object.fromEntries(fixed) });
-  return new Map(settings.flatMap(([name, value]) => (value === undefined ? [] : [[name, JSON.stringify(value)]])));
+function decidingSettings(algorithm: Algorithm, config: RunConfig): Map<string, string> {
+  const again = new Set(algorithm.resumable.map((name) => `loop.${name}`));
+  const fixed = [...readSettings(algorithm, config)].filter(([name]) => !again.has(name));
+  return new Map(fixed.map(([name, value]) => [name, JSON.stringify(value)]));
 }

@@ -56,12 +56,16 @@ function changesOf(algorithm: Defaults, flags: readonly Flag[], plain: GivenConf
 
 /** The default of a run without other flags, and the flags that change it. A setting's own words for one that changes say all. */
 function shownDefault({ path, defaultText }: Flag, plain: GivenConfig, changes: readonly Change[]): string | undefined {
-  const value = valueText(plain, path);
+  // Of a setting that a run without other flags does not read, the default beside a choice that does.
+  const value = [plain, ...changes.map(({ after }) => after)].map((one) => valueText(one, path)).find(Boolean);
   if (defaultText !== undefined && value !== undefined) return defaultText;
   const isOther = (change: Change) => change.path.join() !== path.join();
-  const names = changes
-    .filter((change) => isOther(change) && valueText(change.before, path) !== valueText(change.after, path))
-    .map(({ name }) => name);
+  // A choice that does not read the setting has no other default for it.
+  const isChanged = ({ before, after }: Change) => {
+    const [old, given] = [valueText(before, path), valueText(after, path)];
+    return old !== undefined && given !== undefined && old !== given;
+  };
+  const names = changes.filter((change) => isOther(change) && isChanged(change)).map(({ name }) => name);
   const changed = names.length === 0 ? [] : [`changes with ${[...new Set(names)].join(', ')}`];
   const parts = [defaultText ?? value ?? [], changed].flat();
   return parts.length === 0 ? undefined : parts.join('; ');

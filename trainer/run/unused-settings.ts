@@ -1,7 +1,7 @@
-/** Settings that a person gave and that nothing reads, because of what else was chosen: the user hears of each. */
+/** Settings that a person gave and that nothing reads, because of what else was chosen: the user hears of each, and no two runs differ in them. */
 
-import type { Algorithm } from './algorithm.ts';
-import { dotted, isRecord } from './complete-config.ts';
+import type { Algorithm, GivenSettings } from './algorithm.ts';
+import { dotted, withDefaults, without } from './complete-config.ts';
 import type { RunConfig } from './config.ts';
 import { flagsOf } from './setting.ts';
 
@@ -22,11 +22,13 @@ export function unusedSettings(algorithm: Algorithm, config: RunConfig): string[
   );
 }
 
-const without = (settings: object, names: ReadonlySet<string>, path: readonly string[] = []): Record<string, unknown> =>
-  Object.fromEntries(
-    Object.entries(settings).flatMap(([name, value]) => {
-      const at = [...path, name];
-      if (names.has(at.join('.'))) return [];
-      return [[name, isRecord(value) ? without(value, names, at) : value]];
-    }),
-  );
+/**
+ * A run's settings as they are, by their dotted names: with defaults where none are given, as in a config that an earlier version wrote, and
+ * without those that nothing reads. Checks nothing.
+ */
+export function readSettings(algorithm: Algorithm, given: GivenSettings): Map<string, unknown> {
+  const { environment, algorithm: settings, loop } = withDefaults(algorithm, given) as GivenSettings;
+  const unread = new Set(algorithm.unused?.(settings).flatMap(({ names }) => names));
+  const read = dotted({ environment, algorithm: without(settings, unread), loop });
+  return new Map(read.filter(([, value]) => value !== undefined));
+}

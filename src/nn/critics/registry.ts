@@ -1,8 +1,8 @@
 /** Critic architectures by name. */
 
 import { invalidArgument } from '../../contract/errors.ts';
+import { hyperDefaults, mlpCriticSizes } from '../defaults.ts';
 import type { HyperOptions } from '../hyper/hypernetwork.ts';
-import { paperTrunk } from '../hyper/primary.ts';
 import { type CriticName, criticNames } from '../names.ts';
 import { type Critic, type CriticSizes, createEnsemble, type QFunction } from './critic.ts';
 import { hyperQ } from './hyper.ts';
@@ -21,15 +21,15 @@ export type CriticConfig = HyperOptions & {
 type Builder = (config: CriticConfig, sizes: CriticSizes) => QFunction;
 
 const mlpOf =
-  (architecture: string, hiddenSizes: readonly number[]): Builder =>
+  (architecture: keyof typeof mlpCriticSizes): Builder =>
   (config, sizes) =>
-    mlpQ(architecture, sizes, config.hiddenSizes ?? hiddenSizes);
+    mlpQ(architecture, sizes, config.hiddenSizes ?? mlpCriticSizes[architecture]);
 
 const builders: Readonly<Record<CriticName, Builder>> = {
-  'mlp-standard': mlpOf('mlp-standard', [256, 256]),
-  'mlp-small': mlpOf('mlp-small', [256]),
-  'mlp-large': mlpOf('mlp-large', [2900, 2900]),
-  'resnet-features': ({ trunkSizes = paperTrunk }, sizes) => resnetFeaturesQ(sizes, trunkSizes),
+  'mlp-standard': mlpOf('mlp-standard'),
+  'mlp-small': mlpOf('mlp-small'),
+  'mlp-large': mlpOf('mlp-large'),
+  'resnet-features': ({ trunkSizes = hyperDefaults.trunkSizes }, sizes) => resnetFeaturesQ(sizes, trunkSizes),
   resnet35: (_config, sizes) => resnet35Q(sizes),
   'q-d2rl': (_config, sizes) => d2rlQ(sizes),
   'sa-hyper': (config, sizes) => hyperQ('sa-hyper', sizes, config),

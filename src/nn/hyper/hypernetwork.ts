@@ -2,6 +2,7 @@
 
 import type * as tf from '@tensorflow/tfjs-core';
 import { invalidArgument } from '../../contract/errors.ts';
+import { hyperDefaults } from '../defaults.ts';
 import { type LinearMap, linear } from '../linear.ts';
 import { hyperInitialisations } from '../names.ts';
 import { type ParameterSpecs, type Parameters, under, withPrefix } from '../parameters.ts';
@@ -15,13 +16,13 @@ import {
   trunkInitialisers,
   withEmbeddingPower,
 } from './initialisation.ts';
-import { paperTrunk, primary, primarySpecs } from './primary.ts';
+import { primary, primarySpecs } from './primary.ts';
 
-/** Everything about a hypernetwork but its sizes of input and output; the paper's if absent. */
+/** Everything about a hypernetwork but its sizes of input and output; `hyperDefaults` if absent. */
 export type HyperOptions = {
   /** Widths of the primary's stages; the last is the embedding's. */
   readonly trunkSizes?: readonly number[] | undefined;
-  /** Widths of the dynamic network's hidden layers; 256 in the paper. */
+  /** Widths of the dynamic network's hidden layers. */
   readonly dynamicHiddenSizes?: readonly number[] | undefined;
   readonly initialisation?: HyperInitialisation | undefined;
   /** Layer normalisation in the trunk's residual blocks; not in the paper. */
@@ -77,7 +78,7 @@ export type Hypernetwork = {
  * @throws HyperpolicyError invalid_argument: options that do not fit each other
  */
 export function createHypernetwork(config: HypernetworkConfig): Hypernetwork {
-  const { trunkSizes = paperTrunk, logStdHead = false, dynamicDense: dense, headRank } = config;
+  const { trunkSizes = hyperDefaults.trunkSizes, logStdHead = false, dynamicDense: dense, headRank } = config;
   checkOptions(config);
   const layers = dynamicLayers(config);
   const hiddenCount = layers.filter(({ role }) => role === 'first').length;
@@ -124,7 +125,8 @@ type DynamicLayer = {
 };
 
 function dynamicLayers(config: HypernetworkConfig): DynamicLayer[] {
-  const { baseSize, outputSize, dynamicHiddenSizes = [256], dynamicDense, headRank, logStdHead } = config;
+  const { baseSize, outputSize, dynamicDense, headRank, logStdHead } = config;
+  const dynamicHiddenSizes: readonly number[] = config.dynamicHiddenSizes ?? hyperDefaults.dynamicHiddenSizes;
   const layer = (index: number, size: number, role: LayerRole): DynamicLayer => {
     const previous = index === 0 ? baseSize : dynamicHiddenSizes[index - 1]! + (dynamicDense === true ? baseSize : 0);
     return { inputSize: previous, outputSize: size, weightSize: headRank ?? previous * size, role };
@@ -138,7 +140,8 @@ function dynamicLayers(config: HypernetworkConfig): DynamicLayer[] {
 }
 
 function hypernetworkSpecs(config: HypernetworkConfig, layers: readonly DynamicLayer[]): ParameterSpecs {
-  const { metaSize, trunkSizes = paperTrunk, initialisation = 'hyperl', trunkLayerNorm, headRank } = config;
+  const { metaSize, trunkLayerNorm, headRank } = config;
+  const { trunkSizes = hyperDefaults.trunkSizes, initialisation = hyperDefaults.initialisation } = config;
   const embeddingSize = trunkSizes.at(-1)!;
   const trunk = primarySpecs(metaSize, {
     trunkSizes,
@@ -153,7 +156,8 @@ function hypernetworkSpecs(config: HypernetworkConfig, layers: readonly DynamicL
   return initialisation === 'hfi' ? withEmbeddingPower(specs, metaSize, trunkSizes.length) : specs;
 }
 
-function checkOptions({ trunkSizes, initialisation = 'hyperl', headRank }: HypernetworkConfig): void {
+function checkOptions(config: HypernetworkConfig): void {
+  const { trunkSizes, initialisation = hyperDefaults.initialisation, headRank } = config;
   const refuse = (expected: string, actual: string) => invalidArgument({ where: 'hypernetwork', expected, actual });
   if (trunkSizes?.length === 0) throw refuse('at least one trunk width', 'none');
   if (!hyperInitialisations.includes(initialisation)) {

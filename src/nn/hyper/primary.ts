@@ -6,9 +6,6 @@ import { type LinearMap, linear, linearSpecs } from '../linear.ts';
 import { type ParameterSpecs, type Parameters, withPrefix } from '../parameters.ts';
 import { resblock, resblockSpecs } from '../resblock.ts';
 
-/** Trunk widths of the paper; 6.17 M parameters with 17 meta values. */
-export const paperTrunk: readonly number[] = [256, 512, 1024];
-
 const blocksPerStage = 2;
 
 export type PrimaryOptions = {

@@ -31,7 +31,7 @@ async function openedRun(which: PublishOptions['which']) {
   const engine = await createEngine('traced', { threadCount: 1, device: 'cpu' });
   const training = await algorithm.open({ config, environment, engine });
   onTestFinished(() => training.dispose());
-  return { training, config, publish, runDirectory, engine, specs: environment.specs };
+  return { algorithm, training, config, publish, runDirectory, engine, specs: environment.specs };
 }
 
 const silent = { info() {}, warn() {} };
@@ -121,16 +121,19 @@ test('a version that the run was ended before it could note is known by its eval
       .filter((one) => one <= step)
       .map((one) => ({ step: one, meanReturn: -one / 7, standardDeviation: 1, episodeCount: 1 }));
   const warnings: string[] = [];
-  const publishStep = async (step: number, resume: boolean) => {
+  const publishStep = async (step: number, resume: boolean, config = opened.config) => {
     const { published, publishedBefore } = await publishRun({
-      ...{ ...opened, resume, log: { info() {}, warn: (_: object, text: string) => void warnings.push(text) } },
+      ...{ ...opened, config, resume, log: { info() {}, warn: (_: object, text: string) => void warnings.push(text) } },
       run: { step, best: undefined, evaluations: evaluationsUntil(step) },
     });
     return [published?.version, publishedBefore?.version];
   };
   expect(await publishStep(100, false)).toEqual([1, undefined]);
   const firstNote = await readFile(note);
-  expect(await publishStep(200, false)).toEqual([2, undefined]);
+  // As an earlier version wrote it, without the defaults of networks.
+  const { algorithm } = opened.config;
+  const begun = { ...opened.config, algorithm: { ...algorithm, critic: { architecture: 'mlp-small' } } };
+  expect(await publishStep(200, false, begun)).toEqual([2, undefined]);
 
   // As a kill leaves it after the package is there.
   await writeFile(note, firstNote);

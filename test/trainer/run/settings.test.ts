@@ -7,6 +7,9 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { meant, nearest } from '../../../src/contract/nearest.ts';
 import { environmentNames } from '../../../src/envs/registry.ts';
+import { type CriticConfig, createCritic } from '../../../src/nn/critics/registry.ts';
+import { criticNames } from '../../../src/nn/names.ts';
+import type { PearlConfig } from '../../../trainer/algorithms/pearl/config.ts';
 import { loadAlgorithm } from '../../../trainer/algorithms/registry.ts';
 import { td3Defaults } from '../../../trainer/algorithms/td3/config.ts';
 import { offPolicyDefaults } from '../../../trainer/loops/off-policy-config.ts';
@@ -20,7 +23,9 @@ import {
   resumedConfig,
   settingFlags,
 } from '../../../trainer/run/given-settings.ts';
+import { requireSameRun } from '../../../trainer/run/same-run.ts';
 import { shownFlags } from '../../../trainer/run/shown-defaults.ts';
+import { unusedSettings } from '../../../trainer/run/unused-settings.ts';
 
 const td3 = await loadAlgorithm('td3');
 const scratch = mkdtempSync(join(tmpdir(), 'settings-test-'));
@@ -74,9 +79,62 @@ describe('a whole config', () => {
     );
   });
 
-  test('is complete: it comes back unchanged', () => {
-    const config = completeConfig(td3, { ...whole, loop: { stepCount: 7 } });
-    expect(completeConfig(td3, JSON.parse(JSON.stringify(config)))).toEqual(config);
+  const paper = {
+    ...{ trunkSizes: [256, 512, 1024], dynamicHiddenSizes: [256], initialisation: 'hyperl' },
+    ...{ trunkLayerNorm: false, dynamicDense: false },
+  };
+  const hyperPearl = { agent: 'oracle-context', networks: 'hyper' };
+  test.each([
+    ['td3', {}, { critic: { architecture: 'sa-hyper', ...paper }, hyperPolicy: undefined, contextUnits: undefined }],
+    [
+      'sac',
+      { policy: 'hyper', hyperPolicy: { trunkSizes: [8] }, critic: { architecture: 'resnet-features' } },
+      {
+        ...{ critic: { architecture: 'resnet-features', trunkSizes: paper.trunkSizes }, contextUnits: 'range' },
+        hyperPolicy: { ...paper, trunkSizes: [8] },
+      },
+    ],
+    ['td3', { policy: 'mlp' }, { contextUnits: 'range', hyperPolicy: undefined }],
+    [
+      'td3',
+      { critic: { architecture: 'mlp-large' } },
+      { critic: { architecture: 'mlp-large', hiddenSizes: [2900, 2900] } },
+    ],
+    ['td3', { critic: { architecture: 'q-d2rl' } }, { critic: { architecture: 'q-d2rl' } }],
+    [
+      'td3',
+      { critic: { architecture: 'emb-hyper', dynamicHiddenSizes: [4], headRank: 2 } },
+      { critic: { architecture: 'emb-hyper', ...paper, dynamicHiddenSizes: [4], headRank: 2 } },
+    ],
+    ['maml', {}, { hyper: paper }],
+    ['maml', { policy: 'context-maml' }, { hyper: undefined }],
+    ['pearl', {}, { hyper: { ...paper, trunkSizes: [64], dynamicHiddenSizes: [32], initialisation: 'hfi' } }],
+    ['pearl', hyperPearl, { encoder: { architecture: 'pearl-encoder', hiddenSizes: [64, 64] } }],
+    [
+      'pearl',
+      { agent: 'pearl' },
+      { hyper: undefined, encoder: { architecture: 'pearl-encoder', hiddenSizes: [64, 64], aggregation: 'product' } },
+    ],
+    [
+      'pearl',
+      { encoder: { architecture: 'pearl-gru-encoder' } },
+      { encoder: { architecture: 'pearl-gru-encoder', hiddenSizes: [64, 64] } },
+    ],
+  ])('of %s with %j has what its networks read, and comes back unchanged', async (name, settings, expected) => {
+    const algorithm = await loadAlgorithm(name);
+    const config = completeConfig(algorithm, { environment: 'Point-Robot', threadCount: 1, algorithm: settings });
+    const shown = config.algorithm as unknown as Record<string, unknown>;
+    expect(Object.fromEntries(Object.keys(expected).map((key) => [key, shown[key]]))).toEqual(expected);
+    expect(completeConfig(algorithm, JSON.parse(JSON.stringify(config)))).toEqual(config);
+  });
+
+  test.each(criticNames)('has the options that the critic %s has without them', (architecture) => {
+    const sizes = { observationSize: 3, actionSize: 2, ensembleSize: 1 } as const;
+    const shapesOf = (critic: CriticConfig) =>
+      Object.entries(createCritic(critic, sizes).specs).map(([name, { shape }]) => [name, shape]);
+    const { critic } = completeConfig(td3, { ...whole, algorithm: { critic: { architecture } } })
+      .algorithm as unknown as { critic: CriticConfig };
+    expect(shapesOf(critic)).toEqual(shapesOf({ architecture }));
   });
 
   test.each([
@@ -313,6 +371,35 @@ describe('config files', () => {
     expect(newConfig(td3, given({ file: printed }))).toEqual(config);
   });
 
+  test('a whole config beside another choice has the options of that one, and those that it gives itself', async () => {
+    const withFile = async (name: string, algorithm: object, change: object, environment = 'Point-Robot') => {
+      const trained = await loadAlgorithm(name);
+      const printed = completeConfig(trained, { environment, threadCount: 1, algorithm });
+      const flags = Object.entries(change).map(([path, value]) => ({ flag: '', path: path.split('.'), value }));
+      const config = newConfig(trained, given({ file: file('whole.json', JSON.stringify(printed)), flags }));
+      expect(unusedSettings(trained, config)).toEqual([]);
+      expect(config).toEqual(newConfig(trained, given({ file: file('whole.json', JSON.stringify(config)) })));
+      return config.algorithm;
+    };
+    const mlp = { critic: { architecture: 'mlp-small' } };
+    expect(await withFile('td3', mlp, { 'algorithm.critic.architecture': 'mlp-large' })).toMatchObject({
+      critic: { architecture: 'mlp-large', hiddenSizes: [2900, 2900] },
+    });
+    const narrow = { critic: { architecture: 'sa-hyper', trunkSizes: [8] } };
+    expect(await withFile('sac', narrow, { 'algorithm.critic.architecture': 'resnet-features' })).toMatchObject({
+      critic: { architecture: 'resnet-features', trunkSizes: [8] },
+    });
+    const { hyper, encoder } = (await withFile(
+      'pearl',
+      { agent: 'oracle-context', networks: 'hyper' },
+      { 'algorithm.agent': 'pearl', 'algorithm.networks': 'mlp' },
+    )) as unknown as PearlConfig;
+    expect([hyper, encoder.aggregation]).toEqual([undefined, 'product']);
+    expect(
+      await withFile('pearl', { agent: 'pearl' }, { 'algorithm.encoder.architecture': 'pearl-gru-encoder' }),
+    ).toMatchObject({ encoder: { architecture: 'pearl-gru-encoder', hiddenSizes: [64, 64] } });
+  });
+
   test.each([
     ['missing.yaml', undefined, 'missing.yaml: expected'],
     ['empty.yaml', '', 'expected YAML with settings by name, got an empty file'],
@@ -346,10 +433,30 @@ test('a run that was begun before configs named their algorithm is resumed with 
   const config = resumedConfig(td3, scratch, given({ flags: [flag('--steps', '2e6')] }));
   expect(config).toEqual({
     ...begun,
-    algorithm: { ...algorithm, name: 'td3' },
+    algorithm: { ...algorithm, name: 'td3', critic: { architecture: 'mlp-standard', hiddenSizes: [256, 256] } },
     loop: { ...begun.loop, stepCount: 2_000_000 },
     publish: { which: 'none', store: 'models', model: 'pendulum-v1-td3-mlp-standard-seed3' },
   });
+});
+
+test.each([
+  // As configs were before they had the defaults of networks, and those of the point robot where none reads them.
+  [
+    'td3',
+    { critic: { architecture: 'sa-hyper', trunkSizes: [8] } },
+    { critic: { trunkSizes: [8], headRank: undefined } },
+  ],
+  ['maml', { policy: 'maml', hyper: {} }, { policy: 'maml' }],
+  ['pearl', { agent: 'pearl', hyper: { trunkSizes: [64], initialisation: 'hfi' } }, { agent: 'pearl' }],
+  // A setting that was told to change nothing.
+  ['td3', { critic: { architecture: 'mlp-small', trunkSizes: [8] } }, { critic: { architecture: 'mlp-small' } }],
+])('a run of %s that was begun with %j goes on with %j', async (name, begun, now) => {
+  const algorithm = await loadAlgorithm(name);
+  const rest = { environment: 'Point-Robot', threadCount: 1, loop: { seed: 0 } };
+  file('config.json', JSON.stringify({ ...rest, algorithm: { name, ...begun } }));
+  await requireSameRun(algorithm, scratch, completeConfig(algorithm, { ...rest, algorithm: now }));
+  const other = completeConfig(algorithm, { ...rest, algorithm: now, loop: { seed: 1 } });
+  await expect(requireSameRun(algorithm, scratch, other)).rejects.toThrow('resume: loop.seed: expected 0');
 });
 
 test.each([

@@ -90,7 +90,9 @@ describe('a sweep file', () => {
     expect(cells.map(({ config, settings: own }) => [own.join(' '), config.algorithm])).toEqual(
       [2, 4].map((headRank) => [
         `td3 --set algorithm.critic.trunkLayerNorm=true --set algorithm.critic.headRank=${headRank}`,
-        expect.objectContaining({ critic: { architecture: 'sa-hyper', headRank, trunkLayerNorm: true } }),
+        expect.objectContaining({
+          critic: expect.objectContaining({ architecture: 'sa-hyper', headRank, trunkLayerNorm: true }),
+        }),
       ]),
     );
     const both = await read({

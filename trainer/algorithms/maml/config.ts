@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { invalidArgument } from '../../../src/contract/errors.ts';
+import { hyperDefaults } from '../../../src/nn/defaults.ts';
 import { taskCount } from '../../loops/iterations.ts';
 import { hyperShape } from '../../off-policy/hyper-settings.ts';
 import type { Unused } from '../../run/algorithm.ts';
@@ -65,7 +66,7 @@ const trpoSchema = z.strictObject({
 export const mamlSchema = z.strictObject({
   policy: setting(oneOf(mamlPolicies), { flag: '--policy <name>', help: 'policy, and whether and how it adapts' }),
   hiddenSizes: setting(widths(), { flag: '--hidden <widths>', help: "widths of an MLP's hidden layers" }),
-  hyper: z.strictObject(hyperShape),
+  hyper: z.strictObject(hyperShape).optional(),
   contextUnits: setting(oneOf(['range', 'raw']), {
     flag: '--context-units <kind>',
     help: 'what the networks see of a task: its place in the training range, 0 to 1, or its raw values',
@@ -97,7 +98,7 @@ const isHyper = (policy: MamlPolicy): boolean => policy === 'hyper-maml' || poli
 export const mamlDefaults = (policy: MamlPolicy): MamlConfig => ({
   policy,
   hiddenSizes: [100, 100],
-  hyper: {},
+  ...(isHyper(policy) && { hyper: hyperDefaults }),
   contextUnits: 'range',
   inner: { stepCount: policy === 'multi-task-hyper' ? 0 : 1, order: 'second' },
   rate: { start: isHyper(policy) ? 5e-5 : 0.1, learnt: 'no' },

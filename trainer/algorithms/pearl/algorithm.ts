@@ -30,8 +30,11 @@ export const algorithm: Algorithm = {
     const agent = (given.agent as PearlAgent | undefined) ?? 'hyper-pearl';
     const isHyper = agent === 'hyper-pearl' || agent === 'oracle-context';
     const networks = (given.networks as PearlConfig['networks'] | undefined) ?? (isHyper ? 'hyper' : 'mlp');
+    const settings = { ...pearlDefaults(networks), agent, ...environmentDefaults(environment, { agent, networks }) };
+    const encoder = { ...settings.encoder, ...(given.encoder as Partial<PearlConfig['encoder']> | undefined) };
+    const joins = infers(agent) && encoder.architecture === 'pearl-encoder';
     return {
-      algorithm: { ...pearlDefaults(networks), agent, ...environmentDefaults(environment, infers(agent)) },
+      algorithm: { ...settings, ...(joins && { encoder: { ...settings.encoder, aggregation: 'product' } }) },
       loop: { ...iterationsDefaults, evaluationEpisodeCount: 1 },
     };
   },

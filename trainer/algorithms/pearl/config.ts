@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { invalidArgument } from '../../../src/contract/errors.ts';
+import { hyperDefaults } from '../../../src/nn/defaults.ts';
 import { taskCount } from '../../loops/iterations.ts';
 import { hyperShape } from '../../off-policy/hyper-settings.ts';
 import { overdrawn } from '../../replay/batch.ts';
@@ -41,7 +42,6 @@ const encoderSchema = z.strictObject({
   aggregation: setting(oneOf(['product', 'mean']).optional(), {
     flag: '--aggregation <kind>',
     help: 'how pearl-encoder joins transitions: a product of one Gaussian each, or one Gaussian of their mean',
-    defaultText: 'product',
   }),
 });
 
@@ -57,7 +57,7 @@ const networkShape = {
       'action and z',
     defaultText: 'mlp for pearl and no-context, else hyper',
   }),
-  hyper: z.strictObject(hyperShape),
+  hyper: z.strictObject(hyperShape).optional(),
   hiddenSizes: setting(widths(), { flag: '--hidden <widths>', help: 'widths of the hidden layers of MLPs' }),
   encoder: encoderSchema,
   latentSize: setting(integer(1), { flag: '--latent <count>', help: 'values of z, if it is inferred' }),
@@ -166,10 +166,7 @@ const collectionShape = {
 export const pearlSchema = z.strictObject({ ...networkShape, ...learningShape, ...collectionShape });
 
 /** Steps of an iteration are of each of its tasks, at least so many: episodes are played to their end. */
-export type PearlConfig = Readonly<Omit<z.infer<typeof pearlSchema>, 'hyper'>> & {
-  /** Widths of the hypernetworks; the paper's if absent. */
-  readonly hyper?: z.infer<typeof pearlSchema>['hyper'] | undefined;
-};
+export type PearlConfig = Readonly<z.infer<typeof pearlSchema>>;
 
 /**
  * Defaults of an agent with hypernetworks or MLPs, for tasks that are velocities.
@@ -184,7 +181,7 @@ export function pearlDefaults(networks: PearlConfig['networks']): PearlConfig {
   return {
     agent: networks === 'hyper' ? 'hyper-pearl' : 'pearl',
     networks,
-    hyper: {},
+    ...(networks === 'hyper' && { hyper: hyperDefaults }),
     hiddenSizes: [300, 300, 300],
     encoder: { architecture: 'pearl-encoder', hiddenSizes: [200, 200, 200] },
     latentSize: 5,
@@ -216,21 +213,29 @@ export function pearlDefaults(networks: PearlConfig['networks']): PearlConfig {
 
 /**
  * Settings that differ between environments. Source: Sarafian et al. 2021, appendix E.4; of the point robot, see there.
- * @param inferred whether z is
  */
-export function environmentDefaults(environment: string, inferred: boolean): Partial<PearlConfig> {
+export function environmentDefaults(
+  environment: string,
+  { agent, networks }: Pick<PearlConfig, 'agent' | 'networks'>,
+): Partial<PearlConfig> {
   const isDirection = /fwd-back/i.test(environment);
+  const isPointRobot = environment.startsWith('Point-Robot');
   return {
     ...(isDirection && { metaBatchSize: 4, contextBatchSize: 256, replayCapacity: 1_000_000 }),
     ...(environment === 'HalfCheetah-Fwd-Back' && { priorStepCount: 1000, posteriorStepCount: 1000 }),
     ...(/^ant-fwd-back/i.test(environment) && { updateCount: 4000 }),
-    ...(inferred && environment.endsWith('-Rand-Params') && { encodesNextObservation: true }),
-    ...(environment.startsWith('Point-Robot') && pointRobot),
+    ...(infers(agent) && environment.endsWith('-Rand-Params') && { encodesNextObservation: true }),
+    ...(isPointRobot && pointRobot),
+    ...(isPointRobot && networks === 'hyper' && { hyper: pointRobotHyper }),
     ...(environment === 'Point-Robot-Sparse' && sparsePointRobot),
   };
 }
 
 const pointRobotRate = 2e-3;
+const pointRobotHyper = {
+  ...hyperDefaults,
+  ...{ trunkSizes: [64], dynamicHiddenSizes: [32], initialisation: 'hfi' as const },
+};
 
 /**
  * Minutes on one core: small networks, batches and collections, with large learning rates. Rewards count for more than the paper's 5, as in
@@ -238,7 +243,6 @@ const pointRobotRate = 2e-3;
  * there for the sparse task. README.md has what was tried.
  */
 const pointRobot: Partial<PearlConfig> = {
-  hyper: { trunkSizes: [64], dynamicHiddenSizes: [32], initialisation: 'hfi' },
   hiddenSizes: [64, 64],
   encoder: { architecture: 'pearl-encoder', hiddenSizes: [64, 64] },
   policyLearningRate: pointRobotRate,
