@@ -8,7 +8,8 @@ export function createCommand(name: string): Command {
   return new Command(name)
     .description(
       'Draw learning curves of runs. Runs that differ only in their seed are one curve: mean and standard deviation over the ' +
-        "seeds. A single run shows the deviation of an evaluation's returns. Policies that adapt have a curve of the returns after " +
+        'seeds. Their length, the steps between evaluations and checkpoints, the machine, and settings that change nothing may differ too. ' +
+        "A single run shows the deviation of an evaluation's returns. Policies that adapt have a curve of the returns after " +
         'adaptation and a broken one of those before it. ' +
         'Each environment has a panel. Seeds that are far behind the others are left out of their curve, and named on standard error. ' +
         'Prints one line of JSON.',

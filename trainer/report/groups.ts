@@ -1,6 +1,5 @@
-/** Groups of runs that differ in their seed alone, and their names. */
+/** Groups of runs that are one but for their seed, and their names. */
 
-import { dotted } from '../run/complete-config.ts';
 import type { Run } from './runs.ts';
 
 export const defaultMetric = 'evaluationReturn';
@@ -11,11 +10,11 @@ export type RunGroup = {
   readonly runs: readonly Run[];
 };
 
-/** Runs whose settings differ only in the seed, the machine and the publication. */
+/** Runs whose settings differ only in the seed, the length, the intervals, the machine and the publication. */
 export function groupRuns(runs: readonly Run[]): RunGroup[] {
   const groups = new Map<string, Run[]>();
   for (const run of runs) {
-    const key = JSON.stringify([...settingsOf(run)]);
+    const key = JSON.stringify([...sharedSettingsOf(run)].sort());
     groups.set(key, [...(groups.get(key) ?? []), run]);
   }
   const lists = [...groups.values()];
@@ -24,8 +23,10 @@ export function groupRuns(runs: readonly Run[]): RunGroup[] {
 
 function groupName(run: Run, groups: readonly (readonly Run[])[]): string {
   const alike = groups.map(([first]) => first!).filter(({ name }) => name === run.name);
-  const own = settingsOf(run);
-  const differing = [...own].filter(([name, value]) => alike.some((other) => settingsOf(other).get(name) !== value));
+  const own = sharedSettingsOf(run);
+  const differing = [...own].filter(([name, value]) =>
+    alike.some((other) => sharedSettingsOf(other).get(name) !== value),
+  );
   const isDistinct = alike.length === 1;
   const settings = isDistinct ? [] : differing.map(([name, value]) => `${name.split('.').at(-1)} ${value}`);
   return [run.name, ...settings].join(', ');
@@ -42,9 +43,13 @@ function seedsText(list: readonly Run[]): string {
 }
 
 /** Every setting that decides a run's results, by its dotted name. The place and the way of running do not change a curve. */
-export function settingsOf({ config }: Run): Map<string, string> {
-  const { algorithm, environment, loop } = config;
-  const { seed: _, collectorThreadCount: _threads, checkpointInterval: _checkpoints, ...rest } = loop;
-  const settings = dotted({ environment, algorithm, loop: rest });
-  return new Map(settings.map(([name, value]) => [name, String(value)]));
-}
+export const settingsOf = ({ settings }: Run): Map<string, string> => textsWithout(settings, ways);
+
+/** Those in which the runs of a group are equal. One that is longer, or evaluated elsewhere, has a part of the same curve. */
+const sharedSettingsOf = ({ settings }: Run): Map<string, string> => textsWithout(settings, [...ways, ...extents]);
+
+const ways = ['loop.seed', 'loop.collectorThreadCount', 'loop.checkpointInterval'];
+const extents = ['loop.stepCount', 'loop.iterationCount', 'loop.evaluationInterval'];
+
+const textsWithout = (settings: Run['settings'], names: readonly string[]): Map<string, string> =>
+  new Map([...settings].flatMap(([name, value]) => (names.includes(name) ? [] : [[name, String(value)]])));

@@ -133,13 +133,13 @@ function figureOf(name: string, { png, phase, episodeReturn, stepCount, task }: 
   return `<figure><img src="${source}" alt="${text}"><figcaption>${html(caption)}</figcaption></figure>`;
 }
 
-/** A column for each group of runs; settings that differ are marked. */
+/** A column for each group of runs, whose length may differ among them; settings that differ are marked. */
 function settingsTable(runs: readonly Run[]): string {
   const groups = groupRuns(runs);
-  const columns = groups.map(({ runs: [first] }) => settingsOf(first!));
-  const names = [...new Set(columns.flatMap((settings) => [...settings.keys()]))];
+  const columns = groups.map((group) => group.runs.map(settingsOf));
+  const names = [...new Set(columns.flat().flatMap((settings) => [...settings.keys()]))];
   const rows = names.map((name): Row => {
-    const values = columns.map((settings) => settings.get(name) ?? '–');
+    const values = columns.map((column) => [...new Set(column.map((one) => one.get(name) ?? '–'))].join(' or '));
     return { cells: [name, ...values], isMarked: new Set(values).size > 1 };
   });
   return table(['setting', ...groups.map(labelOf)], rows);

@@ -11,6 +11,7 @@ import { type MetricRecord, readMetrics } from '../run/metrics.ts';
 import { readPublication } from '../run/publication.ts';
 import { type BegunConfig, readRunConfig } from '../run/run-directory.ts';
 import { kindWords } from '../run/run-names.ts';
+import { readSettings } from '../run/unused-settings.ts';
 
 export type Run = {
   readonly directory: string;
@@ -21,6 +22,8 @@ export type Run = {
   readonly stepUnit: string;
   /** If the policy adapts. */
   readonly beforeAdaptation: ReturnsBefore | undefined;
+  /** All that are read, by their dotted names: also those that the config of an earlier version lacks. */
+  readonly settings: ReadonlyMap<string, unknown>;
   readonly records: readonly MetricRecord[];
 };
 
@@ -89,14 +92,16 @@ async function readRun(directory: string): Promise<Run> {
 /** What the algorithm says of a run with these settings. */
 async function kindOf(
   directory: string,
-  { algorithm: settings }: BegunConfig,
-): Promise<Pick<Run, 'name' | 'stepUnit' | 'beforeAdaptation'>> {
+  config: BegunConfig,
+): Promise<Pick<Run, 'name' | 'stepUnit' | 'beforeAdaptation' | 'settings'>> {
+  const { algorithm: settings } = config;
   try {
     const algorithm = await loadAlgorithm(String(settings.name));
     return {
       name: kindWords(algorithm, { algorithm: settings }).join(' '),
       stepUnit: algorithm.stepUnit ?? defaultStepUnit,
       beforeAdaptation: algorithm.beforeAdaptation?.({ algorithm: settings }),
+      settings: readSettings(algorithm, config),
     };
   } catch (cause) {
     throw invalidArgument({

@@ -1,6 +1,6 @@
 /** What is said of several runs: statistics, curves, the page. */
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -196,6 +196,60 @@ describe('curves of runs', () => {
     await writeRun(folder, { seed: 1, returns: { 0: 2 }, loop: { collectorThreadCount: 3 } });
     const [panel] = panelsOf(await read([folder]));
     expect(panel!.curves.map(({ label }) => label)).toEqual(['td3 mlp-small (2 seeds)']);
+  });
+
+  test('are one where a setting is given as it is without it, or is not read, also in configs that lack the defaults', async () => {
+    const write = async (seed: number, critic: { architecture: string; [option: string]: unknown }, others = {}) => {
+      const directory = await writeRun(folder, { seed, critic: critic.architecture, returns: { 0: 1 } });
+      const path = join(directory, 'config.json');
+      const config = JSON.parse(readFileSync(path, 'utf8'));
+      writeFileSync(path, JSON.stringify({ ...config, algorithm: { ...config.algorithm, ...others, critic } }));
+    };
+    await write(0, { architecture: 'sa-hyper' });
+    await write(1, { architecture: 'sa-hyper', dynamicHiddenSizes: [256] });
+    await write(2, { initialisation: 'hyperl', architecture: 'sa-hyper', trunkLayerNorm: false });
+    await write(3, { architecture: 'sa-hyper', headRank: 4 });
+    await write(0, { architecture: 'mlp-small' });
+    await write(1, { architecture: 'mlp-small', trunkSizes: [64] }, { hyperPolicy: { trunkSizes: [8] } });
+    await write(2, { architecture: 'mlp-small', hiddenSizes: [256] });
+    const runs = await read([folder]);
+    expect(panelsOf(runs)[0]!.curves.map(({ label }) => label)).toEqual([
+      'td3 mlp-small (3 seeds)',
+      'td3 sa-hyper (3 seeds)',
+      'td3 sa-hyper, headRank 4 (seed 3)',
+    ]);
+    const text = await reportPage(runs);
+    expect(text).toContain(
+      '<td>algorithm.critic.dynamicHiddenSizes</td><td>–</td><td class="number">256</td><td class="number">256</td>',
+    );
+    expect(text).not.toContain('hyperPolicy');
+  });
+
+  test('are one where a run is longer, or was evaluated at other steps; the page has both', async () => {
+    await writeRun(folder, { seed: 0, returns: { 0: 1, 60: 2 }, loop: { stepCount: 60 } });
+    await writeRun(folder, { seed: 1, returns: { 0: 1, 60: 4, 80: 9 }, loop: { stepCount: 80 } });
+    await writeRun(folder, {
+      seed: 2,
+      returns: { 0: 1, 30: 2, 60: 6 },
+      loop: { stepCount: 60, evaluationInterval: 30 },
+    });
+    const runs = await read([folder]);
+    expect(panelsOf(runs)[0]!.curves).toMatchObject([
+      { label: 'td3 mlp-small (3 seeds)', points: [{ step: 0 }, { step: 30 }, { step: 60, mean: 4 }] },
+    ]);
+    const text = await reportPage(runs);
+    expect(text).toMatch(/<td>loop\.stepCount<\/td><td[^>]*>60 or 80<\/td>/);
+    expect(text).toMatch(/<td>loop\.evaluationInterval<\/td><td[^>]*>5000 or 30<\/td>/);
+  });
+
+  test('of iterations are one where a run is longer', async () => {
+    const directory = await writeMamlRun(folder, 0, [[1, 10]]);
+    await writeMamlRun(folder, 1, [[1, 10]]);
+    const path = join(directory, 'config.json');
+    const config = JSON.parse(readFileSync(path, 'utf8'));
+    const loop = { ...config.loop, iterationCount: 7, evaluationInterval: 3, checkpointInterval: 2 };
+    writeFileSync(path, JSON.stringify({ ...config, loop }));
+    expect(panelsOf(await read([folder]))[0]!.curves[0]!.label).toBe('maml (2 seeds)');
   });
 
   test('say so where a seed was run twice', async () => {
