@@ -34,10 +34,11 @@ export type Answer = {
 
 export type Commander = {
   /**
-   * Takes an answer; one to an older observation than that of the newest is dropped.
+   * Takes an answer; one to no newer observation than that of the newest is dropped.
+   * @returns whether it is the newest now
    * @throws HyperpolicyError failed_precondition: not [A], an answer of another model
    */
-  take(answer: Answer): void;
+  take(answer: Answer): boolean;
   /**
    * From now on commands go to this safe action, [A], also those that are there already: it follows the robot's state where no single action is
    * safe in all of them. @throws HyperpolicyError invalid_argument: not [A], or not finite
@@ -90,7 +91,9 @@ export function createCommander(options: CommanderOptions): Commander {
         const [expected, actual] = [`${safe.length} values, as the safe action has`, `${answer.action.length}`];
         throw failedPrecondition({ where: 'Commander action', expected, actual });
       }
-      if (newest === undefined || answer.observedAtMs > newest.observedAtMs) newest = answer;
+      if (newest !== undefined && answer.observedAtMs <= newest.observedAtMs) return false;
+      newest = answer;
+      return true;
     },
     setSafeAction(action) {
       safe = safeActionOf(action, safe.length);

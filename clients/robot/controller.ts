@@ -209,8 +209,8 @@ class ControlLoop {
       const result = await this.#options.stream.act({ observation }, { timeoutMs: this.#ageMsMax });
       // A stand-in of the stream is no answer: the commander decides what to do without one.
       if (result.fallback !== undefined) return false;
-      this.#commander.take({ action: result.action.values, observedAtMs });
-      this.#version = result.version;
+      const isNewest = this.#commander.take({ action: result.action.values, observedAtMs });
+      if (isNewest) this.#version = result.version;
       this.#problem = undefined;
       return true;
     } catch (error) {

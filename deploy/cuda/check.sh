@@ -15,7 +15,7 @@
 #                  leaves it out; FILE is what another machine wrote in as much time as it takes there:
 #                  deploy/cuda/check.sh --device cpu --only training --deadline 7200 --json FILE
 #
-# Before all else the device runs a small graph, in at most 150 s; where it does not, what needs it is left out.
+# Before all else the device runs a small graph, in two to three minutes at most; where it does not, what needs it is left out.
 #
 #   deploy/cuda/check.sh --pack FOLDER [--without-cuda]
 #
@@ -156,7 +156,8 @@ if [ -f "$root/revision" ]; then CHECK_REVISION=$(cat "$root/revision") && expor
 add_libraries "$(nvidia_libraries)"
 if [ -d "$root/.vulkan" ] && [[ "$(ldconfig -p 2>/dev/null)" != *libvulkan.so.1* ]]; then add_libraries "$root/.vulkan"; fi
 # Where containers have NVIDIA's driver. An image may not say so to its loader.
-if [ -d /usr/local/nvidia/lib64 ] && [[ "$(ldconfig -p 2>/dev/null)${LD_LIBRARY_PATH:-}" != *@(libcuda.so.1|/nvidia/lib64)* ]]; then
+known="$(ldconfig -p 2>/dev/null || true)${LD_LIBRARY_PATH:-}"
+if [ -d /usr/local/nvidia/lib64 ] && [[ "$known" != *libcuda.so.1* && "$known" != */nvidia/lib64* ]]; then
   export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/nvidia/lib64"
 fi
 driver=/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json

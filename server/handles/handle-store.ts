@@ -166,7 +166,7 @@ export class HandleStore {
     }
   }
 
-  /** Evicts the least recently used own files until there is room for one more of this size; false if that is not enough. */
+  /** Drops the least recently used own files until there is room for one more of this size; false if that is not enough. */
   #makeRoom(bytes: number): boolean {
     const { countMax, bytesMax } = this.#options;
     const hasRoom = () => this.#own.size < countMax && this.#own.bytes + bytes <= bytesMax;
@@ -176,7 +176,8 @@ export class HandleStore {
       // It may have been used in another process.
       const usedAtMs = this.#spool.usedAtMs(handle);
       if (usedAtMs !== undefined && usedAtMs > file.usedAtMs) this.#touchOwn(handle, usedAtMs);
-      else this.#drop(handle, 'evictedCount');
+      // One whose time is over is no loss: the next sweep would have had it.
+      else this.#drop(handle, this.#isExpired(file.usedAtMs, this.#clock()) ? 'expiredCount' : 'evictedCount');
     }
     return hasRoom();
   }

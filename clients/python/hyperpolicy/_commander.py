@@ -49,16 +49,18 @@ class Commander:
         self._set_at_ms = 0.0
         self._expires_at_ms = -math.inf
 
-    def take(self, action: FloatArray, observed_at_ms: float) -> None:
+    def take(self, action: FloatArray, observed_at_ms: float) -> bool:
         """
-        Takes an answer, [A], which is kept; one to an older observation than that of the newest is dropped. Raises failed_precondition where it is
-        not [A]: an answer of another model.
+        Takes an answer, [A], which is kept; one to no newer observation than that of the newest is dropped. Returns whether it is the newest now.
+        Raises failed_precondition where it is not [A]: an answer of another model.
         """
         if action.shape != self._safe.shape:
             expected = f"{self._safe.size} values, as the safe action has"
             raise HyperpolicyError("failed_precondition", "Commander action", expected, f"{action.size}")
-        if self._newest is None or observed_at_ms > self._newest.observed_at_ms:
-            self._newest = _Answer(action, observed_at_ms)
+        if self._newest is not None and observed_at_ms <= self._newest.observed_at_ms:
+            return False
+        self._newest = _Answer(action, observed_at_ms)
+        return True
 
     def set_safe_action(self, action: Any) -> None:
         """From now on commands go to this safe action, [A], also those that are there already. Raises invalid_argument."""

@@ -223,8 +223,8 @@ class Controller:
     def _take(self, result: ActResult, observed_at_ms: float) -> None:
         """Raises failed_precondition where the action is not [A]."""
         with self._lock:
-            self._commander.take(result.action[0], observed_at_ms)
-            self._version = result.version
+            if self._commander.take(result.action[0], observed_at_ms):
+                self._version = result.version
             self._problem = None
 
     def _miss(self, error: BaseException) -> None:

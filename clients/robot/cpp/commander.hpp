@@ -33,7 +33,7 @@ class Commander {
       throw std::invalid_argument("Commander safe action: no value, or one that is not finite");
   }
 
-  // Takes an answer; one to an older observation than that of the newest is dropped.
+  // Takes an answer; one to no newer observation than that of the newest is dropped.
   void take(Action action, double observed_at_ms) {
     if (action.size() != options_.safe_action.size()) throw std::invalid_argument("Commander action: another size than the safe action's");
     if (observed_at_ms <= observed_at_ms_) return;

@@ -49,9 +49,11 @@ for (const name of only ?? Object.keys(sections)) {
   else if (only !== undefined) lines.note('section left out', { name, why });
 }
 if (device !== 'cpu' && queue.some(needsDevice)) {
-  const { isOpen, ...fields } = await opening(device, { signal });
+  const opened = await Promise.race([opening(device, { signal }), abandoned.catch(() => undefined)]);
+  const { isOpen = false, ...fields } = signal.aborted ? { why: reason() } : opened!;
   lines.check('the device opens', isOpen, { device, ...fields });
-  if (!isOpen) {
+  // At the deadline each section is told as skipped.
+  if (!isOpen && !signal.aborted) {
     const names = queue.filter(needsDevice).map(({ name }) => name);
     lines.note('sections left out', { names, why: 'the device does not open' });
     queue = queue.filter((work) => !needsDevice(work));

@@ -31,7 +31,8 @@ def test_commander(case: dict[str, Any]) -> None:
     made = commander(case["options"])
     for step in case["steps"]:
         if "take" in step:
-            made.take(np.array(step["take"], dtype=np.float32), step["observedAtMs"])
+            is_newest = made.take(np.array(step["take"], dtype=np.float32), step["observedAtMs"])
+            assert is_newest == step.get("isNewest", True), step
         elif "safe" in step:
             made.set_safe_action(step["safe"])
         elif "decide" in step:

@@ -10,7 +10,7 @@ import { type CommanderOptions, createCommander } from '../../../clients/robot/i
 import { testWith } from '../../requirements.ts';
 
 type Step =
-  | { readonly take: number[]; readonly observedAtMs: number }
+  | { readonly take: number[]; readonly observedAtMs: number; readonly isNewest?: boolean }
   | { readonly safe: number[] }
   | { readonly decide: [number, number]; readonly mode: string }
   | { readonly command: number; readonly is: number[] };
@@ -22,7 +22,8 @@ test.each(cases)('$name', ({ options, steps }) => {
   const commander = createCommander(options);
   for (const step of steps) {
     if ('take' in step) {
-      commander.take({ action: Float32Array.from(step.take), observedAtMs: step.observedAtMs });
+      const isNewest = commander.take({ action: Float32Array.from(step.take), observedAtMs: step.observedAtMs });
+      expect(isNewest, JSON.stringify(step)).toBe(step.isNewest ?? true);
     } else if ('safe' in step) commander.setSafeAction(step.safe);
     else if ('decide' in step) expect(commander.decide(...step.decide), JSON.stringify(step)).toBe(step.mode);
     else expect([...commander.command(step.command)], JSON.stringify(step)).toEqual(step.is);

@@ -194,7 +194,9 @@ test('the age of an action is that of its observation, also of one that was ther
     stream: {
       act: ({ observation }) => {
         asked.push(observation);
-        return new Promise((resolve) => clock.callAt(clock.nowMs() + 1, () => resolve(answer(8))));
+        // A newer version is there from the third request on, for an observation whose action is there already.
+        const given = { ...answer(8), version: asked.length < 3 ? 7 : 8 };
+        return new Promise((resolve) => clock.callAt(clock.nowMs() + 1, () => resolve(given)));
       },
     },
     apply: () => {},
@@ -206,6 +208,8 @@ test('the age of an action is that of its observation, also of one that was ther
   expect(cycles.map(({ ageMs }) => ageMs)).toEqual([1, 7, 17, 27, 37]);
   expect(cycles.map(({ mode }) => mode)).toEqual(['fresh', 'fresh', 'fresh', 'fresh', 'safe']);
   expect(cycles.map(({ latencyMs }) => latencyMs)).toEqual([1, 1, 1, 1, 1]);
+  // That which gave the action.
+  expect(cycles.map(({ version }) => version)).toEqual([7, 7, 7, 7, 7]);
 });
 
 test.each([

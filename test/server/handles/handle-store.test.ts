@@ -209,6 +209,15 @@ describe('the handle store', () => {
     expect(store.counts).toEqual({ expiredCount: 0, evictedCount: 1 });
   });
 
+  test('a context whose time is over makes room as one that expired, before the next sweep has it', async () => {
+    const { store, time } = openStore(openDirectory(), { countMax: 2 });
+    await store.put(held(1));
+    await store.put(held(2));
+    time.nowMs += 1.05 * timeToLiveMs + 1;
+    await store.put(held(3));
+    expect(store.counts).toEqual({ expiredCount: 1, evictedCount: 0 });
+  });
+
   test('the contexts used longest ago make room: bytes', async () => {
     const { store } = openStore(openDirectory(), { bytesMax: 10_000 });
     const handles: string[] = [];
