@@ -54,9 +54,10 @@ export const flaglessSettings = ({ schemas }: Algorithm): ReadonlyMap<string, Te
  * @throws HyperpolicyError: a file that cannot be read, a setting that is unknown or does not fit, a model's name
  */
 export function newConfig(algorithm: Algorithm, given: Given): RunConfig & { readonly publish: PublishOptions } {
-  const file = given.file === undefined ? {} : withoutMade(algorithm, readConfigFile(given.file), given.file);
+  const flags = nested(given.flags);
+  const file = given.file === undefined ? {} : withoutMade(algorithm, readConfigFile(given.file), flags, given.file);
   const source = given.file ?? `train ${algorithm.name}`;
-  const settings = merged(merged(defaults(algorithm), file), nested(given.flags));
+  const settings = merged(merged(defaults(algorithm), file), flags);
   const model = modelName(algorithm, completeConfig(algorithm, { ...settings, publish: undefined }, source));
   const filePublish = file.publish ?? {};
   const publish = isRecord(filePublish)
@@ -97,19 +98,28 @@ export const defaultModelBase = (algorithm: Algorithm): string =>
   modelBase(algorithm, completeConfig(algorithm, defaults(algorithm)));
 
 /** The part of a file that flags leave as it is: a file that --print-config or a run wrote has also what was made of the rest. */
-const withoutMade = (algorithm: Algorithm, file: GivenConfig, source: string): GivenConfig =>
-  withoutNetworkDefaults(algorithm, withoutMadeName(algorithm, file, source));
+const withoutMade = (algorithm: Algorithm, file: GivenConfig, flags: GivenConfig, source: string): GivenConfig =>
+  withoutNetworkDefaults(algorithm, withoutMadeName(algorithm, file, source), flags);
 
-/** Without the options that a network of the file's choices has by default: with another network they are those of that one. */
-function withoutNetworkDefaults(algorithm: Algorithm, file: GivenConfig): GivenConfig {
+/**
+ * Without the options that a network of the file's choices has by default, where flags choose a network that has others: they are those of that
+ * one. Another environment is no other network.
+ */
+function withoutNetworkDefaults(algorithm: Algorithm, file: GivenConfig, flags: GivenConfig): GivenConfig {
   const { algorithm: settings } = file;
   if (!isRecord(settings)) return file;
   const optional = settingsOf(algorithm.schemas.algorithm).filter(({ type }) => type.isOptional());
   const options = new Set(optional.flatMap(({ path }) => (path.length > 1 ? [path.join('.')] : [])));
-  const choices = { ...merged(defaults(algorithm), file), algorithm: without(settings, options) };
-  const own = new Map(dotted(withDefaults(algorithm, choices).algorithm as GivenConfig));
-  const isOwn = ([name, value]: [string, unknown]) => JSON.stringify(value) === JSON.stringify(own.get(name));
-  const made = dotted(settings).filter((one) => options.has(one[0]) && isOwn(one));
+  const defaultsBeside = (choices: GivenConfig) => {
+    const given = { ...merged(defaults(algorithm), file), algorithm: without(choices, options) };
+    const whole = dotted(withDefaults(algorithm, given).algorithm as GivenConfig);
+    return new Map(whole.map(([name, value]) => [name, JSON.stringify(value)]));
+  };
+  const own = defaultsBeside(settings);
+  const chosen = defaultsBeside(isRecord(flags.algorithm) ? merged(settings, flags.algorithm) : settings);
+  const isMade = ([name, value]: [string, unknown]) =>
+    options.has(name) && JSON.stringify(value) === own.get(name) && own.get(name) !== chosen.get(name);
+  const made = dotted(settings).filter(isMade);
   return { ...file, algorithm: without(settings, new Set(made.map(([name]) => name))) };
 }
 

@@ -400,6 +400,26 @@ describe('config files', () => {
     ).toMatchObject({ encoder: { architecture: 'pearl-gru-encoder', hiddenSizes: [64, 64] } });
   });
 
+  test("a file beside another environment keeps its network's options, unless another network is chosen too", async () => {
+    const pearl = await loadAlgorithm('pearl');
+    const inEnvironment = (environment: string, content: object, algorithm: object = {}) => {
+      const flags = Object.entries({ environment, ...algorithm }).map(([path, value]) => ({
+        ...{ flag: '', path: path.split('.') },
+        value,
+      }));
+      return newConfig(pearl, given({ file: file('pearl.json', JSON.stringify(content)), flags })).algorithm;
+    };
+    // Those of the environment that the file has by default.
+    const large = { trunkSizes: [256, 512, 1024], dynamicHiddenSizes: [256] };
+    expect(inEnvironment('Point-Robot', { algorithm: { hyper: large } })).toMatchObject({ hyper: large });
+    const small = completeConfig(pearl, { environment: 'Point-Robot', threadCount: 1, algorithm: {} });
+    const { hyper, hiddenSizes, gamma } = small.algorithm as unknown as PearlConfig;
+    expect(hyper).toMatchObject({ trunkSizes: [64], dynamicHiddenSizes: [32], initialisation: 'hfi' });
+    expect(inEnvironment('HalfCheetah-Vel', small)).toMatchObject({ hyper, hiddenSizes, gamma });
+    const mlp = { 'algorithm.agent': 'pearl', 'algorithm.networks': 'mlp' };
+    expect(inEnvironment('HalfCheetah-Vel', small, mlp)).not.toHaveProperty('hyper');
+  });
+
   test.each([
     ['missing.yaml', undefined, 'missing.yaml: expected'],
     ['empty.yaml', '', 'expected YAML with settings by name, got an empty file'],
