@@ -32,18 +32,21 @@ export function withDefaults(
   { name, defaults }: Pick<Algorithm, 'name' | 'defaults'>,
   given: GivenConfig,
 ): GivenConfig {
-  const group = (of: string) => (isRecord(given[of]) ? given[of] : {});
-  const environment = typeof given.environment === 'string' ? given.environment : '';
+  // Without undefined values, which would stand before a default.
+  const known = merged({}, given);
+  const group = (of: string) => (isRecord(known[of]) ? known[of] : {});
+  const environment = typeof known.environment === 'string' ? known.environment : '';
   const { algorithm, loop } = defaults({ environment, algorithm: group('algorithm'), loop: group('loop') });
-  return merged({ algorithm: { name, ...algorithm }, loop }, given);
+  return merged({ algorithm: { name, ...algorithm }, loop }, known);
 }
 
 /** `under` with the values of `over` in place of its own, also inside objects. An undefined value changes nothing. */
 export function merged(under: GivenConfig, over: GivenConfig): GivenConfig {
   const both = { ...under };
   for (const [name, value] of Object.entries(over)) {
+    if (value === undefined) continue;
     const former = both[name];
-    if (value !== undefined) both[name] = isRecord(former) && isRecord(value) ? merged(former, value) : value;
+    both[name] = isRecord(value) ? merged(isRecord(former) ? former : {}, value) : value;
   }
   return both;
 }

@@ -468,6 +468,13 @@ test.each([
   ],
   ['maml', { policy: 'maml', hyper: {} }, { policy: 'maml' }],
   ['pearl', { agent: 'pearl', hyper: { trunkSizes: [64], initialisation: 'hfi' } }, { agent: 'pearl' }],
+  // An undefined setting is not given.
+  [
+    'td3',
+    { critic: { architecture: 'mlp-standard' } },
+    { critic: { architecture: 'mlp-standard', hiddenSizes: undefined } },
+  ],
+  ['sac', {}, { critic: { architecture: undefined } }],
   // A setting that was told to change nothing.
   ['td3', { critic: { architecture: 'mlp-small', trunkSizes: [8] } }, { critic: { architecture: 'mlp-small' } }],
 ])('a run of %s that was begun with %j goes on with %j', async (name, begun, now) => {
