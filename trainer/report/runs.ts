@@ -5,7 +5,8 @@ import { basename, join, resolve } from 'node:path';
 import { failedPrecondition, invalidArgument, notFound } from '../../src/contract/errors.ts';
 import { type ModelPackage, readPackage } from '../../src/package/package.ts';
 import { loadAlgorithm } from '../algorithms/registry.ts';
-import type { ReturnsBefore } from '../run/algorithm.ts';
+import type { Algorithm, ReturnsBefore } from '../run/algorithm.ts';
+import { completeConfig, dotted } from '../run/complete-config.ts';
 import { defaultStepUnit } from '../run/learning-curve.ts';
 import { type MetricRecord, readMetrics } from '../run/metrics.ts';
 import { readPublication } from '../run/publication.ts';
@@ -22,7 +23,7 @@ export type Run = {
   readonly stepUnit: string;
   /** If the policy adapts. */
   readonly beforeAdaptation: ReturnsBefore | undefined;
-  /** All that are read, by their dotted names: also those that the config of an earlier version lacks. */
+  /** All that are read, by their dotted names: also those that the config of an earlier version lacks. Of another trainer's run as given. */
   readonly settings: ReadonlyMap<string, unknown>;
   readonly records: readonly MetricRecord[];
 };
@@ -101,7 +102,7 @@ async function kindOf(
       name: kindWords(algorithm, { algorithm: settings }).join(' '),
       stepUnit: algorithm.stepUnit ?? defaultStepUnit,
       beforeAdaptation: algorithm.beforeAdaptation?.({ algorithm: settings }),
-      settings: readSettings(algorithm, config),
+      settings: settingsIn(algorithm, config),
     };
   } catch (cause) {
     throw invalidArgument({
@@ -110,6 +111,16 @@ async function kindOf(
       actual: `one that is not whole or not known (${(cause as Error).message})`,
       cause,
     });
+  }
+}
+
+/** Defaults are those of the runs that this project made: another's, in the same form, may have settings that the algorithm does not take. */
+function settingsIn(algorithm: Algorithm, config: BegunConfig): Run['settings'] {
+  try {
+    return readSettings(algorithm, completeConfig(algorithm, config));
+  } catch {
+    const { environment, algorithm: settings, loop } = config;
+    return new Map(dotted({ environment, algorithm: settings, loop }));
   }
 }
 

@@ -225,6 +225,22 @@ describe('curves of runs', () => {
     expect(text).not.toContain('hyperPolicy');
   });
 
+  test('of a run that is not of this project have the settings that it gives, without defaults', async () => {
+    const algorithm = { name: 'sac', critic: { architecture: 'stable-baselines3' }, learning_rate: 3e-4 };
+    const own = await writeRun(folder, { seed: 0, returns: { 0: 1 } });
+    const config = { environment: 'Pendulum-v1', threadCount: 1, algorithm, loop: { stepCount: 60, seed: 0 } };
+    writeFileSync(join(own, 'config.json'), JSON.stringify(config));
+    const runs = await read([own]);
+    expect(panelsOf(runs)[0]!.curves[0]!.label).toBe('sac stable-baselines3 (seed 0)');
+    expect((await reportPage(runs)).match(/(?<=<td>)(environment|algorithm\.|loop\.)[^<]*/g)).toEqual([
+      'environment',
+      'algorithm.name',
+      'algorithm.critic.architecture',
+      'algorithm.learning_rate',
+      'loop.stepCount',
+    ]);
+  });
+
   test('are one where a run is longer, or was evaluated at other steps; the page has both', async () => {
     await writeRun(folder, { seed: 0, returns: { 0: 1, 60: 2 }, loop: { stepCount: 60 } });
     await writeRun(folder, { seed: 1, returns: { 0: 1, 60: 4, 80: 9 }, loop: { stepCount: 80 } });
