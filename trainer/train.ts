@@ -114,8 +114,9 @@ async function trainInDirectory(
     log.info({ config, resume: isResumed }, startMessage);
     if (resume && !isResumed) progress.print(`${runDirectory} has no checkpoint yet: its run begins at ${unit} 0`);
     tellDevices(opened.engine, config.device, { log, print: progress.print });
-    const warnings = algorithm.warnings?.(config) ?? [];
-    for (const line of [...unusedSettings(algorithm, config), ...warnings]) log.warn({}, line);
+    // The settings of a run that goes on were told when it began; an earlier version may have written some that nobody gave.
+    const unused = resume ? [] : unusedSettings(algorithm, config);
+    for (const line of [...unused, ...(algorithm.warnings?.(config) ?? [])]) log.warn({}, line);
     const unbounded = unboundedText(opened.environment.specs.action);
     if (unbounded !== undefined) log.warn({}, unbounded);
     const ending = { runDirectory, unit, resume, resumeCommand, signal, log };

@@ -134,6 +134,23 @@ test('a run from code is resumed with the settings that it was begun with, or no
   await rm(scratch, { recursive: true });
 });
 
+test('a setting that nothing reads is told when a run begins, and not again when it goes on', async () => {
+  const scratch = await mkdtemp(join(tmpdir(), 'train-test-'));
+  const critic = { architecture: 'mlp-small', hiddenSizes: [8], trunkSizes: [8] };
+  const told: string[] = [];
+  const options = { runDirectory: join(scratch, 'run'), stream: { write: (text: string) => told.push(text) > 0 } };
+  const config = configWith({ algorithm: { name: 'td3', critic } });
+  await train({ ...options, config });
+  const longer = { ...config, loop: { ...config.loop, stepCount: 12 } };
+  await train({ ...options, config: longer, resume: true });
+  expect(told.join('').match(/^warning: .*(?=:)/gm)).toEqual([
+    'warning: critic "mlp-small" does not use --trunk (critic.trunkSizes)',
+    expect.stringContaining('nothing is learnt in 10 steps'),
+    expect.stringContaining('nothing is learnt in 12 steps'),
+  ]);
+  await rm(scratch, { recursive: true });
+});
+
 test('resuming where there is no run is refused, and nothing is written', async () => {
   const runDirectory = join(tmpdir(), 'train-test-nothing');
   const resume = { runDirectory, stream: { write: () => true }, resume: true };
