@@ -66,24 +66,26 @@ describe('an evaluation', () => {
     env.dispose();
   });
 
-  test.each(['HalfCheetah-Vel', 'HalfCheetah-Vel-Medium', 'Point-Robot', 'Hopper-Rand-Params'])(
-    'in %s has tasks of the training range by its seed, which are none of the training list',
-    async (name) => {
-      const env = await createEnvironment(name);
-      const { ranges, sample } = env.tasks!;
-      const seen = await evaluatedTasks(env, 100, 4);
-      expect(await evaluatedTasks(env, 100, 4)).toEqual(seen);
-      expect(await evaluatedTasks(env, 101, 4)).not.toEqual(seen);
-      const inRange = seen.slice(0, 4);
-      const isInside = (value: number, i: number) => value >= ranges.train[i]![0] && value <= ranges.train[i]![1];
-      for (const task of inRange) expect(task.every(isInside)).toBe(true);
-      for (const task of seen.slice(4)) expect(task.every(isInside)).toBe(false);
-      expect(seen).toHaveLength(name === 'HalfCheetah-Vel-Medium' ? 8 : 4);
-      const list = sample({ split: 'train', seed: 0 }).map(String);
-      for (const task of inRange) expect(list).not.toContain(String(task));
-      env.dispose();
-    },
-  );
+  test.each([
+    ['HalfCheetah-Vel', 'test'],
+    // Its test tasks reach beyond the training range.
+    ['HalfCheetah-Vel-Medium', 'train'],
+    ['Point-Robot', 'test'],
+    ['Hopper-Rand-Params', 'test'],
+  ] as const)('in %s has tasks of the training range by its seed: %s tasks of the family', async (name, split) => {
+    const env = await createEnvironment(name);
+    const { ranges, sample } = env.tasks!;
+    const seen = await evaluatedTasks(env, 100, 4);
+    expect(await evaluatedTasks(env, 100, 4)).toEqual(seen);
+    expect(await evaluatedTasks(env, 101, 4)).not.toEqual(seen);
+    const inRange = seen.slice(0, 4);
+    const isInside = (value: number, i: number) => value >= ranges.train[i]![0] && value <= ranges.train[i]![1];
+    for (const task of inRange) expect(task.every(isInside)).toBe(true);
+    for (const task of seen.slice(4)) expect(task.every(isInside)).toBe(false);
+    expect(seen).toHaveLength(name === 'HalfCheetah-Vel-Medium' ? 8 : 4);
+    expect(inRange).toEqual(sample({ split, seed: 100, count: 4 }).map((task) => [...task]));
+    env.dispose();
+  });
 
   test('has the test tasks of a family that lists its tasks, and training tasks where the test tasks lie beyond', async () => {
     const lists = (train: readonly number[], tests: readonly number[]): TaskDistribution => {
