@@ -36,7 +36,7 @@ test('a model that does not adapt, or is of another environment, is refused', as
     'expected a package with an encoder or an inner step, got one with neither',
   );
   await expect(create('other')).rejects.toThrow(
-    "expected a model for the environment's observation 2, action 2, context 2, got one for observation 17, action 6, context 2. It was made for no environment",
+    "expected a model for the environment's observation 2, action 2, got one for observation 17, action 6. It was made for no environment",
   );
 });
 
