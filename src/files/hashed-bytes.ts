@@ -27,21 +27,37 @@ export async function writeHashed(
   return hash.digest('hex');
 }
 
+/** A file ended before as much of it was read as was asked for. */
+export class EarlyEnd extends Error {
+  /** That were read. */
+  readonly byteCount: number;
+
+  constructor(byteCount: number, missingCount: number) {
+    super(`the file ends ${missingCount} bytes early`);
+    this.byteCount = byteCount;
+  }
+}
+
+const atOnce = async (work: () => void): Promise<void> => work();
+
 /**
  * Fills an array from the file's present position on.
+ * @param step hashes a slice by the work that it is given, and resolves when the next one may begin
  * @returns SHA-256 of the bytes, hexadecimal
- * @throws Error: the file ends before the array is full
+ * @throws EarlyEnd: the file ends before the array is full
  */
 export async function readHashed(
   file: Pick<FileHandle, 'read'>,
   into: Uint8Array,
   sliceBytes: number = sliceBytesUsual,
+  step: (work: () => void) => Promise<void> = atOnce,
 ): Promise<string> {
   const hash = createHash('sha256');
   for (let at = 0; at < into.length; ) {
     const { bytesRead } = await file.read(into, at, Math.min(sliceBytes, into.length - at));
-    if (bytesRead === 0) throw new Error(`the file ends ${into.length - at} bytes early`);
-    hash.update(into.subarray(at, at + bytesRead));
+    if (bytesRead === 0) throw new EarlyEnd(at, into.length - at);
+    const slice = into.subarray(at, at + bytesRead);
+    await step(() => void hash.update(slice));
     at += bytesRead;
   }
   return hash.digest('hex');

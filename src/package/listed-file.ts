@@ -3,10 +3,10 @@
  * others go on meanwhile. What is given back is what was hashed, whatever becomes of the file.
  */
 
-import { createHash } from 'node:crypto';
 import { constants, type FileHandle, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { HyperpolicyError, invalidArgument, notFound } from '../contract/errors.ts';
+import { EarlyEnd, readHashed } from '../files/hashed-bytes.ts';
 import { createStepper, type Stepper } from '../pacing/unhurried.ts';
 
 /** Plain data that crosses threads. */
@@ -70,15 +70,9 @@ async function readPieces(
   step: Stepper,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const content = new Uint8Array(bytes);
-  const hash = createHash('sha256');
-  for (let from = 0; from < bytes; ) {
-    const { bytesRead } = await handle.read(content, from, Math.min(pieceBytes, bytes - from), from);
-    if (bytesRead === 0) throw damaged(path, `${bytes} bytes`, `${from}`);
-    const piece = content.subarray(from, from + bytesRead);
-    await step(() => hash.update(piece));
-    from += bytesRead;
-  }
-  const actual = hash.digest('hex');
+  const actual = await readHashed(handle, content, pieceBytes, step).catch((cause: unknown) => {
+    throw cause instanceof EarlyEnd ? damaged(path, `${bytes} bytes`, `${cause.byteCount}`) : cause;
+  });
   if (actual !== sha256) throw damaged(path, `SHA-256 ${sha256}`, actual);
   return content;
 }
