@@ -299,21 +299,8 @@ test('every alert fires under its fault and clears when that has gone', { timeou
   const tls = ['--tls-certificate', join(folder, 'server.pem'), '--tls-key', join(folder, 'server.key')];
   const [requests, access] = await Promise.all([
     spawnServer([
-      ...[
-        '--store',
-        store,
-        '--workers',
-        '2',
-        '--watch-ms',
-        '200',
-        '--max-run-ms',
-        '3000',
-        '--max-connections',
-        '1',
-        '--max-handles',
-        '2',
-      ],
-      ...['--trace-endpoint', `http://127.0.0.1:${tracePort}/v1/traces`],
+      ...['--store', store, '--workers', '2', '--watch-ms', '200', '--max-run-ms', '3000', '--max-connections', '1'],
+      ...['--max-handles', '2', '--trace-endpoint', `http://127.0.0.1:${tracePort}/v1/traces`],
     ]),
     spawnServer(['--store', served, ...tls, '--tokens', join(folder, 'tokens.json')]),
   ]);

@@ -3,12 +3,10 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { changeGraph, withSlowRuns } from '../endless-graph.ts';
-import { metricLines, startTestServer, temporaryStore } from './fixtures.ts';
-
-const plain = { policy: 'plain', critic: 'none', observationSize: 3, actionSize: 2, hiddenSize: 8 } as const;
+import { metricLines, plain, startTestServer, temporaryStore } from './fixtures.ts';
 
 test('a run that memory does not suffice for is answered with the remedy, logged with its cause, and counted as such', async () => {
-  const store = await temporaryStore([{ model: 'large', ...plain }]);
+  const store = await temporaryStore([{ ...plain, model: 'large' }]);
   await changeGraph(join(store, 'large', '1'), 'policy.onnx', (model) => withSlowRuns(model, 'observation'));
   const started = await startTestServer([], { store });
   const act = (first: number, late?: { fallback: 'safe'; budgetUs: number }) =>

@@ -84,12 +84,12 @@ export function explainUnpublished(
   resumption: Resumption,
 ): HyperpolicyError {
   const { name, remedy: toDo } = lastWork[work];
-  const publishing = `${name} after ${resumption.unit} ${step}`;
-  const { kind, where, expected, actual, remedy } = asError(cause, publishing);
+  const what = `${name} after ${resumption.unit} ${step}`;
+  const { kind, where, expected, actual, remedy } = asError(cause, what);
   const kept = `Training is done and kept as ${checkpoint}. ${toDo} ${wayOf(resumption)}`;
   return new HyperpolicyError({
     kind,
-    where: where === publishing ? where : `${publishing}: ${where}`,
+    where: where === what ? where : `${what}: ${where}`,
     expected,
     actual,
     remedy: remedy === undefined ? kept : `${remedy}. ${kept}`,

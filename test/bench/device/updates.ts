@@ -43,30 +43,24 @@ try {
 
 function compare(device: Device, isQuick: boolean): void {
   const [expected, actual] = [update('cpu', isQuick), update(device, isQuick)];
-  for (const [network, kinds] of Object.entries(expected)) {
-    for (const [name, arrays] of Object.entries(kinds)) {
-      const kind = name as ComparedArrays;
-      say({ network, arrays: kind, ...farthestTensor(actual[network]![kind], arrays) });
-    }
+  for (const [i, { network, arrays, tensors }] of expected.entries()) {
+    say({ network, arrays, ...farthestTensor(actual[i]!.tensors, tensors) });
   }
   // Said last: it is only worth knowing.
   const again = update(device, isQuick);
-  const isRepeatEqual = Object.entries(actual).every(([network, kinds]) =>
-    Object.entries(kinds).every(([kind, arrays]) => areEqual(again[network]![kind as ComparedArrays], arrays)),
-  );
-  say({ isRepeatEqual });
+  say({ isRepeatEqual: actual.every(({ tensors }, i) => areEqual(again[i]!.tensors, tensors)) });
 }
 
-type Updated = Readonly<Record<string, Readonly<Record<ComparedArrays, Arrays>>>>;
+type Updated = { readonly network: string; readonly arrays: ComparedArrays; readonly tensors: Arrays };
 
-/** By network: its arrays after the updates. */
-function update(device: Device, isQuick: boolean): Updated {
+/** The arrays of each network after the updates. */
+function update(device: Device, isQuick: boolean): Updated[] {
   const critic = { architecture: 'sa-hyper', ...(isQuick && { trunkSizes: [16], dynamicHiddenSizes: [16] }) };
   const config = td3Defaults(critic);
   const engine = createTracedEngine({ threadCount: availableParallelism(), device });
   const learner = createTd3Learner({ config, specs: benchSpecs, engine, seed: 1, updatesPerRun: updateCount });
-  const networks = { critic: learner.critic, actor: learner.actor };
-  const starts = mapped(networks, ({ parameters }) => mapped(parameters, (values) => values.slice()));
+  const networks = Object.entries({ critic: learner.critic, actor: learner.actor });
+  const starts = networks.map(([, { parameters }]) => mapped(parameters, (values) => values.slice()));
   const random = createRandom(2);
   const batch = createBatch({ size: config.batchSize, observationSize, actionSize });
   for (let i = 0; i < updateCount; i++) {
@@ -76,15 +70,19 @@ function update(device: Device, isQuick: boolean): Updated {
     learner.learn(batch, random);
   }
   learner.dispose();
-  return mapped(networks, ({ moment1, moment2, parameters, target }, name) => {
-    const start = starts[name]!;
-    const way = (arrays: Arrays) =>
-      mapped(arrays, (values, tensor) => values.map((value, i) => value - start[tensor]![i]!));
+  return networks.flatMap(([network, { moment1, moment2, parameters, target }], index) => {
     // Targets begin as the parameters do.
-    return { moment1, moment2, parameters: way(parameters), target: way(target) };
+    const way = (arrays: Arrays) =>
+      mapped(arrays, (values, tensor) => values.map((value, i) => value - starts[index]![tensor]![i]!));
+    const compared = { moment1, moment2, parameters: way(parameters), target: way(target) };
+    return Object.entries(compared).map(([arrays, tensors]) => ({
+      network,
+      arrays: arrays as ComparedArrays,
+      tensors,
+    }));
   });
 }
 
-function mapped<A, B>(record: Readonly<Record<string, A>>, of: (value: A, name: string) => B): Record<string, B> {
-  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, of(value, name)]));
+function mapped(arrays: Arrays, of: (values: Float32Array, tensor: string) => Float32Array): Arrays {
+  return Object.fromEntries(Object.entries(arrays).map(([tensor, values]) => [tensor, of(values, tensor)]));
 }

@@ -183,13 +183,10 @@ test('keeps as many cycles as it may', async () => {
 test('the age of an action is that of its observation, also of one that was there before it was asked for', async () => {
   const clock = virtualClock();
   const asked: unknown[] = [];
-  // A sensor that is silent after its second value, made at 4 and seen by the cycles from 10 on.
-  const controller = createController({
-    safeAction: [0],
-    periodMs: 10,
-    ageMsMax: 30,
-    rampMs: 0,
+  const { cycles } = await run(new Array(5).fill(1), {
     clock,
+    rampMs: 0,
+    // A sensor that is silent after its second value, made at 4 and seen by the cycles from 10 on.
     observe: () => ({ observation: [1], observedAtMs: clock.nowMs() < 10 ? 0 : 4 }),
     stream: {
       act: ({ observation }) => {
@@ -199,10 +196,7 @@ test('the age of an action is that of its observation, also of one that was ther
         return new Promise((resolve) => clock.callAt(clock.nowMs() + 1, () => resolve(given)));
       },
     },
-    apply: () => {},
   });
-  await controller.run({ cycleCount: 5 });
-  const cycles = controller.cycles();
   expect(asked).toEqual(new Array(5).fill([1]));
   // 4 is 30 old at 34.
   expect(cycles.map(({ ageMs }) => ageMs)).toEqual([1, 7, 17, 27, 37]);

@@ -234,8 +234,10 @@ export function environmentDefaults(
 const pointRobotRate = 2e-3;
 const pointRobotHyper = {
   ...hyperDefaults,
-  ...{ trunkSizes: [64], dynamicHiddenSizes: [32], initialisation: 'hfi' as const },
-};
+  trunkSizes: [64],
+  dynamicHiddenSizes: [32],
+  initialisation: 'hfi',
+} as const;
 
 /**
  * Minutes on one core: small networks, batches and collections, with large learning rates. Rewards count for more than the paper's 5, as in
