@@ -62,6 +62,9 @@ type LoopState = {
   readonly positions: { readonly sampling: number; readonly learning: number };
 };
 
+/** How far a step has come. */
+type Extent = { readonly updateCount: number; readonly evaluationCount: number };
+
 type Resumed = LoadedRun<(typeof partNames)[number]> & { readonly state: LoopState };
 
 /**
@@ -109,8 +112,8 @@ type Loop = {
   readonly record: (metrics: Readonly<Record<string, number>>) => void;
   readonly updates: DueUpdates;
   step: number;
-  /** Those of the newest checkpoint: a step may end with some of its updates. */
-  savedUpdateCount: number;
+  /** What the newest checkpoint has: a step may end with some of its updates, and an evaluation of it after it. */
+  saved: Extent;
 };
 
 async function createLoop(options: RunOptions, files: MetricFiles, resumed: Resumed | undefined): Promise<Loop> {
@@ -146,7 +149,7 @@ async function createLoop(options: RunOptions, files: MetricFiles, resumed: Resu
       now,
     }),
     step: resumed?.step ?? 0,
-    savedUpdateCount: resumed?.state.updateCount ?? 0,
+    saved: { updateCount: resumed?.state.updateCount ?? 0, evaluationCount: evaluations.list.length },
   };
   return loop;
 }
@@ -323,9 +326,10 @@ async function checkpointHere(loop: Loop): Promise<string> {
     };
     return { parts, state };
   };
-  const hasChanged = updateCount !== loop.savedUpdateCount;
+  const evaluationCount = evaluations.list.length;
+  const hasChanged = updateCount !== loop.saved.updateCount || evaluationCount !== loop.saved.evaluationCount;
   const { path, isNew } = await loop.checkpoints.save(loop.step, contents, { hasChanged });
-  loop.savedUpdateCount = updateCount;
+  loop.saved = { updateCount, evaluationCount };
   if (isNew) evaluations.noteCheckpoint();
   return path;
 }

@@ -118,6 +118,22 @@ test.each(['td3', 'sac'] as const)(
   120_000,
 );
 
+test('a run that is stopped in its last evaluation has that in its checkpoint once it is made', async () => {
+  const short = { config: { ...config, stepCount: 90, evaluationInterval: 1000 } };
+  const alone = await runOf('td3', 'last-alone', { workerCount: 0, evaluator: here, run: short });
+  const controller = new AbortController();
+  const reporter = { report: (step: number) => step >= 90 && controller.abort(), print: () => {} };
+  const run = { ...short, signal: controller.signal, reporter };
+  const stopped = await runOf('td3', 'last-stopped', { workerCount: 0, evaluator: unending, run });
+  expect(stopped.result).toMatchObject({ step: 90, aborted: true, evaluations: [] });
+  const again = { workerCount: 0, evaluator: onThread, run: { ...short, resume: true } };
+  const resumed = await runOf('td3', 'last-stopped', again);
+  expect(resumed.result.evaluations.map(({ step }) => step)).toEqual([0, 90]);
+  // Neither an evaluation that runs nor records that wait are left.
+  expect(resumed.arrays).toEqual(alone.arrays);
+  expect((await runOf('td3', 'last-stopped', again)).result.evaluations).toEqual(alone.result.evaluations);
+}, 60_000);
+
 test('an evaluation that fails in its thread ends the run with its error', async () => {
   const learner = await createLearner('td3');
   const evaluator = createEvaluationThread('No-Such-Environment', learner);
