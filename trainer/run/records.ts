@@ -28,9 +28,12 @@ export function openRecords(
       `metrics.jsonl has ${kept.length} of the ${resumeCount} records that checkpoint ${resumeStep} counts: the others are lost`,
     );
   }
-  // Events of records that are lost stay: the checkpoint counts them.
-  const resumedStep = lacksRecords ? resumeStep : resumed && (kept.at(-1)?.step ?? -1);
-  for (const record of kept) scalarsOf(record);
+  const keptScalars = kept.map((record) => ({ step: record.step, scalars: scalarsOf(record) }));
+  // A resumed event file drops earlier events by their step. Those of the last kept step may be of dropped records, too: all of them go, and
+  // the kept ones are written again. Events of records that are lost stay: the checkpoint counts them.
+  const lastStep = kept.at(-1)?.step ?? 0;
+  const resumedStep = lacksRecords ? resumeStep : resumed && lastStep - 1;
+  const again = lacksRecords ? [] : keptScalars.filter(({ step }) => step === lastStep);
   observer?.begin(resumeStep ?? 0);
   const wallTimeS = () => Date.now() / 1000;
   let events: EventFile | undefined;
@@ -46,6 +49,7 @@ export function openRecords(
   attempt(() => {
     const directory = join(runDirectory, tensorBoardDirectory);
     events = openEventFile(directory, { wallTimeS: wallTimeS(), resumedStep });
+    for (const { step, scalars } of again) events.write(step, wallTimeS(), scalars);
   });
 
   return {

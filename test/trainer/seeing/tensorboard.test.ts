@@ -109,6 +109,7 @@ withTensorBoard('TensorBoard reads a run that went on from a checkpoint', () => 
   const first = openRecords({ runDirectory: directory }, undefined);
   first.write({ step: 100, seconds: 1, episodeReturn: 5, episodeLength: 100 });
   first.write({ step: 150, seconds: 2, criticLoss: 0.5 });
+  first.write({ step: 150, seconds: 2, evaluationReturn: -3 });
   first.write({ step: 200, seconds: 3, episodeReturn: 9, episodeLength: 100 });
   first.close();
   expect(read()).toMatchObject({
@@ -117,8 +118,9 @@ withTensorBoard('TensorBoard reads a run that went on from a checkpoint', () => 
       [200, 7],
     ],
   });
-  // The second episode came after the checkpoint.
-  const resumed = openRecords({ runDirectory: directory }, { step: 150 });
+  // The evaluation of step 150 ran until after the checkpoint, and the second episode came after it.
+  const resumed = openRecords({ runDirectory: directory }, { step: 150, recordCount: 2 });
+  resumed.write({ step: 150, seconds: 2, evaluationReturn: -3 });
   resumed.write({ step: 210, seconds: 3, episodeReturn: 1, episodeLength: 110 });
   resumed.close();
   expect(read()).toEqual({
@@ -131,6 +133,7 @@ withTensorBoard('TensorBoard reads a run that went on from a checkpoint', () => 
       [210, 105],
     ],
     'train/critic_loss': [[150, 0.5]],
+    'eval/mean_reward': [[150, -3]],
     'time/fps': [
       [150, 50],
       [210, 55],
