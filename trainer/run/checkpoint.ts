@@ -1,10 +1,11 @@
 /**
  * Checkpoints of a run: `<directory>/<step>/` has two files. `arrays.bin` holds the bytes of all arrays one after the other,
- * little-endian. `checkpoint.json` holds the state and the name, type, length and SHA-256 of each array. A checkpoint is
+ * little-endian. `checkpoint.json` holds the state, the name, type, length and SHA-256 of each array, and its own SHA-256. A checkpoint is
  * written aside, flushed and renamed, so the previous one stays usable after a kill or with a full disk. Not by `replaceFile`, which
  * replaces a single file: a checkpoint is a directory, so it uses the functions for directories of the same file.
  */
 
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { type FileHandle, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -44,6 +45,8 @@ const schema = z.object({
     }),
   ),
   state: z.json(),
+  /** Of all else, as JSON without spaces; not in checkpoints of former versions. */
+  sha256: z.string().optional(),
 });
 
 export type Checkpoint = SavedState & { readonly step: number };
@@ -69,7 +72,8 @@ export async function saveCheckpoint(
     const aside = asidePath(directory, asidePurpose, String(step));
     await withDirectoryAside(aside, async () => {
       const listed = await writeArrays(join(aside, arraysFile), arrays);
-      await writeDurably(join(aside, stateFile), JSON.stringify({ format, step, arrays: listed, state }));
+      const content = { format, step, arrays: listed, state };
+      await writeDurably(join(aside, stateFile), JSON.stringify({ ...content, sha256: hashOf(content) }));
       if (await revealDirectory(aside, target)) return;
       // The step has a checkpoint. Two renames replace it. A kill between them leaves both aside; finishReplacement does the second.
       const replaced = asidePath(directory, asidePurpose, replacedName);
@@ -182,12 +186,19 @@ async function writeArrays(path: string, arrays: Checkpoint['arrays']): Promise<
 }
 
 async function readState(path: string): Promise<z.infer<typeof schema>> {
+  let state: z.infer<typeof schema>;
   try {
-    return schema.parse(JSON.parse(await readFile(path, 'utf8')));
+    state = schema.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch (cause) {
     throw damaged(path, `a checkpoint of format ${format}`, (cause as Error).message.split('\n')[0]!, cause);
   }
+  const { sha256, ...content } = state;
+  const actual = hashOf(content);
+  if (sha256 !== undefined && sha256 !== actual) throw damaged(path, `SHA-256 ${sha256}`, actual);
+  return state;
 }
+
+const hashOf = (content: object): string => createHash('sha256').update(JSON.stringify(content)).digest('hex');
 
 /** Shows the checkpoint that a killed writer had whole, after it had put the one before out of the way. */
 async function finishReplacement(directory: string): Promise<void> {

@@ -33,6 +33,13 @@ const content = (step: number) => ({
 });
 const save = (step: number) => saveCheckpoint(directory, content(step));
 
+async function replaceInState(path: string, from: string | RegExp, to: string): Promise<void> {
+  const file = join(path, 'checkpoint.json');
+  const text = await readFile(file, 'utf8');
+  expect(text).toMatch(from);
+  await writeFile(file, text.replace(from, to));
+}
+
 describe('checkpoints', () => {
   test('arrays and state come back bit for bit', async () => {
     const path = await save(7);
@@ -149,11 +156,18 @@ describe('checkpoints', () => {
     expect(await messageAfter((path) => truncate(join(path, 'checkpoint.json'), 40))).toContain(
       'PATH/checkpoint.json: expected a checkpoint of format 1',
     );
-    expect(
-      await messageAfter(async (path) => {
-        const file = join(path, 'checkpoint.json');
-        await writeFile(file, (await readFile(file, 'utf8')).replace('"format":1', '"format":2'));
-      }),
-    ).toContain('PATH/checkpoint.json: expected a checkpoint of format 1');
+    expect(await messageAfter((path) => replaceInState(path, '"format":1', '"format":2'))).toContain(
+      'PATH/checkpoint.json: expected a checkpoint of format 1',
+    );
+    // One bit of a digit.
+    expect(await messageAfter((path) => replaceInState(path, '"share":0.1', '"share":0.3'))).toMatch(
+      /^PATH\/checkpoint\.json: expected SHA-256 [0-9a-f]{64}, got [0-9a-f]{64}\. The checkpoint is damaged/,
+    );
+  });
+
+  test('that of a former version, whose state has no SHA-256, is loaded', async () => {
+    const path = await save(4);
+    await replaceInState(path, /,"sha256":"[0-9a-f]{64}"}$/, '}');
+    expect(await loadCheckpoint(path)).toEqual(content(4));
   });
 });
