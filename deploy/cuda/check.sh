@@ -82,7 +82,8 @@ pack_lean() {
     path=$(ldconfig -p 2>/dev/null | sed -n "s/^.*$name .*x86-64.*=> //p" | head -1 || true)
     if [ -n "$path" ]; then cp -L "$path" "$tree/.vulkan/$name"; fi
   done
-  rmdir --ignore-fail-on-non-empty "$tree/.vulkan"
+  # The others are of use to the loader alone.
+  [ -e "$tree/.vulkan/libvulkan.so.1" ] || rm -r "$tree/.vulkan"
   if [ "$cuda" = yes ]; then
     [ -e "$tree/$provider" ] || "$tree/deploy/cuda/install.sh" --provider-only
     python3 "$tree/deploy/cuda/shrink-provider.py" "$tree/$provider" "$architecture"
