@@ -57,7 +57,7 @@ export function createCommand(name: string): Command {
     .addOption(
       new Option(
         '--context <values>',
-        'task of all episodes: 1,2,3 (default: drawn by the seed, from the range that the model was trained in)',
+        'task of all episodes: 1,2,3 (default: drawn by the seed, from the range that the model was trained in; two directions in turn)',
       ).argParser(parseContext),
     )
     .addOption(count('--tasks <count>', 'of a model that adapts: number of tasks (default: 1)'))
@@ -73,7 +73,7 @@ export function createCommand(name: string): Command {
       `
 A model adapts if \`hyperpolicy models show\` has an "adaptation". It is driven as in its trainer's evaluations, task by task:
   1. A task is drawn by the seed: from the range that its run was given (train pearl --train-range), else from the environment's training
-     tasks; or it is --context. It stays for all episodes of the task; each episode has a start of its own.
+     tasks, of which two directions come in turn; or it is --context. It stays for all episodes of the task; each episode has a start of its own.
   2. --adapt-episodes episodes are played, and their transitions sent to Adapt.
   3. --episodes episodes are played with the handle that Adapt answered.
   "posterior" (PEARL): before adaptation each episode has a context drawn from the prior; after it each has one drawn from the posterior
@@ -93,9 +93,11 @@ Examples:
 async function evaluate(options: EvalOptions): Promise<void> {
   await withClient(options, async (client) => {
     const described = await client.getModel(await selectionOf(client, options));
-    const { createModelEnvironment } = await import('../../src/envs/model-environment.ts');
+    const { createModelEnvironment, withTasksInTurn } = await import('../../src/envs/model-environment.ts');
     const { taskRange } = described;
-    const environment = await createModelEnvironment({ ...described, taskRange }, { own: options.env, where: 'eval' });
+    const environment = withTasksInTurn(
+      await createModelEnvironment({ ...described, taskRange }, { own: options.env, where: 'eval' }),
+    );
     try {
       refuseOtherSpecs(environment, described, options.env);
       const { adaptation } = described;

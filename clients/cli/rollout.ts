@@ -73,7 +73,7 @@ export function createCommand(name: string): Command {
     .addOption(
       new Option(
         '--context <values>',
-        'context of the task: 1,2,3 (default: drawn by the seed, from the range that the model was trained in)',
+        'context of the task: 1,2,3 (default: drawn by the seed, from the range that the model was trained in; two directions in turn)',
       ).argParser(parseContext),
     )
     .addOption(count('--width <pixels>', 'width of a frame', 4096).default(320))
@@ -165,9 +165,9 @@ async function environmentOf(
   { env: own, policy }: RolloutOptions,
   command: Command,
 ): Promise<Env> {
+  const { createModelEnvironment, withTasksInTurn } = await import('../../src/envs/model-environment.ts');
   if (content !== undefined) {
-    const { createModelEnvironment } = await import('../../src/envs/model-environment.ts');
-    return createModelEnvironment(trainedIn(content.manifest), { own, where: 'rollout' });
+    return withTasksInTurn(await createModelEnvironment(trainedIn(content.manifest), { own, where: 'rollout' }));
   }
   if (own === undefined) {
     command.error(`error: required option '--env <name>' not specified: \`${policy}\` names no environment`, {
@@ -175,7 +175,7 @@ async function environmentOf(
     });
   }
   const { createEnvironment } = await import('../../src/envs/registry.ts');
-  return createEnvironment(own);
+  return withTasksInTurn(await createEnvironment(own));
 }
 
 /** Undefined of a policy that is no model. */

@@ -63,20 +63,31 @@ export function withModelTasks(env: Env, place: string, { environment, taskRange
     own,
     low.map((value, i) => [value, high[i]!]),
   );
-  return {
-    ...env,
-    tasks,
-    get context() {
-      return env.context;
-    },
-    reset(seed, options = {}) {
-      if (options.context !== undefined) return env.reset(seed, options);
-      const context = new Float64Array(low.length);
-      tasks.draw(createRandom(seed, contextStream), context, 'train');
-      return env.reset(seed, { ...options, context });
-    },
-  };
+  return withTaskOf(env, tasks, (seed) => {
+    const context = new Float64Array(low.length);
+    tasks.draw(createRandom(seed, contextStream), context, 'train');
+    return context;
+  });
 }
+
+/**
+ * The environment for episodes that are compared: where no task is given, a family of few tasks has them in turn, by the seed, so that
+ * few episodes have each equally often. Others draw theirs as before.
+ */
+export function withTasksInTurn(env: Env): Env {
+  const { tasks } = env;
+  return tasks?.inTurn === undefined ? env : withTaskOf(env, tasks, tasks.inTurn);
+}
+
+/** @param taskOf the task of a seed where `reset` is given none */
+const withTaskOf = (env: Env, tasks: TaskDistribution, taskOf: (seed: number) => Float64Array): Env => ({
+  ...env,
+  tasks,
+  get context() {
+    return env.context;
+  },
+  reset: (seed, options = {}) => env.reset(seed, { ...options, context: options.context ?? taskOf(seed) }),
+});
 
 /** The family with training tasks that are uniform in a range of their own. */
 function trainedTasks(own: TaskDistribution, train: TaskDistribution['ranges']['train']): TaskDistribution {
@@ -88,6 +99,7 @@ function trainedTasks(own: TaskDistribution, train: TaskDistribution['ranges']['
     ranges: uniform.ranges,
     draw: (random, context, split) => familyOf(split).draw(random, context, split),
     sample: (options) => familyOf(options.split).sample(options),
+    inTurn: undefined,
   };
 }
 

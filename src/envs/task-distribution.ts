@@ -29,6 +29,8 @@ export type TaskDistribution = {
   readonly denseReward?: DenseReward | undefined;
   /** The tasks of a split: a function of the seed; the first n of a longer list are the list of n. Each [C]. */
   sample(options: SampleTasksOptions): Float64Array[];
+  /** The task of a turn, an integer from 0, where the family has few tasks: turns that follow each other have each equally often. */
+  inTurn?: ((turn: number) => Float64Array) | undefined;
 };
 
 /** Context [C] and the observation after the step [O], environment units. */
@@ -69,10 +71,12 @@ export function directionTasks(spec: ContextSpec): TaskDistribution {
   const draw = (random: Random, context: Float64Array) => {
     context[0] = random.integer(2) === 0 ? 1 : -1;
   };
+  const inTurn = (turn: number) => Float64Array.of(turn % 2 === 0 ? 1 : -1);
   return {
     ...distribution(spec, { train: range, test: range }, { train: 2, test: 2 }, draw),
     // Each direction equally often, whatever the seed.
-    sample: ({ count = 2 }) => Array.from({ length: count }, (_, i) => Float64Array.of(i % 2 === 0 ? 1 : -1)),
+    sample: ({ count = 2 }) => Array.from({ length: count }, (_, turn) => inTurn(turn)),
+    inTurn,
   };
 }
 

@@ -8,6 +8,7 @@ import { readPackage } from '../../src/package/package.ts';
 import { runEpisode } from '../../trainer/rollout/pictures/trajectory.ts';
 import { createPackagePolicy } from '../../trainer/rollout/policy.ts';
 import { type PackageOptions, startTestServer, temporaryStore } from '../server/fixtures.ts';
+import { runCommand } from './command.ts';
 
 type Case = { environment: string; readsNoTask?: boolean };
 
@@ -37,4 +38,28 @@ test.each(Object.entries(cases))('%s', async (_, { environment, readsNoTask = fa
   }
   policy.dispose();
   env.dispose();
+});
+
+test('both play two directions in turn, by the seed, so that few episodes have each equally often', async () => {
+  const env = await createEnvironment('HalfCheetah-Fwd-Back');
+  const environment = { name: 'HalfCheetah-Fwd-Back', ...env.specs };
+  env.dispose();
+  const store = await temporaryStore([{ model: 'm', environment, policy: 'plain', critic: 'none' }]);
+  const { address } = await startTestServer([], { store });
+  const returnsOf = async (...args: string[]) => {
+    const { code, stdout, stderr } = await runCommand(args, store);
+    expect([code, stderr]).toEqual([0, '']);
+    const lines = stdout.trim().split('\n');
+    return lines.slice(0, -1).map((line) => (JSON.parse(line) as { return: number }).return);
+  };
+  const ways = [
+    ['eval', '--server', address, '--model', 'm'],
+    ['rollout', '--store', store, '--policy', 'm'],
+    ['rollout', '--env', 'HalfCheetah-Fwd-Back', '--policy', 'zero'],
+  ];
+  for (const way of ways) {
+    const played = (...args: string[]) => returnsOf(...way, '--seed', '3', '--episodes', '4', ...args);
+    const [forward, backward] = [await played('--context', '1'), await played('--context', '-1')];
+    expect(await played()).toEqual([backward[0], forward[1], backward[2], forward[3]]);
+  }
 });
