@@ -76,7 +76,8 @@ export function nearRun(directory: string, isRun: (directory: string) => boolean
 const seedOf = (name: string, model: string): string | undefined =>
   name.startsWith(`${model}-seed`) ? /^\d+$/.exec(name.slice(model.length + '-seed'.length))?.[0] : undefined;
 
-function namesIn(folder: string): string[] {
+/** What is in a folder, sorted; nothing where there is none. */
+export function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder).sort();
   } catch {

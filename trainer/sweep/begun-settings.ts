@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { replaceFile } from '../../src/files/durable-files.ts';
+import { namesIn } from '../run/run-names.ts';
 import type { Cell, Trainer } from './cell.ts';
 
 const settingsFile = 'sweep-cell.txt';
@@ -17,9 +18,9 @@ export const writeSettings = (cell: Cell): Promise<void> =>
 /** @throws HyperpolicyError invalid_argument: the run was begun with other settings, of which the error names those that differ */
 export function refuseOtherSettings(cell: Cell): void {
   const { runDirectory, trainer } = cell;
-  const path = join(runDirectory, settingsFile);
-  if (!existsSync(path)) return;
-  const [begun, now] = [readFileSync(path, 'utf8'), settingsText(cell)].map(writtenIn) as [Written, Written];
+  const begun = begunWith(runDirectory);
+  if (begun === undefined) return;
+  const now = writtenIn(settingsText(cell));
   const names = [...new Set([...begun.keys(), ...now.keys()])];
   const differing = names.filter((name) => meaningOf(trainer, name, begun) !== meaningOf(trainer, name, now));
   if (differing.length === 0) return;
@@ -31,6 +32,36 @@ export function refuseOtherSettings(cell: Cell): void {
     actual: shown(now),
     remedy: 'Write those back, or give the edited sweep another name',
   });
+}
+
+/**
+ * The order of the grid's names that a sweep was begun with: the names of its runs follow it, and go on doing so where the file has another by
+ * now. It is that of runs whose settings mean those of a cell.
+ * @param runs folder of the run directories
+ * @param names of the grid, as the file orders them
+ * @returns undefined where that is the order of the file, or nothing was begun
+ */
+export function begunOrder(
+  runs: string,
+  cells: readonly Cell[],
+  names: readonly string[],
+): readonly string[] | undefined {
+  const trainers = new Map(cells.map(({ algorithm, trainer }) => [algorithm, trainer]));
+  const meanings = new Set(cells.map((cell) => meaningsOf(cell.trainer, writtenIn(settingsText(cell)))));
+  const orders = namesIn(runs).flatMap((run) => {
+    const begun = begunWith(join(runs, run));
+    const trainer = begun && trainers.get(begun.get('algorithm')!);
+    if (trainer === undefined || !meanings.has(meaningsOf(trainer, begun!))) return [];
+    return [[...begun!.keys()].filter((name) => names.includes(name))];
+  });
+  // The algorithm is always first in a run's settings.
+  const own = ['algorithm', ...names.filter((name) => name !== 'algorithm')].join();
+  return orders.some((order) => order.join() === own) ? undefined : orders[0];
+}
+
+function begunWith(runDirectory: string): Written | undefined {
+  const path = join(runDirectory, settingsFile);
+  return existsSync(path) ? writtenIn(readFileSync(path, 'utf8')) : undefined;
 }
 
 const settingsText = ({ settings }: Cell): string => `${settings.join(' ')}\n`;
@@ -45,6 +76,10 @@ function writtenFlag(flag: string): [name: string, text: string] {
   const [, name, text] = (/^--set ([^=]*)=(.*)$/s.exec(flag) ?? /^--(\S+) ?(.*)$/s.exec(flag))!;
   return [name!, text!];
 }
+
+/** The same for settings that mean the same, in any order. */
+const meaningsOf = (trainer: Trainer, written: Written): string =>
+  JSON.stringify([...written.keys()].sort().map((name) => [name, meaningOf(trainer, name, written)]));
 
 /** The value that a text gives, so that `64,64` is `64, 64` and `1e3` is `1000`; the text where it gives none; undefined if it is not there. */
 function meaningOf({ flags, flagless }: Trainer, name: string, written: Written): string | undefined {

@@ -57,16 +57,18 @@ export type SweepCell = {
   readonly trainer: Trainer;
   readonly combination: Values;
   readonly settings: Values;
-  readonly grid: Readonly<Record<string, readonly Value[]>>;
+  /** Those of the grid, in the order that they have in the run's name and in its settings. */
+  readonly names: readonly string[];
   /** Threads of the run, where neither grid nor settings give them. */
   readonly threadCount: number;
 };
 
 /** @throws HyperpolicyError invalid_argument: a setting that `train` refuses */
 export function cellOf(sweep: SweepCell): Cell {
-  const { index, name, runs, publish, trainer, combination, grid, threadCount } = sweep;
+  const { index, name, runs, publish, trainer, combination, names, threadCount } = sweep;
   const { algorithm } = trainer;
-  const { algorithm: _, ...given } = { ...sweep.settings, ...combination };
+  const ordered = Object.fromEntries(names.map((key) => [key, combination[key]!]));
+  const { algorithm: _, ...given } = { ...sweep.settings, ...ordered };
   const flags = Object.entries(given).map(([flag, text]) => chosenFlag(trainer, flag, text));
   // The machine's, so no settings of the cell: a sweep goes on where there are more cores.
   const threads = threadsName in given ? [] : [chosenFlag(trainer, threadsName, threadCount)];
@@ -77,7 +79,7 @@ export function cellOf(sweep: SweepCell): Cell {
     publishDefaults: publish ?? { store: 'unused', which: 'none' },
   });
   const { seed } = config.loop;
-  const words = [algorithm.name, ...Object.keys(grid).flatMap((key) => partOf(key, combination))].map(wordOf);
+  const words = [algorithm.name, ...names.flatMap((key) => partOf(key, combination))].map(wordOf);
   const named = (...first: string[]) => runName(madeModelName([...first, ...words], seed), seed);
   const runDirectory = join(runs, named());
   // Sweeps that share a store are models of their own, also where their grids are the same.

@@ -447,6 +447,41 @@ describe('running a sweep', () => {
     ).rejects.toThrow('begun with, algorithm.critic.headRank: 2, got algorithm.critic.headRank: 3. ');
   });
 
+  test('a sweep whose grid names are in another order goes on in the directories that it began, and has its whole table', async () => {
+    const options = { command: standIn(), processCount: 1, signal: new AbortController().signal, note: () => {} };
+    // The two lists have the same values, so a cell's name in one order is another cell's in the other.
+    const [actor, critic] = [{ 'actor-lr': [0.1, 0.2] }, { 'critic-lr': [0.1, 0.2] }];
+    const algorithm = ['td3'];
+    const cellsOf = async (grid: object) => (await sweepOf({ ...small(), grid })).cells;
+    const begun = await cellsOf({ algorithm, ...actor, ...critic });
+    await runCells(begun.slice(0, 3), options);
+    const again = await cellsOf({ ...critic, ...actor, algorithm });
+    const directoriesOf = (cells: typeof begun) =>
+      Object.fromEntries(
+        cells.map(({ group, runDirectory }) => [`${group['actor-lr']} ${group['critic-lr']}`, runDirectory]),
+      );
+    expect(directoriesOf(again)).toEqual(directoriesOf(begun));
+    // In the order of the file: the cell that was not begun is the last of either.
+    expect(again.map(({ group }) => group['critic-lr'])).toEqual(['0.1', '0.1', '0.2', '0.2']);
+    const ends = await runCells(again, options);
+    expect(ends.map(({ how }) => how)).toEqual(['done before', 'done before', 'done before', 'done']);
+    expect(summarise(again, refuseToTell)).toHaveLength(4);
+    expect(directoriesOf(await cellsOf({ algorithm, ...actor, ...critic }))).toEqual(directoriesOf(begun));
+  });
+
+  test('a sweep keeps the order of its file beside one in the same folder that has the same cell in another', async () => {
+    const options = { command: standIn(), processCount: 1, signal: new AbortController().signal, note: () => {} };
+    const [actor, critic] = [{ 'actor-lr': [0.1] }, { 'critic-lr': [0.2, 0.3] }];
+    const cellsOf = async (grid: object) =>
+      (await sweepOf({ ...small(), grid: { algorithm: ['td3'], ...grid } })).cells;
+    const [first] = await cellsOf({ ...actor, ...critic });
+    const [, other] = await cellsOf({ ...critic, ...actor });
+    await runCells([first!, other!], options);
+    // Neither order's runs are left behind for those of the other.
+    expect((await cellsOf({ ...actor, ...critic }))[0]!.runDirectory).toBe(first!.runDirectory);
+    expect((await cellsOf({ ...critic, ...actor }))[1]!.runDirectory).toBe(other!.runDirectory);
+  });
+
   test('a cell that cannot begin ends the sweep: those that run end as if interrupted, and no other begins', async () => {
     const { cells } = await sweepOf(small([0, 1, 2]));
     const script = join(folder, 'waits.mjs');
