@@ -1,6 +1,6 @@
 /** `plot` and `report` of the built command, on folders where some runs are young or broken. */
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -39,4 +39,26 @@ test('plot and report say which runs of a folder they leave out, and why', async
     code: 1,
     stderr: 'hyperpolicy: runs/empty/config.json: expected a run directory, or a folder with some, got a file\n',
   });
+}, 60_000);
+
+test('a report names the command that publishes a run with --publish none, which gives it its pictures', async () => {
+  const settings = '--env Pendulum-v1 --critic mlp-small --actor-hidden 8 --batch-size 4 --steps 40 --warm-up 20';
+  const train = `train td3 ${settings} --eval-every 20 --eval-episodes 1 --threads 1 --publish none`;
+  const run = async (...args: string[]) => {
+    const { code, stderr } = await runCommand(args, folder);
+    expect(code, stderr).toBe(0);
+  };
+  const page = async () => {
+    await run('report', 'runs/it is');
+    return readFileSync(join(folder, 'report.html'), 'utf8');
+  };
+  await run(...train.split(' '), '--run', 'runs/it is');
+  const before = await page();
+  expect(before).not.toContain('<figcaption>');
+  const [, command] = /no pictures \(nothing is published\. To publish what it has learnt: ([^()]*)\)/.exec(before)!;
+  const [, first, directory, last] = /^(?:npx )?hyperpolicy (.*) '(.*)' (.*)$/.exec(command!)!;
+  await run(...first!.split(' '), directory!, ...last!.split(' '));
+  expect(await page()).toMatch(/<figcaption>it is: return -[\d,.]+ in 200 steps<\/figcaption>/);
+  rmSync(join(folder, '.hyperpolicy'), { recursive: true });
+  expect(await page()).toContain('no pictures (what it published is gone or cannot be read: ');
 }, 60_000);

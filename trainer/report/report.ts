@@ -10,13 +10,15 @@ import { learningCurves } from './curves.ts';
 import { episodeFrames, type Frames } from './frames.ts';
 import { groupRuns, labelOf, settingsOf } from './groups.ts';
 import { html, page, type Row, table } from './page.ts';
-import { environmentOf, publishedModel, type Run } from './runs.ts';
+import { environmentOf, isOver, publishedModel, type Run } from './runs.ts';
 
 /** A run with its data for the page. */
 type Reported = {
   readonly run: Run;
   readonly name: string;
   readonly published: ModelPackage | undefined;
+  /** Why nothing is there that was published. */
+  readonly unpublished: string;
   readonly evaluations: readonly Evaluation[];
 };
 
@@ -36,6 +38,7 @@ type Evaluation = {
 /**
  * @param options.note told before each run whose episode is drawn: that takes seconds
  * @param options.tell shows a line about what the curves leave out; the page says so too
+ * @param options.publishCommand publishes what a run that is over has learnt; the page names it where there is nothing
  * @returns the text of the page, which needs nothing beside it
  */
 export async function reportPage(
@@ -43,12 +46,19 @@ export async function reportPage(
   {
     note = () => {},
     tell = () => {},
-  }: { readonly note?: (name: string) => void; readonly tell?: (line: string) => void } = {},
+    publishCommand,
+  }: {
+    readonly note?: (name: string) => void;
+    readonly tell?: (line: string) => void;
+    readonly publishCommand?: (run: Run) => string;
+  } = {},
 ): Promise<string> {
   const reported: Reported[] = [];
   for (const run of runs) {
     const name = basename(run.directory);
-    reported.push({ run, name, published: await publishedModel(run), evaluations: evaluationsOf(run) });
+    const found = await publishedModel(run);
+    const [published, unpublished] = 'none' in found ? [undefined, found.none] : [found, ''];
+    reported.push({ run, name, published, unpublished, evaluations: evaluationsOf(run) });
   }
   const environments = [...new Set(runs.map(environmentOf))].join(', ');
   const { panels, notes } = learningCurves(runs);
@@ -57,7 +67,7 @@ export async function reportPage(
   const frames: string[] = [];
   for (const one of reported) {
     note(one.name);
-    frames.push(await framesOf(one));
+    frames.push(await framesOf(one, publishCommand));
   }
   return page(`Training on ${environments}`, [
     { title: 'Learning curves', body: `<figure>${curves}</figure>${notes.map(noteOf).join('')}` },
@@ -116,12 +126,21 @@ function bestText(choices: readonly Evaluation[], chosen: number | undefined): s
 const lastText = (last: Evaluation | undefined): string =>
   last === undefined ? 'none' : `${returnText(last.mean, last.deviation)} at ${count(last.step)}`;
 
-async function framesOf({ run, name, published }: Reported): Promise<string> {
-  const frames =
-    published === undefined ? { none: 'nothing is published, or it is gone' } : await episodeFrames(run, published);
-  if ('none' in frames) return `<p>${html(name)}: no pictures (${html(frames.none)}).</p>`;
+async function framesOf(
+  { run, name, published, unpublished }: Reported,
+  publishCommand: ((run: Run) => string) | undefined,
+): Promise<string> {
+  if (published === undefined) {
+    const remedy =
+      publishCommand !== undefined && isOver(run) ? `. To publish what it has learnt: ${publishCommand(run)}` : '';
+    return noPictures(name, `${unpublished}${remedy}`);
+  }
+  const frames = await episodeFrames(run, published);
+  if ('none' in frames) return noPictures(name, frames.none);
   return frames.map((one) => figureOf(name, one)).join('');
 }
+
+const noPictures = (name: string, why: string): string => `<p>${html(name)}: no pictures (${html(why)}).</p>`;
 
 function figureOf(name: string, { png, phase, episodeReturn, stepCount, task }: Frames): string {
   const episode = phase === undefined ? name : `${name}, ${phase}`;

@@ -135,13 +135,16 @@ export const valuesOf = (records: Run['records'], metric: string): Point[] =>
     return value !== undefined && Number.isFinite(value) ? [{ step: record.step, value }] : [];
   });
 
-/** What a run published last; undefined if it published nothing, or that is gone. */
-export async function publishedModel({ directory }: Run): Promise<ModelPackage | undefined> {
+/** What a run published last, or why there is none. */
+export async function publishedModel({ directory }: Run): Promise<ModelPackage | { readonly none: string }> {
   const publication = await readPublication(directory);
-  if (publication === undefined) return undefined;
+  if (publication === undefined) return { none: 'nothing is published' };
   try {
     return await readPackage(publication.directory);
   } catch {
-    return undefined;
+    return { none: `what it published is gone or cannot be read: ${publication.directory}` };
   }
 }
+
+/** Whether a run came to its end once: it leaves its networks then. */
+export const isOver = ({ directory }: Run): boolean => existsSync(join(directory, 'networks'));

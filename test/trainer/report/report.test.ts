@@ -354,7 +354,7 @@ test('the page marks the best of many, has the last beside it, and loads nothing
   expect(text).toContain(
     '<tr class="marked"><td>algorithm.batchSize</td><td class="number">100</td><td class="number">32</td></tr>',
   );
-  expect(text).toContain('no pictures (nothing is published, or it is gone)');
+  expect(text).toContain('no pictures (nothing is published)');
   expect(text).toContain('<svg');
   expect(text).not.toMatch(/(src|href)="(?!data:)/);
 });
