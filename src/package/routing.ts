@@ -10,6 +10,7 @@ import { type ErrorFields, failedPrecondition, invalidArgument, quoted } from '.
 import { refuseRepeatedNames } from '../contract/written-json.ts';
 import { replaceFile } from '../files/durable-files.ts';
 import { readRegularText } from './listed-file.ts';
+import { versionMax } from './manifest.ts';
 
 /** More of a file is not read, as it is read at every look through the store, on the event loop. */
 const labelCountMax = 1000;
@@ -18,7 +19,7 @@ const fileBytesMax = 2 ** 19;
 /** Labels, percentages and some more. */
 const partCountMax = 2 * labelCountMax + 100;
 
-const version = z.number().int().positive();
+const version = z.number().int().positive().max(versionMax);
 
 const routingSchema = z.strictObject({
   /** Label -> version. */

@@ -292,6 +292,11 @@ describe('routing', () => {
     ['3,000 labels', labels(3000), /got more than 2100 lists, objects and fields$/],
     ['500,000 labels', labels(500_000), /labels\.json: expected at most 524288 bytes, got \d+$/],
     ['20,000 numbers', numbers(20_000), /got withheld: expected at most 10000 entries$/],
+    [
+      'a label of a version that no message carries',
+      { labels: { canary: 1_700_000_000_000 } },
+      /^m\/labels\.json: expected labels, percentages and withheld, got labels\.canary: Too big: expected number to be <=4294967295$/,
+    ],
     ['a long name', { [long]: 1 }, /got : Unrecognized key: "x{160,200}$/],
     [
       'two versions of a label',
@@ -305,6 +310,7 @@ describe('routing', () => {
     await writeFile(join(store, 'm', 'labels.json'), typeof content === 'string' ? content : JSON.stringify(content));
     for (let look = 0; look < 3; look++) await server.models.refresh();
     expect((await client.act({ model: 'm', label: 'stable', observation })).version).toBe(1);
+    expect(await client.listModels()).toMatchObject([{ model: 'm', labels: { stable: 1 } }]);
     const refusals = lines.filter(({ msg }) => msg === 'labels refused');
     expect(refusals).toMatchObject([{ model: 'm', reason: expect.stringMatching(reason) }]);
   });
