@@ -39,7 +39,7 @@ export type ActStreamOptions = Pick<ActOptions, 'model' | 'version' | 'label' | 
     readonly newestWins?: boolean;
     /** Open again by itself after the connection or the server was lost, with the version it began with, unless it follows. */
     readonly resume?: boolean;
-    /** Told when the stream is lost, resumed and ended. */
+    /** Told when the stream is lost, resumed and ended. What it throws is an uncaught exception, and not the stream's. */
     readonly onEvent?: (event: ActStreamEvent) => void;
     /** Of the stream, beside the client's. */
     readonly metadata?: Metadata;

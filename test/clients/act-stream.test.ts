@@ -402,6 +402,30 @@ describe('resuming', () => {
     expect(calls[1]!.requests[0]!.selection.case).toBeUndefined();
   });
 
+  test('what a listener throws is an uncaught exception, and costs neither the stream nor the next events', async () => {
+    const uncaught: unknown[] = [];
+    process.setUncaughtExceptionCaptureCallback((error) => uncaught.push(error));
+    onTestFinished(() => process.setUncaughtExceptionCaptureCallback(null));
+    const { open } = await scripted((request, call, index) => {
+      if (index === 0 && request.sequence === 2n) call.end(grpc.status.UNAVAILABLE, 'gone');
+      else answers(request, call);
+    });
+    const told: string[] = [];
+    const stream = open({
+      resume: true,
+      onEvent({ kind }) {
+        told.push(kind);
+        throw new Error(kind);
+      },
+    });
+    await stream.act({ observation });
+    await expect(stream.act({ observation })).rejects.toMatchObject({ kind: 'unavailable' });
+    expect((await stream.act({ observation })).sequence).toBe(3n);
+    await stream.close();
+    expect(told).toEqual(['lost', 'resumed', 'ended']);
+    expect(uncaught).toEqual(told.map((kind) => new Error(kind)));
+  });
+
   test('a version that is gone is an error, not another version', async () => {
     const { open } = await scripted((request, call, index) => {
       if (index === 0 && request.sequence === 1n) answers(request, call);
