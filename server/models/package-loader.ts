@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { HyperpolicyError, resourceExhausted } from '../../src/contract/errors.ts';
-import type { Device } from '../../src/onnx/providers.ts';
+import { type Device, isMissingForAll, missingDevice } from '../../src/onnx/providers.ts';
 import { slowMs } from '../../src/onnx/worker-threads.ts';
 import { createTurns } from '../../src/pacing/turns.ts';
 import { createStepper } from '../../src/pacing/unhurried.ts';
@@ -67,6 +67,8 @@ export class PackageLoader {
   readonly #sources = new WeakMap<ServedVersion, Found>();
   /** Packages that were refused, by directory. */
   readonly #refused = new Map<string, Refusal>();
+  /** Devices that no version can be opened on, with what is missing. */
+  readonly #missing = new Map<Device, string>();
   /** By directory: loads that are under way, or whose result nobody has asked for yet. */
   readonly #loads = new Map<string, Load>();
   readonly #trials = createTurns(trialCountMax);
@@ -267,7 +269,7 @@ export class PackageLoader {
     return opened;
   }
 
-  /** On the first device that serves it. */
+  /** On the first device that serves it. One that is missing for all versions is not tried again. */
   async #openOnFirst(
     index: PackageIndex,
     load: Load,
@@ -275,16 +277,19 @@ export class PackageLoader {
   ): Promise<ServedVersion> {
     this.#refuseIfStuck();
     const { log, onDeviceFallback } = this.#options;
-    const [device, ...others] = devices;
+    const { model, version } = load.found;
+    const [device, ...others] = devices as readonly [Device, ...Device[]];
     try {
-      return await this.#openOn(device!, index, load);
+      const missing = this.#missing.get(device);
+      if (missing !== undefined) throw missingDevice(`model "${model}" version ${version}`, device, missing);
+      return await this.#openOn(device, index, load);
     } catch (error) {
       if (others.length === 0 || this.#isClosed) throw error;
+      if (isMissingForAll(device, error)) this.#missing.set(device, error.actual);
       const opened = await this.#openOnFirst(index, load, others);
-      const { model, version } = opened;
       const reason = (error as Error).message;
       log.warn({ model, version, device, next: opened.device, reason }, 'refused on a device');
-      onDeviceFallback(model, device!);
+      onDeviceFallback(model, device);
       return opened;
     }
   }

@@ -12,6 +12,13 @@ export const lacksMemory = (text: string): boolean => memoryTexts.test(text);
 /** Whether it is about a missing library, driver or adapter and not about the model. Texts of {@link lacksMemory} may look so, too. */
 export const lacksDevice = (text: string): boolean => /adapter|shared library|driver|cuda/i.test(text);
 
+/** What a device is told to lack where no files of its provider are there. */
+export const noProvider = 'no provider of that name';
+
+/** Whether the provider, or a library that it needs, is not there. The runtime says so before it reads a graph. */
+export const lacksProvider = (text: string): boolean =>
+  text === noProvider || /^OrtSessionOptionsAppendExecutionProvider_\w+: Failed to load shared library$/.test(text);
+
 /** Whether CUDA's libraries need a newer driver than there is. They say the same where there is none. */
 export const lacksDriver = (text: string): boolean =>
   /CUDA driver version is insufficient|CUDA failure 35\b/.test(text);

@@ -3,10 +3,10 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { failedPrecondition, type HyperpolicyError, resourceExhausted } from '../contract/errors.ts';
+import { failedPrecondition, HyperpolicyError, resourceExhausted } from '../contract/errors.ts';
 import { ownFile } from '../files/own-files.ts';
 import { nativeBinding } from './native.ts';
-import { lacksArchitecture, lacksDriver } from './provider-faults.ts';
+import { lacksArchitecture, lacksDriver, lacksProvider } from './provider-faults.ts';
 
 /** What a session can be asked for; `auto` is `cuda` where its provider loads, else `cpu`. */
 export const deviceNames = ['auto', 'cpu', 'webgpu', 'cuda'] as const;
@@ -55,13 +55,22 @@ export const missingDevice = (where: string, device: Device, actual: string, cau
 export const missingInRun = (where: string, device: Device, actual: string, cause: unknown): HyperpolicyError =>
   failedPrecondition({ ...missing(where, device, actual, cause), isFault: true });
 
+const expectedDevice = (device: Device): string => `the ${device} device`;
+
 const missing = (where: string, device: Device, actual: string, cause: unknown) => ({
   where,
-  expected: `the ${device} device`,
+  expected: expectedDevice(device),
   actual,
   remedy: remedyFor(device, actual),
   cause,
 });
+
+/** Whether the error is that of `missingDevice` for a reason that holds for all graphs, until the process starts again: its provider or its driver. */
+export const isMissingForAll = (device: Device, error: unknown): error is HyperpolicyError =>
+  error instanceof HyperpolicyError &&
+  error.kind === 'failed_precondition' &&
+  error.expected === expectedDevice(device) &&
+  (lacksProvider(error.actual) || lacksDriver(error.actual));
 
 function remedyFor(device: Device, actual: string): string {
   if (lacksArchitecture(actual)) return architectureRemedy;

@@ -5,7 +5,7 @@ import { invalidArgument } from '../contract/errors.ts';
 import { checkForeign } from './foreign.ts';
 import { type NativeSession, type NativeTensorMap, nativeBinding, runInPlace } from './native.ts';
 import { requirePrecision } from './precision.ts';
-import { clauseOf, lacksArchitecture, lacksDevice, lacksMemory } from './provider-faults.ts';
+import { clauseOf, lacksArchitecture, lacksDevice, lacksMemory, noProvider } from './provider-faults.ts';
 import {
   candidates,
   type Device,
@@ -91,7 +91,7 @@ export function openSession(model: Uint8Array, options: SessionOptions, name = '
 }
 
 function openOn(device: Device, model: Uint8Array, options: SessionOptions, name: string): NativeSession {
-  if (!isInstalled(device)) throw missingDevice(name, device, 'no provider of that name');
+  if (!isInstalled(device)) throw missingDevice(name, device, noProvider);
   if (device === 'cuda') requirePrecision();
   if (device === 'webgpu') checkForWebgpu(model, name);
   const { InferenceSession } = nativeBinding();

@@ -34,6 +34,9 @@ export const runsFail = (text: string) =>
       },
   );
 
+/** The provider is listed, and there are no files of it. */
+export const filesAreMissing = () => withCuda((real) => real);
+
 type NativeClass = ReturnType<typeof nativeBinding>['InferenceSession'];
 type LoadArguments = Parameters<NativeSession['loadModel']>;
 

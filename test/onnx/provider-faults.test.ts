@@ -4,10 +4,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect, onTestFinished, test } from 'vitest';
 import { isPassing } from '../../server/models/refusal.ts';
 import { compile } from '../../src/onnx/compile.ts';
+import { isInstalled, isMissingForAll } from '../../src/onnx/providers.ts';
 import { floatTensor, openSession } from '../../src/onnx/session.ts';
 import { warmUp } from '../../src/onnx/warm-up.ts';
 import { trace } from '../../src/trace/trace.ts';
-import { loadsFail, runsFail } from './faulty-devices.ts';
+import { filesAreMissing, loadsFail, runsFail } from './faulty-devices.ts';
 import { exponential } from './graphs.ts';
 
 /** As the runtime words a failed call of a library, with its source paths before and the place of the call behind. */
@@ -83,6 +84,36 @@ test('an old driver has its own remedy, and does not pass', () => {
     message: `critic: expected the cuda device, got ${fault}. Install NVIDIA driver 580 or newer, which CUDA 13 needs: nvidia-smi shows the one that is there, if any`,
   });
   expect(isPassing(error)).toBe(false);
+});
+
+test.skipIf(isInstalled('cuda'))(
+  'a provider that cannot be loaded, or that is not there, is missing for all graphs',
+  () => {
+    const absent = thrown(() => openOn('cuda'));
+    filesAreMissing();
+    const unloadable = thrown(() => openOn('cuda'));
+    expect([absent, unloadable]).toMatchObject([
+      { kind: 'failed_precondition', actual: 'no provider of that name' },
+      { kind: 'failed_precondition', actual: expect.stringMatching(/: Failed to load shared library$/) },
+    ]);
+    for (const error of [absent, unloadable]) expect(isMissingForAll('cuda', error)).toBe(true);
+  },
+);
+
+test.each([
+  ['CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version', true],
+  ['CUDA failure 209: no kernel image is available for execution on the device', false],
+  ['CUDA failure 700: an illegal memory access was encountered', false],
+  ['CUDA failure 2: out of memory', false],
+  ['the node "Failed to load shared library" has no kernel', false],
+])('what is missing for all graphs, and what one of them may be at fault for: %s', (fault, isForAll) => {
+  loadsFail(called(fault, 'cudaSetDevice(info_.device_id)'));
+  expect(
+    isMissingForAll(
+      'cuda',
+      thrown(() => openOn('cuda')),
+    ),
+  ).toBe(isForAll);
 });
 
 /** As the runtime words a failed launch: public reports have it from runs, and from the first call of a library. */

@@ -12,7 +12,7 @@ import { PackageLoader, type PackageLoaderOptions } from '../../../server/models
 import { openVersion } from '../../../server/models/served-version.ts';
 import { VersionLabels } from '../../../server/telemetry/version-labels.ts';
 import { ContextCache } from '../../../server/weights/context-cache.ts';
-import { isInstalled } from '../../../src/onnx/providers.ts';
+import { isInstalled, missingDevice } from '../../../src/onnx/providers.ts';
 import { createWorkerPool } from '../../../src/onnx/worker-pool.ts';
 import { readPackageIndex } from '../../../src/package/package.ts';
 import { emptyRouting, writeRouting } from '../../../src/package/routing.ts';
@@ -480,6 +480,49 @@ test.skipIf(isInstalled('cuda'))('a version that one device refuses is served on
   expect(await named.loader.versionOf('hyper', 1, [])).toBeUndefined();
   expect(named.onLoad.mock.calls).toEqual([['refused', 'hyper']]);
   expect(named.onDeviceFallback).not.toHaveBeenCalled();
+});
+
+test.each([
+  [
+    'once where its provider cannot be loaded',
+    'OrtSessionOptionsAppendExecutionProvider_Cuda: Failed to load shared library',
+    false,
+  ],
+  [
+    'once where its driver is missing',
+    'CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version',
+    false,
+  ],
+  ['for each version where it refuses one', 'CUDA failure 700: an illegal memory access was encountered', true],
+])('a device is tried %s, and each fallback is told', async (_, actual, isTriedAgain) => {
+  const store = await temporaryStore([hyper, { ...hyper, model: 'other' }]);
+  const networks = networkOptions();
+  let triedCount = 0;
+  // There is no GPU: this is what one would say.
+  const pool: PackageLoaderOptions['networks']['pool'] = {
+    open(file, { device, ...graph }) {
+      if (device !== 'cuda') return networks.pool.open(file, graph);
+      triedCount++;
+      return Promise.reject(missingDevice(graph.name, device, actual));
+    },
+  };
+  const devices = ['cuda', 'cpu'] as const;
+  const { loader, lines, onDeviceFallback } = loaderOf({ store, devices, networks: { ...networks, pool } });
+  const load = async (model: string) => (await loader.versionOf(model, 1, []))!.retire();
+  await load('hyper');
+  expect(triedCount).toBeGreaterThan(0);
+  const triedBefore = triedCount;
+  await load('other');
+  expect(triedCount > triedBefore).toBe(isTriedAgain);
+  expect(onDeviceFallback.mock.calls).toEqual([
+    ['hyper', 'cuda'],
+    ['other', 'cuda'],
+  ]);
+  const refused = { device: 'cuda', next: 'cpu', reason: expect.stringContaining(`the cuda device, got ${actual}`) };
+  expect(lines.filter(({ msg }) => msg === 'refused on a device')).toMatchObject([
+    { model: 'hyper', version: 1, ...refused },
+    { model: 'other', version: 1, ...refused },
+  ]);
 });
 
 test('a version in TF32 says so in the log', async () => {
