@@ -126,9 +126,20 @@ class UnaryArrival implements Arriving {
   }
 }
 
-/** Has a call looked at from its headers on. */
-export const watchUnary = (call: LibraryCall, early: EarlyCalls): void =>
-  watchArrival(internalsOf(call).stream, new UnaryArrival(call, early));
+/** Has a call looked at from its headers on. The library unpacks a compressed request before it hands it on: its caller is checked at once. */
+export function watchUnary(call: LibraryCall, early: EarlyCalls): void {
+  const arrival = new UnaryArrival(call, early);
+  const { stream, incomingEncoding } = internalsOf(call);
+  if (incomingEncoding !== 'identity') {
+    try {
+      arrival.check();
+    } catch (error) {
+      arrival.refuse(error);
+      return;
+    }
+  }
+  watchArrival(stream, arrival);
+}
 
 /** How the calls of a method are read and answered. */
 function transportOf<I extends DescMessage, O extends DescMessage>(

@@ -281,14 +281,21 @@ describe('over gRPC', () => {
     expect((await server.client.act({ model: 'plain', observation: [0.1, 0.2, 0.3] })).version).toBe(1);
   });
 
-  test('a stranger is told so before its message is whole; whose token is known may send on', async () => {
+  const robotHeaders = { authorization: 'Bearer robot-token' };
+
+  /** A server that knows the robot's token alone. */
+  async function startForRobot() {
     const store = await temporaryStore([plain]);
     const tokensFile = join(store, 'tokens.json');
     const sha256 = createHash('sha256').update('robot-token').digest('hex');
     await writeFile(tokensFile, JSON.stringify([{ name: 'robot', sha256 }]));
-    const { address } = await startTestServer([], { store, tokensFile });
+    return startTestServer([], { store, tokensFile });
+  }
+
+  test('a stranger is told so before its message is whole; whose token is known may send on', async () => {
+    const { address } = await startForRobot();
     const session = sessionOf(address);
-    const [stranger, robot] = [opened(session, 'Act'), opened(session, 'Act', { authorization: 'Bearer robot-token' })];
+    const [stranger, robot] = [opened(session, 'Act'), opened(session, 'Act', robotHeaders)];
     let isEnded = false;
     robot.stream.once('response', () => {
       isEnded = true;
@@ -311,6 +318,27 @@ describe('over gRPC', () => {
       .finish();
     return frameOf(Buffer.concat([known, unknown]));
   };
+
+  test('a stranger is told so before a compressed message is unpacked; with a known token it is unpacked', async () => {
+    const server = await startForRobot();
+    const session = sessionOf(server.address);
+    const ask = (headers: Record<string, string>, packed: Buffer) => {
+      const { stream, ended } = opened(session, 'Act', { 'grpc-encoding': 'gzip', ...headers });
+      const frame = frameOf(packed);
+      frame[0] = 1;
+      stream.end(frame);
+      return ended;
+    };
+    const garbage = Buffer.from('not what gzip makes');
+    const unknown = 'UNAUTHENTICATED: Act: expected a header "authorization: Bearer TOKEN" with a known token, got';
+    expect(await ask({}, garbage)).toBe(`${unknown} none`);
+    expect(await ask({ authorization: 'Bearer other' }, garbage)).toContain(`${unknown} `);
+    expect(await ask(robotHeaders, garbage)).toBe('INTERNAL: Failed to decompress message');
+    expect(await ask(robotHeaders, gzipSync(largeRequest().subarray(5)))).toBe('OK: OK');
+    const counted = await metricLines(server, 'hyperpolicy_requests_total{method="Act"');
+    const refused = Object.entries(counted).filter(([line, count]) => line.includes('"Unauthenticated"') && count > 0);
+    expect(refused.map(([, count]) => count)).toEqual([2]);
+  });
 
   test.each(['identity', 'gzip'])(
     'streams that were refused are over, though their clients leave them open (%s)',
